@@ -1,0 +1,72 @@
+"""Compare a walk with what the catalogue knows: two streams in path order, merged."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from indexer.walk import Found
+
+
+class Known(NamedTuple):
+    """A file as the catalogue has it."""
+
+    id: int
+    path: bytes
+    size: int
+    mtime: int
+    reader: str
+    picture: bytes | None
+    state: str
+    failed: bool
+
+
+@dataclass(slots=True)
+class Changes:
+    """What is different from the catalogue."""
+
+    fresh: list[Found] = field(default_factory=list)  # new, or other than it was
+    back: list[int] = field(default_factory=list)  # the same as before it went away
+    missing: list[Known] = field(default_factory=list)  # not there
+    unread: list[Known] = field(default_factory=list)  # below a folder that could not be read
+    unchanged: int = 0
+    failed: int = 0  # unchanged, and could not be read before
+
+
+def compare(found: Iterator[Found], known: Iterator[Known], unread: list[bytes], retry: bool) -> Changes:
+    """Merge two streams in path order into what has changed; memory grows with the changes alone."""
+    changes = Changes()
+    new, old = next(found, None), next(known, None)
+    while new is not None or old is not None:
+        if old is None or (new is not None and new.path < old.path):
+            assert new is not None
+            changes.fresh.append(new)
+            new = next(found, None)
+        elif new is None or old.path < new.path:
+            if old.state != "gone":
+                changes.missing.append(old)
+            old = next(known, None)
+        else:
+            _compare_one(new, old, changes, retry)
+            new, old = next(found, None), next(known, None)
+    _set_apart(changes, unread)
+    return changes
+
+
+def _compare_one(new: Found, old: Known, changes: Changes, retry: bool) -> None:
+    """Sort a file that is both on disk and known."""
+    if new[1:] != old[2:6] or (retry and old.failed):
+        changes.fresh.append(new)
+    elif old.state != "present":
+        changes.back.append(old.id)
+    elif old.failed:
+        changes.failed += 1
+    else:
+        changes.unchanged += 1
+
+
+def _set_apart(changes: Changes, unread: list[bytes]) -> None:
+    """Files below a folder that could not be read are not missing: nobody has looked."""
+    if unread:
+        below = tuple(folder + b"/" if folder else b"" for folder in unread)
+        changes.unread = [old for old in changes.missing if old.path.startswith(below)]
+        changes.missing = [old for old in changes.missing if not old.path.startswith(below)]

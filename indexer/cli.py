@@ -1,0 +1,286 @@
+"""The command `clew`: retrieval's doors, and those that write."""
+
+import os
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from click_default_group import DefaultGroup
+
+from retrieval import cli as reading
+from retrieval.cli import NAMES, library_option, note, write
+from retrieval.errors import ClewError
+from retrieval.formats import dump, printable, some
+
+if TYPE_CHECKING:
+    from indexer.evaluation import Evaluation
+    from indexer.pipeline import Report
+
+DEMO = (("a cat", "image"), ("a rocket at night", "image"), ("a red flower", "image"))
+
+
+class Failure(click.ClickException):
+    """What went wrong and what to do, for a person."""
+
+    exit_code = 2
+
+
+class Clew(DefaultGroup):  # type: ignore[misc]
+    """The group of commands; words that name none of them are a search."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Show what went wrong as one message, exit code 2."""
+        try:
+            return super().invoke(ctx)
+        except ClewError as error:
+            raise Failure(str(error)) from error
+
+
+@click.group(cls=Clew, default="search", context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="clew-search", prog_name="clew")
+def main() -> None:
+    """Find photos and passages by meaning.
+
+    \b
+    clew index ~/Pictures           index a folder; again at any time, only the new is done
+    clew "a dog running on grass"   search: the words need no command
+    clew search --image photo.jpg --kind text
+    """
+
+
+@click.command("index")
+@click.argument("folders", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--model", help="The model of a new library. [default: builtin]")
+@click.option(
+    "--exclude",
+    multiple=True,
+    metavar="PATTERN",
+    help="Leave out these names or paths, as *.png or Private/*; remembered, '' forgets.",
+)
+@click.option("--hidden/--no-hidden", default=None, help="Read hidden files and folders too; remembered.")
+@click.option(
+    "--index",
+    "kind",
+    type=click.Choice(["auto", "flat", "hnsw", "ivf"]),
+    help="The kind of index; remembered. [default: auto, by size]",
+)
+@click.option(
+    "--confirm-gone",
+    is_flag=True,
+    help="Forget missing files even where so many are missing that a drive seems away.",
+)
+@click.option("--retry", is_flag=True, help="Read again what could not be read before.")
+@click.option("--json", "as_json", is_flag=True, help="The summary as JSON.")
+@library_option
+def index_command(
+    folders: tuple[Path, ...],
+    library: Path,
+    model: str | None,
+    exclude: tuple[str, ...],
+    kind: Any,
+    as_json: bool,
+    **how: Any,
+) -> None:
+    """Index FOLDERS, or bring all indexed folders up to date.
+
+    Unchanged files cost a look, moved ones are recognised, files that cannot be read are listed by
+    `clew status --errors`. Ctrl-C is safe: the next run goes on.
+    """
+    from indexer.folders import update_library
+
+    if not folders and not (library / "catalogue.sqlite").exists():
+        raise click.UsageError("Give the folder to index, as in: clew index ~/Pictures")
+    patterns = None if not exclude else [pattern for pattern in exclude if pattern]
+    with quiet_decoders(), Bar() as bar:
+        report = update_library(
+            folders, library=library, model=model, exclude=patterns, index=kind, progress=bar.advance, **how
+        )
+    write(summary_json(report) if as_json else summary(report))
+    for line in report.notes:
+        note(line)
+    if report.interrupted:
+        note("Stopped; what is done is kept, and `clew index` goes on from there.")
+        raise SystemExit(130)
+
+
+@click.command("forget")
+@click.argument("folders", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--purge", is_flag=True, help="Delete what was kept of files that are gone.")
+@library_option
+def forget_command(folders: tuple[Path, ...], purge: bool, library: Path) -> None:
+    """Take FOLDERS out of the library; the files themselves are not touched.
+
+    What was learned of them is kept, so that indexing them again is quick, until --purge deletes it.
+    """
+    from indexer.folders import forget
+
+    if not folders and not purge:
+        raise click.UsageError("Give a folder to forget, or --purge.")
+    files, segments = forget(folders, library=library, purge=purge)
+    write(f"{some(files, 'file')} forgotten" + f", {some(segments, 'segment')} deleted" * purge + ".\n")
+
+
+@click.command("eval")
+@click.argument("captions", type=click.Path(path_type=Path))
+@click.option("--model", default="builtin", show_default=True, help="The model to measure.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def eval_command(captions: Path, model: str, as_json: bool) -> None:
+    """Measure how well words find pictures and pictures words, on pairs you have.
+
+    CAPTIONS is JSON lines: {"image": "photo.jpg", "captions": ["...", ...]}, paths relative to the file.
+    """
+    from indexer.evaluation import evaluate
+
+    with quiet_decoders(), Bar() as bar:
+        done = evaluate(captions, model=model, progress=lambda n, total: bar.advance(str(captions), n, total))
+    write(evaluation_json(done) if as_json else evaluation_table(done))
+    for failure in done.failures:
+        note(f"left out: {printable(str(failure.path))}: {failure.reason}")
+
+
+@click.command("demo")
+@click.option(
+    "--folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("clew-demo"),
+    show_default=True,
+    help="Where to put photos and library.",
+)
+def demo_command(folder: Path) -> None:
+    """Make a small library of real photos with captions, and search it both ways."""
+    from indexer.demo import make_photos
+    from indexer.folders import index_folder
+
+    photos = make_photos(folder / "photos")
+    write(f"$ clew index {photos} --library {folder / 'library'}\n")
+    with index_folder(photos, library=folder / "library") as library:
+        held = library.status().segments
+        write(", ".join(some(n, NAMES[kind]) for kind, n in held.items()) + "\n")
+        for words, kind in DEMO:
+            write(f'\n$ clew "{words}" --kind {kind} -k 3 --library {folder / "library"}\n')
+            reading.show(library.search(words, kind=kind, count=3), None, library)
+        write(
+            f"\n$ clew search --image {photos / 'cat.png'} --kind text -k 3 --library {folder / 'library'}\n"
+        )
+        reading.show(library.search(image=photos / "cat.png", kind="text", count=3), None, library)
+    write(f'\nNow try your own words: clew "..." --library {folder / "library"}\n')
+    write("And your own folder:    clew index ~/Pictures\n")
+
+
+for _command in (
+    index_command,
+    forget_command,
+    eval_command,
+    demo_command,
+    reading.search_command,
+    reading.similar_command,
+    reading.status_command,
+    reading.models_command,
+):
+    main.add_command(_command)
+
+
+@contextmanager
+def quiet_decoders() -> Iterator[None]:
+    """Keep what C libraries print about broken files off the terminal; our own notes still reach it."""
+    screen, shown = os.dup(2), sys.stderr
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    os.close(nowhere)
+    sys.stderr = os.fdopen(os.dup(screen), "w", buffering=1)
+    try:
+        yield
+    finally:
+        sys.stderr.close()
+        sys.stderr = shown
+        os.dup2(screen, 2)
+        os.close(screen)
+
+
+class Bar:
+    """A line at the terminal: files done, rate, time left. Nothing where stderr is no terminal."""
+
+    def __enter__(self) -> "Bar":
+        self.progress: Any = None
+        self.task: Any = None
+        self.title = ""
+        if sys.stderr.isatty():
+            from rich.console import Console
+            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+            columns = (
+                TextColumn("{task.description}"),
+                BarColumn(bar_width=20),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[rate]}"),
+                TimeRemainingColumn(),
+                TextColumn("left"),
+            )
+            self.progress = Progress(*columns, console=Console(stderr=True), transient=True)
+            self.progress.start()
+        return self
+
+    def advance(self, title: str, done: int, total: int) -> None:
+        """Show that `done` of `total` files are done."""
+        if self.progress is None:
+            return
+        if title != self.title:
+            self.title = title
+            self.task = self.progress.add_task(printable(Path(title).name), total=total, rate="")
+        speed = self.progress.tasks[-1].speed
+        self.progress.update(self.task, completed=done, rate=f"{speed:,.0f} files/s" if speed else "")
+
+    def __exit__(self, *error: object) -> None:
+        if self.progress is not None:
+            self.progress.stop()
+
+
+def summary(report: "Report") -> str:
+    """Return what a run did, for a person."""
+    new = ", ".join(some(n, NAMES[kind]) for kind, n in sorted(report.kinds.items())) or "nothing new"
+    files = report.added + report.updated
+    rate = f", {files / report.seconds:,.0f} files/s" if files and report.seconds > 1 else ""
+    lines = [f"{new} in {report.seconds:.1f} s{rate}"]
+    states = ("added", "updated", "moved", "unchanged", "offline", "gone")
+    counts = [f"{getattr(report, state):,} {state}" for state in states if getattr(report, state)]
+    lines += [f"  files: {', '.join(counts)}"] * bool(counts)
+    if report.failed:
+        lines.append(f"  {report.failed:,} skipped: could not be read (`clew status --errors` says why)")
+    if report.skipped:
+        lines.append(
+            f"  {report.skipped.total():,} skipped: of a kind clew does not read ({_most(report.skipped)})"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def summary_json(report: "Report") -> str:
+    """Return what a run did as one JSON object."""
+    keys = ("added", "updated", "moved", "offline", "gone", "unchanged", "failed", "segments", "seconds")
+    return dump({key: getattr(report, key) for key in keys}) + "\n"
+
+
+def _most(skipped: Counter[str]) -> str:
+    first = ", ".join(f"{n:,} {printable(suffix)}" for suffix, n in skipped.most_common(6))
+    return first + (", ..." if len(skipped) > 6 else "")
+
+
+def evaluation_table(done: "Evaluation") -> str:
+    """Return the measures as a table."""
+    lines = [
+        f"{done.pictures:,} pictures, {done.pairs:,} captions, {done.space}",
+        "                 R@1    R@5   R@10    MRR  nDCG@10  median rank",
+    ]
+    for name, row in (("text to image", done.text_to_image), ("image to text", done.image_to_text)):
+        recalls = "".join(f"{row[f'recall@{k}']:7.1f}" for k in (1, 5, 10))
+        lines.append(f"{name}{recalls}{row['mrr']:7.3f}{row['ndcg@10']:9.3f}{row['median_rank']:13g}")
+    return "\n".join(lines) + "\n"
+
+
+def evaluation_json(done: "Evaluation") -> str:
+    """Return the measures as one JSON object."""
+    keys = ("text_to_image", "image_to_text", "space", "pairs")
+    return dump({key: getattr(done, key) for key in keys}) + "\n"

@@ -1,0 +1,39 @@
+"""Decoders: a file in, the segments that can be found in it out."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import BinaryIO
+
+from retrieval.embedders import Embedder, Pixels
+from retrieval.records import Kind
+
+DECODERS: dict[str, str] = {  # suffix -> decoder; the file's own bytes say which picture format it is
+    **dict.fromkeys((".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif"), "picture"),
+    **dict.fromkeys((".bmp", ".dib", ".tif", ".tiff"), "picture"),
+    **dict.fromkeys((".txt", ".text", ".md", ".markdown"), "text"),
+}
+CAPTION_SUFFIXES = frozenset((".txt", ".json", ".xmp"))  # beside a picture
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A segment before it is embedded: pixels or text, and its place in the file."""
+
+    kind: Kind
+    pixels: Pixels | None = None
+    text: str | None = None
+    start: float | None = None
+    end: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """What a file holds; `taken` is the local time on the camera's clock, ISO."""
+
+    drafts: list[Draft] = field(default_factory=list)
+    width: int | None = None
+    height: int | None = None
+    taken: str | None = None
+
+
+Decoder = Callable[[BinaryIO, str, Embedder], Decoded]  # file, suffix, who will read it

@@ -1,0 +1,49 @@
+"""A caption file beside its picture: lines of text, img2dataset's JSON, or an XMP sidecar."""
+
+import json
+from typing import BinaryIO
+
+from indexer.decoders import Decoded, Draft
+from indexer.decoders.text import read_text
+from indexer.descriptions import xmp_descriptions
+from indexer.passages import split
+from retrieval.embedders import Embedder
+from retrieval.errors import MediaError
+
+
+def decode(file: BinaryIO, suffix: str, embedder: Embedder) -> Decoded:
+    """Return a segment for each caption, with its line where it has one."""
+    text = read_text(file)
+    lines: list[tuple[int | None, str]]
+    if suffix == ".json":
+        lines = [(None, caption) for caption in _of_json(text)]
+    elif suffix == ".xmp":
+        lines = [(None, caption) for caption in _of_xmp(text)]
+    else:
+        lines = list(enumerate(text.splitlines(), start=1))
+    return Decoded(
+        [
+            Draft("text", text=passage.text, start=number, end=number)
+            for number, line in lines
+            for passage in split(line, embedder.tokens, embedder.context)
+        ]
+    )
+
+
+def _of_json(text: str) -> list[str]:
+    """Return img2dataset's `caption`, or the `description` other exporters write."""
+    try:
+        fields = json.loads(text)
+    except ValueError as error:
+        raise MediaError(f"not JSON: {error}") from error
+    if not isinstance(fields, dict):
+        return []
+    said = fields.get("caption") or fields.get("description") or []
+    return [str(caption) for caption in (said if isinstance(said, list) else [said])]
+
+
+def _of_xmp(text: str) -> list[str]:
+    try:
+        return xmp_descriptions(text)
+    except ValueError as error:
+        raise MediaError(str(error)) from error

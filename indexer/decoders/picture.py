@@ -1,0 +1,24 @@
+"""A picture: one segment of its pixels, and one of each description it carries."""
+
+from typing import BinaryIO
+
+from PIL import Image
+
+from indexer.decoders import Decoded, Draft
+from indexer.descriptions import describe, taken
+from indexer.passages import split
+from retrieval.embedders import Embedder
+from retrieval.media import open_picture
+
+
+def decode(file: BinaryIO, suffix: str, embedder: Embedder) -> Decoded:
+    """Decode the pixels at the scale the embedder needs, and read what the file says of itself."""
+    picture = open_picture(file, near=embedder.side)
+    drafts = [Draft("image", pixels=embedder.prepare(picture))]
+    with Image.open(file) as original:  # the header only
+        width, height = original.size
+        when = taken(original)
+        for description in describe(original):
+            passages = split(description, embedder.tokens, embedder.context)
+            drafts += [Draft("text", text=passage.text) for passage in passages]
+    return Decoded(drafts, width, height, when)

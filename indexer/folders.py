@@ -1,0 +1,93 @@
+"""The indexer's face: one call that indexes a folder."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from indexer.build import build_if_due
+from indexer.pipeline import Progress, Report, absolute, silent, update
+from indexer.writer import Writer
+from retrieval import embedders
+from retrieval.embedders import Embedder
+from retrieval.errors import LibraryMissing
+from retrieval.library import Library, default_library
+from retrieval.records import IndexKind
+from retrieval.schema import CATALOGUE
+
+
+def index_folder(
+    folder: str | Path,
+    *,
+    library: str | Path | None = None,
+    model: str | None = None,
+    exclude: Sequence[str] | None = None,
+    hidden: bool | None = None,
+    embedder: Embedder | None = None,
+    progress: Progress = silent,
+) -> Library:
+    """Index a folder of media, or bring it up to date, and return its library, open.
+
+    `library` is the library's folder (default: per user). A new library is made with `model` (default:
+    `builtin`), an older one goes on with its own. `exclude` (patterns of names or of paths under the
+    folder) and `hidden` are remembered; None leaves them as they were. `embedder` stands in for a model
+    by name. Raises LibraryError; a file that cannot be read is no error (see `Library.failures`).
+    """
+    update_library(
+        [folder],
+        library=library,
+        model=model,
+        exclude=exclude,
+        hidden=hidden,
+        embedder=embedder,
+        progress=progress,
+    )
+    return Library.open(library, embedder=embedder)
+
+
+def update_library(
+    folders: Sequence[str | Path] = (),
+    *,
+    library: str | Path | None = None,
+    model: str | None = None,
+    exclude: Sequence[str] | None = None,
+    hidden: bool | None = None,
+    index: IndexKind | Literal["auto"] | None = None,
+    confirm_gone: bool = False,
+    retry: bool = False,
+    embedder: Embedder | None = None,
+    progress: Progress = silent,
+) -> Report:
+    """Index these folders, or all that the library has, and return what was done.
+
+    `index` names the kind of index (default: by size), `confirm_gone` forgets files even where so many
+    are missing that a drive seems to be away, `retry` reads again what could not be read before.
+    """
+    place = default_library() if library is None else Path(library).expanduser()
+    with Writer(place, lambda name: embedder or embedders.load(model or name or "builtin")) as writer:
+        return update(
+            writer,
+            [Path(folder) for folder in folders],
+            exclude=exclude,
+            hidden=hidden,
+            index=index,
+            confirm_gone=confirm_gone,
+            retry=retry,
+            progress=progress,
+        )
+
+
+def forget(
+    folders: Sequence[str | Path] = (), *, library: str | Path | None = None, purge: bool = False
+) -> tuple[int, int]:
+    """Take folders out of a library, and with `purge` delete what no file holds any more.
+
+    Returns how many files were forgotten and how many segments deleted. Raises LibraryError.
+    """
+    place = default_library() if library is None else Path(library).expanduser()
+    if not (place / CATALOGUE).exists():
+        raise LibraryMissing(place)
+    with Writer(place, lambda name: embedders.load(name or "builtin")) as writer:
+        files = sum(writer.forget(absolute(Path(folder))) for folder in folders)
+        segments = writer.purge() if purge else 0
+        build_if_due(writer)
+    return files, segments

@@ -1,0 +1,32 @@
+"""One writer at a time; a second one is told who holds the library."""
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from retrieval.errors import LibraryBusy
+from retrieval.schema import LOCK
+
+
+@contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """Hold the library's lock, which the system lets go of even at kill -9; raises LibraryBusy."""
+    holder = folder / f"{LOCK}ed-by"  # beside the lock, which opening it for locking empties
+    lock = FileLock(folder / LOCK, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        name = holder.read_text() if holder.exists() else "another process"
+        raise LibraryBusy(folder, name.strip()) from error
+    try:
+        now = datetime.now().isoformat(" ", "seconds")
+        holder.write_text(f"process {os.getpid()} on {socket.gethostname()} since {now}\n")
+        yield
+    finally:
+        holder.unlink(missing_ok=True)
+        lock.release()

@@ -1,0 +1,98 @@
+"""Split text into passages that the text tower can read whole."""
+
+import re
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from typing import NamedTuple
+
+_SENTENCE = re.compile(r"(?<=[.!?…。！？])\s+")
+
+
+class Passage(NamedTuple):
+    """A stretch of text and the lines it stands on, counted from 1."""
+
+    text: str
+    start: int
+    end: int
+
+
+class Word(NamedTuple):
+    """A word, its line, and whether a sentence ends with it."""
+
+    text: str
+    line: int
+    ends: bool
+
+
+def split(text: str, tokens: Callable[[str], int], limit: int) -> list[Passage]:
+    """Split at headings and blank lines, then at sentences, then between words, to `limit` tokens."""
+    cost = lru_cache(maxsize=50_000)(tokens)
+    return [
+        passage
+        for block in _blocks(text)
+        for passage in _pack(block, cost, limit)
+        if any(char.isalnum() for char in passage.text) and cost(passage.text)
+    ]
+
+
+def _blocks(text: str) -> Iterator[list[Word]]:
+    """Yield the words of each paragraph; a heading is a paragraph of its own."""
+    block: list[Word] = []
+    for number, line in enumerate(text.splitlines(), start=1):
+        heading = line.startswith("#")
+        if block and (heading or not line.strip()):
+            yield block
+            block = []
+        for sentence in _SENTENCE.split(line.lstrip("#>*-+ \t") if heading else line):
+            words = sentence.split()
+            block += [Word(word, number, False) for word in words[:-1]]
+            block += [Word(word, number, word[-1] in ".!?…。！？") for word in words[-1:]]
+        if heading and block:
+            yield block
+            block = []
+    if block:
+        yield block
+
+
+def _pack(block: list[Word], cost: Callable[[str], int], limit: int) -> Iterator[Passage]:
+    """Fill passages with whole sentences; only a sentence too long for one is cut between words."""
+    passage: list[Word] = []
+    spent = 0
+    for sentence in _sentences(block):
+        price = sum(cost(word.text) for word in sentence)
+        if passage and spent + price > limit:
+            yield _join(passage)
+            passage, spent = [], 0
+        for word in (part for whole in sentence for part in _cut(whole, cost, limit)):
+            piece = cost(word.text)
+            if passage and spent + piece > limit:
+                yield _join(passage)
+                passage, spent = [], 0
+            passage.append(word)
+            spent += piece
+    if passage:
+        yield _join(passage)
+
+
+def _cut(word: Word, cost: Callable[[str], int], limit: int) -> list[Word]:
+    """Cut what no passage can hold: a script without spaces, a key, a picture in base64."""
+    if cost(word.text) <= limit:
+        return [word]
+    half = len(word.text) // 2
+    parts = [word._replace(text=word.text[:half], ends=False), word._replace(text=word.text[half:])]
+    return [piece for part in parts for piece in _cut(part, cost, limit)]
+
+
+def _sentences(block: list[Word]) -> Iterator[list[Word]]:
+    sentence: list[Word] = []
+    for word in block:
+        sentence.append(word)
+        if word.ends:
+            yield sentence
+            sentence = []
+    if sentence:
+        yield sentence
+
+
+def _join(words: list[Word]) -> Passage:
+    return Passage(" ".join(word.text for word in words), words[0].line, words[-1].line)

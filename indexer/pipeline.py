@@ -1,0 +1,178 @@
+"""Bring a library up to date with its folders: scan, read ahead, embed, write, build."""
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import monotonic
+from typing import Literal
+
+from indexer.ahead import ahead
+from indexer.build import build_if_due, current
+from indexer.changes import Changes, compare
+from indexer.embed import batches, embed
+from indexer.read import Read, read
+from indexer.walk import Found, Walked, walk
+from indexer.writer import Writer, Wrote
+from retrieval.errors import LibraryError
+from retrieval.machine import cores
+from retrieval.records import IndexKind
+
+MANY, SHARE = 50, 0.2  # more missing files than both of these is a drive, not a decision
+GROWN = 50_000  # new vectors after which a long run builds an index before its end
+
+
+@dataclass(slots=True)
+class Report:
+    """What a run did. Files are counted once, in the first eight; `skipped` is suffix -> files."""
+
+    added: int = 0
+    updated: int = 0
+    moved: int = 0
+    offline: int = 0
+    gone: int = 0
+    unchanged: int = 0
+    failed: int = 0
+    segments: int = 0
+    seconds: float = 0.0
+    kinds: Counter[str] = field(default_factory=Counter)  # kind -> new segments
+    skipped: Counter[str] = field(default_factory=Counter)
+    notes: list[str] = field(default_factory=list)
+    interrupted: bool = False
+
+
+Progress = Callable[[str, int, int], None]  # the folder, files done, files to do
+
+
+def silent(folder: str, done: int, total: int) -> None:
+    """Show no progress."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run's writer, what it has done so far, and how it was asked for."""
+
+    writer: Writer
+    report: Report
+    progress: Progress
+    confirm_gone: bool = False
+    retry: bool = False
+    index: IndexKind | Literal["auto"] | None = None
+
+    def update(self, folder: bytes, exclude: Sequence[str] | None = None, hidden: bool | None = None) -> None:
+        """Bring one folder up to date."""
+        root, below = self.writer.add_root(folder, exclude, hidden)
+        options = self.writer.options(root)
+        if not os.path.isdir(folder) or (options.mount and not below and not os.path.ismount(folder)):
+            return self._lose(folder, root, below)
+        walked, since = Walked(), self.writer.last_file()
+        top = folder[: len(folder) - len(below) - 1] if below else folder
+        changes = compare(
+            walk(top, options, walked, below), self.writer.known(root, below), walked.unread, self.retry
+        )
+        self._fill(top, root, changes.fresh)
+        self._settle(folder, root, changes, since)
+        self.report.skipped += walked.skipped
+        return None
+
+    def _fill(self, top: bytes, root: int, fresh: Sequence[Found]) -> None:
+        """Read, embed and write what is new; what is cut short has lost at most the batch in hand."""
+        done, built = 0, current(self.writer.catalog).count
+        for batch in batches(self._read(top, fresh)):
+            self._count(self.writer.write(root, embed(self.writer.embedder, batch)))
+            done += sum(portion.last for portion in batch)
+            self.progress(os.fsdecode(top), done, len(fresh))
+            if self.report.segments - built > max(GROWN, built):
+                built = build_if_due(self.writer, self.index).count
+
+    def _read(self, top: bytes, fresh: Sequence[Found]) -> Iterator[Read]:
+        """Read files in threads, a little ahead."""
+        embedder, is_known = self.writer.embedder, self.writer.is_known
+
+        def work(found: Found) -> Read | None:
+            return read(top, found, embedder, is_known)
+
+        threads = cores()
+        reads = ahead(work, fresh, threads=threads, depth=threads * 16)
+        return (one for one in reads if one is not None)
+
+    def _count(self, wrote: Wrote) -> None:
+        """Add what was written to the report."""
+        self.report.added += wrote.files["added"]
+        self.report.updated += wrote.files["updated"]
+        self.report.failed += wrote.files["failed"]
+        self.report.segments += wrote.segments.total()
+        self.report.kinds += wrote.segments
+
+    def _settle(self, folder: bytes, root: int, changes: Changes, since: int) -> None:
+        """Give every known file its state now that all new ones are hashed."""
+        report, writer = self.report, self.writer
+        report.unchanged += changes.unchanged + writer.set_state(changes.back, "present")
+        report.failed += changes.failed
+        missing = writer.settle_moved(changes.missing, since)
+        moved = len(changes.missing) - len(missing)
+        report.moved += moved
+        report.added -= moved
+        known = changes.unchanged + changes.failed + len(changes.missing) + len(changes.back)
+        held = len(missing) > max(MANY, SHARE * known) and not self.confirm_gone
+        lost = [old.id for old in missing]
+        if held:
+            report.offline += writer.set_state(lost, "offline")
+            report.notes.append(
+                f"{len(lost):,} of {known:,} files of {os.fsdecode(folder)} are not there, which looks "
+                "like a drive that is away, so they are kept as offline. If they are really deleted: "
+                "`clew index --confirm-gone`."
+            )
+        else:
+            report.gone += writer.set_state(lost, "gone")
+        report.offline += writer.set_state([old.id for old in changes.unread], "offline")
+        if changes.unread:
+            report.notes.append(
+                f"Some folders below {os.fsdecode(folder)} cannot be read; "
+                f"{len(changes.unread):,} files in them are kept as offline."
+            )
+        writer.set_root(root, "present")
+
+    def _lose(self, folder: bytes, root: int, below: bytes) -> None:
+        """Note that a root is not there; nothing of it is forgotten."""
+        if below:
+            raise LibraryError(f"There is no folder {os.fsdecode(folder)}.")
+        self.report.offline += self.writer.set_root(root, "offline")
+        self.report.notes.append(
+            f"{os.fsdecode(folder)} is not there; its files are kept as offline until it is back."
+        )
+
+
+def update(
+    writer: Writer,
+    folders: Sequence[Path],
+    *,
+    exclude: Sequence[str] | None = None,
+    hidden: bool | None = None,
+    index: IndexKind | Literal["auto"] | None = None,
+    confirm_gone: bool = False,
+    retry: bool = False,
+    progress: Progress = silent,
+) -> Report:
+    """Bring these folders up to date, or all that the library has, and build its index if it is due."""
+    begun = monotonic()
+    run = Run(writer, Report(), progress, confirm_gone, retry, index)
+    known = writer.roots()
+    given = [absolute(folder) for folder in folders]
+    for folder in given:
+        if folder not in known and not os.path.isdir(folder):
+            raise LibraryError(f"There is no folder {os.fsdecode(folder)}.")
+    try:
+        for folder in given or known:
+            run.update(folder, exclude, hidden)
+        build_if_due(writer, index)
+    except KeyboardInterrupt:  # what is committed stays, and the next run goes on from there
+        run.report.interrupted = True
+    run.report.seconds = round(monotonic() - begun, 3)
+    return run.report
+
+
+def absolute(folder: Path) -> bytes:
+    """Return a folder as the catalogue spells it: absolute, links kept, bytes."""
+    return os.fsencode(os.path.abspath(folder.expanduser()))

@@ -1,0 +1,178 @@
+"""Walk a folder in the order of its paths: what is there that a decoder can read."""
+
+import os
+import re
+import stat
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from fnmatch import translate
+from typing import NamedTuple
+
+from indexer.decoders import CAPTION_SUFFIXES, DECODERS
+from retrieval.schema import CATALOGUE
+
+# Folders that hold other programs' copies and leftovers; hidden names are left out by their dot.
+LEFT_OUT = frozenset(
+    name.encode()
+    for name in (
+        *("node_modules", "__pycache__", "__MACOSX", "@eaDir", "#recycle", "$RECYCLE.BIN"),
+        *("System Volume Information", "lost+found"),
+    )
+)
+
+
+class Found(NamedTuple):
+    """A file on disk that a decoder can read; `path` is under the root, `mtime` in nanoseconds."""
+
+    path: bytes
+    size: int
+    mtime: int
+    reader: str
+    picture: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a root is scanned; remembered with it. `mount` says that it was a mount point."""
+
+    exclude: tuple[str, ...] = ()
+    hidden: bool = False
+    mount: bool = False
+
+
+@dataclass(slots=True)
+class Walked:
+    """What a walk passed over: file suffixes with no decoder, and folders that could not be read."""
+
+    skipped: Counter[str] = field(default_factory=Counter)
+    unread: list[bytes] = field(default_factory=list)
+
+
+def walk(root: bytes, options: Options, walked: Walked, below: bytes = b"") -> Iterator[Found]:
+    """Yield the readable files below `root`/`below` in the byte order of their paths.
+
+    A link to a folder is followed once, and only out of the root: what is inside is found in its place.
+    """
+    excluded = [re.compile(translate(pattern.rstrip("/"))) for pattern in options.exclude]
+    real, followed = os.path.realpath(root), set[tuple[int, int]]()
+    stack: list[Iterator[Found | tuple[bytes, bool]]] = [iter([(below, False)])]
+    while stack:
+        step = next(stack[-1], None)
+        if step is None:
+            stack.pop()
+        elif isinstance(step, Found):
+            yield step
+        else:
+            folder, linked = step
+            if not linked or not _is_loop(os.path.join(root, folder), real, followed):
+                stack.append(iter(_list(root, folder, options.hidden, excluded, walked)))
+
+
+def _list(
+    root: bytes, folder: bytes, hidden: bool, excluded: list[re.Pattern[str]], walked: Walked
+) -> list["Found | tuple[bytes, bool]"]:
+    """Return the files, and (path, is it a link) of the folders, of one folder, in byte order of path.
+
+    A folder sorts as if it ended in a slash, so that the whole walk comes in the order of SQLite's index.
+    """
+    prefix = folder + b"/" if folder else b""
+    try:
+        with os.scandir(os.path.join(root, folder)) as listing:
+            entries = {e.name: e for e in listing if hidden or not e.name.startswith(b".")}
+    except OSError:
+        walked.unread.append(folder)
+        return []
+    if CATALOGUE.encode() in entries:
+        return []  # a library
+    rows: list[tuple[bytes, Found | tuple[bytes, bool]]] = []
+    files: dict[bytes, os.DirEntry[bytes]] = {}
+    for name, entry in entries.items():
+        if name in LEFT_OUT or (excluded and _matches(prefix + name, excluded)):
+            continue
+        if entry.is_dir():
+            rows.append((name + b"/", (prefix + name, entry.is_symlink())))
+        else:
+            files[name] = entry
+    rows += _files(prefix, files, walked)
+    rows.sort(key=lambda row: row[0])
+    return [row for _, row in rows]
+
+
+def _files(
+    prefix: bytes, entries: dict[bytes, os.DirEntry[bytes]], walked: Walked
+) -> Iterator[tuple[bytes, Found]]:
+    """Yield (name, found) of the regular files that a decoder can read."""
+    readers = _readers(list(entries))
+    for name, entry in entries.items():
+        reader, picture = readers.get(name, ("", None))
+        if not reader:
+            walked.skipped[_suffix(name) or "no suffix"] += 1
+            continue
+        try:
+            status = entry.stat()
+        except OSError:  # a dangling link, or gone this moment
+            continue
+        if stat.S_ISREG(status.st_mode):
+            found = Found(
+                prefix + name,
+                status.st_size,
+                status.st_mtime_ns,
+                reader,
+                None if picture is None else prefix + picture,
+            )
+            yield name, found
+
+
+def _readers(names: list[bytes]) -> dict[bytes, tuple[str, bytes | None]]:
+    """Say which decoder reads which name, and of a caption which picture it stands beside.
+
+    `photo.txt` or `photo.jpg.txt` is a caption of `photo.jpg`; a `.json` only where no `.txt` is.
+    """
+    readers: dict[bytes, tuple[str, bytes | None]] = {}
+    beside: list[tuple[bytes, bytes, str]] = []
+    pictures: dict[bytes, bytes] = {}
+    for name in names:
+        stem, suffix = os.path.splitext(name)
+        kind = suffix.lower().decode("ascii", "replace")
+        reader = DECODERS.get(kind)
+        if reader == "picture":
+            pictures[name] = name
+            pictures[stem] = min(name, pictures.get(stem, name))
+        if reader is not None:
+            readers[name] = (reader, None)
+        if kind in CAPTION_SUFFIXES:
+            beside.append((name, stem, kind))
+    captioned = {stem for _, stem, kind in beside if kind == ".txt"}
+    for name, stem, kind in beside:
+        if stem in pictures and (kind != ".json" or stem not in captioned):
+            readers[name] = ("caption", pictures[stem])
+        elif stem in pictures:
+            readers.pop(name, None)
+    return readers
+
+
+def _suffix(name: bytes) -> str:
+    return os.path.splitext(name)[1].lower().decode("utf-8", "replace")
+
+
+def _matches(path: bytes, excluded: list[re.Pattern[str]]) -> bool:
+    """Say whether a pattern fits the name or the path under the root."""
+    whole = os.fsdecode(path)
+    name = whole.rpartition("/")[2]
+    return any(pattern.match(name) or pattern.match(whole) for pattern in excluded)
+
+
+def _is_loop(folder: bytes, real: bytes, followed: set[tuple[int, int]]) -> bool:
+    """Say whether this link leads into the root, above it, or where another link has led."""
+    target = os.path.realpath(folder)
+    if os.path.commonpath((target, real)) in (real, target):
+        return True
+    try:
+        status = os.stat(folder)
+    except OSError:
+        return True
+    key = (status.st_dev, status.st_ino)
+    seen = key in followed
+    followed.add(key)
+    return seen

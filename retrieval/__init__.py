@@ -1,0 +1,31 @@
+"""Find media by meaning: open a library and ask it."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from retrieval.errors import ClewError
+    from retrieval.library import Library, default_library
+    from retrieval.records import Failure, Filters, Hit, Kind, Root, Space, Status
+
+__all__ = [
+    "ClewError",
+    "Failure",
+    "Filters",
+    "Hit",
+    "Kind",
+    "Library",
+    "Root",
+    "Space",
+    "Status",
+    "default_library",
+]
+
+_HOMES = {"ClewError": "errors", "Library": "library", "default_library": "library"}
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name when it is first used, so that a command loads only what it needs."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"retrieval.{_HOMES.get(name, 'records')}"), name)

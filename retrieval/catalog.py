@@ -1,0 +1,224 @@
+"""Read the catalogue: raw sqlite3, read-only, so that no reader can harm a library."""
+
+import json
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+
+from retrieval.errors import LibraryMissing, LibraryVersion
+from retrieval.records import KINDS, Failure, Filters, Hit, Ids, Kind, Root, Space, Vectors
+from retrieval.schema import CATALOGUE, STEPS, vectors_table
+
+_FOUND = """SELECT s.id, s.kind, s.text, s.start, s."end", s.page, s.box,
+       r.path AS root, f.path, f.picture, f.state = 'offline' AS offline
+  FROM segments s JOIN files f ON f.content = s.content JOIN roots r ON r.id = f.root
+ WHERE f.state != 'gone'"""
+_PLACE = "CAST(r.path || x'2f' || f.path AS BLOB)"  # the whole path, as bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """An open catalogue; every method is one question to it."""
+
+    folder: Path
+    db: sqlite3.Connection
+
+    @classmethod
+    def open(cls, folder: Path) -> "Catalog":
+        """Open the library in `folder`; raises LibraryMissing or LibraryVersion."""
+        file = folder / CATALOGUE
+        if not file.is_file():
+            raise LibraryMissing(folder)
+        # In a folder that cannot be written, a WAL catalogue that nobody writes can still be read.
+        still = not os.access(folder, os.W_OK) and not file.with_name(CATALOGUE + "-wal").exists()
+        address = f"{file.absolute().as_uri()}?mode=ro{'&immutable=1' if still else ''}"
+        db = sqlite3.connect(address, uri=True, check_same_thread=False)
+        db.row_factory = sqlite3.Row
+        check_version(db, folder)
+        return cls(folder, db)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self.db.close()
+
+    def version(self) -> int:
+        """Return a number that changes whenever another process has written."""
+        return int(self.db.execute("PRAGMA data_version").fetchone()[0])
+
+    def setting(self, name: str) -> str | None:
+        """Return what the library remembers under this name."""
+        row = self.db.execute("SELECT value FROM settings WHERE name = ?", (name,)).fetchone()
+        return None if row is None else str(row[0])
+
+    def space(self, name: str | None = None) -> Space | None:
+        """Return the space of this name, or the one that answers now."""
+        name = name or self.setting("space")
+        row = self.db.execute("SELECT * FROM spaces WHERE name = ?", (name,)).fetchone()
+        return None if row is None else Space(*(row[f.name] for f in fields(Space)))
+
+    def kinds(self) -> list[Kind]:
+        """Return the kinds of segments there are."""
+        there = "SELECT 1 FROM segments WHERE kind = ? LIMIT 1"
+        return [kind for kind in KINDS if self.db.execute(there, (kind,)).fetchone()]
+
+    def allowed(self, filters: Filters) -> Ids:
+        """Return the ids that pass, ascending. Of kinds alone, segments without a file pass too."""
+        kinds = ", ".join(f"'{kind}'" for kind in sorted(filters.kinds))
+        kinds = f"s.kind IN ({kinds})" if kinds else "1"
+        if filters.only_kinds:
+            return self._ids(f"SELECT s.id FROM segments s WHERE {kinds} ORDER BY s.id")
+        tests, values = _tests(filters)
+        return self._ids(
+            f"""SELECT DISTINCT s.id FROM files f JOIN roots r ON r.id = f.root
+                  JOIN segments s ON s.content = f.content
+                 WHERE f.state != 'gone' AND {kinds} AND {tests} ORDER BY s.id""",
+            values,
+        )
+
+    def _ids(self, query: str, values: Sequence[object] = ()) -> Ids:
+        rows = self.db.execute(query, values)
+        rows.row_factory = None
+        return np.fromiter((id_ for (id_,) in rows), dtype=np.int64)
+
+    def vectors_after(
+        self, space: Space, segment: int, *, size: int = 100_000
+    ) -> Iterator[tuple[Ids, Vectors]]:
+        """Yield (ids, unit vectors) of the segments after this one, by id, at most `size` at a time."""
+        rows = self.db.execute(
+            f"SELECT segment, vector FROM {vectors_table(space.id)} WHERE segment > ? ORDER BY segment",
+            (segment,),
+        )
+        rows.row_factory = None
+        while chunk := rows.fetchmany(size):
+            yield _matrix(chunk, space.dim)
+
+    def vectors_of(self, space: Space, ids: Iterable[int]) -> tuple[Ids, Vectors]:
+        """Return those of these segments that exist, ascending, with their unit vectors."""
+        rows = self.db.execute(
+            f"""SELECT segment, vector FROM {vectors_table(space.id)}
+                 WHERE segment IN (SELECT value FROM json_each(?)) ORDER BY segment""",
+            (json.dumps([int(id_) for id_ in ids]),),
+        )
+        rows.row_factory = None
+        return _matrix(rows.fetchall(), space.dim)
+
+    def hits(self, pairs: Sequence[tuple[int, float]], space: str, filters: Filters) -> list[Hit]:
+        """Return a hit for each (segment, score) with a place that passes, in order; the rest drop out."""
+        tests, values = _tests(filters)
+        rows = self.db.execute(
+            f"""{_FOUND} AND s.id IN (SELECT value FROM json_each(?)) AND {tests}
+                 ORDER BY f.state = 'offline' DESC, f.id DESC""",
+            (json.dumps([id_ for id_, _ in pairs]), *values),
+        )
+        places = {row["id"]: row for row in rows}  # the last row stays: present, oldest
+        return [_hit(places[id_], score, space) for id_, score in pairs if id_ in places]
+
+    def segments_of(self, digest: bytes) -> list[int]:
+        """Return the segments of the content with this SHA-256."""
+        query = "SELECT s.id FROM segments s JOIN contents c ON c.id = s.content WHERE c.hash = ?"
+        return [row[0] for row in self.db.execute(query, (digest,))]
+
+    def roots(self) -> tuple[Root, ...]:
+        """Return the roots with the number of their files in each state."""
+        rows = self.db.execute(
+            """SELECT r.path, r.state, r.scanned,
+                      count(f.id) FILTER (WHERE f.state = 'present') AS present,
+                      count(f.id) FILTER (WHERE f.state = 'offline') AS offline,
+                      count(f.id) FILTER (WHERE f.state = 'gone') AS gone,
+                      count(f.id) FILTER (WHERE f.state != 'gone' AND f.error IS NOT NULL) AS failed
+                 FROM roots r LEFT JOIN files f ON f.root = r.id GROUP BY r.id ORDER BY r.path"""
+        )
+        return tuple(Root(_path(row["path"]), *tuple(row)[1:]) for row in rows)
+
+    def counts(self) -> tuple[dict[str, int], int]:
+        """Return kind -> segments that can be found, and how many are kept for files that are gone."""
+        rows = self.db.execute(
+            """SELECT kind, count(*) AS every, count(*) FILTER (WHERE EXISTS (
+                        SELECT 1 FROM files f WHERE f.content = s.content AND f.state != 'gone')) AS live
+                 FROM segments s GROUP BY kind ORDER BY kind"""
+        ).fetchall()
+        kept = sum(row["every"] - row["live"] for row in rows)
+        return {row["kind"]: row["live"] for row in rows if row["live"]}, kept
+
+    def tail(self, space: Space) -> int:
+        """Count the vectors that the index does not reach."""
+        query = f"SELECT count(*) FROM {vectors_table(space.id)} WHERE segment > ?"
+        return int(self.db.execute(query, (space.through,)).fetchone()[0])
+
+    def failures(self) -> list[Failure]:
+        """Return the files that could not be read, by path."""
+        rows = self.db.execute(
+            f"""SELECT {_PLACE} AS path, f.error FROM files f JOIN roots r ON r.id = f.root
+                 WHERE f.error IS NOT NULL AND f.state != 'gone' ORDER BY 1"""
+        )
+        return [Failure(_path(row["path"]), row["error"]) for row in rows]
+
+
+def check_version(db: sqlite3.Connection, folder: Path) -> None:
+    """Raise LibraryVersion unless this catalogue has exactly the steps that this clew knows."""
+    try:
+        query = "SELECT name FROM _sqlite_migrations WHERE migration_set = 'clew'"
+        steps = {row[0] for row in db.execute(query)}
+    except sqlite3.DatabaseError as error:
+        raise LibraryVersion(f"{folder / CATALOGUE} is not a clew library ({error}).") from error
+    if steps - set(STEPS):
+        raise LibraryVersion(f"The library at {folder} was made by a newer clew; upgrade this one.")
+    if set(STEPS) - steps:
+        raise LibraryVersion(
+            f"The library at {folder} was made by an older clew; `clew index` brings it up to date."
+        )
+
+
+def _tests(filters: Filters) -> tuple[str, list[object]]:
+    """Turn path and time filters into SQL over files f and roots r."""
+    tests, values = ["1"], list[object]()
+    if filters.under:
+        under = os.fsencode(filters.under).rstrip(b"/")
+        if under.startswith(b"/") or not under:
+            tests.append(f"substr({_PLACE}, 1, ?) = ?")
+            values += [len(under) + 1, under + b"/"]
+        else:
+            tests.append(f"instr({_PLACE}, ?)")
+            values.append(b"/" + under.strip(b"/") + b"/")
+    if filters.after:
+        tests.append("f.time >= ?")
+        values.append(filters.after)
+    if filters.before:
+        tests.append("f.time < ?")
+        values.append(filters.before)
+    return " AND ".join(tests), values
+
+
+def _matrix(rows: Sequence[tuple[int, bytes]], dim: int) -> tuple[Ids, Vectors]:
+    """Return ids (n,) and the vectors (n, dim) as float32, their length 1 within float16."""
+    ids = np.fromiter((id_ for id_, _ in rows), dtype=np.int64, count=len(rows))
+    flat = np.frombuffer(b"".join(vector for _, vector in rows), dtype=np.float16)
+    return ids, flat.astype(np.float32).reshape(len(rows), dim)
+
+
+def _path(path: bytes) -> Path:
+    return Path(os.fsdecode(path))
+
+
+def _hit(row: sqlite3.Row, score: float, space: str) -> Hit:
+    """Make a hit of a row; a caption's path is its picture's."""
+    root, place = _path(row["root"]), _path(row["path"])
+    picture = row["picture"]
+    return Hit(
+        id=row["id"],
+        score=score,
+        kind=row["kind"],
+        path=root / (place if picture is None else _path(picture)),
+        space=space,
+        text=row["text"],
+        start=row["start"],
+        end=row["end"],
+        page=row["page"],
+        box=None if row["box"] is None else tuple(json.loads(row["box"])),
+        source=None if picture is None else root / place,
+        offline=bool(row["offline"]),
+    )

@@ -1,0 +1,235 @@
+"""Doors for those who read: `clew search`, `similar`, `status`, `models`."""
+
+import os
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from retrieval import formats
+from retrieval.library import Library, default_library
+from retrieval.records import KINDS, Failure, Hit, Status
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+NAMES: dict[str, str] = dict(
+    zip(KINDS, ("image", "moment", "passage", "page", "sound"), strict=True)
+)  # what a person counts
+
+
+def library_option(command: Command) -> Command:
+    """Add --library."""
+    add = click.option(
+        "--library",
+        type=click.Path(path_type=Path, file_okay=False),
+        envvar="CLEW_LIBRARY",
+        default=default_library,
+        help="The library's folder. [env: CLEW_LIBRARY; default: per user]",
+    )
+    return add(command)
+
+
+def answer_options(command: Command) -> Command:
+    """Add the options that narrow, count and shape an answer."""
+    for option in reversed(
+        (
+            click.option(
+                "--kind", type=click.Choice(KINDS), multiple=True, help="Only this kind; may be given again."
+            ),
+            click.option(
+                "--under", metavar="FOLDER", help="Only in this folder: absolute, ./here, or a name."
+            ),
+            click.option(
+                "--after", metavar="TIME", help="Only from this time on: 2021, 2021-06, 2021-06-30."
+            ),
+            click.option("--before", metavar="TIME", help="Only before this time."),
+            click.option(
+                "-k",
+                "--top-k",
+                "--count",
+                "count",
+                default=10,
+                show_default=True,
+                type=click.IntRange(1),
+                help="How many hits.",
+            ),
+            click.option("--json", "shape", flag_value="json", help="One JSON array."),
+            click.option("--nl", "shape", flag_value="nl", help="One JSON object a line."),
+            click.option("--csv", "shape", flag_value="csv", help="CSV with a header."),
+            click.option("--paths", "shape", flag_value="paths", help="Paths only, each once."),
+            click.option("-0", "shape", flag_value="null", help="Paths ended by NUL, for xargs -0."),
+            library_option,
+        )
+    ):
+        command = option(command)
+    return command
+
+
+@click.command("search")
+@click.argument("words", nargs=-1)
+@click.option("--image", type=click.Path(path_type=Path), help="Search by this picture instead of words.")
+@answer_options
+def search_command(
+    words: tuple[str, ...], image: Path | None, library: Path, shape: str | None, **narrow: Any
+) -> None:
+    """Find what fits WORDS, or a picture, best first.
+
+    Several kinds of media come in one list merged by rank. Exit code 1 when nothing is found.
+    """
+    with Library.open(library) as opened:
+        hits = opened.search(" ".join(words) if words or not image else None, image=image, **narrow)
+        show(hits, shape, opened)
+
+
+@click.command("similar")
+@click.argument("picture", type=click.Path(path_type=Path))
+@answer_options
+def similar_command(
+    picture: Path, library: Path, shape: str | None, kind: tuple[str, ...], **narrow: Any
+) -> None:
+    """Find pictures like PICTURE, which itself is left out; it need not be in the library."""
+    with Library.open(library) as opened:
+        show(opened.similar(picture, kind=kind or "image", **narrow), shape, opened)
+
+
+@click.command("status")
+@click.option("--errors", is_flag=True, help="List the files that could not be read, and why.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@library_option
+def status_command(library: Path, errors: bool, as_json: bool) -> None:
+    """Show what the library holds and how it was made."""
+    with Library.open(library) as opened:
+        if errors:
+            write(describe_failures(opened.failures(), as_json))
+        else:
+            status = opened.status()
+            write(formats.dump(status) + "\n" if as_json else describe(status))
+            note(opened.damage)
+
+
+@click.command("models")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def models_command(as_json: bool) -> None:
+    """List the models there are, their measured quality and their limits."""
+    from retrieval.embedders import cards
+
+    if as_json:
+        write(formats.dump(cards()) + "\n")
+        return
+    for card in cards():
+        write(
+            f"{card.name}  {card.dim} dimensions, {card.megabytes} MB, {card.licence}, {card.languages}\n"
+            f"  text to image R@1/5/10  {_recalls(card.text_to_image)}\n"
+            f"  image to text R@1/5/10  {_recalls(card.image_to_text)}\n"
+            "  (per cent, Flickr8k test: 1,000 photos, 5,000 captions, none seen in training)\n"
+        )
+        write(click.wrap_text(card.limits, 78, "  ", "  ") + "\n")
+
+
+def show(hits: list[Hit], shape: str | None, library: Library) -> None:
+    """Write hits in the shape asked for, by default a table at a terminal and lines in a pipe."""
+    shapes: dict[str, Callable[[list[Hit]], str]] = {
+        "json": formats.as_json,
+        "nl": formats.as_json_lines,
+        "csv": formats.as_csv,
+        "paths": formats.as_paths,
+        "null": partial(formats.as_paths, end="\0"),
+    }
+    if shape is None and sys.stdout.isatty():
+        show_table(hits)
+    else:
+        write(shapes.get(shape or "", formats.as_lines)(hits))
+    note(library.damage)
+    if any(hit.offline for hit in hits):
+        note("Some of these are on a folder that is not there now (offline).")
+    if not hits:
+        note("Nothing found.")
+        raise SystemExit(1)
+
+
+def show_table(hits: list[Hit]) -> None:
+    """Print hits as a table as wide as the terminal."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    mixed, texts = len({hit.kind for hit in hits}) > 1, any(hit.text for hit in hits)
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("#", justify="right")
+    table.add_column("score")
+    if mixed:
+        table.add_column("kind")
+    table.add_column("path", overflow="fold", ratio=3 if texts else None)
+    if texts:
+        table.add_column("text", overflow="ellipsis", no_wrap=True, ratio=2)
+    for rank, hit in enumerate(hits, start=1):
+        path = Text(shorten(formats.place(hit)))
+        path.append(" (offline)" if hit.offline else "", style="yellow")
+        kind = [hit.kind] if mixed else []
+        text = [Text(formats.printable(hit.text or ""))] if texts else []
+        table.add_row(str(rank), f"{hit.score:.3f}", *kind, path, *text)
+    if hits:
+        Console().print(table)
+
+
+def shorten(path: str) -> str:
+    """Return a path from here, if it is below here."""
+    here = str(Path.cwd()) + "/"
+    return path.removeprefix(here)
+
+
+def describe(status: Status) -> str:
+    """Return the status as a page of text."""
+    space = status.space
+    held = ", ".join(formats.some(n, NAMES[kind]) for kind, n in status.segments.items()) or "nothing yet"
+    lines = [f"Library  {status.folder} ({formats.size(status.size)})", f"Holds    {held}"]
+    if status.kept:
+        lines.append(
+            f"         {formats.some(status.kept, 'segment')} kept of files that are gone "
+            "(`clew forget --purge`)"
+        )
+    for root in status.roots:
+        states = [f"{root.present:,} files"] * bool(root.present or not root.offline)
+        states += [f"{root.offline:,} offline"] * bool(root.offline)
+        states += [f"{root.failed:,} could not be read"] * bool(root.failed)
+        away = "; not there now" if root.state == "offline" else ""
+        lines.append(f"Folder   {formats.printable(str(root.path))}: {', '.join(states)}{away}")
+        lines.append(f"         last scanned {root.scanned or 'never'}")
+    if space is not None:
+        lines.append(f"Model    {space.name}, {space.dim} dimensions, {space.fingerprint[:12]}")
+        if space.index_kind is None:
+            lines.append("Index    none yet; every vector is compared")
+        else:
+            lines.append(
+                f"Index    {space.index_kind}, {space.count:,} vectors, {formats.size(space.size)}, "
+                f"recall@10 {space.recall:.3f} against exact when built"
+            )
+        if status.tail:
+            lines.append(f"         {formats.some(status.tail, 'newer vector')} compared one by one")
+    if any(root.failed for root in status.roots):
+        lines.append("`clew status --errors` lists the files that could not be read.")
+    return "\n".join(lines) + "\n"
+
+
+def describe_failures(failures: list[Failure], as_json: bool) -> str:
+    """Return path and reason of each, tabs between."""
+    if as_json:
+        return formats.dump(failures) + "\n"
+    return "".join(f"{formats.one_line(str(f.path))}\t{formats.one_line(f.reason)}\n" for f in failures)
+
+
+def _recalls(measured: dict[str, float]) -> str:
+    return " / ".join(f"{measured[f'recall@{k}']:.1f}" for k in (1, 5, 10))
+
+
+def write(text: str) -> None:
+    """Write results to stdout, paths as the bytes they are."""
+    click.echo(os.fsencode(text), nl=False)
+
+
+def note(text: str | None) -> None:
+    """Write a note to stderr."""
+    if text:
+        click.echo(text, err=True)

@@ -1,0 +1,122 @@
+"""The model that ships in the package: two ONNX towers on onnxruntime, no torch, no download.
+
+`builtin_model/card.md` says what it is, how it was made, and what it cannot do.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import onnxruntime
+from tokenizers import Tokenizer
+
+from retrieval.embedders import Card, Pixels
+from retrieval.errors import EmbedderError
+from retrieval.machine import cores
+from retrieval.records import Vectors
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+FOLDER = Path(__file__).with_name("builtin_model")
+SIDE, DIM, CONTEXT, BATCH = 128, 256, 32, 32
+
+
+class Builtin:
+    """A small dual encoder; each tower is loaded, and its file checked, when first needed."""
+
+    name = "builtin"
+    dim = DIM
+    side = 2 * SIDE
+    context = CONTEXT
+
+    def __init__(self, folder: Path = FOLDER) -> None:
+        self.folder = folder
+        sums = (folder / "SHA256SUMS").read_text()
+        self.sums = {name: digest for digest, name in map(str.split, sums.splitlines())}
+        self.fingerprint = hashlib.sha256(f"{sorted(self.sums.items())} {SIDE}".encode()).hexdigest()
+
+    def prepare(self, picture: "Image") -> Pixels:
+        """Squash the whole picture to (128, 128, 3), as the model card says."""
+        from PIL.Image import Resampling  # words alone need no Pillow
+
+        small = picture.resize((SIDE, SIDE), Resampling.BILINEAR, reducing_gap=3.0)
+        return np.asarray(small, dtype=np.uint8)
+
+    def embed_images(self, pictures: Sequence[Pixels]) -> Vectors:
+        """Embed n pictures of (128, 128, 3): (n, 256)."""
+        rows = [
+            self._image_tower.run(None, {"image": np.stack(pictures[at : at + BATCH])})[0]
+            for at in range(0, len(pictures), BATCH)
+        ]
+        return np.concatenate(rows) if rows else np.empty((0, DIM), np.float32)
+
+    def embed_texts(self, texts: Sequence[str]) -> Vectors:
+        """Embed n texts: (n, 256), near lengths together so that little is padded."""
+        ids = [encoding.ids[:CONTEXT] for encoding in self._tokenizer.encode_batch(list(texts))]
+        if not all(ids):
+            raise ValueError(f"no word in {texts[next(i for i, x in enumerate(ids) if not x)]!r}")
+        vectors = np.empty((len(ids), DIM), np.float32)
+        order = sorted(range(len(ids)), key=lambda row: len(ids[row]))
+        for at in range(0, len(order), BATCH):
+            rows = order[at : at + BATCH]
+            padded = np.zeros((len(rows), len(ids[rows[-1]])), np.int64)
+            for line, row in enumerate(rows):
+                padded[line, : len(ids[row])] = ids[row]
+            vectors[rows] = self._text_tower.run(None, {"ids": padded})[0]
+        return vectors
+
+    def tokens(self, text: str) -> int:
+        """Count the WordPiece tokens of a text."""
+        return len(self._tokenizer.encode(text).ids)
+
+    @cached_property
+    def _image_tower(self) -> onnxruntime.InferenceSession:
+        return self._session("image.onnx")
+
+    @cached_property
+    def _text_tower(self) -> onnxruntime.InferenceSession:
+        return self._session("text.onnx")
+
+    @cached_property
+    def _tokenizer(self) -> Tokenizer:
+        return Tokenizer.from_str(self._read("tokenizer.json").decode())
+
+    def _session(self, name: str) -> onnxruntime.InferenceSession:
+        """Start a tower that leaves the cores alone while it waits: decoding runs beside it."""
+        options = onnxruntime.SessionOptions()
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.intra_op_num_threads = cores()
+        return onnxruntime.InferenceSession(self._read(name), options, providers=["CPUExecutionProvider"])
+
+    def _read(self, name: str) -> bytes:
+        """Read a file of the model and hold it to its SHA-256."""
+        data = (self.folder / name).read_bytes()
+        if hashlib.sha256(data).hexdigest() != self.sums[name]:
+            raise EmbedderError(
+                f"{self.folder / name} is not the file that was shipped; install clew-search again."
+            )
+        return data
+
+
+def card() -> Card:
+    """Describe this model with the numbers of its model card."""
+    measured = json.loads((FOLDER / "metrics.json").read_text())["flickr8k_test"]
+    size = sum((FOLDER / name).stat().st_size for name in Builtin().sums)
+    return Card(
+        name="builtin",
+        dim=DIM,
+        megabytes=round(size / 1e6, 1),
+        licence="Apache-2.0",
+        languages="English",
+        text_to_image=measured["text_to_image"],
+        image_to_text=measured["image_to_text"],
+        limits=(
+            "Basic. It knows people and animals doing things outdoors; objects, food, clothes, places by "
+            "name, text in pictures, counting, art and screenshots are weak or unknown to it."
+        ),
+    )

@@ -1,0 +1,86 @@
+"""What can go wrong, and what to do about it.
+
+ClewError
+├── QueryError        the question cannot be asked as it stands
+├── MediaError        one file cannot be read; the rest go on
+├── CaptionsError     a captions file is not as it should be
+├── ExtraMissing      an optional part is not installed
+├── EmbedderError     a model is unknown or its files are damaged
+└── LibraryError
+    ├── LibraryMissing   nothing there
+    ├── LibraryBusy      another process writes to it
+    ├── LibraryVersion   made by a newer or an older clew
+    ├── LibraryDamaged   an index file is not the one that was written
+    └── SpaceMismatch    vectors of two spaces would meet
+"""
+
+from pathlib import Path
+
+
+class ClewError(Exception):
+    """Say what happened, then what to do."""
+
+
+class QueryError(ClewError):
+    """A question that cannot be asked as it stands."""
+
+
+class MediaError(ClewError):
+    """A file that cannot be read; the message is the reason, without the path."""
+
+
+class CaptionsError(ClewError):
+    """A captions file that is not JSON lines of pictures and captions."""
+
+
+class ExtraMissing(ClewError):
+    """An optional part that is not installed."""
+
+    def __init__(self, what: str, extra: str) -> None:
+        super().__init__(f'{what} needs an extra: pip install "clew-search[{extra}]"')
+
+
+class EmbedderError(ClewError):
+    """A model that is unknown, or whose files are damaged."""
+
+
+class LibraryError(ClewError):
+    """A library that cannot be used as asked."""
+
+
+class LibraryMissing(LibraryError):
+    """There is no library in this folder."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(
+            f"There is no library at {folder}. Make one with `clew index FOLDER`, "
+            "or name another with --library DIR."
+        )
+
+
+class LibraryBusy(LibraryError):
+    """Another process writes to this library."""
+
+    def __init__(self, folder: Path, holder: str) -> None:
+        super().__init__(
+            f"The library at {folder} is being written by {holder}. "
+            "Wait until it is done, or stop it; searching goes on meanwhile."
+        )
+
+
+class LibraryVersion(LibraryError):
+    """A library made by another version of clew."""
+
+
+class LibraryDamaged(LibraryError):
+    """An index file that is missing or is not the one that was written."""
+
+
+class SpaceMismatch(LibraryError):
+    """A library of one space was given another."""
+
+    def __init__(self, wanted: str, found: str) -> None:
+        super().__init__(
+            f"This library was made with {found}, so {wanted} cannot add to it. "
+            f"Leave out --model to go on with {found}, or name a new --library for {wanted}."
+        )

@@ -1,0 +1,96 @@
+"""Hits as text: JSON, CSV, lines, and names a terminal can show."""
+
+import csv
+import io
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from retrieval.records import Hit
+
+KEYS = ("id", "score", "confidence", "kind", "path", "text", "start", "end", "page", "box", "space")
+
+
+def as_dict(hit: Hit) -> dict[str, object]:
+    """Return the keys that every door shows, absent ones None."""
+    keys = {key: getattr(hit, key) for key in KEYS}
+    return {**keys, "score": round(hit.score, 6), "path": str(hit.path)}
+
+
+def as_json(hits: Sequence[Hit]) -> str:
+    """Return one JSON array."""
+    return dump([as_dict(hit) for hit in hits]) + "\n"
+
+
+def as_json_lines(hits: Sequence[Hit]) -> str:
+    """Return one JSON object a line."""
+    return "".join(dump(as_dict(hit)) + "\n" for hit in hits)
+
+
+def as_csv(hits: Sequence[Hit]) -> str:
+    """Return CSV with a header."""
+    page = io.StringIO()
+    rows = csv.DictWriter(page, KEYS, lineterminator="\n")
+    rows.writeheader()
+    rows.writerows(as_dict(hit) for hit in hits)
+    return page.getvalue()
+
+
+def as_lines(hits: Sequence[Hit]) -> str:
+    """Return rank, score, path and text, tabs between, one hit a line."""
+    return "".join(
+        f"{rank}\t{hit.score:.4f}\t{one_line(str(hit.path))}\t{one_line(hit.text or '')}\n"
+        for rank, hit in enumerate(hits, start=1)
+    )
+
+
+def as_paths(hits: Sequence[Hit], end: str = "\n") -> str:
+    """Return each path once, best first, as the file system spells it."""
+    return "".join(f"{path}{end}" for path in dict.fromkeys(str(hit.path) for hit in hits))
+
+
+def dump(value: object) -> str:
+    """Return JSON on one line in which a byte of a path that is no UTF-8 stands as \\udcXX."""
+    text = json.dumps(value, ensure_ascii=False, default=_plain)
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _plain(value: object) -> object:
+    """Return records and paths as JSON can hold them."""
+    if isinstance(value, Path):
+        return str(value)
+    return asdict(value)  # type: ignore[call-overload]
+
+
+def one_line(text: str) -> str:
+    """Return the text with what would break a line or a column written as an escape."""
+    return text.replace("\\", "\\\\").translate(_BREAKS) if _BREAKS.keys() & set(map(ord, text)) else text
+
+
+_BREAKS = {ord(char): repr(char)[1:-1] for char in "\t\n\r\v\f\x00\x85\u2028\u2029"}
+
+
+def printable(text: str) -> str:
+    """Return the text with control characters and foreign bytes written as escapes, for a terminal."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def place(hit: Hit) -> str:
+    """Return the path, and for a passage its line: `notes.md:12`."""
+    line = f":{hit.start:.0f}" if hit.kind == "text" and hit.start and hit.source is None else ""
+    return printable(f"{hit.path}{line}")
+
+
+def size(count: float) -> str:
+    """Return bytes as a person reads them: 3.2 MB."""
+    if count < 1000:
+        return f"{count:.0f} B"
+    power = min(int(math.log10(count) / 3), 4)
+    return f"{count / 1000**power:.1f} {('kB', 'MB', 'GB', 'TB')[power - 1]}"
+
+
+def some(count: int, one: str, many: str | None = None) -> str:
+    """Return `1 image`, `2,000 images`."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"

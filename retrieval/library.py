@@ -1,0 +1,155 @@
+"""An open library: the one thing a program needs to search."""
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+from types import TracebackType
+
+import platformdirs
+
+from retrieval import embedders, query
+from retrieval.catalog import Catalog
+from retrieval.embedders import Embedder
+from retrieval.errors import LibraryMissing, QueryError, SpaceMismatch
+from retrieval.nearest import Nearest
+from retrieval.records import Failure, Filters, Hit, Status, Vectors
+from retrieval.search import search
+
+
+def default_library() -> Path:
+    """Return the folder of the library that is used when none is named."""
+    return platformdirs.user_data_path("clew", appauthor=False)
+
+
+class Library:
+    """A library opened to read; answers follow what the indexer writes meanwhile.
+
+    ```python
+    library = Library.open()
+    for hit in library.search("a dog on the beach", kind="image", count=5):
+        print(hit.score, hit.path)
+    ```
+    """
+
+    def __init__(self, catalog: Catalog, embedder: Embedder | None = None) -> None:
+        self._catalog = catalog
+        self._embedder = embedder
+        self._nearest: tuple[int, Nearest] | None = None
+
+    @classmethod
+    def open(cls, folder: str | Path | None = None, *, embedder: Embedder | None = None) -> "Library":
+        """Open the library in `folder`, or the default one; `embedder` stands in for the one it names.
+
+        Raises LibraryMissing, LibraryVersion, and SpaceMismatch where the embedder is not of its space.
+        """
+        place = default_library() if folder is None else Path(folder).expanduser().absolute()
+        return cls(Catalog.open(place), embedder)
+
+    def search(
+        self,
+        words: str | None = None,
+        *,
+        image: str | Path | None = None,
+        kind: str | Iterable[str] | None = None,
+        under: str | Path | None = None,
+        after: str | None = None,
+        before: str | None = None,
+        count: int = 10,
+    ) -> list[Hit]:
+        """Return the best `count` hits for words, or for a picture, best first.
+
+        `kind` names one or more kinds; `under` a folder, absolute or by name; `after` (inclusive) and
+        `before` (exclusive) the beginning of an ISO time. Raises QueryError.
+        """
+        narrow = query.filters(kind, under, after, before)
+        if (words is None) == (image is None):
+            raise QueryError("Give words or a picture to search by: one of them, not both.")
+        if words is not None:
+            return self._answer(query.embed_words(self.embedder, words), narrow, count)
+        return self._answer(self._embed_picture(image), narrow, count)
+
+    def similar(
+        self,
+        image: str | Path,
+        *,
+        kind: str | Iterable[str] | None = "image",
+        under: str | Path | None = None,
+        after: str | None = None,
+        before: str | None = None,
+        count: int = 10,
+    ) -> list[Hit]:
+        """Return the pictures most like this one, which itself (and any copy of it) is left out."""
+        narrow = query.filters(kind, under, after, before)
+        vector = self._embed_picture(image)
+        with Path(image).expanduser().open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").digest()
+        return self._answer(vector, narrow, count, frozenset(self._catalog.segments_of(digest)))
+
+    def status(self) -> Status:
+        """Return what the library holds."""
+        catalog, space = self._catalog, self._catalog.space()
+        segments, kept = catalog.counts()
+        return Status(
+            folder=catalog.folder,
+            roots=catalog.roots(),
+            segments=segments,
+            kept=kept,
+            space=space,
+            tail=0 if space is None else catalog.tail(space),
+            size=sum(f.stat().st_size for f in catalog.folder.rglob("*") if f.is_file()),
+        )
+
+    def failures(self) -> list[Failure]:
+        """Return the files that could not be read, and why."""
+        return self._catalog.failures()
+
+    @property
+    def damage(self) -> str | None:
+        """Say what is wrong with the index file, if anything; answers are right all the same."""
+        return self._open_nearest().damage
+
+    @property
+    def embedder(self) -> Embedder:
+        """Return the embedder of the space that answers."""
+        if self._embedder is None:
+            self._embedder = embedders.load(self._open_nearest().space.name)
+        return self._embedder
+
+    def close(self) -> None:
+        """Let go of the library."""
+        self._nearest = None
+        self._catalog.close()
+
+    def __enter__(self) -> "Library":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _embed_picture(self, image: str | Path | None) -> Vectors:
+        return query.embed_picture(self.embedder, Path(str(image)).expanduser())
+
+    def _answer(
+        self, vector: Vectors, narrow: Filters, count: int, leave_out: frozenset[int] = frozenset()
+    ) -> list[Hit]:
+        if count < 1:
+            raise QueryError(f"{count} hits cannot be returned; ask for 1 or more.")
+        nearest = self._open_nearest()
+        return search(self._catalog, nearest, vector, narrow, count=count, leave_out=leave_out)
+
+    def _open_nearest(self) -> Nearest:
+        """Open the space that answers, again whenever the catalogue has changed."""
+        version = self._catalog.version()
+        if self._nearest is None or self._nearest[0] != version:
+            space = self._catalog.space()
+            if space is None:
+                raise LibraryMissing(self._catalog.folder)
+            if self._embedder is not None and self._embedder.fingerprint != space.fingerprint:
+                raise SpaceMismatch(self._embedder.name, space.name)
+            self._nearest = version, Nearest(self._catalog, space)
+        return self._nearest[1]

@@ -1,0 +1,76 @@
+"""From what a person asks to a unit vector and filters."""
+
+import re
+from collections.abc import Iterable
+from datetime import datetime
+from pathlib import Path
+
+from retrieval.embedders import Embedder
+from retrieval.errors import MediaError, QueryError
+from retrieval.records import KINDS, Filters, Kind, Vectors
+
+_TIME = re.compile(r"\d{4}(-\d\d(-\d\d([T ]\d\d:\d\d(:\d\d)?)?)?)?")
+
+
+def embed_words(embedder: Embedder, words: str) -> Vectors:
+    """Return the (1, d) vector of these words."""
+    try:
+        return embedder.embed_texts([words])
+    except ValueError as error:
+        raise QueryError("The query is empty; give at least one word.") from error
+
+
+def embed_picture(embedder: Embedder, path: Path) -> Vectors:
+    """Return the (1, d) vector of this picture."""
+    from retrieval.media import open_picture  # words alone need no Pillow
+
+    try:
+        picture = open_picture(path, near=embedder.side)
+    except MediaError as error:
+        raise QueryError(f"{path} cannot be used as a query: {error}.") from error
+    return embedder.embed_images([embedder.prepare(picture)])
+
+
+def filters(
+    kind: str | Iterable[str] | None = None,
+    under: str | Path | None = None,
+    after: str | None = None,
+    before: str | None = None,
+) -> Filters:
+    """Check and gather filters; raises QueryError naming the one that is wrong."""
+    kinds = [kind] if isinstance(kind, str) else list(kind or ())
+    return Filters(
+        kinds=frozenset(_kind(one) for one in kinds),
+        under=_folder(under),
+        after=_time("after", after),
+        before=_time("before", before),
+    )
+
+
+def _kind(name: str) -> Kind:
+    for kind in KINDS:
+        if name == kind:
+            return kind
+    raise QueryError(f"There is no kind {name!r}; the kinds are {', '.join(KINDS)}.")
+
+
+def _folder(under: str | Path | None) -> str:
+    """Return an absolute folder, or folder names to find anywhere in a path."""
+    text = str(under or "")
+    if text.startswith(("/", "~", "./", "../")) or text in (".", ".."):
+        return str(Path(text).expanduser().resolve())
+    return text.strip("/")
+
+
+def _time(flag: str, text: str | None) -> str:
+    """Check the beginning of an ISO time; it is compared as text, so `2021` is all of 2021."""
+    if not text:
+        return ""
+    if _TIME.fullmatch(text):
+        try:
+            datetime.fromisoformat(text + "0001-01-01"[len(text) :])
+        except ValueError:
+            pass
+        else:
+            return text.replace(" ", "T")
+    raise QueryError(f"--{flag} {text!r} is not a time; write 2021, 2021-06, 2021-06-30 or 2021-06-30T18:00.")

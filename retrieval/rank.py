@@ -1,0 +1,46 @@
+"""Arithmetic of ranked lists: arrays in, arrays out."""
+
+import numpy as np
+
+from retrieval.records import Ids, Scores
+
+
+def top(scores: Scores, ids: Ids, count: int) -> tuple[Scores, Ids]:
+    """Return the best `count` of each row, by score and then by id; -1 and -inf pad short rows.
+
+    scores (q, n), ids (n,) -> scores (q, count), ids (q, count).
+    """
+    rows, size = scores.shape
+    best = np.full((rows, count), -np.inf, dtype=np.float32)
+    found = np.full((rows, count), -1, dtype=np.int64)
+    for row in range(rows):
+        near = np.arange(size)
+        if size > count:  # all that score no less than the count-th, so that ties go by id
+            near = np.flatnonzero(scores[row] >= np.partition(scores[row], -count)[-count])
+        order = near[np.lexsort((ids[near], -scores[row][near]))[:count]]
+        best[row, : len(order)] = scores[row][order]
+        found[row, : len(order)] = ids[order]
+    return best, found
+
+
+def standardize(scores: Scores, background: Scores, prior: Scores, *, weight: int = 10) -> Scores:
+    """Return how many standard deviations each score lies above a background of scores, all (n,).
+
+    Scores of two sources compare only so: Montague & Aslam, CIKM 2001. A small background leans on
+    `prior`, which counts as `weight` scores.
+    """
+    share = len(background) / (len(background) + weight)
+    mean = share * background.mean() + (1 - share) * prior.mean()
+    spread = share * background.var() + (1 - share) * prior.var()
+    return np.asarray((scores - mean) / np.sqrt(spread + 1e-6), dtype=np.float32)
+
+
+def recall(found: Scores, truth: Scores, *, slack: float = 1e-5) -> float:
+    """Return the share of the true best that was found, from the true scores of both, (q, k).
+
+    Counted by score, so that one of two equals is as good as the other.
+    """
+    real = np.isfinite(truth)
+    worst = np.where(real, truth, np.inf).min(axis=1, keepdims=True) - slack
+    good = np.minimum((found >= worst).sum(axis=1), real.sum(axis=1))
+    return float(good.sum() / max(1, real.sum()))

@@ -1,0 +1,113 @@
+"""The words of clew as frozen records."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, TypeAlias, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+Vectors: TypeAlias = NDArray[np.float32]  # (n, d), every row of length 1
+Scores: TypeAlias = NDArray[np.float32]  # cosines, 1.0 is the same direction
+Ids: TypeAlias = NDArray[np.int64]  # segment ids
+
+Kind: TypeAlias = Literal["image", "video", "text", "page", "audio"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+IndexKind: TypeAlias = Literal["flat", "hnsw", "ivf"]
+INDEX_KINDS: tuple[IndexKind, ...] = get_args(IndexKind)
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """What a hit must be, before anything is ranked.
+
+    `under` is a folder: absolute, or a run of folder names anywhere in the path. `after` (inclusive)
+    and `before` (exclusive) are the beginnings of ISO times, local: `2021`, `2021-06`, `2021-06-30`.
+    """
+
+    kinds: frozenset[Kind] = frozenset()
+    under: str = ""
+    after: str = ""
+    before: str = ""
+
+    @property
+    def only_kinds(self) -> bool:
+        """Say whether kinds are all that is asked."""
+        return not (self.under or self.after or self.before)
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One answer: a segment, where it is, and how well it fits.
+
+    `score` is the cosine of hit and query. `start` and `end` are seconds in video and sound, and
+    lines (counted from 1) in text. A caption's `path` is the picture it belongs to and its `source`
+    the file it was read from. `confidence`, `page` and `box` are None where they have no meaning.
+    """
+
+    id: int
+    score: float
+    kind: Kind
+    path: Path
+    space: str
+    confidence: float | None = None
+    text: str | None = None
+    start: float | None = None
+    end: float | None = None
+    page: int | None = None
+    box: tuple[int, int, int, int] | None = None
+    source: Path | None = None
+    offline: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """One row of `spaces`: a vector space and the index file that covers it up to `through`."""
+
+    id: int
+    name: str
+    fingerprint: str
+    dim: int
+    index_kind: IndexKind | None = None
+    file: str | None = None
+    digest: str | None = None
+    size: int = 0
+    count: int = 0
+    through: int = 0
+    effort: int = 0
+    recall: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Root:
+    """A folder the person asked to index, and how many of its files are in which state."""
+
+    path: Path
+    state: Literal["present", "offline"]
+    scanned: str | None
+    present: int = 0
+    offline: int = 0
+    gone: int = 0
+    failed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What a library holds."""
+
+    folder: Path
+    roots: tuple[Root, ...]
+    segments: dict[str, int] = field(default_factory=dict)  # kind -> how many can be found
+    kept: int = 0  # segments of files that are gone, until they are purged
+    space: Space | None = None
+    tail: int = 0  # vectors newer than the index, searched exactly
+    size: int = 0  # bytes on disk
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A file that could not be read, and why."""
+
+    path: Path
+    reason: str

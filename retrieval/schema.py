@@ -1,0 +1,80 @@
+"""The catalogue's tables, as steps from an empty file to today's shape.
+
+A step that has been released is never edited; a change is a new step at the end. Vectors live in one
+table a space, `vectors_ID`, so that a row is found by its segment and a space is dropped at once.
+"""
+
+CATALOGUE = "catalogue.sqlite"  # the file in a library's folder
+INDEXES = "indexes"  # the folder of index files, every one of which can be made again
+LOCK = "writer.lock"
+
+STEPS: dict[str, tuple[str, ...]] = {
+    "1-library": (
+        """CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT""",
+        """CREATE TABLE roots (
+            id INTEGER PRIMARY KEY,
+            path BLOB NOT NULL UNIQUE,             -- absolute, as the file system spells it
+            options TEXT NOT NULL,                 -- JSON: how to scan it
+            state TEXT NOT NULL CHECK (state IN ('present', 'offline')),
+            scanned TEXT
+        ) STRICT""",
+        """CREATE TABLE contents (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            hash BLOB NOT NULL,                    -- SHA-256 of the bytes
+            reader TEXT NOT NULL,                  -- the same bytes as a caption are other segments
+            segments INTEGER,                      -- how many; NULL until all are committed
+            width INTEGER,
+            height INTEGER,
+            taken TEXT,                            -- local time on the camera's clock
+            UNIQUE (hash, reader)
+        ) STRICT""",
+        """CREATE TABLE files (
+            id INTEGER PRIMARY KEY,
+            root INTEGER NOT NULL REFERENCES roots (id) ON DELETE CASCADE,
+            path BLOB NOT NULL,                    -- under the root
+            size INTEGER NOT NULL,
+            mtime INTEGER NOT NULL,                -- nanoseconds
+            reader TEXT NOT NULL,
+            picture BLOB,                          -- a caption's picture: its path under the root
+            content INTEGER REFERENCES contents (id),
+            error TEXT,                            -- why it could not be read
+            time TEXT NOT NULL,                    -- when taken, else last written; local
+            state TEXT NOT NULL CHECK (state IN ('present', 'offline', 'gone')),
+            UNIQUE (root, path)
+        ) STRICT""",
+        """CREATE INDEX files_by_content ON files (content, state)""",
+        """CREATE INDEX files_by_time ON files (time)""",
+        """CREATE TABLE segments (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,  -- never reused
+            content INTEGER NOT NULL REFERENCES contents (id) ON DELETE CASCADE,
+            ordinal INTEGER NOT NULL,              -- its place among the content's segments
+            kind TEXT NOT NULL CHECK (kind IN ('image', 'video', 'text', 'page', 'audio')),
+            text TEXT,
+            start REAL,
+            "end" REAL,
+            page INTEGER,
+            box TEXT,
+            UNIQUE (content, ordinal)
+        ) STRICT""",
+        """CREATE INDEX segments_by_kind ON segments (kind)""",
+        """CREATE TABLE spaces (
+            id INTEGER PRIMARY KEY,
+            name TEXT NOT NULL UNIQUE,
+            fingerprint TEXT NOT NULL,
+            dim INTEGER NOT NULL,
+            index_kind TEXT,
+            file TEXT,
+            digest TEXT,                           -- SHA-256 of the index file
+            size INTEGER NOT NULL DEFAULT 0,
+            count INTEGER NOT NULL DEFAULT 0,
+            through INTEGER NOT NULL DEFAULT 0,    -- the last segment the index reaches
+            effort INTEGER NOT NULL DEFAULT 0,     -- lists or nodes it looks at for one query
+            recall REAL                            -- recall@10 against exact, measured when built
+        ) STRICT""",
+    ),
+}
+
+
+def vectors_table(space: int) -> str:
+    """Name the table of this space's vectors: (segment INTEGER PRIMARY KEY, vector BLOB float16)."""
+    return f"vectors_{int(space)}"

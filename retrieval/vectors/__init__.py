@@ -1,0 +1,19 @@
+"""Indexes: ids and unit vectors in, the nearest of them out. `exact` is the oracle of the others."""
+
+from typing import Protocol
+
+from retrieval.records import Ids, Scores, Vectors
+
+
+class Index(Protocol):
+    """The nearest vectors by cosine, best first.
+
+    `search` takes (q, d) queries and returns scores (q, count) and ids (q, count); `allowed`, ascending
+    ids, narrows the answer before ranking. Where fewer than `count` exist, ids end in -1.
+    """
+
+    def __len__(self) -> int: ...
+
+    def search(self, queries: Vectors, count: int, allowed: Ids | None = None) -> tuple[Scores, Ids]:
+        """Return the best `count` of each query."""
+        ...
