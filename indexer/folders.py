@@ -10,7 +10,8 @@ from indexer.writer import Writer
 from retrieval import embedders
 from retrieval.embedders import Embedder
 from retrieval.errors import LibraryMissing
-from retrieval.library import Library, default_library
+from retrieval.library import Library
+from retrieval.machine import default_library
 from retrieval.records import IndexKind
 from retrieval.schema import CATALOGUE
 
@@ -86,8 +87,8 @@ def forget(
     place = default_library() if library is None else Path(library).expanduser()
     if not (place / CATALOGUE).exists():
         raise LibraryMissing(place)
-    with Writer(place, lambda name: embedders.load(name or "builtin")) as writer:
-        files = sum(writer.forget(absolute(Path(folder))) for folder in folders)
+    with Writer(place) as writer:
+        files = sum(writer.roots.forget(absolute(Path(folder))) for folder in folders)
         segments = writer.purge() if purge else 0
         build_if_due(writer)
     return files, segments

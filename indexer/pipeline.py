@@ -13,6 +13,7 @@ from indexer.build import build_if_due, current
 from indexer.changes import Changes, compare
 from indexer.embed import batches, embed
 from indexer.read import Read, read
+from indexer.roots import Place
 from indexer.walk import Found, Walked, walk
 from indexer.writer import Writer, Wrote
 from retrieval.errors import LibraryError
@@ -22,10 +23,16 @@ from retrieval.records import IndexKind
 MANY, SHARE = 50, 0.2  # more missing files than both of these is a drive, not a decision
 GROWN = 50_000  # new vectors after which a long run builds an index before its end
 
+Progress = Callable[[str, int, int], None]  # the folder, files done, files to do
+
+
+def silent(folder: str, done: int, total: int) -> None:
+    """Show no progress."""
+
 
 @dataclass(slots=True)
 class Report:
-    """What a run did. Files are counted once, in the first eight; `skipped` is suffix -> files."""
+    """What a run did. A file is counted once in the first seven; `skipped` is suffix -> files."""
 
     added: int = 0
     updated: int = 0
@@ -42,47 +49,39 @@ class Report:
     interrupted: bool = False
 
 
-Progress = Callable[[str, int, int], None]  # the folder, files done, files to do
-
-
-def silent(folder: str, done: int, total: int) -> None:
-    """Show no progress."""
-
-
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run's writer, what it has done so far, and how it was asked for."""
+    """One run: its writer, how it was asked for, and what it has done so far."""
 
     writer: Writer
-    report: Report
+    index: IndexKind | Literal["auto"] | None
+    confirm_gone: bool
+    retry: bool
     progress: Progress
-    confirm_gone: bool = False
-    retry: bool = False
-    index: IndexKind | Literal["auto"] | None = None
+    report: Report = field(default_factory=Report)
 
-    def update(self, folder: bytes, exclude: Sequence[str] | None = None, hidden: bool | None = None) -> None:
+    def refresh(self, folder: bytes, exclude: Sequence[str] | None, hidden: bool | None) -> None:
         """Bring one folder up to date."""
-        root, below = self.writer.add_root(folder, exclude, hidden)
-        options = self.writer.options(root)
-        if not os.path.isdir(folder) or (options.mount and not below and not os.path.ismount(folder)):
-            return self._lose(folder, root, below)
-        walked, since = Walked(), self.writer.last_file()
-        top = folder[: len(folder) - len(below) - 1] if below else folder
-        changes = compare(
-            walk(top, options, walked, below), self.writer.known(root, below), walked.unread, self.retry
-        )
-        self._fill(top, root, changes.fresh)
-        self._settle(folder, root, changes, since)
+        roots = self.writer.roots
+        place = roots.place(folder, exclude, hidden)
+        away = place.options.mount and not place.below and not os.path.ismount(folder)
+        if away or not os.path.isdir(folder):
+            return self._lose(folder, place)
+        walked, since = Walked(), roots.last_file()
+        found = walk(place.top, place.options, walked, place.below)
+        changes = compare(found, roots.known(place), walked.unread, self.retry)
+        self._fill(place, changes.fresh)
+        self._settle(folder, place, changes, since)
         self.report.skipped += walked.skipped
         return None
 
-    def _fill(self, top: bytes, root: int, fresh: Sequence[Found]) -> None:
+    def _fill(self, place: Place, fresh: Sequence[Found]) -> None:
         """Read, embed and write what is new; what is cut short has lost at most the batch in hand."""
         done, built = 0, current(self.writer.catalog).count
-        for batch in batches(self._read(top, fresh)):
-            self._count(self.writer.write(root, embed(self.writer.embedder, batch)))
+        for batch in batches(self._read(place.top, fresh)):
+            self._count(self.writer.write(place.root, embed(self.writer.embedder, batch)))
             done += sum(portion.last for portion in batch)
-            self.progress(os.fsdecode(top), done, len(fresh))
+            self.progress(os.fsdecode(place.top), done, len(fresh))
             if self.report.segments - built > max(GROWN, built):
                 built = build_if_due(self.writer, self.index).count
 
@@ -105,40 +104,37 @@ class Run:
         self.report.segments += wrote.segments.total()
         self.report.kinds += wrote.segments
 
-    def _settle(self, folder: bytes, root: int, changes: Changes, since: int) -> None:
+    def _settle(self, folder: bytes, place: Place, changes: Changes, since: int) -> None:
         """Give every known file its state now that all new ones are hashed."""
-        report, writer = self.report, self.writer
-        report.unchanged += changes.unchanged + writer.set_state(changes.back, "present")
+        report, roots = self.report, self.writer.roots
+        report.unchanged += changes.unchanged + roots.set_state(changes.back, "present")
         report.failed += changes.failed
-        missing = writer.settle_moved(changes.missing, since)
+        missing = roots.settle_moved(changes.missing, since)
         moved = len(changes.missing) - len(missing)
         report.moved += moved
         report.added -= moved
         known = changes.unchanged + changes.failed + len(changes.missing) + len(changes.back)
-        held = len(missing) > max(MANY, SHARE * known) and not self.confirm_gone
         lost = [old.id for old in missing]
-        if held:
-            report.offline += writer.set_state(lost, "offline")
+        if len(lost) > max(MANY, SHARE * known) and not self.confirm_gone:
+            report.offline += roots.set_state(lost, "offline")
             report.notes.append(
                 f"{len(lost):,} of {known:,} files of {os.fsdecode(folder)} are not there, which looks "
                 "like a drive that is away, so they are kept as offline. If they are really deleted: "
                 "`clew index --confirm-gone`."
             )
         else:
-            report.gone += writer.set_state(lost, "gone")
-        report.offline += writer.set_state([old.id for old in changes.unread], "offline")
+            report.gone += roots.set_state(lost, "gone")
+        report.offline += roots.set_state([old.id for old in changes.unread], "offline")
         if changes.unread:
             report.notes.append(
                 f"Some folders below {os.fsdecode(folder)} cannot be read; "
                 f"{len(changes.unread):,} files in them are kept as offline."
             )
-        writer.set_root(root, "present")
+        roots.scanned(place.root)
 
-    def _lose(self, folder: bytes, root: int, below: bytes) -> None:
+    def _lose(self, folder: bytes, place: Place) -> None:
         """Note that a root is not there; nothing of it is forgotten."""
-        if below:
-            raise LibraryError(f"There is no folder {os.fsdecode(folder)}.")
-        self.report.offline += self.writer.set_root(root, "offline")
+        self.report.offline += self.writer.roots.lose(place.root)
         self.report.notes.append(
             f"{os.fsdecode(folder)} is not there; its files are kept as offline until it is back."
         )
@@ -157,15 +153,15 @@ def update(
 ) -> Report:
     """Bring these folders up to date, or all that the library has, and build its index if it is due."""
     begun = monotonic()
-    run = Run(writer, Report(), progress, confirm_gone, retry, index)
-    known = writer.roots()
+    run = Run(writer, index, confirm_gone, retry, progress)
+    known = writer.roots.paths()
     given = [absolute(folder) for folder in folders]
     for folder in given:
         if folder not in known and not os.path.isdir(folder):
             raise LibraryError(f"There is no folder {os.fsdecode(folder)}.")
     try:
         for folder in given or known:
-            run.update(folder, exclude, hidden)
+            run.refresh(folder, exclude, hidden)
         build_if_due(writer, index)
     except KeyboardInterrupt:  # what is committed stays, and the next run goes on from there
         run.report.interrupted = True

@@ -4,7 +4,7 @@ import os
 import re
 import stat
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from fnmatch import translate
 from typing import NamedTuple
@@ -32,11 +32,10 @@ class Found(NamedTuple):
     picture: bytes | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
+class Options(NamedTuple):
     """How a root is scanned; remembered with it. `mount` says that it was a mount point."""
 
-    exclude: tuple[str, ...] = ()
+    exclude: Sequence[str] = ()
     hidden: bool = False
     mount: bool = False
 

@@ -1,12 +1,9 @@
-"""Where this is written: every change to a catalogue is here, each in one transaction."""
+"""Where the catalogue is written: its files, contents, segments, vectors and spaces (its roots: roots.py)."""
 
-import json
-import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
-from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -14,14 +11,13 @@ from typing import Self
 import numpy as np
 import sqlite_utils
 
-from indexer.changes import Known
 from indexer.decoders import Draft
 from indexer.lock import writing
 from indexer.read import Read
-from indexer.walk import Options
+from indexer.roots import Roots
 from retrieval.catalog import Catalog, check_version
 from retrieval.embedders import Embedder
-from retrieval.errors import LibraryError, SpaceMismatch
+from retrieval.errors import LibraryError, LibraryMissing, SpaceMismatch
 from retrieval.records import Space, Vectors
 from retrieval.schema import CATALOGUE, INDEXES, STEPS, vectors_table
 
@@ -56,8 +52,13 @@ class Wrote:
 class Writer:
     """The one process that writes to a library; use it in a `with`."""
 
-    def __init__(self, folder: Path, choose: Callable[[str | None], Embedder]) -> None:
-        """Write to the library in `folder`; `choose` gets its model's name, None of a new one."""
+    embedder: Embedder
+
+    def __init__(self, folder: Path, choose: Callable[[str | None], Embedder] | None = None) -> None:
+        """Write to the library in `folder`; `choose` gets its model's name, None of a new one.
+
+        Without it there must be a library, to which nothing is added.
+        """
         self.folder = folder
         self._choose = choose
 
@@ -68,6 +69,7 @@ class Writer:
             _make_folder(self.folder)
             entered.enter_context(writing(self.folder))
             self.db = entered.enter_context(_open(self.folder))
+            self.roots = Roots(self.db)
             self.space = self._find_space()
             self.catalog = Catalog.open(self.folder)
             entered.callback(self.catalog.close)
@@ -87,6 +89,10 @@ class Writer:
         """Return the id of the space that answers; a new library takes the chosen embedder's."""
         query = "SELECT s.* FROM spaces s JOIN settings t ON t.name = 'space' AND t.value = s.name"
         row = next(iter(self.db.query(query)), None)
+        if self._choose is None:
+            if row is None:
+                raise LibraryMissing(self.folder)
+            return int(row["id"])
         self.embedder = self._choose(None if row is None else row["name"])
         name, fingerprint = self.embedder.name, self.embedder.fingerprint
         if row is not None:
@@ -111,117 +117,6 @@ class Writer:
     def remember(self, name: str, value: str) -> None:
         """Write a setting of the library."""
         self.db.table("settings").upsert({"name": name, "value": value}, pk="name")
-
-    # Roots
-
-    def add_root(
-        self, path: bytes, exclude: Sequence[str] | None = None, hidden: bool | None = None
-    ) -> tuple[int, bytes]:
-        """Return the root that holds this folder, and the folder's path below it.
-
-        A folder inside a root is a part of it; a root inside a new one becomes a part of that. What is
-        None stays as it is remembered.
-        """
-        with self.db.atomic():
-            roots = list(self.db.query("SELECT id, path, options FROM roots"))
-            above = next((root for root in roots if _below(path, root["path"])), None)
-            if above is not None:
-                if exclude is not None or hidden is not None:
-                    raise LibraryError(
-                        f"{os.fsdecode(path)} is part of {os.fsdecode(above['path'])}, which is scanned "
-                        "in one way; give that folder to change what is left out."
-                    )
-                return int(above["id"]), _below(path, above["path"]) or b""
-            inside = [root for root in roots if _below(root["path"], path) is not None]
-            old = [_options(root["options"]) for root in inside]
-            options = Options(
-                exclude=tuple(
-                    dict.fromkeys(e for o in old for e in o.exclude) if exclude is None else exclude
-                ),
-                hidden=any(o.hidden for o in old) if hidden is None else hidden,
-                mount=os.path.ismount(path)
-                or any(r["path"] == path and o.mount for r, o in zip(inside, old, strict=True)),
-            )
-            row = {"path": path, "options": json.dumps(asdict(options)), "state": "present"}
-            id_ = next((int(root["id"]) for root in inside if root["path"] == path), None)
-            if id_ is None:
-                id_ = int(self.db.table("roots").insert(row, pk="id").last_pk)
-            else:
-                self.db.table("roots").update(id_, {"options": row["options"]})
-            for root in inside:
-                if root["id"] != id_:
-                    self._adopt(root["id"], (_below(root["path"], path) or b"") + b"/", id_)
-            return id_, b""
-
-    def options(self, root: int) -> Options:
-        """Return how this root is scanned."""
-        row = self.db.execute("SELECT options FROM roots WHERE id = ?", (root,)).fetchone()
-        return _options(row[0])
-
-    def _adopt(self, root: int, prefix: bytes, into: int) -> None:
-        """Make the files of a root files of another one that holds it."""
-        self.db.execute(
-            """UPDATE files SET root = ?, path = CAST(? || path AS BLOB),
-                      picture = CAST(? || picture AS BLOB) WHERE root = ?""",
-            (into, prefix, prefix, root),
-        )
-        self.db.execute("DELETE FROM roots WHERE id = ?", (root,))
-
-    def roots(self) -> list[bytes]:
-        """Return the paths of all roots."""
-        return [row["path"] for row in self.db.query("SELECT path FROM roots ORDER BY path")]
-
-    def known(self, root: int, below: bytes = b"") -> Iterator[Known]:
-        """Yield the files of a root, or of a folder below it, in the byte order of their paths."""
-        start, end = (below + b"/", below + b"0") if below else (b"", b"\xff" * 8)
-        rows = self.catalog.db.execute(
-            """SELECT id, path, size, mtime, reader, picture, state, error IS NOT NULL
-                 FROM files WHERE root = ? AND path >= ? AND path < ? ORDER BY path""",
-            (root, start, end),
-        )
-        rows.row_factory = None
-        return map(Known._make, rows)
-
-    def set_state(self, files: Sequence[int], state: str) -> int:
-        """Set the state of these files; returns how many changed."""
-        with self.db.atomic():
-            return sum(
-                self.db.execute(
-                    "UPDATE files SET state = ? WHERE id = ? AND state != ?", (state, id_, state)
-                ).rowcount
-                for id_ in files
-            )
-
-    def set_root(self, root: int, state: str) -> int:
-        """Set a root present (and scanned now) or offline; returns how many files went offline with it."""
-        with self.db.atomic():
-            self.db.table("roots").update(root, {"state": state})
-            if state == "offline":
-                query = "UPDATE files SET state = 'offline' WHERE root = ? AND state = 'present'"
-                return int(self.db.execute(query, (root,)).rowcount)
-            now = datetime.now().isoformat(" ", "seconds")
-            self.db.table("roots").update(root, {"scanned": now})
-            return 0
-
-    def last_file(self) -> int:
-        """Return the newest file's id; files added later have larger ones."""
-        return int(self.db.execute("SELECT coalesce(max(id), 0) FROM files").fetchone()[0])
-
-    def settle_moved(self, missing: Sequence[Known], since: int) -> list[Known]:
-        """Drop the rows of missing files whose content a file newer than `since` has; return the rest."""
-        with self.db.atomic():
-            return [
-                old
-                for old in missing
-                if not self.db.execute(
-                    """DELETE FROM files WHERE id = ? AND EXISTS (
-                           SELECT 1 FROM files f
-                            WHERE f.content = files.content AND f.id > ? AND f.state = 'present')""",
-                    (old.id, since),
-                ).rowcount
-            ]
-
-    # Files and segments
 
     def is_known(self, digest: bytes, reader: str) -> bool:
         """Say whether all segments of this content are committed; may be asked from any thread."""
@@ -294,20 +189,6 @@ class Writer:
         )
         return not there
 
-    # Forgetting
-
-    def forget(self, path: bytes) -> int:
-        """Drop a root and its files; what they held stays until `purge`. Returns how many files."""
-        with self.db.atomic():
-            row = self.db.execute("SELECT id FROM roots WHERE path = ?", (path,)).fetchone()
-            if row is None:
-                raise LibraryError(
-                    f"{os.fsdecode(path)} is not one of this library's folders; `clew status` lists them."
-                )
-            count = int(self.db.execute("DELETE FROM files WHERE root = ?", row).rowcount)
-            self.db.execute("DELETE FROM roots WHERE id = ?", row)
-        return count
-
     def purge(self) -> int:
         """Delete the files that are gone and all that no file holds any more; returns how many segments."""
         with self.db.atomic():
@@ -320,8 +201,6 @@ class Writer:
             self.db.execute(f"DELETE FROM contents WHERE id IN ({lost})")
         self.db.execute("VACUUM")
         return count
-
-    # The index
 
     def set_index(self, space: Space) -> None:
         """Point the space at its new index file."""
@@ -347,16 +226,3 @@ def _make_folder(folder: Path) -> None:
         (folder / INDEXES).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise LibraryError(f"The library's folder {folder} cannot be made: {error.strerror}.") from error
-
-
-def _options(text: str) -> Options:
-    row = json.loads(text)
-    return Options(tuple(row["exclude"]), row["hidden"], row["mount"])
-
-
-def _below(path: bytes, root: bytes) -> bytes | None:
-    """Return the path under the root, b"" for the root itself, None where it is not below it."""
-    if path == root:
-        return b""
-    stem = root.rstrip(b"/") + b"/"
-    return path[len(stem) :] if path.startswith(stem) else None

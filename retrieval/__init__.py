@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from retrieval.errors import ClewError
-    from retrieval.library import Library, default_library
+    from retrieval.library import Library
+    from retrieval.machine import default_library
     from retrieval.records import Failure, Filters, Hit, Kind, Root, Space, Status
 
 __all__ = [
@@ -21,7 +22,7 @@ __all__ = [
     "default_library",
 ]
 
-_HOMES = {"ClewError": "errors", "Library": "library", "default_library": "library"}
+_HOMES = {"ClewError": "errors", "Library": "library", "default_library": "machine"}
 
 
 def __getattr__(name: str) -> object:

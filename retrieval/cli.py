@@ -5,13 +5,16 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from retrieval import formats
-from retrieval.library import Library, default_library
+from retrieval.machine import default_library
 from retrieval.records import KINDS, Failure, Hit, Status
+
+if TYPE_CHECKING:
+    from retrieval.library import Library
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 NAMES: dict[str, str] = dict(
@@ -78,6 +81,8 @@ def search_command(
 
     Several kinds of media come in one list merged by rank. Exit code 1 when nothing is found.
     """
+    from retrieval.library import Library
+
     with Library.open(library) as opened:
         hits = opened.search(" ".join(words) if words or not image else None, image=image, **narrow)
         show(hits, shape, opened)
@@ -90,6 +95,8 @@ def similar_command(
     picture: Path, library: Path, shape: str | None, kind: tuple[str, ...], **narrow: Any
 ) -> None:
     """Find pictures like PICTURE, which itself is left out; it need not be in the library."""
+    from retrieval.library import Library
+
     with Library.open(library) as opened:
         show(opened.similar(picture, kind=kind or "image", **narrow), shape, opened)
 
@@ -100,6 +107,8 @@ def similar_command(
 @library_option
 def status_command(library: Path, errors: bool, as_json: bool) -> None:
     """Show what the library holds and how it was made."""
+    from retrieval.library import Library
+
     with Library.open(library) as opened:
         if errors:
             write(describe_failures(opened.failures(), as_json))
@@ -128,7 +137,7 @@ def models_command(as_json: bool) -> None:
         write(click.wrap_text(card.limits, 78, "  ", "  ") + "\n")
 
 
-def show(hits: list[Hit], shape: str | None, library: Library) -> None:
+def show(hits: list[Hit], shape: str | None, library: "Library") -> None:
     """Write hits in the shape asked for, by default a table at a terminal and lines in a pipe."""
     shapes: dict[str, Callable[[list[Hit]], str]] = {
         "json": formats.as_json,

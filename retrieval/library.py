@@ -5,20 +5,14 @@ from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 
-import platformdirs
-
 from retrieval import embedders, query
 from retrieval.catalog import Catalog
 from retrieval.embedders import Embedder
 from retrieval.errors import LibraryMissing, QueryError, SpaceMismatch
+from retrieval.machine import default_library
 from retrieval.nearest import Nearest
 from retrieval.records import Failure, Filters, Hit, Status, Vectors
 from retrieval.search import search
-
-
-def default_library() -> Path:
-    """Return the folder of the library that is used when none is named."""
-    return platformdirs.user_data_path("clew", appauthor=False)
 
 
 class Library:

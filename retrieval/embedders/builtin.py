@@ -84,7 +84,9 @@ class Builtin:
 
     @cached_property
     def _tokenizer(self) -> Tokenizer:
-        return Tokenizer.from_str(self._read("tokenizer.json").decode())
+        tokenizer = Tokenizer.from_str(self._read("tokenizer.json").decode())
+        tokenizer.no_truncation()  # its file cuts at 32, where `tokens` must count all
+        return tokenizer
 
     def _session(self, name: str) -> onnxruntime.InferenceSession:
         """Start a tower that leaves the cores alone while it waits: decoding runs beside it."""

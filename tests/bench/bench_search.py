@@ -1,0 +1,196 @@
+"""Measure warm queries on one core: each kind of index against exact search, with its recall.
+
+    python tests/bench/bench_search.py --sizes 10000,100000,1000000 --dims 256,512
+
+A drawn library holds half images, 49 % texts and 1 % pages. Of each index: `file` and `held`, the bytes a
+vector on disk and in the memory of a fresh process after its queries; `index`, the bare index; `nearest`,
+the same with its candidates scored again by the catalogue's vectors, for all segments and under a filter
+of a kind; `answer`, the whole of `search` over all kinds, places included. The queries are of the same
+clusters but not in the library, and others have warmed the pages up. `x exact` is exact numpy search over
+the same rows divided by it, in time; `x before` is this size divided by the size before.
+"""
+
+import argparse
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from resource import RUSAGE_SELF, getrusage
+from time import perf_counter
+
+import faiss
+import numpy as np
+from common import Cloud, alone, embedder_of, emit, machine, make_library, resident, table
+
+from indexer.build import build
+from indexer.writer import Writer
+from retrieval.catalog import Catalog
+from retrieval.nearest import Nearest
+from retrieval.rank import recall, top
+from retrieval.records import Filters, Ids, Scores, Vectors
+from retrieval.search import search
+from retrieval.vectors.exact import ExactIndex
+
+COUNT = 10
+SHARES = {"image": 0.5, "text": 0.49, "page": 0.01}
+FILTERS = {"all": None, "50 %": Filters(frozenset({"image"})), "1 %": Filters(frozenset({"page"}))}
+
+
+def time_each(ask: Callable[[Vectors], object], queries: Vectors) -> list[float]:
+    """Return milliseconds of each query."""
+    times = [perf_counter()]
+    for at in range(len(queries)):
+        ask(queries[at : at + 1])
+        times.append(perf_counter())
+    return (1000 * np.diff(times)).tolist()
+
+
+def p50(times: Sequence[float]) -> float:
+    return float(np.percentile(times, 50))
+
+
+def exact(folder: Path, queries: Vectors) -> dict[str, tuple[float, Scores]]:
+    """Return median ms and true scores of exact search, for each filter."""
+    catalog = Catalog.open(folder)
+    space, found = catalog.space(), {}
+    held = int(catalog.db.execute("SELECT count(*) FROM segments").fetchone()[0])
+    ids, vectors = np.empty(held, np.int64), np.empty((held, space.dim), np.float32)
+    at = 0
+    for some, rows in catalog.vectors_after(space, 0):
+        ids[at : at + len(some)], vectors[at : at + len(some)] = some, rows
+        at += len(some)
+    for name, narrow in FILTERS.items():
+        keep = slice(None) if narrow is None else np.isin(ids, catalog.allowed(narrow))
+        oracle, scores = ExactIndex(ids[keep], vectors[keep]), []
+        times = time_each(lambda query: scores.append(oracle.search(query, COUNT)[0]), queries)  # noqa: B023
+        found[name] = p50(times), np.concatenate(scores)
+    return found
+
+
+def build_alone(folder: Path, dim: int, kind: str) -> dict[str, float]:
+    """Build an index; return seconds, bytes of file, effort, and peak MB of the process."""
+    with Writer(folder, lambda _: embedder_of(dim)) as writer:
+        begun = perf_counter()
+        space = build(writer, kind)
+        seconds = perf_counter() - begun
+    peak = getrusage(RUSAGE_SELF).ru_maxrss * 1024 / 1e6
+    return {"build s": seconds, "peak MB": peak, "size": space.size, "effort": space.effort}
+
+
+def ask_warm(folder: Path, queries: Vectors, truth: dict[str, Scores]) -> dict[str, object]:
+    """Ask the first half to warm up and time the rest, first of the bare index, then of what is around it."""
+    faiss.omp_set_num_threads(1)
+    warm, asked = np.array_split(queries, 2)
+    catalog = Catalog.open(folder)
+    before = resident()
+    nearest = Nearest(catalog, catalog.space())
+    rows = [_ask_index(nearest, warm, asked, truth["all"])]
+    rows += [_ask_nearest(nearest, name, warm, asked, truth[name]) for name in ("all",)]
+    held = resident() - before
+    rows += [_ask_nearest(nearest, name, warm, asked, truth[name]) for name in ("50 %", "1 %")]
+    rows.append(_ask_whole(nearest, warm, asked))
+    return {"rows": rows, "held": held, "held after filters": resident() - before}
+
+
+def _ask_index(nearest: Nearest, warm: Vectors, asked: Vectors, truth: Scores) -> dict[str, object]:
+    found: list[Ids] = []
+    time_each(lambda query: nearest.index.search(query, COUNT), warm)
+    times = time_each(lambda query: found.append(nearest.index.search(query, COUNT)[1][0]), asked)
+    scores = [_true_scores(nearest, query, ids) for query, ids in zip(asked, found, strict=True)]
+    return {"of": "index", "among": "all", "times": times, "recall": recall(np.concatenate(scores), truth)}
+
+
+def _true_scores(nearest: Nearest, query: Vectors, ids: Ids) -> Scores:
+    there, vectors = nearest.catalog.vectors_of(nearest.space, ids)
+    return top(query[None] @ vectors.T, there, COUNT)[0]
+
+
+def _ask_nearest(
+    nearest: Nearest, among: str, warm: Vectors, asked: Vectors, truth: Scores
+) -> dict[str, object]:
+    found: list[Scores] = []
+    narrow = FILTERS[among]
+    first = time_each(lambda query: nearest.search(query, COUNT, narrow), warm)[0]
+    times = time_each(lambda query: found.append(nearest.search(query, COUNT, narrow)[0]), asked)
+    right = recall(np.stack(found), truth)
+    return {"of": "nearest", "among": among, "times": times, "recall": right, "first ms": first}
+
+
+def _ask_whole(nearest: Nearest, warm: Vectors, asked: Vectors) -> dict[str, object]:
+    def ask(query: Vectors) -> object:
+        return search(nearest.catalog, nearest, query, Filters(), count=COUNT)
+
+    first = time_each(ask, warm)[0]
+    return {"of": "answer", "among": "all", "times": time_each(ask, asked), "first ms": first}
+
+
+def measure(
+    cloud: Cloud, kinds: Sequence[str], queries: int, place: Path
+) -> tuple[list[dict[str, object]], list[dict[str, object]]]:
+    """Return a row for each index and a row for each way to ask it."""
+    size: dict[str, object] = {"n": cloud.count, "dim": cloud.dim}
+    folder, asked = place / f"{cloud.count}-{cloud.dim}", cloud.queries(2 * queries)
+    alone(make_library, folder, cloud, SHARES)
+    truth = alone(exact, folder, asked[queries:], threads=1)
+    indexes, questions = [], []
+    for kind in kinds:
+        built = alone(build_alone, folder, cloud.dim, kind)
+        done = alone(
+            ask_warm, folder, asked, {name: scores for name, (_, scores) in truth.items()}, threads=1
+        )
+        bytes_ = {"file": built.pop("size"), "held": done["held"], "+ filters": done["held after filters"]}
+        each = {name: count / cloud.count for name, count in bytes_.items()}
+        indexes.append({**size, "kind": kind, **built, **each})
+        for row in done["rows"]:
+            times = row.pop("times")
+            speed = {"p50 ms": p50(times), "p95 ms": float(np.percentile(times, 95))}
+            asking = {"of": row.pop("of"), "among": row["among"], **speed, "recall": row.get("recall")}
+            ratio = {"x exact": truth[row["among"]][0] / speed["p50 ms"], "first ms": row.get("first ms")}
+            questions.append({**size, "kind": kind, **asking, **ratio})
+    shutil.rmtree(folder)
+    return indexes, questions
+
+
+def add_growth(rows: Sequence[dict[str, object]], what: str) -> None:
+    """Add to each row how its number compares with that of the size before."""
+    before: dict[object, float] = {}
+    for row in rows:
+        key = tuple(row.get(name) for name in ("dim", "kind", "of", "among"))
+        row["x before"] = row[what] / before[key] if key in before else None
+        before[key] = row[what]
+
+
+def numbers(text: str) -> list[int]:
+    return [int(number) for number in text.split(",")]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--sizes", type=numbers, default=[10_000, 100_000, 1_000_000])
+    parser.add_argument("--dims", type=numbers, default=[256, 512])
+    parser.add_argument("--kinds", type=lambda text: text.split(","), default=["flat", "hnsw", "ivf"])
+    parser.add_argument("--queries", type=int, default=300)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--smoke", action="store_true", help="a few seconds, to see that it runs")
+    given = parser.parse_args()
+    if given.smoke:
+        given.sizes, given.dims, given.queries = [5_000], [64], 50
+    print(
+        f"{machine()}; sizes {given.sizes}, dims {given.dims}, {given.queries} queries, seed {given.seed}\n"
+    )
+    indexes, questions = [], []
+    with tempfile.TemporaryDirectory(prefix="clew-bench-") as place:
+        for dim in given.dims:
+            for count in given.sizes:
+                built, asked = measure(Cloud(count, dim, given.seed), given.kinds, given.queries, Path(place))
+                indexes += built
+                questions += asked
+    add_growth(indexes, "build s")
+    add_growth(questions, "p50 ms")
+    table(indexes)
+    table(questions)
+    emit("search", seed=given.seed, queries=given.queries, indexes=indexes, questions=questions)
+
+
+if __name__ == "__main__":
+    main()

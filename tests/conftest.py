@@ -1,0 +1,97 @@
+"""Folders of drawn pictures, a toy embedder, and where the real data is."""
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from indexer import index_folder, update_library
+from tests.toy import COLOURS, Toy
+
+SHARED = Path(__file__).parents[2] / "shared" / "data"
+
+
+def draw(path: Path, colour: str | tuple[int, int, int] = "red", size=(24, 16), **save) -> Path:
+    """Draw a plain picture; its parents are made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", size, COLOURS.get(colour, colour)).save(path, **save)
+    return path
+
+
+def write(path: Path, text: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, "utf-8")
+    return path
+
+
+@pytest.fixture
+def toy() -> Toy:
+    return Toy()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Make a folder with a picture of each colour."""
+    for colour in COLOURS:
+        draw(tmp_path / "pictures" / f"{colour}.png", colour)
+    return tmp_path / "pictures"
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    return tmp_path / "library"
+
+
+@pytest.fixture
+def index(place, toy):
+    """Bring the toy library up to date with folders, and return the report."""
+
+    def index_(*folders, **how):
+        return update_library(folders, library=place, embedder=toy, **how)
+
+    return index_
+
+
+@pytest.fixture
+def library(folder, place, toy):
+    with index_folder(folder, library=place, embedder=toy) as opened:
+        yield opened
+
+
+@pytest.fixture
+def clew(monkeypatch, tmp_path):
+    """Run the command in-process, with a library and a working folder of its own."""
+    from indexer.cli import main
+
+    monkeypatch.setenv("CLEW_LIBRARY", str(tmp_path / "library"))
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words):
+        return CliRunner().invoke(main, [str(word) for word in words])
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def flickr() -> Path:
+    place = SHARED / "flickr8k" / "test"
+    if not place.is_dir():
+        pytest.skip("needs ../shared/data/flickr8k")
+    return place
+
+
+@pytest.fixture(scope="session")
+def mixed() -> Path:
+    place = SHARED / "mixed"
+    if not place.is_dir():
+        pytest.skip("needs ../shared/data/mixed")
+    return place
+
+
+@pytest.fixture(scope="session")
+def camera() -> Path:
+    place = SHARED / "camera"
+    if not place.is_dir():
+        pytest.skip("needs ../shared/data/camera")
+    return place

@@ -1,0 +1,118 @@
+"""The floors of the house, and what may be done on which."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parents[1]
+FILES = sorted([*HERE.glob("retrieval/**/*.py"), *HERE.glob("indexer/**/*.py")])
+
+# A file imports only from rows below its own (here: above it), and from its own folder.
+FLOORS = (
+    ("words", "retrieval.errors retrieval.records retrieval.schema"),
+    ("tools", "retrieval.machine retrieval.rank retrieval.media retrieval.formats retrieval.evaluate"),
+    ("tools", "retrieval.catalog retrieval.embedders retrieval.vectors indexer.ahead"),
+    ("tools", "indexer.passages indexer.descriptions indexer.demo"),
+    ("house", "retrieval.nearest retrieval.query indexer.decoders indexer.lock"),
+    ("house", "retrieval.search indexer.walk"),
+    ("house", "retrieval.library indexer.changes indexer.read"),
+    ("house", "indexer.roots"),
+    ("house", "indexer.writer"),
+    ("house", "indexer.build indexer.embed"),
+    ("work", "indexer.pipeline indexer.evaluation"),
+    ("work", "indexer.folders"),
+    ("doors", "retrieval.cli retrieval indexer"),
+    ("doors", "indexer.cli"),
+)
+
+
+def module(path: Path) -> str:
+    return ".".join(path.relative_to(HERE).with_suffix("").parts).removesuffix(".__init__")
+
+
+def floor(name: str) -> int:
+    """Return the row of a module, which is its own or its folder's."""
+    for row, (_, names) in enumerate(FLOORS):
+        if name in names.split() or name.rpartition(".")[0] in names.split()[: -1 if row > 10 else None]:
+            return row
+    raise AssertionError(f"{name} stands on no floor: give it one in FLOORS")
+
+
+def imports(path: Path) -> set[str]:
+    """Return the modules of ours that a file imports, anywhere in it, but not for types alone."""
+    tree = ast.parse(path.read_text())
+    typing = [n for n in ast.walk(tree) if isinstance(n, ast.If) and "TYPE_CHECKING" in ast.dump(n.test)]
+    skipped = {id(child) for block in typing for child in ast.walk(block)}
+    names = set()
+    for node in ast.walk(tree):
+        if id(node) in skipped:
+            continue
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            inner = {f"{node.module}.{alias.name}" for alias in node.names}
+            names |= {name for name in inner if is_module(name)} or {node.module}
+    return {name for name in names if name.partition(".")[0] in ("retrieval", "indexer")}
+
+
+def is_module(name: str) -> bool:
+    path = HERE.joinpath(*name.split("."))
+    return path.with_suffix(".py").exists() or (path / "__init__.py").exists()
+
+
+@pytest.mark.parametrize("path", FILES, ids=module)
+def test_imports_only_go_down(path):
+    own = module(path)
+    for name in imports(path):
+        same_folder = name.rpartition(".")[0] == own.rpartition(".")[0] and own.count(".") > 1
+        inside = name.startswith(own + ".") or own.startswith(name + ".")
+        assert same_folder or inside or floor(name) < floor(own), f"{own} imports {name}"
+
+
+@pytest.mark.parametrize("path", sorted(HERE.glob("retrieval/**/*.py")), ids=module)
+def test_retrieval_never_imports_the_indexer(path):
+    assert not [name for name in imports(path) if name.startswith("indexer")]
+
+
+@pytest.mark.parametrize("path", [p for p in FILES if p.name != "cli.py"], ids=module)
+def test_only_doors_print_exit_or_read_the_environment(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            assert node.func.id not in ("print", "exit", "quit", "input")
+        if isinstance(node, ast.Attribute):
+            assert node.attr not in ("environ", "getenv", "environb", "stdout", "stderr", "exit", "argv")
+        if isinstance(node, ast.Name):
+            assert node.id != "SystemExit"
+
+
+@pytest.mark.parametrize("path", FILES, ids=module)
+def test_a_file_is_read_in_one_sitting(path):
+    assert len(path.read_text().splitlines()) <= 350
+
+
+def loaded_by(code: str) -> set[str]:
+    """Return the top-level modules that a fresh interpreter has after this code."""
+    report = "import sys; print(*{name.partition('.')[0] for name in sys.modules})"
+    done = subprocess.run([sys.executable, "-c", f"{code}\n{report}"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return set(done.stdout.splitlines()[-1].split())
+
+
+def test_the_command_starts_without_the_heavy_things():
+    heavy = {"torch", "open_clip", "sqlite_utils", "faiss", "onnxruntime", "PIL", "rich"}
+    assert not heavy & loaded_by("import indexer.cli")
+
+
+def test_a_search_by_words_loads_no_torch_no_pillow_and_no_indexer(library, place, folder):
+    from indexer import index_folder
+
+    built = place.with_name("built")
+    index_folder(folder, library=built).close()
+    loaded = loaded_by(
+        f"from retrieval import Library\nassert Library.open({str(built)!r}).search('a red thing')"
+    )
+    assert {"faiss", "onnxruntime"} <= loaded
+    assert not {"torch", "open_clip", "PIL", "sqlite_utils", "indexer"} & loaded
