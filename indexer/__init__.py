@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from indexer.evaluation import evaluate
-    from indexer.folders import index_folder, update_library
+    from indexer.folders import forget, index_folder, update_library, verify_library
     from indexer.pipeline import Report
 
-__all__ = ["Report", "evaluate", "index_folder", "update_library"]
+__all__ = ["Report", "evaluate", "forget", "index_folder", "update_library", "verify_library"]
 
 _HOMES = {"Report": "pipeline", "evaluate": "evaluation"}
 

@@ -13,7 +13,7 @@ import numpy as np
 from indexer.writer import Writer
 from retrieval.catalog import Catalog
 from retrieval.errors import LibraryDamaged
-from retrieval.nearest import check_size
+from retrieval.nearest import open_index
 from retrieval.rank import recall, top
 from retrieval.records import Ids, IndexKind, Scores, Space, Vectors
 from retrieval.schema import INDEXES, vectors_table
@@ -137,7 +137,7 @@ def _is_usable(catalog: Catalog, space: Space) -> bool:
     if space.file is None:
         return False
     try:
-        check_size(catalog.folder / INDEXES / space.file, space)
+        open_index(catalog.folder, space)
     except LibraryDamaged:
         return False
     return True

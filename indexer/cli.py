@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from indexer.evaluation import Evaluation
     from indexer.pipeline import Report
 
-DEMO = (("a cat", "image"), ("a rocket at night", "image"), ("a red flower", "image"))
+DEMO = (("a cat", "image"), ("a rocket at night", "image"), ("an orange flower", "image"))
 
 
 class Failure(click.ClickException):
@@ -124,6 +124,23 @@ def forget_command(folders: tuple[Path, ...], purge: bool, library: Path) -> Non
     write(f"{some(files, 'file')} forgotten" + f", {some(segments, 'segment')} deleted" * purge + ".\n")
 
 
+@click.command("verify")
+@click.option("--repair", is_flag=True, help="Build a damaged index again.")
+@library_option
+def verify_command(repair: bool, library: Path) -> None:
+    """Check that the library is as it was written; exit code 1 if it is not."""
+    from indexer.folders import verify_library
+
+    findings = verify_library(library, repair=repair)
+    for line in findings.mended:
+        write(line + "\n")
+    for line in findings.wrong:
+        note(line)
+    if findings.wrong:
+        raise SystemExit(1)
+    write("All is as it was written.\n")
+
+
 @click.command("eval")
 @click.argument("captions", type=click.Path(path_type=Path))
 @click.option("--model", default="builtin", show_default=True, help="The model to measure.")
@@ -174,6 +191,7 @@ def demo_command(folder: Path) -> None:
 for _command in (
     index_command,
     forget_command,
+    verify_command,
     eval_command,
     demo_command,
     reading.search_command,

@@ -13,7 +13,7 @@ PHOTOS = {  # name in the demo -> (package, file, caption written for it)
     "cat.png": ("skimage", "data/chelsea.png", "the face of a tabby cat looking to the side"),
     "coffee.png": ("skimage", "data/coffee.png", "a cup of coffee with a spoon on a wooden table"),
     "coins.png": ("skimage", "data/coins.png", "old Greek coins laid out in rows"),
-    "flower.jpg": ("sklearn", "datasets/images/flower.jpg", "a red dahlia flower in bloom"),
+    "flower.jpg": ("sklearn", "datasets/images/flower.jpg", "an orange dahlia in bloom"),
     "grass.png": ("skimage", "data/grass.png", "a field of grass"),
     "moon.png": ("skimage", "data/moon.png", "the surface of the moon with its craters"),
     "motorcycle.png": ("skimage", "data/motorcycle_left.png", "a motorcycle parked in a garage"),

@@ -6,6 +6,7 @@ from typing import Literal
 
 from indexer.build import build_if_due
 from indexer.pipeline import Progress, Report, absolute, silent, update
+from indexer.verify import Findings, verify
 from indexer.writer import Writer
 from retrieval import embedders
 from retrieval.embedders import Embedder
@@ -84,11 +85,22 @@ def forget(
 
     Returns how many files were forgotten and how many segments deleted. Raises LibraryError.
     """
-    place = default_library() if library is None else Path(library).expanduser()
-    if not (place / CATALOGUE).exists():
-        raise LibraryMissing(place)
-    with Writer(place) as writer:
+    with Writer(existing(library)) as writer:
         files = sum(writer.roots.forget(absolute(Path(folder))) for folder in folders)
         segments = writer.purge() if purge else 0
         build_if_due(writer)
     return files, segments
+
+
+def verify_library(library: str | Path | None = None, *, repair: bool = False) -> Findings:
+    """Check that a library is as it was written; `repair` builds a damaged index again."""
+    with Writer(existing(library)) as writer:
+        return verify(writer, repair=repair)
+
+
+def existing(library: str | Path | None) -> Path:
+    """Return the folder of a library that is there; raises LibraryMissing."""
+    place = default_library() if library is None else Path(library).expanduser()
+    if not (place / CATALOGUE).exists():
+        raise LibraryMissing(place)
+    return place

@@ -82,22 +82,21 @@ class Nearest:
         return near[near >= 0]
 
     def _open_index(self) -> FaissIndex | None:
-        space = self.space
-        if space.file is None or space.index_kind is None:
+        if self.space.file is None:
             return None
-        path = self.catalog.folder / INDEXES / space.file
         try:
-            check_size(path, space)
-            return FaissIndex.load(path, space.index_kind, space.effort)
+            return open_index(self.catalog.folder, self.space)
         except LibraryDamaged as error:
             self.damage = f"{error} Every vector is compared instead; `clew index` builds it again."
             return None
 
 
-def check_size(path: Path, space: Space) -> None:
-    """Raise LibraryDamaged if the index file is not there or is not whole."""
+def open_index(folder: Path, space: Space) -> FaissIndex:
+    """Open the index file of a space, memory-mapped; raises LibraryDamaged unless it is there and whole."""
+    path = folder / INDEXES / str(space.file)
     size = path.stat().st_size if path.is_file() else None
-    if size is None:
+    if size is None or space.index_kind is None:
         raise LibraryDamaged(f"The index file {path} is missing.")
     if size != space.size:
         raise LibraryDamaged(f"The index file {path} has {size} bytes, not {space.size}.")
+    return FaissIndex.load(path, space.index_kind, space.effort)

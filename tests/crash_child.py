@@ -1,0 +1,13 @@
+"""Index a folder with the toy model in small transactions, for a parent that kills it."""
+
+import sys
+
+from indexer import embed, update_library
+from tests.toy import Toy
+
+if __name__ == "__main__":
+    embed.USUAL = 8
+    sys.stdout.write("go\n")
+    sys.stdout.flush()
+    update_library([sys.argv[1]], library=sys.argv[2], embedder=Toy())
+    sys.stdout.write("done\n")

@@ -1,0 +1,170 @@
+"""kill -9 at any moment: nothing committed is lost, nothing is left over, the next run completes."""
+
+import random
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from indexer import update_library, verify_library
+from retrieval import Library
+from tests.conftest import draw, write
+from tests.toy import Toy
+
+KILLS = 60
+HERE = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def busy(tmp_path_factory) -> Path:
+    """Make a folder of pictures, captions, and a text of many transactions."""
+    folder = tmp_path_factory.mktemp("busy")
+    for number in range(240):
+        draw(folder / str(number % 5) / f"{number}.png", (number, 255 - number, number // 2), size=(64, 48))
+    for number in range(0, 240, 6):
+        write(folder / str(number % 5) / f"{number}.txt", f"red {number}\ngreen {number}\n")
+    write(folder / "long.txt", "\n\n".join(f"blue {n}" for n in range(2_500)))
+    return folder
+
+
+def start(folder, place):
+    """Start a run, and return when it begins to work."""
+    command = [sys.executable, "-m", "tests.crash_child", str(folder), str(place)]
+    child = subprocess.Popen(command, cwd=HERE, stdout=subprocess.PIPE, text=True)
+    assert child.stdout.readline() == "go\n"
+    return child
+
+
+def held(place) -> set[tuple[bytes, str, int, str | None]]:
+    """Return what a library has committed: (hash, reader, ordinal, text) of each segment."""
+    if not (place / "catalogue.sqlite").exists():
+        return set()
+    with closing(sqlite3.connect(place / "catalogue.sqlite")) as db:
+        if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'segments'").fetchone():
+            return set()
+        return set(
+            db.execute(
+                """SELECT c.hash, c.reader, s.ordinal, s.text
+                     FROM segments s JOIN contents c ON c.id = s.content"""
+            )
+        )
+
+
+@pytest.fixture(scope="module")
+def whole(busy, tmp_path_factory):
+    """Index the folder once without any harm; returns what it holds and how long it took."""
+    place = tmp_path_factory.mktemp("whole") / "library"
+    child = start(busy, place)
+    begun = time.monotonic()
+    assert child.communicate(timeout=120)[0] == "done\n"
+    return held(place), time.monotonic() - begun
+
+
+def test_killed_at_any_moment_a_library_loses_nothing(busy, whole, tmp_path):
+    everything, seconds = whole
+    place, draw_, kills, finished = tmp_path / "library", random.Random(11), 0, 0
+    while kills < KILLS:
+        before = held(place)
+        child = start(busy, place)
+        time.sleep(draw_.uniform(0, seconds * 0.5))
+        child.send_signal(signal.SIGKILL)
+        ended = child.wait()
+        child.stdout.close()
+        kills += ended == -signal.SIGKILL
+        after = held(place)
+        assert before <= after <= everything
+        if (place / "catalogue.sqlite").exists() and after:
+            assert verify_library(place).wrong == []
+            with Library.open(place, embedder=Toy()) as library:
+                assert {hit.kind for hit in library.search("red")} <= {"image", "text"}
+        if after == everything and draw_.random() < 0.5:  # begin again from nothing
+            shutil.rmtree(place)
+            finished += 1
+    report = update_library([busy], library=place, embedder=Toy())
+    assert held(place) == everything
+    assert report.failed == 0
+    assert update_library([busy], library=place, embedder=Toy()).unchanged == 240 + 40 + 1
+    assert finished  # some kills came late: while the index was built
+
+
+def test_a_run_after_a_kill_embeds_at_most_one_batch_again(busy, tmp_path, monkeypatch):
+    """The text of 2,500 passages goes on from its last transaction."""
+    from indexer import embed, writer
+
+    monkeypatch.setattr(embed, "USUAL", 8)
+    write_ = writer.Writer.write
+
+    def stop(self, root, portions):
+        if any(portion.first >= 1_000 for portion in portions):
+            raise RuntimeError("the power is gone")
+        return write_(self, root, portions)
+
+    monkeypatch.setattr(writer.Writer, "write", stop)
+    with pytest.raises(RuntimeError, match="power"):
+        update_library([busy], library=tmp_path, embedder=Toy())
+    there = {row for row in held(tmp_path) if row[1] == "text"}
+    assert 0 < len(there) < 2_500
+    with Library.open(tmp_path, embedder=Toy()) as library:
+        hits = library.search("blue", kind="text", count=5_000)
+        assert not any(hit.path.name == "long.txt" for hit in hits)
+    monkeypatch.setattr(writer.Writer, "write", write_)
+    report = update_library([busy], library=tmp_path, embedder=Toy())
+    assert report.kinds["text"] >= 2_500 - len(there)
+    assert len({row for row in held(tmp_path) if row[1] == "text"}) == 2_500
+
+
+def test_a_crash_before_the_pointer_moves_changes_nothing(busy, tmp_path, monkeypatch):
+    from indexer import build, writer
+
+    update_library([busy], library=tmp_path, embedder=Toy())
+    with Library.open(tmp_path, embedder=Toy()) as library:
+        space = library.status().space
+        hits = library.search("red", count=30)
+
+    def fail(self, space):
+        raise RuntimeError("killed")
+
+    monkeypatch.setattr(writer.Writer, "set_index", fail)
+    with (
+        pytest.raises(RuntimeError, match="killed"),
+        writer.Writer(tmp_path) as opened,
+    ):
+        build.build(opened, "ivf")
+    with Library.open(tmp_path, embedder=Toy()) as library:
+        assert library.status().space == space
+        assert library.search("red", count=30) == hits
+        assert library.damage is None
+
+
+def test_ctrl_c_leaves_a_good_library(busy, tmp_path):
+    child = start(busy, tmp_path / "library")
+    time.sleep(0.15)
+    child.send_signal(signal.SIGINT)
+    assert "Traceback" not in (child.communicate(timeout=60)[0] or "")
+    report = update_library([busy], library=tmp_path / "library", embedder=Toy())
+    assert report.added + report.unchanged == 281
+    assert verify_library(tmp_path / "library").wrong == []
+
+
+def test_an_index_that_cannot_be_written_whole_is_not_pointed_at(busy, tmp_path, monkeypatch):
+    """A full disk: the callback that faiss writes through raises, and the old state stays."""
+    from indexer import build
+
+    update_library([busy], library=tmp_path, embedder=Toy())
+    files = sorted((tmp_path / "indexes").iterdir())
+
+    def full(index, path):
+        path.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(build, "save", full)
+    with pytest.raises(OSError, match="No space"):
+        update_library([], library=tmp_path, embedder=Toy(), index="hnsw")
+    assert [f for f in sorted((tmp_path / "indexes").iterdir()) if not f.name.startswith(".")] == files
+    assert verify_library(tmp_path).wrong == []

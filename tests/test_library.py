@@ -1,0 +1,214 @@
+"""An open library answers rightly: every filter, every kind, whatever happens to its files meanwhile."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from indexer import index_folder
+from indexer.folders import forget
+from retrieval import Library
+from retrieval.errors import LibraryMissing, LibraryVersion, QueryError
+from retrieval.nearest import FEW
+from retrieval.records import Filters
+from tests.conftest import draw, write
+from tests.toy import COLOURS
+
+
+def names(hits):
+    return [hit.path.name for hit in hits]
+
+
+def test_words_find_pictures_best_first(library):
+    hits = library.search("red", count=7)
+    assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
+    assert names(hits)[0] == "red.png"
+    assert set(names(hits)) == {f"{colour}.png" for colour in COLOURS}
+
+
+def test_a_picture_finds_itself_and_similar_leaves_it_out(library, folder):
+    assert names(library.search(image=folder / "red.png", count=1)) == ["red.png"]
+    assert "red.png" not in names(library.similar(folder / "red.png", count=10))
+    assert set(names(library.similar(folder / "red.png", count=2))) == {"yellow.png", "magenta.png"}
+
+
+def test_similar_leaves_out_every_copy_and_takes_strangers(library, folder, tmp_path):
+    stranger = draw(tmp_path / "stranger.png", (250, 4, 4))
+    assert names(library.similar(stranger, count=1)) == ["red.png"]
+
+
+def test_more_is_asked_for_than_there_is(library):
+    assert len(library.search("red", count=1_000)) == 7
+
+
+@pytest.mark.parametrize(
+    "narrow",
+    [{"kind": "text"}, {"under": "nowhere"}, {"after": "2100"}, {"before": "1970"}],
+)
+def test_a_filter_that_nothing_passes_finds_nothing(library, narrow):
+    assert library.search("red", **narrow) == []
+
+
+@pytest.fixture
+def tree(tmp_path, index, place, toy):
+    """Index pictures and texts in some folders."""
+    for path in ("Trips/Rome/a.png", "Trips/b.png", "My Trips/c.png", "d.png"):
+        draw(tmp_path / "tree" / path, (200, len(path), 9))
+        write((tmp_path / "tree" / path).with_name(Path(path).stem + "-notes.md"), f"red {path}")
+    index(tmp_path / "tree")
+    with Library.open(place, embedder=toy) as opened:
+        yield opened
+
+
+def test_under_is_a_folder_by_name_by_place_or_by_path(tree, tmp_path, monkeypatch):
+    root = tmp_path / "tree"
+    assert set(names(tree.search("red", kind="image", under="Trips"))) == {"a.png", "b.png"}
+    assert names(tree.search("red", kind="image", under="Trips/Rome")) == ["a.png"]
+    assert set(names(tree.search("red", kind="image", under=root / "Trips"))) == {"a.png", "b.png"}
+    assert len(tree.search("red", kind="image", under=root)) == 4
+    monkeypatch.chdir(root)
+    assert names(tree.search("red", kind="image", under="./My Trips")) == ["c.png"]
+    assert tree.search("red", under="rip") == []
+    assert tree.search("red", under="%") == []
+
+
+def test_kinds_are_mixed_in_one_list_and_narrowed_by_name(tree):
+    assert {hit.kind for hit in tree.search("red", count=8)} == {"image", "text"}
+    assert {hit.kind for hit in tree.search("red", kind="text")} == {"text"}
+    assert len(tree.search("red", kind=["image", "text"], count=20)) == 8
+
+
+def test_wrong_questions_say_what_is_wrong(library, folder, tmp_path):
+    for question, message in (
+        ({}, "words or a picture"),
+        ({"words": "red", "image": folder / "red.png"}, "not both"),
+        ({"words": "  "}, "empty"),
+        ({"words": "red", "kind": "movie"}, "kinds are image, video, text"),
+        ({"words": "red", "after": "yesterday"}, "not a time"),
+        ({"words": "red", "before": "2021-02-30"}, "not a time"),
+        ({"words": "red", "count": 0}, "1 or more"),
+        ({"image": tmp_path / "none.png"}, "not there"),
+    ):
+        with pytest.raises(QueryError, match=message):
+            library.search(**question)
+    with pytest.raises(QueryError, match="cannot be used"):
+        library.similar(tmp_path / "none.png")
+
+
+@pytest.mark.parametrize("words", ["red \0 blue", "🐶", "x" * 100_000, "'; DROP TABLE files; --", "\udce9"])
+def test_hostile_words_are_words(library, words):
+    assert len(library.search(words)) == 7
+
+
+@pytest.mark.parametrize("under", ["a\0b", "x" * 5_000, "%_*?[", "'\"", "~/none"])
+def test_hostile_folders_are_folders(library, under):
+    assert library.search("red", under=under) == []
+
+
+def test_an_open_library_follows_the_writer(folder, library, index):
+    assert len(library.search("red", count=20)) == 7
+    draw(folder / "new.png", (255, 1, 0))
+    index(folder)
+    assert len(library.search("red", count=20)) == 8
+    (folder / "red.png").unlink()
+    index(folder)
+    assert "red.png" not in names(library.search("red", count=20))
+    forget(library=library.status().folder, purge=True)
+    assert len(library.search("red", count=20)) == 7
+
+
+def drawn(tmp_path, refresh, count, kind):
+    """Index many pictures of many colours, and return their vectors by name."""
+    draw_ = np.random.default_rng(5)
+    for number, colour in enumerate(draw_.integers(0, 256, (count, 3))):
+        draw(tmp_path / "many" / str(number % 7) / f"{number}.png", tuple(map(int, colour)), size=(4, 4))
+    refresh(tmp_path / "many", index=kind)
+
+
+@pytest.mark.parametrize("kind", ["flat", "hnsw", "ivf"])
+def test_answers_are_exact_with_every_index_under_every_filter(
+    tmp_path, index, place, toy, kind, monkeypatch
+):
+    monkeypatch.setattr("retrieval.nearest.FEW", 20)  # so that filters go through the index
+    drawn(tmp_path, index, 600, kind)
+    with Library.open(place, embedder=toy) as library:
+        space = library._catalog.space()
+        every = list(library._catalog.vectors_after(space, 0))
+        ids, vectors = np.concatenate([c[0] for c in every]), np.concatenate([c[1] for c in every])
+        for words in ("red", "green blue", "yellow white"):
+            query = toy.embed_texts([words])[0]
+            for under, count in ((None, 15), ("3", 15), ("3", 600)):
+                allowed = ids if under is None else library._catalog.allowed(Filters(under=under))
+                scores = np.where(np.isin(ids, allowed), vectors @ query, -np.inf)
+                order = np.lexsort((ids, -scores))[: min(count, len(allowed))]
+                hits = library.search(words, under=under, count=count)
+                assert [hit.id for hit in hits] == list(ids[order])
+                np.testing.assert_allclose([hit.score for hit in hits], scores[order], atol=1e-6)
+
+
+def test_few_ids_are_compared_one_by_one_whatever_the_index():
+    assert FEW >= 1_000
+
+
+def index_file(place):
+    (file,) = (place / "indexes").iterdir()
+    return file
+
+
+@pytest.mark.parametrize("harm", ["missing", "truncated", "garbage"])
+def test_a_damaged_index_costs_no_answers_and_is_built_again(folder, index, place, toy, harm):
+    index(folder)
+    file = index_file(place)
+    if harm == "missing":
+        file.unlink()
+    elif harm == "truncated":
+        os.truncate(file, 20)
+    else:
+        file.write_bytes(os.urandom(file.stat().st_size))
+    with Library.open(place, embedder=toy) as library:
+        assert names(library.search("red", count=1)) == ["red.png"]
+        assert len(library.search("red", count=20)) == 7
+        assert "builds it again" in library.damage
+    index()
+    with Library.open(place, embedder=toy) as library:
+        assert (library.damage, library.status().space.count) == (None, 7)
+
+
+def test_a_library_that_cannot_be_written_can_be_searched(folder, index, place, toy, monkeypatch):
+    index(folder)
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    before = sorted(path.name for path in place.iterdir())
+    with Library.open(place, embedder=toy) as library:
+        assert names(library.search("red", count=1)) == ["red.png"]
+    assert sorted(path.name for path in place.iterdir()) == before
+
+
+def test_what_is_no_library_is_said(tmp_path):
+    with pytest.raises(LibraryMissing, match="clew index"):
+        Library.open(tmp_path / "none")
+    write(tmp_path / "odd" / "catalogue.sqlite", "not a database" * 100)
+    with pytest.raises(LibraryVersion, match="not a clew library"):
+        Library.open(tmp_path / "odd")
+
+
+def test_status_tells_what_there_is(library, folder, place):
+    status = library.status()
+    assert status.folder == place
+    assert status.segments == {"image": 7}
+    assert status.roots[0].path == folder
+    assert status.roots[0].present == 7
+    assert (status.space.name, status.space.index_kind, status.space.through) == ("toy", "flat", 7)
+    assert status.size > 0
+
+
+def test_the_default_library_is_the_persons_own():
+    from retrieval import default_library
+
+    assert default_library().is_absolute()
+    assert default_library().name == "clew"
+
+
+def test_index_folder_returns_the_library_open(folder, place, toy):
+    with index_folder(str(folder), library=str(place), embedder=toy) as library:
+        assert names(library.search("cyan", count=1)) == ["cyan.png"]
