@@ -2,7 +2,6 @@
 
 import os
 import sys
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,9 +11,9 @@ import click
 from click_default_group import DefaultGroup
 
 from retrieval import cli as reading
-from retrieval.cli import NAMES, library_option, note, write
+from retrieval.cli import library_option, note, write
 from retrieval.errors import ClewError
-from retrieval.formats import dump, printable, some
+from retrieval.formats import count_kinds, dump, printable, some
 
 if TYPE_CHECKING:
     from indexer.evaluation import Evaluation
@@ -99,7 +98,7 @@ def index_command(
         report = update_library(
             folders, library=library, model=model, exclude=patterns, index=kind, progress=bar.advance, **how
         )
-    write(summary_json(report) if as_json else summary(report))
+    write(summary_json(report) if as_json else f"{report}\n")
     for line in report.notes:
         note(line)
     if report.interrupted:
@@ -176,7 +175,7 @@ def demo_command(folder: Path) -> None:
     write(f"$ clew index {photos} --library {folder / 'library'}\n")
     with index_folder(photos, library=folder / "library") as library:
         held = library.status().segments
-        write(", ".join(some(n, NAMES[kind]) for kind, n in held.items()) + "\n")
+        write(count_kinds(held) + "\n")
         for words, kind in DEMO:
             write(f'\n$ clew "{words}" --kind {kind} -k 3 --library {folder / "library"}\n')
             reading.show(library.search(words, kind=kind, count=3), None, library)
@@ -257,33 +256,10 @@ class Bar:
             self.progress.stop()
 
 
-def summary(report: "Report") -> str:
-    """Return what a run did, for a person."""
-    new = ", ".join(some(n, NAMES[kind]) for kind, n in sorted(report.kinds.items())) or "nothing new"
-    files = report.added + report.updated
-    rate = f", {files / report.seconds:,.0f} files/s" if files and report.seconds > 1 else ""
-    lines = [f"{new} in {report.seconds:.1f} s{rate}"]
-    states = ("added", "updated", "moved", "unchanged", "offline", "gone")
-    counts = [f"{getattr(report, state):,} {state}" for state in states if getattr(report, state)]
-    lines += [f"  files: {', '.join(counts)}"] * bool(counts)
-    if report.failed:
-        lines.append(f"  {report.failed:,} skipped: could not be read (`clew status --errors` says why)")
-    if report.skipped:
-        lines.append(
-            f"  {report.skipped.total():,} skipped: of a kind clew does not read ({_most(report.skipped)})"
-        )
-    return "\n".join(lines) + "\n"
-
-
 def summary_json(report: "Report") -> str:
     """Return what a run did as one JSON object."""
     keys = ("added", "updated", "moved", "offline", "gone", "unchanged", "failed", "segments", "seconds")
     return dump({key: getattr(report, key) for key in keys}) + "\n"
-
-
-def _most(skipped: Counter[str]) -> str:
-    first = ", ".join(f"{n:,} {printable(suffix)}" for suffix, n in skipped.most_common(6))
-    return first + (", ..." if len(skipped) > 6 else "")
 
 
 def evaluation_table(done: "Evaluation") -> str:

@@ -24,8 +24,9 @@ PHOTOS = {  # name in the demo -> (package, file, caption written for it)
 }
 
 
-def make_photos(folder: Path) -> Path:
+def make_photos(folder: str | Path) -> Path:
     """Copy the photos into the folder, each with its caption beside it; raises ExtraMissing."""
+    folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     for name, (package, file, caption) in PHOTOS.items():
         found = find_spec(package)  # where it is; importing it would take a second

@@ -22,7 +22,7 @@ def index_folder(
     *,
     library: str | Path | None = None,
     model: str | None = None,
-    exclude: Sequence[str] | None = None,
+    exclude: str | Sequence[str] | None = None,
     hidden: bool | None = None,
     embedder: Embedder | None = None,
     progress: Progress = silent,
@@ -47,11 +47,11 @@ def index_folder(
 
 
 def update_library(
-    folders: Sequence[str | Path] = (),
+    folders: str | Path | Sequence[str | Path] = (),
     *,
     library: str | Path | None = None,
     model: str | None = None,
-    exclude: Sequence[str] | None = None,
+    exclude: str | Sequence[str] | None = None,
     hidden: bool | None = None,
     index: IndexKind | Literal["auto"] | None = None,
     confirm_gone: bool = False,
@@ -68,8 +68,8 @@ def update_library(
     with Writer(place, lambda name: embedder or embedders.load(model or name or "builtin")) as writer:
         return update(
             writer,
-            [Path(folder) for folder in folders],
-            exclude=exclude,
+            [Path(folder) for folder in _several(folders)],
+            exclude=None if exclude is None else [str(pattern) for pattern in _several(exclude)],
             hidden=hidden,
             index=index,
             confirm_gone=confirm_gone,
@@ -79,14 +79,14 @@ def update_library(
 
 
 def forget(
-    folders: Sequence[str | Path] = (), *, library: str | Path | None = None, purge: bool = False
+    folders: str | Path | Sequence[str | Path] = (), *, library: str | Path | None = None, purge: bool = False
 ) -> tuple[int, int]:
     """Take folders out of a library, and with `purge` delete what no file holds any more.
 
     Returns how many files were forgotten and how many segments deleted. Raises LibraryError.
     """
     with Writer(existing(library)) as writer:
-        files = sum(writer.roots.forget(absolute(Path(folder))) for folder in folders)
+        files = sum(writer.roots.forget(absolute(Path(folder))) for folder in _several(folders))
         segments = writer.purge() if purge else 0
         build_if_due(writer)
     return files, segments
@@ -104,3 +104,8 @@ def existing(library: str | Path | None) -> Path:
     if not (place / CATALOGUE).exists():
         raise LibraryMissing(place)
     return place
+
+
+def _several(given: str | Path | Sequence[str | Path]) -> Sequence[str | Path]:
+    """Return one as a list of one: a string is no list of letters."""
+    return [given] if isinstance(given, str | Path) else given

@@ -17,6 +17,7 @@ from indexer.roots import Place
 from indexer.walk import Found, Walked, walk
 from indexer.writer import Writer, Wrote
 from retrieval.errors import LibraryError
+from retrieval.formats import count_kinds, printable
 from retrieval.machine import cores
 from retrieval.records import IndexKind
 
@@ -47,6 +48,23 @@ class Report:
     skipped: Counter[str] = field(default_factory=Counter)
     notes: list[str] = field(default_factory=list)
     interrupted: bool = False
+
+    def __str__(self) -> str:
+        """Say it for a person, a line a subject."""
+        files = self.added + self.updated
+        rate = f", {files / self.seconds:,.0f} files/s" if files and self.seconds > 1 else ""
+        lines = [f"{count_kinds(self.kinds) or 'nothing new'} in {self.seconds:.1f} s{rate}"]
+        states = ("added", "updated", "moved", "unchanged", "offline", "gone")
+        counts = [f"{getattr(self, state):,} {state}" for state in states if getattr(self, state)]
+        lines += [f"  files: {', '.join(counts)}"] * bool(counts)
+        if self.failed:
+            lines.append(f"  {self.failed:,} skipped: could not be read (`clew status --errors` says why)")
+        if self.skipped:
+            first = ", ".join(f"{n:,} {printable(suffix)}" for suffix, n in self.skipped.most_common(6))
+            more = ", ..." * (len(self.skipped) > 6)
+            total = self.skipped.total()
+            lines.append(f"  {total:,} skipped: of a kind clew does not read ({first}{more})")
+        return "\n".join(lines)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +132,9 @@ class Run:
         report.moved += moved
         report.added -= moved
         known = changes.unchanged + changes.failed + len(changes.missing) + len(changes.back)
-        lost = [old.id for old in missing]
+        here = {old.id for old in missing if os.path.lexists(os.path.join(place.top, old.path))}
+        report.gone += roots.set_state(sorted(here), "gone")  # left out now, by a pattern or a name
+        lost = [old.id for old in missing if old.id not in here]
         if len(lost) > max(MANY, SHARE * known) and not self.confirm_gone:
             report.offline += roots.set_state(lost, "offline")
             report.notes.append(

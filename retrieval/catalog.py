@@ -14,7 +14,7 @@ from retrieval.records import KINDS, Failure, Filters, Hit, Ids, Kind, Root, Spa
 from retrieval.schema import CATALOGUE, STEPS, vectors_table
 
 _FOUND = """SELECT s.id, s.kind, s.text, s.start, s."end", s.page, s.box,
-       r.path AS root, f.path, f.picture, f.state = 'offline' AS offline
+       r.path AS root, f.path, f.picture, f.time, f.state = 'offline' AS offline
   FROM segments s JOIN files f ON f.content = s.content JOIN roots r ON r.id = f.root
  WHERE f.state != 'gone'"""
 _PLACE = "CAST(r.path || x'2f' || f.path AS BLOB)"  # the whole path, as bytes
@@ -220,5 +220,6 @@ def _hit(row: sqlite3.Row, score: float, space: str) -> Hit:
         page=row["page"],
         box=None if row["box"] is None else tuple(json.loads(row["box"])),
         source=None if picture is None else root / place,
+        time=row["time"],
         offline=bool(row["offline"]),
     )

@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     from retrieval.library import Library
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-NAMES: dict[str, str] = dict(
-    zip(KINDS, ("image", "moment", "passage", "page", "sound"), strict=True)
-)  # what a person counts
 
 
 def library_option(command: Command) -> Command:
@@ -192,7 +189,7 @@ def shorten(path: str) -> str:
 def describe(status: Status) -> str:
     """Return the status as a page of text."""
     space = status.space
-    held = ", ".join(formats.some(n, NAMES[kind]) for kind, n in status.segments.items()) or "nothing yet"
+    held = formats.count_kinds(status.segments) or "nothing yet"
     lines = [f"Library  {status.folder} ({formats.size(status.size)})", f"Holds    {held}"]
     if status.kept:
         lines.append(

@@ -4,12 +4,13 @@ import csv
 import io
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 from retrieval.records import Hit
 
+NAMES = {"image": "image", "video": "moment", "text": "passage", "page": "page", "audio": "sound"}
 KEYS = ("id", "score", "confidence", "kind", "path", "text", "start", "end", "page", "box", "space")
 
 
@@ -89,6 +90,11 @@ def size(count: float) -> str:
         return f"{count:.0f} B"
     power = min(int(math.log10(count) / 3), 4)
     return f"{count / 1000**power:.1f} {('kB', 'MB', 'GB', 'TB')[power - 1]}"
+
+
+def count_kinds(kinds: Mapping[str, int]) -> str:
+    """Return `1,200 images, 3 passages`."""
+    return ", ".join(some(kinds[kind], name) for kind, name in NAMES.items() if kinds.get(kind))
 
 
 def some(count: int, one: str, many: str | None = None) -> str:

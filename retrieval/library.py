@@ -4,15 +4,20 @@ import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from retrieval import embedders, query
 from retrieval.catalog import Catalog
 from retrieval.embedders import Embedder
-from retrieval.errors import LibraryMissing, QueryError, SpaceMismatch
+from retrieval.errors import LibraryError, LibraryMissing, QueryError, SpaceMismatch
 from retrieval.machine import default_library
 from retrieval.nearest import Nearest
+from retrieval.query import Time
 from retrieval.records import Failure, Filters, Hit, Status, Vectors
 from retrieval.search import search
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 
 class Library:
@@ -26,7 +31,8 @@ class Library:
     """
 
     def __init__(self, catalog: Catalog, embedder: Embedder | None = None) -> None:
-        self._catalog = catalog
+        self._open: Catalog | None = catalog
+        self.folder = catalog.folder
         self._embedder = embedder
         self._nearest: tuple[int, Nearest] | None = None
 
@@ -43,41 +49,45 @@ class Library:
         self,
         words: str | None = None,
         *,
-        image: str | Path | None = None,
+        image: "str | Path | Image | None" = None,
         kind: str | Iterable[str] | None = None,
         under: str | Path | None = None,
-        after: str | None = None,
-        before: str | None = None,
+        after: Time | None = None,
+        before: Time | None = None,
         count: int = 10,
     ) -> list[Hit]:
         """Return the best `count` hits for words, or for a picture, best first.
 
-        `kind` names one or more kinds; `under` a folder, absolute or by name; `after` (inclusive) and
-        `before` (exclusive) the beginning of an ISO time. Raises QueryError.
+        `image` is a file or a Pillow image. `kind` names one or more kinds; `under` a folder, absolute
+        or by name; `after` (inclusive) and `before` (exclusive) a date, a year or the beginning of an
+        ISO time. Raises QueryError.
         """
         narrow = query.filters(kind, under, after, before)
         if (words is None) == (image is None):
             raise QueryError("Give words or a picture to search by: one of them, not both.")
-        if words is not None:
-            return self._answer(query.embed_words(self.embedder, words), narrow, count)
-        return self._answer(self._embed_picture(image), narrow, count)
+        if image is not None:
+            return self._answer(query.embed_picture(self.embedder, image), narrow, count)
+        return self._answer(query.embed_words(self.embedder, words or ""), narrow, count)
 
     def similar(
         self,
-        image: str | Path,
+        image: "str | Path | Image",
         *,
         kind: str | Iterable[str] | None = "image",
         under: str | Path | None = None,
-        after: str | None = None,
-        before: str | None = None,
+        after: Time | None = None,
+        before: Time | None = None,
         count: int = 10,
     ) -> list[Hit]:
         """Return the pictures most like this one, which itself (and any copy of it) is left out."""
         narrow = query.filters(kind, under, after, before)
-        vector = self._embed_picture(image)
-        with Path(image).expanduser().open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").digest()
-        return self._answer(vector, narrow, count, frozenset(self._catalog.segments_of(digest)))
+        vector = query.embed_picture(self.embedder, image)
+        itself = frozenset[int]()
+        if isinstance(image, str | Path):
+            with Path(image).expanduser().open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").digest()
+            itself = frozenset(self._catalog.segments_of(digest))
+        return self._answer(vector, narrow, count, itself)
 
     def status(self) -> Status:
         """Return what the library holds."""
@@ -112,7 +122,12 @@ class Library:
     def close(self) -> None:
         """Let go of the library."""
         self._nearest = None
-        self._catalog.close()
+        if self._open is not None:
+            self._open.close()
+        self._open = None
+
+    def __repr__(self) -> str:
+        return f"Library({str(self.folder)!r})"
 
     def __enter__(self) -> "Library":
         return self
@@ -125,8 +140,11 @@ class Library:
     ) -> None:
         self.close()
 
-    def _embed_picture(self, image: str | Path | None) -> Vectors:
-        return query.embed_picture(self.embedder, Path(str(image)).expanduser())
+    @property
+    def _catalog(self) -> Catalog:
+        if self._open is None:
+            raise LibraryError(f"The library at {self.folder} is closed; open it again.")
+        return self._open
 
     def _answer(
         self, vector: Vectors, narrow: Filters, count: int, leave_out: frozenset[int] = frozenset()

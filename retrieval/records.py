@@ -43,7 +43,8 @@ class Hit:
 
     `score` is the cosine of hit and query. `start` and `end` are seconds in video and sound, and
     lines (counted from 1) in text. A caption's `path` is the picture it belongs to and its `source`
-    the file it was read from. `confidence`, `page` and `box` are None where they have no meaning.
+    the file it was read from; `time` is when the picture was taken, else when the file was last
+    written, local, ISO. `confidence`, `page` and `box` are None where they have no meaning.
     """
 
     id: int
@@ -58,6 +59,7 @@ class Hit:
     page: int | None = None
     box: tuple[int, int, int, int] | None = None
     source: Path | None = None
+    time: str | None = None
     offline: bool = False
 
 

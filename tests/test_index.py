@@ -466,3 +466,19 @@ def test_forgetting_keeps_what_was_learned_until_it_is_purged(folder, index, pla
     assert len(found(place, toy, count=20)) == 6
     with pytest.raises(LibraryError, match="not one of this library's folders"):
         forget([place], library=place)
+
+
+def test_one_folder_and_one_pattern_need_no_list(folder, place, toy):
+    from indexer import update_library
+
+    report = update_library(str(folder), library=place, embedder=toy, exclude="r*.png")
+    assert report.added == 6
+    assert "6 images" in str(report)
+
+
+def test_what_is_left_out_now_is_gone_without_the_brake(tmp_path, index):
+    many(tmp_path / "p", 120)
+    index(tmp_path / "p")
+    report = index(tmp_path / "p", exclude=["?.png", "??.png"])
+    assert (report.gone, report.offline, report.unchanged) == (100, 0, 20)
+    assert index(tmp_path / "p", exclude=[]).unchanged == 120

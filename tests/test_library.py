@@ -9,7 +9,7 @@ import pytest
 from indexer import index_folder
 from indexer.folders import forget
 from retrieval import Library
-from retrieval.errors import LibraryMissing, LibraryVersion, QueryError
+from retrieval.errors import LibraryError, LibraryMissing, LibraryVersion, QueryError
 from retrieval.nearest import FEW
 from retrieval.records import Filters
 from tests.conftest import draw, write
@@ -212,3 +212,24 @@ def test_the_default_library_is_the_persons_own():
 def test_index_folder_returns_the_library_open(folder, place, toy):
     with index_folder(str(folder), library=str(place), embedder=toy) as library:
         assert names(library.search("cyan", count=1)) == ["cyan.png"]
+
+
+def test_a_pillow_image_and_a_date_are_taken_too(library, folder):
+    from datetime import date
+
+    from PIL import Image
+
+    with Image.open(folder / "red.png") as picture:
+        assert library.search(image=picture)[0] == library.search(image=str(folder / "red.png"))[0]
+        assert names(library.similar(picture, count=1)) == ["red.png"]
+    assert len(library.search("red", after=2021, before=date(2100, 1, 1))) == 7
+    assert library.search("red", after=2100) == []
+    assert library.search("red")[0].time.startswith("20")
+
+
+def test_a_closed_library_says_so(library):
+    library.close()
+    library.close()
+    with pytest.raises(LibraryError, match="is closed"):
+        library.search("red")
+    assert str(library.folder) in repr(library)

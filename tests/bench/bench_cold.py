@@ -40,7 +40,7 @@ def measure(library: Path, turns: int) -> dict[str, object]:
     search = ("search", WORDS, "--library", library)
     run(clew(), *search), run(*BARE)  # into the disk cache
     both = [(run(clew(), *search), run(*BARE)) for _ in range(turns)]
-    cold, bare = (median(ran.seconds for ran in each) for each in zip(*both, strict=True))
+    cold, bare = (median(ran.took.wall for ran in each) for each in zip(*both, strict=True))
     return {
         "hits": both[0][0].out.count("\n"),
         "cold s": cold,

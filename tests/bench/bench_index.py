@@ -16,14 +16,13 @@ import inspect
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
-from time import perf_counter
 
 import numpy as np
-from common import alone, clew, draw_jpegs, emit, machine, repeat_files, run, table
+from common import Took, alone, clew, draw_jpegs, emit, machine, repeat_files, run, table, time_of
 from PIL import Image, ImageOps
 
 from indexer import update_library
@@ -36,55 +35,41 @@ CAMERA = Path(__file__).parents[3] / "shared" / "data" / "camera"
 PARTS = ("rate", "rescan", "memory")
 
 
-def seconds(work: Callable[[], object]) -> float:
-    begun = perf_counter()
-    work()
-    return perf_counter() - begun
-
-
 def rate(jpegs: Sequence[bytes], count: int, rounds: int, place: Path) -> dict[str, object]:
     """Print and return files/s of the product, the plain loop and the roofline, in turns."""
     paths = repeat_files(jpegs, count, place / "rate")
     done = [alone(rate_once, paths, place / f"library-{turn}") for turn in range(rounds)]
-    middle = {name: median(each[name] for each in done) for name in done[0]}
+    ways = ("clew", "plain loop", "roofline")
     rows = [
         {
-            "rate": name,
-            "files/s": middle[name],
-            "clew is x": median(each["clew"] / each[name] for each in done),
+            "rate": way,
+            "files/s": count / median(each[way].wall for each in done),
+            "core-ms a file": 1000 * median(each[way].cpu for each in done) / count,
+            "clew is x": median(each[way].wall / each["clew"].wall for each in done),
         }
-        for name in ("clew", "plain loop", "roofline")
+        for way in ways
     ]
     table(rows)
-    numbers = {
-        "decode_ms": middle["decode ms"],
-        "forward_ms": middle["forward ms"],
-        "cosine": middle["cosine"],
-    }
-    print(
-        "core-ms a file: decode {decode_ms:.1f}, forward {forward_ms:.1f}; cosine {cosine:.5f}\n".format(
-            **numbers
-        )
-    )
-    return {"files": count, "rows": rows, **numbers}
+    least = min(each["cosine"] for each in done)
+    print(f"cosine of the vectors of clew and of the plain loop at least {least:.5f}\n")
+    return {"files": count, "rows": rows, "cosine": least}
 
 
-def rate_once(paths: Sequence[Path], library: Path) -> dict[str, float]:
-    """Measure each way once; files/s, core-ms, and the least cosine of library and plain loop."""
-    model = load("builtin")
+def rate_once(paths: Sequence[Path], library: Path) -> dict[str, Took | float]:
+    """Measure each way once, and the least cosine of the library's vectors and the plain loop's."""
+    model, plain = load("builtin"), list[Vectors]()
     pixels = [model.prepare(scaled(path, model.side)) for path in paths[:32]]
-    plain = [model.embed_images(pixels)]  # both sessions are warm now
-    forward = cores() * median(seconds(lambda: model.embed_images(pixels)) for _ in range(10)) / len(pixels)
-    decode = seconds(lambda: [model.prepare(scaled(path, model.side)) for path in paths]) / len(paths)
-    product = seconds(lambda: update_library([paths[0].parents[1]], library=library, embedder=model))
-    loop = seconds(lambda: plain.extend(model.embed_images([model.prepare(whole(path))]) for path in paths))
+    model.embed_images(pixels)
+    forward = median(time_of(lambda: model.embed_images(pixels)).wall for _ in range(10)) / len(pixels)
+    decode = time_of(lambda: [model.prepare(scaled(path, model.side)) for path in paths]).wall / len(paths)
+    core_seconds = len(paths) * (decode + cores() * forward)
     return {
-        "clew": len(paths) / product,
-        "plain loop": len(paths) / loop,
-        "roofline": cores() / (decode + forward),
-        "decode ms": 1000 * decode,
-        "forward ms": 1000 * forward,
-        "cosine": float((picture_vectors(library) * np.concatenate(plain[1:])).sum(axis=1).min()),
+        "roofline": Took(core_seconds / cores(), core_seconds),
+        "clew": time_of(lambda: update_library([paths[0].parents[1]], library=library, embedder=model)),
+        "plain loop": time_of(
+            lambda: plain.extend(model.embed_images([model.prepare(whole(path))]) for path in paths)
+        ),
+        "cosine": float((picture_vectors(library) * np.concatenate(plain)).sum(axis=1).min()),
     }
 
 
@@ -112,32 +97,38 @@ def rescan(count: int, rounds: int, place: Path) -> dict[str, object]:
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(dot)
     folder, library = place / "dots", place / "dots-library"
-    first = run(clew(), "index", folder, "--library", library).seconds
-    inside = alone(rescan_inside, folder, library, rounds)
+    first = run(clew(), "index", folder, "--library", library).took.wall
     walking = f"import os\n{inspect.getsource(walk)}\nwalk({str(folder)!r})"
-    outside = [
-        (run(sys.executable, "-c", walking).seconds, run(clew(), "index", "--library", library).seconds)
-        for _ in range(rounds)
-    ]
-    rows = [
-        {"rescan": name, "walk s": bare, "clew s": ours, "ratio": ours / bare}
-        for name, each in (("in a process", inside), ("whole process", outside))
-        for bare, ours in [map(median, zip(*each, strict=True))]
-    ]
+    turns = {
+        "in a process": alone(rescan_inside, folder, library, rounds),
+        "whole process": [
+            (run(sys.executable, "-c", walking).took, run(clew(), "index", "--library", library).took)
+            for _ in range(rounds)
+        ],
+    }
+    rows = [{"rescan": name, **compare(each)} for name, each in turns.items()]
     table(rows)
     print(f"{count:,} files; indexed at first in {first:.1f} s\n")
     return {"files": count, "first_s": first, "rows": rows}
 
 
-def rescan_inside(folder: Path, library: Path, rounds: int) -> list[tuple[float, float]]:
-    """Return seconds of the bare walk and of the product, in turns, after a warm-up."""
+def rescan_inside(folder: Path, library: Path, rounds: int) -> list[tuple[Took, Took]]:
+    """Return what the bare walk and the product took, in turns, after a warm-up."""
     model = load("builtin")
     walk(str(folder))
-    turns = []
-    for _ in range(rounds):
-        bare = seconds(lambda: walk(str(folder)))
-        turns.append((bare, seconds(lambda: update_library(library=library, embedder=model))))
-    return turns
+
+    def turn() -> tuple[Took, Took]:
+        bare = time_of(lambda: walk(str(folder)))
+        return bare, time_of(lambda: update_library(library=library, embedder=model))
+
+    return [turn() for _ in range(rounds)]
+
+
+def compare(turns: Sequence[tuple[Took, Took]]) -> dict[str, float]:
+    """Return the medians of walk and product, and their ratios."""
+    walked, took = (Took(*map(median, zip(*each, strict=True))) for each in zip(*turns, strict=True))
+    ratios = {"ratio": took.wall / walked.wall, "cpu ratio": took.cpu / walked.cpu}
+    return {"walk s": walked.wall, "clew s": took.wall, **ratios}
 
 
 def walk(folder: str) -> int:
@@ -159,7 +150,7 @@ def memory(counts: Sequence[int], place: Path) -> dict[str, object]:
         folder = place / f"small-{count}"
         repeat_files(jpegs, count, folder)
         done = run(clew(), "index", folder, "--library", place / f"small-library-{count}")
-        rows.append({"memory, files": count, "peak MB": done.peak, "seconds": done.seconds, "ratio": None})
+        rows.append({"memory, files": count, "peak MB": done.peak, "seconds": done.took.wall, "ratio": None})
     for before, row in pairwise(rows):
         row["ratio"] = row["peak MB"] / before["peak MB"]
     table(rows)

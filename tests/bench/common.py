@@ -13,6 +13,7 @@ from itertools import cycle, islice
 from multiprocessing import get_context
 from pathlib import Path
 from types import SimpleNamespace
+from time import perf_counter, process_time
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,7 +31,8 @@ import json, os, sys, time
 begun = time.perf_counter()
 child = os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ)
 _, status, usage = os.wait4(child, 0)
-print(json.dumps([time.perf_counter() - begun, usage.ru_maxrss, status]), file=sys.stderr)
+took = time.perf_counter() - begun, usage.ru_utime + usage.ru_stime
+print(json.dumps([*took, usage.ru_maxrss, status]), file=sys.stderr)
 """
 
 
@@ -135,10 +137,24 @@ def repeat_files(jpegs: Sequence[bytes], count: int, folder: Path, a_folder: int
     return paths
 
 
+class Took(NamedTuple):
+    """Seconds on the wall, and of all cores together, which others on the machine disturb less."""
+
+    wall: float
+    cpu: float
+
+
+def time_of(work: Callable[[], object]) -> Took:
+    """Do the work and return what it took."""
+    wall, cpu = perf_counter(), process_time()
+    work()
+    return Took(perf_counter() - wall, process_time() - cpu)
+
+
 class Ran(NamedTuple):
     """What became of a process; `peak` is in MB."""
 
-    seconds: float
+    took: Took
     peak: float
     out: str
 
@@ -148,10 +164,10 @@ def run(*command: str | Path) -> Ran:
     launch = [sys.executable, "-I", "-S", "-c", LAUNCH, *map(str, command)]
     done = subprocess.run(launch, capture_output=True, text=True, check=True)
     *notes, last = done.stderr.splitlines()
-    seconds, kilobytes, status = json.loads(last)
+    wall, cpu, kilobytes, status = json.loads(last)
     if status:
         raise RuntimeError(f"{command} ended with {status}: {notes}")
-    return Ran(seconds, kilobytes * 1024 / 1e6, done.stdout)
+    return Ran(Took(wall, cpu), kilobytes * 1024 / 1e6, done.stdout)
 
 
 def alone(work: Callable[..., Any], *given: object, threads: int | None = None) -> Any:
@@ -177,11 +193,11 @@ def resident() -> int:
 
 
 def machine() -> str:
-    """Name processor, cores and Python."""
+    """Name processor, cores and Python, and say how many processes were running of late."""
     info = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
     models = [line.partition(":")[2].strip() for line in info.splitlines() if line.startswith("model name")]
     name = models[0] if models else platform.processor()
-    return f"{name}, {cores()} cores, Python {platform.python_version()}"
+    return f"{name}, {cores()} cores (load {os.getloadavg()[0]:.1f}), Python {platform.python_version()}"
 
 
 def table(rows: Sequence[Mapping[str, object]]) -> None:
