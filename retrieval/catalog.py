@@ -69,7 +69,7 @@ class Catalog:
         """Return the ids that pass, ascending. Of kinds alone, segments without a file pass too."""
         kinds = ", ".join(f"'{kind}'" for kind in sorted(filters.kinds))
         kinds = f"s.kind IN ({kinds})" if kinds else "1"
-        if filters.only_kinds:
+        if not filters.narrow:
             return self._ids(f"SELECT s.id FROM segments s WHERE {kinds} ORDER BY s.id")
         tests, values = _tests(filters)
         return self._ids(

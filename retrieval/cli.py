@@ -76,7 +76,8 @@ def search_command(
 ) -> None:
     """Find what fits WORDS, or a picture, best first.
 
-    Several kinds of media come in one list merged by rank. Exit code 1 when nothing is found.
+    Several kinds of media come in one list, ordered by how far each hit stands out from others of its
+    kind. Exit code 1 when nothing is found.
     """
     from retrieval.library import Library
 

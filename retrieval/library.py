@@ -163,5 +163,8 @@ class Library:
                 raise LibraryMissing(self._catalog.folder)
             if self._embedder is not None and self._embedder.fingerprint != space.fingerprint:
                 raise SpaceMismatch(self._embedder.name, space.name)
-            self._nearest = version, Nearest(self._catalog, space)
+            nearest = Nearest(self._catalog, space)
+            if nearest.damage and self._catalog.space() != space:  # built anew at this very moment
+                return self._open_nearest()
+            self._nearest = version, nearest
         return self._nearest[1]

@@ -32,9 +32,9 @@ class Filters:
     before: str = ""
 
     @property
-    def only_kinds(self) -> bool:
-        """Say whether kinds are all that is asked."""
-        return not (self.under or self.after or self.before)
+    def narrow(self) -> bool:
+        """Say whether more than kinds is asked."""
+        return bool(self.under or self.after or self.before)
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,13 +27,18 @@ def search(
     """
     there = catalog.kinds()
     kinds = [kind for kind in there if not filters.kinds or kind in filters.kinds]
-    rankings = {}
-    for kind in kinds:
-        narrow = None if filters.only_kinds and there == [kind] else replace(filters, kinds=frozenset({kind}))
-        rankings[kind] = _ranking(catalog, nearest, query, narrow, filters, count, leave_out)
-    if len(rankings) < 2:
-        return next(iter(rankings.values()), [])
-    return merge(rankings, {kind: (query @ nearest.background(kind).T)[0] for kind in kinds})[:count]
+    wanted = count
+    while True:
+        rankings = {}
+        for kind in kinds:
+            narrow = replace(filters, kinds=frozenset({kind})) if there != [kind] or filters.narrow else None
+            rankings[kind] = _ranking(catalog, nearest, query, narrow, filters, wanted, leave_out)
+        if len(rankings) < 2:
+            return next(iter(rankings.values()), [])
+        merged = merge(rankings, {kind: (query @ nearest.background(kind).T)[0] for kind in kinds})
+        if len(merged) >= count or all(len(hits) < wanted for hits in rankings.values()):
+            return merged[:count]
+        wanted *= 4  # many captions of few pictures
 
 
 def merge(rankings: Mapping[Kind, Sequence[Hit]], backgrounds: Mapping[Kind, Scores]) -> list[Hit]:

@@ -233,3 +233,17 @@ def test_a_closed_library_says_so(library):
     with pytest.raises(LibraryError, match="is closed"):
         library.search("red")
     assert str(library.folder) in repr(library)
+
+
+def test_as_many_answers_come_as_there_are_things(tmp_path, index, place, toy):
+    """Many captions of one picture are one answer, and do not crowd out the others."""
+    for number in range(4):
+        draw(tmp_path / "p" / f"{number}.png", (number, 9, 9))
+    for name, colour in (("0", "red"), ("1", "red yellow"), ("2", "red blue")):
+        write(tmp_path / "p" / f"{name}.txt", "\n".join(f"{colour} {n}" for n in range(30)))
+    write(tmp_path / "p" / "notes.md", "red\n\nred red\n\nblue")
+    index(tmp_path / "p")
+    with Library.open(place, embedder=toy) as library:
+        assert len(library.search("red", count=7)) == 7  # four pictures, three passages
+        assert len(library.search("red", count=50)) == 7
+        assert len(library.search("red", kind="text", count=50)) == 50

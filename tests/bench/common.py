@@ -12,8 +12,8 @@ from io import BytesIO
 from itertools import cycle, islice
 from multiprocessing import get_context
 from pathlib import Path
-from types import SimpleNamespace
 from time import perf_counter, process_time
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import numpy as np
