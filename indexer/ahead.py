@@ -10,15 +10,20 @@ Made = TypeVar("Made")
 
 
 def ahead(
-    work: Callable[[Given], Made], items: Iterable[Given], *, threads: int, depth: int
+    work: Callable[[Given], Made],
+    items: Iterable[Given],
+    *,
+    threads: int,
+    depth: int,
+    weigh: Callable[[Made], int] = lambda made: 1,
 ) -> Iterator[Made]:
-    """Yield work(item) in order, with at most `depth` items begun and not yet taken."""
+    """Yield work(item) in order, with items begun and not yet taken that weigh at most about `depth`."""
     pool = ThreadPoolExecutor(threads, thread_name_prefix="clew-decode")
     begun: deque[Future[Made]] = deque()
     try:
         for item in items:
             begun.append(pool.submit(work, item))
-            if len(begun) >= depth:
+            while begun and sum(weigh(one.result()) if one.done() else 1 for one in begun) >= depth:
                 yield begun.popleft().result()
         while begun:
             yield begun.popleft().result()

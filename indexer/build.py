@@ -49,7 +49,7 @@ def build(writer: Writer, kind: IndexKind) -> Space:
     ids = _ids(catalog, space)
     draw = np.random.default_rng(0)
     _, sample = catalog.vectors_of(space, draw.choice(ids, min(len(ids), SAMPLE), replace=False))
-    truth = Truth(sample[draw.choice(len(sample), min(len(sample), QUERIES), replace=False)])
+    truth = Truth(_queries(sample[draw.choice(len(sample), min(len(sample), QUERIES), replace=False)]))
     index = FaissIndex.build(kind, sample, truth.watch(catalog.vectors_after(space, 0)), count)
     effort, right = tune(index, truth, catalog, space)
     draft = folder / f".draft-{os.getpid()}"
@@ -132,15 +132,30 @@ def _found(index: FaissIndex, queries: Vectors, catalog: Catalog, space: Space) 
     return np.concatenate(rows)
 
 
+def _queries(some: Vectors) -> Vectors:
+    """Return queries as people ask them: half are like what is there, half lie between two things."""
+    half = len(some) // 2
+    between = some[:half] + some[half : 2 * half]
+    return np.concatenate([some[half:], between / np.linalg.norm(between, axis=1, keepdims=True)])
+
+
+def damage(catalog: Catalog, space: Space) -> str | None:
+    """Say what is wrong with the index file, down to one flipped bit; None if it is as it was written."""
+    try:
+        open_index(catalog.folder, space)
+    except LibraryDamaged as error:
+        return str(error)
+    path = catalog.folder / INDEXES / str(space.file)
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return None if digest == space.digest else f"The index file {path} is not what was written."
+
+
 def _is_usable(catalog: Catalog, space: Space) -> bool:
     """Say whether there is an index file that is whole."""
     if space.file is None:
         return False
-    try:
-        open_index(catalog.folder, space)
-    except LibraryDamaged:
-        return False
-    return True
+    return damage(catalog, space) is None
 
 
 def _counts(catalog: Catalog, space: Space) -> tuple[int, int]:

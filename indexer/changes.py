@@ -65,8 +65,9 @@ def _compare_one(new: Found, old: Known, changes: Changes, retry: bool) -> None:
 
 
 def _set_apart(changes: Changes, unread: list[bytes]) -> None:
-    """Files below a folder that could not be read are not missing: nobody has looked."""
+    """Files that could not be looked at, or below such a folder, are not missing."""
     if unread:
-        below = tuple(folder + b"/" if folder else b"" for folder in unread)
-        changes.unread = [old for old in changes.missing if old.path.startswith(below)]
-        changes.missing = [old for old in changes.missing if not old.path.startswith(below)]
+        below = tuple(path + b"/" if path else b"" for path in unread)
+        hidden = {old.id for old in changes.missing if old.path in unread or old.path.startswith(below)}
+        changes.unread = [old for old in changes.missing if old.id in hidden]
+        changes.missing = [old for old in changes.missing if old.id not in hidden]

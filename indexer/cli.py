@@ -1,6 +1,8 @@
 """The command `clew`: retrieval's doors, and those that write."""
 
+import errno
 import os
+import sqlite3
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -37,6 +39,12 @@ class Clew(DefaultGroup):  # type: ignore[misc]
             return super().invoke(ctx)
         except ClewError as error:
             raise Failure(str(error)) from error
+        except sqlite3.Error as error:
+            raise Failure(f"The library cannot be used: {error}. `clew verify` tells more.") from error
+        except OSError as error:
+            if error.errno == errno.EPIPE:
+                raise
+            raise Failure(f"{error.strerror or error}: {error.filename or 'writing'}") from error
 
 
 @click.group(cls=Clew, default="search", context_settings={"help_option_names": ["-h", "--help"]})
@@ -45,8 +53,8 @@ def main() -> None:
     """Find photos and passages by meaning.
 
     \b
-    clew index ~/Pictures           index a folder; again at any time, only the new is done
-    clew "a dog running on grass"   search: the words need no command
+    clew index ~/Pictures          index a folder; run it again at any time
+    clew "a dog running on grass"  search: the words need no command
     clew search --image photo.jpg --kind text
     """
 

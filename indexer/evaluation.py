@@ -58,9 +58,13 @@ def evaluate(
     kept = [row for row, pair in enumerate(pairs) if pair.image in vectors]
     if not kept:
         raise CaptionsError(f"None of the pictures of {captions} can be read: {failures[0].reason}.")
+    captioned = [(row, text) for row in kept for text in pairs[row].captions if encoder.tokens(text)]
+    if not captioned:
+        raise CaptionsError(f"None of the captions of {captions} has a word.")
+    kept = sorted({row for row, _ in captioned})
     images = np.stack([vectors[pairs[row].image] for row in kept])
-    owners = np.array([row for row in kept for _ in pairs[row].captions])
-    texts = _rounded(encoder.embed_texts([text for row in kept for text in pairs[row].captions]))
+    owners = np.array([row for row, _ in captioned])
+    texts = _rounded(encoder.embed_texts([text for _, text in captioned]))
     return Evaluation(
         text_to_image=measure(texts, images, Relevant(owners, np.array(kept))),
         image_to_text=measure(images, texts, Relevant(np.array(kept), owners)),
@@ -72,22 +76,27 @@ def evaluate(
 
 
 def read_pairs(path: Path) -> list[Pair]:
-    """Read a captions file; raises CaptionsError naming the line that is wrong."""
+    """Read a captions file; lines of one picture are one pair. Raises CaptionsError naming the line."""
     try:
-        lines = path.read_text("utf-8").splitlines()
+        lines = path.read_text("utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise CaptionsError(f"{path} cannot be read: {error}.") from error
-    pairs = [_pair(path, number, line) for number, line in enumerate(lines, 1) if line.strip()]
-    if not pairs:
+    captions: dict[Path, tuple[str, ...]] = {}
+    for number, line in enumerate(lines, 1):
+        if line.strip():
+            pair = _pair(path, number, line)
+            captions[pair.image] = captions.get(pair.image, ()) + pair.captions
+    if not captions:
         raise CaptionsError(f"{path} is empty.")
-    return pairs
+    return [Pair(image, texts) for image, texts in captions.items()]
 
 
 def _pair(path: Path, number: int, line: str) -> Pair:
     try:
-        row = json.loads(line)
-        captions = tuple(text for text in row["captions"] if text.strip())
+        row = json.loads(line.encode("utf-8", "replace"))
+        captions = tuple(text.encode("utf-8", "replace").decode() for text in row["captions"])
         pair = Pair(path.parent / row["image"], captions)
+        os.fsencode(pair.image)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CaptionsError(
             f'{path}, line {number}: expected {{"image": "photo.jpg", "captions": ["...", ...]}}.'

@@ -34,7 +34,7 @@ def index_folder(
     folder) and `hidden` are remembered; None leaves them as they were. `embedder` stands in for a model
     by name. Raises LibraryError; a file that cannot be read is no error (see `Library.failures`).
     """
-    update_library(
+    report = update_library(
         [folder],
         library=library,
         model=model,
@@ -43,6 +43,8 @@ def index_folder(
         embedder=embedder,
         progress=progress,
     )
+    if report.interrupted:
+        raise KeyboardInterrupt
     return Library.open(library, embedder=embedder)
 
 
@@ -62,7 +64,8 @@ def update_library(
     """Index these folders, or all that the library has, and return what was done.
 
     `index` names the kind of index (default: by size), `confirm_gone` forgets files even where so many
-    are missing that a drive seems to be away, `retry` reads again what could not be read before.
+    are missing that a drive seems to be away, `retry` reads again what could not be read before. Ctrl-C
+    ends it early, with `interrupted` in the report.
     """
     place = default_library() if library is None else Path(library).expanduser()
     with Writer(place, lambda name: embedder or embedders.load(model or name or "builtin")) as writer:
@@ -86,7 +89,7 @@ def forget(
     Returns how many files were forgotten and how many segments deleted. Raises LibraryError.
     """
     with Writer(existing(library)) as writer:
-        files = sum(writer.roots.forget(absolute(Path(folder))) for folder in _several(folders))
+        files = writer.roots.forget([absolute(Path(folder)) for folder in _several(folders)])
         segments = writer.purge() if purge else 0
         build_if_due(writer)
     return files, segments

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from retrieval.errors import LibraryBusy
+from retrieval.errors import LibraryBusy, LibraryError
 from retrieval.schema import LOCK
 
 
@@ -23,6 +23,8 @@ def writing(folder: Path) -> Iterator[None]:
     except Timeout as error:
         name = holder.read_text() if holder.exists() else "another process"
         raise LibraryBusy(folder, name.strip()) from error
+    except (OSError, NotImplementedError) as error:
+        raise LibraryError(f"The library at {folder} cannot be written: {error}.") from error
     try:
         now = datetime.now().isoformat(" ", "seconds")
         holder.write_text(f"process {os.getpid()} on {socket.gethostname()} since {now}\n")

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
+LONGEST = 100  # letters of one word; to WordPiece a longer one is unknown
 _SENTENCE = re.compile(r"(?<=[.!?…。！？])\s+")
 
 
@@ -76,7 +77,7 @@ def _pack(block: list[Word], cost: Callable[[str], int], limit: int) -> Iterator
 
 def _cut(word: Word, cost: Callable[[str], int], limit: int) -> list[Word]:
     """Cut what no passage can hold: a script without spaces, a key, a picture in base64."""
-    if cost(word.text) <= limit:
+    if len(word.text) <= LONGEST and cost(word.text) <= limit:
         return [word]
     half = len(word.text) // 2
     parts = [word._replace(text=word.text[:half], ends=False), word._replace(text=word.text[half:])]

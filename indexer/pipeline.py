@@ -22,6 +22,7 @@ from retrieval.machine import cores
 from retrieval.records import IndexKind
 
 MANY, SHARE = 50, 0.2  # more missing files than both of these is a drive, not a decision
+AHEAD = 16  # pictures decoded ahead, a thread
 GROWN = 50_000  # new vectors after which a long run builds an index before its end
 
 Progress = Callable[[str, int, int], None]  # the folder, files done, files to do
@@ -78,22 +79,21 @@ class Run:
     progress: Progress
     report: Report = field(default_factory=Report)
 
-    def refresh(self, folder: bytes, exclude: Sequence[str] | None, hidden: bool | None) -> None:
-        """Bring one folder up to date."""
-        roots = self.writer.roots
-        place = roots.place(folder, exclude, hidden)
-        away = place.options.mount and not place.below and not os.path.ismount(folder)
-        if away or not os.path.isdir(folder):
-            return self._lose(folder, place)
-        walked, since = Walked(), roots.last_file()
-        found = walk(place.top, place.options, walked, place.below)
-        changes = compare(found, roots.known(place), walked.unread, self.retry)
-        self._fill(place, changes.fresh)
-        self._settle(folder, place, changes, since)
+    def look(self, place: Place) -> Changes | None:
+        """Compare a place with the catalogue; None where it is not there, and nothing of it is forgotten."""
+        if place.is_away:
+            self.report.offline += self.writer.roots.lose(place.root)
+            self.report.notes.append(
+                f"{os.fsdecode(place.folder)} is not there; its files are kept as offline until it is back."
+            )
+            return None
+        walked = Walked()
+        found = walk(place.top, place.options, walked, place.below, place.apart)
+        changes = compare(found, self.writer.roots.known(place), walked.unread, self.retry)
         self.report.skipped += walked.skipped
-        return None
+        return changes
 
-    def _fill(self, place: Place, fresh: Sequence[Found]) -> None:
+    def fill(self, place: Place, fresh: Sequence[Found]) -> None:
         """Read, embed and write what is new; what is cut short has lost at most the batch in hand."""
         done, built = 0, current(self.writer.catalog).count
         for batch in batches(self._read(place.top, fresh)):
@@ -111,7 +111,7 @@ class Run:
             return read(top, found, embedder, is_known)
 
         threads = cores()
-        reads = ahead(work, fresh, threads=threads, depth=threads * 16)
+        reads = ahead(work, fresh, threads=threads, depth=AHEAD * threads, weigh=_weigh)
         return (one for one in reads if one is not None)
 
     def _count(self, wrote: Wrote) -> None:
@@ -122,42 +122,42 @@ class Run:
         self.report.segments += wrote.segments.total()
         self.report.kinds += wrote.segments
 
-    def _settle(self, folder: bytes, place: Place, changes: Changes, since: int) -> None:
-        """Give every known file its state now that all new ones are hashed."""
-        report, roots = self.report, self.writer.roots
+    def settle(self, place: Place, changes: Changes, since: int) -> None:
+        """Give every known file its state, now that the new files of all places are hashed."""
+        report, roots, folder = self.report, self.writer.roots, os.fsdecode(place.folder)
         report.unchanged += changes.unchanged + roots.set_state(changes.back, "present")
         report.failed += changes.failed
-        missing = roots.settle_moved(changes.missing, since)
-        moved = len(changes.missing) - len(missing)
+        missing, moved = roots.settle_moved(changes.missing, since)
         report.moved += moved
         report.added -= moved
+        report.gone += len(changes.missing) - len(missing) - moved  # another copy of it is there
+        out = {old.id for old in missing if os.path.lexists(os.path.join(place.top, old.path))}
+        report.gone += roots.set_state(sorted(out), "gone")  # left out now, by a pattern or a name
+        lost = [old for old in missing if old.id not in out]
         known = changes.unchanged + changes.failed + len(changes.missing) + len(changes.back)
-        here = {old.id for old in missing if os.path.lexists(os.path.join(place.top, old.path))}
-        report.gone += roots.set_state(sorted(here), "gone")  # left out now, by a pattern or a name
-        lost = [old.id for old in missing if old.id not in here]
-        if len(lost) > max(MANY, SHARE * known) and not self.confirm_gone:
-            report.offline += roots.set_state(lost, "offline")
+        brake = len(lost) > max(MANY, SHARE * known)
+        held = [old.id for old in lost if (brake or old.state == "offline") and not self.confirm_gone]
+        roots.set_state(held, "offline")
+        report.gone += roots.set_state([old.id for old in lost if old.id not in set(held)], "gone")
+        roots.set_state([old.id for old in changes.unread], "offline")
+        report.offline += len(held) + len(changes.unread)
+        if held:
             report.notes.append(
-                f"{len(lost):,} of {known:,} files of {os.fsdecode(folder)} are not there, which looks "
-                "like a drive that is away, so they are kept as offline. If they are really deleted: "
+                f"{len(held):,} of {known:,} files of {folder} are not there, which looks like a drive that "
+                "is away, so they are kept as offline. If they are really deleted: "
                 "`clew index --confirm-gone`."
             )
-        else:
-            report.gone += roots.set_state(lost, "gone")
-        report.offline += roots.set_state([old.id for old in changes.unread], "offline")
         if changes.unread:
             report.notes.append(
-                f"Some folders below {os.fsdecode(folder)} cannot be read; "
-                f"{len(changes.unread):,} files in them are kept as offline."
+                f"Some of {folder} cannot be looked at; "
+                f"{len(changes.unread):,} files there are kept as offline."
             )
         roots.scanned(place.root)
 
-    def _lose(self, folder: bytes, place: Place) -> None:
-        """Note that a root is not there; nothing of it is forgotten."""
-        self.report.offline += self.writer.roots.lose(place.root)
-        self.report.notes.append(
-            f"{os.fsdecode(folder)} is not there; its files are kept as offline until it is back."
-        )
+
+def _weigh(read: Read | None) -> int:
+    """Weigh a file by its segments, so that a few long texts fill the look-ahead as many pictures do."""
+    return 1 if read is None else 1 + len(read.decoded.drafts) // 100
 
 
 def update(
@@ -174,14 +174,23 @@ def update(
     """Bring these folders up to date, or all that the library has, and build its index if it is due."""
     begun = monotonic()
     run = Run(writer, index, confirm_gone, retry, progress)
-    known = writer.roots.paths()
+    roots, since = writer.roots, writer.roots.last_file()
+    known = roots.paths()
     given = [absolute(folder) for folder in folders]
     for folder in given:
         if folder not in known and not os.path.isdir(folder):
             raise LibraryError(f"There is no folder {os.fsdecode(folder)}.")
+    places = {path: roots.place(path, exclude, hidden) for path in given}
+    above = tuple(path.rstrip(b"/") + b"/" for path in given)
+    inside = [path for path in known if not given or path.startswith(above)]
+    places |= {path: roots.place(path) for path in inside if path not in places}
     try:
-        for folder in given or known:
-            run.refresh(folder, exclude, hidden)
+        changes = {path: run.look(place) for path, place in places.items()}
+        there = [(places[path], change) for path, change in changes.items() if change is not None]
+        for place, change in there:
+            run.fill(place, change.fresh)
+        for place, change in there:
+            run.settle(place, change, since)
         build_if_due(writer, index)
     except KeyboardInterrupt:  # what is committed stays, and the next run goes on from there
         run.report.interrupted = True
@@ -191,4 +200,5 @@ def update(
 
 def absolute(folder: Path) -> bytes:
     """Return a folder as the catalogue spells it: absolute, links kept, bytes."""
-    return os.fsencode(os.path.abspath(folder.expanduser()))
+    path = os.fsencode(os.path.abspath(folder.expanduser()))
+    return b"/" + path.lstrip(b"/")  # POSIX lets two slashes begin a path

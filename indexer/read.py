@@ -2,13 +2,13 @@
 
 import hashlib
 import os
-import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from io import BufferedReader
 
 from indexer.decoders import Decoded, Decoder, caption, picture, text
-from indexer.walk import Found
+from indexer.walk import Found, nanoseconds
 from retrieval.embedders import Embedder
 from retrieval.errors import MediaError
 
@@ -21,18 +21,26 @@ DECODERS: dict[str, Decoder] = {
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """A file that was read: what it holds, or that its content is known, or why it cannot be read."""
+    """A file that was read: what it holds, or that its content is known, or why it cannot be read.
+
+    What fails for the moment (a disk that does not answer) is tried again by the next run, and what was
+    known of the file stays.
+    """
 
     found: Found
     digest: bytes = b""
     known: bool = False
     decoded: Decoded = field(default_factory=Decoded)
     error: str | None = None
+    passing: bool = False
 
     @property
     def time(self) -> str:
         """Return when the file was last written, ISO, local."""
-        return datetime.fromtimestamp(self.found.mtime / 1e9).isoformat(timespec="seconds")
+        try:
+            return datetime.fromtimestamp(self.found.mtime / 1e9).isoformat(timespec="seconds")
+        except (ValueError, OverflowError, OSError):  # a time no calendar has
+            return "1970-01-01T00:00:00"
 
 
 def read(
@@ -40,22 +48,33 @@ def read(
 ) -> Read | None:
     """Read a file; None if it has gone since the scan. A file that cannot be read is never fatal."""
     try:
-        with open(os.path.join(root, found.path), "rb") as file:
-            status = os.fstat(file.fileno())
-            found = found._replace(size=status.st_size, mtime=status.st_mtime_ns)
-            digest = hashlib.file_digest(file, "sha256").digest()
-            if is_known(digest, found.reader):
-                return Read(found, digest, known=True)
-            file.seek(0)
-            suffix = os.path.splitext(found.path)[1].lower().decode("ascii", "replace")
-            return Read(found, digest, decoded=DECODERS[found.reader](file, suffix, embedder))
+        for _ in range(3):
+            with open(os.path.join(root, found.path), "rb") as file:
+                before = os.fstat(file.fileno())
+                found = found._replace(size=before.st_size, mtime=nanoseconds(before))
+                done = _read_open(file, found, embedder, is_known)
+                after = os.fstat(file.fileno())
+            if (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns):
+                return done
+        return Read(found, error="is being written", passing=True)
     except FileNotFoundError:
         return None
+    except OSError as error:
+        return Read(found, error=error.strerror or str(error), passing=True)
+
+
+def _read_open(
+    file: BufferedReader, found: Found, embedder: Embedder, is_known: Callable[[bytes, str], bool]
+) -> Read:
+    """Hash an open file, and decode it if its content is not known."""
+    digest = hashlib.file_digest(file, "sha256").digest()
+    if is_known(digest, found.reader):
+        return Read(found, digest, known=True)
+    file.seek(0)
+    suffix = os.path.splitext(found.path)[1].lower().decode("ascii", "replace")
+    try:
+        return Read(found, digest, decoded=DECODERS[found.reader](file, suffix, embedder))
     except MediaError as error:
         return Read(found, error=str(error))
-    except OSError as error:
-        return Read(found, error=error.strerror or str(error))
-    except sqlite3.Error:
-        raise
     except Exception as error:  # a decoder's own bug must not cost the person the other files
         return Read(found, error=f"unexpected {type(error).__name__}: {error}")

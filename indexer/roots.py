@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import NamedTuple, cast
@@ -14,12 +15,28 @@ from retrieval.errors import LibraryError
 
 
 class Place(NamedTuple):
-    """A folder to index: its root, how that is scanned, and the folder's path below it."""
+    """A folder to index: its root, how that is scanned, and the folder's path below it.
+
+    `apart` are the paths below the root that are roots of their own.
+    """
 
     root: int
     top: bytes
     options: Options
     below: bytes = b""
+    apart: frozenset[bytes] = frozenset()
+
+    @property
+    def folder(self) -> bytes:
+        """Return the folder itself."""
+        return os.path.join(self.top, self.below) if self.below else self.top
+
+    @property
+    def is_away(self) -> bool:
+        """Say whether the folder is not there, or only the bare folder its drive was mounted on."""
+        if not os.path.isdir(self.folder):
+            return True
+        return self.options.mount and not os.path.ismount(self.top) and _is_bare(self.top)
 
 
 class Roots:
@@ -33,51 +50,42 @@ class Roots:
         return [row["path"] for row in self.db.query("SELECT path FROM roots ORDER BY path")]
 
     def place(self, path: bytes, exclude: Sequence[str] | None = None, hidden: bool | None = None) -> Place:
-        """Return the place of a folder; a new folder becomes a root, and takes in the roots inside it.
+        """Return the place of a folder: a root, a new root, or a part of one.
 
         What is None stays as it is remembered. Raises LibraryError where a part of a root is to be
         scanned otherwise than the root.
         """
-        roots = [
-            Place(row["id"], row["path"], Options(**json.loads(row["options"])))
-            for row in self.db.query("SELECT id, path, options FROM roots")
-        ]
-        for root in roots:
+        roots = sorted(self._all(), key=lambda root: -len(root.top))
+        own = next((root for root in roots if root.top == path), None)
+        for root in roots if own is None else ():  # the innermost first
             if below := _below(path, root.top):
                 if exclude is None and hidden is None:
-                    return root._replace(below=below)
+                    return root._replace(below=below, apart=self._inside(root.top, roots))
                 raise LibraryError(
                     f"{os.fsdecode(path)} is part of {os.fsdecode(root.top)}, which is scanned in one way; "
                     "give that folder to change what is left out."
                 )
-        inside = [root for root in roots if _below(root.top, path) is not None]
-        patterns = [pattern for root in inside for pattern in root.options.exclude]
+        old = Options() if own is None else own.options
         options = Options(
-            exclude=list(dict.fromkeys(patterns if exclude is None else exclude)),
-            hidden=any(root.options.hidden for root in inside) if hidden is None else hidden,
-            mount=os.path.ismount(path) or any(r.options.mount for r in inside if r.top == path),
+            exclude=old.exclude if exclude is None else list(exclude),
+            hidden=old.hidden if hidden is None else hidden,
+            mount=os.path.ismount(path) or (old.mount and _is_bare(path)),
         )
-        return self._write(path, options, inside)
+        row = {"path": path, "options": json.dumps(options._asdict()), "state": "present"}
+        if own is None:
+            id_ = cast(int, self.db.table("roots").insert(row, pk="id").last_pk)
+        else:
+            id_ = own.root
+            self.db.table("roots").update(id_, {"options": row["options"]})
+        return Place(id_, path, options, apart=self._inside(path, roots))
 
-    def _write(self, path: bytes, options: Options, inside: Sequence[Place]) -> Place:
-        """Insert or update a root, and make the files of other roots inside it its own."""
-        with self.db.atomic():
-            row = {"path": path, "options": json.dumps(options._asdict()), "state": "present"}
-            own = next((root.root for root in inside if root.top == path), None)
-            if own is None:
-                own = cast(int, self.db.table("roots").insert(row, pk="id").last_pk)
-            else:
-                self.db.table("roots").update(own, {"options": row["options"]})
-            for root in inside:
-                if root.root != own:
-                    prefix = (_below(root.top, path) or b"") + b"/"
-                    self.db.execute(
-                        """UPDATE files SET root = ?, path = CAST(? || path AS BLOB),
-                                  picture = CAST(? || picture AS BLOB) WHERE root = ?""",
-                        (own, prefix, prefix, root.root),
-                    )
-                    self.db.execute("DELETE FROM roots WHERE id = ?", (root.root,))
-        return Place(own, path, options)
+    def _all(self) -> list[Place]:
+        rows = self.db.query("SELECT id, path, options FROM roots")
+        return [Place(row["id"], row["path"], Options(**json.loads(row["options"]))) for row in rows]
+
+    def _inside(self, path: bytes, roots: Sequence[Place]) -> frozenset[bytes]:
+        """Return the paths below this one that are roots of their own."""
+        return frozenset(below for root in roots if (below := _below(root.top, path)))
 
     def known(self, place: Place) -> Iterator[Known]:
         """Yield the files of a place as the catalogue has them, in the byte order of their paths."""
@@ -105,36 +113,59 @@ class Roots:
         self.db.table("roots").update(root, {"state": "present", "scanned": now})
 
     def lose(self, root: int) -> int:
-        """Note that a root is not there; returns how many files went offline with it."""
-        with self.db.atomic():
-            self.db.table("roots").update(root, {"state": "offline"})
-            query = "UPDATE files SET state = 'offline' WHERE root = ? AND state = 'present'"
-            return int(self.db.execute(query, (root,)).rowcount)
+        """Note that a root is not there; returns how many of its files are away with it."""
+        self.db.table("roots").update(root, {"state": "offline"})
+        query = "SELECT count(*) FROM files WHERE root = ? AND state != 'gone'"
+        return int(self.db.execute(query, (root,)).fetchone()[0])
 
-    def settle_moved(self, missing: Sequence[Known], since: int) -> list[Known]:
-        """Drop the rows of missing files whose content a file newer than `since` has; return the rest."""
-        query = """DELETE FROM files WHERE id = ? AND EXISTS (
-                       SELECT 1 FROM files f
-                        WHERE f.content = files.content AND f.id > ? AND f.state = 'present')"""
-        with self.db.atomic():
-            return [old for old in missing if not self.db.execute(query, (old.id, since)).rowcount]
+    def settle_moved(self, missing: Sequence[Known], since: int) -> tuple[list[Known], int]:
+        """Drop the rows of missing files whose content is elsewhere too.
 
-    def forget(self, path: bytes) -> int:
-        """Drop a root and its files; what they held stays until it is purged. Returns how many files."""
+        Returns those that are left, and how many moved: to a place that is newer than `since`.
+        """
+        elsewhere = """SELECT f.content, count(*) FILTER (WHERE f.id > ?1) FROM files own
+                         JOIN files f ON f.content = own.content AND f.state = 'present'
+                        WHERE own.id = ?2 AND f.id NOT IN (SELECT value FROM json_each(?3)) GROUP BY 1"""
+        ids = json.dumps([old.id for old in missing])
+        left, taken = list[Known](), Counter[int]()
+        moved = 0
         with self.db.atomic():
-            row = self.db.execute("SELECT id FROM roots WHERE path = ?", (path,)).fetchone()
-            if row is None:
+            for old in missing:
+                row = self.db.execute(elsewhere, (since, old.id, ids)).fetchone()
+                if row is None:
+                    left.append(old)
+                    continue
+                moved += taken[row[0]] < row[1]
+                taken[row[0]] += 1
+                self.db.execute("DELETE FROM files WHERE id = ?", (old.id,))
+        return left, moved
+
+    def forget(self, paths: Sequence[bytes]) -> int:
+        """Drop roots and their files; what they held stays until it is purged. Returns how many files."""
+        roots = {root.top: root.root for root in self._all()}
+        for path in paths:
+            if path not in roots:
                 raise LibraryError(
                     f"{os.fsdecode(path)} is not one of this library's folders; `clew status` lists them."
                 )
-            count = int(self.db.execute("DELETE FROM files WHERE root = ?", row).rowcount)
-            self.db.execute("DELETE FROM roots WHERE id = ?", row)
+        count = 0
+        with self.db.atomic():
+            for path in paths:
+                count += self.db.execute("DELETE FROM files WHERE root = ?", (roots[path],)).rowcount
+                self.db.execute("DELETE FROM roots WHERE id = ?", (roots[path],))
         return count
 
 
 def _below(path: bytes, root: bytes) -> bytes | None:
-    """Return the path under the root, b"" for the root itself, None where it is not below it."""
-    if path == root:
-        return b""
+    """Return the path under the root, None where it is not below it."""
     stem = root.rstrip(b"/") + b"/"
-    return path[len(stem) :] if path.startswith(stem) else None
+    return path[len(stem) :] if path.startswith(stem) and path != root else None
+
+
+def _is_bare(path: bytes) -> bool:
+    """Say whether a folder is empty, or is not there."""
+    try:
+        with os.scandir(path) as entries:
+            return next(entries, None) is None
+    except OSError:
+        return True

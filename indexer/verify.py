@@ -1,15 +1,11 @@
 """Look a library over: is what is on disk what was written?"""
 
-import hashlib
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from indexer.build import build, current
+from indexer.build import build, current, damage
 from indexer.writer import Writer
 from retrieval.catalog import Catalog
-from retrieval.errors import LibraryDamaged
-from retrieval.nearest import open_index
-from retrieval.schema import INDEXES, vectors_table
+from retrieval.schema import vectors_table
 from retrieval.vectors.faiss_index import kind_for
 
 
@@ -27,9 +23,10 @@ def verify(writer: Writer, *, repair: bool = False) -> Findings:
     `repair` builds a wrong index again; what is wrong in the catalogue is for a backup to mend.
     """
     findings = Findings(_check_catalogue(writer.catalog))
-    wrong = _check_index(writer.catalog)
+    space = current(writer.catalog)
+    wrong = None if space.file is None else damage(writer.catalog, space)
     if wrong and repair and not findings.wrong:
-        space = build(writer, current(writer.catalog).index_kind or kind_for(0))
+        space = build(writer, space.index_kind or kind_for(space.count))
         findings.mended.append(f"{wrong} Built again: {space.file}.")
     elif wrong:
         findings.wrong.append(f"{wrong} `clew verify --repair` builds it again.")
@@ -56,21 +53,3 @@ def _check_catalogue(catalog: Catalog) -> list[str]:
         if count := catalog.db.execute(query).fetchone()[0]:
             wrong.append(f"{count:,} {what}.")
     return wrong
-
-
-def _check_index(catalog: Catalog) -> str | None:
-    """Return what is wrong with the index file, if anything."""
-    space = current(catalog)
-    if space.file is None:
-        return None
-    try:
-        open_index(catalog.folder, space)
-    except LibraryDamaged as error:
-        return str(error)
-    path = catalog.folder / INDEXES / space.file
-    return None if _digest(path) == space.digest else f"The index file {path} is not what was written."
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,16 +1,17 @@
 """Walk a folder in the order of its paths: what is there that a decoder can read."""
 
+import errno
 import os
 import re
 import stat
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from fnmatch import translate
 from typing import NamedTuple
 
-from indexer.decoders import CAPTION_SUFFIXES, DECODERS
-from retrieval.schema import CATALOGUE
+from indexer.decoders import CAPTION_SUFFIXES, READERS
+from retrieval.schema import CATALOGUE, INDEXES, OWN_NAMES
 
 # Folders that hold other programs' copies and leftovers; hidden names are left out by their dot.
 LEFT_OUT = frozenset(
@@ -20,6 +21,10 @@ LEFT_OUT = frozenset(
         *("System Volume Information", "lost+found"),
     )
 )
+
+
+# A link that leads to nothing, or to itself: there is nothing to look at.
+NOWHERE = frozenset((errno.ENOENT, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOTDIR))
 
 
 class Found(NamedTuple):
@@ -42,16 +47,23 @@ class Options(NamedTuple):
 
 @dataclass(slots=True)
 class Walked:
-    """What a walk passed over: file suffixes with no decoder, and folders that could not be read."""
+    """What a walk passed over: suffixes with no decoder, and paths that could not be looked at."""
 
     skipped: Counter[str] = field(default_factory=Counter)
     unread: list[bytes] = field(default_factory=list)
 
 
-def walk(root: bytes, options: Options, walked: Walked, below: bytes = b"") -> Iterator[Found]:
+def walk(
+    root: bytes,
+    options: Options,
+    walked: Walked,
+    below: bytes = b"",
+    apart: Collection[bytes] = (),
+) -> Iterator[Found]:
     """Yield the readable files below `root`/`below` in the byte order of their paths.
 
     A link to a folder is followed once, and only out of the root: what is inside is found in its place.
+    Folders in `apart` are roots of their own and passed over.
     """
     excluded = [re.compile(translate(pattern.rstrip("/"))) for pattern in options.exclude]
     real, followed = os.path.realpath(root), set[tuple[int, int]]()
@@ -64,6 +76,8 @@ def walk(root: bytes, options: Options, walked: Walked, below: bytes = b"") -> I
             yield step
         else:
             folder, linked = step
+            if folder in apart:
+                continue
             if not linked or not _is_loop(os.path.join(root, folder), real, followed):
                 stack.append(iter(_list(root, folder, options.hidden, excluded, walked)))
 
@@ -82,17 +96,23 @@ def _list(
     except OSError:
         walked.unread.append(folder)
         return []
-    if CATALOGUE.encode() in entries:
-        return []  # a library
+    if entries.keys() >= {CATALOGUE.encode(), INDEXES.encode()}:
+        entries = {name: entry for name, entry in entries.items() if os.fsdecode(name) not in OWN_NAMES}
     rows: list[tuple[bytes, Found | tuple[bytes, bool]]] = []
     files: dict[bytes, os.DirEntry[bytes]] = {}
     for name, entry in entries.items():
         if name in LEFT_OUT or (excluded and _matches(prefix + name, excluded)):
             continue
-        if entry.is_dir():
-            rows.append((name + b"/", (prefix + name, entry.is_symlink())))
+        try:
+            is_folder = entry.is_dir()
+        except OSError as error:
+            if error.errno not in NOWHERE:
+                walked.unread.append(prefix + name)
         else:
-            files[name] = entry
+            if is_folder:
+                rows.append((name + b"/", (prefix + name, entry.is_symlink())))
+            else:
+                files[name] = entry
     rows += _files(prefix, files, walked)
     rows.sort(key=lambda row: row[0])
     return [row for _, row in rows]
@@ -110,13 +130,15 @@ def _files(
             continue
         try:
             status = entry.stat()
-        except OSError:  # a dangling link, or gone this moment
+        except OSError as error:
+            if error.errno not in NOWHERE:
+                walked.unread.append(prefix + name)
             continue
         if stat.S_ISREG(status.st_mode):
             found = Found(
                 prefix + name,
                 status.st_size,
-                status.st_mtime_ns,
+                nanoseconds(status),
                 reader,
                 None if picture is None else prefix + picture,
             )
@@ -134,7 +156,7 @@ def _readers(names: list[bytes]) -> dict[bytes, tuple[str, bytes | None]]:
     for name in names:
         stem, suffix = os.path.splitext(name)
         kind = suffix.lower().decode("ascii", "replace")
-        reader = DECODERS.get(kind)
+        reader = READERS.get(kind)
         if reader == "picture":
             pictures[name] = name
             pictures[stem] = min(name, pictures.get(stem, name))
@@ -175,3 +197,8 @@ def _is_loop(folder: bytes, real: bytes, followed: set[tuple[int, int]]) -> bool
     seen = key in followed
     followed.add(key)
     return seen
+
+
+def nanoseconds(status: os.stat_result) -> int:
+    """Return when a file was written, within what SQLite can hold: to the year 2262."""
+    return min(max(status.st_mtime_ns, -(2**63)), 2**63 - 1)

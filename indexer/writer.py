@@ -1,5 +1,6 @@
 """Where the catalogue is written: its files, contents, segments, vectors and spaces (its roots: roots.py)."""
 
+import sqlite3
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -82,8 +83,12 @@ class Writer:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        self._exits.close()
+        try:
+            self.db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        except sqlite3.Error:  # a full disk, or a reader; what is in the log is as safe there
+            pass
+        finally:
+            self._exits.close()
 
     def _find_space(self) -> int:
         """Return the id of the space that answers; a new library takes the chosen embedder's."""
@@ -176,7 +181,7 @@ class Writer:
 
     def _write_file(self, root: int, read: Read, content: int | None) -> bool:
         """Insert or replace a file's row; returns whether its place is new."""
-        found = read.found
+        found = read.found._replace(size=-1) if read.passing else read.found  # -1 is never its size again
         query = "SELECT 1 FROM files WHERE root = ? AND path = ? AND state != 'gone'"
         there = self.db.conn.execute(query, (root, found.path)).fetchone() is not None
         self.db.conn.execute(
@@ -184,8 +189,9 @@ class Writer:
                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8,
                        coalesce((SELECT taken FROM contents WHERE id = ?7), ?9), 'present')
                ON CONFLICT (root, path) DO UPDATE SET size = ?3, mtime = ?4, reader = ?5, picture = ?6,
-                       content = ?7, error = ?8, time = excluded.time, state = 'present'""",
-            (root, *found, content, read.error, read.time),
+                       content = iif(?10, content, ?7), error = ?8, time = excluded.time,
+                       state = 'present'""",
+            (root, *found, content, read.error, read.time, read.passing),
         )
         return not there
 

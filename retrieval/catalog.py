@@ -14,10 +14,10 @@ from retrieval.records import KINDS, Failure, Filters, Hit, Ids, Kind, Root, Spa
 from retrieval.schema import CATALOGUE, STEPS, vectors_table
 
 _FOUND = """SELECT s.id, s.kind, s.text, s.start, s."end", s.page, s.box,
-       r.path AS root, f.path, f.picture, f.time, f.state = 'offline' AS offline
+       r.path AS root, f.path, f.picture, f.time, 'offline' IN (f.state, r.state) AS offline
   FROM segments s JOIN files f ON f.content = s.content JOIN roots r ON r.id = f.root
  WHERE f.state != 'gone'"""
-_PLACE = "CAST(r.path || x'2f' || f.path AS BLOB)"  # the whole path, as bytes
+_PLACE = "CAST(iif(r.path = x'2f', x'', r.path) || x'2f' || f.path AS BLOB)"  # the whole path, as bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,15 +107,20 @@ class Catalog:
         return _matrix(rows.fetchall(), space.dim)
 
     def hits(self, pairs: Sequence[tuple[int, float]], space: str, filters: Filters) -> list[Hit]:
-        """Return a hit for each (segment, score) with a place that passes, in order; the rest drop out."""
+        """Return a hit for each (segment, score) with a place that passes, in order; the rest drop out.
+
+        Copies of a file are one hit; a caption that several pictures share is a hit of each.
+        """
         tests, values = _tests(filters)
         rows = self.db.execute(
-            f"""{_FOUND} AND s.id IN (SELECT value FROM json_each(?)) AND {tests}
-                 ORDER BY f.state = 'offline' DESC, f.id DESC""",
+            f"""{_FOUND} AND s.id IN (SELECT value FROM json_each(?)) AND {tests} ORDER BY offline, f.id""",
             (json.dumps([id_ for id_, _ in pairs]), *values),
         )
-        places = {row["id"]: row for row in rows}  # the last row stays: present, oldest
-        return [_hit(places[id_], score, space) for id_, score in pairs if id_ in places]
+        places: dict[int, dict[object, sqlite3.Row]] = {}
+        for row in rows:  # those that are there first, then the oldest
+            picture = None if row["picture"] is None else (row["root"], row["picture"])
+            places.setdefault(row["id"], {}).setdefault(picture, row)
+        return [_hit(row, score, space) for id_, score in pairs for row in places.get(id_, {}).values()]
 
     def segments_of(self, digest: bytes) -> list[int]:
         """Return the segments of the content with this SHA-256."""
@@ -126,8 +131,9 @@ class Catalog:
         """Return the roots with the number of their files in each state."""
         rows = self.db.execute(
             """SELECT r.path, r.state, r.scanned,
-                      count(f.id) FILTER (WHERE f.state = 'present') AS present,
-                      count(f.id) FILTER (WHERE f.state = 'offline') AS offline,
+                      count(f.id) FILTER (WHERE f.state = 'present' AND r.state = 'present') AS present,
+                      count(f.id) FILTER (WHERE f.state = 'offline'
+                                             OR f.state = 'present' AND r.state = 'offline') AS offline,
                       count(f.id) FILTER (WHERE f.state = 'gone') AS gone,
                       count(f.id) FILTER (WHERE f.state != 'gone' AND f.error IS NOT NULL) AS failed
                  FROM roots r LEFT JOIN files f ON f.root = r.id GROUP BY r.id ORDER BY r.path"""
@@ -163,8 +169,12 @@ def check_version(db: sqlite3.Connection, folder: Path) -> None:
     try:
         query = "SELECT name FROM _sqlite_migrations WHERE migration_set = 'clew'"
         steps = {row[0] for row in db.execute(query)}
+    except sqlite3.OperationalError as error:
+        if "no such table" in str(error) and not db.execute("SELECT 1 FROM sqlite_master").fetchone():
+            raise LibraryMissing(folder) from error  # one that is being made this moment
+        raise LibraryVersion(f"{folder / CATALOGUE} cannot be read as a library: {error}.") from error
     except sqlite3.DatabaseError as error:
-        raise LibraryVersion(f"{folder / CATALOGUE} is not a clew library ({error}).") from error
+        raise LibraryVersion(f"{folder / CATALOGUE} is not a clew library: {error}.") from error
     if steps - set(STEPS):
         raise LibraryVersion(f"The library at {folder} was made by a newer clew; upgrade this one.")
     if set(STEPS) - steps:

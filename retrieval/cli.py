@@ -168,9 +168,9 @@ def show_table(hits: list[Hit]) -> None:
     table.add_column("score")
     if mixed:
         table.add_column("kind")
-    table.add_column("path", overflow="fold", ratio=3 if texts else None)
+    table.add_column("path", overflow="fold", ratio=1 if texts else None)
     if texts:
-        table.add_column("text", overflow="ellipsis", no_wrap=True, ratio=2)
+        table.add_column("text", overflow="ellipsis", no_wrap=True, ratio=1)
     for rank, hit in enumerate(hits, start=1):
         path = Text(shorten(formats.place(hit)))
         path.append(" (offline)" if hit.offline else "", style="yellow")

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -66,11 +67,11 @@ def _plain(value: object) -> object:
 
 
 def one_line(text: str) -> str:
-    """Return the text with what would break a line or a column written as an escape."""
-    return text.replace("\\", "\\\\").translate(_BREAKS) if _BREAKS.keys() & set(map(ord, text)) else text
+    """Return the text with what would break a line, a column or a terminal written as an escape."""
+    return _CONTROL.sub(lambda found: repr(found[0])[1:-1], text)
 
 
-_BREAKS = {ord(char): repr(char)[1:-1] for char in "\t\n\r\v\f\x00\x85\u2028\u2029"}
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 def printable(text: str) -> str:

@@ -1,7 +1,9 @@
 """Open pictures: any allowed format, upright, RGB, no larger than they need to be."""
 
 import warnings
+from contextlib import nullcontext
 from pathlib import Path
+from threading import Lock
 from typing import BinaryIO
 
 import numpy as np
@@ -10,7 +12,9 @@ from PIL import Image, UnidentifiedImageError
 from retrieval.errors import MediaError
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF")
-MAX_PIXELS = 250_000_000  # a 20 KB PNG can unpack to gigabytes
+MAX_PIXELS = 178_000_000  # a 20 KB PNG can unpack to gigabytes; Pillow itself stops a little above
+LARGE = 40_000_000  # pixels; only one such picture is decoded at a time
+_one_large = Lock()
 MARKS = {  # how a file of each format begins
     "JPEG": (b"\xff\xd8",),
     "PNG": (b"\x89PNG",),
@@ -30,7 +34,7 @@ TURNS = {  # EXIF orientation -> what sets it upright
     8: Image.Transpose.ROTATE_90,
 }
 
-# Pillow's own limit is a global that a host program may need; ours is the check in `open_picture`.
+# Pillow warns from half its own limit on; ours is the check in `open_picture`.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 # What Pillow thinks of a file's metadata is no news to the person; a file that fails is reported.
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
@@ -51,8 +55,9 @@ def open_picture(
                 )
             if near is not None:
                 picture.draft("RGB", (near, near))
-            picture.load()
-            return upright(to_rgb(picture), picture)
+            with _one_large if picture.width * picture.height > LARGE else nullcontext():
+                picture.load()
+                return upright(to_rgb(picture), picture)
     except MediaError:
         raise
     except UnidentifiedImageError as error:
@@ -72,7 +77,7 @@ def to_rgb(picture: Image.Image) -> Image.Image:
     if picture.mode in ("I", "F") or picture.mode.startswith("I;16"):
         return _from_deep(picture)
     if picture.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in picture.info:
-        layer = picture.convert("RGBA")
+        layer = picture if picture.mode == "RGBA" else picture.convert("RGBA")
         page = Image.new("RGB", layer.size, WHITE)
         page.paste(layer, mask=layer.getchannel("A"))
         return page

@@ -20,8 +20,8 @@ REMEMBERED = 16  # filters whose ids are kept while the catalogue stands still
 class Nearest:
     """An immutable index file plus an exact tail, as the catalogue stands at one moment.
 
-    A damaged or missing index file costs speed, never answers: everything is then tail, and `damage`
-    says so.
+    An index file that is missing or cannot be opened costs speed, never answers: everything is then
+    tail, and `damage` says so.
     """
 
     def __init__(self, catalog: Catalog, space: Space) -> None:
@@ -44,6 +44,7 @@ class Nearest:
     def search(self, query: Vectors, count: int, filters: Filters | None = None) -> tuple[Scores, Ids]:
         """Return up to `count` scores and ids for a (1, d) query, best first, scored by the true vectors."""
         allowed = None if filters is None else self.allowed(filters)
+        count = min(count, len(self))
         wanted = 2 * count + 20  # an index of bytes may have their order a little wrong
         while True:
             if allowed is not None and len(allowed) <= FEW:

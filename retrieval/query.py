@@ -1,5 +1,6 @@
 """From what a person asks to a unit vector and filters."""
 
+import os
 import re
 from collections.abc import Iterable
 from datetime import date, datetime
@@ -21,7 +22,7 @@ _TIME = re.compile(r"\d{4}(-\d\d(-\d\d([T ]\d\d:\d\d(:\d\d)?)?)?)?")
 def embed_words(embedder: Embedder, words: str) -> Vectors:
     """Return the (1, d) vector of these words."""
     try:
-        return embedder.embed_texts([words])
+        return embedder.embed_texts([words.encode("utf-8", "replace").decode()])
     except ValueError as error:
         raise QueryError("The query is empty; give at least one word.") from error
 
@@ -66,7 +67,7 @@ def _folder(under: str | Path | None) -> str:
     """Return an absolute folder, or folder names to find anywhere in a path."""
     text = str(under or "")
     if text.startswith(("/", "~", "./", "../")) or text in (".", ".."):
-        return str(Path(text).expanduser().resolve())
+        return os.path.abspath(os.path.expanduser(text))  # links kept, as roots keep them
     return text.strip("/")
 
 

@@ -7,6 +7,7 @@ table a space, `vectors_ID`, so that a row is found by its segment and a space i
 CATALOGUE = "catalogue.sqlite"  # the file in a library's folder
 INDEXES = "indexes"  # the folder of index files, every one of which can be made again
 LOCK = "writer.lock"
+OWN_NAMES = frozenset((CATALOGUE, f"{CATALOGUE}-wal", f"{CATALOGUE}-shm", INDEXES, LOCK, f"{LOCK}ed-by"))
 
 STEPS: dict[str, tuple[str, ...]] = {
     "1-library": (

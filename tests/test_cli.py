@@ -173,6 +173,22 @@ def test_eval_measures_both_ways(clew, folder):
     assert "text to image" in clew("eval", pairs).stdout
 
 
+def test_one_caption_a_line_is_the_same_as_a_list(clew, folder):
+    pairs = [
+        (c, f"a {c} {thing}") for c in ("red", "green", "blue") for thing in ("wall", "door", "car \u2028 x")
+    ]
+    lines = [{"image": f"pictures/{c}.png", "captions": [text]} for c, text in pairs]
+    lists = [
+        {"image": f"pictures/{c}.png", "captions": [text for d, text in pairs if c == d]}
+        for c in ("red", "green", "blue")
+    ]
+    one = write(
+        folder.parent / "one.jsonl", "\ufeff" + "\n".join(json.dumps(r, ensure_ascii=False) for r in lines)
+    )
+    two = write(folder.parent / "two.jsonl", "\n".join(map(json.dumps, lists)))
+    assert clew("eval", one, "--json").stdout == clew("eval", two, "--json").stdout
+
+
 @pytest.mark.parametrize(
     "text", ["", "[]", '{"image": "a.png"}', '{"image": "a.png", "captions": "one"}', "{"]
 )
@@ -191,6 +207,7 @@ def test_every_command_has_help(clew):
         assert len(done.stdout.splitlines()) > 5
         assert all(len(line) <= 80 for line in done.stdout.splitlines())
     assert "clew index ~/Pictures" in clew("--help").stdout
+    assert max(map(len, clew("--help").stdout.splitlines())) <= 80
     assert "clew, version" in clew("--version").stdout
 
 
@@ -236,6 +253,6 @@ def test_a_closed_pipe_is_no_error(indexed, folder):
 
 def test_lines_and_names_are_written_so_that_they_hold():
     assert one_line("a\tb\nc") == "a\\tb\\nc"
-    assert one_line("a\\b") == "a\\b"
+    assert one_line("a\\b\x1b[31m") == "a\\b\\x1b[31m"
     assert printable("a\x1b[31m\udce9é") == "a\\x1b[31m\\udce9é"
     assert [size(n) for n in (999, 1_000, 2_345_678, 5e12)] == ["999 B", "1.0 kB", "2.3 MB", "5.0 TB"]

@@ -195,7 +195,7 @@ def test_files_in_a_folder_that_cannot_be_listed_are_kept(folder, index, monkeyp
     )
     report = index()
     assert (report.offline, report.gone) == (1, 0)
-    assert "cannot be read" in report.notes[0]
+    assert "cannot be looked at" in report.notes[0]
 
 
 def test_a_part_of_a_root_is_scanned_alone(folder, index):
@@ -210,21 +210,23 @@ def test_a_part_of_a_root_is_scanned_alone(folder, index):
         index(folder / "trips", exclude=["*.gif"])
 
 
-def test_a_root_inside_a_new_one_becomes_a_part_of_it(tmp_path, index, place, toy):
+def test_a_root_inside_a_new_one_stays_a_root_with_its_own_rules(tmp_path, index, place, toy):
     draw(tmp_path / "all" / "in" / "red.png", "red")
-    odd = os.fsencode(draw(tmp_path / "all" / "in" / "b.png", "blue"))
-    os.rename(odd, os.path.dirname(odd) + b"/caf\xe9.png")
-    write(tmp_path / "all" / "in" / "red.txt", "red")
-    index(tmp_path / "all" / "in", exclude=["*.gif"])
-    done = toy.done
-    draw(tmp_path / "all" / "green.png", "green")
+    draw(tmp_path / "all" / "in" / "private" / "a.png", (9, 9, 9))
+    draw(tmp_path / "all" / ".hidden" / "b.png", (8, 9, 9))
+    index(tmp_path / "all" / "in", exclude=["private/*"])
+    index(tmp_path / "all" / ".hidden")
+    draw(tmp_path / "all" / "private" / "c.png", "green")
     report = index(tmp_path / "all")
-    assert (report.added, report.unchanged) == (1, 3)
-    assert toy.done == done + 1
+    assert (report.added, report.unchanged, report.gone) == (1, 2, 0)
     with Library.open(place, embedder=toy) as library:
-        (root,) = library.status().roots
-        assert (root.path, root.present) == (tmp_path / "all", 4)
-        assert library.search("red", kind="text")[0].path == tmp_path / "all" / "in" / "red.png"
+        assert len(library.status().roots) == 3
+        assert sorted(hit.path.name for hit in library.search("red")) == ["b.png", "c.png", "red.png"]
+    (tmp_path / "all" / "in").rename(tmp_path / "unplugged")
+    report = index(tmp_path / "all")
+    assert (report.gone, report.offline, report.unchanged) == (0, 1, 2)
+    (tmp_path / "unplugged").rename(tmp_path / "all" / "in")
+    assert index(tmp_path / "all").unchanged == 3
 
 
 def test_what_is_left_out_is_remembered(folder, index):
@@ -482,3 +484,172 @@ def test_what_is_left_out_now_is_gone_without_the_brake(tmp_path, index):
     report = index(tmp_path / "p", exclude=["?.png", "??.png"])
     assert (report.gone, report.offline, report.unchanged) == (100, 0, 20)
     assert index(tmp_path / "p", exclude=[]).unchanged == 120
+
+
+def test_what_the_brake_holds_only_a_person_lets_go(tmp_path, index):
+    many(tmp_path / "drive", 100)
+    index(tmp_path / "drive")
+    for number in range(60):
+        (tmp_path / "drive" / f"{number}.png").unlink()
+    assert index().offline == 60
+    for number in range(400):
+        draw(tmp_path / "drive" / "new" / f"{number}.png", (number % 256, 7, number // 256))
+    for _ in range(2):
+        report = index()
+        assert (report.gone, report.offline) == (0, 60)
+    draw(tmp_path / "drive" / "0.png", (0, 255, 7))
+    assert index().offline == 59
+    assert index(confirm_gone=True).gone == 59
+    assert index().offline == 0
+
+
+def test_files_moved_to_another_root_are_moved(tmp_path, index, toy):
+    many(tmp_path / "one", 80)
+    draw(tmp_path / "two" / "x.png", (1, 1, 1))
+    index(tmp_path / "one")
+    index(tmp_path / "two")
+    done = toy.done
+    for number in range(60):
+        (tmp_path / "one" / f"{number}.png").rename(tmp_path / "two" / f"{number}.png")
+    report = index()
+    assert (report.moved, report.added, report.offline, report.gone, report.notes) == (60, 0, 0, 0, [])
+    assert toy.done == done
+
+
+def test_a_rename_in_two_runs_is_no_missing_drive(tmp_path, index, monkeypatch):
+    from indexer import embed
+
+    monkeypatch.setattr(embed, "USUAL", 10)
+    many(tmp_path / "p" / "old", 120)
+    index(tmp_path / "p")
+    (tmp_path / "p" / "old").rename(tmp_path / "p" / "new")
+
+    def stop(folder, done, total):
+        if done >= 60:
+            raise KeyboardInterrupt
+
+    assert index(progress=stop).interrupted
+    report = index()
+    assert (report.offline, report.notes) == (0, [])
+    assert index().unchanged == 120
+
+
+def test_two_equal_files_of_which_one_moves_and_one_goes(tmp_path, index):
+    draw(tmp_path / "p" / "a.png", "red")
+    shutil.copyfile(tmp_path / "p" / "a.png", tmp_path / "p" / "b.png")
+    index(tmp_path / "p")
+    (tmp_path / "p" / "a.png").rename(tmp_path / "p" / "c.png")
+    (tmp_path / "p" / "b.png").unlink()
+    report = index()
+    assert (report.added, report.moved, report.gone) == (0, 1, 1)
+
+
+def test_odd_links_and_odd_times_cost_nobody_a_run(folder, index, place, toy):
+    (folder / "self.png").symlink_to("self.png")
+    (folder / "long").symlink_to("z" * 255 + "/" + "z" * 255)
+    os.utime(folder / "red.png", (10_413_792_000, 10_413_792_000))  # the year 2300
+    assert index(folder).added == 7
+    assert index(folder).unchanged == 7
+    assert found(place, toy, "red", count=1) == ["red.png"]
+
+
+class Unanswered:
+    """A folder's entry on a disk that gives names but does not answer for the files."""
+
+    def __init__(self, entry):
+        self.name, self.is_dir, self.is_symlink = entry.name, entry.is_dir, entry.is_symlink
+
+    def stat(self):
+        raise OSError(5, "Input/output error")
+
+
+def test_a_file_that_cannot_be_looked_at_is_kept(folder, index, monkeypatch):
+    from contextlib import nullcontext
+
+    index(folder)
+    scandir = os.scandir
+    monkeypatch.setattr(os, "scandir", lambda path: nullcontext(map(Unanswered, scandir(path))))
+    report = index()
+    assert (report.offline, report.gone) == (7, 0)
+    monkeypatch.undo()
+    assert index().unchanged == 7
+
+
+def test_a_file_named_like_a_catalogue_hides_nothing(folder, index):
+    index(folder)
+    (folder / "catalogue.sqlite").touch()
+    assert index(folder).unchanged == 7
+
+
+def test_a_library_inside_its_own_folder_is_not_indexed(folder, toy):
+    from indexer import update_library
+
+    for _ in range(2):
+        report = update_library(folder, library=folder, embedder=toy)
+        assert report.added + report.unchanged == 7
+        assert not report.skipped
+
+
+def test_a_disk_that_does_not_answer_for_a_moment_costs_nothing(folder, index, place, toy, monkeypatch):
+    import builtins
+
+    index(folder)
+    os.utime(folder / "red.png", (5, 5))
+    opened = builtins.open
+
+    def fail(path, *how):
+        if isinstance(path, bytes) and path.endswith(b"red.png"):
+            raise OSError(5, "Input/output error")
+        return opened(path, *how)
+
+    monkeypatch.setattr(builtins, "open", fail)
+    assert index().failed == 1
+    assert found(place, toy, "red", count=1) == ["red.png"]  # as it was known
+    monkeypatch.undo()
+    report = index()
+    assert (report.failed, report.updated, report.segments) == (0, 1, 0)
+
+
+def test_a_file_that_changes_while_it_is_read_is_read_again(folder, index, place, toy, monkeypatch):
+    from indexer import read
+
+    decode, times = read.DECODERS["text"], []
+
+    def write_meanwhile(file, suffix, embedder):
+        times.append(1)
+        if len(times) == 1:
+            write(folder / "a.txt", "green green green")
+        return decode(file, suffix, embedder)
+
+    monkeypatch.setitem(read.DECODERS, "text", write_meanwhile)
+    write(folder / "a.txt", "red")
+    index(folder)
+    assert len(times) == 2
+    write(folder / "b.txt", "red")
+    index(folder)
+    with Library.open(place, embedder=toy) as library:
+        texts = {hit.path.name: hit.text for hit in library.search("red", kind="text")}
+    assert texts == {"a.txt": "green green green", "b.txt": "red"}
+
+
+def test_a_caption_that_pictures_share_leads_to_each(folder, index, place, toy):
+    for name in ("red", "green", "blue"):
+        write(folder / f"{name}.txt", "summer")
+    index(folder)
+    assert sorted(found(place, toy, "summer", kind="text")) == ["blue.png", "green.png", "red.png"]
+
+
+def test_ctrl_c_is_not_swallowed_by_index_folder(folder, place, toy):
+    def stop(path, done, total):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        index_folder(folder, library=place, embedder=toy, progress=stop)
+
+
+def test_a_folder_on_a_drive_that_is_a_plain_folder_now_is_scanned(folder, index, monkeypatch):
+    mounted = os.path.ismount
+    monkeypatch.setattr(os.path, "ismount", lambda path: path == os.fsencode(folder) or mounted(path))
+    index(folder)
+    monkeypatch.setattr(os.path, "ismount", mounted)
+    assert index().unchanged == 7

@@ -40,6 +40,7 @@ def test_similar_leaves_out_every_copy_and_takes_strangers(library, folder, tmp_
 
 def test_more_is_asked_for_than_there_is(library):
     assert len(library.search("red", count=1_000)) == 7
+    assert len(library.search("red", count=10**15)) == 7
 
 
 @pytest.mark.parametrize(
@@ -96,12 +97,14 @@ def test_wrong_questions_say_what_is_wrong(library, folder, tmp_path):
         library.similar(tmp_path / "none.png")
 
 
-@pytest.mark.parametrize("words", ["red \0 blue", "🐶", "x" * 100_000, "'; DROP TABLE files; --", "\udce9"])
+@pytest.mark.parametrize(
+    "words", ["red \0 blue", "🐶", "x" * 100_000, "'; DROP TABLE files; --", "\udce9", "\ud800"]
+)
 def test_hostile_words_are_words(library, words):
     assert len(library.search(words)) == 7
 
 
-@pytest.mark.parametrize("under", ["a\0b", "x" * 5_000, "%_*?[", "'\"", "~/none"])
+@pytest.mark.parametrize("under", ["a\0b", "/a\0b", "x" * 5_000, "%_*?[", "'\"", "~/none"])
 def test_hostile_folders_are_folders(library, under):
     assert library.search("red", under=under) == []
 
@@ -247,3 +250,19 @@ def test_as_many_answers_come_as_there_are_things(tmp_path, index, place, toy):
         assert len(library.search("red", count=7)) == 7  # four pictures, three passages
         assert len(library.search("red", count=50)) == 7
         assert len(library.search("red", kind="text", count=50)) == 50
+
+
+def test_a_root_of_everything_and_a_linked_root_are_filtered_by_folder(folder, index, place, toy, tmp_path):
+    (tmp_path / "link").symlink_to(folder)
+    index(tmp_path / "link")
+    with Library.open(place, embedder=toy) as library:
+        assert len(library.search("red", under=tmp_path / "link")) == 7
+        assert library.search("red", under=folder) == []
+
+
+def test_a_graph_that_does_not_reach_all_equals_still_returns_them(tmp_path, index, place, toy):
+    for number in range(300):
+        write(tmp_path / "p" / f"{number}.txt", "red" + " " * number)
+    index(tmp_path / "p", index="hnsw")
+    with Library.open(place, embedder=toy) as library:
+        assert len(library.search("red", count=300)) == 300

@@ -39,6 +39,7 @@ def test_a_word_that_no_passage_can_hold_is_cut():
     passages = split("犬が草の上を走る。" * 30 + " " + "QUJDREVGRw==" * 100, tokens, 32)
     assert len(passages) > 3
     assert all(tokens(p.text) <= 32 for p in passages)
+    assert all(len(word) <= 100 for p in split("ก" * 5_000, tokens, 32) for word in p.text.split())
 
 
 def test_rules_and_blank_text_are_no_passages():

@@ -43,7 +43,8 @@ def test_excluded_names_and_paths_are_left_out(tmp_path):
 def test_other_programs_leftovers_and_libraries_are_left_out(tmp_path):
     draw(tmp_path / "node_modules" / "a.png")
     draw(tmp_path / "@eaDir" / "a.png")
-    draw(tmp_path / "library" / "a.png")
+    assert paths(tmp_path) == []
+    draw(tmp_path / "library" / "indexes" / "a.png")
     (tmp_path / "library" / "catalogue.sqlite").touch()
     assert paths(tmp_path) == []
 

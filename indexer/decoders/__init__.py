@@ -7,7 +7,7 @@ from typing import BinaryIO
 from retrieval.embedders import Embedder, Pixels
 from retrieval.records import Kind
 
-DECODERS: dict[str, str] = {  # suffix -> decoder; the file's own bytes say which picture format it is
+READERS: dict[str, str] = {  # suffix -> decoder; the file's own bytes say which picture format it is
     **dict.fromkeys((".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif"), "picture"),
     **dict.fromkeys((".bmp", ".dib", ".tif", ".tiff"), "picture"),
     **dict.fromkeys((".txt", ".text", ".md", ".markdown"), "text"),

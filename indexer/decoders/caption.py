@@ -34,12 +34,12 @@ def _of_json(text: str) -> list[str]:
     """Return img2dataset's `caption`, or the `description` other exporters write."""
     try:
         fields = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise MediaError(f"not JSON: {error}") from error
     if not isinstance(fields, dict):
         return []
     said = fields.get("caption") or fields.get("description") or []
-    return [str(caption) for caption in (said if isinstance(said, list) else [said])]
+    return [_clean(str(caption)) for caption in (said if isinstance(said, list) else [said])]
 
 
 def _of_xmp(text: str) -> list[str]:
@@ -47,3 +47,8 @@ def _of_xmp(text: str) -> list[str]:
         return xmp_descriptions(text)
     except ValueError as error:
         raise MediaError(str(error)) from error
+
+
+def _clean(text: str) -> str:
+    """Return text without halves of characters, which JSON can spell and nothing else can hold."""
+    return text.encode("utf-8", "replace").decode()

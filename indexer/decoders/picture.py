@@ -8,14 +8,14 @@ from indexer.decoders import Decoded, Draft
 from indexer.descriptions import describe, taken
 from indexer.passages import split
 from retrieval.embedders import Embedder
-from retrieval.media import open_picture
+from retrieval.media import FORMATS, open_picture
 
 
 def decode(file: BinaryIO, suffix: str, embedder: Embedder) -> Decoded:
     """Decode the pixels at the scale the embedder needs, and read what the file says of itself."""
     picture = open_picture(file, near=embedder.side)
     drafts = [Draft("image", pixels=embedder.prepare(picture))]
-    with Image.open(file) as original:  # the header only
+    with Image.open(file, formats=FORMATS) as original:  # the header only
         width, height = original.size
         when = taken(original)
         for description in describe(original):

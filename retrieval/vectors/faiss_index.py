@@ -55,7 +55,7 @@ class FaissIndex:
         """Map the file into memory; a query touches only the pages it needs."""
         try:
             index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
-        except RuntimeError as error:
+        except (RuntimeError, MemoryError) as error:
             raise LibraryDamaged(f"The index file {path} cannot be read.") from error
         return cls(kind, index, effort)
 
@@ -102,6 +102,8 @@ class FaissIndex:
             index = faiss.downcast_index(index.storage) if self.kind == "hnsw" else index
         parameters = KINDS[self.kind].parameters(max(self.effort, count), 1.0, selector)
         scores, rows = index.search(queries, count, params=parameters)
+        if self.kind == "hnsw" and allowed is None and (rows[:, : min(count, len(self))] < 0).any():
+            scores, rows = index.storage.search(queries, count)  # the graph does not lead to all equals
         return scores, np.where(rows >= 0, self._ids[rows], -1)
 
 

@@ -3,7 +3,8 @@
     python tests/bench/bench_search.py --sizes 10000,100000,1000000 --dims 256,512
 
 A drawn library holds half images, 49 % texts and 1 % pages. Of each index: `file` and `held`, the bytes a
-vector on disk and in the memory of a fresh process after its queries; `index`, the bare index; `nearest`,
+vector on disk and in the memory of a fresh process after its queries; `tuned`, the recall that the build
+found, of queries that are in the library. Of each way to ask: `index`, the bare index; `nearest`,
 the same with its candidates scored again by the catalogue's vectors, for all segments and under a filter
 of a kind; `answer`, the whole of `search` over all kinds, places included. The queries are of the same
 clusters but not in the library, and others have warmed the pages up. `x exact` is exact numpy search over
@@ -14,9 +15,11 @@ import argparse
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from resource import RUSAGE_SELF, getrusage
 from time import perf_counter
+from typing import TypeVar
 
 import faiss
 import numpy as np
@@ -27,22 +30,23 @@ from indexer.writer import Writer
 from retrieval.catalog import Catalog
 from retrieval.nearest import Nearest
 from retrieval.rank import recall, top
-from retrieval.records import Filters, Ids, Scores, Vectors
+from retrieval.records import Filters, Hit, Ids, Scores, Vectors
 from retrieval.search import search
 from retrieval.vectors.exact import ExactIndex
 
+Answer = TypeVar("Answer")
 COUNT = 10
 SHARES = {"image": 0.5, "text": 0.49, "page": 0.01}
 FILTERS = {"all": None, "50 %": Filters(frozenset({"image"})), "1 %": Filters(frozenset({"page"}))}
 
 
-def time_each(ask: Callable[[Vectors], object], queries: Vectors) -> list[float]:
-    """Return milliseconds of each query."""
-    times = [perf_counter()]
+def time_each(ask: Callable[[Vectors], Answer], queries: Vectors) -> tuple[list[float], list[Answer]]:
+    """Return milliseconds and answer of each query."""
+    times, answers = [perf_counter()], []
     for at in range(len(queries)):
-        ask(queries[at : at + 1])
+        answers.append(ask(queries[at : at + 1]))
         times.append(perf_counter())
-    return (1000 * np.diff(times)).tolist()
+    return (1000 * np.diff(times)).tolist(), answers
 
 
 def p50(times: Sequence[float]) -> float:
@@ -61,67 +65,70 @@ def exact(folder: Path, queries: Vectors) -> dict[str, tuple[float, Scores]]:
         at += len(some)
     for name, narrow in FILTERS.items():
         keep = slice(None) if narrow is None else np.isin(ids, catalog.allowed(narrow))
-        oracle, scores = ExactIndex(ids[keep], vectors[keep]), []
-        times = time_each(lambda query: scores.append(oracle.search(query, COUNT)[0]), queries)  # noqa: B023
+        times, scores = time_each(partial(_best, ExactIndex(ids[keep], vectors[keep])), queries)
         found[name] = p50(times), np.concatenate(scores)
     return found
 
 
+def _best(index: ExactIndex, query: Vectors) -> Scores:
+    return index.search(query, COUNT)[0]
+
+
 def build_alone(folder: Path, dim: int, kind: str) -> dict[str, float]:
-    """Build an index; return seconds, bytes of file, effort, and peak MB of the process."""
+    """Build an index; return seconds, peak MB of the process, and what the space says of it."""
     with Writer(folder, lambda _: embedder_of(dim)) as writer:
         begun = perf_counter()
         space = build(writer, kind)
         seconds = perf_counter() - begun
     peak = getrusage(RUSAGE_SELF).ru_maxrss * 1024 / 1e6
-    return {"build s": seconds, "peak MB": peak, "size": space.size, "effort": space.effort}
+    said = {"size": space.size, "effort": space.effort, "tuned": space.recall}
+    return {"build s": seconds, "peak MB": peak, **said}
 
 
 def ask_warm(folder: Path, queries: Vectors, truth: dict[str, Scores]) -> dict[str, object]:
     """Ask the first half to warm up and time the rest, first of the bare index, then of what is around it."""
     faiss.omp_set_num_threads(1)
-    warm, asked = np.array_split(queries, 2)
+    halves = np.array_split(queries, 2)
     catalog = Catalog.open(folder)
     before = resident()
     nearest = Nearest(catalog, catalog.space())
-    rows = [_ask_index(nearest, warm, asked, truth["all"])]
-    rows += [_ask_nearest(nearest, name, warm, asked, truth[name]) for name in ("all",)]
+    rows = [_ask_index(nearest, *halves, truth["all"]), _ask_nearest(nearest, "all", *halves, truth["all"])]
     held = resident() - before
-    rows += [_ask_nearest(nearest, name, warm, asked, truth[name]) for name in ("50 %", "1 %")]
-    rows.append(_ask_whole(nearest, warm, asked))
+    rows += [_ask_nearest(nearest, among, *halves, truth[among]) for among in ("50 %", "1 %")]
+    rows.append(_ask_whole(nearest, *halves))
     return {"rows": rows, "held": held, "held after filters": resident() - before}
 
 
 def _ask_index(nearest: Nearest, warm: Vectors, asked: Vectors, truth: Scores) -> dict[str, object]:
-    found: list[Ids] = []
-    time_each(lambda query: nearest.index.search(query, COUNT), warm)
-    times = time_each(lambda query: found.append(nearest.index.search(query, COUNT)[1][0]), asked)
-    scores = [_true_scores(nearest, query, ids) for query, ids in zip(asked, found, strict=True)]
+    def ask(query: Vectors) -> Ids:
+        return nearest.index.search(query, COUNT)[1][0]
+
+    time_each(ask, warm)
+    times, found = time_each(ask, asked)
+    there = [nearest.catalog.vectors_of(nearest.space, ids) for ids in found]
+    pairs = zip(asked, there, strict=True)
+    scores = [top(query[None] @ vectors.T, ids, COUNT)[0] for query, (ids, vectors) in pairs]
     return {"of": "index", "among": "all", "times": times, "recall": recall(np.concatenate(scores), truth)}
-
-
-def _true_scores(nearest: Nearest, query: Vectors, ids: Ids) -> Scores:
-    there, vectors = nearest.catalog.vectors_of(nearest.space, ids)
-    return top(query[None] @ vectors.T, there, COUNT)[0]
 
 
 def _ask_nearest(
     nearest: Nearest, among: str, warm: Vectors, asked: Vectors, truth: Scores
 ) -> dict[str, object]:
-    found: list[Scores] = []
-    narrow = FILTERS[among]
-    first = time_each(lambda query: nearest.search(query, COUNT, narrow), warm)[0]
-    times = time_each(lambda query: found.append(nearest.search(query, COUNT, narrow)[0]), asked)
+    def ask(query: Vectors) -> Scores:
+        return nearest.search(query, COUNT, FILTERS[among])[0]
+
+    first = time_each(ask, warm)[0][0]
+    times, found = time_each(ask, asked)
     right = recall(np.stack(found), truth)
     return {"of": "nearest", "among": among, "times": times, "recall": right, "first ms": first}
 
 
 def _ask_whole(nearest: Nearest, warm: Vectors, asked: Vectors) -> dict[str, object]:
-    def ask(query: Vectors) -> object:
+    def ask(query: Vectors) -> list[Hit]:
         return search(nearest.catalog, nearest, query, Filters(), count=COUNT)
 
-    first = time_each(ask, warm)[0]
-    return {"of": "answer", "among": "all", "times": time_each(ask, asked), "first ms": first}
+    first = time_each(ask, warm)[0][0]
+    return {"of": "answer", "among": "all", "times": time_each(ask, asked)[0], "first ms": first}
 
 
 def measure(
