@@ -48,7 +48,8 @@ def build(writer: Writer, kind: IndexKind) -> Space:
     count, _ = _counts(catalog, space)
     ids = _ids(catalog, space)
     draw = np.random.default_rng(0)
-    _, sample = catalog.vectors_of(space, draw.choice(ids, min(len(ids), SAMPLE), replace=False))
+    size = QUERIES if kind == "flat" else SAMPLE  # which learns nothing from it
+    _, sample = catalog.vectors_of(space, draw.choice(ids, min(len(ids), size), replace=False))
     truth = Truth(_queries(sample[draw.choice(len(sample), min(len(sample), QUERIES), replace=False)]))
     index = FaissIndex.build(kind, sample, truth.watch(catalog.vectors_after(space, 0)), count)
     effort, right = tune(index, truth, catalog, space)

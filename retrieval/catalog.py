@@ -85,7 +85,7 @@ class Catalog:
         return np.fromiter((id_ for (id_,) in rows), dtype=np.int64)
 
     def vectors_after(
-        self, space: Space, segment: int, *, size: int = 100_000
+        self, space: Space, segment: int, *, size: int = 8_192
     ) -> Iterator[tuple[Ids, Vectors]]:
         """Yield (ids, unit vectors) of the segments after this one, by id, at most `size` at a time."""
         rows = self.db.execute(

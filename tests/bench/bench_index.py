@@ -170,7 +170,7 @@ def main() -> None:
         given.count, given.files, given.rounds = 16, 1_000, 1
     jpegs = [path.read_bytes() for path in sorted(given.pictures.glob("*.jp*g"))]
     source = f"{len(jpegs)} pictures of {given.pictures.name}" if jpegs else "drawn pictures"
-    print(f"{machine()}; {source}, {given.count} files, rescan {given.files:,} files, seed 1\n")
+    print(f"{machine()}; {source}, {given.count} files, rescan {given.files:,}, seed 1\n")
     numbers = {}
     with tempfile.TemporaryDirectory(prefix="clew-bench-") as name:
         place = Path(name)
