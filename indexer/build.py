@@ -5,75 +5,77 @@ import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import faiss
 import numpy as np
 
 from indexer.writer import Writer
 from retrieval.catalog import Catalog
-from retrieval.errors import LibraryDamaged
-from retrieval.nearest import open_index
 from retrieval.rank import recall, top
-from retrieval.records import Ids, IndexKind, Scores, Space, Vectors
+from retrieval.records import METHODS, Ids, IndexFile, Kind, Method, Scores, Space, Vectors
 from retrieval.schema import INDEXES, vectors_table
-from retrieval.vectors.faiss_index import KINDS, FaissIndex, kind_for
 
-SAMPLE, QUERIES, NEIGHBOURS = 200_000, 200, 10
+if TYPE_CHECKING:
+    from retrieval.vectors.faiss_index import FaissIndex  # heavy: only to build
+
+QUERIES, NEIGHBOURS = 200, 10
 ENOUGH = 0.995  # recall@10 that is worth no more effort
 
 
-def build_if_due(writer: Writer, kind: IndexKind | Literal["auto"] | None = None) -> Space:
-    """Build where the tail or what was purged passes a tenth, or the file or its kind is not right.
+def build_if_due(writer: Writer, method: Method | Literal["auto"] | None = None) -> Space:
+    """Build where the tail or what was purged passes a tenth, or a file or its method is not right.
 
-    A kind that is named is remembered; "auto" goes back to choosing by size.
+    A method that is named is remembered; "auto" goes back to choosing by size.
     """
-    if kind is not None:
-        writer.remember("index", kind)
+    if method is not None:
+        writer.remember("index", method)
     catalog = writer.catalog
     space = current(catalog)
     count, tail = _counts(catalog, space)
-    named = next((k for k in KINDS if k == catalog.setting("index")), None)
-    dead = space.count - (count - tail)
-    usable = _is_usable(catalog, space) and named in (None, space.index_kind)
-    if count and (not usable or max(tail, dead) * 10 > count):
-        return build(writer, named or kind_for(count))
+    named = _named(catalog)
+    dead = sum(file.count for file in space.indexes) - (count - tail)
+    right = all(named in (None, file.method) and not damage(catalog, file) for file in space.indexes)
+    if count and (not right or max(tail, dead) * 10 > count):
+        return build(writer, named)
     return space
 
 
-def build(writer: Writer, kind: IndexKind) -> Space:
-    """Write a new index file, then point the catalogue at it; a crash between keeps the old one."""
+def build(writer: Writer, method: Method | None = None) -> Space:
+    """Write new index files, then point the catalogue at them; a crash between keeps the old ones."""
     catalog, folder = writer.catalog, writer.folder / INDEXES
     space = current(catalog)
-    count, _ = _counts(catalog, space)
-    ids = _ids(catalog, space)
-    draw = np.random.default_rng(0)
-    size = QUERIES if kind == "flat" else SAMPLE  # which learns nothing from it
-    _, sample = catalog.vectors_of(space, draw.choice(ids, min(len(ids), size), replace=False))
-    truth = Truth(_queries(sample[draw.choice(len(sample), min(len(sample), QUERIES), replace=False)]))
-    index = FaissIndex.build(kind, sample, truth.watch(catalog.vectors_after(space, 0)), count)
+    table = vectors_table(space.id)
+    through = catalog.db.execute(f"SELECT max(segment) FROM {table}").fetchone()[0] or 0
+    files = [file for kind in catalog.kinds() if (file := _build_kind(catalog, space, kind, method))]
+    _sync(folder)
+    done = replace(space, through=int(through), indexes=tuple(files))
+    writer.set_indexes(done)
+    kept = {file.file for file in files}
+    for old in folder.iterdir():
+        if old.name not in kept and old.name.startswith((f"{space.id}-", ".draft-")):
+            old.unlink()
+    return done
+
+
+def _build_kind(catalog: Catalog, space: Space, kind: Kind, method: Method | None) -> IndexFile | None:
+    """Write the index file of one kind, whole; None where it has no vectors."""
+    ids = catalog.ids_of(space, kind)
+    if not len(ids):
+        return None
+    from retrieval.vectors.faiss_index import FaissIndex, method_for, sample_size  # heavy: only to build
+
+    count, folder, draw = len(ids), catalog.folder / INDEXES, np.random.default_rng(0)
+    method = method or method_for(count)
+    size = min(count, max(QUERIES, sample_size(method, count)))
+    _, sample = catalog.vectors_of(space, draw.choice(ids, size, replace=False))
+    truth = Truth(_queries(sample[draw.permutation(size)[:QUERIES]], draw))
+    index = FaissIndex.build(method, sample, truth.watch(catalog.vectors_after(space, kind, 0)), count)
     effort, right = tune(index, truth, catalog, space)
     draft = folder / f".draft-{os.getpid()}"
     digest, size = save(index, draft)
-    name = f"{space.id}-{int(ids[-1])}-{kind}-{digest[:8]}.faiss"
+    name = f"{space.id}-{kind}-{method}-{int(ids[-1])}-{digest[:8]}.faiss"
     draft.replace(folder / name)
-    _sync(folder)
-    done = replace(
-        space,
-        index_kind=kind,
-        file=name,
-        digest=digest,
-        size=size,
-        count=count,
-        through=int(ids[-1]),
-        effort=effort,
-        recall=right,
-    )
-    writer.set_index(done)
-    for old in folder.iterdir():
-        if old.name != name and (old.name.startswith((f"{space.id}-", ".draft-"))):
-            old.unlink()
-    return done
+    return IndexFile(kind, method, name, digest, size, count, effort, right)
 
 
 class Truth:
@@ -91,9 +93,9 @@ class Truth:
             yield ids, vectors
 
 
-def tune(index: FaissIndex, truth: Truth, catalog: Catalog, space: Space) -> tuple[int, float]:
+def tune(index: "FaissIndex", truth: Truth, catalog: Catalog, space: Space) -> tuple[int, float]:
     """Return the least effort whose recall@10 is enough, or the most there is, and that recall."""
-    for effort in KINDS[index.kind].EFFORTS:
+    for effort in index.efforts:
         index.effort = effort
         right = recall(_found(index, truth.queries, catalog, space), truth.scores)
         if right >= ENOUGH:
@@ -101,7 +103,7 @@ def tune(index: FaissIndex, truth: Truth, catalog: Catalog, space: Space) -> tup
     return effort, right
 
 
-def save(index: FaissIndex, path: Path) -> tuple[str, int]:
+def save(index: "FaissIndex", path: Path) -> tuple[str, int]:
     """Write the index through Python, which sees a full disk, and sync it; returns SHA-256 and size."""
     digest = hashlib.sha256()
     with path.open("wb") as file:
@@ -109,6 +111,8 @@ def save(index: FaissIndex, path: Path) -> tuple[str, int]:
         def write(data: bytes) -> int:
             digest.update(data)
             return file.write(data)
+
+        import faiss
 
         faiss.write_index(index.faiss, faiss.PyCallbackIOWriter(write))
         file.flush()
@@ -123,7 +127,7 @@ def current(catalog: Catalog) -> Space:
     return space
 
 
-def _found(index: FaissIndex, queries: Vectors, catalog: Catalog, space: Space) -> Scores:
+def _found(index: "FaissIndex", queries: Vectors, catalog: Catalog, space: Space) -> Scores:
     """Return the true scores (q, 10) of what the index finds, as a search would rank it."""
     _, near = index.search(queries, min(2 * NEIGHBOURS + 20, len(index)))
     rows = []
@@ -133,42 +137,34 @@ def _found(index: FaissIndex, queries: Vectors, catalog: Catalog, space: Space) 
     return np.concatenate(rows)
 
 
-def _queries(some: Vectors) -> Vectors:
-    """Return queries as people ask them: half are like what is there, half lie between two things."""
+def _queries(some: Vectors, draw: np.random.Generator) -> Vectors:
+    """Return queries as people ask them: half are near what is there, half lie between two things."""
     half = len(some) // 2
-    between = some[:half] + some[half : 2 * half]
-    return np.concatenate([some[half:], between / np.linalg.norm(between, axis=1, keepdims=True)])
+    noise = draw.standard_normal(some.shape, dtype=np.float32)
+    near = some + 0.5 * noise / np.linalg.norm(noise, axis=1, keepdims=True)
+    near[:half] = some[:half] + some[half : 2 * half]
+    return np.asarray(near / np.linalg.norm(near, axis=1, keepdims=True), dtype=np.float32)
 
 
-def damage(catalog: Catalog, space: Space) -> str | None:
-    """Say what is wrong with the index file, down to one flipped bit; None if it is as it was written."""
+def damage(catalog: Catalog, file: IndexFile) -> str | None:
+    """Say what is wrong with an index file, down to one flipped bit; None if it is as it was written."""
+    path = catalog.folder / INDEXES / file.file
     try:
-        open_index(catalog.folder, space)
-    except LibraryDamaged as error:
-        return str(error)
-    path = catalog.folder / INDEXES / str(space.file)
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return None if digest == space.digest else f"The index file {path} is not what was written."
+        with path.open("rb") as opened:
+            digest = hashlib.file_digest(opened, "sha256").hexdigest()
+    except OSError as error:
+        return f"The index file {path} cannot be read: {error.strerror}."
+    return None if digest == file.digest else f"The index file {path} is not what was written."
 
 
-def _is_usable(catalog: Catalog, space: Space) -> bool:
-    """Say whether there is an index file that is whole."""
-    if space.file is None:
-        return False
-    return damage(catalog, space) is None
+def _named(catalog: Catalog) -> Method | None:
+    return next((method for method in METHODS if method == catalog.setting("index")), None)
 
 
 def _counts(catalog: Catalog, space: Space) -> tuple[int, int]:
     """Count all vectors, and those the index does not reach."""
     count = catalog.db.execute(f"SELECT count(*) FROM {vectors_table(space.id)}").fetchone()[0]
     return int(count), catalog.tail(space)
-
-
-def _ids(catalog: Catalog, space: Space) -> Ids:
-    rows = catalog.db.execute(f"SELECT segment FROM {vectors_table(space.id)} ORDER BY segment")
-    rows.row_factory = None
-    return np.fromiter((id_ for (id_,) in rows), dtype=np.int64)
 
 
 def _sync(folder: Path) -> None:

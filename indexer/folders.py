@@ -13,7 +13,7 @@ from retrieval.embedders import Embedder
 from retrieval.errors import LibraryMissing
 from retrieval.library import Library
 from retrieval.machine import default_library
-from retrieval.records import IndexKind
+from retrieval.records import Method
 from retrieval.schema import CATALOGUE
 
 
@@ -55,7 +55,7 @@ def update_library(
     model: str | None = None,
     exclude: str | Sequence[str] | None = None,
     hidden: bool | None = None,
-    index: IndexKind | Literal["auto"] | None = None,
+    index: Method | Literal["auto"] | None = None,
     confirm_gone: bool = False,
     retry: bool = False,
     embedder: Embedder | None = None,

@@ -19,7 +19,7 @@ from indexer.writer import Writer, Wrote
 from retrieval.errors import LibraryError
 from retrieval.formats import count_kinds, printable
 from retrieval.machine import cores
-from retrieval.records import IndexKind
+from retrieval.records import Method, Space
 
 MANY, SHARE = 50, 0.2  # more missing files than both of these is a drive, not a decision
 AHEAD = 16  # pictures decoded ahead, a thread
@@ -73,7 +73,7 @@ class Run:
     """One run: its writer, how it was asked for, and what it has done so far."""
 
     writer: Writer
-    index: IndexKind | Literal["auto"] | None
+    index: Method | Literal["auto"] | None
     confirm_gone: bool
     retry: bool
     progress: Progress
@@ -95,13 +95,13 @@ class Run:
 
     def fill(self, place: Place, fresh: Sequence[Found]) -> None:
         """Read, embed and write what is new; what is cut short has lost at most the batch in hand."""
-        done, built = 0, current(self.writer.catalog).count
+        done, built = 0, _indexed(current(self.writer.catalog))
         for batch in batches(self._read(place.top, fresh)):
             self._count(self.writer.write(place.root, embed(self.writer.embedder, batch)))
             done += sum(portion.last for portion in batch)
             self.progress(os.fsdecode(place.top), done, len(fresh))
             if self.report.segments - built > max(GROWN, built):
-                built = build_if_due(self.writer, self.index).count
+                built = _indexed(build_if_due(self.writer, self.index))
 
     def _read(self, top: bytes, fresh: Sequence[Found]) -> Iterator[Read]:
         """Read files in threads, a little ahead."""
@@ -155,6 +155,11 @@ class Run:
         roots.scanned(place.root)
 
 
+def _indexed(space: Space) -> int:
+    """Count the vectors that the indexes hold."""
+    return sum(file.count for file in space.indexes)
+
+
 def _weigh(read: Read | None) -> int:
     """Weigh a file by its segments, so that a few long texts fill the look-ahead as many pictures do."""
     return 1 if read is None else 1 + len(read.decoded.drafts) // 100
@@ -166,7 +171,7 @@ def update(
     *,
     exclude: Sequence[str] | None = None,
     hidden: bool | None = None,
-    index: IndexKind | Literal["auto"] | None = None,
+    index: Method | Literal["auto"] | None = None,
     confirm_gone: bool = False,
     retry: bool = False,
     progress: Progress = silent,

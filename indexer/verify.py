@@ -6,7 +6,6 @@ from indexer.build import build, current, damage
 from indexer.writer import Writer
 from retrieval.catalog import Catalog
 from retrieval.schema import vectors_table
-from retrieval.vectors.faiss_index import kind_for
 
 
 @dataclass(slots=True)
@@ -24,12 +23,12 @@ def verify(writer: Writer, *, repair: bool = False) -> Findings:
     """
     findings = Findings(_check_catalogue(writer.catalog))
     space = current(writer.catalog)
-    wrong = None if space.file is None else damage(writer.catalog, space)
+    wrong = [what for file in space.indexes if (what := damage(writer.catalog, file))]
     if wrong and repair and not findings.wrong:
-        space = build(writer, space.index_kind or kind_for(space.count))
-        findings.mended.append(f"{wrong} Built again: {space.file}.")
-    elif wrong:
-        findings.wrong.append(f"{wrong} `clew verify --repair` builds it again.")
+        build(writer, space.indexes[0].method)
+        findings.mended += [f"{what} Built again." for what in wrong]
+    else:
+        findings.wrong += [f"{what} `clew verify --repair` builds it again." for what in wrong]
     return findings
 
 

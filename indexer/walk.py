@@ -152,25 +152,29 @@ def _readers(names: list[bytes]) -> dict[bytes, tuple[str, bytes | None]]:
     """
     readers: dict[bytes, tuple[str, bytes | None]] = {}
     beside: list[tuple[bytes, bytes, str]] = []
-    pictures: dict[bytes, bytes] = {}
     for name in names:
-        stem, suffix = os.path.splitext(name)
-        kind = suffix.lower().decode("ascii", "replace")
-        reader = READERS.get(kind)
-        if reader == "picture":
-            pictures[name] = name
-            pictures[stem] = min(name, pictures.get(stem, name))
-        if reader is not None:
-            readers[name] = (reader, None)
-        if kind in CAPTION_SUFFIXES:
-            beside.append((name, stem, kind))
-    captioned = {stem for _, stem, kind in beside if kind == ".txt"}
-    for name, stem, kind in beside:
-        if stem in pictures and (kind != ".json" or stem not in captioned):
+        kind = name[name.rfind(b".") :].lower()
+        if kind in _PLAIN:
+            readers[name] = _PLAIN[kind]
+        if kind in _BESIDE:
+            beside.append((name, name[: -len(kind)], kind.decode()))
+    if not beside:
+        return readers
+    pictures: dict[bytes, bytes] = {}
+    for name in sorted(name for name, (reader, _) in readers.items() if reader == "picture"):
+        pictures[name] = name
+        pictures.setdefault(os.path.splitext(name)[0], name)
+    captioned = {stem for _, stem, suffix in beside if suffix == ".txt"}
+    for name, stem, suffix in beside:
+        if stem in pictures and (suffix != ".json" or stem not in captioned):
             readers[name] = ("caption", pictures[stem])
         elif stem in pictures:
             readers.pop(name, None)
     return readers
+
+
+_PLAIN = {suffix.encode(): (reader, None) for suffix, reader in READERS.items()}
+_BESIDE = frozenset(suffix.encode() for suffix in CAPTION_SUFFIXES)
 
 
 def _suffix(name: bytes) -> str:
@@ -201,4 +205,5 @@ def _is_loop(folder: bytes, real: bytes, followed: set[tuple[int, int]]) -> bool
 
 def nanoseconds(status: os.stat_result) -> int:
     """Return when a file was written, within what SQLite can hold: to the year 2262."""
-    return min(max(status.st_mtime_ns, -(2**63)), 2**63 - 1)
+    when = status.st_mtime_ns
+    return when if -(2**63) <= when < 2**63 else 2**63 - 1

@@ -208,11 +208,13 @@ class Writer:
         self.db.execute("VACUUM")
         return count
 
-    def set_index(self, space: Space) -> None:
-        """Point the space at its new index file."""
+    def set_indexes(self, space: Space) -> None:
+        """Point the space at its new index files."""
         with self.db.atomic():
-            row = asdict(space)
-            self.db.table("spaces").update(row.pop("id"), row)
+            self.db.execute("UPDATE spaces SET through = ? WHERE id = ?", (space.through, space.id))
+            self.db.execute("DELETE FROM indexes WHERE space = ?", (space.id,))
+            rows = [{"space": space.id, **asdict(file)} for file in space.indexes]
+            self.db.table("indexes").insert_all(rows)
 
 
 def _open(folder: Path) -> sqlite_utils.Database:

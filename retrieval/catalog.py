@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from retrieval.errors import LibraryMissing, LibraryVersion
-from retrieval.records import KINDS, Failure, Filters, Hit, Ids, Kind, Root, Space, Vectors
+from retrieval.records import KINDS, Failure, Filters, Hit, Ids, IndexFile, Kind, Root, Space, Vectors
 from retrieval.schema import CATALOGUE, STEPS, vectors_table
 
 _FOUND = """SELECT s.id, s.kind, s.text, s.start, s."end", s.page, s.box,
@@ -57,8 +57,15 @@ class Catalog:
     def space(self, name: str | None = None) -> Space | None:
         """Return the space of this name, or the one that answers now."""
         name = name or self.setting("space")
-        row = self.db.execute("SELECT * FROM spaces WHERE name = ?", (name,)).fetchone()
-        return None if row is None else Space(*(row[f.name] for f in fields(Space)))
+        row = self.db.execute(
+            "SELECT id, name, fingerprint, dim, through FROM spaces WHERE name = ?", (name,)
+        ).fetchone()
+        if row is None:
+            return None
+        columns = ", ".join(field.name for field in fields(IndexFile))
+        query = f"SELECT {columns} FROM indexes WHERE space = ? ORDER BY kind"
+        files = tuple(IndexFile(*file) for file in self.db.execute(query, (row["id"],)))
+        return Space(row["id"], row["name"], row["fingerprint"], row["dim"], row["through"], files)
 
     def kinds(self) -> list[Kind]:
         """Return the kinds of segments there are."""
@@ -66,16 +73,14 @@ class Catalog:
         return [kind for kind in KINDS if self.db.execute(there, (kind,)).fetchone()]
 
     def allowed(self, filters: Filters) -> Ids:
-        """Return the ids that pass, ascending. Of kinds alone, segments without a file pass too."""
+        """Return the ids that pass, ascending."""
         kinds = ", ".join(f"'{kind}'" for kind in sorted(filters.kinds))
-        kinds = f"s.kind IN ({kinds})" if kinds else "1"
-        if not filters.narrow:
-            return self._ids(f"SELECT s.id FROM segments s WHERE {kinds} ORDER BY s.id")
         tests, values = _tests(filters)
         return self._ids(
             f"""SELECT DISTINCT s.id FROM files f JOIN roots r ON r.id = f.root
                   JOIN segments s ON s.content = f.content
-                 WHERE f.state != 'gone' AND {kinds} AND {tests} ORDER BY s.id""",
+                 WHERE f.state != 'gone' AND {f"s.kind IN ({kinds})" if kinds else "1"} AND {tests}
+                 ORDER BY s.id""",
             values,
         )
 
@@ -85,16 +90,26 @@ class Catalog:
         return np.fromiter((id_ for (id_,) in rows), dtype=np.int64)
 
     def vectors_after(
-        self, space: Space, segment: int, *, size: int = 8_192
+        self, space: Space, kind: Kind, segment: int, *, size: int = 8_192
     ) -> Iterator[tuple[Ids, Vectors]]:
-        """Yield (ids, unit vectors) of the segments after this one, by id, at most `size` at a time."""
+        """Yield (ids, unit vectors) of a kind after this segment, by id, at most `size` at a time."""
         rows = self.db.execute(
-            f"SELECT segment, vector FROM {vectors_table(space.id)} WHERE segment > ? ORDER BY segment",
-            (segment,),
+            f"""SELECT v.segment, v.vector
+                  FROM segments s JOIN {vectors_table(space.id)} v ON v.segment = s.id
+                 WHERE s.kind = ? AND s.id > ? ORDER BY s.id""",
+            (kind, segment),
         )
         rows.row_factory = None
         while chunk := rows.fetchmany(size):
             yield _matrix(chunk, space.dim)
+
+    def ids_of(self, space: Space, kind: Kind) -> Ids:
+        """Return the ids of a kind's vectors, ascending."""
+        return self._ids(
+            f"""SELECT s.id FROM segments s JOIN {vectors_table(space.id)} v ON v.segment = s.id
+                 WHERE s.kind = ? ORDER BY s.id""",
+            (kind,),
+        )
 
     def vectors_of(self, space: Space, ids: Iterable[int]) -> tuple[Ids, Vectors]:
         """Return those of these segments that exist, ascending, with their unit vectors."""

@@ -206,13 +206,13 @@ def describe(status: Status) -> str:
         lines.append(f"         last scanned {root.scanned or 'never'}")
     if space is not None:
         lines.append(f"Model    {space.name}, {space.dim} dimensions, {space.fingerprint[:12]}")
-        if space.index_kind is None:
+        lines += [
+            f"Index    {file.kind}: {file.method}, {file.count:,} vectors, {formats.size(file.size)}, "
+            f"recall@10 {file.recall:.3f} against exact when built"
+            for file in space.indexes
+        ]
+        if not space.indexes:
             lines.append("Index    none yet; every vector is compared")
-        else:
-            lines.append(
-                f"Index    {space.index_kind}, {space.count:,} vectors, {formats.size(space.size)}, "
-                f"recall@10 {space.recall:.3f} against exact when built"
-            )
         if status.tail:
             lines.append(f"         {formats.some(status.tail, 'newer vector')} compared one by one")
     if any(root.failed for root in status.roots):

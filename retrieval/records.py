@@ -14,8 +14,8 @@ Ids: TypeAlias = NDArray[np.int64]  # segment ids
 Kind: TypeAlias = Literal["image", "video", "text", "page", "audio"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
-IndexKind: TypeAlias = Literal["flat", "hnsw", "ivf"]
-INDEX_KINDS: tuple[IndexKind, ...] = get_args(IndexKind)
+Method: TypeAlias = Literal["flat", "hnsw", "ivf"]  # of an index
+METHODS: tuple[Method, ...] = get_args(Method)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,21 +64,29 @@ class Hit:
 
 
 @dataclass(frozen=True, slots=True)
+class IndexFile:
+    """One row of `indexes`: the index file of one kind of segment."""
+
+    kind: Kind
+    method: Method
+    file: str
+    digest: str
+    size: int
+    count: int
+    effort: int
+    recall: float
+
+
+@dataclass(frozen=True, slots=True)
 class Space:
-    """One row of `spaces`: a vector space and the index file that covers it up to `through`."""
+    """A vector space, and the index files that cover its vectors up to the segment `through`."""
 
     id: int
     name: str
     fingerprint: str
     dim: int
-    index_kind: IndexKind | None = None
-    file: str | None = None
-    digest: str | None = None
-    size: int = 0
-    count: int = 0
     through: int = 0
-    effort: int = 0
-    recall: float | None = None
+    indexes: tuple[IndexFile, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +111,7 @@ class Status:
     segments: dict[str, int] = field(default_factory=dict)  # kind -> how many can be found
     kept: int = 0  # segments of files that are gone, until they are purged
     space: Space | None = None
-    tail: int = 0  # vectors newer than the index, searched exactly
+    tail: int = 0  # vectors newer than the indexes, searched exactly
     size: int = 0  # bytes on disk
 
 

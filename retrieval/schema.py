@@ -63,15 +63,20 @@ STEPS: dict[str, tuple[str, ...]] = {
             name TEXT NOT NULL UNIQUE,
             fingerprint TEXT NOT NULL,
             dim INTEGER NOT NULL,
-            index_kind TEXT,
-            file TEXT,
-            digest TEXT,                           -- SHA-256 of the index file
-            size INTEGER NOT NULL DEFAULT 0,
-            count INTEGER NOT NULL DEFAULT 0,
-            through INTEGER NOT NULL DEFAULT 0,    -- the last segment the index reaches
-            effort INTEGER NOT NULL DEFAULT 0,     -- lists or nodes it looks at for one query
-            recall REAL                            -- recall@10 against exact, measured when built
+            through INTEGER NOT NULL DEFAULT 0     -- the last segment its indexes reach
         ) STRICT""",
+        """CREATE TABLE indexes (                     -- one a kind of segment: kinds lie far apart in a space
+            space INTEGER NOT NULL REFERENCES spaces (id) ON DELETE CASCADE,
+            kind TEXT NOT NULL,
+            method TEXT NOT NULL,                  -- flat, hnsw or ivf
+            file TEXT NOT NULL,
+            digest TEXT NOT NULL,                  -- SHA-256 of the file
+            size INTEGER NOT NULL,
+            count INTEGER NOT NULL,
+            effort INTEGER NOT NULL,               -- lists or nodes it looks at for one query
+            recall REAL NOT NULL,                  -- recall@10 against exact, measured when built
+            PRIMARY KEY (space, kind)
+        ) STRICT, WITHOUT ROWID""",
     ),
 }
 

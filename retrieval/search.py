@@ -25,14 +25,13 @@ def search(
     Cosines of different kinds do not compare (a text is nearer to every text than to any picture), so
     with several kinds each hit counts by how far it stands out from others of its kind.
     """
-    there = catalog.kinds()
-    kinds = [kind for kind in there if not filters.kinds or kind in filters.kinds]
+    kinds = [kind for kind in catalog.kinds() if not filters.kinds or kind in filters.kinds]
     wanted = count
     while True:
         rankings = {}
         for kind in kinds:
-            narrow = replace(filters, kinds=frozenset({kind})) if there != [kind] or filters.narrow else None
-            rankings[kind] = _ranking(catalog, nearest, query, narrow, filters, wanted, leave_out)
+            one = replace(filters, kinds=frozenset({kind}))
+            rankings[kind] = _ranking(catalog, nearest, query, kind, one, wanted, leave_out)
         if len(rankings) < 2:
             return next(iter(rankings.values()), [])
         merged = merge(rankings, {kind: (query @ nearest.background(kind).T)[0] for kind in kinds})
@@ -64,7 +63,7 @@ def _ranking(
     catalog: Catalog,
     nearest: Nearest,
     query: Vectors,
-    narrow: Filters | None,
+    kind: Kind,
     filters: Filters,
     count: int,
     leave_out: frozenset[int],
@@ -72,7 +71,7 @@ def _ranking(
     """Rank one kind; look further until `count` hits have a place or nothing is left."""
     wanted = count + len(leave_out)
     while True:
-        scores, ids = nearest.search(query, wanted, narrow)
+        scores, ids = nearest.search(query, kind, wanted, filters if filters.narrow else None)
         pairs = [(int(i), float(s)) for i, s in zip(ids, scores, strict=True) if i not in leave_out]
         hits = catalog.hits(pairs, nearest.space.name, filters)
         if len(hits) >= count or len(ids) < wanted:

@@ -130,7 +130,7 @@ def test_a_crash_before_the_pointer_moves_changes_nothing(busy, tmp_path, monkey
     def fail(self, space):
         raise RuntimeError("killed")
 
-    monkeypatch.setattr(writer.Writer, "set_index", fail)
+    monkeypatch.setattr(writer.Writer, "set_indexes", fail)
     with (
         pytest.raises(RuntimeError, match="killed"),
         writer.Writer(tmp_path) as opened,

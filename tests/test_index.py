@@ -358,7 +358,8 @@ def test_the_index_is_built_again_when_a_tenth_is_new(tmp_path, index, place, to
     index(tmp_path / "p")
     with Library.open(place, embedder=toy) as library:
         status = library.status()
-        assert (status.space.count, status.tail, status.space.recall) == (100, 0, 1.0)
+        (file,) = status.space.indexes
+        assert (file.kind, file.count, status.tail, file.recall) == ("image", 100, 0, 1.0)
     for number in range(10):
         draw(tmp_path / "p" / f"new{number}.png", (255, number, number))
     index(tmp_path / "p")
@@ -369,21 +370,21 @@ def test_the_index_is_built_again_when_a_tenth_is_new(tmp_path, index, place, to
     draw(tmp_path / "p" / "and one.png", (255, 98, 9))
     index(tmp_path / "p")
     with Library.open(place, embedder=toy) as library:
-        assert (library.status().space.count, library.status().tail) == (112, 0)
+        assert (library.status().space.indexes[0].count, library.status().tail) == (112, 0)
 
 
-@pytest.mark.parametrize("kind", ["flat", "hnsw", "ivf"])
-def test_a_named_kind_is_built_remembered_and_answers_the_same(tmp_path, index, place, toy, kind):
+@pytest.mark.parametrize("method", ["flat", "hnsw", "ivf"])
+def test_a_named_method_is_built_remembered_and_answers_the_same(tmp_path, index, place, toy, method):
     many(tmp_path / "p", 200)
-    index(tmp_path / "p", index=kind)
+    index(tmp_path / "p", index=method)
     with Library.open(place, embedder=toy) as library:
-        assert library.status().space.index_kind == kind
-        assert library.status().space.recall == pytest.approx(1, abs=0.01)
+        assert library.status().space.indexes[0].method == method
+        assert library.status().space.indexes[0].recall == pytest.approx(1, abs=0.03)
         hits = [(hit.path.name, round(hit.score, 5)) for hit in library.search("green", count=20)]
     index(index="flat")
     assert index().segments == 0
     with Library.open(place, embedder=toy) as library:
-        assert library.status().space.index_kind == "flat"
+        assert library.status().space.indexes[0].method == "flat"
         assert [(h.path.name, round(h.score, 5)) for h in library.search("green", count=20)] == hits
 
 

@@ -6,9 +6,9 @@ import pytest
 from retrieval.errors import LibraryDamaged
 from retrieval.rank import recall, top
 from retrieval.vectors.exact import ExactIndex
-from retrieval.vectors.faiss_index import FaissIndex, kind_for
+from retrieval.vectors.faiss_index import FaissIndex, method_for
 
-KINDS = ["flat", "hnsw", "ivf"]
+METHODS = ["flat", "hnsw", "ivf"]
 COUNT, DIM = 3_000, 32
 
 
@@ -35,7 +35,7 @@ def exact(ids, vectors):
 @pytest.fixture(scope="module")
 def indexes(ids, vectors):
     halves = [(ids[:1000], vectors[:1000]), (ids[1000:], vectors[1000:])]
-    return {kind: FaissIndex.build(kind, vectors, iter(halves), COUNT) for kind in KINDS}
+    return {method: FaissIndex.build(method, vectors, iter(halves), COUNT) for method in METHODS}
 
 
 def true_scores(queries, found, ids, vectors):
@@ -45,18 +45,18 @@ def true_scores(queries, found, ids, vectors):
     return -np.sort(-scores, axis=1)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_the_nearest_of_a_vector_is_itself(kind, indexes, ids, vectors):
-    scores, found = indexes[kind].search(vectors[:50], 1)
+@pytest.mark.parametrize("method", METHODS)
+def test_the_nearest_of_a_vector_is_itself(method, indexes, ids, vectors):
+    scores, found = indexes[method].search(vectors[:50], 1)
     np.testing.assert_array_equal(found[:, 0], ids[:50])
     np.testing.assert_allclose(scores[:, 0], 1.0, atol=0.02)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_scores_and_ids_agree_with_exact_search(kind, indexes, exact, ids, vectors):
+@pytest.mark.parametrize("method", METHODS)
+def test_scores_and_ids_agree_with_exact_search(method, indexes, exact, ids, vectors):
     queries = vectors[:100]
     truth, wanted = exact.search(queries, 10)
-    scores, found = indexes[kind].search(queries, 30)
+    scores, found = indexes[method].search(queries, 30)
     best, order = [], []
     for query, near in zip(queries, found, strict=True):
         rows = np.searchsorted(ids, near)
@@ -65,15 +65,15 @@ def test_scores_and_ids_agree_with_exact_search(kind, indexes, exact, ids, vecto
         order.append(two[0])
     np.testing.assert_array_equal(np.array(order), wanted)
     np.testing.assert_allclose(np.array(best), truth, atol=1e-5)
-    np.testing.assert_allclose(scores[:, :10], truth, atol=1e-3 if kind == "flat" else 0.02)
+    np.testing.assert_allclose(scores[:, :10], truth, atol=1e-3 if method == "flat" else 0.02)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("share", [0.002, 0.01, 0.1, 0.5])
-def test_a_filter_lets_only_its_ids_pass_and_finds_them_all(kind, share, indexes, exact, ids, vectors):
+def test_a_filter_lets_only_its_ids_pass_and_finds_them_all(method, share, indexes, exact, ids, vectors):
     allowed = ids[np.random.default_rng(3).random(COUNT) < share]
     truth, _ = exact.search(vectors[:40], 5, allowed)
-    _, found = indexes[kind].search(vectors[:40], 20, allowed)
+    _, found = indexes[method].search(vectors[:40], 20, allowed)
     there = min(len(allowed), 20)
     assert np.isin(found[:, :there], allowed).all()
     assert (found[:, there:] == -1).all()
@@ -81,32 +81,32 @@ def test_a_filter_lets_only_its_ids_pass_and_finds_them_all(kind, share, indexes
     assert recall(best, truth) > 0.99
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_ids_that_are_not_there_are_never_found(kind, indexes, ids, vectors):
+@pytest.mark.parametrize("method", METHODS)
+def test_ids_that_are_not_there_are_never_found(method, indexes, ids, vectors):
     strangers = np.setdiff1d(np.arange(10 * COUNT, dtype=np.int64), ids)[:500]
-    _, found = indexes[kind].search(vectors[:5], 10, strangers)
+    _, found = indexes[method].search(vectors[:5], 10, strangers)
     assert (found == -1).all()
-    _, found = indexes[kind].search(vectors[:5], 10, np.empty(0, np.int64))
+    _, found = indexes[method].search(vectors[:5], 10, np.empty(0, np.int64))
     assert (found == -1).all()
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_more_is_asked_for_than_there_is(kind, ids, vectors):
-    small = FaissIndex.build(kind, vectors[:5], iter([(ids[:5], vectors[:5])]), 5)
+@pytest.mark.parametrize("method", METHODS)
+def test_more_is_asked_for_than_there_is(method, ids, vectors):
+    small = FaissIndex.build(method, vectors[:5], iter([(ids[:5], vectors[:5])]), 5)
     _, found = small.search(vectors[:1], 20)
     assert set(found[0, :5]) == set(ids[:5])
     assert (found[0, 5:] == -1).all()
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_saved_index_answers_the_same_from_the_map(kind, indexes, tmp_path, vectors):
+@pytest.mark.parametrize("method", METHODS)
+def test_a_saved_index_answers_the_same_from_the_map(method, indexes, tmp_path, vectors):
     from indexer.build import save
 
-    digest, size = save(indexes[kind], tmp_path / "index")
+    digest, size = save(indexes[method], tmp_path / "index")
     assert (tmp_path / "index").stat().st_size == size
     assert len(digest) == 64
-    loaded = FaissIndex.load(tmp_path / "index", kind, indexes[kind].effort)
-    for one, two in zip(loaded.search(vectors[:9], 7), indexes[kind].search(vectors[:9], 7), strict=True):
+    loaded = FaissIndex.load(tmp_path / "index", method, indexes[method].effort)
+    for one, two in zip(loaded.search(vectors[:9], 7), indexes[method].search(vectors[:9], 7), strict=True):
         np.testing.assert_array_equal(one, two)
     assert len(loaded) == COUNT
 
@@ -125,5 +125,5 @@ def test_exact_search_breaks_ties_by_id_and_pads():
 
 
 def test_small_libraries_are_flat_and_large_ones_a_graph():
-    assert kind_for(1) == kind_for(200_000) == "flat"
-    assert kind_for(1_000_000) == "hnsw"
+    assert method_for(1) == method_for(200_000) == "flat"
+    assert method_for(1_000_000) == "hnsw"

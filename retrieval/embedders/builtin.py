@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import onnxruntime
-from tokenizers import Tokenizer
 
 from retrieval.embedders import Card, Pixels
 from retrieval.errors import EmbedderError
@@ -20,7 +18,9 @@ from retrieval.machine import cores
 from retrieval.records import Vectors
 
 if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
     from PIL.Image import Image
+    from tokenizers import Tokenizer
 
 FOLDER = Path(__file__).with_name("builtin_model")
 SIDE, DIM, CONTEXT, BATCH = 128, 256, 32, 32
@@ -75,21 +75,25 @@ class Builtin:
         return len(self._tokenizer.encode(text).ids)
 
     @cached_property
-    def _image_tower(self) -> onnxruntime.InferenceSession:
+    def _image_tower(self) -> "InferenceSession":
         return self._session("image.onnx")
 
     @cached_property
-    def _text_tower(self) -> onnxruntime.InferenceSession:
+    def _text_tower(self) -> "InferenceSession":
         return self._session("text.onnx")
 
     @cached_property
-    def _tokenizer(self) -> Tokenizer:
+    def _tokenizer(self) -> "Tokenizer":
+        from tokenizers import Tokenizer
+
         tokenizer = Tokenizer.from_str(self._read("tokenizer.json").decode())
         tokenizer.no_truncation()  # its file cuts at 32, where `tokens` must count all
         return tokenizer
 
-    def _session(self, name: str) -> onnxruntime.InferenceSession:
+    def _session(self, name: str) -> "InferenceSession":
         """Start a tower that leaves the cores alone while it waits: decoding runs beside it."""
+        import onnxruntime
+
         options = onnxruntime.SessionOptions()
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.intra_op_num_threads = cores()

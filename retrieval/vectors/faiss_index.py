@@ -10,15 +10,20 @@ import faiss
 import numpy as np
 
 from retrieval.errors import LibraryDamaged
-from retrieval.records import Ids, IndexKind, Scores, Vectors
+from retrieval.records import Ids, Method, Scores, Vectors
 from retrieval.vectors import flat, hnsw, ivf
 
-KINDS: dict[IndexKind, ModuleType] = {"flat": flat, "hnsw": hnsw, "ivf": ivf}
+MODULES: dict[Method, ModuleType] = {"flat": flat, "hnsw": hnsw, "ivf": ivf}
 
 
-def kind_for(count: int) -> IndexKind:
+def method_for(count: int) -> Method:
     """Choose by size: flat is exact and quick up to here; beyond, a graph (see bench_search.py)."""
     return "flat" if count <= 200_000 else "hnsw"
+
+
+def sample_size(method: Method, count: int) -> int:
+    """Say how many of so many vectors this method learns from."""
+    return int(MODULES[method].sample(count))
 
 
 class FaissIndex:
@@ -28,43 +33,59 @@ class FaissIndex:
     a caller who holds the vectors scores their candidates again.
     """
 
-    def __init__(self, kind: IndexKind, index: faiss.Index, effort: int) -> None:
-        self.kind = kind
+    def __init__(self, method: Method, index: faiss.Index, effort: int) -> None:
+        self.method = method
         self.effort = effort
         self.faiss = index
 
     @classmethod
     def build(
         cls,
-        kind: IndexKind,
+        method: Method,
         sample: Vectors,
         chunks: Iterable[tuple[Ids, Vectors]],
         count: int,
     ) -> "FaissIndex":
         """Build from chunks of ascending ids; `sample` (n, d) is what centroids and ranges come from."""
-        index = KINDS[kind].create(sample.shape[1], count)
+        index = MODULES[method].create(sample.shape[1], count)
         index.train(sample)
-        if kind != "ivf":  # lists keep ids of their own
+        if method != "ivf":  # lists keep ids of their own
             index = faiss.IndexIDMap(index)
         for ids, vectors in chunks:
             index.add_with_ids(vectors, ids)
-        return cls(kind, index, KINDS[kind].EFFORTS[-1])
+        return cls(method, index, MODULES[method].EFFORTS[-1])
 
     @classmethod
-    def load(cls, path: Path, kind: IndexKind, effort: int) -> "FaissIndex":
+    def load(cls, path: Path, method: Method, effort: int) -> "FaissIndex":
         """Map the file into memory; a query touches only the pages it needs."""
         try:
             index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
         except (RuntimeError, MemoryError) as error:
             raise LibraryDamaged(f"The index file {path} cannot be read.") from error
-        return cls(kind, index, effort)
+        return cls(method, index, effort)
+
+    @property
+    def efforts(self) -> tuple[int, ...]:
+        """Return what `effort` may be, least first."""
+        efforts: tuple[int, ...] = MODULES[self.method].EFFORTS
+        return efforts
 
     def __len__(self) -> int:
         return int(self.faiss.ntotal)
 
+    def some_ids(self, count: int) -> Ids:
+        """Return at least `count` ids from all over the index, if it has so many."""
+        ids = self._ids
+        return ids[:: max(1, len(ids) // count)]
+
     @cached_property
     def _ids(self) -> Ids:
-        """Return row -> id, a view into the index."""
+        """Return row -> id; without copying them, but for lists, which keep their own."""
+        if self.method == "ivf":
+            lists = self.faiss.invlists
+            sizes = [(number, lists.list_size(number)) for number in range(self.faiss.nlist)]
+            parts = [faiss.rev_swig_ptr(lists.get_ids(number), size) for number, size in sizes if size]
+            return np.concatenate([*parts, np.empty(0, np.int64)])
         ids: Ids = faiss.rev_swig_ptr(self.faiss.id_map.data(), len(self))
         return ids
 
@@ -75,7 +96,7 @@ class FaissIndex:
             return np.full(shape, -np.inf, np.float32), np.full(shape, -1, np.int64)
         return (
             self._search_lists(queries, count, allowed)
-            if self.kind == "ivf"
+            if self.method == "ivf"
             else (self._search_rows(queries, count, allowed))
         )
 
@@ -99,10 +120,10 @@ class FaissIndex:
             rows = np.searchsorted(self._ids, allowed)
             rows = rows[self._ids[np.minimum(rows, len(self) - 1)] == allowed]
             selector = selector_of(rows)
-            index = faiss.downcast_index(index.storage) if self.kind == "hnsw" else index
-        parameters = KINDS[self.kind].parameters(max(self.effort, count), 1.0, selector)
+            index = faiss.downcast_index(index.storage) if self.method == "hnsw" else index
+        parameters = MODULES[self.method].parameters(max(self.effort, count), 1.0, selector)
         scores, rows = index.search(queries, count, params=parameters)
-        if self.kind == "hnsw" and allowed is None and (rows[:, : min(count, len(self))] < 0).any():
+        if self.method == "hnsw" and allowed is None and (rows[:, : min(count, len(self))] < 0).any():
             scores, rows = index.storage.search(queries, count)  # the graph does not lead to all equals
         return scores, np.where(rows >= 0, self._ids[rows], -1)
 

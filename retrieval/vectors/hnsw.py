@@ -1,12 +1,17 @@
-"""A graph of near neighbours over bytes, 1 byte a dimension and about 170 a row.
+"""A graph of near neighbours over bytes, 1 byte a dimension and about 160 a row.
 
 Hierarchical navigable small worlds: Malkov & Yashunin, TPAMI 2018.
 """
 
 import faiss
 
-NEIGHBOURS, BUILD_EFFORT = 18, 100
+NEIGHBOURS, BUILD_EFFORT, SAMPLE = 16, 120, 20_000
 EFFORTS = (32, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048)  # candidates kept on the way
+
+
+def sample(count: int) -> int:
+    """Say how many vectors it learns the range of a byte from."""
+    return min(count, SAMPLE)
 
 
 def create(dim: int, count: int) -> faiss.Index:

@@ -8,12 +8,21 @@ import faiss
 EFFORTS = (4, 8, 16, 32, 48, 64, 96, 128, 192, 256, 384, 512, 1024)  # lists looked into
 
 
+def lists(count: int) -> int:
+    """Say how many lists so many rows make: about 4 times the square root."""
+    return max(1, min(int(4 * count**0.5), count // 39))
+
+
+def sample(count: int) -> int:
+    """Say how many vectors the centroids are learned from: 40 a list."""
+    return min(count, 40 * lists(count))
+
+
 def create(dim: int, count: int) -> faiss.Index:
-    """Make empty lists, about 4 times the square root of the rows."""
-    lists = max(1, min(int(4 * count**0.5), count // 39))
+    """Make empty lists."""
     quantizer = faiss.IndexFlatIP(dim)
     index = faiss.IndexIVFScalarQuantizer(
-        quantizer, dim, lists, faiss.ScalarQuantizer.QT_8bit, faiss.METRIC_INNER_PRODUCT, False
+        quantizer, dim, lists(count), faiss.ScalarQuantizer.QT_8bit, faiss.METRIC_INNER_PRODUCT, False
     )
     quantizer.this.disown()  # the lists own it now
     index.own_fields = True
@@ -24,5 +33,5 @@ def create(dim: int, count: int) -> faiss.Index:
 
 def parameters(effort: int, share: float, selector: faiss.IDSelector | None) -> object:
     """Say how many lists to look into: more of them where a filter lets only a share of rows pass."""
-    lists = max(1, int(effort / max(share, 1e-6)))
-    return faiss.SearchParametersIVF(nprobe=lists, sel=selector)
+    nearest = max(1, int(effort / max(share, 1e-6)))
+    return faiss.SearchParametersIVF(nprobe=nearest, sel=selector)

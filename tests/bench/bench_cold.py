@@ -29,10 +29,10 @@ print("torch" in sys.modules)
 
 
 def make(folder: Path, cloud: Cloud, kinds: dict[str, float]) -> str:
-    """Make a library; return the kind of its index."""
+    """Make a library; return the methods of its indexes."""
     make_library(folder, cloud, kinds)
     with Writer(folder, lambda _: embedder_of(cloud.dim)) as writer:
-        return build_if_due(writer).index_kind
+        return ", ".join(file.method for file in build_if_due(writer).indexes)
 
 
 def measure(library: Path, turns: int) -> dict[str, object]:
