@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from indexer.build import build_if_due
 from indexer.pipeline import Progress, Report, absolute, silent, update
@@ -11,10 +11,12 @@ from indexer.writer import Writer
 from retrieval import embedders
 from retrieval.embedders import Embedder
 from retrieval.errors import LibraryMissing
-from retrieval.library import Library
 from retrieval.machine import default_library
 from retrieval.records import Method
 from retrieval.schema import CATALOGUE
+
+if TYPE_CHECKING:
+    from retrieval.library import Library
 
 
 def index_folder(
@@ -26,7 +28,7 @@ def index_folder(
     hidden: bool | None = None,
     embedder: Embedder | None = None,
     progress: Progress = silent,
-) -> Library:
+) -> "Library":
     """Index a folder of media, or bring it up to date, and return its library, open.
 
     `library` is the library's folder (default: per user). A new library is made with `model` (default:
@@ -34,6 +36,8 @@ def index_folder(
     folder) and `hidden` are remembered; None leaves them as they were. `embedder` stands in for a model
     by name. Raises LibraryError; a file that cannot be read is no error (see `Library.failures`).
     """
+    from retrieval.library import Library  # heavy: not to bring a library up to date
+
     report = update_library(
         [folder],
         library=library,
