@@ -162,23 +162,26 @@ def show_table(hits: list[Hit]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    mixed, texts = len({hit.kind for hit in hits}) > 1, any(hit.text for hit in hits)
+    console = Console()
+    mixed = len({hit.kind for hit in hits}) > 1
+    texts = console.width >= 60 and any(hit.text for hit in hits)
+    places = [shorten(formats.place(hit)) + " (offline)" * hit.offline for hit in hits]
+    room = console.width - 2 * (2 + mixed + texts) - 7 - 5 * mixed  # what path and text may share
+    widest = max(map(len, places), default=0)
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column("#", justify="right")
     table.add_column("score")
     if mixed:
         table.add_column("kind")
-    table.add_column("path", overflow="fold", ratio=1 if texts else None)
+    table.add_column("path", overflow="fold", min_width=min(widest, room - 24 * texts))
     if texts:
-        table.add_column("text", overflow="ellipsis", no_wrap=True, ratio=1)
-    for rank, hit in enumerate(hits, start=1):
-        path = Text(shorten(formats.place(hit)))
-        path.append(" (offline)" if hit.offline else "", style="yellow")
+        table.add_column("text", overflow="ellipsis", no_wrap=True, max_width=max(24, room - widest))
+    for rank, (hit, place) in enumerate(zip(hits, places, strict=True), start=1):
         kind = [hit.kind] if mixed else []
         text = [Text(formats.printable(hit.text or ""))] if texts else []
-        table.add_row(str(rank), f"{hit.score:.3f}", *kind, path, *text)
+        table.add_row(str(rank), f"{hit.score:.3f}", *kind, Text(place), *text)
     if hits:
-        Console().print(table)
+        console.print(table)
 
 
 def shorten(path: str) -> str:
