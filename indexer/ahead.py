@@ -2,7 +2,8 @@
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from threading import Condition
 from typing import TypeVar
 
 Given = TypeVar("Given")
@@ -17,15 +18,43 @@ def ahead(
     depth: int,
     weigh: Callable[[Made], int] = lambda made: 1,
 ) -> Iterator[Made]:
-    """Yield work(item) in order, with items begun and not yet taken that weigh at most about `depth`."""
+    """Yield work(item) in order, with at most `depth` items begun and not yet taken.
+
+    No further item is worked on while those that wait to be taken weigh `depth` or more.
+    """
     pool = ThreadPoolExecutor(threads, thread_name_prefix="clew-decode")
     begun: deque[Future[Made]] = deque()
+    room, held, turn, closed = Condition(), 0, 0, False
+
+    def make(number: int, item: Given) -> Made:
+        nonlocal held
+        with room:  # whose turn it is never waits
+            room.wait_for(lambda: held < depth or number <= turn or closed)
+        if closed:
+            raise CancelledError
+        made = work(item)
+        with room:
+            held += weigh(made)
+        return made
+
+    def take() -> Made:
+        nonlocal held, turn
+        made = begun.popleft().result()
+        with room:
+            held -= weigh(made)
+            turn += 1
+            room.notify_all()
+        return made
+
     try:
-        for item in items:
-            begun.append(pool.submit(work, item))
-            while begun and sum(weigh(one.result()) if one.done() else 1 for one in begun) >= depth:
-                yield begun.popleft().result()
+        for number, item in enumerate(items):
+            begun.append(pool.submit(make, number, item))
+            if len(begun) >= depth:
+                yield take()
         while begun:
-            yield begun.popleft().result()
+            yield take()
     finally:
+        with room:
+            closed = True
+            room.notify_all()
         pool.shutdown(wait=True, cancel_futures=True)
