@@ -1,4 +1,4 @@
-"""Make a space's index file from the catalogue: whole draft, then one moved pointer."""
+"""Make a space's index files from the catalogue: whole drafts, then one moved pointer."""
 
 import hashlib
 import os
@@ -14,6 +14,7 @@ from retrieval.catalog import Catalog
 from retrieval.rank import recall, top
 from retrieval.records import METHODS, Ids, IndexFile, Kind, Method, Scores, Space, Vectors
 from retrieval.schema import INDEXES, vectors_table
+from retrieval.vectors import method_for
 
 if TYPE_CHECKING:
     from retrieval.vectors.faiss_index import FaissIndex  # heavy: only to build
@@ -32,16 +33,19 @@ def build_if_due(writer: Writer, method: Method | Literal["auto"] | None = None)
     catalog = writer.catalog
     space = current(catalog)
     count, tail = _counts(catalog, space)
-    named = _named(catalog)
     dead = sum(file.count for file in space.indexes) - (count - tail)
-    right = all(named in (None, file.method) and not damage(catalog, file) for file in space.indexes)
-    if count and (not right or max(tail, dead) * 10 > count):
-        return build(writer, named)
+    wanted = named(catalog)
+    wrong = any(_is_wrong(catalog, file, wanted, again=method == "auto") for file in space.indexes)
+    if wrong or max(tail, dead) * 10 > count:
+        return build(writer, wanted)
     return space
 
 
 def build(writer: Writer, method: Method | None = None) -> Space:
-    """Write new index files, then point the catalogue at them; a crash between keeps the old ones."""
+    """Write new index files, then point the catalogue at them; a crash between keeps the old ones.
+
+    A kind whose vectors are those of its file keeps it.
+    """
     catalog, folder = writer.catalog, writer.folder / INDEXES
     space = current(catalog)
     table = vectors_table(space.id)
@@ -57,18 +61,28 @@ def build(writer: Writer, method: Method | None = None) -> Space:
     return done
 
 
+def _is_wrong(catalog: Catalog, file: IndexFile, wanted: Method | None, *, again: bool) -> bool:
+    """Say whether a file is damaged, or of another method than wanted (or, `again`, than its size asks)."""
+    right = wanted or (method_for(file.count) if again else file.method)
+    return file.method != right or damage(catalog, file) is not None
+
+
 def _build_kind(catalog: Catalog, space: Space, kind: Kind, method: Method | None) -> IndexFile | None:
     """Write the index file of one kind, whole; None where it has no vectors."""
     ids = catalog.ids_of(space, kind)
     if not len(ids):
         return None
-    from retrieval.vectors.faiss_index import FaissIndex, method_for, sample_size  # heavy: only to build
-
     count, folder, draw = len(ids), catalog.folder / INDEXES, np.random.default_rng(0)
     method = method or method_for(count)
-    size = min(count, max(QUERIES, sample_size(method, count)))
-    _, sample = catalog.vectors_of(space, draw.choice(ids, size, replace=False))
-    truth = Truth(_queries(sample[draw.permutation(size)[:QUERIES]], draw))
+    old = next((file for file in space.indexes if file.kind == kind), None)
+    same = old is not None and (old.count, old.method) == (count, method) and ids[-1] <= space.through
+    if old is not None and same and damage(catalog, old) is None:
+        return old
+    from retrieval.vectors.faiss_index import FaissIndex, sample_size  # heavy: only to build
+
+    drawn = min(count, max(QUERIES, sample_size(method, count)))
+    _, sample = catalog.vectors_of(space, draw.choice(ids, drawn, replace=False))
+    truth = Truth(_queries(sample[draw.permutation(drawn)[:QUERIES]], draw))
     index = FaissIndex.build(method, sample, truth.watch(catalog.vectors_after(space, kind, 0)), count)
     effort, right = tune(index, truth, catalog, space)
     draft = folder / f".draft-{os.getpid()}"
@@ -157,7 +171,8 @@ def damage(catalog: Catalog, file: IndexFile) -> str | None:
     return None if digest == file.digest else f"The index file {path} is not what was written."
 
 
-def _named(catalog: Catalog) -> Method | None:
+def named(catalog: Catalog) -> Method | None:
+    """Return the method that the library was told to use."""
     return next((method for method in METHODS if method == catalog.setting("index")), None)
 
 

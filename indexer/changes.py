@@ -28,6 +28,7 @@ class Changes:
     back: list[int] = field(default_factory=list)  # the same as before it went away
     missing: list[Known] = field(default_factory=list)  # not there
     unread: list[Known] = field(default_factory=list)  # below a folder that could not be read
+    known: int = 0  # files that were not gone
     unchanged: int = 0
     failed: int = 0  # unchanged, and could not be read before
 
@@ -43,9 +44,11 @@ def compare(found: Iterator[Found], known: Iterator[Known], unread: list[bytes],
             new = next(found, None)
         elif new is None or old.path < new.path:
             if old.state != "gone":
+                changes.known += 1
                 changes.missing.append(old)
             old = next(known, None)
         else:
+            changes.known += old.state != "gone"
             _compare_one(new, old, changes, retry)
             new, old = next(found, None), next(known, None)
     _set_apart(changes, unread)
@@ -56,18 +59,25 @@ def _compare_one(new: Found, old: Known, changes: Changes, retry: bool) -> None:
     """Sort a file that is both on disk and known."""
     if new[1:] != old[2:6] or (retry and old.failed):
         changes.fresh.append(new)
-    elif old.state != "present":
-        changes.back.append(old.id)
-    elif old.failed:
-        changes.failed += 1
     else:
-        changes.unchanged += 1
+        changes.failed += old.failed
+        changes.unchanged += not old.failed
+        if old.state != "present":
+            changes.back.append(old.id)
 
 
 def _set_apart(changes: Changes, unread: list[bytes]) -> None:
     """Files that could not be looked at, or below such a folder, are not missing."""
     if unread:
-        below = tuple(path + b"/" if path else b"" for path in unread)
-        hidden = {old.id for old in changes.missing if old.path in unread or old.path.startswith(below)}
-        changes.unread = [old for old in changes.missing if old.id in hidden]
-        changes.missing = [old for old in changes.missing if old.id not in hidden]
+        names = frozenset(unread)
+        unseen = {old.id for old in changes.missing if any(path in names for path in _upwards(old.path))}
+        changes.unread = [old for old in changes.missing if old.id in unseen]
+        changes.missing = [old for old in changes.missing if old.id not in unseen]
+
+
+def _upwards(path: bytes) -> Iterator[bytes]:
+    """Yield a path and every folder above it, down to the root, which is empty."""
+    while path:
+        yield path
+        path = path.rpartition(b"/")[0]
+    yield b""

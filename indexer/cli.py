@@ -16,6 +16,7 @@ from retrieval import cli as reading
 from retrieval.cli import library_option, note, write
 from retrieval.errors import ClewError
 from retrieval.formats import count_kinds, dump, printable, some
+from retrieval.schema import CATALOGUE
 
 if TYPE_CHECKING:
     from indexer.evaluation import Evaluation
@@ -99,7 +100,7 @@ def index_command(
     """
     from indexer.folders import update_library
 
-    if not folders and not (library / "catalogue.sqlite").exists():
+    if not folders and not (library / CATALOGUE).exists():
         raise click.UsageError("Give the folder to index, as in: clew index ~/Pictures")
     patterns = None if not exclude else [pattern for pattern in exclude if pattern]
     with quiet_decoders(), Bar() as bar:

@@ -21,7 +21,10 @@ def writing(folder: Path) -> Iterator[None]:
     try:
         lock.acquire()
     except Timeout as error:
-        name = holder.read_text() if holder.exists() else "another process"
+        try:
+            name = holder.read_text()
+        except FileNotFoundError:
+            name = "another process"
         raise LibraryBusy(folder, name.strip()) from error
     except (OSError, NotImplementedError) as error:
         raise LibraryError(f"The library at {folder} cannot be written: {error}.") from error

@@ -95,13 +95,13 @@ class Run:
 
     def fill(self, place: Place, fresh: Sequence[Found]) -> None:
         """Read, embed and write what is new; what is cut short has lost at most the batch in hand."""
-        done, built = 0, _indexed(current(self.writer.catalog))
+        done, built, begun = 0, _indexed(current(self.writer.catalog)), self.report.segments
         for batch in batches(self._read(place.top, fresh)):
             self._count(self.writer.write(place.root, embed(self.writer.embedder, batch)))
             done += sum(portion.last for portion in batch)
             self.progress(os.fsdecode(place.top), done, len(fresh))
-            if self.report.segments - built > max(GROWN, built):
-                built = _indexed(build_if_due(self.writer, self.index))
+            if self.report.segments - begun > max(GROWN, built):
+                built, begun = _indexed(build_if_due(self.writer, self.index)), self.report.segments
 
     def _read(self, top: bytes, fresh: Sequence[Found]) -> Iterator[Read]:
         """Read files in threads, a little ahead."""
@@ -125,7 +125,8 @@ class Run:
     def settle(self, place: Place, changes: Changes, since: int) -> None:
         """Give every known file its state, now that the new files of all places are hashed."""
         report, roots, folder = self.report, self.writer.roots, os.fsdecode(place.folder)
-        report.unchanged += changes.unchanged + roots.set_state(changes.back, "present")
+        report.unchanged += changes.unchanged
+        roots.set_state(changes.back, "present")
         report.failed += changes.failed
         missing, moved = roots.settle_moved(changes.missing, since)
         report.moved += moved
@@ -134,23 +135,22 @@ class Run:
         out = {old.id for old in missing if os.path.lexists(os.path.join(place.top, old.path))}
         report.gone += roots.set_state(sorted(out), "gone")  # left out now, by a pattern or a name
         lost = [old for old in missing if old.id not in out]
-        known = changes.unchanged + changes.failed + len(changes.missing) + len(changes.back)
-        brake = len(lost) > max(MANY, SHARE * known)
+        brake = len(lost) > max(MANY, SHARE * changes.known)
         held = [old.id for old in lost if (brake or old.state == "offline") and not self.confirm_gone]
+        kept = set(held)
         roots.set_state(held, "offline")
-        report.gone += roots.set_state([old.id for old in lost if old.id not in set(held)], "gone")
-        roots.set_state([old.id for old in changes.unread], "offline")
+        report.gone += roots.set_state([old.id for old in lost if old.id not in kept], "gone")
         report.offline += len(held) + len(changes.unread)
         if held:
             report.notes.append(
-                f"{len(held):,} of {known:,} files of {folder} are not there, which looks like a drive that "
-                "is away, so they are kept as offline. If they are really deleted: "
+                f"{len(held):,} of {changes.known:,} files of {folder} are not there, which looks like a "
+                "drive that is away, so they are kept as offline. If they are really deleted: "
                 "`clew index --confirm-gone`."
             )
         if changes.unread:
             report.notes.append(
                 f"Some of {folder} cannot be looked at; "
-                f"{len(changes.unread):,} files there are kept as offline."
+                f"{len(changes.unread):,} files there stay as they were."
             )
         roots.scanned(place.root)
 
@@ -185,15 +185,20 @@ def update(
     for folder in given:
         if folder not in known and not os.path.isdir(folder):
             raise LibraryError(f"There is no folder {os.fsdecode(folder)}.")
-    places = {path: roots.place(path, exclude, hidden) for path in given}
     above = tuple(path.rstrip(b"/") + b"/" for path in given)
     inside = [path for path in known if not given or path.startswith(above)]
-    places |= {path: roots.place(path) for path in inside if path not in places}
+    with writer.db.atomic():
+        places = {path: roots.place(path, exclude, hidden) for path in given}
+        places |= {path: roots.place(path) for path in inside if path not in places}
+    whole = {place.top for place in places.values() if not place.below}
+    places = {path: place for path, place in places.items() if not (place.below and place.top in whole)}
     try:
         changes = {path: run.look(place) for path, place in places.items()}
         there = [(places[path], change) for path, change in changes.items() if change is not None]
         for place, change in there:
             run.fill(place, change.fresh)
+        missed = [old.id for _, change in there for old in change.missing]
+        roots.miss(missed, {place.root for place, _ in there})
         for place, change in there:
             run.settle(place, change, since)
         build_if_due(writer, index)

@@ -3,14 +3,14 @@
 import json
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import NamedTuple, cast
 
 import sqlite_utils
 
 from indexer.changes import Known
-from indexer.walk import Options
+from indexer.walk import Options, passes
 from retrieval.errors import LibraryError
 
 
@@ -50,7 +50,7 @@ class Roots:
         return [row["path"] for row in self.db.query("SELECT path FROM roots ORDER BY path")]
 
     def place(self, path: bytes, exclude: Sequence[str] | None = None, hidden: bool | None = None) -> Place:
-        """Return the place of a folder: a root, a new root, or a part of one.
+        """Return the place of a folder: a root, a new root, or a part of one that does not leave it out.
 
         What is None stays as it is remembered. Raises LibraryError where a part of a root is to be
         scanned otherwise than the root.
@@ -58,7 +58,8 @@ class Roots:
         roots = sorted(self._all(), key=lambda root: -len(root.top))
         own = next((root for root in roots if root.top == path), None)
         for root in roots if own is None else ():  # the innermost first
-            if below := _below(path, root.top):
+            below = _below(path, root.top)
+            if below and passes(root.options, below):
                 if exclude is None and hidden is None:
                     return root._replace(below=below, apart=self._inside(root.top, roots))
                 raise LibraryError(
@@ -118,6 +119,14 @@ class Roots:
         query = "SELECT count(*) FROM files WHERE root = ? AND state != 'gone'"
         return int(self.db.execute(query, (root,)).fetchone()[0])
 
+    def miss(self, missing: Iterable[int], looked: Iterable[int]) -> None:
+        """Note which files this run misses, and in which roots it has looked, for `settle_moved`."""
+        with self.db.atomic():
+            for name, ids in (("missing", missing), ("looked", looked)):
+                self.db.execute(f"CREATE TEMP TABLE IF NOT EXISTS {name} (id INTEGER PRIMARY KEY)")
+                self.db.execute(f"DELETE FROM temp.{name}")
+                self.db.conn.executemany(f"INSERT OR IGNORE INTO temp.{name} VALUES (?)", ((i,) for i in ids))
+
     def settle_moved(self, missing: Sequence[Known], since: int) -> tuple[list[Known], int]:
         """Drop the rows of missing files whose content is elsewhere too.
 
@@ -125,13 +134,12 @@ class Roots:
         """
         elsewhere = """SELECT f.content, count(*) FILTER (WHERE f.id > ?1) FROM files own
                          JOIN files f ON f.content = own.content AND f.state = 'present'
-                        WHERE own.id = ?2 AND f.id NOT IN (SELECT value FROM json_each(?3)) GROUP BY 1"""
-        ids = json.dumps([old.id for old in missing])
+                        WHERE own.id = ?2 AND f.id NOT IN temp.missing AND f.root IN temp.looked GROUP BY 1"""
         left, taken = list[Known](), Counter[int]()
         moved = 0
         with self.db.atomic():
             for old in missing:
-                row = self.db.execute(elsewhere, (since, old.id, ids)).fetchone()
+                row = self.db.execute(elsewhere, (since, old.id)).fetchone()
                 if row is None:
                     left.append(old)
                     continue

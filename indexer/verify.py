@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from indexer.build import build, current, damage
+from indexer.build import build, current, damage, named
 from indexer.writer import Writer
 from retrieval.catalog import Catalog
 from retrieval.schema import vectors_table
@@ -17,7 +17,7 @@ class Findings:
 
 
 def verify(writer: Writer, *, repair: bool = False) -> Findings:
-    """Check the catalogue, that segments and vectors are one to one, and the index file's SHA-256.
+    """Check the catalogue, that segments and vectors are one to one, and the index files' SHA-256.
 
     `repair` builds a wrong index again; what is wrong in the catalogue is for a backup to mend.
     """
@@ -25,10 +25,11 @@ def verify(writer: Writer, *, repair: bool = False) -> Findings:
     space = current(writer.catalog)
     wrong = [what for file in space.indexes if (what := damage(writer.catalog, file))]
     if wrong and repair and not findings.wrong:
-        build(writer, space.indexes[0].method)
+        build(writer, named(writer.catalog))
         findings.mended += [f"{what} Built again." for what in wrong]
     else:
-        findings.wrong += [f"{what} `clew verify --repair` builds it again." for what in wrong]
+        mend = "" if findings.wrong else " `clew verify --repair` builds it again."
+        findings.wrong += [what + mend for what in wrong]
     return findings
 
 

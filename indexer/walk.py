@@ -65,7 +65,7 @@ def walk(
     A link to a folder is followed once, and only out of the root: what is inside is found in its place.
     Folders in `apart` are roots of their own and passed over.
     """
-    excluded = [re.compile(translate(pattern.rstrip("/"))) for pattern in options.exclude]
+    excluded = _patterns(options)
     real, followed = os.path.realpath(root), set[tuple[int, int]]()
     stack: list[Iterator[Found | tuple[bytes, bool]]] = [iter([(below, False)])]
     while stack:
@@ -80,6 +80,22 @@ def walk(
                 continue
             if not linked or not _is_loop(os.path.join(root, folder), real, followed):
                 stack.append(iter(_list(root, folder, options.hidden, excluded, walked)))
+
+
+def passes(options: Options, path: bytes) -> bool:
+    """Say whether a folder under a root is walked: neither it nor a folder above it is left out."""
+    excluded = _patterns(options)
+    parts = path.split(b"/")
+    return not any(
+        part in LEFT_OUT
+        or (part.startswith(b".") and not options.hidden)
+        or _matches(b"/".join(parts[: n + 1]), excluded)
+        for n, part in enumerate(parts)
+    )
+
+
+def _patterns(options: Options) -> list[re.Pattern[str]]:
+    return [re.compile(translate(pattern.rstrip("/"))) for pattern in options.exclude]
 
 
 def _list(

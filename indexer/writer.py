@@ -182,15 +182,17 @@ class Writer:
     def _write_file(self, root: int, read: Read, content: int | None) -> bool:
         """Insert or replace a file's row; returns whether its place is new."""
         found = read.found._replace(size=-1) if read.passing else read.found  # -1 is never its size again
-        query = "SELECT 1 FROM files WHERE root = ? AND path = ? AND state != 'gone'"
-        there = self.db.conn.execute(query, (root, found.path)).fetchone() is not None
+        here = (root, found.path)
+        self.db.conn.execute("DELETE FROM files WHERE root = ? AND path = ? AND state = 'gone'", here)
+        query = "SELECT 1 FROM files WHERE root = ? AND path = ?"
+        there = self.db.conn.execute(query, here).fetchone() is not None
         self.db.conn.execute(
             """INSERT INTO files (root, path, size, mtime, reader, picture, content, error, time, state)
                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8,
                        coalesce((SELECT taken FROM contents WHERE id = ?7), ?9), 'present')
-               ON CONFLICT (root, path) DO UPDATE SET size = ?3, mtime = ?4, reader = ?5, picture = ?6,
-                       content = iif(?10, content, ?7), error = ?8, time = excluded.time,
-                       state = 'present'""",
+               ON CONFLICT (root, path) DO UPDATE SET size = ?3, mtime = ?4, error = ?8, state = 'present',
+                       reader = iif(?10, reader, ?5), picture = iif(?10, picture, ?6),
+                       content = iif(?10, content, ?7), time = iif(?10, time, excluded.time)""",
             (root, *found, content, read.error, read.time, read.passing),
         )
         return not there
@@ -219,13 +221,22 @@ class Writer:
 
 def _open(folder: Path) -> sqlite_utils.Database:
     """Open or make the catalogue, with the steps it lacks."""
+    if sqlite3.sqlite_version_info < (3, 37):
+        raise LibraryError(
+            f"clew needs SQLite 3.37 or newer, and this Python has {sqlite3.sqlite_version}; "
+            "another Python of this version, from python.org or conda, brings its own."
+        )
     db = sqlite_utils.Database(folder / CATALOGUE)
     db.execute("PRAGMA page_size = 16384")  # whole vectors on a page
     db.execute("PRAGMA journal_mode = WAL")
     db.execute("PRAGMA synchronous = NORMAL")  # a power cut may cost the last batches, never the file
     db.execute("PRAGMA foreign_keys = ON")
-    migrations.apply(db)
-    check_version(db.conn, folder)
+    try:
+        migrations.apply(db)
+        check_version(db.conn, folder)
+    except BaseException:
+        db.close()
+        raise
     return db
 
 

@@ -38,7 +38,11 @@ class Catalog:
         address = f"{file.absolute().as_uri()}?mode=ro{'&immutable=1' if still else ''}"
         db = sqlite3.connect(address, uri=True, check_same_thread=False)
         db.row_factory = sqlite3.Row
-        check_version(db, folder)
+        try:
+            check_version(db, folder)
+        except BaseException:
+            db.close()
+            raise
         return cls(folder, db)
 
     def close(self) -> None:
@@ -54,11 +58,10 @@ class Catalog:
         row = self.db.execute("SELECT value FROM settings WHERE name = ?", (name,)).fetchone()
         return None if row is None else str(row[0])
 
-    def space(self, name: str | None = None) -> Space | None:
-        """Return the space of this name, or the one that answers now."""
-        name = name or self.setting("space")
+    def space(self) -> Space | None:
+        """Return the space that answers now."""
         row = self.db.execute(
-            "SELECT id, name, fingerprint, dim, through FROM spaces WHERE name = ?", (name,)
+            "SELECT id, name, fingerprint, dim, through FROM spaces WHERE name = ?", (self.setting("space"),)
         ).fetchone()
         if row is None:
             return None

@@ -98,6 +98,6 @@ def count_kinds(kinds: Mapping[str, int]) -> str:
     return ", ".join(some(kinds[kind], name) for kind, name in NAMES.items() if kinds.get(kind))
 
 
-def some(count: int, one: str, many: str | None = None) -> str:
+def some(count: int, one: str) -> str:
     """Return `1 image`, `2,000 images`."""
-    return f"{count:,} {one if count == 1 else many or one + 's'}"
+    return f"{count:,} {one}{'s' * (count != 1)}"

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ from retrieval.machine import default_library
 from retrieval.nearest import Nearest
 from retrieval.query import Time
 from retrieval.records import Failure, Filters, Hit, Status, Vectors
+from retrieval.schema import INDEXES, OWN_NAMES
 from retrieval.search import search
 
 if TYPE_CHECKING:
@@ -100,7 +102,7 @@ class Library:
             kept=kept,
             space=space,
             tail=0 if space is None else catalog.tail(space),
-            size=sum(f.stat().st_size for f in catalog.folder.rglob("*") if f.is_file()),
+            size=_size(catalog.folder),
         )
 
     def failures(self) -> list[Failure]:
@@ -168,3 +170,12 @@ class Library:
                 return self._open_nearest()
             self._nearest = version, nearest
         return self._nearest[1]
+
+
+def _size(folder: Path) -> int:
+    """Return the bytes of a library's own files, which a writer may be changing."""
+    sizes = []
+    for path in [*map(folder.joinpath, OWN_NAMES - {INDEXES}), *folder.joinpath(INDEXES).glob("*")]:
+        with suppress(FileNotFoundError):
+            sizes.append(path.stat().st_size)
+    return sum(sizes)

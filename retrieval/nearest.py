@@ -23,7 +23,7 @@ Value = TypeVar("Value")
 
 
 class Nearest:
-    """For each kind an immutable index plus an exact tail, as the catalogue stands at one moment.
+    """For each kind an immutable index plus an exact tail, which is read when it is first needed.
 
     An index file that is missing or cannot be opened costs speed, never answers: everything is then
     tail, and `damage` says so.
@@ -57,7 +57,8 @@ class Nearest:
                 every = len(near) < wanted
             ids, vectors = self.catalog.vectors_of(self.space, near)
             if every or len(ids) >= count:  # else many of the near were purged
-                scores, found = top(query @ vectors.T, ids, min(count, len(ids)))
+                scores = np.einsum("qd,nd->qn", query, vectors)  # of equal vectors equal, unlike BLAS
+                scores, found = top(scores, ids, min(count, len(ids)))
                 return scores[0], found[0]
             wanted *= 4
 
@@ -91,10 +92,13 @@ class Nearest:
         )
 
     def _read_background(self, kind: Kind) -> Vectors:
-        ids = self.tail(kind).ids
-        if kind in self.indexes:
-            ids = np.concatenate([self.indexes[kind].some_ids(BACKGROUND), ids])
-        some = ids[:: max(1, len(ids) // BACKGROUND)][:BACKGROUND]
+        index, tail = self.indexes.get(kind), self.tail(kind).ids
+        size = 0 if index is None else len(index)
+        last = size + len(tail) - 1
+        at = np.linspace(0, last, min(BACKGROUND, last + 1), dtype=np.int64)
+        some = tail[at[at >= size] - size]
+        if index is not None:
+            some = np.concatenate([index.ids[at[at < size]], some])
         return self.catalog.vectors_of(self.space, some)[1]
 
     def _open(self, file: IndexFile) -> FaissIndex | None:

@@ -30,7 +30,7 @@ STEPS: dict[str, tuple[str, ...]] = {
             UNIQUE (hash, reader)
         ) STRICT""",
         """CREATE TABLE files (
-            id INTEGER PRIMARY KEY,
+            id INTEGER PRIMARY KEY AUTOINCREMENT,  -- never reused: a larger one is newer
             root INTEGER NOT NULL REFERENCES roots (id) ON DELETE CASCADE,
             path BLOB NOT NULL,                    -- under the root
             size INTEGER NOT NULL,

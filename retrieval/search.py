@@ -34,23 +34,33 @@ def search(
             rankings[kind] = _ranking(catalog, nearest, query, kind, one, wanted, leave_out)
         if len(rankings) < 2:
             return next(iter(rankings.values()), [])
-        merged = merge(rankings, {kind: (query @ nearest.background(kind).T)[0] for kind in kinds})
-        if len(merged) >= count or all(len(hits) < wanted for hits in rankings.values()):
-            return merged[:count]
+        scores = _compare(rankings, {kind: (query @ nearest.background(kind).T)[0] for kind in kinds})
+        merged = merge(rankings, scores)
+        # What a list that was cut short holds back stands out no more than its last hit.
+        held = [scores[kind][-1] for kind, hits in rankings.items() if len(hits) == wanted]
+        if not held or (len(merged) >= count and merged[count - 1][0] >= max(held)):
+            return [hit for _, hit in merged[:count]]
         wanted *= 4  # many captions of few pictures
 
 
-def merge(rankings: Mapping[Kind, Sequence[Hit]], backgrounds: Mapping[Kind, Scores]) -> list[Hit]:
+def merge(rankings: Mapping[Kind, Sequence[Hit]], scores: Mapping[Kind, Scores]) -> list[tuple[float, Hit]]:
     """Merge the lists of several kinds, best first; a picture and its captions are one hit, the best."""
-    prior = np.concatenate(list(backgrounds.values()))
     best: dict[object, tuple[float, Hit]] = {}
     for kind, hits in rankings.items():
-        scores = np.array([hit.score for hit in hits], np.float32)
-        for hit, score in zip(hits, standardize(scores, backgrounds[kind], prior), strict=True):
+        for hit, score in zip(hits, scores[kind], strict=True):
             key = thing(hit)
             if key not in best or score > best[key][0]:
                 best[key] = (float(score), hit)
-    return [hit for _, hit in sorted(best.values(), key=lambda pair: -pair[0])]
+    return sorted(best.values(), key=lambda pair: -pair[0])
+
+
+def _compare(rankings: Mapping[Kind, Sequence[Hit]], usual: Mapping[Kind, Scores]) -> dict[Kind, Scores]:
+    """Return how far each hit stands out from what is usual for its kind."""
+    prior = np.concatenate(list(usual.values()))
+    return {
+        kind: standardize(np.array([hit.score for hit in hits], np.float32), usual[kind], prior)
+        for kind, hits in rankings.items()
+    }
 
 
 def thing(hit: Hit) -> object:
@@ -69,11 +79,11 @@ def _ranking(
     leave_out: frozenset[int],
 ) -> list[Hit]:
     """Rank one kind; look further until `count` hits have a place or nothing is left."""
-    wanted = count + len(leave_out)
+    wanted, narrow = count + len(leave_out), filters.narrow
     while True:
-        scores, ids = nearest.search(query, kind, wanted, filters if filters.narrow else None)
+        scores, ids = nearest.search(query, kind, wanted, filters if narrow else None)
         pairs = [(int(i), float(s)) for i, s in zip(ids, scores, strict=True) if i not in leave_out]
         hits = catalog.hits(pairs, nearest.space.name, filters)
         if len(hits) >= count or len(ids) < wanted:
             return hits[:count]
-        wanted *= 4
+        wanted, narrow = wanted * 4, True  # many of the near are of files that are gone

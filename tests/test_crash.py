@@ -36,7 +36,7 @@ def busy(tmp_path_factory) -> Path:
 def start(folder, place):
     """Start a run, and return when it begins to work."""
     command = [sys.executable, "-m", "tests.crash_child", str(folder), str(place)]
-    child = subprocess.Popen(command, cwd=HERE, stdout=subprocess.PIPE, text=True)
+    child = subprocess.Popen(command, cwd=HERE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert child.stdout.readline() == "go\n"
     return child
 

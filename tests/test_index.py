@@ -196,6 +196,8 @@ def test_files_in_a_folder_that_cannot_be_listed_are_kept(folder, index, monkeyp
     report = index()
     assert (report.offline, report.gone) == (1, 0)
     assert "cannot be looked at" in report.notes[0]
+    monkeypatch.undo()
+    assert index().unchanged == 8
 
 
 def test_a_part_of_a_root_is_scanned_alone(folder, index):
@@ -654,3 +656,98 @@ def test_a_folder_on_a_drive_that_is_a_plain_folder_now_is_scanned(folder, index
     index(folder)
     monkeypatch.setattr(os.path, "ismount", mounted)
     assert index().unchanged == 7
+
+
+def test_a_copy_on_a_drive_that_is_away_is_no_reason_to_forget(tmp_path, index):
+    many(tmp_path / "one", 80)
+    shutil.copytree(tmp_path / "one", tmp_path / "two")
+    index(tmp_path / "one")
+    index(tmp_path / "two")
+    (tmp_path / "two").rename(tmp_path / "unplugged")
+    for number in range(60):
+        (tmp_path / "one" / f"{number}.png").unlink()
+    report = index()
+    assert (report.gone, report.offline) == (0, 60 + 80)
+    (tmp_path / "unplugged").rename(tmp_path / "two")
+    for number in range(60):
+        (tmp_path / "two" / f"{number}.png").unlink()
+    report = index()
+    assert (report.gone, report.offline) == (0, 120)
+
+
+def test_a_part_that_its_root_leaves_out_is_a_root_of_its_own(tmp_path, index, place, toy):
+    draw(tmp_path / "p" / "a.png", "red")
+    draw(tmp_path / "p" / ".hidden" / "b.png", "green")
+    draw(tmp_path / "p" / "out" / "c.png", "blue")
+    index(tmp_path / "p", exclude=["out"])
+    index(tmp_path / "p" / ".hidden")
+    index(tmp_path / "p" / "out")
+    report = index()
+    assert (report.unchanged, report.gone) == (3, 0)
+    assert len(found(place, toy, "red")) == 3
+
+
+def test_a_folder_and_its_part_are_one_run_of_both(tmp_path, index):
+    draw(tmp_path / "p" / "a.png", "red")
+    draw(tmp_path / "p" / "sub" / "b.png", "green")
+    report = index(tmp_path / "p", tmp_path / "p" / "sub")
+    assert (report.added, report.updated, report.unchanged) == (2, 0, 0)
+    assert index(tmp_path / "p", tmp_path / "p" / "sub").unchanged == 2
+
+
+def test_a_file_moved_onto_the_place_of_one_that_is_gone_is_moved(tmp_path, index):
+    draw(tmp_path / "p" / "a.png", "red")
+    draw(tmp_path / "p" / "b.png", "green")
+    index(tmp_path / "p")
+    (tmp_path / "p" / "b.png").unlink()
+    index(tmp_path / "p")
+    (tmp_path / "p" / "a.png").rename(tmp_path / "p" / "b.png")
+    report = index(tmp_path / "p")
+    assert (report.moved, report.added, report.gone) == (1, 0, 0)
+
+
+def test_auto_goes_back_to_choosing_by_size(tmp_path, index, place, toy):
+    many(tmp_path / "p", 60)
+    write(tmp_path / "p" / "notes.txt", "red\n\ngreen")
+    index(tmp_path / "p", index="ivf")
+    index(index="auto")
+    with Library.open(place, embedder=toy) as library:
+        assert {file.method for file in library.status().space.indexes} == {"flat"}
+
+
+def test_a_kind_with_nothing_new_keeps_its_index(tmp_path, index, place, toy):
+    many(tmp_path / "p", 60)
+    index(tmp_path / "p")
+    with Library.open(place, embedder=toy) as library:
+        (before,) = library.status().space.indexes
+    write(tmp_path / "p" / "notes.txt", "\n\n".join(f"red {n}" for n in range(30)))
+    index()
+    with Library.open(place, embedder=toy) as library:
+        image, text = library.status().space.indexes
+        assert image == before
+        assert text.count == 30
+
+
+def test_everything_purged_leaves_no_index(folder, index, place, toy):
+    from indexer import forget, verify_library
+
+    index(folder)
+    forget(folder, library=place, purge=True)
+    with Library.open(place, embedder=toy) as library:
+        assert library.status().space.indexes == ()
+        assert library.search("red") == []
+    assert list((place / "indexes").iterdir()) == []
+    assert verify_library(place).wrong == []
+
+
+def test_the_brake_counts_files_that_changed_as_there(tmp_path, index):
+    many(tmp_path / "p", 256)
+    for number in range(200):
+        draw(tmp_path / "p" / "b" / f"{number}.png", (9, number, 200))
+    index(tmp_path / "p")
+    for number in range(60):
+        (tmp_path / "p" / f"{number}.png").unlink()
+    for number in range(60, 256):
+        os.utime(tmp_path / "p" / f"{number}.png", (7, 7))
+    report = index()
+    assert (report.gone, report.offline) == (60, 0)

@@ -10,7 +10,6 @@ from indexer import index_folder
 from indexer.folders import forget
 from retrieval import Library
 from retrieval.errors import LibraryError, LibraryMissing, LibraryVersion, QueryError
-from retrieval.nearest import FEW
 from retrieval.rank import recall
 from retrieval.records import Filters
 from tests.conftest import draw, write
@@ -34,9 +33,14 @@ def test_a_picture_finds_itself_and_similar_leaves_it_out(library, folder):
     assert set(names(library.similar(folder / "red.png", count=2))) == {"yellow.png", "magenta.png"}
 
 
-def test_similar_leaves_out_every_copy_and_takes_strangers(library, folder, tmp_path):
+def test_similar_leaves_out_every_copy_and_takes_strangers(library, folder, tmp_path, index):
     stranger = draw(tmp_path / "stranger.png", (250, 4, 4))
     assert names(library.similar(stranger, count=1)) == ["red.png"]
+    (folder / "copy.png").write_bytes((folder / "red.png").read_bytes())
+    index(folder)
+    found = names(library.similar(folder / "copy.png", count=10))
+    assert len(found) == 6
+    assert not {"red.png", "copy.png"} & set(found)
 
 
 def test_more_is_asked_for_than_there_is(library):
@@ -123,7 +127,7 @@ def test_an_open_library_follows_the_writer(folder, library, index):
 
 
 def drawn(tmp_path, refresh, count, method):
-    """Index many pictures of many colours, and return their vectors by name."""
+    """Index many pictures of many colours."""
     draw_ = np.random.default_rng(5)
     for number, colour in enumerate(draw_.integers(0, 256, (count, 3))):
         draw(tmp_path / "many" / str(number % 7) / f"{number}.png", tuple(map(int, colour)), size=(4, 4))
@@ -155,10 +159,6 @@ def test_answers_are_exact_with_every_index_under_every_filter(
                 else:
                     assert [hit.id for hit in hits] == list(ids[order])
                     np.testing.assert_allclose(found, scores[order], atol=1e-6)
-
-
-def test_few_ids_are_compared_one_by_one_whatever_the_index():
-    assert 100 <= FEW <= 2_000
 
 
 def index_file(place):
@@ -255,11 +255,14 @@ def test_as_many_answers_come_as_there_are_things(tmp_path, index, place, toy):
     index(tmp_path / "p")
     with Library.open(place, embedder=toy) as library:
         assert len(library.search("red", count=7)) == 7  # four pictures, three passages
-        assert len(library.search("red", count=50)) == 7
+        everything = library.search("red", count=50)
+        assert len(everything) == 7
+        for count in range(1, 8):
+            assert library.search("red", count=count) == everything[:count]
         assert len(library.search("red", kind="text", count=50)) == 50
 
 
-def test_a_root_of_everything_and_a_linked_root_are_filtered_by_folder(folder, index, place, toy, tmp_path):
+def test_a_linked_root_is_filtered_by_the_folder_that_was_given(folder, index, place, toy, tmp_path):
     (tmp_path / "link").symlink_to(folder)
     index(tmp_path / "link")
     with Library.open(place, embedder=toy) as library:
@@ -273,3 +276,42 @@ def test_a_graph_that_does_not_reach_all_equals_still_returns_them(tmp_path, ind
     index(tmp_path / "p", index="hnsw")
     with Library.open(place, embedder=toy) as library:
         assert len(library.search("red", count=300)) == 300
+
+
+def test_the_best_of_a_long_list_are_the_short_list(tmp_path, index, place, toy):
+    for number in range(12):
+        draw(tmp_path / "p" / f"{number}.png", (200 - number, number * 9, 9))
+    write(tmp_path / "p" / "0.txt", "\n".join(f"red {n}" for n in range(26)))
+    write(tmp_path / "p" / "notes.md", "red yellow\n\nred magenta")
+    index(tmp_path / "p")
+    with Library.open(place, embedder=toy) as library:
+        everything = library.search("red", count=100)
+        assert len(everything) == 14
+        assert library.search("red", count=5) == everything[:5]
+
+
+def test_files_that_are_gone_do_not_hide_those_that_are_there(tmp_path, index, place, toy):
+    for number in range(300):
+        write(tmp_path / "p" / f"{number}.txt", f"red {number}")
+    for number in range(5):
+        write(tmp_path / "p" / "kept" / f"{number}.txt", f"blue green {number}")
+    index(tmp_path / "p")
+    for number in range(300):
+        (tmp_path / "p" / f"{number}.txt").unlink()
+    index(confirm_gone=True)
+    with Library.open(place, embedder=toy) as library:
+        assert len(library.search("red", count=5)) == 5
+
+
+def test_what_is_usual_is_drawn_from_old_and_new_alike(tmp_path, index, place, toy):
+    from retrieval.nearest import Nearest
+
+    drawn(tmp_path, index, 900, "flat")
+    with Library.open(place, embedder=toy) as library:
+        nearest = Nearest(library._catalog, library._catalog.space())
+        some = nearest.background("image")
+        everything = np.concatenate(
+            [rows for _, rows in library._catalog.vectors_after(nearest.space, "image", 0)]
+        )
+        assert len(some) == 500
+        np.testing.assert_array_equal(some[[0, -1]], everything[[0, -1]])

@@ -5,8 +5,9 @@ import pytest
 
 from retrieval.errors import LibraryDamaged
 from retrieval.rank import recall, top
+from retrieval.vectors import method_for
 from retrieval.vectors.exact import ExactIndex
-from retrieval.vectors.faiss_index import FaissIndex, method_for
+from retrieval.vectors.faiss_index import FaissIndex
 
 METHODS = ["flat", "hnsw", "ivf"]
 COUNT, DIM = 3_000, 32
@@ -65,7 +66,7 @@ def test_scores_and_ids_agree_with_exact_search(method, indexes, exact, ids, vec
         order.append(two[0])
     np.testing.assert_array_equal(np.array(order), wanted)
     np.testing.assert_allclose(np.array(best), truth, atol=1e-5)
-    np.testing.assert_allclose(scores[:, :10], truth, atol=1e-3 if method == "flat" else 0.02)
+    np.testing.assert_allclose(scores[:, :10], truth, atol=1e-3 if method == "flat" else 0.04)
 
 
 @pytest.mark.parametrize("method", METHODS)

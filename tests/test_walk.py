@@ -149,9 +149,9 @@ def test_comparing_two_streams_is_comparing_two_sets(disk, catalogue, state):
     changes = compare(iter(found), iter(known), [], retry=False)
     same = {path for path in disk if catalogue.get(path) == disk[path]}
     assert {f.path for f in changes.fresh} == set(disk) - same
-    here = len(same) if state == "present" else 0
-    assert changes.unchanged == here
-    assert len(changes.back) == len(same) - here
+    assert changes.unchanged == len(same)
+    assert len(changes.back) == (0 if state == "present" else len(same))
+    assert changes.known == (0 if state == "gone" else len(catalogue))
     assert {k.path for k in changes.missing} == (set(catalogue) - set(disk) if state != "gone" else set())
 
 

@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from retrieval.records import Ids, Scores, Vectors
+from retrieval.records import Ids, Method, Scores, Vectors
 
 
 class Index(Protocol):
@@ -17,3 +17,8 @@ class Index(Protocol):
     def search(self, queries: Vectors, count: int, allowed: Ids | None = None) -> tuple[Scores, Ids]:
         """Return the best `count` of each query."""
         ...
+
+
+def method_for(count: int) -> Method:
+    """Choose by size: flat is exact and quick up to here; beyond, a graph (see bench_search.py)."""
+    return "flat" if count <= 200_000 else "hnsw"

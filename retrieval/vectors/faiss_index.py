@@ -16,11 +16,6 @@ from retrieval.vectors import flat, hnsw, ivf
 MODULES: dict[Method, ModuleType] = {"flat": flat, "hnsw": hnsw, "ivf": ivf}
 
 
-def method_for(count: int) -> Method:
-    """Choose by size: flat is exact and quick up to here; beyond, a graph (see bench_search.py)."""
-    return "flat" if count <= 200_000 else "hnsw"
-
-
 def sample_size(method: Method, count: int) -> int:
     """Say how many of so many vectors this method learns from."""
     return int(MODULES[method].sample(count))
@@ -29,7 +24,7 @@ def sample_size(method: Method, count: int) -> int:
 class FaissIndex:
     """One immutable FAISS index over ids and unit vectors.
 
-    flat answers exactly; hnsw and ivf keep 1 byte a dimension, so their scores are near, not exact:
+    flat answers exactly; hnsw and ivf keep a byte a dimension or less, so their scores are near, not exact:
     a caller who holds the vectors scores their candidates again.
     """
 
@@ -73,13 +68,8 @@ class FaissIndex:
     def __len__(self) -> int:
         return int(self.faiss.ntotal)
 
-    def some_ids(self, count: int) -> Ids:
-        """Return at least `count` ids from all over the index, if it has so many."""
-        ids = self._ids
-        return ids[:: max(1, len(ids) // count)]
-
     @cached_property
-    def _ids(self) -> Ids:
+    def ids(self) -> Ids:
         """Return row -> id; without copying them, but for lists, which keep their own."""
         if self.method == "ivf":
             lists = self.faiss.invlists
@@ -117,15 +107,15 @@ class FaissIndex:
         """Search by row and translate to ids; under a filter a graph's rows are scanned instead."""
         index, selector = faiss.downcast_index(self.faiss.index), None
         if allowed is not None:
-            rows = np.searchsorted(self._ids, allowed)
-            rows = rows[self._ids[np.minimum(rows, len(self) - 1)] == allowed]
+            rows = np.searchsorted(self.ids, allowed)
+            rows = rows[self.ids[np.minimum(rows, len(self) - 1)] == allowed]
             selector = selector_of(rows)
             index = faiss.downcast_index(index.storage) if self.method == "hnsw" else index
         parameters = MODULES[self.method].parameters(max(self.effort, count), 1.0, selector)
         scores, rows = index.search(queries, count, params=parameters)
         if self.method == "hnsw" and allowed is None and (rows[:, : min(count, len(self))] < 0).any():
             scores, rows = index.storage.search(queries, count)  # the graph does not lead to all equals
-        return scores, np.where(rows >= 0, self._ids[rows], -1)
+        return scores, np.where(rows >= 0, self.ids[rows], -1)
 
 
 def selector_of(members: Ids) -> faiss.IDSelectorBitmap:
