@@ -11,7 +11,7 @@ import sys
 import pytest
 
 from retrieval.formats import KEYS, one_line, printable, size
-from tests.conftest import draw, write
+from tests.conftest import any_names, draw, write
 
 
 @pytest.fixture
@@ -68,6 +68,7 @@ def test_csv_has_a_header_and_the_same_rows(indexed):
     assert tuple(rows[0]) == KEYS
 
 
+@any_names
 def test_paths_are_each_once_and_as_they_are(clew, folder):
     os.rename(os.fsencode(folder / "red.png"), os.fsencode(folder) + b"/r\xe9d\n.png")
     clew("index", folder)

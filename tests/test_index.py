@@ -11,7 +11,7 @@ from PIL import Image
 from indexer import index_folder
 from retrieval import Library
 from retrieval.errors import LibraryBusy, LibraryError, LibraryVersion, SpaceMismatch
-from tests.conftest import draw, write
+from tests.conftest import any_names, draw, write
 from tests.toy import Toy
 
 
@@ -334,6 +334,7 @@ def test_the_same_bytes_as_text_and_as_caption_are_two_contents(folder, index, p
     assert len(found(place, toy, "red", kind="text")) == 3
 
 
+@any_names
 def test_names_that_are_no_utf8_come_back_as_they_are(folder, index, place, toy):
     os.rename(os.fsencode(folder / "red.png"), os.fsencode(folder) + b"/r\xe9d\n.png")
     index(folder)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from indexer.changes import Known, compare
 from indexer.walk import Found, Options, Walked, walk
-from tests.conftest import draw, write
+from tests.conftest import any_names, draw, write
 
 
 def paths(root, options=Options(), walked=None, below=b""):  # noqa: B008
@@ -18,7 +18,7 @@ def paths(root, options=Options(), walked=None, below=b""):  # noqa: B008
 
 
 def test_the_walk_is_in_the_byte_order_of_paths(tmp_path):
-    for name in ("b.png", "a/z.png", "a.png", "a-b/c.png", "a0.png", "B.png", "a/b/c.png"):
+    for name in ("b.png", "a/z.png", "a.png", "a-b/c.png", "a0.png", "C.png", "a/b/c.png"):
         draw(tmp_path / name)
     found = paths(tmp_path)
     assert found == sorted(found)
@@ -71,6 +71,7 @@ def test_unusual_names_are_found(tmp_path, name):
     assert paths(tmp_path) == [name.encode()]
 
 
+@any_names
 def test_names_that_are_no_utf8_are_found(tmp_path):
     place = os.fsencode(draw(tmp_path / "a.png"))
     os.rename(place, os.fsencode(tmp_path) + b"/caf\xe9.png")
@@ -95,11 +96,12 @@ def test_a_link_out_of_the_root_is_followed_once(tmp_path):
     assert paths(root) == [b"one/a.png"]
 
 
-def test_links_to_nothing_pipes_and_sockets_are_passed_over(tmp_path):
+def test_links_to_nothing_pipes_and_sockets_are_passed_over(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # a socket's path has at most 104 bytes
     (tmp_path / "gone.png").symlink_to(tmp_path / "nowhere.png")
     os.mkfifo(tmp_path / "pipe.png")
     with socket.socket(socket.AF_UNIX) as server:
-        server.bind(str(tmp_path / "s.png"))
+        server.bind("s.png")
         assert paths(tmp_path) == []
 
 
