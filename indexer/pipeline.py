@@ -190,8 +190,8 @@ def update(
     with writer.db.atomic():
         places = {path: roots.place(path, exclude, hidden) for path in given}
         places |= {path: roots.place(path) for path in inside if path not in places}
-    whole = {place.top for place in places.values() if not place.below}
-    places = {path: place for path, place in places.items() if not (place.below and place.top in whole)}
+    # A part of what is given too is done with it.
+    places = {path: place for path, place in places.items() if not (place.below and path.startswith(above))}
     try:
         changes = {path: run.look(place) for path, place in places.items()}
         there = [(places[path], change) for path, change in changes.items() if change is not None]
