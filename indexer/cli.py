@@ -1,6 +1,7 @@
 """The command `clew`: retrieval's doors, and those that write."""
 
 import errno
+import gc
 import os
 import sqlite3
 import sys
@@ -102,6 +103,7 @@ def index_command(
 
     if not folders and not (library / CATALOGUE).exists():
         raise click.UsageError("Give the folder to index, as in: clew index ~/Pictures")
+    gc.set_threshold(100_000)  # a walk makes many small things that all stay; looking them over is in vain
     patterns = None if not exclude else [pattern for pattern in exclude if pattern]
     with quiet_decoders(), Bar() as bar:
         report = update_library(
