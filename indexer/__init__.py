@@ -6,11 +6,31 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from indexer.evaluation import evaluate
     from indexer.folders import forget, index_folder, update_library, verify_library
+    from indexer.models import prepare_model
     from indexer.pipeline import Report
+    from indexer.switch import Comparison, Switched, switch_library
 
-__all__ = ["Report", "evaluate", "forget", "index_folder", "update_library", "verify_library"]
+__all__ = [
+    "Comparison",
+    "Report",
+    "Switched",
+    "evaluate",
+    "forget",
+    "index_folder",
+    "prepare_model",
+    "switch_library",
+    "update_library",
+    "verify_library",
+]
 
-_HOMES = {"Report": "pipeline", "evaluate": "evaluation"}
+_HOMES = {
+    "Comparison": "switch",
+    "Report": "pipeline",
+    "Switched": "switch",
+    "evaluate": "evaluation",
+    "prepare_model": "models",
+    "switch_library": "switch",
+}
 
 
 def __getattr__(name: str) -> object:

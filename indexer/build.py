@@ -23,37 +23,39 @@ QUERIES, NEIGHBOURS = 200, 10
 ENOUGH = 0.995  # recall@10 that is worth no more effort
 
 
-def build_if_due(writer: Writer, method: Method | Literal["auto"] | None = None) -> Space:
+def build_if_due(
+    writer: Writer, method: Method | Literal["auto"] | None = None, space: Space | None = None
+) -> Space:
     """Build where the tail or what was purged passes a tenth, or a file or its method is not right.
 
-    A method that is named is remembered; "auto" goes back to choosing by size.
+    `space` is by default the one that answers. A method that is named is remembered; "auto" goes back to
+    choosing by size.
     """
     if method is not None:
-        writer.remember("index", method)
+        writer.spaces.remember("index", method)
     catalog = writer.catalog
-    space = current(catalog)
-    count, tail = _counts(catalog, space)
+    space = space or current(catalog)
+    count, tail = catalog.count_vectors(space), catalog.tail(space)
     dead = sum(file.count for file in space.indexes) - (count - tail)
     wanted = named(catalog)
     wrong = any(_is_wrong(catalog, file, wanted, again=method == "auto") for file in space.indexes)
     if wrong or max(tail, dead) * 10 > count:
-        return build(writer, wanted)
+        return build(writer, space, wanted)
     return space
 
 
-def build(writer: Writer, method: Method | None = None) -> Space:
+def build(writer: Writer, space: Space, method: Method | None = None) -> Space:
     """Write new index files, then point the catalogue at them; a crash between keeps the old ones.
 
     A kind whose vectors are those of its file keeps it.
     """
     catalog, folder = writer.catalog, writer.folder / INDEXES
-    space = current(catalog)
     table = vectors_table(space.id)
     through = catalog.db.execute(f"SELECT max(segment) FROM {table}").fetchone()[0] or 0
     files = [file for kind in catalog.kinds() if (file := _build_kind(catalog, space, kind, method))]
     _sync(folder)
     done = replace(space, through=int(through), indexes=tuple(files))
-    writer.set_indexes(done)
+    writer.spaces.set_indexes(done)
     kept = {file.file for file in files}
     for old in folder.iterdir():
         if old.name not in kept and old.name.startswith((f"{space.id}-", ".draft-")):
@@ -172,12 +174,6 @@ def damage(catalog: Catalog, file: IndexFile) -> str | None:
 def named(catalog: Catalog) -> Method | None:
     """Return the method that the library was told to use."""
     return next((method for method in METHODS if method == catalog.setting("index")), None)
-
-
-def _counts(catalog: Catalog, space: Space) -> tuple[int, int]:
-    """Count all vectors, and those the index does not reach."""
-    count = catalog.db.execute(f"SELECT count(*) FROM {vectors_table(space.id)}").fetchone()[0]
-    return int(count), catalog.tail(space)
 
 
 def _sync(folder: Path) -> None:

@@ -2,17 +2,15 @@
 
 import errno
 import gc
-import os
 import sqlite3
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 from click_default_group import DefaultGroup
 
+from indexer.model_cli import model_options, prepare_command, switch_command
+from indexer.terminal import Bar, quiet_decoders
 from retrieval import cli as reading
 from retrieval.cli import library_option, note, write
 from retrieval.errors import ClewError
@@ -63,7 +61,10 @@ def main() -> None:
 
 @click.command("index")
 @click.argument("folders", nargs=-1, type=click.Path(path_type=Path))
-@click.option("--model", help="The model of a new library. [default: builtin]")
+@click.option(
+    "--model", help="The model of a new library. [default: auto: the recommended one, else builtin]"
+)
+@model_options
 @click.option(
     "--exclude",
     multiple=True,
@@ -107,7 +108,14 @@ def index_command(
     patterns = None if not exclude else [pattern for pattern in exclude if pattern]
     with quiet_decoders(), Bar() as bar:
         report = update_library(
-            folders, library=library, model=model, exclude=patterns, index=kind, progress=bar.advance, **how
+            folders,
+            library=library,
+            model=model,
+            exclude=patterns,
+            index=kind,
+            progress=bar.advance,
+            say=note,
+            **how,
         )
     write(summary_json(report) if as_json else f"{report}\n")
     for line in report.notes:
@@ -120,18 +128,22 @@ def index_command(
 @click.command("forget")
 @click.argument("folders", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--purge", is_flag=True, help="Delete what was kept of files that are gone.")
+@click.option("--space", metavar="MODEL", help="Delete the vectors of a model that does not answer any more.")
 @library_option
-def forget_command(folders: tuple[Path, ...], purge: bool, library: Path) -> None:
+def forget_command(folders: tuple[Path, ...], purge: bool, space: str | None, library: Path) -> None:
     """Take FOLDERS out of the library; the files themselves are not touched.
 
     What was learned of them is kept, so that indexing them again is quick, until --purge deletes it.
     """
     from indexer.folders import forget
 
-    if not folders and not purge:
-        raise click.UsageError("Give a folder to forget, or --purge.")
-    files, segments = forget(folders, library=library, purge=purge)
-    write(f"{some(files, 'file')} forgotten" + f", {some(segments, 'segment')} deleted" * purge + ".\n")
+    if not folders and not purge and space is None:
+        raise click.UsageError("Give a folder to forget, --purge, or --space MODEL.")
+    files, segments = forget(folders, library=library, purge=purge, space=space)
+    done = [f"{some(files, 'file')} forgotten"] * bool(folders or purge)
+    done += [f"{some(segments, 'segment')} deleted"] * purge
+    done += [f"the space {space} deleted"] * (space is not None)
+    write(", ".join(done) + ".\n")
 
 
 @click.command("verify")
@@ -154,8 +166,9 @@ def verify_command(repair: bool, library: Path) -> None:
 @click.command("eval")
 @click.argument("captions", type=click.Path(path_type=Path))
 @click.option("--model", default="builtin", show_default=True, help="The model to measure.")
+@model_options
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
-def eval_command(captions: Path, model: str, as_json: bool) -> None:
+def eval_command(captions: Path, model: str, as_json: bool, **how: Any) -> None:
     """Measure how well words find pictures and pictures words, on pairs you have.
 
     CAPTIONS is JSON lines: {"image": "photo.jpg", "captions": ["...", ...]}, paths relative to the file.
@@ -163,7 +176,13 @@ def eval_command(captions: Path, model: str, as_json: bool) -> None:
     from indexer.evaluation import evaluate
 
     with quiet_decoders(), Bar() as bar:
-        done = evaluate(captions, model=model, progress=lambda n, total: bar.advance(str(captions), n, total))
+        done = evaluate(
+            captions,
+            model=model,
+            progress=lambda n, total: bar.advance(str(captions), n, total),
+            say=note,
+            **how,
+        )
     write(evaluation_json(done) if as_json else evaluation_table(done))
     for failure in done.failures:
         note(f"left out: {printable(str(failure.path))}: {failure.reason}")
@@ -184,7 +203,7 @@ def demo_command(folder: Path) -> None:
 
     photos = make_photos(folder / "photos")
     write(f"$ clew index {photos} --library {folder / 'library'}\n")
-    with index_folder(photos, library=folder / "library") as library:
+    with index_folder(photos, library=folder / "library", model="builtin") as library:
         held = library.status().segments
         write(count_kinds(held) + "\n")
         for words, kind in DEMO:
@@ -204,67 +223,14 @@ for _command in (
     verify_command,
     eval_command,
     demo_command,
+    prepare_command,
+    switch_command,
     reading.search_command,
     reading.similar_command,
     reading.status_command,
     reading.models_command,
 ):
     main.add_command(_command)
-
-
-@contextmanager
-def quiet_decoders() -> Iterator[None]:
-    """Keep what C libraries print about broken files off the terminal; our own notes still reach it."""
-    screen, shown = os.dup(2), sys.stderr
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    os.close(nowhere)
-    sys.stderr = os.fdopen(os.dup(screen), "w", buffering=1)
-    try:
-        yield
-    finally:
-        sys.stderr.close()
-        sys.stderr = shown
-        os.dup2(screen, 2)
-        os.close(screen)
-
-
-class Bar:
-    """A line at the terminal: files done, rate, time left. Nothing where stderr is no terminal."""
-
-    def __enter__(self) -> "Bar":
-        self.progress: Any = None
-        self.task: Any = None
-        self.title = ""
-        if sys.stderr.isatty():
-            from rich.console import Console
-            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-            columns = (
-                TextColumn("{task.description}"),
-                BarColumn(bar_width=20),
-                MofNCompleteColumn(),
-                TextColumn("{task.fields[rate]}"),
-                TimeRemainingColumn(),
-                TextColumn("left"),
-            )
-            self.progress = Progress(*columns, console=Console(stderr=True), transient=True)
-            self.progress.start()
-        return self
-
-    def advance(self, title: str, done: int, total: int) -> None:
-        """Show that `done` of `total` files are done."""
-        if self.progress is None:
-            return
-        if title != self.title:
-            self.title = title
-            self.task = self.progress.add_task(printable(Path(title).name), total=total, rate="")
-        speed = self.progress.tasks[-1].speed
-        self.progress.update(self.task, completed=done, rate=f"{speed:,.0f} files/s" if speed else "")
-
-    def __exit__(self, *error: object) -> None:
-        if self.progress is not None:
-            self.progress.stop()
 
 
 def summary_json(report: "Report") -> str:

@@ -38,14 +38,15 @@ def batches(reads: Iterable[Read]) -> Iterator[list[Portion]]:
 def embed(embedder: Embedder, batch: Sequence[Portion]) -> list[Portion]:
     """Return the portions with their vectors: all pictures at once, all texts at once."""
     drafts = [draft for portion in batch for draft in portion.drafts]
-    vectors = iter(_embed_drafts(embedder, drafts))
+    vectors = iter(embed_drafts(embedder, drafts))
     return [
         replace(portion, vectors=np.array([next(vectors) for _ in portion.drafts], np.float32))
         for portion in batch
     ]
 
 
-def _embed_drafts(embedder: Embedder, drafts: Sequence[Draft]) -> Vectors:
+def embed_drafts(embedder: Embedder, drafts: Sequence[Draft]) -> Vectors:
+    """Return the vectors of drafts, (n, dim): all pictures at once, all texts at once."""
     vectors = np.empty((len(drafts), embedder.dim), np.float32)
     pictures = [row for row, draft in enumerate(drafts) if draft.pixels is not None]
     texts = [row for row, draft in enumerate(drafts) if draft.pixels is None]

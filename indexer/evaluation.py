@@ -8,11 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
+from indexer import models
 from indexer.ahead import ahead
 from indexer.embed import batches, embed
+from indexer.hub import Say
 from indexer.read import Read, read
 from indexer.walk import Found
-from retrieval import embedders
 from retrieval.embedders import Embedder
 from retrieval.errors import CaptionsError
 from retrieval.evaluate import Relevant, measure
@@ -44,15 +45,18 @@ def evaluate(
     captions: str | Path,
     *,
     model: str = "builtin",
+    arch: str | None = None,
+    device: str | None = None,
     embedder: Embedder | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    say: Say = models.silent,
 ) -> Evaluation:
     """Measure recall@1/5/10, MRR and nDCG@10 both ways on a captions file.
 
     The file is JSON lines of {"image": path relative to the file, "captions": [...]}. A picture that
     cannot be read is left out and said. Raises CaptionsError.
     """
-    encoder = embedder or embedders.load(model)
+    encoder = embedder or models.ready(model, arch=arch, device=device, say=say)
     pairs = read_pairs(Path(captions).expanduser())
     vectors, failures = _embed_pictures(encoder, [pair.image for pair in pairs], progress)
     kept = [row for row, pair in enumerate(pairs) if pair.image in vectors]

@@ -4,15 +4,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from indexer import models
 from indexer.build import build_if_due
+from indexer.hub import Say
 from indexer.pipeline import Progress, Report, absolute, silent, update
 from indexer.verify import Findings, verify
 from indexer.writer import Writer
-from retrieval import embedders
 from retrieval.embedders import Embedder
 from retrieval.errors import LibraryMissing
 from retrieval.machine import default_library
-from retrieval.records import Method
+from retrieval.records import Method, Space
 from retrieval.schema import CATALOGUE
 
 if TYPE_CHECKING:
@@ -24,15 +25,20 @@ def index_folder(
     *,
     library: str | Path | None = None,
     model: str | None = None,
+    arch: str | None = None,
+    device: str | None = None,
     exclude: str | Sequence[str] | None = None,
     hidden: bool | None = None,
     embedder: Embedder | None = None,
     progress: Progress = silent,
+    say: Say = models.silent,
 ) -> "Library":
     """Index a folder of media, or bring it up to date, and return its library, open.
 
     `library` is the library's folder (default: per user). A new library is made with `model` (default:
-    `builtin`), an older one goes on with its own. `exclude` (patterns of names or of paths under the
+    `auto`, the recommended open_clip model where it is here or can be fetched, else `builtin`), an older
+    one goes on with its own; `arch` is the architecture of a local file of weights, `device` where torch
+    embeds (default: the fastest). `exclude` (patterns of names or of paths under the
     folder) and `hidden` are remembered; None leaves them as they were. `embedder` stands in for a model
     by name. Raises LibraryError; a file that cannot be read is no error (see `Library.failures`).
     """
@@ -42,10 +48,13 @@ def index_folder(
         [folder],
         library=library,
         model=model,
+        arch=arch,
+        device=device,
         exclude=exclude,
         hidden=hidden,
         embedder=embedder,
         progress=progress,
+        say=say,
     )
     if report.interrupted:
         raise KeyboardInterrupt
@@ -57,6 +66,8 @@ def update_library(
     *,
     library: str | Path | None = None,
     model: str | None = None,
+    arch: str | None = None,
+    device: str | None = None,
     exclude: str | Sequence[str] | None = None,
     hidden: bool | None = None,
     index: Method | Literal["auto"] | None = None,
@@ -64,15 +75,27 @@ def update_library(
     retry: bool = False,
     embedder: Embedder | None = None,
     progress: Progress = silent,
+    say: Say = models.silent,
 ) -> Report:
     """Index these folders, or all that the library has, and return what was done.
 
     `index` names the kind of index (default: by size), `confirm_gone` forgets files even where so many
-    are missing that a drive seems to be away, `retry` reads again what could not be read before. Ctrl-C
-    ends it early, with `interrupted` in the report.
+    are missing that a drive seems to be away, `retry` reads again what could not be read before; `say` is
+    told what takes long or is otherwise than expected. Ctrl-C ends it early, with `interrupted` in the
+    report.
     """
     place = default_library() if library is None else Path(library).expanduser()
-    with Writer(place, lambda name: embedder or embedders.load(model or name or "builtin")) as writer:
+
+    def choose(space: Space | None) -> Embedder:
+        if embedder is not None:
+            return embedder
+        name = model or (models.AUTO if space is None else space.name)
+        if name == models.AUTO and space is not None:  # it has been chosen
+            name = space.name
+        fits = space.fingerprint if space is not None and space.name == name else None
+        return models.ready(name, arch=arch, device=device, fingerprint=fits, say=say)
+
+    with Writer(place, choose) as writer:
         return update(
             writer,
             [Path(folder) for folder in _several(folders)],
@@ -86,13 +109,20 @@ def update_library(
 
 
 def forget(
-    folders: str | Path | Sequence[str | Path] = (), *, library: str | Path | None = None, purge: bool = False
+    folders: str | Path | Sequence[str | Path] = (),
+    *,
+    library: str | Path | None = None,
+    purge: bool = False,
+    space: str | None = None,
 ) -> tuple[int, int]:
     """Take folders out of a library, and with `purge` delete what no file holds any more.
 
-    Returns how many files were forgotten and how many segments deleted. Raises LibraryError.
+    `space` names one that does not answer, which is dropped. Returns how many files were forgotten and how
+    many segments deleted. Raises LibraryError.
     """
     with Writer(existing(library)) as writer:
+        if space is not None:
+            writer.spaces.drop(space)
         files = writer.roots.forget([absolute(Path(folder)) for folder in _several(folders)])
         segments = writer.purge() if purge else 0
         build_if_due(writer)

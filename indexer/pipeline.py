@@ -4,6 +4,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import Literal
@@ -12,6 +13,7 @@ from indexer.ahead import ahead
 from indexer.build import build_if_due, current
 from indexer.changes import Changes, compare
 from indexer.embed import batches, embed
+from indexer.fill import fill
 from indexer.read import Read, read
 from indexer.roots import Place
 from indexer.walk import Found, Walked, walk
@@ -96,12 +98,22 @@ class Run:
     def fill(self, place: Place, fresh: Sequence[Found]) -> None:
         """Read, embed and write what is new; what is cut short has lost at most the batch in hand."""
         done, built, begun = 0, _indexed(current(self.writer.catalog)), self.report.segments
-        for batch in batches(self._read(place.top, fresh)):
-            self._count(self.writer.write(place.root, embed(self.writer.embedder, batch)))
+        reads = batches(self._read(place.top, fresh))
+        # A batch is embedded while the one before is written and the next are read.
+        for batch in ahead(partial(embed, self.writer.embedder), reads, threads=1, depth=2):
+            self._count(self.writer.write(place.root, batch))
             done += sum(portion.last for portion in batch)
             self.progress(os.fsdecode(place.top), done, len(fresh))
             if self.report.segments - begun > max(GROWN, built):
                 built, begun = _indexed(build_if_due(self.writer, self.index)), self.report.segments
+
+    def make_up(self) -> None:
+        """Embed what the model was switched without, now that its files may be there again."""
+        space = current(self.writer.catalog)
+        if not space.whole:
+            done, waiting = fill(self.writer, space, self.writer.embedder, lambda done, total: None)
+            self.writer.spaces.set_whole(space, not waiting)
+            self.report.segments += done
 
     def _read(self, top: bytes, fresh: Sequence[Found]) -> Iterator[Read]:
         """Read files in threads, a little ahead."""
@@ -201,6 +213,7 @@ def update(
         roots.miss(missed, {place.root for place, _ in there})
         for place, change in there:
             run.settle(place, change, since)
+        run.make_up()
         build_if_due(writer, index)
     except KeyboardInterrupt:  # what is committed stays, and the next run goes on from there
         run.report.interrupted = True

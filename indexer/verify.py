@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from indexer.build import build, current, damage, named
+from indexer.build import build, damage, named
 from indexer.writer import Writer
 from retrieval.catalog import Catalog
 from retrieval.schema import vectors_table
@@ -21,15 +21,16 @@ def verify(writer: Writer, *, repair: bool = False) -> Findings:
 
     `repair` builds a wrong index again; what is wrong in the catalogue is for a backup to mend.
     """
-    findings = Findings(_check_catalogue(writer.catalog))
-    space = current(writer.catalog)
-    wrong = [what for file in space.indexes if (what := damage(writer.catalog, file))]
-    if wrong and repair and not findings.wrong:
-        build(writer, named(writer.catalog))
-        findings.mended += [f"{what} Built again." for what in wrong]
-    else:
-        mend = "" if findings.wrong else " `clew verify --repair` builds it again."
-        findings.wrong += [what + mend for what in wrong]
+    catalog = writer.catalog
+    findings = Findings(_check_catalogue(catalog))
+    for space in catalog.spaces():
+        wrong = [what for file in space.indexes if (what := damage(catalog, file))]
+        if wrong and repair and not findings.wrong:
+            build(writer, space, named(catalog))
+            findings.mended += [f"{what} Built again." for what in wrong]
+        else:
+            mend = "" if findings.wrong else " `clew verify --repair` builds it again."
+            findings.wrong += [what + mend for what in wrong]
     return findings
 
 
@@ -39,16 +40,18 @@ def _check_catalogue(catalog: Catalog) -> list[str]:
         for row in catalog.db.execute("PRAGMA integrity_check(5)")
         if row[0] != "ok"
     ]
-    table = vectors_table(current(catalog).id)
     counts = {
-        "segments have no vector": f"""SELECT count(*) FROM segments s
-             WHERE NOT EXISTS (SELECT 1 FROM {table} v WHERE v.segment = s.id)""",
-        "vectors have no segment": f"""SELECT count(*) FROM {table} v
-             WHERE NOT EXISTS (SELECT 1 FROM segments s WHERE s.id = v.segment)""",
         "files point at content that is not whole": """SELECT count(*) FROM files f
              JOIN contents c ON c.id = f.content WHERE c.segments IS NOT
                   (SELECT count(*) FROM segments s WHERE s.content = c.id)""",
     }
+    for space in catalog.spaces():
+        table = vectors_table(space.id)
+        counts[f"vectors of {space.name} have no segment"] = f"""SELECT count(*) FROM {table} v
+             WHERE NOT EXISTS (SELECT 1 FROM segments s WHERE s.id = v.segment)"""
+        if space.whole and space == catalog.space():  # another is filled when it is switched to
+            counts["segments have no vector"] = f"""SELECT count(*) FROM segments s
+                 WHERE NOT EXISTS (SELECT 1 FROM {table} v WHERE v.segment = s.id)"""
     for what, query in counts.items():
         if count := catalog.db.execute(query).fetchone()[0]:
             wrong.append(f"{count:,} {what}.")

@@ -4,7 +4,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -16,9 +16,10 @@ from indexer.decoders import Draft
 from indexer.lock import writing
 from indexer.read import Read
 from indexer.roots import Roots
+from indexer.spaces import Spaces
 from retrieval.catalog import Catalog, check_version
 from retrieval.embedders import Embedder
-from retrieval.errors import LibraryError, LibraryMissing, SpaceMismatch
+from retrieval.errors import LibraryError, LibraryMissing, SpaceMismatch, differences
 from retrieval.records import Space, Vectors
 from retrieval.schema import CATALOGUE, INDEXES, STEPS, vectors_table
 
@@ -55,8 +56,8 @@ class Writer:
 
     embedder: Embedder
 
-    def __init__(self, folder: Path, choose: Callable[[str | None], Embedder] | None = None) -> None:
-        """Write to the library in `folder`; `choose` gets its model's name, None of a new one.
+    def __init__(self, folder: Path, choose: Callable[[Space | None], Embedder] | None = None) -> None:
+        """Write to the library in `folder`; `choose` gets the space that answers, None of a new one.
 
         Without it there must be a library, to which nothing is added.
         """
@@ -71,9 +72,10 @@ class Writer:
             entered.enter_context(writing(self.folder))
             self.db = entered.enter_context(_open(self.folder))
             self.roots = Roots(self.db)
-            self.space = self._find_space()
             self.catalog = Catalog.open(self.folder)
             entered.callback(self.catalog.close)
+            self.spaces = Spaces(self.db, self.catalog)
+            self.space = self._find_space()
             self._exits = entered.pop_all()
         return self
 
@@ -92,36 +94,21 @@ class Writer:
 
     def _find_space(self) -> int:
         """Return the id of the space that answers; a new library takes the chosen embedder's."""
-        query = "SELECT s.* FROM spaces s JOIN settings t ON t.name = 'space' AND t.value = s.name"
-        row = next(iter(self.db.query(query)), None)
+        space = self.catalog.space()
         if self._choose is None:
-            if row is None:
+            if space is None:
                 raise LibraryMissing(self.folder)
-            return int(row["id"])
-        self.embedder = self._choose(None if row is None else row["name"])
-        name, fingerprint = self.embedder.name, self.embedder.fingerprint
-        if row is not None:
-            if row["name"] != name:
-                raise SpaceMismatch(name, row["name"])
-            if row["fingerprint"] != fingerprint:
-                raise LibraryError(
-                    f"This library was made with another version of {name} "
-                    f"({row['fingerprint'][:12]}, now {fingerprint[:12]}); index into a new --library."
-                )
-            return int(row["id"])
-        with self.db.atomic():
-            space = {"name": name, "fingerprint": fingerprint, "dim": self.embedder.dim}
-            id_ = int(self.db.table("spaces").insert(space, pk="id").last_pk)
-            self.db.execute(
-                f"""CREATE TABLE {vectors_table(id_)} (
-                        segment INTEGER PRIMARY KEY, vector BLOB NOT NULL) STRICT"""
-            )
-            self.remember("space", name)
-        return id_
-
-    def remember(self, name: str, value: str) -> None:
-        """Write a setting of the library."""
-        self.db.table("settings").upsert({"name": name, "value": value}, pk="name")
+            return space.id
+        self.embedder = self._choose(space)
+        if space is None:
+            with self.db.atomic():
+                id_ = self.spaces.insert(self.embedder, whole=True)
+                self.spaces.remember("space", self.embedder.name)
+            return id_
+        if space.fingerprint != self.embedder.fingerprint:
+            what = differences(space.parts, self.embedder.parts)
+            raise SpaceMismatch(self.embedder.name, space.name, what)
+        return space.id
 
     def is_known(self, digest: bytes, reader: str) -> bool:
         """Say whether all segments of this content are committed; may be asked from any thread."""
@@ -209,14 +196,6 @@ class Writer:
             self.db.execute(f"DELETE FROM contents WHERE id IN ({lost})")
         self.db.execute("VACUUM")
         return count
-
-    def set_indexes(self, space: Space) -> None:
-        """Point the space at its new index files."""
-        with self.db.atomic():
-            self.db.execute("UPDATE spaces SET through = ? WHERE id = ?", (space.through, space.id))
-            self.db.execute("DELETE FROM indexes WHERE space = ?", (space.id,))
-            rows = [{"space": space.id, **asdict(file)} for file in space.indexes]
-            self.db.table("indexes").insert_all(rows)
 
 
 def _open(folder: Path) -> sqlite_utils.Database:

@@ -58,17 +58,26 @@ class Catalog:
         row = self.db.execute("SELECT value FROM settings WHERE name = ?", (name,)).fetchone()
         return None if row is None else str(row[0])
 
-    def space(self) -> Space | None:
-        """Return the space that answers now."""
-        row = self.db.execute(
-            "SELECT id, name, fingerprint, dim, through FROM spaces WHERE name = ?", (self.setting("space"),)
-        ).fetchone()
+    def space(self, name: str | None = None) -> Space | None:
+        """Return the space of this name, or the one that answers now."""
+        wanted = self.setting("space") if name is None else name
+        row = self.db.execute("SELECT * FROM spaces WHERE name = ?", (wanted,)).fetchone()
         if row is None:
             return None
         columns = ", ".join(field.name for field in fields(IndexFile))
         query = f"SELECT {columns} FROM indexes WHERE space = ? ORDER BY kind"
         files = tuple(IndexFile(*file) for file in self.db.execute(query, (row["id"],)))
-        return Space(row["id"], row["name"], row["fingerprint"], row["dim"], row["through"], files)
+        known = {key: row[key] for key in ("id", "name", "fingerprint", "dim", "through")}
+        return Space(**known, parts=json.loads(row["parts"]), whole=bool(row["whole"]), indexes=files)
+
+    def spaces(self) -> list[Space]:
+        """Return every space, the oldest first."""
+        names = [row["name"] for row in self.db.execute("SELECT name FROM spaces ORDER BY id")]
+        return [space for name in names if (space := self.space(name))]
+
+    def count_vectors(self, space: Space) -> int:
+        """Count the vectors of a space."""
+        return int(self.db.execute(f"SELECT count(*) FROM {vectors_table(space.id)}").fetchone()[0])
 
     def kinds(self) -> list[Kind]:
         """Return the kinds of segments there are."""

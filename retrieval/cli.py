@@ -14,6 +14,7 @@ from retrieval.machine import default_library
 from retrieval.records import KINDS, Failure, Hit, Status
 
 if TYPE_CHECKING:
+    from retrieval.embedders import Card
     from retrieval.library import Library
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -117,22 +118,21 @@ def status_command(library: Path, errors: bool, as_json: bool) -> None:
 
 
 @click.command("models")
+@click.argument("names", nargs=-1)
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
-def models_command(as_json: bool) -> None:
-    """List the models there are, their measured quality and their limits."""
+def models_command(names: tuple[str, ...], as_json: bool) -> None:
+    """List the models there are, or those with all of NAMES in theirs.
+
+    The built-in one, what is on this machine, and what open_clip offers. MB is the size of the weights in
+    float32; the hub's may be half.
+    """
     from retrieval.embedders import cards
 
-    if as_json:
-        write(formats.dump(cards()) + "\n")
-        return
-    for card in cards():
-        write(
-            f"{card.name}  {card.dim} dimensions, {card.megabytes} MB, {card.licence}, {card.languages}\n"
-            f"  text to image R@1/5/10  {_recalls(card.text_to_image)}\n"
-            f"  image to text R@1/5/10  {_recalls(card.image_to_text)}\n"
-            "  (per cent, Flickr8k test: 1,000 photos, 5,000 captions, none seen in training)\n"
-        )
-        write(click.wrap_text(card.limits, 78, "  ", "  ") + "\n")
+    found = [card for card in cards() if all(name.lower() in card.name.lower() for name in names)]
+    write(formats.dump(found) + "\n" if as_json else describe_models(found))
+    if not found:
+        note(f"No model has {' and '.join(names)} in its name.")
+        raise SystemExit(1)
 
 
 def show(hits: list[Hit], shape: str | None, library: "Library") -> None:
@@ -209,6 +209,10 @@ def describe(status: Status) -> str:
         lines.append(f"         last scanned {root.scanned or 'never'}")
     if space is not None:
         lines.append(f"Model    {space.name}, {space.dim} dimensions, {space.fingerprint[:12]}")
+        if status.precision:
+            lines.append(f"         {status.precision}")
+        if not space.whole:
+            lines.append("         some segments wait for their files to be there (`clew index`)")
         lines += [
             f"Index    {file.kind}: {file.method}, {file.count:,} vectors, {formats.size(file.size)}, "
             f"recall@10 {file.recall:.3f} against exact when built"
@@ -218,9 +222,38 @@ def describe(status: Status) -> str:
             lines.append("Index    none yet; every vector is compared")
         if status.tail:
             lines.append(f"         {formats.some(status.tail, 'newer vector')} compared one by one")
+    lines += [
+        f"Beside   {name}: {formats.some(count, 'vector')} (`clew switch`, or `clew forget --space`)"
+        for name, count in status.spaces.items()
+        if space is None or name != space.name
+    ]
     if any(root.failed for root in status.roots):
         lines.append("`clew status --errors` lists the files that could not be read.")
     return "\n".join(lines) + "\n"
+
+
+def describe_models(cards: "list[Card]") -> str:
+    """Return models as a table, and what was measured of those that were."""
+    rows = [("model", "dims", "pixels", "MB", "licence", "languages", "state")]
+    for card in cards:
+        size = "-" if card.megabytes is None else f"{card.megabytes:,.0f}"
+        numbers = (str(card.dim), str(card.side), size)
+        rows.append((card.name, *numbers, card.licence or "unknown", card.languages, card.state))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [
+        "  ".join(
+            f"{cell:{'>' if 0 < n < 4 else '<'}{width}}" for n, (cell, width) in enumerate(cells)
+        ).rstrip()
+        for cells in (list(zip(row, widths, strict=True)) for row in rows)
+    ]
+    for card in cards:
+        if card.text_to_image and card.image_to_text:
+            lines += [
+                f"\n{card.name}, R@1/5/10 on Flickr8k's test photos, in per cent: text to image "
+                f"{_recalls(card.text_to_image)},\nimage to text {_recalls(card.image_to_text)}.",
+                click.wrap_text(card.limits or "", 78),
+            ]
+    return "\n".join(lines) + "\n" if cards else ""
 
 
 def describe_failures(failures: list[Failure], as_json: bool) -> str:

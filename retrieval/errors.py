@@ -14,6 +14,7 @@ ClewError
     └── SpaceMismatch    vectors of two spaces would meet
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 
 
@@ -77,10 +78,23 @@ class LibraryDamaged(LibraryError):
 
 
 class SpaceMismatch(LibraryError):
-    """A library of one space was given another."""
+    """A library of one space was given another; `differs` is what tells two versions of a model apart."""
 
-    def __init__(self, wanted: str, found: str) -> None:
-        super().__init__(
-            f"This library was made with {found}, so {wanted} cannot add to it. "
-            f"Leave out --model to go on with {found}, or name a new --library for {wanted}."
-        )
+    def __init__(self, wanted: str, found: str, differs: str = "") -> None:
+        if wanted == found:
+            super().__init__(
+                f"{wanted} is not what it was when this library was made with it: {differs}. "
+                f"`clew switch {wanted}` embeds the library anew, or put back what has changed."
+            )
+        else:
+            super().__init__(
+                f"This library was made with {found}, so {wanted} cannot add to it. "
+                f"`clew switch {wanted}` changes its model; leave out --model to go on with {found}."
+            )
+
+
+def differences(old: Mapping[str, str], new: Mapping[str, str]) -> str:
+    """Say which parts differ, and how."""
+    changed = [name for name in {**old, **new} if old.get(name) != new.get(name)]
+    lines = [f"{name} {old.get(name, 'unknown')}, now {new.get(name, 'unknown')}" for name in changed]
+    return "; ".join(lines) or "its fingerprint"

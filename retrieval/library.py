@@ -1,7 +1,7 @@
 """An open library: the one thing a program needs to search."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 from retrieval import embedders, query
 from retrieval.catalog import Catalog
 from retrieval.embedders import Embedder
-from retrieval.errors import LibraryError, LibraryMissing, QueryError, SpaceMismatch
+from retrieval.errors import LibraryError, LibraryMissing, QueryError, SpaceMismatch, differences
 from retrieval.machine import default_library
 from retrieval.nearest import Nearest
 from retrieval.query import Time
-from retrieval.records import Failure, Filters, Hit, Status, Vectors
+from retrieval.records import Failure, Filters, Hit, Space, Status, Vectors
 from retrieval.schema import INDEXES, OWN_NAMES
 from retrieval.search import search
 
@@ -32,20 +32,25 @@ class Library:
     ```
     """
 
-    def __init__(self, catalog: Catalog, embedder: Embedder | None = None) -> None:
+    def __init__(self, catalog: Catalog, embedder: Embedder | None = None, space: str | None = None) -> None:
         self._open: Catalog | None = catalog
         self.folder = catalog.folder
-        self._embedder = embedder
+        self._given = embedder
+        self._loaded: Embedder | None = None
+        self._space = space
         self._nearest: tuple[int, Nearest] | None = None
 
     @classmethod
-    def open(cls, folder: str | Path | None = None, *, embedder: Embedder | None = None) -> "Library":
+    def open(
+        cls, folder: str | Path | None = None, *, embedder: Embedder | None = None, space: str | None = None
+    ) -> "Library":
         """Open the library in `folder`, or the default one; `embedder` stands in for the one it names.
 
-        Raises LibraryMissing, LibraryVersion, and SpaceMismatch where the embedder is not of its space.
+        `space` names another of its spaces than the one that answers. Raises LibraryMissing,
+        LibraryVersion, and SpaceMismatch where the embedder is not of its space.
         """
         place = default_library() if folder is None else Path(folder).expanduser().absolute()
-        return cls(Catalog.open(place), embedder)
+        return cls(Catalog.open(place), embedder, space)
 
     def search(
         self,
@@ -68,8 +73,8 @@ class Library:
         if (words is None) == (image is None):
             raise QueryError("Give words or a picture to search by: one of them, not both.")
         if image is not None:
-            return self._answer(query.embed_picture(self.embedder, image), narrow, count)
-        return self._answer(query.embed_words(self.embedder, words or ""), narrow, count)
+            return self._answer(lambda embedder: query.embed_picture(embedder, image), narrow, count)
+        return self._answer(lambda embedder: query.embed_words(embedder, words or ""), narrow, count)
 
     def similar(
         self,
@@ -83,17 +88,16 @@ class Library:
     ) -> list[Hit]:
         """Return the pictures most like this one, which itself (and any copy of it) is left out."""
         narrow = query.filters(kind, under, after, before)
-        vector = query.embed_picture(self.embedder, image)
         itself = frozenset[int]()
-        if isinstance(image, str | Path):
+        if isinstance(image, str | Path) and Path(image).expanduser().is_file():
             with Path(image).expanduser().open("rb") as file:
                 digest = hashlib.file_digest(file, "sha256").digest()
             itself = frozenset(self._catalog.segments_of(digest))
-        return self._answer(vector, narrow, count, itself)
+        return self._answer(lambda embedder: query.embed_picture(embedder, image), narrow, count, itself)
 
     def status(self) -> Status:
         """Return what the library holds."""
-        catalog, space = self._catalog, self._catalog.space()
+        catalog, space = self._catalog, self._catalog.space(self._space)
         segments, kept = catalog.counts()
         return Status(
             folder=catalog.folder,
@@ -101,6 +105,8 @@ class Library:
             segments=segments,
             kept=kept,
             space=space,
+            spaces={each.name: catalog.count_vectors(each) for each in catalog.spaces()},
+            precision=None if space is None else embedders.precision(space.fingerprint),
             tail=0 if space is None else catalog.tail(space),
             size=_size(catalog.folder),
         )
@@ -117,9 +123,7 @@ class Library:
     @property
     def embedder(self) -> Embedder:
         """Return the embedder of the space that answers."""
-        if self._embedder is None:
-            self._embedder = embedders.load(self._open_nearest().space.name)
-        return self._embedder
+        return self._embedder_of(self._open_nearest().space)
 
     def close(self) -> None:
         """Let go of the library."""
@@ -149,24 +153,41 @@ class Library:
         return self._open
 
     def _answer(
-        self, vector: Vectors, narrow: Filters, count: int, leave_out: frozenset[int] = frozenset()
+        self,
+        embed: Callable[[Embedder], Vectors],
+        narrow: Filters,
+        count: int,
+        leave_out: frozenset[int] = frozenset(),
     ) -> list[Hit]:
         if count < 1:
             raise QueryError(f"{count} hits cannot be returned; ask for 1 or more.")
-        nearest = self._open_nearest()
+        nearest = self._open_nearest()  # of one space, whatever is switched meanwhile
+        vector = embed(self._embedder_of(nearest.space))
         return search(self._catalog, nearest, vector, narrow, count=count, leave_out=leave_out)
+
+    def _embedder_of(self, space: Space) -> Embedder:
+        """Return the embedder of a space; raises SpaceMismatch where it is not that any more."""
+        found = self._given or self._loaded
+        if found is None or (self._given is None and found.fingerprint != space.fingerprint):
+            name = space.name.partition(" (before")[0]
+            found = self._loaded = embedders.load(name, fingerprint=space.fingerprint)
+        if found.fingerprint != space.fingerprint:
+            raise SpaceMismatch(found.name, space.name, differences(space.parts, found.parts))
+        return found
 
     def _open_nearest(self) -> Nearest:
         """Open the space that answers, again whenever the catalogue has changed."""
         version = self._catalog.version()
         if self._nearest is None or self._nearest[0] != version:
-            space = self._catalog.space()
+            space = self._catalog.space(self._space)
+            if space is None and self._space is not None:
+                raise LibraryError(f"The library at {self.folder} has no space {self._space}.")
             if space is None:
                 raise LibraryMissing(self._catalog.folder)
-            if self._embedder is not None and self._embedder.fingerprint != space.fingerprint:
-                raise SpaceMismatch(self._embedder.name, space.name)
+            if self._given is not None:
+                self._embedder_of(space)
             nearest = Nearest(self._catalog, space)
-            if nearest.damage and self._catalog.space() != space:  # built anew at this very moment
+            if nearest.damage and self._catalog.space(self._space) != space:  # built anew at this moment
                 return self._open_nearest()
             self._nearest = version, nearest
         return self._nearest[1]

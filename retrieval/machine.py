@@ -1,6 +1,8 @@
 """What this machine offers."""
 
 import os
+import platform
+from functools import cache
 from pathlib import Path
 
 import platformdirs
@@ -13,6 +15,27 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
+def memory() -> int:
+    """Return the bytes of memory of this machine."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+@cache
+def processor() -> str:
+    """Name the processor and how many of its cores there are to use."""
+    info = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
+    names = [line.partition(":")[2].strip() for line in info.splitlines() if line.startswith("model name")]
+    flags = [line.partition(":")[2].split() for line in info.splitlines() if line.startswith("flags")]
+    ways = {"avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile"} & set(flags[0] if flags else ())
+    name = names[0] if names else platform.processor() or platform.machine()
+    return f"{name}, {cores()} cores, {' '.join(sorted(ways)) or platform.machine()}"
+
+
 def default_library() -> Path:
     """Return the folder of the library that is used when none is named."""
     return platformdirs.user_data_path("clew", appauthor=False)
+
+
+def model_cache() -> Path:
+    """Return the folder of prepared models, all of which can be made again."""
+    return platformdirs.user_cache_path("clew", appauthor=False) / "models"

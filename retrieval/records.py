@@ -1,5 +1,6 @@
 """The words of clew as frozen records."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias, get_args
@@ -79,13 +80,18 @@ class IndexFile:
 
 @dataclass(frozen=True, slots=True)
 class Space:
-    """A vector space, and the index files that cover its vectors up to the segment `through`."""
+    """A vector space, and the index files that cover its vectors up to the segment `through`.
+
+    `parts` is what the fingerprint covers; `whole` says whether every segment has its vector here.
+    """
 
     id: int
     name: str
     fingerprint: str
     dim: int
     through: int = 0
+    parts: Mapping[str, str] = field(default_factory=dict)
+    whole: bool = True
     indexes: tuple[IndexFile, ...] = ()
 
 
@@ -110,7 +116,9 @@ class Status:
     roots: tuple[Root, ...]
     segments: dict[str, int] = field(default_factory=dict)  # kind -> how many can be found
     kept: int = 0  # segments of files that are gone, until they are purged
-    space: Space | None = None
+    space: Space | None = None  # the one that answers
+    spaces: dict[str, int] = field(default_factory=dict)  # every space -> its vectors
+    precision: str | None = None  # in which this machine embeds pictures
     tail: int = 0  # vectors newer than the indexes, searched exactly
     size: int = 0  # bytes on disk
 

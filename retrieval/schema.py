@@ -78,6 +78,12 @@ STEPS: dict[str, tuple[str, ...]] = {
             PRIMARY KEY (space, kind)
         ) STRICT, WITHOUT ROWID""",
     ),
+    "2-spaces": (
+        # What the fingerprint covers, as JSON, in words that say what differs.
+        """ALTER TABLE spaces ADD COLUMN parts TEXT NOT NULL DEFAULT '{}'""",
+        # Whether every segment has its vector; one that a switch could not read is made up for later.
+        """ALTER TABLE spaces ADD COLUMN whole INTEGER NOT NULL DEFAULT 1""",
+    ),
 }
 
 

@@ -1,6 +1,8 @@
 """Folders of drawn pictures, a toy embedder, and where the real data is."""
 
+import os
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,11 @@ from PIL import Image
 
 from indexer import index_folder, update_library
 from tests.toy import COLOURS, Toy
+
+# No test asks the hub, but those that make one of their own; prepared models go into a folder of the run.
+os.environ["HF_HUB_OFFLINE"] = "1"
+_cache = tempfile.TemporaryDirectory(prefix="clew-cache-")
+os.environ["XDG_CACHE_HOME"] = _cache.name
 
 # APFS, the file system of macOS, takes no name that is not UTF-8.
 any_names = pytest.mark.skipif(sys.platform == "darwin", reason="names that are no UTF-8 cannot be made")

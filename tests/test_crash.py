@@ -120,7 +120,8 @@ def test_a_run_after_a_kill_embeds_at_most_one_batch_again(busy, tmp_path, monke
 
 
 def test_a_crash_before_the_pointer_moves_changes_nothing(busy, tmp_path, monkeypatch):
-    from indexer import build, writer
+    from indexer import build, spaces
+    from indexer.writer import Writer
 
     update_library([busy], library=tmp_path, embedder=Toy())
     with Library.open(tmp_path, embedder=Toy()) as library:
@@ -130,12 +131,12 @@ def test_a_crash_before_the_pointer_moves_changes_nothing(busy, tmp_path, monkey
     def fail(self, space):
         raise RuntimeError("killed")
 
-    monkeypatch.setattr(writer.Writer, "set_indexes", fail)
+    monkeypatch.setattr(spaces.Spaces, "set_indexes", fail)
     with (
         pytest.raises(RuntimeError, match="killed"),
-        writer.Writer(tmp_path) as opened,
+        Writer(tmp_path) as opened,
     ):
-        build.build(opened, "ivf")
+        build.build(opened, build.current(opened.catalog), "ivf")
     with Library.open(tmp_path, embedder=Toy()) as library:
         assert library.status().space == space
         assert library.search("red", count=30) == hits

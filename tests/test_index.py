@@ -400,14 +400,14 @@ def test_a_folder_that_is_not_there_is_refused(index, tmp_path):
 
 def test_another_model_is_refused_with_the_way_out(folder, index, place):
     index(folder)
-    with pytest.raises(SpaceMismatch, match="Leave out --model"):
+    with pytest.raises(SpaceMismatch, match=r"clew switch builtin.*leave out --model"):
         index_folder(folder, library=place, model="builtin")
 
 
 def test_another_version_of_the_model_is_refused(folder, index, toy, place):
     index(folder)
-    toy.fingerprint = "toy-2"
-    with pytest.raises(LibraryError, match="another version"):
+    toy.fingerprint, toy.parts = "toy-2", {"colours": "eight"}
+    with pytest.raises(SpaceMismatch, match=r"colours seven, now eight.*clew switch toy"):
         index(folder)
     with pytest.raises(SpaceMismatch), Library.open(place, embedder=toy) as library:
         library.search("red")

@@ -41,7 +41,7 @@ def test_a_vector_without_its_segment_is_noticed(folder, index, place):
     db.close()
     wrong = verify_library(place).wrong
     assert any("1 segments have no vector" in line for line in wrong)
-    assert any("1 vectors have no segment" in line for line in wrong)
+    assert any("1 vectors of toy have no segment" in line for line in wrong)
 
 
 def test_the_command_ends_with_1_where_something_is_wrong(folder, clew):

@@ -1,5 +1,7 @@
 """A toy embedder whose vectors a person can work out: colour words are the colours they name."""
 
+from typing import ClassVar
+
 import numpy as np
 from PIL.Image import Image
 
@@ -22,6 +24,7 @@ class Toy:
 
     name = "toy"
     fingerprint = "toy-1"
+    parts: ClassVar = {"colours": "seven"}
     dim = 3
     side = 4
     context = 8

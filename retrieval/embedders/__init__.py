@@ -1,8 +1,8 @@
 """Embedders: pictures and words in, unit vectors of one shared space out."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,12 +19,14 @@ Pixels = NDArray[np.uint8]  # (height, width, 3), what the model takes
 class Embedder(Protocol):
     """Pictures and words in, unit rows out; the same name and fingerprint mean comparable vectors.
 
-    `side` is how many pixels of each side `prepare` needs to see, `context` how many tokens the text
-    tower reads. Every method may be called from any thread.
+    `parts` is what the fingerprint covers, in words. `side` is how many pixels of each side `prepare`
+    needs to see, `context` how many tokens the text tower reads. Every method may be called from any
+    thread.
     """
 
     name: str
     fingerprint: str
+    parts: Mapping[str, str]
     dim: int
     side: int
     context: int
@@ -48,29 +50,56 @@ class Embedder(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """What `clew models` says of a model. Recall is in per cent, of Flickr8k's 1,000 test photos."""
+    """What `clew models` says of a model; None is what is not known without fetching it.
+
+    `side` is that of its pictures in pixels, `megabytes` the size of its weights (of open_clip's in
+    float32), `state` what of it is on this machine. Recall is in per cent, of Flickr8k's 1,000 test photos.
+    """
 
     name: str
     dim: int
-    megabytes: float
-    licence: str
+    side: int
+    megabytes: float | None
+    licence: str | None
     languages: str
-    text_to_image: dict[str, float]
-    image_to_text: dict[str, float]
-    limits: str
+    state: Literal["in clew", "prepared", "downloaded", "on the hub"]
+    text_to_image: dict[str, float] | None = None
+    image_to_text: dict[str, float] | None = None
+    limits: str | None = None
 
 
-def load(name: str) -> Embedder:
-    """Return the embedder of this name; raises EmbedderError."""
+def load(name: str, *, fingerprint: str | None = None, device: str = "cpu") -> Embedder:
+    """Return the embedder of this name, and of this fingerprint if there is such a one.
+
+    Raises EmbedderError where a model is not prepared on this machine: nothing is fetched here.
+    """
     if name == "builtin":
         from retrieval.embedders.builtin import Builtin
 
         return Builtin()
-    raise EmbedderError(f"There is no model called {name}; `clew models` lists what there is.")
+    from retrieval.embedders.names import parse
+    from retrieval.embedders.prepared import find, find_source
+
+    found = None if fingerprint is None else find(fingerprint)
+    found = found or find_source(parse(name))
+    if found is None:
+        raise EmbedderError(f"{name} is not prepared on this machine: `clew prepare {name}` does it once.")
+    from retrieval.embedders.open_clip import OpenClip
+
+    return OpenClip(found, device)
+
+
+def precision(fingerprint: str) -> str | None:
+    """Say in which precision this machine embeds pictures with a model; None where nothing was chosen."""
+    from retrieval.embedders.prepared import find
+
+    found = find(fingerprint)
+    choice = None if found is None else found.choice("auto")
+    return None if choice is None else str(choice)
 
 
 def cards() -> list[Card]:
-    """Describe every model there is."""
-    from retrieval.embedders import builtin
+    """Describe the built-in model, those on this machine, and all that open_clip lists."""
+    from retrieval.embedders import builtin, offered
 
-    return [builtin.card()]
+    return [builtin.card(), *offered.cards()]

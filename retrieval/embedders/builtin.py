@@ -5,7 +5,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,6 +39,7 @@ class Builtin:
         sums = (folder / "SHA256SUMS").read_text()
         self.sums = {name: digest for digest, name in map(str.split, sums.splitlines())}
         self.fingerprint = hashlib.sha256(f"{sorted(self.sums.items())} {SIDE}".encode()).hexdigest()
+        self.parts: Mapping[str, str] = {name: f"SHA-256 {digest}" for name, digest in self.sums.items()}
 
     def prepare(self, picture: "Image") -> Pixels:
         """Squash the whole picture to (128, 128, 3), as the model card says."""
@@ -116,9 +117,11 @@ def card() -> Card:
     return Card(
         name="builtin",
         dim=DIM,
+        side=SIDE,
         megabytes=round(size / 1e6, 1),
         licence="Apache-2.0",
         languages="English",
+        state="in clew",
         text_to_image=measured["text_to_image"],
         image_to_text=measured["image_to_text"],
         limits=(

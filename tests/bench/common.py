@@ -25,6 +25,12 @@ from retrieval.machine import cores
 from retrieval.records import Vectors
 from retrieval.schema import vectors_table
 
+ISA = {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}  # as of most users' CPUs
+TINY = {  # an architecture for a smoke run
+    "embed_dim": 64,
+    "vision_cfg": {"image_size": 64, "layers": 2, "width": 64, "patch_size": 16, "head_width": 32},
+    "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 64, "heads": 2, "layers": 2},
+}
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 LAUNCH = """
 import json, os, sys, time
@@ -65,7 +71,9 @@ class Cloud:
 
 def embedder_of(dim: int) -> Embedder:
     """Return the built-in model where it fits, else the name of one that embeds nothing."""
-    return load("builtin") if dim == 256 else SimpleNamespace(name="drawn", fingerprint="0", dim=dim)
+    return (
+        load("builtin") if dim == 256 else SimpleNamespace(name="drawn", fingerprint="0", parts={}, dim=dim)
+    )
 
 
 def make_library(folder: Path, cloud: Cloud, kinds: Mapping[str, float]) -> None:
@@ -168,6 +176,26 @@ def run(*command: str | Path) -> Ran:
     if status:
         raise RuntimeError(f"{command} ended with {status}: {notes}")
     return Ran(Took(wall, cpu), kilobytes * 1024 / 1e6, done.stdout)
+
+
+def make_checkpoint(arch: str, place: Path) -> Path:
+    """Write a file of random weights of an architecture, the same every time."""
+    import open_clip
+    import torch
+    from safetensors.torch import save_file
+
+    from retrieval.embedders.towers import quiet
+
+    if arch == "tiny":
+        (place / "tiny.json").write_text(json.dumps(TINY))
+        open_clip.add_model_config(place / "tiny.json")
+    torch.manual_seed(0)
+    with quiet():
+        weights = open_clip.create_model(arch).state_dict()
+    save_file(
+        {name: value.contiguous().clone() for name, value in weights.items()}, place / f"{arch}.safetensors"
+    )
+    return place / f"{arch}.safetensors"
 
 
 def alone(work: Callable[..., Any], *given: object, threads: int | None = None) -> Any:

@@ -1,0 +1,147 @@
+"""Embed the segments that lack a vector of a space: texts are in the library, pixels on disk."""
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from itertools import groupby
+from typing import NamedTuple
+
+import numpy as np
+
+from indexer.ahead import ahead
+from indexer.decoders import Draft
+from indexer.embed import USUAL, embed_drafts
+from indexer.passages import split
+from indexer.read import DECODERS
+from indexer.writer import Writer
+from retrieval.embedders import Embedder
+from retrieval.machine import cores
+from retrieval.records import Space, Vectors
+from retrieval.schema import vectors_table
+
+PAGE = 2_000  # segments read at once
+AHEAD = 16  # contents read ahead, a thread
+
+
+class Lacking(NamedTuple):
+    """A segment without a vector, its content, and a place where the content is (None if it is nowhere)."""
+
+    segment: int
+    content: int
+    kind: str
+    text: str | None
+    digest: bytes
+    reader: str
+    place: bytes | None
+
+
+Ready = list[tuple[int, Draft]]  # segments, and what there is to embed of each
+
+
+def fill(
+    writer: Writer, space: Space, embedder: Embedder, progress: Callable[[int, int], None]
+) -> tuple[int, int]:
+    """Embed all that lacks a vector in a space, in batches, each committed at once.
+
+    Returns how many vectors were written, and how many segments are left because their file is not there
+    (or not as it was). What is cut short goes on from there the next time.
+    """
+    total, done = count_lacking(writer, space), 0
+    contents = ahead(
+        lambda group: _read(group, embedder),
+        _contents(writer, space),
+        threads=cores(),
+        depth=AHEAD * cores(),
+    )
+    for batch in _batches(contents):
+        vectors = _embed(embedder, [draft for _, draft in batch])
+        writer.spaces.write_vectors(space, [segment for segment, _ in batch], vectors)
+        done += len(batch)
+        progress(done, total)
+    return done, total - done
+
+
+def count_lacking(writer: Writer, space: Space) -> int:
+    """Count the segments that have no vector in a space."""
+    query = f"SELECT count(*) FROM segments s WHERE {_lacks(space)}"
+    return int(writer.catalog.db.execute(query).fetchone()[0])
+
+
+def _lacks(space: Space) -> str:
+    return f"NOT EXISTS (SELECT 1 FROM {vectors_table(space.id)} v WHERE v.segment = s.id)"
+
+
+def _contents(writer: Writer, space: Space) -> Iterator[list[Lacking]]:
+    """Yield what each content lacks; read in pages, so that no reader holds the log back."""
+    last = 0
+    query = f"""SELECT s.id, s.content, s.kind, s.text, c.hash, c.reader,
+                       (SELECT CAST(r.path || x'2f' || f.path AS BLOB)
+                          FROM files f JOIN roots r ON r.id = f.root
+                         WHERE f.content = c.id AND f.state = 'present' AND r.state = 'present' LIMIT 1)
+                  FROM segments s JOIN contents c ON c.id = s.content
+                 WHERE s.content > ? AND {_lacks(space)} ORDER BY s.content, s.ordinal"""
+    while True:
+        rows = writer.catalog.db.execute(query, (last,))
+        rows.row_factory = None
+        page = [Lacking(*row) for row in rows.fetchmany(PAGE)]
+        rows.close()
+        if len(page) == PAGE:  # the last content may be cut: it is the next page's first
+            page = [row for row in page if row.content != page[-1].content] or _whole(writer, query, last)
+        if not page:
+            return
+        last = page[-1].content
+        yield from (list(group) for _, group in groupby(page, key=lambda row: row.content))
+
+
+def _whole(writer: Writer, query: str, last: int) -> list[Lacking]:
+    """Return all of the first content after `last`, which is larger than a page."""
+    rows = writer.catalog.db.execute(query, (last,))
+    rows.row_factory = None
+    _, group = next(groupby((Lacking(*row) for row in rows), key=lambda row: row.content))
+    return list(group)
+
+
+def _read(group: list[Lacking], embedder: Embedder) -> Ready:
+    """Return what can be embedded of a content: its texts, and its pixels if it is still there."""
+    ready = [(row.segment, Draft("text", text=row.text)) for row in group if row.kind == "text"]
+    seen = [row for row in group if row.kind != "text"]
+    if not seen or seen[0].place is None:
+        return ready
+    try:
+        with open(seen[0].place, "rb") as file:
+            if hashlib.file_digest(file, "sha256").digest() != seen[0].digest:
+                return ready
+            file.seek(0)
+            suffix = os.path.splitext(seen[0].place)[1].lower().decode("ascii", "replace")
+            drafts = DECODERS[seen[0].reader](file, suffix, embedder).drafts
+    except Exception:  # gone since, or a decoder that has changed its mind: the next scan says so
+        return ready
+    pixels = [draft for draft in drafts if draft.pixels is not None]
+    return ready + [(row.segment, draft) for row, draft in zip(seen, pixels, strict=False)]
+
+
+def _batches(contents: Iterator[Ready]) -> Iterator[Ready]:
+    batch: Ready = []
+    for ready in contents:
+        batch += ready
+        while len(batch) >= USUAL:
+            yield batch[:USUAL]
+            batch = batch[USUAL:]
+    if batch:
+        yield batch
+
+
+def _embed(embedder: Embedder, drafts: list[Draft]) -> Vectors:
+    """Embed drafts; a text longer than this model reads is the mean of its parts."""
+    parts: list[Draft] = []
+    owners: list[int] = []
+    for row, draft in enumerate(drafts):
+        pieces = [draft]
+        if draft.text is not None and embedder.tokens(draft.text) > embedder.context:
+            passages = split(draft.text, embedder.tokens, embedder.context)
+            pieces = [Draft("text", text=passage.text) for passage in passages] or [draft]
+        parts += pieces
+        owners += [row] * len(pieces)
+    sums = np.zeros((len(drafts), embedder.dim), np.float32)
+    np.add.at(sums, owners, embed_drafts(embedder, parts))
+    return np.asarray(sums / np.linalg.norm(sums, axis=1, keepdims=True), np.float32)

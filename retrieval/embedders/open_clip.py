@@ -1,0 +1,95 @@
+"""Any model of open_clip, once it is prepared: its own tokenizer and preprocessing, the fastest precision."""
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from retrieval.embedders import Pixels
+from retrieval.embedders.onnx import OnnxTower
+from retrieval.embedders.prepared import IMAGE, TEXT, TOKENIZER, Choice, Prepared
+from retrieval.embedders.tokens import Tokens
+from retrieval.errors import EmbedderError
+from retrieval.machine import cores, memory
+from retrieval.records import Vectors
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from retrieval.embedders.towers import TorchTowers
+
+FEW = 16  # texts for which it is not worth loading torch
+BATCH = 32
+
+
+class OpenClip:
+    """A prepared model on a device, by default the CPU; each tower is loaded when first needed.
+
+    Towers exported to ONNX run without torch: the text tower for a few texts, and the image tower where
+    that is the fastest precision of the machine.
+    """
+
+    def __init__(self, prepared: Prepared, device: str = "cpu") -> None:
+        recipe = prepared.recipe
+        self.prepared, self.device = prepared, device
+        self.name, self.fingerprint = recipe.name, recipe.fingerprint
+        self.parts: Mapping[str, str] = recipe.parts
+        self.dim, self.context = recipe.dim, recipe.frame.room
+        self.side = 2 * max(recipe.preprocessing.size)
+        self.choice = prepared.choice(device) or Choice(device, "float32", {}, 1.0)
+        self._tokens = Tokens(prepared.folder / TOKENIZER, recipe.frame)
+        self._text, self._image = (OnnxTower(prepared.folder / name) for name in (TEXT, IMAGE))
+        self._exported = self._text.file.is_file()
+
+    def prepare(self, picture: "Image") -> Pixels:
+        """Resize and crop a picture as open_clip does."""
+        return self.prepared.recipe.preprocessing.apply(picture)
+
+    def embed_images(self, pictures: Sequence[Pixels]) -> Vectors:
+        """Embed n pictures of (height, width, 3): (n, dim)."""
+        if not len(pictures):
+            return np.empty((0, self.dim), np.float32)
+        if self.choice.precision in ONNX:
+            return self._image.embed(np.stack(pictures), self._batch(len(pictures)))
+        return self._torch.embed_images(pictures, self._batch(len(pictures)))
+
+    def embed_texts(self, texts: Sequence[str]) -> Vectors:
+        """Embed n texts: (n, dim); raises ValueError where a text has no tokens."""
+        if not texts:
+            return np.empty((0, self.dim), np.float32)
+        ids = self._tokens.encode(texts)
+        alone = len(texts) <= FEW or self.choice.precision in ONNX or not self.prepared.whole
+        if alone and self._exported:
+            return self._text.embed(ids, self._batch(len(ids)))
+        return self._torch.embed_texts(ids, self._batch(len(ids)))
+
+    def tokens(self, text: str) -> int:
+        """Count the tokens of a text, untruncated."""
+        return self._tokens.count(text)
+
+    def _batch(self, count: int) -> int:
+        """Return how many rows to embed at once: on a CPU, all cores get some and memory holds them."""
+        size = (224 / max(self.prepared.recipe.preprocessing.size)) ** 2
+        if self.device != "cpu":
+            return max(1, int(256 * size))
+        fit = int(memory() / 4 / (20e6 / size))  # some 20 MB a picture of 224 pixels in the largest models
+        return max(1, min(BATCH, -(-count // cores()), fit // cores(), max(4, 4 * BATCH // cores())))
+
+    @cached_property
+    def _torch(self) -> "TorchTowers":
+        if not self.prepared.whole:
+            raise EmbedderError(
+                f"The weights of {self.name} are not at {self.prepared.recipe.weights} any more, or have "
+                "changed. Put them back, or `clew switch` to another model; words can still be searched."
+            )
+        from retrieval.embedders.towers import TorchTowers, bfloat16_is_fast, load_model
+
+        precision = self.choice.precision
+        if self.device == "cpu" and precision == "bfloat16" and not bfloat16_is_fast():
+            precision = "float32"
+        model = load_model(self.prepared.folder)
+        return TorchTowers(model, self.prepared.recipe.preprocessing, precision, self.device)
+
+
+ONNX = ("int8", "onnx float32")  # precisions that onnxruntime runs

@@ -1,0 +1,84 @@
+"""Text as the ids a text tower reads, without torch: open_clip's tokenizers as `tokenizers` runs them."""
+
+import html
+import string
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+TokenIds = NDArray[np.int64]  # (n, context), padded
+_NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """How the tokens of a text are framed: cleaned first, special ids around them, padded to `length`.
+
+    `tail` is an id in the last column of all, which some models read.
+    """
+
+    length: int
+    clean: str
+    prefix: tuple[int, ...]
+    suffix: tuple[int, ...]
+    pad: int
+    side: str = "right"
+    tail: int | None = None
+
+    @property
+    def room(self) -> int:
+        """Return how many tokens of a text fit."""
+        return self.length - len(self.prefix) - len(self.suffix) - (self.tail is not None)
+
+    def around(self, ids: Sequence[int]) -> list[int]:
+        """Return `length` ids."""
+        row = [*self.prefix, *ids[: self.room], *self.suffix]
+        last = [] if self.tail is None else [self.tail]
+        padding = [self.pad] * (self.length - len(row) - len(last))
+        return [*row, *padding, *last] if self.side == "right" else [*padding, *row, *last]
+
+
+class Tokens:
+    """A tokenizer file and its frame; it is read when first needed."""
+
+    def __init__(self, file: Path, frame: Frame) -> None:
+        self.file = file
+        self.frame = frame
+
+    def count(self, text: str) -> int:
+        """Count the tokens of a text, untruncated."""
+        return len(self._tokenizer.encode(clean(text, self.frame.clean), add_special_tokens=False).ids)
+
+    def encode(self, texts: Sequence[str]) -> TokenIds:
+        """Return the ids of n texts, (n, length); raises ValueError where a text has no tokens."""
+        cleaned = [clean(text, self.frame.clean) for text in texts]
+        rows = [each.ids for each in self._tokenizer.encode_batch(cleaned, add_special_tokens=False)]
+        if not all(rows):
+            raise ValueError(f"no word in {texts[next(i for i, ids in enumerate(rows) if not ids)]!r}")
+        return np.array([self.frame.around(ids) for ids in rows], np.int64).reshape(-1, self.frame.length)
+
+    @cached_property
+    def _tokenizer(self) -> "Tokenizer":
+        from tokenizers import Tokenizer
+
+        return Tokenizer.from_file(str(self.file))
+
+
+def clean(text: str, how: str) -> str:
+    """Clean a text as open_clip does: `lower`, `whitespace` (case kept) or `canonicalize`."""
+    if not (text.isascii() and text.isprintable() and "&" not in text):  # else there is nothing to fix
+        import ftfy
+
+        text = html.unescape(html.unescape(ftfy.fix_text(text)))
+    if how == "canonicalize":
+        text = text.strip().replace("_", " ").translate(_NO_PUNCTUATION)
+    text = " ".join(text.split())
+    return text if how == "whitespace" else text.lower()

@@ -1,0 +1,148 @@
+"""The towers of an open_clip model on torch: the fastest precision of a device, all cores busy."""
+
+import contextlib
+import logging
+import time
+import warnings
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import open_clip
+import torch
+from torch import nn
+from torch.nn.functional import normalize
+
+from retrieval.embedders import Pixels
+from retrieval.embedders.preprocessing import Preprocessing
+from retrieval.embedders.tokens import TokenIds
+from retrieval.machine import cores
+from retrieval.records import Vectors
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+class ImageTower(nn.Module):
+    """Pixels (n, height, width, 3), uint8, to unit vectors (n, d), float32."""
+
+    mean: torch.Tensor
+    std: torch.Tensor
+
+    def __init__(self, model: nn.Module, looks: Preprocessing, dtype: torch.dtype = torch.float32) -> None:
+        super().__init__()
+        self.model, self.dtype = model, dtype
+        self.register_buffer("mean", torch.tensor(looks.mean).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(looks.std).view(1, 3, 1, 1))
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Scale, normalise and embed; rows stay where they are in memory, which is channels_last."""
+        x = pixels.permute(0, 3, 1, 2).to(torch.float32).div(255).sub(self.mean).div(self.std)
+        return normalize(self.model.encode_image(x.to(self.dtype)).float(), dim=-1)  # type: ignore[operator]
+
+
+class TextTower(nn.Module):
+    """Token ids (n, context) to unit vectors (n, d), float32."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        """Embed."""
+        return normalize(self.model.encode_text(ids).float(), dim=-1)  # type: ignore[operator]
+
+
+class TorchTowers:
+    """Both towers of a model in one precision on one device.
+
+    On a CPU each core runs batches of its own (no core waits for another), on an accelerator batches are
+    copied from pinned memory while the one before is at work.
+    """
+
+    def __init__(self, model: nn.Module, looks: Preprocessing, precision: str, device: str) -> None:
+        dtype = DTYPES[precision]
+        model = model.to(device=device, dtype=dtype).to(memory_format=torch.channels_last)
+        self.device = torch.device(device)
+        self.images = ImageTower(model, looks, dtype).to(device).eval()
+        self.texts = TextTower(model).eval()
+
+    def embed_images(self, pictures: Sequence[Pixels], batch: int) -> Vectors:
+        """Embed n pictures of (height, width, 3): (n, d)."""
+        return self._embed(self.images, pictures, batch)
+
+    def embed_texts(self, ids: TokenIds, batch: int) -> Vectors:
+        """Embed n rows of token ids: (n, d)."""
+        return self._embed(self.texts, list(ids), batch)
+
+    def _embed(self, tower: nn.Module, rows: Sequence[np.ndarray[Any, Any]], batch: int) -> Vectors:
+        pieces = [rows[at : at + batch] for at in range(0, len(rows), batch)]
+        if self.device.type != "cpu":
+            return self._stream(tower, pieces)
+        if len(pieces) == 1:
+            return _run(tower, pieces[0], cores())
+        with ThreadPoolExecutor(cores()) as lanes:
+            return np.concatenate(list(lanes.map(lambda piece: _run(tower, piece, 1), pieces)))
+
+    def _stream(self, tower: nn.Module, pieces: Sequence[Sequence[np.ndarray[Any, Any]]]) -> Vectors:
+        """Queue every batch on the device before the first answer is fetched."""
+        pinned = self.device.type == "cuda"
+        done = []
+        with torch.inference_mode():
+            for piece in pieces:
+                rows = torch.from_numpy(np.stack(piece))
+                rows = rows.pin_memory() if pinned else rows
+                done.append(tower(rows.to(self.device, non_blocking=pinned)))
+            return np.asarray(torch.cat(done).cpu().numpy(), np.float32)
+
+
+def _run(tower: nn.Module, rows: Sequence[np.ndarray[Any, Any]], threads: int) -> Vectors:
+    """Run one batch on so many threads; torch keeps the number a thread."""
+    torch.set_num_threads(threads)
+    with torch.inference_mode():
+        return np.asarray(tower(torch.from_numpy(np.stack(rows))).numpy(), np.float32)
+
+
+def load_model(folder: Path) -> Any:
+    """Load the model of a prepared folder, in float32, ready to embed."""
+    with quiet():
+        return open_clip.create_model(f"local-dir:{folder}", device="cpu", weights_only=True).eval()
+
+
+def devices() -> list[str]:
+    """Return the kinds of devices that torch has here, the fastest first."""
+    accelerators = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    return [*(name for name, there in accelerators.items() if there), "cpu"]
+
+
+def bfloat16_is_fast() -> bool:
+    """Say whether this CPU multiplies bfloat16 faster than float32, by doing it (some 10 ms).
+
+    What the processor claims is not enough: a library may be told to leave its units alone.
+    """
+    took = {}
+    with torch.inference_mode():
+        for dtype in (torch.float32, torch.bfloat16):
+            left, right = torch.ones(256, 768, dtype=dtype), torch.ones(768, 768, dtype=dtype)
+            times = []
+            for _ in range(4):
+                begun = time.perf_counter()
+                left @ right
+                times.append(time.perf_counter() - begun)
+            took[dtype] = min(times)
+    return took[torch.bfloat16] < took[torch.float32]
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keep to ourselves what open_clip logs of a model that it loads."""
+    root = logging.getLogger()
+    level = root.level
+    root.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        root.setLevel(level)
