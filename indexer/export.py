@@ -10,8 +10,14 @@ from pathlib import Path
 import torch
 
 
-def export(tower: torch.nn.Module, example: torch.Tensor, file: Path) -> None:
-    """Write a tower for any number of rows like the (2, ...) example, its weights in a file beside it."""
+def export(tower: torch.nn.Module, example: torch.Tensor, file: Path, *, longest: int | None = None) -> None:
+    """Write a tower for any number of rows like the (2, ...) example, its weights in a file beside it.
+
+    With `longest` its rows may have any length up to that.
+    """
+    sizes = {0: torch.export.Dim("n")}
+    if longest is not None:
+        sizes[1] = torch.export.Dim("length", max=longest)
     with _quiet(), torch.inference_mode():
         torch.onnx.export(
             tower,
@@ -19,7 +25,7 @@ def export(tower: torch.nn.Module, example: torch.Tensor, file: Path) -> None:
             str(file),
             input_names=["rows"],
             output_names=["vectors"],
-            dynamic_shapes=({0: torch.export.Dim("n")},),
+            dynamic_shapes=(sizes,),
             dynamo=True,
             external_data=True,
             verbose=False,

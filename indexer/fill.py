@@ -53,10 +53,13 @@ def fill(
         threads=cores(),
         depth=AHEAD * cores(),
     )
-    for batch in _batches(contents):
-        vectors = _embed(embedder, [draft for _, draft in batch])
-        writer.spaces.write_vectors(space, [segment for segment, _ in batch], vectors)
-        done += len(batch)
+
+    def embed(batch: Ready) -> tuple[list[int], Vectors]:
+        return [segment for segment, _ in batch], _embed(embedder, [draft for _, draft in batch])
+
+    for segments, vectors in ahead(embed, _batches(contents), threads=1, depth=2):
+        writer.spaces.write_vectors(space, segments, vectors)
+        done += len(segments)
         progress(done, total)
     return done, total - done
 
@@ -142,6 +145,9 @@ def _embed(embedder: Embedder, drafts: list[Draft]) -> Vectors:
             pieces = [Draft("text", text=passage.text) for passage in passages] or [draft]
         parts += pieces
         owners += [row] * len(pieces)
+    vectors = embed_drafts(embedder, parts)
+    if len(parts) == len(drafts):
+        return vectors
     sums = np.zeros((len(drafts), embedder.dim), np.float32)
-    np.add.at(sums, owners, embed_drafts(embedder, parts))
+    np.add.at(sums, owners, vectors)
     return np.asarray(sums / np.linalg.norm(sums, axis=1, keepdims=True), np.float32)

@@ -1,5 +1,6 @@
 """Choose the fastest precision that is right on this machine, by trying."""
 
+import contextlib
 import copy
 import time
 from collections.abc import Callable
@@ -86,7 +87,7 @@ def _ways(model: Any, prepared: Prepared, device: str) -> dict[str, Way]:
 
 def _torch(model: Any, prepared: Prepared, precision: str, device: str) -> Way:
     towers = TorchTowers(copy.deepcopy(model), prepared.recipe.preprocessing, precision, device)
-    return lambda pixels: towers.embed_images(pixels, _share(pixels, device))
+    return lambda pixels: towers.embed_images(_batches(pixels, device))
 
 
 def _exported(model: Any, prepared: Prepared) -> dict[str, Way]:
@@ -98,17 +99,18 @@ def _exported(model: Any, prepared: Prepared) -> dict[str, Way]:
     example = torch.from_numpy(np.stack(probes(prepared.recipe.preprocessing.size, 2)))
     discard(whole)
     discard(small)  # of a run that was cut short
-    try:
+    ways: dict[str, Way] = {}
+    with contextlib.suppress(Exception):  # exporters raise what they like, and torch can do the work
         export(tower, example, whole)
+        ways["onnx float32"] = _onnx(whole)
         quantize(whole, small)
-    except Exception:  # exporters raise what they like, and torch does the work all the same
-        return {}
-    files = {"onnx float32": OnnxTower(whole), "int8": OnnxTower(small)}
+        ways["int8"] = _onnx(small)
+    return ways
 
-    def way(tower: OnnxTower) -> Way:
-        return lambda pixels: tower.embed(np.stack(pixels), _share(pixels, "cpu"))
 
-    return {name: way(tower) for name, tower in files.items()}
+def _onnx(file: Path) -> Way:
+    tower = OnnxTower(file)
+    return lambda pixels: tower.embed(_batches(pixels, "cpu"))
 
 
 def _keep(folder: Path, best: str, device: str) -> None:
@@ -127,8 +129,10 @@ def _keep(folder: Path, best: str, device: str) -> None:
         discard(folder / f"{name}.{IMAGE}")
 
 
-def _share(pixels: list[Pixels], device: str) -> int:
-    return -(-len(pixels) // cores()) if device == "cpu" else len(pixels)
+def _batches(pixels: list[Pixels], device: str) -> list[Pixels]:
+    """Return a batch a core, or one for an accelerator."""
+    size = -(-len(pixels) // cores()) if device == "cpu" else len(pixels)
+    return [np.stack(pixels[at : at + size]) for at in range(0, len(pixels), size)]
 
 
 def _race(ways: dict[str, Way], pixels: list[Pixels]) -> dict[str, float]:

@@ -24,6 +24,7 @@ from retrieval.embedders.prepared import (
     Choice,
     Prepared,
     Recipe,
+    find,
     folder_of,
     here,
 )
@@ -50,10 +51,14 @@ def prepare(source: Source, device: str | None, say: Say) -> Prepared:
         _link(checkpoint, folder)
         model = _load(checkpoint, folder)
         _check_size(checkpoint, model)
-        if not (folder / TEXT).is_file():
+        known = find(fingerprint)
+        if known is None:
             say(f"Exporting the text tower of {source.name} ...")
-            _export_text(model, ids, folder)
-        prepared = Prepared(folder, _recipe(checkpoint, model, parts, fingerprint, frame))
+            _, lengths = Tokens(folder / TOKENIZER, frame).encode(PROBES)
+            cut = _export_text(model, ids, lengths, folder)
+        else:  # the weights have moved
+            cut = known.recipe.cut
+        prepared = Prepared(folder, _recipe(checkpoint, model, parts, fingerprint, frame, cut))
         _decide(prepared, model, device, say)
         replace(folder / RECIPE, json.dumps(asdict(prepared.recipe), indent=1))
     return prepared
@@ -120,26 +125,44 @@ def _check_size(checkpoint: Checkpoint, model: Any) -> None:
         )
 
 
-def _export_text(model: Any, ids: Any, folder: Path) -> None:
-    """Export the text tower and hold it to torch; one that cannot be exported is left to torch."""
+def _export_text(model: Any, ids: Any, lengths: Any, folder: Path) -> bool:
+    """Export the text tower and hold it to torch; says whether its ids may be cut.
+
+    One that cannot be exported is left to torch.
+    """
     import torch
 
-    from retrieval.embedders.towers import TextTower
+    from retrieval.embedders.towers import CausalTextTower, TextTower
 
     tower = TextTower(model).eval()
     with torch.inference_mode():
         truth = tower(torch.from_numpy(ids)).numpy()
+    file, longest = folder / TEXT, ids.shape[1]
+    some = [rows[None, :length] for rows, length in zip(ids, lengths, strict=True)]
+    if CausalTextTower.fits(model) and _exports(
+        CausalTextTower(model).eval(), ids[:2, : longest // 2], file, some, truth, longest
+    ):
+        return True
+    if not _exports(tower, ids[:2], file, [ids], truth, None):
+        discard(file)
+    return False
+
+
+def _exports(tower: Any, example: Any, file: Path, rows: Any, truth: Any, longest: int | None) -> bool:
+    """Export a tower, and say whether it does what torch does."""
+    import torch
+
+    discard(file)
     try:
-        export(tower, torch.from_numpy(ids[:2]), folder / TEXT)
-        vectors = OnnxTower(folder / TEXT).embed(ids, len(ids))
+        export(tower, torch.from_numpy(example), file, longest=longest)
+        vectors = OnnxTower(file).embed(rows)
     except Exception:  # exporters raise what they like
-        vectors = np.zeros_like(truth)
-    if (vectors * truth).sum(axis=1).min() < ALIKE:
-        discard(folder / TEXT)
+        return False
+    return bool((vectors * truth).sum(axis=1).min() >= ALIKE)
 
 
 def _recipe(
-    checkpoint: Checkpoint, model: Any, parts: dict[str, str], fingerprint: str, frame: Frame
+    checkpoint: Checkpoint, model: Any, parts: dict[str, str], fingerprint: str, frame: Frame, cut: bool
 ) -> Recipe:
     from retrieval.embedders.towers import TorchTowers
 
@@ -151,12 +174,13 @@ def _recipe(
         arch=checkpoint.arch,
         fingerprint=fingerprint,
         parts=parts,
-        dim=towers.embed_images(probes(checkpoint.looks.size, 1), 1).shape[1],
+        dim=towers.embed_images([np.stack(probes(checkpoint.looks.size, 1))]).shape[1],
         preprocessing=checkpoint.looks,
         frame=frame,
         weights=str(checkpoint.weights),
         size=stat.st_size,
         mtime=stat.st_mtime_ns,
+        cut=cut,
         logit_scale=float(model.logit_scale.detach().exp()),
         logit_bias=None if bias is None else float(bias.detach()),
     )
@@ -171,7 +195,7 @@ def _write_tokenizer(tokenizer: "SimpleTokenizer | HFTokenizer", ids: Any, file:
         frame = _write_simple(tokenizer, length, file)
     else:
         frame = _write_hf(tokenizer, length, file)
-    if not np.array_equal(Tokens(file, frame).encode(PROBES), ids):
+    if not np.array_equal(Tokens(file, frame).encode(PROBES)[0], ids):
         raise EmbedderError(
             "Its tokenizer cannot be run without torch as open_clip runs it; please report this model."
         )

@@ -27,18 +27,20 @@ class Spaces:
 
         A space of the same name that another version of the model made steps aside under another name.
         """
+        alike = [space for space in self.catalog.spaces() if space.fingerprint == embedder.fingerprint]
+        if alike:  # perhaps under another name: weights may have moved
+            return alike[0]
         old = self.catalog.space(embedder.name)
-        if old is None or old.fingerprint != embedder.fingerprint:
-            with self.db.atomic():
-                if old is not None:
-                    aside = f"{old.name} (before {datetime.now():%Y-%m-%d %H:%M:%S})"
-                    self.db.execute("UPDATE spaces SET name = ? WHERE id = ?", (aside, old.id))
-                    self.db.execute(
-                        "UPDATE settings SET value = ? WHERE name = 'space' AND value = ?", (aside, old.name)
-                    )
-                self.insert(embedder, whole=False)
+        with self.db.atomic():
+            if old is not None:
+                aside = f"{old.name} (before {datetime.now():%Y-%m-%d %H:%M:%S.%f})"
+                self.db.execute("UPDATE spaces SET name = ? WHERE id = ?", (aside, old.id))
+                self.db.execute(
+                    "UPDATE settings SET value = ? WHERE name = 'space' AND value = ?", (aside, old.name)
+                )
+            self.insert(embedder, whole=False)
         space = self.catalog.space(embedder.name)
-        assert space is not None, "it was there or was made"
+        assert space is not None, "it was made"
         return space
 
     def insert(self, embedder: Embedder, *, whole: bool) -> int:

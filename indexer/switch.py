@@ -73,8 +73,8 @@ def switch_library(
     begun, place = monotonic(), existing(library)
     new = embedder or models.ready(model, arch=arch, device=device, say=say)
     with Writer(place) as writer:
-        old, space = current(writer.catalog), writer.spaces.add(new)
-        old = writer.catalog.space(old.name) or current(writer.catalog)  # it may have stepped aside
+        space = writer.spaces.add(new)
+        old = current(writer.catalog)  # which may have stepped aside
 
         def advance(done: int, total: int) -> None:
             progress(space.name, done, total)

@@ -31,10 +31,11 @@ def search(
         rankings = {}
         for kind in kinds:
             one = replace(filters, kinds=frozenset({kind}))
-            rankings[kind] = _ranking(catalog, nearest, query, kind, one, wanted, leave_out)
+            if hits := _ranking(catalog, nearest, query, kind, one, wanted, leave_out):
+                rankings[kind] = hits
         if len(rankings) < 2:
             return next(iter(rankings.values()), [])
-        scores = _compare(rankings, {kind: (query @ nearest.background(kind).T)[0] for kind in kinds})
+        scores = _compare(rankings, {kind: (query @ nearest.background(kind).T)[0] for kind in rankings})
         merged = merge(rankings, scores)
         # What a list that was cut short holds back stands out no more than its last hit.
         held = [scores[kind][-1] for kind, hits in rankings.items() if len(hits) == wanted]

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 Pixels = NDArray[np.uint8]  # (height, width, 3), what the model takes
+Rows = NDArray[np.uint8] | NDArray[np.int64]  # (n, ...), pixels or token ids of n things
 
 
 class Embedder(Protocol):

@@ -1,12 +1,14 @@
 """Towers exported to ONNX, on onnxruntime: they start in a fraction of a second, without torch."""
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from retrieval.embedders import Rows
 from retrieval.machine import cores
 from retrieval.records import Vectors
 
@@ -22,17 +24,12 @@ class OnnxTower:
     def __init__(self, file: Path) -> None:
         self.file = file
 
-    def embed(self, rows: np.ndarray[Any, Any], batch: int) -> Vectors:
-        """Embed (n, ...) rows, at most `batch` at a time a core: (n, d)."""
-        if len(rows) <= FEW:
-            return self._run(self._together, rows)
-        pieces = [rows[at : at + batch] for at in range(0, len(rows), batch)]
+    def embed(self, batches: Sequence[Rows]) -> Vectors:
+        """Embed batches of rows, each (n, ...), in order: (sum of n, d). Each core has its own."""
+        if len(batches) == 1 and len(batches[0]) <= FEW:
+            return _run(self._together, batches[0])
         with ThreadPoolExecutor(cores()) as lanes:
-            return np.concatenate(list(lanes.map(lambda piece: self._run(self._apart, piece), pieces)))
-
-    @staticmethod
-    def _run(session: "InferenceSession", rows: np.ndarray[Any, Any]) -> Vectors:
-        return np.asarray(session.run(None, {session.get_inputs()[0].name: rows})[0], np.float32)
+            return np.concatenate(list(lanes.map(partial(_run, self._apart), batches)))
 
     @cached_property
     def _together(self) -> "InferenceSession":
@@ -53,3 +50,7 @@ class OnnxTower:
         if ready_soon:  # the weights stay in the mapped file, of which a query touches but a part
             options.add_session_config_entry("session.disable_prepacking", "1")
         return onnxruntime.InferenceSession(str(self.file), options, providers=["CPUExecutionProvider"])
+
+
+def _run(session: "InferenceSession", rows: Rows) -> Vectors:
+    return np.asarray(session.run(None, {"rows": rows})[0], np.float32)

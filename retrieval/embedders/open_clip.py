@@ -50,19 +50,28 @@ class OpenClip:
         """Embed n pictures of (height, width, 3): (n, dim)."""
         if not len(pictures):
             return np.empty((0, self.dim), np.float32)
+        size = self._batch(len(pictures))
+        batches = [np.stack(pictures[at : at + size]) for at in range(0, len(pictures), size)]
         if self.choice.precision in ONNX:
-            return self._image.embed(np.stack(pictures), self._batch(len(pictures)))
-        return self._torch.embed_images(pictures, self._batch(len(pictures)))
+            return self._image.embed(batches)
+        return self._torch.embed_images(batches)
 
     def embed_texts(self, texts: Sequence[str]) -> Vectors:
         """Embed n texts: (n, dim); raises ValueError where a text has no tokens."""
         if not texts:
             return np.empty((0, self.dim), np.float32)
-        ids = self._tokens.encode(texts)
+        ids, lengths = self._tokens.encode(texts)
+        order, size = np.argsort(lengths, kind="stable"), self._batch(len(texts))  # alike lengths together
+        turns = [order[at : at + size] for at in range(0, len(order), size)]
+        cut = self.prepared.recipe.cut
+        batches = [ids[rows, : lengths[rows].max()] if cut else ids[rows] for rows in turns]
         alone = len(texts) <= FEW or self.choice.precision in ONNX or not self.prepared.whole
+        vectors = np.empty((len(texts), self.dim), np.float32)
         if alone and self._exported:
-            return self._text.embed(ids, self._batch(len(ids)))
-        return self._torch.embed_texts(ids, self._batch(len(ids)))
+            vectors[order] = self._text.embed(batches)
+        else:
+            vectors[order] = self._torch.embed_texts(batches)
+        return vectors
 
     def tokens(self, text: str) -> int:
         """Count the tokens of a text, untruncated."""
@@ -89,7 +98,8 @@ class OpenClip:
         if self.device == "cpu" and precision == "bfloat16" and not bfloat16_is_fast():
             precision = "float32"
         model = load_model(self.prepared.folder)
-        return TorchTowers(model, self.prepared.recipe.preprocessing, precision, self.device)
+        recipe = self.prepared.recipe
+        return TorchTowers(model, recipe.preprocessing, precision, self.device, cut=recipe.cut)
 
 
 ONNX = ("int8", "onnx float32")  # precisions that onnxruntime runs

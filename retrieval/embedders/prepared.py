@@ -38,6 +38,7 @@ class Recipe:
     weights: str  # the file, and its size and mtime when it was hashed
     size: int
     mtime: int
+    cut: bool  # whether ids may be cut where the longest text of a batch ends
     logit_scale: float
     logit_bias: float | None
 

@@ -57,13 +57,19 @@ class Tokens:
         """Count the tokens of a text, untruncated."""
         return len(self._tokenizer.encode(clean(text, self.frame.clean), add_special_tokens=False).ids)
 
-    def encode(self, texts: Sequence[str]) -> TokenIds:
-        """Return the ids of n texts, (n, length); raises ValueError where a text has no tokens."""
+    def encode(self, texts: Sequence[str]) -> tuple[TokenIds, NDArray[np.int64]]:
+        """Return the ids of n texts, (n, length), and how many of each come before padding, (n,).
+
+        Raises ValueError where a text has no tokens.
+        """
         cleaned = [clean(text, self.frame.clean) for text in texts]
         rows = [each.ids for each in self._tokenizer.encode_batch(cleaned, add_special_tokens=False)]
         if not all(rows):
             raise ValueError(f"no word in {texts[next(i for i, ids in enumerate(rows) if not ids)]!r}")
-        return np.array([self.frame.around(ids) for ids in rows], np.int64).reshape(-1, self.frame.length)
+        frame = self.frame
+        around = len(frame.prefix) + len(frame.suffix)
+        ids = np.array([frame.around(ids) for ids in rows], np.int64).reshape(-1, frame.length)
+        return ids, np.array([around + min(len(row), frame.room) for row in rows], np.int64)
 
     @cached_property
     def _tokenizer(self) -> "Tokenizer":

@@ -15,9 +15,8 @@ import torch
 from torch import nn
 from torch.nn.functional import normalize
 
-from retrieval.embedders import Pixels
+from retrieval.embedders import Rows
 from retrieval.embedders.preprocessing import Preprocessing
-from retrieval.embedders.tokens import TokenIds
 from retrieval.machine import cores
 from retrieval.records import Vectors
 
@@ -54,6 +53,36 @@ class TextTower(nn.Module):
         return normalize(self.model.encode_text(ids).float(), dim=-1)  # type: ignore[operator]
 
 
+class CausalTextTower(nn.Module):
+    """The same of a tower in which no token sees a later one: ids may be cut where the longest text ends.
+
+    open_clip's `encode_text` with the positions and the mask cut to the ids, so that short texts cost less.
+    """
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.text = getattr(model, "text", model)
+
+    @staticmethod
+    def fits(model: Any) -> bool:
+        """Say whether a model's text tower is one of these."""
+        text = getattr(model, "text", model)
+        pool = getattr(text, "text_pool_type", getattr(text, "pool_type", None))
+        whole = getattr(text, "cls_emb", None) is not None or getattr(text, "use_pad_mask", False)
+        return getattr(text, "attn_mask", None) is not None and pool == "argmax" and not whole
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        """Embed (n, length) ids."""
+        text, length = self.text, ids.shape[1]
+        x = text.token_embedding(ids) + text.positional_embedding[:length]
+        x = text.ln_final(text.transformer(x, attn_mask=text.attn_mask[:length, :length]))
+        x = x[torch.arange(x.shape[0], device=x.device), ids.argmax(dim=-1)]
+        projection = text.text_projection
+        if projection is not None:
+            x = projection(x) if isinstance(projection, nn.Linear) else x @ projection
+        return normalize(x.float(), dim=-1)
+
+
 class TorchTowers:
     """Both towers of a model in one precision on one device.
 
@@ -61,47 +90,48 @@ class TorchTowers:
     copied from pinned memory while the one before is at work.
     """
 
-    def __init__(self, model: nn.Module, looks: Preprocessing, precision: str, device: str) -> None:
+    def __init__(
+        self, model: nn.Module, looks: Preprocessing, precision: str, device: str, *, cut: bool = False
+    ) -> None:
         dtype = DTYPES[precision]
         model = model.to(device=device, dtype=dtype).to(memory_format=torch.channels_last)
         self.device = torch.device(device)
         self.images = ImageTower(model, looks, dtype).to(device).eval()
-        self.texts = TextTower(model).eval()
+        self.texts = (CausalTextTower(model) if cut else TextTower(model)).eval()
 
-    def embed_images(self, pictures: Sequence[Pixels], batch: int) -> Vectors:
-        """Embed n pictures of (height, width, 3): (n, d)."""
-        return self._embed(self.images, pictures, batch)
+    def embed_images(self, batches: Sequence[Rows]) -> Vectors:
+        """Embed batches of pictures, each (n, height, width, 3), in order: (sum of n, d)."""
+        return self._embed(self.images, batches)
 
-    def embed_texts(self, ids: TokenIds, batch: int) -> Vectors:
-        """Embed n rows of token ids: (n, d)."""
-        return self._embed(self.texts, list(ids), batch)
+    def embed_texts(self, batches: Sequence[Rows]) -> Vectors:
+        """Embed batches of token ids, each (n, length), in order: (sum of n, d)."""
+        return self._embed(self.texts, batches)
 
-    def _embed(self, tower: nn.Module, rows: Sequence[np.ndarray[Any, Any]], batch: int) -> Vectors:
-        pieces = [rows[at : at + batch] for at in range(0, len(rows), batch)]
+    def _embed(self, tower: nn.Module, batches: Sequence[Rows]) -> Vectors:
         if self.device.type != "cpu":
-            return self._stream(tower, pieces)
-        if len(pieces) == 1:
-            return _run(tower, pieces[0], cores())
+            return self._stream(tower, batches)
+        if len(batches) == 1:
+            return run(tower, batches[0], cores())
         with ThreadPoolExecutor(cores()) as lanes:
-            return np.concatenate(list(lanes.map(lambda piece: _run(tower, piece, 1), pieces)))
+            return np.concatenate(list(lanes.map(lambda rows: run(tower, rows, 1), batches)))
 
-    def _stream(self, tower: nn.Module, pieces: Sequence[Sequence[np.ndarray[Any, Any]]]) -> Vectors:
+    def _stream(self, tower: nn.Module, batches: Sequence[Rows]) -> Vectors:
         """Queue every batch on the device before the first answer is fetched."""
         pinned = self.device.type == "cuda"
         done = []
         with torch.inference_mode():
-            for piece in pieces:
-                rows = torch.from_numpy(np.stack(piece))
+            for batch in batches:
+                rows = torch.from_numpy(batch)
                 rows = rows.pin_memory() if pinned else rows
                 done.append(tower(rows.to(self.device, non_blocking=pinned)))
             return np.asarray(torch.cat(done).cpu().numpy(), np.float32)
 
 
-def _run(tower: nn.Module, rows: Sequence[np.ndarray[Any, Any]], threads: int) -> Vectors:
-    """Run one batch on so many threads; torch keeps the number a thread."""
+def run(tower: nn.Module, rows: Rows, threads: int) -> Vectors:
+    """Run one batch on so many threads of the CPU; torch keeps the number a thread."""
     torch.set_num_threads(threads)
     with torch.inference_mode():
-        return np.asarray(tower(torch.from_numpy(np.stack(rows))).numpy(), np.float32)
+        return np.asarray(tower(torch.from_numpy(rows)).numpy(), np.float32)
 
 
 def load_model(folder: Path) -> Any:

@@ -1,11 +1,15 @@
 """Measure indexing: its rate, a scan in which nothing is new, and its memory.
 
     python tests/bench/bench_index.py --part rate,rescan,memory
+    python tests/bench/bench_index.py --part rate --arch ViT-B-32 --count 504 [--avx2]
 
 rate: `update_library` on camera JPEGs against a plain loop (decode whole, prepare, embed, one picture at a
 time) and against the roofline cores / (decode + forward), where decode is the core-seconds of Pillow's scaled
 decode and the resizing to the model's input, and forward those of the bare model in batches of 32 on all
-cores. `cosine` holds the vectors of the library to those of the plain loop.
+cores. `cosine` holds the vectors of the library to those of the plain loop. With --arch, a model of
+open_clip with random weights: the plain loop is open_clip's documented one in float32, DataLoader is
+clip-retrieval's way (workers that decode, batches of 32, float32), onnxruntime is rclip's (decoded ahead in
+threads, batches of 8, float32); these are given a quarter of the files.
 rescan: `update_library`, and the process `clew index`, on unchanged files against a bare recursive
 `os.scandir` with a `stat` of each file, and a Python process that does just that; files in the page cache.
 memory: peak of the process `clew index` on ten times as many files.
@@ -16,60 +20,146 @@ import inspect
 import os
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from common import Took, alone, clew, draw_jpegs, emit, machine, repeat_files, run, table, time_of
-from PIL import Image, ImageOps
+import others
+from common import (
+    ISA,
+    Took,
+    alone,
+    clew,
+    draw_jpegs,
+    emit,
+    machine,
+    make_checkpoint,
+    repeat_files,
+    run,
+    table,
+    time_of,
+)
+from PIL import Image
 
 from indexer import update_library
+from indexer.models import ready
 from retrieval.catalog import Catalog
-from retrieval.embedders import load
+from retrieval.embedders import Embedder, Pixels, load
+from retrieval.embedders.open_clip import ONNX, OpenClip
 from retrieval.machine import cores
 from retrieval.records import Filters, Vectors
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
 
 CAMERA = Path(__file__).parents[3] / "shared" / "data" / "camera"
 PARTS = ("rate", "rescan", "memory")
 
 
-def rate(jpegs: Sequence[bytes], count: int, rounds: int, place: Path) -> dict[str, object]:
-    """Print and return files/s of the product, the plain loop and the roofline, in turns."""
+def rate(jpegs: Sequence[bytes], count: int, rounds: int, place: Path, arch: str | None) -> dict[str, object]:
+    """Print and return files/s of the product, the others' loops and the roofline, in turns."""
     paths = repeat_files(jpegs, count, place / "rate")
-    done = [alone(rate_once, paths, place / f"library-{turn}") for turn in range(rounds)]
-    ways = ("clew", "plain loop", "roofline")
+    os.environ["XDG_CACHE_HOME"] = str(place / "cache")
+    if arch is not None:
+        print(alone(make_ready, arch, place), "\n")
+    done = [alone(rate_once, paths, place / f"library-{turn}", arch, place) for turn in range(rounds)]
+    ways = [way for way in done[0] if way != "cosine"]
     rows = [
         {
             "rate": way,
-            "files/s": count / median(each[way].wall for each in done),
-            "core-ms a file": 1000 * median(each[way].cpu for each in done) / count,
-            "clew is x": median(each[way].wall / each["clew"].wall for each in done),
+            "files/s": median(each[way].files / each[way].took.wall for each in done),
+            "core-ms a file": median(1000 * each[way].took.cpu / each[way].files for each in done),
+            "clew is x": median(
+                (each["clew"].files / each["clew"].took.wall) / (each[way].files / each[way].took.wall)
+                for each in done
+            ),
         }
         for way in ways
     ]
     table(rows)
     least = min(each["cosine"] for each in done)
     print(f"cosine of the vectors of clew and of the plain loop at least {least:.5f}\n")
-    return {"files": count, "rows": rows, "cosine": least}
+    return {"model": arch or "builtin", "files": count, "rows": rows, "cosine": least}
 
 
-def rate_once(paths: Sequence[Path], library: Path) -> dict[str, Took | float]:
-    """Measure each way once, and the least cosine of the library's vectors and the plain loop's."""
-    model, plain = load("builtin"), list[Vectors]()
+class Way(NamedTuple):
+    """What so many files took."""
+
+    files: int
+    took: Took
+
+
+def make_ready(arch: str, place: Path) -> str:
+    """Write random weights, prepare them, export what the loop of rclip runs, and say what was chosen."""
+    import torch
+
+    from indexer.export import export
+    from indexer.models import prepare_model
+    from indexer.precision import probes
+    from retrieval.embedders.towers import ImageTower, load_model
+
+    clew = prepare_model(str(make_checkpoint(arch, place)), arch=arch)
+    looks = clew.prepared.recipe.preprocessing
+    tower = ImageTower(load_model(clew.prepared.folder), looks).eval()
+    export(tower, torch.from_numpy(np.stack(probes(looks.size, 2))), place / "whole.onnx")
+    return f"chosen: {clew.choice}"
+
+
+def rate_once(paths: Sequence[Path], library: Path, arch: str | None, place: Path) -> dict[str, Way | float]:
+    """Measure each way once, and the least cosine of the library's vectors and the plain loop's.
+
+    The others' loops are given fewer files, where they are slow.
+    """
+    model = load("builtin") if arch is None else ready(str(place / f"{arch}.safetensors"), arch=arch)
+    some = paths if arch is None else paths[: max(8, len(paths) // 4)]
     pixels = [model.prepare(scaled(path, model.side)) for path in paths[:32]]
     model.embed_images(pixels), model.embed_texts(["a dog"])  # both towers are loaded now
-    forward = median(time_of(lambda: model.embed_images(pixels)).wall for _ in range(10)) / len(pixels)
+    forward = median(time_of(lambda: bare(model, pixels)).wall for _ in range(5)) / len(pixels)
     decode = time_of(lambda: [model.prepare(scaled(path, model.side)) for path in paths]).wall / len(paths)
     core_seconds = len(paths) * (decode + cores() * forward)
+    indexed = time_of(lambda: update_library([paths[0].parents[1]], library=library, embedder=model))
+    loops = plain_loop(model) if arch is None else others.loops(model, place)
+    vectors = {}
+
+    def run(name: str) -> None:
+        vectors[name] = loops[name](some)
+
+    took = {name: Way(len(some), time_of(lambda name=name: run(name))) for name in loops}
     return {
-        "roofline": Took(core_seconds / cores(), core_seconds),
-        "clew": time_of(lambda: update_library([paths[0].parents[1]], library=library, embedder=model)),
-        "plain loop": time_of(
-            lambda: plain.extend(model.embed_images([model.prepare(whole(path))]) for path in paths)
-        ),
-        "cosine": float((picture_vectors(library) * np.concatenate(plain)).sum(axis=1).min()),
+        "roofline": Way(len(paths), Took(core_seconds / cores(), core_seconds)),
+        "clew": Way(len(paths), indexed),
+        **took,
+        "cosine": float((picture_vectors(library)[: len(some)] * vectors["plain loop"]).sum(axis=1).min()),
+    }
+
+
+def bare(model: Embedder, pixels: Sequence[Pixels]) -> None:
+    """Run the bare model on a batch that is ready, all cores on it."""
+    if not isinstance(model, OpenClip):
+        model.embed_images(pixels)
+    elif model.choice.precision in ONNX:
+        session(model).run(None, {"rows": np.stack(pixels)})
+    else:
+        from retrieval.embedders.towers import run as run_tower
+
+        run_tower(model._torch.images, np.stack(pixels), cores())
+
+
+@cache
+def session(model: OpenClip) -> "InferenceSession":
+    return model._image._session(cores(), ready_soon=False)
+
+
+def plain_loop(model: Embedder) -> dict[str, Callable[[Sequence[Path]], Vectors]]:
+    """Return the loop anyone would write: decode whole, prepare, embed, one at a time."""
+    return {
+        "plain loop": lambda some: np.concatenate(
+            [model.embed_images([model.prepare(others.whole(path))]) for path in some]
+        )
     }
 
 
@@ -77,10 +167,6 @@ def scaled(path: Path, side: int) -> Image.Image:
     picture = Image.open(path)
     picture.draft("RGB", (side, side))
     return picture.convert("RGB")
-
-
-def whole(path: Path) -> Image.Image:
-    return ImageOps.exif_transpose(Image.open(path).convert("RGB"))
 
 
 def picture_vectors(library: Path) -> Vectors:
@@ -97,7 +183,7 @@ def rescan(count: int, rounds: int, place: Path) -> dict[str, object]:
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(dot)
     folder, library = place / "dots", place / "dots-library"
-    first = run(clew(), "index", folder, "--library", library).took.wall
+    first = run(clew(), "index", folder, "--library", library, "--model", "builtin").took.wall
     walking = f"import os\n{inspect.getsource(walk)}\nwalk({str(folder)!r})"
     turns = {
         "in a process": alone(rescan_inside, folder, library, rounds),
@@ -149,7 +235,8 @@ def memory(counts: Sequence[int], place: Path) -> dict[str, object]:
     for count in counts:
         folder = place / f"small-{count}"
         repeat_files(jpegs, count, folder)
-        done = run(clew(), "index", folder, "--library", place / f"small-library-{count}")
+        library = place / f"small-library-{count}"
+        done = run(clew(), "index", folder, "--library", library, "--model", "builtin")
         rows.append({"memory, files": count, "peak MB": done.peak, "seconds": done.took.wall, "ratio": None})
     for before, row in pairwise(rows):
         row["ratio"] = row["peak MB"] / before["peak MB"]
@@ -163,11 +250,14 @@ def main() -> None:
     parser.add_argument("--pictures", type=Path, default=CAMERA, help="a folder of JPEGs, else drawn ones")
     parser.add_argument("--count", type=int, default=300, help="files of the rate")
     parser.add_argument("--files", type=int, default=100_000, help="files of the rescan")
+    parser.add_argument("--arch", help="an architecture of open_clip, for the rate [the built-in model]")
+    parser.add_argument("--avx2", action="store_true", help="play a CPU without AVX-512 and AMX")
     parser.add_argument("--rounds", type=int, default=None, help="[3 of the rate, 5 of the rescan]")
     parser.add_argument("--smoke", action="store_true", help="a few seconds, to see that it runs")
     given = parser.parse_args()
     if given.smoke:
         given.count, given.files, given.rounds = 16, 1_000, 1
+    os.environ.update(ISA if given.avx2 else {})
     jpegs = [path.read_bytes() for path in sorted(given.pictures.glob("*.jp*g"))]
     source = f"{len(jpegs)} pictures of {given.pictures.name}" if jpegs else "drawn pictures"
     print(f"{machine()}; {source}, {given.count} files, rescan {given.files:,}, seed 1\n")
@@ -176,7 +266,10 @@ def main() -> None:
         place = Path(name)
         if "rate" in given.part:
             jpegs = jpegs or draw_jpegs(8, 3072, 2304, seed=1)
-            numbers["rate"] = rate(jpegs, given.count, given.rounds or 3, place)
+            for arch in (None, "tiny") if given.smoke else (given.arch,):
+                numbers[f"rate {arch or 'builtin'}"] = rate(
+                    jpegs, given.count, given.rounds or 3, place / (arch or "builtin"), arch
+                )
         if "rescan" in given.part:
             numbers["rescan"] = rescan(given.files, given.rounds or 5, place)
         if "memory" in given.part:
