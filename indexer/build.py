@@ -56,9 +56,9 @@ def build(writer: Writer, space: Space, method: Method | None = None) -> Space:
     _sync(folder)
     done = replace(space, through=int(through), indexes=tuple(files))
     writer.spaces.set_indexes(done)
-    kept = {file.file for file in files}
+    kept = {file.file for each in catalog.spaces() for file in each.indexes}
     for old in folder.iterdir():
-        if old.name not in kept and old.name.startswith((f"{space.id}-", ".draft-")):
+        if old.name not in kept:  # drafts, and what other spaces left behind, too
             old.unlink()
     return done
 

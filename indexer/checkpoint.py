@@ -2,9 +2,10 @@
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from indexer import hub
 from indexer.hub import Say
@@ -15,6 +16,8 @@ from retrieval.errors import EmbedderError
 
 if TYPE_CHECKING:
     from open_clip.tokenizer import HFTokenizer, SimpleTokenizer
+
+Made = TypeVar("Made")
 
 CONFIG = "open_clip_config.json"
 LOOKS = ("mean", "std", "interpolation", "resize_mode", "fill_color")
@@ -67,7 +70,7 @@ def find(source: Source, say: Say) -> Checkpoint:
     """Find a model's configuration and weights, fetching them where they are not here."""
     with quiet():
         if source.kind == "local":
-            return _local(source)
+            return _local(source, say)
         return _hub(source, say) if source.kind == "hub" else _listed(source, say)
 
 
@@ -85,7 +88,7 @@ def _hub(source: Source, say: Say) -> Checkpoint:
     return Checkpoint(source, _read(settings), hub.fetch(source.repo, _alternatives(""), source.name, say))
 
 
-def _local(source: Source) -> Checkpoint:
+def _local(source: Source, say: Say) -> Checkpoint:
     """Find a local checkpoint's settings: beside it, else those of its architecture."""
     assert source.path
     near = source.path if source.path.is_dir() else source.path.parent
@@ -94,7 +97,7 @@ def _local(source: Source) -> Checkpoint:
         raise EmbedderError(f"There is no file {weights}.")
     if source.arch is not None:
         config = _architecture(source.arch)
-        looks = _tag(source.arch, source.tag) if source.tag else _agreed(source.arch)
+        looks = _tag(source.arch, source.tag) if source.tag else _agreed(source.arch, say)
         arch = "/".join(filter(None, (source.arch, source.tag)))
         return Checkpoint(source, _configured(config, looks), weights, arch, near)
     if (near / CONFIG).is_file():
@@ -134,8 +137,8 @@ def _tag(arch: str, tag: str) -> dict[str, Any]:
     return looks
 
 
-def _agreed(arch: str) -> dict[str, Any]:
-    """Return the preprocessing that all listed weights of an architecture share."""
+def _agreed(arch: str, say: Say) -> dict[str, Any]:
+    """Return what all listed weights of an architecture share: their preprocessing, and QuickGELU."""
     import open_clip
 
     tags = open_clip.list_pretrained_tags_by_model(arch)
@@ -147,7 +150,14 @@ def _agreed(arch: str) -> dict[str, Any]:
             f"Name the listed weights they come from, as in --arch {arch}/{tags[0]}, or put their {CONFIG} "
             "beside them."
         )
-    return known[0] if known else {}
+    quick = {tag for tag in tags if _tag(arch, tag).get("quick_gelu")}
+    if quick and quick != set(tags):
+        example = next(tag for tag in tags if tag in quick)
+        say(
+            f"Taking these weights as made with GELU, as most of {arch} are. If they come from {example} or "
+            f"others made with QuickGELU, say --arch {arch}/{example}."
+        )
+    return {**(known[0] if known else {}), "quick_gelu": bool(tags) and quick == set(tags)}
 
 
 def _configured(config: dict[str, Any], looks: dict[str, Any]) -> dict[str, Any]:
@@ -188,15 +198,14 @@ def tokenizer(checkpoint: Checkpoint) -> "SimpleTokenizer | HFTokenizer":
     near = checkpoint.near
     if near is not None and (near / "tokenizer.json").is_file():
         name = str(near)
+
+    def make(local: bool) -> "HFTokenizer":
+        mode = text.get("tokenizer_mode")
+        return HFTokenizer(name, context_length=length, tokenizer_mode=mode, local_files_only=local, **how)
+
     try:
         with quiet():
-            return HFTokenizer(
-                name,
-                context_length=length,
-                tokenizer_mode=text.get("tokenizer_mode"),
-                local_files_only=_is_away(name, "tokenizer_config.json"),
-                **how,
-            )
+            return _cached_else_fetched(make, name, "tokenizer_config.json")
     except Exception as error:  # of whichever library reads it
         where = "" if near is None else f" Put its tokenizer.json into {near}."
         raise EmbedderError(f"{hub.missing(f'the tokenizer {name}', _first(error))}{where}") from error
@@ -216,7 +225,9 @@ def text_settings(checkpoint: Checkpoint, folder: Path) -> dict[str, Any]:
     if near is not None and (near / "config.json").is_file():
         name = str(near)
     try:
-        settings = AutoConfig.from_pretrained(name, local_files_only=_is_away(name, "config.json"))
+        settings = _cached_else_fetched(
+            lambda local: AutoConfig.from_pretrained(name, local_files_only=local), name, "config.json"
+        )
     except Exception as error:  # of whichever library reads it
         where = "" if near is None else f" Put its config.json into {near}."
         raise EmbedderError(f"{hub.missing(f'the text model {name}', _first(error))}{where}") from error
@@ -227,24 +238,31 @@ def text_settings(checkpoint: Checkpoint, folder: Path) -> dict[str, Any]:
 
 
 def parts(checkpoint: Checkpoint, tokens: bytes) -> dict[str, str]:
-    """Return what the fingerprint covers; `tokens` are the ids of PROBES."""
+    """Return what the fingerprint covers; `tokens` are a vocabulary and the ids of PROBES."""
     with checkpoint.weights.open("rb") as file:
         weights = hashlib.file_digest(file, "sha256").hexdigest()
     model = checkpoint.config["model_cfg"]
+    text = {key: value for key, value in model["text_cfg"].items() if not key.startswith("hf_model")}
+    design = hashlib.sha256(json.dumps({**model, "text_cfg": text}, sort_keys=True).encode()).hexdigest()
     gelu = ", QuickGELU" if model.get("quick_gelu") else ""
     name = checkpoint.source.arch or model["vision_cfg"].get("timm_model_name") or "its own"
     length = checkpoint.text.get("context_length", 77)
     return {
-        "architecture": f"{name}{gelu}",
+        "architecture": f"{name}{gelu}, {design[:8]}",
         "weights": f"SHA-256 {weights}",
         "preprocessing": str(checkpoint.looks),
         "tokenizer": f"{length} tokens, {hashlib.sha256(tokens).hexdigest()[:16]}",
     }
 
 
-def _is_away(name: str, file: str) -> bool:
-    """Say whether a repository's files can only come from the cache."""
-    return Path(name).is_dir() or hub.cached(name, [file]) is not None or bool(hub.unreachable(name, [file]))
+def _cached_else_fetched(make: Callable[[bool], Made], name: str, file: str) -> Made:
+    """Return what is made of local files alone, else, if the hub is there, of fetched ones."""
+    try:
+        return make(True)
+    except Exception:
+        if Path(name).is_dir() or hub.unreachable(name, [file]):
+            raise
+        return make(False)
 
 
 def _three(values: Any) -> tuple[float, float, float]:

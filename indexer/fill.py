@@ -20,6 +20,7 @@ from retrieval.records import Space, Vectors
 from retrieval.schema import vectors_table
 
 PAGE = 2_000  # segments read at once
+NOTHING = "text"  # for a text of which this model reads no word, as &nbsp;
 AHEAD = 16  # contents read ahead, a thread
 
 
@@ -27,6 +28,7 @@ class Lacking(NamedTuple):
     """A segment without a vector, its content, and a place where the content is (None if it is nowhere)."""
 
     segment: int
+    ordinal: int
     content: int
     kind: str
     text: str | None
@@ -57,7 +59,8 @@ def fill(
     def embed(batch: Ready) -> tuple[list[int], Vectors]:
         return [segment for segment, _ in batch], _embed(embedder, [draft for _, draft in batch])
 
-    for segments, vectors in ahead(embed, _batches(contents), threads=1, depth=2):
+    turns = embedder.at_once
+    for segments, vectors in ahead(embed, _batches(contents), threads=turns, depth=turns + 1):
         writer.spaces.write_vectors(space, segments, vectors)
         done += len(segments)
         progress(done, total)
@@ -77,7 +80,7 @@ def _lacks(space: Space) -> str:
 def _contents(writer: Writer, space: Space) -> Iterator[list[Lacking]]:
     """Yield what each content lacks; read in pages, so that no reader holds the log back."""
     last = 0
-    query = f"""SELECT s.id, s.content, s.kind, s.text, c.hash, c.reader,
+    query = f"""SELECT s.id, s.ordinal, s.content, s.kind, s.text, c.hash, c.reader,
                        (SELECT CAST(r.path || x'2f' || f.path AS BLOB)
                           FROM files f JOIN roots r ON r.id = f.root
                          WHERE f.content = c.id AND f.state = 'present' AND r.state = 'present' LIMIT 1)
@@ -106,7 +109,9 @@ def _whole(writer: Writer, query: str, last: int) -> list[Lacking]:
 
 def _read(group: list[Lacking], embedder: Embedder) -> Ready:
     """Return what can be embedded of a content: its texts, and its pixels if it is still there."""
-    ready = [(row.segment, Draft("text", text=row.text)) for row in group if row.kind == "text"]
+    texts = [(row.segment, row.text or "") for row in group if row.kind == "text"]
+    said = [(segment, text if embedder.tokens(text) else NOTHING) for segment, text in texts]
+    ready = [(segment, Draft("text", text=text)) for segment, text in said]
     seen = [row for row in group if row.kind != "text"]
     if not seen or seen[0].place is None:
         return ready
@@ -119,8 +124,8 @@ def _read(group: list[Lacking], embedder: Embedder) -> Ready:
             drafts = DECODERS[seen[0].reader](file, suffix, embedder).drafts
     except Exception:  # gone since, or a decoder that has changed its mind: the next scan says so
         return ready
-    pixels = [draft for draft in drafts if draft.pixels is not None]
-    return ready + [(row.segment, draft) for row, draft in zip(seen, pixels, strict=False)]
+    there = {row.segment: drafts[row.ordinal] for row in seen if row.ordinal < len(drafts)}
+    return ready + [(segment, draft) for segment, draft in there.items() if draft.pixels is not None]
 
 
 def _batches(contents: Iterator[Ready]) -> Iterator[Ready]:

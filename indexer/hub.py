@@ -1,9 +1,10 @@
 """Files of the Hugging Face hub: from its cache, else fetched, else a word on what to do without it."""
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from concurrent.futures import TimeoutError as TooLate
 from pathlib import Path
+from queue import Empty, Queue
+from shlex import quote
+from threading import Thread
 
 from retrieval.errors import EmbedderError
 from retrieval.formats import size
@@ -27,13 +28,13 @@ def unreachable(repo: str, names: Sequence[str]) -> str | None:
 
     if constants.HF_HUB_OFFLINE:
         return "HF_HUB_OFFLINE is set"
-    pool = ThreadPoolExecutor(1)  # looking a name up knows no time limit of its own
+    answer: Queue[str | None] = Queue()
+    # Looking a name up knows no time limit of its own; nobody waits for a daemon.
+    Thread(target=lambda: answer.put(_ask(repo, names)), daemon=True).start()
     try:
-        return pool.submit(_ask, repo, names).result(PATIENCE)
-    except TooLate:
+        return answer.get(timeout=PATIENCE)
+    except Empty:
         return f"{constants.ENDPOINT} does not answer within {PATIENCE:.0f} seconds"
-    finally:
-        pool.shutdown(wait=False)
 
 
 def fetch(repo: str, names: Sequence[str], model: str, say: Say) -> Path:
@@ -62,9 +63,10 @@ def fetch(repo: str, names: Sequence[str], model: str, say: Say) -> Path:
 
 def missing(model: str, reason: str) -> EmbedderError:
     """Return the error of a model whose files cannot be had."""
+    command = f"clew prepare {quote(model)}"
     return EmbedderError(
         f"The files of {model} are not in the hub's cache and cannot be fetched: {reason}. "
-        f"Where there is a network (and HF_HUB_OFFLINE is not set), `clew prepare {model}` fetches them into "
+        f"Where there is a network (and HF_HUB_OFFLINE is not set), `{command}` fetches them into "
         "$HF_HOME/hub, by default ~/.cache/huggingface/hub, which can be copied here. Or name a file you "
         "have: --model weights.safetensors --arch ViT-B-32. The model `builtin` needs no file."
     )

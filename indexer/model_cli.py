@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -14,7 +15,7 @@ from retrieval.formats import as_dict, dump, one_line, place, size, some
 
 if TYPE_CHECKING:
     from indexer.switch import Comparison, Switched
-    from retrieval.embedders.prepared import Prepared
+    from retrieval.embedders.open_clip import OpenClip
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -64,12 +65,15 @@ def switch_command(model: str, compare: tuple[str, ...], as_json: bool, library:
     """Change the library's model to MODEL.
 
     Everything is embedded anew beside the old vectors, which answer until the last is done; then the new
-    ones do, at once. Ctrl-C is safe: the same command goes on. The old vectors stay until
-    `clew forget --space`, and switching back to them is quick.
+    ones do, at once. Searching goes on meanwhile; indexing waits until it is done or stopped. Ctrl-C is
+    safe: the same command goes on. The old vectors stay until `clew forget --space`, and switching back to
+    them is quick.
     """
     from indexer.switch import switch_library
 
     queries = [line for words in compare for line in (_lines() if words == "-" else [words])]
+    if compare and not queries:
+        raise click.UsageError("There is no query to compare: --compare - read no lines.")
     with quiet_decoders(), Bar() as bar:
         done = switch_library(model, library=library, compare=queries, progress=bar.advance, say=note, **how)
     if done.interrupted:
@@ -78,10 +82,10 @@ def switch_command(model: str, compare: tuple[str, ...], as_json: bool, library:
     write(switched_json(done) if as_json else describe_switched(done))
 
 
-def describe_prepared(embedder: Any) -> str:
+def describe_prepared(embedder: "OpenClip") -> str:
     """Return what a model is and how it will run here."""
-    prepared: Prepared = embedder.prepared
-    recipe, choice = prepared.recipe, embedder.choice
+    prepared, choice = embedder.prepared, embedder.choice
+    recipe = prepared.recipe
     height, width = recipe.preprocessing.size
     text = sum(path.stat().st_size for path in prepared.folder.glob("text.onnx*"))
     lines = [
@@ -95,7 +99,7 @@ def describe_prepared(embedder: Any) -> str:
     return "\n".join(lines) + "\n"
 
 
-def prepared_json(embedder: Any) -> str:
+def prepared_json(embedder: "OpenClip") -> str:
     """Return the same as one JSON object."""
     recipe = embedder.prepared.recipe
     keys = ("name", "fingerprint", "parts", "dim", "logit_scale", "logit_bias")
@@ -115,9 +119,11 @@ def describe_switched(done: "Switched") -> str:
     if done.answers and done.old == done.new:
         lines.append(f"{done.new} answers, as before.")
     elif done.answers:
-        lines.append(f"{done.new} answers now; `clew forget --space {done.old}` deletes the old vectors.")
+        lines.append(
+            f"{done.new} answers now; `clew forget --space {quote(done.old)}` deletes the old vectors."
+        )
     else:
-        lines.append(f"{done.old} goes on answering; `clew switch {done.new}` lets the other answer.")
+        lines.append(f"{done.old} goes on answering; `clew switch {quote(done.new)}` lets the other answer.")
     return "\n".join(lines) + "\n"
 
 

@@ -34,11 +34,13 @@ def ready(
     if source.kind == "builtin":
         return embedders.load(name)
     known = None if fingerprint is None else find(fingerprint)
-    if known is None or not known.whole:
+    if known is None or not known.current:
         known = find_source(source) or _prepare(source, device, say)
     from retrieval.embedders.open_clip import OpenClip
 
-    choice = known.choice(device or AUTO) or _decide(known, device, say)
+    choice = known.choice(device or AUTO)
+    if choice is None or not _is_there(choice):
+        choice = _decide(known, device, say)
     return OpenClip(known, choice.device)
 
 
@@ -68,6 +70,15 @@ def recommended(device: str | None, say: Say) -> Embedder:
         f"`clew switch {RECOMMENDED}` makes this library much better."
     )
     return embedders.load("builtin")
+
+
+def _is_there(choice: Choice) -> bool:
+    """Say whether the accelerator of a choice is that of this machine."""
+    if choice.device == "cpu":
+        return True
+    from retrieval.embedders.towers import hardware  # heavy: torch
+
+    return hardware(choice.device) == choice.hardware
 
 
 def _decide(known: Prepared, device: str | None, say: Say) -> Choice:

@@ -100,7 +100,9 @@ class Run:
         done, built, begun = 0, _indexed(current(self.writer.catalog)), self.report.segments
         reads = batches(self._read(place.top, fresh))
         # A batch is embedded while the one before is written and the next are read.
-        for batch in ahead(partial(embed, self.writer.embedder), reads, threads=1, depth=2):
+        embedder = self.writer.embedder
+        turns = embedder.at_once
+        for batch in ahead(partial(embed, embedder), reads, threads=turns, depth=turns + 1):
             self._count(self.writer.write(place.root, batch))
             done += sum(portion.last for portion in batch)
             self.progress(os.fsdecode(place.top), done, len(fresh))

@@ -5,15 +5,25 @@ import copy
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from indexer.export import discard, export, quantize
+from indexer.checkpoint import PROBES
+from indexer.export import export, quantize
 from retrieval.embedders import Pixels
 from retrieval.embedders.onnx import OnnxTower
-from retrieval.embedders.prepared import IMAGE, Choice, Prepared
-from retrieval.embedders.towers import ImageTower, TorchTowers, bfloat16_is_fast, devices
+from retrieval.embedders.open_clip import batch_size
+from retrieval.embedders.prepared import EXPORTED, TOKENIZER, Choice, Prepared
+from retrieval.embedders.tokens import Tokens
+from retrieval.embedders.towers import (
+    ImageTower,
+    TorchTowers,
+    bfloat16_is_fast,
+    check_device,
+    devices,
+    hardware,
+)
 from retrieval.errors import EmbedderError
 from retrieval.machine import cores
 from retrieval.records import Vectors
@@ -22,31 +32,40 @@ RIGHT = {"float32": 0.9999, "onnx float32": 0.9999, "bfloat16": 0.999, "float16"
 ROUNDS = 3
 WORTH = 1.5  # times faster than float32 that another runtime must be
 
-Way = Callable[[list[Pixels]], Vectors]
+Images = Callable[[list[Pixels]], Vectors]
 
 
-def choose(prepared: Prepared, model: Any, device: str | None) -> Choice:
+class Way(NamedTuple):
+    """A way to embed pictures; one on torch reads PROBES in the same precision."""
+
+    images: Images
+    texts: Callable[[], Vectors] | None = None
+
+
+def choose(prepared: Prepared, model: Any, device: str | None, drafts: Path) -> Choice:
     """Return the choice for a device, by default the fastest there is; `model` is in float32, on the CPU.
 
-    A precision is right where the cosine of every probe's vector to float32's is at least RIGHT; where
-    onnxruntime wins on the CPU, its image tower is left in the prepared folder. Raises EmbedderError.
+    A precision is right where the cosine of every probe's vector to float32's is at least RIGHT. Image
+    towers that were exported to be tried are left in `drafts`. Raises EmbedderError.
     """
-    there = devices()
-    device = device or there[0]
-    if device.partition(":")[0] not in there:
-        raise EmbedderError(f"There is no device {device} here; torch has {', '.join(there)}.")
+    device = check_device(device or devices()[0])
     looks = prepared.recipe.preprocessing
-    pixels = probes(looks.size, 16 if device == "cpu" else 256)
-    ways = {"float32": _torch(model, prepared, "float32", device), **_ways(model, prepared, device)}
-    vectors = {name: way(pixels) for name, way in ways.items()}  # and warm
-    cosines = {name: float((found * vectors["float32"]).sum(axis=1).min()) for name, found in vectors.items()}
-    rates = _race(ways, pixels)
-    worth = {name: rate / (WORTH if name in ("onnx float32", "int8") else 1) for name, rate in rates.items()}
-    best = max((name for name in rates if cosines[name] >= RIGHT[name]), key=worth.__getitem__)
-    _keep(prepared.folder, best, device)
-    return Choice(
-        device, best, {name: round(rate, 1) for name, rate in rates.items()}, round(cosines[best], 6)
-    )
+    pixels = probes(looks.size, 16 if device == "cpu" else batch_size(max(looks.size), 256, device))
+    plain = _torch(model, prepared, "float32", device)
+    ways = {"float32": plain, **_ways(model, prepared, device, drafts)}
+    found = {name: way.images(pixels) for name, way in ways.items()}  # and warm
+    if not np.isfinite(found["float32"]).all():
+        raise EmbedderError(f"The weights of {prepared.recipe.name} give vectors that are no numbers.")
+    cosines = {name: _least(vectors, found["float32"]) for name, vectors in found.items()}
+    for name, way in ways.items():
+        if way.texts is not None and plain.texts is not None:
+            cosines[name] = min(cosines[name], _least(way.texts(), plain.texts()))
+    rates = _race({name: way.images for name, way in ways.items()}, pixels)
+    worth = {name: rate / (WORTH if name in EXPORTED else 1) for name, rate in rates.items()}
+    right = [name for name in rates if name == "float32" or cosines[name] >= RIGHT[name]]
+    best = max(right, key=worth.__getitem__)
+    shown = {name: round(rate, 1) for name, rate in rates.items()}
+    return Choice(device, best, shown, round(cosines[best], 6), hardware(device) or "")
 
 
 def probes(size: tuple[int, int], count: int) -> list[Pixels]:
@@ -70,35 +89,37 @@ def probes(size: tuple[int, int], count: int) -> list[Pixels]:
     return pictures
 
 
-def _ways(model: Any, prepared: Prepared, device: str) -> dict[str, Way]:
+def _ways(model: Any, prepared: Prepared, device: str, drafts: Path) -> dict[str, Way]:
     """Return the precisions that may be faster than float32 on a device."""
-    kind = device.partition(":")[0]
-    if kind == "cuda":
+    if device.startswith("cuda"):
         import torch
 
-        half = "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"
+        with torch.cuda.device(device):
+            half = "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"
         return {half: _torch(model, prepared, half, device)}
-    if kind == "mps":
+    if device == "mps":
         return {"float16": _torch(model, prepared, "float16", device)}
     if bfloat16_is_fast():
         return {"bfloat16": _torch(model, prepared, "bfloat16", device)}
-    return _exported(model, prepared)
+    return _exported(model, prepared, drafts)
 
 
 def _torch(model: Any, prepared: Prepared, precision: str, device: str) -> Way:
-    towers = TorchTowers(copy.deepcopy(model), prepared.recipe.preprocessing, precision, device)
-    return lambda pixels: towers.embed_images(_batches(pixels, device))
+    recipe = prepared.recipe
+    own = model if (precision, device) == ("float32", "cpu") else copy.deepcopy(model)
+    towers = TorchTowers(own, recipe.preprocessing, precision, device, cut=recipe.cut)
+    ids, lengths = Tokens(prepared.folder / TOKENIZER, recipe.frame).encode(PROBES)
+    rows = [row[None, :length] if recipe.cut else row[None] for row, length in zip(ids, lengths, strict=True)]
+    return Way(lambda pixels: towers.embed_images(_batches(pixels, device)), lambda: towers.embed_texts(rows))
 
 
-def _exported(model: Any, prepared: Prepared) -> dict[str, Way]:
+def _exported(model: Any, prepared: Prepared, drafts: Path) -> dict[str, Way]:
     """Export the image tower as float32 and int8; a tower that cannot be is left to torch."""
     import torch
 
-    whole, small = (prepared.folder / f"{name}.{IMAGE}" for name in ("float32", "int8"))
+    whole, small = drafts / EXPORTED["onnx float32"], drafts / EXPORTED["int8"]
     tower = ImageTower(model, prepared.recipe.preprocessing).eval()
     example = torch.from_numpy(np.stack(probes(prepared.recipe.preprocessing.size, 2)))
-    discard(whole)
-    discard(small)  # of a run that was cut short
     ways: dict[str, Way] = {}
     with contextlib.suppress(Exception):  # exporters raise what they like, and torch can do the work
         export(tower, example, whole)
@@ -110,23 +131,12 @@ def _exported(model: Any, prepared: Prepared) -> dict[str, Way]:
 
 def _onnx(file: Path) -> Way:
     tower = OnnxTower(file)
-    return lambda pixels: tower.embed(_batches(pixels, "cpu"))
+    return Way(lambda pixels: tower.embed(_batches(pixels, "cpu")))
 
 
-def _keep(folder: Path, best: str, device: str) -> None:
-    """Keep the exported image tower that won, and delete the others."""
-    if device != "cpu":
-        return
-    names = {"onnx float32": "float32", "int8": "int8"}
-    discard(folder / IMAGE)
-    if best in names:
-        import onnx
-
-        won = folder / f"{names[best]}.{IMAGE}"
-        model = onnx.load(str(won))
-        onnx.save(model, str(folder / IMAGE), save_as_external_data=True, location=f"{IMAGE}.data")
-    for name in names.values():
-        discard(folder / f"{name}.{IMAGE}")
+def _least(vectors: Vectors, truth: Vectors) -> float:
+    """Return the least cosine of rows; NaN, which is right for nothing, where there is one."""
+    return float((vectors * truth).sum(axis=1).min())
 
 
 def _batches(pixels: list[Pixels], device: str) -> list[Pixels]:
@@ -135,7 +145,7 @@ def _batches(pixels: list[Pixels], device: str) -> list[Pixels]:
     return [np.stack(pixels[at : at + size]) for at in range(0, len(pixels), size)]
 
 
-def _race(ways: dict[str, Way], pixels: list[Pixels]) -> dict[str, float]:
+def _race(ways: dict[str, Images], pixels: list[Pixels]) -> dict[str, float]:
     """Return the best rate of each way in ROUNDS turns; one much slower than the best has but one."""
     times: dict[str, list[float]] = {name: [] for name in ways}
     for turn in range(ROUNDS):

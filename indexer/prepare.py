@@ -2,14 +2,17 @@
 
 import hashlib
 import json
+import os
+import tempfile
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from filelock import FileLock
 
 from indexer import checkpoint as checkpoints
+from indexer import tokenizers
 from indexer.checkpoint import CONFIG, PROBES, Checkpoint
 from indexer.export import discard, export
 from indexer.hub import Say
@@ -18,6 +21,7 @@ from retrieval.embedders.names import Source
 from retrieval.embedders.onnx import OnnxTower
 from retrieval.embedders.prepared import (
     CHOICES,
+    EXPORTED,
     RECIPE,
     TEXT,
     TOKENIZER,
@@ -27,12 +31,10 @@ from retrieval.embedders.prepared import (
     find,
     folder_of,
     here,
+    stamp,
 )
 from retrieval.embedders.tokens import Frame, Tokens
 from retrieval.errors import EmbedderError
-
-if TYPE_CHECKING:
-    from open_clip.tokenizer import HFTokenizer, SimpleTokenizer
 
 ALIKE = 0.9999  # least cosine of the exported text tower to torch
 
@@ -40,50 +42,54 @@ ALIKE = 0.9999  # least cosine of the exported text tower to torch
 def prepare(source: Source, device: str | None, say: Say) -> Prepared:
     """Prepare a model, or what is missing of it; raises EmbedderError."""
     checkpoint = checkpoints.find(source, say)
+    state = checkpoint.weights.stat(), stamp(checkpoint.near) if checkpoint.near else ""
     tokenizer = checkpoints.tokenizer(checkpoint)
     ids = np.asarray(tokenizer(list(PROBES)), np.int64)
-    parts = checkpoints.parts(checkpoint, ids.tobytes())
+    parts = checkpoints.parts(checkpoint, tokenizers.signature(tokenizer, ids))
     fingerprint = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
     folder = folder_of(fingerprint)
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.with_suffix(".lock")):
-        frame = _write_tokenizer(tokenizer, ids, folder / TOKENIZER)
+        known = find(fingerprint)
+        frame = known.recipe.frame if known else tokenizers.write(tokenizer, ids, folder / TOKENIZER)
         _link(checkpoint, folder)
         model = _load(checkpoint, folder)
         _check_size(checkpoint, model)
-        known = find(fingerprint)
         if known is None:
             say(f"Exporting the text tower of {source.name} ...")
             _, lengths = Tokens(folder / TOKENIZER, frame).encode(PROBES)
             cut = _export_text(model, ids, lengths, folder)
         else:  # the weights have moved
             cut = known.recipe.cut
-        prepared = Prepared(folder, _recipe(checkpoint, model, parts, fingerprint, frame, cut))
-        _decide(prepared, model, device, say)
+        prepared = Prepared(folder, _recipe(checkpoint, model, parts, fingerprint, frame, cut, state))
+        if prepared.choice(device or "auto") is None:
+            _decide(prepared, model, device, say)
         replace(folder / RECIPE, json.dumps(asdict(prepared.recipe), indent=1))
     return prepared
 
 
 def decide(prepared: Prepared, device: str | None, say: Say) -> Choice:
-    """Return the choice for a device of this machine, made now if it has not been; None is the fastest."""
-    choice = prepared.choice(device or "auto")
-    if choice is None:
-        from retrieval.embedders.towers import load_model
+    """Choose the precision for a device of this machine; None is the fastest."""
+    from retrieval.embedders.towers import load_model
 
-        with FileLock(prepared.folder.with_suffix(".lock")):
-            choice = _decide(prepared, load_model(prepared.folder), device, say)
-    return choice
+    with FileLock(prepared.folder.with_suffix(".lock")):
+        return _decide(prepared, load_model(prepared.folder), device, say)
 
 
 def _decide(prepared: Prepared, model: Any, device: str | None, say: Say) -> Choice:
-    known = prepared.choice(device or "auto")
-    if known is not None:
-        return known
+    """Choose, and keep the exported image towers that some choice names."""
     say(f"Measuring which precision of {prepared.recipe.name} is the fastest here ...")
-    choice = choose(prepared, model, device)
+    folder = prepared.folder
+    with tempfile.TemporaryDirectory(dir=folder, prefix="drafts-") as drafts:
+        choice = choose(prepared, model, device, Path(drafts))
+        for path in Path(drafts).glob(f"{EXPORTED.get(choice.precision, 'nothing')}*"):
+            path.replace(folder / path.name)
     names = {here(choice.device), here(device or "auto")}
     choices = {**prepared.choices(), **dict.fromkeys(names, asdict(choice))}
-    replace(prepared.folder / CHOICES, json.dumps(choices, indent=1))
+    replace(folder / CHOICES, json.dumps(choices, indent=1))
+    used = {each["precision"] for each in choices.values()}
+    for precision in EXPORTED.keys() - used:
+        discard(folder / EXPORTED[precision])
     return choice
 
 
@@ -108,10 +114,13 @@ def _load(checkpoint: Checkpoint, folder: Path) -> Any:
 def _link(checkpoint: Checkpoint, folder: Path) -> None:
     """Link the weights under the names that open_clip looks for."""
     safe = checkpoint.weights.suffix == ".safetensors"
-    for old in folder.glob("open_clip_*model.*"):
-        old.unlink()
     name = "open_clip_model.safetensors" if safe else "open_clip_pytorch_model.bin"
-    (folder / name).symlink_to(checkpoint.weights.resolve())
+    for old in {*folder.glob("open_clip_*model.*")} - {folder / name}:
+        old.unlink()
+    draft = folder / "weights.draft"
+    draft.unlink(missing_ok=True)
+    draft.symlink_to(checkpoint.weights.resolve())
+    draft.replace(folder / name)
 
 
 def _check_size(checkpoint: Checkpoint, model: Any) -> None:
@@ -137,6 +146,8 @@ def _export_text(model: Any, ids: Any, lengths: Any, folder: Path) -> bool:
     tower = TextTower(model).eval()
     with torch.inference_mode():
         truth = tower(torch.from_numpy(ids)).numpy()
+    if not np.isfinite(truth).all():
+        raise EmbedderError(f"The weights in {folder} give vectors of words that are no numbers.")
     file, longest = folder / TEXT, ids.shape[1]
     some = [rows[None, :length] for rows, length in zip(ids, lengths, strict=True)]
     if CausalTextTower.fits(model) and _exports(
@@ -162,11 +173,18 @@ def _exports(tower: Any, example: Any, file: Path, rows: Any, truth: Any, longes
 
 
 def _recipe(
-    checkpoint: Checkpoint, model: Any, parts: dict[str, str], fingerprint: str, frame: Frame, cut: bool
+    checkpoint: Checkpoint,
+    model: Any,
+    parts: dict[str, str],
+    fingerprint: str,
+    frame: Frame,
+    cut: bool,
+    state: tuple[os.stat_result, str],
 ) -> Recipe:
+    """Describe what was prepared; `state` is that of its files before they were read."""
     from retrieval.embedders.towers import TorchTowers
 
-    stat = checkpoint.weights.stat()
+    stat, beside = state
     towers = TorchTowers(model, checkpoint.looks, "float32", "cpu")
     bias = getattr(model, "logit_bias", None)
     return Recipe(
@@ -180,69 +198,12 @@ def _recipe(
         weights=str(checkpoint.weights),
         size=stat.st_size,
         mtime=stat.st_mtime_ns,
+        near=None if checkpoint.near is None else str(checkpoint.near),
+        beside=beside,
         cut=cut,
         logit_scale=float(model.logit_scale.detach().exp()),
         logit_bias=None if bias is None else float(bias.detach()),
     )
-
-
-def _write_tokenizer(tokenizer: "SimpleTokenizer | HFTokenizer", ids: Any, file: Path) -> Frame:
-    """Write open_clip's tokenizer as a file of `tokenizers`, and hold it to open_clip's on PROBES."""
-    from open_clip.tokenizer import SimpleTokenizer
-
-    length = tokenizer.context_length
-    if isinstance(tokenizer, SimpleTokenizer):
-        frame = _write_simple(tokenizer, length, file)
-    else:
-        frame = _write_hf(tokenizer, length, file)
-    if not np.array_equal(Tokens(file, frame).encode(PROBES)[0], ids):
-        raise EmbedderError(
-            "Its tokenizer cannot be run without torch as open_clip runs it; please report this model."
-        )
-    return frame
-
-
-def _write_simple(tokenizer: "SimpleTokenizer", length: int, file: Path) -> Frame:
-    """Write CLIP's own byte-pair encoding."""
-    from tokenizers import Regex, Tokenizer, models, pre_tokenizers
-
-    if tokenizer.reduction_fn is not None:
-        raise EmbedderError("Its tokenizer drops words at random, which no search can use.")
-    ranks = sorted(tokenizer.bpe_ranks, key=tokenizer.bpe_ranks.__getitem__)
-    bpe = models.BPE(vocab=tokenizer.encoder, merges=ranks, end_of_word_suffix="</w>")
-    made = Tokenizer(bpe)
-    words = Regex(r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+")
-    made.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Split(words, "removed", invert=True),
-            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-        ]
-    )
-    made.add_special_tokens(["<start_of_text>", "<end_of_text>"])
-    made.save(str(file))
-    clean = tokenizer.clean_fn.__name__.removeprefix("_clean_")
-    return Frame(length, clean, (tokenizer.sot_token_id,), (tokenizer.eot_token_id,), pad=0)
-
-
-def _write_hf(tokenizer: "HFTokenizer", length: int, file: Path) -> Frame:
-    """Write a tokenizer of transformers, and find what it puts around a text."""
-    inner = tokenizer.tokenizer
-    made = inner.backend_tokenizer
-    made.no_truncation()
-    made.no_padding()
-    made.save(str(file))
-    clean = tokenizer.clean_fn.__name__.removeprefix("_clean_")
-    if tokenizer.tokenizer_mode == "clips":
-        around = ((inner.bos_token_id,), (inner.eos_token_id,))
-        return Frame(length, clean, *around, pad=inner.pad_token_id, tail=inner.cls_token_id)
-    bare, whole = (made.encode("dog", add_special_tokens=add).ids for add in (False, True))
-    at = next(n for n in range(len(whole)) if whole[n : n + len(bare)] == bare)
-    zero = inner.sep_token_id if tokenizer.strip_sep_token else None
-    prefix, suffix = (
-        tuple(0 if token == zero else token for token in part)
-        for part in (whole[:at], whole[at + len(bare) :])
-    )
-    return Frame(length, clean, prefix, suffix, pad=inner.pad_token_id, side=inner.padding_side)
 
 
 def replace(path: Path, text: str) -> None:

@@ -1,7 +1,9 @@
 """The spaces of a library: several may live side by side, and one of them answers."""
 
 import json
+import sqlite3
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
@@ -10,6 +12,7 @@ import sqlite_utils
 
 from retrieval.catalog import Catalog
 from retrieval.embedders import Embedder
+from retrieval.embedders.names import ASIDE
 from retrieval.errors import LibraryError
 from retrieval.records import Space, Vectors
 from retrieval.schema import INDEXES, vectors_table
@@ -33,7 +36,7 @@ class Spaces:
         old = self.catalog.space(embedder.name)
         with self.db.atomic():
             if old is not None:
-                aside = f"{old.name} (before {datetime.now():%Y-%m-%d %H:%M:%S.%f})"
+                aside = f"{old.name}{ASIDE}{datetime.now():%Y-%m-%d %H:%M:%S.%f})"
                 self.db.execute("UPDATE spaces SET name = ? WHERE id = ?", (aside, old.id))
                 self.db.execute(
                     "UPDATE settings SET value = ? WHERE name = 'space' AND value = ?", (aside, old.name)
@@ -60,10 +63,15 @@ class Spaces:
         return id_
 
     def write_vectors(self, space: Space, segments: Sequence[int], vectors: Vectors) -> None:
-        """Commit vectors of segments that are there and lack them."""
+        """Commit vectors of segments that are there and lack them.
+
+        From the first of them on, segments count as newer than the indexes, which do not hold these.
+        """
         rows = zip(segments, (vector.astype(np.float16).tobytes() for vector in vectors), strict=True)
+        reach = "UPDATE spaces SET through = min(through, ?) WHERE id = ?"
         with self.db.atomic():
             self.db.conn.executemany(f"INSERT INTO {vectors_table(space.id)} VALUES (?, ?)", rows)
+            self.db.execute(reach, (min(segments) - 1, space.id))
 
     def answer_with(self, space: Space, *, whole: bool) -> None:
         """Let this space answer from now on, in one transaction."""
@@ -89,7 +97,8 @@ class Spaces:
             self.db.execute("DELETE FROM spaces WHERE id = ?", (space.id,))
         for file in space.indexes:
             (self.catalog.folder / INDEXES / file.file).unlink(missing_ok=True)
-        self.db.execute("VACUUM")
+        with suppress(sqlite3.OperationalError):  # a full disk; the space is gone all the same
+            self.db.execute("VACUUM")
         return count
 
     def remember(self, name: str, value: str) -> None:

@@ -15,6 +15,7 @@ from indexer.pipeline import Progress, silent
 from indexer.writer import Writer
 from retrieval.embedders import Embedder
 from retrieval.library import Library
+from retrieval.query import embed_words
 from retrieval.records import Hit, Space
 
 COMPARED = 10  # hits of each space
@@ -71,7 +72,10 @@ def switch_library(
     both spaces answer them and nothing is swapped. Raises LibraryError and EmbedderError.
     """
     begun, place = monotonic(), existing(library)
-    new = embedder or models.ready(model, arch=arch, device=device, say=say)
+    name = models.RECOMMENDED if model == models.AUTO else model
+    new = embedder or models.ready(name, arch=arch, device=device, say=say)
+    for words in compare:
+        embed_words(new, words)  # one that cannot be asked is better known before than after the work
     with Writer(place) as writer:
         space = writer.spaces.add(new)
         old = current(writer.catalog)  # which may have stepped aside

@@ -63,7 +63,7 @@ class Bar:
             self.title = title
             self.task = self.progress.add_task(printable(Path(title).name), total=total, rate="")
         speed = self.progress.tasks[-1].speed
-        self.progress.update(self.task, completed=done, rate=f"{speed:,.0f} files/s" if speed else "")
+        self.progress.update(self.task, completed=done, rate=f"{speed:,.0f}/s" if speed else "")
 
     def __exit__(self, *error: object) -> None:
         if self.progress is not None:

@@ -223,7 +223,7 @@ def describe(status: Status) -> str:
         if status.tail:
             lines.append(f"         {formats.some(status.tail, 'newer vector')} compared one by one")
     lines += [
-        f"Beside   {name}: {formats.some(count, 'vector')} (`clew switch`, or `clew forget --space`)"
+        f"Beside   {name}: {formats.some(count, 'vector')} (`clew forget --space` deletes them)"
         for name, count in status.spaces.items()
         if space is None or name != space.name
     ]

@@ -16,6 +16,7 @@ ClewError
 
 from collections.abc import Mapping
 from pathlib import Path
+from shlex import quote
 
 
 class ClewError(Exception):
@@ -84,12 +85,12 @@ class SpaceMismatch(LibraryError):
         if wanted == found:
             super().__init__(
                 f"{wanted} is not what it was when this library was made with it: {differs}. "
-                f"`clew switch {wanted}` embeds the library anew, or put back what has changed."
+                f"`clew switch {quote(wanted)}` embeds the library anew, or put back what has changed."
             )
         else:
             super().__init__(
                 f"This library was made with {found}, so {wanted} cannot add to it. "
-                f"`clew switch {wanted}` changes its model; leave out --model to go on with {found}."
+                f"`clew switch {quote(wanted)}` changes its model; leave out --model to go on with {found}."
             )
 
 

@@ -169,8 +169,7 @@ class Library:
         """Return the embedder of a space; raises SpaceMismatch where it is not that any more."""
         found = self._given or self._loaded
         if found is None or (self._given is None and found.fingerprint != space.fingerprint):
-            name = space.name.partition(" (before")[0]
-            found = self._loaded = embedders.load(name, fingerprint=space.fingerprint)
+            found = self._loaded = embedders.load(space.name, fingerprint=space.fingerprint)
         if found.fingerprint != space.fingerprint:
             raise SpaceMismatch(found.name, space.name, differences(space.parts, found.parts))
         return found

@@ -18,11 +18,12 @@ from PIL import Image
 
 from indexer import models, precision, switch_library, update_library
 from indexer.precision import RIGHT, probes
+from indexer.prepare import decide
 from retrieval import Library, embedders
 from retrieval.catalog import Catalog
 from retrieval.embedders.onnx import OnnxTower
 from retrieval.embedders.open_clip import OpenClip
-from retrieval.embedders.prepared import IMAGE, TEXT, Choice, every
+from retrieval.embedders.prepared import TEXT, Choice, every
 from retrieval.embedders.preprocessing import Preprocessing
 from retrieval.embedders.tokens import Tokens, clean
 from retrieval.embedders.towers import DTYPES, TorchTowers, load_model
@@ -67,7 +68,7 @@ def ready(checkpoints):
 def quick_choice(monkeypatch):
     """Leave out the race of precisions where it is not what is tested."""
 
-    def choose(prepared, model, device):
+    def choose(prepared, model, device, drafts):
         return Choice("cpu", "float32", {}, 1.0)
 
     monkeypatch.setattr("indexer.prepare.choose", choose)
@@ -84,7 +85,12 @@ def pictures(count=5):
 
 def truth_of(clew, near):
     """Return open_clip's own vectors of pictures() and TEXTS, in float32."""
-    model, transform = open_clip_of(clew.prepared)
+    recipe = clew.prepared.recipe
+    if recipe.arch and not recipe.arch.startswith(("small-bert", "small-siglip", "xlm")):
+        model, _, transform = open_clip.create_model_and_transforms(recipe.arch, pretrained=recipe.weights)
+        model.eval()
+    else:  # whose configuration is on the hub
+        model, transform = open_clip_of(clew.prepared)
     text = json.loads((clew.prepared.folder / "open_clip_config.json").read_text())["model_cfg"]["text_cfg"]
     if text.get("hf_tokenizer_name"):
         tokenizer = (
@@ -188,22 +194,21 @@ def test_every_precision_is_right_and_ranks_as_float32(kind, ready, tmp_path):
     assert (np.take_along_axis(right, best, axis=1) >= worst[:, None] - tie).all()
 
 
-def test_the_fastest_precision_that_is_right_is_chosen(ready, monkeypatch):
+def test_the_fastest_precision_that_is_right_is_chosen(ready, monkeypatch, tmp_path):
     clew = ready("small-vit")
     model = load_model(clew.prepared.folder)
-    monkeypatch.setattr(precision, "_keep", lambda *given: None)
     monkeypatch.setattr(precision, "bfloat16_is_fast", lambda: True)
     race = {"float32": 10.0, "bfloat16": 40.0}
     monkeypatch.setattr(precision, "_race", lambda ways, pixels: race)
-    chosen = precision.choose(clew.prepared, model, "cpu")
+    chosen = precision.choose(clew.prepared, model, "cpu", tmp_path)
     assert (chosen.precision, chosen.rates) == ("bfloat16", race)
     monkeypatch.setitem(RIGHT, "bfloat16", 1.1)
-    assert precision.choose(clew.prepared, model, "cpu").precision == "float32"
+    assert precision.choose(clew.prepared, model, "cpu", tmp_path).precision == "float32"
     monkeypatch.setattr(precision, "bfloat16_is_fast", lambda: False)
     for rate, wanted in ((14.9, "float32"), (15.1, "int8")):
         race = {"float32": 10.0, "onnx float32": 12.0, "int8": rate}
         monkeypatch.setattr(precision, "_race", lambda ways, pixels, race=race: race)
-        assert precision.choose(clew.prepared, model, "cpu").precision == wanted
+        assert precision.choose(clew.prepared, model, "cpu", tmp_path).precision == wanted
 
 
 def test_a_choice_of_bfloat16_is_not_kept_to_where_it_is_slow(ready, monkeypatch):
@@ -218,10 +223,15 @@ def test_the_exported_image_tower_runs_without_torch(ready, monkeypatch):
     race = {"float32": 1.0, "onnx float32": 1.2, "int8": 9.0}
     monkeypatch.setattr(precision, "bfloat16_is_fast", lambda: False)
     monkeypatch.setattr(precision, "_race", lambda ways, pixels: race)
-    choice = precision.choose(clew.prepared, load_model(clew.prepared.folder), "cpu")
+    choice = decide(clew.prepared, "cpu", lambda line: None)
     assert choice.precision == "int8"
-    assert sorted(path.name for path in clew.prepared.folder.glob(f"*{IMAGE}*")) == [IMAGE, f"{IMAGE}.data"]
-    clew.choice = choice
+    assert {path.name for path in clew.prepared.folder.glob("int8*")} == {
+        "int8.image.onnx",
+        "int8.image.onnx.data",
+    }
+    assert not [*clew.prepared.folder.glob("drafts-*")]
+    clew = OpenClip(clew.prepared)
+    assert clew.choice == choice
     pixels = [clew.prepare(one) for one in pictures(20)]
     monkeypatch.setattr(OpenClip, "_torch", None)
     many, one = clew.embed_images(pixels), clew.embed_images(pixels[3:4])
@@ -255,7 +265,12 @@ def test_the_towers_normalise_as_open_clip_does(ready):
     towers = TorchTowers(Spy(), clew.prepared.recipe.preprocessing, "float32", "cpu")
     _, transform = open_clip_of(clew.prepared)
     towers.embed_images([np.stack([clew.prepare(one) for one in pictures()])])
-    assert torch.equal(seen[0], torch.stack([transform(one) for one in pictures()]))
+    wanted = torch.stack([transform(one) for one in pictures()])
+    assert torch.equal(seen[0], wanted)
+    halved = TorchTowers(Spy(), clew.prepared.recipe.preprocessing, "bfloat16", "cpu")
+    halved.embed_images([np.stack([clew.prepare(one) for one in pictures()])])
+    assert seen[1].dtype is torch.bfloat16
+    torch.testing.assert_close(seen[1].float(), wanted, rtol=2**-7, atol=1e-6)
 
 
 @given(st.text(max_size=60))
@@ -286,7 +301,7 @@ def test_a_text_longer_than_the_context_is_cut_as_open_clip_cuts_it(simple):
 
 def test_a_tokenizer_that_frames_with_a_last_column_is_framed_so(tmp_path):
     """As the CLIPS models want it: open_clip's tokenizer_mode `clips`."""
-    from indexer.prepare import _write_hf
+    from indexer.tokenizers import _write_hf
 
     make_tokenizer(tmp_path, lower=False)
     theirs = HFTokenizer(str(tmp_path), context_length=16, tokenizer_mode="clips")
@@ -336,6 +351,52 @@ def test_weights_that_have_changed_are_refused_with_what_differs(folder, tmp_pat
     assert done.new == str(path)
     with Library.open(place, space=done.old) as library:
         assert len(library.search("a dog", count=10)) == 7
+
+
+def test_settings_that_have_changed_are_refused_too(folder, tmp_path, place, quick_choice):
+    make("small-vit", tmp_path / "model", seed=6)
+    settings_ = tmp_path / "model" / "open_clip_config.json"
+    config = {"model_cfg": SMALL["small-vit"], "preprocess_cfg": {}}
+    settings_.write_text(json.dumps(config))
+    update_library([folder], library=place, model=str(tmp_path / "model"))
+    settings_.write_text(json.dumps({**config, "preprocess_cfg": {"resize_mode": "squash"}}))
+    with pytest.raises(SpaceMismatch, match=r"preprocessing .*shortest.*now .*squash"):
+        update_library(library=place)
+    heads = {**SMALL["small-vit"], "text_cfg": {**SMALL["small-vit"]["text_cfg"], "heads": 4}}
+    settings_.write_text(json.dumps({"model_cfg": heads, "preprocess_cfg": {}}))
+    with pytest.raises(SpaceMismatch, match="architecture"):
+        update_library(library=place)
+    assert switch_library(str(tmp_path / "model"), library=place).embedded == 7
+
+
+def test_weights_of_no_numbers_are_refused(tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    path = make("small-vit", tmp_path)
+    for name in ("visual.proj", "text_projection"):
+        save_file({**load_file(path), name: torch.full_like(load_file(path)[name], torch.nan)}, path)
+        with pytest.raises(EmbedderError, match="no numbers"):
+            models.ready(str(path), arch="small-vit")
+        make("small-vit", tmp_path)
+
+
+def test_a_choice_of_a_device_that_is_gone_is_made_again(ready, monkeypatch):
+    clew = ready("small-vit")
+    there = Choice("cuda", "bfloat16", {}, 1.0, "a card of another machine")
+    monkeypatch.setattr("retrieval.embedders.prepared.Prepared.choice", lambda self, device: there)
+    monkeypatch.setattr(models, "_decide", lambda known, device, say: Choice("cpu", "float32", {}, 1.0))
+    if not torch.cuda.is_available():
+        assert models.ready(clew.name).device == "cpu"
+
+
+def test_all_listed_weights_with_quick_gelu_mean_local_ones_too():
+    from indexer.checkpoint import _agreed
+
+    said = []
+    assert _agreed("RN50", said.append)["quick_gelu"] is True
+    assert not said
+    assert _agreed("ViT-B-32", said.append)["quick_gelu"] is False
+    assert "--arch ViT-B-32/openai" in said[0]
 
 
 def test_a_pt_file_and_a_folder_load_too(tmp_path, quick_choice):

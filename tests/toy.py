@@ -28,6 +28,7 @@ class Toy:
     dim = 3
     side = 4
     context = 8
+    at_once = 1
 
     def prepare(self, picture: Image) -> Pixels:
         return np.asarray(picture.resize((4, 4)), dtype=np.uint8)

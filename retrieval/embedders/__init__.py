@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from shlex import quote
 from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
@@ -21,8 +22,8 @@ class Embedder(Protocol):
     """Pictures and words in, unit rows out; the same name and fingerprint mean comparable vectors.
 
     `parts` is what the fingerprint covers, in words. `side` is how many pixels of each side `prepare`
-    needs to see, `context` how many tokens the text tower reads. Every method may be called from any
-    thread.
+    needs to see, `context` how many tokens the text tower reads, `at_once` how many calls to embed keep it
+    busy. Every method may be called from any thread.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Embedder(Protocol):
     dim: int
     side: int
     context: int
+    at_once: int
 
     def prepare(self, picture: "Image") -> Pixels:
         """Turn an upright RGB picture into what the model takes."""
@@ -74,17 +76,20 @@ def load(name: str, *, fingerprint: str | None = None, device: str = "cpu") -> E
 
     Raises EmbedderError where a model is not prepared on this machine: nothing is fetched here.
     """
-    if name == "builtin":
+    from retrieval.embedders.names import parse
+
+    source = parse(name)
+    if source.kind == "builtin":
         from retrieval.embedders.builtin import Builtin
 
         return Builtin()
-    from retrieval.embedders.names import parse
     from retrieval.embedders.prepared import find, find_source
 
     found = None if fingerprint is None else find(fingerprint)
-    found = found or find_source(parse(name))
+    found = found or find_source(source)
     if found is None:
-        raise EmbedderError(f"{name} is not prepared on this machine: `clew prepare {name}` does it once.")
+        command = f"clew prepare {quote(source.name)}"
+        raise EmbedderError(f"{source.name} is not prepared on this machine: `{command}` does it once.")
     from retrieval.embedders.open_clip import OpenClip
 
     return OpenClip(found, device)
@@ -95,8 +100,8 @@ def precision(fingerprint: str) -> str | None:
     from retrieval.embedders.prepared import find
 
     found = find(fingerprint)
-    choice = None if found is None else found.choice("auto")
-    return None if choice is None else str(choice)
+    choice = None if found is None else found.choice("auto") or found.choice("cpu")
+    return None if found is None or choice is None else str(found.choice(choice.device) or choice)
 
 
 def cards() -> list[Card]:

@@ -33,6 +33,7 @@ class Builtin:
     dim = DIM
     side = 2 * SIDE
     context = CONTEXT
+    at_once = 1
 
     def __init__(self, folder: Path = FOLDER) -> None:
         self.folder = folder
@@ -95,6 +96,7 @@ class Builtin:
         """Start a tower that leaves the cores alone while it waits: decoding runs beside it."""
         import onnxruntime
 
+        onnxruntime.disable_telemetry_events()
         options = onnxruntime.SessionOptions()
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.intra_op_num_threads = cores()

@@ -7,6 +7,7 @@ from typing import Literal
 from retrieval.errors import EmbedderError
 
 HUB = "hf-hub:"
+ASIDE = " (before "  # in the name of a space whose model is another now
 WEIGHTS = (".safetensors", ".pt", ".pth", ".bin")
 
 
@@ -30,12 +31,18 @@ class Source:
         return self.name.removeprefix(HUB)
 
 
+def plain(space: str) -> str:
+    """Return the model of a space's name, which says more where the space has stepped aside."""
+    return space.partition(ASIDE)[0]
+
+
 def parse(name: str, arch: str | None = None) -> Source:
     """Read the name of a model; raises EmbedderError where it can be none.
 
     `builtin`, ARCH/TAG as open_clip lists them, `hf-hub:ORG/REPO`, or a local checkpoint: a file of
     weights with `arch`, or a folder with open_clip_config.json.
     """
+    name = plain(name)
     if name == "builtin":
         return Source(name, "builtin")
     if name.startswith(HUB):
@@ -43,7 +50,10 @@ def parse(name: str, arch: str | None = None) -> Source:
             raise EmbedderError(f"{name} is no repository; write hf-hub:ORG/REPO.")
         return Source(name, "hub")
     if name.endswith(WEIGHTS) or name.startswith(("/", "./", "../", "~")) or name in (".", ".."):
-        path = Path(name).expanduser().absolute()
+        try:
+            path = Path(name).expanduser().absolute()
+        except RuntimeError as error:
+            raise EmbedderError(f"There is no home folder for {name}.") from error
         kind, _, tag = (arch or "").partition("/")
         return Source(str(path), "local", kind or None, tag or None, path)
     kind, _, tag = name.partition("/")

@@ -44,6 +44,7 @@ class OnnxTower:
     def _session(self, threads: int, *, ready_soon: bool) -> "InferenceSession":
         import onnxruntime
 
+        onnxruntime.disable_telemetry_events()
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")

@@ -1,14 +1,14 @@
 """Any model of open_clip, once it is prepared: its own tokenizer and preprocessing, the fastest precision."""
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property
+from threading import Lock
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from retrieval.embedders import Pixels
 from retrieval.embedders.onnx import OnnxTower
-from retrieval.embedders.prepared import IMAGE, TEXT, TOKENIZER, Choice, Prepared
+from retrieval.embedders.prepared import EXPORTED, TEXT, TOKENIZER, Choice, Prepared
 from retrieval.embedders.tokens import Tokens
 from retrieval.errors import EmbedderError
 from retrieval.machine import cores, memory
@@ -39,8 +39,12 @@ class OpenClip:
         self.side = 2 * max(recipe.preprocessing.size)
         self.choice = prepared.choice(device) or Choice(device, "float32", {}, 1.0)
         self._tokens = Tokens(prepared.folder / TOKENIZER, recipe.frame)
-        self._text, self._image = (OnnxTower(prepared.folder / name) for name in (TEXT, IMAGE))
+        self.at_once = 1 if device == "cpu" else 2  # an accelerator works on one while another is brought
+        self._text = OnnxTower(prepared.folder / TEXT)
         self._exported = self._text.file.is_file()
+        self._image = OnnxTower(prepared.folder / EXPORTED.get(self.choice.precision, ""))
+        self._loading = Lock()
+        self._loaded: TorchTowers | None = None
 
     def prepare(self, picture: "Image") -> Pixels:
         """Resize and crop a picture as open_clip does."""
@@ -52,7 +56,7 @@ class OpenClip:
             return np.empty((0, self.dim), np.float32)
         size = self._batch(len(pictures))
         batches = [np.stack(pictures[at : at + size]) for at in range(0, len(pictures), size)]
-        if self.choice.precision in ONNX:
+        if self.choice.precision in EXPORTED:
             return self._image.embed(batches)
         return self._torch.embed_images(batches)
 
@@ -65,7 +69,7 @@ class OpenClip:
         turns = [order[at : at + size] for at in range(0, len(order), size)]
         cut = self.prepared.recipe.cut
         batches = [ids[rows, : lengths[rows].max()] if cut else ids[rows] for rows in turns]
-        alone = len(texts) <= FEW or self.choice.precision in ONNX or not self.prepared.whole
+        alone = len(texts) <= FEW or self.choice.precision in EXPORTED or not self.prepared.whole
         vectors = np.empty((len(texts), self.dim), np.float32)
         if alone and self._exported:
             vectors[order] = self._text.embed(batches)
@@ -78,28 +82,39 @@ class OpenClip:
         return self._tokens.count(text)
 
     def _batch(self, count: int) -> int:
-        """Return how many rows to embed at once: on a CPU, all cores get some and memory holds them."""
-        size = (224 / max(self.prepared.recipe.preprocessing.size)) ** 2
-        if self.device != "cpu":
-            return max(1, int(256 * size))
-        fit = int(memory() / 4 / (20e6 / size))  # some 20 MB a picture of 224 pixels in the largest models
-        return max(1, min(BATCH, -(-count // cores()), fit // cores(), max(4, 4 * BATCH // cores())))
+        return batch_size(max(self.prepared.recipe.preprocessing.size), count, self.device)
 
-    @cached_property
+    @property
     def _torch(self) -> "TorchTowers":
+        """Return the towers on torch, loaded once."""
+        with self._loading:
+            if self._loaded is None:
+                self._loaded = self._load()
+            return self._loaded
+
+    def _load(self) -> "TorchTowers":
         if not self.prepared.whole:
             raise EmbedderError(
                 f"The weights of {self.name} are not at {self.prepared.recipe.weights} any more, or have "
                 "changed. Put them back, or `clew switch` to another model; words can still be searched."
             )
-        from retrieval.embedders.towers import TorchTowers, bfloat16_is_fast, load_model
+        from retrieval.embedders.towers import TorchTowers, bfloat16_is_fast, check_device, load_model
 
-        precision = self.choice.precision
+        precision, recipe = self.choice.precision, self.prepared.recipe
         if self.device == "cpu" and precision == "bfloat16" and not bfloat16_is_fast():
             precision = "float32"
+        device = check_device(self.device)
         model = load_model(self.prepared.folder)
-        recipe = self.prepared.recipe
-        return TorchTowers(model, recipe.preprocessing, precision, self.device, cut=recipe.cut)
+        return TorchTowers(model, recipe.preprocessing, precision, device, cut=recipe.cut)
 
 
-ONNX = ("int8", "onnx float32")  # precisions that onnxruntime runs
+def batch_size(side: int, count: int, device: str) -> int:
+    """Return how many of `count` rows to embed at once, of pictures of `side` pixels.
+
+    On a CPU all cores get some, and memory holds them: some 20 MB a picture of 224 pixels in large models.
+    """
+    size = (224 / side) ** 2
+    if device != "cpu":
+        return max(1, int(256 * size))
+    fit = int(memory() / 4 / (20e6 / size))
+    return max(1, min(BATCH, -(-count // cores()), fit // cores(), max(4, 4 * BATCH // cores())))

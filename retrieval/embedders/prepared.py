@@ -4,7 +4,7 @@ open_clip_config.json     architecture and preprocessing, as open_clip writes th
 open_clip_model.*         a link to the weights
 tokenizer.json            as `tokenizers` reads it
 text.onnx                 the text tower, for queries without torch
-image.onnx                the image tower, where onnxruntime is the fastest here
+int8.image.onnx ...       the image tower, where onnxruntime is the fastest on some machine
 recipe.json               what all of these are
 choices.json              the precision chosen on each machine and device
 """
@@ -22,6 +22,8 @@ from retrieval.machine import model_cache, processor
 
 RECIPE, CHOICES = "recipe.json", "choices.json"
 TEXT, IMAGE, TOKENIZER = "text.onnx", "image.onnx", "tokenizer.json"
+EXPORTED = {"int8": f"int8.{IMAGE}", "onnx float32": f"float32.{IMAGE}"}  # precision -> image tower
+BESIDE = ("open_clip_config.json", "tokenizer.json", "tokenizer_config.json", "config.json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,8 @@ class Recipe:
     weights: str  # the file, and its size and mtime when it was hashed
     size: int
     mtime: int
+    near: str | None  # the folder of local weights, and what of BESIDE was there
+    beside: str
     cut: bool  # whether ids may be cut where the longest text of a batch ends
     logit_scale: float
     logit_bias: float | None
@@ -45,17 +49,21 @@ class Recipe:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The precision chosen on a machine: `rates` are images/s of all that were tried, `cosine` to float32."""
+    """The precision chosen on a machine: `rates` are images/s of all that were tried, `cosine` to float32.
+
+    `hardware` names an accelerator.
+    """
 
     device: str
     precision: str
     rates: dict[str, float]
     cosine: float
+    hardware: str = ""
 
     def __str__(self) -> str:
         if len(self.rates) < 2:
             return f"{self.precision} on {self.device}"
-        tried = ", ".join(f"{name} {rate:.3g}" for name, rate in self.rates.items())
+        tried = ", ".join(f"{name} {rate:,.0f}" for name, rate in self.rates.items())
         return f"{self.precision} on {self.device} (images/s measured here: {tried})"
 
 
@@ -75,10 +83,19 @@ class Prepared:
         stat = path.stat()
         return (stat.st_size, stat.st_mtime_ns) == (self.recipe.size, self.recipe.mtime)
 
+    @property
+    def current(self) -> bool:
+        """Say whether what lies beside local weights is as it was, too."""
+        near = self.recipe.near
+        return self.whole and (near is None or stamp(Path(near)) == self.recipe.beside)
+
     def choice(self, device: str) -> Choice | None:
-        """Return what was chosen on this machine and device."""
+        """Return what was chosen on this machine and device, if it is still there."""
         found = self.choices().get(here(device))
-        return None if found is None else Choice(**found)
+        choice = None if found is None else Choice(**found)
+        if choice is not None and choice.precision in EXPORTED:
+            return choice if (self.folder / EXPORTED[choice.precision]).is_file() else None
+        return choice
 
     def choices(self) -> dict[str, dict[str, Any]]:
         """Return all choices, by device and machine."""
@@ -109,7 +126,13 @@ def find_source(source: Source) -> Prepared | None:
     """Return the model prepared from this source, if its weights are still the same."""
     names = (found for found in every() if found.recipe.name == source.name)
     arch = "/".join(filter(None, (source.arch, source.tag)))
-    return next((f for f in names if f.whole and (not arch or f.recipe.arch in (None, arch))), None)
+    return next((f for f in names if f.current and (not arch or f.recipe.arch == arch)), None)
+
+
+def stamp(folder: Path) -> str:
+    """Return size and time of each of BESIDE in a folder."""
+    stats = [(name, (folder / name).stat()) for name in BESIDE if (folder / name).is_file()]
+    return " ".join(f"{name}:{stat.st_size}:{stat.st_mtime_ns}" for name, stat in stats)
 
 
 def every() -> Iterator[Prepared]:

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import RLock
 from typing import Any
 
 import numpy as np
@@ -17,8 +18,11 @@ from torch.nn.functional import normalize
 
 from retrieval.embedders import Rows
 from retrieval.embedders.preprocessing import Preprocessing
+from retrieval.errors import EmbedderError
 from retrieval.machine import cores
 from retrieval.records import Vectors
+
+_one_at_a_time = RLock()  # log levels and warnings are the process's
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -28,16 +32,27 @@ class ImageTower(nn.Module):
 
     mean: torch.Tensor
     std: torch.Tensor
+    offset: torch.Tensor
+    scale: torch.Tensor
 
     def __init__(self, model: nn.Module, looks: Preprocessing, dtype: torch.dtype = torch.float32) -> None:
         super().__init__()
         self.model, self.dtype = model, dtype
         self.register_buffer("mean", torch.tensor(looks.mean).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(looks.std).view(1, 3, 1, 1))
+        self.register_buffer("offset", -self.mean / self.std, persistent=False)
+        self.register_buffer("scale", 1 / (255 * self.std), persistent=False)
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Scale, normalise and embed; rows stay where they are in memory, which is channels_last."""
-        x = pixels.permute(0, 3, 1, 2).to(torch.float32).div(255).sub(self.mean).div(self.std)
+        """Scale, normalise and embed; pixels stay where they are in memory, which is channels_last.
+
+        In float32 that is to the bit what open_clip does; what is rounded afterwards is done in one pass.
+        """
+        x = pixels.permute(0, 3, 1, 2).to(torch.float32)
+        if self.dtype is torch.float32:
+            x = x.div_(255).sub_(self.mean).div_(self.std)
+        else:
+            x = torch.addcmul(self.offset, x, self.scale)
         return normalize(self.model.encode_image(x.to(self.dtype)).float(), dim=-1)  # type: ignore[operator]
 
 
@@ -86,8 +101,8 @@ class CausalTextTower(nn.Module):
 class TorchTowers:
     """Both towers of a model in one precision on one device.
 
-    On a CPU each core runs batches of its own (no core waits for another), on an accelerator batches are
-    copied from pinned memory while the one before is at work.
+    On a CPU each core runs batches of its own, so that no core waits for another. On CUDA every call has a
+    stream of its own and copies from pinned memory, so that of two calls one copies while the other computes.
     """
 
     def __init__(
@@ -117,14 +132,22 @@ class TorchTowers:
 
     def _stream(self, tower: nn.Module, batches: Sequence[Rows]) -> Vectors:
         """Queue every batch on the device before the first answer is fetched."""
-        pinned = self.device.type == "cuda"
+        cuda = self.device.type == "cuda"
         done = []
-        with torch.inference_mode():
+        with torch.inference_mode(), self._own_stream() if cuda else contextlib.nullcontext():
             for batch in batches:
                 rows = torch.from_numpy(batch)
-                rows = rows.pin_memory() if pinned else rows
-                done.append(tower(rows.to(self.device, non_blocking=pinned)))
+                rows = rows.pin_memory() if cuda else rows
+                done.append(tower(rows.to(self.device, non_blocking=cuda)))
             return np.asarray(torch.cat(done).cpu().numpy(), np.float32)
+
+    @contextlib.contextmanager
+    def _own_stream(self) -> Iterator[None]:
+        """Work on a stream of this call, after what made the weights."""
+        stream = torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]
+        stream.wait_stream(torch.cuda.default_stream(self.device))
+        with torch.cuda.stream(stream):
+            yield
 
 
 def run(tower: nn.Module, rows: Rows, threads: int) -> Vectors:
@@ -138,6 +161,28 @@ def load_model(folder: Path) -> Any:
     """Load the model of a prepared folder, in float32, ready to embed."""
     with quiet():
         return open_clip.create_model(f"local-dir:{folder}", device="cpu", weights_only=True).eval()
+
+
+def check_device(device: str) -> str:
+    """Return a device as torch spells it; raises EmbedderError where it is not there."""
+    try:
+        asked = torch.device(device)
+    except RuntimeError:
+        asked = None
+    there = devices()
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if asked is None or asked.type not in there or (asked.type == "cuda" and (asked.index or 0) >= count):
+        raise EmbedderError(f"There is no device {device} here; torch has {', '.join(there)}.")
+    return str(asked) if asked.type == "cuda" else asked.type
+
+
+def hardware(device: str) -> str | None:
+    """Name the accelerator behind a device; None where it is not there."""
+    try:
+        asked = check_device(device)
+    except EmbedderError:
+        return None
+    return torch.cuda.get_device_name(asked) if asked.startswith("cuda") else ""
 
 
 def devices() -> list[str]:
@@ -168,11 +213,11 @@ def bfloat16_is_fast() -> bool:
 def quiet() -> Iterator[None]:
     """Keep to ourselves what open_clip logs of a model that it loads."""
     root = logging.getLogger()
-    level = root.level
-    root.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+    with _one_at_a_time, warnings.catch_warnings():
+        level = root.level
+        root.setLevel(logging.ERROR)
+        warnings.simplefilter("ignore")
+        try:
             yield
-    finally:
-        root.setLevel(level)
+        finally:
+            root.setLevel(level)

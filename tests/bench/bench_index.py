@@ -49,7 +49,8 @@ from indexer import update_library
 from indexer.models import ready
 from retrieval.catalog import Catalog
 from retrieval.embedders import Embedder, Pixels, load
-from retrieval.embedders.open_clip import ONNX, OpenClip
+from retrieval.embedders.open_clip import OpenClip
+from retrieval.embedders.prepared import EXPORTED
 from retrieval.machine import cores
 from retrieval.records import Filters, Vectors
 
@@ -141,7 +142,7 @@ def bare(model: Embedder, pixels: Sequence[Pixels]) -> None:
     """Run the bare model on a batch that is ready, all cores on it."""
     if not isinstance(model, OpenClip):
         model.embed_images(pixels)
-    elif model.choice.precision in ONNX:
+    elif model.choice.precision in EXPORTED:
         session(model).run(None, {"rows": np.stack(pixels)})
     else:
         from retrieval.embedders.towers import run as run_tower

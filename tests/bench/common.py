@@ -76,10 +76,12 @@ def embedder_of(dim: int) -> Embedder:
     )
 
 
-def make_library(folder: Path, cloud: Cloud, kinds: Mapping[str, float]) -> None:
+def make_library(
+    folder: Path, cloud: Cloud, kinds: Mapping[str, float], embedder: Embedder | None = None
+) -> None:
     """Fill a new library with one segment a file; `kinds` gives each kind's share. It has no index yet."""
     draw = np.random.default_rng([cloud.seed, 3])
-    with Writer(folder, lambda _: embedder_of(cloud.dim)) as writer:
+    with Writer(folder, lambda _: embedder or embedder_of(cloud.dim)) as writer:
         root, first = _insert_root(writer), 1
         for chunk in cloud.chunks():
             ids = range(first, first + len(chunk))
