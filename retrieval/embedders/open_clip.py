@@ -111,10 +111,12 @@ class OpenClip:
 def batch_size(side: int, count: int, device: str) -> int:
     """Return how many of `count` rows to embed at once, of pictures of `side` pixels.
 
-    On a CPU all cores get some, and memory holds them: some 20 MB a picture of 224 pixels in large models.
+    On a CPU all cores get as many, and memory holds them: some 20 MB a picture of 224 pixels in large models.
     """
     size = (224 / side) ** 2
     if device != "cpu":
         return max(1, int(256 * size))
     fit = int(memory() / 4 / (20e6 / size))
-    return max(1, min(BATCH, -(-count // cores()), fit // cores(), max(4, 4 * BATCH // cores())))
+    most = max(1, min(BATCH, fit // cores(), max(4, 4 * BATCH // cores())))
+    turns = -(-count // (most * cores()))  # of each core, so that none idles while another has one more
+    return -(-count // (turns * cores()))
