@@ -17,6 +17,7 @@ from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
 
 from indexer import models, precision, switch_library, update_library
+from indexer.checkpoint import LOOKS
 from indexer.precision import RIGHT, probes
 from indexer.prepare import decide
 from retrieval import Library, embedders
@@ -87,7 +88,16 @@ def truth_of(clew, near):
     """Return open_clip's own vectors of pictures() and TEXTS, in float32."""
     recipe = clew.prepared.recipe
     if recipe.arch and not recipe.arch.startswith(("small-bert", "small-siglip", "xlm")):
-        model, _, transform = open_clip.create_model_and_transforms(recipe.arch, pretrained=recipe.weights)
+        tags = open_clip.list_pretrained_tags_by_model(recipe.arch)
+        listed = open_clip.get_pretrained_cfg(recipe.arch, tags[0]) if tags else {}
+        # Of a file, open_clip does not know how its pictures are wanted.
+        looks = {f"image_{name}": listed[name] for name in LOOKS if name in listed}
+        model, _, transform = open_clip.create_model_and_transforms(
+            recipe.arch,
+            pretrained=recipe.weights,
+            **looks,
+            force_quick_gelu=", QuickGELU" in recipe.parts["architecture"],
+        )
         model.eval()
     else:  # whose configuration is on the hub
         model, transform = open_clip_of(clew.prepared)
