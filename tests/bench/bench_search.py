@@ -82,7 +82,7 @@ def build_alone(folder: Path, dim: int, method: str) -> dict[str, float]:
     """Build both indexes; return seconds, peak MB of the process, and what is said of the pictures' index."""
     with Writer(folder, lambda _: embedder_of(dim)) as writer:
         begun = perf_counter()
-        space = build(writer, method)
+        space = build(writer, writer.catalog.space(), method)
         seconds = perf_counter() - begun
     peak = getrusage(RUSAGE_SELF).ru_maxrss * 1024 / 1e6
     file = next(file for file in space.indexes if file.kind == "image")
