@@ -11,6 +11,7 @@ from typing import Literal
 
 from indexer.ahead import ahead
 from indexer.build import build_if_due, current
+from indexer.calibrate import calibrate_if_due
 from indexer.changes import Changes, compare
 from indexer.embed import batches, embed
 from indexer.fill import fill
@@ -216,7 +217,7 @@ def update(
         for place, change in there:
             run.settle(place, change, since)
         run.make_up()
-        build_if_due(writer, index)
+        calibrate_if_due(writer, build_if_due(writer, index), writer.embedder)
     except KeyboardInterrupt:  # what is committed stays, and the next run goes on from there
         run.report.interrupted = True
     run.report.seconds = round(monotonic() - begun, 3)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from retrieval.calibrate import Calibration, Way
 from retrieval.errors import LibraryMissing, LibraryVersion
 from retrieval.records import KINDS, Failure, Filters, Hit, Ids, IndexFile, Kind, Root, Space, Vectors
 from retrieval.schema import CATALOGUE, STEPS, vectors_table
@@ -74,6 +75,10 @@ class Catalog:
         """Return every space, the oldest first."""
         names = [row["name"] for row in self.db.execute("SELECT name FROM spaces ORDER BY id")]
         return [space for name in names if (space := self.space(name))]
+
+    def count_segments(self, kind: Kind) -> int:
+        """Count the segments of a kind, those of files that are gone too."""
+        return int(self.db.execute("SELECT count(*) FROM segments WHERE kind = ?", (kind,)).fetchone()[0])
 
     def count_vectors(self, space: Space) -> int:
         """Count the vectors of a space."""
@@ -149,10 +154,29 @@ class Catalog:
             places.setdefault(row["id"], {}).setdefault(picture, row)
         return [_hit(row, score, space) for id_, score in pairs for row in places.get(id_, {}).values()]
 
+    def background_queries(self, space: Space, asked: Way) -> Vectors | None:
+        """Return the background queries that were asked in this way, (m, d); None if there are none yet."""
+        row = self.db.execute(
+            "SELECT vectors FROM backgrounds WHERE space = ? AND asked = ?", (space.id, asked)
+        ).fetchone()
+        if row is None:
+            return None
+        return np.frombuffer(row[0], dtype=np.float16).astype(np.float32).reshape(-1, space.dim)
+
+    def calibrations(self, space: Space) -> dict[tuple[Way, Kind], Calibration]:
+        """Return how background queries match each kind, by the way they were asked."""
+        rows = self.db.execute("SELECT * FROM calibrations WHERE space = ?", (space.id,))
+        return {(row["asked"], row["kind"]): Calibration(row["center"], row["spread"]) for row in rows}
+
     def segments_of(self, digest: bytes) -> list[int]:
         """Return the segments of the content with this SHA-256."""
         query = "SELECT s.id FROM segments s JOIN contents c ON c.id = s.content WHERE c.hash = ?"
         return [row[0] for row in self.db.execute(query, (digest,))]
+
+    def kind_of(self, segment: int) -> Kind | None:
+        """Return the kind of a segment, None if there is no such one."""
+        row = self.db.execute("SELECT kind FROM segments WHERE id = ?", (segment,)).fetchone()
+        return None if row is None else row["kind"]
 
     def roots(self) -> tuple[Root, ...]:
         """Return the roots with the number of their files in each state."""

@@ -2,6 +2,7 @@
 
 ClewError
 ├── QueryError        the question cannot be asked as it stands
+│   └── QuerySyntax      it breaks the grammar, at a column
 ├── MediaError        one file cannot be read; the rest go on
 ├── CaptionsError     a captions file is not as it should be
 ├── ExtraMissing      an optional part is not installed
@@ -25,6 +26,16 @@ class ClewError(Exception):
 
 class QueryError(ClewError):
     """A question that cannot be asked as it stands."""
+
+
+class QuerySyntax(QueryError):
+    """A query that breaks the grammar; `column` counts from 1."""
+
+    def __init__(self, query: str, column: int, what: str) -> None:
+        self.column = column + 1
+        begin = max(0, column - 40)
+        shown = "".join(c if c.isprintable() else " " for c in query[begin : begin + 72])
+        super().__init__(f"At column {column + 1}: {what}.\n  {shown}\n  {' ' * (column - begin)}^")
 
 
 class MediaError(ClewError):

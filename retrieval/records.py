@@ -15,6 +15,8 @@ Ids: TypeAlias = NDArray[np.int64]  # segment ids
 Kind: TypeAlias = Literal["image", "video", "text", "page", "audio"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
+CONFIDENT = 0.75  # three of four background queries match nothing so well
+
 Method: TypeAlias = Literal["flat", "hnsw", "ivf"]  # of an index
 METHODS: tuple[Method, ...] = get_args(Method)
 
@@ -42,10 +44,11 @@ class Filters:
 class Hit:
     """One answer: a segment, where it is, and how well it fits.
 
-    `score` is the cosine of hit and query. `start` and `end` are seconds in video and sound, and
-    lines (counted from 1) in text. A caption's `path` is the picture it belongs to and its `source`
-    the file it was read from; `time` is when the picture was taken, else when the file was last
-    written, local, ISO. `confidence`, `page` and `box` are None where they have no meaning.
+    `score` is the cosine of hit and query, `confidence` the share of background queries, in [0, 1], that
+    match nothing in the library so well; None before the library is calibrated. `start` and `end` are
+    seconds in video and sound, and lines (counted from 1) in text. A caption's `path` is the picture it
+    belongs to and its `source` the file it was read from; `time` is when the picture was taken, else when
+    the file was last written, local, ISO. `page` and `box` are None where they have no meaning.
     """
 
     id: int
@@ -62,6 +65,13 @@ class Hit:
     source: Path | None = None
     time: str | None = None
     offline: bool = False
+
+    @property
+    def match(self) -> Literal["confident", "weak"] | None:
+        """Say whether the match is unusual enough to be meant."""
+        if self.confidence is None:
+            return None
+        return "confident" if self.confidence >= CONFIDENT else "weak"
 
 
 @dataclass(frozen=True, slots=True)

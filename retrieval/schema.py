@@ -84,6 +84,27 @@ STEPS: dict[str, tuple[str, ...]] = {
         # Whether every segment has its vector; one that a switch could not read is made up for later.
         """ALTER TABLE spaces ADD COLUMN whole INTEGER NOT NULL DEFAULT 1""",
     ),
+    "6-calibration": (
+        # What is usual in a space: the vectors of background queries, asked in words or by pictures.
+        """CREATE TABLE backgrounds (
+            space INTEGER NOT NULL REFERENCES spaces (id) ON DELETE CASCADE,
+            asked TEXT NOT NULL,                   -- in words, by a picture, or by a sum of several
+            version TEXT NOT NULL,                 -- of the bank; of pictures, which
+            vectors BLOB NOT NULL,                 -- float16, as long as the space is wide
+            PRIMARY KEY (space, asked)
+        ) STRICT, WITHOUT ROWID""",
+        # How well each of them is matched at best by one kind of segment.
+        """CREATE TABLE calibrations (
+            space INTEGER NOT NULL REFERENCES spaces (id) ON DELETE CASCADE,
+            asked TEXT NOT NULL,
+            kind TEXT NOT NULL,
+            version TEXT NOT NULL,
+            count INTEGER NOT NULL,                -- vectors that were compared
+            center REAL NOT NULL,
+            spread REAL NOT NULL,
+            PRIMARY KEY (space, asked, kind)
+        ) STRICT, WITHOUT ROWID""",
+    ),
 }
 
 

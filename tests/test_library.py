@@ -86,9 +86,11 @@ def test_kinds_are_mixed_in_one_list_and_narrowed_by_name(tree):
 
 def test_wrong_questions_say_what_is_wrong(library, folder, tmp_path):
     for question, message in (
-        ({}, "words or a picture"),
-        ({"words": "red", "image": folder / "red.png"}, "not both"),
-        ({"words": "  "}, "empty"),
+        ({}, "something to look for"),
+        ({"words": "  "}, "something to look for"),
+        ({"words": "- red"}, "taken away"),
+        ({"words": "red - red"}, "cancel each other"),
+        ({"words": "#999"}, "no segment #999"),
         ({"words": "red", "kind": "movie"}, "kinds are image, video, text"),
         ({"words": "red", "after": "yesterday"}, "not a time"),
         ({"words": "red", "before": "2021-02-30"}, "not a time"),
