@@ -154,6 +154,23 @@ class Catalog:
         query = "SELECT s.id FROM segments s JOIN contents c ON c.id = s.content WHERE c.hash = ?"
         return [row[0] for row in self.db.execute(query, (digest,))]
 
+    def content_at(self, path: Path) -> int | None:
+        """Return the content of the file at this whole path, of a caption that of its picture."""
+        whole = os.fsencode(path)
+        for root, folder in self.db.execute("SELECT id, path FROM roots ORDER BY id").fetchall():
+            inside = whole.removeprefix(folder.rstrip(b"/") + b"/")
+            while inside != whole:
+                query = "SELECT content, picture FROM files WHERE root = ? AND path = ? AND state != 'gone'"
+                row = self.db.execute(query, (root, inside)).fetchone()
+                if row is None or row["picture"] is None:
+                    break
+                inside = row["picture"]
+            else:
+                continue
+            if row is not None and row["content"] is not None:
+                return int(row["content"])
+        return None
+
     def roots(self) -> tuple[Root, ...]:
         """Return the roots with the number of their files in each state."""
         rows = self.db.execute(

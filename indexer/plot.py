@@ -1,0 +1,47 @@
+"""Draw how recall grows with the hits that are looked at."""
+
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+
+from retrieval.errors import EvaluationError, ExtraMissing
+from retrieval.evaluate import Values
+
+COLOURS = ("#0b6e99", "#d9730d")  # apart for those who see few colours, too
+FORMATS = (".png", ".svg")
+
+
+def check(file: Path) -> None:
+    """Raise what would keep a picture from being drawn, before the work that it is to show."""
+    if file.suffix.lower() not in FORMATS:
+        raise EvaluationError(f"The picture {file} must end in {' or '.join(FORMATS)}.")
+    if not file.expanduser().absolute().parent.is_dir():
+        raise EvaluationError(f"There is no folder {file.parent} for the picture {file.name}.")
+    if find_spec("matplotlib") is None:
+        raise ExtraMissing("A picture of the curves", "plot")
+
+
+def plot(file: Path, panels: Mapping[str, Mapping[str, Values]], measure: str) -> None:
+    """Draw a panel a title, a curve a name (in per cent at 1, 2, 3 ...), into a .png or .svg file."""
+    check(file)
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import NullLocator, ScalarFormatter
+
+    figure = Figure(figsize=(1.2 + 4.4 * len(panels), 4.2), layout="constrained", dpi=150)
+    every = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    for ax, (name, curves) in zip(every, panels.items(), strict=True):
+        longest = max(map(len, curves.values()))
+        for colour, (label, curve) in zip(COLOURS, curves.items(), strict=False):
+            ax.plot(range(1, len(curve) + 1), curve, color=colour, lw=2, label=label, marker=".", ms=4)
+        ax.set_title(name, loc="left", fontsize=10, color="0.3")
+        ax.set_xscale("log")
+        ax.set_xticks([k for k in (1, 2, 5, 10, 20, 50, 100) if k <= longest])
+        ax.xaxis.set_major_formatter(ScalarFormatter())
+        ax.xaxis.set_minor_locator(NullLocator())
+        ax.set_ylim(0, 102)
+        ax.set_xlabel("k, hits looked at (log scale)" if measure == "recall" else "k, labels looked at")
+        ax.grid(color="0.9")
+        ax.spines[["top", "right"]].set_visible(False)
+    every[0].set_ylabel(f"{measure}@k, per cent")
+    every[-1].legend(frameon=False, loc="lower right")
+    figure.savefig(file.expanduser())
