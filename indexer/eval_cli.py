@@ -98,7 +98,7 @@ def eval_command(
     from indexer.eval_formats import as_json, as_table
 
     write(as_json(new, old) if as_json_ else as_table(new, old))
-    for failure in getattr(new, "failures", ()):
+    for failure in new.failures:
         note(f"left out: {printable(str(failure.path))}: {failure.reason}")
     if picture is not None:
         _draw(picture, new, old)
@@ -119,7 +119,7 @@ def _evaluate(
     """Measure one model on what was given."""
 
     def progress(done: int, total: int) -> None:
-        bar.advance(f"{file or labels} {model or ''}", done, total)
+        bar.advance(model or str(file or labels), done, total)
 
     if labels is not None:
         from indexer.labels import evaluate_labels
@@ -147,7 +147,7 @@ def _draw(picture: Path, new: "Done", old: "Done | None") -> None:
     every = [new] if old is None else [new, old]
     panels = {spoken(part): {one.space: one.measured[part].curve for one in every} for part in new.measured}
     measure = "accuracy" if "labels" in panels else "recall"
-    plot(picture, panels, measure)
+    plot(picture, new.headline(), panels, measure)
 
 
 def _reached(wanted: list[tuple[str, float]], done: "Done") -> bool:

@@ -7,6 +7,7 @@ from typing import Protocol
 from retrieval.evaluate import Difference
 from retrieval.formats import dump, printable
 from retrieval.measure import Measured, compare
+from retrieval.records import Failure
 
 
 class Done(Protocol):
@@ -15,6 +16,11 @@ class Done(Protocol):
     @property
     def space(self) -> str:
         """Name the space that was measured."""
+        ...
+
+    @property
+    def failures(self) -> tuple[Failure, ...]:
+        """Return the files that were left out."""
         ...
 
     @property

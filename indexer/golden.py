@@ -17,9 +17,10 @@ from retrieval.evaluate import Flags, Ranking, hit_at
 from retrieval.library import Library
 from retrieval.measure import CURVE, Measured, digits, measures
 from retrieval.query import filters
-from retrieval.records import Hit
+from retrieval.records import Failure, Hit
 
 EXPECTED = '{"query": "a dog", "relevant": ["dog.jpg", ...]}'
+EITHER = f'{EXPECTED}, or captions: {{"image": "photo.jpg", "captions": ["...", ...]}}'
 DEPTH = 100  # hits asked for
 
 
@@ -56,6 +57,7 @@ class GoldenEvaluation:
     mean: dict[str, float]
     answers: tuple[Answer, ...]
     space: str
+    failures: tuple[Failure, ...] = ()  # a path that is missing is one of its answer
     measured: Mapping[str, Measured] = field(default_factory=dict)
 
     def headline(self) -> str:
@@ -120,7 +122,9 @@ def evaluate_golden(
 
 def is_golden(path: Path) -> bool:
     """Say whether a file is of golden queries rather than of captions; raises EvaluationError."""
-    _, row = next(rows(path, f"captions or golden queries, as {EXPECTED}"))
+    number, row = next(rows(path, EITHER))
+    if not row.keys() & {"query", "image"}:
+        raise EvaluationError(f"{path}, line {number}: expected {EITHER}.")
     return "query" in row
 
 
@@ -229,7 +233,7 @@ def _measured(every: Sequence[Golden], found: Sequence[Found], space: str) -> Go
         Answer(golden, {name: _number(name, each[name][row]) for name in each}, one.missing, one.offenders)
         for row, (golden, one) in enumerate(zip(every, found, strict=True))
     )
-    return GoldenEvaluation(measured.summary(), answers, space, {"golden": measured})
+    return GoldenEvaluation(measured.summary(), answers, space, measured={"golden": measured})
 
 
 def _clean(scores: NDArray[np.float32], wrong: Flags, every: Sequence[Golden]) -> NDArray[np.float64]:

@@ -158,17 +158,15 @@ class Catalog:
         """Return the content of the file at this whole path, of a caption that of its picture."""
         whole = os.fsencode(path)
         for root, folder in self.db.execute("SELECT id, path FROM roots ORDER BY id").fetchall():
-            inside = whole.removeprefix(folder.rstrip(b"/") + b"/")
-            while inside != whole:
-                query = "SELECT content, picture FROM files WHERE root = ? AND path = ? AND state != 'gone'"
-                row = self.db.execute(query, (root, inside)).fetchone()
-                if row is None or row["picture"] is None:
-                    break
-                inside = row["picture"]
-            else:
-                continue
-            if row is not None and row["content"] is not None:
-                return int(row["content"])
+            prefix = folder.rstrip(b"/") + b"/"
+            row = self.db.execute(
+                """SELECT coalesce(p.content, f.content) FROM files f
+                     LEFT JOIN files p ON p.root = f.root AND p.path = f.picture AND p.state != 'gone'
+                    WHERE f.root = ? AND f.path = ? AND f.state != 'gone'""",
+                (root, whole.removeprefix(prefix)),
+            ).fetchone()
+            if whole.startswith(prefix) and row is not None and row[0] is not None:
+                return int(row[0])
         return None
 
     def roots(self) -> tuple[Root, ...]:
