@@ -38,6 +38,7 @@ def embed_files(
     for batch in batches(ahead(work, files, threads=cores(), depth=16 * cores())):
         for portion in embed(embedder, batch):
             path = portion.read.found.path
+            done += portion.last
             if portion.read.error is not None:
                 failures.append(Failure(Path(os.fsdecode(path)), portion.read.error))
                 continue
@@ -47,7 +48,6 @@ def embed_files(
                     made.picture = vector
                 else:
                     made.texts.append(vector)
-            done += portion.last
         progress(done, len(files))
     return every, failures
 

@@ -56,7 +56,7 @@ def bounds(ctx: click.Context, option: click.Parameter, given: tuple[str, ...]) 
     metavar="FILE",
     help="Draw recall@k over k, as .png or .svg.",
 )
-@click.option("--json", "as_json_", is_flag=True, help="As JSON.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
 @library_option
 def eval_command(
     file: Path | None,
@@ -65,7 +65,7 @@ def eval_command(
     against: str | None,
     at_least: list[tuple[str, float]],
     picture: Path | None,
-    as_json_: bool,
+    as_json: bool,
     **how: Any,
 ) -> None:
     """Measure a model on captions or labels you have, or your library on queries.
@@ -88,21 +88,21 @@ def eval_command(
         raise click.UsageError("Give a file of captions or queries, or --labels DIR.")
     if labels is None and how["weight"] is not None:
         raise click.UsageError("--weight is for --labels.")
-    if picture is not None:
-        from indexer.plot import check
+    from indexer import eval_formats, plot
 
-        check(picture)
+    if picture is not None:
+        plot.check(picture)
     with quiet_decoders(), Bar() as bar:
         new = _evaluate(file, labels, model, bar, **how)
         old = None if against is None else _evaluate(file, labels, against, bar, **how | {"arch": None})
-    from indexer.eval_formats import as_json, as_table
-
-    write(as_json(new, old) if as_json_ else as_table(new, old))
+    low = _too_low(at_least, new)
+    write(eval_formats.as_json(new, old) if as_json else eval_formats.as_table(new, old))
     for failure in new.failures:
         note(f"left out: {printable(str(failure.path))}: {failure.reason}")
     if picture is not None:
         _draw(picture, new, old)
-    if not _reached(at_least, new):
+    if low:
+        note("\n".join(low))
         raise SystemExit(1)
 
 
@@ -141,30 +141,32 @@ def _evaluate(
 
 
 def _draw(picture: Path, new: "Done", old: "Done | None") -> None:
-    from indexer.eval_formats import spoken
-    from indexer.plot import plot
+    from indexer import eval_formats, plot
 
     every = [new] if old is None else [new, old]
-    panels = {spoken(part): {one.space: one.measured[part].curve for one in every} for part in new.measured}
+    panels = {
+        eval_formats.spoken(part): {one.space: one.measured[part].curve for one in every}
+        for part in new.measured
+    }
     measure = "accuracy" if "labels" in panels else "recall"
-    plot(picture, new.headline(), panels, measure)
+    plot.plot(picture, new.headline(), panels, measure)
 
 
-def _reached(wanted: list[tuple[str, float]], done: "Done") -> bool:
-    """Note which measures are too low, and say if none is; a bare name asks for it in every direction."""
+def _too_low(wanted: list[tuple[str, float]], done: "Done") -> list[str]:
+    """Say which measures are too low, a line each; a bare name asks for it in every direction."""
     known = {
         f"{part}.{name}": value
         for part, measured in done.measured.items()
         for name, value in measured.summary().items()
     }
-    passed = True
+    low = []
     for name, least in wanted:
         asked = {full: value for full, value in known.items() if name in (full, full.partition(".")[2])}
         if not asked:
             there = ", ".join(dict.fromkeys(full.partition(".")[2] for full in known))
             raise click.UsageError(f"There is no measure {name}; the measures are {there}.")
-        for full, value in asked.items():
-            if value < least:
-                note(f"{full if len(done.measured) > 1 else name} is {value:g}, less than {least:g}.")
-                passed = False
-    return passed
+        shown = {full if len(done.measured) > 1 else name: value for full, value in asked.items()}
+        low += [
+            f"{full} is {value:g}, less than {least:g}." for full, value in shown.items() if value < least
+        ]
+    return low

@@ -127,7 +127,7 @@ def evaluate_labels(
         reason = failures[0].reason if failures else "they hold nothing"
         raise EvaluationError(f"None of the files of {folder} can be used: {reason}.")
     some = [examples[n] for n in used]
-    names = label_vectors(encoder, [label.replace("_", " ") for label in labels])
+    names = label_vectors(encoder, [_spoken(label) for label in labels])
     likely = _classify(some, names, logit_scale(encoder), weight)
     truth = np.array([example.label for example in some])
     measured = _measured(likely, truth, np.array(used))
@@ -164,6 +164,11 @@ def _examples(folder: Path) -> tuple[list[str], list[Example]]:
             file = found._replace(path=os.path.join(root, found.path))
             examples.setdefault(found.picture or found.path, Example(number)).files.append(file)
     return labels, list(examples.values())
+
+
+def _spoken(label: str) -> str:
+    """Return the name of a folder as words, whatever bytes it has."""
+    return label.replace("_", " ").encode("utf-8", "replace").decode()
 
 
 def _fill(example: Example, embedded: Mapping[bytes, Embedded]) -> bool:

@@ -159,13 +159,15 @@ class Catalog:
         whole = os.fsencode(path)
         for root, folder in self.db.execute("SELECT id, path FROM roots ORDER BY id").fetchall():
             prefix = folder.rstrip(b"/") + b"/"
+            if not whole.startswith(prefix):
+                continue
             row = self.db.execute(
                 """SELECT coalesce(p.content, f.content) FROM files f
                      LEFT JOIN files p ON p.root = f.root AND p.path = f.picture AND p.state != 'gone'
                     WHERE f.root = ? AND f.path = ? AND f.state != 'gone'""",
                 (root, whole.removeprefix(prefix)),
             ).fetchone()
-            if whole.startswith(prefix) and row is not None and row[0] is not None:
+            if row is not None and row[0] is not None:
                 return int(row[0])
         return None
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Values = NDArray[np.float64]  # (q,), one of each query
+Places = NDArray[np.float64]  # (q, n), one of each place of each ranking
 Flags = NDArray[np.bool_]
 Numbers = NDArray[np.floating[Any]]
 ROUNDS, AT_ONCE = 2_000, 100  # of a bootstrap
@@ -25,9 +26,9 @@ class Ranking:
     (q,), is how many relevant things there are, found or not.
     """
 
-    gains: Values
-    first: Values
-    precise: Values
+    gains: Places
+    first: Places
+    precise: Places
     wanted: NDArray[np.int64]
 
     @classmethod

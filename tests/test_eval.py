@@ -1,6 +1,7 @@
 """`clew eval` on golden queries, on labels, against another space; and its picture."""
 
 import json
+import os
 import shutil
 
 import pytest
@@ -9,7 +10,7 @@ from PIL import Image
 from indexer import evaluate, evaluate_golden, evaluate_labels, switch_library
 from retrieval.errors import EvaluationError, LibraryError
 from retrieval.measure import compare
-from tests.conftest import draw, write
+from tests.conftest import any_names, draw, write
 from tests.toy import Toy
 
 
@@ -232,7 +233,8 @@ def test_golden_queries_are_a_regression_suite(indexed, folder):
     assert (low.exit_code, low.stderr) == (1, "true_recall@10 is 50, less than 60.\n")
     assert low.stdout == text
     for wrong in ("mrr", "mrr=x", "mr=1"):
-        assert indexed("eval", suite, "--at-least", wrong).exit_code == 2
+        misused = indexed("eval", suite, "--at-least", wrong)
+        assert (misused.exit_code, misused.stdout) == (2, "")
     assert indexed("eval", suite, "--arch", "ViT-B-32").exit_code == 2
 
 
@@ -282,3 +284,11 @@ def test_a_file_of_neither_kind_names_both(clew, tmp_path):
     assert "line 1" in done.stderr
     assert '"query"' in done.stderr
     assert '"captions"' in done.stderr
+
+
+@any_names
+def test_a_label_may_have_any_name(tmp_path, toy):
+    label(tmp_path, "red", "red", "a.png")
+    label(tmp_path, os.fsdecode(b"blue \xe9"), "blue", "b.png")
+    done = evaluate_labels(tmp_path, embedder=toy)
+    assert (done.accuracy, [row.label for row in done.labels]) == (1, ["blue \udce9", "red"])
