@@ -4,7 +4,7 @@ ClewError
 ├── QueryError        the question cannot be asked as it stands
 │   └── QuerySyntax      it breaks the grammar, at a column
 ├── MediaError        one file cannot be read; the rest go on
-├── CaptionsError     a captions file is not as it should be
+├── EvaluationError   what to measure by is not as it should be
 ├── ExtraMissing      an optional part is not installed
 ├── EmbedderError     a model is unknown or its files are damaged
 └── LibraryError
@@ -42,8 +42,8 @@ class MediaError(ClewError):
     """A file that cannot be read; the message is the reason, without the path."""
 
 
-class CaptionsError(ClewError):
-    """A captions file that is not JSON lines of pictures and captions."""
+class EvaluationError(ClewError):
+    """A captions file, golden queries or a folder of labels that is not as it should be."""
 
 
 class ExtraMissing(ClewError):

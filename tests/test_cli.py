@@ -160,7 +160,7 @@ def test_eval_measures_both_ways(clew, folder):
     done = clew("eval", pairs, "--json")
     assert done.exit_code == 0
     found = json.loads(done.stdout)
-    assert list(found) == ["text_to_image", "image_to_text", "space", "pairs"]
+    assert list(found) == ["text_to_image", "image_to_text", "space", "pairs", "pictures"]
     assert list(found["text_to_image"]) == [
         "recall@1",
         "recall@5",
@@ -168,6 +168,9 @@ def test_eval_measures_both_ways(clew, folder):
         "mrr",
         "ndcg@10",
         "median_rank",
+        "true_recall@10",
+        "precision@10",
+        "map",
     ]
     assert (found["pairs"], found["space"], found["text_to_image"]["recall@5"]) == (3, "builtin", 100)
     assert "none.png: not there" in done.stderr
