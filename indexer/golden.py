@@ -16,7 +16,7 @@ from retrieval.errors import EvaluationError, QueryError
 from retrieval.evaluate import Flags, Ranking, hit_at
 from retrieval.library import Library
 from retrieval.measure import CURVE, Measured, digits, measures
-from retrieval.query import filters
+from retrieval.narrow import filters
 from retrieval.records import Failure, Hit
 
 EXPECTED = '{"query": "a dog", "relevant": ["dog.jpg", ...]}'
@@ -212,8 +212,8 @@ def _levels(hits: Sequence[Hit]) -> Iterator[float]:
     """Yield scores that fall with the list, equal where two neighbours' scores and kinds are."""
     level, last = 0.0, None
     for hit in hits:
-        level -= (hit.score, hit.kind) != last
-        last = (hit.score, hit.kind)
+        level -= (hit.score, hit.kind, hit.confidence) != last
+        last = (hit.score, hit.kind, hit.confidence)
         yield level
 
 

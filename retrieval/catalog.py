@@ -173,12 +173,11 @@ class Catalog:
         query = "SELECT s.id FROM segments s JOIN contents c ON c.id = s.content WHERE c.hash = ?"
         return [row[0] for row in self.db.execute(query, (digest,))]
 
-<<<<<<< HEAD
     def kind_of(self, segment: int) -> Kind | None:
         """Return the kind of a segment, None if there is no such one."""
         row = self.db.execute("SELECT kind FROM segments WHERE id = ?", (segment,)).fetchone()
         return None if row is None else row["kind"]
-=======
+
     def content_at(self, path: Path) -> int | None:
         """Return the content of the file at this whole path, of a caption that of its picture."""
         whole = os.fsencode(path)
@@ -195,7 +194,6 @@ class Catalog:
             if row is not None and row[0] is not None:
                 return int(row[0])
         return None
->>>>>>> eval
 
     def roots(self) -> tuple[Root, ...]:
         """Return the roots with the number of their files in each state."""
