@@ -68,7 +68,7 @@ def compose(
 def check(query: Query, pictures: "Sequence[str | Path | Image]" = ()) -> None:
     """Raise QueryError unless there is something to look for."""
     if not query.terms and not pictures:
-        raise QueryError("Give something to look for: words, a picture, a segment or a concept.")
+        raise QueryError("The query is empty: give words, a picture, a segment or a concept.")
     if not pictures and not any(term.weight > 0 for term in query.terms):
         raise QueryError("All of this query is taken away (-); give something to look for as well.")
 

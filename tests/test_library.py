@@ -86,8 +86,8 @@ def test_kinds_are_mixed_in_one_list_and_narrowed_by_name(tree):
 
 def test_wrong_questions_say_what_is_wrong(library, folder, tmp_path):
     for question, message in (
-        ({}, "something to look for"),
-        ({"words": "  "}, "something to look for"),
+        ({}, "query is empty"),
+        ({"words": "  "}, "query is empty"),
         ({"words": "- red"}, "taken away"),
         ({"words": "red - red"}, "cancel each other"),
         ({"words": "#999"}, "no segment #999"),
