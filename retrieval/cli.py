@@ -71,6 +71,7 @@ def answer_options(command: Command) -> Command:
 @click.command("search")
 @click.argument("words", nargs=-1)
 @click.option("--image", type=click.Path(path_type=Path), help="Search by this picture, or add it to WORDS.")
+@click.option("--allow-url", is_flag=True, help="Fetch pictures that the query names by http or https.")
 @click.option("--all", "every", is_flag=True, help="Show the nearest even where nothing matches well.")
 @answer_options
 def search_command(

@@ -66,18 +66,21 @@ class Library:
         after: Time | None = None,
         before: Time | None = None,
         count: int = 10,
+        allow_url: bool = False,
     ) -> list[Hit]:
         """Return the best `count` hits for a query, best first.
 
         `words` are in the query language (see `retrieval.query`), `image` is a file or a Pillow image, which
         counts as one thing more. `kind` names one or more kinds; `under` a folder, absolute or by name;
         `after` (inclusive) and `before` (exclusive) a date, a year or the beginning of an ISO time. A hit
-        whose confidence is below `calibrate.CONFIDENT` is weak. Raises QueryError.
+        that is weak matches no better than background queries do. Pictures on the network are fetched only
+        with `allow_url`. Raises QueryError.
         """
         query = words if isinstance(words, Query) else parse(words or "")
         filters = narrow.filters(kind, under, after, before)
         nearest = self._open_nearest()  # of one space, whatever is switched meanwhile
-        return self._answer(nearest, self._ask(nearest, query, image), filters, count, query.segments)
+        asked = self._ask(nearest, query, image, allow_url)
+        return self._answer(nearest, asked, filters, count, query.segments)
 
     def similar(
         self,
@@ -156,13 +159,19 @@ class Library:
             raise LibraryError(f"The library at {self.folder} is closed; open it again.")
         return self._open
 
-    def _ask(self, nearest: Nearest, query: Query, image: "str | Path | Image | None" = None) -> Asked:
+    def _ask(
+        self,
+        nearest: Nearest,
+        query: Query,
+        image: "str | Path | Image | None" = None,
+        allow_url: bool = False,
+    ) -> Asked:
         """Embed a query, and a picture beside it."""
         embedder = self._embedder_of(nearest.space)
         means = {way: mean for way in WAYS if (mean := nearest.mean(way)) is not None}
         find = partial(find_known, self._catalog, nearest.space)
         beside = () if image is None else (image,)
-        return compose(query, embedder, find, means, beside)
+        return compose(query, embedder, find, means, beside, allow_url)
 
     def _answer(
         self,

@@ -14,7 +14,7 @@ FILES = sorted([*HERE.glob("retrieval/**/*.py"), *HERE.glob("indexer/**/*.py")])
 FLOORS = (
     ("words", "retrieval.errors retrieval.records retrieval.schema"),
     ("tools", "retrieval.machine retrieval.rank retrieval.media retrieval.formats retrieval.evaluate"),
-    ("tools", "retrieval.calibrate retrieval.lexer retrieval.narrow retrieval.measure"),
+    ("tools", "retrieval.calibrate retrieval.lexer retrieval.fetch retrieval.narrow retrieval.measure"),
     ("tools", "retrieval.query"),
     ("tools", "retrieval.catalog retrieval.embedders retrieval.vectors indexer.ahead"),
     ("tools", "indexer.passages indexer.descriptions indexer.demo indexer.hub indexer.export"),
