@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 from retrieval import embedders, query
 from retrieval.catalog import Catalog
@@ -13,7 +13,7 @@ from retrieval.embedders import Embedder
 from retrieval.errors import LibraryError, LibraryMissing, QueryError, SpaceMismatch, differences
 from retrieval.machine import default_library
 from retrieval.nearest import Nearest
-from retrieval.query import Time
+from retrieval.query import Narrow
 from retrieval.records import Failure, Filters, Hit, Space, Status, Vectors
 from retrieval.schema import INDEXES, OWN_NAMES
 from retrieval.search import search
@@ -58,42 +58,38 @@ class Library:
         *,
         image: "str | Path | Image | None" = None,
         kind: str | Iterable[str] | None = None,
-        under: str | Path | None = None,
-        after: Time | None = None,
-        before: Time | None = None,
         count: int = 10,
+        **narrow: Unpack[Narrow],
     ) -> list[Hit]:
         """Return the best `count` hits for words, or for a picture, best first.
 
-        `image` is a file or a Pillow image. `kind` names one or more kinds; `under` a folder, absolute
-        or by name; `after` (inclusive) and `before` (exclusive) a date, a year or the beginning of an
-        ISO time. Raises QueryError.
+        `image` is a file or a Pillow image. `kind` names one or more kinds; what else narrows the answer
+        is in `query.Narrow`: under, after, before, date, camera, lens, near, tag, rating, size, orientation.
+        Raises QueryError.
         """
-        narrow = query.filters(kind, under, after, before)
+        filters = query.filters(kind, **narrow)
         if (words is None) == (image is None):
             raise QueryError("Give words or a picture to search by: one of them, not both.")
         if image is not None:
-            return self._answer(lambda embedder: query.embed_picture(embedder, image), narrow, count)
-        return self._answer(lambda embedder: query.embed_words(embedder, words or ""), narrow, count)
+            return self._answer(lambda embedder: query.embed_picture(embedder, image), filters, count)
+        return self._answer(lambda embedder: query.embed_words(embedder, words or ""), filters, count)
 
     def similar(
         self,
         image: "str | Path | Image",
         *,
         kind: str | Iterable[str] | None = "image",
-        under: str | Path | None = None,
-        after: Time | None = None,
-        before: Time | None = None,
         count: int = 10,
+        **narrow: Unpack[Narrow],
     ) -> list[Hit]:
         """Return the pictures most like this one, which itself (and any copy of it) is left out."""
-        narrow = query.filters(kind, under, after, before)
+        filters = query.filters(kind, **narrow)
         itself = frozenset[int]()
         if isinstance(image, str | Path) and Path(image).expanduser().is_file():
             with Path(image).expanduser().open("rb") as file:
                 digest = hashlib.file_digest(file, "sha256").digest()
             itself = frozenset(self._catalog.segments_of(digest))
-        return self._answer(lambda embedder: query.embed_picture(embedder, image), narrow, count, itself)
+        return self._answer(lambda embedder: query.embed_picture(embedder, image), filters, count, itself)
 
     def status(self) -> Status:
         """Return what the library holds."""
@@ -155,7 +151,7 @@ class Library:
     def _answer(
         self,
         embed: Callable[[Embedder], Vectors],
-        narrow: Filters,
+        filters: Filters,
         count: int,
         leave_out: frozenset[int] = frozenset(),
     ) -> list[Hit]:
@@ -163,7 +159,7 @@ class Library:
             raise QueryError(f"{count} hits cannot be returned; ask for 1 or more.")
         nearest = self._open_nearest()  # of one space, whatever is switched meanwhile
         vector = embed(self._embedder_of(nearest.space))
-        return search(self._catalog, nearest, vector, narrow, count=count, leave_out=leave_out)
+        return search(self._catalog, nearest, vector, filters, count=count, leave_out=leave_out)
 
     def _embedder_of(self, space: Space) -> Embedder:
         """Return the embedder of a space; raises SpaceMismatch where it is not that any more."""
