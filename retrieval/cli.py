@@ -11,7 +11,7 @@ import click
 
 from retrieval import formats
 from retrieval.machine import default_library
-from retrieval.records import KINDS, Failure, Hit, Status
+from retrieval.records import KINDS, SORTS, Failure, Hit, Status
 
 if TYPE_CHECKING:
     from retrieval.embedders import Card
@@ -56,10 +56,32 @@ def answer_options(command: Command) -> Command:
                 type=click.IntRange(1),
                 help="How many hits.",
             ),
+            click.option(
+                "--sort",
+                type=click.Choice(SORTS),
+                default="score",
+                show_default=True,
+                help="Order of the best hits; which ones those are stays the same.",
+            ),
+            click.option(
+                "--diversity",
+                type=click.FloatRange(0, 1),
+                default=0.0,
+                metavar="SHARE",
+                help="Prefer hits unlike those before them: 0 not at all, 0.3 somewhat, 1 only that.",
+            ),
+            click.option(
+                "--group",
+                is_flag=True,
+                help="Copies, near-duplicates, bursts, pairs of raw and JPEG, and frames as one hit with "
+                "a count; the best of them leads.",
+            ),
             click.option("--json", "shape", flag_value="json", help="One JSON array."),
             click.option("--nl", "shape", flag_value="nl", help="One JSON object a line."),
             click.option("--csv", "shape", flag_value="csv", help="CSV with a header."),
-            click.option("--paths", "shape", flag_value="paths", help="Paths only, each once."),
+            click.option(
+                "--paths", "shape", flag_value="paths", help="Paths only, each once; of a group the leader's."
+            ),
             click.option("-0", "shape", flag_value="null", help="Paths ended by NUL, for xargs -0."),
             library_option,
         )
@@ -84,7 +106,7 @@ def search_command(
 
     with Library.open(library) as opened:
         hits = opened.search(" ".join(words) if words or not image else None, image=image, **narrow)
-        show(hits, shape, opened)
+        show(hits, shape, opened, narrow["group"])
 
 
 @click.command("similar")
@@ -97,7 +119,7 @@ def similar_command(
     from retrieval.library import Library
 
     with Library.open(library) as opened:
-        show(opened.similar(picture, kind=kind or "image", **narrow), shape, opened)
+        show(opened.similar(picture, kind=kind or "image", **narrow), shape, opened, narrow["group"])
 
 
 @click.command("status")
@@ -135,19 +157,19 @@ def models_command(names: tuple[str, ...], as_json: bool) -> None:
         raise SystemExit(1)
 
 
-def show(hits: list[Hit], shape: str | None, library: "Library") -> None:
+def show(hits: list[Hit], shape: str | None, library: "Library", group: bool = False) -> None:
     """Write hits in the shape asked for, by default a table at a terminal and lines in a pipe."""
     shapes: dict[str, Callable[[list[Hit]], str]] = {
-        "json": formats.as_json,
-        "nl": formats.as_json_lines,
-        "csv": formats.as_csv,
+        "json": partial(formats.as_json, group=group),
+        "nl": partial(formats.as_json_lines, group=group),
+        "csv": partial(formats.as_csv, group=group),
         "paths": formats.as_paths,
         "null": partial(formats.as_paths, end="\0"),
     }
     if shape is None and sys.stdout.isatty():
         show_table(hits)
     else:
-        write(shapes.get(shape or "", formats.as_lines)(hits))
+        write(shapes.get(shape or "", partial(formats.as_lines, group=group))(hits))
     note(library.damage)
     if any(hit.offline for hit in hits):
         note("Some of these are on a folder that is not there now (offline).")
@@ -165,7 +187,10 @@ def show_table(hits: list[Hit]) -> None:
     console = Console()
     mixed = len({hit.kind for hit in hits}) > 1
     texts = console.width >= 60 and any(hit.text for hit in hits)
-    places = [shorten(formats.place(hit)) + " (offline)" * hit.offline for hit in hits]
+    places = [
+        " ".join(filter(None, (shorten(formats.place(hit)), "(offline)" * hit.offline, formats.others(hit))))
+        for hit in hits
+    ]
     room = console.width - 2 * (2 + mixed + texts) - 7 - 5 * mixed  # what path and text may share
     widest = max(map(len, places), default=0)
     table = Table(box=None, pad_edge=False, header_style="dim")

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -11,12 +12,15 @@ from retrieval import embedders, query
 from retrieval.catalog import Catalog
 from retrieval.embedders import Embedder
 from retrieval.errors import LibraryError, LibraryMissing, QueryError, SpaceMismatch, differences
+from retrieval.facts import facts_of_files, likeness_of_files
+from retrieval.grouping import duplicates, reasons_of
 from retrieval.machine import default_library
 from retrieval.nearest import Nearest
 from retrieval.query import Time
-from retrieval.records import Failure, Filters, Hit, Space, Status, Vectors
+from retrieval.records import Failure, Filters, Group, Hit, Space, Status, Vectors
 from retrieval.schema import INDEXES, OWN_NAMES
 from retrieval.search import search
+from retrieval.shaping import Shape, shape, shape_of
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -62,19 +66,24 @@ class Library:
         after: Time | None = None,
         before: Time | None = None,
         count: int = 10,
+        sort: str = "score",
+        diversity: float = 0.0,
+        group: bool = False,
     ) -> list[Hit]:
         """Return the best `count` hits for words, or for a picture, best first.
 
         `image` is a file or a Pillow image. `kind` names one or more kinds; `under` a folder, absolute
         or by name; `after` (inclusive) and `before` (exclusive) a date, a year or the beginning of an
-        ISO time. Raises QueryError.
+        ISO time. `group` makes one hit, with the others as its `more`, of copies, near-duplicates,
+        bursts and pairs; `diversity`, to 1, prefers what is unlike the hits before it; `sort` is score,
+        date, date-desc or name, of the hits so chosen. Raises QueryError.
         """
-        narrow = query.filters(kind, under, after, before)
+        narrow, wanted = query.filters(kind, under, after, before), shape_of(sort, diversity, group)
         if (words is None) == (image is None):
             raise QueryError("Give words or a picture to search by: one of them, not both.")
         if image is not None:
-            return self._answer(lambda embedder: query.embed_picture(embedder, image), narrow, count)
-        return self._answer(lambda embedder: query.embed_words(embedder, words or ""), narrow, count)
+            return self._answer(lambda embedder: query.embed_picture(embedder, image), narrow, wanted, count)
+        return self._answer(lambda embedder: query.embed_words(embedder, words or ""), narrow, wanted, count)
 
     def similar(
         self,
@@ -85,15 +94,33 @@ class Library:
         after: Time | None = None,
         before: Time | None = None,
         count: int = 10,
+        sort: str = "score",
+        diversity: float = 0.0,
+        group: bool = False,
     ) -> list[Hit]:
         """Return the pictures most like this one, which itself (and any copy of it) is left out."""
-        narrow = query.filters(kind, under, after, before)
+        narrow, wanted = query.filters(kind, under, after, before), shape_of(sort, diversity, group)
         itself = frozenset[int]()
         if isinstance(image, str | Path) and Path(image).expanduser().is_file():
             with Path(image).expanduser().open("rb") as file:
                 digest = hashlib.file_digest(file, "sha256").digest()
             itself = frozenset(self._catalog.segments_of(digest))
-        return self._answer(lambda embedder: query.embed_picture(embedder, image), narrow, count, itself)
+        return self._answer(
+            lambda embedder: query.embed_picture(embedder, image), narrow, wanted, count, itself
+        )
+
+    def duplicates(
+        self, folder: str | Path | None = None, *, by: str | Iterable[str] = ("copy", "near-duplicate")
+    ) -> list[Group]:
+        """Return the groups of files that belong together, those with the most waste first.
+
+        `folder` narrows to what is under it, absolute or by name. `by` names one or more reasons: copy,
+        pair, near-duplicate, burst. Nothing is changed, here or on the disk. Raises QueryError.
+        """
+        reasons, under = reasons_of(by), query.filters(under=folder).under
+        files = facts_of_files(self._catalog, under)
+        space = self._answering()
+        return duplicates(files, likeness_of_files(self._catalog, space, files), reasons)
 
     def status(self) -> Status:
         """Return what the library holds."""
@@ -156,6 +183,7 @@ class Library:
         self,
         embed: Callable[[Embedder], Vectors],
         narrow: Filters,
+        wanted: Shape,
         count: int,
         leave_out: frozenset[int] = frozenset(),
     ) -> list[Hit]:
@@ -163,7 +191,8 @@ class Library:
             raise QueryError(f"{count} hits cannot be returned; ask for 1 or more.")
         nearest = self._open_nearest()  # of one space, whatever is switched meanwhile
         vector = embed(self._embedder_of(nearest.space))
-        return search(self._catalog, nearest, vector, narrow, count=count, leave_out=leave_out)
+        ask = partial(search, self._catalog, nearest, vector, narrow, leave_out=leave_out)
+        return shape(lambda most: ask(count=most), count, wanted, nearest, narrow)
 
     def _embedder_of(self, space: Space) -> Embedder:
         """Return the embedder of a space; raises SpaceMismatch where it is not that any more."""
@@ -174,15 +203,19 @@ class Library:
             raise SpaceMismatch(found.name, space.name, differences(space.parts, found.parts))
         return found
 
+    def _answering(self) -> Space:
+        space = self._catalog.space(self._space)
+        if space is None and self._space is not None:
+            raise LibraryError(f"The library at {self.folder} has no space {self._space}.")
+        if space is None:
+            raise LibraryMissing(self._catalog.folder)
+        return space
+
     def _open_nearest(self) -> Nearest:
         """Open the space that answers, again whenever the catalogue has changed."""
         version = self._catalog.version()
         if self._nearest is None or self._nearest[0] != version:
-            space = self._catalog.space(self._space)
-            if space is None and self._space is not None:
-                raise LibraryError(f"The library at {self.folder} has no space {self._space}.")
-            if space is None:
-                raise LibraryMissing(self._catalog.folder)
+            space = self._answering()
             if self._given is not None:
                 self._embedder_of(space)
             nearest = Nearest(self._catalog, space)

@@ -18,6 +18,15 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 Method: TypeAlias = Literal["flat", "hnsw", "ivf"]  # of an index
 METHODS: tuple[Method, ...] = get_args(Method)
 
+Sort: TypeAlias = Literal["score", "date", "date-desc", "name"]  # of hits
+SORTS: tuple[Sort, ...] = get_args(Sort)
+
+Reason: TypeAlias = Literal[
+    "copy", "pair", "near-duplicate", "burst", "frames"
+]  # of a group, the surest first
+REASONS: tuple[Reason, ...] = get_args(Reason)
+FILE_REASONS = tuple(reason for reason in REASONS if reason != "frames")  # those are parts of one file
+
 
 @dataclass(frozen=True, slots=True)
 class Filters:
@@ -45,7 +54,8 @@ class Hit:
     `score` is the cosine of hit and query. `start` and `end` are seconds in video and sound, and
     lines (counted from 1) in text. A caption's `path` is the picture it belongs to and its `source`
     the file it was read from; `time` is when the picture was taken, else when the file was last
-    written, local, ISO. `confidence`, `page` and `box` are None where they have no meaning.
+    written, local, ISO. `confidence`, `page` and `box` are None where they have no meaning. `more` are
+    the other members of its group, where groups were asked for.
     """
 
     id: int
@@ -62,6 +72,50 @@ class Hit:
     source: Path | None = None
     time: str | None = None
     offline: bool = False
+    more: "tuple[Hit, ...]" = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """A file, or a part of one, as far as it matters to what it belongs with.
+
+    `segment` is the one whose vector tells what it looks like, -1 for none. `taken` is the time on the
+    camera's clock, ISO, never the file's. `looks` is the perceptual hash, 64 bits. `start` and `end`
+    are seconds of a video.
+    """
+
+    path: Path
+    content: int
+    segment: int = -1
+    kind: Kind | None = None
+    size: int = 0
+    width: int | None = None
+    height: int | None = None
+    taken: str | None = None
+    camera: str | None = None
+    looks: int | None = None
+    sharpness: float | None = None
+    start: float | None = None
+    end: float | None = None
+    offline: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Files that belong together, the best first."""
+
+    reason: Reason
+    files: tuple[Facts, ...]
+
+    @property
+    def size(self) -> int:
+        """Return the bytes of all files."""
+        return sum(file.size for file in self.files)
+
+    @property
+    def waste(self) -> int:
+        """Return the bytes of all files but the best."""
+        return self.size - self.files[0].size
 
 
 @dataclass(frozen=True, slots=True)
