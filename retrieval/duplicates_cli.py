@@ -29,7 +29,7 @@ def duplicates_command(folder: str | None, by: tuple[str, ...], shape: str | Non
 
     \b
     copy            the same bytes
-    near-duplicate  a picture resized, compressed again, brightened or cut a little
+    near-duplicate  a picture resized, compressed again, brightened, trimmed
     pair            raw and JPEG, or photo and clip, of one name
     burst           taken within seconds by one camera, and alike
 
