@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
-from itertools import pairwise, product
+from itertools import combinations, pairwise, product
 from typing import Any
 
 import numpy as np
@@ -32,10 +32,12 @@ def stems(facts: Sequence[Facts], likeness: Likeness) -> Iterator[Pairs]:
 
     Two ordinary pictures must look alike too: a photo and its mask are often named so.
     """
-    one, other = _alike(
-        (each.path.parent, each.path.stem.casefold()) if each.kind in ("image", "video") else None
-        for each in facts
-    )
+    named: dict[object, list[int]] = {}
+    for row, each in enumerate(facts):
+        if each.kind in ("image", "video") and (each.start or 0) <= FRAMES:  # of a film its poster is no pair
+            named.setdefault((each.path.parent, each.path.stem.casefold()), []).append(row)
+    both = (pair for rows in named.values() for pair in combinations(rows, 2))
+    one, other = _pairs((one, other) for one, other in both if facts[one].path != facts[other].path)
     ordinary = np.array([each.path.suffix.lower() in ORDINARY for each in facts], bool)
     sure = ~(ordinary[one] & ordinary[other])
     sure[~sure] = likeness(one[~sure], other[~sure]) >= ALIKE
@@ -50,9 +52,10 @@ def near_duplicates(facts: Sequence[Facts], likeness: Likeness) -> Iterator[Pair
     """
     seen = [row for row, each in enumerate(facts) if each.looks is not None]
     yield _alike(each.content if each.looks is not None else None for each in facts)
-    rows = _rows({facts[row].content: row for row in reversed(seen)}.values())  # one of each content
+    contents = {facts[row].content: row for row in seen}
+    rows = _rows(contents[content] for content in sorted(contents))
     looks = np.array([facts[row].looks for row in rows], np.uint64)
-    order = np.lexsort((rows, looks))
+    order = np.argsort(looks, kind="stable")
     rows, looks = rows[order], looks[order]
     for one, other in _in_batches(_near(looks)):
         bits = distance(looks[one], looks[other])
