@@ -7,7 +7,7 @@ import numpy as np
 
 from retrieval.errors import QueryError
 from retrieval.facts import facts_of_hits, segments
-from retrieval.grouping import group, quality
+from retrieval.grouping import best_first, group
 from retrieval.likeness import likeness_of, usual
 from retrieval.nearest import Nearest
 from retrieval.rank import diversify
@@ -77,26 +77,27 @@ def groups_of(hits: Sequence[Hit], nearest: Nearest, filters: Filters) -> list[H
     leaders = []
     for rows in group(facts, likeness):
         once = {(facts[row].path, facts[row].segment): row for row in reversed(rows)}  # of captions the best
-        leader = min(rows, key=lambda row: (quality(facts[row]), row))
+        leader = rows[best_first([facts[row] for row in rows])[0]]
         more = tuple(members[row] for row in reversed(once.values()) if row != leader)
         leaders.append(replace(members[leader], more=more))
     return leaders
 
 
 def with_copies(hits: Sequence[Hit], nearest: Nearest, filters: Filters) -> list[Hit]:
-    """Return each hit and, after it, the same in the other places of its file that pass."""
+    """Return each hit and, after it, the same in the other places that pass; of a caption its picture."""
+    shown = [facts.segment for facts in facts_of_hits(nearest.catalog, hits)]
+    pairs = [(segment, 0.0) for segment in dict.fromkeys(shown)]
     places: dict[int, list[Hit]] = {}
-    pairs = [(hit.id, hit.score) for hit in hits if hit.source is None]
     for place in nearest.catalog.hits(pairs, nearest.space.name, filters, copies=True):
-        places.setdefault(place.id, []).append(place)
+        if not filters.kinds or place.kind in filters.kinds:
+            places.setdefault(place.id, []).append(place)
     members = []
-    for hit in hits:
-        others = places.get(hit.id, []) if hit.source is None else []
+    for hit, segment in zip(hits, shown, strict=True):
         members.append(hit)
         members += [
-            replace(hit, path=other.path, time=other.time, offline=other.offline)
-            for other in others
-            if other.path != hit.path
+            replace(place, score=hit.score, confidence=hit.confidence)
+            for place in places.get(segment, ())
+            if place.path != hit.path
         ]
     return members
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from retrieval.errors import QueryError
-from retrieval.grouping import components, duplicates, group, quality, reasons_of
+from retrieval.grouping import best_first, components, duplicates, group, reasons_of
 from retrieval.likeness import FEW, distance, near_hashes, usual
 from retrieval.records import REASONS, Facts
 
@@ -165,16 +165,20 @@ def test_moments_of_one_video_that_follow_each_other_are_one():
 
 def test_the_best_leads():
     facts = [
-        image("long name.jpg", 1, width=10, height=10, sharpness=2.0, size=5),
-        image("b.jpg", 2, width=10, height=10, sharpness=2.0, size=5),
-        image("a.jpg", 3, width=10, height=10, sharpness=2.0, size=5, offline=True),
-        image("large.jpg", 4, width=10, height=10, sharpness=2.0, size=6),
-        image("sharp.jpg", 5, width=10, height=10, sharpness=3.0, size=1),
-        image("wide.jpg", 6, width=11, height=10),
+        image("longer.jpg", 1, width=10, height=10, sharpness=2.1, size=5),
+        image("b.jpg", 2, width=10, height=10, sharpness=2.1, size=5),
+        image("a.jpg", 3, width=10, height=10, sharpness=4.0, size=5, offline=True),
+        image("blurred.jpg", 4, width=10, height=10, sharpness=1.9, size=9),
+        image("larger.jpg", 5, width=10, height=10, sharpness=2.1, size=6),
+        image("wide.jpg", 6, width=11, height=10, sharpness=0.1),
         image("unknown.jpg", 7, size=100),
     ]
-    best = [each.path.name for each in sorted(facts, key=quality)]
-    assert best == ["wide.jpg", "sharp.jpg", "large.jpg", "b.jpg", "long name.jpg", "a.jpg", "unknown.jpg"]
+    assert [facts[row].path.name for row in best_first(facts[:5])] == [
+        "larger.jpg", "b.jpg", "longer.jpg", "a.jpg", "blurred.jpg"
+    ]  # fmt: skip
+    assert facts[best_first(facts)[0]].path.name == "wide.jpg"
+    assert facts[best_first(facts)[-1]].path.name == "unknown.jpg"
+    assert best_first(facts[:1]) == [0]
 
 
 def test_a_group_within_one_of_a_surer_reason_is_left_to_that():
