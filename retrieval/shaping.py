@@ -107,7 +107,7 @@ def spread(hits: Sequence[Hit], diversity: float, count: int, nearest: Nearest) 
     ids, found = nearest.catalog.vectors_of(nearest.space, {hit.id for hit in hits})
     known = dict(zip(ids.tolist(), found, strict=True))
     none = np.zeros(nearest.space.dim, np.float32)  # found by its words before it was embedded
-    vectors = np.array([known.get(hit.id, none) for hit in hits], np.float32).reshape(len(hits), -1)
+    vectors = np.array([known.get(hit.id, none) for hit in hits], np.float32).reshape(-1, nearest.space.dim)
     return [hits[row] for row in diversify(relevance(hits), vectors, diversity, count)]
 
 
