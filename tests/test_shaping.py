@@ -49,7 +49,7 @@ def test_diversity_prefers_what_is_unlike_the_hits_before_it(reds):
     assert stems(reds.search("red", diversity=0)) == "acBde"
     assert stems(reds.search("red", count=2, diversity=1)) == "ae"
     # Cosines from 1 for `a` to 0 for `e` count a tenth, less nine of those to the nearest before. After `a`:
-    # c 0.1 - 0.9, B 0.099 - 0.889, d 0.091 - 0.82, e 0. Then c, B as they were, d still, near to `a` by 0.912.
+    # c 0.1 - 0.9, B 0.099 - 0.889, d 0.091 - 0.82, e 0; and after `e` the others as they were.
     assert stems(reds.search("red", count=3, diversity=0.9)) == "aed"
     assert stems(reds.search("red", count=3, diversity=0.9, sort="name")) == "ade"
     assert stems(reds.similar(reds.search("red")[0].path, diversity=0.1)) == "cBde"
