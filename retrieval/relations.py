@@ -13,6 +13,7 @@ from retrieval.records import Facts, Reason
 
 BURST = 3.0  # seconds from one picture of a burst to the next
 FRAMES = 10.0  # seconds from one moment of a video to its neighbour
+NEAR, A_BIT = 0.15, 0.07  # the likeness asked of near-duplicates: of equal hashes, and more for each bit
 ALIKE = 0.5  # the likeness of pictures that time or name puts together already
 SAME, PLAIN = 0.95, 16  # the likeness asked of pictures whose hashes tell nothing: fewer bits set, or unset
 WINDOW = 16  # of many that are equal in hash or camera, each is compared with the next few
@@ -60,7 +61,7 @@ def near_duplicates(facts: Sequence[Facts], likeness: Likeness) -> Iterator[Pair
     for one, other in _in_batches(_near(looks)):
         bits = distance(looks[one], looks[other])
         plain = np.minimum(_plainness(looks[one]), _plainness(looks[other])) < PLAIN
-        enough = np.where(plain, SAME, 0.1 + 0.06 * bits)
+        enough = np.where(plain, SAME, NEAR + A_BIT * bits)
         near = likeness(rows[one], rows[other]) >= enough
         yield rows[one[near]], rows[other[near]]
 

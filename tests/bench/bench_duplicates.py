@@ -87,7 +87,7 @@ def draw(count: int, dim: int, seed: int) -> Drawn:
         if at in (1, 4):
             seconds[part] = seconds[original] + dice.integers(1, 4, len(part))
         if at in (0, 1, 3):
-            least = 0.15 + 0.06 * off if at == 0 else np.full(len(part), 0.9 if at == 3 else 0.6)
+            least = 0.2 + 0.07 * off if at == 0 else np.full(len(part), 0.9 if at == 3 else 0.6)
             cosine = dice.uniform(least, 1)[:, None].astype(np.float32)
             noise = (
                 vectors[part] - (vectors[part] * vectors[original]).sum(1, keepdims=True) * vectors[original]
@@ -114,8 +114,8 @@ def make(folder: Path, drawn: Drawn) -> dict[str, set[frozenset[str]]]:
         twice = range(2 * count // 10 + 1, 2 * count // 10 + 1 + count // 20)  # of the originals of a trap
         many(
             """INSERT INTO files (root, path, size, mtime, reader, content, time, state)
-               SELECT root, CAST('copy/' || CAST(path AS TEXT) AS BLOB), size, mtime, reader, content, time, state
-                 FROM files WHERE content = ?""",
+               SELECT root, CAST('copy/' || CAST(path AS TEXT) AS BLOB), size, mtime, reader, content, time,
+                      state FROM files WHERE content = ?""",
             ((id_,) for id_ in twice),
         )
     place = "/nowhere/drawn/"
