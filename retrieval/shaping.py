@@ -58,7 +58,8 @@ def gather(
 ) -> list[Hit]:
     """Return the groups among the best `deep` hits, looking deeper until there are `count` of them.
 
-    The member of the best quality leads and shows its own score; the others are its `more`, best first.
+    The member of the best quality leads and shows its own score; the others are its `more`, as they are
+    ranked. A group holds those of its members that were looked at: what hardly fits the query is none.
     """
     while True:
         hits = best(deep)
@@ -78,7 +79,7 @@ def groups_of(hits: Sequence[Hit], nearest: Nearest, filters: Filters) -> list[H
     for rows in group(facts, likeness):
         once = {(facts[row].path, facts[row].segment): row for row in reversed(rows)}  # of captions the best
         leader = rows[best_first([facts[row] for row in rows])[0]]
-        more = tuple(members[row] for row in reversed(once.values()) if row != leader)
+        more = tuple(members[row] for row in sorted(once.values()) if row != leader)
         leaders.append(replace(members[leader], more=more))
     return leaders
 

@@ -13,6 +13,7 @@ from indexer import index_folder
 from retrieval import Library
 from retrieval.errors import QueryError
 from tests.conftest import write
+from tests.test_cli import terminal
 
 ORANGE, TEAL = (255, 140, 40), (40, 140, 255)
 
@@ -269,3 +270,20 @@ def test_groups_are_shown_in_every_shape(shown, photos):
     assert shown(*ask, "--paths").stdout.splitlines()[0] == str(photos / "rex.jpg")
     without = shown(*ask[:-1], "--json").stdout, shown(*ask[:-1], "--csv").stdout
     assert not [text for text in without if "more" in text]
+
+
+def test_the_table_shows_how_many_more(shown, photos):
+    ask = ["search", "--image", str(photos / "rex.jpg"), "--kind", "image", "-k", 2, "--group"]
+    assert "photos/rex.jpg +4" in terminal(ask, photos.parent)
+
+
+def test_a_library_of_texts_alone_has_groups_too(tmp_path, index, place, toy):
+    for name in ("a", "b"):
+        write(tmp_path / "p" / f"{name}.txt", "a red wall\n")
+    write(tmp_path / "p" / "c.txt", "a red house\n")
+    index(tmp_path / "p")
+    with Library.open(place, embedder=toy) as library:
+        hits = library.search("red", group=True)
+        assert sorted((hit.path.name, len(hit.more)) for hit in hits) == [("a.txt", 1), ("c.txt", 0)]
+        assert names(library.duplicates()) == [("copy", ["a.txt", "b.txt"])]
+        assert library.duplicates(by=["near-duplicate", "burst", "pair"]) == []
