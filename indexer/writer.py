@@ -140,17 +140,9 @@ class Writer:
         row = (
             execute(query, key).fetchone()
             or execute(
-                """INSERT INTO contents (hash, reader, width, height, taken, looks, sharpness, camera)
-               VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING id, segments""",
-                (
-                    *key,
-                    decoded.width,
-                    decoded.height,
-                    decoded.taken,
-                    decoded.looks,
-                    decoded.sharpness,
-                    decoded.camera,
-                ),
+                """INSERT INTO contents (hash, reader, width, height, taken) VALUES (?, ?, ?, ?, ?)
+               RETURNING id, segments""",
+                (*key, decoded.width, decoded.height, decoded.taken),
             ).fetchone()
         )
         id_ = int(row[0])

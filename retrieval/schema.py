@@ -84,11 +84,6 @@ STEPS: dict[str, tuple[str, ...]] = {
         # Whether every segment has its vector; one that a switch could not read is made up for later.
         """ALTER TABLE spaces ADD COLUMN whole INTEGER NOT NULL DEFAULT 1""",
     ),
-    "3-details": (
-        """ALTER TABLE contents ADD COLUMN looks BLOB""",
-        """ALTER TABLE contents ADD COLUMN sharpness REAL""",
-        """ALTER TABLE contents ADD COLUMN camera TEXT""",
-    ),
 }
 
 

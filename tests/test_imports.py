@@ -16,7 +16,7 @@ FLOORS = (
     ("tools", "retrieval.machine retrieval.rank retrieval.media retrieval.formats retrieval.evaluate"),
     ("tools", "retrieval.catalog retrieval.embedders retrieval.vectors indexer.ahead"),
     ("tools", "indexer.passages indexer.descriptions indexer.demo indexer.hub indexer.export"),
-    ("tools", "indexer.checkpoint indexer.details"),
+    ("tools", "indexer.checkpoint"),
     ("house", "indexer.precision"),
     ("house", "indexer.tokenizers"),
     ("house", "indexer.prepare"),

@@ -34,9 +34,6 @@ class Decoded:
     width: int | None = None
     height: int | None = None
     taken: str | None = None
-    looks: bytes | None = None
-    sharpness: float | None = None
-    camera: str | None = None
 
 
 Decoder = Callable[[BinaryIO, str, Embedder], Decoded]  # file, suffix, who will read it

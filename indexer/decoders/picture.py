@@ -4,7 +4,6 @@ from typing import BinaryIO
 
 from PIL import Image
 
-from indexer import details
 from indexer.decoders import Decoded, Draft
 from indexer.descriptions import describe, taken
 from indexer.passages import split
@@ -19,8 +18,7 @@ def decode(file: BinaryIO, suffix: str, embedder: Embedder) -> Decoded:
     with Image.open(file, formats=FORMATS) as original:  # the header only
         width, height = original.size
         when = taken(original)
-        camera = details.camera(original)
         for description in describe(original):
             passages = split(description, embedder.tokens, embedder.context)
             drafts += [Draft("text", text=passage.text) for passage in passages]
-    return Decoded(drafts, width, height, when, details.looks(picture), details.sharpness(picture), camera)
+    return Decoded(drafts, width, height, when)
