@@ -62,8 +62,7 @@ def compose(
     words = tuple(term.thing for term in query.terms if isinstance(term.thing, Words) and term.weight > 0)
     if len(parts) == 1:
         return Asked(parts[0].vector, parts[0].way, tuple(parts), vetoes, words)
-    way: Way = "sum" if all(part.weight > 0 for part in parts) else "difference"
-    return Asked(add(parts, means), way, tuple(parts), vetoes, words)
+    return Asked(add(parts, means), _way(parts), tuple(parts), vetoes, words)
 
 
 def check(query: Query, pictures: "Sequence[str | Path | Image]" = (), allow_url: bool = False) -> None:
@@ -107,6 +106,13 @@ def embed_picture(embedder: Embedder, image: "str | Path | Image", data: BinaryI
     except (MediaError, OSError, ValueError, RuntimeError) as error:
         raise QueryError(f"{image} cannot be used as a query: {error}.") from error
     return embedder.embed_images([embedder.prepare(picture)])
+
+
+def _way(parts: Sequence[Part]) -> Way:
+    """Say how a query of several parts is asked."""
+    if any(part.weight < 0 for part in parts):
+        return "difference"
+    return "sum" if all(part.way == "words" for part in parts) else "mixed"
 
 
 def find_known(catalog: Catalog, space: Space, thing: Segment | Concept) -> tuple[Vectors, Way]:

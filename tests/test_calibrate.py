@@ -34,7 +34,8 @@ def test_the_upper_quartile_of_the_background_is_where_confidence_begins():
 def test_what_every_query_would_have_is_taken_off():
     nearest = np.float32([[1, 0], [0, 1], [0.6, 0.8], [0.8, 0.6], [1, 0], [0, 1]])
     mean = np.float32([0.5, 0.0])
-    assert usual(nearest, mean) == pytest.approx(0.75 * 0.5 * (1 + 0 + 0.6 + 0.8 + 1) / 5)
+    common = 0.5 * 0.5 * (1 + 0 + 0.6 + 0.8 + 1) / 5
+    assert usual(np.float32([0.6, 0.8]), nearest, mean) == pytest.approx(common + 0.4 * 0.5 * 0.6)
     assert Calibration(0.2, 0.1).surprise(np.float32([0.7]), 0.3)[0] == pytest.approx(2.0)
 
 
@@ -59,7 +60,8 @@ def test_bests_are_the_same_whatever_the_chunks_and_oneself_does_not_count():
     np.testing.assert_allclose(whole.scores.max(axis=1), scores.max(axis=1), atol=1e-6)
     first = np.argsort(-scores, axis=1)[:, : calibrate.FIRST]
     common = (vectors @ queries.mean(axis=0))[first].mean(axis=1)
-    expected = fit(scores.max(axis=1) - calibrate.SHIFT * common)
+    usual_of = calibrate.SHIFT * common + calibrate.GENERIC * (queries @ queries.mean(axis=0))
+    expected = fit(scores.max(axis=1) - usual_of)
     found = whole.fit()
     assert found is not None
     assert (found.center, found.spread) == pytest.approx((expected.center, expected.spread), abs=1e-5)

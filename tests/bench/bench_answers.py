@@ -133,7 +133,9 @@ def taken_out(
         truth = ~asks[asks | ~gone[owner]]
         cosines = kept @ rest.T
         first = np.argsort(-cosines, axis=1)[:, : calibrate.FIRST]
-        usual = np.array([calibrate.usual(rest[near], best.mean) for near in first])
+        usual = np.array(
+            [calibrate.usual(text, rest[near], best.mean) for text, near in zip(kept, first, strict=True)]
+        )
         surprise = calibration.surprise(cosines.max(axis=1), 0.0) - usual / calibration.spread
         rows.append(
             {
