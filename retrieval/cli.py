@@ -71,19 +71,23 @@ def answer_options(command: Command) -> Command:
 @click.command("search")
 @click.argument("words", nargs=-1)
 @click.option("--image", type=click.Path(path_type=Path), help="Search by this picture instead of words.")
+@click.option("--keyword-only", "by", flag_value="keyword", help="Find only what has the words.")
+@click.option("--meaning-only", "by", flag_value="meaning", help="Find by meaning, whatever the words.")
 @answer_options
 def search_command(
-    words: tuple[str, ...], image: Path | None, library: Path, shape: str | None, **narrow: Any
+    words: tuple[str, ...], image: Path | None, library: Path, by: Any, shape: str | None, **narrow: Any
 ) -> None:
     """Find what fits WORDS, or a picture, best first.
 
     Several kinds of media come in one list, ordered by how far each hit stands out from others of its
-    kind. Exit code 1 when nothing is found.
+    kind; what has the very words, in its text or its name, is lifted. A phrase in quotes of its own, as
+    in '"red bicycle"', comes first. Exit code 1 when nothing is found.
     """
     from retrieval.library import Library
 
     with Library.open(library) as opened:
-        hits = opened.search(" ".join(words) if words or not image else None, image=image, **narrow)
+        text = " ".join(words) if words or not image else None
+        hits = opened.search(text, image=image, by=by or "both", **narrow)
         show(hits, shape, opened)
 
 

@@ -13,6 +13,7 @@ FILES = sorted([*HERE.glob("retrieval/**/*.py"), *HERE.glob("indexer/**/*.py")])
 # A file imports only from rows below its own (here: above it), and from its own folder.
 FLOORS = (
     ("words", "retrieval.errors retrieval.records retrieval.schema"),
+    ("words", "retrieval.terms"),
     ("tools", "retrieval.machine retrieval.rank retrieval.media retrieval.formats retrieval.evaluate"),
     ("tools", "retrieval.catalog retrieval.embedders retrieval.vectors indexer.ahead"),
     ("tools", "indexer.passages indexer.descriptions indexer.demo indexer.hub indexer.export"),
@@ -21,8 +22,8 @@ FLOORS = (
     ("house", "indexer.tokenizers"),
     ("house", "indexer.prepare"),
     ("house", "indexer.models"),
-    ("house", "retrieval.nearest retrieval.query indexer.decoders indexer.lock"),
-    ("house", "retrieval.search indexer.walk"),
+    ("house", "retrieval.nearest retrieval.query indexer.decoders indexer.lock retrieval.keywords"),
+    ("house", "retrieval.search retrieval.blend indexer.walk"),
     ("house", "retrieval.library indexer.changes indexer.read"),
     ("house", "indexer.roots indexer.spaces"),
     ("house", "indexer.writer"),
