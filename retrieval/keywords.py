@@ -14,6 +14,7 @@ from retrieval.terms import Term, terms
 
 COMMON = 0.2  # a word that this share of all texts have says little, as "a" and "on"
 FREQUENT = 5_000  # texts; a word of more counts alike in each, as weighing it in each would be slow
+EXACT = 10.0  # how much more a quotation or the name of a file counts beside meaning than other words
 RUN = 4  # words of the longest tag that is recognised
 
 Source: TypeAlias = Literal["text", "name"]
@@ -35,16 +36,22 @@ _NAMED = """
 
 
 class Found(NamedTuple):
-    """Segments that have words of a query, best first; of the scores only the order has a meaning."""
+    """Segments that have words of a query, best first; of the scores only the order has a meaning.
+
+    `weights` say how much each counts beside meaning: the part of the query that it has, 1 for all of it,
+    where a rare word is a larger part than a frequent one, and an exact one is EXACT times its part.
+    """
 
     ids: Ids
     scores: Scores
+    weights: Scores
 
 
 @dataclass(slots=True)
 class Evidence:
-    """Which segments have a term, ascending, and how much that counts in each."""
+    """Which segments have a term, ascending, and how much that counts in each; how rare the term is."""
 
+    rarity: float
     ids: Ids = field(default_factory=lambda: np.empty(0, np.int64))
     scores: Scores = field(default_factory=lambda: np.empty(0, np.float32))
 
@@ -86,22 +93,25 @@ def find(
     Segments of files that are gone may be among them.
     """
     evidence = _gather(catalog.db, terms(words))
+    every = sum(said.rarity for said in evidence.values())
     ids = np.unique(np.concatenate([np.empty(0, np.int64), *(said.ids for said in evidence.values())]))
-    scores, having, wanted = np.zeros(len(ids), np.float32), np.zeros(len(ids)), np.ones(len(ids), bool)
+    scores, shares, weights = np.zeros((3, len(ids)))
+    wanted = np.ones(len(ids), bool)
     for term, said in evidence.items():
         at = np.searchsorted(ids, said.ids)
         scores[at] += said.scores
-        having[at] += 1
+        shares[at] += said.rarity / every
+        weights[at] += said.rarity / every * (EXACT if term.exact else 1)
         if term.quoted:
             wanted &= np.isin(ids, said.ids)
-    scores += (having == len(evidence)) * scores.max(initial=0)
+    scores += (shares > 1 - 1e-6) * scores.max(initial=0)
     if allowed is not None:
         wanted &= np.isin(ids, allowed)
     if kinds:
         wanted &= np.isin(ids, _of_kinds(catalog.db, ids[wanted], kinds))
-    ids, scores = ids[wanted], scores[wanted]
-    order = np.lexsort((ids, -scores))[:count]
-    return Found(ids[order], scores[order])
+    order = np.flatnonzero(wanted)
+    order = order[np.lexsort((ids[order], -scores[order]))][:count]
+    return Found(ids[order], scores[order].astype(np.float32), weights[order].astype(np.float32))
 
 
 def _gather(db: sqlite3.Connection, asked: Sequence[Term]) -> dict[Term, Evidence]:
@@ -110,7 +120,11 @@ def _gather(db: sqlite3.Connection, asked: Sequence[Term]) -> dict[Term, Evidenc
     counts = {(term, source): _count(db, term, source) for term in asked for source in SOURCES}
     telling = _telling({key: count for key, count in counts.items() if count}, sizes)
     idle = {term for (term, _), count in counts.items() if count} - {term for term, _ in telling}
-    evidence = {term: Evidence() for term in asked if term not in idle}
+    evidence = {
+        term: Evidence(max(_rarity(counts[term, source], sizes[source]) for source in SOURCES))
+        for term in asked
+        if term not in idle
+    }
     for term, source in telling:
         if source == "text":
             for way in _ways(term, source):
@@ -122,7 +136,7 @@ def _gather(db: sqlite3.Connection, asked: Sequence[Term]) -> dict[Term, Evidenc
                 evidence[term].add(*_names(db, way, sizes["name"], beside))
     for term, ids in _labelled(db, asked):
         if term in evidence:
-            evidence[term].add(ids, _flat(ids, len(ids), sizes["name"]))
+            evidence[term].add(ids, np.full(len(ids), _rarity(len(ids), sizes["name"]), np.float32))
     return evidence
 
 
@@ -159,18 +173,18 @@ def _texts(db: sqlite3.Connection, way: Way, size: int) -> tuple[Ids, Scores]:
     n = _one(db, f"SELECT count(*) FROM ({way.rows})", way.question)
     if len(way.question) == 2 or n > FREQUENT:
         ids = _ids(db, way.rows, way.question)
-        return ids, way.share * _flat(ids, n, size)
+        return ids, way.share * np.full(len(ids), _rarity(n, size), np.float32)
     query = f"SELECT rowid, -bm25({way.table}) FROM {way.table} WHERE {way.table} MATCH ?"
     rows = db.execute(query, way.question).fetchall()
-    ids, scores = [row[0] for row in rows], [row[1] for row in rows]
-    return np.array(ids, np.int64), way.share * np.array(scores, np.float32)
+    scores = np.array([row[1] for row in rows], np.float32)
+    return np.array([row[0] for row in rows], np.int64), way.share * scores
 
 
 def _names(db: sqlite3.Connection, way: Way, size: int, beside: Sequence[int]) -> tuple[Ids, Scores]:
     """Return the segments that files with a term in their names stand for."""
     files = _ids(db, way.rows, way.question)
     ids = _ids(db, _NAMED, (json.dumps(files.tolist()), json.dumps(beside)))
-    return ids, way.share * _flat(ids, len(files), size)
+    return ids, way.share * np.full(len(ids), _rarity(len(files), size), np.float32)
 
 
 def _labelled(db: sqlite3.Connection, asked: Sequence[Term]) -> Iterator[tuple[Term, Ids]]:
@@ -189,11 +203,9 @@ def _of_kinds(db: sqlite3.Connection, ids: Ids, kinds: Collection[Kind]) -> Ids:
     return _ids(db, query, (json.dumps(ids.tolist()), json.dumps(sorted(kinds))))
 
 
-def _flat(ids: Ids, n: int, size: int) -> Scores:
-    """Return the same for each: how rare it is that n of so many have something, as BM25 has it."""
-    return np.full(
-        len(ids), max(1e-6, np.log((size - n + 0.5) / (n + 0.5))) if n <= size else 1e-6, np.float32
-    )
+def _rarity(n: int, size: int) -> float:
+    """Return how much it says that n of so many have something, as BM25 has it; never nothing."""
+    return float(max(1e-6, np.log(max(1e-6, (size - n + 0.5) / (n + 0.5)))))
 
 
 def _ids(db: sqlite3.Connection, query: str, values: Sequence[object]) -> Ids:

@@ -7,8 +7,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from retrieval import embedders, keywords, query
-from retrieval.blend import DEPTH, QUOTED, WEIGHT, blend, keyword_hits, place
+from retrieval import embedders, query
+from retrieval.blend import search_both
 from retrieval.catalog import Catalog
 from retrieval.embedders import Embedder
 from retrieval.errors import LibraryError, LibraryMissing, QueryError, SpaceMismatch, differences
@@ -17,8 +17,7 @@ from retrieval.nearest import Nearest
 from retrieval.query import Time
 from retrieval.records import Failure, Filters, Hit, Space, Status, Vectors
 from retrieval.schema import INDEXES, OWN_NAMES
-from retrieval.search import search, thing
-from retrieval.terms import has_phrase
+from retrieval.search import search
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -80,12 +79,12 @@ class Library:
             raise QueryError("Give words or a picture to search by: one of them, not both.")
         if image is not None:
             if by == "keyword":
-                raise QueryError("A picture has no keywords; search by it without --keyword-only.")
+                raise QueryError("A picture has no words to search by; leave out --keyword-only.")
             return self._answer(lambda embedder: query.embed_picture(embedder, image), narrow, count)
         text = words or ""
-        if by == "meaning":
-            return self._answer(lambda embedder: query.embed_words(embedder, text), narrow, count)
-        return self._answer_words(text, narrow, count, meaning=by == "both")
+        return self._answer(
+            lambda embedder: query.embed_words(embedder, text), narrow, count, text=text, by=by
+        )
 
     def similar(
         self,
@@ -169,29 +168,19 @@ class Library:
         narrow: Filters,
         count: int,
         leave_out: frozenset[int] = frozenset(),
+        *,
+        text: str = "",
+        by: By = "meaning",
     ) -> list[Hit]:
         if count < 1:
             raise QueryError(f"{count} hits cannot be returned; ask for 1 or more.")
         nearest = self._open_nearest()  # of one space, whatever is switched meanwhile
         vector = embed(self._embedder_of(nearest.space))
+        if by != "meaning":
+            return search_both(
+                self._catalog, nearest, vector, text, narrow, count=count, meaning=by == "both"
+            )
         return search(self._catalog, nearest, vector, narrow, count=count, leave_out=leave_out)
-
-    def _answer_words(self, words: str, narrow: Filters, count: int, *, meaning: bool) -> list[Hit]:
-        """Answer by keyword, and beside it by meaning."""
-        nearest = self._open_nearest()
-        vector = query.embed_words(self._embedder_of(nearest.space), words)
-        wanted = max(count, DEPTH)
-        near = search(self._catalog, nearest, vector, narrow, count=wanted) if meaning else []
-        while True:
-            allowed = nearest.allowed(narrow) if narrow.narrow else None
-            found = keywords.find(self._catalog, words, kinds=narrow.kinds, allowed=allowed, count=wanted)
-            named = keyword_hits(self._catalog, nearest.space, vector, found, narrow)
-            if meaning or len(named) >= count or len(found.ids) < wanted:
-                break
-            wanted *= 4  # many of them are of files that are gone
-        mixed = len({hit.kind for hit in [*near, *(hit for hit, _ in named)]}) > 1
-        weight = QUOTED if has_phrase(words) else WEIGHT
-        return blend(near, named, weight=weight, thing=thing if mixed else place)[:count]
 
     def _embedder_of(self, space: Space) -> Embedder:
         """Return the embedder of a space; raises SpaceMismatch where it is not that any more."""

@@ -62,15 +62,16 @@ def ranks(keys: Iterable[Key], scores: Iterable[float]) -> dict[Key, float]:
 
 
 def fuse(
-    rankings: Sequence[Mapping[Key, float]], weights: Sequence[float], *, k: int = 60
+    rankings: Sequence[Mapping[Key, float]], weights: Sequence[Mapping[Key, float] | float], *, k: int = 60
 ) -> dict[Key, float]:
-    """Merge rankings, each thing -> its rank, by the weighted sum of 1 / (k + rank), best first.
+    """Merge rankings, each thing -> its rank, by the sum of weight / (k + rank), best first.
 
-    Reciprocal rank fusion: Cormack, Clarke & Büttcher, SIGIR 2009. Equals stay in the order of the
-    rankings.
+    Reciprocal rank fusion: Cormack, Clarke & Büttcher, SIGIR 2009. A weight is that of a ranking, or of
+    each thing in it. Equals stay in the order of the rankings.
     """
     sums: dict[Key, float] = {}
     for ranking, weight in zip(rankings, weights, strict=True):
         for key, rank in ranking.items():
-            sums[key] = sums.get(key, 0.0) + weight / (k + rank)
+            share = weight[key] if isinstance(weight, Mapping) else weight
+            sums[key] = sums.get(key, 0.0) + share / (k + rank)
     return dict(sorted(sums.items(), key=lambda pair: -pair[1]))

@@ -33,6 +33,12 @@ class Term:
         """Say whether it may be meant as a piece of a name: IMG_2022, holiday, 海."""
         return self.unspaced or len(self.text) >= PIECE or not self.text.isalpha()
 
+    @property
+    def exact(self) -> bool:
+        """Say whether these very letters are meant: a quotation, the name of a file, a long number."""
+        marked = any(char.isdigit() or char in "_." for char in self.text)
+        return self.quoted or (marked and len(self.text) >= PIECE)
+
 
 def terms(words: str) -> list[Term]:
     """Return the words and the quoted phrases of a query in order, each once."""
@@ -45,11 +51,6 @@ def terms(words: str) -> list[Term]:
             found += [Term(word) for chunk in _APART.split(part) for word in _split(chunk)]
     there = [term for term in found if any(char.isalnum() for char in term.text)]
     return list({(term.text.casefold(), term.quoted): term for term in reversed(there)}.values())[::-1][:MOST]
-
-
-def has_phrase(words: str) -> bool:
-    """Say whether a part of a query is quoted, so that its exact words matter."""
-    return any(term.quoted for term in terms(words))
 
 
 def _split(chunk: str) -> Iterator[str]:
