@@ -10,7 +10,7 @@ from retrieval.rank import fuse, ranks
 from retrieval.records import Filters, Hit, Space, Vectors
 from retrieval.search import search, thing
 
-DEPTH = 100  # hits of each list that are looked at, if no more are asked for
+DEPTH = 50  # hits of each list that are looked at, if no more are asked for
 K = 5  # of the fusion: of each list the first few matter; best of 5 to 60 on Flickr8k's dev captions
 
 
