@@ -224,8 +224,8 @@ def _alike(ids: Ids, n: int, size: int) -> Scores:
 
 def _ids(db: sqlite3.Connection, query: str, values: Sequence[object]) -> Ids:
     """Return the ids that a query finds, ascending; as one text, which is three times as fast as rows."""
-    row = db.execute(f"SELECT group_concat(id) FROM (SELECT 0 AS id UNION ALL {query})", values).fetchone()
-    return _union(np.fromstring(row[0], np.int64, sep=","))[1:]
+    row = db.execute(f"WITH found (id) AS ({query}) SELECT group_concat(id) FROM found", values).fetchone()
+    return _union(np.fromstring(row[0] or "", np.int64, sep=","))
 
 
 def _union(*parts: Ids) -> Ids:

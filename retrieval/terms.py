@@ -50,7 +50,7 @@ def terms(words: str) -> list[Term]:
         else:
             found += [Term(word) for chunk in _APART.split(part) for word in _split(chunk)]
     there = [term for term in found if any(char.isalnum() for char in term.text)]
-    return list({(term.text.casefold(), term.quoted): term for term in reversed(there)}.values())[::-1][:MOST]
+    return list({(term.text.casefold(), term.quoted): term for term in there}.values())[:MOST]
 
 
 def _split(chunk: str) -> Iterator[str]:
