@@ -22,12 +22,15 @@ if TYPE_CHECKING:
 @click.argument("words", nargs=-1)
 @click.option("--image", type=click.Path(path_type=Path), help="Search by this picture, or add it to WORDS.")
 @click.option("--allow-url", is_flag=True, help="Fetch pictures that the query names by http or https.")
+@click.option("--keyword-only", "by", flag_value="keyword", help="Find only what has the words.")
+@click.option("--meaning-only", "by", flag_value="meaning", help="Find by meaning, whatever the words.")
 @click.option("--all", "every", is_flag=True, help="Show the nearest even where nothing matches well.")
 @answer_options
 def search_command(
     words: tuple[str, ...],
     image: Path | None,
     every: bool,
+    by: Any,
     library: Path,
     shape: str | None,
     **narrow: Any,
@@ -42,8 +45,9 @@ def search_command(
     sunset kind:image under:Trips             filters, as the options below
 
     "-" shifts the meaning away from a thing; "not:" drops the hits that fit it well. Several kinds of media
-    come in one list. The match says how many of several hundred background queries find nothing so good in
-    this library. Exit code 1 when nothing matches well.
+    come in one list, and what has the very words in its text or its name is lifted. The match says how many
+    of several hundred background queries find nothing so good in this library. Exit code 1 when nothing
+    matches well.
     """
     from retrieval.library import Library
     from retrieval.query import parse
@@ -51,7 +55,7 @@ def search_command(
 
     query = parse(" ".join(words))
     with Library.open(library) as opened:
-        hits = opened.search(query, image=image, **narrow)
+        hits = opened.search(query, image=image, by=by or "both", **narrow)
         if hits and query.in_words and not every and not matches_well(hits):
             why = f"Nothing here matches well ({best_of(hits)}). --all shows the nearest anyway."
             show([], shape, opened, empty=why)

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Unpack
 
 from retrieval import embedders
+from retrieval.blend import By, search_both
 from retrieval.calibrate import WAYS
 from retrieval.catalog import Catalog
 from retrieval.compose import Asked, compose, find_known
@@ -22,7 +23,6 @@ from retrieval.nearest import Nearest
 from retrieval.query import Query, parse
 from retrieval.records import Failure, Filters, Group, Hit, Space, Status
 from retrieval.schema import INDEXES, OWN_NAMES
-from retrieval.search import search
 from retrieval.shaping import Shape, shape, shape_of
 
 if TYPE_CHECKING:
@@ -66,6 +66,7 @@ class Library:
         image: "str | Path | Image | None" = None,
         kind: str | Iterable[str] | None = None,
         count: int = 10,
+        by: By = "both",
         sort: str = "score",
         diversity: float = 0.0,
         group: bool = False,
@@ -74,13 +75,14 @@ class Library:
     ) -> list[Hit]:
         """Return the best `count` hits for a query, best first.
 
-        `words` are in the query language (see `retrieval.query`), `image` is a file or a Pillow image, which
-        counts as one thing more. `kind` names one or more kinds; what else narrows the answer is in
-        `retrieval.narrow.Narrow`: under, after, before, date, camera, lens, near, tag, rating, size,
-        orientation. `group` makes one hit, with the others as its `more`, of copies, near-duplicates,
-        bursts and pairs; `diversity`, to 1, prefers what is unlike the hits before it; `sort` is score, date,
-        date-desc or name, of the hits so chosen. A hit that is weak matches no better than background
-        queries do. Pictures on the network are fetched only with `allow_url`. Raises QueryError.
+        `words` are in the query language (see `retrieval.query`) and are searched `by` meaning, by keyword,
+        or both; `image` is a file or a Pillow image, which counts as one thing more. `kind` names one or
+        more kinds; what else narrows the answer is in `retrieval.narrow.Narrow`: under, after, before, date,
+        camera, lens, near, tag, rating, size, orientation. `group` makes one hit, with the others as its
+        `more`, of copies, near-duplicates, bursts and pairs; `diversity`, to 1, prefers what is unlike the
+        hits before it; `sort` is score, date, date-desc or name, of the hits so chosen. A hit that is weak
+        matches no better than background queries do. Pictures on the network are fetched only with
+        `allow_url`. Raises QueryError.
         """
         query, wanted = (
             words if isinstance(words, Query) else parse(words or ""),
@@ -89,7 +91,9 @@ class Library:
         filters = gather(query.filters, kind, narrow)
         nearest = self._open_nearest()  # of one space, whatever is switched meanwhile
         asked = self._ask(nearest, query, image, allow_url)
-        return self._answer(nearest, asked, filters, wanted, count, query.segments)
+        if by == "keyword" and not asked.words:
+            raise QueryError("A picture has no words to search by; leave out --keyword-only.")
+        return self._answer(nearest, asked, filters, wanted, count, query.segments, by)
 
     def similar(
         self,
@@ -203,10 +207,11 @@ class Library:
         wanted: Shape,
         count: int,
         leave_out: frozenset[int] = frozenset(),
+        by: By = "both",
     ) -> list[Hit]:
         if count < 1:
             raise QueryError(f"{count} hits cannot be returned; ask for 1 or more.")
-        ask = partial(search, self._catalog, nearest, asked, filters, leave_out=leave_out)
+        ask = partial(search_both, self._catalog, nearest, asked, filters, leave_out=leave_out, by=by)
         return shape(lambda most: ask(count=most), count, wanted, nearest, filters)
 
     def _embedder_of(self, space: Space) -> Embedder:

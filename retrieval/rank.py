@@ -1,9 +1,15 @@
 """Arithmetic of ranked lists: arrays in, arrays out."""
 
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from itertools import groupby
+from typing import TypeVar
+
 import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.records import Ids, Scores, Vectors
+
+Key = TypeVar("Key", bound=Hashable)
 
 
 def top(scores: Scores, ids: Ids, count: int) -> tuple[Scores, Ids]:
@@ -64,3 +70,28 @@ def recall(found: Scores, truth: Scores, *, slack: float = 1e-5) -> float:
     worst = np.where(real, truth, np.inf).min(axis=1, keepdims=True) - slack
     good = np.minimum((found >= worst).sum(axis=1), real.sum(axis=1))
     return float(good.sum() / max(1, real.sum()))
+
+
+def ranks(keys: Iterable[Key], scores: Iterable[float]) -> dict[Key, float]:
+    """Return the rank of each of a list that is sorted best first; equals share the middle of theirs."""
+    found: dict[Key, float] = {}
+    for _, tied in groupby(zip(keys, scores, strict=True), key=lambda pair: pair[1]):
+        equals = [key for key, _ in tied]
+        found |= dict.fromkeys(equals, len(found) + (1 + len(equals)) / 2)
+    return found
+
+
+def fuse(
+    rankings: Sequence[Mapping[Key, float]], weights: Sequence[Mapping[Key, float] | float], *, k: int = 60
+) -> dict[Key, float]:
+    """Merge rankings, each thing -> its rank, by the sum of weight / (k + rank), best first.
+
+    Reciprocal rank fusion: Cormack, Clarke & Büttcher, SIGIR 2009. A weight is that of a ranking, or of
+    each thing in it. Equals stay in the order of the rankings.
+    """
+    sums: dict[Key, float] = {}
+    for ranking, weight in zip(rankings, weights, strict=True):
+        for key, rank in ranking.items():
+            share = weight[key] if isinstance(weight, Mapping) else weight
+            sums[key] = sums.get(key, 0.0) + share / (k + rank)
+    return dict(sorted(sums.items(), key=lambda pair: -pair[1]))

@@ -4,10 +4,44 @@ A step that has been released is never edited; a change is a new step at the end
 table a space, `vectors_ID`, so that a row is found by its segment and a space is dropped at once.
 """
 
+from collections.abc import Callable
+
 CATALOGUE = "catalogue.sqlite"  # the file in a library's folder
 INDEXES = "indexes"  # the folder of index files, every one of which can be made again
 LOCK = "writer.lock"
 OWN_NAMES = frozenset((CATALOGUE, f"{CATALOGUE}-wal", f"{CATALOGUE}-shm", INDEXES, LOCK, f"{LOCK}ed-by"))
+
+# Characters that are searched by pieces, as their scripts put no spaces between words (or, in Korean, write
+# particles with them): Thai and Lao, Burmese, Khmer, Hangul, kana, Chinese. A class of GLOB and of regular
+# expressions, released with the step 4-keywords.
+UNSPACED = (
+    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u1100-\u11ff\u3040-\u31ff"
+    "\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff"
+)
+
+_MIRRORS = (  # a keyword table, its column, and the view it mirrors
+    ("text_words", "text", "texts"),
+    ("text_pieces", "text", "unspaced_texts"),
+    ("name_words", "name", "names"),
+    ("name_pieces", "name", "names"),
+)
+
+
+def _add(table: str, column: str, view: str, rows: str) -> str:
+    return f"INSERT INTO {table} (rowid, {column}) SELECT id, {column} FROM {view} WHERE {rows};"
+
+
+def _drop(table: str, column: str, view: str, rows: str) -> str:
+    """Take rows out of a keyword table, which asks for the very text that was put in."""
+    into = f"INSERT INTO {table} ({table}, rowid, {column})"
+    return f"{into} SELECT 'delete', id, {column} FROM {view} WHERE {rows};"
+
+
+def _trigger(name: str, event: str, change: Callable[..., str], column: str, rows: str) -> str:
+    """Return the trigger that mirrors an event in the keyword tables of a column."""
+    changes = "\n".join(change(*mirror, rows) for mirror in _MIRRORS if mirror[1] == column)
+    return f"CREATE TRIGGER {name} {event} BEGIN\n{changes}\nEND"
+
 
 STEPS: dict[str, tuple[str, ...]] = {
     "1-library": (
@@ -126,6 +160,52 @@ STEPS: dict[str, tuple[str, ...]] = {
             UNION ALL
             SELECT c.id, p.content FROM files c JOIN files p ON p.root = c.root AND p.path = c.picture
              WHERE p.state != 'gone'""",
+    ),
+    "4-keywords": (
+        # What is searched by keyword, as views, so that no text is stored twice.
+        """CREATE VIEW texts AS SELECT id, text FROM segments WHERE text IS NOT NULL""",
+        # Two spaces at the end let the last character, too, begin a piece of three.
+        f"""CREATE VIEW unspaced_texts AS
+            SELECT id, text || '  ' AS text FROM segments WHERE text GLOB '*[{UNSPACED}]*'""",
+        # The root's own name and the path below it. Bytes that are no UTF-8 are replaced as they are read.
+        """CREATE VIEW names AS
+            SELECT f.id, f.root,
+                   substr(r.name, length(rtrim(r.name, replace(r.name, '/', ''))) + 1) || '/'
+                       || CAST(f.path AS TEXT) AS name
+              FROM files f JOIN (SELECT id, CAST(path AS TEXT) AS name FROM roots) r ON r.id = f.root""",
+        """CREATE VIRTUAL TABLE text_words USING fts5 (
+            text, content='texts', content_rowid='id', tokenize='unicode61 remove_diacritics 2')""",
+        """CREATE VIRTUAL TABLE text_pieces USING fts5 (
+            text, content='unspaced_texts', content_rowid='id', tokenize='trigram')""",
+        """CREATE VIRTUAL TABLE name_words USING fts5 (
+            name, content='names', content_rowid='id', tokenize='unicode61 remove_diacritics 2')""",
+        """CREATE VIRTUAL TABLE name_pieces USING fts5 (
+            name, content='names', content_rowid='id', tokenize='trigram')""",
+        """CREATE VIRTUAL TABLE text_terms USING fts5vocab (text_pieces, instance)""",
+        """CREATE VIRTUAL TABLE name_terms USING fts5vocab (name_pieces, instance)""",
+        *(_add(*mirror, "1") for mirror in _MIRRORS),
+        # Triggers, so that no way to write leaves a keyword behind; what goes is read while a view has it.
+        _trigger(
+            "segments_in", "AFTER INSERT ON segments WHEN new.text IS NOT NULL", _add, "text", "id = new.id"
+        ),
+        _trigger(
+            "segments_out",
+            "BEFORE DELETE ON segments WHEN old.text IS NOT NULL",
+            _drop,
+            "text",
+            "id = old.id",
+        ),
+        _trigger("segments_from", "BEFORE UPDATE OF text ON segments", _drop, "text", "id = old.id"),
+        _trigger("segments_to", "AFTER UPDATE OF text ON segments", _add, "text", "id = new.id"),
+        _trigger("files_in", "AFTER INSERT ON files", _add, "name", "id = new.id"),
+        _trigger("files_out", "BEFORE DELETE ON files", _drop, "name", "id = old.id"),
+        _trigger("files_from", "BEFORE UPDATE OF root, path ON files", _drop, "name", "id = old.id"),
+        _trigger("files_to", "AFTER UPDATE OF root, path ON files", _add, "name", "id = new.id"),
+        _trigger("roots_from", "BEFORE UPDATE OF path ON roots", _drop, "name", "root = old.id"),
+        _trigger("roots_to", "AFTER UPDATE OF path ON roots", _add, "name", "root = new.id"),
+        # A cascade would come when the root's name is gone already.
+        """CREATE TRIGGER roots_out BEFORE DELETE ON roots
+            BEGIN DELETE FROM files WHERE root = old.id; END""",
     ),
     "6-calibration": (
         # What is usual in a space: the vectors of background queries, asked in words or by pictures.

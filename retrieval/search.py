@@ -111,7 +111,7 @@ def _ranking(
     wanted, narrow = count + len(leave_out), filters.narrow
     while True:
         scores, ids = nearest.search(asked.vector, kind, wanted, filters if narrow else None)
-        keep = ~np.isin(ids, list(leave_out)) & ~_vetoed(catalog, nearest, asked, ids)
+        keep = ~np.isin(ids, list(leave_out)) & ~vetoed(catalog, nearest, asked, ids)
         pairs = [(int(i), float(s)) for i, s in zip(ids[keep], scores[keep], strict=True)]
         hits = catalog.hits(pairs, nearest.space.name, filters)
         if len(hits) >= count or len(ids) < wanted:
@@ -119,7 +119,7 @@ def _ranking(
         wanted, narrow = wanted * 4, True  # many of the near are of files that are gone
 
 
-def _vetoed(catalog: Catalog, nearest: Nearest, asked: Asked, ids: Ids) -> NDArray[np.bool_]:
+def vetoed(catalog: Catalog, nearest: Nearest, asked: Asked, ids: Ids) -> NDArray[np.bool_]:
     """Say which segments fit a veto better than they fit nearly all background queries."""
     out = np.zeros(len(ids), dtype=bool)
     for veto in asked.vetoes:

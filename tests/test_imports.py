@@ -13,6 +13,7 @@ FILES = sorted([*HERE.glob("retrieval/**/*.py"), *HERE.glob("indexer/**/*.py")])
 # A file imports only from rows below its own (here: above it), and from its own folder.
 FLOORS = (
     ("words", "retrieval.errors retrieval.records retrieval.schema"),
+    ("words", "retrieval.terms"),
     ("tools", "retrieval.machine retrieval.rank retrieval.media retrieval.formats retrieval.evaluate"),
     ("tools", "retrieval.calibrate retrieval.lexer retrieval.fetch retrieval.narrow retrieval.measure"),
     ("tools", "retrieval.query retrieval.filtering indexer.fields indexer.looks"),
@@ -23,11 +24,12 @@ FLOORS = (
     ("house", "indexer.tokenizers"),
     ("house", "indexer.prepare"),
     ("house", "indexer.models"),
-    ("house", "retrieval.nearest retrieval.compose indexer.decoders indexer.lock"),
+    ("house", "retrieval.nearest retrieval.compose indexer.decoders indexer.lock retrieval.keywords"),
     ("house", "retrieval.likeness"),
     ("house", "retrieval.relations retrieval.facts"),
     ("house", "retrieval.grouping"),
     ("house", "retrieval.search retrieval.shaping indexer.walk"),
+    ("house", "retrieval.blend"),
     ("house", "retrieval.library indexer.changes indexer.read"),
     ("house", "indexer.roots indexer.spaces indexer.contents"),
     ("house", "indexer.writer"),

@@ -1,10 +1,15 @@
 """Arithmetic of ranked lists, checked by eye and against the plain way."""
 
+from pathlib import Path
+
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from retrieval.rank import diversify, recall, standardize, top
+from retrieval.blend import Named, blend
+from retrieval.rank import diversify, fuse, ranks, recall, standardize, top
+from retrieval.records import Hit
 
 
 @given(st.lists(st.integers(-3, 3), min_size=1, max_size=30), st.integers(1, 12))
@@ -62,3 +67,51 @@ def test_diversity_of_nothing_and_of_equals():
     assert diversify(np.empty(0, np.float32), none, 0.5, 4).tolist() == []
     same = np.tile(np.array([[1, 0]], np.float32), (3, 1))
     assert diversify(np.ones(3, np.float32), same, 0.7, 9).tolist() == [0, 1, 2]
+
+
+def test_fusing_is_the_sum_of_the_reciprocals():
+    one, two = {"a": 1, "b": 2, "c": 3}, {"c": 1, "d": 2}
+    assert fuse([one, two], [1, 1]) == pytest.approx(
+        {"c": 1 / 63 + 1 / 61, "a": 1 / 61, "b": 1 / 62, "d": 1 / 62}
+    )
+    assert list(fuse([one, two], [1, 1])) == ["c", "a", "b", "d"]  # equals as they came
+    assert list(fuse([one, two], [1, 0.1])) == ["c", "a", "b", "d"]
+    assert list(fuse([one, two], [1, 0])) == ["a", "b", "c", "d"]
+    assert list(fuse([one, two], [1, 3])) == ["c", "d", "a", "b"]
+    assert fuse([one, two], [1, {"c": 0, "d": 9}], k=1) == pytest.approx(
+        {"d": 3, "a": 1 / 2, "b": 1 / 3, "c": 1 / 4}
+    )
+    assert fuse([], []) == {}
+
+
+def test_equals_share_the_middle_of_their_ranks():
+    assert ranks("abcdef", [9, 7, 7, 7, 1, 1]) == {"a": 1, "b": 3, "c": 3, "d": 3, "e": 5.5, "f": 5.5}
+    assert ranks("", []) == {}
+
+
+def hit(id_, path=None, score=0.5):
+    return Hit(id=id_, score=score, kind="image", path=Path(path or f"/{id_}.png"), space="toy")
+
+
+def test_blending_lifts_what_has_the_words_by_how_much_of_them_it_has():
+    meaning = [hit(n) for n in range(1, 10)]
+    assert [h.id for h in blend(meaning, [])] == list(range(1, 10))
+    assert next(h.id for h in blend(meaning, [Named(hit(9), 5.0, 10.0)])) == 9
+    assert next(h.id for h in blend(meaning, [Named(hit(9), 5.0, 1.0)])) == 9  # 1 / 14 + 1 / 6
+    assert [h.id for h in blend(meaning, [Named(hit(9), 5.0, 0.2)])] == [1, 2, 3, 4, 9, 5, 6, 7, 8]
+    assert [h.id for h in blend([], [Named(hit(7), 5.0, 1.0), Named(hit(8), 4.0, 1.0)])] == [7, 8]
+
+
+def test_what_a_folder_name_lifts_alike_stays_in_the_order_of_meaning():
+    meaning = [hit(n) for n in (5, 3, 8, 1)]
+    alike = [Named(hit(n), 2.0, 1.0) for n in (1, 3, 5, 8)]
+    assert [h.id for h in blend(meaning, alike)] == [5, 3, 8, 1]
+
+
+def test_a_picture_and_its_caption_are_blended_as_one_thing():
+    caption = Hit(id=2, score=0.9, kind="text", path=Path("/1.png"), space="toy")
+    found = blend([hit(1), hit(3)], [Named(caption, 5.0, 1.0)], key=lambda each: each.path)
+    assert [(h.id, h.score) for h in found] == [(1, 0.5), (3, 0.5)]
+    assert [
+        h.id for h in blend([hit(3), hit(1)], [Named(caption, 5.0, 1.0)], key=lambda each: each.path)
+    ] == [1, 3]
