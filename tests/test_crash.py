@@ -14,6 +14,7 @@ import pytest
 
 from indexer import update_library, verify_library
 from retrieval import Library
+from retrieval.schema import CATALOGUE
 from tests.conftest import draw, write
 from tests.toy import Toy
 
@@ -143,9 +144,19 @@ def test_a_crash_before_the_pointer_moves_changes_nothing(busy, tmp_path, monkey
         assert library.damage is None
 
 
+def has_segments(place) -> bool:
+    """Say whether the child has committed something."""
+    try:
+        with closing(sqlite3.connect(f"file:{place / CATALOGUE}?mode=ro", uri=True)) as db:
+            return db.execute("SELECT 1 FROM segments").fetchone() is not None
+    except sqlite3.OperationalError:  # it has not made its tables yet
+        return False
+
+
 def test_ctrl_c_leaves_a_good_library(busy, tmp_path):
     child = start(busy, tmp_path / "library")
-    time.sleep(0.15)
+    while not has_segments(tmp_path / "library"):
+        time.sleep(0.01)
     child.send_signal(signal.SIGINT)
     assert "Traceback" not in (child.communicate(timeout=60)[0] or "")
     report = update_library([busy], library=tmp_path / "library", embedder=Toy())
