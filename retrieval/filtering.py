@@ -46,7 +46,10 @@ def _any(tests: Sequence[Test]) -> Test:
 
 
 def _under(folder: str) -> Test:
-    path = os.fsencode(folder).rstrip(b"/")
+    try:
+        path = os.fsencode(folder).rstrip(b"/")
+    except UnicodeEncodeError:  # half a character, which is in no path
+        return "0", []
     if path.startswith(b"/") or not path:
         return f"substr({PLACE}, 1, ?) = ?", [len(path) + 1, path + b"/"]
     return f"instr({PLACE}, ?)", [b"/" + path.strip(b"/") + b"/"]

@@ -92,28 +92,20 @@ def test_similar_takes_the_same_filters(photos, tmp_path):
     ]
 
 
-def test_the_command_takes_every_filter(photos, clew):
-    for words, found in (
-        (("--camera", "Canon*", "--date", "2022..2024", "--orientation", "portrait"), "eiffel.jpg"),
-        (("--near", "-16.5,179.99,5km", "--size", "40x40"), "fiji.jpg"),
-        (
-            ("--tag", "paris", "--tag", "art", "--rating", "3", "--under", "x", "--under", "Trips"),
-            "louvre.jpg",
-        ),
-        (("--lens", "EF*"), "eiffel.jpg"),
+def test_the_command_takes_every_filter(photos, tmp_path, clew):
+    place = ("--library", tmp_path / "built")
+    assert clew("index", tmp_path / "photos", "--model", "builtin", *place).exit_code == 0
+    for options, found in (
+        ("--camera Canon* --date 2022..2024 --orientation portrait", "eiffel.jpg"),
+        ("--near -16.5,179.99,5km --size 40x40", "fiji.jpg"),
+        ("--tag paris --tag art --rating 3 --under nowhere --under Trips", "louvre.jpg"),
+        ("--lens EF* --camera nothing --camera canon", "eiffel.jpg"),
     ):
-        catalog = photos._catalog
-        options = {}
-        for name, value in zip(words[::2], words[1::2], strict=True):
-            options.setdefault(name[2:], []).append(value)
-        several = ("camera", "lens", "tag", "under")
-        options = {name: value if name in several else value[0] for name, value in options.items()}
-        ids = catalog.allowed(filters("image", **options))
-        assert names(catalog.hits([(int(i), 1.0) for i in ids], "toy", filters())) == [found]
-        done = clew("red", *words)
-        assert done.exit_code == 2  # the toy is no model that a command can load, but every option was taken
-        assert "toy" in done.output
-    assert "is no place; write" in clew("red", "--near", "Paris").output
+        done = clew("red", "--paths", *options.split(), *place)
+        assert [line.rpartition("/")[2] for line in done.output.splitlines()] == [found]
+        assert clew("red", "--tag", "nothing", *options.split(), *place).exit_code == 1
+    wrong = clew("red", "--near", "Paris", *place)
+    assert (wrong.exit_code, "is no place; write" in wrong.output) == (2, True)
 
 
 def test_every_filter_gives_the_same_answer_by_index_and_one_by_one(photos):
