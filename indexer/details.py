@@ -12,7 +12,7 @@ from unicodedata import normalize
 from PIL import Image
 
 from indexer.fields import Fields, Properties, attempt, clean, exif_text, xmp_properties
-from indexer.looks import looks, sharpness
+from indexer.looks import looks, sharpness, small_grey
 from indexer.when import when_taken
 from retrieval.records import Details
 
@@ -48,13 +48,14 @@ def picture_details(original: Image.Image, upright: Image.Image) -> Details:
         orientation is not None and orientation >= 5 and original.format != "TIFF"
     ):  # Pillow turns those itself
         width, height = height, width
+    grey = small_grey(upright)
     return _details(
         fields,
         width=width,
         height=height,
         orientation=orientation,
-        looks=looks(upright),
-        sharpness=sharpness(upright),
+        looks=looks(grey),
+        sharpness=sharpness(grey),
     )
 
 

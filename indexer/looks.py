@@ -3,7 +3,7 @@
 import numpy as np
 from PIL import Image
 
-SIDE = 256  # pixels of the longer side at which sharpness is measured
+SIDE = 256  # pixels of the longer side at which pictures are measured
 GRID, KEPT = 32, 8
 FLAT = 1.0  # frequencies weaker than this (of 255 x 32) are rounding, or what JPEG left of a plain area
 _at = np.arange(GRID)
@@ -12,13 +12,20 @@ _WAVES = np.cos(
 )  # (8, 32), none of them flat
 
 
+def small_grey(picture: Image.Image) -> Image.Image:
+    """Return what both measures are taken of, which costs more than they: the picture, grey and small."""
+    grey = picture.convert("L")
+    grey.thumbnail((SIDE, SIDE), Image.Resampling.BOX, reducing_gap=None)
+    return grey
+
+
 def looks(picture: Image.Image) -> bytes:
     """Return 64 bits that differ in few places between pictures that look alike, by Hamming distance.
 
     The signs, about their median, of the 8 x 8 lowest frequencies of the grey picture at 32 x 32, without
     its mean, row by row: Zauner, Implementation and Benchmarking of Perceptual Image Hash Functions, 2010.
     """
-    grey = picture.convert("L").resize((GRID, GRID), Image.Resampling.BOX)
+    grey = small_grey(picture).resize((GRID, GRID), Image.Resampling.BOX)
     waves = _WAVES @ np.asarray(grey, np.float64) @ _WAVES.T  # (8, 32) (32, 32) (32, 8)
     waves[np.abs(waves) < FLAT] = 0
     return np.packbits(waves > np.median(waves)).tobytes()
@@ -29,9 +36,7 @@ def sharpness(picture: Image.Image) -> float:
 
     Comparable between pictures of one scene: the sharper has more. Pech-Pacheco et al., ICPR 2000.
     """
-    small = picture.convert("L")
-    small.thumbnail((SIDE, SIDE), Image.Resampling.BOX, reducing_gap=None)
-    grey = np.asarray(small, np.float32)
+    grey = np.asarray(small_grey(picture), np.float32)
     if min(grey.shape) < 3:
         return 0.0
     inner = 4 * grey[1:-1, 1:-1]

@@ -4,7 +4,7 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -94,10 +94,12 @@ class Catalog:
         """Return the ids that pass, ascending."""
         kinds = ", ".join(f"'{kind}'" for kind in sorted(filters.kinds))
         tests, values = where(filters, few=False)
+        # The plus keeps SQLite from walking all segments of a kind where an index says which files pass.
+        kind = "+s.kind" if replace(filters, under=()).narrow else "s.kind"
         return self._ids(
             f"""SELECT DISTINCT s.id FROM files f JOIN roots r ON r.id = f.root
                   JOIN segments s ON s.content = f.content
-                 WHERE f.state != 'gone' AND {f"s.kind IN ({kinds})" if kinds else "1"} AND {tests}
+                 WHERE f.state != 'gone' AND {f"{kind} IN ({kinds})" if kinds else "1"} AND {tests}
                  ORDER BY s.id""",
             values,
         )

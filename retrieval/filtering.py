@@ -46,7 +46,10 @@ def _any(tests: Sequence[Test]) -> Test:
 
 
 def _under(folder: str) -> Test:
-    path = os.fsencode(folder).rstrip(b"/")
+    try:
+        path = os.fsencode(folder).rstrip(b"/")
+    except UnicodeEncodeError:  # half a character, which is in no path
+        return "0", []
     if path.startswith(b"/") or not path:
         return f"substr({PLACE}, 1, ?) = ?", [len(path) + 1, path + b"/"]
     return f"instr({PLACE}, ?)", [b"/" + path.strip(b"/") + b"/"]
@@ -72,11 +75,10 @@ def _content_tests(filters: Filters) -> Iterator[Test]:
 def _said(test: Test, few: bool) -> Test:
     """Say that the file's content, or a sidecar or picture beside it, passes a test."""
     condition, values = test
+    speaks = f"FROM contents JOIN says ON says.content = contents.id WHERE {condition}"
     if few:
-        speaks = "SELECT 1 FROM says JOIN contents ON contents.id = says.content WHERE says.file = f.id"
-        return f"EXISTS ({speaks} AND {condition})", values
-    passing = f"SELECT id FROM contents WHERE {condition}"
-    return f"f.id IN (SELECT file FROM says WHERE content IN ({passing}))", values
+        return f"EXISTS (SELECT 1 {speaks} AND says.file = f.id)", values
+    return f"f.id IN (SELECT says.file {speaks})", values
 
 
 def _tagged(tag: str, few: bool) -> Test:
@@ -86,15 +88,14 @@ def _tagged(tag: str, few: bool) -> Test:
     """
     names: list[object] = list(dict.fromkeys((tag, tag.lower(), tag.upper(), tag.capitalize(), tag.title())))
     named = f"name IN ({', '.join('?' * len(names))})"
+    labelled = f"FROM tags WHERE {named}"
+    written = f"FROM keywords JOIN says USING (content) WHERE {named}"
     if few:
-        label = f"EXISTS (SELECT 1 FROM tags WHERE segment = s.id AND {named})"
-        keyword = f"SELECT 1 FROM says JOIN keywords USING (content) WHERE says.file = f.id AND {named}"
-        return f"({label} OR EXISTS ({keyword}))", names * 2
-    files = f"SELECT file FROM says WHERE content IN (SELECT content FROM keywords WHERE {named})"
-    contents = f"SELECT content FROM files WHERE id IN ({files})"
-    labelled = f"SELECT segment FROM tags WHERE {named}"
-    found = f"{labelled} UNION ALL SELECT id FROM segments WHERE content IN ({contents})"
-    return f"s.id IN ({found})", names * 2
+        label = f"EXISTS (SELECT 1 {labelled} AND segment = s.id)"
+        return f"({label} OR EXISTS (SELECT 1 {written} AND file = f.id))", names * 2
+    contents = f"SELECT content FROM files WHERE id IN (SELECT file {written})"
+    segments = f"SELECT id FROM segments WHERE content IN ({contents})"
+    return f"s.id IN (SELECT segment {labelled} UNION ALL {segments})", names * 2
 
 
 def _named(column: str, patterns: Sequence[str]) -> Test:

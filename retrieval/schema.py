@@ -151,15 +151,20 @@ STEPS: dict[str, tuple[str, ...]] = {
         ) STRICT, WITHOUT ROWID""",
         """CREATE INDEX tags_by_segment ON tags (segment)""",
         """CREATE INDEX files_by_picture ON files (root, picture) WHERE picture IS NOT NULL""",
-        # Which contents speak of a file: its own, its captions' of a picture, its picture's of a caption.
+        """CREATE INDEX captions_by_content ON files (content) WHERE picture IS NOT NULL""",
+        # Which contents speak of a file: its own; of a picture its captions'; of a caption its picture's,
+        # and those of the captions beside it.
         """CREATE VIEW says (file, content) AS
             SELECT id, content FROM files
             UNION ALL
             SELECT p.id, c.content FROM files c JOIN files p ON p.root = c.root AND p.path = c.picture
-             WHERE c.state != 'gone'
+             WHERE c.picture IS NOT NULL AND c.state != 'gone'
             UNION ALL
             SELECT c.id, p.content FROM files c JOIN files p ON p.root = c.root AND p.path = c.picture
-             WHERE p.state != 'gone'""",
+             WHERE c.picture IS NOT NULL AND p.state != 'gone'
+            UNION ALL
+            SELECT o.id, c.content FROM files c JOIN files o ON o.root = c.root AND o.picture = c.picture
+             WHERE c.picture IS NOT NULL AND c.state != 'gone' AND o.picture IS NOT NULL""",
     ),
     "4-keywords": (
         # What is searched by keyword, as views, so that no text is stored twice.

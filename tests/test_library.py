@@ -110,7 +110,7 @@ def test_hostile_words_are_words(library, words):
     assert len(library.search(words)) == 7
 
 
-@pytest.mark.parametrize("under", ["a\0b", "/a\0b", "x" * 5_000, "%_*?[", "'\"", "~/none"])
+@pytest.mark.parametrize("under", ["a\0b", "/a\0b", "x" * 5_000, "%_*?[", "'\"", "~/none", "\ud800"])
 def test_hostile_folders_are_folders(library, under):
     assert library.search("red", under=under) == []
 
