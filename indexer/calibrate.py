@@ -49,7 +49,8 @@ def _fresh_queries(
 ) -> dict[Way, tuple[str, Vectors]]:
     """Return those background queries that are new or not as they were, with their version."""
     fresh: dict[Way, tuple[str, Vectors]] = {}
-    version = hashlib.sha256(BANK.read_bytes()).hexdigest()[:12]
+    how = f" {SHIFT} {GENERIC} {FIRST} {CENTRED}"
+    version = hashlib.sha256(BANK.read_bytes() + how.encode()).hexdigest()[:12]
     if known.get("words") != version:
         read = [text for text in bank() if embedder.tokens(text)]
         fresh["words"] = version, embedder.embed_texts(read)

@@ -87,9 +87,14 @@ def keyword_hits(
     rows = {id_: (fit, weight) for id_, fit, weight in zip(*(part.tolist() for part in found), strict=True)}
     pairs = [(id_, cosines[id_]) for id_ in rows if id_ in cosines]
     return [
-        Named(replace(hit, confidence=round(SURE * min(1.0, rows[hit.id][1]), 4)), *rows[hit.id])
+        Named(_known_by(hit, min(1.0, rows[hit.id][1])), *rows[hit.id])
         for hit in catalog.hits(pairs, nearest.space.name, filters)
     ]
+
+
+def _known_by(hit: Hit, words: float) -> Hit:
+    """Return a hit as one that has this part of the words."""
+    return replace(hit, words=round(words, 4), confidence=round(SURE * words, 4))
 
 
 def place(hit: Hit) -> Hashable:
@@ -120,7 +125,9 @@ def blend(
 
 
 def _surer(hit: Hit, other: Hit | None) -> Hit:
-    """Return the hit with the larger of two confidences."""
-    if other is None or other.confidence is None or hit.confidence is None:
+    """Return the hit with the larger of two confidences, and the words that the other has."""
+    if other is None:
         return hit
-    return replace(hit, confidence=max(hit.confidence, other.confidence))
+    if other.confidence is None or hit.confidence is None:
+        return replace(hit, words=other.words)
+    return replace(hit, confidence=max(hit.confidence, other.confidence), words=other.words)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 @click.option("--allow-url", is_flag=True, help="Fetch pictures that the query names by http or https.")
 @click.option("--keyword-only", "by", flag_value="keyword", help="Find only what has the words.")
 @click.option("--meaning-only", "by", flag_value="meaning", help="Find by meaning, whatever the words.")
+@click.option("--why", is_flag=True, help="Say of each hit what brought it.")
 @click.option("--all", "every", is_flag=True, help="Show the nearest even where nothing matches well.")
 @answer_options
 def search_command(
@@ -31,6 +32,7 @@ def search_command(
     image: Path | None,
     every: bool,
     by: Any,
+    why: bool,
     library: Path,
     shape: str | None,
     **narrow: Any,
@@ -55,10 +57,10 @@ def search_command(
 
     query = parse(" ".join(words))
     with Library.open(library) as opened:
-        hits = opened.search(query, image=image, by=by or "both", **narrow)
+        hits = opened.search(query, image=image, by=by or "both", why=why, **narrow)
         if hits and query.in_words and not every and not matches_well(hits):
-            why = f"Nothing here matches well ({best_of(hits)}). --all shows the nearest anyway."
-            show([], shape, opened, empty=why)
+            said = f"Nothing here matches well ({best_of(hits)}). --all shows the nearest anyway."
+            show([], shape, opened, empty=said)
         show(hits, shape, opened, narrow["group"])
 
 
@@ -131,7 +133,9 @@ def show(
         "paths": formats.as_paths,
         "null": partial(formats.as_paths, end="\0"),
     }
-    if shape is None and sys.stdout.isatty():
+    if shape is None and any(hit.why for hit in hits):
+        write(formats.as_reasons(hits, shorten))
+    elif shape is None and sys.stdout.isatty():
         show_table(hits)
     else:
         write(shapes.get(shape or "", partial(formats.as_lines, group=group))(hits))

@@ -5,7 +5,7 @@ import io
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -19,7 +19,12 @@ def as_dict(hit: Hit, group: bool = False) -> dict[str, object]:
     """Return the keys that every door shows, absent ones None; of a group also `more`, its other hits."""
     keys = {key: getattr(hit, key) for key in KEYS}
     more = {"more": [as_dict(other) for other in hit.more]} if group else {}
-    return {**keys, "score": round(hit.score, 6), "path": str(hit.path), **more}
+    why = {"why": _why(hit)} if hit.why else {}
+    return {**keys, "score": round(hit.score, 6), "path": str(hit.path), **more, **why}
+
+
+def _why(hit: Hit) -> dict[str, object]:
+    return {"terms": [asdict(one) for one in hit.why], "usual": hit.usual, "words": hit.words}
 
 
 def as_json(hits: Sequence[Hit], group: bool = False) -> str:
@@ -37,7 +42,9 @@ def as_csv(hits: Sequence[Hit], group: bool = False) -> str:
     page = io.StringIO()
     rows = csv.DictWriter(page, (*KEYS, *["more"] * group), lineterminator="\n")
     rows.writeheader()
-    rows.writerows(as_dict(hit) | ({"more": len(hit.more)} if group else {}) for hit in hits)
+    for hit in hits:
+        said = as_dict(hit)
+        rows.writerow({key: said[key] for key in KEYS} | ({"more": len(hit.more)} if group else {}))
     return page.getvalue()
 
 
@@ -48,6 +55,26 @@ def as_lines(hits: Sequence[Hit], group: bool = False) -> str:
         f"{chr(9) + others(hit) if group else ''}\n"
         for rank, hit in enumerate(hits, start=1)
     )
+
+
+def as_reasons(hits: Sequence[Hit], shorten: Callable[[str], str]) -> str:
+    """Return each hit with what brought it below, a line a reason."""
+    lines = []
+    for rank, hit in enumerate(hits, start=1):
+        match = "" if hit.confidence is None else f"{hit.confidence:4.0%}  "
+        lines.append(f"{rank}  {match}{hit.score:.3f}  {shorten(place(hit))} {others(hit)}".rstrip())
+        lines += [f"   {one.score:9.3f}  {one_line(one.asked)}{_times(one.weight)}" for one in hit.why]
+        if hit.usual is not None:
+            lines.append(f"   {hit.usual:9.3f}  what half of the background queries reach")
+        if hit.words:
+            lines.append(f"   {hit.words:9.0%}  of the words are in its text or its name")
+        if hit.text:
+            lines.append(f"              {one_line(hit.text)[:66]}")
+    return "\n".join(lines) + "\n"
+
+
+def _times(weight: float) -> str:
+    return "" if weight == 1 else f" (x {weight:g})"
 
 
 def others(hit: Hit) -> str:

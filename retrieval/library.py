@@ -24,6 +24,7 @@ from retrieval.query import Query, parse
 from retrieval.records import Failure, Filters, Group, Hit, Space, Status
 from retrieval.schema import INDEXES, OWN_NAMES
 from retrieval.shaping import Shape, shape, shape_of
+from retrieval.why import explain
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -71,6 +72,7 @@ class Library:
         diversity: float = 0.0,
         group: bool = False,
         allow_url: bool = False,
+        why: bool = False,
         **narrow: Unpack[Narrow],
     ) -> list[Hit]:
         """Return the best `count` hits for a query, best first.
@@ -82,7 +84,7 @@ class Library:
         `more`, of copies, near-duplicates, bursts and pairs; `diversity`, to 1, prefers what is unlike the
         hits before it; `sort` is score, date, date-desc or name, of the hits so chosen. A hit that is weak
         matches no better than background queries do. Pictures on the network are fetched only with
-        `allow_url`. Raises QueryError.
+        `allow_url`; `why` says of each hit what brought it. Raises QueryError.
         """
         query, wanted = (
             words if isinstance(words, Query) else parse(words or ""),
@@ -93,7 +95,8 @@ class Library:
         asked = self._ask(nearest, query, image, allow_url)
         if by == "keyword" and not asked.words:
             raise QueryError("A picture has no words to search by; leave out --keyword-only.")
-        return self._answer(nearest, asked, filters, wanted, count, query.segments, by)
+        hits = self._answer(nearest, asked, filters, wanted, count, query.segments, by)
+        return explain(self._catalog, nearest, asked, hits) if why else hits
 
     def similar(
         self,

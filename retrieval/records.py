@@ -88,6 +88,15 @@ class Details:
 
 
 @dataclass(frozen=True, slots=True)
+class Why:
+    """A term of a query: how much it counts, and its own cosine with a hit."""
+
+    asked: str
+    weight: float
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
 class Hit:
     """One answer: a segment, where it is, and how well it fits.
 
@@ -96,7 +105,9 @@ class Hit:
     seconds in video and sound, and lines (counted from 1) in text. A caption's `path` is the picture it
     belongs to and its `source` the file it was read from; `time` is when the picture was taken, else when
     the file was last written, local, ISO. `page` and `box` are None where they have no meaning.
-    `more` are the other members of its group, where groups were asked for.
+    `usual` is the score that half of the background queries reach, `words` the part of the query's words
+    that are in the hit's text or name, `why` what each term brought, where that was asked. `more` are the
+    other members of its group, where groups were asked for.
     """
 
     id: int
@@ -113,6 +124,9 @@ class Hit:
     source: Path | None = None
     time: str | None = None
     offline: bool = False
+    usual: float | None = None
+    words: float = 0.0
+    why: "tuple[Why, ...]" = ()
     more: "tuple[Hit, ...]" = ()
 
     @property

@@ -88,7 +88,11 @@ def _surprises(
             usual = calibrate.usual(asked.vector[0], catalog.vectors_of(nearest.space, first)[1], mean)
             surprises[kind] = calibration.surprise(found[kind], usual)
             rankings[kind] = [
-                replace(hit, confidence=round(calibrate.confidence(float(one)), 4))
+                replace(
+                    hit,
+                    confidence=round(calibrate.confidence(float(one)), 4),
+                    usual=round(usual + calibration.center, 4),
+                )
                 for hit, one in zip(rankings[kind], surprises[kind], strict=True)
             ]
     if len(surprises) == len(rankings):

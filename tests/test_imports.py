@@ -28,7 +28,7 @@ FLOORS = (
     ("house", "retrieval.likeness"),
     ("house", "retrieval.relations retrieval.facts"),
     ("house", "retrieval.grouping"),
-    ("house", "retrieval.search retrieval.shaping indexer.walk"),
+    ("house", "retrieval.search retrieval.shaping retrieval.why indexer.walk"),
     ("house", "retrieval.blend"),
     ("house", "retrieval.library indexer.changes indexer.read"),
     ("house", "indexer.roots indexer.spaces indexer.contents"),
