@@ -58,7 +58,7 @@ def search_command(
     query = parse(" ".join(words))
     with Library.open(library) as opened:
         hits = opened.search(query, image=image, by=by or "both", why=why, **narrow)
-        if hits and query.in_words and not every and not matches_well(hits):
+        if hits and query.in_words and not image and not every and not matches_well(hits):
             said = f"Nothing here matches well ({best_of(hits)}). --all shows the nearest anyway."
             show([], shape, opened, empty=said)
         show(hits, shape, opened, narrow["group"])

@@ -113,8 +113,9 @@ class Query:
 
     @property
     def in_words(self) -> bool:
-        """Say whether words are looked for."""
-        return any(isinstance(term.thing, Words) and term.weight > 0 for term in self.terms)
+        """Say whether words, and nothing else, are looked for."""
+        wanted = [term.thing for term in self.terms if term.weight > 0]
+        return bool(wanted) and all(isinstance(thing, Words) for thing in wanted)
 
     @property
     def segments(self) -> frozenset[int]:
