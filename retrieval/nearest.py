@@ -132,12 +132,12 @@ def open_index(folder: Path, file: IndexFile) -> FaissIndex:
 def _is_settled(worst: float, proposed: Scores, near: Ids, scores: Scores, ids: Ids) -> bool:
     """Say whether nothing that the index held back can score more than the worst of the answer.
 
-    An index of bytes scores a little wrong: by how much is seen in those that it did propose, and it may be
-    twice as wrong about some of the many others.
+    An index of bytes scores a little wrong: by how much is seen in those that it did propose, and about some
+    of the many others it may be twice as wrong.
     """
     rows = np.minimum(np.searchsorted(ids, near), len(ids) - 1)
     there = ids[rows] == near
-    wrong = (scores[rows] - proposed)[there].max(initial=0.0)
+    wrong = np.abs(scores[rows] - proposed)[there].max(initial=0.0)
     return bool(worst >= proposed[-1] + 2 * wrong - EQUAL)
 
 
