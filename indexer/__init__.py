@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from indexer.evaluation import evaluate
     from indexer.folders import forget, index_folder, update_library, verify_library
+    from indexer.golden import evaluate_golden
+    from indexer.labels import evaluate_labels
     from indexer.models import prepare_model
     from indexer.pipeline import Report
     from indexer.switch import Comparison, Switched, switch_library
@@ -15,6 +17,8 @@ __all__ = [
     "Report",
     "Switched",
     "evaluate",
+    "evaluate_golden",
+    "evaluate_labels",
     "forget",
     "index_folder",
     "prepare_model",
@@ -28,6 +32,8 @@ _HOMES = {
     "Report": "pipeline",
     "Switched": "switch",
     "evaluate": "evaluation",
+    "evaluate_golden": "golden",
+    "evaluate_labels": "labels",
     "prepare_model": "models",
     "switch_library": "switch",
 }

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 import click
 from click_default_group import DefaultGroup
 
+from indexer.eval_cli import eval_command
 from indexer.model_cli import model_options, prepare_command, switch_command
 from indexer.terminal import Bar, quiet_decoders
 from retrieval import cli as reading
 from retrieval.cli import library_option, note, write
 from retrieval.errors import ClewError
-from retrieval.formats import count_kinds, dump, printable, some
+from retrieval.formats import count_kinds, dump, some
 from retrieval.schema import CATALOGUE
 
 if TYPE_CHECKING:
-    from indexer.evaluation import Evaluation
     from indexer.pipeline import Report
 
 DEMO = (("a cat", "image"), ("a rocket at night", "image"), ("an orange flower", "image"))
@@ -163,31 +163,6 @@ def verify_command(repair: bool, library: Path) -> None:
     write("All is as it was written.\n")
 
 
-@click.command("eval")
-@click.argument("captions", type=click.Path(path_type=Path))
-@click.option("--model", default="builtin", show_default=True, help="The model to measure.")
-@model_options
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
-def eval_command(captions: Path, model: str, as_json: bool, **how: Any) -> None:
-    """Measure how well words find pictures and pictures words, on pairs you have.
-
-    CAPTIONS is JSON lines: {"image": "photo.jpg", "captions": ["...", ...]}, paths relative to the file.
-    """
-    from indexer.evaluation import evaluate
-
-    with quiet_decoders(), Bar() as bar:
-        done = evaluate(
-            captions,
-            model=model,
-            progress=lambda n, total: bar.advance(str(captions), n, total),
-            say=note,
-            **how,
-        )
-    write(evaluation_json(done) if as_json else evaluation_table(done))
-    for failure in done.failures:
-        note(f"left out: {printable(str(failure.path))}: {failure.reason}")
-
-
 @click.command("demo")
 @click.option(
     "--folder",
@@ -237,21 +212,3 @@ def summary_json(report: "Report") -> str:
     """Return what a run did as one JSON object."""
     keys = ("added", "updated", "moved", "offline", "gone", "unchanged", "failed", "segments", "seconds")
     return dump({key: getattr(report, key) for key in keys}) + "\n"
-
-
-def evaluation_table(done: "Evaluation") -> str:
-    """Return the measures as a table."""
-    lines = [
-        f"{done.pictures:,} pictures, {done.pairs:,} captions, {done.space}",
-        "                 R@1    R@5   R@10    MRR  nDCG@10  median rank",
-    ]
-    for name, row in (("text to image", done.text_to_image), ("image to text", done.image_to_text)):
-        recalls = "".join(f"{row[f'recall@{k}']:7.1f}" for k in (1, 5, 10))
-        lines.append(f"{name}{recalls}{row['mrr']:7.3f}{row['ndcg@10']:9.3f}{row['median_rank']:13g}")
-    return "\n".join(lines) + "\n"
-
-
-def evaluation_json(done: "Evaluation") -> str:
-    """Return the measures as one JSON object."""
-    keys = ("text_to_image", "image_to_text", "space", "pairs")
-    return dump({key: getattr(done, key) for key in keys}) + "\n"

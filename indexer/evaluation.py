@@ -1,29 +1,32 @@
-"""Measure a model on pairs that a person has: the pipeline's own decoding, embedding and rounding."""
+"""Measure a model on captions: how well they find their pictures, and pictures their captions."""
 
-import json
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from indexer import models
-from indexer.ahead import ahead
-from indexer.embed import batches, embed
+from indexer.embed_files import embed_files, rounded
 from indexer.hub import Say
-from indexer.read import Read, read
+from indexer.json_lines import names, rows, texts
 from indexer.walk import Found
 from retrieval.embedders import Embedder
-from retrieval.errors import CaptionsError
-from retrieval.evaluate import Relevant, measure
-from retrieval.machine import cores
-from retrieval.records import Failure, Vectors
+from retrieval.errors import EvaluationError
+from retrieval.formats import some
+from retrieval.measure import Measured, Relevant, measure
+from retrieval.records import Failure
+
+EXPECTED = '{"image": "photo.jpg", "captions": ["...", ...]}'
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """How well captions find their pictures and pictures their captions."""
+    """How well captions find their pictures and pictures their captions.
+
+    `measured` has what each caption and each picture found, by the same two names.
+    """
 
     text_to_image: dict[str, float]
     image_to_text: dict[str, float]
@@ -31,6 +34,20 @@ class Evaluation:
     pairs: int
     pictures: int
     failures: tuple[Failure, ...] = ()
+    measured: Mapping[str, Measured] = field(default_factory=dict)
+
+    def headline(self) -> str:
+        """Say in a line what was measured."""
+        return f"{some(self.pictures, 'picture')}, {some(self.pairs, 'caption')}, {self.space}"
+
+    def details(self) -> list[str]:
+        """Return nothing more."""
+        return []
+
+    def facts(self) -> dict[str, object]:
+        """Return the keys of its JSON."""
+        keys = ("text_to_image", "image_to_text", "space", "pairs", "pictures")
+        return {key: getattr(self, key) for key in keys}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,90 +68,44 @@ def evaluate(
     progress: Callable[[int, int], None] = lambda done, total: None,
     say: Say = models.silent,
 ) -> Evaluation:
-    """Measure recall@1/5/10, MRR and nDCG@10 both ways on a captions file.
+    """Measure recall, MRR, nDCG@10, mAP and precision both ways on a captions file.
 
     The file is JSON lines of {"image": path relative to the file, "captions": [...]}. A picture that
-    cannot be read is left out and said. Raises CaptionsError.
+    cannot be read is left out and said. Raises EvaluationError.
     """
     encoder = embedder or models.ready(model, arch=arch, device=device, say=say)
     pairs = read_pairs(Path(captions).expanduser())
-    vectors, failures = _embed_pictures(encoder, [pair.image for pair in pairs], progress)
-    kept = [row for row, pair in enumerate(pairs) if pair.image in vectors]
-    if not kept:
-        raise CaptionsError(f"None of the pictures of {captions} can be read: {failures[0].reason}.")
-    captioned = [(row, text) for row in kept for text in pairs[row].captions if encoder.tokens(text)]
-    if not captioned:
-        raise CaptionsError(f"None of the captions of {captions} has a word.")
-    kept = sorted({row for row, _ in captioned})
-    images = np.stack([vectors[pairs[row].image] for row in kept])
-    owners = np.array([row for row, _ in captioned])
-    texts = _rounded(encoder.embed_texts([text for _, text in captioned]))
+    files = [Found(os.fsencode(pair.image), 0, 0, "picture") for pair in pairs]
+    embedded, failures = embed_files(encoder, files, progress)
+    vectors = [embedded[file.path].picture if file.path in embedded else None for file in files]
+    if all(vector is None for vector in vectors):
+        raise EvaluationError(f"None of the pictures of {captions} can be read: {failures[0].reason}.")
+    every = [(row, text) for row, pair in enumerate(pairs) for text in pair.captions]
+    asked = [n for n, (row, text) in enumerate(every) if vectors[row] is not None and encoder.tokens(text)]
+    if not asked:
+        raise EvaluationError(f"None of the captions of {captions} has a word.")
+    owners = np.array([every[n][0] for n in asked])
+    kept = np.unique(owners)
+    images = np.stack([vector for row in kept if (vector := vectors[row]) is not None])
+    words = rounded(encoder.embed_texts([every[n][1] for n in asked]))
+    forth = measure(words, images, Relevant(owners, kept), items=np.array(asked), groups=owners)
+    back = measure(images, words, Relevant(kept, owners), items=kept)
     return Evaluation(
-        text_to_image=measure(texts, images, Relevant(owners, np.array(kept))),
-        image_to_text=measure(images, texts, Relevant(np.array(kept), owners)),
+        text_to_image=forth.summary(),
+        image_to_text=back.summary(),
         space=encoder.name,
-        pairs=len(texts),
+        pairs=len(words),
         pictures=len(images),
         failures=tuple(failures),
+        measured={"text_to_image": forth, "image_to_text": back},
     )
 
 
 def read_pairs(path: Path) -> list[Pair]:
-    """Read a captions file; lines of one picture are one pair. Raises CaptionsError naming the line."""
-    try:
-        lines = path.read_text("utf-8-sig").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise CaptionsError(f"{path} cannot be read: {error}.") from error
+    """Read a captions file; lines of one picture are one pair. Raises EvaluationError naming the line."""
     captions: dict[Path, tuple[str, ...]] = {}
-    for number, line in enumerate(lines, 1):
-        if line.strip():
-            pair = _pair(path, number, line)
-            captions[pair.image] = captions.get(pair.image, ()) + pair.captions
-    if not captions:
-        raise CaptionsError(f"{path} is empty.")
-    return [Pair(image, texts) for image, texts in captions.items()]
-
-
-def _pair(path: Path, number: int, line: str) -> Pair:
-    try:
-        row = json.loads(line.encode("utf-8", "replace"))
-        captions = tuple(text.encode("utf-8", "replace").decode() for text in row["captions"])
-        pair = Pair(path.parent / row["image"], captions)
-        os.fsencode(pair.image)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CaptionsError(
-            f'{path}, line {number}: expected {{"image": "photo.jpg", "captions": ["...", ...]}}.'
-        ) from error
-    if isinstance(row["captions"], str) or not captions:
-        raise CaptionsError(f"{path}, line {number}: captions must be a list of at least one text.")
-    return pair
-
-
-def _embed_pictures(
-    embedder: Embedder, paths: Sequence[Path], progress: Callable[[int, int], None]
-) -> tuple[dict[Path, Vectors], list[Failure]]:
-    """Return path -> vector as a library would hold it, and the pictures that cannot be read."""
-
-    def work(path: Path) -> Read:
-        found = Found(os.fsencode(path), 0, 0, "picture")
-        done = read(b"", found, embedder, lambda digest, reader: False)
-        return done or Read(found, error="not there")
-
-    vectors: dict[Path, Vectors] = {}
-    failures = []
-    done = 0
-    for batch in batches(ahead(work, dict.fromkeys(paths), threads=cores(), depth=16 * cores())):
-        for portion in embed(embedder, batch):
-            path = Path(os.fsdecode(portion.read.found.path))
-            if portion.read.error is not None:
-                failures.append(Failure(path, portion.read.error))
-            elif portion.first == 0:
-                vectors[path] = _rounded(portion.vectors[0])
-            done += portion.last
-        progress(done, len(paths))
-    return vectors, failures
-
-
-def _rounded(vectors: Vectors) -> Vectors:
-    """Return the vectors as they come back from a library, where they are float16."""
-    return vectors.astype(np.float16).astype(np.float32)
+    for number, row in rows(path, EXPECTED):
+        complaint = f"{path}, line {number}: expected {EXPECTED}."
+        place = path.parent / names([row.get("image")], complaint)[0]
+        captions[place] = captions.get(place, ()) + texts(row.get("captions"), complaint)
+    return [Pair(image, told) for image, told in captions.items()]

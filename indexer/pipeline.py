@@ -11,15 +11,17 @@ from typing import Literal
 
 from indexer.ahead import ahead
 from indexer.build import build_if_due, current
+from indexer.calibrate import calibrate_if_due
 from indexer.changes import Changes, compare
 from indexer.embed import batches, embed
 from indexer.fill import fill
 from indexer.read import Read, read
+from indexer.reread import reread
 from indexer.roots import Place
 from indexer.walk import Found, Walked, walk
 from indexer.writer import Writer, Wrote
 from retrieval.errors import LibraryError
-from retrieval.formats import count_kinds, printable
+from retrieval.formats import count_kinds, printable, some
 from retrieval.machine import cores
 from retrieval.records import Method, Space
 
@@ -110,7 +112,10 @@ class Run:
                 built, begun = _indexed(build_if_due(self.writer, self.index)), self.report.segments
 
     def make_up(self) -> None:
-        """Embed what the model was switched without, now that its files may be there again."""
+        """Read and embed what was left while its files were away, or while this clew was older."""
+        again = reread(self.writer, partial(self.progress, "read again"))
+        if again:
+            self.report.notes.append(f"{some(again, 'file')} read again for what older versions left out.")
         space = current(self.writer.catalog)
         if not space.whole:
             done, waiting = fill(self.writer, space, self.writer.embedder, lambda done, total: None)
@@ -216,7 +221,7 @@ def update(
         for place, change in there:
             run.settle(place, change, since)
         run.make_up()
-        build_if_due(writer, index)
+        calibrate_if_due(writer, build_if_due(writer, index), writer.embedder)
     except KeyboardInterrupt:  # what is committed stays, and the next run goes on from there
         run.report.interrupted = True
     run.report.seconds = round(monotonic() - begun, 3)

@@ -7,15 +7,17 @@ from time import monotonic
 
 from indexer import models
 from indexer.build import build_if_due, current
+from indexer.calibrate import calibrate_if_due
 from indexer.fill import fill
 from indexer.folders import existing
 from indexer.hub import Say
 from indexer.models import silent as say_nothing
 from indexer.pipeline import Progress, silent
 from indexer.writer import Writer
+from retrieval.compose import check
 from retrieval.embedders import Embedder
 from retrieval.library import Library
-from retrieval.query import embed_words
+from retrieval.query import parse
 from retrieval.records import Hit, Space
 
 COMPARED = 10  # hits of each space
@@ -75,7 +77,7 @@ def switch_library(
     name = models.RECOMMENDED if model == models.AUTO else model
     new = embedder or models.ready(name, arch=arch, device=device, say=say)
     for words in compare:
-        embed_words(new, words)  # one that cannot be asked is better known before than after the work
+        check(parse(words))  # one that cannot be asked is better known before than after the work
     with Writer(place) as writer:
         space = writer.spaces.add(new)
         old = current(writer.catalog)  # which may have stepped aside
@@ -86,6 +88,7 @@ def switch_library(
         try:
             embedded, waiting = fill(writer, space, new, advance)
             space = build_if_due(writer, space=_named(writer, space))
+            calibrate_if_due(writer, space, new)
         except KeyboardInterrupt:
             return Switched(old.name, space.name, seconds=_since(begun), interrupted=True)
         if not compare:

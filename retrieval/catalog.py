@@ -9,7 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
+from retrieval.calibrate import Calibration, Way
 from retrieval.errors import LibraryMissing, LibraryVersion
+from retrieval.filtering import PLACE, kilometres, where
 from retrieval.records import KINDS, Failure, Filters, Hit, Ids, IndexFile, Kind, Root, Space, Vectors
 from retrieval.schema import CATALOGUE, STEPS, vectors_table
 
@@ -17,7 +19,6 @@ _FOUND = """SELECT s.id, s.kind, s.text, s.start, s."end", s.page, s.box,
        r.path AS root, f.path, f.picture, f.time, 'offline' IN (f.state, r.state) AS offline
   FROM segments s JOIN files f ON f.content = s.content JOIN roots r ON r.id = f.root
  WHERE f.state != 'gone'"""
-_PLACE = "CAST(iif(r.path = x'2f', x'', r.path) || x'2f' || f.path AS BLOB)"  # the whole path, as bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,7 @@ class Catalog:
         address = f"{file.absolute().as_uri()}?mode=ro{'&immutable=1' if still else ''}"
         db = sqlite3.connect(address, uri=True, check_same_thread=False)
         db.row_factory = sqlite3.Row
+        db.create_function("kilometres", 4, kilometres, deterministic=True)
         try:
             check_version(db, folder)
         except BaseException:
@@ -75,6 +77,10 @@ class Catalog:
         names = [row["name"] for row in self.db.execute("SELECT name FROM spaces ORDER BY id")]
         return [space for name in names if (space := self.space(name))]
 
+    def count_segments(self, kind: Kind) -> int:
+        """Count the segments of a kind, those of files that are gone too."""
+        return int(self.db.execute("SELECT count(*) FROM segments WHERE kind = ?", (kind,)).fetchone()[0])
+
     def count_vectors(self, space: Space) -> int:
         """Count the vectors of a space."""
         return int(self.db.execute(f"SELECT count(*) FROM {vectors_table(space.id)}").fetchone()[0])
@@ -87,7 +93,7 @@ class Catalog:
     def allowed(self, filters: Filters) -> Ids:
         """Return the ids that pass, ascending."""
         kinds = ", ".join(f"'{kind}'" for kind in sorted(filters.kinds))
-        tests, values = _tests(filters)
+        tests, values = where(filters, few=False)
         return self._ids(
             f"""SELECT DISTINCT s.id FROM files f JOIN roots r ON r.id = f.root
                   JOIN segments s ON s.content = f.content
@@ -138,7 +144,7 @@ class Catalog:
 
         Copies of a file are one hit; a caption that several pictures share is a hit of each.
         """
-        tests, values = _tests(filters)
+        tests, values = where(filters, few=True)
         rows = self.db.execute(
             f"""{_FOUND} AND s.id IN (SELECT value FROM json_each(?)) AND {tests} ORDER BY offline, f.id""",
             (json.dumps([id_ for id_, _ in pairs]), *values),
@@ -149,10 +155,46 @@ class Catalog:
             places.setdefault(row["id"], {}).setdefault(picture, row)
         return [_hit(row, score, space) for id_, score in pairs for row in places.get(id_, {}).values()]
 
+    def background_queries(self, space: Space, asked: Way) -> Vectors | None:
+        """Return the background queries that were asked in this way, (m, d); None if there are none yet."""
+        row = self.db.execute(
+            "SELECT vectors FROM backgrounds WHERE space = ? AND asked = ?", (space.id, asked)
+        ).fetchone()
+        if row is None:
+            return None
+        return np.frombuffer(row[0], dtype=np.float16).astype(np.float32).reshape(-1, space.dim)
+
+    def calibrations(self, space: Space) -> dict[tuple[Way, Kind], Calibration]:
+        """Return how background queries match each kind, by the way they were asked."""
+        rows = self.db.execute("SELECT * FROM calibrations WHERE space = ?", (space.id,))
+        return {(row["asked"], row["kind"]): Calibration(row["center"], row["spread"]) for row in rows}
+
     def segments_of(self, digest: bytes) -> list[int]:
         """Return the segments of the content with this SHA-256."""
         query = "SELECT s.id FROM segments s JOIN contents c ON c.id = s.content WHERE c.hash = ?"
         return [row[0] for row in self.db.execute(query, (digest,))]
+
+    def kind_of(self, segment: int) -> Kind | None:
+        """Return the kind of a segment, None if there is no such one."""
+        row = self.db.execute("SELECT kind FROM segments WHERE id = ?", (segment,)).fetchone()
+        return None if row is None else row["kind"]
+
+    def content_at(self, path: Path) -> int | None:
+        """Return the content of the file at this whole path, of a caption that of its picture."""
+        whole = os.fsencode(path)
+        for root, folder in self.db.execute("SELECT id, path FROM roots ORDER BY id").fetchall():
+            prefix = folder.rstrip(b"/") + b"/"
+            if not whole.startswith(prefix):
+                continue
+            row = self.db.execute(
+                """SELECT coalesce(p.content, f.content) FROM files f
+                     LEFT JOIN files p ON p.root = f.root AND p.path = f.picture AND p.state != 'gone'
+                    WHERE f.root = ? AND f.path = ? AND f.state != 'gone'""",
+                (root, whole.removeprefix(prefix)),
+            ).fetchone()
+            if row is not None and row[0] is not None:
+                return int(row[0])
+        return None
 
     def roots(self) -> tuple[Root, ...]:
         """Return the roots with the number of their files in each state."""
@@ -185,7 +227,7 @@ class Catalog:
     def failures(self) -> list[Failure]:
         """Return the files that could not be read, by path."""
         rows = self.db.execute(
-            f"""SELECT {_PLACE} AS path, f.error FROM files f JOIN roots r ON r.id = f.root
+            f"""SELECT {PLACE} AS path, f.error FROM files f JOIN roots r ON r.id = f.root
                  WHERE f.error IS NOT NULL AND f.state != 'gone' ORDER BY 1"""
         )
         return [Failure(_path(row["path"]), row["error"]) for row in rows]
@@ -208,26 +250,6 @@ def check_version(db: sqlite3.Connection, folder: Path) -> None:
         raise LibraryVersion(
             f"The library at {folder} was made by an older clew; `clew index` brings it up to date."
         )
-
-
-def _tests(filters: Filters) -> tuple[str, list[object]]:
-    """Turn path and time filters into SQL over files f and roots r."""
-    tests, values = ["1"], list[object]()
-    if filters.under:
-        under = os.fsencode(filters.under).rstrip(b"/")
-        if under.startswith(b"/") or not under:
-            tests.append(f"substr({_PLACE}, 1, ?) = ?")
-            values += [len(under) + 1, under + b"/"]
-        else:
-            tests.append(f"instr({_PLACE}, ?)")
-            values.append(b"/" + under.strip(b"/") + b"/")
-    if filters.after:
-        tests.append("f.time >= ?")
-        values.append(filters.after)
-    if filters.before:
-        tests.append("f.time < ?")
-        values.append(filters.before)
-    return " AND ".join(tests), values
 
 
 def _matrix(rows: Sequence[tuple[int, bytes]], dim: int) -> tuple[Ids, Vectors]:

@@ -11,7 +11,7 @@ import click
 
 from retrieval import formats
 from retrieval.machine import default_library
-from retrieval.records import KINDS, Failure, Hit, Status
+from retrieval.records import KINDS, ORIENTATIONS, Failure, Hit, Status
 
 if TYPE_CHECKING:
     from retrieval.embedders import Card
@@ -40,12 +40,39 @@ def answer_options(command: Command) -> Command:
                 "--kind", type=click.Choice(KINDS), multiple=True, help="Only this kind; may be given again."
             ),
             click.option(
-                "--under", metavar="FOLDER", help="Only in this folder: absolute, ./here, or a name."
+                "--under",
+                metavar="FOLDER",
+                multiple=True,
+                help="Only in this folder: absolute, ./here, or a name; given again, in any of them.",
             ),
             click.option(
                 "--after", metavar="TIME", help="Only from this time on: 2021, 2021-06, 2021-06-30."
             ),
             click.option("--before", metavar="TIME", help="Only before this time."),
+            click.option(
+                "--date", metavar="TIMES", help="Only from these times: 2022, 2022..2024, 2022-06.."
+            ),
+            click.option(
+                "--camera",
+                metavar="NAME",
+                multiple=True,
+                help='Only by this camera: a part of its name, or "Canon*".',
+            ),
+            click.option("--lens", metavar="NAME", multiple=True, help="Only by this lens."),
+            click.option(
+                "--near", metavar="PLACE", help="Only near here: 48.85,2.35,5km; without a radius 1 km."
+            ),
+            click.option(
+                "--tag",
+                metavar="NAME",
+                multiple=True,
+                help="Only with this keyword or label; given again, with all.",
+            ),
+            click.option("--rating", metavar="STARS", help="Only with so many stars or more."),
+            click.option("--size", metavar="SIZE", help="Only so large or larger: 1000x800 or 2MP."),
+            click.option(
+                "--orientation", type=click.Choice(ORIENTATIONS), help="Only pictures of this shape."
+            ),
             click.option(
                 "-k",
                 "--top-k",
@@ -70,20 +97,45 @@ def answer_options(command: Command) -> Command:
 
 @click.command("search")
 @click.argument("words", nargs=-1)
-@click.option("--image", type=click.Path(path_type=Path), help="Search by this picture instead of words.")
+@click.option("--image", type=click.Path(path_type=Path), help="Search by this picture, or add it to WORDS.")
+@click.option("--allow-url", is_flag=True, help="Fetch pictures that the query names by http or https.")
+@click.option("--all", "every", is_flag=True, help="Show the nearest even where nothing matches well.")
 @answer_options
 def search_command(
-    words: tuple[str, ...], image: Path | None, library: Path, shape: str | None, **narrow: Any
+    words: tuple[str, ...],
+    image: Path | None,
+    every: bool,
+    library: Path,
+    shape: str | None,
+    **narrow: Any,
 ) -> None:
     """Find what fits WORDS, or a picture, best first.
 
-    Several kinds of media come in one list, ordered by how far each hit stands out from others of its
-    kind. Exit code 1 when nothing is found.
+    \b
+    2:golden retriever + ./pool.jpg - fruit   add up, weigh, take away
+    beach -people "red bicycle"               a sign before one word; a phrase
+    #1234 + at night                          found before (its id: --json)
+    beach not:people                          drop what surely shows people
+    sunset kind:image under:Trips             filters, as the options below
+
+    "-" shifts the meaning away from a thing; "not:" drops the hits that fit it well. Several kinds of media
+    come in one list. The match says how many of several hundred background queries find nothing so good in
+    this library. Exit code 1 when nothing matches well.
     """
     from retrieval.library import Library
+    from retrieval.query import parse
+    from retrieval.search import matches_well
 
+    query = parse(" ".join(words))
     with Library.open(library) as opened:
-        hits = opened.search(" ".join(words) if words or not image else None, image=image, **narrow)
+        hits = opened.search(query, image=image, **narrow)
+        if hits and query.in_words and not every and not matches_well(hits):
+            show(
+                [],
+                shape,
+                opened,
+                f"Nothing here matches well ({best_of(hits)}). --all shows the nearest anyway.",
+            )
         show(hits, shape, opened)
 
 
@@ -135,7 +187,13 @@ def models_command(names: tuple[str, ...], as_json: bool) -> None:
         raise SystemExit(1)
 
 
-def show(hits: list[Hit], shape: str | None, library: "Library") -> None:
+def best_of(hits: list[Hit]) -> str:
+    """Say how good the best match is."""
+    best = max(hit.confidence or 0 for hit in hits)
+    return f"{1 - best:.0%} of background queries do better"
+
+
+def show(hits: list[Hit], shape: str | None, library: "Library", empty: str = "Nothing found.") -> None:
     """Write hits in the shape asked for, by default a table at a terminal and lines in a pipe."""
     shapes: dict[str, Callable[[list[Hit]], str]] = {
         "json": formats.as_json,
@@ -152,7 +210,7 @@ def show(hits: list[Hit], shape: str | None, library: "Library") -> None:
     if any(hit.offline for hit in hits):
         note("Some of these are on a folder that is not there now (offline).")
     if not hits:
-        note("Nothing found.")
+        note(empty)
         raise SystemExit(1)
 
 
@@ -166,10 +224,11 @@ def show_table(hits: list[Hit]) -> None:
     mixed = len({hit.kind for hit in hits}) > 1
     texts = console.width >= 60 and any(hit.text for hit in hits)
     places = [shorten(formats.place(hit)) + " (offline)" * hit.offline for hit in hits]
-    room = console.width - 2 * (2 + mixed + texts) - 7 - 5 * mixed  # what path and text may share
+    room = console.width - 2 * (3 + mixed + texts) - 12 - 5 * mixed  # what path and text may share
     widest = max(map(len, places), default=0)
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column("#", justify="right")
+    table.add_column("match", justify="right")
     table.add_column("score")
     if mixed:
         table.add_column("kind")
@@ -179,7 +238,9 @@ def show_table(hits: list[Hit]) -> None:
     for rank, (hit, place) in enumerate(zip(hits, places, strict=True), start=1):
         kind = [hit.kind] if mixed else []
         text = [Text(formats.printable(hit.text or ""))] if texts else []
-        table.add_row(str(rank), f"{hit.score:.3f}", *kind, Text(place), *text)
+        match = "" if hit.confidence is None else f"{100 * hit.confidence:.0f} %"
+        style = "dim" if hit.match == "weak" else None
+        table.add_row(str(rank), match, f"{hit.score:.3f}", *kind, Text(place), *text, style=style)
     if hits:
         console.print(table)
 

@@ -2,8 +2,9 @@
 
 ClewError
 ├── QueryError        the question cannot be asked as it stands
+│   └── QuerySyntax      it breaks the grammar, at a column
 ├── MediaError        one file cannot be read; the rest go on
-├── CaptionsError     a captions file is not as it should be
+├── EvaluationError   what to measure by is not as it should be
 ├── ExtraMissing      an optional part is not installed
 ├── EmbedderError     a model is unknown or its files are damaged
 └── LibraryError
@@ -27,12 +28,22 @@ class QueryError(ClewError):
     """A question that cannot be asked as it stands."""
 
 
+class QuerySyntax(QueryError):
+    """A query that breaks the grammar; `column` counts from 1."""
+
+    def __init__(self, query: str, column: int, what: str) -> None:
+        self.column = column + 1
+        begin = max(0, column - 40)
+        shown = "".join(c if c.isprintable() else " " for c in query[begin : begin + 72])
+        super().__init__(f"At column {column + 1}: {what}.\n  {shown}\n  {' ' * (column - begin)}^")
+
+
 class MediaError(ClewError):
     """A file that cannot be read; the message is the reason, without the path."""
 
 
-class CaptionsError(ClewError):
-    """A captions file that is not JSON lines of pictures and captions."""
+class EvaluationError(ClewError):
+    """A captions file, golden queries or a folder of labels that is not as it should be."""
 
 
 class ExtraMissing(ClewError):

@@ -1,20 +1,24 @@
 """An open library: the one thing a program needs to search."""
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
-from retrieval import embedders, query
+from retrieval import embedders
+from retrieval.calibrate import WAYS
 from retrieval.catalog import Catalog
+from retrieval.compose import Asked, compose, find_known
 from retrieval.embedders import Embedder
 from retrieval.errors import LibraryError, LibraryMissing, QueryError, SpaceMismatch, differences
 from retrieval.machine import default_library
+from retrieval.narrow import Narrow, gather
 from retrieval.nearest import Nearest
-from retrieval.query import Time
-from retrieval.records import Failure, Filters, Hit, Space, Status, Vectors
+from retrieval.query import Query, parse
+from retrieval.records import Failure, Filters, Hit, Space, Status
 from retrieval.schema import INDEXES, OWN_NAMES
 from retrieval.search import search
 
@@ -54,46 +58,45 @@ class Library:
 
     def search(
         self,
-        words: str | None = None,
+        words: str | Query | None = None,
         *,
         image: "str | Path | Image | None" = None,
         kind: str | Iterable[str] | None = None,
-        under: str | Path | None = None,
-        after: Time | None = None,
-        before: Time | None = None,
         count: int = 10,
+        allow_url: bool = False,
+        **narrow: Unpack[Narrow],
     ) -> list[Hit]:
-        """Return the best `count` hits for words, or for a picture, best first.
+        """Return the best `count` hits for a query, best first.
 
-        `image` is a file or a Pillow image. `kind` names one or more kinds; `under` a folder, absolute
-        or by name; `after` (inclusive) and `before` (exclusive) a date, a year or the beginning of an
-        ISO time. Raises QueryError.
+        `words` are in the query language (see `retrieval.query`), `image` is a file or a Pillow image, which
+        counts as one thing more. `kind` names one or more kinds; what else narrows the answer is in
+        `retrieval.narrow.Narrow`: under, after, before, date, camera, lens, near, tag, rating, size,
+        orientation. A hit that is weak matches no better than background queries do. Pictures on the
+        network are fetched only with `allow_url`. Raises QueryError.
         """
-        narrow = query.filters(kind, under, after, before)
-        if (words is None) == (image is None):
-            raise QueryError("Give words or a picture to search by: one of them, not both.")
-        if image is not None:
-            return self._answer(lambda embedder: query.embed_picture(embedder, image), narrow, count)
-        return self._answer(lambda embedder: query.embed_words(embedder, words or ""), narrow, count)
+        query = words if isinstance(words, Query) else parse(words or "")
+        filters = gather(query.filters, kind, narrow)
+        nearest = self._open_nearest()  # of one space, whatever is switched meanwhile
+        asked = self._ask(nearest, query, image, allow_url)
+        return self._answer(nearest, asked, filters, count, query.segments)
 
     def similar(
         self,
         image: "str | Path | Image",
         *,
         kind: str | Iterable[str] | None = "image",
-        under: str | Path | None = None,
-        after: Time | None = None,
-        before: Time | None = None,
         count: int = 10,
+        **narrow: Unpack[Narrow],
     ) -> list[Hit]:
         """Return the pictures most like this one, which itself (and any copy of it) is left out."""
-        narrow = query.filters(kind, under, after, before)
+        filters = gather((), kind, narrow)
         itself = frozenset[int]()
         if isinstance(image, str | Path) and Path(image).expanduser().is_file():
             with Path(image).expanduser().open("rb") as file:
                 digest = hashlib.file_digest(file, "sha256").digest()
             itself = frozenset(self._catalog.segments_of(digest))
-        return self._answer(lambda embedder: query.embed_picture(embedder, image), narrow, count, itself)
+        nearest = self._open_nearest()
+        return self._answer(nearest, self._ask(nearest, Query(), image), filters, count, itself)
 
     def status(self) -> Status:
         """Return what the library holds."""
@@ -152,18 +155,31 @@ class Library:
             raise LibraryError(f"The library at {self.folder} is closed; open it again.")
         return self._open
 
+    def _ask(
+        self,
+        nearest: Nearest,
+        query: Query,
+        image: "str | Path | Image | None" = None,
+        allow_url: bool = False,
+    ) -> Asked:
+        """Embed a query, and a picture beside it."""
+        embedder = self._embedder_of(nearest.space)
+        means = {way: mean for way in WAYS if (mean := nearest.mean(way)) is not None}
+        find = partial(find_known, self._catalog, nearest.space)
+        beside = () if image is None else (image,)
+        return compose(query, embedder, find, means, beside, allow_url)
+
     def _answer(
         self,
-        embed: Callable[[Embedder], Vectors],
-        narrow: Filters,
+        nearest: Nearest,
+        asked: Asked,
+        filters: Filters,
         count: int,
         leave_out: frozenset[int] = frozenset(),
     ) -> list[Hit]:
         if count < 1:
             raise QueryError(f"{count} hits cannot be returned; ask for 1 or more.")
-        nearest = self._open_nearest()  # of one space, whatever is switched meanwhile
-        vector = embed(self._embedder_of(nearest.space))
-        return search(self._catalog, nearest, vector, narrow, count=count, leave_out=leave_out)
+        return search(self._catalog, nearest, asked, filters, count=count, leave_out=leave_out)
 
     def _embedder_of(self, space: Space) -> Embedder:
         """Return the embedder of a space; raises SpaceMismatch where it is not that any more."""

@@ -6,8 +6,10 @@ from typing import TypeVar
 
 import numpy as np
 
+from retrieval import calibrate
+from retrieval.calibrate import Way
 from retrieval.catalog import Catalog
-from retrieval.errors import LibraryDamaged
+from retrieval.errors import LibraryDamaged, LibraryError
 from retrieval.rank import top
 from retrieval.records import Filters, Ids, IndexFile, Kind, Scores, Space, Vectors
 from retrieval.schema import INDEXES
@@ -39,6 +41,8 @@ class Nearest:
         self._tails: dict[Kind, ExactIndex] = {}
         self._allowed: dict[Filters, Ids] = {}
         self._backgrounds: dict[Kind, Vectors] = {}
+        self._asked: dict[Way, Vectors | None] = {}
+        self.calibrations = catalog.calibrations(space)
 
     def search(
         self, query: Vectors, kind: Kind, count: int, filters: Filters | None = None
@@ -76,6 +80,24 @@ class Nearest:
     def background(self, kind: Kind) -> Vectors:
         """Return vectors of this kind from all over the library, (at most BACKGROUND, d)."""
         return _remember(self._backgrounds, kind, self._read_background)
+
+    def asked(self, way: Way) -> Vectors | None:
+        """Return the background queries asked in this way, (m, d); None before the library is calibrated."""
+        return _remember(self._asked, way, lambda way: self.catalog.background_queries(self.space, way))
+
+    def mean(self, way: Way) -> Vectors | None:
+        """Return the mean background query, (d,)."""
+        queries = self.asked(way)
+        return None if queries is None else np.asarray(queries.mean(axis=0), np.float32)
+
+    def fits(self, query: Vectors, way: Way, vectors: Vectors) -> Scores:
+        """Return how much better each of `vectors` fits a (1, d) query than it fits background queries."""
+        queries = self.asked(way)
+        if queries is None:
+            raise LibraryError(
+                "This library does not know yet what is usual in it, which this needs: run `clew index`."
+            )
+        return calibrate.fits((query @ vectors.T)[0], queries @ vectors.T)
 
     def _propose(self, query: Vectors, kind: Kind, count: int, allowed: Ids | None) -> tuple[Scores, Ids]:
         """Return the best `count` of the index, as it sees them."""

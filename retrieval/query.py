@@ -1,86 +1,281 @@
-"""From what a person asks to a unit vector and filters."""
+"""The query language: one grammar for the command, Python and the page, parsed to a small tree.
 
-import os
+    query   = { [sign] [weight] thing | not | filter }
+    sign    = "+" | "-"            alone: up to the next sign; before a word: that word
+    weight  = number ":"           "2:" counts twice
+    thing   = words | "quoted words" | ./file | /file | ~/file | file:NAME | #SEGMENT | @CONCEPT | http://...
+    not     = "not:" thing         of one word, quoted words, a file, a segment or a concept
+    filter  = NAME ":" value       one of FILTERS; quotes hold a value with spaces
+
+Things that follow each other are added. A backslash takes from the next character what it means here.
+`str` of a tree is a query that parses to the same tree.
+"""
+
 import re
-from collections.abc import Iterable
-from datetime import date, datetime
-from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import TypeAlias
 
-from retrieval.embedders import Embedder
-from retrieval.errors import MediaError, QueryError
-from retrieval.records import KINDS, Filters, Kind, Vectors
+from retrieval.errors import QuerySyntax
+from retrieval.lexer import PATH, PREFIX, URL, Token, cut, escape, is_signed, plain, quote, tokens, weight_of
 
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
-Time: TypeAlias = str | int | date  # "2021-06", 2021, date(2021, 6, 30)
-
-_TIME = re.compile(r"\d{4}(-\d\d(-\d\d([T ]\d\d:\d\d(:\d\d)?)?)?)?")
+FILTERS = (
+    *("kind", "under", "date", "after", "before", "near", "camera", "lens", "tag", "rating", "size"),
+    "orientation",
+)
+PREFIXES = (*FILTERS, "not", "file")
 
 
-def embed_words(embedder: Embedder, words: str) -> Vectors:
-    """Return the (1, d) vector of these words."""
-    try:
-        return embedder.embed_texts([words.encode("utf-8", "replace").decode()])
-    except ValueError as error:
-        raise QueryError("The query is empty; give at least one word.") from error
+@dataclass(frozen=True, slots=True)
+class Words:
+    """Words, in order; (text, whether it was quoted)."""
+
+    pieces: tuple[tuple[str, bool], ...]
+
+    @property
+    def text(self) -> str:
+        """Return what is embedded."""
+        return " ".join(text for text, _ in self.pieces)
+
+    @property
+    def phrases(self) -> tuple[str, ...]:
+        """Return what stood in quotes."""
+        return tuple(text for text, quoted in self.pieces if quoted)
+
+    def __str__(self) -> str:
+        return " ".join(quote(text) if quoted else plain(text) for text, quoted in self.pieces)
 
 
-def embed_picture(embedder: Embedder, image: "str | Path | Image") -> Vectors:
-    """Return the (1, d) vector of a picture, given as a file or as a Pillow image."""
-    from retrieval.media import open_picture, to_rgb, upright  # words alone need no Pillow
+@dataclass(frozen=True, slots=True)
+class File:
+    """A picture on disk."""
 
-    if not isinstance(image, str | Path):
-        return embedder.embed_images([embedder.prepare(upright(to_rgb(image), image))])
-    try:
-        picture = open_picture(Path(image).expanduser(), near=embedder.side)
-    except MediaError as error:
-        raise QueryError(f"{image} cannot be used as a query: {error}.") from error
-    return embedder.embed_images([embedder.prepare(picture)])
+    path: str
+
+    def __str__(self) -> str:
+        return f"file:{quote(self.path)}"
 
 
-def filters(
-    kind: str | Iterable[str] | None = None,
-    under: str | Path | None = None,
-    after: Time | None = None,
-    before: Time | None = None,
-) -> Filters:
-    """Check and gather filters; raises QueryError naming the one that is wrong."""
-    kinds = [kind] if isinstance(kind, str) else list(kind or ())
-    return Filters(
-        kinds=frozenset(_kind(one) for one in kinds),
-        under=_folder(under),
-        after=_time("after", after),
-        before=_time("before", before),
-    )
+@dataclass(frozen=True, slots=True)
+class Url:
+    """A picture on the network."""
+
+    address: str
+
+    def __str__(self) -> str:
+        return escape(self.address)
 
 
-def _kind(name: str) -> Kind:
-    for kind in KINDS:
-        if name == kind:
-            return kind
-    raise QueryError(f"There is no kind {name!r}; the kinds are {', '.join(KINDS)}.")
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Something that was found before, by its id."""
+
+    id: int
+
+    def __str__(self) -> str:
+        return f"#{self.id}"
 
 
-def _folder(under: str | Path | None) -> str:
-    """Return an absolute folder, or folder names to find anywhere in a path."""
-    text = str(under or "")
-    if text.startswith(("/", "~", "./", "../")) or text in (".", ".."):
-        return os.path.abspath(os.path.expanduser(text))  # links kept, as roots keep them
-    return text.strip("/")
+@dataclass(frozen=True, slots=True)
+class Concept:
+    """Something that was taught from examples."""
+
+    name: str
+
+    def __str__(self) -> str:
+        return f"@{self.name}"
 
 
-def _time(name: str, when: Time | None) -> str:
-    """Check the beginning of an ISO time; it is compared as text, so `2021` is all of 2021."""
-    if when is None or when == "":
-        return ""
-    text = when.isoformat() if isinstance(when, date) else str(when)
-    if _TIME.fullmatch(text):
-        try:
-            datetime.fromisoformat(text + "0001-01-01"[len(text) :])
-        except ValueError:
-            pass
+Thing: TypeAlias = Words | File | Url | Segment | Concept
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """A thing with its weight, which is below 0 where it is taken away."""
+
+    thing: Thing
+    weight: float = 1.0
+
+    def __str__(self) -> str:
+        sign, thing = "-" if self.weight < 0 else "+", str(self.thing)
+        if abs(self.weight) == 1:
+            return f"{sign} {thing}"
+        return f"{sign} {abs(self.weight):.12g}:{chr(92) * thing[0].isdigit()}{thing}"
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What was asked: terms that are added up, things that no hit may be, and filters (name, value)."""
+
+    terms: tuple[Term, ...] = ()
+    vetoes: tuple[Thing, ...] = ()
+    filters: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def in_words(self) -> bool:
+        """Say whether words are looked for."""
+        return any(isinstance(term.thing, Words) and term.weight > 0 for term in self.terms)
+
+    @property
+    def segments(self) -> frozenset[int]:
+        """Return the segments that are named."""
+        return frozenset(term.thing.id for term in self.terms if isinstance(term.thing, Segment))
+
+    def __str__(self) -> str:
+        parts = [str(term) for term in self.terms]
+        parts += [f"not:{thing}" for thing in self.vetoes]
+        parts += [f"{name}:{quote(value)}" for name, value in self.filters]
+        return " ".join(parts).removeprefix("+ ")
+
+
+def parse(text: str) -> Query:
+    """Return the tree of a query; raises QuerySyntax, which points at the column that is wrong."""
+    return _Parser(text).parse()
+
+
+class _Parser:
+    """One pass over the tokens; words are gathered until something else comes."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.terms: list[Term] = []
+        self.vetoes: list[Thing] = []
+        self.filters: list[tuple[str, str]] = []
+        self.pieces: list[tuple[str, bool]] = []
+        self.sign, self.weight = 1.0, 1.0
+        self.open: int | None = None  # where a sign or weight stands that has no thing yet
+
+    def parse(self) -> Query:
+        for token in tokens(self.text):
+            self._take(token)
+        self._end_term()
+        return Query(tuple(self.terms), tuple(self.vetoes), tuple(self.filters))
+
+    def _take(self, token: Token) -> None:
+        """Take one token."""
+        if token.plain == len(token.text) == 1 and token.text in "+-":
+            self._begin(token.text, token.column)
+        elif is_signed(token):
+            self._begin(token.text[0], token.column)
+            self._take_weighed(cut(token, 1))
+            self._end_term()
+        elif weight := weight_of(token):
+            self._weigh(float(weight), token)
+            self._take_weighed(cut(token, len(weight) + 1))
+        elif not self._take_prefixed(token):
+            self._add(self._thing(token), token.column)
+
+    def _take_weighed(self, token: Token) -> None:
+        """Take what stands right after a sign or a weight, which no filter can have."""
+        match = None if token.quoted else PREFIX.match(token.text)
+        if match and match.end() <= token.plain and match[1].lower() in (*FILTERS, "not"):
+            raise self._error(token.column, f"{match[1]}: takes no sign and no weight")
+        self._take(token)
+
+    def _take_prefixed(self, token: Token) -> bool:
+        """Take `not:`, a filter or `file:`; returns whether it was one."""
+        match = PREFIX.match(token.text)
+        if token.quoted or match is None or match.end() > token.plain:
+            return False
+        name, value = match[1].lower(), cut(token, match.end())
+        if name not in PREFIXES:
+            if token.text.lower().startswith(URL):
+                return False
+            near = get_close_matches(name, PREFIXES, 1, 0.65)
+            if near and value.text.strip():
+                raise self._error(
+                    token.column, f"there is no {name}:, perhaps {near[0]}: was meant; or write \\{name}:"
+                )
+            return False
+        if not value.text.strip():
+            raise self._error(
+                token.column, f"{name}: wants a value right after it, as in {name}:{_example(name)}"
+            )
+        if name == "file":
+            self._add(File(value.text), token.column)
+        elif name == "not":
+            self.vetoes.append(self._veto(value))
         else:
-            return text.replace(" ", "T")
-    raise QueryError(f"{name} {text!r} is not a time; write 2021, 2021-06, 2021-06-30 or 2021-06-30T18:00.")
+            self.filters.append((name, value.text))
+        return True
+
+    def _veto(self, token: Token) -> Thing:
+        """Return the thing after `not:`."""
+        file = PREFIX.match(token.text)
+        if not token.quoted and file and file[1].lower() == "file" and file.end() <= token.plain:
+            return File(cut(token, file.end()).text)
+        thing = self._thing(token)
+        return Words((thing,)) if isinstance(thing, tuple) else thing
+
+    def _thing(self, token: Token) -> Thing | tuple[str, bool]:
+        """Return what a token is by itself; words as a piece."""
+        text, plain = token.text, token.plain
+        if token.quoted or not plain:
+            return (text, token.quoted)
+        if text.lower().startswith(URL):
+            return Url(text)
+        if text.startswith(PATH) and len(text) > 1:
+            return File(text)
+        if text[0] == "#" and text[1:].isascii() and text[1:].isdigit() and plain == len(text):
+            if len(text) > 19:
+                raise self._error(token.column, "no segment has so large a number")
+            return Segment(int(text[1:]))
+        if text[0] == "@" and re.fullmatch(r"[\w-]+", text[1:]) and plain == len(text):
+            return Concept(text[1:])
+        return (text, False)
+
+    def _add(self, thing: Thing | tuple[str, bool], column: int) -> None:
+        """Add words to the term that is open, or end it and add something else."""
+        if isinstance(thing, tuple):
+            if thing[0].strip():
+                self.pieces.append(thing)
+                self.open = None
+            return
+        if self.pieces:
+            self._end_term()
+        self.terms.append(Term(thing, self.sign * self.weight))
+        self.sign, self.weight, self.open = 1.0, 1.0, None
+
+    def _begin(self, sign: str, column: int) -> None:
+        """Begin a term after a sign."""
+        self._end_term()
+        self.sign, self.open = (-1.0 if sign == "-" else 1.0), column
+
+    def _weigh(self, weight: float, token: Token) -> None:
+        """Begin a term after a weight."""
+        if not 0 < weight <= 1000:
+            raise self._error(token.column, "a weight lies above 0 and is at most 1000")
+        if self.pieces or (self.open is not None and self.weight != 1.0):
+            self._end_term()
+        self.weight, self.open = weight, token.column
+
+    def _end_term(self) -> None:
+        """Make a term of the words that were gathered."""
+        if self.pieces:
+            self.terms.append(Term(Words(tuple(self.pieces)), self.sign * self.weight))
+        elif self.open is not None:
+            raise self._error(self.open, "nothing follows; for the sign itself write it in quotes")
+        self.pieces, self.sign, self.weight, self.open = [], 1.0, 1.0, None
+
+    def _error(self, column: int, what: str) -> QuerySyntax:
+        return QuerySyntax(self.text, column, what)
+
+
+def _example(name: str) -> str:
+    examples = {
+        "kind": "image",
+        "under": "Trips",
+        "date": "2022..2024",
+        "after": "2021-06",
+        "before": "2023",
+        "near": "48.85,2.35,5km",
+        "camera": "Canon*",
+        "lens": "*50mm*",
+        "tag": "sunset",
+        "rating": "4",
+        "size": "2MP",
+        "orientation": "landscape",
+        "not": "people",
+        "file": '"my dog.jpg"',
+    }
+    return examples[name]

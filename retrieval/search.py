@@ -4,38 +4,42 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
+from retrieval import calibrate
 from retrieval.catalog import Catalog
+from retrieval.compose import Asked
 from retrieval.nearest import Nearest
 from retrieval.rank import standardize
-from retrieval.records import Filters, Hit, Kind, Scores, Vectors
+from retrieval.records import Filters, Hit, Ids, Kind, Scores
 
 
 def search(
     catalog: Catalog,
     nearest: Nearest,
-    query: Vectors,
+    asked: Asked,
     filters: Filters,
     *,
     count: int = 10,
     leave_out: frozenset[int] = frozenset(),
 ) -> list[Hit]:
-    """Return the best `count` hits for a (1, d) query, best first.
+    """Return the best `count` hits, best first.
 
-    Cosines of different kinds do not compare (a text is nearer to every text than to any picture), so
-    with several kinds each hit counts by how far it stands out from others of its kind.
+    Hits of one kind stand in the order of their cosine. Cosines of different kinds do not compare (a text
+    is nearer to every text than to any picture), so with several kinds each hit counts by how far it
+    stands out from the best of background queries in its kind.
     """
     kinds = [kind for kind in catalog.kinds() if not filters.kinds or kind in filters.kinds]
-    wanted = count
+    wanted = max(count, calibrate.FIRST)
     while True:
         rankings = {}
         for kind in kinds:
             one = replace(filters, kinds=frozenset({kind}))
-            if hits := _ranking(catalog, nearest, query, kind, one, wanted, leave_out):
+            if hits := _ranking(catalog, nearest, asked, kind, one, wanted, leave_out):
                 rankings[kind] = hits
+        scores = _surprises(catalog, nearest, asked, rankings)
         if len(rankings) < 2:
-            return next(iter(rankings.values()), [])
-        scores = _compare(rankings, {kind: (query @ nearest.background(kind).T)[0] for kind in rankings})
+            return next(iter(rankings.values()), [])[:count]
         merged = merge(rankings, scores)
         # What a list that was cut short holds back stands out no more than its last hit.
         held = [scores[kind][-1] for kind, hits in rankings.items() if len(hits) == wanted]
@@ -55,13 +59,9 @@ def merge(rankings: Mapping[Kind, Sequence[Hit]], scores: Mapping[Kind, Scores])
     return sorted(best.values(), key=lambda pair: -pair[0])
 
 
-def _compare(rankings: Mapping[Kind, Sequence[Hit]], usual: Mapping[Kind, Scores]) -> dict[Kind, Scores]:
-    """Return how far each hit stands out from what is usual for its kind."""
-    prior = np.concatenate(list(usual.values()))
-    return {
-        kind: standardize(np.array([hit.score for hit in hits], np.float32), usual[kind], prior)
-        for kind, hits in rankings.items()
-    }
+def matches_well(hits: Sequence[Hit]) -> bool:
+    """Say whether any hit is better than what background queries find; so where nothing is known of that."""
+    return any(hit.match != "weak" for hit in hits)
 
 
 def thing(hit: Hit) -> object:
@@ -70,10 +70,38 @@ def thing(hit: Hit) -> object:
     return hit.path if hit.kind == "image" or described else hit.id
 
 
+def _surprises(
+    catalog: Catalog, nearest: Nearest, asked: Asked, rankings: dict[Kind, list[Hit]]
+) -> dict[Kind, Scores]:
+    """Return how far each hit stands out, and write the confidence that follows from it into the hits.
+
+    A library that is being made is not calibrated yet: then hits count by how far they stand out from
+    others of their kind, and have no confidence.
+    """
+    found = {kind: np.array([hit.score for hit in hits], np.float32) for kind, hits in rankings.items()}
+    mean = nearest.mean(asked.way)
+    known = {kind: nearest.calibrations.get((asked.way, kind)) for kind in rankings}
+    surprises = {}
+    for kind, calibration in known.items():
+        if calibration is not None and mean is not None:
+            first = [hit.id for hit in rankings[kind][: calibrate.FIRST]]
+            usual = calibrate.usual(catalog.vectors_of(nearest.space, first)[1], mean)
+            surprises[kind] = calibration.surprise(found[kind], usual)
+            rankings[kind] = [
+                replace(hit, confidence=round(calibrate.confidence(float(one)), 4))
+                for hit, one in zip(rankings[kind], surprises[kind], strict=True)
+            ]
+    if len(surprises) == len(rankings):
+        return surprises
+    usually = {kind: (asked.vector @ nearest.background(kind).T)[0] for kind in rankings}
+    prior = np.concatenate(list(usually.values()))
+    return {kind: standardize(found[kind], usually[kind], prior) for kind in rankings}
+
+
 def _ranking(
     catalog: Catalog,
     nearest: Nearest,
-    query: Vectors,
+    asked: Asked,
     kind: Kind,
     filters: Filters,
     count: int,
@@ -82,9 +110,20 @@ def _ranking(
     """Rank one kind; look further until `count` hits have a place or nothing is left."""
     wanted, narrow = count + len(leave_out), filters.narrow
     while True:
-        scores, ids = nearest.search(query, kind, wanted, filters if narrow else None)
-        pairs = [(int(i), float(s)) for i, s in zip(ids, scores, strict=True) if i not in leave_out]
+        scores, ids = nearest.search(asked.vector, kind, wanted, filters if narrow else None)
+        keep = ~np.isin(ids, list(leave_out)) & ~_vetoed(catalog, nearest, asked, ids)
+        pairs = [(int(i), float(s)) for i, s in zip(ids[keep], scores[keep], strict=True)]
         hits = catalog.hits(pairs, nearest.space.name, filters)
         if len(hits) >= count or len(ids) < wanted:
             return hits[:count]
         wanted, narrow = wanted * 4, True  # many of the near are of files that are gone
+
+
+def _vetoed(catalog: Catalog, nearest: Nearest, asked: Asked, ids: Ids) -> NDArray[np.bool_]:
+    """Say which segments fit a veto better than they fit nearly all background queries."""
+    out = np.zeros(len(ids), dtype=bool)
+    for veto in asked.vetoes:
+        known, vectors = catalog.vectors_of(nearest.space, ids)
+        share = nearest.fits(veto.vector, veto.way, vectors)
+        out |= np.isin(ids, known[share >= calibrate.FITS])
+    return out

@@ -20,7 +20,7 @@ from retrieval.vectors.faiss_index import FaissIndex
 from retrieval.vectors.passing import Passing
 
 METHODS = ["flat", "hnsw", "ivf"]
-COUNT, FEWER, DIM, SOME = 4_000, 1_200, 24, Filters(under="some")
+COUNT, FEWER, DIM, SOME = 4_000, 1_200, 24, Filters(under=("some",))
 SHARES = [0.001, 0.01, 0.1, 0.5, 0.97]
 
 

@@ -86,9 +86,11 @@ def test_kinds_are_mixed_in_one_list_and_narrowed_by_name(tree):
 
 def test_wrong_questions_say_what_is_wrong(library, folder, tmp_path):
     for question, message in (
-        ({}, "words or a picture"),
-        ({"words": "red", "image": folder / "red.png"}, "not both"),
-        ({"words": "  "}, "empty"),
+        ({}, "query is empty"),
+        ({"words": "  "}, "query is empty"),
+        ({"words": "- red"}, "taken away"),
+        ({"words": "red - red"}, "cancel each other"),
+        ({"words": "#999"}, "no segment #999"),
         ({"words": "red", "kind": "movie"}, "kinds are image, video, text"),
         ({"words": "red", "after": "yesterday"}, "not a time"),
         ({"words": "red", "before": "2021-02-30"}, "not a time"),
@@ -146,7 +148,7 @@ def test_answers_are_exact_with_every_index_under_every_filter(
         for words in ("red", "green blue", "yellow white"):
             query = toy.embed_texts([words])[0]
             for under, count in ((None, 15), ("3", 15), ("3", 600)):
-                allowed = ids if under is None else library._catalog.allowed(Filters(under=under))
+                allowed = ids if under is None else library._catalog.allowed(Filters(under=(under,)))
                 scores = np.where(np.isin(ids, allowed), vectors @ query, -np.inf)
                 order = np.lexsort((ids, -scores))[: min(count, len(allowed))]
                 hits = library.search(words, under=under, count=count)

@@ -39,7 +39,7 @@ Answer = TypeVar("Answer")
 COUNT = 10
 SHARES = {"image": 10 / 11, "text": 1 / 11}
 PASSING = {"50 %": 0.5, "10 %": 0.1, "1 %": 0.01, "0.1 %": 0.001}
-FILTERS = {"all": (None, 1.0), **{name: (Filters(under=name), share) for name, share in PASSING.items()}}
+FILTERS = {"all": (None, 1.0), **{name: (Filters(under=(name,)), share) for name, share in PASSING.items()}}
 
 
 def passing(ids: Ids, share: float) -> Ids:

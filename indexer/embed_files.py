@@ -1,0 +1,57 @@
+"""Embed files as a library would, without one: the pipeline's own decoding, embedding and rounding."""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from indexer.ahead import ahead
+from indexer.embed import batches, embed
+from indexer.read import Read, read
+from indexer.walk import Found
+from retrieval.embedders import Embedder
+from retrieval.machine import cores
+from retrieval.records import Failure, Vectors
+
+
+@dataclass(slots=True)
+class Embedded:
+    """The vector of a file's picture, (d,), and those of its texts."""
+
+    picture: Vectors | None = None
+    texts: list[Vectors] = field(default_factory=list)
+
+
+def embed_files(
+    embedder: Embedder, files: Sequence[Found], progress: Callable[[int, int], None]
+) -> tuple[dict[bytes, Embedded], list[Failure]]:
+    """Return path -> vectors, and the files that cannot be read; paths are whole."""
+
+    def work(found: Found) -> Read:
+        return read(b"", found, embedder, lambda digest, reader: False) or Read(found, error="not there")
+
+    every: dict[bytes, Embedded] = {}
+    failures = []
+    done = 0
+    for batch in batches(ahead(work, files, threads=cores(), depth=16 * cores())):
+        for portion in embed(embedder, batch):
+            path = portion.read.found.path
+            done += portion.last
+            if portion.read.error is not None:
+                failures.append(Failure(Path(os.fsdecode(path)), portion.read.error))
+                continue
+            made = every.setdefault(path, Embedded())
+            for draft, vector in zip(portion.drafts, rounded(portion.vectors), strict=True):
+                if draft.pixels is not None:
+                    made.picture = vector
+                else:
+                    made.texts.append(vector)
+        progress(done, len(files))
+    return every, failures
+
+
+def rounded(vectors: Vectors) -> Vectors:
+    """Return the vectors as they come back from a library, where they are float16."""
+    return vectors.astype(np.float16).astype(np.float32)

@@ -1,0 +1,136 @@
+"""From the tree of a query to vectors: terms are embedded, centred and added up."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, TypeAlias
+
+import numpy as np
+
+from retrieval.calibrate import CENTRED, Way, unit
+from retrieval.catalog import Catalog
+from retrieval.embedders import Embedder
+from retrieval.errors import MediaError, QueryError
+from retrieval.query import Concept, File, Query, Segment, Thing, Url, Words
+from retrieval.records import Space, Vectors
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+Find: TypeAlias = Callable[[Segment | Concept], tuple[Vectors, Way]]  # what the library knows of it
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A term as it was embedded: what was asked, how, with which weight, and its unit vector (1, d)."""
+
+    asked: str
+    way: Way
+    weight: float
+    vector: Vectors
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A query as vectors: what to be near, of which parts it is made, and what no hit may be."""
+
+    vector: Vectors  # (1, d)
+    way: Way
+    parts: tuple[Part, ...]
+    vetoes: tuple[Part, ...] = ()
+    words: tuple[Words, ...] = ()  # what keywords are looked for
+
+
+def compose(
+    query: Query,
+    embedder: Embedder,
+    find: Find,
+    means: Mapping[Way, Vectors],
+    pictures: "Sequence[str | Path | Image]" = (),
+    allow_url: bool = False,
+) -> Asked:
+    """Embed a query, and pictures beside it.
+
+    One thing alone is its unit vector. Several are the sum of theirs, each with half of the mean of its
+    modality (`means`, (d,)) taken off and made a unit again, so that pictures, which all lie near each
+    other, do not drown words. Raises QueryError.
+    """
+    check(query, pictures, allow_url)
+    parts = [_part(term.thing, term.weight, embedder, find) for term in query.terms]
+    parts += [Part("the picture", "picture", 1.0, embed_picture(embedder, image)) for image in pictures]
+    vetoes = tuple(_part(thing, 1.0, embedder, find) for thing in query.vetoes)
+    words = tuple(term.thing for term in query.terms if isinstance(term.thing, Words) and term.weight > 0)
+    if len(parts) == 1:
+        return Asked(parts[0].vector, parts[0].way, tuple(parts), vetoes, words)
+    way: Way = "sum" if all(part.weight > 0 for part in parts) else "difference"
+    return Asked(add(parts, means), way, tuple(parts), vetoes, words)
+
+
+def check(query: Query, pictures: "Sequence[str | Path | Image]" = (), allow_url: bool = False) -> None:
+    """Raise QueryError unless there is something to look for, and no network is asked that may not be."""
+    things = [*(term.thing for term in query.terms), *query.vetoes]
+    if not allow_url and (urls := [thing for thing in things if isinstance(thing, Url)]):
+        raise QueryError(f"{urls[0]} is fetched only with --allow-url; quote it to search for the text.")
+    if not query.terms and not pictures:
+        raise QueryError("The query is empty: give words, a picture, a segment or a concept.")
+    if not pictures and not any(term.weight > 0 for term in query.terms):
+        raise QueryError("All of this query is taken away (-); give something to look for as well.")
+
+
+def add(parts: Sequence[Part], means: Mapping[Way, Vectors]) -> Vectors:
+    """Return the unit sum of centred parts, (1, d); raises QueryError where nothing is left of it."""
+    total = np.zeros_like(parts[0].vector)
+    for part in parts:
+        mean = means.get(part.way)
+        total += part.weight * unit(part.vector if mean is None else part.vector - CENTRED * mean)
+    if np.linalg.norm(total) < 1e-3:
+        raise QueryError("The terms of this query cancel each other; change their weights.")
+    return unit(total)
+
+
+def embed_words(embedder: Embedder, words: str) -> Vectors:
+    """Return the (1, d) vector of these words."""
+    try:
+        return embedder.embed_texts([words.encode("utf-8", "replace").decode()])
+    except ValueError as error:
+        raise QueryError("The query has no word that the model reads; give at least one.") from error
+
+
+def embed_picture(embedder: Embedder, image: "str | Path | Image", data: BinaryIO | None = None) -> Vectors:
+    """Return the (1, d) vector of a picture, given as a file, as a Pillow image, or by name and data."""
+    from retrieval.media import open_picture, to_rgb, upright  # words alone need no Pillow
+
+    if not isinstance(image, str | Path):
+        return embedder.embed_images([embedder.prepare(upright(to_rgb(image), image))])
+    try:
+        picture = open_picture(data or Path(image).expanduser(), near=embedder.side)
+    except (MediaError, OSError, ValueError, RuntimeError) as error:
+        raise QueryError(f"{image} cannot be used as a query: {error}.") from error
+    return embedder.embed_images([embedder.prepare(picture)])
+
+
+def find_known(catalog: Catalog, space: Space, thing: Segment | Concept) -> tuple[Vectors, Way]:
+    """Return the (1, d) vector of something that the library knows, and how it counts; raises QueryError."""
+    if isinstance(thing, Segment):
+        ids, vectors = catalog.vectors_of(space, [thing.id])
+        if not len(ids):
+            raise QueryError(
+                f"There is no segment #{thing.id} in this library; quote it to search for the text."
+            )
+        return unit(vectors), "words" if catalog.kind_of(thing.id) == "text" else "picture"
+    raise QueryError(f"There is no concept {thing} in this library.")
+
+
+def _part(thing: Thing, weight: float, embedder: Embedder, find: Find) -> Part:
+    """Embed one thing."""
+    if isinstance(thing, Words):
+        return Part(thing.text, "words", weight, embed_words(embedder, thing.text))
+    if isinstance(thing, File):
+        return Part(thing.path, "picture", weight, embed_picture(embedder, thing.path))
+    if isinstance(thing, Url):
+        from retrieval.fetch import fetch  # no network is touched unless it is asked for
+
+        vector = embed_picture(embedder, thing.address, fetch(thing.address))
+        return Part(thing.address, "picture", weight, vector)
+    vector, way = find(thing)
+    return Part(str(thing), way, weight, vector)
