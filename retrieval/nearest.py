@@ -17,8 +17,8 @@ from retrieval.vectors.exact import ExactIndex
 from retrieval.vectors.faiss_index import FaissIndex
 
 FEW = 500  # so few vectors are read and compared sooner than an index is asked
-MOST = 1_000  # vectors read to be sure of an order, for one query
-EQUAL = 1e-6  # scores that differ by less are equal
+MOST = 1_000  # vectors read to be sure of the order under a filter
+EQUAL = 1e-5  # scores that differ by less are equal
 BACKGROUND = 500  # vectors that say what is usual for a kind
 REMEMBERED = 16  # filters whose ids are kept while the catalogue stands still
 
@@ -64,7 +64,7 @@ class Nearest:
             best, known = self._rank(query, near, count)
             every = len(near) < wanted
             if every or len(best[1]) == count:  # else many of the near were purged
-                sure = every or allowed is None or len(more) < wanted or wanted > MOST
+                sure = every or allowed is None or len(more) < wanted or 4 * wanted > MOST
                 if sure or _is_settled(best[0][-1], proposed, more, *known):
                     return best
             wanted *= 4

@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 
+import faiss
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -22,6 +23,15 @@ from retrieval.vectors.passing import Passing
 METHODS = ["flat", "hnsw", "ivf"]
 COUNT, FEWER, DIM, SOME = 4_000, 1_200, 24, Filters(under=("some",))
 SHARES = [0.001, 0.01, 0.1, 0.5, 0.97]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """Keep faiss from waking a thread for each of many small searches."""
+    before = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(1)
+    yield
+    faiss.omp_set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
@@ -264,7 +274,6 @@ def test_exact_search_of_some_is_that_of_an_index_of_them(allowed, count):
 @pytest.fixture
 def old(tmp_path, vectors, monkeypatch):
     """Make a library as clew 0.2 did: a graph without a sketch."""
-    import faiss
 
     def create(dim, count):
         return faiss.IndexHNSWSQ(dim, faiss.ScalarQuantizer.QT_6bit, 24, faiss.METRIC_INNER_PRODUCT)

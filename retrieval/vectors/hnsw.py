@@ -29,9 +29,12 @@ def sample(count: int) -> int:
 
 
 def create(dim: int, count: int) -> faiss.Index:
-    """Make an empty graph and its sketch, which FAISS fills and keeps in one file as a pair."""
+    """Make an empty graph (without the metric faiss would take L2) and its sketch.
+
+    FAISS fills and keeps them as a pair, of which each is searched by itself.
+    """
     graph = faiss.IndexHNSWSQ(dim, faiss.ScalarQuantizer.QT_6bit, NEIGHBOURS, faiss.METRIC_INNER_PRODUCT)
-    graph.hnsw.efConstruction = BUILD_EFFORT  # without the metric faiss would take L2
+    graph.hnsw.efConstruction = BUILD_EFFORT
     beside = sketch.create(dim)
     pair = faiss.IndexRefine(beside, graph)
     for part in (beside, graph):
