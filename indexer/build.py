@@ -14,7 +14,7 @@ from retrieval.catalog import Catalog
 from retrieval.rank import recall, top
 from retrieval.records import METHODS, Ids, IndexFile, Kind, Method, Scores, Space, Vectors
 from retrieval.schema import INDEXES, vectors_table
-from retrieval.vectors import method_for
+from retrieval.vectors import FORMS, method_for
 
 if TYPE_CHECKING:
     from retrieval.vectors.faiss_index import FaissIndex  # heavy: only to build
@@ -64,9 +64,14 @@ def build(writer: Writer, space: Space, method: Method | None = None) -> Space:
 
 
 def _is_wrong(catalog: Catalog, file: IndexFile, wanted: Method | None, *, again: bool) -> bool:
-    """Say whether a file is damaged, or of another method than wanted (or, `again`, than its size asks)."""
+    """Say whether a file is old, damaged, or of another method than wanted (`again`: than its size asks)."""
     right = wanted or (method_for(file.count) if again else file.method)
-    return file.method != right or damage(catalog, file) is not None
+    return file.method != right or is_old(file) or damage(catalog, file) is not None
+
+
+def is_old(file: IndexFile) -> bool:
+    """Say whether an older clew built it, which answers, but not as fast."""
+    return f"-{FORMS[file.method]}-" not in file.file
 
 
 def _build_kind(catalog: Catalog, space: Space, kind: Kind, method: Method | None) -> IndexFile | None:
@@ -78,7 +83,7 @@ def _build_kind(catalog: Catalog, space: Space, kind: Kind, method: Method | Non
     method = method or method_for(count)
     old = next((file for file in space.indexes if file.kind == kind), None)
     same = old is not None and (old.count, old.method) == (count, method) and ids[-1] <= space.through
-    if old is not None and same and damage(catalog, old) is None:
+    if old is not None and same and not is_old(old) and damage(catalog, old) is None:
         return old
     from retrieval.vectors.faiss_index import FaissIndex, sample_size  # heavy: only to build
 
@@ -89,7 +94,7 @@ def _build_kind(catalog: Catalog, space: Space, kind: Kind, method: Method | Non
     effort, right = tune(index, truth, catalog, space)
     draft = folder / f".draft-{os.getpid()}"
     digest, size = save(index, draft)
-    name = f"{space.id}-{kind}-{method}-{int(ids[-1])}-{digest[:8]}.faiss"
+    name = f"{space.id}-{kind}-{FORMS[method]}-{int(ids[-1])}-{digest[:8]}.faiss"
     draft.replace(folder / name)
     return IndexFile(kind, method, name, digest, size, count, effort, right)
 

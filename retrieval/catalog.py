@@ -96,13 +96,13 @@ class Catalog:
         tests, values = where(filters, few=False)
         # The plus keeps SQLite from walking all segments of a kind where an index says which files pass.
         kind = "+s.kind" if replace(filters, under=()).narrow else "s.kind"
-        return self._ids(
-            f"""SELECT DISTINCT s.id FROM files f JOIN roots r ON r.id = f.root
+        passing = self._ids(
+            f"""SELECT s.id FROM files f JOIN roots r ON r.id = f.root
                   JOIN segments s ON s.content = f.content
-                 WHERE f.state != 'gone' AND {f"{kind} IN ({kinds})" if kinds else "1"} AND {tests}
-                 ORDER BY s.id""",
+                 WHERE f.state != 'gone' AND {f"{kind} IN ({kinds})" if kinds else "1"} AND {tests}""",
             values,
         )
+        return np.unique(passing)  # of a million in two thirds of the time that SQLite takes
 
     def _ids(self, query: str, values: Sequence[object] = ()) -> Ids:
         rows = self.db.execute(query, values)

@@ -12,7 +12,7 @@ from retrieval import Library
 from retrieval.catalog import Catalog
 from retrieval.errors import LibraryVersion
 from retrieval.filtering import kilometres, where
-from retrieval.query import filters
+from retrieval.narrow import filters
 from retrieval.schema import STEPS
 from tests.conftest import draw, write
 from tests.described import exif, gps, jpeg, put, xmp

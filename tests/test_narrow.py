@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from retrieval.errors import QueryError
 from retrieval.filtering import kilometres
-from retrieval.query import filters
+from retrieval.narrow import filters
 from retrieval.records import Filters
 
 

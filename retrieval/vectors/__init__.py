@@ -22,3 +22,7 @@ class Index(Protocol):
 def method_for(count: int) -> Method:
     """Choose by size: flat is exact and quick up to here; beyond, a graph (see bench_search.py)."""
     return "flat" if count <= 200_000 else "hnsw"
+
+
+# A file's name tells how it is made inside: one that an older clew made otherwise is built again.
+FORMS: dict[Method, str] = {"flat": "flat", "hnsw": "hnsw+sketch", "ivf": "ivf"}

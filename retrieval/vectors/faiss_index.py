@@ -4,7 +4,6 @@ from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import faiss
 import numpy as np
@@ -12,6 +11,7 @@ import numpy as np
 from retrieval.errors import LibraryDamaged
 from retrieval.records import Ids, Method, Scores, Vectors
 from retrieval.vectors import flat, hnsw, ivf
+from retrieval.vectors.passing import Passing
 
 MODULES: dict[Method, ModuleType] = {"flat": flat, "hnsw": hnsw, "ivf": ivf}
 
@@ -81,45 +81,20 @@ class FaissIndex:
 
     def search(self, queries: Vectors, count: int, allowed: Ids | None = None) -> tuple[Scores, Ids]:
         """Return the best `count` this index finds, by its own scores."""
-        if allowed is not None and not len(allowed):
-            shape = (len(queries), count)
-            return np.full(shape, -np.inf, np.float32), np.full(shape, -1, np.int64)
-        return (
-            self._search_lists(queries, count, allowed)
-            if self.method == "ivf"
-            else (self._search_rows(queries, count, allowed))
-        )
+        rows = None if allowed is None else self._passing.rows(allowed)
+        if self.method == "ivf":
+            there = None if rows is None else self._passing.ids[rows]
+            return ivf.search(self.faiss, queries, count, self.effort, there)
+        if self.method == "hnsw":
+            scores, found = self._graph.search(queries, count, self.effort, rows)
+        else:
+            scores, found = flat.search(faiss.downcast_index(self.faiss.index), queries, count, rows)
+        return scores, np.where(found >= 0, self.ids[found], -1)
 
-    def _search_lists(self, queries: Vectors, count: int, allowed: Ids | None) -> tuple[Scores, Ids]:
-        """Search native ids; look into every list if the near ones hold too few."""
-        selector = None if allowed is None else selector_of(allowed)
-        share = 1.0 if allowed is None else len(allowed) / max(1, len(self))
-        wanted = min(count, len(self) if allowed is None else len(allowed))
-        for part in (share, 0.0):
-            parameters: Any = ivf.parameters(min(self.effort, self.faiss.nlist), part, selector)
-            parameters.nprobe = min(parameters.nprobe, self.faiss.nlist)
-            scores, ids = self.faiss.search(queries, count, params=parameters)
-            if (ids[:, :wanted] >= 0).all():
-                break
-        return scores, ids
+    @cached_property
+    def _passing(self) -> Passing:
+        return Passing(np.sort(self.ids) if self.method == "ivf" else self.ids)
 
-    def _search_rows(self, queries: Vectors, count: int, allowed: Ids | None) -> tuple[Scores, Ids]:
-        """Search by row and translate to ids; under a filter a graph's rows are scanned instead."""
-        index, selector = faiss.downcast_index(self.faiss.index), None
-        if allowed is not None:
-            rows = np.searchsorted(self.ids, allowed)
-            rows = rows[self.ids[np.minimum(rows, len(self) - 1)] == allowed]
-            selector = selector_of(rows)
-            index = faiss.downcast_index(index.storage) if self.method == "hnsw" else index
-        parameters = MODULES[self.method].parameters(max(self.effort, count), 1.0, selector)
-        scores, rows = index.search(queries, count, params=parameters)
-        if self.method == "hnsw" and allowed is None and (rows[:, : min(count, len(self))] < 0).any():
-            scores, rows = index.storage.search(queries, count)  # the graph does not lead to all equals
-        return scores, np.where(rows >= 0, self.ids[rows], -1)
-
-
-def selector_of(members: Ids) -> faiss.IDSelectorBitmap:
-    """Return a selector of these ids: one bit each, up to the largest."""
-    mask = np.zeros(int(members[-1]) + 1, dtype=bool) if len(members) else np.zeros(1, dtype=bool)
-    mask[members] = True
-    return faiss.IDSelectorBitmap(np.packbits(mask, bitorder="little"))
+    @cached_property
+    def _graph(self) -> hnsw.Graph:
+        return hnsw.Graph(self.faiss.index)

@@ -1,8 +1,12 @@
 """All rows as float16, compared one by one: exact, 2 bytes a dimension."""
 
 import faiss
+import numpy as np
+
+from retrieval.records import Ids, Scores, Vectors
 
 EFFORTS = (0,)  # there is nothing to spare
+COPIED = 0.1  # of the rows; of more, asking of each whether it passes is quicker than copying those that do
 
 
 def sample(count: int) -> int:
@@ -15,6 +19,26 @@ def create(dim: int, count: int) -> faiss.Index:
     return faiss.IndexScalarQuantizer(dim, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT)
 
 
-def parameters(effort: int, share: float, selector: faiss.IDSelector | None) -> object:
-    """Say which rows to look at."""
-    return faiss.SearchParameters(sel=selector)
+def search(
+    index: faiss.IndexScalarQuantizer, queries: Vectors, count: int, rows: Ids | None = None
+) -> tuple[Scores, Ids]:
+    """Compare each query with all rows, or with these, and return the scores and rows of the best `count`."""
+    if rows is None:
+        scores, best = index.search(queries, count)
+        return scores, best
+    if len(rows) > COPIED * index.ntotal:
+        scores, best = index.search(queries, count, params=faiss.SearchParameters(sel=selector(rows)))
+        return scores, best
+    codes = faiss.rev_swig_ptr(index.codes.data(), index.ntotal * index.code_size)
+    some = faiss.IndexScalarQuantizer(index.d, index.sq.qtype, index.metric_type)
+    some.sq, some.is_trained = index.sq, True
+    some.add_sa_codes(np.take(codes.reshape(-1, index.code_size), rows, axis=0))
+    scores, at = some.search(queries, count)
+    return scores, np.where(at >= 0, np.append(rows, -1)[at], -1)
+
+
+def selector(members: Ids) -> faiss.IDSelectorBitmap:
+    """Return a selector of these rows or ids, ascending: one bit each, up to the last."""
+    mask = np.zeros(int(members[-1]) + 1 if len(members) else 1, dtype=bool)
+    mask[members] = True
+    return faiss.IDSelectorBitmap(np.packbits(mask, bitorder="little"))

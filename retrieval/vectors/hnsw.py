@@ -1,12 +1,26 @@
-"""A graph of near neighbours over 6 bits a dimension, and about 210 bytes a row.
+"""A graph of near neighbours over 6 bits a dimension and about 210 bytes a row, and beside it a sketch.
 
-Hierarchical navigable small worlds: Malkov & Yashunin, TPAMI 2018.
+Hierarchical navigable small worlds: Malkov & Yashunin, TPAMI 2018. The sketch, 64 bytes a row, is for
+filters: a graph does not lead to the few that pass. Its pages are read only then.
 """
 
+from functools import cached_property
+
 import faiss
+import numpy as np
+
+from retrieval.records import Ids, Scores, Vectors
+from retrieval.vectors import flat, sketch
 
 NEIGHBOURS, BUILD_EFFORT, SAMPLE = 24, 100, 20_000
 EFFORTS = (32, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048)  # candidates kept on the way
+
+# Under a filter, from 1M x 512 on one core (tests/bench/bench_search.py): comparing a row takes 250 ns, and
+# keeping a candidate on the way through the graph 5 us; a row's bits take 5 ns, or 20 where rows are picked.
+SCAN = 4_000  # rows that pass: so few are all compared, within a millisecond
+KEEPING, COUNTING, PICKING = 5e-6, 5e-9, 20e-9  # seconds
+SPARE = 1.5  # times the candidates that should do, so that mostly enough of them pass
+FIRST, SHARE, WIDER = 1_000, 0.01, 4  # rows compared after the sketch; then so many times as many
 
 
 def sample(count: int) -> int:
@@ -15,14 +29,85 @@ def sample(count: int) -> int:
 
 
 def create(dim: int, count: int) -> faiss.Index:
-    """Make an empty graph; without the metric faiss would take L2."""
-    index = faiss.IndexHNSWSQ(dim, faiss.ScalarQuantizer.QT_6bit, NEIGHBOURS, faiss.METRIC_INNER_PRODUCT)
-    index.hnsw.efConstruction = BUILD_EFFORT
-    return index
+    """Make an empty graph (without the metric faiss would take L2) and its sketch.
+
+    FAISS fills and keeps them as a pair, of which each is searched by itself.
+    """
+    graph = faiss.IndexHNSWSQ(dim, faiss.ScalarQuantizer.QT_6bit, NEIGHBOURS, faiss.METRIC_INNER_PRODUCT)
+    graph.hnsw.efConstruction = BUILD_EFFORT
+    beside = sketch.create(dim)
+    pair = faiss.IndexRefine(beside, graph)
+    for part in (beside, graph):
+        part.this.disown()  # the pair owns it now
+    pair.own_fields = pair.own_refine_index = True
+    return pair
 
 
-def parameters(effort: int, share: float, selector: faiss.IDSelector | None) -> object:
-    """Say how many candidates to keep; filtered searches scan the rows instead (see FaissIndex)."""
-    if selector is not None:
-        return faiss.SearchParameters(sel=selector)
-    return faiss.SearchParametersHNSW(efSearch=effort)
+class Graph:
+    """The pair, for reading; rows go in and come out, never ids."""
+
+    def __init__(self, index: faiss.Index) -> None:
+        pair = faiss.downcast_index(index)
+        whole = isinstance(pair, faiss.IndexRefine)  # else an older clew built it, without a sketch
+        self.graph = faiss.downcast_index(pair.refine_index) if whole else pair
+        self.storage = faiss.downcast_index(self.graph.storage)
+        self._bits = faiss.downcast_index(pair.base_index) if whole else None
+
+    @cached_property
+    def beside(self) -> sketch.Sketch | None:
+        """Return the sketch, if there is one."""
+        return None if self._bits is None else sketch.Sketch(self._bits)
+
+    def search(
+        self, queries: Vectors, count: int, effort: int, rows: Ids | None = None
+    ) -> tuple[Scores, Ids]:
+        """Return the scores and rows of the best `count` of each query: of all rows, or of these."""
+        if rows is not None:
+            each = [self._among(queries[at : at + 1], count, effort, rows) for at in range(len(queries))]
+            return np.concatenate([scores for scores, _ in each]), np.concatenate([best for _, best in each])
+        parameters = faiss.SearchParametersHNSW(efSearch=max(effort, count))
+        scores, best = self.graph.search(queries, count, params=parameters)
+        if (best[:, : min(count, self.storage.ntotal)] < 0).any():
+            scores, best = self.storage.search(queries, count)  # the graph does not lead to all equals
+        return scores, best
+
+    def _among(self, query: Vectors, count: int, effort: int, rows: Ids) -> tuple[Scores, Ids]:
+        """Search these rows only, in the way that takes least time."""
+        if self.beside is None or len(rows) <= SCAN:
+            return flat.search(self.storage, query, count, rows)
+        every = self.storage.ntotal
+        sketching = min(COUNTING * every, PICKING * len(rows))
+        if KEEPING * effort * every / len(rows) < sketching:
+            scores, near = self._led(query, count, effort, rows)
+            if near.shape[1] == count:
+                return scores, near
+        return self._sketched(self.beside, query, count, rows)
+
+    def _led(self, query: Vectors, count: int, effort: int, rows: Ids) -> tuple[Scores, Ids]:
+        """Return those of the rows that the graph leads to among its best, at most `count`.
+
+        It keeps more candidates, as only some pass. Those near a query may pass less often than others;
+        they are too few then, but never wrong.
+        """
+        more = self.storage.ntotal / len(rows)
+        scores, near = self.search(query, int(SPARE * count * more), int(effort * more))
+        passes = rows[np.minimum(np.searchsorted(rows, near[0]), len(rows) - 1)] == near[0]
+        return scores[:, passes][:, :count], near[:, passes][:, :count]
+
+    def _sketched(self, beside: sketch.Sketch, query: Vectors, count: int, rows: Ids) -> tuple[Scores, Ids]:
+        """Compare the rows that the sketch has nearest, and more until the best are well within them.
+
+        If the better half of the best is in the nearer half of what was compared, hardly any is beyond. That
+        holds for queries of any kind, where a fixed number would suit only those it was measured with.
+        """
+        distances = beside.distances(query, rows)
+        within = np.cumsum(np.bincount(distances))  # distance -> rows that are no farther
+        reach = max(FIRST + int(SHARE * len(rows)), WIDER * count)
+        while True:
+            inner, outer = np.searchsorted(within, (reach // 2, reach))
+            near = rows[distances <= outer]
+            scores, best = flat.search(self.storage, query, count, near)
+            better = distances[np.searchsorted(rows, best[0, : (count + 1) // 2])]
+            if len(near) == len(rows) or (better <= inner).all():
+                return scores, best
+            reach *= WIDER

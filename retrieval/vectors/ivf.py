@@ -5,6 +5,9 @@ Inverted file with a scalar quantizer: Jégou, Douze & Schmid, TPAMI 2011.
 
 import faiss
 
+from retrieval.records import Ids, Scores, Vectors
+from retrieval.vectors import flat
+
 EFFORTS = (4, 8, 16, 32, 48, 64, 96, 128, 192, 256, 384, 512, 1024)  # lists looked into
 
 
@@ -31,7 +34,19 @@ def create(dim: int, count: int) -> faiss.Index:
     return index
 
 
-def parameters(effort: int, share: float, selector: faiss.IDSelector | None) -> object:
-    """Say how many lists to look into: more of them where a filter lets only a share of rows pass."""
-    nearest = max(1, int(effort / max(share, 1e-6)))
-    return faiss.SearchParametersIVF(nprobe=nearest, sel=selector)
+def search(
+    index: faiss.IndexIVF, queries: Vectors, count: int, effort: int, allowed: Ids | None
+) -> tuple[Scores, Ids]:
+    """Return the best `count` ids in the nearest lists: in more of them where only a share may pass.
+
+    Where they hold too few, every list is looked into.
+    """
+    there = index.ntotal if allowed is None else len(allowed)
+    selector = None if allowed is None else flat.selector(allowed)
+    for share in (there / max(1, index.ntotal), 0.0):
+        nearest = min(int(effort / max(share, 1e-6)), index.nlist)
+        parameters = faiss.SearchParametersIVF(nprobe=max(1, nearest), sel=selector)
+        scores, ids = index.search(queries, count, params=parameters)
+        if (ids[:, : min(count, there)] >= 0).all():
+            break
+    return scores, ids

@@ -32,10 +32,10 @@ from indexer.writer import Portion, Writer
 from retrieval import Library
 from retrieval.blend import search_both
 from retrieval.catalog import Catalog
+from retrieval.compose import embed_words
 from retrieval.embedders import load
 from retrieval.keywords import find
 from retrieval.nearest import Nearest
-from retrieval.query import embed_words
 from retrieval.records import Filters
 from retrieval.schema import CATALOGUE
 from retrieval.search import search
