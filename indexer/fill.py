@@ -1,7 +1,5 @@
 """Embed the segments that lack a vector of a space: texts are in the library, pixels on disk."""
 
-import hashlib
-import os
 from collections.abc import Callable, Iterator
 from itertools import groupby
 from typing import NamedTuple
@@ -12,7 +10,7 @@ from indexer.ahead import ahead
 from indexer.decoders import Draft
 from indexer.embed import USUAL, embed_drafts
 from indexer.passages import split
-from indexer.read import DECODERS
+from indexer.read import read_again
 from indexer.writer import Writer
 from retrieval.embedders import Embedder
 from retrieval.machine import cores
@@ -115,15 +113,8 @@ def _read(group: list[Lacking], embedder: Embedder) -> Ready:
     seen = [row for row in group if row.kind != "text"]
     if not seen or seen[0].place is None:
         return ready
-    try:
-        with open(seen[0].place, "rb") as file:
-            if hashlib.file_digest(file, "sha256").digest() != seen[0].digest:
-                return ready
-            file.seek(0)
-            suffix = os.path.splitext(seen[0].place)[1].lower().decode("ascii", "replace")
-            drafts = DECODERS[seen[0].reader](file, suffix, embedder).drafts
-    except Exception:  # gone since, or a decoder that has changed its mind: the next scan says so
-        return ready
+    decoded = read_again(seen[0].digest, seen[0].reader, seen[0].place, embedder)
+    drafts = [] if decoded is None else decoded.drafts
     there = {row.segment: drafts[row.ordinal] for row in seen if row.ordinal < len(drafts)}
     return ready + [(segment, draft) for segment, draft in there.items() if draft.pixels is not None]
 

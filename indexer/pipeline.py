@@ -16,11 +16,12 @@ from indexer.changes import Changes, compare
 from indexer.embed import batches, embed
 from indexer.fill import fill
 from indexer.read import Read, read
+from indexer.reread import reread
 from indexer.roots import Place
 from indexer.walk import Found, Walked, walk
 from indexer.writer import Writer, Wrote
 from retrieval.errors import LibraryError
-from retrieval.formats import count_kinds, printable
+from retrieval.formats import count_kinds, printable, some
 from retrieval.machine import cores
 from retrieval.records import Method, Space
 
@@ -111,7 +112,10 @@ class Run:
                 built, begun = _indexed(build_if_due(self.writer, self.index)), self.report.segments
 
     def make_up(self) -> None:
-        """Embed what the model was switched without, now that its files may be there again."""
+        """Read and embed what was left while its files were away, or while this clew was older."""
+        again = reread(self.writer, partial(self.progress, "read again"))
+        if again:
+            self.report.notes.append(f"{some(again, 'file')} read again for what older versions left out.")
         space = current(self.writer.catalog)
         if not space.whole:
             done, waiting = fill(self.writer, space, self.writer.embedder, lambda done, total: None)

@@ -71,10 +71,27 @@ def _read_open(
     if is_known(digest, found.reader):
         return Read(found, digest, known=True)
     file.seek(0)
-    suffix = os.path.splitext(found.path)[1].lower().decode("ascii", "replace")
     try:
-        return Read(found, digest, decoded=DECODERS[found.reader](file, suffix, embedder))
+        return Read(found, digest, decoded=DECODERS[found.reader](file, _suffix(found.path), embedder))
     except MediaError as error:
         return Read(found, error=str(error))
     except Exception as error:  # a decoder's own bug must not cost the person the other files
         return Read(found, error=f"unexpected {type(error).__name__}: {error}")
+
+
+def read_again(digest: bytes, reader: str, place: bytes, embedder: Embedder) -> Decoded | None:
+    """Decode a content that was read before; None where the file is not there as it was."""
+    try:
+        with open(place, "rb") as file:
+            if hashlib.file_digest(file, "sha256").digest() != digest:
+                return None
+            file.seek(0)
+            return DECODERS[reader](file, _suffix(place), embedder)
+    except OSError:
+        return None
+    except Exception:  # a decoder that has changed its mind
+        return Decoded()
+
+
+def _suffix(path: bytes) -> str:
+    return os.path.splitext(path)[1].lower().decode("ascii", "replace")

@@ -1,4 +1,4 @@
-"""Where the catalogue is written: its files, contents, segments, vectors and spaces (its roots: roots.py)."""
+"""Where the catalogue is written: files, segments and vectors (the rest: roots, contents, spaces)."""
 
 import sqlite3
 from collections import Counter
@@ -12,6 +12,7 @@ from typing import Self
 import numpy as np
 import sqlite_utils
 
+from indexer.contents import Contents
 from indexer.decoders import Draft
 from indexer.lock import writing
 from indexer.read import Read
@@ -72,6 +73,7 @@ class Writer:
             entered.enter_context(writing(self.folder))
             self.db = entered.enter_context(_open(self.folder))
             self.roots = Roots(self.db)
+            self.contents = Contents(self.db)
             self.catalog = Catalog.open(self.folder)
             entered.callback(self.catalog.close)
             self.spaces = Spaces(self.db, self.catalog)
@@ -137,14 +139,7 @@ class Writer:
         key = (read.digest, read.found.reader)
         execute = self.db.conn.execute
         query = "SELECT id, segments FROM contents WHERE hash = ? AND reader = ?"
-        row = (
-            execute(query, key).fetchone()
-            or execute(
-                """INSERT INTO contents (hash, reader, width, height, taken) VALUES (?, ?, ?, ?, ?)
-               RETURNING id, segments""",
-                (*key, decoded.width, decoded.height, decoded.taken),
-            ).fetchone()
-        )
+        row = execute(query, key).fetchone() or (self.contents.insert(*key, decoded.details), None)
         id_ = int(row[0])
         if row[1] is None:
             there = execute("SELECT count(*) FROM segments WHERE content = ?", (id_,)).fetchone()[0]
@@ -182,6 +177,7 @@ class Writer:
                        content = iif(?10, content, ?7), time = iif(?10, time, excluded.time)""",
             (root, *found, content, read.error, read.time, read.passing),
         )
+        self.contents.settle_time(root, found.picture or found.path)
         return not there
 
     def purge(self) -> int:

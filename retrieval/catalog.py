@@ -11,6 +11,7 @@ import numpy as np
 
 from retrieval.calibrate import Calibration, Way
 from retrieval.errors import LibraryMissing, LibraryVersion
+from retrieval.filtering import PLACE, kilometres, where
 from retrieval.records import KINDS, Failure, Filters, Hit, Ids, IndexFile, Kind, Root, Space, Vectors
 from retrieval.schema import CATALOGUE, STEPS, vectors_table
 
@@ -18,7 +19,6 @@ _FOUND = """SELECT s.id, s.kind, s.text, s.start, s."end", s.page, s.box,
        r.path AS root, f.path, f.picture, f.time, 'offline' IN (f.state, r.state) AS offline
   FROM segments s JOIN files f ON f.content = s.content JOIN roots r ON r.id = f.root
  WHERE f.state != 'gone'"""
-_PLACE = "CAST(iif(r.path = x'2f', x'', r.path) || x'2f' || f.path AS BLOB)"  # the whole path, as bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,7 @@ class Catalog:
         address = f"{file.absolute().as_uri()}?mode=ro{'&immutable=1' if still else ''}"
         db = sqlite3.connect(address, uri=True, check_same_thread=False)
         db.row_factory = sqlite3.Row
+        db.create_function("kilometres", 4, kilometres, deterministic=True)
         try:
             check_version(db, folder)
         except BaseException:
@@ -92,7 +93,7 @@ class Catalog:
     def allowed(self, filters: Filters) -> Ids:
         """Return the ids that pass, ascending."""
         kinds = ", ".join(f"'{kind}'" for kind in sorted(filters.kinds))
-        tests, values = _tests(filters)
+        tests, values = where(filters, few=False)
         return self._ids(
             f"""SELECT DISTINCT s.id FROM files f JOIN roots r ON r.id = f.root
                   JOIN segments s ON s.content = f.content
@@ -143,7 +144,7 @@ class Catalog:
 
         Copies of a file are one hit; a caption that several pictures share is a hit of each.
         """
-        tests, values = _tests(filters)
+        tests, values = where(filters, few=True)
         rows = self.db.execute(
             f"""{_FOUND} AND s.id IN (SELECT value FROM json_each(?)) AND {tests} ORDER BY offline, f.id""",
             (json.dumps([id_ for id_, _ in pairs]), *values),
@@ -226,7 +227,7 @@ class Catalog:
     def failures(self) -> list[Failure]:
         """Return the files that could not be read, by path."""
         rows = self.db.execute(
-            f"""SELECT {_PLACE} AS path, f.error FROM files f JOIN roots r ON r.id = f.root
+            f"""SELECT {PLACE} AS path, f.error FROM files f JOIN roots r ON r.id = f.root
                  WHERE f.error IS NOT NULL AND f.state != 'gone' ORDER BY 1"""
         )
         return [Failure(_path(row["path"]), row["error"]) for row in rows]
@@ -249,26 +250,6 @@ def check_version(db: sqlite3.Connection, folder: Path) -> None:
         raise LibraryVersion(
             f"The library at {folder} was made by an older clew; `clew index` brings it up to date."
         )
-
-
-def _tests(filters: Filters) -> tuple[str, list[object]]:
-    """Turn path and time filters into SQL over files f and roots r."""
-    tests, values = ["1"], list[object]()
-    if filters.under:
-        under = os.fsencode(filters.under).rstrip(b"/")
-        if under.startswith(b"/") or not under:
-            tests.append(f"substr({_PLACE}, 1, ?) = ?")
-            values += [len(under) + 1, under + b"/"]
-        else:
-            tests.append(f"instr({_PLACE}, ?)")
-            values.append(b"/" + under.strip(b"/") + b"/")
-    if filters.after:
-        tests.append("f.time >= ?")
-        values.append(filters.after)
-    if filters.before:
-        tests.append("f.time < ?")
-        values.append(filters.before)
-    return " AND ".join(tests), values
 
 
 def _matrix(rows: Sequence[tuple[int, bytes]], dim: int) -> tuple[Ids, Vectors]:

@@ -11,7 +11,7 @@ import click
 
 from retrieval import formats
 from retrieval.machine import default_library
-from retrieval.records import KINDS, Failure, Hit, Status
+from retrieval.records import KINDS, ORIENTATIONS, Failure, Hit, Status
 
 if TYPE_CHECKING:
     from retrieval.embedders import Card
@@ -40,12 +40,39 @@ def answer_options(command: Command) -> Command:
                 "--kind", type=click.Choice(KINDS), multiple=True, help="Only this kind; may be given again."
             ),
             click.option(
-                "--under", metavar="FOLDER", help="Only in this folder: absolute, ./here, or a name."
+                "--under",
+                metavar="FOLDER",
+                multiple=True,
+                help="Only in this folder: absolute, ./here, or a name; given again, in any of them.",
             ),
             click.option(
                 "--after", metavar="TIME", help="Only from this time on: 2021, 2021-06, 2021-06-30."
             ),
             click.option("--before", metavar="TIME", help="Only before this time."),
+            click.option(
+                "--date", metavar="TIMES", help="Only from these times: 2022, 2022..2024, 2022-06.."
+            ),
+            click.option(
+                "--camera",
+                metavar="NAME",
+                multiple=True,
+                help='Only by this camera: a part of its name, or "Canon*".',
+            ),
+            click.option("--lens", metavar="NAME", multiple=True, help="Only by this lens."),
+            click.option(
+                "--near", metavar="PLACE", help="Only near here: 48.85,2.35,5km; without a radius 1 km."
+            ),
+            click.option(
+                "--tag",
+                metavar="NAME",
+                multiple=True,
+                help="Only with this keyword or label; given again, with all.",
+            ),
+            click.option("--rating", metavar="STARS", help="Only with so many stars or more."),
+            click.option("--size", metavar="SIZE", help="Only so large or larger: 1000x800 or 2MP."),
+            click.option(
+                "--orientation", type=click.Choice(ORIENTATIONS), help="Only pictures of this shape."
+            ),
             click.option(
                 "-k",
                 "--top-k",

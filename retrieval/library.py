@@ -6,16 +6,16 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
-from retrieval import embedders, narrow
+from retrieval import embedders
 from retrieval.calibrate import WAYS
 from retrieval.catalog import Catalog
 from retrieval.compose import Asked, compose, find_known
 from retrieval.embedders import Embedder
 from retrieval.errors import LibraryError, LibraryMissing, QueryError, SpaceMismatch, differences
 from retrieval.machine import default_library
-from retrieval.narrow import Time
+from retrieval.narrow import Narrow, filters, written
 from retrieval.nearest import Nearest
 from retrieval.query import Query, parse
 from retrieval.records import Failure, Filters, Hit, Space, Status
@@ -62,42 +62,38 @@ class Library:
         *,
         image: "str | Path | Image | None" = None,
         kind: str | Iterable[str] | None = None,
-        under: str | Path | None = None,
-        after: Time | None = None,
-        before: Time | None = None,
         count: int = 10,
+        **narrow: Unpack[Narrow],
     ) -> list[Hit]:
         """Return the best `count` hits for a query, best first.
 
         `words` are in the query language (see `retrieval.query`), `image` is a file or a Pillow image, which
-        counts as one thing more. `kind` names one or more kinds; `under` a folder, absolute or by name;
-        `after` (inclusive) and `before` (exclusive) a date, a year or the beginning of an ISO time. A hit
-        whose confidence is below `calibrate.CONFIDENT` is weak. Raises QueryError.
+        counts as one thing more. `kind` names one or more kinds; what else narrows the answer is in
+        `narrow.Narrow`: under, after, before, date, camera, lens, near, tag, rating, size, orientation. A hit
+        whose confidence is below `CONFIDENT` is weak. Raises QueryError.
         """
         query = words if isinstance(words, Query) else parse(words or "")
-        filters = narrow.filters(kind, under, after, before)
+        passing = filters(**written(query.filters, kind, narrow))
         nearest = self._open_nearest()  # of one space, whatever is switched meanwhile
-        return self._answer(nearest, self._ask(nearest, query, image), filters, count, query.segments)
+        return self._answer(nearest, self._ask(nearest, query, image), passing, count, query.segments)
 
     def similar(
         self,
         image: "str | Path | Image",
         *,
         kind: str | Iterable[str] | None = "image",
-        under: str | Path | None = None,
-        after: Time | None = None,
-        before: Time | None = None,
         count: int = 10,
+        **narrow: Unpack[Narrow],
     ) -> list[Hit]:
         """Return the pictures most like this one, which itself (and any copy of it) is left out."""
-        filters = narrow.filters(kind, under, after, before)
+        passing = filters(kind, **narrow)
         itself = frozenset[int]()
         if isinstance(image, str | Path) and Path(image).expanduser().is_file():
             with Path(image).expanduser().open("rb") as file:
                 digest = hashlib.file_digest(file, "sha256").digest()
             itself = frozenset(self._catalog.segments_of(digest))
         nearest = self._open_nearest()
-        return self._answer(nearest, self._ask(nearest, Query(), image), filters, count, itself)
+        return self._answer(nearest, self._ask(nearest, Query(), image), passing, count, itself)
 
     def status(self) -> Status:
         """Return what the library holds."""

@@ -20,24 +20,62 @@ CONFIDENT = 0.75  # three of four background queries match nothing so well
 Method: TypeAlias = Literal["flat", "hnsw", "ivf"]  # of an index
 METHODS: tuple[Method, ...] = get_args(Method)
 
+Orientation: TypeAlias = Literal["landscape", "portrait", "square"]  # of a picture as it is shown
+ORIENTATIONS: tuple[Orientation, ...] = get_args(Orientation)
+
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """What a hit must be, before anything is ranked.
+    """What a hit must be, before anything is ranked; of several `under`, `camera` or `lens`, any.
 
-    `under` is a folder: absolute, or a run of folder names anywhere in the path. `after` (inclusive)
-    and `before` (exclusive) are the beginnings of ISO times, local: `2021`, `2021-06`, `2021-06-30`.
+    `under` are folders: absolute, or a run of folder names anywhere in the path. `after` (inclusive)
+    and `before` (exclusive) are the beginnings of ISO times, local: `2021`, `2021-06`, `2021-06-30`;
+    `2021~` is behind all of 2021. `camera` and `lens` are patterns with `*` and `?`, of which case does
+    not matter; `near` is latitude, longitude and kilometres; every one of `tags` must hold; `rating` is
+    the least, as are width, height and pixels in `size`.
     """
 
     kinds: frozenset[Kind] = frozenset()
-    under: str = ""
+    under: tuple[str, ...] = ()
     after: str = ""
     before: str = ""
+    camera: tuple[str, ...] = ()
+    lens: tuple[str, ...] = ()
+    near: tuple[float, float, float] | None = None
+    tags: tuple[str, ...] = ()
+    rating: int | None = None
+    size: tuple[int, int, int] | None = None
+    orientation: Orientation | None = None
 
     @property
     def narrow(self) -> bool:
         """Say whether more than kinds is asked."""
-        return bool(self.under or self.after or self.before)
+        return self != Filters(self.kinds)
+
+
+@dataclass(frozen=True, slots=True)
+class Details:
+    """What a picture says of itself, and how it looks; None is what it does not say.
+
+    `width` and `height` are as it is shown, whatever its EXIF `orientation` (1 to 8); `taken` is local time
+    on the camera's clock, ISO, and `zone` that clock's offset as `+02:00`; `latitude` and `longitude` are
+    degrees north and east; `rating` is -1 (rejected) to 5; `looks` are 64 bits of which few differ where
+    pictures look alike; `sharpness` is larger for the sharper of two pictures of one scene.
+    """
+
+    width: int | None = None
+    height: int | None = None
+    taken: str | None = None
+    zone: str | None = None
+    camera: str | None = None
+    lens: str | None = None
+    latitude: float | None = None
+    longitude: float | None = None
+    orientation: int | None = None
+    rating: int | None = None
+    looks: bytes | None = None
+    sharpness: float | None = None
+    keywords: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

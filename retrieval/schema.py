@@ -84,6 +84,49 @@ STEPS: dict[str, tuple[str, ...]] = {
         # Whether every segment has its vector; one that a switch could not read is made up for later.
         """ALTER TABLE spaces ADD COLUMN whole INTEGER NOT NULL DEFAULT 1""",
     ),
+    "3-details": (
+        """ALTER TABLE contents ADD COLUMN zone TEXT""",  # of the clock that `taken` was read from: +02:00
+        """ALTER TABLE contents ADD COLUMN camera TEXT""",
+        """ALTER TABLE contents ADD COLUMN lens TEXT""",
+        """ALTER TABLE contents ADD COLUMN latitude REAL""",  # degrees north
+        """ALTER TABLE contents ADD COLUMN longitude REAL""",  # degrees east
+        """ALTER TABLE contents ADD COLUMN orientation INTEGER""",  # EXIF's; width and height are as shown
+        """ALTER TABLE contents ADD COLUMN rating INTEGER""",  # -1 (rejected) to 5
+        """ALTER TABLE contents ADD COLUMN looks BLOB""",  # a perceptual hash, 8 bytes
+        """ALTER TABLE contents ADD COLUMN sharpness REAL""",
+        # The version of the reader that wrote these; 0 is older than they are.
+        """ALTER TABLE contents ADD COLUMN details INTEGER NOT NULL DEFAULT 0""",
+        """UPDATE contents SET details = 1 WHERE reader = 'text'""",  # which says nothing of itself
+        """CREATE INDEX contents_by_details ON contents (details)""",
+        """CREATE INDEX contents_by_camera ON contents (camera) WHERE camera IS NOT NULL""",
+        """CREATE INDEX contents_by_lens ON contents (lens) WHERE lens IS NOT NULL""",
+        """CREATE INDEX contents_by_place ON contents (latitude, longitude) WHERE latitude IS NOT NULL""",
+        """CREATE INDEX contents_by_rating ON contents (rating) WHERE rating IS NOT NULL""",
+        """CREATE INDEX contents_by_size ON contents (width, height) WHERE width IS NOT NULL""",
+        """CREATE TABLE keywords (                    -- what people wrote into pictures and sidecars
+            content INTEGER NOT NULL REFERENCES contents (id) ON DELETE CASCADE,
+            name TEXT NOT NULL COLLATE NOCASE,
+            PRIMARY KEY (content, name)
+        ) STRICT, WITHOUT ROWID""",
+        """CREATE INDEX keywords_by_name ON keywords (name)""",
+        """CREATE TABLE tags (                        -- what a model says of segments
+            segment INTEGER NOT NULL REFERENCES segments (id) ON DELETE CASCADE,
+            name TEXT NOT NULL COLLATE NOCASE,
+            confidence REAL NOT NULL,
+            PRIMARY KEY (name, segment)
+        ) STRICT, WITHOUT ROWID""",
+        """CREATE INDEX tags_by_segment ON tags (segment)""",
+        """CREATE INDEX files_by_picture ON files (root, picture) WHERE picture IS NOT NULL""",
+        # Which contents speak of a file: its own, its captions' of a picture, its picture's of a caption.
+        """CREATE VIEW says (file, content) AS
+            SELECT id, content FROM files
+            UNION ALL
+            SELECT p.id, c.content FROM files c JOIN files p ON p.root = c.root AND p.path = c.picture
+             WHERE c.state != 'gone'
+            UNION ALL
+            SELECT c.id, p.content FROM files c JOIN files p ON p.root = c.root AND p.path = c.picture
+             WHERE p.state != 'gone'""",
+    ),
     "6-calibration": (
         # What is usual in a space: the vectors of background queries, asked in words or by pictures.
         """CREATE TABLE backgrounds (

@@ -5,7 +5,7 @@ import io
 import pytest
 from PIL import Image
 
-from indexer.descriptions import describe, taken, xmp_descriptions
+from indexer.descriptions import describe, xmp_descriptions
 
 XMP = """<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
 <rdf:Description xmlns:dc="http://purl.org/dc/elements/1.1/">
@@ -86,12 +86,3 @@ def test_broken_metadata_costs_nothing():
     assert describe(reopened(xmp=bomb)) == []
     with pytest.raises(ValueError, match="no XMP"):
         xmp_descriptions(bomb)
-
-
-def test_the_time_a_picture_was_taken():
-    made = exif(t0132="2022:02:02 02:02:02")
-    made.get_ifd(0x8769)[0x9003] = "2021:06:30 18:00:01"
-    assert taken(reopened(exif=made)) == "2021-06-30T18:00:01"
-    assert taken(reopened(exif=exif(t0132="2022:02:02 02:02:02"))) == "2022-02-02T02:02:02"
-    assert taken(reopened(exif=exif(t0132="0000:00:00 00:00:00"))) is None
-    assert taken(reopened()) is None

@@ -148,7 +148,7 @@ def test_answers_are_exact_with_every_index_under_every_filter(
         for words in ("red", "green blue", "yellow white"):
             query = toy.embed_texts([words])[0]
             for under, count in ((None, 15), ("3", 15), ("3", 600)):
-                allowed = ids if under is None else library._catalog.allowed(Filters(under=under))
+                allowed = ids if under is None else library._catalog.allowed(Filters(under=(under,)))
                 scores = np.where(np.isin(ids, allowed), vectors @ query, -np.inf)
                 order = np.lexsort((ids, -scores))[: min(count, len(allowed))]
                 hits = library.search(words, under=under, count=count)

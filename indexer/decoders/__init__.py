@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import BinaryIO
 
 from retrieval.embedders import Embedder, Pixels
-from retrieval.records import Kind
+from retrieval.records import Details, Kind
 
 READERS: dict[str, str] = {  # suffix -> decoder; the file's own bytes say which picture format it is
     **dict.fromkeys((".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif"), "picture"),
@@ -28,12 +28,10 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """What a file holds; `taken` is the local time on the camera's clock, ISO."""
+    """What a file holds: its segments, and what it says of itself or of its picture."""
 
     drafts: list[Draft] = field(default_factory=list)
-    width: int | None = None
-    height: int | None = None
-    taken: str | None = None
+    details: Details = field(default_factory=Details)
 
 
 Decoder = Callable[[BinaryIO, str, Embedder], Decoded]  # file, suffix, who will read it

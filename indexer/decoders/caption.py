@@ -6,19 +6,23 @@ from typing import BinaryIO
 from indexer.decoders import Decoded, Draft
 from indexer.decoders.text import read_text
 from indexer.descriptions import xmp_descriptions
+from indexer.details import sidecar_details
 from indexer.passages import split
 from retrieval.embedders import Embedder
 from retrieval.errors import MediaError
+from retrieval.records import Details
 
 
 def decode(file: BinaryIO, suffix: str, embedder: Embedder) -> Decoded:
     """Return a segment for each caption, with its line where it has one."""
     text = read_text(file)
     lines: list[tuple[int | None, str]]
+    details = Details()
     if suffix == ".json":
         lines = [(None, caption) for caption in _of_json(text)]
     elif suffix == ".xmp":
-        lines = [(None, caption) for caption in _of_xmp(text)]
+        captions, details = _of_xmp(text)
+        lines = [(None, caption) for caption in captions]
     else:
         lines = list(enumerate(text.splitlines(), start=1))
     return Decoded(
@@ -26,7 +30,8 @@ def decode(file: BinaryIO, suffix: str, embedder: Embedder) -> Decoded:
             Draft("text", text=passage.text, start=number, end=number)
             for number, line in lines
             for passage in split(line, embedder.tokens, embedder.context)
-        ]
+        ],
+        details,
     )
 
 
@@ -42,9 +47,9 @@ def _of_json(text: str) -> list[str]:
     return [_clean(str(caption)) for caption in (said if isinstance(said, list) else [said])]
 
 
-def _of_xmp(text: str) -> list[str]:
+def _of_xmp(text: str) -> tuple[list[str], Details]:
     try:
-        return xmp_descriptions(text)
+        return xmp_descriptions(text), sidecar_details(text)
     except ValueError as error:
         raise MediaError(str(error)) from error
 

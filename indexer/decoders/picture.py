@@ -5,7 +5,9 @@ from typing import BinaryIO
 from PIL import Image
 
 from indexer.decoders import Decoded, Draft
-from indexer.descriptions import describe, taken
+from indexer.descriptions import describe
+from indexer.details import picture_details
+from indexer.looks import SIDE
 from indexer.passages import split
 from retrieval.embedders import Embedder
 from retrieval.media import FORMATS, open_picture
@@ -13,12 +15,11 @@ from retrieval.media import FORMATS, open_picture
 
 def decode(file: BinaryIO, suffix: str, embedder: Embedder) -> Decoded:
     """Decode the pixels at the scale the embedder needs, and read what the file says of itself."""
-    picture = open_picture(file, near=embedder.side)
+    picture = open_picture(file, near=max(embedder.side, SIDE))
     drafts = [Draft("image", pixels=embedder.prepare(picture))]
     with Image.open(file, formats=FORMATS) as original:  # the header only
-        width, height = original.size
-        when = taken(original)
+        details = picture_details(original, picture)
         for description in describe(original):
             passages = split(description, embedder.tokens, embedder.context)
             drafts += [Draft("text", text=passage.text) for passage in passages]
-    return Decoded(drafts, width, height, when)
+    return Decoded(drafts, details)

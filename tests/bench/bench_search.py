@@ -37,7 +37,11 @@ from retrieval.vectors.exact import ExactIndex
 Answer = TypeVar("Answer")
 COUNT = 10
 SHARES = {"image": 10 / 11, "text": 1 / 11}
-FILTERS = {"all": (None, 1.0), "50 %": (Filters(under="half"), 0.5), "1 %": (Filters(under="few"), 0.01)}
+FILTERS = {
+    "all": (None, 1.0),
+    "50 %": (Filters(under=("half",)), 0.5),
+    "1 %": (Filters(under=("few",)), 0.01),
+}
 
 
 def passing(ids: Ids, share: float) -> Ids:

@@ -1,0 +1,110 @@
+"""The raw fields of a picture's EXIF, IPTC and XMP as text, however their writers encoded them."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, TypeAlias, TypeVar
+from xml.etree.ElementTree import ParseError
+
+from defusedxml import DefusedXmlException
+from defusedxml.ElementTree import fromstring
+from PIL import Image, IptcImagePlugin
+from PIL.ImageFile import ImageFile
+
+Properties: TypeAlias = Mapping[str, list[str]]  # "{namespace}name" -> its values, in order
+
+EXIF_IFD, GPS_IFD = 0x8769, 0x8825
+IPTC_KEYWORDS = (2, 25)
+RDF = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"
+
+Read = TypeVar("Read")
+
+
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """The fields of one picture or sidecar, those that could be read."""
+
+    main: Mapping[int, Any] = field(default_factory=dict)  # EXIF's first directory
+    shot: Mapping[int, Any] = field(default_factory=dict)  # its directory about the shot
+    gps: Mapping[int, Any] = field(default_factory=dict)
+    iptc: list[str] = field(default_factory=list)  # keywords
+    xmp: Properties = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, picture: Image.Image) -> "Fields":
+        """Read the fields of a picture, which need not be decoded."""
+        exif = attempt(picture.getexif) or Image.Exif()
+        return cls(
+            main={tag: value for tag in exif if (value := attempt(partial(exif.get, tag))) is not None},
+            shot=attempt(lambda: exif.get_ifd(EXIF_IFD)) or {},
+            gps=attempt(lambda: exif.get_ifd(GPS_IFD)) or {},
+            iptc=attempt(lambda: iptc_texts(picture, IPTC_KEYWORDS)) or [],
+            xmp=attempt(lambda: xmp_of(picture)) or {},
+        )
+
+
+def attempt(read: Callable[[], Read]) -> Read | None:
+    """Return what can be read: broken metadata raises nearly anything, and the pixels are still good."""
+    try:
+        return read()
+    except Exception:
+        return None
+
+
+def clean(text: str) -> str:
+    """Return the text on one line, without what cannot be printed."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
+def exif_text(field: object) -> str:
+    """Return an EXIF text; the Windows fields are UTF-16, others UTF-8 that Pillow read as Latin-1."""
+    if isinstance(field, tuple):
+        field = bytes(field)
+    if isinstance(field, bytes):
+        return field.decode("utf-16-le", "ignore")
+    text = str(field or "")
+    try:
+        return text.encode("latin-1").decode("utf-8")
+    except UnicodeError:
+        return text
+
+
+def iptc_texts(picture: Image.Image, *keys: tuple[int, int]) -> list[str]:
+    """Return the values of these IPTC fields, (record, number) each."""
+    if not isinstance(picture, ImageFile):
+        return []
+    fields = IptcImagePlugin.getiptcinfo(picture) or {}
+    texts = []
+    for key in keys:
+        value = fields.get(key, b"")
+        for item in value if isinstance(value, list) else [value]:
+            try:
+                texts.append(item.decode("utf-8"))
+            except UnicodeDecodeError:
+                texts.append(item.decode("latin-1"))
+    return texts
+
+
+def xmp_of(picture: Image.Image) -> Properties:
+    """Return the properties of a picture's XMP packet, none where it has no packet; raises ValueError."""
+    packet = picture.info.get("xmp") or picture.info.get("XML:com.adobe.xmp")
+    return xmp_properties(packet) if packet else {}
+
+
+def xmp_properties(xml: str | bytes) -> Properties:
+    """Return the properties of an XMP packet, written as attributes, as elements or as lists of items.
+
+    Raises ValueError where it is none.
+    """
+    try:
+        tree = fromstring(xml.strip(b"\0") if isinstance(xml, bytes) else xml)
+    except (ParseError, DefusedXmlException) as error:
+        raise ValueError(f"no XMP: {error}") from error
+    found: dict[str, list[str]] = {}
+    for node in tree.iter(f"{RDF}Description"):
+        for name, value in node.attrib.items():
+            found.setdefault(name, []).append(value)
+        for element in node:
+            items = [item.text or "" for item in element.iter(f"{RDF}li")]
+            found.setdefault(element.tag, []).extend(items or [element.text or ""])
+    return found
