@@ -95,6 +95,10 @@ class Library:
         nearest = self._open_nearest()
         return self._answer(nearest, self._ask(nearest, Query(), image), passing, count, itself)
 
+    def tags(self) -> dict[str, int]:
+        """Return each label and how many segments have it, the most frequent first."""
+        return self._catalog.tags()
+
     def status(self) -> Status:
         """Return what the library holds."""
         catalog, space = self._catalog, self._catalog.space(self._space)

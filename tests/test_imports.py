@@ -30,13 +30,15 @@ FLOORS = (
     ("house", "indexer.writer"),
     ("house", "indexer.build indexer.embed"),
     ("house", "indexer.verify indexer.fill indexer.calibrate indexer.embed_files indexer.reread"),
+    ("house", "indexer.zero_shot"),
+    ("house", "indexer.tags"),
     ("work", "indexer.pipeline indexer.evaluation indexer.golden indexer.labels"),
     ("work", "indexer.folders"),
-    ("work", "indexer.switch"),
+    ("work", "indexer.switch indexer.tag"),
     ("doors", "retrieval.cli retrieval indexer"),
     ("doors", "indexer.terminal"),
     ("doors", "indexer.model_cli"),
-    ("doors", "indexer.eval_cli"),
+    ("doors", "indexer.eval_cli indexer.tag_cli"),
     ("doors", "indexer.cli"),
 )
 
@@ -91,7 +93,11 @@ def test_retrieval_never_imports_the_indexer(path):
 
 @pytest.mark.parametrize(
     "path",
-    [p for p in FILES if p.name not in ("cli.py", "model_cli.py", "eval_cli.py", "terminal.py")],
+    [
+        p
+        for p in FILES
+        if p.name not in ("cli.py", "model_cli.py", "eval_cli.py", "tag_cli.py", "terminal.py")
+    ],
     ids=module,
 )
 def test_only_doors_print_exit_or_read_the_environment(path):
