@@ -7,7 +7,7 @@ from dataclasses import asdict
 import numpy as np
 
 from indexer.writer import Writer
-from retrieval.calibrate import BANK, CENTRED, FIRST, SHIFT, Calibration, Way, bank, fit, unit
+from retrieval.calibrate import BANK, CENTRED, FIRST, GENERIC, SHIFT, Calibration, Way, bank, fit, unit
 from retrieval.catalog import Catalog
 from retrieval.embedders import Embedder
 from retrieval.records import Kind, Scores, Space, Vectors
@@ -65,20 +65,20 @@ def _fresh_queries(
         assert words is not None, "it is known or fresh"
         pictures = queries.get("picture", catalog.background_queries(space, "picture"))
         names = [fresh[way][0] if way in fresh else known.get(way, "") for way in ("words", "picture")]
-        one, other = _pairs(words, pictures)
-        fresh["sum"] = " ".join(names), unit(one + other)
-        fresh["difference"] = " ".join(names), unit(one - other)
+        made = _made(words, pictures)
+        fresh |= {way: (" ".join(names), vectors) for way, vectors in made.items()}
     return fresh
 
 
-def _pairs(words: Vectors, pictures: Vectors | None) -> tuple[Vectors, Vectors]:
-    """Return two things each to be added, centred as `compose.add` does: words, and words or a picture."""
-    centred = unit(words - CENTRED * words.mean(axis=0))
-    others = np.roll(centred, 1, axis=0)
+def _made(words: Vectors, pictures: Vectors | None) -> dict[Way, Vectors]:
+    """Return queries of two things each, as `compose.add` makes them."""
+    said = unit(words - CENTRED * words.mean(axis=0))
+    others = np.roll(said, 1, axis=0)
+    made: dict[Way, Vectors] = {"sum": unit(said + others), "difference": unit(said - others)}
     if pictures is not None:
         seen = unit(pictures - CENTRED * pictures.mean(axis=0))
-        others[::2] = np.resize(seen, (len(others[::2]), seen.shape[1]))
-    return centred, others
+        made["mixed"] = unit(said + np.resize(seen, said.shape))
+    return made
 
 
 def _is_due(catalog: Catalog, space: Space, way: str, kind: Kind, version: str, count: int) -> bool:
@@ -133,4 +133,5 @@ class Best:
         if not some.any():
             return None
         common = np.where(there, self.commons, 0).sum(axis=1)[some] / there.sum(axis=1)[some]
-        return fit(self.scores[some].max(axis=1) - SHIFT * common)
+        usual = SHIFT * common + GENERIC * (self.queries @ self.mean)[some]
+        return fit(self.scores[some].max(axis=1) - usual)

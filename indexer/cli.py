@@ -14,9 +14,11 @@ from indexer.model_cli import model_options, prepare_command, switch_command
 from indexer.tag_cli import tag_command
 from indexer.terminal import Bar, quiet_decoders
 from retrieval import cli as reading
-from retrieval.cli import library_option, note, write
+from retrieval.cli import note, write
+from retrieval.duplicates_cli import duplicates_command
 from retrieval.errors import ClewError
 from retrieval.formats import count_kinds, dump, some
+from retrieval.options import library_option
 from retrieval.schema import CATALOGUE
 
 if TYPE_CHECKING:
@@ -206,6 +208,7 @@ for _command in (
     reading.similar_command,
     reading.status_command,
     reading.models_command,
+    duplicates_command,
 ):
     main.add_command(_command)
 

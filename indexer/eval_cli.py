@@ -7,8 +7,9 @@ import click
 
 from indexer.model_cli import model_options
 from indexer.terminal import Bar, quiet_decoders
-from retrieval.cli import library_option, note, write
+from retrieval.cli import note, write
 from retrieval.formats import printable
+from retrieval.options import library_option
 
 if TYPE_CHECKING:
     from indexer.eval_formats import Done

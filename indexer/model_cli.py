@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from indexer.terminal import Bar, quiet_decoders
-from retrieval.cli import library_option, note, shorten, write
+from retrieval.cli import note, shorten, write
 from retrieval.formats import as_dict, dump, one_line, place, size, some
+from retrieval.options import library_option
 
 if TYPE_CHECKING:
     from indexer.switch import Comparison, Switched

@@ -138,7 +138,7 @@ def _tagged(catalog: Catalog, space: Space, names: Sequence[str], tally: Tally, 
     """Name the places of what was found."""
     found = []
     for name, count, best in zip(names, tally.counts, tally.best, strict=True):
-        pairs = [(segment, sure) for sure, segment in best]
+        pairs = [(segment, sure) for _, segment, sure in best]
         paths = {hit.id: hit.path for hit in reversed(catalog.hits(pairs, space.name, Filters()))}
         examples = [Example(id_, round(sure, DIGITS), paths[id_]) for id_, sure in pairs if id_ in paths]
         found.append(LabelTags(name, count, tuple(examples)))

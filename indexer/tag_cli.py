@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from retrieval.cli import library_option, note, shorten, write
+from retrieval.cli import note, shorten, write
 from retrieval.formats import dump, one_line
+from retrieval.options import library_option
 from retrieval.records import KINDS
 
 if TYPE_CHECKING:

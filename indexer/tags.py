@@ -35,7 +35,7 @@ class Tally:
     def __init__(self, catalog: Catalog, names: Sequence[str]) -> None:
         self.catalog = catalog
         self.counts = [0] * len(names)
-        self.best: list[list[tuple[float, int]]] = [[] for _ in names]  # (confidence, segment)
+        self.best: list[list[tuple[float, int, float]]] = [[] for _ in names]  # (-score, segment, confidence)
 
     def watch(self, chunks: Iterator[Tags]) -> Iterator[Tags]:
         """Pass the tags on, and count them."""
@@ -44,10 +44,9 @@ class Tally:
             for label in np.unique(tags.labels[there]).tolist():
                 mine = there & (tags.labels == label)
                 self.counts[label] += int(mine.sum())
-                pairs = zip(tags.confidences[mine].tolist(), tags.segments[mine].tolist(), strict=True)
-                self.best[label] = heapq.nsmallest(
-                    BEST, [*self.best[label], *pairs], key=lambda pair: (-pair[0], pair[1])
-                )
+                columns = -tags.scores[mine], tags.segments[mine], tags.confidences[mine]
+                rows = zip(*(column.tolist() for column in columns), strict=True)
+                self.best[label] = heapq.nsmallest(BEST, [*self.best[label], *rows])
             yield tags
 
 
@@ -66,7 +65,7 @@ def write_tags(
     with writer.db.atomic():
         many("DELETE FROM tags WHERE name = ? AND segment > ?", [(name, after) for name in names])
         for tags in tally.watch(hold(catalog, space, embedder, read, asked, after)):
-            segments, labels, sure = (column.tolist() for column in tags)
+            segments, labels, sure, _ = (column.tolist() for column in tags)
             rows = zip(segments, (read[label] for label in labels), sure, strict=True)
             many("INSERT INTO tags (segment, name, confidence) VALUES (?, ?, ?)", rows)
         many(

@@ -44,11 +44,15 @@ class How:
 
 
 class Tags(NamedTuple):
-    """Which segments have which of the labels (by number), and how surely, (n,) each."""
+    """Which segments have which of the labels (by number), and how surely, (n,) each.
+
+    `scores` tell the surest apart, whose confidence is 1 to all its digits.
+    """
 
     segments: Ids
     labels: NDArray[np.int64]
     confidences: Scores
+    scores: Scores
 
 
 def hold(
@@ -99,7 +103,7 @@ def _usual(nearest: "Nearest", label: Vectors, kind: Kind, mean: Vectors) -> flo
     found = [hit.id for hit in search(nearest.catalog, nearest, asked, filters, count=calibrate.FIRST)]
     if not found:
         return 0.0  # every file is gone
-    return calibrate.usual(nearest.catalog.vectors_of(nearest.space, found)[1], mean)
+    return calibrate.usual(label, nearest.catalog.vectors_of(nearest.space, found)[1], mean)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +118,9 @@ class _Apart:
     def __call__(self, ids: Ids, vectors: Vectors) -> Tags:
         surprise = self.calibration.surprise(vectors @ self.labels.T - self.usual, 0.0)
         segments, labels = np.nonzero(surprise >= self.least)
-        sure = [calibrate.confidence(one) for one in surprise[segments, labels].tolist()]
-        return Tags(ids[segments], labels, np.array([round(one, DIGITS) for one in sure], np.float32))
+        scores = surprise[segments, labels]
+        sure = [round(calibrate.confidence(one), DIGITS) for one in scores.tolist()]
+        return Tags(ids[segments], labels, np.array(sure, np.float32), scores)
 
 
 def _together(
@@ -147,9 +152,10 @@ class _Together:
     def __call__(self, ids: Ids, vectors: Vectors) -> Tags:
         likely = self._likely(ids, vectors)
         best = likely.argmax(axis=1)
-        sure = np.round(likely.max(axis=1), DIGITS).astype(np.float32)
+        scores = likely.max(axis=1)
+        sure = np.round(scores, DIGITS).astype(np.float32)
         keep = (sure >= np.float32(self.at_least)) & (self.numbers[best] >= 0)
-        return Tags(ids[keep], self.numbers[best[keep]], sure[keep])
+        return Tags(ids[keep], self.numbers[best[keep]], sure[keep], scores[keep].astype(np.float32))
 
     def _likely(self, ids: Ids, vectors: Vectors) -> Probabilities:
         """Return how likely each label is, by the picture and, where it has some, by its captions."""

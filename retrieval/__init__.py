@@ -7,12 +7,14 @@ if TYPE_CHECKING:
     from retrieval.errors import ClewError
     from retrieval.library import Library
     from retrieval.machine import default_library
-    from retrieval.records import Failure, Filters, Hit, IndexFile, Kind, Root, Space, Status
+    from retrieval.records import Facts, Failure, Filters, Group, Hit, IndexFile, Kind, Root, Space, Status
 
 __all__ = [
     "ClewError",
+    "Facts",
     "Failure",
     "Filters",
+    "Group",
     "Hit",
     "IndexFile",
     "Kind",

@@ -139,10 +139,13 @@ class Catalog:
         rows.row_factory = None
         return _matrix(rows.fetchall(), space.dim)
 
-    def hits(self, pairs: Sequence[tuple[int, float]], space: str, filters: Filters) -> list[Hit]:
+    def hits(
+        self, pairs: Sequence[tuple[int, float]], space: str, filters: Filters, *, copies: bool = False
+    ) -> list[Hit]:
         """Return a hit for each (segment, score) with a place that passes, in order; the rest drop out.
 
-        Copies of a file are one hit; a caption that several pictures share is a hit of each.
+        Copies of a file are one hit, or with `copies` one each; a caption that several pictures share is
+        a hit of each.
         """
         tests, values = where(filters, few=True)
         rows = self.db.execute(
@@ -151,8 +154,9 @@ class Catalog:
         )
         places: dict[int, dict[object, sqlite3.Row]] = {}
         for row in rows:  # those that are there first, then the oldest
-            picture = None if row["picture"] is None else (row["root"], row["picture"])
-            places.setdefault(row["id"], {}).setdefault(picture, row)
+            picture = row["path"] if copies and row["picture"] is None else row["picture"]
+            place = None if picture is None else (row["root"], picture)
+            places.setdefault(row["id"], {}).setdefault(place, row)
         return [_hit(row, score, space) for id_, score in pairs for row in places.get(id_, {}).values()]
 
     def background_queries(self, space: Space, asked: Way) -> Vectors | None:

@@ -5,99 +5,23 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from retrieval import formats
-from retrieval.machine import default_library
-from retrieval.records import KINDS, ORIENTATIONS, Failure, Hit, Status
+from retrieval.options import answer_options, library_option
+from retrieval.pages import describe, describe_failures, describe_models
+from retrieval.records import Hit
 
 if TYPE_CHECKING:
-    from retrieval.embedders import Card
     from retrieval.library import Library
-
-Command = TypeVar("Command", bound=Callable[..., Any])
-
-
-def library_option(command: Command) -> Command:
-    """Add --library."""
-    add = click.option(
-        "--library",
-        type=click.Path(path_type=Path, file_okay=False),
-        envvar="CLEW_LIBRARY",
-        default=default_library,
-        help="The library's folder. [env: CLEW_LIBRARY; default: per user]",
-    )
-    return add(command)
-
-
-def answer_options(command: Command) -> Command:
-    """Add the options that narrow, count and shape an answer."""
-    for option in reversed(
-        (
-            click.option(
-                "--kind", type=click.Choice(KINDS), multiple=True, help="Only this kind; may be given again."
-            ),
-            click.option(
-                "--under",
-                metavar="FOLDER",
-                multiple=True,
-                help="Only in this folder: absolute, ./here, or a name; given again, in any of them.",
-            ),
-            click.option(
-                "--after", metavar="TIME", help="Only from this time on: 2021, 2021-06, 2021-06-30."
-            ),
-            click.option("--before", metavar="TIME", help="Only before this time."),
-            click.option(
-                "--date", metavar="TIMES", help="Only from these times: 2022, 2022..2024, 2022-06.."
-            ),
-            click.option(
-                "--camera",
-                metavar="NAME",
-                multiple=True,
-                help='Only by this camera: a part of its name, or "Canon*".',
-            ),
-            click.option("--lens", metavar="NAME", multiple=True, help="Only by this lens."),
-            click.option(
-                "--near", metavar="PLACE", help="Only near here: 48.85,2.35,5km; without a radius 1 km."
-            ),
-            click.option(
-                "--tag",
-                metavar="NAME",
-                multiple=True,
-                help="Only with this keyword or label; given again, with all.",
-            ),
-            click.option("--rating", metavar="STARS", help="Only with so many stars or more."),
-            click.option("--size", metavar="SIZE", help="Only so large or larger: 1000x800 or 2MP."),
-            click.option(
-                "--orientation", type=click.Choice(ORIENTATIONS), help="Only pictures of this shape."
-            ),
-            click.option(
-                "-k",
-                "--top-k",
-                "--count",
-                "count",
-                default=10,
-                show_default=True,
-                type=click.IntRange(1),
-                help="How many hits.",
-            ),
-            click.option("--json", "shape", flag_value="json", help="One JSON array."),
-            click.option("--nl", "shape", flag_value="nl", help="One JSON object a line."),
-            click.option("--csv", "shape", flag_value="csv", help="CSV with a header."),
-            click.option("--paths", "shape", flag_value="paths", help="Paths only, each once."),
-            click.option("-0", "shape", flag_value="null", help="Paths ended by NUL, for xargs -0."),
-            library_option,
-        )
-    ):
-        command = option(command)
-    return command
 
 
 @click.command("search")
 @click.argument("words", nargs=-1)
 @click.option("--image", type=click.Path(path_type=Path), help="Search by this picture, or add it to WORDS.")
+@click.option("--allow-url", is_flag=True, help="Fetch pictures that the query names by http or https.")
 @click.option("--all", "every", is_flag=True, help="Show the nearest even where nothing matches well.")
 @answer_options
 def search_command(
@@ -129,13 +53,9 @@ def search_command(
     with Library.open(library) as opened:
         hits = opened.search(query, image=image, **narrow)
         if hits and query.in_words and not every and not matches_well(hits):
-            show(
-                [],
-                shape,
-                opened,
-                f"Nothing here matches well ({best_of(hits)}). --all shows the nearest anyway.",
-            )
-        show(hits, shape, opened)
+            why = f"Nothing here matches well ({best_of(hits)}). --all shows the nearest anyway."
+            show([], shape, opened, empty=why)
+        show(hits, shape, opened, narrow["group"])
 
 
 @click.command("similar")
@@ -148,7 +68,7 @@ def similar_command(
     from retrieval.library import Library
 
     with Library.open(library) as opened:
-        show(opened.similar(picture, kind=kind or "image", **narrow), shape, opened)
+        show(opened.similar(picture, kind=kind or "image", **narrow), shape, opened, narrow["group"])
 
 
 @click.command("status")
@@ -192,19 +112,25 @@ def best_of(hits: list[Hit]) -> str:
     return f"{1 - best:.0%} of background queries do better"
 
 
-def show(hits: list[Hit], shape: str | None, library: "Library", empty: str = "Nothing found.") -> None:
+def show(
+    hits: list[Hit],
+    shape: str | None,
+    library: "Library",
+    group: bool = False,
+    empty: str = "Nothing found.",
+) -> None:
     """Write hits in the shape asked for, by default a table at a terminal and lines in a pipe."""
     shapes: dict[str, Callable[[list[Hit]], str]] = {
-        "json": formats.as_json,
-        "nl": formats.as_json_lines,
-        "csv": formats.as_csv,
+        "json": partial(formats.as_json, group=group),
+        "nl": partial(formats.as_json_lines, group=group),
+        "csv": partial(formats.as_csv, group=group),
         "paths": formats.as_paths,
         "null": partial(formats.as_paths, end="\0"),
     }
     if shape is None and sys.stdout.isatty():
         show_table(hits)
     else:
-        write(shapes.get(shape or "", formats.as_lines)(hits))
+        write(shapes.get(shape or "", partial(formats.as_lines, group=group))(hits))
     note(library.damage)
     if any(hit.offline for hit in hits):
         note("Some of these are on a folder that is not there now (offline).")
@@ -222,7 +148,10 @@ def show_table(hits: list[Hit]) -> None:
     console = Console()
     mixed = len({hit.kind for hit in hits}) > 1
     texts = console.width >= 60 and any(hit.text for hit in hits)
-    places = [shorten(formats.place(hit)) + " (offline)" * hit.offline for hit in hits]
+    places = [
+        " ".join(filter(None, (shorten(formats.place(hit)), "(offline)" * hit.offline, formats.others(hit))))
+        for hit in hits
+    ]
     room = console.width - 2 * (3 + mixed + texts) - 12 - 5 * mixed  # what path and text may share
     widest = max(map(len, places), default=0)
     table = Table(box=None, pad_edge=False, header_style="dim")
@@ -248,83 +177,6 @@ def shorten(path: str) -> str:
     """Return a path from here, if it is below here."""
     here = str(Path.cwd()) + "/"
     return path.removeprefix(here)
-
-
-def describe(status: Status) -> str:
-    """Return the status as a page of text."""
-    space = status.space
-    held = formats.count_kinds(status.segments) or "nothing yet"
-    lines = [f"Library  {status.folder} ({formats.size(status.size)})", f"Holds    {held}"]
-    if status.kept:
-        lines.append(
-            f"         {formats.some(status.kept, 'segment')} kept of files that are gone "
-            "(`clew forget --purge`)"
-        )
-    for root in status.roots:
-        states = [f"{root.present:,} files"] * bool(root.present or not root.offline)
-        states += [f"{root.offline:,} offline"] * bool(root.offline)
-        states += [f"{root.failed:,} could not be read"] * bool(root.failed)
-        away = "; not there now" if root.state == "offline" else ""
-        lines.append(f"Folder   {formats.printable(str(root.path))}: {', '.join(states)}{away}")
-        lines.append(f"         last scanned {root.scanned or 'never'}")
-    if space is not None:
-        lines.append(f"Model    {space.name}, {space.dim} dimensions, {space.fingerprint[:12]}")
-        if status.precision:
-            lines.append(f"         {status.precision}")
-        if not space.whole:
-            lines.append("         some segments wait for their files to be there (`clew index`)")
-        lines += [
-            f"Index    {file.kind}: {file.method}, {file.count:,} vectors, {formats.size(file.size)}, "
-            f"recall@10 {file.recall:.3f} against exact when built"
-            for file in space.indexes
-        ]
-        if not space.indexes:
-            lines.append("Index    none yet; every vector is compared")
-        if status.tail:
-            lines.append(f"         {formats.some(status.tail, 'newer vector')} compared one by one")
-    lines += [
-        f"Beside   {name}: {formats.some(count, 'vector')} (`clew forget --space` deletes them)"
-        for name, count in status.spaces.items()
-        if space is None or name != space.name
-    ]
-    if any(root.failed for root in status.roots):
-        lines.append("`clew status --errors` lists the files that could not be read.")
-    return "\n".join(lines) + "\n"
-
-
-def describe_models(cards: "list[Card]") -> str:
-    """Return models as a table, and what was measured of those that were."""
-    rows = [("model", "dims", "pixels", "MB", "licence", "languages", "state")]
-    for card in cards:
-        size = "-" if card.megabytes is None else f"{card.megabytes:,.0f}"
-        numbers = (str(card.dim), str(card.side), size)
-        rows.append((card.name, *numbers, card.licence or "unknown", card.languages, card.state))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [
-        "  ".join(
-            f"{cell:{'>' if 0 < n < 4 else '<'}{width}}" for n, (cell, width) in enumerate(cells)
-        ).rstrip()
-        for cells in (list(zip(row, widths, strict=True)) for row in rows)
-    ]
-    for card in cards:
-        if card.text_to_image and card.image_to_text:
-            lines += [
-                f"\n{card.name}, R@1/5/10 on Flickr8k's test photos, in per cent: text to image "
-                f"{_recalls(card.text_to_image)},\nimage to text {_recalls(card.image_to_text)}.",
-                click.wrap_text(card.limits or "", 78),
-            ]
-    return "\n".join(lines) + "\n" if cards else ""
-
-
-def describe_failures(failures: list[Failure], as_json: bool) -> str:
-    """Return path and reason of each, tabs between."""
-    if as_json:
-        return formats.dump(failures) + "\n"
-    return "".join(f"{formats.one_line(str(f.path))}\t{formats.one_line(f.reason)}\n" for f in failures)
-
-
-def _recalls(measured: dict[str, float]) -> str:
-    return " / ".join(f"{measured[f'recall@{k}']:.1f}" for k in (1, 5, 10))
 
 
 def write(text: str) -> None:

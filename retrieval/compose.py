@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, BinaryIO, TypeAlias
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from retrieval.records import Space, Vectors
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-Find: TypeAlias = Callable[[Segment | Concept | Url], tuple[Vectors, Way]]  # what the library knows of it
+Find: TypeAlias = Callable[[Segment | Concept], tuple[Vectors, Way]]  # what the library knows of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,7 @@ def compose(
     find: Find,
     means: Mapping[Way, Vectors],
     pictures: "Sequence[str | Path | Image]" = (),
+    allow_url: bool = False,
 ) -> Asked:
     """Embed a query, and pictures beside it.
 
@@ -54,19 +55,21 @@ def compose(
     modality (`means`, (d,)) taken off and made a unit again, so that pictures, which all lie near each
     other, do not drown words. Raises QueryError.
     """
-    check(query, pictures)
+    check(query, pictures, allow_url)
     parts = [_part(term.thing, term.weight, embedder, find) for term in query.terms]
     parts += [Part("the picture", "picture", 1.0, embed_picture(embedder, image)) for image in pictures]
     vetoes = tuple(_part(thing, 1.0, embedder, find) for thing in query.vetoes)
     words = tuple(term.thing for term in query.terms if isinstance(term.thing, Words) and term.weight > 0)
     if len(parts) == 1:
         return Asked(parts[0].vector, parts[0].way, tuple(parts), vetoes, words)
-    way: Way = "sum" if all(part.weight > 0 for part in parts) else "difference"
-    return Asked(add(parts, means), way, tuple(parts), vetoes, words)
+    return Asked(add(parts, means), _way(parts), tuple(parts), vetoes, words)
 
 
-def check(query: Query, pictures: "Sequence[str | Path | Image]" = ()) -> None:
-    """Raise QueryError unless there is something to look for."""
+def check(query: Query, pictures: "Sequence[str | Path | Image]" = (), allow_url: bool = False) -> None:
+    """Raise QueryError unless there is something to look for, and no network is asked that may not be."""
+    things = [*(term.thing for term in query.terms), *query.vetoes]
+    if not allow_url and (urls := [thing for thing in things if isinstance(thing, Url)]):
+        raise QueryError(f"{urls[0]} is fetched only with --allow-url; quote it to search for the text.")
     if not query.terms and not pictures:
         raise QueryError("The query is empty: give words, a picture, a segment or a concept.")
     if not pictures and not any(term.weight > 0 for term in query.terms):
@@ -92,20 +95,27 @@ def embed_words(embedder: Embedder, words: str) -> Vectors:
         raise QueryError("The query has no word that the model reads; give at least one.") from error
 
 
-def embed_picture(embedder: Embedder, image: "str | Path | Image") -> Vectors:
-    """Return the (1, d) vector of a picture, given as a file or as a Pillow image."""
+def embed_picture(embedder: Embedder, image: "str | Path | Image", data: BinaryIO | None = None) -> Vectors:
+    """Return the (1, d) vector of a picture, given as a file, as a Pillow image, or by name and data."""
     from retrieval.media import open_picture, to_rgb, upright  # words alone need no Pillow
 
     if not isinstance(image, str | Path):
         return embedder.embed_images([embedder.prepare(upright(to_rgb(image), image))])
     try:
-        picture = open_picture(Path(image).expanduser(), near=embedder.side)
+        picture = open_picture(data or Path(image).expanduser(), near=embedder.side)
     except (MediaError, OSError, ValueError, RuntimeError) as error:
         raise QueryError(f"{image} cannot be used as a query: {error}.") from error
     return embedder.embed_images([embedder.prepare(picture)])
 
 
-def find_known(catalog: Catalog, space: Space, thing: Segment | Concept | Url) -> tuple[Vectors, Way]:
+def _way(parts: Sequence[Part]) -> Way:
+    """Say how a query of several parts is asked."""
+    if any(part.weight < 0 for part in parts):
+        return "difference"
+    return "sum" if all(part.way == "words" for part in parts) else "mixed"
+
+
+def find_known(catalog: Catalog, space: Space, thing: Segment | Concept) -> tuple[Vectors, Way]:
     """Return the (1, d) vector of something that the library knows, and how it counts; raises QueryError."""
     if isinstance(thing, Segment):
         ids, vectors = catalog.vectors_of(space, [thing.id])
@@ -123,5 +133,10 @@ def _part(thing: Thing, weight: float, embedder: Embedder, find: Find) -> Part:
         return Part(thing.text, "words", weight, embed_words(embedder, thing.text))
     if isinstance(thing, File):
         return Part(thing.path, "picture", weight, embed_picture(embedder, thing.path))
+    if isinstance(thing, Url):
+        from retrieval.fetch import fetch  # no network is touched unless it is asked for
+
+        vector = embed_picture(embedder, thing.address, fetch(thing.address))
+        return Part(thing.address, "picture", weight, vector)
     vector, way = find(thing)
     return Part(str(thing), way, weight, vector)

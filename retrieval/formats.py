@@ -15,37 +15,44 @@ NAMES = {"image": "image", "video": "moment", "text": "passage", "page": "page",
 KEYS = ("id", "score", "confidence", "kind", "path", "text", "start", "end", "page", "box", "space")
 
 
-def as_dict(hit: Hit) -> dict[str, object]:
-    """Return the keys that every door shows, absent ones None."""
+def as_dict(hit: Hit, group: bool = False) -> dict[str, object]:
+    """Return the keys that every door shows, absent ones None; of a group also `more`, its other hits."""
     keys = {key: getattr(hit, key) for key in KEYS}
-    return {**keys, "score": round(hit.score, 6), "path": str(hit.path)}
+    more = {"more": [as_dict(other) for other in hit.more]} if group else {}
+    return {**keys, "score": round(hit.score, 6), "path": str(hit.path), **more}
 
 
-def as_json(hits: Sequence[Hit]) -> str:
+def as_json(hits: Sequence[Hit], group: bool = False) -> str:
     """Return one JSON array."""
-    return dump([as_dict(hit) for hit in hits]) + "\n"
+    return dump([as_dict(hit, group) for hit in hits]) + "\n"
 
 
-def as_json_lines(hits: Sequence[Hit]) -> str:
+def as_json_lines(hits: Sequence[Hit], group: bool = False) -> str:
     """Return one JSON object a line."""
-    return "".join(dump(as_dict(hit)) + "\n" for hit in hits)
+    return "".join(dump(as_dict(hit, group)) + "\n" for hit in hits)
 
 
-def as_csv(hits: Sequence[Hit]) -> str:
-    """Return CSV with a header."""
+def as_csv(hits: Sequence[Hit], group: bool = False) -> str:
+    """Return CSV with a header; of groups `more` is how many other hits each has."""
     page = io.StringIO()
-    rows = csv.DictWriter(page, KEYS, lineterminator="\n")
+    rows = csv.DictWriter(page, (*KEYS, *["more"] * group), lineterminator="\n")
     rows.writeheader()
-    rows.writerows(as_dict(hit) for hit in hits)
+    rows.writerows(as_dict(hit) | ({"more": len(hit.more)} if group else {}) for hit in hits)
     return page.getvalue()
 
 
-def as_lines(hits: Sequence[Hit]) -> str:
-    """Return rank, score, path and text, tabs between, one hit a line."""
+def as_lines(hits: Sequence[Hit], group: bool = False) -> str:
+    """Return rank, score, path and text, of groups +3 too, tabs between, one hit a line."""
     return "".join(
-        f"{rank}\t{hit.score:.4f}\t{one_line(str(hit.path))}\t{one_line(hit.text or '')}\n"
+        f"{rank}\t{hit.score:.4f}\t{one_line(str(hit.path))}\t{one_line(hit.text or '')}"
+        f"{chr(9) + others(hit) if group else ''}\n"
         for rank, hit in enumerate(hits, start=1)
     )
+
+
+def others(hit: Hit) -> str:
+    """Return `+3` of a hit that stands for three more, else nothing."""
+    return f"+{len(hit.more)}" if hit.more else ""
 
 
 def as_paths(hits: Sequence[Hit], end: str = "\n") -> str:

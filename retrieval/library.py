@@ -14,13 +14,16 @@ from retrieval.catalog import Catalog
 from retrieval.compose import Asked, compose, find_known
 from retrieval.embedders import Embedder
 from retrieval.errors import LibraryError, LibraryMissing, QueryError, SpaceMismatch, differences
+from retrieval.facts import facts_of_files, likeness_of_files
+from retrieval.grouping import duplicates, reasons_of
 from retrieval.machine import default_library
-from retrieval.narrow import Narrow, filters, written
+from retrieval.narrow import Narrow, gather
 from retrieval.nearest import Nearest
 from retrieval.query import Query, parse
-from retrieval.records import Failure, Filters, Hit, Space, Status
+from retrieval.records import Failure, Filters, Group, Hit, Space, Status
 from retrieval.schema import INDEXES, OWN_NAMES
 from retrieval.search import search
+from retrieval.shaping import Shape, shape, shape_of
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -63,19 +66,30 @@ class Library:
         image: "str | Path | Image | None" = None,
         kind: str | Iterable[str] | None = None,
         count: int = 10,
+        sort: str = "score",
+        diversity: float = 0.0,
+        group: bool = False,
+        allow_url: bool = False,
         **narrow: Unpack[Narrow],
     ) -> list[Hit]:
         """Return the best `count` hits for a query, best first.
 
         `words` are in the query language (see `retrieval.query`), `image` is a file or a Pillow image, which
         counts as one thing more. `kind` names one or more kinds; what else narrows the answer is in
-        `narrow.Narrow`: under, after, before, date, camera, lens, near, tag, rating, size, orientation. A hit
-        whose confidence is below `CONFIDENT` is weak. Raises QueryError.
+        `retrieval.narrow.Narrow`: under, after, before, date, camera, lens, near, tag, rating, size,
+        orientation. `group` makes one hit, with the others as its `more`, of copies, near-duplicates,
+        bursts and pairs; `diversity`, to 1, prefers what is unlike the hits before it; `sort` is score, date,
+        date-desc or name, of the hits so chosen. A hit that is weak matches no better than background
+        queries do. Pictures on the network are fetched only with `allow_url`. Raises QueryError.
         """
-        query = words if isinstance(words, Query) else parse(words or "")
-        passing = filters(**written(query.filters, kind, narrow))
+        query, wanted = (
+            words if isinstance(words, Query) else parse(words or ""),
+            shape_of(sort, diversity, group),
+        )
+        filters = gather(query.filters, kind, narrow)
         nearest = self._open_nearest()  # of one space, whatever is switched meanwhile
-        return self._answer(nearest, self._ask(nearest, query, image), passing, count, query.segments)
+        asked = self._ask(nearest, query, image, allow_url)
+        return self._answer(nearest, asked, filters, wanted, count, query.segments)
 
     def similar(
         self,
@@ -83,17 +97,32 @@ class Library:
         *,
         kind: str | Iterable[str] | None = "image",
         count: int = 10,
+        sort: str = "score",
+        diversity: float = 0.0,
+        group: bool = False,
         **narrow: Unpack[Narrow],
     ) -> list[Hit]:
         """Return the pictures most like this one, which itself (and any copy of it) is left out."""
-        passing = filters(kind, **narrow)
+        filters, wanted = gather((), kind, narrow), shape_of(sort, diversity, group)
         itself = frozenset[int]()
         if isinstance(image, str | Path) and Path(image).expanduser().is_file():
             with Path(image).expanduser().open("rb") as file:
                 digest = hashlib.file_digest(file, "sha256").digest()
             itself = frozenset(self._catalog.segments_of(digest))
         nearest = self._open_nearest()
-        return self._answer(nearest, self._ask(nearest, Query(), image), passing, count, itself)
+        return self._answer(nearest, self._ask(nearest, Query(), image), filters, wanted, count, itself)
+
+    def duplicates(
+        self, folder: str | Path | None = None, *, by: str | Iterable[str] = ("copy", "near-duplicate")
+    ) -> list[Group]:
+        """Return the groups of files that belong together, those with the most waste first.
+
+        `folder` narrows to what is under it, absolute or by name. `by` names one or more reasons: copy,
+        pair, near-duplicate, burst. Nothing is changed, here or on the disk. Raises QueryError.
+        """
+        reasons, under = reasons_of(by), gather((), None, {"under": folder}).under
+        files = facts_of_files(self._catalog, *under)
+        return duplicates(files, likeness_of_files(self._catalog, self._answering(), files), reasons)
 
     def tags(self) -> dict[str, int]:
         """Return each label and how many segments have it, the most frequent first."""
@@ -156,25 +185,33 @@ class Library:
             raise LibraryError(f"The library at {self.folder} is closed; open it again.")
         return self._open
 
-    def _ask(self, nearest: Nearest, query: Query, image: "str | Path | Image | None" = None) -> Asked:
+    def _ask(
+        self,
+        nearest: Nearest,
+        query: Query,
+        image: "str | Path | Image | None" = None,
+        allow_url: bool = False,
+    ) -> Asked:
         """Embed a query, and a picture beside it."""
         embedder = self._embedder_of(nearest.space)
         means = {way: mean for way in WAYS if (mean := nearest.mean(way)) is not None}
         find = partial(find_known, self._catalog, nearest.space)
         beside = () if image is None else (image,)
-        return compose(query, embedder, find, means, beside)
+        return compose(query, embedder, find, means, beside, allow_url)
 
     def _answer(
         self,
         nearest: Nearest,
         asked: Asked,
         filters: Filters,
+        wanted: Shape,
         count: int,
         leave_out: frozenset[int] = frozenset(),
     ) -> list[Hit]:
         if count < 1:
             raise QueryError(f"{count} hits cannot be returned; ask for 1 or more.")
-        return search(self._catalog, nearest, asked, filters, count=count, leave_out=leave_out)
+        ask = partial(search, self._catalog, nearest, asked, filters, leave_out=leave_out)
+        return shape(lambda most: ask(count=most), count, wanted, nearest, filters)
 
     def _embedder_of(self, space: Space) -> Embedder:
         """Return the embedder of a space; raises SpaceMismatch where it is not that any more."""
@@ -185,15 +222,19 @@ class Library:
             raise SpaceMismatch(found.name, space.name, differences(space.parts, found.parts))
         return found
 
+    def _answering(self) -> Space:
+        space = self._catalog.space(self._space)
+        if space is None and self._space is not None:
+            raise LibraryError(f"The library at {self.folder} has no space {self._space}.")
+        if space is None:
+            raise LibraryMissing(self._catalog.folder)
+        return space
+
     def _open_nearest(self) -> Nearest:
         """Open the space that answers, again whenever the catalogue has changed."""
         version = self._catalog.version()
         if self._nearest is None or self._nearest[0] != version:
-            space = self._catalog.space(self._space)
-            if space is None and self._space is not None:
-                raise LibraryError(f"The library at {self.folder} has no space {self._space}.")
-            if space is None:
-                raise LibraryMissing(self._catalog.folder)
+            space = self._answering()
             if self._given is not None:
                 self._embedder_of(space)
             nearest = Nearest(self._catalog, space)

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any, TypeAlias, TypedDict
+from typing import TypeAlias, TypedDict
 from unicodedata import normalize
 
 from retrieval.errors import QueryError
@@ -51,6 +51,22 @@ class Narrow(TypedDict, total=False):
     orientation: str | None
 
 
+SEVERAL = ("kind", "under", "camera", "lens", "tag")  # filters that may be given again
+
+
+def gather(inline: Iterable[tuple[str, str]], kind: str | Iterable[str] | None, narrow: Narrow) -> Filters:
+    """Check filters written in a query together with those beside it; raises QueryError."""
+    every: dict[str, object] = {"kind": kind, **narrow}
+    for name, value in inline:
+        if name in SEVERAL:
+            every[name] = [*_several(every.get(name)), value]
+        elif every.get(name) not in (None, ""):
+            raise QueryError(f"{name} is given twice; give it once.")
+        else:
+            every[name] = value
+    return filters(**every)  # type: ignore[arg-type]  # names and types are those of Narrow
+
+
 def filters(
     kind: str | Iterable[str] | None = None,
     under: str | Path | Iterable[str | Path] | None = None,
@@ -83,20 +99,12 @@ def filters(
     )
 
 
-def written(
-    pairs: Iterable[tuple[str, str]], kind: str | Iterable[str] | None, narrow: Narrow
-) -> dict[str, Any]:
-    """Add the filters that stand in a query, (name, value), to those given beside it."""
-    both: dict[str, Any] = {"kind": kind, **narrow}
-    for name, value in pairs:
-        several = name in ("kind", "under", "camera", "lens", "tag")
-        both[name] = [*_several(both.get(name)), value] if several else value
-    return both
-
-
-def _several(given: "str | Path | Iterable[str | Path] | None") -> list[str]:
+def _several(given: object) -> list[str]:
     """Return one as a list of one: a string is no list of letters."""
-    return [str(one) for one in ([given] if isinstance(given, str | Path) else given or ())]
+    if given is None or isinstance(given, str | Path):
+        return [] if given is None else [str(given)]
+    assert isinstance(given, Iterable), "as its type says"
+    return [str(one) for one in given]
 
 
 def _kind(name: str) -> Kind:

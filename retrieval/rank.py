@@ -1,8 +1,9 @@
 """Arithmetic of ranked lists: arrays in, arrays out."""
 
 import numpy as np
+from numpy.typing import NDArray
 
-from retrieval.records import Ids, Scores
+from retrieval.records import Ids, Scores, Vectors
 
 
 def top(scores: Scores, ids: Ids, count: int) -> tuple[Scores, Ids]:
@@ -33,6 +34,25 @@ def standardize(scores: Scores, background: Scores, prior: Scores, *, weight: in
     mean = share * background.mean() + (1 - share) * prior.mean()
     spread = share * background.var() + (1 - share) * prior.var()
     return np.asarray((scores - mean) / np.sqrt(spread + 1e-6), dtype=np.float32)
+
+
+def diversify(scores: Scores, vectors: Vectors, weight: float, count: int | None = None) -> NDArray[np.int64]:
+    """Return `count` rows, or all, in the order of maximal marginal relevance.
+
+    Next comes what has the largest (1 - weight) * score - weight * (its cosine to the nearest of those
+    before it), of equals the first: Carbonell & Goldstein, SIGIR 1998. scores (n,), from 0 to 1, and
+    unit vectors (n, d) -> rows (count,).
+    """
+    wanted = len(scores) if count is None else min(count, len(scores))
+    order = np.empty(wanted, dtype=np.int64)
+    value = scores.astype(np.float64)  # the first is the most relevant, whatever the weight
+    nearest = np.full(len(scores), -np.inf)
+    for place in range(wanted):
+        order[place] = row = int(value.argmax())
+        nearest = np.maximum(nearest, vectors @ vectors[row])
+        value = (1 - weight) * scores - weight * nearest
+        value[order[: place + 1]] = -np.inf
+    return order
 
 
 def recall(found: Scores, truth: Scores, *, slack: float = 1e-5) -> float:

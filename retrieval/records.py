@@ -23,6 +23,15 @@ METHODS: tuple[Method, ...] = get_args(Method)
 Orientation: TypeAlias = Literal["landscape", "portrait", "square"]  # of a picture as it is shown
 ORIENTATIONS: tuple[Orientation, ...] = get_args(Orientation)
 
+Sort: TypeAlias = Literal["score", "date", "date-desc", "name"]  # of hits
+SORTS: tuple[Sort, ...] = get_args(Sort)
+
+Reason: TypeAlias = Literal[
+    "copy", "pair", "near-duplicate", "burst", "frames"
+]  # of a group, the surest first
+REASONS: tuple[Reason, ...] = get_args(Reason)
+FILE_REASONS = tuple(reason for reason in REASONS if reason != "frames")  # those are parts of one file
+
 
 @dataclass(frozen=True, slots=True)
 class Filters:
@@ -87,6 +96,7 @@ class Hit:
     seconds in video and sound, and lines (counted from 1) in text. A caption's `path` is the picture it
     belongs to and its `source` the file it was read from; `time` is when the picture was taken, else when
     the file was last written, local, ISO. `page` and `box` are None where they have no meaning.
+    `more` are the other members of its group, where groups were asked for.
     """
 
     id: int
@@ -103,6 +113,7 @@ class Hit:
     source: Path | None = None
     time: str | None = None
     offline: bool = False
+    more: "tuple[Hit, ...]" = ()
 
     @property
     def match(self) -> Literal["confident", "weak"] | None:
@@ -110,6 +121,49 @@ class Hit:
         if self.confidence is None:
             return None
         return "confident" if self.confidence >= CONFIDENT else "weak"
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """A file, or a part of one, as far as it matters to what it belongs with.
+
+    `segment` is the one whose vector tells what it looks like, -1 for none. `taken` is the time on the
+    camera's clock, ISO, never the file's. `looks` is the perceptual hash, 64 bits. `start` and `end`
+    are seconds of a video.
+    """
+
+    path: Path
+    content: int
+    segment: int = -1
+    kind: Kind | None = None
+    size: int = 0
+    width: int | None = None
+    height: int | None = None
+    taken: str | None = None
+    camera: str | None = None
+    looks: int | None = None
+    sharpness: float | None = None
+    start: float | None = None
+    end: float | None = None
+    offline: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Files that belong together, the best first."""
+
+    reason: Reason
+    files: tuple[Facts, ...]
+
+    @property
+    def size(self) -> int:
+        """Return the bytes of all files."""
+        return sum(file.size for file in self.files)
+
+    @property
+    def waste(self) -> int:
+        """Return the bytes of all files but the best."""
+        return self.size - self.files[0].size
 
 
 @dataclass(frozen=True, slots=True)

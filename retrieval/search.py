@@ -85,7 +85,7 @@ def _surprises(
     for kind, calibration in known.items():
         if calibration is not None and mean is not None:
             first = [hit.id for hit in rankings[kind][: calibrate.FIRST]]
-            usual = calibrate.usual(catalog.vectors_of(nearest.space, first)[1], mean)
+            usual = calibrate.usual(asked.vector[0], catalog.vectors_of(nearest.space, first)[1], mean)
             surprises[kind] = calibration.surprise(found[kind], usual)
             rankings[kind] = [
                 replace(hit, confidence=round(calibrate.confidence(float(one)), 4))

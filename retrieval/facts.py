@@ -1,0 +1,89 @@
+"""Read from the catalogue what decides which files and hits belong together."""
+
+import json
+import os
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from retrieval.catalog import Catalog
+from retrieval.likeness import Likeness, likeness_of, usual
+from retrieval.records import Facts, Hit, Ids, Space
+
+SAMPLE = 500  # pictures that say how alike any two are
+
+# The content c is that of the picture where a caption was found; `seen` is its picture's segment.
+_FACTS = """c.id AS content, c.width, c.height, c.taken, c.camera, c.looks, c.sharpness, r.path AS root,
+       (SELECT i.id FROM segments i WHERE i.content = c.id AND i.ordinal = 0 AND i.kind = 'image') AS seen,
+       'offline' IN (f.state, r.state) AS offline"""
+
+
+def facts_of_files(catalog: Catalog, under: str = "") -> list[Facts]:
+    """Return what is known of every file that is not gone, by path; captions belong to their pictures.
+
+    `under` is a folder as in Filters. Empty files hold nothing to have twice.
+    """
+    rows = catalog.db.execute(
+        f"""SELECT {_FACTS}, f.path, f.size, NULL AS start, NULL AS "end", s.id AS segment, s.kind
+              FROM files f JOIN roots r ON r.id = f.root JOIN contents c ON c.id = f.content
+              LEFT JOIN segments s ON s.content = c.id AND s.ordinal = 0
+             WHERE f.state != 'gone' AND f.picture IS NULL AND f.size > 0 ORDER BY r.path, f.path"""
+    )
+    return [_facts(row) for row in rows if _is_under(row, os.fsencode(under))]
+
+
+def facts_of_hits(catalog: Catalog, hits: Sequence[Hit]) -> list[Facts]:
+    """Return what is known of what each hit shows: a caption's picture, else the hit itself."""
+    rows = catalog.db.execute(
+        f"""SELECT s.id AS hit, {_FACTS}, coalesce(f.picture, f.path) AS path,
+                   coalesce(p.size, f.size) AS size, s.start, s."end", s.id AS segment, s.kind
+              FROM segments s JOIN files f ON f.content = s.content JOIN roots r ON r.id = f.root
+              LEFT JOIN files p ON p.root = f.root AND p.path = f.picture
+              JOIN contents c ON c.id = coalesce(p.content, f.content)
+             WHERE s.id IN (SELECT value FROM json_each(?)) AND f.state != 'gone'""",
+        (json.dumps([hit.id for hit in hits]),),
+    )
+    known = {(row["hit"], facts.path): facts for row in rows for facts in [_facts(row)]}
+    return [known.get((hit.id, hit.path), Facts(hit.path, content=-hit.id, segment=hit.id)) for hit in hits]
+
+
+def likeness_of_files(catalog: Catalog, space: Space, facts: Sequence[Facts]) -> Likeness:
+    """Return how alike these are by their vectors; what is usual is learned from pictures all over them."""
+    seen = np.array(sorted({each.segment for each in facts if each.kind == "image"}), np.int64)
+    some = seen[np.linspace(0, len(seen) - 1, min(SAMPLE, len(seen)), dtype=np.int64)]
+    return likeness_of(catalog, space, segments(facts), usual(catalog.vectors_of(space, some)[1]))
+
+
+def segments(facts: Sequence[Facts]) -> Ids:
+    """Return the segment of each, (n,)."""
+    return np.array([each.segment for each in facts], np.int64)
+
+
+def _facts(row: sqlite3.Row) -> Facts:
+    seen = row["seen"]
+    return Facts(
+        path=Path(os.fsdecode(os.path.join(row["root"], row["path"]))),
+        content=row["content"],
+        segment=next((id_ for id_ in (seen, row["segment"]) if id_ is not None), -1),
+        kind=row["kind"] if seen is None else "image",
+        size=row["size"],
+        width=row["width"],
+        height=row["height"],
+        taken=row["taken"],
+        camera=row["camera"],
+        looks=None if row["looks"] is None else int.from_bytes(row["looks"]),
+        sharpness=row["sharpness"],
+        start=row["start"] if seen is None else None,
+        end=row["end"] if seen is None else None,
+        offline=bool(row["offline"]),
+    )
+
+
+def _is_under(row: sqlite3.Row, under: bytes) -> bool:
+    """Say whether a file is in a folder: absolute, or a run of folder names anywhere in the path."""
+    path: bytes = os.path.join(row["root"], row["path"])
+    if under.startswith(b"/"):
+        return path.startswith(under.rstrip(b"/") + b"/")
+    return not under or b"/" + under.strip(b"/") + b"/" in path
