@@ -11,18 +11,22 @@ if TYPE_CHECKING:
     from indexer.models import prepare_model
     from indexer.pipeline import Report
     from indexer.switch import Comparison, Switched, switch_library
+    from indexer.tag import Tagged, remove_labels, tag_library
 
 __all__ = [
     "Comparison",
     "Report",
     "Switched",
+    "Tagged",
     "evaluate",
     "evaluate_golden",
     "evaluate_labels",
     "forget",
     "index_folder",
     "prepare_model",
+    "remove_labels",
     "switch_library",
+    "tag_library",
     "update_library",
     "verify_library",
 ]
@@ -31,11 +35,14 @@ _HOMES = {
     "Comparison": "switch",
     "Report": "pipeline",
     "Switched": "switch",
+    "Tagged": "tag",
     "evaluate": "evaluation",
     "evaluate_golden": "golden",
     "evaluate_labels": "labels",
     "prepare_model": "models",
+    "remove_labels": "tag",
     "switch_library": "switch",
+    "tag_library": "tag",
 }
 
 

@@ -18,6 +18,7 @@ from indexer.fill import fill
 from indexer.read import Read, read
 from indexer.reread import reread
 from indexer.roots import Place
+from indexer.tags import tag_if_due
 from indexer.walk import Found, Walked, walk
 from indexer.writer import Writer, Wrote
 from retrieval.errors import LibraryError
@@ -221,7 +222,9 @@ def update(
         for place, change in there:
             run.settle(place, change, since)
         run.make_up()
-        calibrate_if_due(writer, build_if_due(writer, index), writer.embedder)
+        space = build_if_due(writer, index)
+        calibrate_if_due(writer, space, writer.embedder)
+        tag_if_due(writer, space, writer.embedder)
     except KeyboardInterrupt:  # what is committed stays, and the next run goes on from there
         run.report.interrupted = True
     run.report.seconds = round(monotonic() - begun, 3)

@@ -65,13 +65,17 @@ class Spaces:
     def write_vectors(self, space: Space, segments: Sequence[int], vectors: Vectors) -> None:
         """Commit vectors of segments that are there and lack them.
 
-        From the first of them on, segments count as newer than the indexes, which do not hold these.
+        From the first of them on, segments count as newer than the indexes and the tags, which lack these.
         """
         rows = zip(segments, (vector.astype(np.float16).tobytes() for vector in vectors), strict=True)
-        reach = "UPDATE spaces SET through = min(through, ?) WHERE id = ?"
+        reaches = [
+            f"UPDATE {table} SET through = min(through, ?) WHERE {key} = ?"
+            for table, key in (("spaces", "id"), ("labels", "space"))
+        ]
         with self.db.atomic():
             self.db.conn.executemany(f"INSERT INTO {vectors_table(space.id)} VALUES (?, ?)", rows)
-            self.db.execute(reach, (min(segments) - 1, space.id))
+            for reach in reaches:
+                self.db.execute(reach, (min(segments) - 1, space.id))
 
     def answer_with(self, space: Space, *, whole: bool) -> None:
         """Let this space answer from now on, in one transaction."""

@@ -13,6 +13,7 @@ from indexer.folders import existing
 from indexer.hub import Say
 from indexer.models import silent as say_nothing
 from indexer.pipeline import Progress, silent
+from indexer.tags import tag_if_due
 from indexer.writer import Writer
 from retrieval.compose import check
 from retrieval.embedders import Embedder
@@ -93,6 +94,7 @@ def switch_library(
             return Switched(old.name, space.name, seconds=_since(begun), interrupted=True)
         if not compare:
             writer.spaces.answer_with(space, whole=not waiting)
+            tag_if_due(writer, space, new)
     found = _compare(place, old, space, new, compare)
     return Switched(old.name, space.name, embedded, waiting, _since(begun), not compare, False, found)
 

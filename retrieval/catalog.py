@@ -175,6 +175,25 @@ class Catalog:
         rows = self.db.execute("SELECT * FROM calibrations WHERE space = ?", (space.id,))
         return {(row["asked"], row["kind"]): Calibration(row["center"], row["spread"]) for row in rows}
 
+    def findable(self, ids: Ids) -> Ids:
+        """Return those of these segments of which a file is not gone."""
+        return self._ids(
+            """SELECT s.id FROM segments s WHERE s.id IN (SELECT value FROM json_each(?))
+                  AND EXISTS (SELECT 1 FROM files f WHERE f.content = s.content AND f.state != 'gone')""",
+            (json.dumps(ids.tolist()),),
+        )
+
+    def tags(self) -> dict[str, int]:
+        """Return label -> segments that have it and can be found, the most frequent first."""
+        rows = self.db.execute(
+            """SELECT l.name, count(*) FILTER (WHERE EXISTS (
+                        SELECT 1 FROM segments s JOIN files f ON f.content = s.content
+                         WHERE s.id = t.segment AND f.state != 'gone')) AS count
+                 FROM labels l LEFT JOIN tags t ON t.name = l.name
+                GROUP BY l.name ORDER BY count DESC, l.name"""
+        )
+        return {row["name"]: row["count"] for row in rows}
+
     def segments_of(self, digest: bytes) -> list[int]:
         """Return the segments of the content with this SHA-256."""
         query = "SELECT s.id FROM segments s JOIN contents c ON c.id = s.content WHERE c.hash = ?"

@@ -131,6 +131,10 @@ class Library:
         files = facts_of_files(self._catalog, *under)
         return duplicates(files, likeness_of_files(self._catalog, self._answering(), files), reasons)
 
+    def tags(self) -> dict[str, int]:
+        """Return each label and how many segments have it, the most frequent first."""
+        return self._catalog.tags()
+
     def status(self) -> Status:
         """Return what the library holds."""
         catalog, space = self._catalog, self._catalog.space(self._space)

@@ -233,6 +233,16 @@ STEPS: dict[str, tuple[str, ...]] = {
             PRIMARY KEY (space, asked, kind)
         ) STRICT, WITHOUT ROWID""",
     ),
+    "7-labels": (
+        # What segments are tagged with, new ones too.
+        """CREATE TABLE labels (
+            name TEXT PRIMARY KEY COLLATE NOCASE,
+            how TEXT NOT NULL,                     -- JSON: what is tagged, and from which confidence on
+            basis TEXT NOT NULL,                   -- of what its tags follow; when that changes, all do
+            space INTEGER REFERENCES spaces (id) ON DELETE SET NULL,
+            through INTEGER NOT NULL               -- the last segment it was held against
+        ) STRICT, WITHOUT ROWID""",
+    ),
 }
 
 

@@ -35,19 +35,21 @@ FLOORS = (
     ("house", "indexer.writer"),
     ("house", "indexer.build indexer.embed"),
     ("house", "indexer.verify indexer.fill indexer.calibrate indexer.embed_files indexer.reread"),
+    ("house", "indexer.zero_shot"),
+    ("house", "indexer.tags"),
     ("work", "indexer.pipeline indexer.evaluation indexer.golden indexer.labels"),
     ("work", "indexer.folders"),
-    ("work", "indexer.switch"),
+    ("work", "indexer.switch indexer.tag"),
     ("doors", "retrieval.options retrieval.pages"),
     ("doors", "retrieval.cli retrieval indexer"),
     ("doors", "indexer.terminal retrieval.duplicates_cli"),
     ("doors", "indexer.model_cli"),
-    ("doors", "indexer.eval_cli"),
+    ("doors", "indexer.eval_cli indexer.tag_cli"),
     ("doors", "indexer.cli"),
 )
 
 
-DOORS = ("cli.py", "model_cli.py", "duplicates_cli.py", "eval_cli.py", "terminal.py")
+DOORS = ("cli.py", "model_cli.py", "duplicates_cli.py", "eval_cli.py", "tag_cli.py", "terminal.py")
 
 
 def module(path: Path) -> str:

@@ -16,6 +16,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import NamedTuple
@@ -31,11 +32,13 @@ from indexer.walk import Found
 from indexer.writer import Portion, Writer
 from retrieval import Library
 from retrieval.blend import search_both
+from retrieval.calibrate import WAYS as WAYS_OF_ASKING
 from retrieval.catalog import Catalog
-from retrieval.compose import embed_words
+from retrieval.compose import compose, find_known
 from retrieval.embedders import load
 from retrieval.keywords import find
 from retrieval.nearest import Nearest
+from retrieval.query import parse
 from retrieval.records import Filters
 from retrieval.schema import CATALOGUE
 from retrieval.search import search
@@ -163,12 +166,15 @@ def latency(folder: Path, asked: Sequence[str]) -> list[dict[str, object]]:
     """Return milliseconds a query of a warm library, each way."""
     catalog = Catalog.open(folder)
     nearest, embedder = Nearest(catalog, catalog.space()), load("builtin")
-    vectors = [embed_words(embedder, words) for words in asked]
+    means = {way: mean for way in WAYS_OF_ASKING if (mean := nearest.mean(way)) is not None}
+    composed = [
+        compose(parse(words), embedder, partial(find_known, catalog, nearest.space), means) for words in asked
+    ]
     every = Filters()
     ways: dict[str, Callable[[int], object]] = {
-        "meaning": lambda n: search(catalog, nearest, vectors[n], every, count=10),
+        "meaning": lambda n: search(catalog, nearest, composed[n], every, count=10),
         "keyword": lambda n: find(catalog, asked[n], count=DEPTH),
-        "both": lambda n: search_both(catalog, nearest, vectors[n], asked[n], every, count=10, meaning=True),
+        "both": lambda n: search_both(catalog, nearest, composed[n], every, count=10),
     }
     rows = []
     for way, work in ways.items():

@@ -29,6 +29,7 @@ from common import Cloud, alone, embedder_of, emit, machine, make_library, resid
 from indexer.build import build
 from indexer.writer import Writer
 from retrieval.catalog import Catalog
+from retrieval.compose import Asked
 from retrieval.nearest import Nearest
 from retrieval.rank import recall, top
 from retrieval.records import Filters, Hit, Ids, Scores, Vectors
@@ -135,7 +136,7 @@ def _ask_nearest(
 
 def _ask_whole(nearest: Nearest, warm: Vectors, asked: Vectors) -> dict[str, object]:
     def ask(query: Vectors) -> list[Hit]:
-        return search(nearest.catalog, nearest, query, Filters(), count=COUNT)
+        return search(nearest.catalog, nearest, Asked(query, "words", ()), Filters(), count=COUNT)
 
     first = time_each(ask, warm)[0][0]
     return {"of": "answer", "among": "all", "times": time_each(ask, asked)[0], "first ms": first}
