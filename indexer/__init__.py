@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from indexer.models import prepare_model
     from indexer.pipeline import Report
     from indexer.switch import Comparison, Switched, switch_library
+    from indexer.teaching import forget_concept, teach
 
 __all__ = [
     "Comparison",
@@ -20,9 +21,11 @@ __all__ = [
     "evaluate_golden",
     "evaluate_labels",
     "forget",
+    "forget_concept",
     "index_folder",
     "prepare_model",
     "switch_library",
+    "teach",
     "update_library",
     "verify_library",
 ]
@@ -34,8 +37,10 @@ _HOMES = {
     "evaluate": "evaluation",
     "evaluate_golden": "golden",
     "evaluate_labels": "labels",
+    "forget_concept": "teaching",
     "prepare_model": "models",
     "switch_library": "switch",
+    "teach": "teaching",
 }
 
 

@@ -11,6 +11,7 @@ from click_default_group import DefaultGroup
 
 from indexer.eval_cli import eval_command
 from indexer.model_cli import model_options, prepare_command, switch_command
+from indexer.teach_cli import teach_command
 from indexer.terminal import Bar, quiet_decoders
 from retrieval import cli as reading
 from retrieval.cli import library_option, note, write
@@ -200,6 +201,7 @@ for _command in (
     demo_command,
     prepare_command,
     switch_command,
+    teach_command,
     reading.search_command,
     reading.similar_command,
     reading.status_command,

@@ -7,7 +7,7 @@ if TYPE_CHECKING:
     from retrieval.errors import ClewError
     from retrieval.library import Library
     from retrieval.machine import default_library
-    from retrieval.records import Failure, Filters, Hit, IndexFile, Kind, Root, Space, Status
+    from retrieval.records import Failure, Filters, Hit, IndexFile, Kind, Root, Space, Status, Taught
 
 __all__ = [
     "ClewError",
@@ -20,6 +20,7 @@ __all__ = [
     "Root",
     "Space",
     "Status",
+    "Taught",
     "default_library",
 ]
 

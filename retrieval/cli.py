@@ -71,6 +71,12 @@ def answer_options(command: Command) -> Command:
 @click.command("search")
 @click.argument("words", nargs=-1)
 @click.option("--image", type=click.Path(path_type=Path), help="Search by this picture, or add it to WORDS.")
+@click.option(
+    "--like", multiple=True, metavar="PICTURE", help="More like this: #ID or a file; may be given again."
+)
+@click.option(
+    "--unlike", multiple=True, metavar="PICTURE", help="With --like: less like this; may be given again."
+)
 @click.option("--all", "every", is_flag=True, help="Show the nearest even where nothing matches well.")
 @answer_options
 def search_command(
@@ -87,6 +93,7 @@ def search_command(
     2:golden retriever + ./pool.jpg - fruit   add up, weigh, take away
     beach -people "red bicycle"               a sign before one word; a phrase
     #1234 + at night                          found before (its id: --json)
+    @rex + beach                              taught before, by `clew teach`
     beach not:people                          drop what surely shows people
     sunset kind:image under:Trips             filters, as the options below
 

@@ -8,17 +8,20 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from retrieval import embedders, narrow
+from retrieval import concepts, embedders, narrow
+from retrieval import like as liking
 from retrieval.calibrate import WAYS
 from retrieval.catalog import Catalog
 from retrieval.compose import Asked, compose, find_known
 from retrieval.embedders import Embedder
 from retrieval.errors import LibraryError, LibraryMissing, QueryError, SpaceMismatch, differences
+from retrieval.like import Example
 from retrieval.machine import default_library
 from retrieval.narrow import Time
 from retrieval.nearest import Nearest
+from retrieval.probe import Probe
 from retrieval.query import Query, parse
-from retrieval.records import Failure, Filters, Hit, Space, Status
+from retrieval.records import Failure, Filters, Hit, Space, Status, Taught
 from retrieval.schema import INDEXES, OWN_NAMES
 from retrieval.search import search
 
@@ -61,6 +64,8 @@ class Library:
         words: str | Query | None = None,
         *,
         image: "str | Path | Image | None" = None,
+        like: "Example | Iterable[Example]" = (),
+        unlike: "Example | Iterable[Example]" = (),
         kind: str | Iterable[str] | None = None,
         under: str | Path | None = None,
         after: Time | None = None,
@@ -70,14 +75,19 @@ class Library:
         """Return the best `count` hits for a query, best first.
 
         `words` are in the query language (see `retrieval.query`), `image` is a file or a Pillow image, which
-        counts as one thing more. `kind` names one or more kinds; `under` a folder, absolute or by name;
-        `after` (inclusive) and `before` (exclusive) a date, a year or the beginning of an ISO time. A hit
+        counts as one thing more. `like` and `unlike` are pictures (segments by their ids, files, Pillow
+        images) from which is learned what to look for; they are no hits themselves. `kind` names one or
+        more kinds; `under` a folder, absolute or by name; `after` (inclusive) and `before` (exclusive) a
+        date, a year or the beginning of an ISO time. A hit
         whose confidence is below `calibrate.CONFIDENT` is weak. Raises QueryError.
         """
         query = words if isinstance(words, Query) else parse(words or "")
         filters = narrow.filters(kind, under, after, before)
         nearest = self._open_nearest()  # of one space, whatever is switched meanwhile
-        return self._answer(nearest, self._ask(nearest, query, image), filters, count, query.segments)
+        liked, unliked = liking.several(like), liking.several(unlike)
+        learned = self._learn(nearest, liked, unliked) if liked or unliked else None
+        known = query.segments | liking.segments(nearest, [*liked, *unliked])
+        return self._answer(nearest, self._ask(nearest, query, image, learned), filters, count, known)
 
     def similar(
         self,
@@ -119,6 +129,10 @@ class Library:
         """Return the files that could not be read, and why."""
         return self._catalog.failures()
 
+    def concepts(self) -> list[Taught]:
+        """Return the concepts there are, by name, as the space that answers tells them."""
+        return concepts.taught(self._catalog, self._open_nearest().space)
+
     @property
     def damage(self) -> str | None:
         """Say what is wrong with the index file, if anything; answers are right all the same."""
@@ -156,13 +170,22 @@ class Library:
             raise LibraryError(f"The library at {self.folder} is closed; open it again.")
         return self._open
 
-    def _ask(self, nearest: Nearest, query: Query, image: "str | Path | Image | None" = None) -> Asked:
-        """Embed a query, and a picture beside it."""
+    def _learn(self, nearest: Nearest, liked: "list[Example]", unliked: "list[Example]") -> Probe:
+        return liking.learn(nearest, self._embedder_of(nearest.space), liked, unliked)
+
+    def _ask(
+        self,
+        nearest: Nearest,
+        query: Query,
+        image: "str | Path | Image | None" = None,
+        learned: Probe | None = None,
+    ) -> Asked:
+        """Embed a query, and beside it a picture and what was learned from examples."""
         embedder = self._embedder_of(nearest.space)
         means = {way: mean for way in WAYS if (mean := nearest.mean(way)) is not None}
         find = partial(find_known, self._catalog, nearest.space)
         beside = () if image is None else (image,)
-        return compose(query, embedder, find, means, beside)
+        return compose(query, embedder, find, means, beside, learned)
 
     def _answer(
         self,

@@ -15,16 +15,16 @@ FLOORS = (
     ("words", "retrieval.errors retrieval.records retrieval.schema"),
     ("tools", "retrieval.machine retrieval.rank retrieval.media retrieval.formats retrieval.evaluate"),
     ("tools", "retrieval.calibrate retrieval.lexer retrieval.narrow retrieval.measure"),
-    ("tools", "retrieval.query"),
+    ("tools", "retrieval.query retrieval.probe"),
     ("tools", "retrieval.catalog retrieval.embedders retrieval.vectors indexer.ahead"),
     ("tools", "indexer.passages indexer.descriptions indexer.demo indexer.hub indexer.export"),
     ("tools", "indexer.checkpoint indexer.json_lines indexer.plot indexer.eval_formats"),
-    ("house", "indexer.precision retrieval.tagging"),
+    ("house", "indexer.precision retrieval.tagging retrieval.concepts"),
     ("house", "indexer.tokenizers"),
     ("house", "indexer.prepare"),
     ("house", "indexer.models"),
     ("house", "retrieval.nearest retrieval.compose indexer.decoders indexer.lock"),
-    ("house", "retrieval.search indexer.walk"),
+    ("house", "retrieval.search retrieval.like indexer.walk"),
     ("house", "retrieval.library indexer.changes indexer.read"),
     ("house", "indexer.roots indexer.spaces"),
     ("house", "indexer.writer"),
@@ -32,11 +32,12 @@ FLOORS = (
     ("house", "indexer.verify indexer.fill indexer.calibrate indexer.embed_files"),
     ("work", "indexer.pipeline indexer.evaluation indexer.golden indexer.labels"),
     ("work", "indexer.folders"),
+    ("work", "indexer.teaching"),
     ("work", "indexer.switch"),
     ("doors", "retrieval.cli retrieval indexer"),
     ("doors", "indexer.terminal"),
     ("doors", "indexer.model_cli"),
-    ("doors", "indexer.eval_cli"),
+    ("doors", "indexer.eval_cli indexer.teach_cli"),
     ("doors", "indexer.cli"),
 )
 
@@ -91,7 +92,11 @@ def test_retrieval_never_imports_the_indexer(path):
 
 @pytest.mark.parametrize(
     "path",
-    [p for p in FILES if p.name not in ("cli.py", "model_cli.py", "eval_cli.py", "terminal.py")],
+    [
+        p
+        for p in FILES
+        if p.name not in ("cli.py", "model_cli.py", "eval_cli.py", "teach_cli.py", "terminal.py")
+    ],
     ids=module,
 )
 def test_only_doors_print_exit_or_read_the_environment(path):
