@@ -84,8 +84,12 @@ def _judge(liked: Scores, unliked: Scores, rest: Scores) -> float | None:
 
 def _calibrate(liked: Scores, unliked: Scores, rest: Scores) -> Calibration:
     """Put the confident half way between the positives and what is nearest to them."""
-    near = [float(unliked.mean())] * bool(len(unliked)) + [float(np.quantile(rest, BEST))] * bool(len(rest))
-    above, below = float(liked.mean()), max(near, default=0.0)
+    above, below = float(liked.mean()), -np.inf
+    if len(unliked):
+        below = float(unliked.mean())
+    if len(rest):
+        below = max(below, float(np.quantile(rest, BEST)))
+    below = below if np.isfinite(below) else 0.0
     return _confident_at((above + below) / 2, (above - below) / 4)
 
 
