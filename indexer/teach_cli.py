@@ -81,5 +81,4 @@ def _told(each: Taught) -> str:
         return f"{counted}; not learned with this model yet (`clew teach {each.name}`)"
     if each.auroc is None:
         return f"{counted}; too few to say how well they are told apart"
-    others = "those" if each.negatives else "other pictures"
-    return f"{counted}; held out, above {others} in {each.auroc:.0%} of pairs"
+    return f"{counted}; held out, above other pictures in {each.auroc:.0%} of pairs"

@@ -70,7 +70,7 @@ def teach(
         every = _together(name, known, given)
         probe = _fit(writer, space, every, embedder, say)
         if probe.auroc is not None and probe.auroc < TOLD_APART and not anyway:
-            raise QueryError(_not_told_apart(name, every, probe.auroc))
+            raise QueryError(_not_told_apart(name, probe.auroc))
         with writer.db.atomic():
             if replace:
                 writer.db.execute("DELETE FROM examples WHERE concept = ?", (name,))
@@ -202,11 +202,9 @@ def _embedder(space: Space, embedder: Embedder | None, say: Say) -> Embedder:
     return found
 
 
-def _not_told_apart(name: str, examples: Sequence[Example], auroc: float) -> str:
-    negatives = sum(not example.positive for example in examples)
-    others = "those against it" if negatives else "other pictures of the library"
+def _not_told_apart(name: str, auroc: float) -> str:
     return (
-        f"The examples of @{name} cannot be told apart from {others}: held out, one scores higher in only "
+        f"The examples of @{name} cannot be told apart from other pictures: held out, one scores higher in only "
         f"{auroc:.0%} of pairs; a coin reaches 50 %, and {TOLD_APART:.0%} are asked for. Give more examples, "
         "or ones that are more alike; --anyway keeps these. Nothing was changed."
     )

@@ -24,8 +24,8 @@ assert CONFIDENT == 0.75, "QUARTILE belongs to it"
 class Probe:
     """What was learned: the direction (d,) to be near, which cosines are confident, and how sure that is.
 
-    `auroc` is the share of pairs of a positive and a negative (without negatives, a picture of the
-    library) in which the positive scores higher, both left out of the fit; None of one positive alone.
+    `auroc` is the share of pairs of a positive and something else, a negative or a picture of the library,
+    in which the positive scores higher, each example left out of the fit; None of one positive alone.
     """
 
     direction: Vectors
@@ -40,16 +40,17 @@ class Probe:
 def fit(positive: Vectors, negative: Vectors, background: Vectors) -> Probe:
     """Learn what tells positives (p, d) from negatives (n, d) and from a library's vectors (m, d).
 
-    Ridge regression in its dual (Saunders et al., ICML 1998) around the mean of `background`, whose
-    vectors are negatives that nobody looked at. Half way between the positives and the nearer of
-    negatives and the best tenth of `background` has confidence CONFIDENT. Each example is scored by the
-    fit without it, which has a closed form (PRESS: Allen, 1974). Of one positive that says nothing: then
-    two standard deviations above the background is confident. Raises QueryError where nothing is left.
+    Ridge regression in its dual (Saunders et al., ICML 1998) around the mean of `background`, pictures
+    nobody looked at: as negatives of their own they changed nothing that was measured. Half way between
+    the positives and the nearer of negatives and the best tenth of `background` has confidence CONFIDENT.
+    Each example is scored by the fit without it, which has a closed form (PRESS: Allen, 1974). Of one
+    positive that says nothing: then two standard deviations above the background is confident. Raises
+    QueryError where nothing is left.
     """
     others = background[(background @ positive.T).max(axis=1, initial=-1) < SAME]
     center: Vectors = others.mean(axis=0) if len(others) else np.zeros(positive.shape[1], np.float32)
     examples = np.concatenate([positive, negative]) - center
-    direction, without = _directions(len(positive), examples, others - center)
+    direction, without = _directions(examples, len(positive))
     scores = np.einsum("kd,kd->k", without, examples) + direction @ center
     liked, unliked, rest = scores[: len(positive)], scores[len(positive) :], others @ direction
     if len(positive) == 1:
@@ -57,25 +58,28 @@ def fit(positive: Vectors, negative: Vectors, background: Vectors) -> Probe:
     return Probe(direction.astype(np.float32), _calibrate(liked, unliked, rest), _judge(liked, unliked, rest))
 
 
-def _directions(positives: int, examples: Vectors, others: Vectors) -> tuple[Vectors, Vectors]:
-    """Return the unit direction (d,) of all examples, (k, d), and those without each of them, (k, d)."""
-    count, negatives = len(examples), len(examples) - positives
-    signs = np.concatenate([np.ones(positives), -np.ones(negatives + len(others))])
-    share = [1 / positives] * positives + [NEGATIVE / max(1, negatives)] * negatives
-    root = np.sqrt(np.concatenate([share, np.full(len(others), 1 / max(1, len(others)))]))
-    rows = root[:, None] * np.concatenate([examples, others]).astype(np.float64)
+def _directions(examples: Vectors, positives: int) -> tuple[Vectors, Vectors]:
+    """Return the unit direction (d,) of examples (k, d), positives first, and those without each, (k, d)."""
+    negatives = len(examples) - positives
+    signs = np.array([1.0] * positives + [-1.0] * negatives)
+    root = np.sqrt([1 / positives] * positives + [NEGATIVE / max(1, negatives)] * negatives)
+    rows = root[:, None] * examples.astype(np.float64)
     inverse = np.linalg.inv(rows @ rows.T + RIDGE * np.eye(len(rows)))
     dual = inverse @ (root * signs)
     direction = rows.T @ dual
     if np.linalg.norm(direction) < 1e-6:
         raise QueryError("The examples are just like what they are held against; give others.")
-    held_out = dual[:, None] - inverse[:, :count] * (dual / np.diag(inverse))[:count]  # (n, k)
+    held_out = dual[:, None] - inverse * (dual / np.diag(inverse))  # (k, k), a column without each
     return direction / np.linalg.norm(direction), unit(held_out.T @ rows)
 
 
 def _judge(liked: Scores, unliked: Scores, rest: Scores) -> float | None:
-    """Return the AUROC of positives against negatives, else against the background."""
-    against = unliked if len(unliked) else rest
+    """Return the AUROC of positives against all else.
+
+    Not against negatives alone: wrong hits are chosen because they score high, so they stand above any
+    positive that is left out, and are good examples all the same.
+    """
+    against = np.concatenate([unliked, rest])
     if not len(against):
         return None
     truth = np.arange(len(liked) + len(against)) < len(liked)

@@ -43,41 +43,31 @@ def cloud(count: int, seed: int, toward: int | None = None) -> np.ndarray:
     return unit(rows.astype(np.float32))
 
 
-def direction_by_hand(positive, negative, background):
-    """Solve the weighted ridge in its primal, by its normal equations."""
-    center = background.mean(axis=0)
-    rows = np.concatenate([positive, negative, background]).astype(np.float64) - center
-    signs = np.r_[np.ones(len(positive)), -np.ones(len(negative) + len(background))]
-    shares = [1 / len(positive)] * len(positive) + [NEGATIVE / max(1, len(negative))] * len(negative)
-    weights = np.r_[shares, np.full(len(background), 1 / len(background))]
+def by_hand(rows, weights, signs):
+    """Solve a weighted ridge in its primal, by its normal equations."""
     solved = np.linalg.solve(
         rows.T @ (weights[:, None] * rows) + RIDGE * np.eye(8), rows.T @ (weights * signs)
     )
     return solved / np.linalg.norm(solved)
 
 
-def test_the_direction_is_that_of_the_weighted_ridge():
-    positive, negative, background = cloud(5, 0, 0), cloud(4, 1, 1), cloud(60, 2)
-    probe = fit(positive, negative, background)
-    np.testing.assert_allclose(probe.direction, direction_by_hand(positive, negative, background), atol=1e-6)
-
-
-def test_a_held_out_example_scores_as_a_fit_without_it_says():
+def test_the_direction_and_the_held_out_scores_are_those_of_the_weighted_ridge():
     """The share of pairs is that of as many fits, each without one example."""
-    positive, negative, background = cloud(5, 0), cloud(6, 1), cloud(60, 2)
-    weights = [1 / 5] * 5 + [NEGATIVE / 6] * 6 + [1 / 60] * 60
-    rows = np.concatenate([positive, negative, background]) - background.mean(axis=0)
-    signs = np.r_[np.ones(5), -np.ones(66)]
-    scores = []
+    positive, negative, background = cloud(5, 0, 0), cloud(6, 1, 0), cloud(60, 2)
+    center = background.mean(axis=0)
+    rows = np.concatenate([positive, negative]).astype(np.float64) - center
+    weights, signs = np.array([1 / 5] * 5 + [NEGATIVE / 6] * 6), np.array([1] * 5 + [-1] * 6)
+    probe = fit(positive, negative, background)
+    direction = by_hand(rows, weights, signs)
+    np.testing.assert_allclose(probe.direction, direction, atol=1e-6)
+    held_out = []
     for left_out in range(11):
-        keep = np.arange(71) != left_out
-        some, weight = rows[keep], np.array(weights)[keep]
-        found = np.linalg.solve(
-            some.T @ (weight[:, None] * some) + RIDGE * np.eye(8), some.T @ (weight * signs[keep])
-        )
-        scores.append(rows[left_out] @ found / np.linalg.norm(found))
-    pairs = np.array(scores[:5])[:, None] > np.array(scores[5:])[None, :]
-    assert fit(positive, negative, background).auroc == pytest.approx(pairs.mean())
+        keep = np.arange(11) != left_out
+        held_out.append(rows[left_out] @ by_hand(rows[keep], weights[keep], signs[keep]))
+    rest = np.concatenate([held_out[5:], (background - center) @ direction])
+    pairs = np.array(held_out[:5])[:, None] > rest[None, :]
+    assert 0.5 < pairs.mean() < 1
+    assert probe.auroc == pytest.approx(pairs.mean())
 
 
 @settings(max_examples=50, deadline=None)
@@ -99,7 +89,7 @@ def test_what_the_library_holds_of_the_examples_is_nothing_against_them():
 
 
 def test_examples_of_a_kind_are_told_apart_and_drawn_ones_are_not():
-    assert fit(cloud(6, 0, 0), cloud(6, 1, 1), cloud(60, 2)).auroc == 1.0
+    assert fit(cloud(6, 0, 0), cloud(6, 1, 1), cloud(60, 2)).auroc > 0.95
     assert fit(cloud(6, 0, 0), NOTHING, cloud(60, 2)).auroc > 0.95
     drawn = [fit(cloud(6, seed), cloud(6, 99 - seed), cloud(60, 200)).auroc for seed in range(40)]
     assert 0.3 < np.mean(drawn) < 0.6
@@ -245,7 +235,7 @@ def test_a_name_is_one_word(shades, place, toy, name):
 
 def test_examples_that_cannot_be_told_apart_are_refused_with_the_number(shades, place, toy):
     every = sorted((shades / "all").glob("??.png"))
-    found = None
+    one, other, found = [], [], None
     for shift in range(10):  # some split of drawn colours is no better than a coin
         one, other = every[shift : shift + 20 : 2], every[shift + 1 : shift + 21 : 2]
         try:
@@ -254,7 +244,7 @@ def test_examples_that_cannot_be_told_apart_are_refused_with_the_number(shades, 
             found = str(error)
             break
     assert found is not None
-    assert "cannot be told apart from those against it" in found
+    assert "cannot be told apart from other pictures" in found
     assert "% of pairs" in found
     assert "Give more examples" in found
     with Library.open(place, embedder=toy) as library:
@@ -391,7 +381,10 @@ def test_the_command_teaches_lists_searches_and_forgets(clew, tmp_path):
     assert "No concept yet" in clew("teach").output
     done = clew("teach", "rosso", "red", "--not", "blue")
     assert done.exit_code == 0, done.output
-    assert done.output == "@rosso  5 examples and 5 against it; held out, above those in 100% of pairs\n"
+    assert (
+        done.output
+        == "@rosso  5 examples and 5 against it; held out, above other pictures in 100% of pairs\n"
+    )
     assert clew("teach").output == done.output
     assert clew("@rosso", "-k", "5", "--paths").output.count("/red/") == 5
     liked = clew(

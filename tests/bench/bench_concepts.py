@@ -3,12 +3,13 @@
     python tests/bench/bench_concepts.py [--part test] [--smoke]
 
 A photo shows a concept where two of its five captions name it. Of each concept, examples are drawn ROUNDS
-times; with `against`, as many photos that do not show it but are the nearest to the mean of the examples are
-given as such. `word` ranks by the name of the concept in words, `mean` by the mean of the examples (search by
-picture), `probe` is ours, and `all the same` how much a draw would find. All are judged on the same photos: those
-that are no examples. `sure` is the share of the photos that the probe is confident of which do show it, `of
-them` the share of those which show it that it is confident of. Of the fit alone: milliseconds with 20
-examples and 300 others, of 512 dimensions.
+times; `against` are as many wrong hits: of the photos that do not show it, the nearest to the mean of the
+examples. `word` ranks by the name of the concept in words, `mean` by the mean of the examples (search by
+picture), `probe` is ours, and `drawn` is what drawn scores would reach. All are judged on the same photos,
+those that are no examples. `refused` is how often the examples could not be told apart; the last rows say it
+of examples that have nothing in common. `sure` is how many of the photos that the probe is confident of do
+show it, `of them` how many of those that show it. Of the fit alone: milliseconds with 20 examples and 300
+others, of 512 dimensions.
 """
 
 import argparse
@@ -28,7 +29,7 @@ from retrieval.calibrate import unit
 from retrieval.embedders import load
 from retrieval.evaluate import roc_auc
 from retrieval.media import open_picture
-from retrieval.probe import QUARTILE, fit
+from retrieval.probe import QUARTILE, TOLD_APART, fit
 
 DATA = Path(__file__).parents[3] / "shared" / "data" / "flickr8k"
 ROUNDS, OTHERS, COUNTS = 10, 300, (5, 10, 20)
@@ -91,12 +92,20 @@ def measure(vectors, shows, word, count: int, against: bool, seed: int):
     confident = probe.surprise(vectors[left] @ probe.direction) >= QUARTILE
     right = (confident & shows[left]).sum()
     return reached | {
-        "all the same": float(shows[left].mean()),
+        "drawn": float(shows[left].mean()),
         "AUROC": roc_auc(vectors[left] @ probe.direction, shows[left]),
         "held out": probe.auroc,
+        "refused": float(probe.auroc < TOLD_APART),
         "sure": right / max(1, confident.sum()),
         "of them": right / shows[left].sum(),
     }
+
+
+def measure_nonsense(vectors, count: int, seed: int) -> float:
+    """Say whether examples that have nothing in common are refused."""
+    drawn = np.random.default_rng([seed, count, 1]).permutation(len(vectors))
+    others = vectors[np.linspace(0, len(vectors) - 1, OTHERS, dtype=int)]
+    return float(fit(vectors[drawn[:count]], vectors[drawn[count : 2 * count]], others).auroc < TOLD_APART)
 
 
 def time_fit() -> float:
@@ -137,6 +146,9 @@ def main() -> None:
                 {"examples": label} | {key: float(np.mean([m[key] for m in means.values()])) for key in keys}
             )
             each += [{"concept": name, "examples": label, **mean} for name, mean in means.items()]
+    for count in COUNTS[: 1 if chosen.smoke else None]:
+        refused = np.mean([measure_nonsense(vectors, count, seed) for seed in range(100)])
+        rows.append({"examples": f"{count} and as many against, any", "refused": float(refused)})
     table(each)
     table(rows)
     took = time_fit()
