@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from indexer.pipeline import Report
     from indexer.switch import Comparison, Switched, switch_library
     from indexer.tag import Tagged, remove_labels, tag_library
+    from indexer.teaching import forget_concept, teach
 
 __all__ = [
     "Comparison",
@@ -22,11 +23,13 @@ __all__ = [
     "evaluate_golden",
     "evaluate_labels",
     "forget",
+    "forget_concept",
     "index_folder",
     "prepare_model",
     "remove_labels",
     "switch_library",
     "tag_library",
+    "teach",
     "update_library",
     "verify_library",
 ]
@@ -39,10 +42,12 @@ _HOMES = {
     "evaluate": "evaluation",
     "evaluate_golden": "golden",
     "evaluate_labels": "labels",
+    "forget_concept": "teaching",
     "prepare_model": "models",
     "remove_labels": "tag",
     "switch_library": "switch",
     "tag_library": "tag",
+    "teach": "teaching",
 }
 
 

@@ -12,6 +12,7 @@ from click_default_group import DefaultGroup
 from indexer.eval_cli import eval_command
 from indexer.model_cli import model_options, prepare_command, switch_command
 from indexer.tag_cli import tag_command
+from indexer.teach_cli import teach_command
 from indexer.terminal import Bar, quiet_decoders
 from retrieval import cli as reading
 from retrieval.cli import note, write
@@ -204,6 +205,7 @@ for _command in (
     prepare_command,
     switch_command,
     tag_command,
+    teach_command,
     reading.search_command,
     reading.similar_command,
     reading.status_command,

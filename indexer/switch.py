@@ -14,6 +14,7 @@ from indexer.hub import Say
 from indexer.models import silent as say_nothing
 from indexer.pipeline import Progress, silent
 from indexer.tags import tag_if_due
+from indexer.teaching import refit
 from indexer.writer import Writer
 from retrieval.compose import check
 from retrieval.embedders import Embedder
@@ -90,6 +91,7 @@ def switch_library(
             embedded, waiting = fill(writer, space, new, advance)
             space = build_if_due(writer, space=_named(writer, space))
             calibrate_if_due(writer, space, new)
+            refit(writer, space, new)
         except KeyboardInterrupt:
             return Switched(old.name, space.name, seconds=_since(begun), interrupted=True)
         if not compare:

@@ -7,7 +7,19 @@ if TYPE_CHECKING:
     from retrieval.errors import ClewError
     from retrieval.library import Library
     from retrieval.machine import default_library
-    from retrieval.records import Facts, Failure, Filters, Group, Hit, IndexFile, Kind, Root, Space, Status
+    from retrieval.records import (
+        Facts,
+        Failure,
+        Filters,
+        Group,
+        Hit,
+        IndexFile,
+        Kind,
+        Root,
+        Space,
+        Status,
+        Taught,
+    )
 
 __all__ = [
     "ClewError",
@@ -22,6 +34,7 @@ __all__ = [
     "Root",
     "Space",
     "Status",
+    "Taught",
     "default_library",
 ]
 

@@ -81,14 +81,16 @@ def keyword_hits(
     part of the query that the hit has, for the words are there.
     """
     ids, vectors = catalog.vectors_of(nearest.space, found.ids)
-    kept = ~np.isin(ids, list(leave_out)) & ~vetoed(catalog, nearest, asked, ids)
-    scores = (vectors @ asked.vector[0])[kept]
-    cosines = dict(zip(ids[kept].tolist(), scores.tolist(), strict=True))
+    cosines = dict(zip(ids.tolist(), (vectors @ asked.vector[0]).tolist(), strict=True))
     rows = {id_: (fit, weight) for id_, fit, weight in zip(*(part.tolist() for part in found), strict=True)}
-    pairs = [(id_, cosines[id_]) for id_ in rows if id_ in cosines]
+    pairs = [(id_, cosines[id_]) for id_ in rows if id_ in cosines and id_ not in leave_out]
+    hits = catalog.hits(pairs, nearest.space.name, filters)
+    out = set[int]()
+    for kind in {hit.kind for hit in hits} if asked.vetoes else ():
+        some = np.array([hit.id for hit in hits if hit.kind == kind], np.int64)
+        out.update(some[vetoed(catalog, nearest, asked, kind, some)].tolist())
     return [
-        Named(_known_by(hit, min(1.0, rows[hit.id][1])), *rows[hit.id])
-        for hit in catalog.hits(pairs, nearest.space.name, filters)
+        Named(_known_by(hit, min(1.0, rows[hit.id][1])), *rows[hit.id]) for hit in hits if hit.id not in out
     ]
 
 

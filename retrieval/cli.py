@@ -25,6 +25,12 @@ if TYPE_CHECKING:
 @click.option("--keyword-only", "by", flag_value="keyword", help="Find only what has the words.")
 @click.option("--meaning-only", "by", flag_value="meaning", help="Find by meaning, whatever the words.")
 @click.option("--why", is_flag=True, help="Say of each hit what brought it.")
+@click.option(
+    "--like", multiple=True, metavar="PICTURE", help="More like this: #ID or a file; may be given again."
+)
+@click.option(
+    "--unlike", multiple=True, metavar="PICTURE", help="With --like: less like this; may be given again."
+)
 @click.option("--all", "every", is_flag=True, help="Show the nearest even where nothing matches well.")
 @answer_options
 def search_command(
@@ -43,6 +49,7 @@ def search_command(
     2:golden retriever + ./pool.jpg - fruit   add up, weigh, take away
     beach -people "red bicycle"               a sign before one word; a phrase
     #1234 + at night                          found before (its id: --json)
+    @rex + beach                              taught before, by `clew teach`
     beach not:people                          drop what surely shows people
     sunset kind:image under:Trips             filters, as the options below
 

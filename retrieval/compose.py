@@ -9,25 +9,32 @@ import numpy as np
 
 from retrieval.calibrate import CENTRED, Way, unit
 from retrieval.catalog import Catalog
+from retrieval.concepts import find_probe
 from retrieval.embedders import Embedder
 from retrieval.errors import MediaError, QueryError
+from retrieval.probe import Probe
 from retrieval.query import Concept, File, Query, Segment, Thing, Url, Words
 from retrieval.records import Space, Vectors
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-Find: TypeAlias = Callable[[Segment | Concept], tuple[Vectors, Way]]  # what the library knows of it
+Known: TypeAlias = tuple[Vectors, Way, Probe | None]
+Find: TypeAlias = Callable[[Segment | Concept], Known]  # what the library knows of it
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A term as it was embedded: what was asked, how, with which weight, and its unit vector (1, d)."""
+    """A term as it was embedded: what was asked, how, with which weight, and its unit vector (1, d).
+
+    `probe` is where the vector was learned from examples.
+    """
 
     asked: str
     way: Way
     weight: float
     vector: Vectors
+    probe: Probe | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +47,11 @@ class Asked:
     vetoes: tuple[Part, ...] = ()
     words: tuple[Words, ...] = ()  # what keywords are looked for
 
+    @property
+    def probe(self) -> Probe | None:
+        """Return what was learned from examples, if that is all that was asked."""
+        return self.parts[0].probe if len(self.parts) == 1 else None
+
 
 def compose(
     query: Query,
@@ -48,16 +60,19 @@ def compose(
     means: Mapping[Way, Vectors],
     pictures: "Sequence[str | Path | Image]" = (),
     allow_url: bool = False,
+    liked: Probe | None = None,
 ) -> Asked:
-    """Embed a query, and pictures beside it.
+    """Embed a query, and beside it pictures and what was learned from hits that were liked.
 
     One thing alone is its unit vector. Several are the sum of theirs, each with half of the mean of its
     modality (`means`, (d,)) taken off and made a unit again, so that pictures, which all lie near each
     other, do not drown words. Raises QueryError.
     """
-    check(query, pictures, allow_url)
+    check(query, [*pictures, *[liked] * (liked is not None)], allow_url)
     parts = [_part(term.thing, term.weight, embedder, find) for term in query.terms]
     parts += [Part("the picture", "picture", 1.0, embed_picture(embedder, image)) for image in pictures]
+    if liked is not None:
+        parts.append(_learned("what is liked", 1.0, liked))
     vetoes = tuple(_part(thing, 1.0, embedder, find) for thing in query.vetoes)
     words = tuple(term.thing for term in query.terms if isinstance(term.thing, Words) and term.weight > 0)
     if len(parts) == 1:
@@ -65,14 +80,14 @@ def compose(
     return Asked(add(parts, means), _way(parts), tuple(parts), vetoes, words)
 
 
-def check(query: Query, pictures: "Sequence[str | Path | Image]" = (), allow_url: bool = False) -> None:
+def check(query: Query, beside: Sequence[object] = (), allow_url: bool = False) -> None:
     """Raise QueryError unless there is something to look for, and no network is asked that may not be."""
     things = [*(term.thing for term in query.terms), *query.vetoes]
     if not allow_url and (urls := [thing for thing in things if isinstance(thing, Url)]):
         raise QueryError(f"{urls[0]} is fetched only with --allow-url; quote it to search for the text.")
-    if not query.terms and not pictures:
+    if not query.terms and not beside:
         raise QueryError("The query is empty: give words, a picture, a segment or a concept.")
-    if not pictures and not any(term.weight > 0 for term in query.terms):
+    if not beside and not any(term.weight > 0 for term in query.terms):
         raise QueryError("All of this query is taken away (-); give something to look for as well.")
 
 
@@ -115,7 +130,7 @@ def _way(parts: Sequence[Part]) -> Way:
     return "sum" if all(part.way == "words" for part in parts) else "mixed"
 
 
-def find_known(catalog: Catalog, space: Space, thing: Segment | Concept) -> tuple[Vectors, Way]:
+def find_known(catalog: Catalog, space: Space, thing: Segment | Concept) -> Known:
     """Return the (1, d) vector of something that the library knows, and how it counts; raises QueryError."""
     if isinstance(thing, Segment):
         ids, vectors = catalog.vectors_of(space, [thing.id])
@@ -123,8 +138,11 @@ def find_known(catalog: Catalog, space: Space, thing: Segment | Concept) -> tupl
             raise QueryError(
                 f"There is no segment #{thing.id} in this library; quote it to search for the text."
             )
-        return unit(vectors), "words" if catalog.kind_of(thing.id) == "text" else "picture"
-    raise QueryError(f"There is no concept {thing} in this library.")
+        return unit(vectors), "words" if catalog.kind_of(thing.id) == "text" else "picture", None
+    if isinstance(thing, Concept):
+        probe = find_probe(catalog, space, thing.name)
+        return probe.direction[None], "mixed", probe
+    raise QueryError(f"{thing} is on the network; save the picture and give the file.")
 
 
 def _part(thing: Thing, weight: float, embedder: Embedder, find: Find) -> Part:
@@ -138,5 +156,10 @@ def _part(thing: Thing, weight: float, embedder: Embedder, find: Find) -> Part:
 
         vector = embed_picture(embedder, thing.address, fetch(thing.address))
         return Part(thing.address, "picture", weight, vector)
-    vector, way = find(thing)
-    return Part(str(thing), way, weight, vector)
+    vector, way, probe = find(thing)
+    return Part(str(thing), way, weight, vector, probe)
+
+
+def _learned(asked: str, weight: float, probe: Probe) -> Part:
+    """Make a part of what was learned; it is centred as a sum of terms is."""
+    return Part(asked, "mixed", weight, probe.direction[None], probe)

@@ -8,7 +8,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Unpack
 
-from retrieval import embedders
+from retrieval import concepts, embedders
+from retrieval import like as liking
 from retrieval.blend import By, search_both
 from retrieval.calibrate import WAYS
 from retrieval.catalog import Catalog
@@ -17,11 +18,13 @@ from retrieval.embedders import Embedder
 from retrieval.errors import LibraryError, LibraryMissing, QueryError, SpaceMismatch, differences
 from retrieval.facts import facts_of_files, likeness_of_files
 from retrieval.grouping import duplicates, reasons_of
+from retrieval.like import Example
 from retrieval.machine import default_library
 from retrieval.narrow import Narrow, gather
 from retrieval.nearest import Nearest
+from retrieval.probe import Probe
 from retrieval.query import Query, parse
-from retrieval.records import Failure, Filters, Group, Hit, Space, Status
+from retrieval.records import Failure, Filters, Group, Hit, Space, Status, Taught
 from retrieval.schema import INDEXES, OWN_NAMES
 from retrieval.shaping import Shape, shape, shape_of
 from retrieval.why import explain
@@ -65,6 +68,8 @@ class Library:
         words: str | Query | None = None,
         *,
         image: "str | Path | Image | None" = None,
+        like: "Example | Iterable[Example]" = (),
+        unlike: "Example | Iterable[Example]" = (),
         kind: str | Iterable[str] | None = None,
         count: int = 10,
         by: By = "both",
@@ -78,13 +83,15 @@ class Library:
         """Return the best `count` hits for a query, best first.
 
         `words` are in the query language (see `retrieval.query`) and are searched `by` meaning, by keyword,
-        or both; `image` is a file or a Pillow image, which counts as one thing more. `kind` names one or
-        more kinds; what else narrows the answer is in `retrieval.narrow.Narrow`: under, after, before, date,
-        camera, lens, near, tag, rating, size, orientation. `group` makes one hit, with the others as its
-        `more`, of copies, near-duplicates, bursts and pairs; `diversity`, to 1, prefers what is unlike the
-        hits before it; `sort` is score, date, date-desc or name, of the hits so chosen. A hit that is weak
-        matches no better than background queries do. Pictures on the network are fetched only with
-        `allow_url`; `why` says of each hit what brought it. Raises QueryError.
+        or both; `image` is a file or a Pillow image, which counts as one thing more. `like` and `unlike` are
+        pictures (segments by their ids, files, Pillow images) from which is learned what to look for; they
+        are no hits themselves. `kind` names one or more kinds; what else narrows the answer is in
+        `retrieval.narrow.Narrow`: under, after, before, date, camera, lens, near, tag, rating, size,
+        orientation. `group` makes one hit, with the others as its `more`, of copies, near-duplicates,
+        bursts and pairs; `diversity`, to 1, prefers what is unlike the hits before it; `sort` is score, date,
+        date-desc or name, of the hits so chosen. A hit that is weak matches no better than background
+        queries do. Pictures on the network are fetched only with `allow_url`; `why` says of each hit what
+        brought it. Raises QueryError.
         """
         query, wanted = (
             words if isinstance(words, Query) else parse(words or ""),
@@ -92,10 +99,13 @@ class Library:
         )
         filters = gather(query.filters, kind, narrow)
         nearest = self._open_nearest()  # of one space, whatever is switched meanwhile
-        asked = self._ask(nearest, query, image, allow_url)
+        liked, unliked = liking.several(like), liking.several(unlike)
+        learned = self._learn(nearest, liked, unliked) if liked or unliked else None
+        known = query.segments | liking.segments(nearest, [*liked, *unliked])
+        asked = self._ask(nearest, query, image, allow_url, learned)
         if by == "keyword" and not asked.words:
             raise QueryError("A picture has no words to search by; leave out --keyword-only.")
-        hits = self._answer(nearest, asked, filters, wanted, count, query.segments, by)
+        hits = self._answer(nearest, asked, filters, wanted, count, known, by)
         return explain(self._catalog, nearest, asked, hits) if why else hits
 
     def similar(
@@ -155,6 +165,10 @@ class Library:
         """Return the files that could not be read, and why."""
         return self._catalog.failures()
 
+    def concepts(self) -> list[Taught]:
+        """Return the concepts there are, by name, as the space that answers tells them."""
+        return concepts.taught(self._catalog, self._open_nearest().space)
+
     @property
     def damage(self) -> str | None:
         """Say what is wrong with the index file, if anything; answers are right all the same."""
@@ -192,19 +206,23 @@ class Library:
             raise LibraryError(f"The library at {self.folder} is closed; open it again.")
         return self._open
 
+    def _learn(self, nearest: Nearest, liked: "list[Example]", unliked: "list[Example]") -> Probe:
+        return liking.learn(nearest, self._embedder_of(nearest.space), liked, unliked)
+
     def _ask(
         self,
         nearest: Nearest,
         query: Query,
         image: "str | Path | Image | None" = None,
         allow_url: bool = False,
+        learned: Probe | None = None,
     ) -> Asked:
-        """Embed a query, and a picture beside it."""
+        """Embed a query, and beside it a picture and what was learned from examples."""
         embedder = self._embedder_of(nearest.space)
         means = {way: mean for way in WAYS if (mean := nearest.mean(way)) is not None}
         find = partial(find_known, self._catalog, nearest.space)
         beside = () if image is None else (image,)
-        return compose(query, embedder, find, means, beside, allow_url)
+        return compose(query, embedder, find, means, beside, allow_url, learned)
 
     def _answer(
         self,

@@ -245,3 +245,18 @@ class Failure:
 
     path: Path
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Taught:
+    """A concept, how many pictures it was taught from, and how well those are told apart.
+
+    `auroc` is 0.5 where it is left to chance and 1.0 where none is mistaken; None of one example, or
+    before `clew teach NAME` has fitted it to the space that answers.
+    """
+
+    name: str
+    positives: int
+    negatives: int
+    auroc: float | None = None
+    fitted: bool = True

@@ -243,6 +243,26 @@ STEPS: dict[str, tuple[str, ...]] = {
             through INTEGER NOT NULL               -- the last segment it was held against
         ) STRICT, WITHOUT ROWID""",
     ),
+    "8-concepts": (
+        """CREATE TABLE concepts (name TEXT PRIMARY KEY) STRICT, WITHOUT ROWID""",
+        """CREATE TABLE examples (
+            concept TEXT NOT NULL REFERENCES concepts (name) ON DELETE CASCADE,
+            hash BLOB NOT NULL,                    -- SHA-256 of the file; no content is for and against
+            positive INTEGER NOT NULL CHECK (positive IN (0, 1)),
+            path BLOB NOT NULL,                    -- where it was, whole
+            picture BLOB NOT NULL,                 -- a small JPEG, so that a later model can learn it
+            PRIMARY KEY (concept, hash)
+        ) STRICT""",
+        """CREATE TABLE probes (
+            concept TEXT NOT NULL REFERENCES concepts (name) ON DELETE CASCADE,
+            space INTEGER NOT NULL REFERENCES spaces (id) ON DELETE CASCADE,
+            direction BLOB NOT NULL,               -- float32
+            center REAL NOT NULL,
+            spread REAL NOT NULL,
+            auroc REAL,                            -- how well examples are told apart
+            PRIMARY KEY (concept, space)
+        ) STRICT, WITHOUT ROWID""",
+    ),
 }
 
 

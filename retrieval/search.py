@@ -10,6 +10,7 @@ from retrieval import calibrate
 from retrieval.catalog import Catalog
 from retrieval.compose import Asked
 from retrieval.nearest import Nearest
+from retrieval.probe import QUARTILE, SEEN
 from retrieval.rank import standardize
 from retrieval.records import Filters, Hit, Ids, Kind, Scores
 
@@ -27,9 +28,11 @@ def search(
 
     Hits of one kind stand in the order of their cosine. Cosines of different kinds do not compare (a text
     is nearer to every text than to any picture), so with several kinds each hit counts by how far it
-    stands out from the best of background queries in its kind.
+    stands out from the best of background queries in its kind. What was learned from pictures alone is
+    looked for in pictures, unless other kinds are asked for.
     """
-    kinds = [kind for kind in catalog.kinds() if not filters.kinds or kind in filters.kinds]
+    wished = filters.kinds or (SEEN if asked.probe else catalog.kinds())
+    kinds = [kind for kind in catalog.kinds() if kind in wished]
     wanted = max(count, calibrate.FIRST)
     while True:
         rankings = {}
@@ -83,18 +86,21 @@ def _surprises(
     known = {kind: nearest.calibrations.get((asked.way, kind)) for kind in rankings}
     surprises = {}
     for kind, calibration in known.items():
-        if calibration is not None and mean is not None:
+        if asked.probe is not None and kind in SEEN:
+            surprises[kind] = asked.probe.surprise(found[kind])
+        elif calibration is not None and mean is not None:
             first = [hit.id for hit in rankings[kind][: calibrate.FIRST]]
             usual = calibrate.usual(asked.vector[0], catalog.vectors_of(nearest.space, first)[1], mean)
             surprises[kind] = calibration.surprise(found[kind], usual)
             rankings[kind] = [
-                replace(
-                    hit,
-                    confidence=round(calibrate.confidence(float(one)), 4),
-                    usual=round(usual + calibration.center, 4),
-                )
-                for hit, one in zip(rankings[kind], surprises[kind], strict=True)
+                replace(hit, usual=round(usual + calibration.center, 4)) for hit in rankings[kind]
             ]
+        else:
+            continue
+        rankings[kind] = [
+            replace(hit, confidence=round(calibrate.confidence(float(one)), 4))
+            for hit, one in zip(rankings[kind], surprises[kind], strict=True)
+        ]
     if len(surprises) == len(rankings):
         return surprises
     usually = {kind: (asked.vector @ nearest.background(kind).T)[0] for kind in rankings}
@@ -115,7 +121,7 @@ def _ranking(
     wanted, narrow = count + len(leave_out), filters.narrow
     while True:
         scores, ids = nearest.search(asked.vector, kind, wanted, filters if narrow else None)
-        keep = ~np.isin(ids, list(leave_out)) & ~vetoed(catalog, nearest, asked, ids)
+        keep = ~np.isin(ids, list(leave_out)) & ~vetoed(catalog, nearest, asked, kind, ids)
         pairs = [(int(i), float(s)) for i, s in zip(ids[keep], scores[keep], strict=True)]
         hits = catalog.hits(pairs, nearest.space.name, filters)
         if len(hits) >= count or len(ids) < wanted:
@@ -123,11 +129,14 @@ def _ranking(
         wanted, narrow = wanted * 4, True  # many of the near are of files that are gone
 
 
-def vetoed(catalog: Catalog, nearest: Nearest, asked: Asked, ids: Ids) -> NDArray[np.bool_]:
-    """Say which segments fit a veto better than they fit nearly all background queries."""
+def vetoed(catalog: Catalog, nearest: Nearest, asked: Asked, kind: Kind, ids: Ids) -> NDArray[np.bool_]:
+    """Say which segments of a kind surely show a concept, or fit another veto better than most queries."""
     out = np.zeros(len(ids), dtype=bool)
     for veto in asked.vetoes:
         known, vectors = catalog.vectors_of(nearest.space, ids)
-        share = nearest.fits(veto.vector, veto.way, vectors)
-        out |= np.isin(ids, known[share >= calibrate.FITS])
+        if veto.probe is not None and kind in SEEN:
+            fits = veto.probe.surprise(vectors @ veto.probe.direction) >= QUARTILE
+        else:
+            fits = nearest.fits(veto.vector, veto.way, vectors) >= calibrate.FITS
+        out |= np.isin(ids, known[fits])
     return out

@@ -16,11 +16,11 @@ FLOORS = (
     ("words", "retrieval.terms"),
     ("tools", "retrieval.machine retrieval.rank retrieval.media retrieval.formats retrieval.evaluate"),
     ("tools", "retrieval.calibrate retrieval.lexer retrieval.fetch retrieval.narrow retrieval.measure"),
-    ("tools", "retrieval.query retrieval.filtering indexer.fields indexer.looks"),
+    ("tools", "retrieval.query retrieval.filtering retrieval.probe indexer.fields indexer.looks"),
     ("tools", "retrieval.catalog retrieval.embedders retrieval.vectors indexer.ahead"),
     ("tools", "indexer.passages indexer.descriptions indexer.when indexer.demo indexer.hub indexer.export"),
     ("tools", "indexer.checkpoint indexer.json_lines indexer.plot indexer.eval_formats indexer.details"),
-    ("house", "indexer.precision retrieval.tagging"),
+    ("house", "indexer.precision retrieval.tagging retrieval.concepts"),
     ("house", "indexer.tokenizers"),
     ("house", "indexer.prepare"),
     ("house", "indexer.models"),
@@ -28,7 +28,7 @@ FLOORS = (
     ("house", "retrieval.likeness"),
     ("house", "retrieval.relations retrieval.facts"),
     ("house", "retrieval.grouping"),
-    ("house", "retrieval.search retrieval.shaping retrieval.why indexer.walk"),
+    ("house", "retrieval.search retrieval.shaping retrieval.like retrieval.why indexer.walk"),
     ("house", "retrieval.blend"),
     ("house", "retrieval.library indexer.changes indexer.read"),
     ("house", "indexer.roots indexer.spaces indexer.contents"),
@@ -39,17 +39,26 @@ FLOORS = (
     ("house", "indexer.tags"),
     ("work", "indexer.pipeline indexer.evaluation indexer.golden indexer.labels"),
     ("work", "indexer.folders"),
+    ("work", "indexer.teaching"),
     ("work", "indexer.switch indexer.tag"),
     ("doors", "retrieval.options retrieval.pages"),
     ("doors", "retrieval.cli retrieval indexer"),
     ("doors", "indexer.terminal retrieval.duplicates_cli"),
     ("doors", "indexer.model_cli"),
-    ("doors", "indexer.eval_cli indexer.tag_cli"),
+    ("doors", "indexer.eval_cli indexer.tag_cli indexer.teach_cli"),
     ("doors", "indexer.cli"),
 )
 
 
-DOORS = ("cli.py", "model_cli.py", "duplicates_cli.py", "eval_cli.py", "tag_cli.py", "terminal.py")
+DOORS = (
+    "cli.py",
+    "model_cli.py",
+    "duplicates_cli.py",
+    "eval_cli.py",
+    "tag_cli.py",
+    "terminal.py",
+    "teach_cli.py",
+)
 
 
 def module(path: Path) -> str:
