@@ -145,7 +145,8 @@ def test_a_crash_before_the_pointer_moves_changes_nothing(busy, tmp_path, monkey
 
 def test_ctrl_c_leaves_a_good_library(busy, tmp_path):
     child = start(busy, tmp_path / "library")
-    time.sleep(0.15)
+    while child.poll() is None and not held(tmp_path / "library"):
+        time.sleep(0.01)
     child.send_signal(signal.SIGINT)
     assert "Traceback" not in (child.communicate(timeout=60)[0] or "")
     report = update_library([busy], library=tmp_path / "library", embedder=Toy())
