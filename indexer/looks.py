@@ -7,9 +7,7 @@ SIDE = 256  # pixels of the longer side at which pictures are measured
 GRID, KEPT = 32, 8
 FLAT = 1.0  # frequencies weaker than this (of 255 x 32) are rounding, or what JPEG left of a plain area
 _at = np.arange(GRID)
-_WAVES = np.cos(
-    np.pi * np.outer(np.arange(1, KEPT + 1), 2 * _at + 1) / (2 * GRID)
-)  # (8, 32), none of them flat
+_WAVES = np.cos(np.pi * np.outer(np.arange(1, KEPT + 1), 2 * _at + 1) / (2 * GRID))  # (8, 32), none flat
 
 
 def small_grey(picture: Image.Image) -> Image.Image:

@@ -139,10 +139,8 @@ def find_known(catalog: Catalog, space: Space, thing: Segment | Concept) -> Know
                 f"There is no segment #{thing.id} in this library; quote it to search for the text."
             )
         return unit(vectors), "words" if catalog.kind_of(thing.id) == "text" else "picture", None
-    if isinstance(thing, Concept):
-        probe = find_probe(catalog, space, thing.name)
-        return probe.direction[None], "mixed", probe
-    raise QueryError(f"{thing} is on the network; save the picture and give the file.")
+    probe = find_probe(catalog, space, thing.name)
+    return probe.direction[None], "mixed", probe
 
 
 def _part(thing: Thing, weight: float, embedder: Embedder, find: Find) -> Part:

@@ -115,12 +115,11 @@ def _near(latitude: float, longitude: float, radius: float) -> Test:
     south, north = latitude - degrees(angle), latitude + degrees(angle)
     test, values = "latitude >= ? AND latitude <= ?", [south, north]
     if south > -90 and north < 90:  # no pole is inside, so the circle lies between two meridians
-        aside = degrees(asin(sin(angle) / cos(radians(latitude))))
+        aside = degrees(asin(min(1.0, sin(angle) / cos(radians(latitude)))))
         west, east = longitude - aside, longitude + aside
         turns = [(west + turn, east + turn) for turn in (-360, 0, 360)]
-        inside = [
-            (low, high) for low, high in turns if high >= -180 and low <= 180
-        ]  # over the antimeridian two
+        # Of a circle over the antimeridian both parts are on the map.
+        inside = [(low, high) for low, high in turns if high >= -180 and low <= 180]
         test += f" AND ({' OR '.join(['longitude >= ? AND longitude <= ?'] * len(inside))})"
         values += [end for pair in inside for end in pair]
     return f"{test} AND kilometres(latitude, longitude, ?, ?) <= ?", [*values, latitude, longitude, radius]

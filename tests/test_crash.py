@@ -155,7 +155,7 @@ def has_segments(place) -> bool:
 
 def test_ctrl_c_leaves_a_good_library(busy, tmp_path):
     child = start(busy, tmp_path / "library")
-    while not has_segments(tmp_path / "library"):
+    while child.poll() is None and not has_segments(tmp_path / "library"):
         time.sleep(0.01)
     child.send_signal(signal.SIGINT)
     assert "Traceback" not in (child.communicate(timeout=60)[0] or "")
