@@ -21,6 +21,7 @@ SCAN = 4_000  # rows that pass: so few are all compared, within a millisecond
 KEEPING, COUNTING, PICKING = 5e-6, 5e-9, 20e-9  # seconds
 SPARE = 1.5  # times the candidates that should do, so that mostly enough of them pass
 FIRST, SHARE, WIDER = 1_000, 0.01, 4  # rows compared after the sketch; then so many times as many
+ALL = 0.25  # of the rows; where so many would have to be compared, the sketch tells nothing
 
 
 def sample(count: int) -> int:
@@ -110,4 +111,4 @@ class Graph:
             better = distances[np.searchsorted(rows, best[0, : (count + 1) // 2])]
             if len(near) == len(rows) or (better <= inner).all():
                 return scores, best
-            reach *= WIDER
+            reach = reach * WIDER if reach * WIDER < ALL * len(rows) else len(rows)
