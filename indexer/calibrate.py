@@ -52,7 +52,7 @@ def _fresh_queries(
     how = f" {SHIFT} {GENERIC} {FIRST} {CENTRED}"
     version = hashlib.sha256(BANK.read_bytes() + how.encode()).hexdigest()[:12]
     if known.get("words") != version:
-        read = [text for text in bank() if embedder.tokens(text)]
+        read = [text for text in bank() if 0 < embedder.tokens(text) <= embedder.context]
         fresh["words"] = version, embedder.embed_texts(read)
     count = catalog.count_segments("image")
     drawn = int(known.get("picture", 0))

@@ -47,7 +47,7 @@ def tag_command(labels: tuple[str, ...], library: Path, remove: bool, as_json: b
     """Tag pictures with LABELS, to be found with --tag; without LABELS, list those there are.
 
     \b
-    clew tag sunset beach "screenshot of a chat"   all that a search is confident of
+    clew tag sunset beach "screenshot of a chat"   what a search is sure of
     clew tag --one-of invoice letter photo         each picture gets one of them
     clew sunset --tag beach                        filters a search
 
