@@ -106,7 +106,7 @@ def honest(place: Path, photos: list[tuple[Path, list[str]]], each: int) -> list
 
 
 def _best(library: Library, text: str) -> tuple[float, float]:
-    hit = library.search(quote(text), kind="image", count=1)[0]
+    hit = library.search(quote(text), kind="image", count=1, by="meaning")[0]
     assert hit.confidence is not None
     return hit.confidence, hit.score
 
@@ -188,9 +188,13 @@ def _found(library: Library, photos: list[tuple[Path, list[str]]], kind: str | N
     right = []
     for at, (_, captions) in enumerate(photos):
         text = quote(captions[1])
-        hits = library.search(text, kind=kind, count=COUNT)
+        hits = library.search(text, kind=kind, count=COUNT, by="meaning")
         if by_cosine:
-            both = [hit for one in ("image", "text") for hit in library.search(text, kind=one, count=COUNT)]
+            both = [
+                hit
+                for one in ("image", "text")
+                for hit in library.search(text, kind=one, count=COUNT, by="meaning")
+            ]
             hits = sorted(both, key=lambda hit: -hit.score)[:COUNT]
         right.append(any(hit.path.stem == str(at) for hit in hits))
     return np.array(right)
