@@ -1,13 +1,25 @@
 """Ask a library the background queries, so that a search can say how unusual a match is."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
 import numpy as np
 
 from indexer.writer import Writer
-from retrieval.calibrate import BANK, CENTRED, FIRST, GENERIC, SHIFT, Calibration, Way, bank, fit, unit
+from retrieval.calibrate import (
+    BANK,
+    CENTRED,
+    FIRST,
+    GENERIC,
+    LEAST_SPREAD,
+    SHIFT,
+    Calibration,
+    Way,
+    bank,
+    fit,
+    unit,
+)
 from retrieval.catalog import Catalog
 from retrieval.embedders import Embedder
 from retrieval.records import Kind, Scores, Space, Vectors
@@ -17,57 +29,73 @@ LEAST = 8  # pictures; of fewer nothing can be said
 SAME = 0.999  # cosine from which on a picture is itself or its copy
 GROWN = 1.5  # times as many pictures, of which others are drawn then
 
+HOW = (SHIFT, GENERIC, FIRST, CENTRED, LEAST_SPREAD, PICTURES, SAME)  # in a version, so that a change is seen
+
 
 def calibrate_if_due(writer: Writer, space: Space, embedder: Embedder) -> None:
-    """Bring the background queries and their matches up to date, where a tenth of a kind has changed."""
+    """Bring the background queries and their matches up to date, where a tenth of a kind has changed.
+
+    All is written at once, so that no reader holds new queries against old matches.
+    """
     catalog = writer.catalog
-    known = {
-        row["asked"]: str(row["version"])
-        for row in catalog.db.execute("SELECT asked, version FROM backgrounds WHERE space = ?", (space.id,))
-    }
-    fresh = _fresh_queries(catalog, space, embedder, known)
+    counts = {kind: _count(catalog, space, kind) for kind in catalog.kinds()}
+    fresh = _fresh_queries(catalog, space, embedder, counts.get("image", 0))
+    versions = _versions(catalog, space) | {way: version for way, (version, _) in fresh.items()}
+    rows: list[dict[str, object]] = []
+    for kind, count in counts.items():
+        due = [way for way in versions if _is_due(catalog, space, way, kind, versions[way], count)]
+        if count and due:
+            said: dict[str, object] = {"space": space.id, "kind": kind, "count": count}
+            for way, found in _bests(catalog, space, kind, due, fresh).items():
+                rows.append({**said, "asked": way, "version": versions[way], **found})
+    if not fresh and not rows:
+        return
     with writer.db.atomic():
         for way, (version, vectors) in fresh.items():
-            row = {"space": space.id, "asked": way, "version": version}
-            writer.db.table("backgrounds").upsert(
-                {**row, "vectors": vectors.astype(np.float16).tobytes()}, pk=("space", "asked")
-            )
-    versions = known | {way: version for way, (version, _) in fresh.items()}
-    for kind in catalog.kinds():
-        count = catalog.count_segments(kind)
-        due = {
-            way: version
-            for way, version in versions.items()
-            if _is_due(catalog, space, way, kind, version, count)
-        }
-        if count and due:
-            _calibrate_kind(writer, space, kind, count, due)
+            bank_of = {"space": space.id, "asked": way, "version": version}
+            blob = vectors.astype(np.float16).tobytes()
+            writer.db.table("backgrounds").upsert({**bank_of, "vectors": blob}, pk=("space", "asked"))
+        for row in rows:
+            writer.db.table("calibrations").upsert(row, pk=("space", "asked", "kind"))
+
+
+def _count(catalog: Catalog, space: Space, kind: Kind) -> int:
+    """Count the vectors of a kind; of a whole space that is quicker to know."""
+    return catalog.count_segments(kind) if space.whole else len(catalog.ids_of(space, kind))
+
+
+def _versions(catalog: Catalog, space: Space) -> dict[Way, str]:
+    rows = catalog.db.execute("SELECT asked, version FROM backgrounds WHERE space = ?", (space.id,))
+    return {row["asked"]: row["version"] for row in rows}
 
 
 def _fresh_queries(
-    catalog: Catalog, space: Space, embedder: Embedder, known: Mapping[str, str]
+    catalog: Catalog, space: Space, embedder: Embedder, count: int
 ) -> dict[Way, tuple[str, Vectors]]:
-    """Return those background queries that are new or not as they were, with their version."""
+    """Return those background queries that are new or not as they were, with their version.
+
+    `count` is how many pictures there are. The version says of which bank or how many pictures they are,
+    and how they are used.
+    """
+    known = _versions(catalog, space)
+    how = hashlib.sha256(BANK.read_bytes() + repr(HOW).encode()).hexdigest()[:12]
     fresh: dict[Way, tuple[str, Vectors]] = {}
-    how = f" {SHIFT} {GENERIC} {FIRST} {CENTRED}"
-    version = hashlib.sha256(BANK.read_bytes() + how.encode()).hexdigest()[:12]
-    if known.get("words") != version:
+    if known.get("words") != how:
         read = [text for text in bank() if 0 < embedder.tokens(text) <= embedder.context]
-        fresh["words"] = version, embedder.embed_texts(read)
-    count = catalog.count_segments("image")
-    drawn = int(known.get("picture", 0))
-    if count >= LEAST and not drawn / GROWN <= count <= drawn * GROWN:
+        fresh["words"] = how, embedder.embed_texts(read)
+    drawn, _, used = known.get("picture", "0").partition(" ")
+    if count >= LEAST and not (used == how and int(drawn) / GROWN <= count <= int(drawn) * GROWN):
         ids = catalog.ids_of(space, "image")
         some = ids[np.linspace(0, len(ids) - 1, min(PICTURES, len(ids)), dtype=np.int64)]
-        fresh["picture"] = str(count), catalog.vectors_of(space, some)[1]
-    if fresh:
-        queries = {way: vectors for way, (_, vectors) in fresh.items()}
-        words = queries.get("words", catalog.background_queries(space, "words"))
-        assert words is not None, "it is known or fresh"
-        pictures = queries.get("picture", catalog.background_queries(space, "picture"))
-        names = [fresh[way][0] if way in fresh else known.get(way, "") for way in ("words", "picture")]
-        made = _made(words, pictures)
-        fresh |= {way: (" ".join(names), vectors) for way, vectors in made.items()}
+        fresh["picture"] = f"{count} {how}", catalog.vectors_of(space, some)[1]
+    if not fresh:
+        return fresh
+    words = fresh["words"][1] if "words" in fresh else catalog.background_queries(space, "words")
+    pictures = fresh["picture"][1] if "picture" in fresh else catalog.background_queries(space, "picture")
+    assert words is not None, "it is known or fresh"
+    for way, vectors in _made(words, pictures).items():
+        if "words" in fresh or way == "mixed":
+            fresh[way] = fresh["picture"][0] if way == "mixed" and "picture" in fresh else how, vectors
     return fresh
 
 
@@ -82,27 +110,26 @@ def _made(words: Vectors, pictures: Vectors | None) -> dict[Way, Vectors]:
     return made
 
 
-def _is_due(catalog: Catalog, space: Space, way: str, kind: Kind, version: str, count: int) -> bool:
+def _is_due(catalog: Catalog, space: Space, way: Way, kind: Kind, version: str, count: int) -> bool:
     query = "SELECT version, count FROM calibrations WHERE space = ? AND asked = ? AND kind = ?"
     row = catalog.db.execute(query, (space.id, way, kind)).fetchone()
     return row is None or row["version"] != version or abs(count - row["count"]) * 10 > row["count"]
 
 
-def _calibrate_kind(writer: Writer, space: Space, kind: Kind, count: int, due: Mapping[Way, str]) -> None:
-    """Compare background queries with all vectors of a kind, in one pass."""
-    catalog = writer.catalog
-    queries = {way: found for way in due if (found := catalog.background_queries(space, way)) is not None}
-    bests = {way: Best(vectors) for way, vectors in queries.items()}
+def _bests(
+    catalog: Catalog, space: Space, kind: Kind, due: Sequence[Way], fresh: Mapping[Way, tuple[str, Vectors]]
+) -> dict[Way, dict[str, float | None]]:
+    """Compare background queries with all vectors of a kind, in one pass, and fit how they do."""
+    bests = {}
+    for way in due:
+        queries = fresh[way][1] if way in fresh else catalog.background_queries(space, way)
+        if queries is not None:
+            bests[way] = Best(queries)
     for _, vectors in catalog.vectors_after(space, kind, 0):
         for best in bests.values():
             best.watch(vectors)
-    with writer.db.atomic():
-        for way, best in bests.items():
-            calibration = best.fit()
-            if calibration is not None:
-                key = {"space": space.id, "asked": way, "kind": kind}
-                said = {"version": due[way], "count": count, **asdict(calibration)}
-                writer.db.table("calibrations").upsert(key | said, pk=tuple(key))
+    nothing: dict[str, float | None] = {"center": None, "spread": None}
+    return {way: asdict(found) if (found := best.fit()) else nothing for way, best in bests.items()}
 
 
 class Best:
@@ -123,7 +150,7 @@ class Best:
         shared = np.concatenate(
             [self.commons[rows], np.broadcast_to(common, (len(rows), len(common)))], axis=1
         )
-        first = np.argsort(-both, axis=1, kind="stable")[:, :FIRST]
+        first = np.argpartition(-both, FIRST - 1, axis=1)[:, :FIRST]
         self.scores[rows] = np.take_along_axis(both, first, axis=1)
         self.commons[rows] = np.take_along_axis(shared, first, axis=1)
 

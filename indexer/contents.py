@@ -50,12 +50,13 @@ class Contents:
     def settle_time(self, root: int, picture: bytes) -> None:
         """Give a picture and its captions the time when it was taken, as it says itself, else its sidecar."""
         self.db.conn.execute(
-            """UPDATE files SET time = said.taken
+            """WITH own (id) AS (SELECT id FROM files WHERE root = ?1 AND path = ?2
+                              UNION SELECT id FROM files WHERE root = ?1 AND picture = ?2)
+               UPDATE files SET time = said.taken
                  FROM (SELECT c.taken FROM files f JOIN contents c ON c.id = f.content
-                        WHERE f.root = ?1 AND (f.path = ?2 OR f.picture = ?2)
-                          AND f.state != 'gone' AND c.taken IS NOT NULL
+                        WHERE f.id IN own AND f.state != 'gone' AND c.taken IS NOT NULL
                         ORDER BY f.picture IS NOT NULL, f.path LIMIT 1) said
-                WHERE root = ?1 AND (path = ?2 OR picture = ?2) AND time != said.taken""",
+                WHERE id IN own AND time != said.taken""",
             (root, picture),
         )
 

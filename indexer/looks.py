@@ -7,7 +7,7 @@ SIDE = 256  # pixels of the longer side at which pictures are measured
 GRID, KEPT = 32, 8
 FLAT = 1.0  # frequencies weaker than this (of 255 x 32) are rounding, or what JPEG left of a plain area
 _at = np.arange(GRID)
-_WAVES = np.cos(np.pi * np.outer(np.arange(1, KEPT + 1), 2 * _at + 1) / (2 * GRID))  # (8, 32), none flat
+_WAVES = np.cos(np.pi * np.outer(np.arange(KEPT), 2 * _at + 1) / (2 * GRID))  # (8, 32), the first is flat
 
 
 def small_grey(picture: Image.Image) -> Image.Image:
@@ -20,11 +20,12 @@ def small_grey(picture: Image.Image) -> Image.Image:
 def looks(picture: Image.Image) -> bytes:
     """Return 64 bits that differ in few places between pictures that look alike, by Hamming distance.
 
-    The signs, about their median, of the 8 x 8 lowest frequencies of the grey picture at 32 x 32, without
-    its mean, row by row: Zauner, Implementation and Benchmarking of Perceptual Image Hash Functions, 2010.
+    The signs, about their median, of the 8 x 8 lowest frequencies of the grey picture at 32 x 32, row by
+    row: Zauner, Implementation and Benchmarking of Perceptual Image Hash Functions, 2010.
     """
     grey = small_grey(picture).resize((GRID, GRID), Image.Resampling.BOX)
     waves = _WAVES @ np.asarray(grey, np.float64) @ _WAVES.T  # (8, 32) (32, 32) (32, 8)
+    waves[0, 0] = 0  # the mean: how bright it is says nothing
     waves[np.abs(waves) < FLAT] = 0
     return np.packbits(waves > np.median(waves)).tobytes()
 

@@ -87,10 +87,8 @@ def read_again(digest: bytes, reader: str, place: bytes, embedder: Embedder) -> 
                 return None
             file.seek(0)
             return DECODERS[reader](file, _suffix(place), embedder)
-    except OSError:
+    except Exception:  # gone since, or a decoder that has changed its mind
         return None
-    except Exception:  # a decoder that has changed its mind
-        return Decoded()
 
 
 def _suffix(path: bytes) -> str:

@@ -96,7 +96,10 @@ def switch_library(
             return Switched(old.name, space.name, seconds=_since(begun), interrupted=True)
         if not compare:
             writer.spaces.answer_with(space, whole=not waiting)
-            tag_if_due(writer, space, new)
+            try:
+                tag_if_due(writer, space, new)
+            except KeyboardInterrupt:  # the new space answers; the next `clew index` tags what is left
+                return Switched(old.name, space.name, embedded, waiting, _since(begun), True, True)
     found = _compare(place, old, space, new, compare)
     return Switched(old.name, space.name, embedded, waiting, _since(begun), not compare, False, found)
 

@@ -173,8 +173,8 @@ def captions(catalog: Catalog, space: Space, ids: Ids) -> tuple[NDArray[np.bool_
     rows = catalog.db.execute(
         """SELECT DISTINCT s.id, t.id FROM segments s
              JOIN files f ON f.content = s.content AND f.state != 'gone'
-             JOIN says ON says.file = f.id
-             JOIN segments t ON t.content = says.content AND t.kind = 'text'
+            CROSS JOIN segments t ON +t.kind = 'text'
+                   AND t.content IN (SELECT content FROM says WHERE says.file = f.id)
             WHERE s.id IN (SELECT value FROM json_each(?))""",
         (json.dumps(ids.tolist()),),
     ).fetchall()

@@ -4,8 +4,6 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
 from typing import Literal, NamedTuple, TypeAlias
 
-import numpy as np
-
 from retrieval.catalog import Catalog
 from retrieval.compose import Asked
 from retrieval.keywords import Found, find
@@ -13,7 +11,8 @@ from retrieval.nearest import Nearest
 from retrieval.query import Words
 from retrieval.rank import fuse, ranks
 from retrieval.records import Filters, Hit
-from retrieval.search import search, thing, vetoed
+from retrieval.search import search, thing
+from retrieval.vetoes import Vetoes
 
 By: TypeAlias = Literal["both", "meaning", "keyword"]
 
@@ -67,6 +66,12 @@ class Named(NamedTuple):
     weight: float
 
 
+class _Row(NamedTuple):
+    fit: float
+    weight: float
+    share: float
+
+
 def keyword_hits(
     catalog: Catalog,
     nearest: Nearest,
@@ -82,15 +87,12 @@ def keyword_hits(
     """
     ids, vectors = catalog.vectors_of(nearest.space, found.ids)
     cosines = dict(zip(ids.tolist(), (vectors @ asked.vector[0]).tolist(), strict=True))
-    rows = {id_: (fit, weight) for id_, fit, weight in zip(*(part.tolist() for part in found), strict=True)}
+    rows = {id_: _Row(*row) for id_, *row in zip(*(part.tolist() for part in found), strict=True)}
     pairs = [(id_, cosines[id_]) for id_ in rows if id_ in cosines and id_ not in leave_out]
     hits = catalog.hits(pairs, nearest.space.name, filters)
-    out = set[int]()
-    for kind in {hit.kind for hit in hits} if asked.vetoes else ():
-        some = np.array([hit.id for hit in hits if hit.kind == kind], np.int64)
-        out.update(some[vetoed(catalog, nearest, asked, kind, some)].tolist())
+    spared = Vetoes(catalog, nearest, asked).spare(hits)
     return [
-        Named(_known_by(hit, min(1.0, rows[hit.id][1])), *rows[hit.id]) for hit in hits if hit.id not in out
+        Named(_known_by(hit, rows[hit.id].share), rows[hit.id].fit, rows[hit.id].weight) for hit in spared
     ]
 
 

@@ -172,7 +172,9 @@ class Catalog:
 
     def calibrations(self, space: Space) -> dict[tuple[Way, Kind], Calibration]:
         """Return how background queries match each kind, by the way they were asked."""
-        rows = self.db.execute("SELECT * FROM calibrations WHERE space = ?", (space.id,))
+        rows = self.db.execute(
+            "SELECT * FROM calibrations WHERE space = ? AND center IS NOT NULL", (space.id,)
+        )
         return {(row["asked"], row["kind"]): Calibration(row["center"], row["spread"]) for row in rows}
 
     def findable(self, ids: Ids) -> Ids:

@@ -147,6 +147,8 @@ def show(
     else:
         write(shapes.get(shape or "", partial(formats.as_lines, group=group))(hits))
     note(library.damage)
+    if any(not hit.offline and not hit.path.exists() for hit in hits):
+        note("Some of these have gone since they were indexed; `clew index` brings the library up to date.")
     if any(hit.offline for hit in hits):
         note("Some of these are on a folder that is not there now (offline).")
     if not hits:

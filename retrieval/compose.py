@@ -1,6 +1,6 @@
 """From the tree of a query to vectors: terms are embedded, centred and added up."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TypeAlias
@@ -19,6 +19,7 @@ from retrieval.records import Space, Vectors
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+Mean: TypeAlias = Callable[[Way], Vectors | None]  # the mean background query of a way
 Known: TypeAlias = tuple[Vectors, Way, Probe | None]
 Find: TypeAlias = Callable[[Segment | Concept], Known]  # what the library knows of it
 
@@ -57,7 +58,7 @@ def compose(
     query: Query,
     embedder: Embedder,
     find: Find,
-    means: Mapping[Way, Vectors],
+    mean: Mean,
     pictures: "Sequence[str | Path | Image]" = (),
     allow_url: bool = False,
     liked: Probe | None = None,
@@ -65,8 +66,8 @@ def compose(
     """Embed a query, and beside it pictures and what was learned from hits that were liked.
 
     One thing alone is its unit vector. Several are the sum of theirs, each with half of the mean of its
-    modality (`means`, (d,)) taken off and made a unit again, so that pictures, which all lie near each
-    other, do not drown words. Raises QueryError.
+    modality (`mean` of a way, (d,)) taken off and made a unit again, so that pictures, which all lie near
+    each other, do not drown words. Raises QueryError.
     """
     check(query, [*pictures, *[liked] * (liked is not None)], allow_url)
     parts = [_part(term.thing, term.weight, embedder, find) for term in query.terms]
@@ -77,7 +78,7 @@ def compose(
     words = tuple(term.thing for term in query.terms if isinstance(term.thing, Words) and term.weight > 0)
     if len(parts) == 1:
         return Asked(parts[0].vector, parts[0].way, tuple(parts), vetoes, words)
-    return Asked(add(parts, means), _way(parts), tuple(parts), vetoes, words)
+    return Asked(add(parts, mean), _way(parts), tuple(parts), vetoes, words)
 
 
 def check(query: Query, beside: Sequence[object] = (), allow_url: bool = False) -> None:
@@ -91,12 +92,12 @@ def check(query: Query, beside: Sequence[object] = (), allow_url: bool = False) 
         raise QueryError("All of this query is taken away (-); give something to look for as well.")
 
 
-def add(parts: Sequence[Part], means: Mapping[Way, Vectors]) -> Vectors:
+def add(parts: Sequence[Part], mean: Mean) -> Vectors:
     """Return the unit sum of centred parts, (1, d); raises QueryError where nothing is left of it."""
     total = np.zeros_like(parts[0].vector)
     for part in parts:
-        mean = means.get(part.way)
-        total += part.weight * unit(part.vector if mean is None else part.vector - CENTRED * mean)
+        usual = mean(part.way)
+        total += part.weight * unit(part.vector if usual is None else part.vector - CENTRED * usual)
     if np.linalg.norm(total) < 1e-3:
         raise QueryError("The terms of this query cancel each other; change their weights.")
     return unit(total)

@@ -34,8 +34,9 @@ def duplicates_command(folder: str | None, by: tuple[str, ...], shape: str | Non
     pair            raw and JPEG, or photo and clip, of one name
     burst           taken within seconds by one camera, and alike
 
-    Groups that waste most come first; the best file of each, marked *, leads: more pixels, then sharper,
-    then larger, then there now, then the shorter path. Exit code 1 when there are none.
+    Groups that waste most come first; the best file of each, marked *, leads: there now, then more
+    pixels, then sharper, then larger, then the shorter path. What has changed since it was indexed is left
+    out, and so are other names of one file. Exit code 1 when there are none.
     """
     from retrieval.library import Library
 

@@ -23,15 +23,43 @@ _FACTS = """c.id AS content, c.width, c.height, c.taken, c.camera, c.looks, c.sh
 def facts_of_files(catalog: Catalog, under: str = "") -> list[Facts]:
     """Return what is known of every file that is not gone, by path; captions belong to their pictures.
 
-    `under` is a folder as in Filters. Empty files hold nothing to have twice.
+    `under` is a folder as in Filters. Empty files hold nothing to have twice. What lies on a disk that is
+    there is looked at: a file that has gone or changed since it was indexed is left out, and of several
+    names of one file (links, and folders reached by links) only one counts, so that no name is taken for a
+    copy that could be spared.
     """
     rows = catalog.db.execute(
-        f"""SELECT {_FACTS}, f.path, f.size, NULL AS start, NULL AS "end", s.id AS segment, s.kind
+        f"""SELECT {_FACTS}, f.path, f.size, f.mtime, NULL AS start, NULL AS "end", s.id AS segment, s.kind
               FROM files f JOIN roots r ON r.id = f.root JOIN contents c ON c.id = f.content
               LEFT JOIN segments s ON s.content = c.id AND s.ordinal = 0
              WHERE f.state != 'gone' AND f.picture IS NULL AND f.size > 0 ORDER BY r.path, f.path"""
     )
-    return [_facts(row) for row in rows if _is_under(row, os.fsencode(under))]
+    try:
+        wanted = os.fsencode(under)
+    except UnicodeEncodeError:  # no file has such a name
+        return []
+    return _present([(row, _facts(row)) for row in rows if _is_under(row, wanted)])
+
+
+def _present(files: Sequence[tuple[sqlite3.Row, Facts]]) -> list[Facts]:
+    """Return the files as they are on disk now, each by one name, the plainest; those offline unseen."""
+    names = dict[tuple[int, int], tuple[bool, Facts]]()
+    away = []
+    for row, facts in files:
+        if facts.offline:
+            away.append(facts)
+            continue
+        try:
+            now = facts.path.stat()
+        except (OSError, ValueError):
+            continue
+        if (now.st_size, now.st_mtime_ns) != (row["size"], row["mtime"]):
+            continue
+        link = Path(os.path.realpath(facts.path)) != facts.path
+        known = names.get((now.st_dev, now.st_ino))
+        if known is None or (known[0] and not link):
+            names[now.st_dev, now.st_ino] = link, facts
+    return sorted([*away, *(facts for _, facts in names.values())], key=lambda facts: os.fsencode(facts.path))
 
 
 def facts_of_hits(catalog: Catalog, hits: Sequence[Hit]) -> list[Facts]:

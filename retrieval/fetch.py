@@ -3,10 +3,11 @@
 import ipaddress
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from io import BytesIO
 from ssl import create_default_context
+from threading import Timer
 from time import monotonic
 from urllib.parse import SplitResult, urljoin, urlsplit
 
@@ -16,6 +17,7 @@ LIMIT = 50_000_000  # bytes
 SECONDS = 20.0  # in all
 REDIRECTS = 5
 PIECE = 65_536
+CARRIERS = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("::/96"))  # of IPv4 in their end
 
 
 def fetch(address: str, *, private: bool = False) -> BytesIO:
@@ -42,14 +44,20 @@ def _ask(address: str, private: bool, seconds: float) -> Iterator[HTTPResponse]:
     parts = _split(address)
     place = _look_up(parts, private)
     connection = _Secure if parts.scheme == "https" else _Plain
-    opened = connection(str(parts.hostname), parts.port, place, max(0.1, seconds))
+    opened = connection(str(parts.hostname), place[1], place, max(0.1, seconds))
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    # However slowly it comes: a socket's own timeout begins anew with every byte.
+    deadline = Timer(max(0.1, seconds), opened.shut)
+    deadline.start()
     try:
         opened.request("GET", target, headers={"User-Agent": "clew", "Accept": "image/*"})
         yield opened.getresponse()
     except (OSError, HTTPException, ValueError) as error:
-        raise QueryError(f"{address} cannot be fetched: {error or type(error).__name__}.") from error
+        late = f"longer than {SECONDS:.0f} seconds" if not deadline.is_alive() else ""
+        said = late or str(error) or type(error).__name__
+        raise QueryError(f"{address} cannot be fetched: {said}.") from error
     finally:
+        deadline.cancel()
         opened.close()
 
 
@@ -83,18 +91,24 @@ def _is_public(place: str) -> bool:
     inner = None
     if isinstance(address, ipaddress.IPv6Address):
         inner = address.ipv4_mapped or address.sixtofour or (address.teredo or (None, None))[1]
+        if any(address in network for network in CARRIERS):
+            inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+        if address.is_site_local:
+            return False
     return all(one.is_global and not one.is_multicast for one in (address, inner) if one is not None)
 
 
 def _read(answer: HTTPResponse, address: str, begun: float) -> BytesIO:
     """Read an answer within the limits of size and time."""
     page = BytesIO()
-    while piece := answer.read(PIECE):
+    while piece := answer.read1(PIECE):
         page.write(piece)
         if page.tell() > LIMIT:
             raise QueryError(f"{address} has more than {LIMIT:,} bytes.")
         if monotonic() - begun > SECONDS:
             raise QueryError(f"{address} takes longer than {SECONDS:.0f} seconds.")
+    if answer.length:  # of what was promised
+        raise QueryError(f"{address} broke off, or takes longer than {SECONDS:.0f} seconds.")
     page.seek(0)
     return page
 
@@ -109,6 +123,9 @@ class _Plain(HTTPConnection):
     def connect(self) -> None:
         self.sock = socket.create_connection(self.place, self.timeout)
 
+    def shut(self) -> None:
+        _shut(self.sock)
+
 
 class _Secure(HTTPSConnection):
     """The same, with the certificate held to the host's name."""
@@ -120,4 +137,15 @@ class _Secure(HTTPSConnection):
 
     def connect(self) -> None:
         plain = socket.create_connection(self.place, self.timeout)
+        self.sock = plain  # which the deadline may shut while keys are exchanged
         self.sock = self.safe.wrap_socket(plain, server_hostname=self.host)
+
+    def shut(self) -> None:
+        _shut(self.sock)
+
+
+def _shut(opened: socket.socket | None) -> None:
+    """End a connection that another thread waits on."""
+    if opened is not None:
+        with suppress(OSError):
+            opened.shutdown(socket.SHUT_RDWR)

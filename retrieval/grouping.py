@@ -20,7 +20,7 @@ def reasons_of(names: str | Iterable[str]) -> frozenset[Reason]:
 def best_first(facts: Sequence[Facts]) -> list[int]:
     """Return the rows of a group, the best quality first, equals as they come.
 
-    More pixels, then sharp, then the larger file, then one that is there now, then the shorter path. Sharp
+    One that is there now, then more pixels, then sharp, then the larger file, then the shorter path. Sharp
     is what has at least half the sharpness of the sharpest: to compress a picture again changes it by up
     to 1.9 either way, to blur it a little halves it.
     """
@@ -30,10 +30,10 @@ def best_first(facts: Sequence[Facts]) -> list[int]:
     return sorted(
         range(len(facts)),
         key=lambda row: (
+            facts[row].offline,
             -pixels[row],
             sharp[row] < enough,
             -facts[row].size,
-            facts[row].offline,
             len(os.fspath(facts[row].path)),
         ),
     )

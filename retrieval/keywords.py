@@ -38,13 +38,14 @@ _NAMED = """
 class Found(NamedTuple):
     """Segments that have words of a query, best first; of the scores only the order has a meaning.
 
-    `weights` say how much each counts beside meaning: the part of the query that it has, 1 for all of it,
-    where a rare word is a larger part than a frequent one, and an exact one is EXACT times its part.
+    `shares` say which part of the query each has, 1 for all of it, where a rare word is a larger part than a
+    frequent one; `weights` how much it counts beside meaning: its part, EXACT times that of an exact word.
     """
 
     ids: Ids
     scores: Scores
     weights: Scores
+    shares: Scores
 
 
 @dataclass(slots=True)
@@ -117,7 +118,7 @@ def find(
         wanted &= np.isin(ids, _of_kinds(catalog.db, ids[wanted], kinds))
     order = np.flatnonzero(wanted)
     order = order[np.lexsort((ids[order], -scores[order]))][:count]
-    return Found(ids[order], scores[order].astype(np.float32), weights[order].astype(np.float32))
+    return Found(ids[order], *(part[order].astype(np.float32) for part in (scores, weights, shares)))
 
 
 def _gather(db: sqlite3.Connection, asked: Sequence[Term]) -> dict[Term, Evidence]:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Unpack
 from retrieval import concepts, embedders
 from retrieval import like as liking
 from retrieval.blend import By, search_both
-from retrieval.calibrate import WAYS
 from retrieval.catalog import Catalog
 from retrieval.compose import Asked, compose, find_known
 from retrieval.embedders import Embedder
@@ -219,10 +218,9 @@ class Library:
     ) -> Asked:
         """Embed a query, and beside it a picture and what was learned from examples."""
         embedder = self._embedder_of(nearest.space)
-        means = {way: mean for way in WAYS if (mean := nearest.mean(way)) is not None}
         find = partial(find_known, self._catalog, nearest.space)
         beside = () if image is None else (image,)
-        return compose(query, embedder, find, means, beside, allow_url, learned)
+        return compose(query, embedder, find, nearest.mean, beside, allow_url, learned)
 
     def _answer(
         self,

@@ -57,6 +57,9 @@ SEVERAL = ("kind", "under", "camera", "lens", "tag")  # filters that may be give
 def gather(inline: Iterable[tuple[str, str]], kind: str | Iterable[str] | None, narrow: Narrow) -> Filters:
     """Check filters written in a query together with those beside it; raises QueryError."""
     every: dict[str, object] = {"kind": kind, **narrow}
+    for name, given in every.items():
+        if given == "" or (isinstance(given, list | tuple) and "" in given):
+            raise QueryError(f"{name} is empty; give a value or leave it out.")
     for name, value in inline:
         if name in SEVERAL:
             every[name] = [*_several(every.get(name)), value]
@@ -162,6 +165,8 @@ def _names(name: str, given: str | Iterable[str] | None) -> tuple[str, ...]:
 def _near(near: str | None) -> tuple[float, float, float] | None:
     if not near:
         return None
+    if isinstance(near, tuple | list):
+        near = ",".join(map(str, near))
     found = _PLACE.fullmatch(near.strip()) or _PLACE.fullmatch(f"{near.strip()},{NEAR}")
     if found:
         latitude, longitude, radius = (float(part) for part in found.groups()[:3])

@@ -42,6 +42,7 @@ class Nearest:
         self._allowed: dict[Filters, Ids] = {}
         self._backgrounds: dict[Kind, Vectors] = {}
         self._asked: dict[Way, Vectors | None] = {}
+        self._means: dict[Way, Vectors | None] = {}
         self.calibrations = catalog.calibrations(space)
 
     def search(
@@ -87,12 +88,17 @@ class Nearest:
 
     def mean(self, way: Way) -> Vectors | None:
         """Return the mean background query, (d,)."""
+        return _remember(self._means, way, self._mean)
+
+    def _mean(self, way: Way) -> Vectors | None:
         queries = self.asked(way)
         return None if queries is None else np.asarray(queries.mean(axis=0), np.float32)
 
     def fits(self, query: Vectors, way: Way, vectors: Vectors) -> Scores:
         """Return how much better each of `vectors` fits a (1, d) query than it fits background queries."""
         queries = self.asked(way)
+        if queries is None:  # of few pictures
+            queries = self.asked("words")
         if queries is None:
             raise LibraryError(
                 "This library does not know yet what is usual in it, which this needs: run `clew index`."

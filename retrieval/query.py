@@ -100,7 +100,9 @@ class Term:
         sign, thing = "-" if self.weight < 0 else "+", str(self.thing)
         if abs(self.weight) == 1:
             return f"{sign} {thing}"
-        return f"{sign} {abs(self.weight):.12g}:{chr(92) * thing[0].isdigit()}{thing}"
+        short = f"{abs(self.weight):g}"
+        weight = short if float(short) == abs(self.weight) else repr(abs(self.weight))
+        return f"{sign} {weight}:{chr(92) * thing[0].isdigit()}{thing}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,8 +246,8 @@ class _Parser:
 
     def _weigh(self, weight: float, token: Token) -> None:
         """Begin a term after a weight."""
-        if not 0 < weight <= 1000:
-            raise self._error(token.column, "a weight lies above 0 and is at most 1000")
+        if not 0.001 <= weight <= 1000:
+            raise self._error(token.column, "a weight is at least 0.001 and at most 1000")
         if self.pieces or (self.open is not None and self.weight != 1.0):
             self._end_term()
         self.weight, self.open = weight, token.column

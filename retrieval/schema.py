@@ -228,8 +228,8 @@ STEPS: dict[str, tuple[str, ...]] = {
             kind TEXT NOT NULL,
             version TEXT NOT NULL,
             count INTEGER NOT NULL,                -- vectors that were compared
-            center REAL NOT NULL,
-            spread REAL NOT NULL,
+            center REAL,                           -- NULL where nothing but copies was found
+            spread REAL,
             PRIMARY KEY (space, asked, kind)
         ) STRICT, WITHOUT ROWID""",
     ),

@@ -4,15 +4,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from retrieval import calibrate
 from retrieval.catalog import Catalog
 from retrieval.compose import Asked
 from retrieval.nearest import Nearest
-from retrieval.probe import QUARTILE, SEEN
+from retrieval.probe import SEEN
 from retrieval.rank import standardize
-from retrieval.records import Filters, Hit, Ids, Kind, Scores
+from retrieval.records import Filters, Hit, Kind, Scores
+from retrieval.vetoes import Vetoes
 
 
 def search(
@@ -33,12 +33,12 @@ def search(
     """
     wished = filters.kinds or (SEEN if asked.probe else catalog.kinds())
     kinds = [kind for kind in catalog.kinds() if kind in wished]
-    wanted = max(count, calibrate.FIRST)
+    wanted, vetoes = max(count, calibrate.FIRST), Vetoes(catalog, nearest, asked)
     while True:
         rankings = {}
         for kind in kinds:
             one = replace(filters, kinds=frozenset({kind}))
-            if hits := _ranking(catalog, nearest, asked, kind, one, wanted, leave_out):
+            if hits := _ranking(catalog, nearest, asked, kind, one, wanted, leave_out, vetoes):
                 rankings[kind] = hits
         scores = _surprises(catalog, nearest, asked, rankings)
         if len(rankings) < 2:
@@ -116,27 +116,18 @@ def _ranking(
     filters: Filters,
     count: int,
     leave_out: frozenset[int],
+    vetoes: Vetoes,
 ) -> list[Hit]:
     """Rank one kind; look further until `count` hits have a place or nothing is left."""
     wanted, narrow = count + len(leave_out), filters.narrow
     while True:
         scores, ids = nearest.search(asked.vector, kind, wanted, filters if narrow else None)
-        keep = ~np.isin(ids, list(leave_out)) & ~vetoed(catalog, nearest, asked, kind, ids)
+        keep = ~np.isin(ids, list(leave_out))
         pairs = [(int(i), float(s)) for i, s in zip(ids[keep], scores[keep], strict=True)]
-        hits = catalog.hits(pairs, nearest.space.name, filters)
+        there = catalog.hits(pairs, nearest.space.name, filters)
+        hits = vetoes.spare(there)
         if len(hits) >= count or len(ids) < wanted:
             return hits[:count]
-        wanted, narrow = wanted * 4, True  # many of the near are of files that are gone
-
-
-def vetoed(catalog: Catalog, nearest: Nearest, asked: Asked, kind: Kind, ids: Ids) -> NDArray[np.bool_]:
-    """Say which segments of a kind surely show a concept, or fit another veto better than most queries."""
-    out = np.zeros(len(ids), dtype=bool)
-    for veto in asked.vetoes:
-        known, vectors = catalog.vectors_of(nearest.space, ids)
-        if veto.probe is not None and kind in SEEN:
-            fits = veto.probe.surprise(vectors @ veto.probe.direction) >= QUARTILE
-        else:
-            fits = nearest.fits(veto.vector, veto.way, vectors) >= calibrate.FITS
-        out |= np.isin(ids, known[fits])
-    return out
+        if len({hit.id for hit in there}) < len(pairs):
+            narrow = True  # many of the near are of files that are gone
+        wanted *= 4

@@ -12,7 +12,7 @@ from PIL import Image, ImageEnhance
 from indexer import index_folder
 from retrieval import Library
 from retrieval.errors import QueryError
-from tests.conftest import write
+from tests.conftest import draw, write
 from tests.test_cli import terminal
 
 ORANGE, TEAL = (255, 140, 40), (40, 140, 255)
@@ -287,3 +287,20 @@ def test_a_library_of_texts_alone_has_groups_too(tmp_path, index, place, toy):
         assert sorted((hit.path.name, len(hit.more)) for hit in hits) == [("a.txt", 1), ("c.txt", 0)]
         assert names(library.duplicates()) == [("copy", ["a.txt", "b.txt"])]
         assert library.duplicates(by=["near-duplicate", "burst", "pair"]) == []
+
+
+def test_links_and_files_that_have_changed_are_no_copies(tmp_path, index, place, toy):
+    """What is listed as a copy could be spared: never the last, or the only, name of a file."""
+    for name in ("real/long name.png", "two/a.png", "two/b.png", "two/c.png"):
+        draw(tmp_path / "in" / name, "red")
+    (tmp_path / "in" / "link.png").symlink_to(tmp_path / "in" / "real" / "long name.png")
+    (tmp_path / "in" / "hard.png").hardlink_to(tmp_path / "in" / "two" / "a.png")
+    (tmp_path / "linked").symlink_to(tmp_path / "in")
+    index(tmp_path / "in")
+    index(tmp_path / "linked")
+    (tmp_path / "in" / "two" / "b.png").unlink()
+    draw(tmp_path / "in" / "two" / "c.png", "blue", size=(99, 9))
+    with Library.open(place, embedder=toy) as library:
+        groups = library.duplicates(by="copy")
+    files = [tmp_path / "in" / "real" / "long name.png", tmp_path / "in" / "hard.png"]
+    assert [{facts.path for facts in group.files} for group in groups] == [set(files)]

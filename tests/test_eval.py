@@ -7,7 +7,7 @@ import shutil
 import pytest
 from PIL import Image
 
-from indexer import evaluate, evaluate_golden, evaluate_labels, switch_library
+from indexer import evaluate, evaluate_golden, evaluate_labels, switch_library, update_library
 from retrieval.errors import EvaluationError, LibraryError
 from retrieval.measure import compare
 from tests.conftest import any_names, draw, write
@@ -118,8 +118,12 @@ class Crossed(Toy):
         return super().embed_texts(texts)[:, ::-1]
 
 
-def test_two_spaces_of_a_library_are_compared(golden, place):
-    rows = [{"query": c, "relevant": [f"{c}.png"]} for c in ("red", "green", "blue", "yellow")]
+def test_two_spaces_of_a_library_are_compared(golden, place, folder, toy):
+    colours = ("red", "green", "blue", "yellow")
+    for number, colour in enumerate(colours):  # the name of a file would help both
+        (folder / f"{colour}.png").rename(folder / f"{number}.png")
+    update_library(library=place, embedder=toy)
+    rows = [{"query": colour, "relevant": [f"{number}.png"]} for number, colour in enumerate(colours)]
     switch_library("crossed", library=place, embedder=Crossed())
     old = golden(*rows, space="toy")
     new = golden(*rows, space="crossed", embedder=Crossed())

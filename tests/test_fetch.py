@@ -76,7 +76,8 @@ def test_more_than_the_limit_is_not_read(site, monkeypatch):
 @pytest.mark.parametrize(
     "host",
     ["127.0.0.1", "localhost", "10.0.0.1", "192.168.1.1", "169.254.169.254", "[::1]", "[::ffff:127.0.0.1]",
-     "[fe80::1]", "0.0.0.0", "224.0.0.1", "[2002:7f00:1::]", "2130706433"],
+     "[fe80::1]", "[64:ff9b::a00:1]", "[::7f00:1]", "[fec0::1]",
+     "0.0.0.0", "224.0.0.1", "[2002:7f00:1::]", "2130706433"],
 )  # fmt: skip
 def test_a_private_network_is_never_asked(host):
     with pytest.raises(QueryError, match=r"private network|no host"):

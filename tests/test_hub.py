@@ -114,7 +114,8 @@ def test_a_model_of_the_hub_is_fetched_once_and_then_needs_no_hub(hub, tmp_path)
         endpoint=endpoint, home=tmp_path, HF_HUB_OFFLINE="1",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    done = run(*CLEW, "a dog", "--library", library, endpoint=endpoint, home=tmp_path, HF_HUB_OFFLINE="1")
+    ask = ["a dog", "--all", "--library", library]
+    done = run(*CLEW, *ask, endpoint=endpoint, home=tmp_path, HF_HUB_OFFLINE="1")
     assert done.stdout.count("\n") == 1
     assert asked == []
     listed = run(*CLEW, "models", "someone", endpoint=endpoint, home=tmp_path, HF_HUB_OFFLINE="1")

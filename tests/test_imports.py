@@ -27,7 +27,7 @@ FLOORS = (
     ("house", "retrieval.nearest retrieval.compose indexer.decoders indexer.lock retrieval.keywords"),
     ("house", "retrieval.likeness"),
     ("house", "retrieval.relations retrieval.facts"),
-    ("house", "retrieval.grouping"),
+    ("house", "retrieval.grouping retrieval.vetoes"),
     ("house", "retrieval.search retrieval.shaping retrieval.like retrieval.why indexer.walk"),
     ("house", "retrieval.blend"),
     ("house", "retrieval.library indexer.changes indexer.read"),

@@ -42,7 +42,7 @@ def test_a_folder_is_indexed_and_found(folder, library, toy):
     assert best.score == pytest.approx(1, abs=1e-3)
     assert best.kind == "image"
     assert best.space == "toy"
-    assert [hit.path.name for hit in library.search("red green", count=1)] == ["yellow.png"]
+    assert [hit.path.name for hit in library.search("red green", count=1, by="meaning")] == ["yellow.png"]
 
 
 def test_a_second_run_does_nothing(folder, index, toy):
@@ -98,7 +98,7 @@ def test_two_files_that_change_names_keep_their_vectors(folder, index, place, to
     os.utime(folder / "blue.png", (2, 2))
     index(folder)
     assert toy.done == done
-    assert found(place, toy, "red", count=1) == ["blue.png"]
+    assert found(place, toy, "red", count=1, by="meaning") == ["blue.png"]
 
 
 def test_a_deleted_file_is_never_found_and_costs_nothing_when_it_is_back(folder, index, place, toy):

@@ -102,7 +102,7 @@ def test_what_looks_like_an_operator_but_is_none_is_words(text):
         ("sea knd:video", 5, "perhaps kind:"),
         ("sea -kind:video", 6, "takes no sign"),
         ("2:not:x", 3, "takes no sign and no weight"),
-        ("0:dog", 1, "above 0"),
+        ("0:dog", 1, "at least 0.001"),
         ("#99999999999999999999", 1, "so large"),
     ],
 )

@@ -14,11 +14,14 @@ from indexer import fill as filling
 from indexer import forget, index_folder, switch_library, update_library, verify_library
 from indexer.switch import Comparison
 from retrieval import Library
+from retrieval.calibrate import bank
 from retrieval.catalog import Catalog
 from retrieval.errors import LibraryError, LibraryMissing, QueryError, SpaceMismatch
 from tests.conftest import draw, write
 from tests.test_crash import HERE, busy, held  # noqa: F401
 from tests.toy import Toy, unit
+
+BANK = frozenset(bank())  # asked of every new space
 
 
 class Other(Toy):
@@ -36,7 +39,7 @@ class Other(Toy):
         return np.roll(super().embed_images(pictures), 1, axis=1)
 
     def embed_texts(self, texts):
-        self.done += len(texts)
+        self.done += len([text for text in texts if text not in BANK])
         assert all(len(text.split()) <= self.context for text in texts)
         return np.roll(super().embed_texts(texts), 1, axis=1)
 

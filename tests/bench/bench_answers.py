@@ -223,7 +223,10 @@ def composed(
         recalls = {}
         for label, centres in (("centred", means), ("plain sum", {})):
             asked = [
-                add([Part("", "words", 1, texts[[text]]), Part("", "picture", 1, vectors[[seen]])], centres)
+                add(
+                    [Part("", "words", 1, texts[[text]]), Part("", "picture", 1, vectors[[seen]])],
+                    centres.get,
+                )
                 for text, seen in zip(captions, other, strict=True)
             ]
             scores = np.concatenate(asked) @ vectors.T

@@ -32,7 +32,6 @@ from indexer.walk import Found
 from indexer.writer import Portion, Writer
 from retrieval import Library
 from retrieval.blend import search_both
-from retrieval.calibrate import WAYS as WAYS_OF_ASKING
 from retrieval.catalog import Catalog
 from retrieval.compose import compose, find_known
 from retrieval.embedders import load
@@ -166,9 +165,9 @@ def latency(folder: Path, asked: Sequence[str]) -> list[dict[str, object]]:
     """Return milliseconds a query of a warm library, each way."""
     catalog = Catalog.open(folder)
     nearest, embedder = Nearest(catalog, catalog.space()), load("builtin")
-    means = {way: mean for way in WAYS_OF_ASKING if (mean := nearest.mean(way)) is not None}
     composed = [
-        compose(parse(words), embedder, partial(find_known, catalog, nearest.space), means) for words in asked
+        compose(parse(words), embedder, partial(find_known, catalog, nearest.space), nearest.mean)
+        for words in asked
     ]
     every = Filters()
     ways: dict[str, Callable[[int], object]] = {
