@@ -12,7 +12,7 @@ import click
 from retrieval import formats
 from retrieval.options import answer_options, library_option
 from retrieval.pages import describe, describe_failures, describe_models
-from retrieval.records import Hit
+from retrieval.records import CONFIDENT, Hit
 
 if TYPE_CHECKING:
     from retrieval.library import Library
@@ -66,7 +66,7 @@ def search_command(
     with Library.open(library) as opened:
         hits = opened.search(query, image=image, by=by or "both", why=why, **narrow)
         if hits and query.in_words and not image and not every and not matches_well(hits):
-            said = f"Nothing here matches well ({best_of(hits)}). --all shows the nearest anyway."
+            said = f"Nothing here matches well: {best_of(hits)}. --all shows the nearest anyway."
             show([], shape, opened, empty=said)
         show(hits, shape, opened, narrow["group"])
 
@@ -122,7 +122,7 @@ def models_command(names: tuple[str, ...], as_json: bool) -> None:
 def best_of(hits: list[Hit]) -> str:
     """Say how good the best match is."""
     best = max(hit.confidence or 0 for hit in hits)
-    return f"{1 - best:.0%} of background queries do better"
+    return f"the best has a match of {best:.0%}, and {CONFIDENT:.0%} is asked"
 
 
 def show(
