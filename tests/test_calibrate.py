@@ -153,3 +153,40 @@ def test_one_list_of_pictures_and_texts_follows_confidence(tmp_path):
         assert {hit.kind for hit in hits} == {"image", "text"}
         assert [hit.confidence for hit in hits] == sorted((hit.confidence for hit in hits), reverse=True)
         assert {hits[0].path.stem, hits[1].path.stem} == {"blue", "note-blue"}
+
+
+def test_a_caption_falls_with_its_picture_and_a_small_library_can_veto_pictures(tmp_path):
+    from tests.toy import Toy
+
+    for colour in ("red", "blue", "green"):
+        draw(tmp_path / "in" / f"{colour}.png", colour)
+        write(tmp_path / "in" / f"{colour}.txt", "a red blue green thing")
+    with index_folder(tmp_path / "in", library=tmp_path / "library", embedder=Toy()) as library:
+        red = next(hit for hit in library.search("white", kind="image") if hit.path.name == "red.png")
+        for query in (f"white thing not:#{red.id}", f'white thing not:file:"{tmp_path / "in" / "red.png"}"'):
+            for by in ("both", "meaning", "keyword"):
+                found = {hit.path.name for hit in library.search(query, count=20, by=by)}
+                assert "red.png" not in found
+            assert "blue.png" in {hit.path.name for hit in library.search(query, count=20)}
+
+
+def test_a_space_that_waits_for_its_pictures_is_calibrated_when_they_are_there(tmp_path, toy):
+    """What is counted are vectors, not the segments that still lack theirs."""
+    from indexer import switch_library
+    from tests.toy import Toy
+
+    class Again(Toy):
+        name, fingerprint = "again", "again-1"
+
+    for number in range(12):
+        draw(tmp_path / "in" / f"{number}.png", (20 * number, 255 - 20 * number, 90))
+    update_library([tmp_path / "in"], library=tmp_path / "library", embedder=toy)
+    (tmp_path / "in").rename(tmp_path / "away")
+    switch_library("again", library=tmp_path / "library", embedder=Again())
+    (tmp_path / "away").rename(tmp_path / "in")
+    update_library(library=tmp_path / "library", embedder=Again())
+    with Library.open(tmp_path / "library", embedder=Again()) as library:
+        hits = library.search("red", image=tmp_path / "in" / "3.png")
+        assert len(hits) == 10
+        assert all(0 <= hit.confidence <= 1 for hit in hits)
+        assert library.search(image=tmp_path / "in" / "3.png")[0].confidence is not None

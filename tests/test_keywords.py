@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from indexer.folders import forget
+from indexer.folders import forget, index_folder
 from retrieval import Library
 from retrieval.catalog import Catalog
 from retrieval.errors import QueryError
@@ -204,10 +204,11 @@ def still(tmp_path_factory):
     )
 )
 def test_hostile_words_give_an_answer_or_nothing(still, words):
-    ids, scores, weights = find(still, words)
-    assert len(ids) == len(scores) == len(weights) == len(set(ids.tolist()))
+    ids, scores, weights, shares = find(still, words)
+    assert len(ids) == len(scores) == len(weights) == len(shares) == len(set(ids.tolist()))
     assert (np.diff(scores) <= 0).all()
     assert (weights > 0).all()
+    assert ((shares > 0) & (shares <= 1 + 1e-6)).all()
 
 
 @pytest.mark.parametrize("words", ["NEAR(dog cat)", "text:dog", "dog*", '"dog', "{text} : dog", "dog AND"])
@@ -383,3 +384,15 @@ def test_the_command_searches_by_one_or_both(clew, tree):
     assert clew("search", "xylophone", "--keyword-only").exit_code == 1
     assert len(clew("search", "xylophone", "--meaning-only").stdout.splitlines()) == 10
     assert clew("search", "--image", tree / "vacation" / "sunset.png", "--keyword-only").exit_code == 2
+
+
+def test_confidence_is_the_part_of_the_words_that_a_hit_has(tmp_path, toy):
+    """The name of a file counts tenfold in the order, and not as more of the words than it is."""
+    draw(tmp_path / "in" / "IMG_2022.png", "blue")
+    write(tmp_path / "in" / "other.txt", "sunset")
+    with index_folder(tmp_path / "in", library=tmp_path / "library", embedder=toy) as library:
+        named = library.search("sunset beach mountain IMG_2022", by="keyword", kind="image")[0]
+        assert named.path.name == "IMG_2022.png"
+        assert named.words < 0.6
+        assert named.confidence == pytest.approx(0.99 * named.words, abs=1e-3)
+        assert library.search("IMG_2022", by="keyword", kind="image")[0].confidence == 0.99
