@@ -6,6 +6,7 @@ from typing import Literal, NamedTuple, TypeAlias
 
 from retrieval.catalog import Catalog
 from retrieval.compose import Asked
+from retrieval.errors import QueryError
 from retrieval.keywords import Found, find
 from retrieval.nearest import Nearest
 from retrieval.query import Words
@@ -31,8 +32,15 @@ def search_both(
     leave_out: frozenset[int] = frozenset(),
     by: By = "both",
 ) -> list[Hit]:
-    """Return the best `count` hits by meaning, by keyword, or by both."""
+    """Return the best `count` hits by meaning, by keyword, or by both.
+
+    Words of which the model knows none are looked for as they are written. Raises QueryError.
+    """
     text = " ".join(_written(words) for words in asked.words)
+    if not asked.known:
+        if by == "meaning":
+            raise QueryError(f"The model {nearest.space.name} knows no word of the query; keywords may.")
+        by = "keyword"
     if by == "meaning" or not text:
         return search(catalog, nearest, asked, filters, count=count, leave_out=leave_out)
     wanted = max(count, DEPTH)

@@ -37,6 +37,11 @@ class Part:
     vector: Vectors
     probe: Probe | None = None
 
+    @property
+    def known(self) -> bool:
+        """Say whether the model reads it; of what it does not, the vector is zero."""
+        return bool(self.vector.any())
+
 
 @dataclass(frozen=True, slots=True)
 class Asked:
@@ -47,6 +52,11 @@ class Asked:
     parts: tuple[Part, ...]
     vetoes: tuple[Part, ...] = ()
     words: tuple[Words, ...] = ()  # what keywords are looked for
+
+    @property
+    def known(self) -> bool:
+        """Say whether the model reads any of what to be near; else there are only words to look for."""
+        return bool(self.vector.any())
 
     @property
     def probe(self) -> Probe | None:
@@ -76,8 +86,12 @@ def compose(
         parts.append(_learned("what is liked", 1.0, liked))
     vetoes = tuple(_part(thing, 1.0, embedder, find) for thing in query.vetoes)
     words = tuple(term.thing for term in query.terms if isinstance(term.thing, Words) and term.weight > 0)
+    if unread := [part.asked for part in vetoes if not part.known]:
+        raise QueryError(f"{embedder.name} reads no word of not:{unread[0]}; it drops nothing.")
     if len(parts) == 1:
         return Asked(parts[0].vector, parts[0].way, tuple(parts), vetoes, words)
+    if not any(part.known and part.weight > 0 for part in parts):
+        return Asked(np.zeros_like(parts[0].vector), parts[0].way, tuple(parts), vetoes, words)
     return Asked(add(parts, mean), _way(parts), tuple(parts), vetoes, words)
 
 
@@ -96,6 +110,8 @@ def add(parts: Sequence[Part], mean: Mean) -> Vectors:
     """Return the unit sum of centred parts, (1, d); raises QueryError where nothing is left of it."""
     total = np.zeros_like(parts[0].vector)
     for part in parts:
+        if not part.known:
+            continue
         usual = mean(part.way)
         total += part.weight * unit(part.vector if usual is None else part.vector - CENTRED * usual)
     if np.linalg.norm(total) < 1e-3:
@@ -104,9 +120,12 @@ def add(parts: Sequence[Part], mean: Mean) -> Vectors:
 
 
 def embed_words(embedder: Embedder, words: str) -> Vectors:
-    """Return the (1, d) vector of these words."""
+    """Return the (1, d) vector of these words, zero where the model knows none of them."""
+    text = words.encode("utf-8", "replace").decode()
+    if embedder.tokens(text) and not embedder.reads(text):
+        return np.zeros((1, embedder.dim), np.float32)
     try:
-        return embedder.embed_texts([words.encode("utf-8", "replace").decode()])
+        return embedder.embed_texts([text])
     except ValueError as error:
         raise QueryError("The query has no word that the model reads; give at least one.") from error
 

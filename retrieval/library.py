@@ -138,6 +138,8 @@ class Library:
         """
         reasons, under = reasons_of(by), gather((), None, {"under": folder}).under
         files = facts_of_files(self._catalog, *under)
+        if folder is not None and not files:
+            raise QueryError(f"No file under {folder} is in the library; `clew status` lists its folders.")
         return duplicates(files, likeness_of_files(self._catalog, self._answering(), files), reasons)
 
     def tags(self) -> dict[str, int]:

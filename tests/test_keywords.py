@@ -396,3 +396,37 @@ def test_confidence_is_the_part_of_the_words_that_a_hit_has(tmp_path, toy):
         assert named.words < 0.6
         assert named.confidence == pytest.approx(0.99 * named.words, abs=1e-3)
         assert library.search("IMG_2022", by="keyword", kind="image")[0].confidence == 0.99
+
+
+@pytest.fixture(scope="module")
+def foreign(tmp_path_factory):
+    """Open a library of which the built-in model reads one text of three."""
+    folder = tmp_path_factory.mktemp("foreign")
+    for name, said in {"a": "Η Αθήνα είναι όμορφη", "b": "京都の寺", "c": "a dog runs"}.items():
+        write(folder / f"{name}.txt", said)
+    index_folder(folder, library=folder / "library", model="builtin").close()
+    with Library.open(folder / "library") as library:
+        yield library
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        ("Αθήνα", "a.txt"),
+        ("京都", "b.txt"),
+        ("Αθήνα - dog", "a.txt"),
+        ("собака", None),
+        ("2:寺 + 京都", "b.txt"),
+    ],
+)
+def test_words_that_the_model_cannot_read_are_looked_for_as_written(foreign, words, found):
+    assert [hit.path.name for hit in foreign.search(words)] == [found] * (found is not None)
+
+
+def test_words_that_the_model_cannot_read_do_not_bend_those_it_can(foreign):
+    alone, beside = (foreign.search(words, by="meaning")[0] for words in ("dog", "Ω + dog"))
+    assert (alone.path.name, beside.path.name) == ("c.txt", "c.txt")
+    with pytest.raises(QueryError, match="builtin knows no word"):
+        foreign.search("Ω", by="meaning")
+    with pytest.raises(QueryError, match="reads no word of not:Ω"):
+        foreign.search("dog not:Ω")

@@ -290,6 +290,7 @@ def test_text_is_cut_into_the_tokens_of_open_clip(simple, text):
     # Of code points that Unicode has not assigned, two libraries of regular expressions think differently.
     assume("Cn" not in {unicodedata.category(char) for char in clean(text, "lower")})
     wanted = theirs([text])[0].numpy()
+    assert mine.knows(text) == (mine.count(text) > 0)  # its tokens are bytes
     if mine.count(text):
         np.testing.assert_array_equal(mine.encode([text])[0][0], wanted)
     else:
@@ -317,10 +318,10 @@ def test_a_tokenizer_that_frames_with_a_last_column_is_framed_so(tmp_path):
     theirs = HFTokenizer(str(tmp_path), context_length=16, tokenizer_mode="clips")
     theirs.tokenizer.cls_token = "<unk>"
     frame = _write_hf(theirs, 16, tmp_path / "mine.json")
+    mine = Tokens(tmp_path / "mine.json", frame)
     texts = ["a photo", "the quick brown fox " * 9]
-    np.testing.assert_array_equal(
-        Tokens(tmp_path / "mine.json", frame).encode(texts)[0], theirs(texts).numpy()
-    )
+    np.testing.assert_array_equal(mine.encode(texts)[0], theirs(texts).numpy())
+    assert (mine.knows("a photo Ω"), mine.knows("Ω")) == (True, False)
 
 
 def test_the_fingerprint_covers_weights_preprocessing_and_tokenizer(tmp_path, quick_choice):

@@ -44,6 +44,9 @@ class Toy:
     def tokens(self, text: str) -> int:
         return len(text.split())
 
+    def reads(self, text: str) -> bool:
+        return bool(text.split())
+
 
 def unit(rows) -> Vectors:
     matrix = np.array(rows, dtype=np.float32).reshape(-1, 3) + 1e-3

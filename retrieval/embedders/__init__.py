@@ -50,6 +50,10 @@ class Embedder(Protocol):
         """Count the tokens of a text, untruncated."""
         ...
 
+    def reads(self, text: str) -> bool:
+        """Say whether any token of a text is one that the model knows."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Card:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 FOLDER = Path(__file__).with_name("builtin_model")
 SIDE, DIM, CONTEXT, BATCH = 128, 256, 32, 32
+UNKNOWN = "[UNK]"
 
 
 class Builtin:
@@ -75,6 +76,10 @@ class Builtin:
     def tokens(self, text: str) -> int:
         """Count the WordPiece tokens of a text."""
         return len(self._tokenizer.encode(text).ids)
+
+    def reads(self, text: str) -> bool:
+        """Say whether any token of a text is one that the model knows."""
+        return any(token != UNKNOWN for token in self._tokenizer.encode(text).tokens)
 
     @cached_property
     def _image_tower(self) -> "InferenceSession":

@@ -81,6 +81,10 @@ class OpenClip:
         """Count the tokens of a text, untruncated."""
         return self._tokens.count(text)
 
+    def reads(self, text: str) -> bool:
+        """Say whether any token of a text is one that the model knows."""
+        return self._tokens.knows(text)
+
     def _batch(self, count: int) -> int:
         return batch_size(max(self.prepared.recipe.preprocessing.size), count, self.device)
 

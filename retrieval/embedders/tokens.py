@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 TokenIds = NDArray[np.int64]  # (n, context), padded
+UNKNOWN = ("<unk>", "[UNK]", "▁")  # the last is a space before a word
 _NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
@@ -55,7 +56,11 @@ class Tokens:
 
     def count(self, text: str) -> int:
         """Count the tokens of a text, untruncated."""
-        return len(self._tokenizer.encode(clean(text, self.frame.clean), add_special_tokens=False).ids)
+        return len(self._tokens(text))
+
+    def knows(self, text: str) -> bool:
+        """Say whether any token of a text is known; those that split into bytes know all."""
+        return any(token not in UNKNOWN for token in self._tokens(text))
 
     def encode(self, texts: Sequence[str]) -> tuple[TokenIds, NDArray[np.int64]]:
         """Return the ids of n texts, (n, length), and how many of each come before padding, (n,).
@@ -70,6 +75,11 @@ class Tokens:
         around = len(frame.prefix) + len(frame.suffix)
         ids = np.array([frame.around(ids) for ids in rows], np.int64).reshape(-1, frame.length)
         return ids, np.array([around + min(len(row), frame.room) for row in rows], np.int64)
+
+    def _tokens(self, text: str) -> list[str]:
+        cleaned = clean(text, self.frame.clean)
+        tokens: list[str] = self._tokenizer.encode(cleaned, add_special_tokens=False).tokens
+        return tokens
 
     @cached_property
     def _tokenizer(self) -> "Tokenizer":
