@@ -48,10 +48,16 @@ def embed(embedder: Embedder, batch: Sequence[Portion]) -> list[Portion]:
 def embed_drafts(embedder: Embedder, drafts: Sequence[Draft]) -> Vectors:
     """Return the vectors of drafts, (n, dim): all pictures at once, all texts at once."""
     vectors = np.empty((len(drafts), embedder.dim), np.float32)
-    pictures = [row for row, draft in enumerate(drafts) if draft.pixels is not None]
-    texts = [row for row, draft in enumerate(drafts) if draft.pixels is None]
+    for row, draft in enumerate(drafts):
+        if draft.vector is not None:
+            vectors[row] = draft.vector
+    left = [row for row, draft in enumerate(drafts) if draft.vector is None]
+    pictures = [row for row in left if drafts[row].pixels is not None]
+    texts = [row for row in left if drafts[row].pixels is None]
     if pictures:
-        vectors[pictures] = embedder.embed_images([p for d in drafts if (p := d.pixels) is not None])
+        vectors[pictures] = embedder.embed_images(
+            [p for r in pictures if (p := drafts[r].pixels) is not None]
+        )
     if texts:
         vectors[texts] = embedder.embed_texts([drafts[row].text or "" for row in texts])
     return vectors

@@ -52,6 +52,7 @@ class Report:
     seconds: float = 0.0
     kinds: Counter[str] = field(default_factory=Counter)  # kind -> new segments
     skipped: Counter[str] = field(default_factory=Counter)
+    lacking: Counter[str] = field(default_factory=Counter)  # what is not installed -> files it would read
     notes: list[str] = field(default_factory=list)
     interrupted: bool = False
 
@@ -65,6 +66,7 @@ class Report:
         lines += [f"  files: {', '.join(counts)}"] * bool(counts)
         if self.failed:
             lines.append(f"  {self.failed:,} skipped: could not be read (`clew status --errors` says why)")
+        lines += [f"  {some(count, 'file')}: {what}" for what, count in self.lacking.items()]
         if self.skipped:
             first = ", ".join(f"{n:,} {printable(suffix)}" for suffix, n in self.skipped.most_common(6))
             more = ", ..." * (len(self.skipped) > 6)
@@ -132,7 +134,11 @@ class Run:
 
         threads = cores()
         reads = ahead(work, fresh, threads=threads, depth=AHEAD * threads, weigh=_weigh)
-        return (one for one in reads if one is not None)
+        for one in reads:
+            if one is not None:
+                if one.lacks is not None:
+                    self.report.lacking[one.lacks] += 1
+                yield one
 
     def _count(self, wrote: Wrote) -> None:
         """Add what was written to the report."""

@@ -10,7 +10,7 @@ from io import BufferedReader
 from indexer.decoders import Decoded, Decoder, caption, picture, text
 from indexer.walk import Found, nanoseconds
 from retrieval.embedders import Embedder
-from retrieval.errors import MediaError
+from retrieval.errors import ExtraMissing, MediaError
 
 DECODERS: dict[str, Decoder] = {
     "picture": picture.decode,
@@ -23,8 +23,8 @@ DECODERS: dict[str, Decoder] = {
 class Read:
     """A file that was read: what it holds, or that its content is known, or why it cannot be read.
 
-    What fails for the moment (a disk that does not answer) is tried again by the next run, and what was
-    known of the file stays.
+    What fails for the moment (a disk that does not answer, an extra that is not installed, which `lacks`
+    says) is tried again by the next run, and what was known of the file stays.
     """
 
     found: Found
@@ -33,6 +33,7 @@ class Read:
     decoded: Decoded = field(default_factory=Decoded)
     error: str | None = None
     passing: bool = False
+    lacks: str | None = None
 
     @property
     def time(self) -> str:
@@ -75,6 +76,8 @@ def _read_open(
         return Read(found, digest, decoded=DECODERS[found.reader](file, _suffix(found.path), embedder))
     except MediaError as error:
         return Read(found, error=str(error))
+    except ExtraMissing as error:
+        return Read(found, error=str(error), passing=True, lacks=str(error))
     except Exception as error:  # a decoder's own bug must not cost the person the other files
         return Read(found, error=f"unexpected {type(error).__name__}: {error}")
 

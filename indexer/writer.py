@@ -1,5 +1,6 @@
 """Where the catalogue is written: files, segments and vectors (the rest: roots, contents, spaces)."""
 
+import json
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -153,8 +154,12 @@ class Writer:
 
     def _write_segment(self, content: int, ordinal: int, draft: Draft, vector: Vectors) -> None:
         row = self.db.conn.execute(
-            'INSERT INTO segments (content, ordinal, kind, text, start, "end") VALUES (?, ?, ?, ?, ?, ?)',
-            (content, ordinal, draft.kind, draft.text, draft.start, draft.end),
+            """INSERT INTO segments (content, ordinal, kind, text, start, "end", page, box)
+               VALUES (?, ?, ?, ?, ?, ?, ?, ?)""",
+            (
+                *(content, ordinal, draft.kind, draft.text, draft.start, draft.end, draft.page),
+                None if draft.box is None else json.dumps(draft.box),
+            ),
         )
         self.db.conn.execute(
             f"INSERT INTO {vectors_table(self.space)} VALUES (?, ?)",

@@ -16,6 +16,7 @@ from retrieval.records import KINDS, Failure, Filters, Hit, Ids, IndexFile, Kind
 from retrieval.schema import CATALOGUE, STEPS, vectors_table
 
 _FOUND = """SELECT s.id, s.kind, s.text, s.start, s."end", s.page, s.box,
+       EXISTS (SELECT 1 FROM contents c WHERE c.id = s.content AND c.duration IS NOT NULL) AS timed,
        r.path AS root, f.path, f.picture, f.time, 'offline' IN (f.state, r.state) AS offline
   FROM segments s JOIN files f ON f.content = s.content JOIN roots r ON r.id = f.root
  WHERE f.state != 'gone'"""
@@ -307,5 +308,6 @@ def _hit(row: sqlite3.Row, score: float, space: str) -> Hit:
         box=None if row["box"] is None else tuple(json.loads(row["box"])),
         source=None if picture is None else root / place,
         time=row["time"],
+        timed=bool(row["timed"]),
         offline=bool(row["offline"]),
     )

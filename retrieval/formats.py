@@ -114,9 +114,23 @@ def printable(text: str) -> str:
 
 
 def place(hit: Hit) -> str:
-    """Return the path, and for a passage its line: `notes.md:12`."""
-    line = f":{hit.start:.0f}" if hit.kind == "text" and hit.start and hit.source is None else ""
-    return printable(f"{hit.path}{line}")
+    """Return the path, and where in it: `notes.md:12`, `clip.mp4 @ 01:23.4`, `paper.pdf p. 3`."""
+    where = ""
+    if hit.page is not None:
+        where = f" p. {hit.page}"
+    elif hit.timed and hit.start is not None:
+        where = f" @ {clock(hit.start)}"
+    elif hit.kind == "text" and hit.start and hit.source is None:
+        where = f":{hit.start:.0f}"
+    return printable(f"{hit.path}{where}")
+
+
+def clock(seconds: float) -> str:
+    """Return a time in a video or a sound: 01:23.4, from an hour on 1:02:03.4."""
+    tenths = int(10 * seconds + 1e-6)  # never later than the moment itself
+    minutes, tenths = divmod(tenths, 600)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:" * (hours > 0) + f"{minutes:02d}:{tenths // 10:02d}.{tenths % 10}"
 
 
 def size(count: float) -> str:

@@ -69,7 +69,8 @@ class Details:
     `width` and `height` are as it is shown, whatever its EXIF `orientation` (1 to 8); `taken` is local time
     on the camera's clock, ISO, and `zone` that clock's offset as `+02:00`; `latitude` and `longitude` are
     degrees north and east; `rating` is -1 (rejected) to 5; `looks` are 64 bits of which few differ where
-    pictures look alike; `sharpness` is larger for the sharper of two pictures of one scene.
+    pictures look alike; `sharpness` is larger for the sharper of two pictures of one scene;
+    `duration` is in seconds, of video, sound and what is said in them.
     """
 
     width: int | None = None
@@ -84,6 +85,7 @@ class Details:
     rating: int | None = None
     looks: bytes | None = None
     sharpness: float | None = None
+    duration: float | None = None
     keywords: tuple[str, ...] = ()
 
 
@@ -102,11 +104,13 @@ class Hit:
 
     `score` is the cosine of hit and query, `confidence` the share of background queries, in [0, 1], that
     match nothing in the library so well; None before the library is calibrated. `start` and `end` are
-    seconds in video and sound, and lines (counted from 1) in text. A caption's `path` is the picture it
-    belongs to and its `source` the file it was read from; `time` is when the picture was taken, else when
-    the file was last written, local, ISO. `page` and `box` are None where they have no meaning.
-    `usual` is the score that half of the background queries reach, `words` the part of the query's words
-    that are in the hit's text or name, `why` what each term brought, where that was asked. `more` are the
+    seconds where the hit is `timed` (video, sound, and what is said there), else lines of a text, from 1.
+    A caption's `path` is the picture it belongs to, a subtitle's the video, and `source` the file it was
+    read from; `time` is when the picture was taken, else when the file was last written, local, ISO.
+    `page` counts from 1, and `box` is left, top, width and height in pixels of the upright picture; both
+    are None where they have no meaning. `usual` is the score that half of the background queries reach,
+    `words` the part of the query's words that are in the hit's text or name, `why` what each term
+    brought, where that was asked. `more` are the
     other members of its group, where groups were asked for.
     """
 
@@ -123,6 +127,7 @@ class Hit:
     box: tuple[int, int, int, int] | None = None
     source: Path | None = None
     time: str | None = None
+    timed: bool = False
     offline: bool = False
     usual: float | None = None
     words: float = 0.0

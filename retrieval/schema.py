@@ -263,6 +263,9 @@ STEPS: dict[str, tuple[str, ...]] = {
             PRIMARY KEY (concept, space)
         ) STRICT, WITHOUT ROWID""",
     ),
+    "9-media": (
+        """ALTER TABLE contents ADD COLUMN duration REAL""",  # seconds, of what has times
+    ),
 }
 
 

@@ -68,8 +68,10 @@ def matches_well(hits: Sequence[Hit]) -> bool:
 
 
 def thing(hit: Hit) -> object:
-    """Name what a person would open: the picture of an image or caption, else the segment itself."""
-    described = hit.kind == "text" and (hit.source is not None or hit.start is None)
+    """Name what a person would open: the picture of an image or caption, a page, else the segment itself."""
+    if hit.page is not None:
+        return hit.path, hit.page
+    described = hit.kind == "text" and not hit.timed and (hit.source is not None or hit.start is None)
     return hit.path if hit.kind == "image" or described else hit.id
 
 

@@ -20,6 +20,7 @@ FLOORS = (
     ("tools", "retrieval.catalog retrieval.embedders retrieval.vectors indexer.ahead"),
     ("tools", "indexer.passages indexer.descriptions indexer.when indexer.demo indexer.hub indexer.export"),
     ("tools", "indexer.checkpoint indexer.json_lines indexer.plot indexer.eval_formats indexer.details"),
+    ("tools", "indexer.thumbnails"),
     ("house", "indexer.precision retrieval.tagging retrieval.concepts"),
     ("house", "indexer.tokenizers"),
     ("house", "indexer.prepare"),

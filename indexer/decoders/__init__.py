@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import BinaryIO
 
 from retrieval.embedders import Embedder, Pixels
-from retrieval.records import Details, Kind
+from retrieval.records import Details, Kind, Vectors
 
 READERS: dict[str, str] = {  # suffix -> decoder; the file's own bytes say which picture format it is
     **dict.fromkeys((".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif"), "picture"),
@@ -17,13 +17,22 @@ CAPTION_SUFFIXES = frozenset((".txt", ".json", ".xmp"))  # beside a picture
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A segment before it is embedded: pixels or text, and its place in the file."""
+    """A segment before it is embedded: pixels or text, and its place in the file.
+
+    `start` and `end` are seconds where the file has a duration, else lines; `page` counts from 1; `box` is
+    left, top, width and height in pixels of the upright picture. What a decoder has embedded itself, as
+    the mean of several pictures, has its `vector`, (d,).
+    """
 
     kind: Kind
     pixels: Pixels | None = None
     text: str | None = None
     start: float | None = None
     end: float | None = None
+    page: int | None = None
+    box: tuple[int, int, int, int] | None = None
+    vector: Vectors | None = None
+    thumbnail: bytes | None = None  # WebP
 
 
 @dataclass(frozen=True, slots=True)
