@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from indexer import models
 from indexer.build import build_if_due
 from indexer.hub import Say
+from indexer.later import Wish
 from indexer.pipeline import Progress, Report, absolute, silent, update
 from indexer.verify import Findings, verify
 from indexer.writer import Writer
@@ -17,6 +18,7 @@ from retrieval.records import Method, Space
 from retrieval.schema import CATALOGUE
 
 if TYPE_CHECKING:
+    from indexer.speech import Transcriber
     from retrieval.library import Library
 
 
@@ -29,6 +31,9 @@ def index_folder(
     device: str | None = None,
     exclude: str | Sequence[str] | None = None,
     hidden: bool | None = None,
+    ocr: bool | None = None,
+    speech_model: str | None = None,
+    transcriber: "Transcriber | None" = None,
     embedder: Embedder | None = None,
     progress: Progress = silent,
     say: Say = models.silent,
@@ -39,8 +44,10 @@ def index_folder(
     `auto`, the recommended open_clip model where it is here or can be fetched, else `builtin`), an older
     one goes on with its own; `arch` is the architecture of a local file of weights, `device` where torch
     embeds (default: the fastest). `exclude` (patterns of names or of paths under the
-    folder) and `hidden` are remembered; None leaves them as they were. `embedder` stands in for a model
-    by name. Raises LibraryError; a file that cannot be read is no error (see `Library.failures`).
+    folder) and `hidden` are remembered; None leaves them as they were, as it does `ocr` (read text in
+    pictures) and `speech_model` (a folder or a name, '' for none: write down what is said). `embedder` and
+    `transcriber` stand in for a model by name. Raises LibraryError; a file that cannot be read is no
+    error (see `Library.failures`).
     """
     from retrieval.library import Library  # heavy: not to bring a library up to date
 
@@ -52,6 +59,9 @@ def index_folder(
         device=device,
         exclude=exclude,
         hidden=hidden,
+        ocr=ocr,
+        speech_model=speech_model,
+        transcriber=transcriber,
         embedder=embedder,
         progress=progress,
         say=say,
@@ -73,6 +83,9 @@ def update_library(
     index: Method | Literal["auto"] | None = None,
     confirm_gone: bool = False,
     retry: bool = False,
+    ocr: bool | None = None,
+    speech_model: str | None = None,
+    transcriber: "Transcriber | None" = None,
     embedder: Embedder | None = None,
     progress: Progress = silent,
     say: Say = models.silent,
@@ -104,6 +117,7 @@ def update_library(
             index=index,
             confirm_gone=confirm_gone,
             retry=retry,
+            wish=Wish(ocr, speech_model, transcriber),
             progress=progress,
         )
 

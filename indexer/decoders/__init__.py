@@ -11,6 +11,8 @@ READERS: dict[str, str] = {  # suffix -> decoder; the file's own bytes say which
     **dict.fromkeys((".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif"), "picture"),
     **dict.fromkeys((".bmp", ".dib", ".tif", ".tiff"), "picture"),
     **dict.fromkeys((".txt", ".text", ".md", ".markdown"), "text"),
+    **dict.fromkeys((".mp3", ".wav", ".flac", ".m4a", ".aac", ".ogg", ".oga", ".opus"), "sound"),
+    **dict.fromkeys((".wma", ".aiff", ".aif", ".amr", ".mka"), "sound"),
 }
 CAPTION_SUFFIXES = frozenset((".txt", ".json", ".xmp"))  # beside a picture
 
