@@ -167,7 +167,7 @@ def _commit(writer: Writer, how: How, version: str, pieces: Sequence[Piece]) -> 
 def _place(model: str) -> str:
     """Return the name of a model, or its folder as it will be found from anywhere; raises LibraryError."""
     path = Path(model).expanduser()
-    if path.is_dir():
+    if model and path.is_dir():
         return str(path.absolute())
     if model.startswith((".", "/", "~")) or path.exists():
         raise LibraryError(

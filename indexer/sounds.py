@@ -18,6 +18,8 @@ RATE = 16_000  # samples a second: what transcribers take
 STRETCH = 300.0  # seconds of sound held at once; it is cut at its quietest moment
 LAST = 20.0  # seconds before the end of a stretch in which that is looked for
 GAP = 0.5  # seconds that are missing from a sound before its clock is believed
+GUESSED = frozenset(("aac", "amr"))  # formats without a header, whose length is guessed from their size
+MOST = 1e8  # seconds: a sound that says it is longer is damaged
 BLANKS = 1_000  # packets in a row that give nothing
 
 
@@ -72,10 +74,24 @@ def frames(container: "InputContainer", stream: Any) -> Iterator[Any]:
 
 
 def seconds(container: "InputContainer", stream: Any) -> float:
-    """Return how long a sound says it is; 0 where it does not say."""
+    """Return how long a sound is, as it says itself; one that does not say is read to its end."""
     own = float(stream.duration * stream.time_base) if stream.duration and stream.time_base else 0.0
-    whole = (container.duration or 0) / 1e6
-    return next((length for length in (whole, own) if 0 < length < 1e8), 0.0)
+    said = () if container.format.name in GUESSED else ((container.duration or 0) / 1e6, own)
+    return next((length for length in said if 0 < length < MOST), None) or _measured(container, stream)
+
+
+def _measured(container: "InputContainer", stream: Any) -> float:
+    """Return when the last packet from here on ends."""
+    import av
+
+    end, begin = 0.0, (container.start_time or 0) / 1e6
+    try:
+        for packet in container.demux(stream):
+            if packet.pts is not None and packet.time_base:
+                end = max(end, float((packet.pts + (packet.duration or 0)) * packet.time_base) - begin)
+    except (av.FFmpegError, ValueError):  # the rest is damaged
+        pass
+    return min(end, MOST)
 
 
 def stretches(container: "InputContainer", after: float = 0.0) -> Iterator[Stretch]:

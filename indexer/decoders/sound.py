@@ -31,9 +31,10 @@ def decode(file: BinaryIO, suffix: str, embedder: Embedder) -> Decoded:
     with open_media(file) as container:
         stream = first_sound(container)
         tags = _tags(container, stream)
-        cover, length = _cover(container), seconds(container, stream)
+        cover = _cover(container)
         if next(frames(container, stream), None) is None:
             raise MediaError("damaged: none of its sound can be decoded")
+        length = seconds(container, stream)
     text = told(tags)
     plain = None if embedder.tokens(text) else embedder.embed_texts([PLAIN])[0]
     drafts = [Draft("audio", text=text, start=0.0, end=length, vector=plain, thumbnail=cover)]
