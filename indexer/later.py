@@ -117,20 +117,49 @@ def _run(
     except EmbedderError as error:
         later.notes.append(str(error))
         return
-    held: list[Piece] = []
-    since = monotonic()
-    pieces = ahead(_look, _parts(finder, sources), threads=finder.threads, depth=finder.threads + 1)
+    look = Look()
+    begun = monotonic()
+    pieces = ahead(look, _parts(finder, sources), threads=finder.threads, depth=finder.threads + 1)
     for piece in pieces:
-        held.append(piece)
-        if len(held) >= MOST or monotonic() - since > OFTEN:
-            later.kinds += _commit(writer, how, version, held)
-            held, since = [], monotonic()
+        look.held.append(piece)
+        if len(look.held) >= MOST or monotonic() - begun > OFTEN:
+            later.kinds += _commit(writer, how, version, look.settled())
+            begun = monotonic()
         found |= {piece.content} if piece.drafts else set()
         done += piece.upto is None
         advance(title, done, len(sources))
-    later.kinds += _commit(writer, how, version, held)
-    if done:
+    later.kinds += _commit(writer, how, version, look.settled())
+    if look.held:  # not one has succeeded: it is not their fault
+        later.notes.append(f"{title.capitalize()} cannot be found at present: {look.trouble}")
+    elif done:
         later.notes.append(f"{title.capitalize()} was found in {len(found):,} of {some(done, 'file')}.")
+
+
+class Look:
+    """Looks a part over, in any thread; one that fails holds nothing, if others succeed."""
+
+    def __init__(self) -> None:
+        self.held: list[Piece] = []
+        self.trouble: Exception | None = None
+        self.works = False
+
+    def __call__(self, given: tuple[int, Part]) -> Piece:
+        """Return what is found in a part of a content."""
+        content, part = given
+        try:
+            drafts = part.look()
+        except Exception as error:  # what one does to the library that reads it must not cost the others
+            self.trouble = error
+            return Piece(content, [], part.upto)
+        self.works = True
+        return Piece(content, drafts, part.upto)
+
+    def settled(self) -> list[Piece]:
+        """Return what is held and can be written, once."""
+        if self.trouble is not None and not self.works:
+            return []
+        pieces, self.held = self.held, []
+        return pieces
 
 
 def _parts(finder: Finder, sources: Sequence[Source]) -> Iterator[tuple[int, Part]]:
@@ -146,14 +175,6 @@ def _parts(finder: Finder, sources: Sequence[Source]) -> Iterator[tuple[int, Par
             continue
         except Exception:  # it cannot be looked over, now or later
             yield source.content, Part(list, None)
-
-
-def _look(given: tuple[int, Part]) -> Piece:
-    content, part = given
-    try:
-        return Piece(content, part.look(), part.upto)
-    except Exception:  # what one picture does to a library that reads it must not cost the others
-        return Piece(content, [], part.upto)
 
 
 def _commit(writer: Writer, how: How, version: str, pieces: Sequence[Piece]) -> Counter[str]:

@@ -21,9 +21,10 @@ class Line(NamedTuple):
     right: float
     bottom: float
 
-    def moved(self, across: float, down: float) -> "Line":
-        """Return the line elsewhere."""
-        return Line(self.text, self.left + across, self.top + down, self.right + across, self.bottom + down)
+    def placed(self, left: float, top: float, factor: float) -> "Line":
+        """Return the line on a picture so many times as large as the one it was found on a part of."""
+        across, down = (self.left + left, self.right + left), (self.top + top, self.bottom + top)
+        return Line(self.text, across[0] * factor, down[0] * factor, across[1] * factor, down[1] * factor)
 
 
 class Words(NamedTuple):

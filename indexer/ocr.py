@@ -1,7 +1,7 @@
 """Text in pictures, and on pages of documents that are pictures themselves: read by rapidocr, offline."""
 
 from collections.abc import Callable, Generator, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
@@ -25,12 +25,12 @@ GLANCE = 736  # pixels of the longer side at which a picture is looked at first:
 DETAIL = 1_600  # pixels of the longer side in which lines are looked for
 SHARP = 3_200  # pixels of the longer side from which they are read
 LONG = 2.5  # times as long as wide: a picture that is cut into pieces, as a long screenshot
-WIDE = 1_200  # pixels of the shorter side of such a picture
+HELD, WIDE = 4_096, 1_200  # pixels of the longer side of a picture at most, and of a long one's shorter
 PIECE, OVERLAP, PIECES = 2.0, 0.1, 16  # the length and overlap of pieces, in that side; at most so many
 AROUND = 0.05  # of a piece, beside what a glance has found
 SURE = 0.6  # least confidence in a line
 ENGINES = 4  # at most, of some hundred megabytes each
-DPI = 150  # of a page
+DPI, PAGES = 150, 2_000  # of a page; of a document
 WRITTEN = 16  # letters from which on a page is text, and no picture of it
 
 
@@ -49,15 +49,18 @@ class Ocr:
         """Yield the picture, or the pages of a document that are pictures; raises MediaError."""
         upto: float | None = 0.0
         for picture, page, upto in PICTURES[reader](file, int(after)):
-            yield Part(partial(self.read, picture, page), upto)
-        if upto is not None:  # there was none
+            yield Part(partial(self.read, *_bounded(picture), page), upto)
+        if upto is not None:
             yield Part(list, None)
 
-    def read(self, picture: "Image", page: int | None = None) -> list[Draft]:
-        """Return the passages on a picture; those on a page have no box, as it has no pixels."""
+    def read(self, picture: "Image", factor: float = 1, page: int | None = None) -> list[Draft]:
+        """Return the passages on a picture that was so many times as large.
+
+        Those on a page have no box, as it has no pixels.
+        """
         engine = self._engines.get()
         try:
-            lines = list(_lines(engine, picture))
+            lines = [line.placed(0, 0, factor) for line in _lines(engine, picture)]
         finally:
             self._engines.put(engine)
         found = passages(lines, self._embedder.tokens, self._embedder.context)
@@ -69,21 +72,18 @@ class Ocr:
 
 def _lines(engine: Any, picture: "Image") -> Iterator[Line]:
     """Yield the lines of a picture, in its pixels; a long one is read piece by piece."""
-    width, height = picture.size
-    along = height >= width
-    short, long = min(width, height), max(width, height)
-    step = long if long <= LONG * short else round(PIECE * short)
+    (width, height), along = picture.size, picture.height >= picture.width
+    short, long = sorted(picture.size)
+    step = round(PIECE * short) if long > LONG * short else long
     margin = round(OVERLAP * short / 2) if step < long else 0
-    for number, begin in enumerate(range(0, long, step)):
-        if number == PIECES:
-            break
+    for begin in range(0, min(long, PIECES * step), step):
         first, last = max(0, begin - margin), min(long, begin + step + margin)
         box = (0, first, width, last) if along else (first, 0, last, height)
         for line in _look(engine, picture.crop(box)):
-            moved = line.moved(*box[:2])
-            middle = (moved.top + moved.bottom) / 2 if along else (moved.left + moved.right) / 2
+            placed = line.placed(*box[:2], 1)
+            middle = (placed.top + placed.bottom) / 2 if along else (placed.left + placed.right) / 2
             if begin <= middle < begin + step:
-                yield moved
+                yield placed
 
 
 def _look(engine: Any, picture: "Image") -> Iterator[Line]:
@@ -108,13 +108,27 @@ def _look(engine: Any, picture: "Image") -> Iterator[Line]:
 
 def _ask(engine: Any, picture: "Image", side: int, *, read: bool) -> Any:
     """Find the lines of a picture at this size, and read them."""
-    factor = _shrunk(picture, side)
-    small = picture
-    if factor > 1:
-        width, height = (max(1, round(length / factor)) for length in picture.size)
-        small = picture.resize((width, height), reducing_gap=2.0)
-    pixels = np.ascontiguousarray(np.asarray(small)[:, :, ::-1])  # blue first
-    return engine(pixels, use_det=True, use_cls=read, use_rec=read)
+    pixels = np.asarray(_small(picture, _shrunk(picture, side)))
+    blue_first = np.ascontiguousarray(pixels[:, :, ::-1])
+    return engine(blue_first, use_det=True, use_cls=read, use_rec=read)
+
+
+def _bounded(picture: "Image") -> tuple["Image", float]:
+    """Return a picture no larger than is held of it, and by how much it was made smaller."""
+    short, long = sorted(picture.size)
+    if long <= LONG * short:
+        factor = max(1.0, long / HELD)
+    else:
+        factor, most = max(1.0, short / WIDE), round(PIECES * PIECE * short)
+        picture = picture.crop((0, 0, min(picture.width, most), min(picture.height, most)))
+    return _small(picture, factor), factor
+
+
+def _small(picture: "Image", factor: float) -> "Image":
+    if factor == 1:
+        return picture
+    width, height = (max(1, round(length / factor)) for length in picture.size)
+    return picture.resize((width, height), reducing_gap=2.0)
 
 
 def _shrunk(picture: "Image", side: int) -> float:
@@ -136,18 +150,22 @@ def _pages(file: BinaryIO, after: int) -> Iterator[tuple["Image", int | None, fl
     import pypdfium2
 
     with closing(pypdfium2.PdfDocument(file)) as document:
-        bare = [number for number in range(after, len(document)) if _is_bare(document, number)]
-        for number in bare:
-            with closing(document[number]) as page:
-                scale = min(DPI / 72, SHARP / max(page.get_size()))
-                picture = page.render(scale=scale).to_pil().convert("RGB")
-            yield picture, number + 1, None if number == bare[-1] else number + 1
+        for number in range(after, min(PAGES, len(document))):
+            with suppress(Exception):  # a page that is broken costs no other
+                picture = _bare_page(document, number)
+                if picture is not None:
+                    yield picture, number + 1, number + 1
 
 
-def _is_bare(document: Any, number: int) -> bool:
-    """Say whether a page holds no text but in its pictures."""
-    with closing(document[number]) as page, closing(page.get_textpage()) as text:
-        return bool(text.count_chars() < WRITTEN)
+def _bare_page(document: Any, number: int) -> "Image | None":
+    """Draw a page that holds no text but in its pictures; None of any other."""
+    with closing(document[number]) as page:
+        with closing(page.get_textpage()) as text:
+            if text.count_chars() >= WRITTEN:
+                return None
+        scale = min(DPI / 72, SHARP / max(page.get_size()))
+        picture: Image = page.render(scale=scale).to_pil().convert("RGB")
+        return picture
 
 
 PICTURES: dict[str, Callable[[BinaryIO, int], Iterator[tuple["Image", int | None, float | None]]]] = {

@@ -158,6 +158,8 @@ class Library:
             space=space,
             spaces={each.name: catalog.count_vectors(each) for each in catalog.spaces()},
             precision=None if space is None else embedders.precision(space.fingerprint),
+            ocr=bool(catalog.setting("ocr")),
+            speech=catalog.setting("speech") or None,
             tail=0 if space is None else catalog.tail(space),
             size=_size(catalog.folder),
         )

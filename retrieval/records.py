@@ -240,6 +240,8 @@ class Status:
     space: Space | None = None  # the one that answers
     spaces: dict[str, int] = field(default_factory=dict)  # every space -> its vectors
     precision: str | None = None  # in which this machine embeds pictures
+    ocr: bool = False  # whether the text in pictures is read
+    speech: str | None = None  # the model that hears what is said
     tail: int = 0  # vectors newer than the indexes, searched exactly
     size: int = 0  # bytes on disk
 

@@ -343,6 +343,7 @@ def test_without_the_extra_it_is_named_once_and_what_waits_is_counted(tmp_path, 
     assert done.stdout.count('pip install "clew-search[audio]"') == 1
     assert "2 files: Hearing what is said" in done.stdout
     assert clew("index").stdout.count("[audio]") == 1  # it is remembered
+    assert "Reads    speech, by small\n" in clew("status").stdout
     assert "[audio]" not in clew("index", "--speech-model", "").stdout
 
 
