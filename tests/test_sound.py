@@ -24,7 +24,7 @@ from retrieval import Library
 from retrieval.errors import LibraryError, MediaError
 from retrieval.formats import place as place_of
 from retrieval.schema import CATALOGUE
-from tests.sounds import CODECS, WORDS, Tones, play, with_cover
+from tests.sounds import CODECS, WORDS, Tones, play, tones, with_cover
 from tests.toy import Toy
 
 TAGS = {"title": "Red Song", "artist": "The Larks", "album": "Meadow", "genre": "Jazz", "date": "1999-05-01"}
@@ -359,3 +359,23 @@ def test_a_model_that_is_not_there_is_said(tmp_path, index, place, clew):
     (note,) = index(speech_model=str(tmp_path / "bare")).notes
     assert "model.bin" in note
     assert held(place, "SELECT count(*) FROM said") == [(0,)]
+
+
+@pytest.mark.large
+@pytest.mark.filterwarnings("ignore")  # of the converter
+def test_a_whisper_model_of_a_folder_hears_and_is_remembered(tmp_path, index, place, capfd):
+    """The model is drawn, so that what it hears is nonsense; its times are within the sound."""
+    from indexer.whisper import Whisper
+    from tests.whisper import make_whisper
+
+    model = make_whisper(tmp_path / "whisper")
+    phrases = list(Whisper(str(model)).transcribe(tones(5, [(0, 5, 400)], RATE)))
+    assert all(isinstance(phrase.text, str) and 0 <= phrase.start <= phrase.end for phrase in phrases)
+    play(tmp_path / "memos" / "a.wav", 5, [(0, 5, 400)])
+    capfd.readouterr()
+    report = index(tmp_path / "memos", speech_model=str(model))
+    assert report.notes[0].startswith("Speech was found in ")
+    assert held(place, "SELECT how, version, upto FROM said") == [("speech", str(model), None)]
+    assert all(start is None or 0 <= start <= end <= 5 for _, _, start, end in held(place))
+    assert index().notes == []
+    assert capfd.readouterr() == ("", "")
