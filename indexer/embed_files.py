@@ -10,6 +10,7 @@ import numpy as np
 from indexer.ahead import ahead
 from indexer.embed import batches, embed
 from indexer.read import Read, read
+from indexer.thumbnails import thumbnails_wanted
 from indexer.walk import Found
 from retrieval.embedders import Embedder
 from retrieval.machine import cores
@@ -30,7 +31,8 @@ def embed_files(
     """Return path -> vectors, and the files that cannot be read; paths are whole."""
 
     def work(found: Found) -> Read:
-        return read(b"", found, embedder, lambda digest, reader: False) or Read(found, error="not there")
+        with thumbnails_wanted(False):
+            return read(b"", found, embedder, lambda digest, reader: False) or Read(found, error="not there")
 
     every: dict[bytes, Embedded] = {}
     failures = []

@@ -11,6 +11,7 @@ from indexer.decoders import Draft
 from indexer.embed import USUAL, embed_drafts
 from indexer.passages import split
 from indexer.read import read_again
+from indexer.thumbnails import thumbnails_wanted
 from indexer.writer import Writer
 from retrieval.embedders import Embedder
 from retrieval.machine import cores
@@ -113,7 +114,8 @@ def _read(group: list[Lacking], embedder: Embedder) -> Ready:
     seen = [row for row in group if row.kind != "text"]
     if not seen or seen[0].place is None:
         return ready
-    decoded = read_again(seen[0].digest, seen[0].reader, seen[0].place, embedder)
+    with thumbnails_wanted(False):
+        decoded = read_again(seen[0].digest, seen[0].reader, seen[0].place, embedder)
     drafts = [] if decoded is None else decoded.drafts
     there = {row.segment: drafts[row.ordinal] for row in seen if row.ordinal < len(drafts)}
     return ready + [(segment, draft) for segment, draft in there.items() if draft.pixels is not None]

@@ -1,13 +1,15 @@
 """The indexer's face: one call that indexes a folder."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from indexer import models
-from indexer.build import build_if_due
+from indexer.build import build_if_due, current
 from indexer.hub import Say
 from indexer.pipeline import Progress, Report, absolute, silent, update
+from indexer.remake import check_thumbnails, mend_thumbnails
 from indexer.verify import Findings, verify
 from indexer.writer import Writer
 from retrieval.embedders import Embedder
@@ -73,6 +75,7 @@ def update_library(
     index: Method | Literal["auto"] | None = None,
     confirm_gone: bool = False,
     retry: bool = False,
+    thumbnails: int | None = None,
     embedder: Embedder | None = None,
     progress: Progress = silent,
     say: Say = models.silent,
@@ -80,9 +83,9 @@ def update_library(
     """Index these folders, or all that the library has, and return what was done.
 
     `index` names the kind of index (default: by size), `confirm_gone` forgets files even where so many
-    are missing that a drive seems to be away, `retry` reads again what could not be read before; `say` is
-    told what takes long or is otherwise than expected. Ctrl-C ends it early, with `interrupted` in the
-    report.
+    are missing that a drive seems to be away, `retry` reads again what could not be read before;
+    `thumbnails` is how many bytes these may take from now on, 0 for none of them; `say` is told what takes
+    long or is otherwise than expected. Ctrl-C ends it early, with `interrupted` in the report.
     """
     place = default_library() if library is None else Path(library).expanduser()
 
@@ -96,6 +99,9 @@ def update_library(
         return models.ready(name, arch=arch, device=device, fingerprint=fits, say=say)
 
     with Writer(place, choose) as writer:
+        if thumbnails is not None:
+            writer.spaces.remember("thumbnails", str(thumbnails))
+            writer.thumbnails.set_limit(thumbnails)
         return update(
             writer,
             [Path(folder) for folder in _several(folders)],
@@ -129,10 +135,30 @@ def forget(
     return files, segments
 
 
-def verify_library(library: str | Path | None = None, *, repair: bool = False) -> Findings:
-    """Check that a library is as it was written; `repair` builds a damaged index again."""
+def verify_library(
+    library: str | Path | None = None,
+    *,
+    repair: bool = False,
+    embedder: Embedder | None = None,
+    progress: Progress = silent,
+    say: Say = models.silent,
+) -> Findings:
+    """Check that a library is as it was written.
+
+    `repair` builds a damaged index again, and makes the thumbnails that are missing from the files.
+    """
     with Writer(existing(library)) as writer:
-        return verify(writer, repair=repair)
+
+        def load() -> Embedder:
+            space = current(writer.catalog)
+            return embedder or models.ready(space.name, fingerprint=space.fingerprint, say=say)
+
+        findings = verify(writer, repair=repair)
+        if findings.sound and repair:
+            mend_thumbnails(writer, findings, load, partial(progress, "thumbnails"))
+        elif findings.sound:
+            check_thumbnails(writer, findings)
+    return findings
 
 
 def existing(library: str | Path | None) -> Path:

@@ -19,6 +19,7 @@ from indexer.read import Read, read
 from indexer.reread import reread
 from indexer.roots import Place
 from indexer.tags import tag_if_due
+from indexer.thumbnails import thumbnails_wanted
 from indexer.walk import Found, Walked, walk
 from indexer.writer import Writer, Wrote
 from retrieval.errors import LibraryError
@@ -130,7 +131,8 @@ class Run:
         embedder, is_known = self.writer.embedder, self.writer.is_known
 
         def work(found: Found) -> Read | None:
-            return read(top, found, embedder, is_known)
+            with thumbnails_wanted(self.writer.thumbnails.wanted):
+                return read(top, found, embedder, is_known)
 
         threads = cores()
         reads = ahead(work, fresh, threads=threads, depth=AHEAD * threads, weigh=_weigh)
@@ -231,6 +233,7 @@ def update(
         space = build_if_due(writer, index)
         calibrate_if_due(writer, space, writer.embedder)
         tag_if_due(writer, space, writer.embedder)
+        run.report.notes += filter(None, [writer.thumbnails.note])
     except KeyboardInterrupt:  # what is committed stays, and the next run goes on from there
         run.report.interrupted = True
     run.report.seconds = round(monotonic() - begun, 3)

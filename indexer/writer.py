@@ -19,11 +19,13 @@ from indexer.lock import writing
 from indexer.read import Read
 from indexer.roots import Roots
 from indexer.spaces import Spaces
+from indexer.thumbnail_file import Made, ThumbnailFile
 from retrieval.catalog import Catalog, check_version
 from retrieval.embedders import Embedder
 from retrieval.errors import LibraryError, LibraryMissing, SpaceMismatch, differences
 from retrieval.records import Space, Vectors
 from retrieval.schema import CATALOGUE, INDEXES, STEPS, vectors_table
+from retrieval.thumbnails import SHOWN, Key
 
 migrations = sqlite_utils.Migrations("clew")
 for _name, _statements in STEPS.items():
@@ -77,6 +79,8 @@ class Writer:
             self.contents = Contents(self.db)
             self.catalog = Catalog.open(self.folder)
             entered.callback(self.catalog.close)
+            self.thumbnails = ThumbnailFile(self.catalog)
+            entered.callback(self.thumbnails.close)
             self.spaces = Spaces(self.db, self.catalog)
             self.space = self._find_space()
             self._exits = entered.pop_all()
@@ -122,20 +126,24 @@ class Writer:
         """Commit these portions at once.
 
         A file's row comes with its last portion, so that a crash between two leaves segments that
-        nothing shows and that the next run goes on from.
+        nothing shows and that the next run goes on from; one before their thumbnails are written leaves none.
         """
-        wrote = Wrote()
+        wrote, made = Wrote(), list[Made]()
         with self.db.atomic():
             for portion in portions:
                 failed = portion.read.error is not None
-                content = None if failed else self._write_content(portion, wrote.segments)
+                content = None if failed else self._write_content(portion, wrote.segments, made)
                 if portion.last:
                     fresh = self._write_file(root, portion.read, content)
                     wrote.files["failed" if failed else "added" if fresh else "updated"] += 1
+        self.thumbnails.keep(made)
         return wrote
 
-    def _write_content(self, portion: Portion, wrote: Counter[str]) -> int:
-        """Insert what is not there yet of a content and its segments; returns its id."""
+    def _write_content(self, portion: Portion, wrote: Counter[str], made: list[Made]) -> int:
+        """Insert what is not there yet of a content and its segments; returns its id.
+
+        What can be shown of them is added to `made`.
+        """
         read, decoded = portion.read, portion.read.decoded
         key = (read.digest, read.found.reader)
         execute = self.db.conn.execute
@@ -145,14 +153,17 @@ class Writer:
         if row[1] is None:
             there = execute("SELECT count(*) FROM segments WHERE content = ?", (id_,)).fetchone()[0]
             for at in range(max(0, there - portion.first), len(portion.drafts)):
-                self._write_segment(id_, portion.first + at, portion.drafts[at], portion.vectors[at])
-                wrote[portion.drafts[at].kind] += 1
+                draft, ordinal = portion.drafts[at], portion.first + at
+                segment = self._write_segment(id_, ordinal, draft, portion.vectors[at])
+                wrote[draft.kind] += 1
+                if (draft.kind in SHOWN and draft.box is None) or draft.thumbnail is not None:
+                    made.append(Made(Key(segment, *key, ordinal), draft.thumbnail))
             if portion.last:
                 count = portion.first + len(portion.drafts)
                 execute("UPDATE contents SET segments = ? WHERE id = ?", (count, id_))
         return id_
 
-    def _write_segment(self, content: int, ordinal: int, draft: Draft, vector: Vectors) -> None:
+    def _write_segment(self, content: int, ordinal: int, draft: Draft, vector: Vectors) -> int:
         row = self.db.conn.execute(
             """INSERT INTO segments (content, ordinal, kind, text, start, "end", page, box)
                VALUES (?, ?, ?, ?, ?, ?, ?, ?)""",
@@ -165,6 +176,7 @@ class Writer:
             f"INSERT INTO {vectors_table(self.space)} VALUES (?, ?)",
             (row.lastrowid, vector.astype(np.float16).tobytes()),
         )
+        return int(row.lastrowid or 0)
 
     def _write_file(self, root: int, read: Read, content: int | None) -> bool:
         """Insert or replace a file's row; returns whether its place is new."""
@@ -196,6 +208,7 @@ class Writer:
             count = int(self.db.execute(f"DELETE FROM segments WHERE content IN ({lost})").rowcount)
             self.db.execute(f"DELETE FROM contents WHERE id IN ({lost})")
         self.db.execute("VACUUM")
+        self.thumbnails.drop_orphans()
         return count
 
 

@@ -35,10 +35,7 @@ class Catalog:
         file = folder / CATALOGUE
         if not file.is_file():
             raise LibraryMissing(folder)
-        # In a folder that cannot be written, a WAL catalogue that nobody writes can still be read.
-        still = not os.access(folder, os.W_OK) and not file.with_name(CATALOGUE + "-wal").exists()
-        address = f"{file.absolute().as_uri()}?mode=ro{'&immutable=1' if still else ''}"
-        db = sqlite3.connect(address, uri=True, check_same_thread=False)
+        db = connect(file)
         db.row_factory = sqlite3.Row
         db.create_function("kilometres", 4, kilometres, deterministic=True)
         try:
@@ -259,6 +256,14 @@ class Catalog:
                  WHERE f.error IS NOT NULL AND f.state != 'gone' ORDER BY 1"""
         )
         return [Failure(_path(row["path"]), row["error"]) for row in rows]
+
+
+def connect(file: Path) -> sqlite3.Connection:
+    """Open a database in WAL mode to read, from any thread."""
+    # In a folder that cannot be written, one that nobody writes can still be read.
+    still = not os.access(file.parent, os.W_OK) and not file.with_name(file.name + "-wal").exists()
+    address = f"{file.absolute().as_uri()}?mode=ro{'&immutable=1' if still else ''}"
+    return sqlite3.connect(address, uri=True, check_same_thread=False)
 
 
 def check_version(db: sqlite3.Connection, folder: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Unpack
 
-from retrieval import concepts, embedders
+from retrieval import concepts, embedders, thumbnails
 from retrieval import like as liking
 from retrieval.blend import By, search_both
 from retrieval.catalog import Catalog
@@ -142,6 +142,17 @@ class Library:
             raise QueryError(f"No file under {folder} is in the library; `clew status` lists its folders.")
         return duplicates(files, likeness_of_files(self._catalog, self._answering(), files), reasons)
 
+    def thumbnail(self, hit: Hit | int) -> bytes | None:
+        """Return a small WebP of what a hit shows, at most 320 pixels a side; None where there is none.
+
+        A caption has its picture's; what is said in a video or written on a page has that of the moment or
+        the page. A hit may be named by its id.
+        """
+        if isinstance(hit, Hit):
+            return thumbnails.find(self._catalog, hit)
+        named = self._catalog.hits([(hit, 0.0)], "", Filters())
+        return thumbnails.find(self._catalog, named[0]) if named else None
+
     def tags(self) -> dict[str, int]:
         """Return each label and how many segments have it, the most frequent first."""
         return self._catalog.tags()
@@ -160,6 +171,8 @@ class Library:
             precision=None if space is None else embedders.precision(space.fingerprint),
             tail=0 if space is None else catalog.tail(space),
             size=_size(catalog.folder),
+            thumbnails=thumbnails.size(catalog.folder),
+            thumbnail_limit=thumbnails.limit(catalog),
         )
 
     def failures(self) -> list[Failure]:

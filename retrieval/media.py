@@ -41,11 +41,16 @@ warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 
 def open_picture(
-    source: Path | BinaryIO, *, near: int | None = None, max_pixels: int = MAX_PIXELS
+    source: Path | BinaryIO,
+    *,
+    near: int | None = None,
+    longer: int = 0,
+    max_pixels: int = MAX_PIXELS,
 ) -> Image.Image:
     """Decode a picture to upright RGB; raises MediaError with a reason a person understands.
 
-    `near` allows a JPEG to be decoded at a scale at which both sides still have that many pixels.
+    `near` allows a JPEG to be decoded at a scale at which both sides still have that many pixels, and the
+    longer side `longer`.
     """
     try:
         with Image.open(source, formats=FORMATS) as picture:
@@ -54,7 +59,8 @@ def open_picture(
                     f"{picture.width} x {picture.height} pixels, more than the limit of {max_pixels:,}"
                 )
             if near is not None:
-                picture.draft("RGB", (near, near))
+                least, most = near, max(near, longer)
+                picture.draft("RGB", (most, least) if picture.width > picture.height else (least, most))
             with _one_large if picture.width * picture.height > LARGE else nullcontext():
                 picture.load()
                 return upright(to_rgb(picture), picture)

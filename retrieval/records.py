@@ -242,6 +242,8 @@ class Status:
     precision: str | None = None  # in which this machine embeds pictures
     tail: int = 0  # vectors newer than the indexes, searched exactly
     size: int = 0  # bytes on disk
+    thumbnails: int = 0  # bytes of them
+    thumbnail_limit: int = 0  # bytes they may take; 0 is none at all
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,14 @@ from collections.abc import Callable
 
 CATALOGUE = "catalogue.sqlite"  # the file in a library's folder
 INDEXES = "indexes"  # the folder of index files, every one of which can be made again
+THUMBNAILS = "thumbnails.sqlite"  # beside it, so that it stays small; all of them can be made again
 LOCK = "writer.lock"
-OWN_NAMES = frozenset((CATALOGUE, f"{CATALOGUE}-wal", f"{CATALOGUE}-shm", INDEXES, LOCK, f"{LOCK}ed-by"))
+OWN_NAMES = frozenset(
+    (
+        *(f"{database}{part}" for database in (CATALOGUE, THUMBNAILS) for part in ("", "-wal", "-shm")),
+        *(INDEXES, LOCK, f"{LOCK}ed-by"),
+    )
+)
 
 # Characters that are searched by pieces, as their scripts put no spaces between words (or, in Korean, write
 # particles with them): Thai and Lao, Burmese, Khmer, Hangul, kana, Chinese. A class of GLOB and of regular
