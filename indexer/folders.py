@@ -29,6 +29,7 @@ def index_folder(
     device: str | None = None,
     exclude: str | Sequence[str] | None = None,
     hidden: bool | None = None,
+    tiles: bool | None = None,
     embedder: Embedder | None = None,
     progress: Progress = silent,
     say: Say = models.silent,
@@ -39,7 +40,8 @@ def index_folder(
     `auto`, the recommended open_clip model where it is here or can be fetched, else `builtin`), an older
     one goes on with its own; `arch` is the architecture of a local file of weights, `device` where torch
     embeds (default: the fastest). `exclude` (patterns of names or of paths under the
-    folder) and `hidden` are remembered; None leaves them as they were. `embedder` stands in for a model
+    folder), `hidden` and `tiles` (whether parts of pictures are embedded too, for small things in them)
+    are remembered; None leaves them as they were. `embedder` stands in for a model
     by name. Raises LibraryError; a file that cannot be read is no error (see `Library.failures`).
     """
     from retrieval.library import Library  # heavy: not to bring a library up to date
@@ -52,6 +54,7 @@ def index_folder(
         device=device,
         exclude=exclude,
         hidden=hidden,
+        tiles=tiles,
         embedder=embedder,
         progress=progress,
         say=say,
@@ -73,6 +76,7 @@ def update_library(
     index: Method | Literal["auto"] | None = None,
     confirm_gone: bool = False,
     retry: bool = False,
+    tiles: bool | None = None,
     embedder: Embedder | None = None,
     progress: Progress = silent,
     say: Say = models.silent,
@@ -80,7 +84,8 @@ def update_library(
     """Index these folders, or all that the library has, and return what was done.
 
     `index` names the kind of index (default: by size), `confirm_gone` forgets files even where so many
-    are missing that a drive seems to be away, `retry` reads again what could not be read before; `say` is
+    are missing that a drive seems to be away, `retry` reads again what could not be read before; `tiles` is
+    remembered by the library; `say` is
     told what takes long or is otherwise than expected. Ctrl-C ends it early, with `interrupted` in the
     report.
     """
@@ -104,6 +109,7 @@ def update_library(
             index=index,
             confirm_gone=confirm_gone,
             retry=retry,
+            tiles=tiles,
             progress=progress,
         )
 

@@ -14,6 +14,7 @@ import numpy as np
 import sqlite_utils
 
 from indexer.contents import Contents
+from indexer.crops import FIRST_TILE
 from indexer.decoders import Draft
 from indexer.lock import writing
 from indexer.read import Read
@@ -146,11 +147,22 @@ class Writer:
             there = execute("SELECT count(*) FROM segments WHERE content = ?", (id_,)).fetchone()[0]
             for at in range(max(0, there - portion.first), len(portion.drafts)):
                 self._write_segment(id_, portion.first + at, portion.drafts[at], portion.vectors[at])
-                wrote[portion.drafts[at].kind] += 1
+                wrote["part" if portion.drafts[at].is_part else portion.drafts[at].kind] += 1
             if portion.last:
                 count = portion.first + len(portion.drafts)
                 execute("UPDATE contents SET segments = ? WHERE id = ?", (count, id_))
         return id_
+
+    def write_tiles(self, batch: Sequence[tuple[int, Sequence[Draft], Vectors]]) -> None:
+        """Commit the tiles of contents that have none yet, all of each; that there are none is noted."""
+        with self.db.atomic():
+            for content, drafts, vectors in batch:
+                for at, draft in enumerate(drafts):
+                    self._write_segment(content, FIRST_TILE + at, draft, vectors[at])
+                self.db.execute(
+                    "UPDATE contents SET tiles = ?1, segments = segments + ?1 WHERE id = ?2",
+                    (len(drafts), content),
+                )
 
     def _write_segment(self, content: int, ordinal: int, draft: Draft, vector: Vectors) -> None:
         row = self.db.conn.execute(
