@@ -4,7 +4,7 @@ import zlib
 from typing import BinaryIO, Literal, TypeAlias
 
 Form: TypeAlias = Literal[
-    "AVIF", "HEIF", "JXL", "RAW", "SVG", "TGA", "TIFF", "WEBP"
+    "AVIF", "HEIF", "JXL", "PSD", "RAW", "SVG", "TGA", "TIFF", "WEBP"
 ]  # what is not Pillow's to tell
 
 HEAD = 64  # bytes
@@ -41,6 +41,8 @@ def form_of(file: BinaryIO) -> Form | None:
         return "JXL"
     if head.startswith(RAW_MARKS):
         return "RAW"
+    if head.startswith(MARKS["PSD"]):
+        return "PSD"
     if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
         return "WEBP"
     if _is_svg(head):

@@ -14,13 +14,14 @@ from retrieval.colours import convert, is_needed
 from retrieval.errors import ExtraMissing, MediaError
 from retrieval.forms import HEAD, form_of, why_unknown
 from retrieval.jxl import open_jxl
+from retrieval.psd import open_psd
 from retrieval.raw import open_raw
 from retrieval.svg import open_svg
 
 # What Pillow may open by itself: no EPS, which runs programs, and nothing that begins with no mark.
 FORMATS = (
     *("JPEG", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF"),
-    *("JPEG2000", "PSD", "PPM", "ICO", "CUR"),
+    *("JPEG2000", "PPM", "ICO", "CUR"),
 )
 MAX_PIXELS = 178_000_000  # a 20 KB PNG can unpack to gigabytes; Pillow itself stops a little above
 MAX_BYTES = 500_000_000  # of a file that its decoder reads whole
@@ -93,7 +94,8 @@ def _open(file: BinaryIO, max_pixels: int) -> Image.Image:
     picture = None
     if form in ("RAW", "TIFF"):
         picture = open_raw(file, max_pixels)
-        file.seek(0)
+    elif form == "PSD":
+        picture = open_psd(file, max_pixels)
     elif form == "SVG":
         picture = open_svg(file)
     elif form == "JXL":
@@ -106,9 +108,10 @@ def _open(file: BinaryIO, max_pixels: int) -> Image.Image:
         picture = HeifImageFile(file)
     if picture is not None:
         return picture
+    file.seek(0)
     if form in ("AVIF", "WEBP"):
         _check_size(file)
-    return Image.open(file, formats=(form,) if form in ("AVIF", "TGA", "WEBP") else FORMATS)
+    return Image.open(file, formats=(form,) if form in ("AVIF", "PSD", "TGA", "WEBP") else FORMATS)
 
 
 def _check_size(file: BinaryIO) -> None:

@@ -12,7 +12,7 @@ from typing import BinaryIO, NamedTuple
 from PIL import Image
 
 from retrieval.errors import ExtraMissing, MediaError
-from retrieval.forms import RAW_MARKS
+from retrieval.forms import MARKS, RAW_MARKS
 
 SMALL = 512  # pixels of the longer side: where no preview has so many, the raw data are better
 DIRECTORIES, ENTRIES, VALUES = 40, 500, 64  # read of one file, of one directory, of one entry
@@ -56,6 +56,9 @@ def open_raw(file: BinaryIO, max_pixels: int) -> Image.Image | None:
             try:
                 return _develop(file, max_pixels)
             except MediaError:
+                file.seek(0)
+                if best is None and file.read(4) in MARKS["TIFF"]:  # a small picture beside may be whole
+                    return None
                 if best is None:
                     raise
         elif best is None:
@@ -154,8 +157,8 @@ def _scan(file: BinaryIO, size: int) -> Iterator[Preview]:
     """Yield the JPEGs that begin anywhere in the file; where each ends, its decoder finds."""
     file.seek(0)
     data = file.read(SCANNED)
-    at, found = data.find(b"\xff\xd8\xff"), list[int]()
-    while at >= 0 and len(found) < CANDIDATES:
+    at, found, end = data.find(b"\xff\xd8\xff"), list[int](), data.rfind(b"\xff\xd9")
+    while 0 <= at < end and len(found) < CANDIDATES:  # one that does not end is cut off
         found.append(at)
         at = data.find(b"\xff\xd8\xff", at + 1)
     for at in found:
@@ -195,7 +198,8 @@ def _develop(file: BinaryIO, max_pixels: int) -> Image.Image:
                 raise MediaError(f"{width} x {height} pixels, more than the limit of {max_pixels:,}")
             pixels = raw.postprocess(half_size=True, use_camera_wb=True, output_bps=8, user_flip=0)
     except rawpy.LibRawError as error:
-        raise MediaError(f"damaged: {error}") from error
+        said = error.args[0] if error.args else ""
+        raise MediaError(f"damaged: {said.decode() if isinstance(said, bytes) else said}") from error
     return _with_exif(Image.fromarray(pixels), file)
 
 

@@ -15,7 +15,7 @@ FLOORS = (
     ("words", "retrieval.errors retrieval.records retrieval.schema"),
     ("words", "retrieval.terms"),
     ("tools", "retrieval.forms retrieval.colours retrieval.svg_drawer indexer.crops"),
-    ("tools", "retrieval.raw retrieval.svg retrieval.jxl"),
+    ("tools", "retrieval.raw retrieval.svg retrieval.jxl retrieval.psd"),
     ("tools", "retrieval.machine retrieval.rank retrieval.media retrieval.formats retrieval.evaluate"),
     ("tools", "retrieval.calibrate retrieval.lexer retrieval.fetch retrieval.narrow retrieval.measure"),
     ("tools", "retrieval.query retrieval.filtering retrieval.probe indexer.fields indexer.looks"),
