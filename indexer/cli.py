@@ -104,6 +104,11 @@ def main() -> None:
     is_flag=True,
     help="Forget missing files even where so many are missing that a drive seems away.",
 )
+@click.option(
+    "--tiles/--no-tiles",
+    default=None,
+    help="Embed parts of each picture too, so that small things in it are found; remembered.",
+)
 @click.option("--retry", is_flag=True, help="Read again what could not be read before.")
 @click.option(
     "--thumbnails",

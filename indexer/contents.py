@@ -1,7 +1,9 @@
 """Where contents, and what they say of themselves, are written."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 
 import sqlite_utils
 
@@ -37,6 +39,18 @@ class Contents:
                     WHERE c.id = ? AND f.state = 'present' AND r.state = 'present' LIMIT 1"""
         row = self.db.conn.execute(query, (content,)).fetchone()
         return None if row is None else (row[0], row[1], row[2])
+
+    def untiled(self) -> list[tuple[int, bytes, Path]]:
+        """Return the pictures in one piece that were asked for no tiles yet: id, SHA-256 and place."""
+        query = """SELECT c.id, c.hash, CAST(r.path || x'2f' || f.path AS BLOB)
+                     FROM contents c JOIN files f ON f.content = c.id JOIN roots r ON r.id = f.root
+                    WHERE c.reader = 'picture' AND c.tiles IS NULL AND c.segments IS NOT NULL
+                      AND f.state = 'present' AND r.state = 'present'
+                      AND NOT EXISTS (SELECT 1 FROM segments s WHERE s.content = c.id AND s.kind = 'image'
+                                         AND coalesce(s.box, s.page, s.start) IS NOT NULL)
+                    GROUP BY c.id ORDER BY c.id"""
+        rows = self.db.conn.execute(query).fetchall()
+        return [(content, digest, Path(os.fsdecode(place))) for content, digest, place in rows]
 
     def rewrite(self, batch: Sequence[tuple[int, Details]]) -> None:
         """Commit what contents say, as it was read again, and the times of their files."""

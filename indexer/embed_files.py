@@ -47,7 +47,7 @@ def embed_files(
             made = every.setdefault(path, Embedded())
             for draft, vector in zip(portion.drafts, rounded(portion.vectors), strict=True):
                 if draft.pixels is not None:
-                    made.picture = vector
+                    made.picture = vector if made.picture is None else made.picture  # the whole comes first
                 else:
                     made.texts.append(vector)
         progress(done, len(files))

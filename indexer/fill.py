@@ -1,17 +1,21 @@
 """Embed the segments that lack a vector of a space: texts are in the library, pixels on disk."""
 
+import os
 from collections.abc import Callable, Iterator
 from itertools import groupby
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from indexer.ahead import ahead
+from indexer.crops import FIRST_TILE
 from indexer.decoders import Draft
 from indexer.embed import USUAL, embed_drafts
 from indexer.passages import split
 from indexer.read import read_again
 from indexer.thumbnails import thumbnails_wanted
+from indexer.tiles import tiles_again
 from indexer.writer import Writer
 from retrieval.embedders import Embedder
 from retrieval.machine import cores
@@ -114,10 +118,15 @@ def _read(group: list[Lacking], embedder: Embedder) -> Ready:
     seen = [row for row in group if row.kind != "text"]
     if not seen or seen[0].place is None:
         return ready
-    with thumbnails_wanted(False):
-        decoded = read_again(seen[0].digest, seen[0].reader, seen[0].place, embedder)
-    drafts = [] if decoded is None else decoded.drafts
-    there = {row.segment: drafts[row.ordinal] for row in seen if row.ordinal < len(drafts)}
+    drafts: dict[int, Draft] = {}
+    if seen[0].ordinal < FIRST_TILE:
+        with thumbnails_wanted(False):
+            decoded = read_again(seen[0].digest, seen[0].reader, seen[0].place, embedder)
+        drafts |= enumerate([] if decoded is None else decoded.drafts)
+    if seen[-1].ordinal >= FIRST_TILE:
+        tiles = tiles_again(seen[0].digest, Path(os.fsdecode(seen[0].place)), embedder)
+        drafts |= enumerate(tiles or (), FIRST_TILE)
+    there = {row.segment: drafts[row.ordinal] for row in seen if row.ordinal in drafts}
     return ready + [(segment, draft) for segment, draft in there.items() if draft.pixels is not None]
 
 

@@ -31,6 +31,7 @@ def index_folder(
     device: str | None = None,
     exclude: str | Sequence[str] | None = None,
     hidden: bool | None = None,
+    tiles: bool | None = None,
     embedder: Embedder | None = None,
     progress: Progress = silent,
     say: Say = models.silent,
@@ -41,7 +42,8 @@ def index_folder(
     `auto`, the recommended open_clip model where it is here or can be fetched, else `builtin`), an older
     one goes on with its own; `arch` is the architecture of a local file of weights, `device` where torch
     embeds (default: the fastest). `exclude` (patterns of names or of paths under the
-    folder) and `hidden` are remembered; None leaves them as they were. `embedder` stands in for a model
+    folder), `hidden` and `tiles` (whether parts of pictures are embedded too, for small things in them)
+    are remembered; None leaves them as they were. `embedder` stands in for a model
     by name. Raises LibraryError; a file that cannot be read is no error (see `Library.failures`).
     """
     from retrieval.library import Library  # heavy: not to bring a library up to date
@@ -54,6 +56,7 @@ def index_folder(
         device=device,
         exclude=exclude,
         hidden=hidden,
+        tiles=tiles,
         embedder=embedder,
         progress=progress,
         say=say,
@@ -76,6 +79,7 @@ def update_library(
     confirm_gone: bool = False,
     retry: bool = False,
     thumbnails: int | None = None,
+    tiles: bool | None = None,
     embedder: Embedder | None = None,
     progress: Progress = silent,
     say: Say = models.silent,
@@ -84,8 +88,9 @@ def update_library(
 
     `index` names the kind of index (default: by size), `confirm_gone` forgets files even where so many
     are missing that a drive seems to be away, `retry` reads again what could not be read before;
-    `thumbnails` is how many bytes these may take from now on, 0 for none of them; `say` is told what takes
-    long or is otherwise than expected. Ctrl-C ends it early, with `interrupted` in the report.
+    `thumbnails` is how many bytes these may take from now on, 0 for none of them; `tiles` (of each picture,
+    for small things in it) is remembered by the library; `say` is told what takes long or is otherwise than
+    expected. Ctrl-C ends it early, with `interrupted` in the report.
     """
     place = default_library() if library is None else Path(library).expanduser()
 
@@ -110,6 +115,7 @@ def update_library(
             index=index,
             confirm_gone=confirm_gone,
             retry=retry,
+            tiles=tiles,
             progress=progress,
         )
 

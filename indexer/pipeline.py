@@ -20,6 +20,7 @@ from indexer.reread import reread
 from indexer.roots import Place
 from indexer.tags import tag_if_due
 from indexer.thumbnails import thumbnails_wanted
+from indexer.tiles import add_tiles
 from indexer.walk import Found, Walked, walk
 from indexer.writer import Writer, Wrote
 from retrieval.errors import LibraryError
@@ -29,6 +30,7 @@ from retrieval.records import Method, Space
 
 MANY, SHARE = 50, 0.2  # more missing files than both of these is a drive, not a decision
 AHEAD = 16  # pictures decoded ahead, a thread
+TILES = "tiles"  # the setting that says whether pictures get some
 GROWN = 50_000  # new vectors after which a long run builds an index before its end
 
 Progress = Callable[[str, int, int], None]  # the folder, files done, files to do
@@ -125,6 +127,14 @@ class Run:
             done, waiting = fill(self.writer, space, self.writer.embedder, lambda done, total: None)
             self.writer.spaces.set_whole(space, not waiting)
             self.report.segments += done
+        if self.writer.catalog.setting(TILES) == "on":
+            tiles, pictures = add_tiles(self.writer, partial(self.progress, "tiles"))
+            self.report.segments += tiles
+            if tiles:
+                note = (
+                    f"{some(tiles, 'tile')} of {some(pictures, 'picture')} added, for small things in them."
+                )
+                self.report.notes.append(note)
 
     def _read(self, top: bytes, fresh: Sequence[Found]) -> Iterator[Read]:
         """Read files in threads, a little ahead."""
@@ -202,10 +212,14 @@ def update(
     index: Method | Literal["auto"] | None = None,
     confirm_gone: bool = False,
     retry: bool = False,
+    tiles: bool | None = None,
     progress: Progress = silent,
 ) -> Report:
     """Bring these folders up to date, or all that the library has, and build its index if it is due."""
     begun = monotonic()
+    if tiles is not None:
+        with writer.db.atomic():
+            writer.spaces.remember(TILES, "on" if tiles else "off")
     run = Run(writer, index, confirm_gone, retry, progress)
     roots, since = writer.roots, writer.roots.last_file()
     known = roots.paths()

@@ -14,6 +14,7 @@ import numpy as np
 import sqlite_utils
 
 from indexer.contents import Contents
+from indexer.crops import FIRST_TILE
 from indexer.decoders import Draft
 from indexer.lock import writing
 from indexer.read import Read
@@ -155,13 +156,24 @@ class Writer:
             for at in range(max(0, there - portion.first), len(portion.drafts)):
                 draft, ordinal = portion.drafts[at], portion.first + at
                 segment = self._write_segment(id_, ordinal, draft, portion.vectors[at])
-                wrote[draft.kind] += 1
+                wrote["part" if draft.is_part else draft.kind] += 1
                 if (draft.kind in SHOWN and draft.box is None) or draft.thumbnail is not None:
                     made.append(Made(Key(segment, *key, ordinal), draft.thumbnail))
             if portion.last:
                 count = portion.first + len(portion.drafts)
                 execute("UPDATE contents SET segments = ? WHERE id = ?", (count, id_))
         return id_
+
+    def write_tiles(self, batch: Sequence[tuple[int, Sequence[Draft], Vectors]]) -> None:
+        """Commit the tiles of contents that have none yet, all of each; that there are none is noted."""
+        with self.db.atomic():
+            for content, drafts, vectors in batch:
+                for at, draft in enumerate(drafts):
+                    self._write_segment(content, FIRST_TILE + at, draft, vectors[at])
+                self.db.execute(
+                    "UPDATE contents SET tiles = ?1, segments = segments + ?1 WHERE id = ?2",
+                    (len(drafts), content),
+                )
 
     def _write_segment(self, content: int, ordinal: int, draft: Draft, vector: Vectors) -> int:
         row = self.db.conn.execute(

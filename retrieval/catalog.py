@@ -21,6 +21,9 @@ _FOUND = """SELECT s.id, s.kind, s.text, s.start, s."end", s.page, s.box,
   FROM segments s JOIN files f ON f.content = s.content JOIN roots r ON r.id = f.root
  WHERE f.state != 'gone'"""
 
+# A part of a picture that is a segment itself: a tile, a crop of a panorama, a later frame.
+_PART = "s.kind = 'image' AND (s.box IS NOT NULL OR s.start IS NOT NULL)"
+
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
@@ -195,9 +198,25 @@ class Catalog:
         return {row["name"]: row["count"] for row in rows}
 
     def segments_of(self, digest: bytes) -> list[int]:
-        """Return the segments of the content with this SHA-256."""
-        query = "SELECT s.id FROM segments s JOIN contents c ON c.id = s.content WHERE c.hash = ?"
+        """Return the segments of the content with this SHA-256, a whole picture before its parts."""
+        query = """SELECT s.id FROM segments s JOIN contents c ON c.id = s.content WHERE c.hash = ?
+                    ORDER BY s.ordinal"""
         return [row[0] for row in self.db.execute(query, (digest,))]
+
+    def parts_between(self, first: int, last: int) -> Ids:
+        """Return which segments from `first` to `last` are parts of pictures, ascending."""
+        query = f"SELECT s.id FROM segments s WHERE s.id BETWEEN ? AND ? AND {_PART} ORDER BY s.id"
+        return self._ids(query, (first, last))
+
+    def same_pictures(self, ids: Iterable[int]) -> frozenset[int]:
+        """Return all segments of the pictures of which these are segments."""
+        found = self._ids(
+            """SELECT s.id FROM segments own JOIN segments s ON s.content = own.content AND s.kind = own.kind
+                WHERE own.id IN (SELECT value FROM json_each(?)) AND own.kind = 'image'
+                  AND own.page IS s.page""",
+            (json.dumps([*ids]),),
+        )
+        return frozenset(found.tolist())
 
     def kind_of(self, segment: int) -> Kind | None:
         """Return the kind of a segment, None if there is no such one."""
@@ -235,11 +254,14 @@ class Catalog:
         return tuple(Root(_path(row["path"]), *tuple(row)[1:]) for row in rows)
 
     def counts(self) -> tuple[dict[str, int], int]:
-        """Return kind -> segments that can be found, and how many are kept for files that are gone."""
+        """Return kind -> segments that can be found, and how many are kept for files that are gone.
+
+        Parts of pictures count as `part`.
+        """
         rows = self.db.execute(
-            """SELECT kind, count(*) AS every, count(*) FILTER (WHERE EXISTS (
+            f"""SELECT iif({_PART}, 'part', kind) AS kind, count(*) AS every, count(*) FILTER (WHERE EXISTS (
                         SELECT 1 FROM files f WHERE f.content = s.content AND f.state != 'gone')) AS live
-                 FROM segments s GROUP BY kind ORDER BY kind"""
+                 FROM segments s GROUP BY 1 ORDER BY 1"""
         ).fetchall()
         kept = sum(row["every"] - row["live"] for row in rows)
         return {row["kind"]: row["live"] for row in rows if row["live"]}, kept

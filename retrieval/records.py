@@ -235,7 +235,9 @@ class Status:
 
     folder: Path
     roots: tuple[Root, ...]
-    segments: dict[str, int] = field(default_factory=dict)  # kind -> how many can be found
+    segments: dict[str, int] = field(
+        default_factory=dict
+    )  # kind (or `part` of a picture) -> how many can be found
     kept: int = 0  # segments of files that are gone, until they are purged
     space: Space | None = None  # the one that answers
     spaces: dict[str, int] = field(default_factory=dict)  # every space -> its vectors

@@ -272,6 +272,9 @@ STEPS: dict[str, tuple[str, ...]] = {
     "9-media": (
         """ALTER TABLE contents ADD COLUMN duration REAL""",  # seconds, of what has times
     ),
+    "11-tiles": (
+        """ALTER TABLE contents ADD COLUMN tiles INTEGER""",  # of a picture; NULL until it is asked for some
+    ),
 }
 
 

@@ -10,6 +10,12 @@ from retrieval.records import Details, Kind, Vectors
 READERS: dict[str, str] = {  # suffix -> decoder; the file's own bytes say which picture format it is
     **dict.fromkeys((".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif"), "picture"),
     **dict.fromkeys((".bmp", ".dib", ".tif", ".tiff"), "picture"),
+    **dict.fromkeys((".heic", ".heif", ".hif", ".avif", ".jxl", ".apng"), "picture"),
+    **dict.fromkeys((".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx"), "picture"),
+    **dict.fromkeys((".psd", ".psb", ".ico", ".cur", ".tga", ".svg", ".svgz"), "picture"),
+    **dict.fromkeys((".ppm", ".pgm", ".pbm", ".pnm", ".pfm"), "picture"),
+    **dict.fromkeys((".cr2", ".cr3", ".nef", ".nrw", ".arw", ".sr2", ".srf", ".dng"), "picture"),
+    **dict.fromkeys((".rw2", ".rwl", ".orf", ".raf", ".pef", ".srw", ".3fr"), "picture"),
     **dict.fromkeys((".txt", ".text", ".md", ".markdown"), "text"),
 }
 CAPTION_SUFFIXES = frozenset((".txt", ".json", ".xmp"))  # beside a picture
@@ -33,6 +39,11 @@ class Draft:
     box: tuple[int, int, int, int] | None = None
     vector: Vectors | None = None
     thumbnail: bytes | None = None  # WebP
+
+    @property
+    def is_part(self) -> bool:
+        """Say whether this is of a picture that is a segment itself: a tile, a crop, a later frame."""
+        return self.kind == "image" and (self.box is not None or self.start is not None)
 
 
 @dataclass(frozen=True, slots=True)
