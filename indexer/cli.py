@@ -94,6 +94,15 @@ def main() -> None:
 )
 @click.option("--hidden/--no-hidden", default=None, help="Read hidden files and folders too; remembered.")
 @click.option(
+    "--ocr/--no-ocr", default=None, help="Read the text in pictures too, after all else; remembered."
+)
+@click.option(
+    "--speech-model",
+    metavar="FOLDER|NAME",
+    help="Write down what is said in sounds and videos with this model of faster-whisper: its folder, or a "
+    "name to fetch, as tiny (75 MB), small (484 MB), large-v3 (3.1 GB); remembered, '' forgets.",
+)
+@click.option(
     "--index",
     "kind",
     type=click.Choice(["auto", "flat", "hnsw", "ivf"]),

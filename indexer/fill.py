@@ -25,6 +25,7 @@ from retrieval.schema import vectors_table
 PAGE = 2_000  # segments read at once
 NOTHING = "text"  # for a text of which this model reads no word, as &nbsp;
 AHEAD = 16  # contents read ahead, a thread
+WORDS = frozenset(("text", "audio"))  # kinds whose vector is that of their text
 
 
 class Lacking(NamedTuple):
@@ -60,7 +61,7 @@ def fill(
     )
 
     def embed(batch: Ready) -> tuple[list[int], Vectors]:
-        return [segment for segment, _ in batch], _embed(embedder, [draft for _, draft in batch])
+        return [segment for segment, _ in batch], embed_whole(embedder, [draft for _, draft in batch])
 
     turns = embedder.at_once
     for segments, vectors in ahead(embed, _batches(contents), threads=turns, depth=turns + 1):
@@ -112,10 +113,10 @@ def _whole(writer: Writer, query: str, last: int) -> list[Lacking]:
 
 def _read(group: list[Lacking], embedder: Embedder) -> Ready:
     """Return what can be embedded of a content: its texts, and its pixels if it is still there."""
-    texts = [(row.segment, row.text or "") for row in group if row.kind == "text"]
+    texts = [(row.segment, row.text or "") for row in group if row.kind in WORDS]
     said = [(segment, text if embedder.tokens(text) else NOTHING) for segment, text in texts]
     ready = [(segment, Draft("text", text=text)) for segment, text in said]
-    seen = [row for row in group if row.kind != "text"]
+    seen = [row for row in group if row.kind not in WORDS]
     if not seen or seen[0].place is None:
         return ready
     drafts: dict[int, Draft] = {}
@@ -141,7 +142,7 @@ def _batches(contents: Iterator[Ready]) -> Iterator[Ready]:
         yield batch
 
 
-def _embed(embedder: Embedder, drafts: list[Draft]) -> Vectors:
+def embed_whole(embedder: Embedder, drafts: list[Draft]) -> Vectors:
     """Embed drafts; a text longer than this model reads is the mean of its parts."""
     parts: list[Draft] = []
     owners: list[int] = []

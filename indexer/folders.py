@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from indexer import models
 from indexer.build import build_if_due, current
 from indexer.hub import Say
+from indexer.later import Wish
 from indexer.pipeline import Progress, Report, absolute, silent, update
 from indexer.remake import check_thumbnails, mend_thumbnails
 from indexer.verify import Findings, verify
@@ -19,6 +20,7 @@ from retrieval.records import Method, Space
 from retrieval.schema import CATALOGUE
 
 if TYPE_CHECKING:
+    from indexer.speech import Transcriber
     from retrieval.library import Library
 
 
@@ -32,6 +34,9 @@ def index_folder(
     exclude: str | Sequence[str] | None = None,
     hidden: bool | None = None,
     tiles: bool | None = None,
+    ocr: bool | None = None,
+    speech_model: str | None = None,
+    transcriber: "Transcriber | None" = None,
     embedder: Embedder | None = None,
     progress: Progress = silent,
     say: Say = models.silent,
@@ -43,8 +48,10 @@ def index_folder(
     one goes on with its own; `arch` is the architecture of a local file of weights, `device` where torch
     embeds (default: the fastest). `exclude` (patterns of names or of paths under the
     folder), `hidden` and `tiles` (whether parts of pictures are embedded too, for small things in them)
-    are remembered; None leaves them as they were. `embedder` stands in for a model
-    by name. Raises LibraryError; a file that cannot be read is no error (see `Library.failures`).
+    are remembered; None leaves them as they were, as it does `ocr` (read text in pictures) and
+    `speech_model` (a folder or a name, '' for none: write down what is said). `embedder` and `transcriber`
+    stand in for a model by name. Raises LibraryError; a file that cannot be read is no error (see
+    `Library.failures`).
     """
     from retrieval.library import Library  # heavy: not to bring a library up to date
 
@@ -57,6 +64,9 @@ def index_folder(
         exclude=exclude,
         hidden=hidden,
         tiles=tiles,
+        ocr=ocr,
+        speech_model=speech_model,
+        transcriber=transcriber,
         embedder=embedder,
         progress=progress,
         say=say,
@@ -80,6 +90,9 @@ def update_library(
     retry: bool = False,
     thumbnails: int | None = None,
     tiles: bool | None = None,
+    ocr: bool | None = None,
+    speech_model: str | None = None,
+    transcriber: "Transcriber | None" = None,
     embedder: Embedder | None = None,
     progress: Progress = silent,
     say: Say = models.silent,
@@ -116,6 +129,7 @@ def update_library(
             confirm_gone=confirm_gone,
             retry=retry,
             tiles=tiles,
+            wish=Wish(ocr, speech_model, transcriber),
             progress=progress,
         )
 

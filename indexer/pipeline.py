@@ -15,6 +15,7 @@ from indexer.calibrate import calibrate_if_due
 from indexer.changes import Changes, compare
 from indexer.embed import batches, embed
 from indexer.fill import fill
+from indexer.later import NO_WISH, Wish, read_later, remember
 from indexer.read import Read, read
 from indexer.reread import reread
 from indexer.roots import Place
@@ -136,6 +137,20 @@ class Run:
                 )
                 self.report.notes.append(note)
 
+    def look_over(self, wish: Wish) -> None:
+        """Read what takes long: text in pictures, and speech."""
+        found = read_later(self.writer, wish, self.progress, new_sounds=self.report.kinds["audio"])
+        self.report.kinds += found.kinds
+        self.report.segments += found.kinds.total()
+        self.report.lacking += found.lacking
+        self.report.notes += found.notes
+
+    def finish(self) -> None:
+        """Build, calibrate and tag what is due."""
+        space = build_if_due(self.writer, self.index)
+        calibrate_if_due(self.writer, space, self.writer.embedder)
+        tag_if_due(self.writer, space, self.writer.embedder)
+
     def _read(self, top: bytes, fresh: Sequence[Found]) -> Iterator[Read]:
         """Read files in threads, a little ahead."""
         embedder, is_known = self.writer.embedder, self.writer.is_known
@@ -213,6 +228,7 @@ def update(
     confirm_gone: bool = False,
     retry: bool = False,
     tiles: bool | None = None,
+    wish: Wish = NO_WISH,
     progress: Progress = silent,
 ) -> Report:
     """Bring these folders up to date, or all that the library has, and build its index if it is due."""
@@ -230,6 +246,7 @@ def update(
     above = tuple(path.rstrip(b"/") + b"/" for path in given)
     inside = [path for path in known if not given or path.startswith(above)]
     with writer.db.atomic():
+        remember(writer, wish)
         places = {path: roots.place(path, exclude, hidden) for path in given}
         places |= {path: roots.place(path) for path in inside if path not in places}
     # A part of what is given too is done with it.
@@ -244,9 +261,11 @@ def update(
         for place, change in there:
             run.settle(place, change, since)
         run.make_up()
-        space = build_if_due(writer, index)
-        calibrate_if_due(writer, space, writer.embedder)
-        tag_if_due(writer, space, writer.embedder)
+        run.finish()
+        before = run.report.segments
+        run.look_over(wish)
+        if run.report.segments > before:
+            run.finish()
         run.report.notes += filter(None, [writer.thumbnails.note])
     except KeyboardInterrupt:  # what is committed stays, and the next run goes on from there
         run.report.interrupted = True

@@ -2,12 +2,13 @@
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from io import BufferedReader
 
-from indexer.decoders import Decoded, Decoder, caption, picture, text
+from indexer.decoders import Decoded, Decoder, caption, picture, sound, text
 from indexer.walk import Found, nanoseconds
 from retrieval.embedders import Embedder
 from retrieval.errors import ExtraMissing, MediaError
@@ -16,6 +17,7 @@ DECODERS: dict[str, Decoder] = {
     "picture": picture.decode,
     "text": text.decode,
     "caption": caption.decode,
+    "sound": sound.decode,
 }
 
 
@@ -85,13 +87,19 @@ def _read_open(
 def read_again(digest: bytes, reader: str, place: bytes, embedder: Embedder) -> Decoded | None:
     """Decode a content that was read before; None where the file is not there as it was."""
     try:
-        with open(place, "rb") as file:
-            if hashlib.file_digest(file, "sha256").digest() != digest:
-                return None
-            file.seek(0)
-            return DECODERS[reader](file, _suffix(place), embedder)
+        with open_again(digest, place) as file:
+            return None if file is None else DECODERS[reader](file, _suffix(place), embedder)
     except Exception:  # gone since, or a decoder that has changed its mind
         return None
+
+
+@contextmanager
+def open_again(digest: bytes, place: bytes) -> Iterator[BufferedReader | None]:
+    """Open a content that was read before; None where the file is not as it was. Raises OSError."""
+    with open(place, "rb") as file:
+        same = hashlib.file_digest(file, "sha256").digest() == digest
+        file.seek(0)
+        yield file if same else None
 
 
 def _suffix(path: bytes) -> str:

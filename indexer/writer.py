@@ -190,6 +190,13 @@ class Writer:
         )
         return int(row.lastrowid or 0)
 
+    def append(self, content: int, ordinal: int, drafts: Sequence[Draft], vectors: Vectors) -> None:
+        """Give a whole content more segments, from this ordinal on, within a transaction."""
+        for at, draft in enumerate(drafts):
+            self._write_segment(content, ordinal + at, draft, vectors[at])
+        query = "UPDATE contents SET segments = segments + ? WHERE id = ?"
+        self.db.conn.execute(query, (len(drafts), content))
+
     def _write_file(self, root: int, read: Read, content: int | None) -> bool:
         """Insert or replace a file's row; returns whether its place is new."""
         found = read.found._replace(size=-1) if read.passing else read.found  # -1 is never its size again

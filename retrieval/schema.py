@@ -275,6 +275,16 @@ STEPS: dict[str, tuple[str, ...]] = {
     "11-tiles": (
         """ALTER TABLE contents ADD COLUMN tiles INTEGER""",  # of a picture; NULL until it is asked for some
     ),
+    "12-said": (
+        # What was looked over for words, by what, and how far: also where there were none.
+        """CREATE TABLE said (
+            content INTEGER NOT NULL REFERENCES contents (id) ON DELETE CASCADE,
+            how TEXT NOT NULL CHECK (how IN ('ocr', 'speech')),
+            version TEXT NOT NULL,                 -- of the model; what another has found gives way
+            upto REAL,                             -- seconds or pages; NULL is all of it
+            PRIMARY KEY (content, how)
+        ) STRICT, WITHOUT ROWID""",
+    ),
 }
 
 

@@ -17,6 +17,8 @@ READERS: dict[str, str] = {  # suffix -> decoder; the file's own bytes say which
     **dict.fromkeys((".cr2", ".cr3", ".nef", ".nrw", ".arw", ".sr2", ".srf", ".dng"), "picture"),
     **dict.fromkeys((".rw2", ".rwl", ".orf", ".raf", ".pef", ".srw", ".3fr"), "picture"),
     **dict.fromkeys((".txt", ".text", ".md", ".markdown"), "text"),
+    **dict.fromkeys((".mp3", ".wav", ".flac", ".m4a", ".aac", ".ogg", ".oga", ".opus"), "sound"),
+    **dict.fromkeys((".wma", ".aiff", ".aif", ".amr", ".mka"), "sound"),
 }
 CAPTION_SUFFIXES = frozenset((".txt", ".json", ".xmp"))  # beside a picture
 

@@ -1,0 +1,177 @@
+"""Read what takes long, when all else can be found already: text in pictures, and speech."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
+from pathlib import Path
+from time import monotonic
+
+from indexer import ocr, speech
+from indexer.ahead import ahead
+from indexer.fill import NOTHING, embed_whole
+from indexer.read import open_again
+from indexer.said import Finder, How, Part, Piece, Source, due, write
+from indexer.speech import Transcriber
+from indexer.writer import Writer
+from retrieval.errors import EmbedderError, ExtraMissing, LibraryError
+from retrieval.formats import some
+
+MOST = 64  # parts in one transaction
+TITLES: dict[How, str] = {"ocr": "text in pictures", "speech": "speech"}
+OFTEN = 5.0  # seconds after which what was found is committed
+
+Advance = Callable[[str, int, int], None]  # what is looked for, contents done, contents to do
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What is to be read later; None is what the library remembers.
+
+    `speech_model` is a folder or a name, '' for none; a `transcriber` stands in for it in one run.
+    """
+
+    ocr: bool | None = None
+    speech_model: str | None = None
+    transcriber: Transcriber | None = None
+
+
+NO_WISH = Wish()
+
+
+@dataclass(slots=True)
+class Later:
+    """What was found: segments by kind, notes, and how many files an extra that is missing would read."""
+
+    kinds: Counter[str] = field(default_factory=Counter)
+    notes: list[str] = field(default_factory=list)
+    lacking: Counter[str] = field(default_factory=Counter)
+
+
+def remember(writer: Writer, wish: Wish) -> None:
+    """Write a wish into the library; raises LibraryError where there is no such folder."""
+    if wish.ocr is not None:
+        writer.spaces.remember("ocr", "yes" if wish.ocr else "")
+    if wish.speech_model is not None:
+        writer.spaces.remember("speech", _place(wish.speech_model))
+
+
+def read_later(writer: Writer, wish: Wish, advance: Advance, *, new_sounds: int = 0) -> Later:
+    """Look over what was not looked over yet, in batches, each committed; the next run goes on from there.
+
+    Of new sounds that nobody listens to is said how they are heard.
+    """
+    later, embedder = Later(), writer.embedder
+    if writer.catalog.setting("ocr"):
+        _run(writer, "ocr", ocr.VERSION, ocr.READERS, lambda: ocr.Ocr(embedder), later, advance)
+    heard = wish.transcriber
+    name = heard.name if heard is not None else writer.catalog.setting("speech")
+    if name:
+
+        def listen() -> Finder:
+            return speech.Speech(heard or _whisper(name), embedder)
+
+        _run(writer, "speech", name, speech.READERS, listen, later, advance)
+    elif new_sounds:
+        later.notes.append(_hint(new_sounds))
+    return later
+
+
+def _hint(sounds: int) -> str:
+    here = find_spec("faster_whisper") is not None
+    first = "" if here else 'pip install "clew-search[audio]", then '
+    return (
+        f"What is said in {some(sounds, 'sound')} cannot be searched yet, tags and names can. To have it "
+        f"written down: {first}`clew index --speech-model small` (484 MB, fetched once), or the folder of a "
+        "faster-whisper model you have."
+    )
+
+
+def _whisper(name: str) -> Transcriber:
+    from indexer.whisper import Whisper  # heavy
+
+    return Whisper(name)
+
+
+def _run(
+    writer: Writer,
+    how: How,
+    version: str,
+    readers: Sequence[str],
+    make: Callable[[], Finder],
+    later: Later,
+    advance: Advance,
+) -> None:
+    """Look over what is due, if anything is."""
+    sources = due(writer, how, version, readers)
+    if not sources:
+        return
+    title, found, done = TITLES[how], set[int](), 0
+    advance(title, 0, len(sources))
+    try:
+        finder = make()
+    except ExtraMissing as error:
+        later.lacking[str(error)] += len(sources)
+        return
+    except EmbedderError as error:
+        later.notes.append(str(error))
+        return
+    held: list[Piece] = []
+    since = monotonic()
+    pieces = ahead(_look, _parts(finder, sources), threads=finder.threads, depth=finder.threads + 1)
+    for piece in pieces:
+        held.append(piece)
+        if len(held) >= MOST or monotonic() - since > OFTEN:
+            later.kinds += _commit(writer, how, version, held)
+            held, since = [], monotonic()
+        found |= {piece.content} if piece.drafts else set()
+        done += piece.upto is None
+        advance(title, done, len(sources))
+    later.kinds += _commit(writer, how, version, held)
+    if done:
+        later.notes.append(f"{title.capitalize()} was found in {len(found):,} of {some(done, 'file')}.")
+
+
+def _parts(finder: Finder, sources: Sequence[Source]) -> Iterator[tuple[int, Part]]:
+    """Yield what there is to look over; what is not there as it was waits for a later run."""
+    for source in sources:
+        try:
+            with open_again(source.digest, source.place) as file:
+                if file is None:
+                    continue
+                with closing(finder.parts(file, source.reader, source.after)) as parts:
+                    yield from ((source.content, part) for part in parts)
+        except OSError:  # it has gone since, or its disk does not answer
+            continue
+        except Exception:  # it cannot be looked over, now or later
+            yield source.content, Part(list, None)
+
+
+def _look(given: tuple[int, Part]) -> Piece:
+    content, part = given
+    try:
+        return Piece(content, part.look(), part.upto)
+    except Exception:  # what one picture does to a library that reads it must not cost the others
+        return Piece(content, [], part.upto)
+
+
+def _commit(writer: Writer, how: How, version: str, pieces: Sequence[Piece]) -> Counter[str]:
+    """Embed and write what was found."""
+    embedder = writer.embedder
+    drafts = [draft for piece in pieces for draft in piece.drafts]
+    read = [replace(d, text=d.text if embedder.tokens(d.text or "") else NOTHING) for d in drafts]
+    return write(writer, how, version, pieces, embed_whole(embedder, read))
+
+
+def _place(model: str) -> str:
+    """Return the name of a model, or its folder as it will be found from anywhere; raises LibraryError."""
+    path = Path(model).expanduser()
+    if model and path.is_dir():
+        return str(path.absolute())
+    if model.startswith((".", "/", "~")) or path.exists():
+        raise LibraryError(
+            f"There is no folder {model} with a model that hears speech. It holds a model.bin, as those of "
+            "huggingface.co/Systran do; or give a name to fetch: tiny, base, small, medium, large-v3."
+        )
+    return model
