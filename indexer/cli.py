@@ -77,6 +77,11 @@ def main() -> None:
 )
 @click.option("--hidden/--no-hidden", default=None, help="Read hidden files and folders too; remembered.")
 @click.option(
+    "--archives/--no-archives",
+    default=None,
+    help="Read what is in .zip and .tar files too, packed or not; remembered.",
+)
+@click.option(
     "--index",
     "kind",
     type=click.Choice(["auto", "flat", "hnsw", "ivf"]),

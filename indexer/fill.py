@@ -9,9 +9,11 @@ import numpy as np
 from indexer.ahead import ahead
 from indexer.decoders import Draft
 from indexer.embed import USUAL, embed_drafts
+from indexer.members import in_turn
 from indexer.passages import split
 from indexer.read import read_again
 from indexer.writer import Writer
+from retrieval.archives import Opener
 from retrieval.embedders import Embedder
 from retrieval.machine import cores
 from retrieval.records import Space, Vectors
@@ -48,8 +50,8 @@ def fill(
     """
     total, done = count_lacking(writer, space), 0
     contents = ahead(
-        lambda group: _read(group, embedder),
-        _contents(writer, space),
+        lambda turn: _read(*turn, embedder),
+        in_turn(_contents(writer, space), _needed),
         threads=cores(),
         depth=AHEAD * cores(),
     )
@@ -105,7 +107,12 @@ def _whole(writer: Writer, query: str, last: int) -> list[Lacking]:
     return list(group)
 
 
-def _read(group: list[Lacking], embedder: Embedder) -> Ready:
+def _needed(group: list[Lacking]) -> bytes | None:
+    """Return the file that a content must be read from; None if it is nowhere, or its texts are all."""
+    return next((row.place for row in group if row.kind != "text"), None)
+
+
+def _read(group: list[Lacking], opener: Opener | None, embedder: Embedder) -> Ready:
     """Return what can be embedded of a content: its texts, and its pixels if it is still there."""
     texts = [(row.segment, row.text or "") for row in group if row.kind == "text"]
     said = [(segment, text if embedder.tokens(text) else NOTHING) for segment, text in texts]
@@ -113,7 +120,7 @@ def _read(group: list[Lacking], embedder: Embedder) -> Ready:
     seen = [row for row in group if row.kind != "text"]
     if not seen or seen[0].place is None:
         return ready
-    decoded = read_again(seen[0].digest, seen[0].reader, seen[0].place, embedder)
+    decoded = read_again(seen[0].digest, seen[0].reader, seen[0].place, embedder, opener)
     drafts = [] if decoded is None else decoded.drafts
     there = {row.segment: drafts[row.ordinal] for row in seen if row.ordinal < len(drafts)}
     return ready + [(segment, draft) for segment, draft in there.items() if draft.pixels is not None]

@@ -29,6 +29,7 @@ def index_folder(
     device: str | None = None,
     exclude: str | Sequence[str] | None = None,
     hidden: bool | None = None,
+    archives: bool | None = None,
     embedder: Embedder | None = None,
     progress: Progress = silent,
     say: Say = models.silent,
@@ -39,7 +40,8 @@ def index_folder(
     `auto`, the recommended open_clip model where it is here or can be fetched, else `builtin`), an older
     one goes on with its own; `arch` is the architecture of a local file of weights, `device` where torch
     embeds (default: the fastest). `exclude` (patterns of names or of paths under the
-    folder) and `hidden` are remembered; None leaves them as they were. `embedder` stands in for a model
+    folder), `hidden` and `archives` (read what is in .zip and .tar files) are remembered; None leaves them
+    as they were. `embedder` stands in for a model
     by name. Raises LibraryError; a file that cannot be read is no error (see `Library.failures`).
     """
     from retrieval.library import Library  # heavy: not to bring a library up to date
@@ -52,6 +54,7 @@ def index_folder(
         device=device,
         exclude=exclude,
         hidden=hidden,
+        archives=archives,
         embedder=embedder,
         progress=progress,
         say=say,
@@ -70,6 +73,7 @@ def update_library(
     device: str | None = None,
     exclude: str | Sequence[str] | None = None,
     hidden: bool | None = None,
+    archives: bool | None = None,
     index: Method | Literal["auto"] | None = None,
     confirm_gone: bool = False,
     retry: bool = False,
@@ -101,6 +105,7 @@ def update_library(
             [Path(folder) for folder in _several(folders)],
             exclude=None if exclude is None else [str(pattern) for pattern in _several(exclude)],
             hidden=hidden,
+            archives=archives,
             index=index,
             confirm_gone=confirm_gone,
             retry=retry,

@@ -5,10 +5,13 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from io import BufferedReader
+from typing import cast
 
 from indexer.decoders import Decoded, Decoder, caption, picture, text
 from indexer.walk import Found, nanoseconds
+from retrieval.archives import Opener, open_place
 from retrieval.embedders import Embedder
 from retrieval.errors import ExtraMissing, MediaError
 
@@ -45,10 +48,20 @@ class Read:
 
 
 def read(
-    root: bytes, found: Found, embedder: Embedder, is_known: Callable[[bytes, str], bool]
+    root: bytes,
+    found: Found,
+    embedder: Embedder,
+    is_known: Callable[[bytes, str], bool],
+    opener: Opener | None = None,
 ) -> Read | None:
-    """Read a file; None if it has gone since the scan. A file that cannot be read is never fatal."""
+    """Read a file; None if it has gone since the scan. A file that cannot be read is never fatal.
+
+    `opener` opens one that is in an archive, which is as it was found: the archive is what may change.
+    """
     try:
+        if opener is not None:
+            with cast(BufferedReader, opener()) as file:
+                return _read_open(file, found, embedder, is_known)
         for _ in range(3):
             with open(os.path.join(root, found.path), "rb") as file:
                 before = os.fstat(file.fileno())
@@ -60,6 +73,8 @@ def read(
         return Read(found, error="is being written", passing=True)
     except FileNotFoundError:
         return None
+    except MediaError as error:
+        return Read(found, error=str(error))
     except OSError as error:
         return Read(found, error=error.strerror or str(error), passing=True)
 
@@ -82,10 +97,12 @@ def _read_open(
         return Read(found, error=f"unexpected {type(error).__name__}: {error}")
 
 
-def read_again(digest: bytes, reader: str, place: bytes, embedder: Embedder) -> Decoded | None:
+def read_again(
+    digest: bytes, reader: str, place: bytes, embedder: Embedder, opener: Opener | None = None
+) -> Decoded | None:
     """Decode a content that was read before; None where the file is not there as it was."""
     try:
-        with open(place, "rb") as file:
+        with cast(BufferedReader, (opener or partial(open_place, place))()) as file:
             if hashlib.file_digest(file, "sha256").digest() != digest:
                 return None
             file.seek(0)

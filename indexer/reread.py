@@ -3,8 +3,10 @@
 from collections.abc import Callable, Iterator
 
 from indexer.ahead import ahead
+from indexer.members import in_turn
 from indexer.read import read_again
 from indexer.writer import Writer
+from retrieval.archives import Opener
 from retrieval.machine import cores
 from retrieval.records import Details
 
@@ -30,11 +32,15 @@ def reread(writer: Writer, progress: Callable[[int, int], None]) -> int:
     return done
 
 
+Place = tuple[int, tuple[bytes, str, bytes] | None]  # a content, its digest, its reader and a file of it
+
+
 def _read(writer: Writer, contents: list[int]) -> Iterator[tuple[int, Details | None]]:
-    def work(given: tuple[int, tuple[bytes, str, bytes] | None]) -> tuple[int, Details | None]:
-        content, place = given
-        decoded = None if place is None else read_again(*place, writer.embedder)
+    def work(given: tuple[Place, Opener | None]) -> tuple[int, Details | None]:
+        (content, place), opener = given
+        decoded = None if place is None else read_again(*place, writer.embedder, opener)
         return content, None if decoded is None else decoded.details
 
     places = ((content, writer.contents.place(content)) for content in contents)
-    return ahead(work, places, threads=cores(), depth=AHEAD * cores())
+    turns = in_turn(places, lambda given: None if given[1] is None else given[1][2])
+    return ahead(work, turns, threads=cores(), depth=AHEAD * cores())

@@ -1,5 +1,6 @@
 """Open pictures: any allowed format, upright, RGB, no larger than they need to be."""
 
+import os
 import warnings
 from contextlib import nullcontext
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from retrieval.archives import archive_of, open_place
 from retrieval.errors import MediaError
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF")
@@ -47,6 +49,9 @@ def open_picture(
 
     `near` allows a JPEG to be decoded at a scale at which both sides still have that many pixels.
     """
+    if isinstance(source, Path) and archive_of(os.fsencode(source)):
+        with open_place(source) as file:
+            return open_picture(file, near=near, max_pixels=max_pixels)
     try:
         with Image.open(source, formats=FORMATS) as picture:
             if picture.width * picture.height > max_pixels:
