@@ -101,7 +101,7 @@ class Archives:
 
 def _how(options: Options) -> str:
     """Return a checksum of what is looked for in archives."""
-    said = VERSION, sorted(READERS.items()), sorted(CAPTION_SUFFIXES), options.exclude, options.hidden
+    said = VERSION, sorted(READERS.items()), sorted(CAPTION_SUFFIXES), [*options.exclude], options.hidden
     return hashlib.sha256(repr(said).encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 

@@ -3,12 +3,11 @@
 import os
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from itertools import islice
 from typing import BinaryIO, TypeVar
 
 from retrieval.archives import Opener, archive_of, list_archive, openers
 
-AT_ONCE = 5_000  # items that are put in order; each time, a packed tar is unpacked from its beginning
+AT_ONCE = 2_000  # items that are put in order; for as many, a packed tar is unpacked from its beginning
 
 Given = TypeVar("Given")
 
@@ -20,18 +19,26 @@ def in_turn(
 
     The members of an archive come together, in its order, so that a packed tar is unpacked in one go.
     """
-    rest = iter(items)
-    while some := list(islice(rest, at_once)):
-        archives: dict[bytes, dict[bytes, list[Given]]] = {}
-        for item in some:
-            path = place(item)
-            inside = None if path is None else archive_of(path)
-            if inside is None:
-                yield item, None
-            else:
-                archives.setdefault(inside[0], {}).setdefault(inside[1], []).append(item)
-        for archive, wanted in archives.items():
-            yield from _members(archive, wanted)
+    archives, held = dict[bytes, dict[bytes, list[Given]]](), 0
+    for item in items:
+        path = place(item)
+        inside = None if path is None else archive_of(path)
+        if inside is None:
+            yield item, None
+            continue
+        archives.setdefault(inside[0], {}).setdefault(inside[1], []).append(item)
+        held += 1
+        if held == at_once:
+            yield from _each(archives)
+            archives, held = {}, 0
+    yield from _each(archives)
+
+
+def _each(
+    archives: dict[bytes, dict[bytes, list[Given]]],
+) -> Iterator[tuple[Given, Opener | None]]:
+    for archive, wanted in archives.items():
+        yield from _members(archive, wanted)
 
 
 def _members(archive: bytes, wanted: dict[bytes, list[Given]]) -> Iterator[tuple[Given, Opener | None]]:

@@ -104,6 +104,10 @@ def list_archive(path: bytes, keep: Callable[[bytes], bool]) -> Listing:
                         raise MediaError(f"more than the limit of {MOST:,} files; the rest is left out")
         except MediaError as error:
             listing.troubles.append(str(error))
+        except OSError:
+            raise
+        except Exception as error:  # our own bug must not cost the person the other files
+            listing.troubles.append(f"unexpected {type(error).__name__}: {error}")
     listing.troubles += [f"{_some(n, first[reason])} left out: {reason}" for reason, n in count.items()]
     return listing
 
@@ -203,7 +207,7 @@ def _unpacking(file: BinaryIO) -> "Unpacking | None":
 
 def _open(path: bytes, member: "Member") -> BinaryIO:
     """Open a member that is stored as it is, or packed alone."""
-    from retrieval.unpack import BREAKS_OFF, Window
+    from retrieval.unpack import BREAKS_OFF, CHUNK, Window
     from retrieval.zips import open_member
 
     file = open(path, "rb")  # noqa: SIM115  what is returned closes it
@@ -212,7 +216,7 @@ def _open(path: bytes, member: "Member") -> BinaryIO:
             return open_member(file, member)
         if member.at + member.size > os.fstat(file.fileno()).st_size:
             raise MediaError(BREAKS_OFF)
-        return io.BufferedReader(Window(file, member.at, member.size))
+        return io.BufferedReader(Window(file, member.at, member.size), CHUNK)
     except BaseException:
         file.close()
         raise
@@ -226,6 +230,6 @@ def _some(count: int, first: bytes) -> str:
 def _below(name: bytes) -> bytes | None:
     """Return a member's name as a path below its archive; None where it leads out, or is none."""
     parts = [part for part in name.split(b"/") if part not in (b"", b".")]
-    if b".." in parts or b"\0" in name or len(name) > LONGEST:
+    if not parts or b".." in parts or b"\0" in name or len(name) > LONGEST:
         return None
     return b"/".join(parts)

@@ -90,6 +90,7 @@ def members(source: Source) -> Iterator[Member]:
     said = dict[bytes, bytes]()  # of the next file, by headers before its own
     trouble, lost = None, False
     while True:
+        member = None
         at = source.position
         block = source.read(BLOCK)
         if not block or (not lost and not block.strip(b"\0")):
@@ -109,10 +110,12 @@ def members(source: Source) -> Iterator[Member]:
             sparse = _is_sparse(source, block, header, said)
             size = int(_number(said.get(b"size"), header.size))
             if header.type in FILES or sparse:
-                yield _member(source.position, size, header, said, SPARSE if sparse else None)
+                member = _member(source.position, size, header, said, SPARSE if sparse else None)
             size, said = 0 if header.type in NO_DATA else size, {}
         if not _pass_over(source, at + BLOCK if header.type in SPEAKING else source.position, size):
             raise MediaError("damaged: it breaks off; what is before that can be read")
+        if member is not None:
+            yield member
     if trouble:
         raise MediaError(trouble)
 

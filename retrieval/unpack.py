@@ -104,7 +104,7 @@ def lzma_of_zip(header: bytes) -> Decompressor:
     from lzma import FILTER_LZMA1, FORMAT_RAW, LZMADecompressor
 
     how, size = header[4], int.from_bytes(header[5:9], "little")
-    if header[2:4] != b"\5\0" or how >= 225 or size > DICTIONARY:
+    if header[2:4] != b"\5\0" or how >= 225 or how % 9 + how // 9 % 5 > 4 or size > DICTIONARY:
         raise MediaError("damaged: its LZMA header is none")
     bits = {"lc": how % 9, "lp": how // 9 % 5, "pb": how // 45}
     return LZMADecompressor(FORMAT_RAW, filters=[{"id": FILTER_LZMA1, "dict_size": size, **bits}])

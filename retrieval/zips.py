@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from functools import partial
 from struct import Struct
-from struct import error as StructError  # noqa: N812
 from typing import BinaryIO
 
 from retrieval.errors import MediaError
@@ -47,6 +46,8 @@ def members(file: BinaryIO, size: int) -> Iterator[Member]:
 
 def open_member(file: BinaryIO, member: Member) -> BinaryIO:
     """Return a file of an open zip, and close that now or with it; raises MediaError."""
+    if not 0 <= member.at < 2**62:
+        raise MediaError("damaged: it is nowhere in the archive")
     file.seek(member.at)
     fields = file.read(_FILE.size)
     if len(fields) < _FILE.size or not fields.startswith(FILE):
@@ -55,7 +56,7 @@ def open_member(file: BinaryIO, member: Member) -> BinaryIO:
     file.seek(start)
     if member.method == STORED:
         check(file.read, member.size, member.crc)
-        return io.BufferedReader(Window(file, start, member.size))
+        return io.BufferedReader(Window(file, start, member.size), CHUNK)
     with file:
         feed = _bounded(file, member.packed)
         begin = deflate if member.method == DEFLATED else bzip2
@@ -66,10 +67,7 @@ def open_member(file: BinaryIO, member: Member) -> BinaryIO:
 
 
 def _every(file: BinaryIO, size: int) -> Iterator[Member]:
-    try:
-        directory = _directory(file, size)
-    except StructError:
-        directory = None
+    directory = _directory(file, size)
     if directory is None:
         yield from _one_by_one(file, size)
         return
@@ -86,31 +84,39 @@ def _every(file: BinaryIO, size: int) -> Iterator[Member]:
         raw, more = file.read(name), _extra(file.read(extra))
         full, packed, place = _large(more, full, packed, place)
         if not raw.endswith(b"/") and not (made >> 8 == UNIX and mode >> 16 & KIND == LINK):
-            reason, mtime = _reason(flags, method, full, packed), _mtime(date, time, more)
+            reason, mtime = _reason(flags, method, full, packed, size), _mtime(date, time, more)
             yield Member(_name(raw, flags), place + shift, full, mtime, packed, method, crc, reason)
 
 
 def _directory(file: BinaryIO, size: int) -> tuple[int, int, int] | None:
     """Return where the directory begins and ends, and how far all is moved by what stands before the zip."""
-    file.seek(max(0, size - BEHIND))
+    first = max(0, size - BEHIND)
+    file.seek(first)
     tail = file.read(BEHIND)
-    found = tail.rfind(b"PK\5\6")
-    if found < 0:
-        return None
-    end = max(0, size - BEHIND) + found
-    *_, length, first, _ = _END.unpack(tail[found : found + _END.size])
+    at = len(tail)
+    while (at := tail.rfind(b"PK\5\6", 0, at)) >= 0:  # a comment may hold this too
+        fields = tail[at : at + _END.size]
+        if len(fields) == _END.size:
+            end, length, place = _large_end(file, first + at, *_END.unpack(fields)[5:7])
+            begin = end - length
+            file.seek(max(0, begin))
+            if begin >= 0 and (not length or file.read(4) == ENTRY):
+                return begin, end, begin - place
+    return None
+
+
+def _large_end(file: BinaryIO, end: int, length: int, place: int) -> tuple[int, int, int]:
+    """Return the directory's end, length and place, which a large zip says elsewhere."""
     file.seek(max(0, end - _PLACE64.size))
     where = file.read(_PLACE64.size)
-    if where.startswith(b"PK\6\7"):
-        for place in (_PLACE64.unpack(where)[2], end - _PLACE64.size - _END64.size):
-            file.seek(min(place, size))
-            fields = file.read(_END64.size)
-            if fields.startswith(b"PK\6\6"):
-                *_, length, first = _END64.unpack(fields)
-                end = place
-                break
-    begin = end - length
-    return None if begin < 0 else (begin, end, begin - first)
+    if len(where) == _PLACE64.size and where.startswith(b"PK\6\7"):
+        for at in (_PLACE64.unpack(where)[2], end - _PLACE64.size - _END64.size):
+            if 0 <= at < end:
+                file.seek(at)
+                fields = file.read(_END64.size)
+                if len(fields) == _END64.size and fields.startswith(b"PK\6\6"):
+                    return at, *_END64.unpack(fields)[-2:]
+    return end, length, place
 
 
 def _one_by_one(file: BinaryIO, size: int) -> Iterator[Member]:
@@ -132,7 +138,7 @@ def _one_by_one(file: BinaryIO, size: int) -> Iterator[Member]:
                 break
             (packed, full), checked = measured, None
         if not raw.endswith(b"/"):
-            reason, mtime = _reason(flags, method, full, packed), _mtime(date, time, more)
+            reason, mtime = _reason(flags, method, full, packed, size), _mtime(date, time, more)
             yield Member(_name(raw, flags), at, full, mtime, packed, method, checked, reason)
         file.seek(min(start + packed, size))
         behind = file.read(28).find(FILE)  # behind sizes, if these stand there
@@ -216,12 +222,12 @@ def _mtime(date: int, time: int, more: dict[int, bytes]) -> float:
         return 0
 
 
-def _reason(flags: int, method: int, full: int, packed: int) -> str | None:
-    """Say why a file cannot be opened, None if it can."""
+def _reason(flags: int, method: int, full: int, packed: int, size: int) -> str | None:
+    """Say why a file of a zip of this size cannot be opened, None if it can."""
     if flags & LOCKED:
         return ENCRYPTED
     if method not in (STORED, DEFLATED, BZIP2, LZMA):
         return f"compressed by {METHODS.get(method, f'method {method}')}, which clew does not read"
     if method != STORED and full > LARGEST:
         return TOO_LARGE
-    return "damaged: its two sizes differ" if method == STORED and full != packed else None
+    return "damaged: no such size" if method == STORED and (full != packed or full > size) else None
