@@ -103,6 +103,11 @@ def main() -> None:
     "name to fetch, as tiny (75 MB), small (484 MB), large-v3 (3.1 GB); remembered, '' forgets.",
 )
 @click.option(
+    "--archives/--no-archives",
+    default=None,
+    help="Read what is in .zip and .tar files too, packed or not; remembered.",
+)
+@click.option(
     "--index",
     "kind",
     type=click.Choice(["auto", "flat", "hnsw", "ivf"]),

@@ -1,9 +1,7 @@
 """Where contents, and what they say of themselves, are written."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 
 import sqlite_utils
 
@@ -40,7 +38,7 @@ class Contents:
         row = self.db.conn.execute(query, (content,)).fetchone()
         return None if row is None else (row[0], row[1], row[2])
 
-    def untiled(self) -> list[tuple[int, bytes, Path]]:
+    def untiled(self) -> list[tuple[int, bytes, bytes]]:
         """Return the pictures in one piece that were asked for no tiles yet: id, SHA-256 and place."""
         query = """SELECT c.id, c.hash, CAST(r.path || x'2f' || f.path AS BLOB)
                      FROM contents c JOIN files f ON f.content = c.id JOIN roots r ON r.id = f.root
@@ -49,8 +47,7 @@ class Contents:
                       AND NOT EXISTS (SELECT 1 FROM segments s WHERE s.content = c.id AND s.kind = 'image'
                                          AND coalesce(s.box, s.page, s.start) IS NOT NULL)
                     GROUP BY c.id ORDER BY c.id"""
-        rows = self.db.conn.execute(query).fetchall()
-        return [(content, digest, Path(os.fsdecode(place))) for content, digest, place in rows]
+        return [tuple(row) for row in self.db.conn.execute(query)]
 
     def rewrite(self, batch: Sequence[tuple[int, Details]]) -> None:
         """Commit what contents say, as it was read again, and the times of their files."""

@@ -1,9 +1,7 @@
 """Embed the segments that lack a vector of a space: texts are in the library, pixels on disk."""
 
-import os
 from collections.abc import Callable, Iterator
 from itertools import groupby
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -12,11 +10,13 @@ from indexer.ahead import ahead
 from indexer.crops import FIRST_TILE
 from indexer.decoders import Draft
 from indexer.embed import USUAL, embed_drafts
+from indexer.members import in_turn
 from indexer.passages import split
 from indexer.read import read_again
 from indexer.thumbnails import thumbnails_wanted
 from indexer.tiles import tiles_again
 from indexer.writer import Writer
+from retrieval.archives import Opener
 from retrieval.embedders import Embedder
 from retrieval.machine import cores
 from retrieval.records import Space, Vectors
@@ -54,8 +54,8 @@ def fill(
     """
     total, done = count_lacking(writer, space), 0
     contents = ahead(
-        lambda group: _read(group, embedder),
-        _contents(writer, space),
+        lambda turn: _read(*turn, embedder),
+        in_turn(_contents(writer, space), _needed),
         threads=cores(),
         depth=AHEAD * cores(),
     )
@@ -111,7 +111,12 @@ def _whole(writer: Writer, query: str, last: int) -> list[Lacking]:
     return list(group)
 
 
-def _read(group: list[Lacking], embedder: Embedder) -> Ready:
+def _needed(group: list[Lacking]) -> bytes | None:
+    """Return the file that a content must be read from; None if it is nowhere, or its texts are all."""
+    return next((row.place for row in group if row.kind not in WORDS), None)
+
+
+def _read(group: list[Lacking], opener: Opener | None, embedder: Embedder) -> Ready:
     """Return what can be embedded of a content: its texts, and its pixels if it is still there."""
     texts = [(row.segment, row.text or "") for row in group if row.kind in WORDS]
     said = [(segment, text if embedder.tokens(text) else NOTHING) for segment, text in texts]
@@ -122,10 +127,10 @@ def _read(group: list[Lacking], embedder: Embedder) -> Ready:
     drafts: dict[int, Draft] = {}
     if seen[0].ordinal < FIRST_TILE:
         with thumbnails_wanted(False):
-            decoded = read_again(seen[0].digest, seen[0].reader, seen[0].place, embedder)
+            decoded = read_again(seen[0].digest, seen[0].reader, seen[0].place, embedder, opener)
         drafts |= enumerate([] if decoded is None else decoded.drafts)
     if seen[-1].ordinal >= FIRST_TILE:
-        tiles = tiles_again(seen[0].digest, Path(os.fsdecode(seen[0].place)), embedder)
+        tiles = tiles_again(seen[0].digest, seen[0].place, embedder)
         drafts |= enumerate(tiles or (), FIRST_TILE)
     there = {row.segment: drafts[row.ordinal] for row in seen if row.ordinal in drafts}
     return ready + [(segment, draft) for segment, draft in there.items() if draft.pixels is not None]

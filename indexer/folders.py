@@ -37,6 +37,7 @@ def index_folder(
     ocr: bool | None = None,
     speech_model: str | None = None,
     transcriber: "Transcriber | None" = None,
+    archives: bool | None = None,
     embedder: Embedder | None = None,
     progress: Progress = silent,
     say: Say = models.silent,
@@ -47,11 +48,11 @@ def index_folder(
     `auto`, the recommended open_clip model where it is here or can be fetched, else `builtin`), an older
     one goes on with its own; `arch` is the architecture of a local file of weights, `device` where torch
     embeds (default: the fastest). `exclude` (patterns of names or of paths under the
-    folder), `hidden` and `tiles` (whether parts of pictures are embedded too, for small things in them)
-    are remembered; None leaves them as they were, as it does `ocr` (read text in pictures) and
-    `speech_model` (a folder or a name, '' for none: write down what is said). `embedder` and `transcriber`
-    stand in for a model by name. Raises LibraryError; a file that cannot be read is no error (see
-    `Library.failures`).
+    folder), `hidden`, `archives` (read what is in .zip and .tar files) and `tiles` (embed parts of pictures
+    too, for small things in them) are remembered; None leaves them as they were, as it does `ocr` (read
+    text in pictures) and `speech_model` (a folder or a name, '' for none: write down what is said).
+    `embedder` and `transcriber` stand in for a model by name. Raises LibraryError; a file that cannot be
+    read is no error (see `Library.failures`).
     """
     from retrieval.library import Library  # heavy: not to bring a library up to date
 
@@ -67,6 +68,7 @@ def index_folder(
         ocr=ocr,
         speech_model=speech_model,
         transcriber=transcriber,
+        archives=archives,
         embedder=embedder,
         progress=progress,
         say=say,
@@ -85,6 +87,7 @@ def update_library(
     device: str | None = None,
     exclude: str | Sequence[str] | None = None,
     hidden: bool | None = None,
+    archives: bool | None = None,
     index: Method | Literal["auto"] | None = None,
     confirm_gone: bool = False,
     retry: bool = False,
@@ -125,6 +128,7 @@ def update_library(
             [Path(folder) for folder in _several(folders)],
             exclude=None if exclude is None else [str(pattern) for pattern in _several(exclude)],
             hidden=hidden,
+            archives=archives,
             index=index,
             confirm_gone=confirm_gone,
             retry=retry,

@@ -10,12 +10,14 @@ from time import monotonic
 from typing import Literal
 
 from indexer.ahead import ahead
+from indexer.archives import Archives
 from indexer.build import build_if_due, current
 from indexer.calibrate import calibrate_if_due
 from indexer.changes import Changes, compare
 from indexer.embed import batches, embed
 from indexer.fill import fill
 from indexer.later import NO_WISH, Wish, read_later, remember
+from indexer.members import in_turn
 from indexer.read import Read, read
 from indexer.reread import reread
 from indexer.roots import Place
@@ -24,6 +26,7 @@ from indexer.thumbnails import thumbnails_wanted
 from indexer.tiles import add_tiles
 from indexer.walk import Found, Walked, walk
 from indexer.writer import Writer, Wrote
+from retrieval.archives import SUFFIXES, Opener, archive_of
 from retrieval.errors import LibraryError
 from retrieval.formats import count_kinds, printable, some
 from retrieval.machine import cores
@@ -76,6 +79,8 @@ class Report:
             more = ", ..." * (len(self.skipped) > 6)
             total = self.skipped.total()
             lines.append(f"  {total:,} skipped: of a kind clew does not read ({first}{more})")
+        if any(self.skipped[suffix] for suffix in SUFFIXES):
+            lines.append("  --archives reads what is in .zip and .tar files")
         return "\n".join(lines)
 
 
@@ -89,6 +94,7 @@ class Run:
     retry: bool
     progress: Progress
     report: Report = field(default_factory=Report)
+    archives: dict[bytes, Archives] = field(default_factory=dict)  # by the folder they are in
 
     def look(self, place: Place) -> Changes | None:
         """Compare a place with the catalogue; None where it is not there, and nothing of it is forgotten."""
@@ -98,9 +104,11 @@ class Run:
                 f"{os.fsdecode(place.folder)} is not there; its files are kept as offline until it is back."
             )
             return None
-        walked = Walked()
-        found = walk(place.top, place.options, walked, place.below, place.apart)
-        changes = compare(found, self.writer.roots.known(place), walked.unread, self.retry)
+        walked, known = Walked(), partial(self.writer.roots.known, place)
+        archives = self.archives[place.folder] = Archives(self.writer.db, place, self.retry)
+        found = walk(place.top, place.options, walked, place.below, place.apart, archives.inside)
+        changes = compare(found, known(), walked.unread, self.retry, known)
+        archives.count(changes)
         self.report.skipped += walked.skipped
         return changes
 
@@ -155,12 +163,14 @@ class Run:
         """Read files in threads, a little ahead."""
         embedder, is_known = self.writer.embedder, self.writer.is_known
 
-        def work(found: Found) -> Read | None:
+        def work(turn: tuple[Found, Opener | None]) -> Read | None:
+            found, opener = turn
             with thumbnails_wanted(self.writer.thumbnails.wanted):
-                return read(top, found, embedder, is_known)
+                return read(top, found, embedder, is_known, opener)
 
         threads = cores()
-        reads = ahead(work, fresh, threads=threads, depth=AHEAD * threads, weigh=_weigh)
+        turns = in_turn(fresh, lambda found: os.path.join(top, found.path), len(fresh))
+        reads = ahead(work, turns, threads=threads, depth=AHEAD * threads, weigh=_weigh)
         for one in reads:
             if one is not None:
                 if one.lacks is not None:
@@ -185,7 +195,7 @@ class Run:
         report.moved += moved
         report.added -= moved
         report.gone += len(changes.missing) - len(missing) - moved  # another copy of it is there
-        out = {old.id for old in missing if os.path.lexists(os.path.join(place.top, old.path))}
+        out = {old.id for old in missing if _is_left_out(os.path.join(place.top, old.path))}
         report.gone += roots.set_state(sorted(out), "gone")  # left out now, by a pattern or a name
         lost = [old for old in missing if old.id not in out]
         brake = len(lost) > max(MANY, SHARE * changes.known)
@@ -205,7 +215,13 @@ class Run:
                 f"Some of {folder} cannot be looked at; "
                 f"{len(changes.unread):,} files there stay as they were."
             )
+        self.archives[place.folder].settle()
         roots.scanned(place.root)
+
+
+def _is_left_out(path: bytes) -> bool:
+    """Say whether a file that was not found is there, or the archive is that it was in."""
+    return os.path.lexists(path) or archive_of(path) is not None
 
 
 def _indexed(space: Space) -> int:
@@ -224,6 +240,7 @@ def update(
     *,
     exclude: Sequence[str] | None = None,
     hidden: bool | None = None,
+    archives: bool | None = None,
     index: Method | Literal["auto"] | None = None,
     confirm_gone: bool = False,
     retry: bool = False,
@@ -247,7 +264,7 @@ def update(
     inside = [path for path in known if not given or path.startswith(above)]
     with writer.db.atomic():
         remember(writer, wish)
-        places = {path: roots.place(path, exclude, hidden) for path in given}
+        places = {path: roots.place(path, exclude, hidden, archives) for path in given}
         places |= {path: roots.place(path) for path in inside if path not in places}
     # A part of what is given too is done with it.
     places = {path: place for path, place in places.items() if not (place.below and path.startswith(above))}

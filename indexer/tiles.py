@@ -1,10 +1,8 @@
 """Tiles: crops of pictures, embedded beside the whole, so that small things in them are found."""
 
-import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from math import ceil
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +12,7 @@ from indexer.crops import PART, crops, tile_boxes
 from indexer.decoders import Draft
 from indexer.details import Header
 from indexer.embed import USUAL, embed_drafts
+from indexer.read import open_again
 from indexer.writer import Writer
 from retrieval.embedders import Embedder
 from retrieval.errors import ClewError
@@ -29,7 +28,7 @@ class Untiled(NamedTuple):
 
     content: int
     digest: bytes
-    place: Path
+    place: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,16 +73,15 @@ def add_tiles(writer: Writer, progress: Callable[[int, int], None]) -> tuple[int
     return tiles, pictures
 
 
-def tiles_again(digest: bytes, place: Path, embedder: Embedder) -> list[Draft] | None:
+def tiles_again(digest: bytes, place: bytes, embedder: Embedder) -> list[Draft] | None:
     """Decode the tiles of a picture that was read before; None where its file is not as it was.
 
     They are cut from a larger picture than the whole is embedded from, so that each has its full share.
     """
     try:
-        with place.open("rb") as file:
-            if hashlib.file_digest(file, "sha256").digest() != digest:
+        with open_again(digest, place) as file:
+            if file is None:
                 return None
-            file.seek(0)
             with opened(file) as original:
                 header = Header.of(original)
                 picture = decode(original, near=ceil(embedder.side / PART))

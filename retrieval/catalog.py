@@ -240,6 +240,13 @@ class Catalog:
                 return int(row[0])
         return None
 
+    def archives(self) -> dict[bytes, tuple[int, int]]:
+        """Return the whole path of each archive, and its size and time when it was read."""
+        rows = self.db.execute(
+            f"SELECT {PLACE}, f.size, f.mtime FROM archives f JOIN roots r ON r.id = f.root"
+        )
+        return {row[0]: (row[1], row[2]) for row in rows}
+
     def roots(self) -> tuple[Root, ...]:
         """Return the roots with the number of their files in each state."""
         rows = self.db.execute(
@@ -248,7 +255,8 @@ class Catalog:
                       count(f.id) FILTER (WHERE f.state = 'offline'
                                              OR f.state = 'present' AND r.state = 'offline') AS offline,
                       count(f.id) FILTER (WHERE f.state = 'gone') AS gone,
-                      count(f.id) FILTER (WHERE f.state != 'gone' AND f.error IS NOT NULL) AS failed
+                      count(f.id) FILTER (WHERE f.state != 'gone' AND f.error IS NOT NULL)
+                        + (SELECT count(error) FROM archives a WHERE a.root = r.id) AS failed
                  FROM roots r LEFT JOIN files f ON f.root = r.id GROUP BY r.id ORDER BY r.path"""
         )
         return tuple(Root(_path(row["path"]), *tuple(row)[1:]) for row in rows)
@@ -275,7 +283,10 @@ class Catalog:
         """Return the files that could not be read, by path."""
         rows = self.db.execute(
             f"""SELECT {PLACE} AS path, f.error FROM files f JOIN roots r ON r.id = f.root
-                 WHERE f.error IS NOT NULL AND f.state != 'gone' ORDER BY 1"""
+                 WHERE f.error IS NOT NULL AND f.state != 'gone'
+                 UNION ALL
+                SELECT {PLACE}, f.error FROM archives f JOIN roots r ON r.id = f.root
+                 WHERE f.error IS NOT NULL ORDER BY 1"""
         )
         return [Failure(_path(row["path"]), row["error"]) for row in rows]
 

@@ -3,11 +3,13 @@
 import json
 import os
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from retrieval.archives import archive_of
 from retrieval.catalog import Catalog
 from retrieval.likeness import Likeness, likeness_of, usual
 from retrieval.records import Facts, Hit, Ids, Space
@@ -38,27 +40,36 @@ def facts_of_files(catalog: Catalog, under: str = "") -> list[Facts]:
         wanted = os.fsencode(under)
     except UnicodeEncodeError:  # no file has such a name
         return []
-    return _present([(row, _facts(row)) for row in rows if _is_under(row, wanted)])
+    return _present([(row, _facts(row)) for row in rows if _is_under(row, wanted)], catalog.archives())
 
 
-def _present(files: Sequence[tuple[sqlite3.Row, Facts]]) -> list[Facts]:
-    """Return the files as they are on disk now, each by one name, the plainest; those offline unseen."""
-    names = dict[tuple[int, int], tuple[bool, Facts]]()
+def _present(
+    files: Sequence[tuple[sqlite3.Row, Facts]], archives: Mapping[bytes, tuple[int, int]]
+) -> list[Facts]:
+    """Return the files as they are on disk now, each by one name, the plainest; those offline unseen.
+
+    What is in an archive is there if the archive is as it was.
+    """
+    names = dict[tuple[int, int, bytes], tuple[bool, Facts]]()
     away = []
     for row, facts in files:
         if facts.offline:
             away.append(facts)
             continue
+        inside = archive_of(os.fsencode(facts.path)) if archives else None
+        place, name = inside or (os.fsencode(facts.path), b"")
+        was = archives.get(place) if inside else (row["size"], row["mtime"])
         try:
-            now = facts.path.stat()
+            now = os.stat(place)
         except (OSError, ValueError):
             continue
-        if (now.st_size, now.st_mtime_ns) != (row["size"], row["mtime"]):
+        if (now.st_size, now.st_mtime_ns) != was:
             continue
-        link = Path(os.path.realpath(facts.path)) != facts.path
-        known = names.get((now.st_dev, now.st_ino))
+        link = os.path.realpath(place) != place
+        key = now.st_dev, now.st_ino, name
+        known = names.get(key)
         if known is None or (known[0] and not link):
-            names[now.st_dev, now.st_ino] = link, facts
+            names[key] = link, replace(facts, inside=inside is not None)
     return sorted([*away, *(facts for _, facts in names.values())], key=lambda facts: os.fsencode(facts.path))
 
 

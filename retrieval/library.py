@@ -1,6 +1,5 @@
 """An open library: the one thing a program needs to search."""
 
-import hashlib
 from collections.abc import Iterable
 from contextlib import suppress
 from functools import partial
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Unpack
 
 from retrieval import concepts, embedders, thumbnails
 from retrieval import like as liking
+from retrieval.archives import is_file
 from retrieval.blend import By, search_both
 from retrieval.catalog import Catalog
 from retrieval.compose import Asked, compose, find_known
@@ -122,10 +122,8 @@ class Library:
         """Return the pictures most like this one, which itself (and any copy of it) is left out."""
         filters, wanted = gather((), kind, narrow), shape_of(sort, diversity, group)
         itself = frozenset[int]()
-        if isinstance(image, str | Path) and Path(image).expanduser().is_file():
-            with Path(image).expanduser().open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256").digest()
-            itself = frozenset(self._catalog.segments_of(digest))
+        if isinstance(image, str | Path) and is_file(Path(image).expanduser()):
+            itself = frozenset(self._catalog.segments_of(liking.digest(Path(image).expanduser())))
         nearest = self._open_nearest()
         return self._answer(nearest, self._ask(nearest, Query(), image), filters, wanted, count, itself)
 

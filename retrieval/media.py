@@ -10,6 +10,7 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from retrieval.archives import open_place
 from retrieval.colours import convert, is_needed
 from retrieval.errors import ExtraMissing, MediaError
 from retrieval.forms import HEAD, form_of, why_unknown
@@ -66,7 +67,7 @@ def open_picture(
 def opened(source: Path | BinaryIO, *, max_pixels: int = MAX_PIXELS) -> Iterator[Image.Image]:
     """Open a picture: what it says of itself is read, its pixels hardly. Raises as `open_picture` does."""
     try:
-        given = source.open("rb") if isinstance(source, Path) else nullcontext(source)
+        given = open_place(source) if isinstance(source, Path) else nullcontext(source)
     except FileNotFoundError as error:
         raise MediaError("not there") from error
     except OSError as error:

@@ -148,7 +148,7 @@ class Facts:
 
     `segment` is the one whose vector tells what it looks like, -1 for none. `taken` is the time on the
     camera's clock, ISO, never the file's. `looks` is the perceptual hash, 64 bits. `start` and `end`
-    are seconds of a video.
+    are seconds of a video. `inside` says that it is in an archive, from which it cannot be taken alone.
     """
 
     path: Path
@@ -165,6 +165,7 @@ class Facts:
     start: float | None = None
     end: float | None = None
     offline: bool = False
+    inside: bool = False
 
 
 @dataclass(frozen=True, slots=True)

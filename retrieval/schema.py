@@ -285,6 +285,20 @@ STEPS: dict[str, tuple[str, ...]] = {
             PRIMARY KEY (content, how)
         ) STRICT, WITHOUT ROWID""",
     ),
+    "13-archives": (
+        # Archives whose files are all written, so that an unchanged one need not be opened again.
+        """CREATE TABLE archives (
+            root INTEGER NOT NULL REFERENCES roots (id) ON DELETE CASCADE,
+            path BLOB NOT NULL,                    -- under the root; its files are those below it
+            size INTEGER NOT NULL,
+            mtime INTEGER NOT NULL,                -- nanoseconds
+            how TEXT NOT NULL,                     -- what was looked for, as a checksum
+            read INTEGER NOT NULL,                 -- how many of its files could be read
+            failed INTEGER NOT NULL,               -- and how many could not
+            error TEXT,                            -- what is wrong with the archive itself
+            PRIMARY KEY (root, path)
+        ) STRICT, WITHOUT ROWID""",
+    ),
 }
 
 
