@@ -44,10 +44,10 @@ def embed_files(
                 continue
             made = every.setdefault(path, Embedded())
             for draft, vector in zip(portion.drafts, rounded(portion.vectors), strict=True):
-                if draft.pixels is not None:
-                    made.picture = vector
-                else:
+                if draft.text is not None:
                     made.texts.append(vector)
+                elif made.picture is None:  # of a document its first page
+                    made.picture = vector
         progress(done, len(files))
     return every, failures
 

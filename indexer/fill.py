@@ -30,6 +30,7 @@ class Lacking(NamedTuple):
     content: int
     kind: str
     text: str | None
+    page: int | None
     digest: bytes
     reader: str
     place: bytes | None
@@ -78,7 +79,7 @@ def _lacks(space: Space) -> str:
 def _contents(writer: Writer, space: Space) -> Iterator[list[Lacking]]:
     """Yield what each content lacks; read in pages, so that no reader holds the log back."""
     last = 0
-    query = f"""SELECT s.id, s.ordinal, s.content, s.kind, s.text, c.hash, c.reader,
+    query = f"""SELECT s.id, s.ordinal, s.content, s.kind, s.text, s.page, c.hash, c.reader,
                        (SELECT CAST(r.path || x'2f' || f.path AS BLOB)
                           FROM files f JOIN roots r ON r.id = f.root
                          WHERE f.content = c.id AND f.state = 'present' AND r.state = 'present' LIMIT 1)
@@ -115,8 +116,13 @@ def _read(group: list[Lacking], embedder: Embedder) -> Ready:
         return ready
     decoded = read_again(seen[0].digest, seen[0].reader, seen[0].place, embedder)
     drafts = [] if decoded is None else decoded.drafts
-    there = {row.segment: drafts[row.ordinal] for row in seen if row.ordinal < len(drafts)}
-    return ready + [(segment, draft) for segment, draft in there.items() if draft.pixels is not None]
+    there = [(row, drafts[row.ordinal]) for row in seen if row.ordinal < len(drafts)]
+    return ready + [(row.segment, draft) for row, draft in there if _is_same(row, draft)]
+
+
+def _is_same(row: Lacking, draft: Draft) -> bool:
+    """Say whether a draft is what a segment was made of: where a page failed this time, others move up."""
+    return (draft.kind, draft.page) == (row.kind, row.page) and draft.text is None
 
 
 def _batches(contents: Iterator[Ready]) -> Iterator[Ready]:

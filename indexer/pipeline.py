@@ -28,6 +28,7 @@ from retrieval.records import Method, Space
 
 MANY, SHARE = 50, 0.2  # more missing files than both of these is a drive, not a decision
 AHEAD = 16  # pictures decoded ahead, a thread
+SHOWN = 10  # files read in part that are named
 GROWN = 50_000  # new vectors after which a long run builds an index before its end
 
 Progress = Callable[[str, int, int], None]  # the folder, files done, files to do
@@ -53,6 +54,7 @@ class Report:
     kinds: Counter[str] = field(default_factory=Counter)  # kind -> new segments
     skipped: Counter[str] = field(default_factory=Counter)
     lacking: Counter[str] = field(default_factory=Counter)  # what is not installed -> files it would read
+    partly: list[str] = field(default_factory=list)  # files of which something was left out, and what
     notes: list[str] = field(default_factory=list)
     interrupted: bool = False
 
@@ -138,6 +140,8 @@ class Run:
             if one is not None:
                 if one.lacks is not None:
                     self.report.lacking[one.lacks] += 1
+                if one.decoded.note is not None:
+                    self.report.partly.append(f"{os.fsdecode(one.found.path)}: {one.decoded.note}.")
                 yield one
 
     def _count(self, wrote: Wrote) -> None:
@@ -179,6 +183,19 @@ class Run:
                 f"{len(changes.unread):,} files there stay as they were."
             )
         roots.scanned(place.root)
+
+
+def _left_out(partly: Sequence[str], writer: Writer) -> Iterator[str]:
+    """Say what of this run's files was left out, of many the first few."""
+    waiting = [
+        f"{os.fsdecode(path)}: {some(missing, 'picture')} of the {named:,} it names "
+        f"{'is' if missing == 1 else 'are'} not there; the captions wait for them."
+        for path, missing, named in writer.captions.missing()
+    ]
+    every = [*partly, *waiting]
+    yield from map(printable, every[:SHOWN])
+    if len(every) > SHOWN:
+        yield f"{len(every) - SHOWN:,} more files are read in part only."
 
 
 def _indexed(space: Space) -> int:
@@ -227,6 +244,7 @@ def update(
         roots.miss(missed, {place.root for place, _ in there})
         for place, change in there:
             run.settle(place, change, since)
+        run.report.notes += _left_out(run.report.partly, writer)
         run.make_up()
         space = build_if_due(writer, index)
         calibrate_if_due(writer, space, writer.embedder)

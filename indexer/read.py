@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from io import BufferedReader
 
-from indexer.decoders import Decoded, Decoder, caption, picture, text
+from indexer.decoders import Decoded, Decoder, caption, document, office, picture, table, text, web
 from indexer.walk import Found, nanoseconds
 from retrieval.embedders import Embedder
 from retrieval.errors import ExtraMissing, MediaError
@@ -16,6 +16,10 @@ DECODERS: dict[str, Decoder] = {
     "picture": picture.decode,
     "text": text.decode,
     "caption": caption.decode,
+    "document": document.decode,
+    "web": web.decode,
+    "office": office.decode,
+    "table": table.decode,
 }
 
 

@@ -11,6 +11,7 @@ from fnmatch import translate
 from typing import NamedTuple
 
 from indexer.decoders import CAPTION_SUFFIXES, READERS
+from indexer.tables import BEGINNING, has_captions
 from retrieval.schema import CATALOGUE, INDEXES, OWN_NAMES
 
 # Folders that hold other programs' copies and leftovers; hidden names are left out by their dot.
@@ -151,6 +152,9 @@ def _files(
                 walked.unread.append(prefix + name)
             continue
         if stat.S_ISREG(status.st_mode):
+            if reader == "table" and not _has_captions(entry.path):
+                walked.skipped[_suffix(name)] += 1
+                continue
             found = Found(
                 prefix + name,
                 status.st_size,
@@ -191,6 +195,16 @@ def _readers(names: list[bytes]) -> dict[bytes, tuple[str, bytes | None]]:
 
 _PLAIN = {suffix.encode(): (reader, None) for suffix, reader in READERS.items()}
 _BESIDE = frozenset(suffix.encode() for suffix in CAPTION_SUFFIXES)
+
+
+def _has_captions(path: bytes) -> bool:
+    """Say whether a table names captions, as most are of other things; so of one that cannot be looked at."""
+    try:
+        with open(path, "rb") as file:
+            start = file.read(BEGINNING)
+    except OSError:
+        return True  # and why will be said
+    return has_captions(start, _suffix(path))
 
 
 def _suffix(name: bytes) -> str:

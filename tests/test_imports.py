@@ -20,7 +20,9 @@ FLOORS = (
     ("tools", "retrieval.catalog retrieval.embedders retrieval.vectors indexer.ahead"),
     ("tools", "indexer.passages indexer.descriptions indexer.when indexer.demo indexer.hub indexer.export"),
     ("tools", "indexer.checkpoint indexer.json_lines indexer.plot indexer.eval_formats indexer.details"),
-    ("tools", "indexer.thumbnails"),
+    ("tools", "indexer.thumbnails indexer.pdf_worker indexer.markup indexer.rich_text indexer.encodings"),
+    ("tools", "indexer.zipped"),
+    ("tools", "indexer.pdf indexer.tables"),
     ("house", "indexer.precision retrieval.tagging retrieval.concepts"),
     ("house", "indexer.tokenizers"),
     ("house", "indexer.prepare"),
@@ -32,7 +34,7 @@ FLOORS = (
     ("house", "retrieval.search retrieval.shaping retrieval.like retrieval.why indexer.walk"),
     ("house", "retrieval.blend"),
     ("house", "retrieval.library indexer.changes indexer.read"),
-    ("house", "indexer.roots indexer.spaces indexer.contents"),
+    ("house", "indexer.roots indexer.spaces indexer.contents indexer.captions"),
     ("house", "indexer.writer"),
     ("house", "indexer.build indexer.embed"),
     ("house", "indexer.verify indexer.fill indexer.calibrate indexer.embed_files indexer.reread"),
@@ -59,6 +61,7 @@ DOORS = (
     "tag_cli.py",
     "terminal.py",
     "teach_cli.py",
+    "pdf_worker.py",  # a process of its own
 )
 
 

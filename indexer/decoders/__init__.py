@@ -10,7 +10,14 @@ from retrieval.records import Details, Kind, Vectors
 READERS: dict[str, str] = {  # suffix -> decoder; the file's own bytes say which picture format it is
     **dict.fromkeys((".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif"), "picture"),
     **dict.fromkeys((".bmp", ".dib", ".tif", ".tiff"), "picture"),
-    **dict.fromkeys((".txt", ".text", ".md", ".markdown"), "text"),
+    **dict.fromkeys(
+        (".txt", ".text", ".md", ".markdown", ".rst", ".org", ".adoc", ".asciidoc", ".tex"), "text"
+    ),
+    ".pdf": "document",
+    **dict.fromkeys((".html", ".htm", ".xhtml", ".mht", ".mhtml"), "web"),
+    **dict.fromkeys((".docx", ".docm", ".dotx", ".odt", ".ott", ".epub", ".rtf"), "office"),
+    **dict.fromkeys((".pptx", ".pptm", ".ppsx", ".odp"), "office"),
+    **dict.fromkeys((".csv", ".tsv", ".jsonl", ".ndjson"), "table"),
 }
 CAPTION_SUFFIXES = frozenset((".txt", ".json", ".xmp"))  # beside a picture
 
@@ -21,7 +28,8 @@ class Draft:
 
     `start` and `end` are seconds where the file has a duration, else lines; `page` counts from 1; `box` is
     left, top, width and height in pixels of the upright picture. What a decoder has embedded itself, as
-    the mean of several pictures, has its `vector`, (d,).
+    the mean of several pictures, has its `vector`, (d,). A caption in a table names its `picture`: the path
+    from the table's folder.
     """
 
     kind: Kind
@@ -33,14 +41,16 @@ class Draft:
     box: tuple[int, int, int, int] | None = None
     vector: Vectors | None = None
     thumbnail: bytes | None = None  # WebP
+    picture: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """What a file holds: its segments, and what it says of itself or of its picture."""
+    """What a file holds: its segments, what it says of itself or its picture, and what of it was left out."""
 
     drafts: list[Draft] = field(default_factory=list)
     details: Details = field(default_factory=Details)
+    note: str | None = None
 
 
 Decoder = Callable[[BinaryIO, str, Embedder], Decoded]  # file, suffix, who will read it
