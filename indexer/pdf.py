@@ -39,7 +39,10 @@ class Ended(Exception):
 
 
 class Document:
-    """An open PDF: how many pages it has, when it was made as it says, and its pages."""
+    """An open PDF: its pages, how many they are, and when it was made as it says.
+
+    Where its end is missing, it is `mended`: the pages are those that are whole.
+    """
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -47,6 +50,7 @@ class Document:
         head = self._open()
         self.pages: int = head["pages"]
         self.created: str = head["created"]
+        self.mended: bool = head["mended"]
 
     def page(self, number: int, *, shorter: int, longer: int) -> Page:
         """Return a page, counted from 1; its picture's sides are at least so long. Raises MediaError."""
@@ -70,6 +74,7 @@ class Document:
         except Ended as error:
             raise MediaError(str(error)) from error
         if "error" in answer:
+            _here.worker = None  # pdfium would give this reason for the next document too
             raise MediaError(_reason(answer, self._file))
         return answer
 
@@ -178,5 +183,5 @@ def _reason(answer: dict[str, Any], file: BinaryIO) -> str:
     if not start:
         return "empty file"
     if b"%PDF-" in start:
-        return f"damaged: it begins as PDF and goes on as none ({answer['error']})"
+        return "damaged: it begins as PDF and goes on as none"
     return f"not a PDF: it begins with {start[:8]!r}"

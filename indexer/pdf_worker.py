@@ -7,6 +7,7 @@ connection's descriptor is its argument, on which come requests in JSON and docu
 
 import json
 import os
+import re
 import resource
 import signal
 import sys
@@ -19,6 +20,12 @@ MEMORY = 2_000_000_000  # bytes
 SECONDS = 20  # for a page, or to open a document
 MOST_PIXELS = 4_000_000  # of a page: one can be a metre high and a millimetre wide
 MOST_LETTERS = 500_000  # of a page
+MENDED = 200_000_000  # bytes of a document that is mended
+LONGEST = 20_000  # bytes of what describes a page
+LAST = 4_000_000  # the number of an object that no document has
+FORMAT = 3  # pdfium's code for what begins as PDF and goes on as none
+OBJECT = re.compile(rb"\b(\d{1,7})\s+0\s+obj\b")
+LEAF = re.compile(rb"/Type\s*/Page(?![A-Za-z])")
 GLANCE = 200  # the size in pixels at which a page without text is looked at
 WHITE = bytes(range(250, 256))  # what is no mark on it
 
@@ -30,11 +37,16 @@ class Document:
         import pypdfium2
 
         self.file = file
+        self.mended = False
         try:
             self.pdf = pypdfium2.PdfDocument(file)
-        except BaseException:
-            file.close()
-            raise
+        except pypdfium2.PdfiumError as error:
+            with file:
+                data = _mend(file) if error.err_code == FORMAT else b""
+            if not data:
+                raise
+            self.pdf = pypdfium2.PdfDocument(data)
+            self.mended = True
         with suppress(Exception):  # a form that cannot be filled in can still be looked at
             self.pdf.init_forms()
 
@@ -43,7 +55,7 @@ class Document:
         created = ""
         with suppress(Exception):
             created = self.pdf.get_metadata_value("CreationDate")
-        return {"pages": len(self.pdf), "created": created}
+        return {"pages": len(self.pdf), "created": created, "mended": self.mended}
 
     def page(self, page: int, shorter: int, longer: int) -> tuple[dict[str, Any], bytes]:
         """Return a page's text, the size of its picture and the picture, whose sides are at least so long.
@@ -65,6 +77,28 @@ class Document:
         """Let go of the document and its file."""
         self.pdf.close()
         self.file.close()
+
+
+def _mend(file: Any) -> bytes:
+    """Return a document whose end is missing with a new one, in which its whole pages are; empty without."""
+    file.seek(0)
+    data: bytes = file.read(MENDED)
+    if b"%PDF-" not in data[:1024]:
+        return b""
+    leaves = [
+        found[1] for found in OBJECT.finditer(data) if LEAF.search(data, found.end(), _end(data, found.end()))
+    ]
+    kids = b" ".join(leaf + b" 0 R" for leaf in leaves)
+    pages = b"%d 0 obj\n<</Type/Pages/Kids[%s]/Count %d>>\nendobj\n" % (LAST, kids, len(leaves))
+    catalog = b"%d 0 obj\n<</Type/Catalog/Pages %d 0 R>>\nendobj\n" % (LAST + 1, LAST)
+    trailer = b"trailer\n<</Root %d 0 R/Size %d>>\n" % (LAST + 1, LAST + 2)
+    return data + b"\nendobj\n" + pages + catalog + trailer if leaves else b""
+
+
+def _end(data: bytes, start: int) -> int:
+    """Return where an object ends, of a long one a place within; before it begins where it does not end."""
+    end = data.find(b"endobj", start, start + LONGEST)
+    return end if end >= 0 else start
 
 
 def _text(page: Any) -> str:

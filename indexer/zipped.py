@@ -32,6 +32,7 @@ class Parts:
         self._zip = zipped
         self.names = frozenset(zipped.namelist())
         self.left = MOST_READ
+        self.broken = False  # within a member that was read up to there
 
     def read(self, name: str) -> bytes:
         """Return a small member; empty where there is none. Raises MediaError where it is not small."""
@@ -61,15 +62,17 @@ class Parts:
     def parse(self, name: str, target: Any) -> Iterator[None]:
         """Parse a member into a target of `start`, `end` and `data`, some at a time; it may break off."""
         parser = DefusedXMLParser(target=target)
-        for chunk in self.chunks(name):
-            try:
+        try:
+            for chunk in self.chunks(name):
                 parser.feed(chunk)
-            except ParseError:
-                if not target.begun:
-                    raise
-                return
-            finally:
                 yield
+            if self.left > 0:
+                parser.close()
+        except ParseError:
+            if not target.begun:
+                raise
+            self.broken = True
+            yield
 
     def _open(self, name: str) -> IO[bytes]:
         return self._zip.open(name)

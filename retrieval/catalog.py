@@ -255,7 +255,11 @@ class Catalog:
             f"""SELECT kind, count(*) AS every, count(*) FILTER (WHERE {_FINDABLE}) AS live
                  FROM segments s GROUP BY kind ORDER BY kind"""
         ).fetchall()
-        kept = sum(row["every"] - row["live"] for row in rows)
+        waiting = self.db.execute(
+            """SELECT count(DISTINCT c.segment) FROM captions c JOIN files t ON t.id = c.file
+                WHERE t.state != 'gone' AND c.segment NOT IN (SELECT segment FROM captioned)"""
+        ).fetchone()[0]
+        kept = sum(row["every"] - row["live"] for row in rows) - int(waiting)
         return {row["kind"]: row["live"] for row in rows if row["live"]}, kept
 
     def tail(self, space: Space) -> int:

@@ -23,6 +23,7 @@ HELD = 64  # pages whose pixels are held; of a longer document they are embedded
 
 LIGATURES = str.maketrans({0xFB00: "ff", 0xFB01: "fi", 0xFB02: "fl", 0xFB03: "ffi", 0xFB04: "ffl"})
 HYPHEN = re.compile(r"[\x02\xad\ufffe]\s*")  # where a line ends within a word
+LEADERS = re.compile(r"(?:\.[ \t]?){4,}")  # dots that lead to a page number
 CREATED = re.compile(r"D:(\d{14})(?:([+-])(\d\d)'?(\d\d)|(Z))?")
 
 
@@ -93,7 +94,7 @@ def decode(file: BinaryIO, suffix: str, embedder: Embedder) -> Decoded:
 
 def _note(made: _Made, document: Document) -> str | None:
     """Say what was left out."""
-    notes = []
+    notes = ["damaged: the pages that are whole are read"] if document.mended else []
     if document.pages > MOST_PAGES:
         notes.append(f"the first {MOST_PAGES:,} of {document.pages:,} pages are read, which is the limit")
     if made.failed:
@@ -105,7 +106,8 @@ def _note(made: _Made, document: Document) -> str | None:
 
 def _clean(text: str) -> str:
     """Return a page's text with its words whole, and without what no catalogue can hold."""
-    whole = HYPHEN.sub("", text).replace("\r\n", "\n").replace("\0", "").translate(LIGATURES)
+    whole = LEADERS.sub(" ", HYPHEN.sub("", text)).translate(LIGATURES)
+    whole = whole.replace("\r\n", "\n").replace("\0", "")
     return whole.encode("utf-8", "replace").decode()
 
 

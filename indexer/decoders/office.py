@@ -75,6 +75,9 @@ class Collector:
         if self._open and self._takes and not self._unseen:
             self._open[-1].append(text)
 
+    def close(self) -> None:
+        """End, as parsers ask."""
+
     def take(self) -> list[Text]:
         """Return what was gathered since this was last asked."""
         found, self.found = self.found, []
@@ -111,6 +114,8 @@ def _decoded(texts: Iterator[Text], embedder: Embedder, parts: Parts | None = No
         drafts += [Draft("text", text=one.text, start=line, end=line, page=page) for one in passages]
     if parts is not None and parts.left <= 0:
         note = f"what it unpacks to beyond {MOST_READ:,} bytes is left out"
+    elif parts is not None and parts.broken:
+        note = "damaged: it is read up to where it breaks off"
     if not drafts:
         locked = parts is not None and LOCKS & parts.names
         raise MediaError("locked against reading" if locked else note or "no text in it")
