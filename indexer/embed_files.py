@@ -51,10 +51,10 @@ def embed_files(
                 continue
             made = every.setdefault(path, Embedded())
             for draft, vector in zip(portion.drafts, rounded(portion.vectors), strict=True):
-                if draft.pixels is not None:
-                    made.picture = vector if made.picture is None else made.picture  # the whole comes first
-                else:
+                if draft.text is not None:
                     made.texts.append(vector)
+                elif made.picture is None:  # the whole comes before its parts, the first page before others
+                    made.picture = vector
         progress(done, len(files))
     return every, failures
 

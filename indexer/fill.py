@@ -36,6 +36,7 @@ class Lacking(NamedTuple):
     content: int
     kind: str
     text: str | None
+    page: int | None
     digest: bytes
     reader: str
     place: bytes | None
@@ -84,7 +85,7 @@ def _lacks(space: Space) -> str:
 def _contents(writer: Writer, space: Space) -> Iterator[list[Lacking]]:
     """Yield what each content lacks; read in pages, so that no reader holds the log back."""
     last = 0
-    query = f"""SELECT s.id, s.ordinal, s.content, s.kind, s.text, c.hash, c.reader,
+    query = f"""SELECT s.id, s.ordinal, s.content, s.kind, s.text, s.page, c.hash, c.reader,
                        (SELECT CAST(r.path || x'2f' || f.path AS BLOB)
                           FROM files f JOIN roots r ON r.id = f.root
                          WHERE f.content = c.id AND f.state = 'present' AND r.state = 'present' LIMIT 1)
@@ -132,8 +133,13 @@ def _read(group: list[Lacking], opener: Opener | None, embedder: Embedder) -> Re
     if seen[-1].ordinal >= FIRST_TILE:
         tiles = tiles_again(seen[0].digest, seen[0].place, embedder)
         drafts |= enumerate(tiles or (), FIRST_TILE)
-    there = {row.segment: drafts[row.ordinal] for row in seen if row.ordinal in drafts}
-    return ready + [(segment, draft) for segment, draft in there.items() if draft.pixels is not None]
+    there = [(row, drafts[row.ordinal]) for row in seen if row.ordinal in drafts]
+    return ready + [(row.segment, draft) for row, draft in there if _is_same(row, draft)]
+
+
+def _is_same(row: Lacking, draft: Draft) -> bool:
+    """Say whether a draft is what a segment was made of: where a page failed this time, others move up."""
+    return (draft.kind, draft.page) == (row.kind, row.page) and draft.pixels is not None
 
 
 def _batches(contents: Iterator[Ready]) -> Iterator[Ready]:

@@ -35,6 +35,7 @@ from retrieval.records import Method, Space
 MANY, SHARE = 50, 0.2  # more missing files than both of these is a drive, not a decision
 AHEAD = 16  # pictures decoded ahead, a thread
 TILES = "tiles"  # the setting that says whether pictures get some
+SHOWN = 10  # files read in part that are named
 GROWN = 50_000  # new vectors after which a long run builds an index before its end
 
 Progress = Callable[[str, int, int], None]  # the folder, files done, files to do
@@ -60,6 +61,7 @@ class Report:
     kinds: Counter[str] = field(default_factory=Counter)  # kind -> new segments
     skipped: Counter[str] = field(default_factory=Counter)
     lacking: Counter[str] = field(default_factory=Counter)  # what is not installed -> files it would read
+    partly: list[str] = field(default_factory=list)  # files of which something was left out, and what
     notes: list[str] = field(default_factory=list)
     interrupted: bool = False
 
@@ -175,6 +177,8 @@ class Run:
             if one is not None:
                 if one.lacks is not None:
                     self.report.lacking[one.lacks] += 1
+                if one.decoded.note is not None:
+                    self.report.partly.append(f"{os.fsdecode(one.found.path)}: {one.decoded.note}.")
                 yield one
 
     def _count(self, wrote: Wrote) -> None:
@@ -222,6 +226,19 @@ class Run:
 def _is_left_out(path: bytes) -> bool:
     """Say whether a file that was not found is there, or the archive is that it was in."""
     return os.path.lexists(path) or archive_of(path) is not None
+
+
+def _left_out(partly: Sequence[str], writer: Writer) -> Iterator[str]:
+    """Say what of this run's files was left out, of many the first few."""
+    waiting = [
+        f"{os.fsdecode(path)}: {some(missing, 'picture')} of the {named:,} it names "
+        f"{'is' if missing == 1 else 'are'} not there; the captions wait for them."
+        for path, missing, named in writer.captions.missing()
+    ]
+    every = [*partly, *waiting]
+    yield from map(printable, every[:SHOWN])
+    if len(every) > SHOWN:
+        yield f"{len(every) - SHOWN:,} more files are read in part only."
 
 
 def _indexed(space: Space) -> int:
@@ -277,6 +294,7 @@ def update(
         roots.miss(missed, {place.root for place, _ in there})
         for place, change in there:
             run.settle(place, change, since)
+        run.report.notes += _left_out(run.report.partly, writer)
         run.make_up()
         run.finish()
         before = run.report.segments

@@ -10,7 +10,7 @@ from functools import partial
 from io import BufferedReader
 from typing import cast
 
-from indexer.decoders import Decoded, Decoder, caption, picture, sound, text
+from indexer.decoders import Decoded, Decoder, caption, document, office, picture, sound, table, text, web
 from indexer.walk import Found, nanoseconds
 from retrieval.archives import Opener, open_place
 from retrieval.embedders import Embedder
@@ -21,6 +21,10 @@ DECODERS: dict[str, Decoder] = {
     "text": text.decode,
     "caption": caption.decode,
     "sound": sound.decode,
+    "document": document.decode,
+    "web": web.decode,
+    "office": office.decode,
+    "table": table.decode,
 }
 
 

@@ -11,6 +11,7 @@ from fnmatch import translate
 from typing import NamedTuple
 
 from indexer.decoders import CAPTION_SUFFIXES, READERS
+from indexer.tables import BEGINNING, has_captions
 from retrieval.archives import is_archive
 from retrieval.schema import CATALOGUE, INDEXES, OWN_NAMES
 
@@ -181,6 +182,9 @@ def _files(
         if holds and stat.S_ISREG(status.st_mode):
             yield name + b"/", Archive(prefix + name, status.st_size, nanoseconds(status))
         elif stat.S_ISREG(status.st_mode):
+            if reader == "table" and not _has_captions(entry.path):
+                walked.skipped[_suffix(name)] += 1
+                continue
             found = Found(
                 prefix + name,
                 status.st_size,
@@ -232,6 +236,16 @@ def readers_inside(names: Iterable[bytes]) -> Iterator[tuple[bytes, str, bytes |
 
 _PLAIN = {suffix.encode(): (reader, None) for suffix, reader in READERS.items()}
 _BESIDE = frozenset(suffix.encode() for suffix in CAPTION_SUFFIXES)
+
+
+def _has_captions(path: bytes) -> bool:
+    """Say whether a table names captions, as most are of other things; so of one that cannot be looked at."""
+    try:
+        with open(path, "rb") as file:
+            start = file.read(BEGINNING)
+    except OSError:
+        return True  # and why will be said
+    return has_captions(start, _suffix(path))
 
 
 def _suffix(name: bytes) -> str:

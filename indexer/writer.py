@@ -13,6 +13,7 @@ from typing import Self
 import numpy as np
 import sqlite_utils
 
+from indexer.captions import Captions
 from indexer.contents import Contents
 from indexer.crops import FIRST_TILE
 from indexer.decoders import Draft
@@ -77,6 +78,7 @@ class Writer:
             entered.enter_context(writing(self.folder))
             self.db = entered.enter_context(_open(self.folder))
             self.roots = Roots(self.db)
+            self.captions = Captions(self.db)
             self.contents = Contents(self.db)
             self.catalog = Catalog.open(self.folder)
             entered.callback(self.catalog.close)
@@ -177,11 +179,12 @@ class Writer:
 
     def _write_segment(self, content: int, ordinal: int, draft: Draft, vector: Vectors) -> int:
         row = self.db.conn.execute(
-            """INSERT INTO segments (content, ordinal, kind, text, start, "end", page, box)
-               VALUES (?, ?, ?, ?, ?, ?, ?, ?)""",
+            """INSERT INTO segments (content, ordinal, kind, text, start, "end", page, box, picture)
+               VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)""",
             (
                 *(content, ordinal, draft.kind, draft.text, draft.start, draft.end, draft.page),
                 None if draft.box is None else json.dumps(draft.box),
+                draft.picture,
             ),
         )
         self.db.conn.execute(
@@ -204,15 +207,18 @@ class Writer:
         self.db.conn.execute("DELETE FROM files WHERE root = ? AND path = ? AND state = 'gone'", here)
         query = "SELECT 1 FROM files WHERE root = ? AND path = ?"
         there = self.db.conn.execute(query, here).fetchone() is not None
-        self.db.conn.execute(
+        row = self.db.conn.execute(
             """INSERT INTO files (root, path, size, mtime, reader, picture, content, error, time, state)
                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8,
                        coalesce((SELECT taken FROM contents WHERE id = ?7), ?9), 'present')
                ON CONFLICT (root, path) DO UPDATE SET size = ?3, mtime = ?4, error = ?8, state = 'present',
                        reader = iif(?10, reader, ?5), picture = iif(?10, picture, ?6),
-                       content = iif(?10, content, ?7), time = iif(?10, time, excluded.time)""",
+                       content = iif(?10, content, ?7), time = iif(?10, time, excluded.time)
+               RETURNING id""",
             (root, *found, content, read.error, read.time, read.passing),
-        )
+        ).fetchone()
+        if found.reader == "table" and not read.passing:
+            self.captions.settle(row[0], found.path, content)
         self.contents.settle_time(root, found.picture or found.path)
         return not there
 

@@ -16,9 +16,12 @@ from retrieval.records import Facts, Hit, Ids, Space
 
 SAMPLE = 500  # pictures that say how alike any two are
 
-# The content c is that of the picture where a caption was found; `seen` is its picture's segment.
+# The content c is that of the picture where a caption was found; `seen` is its picture's segment, `leaf` that
+# of the page on which a text stands.
 _FACTS = """c.id AS content, c.width, c.height, c.taken, c.camera, c.looks, c.sharpness, r.path AS root,
        (SELECT i.id FROM segments i WHERE i.content = c.id AND i.ordinal = 0 AND i.kind = 'image') AS seen,
+       (SELECT i.id FROM segments i WHERE i.content = s.content AND i.ordinal < s.page AND i.page = s.page
+           AND i.kind = 'page') AS leaf,
        'offline' IN (f.state, r.state) AS offline"""
 
 
@@ -74,14 +77,19 @@ def _present(
 
 
 def facts_of_hits(catalog: Catalog, hits: Sequence[Hit]) -> list[Facts]:
-    """Return what is known of what each hit shows: a caption's picture, else the hit itself."""
+    """Return what is known of what each hit shows: a caption's picture, a text's page, or itself."""
+    shown = f'SELECT s.id AS hit, {_FACTS}, s.start, s."end", s.id AS segment, s.kind'
     rows = catalog.db.execute(
-        f"""SELECT s.id AS hit, {_FACTS}, coalesce(f.picture, f.path) AS path,
-                   coalesce(p.size, f.size) AS size, s.start, s."end", s.id AS segment, s.kind
+        f"""{shown}, coalesce(f.picture, f.path) AS path, coalesce(p.size, f.size) AS size
               FROM segments s JOIN files f ON f.content = s.content JOIN roots r ON r.id = f.root
               LEFT JOIN files p ON p.root = f.root AND p.path = f.picture
               JOIN contents c ON c.id = coalesce(p.content, f.content)
-             WHERE s.id IN (SELECT value FROM json_each(?)) AND f.state != 'gone'""",
+             WHERE s.id IN (SELECT value FROM json_each(?1)) AND f.state != 'gone'
+             UNION ALL
+            {shown}, f.path, f.size
+              FROM captioned d JOIN segments s ON s.id = d.segment JOIN files f ON f.id = d.file
+              JOIN roots r ON r.id = f.root JOIN contents c ON c.id = f.content
+             WHERE s.id IN (SELECT value FROM json_each(?1))""",
         (json.dumps([hit.id for hit in hits]),),
     )
     known = {(row["hit"], facts.path): facts for row in rows for facts in [_facts(row)]}
@@ -101,12 +109,12 @@ def segments(facts: Sequence[Facts]) -> Ids:
 
 
 def _facts(row: sqlite3.Row) -> Facts:
-    seen = row["seen"]
+    seen, leaf = row["seen"], row["leaf"]
     return Facts(
         path=Path(os.fsdecode(os.path.join(row["root"], row["path"]))),
         content=row["content"],
-        segment=next((id_ for id_ in (seen, row["segment"]) if id_ is not None), -1),
-        kind=row["kind"] if seen is None else "image",
+        segment=next((id_ for id_ in (seen, leaf, row["segment"]) if id_ is not None), -1),
+        kind="image" if seen is not None else "page" if leaf is not None else row["kind"],
         size=row["size"],
         width=row["width"],
         height=row["height"],

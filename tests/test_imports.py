@@ -27,6 +27,9 @@ FLOORS = (
     ("tools", "indexer.passages indexer.descriptions indexer.when indexer.demo indexer.hub indexer.export"),
     ("tools", "indexer.checkpoint indexer.json_lines indexer.plot indexer.eval_formats indexer.details"),
     ("tools", "indexer.thumbnails indexer.stills indexer.sounds indexer.layout"),
+    ("tools", "indexer.pdf_worker indexer.markup indexer.rich_text indexer.encodings"),
+    ("tools", "indexer.zipped"),
+    ("tools", "indexer.pdf indexer.tables"),
     ("house", "indexer.precision retrieval.tagging retrieval.concepts"),
     ("house", "indexer.tokenizers"),
     ("house", "indexer.prepare"),
@@ -39,7 +42,7 @@ FLOORS = (
     ("house", "retrieval.search retrieval.shaping retrieval.like retrieval.why indexer.walk"),
     ("house", "retrieval.blend"),
     ("house", "retrieval.library indexer.changes indexer.read"),
-    ("house", "indexer.roots indexer.spaces indexer.contents indexer.thumbnail_file"),
+    ("house", "indexer.roots indexer.spaces indexer.contents indexer.thumbnail_file indexer.captions"),
     ("house", "indexer.archives"),
     ("house", "indexer.writer"),
     ("house", "indexer.build indexer.embed"),
@@ -72,6 +75,7 @@ DOORS = (
     "tag_cli.py",
     "terminal.py",
     "teach_cli.py",
+    "pdf_worker.py",  # a process of its own
 )
 
 
