@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from io import BufferedReader
 
-from indexer.decoders import Decoded, Decoder, caption, picture, text
+from indexer.decoders import Decoded, Decoder, caption, picture, subtitles, text, video
 from indexer.walk import Found, nanoseconds
 from retrieval.embedders import Embedder
 from retrieval.errors import ExtraMissing, MediaError
@@ -16,6 +16,8 @@ DECODERS: dict[str, Decoder] = {
     "picture": picture.decode,
     "text": text.decode,
     "caption": caption.decode,
+    "video": video.decode,
+    "subtitles": subtitles.decode,
 }
 
 
