@@ -99,9 +99,13 @@ def _details(fields: Fields, **seen: Any) -> Details:
 
 
 def _camera(fields: Fields) -> str | None:
-    """Return maker and model, the maker once: Canon EOS 80D, NIKON D70, Apple iPhone 6."""
     make = _line(exif_text(fields.main.get(MAKE))) or _first(fields.xmp, f"{TIFF}Make")
     model = _line(exif_text(fields.main.get(MODEL))) or _first(fields.xmp, f"{TIFF}Model")
+    return camera_of(make, model)
+
+
+def camera_of(make: str, model: str) -> str | None:
+    """Return maker and model, the maker once: Canon EOS 80D, NIKON D70, Apple iPhone 6."""
     maker = COMPANY.sub("", make).rstrip(" ,.")
     if set(model.casefold().split()[:1]) & set(maker.casefold().split()):
         return model

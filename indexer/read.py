@@ -10,7 +10,20 @@ from functools import partial
 from io import BufferedReader
 from typing import cast
 
-from indexer.decoders import Decoded, Decoder, caption, document, office, picture, sound, table, text, web
+from indexer.decoders import (
+    Decoded,
+    Decoder,
+    caption,
+    document,
+    office,
+    picture,
+    sound,
+    subtitles,
+    table,
+    text,
+    video,
+    web,
+)
 from indexer.walk import Found, nanoseconds
 from retrieval.archives import Opener, open_place
 from retrieval.embedders import Embedder
@@ -25,6 +38,8 @@ DECODERS: dict[str, Decoder] = {
     "web": web.decode,
     "office": office.decode,
     "table": table.decode,
+    "video": video.decode,
+    "subtitles": subtitles.decode,
 }
 
 

@@ -26,6 +26,9 @@ READERS: dict[str, str] = {  # suffix -> decoder; the file's own bytes say which
     **dict.fromkeys((".docx", ".docm", ".dotx", ".odt", ".ott", ".epub", ".rtf"), "office"),
     **dict.fromkeys((".pptx", ".pptm", ".ppsx", ".odp"), "office"),
     **dict.fromkeys((".csv", ".tsv", ".jsonl", ".ndjson"), "table"),
+    **dict.fromkeys((".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg"), "video"),
+    **dict.fromkeys((".ts", ".mts", ".m2ts", ".3gp", ".wmv", ".flv", ".ogv"), "video"),
+    **dict.fromkeys((".srt", ".vtt"), "subtitles"),  # beside a video or alone
 }
 CAPTION_SUFFIXES = frozenset((".txt", ".json", ".xmp"))  # beside a picture
 
