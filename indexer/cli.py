@@ -2,6 +2,7 @@
 
 import errno
 import gc
+import re
 import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,6 +33,22 @@ class Failure(click.ClickException):
     """What went wrong and what to do, for a person."""
 
     exit_code = 2
+
+
+class Bytes(click.ParamType):  # type: ignore[type-arg]
+    """A size in bytes, as 500MB; off is 0."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return bytes."""
+        found = re.fullmatch(r"([\d.]+) *([kmgt]?)b?", str(value).lower())
+        if str(value).lower() == "off":
+            return 0
+        try:
+            return int(float(found[1]) * 1000 ** " kmgt".index(found[2] or " "))  # type: ignore[index]
+        except (TypeError, ValueError):
+            self.fail(f"{value!r} is no size; write 500MB, 2GB or off.", param, ctx)
 
 
 class Clew(DefaultGroup):  # type: ignore[misc]
@@ -86,6 +103,11 @@ def main() -> None:
     "name to fetch, as tiny (75 MB), small (484 MB), large-v3 (3.1 GB); remembered, '' forgets.",
 )
 @click.option(
+    "--archives/--no-archives",
+    default=None,
+    help="Read what is in .zip and .tar files too, packed or not; remembered.",
+)
+@click.option(
     "--index",
     "kind",
     type=click.Choice(["auto", "flat", "hnsw", "ivf"]),
@@ -96,7 +118,18 @@ def main() -> None:
     is_flag=True,
     help="Forget missing files even where so many are missing that a drive seems away.",
 )
+@click.option(
+    "--tiles/--no-tiles",
+    default=None,
+    help="Embed parts of each picture too, so that small things in it are found; remembered.",
+)
 @click.option("--retry", is_flag=True, help="Read again what could not be read before.")
+@click.option(
+    "--thumbnails",
+    type=Bytes(),
+    help="How much room small pictures of what was read may take, as 500MB, or off; remembered. "
+    "[default: 2GB]",
+)
 @click.option("--json", "as_json", is_flag=True, help="The summary as JSON.")
 @library_option
 def index_command(
@@ -160,16 +193,17 @@ def forget_command(folders: tuple[Path, ...], purge: bool, space: str | None, li
 
 
 @click.command("verify")
-@click.option("--repair", is_flag=True, help="Build a damaged index again.")
+@click.option("--repair", is_flag=True, help="Build a damaged index, and make missing thumbnails, again.")
 @library_option
 def verify_command(repair: bool, library: Path) -> None:
     """Check that the library is as it was written; exit code 1 if it is not."""
     from indexer.folders import verify_library
 
-    findings = verify_library(library, repair=repair)
+    with quiet_decoders(), Bar() as bar:
+        findings = verify_library(library, repair=repair, progress=bar.advance, say=note)
     for line in findings.mended:
         write(line + "\n")
-    for line in findings.wrong:
+    for line in [*findings.wrong, *findings.notes]:
         note(line)
     if findings.wrong:
         raise SystemExit(1)

@@ -38,6 +38,17 @@ class Contents:
         row = self.db.conn.execute(query, (content,)).fetchone()
         return None if row is None else (row[0], row[1], row[2])
 
+    def untiled(self) -> list[tuple[int, bytes, bytes]]:
+        """Return the pictures in one piece that were asked for no tiles yet: id, SHA-256 and place."""
+        query = """SELECT c.id, c.hash, CAST(r.path || x'2f' || f.path AS BLOB)
+                     FROM contents c JOIN files f ON f.content = c.id JOIN roots r ON r.id = f.root
+                    WHERE c.reader = 'picture' AND c.tiles IS NULL AND c.segments IS NOT NULL
+                      AND f.state = 'present' AND r.state = 'present'
+                      AND NOT EXISTS (SELECT 1 FROM segments s WHERE s.content = c.id AND s.kind = 'image'
+                                         AND coalesce(s.box, s.page, s.start) IS NOT NULL)
+                    GROUP BY c.id ORDER BY c.id"""
+        return [tuple(row) for row in self.db.conn.execute(query)]
+
     def rewrite(self, batch: Sequence[tuple[int, Details]]) -> None:
         """Commit what contents say, as it was read again, and the times of their files."""
         files = "SELECT root, coalesce(picture, path) FROM files WHERE content = ?"

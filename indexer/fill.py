@@ -7,11 +7,16 @@ from typing import NamedTuple
 import numpy as np
 
 from indexer.ahead import ahead
+from indexer.crops import FIRST_TILE
 from indexer.decoders import Draft
 from indexer.embed import USUAL, embed_drafts
+from indexer.members import in_turn
 from indexer.passages import split
 from indexer.read import read_again
+from indexer.thumbnails import thumbnails_wanted
+from indexer.tiles import tiles_again
 from indexer.writer import Writer
+from retrieval.archives import Opener
 from retrieval.embedders import Embedder
 from retrieval.machine import cores
 from retrieval.records import Space, Vectors
@@ -31,6 +36,7 @@ class Lacking(NamedTuple):
     content: int
     kind: str
     text: str | None
+    page: int | None
     digest: bytes
     reader: str
     place: bytes | None
@@ -49,8 +55,8 @@ def fill(
     """
     total, done = count_lacking(writer, space), 0
     contents = ahead(
-        lambda group: _read(group, embedder),
-        _contents(writer, space),
+        lambda turn: _read(*turn, embedder),
+        in_turn(_contents(writer, space), _needed),
         threads=cores(),
         depth=AHEAD * cores(),
     )
@@ -79,7 +85,7 @@ def _lacks(space: Space) -> str:
 def _contents(writer: Writer, space: Space) -> Iterator[list[Lacking]]:
     """Yield what each content lacks; read in pages, so that no reader holds the log back."""
     last = 0
-    query = f"""SELECT s.id, s.ordinal, s.content, s.kind, s.text, c.hash, c.reader,
+    query = f"""SELECT s.id, s.ordinal, s.content, s.kind, s.text, s.page, c.hash, c.reader,
                        (SELECT CAST(r.path || x'2f' || f.path AS BLOB)
                           FROM files f JOIN roots r ON r.id = f.root
                          WHERE f.content = c.id AND f.state = 'present' AND r.state = 'present' LIMIT 1)
@@ -106,7 +112,12 @@ def _whole(writer: Writer, query: str, last: int) -> list[Lacking]:
     return list(group)
 
 
-def _read(group: list[Lacking], embedder: Embedder) -> Ready:
+def _needed(group: list[Lacking]) -> bytes | None:
+    """Return the file that a content must be read from; None if it is nowhere, or its texts are all."""
+    return next((row.place for row in group if row.kind not in WORDS), None)
+
+
+def _read(group: list[Lacking], opener: Opener | None, embedder: Embedder) -> Ready:
     """Return what can be embedded of a content: its texts, and its pixels if it is still there."""
     texts = [(row.segment, row.text or "") for row in group if row.kind in WORDS]
     said = [(segment, text if embedder.tokens(text) else NOTHING) for segment, text in texts]
@@ -114,10 +125,21 @@ def _read(group: list[Lacking], embedder: Embedder) -> Ready:
     seen = [row for row in group if row.kind not in WORDS]
     if not seen or seen[0].place is None:
         return ready
-    decoded = read_again(seen[0].digest, seen[0].reader, seen[0].place, embedder)
-    drafts = [] if decoded is None else decoded.drafts
-    there = {row.segment: drafts[row.ordinal] for row in seen if row.ordinal < len(drafts)}
-    return ready + [(segment, draft) for segment, draft in there.items() if draft.pixels is not None]
+    drafts: dict[int, Draft] = {}
+    if seen[0].ordinal < FIRST_TILE:
+        with thumbnails_wanted(False):
+            decoded = read_again(seen[0].digest, seen[0].reader, seen[0].place, embedder, opener)
+        drafts |= enumerate([] if decoded is None else decoded.drafts)
+    if seen[-1].ordinal >= FIRST_TILE:
+        tiles = tiles_again(seen[0].digest, seen[0].place, embedder)
+        drafts |= enumerate(tiles or (), FIRST_TILE)
+    there = [(row, drafts[row.ordinal]) for row in seen if row.ordinal in drafts]
+    return ready + [(row.segment, draft) for row, draft in there if _is_same(row, draft)]
+
+
+def _is_same(row: Lacking, draft: Draft) -> bool:
+    """Say whether a draft is what a segment was made of: where a page failed this time, others move up."""
+    return (draft.kind, draft.page) == (row.kind, row.page) and draft.pixels is not None
 
 
 def _batches(contents: Iterator[Ready]) -> Iterator[Ready]:

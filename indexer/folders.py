@@ -1,14 +1,16 @@
 """The indexer's face: one call that indexes a folder."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from indexer import models
-from indexer.build import build_if_due
+from indexer.build import build_if_due, current
 from indexer.hub import Say
 from indexer.later import Wish
 from indexer.pipeline import Progress, Report, absolute, silent, update
+from indexer.remake import check_thumbnails, mend_thumbnails
 from indexer.verify import Findings, verify
 from indexer.writer import Writer
 from retrieval.embedders import Embedder
@@ -31,9 +33,11 @@ def index_folder(
     device: str | None = None,
     exclude: str | Sequence[str] | None = None,
     hidden: bool | None = None,
+    tiles: bool | None = None,
     ocr: bool | None = None,
     speech_model: str | None = None,
     transcriber: "Transcriber | None" = None,
+    archives: bool | None = None,
     embedder: Embedder | None = None,
     progress: Progress = silent,
     say: Say = models.silent,
@@ -44,10 +48,11 @@ def index_folder(
     `auto`, the recommended open_clip model where it is here or can be fetched, else `builtin`), an older
     one goes on with its own; `arch` is the architecture of a local file of weights, `device` where torch
     embeds (default: the fastest). `exclude` (patterns of names or of paths under the
-    folder) and `hidden` are remembered; None leaves them as they were, as it does `ocr` (read text in
-    pictures) and `speech_model` (a folder or a name, '' for none: write down what is said). `embedder` and
-    `transcriber` stand in for a model by name. Raises LibraryError; a file that cannot be read is no
-    error (see `Library.failures`).
+    folder), `hidden`, `archives` (read what is in .zip and .tar files) and `tiles` (embed parts of pictures
+    too, for small things in them) are remembered; None leaves them as they were, as it does `ocr` (read
+    text in pictures) and `speech_model` (a folder or a name, '' for none: write down what is said).
+    `embedder` and `transcriber` stand in for a model by name. Raises LibraryError; a file that cannot be
+    read is no error (see `Library.failures`).
     """
     from retrieval.library import Library  # heavy: not to bring a library up to date
 
@@ -59,9 +64,11 @@ def index_folder(
         device=device,
         exclude=exclude,
         hidden=hidden,
+        tiles=tiles,
         ocr=ocr,
         speech_model=speech_model,
         transcriber=transcriber,
+        archives=archives,
         embedder=embedder,
         progress=progress,
         say=say,
@@ -80,9 +87,12 @@ def update_library(
     device: str | None = None,
     exclude: str | Sequence[str] | None = None,
     hidden: bool | None = None,
+    archives: bool | None = None,
     index: Method | Literal["auto"] | None = None,
     confirm_gone: bool = False,
     retry: bool = False,
+    thumbnails: int | None = None,
+    tiles: bool | None = None,
     ocr: bool | None = None,
     speech_model: str | None = None,
     transcriber: "Transcriber | None" = None,
@@ -93,9 +103,10 @@ def update_library(
     """Index these folders, or all that the library has, and return what was done.
 
     `index` names the kind of index (default: by size), `confirm_gone` forgets files even where so many
-    are missing that a drive seems to be away, `retry` reads again what could not be read before; `say` is
-    told what takes long or is otherwise than expected. Ctrl-C ends it early, with `interrupted` in the
-    report.
+    are missing that a drive seems to be away, `retry` reads again what could not be read before;
+    `thumbnails` is how many bytes these may take from now on, 0 for none of them; `tiles` (of each picture,
+    for small things in it) is remembered by the library; `say` is told what takes long or is otherwise than
+    expected. Ctrl-C ends it early, with `interrupted` in the report.
     """
     place = default_library() if library is None else Path(library).expanduser()
 
@@ -109,14 +120,19 @@ def update_library(
         return models.ready(name, arch=arch, device=device, fingerprint=fits, say=say)
 
     with Writer(place, choose) as writer:
+        if thumbnails is not None:
+            writer.spaces.remember("thumbnails", str(thumbnails))
+            writer.thumbnails.set_limit(thumbnails)
         return update(
             writer,
             [Path(folder) for folder in _several(folders)],
             exclude=None if exclude is None else [str(pattern) for pattern in _several(exclude)],
             hidden=hidden,
+            archives=archives,
             index=index,
             confirm_gone=confirm_gone,
             retry=retry,
+            tiles=tiles,
             wish=Wish(ocr, speech_model, transcriber),
             progress=progress,
         )
@@ -143,10 +159,30 @@ def forget(
     return files, segments
 
 
-def verify_library(library: str | Path | None = None, *, repair: bool = False) -> Findings:
-    """Check that a library is as it was written; `repair` builds a damaged index again."""
+def verify_library(
+    library: str | Path | None = None,
+    *,
+    repair: bool = False,
+    embedder: Embedder | None = None,
+    progress: Progress = silent,
+    say: Say = models.silent,
+) -> Findings:
+    """Check that a library is as it was written.
+
+    `repair` builds a damaged index again, and makes the thumbnails that are missing from the files.
+    """
     with Writer(existing(library)) as writer:
-        return verify(writer, repair=repair)
+
+        def load() -> Embedder:
+            space = current(writer.catalog)
+            return embedder or models.ready(space.name, fingerprint=space.fingerprint, say=say)
+
+        findings = verify(writer, repair=repair)
+        if findings.sound and repair:
+            mend_thumbnails(writer, findings, load, partial(progress, "thumbnails"))
+        elif findings.sound:
+            check_thumbnails(writer, findings)
+    return findings
 
 
 def existing(library: str | Path | None) -> Path:

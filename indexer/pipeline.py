@@ -10,18 +10,23 @@ from time import monotonic
 from typing import Literal
 
 from indexer.ahead import ahead
+from indexer.archives import Archives
 from indexer.build import build_if_due, current
 from indexer.calibrate import calibrate_if_due
 from indexer.changes import Changes, compare
 from indexer.embed import batches, embed
 from indexer.fill import fill
 from indexer.later import NO_WISH, Wish, read_later, remember
+from indexer.members import in_turn
 from indexer.read import Read, read
 from indexer.reread import reread
 from indexer.roots import Place
 from indexer.tags import tag_if_due
+from indexer.thumbnails import thumbnails_wanted
+from indexer.tiles import add_tiles
 from indexer.walk import Found, Walked, walk
 from indexer.writer import Writer, Wrote
+from retrieval.archives import SUFFIXES, Opener, archive_of
 from retrieval.errors import LibraryError
 from retrieval.formats import count_kinds, printable, some
 from retrieval.machine import cores
@@ -29,6 +34,8 @@ from retrieval.records import Method, Space
 
 MANY, SHARE = 50, 0.2  # more missing files than both of these is a drive, not a decision
 AHEAD = 16  # pictures decoded ahead, a thread
+TILES = "tiles"  # the setting that says whether pictures get some
+SHOWN = 10  # files read in part that are named
 GROWN = 50_000  # new vectors after which a long run builds an index before its end
 
 Progress = Callable[[str, int, int], None]  # the folder, files done, files to do
@@ -54,6 +61,7 @@ class Report:
     kinds: Counter[str] = field(default_factory=Counter)  # kind -> new segments
     skipped: Counter[str] = field(default_factory=Counter)
     lacking: Counter[str] = field(default_factory=Counter)  # what is not installed -> files it would read
+    partly: list[str] = field(default_factory=list)  # files of which something was left out, and what
     notes: list[str] = field(default_factory=list)
     interrupted: bool = False
 
@@ -73,6 +81,8 @@ class Report:
             more = ", ..." * (len(self.skipped) > 6)
             total = self.skipped.total()
             lines.append(f"  {total:,} skipped: of a kind clew does not read ({first}{more})")
+        if any(self.skipped[suffix] for suffix in SUFFIXES):
+            lines.append("  --archives reads what is in .zip and .tar files")
         return "\n".join(lines)
 
 
@@ -86,6 +96,7 @@ class Run:
     retry: bool
     progress: Progress
     report: Report = field(default_factory=Report)
+    archives: dict[bytes, Archives] = field(default_factory=dict)  # by the folder they are in
 
     def look(self, place: Place) -> Changes | None:
         """Compare a place with the catalogue; None where it is not there, and nothing of it is forgotten."""
@@ -95,9 +106,11 @@ class Run:
                 f"{os.fsdecode(place.folder)} is not there; its files are kept as offline until it is back."
             )
             return None
-        walked = Walked()
-        found = walk(place.top, place.options, walked, place.below, place.apart)
-        changes = compare(found, self.writer.roots.known(place), walked.unread, self.retry)
+        walked, known = Walked(), partial(self.writer.roots.known, place)
+        archives = self.archives[place.folder] = Archives(self.writer.db, place, self.retry)
+        found = walk(place.top, place.options, walked, place.below, place.apart, archives.inside)
+        changes = compare(found, known(), walked.unread, self.retry, known)
+        archives.count(changes)
         self.report.skipped += walked.skipped
         return changes
 
@@ -125,6 +138,14 @@ class Run:
             done, waiting = fill(self.writer, space, self.writer.embedder, lambda done, total: None)
             self.writer.spaces.set_whole(space, not waiting)
             self.report.segments += done
+        if self.writer.catalog.setting(TILES) == "on":
+            tiles, pictures = add_tiles(self.writer, partial(self.progress, "tiles"))
+            self.report.segments += tiles
+            if tiles:
+                note = (
+                    f"{some(tiles, 'tile')} of {some(pictures, 'picture')} added, for small things in them."
+                )
+                self.report.notes.append(note)
 
     def look_over(self, wish: Wish) -> None:
         """Read what takes long: text in pictures, and speech."""
@@ -144,15 +165,20 @@ class Run:
         """Read files in threads, a little ahead."""
         embedder, is_known = self.writer.embedder, self.writer.is_known
 
-        def work(found: Found) -> Read | None:
-            return read(top, found, embedder, is_known)
+        def work(turn: tuple[Found, Opener | None]) -> Read | None:
+            found, opener = turn
+            with thumbnails_wanted(self.writer.thumbnails.wanted):
+                return read(top, found, embedder, is_known, opener)
 
         threads = cores()
-        reads = ahead(work, fresh, threads=threads, depth=AHEAD * threads, weigh=_weigh)
+        turns = in_turn(fresh, lambda found: os.path.join(top, found.path), len(fresh))
+        reads = ahead(work, turns, threads=threads, depth=AHEAD * threads, weigh=_weigh)
         for one in reads:
             if one is not None:
                 if one.lacks is not None:
                     self.report.lacking[one.lacks] += 1
+                if one.decoded.note is not None:
+                    self.report.partly.append(f"{os.fsdecode(one.found.path)}: {one.decoded.note}.")
                 yield one
 
     def _count(self, wrote: Wrote) -> None:
@@ -173,7 +199,7 @@ class Run:
         report.moved += moved
         report.added -= moved
         report.gone += len(changes.missing) - len(missing) - moved  # another copy of it is there
-        out = {old.id for old in missing if os.path.lexists(os.path.join(place.top, old.path))}
+        out = {old.id for old in missing if _is_left_out(os.path.join(place.top, old.path))}
         report.gone += roots.set_state(sorted(out), "gone")  # left out now, by a pattern or a name
         lost = [old for old in missing if old.id not in out]
         brake = len(lost) > max(MANY, SHARE * changes.known)
@@ -193,7 +219,26 @@ class Run:
                 f"Some of {folder} cannot be looked at; "
                 f"{len(changes.unread):,} files there stay as they were."
             )
+        self.archives[place.folder].settle()
         roots.scanned(place.root)
+
+
+def _is_left_out(path: bytes) -> bool:
+    """Say whether a file that was not found is there, or the archive is that it was in."""
+    return os.path.lexists(path) or archive_of(path) is not None
+
+
+def _left_out(partly: Sequence[str], writer: Writer) -> Iterator[str]:
+    """Say what of this run's files was left out, of many the first few."""
+    waiting = [
+        f"{os.fsdecode(path)}: {some(missing, 'picture')} of the {named:,} it names "
+        f"{'is' if missing == 1 else 'are'} not there; the captions wait for them."
+        for path, missing, named in writer.captions.missing()
+    ]
+    every = [*partly, *waiting]
+    yield from map(printable, every[:SHOWN])
+    if len(every) > SHOWN:
+        yield f"{len(every) - SHOWN:,} more files are read in part only."
 
 
 def _indexed(space: Space) -> int:
@@ -212,14 +257,19 @@ def update(
     *,
     exclude: Sequence[str] | None = None,
     hidden: bool | None = None,
+    archives: bool | None = None,
     index: Method | Literal["auto"] | None = None,
     confirm_gone: bool = False,
     retry: bool = False,
+    tiles: bool | None = None,
     wish: Wish = NO_WISH,
     progress: Progress = silent,
 ) -> Report:
     """Bring these folders up to date, or all that the library has, and build its index if it is due."""
     begun = monotonic()
+    if tiles is not None:
+        with writer.db.atomic():
+            writer.spaces.remember(TILES, "on" if tiles else "off")
     run = Run(writer, index, confirm_gone, retry, progress)
     roots, since = writer.roots, writer.roots.last_file()
     known = roots.paths()
@@ -231,7 +281,7 @@ def update(
     inside = [path for path in known if not given or path.startswith(above)]
     with writer.db.atomic():
         remember(writer, wish)
-        places = {path: roots.place(path, exclude, hidden) for path in given}
+        places = {path: roots.place(path, exclude, hidden, archives) for path in given}
         places |= {path: roots.place(path) for path in inside if path not in places}
     # A part of what is given too is done with it.
     places = {path: place for path, place in places.items() if not (place.below and path.startswith(above))}
@@ -244,12 +294,14 @@ def update(
         roots.miss(missed, {place.root for place, _ in there})
         for place, change in there:
             run.settle(place, change, since)
+        run.report.notes += _left_out(run.report.partly, writer)
         run.make_up()
         run.finish()
         before = run.report.segments
         run.look_over(wish)
         if run.report.segments > before:
             run.finish()
+        run.report.notes += filter(None, [writer.thumbnails.note])
     except KeyboardInterrupt:  # what is committed stays, and the next run goes on from there
         run.report.interrupted = True
     run.report.seconds = round(monotonic() - begun, 3)

@@ -1,10 +1,18 @@
-"""Read again what an older reader has read: what pictures say of themselves. Nothing is embedded."""
+"""Read again what an older reader has read: what pictures say of themselves, and how they look.
 
-from collections.abc import Callable, Iterator
+Nothing is embedded.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
 
 from indexer.ahead import ahead
+from indexer.decoders import Decoded
+from indexer.members import in_turn
 from indexer.read import read_again
+from indexer.thumbnails import thumbnails_wanted
 from indexer.writer import Writer
+from retrieval.archives import Opener
+from retrieval.embedders import Embedder
 from retrieval.machine import cores
 from retrieval.records import Details
 
@@ -19,9 +27,11 @@ def reread(writer: Writer, progress: Callable[[int, int], None]) -> int:
     """
     contents = writer.contents.outdated()
     done, batch = 0, list[tuple[int, Details]]()
-    for number, (content, details) in enumerate(_read(writer, contents), start=1):
-        if details is not None:
-            batch.append((content, details))
+    reads = read_contents(writer, contents, writer.embedder)
+    for number, (content, decoded) in enumerate(reads, start=1):
+        if decoded is not None:
+            batch.append((content, decoded.details))
+            writer.thumbnails.keep_content(content, decoded.drafts)
         if len(batch) >= BATCH or number == len(contents):
             writer.contents.rewrite(batch)
             done += len(batch)
@@ -30,11 +40,19 @@ def reread(writer: Writer, progress: Callable[[int, int], None]) -> int:
     return done
 
 
-def _read(writer: Writer, contents: list[int]) -> Iterator[tuple[int, Details | None]]:
-    def work(given: tuple[int, tuple[bytes, str, bytes] | None]) -> tuple[int, Details | None]:
-        content, place = given
-        decoded = None if place is None else read_again(*place, writer.embedder)
-        return content, None if decoded is None else decoded.details
+Place = tuple[int, tuple[bytes, str, bytes] | None]  # a content, its digest, its reader and a file of it
+
+
+def read_contents(
+    writer: Writer, contents: Sequence[int], embedder: Embedder
+) -> Iterator[tuple[int, Decoded | None]]:
+    """Yield each content as it decodes now, in order; None where its file is not there as it was."""
+
+    def work(given: tuple[Place, Opener | None]) -> tuple[int, Decoded | None]:
+        (content, place), opener = given
+        with thumbnails_wanted(writer.thumbnails.wanted):
+            return content, None if place is None else read_again(*place, embedder, opener)
 
     places = ((content, writer.contents.place(content)) for content in contents)
-    return ahead(work, places, threads=cores(), depth=AHEAD * cores())
+    turns = in_turn(places, lambda given: None if given[1] is None else given[1][2])
+    return ahead(work, turns, threads=cores(), depth=AHEAD * cores())

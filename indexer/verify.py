@@ -10,10 +10,12 @@ from retrieval.schema import vectors_table
 
 @dataclass(slots=True)
 class Findings:
-    """What is wrong, and what was mended."""
+    """What is wrong, what was mended, and what is no harm but could be better."""
 
     wrong: list[str] = field(default_factory=list)
     mended: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    sound: bool = True  # the catalogue, by which all else is judged
 
 
 def verify(writer: Writer, *, repair: bool = False) -> Findings:
@@ -23,6 +25,7 @@ def verify(writer: Writer, *, repair: bool = False) -> Findings:
     """
     catalog = writer.catalog
     findings = Findings(_check_catalogue(catalog))
+    findings.sound = not findings.wrong
     for space in catalog.spaces():
         wrong = [what for file in space.indexes if (what := damage(catalog, file))]
         if wrong and repair and not findings.wrong:

@@ -5,12 +5,14 @@ import os
 import re
 import stat
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fnmatch import translate
 from typing import NamedTuple
 
 from indexer.decoders import CAPTION_SUFFIXES, READERS
+from indexer.tables import BEGINNING, has_captions
+from retrieval.archives import is_archive
 from retrieval.schema import CATALOGUE, INDEXES, OWN_NAMES
 
 # Folders that hold other programs' copies and leftovers; hidden names are left out by their dot.
@@ -37,12 +39,21 @@ class Found(NamedTuple):
     picture: bytes | None = None
 
 
+class Archive(NamedTuple):
+    """A file on disk that holds others."""
+
+    path: bytes
+    size: int
+    mtime: int
+
+
 class Options(NamedTuple):
     """How a root is scanned; remembered with it. `mount` says that it was a mount point."""
 
     exclude: Sequence[str] = ()
     hidden: bool = False
     mount: bool = False
+    archives: bool = False
 
 
 @dataclass(slots=True)
@@ -59,39 +70,55 @@ def walk(
     walked: Walked,
     below: bytes = b"",
     apart: Collection[bytes] = (),
+    inside: Callable[[Archive], Iterable[Found]] | None = None,
 ) -> Iterator[Found]:
     """Yield the readable files below `root`/`below` in the byte order of their paths.
 
     A link to a folder is followed once, and only out of the root: what is inside is found in its place.
-    Folders in `apart` are roots of their own and passed over.
+    Folders in `apart` are roots of their own and passed over. `inside` tells what an archive holds, which
+    comes as if it were a folder; without it archives are passed over.
     """
     excluded = _patterns(options)
     real, followed = os.path.realpath(root), set[tuple[int, int]]()
-    stack: list[Iterator[Found | tuple[bytes, bool]]] = [iter([(below, False)])]
+    stack: list[Iterator[Found | Archive | tuple[bytes, bool]]] = [iter([(below, False)])]
     while stack:
         step = next(stack[-1], None)
         if step is None:
             stack.pop()
         elif isinstance(step, Found):
             yield step
+        elif isinstance(step, Archive):
+            try:
+                yield from () if inside is None else inside(step)
+            except OSError:
+                walked.unread.append(step.path)
         else:
             folder, linked = step
             if folder in apart:
                 continue
             if not linked or not _is_loop(os.path.join(root, folder), real, followed):
-                stack.append(iter(_list(root, folder, options.hidden, excluded, walked)))
+                stack.append(iter(_list(root, folder, options, excluded, walked)))
 
 
 def passes(options: Options, path: bytes) -> bool:
     """Say whether a folder under a root is walked: neither it nor a folder above it is left out."""
+    return passing(options)(path)
+
+
+def passing(options: Options) -> Callable[[bytes], bool]:
+    """Return what says of a path under a root whether neither it nor a folder above it is left out."""
     excluded = _patterns(options)
-    parts = path.split(b"/")
-    return not any(
-        part in LEFT_OUT
-        or (part.startswith(b".") and not options.hidden)
-        or _matches(b"/".join(parts[: n + 1]), excluded)
-        for n, part in enumerate(parts)
-    )
+
+    def passes(path: bytes) -> bool:
+        parts = path.split(b"/")
+        return not any(
+            part in LEFT_OUT
+            or (part.startswith(b".") and not options.hidden)
+            or (excluded and _matches(b"/".join(parts[: n + 1]), excluded))
+            for n, part in enumerate(parts)
+        )
+
+    return passes
 
 
 def _patterns(options: Options) -> list[re.Pattern[str]]:
@@ -99,22 +126,23 @@ def _patterns(options: Options) -> list[re.Pattern[str]]:
 
 
 def _list(
-    root: bytes, folder: bytes, hidden: bool, excluded: list[re.Pattern[str]], walked: Walked
-) -> list["Found | tuple[bytes, bool]"]:
+    root: bytes, folder: bytes, options: Options, excluded: list[re.Pattern[str]], walked: Walked
+) -> list["Found | Archive | tuple[bytes, bool]"]:
     """Return the files, and (path, is it a link) of the folders, of one folder, in byte order of path.
 
-    A folder sorts as if it ended in a slash, so that the whole walk comes in the order of SQLite's index.
+    A folder or an archive sorts as if it ended in a slash, so that the whole walk comes in the order of
+    SQLite's index.
     """
     prefix = folder + b"/" if folder else b""
     try:
         with os.scandir(os.path.join(root, folder)) as listing:
-            entries = {e.name: e for e in listing if hidden or not e.name.startswith(b".")}
+            entries = {e.name: e for e in listing if options.hidden or not e.name.startswith(b".")}
     except OSError:
         walked.unread.append(folder)
         return []
     if entries.keys() >= {CATALOGUE.encode(), INDEXES.encode()}:
         entries = {name: entry for name, entry in entries.items() if os.fsdecode(name) not in OWN_NAMES}
-    rows: list[tuple[bytes, Found | tuple[bytes, bool]]] = []
+    rows: list[tuple[bytes, Found | Archive | tuple[bytes, bool]]] = []
     files: dict[bytes, os.DirEntry[bytes]] = {}
     for name, entry in entries.items():
         if name in LEFT_OUT or (excluded and _matches(prefix + name, excluded)):
@@ -129,19 +157,20 @@ def _list(
                 rows.append((name + b"/", (prefix + name, entry.is_symlink())))
             else:
                 files[name] = entry
-    rows += _files(prefix, files, walked)
+    rows += _files(prefix, files, options.archives, walked)
     rows.sort(key=lambda row: row[0])
     return [row for _, row in rows]
 
 
 def _files(
-    prefix: bytes, entries: dict[bytes, os.DirEntry[bytes]], walked: Walked
-) -> Iterator[tuple[bytes, Found]]:
-    """Yield (name, found) of the regular files that a decoder can read."""
+    prefix: bytes, entries: dict[bytes, os.DirEntry[bytes]], archives: bool, walked: Walked
+) -> Iterator[tuple[bytes, Found | Archive]]:
+    """Yield (name, found) of the regular files that a decoder can read, and of `archives` if asked for."""
     readers = _readers(list(entries))
     for name, entry in entries.items():
         reader, picture = readers.get(name, ("", None))
-        if not reader:
+        holds = archives and not reader and is_archive(name)
+        if not reader and not holds:
             walked.skipped[_suffix(name) or "no suffix"] += 1
             continue
         try:
@@ -150,7 +179,12 @@ def _files(
             if error.errno not in NOWHERE:
                 walked.unread.append(prefix + name)
             continue
-        if stat.S_ISREG(status.st_mode):
+        if holds and stat.S_ISREG(status.st_mode):
+            yield name + b"/", Archive(prefix + name, status.st_size, nanoseconds(status))
+        elif stat.S_ISREG(status.st_mode):
+            if reader == "table" and not _has_captions(entry.path):
+                walked.skipped[_suffix(name)] += 1
+                continue
             found = Found(
                 prefix + name,
                 status.st_size,
@@ -189,8 +223,29 @@ def _readers(names: list[bytes]) -> dict[bytes, tuple[str, bytes | None]]:
     return readers
 
 
+def readers_inside(names: Iterable[bytes]) -> Iterator[tuple[bytes, str, bytes | None]]:
+    """Say which decoder reads which file of an archive, and of a caption which picture, folder by folder."""
+    folders: dict[bytes, list[bytes]] = {}
+    for name in names:
+        folder, slash, last = name.rpartition(b"/")
+        folders.setdefault(folder + slash, []).append(last)
+    for prefix, lasts in folders.items():
+        for last, (reader, picture) in _readers(lasts).items():
+            yield prefix + last, reader, None if picture is None else prefix + picture
+
+
 _PLAIN = {suffix.encode(): (reader, None) for suffix, reader in READERS.items()}
 _BESIDE = frozenset(suffix.encode() for suffix in CAPTION_SUFFIXES)
+
+
+def _has_captions(path: bytes) -> bool:
+    """Say whether a table names captions, as most are of other things; so of one that cannot be looked at."""
+    try:
+        with open(path, "rb") as file:
+            start = file.read(BEGINNING)
+    except OSError:
+        return True  # and why will be said
+    return has_captions(start, _suffix(path))
 
 
 def _suffix(name: bytes) -> str:

@@ -13,17 +13,21 @@ from typing import Self
 import numpy as np
 import sqlite_utils
 
+from indexer.captions import Captions
 from indexer.contents import Contents
+from indexer.crops import FIRST_TILE
 from indexer.decoders import Draft
 from indexer.lock import writing
 from indexer.read import Read
 from indexer.roots import Roots
 from indexer.spaces import Spaces
+from indexer.thumbnail_file import Made, ThumbnailFile
 from retrieval.catalog import Catalog, check_version
 from retrieval.embedders import Embedder
 from retrieval.errors import LibraryError, LibraryMissing, SpaceMismatch, differences
 from retrieval.records import Space, Vectors
 from retrieval.schema import CATALOGUE, INDEXES, STEPS, vectors_table
+from retrieval.thumbnails import SHOWN, Key
 
 migrations = sqlite_utils.Migrations("clew")
 for _name, _statements in STEPS.items():
@@ -74,9 +78,12 @@ class Writer:
             entered.enter_context(writing(self.folder))
             self.db = entered.enter_context(_open(self.folder))
             self.roots = Roots(self.db)
+            self.captions = Captions(self.db)
             self.contents = Contents(self.db)
             self.catalog = Catalog.open(self.folder)
             entered.callback(self.catalog.close)
+            self.thumbnails = ThumbnailFile(self.catalog)
+            entered.callback(self.thumbnails.close)
             self.spaces = Spaces(self.db, self.catalog)
             self.space = self._find_space()
             self._exits = entered.pop_all()
@@ -122,20 +129,24 @@ class Writer:
         """Commit these portions at once.
 
         A file's row comes with its last portion, so that a crash between two leaves segments that
-        nothing shows and that the next run goes on from.
+        nothing shows and that the next run goes on from; one before their thumbnails are written leaves none.
         """
-        wrote = Wrote()
+        wrote, made = Wrote(), list[Made]()
         with self.db.atomic():
             for portion in portions:
                 failed = portion.read.error is not None
-                content = None if failed else self._write_content(portion, wrote.segments)
+                content = None if failed else self._write_content(portion, wrote.segments, made)
                 if portion.last:
                     fresh = self._write_file(root, portion.read, content)
                     wrote.files["failed" if failed else "added" if fresh else "updated"] += 1
+        self.thumbnails.keep(made)
         return wrote
 
-    def _write_content(self, portion: Portion, wrote: Counter[str]) -> int:
-        """Insert what is not there yet of a content and its segments; returns its id."""
+    def _write_content(self, portion: Portion, wrote: Counter[str], made: list[Made]) -> int:
+        """Insert what is not there yet of a content and its segments; returns its id.
+
+        What can be shown of them is added to `made`.
+        """
         read, decoded = portion.read, portion.read.decoded
         key = (read.digest, read.found.reader)
         execute = self.db.conn.execute
@@ -145,26 +156,42 @@ class Writer:
         if row[1] is None:
             there = execute("SELECT count(*) FROM segments WHERE content = ?", (id_,)).fetchone()[0]
             for at in range(max(0, there - portion.first), len(portion.drafts)):
-                self._write_segment(id_, portion.first + at, portion.drafts[at], portion.vectors[at])
-                wrote[portion.drafts[at].kind] += 1
+                draft, ordinal = portion.drafts[at], portion.first + at
+                segment = self._write_segment(id_, ordinal, draft, portion.vectors[at])
+                wrote["part" if draft.is_part else draft.kind] += 1
+                if (draft.kind in SHOWN and draft.box is None) or draft.thumbnail is not None:
+                    made.append(Made(Key(segment, *key, ordinal), draft.thumbnail))
             if portion.last:
                 count = portion.first + len(portion.drafts)
                 execute("UPDATE contents SET segments = ? WHERE id = ?", (count, id_))
         return id_
 
-    def _write_segment(self, content: int, ordinal: int, draft: Draft, vector: Vectors) -> None:
+    def write_tiles(self, batch: Sequence[tuple[int, Sequence[Draft], Vectors]]) -> None:
+        """Commit the tiles of contents that have none yet, all of each; that there are none is noted."""
+        with self.db.atomic():
+            for content, drafts, vectors in batch:
+                for at, draft in enumerate(drafts):
+                    self._write_segment(content, FIRST_TILE + at, draft, vectors[at])
+                self.db.execute(
+                    "UPDATE contents SET tiles = ?1, segments = segments + ?1 WHERE id = ?2",
+                    (len(drafts), content),
+                )
+
+    def _write_segment(self, content: int, ordinal: int, draft: Draft, vector: Vectors) -> int:
         row = self.db.conn.execute(
-            """INSERT INTO segments (content, ordinal, kind, text, start, "end", page, box)
-               VALUES (?, ?, ?, ?, ?, ?, ?, ?)""",
+            """INSERT INTO segments (content, ordinal, kind, text, start, "end", page, box, picture)
+               VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)""",
             (
                 *(content, ordinal, draft.kind, draft.text, draft.start, draft.end, draft.page),
                 None if draft.box is None else json.dumps(draft.box),
+                draft.picture,
             ),
         )
         self.db.conn.execute(
             f"INSERT INTO {vectors_table(self.space)} VALUES (?, ?)",
             (row.lastrowid, vector.astype(np.float16).tobytes()),
         )
+        return int(row.lastrowid or 0)
 
     def append(self, content: int, ordinal: int, drafts: Sequence[Draft], vectors: Vectors) -> None:
         """Give a whole content more segments, from this ordinal on, within a transaction."""
@@ -180,15 +207,18 @@ class Writer:
         self.db.conn.execute("DELETE FROM files WHERE root = ? AND path = ? AND state = 'gone'", here)
         query = "SELECT 1 FROM files WHERE root = ? AND path = ?"
         there = self.db.conn.execute(query, here).fetchone() is not None
-        self.db.conn.execute(
+        row = self.db.conn.execute(
             """INSERT INTO files (root, path, size, mtime, reader, picture, content, error, time, state)
                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8,
                        coalesce((SELECT taken FROM contents WHERE id = ?7), ?9), 'present')
                ON CONFLICT (root, path) DO UPDATE SET size = ?3, mtime = ?4, error = ?8, state = 'present',
                        reader = iif(?10, reader, ?5), picture = iif(?10, picture, ?6),
-                       content = iif(?10, content, ?7), time = iif(?10, time, excluded.time)""",
+                       content = iif(?10, content, ?7), time = iif(?10, time, excluded.time)
+               RETURNING id""",
             (root, *found, content, read.error, read.time, read.passing),
-        )
+        ).fetchone()
+        if found.reader == "table" and not read.passing:
+            self.captions.settle(row[0], found.path, content)
         self.contents.settle_time(root, found.picture or found.path)
         return not there
 
@@ -203,6 +233,7 @@ class Writer:
             count = int(self.db.execute(f"DELETE FROM segments WHERE content IN ({lost})").rowcount)
             self.db.execute(f"DELETE FROM contents WHERE id IN ({lost})")
         self.db.execute("VACUUM")
+        self.thumbnails.drop_orphans()
         return count
 
 

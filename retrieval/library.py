@@ -1,6 +1,5 @@
 """An open library: the one thing a program needs to search."""
 
-import hashlib
 from collections.abc import Iterable
 from contextlib import suppress
 from functools import partial
@@ -8,8 +7,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Unpack
 
-from retrieval import concepts, embedders
+from retrieval import concepts, embedders, thumbnails
 from retrieval import like as liking
+from retrieval.archives import is_file
 from retrieval.blend import By, search_both
 from retrieval.catalog import Catalog
 from retrieval.compose import Asked, compose, find_known
@@ -101,6 +101,7 @@ class Library:
         liked, unliked = liking.several(like), liking.several(unlike)
         learned = self._learn(nearest, liked, unliked) if liked or unliked else None
         known = query.segments | liking.segments(nearest, [*liked, *unliked])
+        known |= self._catalog.same_pictures(known)
         asked = self._ask(nearest, query, image, allow_url, learned)
         if by == "keyword" and not asked.words:
             raise QueryError("A picture has no words to search by; leave out --keyword-only.")
@@ -121,10 +122,8 @@ class Library:
         """Return the pictures most like this one, which itself (and any copy of it) is left out."""
         filters, wanted = gather((), kind, narrow), shape_of(sort, diversity, group)
         itself = frozenset[int]()
-        if isinstance(image, str | Path) and Path(image).expanduser().is_file():
-            with Path(image).expanduser().open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256").digest()
-            itself = frozenset(self._catalog.segments_of(digest))
+        if isinstance(image, str | Path) and is_file(Path(image).expanduser()):
+            itself = frozenset(self._catalog.segments_of(liking.digest(Path(image).expanduser())))
         nearest = self._open_nearest()
         return self._answer(nearest, self._ask(nearest, Query(), image), filters, wanted, count, itself)
 
@@ -141,6 +140,17 @@ class Library:
         if folder is not None and not files:
             raise QueryError(f"No file under {folder} is in the library; `clew status` lists its folders.")
         return duplicates(files, likeness_of_files(self._catalog, self._answering(), files), reasons)
+
+    def thumbnail(self, hit: Hit | int) -> bytes | None:
+        """Return a small WebP of what a hit shows, at most 320 pixels a side; None where there is none.
+
+        A caption has its picture's; what is said in a video or written on a page has that of the moment or
+        the page. A hit may be named by its id.
+        """
+        if isinstance(hit, Hit):
+            return thumbnails.find(self._catalog, hit)
+        named = self._catalog.hits([(hit, 0.0)], "", Filters())
+        return thumbnails.find(self._catalog, named[0]) if named else None
 
     def tags(self) -> dict[str, int]:
         """Return each label and how many segments have it, the most frequent first."""
@@ -162,6 +172,8 @@ class Library:
             speech=catalog.setting("speech") or None,
             tail=0 if space is None else catalog.tail(space),
             size=_size(catalog.folder),
+            thumbnails=thumbnails.size(catalog.folder),
+            thumbnail_limit=thumbnails.limit(catalog),
         )
 
     def failures(self) -> list[Failure]:

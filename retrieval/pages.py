@@ -43,6 +43,7 @@ def describe(status: Status) -> str:
             lines.append("Index    none yet; every vector is compared")
         if status.tail:
             lines.append(f"         {formats.some(status.tail, 'newer vector')} compared one by one")
+    lines.append(f"Thumbs   {_thumbnails(status)}")
     lines += [
         f"Beside   {name}: {formats.some(count, 'vector')} (`clew forget --space` deletes them)"
         for name, count in status.spaces.items()
@@ -84,6 +85,15 @@ def describe_failures(failures: list[Failure], as_json: bool) -> str:
     if as_json:
         return formats.dump(failures) + "\n"
     return "".join(f"{formats.one_line(str(f.path))}\t{formats.one_line(f.reason)}\n" for f in failures)
+
+
+def _thumbnails(status: Status) -> str:
+    """Say how much room thumbnails take, and what to do where there is no more."""
+    if not status.thumbnail_limit:
+        return "off (`clew index --thumbnails 2GB` keeps them)"
+    held = f"{formats.size(status.thumbnails)} of {formats.size(status.thumbnail_limit)} at most"
+    full = status.thumbnails >= status.thumbnail_limit
+    return held + "; what is new gets none (`clew index --thumbnails SIZE`)" * full
 
 
 def _recalls(measured: dict[str, float]) -> str:
