@@ -171,7 +171,7 @@ def _parts(finder: Finder, sources: Sequence[Source]) -> Iterator[tuple[int, Par
                     continue
                 with closing(finder.parts(file, source.reader, source.after)) as parts:
                     yield from ((source.content, part) for part in parts)
-        except OSError:  # it has gone since, or its disk does not answer
+        except (OSError, ExtraMissing):  # it has gone since, or cannot be opened at present
             continue
         except Exception:  # it cannot be looked over, now or later
             yield source.content, Part(list, None)

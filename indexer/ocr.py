@@ -1,21 +1,23 @@
 """Text in pictures, and on pages of documents that are pictures themselves: read by rapidocr, offline."""
 
 from collections.abc import Callable, Generator, Iterator
-from contextlib import closing, suppress
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 import numpy as np
 
 from indexer.decoders import Draft
 from indexer.layout import Line, passages
+from indexer.pdf import open_pdf
 from indexer.said import Part
+from indexer.stills import PAGED, repeats
 from retrieval.embedders import Embedder
-from retrieval.errors import ExtraMissing
+from retrieval.errors import ExtraMissing, MediaError
 from retrieval.machine import cores
-from retrieval.media import open_picture
+from retrieval.media import decode, opened
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -30,8 +32,17 @@ PIECE, OVERLAP, PIECES = 2.0, 0.1, 16  # the length and overlap of pieces, in th
 AROUND = 0.05  # of a piece, beside what a glance has found
 SURE = 0.6  # least confidence in a line
 ENGINES = 4  # at most, of some hundred megabytes each
-DPI, PAGES = 150, 2_000  # of a page; of a document
+PAGE, PAGES = 1_754, 5_000  # pixels of the longer side of a page, as A4 at 150 dpi; pages of a file
 WRITTEN = 16  # letters from which on a page is text, and no picture of it
+
+
+class Shown(NamedTuple):
+    """A picture to read, its page from 1, how far it reaches; a page of a PDF has no pixels for a box."""
+
+    picture: "Image"
+    page: int | None = None
+    upto: float | None = None
+    boxed: bool = True
 
 
 class Ocr:
@@ -48,24 +59,23 @@ class Ocr:
     def parts(self, file: BinaryIO, reader: str, after: float) -> Generator[Part]:
         """Yield the picture, or the pages of a document that are pictures; raises MediaError."""
         upto: float | None = 0.0
-        for picture, page, upto in PICTURES[reader](file, int(after)):
-            yield Part(partial(self.read, *_bounded(picture), page), upto)
+        for shown in PICTURES[reader](file, int(after)):
+            upto = shown.upto
+            small, factor = _bounded(shown.picture)
+            yield Part(partial(self.read, shown._replace(picture=small), factor), upto)
         if upto is not None:
             yield Part(list, None)
 
-    def read(self, picture: "Image", factor: float = 1, page: int | None = None) -> list[Draft]:
-        """Return the passages on a picture that was so many times as large.
-
-        Those on a page have no box, as it has no pixels.
-        """
+    def read(self, shown: Shown, factor: float = 1) -> list[Draft]:
+        """Return the passages on a picture that was so many times as large."""
         engine = self._engines.get()
         try:
-            lines = [line.placed(0, 0, factor) for line in _lines(engine, picture)]
+            lines = [line.placed(0, 0, factor) for line in _lines(engine, shown.picture)]
         finally:
             self._engines.put(engine)
         found = passages(lines, self._embedder.tokens, self._embedder.context)
         return [
-            Draft("text", text=words.text, page=page, box=words.box if page is None else None)
+            Draft("text", text=words.text, page=shown.page, box=words.box if shown.boxed else None)
             for words in found
         ]
 
@@ -141,37 +151,36 @@ def _tells(text: str) -> bool:
     return sum(letter.isalnum() for letter in text) > 1
 
 
-def _picture(file: BinaryIO, after: int) -> Iterator[tuple["Image", int | None, float | None]]:
-    yield open_picture(file), None, None
+def _stills(file: BinaryIO, after: int) -> Iterator[Shown]:
+    """Yield a picture, or the pages of a TIFF behind so many, as far as they can be read."""
+    with opened(file) as original:
+        size = original.size
+        if original.format not in PAGED or getattr(original, "n_frames", 1) == 1:
+            yield Shown(decode(original))
+            return
+        for number in range(after, PAGES):
+            try:
+                original.seek(number)
+                if number and repeats(original, size):
+                    continue
+                picture = decode(original).copy()
+            except Exception:  # the end, or what is damaged
+                return
+            yield Shown(picture, number + 1, number + 1)
 
 
-def _pages(file: BinaryIO, after: int) -> Iterator[tuple["Image", int | None, float | None]]:
-    """Yield the pages of a PDF behind so many that hold no text, with their numbers from 1."""
-    import pypdfium2
-
-    with closing(pypdfium2.PdfDocument(file)) as document:
-        for number in range(after, min(PAGES, len(document))):
-            with suppress(Exception):  # a page that is broken costs no other
-                picture = _bare_page(document, number)
-                if picture is not None:
-                    yield picture, number + 1, number + 1
-
-
-def _bare_page(document: Any, number: int) -> "Image | None":
-    """Draw a page that holds no text but in its pictures; None of any other."""
-    with closing(document[number]) as page:
-        with closing(page.get_textpage()) as text:
-            if text.count_chars() >= WRITTEN:
-                return None
-        scale = min(DPI / 72, SHARP / max(page.get_size()))
-        picture: Image = page.render(scale=scale).to_pil().convert("RGB")
-        return picture
+def _pages(file: BinaryIO, after: int) -> Iterator[Shown]:
+    """Yield the pages of a PDF behind so many that hold no text but in their pictures."""
+    with open_pdf(file) as document:
+        for number in range(after + 1, min(PAGES, document.pages) + 1):
+            with suppress(MediaError):  # a page that is broken costs no other
+                if len(document.page(number, shorter=0, longer=1).text.strip()) < WRITTEN:
+                    picture = document.page(number, shorter=0, longer=PAGE).picture
+                    if picture is not None:
+                        yield Shown(picture, number, number, boxed=False)
 
 
-PICTURES: dict[str, Callable[[BinaryIO, int], Iterator[tuple["Image", int | None, float | None]]]] = {
-    "picture": _picture,
-    "document": _pages,
-}  # reader -> its pictures, their page, and how far they reach
+PICTURES: dict[str, Callable[[BinaryIO, int], Iterator[Shown]]] = {"picture": _stills, "document": _pages}
 READERS = tuple(PICTURES)
 
 

@@ -118,7 +118,7 @@ def _pages(original: Image.Image, first: Image.Image, near: int) -> list[Still]:
     for number in range(1, PAGES):
         try:
             original.seek(number)
-            if _repeats(original, size):
+            if repeats(original, size):
                 continue
             held += original.width * original.height
             if held > PAGE_PIXELS:
@@ -129,7 +129,7 @@ def _pages(original: Image.Image, first: Image.Image, near: int) -> list[Still]:
     return pages if len(pages) > 1 else [Still(first)]
 
 
-def _repeats(page: Image.Image, size: tuple[int, int]) -> bool:
+def repeats(page: Image.Image, size: tuple[int, int]) -> bool:
     """Say whether a page is the first again: smaller, for a preview or a pyramid, or as a mask."""
     tags = getattr(page, "tag_v2", {})
     if int(tags.get(SUBFILE, 0)) & (REDUCED | MASK):

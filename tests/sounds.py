@@ -36,6 +36,8 @@ def play(
     with av.open(str(path), "w", format=format_.get(path.suffix)) as container:
         container.metadata.update(tags)
         stream = container.add_stream(CODECS[path.suffix], rate=48_000, layout="mono", bit_rate=64_000)
+        if path.suffix == ".mp4":
+            show(container, seconds)
         samples = np.round(tones(seconds, played) * 32_767).astype(np.int16)
         for begin in range(0, len(samples), 48_000):
             frame = av.AudioFrame.from_ndarray(samples[None, begin : begin + 48_000], "s16", "mono")
@@ -43,6 +45,17 @@ def play(
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     return path
+
+
+def show(container: av.container.OutputContainer, seconds: float) -> None:
+    """Write the pictures of a video: all of it is red."""
+    stream = container.add_stream("mpeg4", rate=5)
+    stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+    for number in range(round(5 * seconds)):
+        picture = av.VideoFrame.from_ndarray(np.full((48, 64, 3), (255, 0, 0), np.uint8))
+        picture.pts = number
+        container.mux(stream.encode(picture))
+    container.mux(stream.encode(None))
 
 
 def with_cover(path: Path, picture: bytes) -> Path:

@@ -6,6 +6,7 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from indexer import ocr, switch_library, update_library, verify_library
 from indexer.layout import Line, passages, rows_of
-from indexer.ocr import Ocr
+from indexer.ocr import Ocr, Shown
 from retrieval import Library
 from retrieval.embedders.builtin import Builtin
 from retrieval.machine import cores
@@ -146,12 +147,14 @@ def test_a_thing_and_its_price_are_one_row(opened):
 def test_a_box_is_where_the_text_is_on_the_upright_picture(opened):
     (hit,) = [hit for hit in opened.search("goat", by="keyword") if hit.kind == "text"]
     assert hit.path.name == "sign.jpg"
-    left, top, width, height = hit.box
-    drawn = ImageDraw.Draw(Image.new("RGB", (1, 1))).textbbox(
-        (1510, 312), SIGN, font=ImageFont.load_default(30)
-    )
-    for found, true in zip((left, top, left + width, top + height), drawn, strict=True):
-        assert abs(found - true) < 20
+    assert near(hit.box, SIGN, (1510, 312))
+
+
+def near(box: tuple[int, int, int, int], text: str, place: tuple[int, int]) -> bool:
+    """Say whether a box is where a text of 30 pixels was drawn."""
+    pen, (left, top, width, height) = ImageDraw.Draw(Image.new("RGB", (1, 1))), box
+    drawn = pen.textbbox(place, text, font=ImageFont.load_default(30))
+    return max(abs(np.subtract((left, top, left + width, top + height), drawn))) < 20
 
 
 def test_a_long_picture_is_read_whole_and_each_line_once(made):
@@ -221,20 +224,28 @@ def test_a_picture_that_cannot_be_read_now_is_neither_fatal_nor_forgotten(made, 
     assert rows(copied, "SELECT DISTINCT version FROM said") == [("1",)]
 
 
-def test_the_pages_of_a_document_that_are_pictures_are_read_with_their_number(tmp_path):
+def test_the_pages_of_a_document_that_are_pictures_are_read_with_their_number(tmp_path, index, place, toy):
+    folder = tmp_path / "scans"
+    folder.mkdir()
     first, second = (
         page((620, 877), [((80, 90), text)], 30) for text in ("Rental contract", "Signed by Ada")
     )
-    first.save(tmp_path / "scan.pdf", save_all=True, append_images=[second])
-    reader = Ocr(Toy())
-    with (tmp_path / "scan.pdf").open("rb") as file:
-        parts = list(reader.parts(file, "document", 0))
-    assert [part.upto for part in parts] == [1, 2, None]
-    said = [(draft.text, draft.page, draft.box) for part in parts for draft in part.look()]
-    assert said == [("Rental contract", 1, None), ("Signed by Ada", 2, None)]
-    with (tmp_path / "scan.pdf").open("rb") as file:
-        rest = [draft for part in reader.parts(file, "document", 1) for draft in part.look()]
-    assert [draft.page for draft in rest] == [2]
+    first.save(folder / "scan.pdf", save_all=True, append_images=[Image.new("RGB", (9, 9), "white"), second])
+    fax = [picture.copy() for picture in (first, second)]  # Pillow leaves in those what a PDF needs
+    fax[0].save(folder / "fax.tiff", save_all=True, append_images=fax[1:], compression="tiff_lzw")
+    assert index(folder, ocr=True).notes == ["Text in pictures was found in 2 of 2 files."]
+    with Library.open(place, embedder=toy) as library:
+        hits = {hit.path.name: hit for hit in library.search("signed", by="keyword")}
+    assert (hits["scan.pdf"].page, hits["scan.pdf"].box) == (3, None)
+    assert hits["fax.tiff"].page == 2
+    assert near(hits["fax.tiff"].box, "Signed by Ada", (80, 90))
+    assert verify_library(place).wrong == []
+    reader = Ocr(toy)
+    for name in ("scan.pdf", "fax.tiff"):  # from where it was stopped
+        with (folder / name).open("rb") as file:
+            parts = list(reader.parts(file, "picture" if name == "fax.tiff" else "document", 1))
+        assert [part.upto for part in parts] == [hits[name].page, None]
+        assert [draft.text for part in parts for draft in part.look()] == ["Signed by Ada"]
     assert reader.threads <= cores()
 
 
@@ -251,11 +262,11 @@ def test_without_the_extra_it_is_named_once_and_what_waits_is_counted(tmp_path, 
 
 def test_the_reader_of_text_prints_nothing(made, tmp_path, capfd):
     reader = Ocr(Toy())
-    assert [draft.text for draft in reader.read(page((300, 80), [((20, 20), "Quiet please")]))] == [
+    assert [draft.text for draft in reader.read(Shown(page((300, 80), [((20, 20), "Quiet please")])))] == [
         "Quiet please"
     ]
-    assert reader.read(Image.new("RGB", (1, 3000))) == []
-    assert reader.read(Image.new("RGB", (2000, 2000), "blue")) == []
+    assert reader.read(Shown(Image.new("RGB", (1, 3000)))) == []
+    assert reader.read(Shown(Image.new("RGB", (2000, 2000), "blue"))) == []
     assert capfd.readouterr() == ("", "")
 
 

@@ -19,7 +19,7 @@ from PIL import Image
 from indexer import forget, sounds, switch_library, update_library, verify_library
 from indexer.decoders.sound import PLAIN, decode, told
 from indexer.sounds import RATE, open_media, stretches
-from indexer.speech import Phrase, Speech, passages
+from indexer.speech import Phrase, passages
 from retrieval import Library
 from retrieval.errors import LibraryError, MediaError
 from retrieval.formats import place as place_of
@@ -170,12 +170,15 @@ def test_what_is_said_is_found_at_its_second(tmp_path, index, place, toy):
         assert library.search("apples", by="keyword")[0].start == pytest.approx(2, abs=0.1)
 
 
-def test_the_sound_track_of_a_video_is_heard_too(tmp_path):
-    speech = Speech(Tones(), Toy())
-    with play(tmp_path / "clip.mp4", 6, [(4, 5, 800)]).open("rb") as file:
-        said = [draft for part in speech.parts(file, "video", 0) for draft in part.look()]
-    assert [(draft.text, draft.kind) for draft in said] == [("green boat.", "text")]
-    assert said[0].start == pytest.approx(4, abs=0.1)
+def test_the_sound_track_of_a_video_is_heard_too(tmp_path, index, place, toy):
+    clip = play(tmp_path / "clips" / "clip.mp4", 6, [(4, 5, 800)])
+    report = index(tmp_path / "clips", transcriber=Tones())
+    assert (report.notes, report.kinds["text"]) == (["Speech was found in 1 of 1 file."], 1)
+    with Library.open(place, embedder=toy) as library:
+        hit = library.search("green boat", kind="text")[0]
+    assert (hit.path, hit.text, hit.timed) == (clip, "green boat.", True)
+    assert hit.start == pytest.approx(4, abs=0.1)
+    assert verify_library(place).wrong == []
 
 
 def test_a_long_sound_is_heard_in_stretches_and_from_any_second(tmp_path, monkeypatch):
