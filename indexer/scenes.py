@@ -35,7 +35,7 @@ class Sample:
 
     time: int
     vector: Vectors
-    thumbnail: bytes
+    thumbnail: bytes | None
     sharpness: float
     blank: bool
 

@@ -12,23 +12,9 @@ import numpy as np
 from retrieval.calibrate import Calibration, Way
 from retrieval.errors import LibraryMissing, LibraryVersion
 from retrieval.filtering import PLACE, kilometres, where
+from retrieval.places import AT_PICTURES, FINDABLE, FOUND, IN_FILES, PART, hit_of, path_of
 from retrieval.records import KINDS, Failure, Filters, Hit, Ids, IndexFile, Kind, Root, Space, Vectors
 from retrieval.schema import CATALOGUE, STEPS, vectors_table
-
-_FOUND = """s.id, s.kind, s.text, s.start, s."end", s.page, s.box,
-       EXISTS (SELECT 1 FROM contents c WHERE c.id = s.content AND c.duration IS NOT NULL) AS timed,
-       r.path AS root, f.id AS file, f.time"""
-# Where segments are: in the files f that hold them, but a table's captions at the pictures f that they name.
-_IN_FILES = """FROM segments s JOIN files f ON f.content = s.content AND f.reader != 'table'
-  JOIN roots r ON r.id = f.root WHERE f.state != 'gone'"""
-_AT_PICTURES = """FROM captioned d JOIN segments s ON s.id = d.segment JOIN files t ON t.id = d.source
-  JOIN files f ON f.id = d.file JOIN roots r ON r.id = f.root WHERE 1"""
-_FINDABLE = """iif(s.picture IS NULL,
-       EXISTS (SELECT 1 FROM files f WHERE f.content = s.content AND f.state != 'gone'),
-       EXISTS (SELECT 1 FROM captioned d WHERE d.segment = s.id))"""
-
-# A part of a picture that is a segment itself: a tile, a crop of a panorama, a later frame.
-_PART = "s.kind = 'image' AND (s.box IS NOT NULL OR s.start IS NOT NULL)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,10 +90,10 @@ class Catalog:
         # The plus keeps SQLite from walking all segments of a kind where an index says which files pass.
         kind = "+s.kind" if replace(filters, under=()).narrow else "s.kind"
         ofkind = f"{kind} IN ({kinds})" if kinds else "1"
-        passing = self._ids(f"SELECT s.id {_IN_FILES} AND {ofkind} AND {tests}", values)
+        passing = self._ids(f"SELECT s.id {IN_FILES} AND {ofkind} AND {tests}", values)
         if self._has_tables() and (not kinds or "text" in filters.kinds):
             tests, values = where(filters, few=True)
-            named = self._ids(f"SELECT s.id {_AT_PICTURES} AND {tests}", values)
+            named = self._ids(f"SELECT s.id {AT_PICTURES} AND {tests}", values)
             passing = np.concatenate([passing, named])
         return np.unique(passing)  # of a million in two thirds of the time that SQLite takes
 
@@ -162,11 +148,11 @@ class Catalog:
         tests, values = where(filters, few=True)
         wanted = f"s.id IN (SELECT value FROM json_each(?)) AND {tests}"
         rows = self.db.execute(
-            f"""SELECT {_FOUND}, f.path, f.picture, 'offline' IN (f.state, r.state) AS offline
-                  {_IN_FILES} AND {wanted}
+            f"""SELECT {FOUND}, f.path, f.picture, 'offline' IN (f.state, r.state) AS offline
+                  {IN_FILES} AND {wanted}
                  UNION ALL
-                SELECT {_FOUND}, t.path, f.path, 'offline' IN (f.state, t.state, r.state)
-                  {_AT_PICTURES} AND {wanted} ORDER BY offline, file""",
+                SELECT {FOUND}, t.path, f.path, 'offline' IN (f.state, t.state, r.state)
+                  {AT_PICTURES} AND {wanted} ORDER BY offline, file""",
             (json.dumps([id_ for id_, _ in pairs]), *values) * 2,
         )
         places: dict[int, dict[object, sqlite3.Row]] = {}
@@ -174,7 +160,7 @@ class Catalog:
             picture = row["path"] if copies and row["picture"] is None else row["picture"]
             place = None if picture is None else (row["root"], picture)
             places.setdefault(row["id"], {}).setdefault(place, row)
-        return [_hit(row, score, space) for id_, score in pairs for row in places.get(id_, {}).values()]
+        return [hit_of(row, score, space) for id_, score in pairs for row in places.get(id_, {}).values()]
 
     def background_queries(self, space: Space, asked: Way) -> Vectors | None:
         """Return the background queries that were asked in this way, (m, d); None if there are none yet."""
@@ -195,7 +181,7 @@ class Catalog:
     def findable(self, ids: Ids) -> Ids:
         """Return those of these segments of which a file is not gone."""
         return self._ids(
-            f"SELECT s.id FROM segments s WHERE s.id IN (SELECT value FROM json_each(?)) AND {_FINDABLE}",
+            f"SELECT s.id FROM segments s WHERE s.id IN (SELECT value FROM json_each(?)) AND {FINDABLE}",
             (json.dumps(ids.tolist()),),
         )
 
@@ -203,7 +189,7 @@ class Catalog:
         """Return label -> segments that have it and can be found, the most frequent first."""
         rows = self.db.execute(
             f"""SELECT l.name, count(*) FILTER (WHERE EXISTS (
-                        SELECT 1 FROM segments s WHERE s.id = t.segment AND {_FINDABLE})) AS count
+                        SELECT 1 FROM segments s WHERE s.id = t.segment AND {FINDABLE})) AS count
                  FROM labels l LEFT JOIN tags t ON t.name = l.name
                 GROUP BY l.name ORDER BY count DESC, l.name"""
         )
@@ -217,7 +203,7 @@ class Catalog:
 
     def parts_between(self, first: int, last: int) -> Ids:
         """Return which segments from `first` to `last` are parts of pictures, ascending."""
-        query = f"SELECT s.id FROM segments s WHERE s.id BETWEEN ? AND ? AND {_PART} ORDER BY s.id"
+        query = f"SELECT s.id FROM segments s WHERE s.id BETWEEN ? AND ? AND {PART} ORDER BY s.id"
         return self._ids(query, (first, last))
 
     def same_pictures(self, ids: Iterable[int]) -> frozenset[int]:
@@ -271,7 +257,7 @@ class Catalog:
                         + (SELECT count(error) FROM archives a WHERE a.root = r.id) AS failed
                  FROM roots r LEFT JOIN files f ON f.root = r.id GROUP BY r.id ORDER BY r.path"""
         )
-        return tuple(Root(_path(row["path"]), *tuple(row)[1:]) for row in rows)
+        return tuple(Root(path_of(row["path"]), *tuple(row)[1:]) for row in rows)
 
     def counts(self) -> tuple[dict[str, int], int]:
         """Return kind -> segments that can be found, and how many are kept for files that are gone.
@@ -279,8 +265,8 @@ class Catalog:
         Parts of pictures count as `part`.
         """
         rows = self.db.execute(
-            f"""SELECT iif({_PART}, 'part', kind) AS kind, count(*) AS every,
-                       count(*) FILTER (WHERE {_FINDABLE}) AS live
+            f"""SELECT iif({PART}, 'part', kind) AS kind, count(*) AS every,
+                       count(*) FILTER (WHERE {FINDABLE}) AS live
                   FROM segments s GROUP BY 1 ORDER BY 1"""
         ).fetchall()
         waiting = self.db.execute(
@@ -304,7 +290,7 @@ class Catalog:
                 SELECT {PLACE}, f.error FROM archives f JOIN roots r ON r.id = f.root
                  WHERE f.error IS NOT NULL ORDER BY 1"""
         )
-        return [Failure(_path(row["path"]), row["error"]) for row in rows]
+        return [Failure(path_of(row["path"]), row["error"]) for row in rows]
 
 
 def connect(file: Path) -> sqlite3.Connection:
@@ -339,29 +325,3 @@ def _matrix(rows: Sequence[tuple[int, bytes]], dim: int) -> tuple[Ids, Vectors]:
     ids = np.fromiter((id_ for id_, _ in rows), dtype=np.int64, count=len(rows))
     flat = np.frombuffer(b"".join(vector for _, vector in rows), dtype=np.float16)
     return ids, flat.astype(np.float32).reshape(len(rows), dim)
-
-
-def _path(path: bytes) -> Path:
-    return Path(os.fsdecode(path))
-
-
-def _hit(row: sqlite3.Row, score: float, space: str) -> Hit:
-    """Make a hit of a row; a caption's path is its picture's."""
-    root, place = _path(row["root"]), _path(row["path"])
-    picture = row["picture"]
-    return Hit(
-        id=row["id"],
-        score=score,
-        kind=row["kind"],
-        path=root / (place if picture is None else _path(picture)),
-        space=space,
-        text=row["text"],
-        start=row["start"],
-        end=row["end"],
-        page=row["page"],
-        box=None if row["box"] is None else tuple(json.loads(row["box"])),
-        source=None if picture is None else root / place,
-        time=row["time"],
-        timed=bool(row["timed"]),
-        offline=bool(row["offline"]),
-    )

@@ -13,7 +13,7 @@ FILES = sorted([*HERE.glob("retrieval/**/*.py"), *HERE.glob("indexer/**/*.py")])
 # A file imports only from rows below its own (here: above it), and from its own folder.
 FLOORS = (
     ("words", "retrieval.errors retrieval.records retrieval.schema"),
-    ("words", "retrieval.terms"),
+    ("words", "retrieval.terms retrieval.places"),
     ("tools", "retrieval.forms retrieval.colours retrieval.svg_drawer indexer.crops"),
     ("tools", "retrieval.raw retrieval.svg retrieval.jxl retrieval.psd"),
     ("tools", "retrieval.machine retrieval.rank retrieval.formats retrieval.evaluate retrieval.unpack"),
