@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -32,10 +32,16 @@ AHEAD = 16  # pictures decoded ahead, a thread
 GROWN = 50_000  # new vectors after which a long run builds an index before its end
 
 Progress = Callable[[str, int, int], None]  # the folder, files done, files to do
+Ready = Callable[[bytes, Found], bool]  # the root, a file that is new: whether to read it now
 
 
 def silent(folder: str, done: int, total: int) -> None:
     """Show no progress."""
+
+
+def at_once(top: bytes, found: Found) -> bool:
+    """Read every file."""
+    return True
 
 
 @dataclass(slots=True)
@@ -85,7 +91,26 @@ class Run:
     confirm_gone: bool
     retry: bool
     progress: Progress
+    ready: Ready = at_once
     report: Report = field(default_factory=Report)
+
+    def scan(self, places: Collection[Place]) -> None:
+        """Look at places, read what is new in them, and give every known file its state."""
+        roots, since = self.writer.roots, self.writer.roots.last_file()
+        looked = [(place, found) for place in places if (found := self.look(place)) is not None]
+        for place, changes in looked:
+            self.fill(place, changes.fresh)
+        missed = [old.id for _, changes in looked for old in changes.missing]
+        roots.miss(missed, {place.root for place, _ in looked})
+        for place, changes in looked:
+            self.settle(place, changes, since)
+
+    def finish(self) -> None:
+        """Do what follows from new segments, and what older runs have left."""
+        self.make_up()
+        space = build_if_due(self.writer, self.index)
+        calibrate_if_due(self.writer, space, self.writer.embedder)
+        tag_if_due(self.writer, space, self.writer.embedder)
 
     def look(self, place: Place) -> Changes | None:
         """Compare a place with the catalogue; None where it is not there, and nothing of it is forgotten."""
@@ -96,8 +121,11 @@ class Run:
             )
             return None
         walked = Walked()
-        found = walk(place.top, place.options, walked, place.below, place.apart)
+        found: Iterator[Found] = iter(())
+        if os.path.isdir(place.folder):  # else it was deleted while its root is there
+            found = walk(place.top, place.options, walked, place.below, place.apart, place.deep)
         changes = compare(found, self.writer.roots.known(place), walked.unread, self.retry)
+        changes.fresh = [found for found in changes.fresh if self.ready(place.top, found)]
         self.report.skipped += walked.skipped
         return changes
 
@@ -163,7 +191,8 @@ class Run:
         out = {old.id for old in missing if os.path.lexists(os.path.join(place.top, old.path))}
         report.gone += roots.set_state(sorted(out), "gone")  # left out now, by a pattern or a name
         lost = [old for old in missing if old.id not in out]
-        brake = len(lost) > max(MANY, SHARE * changes.known)
+        known = roots.count(place.root) if place.below or not place.deep else changes.known
+        brake = len(lost) > max(MANY, SHARE * known)
         held = [old.id for old in lost if (brake or old.state == "offline") and not self.confirm_gone]
         kept = set(held)
         roots.set_state(held, "offline")
@@ -171,8 +200,8 @@ class Run:
         report.offline += len(held) + len(changes.unread)
         if held:
             report.notes.append(
-                f"{len(held):,} of {changes.known:,} files of {folder} are not there, which looks like a "
-                "drive that is away, so they are kept as offline. If they are really deleted: "
+                f"{len(held):,} of {known:,} files of {os.fsdecode(place.top)} are not there, which looks "
+                "like a drive that is away, so they are kept as offline. If they are really deleted: "
                 "`clew index --confirm-gone`."
             )
         if changes.unread:
@@ -203,11 +232,11 @@ def update(
     confirm_gone: bool = False,
     retry: bool = False,
     progress: Progress = silent,
+    ready: Ready = at_once,
 ) -> Report:
     """Bring these folders up to date, or all that the library has, and build its index if it is due."""
     begun = monotonic()
-    run = Run(writer, index, confirm_gone, retry, progress)
-    roots, since = writer.roots, writer.roots.last_file()
+    run, roots = Run(writer, index, confirm_gone, retry, progress, ready), writer.roots
     known = roots.paths()
     given = [absolute(folder) for folder in folders]
     for folder in given:
@@ -221,18 +250,8 @@ def update(
     # A part of what is given too is done with it.
     places = {path: place for path, place in places.items() if not (place.below and path.startswith(above))}
     try:
-        changes = {path: run.look(place) for path, place in places.items()}
-        there = [(places[path], change) for path, change in changes.items() if change is not None]
-        for place, change in there:
-            run.fill(place, change.fresh)
-        missed = [old.id for _, change in there for old in change.missing]
-        roots.miss(missed, {place.root for place, _ in there})
-        for place, change in there:
-            run.settle(place, change, since)
-        run.make_up()
-        space = build_if_due(writer, index)
-        calibrate_if_due(writer, space, writer.embedder)
-        tag_if_due(writer, space, writer.embedder)
+        run.scan(places.values())
+        run.finish()
         run.report.notes += filter(None, [writer.thumbnails.note])
     except KeyboardInterrupt:  # what is committed stays, and the next run goes on from there
         run.report.interrupted = True

@@ -59,11 +59,13 @@ def walk(
     walked: Walked,
     below: bytes = b"",
     apart: Collection[bytes] = (),
+    deep: bool = True,
 ) -> Iterator[Found]:
     """Yield the readable files below `root`/`below` in the byte order of their paths.
 
-    A link to a folder is followed once, and only out of the root: what is inside is found in its place.
-    Folders in `apart` are roots of their own and passed over.
+    Those of its folders too, unless it is not `deep`. A link to a folder is followed once, and only out of
+    the root: what is inside is found in its place. Folders in `apart` are roots of their own and passed
+    over.
     """
     excluded = _patterns(options)
     real, followed = os.path.realpath(root), set[tuple[int, int]]()
@@ -76,10 +78,16 @@ def walk(
             yield step
         else:
             folder, linked = step
-            if folder in apart:
+            if folder in apart or not (deep or folder == below):
                 continue
             if not linked or not _is_loop(os.path.join(root, folder), real, followed):
                 stack.append(iter(_list(root, folder, options.hidden, excluded, walked)))
+
+
+def is_readable(name: bytes) -> bool:
+    """Say whether a file of this name may be read by a decoder, beside a picture at least."""
+    suffix = name[name.rfind(b".") :].lower()
+    return suffix in _PLAIN or suffix in _BESIDE
 
 
 def passes(options: Options, path: bytes) -> bool:

@@ -20,7 +20,7 @@ FLOORS = (
     ("tools", "retrieval.catalog retrieval.embedders retrieval.vectors indexer.ahead"),
     ("tools", "indexer.passages indexer.descriptions indexer.when indexer.demo indexer.hub indexer.export"),
     ("tools", "indexer.checkpoint indexer.json_lines indexer.plot indexer.eval_formats indexer.details"),
-    ("tools", "indexer.thumbnails"),
+    ("tools", "indexer.thumbnails indexer.whole indexer.eyes indexer.journal"),
     ("house", "indexer.precision retrieval.tagging retrieval.concepts"),
     ("house", "indexer.tokenizers"),
     ("house", "indexer.prepare"),
@@ -41,13 +41,13 @@ FLOORS = (
     ("house", "indexer.zero_shot"),
     ("house", "indexer.tags"),
     ("work", "indexer.pipeline indexer.evaluation indexer.golden indexer.labels"),
-    ("work", "indexer.folders"),
+    ("work", "indexer.folders indexer.attention"),
     ("work", "indexer.teaching"),
-    ("work", "indexer.switch indexer.tag"),
+    ("work", "indexer.switch indexer.tag indexer.watch"),
     ("doors", "retrieval.options retrieval.pages"),
     ("doors", "retrieval.cli retrieval indexer"),
     ("doors", "indexer.terminal retrieval.duplicates_cli"),
-    ("doors", "indexer.model_cli"),
+    ("doors", "indexer.model_cli indexer.watch_cli"),
     ("doors", "indexer.eval_cli indexer.tag_cli indexer.teach_cli"),
     ("doors", "indexer.cli"),
 )
@@ -61,6 +61,7 @@ DOORS = (
     "tag_cli.py",
     "terminal.py",
     "teach_cli.py",
+    "watch_cli.py",
 )
 
 
