@@ -1,6 +1,6 @@
 """The indexer's face: one call that indexes a folder."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -108,21 +108,10 @@ def update_library(
     for small things in it) is remembered by the library; `say` is told what takes long or is otherwise than
     expected. Ctrl-C ends it early, with `interrupted` in the report.
     """
-    place = default_library() if library is None else Path(library).expanduser()
-
-    def choose(space: Space | None) -> Embedder:
-        if embedder is not None:
-            return embedder
-        name = model or (models.AUTO if space is None else space.name)
-        if name == models.AUTO and space is not None:  # it has been chosen
-            name = space.name
-        fits = space.fingerprint if space is not None and space.name == name else None
-        return models.ready(name, arch=arch, device=device, fingerprint=fits, say=say)
-
-    with Writer(place, choose) as writer:
+    choose = chooser(embedder, model, arch, device, say)
+    with Writer(placed(library), choose) as writer:
         if thumbnails is not None:
-            writer.spaces.remember("thumbnails", str(thumbnails))
-            writer.thumbnails.set_limit(thumbnails)
+            writer.limit_thumbnails(thumbnails)
         return update(
             writer,
             [Path(folder) for folder in _several(folders)],
@@ -136,6 +125,23 @@ def update_library(
             wish=Wish(ocr, speech_model, transcriber),
             progress=progress,
         )
+
+
+def chooser(
+    embedder: Embedder | None, model: str | None, arch: str | None, device: str | None, say: Say
+) -> Callable[[Space | None], Embedder]:
+    """Return what finds the embedder for the space that answers, None of a new library."""
+
+    def choose(space: Space | None) -> Embedder:
+        if embedder is not None:
+            return embedder
+        name = model or (models.AUTO if space is None else space.name)
+        if name == models.AUTO and space is not None:  # it has been chosen
+            name = space.name
+        fits = space.fingerprint if space is not None and space.name == name else None
+        return models.ready(name, arch=arch, device=device, fingerprint=fits, say=say)
+
+    return choose
 
 
 def forget(
@@ -187,10 +193,15 @@ def verify_library(
 
 def existing(library: str | Path | None) -> Path:
     """Return the folder of a library that is there; raises LibraryMissing."""
-    place = default_library() if library is None else Path(library).expanduser()
+    place = placed(library)
     if not (place / CATALOGUE).exists():
         raise LibraryMissing(place)
     return place
+
+
+def placed(library: str | Path | None) -> Path:
+    """Return the folder of a library, which need not be there."""
+    return default_library() if library is None else Path(library).expanduser()
 
 
 def _several(given: str | Path | Sequence[str | Path]) -> Sequence[str | Path]:
