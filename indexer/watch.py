@@ -14,7 +14,7 @@ from typing import Literal
 
 from indexer import models
 from indexer.attention import Attention, Spot, places
-from indexer.folders import chooser, placed
+from indexer.folders import chooser, existing, placed
 from indexer.hub import Say
 from indexer.journal import Change, Journal
 from indexer.pipeline import Progress, Report, Run, absolute, silent, update
@@ -85,9 +85,10 @@ def watch_library(
     stop = stop or Event()
     try:
         report = watch.begin(first, stop)
-        begun(report)
-        if report.interrupted:
-            raise KeyboardInterrupt
+        if report is not None:
+            begun(report)
+            if report.interrupted and not stop.is_set():
+                raise KeyboardInterrupt
         watch.go_on(stop)
     finally:
         attention.close()
@@ -118,8 +119,8 @@ class Watch:
         self.library, self.choose, self.attention, self.tell = library, choose, attention, tell
         self._finish_at = float("inf")
 
-    def begin(self, first: First, stop: Event) -> Report:
-        """Scan everything once, with open eyes, and make ready for what comes."""
+    def begin(self, first: First, stop: Event) -> Report | None:
+        """Scan everything once, with open eyes, and make ready for what comes; None if told to stop before."""
         while not stop.is_set():
             try:
                 with Writer(self.library, self.choose) as writer:
@@ -133,7 +134,7 @@ class Watch:
                 if not report.interrupted:
                     _warm(self.choose.embedder)
                 return report
-        return Report(interrupted=True)
+        return None
 
     def go_on(self, stop: Event) -> None:
         """Follow what changes until told to stop."""
@@ -150,7 +151,7 @@ class Watch:
         """Look at these spots, write, and tell of it; what fails for the moment is tried again."""
         told: list[Change] = []
         try:
-            with Writer(self.library, self.choose) as writer:
+            with Writer(existing(self.library), self.choose) as writer:
                 run = Run(writer, None, False, False, silent, self.is_whole)
                 journal = Journal(writer.db)
                 try:
