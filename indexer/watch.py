@@ -14,7 +14,7 @@ from typing import Literal
 
 from indexer import models
 from indexer.attention import Attention, Spot, places
-from indexer.folders import chooser, existing, placed
+from indexer.folders import chooser, existing, placed, several
 from indexer.hub import Say
 from indexer.journal import Change, Journal
 from indexer.pipeline import Progress, Report, Run, absolute, silent, update
@@ -40,7 +40,7 @@ def watch_library(
     model: str | None = None,
     arch: str | None = None,
     device: str | None = None,
-    exclude: Sequence[str] | None = None,
+    exclude: str | Sequence[str] | None = None,
     hidden: bool | None = None,
     index: Method | Literal["auto"] | None = None,
     confirm_gone: bool = False,
@@ -60,20 +60,19 @@ def watch_library(
     read before it is whole. The rest is as in `update_library`. Ctrl-C raises KeyboardInterrupt. Raises
     LibraryError.
     """
-    given = [folders] if isinstance(folders, str | Path) else folders
+    given = [Path(folder) for folder in several(folders)]
     choose = Loaded(chooser(embedder, model, arch, device, say), chooser(embedder, None, None, device, say))
-    attention = Attention(
-        [absolute(Path(folder)) for folder in given], fsencode(placed(library).absolute()), every, say
-    )
-    watch = Watch(placed(library), choose, attention, tell)
+    place = placed(library)
+    attention = Attention([absolute(folder) for folder in given], fsencode(place.absolute()), every, say)
+    watch = Watch(place, choose, attention, tell)
 
     def first(writer: Writer) -> Report:
         if thumbnails is not None:
             writer.limit_thumbnails(thumbnails)
         return update(
             writer,
-            [Path(folder) for folder in given],
-            exclude=exclude,
+            given,
+            exclude=None if exclude is None else [str(pattern) for pattern in several(exclude)],
             hidden=hidden,
             index=index,
             confirm_gone=confirm_gone,
@@ -120,7 +119,7 @@ class Watch:
         self._finish_at = float("inf")
 
     def begin(self, first: First, stop: Event) -> Report | None:
-        """Scan everything once, with open eyes, and make ready for what comes; None if told to stop before."""
+        """Scan everything once, with open eyes, and make ready for what comes; None if told to stop."""
         while not stop.is_set():
             try:
                 with Writer(self.library, self.choose) as writer:
