@@ -11,14 +11,13 @@ from queue import Empty, Queue
 from stat import S_ISDIR, S_ISREG
 from time import monotonic
 
-from indexer.eyes import Eyes, Heard
+from indexer.eyes import ADDED, Eyes, Heard
 from indexer.hub import Say
 from indexer.roots import Place, Roots
 from indexer.walk import is_readable, passes
 from indexer.whole import Unfinished
 from retrieval.archives import is_archive
 
-ADDED, LOST = 1, "\ufffd"  # watchfiles' word for a new path; what stands for bytes that are no UTF-8
 TICK = 0.5  # seconds: folders that go and come are minded this often, and an end is noticed
 SOON = 0.3  # seconds after which what went is looked at, and what came whole: it may be a move
 TOGETHER = 0.1  # seconds within which what is due is looked at together
@@ -105,9 +104,6 @@ class Attention:
     def _note(self, added: bool, name: str) -> None:
         """Note where to look for what was heard."""
         now, path = monotonic(), self._spelled(os.fsencode(name))
-        if LOST in name:  # a name that is no UTF-8, of which we hear only so much
-            self._look_at(os.path.dirname(path.partition(LOST.encode())[0]), True, now + SOON)
-            return
         if not self._is_ours(path):
             return
         try:
@@ -139,10 +135,10 @@ class Attention:
         self._due.setdefault((folder, deep), when)
 
     def _is_ours(self, path: bytes) -> bool:
-        """Say whether a path is below a root, is not left out there, and is not the library's own."""
+        """Say whether a path is a root or in one, is not left out there, and is not the library's own."""
         if path.startswith(self._own):
             return False
-        tops = [root for root in self._roots if path.startswith(root.top.rstrip(b"/") + b"/")]
+        tops = [root for root in self._roots if (path + b"/").startswith(root.top.rstrip(b"/") + b"/")]
         root = max(tops, key=lambda root: len(root.top), default=None)
         return root is not None and passes(root.options, path[len(root.top.rstrip(b"/")) + 1 :])
 

@@ -5,6 +5,10 @@ from pathlib import Path
 from queue import Queue
 from threading import Event, Thread
 from time import monotonic
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from watchfiles._rust_notify import RustNotify
 
 DEBOUNCE, STEP, TIMEOUT = 300, 50, 1_000  # milliseconds
 LEAST, MOST, SHARE = 1.0, 60.0, 20  # seconds between two looks: twenty times what one takes
@@ -17,6 +21,9 @@ NETWORK = frozenset(
     )
 )
 
+ADDED = 1  # watchfiles' word for a new path
+AFTER = 1.0  # seconds until a watch that broke is begun again
+
 Heard = tuple[int, str]  # watchfiles' kind of change, and the path
 
 
@@ -24,36 +31,50 @@ class Eyes:
     """A thread that puts what changes below a folder into a queue, until it is closed."""
 
     def __init__(self, folder: bytes, heard: "Queue[set[Heard]]") -> None:
-        """Look at the folder from now on; raises OSError where it is not there."""
-        from watchfiles._rust_notify import RustNotify
-
-        self.why = None if (kind := file_system(folder)) not in NETWORK else f"{kind} does not say"
-        path = os.fsencode(folder).decode()  # the system's word is UTF-8, or there is none
+        """Look at the folder from now on; raises OSError where it is not there, ValueError by its name."""
+        self.folder = folder.decode()  # watchfiles takes no name that is no UTF-8
+        kind = file_system(folder)
+        self.why: str | None = f"{kind} does not say" if kind in NETWORK else None
+        self.every = 0.0
+        self._heard, self._closed = heard, Event()
         if self.why is None:
             try:
-                self._notify = RustNotify([path], False, False, 0, True, True)
+                self._notify = self._begin()
+            except FileNotFoundError:
+                raise
             except (OSError, RuntimeError) as error:
-                if isinstance(error, FileNotFoundError):
-                    raise
-                self.why = f"the system does not say: {error}"
+                self.why = f"the system does not say ({error})"
         if self.why is not None:
             self.every = _pace(folder)
-            self._notify = RustNotify([path], False, True, round(1000 * self.every), True, True)
-        self._closed = Event()
-        self._thread = Thread(target=self._listen, args=(heard,), name="clew-watch", daemon=True)
+            self._notify = self._begin()
+        self._thread = Thread(target=self._listen, name="clew-watch", daemon=True)
         self._thread.start()
-
-    def _listen(self, heard: "Queue[set[Heard]]") -> None:
-        while not self._closed.is_set():
-            found = self._notify.watch(DEBOUNCE, STEP, TIMEOUT, self._closed)
-            if isinstance(found, set):
-                heard.put(found)
 
     def close(self) -> None:
         """Look away."""
         self._closed.set()
         self._thread.join()
         self._notify.close()
+
+    def _begin(self) -> "RustNotify":
+        from watchfiles._rust_notify import RustNotify  # heavy: only to watch
+
+        return RustNotify([self.folder], False, bool(self.every), round(1000 * self.every), True, True)
+
+    def _listen(self) -> None:
+        while not self._closed.is_set():
+            try:
+                found = self._notify.watch(DEBOUNCE, STEP, TIMEOUT, self._closed)
+            except RuntimeError:  # of a name that is no UTF-8, from then on of everything
+                self._closed.wait(AFTER)
+                self._notify.close()
+                try:
+                    self._notify = self._begin()
+                except (OSError, RuntimeError):  # the folder has gone, which is minded elsewhere
+                    return
+                found = {(ADDED, self.folder)}  # what was not heard is found by a look at all of it
+            if isinstance(found, set):
+                self._heard.put(found)
 
 
 def file_system(folder: bytes, mounts: Path = MOUNTS) -> str:

@@ -114,8 +114,8 @@ def update_library(
             writer.limit_thumbnails(thumbnails)
         return update(
             writer,
-            [Path(folder) for folder in _several(folders)],
-            exclude=None if exclude is None else [str(pattern) for pattern in _several(exclude)],
+            [Path(folder) for folder in several(folders)],
+            exclude=None if exclude is None else [str(pattern) for pattern in several(exclude)],
             hidden=hidden,
             archives=archives,
             index=index,
@@ -159,7 +159,7 @@ def forget(
     with Writer(existing(library)) as writer:
         if space is not None:
             writer.spaces.drop(space)
-        files = writer.roots.forget([absolute(Path(folder)) for folder in _several(folders)])
+        files = writer.roots.forget([absolute(Path(folder)) for folder in several(folders)])
         segments = writer.purge() if purge else 0
         build_if_due(writer)
     return files, segments
@@ -204,6 +204,6 @@ def placed(library: str | Path | None) -> Path:
     return default_library() if library is None else Path(library).expanduser()
 
 
-def _several(given: str | Path | Sequence[str | Path]) -> Sequence[str | Path]:
+def several(given: str | Path | Sequence[str | Path]) -> Sequence[str | Path]:
     """Return one as a list of one: a string is no list of letters."""
     return [given] if isinstance(given, str | Path) else given

@@ -14,7 +14,7 @@ from typing import Literal
 
 from indexer import models
 from indexer.attention import Attention, Spot, places
-from indexer.folders import chooser, placed
+from indexer.folders import chooser, existing, placed, several
 from indexer.hub import Say
 from indexer.journal import Change, Journal
 from indexer.pipeline import Progress, Report, Run, absolute, silent, update
@@ -41,7 +41,7 @@ def watch_library(
     model: str | None = None,
     arch: str | None = None,
     device: str | None = None,
-    exclude: Sequence[str] | None = None,
+    exclude: str | Sequence[str] | None = None,
     hidden: bool | None = None,
     index: Method | Literal["auto"] | None = None,
     confirm_gone: bool = False,
@@ -61,20 +61,19 @@ def watch_library(
     read before it is whole. The rest is as in `update_library`. Ctrl-C raises KeyboardInterrupt. Raises
     LibraryError.
     """
-    given = [folders] if isinstance(folders, str | Path) else folders
+    given = [Path(folder) for folder in several(folders)]
     choose = Loaded(chooser(embedder, model, arch, device, say), chooser(embedder, None, None, device, say))
-    attention = Attention(
-        [absolute(Path(folder)) for folder in given], fsencode(placed(library).absolute()), every, say
-    )
-    watch = Watch(placed(library), choose, attention, tell)
+    place = placed(library)
+    attention = Attention([absolute(folder) for folder in given], fsencode(place.absolute()), every, say)
+    watch = Watch(place, choose, attention, tell)
 
     def first(writer: Writer) -> Report:
         if thumbnails is not None:
             writer.limit_thumbnails(thumbnails)
         return update(
             writer,
-            [Path(folder) for folder in given],
-            exclude=exclude,
+            given,
+            exclude=None if exclude is None else [str(pattern) for pattern in several(exclude)],
             hidden=hidden,
             index=index,
             confirm_gone=confirm_gone,
@@ -86,9 +85,10 @@ def watch_library(
     stop = stop or Event()
     try:
         report = watch.begin(first, stop)
-        begun(report)
-        if report.interrupted:
-            raise KeyboardInterrupt
+        if report is not None:
+            begun(report)
+            if report.interrupted and not stop.is_set():
+                raise KeyboardInterrupt
         watch.go_on(stop)
     finally:
         attention.close()
@@ -119,8 +119,8 @@ class Watch:
         self.library, self.choose, self.attention, self.tell = library, choose, attention, tell
         self._finish_at = float("inf")
 
-    def begin(self, first: First, stop: Event) -> Report:
-        """Scan everything once, with open eyes, and make ready for what comes."""
+    def begin(self, first: First, stop: Event) -> Report | None:
+        """Scan everything once, with open eyes, and make ready for what comes; None if told to stop."""
         while not stop.is_set():
             try:
                 with Writer(self.library, self.choose) as writer:
@@ -134,7 +134,7 @@ class Watch:
                 if not report.interrupted:
                     _warm(self.choose.embedder)
                 return report
-        return Report(interrupted=True)
+        return None
 
     def go_on(self, stop: Event) -> None:
         """Follow what changes until told to stop."""
@@ -153,7 +153,7 @@ class Watch:
         """Look at these spots, write, and tell of it; what fails for the moment is tried again."""
         told: list[Change] = []
         try:
-            with Writer(self.library, self.choose) as writer:
+            with Writer(existing(self.library), self.choose) as writer:
                 run = Run(writer, None, False, False, silent, self.is_whole)
                 journal = Journal(writer.db)
                 try:

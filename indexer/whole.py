@@ -72,8 +72,8 @@ class Unfinished:
         before = self._files.get(path) or self._ripe.get(path)
         same = before is not None and before[:2] == (status.st_size, status.st_mtime_ns)
         since = before.since if before is not None and same else now
-        wait = self._wait(path, status, now - since)
-        if wait > 0 and stat.S_ISREG(status.st_mode):
+        wait = self._wait(path, status, now - since) if stat.S_ISREG(status.st_mode) else 0
+        if wait > 0:
             self._files[path] = Seen(status.st_size, status.st_mtime_ns, since, now + wait)
             return False
         self._files.pop(path, None)
