@@ -65,15 +65,13 @@ def read_later(writer: Writer, wish: Wish, advance: Advance, *, new_sounds: int 
     """
     later, embedder = Later(), writer.embedder
     if writer.catalog.setting("ocr"):
-        _run(writer, "ocr", ocr.VERSION, ocr.READERS, lambda: ocr.Ocr(embedder), later, advance)
-    heard = wish.transcriber
-    name = heard.name if heard is not None else writer.catalog.setting("speech")
+        reading = Search(writer, "ocr", ocr.VERSION, later, advance)
+        reading.run(ocr.READERS, lambda: ocr.Ocr(embedder))
+    given = wish.transcriber
+    name = given.name if given is not None else writer.catalog.setting("speech")
     if name:
-
-        def listen() -> Finder:
-            return speech.Speech(heard or _whisper(name), embedder)
-
-        _run(writer, "speech", name, speech.READERS, listen, later, advance)
+        listening = Search(writer, "speech", name, later, advance)
+        listening.run(speech.READERS, lambda: speech.Speech(given or _whisper(name), embedder))
     elif new_sounds:
         later.notes.append(_hint(new_sounds))
     return later
@@ -95,45 +93,55 @@ def _whisper(name: str) -> Transcriber:
     return Whisper(name)
 
 
-def _run(
-    writer: Writer,
-    how: How,
-    version: str,
-    readers: Sequence[str],
-    make: Callable[[], Finder],
-    later: Later,
-    advance: Advance,
-) -> None:
-    """Look over what is due, if anything is."""
-    sources = due(writer, how, version, readers)
-    if not sources:
-        return
-    title, found, done = TITLES[how], set[int](), 0
-    advance(title, 0, len(sources))
-    try:
-        finder = make()
-    except ExtraMissing as error:
-        later.lacking[str(error)] += len(sources)
-        return
-    except EmbedderError as error:
-        later.notes.append(str(error))
-        return
-    look = Look()
-    begun = monotonic()
-    pieces = ahead(look, _parts(finder, sources), threads=finder.threads, depth=finder.threads + 1)
-    for piece in pieces:
-        look.held.append(piece)
-        if len(look.held) >= MOST or monotonic() - begun > OFTEN:
-            later.kinds += _commit(writer, how, version, look.settled())
-            begun = monotonic()
-        found |= {piece.content} if piece.drafts else set()
-        done += piece.upto is None
-        advance(title, done, len(sources))
-    later.kinds += _commit(writer, how, version, look.settled())
-    if look.held:  # not one has succeeded: it is not their fault
-        later.notes.append(f"{title.capitalize()} cannot be found at present: {look.trouble}")
-    elif done:
-        later.notes.append(f"{title.capitalize()} was found in {len(found):,} of {some(done, 'file')}.")
+@dataclass(frozen=True, slots=True)
+class Search:
+    """A search of contents for words, in one way, by one version of what finds them."""
+
+    writer: Writer
+    how: How
+    version: str
+    later: Later
+    advance: Advance
+
+    def run(self, readers: Sequence[str], make: Callable[[], Finder]) -> None:
+        """Look over what is due of some readers; only if anything is, its finder is made."""
+        sources = due(self.writer, self.how, self.version, readers)
+        if not sources:
+            return
+        self.advance(TITLES[self.how], 0, len(sources))
+        try:
+            self._look_over(sources, make())
+        except ExtraMissing as error:
+            self.later.lacking[str(error)] += len(sources)
+        except EmbedderError as error:
+            self.later.notes.append(str(error))
+
+    def _look_over(self, sources: Sequence[Source], finder: Finder) -> None:
+        title, look, found, done = TITLES[self.how], Look(), set[int](), 0
+        begun = monotonic()
+        pieces = ahead(look, _parts(finder, sources), threads=finder.threads, depth=finder.threads + 1)
+        for piece in pieces:
+            look.held.append(piece)
+            if len(look.held) >= MOST or monotonic() - begun > OFTEN:
+                self._commit(look.settled())
+                begun = monotonic()
+            found |= {piece.content} if piece.drafts else set()
+            done += piece.upto is None
+            self.advance(title, done, len(sources))
+        self._commit(look.settled())
+        if look.held:  # not one has succeeded: it is not their fault
+            self.later.notes.append(f"{title.capitalize()} cannot be found at present: {look.trouble}")
+        elif done:
+            files = some(done, "file")
+            self.later.notes.append(f"{title.capitalize()} was found in {len(found):,} of {files}.")
+
+    def _commit(self, pieces: Sequence[Piece]) -> None:
+        """Embed and write what was found."""
+        embedder = self.writer.embedder
+        drafts = [draft for piece in pieces for draft in piece.drafts]
+        read = [replace(d, text=d.text if embedder.tokens(d.text or "") else NOTHING) for d in drafts]
+        vectors = embed_whole(embedder, read)
+        self.later.kinds += write(self.writer, self.how, self.version, pieces, vectors)
 
 
 class Look:
@@ -176,14 +184,6 @@ def _parts(finder: Finder, sources: Sequence[Source]) -> Iterator[tuple[int, Par
             continue
         except Exception:  # it cannot be looked over, now or later
             yield source.content, Part(list, None)
-
-
-def _commit(writer: Writer, how: How, version: str, pieces: Sequence[Piece]) -> Counter[str]:
-    """Embed and write what was found."""
-    embedder = writer.embedder
-    drafts = [draft for piece in pieces for draft in piece.drafts]
-    read = [replace(d, text=d.text if embedder.tokens(d.text or "") else NOTHING) for d in drafts]
-    return write(writer, how, version, pieces, embed_whole(embedder, read))
 
 
 def _place(model: str) -> str:

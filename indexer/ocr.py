@@ -8,6 +8,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from indexer.decoders import Draft
 from indexer.layout import Line, passages
@@ -29,6 +30,7 @@ SHARP = 3_200  # pixels of the longer side from which they are read
 LONG = 2.5  # times as long as wide: a picture that is cut into pieces, as a long screenshot
 HELD, WIDE = 4_096, 1_200  # pixels of the longer side of a picture at most, and of a long one's shorter
 PIECE, OVERLAP, PIECES = 2.0, 0.1, 16  # the length and overlap of pieces, in that side; at most so many
+SIGNS = 4  # lines seen at a glance; of more the picture is read whole, of fewer what is around them
 AROUND = 0.05  # of a piece, beside what a glance has found
 SURE = 0.6  # least confidence in a line
 ENGINES = 4  # at most, of some hundred megabytes each
@@ -103,17 +105,22 @@ def _look(engine: Any, picture: "Image") -> Iterator[Line]:
         seen = _ask(engine, picture, GLANCE, read=False)
         if seen.boxes is None:
             return
-        corners = np.reshape(seen.boxes, (-1, 2)) * _shrunk(picture, GLANCE)
-        beside = AROUND * max(picture.size)
-        left, top = np.maximum(0, corners.min(axis=0) - beside).astype(int).tolist()
-        right, bottom = np.minimum(picture.size, corners.max(axis=0) + beside).astype(int).tolist()
-        box = (left, top, right, bottom)
+        if len(seen.boxes) <= SIGNS:
+            box = _around(np.reshape(seen.boxes, (-1, 2)) * _shrunk(picture, GLANCE), picture)
     piece = picture.crop(box)
     said = _ask(engine, piece, SHARP, read=True)
     for corners, text, sure in zip(said.boxes, said.txts, said.scores, strict=True) if said.txts else ():
         places = np.asarray(corners) * _shrunk(piece, SHARP) + box[:2]
         if sure >= SURE and _tells(text):
             yield Line(text.strip(), *places.min(axis=0).tolist(), *places.max(axis=0).tolist())
+
+
+def _around(corners: NDArray[np.float32], picture: "Image") -> tuple[int, int, int, int]:
+    """Return the part of a picture that has these corners, (n, 2), and something beside them."""
+    beside = AROUND * max(picture.size)
+    left, top = np.maximum(0, corners.min(axis=0) - beside).astype(int).tolist()
+    right, bottom = np.minimum(picture.size, corners.max(axis=0) + beside).astype(int).tolist()
+    return left, top, right, bottom
 
 
 def _ask(engine: Any, picture: "Image", side: int, *, read: bool) -> Any:
@@ -155,7 +162,7 @@ def _stills(file: BinaryIO, after: int) -> Iterator[Shown]:
     """Yield a picture, or the pages of a TIFF behind so many, as far as they can be read."""
     with opened(file) as original:
         size = original.size
-        if original.format not in PAGED or getattr(original, "n_frames", 1) == 1:
+        if original.format not in PAGED or not getattr(original, "is_animated", False):
             yield Shown(decode(original))
             return
         for number in range(after, PAGES):

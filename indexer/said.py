@@ -56,16 +56,20 @@ class Piece:
 def due(writer: Writer, how: How, version: str, readers: Sequence[str]) -> list[Source]:
     """Return the whole contents that are there and were not looked over by this version, new ones first."""
     marks = ", ".join("?" * len(readers))
-    query = f"""SELECT c.id, c.hash, c.reader,
-                       (SELECT CAST(r.path || x'2f' || f.path AS BLOB)
-                          FROM files f JOIN roots r ON r.id = f.root
-                         WHERE f.content = c.id AND f.state = 'present' AND r.state = 'present' LIMIT 1)
-                       AS place,
-                       coalesce(iif(s.version = ?1, s.upto, 0.0), 0.0)
-                  FROM contents c LEFT JOIN said s ON s.content = c.id AND s.how = ?2
-                 WHERE c.segments IS NOT NULL AND place IS NOT NULL AND c.reader IN ({marks})
-                       AND (s.version IS NOT ?1 OR s.upto IS NOT NULL)
-                 ORDER BY s.content IS NOT NULL AND s.upto IS NULL, c.id"""
+    query = f"""WITH left AS MATERIALIZED (  -- few, of which places are sought
+                    SELECT c.id, c.hash, c.reader, iif(s.version = ?1, s.upto, 0.0) AS upto,
+                           s.content IS NOT NULL AND s.upto IS NULL AS old
+                      FROM contents c LEFT JOIN said s ON s.content = c.id AND s.how = ?2
+                     WHERE c.segments IS NOT NULL AND c.reader IN ({marks})
+                           AND (s.version IS NOT ?1 OR s.upto IS NOT NULL)),
+                placed AS (
+                    SELECT l.*, (SELECT CAST(r.path || x'2f' || f.path AS BLOB)
+                                   FROM files f JOIN roots r ON r.id = f.root
+                                  WHERE f.content = l.id AND f.state = 'present' AND r.state = 'present'
+                                  LIMIT 1) AS place
+                      FROM left l)
+                SELECT id, hash, reader, place, coalesce(upto, 0.0) FROM placed
+                 WHERE place IS NOT NULL ORDER BY old, id"""
     rows = writer.db.conn.execute(query, (version, how, *readers)).fetchall()
     return [Source(*row) for row in rows]
 

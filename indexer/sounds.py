@@ -17,7 +17,7 @@ Samples = NDArray[np.float32]  # (n,), mono, from -1 to 1
 RATE = 16_000  # samples a second: what transcribers take
 STRETCH = 300.0  # seconds of sound held at once; it is cut at its quietest moment
 LAST = 20.0  # seconds before the end of a stretch in which that is looked for
-GAP = 0.5  # seconds that are missing from a sound before its clock is believed
+GAP, APART = 0.5, 30.0  # seconds missing from a sound that are taken for silence, and that end a stretch
 GUESSED = frozenset(("aac", "amr"))  # formats without a header, whose length is guessed from their size
 MOST = 1e8  # seconds: a sound that says it is longer is damaged
 BLANKS = 1_000  # packets in a row that give nothing
@@ -103,9 +103,13 @@ def stretches(container: "InputContainer", after: float = 0.0) -> Iterator[Stret
         if early >= len(samples):
             continue
         at += early / RATE
-        if held and at - (start + held / RATE) > GAP:
+        missing = at - (start + held / RATE) if held else 0.0
+        if missing > APART:
             yield Stretch(start, np.concatenate(parts), at)
             parts, held = [], 0
+        elif missing > GAP:
+            parts.append(np.zeros(round(missing * RATE), np.float32))
+            held += len(parts[-1])
         start = start if held else at
         parts.append(samples[early:])
         held += len(samples) - early
