@@ -16,6 +16,7 @@ from indexer.teach_cli import teach_command
 from indexer.terminal import Bar, quiet_decoders
 from retrieval import cli as reading
 from retrieval.cli import note, write
+from retrieval.clip_cli import clip_command
 from retrieval.duplicates_cli import duplicates_command
 from retrieval.errors import ClewError
 from retrieval.formats import count_kinds, dump, some
@@ -211,6 +212,7 @@ for _command in (
     reading.status_command,
     reading.models_command,
     duplicates_command,
+    clip_command,
 ):
     main.add_command(_command)
 

@@ -33,6 +33,8 @@ class Lacking(NamedTuple):
     digest: bytes
     reader: str
     place: bytes | None
+    start: float | None
+    end: float | None
 
 
 Ready = list[tuple[int, Draft]]  # segments, and what there is to embed of each
@@ -81,7 +83,8 @@ def _contents(writer: Writer, space: Space) -> Iterator[list[Lacking]]:
     query = f"""SELECT s.id, s.ordinal, s.content, s.kind, s.text, c.hash, c.reader,
                        (SELECT CAST(r.path || x'2f' || f.path AS BLOB)
                           FROM files f JOIN roots r ON r.id = f.root
-                         WHERE f.content = c.id AND f.state = 'present' AND r.state = 'present' LIMIT 1)
+                         WHERE f.content = c.id AND f.state = 'present' AND r.state = 'present' LIMIT 1),
+                       s.start, s."end"
                   FROM segments s JOIN contents c ON c.id = s.content
                  WHERE s.content > ? AND {_lacks(space)} ORDER BY s.content, s.ordinal"""
     while True:
@@ -113,10 +116,19 @@ def _read(group: list[Lacking], embedder: Embedder) -> Ready:
     seen = [row for row in group if row.kind != "text"]
     if not seen or seen[0].place is None:
         return ready
-    decoded = read_again(seen[0].digest, seen[0].reader, seen[0].place, embedder)
+    spans = [(row.start or 0.0, row.end or 0.0) for row in seen] if seen[0].kind == "video" else None
+    decoded = read_again(seen[0].digest, seen[0].reader, seen[0].place, embedder, spans)
     drafts = [] if decoded is None else decoded.drafts
-    there = {row.segment: drafts[row.ordinal] for row in seen if row.ordinal < len(drafts)}
-    return ready + [(segment, draft) for segment, draft in there.items() if draft.pixels is not None]
+    if spans is None:
+        there = {row.segment: drafts[row.ordinal] for row in seen if row.ordinal < len(drafts)}
+    else:
+        there = {row.segment: draft for row, draft in zip(seen, drafts, strict=False)}
+    return ready + [(segment, draft) for segment, draft in there.items() if _has_vector(draft)]
+
+
+def _has_vector(draft: Draft) -> bool:
+    """Say whether a draft can be embedded, or has been."""
+    return draft.pixels is not None or draft.vector is not None
 
 
 def _batches(contents: Iterator[Ready]) -> Iterator[Ready]:

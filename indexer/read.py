@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from io import BufferedReader
@@ -84,13 +84,24 @@ def _read_open(
         return Read(found, error=f"unexpected {type(error).__name__}: {error}")
 
 
-def read_again(digest: bytes, reader: str, place: bytes, embedder: Embedder) -> Decoded | None:
-    """Decode a content that was read before; None where the file is not there as it was."""
+def read_again(
+    digest: bytes,
+    reader: str,
+    place: bytes,
+    embedder: Embedder,
+    spans: Sequence[tuple[float, float]] | None = None,
+) -> Decoded | None:
+    """Decode a content that was read before; None where the file is not there as it was.
+
+    Of a video, whose segments follow from how a model sees it, those that begin and end at `spans`.
+    """
     try:
         with open(place, "rb") as file:
             if hashlib.file_digest(file, "sha256").digest() != digest:
                 return None
             file.seek(0)
+            if reader == "video" and spans is not None:
+                return Decoded(video.decode_again(file, embedder, spans))
             return DECODERS[reader](file, _suffix(place), embedder)
     except Exception:  # gone since, or a decoder that has changed its mind
         return None
