@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from indexer.switch import Comparison, Switched, switch_library
     from indexer.tag import Tagged, remove_labels, tag_library
     from indexer.teaching import forget_concept, teach
+    from indexer.watch import watch_library
 
 __all__ = [
     "Comparison",
@@ -32,6 +33,7 @@ __all__ = [
     "teach",
     "update_library",
     "verify_library",
+    "watch_library",
 ]
 
 _HOMES = {
@@ -48,6 +50,7 @@ _HOMES = {
     "switch_library": "switch",
     "tag_library": "tag",
     "teach": "teaching",
+    "watch_library": "watch",
 }
 
 

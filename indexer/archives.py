@@ -62,6 +62,8 @@ class Archives:
         self._opened.append((archive, "; ".join(listing.troubles) or None))
         found = []
         for name, reader, picture in readers_inside(listing.members):
+            if reader == "table":  # its captions are of pictures on disk
+                continue
             member = listing.members[name]
             beside = None if picture is None else prefix + picture
             found.append(Found(prefix + name, member.size, _time(member, archive), reader, beside))

@@ -15,6 +15,7 @@ from indexer.model_cli import model_options, prepare_command, switch_command
 from indexer.tag_cli import tag_command
 from indexer.teach_cli import teach_command
 from indexer.terminal import Bar, quiet_decoders
+from indexer.watch_cli import follow, watch_command
 from retrieval import cli as reading
 from retrieval.cli import note, write
 from retrieval.duplicates_cli import duplicates_command
@@ -130,6 +131,7 @@ def main() -> None:
     help="How much room small pictures of what was read may take, as 500MB, or off; remembered. "
     "[default: 2GB]",
 )
+@click.option("--watch", is_flag=True, help="Go on with what changes, until Ctrl-C; see `clew watch`.")
 @click.option("--json", "as_json", is_flag=True, help="The summary as JSON.")
 @library_option
 def index_command(
@@ -138,6 +140,7 @@ def index_command(
     model: str | None,
     exclude: tuple[str, ...],
     kind: Any,
+    watch: bool,
     as_json: bool,
     **how: Any,
 ) -> None:
@@ -152,20 +155,19 @@ def index_command(
         raise click.UsageError("Give the folder to index, as in: clew index ~/Pictures")
     gc.set_threshold(100_000)  # a walk makes many small things that all stay; looking them over is in vain
     patterns = None if not exclude else [pattern for pattern in exclude if pattern]
+    how |= {"library": library, "model": model, "exclude": patterns, "index": kind}
+
+    def show(report: "Report") -> None:
+        write(summary_json(report) if as_json else f"{report}\n")
+        for line in report.notes:
+            note(line)
+
+    if watch:
+        follow(folders, show, as_json, **how)
+        return
     with quiet_decoders(), Bar() as bar:
-        report = update_library(
-            folders,
-            library=library,
-            model=model,
-            exclude=patterns,
-            index=kind,
-            progress=bar.advance,
-            say=note,
-            **how,
-        )
-    write(summary_json(report) if as_json else f"{report}\n")
-    for line in report.notes:
-        note(line)
+        report = update_library(folders, progress=bar.advance, say=note, **how)
+    show(report)
     if report.interrupted:
         note("Stopped; what is done is kept, and `clew index` goes on from there.")
         raise SystemExit(130)
@@ -249,6 +251,7 @@ for _command in (
     switch_command,
     tag_command,
     teach_command,
+    watch_command,
     reading.search_command,
     reading.similar_command,
     reading.status_command,

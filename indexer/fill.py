@@ -131,7 +131,7 @@ def _read(group: list[Lacking], opener: Opener | None, embedder: Embedder) -> Re
             decoded = read_again(seen[0].digest, seen[0].reader, seen[0].place, embedder, opener)
         drafts |= enumerate([] if decoded is None else decoded.drafts)
     if seen[-1].ordinal >= FIRST_TILE:
-        tiles = tiles_again(seen[0].digest, seen[0].place, embedder)
+        tiles = tiles_again(seen[0].digest, seen[0].place, embedder, None if drafts else opener)
         drafts |= enumerate(tiles or (), FIRST_TILE)
     there = [(row, drafts[row.ordinal]) for row in seen if row.ordinal in drafts]
     return ready + [(row.segment, draft) for row, draft in there if _is_same(row, draft)]

@@ -1,6 +1,6 @@
 """The indexer's face: one call that indexes a folder."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -108,7 +108,29 @@ def update_library(
     for small things in it) is remembered by the library; `say` is told what takes long or is otherwise than
     expected. Ctrl-C ends it early, with `interrupted` in the report.
     """
-    place = default_library() if library is None else Path(library).expanduser()
+    choose = chooser(embedder, model, arch, device, say)
+    with Writer(placed(library), choose) as writer:
+        if thumbnails is not None:
+            writer.limit_thumbnails(thumbnails)
+        return update(
+            writer,
+            [Path(folder) for folder in several(folders)],
+            exclude=None if exclude is None else [str(pattern) for pattern in several(exclude)],
+            hidden=hidden,
+            archives=archives,
+            index=index,
+            confirm_gone=confirm_gone,
+            retry=retry,
+            tiles=tiles,
+            wish=Wish(ocr, speech_model, transcriber),
+            progress=progress,
+        )
+
+
+def chooser(
+    embedder: Embedder | None, model: str | None, arch: str | None, device: str | None, say: Say
+) -> Callable[[Space | None], Embedder]:
+    """Return what finds the embedder for the space that answers, None of a new library."""
 
     def choose(space: Space | None) -> Embedder:
         if embedder is not None:
@@ -119,23 +141,7 @@ def update_library(
         fits = space.fingerprint if space is not None and space.name == name else None
         return models.ready(name, arch=arch, device=device, fingerprint=fits, say=say)
 
-    with Writer(place, choose) as writer:
-        if thumbnails is not None:
-            writer.spaces.remember("thumbnails", str(thumbnails))
-            writer.thumbnails.set_limit(thumbnails)
-        return update(
-            writer,
-            [Path(folder) for folder in _several(folders)],
-            exclude=None if exclude is None else [str(pattern) for pattern in _several(exclude)],
-            hidden=hidden,
-            archives=archives,
-            index=index,
-            confirm_gone=confirm_gone,
-            retry=retry,
-            tiles=tiles,
-            wish=Wish(ocr, speech_model, transcriber),
-            progress=progress,
-        )
+    return choose
 
 
 def forget(
@@ -153,7 +159,7 @@ def forget(
     with Writer(existing(library)) as writer:
         if space is not None:
             writer.spaces.drop(space)
-        files = writer.roots.forget([absolute(Path(folder)) for folder in _several(folders)])
+        files = writer.roots.forget([absolute(Path(folder)) for folder in several(folders)])
         segments = writer.purge() if purge else 0
         build_if_due(writer)
     return files, segments
@@ -187,12 +193,17 @@ def verify_library(
 
 def existing(library: str | Path | None) -> Path:
     """Return the folder of a library that is there; raises LibraryMissing."""
-    place = default_library() if library is None else Path(library).expanduser()
+    place = placed(library)
     if not (place / CATALOGUE).exists():
         raise LibraryMissing(place)
     return place
 
 
-def _several(given: str | Path | Sequence[str | Path]) -> Sequence[str | Path]:
+def placed(library: str | Path | None) -> Path:
+    """Return the folder of a library, which need not be there."""
+    return default_library() if library is None else Path(library).expanduser()
+
+
+def several(given: str | Path | Sequence[str | Path]) -> Sequence[str | Path]:
     """Return one as a list of one: a string is no list of letters."""
     return [given] if isinstance(given, str | Path) else given

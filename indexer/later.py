@@ -11,6 +11,7 @@ from time import monotonic
 from indexer import ocr, speech
 from indexer.ahead import ahead
 from indexer.fill import NOTHING, embed_whole
+from indexer.members import in_turn
 from indexer.read import open_again
 from indexer.said import Finder, How, Part, Piece, Source, due, write
 from indexer.speech import Transcriber
@@ -172,9 +173,9 @@ class Look:
 
 def _parts(finder: Finder, sources: Sequence[Source]) -> Iterator[tuple[int, Part]]:
     """Yield what there is to look over; what is not there as it was waits for a later run."""
-    for source in sources:
+    for source, opener in in_turn(sources, lambda source: source.place):
         try:
-            with open_again(source.digest, source.place) as file:
+            with open_again(source.digest, source.place, opener) as file:
                 if file is None:
                     continue
                 with closing(finder.parts(file, source.reader, source.after)) as parts:

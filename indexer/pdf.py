@@ -10,6 +10,7 @@ import threading
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from io import UnsupportedOperation
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import send_handle
@@ -52,21 +53,43 @@ class Document:
         self.created: str = head["created"]
         self.mended: bool = head["mended"]
 
-    def page(self, number: int, *, shorter: int, longer: int) -> Page:
-        """Return a page, counted from 1; its picture's sides are at least so long. Raises MediaError."""
-        if self._strikes >= STRIKES:
-            raise MediaError("left out, as others before it took too much")
+    def read(self, count: int, *, shorter: int, longer: int) -> Iterator[Page | MediaError]:
+        """Yield the first `count` pages, or why one cannot be read; pictures' sides are at least so long.
+
+        The next page is drawn while the one before is looked at.
+        """
+        asked = partial(self._ask_for, shorter=shorter, longer=longer)
+        begun = count > 0 and asked(0)
+        for number in range(count):
+            try:
+                if not begun:
+                    raise Ended("left out, as others before it took too much")
+                answer, picture = _worker().receive()
+            except Ended as error:
+                self._strikes += 1
+                begun = (
+                    number + 1 < count and self._strikes < STRIKES and self._is_back() and asked(number + 1)
+                )
+                yield MediaError(str(error))
+                continue
+            begun = number + 1 < count and asked(number + 1)
+            yield MediaError(answer["error"]) if "error" in answer else _page(answer, picture)
+
+    def _ask_for(self, page: int, shorter: int, longer: int) -> bool:
+        """Ask for a page; returns whether it will be answered."""
         try:
-            answer, picture = _worker().ask(page=number - 1, shorter=shorter, longer=longer)
-        except Ended as error:
-            self._strikes += 1
-            if self._strikes < STRIKES:
-                self._open()
-            raise MediaError(str(error)) from error
-        if "error" in answer:
-            raise MediaError(answer["error"])
-        width, height = answer["size"]
-        return Page(answer["text"], Image.frombytes("RGB", (width, height), picture) if picture else None)
+            _worker().send(page=page, shorter=shorter, longer=longer)
+        except Ended:
+            return False
+        return True
+
+    def _is_back(self) -> bool:
+        """Open the document again, in a new process; returns whether that worked."""
+        try:
+            self._open()
+        except MediaError:
+            return False
+        return True
 
     def _open(self) -> dict[str, Any]:
         try:
@@ -127,6 +150,7 @@ class _Worker:
                 process_group=0,  # Ctrl-C is for clew, which lets go of this when it ends
             )
         self._channel = Connection(ours.detach())
+        self._waiting = 0  # requests without an answer
         self._end = weakref.finalize(self, _end, self._channel, self._process)
 
     @property
@@ -136,14 +160,38 @@ class _Worker:
 
     def ask(self, file: BinaryIO | None = None, **request: Any) -> tuple[dict[str, Any], bytes]:
         """Send a request, with a file if there is one, and return its answer; raises Ended."""
-        try:
+        while self._waiting:
+            self.receive()
+        self.send(file, **request)
+        return self.receive()
+
+    def send(self, file: BinaryIO | None = None, **request: Any) -> None:
+        """Send a request that `receive` will have the answer to; raises Ended."""
+        with self._alive():
             self._channel.send_bytes(json.dumps(request).encode())
             if file is not None:
                 send_handle(self._channel, file.fileno(), self._process.pid)
-            return json.loads(self._channel.recv_bytes()), self._channel.recv_bytes()
+        self._waiting += 1
+
+    def receive(self) -> tuple[dict[str, Any], bytes]:
+        """Return the answer to the oldest request that has none yet; raises Ended."""
+        with self._alive():
+            answer = json.loads(self._channel.recv_bytes()), self._channel.recv_bytes()
+        self._waiting -= 1
+        return answer
+
+    @contextmanager
+    def _alive(self) -> Iterator[None]:
+        try:
+            yield
         except (EOFError, OSError) as error:
             self._end()
             raise Ended(_end_of(self._process.returncode)) from error
+
+
+def _page(answer: dict[str, Any], picture: bytes) -> Page:
+    width, height = answer["size"]
+    return Page(answer["text"], Image.frombytes("RGB", (width, height), picture) if picture else None)
 
 
 def _worker() -> _Worker:

@@ -28,6 +28,7 @@ OBJECT = re.compile(rb"\b(\d{1,7})\s+0\s+obj\b")
 LEAF = re.compile(rb"/Type\s*/Page(?![A-Za-z])")
 GLANCE = 200  # the size in pixels at which a page without text is looked at
 WHITE = bytes(range(250, 256))  # what is no mark on it
+PALE = bytes(range(64, 256))  # what may be none in another size
 
 
 class Document:
@@ -66,9 +67,10 @@ class Document:
         try:
             text = _text(opened)
             size, picture = (0, 0), b""
-            if text.strip() or not _is_blank(opened):
-                with suppress(Exception):
-                    size, picture = _draw(opened, shorter, longer)
+            with suppress(Exception):
+                size, picture = _draw(opened, shorter, longer)
+            if not text.strip() and _is_blank(opened, picture):
+                picture = b""
             return {"text": text, "size": size}, picture
         finally:
             opened.close()
@@ -113,8 +115,10 @@ def _text(page: Any) -> str:
         text.close()
 
 
-def _is_blank(page: Any) -> bool:
-    """Say whether there is nothing on a page; looked at in one size, whoever asks."""
+def _is_blank(page: Any, drawn: bytes) -> bool:
+    """Say whether there is nothing on a page; in doubt it is looked at in one size, whoever asks."""
+    if drawn.translate(None, PALE):
+        return False
     try:
         _, picture = _draw(page, 0, GLANCE)
     except Exception:
@@ -166,6 +170,7 @@ def serve(channel: Connection) -> None:
 
 
 if __name__ == "__main__":
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    with suppress(ValueError, OSError):  # macOS knows no such limit
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     serve(Connection(int(sys.argv[1])))

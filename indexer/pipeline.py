@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -39,10 +39,16 @@ SHOWN = 10  # files read in part that are named
 GROWN = 50_000  # new vectors after which a long run builds an index before its end
 
 Progress = Callable[[str, int, int], None]  # the folder, files done, files to do
+Ready = Callable[[bytes, Found], bool]  # the root, a file that is new: whether to read it now
 
 
 def silent(folder: str, done: int, total: int) -> None:
     """Show no progress."""
+
+
+def at_once(top: bytes, found: Found) -> bool:
+    """Read every file."""
+    return True
 
 
 @dataclass(slots=True)
@@ -95,8 +101,30 @@ class Run:
     confirm_gone: bool
     retry: bool
     progress: Progress
+    ready: Ready = at_once
     report: Report = field(default_factory=Report)
     archives: dict[bytes, Archives] = field(default_factory=dict)  # by the folder they are in
+
+    def scan(self, places: Collection[Place]) -> None:
+        """Look at places, read what is new in them, and give every known file its state."""
+        roots, since = self.writer.roots, self.writer.roots.last_file()
+        looked = [(place, found) for place in places if (found := self.look(place)) is not None]
+        for place, changes in looked:
+            self.fill(place, changes.fresh)
+        missed = [old.id for _, changes in looked for old in changes.missing]
+        roots.miss(missed, {place.root for place, _ in looked})
+        for place, changes in looked:
+            self.settle(place, changes, since)
+        self.report.notes += _left_out(self.report.partly, self.writer)
+
+    def complete(self, wish: Wish = NO_WISH) -> None:
+        """Do what follows from new segments, and what older runs have left."""
+        self.make_up()
+        self.finish()
+        before = self.report.segments
+        self.look_over(wish)
+        if self.report.segments > before:
+            self.finish()
 
     def look(self, place: Place) -> Changes | None:
         """Compare a place with the catalogue; None where it is not there, and nothing of it is forgotten."""
@@ -108,9 +136,13 @@ class Run:
             return None
         walked, known = Walked(), partial(self.writer.roots.known, place)
         archives = self.archives[place.folder] = Archives(self.writer.db, place, self.retry)
-        found = walk(place.top, place.options, walked, place.below, place.apart, archives.inside)
+        found: Iterator[Found] = iter(())
+        if os.path.isdir(place.folder):  # else it was deleted while its root is there
+            inside = archives.inside if place.deep else None
+            found = walk(place.top, place.options, walked, place.below, place.apart, inside, place.deep)
         changes = compare(found, known(), walked.unread, self.retry, known)
         archives.count(changes)
+        changes.fresh = [found for found in changes.fresh if self.ready(place.top, found)]
         self.report.skipped += walked.skipped
         return changes
 
@@ -202,7 +234,8 @@ class Run:
         out = {old.id for old in missing if _is_left_out(os.path.join(place.top, old.path))}
         report.gone += roots.set_state(sorted(out), "gone")  # left out now, by a pattern or a name
         lost = [old for old in missing if old.id not in out]
-        brake = len(lost) > max(MANY, SHARE * changes.known)
+        known = roots.count(place.root) if place.below or not place.deep else changes.known
+        brake = len(lost) > max(MANY, SHARE * known)
         held = [old.id for old in lost if (brake or old.state == "offline") and not self.confirm_gone]
         kept = set(held)
         roots.set_state(held, "offline")
@@ -210,8 +243,8 @@ class Run:
         report.offline += len(held) + len(changes.unread)
         if held:
             report.notes.append(
-                f"{len(held):,} of {changes.known:,} files of {folder} are not there, which looks like a "
-                "drive that is away, so they are kept as offline. If they are really deleted: "
+                f"{len(held):,} of {known:,} files of {os.fsdecode(place.top)} are not there, which looks "
+                "like a drive that is away, so they are kept as offline. If they are really deleted: "
                 "`clew index --confirm-gone`."
             )
         if changes.unread:
@@ -264,14 +297,14 @@ def update(
     tiles: bool | None = None,
     wish: Wish = NO_WISH,
     progress: Progress = silent,
+    ready: Ready = at_once,
 ) -> Report:
     """Bring these folders up to date, or all that the library has, and build its index if it is due."""
     begun = monotonic()
     if tiles is not None:
         with writer.db.atomic():
             writer.spaces.remember(TILES, "on" if tiles else "off")
-    run = Run(writer, index, confirm_gone, retry, progress)
-    roots, since = writer.roots, writer.roots.last_file()
+    run, roots = Run(writer, index, confirm_gone, retry, progress, ready), writer.roots
     known = roots.paths()
     given = [absolute(folder) for folder in folders]
     for folder in given:
@@ -286,21 +319,8 @@ def update(
     # A part of what is given too is done with it.
     places = {path: place for path, place in places.items() if not (place.below and path.startswith(above))}
     try:
-        changes = {path: run.look(place) for path, place in places.items()}
-        there = [(places[path], change) for path, change in changes.items() if change is not None]
-        for place, change in there:
-            run.fill(place, change.fresh)
-        missed = [old.id for _, change in there for old in change.missing]
-        roots.miss(missed, {place.root for place, _ in there})
-        for place, change in there:
-            run.settle(place, change, since)
-        run.report.notes += _left_out(run.report.partly, writer)
-        run.make_up()
-        run.finish()
-        before = run.report.segments
-        run.look_over(wish)
-        if run.report.segments > before:
-            run.finish()
+        run.scan(places.values())
+        run.complete(wish)
         run.report.notes += filter(None, [writer.thumbnails.note])
     except KeyboardInterrupt:  # what is committed stays, and the next run goes on from there
         run.report.interrupted = True

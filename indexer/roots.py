@@ -19,7 +19,8 @@ LONGEST = 5_000  # bytes, more than a path has
 class Place(NamedTuple):
     """A folder to index: its root, how that is scanned, and the folder's path below it.
 
-    `apart` are the paths below the root that are roots of their own.
+    `apart` are the paths below the root that are roots of their own; of a place that is not `deep` only
+    the files right in the folder are meant.
     """
 
     root: int
@@ -27,6 +28,7 @@ class Place(NamedTuple):
     options: Options
     below: bytes = b""
     apart: frozenset[bytes] = frozenset()
+    deep: bool = True
 
     @property
     def folder(self) -> bytes:
@@ -35,8 +37,8 @@ class Place(NamedTuple):
 
     @property
     def is_away(self) -> bool:
-        """Say whether the folder is not there, or only the bare folder its drive was mounted on."""
-        if not os.path.isdir(self.folder):
+        """Say whether the root is not there, or only the bare folder its drive was mounted on."""
+        if not os.path.isdir(self.top):
             return True
         return self.options.mount and not os.path.ismount(self.top) and _is_bare(self.top)
 
@@ -63,7 +65,7 @@ class Roots:
         What is None stays as it is remembered. Raises LibraryError where a part of a root is to be
         scanned otherwise than the root.
         """
-        roots = sorted(self._all(), key=lambda root: -len(root.top))
+        roots = sorted(self.all(), key=lambda root: -len(root.top))
         own = next((root for root in roots if root.top == path), None)
         for root in roots if own is None else ():  # the innermost first
             below = _below(path, root.top)
@@ -89,7 +91,19 @@ class Roots:
             self.db.table("roots").update(id_, {"options": row["options"]})
         return Place(id_, path, options, apart=self._inside(path, roots))
 
-    def _all(self) -> list[Place]:
+    def part(self, path: bytes, *, deep: bool) -> Place | None:
+        """Return the place of a folder that is a root or in one; None where it is left out, or in none."""
+        roots = self.all()
+        for root in sorted(roots, key=lambda root: -len(root.top)):  # the innermost first
+            below = b"" if path == root.top else _below(path, root.top)
+            if below is not None:
+                apart = self._inside(root.top, roots)
+                fits = not below or passes(root.options, below)
+                return root._replace(below=below, apart=apart, deep=deep) if fits else None
+        return None
+
+    def all(self) -> list[Place]:
+        """Return every root."""
         rows = self.db.query("SELECT id, path, options FROM roots")
         return [Place(row["id"], row["path"], Options(**json.loads(row["options"]))) for row in rows]
 
@@ -104,12 +118,21 @@ class Roots:
         """
         query = """SELECT id, path, size, mtime, reader, picture, state, error IS NOT NULL
                      FROM files WHERE root = ? {} ORDER BY path"""
-        if not place.below and not behind:
-            return map(Known._make, self.db.execute(query.format(""), (place.root,)))
-        first, last = span(place.below)
-        first = span(behind[:-1])[1] if behind else first
-        rows = self.db.execute(query.format("AND path >= ? AND path < ?"), (place.root, first, last))
-        return map(Known._make, rows)
+        tests: str = ""
+        values: list[object] = [place.root]
+        if place.below or behind:
+            first, last = span(place.below)
+            tests = "AND path >= ? AND path < ?"
+            values += [span(behind[:-1])[1] if behind else first, last]
+        if not place.deep:
+            tests += " AND instr(substr(path, ?), x'2f') = 0"
+            values.append(len(place.below) + 2 if place.below else 1)
+        return map(Known._make, self.db.execute(query.format(tests), values))
+
+    def count(self, root: int) -> int:
+        """Count the files of a root that are not gone."""
+        query = "SELECT count(*) FROM files WHERE root = ? AND state != 'gone'"
+        return int(self.db.execute(query, (root,)).fetchone()[0])
 
     def last_file(self) -> int:
         """Return the newest file's id; files added later have larger ones."""
@@ -129,8 +152,7 @@ class Roots:
     def lose(self, root: int) -> int:
         """Note that a root is not there; returns how many of its files are away with it."""
         self.db.table("roots").update(root, {"state": "offline"})
-        query = "SELECT count(*) FROM files WHERE root = ? AND state != 'gone'"
-        return int(self.db.execute(query, (root,)).fetchone()[0])
+        return self.count(root)
 
     def miss(self, missing: Iterable[int], looked: Iterable[int]) -> None:
         """Note which files this run misses, and in which roots it has looked, for `settle_moved`."""
@@ -163,7 +185,7 @@ class Roots:
 
     def forget(self, paths: Sequence[bytes]) -> int:
         """Drop roots and their files; what they held stays until it is purged. Returns how many files."""
-        roots = {root.top: root.root for root in self._all()}
+        roots = {root.top: root.root for root in self.all()}
         for path in paths:
             if path not in roots:
                 raise LibraryError(

@@ -46,7 +46,8 @@ def stills_of(original: Image.Image, near: int, longer: int = 0) -> Stills:
     """
     form = original.format or ""
     first = decode(original, near=near, longer=longer)
-    moves = form in ANIMATED and attempt(lambda: getattr(original, "is_animated", False))
+    affordable = 2 * original.width * original.height <= PIXELS
+    moves = form in ANIMATED and affordable and attempt(lambda: getattr(original, "is_animated", False))
     if not moves and form not in PAGED:
         return Stills([Still(first)])
     if first is original:  # which will show another frame

@@ -65,6 +65,11 @@ class Bar:
         speed = self.progress.tasks[-1].speed
         self.progress.update(self.task, completed=done, rate=f"{speed:,.0f}/s" if speed else "")
 
-    def __exit__(self, *error: object) -> None:
+    def stop(self) -> None:
+        """Take the line away; the next progress draws a new one."""
         if self.progress is not None:
             self.progress.stop()
+        self.progress, self.title = None, ""
+
+    def __exit__(self, *error: object) -> None:
+        self.stop()

@@ -12,8 +12,10 @@ from indexer.crops import PART, crops, tile_boxes
 from indexer.decoders import Draft
 from indexer.details import Header
 from indexer.embed import USUAL, embed_drafts
+from indexer.members import in_turn
 from indexer.read import open_again
 from indexer.writer import Writer
+from retrieval.archives import Opener
 from retrieval.embedders import Embedder
 from retrieval.errors import ClewError
 from retrieval.machine import cores
@@ -48,15 +50,17 @@ def add_tiles(writer: Writer, progress: Callable[[int, int], None]) -> tuple[int
     embedder, untiled = writer.embedder, writer.contents.untiled()
     tiles = pictures = done = 0
 
-    def read(one: Untiled) -> Tiled:
-        return Tiled(one.content, tiles_again(one.digest, one.place, embedder))
+    def read(turn: tuple[Untiled, Opener | None]) -> Tiled:
+        one, opener = turn
+        return Tiled(one.content, tiles_again(one.digest, one.place, embedder, opener))
 
     def embed(batch: Sequence[Tiled]) -> tuple[Sequence[Tiled], Vectors]:
         return batch, embed_drafts(embedder, [draft for one in batch for draft in one.drafts or ()])
 
-    reads = ahead(read, map(Untiled._make, untiled), threads=cores(), depth=AHEAD * cores())
-    turns = embedder.at_once
-    for batch, vectors in ahead(embed, _batches(reads), threads=turns, depth=turns + 1):
+    turns = in_turn(map(Untiled._make, untiled), lambda one: one.place)
+    reads = ahead(read, turns, threads=cores(), depth=AHEAD * cores())
+    at_once = embedder.at_once
+    for batch, vectors in ahead(embed, _batches(reads), threads=at_once, depth=at_once + 1):
         ends = np.cumsum([len(one.drafts or ()) for one in batch])
         parts = np.split(vectors, ends[:-1])
         writer.write_tiles(
@@ -73,13 +77,15 @@ def add_tiles(writer: Writer, progress: Callable[[int, int], None]) -> tuple[int
     return tiles, pictures
 
 
-def tiles_again(digest: bytes, place: bytes, embedder: Embedder) -> list[Draft] | None:
+def tiles_again(
+    digest: bytes, place: bytes, embedder: Embedder, opener: Opener | None = None
+) -> list[Draft] | None:
     """Decode the tiles of a picture that was read before; None where its file is not as it was.
 
     They are cut from a larger picture than the whole is embedded from, so that each has its full share.
     """
     try:
-        with open_again(digest, place) as file:
+        with open_again(digest, place, opener) as file:
             if file is None:
                 return None
             with opened(file) as original:

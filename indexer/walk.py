@@ -71,12 +71,14 @@ def walk(
     below: bytes = b"",
     apart: Collection[bytes] = (),
     inside: Callable[[Archive], Iterable[Found]] | None = None,
+    deep: bool = True,
 ) -> Iterator[Found]:
     """Yield the readable files below `root`/`below` in the byte order of their paths.
 
-    A link to a folder is followed once, and only out of the root: what is inside is found in its place.
-    Folders in `apart` are roots of their own and passed over. `inside` tells what an archive holds, which
-    comes as if it were a folder; without it archives are passed over.
+    Those of its folders too, unless it is not `deep`. A link to a folder is followed once, and only out of
+    the root: what is inside is found in its place. Folders in `apart` are roots of their own and passed
+    over. `inside` tells what an archive holds, which comes as if it were a folder; without it archives are
+    passed over.
     """
     excluded = _patterns(options)
     real, followed = os.path.realpath(root), set[tuple[int, int]]()
@@ -94,10 +96,16 @@ def walk(
                 walked.unread.append(step.path)
         else:
             folder, linked = step
-            if folder in apart:
+            if folder in apart or not (deep or folder == below):
                 continue
             if not linked or not _is_loop(os.path.join(root, folder), real, followed):
                 stack.append(iter(_list(root, folder, options, excluded, walked)))
+
+
+def is_readable(name: bytes) -> bool:
+    """Say whether a file of this name may be read by a decoder, beside a picture at least."""
+    suffix = name[name.rfind(b".") :].lower()
+    return suffix in _PLAIN or suffix in _BESIDE
 
 
 def passes(options: Options, path: bytes) -> bool:

@@ -222,6 +222,11 @@ class Writer:
         self.contents.settle_time(root, found.picture or found.path)
         return not there
 
+    def limit_thumbnails(self, most: int) -> None:
+        """Let thumbnails take so many bytes from now on, 0 for none of them."""
+        self.spaces.remember("thumbnails", str(most))
+        self.thumbnails.set_limit(most)
+
     def purge(self) -> int:
         """Delete the files that are gone and all that no file holds any more; returns how many segments."""
         with self.db.atomic():

@@ -91,7 +91,7 @@ class Catalog:
         kind = "+s.kind" if replace(filters, under=()).narrow else "s.kind"
         ofkind = f"{kind} IN ({kinds})" if kinds else "1"
         passing = self._ids(f"SELECT s.id {IN_FILES} AND {ofkind} AND {tests}", values)
-        if self._has_tables() and (not kinds or "text" in filters.kinds):
+        if (not kinds or "text" in filters.kinds) and self._has_tables():
             tests, values = where(filters, few=True)
             named = self._ids(f"SELECT s.id {AT_PICTURES} AND {tests}", values)
             passing = np.concatenate([passing, named])

@@ -784,7 +784,7 @@ def test_the_command_shows_paths_in_archives_and_notes_those_that_have_gone(tmp_
     assert "1 files, 1 could not be read" in clew("status").stdout
     (tmp_path / "root" / "a.zip").unlink()
     assert "have gone" in clew("search", "red rose", "--paths", "--all").stderr
-    assert json.loads(clew("index", "--json", "--no-archives").stdout)["gone"] == 1
+    assert json.loads(clew("index", "--json").stdout)["gone"] == 1
 
 
 def test_a_file_that_needs_an_extra_is_tried_again_by_the_next_run(tmp_path, index, place, monkeypatch):

@@ -28,7 +28,7 @@ FLOORS = (
     ("tools", "indexer.checkpoint indexer.json_lines indexer.plot indexer.eval_formats indexer.details"),
     ("tools", "indexer.thumbnails indexer.stills indexer.sounds indexer.layout indexer.footage indexer.cues"),
     ("tools", "indexer.pdf_worker indexer.markup indexer.rich_text indexer.encodings retrieval.film"),
-    ("tools", "indexer.zipped indexer.frames"),
+    ("tools", "indexer.zipped indexer.frames indexer.whole indexer.eyes indexer.journal"),
     ("tools", "indexer.pdf indexer.tables indexer.scenes"),
     ("house", "indexer.precision retrieval.tagging retrieval.concepts"),
     ("house", "indexer.tokenizers"),
@@ -55,13 +55,13 @@ FLOORS = (
     ("house", "indexer.later"),
     ("house", "indexer.tags"),
     ("work", "indexer.pipeline indexer.evaluation indexer.golden indexer.labels"),
-    ("work", "indexer.folders"),
+    ("work", "indexer.folders indexer.attention"),
     ("work", "indexer.teaching"),
-    ("work", "indexer.switch indexer.tag"),
+    ("work", "indexer.switch indexer.tag indexer.watch"),
     ("doors", "retrieval.options retrieval.pages"),
     ("doors", "retrieval.cli retrieval indexer"),
     ("doors", "indexer.terminal retrieval.duplicates_cli"),
-    ("doors", "indexer.model_cli"),
+    ("doors", "indexer.model_cli indexer.watch_cli"),
     ("doors", "indexer.eval_cli indexer.tag_cli indexer.teach_cli"),
     ("doors", "indexer.cli"),
 )
@@ -76,6 +76,7 @@ DOORS = (
     "terminal.py",
     "teach_cli.py",
     "pdf_worker.py",  # a process of its own
+    "watch_cli.py",
 )
 
 

@@ -1,16 +1,18 @@
 """A PDF: a segment for each page's picture, and the passages of each page's text."""
 
 import re
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import lru_cache
 from typing import BinaryIO
 
 from PIL import Image
 
 from indexer.decoders import Decoded, Draft
-from indexer.passages import split
-from indexer.pdf import Document, open_pdf
+from indexer.passages import WORDS, split
+from indexer.pdf import Document, Page, open_pdf
 from indexer.thumbnails import SIDE, thumbnail
 from retrieval.embedders import Embedder
 from retrieval.errors import MediaError
@@ -32,23 +34,22 @@ class _Made:
     """What has been made of a document so far."""
 
     embedder: Embedder
+    tokens: Callable[[str], int]
     pictures: list[Draft] = field(default_factory=list)
     passages: list[Draft] = field(default_factory=list)
     letters: int = 0
     failed: list[str] = field(default_factory=list)  # why, of each page that cannot be read
 
-    def read(self, document: Document, number: int) -> None:
+    def add(self, number: int, page: Page | MediaError) -> None:
         """Add a page's picture, unless it is blank, and its text."""
-        try:
-            page = document.page(number, shorter=self.embedder.side, longer=SIDE)
-        except MediaError as error:
-            self.failed.append(str(error))
+        if isinstance(page, MediaError):
+            self.failed.append(str(page))
             return
         if page.picture is not None:
             self.pictures.append(self._draw(page.picture, number))
         text = _clean(page.text[: max(0, MOST_LETTERS - self.letters)])
         self.letters += len(page.text)
-        parts = split(text, self.embedder.tokens, self.embedder.context)
+        parts = split(text, self.tokens, self.embedder.context)
         self.passages += [Draft("text", text=part.text, page=number) for part in parts]
 
     def draw_blank(self) -> None:
@@ -79,9 +80,10 @@ def decode(file: BinaryIO, suffix: str, embedder: Embedder) -> Decoded:
     throughout the first page stays, so that it is found by its name.
     """
     with open_pdf(file) as document:
-        made = _Made(embedder)
-        for number in range(1, min(document.pages, MOST_PAGES) + 1):
-            made.read(document, number)
+        made = _Made(embedder, lru_cache(WORDS)(embedder.tokens))
+        pages = document.read(min(document.pages, MOST_PAGES), shorter=embedder.side, longer=SIDE)
+        for number, page in enumerate(pages, start=1):
+            made.add(number, page)
             if document.pages > HELD:
                 made.let_go()
         if made.failed and not made.pictures and not made.passages:

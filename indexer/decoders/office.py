@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import lru_cache
 from typing import BinaryIO, NamedTuple
 from xml.etree.ElementTree import Element
 
@@ -10,7 +11,7 @@ from indexer.decoders.text import read_bytes
 from indexer.decoders.web import charset
 from indexer.encodings import decode_text
 from indexer.markup import paragraphs
-from indexer.passages import split
+from indexer.passages import WORDS, split
 from indexer.rich_text import plain
 from indexer.zipped import MOST_READ, Parts, open_parts, resolve
 from retrieval.embedders import Embedder
@@ -100,6 +101,7 @@ def decode(file: BinaryIO, suffix: str, embedder: Embedder) -> Decoded:
 
 def _decoded(texts: Iterator[Text], embedder: Embedder, parts: Parts | None = None) -> Decoded:
     drafts, letters, number, note = list[Draft](), 0, 0, None
+    tokens = lru_cache(WORDS)(embedder.tokens)
     for raw, page in texts:
         text = " ".join(raw.split())
         if not text:
@@ -110,7 +112,7 @@ def _decoded(texts: Iterator[Text], embedder: Embedder, parts: Parts | None = No
             break
         number += 1
         line = None if page is not None else number
-        passages = split(text, embedder.tokens, embedder.context)
+        passages = split(text, tokens, embedder.context)
         drafts += [Draft("text", text=one.text, start=line, end=line, page=page) for one in passages]
     if parts is not None and parts.left <= 0:
         note = f"what it unpacks to beyond {MOST_READ:,} bytes is left out"

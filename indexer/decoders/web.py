@@ -3,13 +3,14 @@
 import re
 from collections.abc import Iterable
 from email import message_from_bytes
+from functools import lru_cache
 from typing import BinaryIO
 
 from indexer.decoders import Decoded, Draft
 from indexer.decoders.text import read_bytes
 from indexer.encodings import decode_text
 from indexer.markup import Paragraph, paragraphs
-from indexer.passages import split
+from indexer.passages import WORDS, split
 from retrieval.embedders import Embedder
 from retrieval.errors import MediaError
 
@@ -29,10 +30,11 @@ def decode(file: BinaryIO, suffix: str, embedder: Embedder) -> Decoded:
 
 def passages(texts: Iterable[Paragraph], embedder: Embedder) -> list[Draft]:
     """Split paragraphs into passages with their lines."""
+    tokens = lru_cache(WORDS)(embedder.tokens)
     return [
         Draft("text", text=part.text, start=line + part.start - 1, end=line + part.end - 1)
         for text, line in texts
-        for part in split(text, embedder.tokens, embedder.context)
+        for part in split(text, tokens, embedder.context)
     ]
 
 

@@ -1,0 +1,111 @@
+"""What a run changes of the files in a catalogue, as SQLite itself sees it."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from os import fsdecode
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import sqlite_utils
+
+What = Literal["added", "updated", "moved", "gone", "offline", "back", "failed"]
+
+_OLD, _NEW = (f"{row}.root, {row}.path, {row}.state, {row}.content, {row}.error" for row in ("old", "new"))
+_NOTHING = "NULL, NULL, NULL, NULL, NULL"
+# Triggers of this connection alone, on a table of its own in memory.
+_STEPS = (
+    "PRAGMA temp_store = MEMORY",
+    f"""CREATE TEMP TABLE changed AS SELECT {', '.join(
+        f'NULL AS {name}_{when}' for when in ('old', 'new')
+        for name in ('root', 'path', 'state', 'content', 'error'))} WHERE 0""",
+    f"""CREATE TEMP TRIGGER file_in AFTER INSERT ON main.files
+        BEGIN INSERT INTO changed VALUES ({_NOTHING}, {_NEW}); END""",
+    f"""CREATE TEMP TRIGGER file_to AFTER UPDATE OF state, content, error ON main.files
+        WHEN (old.state, old.content, old.error) IS NOT (new.state, new.content, new.error)
+        BEGIN INSERT INTO changed VALUES ({_OLD}, {_NEW}); END""",
+    f"""CREATE TEMP TRIGGER file_out AFTER DELETE ON main.files
+        BEGIN INSERT INTO changed VALUES ({_OLD}, {_NOTHING}); END""",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What has become of a file: where it is now, where it was, and why it could not be read."""
+
+    change: What
+    path: Path
+    was: Path | None = None
+    reason: str | None = None
+
+
+class Side(NamedTuple):
+    """A row of `files`, before or after; all None where there is none."""
+
+    root: int | None
+    path: bytes | None
+    state: str | None
+    content: int | None
+    error: str | None
+
+
+class Journal:
+    """A record of the changes that a writer makes from now on."""
+
+    def __init__(self, db: sqlite_utils.Database) -> None:
+        self.db = db
+        for step in _STEPS:
+            db.conn.execute(step)
+
+    def read(self) -> list[Change]:
+        """Return what has become of each file, in the order of their paths."""
+        roots = {row["id"]: row["path"] for row in self.db.query("SELECT id, path FROM roots")}
+        net: dict[tuple[int, bytes], tuple[Side, Side]] = {}
+        for row in self.db.conn.execute("SELECT * FROM changed ORDER BY rowid"):
+            old, new = Side(*row[:5]), Side(*row[5:])
+            side = new if new.path is not None else old
+            assert side.root is not None
+            assert side.path is not None
+            first, _ = net.get((side.root, side.path), (old, new))
+            net[side.root, side.path] = first, new
+        places = {
+            fsdecode(roots[root].rstrip(b"/") + b"/" + path): sides
+            for (root, path), sides in sorted(net.items())
+            if root in roots
+        }
+        return list(_told(places))
+
+
+def _told(places: dict[str, tuple[Side, Side]]) -> Iterator[Change]:
+    """Turn rows into words; what has left one place and come to another has moved."""
+    left = defaultdict[int | None, list[str]](list)
+    for path, (old, new) in places.items():
+        if new.state is None and old.state != "gone":
+            left[old.content].append(path)
+    for path, (old, new) in places.items():
+        if new.state is None:
+            continue
+        was = left[new.content].pop() if not _is_there(old) and left.get(new.content) else None
+        what = "moved" if was is not None else _what(old, new)
+        if what is not None:
+            yield Change(what, Path(path), None if was is None else Path(was), new.error)
+    for paths in left.values():  # another copy is where it was before
+        yield from (Change("gone", Path(path)) for path in paths)
+
+
+def _what(old: Side, new: Side) -> What | None:
+    if new.state == "gone":
+        return "gone" if _is_there(old) else None
+    if new.state == "offline":
+        return "offline"
+    if new.error is not None:
+        return "failed" if (old.error, old.content) != (new.error, new.content) else None
+    if not _is_there(old):
+        return "added"
+    if old.content != new.content or old.error is not None:
+        return "updated"
+    return "back" if old.state == "offline" else None
+
+
+def _is_there(side: Side) -> bool:
+    return side.state not in (None, "gone")

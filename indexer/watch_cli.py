@@ -1,0 +1,104 @@
+"""A door that stays open: `clew watch`, and what `clew index --watch` does after its scan."""
+
+import re
+import signal
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from threading import Event
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from indexer.terminal import Bar, quiet_decoders
+from retrieval.cli import note, write
+from retrieval.formats import dump, printable
+from retrieval.options import library_option
+from retrieval.schema import CATALOGUE
+
+if TYPE_CHECKING:
+    from indexer.journal import Change
+    from indexer.pipeline import Report
+
+
+class Seconds(click.ParamType):  # type: ignore[type-arg]
+    """A stretch of time, as 30s, 10m or 1h."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return seconds."""
+        found = re.fullmatch(r"(\d{1,6}(?:\.\d+)?) *([smh]?)", str(value).lower())
+        if found is None or float(found[1]) <= 0:
+            self.fail(f"{value!r} is no time; write 30s, 10m or 1h.", param, ctx)
+        return float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]]
+
+
+@click.command("watch")
+@click.argument("folders", nargs=-1, type=click.Path(path_type=Path))
+@click.option(
+    "--every",
+    type=Seconds(),
+    default="10m",
+    show_default=True,
+    help="Scan everything so often, for what the system did not tell.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Each change as one JSON object a line, on stdout.")
+@library_option
+def watch_command(folders: tuple[Path, ...], every: float, as_json: bool, library: Path) -> None:
+    """Index FOLDERS, or all indexed folders, and follow what changes there until Ctrl-C.
+
+    A file that is saved can be found within two seconds; one that is still being written waits until it is
+    whole. The library is held only while something is written, so that other commands go on.
+    """
+    if not folders and not (library / CATALOGUE).exists():
+        raise click.UsageError("Give the folder to watch, as in: clew watch ~/Pictures")
+
+    def show(report: "Report") -> None:
+        for line in [str(report), *report.notes]:
+            note(line)
+
+    follow(folders, show, as_json, library=library, every=every)
+
+
+def follow(folders: Sequence[Path], begun: Callable[["Report"], None], as_json: bool, **how: Any) -> None:
+    """Watch until Ctrl-C, which ends with exit code 130, or until told to end, which is 0."""
+    from indexer.watch import watch_library
+
+    stop = Event()
+
+    def end(*_: object) -> None:
+        stop.set()
+        raise KeyboardInterrupt
+
+    def show(change: "Change") -> None:
+        if as_json:
+            write(dump(change) + "\n")
+        else:
+            note(describe_change(change))
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        with quiet_decoders(), Bar() as bar:
+
+            def say_begun(report: "Report") -> None:
+                bar.stop()
+                begun(report)
+                if not report.interrupted:
+                    note("Watching; Ctrl-C ends it.")
+
+            watch_library(
+                folders, tell=show, begun=say_begun, progress=bar.advance, say=note, stop=stop, **how
+            )
+    except KeyboardInterrupt:
+        note("Stopped; what is done is kept.")
+        if not stop.is_set():
+            raise SystemExit(130) from None
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def describe_change(change: "Change") -> str:
+    """Return what became of a file as one line."""
+    was = f"{change.was} -> " if change.was else ""
+    why = f": {change.reason}" if change.reason else ""
+    return printable(f"{change.change:8} {was}{change.path}{why}")
