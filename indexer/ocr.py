@@ -115,7 +115,7 @@ def _look(engine: Any, picture: "Image") -> Iterator[Line]:
             yield Line(text.strip(), *places.min(axis=0).tolist(), *places.max(axis=0).tolist())
 
 
-def _around(corners: NDArray[np.floating[Any]], picture: "Image") -> tuple[int, int, int, int]:
+def _around(corners: NDArray[np.float64], picture: "Image") -> tuple[int, int, int, int]:
     """Return the part of a picture that has these corners, (n, 2), and something beside them."""
     beside = AROUND * max(picture.size)
     left, top = np.maximum(0, corners.min(axis=0) - beside).astype(int).tolist()
