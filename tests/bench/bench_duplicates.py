@@ -225,7 +225,7 @@ def main() -> None:
         table(rows)
         hashes = [compare(size, given.dim, given.seed) for size in sizes]
         table(hashes)
-        photos = look(given.photos.absolute(), given.take, Path(place)) if given.photos else []
+        photos = look(Path(os.path.abspath(given.photos)), given.take, Path(place)) if given.photos else []
         if photos:
             table(photos)
     emit("duplicates", seed=given.seed, dim=given.dim, libraries=rows, hashes=hashes, photos=photos)
