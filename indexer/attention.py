@@ -17,11 +17,11 @@ from indexer.hub import Say
 from indexer.roots import Place, Roots
 from indexer.walk import head, is_readable, passes
 from indexer.whole import Unfinished
+from retrieval.archives import is_archive
 
 TICK = 0.5  # seconds: folders that go and come are minded this often, and an end is noticed
 SOON = 0.3  # seconds after which what went is looked at, and what came whole: it may be a move
 TOGETHER = 0.1  # seconds within which what is due is looked at together
-
 MOST = 500  # names; of more the whole folder is looked at
 
 
@@ -73,7 +73,7 @@ class Attention:
             every = [*self._tops, *(root.top for root in self._roots if root.top.startswith(inside))]
             self._due |= {Spot(folder, deep=True): now for folder in every}
         for path in self.unfinished.ripe():
-            self._look_at(_named(path), now)
+            self._look_at_file(path, now)
 
     def due(self) -> list[Spot]:
         """Return the spots to look at now, and those that are so nearly: a move is heard of in two parts."""
@@ -124,8 +124,8 @@ class Attention:
             return
         if S_ISDIR(mode):
             self._look_at(Spot(path, deep=added), now + SOON)
-        elif S_ISREG(mode) and is_readable(path) and self.unfinished.look(path):
-            self._look_at(_named(path), now + SOON)
+        elif S_ISREG(mode) and (is_readable(path) or is_archive(path)) and self.unfinished.look(path):
+            self._look_at_file(path, now + SOON)
 
     def _spelled(self, path: bytes) -> bytes:
         """Return a path as it is below its folder, where the system tells it without that folder's links."""
@@ -134,6 +134,10 @@ class Attention:
             if path.startswith(real) and not path.startswith(top):
                 return os.path.join(top, path[len(real) :])
         return path
+
+    def _look_at_file(self, path: bytes, when: float) -> None:
+        """Look where a file is; at an archive as a folder of its own."""
+        self._look_at(Spot(os.path.dirname(path), deep=True) if is_archive(path) else _named(path), when)
 
     def _look_at(self, spot: Spot, when: float) -> None:
         self._due.setdefault(spot, when)

@@ -1,10 +1,12 @@
 """Compare a walk with what the catalogue knows: two streams in path order, merged."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from indexer.walk import Found
+
+AS_IT_WAS = "as it was"  # the reader of an archive that is not opened, as what it holds is known
 
 
 class Known(NamedTuple):
@@ -33,14 +35,28 @@ class Changes:
     failed: int = 0  # unchanged, and could not be read before
 
 
-def compare(found: Iterator[Found], known: Iterator[Known], unread: list[bytes], retry: bool) -> Changes:
-    """Merge two streams in path order into what has changed; memory grows with the changes alone."""
+def compare(
+    found: Iterator[Found],
+    known: Iterator[Known],
+    unread: list[bytes],
+    retry: bool,
+    behind: Callable[[bytes], Iterator[Known]] | None = None,
+) -> Changes:
+    """Merge two streams in path order into what has changed; memory grows with the changes alone.
+
+    `behind` returns the known files that are behind a folder, so that those in an archive that is as it was
+    need not be read.
+    """
     changes = Changes()
     new, old = next(found, None), next(known, None)
     while new is not None or old is not None:
         if old is None or (new is not None and new.path < old.path):
             assert new is not None
-            changes.fresh.append(new)
+            if new.reader != AS_IT_WAS:
+                changes.fresh.append(new)
+            elif old is not None and behind is not None and old.path.startswith(new.path):
+                known = behind(new.path)
+                old = next(known, None)
             new = next(found, None)
         elif new is None or old.path < new.path:
             if old.state != "gone":

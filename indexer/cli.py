@@ -18,6 +18,7 @@ from indexer.terminal import Bar, quiet_decoders
 from indexer.watch_cli import follow, watch_command
 from retrieval import cli as reading
 from retrieval.cli import note, write
+from retrieval.clip_cli import clip_command
 from retrieval.duplicates_cli import duplicates_command
 from retrieval.errors import ClewError
 from retrieval.formats import count_kinds, dump, some
@@ -95,6 +96,20 @@ def main() -> None:
 )
 @click.option("--hidden/--no-hidden", default=None, help="Read hidden files and folders too; remembered.")
 @click.option(
+    "--ocr/--no-ocr", default=None, help="Read the text in pictures too, after all else; remembered."
+)
+@click.option(
+    "--speech-model",
+    metavar="FOLDER|NAME",
+    help="Write down what is said in sounds and videos with this model of faster-whisper: its folder, or a "
+    "name to fetch, as tiny (75 MB), small (484 MB), large-v3 (3.1 GB); remembered, '' forgets.",
+)
+@click.option(
+    "--archives/--no-archives",
+    default=None,
+    help="Read what is in .zip and .tar files too, packed or not; remembered.",
+)
+@click.option(
     "--index",
     "kind",
     type=click.Choice(["auto", "flat", "hnsw", "ivf"]),
@@ -104,6 +119,11 @@ def main() -> None:
     "--confirm-gone",
     is_flag=True,
     help="Forget missing files even where so many are missing that a drive seems away.",
+)
+@click.option(
+    "--tiles/--no-tiles",
+    default=None,
+    help="Embed parts of each picture too, so that small things in it are found; remembered.",
 )
 @click.option("--retry", is_flag=True, help="Read again what could not be read before.")
 @click.option(
@@ -238,6 +258,7 @@ for _command in (
     reading.status_command,
     reading.models_command,
     duplicates_command,
+    clip_command,
 ):
     main.add_command(_command)
 

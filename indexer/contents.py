@@ -25,7 +25,7 @@ class Contents:
     def outdated(self) -> list[int]:
         """Return the contents that older readers have read, and that are there to be read again."""
         query = """SELECT c.id FROM contents c
-                    WHERE c.details < ? AND c.reader != 'text' AND EXISTS (
+                    WHERE c.details < ? AND c.reader IN ('picture', 'caption') AND EXISTS (
                           SELECT 1 FROM files f JOIN roots r ON r.id = f.root
                            WHERE f.content = c.id AND f.state = 'present' AND r.state = 'present')"""
         return [row[0] for row in self.db.conn.execute(query, (VERSION,))]
@@ -37,6 +37,17 @@ class Contents:
                     WHERE c.id = ? AND f.state = 'present' AND r.state = 'present' LIMIT 1"""
         row = self.db.conn.execute(query, (content,)).fetchone()
         return None if row is None else (row[0], row[1], row[2])
+
+    def untiled(self) -> list[tuple[int, bytes, bytes]]:
+        """Return the pictures in one piece that were asked for no tiles yet: id, SHA-256 and place."""
+        query = """SELECT c.id, c.hash, CAST(r.path || x'2f' || f.path AS BLOB)
+                     FROM contents c JOIN files f ON f.content = c.id JOIN roots r ON r.id = f.root
+                    WHERE c.reader = 'picture' AND c.tiles IS NULL AND c.segments IS NOT NULL
+                      AND f.state = 'present' AND r.state = 'present'
+                      AND NOT EXISTS (SELECT 1 FROM segments s WHERE s.content = c.id AND s.kind = 'image'
+                                         AND coalesce(s.box, s.page, s.start) IS NOT NULL)
+                    GROUP BY c.id ORDER BY c.id"""
+        return [tuple(row) for row in self.db.conn.execute(query)]
 
     def rewrite(self, batch: Sequence[tuple[int, Details]]) -> None:
         """Commit what contents say, as it was read again, and the times of their files."""

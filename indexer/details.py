@@ -5,6 +5,7 @@ A larger VERSION makes the next `clew index` read what older ones have written a
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from math import isfinite
 from typing import Any
 from unicodedata import normalize
@@ -36,26 +37,42 @@ COMPANY = re.compile(  # what makers write behind their name
 XMP_PLACE = re.compile(r"(\d+),(\d+(?:\.\d+)?)(?:,(\d+(?:\.\d+)?))?([NSEW])", re.IGNORECASE)
 
 
-def picture_details(original: Image.Image, upright: Image.Image) -> Details:
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What a picture that is open says before it is decoded: its fields, and its size as it is shown."""
+
+    fields: Fields
+    orientation: int | None
+    width: int
+    height: int
+
+    @classmethod
+    def of(cls, original: Image.Image) -> "Header":
+        """Read the header of a picture, which need not be decoded."""
+        fields = Fields.of(original)
+        orientation = attempt(lambda: _orientation(fields))
+        width, height = original.size
+        if (
+            orientation is not None and orientation >= 5 and original.format != "TIFF"
+        ):  # Pillow turns those itself
+            width, height = height, width
+        return cls(fields, orientation, width, height)
+
+
+def picture_details(header: Header, upright: Image.Image, duration: float | None = None) -> Details:
     """Return the details of a picture from its header and from its upright pixels at any scale.
 
-    Metadata that is broken is left out.
+    Metadata that is broken is left out. What moves has a `duration`, in seconds.
     """
-    fields = Fields.of(original)
-    orientation = attempt(lambda: _orientation(fields))
-    width, height = original.size
-    if (
-        orientation is not None and orientation >= 5 and original.format != "TIFF"
-    ):  # Pillow turns those itself
-        width, height = height, width
     grey = small_grey(upright)
     return _details(
-        fields,
-        width=width,
-        height=height,
-        orientation=orientation,
+        header.fields,
+        width=header.width,
+        height=header.height,
+        orientation=header.orientation,
         looks=looks(grey),
         sharpness=sharpness(grey),
+        duration=duration,
     )
 
 
@@ -82,9 +99,13 @@ def _details(fields: Fields, **seen: Any) -> Details:
 
 
 def _camera(fields: Fields) -> str | None:
-    """Return maker and model, the maker once: Canon EOS 80D, NIKON D70, Apple iPhone 6."""
     make = _line(exif_text(fields.main.get(MAKE))) or _first(fields.xmp, f"{TIFF}Make")
     model = _line(exif_text(fields.main.get(MODEL))) or _first(fields.xmp, f"{TIFF}Model")
+    return camera_of(make, model)
+
+
+def camera_of(make: str, model: str) -> str | None:
+    """Return maker and model, the maker once: Canon EOS 80D, NIKON D70, Apple iPhone 6."""
     maker = COMPANY.sub("", make).rstrip(" ,.")
     if set(model.casefold().split()[:1]) & set(maker.casefold().split()):
         return model

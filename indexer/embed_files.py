@@ -9,9 +9,11 @@ import numpy as np
 
 from indexer.ahead import ahead
 from indexer.embed import batches, embed
+from indexer.members import in_turn
 from indexer.read import Read, read
 from indexer.thumbnails import thumbnails_wanted
 from indexer.walk import Found
+from retrieval.archives import Opener
 from retrieval.embedders import Embedder
 from retrieval.machine import cores
 from retrieval.records import Failure, Vectors
@@ -30,14 +32,17 @@ def embed_files(
 ) -> tuple[dict[bytes, Embedded], list[Failure]]:
     """Return path -> vectors, and the files that cannot be read; paths are whole."""
 
-    def work(found: Found) -> Read:
+    def work(turn: tuple[Found, Opener | None]) -> Read:
+        found, opener = turn
         with thumbnails_wanted(False):
-            return read(b"", found, embedder, lambda digest, reader: False) or Read(found, error="not there")
+            done = read(b"", found, embedder, lambda digest, reader: False, opener)
+        return done or Read(found, error="not there")
 
     every: dict[bytes, Embedded] = {}
     failures = []
     done = 0
-    for batch in batches(ahead(work, files, threads=cores(), depth=16 * cores())):
+    turns = in_turn(files, lambda found: found.path, len(files))
+    for batch in batches(ahead(work, turns, threads=cores(), depth=16 * cores())):
         for portion in embed(embedder, batch):
             path = portion.read.found.path
             done += portion.last
@@ -46,10 +51,10 @@ def embed_files(
                 continue
             made = every.setdefault(path, Embedded())
             for draft, vector in zip(portion.drafts, rounded(portion.vectors), strict=True):
-                if draft.pixels is not None:
-                    made.picture = vector
-                else:
+                if draft.text is not None:
                     made.texts.append(vector)
+                elif made.picture is None:  # the whole comes before its parts, the first page before others
+                    made.picture = vector
         progress(done, len(files))
     return every, failures
 

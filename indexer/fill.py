@@ -7,12 +7,16 @@ from typing import NamedTuple
 import numpy as np
 
 from indexer.ahead import ahead
+from indexer.crops import FIRST_TILE
 from indexer.decoders import Draft
 from indexer.embed import USUAL, embed_drafts
+from indexer.members import in_turn
 from indexer.passages import split
 from indexer.read import read_again
 from indexer.thumbnails import thumbnails_wanted
+from indexer.tiles import tiles_again
 from indexer.writer import Writer
+from retrieval.archives import Opener
 from retrieval.embedders import Embedder
 from retrieval.machine import cores
 from retrieval.records import Space, Vectors
@@ -21,6 +25,7 @@ from retrieval.schema import vectors_table
 PAGE = 2_000  # segments read at once
 NOTHING = "text"  # for a text of which this model reads no word, as &nbsp;
 AHEAD = 16  # contents read ahead, a thread
+WORDS = frozenset(("text", "audio"))  # kinds whose vector is that of their text
 
 
 class Lacking(NamedTuple):
@@ -31,9 +36,12 @@ class Lacking(NamedTuple):
     content: int
     kind: str
     text: str | None
+    page: int | None
     digest: bytes
     reader: str
     place: bytes | None
+    start: float | None
+    end: float | None
 
 
 Ready = list[tuple[int, Draft]]  # segments, and what there is to embed of each
@@ -49,14 +57,14 @@ def fill(
     """
     total, done = count_lacking(writer, space), 0
     contents = ahead(
-        lambda group: _read(group, embedder),
-        _contents(writer, space),
+        lambda turn: _read(*turn, embedder),
+        in_turn(_contents(writer, space), _needed),
         threads=cores(),
         depth=AHEAD * cores(),
     )
 
     def embed(batch: Ready) -> tuple[list[int], Vectors]:
-        return [segment for segment, _ in batch], _embed(embedder, [draft for _, draft in batch])
+        return [segment for segment, _ in batch], embed_whole(embedder, [draft for _, draft in batch])
 
     turns = embedder.at_once
     for segments, vectors in ahead(embed, _batches(contents), threads=turns, depth=turns + 1):
@@ -79,10 +87,11 @@ def _lacks(space: Space) -> str:
 def _contents(writer: Writer, space: Space) -> Iterator[list[Lacking]]:
     """Yield what each content lacks; read in pages, so that no reader holds the log back."""
     last = 0
-    query = f"""SELECT s.id, s.ordinal, s.content, s.kind, s.text, c.hash, c.reader,
+    query = f"""SELECT s.id, s.ordinal, s.content, s.kind, s.text, s.page, c.hash, c.reader,
                        (SELECT CAST(r.path || x'2f' || f.path AS BLOB)
                           FROM files f JOIN roots r ON r.id = f.root
-                         WHERE f.content = c.id AND f.state = 'present' AND r.state = 'present' LIMIT 1)
+                         WHERE f.content = c.id AND f.state = 'present' AND r.state = 'present' LIMIT 1),
+                       s.start, s."end"
                   FROM segments s JOIN contents c ON c.id = s.content
                  WHERE s.content > ? AND {_lacks(space)} ORDER BY s.content, s.ordinal"""
     while True:
@@ -106,19 +115,44 @@ def _whole(writer: Writer, query: str, last: int) -> list[Lacking]:
     return list(group)
 
 
-def _read(group: list[Lacking], embedder: Embedder) -> Ready:
+def _needed(group: list[Lacking]) -> bytes | None:
+    """Return the file that a content must be read from; None if it is nowhere, or its texts are all."""
+    return next((row.place for row in group if row.kind not in WORDS), None)
+
+
+def _read(group: list[Lacking], opener: Opener | None, embedder: Embedder) -> Ready:
     """Return what can be embedded of a content: its texts, and its pixels if it is still there."""
-    texts = [(row.segment, row.text or "") for row in group if row.kind == "text"]
+    texts = [(row.segment, row.text or "") for row in group if row.kind in WORDS]
     said = [(segment, text if embedder.tokens(text) else NOTHING) for segment, text in texts]
     ready = [(segment, Draft("text", text=text)) for segment, text in said]
-    seen = [row for row in group if row.kind != "text"]
+    seen = [row for row in group if row.kind not in WORDS]
     if not seen or seen[0].place is None:
         return ready
-    with thumbnails_wanted(False):
-        decoded = read_again(seen[0].digest, seen[0].reader, seen[0].place, embedder)
-    drafts = [] if decoded is None else decoded.drafts
-    there = {row.segment: drafts[row.ordinal] for row in seen if row.ordinal < len(drafts)}
-    return ready + [(segment, draft) for segment, draft in there.items() if draft.pixels is not None]
+    drafts: dict[int, Draft] = {}
+    if seen[0].kind == "video":
+        spans = [(row.start or 0.0, row.end or 0.0) for row in seen]
+        decoded = read_again(seen[0].digest, seen[0].reader, seen[0].place, embedder, opener, spans)
+        again = [] if decoded is None else decoded.drafts
+        return ready + [(row.segment, one) for row, one in zip(seen, again, strict=False) if _has_vector(one)]
+    if seen[0].ordinal < FIRST_TILE:
+        with thumbnails_wanted(False):
+            decoded = read_again(seen[0].digest, seen[0].reader, seen[0].place, embedder, opener)
+        drafts |= enumerate([] if decoded is None else decoded.drafts)
+    if seen[-1].ordinal >= FIRST_TILE:
+        tiles = tiles_again(seen[0].digest, seen[0].place, embedder, None if drafts else opener)
+        drafts |= enumerate(tiles or (), FIRST_TILE)
+    there = [(row, drafts[row.ordinal]) for row in seen if row.ordinal in drafts]
+    return ready + [(row.segment, draft) for row, draft in there if _is_same(row, draft)]
+
+
+def _is_same(row: Lacking, draft: Draft) -> bool:
+    """Say whether a draft is what a segment was made of: where a page failed this time, others move up."""
+    return (draft.kind, draft.page) == (row.kind, row.page) and _has_vector(draft)
+
+
+def _has_vector(draft: Draft) -> bool:
+    """Say whether a draft can be embedded, or has been."""
+    return draft.pixels is not None or draft.vector is not None
 
 
 def _batches(contents: Iterator[Ready]) -> Iterator[Ready]:
@@ -132,7 +166,7 @@ def _batches(contents: Iterator[Ready]) -> Iterator[Ready]:
         yield batch
 
 
-def _embed(embedder: Embedder, drafts: list[Draft]) -> Vectors:
+def embed_whole(embedder: Embedder, drafts: list[Draft]) -> Vectors:
     """Embed drafts; a text longer than this model reads is the mean of its parts."""
     parts: list[Draft] = []
     owners: list[int] = []

@@ -3,11 +3,12 @@
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from indexer import models
 from indexer.build import build_if_due, current
 from indexer.hub import Say
+from indexer.later import Wish
 from indexer.pipeline import Progress, Report, absolute, silent, update
 from indexer.remake import check_thumbnails, mend_thumbnails
 from indexer.verify import Findings, verify
@@ -19,6 +20,7 @@ from retrieval.records import Method, Space
 from retrieval.schema import CATALOGUE
 
 if TYPE_CHECKING:
+    from indexer.speech import Transcriber
     from retrieval.library import Library
 
 
@@ -31,6 +33,11 @@ def index_folder(
     device: str | None = None,
     exclude: str | Sequence[str] | None = None,
     hidden: bool | None = None,
+    tiles: bool | None = None,
+    ocr: bool | None = None,
+    speech_model: str | None = None,
+    transcriber: "Transcriber | None" = None,
+    archives: bool | None = None,
     embedder: Embedder | None = None,
     progress: Progress = silent,
     say: Say = models.silent,
@@ -41,8 +48,11 @@ def index_folder(
     `auto`, the recommended open_clip model where it is here or can be fetched, else `builtin`), an older
     one goes on with its own; `arch` is the architecture of a local file of weights, `device` where torch
     embeds (default: the fastest). `exclude` (patterns of names or of paths under the
-    folder) and `hidden` are remembered; None leaves them as they were. `embedder` stands in for a model
-    by name. Raises LibraryError; a file that cannot be read is no error (see `Library.failures`).
+    folder), `hidden`, `archives` (read what is in .zip and .tar files) and `tiles` (embed parts of pictures
+    too, for small things in them) are remembered; None leaves them as they were, as it does `ocr` (read
+    text in pictures) and `speech_model` (a folder or a name, '' for none: write down what is said).
+    `embedder` and `transcriber` stand in for a model by name. Raises LibraryError; a file that cannot be
+    read is no error (see `Library.failures`).
     """
     from retrieval.library import Library  # heavy: not to bring a library up to date
 
@@ -54,6 +64,11 @@ def index_folder(
         device=device,
         exclude=exclude,
         hidden=hidden,
+        tiles=tiles,
+        ocr=ocr,
+        speech_model=speech_model,
+        transcriber=transcriber,
+        archives=archives,
         embedder=embedder,
         progress=progress,
         say=say,
@@ -72,10 +87,15 @@ def update_library(
     device: str | None = None,
     exclude: str | Sequence[str] | None = None,
     hidden: bool | None = None,
+    archives: bool | None = None,
     index: Method | Literal["auto"] | None = None,
     confirm_gone: bool = False,
     retry: bool = False,
     thumbnails: int | None = None,
+    tiles: bool | None = None,
+    ocr: bool | None = None,
+    speech_model: str | None = None,
+    transcriber: "Transcriber | None" = None,
     embedder: Embedder | None = None,
     progress: Progress = silent,
     say: Say = models.silent,
@@ -84,23 +104,50 @@ def update_library(
 
     `index` names the kind of index (default: by size), `confirm_gone` forgets files even where so many
     are missing that a drive seems to be away, `retry` reads again what could not be read before;
-    `thumbnails` is how many bytes these may take from now on, 0 for none of them; `say` is told what takes
-    long or is otherwise than expected. Ctrl-C ends it early, with `interrupted` in the report.
+    `thumbnails` is how many bytes these may take from now on, 0 for none of them; `tiles` (of each picture,
+    for small things in it) is remembered by the library; `say` is told what takes long or is otherwise than
+    expected. Ctrl-C ends it early, with `interrupted` in the report.
     """
-    choose = chooser(embedder, model, arch, device, say)
-    with Writer(placed(library), choose) as writer:
-        if thumbnails is not None:
-            writer.limit_thumbnails(thumbnails)
-        return update(
+    with Writer(placed(library), chooser(embedder, model, arch, device, say)) as writer:
+        return bring(
             writer,
-            [Path(folder) for folder in several(folders)],
-            exclude=None if exclude is None else [str(pattern) for pattern in several(exclude)],
+            folders,
+            exclude=exclude,
             hidden=hidden,
+            archives=archives,
             index=index,
             confirm_gone=confirm_gone,
             retry=retry,
+            thumbnails=thumbnails,
+            tiles=tiles,
+            ocr=ocr,
+            speech_model=speech_model,
+            transcriber=transcriber,
             progress=progress,
         )
+
+
+def bring(
+    writer: Writer,
+    folders: str | Path | Sequence[str | Path],
+    *,
+    exclude: str | Sequence[str] | None = None,
+    thumbnails: int | None = None,
+    ocr: bool | None = None,
+    speech_model: str | None = None,
+    transcriber: "Transcriber | None" = None,
+    **how: Any,
+) -> Report:
+    """Bring an open library up to date; `how` is what `update` takes besides."""
+    if thumbnails is not None:
+        writer.limit_thumbnails(thumbnails)
+    return update(
+        writer,
+        [Path(folder) for folder in several(folders)],
+        exclude=None if exclude is None else [str(pattern) for pattern in several(exclude)],
+        wish=Wish(ocr, speech_model, transcriber),
+        **how,
+    )
 
 
 def chooser(

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
+WORDS = 50_000  # whose tokens are counted once
 LONGEST = 100  # letters of one word; to WordPiece a longer one is unknown
 _SENTENCE = re.compile(r"(?<=[.!?…。！？])\s+")
 
@@ -27,7 +28,7 @@ class Word(NamedTuple):
 
 def split(text: str, tokens: Callable[[str], int], limit: int) -> list[Passage]:
     """Split at headings and blank lines, then at sentences, then between words, to `limit` tokens."""
-    cost = lru_cache(maxsize=50_000)(tokens)
+    cost = lru_cache(WORDS)(tokens)
     return [
         passage
         for block in _blocks(text)

@@ -10,18 +10,23 @@ from time import monotonic
 from typing import Literal
 
 from indexer.ahead import ahead
+from indexer.archives import Archives
 from indexer.build import build_if_due, current
 from indexer.calibrate import calibrate_if_due
 from indexer.changes import Changes, compare
 from indexer.embed import batches, embed
 from indexer.fill import fill
+from indexer.later import NO_WISH, Wish, read_later, remember
+from indexer.members import in_turn
 from indexer.read import Read, read
 from indexer.reread import reread
 from indexer.roots import Place
 from indexer.tags import tag_if_due
 from indexer.thumbnails import thumbnails_wanted
+from indexer.tiles import add_tiles
 from indexer.walk import Found, Walked, walk
 from indexer.writer import Writer, Wrote
+from retrieval.archives import SUFFIXES, Opener, archive_of
 from retrieval.errors import LibraryError
 from retrieval.formats import count_kinds, printable, some
 from retrieval.machine import cores
@@ -29,6 +34,8 @@ from retrieval.records import Method, Space
 
 MANY, SHARE = 50, 0.2  # more missing files than both of these is a drive, not a decision
 AHEAD = 16  # pictures decoded ahead, a thread
+TILES = "tiles"  # the setting that says whether pictures get some
+SHOWN = 10  # files read in part that are named
 GROWN = 50_000  # new vectors after which a long run builds an index before its end
 
 Progress = Callable[[str, int, int], None]  # the folder, files done, files to do
@@ -60,6 +67,7 @@ class Report:
     kinds: Counter[str] = field(default_factory=Counter)  # kind -> new segments
     skipped: Counter[str] = field(default_factory=Counter)
     lacking: Counter[str] = field(default_factory=Counter)  # what is not installed -> files it would read
+    partly: list[str] = field(default_factory=list)  # files of which something was left out, and what
     notes: list[str] = field(default_factory=list)
     interrupted: bool = False
 
@@ -79,6 +87,8 @@ class Report:
             more = ", ..." * (len(self.skipped) > 6)
             total = self.skipped.total()
             lines.append(f"  {total:,} skipped: of a kind clew does not read ({first}{more})")
+        if any(self.skipped[suffix] for suffix in SUFFIXES):
+            lines.append("  --archives reads what is in .zip and .tar files")
         return "\n".join(lines)
 
 
@@ -93,6 +103,7 @@ class Run:
     progress: Progress
     ready: Ready = at_once
     report: Report = field(default_factory=Report)
+    archives: dict[bytes, Archives] = field(default_factory=dict)  # by the folder they are in
 
     def scan(self, places: Collection[Place]) -> None:
         """Look at places, read what is new in them, and give every known file its state."""
@@ -104,13 +115,16 @@ class Run:
         roots.miss(missed, {place.root for place, _ in looked})
         for place, changes in looked:
             self.settle(place, changes, since)
+        self.report.notes += _left_out(self.report.partly, self.writer)
 
-    def finish(self) -> None:
+    def complete(self, wish: Wish = NO_WISH) -> None:
         """Do what follows from new segments, and what older runs have left."""
         self.make_up()
-        space = build_if_due(self.writer, self.index)
-        calibrate_if_due(self.writer, space, self.writer.embedder)
-        tag_if_due(self.writer, space, self.writer.embedder)
+        self.finish()
+        before = self.report.segments
+        self.look_over(wish)
+        if self.report.segments > before:
+            self.finish()
 
     def look(self, place: Place) -> Changes | None:
         """Compare a place with the catalogue; None where it is not there, and nothing of it is forgotten."""
@@ -120,11 +134,16 @@ class Run:
                 f"{os.fsdecode(place.folder)} is not there; its files are kept as offline until it is back."
             )
             return None
-        walked = Walked()
+        walked, known = Walked(), partial(self.writer.roots.known, place)
+        archives = self.archives[place.folder] = Archives(self.writer.db, place, self.retry)
         found: Iterator[Found] = iter(())
         if os.path.isdir(place.folder):  # else it was deleted while its root is there
-            found = walk(place.top, place.options, walked, place.below, place.apart, place.deep, place.heads)
-        changes = compare(found, self.writer.roots.known(place), walked.unread, self.retry)
+            inside = archives.inside if place.deep else None
+            found = walk(
+                place.top, place.options, walked, place.below, place.apart, inside, place.deep, place.heads
+            )
+        changes = compare(found, known(), walked.unread, self.retry, known)
+        archives.count(changes)
         changes.fresh = [found for found in changes.fresh if self.ready(place.top, found)]
         self.report.skipped += walked.skipped
         return changes
@@ -153,21 +172,47 @@ class Run:
             done, waiting = fill(self.writer, space, self.writer.embedder, lambda done, total: None)
             self.writer.spaces.set_whole(space, not waiting)
             self.report.segments += done
+        if self.writer.catalog.setting(TILES) == "on":
+            tiles, pictures = add_tiles(self.writer, partial(self.progress, "tiles"))
+            self.report.segments += tiles
+            if tiles:
+                note = (
+                    f"{some(tiles, 'tile')} of {some(pictures, 'picture')} added, for small things in them."
+                )
+                self.report.notes.append(note)
+
+    def look_over(self, wish: Wish) -> None:
+        """Read what takes long: text in pictures, and speech."""
+        found = read_later(self.writer, wish, self.progress, new_sounds=self.report.kinds["audio"])
+        self.report.kinds += found.kinds
+        self.report.segments += found.kinds.total()
+        self.report.lacking += found.lacking
+        self.report.notes += found.notes
+
+    def finish(self) -> None:
+        """Build, calibrate and tag what is due."""
+        space = build_if_due(self.writer, self.index)
+        calibrate_if_due(self.writer, space, self.writer.embedder)
+        tag_if_due(self.writer, space, self.writer.embedder)
 
     def _read(self, top: bytes, fresh: Sequence[Found]) -> Iterator[Read]:
         """Read files in threads, a little ahead."""
         embedder, is_known = self.writer.embedder, self.writer.is_known
 
-        def work(found: Found) -> Read | None:
+        def work(turn: tuple[Found, Opener | None]) -> Read | None:
+            found, opener = turn
             with thumbnails_wanted(self.writer.thumbnails.wanted):
-                return read(top, found, embedder, is_known)
+                return read(top, found, embedder, is_known, opener)
 
         threads = cores()
-        reads = ahead(work, fresh, threads=threads, depth=AHEAD * threads, weigh=_weigh)
+        turns = in_turn(fresh, lambda found: os.path.join(top, found.path), len(fresh))
+        reads = ahead(work, turns, threads=threads, depth=AHEAD * threads, weigh=_weigh)
         for one in reads:
             if one is not None:
                 if one.lacks is not None:
                     self.report.lacking[one.lacks] += 1
+                if one.decoded.note is not None:
+                    self.report.partly.append(f"{os.fsdecode(one.found.path)}: {one.decoded.note}.")
                 yield one
 
     def _count(self, wrote: Wrote) -> None:
@@ -188,7 +233,7 @@ class Run:
         report.moved += moved
         report.added -= moved
         report.gone += len(changes.missing) - len(missing) - moved  # another copy of it is there
-        out = {old.id for old in missing if os.path.lexists(os.path.join(place.top, old.path))}
+        out = {old.id for old in missing if _is_left_out(os.path.join(place.top, old.path))}
         report.gone += roots.set_state(sorted(out), "gone")  # left out now, by a pattern or a name
         lost = [old for old in missing if old.id not in out]
         known = changes.known
@@ -211,7 +256,26 @@ class Run:
                 f"Some of {folder} cannot be looked at; "
                 f"{len(changes.unread):,} files there stay as they were."
             )
+        self.archives[place.folder].settle()
         roots.scanned(place.root)
+
+
+def _is_left_out(path: bytes) -> bool:
+    """Say whether a file that was not found is there, or the archive is that it was in."""
+    return os.path.lexists(path) or archive_of(path) is not None
+
+
+def _left_out(partly: Sequence[str], writer: Writer) -> Iterator[str]:
+    """Say what of this run's files was left out, of many the first few."""
+    waiting = [
+        f"{os.fsdecode(path)}: {some(missing, 'picture')} of the {named:,} it names "
+        f"{'is' if missing == 1 else 'are'} not there; the captions wait for them."
+        for path, missing, named in writer.captions.missing()
+    ]
+    every = [*partly, *waiting]
+    yield from map(printable, every[:SHOWN])
+    if len(every) > SHOWN:
+        yield f"{len(every) - SHOWN:,} more files are read in part only."
 
 
 def _indexed(space: Space) -> int:
@@ -230,14 +294,20 @@ def update(
     *,
     exclude: Sequence[str] | None = None,
     hidden: bool | None = None,
+    archives: bool | None = None,
     index: Method | Literal["auto"] | None = None,
     confirm_gone: bool = False,
     retry: bool = False,
+    tiles: bool | None = None,
+    wish: Wish = NO_WISH,
     progress: Progress = silent,
     ready: Ready = at_once,
 ) -> Report:
     """Bring these folders up to date, or all that the library has, and build its index if it is due."""
     begun = monotonic()
+    if tiles is not None:
+        with writer.db.atomic():
+            writer.spaces.remember(TILES, "on" if tiles else "off")
     run, roots = Run(writer, index, confirm_gone, retry, progress, ready), writer.roots
     known = roots.paths()
     given = [absolute(folder) for folder in folders]
@@ -247,13 +317,14 @@ def update(
     above = tuple(path.rstrip(b"/") + b"/" for path in given)
     inside = [path for path in known if not given or path.startswith(above)]
     with writer.db.atomic():
-        places = {path: roots.place(path, exclude, hidden) for path in given}
+        remember(writer, wish)
+        places = {path: roots.place(path, exclude, hidden, archives) for path in given}
         places |= {path: roots.place(path) for path in inside if path not in places}
     # A part of what is given too is done with it.
     places = {path: place for path, place in places.items() if not (place.below and path.startswith(above))}
     try:
         run.scan(places.values())
-        run.finish()
+        run.complete(wish)
         run.report.notes += filter(None, [writer.thumbnails.note])
     except KeyboardInterrupt:  # what is committed stays, and the next run goes on from there
         run.report.interrupted = True

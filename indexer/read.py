@@ -2,13 +2,30 @@
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from io import BufferedReader
+from typing import cast
 
-from indexer.decoders import Decoded, Decoder, caption, picture, text
+from indexer.decoders import (
+    Decoded,
+    Decoder,
+    caption,
+    document,
+    office,
+    picture,
+    sound,
+    subtitles,
+    table,
+    text,
+    video,
+    web,
+)
 from indexer.walk import Found, nanoseconds
+from retrieval.archives import Opener, open_place
 from retrieval.embedders import Embedder
 from retrieval.errors import ExtraMissing, MediaError
 
@@ -16,6 +33,13 @@ DECODERS: dict[str, Decoder] = {
     "picture": picture.decode,
     "text": text.decode,
     "caption": caption.decode,
+    "sound": sound.decode,
+    "document": document.decode,
+    "web": web.decode,
+    "office": office.decode,
+    "table": table.decode,
+    "video": video.decode,
+    "subtitles": subtitles.decode,
 }
 
 
@@ -45,10 +69,20 @@ class Read:
 
 
 def read(
-    root: bytes, found: Found, embedder: Embedder, is_known: Callable[[bytes, str], bool]
+    root: bytes,
+    found: Found,
+    embedder: Embedder,
+    is_known: Callable[[bytes, str], bool],
+    opener: Opener | None = None,
 ) -> Read | None:
-    """Read a file; None if it has gone since the scan. A file that cannot be read is never fatal."""
+    """Read a file; None if it has gone since the scan. A file that cannot be read is never fatal.
+
+    `opener` opens one that is in an archive, which is as it was found: the archive is what may change.
+    """
     try:
+        if opener is not None:
+            with cast(BufferedReader, opener()) as file:
+                return _read_open(file, found, embedder, is_known)
         for _ in range(3):
             with open(os.path.join(root, found.path), "rb") as file:
                 before = os.fstat(file.fileno())
@@ -60,6 +94,8 @@ def read(
         return Read(found, error="is being written", passing=True)
     except FileNotFoundError:
         return None
+    except MediaError as error:
+        return Read(found, error=str(error))
     except OSError as error:
         return Read(found, error=error.strerror or str(error), passing=True)
 
@@ -82,16 +118,36 @@ def _read_open(
         return Read(found, error=f"unexpected {type(error).__name__}: {error}")
 
 
-def read_again(digest: bytes, reader: str, place: bytes, embedder: Embedder) -> Decoded | None:
-    """Decode a content that was read before; None where the file is not there as it was."""
+def read_again(
+    digest: bytes,
+    reader: str,
+    place: bytes,
+    embedder: Embedder,
+    opener: Opener | None = None,
+    spans: Sequence[tuple[float, float]] | None = None,
+) -> Decoded | None:
+    """Decode a content that was read before; None where the file is not there as it was.
+
+    Of a video, whose segments follow from how a model sees it, those that begin and end at `spans`.
+    """
     try:
-        with open(place, "rb") as file:
-            if hashlib.file_digest(file, "sha256").digest() != digest:
+        with open_again(digest, place, opener) as file:
+            if file is None:
                 return None
-            file.seek(0)
+            if reader == "video" and spans is not None:
+                return Decoded(video.decode_again(file, embedder, spans))
             return DECODERS[reader](file, _suffix(place), embedder)
     except Exception:  # gone since, or a decoder that has changed its mind
         return None
+
+
+@contextmanager
+def open_again(digest: bytes, place: bytes, opener: Opener | None = None) -> Iterator[BufferedReader | None]:
+    """Open a content that was read before; None where the file is not as it was. Raises OSError."""
+    with cast(BufferedReader, (opener or partial(open_place, place))()) as file:
+        same = hashlib.file_digest(file, "sha256").digest() == digest
+        file.seek(0)
+        yield file if same else None
 
 
 def _suffix(path: bytes) -> str:

@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterator, Sequence
 
 from indexer.ahead import ahead
 from indexer.decoders import Decoded
+from indexer.members import in_turn
 from indexer.read import read_again
 from indexer.thumbnails import thumbnails_wanted
 from indexer.writer import Writer
+from retrieval.archives import Opener
 from retrieval.embedders import Embedder
 from retrieval.machine import cores
 from retrieval.records import Details
@@ -38,15 +40,19 @@ def reread(writer: Writer, progress: Callable[[int, int], None]) -> int:
     return done
 
 
+Place = tuple[int, tuple[bytes, str, bytes] | None]  # a content, its digest, its reader and a file of it
+
+
 def read_contents(
     writer: Writer, contents: Sequence[int], embedder: Embedder
 ) -> Iterator[tuple[int, Decoded | None]]:
     """Yield each content as it decodes now, in order; None where its file is not there as it was."""
 
-    def work(given: tuple[int, tuple[bytes, str, bytes] | None]) -> tuple[int, Decoded | None]:
-        content, place = given
+    def work(given: tuple[Place, Opener | None]) -> tuple[int, Decoded | None]:
+        (content, place), opener = given
         with thumbnails_wanted(writer.thumbnails.wanted):
-            return content, None if place is None else read_again(*place, embedder)
+            return content, None if place is None else read_again(*place, embedder, opener)
 
     places = ((content, writer.contents.place(content)) for content in contents)
-    return ahead(work, places, threads=cores(), depth=AHEAD * cores())
+    turns = in_turn(places, lambda given: None if given[1] is None else given[1][2])
+    return ahead(work, turns, threads=cores(), depth=AHEAD * cores())

@@ -15,6 +15,7 @@ from retrieval.errors import LibraryError
 
 _KNOWN = """SELECT id, path, size, mtime, reader, picture, state, error IS NOT NULL
               FROM files WHERE root = ?"""
+LONGEST = 5_000  # bytes, more than a path has
 
 
 class Place(NamedTuple):
@@ -55,7 +56,13 @@ class Roots:
         """Return the paths of all roots, in order."""
         return [row["path"] for row in self.db.query("SELECT path FROM roots ORDER BY path")]
 
-    def place(self, path: bytes, exclude: Sequence[str] | None = None, hidden: bool | None = None) -> Place:
+    def place(
+        self,
+        path: bytes,
+        exclude: Sequence[str] | None = None,
+        hidden: bool | None = None,
+        archives: bool | None = None,
+    ) -> Place:
         """Return the place of a folder: a root, a new root, or a part of one that does not leave it out.
 
         What is None stays as it is remembered. Raises LibraryError where a part of a root is to be
@@ -66,7 +73,7 @@ class Roots:
         for root in roots if own is None else ():  # the innermost first
             below = _below(path, root.top)
             if below and passes(root.options, below):
-                if exclude is None and hidden is None:
+                if exclude is None and hidden is None and archives is None:
                     return root._replace(below=below, apart=self._inside(root.top, roots))
                 raise LibraryError(
                     f"{os.fsdecode(path)} is part of {os.fsdecode(root.top)}, which is scanned in one way; "
@@ -77,6 +84,7 @@ class Roots:
             exclude=old.exclude if exclude is None else list(exclude),
             hidden=old.hidden if hidden is None else hidden,
             mount=os.path.ismount(path) or (old.mount and _is_bare(path)),
+            archives=old.archives if archives is None else archives,
         )
         row = {"path": path, "options": json.dumps(options._asdict()), "state": "present"}
         if own is None:
@@ -106,15 +114,20 @@ class Roots:
         """Return the paths below this one that are roots of their own."""
         return frozenset(below for root in roots if (below := _below(root.top, path)))
 
-    def known(self, place: Place) -> Iterator[Known]:
-        """Yield the files of a place as the catalogue has them, in the byte order of their paths."""
+    def known(self, place: Place, behind: bytes = b"") -> Iterator[Known]:
+        """Yield the files of a place as the catalogue has them, in the byte order of their paths.
+
+        `behind` is a folder, with its slash, whose files and those before them are passed over.
+        """
         if place.heads:
             return iter(sorted(self._headed(place), key=lambda known: known.path))
         query = f"{_KNOWN} {{}} ORDER BY path"
         tests: str = ""
         values: list[object] = [place.root]
-        if place.below:  # what begins with the first is before the second
-            tests, values = "AND path > ? AND path < ?", [place.root, place.below + b"/", place.below + b"0"]
+        if place.below or behind:
+            first, last = span(place.below)
+            tests = "AND path >= ? AND path < ?"
+            values += [span(behind[:-1])[1] if behind else first, last]
         if not place.deep:
             tests += " AND instr(substr(path, ?), x'2f') = 0"
             values.append(len(place.below) + 2 if place.below else 1)
@@ -197,6 +210,11 @@ class Roots:
                 count += self.db.execute("DELETE FROM files WHERE root = ?", (roots[path],)).rowcount
                 self.db.execute("DELETE FROM roots WHERE id = ?", (roots[path],))
         return count
+
+
+def span(folder: bytes) -> tuple[bytes, bytes]:
+    """Return what the paths below a folder are not before, and what they are before; b"" is the root."""
+    return (folder + b"/", folder + b"0") if folder else (b"", b"\xff" * LONGEST)
 
 
 def _below(path: bytes, root: bytes) -> bytes | None:

@@ -120,7 +120,7 @@ def _check(names: Sequence[str], embedder: Embedder, one_of: bool) -> None:
     for name in names:
         if len(name) > LONGEST or "\0" in name:
             raise QueryError(f"{name[:20]!r}... is no label; write at most {LONGEST} letters.")
-        if not embedder.tokens(name):
+        if not embedder.reads(name):
             raise QueryError(f"The label {name!r} has no word that the model reads.")
     if len(names) < 1 + one_of:
         raise QueryError("Give at least two labels to choose from." if one_of else "Give at least one label.")

@@ -58,8 +58,8 @@ def write_tags(
     A label of which this model reads no word has no tags until another model does.
     """
     catalog = writer.catalog
-    read = [name for name in names if embedder.tokens(name)]
-    asked = replace(how, one_of=tuple(name for name in how.one_of if embedder.tokens(name)))
+    read = [name for name in names if embedder.reads(name)]
+    asked = replace(how, one_of=tuple(name for name in how.one_of if embedder.reads(name)))
     tally, many = Tally(catalog, read), writer.db.conn.executemany
     row = (json.dumps(asdict(how)), basis(catalog, space, how), space.id, last_segment(catalog, space))
     with writer.db.atomic():

@@ -18,6 +18,7 @@ from indexer.hub import Say
 from indexer.models import silent
 from indexer.walk import Options, Walked, walk
 from indexer.writer import Writer
+from retrieval.archives import open_place
 from retrieval.concepts import names, picture_vectors, taught
 from retrieval.embedders import Embedder
 from retrieval.errors import MediaError, QueryError, SpaceMismatch, differences
@@ -148,7 +149,8 @@ def _place(writer: Writer, segment: int) -> Path:
 def _example(path: Path, positive: bool) -> Example:
     """Read a file as an example; raises MediaError."""
     try:
-        data = path.read_bytes()
+        with open_place(path) as file:
+            data = file.read()
     except OSError as error:
         raise MediaError(error.strerror or str(error)) from error
     picture = open_picture(BytesIO(data), near=SIDE)

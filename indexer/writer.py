@@ -13,7 +13,9 @@ from typing import Self
 import numpy as np
 import sqlite_utils
 
+from indexer.captions import Captions
 from indexer.contents import Contents
+from indexer.crops import FIRST_TILE
 from indexer.decoders import Draft
 from indexer.lock import writing
 from indexer.read import Read
@@ -76,6 +78,7 @@ class Writer:
             entered.enter_context(writing(self.folder))
             self.db = entered.enter_context(_open(self.folder))
             self.roots = Roots(self.db)
+            self.captions = Captions(self.db)
             self.contents = Contents(self.db)
             self.catalog = Catalog.open(self.folder)
             entered.callback(self.catalog.close)
@@ -155,7 +158,7 @@ class Writer:
             for at in range(max(0, there - portion.first), len(portion.drafts)):
                 draft, ordinal = portion.drafts[at], portion.first + at
                 segment = self._write_segment(id_, ordinal, draft, portion.vectors[at])
-                wrote[draft.kind] += 1
+                wrote["part" if draft.is_part else draft.kind] += 1
                 if (draft.kind in SHOWN and draft.box is None) or draft.thumbnail is not None:
                     made.append(Made(Key(segment, *key, ordinal), draft.thumbnail))
             if portion.last:
@@ -163,13 +166,25 @@ class Writer:
                 execute("UPDATE contents SET segments = ? WHERE id = ?", (count, id_))
         return id_
 
+    def write_tiles(self, batch: Sequence[tuple[int, Sequence[Draft], Vectors]]) -> None:
+        """Commit the tiles of contents that have none yet, all of each; that there are none is noted."""
+        with self.db.atomic():
+            for content, drafts, vectors in batch:
+                for at, draft in enumerate(drafts):
+                    self._write_segment(content, FIRST_TILE + at, draft, vectors[at])
+                self.db.execute(
+                    "UPDATE contents SET tiles = ?1, segments = segments + ?1 WHERE id = ?2",
+                    (len(drafts), content),
+                )
+
     def _write_segment(self, content: int, ordinal: int, draft: Draft, vector: Vectors) -> int:
         row = self.db.conn.execute(
-            """INSERT INTO segments (content, ordinal, kind, text, start, "end", page, box)
-               VALUES (?, ?, ?, ?, ?, ?, ?, ?)""",
+            """INSERT INTO segments (content, ordinal, kind, text, start, "end", page, box, picture)
+               VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)""",
             (
                 *(content, ordinal, draft.kind, draft.text, draft.start, draft.end, draft.page),
                 None if draft.box is None else json.dumps(draft.box),
+                draft.picture,
             ),
         )
         self.db.conn.execute(
@@ -178,6 +193,13 @@ class Writer:
         )
         return int(row.lastrowid or 0)
 
+    def append(self, content: int, ordinal: int, drafts: Sequence[Draft], vectors: Vectors) -> None:
+        """Give a whole content more segments, from this ordinal on, within a transaction."""
+        for at, draft in enumerate(drafts):
+            self._write_segment(content, ordinal + at, draft, vectors[at])
+        query = "UPDATE contents SET segments = segments + ? WHERE id = ?"
+        self.db.conn.execute(query, (len(drafts), content))
+
     def _write_file(self, root: int, read: Read, content: int | None) -> bool:
         """Insert or replace a file's row; returns whether its place is new."""
         found = read.found._replace(size=-1) if read.passing else read.found  # -1 is never its size again
@@ -185,15 +207,18 @@ class Writer:
         self.db.conn.execute("DELETE FROM files WHERE root = ? AND path = ? AND state = 'gone'", here)
         query = "SELECT 1 FROM files WHERE root = ? AND path = ?"
         there = self.db.conn.execute(query, here).fetchone() is not None
-        self.db.conn.execute(
+        row = self.db.conn.execute(
             """INSERT INTO files (root, path, size, mtime, reader, picture, content, error, time, state)
                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8,
                        coalesce((SELECT taken FROM contents WHERE id = ?7), ?9), 'present')
                ON CONFLICT (root, path) DO UPDATE SET size = ?3, mtime = ?4, error = ?8, state = 'present',
                        reader = iif(?10, reader, ?5), picture = iif(?10, picture, ?6),
-                       content = iif(?10, content, ?7), time = iif(?10, time, excluded.time)""",
+                       content = iif(?10, content, ?7), time = iif(?10, time, excluded.time)
+               RETURNING id""",
             (root, *found, content, read.error, read.time, read.passing),
-        )
+        ).fetchone()
+        if found.reader == "table" and not read.passing:
+            self.captions.settle(row[0], found.path, content)
         self.contents.settle_time(root, found.picture or found.path)
         return not there
 

@@ -58,7 +58,7 @@ class Tags(NamedTuple):
 def hold(
     catalog: Catalog, space: Space, embedder: Embedder, names: Sequence[str], how: How, after: int = 0
 ) -> Iterator[Tags]:
-    """Yield the tags of all segments after this one, some thousand segments at a time.
+    """Yield the tags of all segments after this one, some thousand segments at a time; of pictures the whole.
 
     Raises LibraryError before the library is calibrated.
     """
@@ -69,7 +69,9 @@ def hold(
     judges = _together if how.one_of else _apart
     for kind, judge in judges(catalog, space, embedder, names, how):
         for ids, vectors in catalog.vectors_after(space, kind, after, size=size):
-            some = slice(None) if allowed is None else np.isin(ids, allowed)
+            some = ~np.isin(ids, catalog.parts_between(int(ids[0]), int(ids[-1])))
+            if allowed is not None:
+                some &= np.isin(ids, allowed)
             yield judge(ids[some], vectors[some])
 
 

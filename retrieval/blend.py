@@ -110,8 +110,8 @@ def _known_by(hit: Hit, words: float) -> Hit:
 
 
 def place(hit: Hit) -> Hashable:
-    """Name a segment at a place: a caption that several pictures share is a hit of each."""
-    return hit.id, hit.path
+    """Name a picture, or a segment at a place: a caption that several pictures share is a hit of each."""
+    return thing(hit) if hit.kind == "image" else (hit.id, hit.path)
 
 
 def blend(

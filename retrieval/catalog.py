@@ -12,14 +12,9 @@ import numpy as np
 from retrieval.calibrate import Calibration, Way
 from retrieval.errors import LibraryMissing, LibraryVersion
 from retrieval.filtering import PLACE, kilometres, where
+from retrieval.places import AT_PICTURES, FINDABLE, FOUND, IN_FILES, PART, hit_of, path_of
 from retrieval.records import KINDS, Failure, Filters, Hit, Ids, IndexFile, Kind, Root, Space, Vectors
 from retrieval.schema import CATALOGUE, STEPS, vectors_table
-
-_FOUND = """SELECT s.id, s.kind, s.text, s.start, s."end", s.page, s.box,
-       EXISTS (SELECT 1 FROM contents c WHERE c.id = s.content AND c.duration IS NOT NULL) AS timed,
-       r.path AS root, f.path, f.picture, f.time, 'offline' IN (f.state, r.state) AS offline
-  FROM segments s JOIN files f ON f.content = s.content JOIN roots r ON r.id = f.root
- WHERE f.state != 'gone'"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,13 +89,16 @@ class Catalog:
         tests, values = where(filters, few=False)
         # The plus keeps SQLite from walking all segments of a kind where an index says which files pass.
         kind = "+s.kind" if replace(filters, under=()).narrow else "s.kind"
-        passing = self._ids(
-            f"""SELECT s.id FROM files f JOIN roots r ON r.id = f.root
-                  JOIN segments s ON s.content = f.content
-                 WHERE f.state != 'gone' AND {f"{kind} IN ({kinds})" if kinds else "1"} AND {tests}""",
-            values,
-        )
+        ofkind = f"{kind} IN ({kinds})" if kinds else "1"
+        passing = self._ids(f"SELECT s.id {IN_FILES} AND {ofkind} AND {tests}", values)
+        if (not kinds or "text" in filters.kinds) and self._has_tables():
+            tests, values = where(filters, few=True)
+            named = self._ids(f"SELECT s.id {AT_PICTURES} AND {tests}", values)
+            passing = np.concatenate([passing, named])
         return np.unique(passing)  # of a million in two thirds of the time that SQLite takes
+
+    def _has_tables(self) -> bool:
+        return self.db.execute("SELECT 1 FROM captions LIMIT 1").fetchone() is not None
 
     def _ids(self, query: str, values: Sequence[object] = ()) -> Ids:
         rows = self.db.execute(query, values)
@@ -148,16 +146,21 @@ class Catalog:
         a hit of each.
         """
         tests, values = where(filters, few=True)
+        wanted = f"s.id IN (SELECT value FROM json_each(?)) AND {tests}"
         rows = self.db.execute(
-            f"""{_FOUND} AND s.id IN (SELECT value FROM json_each(?)) AND {tests} ORDER BY offline, f.id""",
-            (json.dumps([id_ for id_, _ in pairs]), *values),
+            f"""SELECT {FOUND}, f.path, f.picture, 'offline' IN (f.state, r.state) AS offline
+                  {IN_FILES} AND {wanted}
+                 UNION ALL
+                SELECT {FOUND}, t.path, f.path, 'offline' IN (f.state, t.state, r.state)
+                  {AT_PICTURES} AND {wanted} ORDER BY offline, file""",
+            (json.dumps([id_ for id_, _ in pairs]), *values) * 2,
         )
         places: dict[int, dict[object, sqlite3.Row]] = {}
         for row in rows:  # those that are there first, then the oldest
             picture = row["path"] if copies and row["picture"] is None else row["picture"]
             place = None if picture is None else (row["root"], picture)
             places.setdefault(row["id"], {}).setdefault(place, row)
-        return [_hit(row, score, space) for id_, score in pairs for row in places.get(id_, {}).values()]
+        return [hit_of(row, score, space) for id_, score in pairs for row in places.get(id_, {}).values()]
 
     def background_queries(self, space: Space, asked: Way) -> Vectors | None:
         """Return the background queries that were asked in this way, (m, d); None if there are none yet."""
@@ -178,26 +181,40 @@ class Catalog:
     def findable(self, ids: Ids) -> Ids:
         """Return those of these segments of which a file is not gone."""
         return self._ids(
-            """SELECT s.id FROM segments s WHERE s.id IN (SELECT value FROM json_each(?))
-                  AND EXISTS (SELECT 1 FROM files f WHERE f.content = s.content AND f.state != 'gone')""",
+            f"SELECT s.id FROM segments s WHERE s.id IN (SELECT value FROM json_each(?)) AND {FINDABLE}",
             (json.dumps(ids.tolist()),),
         )
 
     def tags(self) -> dict[str, int]:
         """Return label -> segments that have it and can be found, the most frequent first."""
         rows = self.db.execute(
-            """SELECT l.name, count(*) FILTER (WHERE EXISTS (
-                        SELECT 1 FROM segments s JOIN files f ON f.content = s.content
-                         WHERE s.id = t.segment AND f.state != 'gone')) AS count
+            f"""SELECT l.name, count(*) FILTER (WHERE EXISTS (
+                        SELECT 1 FROM segments s WHERE s.id = t.segment AND {FINDABLE})) AS count
                  FROM labels l LEFT JOIN tags t ON t.name = l.name
                 GROUP BY l.name ORDER BY count DESC, l.name"""
         )
         return {row["name"]: row["count"] for row in rows}
 
     def segments_of(self, digest: bytes) -> list[int]:
-        """Return the segments of the content with this SHA-256."""
-        query = "SELECT s.id FROM segments s JOIN contents c ON c.id = s.content WHERE c.hash = ?"
+        """Return the segments of the content with this SHA-256, a whole picture before its parts."""
+        query = """SELECT s.id FROM segments s JOIN contents c ON c.id = s.content WHERE c.hash = ?
+                    ORDER BY s.ordinal"""
         return [row[0] for row in self.db.execute(query, (digest,))]
+
+    def parts_between(self, first: int, last: int) -> Ids:
+        """Return which segments from `first` to `last` are parts of pictures, ascending."""
+        query = f"SELECT s.id FROM segments s WHERE s.id BETWEEN ? AND ? AND {PART} ORDER BY s.id"
+        return self._ids(query, (first, last))
+
+    def same_pictures(self, ids: Iterable[int]) -> frozenset[int]:
+        """Return all segments of the pictures of which these are segments."""
+        found = self._ids(
+            """SELECT s.id FROM segments own JOIN segments s ON s.content = own.content AND s.kind = own.kind
+                WHERE own.id IN (SELECT value FROM json_each(?)) AND own.kind = 'image'
+                  AND own.page IS s.page""",
+            (json.dumps([*ids]),),
+        )
+        return frozenset(found.tolist())
 
     def kind_of(self, segment: int) -> Kind | None:
         """Return the kind of a segment, None if there is no such one."""
@@ -221,6 +238,13 @@ class Catalog:
                 return int(row[0])
         return None
 
+    def archives(self) -> dict[bytes, tuple[int, int]]:
+        """Return the whole path of each archive, and its size and time when it was read."""
+        rows = self.db.execute(
+            f"SELECT {PLACE}, f.size, f.mtime FROM archives f JOIN roots r ON r.id = f.root"
+        )
+        return {row[0]: (row[1], row[2]) for row in rows}
+
     def roots(self) -> tuple[Root, ...]:
         """Return the roots with the number of their files in each state."""
         rows = self.db.execute(
@@ -229,19 +253,27 @@ class Catalog:
                       count(f.id) FILTER (WHERE f.state = 'offline'
                                              OR f.state = 'present' AND r.state = 'offline') AS offline,
                       count(f.id) FILTER (WHERE f.state = 'gone') AS gone,
-                      count(f.id) FILTER (WHERE f.state != 'gone' AND f.error IS NOT NULL) AS failed
+                      count(f.id) FILTER (WHERE f.state != 'gone' AND f.error IS NOT NULL)
+                        + (SELECT count(error) FROM archives a WHERE a.root = r.id) AS failed
                  FROM roots r LEFT JOIN files f ON f.root = r.id GROUP BY r.id ORDER BY r.path"""
         )
-        return tuple(Root(_path(row["path"]), *tuple(row)[1:]) for row in rows)
+        return tuple(Root(path_of(row["path"]), *tuple(row)[1:]) for row in rows)
 
     def counts(self) -> tuple[dict[str, int], int]:
-        """Return kind -> segments that can be found, and how many are kept for files that are gone."""
+        """Return kind -> segments that can be found, and how many are kept for files that are gone.
+
+        Parts of pictures count as `part`.
+        """
         rows = self.db.execute(
-            """SELECT kind, count(*) AS every, count(*) FILTER (WHERE EXISTS (
-                        SELECT 1 FROM files f WHERE f.content = s.content AND f.state != 'gone')) AS live
-                 FROM segments s GROUP BY kind ORDER BY kind"""
+            f"""SELECT iif({PART}, 'part', kind) AS kind, count(*) AS every,
+                       count(*) FILTER (WHERE {FINDABLE}) AS live
+                  FROM segments s GROUP BY 1 ORDER BY 1"""
         ).fetchall()
-        kept = sum(row["every"] - row["live"] for row in rows)
+        waiting = self.db.execute(
+            """SELECT count(DISTINCT c.segment) FROM captions c JOIN files t ON t.id = c.file
+                WHERE t.state != 'gone' AND c.segment NOT IN (SELECT segment FROM captioned)"""
+        ).fetchone()[0]
+        kept = sum(row["every"] - row["live"] for row in rows) - int(waiting)
         return {row["kind"]: row["live"] for row in rows if row["live"]}, kept
 
     def tail(self, space: Space) -> int:
@@ -253,9 +285,12 @@ class Catalog:
         """Return the files that could not be read, by path."""
         rows = self.db.execute(
             f"""SELECT {PLACE} AS path, f.error FROM files f JOIN roots r ON r.id = f.root
-                 WHERE f.error IS NOT NULL AND f.state != 'gone' ORDER BY 1"""
+                 WHERE f.error IS NOT NULL AND f.state != 'gone'
+                 UNION ALL
+                SELECT {PLACE}, f.error FROM archives f JOIN roots r ON r.id = f.root
+                 WHERE f.error IS NOT NULL ORDER BY 1"""
         )
-        return [Failure(_path(row["path"]), row["error"]) for row in rows]
+        return [Failure(path_of(row["path"]), row["error"]) for row in rows]
 
 
 def connect(file: Path) -> sqlite3.Connection:
@@ -290,29 +325,3 @@ def _matrix(rows: Sequence[tuple[int, bytes]], dim: int) -> tuple[Ids, Vectors]:
     ids = np.fromiter((id_ for id_, _ in rows), dtype=np.int64, count=len(rows))
     flat = np.frombuffer(b"".join(vector for _, vector in rows), dtype=np.float16)
     return ids, flat.astype(np.float32).reshape(len(rows), dim)
-
-
-def _path(path: bytes) -> Path:
-    return Path(os.fsdecode(path))
-
-
-def _hit(row: sqlite3.Row, score: float, space: str) -> Hit:
-    """Make a hit of a row; a caption's path is its picture's."""
-    root, place = _path(row["root"]), _path(row["path"])
-    picture = row["picture"]
-    return Hit(
-        id=row["id"],
-        score=score,
-        kind=row["kind"],
-        path=root / (place if picture is None else _path(picture)),
-        space=space,
-        text=row["text"],
-        start=row["start"],
-        end=row["end"],
-        page=row["page"],
-        box=None if row["box"] is None else tuple(json.loads(row["box"])),
-        source=None if picture is None else root / place,
-        time=row["time"],
-        timed=bool(row["timed"]),
-        offline=bool(row["offline"]),
-    )

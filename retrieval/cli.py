@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from retrieval import formats
+from retrieval.archives import is_there
 from retrieval.options import answer_options, library_option
 from retrieval.pages import describe, describe_failures, describe_models
 from retrieval.records import CONFIDENT, Hit
@@ -147,7 +148,7 @@ def show(
     else:
         write(shapes.get(shape or "", partial(formats.as_lines, group=group))(hits))
     note(library.damage)
-    if any(not hit.offline and not hit.path.exists() for hit in hits):
+    if any(not hit.offline and not is_there(hit.path) for hit in hits):
         note("Some of these have gone since they were indexed; `clew index` brings the library up to date.")
     if any(hit.offline for hit in hits):
         note("Some of these are on a folder that is not there now (offline).")

@@ -34,9 +34,10 @@ def duplicates_command(folder: str | None, by: tuple[str, ...], shape: str | Non
     pair            raw and JPEG, or photo and clip, of one name
     burst           taken within seconds by one camera, and alike
 
-    Groups that waste most come first; the best file of each, marked *, leads: there now, then more
-    pixels, then sharper, then larger, then the shorter path. What has changed since it was indexed is left
-    out, and so are other names of one file. Exit code 1 when there are none.
+    Groups that waste most come first; the best file of each, marked *, leads: there now, not in an archive,
+    then more pixels, then sharper, then larger, then the shorter path. What has changed since it was indexed
+    is left out, and so are other names of one file; --paths leaves out what is in archives. Exit code 1 when
+    there are none.
     """
     from retrieval.library import Library
 
@@ -83,5 +84,6 @@ def as_dict(group: Group) -> dict[str, object]:
 
 
 def extras(groups: Sequence[Group]) -> list[str]:
-    """Return every path that does not lead, each once."""
-    return list(dict.fromkeys(str(file.path) for group in groups for file in group.files[1:]))
+    """Return every path that does not lead, each once; not those in archives, which no `rm` takes out."""
+    extras = (file for group in groups for file in group.files[1:] if not file.inside)
+    return list(dict.fromkeys(str(file.path) for file in extras))

@@ -3,20 +3,25 @@
 import json
 import os
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from retrieval.archives import archive_of
 from retrieval.catalog import Catalog
 from retrieval.likeness import Likeness, likeness_of, usual
 from retrieval.records import Facts, Hit, Ids, Space
 
 SAMPLE = 500  # pictures that say how alike any two are
 
-# The content c is that of the picture where a caption was found; `seen` is its picture's segment.
+# The content c is that of the picture where a caption was found; `seen` is its picture's segment, `leaf` that
+# of the page on which a text stands.
 _FACTS = """c.id AS content, c.width, c.height, c.taken, c.camera, c.looks, c.sharpness, r.path AS root,
        (SELECT i.id FROM segments i WHERE i.content = c.id AND i.ordinal = 0 AND i.kind = 'image') AS seen,
+       (SELECT i.id FROM segments i WHERE i.content = s.content AND i.ordinal < s.page AND i.page = s.page
+           AND i.kind = 'page') AS leaf,
        'offline' IN (f.state, r.state) AS offline"""
 
 
@@ -38,39 +43,53 @@ def facts_of_files(catalog: Catalog, under: str = "") -> list[Facts]:
         wanted = os.fsencode(under)
     except UnicodeEncodeError:  # no file has such a name
         return []
-    return _present([(row, _facts(row)) for row in rows if _is_under(row, wanted)])
+    return _present([(row, _facts(row)) for row in rows if _is_under(row, wanted)], catalog.archives())
 
 
-def _present(files: Sequence[tuple[sqlite3.Row, Facts]]) -> list[Facts]:
-    """Return the files as they are on disk now, each by one name, the plainest; those offline unseen."""
-    names = dict[tuple[int, int], tuple[bool, Facts]]()
+def _present(
+    files: Sequence[tuple[sqlite3.Row, Facts]], archives: Mapping[bytes, tuple[int, int]]
+) -> list[Facts]:
+    """Return the files as they are on disk now, each by one name, the plainest; those offline unseen.
+
+    What is in an archive is there if the archive is as it was.
+    """
+    names = dict[tuple[int, int, bytes], tuple[bool, Facts]]()
     away = []
     for row, facts in files:
         if facts.offline:
             away.append(facts)
             continue
+        inside = archive_of(os.fsencode(facts.path)) if archives else None
+        place, name = inside or (os.fsencode(facts.path), b"")
+        was = archives.get(place) if inside else (row["size"], row["mtime"])
         try:
-            now = facts.path.stat()
+            now = os.stat(place)
         except (OSError, ValueError):
             continue
-        if (now.st_size, now.st_mtime_ns) != (row["size"], row["mtime"]):
+        if (now.st_size, now.st_mtime_ns) != was:
             continue
-        link = Path(os.path.realpath(facts.path)) != facts.path
-        known = names.get((now.st_dev, now.st_ino))
+        link = os.path.realpath(place) != place
+        key = now.st_dev, now.st_ino, name
+        known = names.get(key)
         if known is None or (known[0] and not link):
-            names[now.st_dev, now.st_ino] = link, facts
+            names[key] = link, replace(facts, inside=inside is not None)
     return sorted([*away, *(facts for _, facts in names.values())], key=lambda facts: os.fsencode(facts.path))
 
 
 def facts_of_hits(catalog: Catalog, hits: Sequence[Hit]) -> list[Facts]:
-    """Return what is known of what each hit shows: a caption's picture, else the hit itself."""
+    """Return what is known of what each hit shows: a caption's picture, a text's page, or itself."""
+    shown = f'SELECT s.id AS hit, {_FACTS}, s.start, s."end", s.id AS segment, s.kind'
     rows = catalog.db.execute(
-        f"""SELECT s.id AS hit, {_FACTS}, coalesce(f.picture, f.path) AS path,
-                   coalesce(p.size, f.size) AS size, s.start, s."end", s.id AS segment, s.kind
+        f"""{shown}, coalesce(f.picture, f.path) AS path, coalesce(p.size, f.size) AS size
               FROM segments s JOIN files f ON f.content = s.content JOIN roots r ON r.id = f.root
               LEFT JOIN files p ON p.root = f.root AND p.path = f.picture
               JOIN contents c ON c.id = coalesce(p.content, f.content)
-             WHERE s.id IN (SELECT value FROM json_each(?)) AND f.state != 'gone'""",
+             WHERE s.id IN (SELECT value FROM json_each(?1)) AND f.state != 'gone'
+             UNION ALL
+            {shown}, f.path, f.size
+              FROM captioned d JOIN segments s ON s.id = d.segment JOIN files f ON f.id = d.file
+              JOIN roots r ON r.id = f.root JOIN contents c ON c.id = f.content
+             WHERE s.id IN (SELECT value FROM json_each(?1))""",
         (json.dumps([hit.id for hit in hits]),),
     )
     known = {(row["hit"], facts.path): facts for row in rows for facts in [_facts(row)]}
@@ -90,12 +109,12 @@ def segments(facts: Sequence[Facts]) -> Ids:
 
 
 def _facts(row: sqlite3.Row) -> Facts:
-    seen = row["seen"]
+    seen, leaf = row["seen"], row["leaf"]
     return Facts(
         path=Path(os.fsdecode(os.path.join(row["root"], row["path"]))),
         content=row["content"],
-        segment=next((id_ for id_ in (seen, row["segment"]) if id_ is not None), -1),
-        kind=row["kind"] if seen is None else "image",
+        segment=next((id_ for id_ in (seen, leaf, row["segment"]) if id_ is not None), -1),
+        kind="image" if seen is not None else "page" if leaf is not None else row["kind"],
         size=row["size"],
         width=row["width"],
         height=row["height"],

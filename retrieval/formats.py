@@ -12,6 +12,7 @@ from pathlib import Path
 from retrieval.records import Hit
 
 NAMES = {"image": "image", "video": "moment", "text": "passage", "page": "page", "audio": "sound"}
+COUNTED = {**NAMES, "part": "part"}  # and parts of pictures
 KEYS = ("id", "score", "confidence", "kind", "path", "text", "start", "end", "page", "box", "space")
 
 
@@ -114,7 +115,10 @@ def printable(text: str) -> str:
 
 
 def place(hit: Hit) -> str:
-    """Return the path, and where in it: `notes.md:12`, `clip.mp4 @ 01:23.4`, `paper.pdf p. 3`."""
+    """Return the path, and where in it: `notes.md:12`, `clip.mp4 @ 01:23.4`, `paper.pdf p. 3`.
+
+    A part of a picture is told as ImageMagick has it: `photo.jpg [1200x900+0+300]`.
+    """
     where = ""
     if hit.page is not None:
         where = f" p. {hit.page}"
@@ -122,6 +126,9 @@ def place(hit: Hit) -> str:
         where = f" @ {clock(hit.start)}"
     elif hit.kind == "text" and hit.start and hit.source is None:
         where = f":{hit.start:.0f}"
+    if hit.kind == "image" and hit.box is not None:
+        left, top, width, height = hit.box
+        where += f" [{width}x{height}+{left}+{top}]"
     return printable(f"{hit.path}{where}")
 
 
@@ -143,7 +150,7 @@ def size(count: float) -> str:
 
 def count_kinds(kinds: Mapping[str, int]) -> str:
     """Return `1,200 images, 3 passages`."""
-    return ", ".join(some(kinds[kind], name) for kind, name in NAMES.items() if kinds.get(kind))
+    return ", ".join(some(kinds[kind], name) for kind, name in COUNTED.items() if kinds.get(kind))
 
 
 def some(count: int, one: str) -> str:

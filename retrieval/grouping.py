@@ -20,9 +20,9 @@ def reasons_of(names: str | Iterable[str]) -> frozenset[Reason]:
 def best_first(facts: Sequence[Facts]) -> list[int]:
     """Return the rows of a group, the best quality first, equals as they come.
 
-    One that is there now, then more pixels, then sharp, then the larger file, then the shorter path. Sharp
-    is what has at least half the sharpness of the sharpest: to compress a picture again changes it by up
-    to 1.9 either way, to blur it a little halves it.
+    One that is there now, then not in an archive, then more pixels, then sharp, then the larger file, then
+    the shorter path. Sharp is what has at least half the sharpness of the sharpest: to compress a picture
+    again changes it by up to 1.9 either way, to blur it a little halves it.
     """
     pixels = [(each.width or 0) * (each.height or 0) for each in facts]
     sharp = [each.sharpness or 0.0 for each in facts]
@@ -31,6 +31,7 @@ def best_first(facts: Sequence[Facts]) -> list[int]:
         range(len(facts)),
         key=lambda row: (
             facts[row].offline,
+            facts[row].inside,
             -pixels[row],
             sharp[row] < enough,
             -facts[row].size,

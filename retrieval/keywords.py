@@ -29,10 +29,13 @@ LABELS = {
 }
 # A file's name stands for its first segment of each kind, and for those in which other words are.
 _NAMED = """
-    WITH named AS (SELECT content FROM files WHERE id IN (SELECT value FROM json_each(?)) AND state != 'gone')
+    WITH named AS (SELECT content FROM files
+                    WHERE id IN (SELECT value FROM json_each(?1)) AND state != 'gone' AND reader != 'table')
     SELECT min(id) FROM segments WHERE content IN (SELECT content FROM named) GROUP BY content, kind
-    UNION SELECT s.id FROM json_each(?) j JOIN segments s ON s.id = j.value
-           WHERE s.content IN (SELECT content FROM named)"""
+    UNION SELECT s.id FROM json_each(?2) j JOIN segments s ON s.id = j.value
+           WHERE s.content IN (SELECT content FROM named)
+    UNION SELECT d.segment FROM json_each(?2) j JOIN captioned d ON d.segment = j.value
+           WHERE d.file IN (SELECT value FROM json_each(?1))"""
 
 
 class Found(NamedTuple):

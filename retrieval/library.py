@@ -1,6 +1,5 @@
 """An open library: the one thing a program needs to search."""
 
-import hashlib
 from collections.abc import Iterable
 from contextlib import suppress
 from functools import partial
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Unpack
 
 from retrieval import concepts, embedders, thumbnails
 from retrieval import like as liking
+from retrieval.archives import is_file
 from retrieval.blend import By, search_both
 from retrieval.catalog import Catalog
 from retrieval.compose import Asked, compose, find_known
@@ -30,6 +30,8 @@ from retrieval.why import explain
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+    from retrieval.clip import Clip
 
 
 class Library:
@@ -101,6 +103,7 @@ class Library:
         liked, unliked = liking.several(like), liking.several(unlike)
         learned = self._learn(nearest, liked, unliked) if liked or unliked else None
         known = query.segments | liking.segments(nearest, [*liked, *unliked])
+        known |= self._catalog.same_pictures(known)
         asked = self._ask(nearest, query, image, allow_url, learned)
         if by == "keyword" and not asked.words:
             raise QueryError("A picture has no words to search by; leave out --keyword-only.")
@@ -121,10 +124,8 @@ class Library:
         """Return the pictures most like this one, which itself (and any copy of it) is left out."""
         filters, wanted = gather((), kind, narrow), shape_of(sort, diversity, group)
         itself = frozenset[int]()
-        if isinstance(image, str | Path) and Path(image).expanduser().is_file():
-            with Path(image).expanduser().open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256").digest()
-            itself = frozenset(self._catalog.segments_of(digest))
+        if isinstance(image, str | Path) and is_file(Path(image).expanduser()):
+            itself = frozenset(self._catalog.segments_of(liking.digest(Path(image).expanduser())))
         nearest = self._open_nearest()
         return self._answer(nearest, self._ask(nearest, Query(), image), filters, wanted, count, itself)
 
@@ -153,6 +154,26 @@ class Library:
         named = self._catalog.hits([(hit, 0.0)], "", Filters())
         return thumbnails.find(self._catalog, named[0]) if named else None
 
+    def clip(
+        self,
+        hit: Hit | int,
+        out: str | Path,
+        *,
+        around: float = 0.0,
+        exact: bool = False,
+        force: bool = False,
+    ) -> "Clip":
+        """Cut a hit, given whole or by its id, out of its video or sound into a new file.
+
+        Its packets are copied from the key frame before it on, where the new file's format permits; with
+        `exact` they are coded anew, so that it begins where the hit does. `around` adds seconds on both
+        sides; `force` replaces a file. Raises QueryError and MediaError.
+        """
+        from retrieval.clip import cut, moment
+
+        found = self._find(hit) if isinstance(hit, int) else hit
+        return cut(found.path, Path(out).expanduser(), *moment(found, around), exact=exact, force=force)
+
     def tags(self) -> dict[str, int]:
         """Return each label and how many segments have it, the most frequent first."""
         return self._catalog.tags()
@@ -169,6 +190,8 @@ class Library:
             space=space,
             spaces={each.name: catalog.count_vectors(each) for each in catalog.spaces()},
             precision=None if space is None else embedders.precision(space.fingerprint),
+            ocr=bool(catalog.setting("ocr")),
+            speech=catalog.setting("speech") or None,
             tail=0 if space is None else catalog.tail(space),
             size=_size(catalog.folder),
             thumbnails=thumbnails.size(catalog.folder),
@@ -220,6 +243,15 @@ class Library:
         if self._open is None:
             raise LibraryError(f"The library at {self.folder} is closed; open it again.")
         return self._open
+
+    def _find(self, segment: int) -> Hit:
+        """Return a segment as a hit, where its file is there; raises QueryError."""
+        hits = self._catalog.hits([(segment, 1.0)], self._answering().name, Filters())
+        if not hits:
+            raise QueryError(
+                f"There is no segment #{segment} in this library; `clew search ... --json` tells ids."
+            )
+        return hits[0]
 
     def _learn(self, nearest: Nearest, liked: "list[Example]", unliked: "list[Example]") -> Probe:
         return liking.learn(nearest, self._embedder_of(nearest.space), liked, unliked)

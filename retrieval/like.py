@@ -2,11 +2,13 @@
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from io import BufferedReader
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 import numpy as np
 
+from retrieval.archives import is_file, open_place
 from retrieval.calibrate import unit
 from retrieval.compose import embed_picture
 from retrieval.concepts import picture_vectors
@@ -65,14 +67,14 @@ def segments(nearest: Nearest, examples: "Iterable[Example]") -> frozenset[int]:
     for one in examples:
         if isinstance(one, int):
             found.add(one)
-        elif isinstance(one, str | Path) and Path(one).expanduser().is_file():
+        elif isinstance(one, str | Path) and is_file(Path(one).expanduser()):
             found |= set(nearest.catalog.segments_of(digest(Path(one).expanduser())))
     return frozenset(found)
 
 
 def digest(path: Path) -> bytes:
     """Return the SHA-256 of a file."""
-    with path.open("rb") as file:
+    with cast(BufferedReader, open_place(path)) as file:
         return hashlib.file_digest(file, "sha256").digest()
 
 
@@ -80,7 +82,7 @@ def _vector(nearest: Nearest, embedder: Embedder, one: "Example") -> Vectors:
     """Return the (d,) vector of an example: the library's own where it has one."""
     if isinstance(one, int):
         return _vector_of_segment(nearest, one)
-    if isinstance(one, str | Path) and Path(one).expanduser().is_file():
+    if isinstance(one, str | Path) and is_file(Path(one).expanduser()):
         sha = digest(Path(one).expanduser())
         known = picture_vectors(nearest.catalog, nearest.space, [sha])
         if sha in known:

@@ -1,7 +1,9 @@
 """Open pictures: any allowed format, upright, RGB, no larger than they need to be."""
 
+import re
 import warnings
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from threading import Lock
 from typing import BinaryIO
@@ -9,20 +11,27 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from retrieval.errors import MediaError
+from retrieval.archives import open_place
+from retrieval.colours import convert, is_needed
+from retrieval.errors import ExtraMissing, MediaError
+from retrieval.forms import HEAD, form_of, why_unknown
+from retrieval.jxl import open_jxl
+from retrieval.psd import open_psd
+from retrieval.raw import open_raw
+from retrieval.svg import open_svg
 
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF")
+# What Pillow may open by itself: no EPS, which runs programs, and nothing that begins with no mark.
+FORMATS = (
+    *("JPEG", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF"),
+    *("JPEG2000", "PPM", "ICO", "CUR"),
+)
 MAX_PIXELS = 178_000_000  # a 20 KB PNG can unpack to gigabytes; Pillow itself stops a little above
+MAX_BYTES = 500_000_000  # of a file that its decoder reads whole
 LARGE = 40_000_000  # pixels; only one such picture is decoded at a time
 _one_large = Lock()
-MARKS = {  # how a file of each format begins
-    "JPEG": (b"\xff\xd8",),
-    "PNG": (b"\x89PNG",),
-    "GIF": (b"GIF8",),
-    "WebP": (b"RIFF",),
-    "BMP": (b"BM",),
-    "TIFF": (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
-}
+CRYPTIC = re.compile(r"(decoder|encoder|codec) error -|cannot load this|could not create|failed to read next")
+DEEP = 65_535.0  # the most that 16 bits hold
+DIM = 8_192  # the most that is in a picture of 12 or 13 bits, which would be dark among 16
 WHITE = (255, 255, 255)
 TURNS = {  # EXIF orientation -> what sets it upright
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -49,31 +58,117 @@ def open_picture(
 ) -> Image.Image:
     """Decode a picture to upright RGB; raises MediaError with a reason a person understands.
 
-    `near` allows a JPEG to be decoded at a scale at which both sides still have that many pixels, and the
-    longer side `longer`.
+    `near` allows it to be decoded at a scale at which both sides still have that many pixels, and the
+    longer side `longer`. Raises ExtraMissing where the decoder of a format is not installed.
     """
+    with opened(source, max_pixels=max_pixels) as picture:
+        return decode(picture, near=near, longer=longer)
+
+
+@contextmanager
+def opened(source: Path | BinaryIO, *, max_pixels: int = MAX_PIXELS) -> Iterator[Image.Image]:
+    """Open a picture: what it says of itself is read, its pixels hardly. Raises as `open_picture` does."""
     try:
-        with Image.open(source, formats=FORMATS) as picture:
+        given = open_place(source) if isinstance(source, Path) else nullcontext(source)
+    except FileNotFoundError as error:
+        raise MediaError("not there") from error
+    except OSError as error:
+        raise MediaError(error.strerror or str(error)) from error
+    with given as file:
+        with _reasons(file, max_pixels):
+            picture = _open(file, max_pixels)
+        with picture:
             if picture.width * picture.height > max_pixels:
                 raise MediaError(
                     f"{picture.width} x {picture.height} pixels, more than the limit of {max_pixels:,}"
                 )
-            if near is not None:
-                least, most = near, max(near, longer)
-                picture.draft("RGB", (most, least) if picture.width > picture.height else (least, most))
-            with _one_large if picture.width * picture.height > LARGE else nullcontext():
-                picture.load()
-                return upright(to_rgb(picture), picture)
-    except MediaError:
+            yield picture
+
+
+def decode(picture: Image.Image, *, near: int | None = None, longer: int = 0) -> Image.Image:
+    """Return the pixels of a picture that is open, or of the frame it is at: upright, sRGB."""
+    with _reasons(None, MAX_PIXELS):
+        if near is not None:
+            least, most = near, max(near, longer)
+            picture.draft("RGB", (most, least) if picture.width > picture.height else (least, most))
+        with _one_large if picture.width * picture.height > LARGE else nullcontext():
+            picture.load()
+            return upright(_in_srgb(picture, near), picture)
+
+
+def _open(file: BinaryIO, max_pixels: int) -> Image.Image:
+    """Open a file by what its first bytes say it is."""
+    form = form_of(file)
+    picture = None
+    if form in ("RAW", "TIFF"):
+        picture = open_raw(file, max_pixels)
+    elif form == "PSD":
+        picture = open_psd(file, max_pixels)
+    elif form == "SVG":
+        picture = open_svg(file)
+    elif form == "JXL":
+        _check_size(file)
+        picture = open_jxl(file, max_pixels)
+    elif form == "HEIF":
+        from pi_heif.as_plugin import HeifImageFile  # heavy; it turns the picture and its EXIF says so
+
+        _check_size(file)
+        picture = HeifImageFile(file)
+    if picture is not None:
+        return picture
+    file.seek(0)
+    if form in ("AVIF", "WEBP"):
+        _check_size(file)
+    return Image.open(file, formats=(form,) if form in ("AVIF", "PSD", "TGA", "WEBP") else FORMATS)
+
+
+def _check_size(file: BinaryIO) -> None:
+    """Raise MediaError where a file is too large to be held in memory."""
+    if file.seek(0, 2) > MAX_BYTES:
+        raise MediaError(f"more than the limit of {MAX_BYTES:,} bytes")
+    file.seek(0)
+
+
+@contextmanager
+def _reasons(file: BinaryIO | None, max_pixels: int) -> Iterator[None]:
+    """Turn what decoders raise into MediaError."""
+    try:
+        yield
+    except (MediaError, ExtraMissing):
         raise
     except UnidentifiedImageError as error:
-        raise MediaError(_unknown(source)) from error
+        raise MediaError(_unknown(file)) from error
     except Image.DecompressionBombError as error:
         raise MediaError(f"more pixels than the limit of {max_pixels:,}") from error
-    except FileNotFoundError as error:
-        raise MediaError("not there") from error
+    except MemoryError as error:
+        raise MediaError("it needs more memory than there is") from error
     except Exception as error:  # decoders of broken files raise nearly anything
-        raise MediaError(f"damaged: {str(error) or type(error).__name__}") from error
+        raise MediaError(f"damaged: {_said(error)}") from error
+
+
+def _said(error: Exception) -> str:
+    """Return what a decoder says, where a person can make something of it."""
+    text = str(error)
+    if isinstance(error, OSError | SyntaxError | ValueError) and text and not CRYPTIC.match(text):
+        return text
+    return f"its data cannot be decoded ({text or type(error).__name__})"
+
+
+def _in_srgb(picture: Image.Image, near: int | None) -> Image.Image:
+    """Return RGB in the colours that screens show; what must be converted is first made smaller."""
+    profile = picture.info.get("icc_profile")
+    if picture.mode in ("CMYK", "LAB"):
+        return to_rgb(convert(_smaller(picture, near), profile))
+    plain = to_rgb(picture)
+    if profile and picture.mode not in ("L", "LA", "1", "I", "F") and is_needed(plain, profile):
+        return convert(_smaller(plain, near), profile)
+    return plain
+
+
+def _smaller(picture: Image.Image, near: int | None) -> Image.Image:
+    """Return the picture at a whole fraction of its size at which both sides have `near` pixels."""
+    factor = 1 if near is None else min(picture.size) // near
+    return picture.reduce(factor) if factor > 1 else picture
 
 
 def to_rgb(picture: Image.Image) -> Image.Image:
@@ -103,8 +198,8 @@ def upright(picture: Image.Image, original: Image.Image) -> Image.Image:
 def _from_deep(picture: Image.Image) -> Image.Image:
     """Scale 16-bit, 32-bit and float grey to 8 bits: by the type's range, or by the picture's own."""
     grey = np.asarray(picture).astype(np.float32)
-    low, high = 0.0, 65535.0
-    if picture.mode == "F" or grey.min() < 0 or grey.max() > high:
+    low, high = 0.0, DEEP
+    if picture.mode == "F" or grey.min() < 0 or grey.max() > high or 255 < grey.max() < DIM:
         finite = grey[np.isfinite(grey)]
         low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
     elif picture.mode == "I" and grey.max() <= 255:
@@ -113,19 +208,9 @@ def _from_deep(picture: Image.Image) -> Image.Image:
     return Image.fromarray(np.clip(scaled, 0, 255).astype(np.uint8)).convert("RGB")
 
 
-def _unknown(source: Path | BinaryIO) -> str:
+def _unknown(file: BinaryIO | None) -> str:
     """Say why no decoder took the file."""
-    if isinstance(source, Path):
-        with source.open("rb") as file:
-            start = file.read(16)
-    else:
-        source.seek(0)
-        start = source.read(16)
-    if not start:
-        return "empty file"
-    for name, marks in MARKS.items():
-        if start.startswith(marks):
-            return f"damaged: it begins as {name} and goes on as no picture"
-    if start[4:8] == b"ftyp":
-        return f"of a format clew does not read ({start[8:12].decode('ascii', 'replace').strip()})"
-    return f"not a picture: it begins with {start[:8]!r}"
+    if file is None:
+        return "damaged: it goes on as no picture"
+    file.seek(0)
+    return why_unknown(file.read(HEAD))

@@ -49,6 +49,8 @@ def describe(status: Status) -> str:
         for name, count in status.spaces.items()
         if space is None or name != space.name
     ]
+    read = ["text in pictures"] * status.ocr + [f"speech, by {status.speech}"] * bool(status.speech)
+    lines += [f"Reads    {'; '.join(read)}"] * bool(read)
     if any(root.failed for root in status.roots):
         lines.append("`clew status --errors` lists the files that could not be read.")
     return "\n".join(lines) + "\n"

@@ -148,7 +148,7 @@ class Facts:
 
     `segment` is the one whose vector tells what it looks like, -1 for none. `taken` is the time on the
     camera's clock, ISO, never the file's. `looks` is the perceptual hash, 64 bits. `start` and `end`
-    are seconds of a video.
+    are seconds of a video. `inside` says that it is in an archive, from which it cannot be taken alone.
     """
 
     path: Path
@@ -165,6 +165,7 @@ class Facts:
     start: float | None = None
     end: float | None = None
     offline: bool = False
+    inside: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,11 +236,15 @@ class Status:
 
     folder: Path
     roots: tuple[Root, ...]
-    segments: dict[str, int] = field(default_factory=dict)  # kind -> how many can be found
+    segments: dict[str, int] = field(
+        default_factory=dict
+    )  # kind (or `part` of a picture) -> how many can be found
     kept: int = 0  # segments of files that are gone, until they are purged
     space: Space | None = None  # the one that answers
     spaces: dict[str, int] = field(default_factory=dict)  # every space -> its vectors
     precision: str | None = None  # in which this machine embeds pictures
+    ocr: bool = False  # whether the text in pictures is read
+    speech: str | None = None  # the model that hears what is said
     tail: int = 0  # vectors newer than the indexes, searched exactly
     size: int = 0  # bytes on disk
     thumbnails: int = 0  # bytes of them

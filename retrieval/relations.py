@@ -19,7 +19,10 @@ SAME, PLAIN = 0.95, 16  # the likeness asked of pictures whose hashes tell nothi
 WINDOW = 16  # of many that are equal in hash or camera, each is compared with the next few
 BATCH = 200_000  # pairs whose vectors are compared together
 ORDINARY = frozenset(
-    (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".dib", ".tif", ".tiff")
+    (
+        *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".dib", ".tif", ".tiff"),
+        *(".avif", ".jxl", ".jp2", ".j2k", ".ico", ".tga", ".ppm", ".pgm", ".pbm"),
+    )
 )
 
 

@@ -272,6 +272,50 @@ STEPS: dict[str, tuple[str, ...]] = {
     "9-media": (
         """ALTER TABLE contents ADD COLUMN duration REAL""",  # seconds, of what has times
     ),
+    "10-tables": (
+        """ALTER TABLE segments ADD COLUMN picture BLOB""",  # as a table's caption names it
+        # Where those are: a caption of a table belongs to a picture for each place where the table is.
+        """CREATE TABLE captions (
+            segment INTEGER NOT NULL REFERENCES segments (id) ON DELETE CASCADE,
+            file INTEGER NOT NULL REFERENCES files (id) ON DELETE CASCADE,  -- the table
+            picture BLOB NOT NULL,                 -- its path under the root
+            PRIMARY KEY (segment, file)
+        ) STRICT, WITHOUT ROWID""",
+        """CREATE INDEX captions_by_file ON captions (file)""",
+        """CREATE INDEX captions_by_picture ON captions (picture)""",
+        # Those whose picture is there; the others wait for it and are not found.
+        """CREATE VIEW captioned (segment, source, file) AS
+            SELECT c.segment, t.id, p.id FROM captions c JOIN files t ON t.id = c.file
+              JOIN files p ON p.root = t.root AND p.path = c.picture
+             WHERE t.state != 'gone' AND p.state != 'gone'""",
+    ),
+    "11-tiles": (
+        """ALTER TABLE contents ADD COLUMN tiles INTEGER""",  # of a picture; NULL until it is asked for some
+    ),
+    "12-said": (
+        # What was looked over for words, by what, and how far: also where there were none.
+        """CREATE TABLE said (
+            content INTEGER NOT NULL REFERENCES contents (id) ON DELETE CASCADE,
+            how TEXT NOT NULL CHECK (how IN ('ocr', 'speech')),
+            version TEXT NOT NULL,                 -- of the model; what another has found gives way
+            upto REAL,                             -- seconds or pages; NULL is all of it
+            PRIMARY KEY (content, how)
+        ) STRICT, WITHOUT ROWID""",
+    ),
+    "13-archives": (
+        # Archives whose files are all written, so that an unchanged one need not be opened again.
+        """CREATE TABLE archives (
+            root INTEGER NOT NULL REFERENCES roots (id) ON DELETE CASCADE,
+            path BLOB NOT NULL,                    -- under the root; its files are those below it
+            size INTEGER NOT NULL,
+            mtime INTEGER NOT NULL,                -- nanoseconds
+            how TEXT NOT NULL,                     -- what was looked for, as a checksum
+            read INTEGER NOT NULL,                 -- how many of its files could be read
+            failed INTEGER NOT NULL,               -- and how many could not
+            error TEXT,                            -- what is wrong with the archive itself
+            PRIMARY KEY (root, path)
+        ) STRICT, WITHOUT ROWID""",
+    ),
 }
 
 

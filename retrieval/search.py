@@ -71,8 +71,16 @@ def thing(hit: Hit) -> object:
     """Name what a person would open: the picture of an image or caption, a page, else the segment itself."""
     if hit.page is not None:
         return hit.path, hit.page
-    described = hit.kind == "text" and not hit.timed and (hit.source is not None or hit.start is None)
+    described = hit.kind == "text" and (hit.start is None or (hit.source is not None and not hit.timed))
     return hit.path if hit.kind == "image" or described else hit.id
+
+
+def once(hits: Sequence[Hit]) -> list[Hit]:
+    """Return the first hit of each thing: of a picture the part, or the whole, that fits best."""
+    best: dict[object, Hit] = {}
+    for hit in hits:
+        best.setdefault(thing(hit), hit)
+    return list(best.values())
 
 
 def _surprises(
@@ -128,6 +136,8 @@ def _ranking(
         pairs = [(int(i), float(s)) for i, s in zip(ids[keep], scores[keep], strict=True)]
         there = catalog.hits(pairs, nearest.space.name, filters)
         hits = vetoes.spare(there)
+        if kind == "image":
+            hits = once(hits)
         if len(hits) >= count or len(ids) < wanted:
             return hits[:count]
         if len({hit.id for hit in there}) < len(pairs):

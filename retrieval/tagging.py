@@ -44,8 +44,8 @@ def label_vectors(embedder: Embedder, labels: Sequence[str], prompts: Sequence[s
     Prompt ensembles: Radford et al., ICML 2021. Raises QueryError where a label has no word.
     """
     for label in labels:
-        if not embedder.tokens(label):
-            raise QueryError(f"The label {label!r} has no word.")
+        if not embedder.reads(label):
+            raise QueryError(f"The label {label!r} has no word that the model reads.")
     texts = [prompt.format(label) for label in labels for prompt in prompts]
     means = embedder.embed_texts(texts).reshape(len(labels), len(prompts), -1).mean(axis=1)
     return np.asarray(means / np.linalg.norm(means, axis=1, keepdims=True), dtype=np.float32)

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import groupby
 
 from retrieval.schema import UNSPACED
 
@@ -12,8 +13,9 @@ PIECE = 5  # letters from which a plain word may be a piece of a name: "cat" is 
 
 _PHRASE = re.compile(r'"([^"]*)"')
 _APART = re.compile(r"[\s,;:!?()\[\]{}<>|*^=…、。，！？；：（）「」『』《》“”\"]+")
-_RUNS = re.compile(f"[{UNSPACED}]+|[^{UNSPACED}]+")
-_UNSPACED = re.compile(f"[{UNSPACED}]")
+_RANGES = tuple(
+    zip(UNSPACED[::3], UNSPACED[2::3], strict=True)
+)  # a regular expression costs 15 ms to compile
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +28,7 @@ class Term:
     @property
     def unspaced(self) -> bool:
         """Say whether it is of a script without spaces, and so found within runs of letters."""
-        return bool(_UNSPACED.search(self.text))
+        return any(map(_unspaced, self.text))
 
     @property
     def piece(self) -> bool:
@@ -55,8 +57,13 @@ def terms(words: str) -> list[Term]:
 
 def _split(chunk: str) -> Iterator[str]:
     """Yield the words of a chunk; a run of a script without spaces is its overlapping pieces of three."""
-    for run in _RUNS.findall(chunk.strip("-+.'’/\\_&#@%$~`")):
-        if len(run) > 3 and _UNSPACED.match(run):
+    for unspaced, chars in groupby(chunk.strip("-+.'’/\\_&#@%$~`"), key=_unspaced):
+        run = "".join(chars)
+        if unspaced and len(run) > 3:
             yield from (run[at : at + 3] for at in range(len(run) - 2))
         else:
             yield run
+
+
+def _unspaced(char: str) -> bool:
+    return char > "\u0dff" and any(first <= char <= last for first, last in _RANGES)

@@ -9,5 +9,5 @@ if __name__ == "__main__":
     embed.USUAL = 8
     sys.stdout.write("go\n")
     sys.stdout.flush()
-    update_library([sys.argv[1]], library=sys.argv[2], embedder=Toy())
+    update_library([sys.argv[1]], library=sys.argv[2], embedder=Toy(), archives="archives" in sys.argv)
     sys.stdout.write("done\n")

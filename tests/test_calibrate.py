@@ -112,7 +112,7 @@ def test_hits_of_a_library_that_is_not_calibrated_have_no_confidence(index, fold
 
 def test_gibberish_is_told_from_a_match(clew, flickr, tmp_path):
     """With the built-in model: what is there is found, what means nothing is not shown unless asked for."""
-    assert clew("index", flickr, "--model", "builtin").exit_code == 0
+    assert clew("index", flickr, "--model", "builtin", "--exclude", "*.jsonl").exit_code == 0
     for words in ("a dog running on grass", "snow", "a man on a bike"):
         assert clew(words, "--json").exit_code == 0
     for words in ("asdf qwer zxcv", "tax return form"):

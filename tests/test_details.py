@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageFilter
 from PIL.TiffImagePlugin import IFDRational
 
-from indexer.details import picture_details, sidecar_details
+from indexer.details import Header, picture_details, sidecar_details
 from indexer.looks import looks, sharpness
 from retrieval.media import open_picture
 from retrieval.records import Details
@@ -20,7 +20,7 @@ TAKEN, DIGITIZED, CHANGED = 0x9003, 0x9004, 0x0132
 
 def details(data: bytes) -> Details:
     with Image.open(io.BytesIO(data)) as original:
-        return picture_details(original, open_picture(io.BytesIO(data)))
+        return picture_details(Header.of(original), open_picture(io.BytesIO(data)))
 
 
 def test_the_time_is_that_of_the_shot_before_that_of_a_change():
@@ -212,7 +212,7 @@ def test_the_sharper_of_two_has_more_sharpness():
 
 def test_what_cameras_really_write(camera):
     with Image.open(camera / "Canon_EOS-1D_Mark_III_(via_Adobe_Lightroom).jpg") as original:
-        found = picture_details(original, original.convert("RGB"))
+        found = picture_details(Header.of(original), original.convert("RGB"))
     assert (found.camera, found.lens, found.zone) == (
         "Canon EOS-1D Mark III",
         "EF70-200mm f/2.8L IS USM",
@@ -220,6 +220,6 @@ def test_what_cameras_really_write(camera):
     )
     assert (found.taken, found.keywords[3]) == ("2008-09-20T09:01:07", "BTCC")
     with Image.open(camera / "Apple_iPhone_6.jpg") as original:
-        found = picture_details(original, original.convert("RGB"))
+        found = picture_details(Header.of(original), original.convert("RGB"))
     assert (found.latitude, found.longitude) == pytest.approx((51.76241, -0.31789), abs=1e-5)
     assert found.zone is None  # its GPS is of another day

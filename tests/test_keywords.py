@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from indexer import tag_library
 from indexer.folders import forget, index_folder
 from retrieval import Library
 from retrieval.catalog import Catalog
@@ -430,3 +431,5 @@ def test_words_that_the_model_cannot_read_do_not_bend_those_it_can(foreign):
         foreign.search("Ω", by="meaning")
     with pytest.raises(QueryError, match="reads no word of not:Ω"):
         foreign.search("dog not:Ω")
+    with pytest.raises(QueryError, match="'Ω' has no word that the model reads"):
+        tag_library(["Ω"], library=foreign.folder)

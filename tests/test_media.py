@@ -100,7 +100,7 @@ def test_a_picture_of_too_many_pixels_is_refused_with_the_limit():
         (b"\xff\xd8\xff\xe0 no more", "damaged"),
         (b"\x89PNG\r\n\x1a\n", "begins as PNG"),
         (b"<!DOCTYPE html>", "not a picture"),
-        (b"\0\0\0\x18ftypheic\0\0\0\0", "does not read .heic"),
+        (b"\0\0\0\x18ftypisom\0\0\0\0", "does not read .isom"),
     ],
 )
 def test_what_is_no_picture_is_told_apart(data, reason, tmp_path):

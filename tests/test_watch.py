@@ -232,7 +232,7 @@ def test_between_two_changes_others_can_write(folder, place):
 
 def test_what_is_left_out_or_hidden_or_the_librarys_own_is_not_looked_at(folder):
     place = folder / "library"
-    with watching(place, folder, exclude=["Private"]) as told:
+    with watching(place, folder, exclude="Private", hidden=False) as told:
         draw(folder / "Private" / "a.png", "red")
         draw(folder / ".hidden" / "b.png", "red")
         draw(folder / ".c.png", "red")
@@ -369,7 +369,7 @@ def test_a_look_at_some_names_sees_what_a_look_at_the_folder_sees_of_them(names,
         heads = {head(name.encode()) for name in here}
         options = Options(hidden=hidden)
         every = walk(os.fsencode(top), options, Walked(), b"in", deep=False)
-        some = list(walk(os.fsencode(top), options, Walked(), b"in", (), False, heads))
+        some = list(walk(os.fsencode(top), options, Walked(), b"in", deep=False, heads=heads))
         assert some == [f for f in every if not heads or head(os.path.basename(f.path)) in heads]
         for caption in some:
             assert caption.picture is None or head(os.path.basename(caption.picture)) in heads or not heads

@@ -45,7 +45,7 @@ class Toy:
         return len(text.split())
 
     def reads(self, text: str) -> bool:
-        return bool(text.split())
+        return self.tokens(text) > 0
 
 
 def unit(rows) -> Vectors:

@@ -10,7 +10,25 @@ from retrieval.records import Details, Kind, Vectors
 READERS: dict[str, str] = {  # suffix -> decoder; the file's own bytes say which picture format it is
     **dict.fromkeys((".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif"), "picture"),
     **dict.fromkeys((".bmp", ".dib", ".tif", ".tiff"), "picture"),
-    **dict.fromkeys((".txt", ".text", ".md", ".markdown"), "text"),
+    **dict.fromkeys((".heic", ".heif", ".hif", ".avif", ".jxl", ".apng"), "picture"),
+    **dict.fromkeys((".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx"), "picture"),
+    **dict.fromkeys((".psd", ".psb", ".ico", ".cur", ".tga", ".svg", ".svgz"), "picture"),
+    **dict.fromkeys((".ppm", ".pgm", ".pbm", ".pnm", ".pfm"), "picture"),
+    **dict.fromkeys((".cr2", ".cr3", ".nef", ".nrw", ".arw", ".sr2", ".srf", ".dng"), "picture"),
+    **dict.fromkeys((".rw2", ".rwl", ".orf", ".raf", ".pef", ".srw", ".3fr"), "picture"),
+    **dict.fromkeys((".mp3", ".wav", ".flac", ".m4a", ".aac", ".ogg", ".oga", ".opus"), "sound"),
+    **dict.fromkeys((".wma", ".aiff", ".aif", ".amr", ".mka"), "sound"),
+    **dict.fromkeys(
+        (".txt", ".text", ".md", ".markdown", ".rst", ".org", ".adoc", ".asciidoc", ".tex"), "text"
+    ),
+    ".pdf": "document",
+    **dict.fromkeys((".html", ".htm", ".xhtml", ".mht", ".mhtml"), "web"),
+    **dict.fromkeys((".docx", ".docm", ".dotx", ".odt", ".ott", ".epub", ".rtf"), "office"),
+    **dict.fromkeys((".pptx", ".pptm", ".ppsx", ".odp"), "office"),
+    **dict.fromkeys((".csv", ".tsv", ".jsonl", ".ndjson"), "table"),
+    **dict.fromkeys((".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg"), "video"),
+    **dict.fromkeys((".ts", ".mts", ".m2ts", ".3gp", ".wmv", ".flv", ".ogv"), "video"),
+    **dict.fromkeys((".srt", ".vtt"), "subtitles"),  # beside a video or alone
 }
 CAPTION_SUFFIXES = frozenset((".txt", ".json", ".xmp"))  # beside a picture
 
@@ -21,7 +39,8 @@ class Draft:
 
     `start` and `end` are seconds where the file has a duration, else lines; `page` counts from 1; `box` is
     left, top, width and height in pixels of the upright picture. What a decoder has embedded itself, as
-    the mean of several pictures, has its `vector`, (d,).
+    the mean of several pictures, has its `vector`, (d,). A caption in a table names its `picture`: the path
+    from the table's folder.
     """
 
     kind: Kind
@@ -33,14 +52,21 @@ class Draft:
     box: tuple[int, int, int, int] | None = None
     vector: Vectors | None = None
     thumbnail: bytes | None = None  # WebP
+    picture: bytes | None = None
+
+    @property
+    def is_part(self) -> bool:
+        """Say whether this is of a picture that is a segment itself: a tile, a crop, a later frame."""
+        return self.kind == "image" and (self.box is not None or self.start is not None)
 
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """What a file holds: its segments, and what it says of itself or of its picture."""
+    """What a file holds: its segments, what it says of itself or its picture, and what of it was left out."""
 
     drafts: list[Draft] = field(default_factory=list)
     details: Details = field(default_factory=Details)
+    note: str | None = None
 
 
 Decoder = Callable[[BinaryIO, str, Embedder], Decoded]  # file, suffix, who will read it

@@ -1,27 +1,55 @@
-"""A picture: one segment of its pixels, and one of each description it carries."""
+"""A picture: segments of its pixels, whole and in parts, and one of each description it carries."""
 
 from typing import BinaryIO
 
 from PIL import Image
 
+from indexer.crops import crops, panorama_boxes
 from indexer.decoders import Decoded, Draft
 from indexer.descriptions import describe
-from indexer.details import picture_details
+from indexer.details import Header, picture_details
 from indexer.looks import SIDE
 from indexer.passages import split
+from indexer.stills import Still, stills_of
 from indexer.thumbnails import SIDE as THUMBNAIL
 from indexer.thumbnails import thumbnail
 from retrieval.embedders import Embedder
-from retrieval.media import FORMATS, open_picture
+from retrieval.media import opened
 
 
 def decode(file: BinaryIO, suffix: str, embedder: Embedder) -> Decoded:
-    """Decode the pixels at the scale the embedder needs, and read what the file says of itself."""
-    picture = open_picture(file, near=max(embedder.side, SIDE), longer=THUMBNAIL)
-    drafts = [Draft("image", pixels=embedder.prepare(picture), thumbnail=thumbnail(picture))]
-    with Image.open(file, formats=FORMATS) as original:  # the header only
-        details = picture_details(original, picture)
-        for description in describe(original):
-            passages = split(description, embedder.tokens, embedder.context)
-            drafts += [Draft("text", text=passage.text) for passage in passages]
-    return Decoded(drafts, details)
+    """Decode the pixels at the scale the embedder needs, and read what the file says of itself.
+
+    The whole picture, or its first frame or page, is the first segment; then come other frames or pages,
+    or crops of a panorama, then texts. Which pictures there are is the same for every embedder.
+    """
+    with opened(file) as original:
+        header, said = Header.of(original), describe(original)
+        stills, duration = stills_of(original, max(embedder.side, SIDE), longer=THUMBNAIL)
+    first = stills[0].picture
+    drafts = [_draft(each, embedder) for each in stills]
+    if len(stills) == 1:
+        drafts += _crops(first, header, embedder)
+    for description in said:
+        passages = split(description, embedder.tokens, embedder.context)
+        drafts += [Draft("text", text=passage.text) for passage in passages]
+    return Decoded(drafts, picture_details(header, first, duration))
+
+
+def _draft(still: Still, embedder: Embedder) -> Draft:
+    return Draft(
+        "image",
+        pixels=embedder.prepare(still.picture),
+        start=still.start,
+        page=still.page,
+        thumbnail=thumbnail(still.picture),
+    )
+
+
+def _crops(picture: Image.Image, header: Header, embedder: Embedder) -> list[Draft]:
+    """Return the parts of a panorama, which is too long for a square."""
+    size = header.width, header.height
+    return [
+        Draft("image", pixels=embedder.prepare(part), box=box, thumbnail=thumbnail(part))
+        for box, part in crops(picture, panorama_boxes(*size), *size)
+    ]

@@ -3,6 +3,7 @@
 from typing import BinaryIO
 
 from indexer.decoders import Decoded, Draft
+from indexer.encodings import decode_text
 from indexer.passages import split
 from retrieval.embedders import Embedder
 from retrieval.errors import MediaError
@@ -18,15 +19,12 @@ def decode(file: BinaryIO, suffix: str, embedder: Embedder) -> Decoded:
 
 def read_text(file: BinaryIO) -> str:
     """Return the file as text: by its byte order mark, as UTF-8, or as Windows-1252; raises MediaError."""
-    data = file.read(LIMIT + 1)
-    if len(data) > LIMIT:
-        raise MediaError(f"text of more than {LIMIT:,} bytes")
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return data.decode("utf-16", "replace")
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        text = data.decode("cp1252", "replace")
-    if "\0" in text:
-        raise MediaError("not text: it holds zero bytes")
-    return text
+    return decode_text(read_bytes(file))
+
+
+def read_bytes(file: BinaryIO, limit: int = LIMIT) -> bytes:
+    """Return all of a file that holds text; raises MediaError where that is more than any text."""
+    data = file.read(limit + 1)
+    if len(data) > limit:
+        raise MediaError(f"text of more than {limit:,} bytes")
+    return data

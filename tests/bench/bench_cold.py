@@ -77,6 +77,7 @@ def main() -> None:
     rows = []
     with tempfile.TemporaryDirectory(prefix="clew-bench-") as place:
         os.environ["XDG_CACHE_HOME"] = f"{place}/cache"
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # what is installed has its bytecode
         model, dim = alone(prepare, given.arch, Path(place)) if given.arch else ("builtin", 256)
         for name, kinds in MIXTURES.items():
             library = Path(place) / name

@@ -62,6 +62,7 @@ def truth(folder: Path) -> dict[str, set[str]]:
 def photos(folder: Path, place: Path) -> list[dict[str, object]]:
     """Index and tag the photos; return a row for each label."""
     right = truth(folder)
+    folder = folder.absolute()
     (place / "photos").mkdir()
     for photo in folder.glob("*.jpg"):
         (place / "photos" / photo.name).symlink_to(photo)
@@ -142,7 +143,7 @@ def main() -> None:
         parser.error(f"needs ../shared/data/flickr8k ({given.photos} is not there); or --smoke")
     print(f"{machine()}; sizes {given.sizes}, {len(LABELS)} labels, seed {given.seed}\n")
     with tempfile.TemporaryDirectory(prefix="clew-bench-") as place:
-        right = photos(given.photos, Path(place)) if given.photos else []
+        right = alone(photos, given.photos, Path(place)) if given.photos else []
         cost = sizes(given.sizes, given.seed, Path(place))
     if right:
         table(right)

@@ -1,0 +1,161 @@
+"""A video: a segment of each scene, with its times, and its subtitles as passages.
+
+Its frames are embedded here, some at a time, as its segments are made of what they show.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from fractions import Fraction
+from itertools import islice
+from typing import TYPE_CHECKING, BinaryIO
+
+import numpy as np
+from PIL import Image
+
+from indexer import scenes
+from indexer.ahead import ahead
+from indexer.cues import Cue
+from indexer.decoders import Decoded, Draft
+from indexer.decoders.subtitles import drafts
+from indexer.footage import footage_details
+from indexer.frames import Frame, Lens, Reel, Run, look, samples
+from indexer.looks import sharpness, small_grey
+from indexer.scenes import Sample, Scene, Step
+from indexer.thumbnails import thumbnail
+from retrieval.embedders import Embedder
+from retrieval.errors import MediaError
+from retrieval.film import open_film, picture_stream
+from retrieval.records import Vectors
+
+if TYPE_CHECKING:
+    from av import VideoStream
+
+CHUNK = 16  # frames embedded together
+NEAR = 256  # pixels of each side of a frame, at least
+PLAIN, GREY = 3.0, 8.0  # of 255: how little a blank frame's light varies, and how little colour it has
+
+
+def decode(file: BinaryIO, suffix: str, embedder: Embedder) -> Decoded:
+    """Return the scenes of a video, then its subtitles; raises MediaError where no frame can be read."""
+    reel, seen, size, metadata = _sample(file, embedder)
+    shown = [_draft(reel, scene) for scene in _scenes(file, reel, seen, embedder)]
+    details = footage_details(metadata, size, round(reel.seconds(reel.end), 3))
+    return Decoded(shown + drafts(_heard(reel), embedder), details)
+
+
+def decode_again(file: BinaryIO, embedder: Embedder, spans: Sequence[tuple[float, float]]) -> list[Draft]:
+    """Embed the scenes that a video is known to have, in seconds, ascending; returns a segment of each."""
+    reel, seen, _, _ = _sample(file, embedder)
+    known = [Scene(reel.time(start), reel.time(end)) for start, end in spans]
+    for scene in known:
+        scene.samples += scene.within(seen)
+    _, more = _look(file, reel, scenes.lacking(reel, known), embedder)
+    for scene in known:
+        scene.samples += [replace(each, edge=each.time == scene.start) for each in scene.within(more)]
+    return [_draft(reel, scene) if scene.samples else Draft("video") for scene in known]
+
+
+def _sample(file: BinaryIO, embedder: Embedder) -> tuple[Reel, list[Sample], tuple[int, int], dict[str, str]]:
+    """Look at key frames all over a video: its packets, samples, width and height, and metadata."""
+    with open_film(file) as container:
+        stream = picture_stream(container)
+        reel, sizes = Reel(stream.time_base or Fraction(1, 1000)), list[tuple[int, int]]()
+
+        def frames() -> Iterator[Frame]:
+            for frame, size in samples(container, stream, reel, _lens(stream, embedder)):
+                sizes.append(size)
+                yield frame
+
+        # The next frames are decoded while some are embedded.
+        chunks = ahead(lambda some: _embed(some, embedder), _chunks(frames()), threads=1, depth=2)
+        seen = [sample for chunk in chunks for sample in chunk]
+        if not seen:
+            raise MediaError("damaged: no frame of it can be read")
+        return reel, sorted(seen, key=lambda sample: sample.time), sizes[0], dict(container.metadata)
+
+
+def _scenes(file: BinaryIO, reel: Reel, seen: list[Sample], embedder: Embedder) -> list[Scene]:
+    """Find where scenes begin, decoding what lies between samples as far as it is worth its time."""
+    found = list(scenes.gaps(reel, seen))
+    taken = scenes.chosen(found, reel)
+    looked = {gap.number for gap in taken}
+    cuts = [(1.0, gap.believed) for gap in found if gap.believed is not None and gap.number not in looked]
+    steps, between = _look(file, reel, scenes.runs(taken, seen), embedder)
+    if vague := [step for step in steps if not reel.neighbours(step.before, step.time)]:
+        again, _ = _look(file, reel, scenes.joined(scenes.closer(reel, step) for step in vague), embedder)
+        steps = [scenes.best(again, step) for step in steps]
+    cuts += [(step.moved, step.time) for step in steps]
+    first_frames = [step.sample for step in steps]
+    every = sorted([*seen, *between, *first_frames], key=lambda sample: sample.time)
+    return scenes.scenes(reel, every, scenes.spread(cuts, reel))
+
+
+def _look(
+    file: BinaryIO, reel: Reel, runs: Sequence[Run], embedder: Embedder
+) -> tuple[list[Step], list[Sample]]:
+    """Decode these runs of packets; returns the cuts in them, and samples between those there are."""
+    steps, between = list[Step](), list[Sample]()
+    if not runs:
+        return steps, between
+    with open_film(file) as container:
+        stream = picture_stream(container)
+        for stretch in look(container, stream, reel, _lens(stream, embedder), runs):
+            if stretch.picture is not None:
+                between += _embed([stretch.picture], embedder)
+            jumps = scenes.notable(stretch)
+            frames = [frame for jump in jumps for frame in (jump.before, jump.after)]
+            seen = _embed(frames, embedder)
+            for jump, before, after in zip(jumps, seen[::2], seen[1::2], strict=True):
+                moved = scenes.apart(before.vector, after.vector)
+                if scenes.is_cut(jump, stretch.usual, moved):
+                    steps.append(Step(before.time, after.time, moved, replace(after, edge=True)))
+    return steps, between
+
+
+def _lens(stream: "VideoStream", embedder: Embedder) -> Lens:
+    return Lens(stream, max(NEAR, embedder.side))
+
+
+def _chunks(frames: Iterable[Frame]) -> Iterator[list[Frame]]:
+    left = iter(frames)
+    while chunk := list(islice(left, CHUNK)):
+        yield chunk
+
+
+def _embed(frames: Sequence[Frame], embedder: Embedder) -> list[Sample]:
+    """Embed frames, and note of each what is needed once its picture is let go."""
+    if not frames:
+        return []
+    vectors = embedder.embed_images([embedder.prepare(frame.picture) for frame in frames])
+    return [_note(frame, vector) for frame, vector in zip(frames, vectors, strict=True)]
+
+
+def _note(frame: Frame, vector: Vectors) -> Sample:
+    grey = small_grey(frame.picture)
+    return Sample(
+        frame.time, vector, thumbnail(frame.picture), sharpness(grey), _is_blank(frame.picture, grey)
+    )
+
+
+def _is_blank(picture: Image.Image, grey: Image.Image) -> bool:
+    """Say whether nothing is to be seen: all black, white or grey."""
+    light = np.asarray(grey, np.float32)
+    red, green, blue = np.asarray(picture.resize((1, 1), Image.Resampling.BOX), np.float32).reshape(3)
+    return bool(light.std() < PLAIN and max(red, green, blue) - min(red, green, blue) < GREY)
+
+
+def _draft(reel: Reel, scene: Scene) -> Draft:
+    return Draft(
+        "video",
+        start=reel.seconds(scene.start),
+        end=reel.seconds(scene.end),
+        vector=scene.vector,
+        thumbnail=scene.clearest.thumbnail,
+    )
+
+
+def _heard(reel: Reel) -> list[Cue]:
+    """Return the subtitles in the seconds of the video."""
+    begun = reel.first * float(reel.unit)
+    late = sorted(Cue(max(0.0, cue.start - begun), max(0.0, cue.end - begun), cue.text) for cue in reel.cues)
+    return [cue for cue in late if cue.end > 0]

@@ -1,0 +1,199 @@
+"""Read what takes long, when all else can be found already: text in pictures, and speech."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
+from pathlib import Path
+from time import monotonic
+
+from indexer import ocr, speech
+from indexer.ahead import ahead
+from indexer.fill import NOTHING, embed_whole
+from indexer.members import in_turn
+from indexer.read import open_again
+from indexer.said import Finder, How, Part, Piece, Source, due, write
+from indexer.speech import Transcriber
+from indexer.writer import Writer
+from retrieval.errors import EmbedderError, ExtraMissing, LibraryError
+from retrieval.formats import some
+
+MOST = 64  # parts in one transaction
+TITLES: dict[How, str] = {"ocr": "text in pictures", "speech": "speech"}
+OFTEN = 5.0  # seconds after which what was found is committed
+
+Advance = Callable[[str, int, int], None]  # what is looked for, contents done, contents to do
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What is to be read later; None is what the library remembers.
+
+    `speech_model` is a folder or a name, '' for none; a `transcriber` stands in for it in one run.
+    """
+
+    ocr: bool | None = None
+    speech_model: str | None = None
+    transcriber: Transcriber | None = None
+
+
+NO_WISH = Wish()
+
+
+@dataclass(slots=True)
+class Later:
+    """What was found: segments by kind, notes, and how many files an extra that is missing would read."""
+
+    kinds: Counter[str] = field(default_factory=Counter)
+    notes: list[str] = field(default_factory=list)
+    lacking: Counter[str] = field(default_factory=Counter)
+
+
+def remember(writer: Writer, wish: Wish) -> None:
+    """Write a wish into the library; raises LibraryError where there is no such folder."""
+    if wish.ocr is not None:
+        writer.spaces.remember("ocr", "yes" if wish.ocr else "")
+    if wish.speech_model is not None:
+        writer.spaces.remember("speech", _place(wish.speech_model))
+
+
+def read_later(writer: Writer, wish: Wish, advance: Advance, *, new_sounds: int = 0) -> Later:
+    """Look over what was not looked over yet, in batches, each committed; the next run goes on from there.
+
+    Of new sounds that nobody listens to is said how they are heard.
+    """
+    later, embedder = Later(), writer.embedder
+    if writer.catalog.setting("ocr"):
+        reading = Search(writer, "ocr", ocr.VERSION, later, advance)
+        reading.run(ocr.READERS, lambda: ocr.Ocr(embedder))
+    given = wish.transcriber
+    name = given.name if given is not None else writer.catalog.setting("speech")
+    if name:
+        listening = Search(writer, "speech", name, later, advance)
+        listening.run(speech.READERS, lambda: speech.Speech(given or _whisper(name), embedder))
+    elif new_sounds:
+        later.notes.append(_hint(new_sounds))
+    return later
+
+
+def _hint(sounds: int) -> str:
+    here = find_spec("faster_whisper") is not None
+    first = "" if here else 'pip install "clew-search[audio]", then '
+    return (
+        f"What is said in {some(sounds, 'sound')} cannot be searched yet, tags and names can. To have it "
+        f"written down: {first}`clew index --speech-model small` (484 MB, fetched once), or the folder of a "
+        "faster-whisper model you have."
+    )
+
+
+def _whisper(name: str) -> Transcriber:
+    from indexer.whisper import Whisper  # heavy
+
+    return Whisper(name)
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """A search of contents for words, in one way, by one version of what finds them."""
+
+    writer: Writer
+    how: How
+    version: str
+    later: Later
+    advance: Advance
+
+    def run(self, readers: Sequence[str], make: Callable[[], Finder]) -> None:
+        """Look over what is due of some readers; only if anything is, its finder is made."""
+        sources = due(self.writer, self.how, self.version, readers)
+        if not sources:
+            return
+        self.advance(TITLES[self.how], 0, len(sources))
+        try:
+            self._look_over(sources, make())
+        except ExtraMissing as error:
+            self.later.lacking[str(error)] += len(sources)
+        except EmbedderError as error:
+            self.later.notes.append(str(error))
+
+    def _look_over(self, sources: Sequence[Source], finder: Finder) -> None:
+        title, look, found, done = TITLES[self.how], Look(), set[int](), 0
+        begun = monotonic()
+        pieces = ahead(look, _parts(finder, sources), threads=finder.threads, depth=finder.threads + 1)
+        for piece in pieces:
+            look.held.append(piece)
+            if len(look.held) >= MOST or monotonic() - begun > OFTEN:
+                self._commit(look.settled())
+                begun = monotonic()
+            found |= {piece.content} if piece.drafts else set()
+            done += piece.upto is None
+            self.advance(title, done, len(sources))
+        self._commit(look.settled())
+        if look.held:  # not one has succeeded: it is not their fault
+            self.later.notes.append(f"{title.capitalize()} cannot be found at present: {look.trouble}")
+        elif done:
+            files = some(done, "file")
+            self.later.notes.append(f"{title.capitalize()} was found in {len(found):,} of {files}.")
+
+    def _commit(self, pieces: Sequence[Piece]) -> None:
+        """Embed and write what was found."""
+        embedder = self.writer.embedder
+        drafts = [draft for piece in pieces for draft in piece.drafts]
+        read = [replace(d, text=d.text if embedder.tokens(d.text or "") else NOTHING) for d in drafts]
+        vectors = embed_whole(embedder, read)
+        self.later.kinds += write(self.writer, self.how, self.version, pieces, vectors)
+
+
+class Look:
+    """Looks a part over, in any thread; one that fails holds nothing, if others succeed."""
+
+    def __init__(self) -> None:
+        self.held: list[Piece] = []
+        self.trouble: Exception | None = None
+        self.works = False
+
+    def __call__(self, given: tuple[int, Part]) -> Piece:
+        """Return what is found in a part of a content."""
+        content, part = given
+        try:
+            drafts = part.look()
+        except Exception as error:  # what one does to the library that reads it must not cost the others
+            self.trouble = error
+            return Piece(content, [], part.upto)
+        self.works = True
+        return Piece(content, drafts, part.upto)
+
+    def settled(self) -> list[Piece]:
+        """Return what is held and can be written, once."""
+        if self.trouble is not None and not self.works:
+            return []
+        pieces, self.held = self.held, []
+        return pieces
+
+
+def _parts(finder: Finder, sources: Sequence[Source]) -> Iterator[tuple[int, Part]]:
+    """Yield what there is to look over; what is not there as it was waits for a later run."""
+    for source, opener in in_turn(sources, lambda source: source.place):
+        try:
+            with open_again(source.digest, source.place, opener) as file:
+                if file is None:
+                    continue
+                with closing(finder.parts(file, source.reader, source.after)) as parts:
+                    yield from ((source.content, part) for part in parts)
+        except (OSError, ExtraMissing):  # it has gone since, or cannot be opened at present
+            continue
+        except Exception:  # it cannot be looked over, now or later
+            yield source.content, Part(list, None)
+
+
+def _place(model: str) -> str:
+    """Return the name of a model, or its folder as it will be found from anywhere; raises LibraryError."""
+    path = Path(model).expanduser()
+    if model and path.is_dir():
+        return str(path.absolute())
+    if model.startswith((".", "/", "~")) or path.exists():
+        raise LibraryError(
+            f"There is no folder {model} with a model that hears speech. It holds a model.bin, as those of "
+            "huggingface.co/Systran do; or give a name to fetch: tiny, base, small, medium, large-v3."
+        )
+    return model

@@ -1,0 +1,130 @@
+"""Documents that are zip files of XML: opened within limits, whatever they say of themselves."""
+
+import posixpath
+import struct
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO, Any, BinaryIO
+from urllib.parse import unquote
+from xml.etree.ElementTree import Element, ParseError
+from zipfile import BadZipFile, ZipFile
+
+from defusedxml import DefusedXmlException
+from defusedxml.ElementTree import DefusedXMLParser, fromstring
+
+from retrieval.errors import MediaError
+
+MOST_LISTED = 20_000_000  # bytes of a zip's list of members, about 200,000 of them
+MOST_READ = 100_000_000  # bytes of a document's text and mark-up, unpacked
+SMALL = 5_000_000  # bytes of what only says where things are
+CHUNK = 1 << 16
+
+END, END_64, LOCATOR = b"PK\5\6", b"PK\6\6", b"PK\6\7"
+OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"  # how old Office files begin, and new ones that are locked
+LOCKED = "EncryptedPackage".encode("utf-16-le")
+
+
+class Parts:
+    """The members of an open document; no more is unpacked of them all than MOST_READ bytes."""
+
+    def __init__(self, zipped: ZipFile) -> None:
+        self._zip = zipped
+        self.names = frozenset(zipped.namelist())
+        self.left = MOST_READ
+        self.broken = False  # within a member that was read up to there
+
+    def read(self, name: str) -> bytes:
+        """Return a small member; empty where there is none. Raises MediaError where it is not small."""
+        if name not in self.names:
+            return b""
+        with self._open(name) as member:
+            data = member.read(SMALL + 1)
+        if len(data) > SMALL:
+            raise MediaError(f"{name} in it unpacks to more than {SMALL:,} bytes")
+        return data
+
+    def xml(self, name: str) -> Element:
+        """Return a small member as XML; an empty element where there is none or it is broken."""
+        try:
+            root: Element = fromstring(self.read(name) or b"<none/>")
+            return root
+        except (ParseError, ValueError):  # DefusedXmlException is a ValueError
+            return Element("none")
+
+    def chunks(self, name: str) -> Iterator[bytes]:
+        """Yield a member's bytes, until all is read that may be."""
+        with self._open(name) as member:
+            while self.left > 0 and (chunk := member.read(min(CHUNK, self.left))):
+                self.left -= len(chunk)
+                yield chunk
+
+    def parse(self, name: str, target: Any) -> Iterator[None]:
+        """Parse a member into a target of `start`, `end` and `data`, some at a time; it may break off."""
+        parser = DefusedXMLParser(target=target)
+        try:
+            for chunk in self.chunks(name):
+                parser.feed(chunk)
+                yield
+            if self.left > 0:
+                parser.close()
+        except ParseError:
+            if not target.begun:
+                raise
+            self.broken = True
+            yield
+
+    def _open(self, name: str) -> IO[bytes]:
+        return self._zip.open(name)
+
+
+@contextmanager
+def open_parts(file: BinaryIO) -> Iterator[Parts]:
+    """Open a document; raises MediaError with a reason a person understands."""
+    _check(file)
+    try:
+        with ZipFile(file) as zipped:
+            yield Parts(zipped)
+    except RuntimeError as error:  # what zipfile raises of an encrypted member
+        if "password" in str(error) or "encrypted" in str(error):
+            raise MediaError("needs a password") from error
+        raise
+    except DefusedXmlException as error:
+        raise MediaError("its XML defines entities, which no document needs and bombs are made of") from error
+    except (BadZipFile, ParseError, zlib.error, EOFError, NotImplementedError, ValueError, OSError) as error:
+        raise MediaError(f"damaged: {error or type(error).__name__}") from error
+
+
+def _check(file: BinaryIO) -> None:
+    """Refuse what is no zip file, and one whose list of members alone is more than a document."""
+    start = file.read(1 << 16)
+    if not start:
+        raise MediaError("empty file")
+    if start.startswith(OLE):
+        file.seek(0)
+        if LOCKED in file.read(SMALL):
+            raise MediaError("needs a password")
+        raise MediaError("of an old Office format, which clew does not read; save it as .docx, .pptx or .odt")
+    if not start.startswith(b"PK"):
+        raise MediaError(f"not a document: it begins with {start[:8]!r}")
+    size = file.seek(0, 2)
+    file.seek(max(0, size - (1 << 16) - 22))
+    tail = file.read()
+    at = tail.rfind(END)
+    if at < 0:
+        raise MediaError("damaged: it breaks off before its end")
+    listed = int.from_bytes(tail[at + 12 : at + 16], "little")
+    if tail[at - 20 : at - 16] == LOCATOR and at >= 20:
+        file.seek(min(size, struct.unpack("<Q", tail[at - 12 : at - 4])[0]))
+        end = file.read(48)
+        listed = int.from_bytes(end[40:48], "little") if end.startswith(END_64) else MOST_LISTED + 1
+    if listed > MOST_LISTED:
+        raise MediaError(f"it lists more members than any document: {listed:,} bytes of them")
+
+
+def resolve(base: str, target: str) -> str:
+    """Return the member that a reference in another member means."""
+    if target.startswith("/"):
+        return target.lstrip("/")
+    path = unquote(target.partition("#")[0])
+    return posixpath.normpath(posixpath.join(posixpath.dirname(base), path))

@@ -1,0 +1,112 @@
+"""Open a video or a sound without trusting it, and tell its times from the first picture that is shown."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from retrieval.errors import MediaError
+
+if TYPE_CHECKING:
+    from av import Packet, VideoStream
+    from av.container import InputContainer
+    from av.stream import Stream
+    from av.video.codeccontext import VideoCodecContext
+
+# No playlist is among them: those open other files, and the network.
+FORMATS = "mov,matroska,webm,avi,mpegts,mpeg,mpegvideo,asf,flv,ogg"
+MAX_PIXELS = 60_000_000  # of a frame, of which a decoder holds many: 8K of any shape
+BUFFER = 1 << 20  # bytes read at once
+
+
+@contextmanager
+def open_film(file: BinaryIO) -> Iterator["InputContainer"]:
+    """Open a file from its beginning; raises MediaError with a reason a person understands."""
+    import av
+
+    file.seek(0)
+    try:
+        options = {"format_whitelist": FORMATS, "fflags": "+genpts"}
+        container = av.open(file, "r", buffer_size=BUFFER, options=options)
+    except (av.FFmpegError, ValueError, OverflowError, UnicodeError) as error:
+        raise MediaError(_unopened(file)) from error
+    with container:
+        yield container
+
+
+def picture_stream(container: "InputContainer") -> "VideoStream":
+    """Return the stream of moving pictures; raises MediaError where there is none that can be decoded."""
+    from av import VideoStream
+    from av.stream import Disposition
+
+    stream = container.streams.best("video")
+    if not isinstance(stream, VideoStream) or stream.disposition & Disposition.attached_pic:  # a cover
+        raise MediaError("no picture in it, only sound" if container.streams.audio else "no picture in it")
+    context: VideoCodecContext | None = stream.codec_context
+    if context is None:
+        raise MediaError("its pictures are in a coding that clew does not read")
+    if context.width * context.height > MAX_PIXELS:
+        raise MediaError(
+            f"{context.width} x {context.height} pixels, more than the limit of {MAX_PIXELS:,} for a video"
+        )
+    return stream
+
+
+def packets(container: "InputContainer", *streams: "Stream") -> Iterator["Packet[Any]"]:
+    """Yield the packets of these streams that have a time, as far as the file can be read."""
+    import av
+
+    try:
+        for packet in container.demux(*streams):
+            if packet.pts is None:
+                packet.pts = packet.dts
+            if packet.pts is not None and packet.size:
+                yield packet
+    except (av.FFmpegError, ValueError):  # a file that is cut short or damaged: what came is good
+        return
+
+
+def decode(stream: Any, packet: "Packet[Any] | None") -> list[Any]:
+    """Return the frames that the decoder has ready after this packet; None is the end of its packets."""
+    import av
+
+    try:
+        return [frame for frame in stream.codec_context.decode(packet) if frame.pts is not None]
+    except (av.FFmpegError, ValueError, MemoryError):  # this packet is damaged; the next may be good
+        return []
+
+
+class Beginning:
+    """Find when the first picture is shown, in the units of a stream, from its packets in their order.
+
+    Before it are packets that an edit list leaves out, and those that need a key frame from before the file.
+    """
+
+    def __init__(self) -> None:
+        self._key: int | None = None
+        self.time: int | None = None
+
+    def see(self, packet: "Packet[Any]") -> bool:
+        """Take note of a packet; returns whether it is shown."""
+        time = packet.pts or 0
+        if self._key is None and packet.is_keyframe:
+            self._key = time
+        if self._key is None or packet.is_discard or (time < self._key and not packet.is_keyframe):
+            return False
+        self.time = time if self.time is None else min(self.time, time)
+        return True
+
+
+def _unopened(file: BinaryIO) -> str:
+    """Say why no demuxer took the file."""
+    file.seek(0)
+    start = file.read(1 << 16)
+    if not start:
+        return "empty file"
+    if not start.strip(b"\0"):
+        return "not a video: it begins with zero bytes"
+    if start[4:8] in (b"ftyp", b"mdat", b"moov", b"wide", b"free", b"skip"):
+        return "damaged: its index (moov) is missing or broken, as when a recording was cut short"
+    marks = (b"\x1aE\xdf\xa3", b"RIFF", b"FLV", b"OggS", b"\0\0\1\xba", b"0&\xb2u")
+    if start.startswith(marks):
+        return "damaged: it begins as a video and goes on as none"
+    return f"not a video: it begins with {start[:8]!r}"

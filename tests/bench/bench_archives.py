@@ -1,0 +1,127 @@
+"""Index files out of archives, and look at them again: against the same files in a folder, in one run.
+
+index: pictures into a new library with the built-in model, the folder and each kind of archive in turns; the
+zip is stored as it is, as cameras' pictures are. `right` is the share of pictures found in it with the score
+that they have in the folder.
+rescan: a run in which nothing has changed, in the process, files in the page cache. The bare walk is
+`os.scandir` with a `stat` of each file: of the files themselves, and of the archives that they are in.
+"""
+
+import argparse
+import os
+import tarfile
+import tempfile
+import zipfile
+from pathlib import Path
+from statistics import median
+
+from common import Took, draw_jpegs, emit, machine, repeat_files, table, time_of
+
+from indexer import update_library
+from retrieval import Library
+from retrieval.embedders import load
+
+SHARD = 1_000  # files of an archive
+KINDS = ("folder", "tar", "zip", "tar.gz")
+QUERY = "a red shape"
+
+
+def pack(kind: str, files: list[Path], place: Path) -> Path:
+    """Put the files into archives, and return the folder of these."""
+    place.mkdir()
+    for first in range(0, len(files), SHARD):
+        path = place / f"{first:06d}.{kind}"
+        some = files[first : first + SHARD]
+        if kind == "zip":
+            with zipfile.ZipFile(path, "w") as opened:
+                for file in some:
+                    opened.write(file, file.name)
+        else:
+            with tarfile.open(path, "w:gz" if kind == "tar.gz" else "w") as opened:
+                for file in some:
+                    opened.add(file, file.name)
+    return place
+
+
+def walk(folder: str) -> int:
+    count = 0
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir():
+                count += walk(entry.path)
+            else:
+                entry.stat()
+                count += 1
+    return count
+
+
+def measure(count: int, rounds: int, side: int, place: Path) -> list[dict[str, object]]:
+    """Return a row a kind: files/s, the share of what is right, and the rescan."""
+    model = load("builtin")
+    files = repeat_files(draw_jpegs(min(count, 100), side, side * 3 // 4, seed=1), count, place / "folder")
+    places = {"folder": place / "folder"}
+    places |= {kind: pack(kind, files, place / kind) for kind in KINDS[1:]}
+    took: dict[str, list[Took]] = {kind: [] for kind in KINDS}
+    for turn in range(rounds):
+        for kind, folder in places.items():
+            library = place / f"library-{kind}-{turn}"
+            work = time_of(
+                lambda folder=folder, library=library: update_library(
+                    [folder], library=library, embedder=model, archives=True
+                )
+            )
+            took[kind].append(work)
+    wall, cpu = ({kind: median(t[at] for t in took[kind]) for kind in KINDS} for at in (0, 1))
+    truth = scores(place / "library-folder-0", count)
+    bare = median(time_of(lambda: walk(str(places["folder"]))).wall for _ in range(5))
+    rows = []
+    for kind, folder in places.items():
+        library = place / f"library-{kind}-0"
+        found = scores(library, count)
+        again = median(
+            time_of(lambda library=library: update_library(library=library, embedder=model)).wall
+            for _ in range(5)
+        )
+        walked = median(time_of(lambda folder=folder: walk(str(folder))).wall for _ in range(5))
+        rows.append(
+            {
+                "kind": kind,
+                "files/s": count / wall[kind],
+                "of folder": wall["folder"] / wall[kind],
+                "by cpu": cpu["folder"] / cpu[kind],
+                "right": sum(abs(found.get(name, 2) - score) < 2e-3 for name, score in truth.items()) / count,
+                "rescan ms": 1e3 * again,
+                "walk of files ms": 1e3 * bare,
+                "ratio": again / bare,
+                "walk of archives ms": 1e3 * walked,
+            }
+        )
+    return rows
+
+
+def scores(library: Path, count: int) -> dict[str, float]:
+    """Return the score of each file by its name."""
+    with Library.open(library) as opened:
+        return {hit.path.name: hit.score for hit in opened.search(QUERY, kind="image", count=count)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--count", type=int, default=10_000, help="files")
+    parser.add_argument("--side", type=int, default=320, help="pixels of the longer side")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--smoke", action="store_true", help="a few seconds, to see that it runs")
+    given = parser.parse_args()
+    if given.smoke:
+        given.count, given.side, given.rounds = 60, 80, 1
+    print(f"{machine()}\n{given.count:,} JPEGs of {given.side} pixels, {SHARD:,} an archive, built-in\n")
+    with tempfile.TemporaryDirectory() as place:
+        rows = measure(given.count, given.rounds, given.side, Path(place))
+    table(rows)
+    emit("archives", files=given.count, side=given.side, rounds=given.rounds, rows=rows)
+
+
+if __name__ == "__main__":
+    main()

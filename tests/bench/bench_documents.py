@@ -1,0 +1,181 @@
+"""Measure how many pages of PDFs clew reads in a second, beside plain pypdfium2 in the same run.
+
+    python tests/bench/bench_documents.py --pages 400 --seed 1 /usr/share/doc/*/*.pdf
+
+`plain` opens each file and, of each page, draws a picture of the same size and takes its text: what no reader
+of PDFs can leave out. `read` is clew's decoding: the same in a process of its own, then the pixels for the
+built-in model, the thumbnail and the passages, and the vectors of a document of more than 64 pages. `share`
+compares the two in time, and `of cores` in the time of all cores together, which what else runs here disturbs
+less. `index` is all of it, into a new library. Half of the drawn pages are text with a drawing, half are
+scans. `letters` says how many of plain's clew takes too, and `cosine` how near a page's vector is to that of
+the page drawn four times as large, the mean and the least of all.
+"""
+
+import argparse
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from resource import RUSAGE_CHILDREN, RUSAGE_SELF, getrusage
+from threading import Thread
+from time import perf_counter, sleep
+
+import numpy as np
+import pypdfium2
+from common import Took, draw_jpegs, emit, machine, table, time_of
+
+from indexer import index_folder
+from indexer.decoders.document import decode
+from indexer.pdf import open_pdf
+from indexer.thumbnails import SIDE
+from retrieval.embedders import Embedder, load
+
+WORDS = "river stone garden letter window summer engine paper silver morning harbour table bridge"
+LINES = 50  # of a page
+
+
+def draw_pdf(pages: int, seed: int) -> bytes:
+    """Return a PDF of which every other page is text with a drawing, and the others are scans."""
+    draw = np.random.default_rng([seed, 5])
+    scans = draw_jpegs(8, 800, 1120, seed)
+    objects = [b"", b"<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>"]
+    look = b"<</Type/XObject/Subtype/Image/Width 800/Height 1120/ColorSpace/DeviceRGB/BitsPerComponent 8"
+    objects += [_stream(look + b"/Filter/DCTDecode", scan) for scan in scans]
+    leaves = []
+    for n in range(pages):
+        lines = [f"({' '.join(draw.choice(WORDS.split(), 10))}) Tj T*" for _ in range(LINES)]
+        shapes = [f"{x} {y} {w} {h} re f" for x, y, w, h in draw.integers(0, 150, (30, 4))]
+        colour = " ".join(map(str, draw.random(3).round(2)))
+        text = f"{colour} rg {' '.join(shapes)} 0 g BT /F 9 Tf 12 TL 40 760 Td {' '.join(lines)} ET"
+        objects.append(_stream(b"<<", text.encode() if n % 2 else b"560 0 0 800 20 20 cm /S Do"))
+        use = b"/Font<</F 2 0 R>>/XObject<</S %d 0 R>>" % (3 + n % len(scans))
+        leaves.append(len(objects) + 1)
+        objects.append(
+            b"<</Type/Page/Parent 1 0 R/MediaBox[0 0 600 840]/Contents %d 0 R/Resources<<%s>>>>"
+            % (len(objects), use)
+        )
+    objects[0] = b"<</Type/Pages/Count %d/Kids[%s]>>" % (
+        pages,
+        b" ".join(b"%d 0 R" % leaf for leaf in leaves),
+    )
+    return _file([*objects, b"<</Type/Catalog/Pages 1 0 R>>"])
+
+
+def _stream(head: bytes, data: bytes) -> bytes:
+    return head + b"/Length %d>>stream\n%s\nendstream" % (len(data), data)
+
+
+def _file(objects: Sequence[bytes]) -> bytes:
+    """Return a PDF of these objects, of which the last is the catalog."""
+    data, places = b"%PDF-1.5\n", []
+    for number, one in enumerate(objects, start=1):
+        places.append(len(data))
+        data += b"%d 0 obj\n%s\nendobj\n" % (number, one)
+    listed = b"".join(b"%010d 00000 n \n" % place for place in places)
+    head = b"xref\n0 %d\n0000000000 65535 f \n" % (len(objects) + 1)
+    end = b"trailer<</Size %d/Root %d 0 R>>\nstartxref\n%d\n" % (len(objects) + 1, len(objects), len(data))
+    return data + head + listed + end + b"%%EOF"
+
+
+def read_plain(paths: Sequence[Path], shorter: int, longer: int) -> list[tuple[str, np.ndarray]]:
+    """Draw every page so large that its sides are so long, and take its text."""
+    pages = []
+    for path in paths:
+        with path.open("rb") as file, pypdfium2.PdfDocument(file) as pdf:
+            for page in pdf:
+                width, height = page.get_size()
+                scale = max(shorter / min(width, height), longer / max(width, height))
+                picture = page.render(scale=scale).to_pil()
+                text = page.get_textpage()
+                pages.append((text.get_text_range(), picture))
+                text.close()
+                page.close()
+    return pages
+
+
+def read_clew(paths: Sequence[Path], embedder: Embedder) -> None:
+    for path in paths:
+        with path.open("rb") as file:
+            decode(file, ".pdf", embedder)
+
+
+def cost(work: Callable[[], object]) -> Took:
+    """Time work in a thread, and of the cores' time also that of the process which ends with the thread."""
+
+    def now() -> float:
+        uses = [getrusage(who) for who in (RUSAGE_SELF, RUSAGE_CHILDREN)]
+        return sum(use.ru_utime + use.ru_stime for use in uses)
+
+    before, begun = now(), perf_counter()
+    thread = Thread(target=work)
+    thread.start()
+    thread.join()
+    wall = perf_counter() - begun
+    sleep(0.2)  # until the process is gone
+    return Took(wall, now() - before)
+
+
+def compare(paths: Sequence[Path], embedder: Embedder) -> tuple[float, float, float]:
+    """Return the share of plain's letters that clew takes, and how near its pages are: mean and least."""
+    letters, pictures = 0, []
+    for path in paths:
+        with path.open("rb") as file, open_pdf(file) as pdf:
+            pages = list(pdf.read(pdf.pages, shorter=embedder.side, longer=SIDE))
+            letters += sum(len(page.text) for page in pages)
+            pictures += [page.picture for page in pages]
+    plain = read_plain(paths, 4 * embedder.side, 4 * SIDE)
+    there = [row for row, picture in enumerate(pictures) if picture is not None]
+    small = embedder.embed_images([embedder.prepare(pictures[row]) for row in there])
+    large = embedder.embed_images([embedder.prepare(plain[row][1]) for row in there])
+    cosines = (small * large).sum(axis=1)
+    return letters / max(1, sum(len(text) for text, _ in plain)), float(cosines.mean()), float(cosines.min())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("files", nargs="*", type=Path, help="PDFs beside the drawn one")
+    parser.add_argument("--pages", type=int, default=400, help="of the drawn PDF")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--smoke", action="store_true", help="a small run, to see that it works")
+    given = parser.parse_args()
+    pages = 12 if given.smoke else given.pages
+    print(f"{machine()}; {pages} drawn pages, seed {given.seed}, {len(given.files)} other files\n")
+    embedder = load("builtin")
+    with tempfile.TemporaryDirectory() as home:
+        drawn = Path(home) / "docs" / "drawn.pdf"
+        drawn.parent.mkdir()
+        drawn.write_bytes(draw_pdf(pages, given.seed))
+        for number, path in enumerate(given.files):
+            (drawn.parent / f"{number:03d}.pdf").write_bytes(path.read_bytes())
+        rows = []
+        for name, paths in (("drawn", [drawn]), ("others", sorted(drawn.parent.glob("[0-9]*.pdf")))):
+            if not paths:
+                continue
+            count = len(read_plain(paths, embedder.side, SIDE))  # once before, so that all start warm
+            read_clew(paths, embedder)
+            plain = cost(lambda paths=paths: read_plain(paths, embedder.side, SIDE))
+            read = cost(lambda paths=paths: read_clew(paths, embedder))
+            letters, mean, least = compare(paths, embedder)
+            rows.append(
+                {
+                    "pages": name,
+                    "count": count,
+                    "plain pages/s": count / plain.wall,
+                    "read pages/s": count / read.wall,
+                    "share": plain.wall / read.wall,
+                    "of cores": plain.cpu / read.cpu,
+                    "letters": letters,
+                    "cosine": mean,
+                    "least": least,
+                }
+            )
+        table(rows)
+        every = sum(row["count"] for row in rows)
+        index = time_of(
+            lambda: index_folder(drawn.parent, library=Path(home) / "library", model="builtin").close()
+        )
+        print(f"index: {every / index.wall:,.0f} pages/s with all passages and pictures embedded")
+        emit("documents", rows=rows, index=every / index.wall)
+
+
+if __name__ == "__main__":
+    main()

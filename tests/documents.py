@@ -1,0 +1,122 @@
+"""Documents made by hand: each as small as it can be and still be one."""
+
+import io
+import zipfile
+from collections.abc import Iterable, Mapping
+
+W = 'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"'
+A = 'xmlns:a="http://schemas.openxmlformats.org/drawingml/2006/main"'
+P = 'xmlns:p="http://schemas.openxmlformats.org/presentationml/2006/main"'
+R = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+RELATIONS = "http://schemas.openxmlformats.org/package/2006/relationships"
+ODF = "urn:oasis:names:tc:opendocument:xmlns"
+RGB = {"red": "1 0 0", "green": "0 1 0", "blue": "0 0 1", "yellow": "1 1 0", "white": "1 1 1"}
+
+
+def pdf(pages: Iterable[tuple[str, str]], *, created: str = "", box: str = "0 0 300 400") -> bytes:
+    """Return a PDF of plain pages, each of a colour and with lines of text."""
+    leaves = list(pages)
+    kids = " ".join(f"{4 + 2 * n} 0 R" for n in range(len(leaves)))
+    objects = [
+        "<</Type/Catalog/Pages 2 0 R>>",
+        f"<</Type/Pages/Kids[{kids}]/Count {len(leaves)}>>",
+        "<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>",
+    ]
+    for n, (colour, text) in enumerate(leaves):
+        lines = "".join(f"({line}) Tj T* " for line in text.split("\n") if line)
+        drawn = f"{RGB[colour]} rg 0 0 9999 9999 re f 0 g BT /F 9 Tf 11 TL 20 380 Td {lines}ET"
+        objects += [
+            f"<</Type/Page/Parent 2 0 R/MediaBox[{box}]/Contents {5 + 2 * n} 0 R"
+            "/Resources<</Font<</F 3 0 R>>>>>>",
+            f"<</Length {len(drawn)}>>stream\n{drawn}\nendstream",
+        ]
+    objects.append(f"<</CreationDate({created})>>")
+    return raw_pdf([one.encode("latin-1") for one in objects], info=len(objects))
+
+
+def raw_pdf(objects: list[bytes], info: int | None = None) -> bytes:
+    """Return a PDF of these objects, of which the first is its catalog."""
+    data, places = b"%PDF-1.5\n", []
+    for number, one in enumerate(objects, start=1):
+        places.append(len(data))
+        data += b"%d 0 obj\n%s\nendobj\n" % (number, one)
+    table = b"".join(b"%010d 00000 n \n" % place for place in places)
+    more = b"" if info is None else b"/Info %d 0 R" % info
+    size = len(objects) + 1
+    return (
+        data
+        + b"xref\n0 %d\n0000000000 65535 f \n%strailer<</Size %d/Root 1 0 R%s>>\nstartxref\n%d\n%%%%EOF"
+        % (*(size, table, size, more, len(data)),)
+    )
+
+
+def zipped(members: Mapping[str, str | bytes]) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as made:
+        for name, text in members.items():
+            made.writestr(name, text)
+    return file.getvalue()
+
+
+def relations(**targets: tuple[str, str]) -> str:
+    """Return a part that says what is meant by each id: (kind, target)."""
+    each = "".join(
+        f'<Relationship Id="{id_}" Type="{R}/{kind}" Target="{target}"/>'
+        for id_, (kind, target) in targets.items()
+    )
+    return f'<Relationships xmlns="{RELATIONS}">{each}</Relationships>'
+
+
+def docx(*paragraphs: str, body: str = "") -> bytes:
+    text = "".join(f"<w:p><w:r><w:t>{one}</w:t></w:r></w:p>" for one in paragraphs)
+    return zipped(
+        {
+            "_rels/.rels": relations(rId1=("officeDocument", "word/document.xml")),
+            "word/document.xml": f"<w:document {W}><w:body>{text}{body}</w:body></w:document>",
+        }
+    )
+
+
+def pptx(*slides: str, order: Iterable[int] = ()) -> bytes:
+    shown = list(order) or list(range(1, len(slides) + 1))
+    ids = "".join(f'<p:sldId r:id="rId{n}"/>' for n in shown)
+    members = {
+        "_rels/.rels": relations(rId1=("officeDocument", "ppt/presentation.xml")),
+        "ppt/presentation.xml": f'<p:all {P} xmlns:r="{R}"><p:sldIdLst>{ids}</p:sldIdLst></p:all>',
+        "ppt/_rels/presentation.xml.rels": relations(
+            **{f"rId{n}": ("slide", f"slides/slide{n}.xml") for n in range(1, len(slides) + 1)}
+        ),
+    }
+    for n, text in enumerate(slides, start=1):
+        members[f"ppt/slides/slide{n}.xml"] = (
+            f"<p:sld {P} {A}><a:p><a:r><a:t>{text}</a:t></a:r></a:p></p:sld>"
+        )
+    return zipped(members)
+
+
+def odt(inner: str, *, manifest: str = "<manifest/>") -> bytes:
+    return zipped({"content.xml": odt_text(inner), "META-INF/manifest.xml": manifest})
+
+
+def odt_text(inner: str) -> str:
+    names = f'xmlns:o="{ODF}:office:1.0" xmlns:t="{ODF}:text:1.0" xmlns:d="{ODF}:drawing:1.0"'
+    return f"<o:document-content {names}><o:body>{inner}</o:body></o:document-content>"
+
+
+def epub(title: str, **chapters: str) -> bytes:
+    """Return a book whose spine is in the order given, and whose members are in another."""
+    items = "".join(f'<item id="{name}" href="text/{name}.xhtml"/>' for name in sorted(chapters))
+    spine = "".join(f'<itemref idref="{name}"/>' for name in chapters)
+    container = '<rootfiles><rootfile full-path="OEBPS/book.opf"/></rootfiles>'
+    return zipped(
+        {
+            "mimetype": "application/epub+zip",
+            "META-INF/container.xml": f"<container>{container}</container>",
+            "OEBPS/book.opf": f"<package><metadata><title>{title}</title></metadata>"
+            f"<manifest>{items}</manifest><spine>{spine}</spine></package>",
+            **{
+                f"OEBPS/text/{name}.xhtml": f"<!DOCTYPE html><html><body>{text}</body></html>"
+                for name, text in sorted(chapters.items())
+            },
+        }
+    )

@@ -1,0 +1,48 @@
+"""Make a Whisper model of random weights, small, in the form that faster-whisper reads."""
+
+import json
+from pathlib import Path
+
+
+def make_whisper(place: Path) -> Path:
+    """Return the folder of a model that hears nonsense; nothing is fetched."""
+    import torch
+    from ctranslate2.converters import TransformersConverter
+    from faster_whisper.tokenizer import _LANGUAGE_CODES
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import WhisperConfig, WhisperForConditionalGeneration
+
+    source = place / "source"
+    source.mkdir(parents=True)
+    letters = {letter: id_ for id_, letter in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
+    tokenizer = Tokenizer(models.BPE(vocab=letters, merges=[]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    marks = ["endoftext", "startoftranscript", *_LANGUAGE_CODES, "translate", "transcribe", "startoflm"]
+    marks += ["startofprev", "nospeech", "notimestamps", *(f"{n * 0.02:.2f}" for n in range(1_501))]
+    tokenizer.add_special_tokens([f"<|{mark}|>" for mark in marks])
+    tokenizer.save(str(source / "tokenizer.json"))
+    end, start = (tokenizer.token_to_id(f"<|{mark}|>") for mark in marks[:2])
+    sizes = ("encoder_layers", "decoder_layers"), ("d_model", "encoder_ffn_dim", "decoder_ffn_dim")
+    torch.manual_seed(0)
+    model = WhisperForConditionalGeneration(
+        WhisperConfig(
+            vocab_size=tokenizer.get_vocab_size(),
+            encoder_attention_heads=2,
+            decoder_attention_heads=2,
+            num_mel_bins=80,
+            **dict.fromkeys(("pad_token_id", "bos_token_id", "eos_token_id"), end),
+            decoder_start_token_id=start,
+            suppress_tokens=[],
+            begin_suppress_tokens=[end],
+            **dict.fromkeys(sizes[0], 1),
+            **dict.fromkeys(sizes[1], 32),
+        )
+    )
+    model.save_pretrained(source)
+    (source / "tokenizer_config.json").write_text('{"tokenizer_class": "PreTrainedTokenizerFast"}')
+    TransformersConverter(str(source), copy_files=["tokenizer.json"]).convert(str(place / "model"))
+    config = json.loads((place / "model" / "config.json").read_text())
+    config["lang_ids"] = [tokenizer.token_to_id(f"<|{code}|>") for code in _LANGUAGE_CODES]
+    (place / "model" / "config.json").write_text(json.dumps(config))
+    return place / "model"
