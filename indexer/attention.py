@@ -10,19 +10,27 @@ from contextlib import suppress
 from queue import Empty, Queue
 from stat import S_ISDIR, S_ISREG
 from time import monotonic
+from typing import NamedTuple
 
 from indexer.eyes import ADDED, Eyes, Heard
 from indexer.hub import Say
 from indexer.roots import Place, Roots
-from indexer.walk import is_readable, passes
+from indexer.walk import head, is_readable, passes
 from indexer.whole import Unfinished
 from retrieval.archives import is_archive
 
 TICK = 0.5  # seconds: folders that go and come are minded this often, and an end is noticed
 SOON = 0.3  # seconds after which what went is looked at, and what came whole: it may be a move
 TOGETHER = 0.1  # seconds within which what is due is looked at together
+MOST = 500  # names; of more the whole folder is looked at
 
-Spot = tuple[bytes, bool]  # a folder, and whether with all that is below it
+
+class Spot(NamedTuple):
+    """A folder to look at, with all that is below it if it is `deep`, or just for names of one head."""
+
+    folder: bytes
+    deep: bool = False
+    head: bytes = b""
 
 
 class Attention:
@@ -63,7 +71,7 @@ class Attention:
             self._all_at = now + self.every
             inside = tuple(top.rstrip(b"/") + b"/" for top in self._tops)
             every = [*self._tops, *(root.top for root in self._roots if root.top.startswith(inside))]
-            self._due |= {(folder, True): now for folder in every}
+            self._due |= {Spot(folder, deep=True): now for folder in every}
         for path in self.unfinished.ripe():
             self._look_at_file(path, now)
 
@@ -111,11 +119,11 @@ class Attention:
         except OSError:
             while not os.path.lexists(above := os.path.dirname(path)):
                 path = above
-            self._look_at(path, True, now + SOON)
-            self._look_at(above, False, now + SOON)
+            self._look_at(Spot(path, deep=True), now + SOON)
+            self._look_at(_named(path), now + SOON)
             return
         if S_ISDIR(mode):
-            self._look_at(path, added, now + SOON)
+            self._look_at(Spot(path, deep=added), now + SOON)
         elif S_ISREG(mode) and (is_readable(path) or is_archive(path)) and self.unfinished.look(path):
             self._look_at_file(path, now + SOON)
 
@@ -129,10 +137,10 @@ class Attention:
 
     def _look_at_file(self, path: bytes, when: float) -> None:
         """Look where a file is; at an archive as a folder of its own."""
-        self._look_at(os.path.dirname(path), is_archive(path), when)
+        self._look_at(Spot(os.path.dirname(path), deep=True) if is_archive(path) else _named(path), when)
 
-    def _look_at(self, folder: bytes, deep: bool, when: float) -> None:
-        self._due.setdefault((folder, deep), when)
+    def _look_at(self, spot: Spot, when: float) -> None:
+        self._due.setdefault(spot, when)
 
     def _is_ours(self, path: bytes) -> bool:
         """Say whether a path is a root or in one, is not left out there, and is not the library's own."""
@@ -158,7 +166,7 @@ class Attention:
             self._identities[top] = identity
             if known:
                 self._said.clear()
-                self._look_at(top, True, monotonic() + SOON)
+                self._look_at(Spot(top, deep=True), monotonic() + SOON)
                 if identity is not None:
                     self.say(f"{os.fsdecode(top)} is there again.")
 
@@ -184,16 +192,28 @@ class Attention:
 
 def places(roots: Roots, spots: Sequence[Spot]) -> Iterator[Place]:
     """Yield the places to look at, each once; what was deleted only if something of it is known."""
-    found = {spot: place for spot in spots if (place := roots.part(spot[0], deep=spot[1])) is not None}
+    deep = {spot.folder for spot in spots if spot.deep}
+    heads = defaultdict[bytes, set[bytes]](set)
+    for spot in spots:
+        heads[spot.folder].add(spot.head)
+    found = [place for folder in heads if (place := roots.part(folder, deep=folder in deep)) is not None]
     below = defaultdict[int, tuple[bytes, ...]](tuple)
-    for (folder, deep), place in found.items():
-        if deep:
-            below[place.root] += (folder.rstrip(b"/") + b"/",)
-    for (folder, deep), place in found.items():
-        if folder.startswith(below[place.root]) or (not deep and (folder, True) in found):
+    for place in found:
+        if place.deep:
+            below[place.root] += (place.folder.rstrip(b"/") + b"/",)
+    for place in found:
+        if place.folder.startswith(below[place.root]):
             continue
-        if os.path.isdir(folder) or place.is_away or next(roots.known(place), None):
+        names = heads[place.folder]
+        if not place.deep and b"" not in names and len(names) <= MOST:
+            place = place._replace(heads=frozenset(names))
+        if os.path.isdir(place.folder) or place.is_away or next(roots.known(place), None):
             yield place
+
+
+def _named(path: bytes) -> Spot:
+    """Return where to look for a file, and for what stands beside it."""
+    return Spot(os.path.dirname(path), head=head(os.path.basename(path)))
 
 
 def _identity(folder: bytes) -> tuple[int, int] | None:

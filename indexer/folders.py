@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from indexer import models
 from indexer.build import build_if_due, current
@@ -108,23 +108,46 @@ def update_library(
     for small things in it) is remembered by the library; `say` is told what takes long or is otherwise than
     expected. Ctrl-C ends it early, with `interrupted` in the report.
     """
-    choose = chooser(embedder, model, arch, device, say)
-    with Writer(placed(library), choose) as writer:
-        if thumbnails is not None:
-            writer.limit_thumbnails(thumbnails)
-        return update(
+    with Writer(placed(library), chooser(embedder, model, arch, device, say)) as writer:
+        return bring(
             writer,
-            [Path(folder) for folder in several(folders)],
-            exclude=None if exclude is None else [str(pattern) for pattern in several(exclude)],
+            folders,
+            exclude=exclude,
             hidden=hidden,
             archives=archives,
             index=index,
             confirm_gone=confirm_gone,
             retry=retry,
+            thumbnails=thumbnails,
             tiles=tiles,
-            wish=Wish(ocr, speech_model, transcriber),
+            ocr=ocr,
+            speech_model=speech_model,
+            transcriber=transcriber,
             progress=progress,
         )
+
+
+def bring(
+    writer: Writer,
+    folders: str | Path | Sequence[str | Path],
+    *,
+    exclude: str | Sequence[str] | None = None,
+    thumbnails: int | None = None,
+    ocr: bool | None = None,
+    speech_model: str | None = None,
+    transcriber: "Transcriber | None" = None,
+    **how: Any,
+) -> Report:
+    """Bring an open library up to date; `how` is what `update` takes besides."""
+    if thumbnails is not None:
+        writer.limit_thumbnails(thumbnails)
+    return update(
+        writer,
+        [Path(folder) for folder in several(folders)],
+        exclude=None if exclude is None else [str(pattern) for pattern in several(exclude)],
+        wish=Wish(ocr, speech_model, transcriber),
+        **how,
+    )
 
 
 def chooser(

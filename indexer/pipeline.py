@@ -139,7 +139,9 @@ class Run:
         found: Iterator[Found] = iter(())
         if os.path.isdir(place.folder):  # else it was deleted while its root is there
             inside = archives.inside if place.deep else None
-            found = walk(place.top, place.options, walked, place.below, place.apart, inside, place.deep)
+            found = walk(
+                place.top, place.options, walked, place.below, place.apart, inside, place.deep, place.heads
+            )
         changes = compare(found, known(), walked.unread, self.retry, known)
         archives.count(changes)
         changes.fresh = [found for found in changes.fresh if self.ready(place.top, found)]
@@ -234,7 +236,9 @@ class Run:
         out = {old.id for old in missing if _is_left_out(os.path.join(place.top, old.path))}
         report.gone += roots.set_state(sorted(out), "gone")  # left out now, by a pattern or a name
         lost = [old for old in missing if old.id not in out]
-        known = roots.count(place.root) if place.below or not place.deep else changes.known
+        known = changes.known
+        if len(lost) > MANY and (place.below or not place.deep):
+            known = roots.count(place.root)
         brake = len(lost) > max(MANY, SHARE * known)
         held = [old.id for old in lost if (brake or old.state == "offline") and not self.confirm_gone]
         kept = set(held)

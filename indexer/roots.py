@@ -10,17 +10,19 @@ from typing import NamedTuple, cast
 import sqlite_utils
 
 from indexer.changes import Known
-from indexer.walk import Options, passes
+from indexer.walk import Options, head, passes
 from retrieval.errors import LibraryError
 
+_KNOWN = """SELECT id, path, size, mtime, reader, picture, state, error IS NOT NULL
+              FROM files WHERE root = ?"""
 LONGEST = 5_000  # bytes, more than a path has
 
 
 class Place(NamedTuple):
     """A folder to index: its root, how that is scanned, and the folder's path below it.
 
-    `apart` are the paths below the root that are roots of their own; of a place that is not `deep` only
-    the files right in the folder are meant.
+    `apart` are the paths below the root that are roots of their own. Of a place that is not `deep` only the
+    files right in the folder are meant, and of those, if any `heads` are given, only these (see `head`).
     """
 
     root: int
@@ -29,6 +31,7 @@ class Place(NamedTuple):
     below: bytes = b""
     apart: frozenset[bytes] = frozenset()
     deep: bool = True
+    heads: frozenset[bytes] = frozenset()
 
     @property
     def folder(self) -> bytes:
@@ -116,8 +119,9 @@ class Roots:
 
         `behind` is a folder, with its slash, whose files and those before them are passed over.
         """
-        query = """SELECT id, path, size, mtime, reader, picture, state, error IS NOT NULL
-                     FROM files WHERE root = ? {} ORDER BY path"""
+        if place.heads:
+            return iter(sorted(self._headed(place), key=lambda known: known.path))
+        query = f"{_KNOWN} {{}} ORDER BY path"
         tests: str = ""
         values: list[object] = [place.root]
         if place.below or behind:
@@ -128,6 +132,15 @@ class Roots:
             tests += " AND instr(substr(path, ?), x'2f') = 0"
             values.append(len(place.below) + 2 if place.below else 1)
         return map(Known._make, self.db.execute(query.format(tests), values))
+
+    def _headed(self, place: Place) -> Iterator[Known]:
+        query = f"{_KNOWN} AND path >= ? AND path < ?"
+        stem = place.below + b"/" if place.below else b""
+        for first in place.heads:
+            for row in self.db.execute(query, (place.root, stem + first, stem + first + b"/")):
+                known = Known._make(row)  # a-b.jpg lies between a and a/, too
+                if b"/" not in known.path[len(stem) :] and head(known.path[len(stem) :]) == first:
+                    yield known
 
     def count(self, root: int) -> int:
         """Count the files of a root that are not gone."""

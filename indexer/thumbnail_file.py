@@ -11,7 +11,7 @@ from retrieval.catalog import Catalog
 from retrieval.formats import size as in_words
 from retrieval.formats import some
 from retrieval.schema import CATALOGUE, THUMBNAILS
-from retrieval.thumbnails import Key, limit, seal, size
+from retrieval.thumbnails import Key, is_full, limit, seal, size
 
 VERSION = 1
 _TABLE = """CREATE TABLE thumbnails (
@@ -43,7 +43,7 @@ class ThumbnailFile:
         self.catalog = catalog
         self.path = catalog.folder / THUMBNAILS
         self.limit = limit(catalog)
-        self._full = size(catalog.folder) >= self.limit
+        self._full = is_full(size(catalog.folder), self.limit)
         self._broken = ""
         self._refused = 0
         self._open: sqlite3.Connection | None = None
@@ -85,7 +85,7 @@ class ThumbnailFile:
                 if picture is not None:
                     row = (key.segment, seal(*key[1:], picture), picture)
                     db.execute("INSERT OR REPLACE INTO thumbnails VALUES (?, ?, ?)", row)
-                    self._full = _used(db) >= self.limit
+                    self._full = is_full(_used(db), self.limit)
         return len(batch)
 
     def keep_content(self, content: int, drafts: Sequence[Draft]) -> None:
@@ -108,7 +108,7 @@ class ThumbnailFile:
             with self.open() as db:
                 db.execute(f"DELETE FROM thumbnails WHERE segment IN ({_ABOVE})", (most,))
             self.vacuum()
-        self._full = size(self.catalog.folder) >= most
+        self._full = is_full(size(self.catalog.folder), most)
 
     def drop_orphans(self) -> int:
         """Delete the thumbnails of segments that are no more; returns how many."""
@@ -131,7 +131,7 @@ class ThumbnailFile:
         with suppress(sqlite3.OperationalError):  # a full disk; what was deleted is so all the same
             self.open().execute("VACUUM main")
             self.open().execute("PRAGMA main.wal_checkpoint(TRUNCATE)")
-        self._full = size(self.catalog.folder) >= self.limit
+        self._full = is_full(size(self.catalog.folder), self.limit)
 
     def open(self) -> sqlite3.Connection:
         """Return the open file, the catalogue beside it to read; made anew where it is none of ours."""

@@ -75,13 +75,14 @@ def walk(
     apart: Collection[bytes] = (),
     inside: Callable[[Archive], Iterable[Found]] | None = None,
     deep: bool = True,
+    heads: Collection[bytes] = (),
 ) -> Iterator[Found]:
     """Yield the readable files below `root`/`below` in the byte order of their paths.
 
-    Those of its folders too, unless it is not `deep`. A link to a folder is followed once, and only out of
-    the root: what is inside is found in its place. Folders in `apart` are roots of their own and passed
-    over. `inside` tells what an archive holds, which comes as if it were a folder; without it archives are
-    passed over.
+    Those of its folders too, unless it is not `deep`; of these `heads` alone, if any are given. A link to a
+    folder is followed once, and only out of the root: what is inside is found in its place. Folders in
+    `apart` are roots of their own and passed over. `inside` tells what an archive holds, which comes as if it
+    were a folder; without it archives are passed over.
     """
     excluded = _patterns(options)
     real, followed = os.path.realpath(root), set[tuple[int, int]]()
@@ -102,7 +103,12 @@ def walk(
             if folder in apart or not (deep or folder == below):
                 continue
             if not linked or not _is_loop(os.path.join(root, folder), real, followed):
-                stack.append(iter(_list(root, folder, options, excluded, walked)))
+                stack.append(iter(_list(root, folder, options, excluded, walked, heads)))
+
+
+def head(name: bytes) -> bytes:
+    """Return what the names of a picture and of its captions have in common: all before the first dot."""
+    return name[:1] + name[1:].partition(b".")[0]
 
 
 def is_readable(name: bytes) -> bool:
@@ -137,7 +143,12 @@ def _patterns(options: Options) -> list[re.Pattern[str]]:
 
 
 def _list(
-    root: bytes, folder: bytes, options: Options, excluded: list[re.Pattern[str]], walked: Walked
+    root: bytes,
+    folder: bytes,
+    options: Options,
+    excluded: list[re.Pattern[str]],
+    walked: Walked,
+    heads: Collection[bytes] = (),
 ) -> list["Found | Archive | tuple[bytes, bool]"]:
     """Return the files, and (path, is it a link) of the folders, of one folder, in byte order of path.
 
@@ -148,6 +159,8 @@ def _list(
     try:
         with os.scandir(os.path.join(root, folder)) as listing:
             entries = {e.name: e for e in listing if options.hidden or not e.name.startswith(b".")}
+            if heads:
+                entries = {name: entry for name, entry in entries.items() if head(name) in heads}
     except OSError:
         walked.unread.append(folder)
         return []

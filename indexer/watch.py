@@ -10,20 +10,20 @@ from os import fsencode
 from pathlib import Path
 from threading import Event
 from time import monotonic
-from typing import Literal
+from typing import Any
 
 from indexer import models
 from indexer.attention import Attention, Spot, places
-from indexer.folders import chooser, existing, placed, several
+from indexer.folders import bring, chooser, existing, placed, several
 from indexer.hub import Say
 from indexer.journal import Change, Journal
-from indexer.pipeline import Progress, Report, Run, absolute, silent, update
+from indexer.pipeline import Progress, Report, Run, absolute, silent
 from indexer.walk import Found
 from indexer.writer import Writer
 from retrieval.archives import archive_of
 from retrieval.embedders import Embedder
 from retrieval.errors import LibraryBusy
-from retrieval.records import Method, Space
+from retrieval.records import Space
 
 EVERY = 600.0  # seconds between two scans of everything, for what was not heard of
 BUSY, TROUBLE = 1.0, 10.0  # seconds until the next attempt
@@ -41,25 +41,20 @@ def watch_library(
     model: str | None = None,
     arch: str | None = None,
     device: str | None = None,
-    exclude: str | Sequence[str] | None = None,
-    hidden: bool | None = None,
-    index: Method | Literal["auto"] | None = None,
-    confirm_gone: bool = False,
-    retry: bool = False,
-    thumbnails: int | None = None,
     embedder: Embedder | None = None,
     tell: Callable[[Change], None] = lambda change: None,
     begun: Callable[[Report], None] = lambda report: None,
     progress: Progress = silent,
     say: Say = models.silent,
     stop: Event | None = None,
+    **how: Any,
 ) -> None:
     """Index these folders, or all that the library has, and what changes there from then on, until `stop`.
 
     `begun` gets the report of the first scan; then `tell` gets each change once it is committed, and can be
     found. `every` is how many seconds lie between two scans of everything. What is being written is not
-    read before it is whole. The rest is as in `update_library`. Ctrl-C raises KeyboardInterrupt. Raises
-    LibraryError.
+    read before it is whole. The rest, and `how`, is as in `update_library`. Ctrl-C raises
+    KeyboardInterrupt. Raises LibraryError.
     """
     given = [Path(folder) for folder in several(folders)]
     choose = Loaded(chooser(embedder, model, arch, device, say), chooser(embedder, None, None, device, say))
@@ -68,19 +63,7 @@ def watch_library(
     watch = Watch(place, choose, attention, tell)
 
     def first(writer: Writer) -> Report:
-        if thumbnails is not None:
-            writer.limit_thumbnails(thumbnails)
-        return update(
-            writer,
-            given,
-            exclude=None if exclude is None else [str(pattern) for pattern in several(exclude)],
-            hidden=hidden,
-            index=index,
-            confirm_gone=confirm_gone,
-            retry=retry,
-            progress=progress,
-            ready=watch.is_whole,
-        )
+        return bring(writer, given, progress=progress, ready=watch.is_whole, **how)
 
     stop = stop or Event()
     try:
@@ -168,7 +151,7 @@ class Watch:
             self._later(spots, TROUBLE, f"The library cannot be written: {error}. Trying again.")
         else:
             self.attention.done(spots)
-            for line in run.report.notes:
+            for line in [*run.report.lacking, *run.report.notes]:
                 self.attention.say_once(line)
         for change in told:
             self.tell(change)
@@ -176,7 +159,7 @@ class Watch:
             self._finish_at = min(self._finish_at, monotonic() + FINISH)
 
     def _finish(self, run: Run) -> None:
-        """Build and tag, some time after the first change."""
+        """Build and tag, and read what takes long, some time after the first change."""
         if self._finish_at <= monotonic():
             run.complete()
             self._finish_at = float("inf")

@@ -196,6 +196,7 @@ class Library:
             size=_size(catalog.folder),
             thumbnails=thumbnails.size(catalog.folder),
             thumbnail_limit=thumbnails.limit(catalog),
+            thumbnails_full=thumbnails.is_full(thumbnails.size(catalog.folder), thumbnails.limit(catalog)),
         )
 
     def failures(self) -> list[Failure]:

@@ -92,8 +92,8 @@ def _thumbnails(status: Status) -> str:
     if not status.thumbnail_limit:
         return "off (`clew index --thumbnails 2GB` keeps them)"
     held = f"{formats.size(status.thumbnails)} of {formats.size(status.thumbnail_limit)} at most"
-    full = status.thumbnails >= status.thumbnail_limit
-    return held + "; what is new gets none (`clew index --thumbnails SIZE`)" * full
+    full = "; full, so what is new gets none (`clew index --thumbnails SIZE`)"
+    return held + full * status.thumbnails_full
 
 
 def _recalls(measured: dict[str, float]) -> str:

@@ -249,6 +249,7 @@ class Status:
     size: int = 0  # bytes on disk
     thumbnails: int = 0  # bytes of them
     thumbnail_limit: int = 0  # bytes they may take; 0 is none at all
+    thumbnails_full: bool = False
 
 
 @dataclass(frozen=True, slots=True)

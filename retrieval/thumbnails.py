@@ -14,6 +14,7 @@ from retrieval.records import Hit, Kind
 from retrieval.schema import THUMBNAILS
 
 USUAL = 2_000_000_000  # bytes they may take, until the library is told otherwise
+ROOM = 65_536  # bytes that must be left for one more, which takes a fifth of that
 SHOWN: tuple[Kind, ...] = ("image", "video", "page")  # the kinds that have one of their own
 KINDS = ", ".join(f"'{kind}'" for kind in SHOWN)
 
@@ -64,6 +65,11 @@ def size(folder: Path) -> int:
         return (folder / THUMBNAILS).stat().st_size
     except FileNotFoundError:
         return 0
+
+
+def is_full(used: int, most: int) -> bool:
+    """Say whether there is no room for one more."""
+    return used + ROOM > most
 
 
 def _keys(catalog: Catalog, hit: Hit) -> list[Key]:

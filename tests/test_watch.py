@@ -10,15 +10,20 @@ import time
 from collections import Counter
 from contextlib import closing, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from threading import Event, Thread
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from indexer import update_library, watch_library
 from indexer.eyes import file_system
 from indexer.lock import writing
+from indexer.walk import Options, Walked, head, walk
 from indexer.watch import Loaded
 from indexer.whole import Unfinished, is_being_written
+from indexer.writer import Writer
 from retrieval import Library
 from retrieval.records import Space
 from tests.conftest import any_names, draw, write
@@ -109,7 +114,14 @@ def test_what_is_saved_is_found(folder, place):
         write(folder / "red.txt", "cyan")
         told.told("added", folder / "red.txt")
         assert told.paths("cyan", kind="text")[0] == folder / "red.png"
-    assert Counter(change.change for change in told.changes) == {"added": 3}
+        (folder / "red.png").unlink()
+        told.told("gone", folder / "red.png")
+        assert told.paths("cyan", kind="text")[0] == folder / "red.txt"
+    assert Counter(change.change for change in told.changes) == {
+        "added": 3,
+        "gone": 1,
+        "updated": 1,
+    }  # red.txt is a note now
 
 
 def test_what_is_saved_anew_is_found_as_it_is_now(folder, place):
@@ -220,7 +232,7 @@ def test_between_two_changes_others_can_write(folder, place):
 
 def test_what_is_left_out_or_hidden_or_the_librarys_own_is_not_looked_at(folder):
     place = folder / "library"
-    with watching(place, folder, exclude=["Private"]) as told:
+    with watching(place, folder, exclude="Private", hidden=False) as told:
         draw(folder / "Private" / "a.png", "red")
         draw(folder / ".hidden" / "b.png", "red")
         draw(folder / ".c.png", "red")
@@ -340,6 +352,41 @@ def test_the_model_stays_until_another_space_answers():
     assert loaded(space("toy-1")) is one
     assert loaded(space("another")) is not one
     assert len(asked) == 2
+
+
+NAMES = st.lists(
+    st.builds(lambda stem, suffix: stem + suffix, st.sampled_from(("a", "a b", "a-b", "b", "c.d", ".a")),
+              st.sampled_from((".jpg", ".jpg.txt", ".txt", ".json", ".b.jpg", ".md", ".x"))), max_size=9,
+)  # fmt: skip
+
+
+@given(names=NAMES, here=NAMES, hidden=st.booleans())
+def test_a_look_at_some_names_sees_what_a_look_at_the_folder_sees_of_them(names, here, hidden):
+    with TemporaryDirectory() as top:
+        for name in names:
+            write(Path(top) / "in" / name, "red")
+            write(Path(top) / "in" / "a" / name, "red")
+        heads = {head(name.encode()) for name in here}
+        options = Options(hidden=hidden)
+        every = walk(os.fsencode(top), options, Walked(), b"in", deep=False)
+        some = list(walk(os.fsencode(top), options, Walked(), b"in", deep=False, heads=heads))
+        assert some == [f for f in every if not heads or head(os.path.basename(f.path)) in heads]
+        for caption in some:
+            assert caption.picture is None or head(os.path.basename(caption.picture)) in heads or not heads
+
+
+def test_what_is_known_of_some_names_is_what_is_known_of_the_folder(folder, place):
+    for name in ("a.jpg", "a-b.jpg", "a b.jpg", "ab.jpg", "a.b.jpg", "a/c.jpg", "a-b/a.jpg"):
+        draw(folder / name, (len(name), 1, 2))
+    update_library(folder, library=place, embedder=Toy())
+    with Writer(place) as writer:
+        for below, path in ((b"", folder), (b"a-b", folder / "a-b")):
+            whole = writer.roots.part(os.fsencode(path), deep=False)
+            assert whole.below == below
+            for heads in ({b"a"}, {b"a-b", b"a"}, {b"ab", b"none"}):
+                some = [known.path for known in writer.roots.known(whole._replace(heads=frozenset(heads)))]
+                names = (known.path for known in writer.roots.known(whole))
+                assert some == [name for name in names if head(os.path.basename(name)) in heads]
 
 
 def started(place, folder, *words):
