@@ -24,16 +24,19 @@ if TYPE_CHECKING:
     from av.container import InputContainer
 
 SPACING = 2.0  # seconds from one sample to the next
-DENSE, FIRST = 60, 1.0  # so many samples at first are nearer, for clips
+DENSE, FIRST = 30, 1.0  # so many samples at first are nearer, for clips
+EARLY, SOON = 0.9, 0.3  # of the usual time between key frames; seconds from the sample before, at least
 MANY = 10_000  # samples after which they are twice as far apart, again and again: five and a half hours
 MOST_PACKETS = 4_000_000  # of a video, 18 hours of 60 a second; what follows is left out
 LEADING = 500  # packets decoded in full at the beginning until there is a first picture
 JUMPS = 4  # of a stretch, the greatest
+PROMINENT = 4.0  # times as unlike as is usual there
 LEAST = 0.25  # of 255: a smaller difference is rounding
 GLANCE = 32  # pixels of each side of a frame that is only compared with its neighbour
 THUMBNAIL = 320
 
 Glance = NDArray[np.int16]  # (32, 32, 3)
+Matrix = tuple[int, int, int, int]  # where the right and the lower edge of a frame go, as signs
 
 
 class Frame(NamedTuple):
@@ -85,42 +88,42 @@ class Lens:
     """Make upright small pictures, of square pixels, of the frames of a stream."""
 
     def __init__(self, stream: "VideoStream", near: int) -> None:
+        from av.video.reformatter import VideoReformatter
+
         aspect = stream.codec_context.sample_aspect_ratio or stream.sample_aspect_ratio
-        self.aspect = float(aspect) if aspect and 0.1 <= aspect <= 10 else 1.0
-        self.near = near
+        self._aspect = float(aspect) if aspect and 0.1 <= aspect <= 10 else 1.0
+        self._near = near
+        self._small, self._tiny = VideoReformatter(), VideoReformatter()  # each keeps what it has worked out
+        self._matrix: Matrix | None = None
 
     def frame(self, frame: "VideoFrame") -> Frame:
-        """Return the frame with its picture."""
-        return Frame(frame.pts or 0, self.take(frame))
-
-    def take(self, frame: "VideoFrame") -> Image.Image:
         """Return an RGB picture of which both sides have `near` pixels, if the frame has, and no more."""
-        width, height = frame.width * self.aspect, float(frame.height)
-        scale = min(1.0, max(self.near / min(width, height), THUMBNAIL / max(width, height)))
+        width, height = frame.width * self._aspect, float(frame.height)
+        scale = min(1.0, max(self._near / min(width, height), THUMBNAIL / max(width, height)))
         size = max(1, round(width * scale)), max(1, round(height * scale))
-        small = frame.reformat(width=size[0], height=size[1], format="rgb24", interpolation="BILINEAR")
+        small = self._small.reformat(frame, *size, "rgb24", interpolation="BILINEAR")
         picture: Image.Image = small.to_image()  # type: ignore[no-untyped-call]
-        return upright(picture, frame)
+        turn = _TURNS.get(self.matrix(frame))
+        return Frame(frame.pts or 0, picture if turn is None else picture.transpose(turn))
 
     def size(self, frame: "VideoFrame") -> tuple[int, int]:
         """Return width and height as a frame is shown."""
-        width, height = round(frame.width * self.aspect), frame.height
-        return (height, width) if _matrix(frame)[0] == 0 else (width, height)
+        width, height = round(frame.width * self._aspect), frame.height
+        return (height, width) if self.matrix(frame)[0] == 0 else (width, height)
 
-    @staticmethod
-    def glance(frame: "VideoFrame") -> Glance:
+    def matrix(self, frame: "VideoFrame") -> Matrix:
+        """Return how the frames are turned and mirrored; asked once: a frame that is asked lives long."""
+        if self._matrix is None:
+            self._matrix = _matrix(frame)
+        return self._matrix
+
+    def glance(self, frame: "VideoFrame") -> Glance:
         """Return next to nothing of a frame, enough to see that it is another than the one before."""
-        tiny = frame.reformat(width=GLANCE, height=GLANCE, format="rgb24", interpolation="BILINEAR")
+        tiny = self._tiny.reformat(frame, GLANCE, GLANCE, "rgb24", interpolation="BILINEAR")
         return tiny.to_ndarray().astype(np.int16)
 
 
-def upright(picture: Image.Image, frame: "VideoFrame") -> Image.Image:
-    """Turn and mirror a picture as the frame's display matrix says."""
-    turn = _TURNS.get(_matrix(frame))
-    return picture if turn is None else picture.transpose(turn)
-
-
-_TURNS = {  # the signs of the matrix: where the right and the lower edge of the frame go
+_TURNS: dict[Matrix, Image.Transpose] = {
     (0, 1, -1, 0): Image.Transpose.ROTATE_270,
     (-1, 0, 0, -1): Image.Transpose.ROTATE_180,
     (0, -1, 1, 0): Image.Transpose.ROTATE_90,
@@ -131,7 +134,7 @@ _TURNS = {  # the signs of the matrix: where the right and the lower edge of the
 }
 
 
-def _matrix(frame: "VideoFrame") -> tuple[int, int, int, int]:
+def _matrix(frame: "VideoFrame") -> Matrix:
     side: Any = frame.side_data  # its stub says less than it is
     for data in side:
         if data.type.name == "DISPLAYMATRIX":
@@ -141,18 +144,27 @@ def _matrix(frame: "VideoFrame") -> tuple[int, int, int, int]:
 
 
 class Sampler:
-    """Say which key frames are far enough from the one before to be looked at."""
+    """Say which key frames are looked at: those far enough from the one before, and those that come early.
+
+    A key frame that comes before its time is a coder's answer to a cut.
+    """
 
     def __init__(self, unit: Fraction) -> None:
         self._unit = unit
         self._taken = 0
         self._last: int | None = None
+        self._key: int | None = None
+        self._usual = 0  # from a key frame to the next, at most
 
     def wants(self, time: int) -> bool:
         """Say whether a key frame is a sample; times that go back are none."""
+        apart = time - (time if self._key is None else self._key)
+        early = 0 < apart < EARLY * self._usual
+        self._key, self._usual = time, max(self._usual, apart)
         spacing = FIRST if self._taken < DENSE else SPACING * 2.0 ** (self._taken // MANY)
         # A tenth less: key frames that are as far apart as samples come a little early, too.
-        if self._last is not None and (time - self._last) * self._unit < 0.9 * spacing:
+        least = SOON if early and self._taken < MANY else 0.9 * spacing
+        if self._last is not None and (time - self._last) * self._unit < least:
             return False
         self._last = time
         self._taken += 1
@@ -222,6 +234,7 @@ class Run:
     windows: tuple[tuple[int, int], ...]
     every: bool
     wanted: tuple[int, ...] = ()  # times at which frames are returned, too
+    keys: bool = False  # nothing but key frames is decoded
 
 
 @dataclass(slots=True)
@@ -240,6 +253,7 @@ class Stretch:
     jumps: list[Jump] = field(default_factory=list)
     usual: float = 0.0
     picture: Frame | None = None
+    keys: bool = False  # they are key frames, between which there are others
 
 
 def look(
@@ -258,7 +272,8 @@ def look(
         if watcher is None:
             watcher = Watcher(run, reel, lens)
         time = packet.pts or 0
-        context.skip_frame = "DEFAULT" if any(a <= time <= b for a, b in run.windows) else "BIDIR"
+        within = any(first <= time <= last for first, last in run.windows)
+        context.skip_frame = "NONKEY" if run.keys else "DEFAULT" if within else "BIDIR"
         for frame in decode(stream, packet):
             yield from watcher.see(frame)
         if row >= run.rows[1]:
@@ -301,14 +316,18 @@ class Watcher:
     def stretch(self, picture: Frame | None = None) -> Stretch:
         """Return what was seen since the last one."""
         usual = float(np.median(self._differences)) if self._differences else 0.0
-        done = Stretch(self._jumps, usual, picture)
+        done = Stretch(self._jumps, usual, picture, self._run.keys)
         self._jumps, self._differences = [], []
         return done
 
     def _keep(self, difference: float, before: "VideoFrame", after: "VideoFrame") -> None:
-        if difference < LEAST or (len(self._jumps) == JUMPS and difference <= self._jumps[-1].difference):
+        """Keep a jump if it is greater than all so far, or than what is usual."""
+        usual = float(np.median(self._differences))
+        greatest = not self._jumps or difference > self._jumps[0].difference
+        if difference < LEAST or not (greatest or difference > PROMINENT * usual + 2 * LEAST):
             return
-        frames = (self._lens.frame(frame) for frame in (before, after))
-        self._jumps.append(Jump(difference, *frames))
+        if len(self._jumps) == JUMPS and difference <= self._jumps[-1].difference:
+            return
+        self._jumps.append(Jump(difference, self._lens.frame(before), self._lens.frame(after)))
         self._jumps.sort(key=lambda jump: -jump.difference)
         del self._jumps[JUMPS:]

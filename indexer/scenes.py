@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from indexer.frames import LEAST, SPACING, Jump, Reel, Run, Stretch
+from indexer.frames import LEAST, PROMINENT, SPACING, Jump, Reel, Run, Stretch
 from retrieval.records import Vectors
 
 SAME = 0.005  # 1 - cosine of two samples up to which nothing has happened
@@ -19,14 +19,13 @@ STILL = 0.012  # up to which it may be the same scene
 MOVED = 0.15  # from which on it is another scene, whatever lies between
 DOUBT = 0.04  # from which on one looks for a cut though no packet tells of it
 STEP = 0.003  # of two frames that follow each other: a cut, if they are unlike at a glance, too
-PROMINENT = 4.0  # times as unlike as is usual there
 SPIKE = 4.0  # times as large as the packets around it
 CALM = 1.0  # of a key frame's bytes are all between two samples: nothing has become another picture
 SPARSE, TOO_SPARSE = (
     1.25 * SPACING,
     12.0,
 )  # seconds without a key frame that are decoded: if there is time, always
-PATIENCE, SHARE = 600.0, 0.05  # frames of HD, and the part of a video, that may be decoded beside samples
+PATIENCE, SHARE = 300.0, 0.04  # frames of HD, and the part of a video, that may be decoded beside samples
 HD = 1920 * 1080
 ALWAYS, NEVER = 0, 9  # how urgent it is to decode
 MOST_AGAIN = 60  # frames of a scene that are looked for when it is embedded again
@@ -57,6 +56,7 @@ class Gap(NamedTuple):
     windows: tuple[tuple[int, int], ...]
     every: bool
     believed: int | None  # when a scene begins, if it is not decoded
+    keys: bool  # whether to decode the key frames alone
 
 
 class Step(NamedTuple):
@@ -66,6 +66,7 @@ class Step(NamedTuple):
     time: int
     moved: float
     sample: Sample
+    keys: bool  # they are key frames, and the frames between are like the first
 
 
 @dataclass(slots=True)
@@ -123,28 +124,31 @@ def gaps(reel: Reel, samples: Sequence[Sample]) -> Iterator[Gap]:
         suspects = _spikes(reel, first, last, one.time, end)
         seconds = (end - one.time) * reel.unit
         moved = 0.0 if other is None else apart(one.vector, other.vector)
-        calm = sum(reel.sizes[first + 1 : key]) < CALM * min(reel.sizes[first], reel.sizes[key])
+        between = [row for row in range(first + 1, key) if reel.is_key(row) and reel.times[row] > one.time]
+        coded = sum(reel.sizes[first + 1 : key]) - sum(reel.sizes[row] for row in between)
+        calm = coded < CALM * min(reel.sizes[first], reel.sizes[key])
         told = bool(suspects) and (other is None or moved > SAME)
         doubt = moved > DOUBT and not calm
         sparse = seconds > SPARSE and (bool(suspects) or not calm)
+        keys = not told and bool(between) and (doubt or (moved > STILL and calm))
         believed = None
         if told:
-            believed = reel.times[max(suspects, key=lambda row: reel.sizes[row])]
+            believed = _middle(reel, first, max(suspects, key=lambda row: reel.sizes[row]))
         elif other is not None and (moved > MOVED or (moved > STILL and calm)):
             believed = other.time
-        if not (told or doubt or sparse or believed):
+        if not (told or doubt or sparse or keys or believed):
             continue
         windows = [_window(reel, first, row) for row in suspects]
         if doubt and not suspects:
             windows.append(_window(reel, first, key))
         urgency = 2 if doubt else 3
-        if not (told or doubt or sparse):
-            urgency = NEVER
-        elif sparse and seconds > TOO_SPARSE:
+        if keys or (sparse and seconds > TOO_SPARSE):
             urgency = ALWAYS
+        elif not (told or doubt or sparse):
+            urgency = NEVER
         elif suspects:
             urgency = 1
-        yield Gap(number, urgency, (first, last), tuple(windows), sparse, believed)
+        yield Gap(number, urgency, (first, last), tuple(windows), sparse, believed, keys)
 
 
 def chosen(found: Sequence[Gap], reel: Reel) -> list[Gap]:
@@ -163,7 +167,7 @@ def chosen(found: Sequence[Gap], reel: Reel) -> list[Gap]:
 def runs(found: Iterable[Gap], samples: Sequence[Sample]) -> list[Run]:
     """Return the runs of packets that these gaps are."""
     marks = {gap: tuple(sample.time for sample in samples[gap.number : gap.number + 2]) for gap in found}
-    return joined(Run(gap.rows, marks[gap], gap.windows, gap.every) for gap in marks)
+    return joined(Run(gap.rows, marks[gap], gap.windows, gap.every, keys=gap.keys) for gap in marks)
 
 
 def joined(found: Iterable[Run]) -> list[Run]:
@@ -179,6 +183,7 @@ def joined(found: Iterable[Run]) -> list[Run]:
                 last.windows + run.windows,
                 last.every or run.every,
                 last.wanted + run.wanted,
+                last.keys and run.keys,
             )
         done.append(run)
     return done
@@ -200,16 +205,18 @@ def best(steps: Sequence[Step], vague: Step) -> Step:
 def notable(stretch: Stretch) -> list[Jump]:
     """Return the jumps of a stretch that may be cuts: those unlike what is usual, or the greatest."""
     unusual = [jump for jump in stretch.jumps if _is_prominent(jump, stretch.usual)]
-    return unusual or stretch.jumps[:1]
+    return (not stretch.keys and unusual) or stretch.jumps[:1]
 
 
 def _is_prominent(jump: Jump, usual: float) -> bool:
     return jump.difference > PROMINENT * usual + 2 * LEAST
 
 
-def is_cut(jump: Jump, usual: float, moved: float) -> bool:
+def is_cut(jump: Jump, stretch: Stretch, moved: float) -> bool:
     """Say whether two frames that follow each other, `moved` apart as embedded, are of two scenes."""
-    return moved > MOVED or (_is_prominent(jump, usual) and moved > STEP)
+    if stretch.keys:
+        return moved > STILL
+    return moved > MOVED or (_is_prominent(jump, stretch.usual) and moved > STEP)
 
 
 def lacking(reel: Reel, known: Sequence[Scene]) -> list[Run]:
@@ -306,6 +313,13 @@ def _anchors(reel: Reel, first: int, last: int) -> list[int]:
             latest = reel.times[row]
             rows.append(row)
     return rows
+
+
+def _middle(reel: Reel, first: int, row: int) -> int:
+    """Return the time of the frame in the middle of those of which one is the first after a cut."""
+    before, time = _window(reel, first, row)
+    times = sorted(each for each in reel.times[max(first, row - 32) : row + 32] if before < each <= time)
+    return times[len(times) // 2] if times else time
 
 
 def _window(reel: Reel, first: int, row: int) -> tuple[int, int]:

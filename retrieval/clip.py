@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 LOOKED = 2_000  # packets in which the first picture is looked for
 INTERLEAVED = 1  # seconds by which the sound may stand behind its pictures in a file
+NOTHING = "nothing of this moment can be read"
 NEAR = Fraction(1, 2000)  # seconds: times are rounded
 CODINGS = {".webm": ("libvpx-vp9", "libopus")}  # of what is coded anew; elsewhere H.264 and AAC
 USUAL = ("libx264", "aac")
@@ -102,6 +103,8 @@ def _copied(source: Path, out: Path, start: float, end: float) -> tuple[float, f
                     made.mux(packet)
         except (av.FFmpegError, ValueError):
             return None
+    if last <= part.begin:
+        raise MediaError(NOTHING)
     return float(part.key - part.zero), float(last - part.zero)
 
 
@@ -125,20 +128,20 @@ def _coded(source: Path, out: Path, start: float, end: float) -> tuple[float, fl
 
 def _code(part: "_Part", made: "OutputContainer", coders: dict[int, Any]) -> tuple[float, float]:
     first, last = None, part.begin
-    for frame, index in part.frames():
-        unit = frame.time_base
+    for frame, stream in part.frames():
+        unit = stream.time_base or Fraction(1)
         time = (frame.pts or 0) * unit
         if not part.begin - NEAR <= time < part.end:
             continue
-        if index == part.lead.index:
+        if stream.index == part.lead.index:
             first = time if first is None else first
             last = max(last, time + (frame.duration or 0) * unit)
-        frame.pts = max(0, round((time - part.begin) / unit))
+        frame.pts, frame.time_base = max(0, round((time - part.begin) / unit)), unit
         if hasattr(frame, "pict_type"):
             frame.pict_type = 0  # the coder's own choice
-        made.mux(coders[index].encode(frame))
+        made.mux(coders[stream.index].encode(frame))
     if first is None:
-        raise MediaError("nothing of this moment can be read")
+        raise MediaError(NOTHING)
     for coder in coders.values():
         made.mux(coder.encode(None))
     return float(first - part.zero), float(min(last, part.end) - part.zero)
@@ -166,39 +169,45 @@ class _Part:
         for packet in islice(packets(given, lead), LOOKED):
             beginning.see(packet)
         zero = (beginning.time or 0) * (lead.time_base or Fraction(1))
-        begin = zero + Fraction(start)
+        begin, last = (zero + Fraction(time).limit_denominator(10**6) for time in (start, end))
         back = Fraction(0)
         while True:
             seek = begin - back if begin - back > zero else None
             key = _key_before(given, lead, begin, seek)
             if key is not None or seek is None:
                 streams = [lead, *(sound for sound in sounds if sound.index != lead.index)]
-                return cls(given, streams, lead, zero, begin, zero + Fraction(end), key or zero, seek)
+                return cls(given, streams, lead, zero, begin, last, key or zero, seek)
             back = 2 * back + 2
 
     def packets(self) -> "Iterator[Packet[Any]]":
-        """Yield the packets from the key frame to the end."""
+        """Yield the packets from the key frame to the end, and later ones that it takes to show those."""
         begun = False
+        later: list[Packet[Any]] = []
         _seek(self.given, self.lead, self.seek)
         for packet in packets(self.given, *self.streams):
-            decoded = (packet.pts if packet.dts is None else packet.dts) or 0
-            if packet.stream.index == self.lead.index:
-                begun = begun or (packet.is_keyframe and _time(packet) == self.key)
-                if decoded * _unit(packet) >= self.end + INTERLEAVED:
-                    return
-                if not begun:
-                    continue
-            if _time(packet) >= self.key and decoded * _unit(packet) < self.end:
+            time = _time(packet)
+            leads = packet.stream.index == self.lead.index
+            begun = begun or (leads and packet.is_keyframe and time == self.key)
+            if leads and _decoded(packet) >= self.end + INTERLEAVED:
+                return
+            if time < self.key or (leads and not begun):
+                continue
+            if time < self.end:
+                if leads:  # what came before is shown later, and this one needs it
+                    yield from later
+                    later = []
                 yield packet
+            elif leads:
+                later.append(packet)
 
-    def frames(self) -> "Iterator[tuple[Any, int]]":
-        """Yield (frame, index of its stream) from the key frame to the end."""
+    def frames(self) -> "Iterator[tuple[Any, Stream]]":
+        """Yield (frame, its stream) from the key frame to the end."""
         for packet in self.packets():
             for frame in decode(packet.stream, packet):
-                yield frame, packet.stream.index
+                yield frame, packet.stream
         for stream in self.streams:
             for frame in decode(stream, None):
-                yield frame, stream.index
+                yield frame, stream
 
 
 def _key_before(
@@ -210,8 +219,7 @@ def _key_before(
     for packet in packets(given, lead):
         if packet.is_keyframe and _time(packet) <= begin:
             found = _time(packet)
-        decoded = (packet.pts if packet.dts is None else packet.dts) or 0
-        if decoded * _unit(packet) > begin:
+        if _decoded(packet) > begin:
             break
     return found
 
@@ -230,6 +238,10 @@ def _seek(given: "InputContainer", lead: "Stream", time: Fraction | None) -> Non
 
 def _time(packet: "Packet[Any]") -> Fraction:
     return (packet.pts or 0) * _unit(packet)
+
+
+def _decoded(packet: "Packet[Any]") -> Fraction:
+    return ((packet.pts if packet.dts is None else packet.dts) or 0) * _unit(packet)
 
 
 def _unit(packet: "Packet[Any]") -> Fraction:

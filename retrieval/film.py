@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from errno import EINVAL
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from retrieval.errors import MediaError
@@ -27,7 +28,9 @@ def open_film(file: BinaryIO) -> Iterator["InputContainer"]:
     try:
         options = {"format_whitelist": FORMATS, "fflags": "+genpts"}
         container = av.open(file, "r", buffer_size=BUFFER, options=options)
-    except (av.FFmpegError, ValueError, OverflowError, UnicodeError) as error:
+    except (av.FFmpegError, ValueError, OverflowError, OSError) as error:
+        if _is_of_disk(error):
+            raise
         raise MediaError(_unopened(file)) from error
     with container:
         yield container
@@ -61,8 +64,10 @@ def packets(container: "InputContainer", *streams: "Stream") -> Iterator["Packet
                 packet.pts = packet.dts
             if packet.pts is not None and packet.size:
                 yield packet
-    except (av.FFmpegError, ValueError):  # a file that is cut short or damaged: what came is good
-        return
+    except (av.FFmpegError, ValueError, OSError) as error:
+        if _is_of_disk(error):
+            raise
+        return  # a file that is cut short or damaged: what came is good
 
 
 def decode(stream: Any, packet: "Packet[Any] | None") -> list[Any]:
@@ -94,6 +99,11 @@ class Beginning:
             return False
         self.time = time if self.time is None else min(self.time, time)
         return True
+
+
+def _is_of_disk(error: Exception) -> bool:
+    """Say whether a disk did not answer, as against a file that asks for what is not in it."""
+    return type(error) is OSError and error.errno != EINVAL
 
 
 def _unopened(file: BinaryIO) -> str:

@@ -26,6 +26,10 @@ def picture(what: str, size=SIZE) -> Image.Image:
     """Draw `red`, or `red circle` on white."""
     colour, _, shape = what.partition(" ")
     fill = COLOURS.get(colour, (0, 0, 0))
+    if what == "half":  # red above, black below
+        image = Image.new("RGB", size)
+        image.paste(COLOURS["red"], (0, 0, size[0], size[1] // 2))
+        return image
     if not shape:
         return Image.new("RGB", size, fill)
     image = Image.new("RGB", size, COLOURS["white"])

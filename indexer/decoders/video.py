@@ -81,7 +81,8 @@ def _scenes(file: BinaryIO, reel: Reel, seen: list[Sample], embedder: Embedder) 
     looked = {gap.number for gap in taken}
     cuts = [(1.0, gap.believed) for gap in found if gap.believed is not None and gap.number not in looked]
     steps, between = _look(file, reel, scenes.runs(taken, seen), embedder)
-    if vague := [step for step in steps if not reel.neighbours(step.before, step.time)]:
+    vague = [step for step in steps if not (step.keys or reel.neighbours(step.before, step.time))]
+    if vague:
         again, _ = _look(file, reel, scenes.joined(scenes.closer(reel, step) for step in vague), embedder)
         steps = [scenes.best(again, step) for step in steps]
     cuts += [(step.moved, step.time) for step in steps]
@@ -107,8 +108,9 @@ def _look(
             seen = _embed(frames, embedder)
             for jump, before, after in zip(jumps, seen[::2], seen[1::2], strict=True):
                 moved = scenes.apart(before.vector, after.vector)
-                if scenes.is_cut(jump, stretch.usual, moved):
-                    steps.append(Step(before.time, after.time, moved, replace(after, edge=True)))
+                if scenes.is_cut(jump, stretch, moved):
+                    edge = replace(after, edge=True)
+                    steps.append(Step(before.time, after.time, moved, edge, stretch.keys))
     return steps, between
 
 
