@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 from PIL import Image
 
-from indexer import scenes
+from indexer import gaps, scenes
 from indexer.ahead import ahead
 from indexer.cues import Cue
 from indexer.decoders import Decoded, Draft
 from indexer.decoders.subtitles import drafts
 from indexer.footage import footage_details
-from indexer.frames import Frame, Lens, Reel, Run, look, samples
+from indexer.frames import Frame, Lens, Run, look, samples
 from indexer.looks import sharpness, small_grey
+from indexer.reel import Reel
 from indexer.scenes import Sample, Scene, Step
 from indexer.thumbnails import thumbnail
 from retrieval.embedders import Embedder
@@ -49,7 +50,7 @@ def decode_again(file: BinaryIO, embedder: Embedder, spans: Sequence[tuple[float
     known = [Scene(reel.time(start), reel.time(end)) for start, end in spans]
     for scene in known:
         scene.samples += scene.within(seen)
-    _, more = _look(file, reel, scenes.lacking(reel, known), embedder)
+    _, more = _look(file, reel, gaps.lacking(reel, known), embedder)
     for scene in known:
         scene.samples += [replace(each, edge=each.time == scene.start) for each in scene.within(more)]
     return [_draft(reel, scene) if scene.samples else Draft("video") for scene in known]
@@ -76,15 +77,14 @@ def _sample(file: BinaryIO, embedder: Embedder) -> tuple[Reel, list[Sample], tup
 
 def _scenes(file: BinaryIO, reel: Reel, seen: list[Sample], embedder: Embedder) -> list[Scene]:
     """Find where scenes begin, decoding what lies between samples as far as it is worth its time."""
-    found = list(scenes.gaps(reel, seen))
-    taken = scenes.chosen(found, reel)
-    looked = {gap.number for gap in taken}
-    cuts = [(1.0, gap.believed) for gap in found if gap.believed is not None and gap.number not in looked]
-    steps, between = _look(file, reel, scenes.runs(taken, seen), embedder)
-    vague = [step for step in steps if not (step.keys or reel.neighbours(step.before, step.time))]
-    if vague:
-        again, _ = _look(file, reel, scenes.joined(scenes.closer(reel, step) for step in vague), embedder)
-        steps = [scenes.best(again, step) for step in steps]
+    found = gaps.gaps(reel, seen)
+    taken = gaps.chosen(found, reel)
+    steps, between = _look(file, reel, gaps.joined(gap.run for gap in taken), embedder)
+    vague = [step for step in steps if not step.keys and reel.between(step.before, step.time)]
+    again, _ = _look(file, reel, gaps.closer(reel, vague), embedder)
+    steps = [scenes.best(again, step) for step in steps]
+    looked = set(taken)
+    cuts = [(1.0, gap.believed) for gap in found if gap.believed is not None and gap not in looked]
     cuts += [(step.moved, step.time) for step in steps]
     first_frames = [step.sample for step in steps]
     every = sorted([*seen, *between, *first_frames], key=lambda sample: sample.time)
