@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import islice
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,10 @@ LEADING = 500  # packets decoded in full at the beginning until there is a first
 JUMPS = 4  # of a stretch, the greatest
 PROMINENT = 4.0  # times as unlike as is usual there
 LEAST = 0.25  # of 255: a smaller difference is rounding
+PASSED: dict[str, Literal["NONREF", "DEFAULT"]] = {  # what is decoded where others are spared B frames:
+    **dict.fromkeys(("hevc", "vvc"), "NONREF"),  # all but key frames may be written as such
+    **dict.fromkeys(("libdav1d", "av1"), "DEFAULT"),  # their decoders do not change what they spare
+}
 GLANCE = 32  # pixels of each side of a frame that is only compared with its neighbour
 THUMBNAIL = 320
 
@@ -247,6 +251,7 @@ def look(
     _prepare(stream, "noref")
     context, left = stream.codec_context, list(reversed(runs))
     watcher: Watcher | None = None
+    passed = PASSED.get(context.name, "BIDIR")
     for row, packet in enumerate(islice(packets(container, stream), MOST_PACKETS)):
         if not left:
             return
@@ -257,7 +262,7 @@ def look(
             watcher = Watcher(run, reel, lens)
         time = packet.pts or 0
         within = run.shows_all(time)
-        context.skip_frame = "NONKEY" if run.keys else "DEFAULT" if within else "BIDIR"
+        context.skip_frame = "NONKEY" if run.keys else "DEFAULT" if within else passed
         for frame in decode(stream, packet):
             yield from watcher.see(frame)
         if row >= run.rows[1]:

@@ -119,12 +119,18 @@ def joined(runs: Iterable[Run]) -> list[Run]:
 
 
 def closer(reel: Reel, steps: Iterable[Step]) -> list[Run]:
-    """Return the runs in which every frame between the two of a step is decoded."""
+    """Return the runs in which every frame between the two of a step is decoded, where there are some.
+
+    Of steps from key frame to key frame, which may be far apart, those that there is time for.
+    """
+    left = PATIENCE * HD / max(1, reel.pixels)
     found = []
     for step in steps:
         first, _, last = reel.rows(step.before, step.time)
-        window = (step.before, step.time)
-        found.append(Run((first, last), (window,), frozenset(window)))
+        left -= (last - first) * step.keys
+        if reel.between(step.before, step.time) and (left >= 0 or not step.keys):
+            window = (step.before, step.time)
+            found.append(Run((first, last), (window,), frozenset(window)))
     return joined(found)
 
 

@@ -13,7 +13,7 @@ from retrieval.records import Vectors
 
 STILL = 0.012  # 1 - cosine of two samples up to which it may be the same scene
 MOVED = 0.15  # from which on it is another one, whatever lies between
-STEP = 0.003  # of two frames that follow each other: a cut, if they are unlike at a glance, too
+STEP = 0.008  # of two frames that follow each other: a cut, if they are unlike at a glance, too
 SHORTEST, LONGEST = 0.3, 120.0  # seconds of a scene
 
 
@@ -39,7 +39,7 @@ class Step(NamedTuple):
     time: int
     moved: float
     sample: Sample
-    keys: bool  # they are key frames, and the frames between are like the first
+    keys: bool  # they are key frames: what is between may tell more
 
 
 @dataclass(slots=True)

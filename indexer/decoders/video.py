@@ -80,8 +80,7 @@ def _scenes(file: BinaryIO, reel: Reel, seen: list[Sample], embedder: Embedder) 
     found = gaps.gaps(reel, seen)
     taken = gaps.chosen(found, reel)
     steps, between = _look(file, reel, gaps.joined(gap.run for gap in taken), embedder)
-    vague = [step for step in steps if not step.keys and reel.between(step.before, step.time)]
-    again, _ = _look(file, reel, gaps.closer(reel, vague), embedder)
+    again, _ = _look(file, reel, gaps.closer(reel, steps), embedder)
     steps = [scenes.best(again, step) for step in steps]
     looked = set(taken)
     cuts = [(1.0, gap.believed) for gap in found if gap.believed is not None and gap not in looked]
