@@ -33,7 +33,9 @@ LEADING = 500  # packets decoded in full at the beginning until there is a first
 JUMPS = 4  # of a stretch, the greatest
 PROMINENT = 4.0  # times as unlike as is usual there
 LEAST = 0.25  # of 255: a smaller difference is rounding
-PASSED: dict[str, Literal["NONREF", "DEFAULT"]] = {  # what is decoded where others are spared B frames:
+PASSED: dict[
+    str, Literal["NONREF", "BIDIR", "DEFAULT"]
+] = {  # what is decoded where others are spared B frames:
     **dict.fromkeys(("hevc", "vvc"), "NONREF"),  # all but key frames may be written as such
     **dict.fromkeys(("libdav1d", "av1"), "DEFAULT"),  # their decoders do not change what they spare
 }
@@ -251,7 +253,7 @@ def look(
     _prepare(stream, "noref")
     context, left = stream.codec_context, list(reversed(runs))
     watcher: Watcher | None = None
-    passed = PASSED.get(context.name, "BIDIR")
+    passed: Literal["NONREF", "BIDIR", "DEFAULT"] = PASSED.get(context.name, "BIDIR")
     for row, packet in enumerate(islice(packets(container, stream), MOST_PACKETS)):
         if not left:
             return

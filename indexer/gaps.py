@@ -13,10 +13,9 @@ from typing import NamedTuple
 
 from indexer.frames import SPACING, Run
 from indexer.reel import Reel
-from indexer.scenes import MOVED, STILL, Sample, Scene, Step, apart
+from indexer.scenes import MOVED, SAME, STILL, Sample, Scene, Step, apart
 
-SAME = 0.005  # 1 - cosine of two samples up to which nothing has happened, whatever packets tell
-DOUBT = 0.04  # from which on a cut is looked for where no packet tells of one
+DOUBT = 0.04  # 1 - cosine of two samples from which on a cut is looked for where no packet tells of one
 SPIKE, SPIKES = 4.0, 64  # times as large as the packets around it; so many are looked at
 CALM = 1.0  # if there is less than a key frame's bytes between samples, nothing has become another picture
 SPARSE = 1.25 * SPACING  # seconds without a key frame after which frames between are wanted,
@@ -55,6 +54,8 @@ def _gap(reel: Reel, one: Sample, other: Sample | None) -> Gap:
     run = Run((first, last), tuple(sorted(spikes)), marks, every=seconds > SPARSE)
     far = seconds > TOO_SPARSE and (bool(spikes) or not calm)
     if spikes and (other is None or moved > SAME):
+        if not run.every:  # what is behind the last one need not be seen
+            run = replace(run, rows=(first, reel.complete(run.windows[-1][1], first, last)))
         return Gap(_middle(reel, spikes[0]), run, ALWAYS if far else SURE)
     believed = end if moved > (STILL if calm else MOVED) else None
     if keys and moved > (STILL if calm else DOUBT):

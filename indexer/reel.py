@@ -64,9 +64,21 @@ class Reel:
         first = keys[max(0, at - 1)]
         at = len(keys) if end is None else bisect_left(keys, end, key=lambda row: self.times[row])
         key = last = max(first, keys[at]) if at < len(keys) else end_of_all
-        while end is not None and last < end_of_all and self.times[last + 1] < end:
-            last += 1
+        if end is not None:
+            last = self.complete(end, last, end_of_all)
         return first, key, last
+
+    def complete(self, time: int, first: int, last: int) -> int:
+        """Return the row, of those from first to last, with which all that is shown before a time has come.
+
+        Frames that are shown before another one may come behind it.
+        """
+        row = first
+        while row < last and self.times[row] < time:
+            row += 1
+        while row < last and self.times[row + 1] < time:
+            row += 1
+        return row
 
     def anchors(self, first: int, last: int) -> list[int]:
         """Return the rows, of those from first to last, of frames shown after all that come before them.

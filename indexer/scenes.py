@@ -11,7 +11,8 @@ from indexer.frames import Jump, Stretch
 from indexer.reel import Reel
 from retrieval.records import Vectors
 
-STILL = 0.012  # 1 - cosine of two samples up to which it may be the same scene
+SAME = 0.005  # 1 - cosine of two samples up to which nothing has happened, whatever packets tell
+STILL = 0.03  # up to which it may be the same scene
 MOVED = 0.15  # from which on it is another one, whatever lies between
 STEP = 0.008  # of two frames that follow each other: a cut, if they are unlike at a glance, too
 SHORTEST, LONGEST = 0.3, 120.0  # seconds of a scene

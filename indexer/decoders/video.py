@@ -26,7 +26,6 @@ from indexer.thumbnails import thumbnail
 from retrieval.embedders import Embedder
 from retrieval.errors import MediaError
 from retrieval.film import open_film, picture_stream
-from retrieval.records import Vectors
 
 if TYPE_CHECKING:
     from av import VideoStream
@@ -128,14 +127,16 @@ def _embed(frames: Sequence[Frame], embedder: Embedder) -> list[Sample]:
     if not frames:
         return []
     vectors = embedder.embed_images([embedder.prepare(frame.picture) for frame in frames])
-    return [_note(frame, vector) for frame, vector in zip(frames, vectors, strict=True)]
-
-
-def _note(frame: Frame, vector: Vectors) -> Sample:
-    grey = small_grey(frame.picture)
-    return Sample(
-        frame.time, vector, thumbnail(frame.picture), sharpness(grey), _is_blank(frame.picture, grey)
-    )
+    done, shown = list[Sample](), vectors[0]
+    for frame, vector in zip(frames, vectors, strict=True):
+        grey = small_grey(frame.picture)
+        blank = _is_blank(frame.picture, grey)
+        if done and scenes.apart(shown, vector) < scenes.SAME:  # one thumbnail serves both
+            small = done[-1].thumbnail
+        else:
+            small, shown = thumbnail(frame.picture), vector
+        done.append(Sample(frame.time, vector, small, sharpness(grey), blank))
+    return done
 
 
 def _is_blank(picture: Image.Image, grey: Image.Image) -> bool:
