@@ -116,7 +116,8 @@ def _read(group: list[Lacking], embedder: Embedder) -> Ready:
     seen = [row for row in group if row.kind != "text"]
     if not seen or seen[0].place is None:
         return ready
-    spans = [(row.start or 0.0, row.end or 0.0) for row in seen] if seen[0].kind == "video" else None
+    of_video = all(row.kind == "video" for row in seen)
+    spans = [(row.start or 0.0, row.end or 0.0) for row in seen] if of_video else None
     decoded = read_again(seen[0].digest, seen[0].reader, seen[0].place, embedder, spans)
     drafts = [] if decoded is None else decoded.drafts
     if spans is None:

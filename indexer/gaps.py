@@ -24,7 +24,6 @@ PATIENCE, SHARE = 300.0, 0.04  # frames of HD, and the part of a video, that may
 HD = 1920 * 1080
 AGAIN = 60  # frames of a scene that are looked for when it is embedded again, at most
 
-
 ALWAYS, SURE, DOUBTED, WISHED, NEVER = range(5)  # how urgent it is to decode
 Window = tuple[int, int]  # times of a frame and of the next that is no B frame: between them may be a cut
 

@@ -52,7 +52,9 @@ def decode_again(file: BinaryIO, embedder: Embedder, spans: Sequence[tuple[float
     _, more = _look(file, reel, gaps.lacking(reel, known), embedder)
     for scene in known:
         scene.samples += [replace(each, edge=each.time == scene.start) for each in scene.within(more)]
-    return [_draft(reel, scene) if scene.samples else Draft("video") for scene in known]
+        # Of a damaged video there may be none; then the nearest is as good as it gets.
+        scene.samples = scene.samples or [min(seen, key=lambda each: abs(each.time - scene.start))]
+    return [_draft(reel, scene) for scene in known]
 
 
 def _sample(file: BinaryIO, embedder: Embedder) -> tuple[Reel, list[Sample], tuple[int, int], dict[str, str]]:
