@@ -128,12 +128,12 @@ def _read(group: list[Lacking], opener: Opener | None, embedder: Embedder) -> Re
     seen = [row for row in group if row.kind not in WORDS]
     if not seen or seen[0].place is None:
         return ready
-    drafts: dict[int, Draft] = {}
-    if seen[0].kind == "video":
+    if all(row.kind == "video" for row in seen):
         spans = [(row.start or 0.0, row.end or 0.0) for row in seen]
         decoded = read_again(seen[0].digest, seen[0].reader, seen[0].place, embedder, opener, spans)
         again = [] if decoded is None else decoded.drafts
         return ready + [(row.segment, one) for row, one in zip(seen, again, strict=False) if _has_vector(one)]
+    drafts: dict[int, Draft] = {}
     if seen[0].ordinal < FIRST_TILE:
         with thumbnails_wanted(False):
             decoded = read_again(seen[0].digest, seen[0].reader, seen[0].place, embedder, opener)

@@ -1,21 +1,22 @@
-"""Frames of a video: upright and small, with their times; some spread over it all, some between two of them.
+"""Frames of a video, upright and small, with their times: some spread over it all, some between two of them.
 
 Decoding is what a video costs, so that at first only key frames are decoded, each on its own, about two
-seconds apart. What lies between two of them is decoded where `scenes` asks for it.
+seconds apart. What lies between two of them is decoded where `gaps` asks for it.
 """
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import islice
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from indexer.cues import MOST_CUES, Cue, cue_of, is_text
+from indexer.cues import MOST_CUES, cue_of, is_text
+from indexer.reel import Reel
 from retrieval.film import MAX_PIXELS, Beginning, decode, packets
 from retrieval.machine import cores
 
@@ -32,6 +33,12 @@ LEADING = 500  # packets decoded in full at the beginning until there is a first
 JUMPS = 4  # of a stretch, the greatest
 PROMINENT = 4.0  # times as unlike as is usual there
 LEAST = 0.25  # of 255: a smaller difference is rounding
+PASSED: dict[
+    str, Literal["NONREF", "BIDIR", "DEFAULT"]
+] = {  # what is decoded where others are spared B frames:
+    **dict.fromkeys(("hevc", "vvc"), "NONREF"),  # all but key frames may be written as such
+    **dict.fromkeys(("libdav1d", "av1"), "DEFAULT"),  # their decoders do not change what they spare
+}
 GLANCE = 32  # pixels of each side of a frame that is only compared with its neighbour
 THUMBNAIL = 320
 
@@ -44,44 +51,6 @@ class Frame(NamedTuple):
 
     time: int
     picture: Image.Image
-
-
-@dataclass(slots=True)
-class Reel:
-    """The packets of a video, in the order of decoding: when each is shown, its size, whether it is a key.
-
-    `first` is the time of the first picture, `end` that of the end of the last, `unit` the seconds of one
-    unit of time.
-    """
-
-    unit: Fraction
-    times: list[int] = field(default_factory=list)
-    sizes: list[int] = field(default_factory=list)
-    keys: list[int] = field(default_factory=list)  # rows
-    first: int = 0
-    end: int = 0
-    pixels: int = 0  # of a frame
-    cues: list[Cue] = field(default_factory=list)  # of its subtitles, in seconds of the file
-    _shown: list[int] = field(default_factory=list)
-
-    def seconds(self, time: int) -> float:
-        """Return how long after the first picture this time is."""
-        return round(float(max(0, time - self.first) * self.unit), 6)
-
-    def time(self, seconds: float) -> int:
-        """Return the time that is so many seconds after the first picture."""
-        return self.first + round(Fraction(seconds) / self.unit)
-
-    def is_key(self, row: int) -> bool:
-        """Say whether this row is a key frame."""
-        at = bisect_left(self.keys, row)
-        return at < len(self.keys) and self.keys[at] == row
-
-    def neighbours(self, time: int, later: int) -> bool:
-        """Say whether no other frame is shown between two."""
-        if not self._shown:
-            self._shown = sorted(self.times)
-        return bisect_left(self._shown, later) - bisect_right(self._shown, time) == 0
 
 
 class Lens:
@@ -225,16 +194,33 @@ def _note(reel: Reel, packet: "Packet[Any]") -> int:
 class Run:
     """Rows of packets that are decoded one after the other.
 
-    Between two times of a window every frame is decoded, elsewhere all but B frames. `marks` are the times
-    of the samples in it; with `every`, frames SPACING apart are returned beside them.
+    Between two times of a window every frame is decoded, elsewhere all but B frames, or with `keys` nothing
+    but key frames. What is seen is told apart at `marks`. Frames are returned at the times that are `wanted`,
+    and with `every` SPACING apart.
     """
 
     rows: tuple[int, int]  # the last included
-    marks: tuple[int, ...]
-    windows: tuple[tuple[int, int], ...]
-    every: bool
-    wanted: tuple[int, ...] = ()  # times at which frames are returned, too
-    keys: bool = False  # nothing but key frames is decoded
+    windows: tuple[tuple[int, int], ...] = ()  # by their times; they do not overlap
+    marks: frozenset[int] = frozenset()
+    wanted: frozenset[int] = frozenset()
+    every: bool = False
+    keys: bool = False
+
+    def shows_all(self, time: int) -> bool:
+        """Say whether a time is within a window."""
+        at = bisect_right(self.windows, time, key=lambda window: window[0])
+        return at > 0 and time <= self.windows[at - 1][1]
+
+    def __add__(self, other: "Run") -> "Run":
+        """Return the run of both, of which the other begins before this one ends."""
+        return Run(
+            (min(self.rows[0], other.rows[0]), max(self.rows[1], other.rows[1])),
+            tuple(sorted({*self.windows, *other.windows})),
+            self.marks | other.marks,
+            self.wanted | other.wanted,
+            self.every or other.every,
+            self.keys and other.keys,
+        )
 
 
 @dataclass(slots=True)
@@ -244,6 +230,10 @@ class Jump:
     difference: float
     before: Frame
     after: Frame
+
+    def is_prominent(self, usual: float) -> bool:
+        """Say whether it is far greater than what is usual there."""
+        return self.difference > PROMINENT * usual + 2 * LEAST
 
 
 @dataclass(slots=True)
@@ -263,6 +253,7 @@ def look(
     _prepare(stream, "noref")
     context, left = stream.codec_context, list(reversed(runs))
     watcher: Watcher | None = None
+    passed: Literal["NONREF", "BIDIR", "DEFAULT"] = PASSED.get(context.name, "BIDIR")
     for row, packet in enumerate(islice(packets(container, stream), MOST_PACKETS)):
         if not left:
             return
@@ -272,8 +263,8 @@ def look(
         if watcher is None:
             watcher = Watcher(run, reel, lens)
         time = packet.pts or 0
-        within = any(first <= time <= last for first, last in run.windows)
-        context.skip_frame = "NONKEY" if run.keys else "DEFAULT" if within else "BIDIR"
+        within = run.shows_all(time)
+        context.skip_frame = "NONKEY" if run.keys else "DEFAULT" if within else passed
         for frame in decode(stream, packet):
             yield from watcher.see(frame)
         if row >= run.rows[1]:
@@ -291,8 +282,7 @@ class Watcher:
     def __init__(self, run: Run, reel: Reel, lens: Lens) -> None:
         self._run, self._lens = run, lens
         self._spacing = round(SPACING / reel.unit)
-        self._marks = sorted(run.marks)
-        self._since = self._marks[0] if self._marks else 0
+        self._since = min(run.marks, default=0)
         self._before: tuple[VideoFrame, Glance] | None = None
         self._jumps: list[Jump] = []
         self._differences: list[float] = []
@@ -322,12 +312,11 @@ class Watcher:
 
     def _keep(self, difference: float, before: "VideoFrame", after: "VideoFrame") -> None:
         """Keep a jump if it is greater than all so far, or than what is usual."""
-        usual = float(np.median(self._differences))
-        greatest = not self._jumps or difference > self._jumps[0].difference
-        if difference < LEAST or not (greatest or difference > PROMINENT * usual + 2 * LEAST):
-            return
         if len(self._jumps) == JUMPS and difference <= self._jumps[-1].difference:
             return
-        self._jumps.append(Jump(difference, self._lens.frame(before), self._lens.frame(after)))
-        self._jumps.sort(key=lambda jump: -jump.difference)
-        del self._jumps[JUMPS:]
+        greatest = not self._jumps or difference > self._jumps[0].difference
+        prominent = difference > PROMINENT * float(np.median(self._differences)) + 2 * LEAST
+        if difference >= LEAST and (greatest or prominent):
+            self._jumps.append(Jump(difference, self._lens.frame(before), self._lens.frame(after)))
+            self._jumps.sort(key=lambda jump: -jump.difference)
+            del self._jumps[JUMPS:]

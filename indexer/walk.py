@@ -28,7 +28,6 @@ LEFT_OUT = frozenset(
 # A link that leads to nothing, or to itself: there is nothing to look at.
 NOWHERE = frozenset((errno.ENOENT, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOTDIR))
 
-
 TAGS = 2  # of a name of subtitles behind that of the video: language, and "forced" or "sdh"
 
 

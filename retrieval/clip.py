@@ -90,7 +90,7 @@ def _copied(source: Path, out: Path, start: float, end: float) -> tuple[float, f
     with source.open("rb") as file, open_film(file) as given:
         part = _Part.of(given, start, end)
         try:
-            with av.open(str(out), "w") as made:
+            with av.open(str(out.absolute()), "w") as made:
                 streams = {each.index: made.add_stream_from_template(each) for each in part.streams}
                 last = part.begin
                 for packet in part.packets():
@@ -115,7 +115,7 @@ def _coded(source: Path, out: Path, start: float, end: float) -> tuple[float, fl
     with source.open("rb") as file, open_film(file) as given:
         part = _Part.of(given, start, end)
         try:
-            with av.open(str(out), "w") as made:
+            with av.open(str(out.absolute()), "w") as made:
                 coders = {
                     each.index: _coder(made, each, out.suffix, _rotation(source)) for each in part.streams
                 }

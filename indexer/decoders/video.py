@@ -12,20 +12,20 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 from PIL import Image
 
-from indexer import scenes
+from indexer import gaps, scenes
 from indexer.ahead import ahead
 from indexer.cues import Cue
 from indexer.decoders import Decoded, Draft
 from indexer.decoders.subtitles import drafts
 from indexer.footage import footage_details
-from indexer.frames import Frame, Lens, Reel, Run, look, samples
+from indexer.frames import Frame, Lens, Run, look, samples
 from indexer.looks import sharpness, small_grey
+from indexer.reel import Reel
 from indexer.scenes import Sample, Scene, Step
 from indexer.thumbnails import thumbnail
 from retrieval.embedders import Embedder
 from retrieval.errors import MediaError
 from retrieval.film import open_film, picture_stream
-from retrieval.records import Vectors
 
 if TYPE_CHECKING:
     from av import VideoStream
@@ -49,10 +49,12 @@ def decode_again(file: BinaryIO, embedder: Embedder, spans: Sequence[tuple[float
     known = [Scene(reel.time(start), reel.time(end)) for start, end in spans]
     for scene in known:
         scene.samples += scene.within(seen)
-    _, more = _look(file, reel, scenes.lacking(reel, known), embedder)
+    _, more = _look(file, reel, gaps.lacking(reel, known), embedder)
     for scene in known:
         scene.samples += [replace(each, edge=each.time == scene.start) for each in scene.within(more)]
-    return [_draft(reel, scene) if scene.samples else Draft("video") for scene in known]
+        # Of a damaged video there may be none; then the nearest is as good as it gets.
+        scene.samples = scene.samples or [min(seen, key=lambda each: abs(each.time - scene.start))]
+    return [_draft(reel, scene) for scene in known]
 
 
 def _sample(file: BinaryIO, embedder: Embedder) -> tuple[Reel, list[Sample], tuple[int, int], dict[str, str]]:
@@ -76,15 +78,13 @@ def _sample(file: BinaryIO, embedder: Embedder) -> tuple[Reel, list[Sample], tup
 
 def _scenes(file: BinaryIO, reel: Reel, seen: list[Sample], embedder: Embedder) -> list[Scene]:
     """Find where scenes begin, decoding what lies between samples as far as it is worth its time."""
-    found = list(scenes.gaps(reel, seen))
-    taken = scenes.chosen(found, reel)
-    looked = {gap.number for gap in taken}
-    cuts = [(1.0, gap.believed) for gap in found if gap.believed is not None and gap.number not in looked]
-    steps, between = _look(file, reel, scenes.runs(taken, seen), embedder)
-    vague = [step for step in steps if not (step.keys or reel.neighbours(step.before, step.time))]
-    if vague:
-        again, _ = _look(file, reel, scenes.joined(scenes.closer(reel, step) for step in vague), embedder)
-        steps = [scenes.best(again, step) for step in steps]
+    found = gaps.gaps(reel, seen)
+    taken = gaps.chosen(found, reel)
+    steps, between = _look(file, reel, gaps.joined(gap.run for gap in taken), embedder)
+    again, _ = _look(file, reel, gaps.closer(reel, steps), embedder)
+    steps = [scenes.best(again, step) for step in steps]
+    looked = set(taken)
+    cuts = [(1.0, gap.believed) for gap in found if gap.believed is not None and gap not in looked]
     cuts += [(step.moved, step.time) for step in steps]
     first_frames = [step.sample for step in steps]
     every = sorted([*seen, *between, *first_frames], key=lambda sample: sample.time)
@@ -129,14 +129,16 @@ def _embed(frames: Sequence[Frame], embedder: Embedder) -> list[Sample]:
     if not frames:
         return []
     vectors = embedder.embed_images([embedder.prepare(frame.picture) for frame in frames])
-    return [_note(frame, vector) for frame, vector in zip(frames, vectors, strict=True)]
-
-
-def _note(frame: Frame, vector: Vectors) -> Sample:
-    grey = small_grey(frame.picture)
-    return Sample(
-        frame.time, vector, thumbnail(frame.picture), sharpness(grey), _is_blank(frame.picture, grey)
-    )
+    done, shown = list[Sample](), vectors[0]
+    for frame, vector in zip(frames, vectors, strict=True):
+        grey = small_grey(frame.picture)
+        blank = _is_blank(frame.picture, grey)
+        if done and scenes.apart(shown, vector) < scenes.SAME:  # one thumbnail serves both
+            small = done[-1].thumbnail
+        else:
+            small, shown = thumbnail(frame.picture), vector
+        done.append(Sample(frame.time, vector, small, sharpness(grey), blank))
+    return done
 
 
 def _is_blank(picture: Image.Image, grey: Image.Image) -> bool:
