@@ -18,6 +18,7 @@ from indexer.terminal import Bar, quiet_decoders
 from indexer.watch_cli import follow, watch_command
 from retrieval import cli as reading
 from retrieval.cli import note, write
+from retrieval.clip_cli import clip_command
 from retrieval.duplicates_cli import duplicates_command
 from retrieval.errors import ClewError
 from retrieval.formats import count_kinds, dump, some
@@ -257,6 +258,7 @@ for _command in (
     reading.status_command,
     reading.models_command,
     duplicates_command,
+    clip_command,
 ):
     main.add_command(_command)
 

@@ -25,7 +25,7 @@ class Contents:
     def outdated(self) -> list[int]:
         """Return the contents that older readers have read, and that are there to be read again."""
         query = """SELECT c.id FROM contents c
-                    WHERE c.details < ? AND c.reader NOT IN ('text', 'web', 'office', 'table') AND EXISTS (
+                    WHERE c.details < ? AND c.reader IN ('picture', 'caption') AND EXISTS (
                           SELECT 1 FROM files f JOIN roots r ON r.id = f.root
                            WHERE f.content = c.id AND f.state = 'present' AND r.state = 'present')"""
         return [row[0] for row in self.db.conn.execute(query, (VERSION,))]

@@ -40,6 +40,8 @@ class Lacking(NamedTuple):
     digest: bytes
     reader: str
     place: bytes | None
+    start: float | None
+    end: float | None
 
 
 Ready = list[tuple[int, Draft]]  # segments, and what there is to embed of each
@@ -88,7 +90,8 @@ def _contents(writer: Writer, space: Space) -> Iterator[list[Lacking]]:
     query = f"""SELECT s.id, s.ordinal, s.content, s.kind, s.text, s.page, c.hash, c.reader,
                        (SELECT CAST(r.path || x'2f' || f.path AS BLOB)
                           FROM files f JOIN roots r ON r.id = f.root
-                         WHERE f.content = c.id AND f.state = 'present' AND r.state = 'present' LIMIT 1)
+                         WHERE f.content = c.id AND f.state = 'present' AND r.state = 'present' LIMIT 1),
+                       s.start, s."end"
                   FROM segments s JOIN contents c ON c.id = s.content
                  WHERE s.content > ? AND {_lacks(space)} ORDER BY s.content, s.ordinal"""
     while True:
@@ -126,6 +129,11 @@ def _read(group: list[Lacking], opener: Opener | None, embedder: Embedder) -> Re
     if not seen or seen[0].place is None:
         return ready
     drafts: dict[int, Draft] = {}
+    if seen[0].kind == "video":
+        spans = [(row.start or 0.0, row.end or 0.0) for row in seen]
+        decoded = read_again(seen[0].digest, seen[0].reader, seen[0].place, embedder, opener, spans)
+        again = [] if decoded is None else decoded.drafts
+        return ready + [(row.segment, one) for row, one in zip(seen, again, strict=False) if _has_vector(one)]
     if seen[0].ordinal < FIRST_TILE:
         with thumbnails_wanted(False):
             decoded = read_again(seen[0].digest, seen[0].reader, seen[0].place, embedder, opener)
@@ -139,7 +147,12 @@ def _read(group: list[Lacking], opener: Opener | None, embedder: Embedder) -> Re
 
 def _is_same(row: Lacking, draft: Draft) -> bool:
     """Say whether a draft is what a segment was made of: where a page failed this time, others move up."""
-    return (draft.kind, draft.page) == (row.kind, row.page) and draft.pixels is not None
+    return (draft.kind, draft.page) == (row.kind, row.page) and _has_vector(draft)
+
+
+def _has_vector(draft: Draft) -> bool:
+    """Say whether a draft can be embedded, or has been."""
+    return draft.pixels is not None or draft.vector is not None
 
 
 def _batches(contents: Iterator[Ready]) -> Iterator[Ready]:

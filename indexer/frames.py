@@ -57,12 +57,17 @@ class Reel:
     keys: list[int] = field(default_factory=list)  # rows
     first: int = 0
     end: int = 0
+    pixels: int = 0  # of a frame
     cues: list[Cue] = field(default_factory=list)  # of its subtitles, in seconds of the file
     _shown: list[int] = field(default_factory=list)
 
     def seconds(self, time: int) -> float:
         """Return how long after the first picture this time is."""
         return round(float(max(0, time - self.first) * self.unit), 6)
+
+    def time(self, seconds: float) -> int:
+        """Return the time that is so many seconds after the first picture."""
+        return self.first + round(Fraction(seconds) / self.unit)
 
     def is_key(self, row: int) -> bool:
         """Say whether this row is a key frame."""
@@ -184,6 +189,7 @@ def samples(
         if sample or (not begun and number < LEADING):
             yield from taken(decode(stream, packet))
     yield from taken(decode(stream, None))
+    reel.pixels = stream.codec_context.width * stream.codec_context.height
     reel.first = min(reel.times, default=0) if beginning.time is None else beginning.time
 
 
@@ -215,6 +221,7 @@ class Run:
     marks: tuple[int, ...]
     windows: tuple[tuple[int, int], ...]
     every: bool
+    wanted: tuple[int, ...] = ()  # times at which frames are returned, too
 
 
 @dataclass(slots=True)
@@ -284,7 +291,7 @@ class Watcher:
             self._keep(difference, self._before[0], frame)
         self._before = frame, glance
         time = frame.pts or 0
-        if self._run.every and time - self._since >= self._spacing:
+        if time in self._run.wanted or (self._run.every and time - self._since >= self._spacing):
             self._since = time
             yield self.stretch(self._lens.frame(frame))
         elif time in self._run.marks:

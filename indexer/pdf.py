@@ -74,6 +74,20 @@ class Document:
             begun = number + 1 < end and asked(number + 1)
             yield MediaError(answer["error"]) if "error" in answer else _page(answer, picture)
 
+    def page(self, number: int, *, shorter: int, longer: int) -> Page:
+        """Return one page, counted from 1; its picture's sides are at least so long. Raises MediaError."""
+        if self._strikes >= STRIKES:
+            raise MediaError("left out, as others before it took too much")
+        try:
+            answer, picture = _worker().ask(page=number - 1, shorter=shorter, longer=longer)
+        except Ended as error:
+            self._strikes += 1
+            self._is_back()
+            raise MediaError(str(error)) from error
+        if "error" in answer:
+            raise MediaError(answer["error"])
+        return _page(answer, picture)
+
     def _ask_for(self, page: int, shorter: int, longer: int) -> bool:
         """Ask for a page; returns whether it will be answered."""
         try:

@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -119,12 +119,24 @@ def _read_open(
 
 
 def read_again(
-    digest: bytes, reader: str, place: bytes, embedder: Embedder, opener: Opener | None = None
+    digest: bytes,
+    reader: str,
+    place: bytes,
+    embedder: Embedder,
+    opener: Opener | None = None,
+    spans: Sequence[tuple[float, float]] | None = None,
 ) -> Decoded | None:
-    """Decode a content that was read before; None where the file is not there as it was."""
+    """Decode a content that was read before; None where the file is not there as it was.
+
+    Of a video, whose segments follow from how a model sees it, those that begin and end at `spans`.
+    """
     try:
         with open_again(digest, place, opener) as file:
-            return None if file is None else DECODERS[reader](file, _suffix(place), embedder)
+            if file is None:
+                return None
+            if reader == "video" and spans is not None:
+                return Decoded(video.decode_again(file, embedder, spans))
+            return DECODERS[reader](file, _suffix(place), embedder)
     except Exception:  # gone since, or a decoder that has changed its mind
         return None
 

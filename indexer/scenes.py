@@ -14,37 +14,45 @@ import numpy as np
 from indexer.frames import LEAST, SPACING, Jump, Reel, Run, Stretch
 from retrieval.records import Vectors
 
-STILL = 0.012  # 1 - cosine of two samples up to which nothing has happened
+SAME = 0.005  # 1 - cosine of two samples up to which nothing has happened
+STILL = 0.012  # up to which it may be the same scene
 MOVED = 0.15  # from which on it is another scene, whatever lies between
-DOUBT = 0.05  # from which on one looks for a cut though no packet tells of it
-STEP = 0.006  # of two frames that follow each other: a cut, if they are unlike at a glance, too
+DOUBT = 0.04  # from which on one looks for a cut though no packet tells of it
+STEP = 0.003  # of two frames that follow each other: a cut, if they are unlike at a glance, too
 PROMINENT = 4.0  # times as unlike as is usual there
 SPIKE = 4.0  # times as large as the packets around it
-CALM = 1.0  # key frames' worth of bytes between two samples: little has moved
+CALM = 1.0  # of a key frame's bytes are all between two samples: nothing has become another picture
 SPARSE, TOO_SPARSE = (
     1.25 * SPACING,
     12.0,
 )  # seconds without a key frame that are decoded: if there is time, always
-PATIENCE, SHARE = 20.0, 0.05  # seconds of a video, and the part of it, that may be decoded beside key frames
+PATIENCE, SHARE = 600.0, 0.05  # frames of HD, and the part of a video, that may be decoded beside samples
+HD = 1920 * 1080
+ALWAYS, NEVER = 0, 9  # how urgent it is to decode
+MOST_AGAIN = 60  # frames of a scene that are looked for when it is embedded again
 SHORTEST, LONGEST = 0.3, 120.0  # seconds of a scene
 
 
 @dataclass(slots=True)
 class Sample:
-    """A frame that was embedded: its unit vector (d,), a WebP of it, how sharp it is, whether it is blank."""
+    """A frame that was embedded: its unit vector (d,), a WebP of it, how sharp it is, whether it is blank.
+
+    The first frame after a cut is an `edge`: often it is not yet as clear as those that follow.
+    """
 
     time: int
     vector: Vectors
     thumbnail: bytes | None
     sharpness: float
     blank: bool
+    edge: bool = False
 
 
 class Gap(NamedTuple):
     """Packets between two samples that are worth decoding: their rows, the suspects, how urgent it is."""
 
     number: int  # of the first sample
-    urgency: int  # 0 is sure to be worth it
+    urgency: int  # the less, the sooner
     rows: tuple[int, int]
     windows: tuple[tuple[int, int], ...]
     every: bool
@@ -68,10 +76,20 @@ class Scene:
     end: int
     samples: list[Sample] = field(default_factory=list)
 
+    def within(self, samples: Iterable[Sample]) -> list[Sample]:
+        """Return those samples that are shown in it."""
+        return [each for each in samples if self.start <= each.time < max(self.end, self.start + 1)]
+
+    @property
+    def shown(self) -> list[Sample]:
+        """Return what the scene is known by: no blank frames and no edges where there are others."""
+        seen = [sample for sample in self.samples if not sample.blank] or self.samples
+        return [sample for sample in seen if not sample.edge] or seen
+
     @property
     def vector(self) -> Vectors:
-        """Return the unit mean of its samples' vectors, (d,), blank ones left out where there are others."""
-        return mean([sample.vector for sample in self.samples if not sample.blank or self.blank])
+        """Return the unit mean of its samples' vectors, (d,)."""
+        return mean([sample.vector for sample in self.shown])
 
     @property
     def blank(self) -> bool:
@@ -81,7 +99,7 @@ class Scene:
     @property
     def clearest(self) -> Sample:
         """Return the sharpest sample."""
-        return max(self.samples, key=lambda sample: (not sample.blank, sample.sharpness))
+        return max(self.shown, key=lambda sample: sample.sharpness)
 
 
 def mean(vectors: Sequence[Vectors]) -> Vectors:
@@ -100,38 +118,44 @@ def gaps(reel: Reel, samples: Sequence[Sample]) -> Iterator[Gap]:
     """Yield what is worth decoding."""
     for number, one in enumerate(samples):
         other = samples[number + 1] if number + 1 < len(samples) else None
-        first, last = _rows(reel, one.time, None if other is None else other.time)
+        first, key, last = _rows(reel, one.time, None if other is None else other.time)
         end = reel.end if other is None else other.time
         suspects = _spikes(reel, first, last, one.time, end)
         seconds = (end - one.time) * reel.unit
         moved = 0.0 if other is None else apart(one.vector, other.vector)
-        calm = sum(reel.sizes[first + 1 : last]) < CALM * reel.sizes[first]
-        told = bool(suspects) and (other is None or moved > STILL)
-        doubt = other is not None and (moved > DOUBT or (moved > STILL and calm))
-        sparse = seconds > SPARSE
-        if not (told or doubt or sparse):
-            continue
-        largest = max(suspects, key=lambda row: reel.sizes[row], default=None)
+        calm = sum(reel.sizes[first + 1 : key]) < CALM * min(reel.sizes[first], reel.sizes[key])
+        told = bool(suspects) and (other is None or moved > SAME)
+        doubt = moved > DOUBT and not calm
+        sparse = seconds > SPARSE and (bool(suspects) or not calm)
         believed = None
-        if told and largest is not None:
-            believed = reel.times[largest]
-        elif moved > MOVED and other is not None:
+        if told:
+            believed = reel.times[max(suspects, key=lambda row: reel.sizes[row])]
+        elif other is not None and (moved > MOVED or (moved > STILL and calm)):
             believed = other.time
+        if not (told or doubt or sparse or believed):
+            continue
         windows = [_window(reel, first, row) for row in suspects]
         if doubt and not suspects:
-            windows.append(_window(reel, first, last))
-        urgency = -1 if seconds > TOO_SPARSE else 0 if suspects else 1 if doubt else 2
+            windows.append(_window(reel, first, key))
+        urgency = 2 if doubt else 3
+        if not (told or doubt or sparse):
+            urgency = NEVER
+        elif sparse and seconds > TOO_SPARSE:
+            urgency = ALWAYS
+        elif suspects:
+            urgency = 1
         yield Gap(number, urgency, (first, last), tuple(windows), sparse, believed)
 
 
 def chosen(found: Sequence[Gap], reel: Reel) -> list[Gap]:
-    """Return what there is time to decode, the most urgent first taken, in the order of the video."""
-    left = PATIENCE + SHARE * reel.seconds(reel.end)
+    """Return what there is time to decode, the most urgent before others, in the order of the video."""
+    work = reel.pixels / HD  # of a frame
+    left = PATIENCE + SHARE * len(reel.times) * work
     taken = []
     for gap in sorted(found, key=lambda gap: (gap.urgency, gap.number)):
-        spent = (reel.times[gap.rows[1]] - reel.times[gap.rows[0]]) * reel.unit
-        if gap.urgency < 0 or spent <= left:
-            left -= spent if gap.urgency >= 0 else 0
+        spent = (gap.rows[1] - gap.rows[0]) * work
+        if gap.urgency == ALWAYS or (gap.urgency != NEVER and spent <= left):
+            left -= 0 if gap.urgency == ALWAYS else spent
             taken.append(gap)
     return sorted(taken, key=lambda gap: gap.number)
 
@@ -149,14 +173,22 @@ def joined(found: Iterable[Run]) -> list[Run]:
         if done and run.rows[0] <= done[-1].rows[1]:
             last = done.pop()
             rows = last.rows[0], max(last.rows[1], run.rows[1])
-            run = Run(rows, last.marks + run.marks, last.windows + run.windows, last.every or run.every)
+            run = Run(
+                rows,
+                last.marks + run.marks,
+                last.windows + run.windows,
+                last.every or run.every,
+                last.wanted + run.wanted,
+            )
         done.append(run)
     return done
 
 
 def closer(reel: Reel, step: Step) -> Run:
     """Return the run in which every frame between the two of a step is decoded."""
-    return Run(_rows(reel, step.before, step.time), (), ((step.before, step.time),), False)
+    first, _, last = _rows(reel, step.before, step.time)
+    between = (step.before, step.time)
+    return Run((first, last), between, (between,), False)
 
 
 def best(steps: Sequence[Step], vague: Step) -> Step:
@@ -178,6 +210,26 @@ def _is_prominent(jump: Jump, usual: float) -> bool:
 def is_cut(jump: Jump, usual: float, moved: float) -> bool:
     """Say whether two frames that follow each other, `moved` apart as embedded, are of two scenes."""
     return moved > MOVED or (_is_prominent(jump, usual) and moved > STEP)
+
+
+def lacking(reel: Reel, known: Sequence[Scene]) -> list[Run]:
+    """Return the runs that show more of the scenes of which too few frames were seen."""
+    shown = sorted(reel.times)
+    wanted = []
+    for scene in known:
+        length = float((scene.end - scene.start) * reel.unit)
+        if scene.samples and length <= TOO_SPARSE * len(scene.samples):
+            continue
+        for at in range(min(MOST_AGAIN, int(length / SPACING) + 1)):
+            time = scene.start + round(at * SPACING / reel.unit)
+            row = bisect_left(shown, time)
+            if row < len(shown) and shown[row] < max(scene.end, scene.start + 1):
+                wanted.append(shown[row])
+    found = []
+    for time in wanted:
+        first, _, last = _rows(reel, time, time)
+        found.append(Run((first, last), (), ((time, time),), False, (time,)))
+    return joined(found)
 
 
 def scenes(reel: Reel, samples: Sequence[Sample], cuts: Iterable[int]) -> list[Scene]:
@@ -215,24 +267,25 @@ def spread(cuts: Iterable[tuple[float, int]], reel: Reel) -> list[int]:
 
 
 def _leaves(scene: Scene, sample: Sample) -> bool:
+    """Say whether a sample is of another scene though there is no cut between."""
     if sample.blank != scene.blank:
         return True
-    return apart(scene.vector, sample.vector) > MOVED
+    return not all(each.edge for each in scene.samples) and apart(scene.vector, sample.vector) > MOVED
 
 
-def _rows(reel: Reel, begin: int, end: int | None) -> tuple[int, int]:
-    """Return the rows from the key frame at or before a time to what completes the frames up to another."""
+def _rows(reel: Reel, begin: int, end: int | None) -> tuple[int, int, int]:
+    """Return the rows of the key frame at or before a time, of that at or after another, and of the last
+    packet of a frame that is shown before the second.
+    """
     keys = reel.keys or [0]
     at = bisect_right(keys, begin, key=lambda row: reel.times[row])
     first = keys[max(0, at - 1)]
-    last = len(reel.times) - 1
-    if end is not None:
-        at = bisect_left(keys, end, key=lambda row: reel.times[row])
-        row = keys[at] if at < len(keys) else last
-        while row < last and reel.times[row + 1] < end:
-            row += 1
-        last = max(row, first)
-    return first, last
+    end_of_all = len(reel.times) - 1
+    at = len(keys) if end is None else bisect_left(keys, end, key=lambda row: reel.times[row])
+    key = last = max(first, keys[at]) if at < len(keys) else end_of_all
+    while end is not None and last < end_of_all and reel.times[last + 1] < end:
+        last += 1
+    return first, key, last
 
 
 def _spikes(reel: Reel, first: int, last: int, begin: int, end: int) -> list[int]:

@@ -29,6 +29,9 @@ LEFT_OUT = frozenset(
 NOWHERE = frozenset((errno.ENOENT, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOTDIR))
 
 
+TAGS = 2  # of a name of subtitles behind that of the video: language, and "forced" or "sdh"
+
+
 class Found(NamedTuple):
     """A file on disk that a decoder can read; `path` is under the root, `mtime` in nanoseconds."""
 
@@ -206,7 +209,8 @@ def _files(
 def _readers(names: list[bytes]) -> dict[bytes, tuple[str, bytes | None]]:
     """Say which decoder reads which name, and of a caption which picture it stands beside.
 
-    `photo.txt` or `photo.jpg.txt` is a caption of `photo.jpg`; a `.json` only where no `.txt` is.
+    `photo.txt` or `photo.jpg.txt` is a caption of `photo.jpg`; a `.json` only where no `.txt` is. Of
+    subtitles the picture is their video.
     """
     readers: dict[bytes, tuple[str, bytes | None]] = {}
     beside: list[tuple[bytes, bytes, str]] = []
@@ -216,6 +220,7 @@ def _readers(names: list[bytes]) -> dict[bytes, tuple[str, bytes | None]]:
             readers[name] = _PLAIN[kind]
         if kind in _BESIDE:
             beside.append((name, name[: -len(kind)], kind.decode()))
+    _join_subtitles(readers)
     if not beside:
         return readers
     pictures: dict[bytes, bytes] = {}
@@ -240,6 +245,24 @@ def readers_inside(names: Iterable[bytes]) -> Iterator[tuple[bytes, str, bytes |
     for prefix, lasts in folders.items():
         for last, (reader, picture) in _readers(lasts).items():
             yield prefix + last, reader, None if picture is None else prefix + picture
+
+
+def _join_subtitles(readers: dict[bytes, tuple[str, bytes | None]]) -> None:
+    """Give subtitles their video: `clip.srt`, `clip.en.srt`, `clip.en.forced.srt` are of `clip.mp4`."""
+    subtitles = [name for name, (reader, _) in readers.items() if reader == "subtitles"]
+    if not subtitles:
+        return
+    videos: dict[bytes, bytes] = {}
+    for name in sorted(name for name, (reader, _) in readers.items() if reader == "video"):
+        videos[name] = name
+        videos.setdefault(os.path.splitext(name)[0], name)
+    for name in subtitles:
+        stem = os.path.splitext(name)[0]
+        for _ in range(TAGS + 1):
+            if stem in videos:
+                readers[name] = ("subtitles", videos[stem])
+                break
+            stem = os.path.splitext(stem)[0]
 
 
 _PLAIN = {suffix.encode(): (reader, None) for suffix, reader in READERS.items()}

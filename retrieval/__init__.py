@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from retrieval.clip import Clip
     from retrieval.errors import ClewError
     from retrieval.library import Library
     from retrieval.machine import default_library
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ClewError",
+    "Clip",
     "Facts",
     "Failure",
     "Filters",
@@ -38,7 +40,7 @@ __all__ = [
     "default_library",
 ]
 
-_HOMES = {"ClewError": "errors", "Library": "library", "default_library": "machine"}
+_HOMES = {"ClewError": "errors", "Clip": "clip", "Library": "library", "default_library": "machine"}
 
 
 def __getattr__(name: str) -> object:

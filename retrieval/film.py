@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from retrieval.errors import MediaError
 
 if TYPE_CHECKING:
-    from av import Packet, VideoFrame, VideoStream
+    from av import Packet, VideoStream
     from av.container import InputContainer
     from av.stream import Stream
     from av.video.codeccontext import VideoCodecContext
@@ -65,7 +65,7 @@ def packets(container: "InputContainer", *streams: "Stream") -> Iterator["Packet
         return
 
 
-def decode(stream: "VideoStream", packet: "Packet[Any] | None") -> "list[VideoFrame]":
+def decode(stream: Any, packet: "Packet[Any] | None") -> list[Any]:
     """Return the frames that the decoder has ready after this packet; None is the end of its packets."""
     import av
 

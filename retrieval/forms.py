@@ -58,7 +58,10 @@ def why_unknown(head: bytes) -> str:
         if head.startswith(marks):
             return f"damaged: it begins as {name} and goes on as no picture"
     if head[4:8] == b"ftyp":
-        return f"of a format clew does not read ({head[8:12].decode('ascii', 'replace').strip()})"
+        brand = "".join(chr(byte) for byte in head[8:12] if 32 < byte < 127)
+        if _form_of_boxes(head) is not None:
+            return f"damaged: it begins as {brand.upper()} and goes on as no picture"
+        return f"of a format clew does not read ({brand})"
     return f"not a picture: it begins with {head[:8]!r}"
 
 

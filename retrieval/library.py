@@ -31,6 +31,8 @@ from retrieval.why import explain
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from retrieval.clip import Clip
+
 
 class Library:
     """A library opened to read; answers follow what the indexer writes meanwhile.
@@ -152,6 +154,26 @@ class Library:
         named = self._catalog.hits([(hit, 0.0)], "", Filters())
         return thumbnails.find(self._catalog, named[0]) if named else None
 
+    def clip(
+        self,
+        hit: Hit | int,
+        out: str | Path,
+        *,
+        around: float = 0.0,
+        exact: bool = False,
+        force: bool = False,
+    ) -> "Clip":
+        """Cut a hit, given whole or by its id, out of its video or sound into a new file.
+
+        Its packets are copied from the key frame before it on, where the new file's format permits; with
+        `exact` they are coded anew, so that it begins where the hit does. `around` adds seconds on both
+        sides; `force` replaces a file. Raises QueryError and MediaError.
+        """
+        from retrieval.clip import cut, moment
+
+        found = self._find(hit) if isinstance(hit, int) else hit
+        return cut(found.path, Path(out).expanduser(), *moment(found, around), exact=exact, force=force)
+
     def tags(self) -> dict[str, int]:
         """Return each label and how many segments have it, the most frequent first."""
         return self._catalog.tags()
@@ -220,6 +242,15 @@ class Library:
         if self._open is None:
             raise LibraryError(f"The library at {self.folder} is closed; open it again.")
         return self._open
+
+    def _find(self, segment: int) -> Hit:
+        """Return a segment as a hit, where its file is there; raises QueryError."""
+        hits = self._catalog.hits([(segment, 1.0)], self._answering().name, Filters())
+        if not hits:
+            raise QueryError(
+                f"There is no segment #{segment} in this library; `clew search ... --json` tells ids."
+            )
+        return hits[0]
 
     def _learn(self, nearest: Nearest, liked: "list[Example]", unliked: "list[Example]") -> Probe:
         return liking.learn(nearest, self._embedder_of(nearest.space), liked, unliked)

@@ -1,5 +1,6 @@
 """Open pictures: any allowed format, upright, RGB, no larger than they need to be."""
 
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -28,6 +29,7 @@ MAX_PIXELS = 178_000_000  # a 20 KB PNG can unpack to gigabytes; Pillow itself s
 MAX_BYTES = 500_000_000  # of a file that its decoder reads whole
 LARGE = 40_000_000  # pixels; only one such picture is decoded at a time
 _one_large = Lock()
+CRYPTIC = re.compile(r"(decoder|encoder|codec) error -|cannot load this|could not create|failed to read next")
 DEEP = 65_535.0  # the most that 16 bits hold
 DIM = 8_192  # the most that is in a picture of 12 or 13 bits, which would be dark among 16
 WHITE = (255, 255, 255)
@@ -141,7 +143,15 @@ def _reasons(file: BinaryIO | None, max_pixels: int) -> Iterator[None]:
     except MemoryError as error:
         raise MediaError("it needs more memory than there is") from error
     except Exception as error:  # decoders of broken files raise nearly anything
-        raise MediaError(f"damaged: {str(error) or type(error).__name__}") from error
+        raise MediaError(f"damaged: {_said(error)}") from error
+
+
+def _said(error: Exception) -> str:
+    """Return what a decoder says, where a person can make something of it."""
+    text = str(error)
+    if isinstance(error, OSError | SyntaxError | ValueError) and text and not CRYPTIC.match(text):
+        return text
+    return f"its data cannot be decoded ({text or type(error).__name__})"
 
 
 def _in_srgb(picture: Image.Image, near: int | None) -> Image.Image:

@@ -115,6 +115,21 @@ def cursor(picture: Image.Image) -> bytes:
     return bytes(data)
 
 
+def red_ink() -> bytes:
+    """Return a profile for four inks of which the first prints red, and the others nothing or black."""
+    red, white, black = (137, 208, 195), (255, 128, 128), (0, 128, 128)  # in Lab
+    corners = [(n >> 3 & 1, n & 1) for n in range(16)]  # the last of the inks changes first
+    table = b"".join(bytes(black if k else red if c else white) for c, k in corners)
+    ramp = bytes(range(256))
+    matrix = struct.pack(">9i", 65536, 0, 0, 0, 65536, 0, 0, 0, 65536)
+    body = b"mft1" + bytes(4) + bytes((4, 3, 2, 0)) + matrix + 4 * ramp + table + 3 * ramp
+    tags = struct.pack(">I4sII", 1, b"A2B0", 144, len(body))
+    size = struct.pack(">I", 144 + len(body))
+    white_point = struct.pack(">iii", 63190, 65536, 54061)
+    head = size + bytes(4) + b"\2\x40\0\0prtrCMYKLab " + bytes(12) + b"acsp" + bytes(28) + white_point
+    return head.ljust(128, b"\0") + tags + body
+
+
 Entry = tuple[int, int, int, int]  # tag, type, count, value
 
 

@@ -234,17 +234,17 @@ def test_a_profile_that_is_broken_or_of_another_mode_is_none(tmp_path):
             np.testing.assert_allclose(open_picture(io.BytesIO(data)).getpixel((3, 3)), (0, 0, 0), atol=40)
 
 
-def test_a_cmyk_jpeg_with_a_profile_is_converted_by_it(tmp_path, place, toy, index):
-    profile = (
-        next(iter(Path("/usr/share/color/icc").rglob("*.icc")), None) if sys.platform == "linux" else None
-    )
-    data = saved(plain(RED).convert("CMYK"), "JPEG", quality=95, icc_profile=profile and profile.read_bytes())
+def test_a_cmyk_jpeg_is_shown_in_the_inks_of_its_profile(tmp_path, place, toy, index):
+    ink = Image.new("CMYK", (64, 48), (255, 0, 0, 0))  # cyan, as far as one knows
     folder = tmp_path / "pictures"
-    draw(folder / "sea.png", "blue")
-    (folder / "print.jpg").write_bytes(data)
+    draw(folder / "sea.png", "cyan")
+    (folder / "print.jpg").write_bytes(saved(ink, "JPEG", quality=95, icc_profile=drawn.red_ink()))
+    (folder / "plain.jpg").write_bytes(saved(ink, "JPEG", quality=95))
     index(folder)
     with Library.open(place, embedder=toy) as library:
         assert library.search("red")[0].path.name == "print.jpg"
+        assert library.search("red")[0].score == pytest.approx(1, abs=0.01)
+        assert {hit.path.name for hit in library.search("cyan", count=2)} == {"sea.png", "plain.jpg"}
 
 
 MOVES = {
@@ -430,6 +430,24 @@ def test_a_query_by_a_broken_picture_says_why(tmp_path, library):
     (tmp_path / "cut.heic").write_bytes(drawn.heic(plain(RED))[:-20])
     with pytest.raises(QueryError, match="damaged"):
         library.search(image=tmp_path / "cut.heic")
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"\0\0\0\x18ftypavif\0\0\0\0avifmif1" + bytes(40), "damaged: it begins as AVIF"),
+        (b"\0\0\0\x18ftyp3gp5\0\0\0\0" + bytes(40), r"of a format clew does not read \(3gp5\)"),
+        (b"\0\0\0\x18ftyp\0\x07\n\x1b\0\0\0\0", r"of a format clew does not read \(\)"),
+        (b"8BPS\0\1" + bytes(10), "damaged: it begins as PSD"),
+        (b"\xff\x0a\0", "damaged: it begins as JPEG XL"),
+        (saved(plain(RED), "TIFF", compression="tiff_lzw")[:200], r"damaged"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg' width='5' height='5'><g>", r"damaged: no element found"),
+    ],
+)
+def test_what_is_wrong_is_said_in_words(data, reason):
+    with pytest.raises(MediaError, match=reason) as said:
+        open_picture(io.BytesIO(data))
+    assert str(said.value).isprintable()
 
 
 BROKEN = [name for name in FORMATS if not name.startswith("wrong") and "svg" not in name]

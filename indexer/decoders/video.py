@@ -4,6 +4,7 @@ Its frames are embedded here, some at a time, as its segments are made of what t
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from itertools import islice
 from typing import TYPE_CHECKING, BinaryIO
@@ -40,6 +41,18 @@ def decode(file: BinaryIO, suffix: str, embedder: Embedder) -> Decoded:
     shown = [_draft(reel, scene) for scene in _scenes(file, reel, seen, embedder)]
     details = footage_details(metadata, size, round(reel.seconds(reel.end), 3))
     return Decoded(shown + drafts(_heard(reel), embedder), details)
+
+
+def decode_again(file: BinaryIO, embedder: Embedder, spans: Sequence[tuple[float, float]]) -> list[Draft]:
+    """Embed the scenes that a video is known to have, in seconds, ascending; returns a segment of each."""
+    reel, seen, _, _ = _sample(file, embedder)
+    known = [Scene(reel.time(start), reel.time(end)) for start, end in spans]
+    for scene in known:
+        scene.samples += scene.within(seen)
+    _, more = _look(file, reel, scenes.lacking(reel, known), embedder)
+    for scene in known:
+        scene.samples += [replace(each, edge=each.time == scene.start) for each in scene.within(more)]
+    return [_draft(reel, scene) if scene.samples else Draft("video") for scene in known]
 
 
 def _sample(file: BinaryIO, embedder: Embedder) -> tuple[Reel, list[Sample], tuple[int, int], dict[str, str]]:
@@ -95,7 +108,7 @@ def _look(
             for jump, before, after in zip(jumps, seen[::2], seen[1::2], strict=True):
                 moved = scenes.apart(before.vector, after.vector)
                 if scenes.is_cut(jump, stretch.usual, moved):
-                    steps.append(Step(before.time, after.time, moved, after))
+                    steps.append(Step(before.time, after.time, moved, replace(after, edge=True)))
     return steps, between
 
 

@@ -1,0 +1,263 @@
+"""Cut a moment out of a video or a sound: its own packets where they permit it, else coded anew."""
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from retrieval.errors import MediaError, QueryError
+from retrieval.film import Beginning, decode, open_film, packets, picture_stream
+from retrieval.records import Hit
+
+if TYPE_CHECKING:
+    from av import Packet
+    from av.container import InputContainer, OutputContainer
+    from av.stream import Stream
+
+LOOKED = 2_000  # packets in which the first picture is looked for
+INTERLEAVED = 1  # seconds by which the sound may stand behind its pictures in a file
+NEAR = Fraction(1, 2000)  # seconds: times are rounded
+CODINGS = {".webm": ("libvpx-vp9", "libopus")}  # of what is coded anew; elsewhere H.264 and AAC
+USUAL = ("libx264", "aac")
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """What was written: the part of `source` from `start` to `end`, in seconds from its first picture.
+
+    A clip that is `copied` begins at a key frame, at or before what was asked for.
+    """
+
+    path: Path
+    source: Path
+    start: float
+    end: float
+    copied: bool
+
+
+def moment(hit: Hit, around: float = 0.0) -> tuple[float, float]:
+    """Return the seconds of a hit, and so many more before and after; raises QueryError where it has none."""
+    if not hit.timed or hit.start is None or hit.end is None:
+        raise QueryError(
+            f"#{hit.id} is {hit.path.name}, which has no times to cut at; give a moment of a video or a "
+            "sound (`clew search ... --kind video --json` tells ids)."
+        )
+    return max(0.0, hit.start - around), hit.end + around
+
+
+def cut(
+    source: Path, out: Path, start: float, end: float, *, exact: bool = False, force: bool = False
+) -> Clip:
+    """Write the seconds from `start` to `end` of a video or a sound; raises QueryError and MediaError.
+
+    Packets are copied, from the key frame at or before the start on, unless it is to be `exact` or the new
+    file cannot hold them. What is there is replaced only with `force`, once the new file is whole.
+    """
+    _check(source, out, force)
+    draft = out.with_name(f".{out.stem}.draft-{os.getpid()}{out.suffix}")
+    try:
+        done = None if exact else _copied(source, draft, start, end)
+        first, last = done or _coded(source, draft, start, end)
+        draft.replace(out)
+    finally:
+        with suppress(FileNotFoundError):
+            draft.unlink()
+    return Clip(out, source, round(first, 3), round(last, 3), done is not None)
+
+
+def _check(source: Path, out: Path, force: bool) -> None:
+    if not source.is_file():
+        raise QueryError(f"{source} is not there now; put it back, or `clew index` to forget it.")
+    if not out.suffix:
+        raise QueryError(f"{out} has no suffix that tells its format; write {out}{source.suffix}.")
+    if not out.parent.is_dir():
+        raise QueryError(f"There is no folder {out.parent}; make it first.")
+    if out.exists() and (out.is_dir() or out.samefile(source)):
+        raise QueryError(f"{out} is {'a folder' if out.is_dir() else 'the very file to cut'}; name another.")
+    if out.exists() and not force:
+        raise QueryError(f"{out} is there already; --force replaces it.")
+
+
+def _copied(source: Path, out: Path, start: float, end: float) -> tuple[float, float] | None:
+    """Copy packets; returns the seconds they reach from and to, None where the new file cannot hold them."""
+    import av
+
+    with source.open("rb") as file, open_film(file) as given:
+        part = _Part.of(given, start, end)
+        try:
+            with av.open(str(out), "w") as made:
+                streams = {each.index: made.add_stream_from_template(each) for each in part.streams}
+                last = part.begin
+                for packet in part.packets():
+                    if packet.stream.index == part.lead.index:
+                        last = max(last, _time(packet) + (packet.duration or 0) * _unit(packet))
+                    shift = round(part.key / _unit(packet))
+                    packet.pts = (packet.pts or 0) - shift
+                    packet.dts = None if packet.dts is None else packet.dts - shift
+                    packet.stream = streams[packet.stream.index]
+                    made.mux(packet)
+        except (av.FFmpegError, ValueError):
+            return None
+    return float(part.key - part.zero), float(last - part.zero)
+
+
+def _coded(source: Path, out: Path, start: float, end: float) -> tuple[float, float]:
+    """Code frames and sound anew; returns the seconds they reach from and to."""
+    import av
+
+    with source.open("rb") as file, open_film(file) as given:
+        part = _Part.of(given, start, end)
+        try:
+            with av.open(str(out), "w") as made:
+                coders = {
+                    each.index: _coder(made, each, out.suffix, _rotation(source)) for each in part.streams
+                }
+                return _code(part, made, coders)
+        except av.FFmpegError as error:
+            raise MediaError(f"{out.name} cannot be written: {error.strerror}; try .mp4 or .mkv") from error
+        except ValueError as error:
+            raise MediaError(f"{out.suffix} is no format of videos; try .mp4, .mkv or .webm") from error
+
+
+def _code(part: "_Part", made: "OutputContainer", coders: dict[int, Any]) -> tuple[float, float]:
+    first, last = None, part.begin
+    for frame, index in part.frames():
+        unit = frame.time_base
+        time = (frame.pts or 0) * unit
+        if not part.begin - NEAR <= time < part.end:
+            continue
+        if index == part.lead.index:
+            first = time if first is None else first
+            last = max(last, time + (frame.duration or 0) * unit)
+        frame.pts = max(0, round((time - part.begin) / unit))
+        if hasattr(frame, "pict_type"):
+            frame.pict_type = 0  # the coder's own choice
+        made.mux(coders[index].encode(frame))
+    if first is None:
+        raise MediaError("nothing of this moment can be read")
+    for coder in coders.values():
+        made.mux(coder.encode(None))
+    return float(first - part.zero), float(min(last, part.end) - part.zero)
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A part of an open file: its streams, of which `lead` tells where to cut; times are the file's own."""
+
+    given: "InputContainer"
+    streams: "list[Stream]"
+    lead: "Stream"
+    zero: Fraction  # the first picture
+    begin: Fraction
+    end: Fraction
+    key: Fraction  # the last key frame at or before the beginning
+    seek: Fraction | None  # from where that is found; None is the start of the file
+
+    @classmethod
+    def of(cls, given: "InputContainer", start: float, end: float) -> "_Part":
+        """Find the key frame from which a part can be shown."""
+        sounds = list(given.streams.audio)
+        lead: Stream = sounds[0] if sounds and not given.streams.video else picture_stream(given)
+        beginning = Beginning()
+        for packet in islice(packets(given, lead), LOOKED):
+            beginning.see(packet)
+        zero = (beginning.time or 0) * (lead.time_base or Fraction(1))
+        begin = zero + Fraction(start)
+        back = Fraction(0)
+        while True:
+            seek = begin - back if begin - back > zero else None
+            key = _key_before(given, lead, begin, seek)
+            if key is not None or seek is None:
+                streams = [lead, *(sound for sound in sounds if sound.index != lead.index)]
+                return cls(given, streams, lead, zero, begin, zero + Fraction(end), key or zero, seek)
+            back = 2 * back + 2
+
+    def packets(self) -> "Iterator[Packet[Any]]":
+        """Yield the packets from the key frame to the end."""
+        begun = False
+        _seek(self.given, self.lead, self.seek)
+        for packet in packets(self.given, *self.streams):
+            decoded = (packet.pts if packet.dts is None else packet.dts) or 0
+            if packet.stream.index == self.lead.index:
+                begun = begun or (packet.is_keyframe and _time(packet) == self.key)
+                if decoded * _unit(packet) >= self.end + INTERLEAVED:
+                    return
+                if not begun:
+                    continue
+            if _time(packet) >= self.key and decoded * _unit(packet) < self.end:
+                yield packet
+
+    def frames(self) -> "Iterator[tuple[Any, int]]":
+        """Yield (frame, index of its stream) from the key frame to the end."""
+        for packet in self.packets():
+            for frame in decode(packet.stream, packet):
+                yield frame, packet.stream.index
+        for stream in self.streams:
+            for frame in decode(stream, None):
+                yield frame, stream.index
+
+
+def _key_before(
+    given: "InputContainer", lead: "Stream", begin: Fraction, seek: Fraction | None
+) -> Fraction | None:
+    """Return the time of the last key frame at or before a time, looked for from another on."""
+    found = None
+    _seek(given, lead, seek)
+    for packet in packets(given, lead):
+        if packet.is_keyframe and _time(packet) <= begin:
+            found = _time(packet)
+        decoded = (packet.pts if packet.dts is None else packet.dts) or 0
+        if decoded * _unit(packet) > begin:
+            break
+    return found
+
+
+def _seek(given: "InputContainer", lead: "Stream", time: Fraction | None) -> None:
+    import av
+
+    try:
+        if time is None:
+            given.seek(0)
+        else:
+            given.seek(int(time / (lead.time_base or Fraction(1))), stream=lead)
+    except av.FFmpegError:  # a file without an index is read from where it is
+        return
+
+
+def _time(packet: "Packet[Any]") -> Fraction:
+    return (packet.pts or 0) * _unit(packet)
+
+
+def _unit(packet: "Packet[Any]") -> Fraction:
+    return packet.time_base or Fraction(1)
+
+
+def _rotation(source: Path) -> int:
+    """Return by how many degrees a video is turned when it is shown."""
+    with source.open("rb") as file, open_film(file) as given:
+        if not given.streams.video:
+            return 0
+        stream = picture_stream(given)
+        frames = (frame for packet in packets(given, stream) for frame in decode(stream, packet))
+        return next((int(frame.rotation) for frame in frames), 0)
+
+
+def _coder(made: "OutputContainer", stream: "Stream", suffix: str, rotation: int) -> Any:
+    """Add a stream to a new file, coded anew and else as the one given."""
+    given: Any = stream.codec_context
+    pictures, sound = CODINGS.get(suffix.lower(), USUAL)
+    if stream.type == "audio":
+        return made.add_stream(sound, rate=48_000 if sound == "libopus" else given.sample_rate)
+    coder: Any = made.add_stream(pictures, rate=stream.average_rate or 30)
+    coder.width, coder.height = given.width - given.width % 2, given.height - given.height % 2
+    coder.pix_fmt = "yuv420p"
+    coder.codec_context.time_base = stream.time_base  # as exact as it was
+    if given.sample_aspect_ratio:
+        coder.codec_context.sample_aspect_ratio = given.sample_aspect_ratio
+    if rotation:
+        coder.set_display_rotation(rotation)
+    return coder

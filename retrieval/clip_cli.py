@@ -1,0 +1,51 @@
+"""The door to moments as files of their own: `clew clip`."""
+
+from pathlib import Path
+
+import click
+
+from retrieval.cli import note, shorten, write
+from retrieval.errors import MediaError
+from retrieval.formats import clock, dump, printable
+from retrieval.options import library_option
+
+
+@click.command("clip")
+@click.argument("hit")
+@click.argument("out", type=click.Path(path_type=Path, dir_okay=False))
+@click.option(
+    "--around", type=click.FloatRange(0), default=0.0, metavar="SECONDS", help="So much more on both sides."
+)
+@click.option("--exact", is_flag=True, help="Begin exactly where the hit does: pictures are coded anew.")
+@click.option("--force", is_flag=True, help="Replace OUT.")
+@click.option("--json", "as_json", is_flag=True, help="What was written, as JSON.")
+@library_option
+def clip_command(
+    hit: str, out: Path, around: float, exact: bool, force: bool, as_json: bool, library: Path
+) -> None:
+    """Cut HIT, the id of a moment of a video or a sound, into the file OUT.
+
+    \b
+    clew "a dog jumps" --kind video --json    tells ids: {"id": 1234, ...}
+    clew clip 1234 dog.mp4
+
+    Nothing is coded anew where that can be: then the clip begins at the key frame before the moment, and
+    what was written is said. Into a format that cannot hold the pictures as they are, they are coded anew.
+    """
+    from retrieval.library import Library
+
+    number = hit.removeprefix("#")
+    if not number.isdecimal():
+        raise click.BadParameter(f"{hit!r} is no id; `clew search ... --json` tells ids.", param_hint="HIT")
+    with Library.open(library) as opened:
+        try:
+            done = opened.clip(int(number), out, around=around, exact=exact, force=force)
+        except MediaError as error:
+            raise click.ClickException(f"{out} was not written: {error}.") from error
+    if as_json:
+        write(dump(done) + "\n")
+        return
+    write(f"{printable(str(done.path))}\n")
+    how = "copied, from the key frame before it on" if done.copied else "coded anew"
+    place = shorten(printable(str(done.source)))
+    note(f"{clock(done.start)} to {clock(done.end)} of {place}, {how}.")
