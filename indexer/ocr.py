@@ -1,6 +1,7 @@
 """Text in pictures, and on pages of documents that are pictures themselves: read by rapidocr, offline."""
 
 from collections.abc import Callable, Generator, Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from indexer.decoders import Draft
 from indexer.layout import Line, passages
-from indexer.pdf import Page, open_pdf
+from indexer.pdf import open_pdf
 from indexer.said import Part
 from indexer.stills import PAGED, repeats
 from retrieval.embedders import Embedder
@@ -178,17 +179,12 @@ def _stills(file: BinaryIO, after: int) -> Iterator[Shown]:
 def _pages(file: BinaryIO, after: int) -> Iterator[Shown]:
     """Yield the pages of a PDF behind so many that hold no text but in their pictures."""
     with open_pdf(file) as document:
-        count = min(PAGES, document.pages) - after
-        texts = document.read(count, shorter=0, longer=1, first=after)
-        for number in [n for n, page in enumerate(texts, after) if _is_bare(page)]:
-            (page,) = document.read(1, shorter=0, longer=PAGE, first=number)
-            if isinstance(page, Page) and page.picture is not None:
-                yield Shown(page.picture, number + 1, number + 1, boxed=False)
-
-
-def _is_bare(page: Page | MediaError) -> bool:
-    """Say whether a page can be read and holds no text but in its pictures."""
-    return isinstance(page, Page) and page.picture is not None and len(page.text.strip()) < WRITTEN
+        for number in range(after + 1, min(PAGES, document.pages) + 1):
+            with suppress(MediaError):  # a page that is broken costs no other
+                if len(document.page(number, shorter=0, longer=1).text.strip()) < WRITTEN:
+                    picture = document.page(number, shorter=0, longer=PAGE).picture
+                    if picture is not None:
+                        yield Shown(picture, number, number, boxed=False)
 
 
 PICTURES: dict[str, Callable[[BinaryIO, int], Iterator[Shown]]] = {"picture": _stills, "document": _pages}

@@ -53,25 +53,26 @@ class Document:
         self.created: str = head["created"]
         self.mended: bool = head["mended"]
 
-    def read(self, count: int, *, shorter: int, longer: int, first: int = 0) -> Iterator[Page | MediaError]:
-        """Yield `count` pages after so many, or why one cannot be read; their sides are at least so long.
+    def read(self, count: int, *, shorter: int, longer: int) -> Iterator[Page | MediaError]:
+        """Yield the first `count` pages, or why one cannot be read; pictures' sides are at least so long.
 
         The next page is drawn while the one before is looked at.
         """
         asked = partial(self._ask_for, shorter=shorter, longer=longer)
-        end = first + count
-        begun = count > 0 and asked(first)
-        for number in range(first, end):
+        begun = count > 0 and asked(0)
+        for number in range(count):
             try:
                 if not begun:
                     raise Ended("left out, as others before it took too much")
                 answer, picture = _worker().receive()
             except Ended as error:
                 self._strikes += 1
-                begun = number + 1 < end and self._strikes < STRIKES and self._is_back() and asked(number + 1)
+                begun = (
+                    number + 1 < count and self._strikes < STRIKES and self._is_back() and asked(number + 1)
+                )
                 yield MediaError(str(error))
                 continue
-            begun = number + 1 < end and asked(number + 1)
+            begun = number + 1 < count and asked(number + 1)
             yield MediaError(answer["error"]) if "error" in answer else _page(answer, picture)
 
     def page(self, number: int, *, shorter: int, longer: int) -> Page:
