@@ -119,7 +119,7 @@ def _time(member: Member, archive: Archive) -> int:
     that a tar that has changed is read anew. No size and time tell what is in it.
     """
     seconds = int(member.mtime) if 0 < member.mtime < LATEST else archive.mtime // SECOND
-    mark = zlib.crc32(b"%d %d" % archive[1:]) if member.crc is None else member.crc
+    mark = zlib.crc32(b"%d %d" % archive[1:]) if member.zipped is None else member.zipped.CRC
     return seconds * SECOND + mark % SECOND
 
 

@@ -19,8 +19,9 @@ from retrieval.errors import MediaError
 from retrieval.formats import some
 
 if TYPE_CHECKING:
-    from retrieval.tars import Member
-    from retrieval.unpack import Unpacking
+    from zipfile import ZipFile
+
+    from retrieval.tars import Member, Source
 
 SUFFIXES = (".zip", ".cbz", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 ODD_NAME = "a name that leads out of the archive, or is too long"
@@ -34,10 +35,14 @@ Opener = Callable[[], BinaryIO]
 
 @dataclass(slots=True)
 class Listing:
-    """What is in an archive: name -> member, as they come; `packed` if only the whole can be unpacked."""
+    """What is in an archive: name -> member, as they come; `packed` if only the whole can be unpacked.
+
+    Of a zip it holds the zip, open.
+    """
 
     members: "dict[bytes, Member]" = field(default_factory=dict)
     packed: bool = False
+    zip: "ZipFile | None" = None
     troubles: list[str] = field(default_factory=list)  # what is wrong with the archive
 
 
@@ -115,7 +120,7 @@ def list_archive(path: bytes, keep: Callable[[bytes], bool]) -> Listing:
 def openers(path: bytes, listing: Listing) -> dict[bytes, Opener]:
     """Return what opens each member; of a packed tar each once, and best in their order."""
     if not listing.packed:
-        return {name: partial(_open, path, member) for name, member in listing.members.items()}
+        return {name: partial(_open, path, listing.zip, each) for name, each in listing.members.items()}
     stream = Stream(path, listing.members.values())
     return {name: partial(stream.open, member) for name, member in listing.members.items()}
 
@@ -131,7 +136,7 @@ class Stream:
         self._path, self._lock = path, Lock()
         self._left = deque(sorted(members, key=lambda member: member.at))
         self._waiting = dict[int, BinaryIO | Exception]()
-        self._unpacking: Unpacking | None = None
+        self._source: Source | None = None
         self._file: BinaryIO | None = None
 
     def open(self, member: "Member") -> BinaryIO:
@@ -151,12 +156,13 @@ class Stream:
         from retrieval.unpack import BREAKS_OFF, spool
 
         try:
-            if self._unpacking is None:
+            if self._source is None:
                 self._file = open(self._path, "rb")  # noqa: SIM115  closed with the last member
-                self._unpacking = _unpacking(self._file)
-            if self._unpacking is None or not self._unpacking.skip_to(member.at):
+                self._source = _packed(self._file)
+            if self._source is None:  # another archive by now
                 return MediaError(BREAKS_OFF)
-            return spool(self._unpacking.read, member.size)
+            self._source.seek(member.at)
+            return spool(self._source.take, member.size)
         except (OSError, MediaError) as error:
             return error
 
@@ -182,44 +188,40 @@ def _members(file: BinaryIO, path: bytes, listing: Listing) -> "Iterator[Member]
     file.seek(0)
     if not start:
         raise MediaError("empty file")
-    unpacking = _unpacking(file)
-    if unpacking is not None:
+    source = _packed(file)
+    if source is not None:
         listing.packed = True
-        for member in tars.members(unpacking):
+        for member in tars.members(source):
             yield member if member.size <= LARGEST else member._replace(reason=TOO_LARGE)
     elif start.startswith(b"PK") or (path[-4:].lower() in (b".zip", b".cbz") and start[257:262] != b"ustar"):
-        yield from zips.members(file, size)
+        listing.zip = zips.open_zip(path)
+        yield from zips.members(listing.zip, size)
     else:
-        yield from tars.members(tars.Plain(file, size))
+        yield from tars.members(tars.Source(file, size))
 
 
-def _unpacking(file: BinaryIO) -> "Unpacking | None":
-    """Return what an open file unpacks to, by how it begins; None where it is not packed."""
-    from retrieval.unpack import BEGINNINGS, Unpacking, allowed
+def _packed(file: BinaryIO) -> "Source | None":
+    """Return what an open file unpacks to; None where it is not packed."""
+    from retrieval.tars import Source
+    from retrieval.unpack import allowed, unpacked
 
-    start = file.read(6)
-    file.seek(0)
-    for mark, begin in BEGINNINGS.items():
-        if start.startswith(mark):
-            return Unpacking(file.read, begin, allowed(os.fstat(file.fileno()).st_size))
-    return None
+    most = allowed(os.fstat(file.fileno()).st_size)
+    tar = unpacked(file)
+    return None if tar is None else Source(tar, most, f"it unpacks to more than the limit of {most:,} bytes")
 
 
-def _open(path: bytes, member: "Member") -> BinaryIO:
+def _open(path: bytes, archive: "ZipFile | None", member: "Member") -> BinaryIO:
     """Open a member that is stored as it is, or packed alone."""
     from retrieval.unpack import BREAKS_OFF, CHUNK, Window
     from retrieval.zips import open_member
 
+    if archive is not None and member.zipped is not None:
+        return open_member(archive, member.zipped)
     file = open(path, "rb")  # noqa: SIM115  what is returned closes it
-    try:
-        if member.method is not None:
-            return open_member(file, member)
-        if member.at + member.size > os.fstat(file.fileno()).st_size:
-            raise MediaError(BREAKS_OFF)
-        return io.BufferedReader(Window(file, member.at, member.size), CHUNK)
-    except BaseException:
+    if member.at + member.size > os.fstat(file.fileno()).st_size:
         file.close()
-        raise
+        raise MediaError(BREAKS_OFF)
+    return io.BufferedReader(Window(file, member.at, member.size), CHUNK)
 
 
 def _some(count: int, first: bytes) -> str:

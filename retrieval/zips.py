@@ -1,233 +1,115 @@
-"""Read a zip: its directory, or where that is missing, one file after the other."""
+"""Read a zip by the standard library's zipfile: its directory within a limit, its files where they are."""
 
 import io
-from collections.abc import Callable, Iterator
+import os
+import struct
+from bz2 import BZ2File
+from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime
-from functools import partial
-from struct import Struct
-from typing import BinaryIO
+from stat import S_ISLNK
+from typing import BinaryIO, cast
+from zipfile import ZIP_BZIP2, ZIP_DEFLATED, ZIP_STORED, ZipFile, ZipInfo
 
 from retrieval.errors import MediaError
 from retrieval.tars import ENCRYPTED, Member
-from retrieval.unpack import (
-    CHUNK,
-    LARGEST,
-    TOO_LARGE,
-    Unpacking,
-    Window,
-    allowed,
-    bzip2,
-    check,
-    deflate,
-    lzma_of_zip,
-    spool,
-)
+from retrieval.unpack import CHUNK, LARGEST, TOO_LARGE, Window, allowed, damaged, spool
 
-ENTRY, FILE = b"PK\1\2", b"PK\3\4"
-_END, _END64, _PLACE64 = Struct("<4s4H2LH"), Struct("<4sQ2H2L4Q"), Struct("<4sLQL")
-_ENTRY, _FILE = Struct("<4s6H3L5H2L"), Struct("<4s5H3L2H")
-BEHIND = 66_000  # bytes in which a zip's end begins: the longest comment, and some
-STORED, DEFLATED, BZIP2, LZMA = 0, 8, 12, 14
-METHODS = {6: "Implode", 9: "Deflate64", 93: "Zstandard", 95: "XZ", 98: "PPMd"}
-LOCKED, SIZES_BEHIND, UTF8 = 1, 8, 1 << 11  # flags
-LARGE, TIMES = 1, 0x5455  # of extra fields
-LINK, KIND, UNIX = 0o120000, 0o170000, 3
+DIRECTORY = 50_000_000  # bytes of a zip's directory, which are some 400,000 files
+METHODS = {6: "Implode", 9: "Deflate64", 14: "LZMA", 93: "Zstandard", 95: "XZ", 98: "PPMd"}
+LOCKED, UTF8 = 1, 1 << 11  # flags
+NO_DIRECTORY = "damaged: it has no directory that can be read; perhaps its download broke off"
 
 
-def members(file: BinaryIO, size: int) -> Iterator[Member]:
-    """Yield the regular files of a zip; raises MediaError behind them if something is wrong with it."""
+class _File(io.FileIO):
+    """A zip on disk, of which nothing is read without limit; closed when nobody has it any more."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is not None and size > DIRECTORY:
+            raise MediaError(f"its directory of {size:,} bytes is more than the limit of {DIRECTORY:,}")
+        return super().read(size) or b""
+
+    def __del__(self) -> None:
+        self.close()
+
+
+def open_zip(path: bytes) -> ZipFile:
+    """Read the directory of a zip; raises OSError, or MediaError."""
+    file = _File(path)
+    start = file.read(8)
+    try:
+        with damaged():
+            return ZipFile(cast(BinaryIO, file))
+    except MediaError as error:
+        if error.__cause__ is None:
+            raise
+        if isinstance(error.__cause__.__context__, OSError):  # which zipfile takes for damage
+            raise error.__cause__.__context__ from None
+        wrong = NO_DIRECTORY if start.startswith(b"PK") else f"not an archive: it begins with {start!r}"
+        raise MediaError(wrong) from error
+
+
+def members(archive: ZipFile, size: int) -> Iterator[Member]:
+    """Yield the regular files of a zip of this size; raises MediaError behind those that are too much."""
     most, total = allowed(size), 0
-    for member in _every(file, size):
-        total += member.size if member.method else 0
+    for info in archive.infolist():
+        if info.orig_filename.endswith("/") or S_ISLNK(info.external_attr >> 16):
+            continue
+        total += info.file_size if info.compress_type != ZIP_STORED else 0
         if total > most:
             raise MediaError(f"it unpacks to more than the limit of {most:,} bytes; the rest is left out")
-        yield member
+        yield Member(_name(info), info.header_offset, info.file_size, _mtime(info), _reason(info, size), info)
 
 
-def open_member(file: BinaryIO, member: Member) -> BinaryIO:
-    """Return a file of an open zip, and close that now or with it; raises MediaError."""
-    if not 0 <= member.at < 2**62:
-        raise MediaError("damaged: it is nowhere in the archive")
-    file.seek(member.at)
-    fields = file.read(_FILE.size)
-    if len(fields) < _FILE.size or not fields.startswith(FILE):
-        raise MediaError("damaged: it is not where the archive's directory says")
-    start = member.at + _FILE.size + sum(_FILE.unpack(fields)[-2:])
-    file.seek(start)
-    if member.method == STORED:
-        check(file.read, member.size, member.crc)
-        return io.BufferedReader(Window(file, start, member.size), CHUNK)
-    with file:
-        feed = _bounded(file, member.packed)
-        begin = deflate if member.method == DEFLATED else bzip2
-        if member.method == LZMA:
-            begin = partial(lzma_of_zip, feed(9).ljust(9, b"\0"))
-        unpacking = Unpacking(feed, begin, member.size, lone=True)
-        return spool(unpacking.read, member.size, member.crc)
+def open_member(archive: ZipFile, info: ZipInfo) -> BinaryIO:
+    """Return a file of a zip; one that is stored as it is in its place, once its checksum is right."""
+    with damaged(), archive.open(info) as packed:
+        if info.compress_type == ZIP_DEFLATED:
+            return spool(packed.read, info.file_size)
+        if info.compress_type == ZIP_STORED:
+            while packed.read(CHUNK):  # which tells whether its checksum is right
+                pass
+    file = open(cast(str, archive.filename), "rb")  # noqa: PTH123, SIM115  the window closes it
+    behind = os.pread(file.fileno(), 4, info.header_offset + 26)  # the lengths of what stands before it
+    start = info.header_offset + 30 + sum(struct.unpack("<2H", behind.ljust(4, b"\0")))
+    window = io.BufferedReader(Window(file, start, info.compress_size), CHUNK)
+    if info.compress_type == ZIP_STORED:
+        return window
+    with damaged(), window:  # zipfile would unpack all that a chunk of bzip2 holds, at once
+        return spool(BZ2File(window).read, info.file_size)
 
 
-def _every(file: BinaryIO, size: int) -> Iterator[Member]:
-    directory = _directory(file, size)
-    if directory is None:
-        yield from _one_by_one(file, size)
-        return
-    at, end, shift = directory
-    while at < end:
-        file.seek(at)
-        fields = file.read(_ENTRY.size)
-        if len(fields) < _ENTRY.size or not fields.startswith(ENTRY):
-            raise MediaError("damaged: its directory breaks off; what stands before that can be read")
-        _, made, _, flags, method, time, date, crc, packed, full, name, extra, note, *_, mode, place = (
-            _ENTRY.unpack(fields)
-        )
-        at += _ENTRY.size + name + extra + note
-        raw, more = file.read(name), _extra(file.read(extra))
-        full, packed, place = _large(more, full, packed, place)
-        if not raw.endswith(b"/") and not (made >> 8 == UNIX and mode >> 16 & KIND == LINK):
-            reason, mtime = _reason(flags, method, full, packed, size), _mtime(date, time, more)
-            yield Member(_name(raw, flags), place + shift, full, mtime, packed, method, crc, reason)
-
-
-def _directory(file: BinaryIO, size: int) -> tuple[int, int, int] | None:
-    """Return where the directory begins and ends, and how far all is moved by what stands before the zip."""
-    first = max(0, size - BEHIND)
-    file.seek(first)
-    tail = file.read(BEHIND)
-    at = len(tail)
-    while (at := tail.rfind(b"PK\5\6", 0, at)) >= 0:  # a comment may hold this too
-        fields = tail[at : at + _END.size]
-        if len(fields) == _END.size:
-            end, length, place = _large_end(file, first + at, *_END.unpack(fields)[5:7])
-            begin = end - length
-            file.seek(max(0, begin))
-            if begin >= 0 and (not length or file.read(4) == ENTRY):
-                return begin, end, begin - place
-    return None
-
-
-def _large_end(file: BinaryIO, end: int, length: int, place: int) -> tuple[int, int, int]:
-    """Return the directory's end, length and place, which a large zip says elsewhere."""
-    file.seek(max(0, end - _PLACE64.size))
-    where = file.read(_PLACE64.size)
-    if len(where) == _PLACE64.size and where.startswith(b"PK\6\7"):
-        for at in (_PLACE64.unpack(where)[2], end - _PLACE64.size - _END64.size):
-            if 0 <= at < end:
-                file.seek(at)
-                fields = file.read(_END64.size)
-                if len(fields) == _END64.size and fields.startswith(b"PK\6\6"):
-                    return at, *_END64.unpack(fields)[-2:]
-    return end, length, place
-
-
-def _one_by_one(file: BinaryIO, size: int) -> Iterator[Member]:
-    """Yield the files of a zip that has lost its directory, as one whose download broke off."""
-    at = 0
-    while True:
-        file.seek(at)
-        fields = file.read(_FILE.size)
-        if len(fields) < _FILE.size or not fields.startswith(FILE):
-            break
-        _, _, flags, method, time, date, crc, packed, full, name, extra = _FILE.unpack(fields)
-        raw, more = file.read(name), _extra(file.read(extra))
-        full, packed, _ = _large(more, full, packed, 0)
-        start = at + _FILE.size + name + extra
-        checked: int | None = crc
-        if flags & SIZES_BEHIND and not packed:
-            measured = None if flags & LOCKED or method != DEFLATED else _measure(file, start, size)
-            if measured is None:
-                break
-            (packed, full), checked = measured, None
-        if not raw.endswith(b"/"):
-            reason, mtime = _reason(flags, method, full, packed, size), _mtime(date, time, more)
-            yield Member(_name(raw, flags), at, full, mtime, packed, method, checked, reason)
-        file.seek(min(start + packed, size))
-        behind = file.read(28).find(FILE)  # behind sizes, if these stand there
-        if behind < 0:
-            break
-        at = start + packed + behind
-    if not at and not fields.startswith(FILE):
-        file.seek(0)
-        raise MediaError(f"not an archive: it begins with {file.read(8)!r}")
-    raise MediaError("damaged: it breaks off, its directory is missing; what is before that can be read")
-
-
-def _measure(file: BinaryIO, start: int, size: int) -> tuple[int, int] | None:
-    """Return how long a deflated file is, packed and unpacked; None where it breaks off."""
-    file.seek(start)
-    unpacking = Unpacking(file.read, deflate, min(LARGEST, allowed(size)), lone=True)
-    try:
-        while unpacking.read(CHUNK):
-            pass
-    except MediaError:
-        return None
-    return file.tell() - start - unpacking.unused, unpacking.position
-
-
-def _bounded(file: BinaryIO, left: int) -> Callable[[int], bytes]:
-    """Return what reads a file on, no more than so many bytes."""
-
-    def read(count: int) -> bytes:
-        nonlocal left
-        data = file.read(min(count, left))
-        left -= len(data)
-        return data
-
-    return read
-
-
-def _extra(data: bytes) -> dict[int, bytes]:
-    """Return the extra fields by their number."""
-    fields, at = dict[int, bytes](), 0
-    while at + 4 <= len(data):
-        length = int.from_bytes(data[at + 2 : at + 4], "little")
-        fields[int.from_bytes(data[at : at + 2], "little")] = data[at + 4 : at + 4 + length]
-        at += 4 + length
-    return fields
-
-
-def _large(more: dict[int, bytes], *numbers: int) -> tuple[int, int, int]:
-    """Return sizes and place; those too large for 32 bits stand in a field of their own, in order."""
-    field, at, found = more.get(LARGE, b""), 0, list[int]()
-    for number in numbers:
-        if number == 0xFFFFFFFF and at + 8 <= len(field):
-            number = int.from_bytes(field[at : at + 8], "little")
-            at += 8
-        found.append(number)
-    full, packed, place = found
-    return full, packed, place
-
-
-def _name(raw: bytes, flags: int) -> bytes:
+def _name(info: ZipInfo) -> bytes:
     """Return a name in UTF-8: said to be so, so by chance, or in the code page of the first PCs."""
-    if flags & UTF8:
-        return raw
-    try:
-        raw.decode("utf-8")
-    except UnicodeDecodeError:
-        return raw.decode("cp437").encode()
-    return raw
+    name = info.orig_filename
+    if not info.flag_bits & UTF8:
+        with suppress(UnicodeDecodeError):
+            name = name.encode("cp437").decode("utf-8")
+    return name.encode()
 
 
-def _mtime(date: int, time: int, more: dict[int, bytes]) -> float:
+def _mtime(info: ZipInfo) -> float:
     """Return seconds since 1970, 0 where there is no such day or only the first there is."""
-    times = more.get(TIMES, b"")
-    if len(times) >= 5 and times[0] & 1:
-        return max(0, int.from_bytes(times[1:5], "little", signed=True))
-    if date <= 0x21:  # 1980-01-01
-        return 0
+    extra = info.extra
+    while len(extra) >= 9 and not extra.startswith(b"UT"):
+        extra = extra[4 + int.from_bytes(extra[2:4], "little") :]
+    if len(extra) >= 9 and extra[4] & 1:
+        return max(0, int.from_bytes(extra[5:9], "little", signed=True))
     try:
-        day = 1980 + (date >> 9), date >> 5 & 15, date & 31
-        return datetime(*day, time >> 11, time >> 5 & 63, (time & 31) * 2).timestamp()
+        return 0 if info.date_time[:3] <= (1980, 1, 1) else datetime(*info.date_time).timestamp()
     except (ValueError, OverflowError, OSError):
         return 0
 
 
-def _reason(flags: int, method: int, full: int, packed: int, size: int) -> str | None:
+def _reason(info: ZipInfo, size: int) -> str | None:
     """Say why a file of a zip of this size cannot be opened, None if it can."""
-    if flags & LOCKED:
+    method, full = info.compress_type, info.file_size
+    if info.flag_bits & LOCKED:
         return ENCRYPTED
-    if method not in (STORED, DEFLATED, BZIP2, LZMA):
+    if method not in (ZIP_STORED, ZIP_DEFLATED, ZIP_BZIP2):
         return f"compressed by {METHODS.get(method, f'method {method}')}, which clew does not read"
-    if method != STORED and full > LARGEST:
-        return TOO_LARGE
-    return "damaged: no such size" if method == STORED and (full != packed or full > size) else None
+    if not 0 <= info.header_offset < size:
+        return "damaged: it is nowhere in the archive"
+    if method == ZIP_STORED:
+        return None if full == info.compress_size <= size else "damaged: no such size"
+    return TOO_LARGE if full > LARGEST else None
