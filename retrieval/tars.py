@@ -7,7 +7,7 @@ from typing import BinaryIO, NamedTuple, cast
 from zipfile import ZipInfo
 
 from retrieval.errors import MediaError
-from retrieval.unpack import CHUNK, damaged
+from retrieval.unpack import CHUNK, Damaged
 
 HEADER = 100_000  # bytes that a file's name and the like may take
 RECORD = re.compile(rb"([1-9]\d{0,5}) [^=\n]+=")  # of a pax header: length, key=value
@@ -54,11 +54,11 @@ class Source:
     def seek(self, position: int) -> None:
         """Go forward."""
         if position < self._at:
-            raise ValueError("a size below zero")
+            raise MediaError("damaged: a file's size is below zero")
         if position > self._most:
             raise MediaError(self._beyond)
         if self._file.seekable():
-            with damaged():
+            with Damaged():
                 self._at = self._file.seek(position)
         while self._at < position and self.take(min(position - self._at, CHUNK)):
             pass
@@ -77,7 +77,7 @@ class Source:
 
     def take(self, count: int) -> bytes:
         """Return so many bytes, fewer only at the end."""
-        with damaged():
+        with Damaged():
             data = self._file.read(count)
         self._at += len(data)
         if self._at > self._most:

@@ -4,8 +4,7 @@ import io
 import os
 import zlib
 from bz2 import BZ2File
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from gzip import GzipFile
 from lzma import FORMAT_XZ, LZMADecompressor, LZMAError
 from tempfile import TemporaryFile
@@ -23,20 +22,26 @@ LARGEST = 1_000_000_000  # bytes that a packed file may unpack to
 FREE, RATIO = 500_000_000, 100  # bytes an archive may unpack to; beyond that so many times its size
 DICTIONARY = 256_000_000  # bytes of memory that xz may take
 TOO_LARGE = f"more than the limit of {LARGEST:,} bytes for what is packed"
+WRONG = (BadZipFile, LZMAError, NotImplementedError, OSError, ValueError, zlib.error)
 BREAKS_OFF = "damaged: the archive breaks off in it"
 
 
-@contextmanager
-def damaged() -> Iterator[None]:
-    """Turn what the standard library raises of damaged bytes into MediaError; a disk's OSError passes."""
-    try:
-        yield
-    except EOFError as error:
-        raise MediaError(BREAKS_OFF) from error
-    except (BadZipFile, LZMAError, NotImplementedError, OSError, ValueError, zlib.error) as error:
-        if isinstance(error, OSError) and error.errno is not None:  # gzip and bzip2 give no number
-            raise
-        raise MediaError(f"damaged: {'its checksum is wrong' if 'CRC' in str(error) else error}") from error
+class Damaged:
+    """Turn what the standard library raises of damaged bytes into MediaError; a disk's OSError passes.
+
+    No generator, as one would hold what is open for a while where it raises.
+    """
+
+    def __enter__(self) -> None:
+        """Begin."""
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        """Raise it in our words."""
+        if isinstance(error, EOFError):
+            raise MediaError(BREAKS_OFF) from error
+        if isinstance(error, WRONG) and getattr(error, "errno", None) is None:  # gzip and bzip2 give none
+            said = "its checksum is wrong" if "CRC" in str(error) else error
+            raise MediaError(f"damaged: {said}") from error
 
 
 def unpacked(file: BinaryIO) -> BinaryIO | None:

@@ -13,11 +13,11 @@ from zipfile import ZIP_BZIP2, ZIP_DEFLATED, ZIP_STORED, ZipFile, ZipInfo
 
 from retrieval.errors import MediaError
 from retrieval.tars import ENCRYPTED, Member
-from retrieval.unpack import CHUNK, LARGEST, TOO_LARGE, Window, allowed, damaged, spool
+from retrieval.unpack import CHUNK, LARGEST, TOO_LARGE, Damaged, Window, allowed, spool
 
 DIRECTORY = 50_000_000  # bytes of a zip's directory, which are some 400,000 files
 METHODS = {6: "Implode", 9: "Deflate64", 14: "LZMA", 93: "Zstandard", 95: "XZ", 98: "PPMd"}
-LOCKED, UTF8 = 1, 1 << 11  # flags
+LOCKED, UTF8 = 1 | 1 << 6, 1 << 11  # flags
 NO_DIRECTORY = "damaged: it has no directory that can be read; perhaps its download broke off"
 
 
@@ -38,7 +38,7 @@ def open_zip(path: bytes) -> ZipFile:
     file = _File(path)
     start = file.read(8)
     try:
-        with damaged():
+        with Damaged():
             return ZipFile(cast(BinaryIO, file))
     except MediaError as error:
         if error.__cause__ is None:
@@ -63,7 +63,7 @@ def members(archive: ZipFile, size: int) -> Iterator[Member]:
 
 def open_member(archive: ZipFile, info: ZipInfo) -> BinaryIO:
     """Return a file of a zip; one that is stored as it is in its place, once its checksum is right."""
-    with damaged(), archive.open(info) as packed:
+    with Damaged(), archive.open(info) as packed:
         if info.compress_type == ZIP_DEFLATED:
             return spool(packed.read, info.file_size)
         if info.compress_type == ZIP_STORED:
@@ -75,7 +75,7 @@ def open_member(archive: ZipFile, info: ZipInfo) -> BinaryIO:
     window = io.BufferedReader(Window(file, start, info.compress_size), CHUNK)
     if info.compress_type == ZIP_STORED:
         return window
-    with damaged(), window:  # zipfile would unpack all that a chunk of bzip2 holds, at once
+    with Damaged(), window:  # zipfile would unpack all that a chunk of bzip2 holds, at once
         return spool(BZ2File(window).read, info.file_size)
 
 

@@ -646,6 +646,7 @@ NO_HEADER = "damaged: what stands before a file is no header"
             pax(b"20 a=" + b"b" * 14 + b"\n") * 120,
             "a file's header takes more than the limit of 100,000 bytes",
         ),
+        (pax(b"13 size=-700\n") + tarfile.TarInfo("b.png").tobuf(), "damaged: a file's size is below zero"),
         (pax(b"1" * 90_000), NO_HEADER),
         (pax(b"2 " * 40_000 + b"="), NO_HEADER),
         (pax(b"4 a\n" * 20_000 + b"="), NO_HEADER),
@@ -676,7 +677,7 @@ def test_large_members_go_through_a_file_and_can_be_read_anywhere(suffix, tmp_pa
     assert file.closed
 
 
-@pytest.mark.parametrize("suffix", [".tar.gz", ".zip", ".tar"])
+@pytest.mark.parametrize("suffix", [".tar.gz", ".zip", ".cbz", ".tar"])
 def test_members_are_opened_by_any_thread_in_any_order(suffix, tmp_path):
     from concurrent.futures import ThreadPoolExecutor
 
