@@ -3,10 +3,12 @@
 import sqlite3
 import sys
 from contextlib import closing
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from indexer import sounds, switch_library, verify_library
 from indexer.hearing import Heard, Hearing, Window, joined, version
@@ -16,7 +18,7 @@ from retrieval.errors import EmbedderError, LibraryError
 from retrieval.formats import place as place_of
 from retrieval.schema import CATALOGUE, STEPS
 from tests.clap import make_clap
-from tests.sounds import Ears, Tones, play, tones
+from tests.sounds import Ears, Tones, play, tones, with_cover
 from tests.test_sound import Blue, cosine
 
 HELD = (
@@ -64,6 +66,19 @@ def test_the_sound_track_of_a_video_is_heard_beside_its_speech(tmp_path, index, 
         cut = library.clip(hit, tmp_path / "cut.mp4")
         assert (cut.start, cut.end) == (pytest.approx(10, abs=2.5), pytest.approx(20, abs=0.3))
     assert verify_library(place).wrong == []
+
+
+def test_what_sounds_in_a_song_is_shown_by_its_cover(tmp_path, index, place, toy):
+    file = BytesIO()
+    Image.new("RGB", (320, 320), "red").save(file, "PNG")
+    (tmp_path / "music").mkdir()
+    with_cover(play(tmp_path / "music" / "song.mp3", 25, [(11, 19, 400)]), file.getvalue())
+    index(tmp_path / "music", listener=Ears())
+    with Library.open(place, embedder=toy) as library:
+        (hit,) = library.search("dog", by="keyword")
+        assert hit.start == pytest.approx(10, abs=0.1)
+        with Image.open(BytesIO(library.thumbnail(hit))) as cover:
+            assert np.abs(np.array(cover.convert("RGB").getpixel((9, 9))) - (255, 0, 0)).max() < 12
 
 
 def test_windows_in_which_the_same_is_heard_are_one_segment():
@@ -234,6 +249,24 @@ def test_a_model_with_fusion_always_hears_the_same(tmp_path, windows):
     first = ours.probabilities(windows)
     for _ in range(3):  # the extractor draws which of them it takes for a longer one
         np.testing.assert_array_equal(ours.probabilities(windows), first)
+
+
+def test_the_names_are_embedded_once_for_the_same_files_of_a_model(tmp_path, model, windows, monkeypatch):
+    from transformers import ClapModel
+
+    from indexer.clap import Clap, _memory
+
+    for known in model.iterdir():
+        (tmp_path / known.name).write_bytes(known.read_bytes())
+    first = Clap(str(tmp_path)).probabilities(windows)
+    kept = _memory(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(ClapModel, "get_text_features", None)
+        np.testing.assert_array_equal(Clap(str(tmp_path)).probabilities(windows), first)
+    kept.write_bytes(b"no rows")
+    np.testing.assert_array_equal(Clap(str(tmp_path)).probabilities(windows), first)
+    (tmp_path / "config.json").touch()  # it may be another model now
+    assert _memory(tmp_path) != kept
 
 
 def test_what_is_not_sure_or_not_worth_a_word_is_not_said():
