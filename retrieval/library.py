@@ -192,6 +192,7 @@ class Library:
             precision=None if space is None else embedders.precision(space.fingerprint),
             ocr=bool(catalog.setting("ocr")),
             speech=catalog.setting("speech") or None,
+            sounds=catalog.setting("sounds") or None,
             tail=0 if space is None else catalog.tail(space),
             size=_size(catalog.folder),
             thumbnails=thumbnails.size(catalog.folder),
