@@ -198,6 +198,14 @@ def test_what_is_no_video_says_so(tmp_path, name, data, reason):
     assert reason in str(caught.value)
 
 
+def test_a_title_that_is_no_utf8_costs_no_video(tmp_path):
+    path = film(tmp_path / "a.avi", SCENES[:1], codec="mpeg4", metadata={"title": "Cafe noir"})
+    data = path.read_bytes()
+    assert b"Cafe" in data
+    path.write_bytes(data.replace(b"Cafe", b"Caf\xe9"))
+    assert [start for start, _ in moments(path)] == [0]
+
+
 def test_a_recording_that_was_never_closed_says_so(tmp_path):
     data = film(tmp_path / "a.mp4", SCENES).read_bytes()
     path = tmp_path / "cut.mp4"
