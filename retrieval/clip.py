@@ -2,15 +2,16 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from retrieval.archives import archive_of, is_file, open_place
 from retrieval.errors import MediaError, QueryError
-from retrieval.film import Beginning, decode, open_film, packets, picture_stream
+from retrieval.film import SOUNDS, Beginning, decode, open_film, packets, picture_stream
 from retrieval.records import Hit
 
 if TYPE_CHECKING:
@@ -22,8 +23,11 @@ LOOKED = 2_000  # packets in which the first picture is looked for
 INTERLEAVED = 1  # seconds by which the sound may stand behind its pictures in a file
 NOTHING = "nothing of this moment can be read"
 NEAR = Fraction(1, 2000)  # seconds: times are rounded
-CODINGS = {".webm": ("libvpx-vp9", "libopus")}  # of what is coded anew; elsewhere H.264 and AAC
-USUAL = ("libx264", "aac")
+PICTURES = {".webm": "libvpx-vp9"}  # how what is coded anew is coded; elsewhere H.264 and AAC
+SOUND = {
+    **dict.fromkeys((".webm", ".ogg", ".oga", ".opus"), "libopus"),
+    **{".mp3": "libmp3lame", ".flac": "flac", ".wav": "pcm_s16le", ".aiff": "pcm_s16be"},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,23 +75,35 @@ def cut(
 
 
 def _check(source: Path, out: Path, force: bool) -> None:
-    if not source.is_file():
+    if not is_file(source):
         raise QueryError(f"{source} is not there now; put it back, or `clew index` to forget it.")
     if not out.suffix:
         raise QueryError(f"{out} has no suffix that tells its format; write {out}{source.suffix}.")
     if not out.parent.is_dir():
         raise QueryError(f"There is no folder {out.parent}; make it first.")
-    if out.exists() and (out.is_dir() or out.samefile(source)):
+    archive, _ = archive_of(os.fsencode(source)) or (os.fsencode(source), b"")
+    if out.exists() and (out.is_dir() or out.samefile(os.fsdecode(archive))):
         raise QueryError(f"{out} is {'a folder' if out.is_dir() else 'the very file to cut'}; name another.")
     if out.exists() and not force:
         raise QueryError(f"{out} is there already; --force replaces it.")
+
+
+@contextmanager
+def _opened(source: Path) -> "Iterator[InputContainer]":
+    """Open a video or a sound, in an archive too; raises MediaError."""
+    try:
+        file = open_place(source)
+    except OSError as error:
+        raise MediaError(f"{source}: {error.strerror or error}") from error
+    with file, open_film(file, SOUNDS) as given:
+        yield given
 
 
 def _copied(source: Path, out: Path, start: float, end: float) -> tuple[float, float] | None:
     """Copy packets; returns the seconds they reach from and to, None where the new file cannot hold them."""
     import av
 
-    with source.open("rb") as file, open_film(file) as given:
+    with _opened(source) as given:
         part = _Part.of(given, start, end)
         try:
             with av.open(str(out.absolute()), "w") as made:
@@ -112,18 +128,21 @@ def _coded(source: Path, out: Path, start: float, end: float) -> tuple[float, fl
     """Code frames and sound anew; returns the seconds they reach from and to."""
     import av
 
-    with source.open("rb") as file, open_film(file) as given:
+    with _opened(source) as given:
         part = _Part.of(given, start, end)
         try:
             with av.open(str(out.absolute()), "w") as made:
                 coders = {
-                    each.index: _coder(made, each, out.suffix, _rotation(source)) for each in part.streams
+                    each.index: _coder(made, each, out.suffix, _rotation(source, each.type))
+                    for each in part.streams
                 }
                 return _code(part, made, coders)
         except av.FFmpegError as error:
-            raise MediaError(f"{out.name} cannot be written: {error.strerror}; try .mp4 or .mkv") from error
+            raise MediaError(
+                f"it cannot be written as {out.suffix}: {error.strerror}; try .mp4 or .mkv"
+            ) from error
         except ValueError as error:
-            raise MediaError(f"{out.suffix} is no format of videos; try .mp4, .mkv or .webm") from error
+            raise MediaError(f"{out.suffix} is no format that holds it; try .mp4, .mkv or .webm") from error
 
 
 def _code(part: "_Part", made: "OutputContainer", coders: dict[int, Any]) -> tuple[float, float]:
@@ -164,7 +183,7 @@ class _Part:
     def of(cls, given: "InputContainer", start: float, end: float) -> "_Part":
         """Find the key frame from which a part can be shown."""
         sounds = list(given.streams.audio)
-        lead: Stream = sounds[0] if sounds and not given.streams.video else picture_stream(given)
+        lead = _lead(given)
         beginning = Beginning()
         for packet in islice(packets(given, lead), LOOKED):
             beginning.see(packet)
@@ -210,6 +229,16 @@ class _Part:
                 yield frame, stream
 
 
+def _lead(given: "InputContainer") -> "Stream":
+    """Return the pictures of a video, the sound where there are none that move: a cover is none."""
+    try:
+        return picture_stream(given)
+    except MediaError:
+        if not given.streams.audio:
+            raise
+        return given.streams.audio[0]
+
+
 def _key_before(
     given: "InputContainer", lead: "Stream", begin: Fraction, seek: Fraction | None
 ) -> Fraction | None:
@@ -248,11 +277,11 @@ def _unit(packet: "Packet[Any]") -> Fraction:
     return packet.time_base or Fraction(1)
 
 
-def _rotation(source: Path) -> int:
-    """Return by how many degrees a video is turned when it is shown."""
-    with source.open("rb") as file, open_film(file) as given:
-        if not given.streams.video:
-            return 0
+def _rotation(source: Path, kind: str) -> int:
+    """Return by how many degrees the pictures of a video are turned when they are shown."""
+    if kind != "video":
+        return 0
+    with _opened(source) as given:
         stream = picture_stream(given)
         frames = (frame for packet in packets(given, stream) for frame in decode(stream, packet))
         return next((int(frame.rotation) for frame in frames), 0)
@@ -261,10 +290,10 @@ def _rotation(source: Path) -> int:
 def _coder(made: "OutputContainer", stream: "Stream", suffix: str, rotation: int) -> Any:
     """Add a stream to a new file, coded anew and else as the one given."""
     given: Any = stream.codec_context
-    pictures, sound = CODINGS.get(suffix.lower(), USUAL)
     if stream.type == "audio":
+        sound = SOUND.get(suffix.lower(), "aac")
         return made.add_stream(sound, rate=48_000 if sound == "libopus" else given.sample_rate)
-    coder: Any = made.add_stream(pictures, rate=stream.average_rate or 30)
+    coder: Any = made.add_stream(PICTURES.get(suffix.lower(), "libx264"), rate=stream.average_rate or 30)
     coder.width, coder.height = given.width - given.width % 2, given.height - given.height % 2
     coder.pix_fmt = "yuv420p"
     coder.codec_context.time_base = stream.time_base  # as exact as it was
