@@ -15,6 +15,7 @@ from PIL import Image
 from indexer import index_folder, switch_library, update_library
 from indexer.decoders import video
 from retrieval.errors import MediaError
+from retrieval.formats import as_lines
 from retrieval.formats import place as shown
 from tests.films import film, picture, starts
 from tests.toy import Toy
@@ -133,6 +134,7 @@ def test_moments_are_found_by_words_and_by_pictures(tmp_path):
             hit = next(hit for hit in hits if hit.path == other)
             assert (hit.start, hit.end) == (start, end)
         assert shown(hit) == f"{other} @ 00:05.4"
+        assert as_lines([hit]).split("\t")[2:] == [str(other), "", "@ 00:05.4\n"]
 
 
 def test_copies_group_and_moments_that_follow_each_other_are_one_hit(tmp_path, index, place, toy):
