@@ -206,15 +206,16 @@ class Catalog:
         query = f"SELECT s.id FROM segments s WHERE s.id BETWEEN ? AND ? AND {PART} ORDER BY s.id"
         return self._ids(query, (first, last))
 
-    def same_pictures(self, ids: Iterable[int]) -> frozenset[int]:
-        """Return all segments of the pictures of which these are segments."""
-        found = self._ids(
-            """SELECT s.id FROM segments own JOIN segments s ON s.content = own.content AND s.kind = own.kind
+    def parts_of(self, ids: Iterable[int]) -> list[tuple[int, int]]:
+        """Return, of those that are of pictures, each with every segment of its picture, itself too."""
+        rows = self.db.execute(
+            """SELECT own.id, s.id
+                 FROM segments own JOIN segments s ON s.content = own.content AND s.kind = own.kind
                 WHERE own.id IN (SELECT value FROM json_each(?)) AND own.kind = 'image'
                   AND own.page IS s.page""",
             (json.dumps([*ids]),),
         )
-        return frozenset(found.tolist())
+        return [tuple(row) for row in rows]
 
     def kind_of(self, segment: int) -> Kind | None:
         """Return the kind of a segment, None if there is no such one."""

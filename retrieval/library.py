@@ -103,7 +103,7 @@ class Library:
         liked, unliked = liking.several(like), liking.several(unlike)
         learned = self._learn(nearest, liked, unliked) if liked or unliked else None
         known = query.segments | liking.segments(nearest, [*liked, *unliked])
-        known |= self._catalog.same_pictures(known)
+        known |= {part for _, part in self._catalog.parts_of(known)}
         asked = self._ask(nearest, query, image, allow_url, learned)
         if by == "keyword" and not asked.words:
             raise QueryError("A picture has no words to search by; leave out --keyword-only.")
