@@ -123,10 +123,11 @@ def test_what_is_in_an_archive_is_found_as_in_a_folder(suffix, tmp_path, folder,
     assert verify_library(place).wrong == []
 
 
-def test_archives_are_passed_over_unless_asked_for_and_that_is_remembered(tmp_path, index, place):
-    pack(tmp_path / "root" / "a.zip", COLOURED)
+@pytest.mark.parametrize("suffix", [".zip", ".tar.gz"])
+def test_archives_are_passed_over_unless_asked_for_and_that_is_remembered(suffix, tmp_path, index, place):
+    pack(tmp_path / "root" / f"a{suffix}", COLOURED)
     report = index(tmp_path / "root")
-    assert report.skipped == {".zip": 1}
+    assert report.skipped == {suffix: 1}
     assert "--archives" in str(report)
     assert counts(index(tmp_path / "root", archives=True)) == {"added": 7}
     report = index(tmp_path / "root")
