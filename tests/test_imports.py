@@ -38,6 +38,7 @@ FLOORS = (
     ("house", "indexer.prepare"),
     ("house", "indexer.models"),
     ("house", "retrieval.thumbnails"),
+    ("house", "retrieval.holdings"),
     ("house", "retrieval.nearest retrieval.compose indexer.decoders indexer.lock retrieval.keywords"),
     ("house", "retrieval.likeness"),
     ("house", "retrieval.relations retrieval.facts"),
