@@ -5,22 +5,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from retrieval.archives import archive_of, is_file, open_place
 from retrieval.errors import MediaError, QueryError
-from retrieval.film import SOUNDS, Beginning, decode, open_film, packets, picture_stream
+from retrieval.film import SOUNDS, decode, open_film, packets, picture_stream
 from retrieval.records import Hit
+from retrieval.span import Span, time_of, unit_of
 
 if TYPE_CHECKING:
-    from av import Packet
     from av.container import InputContainer, OutputContainer
     from av.stream import Stream
 
-LOOKED = 2_000  # packets in which the first picture is looked for
-INTERLEAVED = 1  # seconds by which the sound may stand behind its pictures in a file
 NOTHING = "nothing of this moment can be read"
 NEAR = Fraction(1, 2000)  # seconds: times are rounded
 PICTURES = {".webm": "libvpx-vp9"}  # how what is coded anew is coded; elsewhere H.264 and AAC
@@ -104,24 +101,24 @@ def _copied(source: Path, out: Path, start: float, end: float) -> tuple[float, f
     import av
 
     with _opened(source) as given:
-        part = _Part.of(given, start, end)
+        span = Span.of(given, start, end)
         try:
             with av.open(str(out.absolute()), "w") as made:
-                streams = {each.index: made.add_stream_from_template(each) for each in part.streams}
-                last = part.begin
-                for packet in part.packets():
-                    if packet.stream.index == part.lead.index:
-                        last = max(last, _time(packet) + (packet.duration or 0) * _unit(packet))
-                    shift = round(part.key / _unit(packet))
+                streams = {each.index: made.add_stream_from_template(each) for each in span.streams}
+                last = span.begin
+                for packet in span.packets():
+                    if packet.stream.index == span.lead.index:
+                        last = max(last, time_of(packet) + (packet.duration or 0) * unit_of(packet))
+                    shift = round(span.key / unit_of(packet))
                     packet.pts = (packet.pts or 0) - shift
                     packet.dts = None if packet.dts is None else packet.dts - shift
                     packet.stream = streams[packet.stream.index]
                     made.mux(packet)
         except (av.FFmpegError, ValueError):
             return None
-    if last <= part.begin:
+    if last <= span.begin:
         raise MediaError(NOTHING)
-    return float(part.key - part.zero), float(last - part.zero)
+    return float(span.key - span.zero), float(last - span.zero)
 
 
 def _coded(source: Path, out: Path, start: float, end: float) -> tuple[float, float]:
@@ -129,14 +126,14 @@ def _coded(source: Path, out: Path, start: float, end: float) -> tuple[float, fl
     import av
 
     with _opened(source) as given:
-        part = _Part.of(given, start, end)
+        span = Span.of(given, start, end)
         try:
             with av.open(str(out.absolute()), "w") as made:
                 coders = {
                     each.index: _coder(made, each, out.suffix, _rotation(source, each.type))
-                    for each in part.streams
+                    for each in span.streams
                 }
-                return _code(part, made, coders)
+                return _code(span, made, coders)
         except av.FFmpegError as error:
             raise MediaError(
                 f"it cannot be written as {out.suffix}: {error.strerror}; try .mp4 or .mkv"
@@ -145,17 +142,17 @@ def _coded(source: Path, out: Path, start: float, end: float) -> tuple[float, fl
             raise MediaError(f"{out.suffix} is no format that holds it; try .mp4, .mkv or .webm") from error
 
 
-def _code(part: "_Part", made: "OutputContainer", coders: dict[int, Any]) -> tuple[float, float]:
-    first, last = None, part.begin
-    for frame, stream in part.frames():
+def _code(span: Span, made: "OutputContainer", coders: dict[int, Any]) -> tuple[float, float]:
+    first, last = None, span.begin
+    for frame, stream in span.frames():
         unit = stream.time_base or Fraction(1)
         time = (frame.pts or 0) * unit
-        if not part.begin - NEAR <= time < part.end:
+        if not span.begin - NEAR <= time < span.end:
             continue
-        if stream.index == part.lead.index:
+        if stream.index == span.lead.index:
             first = time if first is None else first
             last = max(last, time + (frame.duration or 0) * unit)
-        frame.pts, frame.time_base = max(0, round((time - part.begin) / unit)), unit
+        frame.pts, frame.time_base = max(0, round((time - span.begin) / unit)), unit
         if hasattr(frame, "pict_type"):
             frame.pict_type = 0  # the coder's own choice
         made.mux(coders[stream.index].encode(frame))
@@ -163,118 +160,7 @@ def _code(part: "_Part", made: "OutputContainer", coders: dict[int, Any]) -> tup
         raise MediaError(NOTHING)
     for coder in coders.values():
         made.mux(coder.encode(None))
-    return float(first - part.zero), float(min(last, part.end) - part.zero)
-
-
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """A part of an open file: its streams, of which `lead` tells where to cut; times are the file's own."""
-
-    given: "InputContainer"
-    streams: "list[Stream]"
-    lead: "Stream"
-    zero: Fraction  # the first picture
-    begin: Fraction
-    end: Fraction
-    key: Fraction  # the last key frame at or before the beginning
-    seek: Fraction | None  # from where that is found; None is the start of the file
-
-    @classmethod
-    def of(cls, given: "InputContainer", start: float, end: float) -> "_Part":
-        """Find the key frame from which a part can be shown."""
-        sounds = list(given.streams.audio)
-        lead = _lead(given)
-        beginning = Beginning()
-        for packet in islice(packets(given, lead), LOOKED):
-            beginning.see(packet)
-        zero = (beginning.time or 0) * (lead.time_base or Fraction(1))
-        begin, last = (zero + Fraction(time).limit_denominator(10**6) for time in (start, end))
-        back = Fraction(0)
-        while True:
-            seek = begin - back if begin - back > zero else None
-            key = _key_before(given, lead, begin, seek)
-            if key is not None or seek is None:
-                streams = [lead, *(sound for sound in sounds if sound.index != lead.index)]
-                return cls(given, streams, lead, zero, begin, last, key or zero, seek)
-            back = 2 * back + 2
-
-    def packets(self) -> "Iterator[Packet[Any]]":
-        """Yield the packets from the key frame to the end, and later ones that it takes to show those."""
-        begun = False
-        later: list[Packet[Any]] = []
-        _seek(self.given, self.lead, self.seek)
-        for packet in packets(self.given, *self.streams):
-            time = _time(packet)
-            leads = packet.stream.index == self.lead.index
-            begun = begun or (leads and packet.is_keyframe and time == self.key)
-            if leads and _decoded(packet) >= self.end + INTERLEAVED:
-                return
-            if time < self.key or (leads and not begun):
-                continue
-            if time < self.end:
-                if leads:  # what came before is shown later, and this one needs it
-                    yield from later
-                    later = []
-                yield packet
-            elif leads:
-                later.append(packet)
-
-    def frames(self) -> "Iterator[tuple[Any, Stream]]":
-        """Yield (frame, its stream) from the key frame to the end."""
-        for packet in self.packets():
-            for frame in decode(packet.stream, packet):
-                yield frame, packet.stream
-        for stream in self.streams:
-            for frame in decode(stream, None):
-                yield frame, stream
-
-
-def _lead(given: "InputContainer") -> "Stream":
-    """Return the pictures of a video, the sound where there are none that move: a cover is none."""
-    try:
-        return picture_stream(given)
-    except MediaError:
-        if not given.streams.audio:
-            raise
-        return given.streams.audio[0]
-
-
-def _key_before(
-    given: "InputContainer", lead: "Stream", begin: Fraction, seek: Fraction | None
-) -> Fraction | None:
-    """Return the time of the last key frame at or before a time, looked for from another on."""
-    found = None
-    _seek(given, lead, seek)
-    for packet in packets(given, lead):
-        if packet.is_keyframe and _time(packet) <= begin:
-            found = _time(packet)
-        if _decoded(packet) > begin:
-            break
-    return found
-
-
-def _seek(given: "InputContainer", lead: "Stream", time: Fraction | None) -> None:
-    import av
-
-    try:
-        if time is None:
-            given.seek(0)
-        else:
-            given.seek(int(time / (lead.time_base or Fraction(1))), stream=lead)
-    except av.FFmpegError:  # a file without an index is read from where it is
-        return
-
-
-def _time(packet: "Packet[Any]") -> Fraction:
-    return (packet.pts or 0) * _unit(packet)
-
-
-def _decoded(packet: "Packet[Any]") -> Fraction:
-    return ((packet.pts if packet.dts is None else packet.dts) or 0) * _unit(packet)
-
-
-def _unit(packet: "Packet[Any]") -> Fraction:
-    return packet.time_base or Fraction(1)
+    return float(first - span.zero), float(min(last, span.end) - span.zero)
 
 
 def _rotation(source: Path, kind: str) -> int:
