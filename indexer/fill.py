@@ -149,7 +149,7 @@ def _read(group: list[Lacking], opener: Opener | None, embedder: Embedder) -> Re
 
 def _is_same(row: Lacking, draft: Draft) -> bool:
     """Say whether a draft is what a segment was made of: where a page failed this time, others move up."""
-    return draft.is_of(row.kind, row.page) and _has_vector(draft)
+    return draft.is_of(row.kind, row.page, row.start) and _has_vector(draft)
 
 
 def _has_vector(draft: Draft) -> bool:

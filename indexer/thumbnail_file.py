@@ -100,7 +100,7 @@ class ThumbnailFile:
         made = []
         for segment, digest, reader, ordinal, kind, page, start in rows:
             draft = drafts[ordinal] if ordinal < len(drafts) else None
-            if draft is not None and draft.thumbnail and draft.is_of(kind, page) and draft.start == start:
+            if draft is not None and draft.thumbnail and draft.is_of(kind, page, start):
                 made.append(Made(Key(segment, digest, reader, ordinal), draft.thumbnail))
         self.keep(made)
 
