@@ -26,7 +26,7 @@ from retrieval.options import library_option
 from retrieval.schema import CATALOGUE
 
 if TYPE_CHECKING:
-    from indexer.pipeline import Report
+    from indexer.report import Report
 
 DEMO = (("a cat", "image"), ("a rocket at night", "image"), ("an orange flower", "image"))
 

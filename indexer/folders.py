@@ -9,8 +9,9 @@ from indexer import models
 from indexer.build import build_if_due, current
 from indexer.hub import Say
 from indexer.later import Wish
-from indexer.pipeline import Progress, Report, absolute, silent, update
+from indexer.pipeline import Progress, absolute, silent, update
 from indexer.remake import check_thumbnails, mend_thumbnails
+from indexer.report import Report
 from indexer.verify import Findings, verify
 from indexer.writer import Writer
 from retrieval.embedders import Embedder

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.errors import MediaError
+from retrieval.film import SOUNDS
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -37,7 +38,7 @@ def open_media(file: BinaryIO) -> "Iterator[InputContainer]":
     import av  # heavy: when the first sound is read
 
     try:
-        container = av.open(file, "r", metadata_errors="replace")
+        container = av.open(file, "r", options={"format_whitelist": SOUNDS}, metadata_errors="replace")
     except (av.FFmpegError, ValueError, OSError) as error:
         raise MediaError(_reason(error, file)) from error
     with container:

@@ -14,20 +14,21 @@ if TYPE_CHECKING:
     from av.video.codeccontext import VideoCodecContext
 
 # No playlist is among them: those open other files, and the network.
-FORMATS = "mov,matroska,webm,avi,mpegts,mpeg,mpegvideo,asf,flv,ogg"
+FILMS = "mov,matroska,webm,avi,mpegts,mpeg,mpegvideo,asf,flv,ogg"
+SOUNDS = f"{FILMS},mp3,wav,w64,flac,aac,loas,aiff,caf,au,amr,amrnb,amrwb,ac3,eac3,dts,ape,wv,tta,xwma"
 MAX_PIXELS = 60_000_000  # of a frame, of which a decoder holds many: 8K of any shape
 BUFFER = 1 << 20  # bytes read at once
 
 
 @contextmanager
-def open_film(file: BinaryIO) -> Iterator["InputContainer"]:
+def open_film(file: BinaryIO, formats: str = FILMS) -> Iterator["InputContainer"]:
     """Open a file from its beginning; raises MediaError with a reason a person understands."""
     import av
 
     file.seek(0)
     try:
-        options = {"format_whitelist": FORMATS, "fflags": "+genpts"}
-        container = av.open(file, "r", buffer_size=BUFFER, options=options)
+        options = {"format_whitelist": formats, "fflags": "+genpts"}
+        container = av.open(file, "r", buffer_size=BUFFER, options=options, metadata_errors="replace")
     except (av.FFmpegError, ValueError, OverflowError, OSError) as error:
         if _is_of_disk(error):
             raise

@@ -1,7 +1,6 @@
 """An open library: the one thing a program needs to search."""
 
 from collections.abc import Iterable
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -17,6 +16,7 @@ from retrieval.embedders import Embedder
 from retrieval.errors import LibraryError, LibraryMissing, QueryError, SpaceMismatch, differences
 from retrieval.facts import facts_of_files, likeness_of_files
 from retrieval.grouping import duplicates, reasons_of
+from retrieval.holdings import failures, status_of
 from retrieval.like import Example
 from retrieval.machine import default_library
 from retrieval.narrow import Narrow, gather
@@ -24,7 +24,6 @@ from retrieval.nearest import Nearest
 from retrieval.probe import Probe
 from retrieval.query import Query, parse
 from retrieval.records import Failure, Filters, Group, Hit, Space, Status, Taught
-from retrieval.schema import INDEXES, OWN_NAMES
 from retrieval.shaping import Shape, shape, shape_of
 from retrieval.why import explain
 
@@ -103,7 +102,7 @@ class Library:
         liked, unliked = liking.several(like), liking.several(unlike)
         learned = self._learn(nearest, liked, unliked) if liked or unliked else None
         known = query.segments | liking.segments(nearest, [*liked, *unliked])
-        known |= self._catalog.same_pictures(known)
+        known |= {part for _, part in self._catalog.parts_of(known)}
         asked = self._ask(nearest, query, image, allow_url, learned)
         if by == "keyword" and not asked.words:
             raise QueryError("A picture has no words to search by; leave out --keyword-only.")
@@ -180,29 +179,11 @@ class Library:
 
     def status(self) -> Status:
         """Return what the library holds."""
-        catalog, space = self._catalog, self._catalog.space(self._space)
-        segments, kept = catalog.counts()
-        return Status(
-            folder=catalog.folder,
-            roots=catalog.roots(),
-            segments=segments,
-            kept=kept,
-            space=space,
-            spaces={each.name: catalog.count_vectors(each) for each in catalog.spaces()},
-            precision=None if space is None else embedders.precision(space.fingerprint),
-            ocr=bool(catalog.setting("ocr")),
-            speech=catalog.setting("speech") or None,
-            sounds=catalog.setting("sounds") or None,
-            tail=0 if space is None else catalog.tail(space),
-            size=_size(catalog.folder),
-            thumbnails=thumbnails.size(catalog.folder),
-            thumbnail_limit=thumbnails.limit(catalog),
-            thumbnails_full=thumbnails.is_full(thumbnails.size(catalog.folder), thumbnails.limit(catalog)),
-        )
+        return status_of(self._catalog, self._space)
 
     def failures(self) -> list[Failure]:
         """Return the files that could not be read, and why."""
-        return self._catalog.failures()
+        return failures(self._catalog)
 
     def concepts(self) -> list[Taught]:
         """Return the concepts there are, by name, as the space that answers tells them."""
@@ -315,12 +296,3 @@ class Library:
                 return self._open_nearest()
             self._nearest = version, nearest
         return self._nearest[1]
-
-
-def _size(folder: Path) -> int:
-    """Return the bytes of a library's own files, which a writer may be changing."""
-    sizes = []
-    for path in [*map(folder.joinpath, OWN_NAMES - {INDEXES}), *folder.joinpath(INDEXES).glob("*")]:
-        with suppress(FileNotFoundError):
-            sizes.append(path.stat().st_size)
-    return sum(sizes)

@@ -38,7 +38,7 @@ def members(file: BinaryIO, size: int) -> Iterator[Member]:
     """Yield the regular files of a zip; raises MediaError behind them if something is wrong with it."""
     most, total = allowed(size), 0
     for member in _every(file, size):
-        total += member.size if member.method else 0
+        total += member.size  # of stored ones too: several may be the same bytes
         if total > most:
             raise MediaError(f"it unpacks to more than the limit of {most:,} bytes; the rest is left out")
         yield member

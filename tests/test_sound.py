@@ -119,6 +119,16 @@ def test_a_broken_sound_gives_what_can_be_read_or_says_why_not(tmp_path, index, 
     assert reasons["text.ogg"].startswith("not a sound that can be read: ")
 
 
+@pytest.mark.parametrize(
+    "start", ["v=0\nc=IN IP4 127.0.0.1\nm=audio 5004 RTP/AVP 0\n", "ffconcat version 1.0\n"]
+)
+def test_a_playlist_by_a_sounds_name_opens_no_other_file_and_no_socket(tmp_path, start):
+    play(tmp_path / "other.wav")
+    (tmp_path / "a.mp3").write_text(f"{start}file {tmp_path / 'other.wav'}\n")
+    with pytest.raises(MediaError, match="not a sound that can be read"):
+        read(tmp_path / "a.mp3")
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_no_bytes_are_fatal(data):

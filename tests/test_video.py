@@ -15,6 +15,7 @@ from PIL import Image
 from indexer import index_folder, switch_library, update_library
 from indexer.decoders import video
 from retrieval.errors import MediaError
+from retrieval.formats import as_lines
 from retrieval.formats import place as shown
 from tests.films import film, picture, starts
 from tests.toy import Toy
@@ -151,6 +152,7 @@ def test_moments_are_found_by_words_and_by_pictures(tmp_path):
             hit = next(hit for hit in hits if hit.path == other)
             assert (hit.start, hit.end) == (start, end)
         assert shown(hit) == f"{other} @ 00:05.4"
+        assert as_lines([hit]).split("\t")[2:] == [str(other), "", "@ 00:05.4\n"]
 
 
 def test_copies_group_and_moments_that_follow_each_other_are_one_hit(tmp_path, index, place, toy):
@@ -214,6 +216,14 @@ def test_what_is_no_video_says_so(tmp_path, name, data, reason):
     with pytest.raises(MediaError) as caught:
         decode(path)
     assert reason in str(caught.value)
+
+
+def test_a_title_that_is_no_utf8_costs_no_video(tmp_path):
+    path = film(tmp_path / "a.avi", SCENES[:1], codec="mpeg4", metadata={"title": "Cafe noir"})
+    data = path.read_bytes()
+    assert b"Cafe" in data
+    path.write_bytes(data.replace(b"Cafe", b"Caf\xe9"))
+    assert [start for start, _ in moments(path)] == [0]
 
 
 def test_a_recording_that_was_never_closed_says_so(tmp_path):

@@ -18,7 +18,8 @@ from indexer.cues import Cue
 from indexer.decoders import Decoded, Draft
 from indexer.decoders.subtitles import drafts
 from indexer.footage import footage_details
-from indexer.frames import Frame, Lens, Run, look, samples
+from indexer.frames import Run, look, samples
+from indexer.lens import Frame, Lens
 from indexer.looks import layout, sharpness, small_grey
 from indexer.reel import Reel
 from indexer.scenes import Sample, Scene, Step
