@@ -92,7 +92,7 @@ def samples(
         if (number := number + 1) > MOST_PACKETS:
             break
         shown = beginning.see(packet)
-        time = _note(reel, packet)
+        time = note(reel, packet)
         if sample := shown and packet.is_keyframe and sampler.wants(time):
             wanted.add(time)
         if sample or (not begun and number < LEADING):
@@ -108,7 +108,8 @@ def _prepare(stream: "VideoStream", unfiltered: str) -> None:
     stream.codec_context.options = {"max_pixels": str(MAX_PIXELS), "skip_loop_filter": unfiltered}
 
 
-def _note(reel: Reel, packet: "Packet[Any]") -> int:
+def note(reel: Reel, packet: "Packet[Any]") -> int:
+    """Write a packet into the reel; returns its time."""
     time = packet.pts or 0
     if packet.is_keyframe:
         reel.keys.append(len(reel.times))

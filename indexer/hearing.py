@@ -9,7 +9,7 @@ from typing import BinaryIO, NamedTuple, Protocol
 import numpy as np
 
 from indexer.decoders import Draft
-from indexer.said import Part
+from indexer.said import Part, Source
 from indexer.sound_names import VERSION
 from indexer.sounds import Samples, Stretch, open_media, stretches
 
@@ -58,10 +58,10 @@ class Hearing:
     def __init__(self, listener: Listener) -> None:
         self.listener = listener
 
-    def parts(self, file: BinaryIO, reader: str, after: float) -> Generator[Part]:
+    def parts(self, file: BinaryIO, source: Source) -> Generator[Part]:
         """Yield the stretches of the sound after so many seconds; raises MediaError."""
         with open_media(file) as container:
-            for stretch in stretches(container, after, RATE, _whole_windows):
+            for stretch in stretches(container, source.after, RATE, _whole_windows):
                 yield Part(partial(self._hear, stretch), stretch.upto)
 
     def _hear(self, stretch: Stretch) -> list[Draft]:

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from time import monotonic
@@ -14,7 +15,7 @@ from indexer.fill import NOTHING, embed_whole
 from indexer.hearing import Listener
 from indexer.members import in_turn
 from indexer.read import open_again
-from indexer.said import Finder, How, Part, Piece, Source, due, write
+from indexer.said import Finder, How, Part, Piece, Source, due, moments, write
 from indexer.speech import Transcriber
 from indexer.writer import Writer
 from retrieval.errors import EmbedderError, ExtraMissing, LibraryError
@@ -80,7 +81,7 @@ def read_later(writer: Writer, wish: Wish, advance: Advance, *, new_sounds: int 
     later, embedder = Later(), writer.embedder
     if writer.catalog.setting("ocr"):
         reading = Search(writer, "ocr", ocr.VERSION, later, advance)
-        reading.run(ocr.READERS, lambda: ocr.Ocr(embedder))
+        reading.run(ocr.READERS, lambda: ocr.Ocr(embedder, partial(moments, writer)))
     if by := wish.transcriber or writer.catalog.setting("speech"):
         name = by if isinstance(by, str) else by.name
         listening = Search(writer, "speech", name, later, advance)
@@ -203,7 +204,7 @@ def _parts(finder: Finder, sources: Sequence[Source]) -> Iterator[tuple[int, Par
             with open_again(source.digest, source.place, opener) as file:
                 if file is None:
                     continue
-                with closing(finder.parts(file, source.reader, source.after)) as parts:
+                with closing(finder.parts(file, source)) as parts:
                     yield from ((source.content, part) for part in parts)
         except (OSError, ExtraMissing):  # it has gone since, or cannot be opened at present
             continue

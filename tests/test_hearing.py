@@ -12,6 +12,7 @@ from PIL import Image
 
 from indexer import sounds, switch_library, verify_library
 from indexer.hearing import Heard, Hearing, Window, joined, version
+from indexer.said import Source
 from indexer.sound_names import NAMES, TEMPLATE, UNSAID
 from retrieval import Library
 from retrieval.errors import EmbedderError, LibraryError
@@ -21,6 +22,7 @@ from tests.clap import make_clap
 from tests.sounds import Ears, Tones, play, tones, with_cover
 from tests.test_sound import Blue, cosine
 
+SOUND = Source(1, b"", "sound", b"", 0.0)
 HELD = (
     "SELECT text, start, \"end\" FROM segments WHERE kind = 'audio' AND ordinal > 9 ORDER BY content, ordinal"
 )
@@ -94,11 +96,11 @@ def test_silence_and_what_is_left_behind_the_last_window_are_not_listened_to(tmp
     ears = Ears()
     made = play(tmp_path / "a.wav", 40.5, [(20, 30, 400), (40, 40.5, 400)])
     with made.open("rb") as file:
-        drafts = [draft for part in Hearing(ears).parts(file, "sound", 0.0) for draft in part.look()]
+        drafts = [draft for part in Hearing(ears).parts(file, SOUND) for draft in part.look()]
     assert [(draft.text, draft.start, draft.end) for draft in drafts] == [("red dog barking", 20, 30)]
     assert ears.heard == [10]
     with play(tmp_path / "b.wav", 0.4, [(0, 0.4, 400)]).open("rb") as file:  # though it is all there is
-        (part,) = Hearing(ears).parts(file, "sound", 0.0)
+        (part,) = Hearing(ears).parts(file, SOUND)
         assert [(draft.start, draft.end) for draft in part.look()] == [(0, 0.4)]
 
 
@@ -106,12 +108,12 @@ def test_a_long_sound_is_heard_in_stretches_that_end_with_a_window(tmp_path, mon
     monkeypatch.setattr(sounds, "STRETCH", 25.0)
     long = play(tmp_path / "long.wav", 67, [(1, 66, 400)])
     with long.open("rb") as file:
-        parts = list(Hearing(Ears()).parts(file, "sound", 0.0))
+        parts = list(Hearing(Ears()).parts(file, SOUND))
         spans = [(draft.start, draft.end) for part in parts for draft in part.look()]
     assert [part.upto for part in parts] == [20, 40, 60, None]
     assert spans == [(0, 20), (20, 40), (40, 60), (60, 67)]
     with long.open("rb") as file:
-        assert [part.upto for part in Hearing(Ears()).parts(file, "sound", 40.0)] == [60, None]
+        assert [part.upto for part in Hearing(Ears()).parts(file, SOUND._replace(after=40.0))] == [60, None]
 
 
 class Stopped(Ears):

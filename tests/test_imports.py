@@ -33,6 +33,7 @@ FLOORS = (
     ("tools", "indexer.frames"),
     ("tools", "indexer.scenes"),
     ("tools", "indexer.gaps"),
+    ("tools", "indexer.shots"),
     ("house", "indexer.precision retrieval.tagging retrieval.concepts"),
     ("house", "indexer.tokenizers"),
     ("house", "indexer.prepare"),
