@@ -99,9 +99,9 @@ def _hint(sounds: int) -> str:
     here = find_spec("faster_whisper") is not None
     first = "" if here else 'pip install "clew-search[audio]", then '
     return (
-        f"What is said in {some(sounds, 'sound')} cannot be searched yet, nor what sounds in them; tags and "
-        f"names can. For speech: {first}`clew index --speech-model small` (484 MB, fetched once), or the "
-        "folder of a faster-whisper model you have. For dogs, rain or guitars: `clew index --sound-model "
+        f"What is said in {some(sounds, 'sound')} cannot be searched yet, nor what else sounds there; tags "
+        f"and names can. For speech: {first}`clew index --speech-model small` (484 MB, fetched once), or the "
+        "folder of a faster-whisper model. For a dog, rain, a guitar: `clew index --sound-model "
         "laion/clap-htsat-unfused` (615 MB), or the folder of a CLAP model."
     )
 
