@@ -105,6 +105,12 @@ def main() -> None:
     "name to fetch, as tiny (75 MB), small (484 MB), large-v3 (3.1 GB); remembered, '' forgets.",
 )
 @click.option(
+    "--sound-model",
+    metavar="FOLDER|NAME",
+    help="Name what sounds in recordings and videos, as a dog barking, with this CLAP model: its folder, or "
+    "a name to fetch, as laion/clap-htsat-unfused (615 MB); remembered, '' forgets.",
+)
+@click.option(
     "--archives/--no-archives",
     default=None,
     help="Read what is in .zip and .tar files too, packed or not; remembered.",

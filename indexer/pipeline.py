@@ -141,7 +141,7 @@ class Run:
                 self.report.notes.append(note)
 
     def look_over(self, wish: Wish) -> None:
-        """Read what takes long: text in pictures, and speech."""
+        """Read what takes long: text in pictures, speech, and sounds."""
         found = read_later(self.writer, wish, self.progress, new_sounds=self.report.kinds["audio"])
         self.report.kinds += found.kinds
         self.report.segments += found.kinds.total()

@@ -1,4 +1,4 @@
-"""Where it is written what contents say: text in pictures, speech. Appended to contents that are whole."""
+"""Where it is written what contents say: text in pictures, speech, sounds. Appended to whole contents."""
 
 from collections import Counter
 from collections.abc import Callable, Generator, Sequence
@@ -10,10 +10,10 @@ from indexer.writer import Writer
 from retrieval.records import Vectors
 from retrieval.schema import vectors_table
 
-How = Literal["ocr", "speech"]
+How = Literal["ocr", "speech", "sounds"]
 
 # Ordinals far behind a decoder's own, so that a decoder that finds more by and by never meets them.
-FIRST: dict[How, int] = {"ocr": 1 << 40, "speech": 1 << 41}
+FIRST: dict[How, int] = {"ocr": 1 << 40, "speech": 2 << 40, "sounds": 3 << 40}
 ROOM = 1 << 40
 
 

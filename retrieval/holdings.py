@@ -26,6 +26,7 @@ def status_of(catalog: Catalog, name: str | None = None) -> Status:
         precision=None if space is None else embedders.precision(space.fingerprint),
         ocr=bool(catalog.setting("ocr")),
         speech=catalog.setting("speech") or None,
+        sounds=catalog.setting("sounds") or None,
         tail=0 if space is None else catalog.tail(space),
         size=_size(catalog.folder),
         thumbnails=held,

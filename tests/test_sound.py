@@ -358,6 +358,7 @@ def test_without_the_extra_it_is_named_once_and_what_waits_is_counted(tmp_path, 
     assert clew("index").stdout.count("[audio]") == 1  # it is remembered
     assert "Reads    speech, by small\n" in clew("status").stdout
     assert "[audio]" not in clew("index", "--speech-model", "").stdout
+    assert "Reads" not in clew("status").stdout
 
 
 def test_a_model_that_is_not_there_is_said(tmp_path, index, place, clew):

@@ -311,14 +311,15 @@ switch_library("other", library=sys.argv[1], embedder=Other())
 """
 
 
-def test_a_switch_killed_anywhere_leaves_the_old_space_answering(busy, tmp_path):  # noqa: F811
+@pytest.mark.parametrize("kills", [8, pytest.param(25, marks=pytest.mark.large)])
+def test_a_switch_killed_anywhere_leaves_the_old_space_answering(kills, busy, tmp_path):  # noqa: F811
     update_library([busy], library=tmp_path / "whole", embedder=Toy())
     segments = held(tmp_path / "whole")
     with Library.open(tmp_path / "whole", embedder=Toy()) as library:
         hits = library.search("red 6", count=50)
-    draws, midway = np.random.default_rng(4), 0
-    for number in range(25):
-        place = tmp_path / f"killed-{number % 5}"
+    draws, midway, number = np.random.default_rng(4), 0, 0
+    while number < kills or (not midway and number < 5 * kills):
+        place, number = tmp_path / f"killed-{number % 5}", number + 1
         if not place.exists():
             shutil.copytree(tmp_path / "whole", place)
         child = subprocess.Popen(
@@ -336,7 +337,7 @@ def test_a_switch_killed_anywhere_leaves_the_old_space_answering(busy, tmp_path)
             assert library.search("red 6", count=50) == hits
         if status.space.name == "other":
             shutil.rmtree(place)
-    assert midway > 0
+    assert midway
     place = tmp_path / "killed-0"
     if place.exists():
         switch(place, Other())

@@ -69,6 +69,24 @@ def test_frames_of_any_length_have_their_own_times(tmp_path, how):
     np.testing.assert_allclose([start for start, _ in moments(path)], starts(SCENES, steps=steps), atol=0.001)
 
 
+@pytest.mark.parametrize(
+    "how",
+    [{}, LONG, {"x264-params": "keyint=50:scenecut=0"}, {"steps": (15, 70, 40)}, {"rotation": 90}],
+    ids=["usual", "one key frame", "key frames elsewhere", "frames of any length", "turned"],
+)
+def test_one_text_after_the_other_on_the_same_ground_is_a_scene_each(tmp_path, how):
+    scenes = [("black HELLO", 3.0), ("black BICYCLE", 2.0), ("black INVOICE", 3.0), ("black SUNSET", 2.5)]
+    path = film(tmp_path / "slides.mp4", scenes, **how)
+    found = starts(scenes, steps=how.get("steps", ()))
+    np.testing.assert_allclose([start for start, _ in moments(path)], found, atol=0.001)
+    assert len({draft.thumbnail for draft in decode(path).drafts}) == 4  # each shows its own text
+
+
+def test_a_pointer_that_moves_over_a_still_picture_begins_no_scene(tmp_path):
+    scenes = [("black HELLO", 2.0), ("black HELLO.", 0.4), ("black HELLO", 3.0)]
+    assert len(moments(film(tmp_path / "pointer.mp4", scenes))) == 1
+
+
 def test_a_scene_between_two_key_frames_is_seen(tmp_path):
     scenes = [("red", 1.2), ("green", 0.6), ("red", 2.2), ("blue", 0.5), ("red", 1.5)]
     path = film(tmp_path / "short.mp4", scenes, **LONG)

@@ -20,7 +20,7 @@ from indexer.decoders.subtitles import drafts
 from indexer.footage import footage_details
 from indexer.frames import Run, look, samples
 from indexer.lens import Frame, Lens
-from indexer.looks import sharpness, small_grey
+from indexer.looks import layout, sharpness, small_grey
 from indexer.reel import Reel
 from indexer.scenes import Sample, Scene, Step
 from indexer.thumbnails import thumbnail
@@ -108,9 +108,8 @@ def _look(
             frames = [frame for jump in jumps for frame in (jump.before, jump.after)]
             seen = _embed(frames, embedder)
             for jump, before, after in zip(jumps, seen[::2], seen[1::2], strict=True):
-                moved = scenes.apart(before.vector, after.vector)
-                if scenes.is_cut(jump, stretch, moved):
-                    edge = replace(after, edge=True)
+                if scenes.is_cut(jump, stretch, before, after):
+                    edge, moved = replace(after, edge=True), scenes.apart(before, after)
                     steps.append(Step(before.time, after.time, moved, edge, stretch.keys))
     return steps, between
 
@@ -130,15 +129,14 @@ def _embed(frames: Sequence[Frame], embedder: Embedder) -> list[Sample]:
     if not frames:
         return []
     vectors = embedder.embed_images([embedder.prepare(frame.picture) for frame in frames])
-    done, shown = list[Sample](), vectors[0]
+    done, shown = list[Sample](), None
     for frame, vector in zip(frames, vectors, strict=True):
         grey = small_grey(frame.picture)
         blank = _is_blank(frame.picture, grey)
-        if done and scenes.apart(shown, vector) < scenes.SAME:  # one thumbnail serves both
-            small = done[-1].thumbnail
-        else:
-            small, shown = thumbnail(frame.picture), vector
-        done.append(Sample(frame.time, vector, small, sharpness(grey), blank))
+        sample = Sample(frame.time, vector, None, layout(grey), sharpness(grey), blank)
+        if shown is None or scenes.is_another(shown, sample):
+            shown = replace(sample, thumbnail=thumbnail(frame.picture))
+        done.append(replace(sample, thumbnail=shown.thumbnail))  # one serves all that are alike
     return done
 
 
