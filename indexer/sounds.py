@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.errors import MediaError
-from retrieval.film import SOUNDS
+from retrieval.film import SOUNDS, is_of_disk
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -40,6 +40,8 @@ def open_media(file: BinaryIO) -> "Iterator[InputContainer]":
     try:
         container = av.open(file, "r", options={"format_whitelist": SOUNDS}, metadata_errors="replace")
     except (av.FFmpegError, ValueError, OSError) as error:
+        if is_of_disk(error):
+            raise
         raise MediaError(_reason(error, file)) from error
     with container:
         yield container

@@ -35,11 +35,12 @@ class Parts:
         self.broken = False  # within a member that was read up to there
 
     def read(self, name: str) -> bytes:
-        """Return a small member; empty where there is none. Raises MediaError where it is not small."""
-        if name not in self.names:
+        """Return a small member, empty where there is none or no more may be read; raises MediaError."""
+        if name not in self.names or self.left <= 0:
             return b""
         with self._open(name) as member:
             data = member.read(SMALL + 1)
+        self.left -= len(data)
         if len(data) > SMALL:
             raise MediaError(f"{name} in it unpacks to more than {SMALL:,} bytes")
         return data

@@ -30,7 +30,7 @@ def open_film(file: BinaryIO, formats: str = FILMS) -> Iterator["InputContainer"
         options = {"format_whitelist": formats, "fflags": "+genpts"}
         container = av.open(file, "r", buffer_size=BUFFER, options=options, metadata_errors="replace")
     except (av.FFmpegError, ValueError, OverflowError, OSError) as error:
-        if _is_of_disk(error):
+        if is_of_disk(error):
             raise
         raise MediaError(_unopened(file)) from error
     with container:
@@ -66,7 +66,7 @@ def packets(container: "InputContainer", *streams: "Stream") -> Iterator["Packet
             if packet.pts is not None and packet.size:
                 yield packet
     except (av.FFmpegError, ValueError, OSError) as error:
-        if _is_of_disk(error):
+        if is_of_disk(error):
             raise
         return  # a file that is cut short or damaged: what came is good
 
@@ -102,7 +102,7 @@ class Beginning:
         return True
 
 
-def _is_of_disk(error: Exception) -> bool:
+def is_of_disk(error: Exception) -> bool:
     """Say whether a disk did not answer, as against a file that asks for what is not in it."""
     return type(error) is OSError and error.errno != EINVAL
 
