@@ -239,6 +239,14 @@ class Catalog:
                 return int(row[0])
         return None
 
+    def moment_at(self, path: Path, seconds: float) -> int | None:
+        """Return the segment of the file at this whole path that begins at this tenth of a second."""
+        query = """SELECT id FROM segments WHERE content = ? AND start BETWEEN ? AND ?
+                    ORDER BY kind != 'video', start, ordinal LIMIT 1"""
+        bounds = (seconds - 0.05, seconds + 0.1)
+        row = self.db.execute(query, (self.content_at(path), *bounds)).fetchone()
+        return None if row is None else int(row[0])
+
     def archives(self) -> dict[bytes, tuple[int, int]]:
         """Return the whole path of each archive, and its size and time when it was read."""
         rows = self.db.execute(

@@ -145,6 +145,18 @@ def clock(seconds: float) -> str:
     return f"{hours}:" * (hours > 0) + f"{minutes:02d}:{tenths // 10:02d}.{tenths % 10}"
 
 
+def moment_of(text: str) -> tuple[str, float] | None:
+    """Return path and seconds of a place as it is shown, `clip.mp4 @ 01:23.4`; None where it is none."""
+    found = _MOMENT.fullmatch(text)
+    if found is None:
+        return None
+    path, hours, minutes, seconds = found.groups()
+    return path, 3600 * int(hours or 0) + 60 * int(minutes) + float(seconds)
+
+
+_MOMENT = re.compile(r"(.+?) *@ *(?:(\d{1,3}):)?(\d{1,2}):(\d{1,2}(?:\.\d{1,6})?)", re.DOTALL | re.ASCII)
+
+
 def size(count: float) -> str:
     """Return bytes as a person reads them: 3.2 MB."""
     if count < 1000:

@@ -15,6 +15,7 @@ from retrieval.compose import Asked, compose, find_known
 from retrieval.embedders import Embedder
 from retrieval.errors import LibraryError, LibraryMissing, QueryError, SpaceMismatch, differences
 from retrieval.facts import facts_of_files, likeness_of_files
+from retrieval.formats import clock, moment_of
 from retrieval.grouping import duplicates, reasons_of
 from retrieval.holdings import failures, status_of
 from retrieval.like import Example
@@ -155,14 +156,14 @@ class Library:
 
     def clip(
         self,
-        hit: Hit | int,
+        hit: Hit | int | str,
         out: str | Path,
         *,
         around: float = 0.0,
         exact: bool = False,
         force: bool = False,
     ) -> "Clip":
-        """Cut a hit, given whole or by its id, out of its video or sound into a new file.
+        """Cut a hit, given whole, by its id or as `clip.mp4 @ 01:23.4`, out of its video or sound.
 
         Its packets are copied from the key frame before it on, where the new file's format permits; with
         `exact` they are coded anew, so that it begins where the hit does. `around` adds seconds on both
@@ -170,7 +171,7 @@ class Library:
         """
         from retrieval.clip import cut, moment
 
-        found = self._find(hit) if isinstance(hit, int) else hit
+        found = hit if isinstance(hit, Hit) else self._find(hit)
         return cut(found.path, Path(out).expanduser(), *moment(found, around), exact=exact, force=force)
 
     def tags(self) -> dict[str, int]:
@@ -226,14 +227,25 @@ class Library:
             raise LibraryError(f"The library at {self.folder} is closed; open it again.")
         return self._open
 
-    def _find(self, segment: int) -> Hit:
-        """Return a segment as a hit, where its file is there; raises QueryError."""
+    def _find(self, named: int | str) -> Hit:
+        """Return a segment, by its id or by path and time, as a hit, where its file is; raises QueryError."""
+        segment = self._moment(named) if isinstance(named, str) else named
         hits = self._catalog.hits([(segment, 1.0)], self._answering().name, Filters())
         if not hits:
             raise QueryError(
                 f"There is no segment #{segment} in this library; `clew search ... --json` tells ids."
             )
         return hits[0]
+
+    def _moment(self, named: str) -> int:
+        moment = moment_of(named)
+        if moment is None:
+            raise QueryError(f"{named!r} is no moment; write it as `clip.mp4 @ 01:23.4`.")
+        path = Path(moment[0]).expanduser().absolute()
+        segment = self._catalog.moment_at(path, moment[1])
+        if segment is None:
+            raise QueryError(f"Nothing that was found begins in {path} at {clock(moment[1])}.")
+        return segment
 
     def _learn(self, nearest: Nearest, liked: "list[Example]", unliked: "list[Example]") -> Probe:
         return liking.learn(nearest, self._embedder_of(nearest.space), liked, unliked)

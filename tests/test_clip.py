@@ -96,10 +96,18 @@ def test_a_hit_is_cut_by_its_id(tmp_path, clew):
     assert (told["start"], told["end"], told["copied"], told["source"]) == (2.0, 6.4, False, str(path))
     assert [colour for _, colour in frames("out.mp4")] == ["red"] * 25 + ["green"] * 60 + ["blue"] * 25
     (photo,) = json.loads(clew("search", "colour", "--kind", "image", "--all", "--json").stdout)
-    for wrong, reason in ((photo["id"], "no times to cut at"), (999, "no segment #999"), ("x", "is no id")):
+    for wrong, reason in (
+        (photo["id"], "no times to cut at"),
+        (999, "no segment #999"),
+        ("x", "is no moment"),
+    ):
         done = clew("clip", wrong, "b.mp4")
         assert done.exit_code == 2 and reason in done.stderr
     assert sorted(each.name for each in tmp_path.iterdir()) == ["library", "out.mp4", "videos"]
+    shown = clew("clip", "videos/a.mp4 @ 00:03.0", "c.mkv")
+    assert (shown.exit_code, shown.stdout) == (0, "c.mkv\n")
+    for wrong in ("videos/a.mp4 @ 00:03.3", "videos/b.mp4 @ 00:02.0", "videos/photo.png @ 00:00.0"):
+        assert "Nothing that was found begins in" in clew("clip", wrong, "d.mkv").stderr
     path.unlink()
     assert "is not there now" in clew("clip", second["id"], "b.mp4").stderr
 
