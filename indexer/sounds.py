@@ -12,6 +12,12 @@ from retrieval.errors import MediaError
 if TYPE_CHECKING:
     from av.container import InputContainer
 
+# No playlist is among them: those open other files, and the network.
+FORMATS = (
+    "mov,matroska,webm,avi,mpegts,mpeg,mpegvideo,asf,flv,ogg,mp3,wav,w64,flac,aac,amr,amrnb,amrwb,aiff,caf,"
+    "ac3,eac3,dts,au,loas,ape,wv,tta"
+)
+
 Samples = NDArray[np.float32]  # (n,), mono, from -1 to 1
 
 RATE = 16_000  # samples a second: what transcribers take
@@ -37,7 +43,7 @@ def open_media(file: BinaryIO) -> "Iterator[InputContainer]":
     import av  # heavy: when the first sound is read
 
     try:
-        container = av.open(file, "r", metadata_errors="replace")
+        container = av.open(file, "r", metadata_errors="replace", options={"format_whitelist": FORMATS})
     except (av.FFmpegError, ValueError, OSError) as error:
         raise MediaError(_reason(error, file)) from error
     with container:

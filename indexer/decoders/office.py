@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import lru_cache
+from itertools import islice
 from typing import BinaryIO, NamedTuple
 from xml.etree.ElementTree import Element
 
@@ -141,7 +142,9 @@ def _texts(parts: Parts) -> Iterator[Text]:
                 yield from _collect(parts, name, Collector("t"))
         else:
             raise MediaError(
-                "a spreadsheet, which clew does not read" if main else "not a document: other things, zipped"
+                "a spreadsheet, which clew does not read"
+                if main.startswith("xl/")
+                else "not a document: other things, zipped"
             )
 
 
@@ -175,7 +178,8 @@ def _book(parts: Parts) -> Iterator[Text]:
     every = list(parts.xml(package).iter())
     yield Text(", ".join(one.text or "" for one in every if _is(one, "title") or _is(one, "creator")))
     places = {one.get("id"): resolve(package, one.get("href", "")) for one in every if _is(one, "item")}
-    for chapter in [places.get(one.get("idref"), "") for one in every if _is(one, "itemref")][:MOST_PAGES]:
+    order = dict.fromkeys(places.get(one.get("idref"), "") for one in every if _is(one, "itemref"))
+    for chapter in islice(order, MOST_PAGES):
         if chapter in parts.names:
             data = b"".join(parts.chunks(chapter))
             with suppress(MediaError):  # one that is locked, or no text
