@@ -29,7 +29,7 @@ GREYS: dict[str, Any] = {
 }
 BAND = 64  # rows looked at together
 END, SCAN, PROGRESSIVE = b"\xff\xd9", b"\xff\xda", b"\xff\xc2"  # in a JPEG
-VP8 = slice(12, 16)  # where a WebP names its first part
+KEY = b"\x9d\x01\x2a"  # in the head of VP8, before its size
 
 
 def load(picture: Image.Image, draft: tuple[int, int] | None = None) -> Image.Image:
@@ -58,14 +58,16 @@ def open_webp(file: BinaryIO, max_pixels: int) -> Image.Image | None:
 
     file.seek(0)
     data = file.read(MOST)
-    if data[VP8] != b"VP8 ":  # of the lossless kind no row is whole before the end
+    part = data.find(b"VP8 ")  # or that of the first frame, behind a profile
+    start = part + 8
+    if part < 0 or data[start + 3 : start + 6] != KEY:  # of the lossless kind no row is whole before the end
         return None
-    width, height = (int.from_bytes(data[at : at + 2], "little") & 0x3FFF for at in (26, 28))
+    width, height = (int.from_bytes(data[start + at : start + at + 2], "little") & 0x3FFF for at in (6, 8))
     if width * height > max_pixels:
         raise MediaError(f"{width} x {height} pixels, more than the limit of {max_pixels:,}")
     decoder: Any = av.CodecContext.create("vp8", "r")
     try:
-        frames = [*decoder.decode(av.Packet(data[20:])), *decoder.decode(None)]
+        frames = [*decoder.decode(av.Packet(data[start:])), *decoder.decode(None)]
     except (av.FFmpegError, ValueError):
         return None
     if not frames:

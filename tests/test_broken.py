@@ -59,6 +59,12 @@ def test_a_progressive_jpeg_that_breaks_off_is_blurred():
     np.testing.assert_allclose(seen[70:].mean(axis=(0, 1)), (6, 6, 245), atol=12)
 
 
+def test_a_webp_with_metadata_that_breaks_off_is_read_up_to_there():
+    data = saved(striped(), "WEBP", quality=95, exif=Image.Exif(), icc_profile=b"x" * 300)
+    seen = np.asarray(open_picture(io.BytesIO(data[: len(data) * 7 // 10])))
+    np.testing.assert_allclose(seen[5:45].mean(axis=(0, 1)), (245, 6, 6), atol=25)
+
+
 def test_what_is_missing_of_a_picture_is_said(tmp_path, index, place, toy):
     data = saved(striped(), "PNG")
     (tmp_path / "pictures").mkdir()
@@ -169,6 +175,36 @@ def test_no_playlist_is_followed_by_what_reads_sounds(tmp_path):
     )
     with (tmp_path / "list.mp3").open("rb") as file, pytest.raises(MediaError), open_media(file):
         pass
+
+
+def test_a_document_that_breaks_off_is_read_up_to_there(tmp_path, index, place, toy):
+    words = " ".join(f"w{number * 7919 % 10_007}" for number in range(4_000))
+    files = {
+        "a.docx": documents.docx("red house", words),
+        "b.odt": documents.odt(f"<t:p>red house</t:p><t:p>{words}</t:p>"),
+        "c.docx": documents.docx("red house", words)[:200],
+    }
+    (tmp_path / "files").mkdir()
+    for name, data in files.items():
+        (tmp_path / "files" / name).write_bytes(data if len(data) < 700 else data[: len(data) * 3 // 4])
+    report = index(tmp_path / "files")
+    assert (report.added, report.failed) == (2, 1)
+    said = "damaged: it is read up to where it breaks off."
+    assert report.notes == [f"a.docx: {said}", f"b.odt: {said}"]
+    with Library.open(place, embedder=toy) as library:
+        assert {hit.path.name for hit in library.search("red", count=2)} == {"a.docx", "b.odt"}
+        assert [failure.reason for failure in library.failures()] == [
+            "damaged: it breaks off before its text"
+        ]
+
+
+def test_a_short_video_that_breaks_off_gives_the_frames_before(tmp_path, index, place, toy):
+    film = films.film(tmp_path / "x.mp4", [("red", 3)], rate=1, movflags="frag_keyframe+empty_moov")
+    data = film.read_bytes()
+    (tmp_path / "files").mkdir()
+    (tmp_path / "files" / "cut.mp4").write_bytes(data[: len(data) - 20])
+    report = index(tmp_path / "files")
+    assert (report.failed, report.kinds) == (0, {"video": 1})
 
 
 def test_text_in_two_bytes_a_letter_is_read_without_a_mark():

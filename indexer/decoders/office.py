@@ -20,6 +20,7 @@ from retrieval.errors import MediaError
 
 MOST_LETTERS = 20_000_000  # of a document: four Bibles
 MOST_PAGES = 5_000  # slides or chapters
+BEFORE_TEXT = "damaged: it breaks off before its text"
 RICH = b"{\\rtf"
 LOCKS = frozenset(("META-INF/encryption.xml", "META-INF/rights.xml"))
 
@@ -120,6 +121,8 @@ def _decoded(texts: Iterator[Text], embedder: Embedder, parts: Parts | None = No
     elif parts is not None and parts.broken:
         note = "damaged: it is read up to where it breaks off"
     if not drafts:
+        if parts is not None and parts.broken:
+            note = BEFORE_TEXT
         locked = parts is not None and LOCKS & parts.names
         raise MediaError("locked against reading" if locked else note or "no text in it")
     return Decoded(drafts, note=note)
@@ -141,6 +144,8 @@ def _texts(parts: Parts) -> Iterator[Text]:
             for name in (main, "word/footnotes.xml", "word/endnotes.xml"):
                 yield from _collect(parts, name, Collector("t"))
         else:
+            if parts.broken:
+                raise MediaError(BEFORE_TEXT)
             raise MediaError(
                 "a spreadsheet, which clew does not read"
                 if main.startswith("xl/")
