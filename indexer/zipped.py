@@ -96,7 +96,8 @@ def open_parts(file: BinaryIO) -> Iterator[Parts]:
     except DefusedXmlException as error:
         raise MediaError("its XML defines entities, which no document needs and bombs are made of") from error
     except (BadZipFile, ParseError, zlib.error, EOFError, ValueError, OSError) as error:
-        raise MediaError(f"damaged: {_said(error)}") from error
+        reason = _said(error) if whole else "it breaks off before its text"
+        raise MediaError(f"damaged: {reason}") from error
 
 
 def _said(error: Exception) -> str:

@@ -32,9 +32,7 @@ MAX_PIXELS = 178_000_000  # a 20 KB PNG can unpack to gigabytes; Pillow itself s
 MAX_BYTES = 500_000_000  # of a file that its decoder reads whole
 LARGE = 40_000_000  # pixels; only one such picture is decoded at a time
 _one_large = Lock()
-CRYPTIC = re.compile(
-    r"(decoder|encoder|codec) error -|cannot load this|could not create|failed to read next|Generic Error"
-)
+CRYPTIC = re.compile(r"(decoder|encoder|codec) error -|cannot load this|could not create|failed to read next")
 SHORT = 80  # letters of what a decoder says
 BAND = 4_000_000  # pixels that are converted together
 DEEP = 65_535.0  # the most that 16 bits hold
@@ -172,6 +170,8 @@ def _reasons(file: BinaryIO | None, max_pixels: int) -> Iterator[None]:
 def _said(error: Exception) -> str:
     """Return what a decoder says, where a person can make something of it."""
     text = " ".join(str(error).split())
+    if text.startswith("Generic Error"):  # and on how its decoder is built
+        return "its data cannot be decoded"
     if text.startswith("image file is truncated"):
         return "it breaks off, and too little of it is there"
     if isinstance(error, OSError | SyntaxError | ValueError) and text and not CRYPTIC.match(text):
