@@ -69,10 +69,13 @@ class Sampler:
 
 
 def samples(
-    container: "InputContainer", stream: "VideoStream", reel: Reel, lens: Lens
+    container: "InputContainer", stream: "VideoStream", reel: Reel, lens: Lens, *, one_by_one: bool = False
 ) -> Iterator[tuple[Frame, tuple[int, int]]]:
-    """Yield key frames about SPACING apart, each with width and height; note all packets in `reel`."""
-    _prepare(stream, "all")
+    """Yield key frames about SPACING apart, each with width and height; note all packets in `reel`.
+
+    Decoded `one_by_one`, a frame that is damaged costs none of those before it.
+    """
+    _prepare(stream, "all", "SLICE" if one_by_one else "AUTO")
     beginning, sampler, wanted = Beginning(), Sampler(reel.unit), set[int]()
     begun, number = False, 0
     texts = [each for each in container.streams.subtitles if is_text(each)]
@@ -102,8 +105,8 @@ def samples(
     reel.first = min(reel.times, default=0) if beginning.time is None else beginning.time
 
 
-def _prepare(stream: "VideoStream", unfiltered: str) -> None:
-    stream.thread_type = "AUTO"
+def _prepare(stream: "VideoStream", unfiltered: str, threads: Literal["AUTO", "SLICE"] = "AUTO") -> None:
+    stream.thread_type = threads
     stream.codec_context.thread_count = cores()
     stream.codec_context.options = {"max_pixels": str(MAX_PIXELS), "skip_loop_filter": unfiltered}
 

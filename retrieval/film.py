@@ -59,16 +59,28 @@ def packets(container: "InputContainer", *streams: "Stream") -> Iterator["Packet
     """Yield the packets of these streams that have a time, as far as the file can be read."""
     import av
 
+    clock: int | None = 0  # of packets without any time, as of bare streams, which follow each other
     try:
         for packet in container.demux(*streams):
             if packet.pts is None:
                 packet.pts = packet.dts
+            if packet.pts is not None or len(streams) > 1:
+                clock = None
+            elif clock is not None and packet.size:
+                packet.pts = clock
+                clock += packet.duration or _usual(packet)
             if packet.pts is not None and packet.size:
                 yield packet
     except (av.FFmpegError, ValueError, OSError) as error:
         if is_of_disk(error):
             raise
         return  # a file that is cut short or damaged: what came is good
+
+
+def _usual(packet: "Packet[Any]") -> int:
+    """Return how long a packet lasts that does not say, in the units of its stream."""
+    rate = getattr(packet.stream, "average_rate", None) or 25
+    return max(1, round(1 / (rate * packet.time_base))) if packet.time_base else 1
 
 
 def decode(stream: Any, packet: "Packet[Any] | None") -> list[Any]:

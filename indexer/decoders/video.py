@@ -58,23 +58,29 @@ def decode_again(file: BinaryIO, embedder: Embedder, spans: Sequence[tuple[float
     return [_draft(reel, scene) for scene in known]
 
 
-def _sample(file: BinaryIO, embedder: Embedder) -> tuple[Reel, list[Sample], tuple[int, int], dict[str, str]]:
+def _sample(
+    file: BinaryIO, embedder: Embedder, *, one_by_one: bool = False
+) -> tuple[Reel, list[Sample], tuple[int, int], dict[str, str]]:
     """Look at key frames all over a video: its packets, samples, width and height, and metadata."""
     with open_film(file) as container:
         stream = picture_stream(container)
         reel, sizes = Reel(stream.time_base or Fraction(1, 1000)), list[tuple[int, int]]()
 
         def frames() -> Iterator[Frame]:
-            for frame, size in samples(container, stream, reel, _lens(stream, embedder)):
+            lens = _lens(stream, embedder)
+            for frame, size in samples(container, stream, reel, lens, one_by_one=one_by_one):
                 sizes.append(size)
                 yield frame
 
         # The next frames are decoded while some are embedded.
         chunks = ahead(lambda some: _embed(some, embedder), _chunks(frames()), threads=1, depth=2)
         seen = [sample for chunk in chunks for sample in chunk]
-        if not seen:
-            raise MediaError("damaged: no frame of it can be read")
-        return reel, sorted(seen, key=lambda sample: sample.time), sizes[0], dict(container.metadata)
+        metadata = dict(container.metadata)
+    if seen:
+        return reel, sorted(seen, key=lambda sample: sample.time), sizes[0], metadata
+    if not one_by_one:
+        return _sample(file, embedder, one_by_one=True)
+    raise MediaError("damaged: no frame of it can be read")
 
 
 def _scenes(file: BinaryIO, reel: Reel, seen: list[Sample], embedder: Embedder) -> list[Scene]:
