@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from indexer.golden import evaluate_golden
     from indexer.labels import evaluate_labels
     from indexer.models import prepare_model
-    from indexer.pipeline import Report
+    from indexer.report import Report
     from indexer.switch import Comparison, Switched, switch_library
     from indexer.tag import Tagged, remove_labels, tag_library
     from indexer.teaching import forget_concept, teach
@@ -38,7 +38,7 @@ __all__ = [
 
 _HOMES = {
     "Comparison": "switch",
-    "Report": "pipeline",
+    "Report": "report",
     "Switched": "switch",
     "Tagged": "tag",
     "evaluate": "evaluation",

@@ -4,6 +4,7 @@ import hashlib
 import os
 import zlib
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import sqlite_utils
 
@@ -21,10 +22,19 @@ LATEST = 2**63 // SECOND  # that SQLite can hold
 _SUFFIXES = frozenset(suffix.encode() for suffix in (*READERS, *CAPTION_SUFFIXES))
 
 
+class Opened(NamedTuple):
+    """An archive that was opened, how many files were found in it, and what is wrong with it."""
+
+    archive: Archive
+    files: int
+    error: str | None
+
+
 class Archives:
     """The archives of a place: those that are as they were, and those that were opened now.
 
     An archive is noted when all that it holds is written, so that a run that is cut short opens it again.
+    A place that is not deep has none.
     """
 
     def __init__(self, db: sqlite_utils.Database, place: Place, retry: bool) -> None:
@@ -35,11 +45,11 @@ class Archives:
                 WHERE root = ? AND path >= ? AND path < ?""",
             (place.root, *span(place.below)),
         )
-        known = {row[0]: row[1:] for row in rows}
+        known = {row[0]: row[1:] for row in rows} if place.deep else {}
         self._every = list(known)
         self._known = {path: row for path, row in known.items() if not (retry and any(row[-2:]))}
         self._same = set[bytes]()
-        self._opened = list[tuple[Archive, str | None]]()
+        self._opened = list[Opened]()
 
     def inside(self, archive: Archive) -> Iterator[Found]:
         """Yield the files of an archive by path; of one that is as it was only that. Raises OSError."""
@@ -59,7 +69,6 @@ class Archives:
         nested = sum(map(is_archive, listing.members))
         if nested:
             listing.troubles.append(f"{some(nested, 'archive')} in it left out: unpack to have it read")
-        self._opened.append((archive, "; ".join(listing.troubles) or None))
         found = []
         for name, reader, picture in readers_inside(listing.members):
             if reader == "table":  # its captions are of pictures on disk
@@ -67,6 +76,7 @@ class Archives:
             member = listing.members[name]
             beside = None if picture is None else prefix + picture
             found.append(Found(prefix + name, member.size, _time(member, archive), reader, beside))
+        self._opened.append(Opened(archive, len(found), "; ".join(listing.troubles) or None))
         return sorted(found)
 
     def count(self, changes: Changes) -> None:
@@ -76,7 +86,7 @@ class Archives:
             changes.known += read + failed
             changes.unchanged += read
             changes.failed += failed + wrong
-        changes.failed += sum(error is not None for _, error in self._opened)
+        changes.failed += sum(each.error is not None for each in self._opened)
         with self.db.atomic():
             for path in self._every:
                 if path not in self._same:
@@ -85,16 +95,17 @@ class Archives:
                     )
 
     def settle(self) -> None:
-        """Note the archives that were opened, unless one has changed since or is to be tried again."""
+        """Note the archives that were read, unless one has changed since or is to be tried again."""
         with self.db.atomic():
-            for archive, error in self._opened:
+            for archive, files, error in self._opened:
                 read, failed, waiting = self.db.execute(
                     """SELECT count(*) FILTER (WHERE error IS NULL), count(error),
                               count(*) FILTER (WHERE size < 0)
                          FROM files WHERE root = ? AND path >= ? AND path < ? AND state = 'present'""",
                     (self.place.root, *span(archive.path)),
                 ).fetchone()
-                if not waiting and _is_still(os.path.join(self.place.top, archive.path), archive):
+                whole = read + failed == files and not waiting
+                if whole and _is_still(os.path.join(self.place.top, archive.path), archive):
                     self.db.execute(
                         "INSERT OR REPLACE INTO archives VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                         (self.place.root, *archive, self.how, read, failed, error),

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from indexer.eyes import ADDED, Eyes, Heard
 from indexer.hub import Say
 from indexer.roots import Place, Roots
-from indexer.walk import head, is_readable, passes
+from indexer.walk import Options, head, is_readable, passes
 from indexer.whole import Unfinished
 from retrieval.archives import is_archive
 
@@ -112,7 +112,8 @@ class Attention:
     def _note(self, added: bool, name: str) -> None:
         """Note where to look for what was heard."""
         now, path = monotonic(), self._spelled(os.fsencode(name))
-        if not self._is_ours(path):
+        root = self._root_of(path)
+        if root is None:
             return
         try:
             mode = os.stat(path).st_mode
@@ -124,7 +125,7 @@ class Attention:
             return
         if S_ISDIR(mode):
             self._look_at(Spot(path, deep=added), now + SOON)
-        elif S_ISREG(mode) and (is_readable(path) or is_archive(path)) and self.unfinished.look(path):
+        elif S_ISREG(mode) and _is_read(path, root.options) and self.unfinished.look(path):
             self._look_at_file(path, now + SOON)
 
     def _spelled(self, path: bytes) -> bytes:
@@ -136,19 +137,21 @@ class Attention:
         return path
 
     def _look_at_file(self, path: bytes, when: float) -> None:
-        """Look where a file is; at an archive as a folder of its own."""
+        """Look where a file is; for an archive all that is in its folder."""
         self._look_at(Spot(os.path.dirname(path), deep=True) if is_archive(path) else _named(path), when)
 
     def _look_at(self, spot: Spot, when: float) -> None:
         self._due.setdefault(spot, when)
 
-    def _is_ours(self, path: bytes) -> bool:
-        """Say whether a path is a root or in one, is not left out there, and is not the library's own."""
+    def _root_of(self, path: bytes) -> Place | None:
+        """Return the root that a path is or is in; None where it is left out, or is the library's own."""
         if path.startswith(self._own):
-            return False
+            return None
         tops = [root for root in self._roots if (path + b"/").startswith(root.top.rstrip(b"/") + b"/")]
         root = max(tops, key=lambda root: len(root.top), default=None)
-        return root is not None and passes(root.options, path[len(root.top.rstrip(b"/")) + 1 :])
+        if root is None or not passes(root.options, path[len(root.top.rstrip(b"/")) + 1 :]):
+            return None
+        return root
 
     def _mind(self) -> None:
         """Open eyes for folders that are there, close them for those that are not; look where one changed."""
@@ -214,6 +217,11 @@ def places(roots: Roots, spots: Sequence[Spot]) -> Iterator[Place]:
 def _named(path: bytes) -> Spot:
     """Return where to look for a file, and for what stands beside it."""
     return Spot(os.path.dirname(path), head=head(os.path.basename(path)))
+
+
+def _is_read(path: bytes, options: Options) -> bool:
+    """Say whether a file is one that is read, by its name."""
+    return is_readable(path) or (options.archives and is_archive(path))
 
 
 def _identity(folder: bytes) -> tuple[int, int] | None:

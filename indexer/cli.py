@@ -26,7 +26,7 @@ from retrieval.options import library_option
 from retrieval.schema import CATALOGUE
 
 if TYPE_CHECKING:
-    from indexer.pipeline import Report
+    from indexer.report import Report
 
 DEMO = (("a cat", "image"), ("a rocket at night", "image"), ("an orange flower", "image"))
 
@@ -103,6 +103,12 @@ def main() -> None:
     metavar="FOLDER|NAME",
     help="Write down what is said in sounds and videos with this model of faster-whisper: its folder, or a "
     "name to fetch, as tiny (75 MB), small (484 MB), large-v3 (3.1 GB); remembered, '' forgets.",
+)
+@click.option(
+    "--sound-model",
+    metavar="FOLDER|NAME",
+    help="Name what sounds in recordings and videos, as a dog barking, with this CLAP model: its folder, or "
+    "a name to fetch, as laion/clap-htsat-unfused (615 MB); remembered, '' forgets.",
 )
 @click.option(
     "--archives/--no-archives",

@@ -10,13 +10,16 @@ ENCODINGS = re.compile(
     re.I,
 )
 
+SOME = 4_096  # bytes in which text without a mark is told by its zeros
+
 
 def decode_text(data: bytes, encoding: str | None = None) -> str:
     """Return bytes as text; `encoding` is what is said of them, which may be wrong. Raises MediaError."""
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return data.decode("utf-16", "replace")
     text = None
-    for name in ("utf-8-sig", encoding or ""):
+    if (wide := _wide(data)) is not None:
+        text = data.decode(wide, "replace").removeprefix("\ufeff")
+        encoding = None
+    for name in ("utf-8-sig", encoding or "") if text is None else ():
         if name == "utf-8-sig" or ENCODINGS.fullmatch(name):
             try:
                 text = data.decode(name)
@@ -28,3 +31,16 @@ def decode_text(data: bytes, encoding: str | None = None) -> str:
     if "\0" in text:
         raise MediaError("not text: it holds zero bytes")
     return text
+
+
+def _wide(data: bytes) -> str | None:
+    """Return the encoding of text in two or four bytes a letter: by its mark, or by where its zeros are."""
+    if data.startswith((b"\xff\xfe\0\0", b"\0\0\xfe\xff")):
+        return "utf-32"
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return "utf-16"
+    some = data[:SOME]
+    high, low = some[::2].count(0), some[1::2].count(0)
+    if max(high, low) > len(some) / 4 and not min(high, low):
+        return "utf-16-be" if high else "utf-16-le"
+    return None

@@ -19,7 +19,7 @@ from indexer.writer import Writer
 from retrieval.archives import Opener
 from retrieval.embedders import Embedder
 from retrieval.machine import cores
-from retrieval.records import Space, Vectors
+from retrieval.records import Kind, Space, Vectors
 from retrieval.schema import vectors_table
 
 PAGE = 2_000  # segments read at once
@@ -34,7 +34,7 @@ class Lacking(NamedTuple):
     segment: int
     ordinal: int
     content: int
-    kind: str
+    kind: Kind
     text: str | None
     page: int | None
     digest: bytes
@@ -134,12 +134,14 @@ def _read(group: list[Lacking], opener: Opener | None, embedder: Embedder) -> Re
         again = [] if decoded is None else decoded.drafts
         return ready + [(row.segment, one) for row, one in zip(seen, again, strict=False) if _has_vector(one)]
     drafts: dict[int, Draft] = {}
-    if seen[0].ordinal < FIRST_TILE:
+    decodes = seen[0].ordinal < FIRST_TILE
+    if decodes:
         with thumbnails_wanted(False):
             decoded = read_again(seen[0].digest, seen[0].reader, seen[0].place, embedder, opener)
         drafts |= enumerate([] if decoded is None else decoded.drafts)
     if seen[-1].ordinal >= FIRST_TILE:
-        tiles = tiles_again(seen[0].digest, seen[0].place, embedder, None if drafts else opener)
+        left = None if decodes else opener  # which opens once
+        tiles = tiles_again(seen[0].digest, seen[0].place, embedder, left)
         drafts |= enumerate(tiles or (), FIRST_TILE)
     there = [(row, drafts[row.ordinal]) for row in seen if row.ordinal in drafts]
     return ready + [(row.segment, draft) for row, draft in there if _is_same(row, draft)]
@@ -147,7 +149,7 @@ def _read(group: list[Lacking], opener: Opener | None, embedder: Embedder) -> Re
 
 def _is_same(row: Lacking, draft: Draft) -> bool:
     """Say whether a draft is what a segment was made of: where a page failed this time, others move up."""
-    return (draft.kind, draft.page) == (row.kind, row.page) and _has_vector(draft)
+    return draft.is_of(row.kind, row.page, row.start) and _has_vector(draft)
 
 
 def _has_vector(draft: Draft) -> bool:

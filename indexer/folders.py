@@ -9,8 +9,9 @@ from indexer import models
 from indexer.build import build_if_due, current
 from indexer.hub import Say
 from indexer.later import Wish
-from indexer.pipeline import Progress, Report, absolute, silent, update
+from indexer.pipeline import Progress, absolute, silent, update
 from indexer.remake import check_thumbnails, mend_thumbnails
+from indexer.report import Report
 from indexer.verify import Findings, verify
 from indexer.writer import Writer
 from retrieval.embedders import Embedder
@@ -20,6 +21,7 @@ from retrieval.records import Method, Space
 from retrieval.schema import CATALOGUE
 
 if TYPE_CHECKING:
+    from indexer.hearing import Listener
     from indexer.speech import Transcriber
     from retrieval.library import Library
 
@@ -37,6 +39,8 @@ def index_folder(
     ocr: bool | None = None,
     speech_model: str | None = None,
     transcriber: "Transcriber | None" = None,
+    sound_model: str | None = None,
+    listener: "Listener | None" = None,
     archives: bool | None = None,
     embedder: Embedder | None = None,
     progress: Progress = silent,
@@ -50,9 +54,9 @@ def index_folder(
     embeds (default: the fastest). `exclude` (patterns of names or of paths under the
     folder), `hidden`, `archives` (read what is in .zip and .tar files) and `tiles` (embed parts of pictures
     too, for small things in them) are remembered; None leaves them as they were, as it does `ocr` (read
-    text in pictures) and `speech_model` (a folder or a name, '' for none: write down what is said).
-    `embedder` and `transcriber` stand in for a model by name. Raises LibraryError; a file that cannot be
-    read is no error (see `Library.failures`).
+    text in pictures), `speech_model` (a folder or a name, '' for none: write down what is said) and
+    `sound_model` (the same: name what sounds). `embedder`, `transcriber` and `listener` stand in for a
+    model by name. Raises LibraryError; a file that cannot be read is no error (see `Library.failures`).
     """
     from retrieval.library import Library  # heavy: not to bring a library up to date
 
@@ -68,6 +72,8 @@ def index_folder(
         ocr=ocr,
         speech_model=speech_model,
         transcriber=transcriber,
+        sound_model=sound_model,
+        listener=listener,
         archives=archives,
         embedder=embedder,
         progress=progress,
@@ -96,6 +102,8 @@ def update_library(
     ocr: bool | None = None,
     speech_model: str | None = None,
     transcriber: "Transcriber | None" = None,
+    sound_model: str | None = None,
+    listener: "Listener | None" = None,
     embedder: Embedder | None = None,
     progress: Progress = silent,
     say: Say = models.silent,
@@ -123,6 +131,8 @@ def update_library(
             ocr=ocr,
             speech_model=speech_model,
             transcriber=transcriber,
+            sound_model=sound_model,
+            listener=listener,
             progress=progress,
         )
 
@@ -136,6 +146,8 @@ def bring(
     ocr: bool | None = None,
     speech_model: str | None = None,
     transcriber: "Transcriber | None" = None,
+    sound_model: str | None = None,
+    listener: "Listener | None" = None,
     **how: Any,
 ) -> Report:
     """Bring an open library up to date; `how` is what `update` takes besides."""
@@ -145,7 +157,7 @@ def bring(
         writer,
         [Path(folder) for folder in several(folders)],
         exclude=None if exclude is None else [str(pattern) for pattern in several(exclude)],
-        wish=Wish(ocr, speech_model, transcriber),
+        wish=Wish(ocr, speech_model, transcriber, sound_model, listener),
         **how,
     )
 

@@ -1,4 +1,4 @@
-"""Frames of a video, upright and small, with their times: some spread over it all, some between two of them.
+"""Frames of a video, with their times: some spread over it all, some between two of them.
 
 Decoding is what a video costs, so that at first only key frames are decoded, each on its own, about two
 seconds apart. What lies between two of them is decoded where `gaps` asks for it.
@@ -9,13 +9,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
 
 from indexer.cues import MOST_CUES, cue_of, is_text
+from indexer.lens import Frame, Glance, Lens
 from indexer.reel import Reel
 from retrieval.film import MAX_PIXELS, Beginning, decode, packets
 from retrieval.machine import cores
@@ -39,77 +38,6 @@ PASSED: dict[
     **dict.fromkeys(("hevc", "vvc"), "NONREF"),  # all but key frames may be written as such
     **dict.fromkeys(("libdav1d", "av1"), "DEFAULT"),  # their decoders do not change what they spare
 }
-GLANCE = 32  # pixels of each side of a frame that is only compared with its neighbour
-THUMBNAIL = 320
-
-Glance = NDArray[np.int16]  # (32, 32, 3)
-Matrix = tuple[int, int, int, int]  # where the right and the lower edge of a frame go, as signs
-
-
-class Frame(NamedTuple):
-    """A frame when it is shown, in units of its stream, upright and small."""
-
-    time: int
-    picture: Image.Image
-
-
-class Lens:
-    """Make upright small pictures, of square pixels, of the frames of a stream."""
-
-    def __init__(self, stream: "VideoStream", near: int) -> None:
-        from av.video.reformatter import VideoReformatter
-
-        aspect = stream.codec_context.sample_aspect_ratio or stream.sample_aspect_ratio
-        self._aspect = float(aspect) if aspect and 0.1 <= aspect <= 10 else 1.0
-        self._near = near
-        self._small, self._tiny = VideoReformatter(), VideoReformatter()  # each keeps what it has worked out
-        self._matrix: Matrix | None = None
-
-    def frame(self, frame: "VideoFrame") -> Frame:
-        """Return an RGB picture of which both sides have `near` pixels, if the frame has, and no more."""
-        width, height = frame.width * self._aspect, float(frame.height)
-        scale = min(1.0, max(self._near / min(width, height), THUMBNAIL / max(width, height)))
-        size = max(1, round(width * scale)), max(1, round(height * scale))
-        small = self._small.reformat(frame, *size, "rgb24", interpolation="BILINEAR")
-        picture: Image.Image = small.to_image()  # type: ignore[no-untyped-call]
-        turn = _TURNS.get(self.matrix(frame))
-        return Frame(frame.pts or 0, picture if turn is None else picture.transpose(turn))
-
-    def size(self, frame: "VideoFrame") -> tuple[int, int]:
-        """Return width and height as a frame is shown."""
-        width, height = round(frame.width * self._aspect), frame.height
-        return (height, width) if self.matrix(frame)[0] == 0 else (width, height)
-
-    def matrix(self, frame: "VideoFrame") -> Matrix:
-        """Return how the frames are turned and mirrored; asked once: a frame that is asked lives long."""
-        if self._matrix is None:
-            self._matrix = _matrix(frame)
-        return self._matrix
-
-    def glance(self, frame: "VideoFrame") -> Glance:
-        """Return next to nothing of a frame, enough to see that it is another than the one before."""
-        tiny = self._tiny.reformat(frame, GLANCE, GLANCE, "rgb24", interpolation="BILINEAR")
-        return tiny.to_ndarray().astype(np.int16)
-
-
-_TURNS: dict[Matrix, Image.Transpose] = {
-    (0, 1, -1, 0): Image.Transpose.ROTATE_270,
-    (-1, 0, 0, -1): Image.Transpose.ROTATE_180,
-    (0, -1, 1, 0): Image.Transpose.ROTATE_90,
-    (-1, 0, 0, 1): Image.Transpose.FLIP_LEFT_RIGHT,
-    (1, 0, 0, -1): Image.Transpose.FLIP_TOP_BOTTOM,
-    (0, 1, 1, 0): Image.Transpose.TRANSPOSE,
-    (0, -1, -1, 0): Image.Transpose.TRANSVERSE,
-}
-
-
-def _matrix(frame: "VideoFrame") -> Matrix:
-    side: Any = frame.side_data  # its stub says less than it is
-    for data in side:
-        if data.type.name == "DISPLAYMATRIX":
-            right, down, _, left, up = np.frombuffer(bytes(data), np.int32)[:5] / 65536
-            return round(right), round(down), round(left), round(up)
-    return 1, 0, 0, 1
 
 
 class Sampler:
@@ -141,10 +69,13 @@ class Sampler:
 
 
 def samples(
-    container: "InputContainer", stream: "VideoStream", reel: Reel, lens: Lens
+    container: "InputContainer", stream: "VideoStream", reel: Reel, lens: Lens, *, one_by_one: bool = False
 ) -> Iterator[tuple[Frame, tuple[int, int]]]:
-    """Yield key frames about SPACING apart, each with width and height; note all packets in `reel`."""
-    _prepare(stream, "all")
+    """Yield key frames about SPACING apart, each with width and height; note all packets in `reel`.
+
+    Decoded `one_by_one`, a frame that is damaged costs none of those before it.
+    """
+    _prepare(stream, "all", "SLICE" if one_by_one else "AUTO")
     beginning, sampler, wanted = Beginning(), Sampler(reel.unit), set[int]()
     begun, number = False, 0
     texts = [each for each in container.streams.subtitles if is_text(each)]
@@ -164,7 +95,7 @@ def samples(
         if (number := number + 1) > MOST_PACKETS:
             break
         shown = beginning.see(packet)
-        time = _note(reel, packet)
+        time = note(reel, packet)
         if sample := shown and packet.is_keyframe and sampler.wants(time):
             wanted.add(time)
         if sample or (not begun and number < LEADING):
@@ -174,13 +105,14 @@ def samples(
     reel.first = min(reel.times, default=0) if beginning.time is None else beginning.time
 
 
-def _prepare(stream: "VideoStream", unfiltered: str) -> None:
-    stream.thread_type = "AUTO"
+def _prepare(stream: "VideoStream", unfiltered: str, threads: Literal["AUTO", "SLICE"] = "AUTO") -> None:
+    stream.thread_type = threads
     stream.codec_context.thread_count = cores()
     stream.codec_context.options = {"max_pixels": str(MAX_PIXELS), "skip_loop_filter": unfiltered}
 
 
-def _note(reel: Reel, packet: "Packet[Any]") -> int:
+def note(reel: Reel, packet: "Packet[Any]") -> int:
+    """Write a packet into the reel; returns its time."""
     time = packet.pts or 0
     if packet.is_keyframe:
         reel.keys.append(len(reel.times))

@@ -13,11 +13,12 @@ from typing import NamedTuple
 
 from indexer.frames import SPACING, Run
 from indexer.reel import Reel
-from indexer.scenes import MOVED, SAME, STILL, Sample, Scene, Step, apart
+from indexer.scenes import MOVED, STILL, Sample, Scene, Step, apart, is_another
 
 DOUBT = 0.04  # 1 - cosine of two samples from which on a cut is looked for where no packet tells of one
 SPIKE, SPIKES = 4.0, 64  # times as large as the packets around it; so many are looked at
 CALM = 1.0  # if there is less than a key frame's bytes between samples, nothing has become another picture
+STILL_PICTURE = 4_000  # pixels a byte of a packet that says that nothing has changed
 SPARSE = 1.25 * SPACING  # seconds without a key frame after which frames between are wanted,
 TOO_SPARSE = 12.0  # and after which they are decoded whatever it takes
 PATIENCE, SHARE = 300.0, 0.04  # frames of HD, and the part of a video, that may be decoded beside samples
@@ -44,7 +45,7 @@ def gaps(reel: Reel, samples: Sequence[Sample]) -> list[Gap]:
 def _gap(reel: Reel, one: Sample, other: Sample | None) -> Gap:
     first, key, last = reel.rows(one.time, None if other is None else other.time)
     end = reel.end if other is None else other.time
-    moved = 0.0 if other is None else apart(one.vector, other.vector)
+    moved = 0.0 if other is None else apart(one, other)
     seconds = float((end - one.time) * reel.unit)
     anchors = reel.anchors(first, key)
     spikes = _spikes(reel, anchors, one.time, end)
@@ -52,14 +53,16 @@ def _gap(reel: Reel, one: Sample, other: Sample | None) -> Gap:
     marks = frozenset(sample.time for sample in (one, other) if sample is not None)
     run = Run((first, last), tuple(sorted(spikes)), marks, every=seconds > SPARSE)
     far = seconds > TOO_SPARSE and (bool(spikes) or not calm)
-    if spikes and (other is None or moved > SAME):
+    another = other is None or is_another(one, other)
+    if spikes and another:
         if not run.every:  # what is behind the last one need not be seen
             run = replace(run, rows=(first, reel.complete(run.windows[-1][1], first, last)))
         return Gap(_middle(reel, spikes[0]), run, ALWAYS if far else SURE)
     believed = end if moved > (STILL if calm else MOVED) else None
     if keys and moved > (STILL if calm else DOUBT):
         return Gap(believed, replace(run, keys=True), ALWAYS)  # which is next to nothing
-    if moved > DOUBT and not calm:  # the picture before the second sample tells whether it is a cut
+    unsure = another and believed is None if calm else moved > DOUBT
+    if unsure and other is not None:  # the picture before the second sample tells whether it is a cut
         before = max((reel.times[row] for row in anchors if reel.times[row] < end), default=one.time)
         return Gap(believed, replace(run, windows=(*run.windows, (before, end))), ALWAYS if far else DOUBTED)
     if seconds > SPARSE and (spikes or not calm):
@@ -87,7 +90,8 @@ def _keys(reel: Reel, first: int, key: int, begin: int) -> tuple[list[int], bool
     rows = reel.keys[bisect_right(reel.keys, first) : bisect_left(reel.keys, key)]
     between = [row for row in rows if reel.times[row] > begin]
     coded = sum(reel.sizes[first + 1 : key]) - sum(reel.sizes[row] for row in rows)
-    return between, coded < CALM * min(reel.sizes[first], reel.sizes[key])
+    still = (key - first) * reel.pixels / STILL_PICTURE
+    return between, coded < max(still, CALM * min(reel.sizes[first], reel.sizes[key]))
 
 
 def _middle(reel: Reel, window: Window) -> int:

@@ -14,6 +14,7 @@ from retrieval.catalog import Catalog
 from retrieval.embedders import Embedder
 from retrieval.errors import EvaluationError, QueryError
 from retrieval.evaluate import Flags, Ranking, hit_at
+from retrieval.holdings import roots
 from retrieval.library import Library
 from retrieval.measure import CURVE, Measured, digits, measures
 from retrieval.narrow import filters
@@ -161,7 +162,7 @@ class Resolver:
 
     def __init__(self, catalog: Catalog, beside: Path) -> None:
         self.catalog = catalog
-        self.folders = [beside, *(root.path for root in catalog.roots())]
+        self.folders = [beside, *(root.path for root in roots(catalog))]
 
     def __call__(self, name: str) -> int | None:
         """Return the content of a path relative to the file of queries or to a root, None without one."""

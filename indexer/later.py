@@ -1,27 +1,37 @@
-"""Read what takes long, when all else can be found already: text in pictures, and speech."""
+"""Read what takes long, when all else can be found already: text in pictures, speech, and sounds."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from time import monotonic
 
-from indexer import ocr, speech
+from indexer import hearing, ocr, speech
 from indexer.ahead import ahead
 from indexer.fill import NOTHING, embed_whole
+from indexer.hearing import Listener
 from indexer.members import in_turn
 from indexer.read import open_again
-from indexer.said import Finder, How, Part, Piece, Source, due, write
+from indexer.said import Finder, How, Part, Piece, Source, due, moments, write
 from indexer.speech import Transcriber
 from indexer.writer import Writer
 from retrieval.errors import EmbedderError, ExtraMissing, LibraryError
 from retrieval.formats import some
 
 MOST = 64  # parts in one transaction
-TITLES: dict[How, str] = {"ocr": "text in pictures", "speech": "speech"}
+TITLES: dict[How, str] = {"ocr": "text in pictures", "speech": "speech", "sounds": "known sounds"}
 OFTEN = 5.0  # seconds after which what was found is committed
+SPEECH = (
+    "a model that hears speech. It holds a model.bin, as those of huggingface.co/Systran do; or give a name "
+    "to fetch: tiny, base, small, medium, large-v3"
+)
+SOUNDS = (
+    "a model that names sounds. It holds a config.json and a model.safetensors, as transformers saves a CLAP "
+    "model; or give a name to fetch: laion/clap-htsat-unfused"
+)
 
 Advance = Callable[[str, int, int], None]  # what is looked for, contents done, contents to do
 
@@ -30,12 +40,15 @@ Advance = Callable[[str, int, int], None]  # what is looked for, contents done, 
 class Wish:
     """What is to be read later; None is what the library remembers.
 
-    `speech_model` is a folder or a name, '' for none; a `transcriber` stands in for it in one run.
+    `speech_model` and `sound_model` are a folder or a name, '' for none; a `transcriber` and a `listener`
+    stand in for them in one run.
     """
 
     ocr: bool | None = None
     speech_model: str | None = None
     transcriber: Transcriber | None = None
+    sound_model: str | None = None
+    listener: Listener | None = None
 
 
 NO_WISH = Wish()
@@ -55,7 +68,9 @@ def remember(writer: Writer, wish: Wish) -> None:
     if wish.ocr is not None:
         writer.spaces.remember("ocr", "yes" if wish.ocr else "")
     if wish.speech_model is not None:
-        writer.spaces.remember("speech", _place(wish.speech_model))
+        writer.spaces.remember("speech", _place(wish.speech_model, SPEECH))
+    if wish.sound_model is not None:
+        writer.spaces.remember("sounds", _place(wish.sound_model, SOUNDS))
 
 
 def read_later(writer: Writer, wish: Wish, advance: Advance, *, new_sounds: int = 0) -> Later:
@@ -66,13 +81,16 @@ def read_later(writer: Writer, wish: Wish, advance: Advance, *, new_sounds: int 
     later, embedder = Later(), writer.embedder
     if writer.catalog.setting("ocr"):
         reading = Search(writer, "ocr", ocr.VERSION, later, advance)
-        reading.run(ocr.READERS, lambda: ocr.Ocr(embedder))
-    given = wish.transcriber
-    name = given.name if given is not None else writer.catalog.setting("speech")
-    if name:
+        reading.run(ocr.READERS, lambda: ocr.Ocr(embedder, partial(moments, writer)))
+    if by := wish.transcriber or writer.catalog.setting("speech"):
+        name = by if isinstance(by, str) else by.name
         listening = Search(writer, "speech", name, later, advance)
-        listening.run(speech.READERS, lambda: speech.Speech(given or _whisper(name), embedder))
-    elif new_sounds:
+        listening.run(speech.READERS, lambda: speech.Speech(_whisper(by), embedder))
+    if namer := wish.listener or writer.catalog.setting("sounds"):
+        name = hearing.version(namer) if isinstance(namer, str) else namer.name
+        naming = Search(writer, "sounds", name, later, advance)
+        naming.run(hearing.READERS, lambda: hearing.Hearing(_clap(namer)))
+    if new_sounds and not by and not namer:
         later.notes.append(_hint(new_sounds))
     return later
 
@@ -81,16 +99,23 @@ def _hint(sounds: int) -> str:
     here = find_spec("faster_whisper") is not None
     first = "" if here else 'pip install "clew-search[audio]", then '
     return (
-        f"What is said in {some(sounds, 'sound')} cannot be searched yet, tags and names can. To have it "
-        f"written down: {first}`clew index --speech-model small` (484 MB, fetched once), or the folder of a "
-        "faster-whisper model you have."
+        f"What is said in {some(sounds, 'sound')} cannot be searched yet, nor what else sounds there; tags "
+        f"and names can. For speech: {first}`clew index --speech-model small` (484 MB, fetched once), or the "
+        "folder of a faster-whisper model. For a dog, rain, a guitar: `clew index --sound-model "
+        "laion/clap-htsat-unfused` (615 MB), or the folder of a CLAP model."
     )
 
 
-def _whisper(name: str) -> Transcriber:
+def _whisper(model: str | Transcriber) -> Transcriber:
     from indexer.whisper import Whisper  # heavy
 
-    return Whisper(name)
+    return Whisper(model) if isinstance(model, str) else model
+
+
+def _clap(model: str | Listener) -> Listener:
+    from indexer.clap import Clap
+
+    return Clap(model) if isinstance(model, str) else model
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +158,8 @@ class Search:
             self.later.notes.append(f"{title.capitalize()} cannot be found at present: {look.trouble}")
         elif done:
             files = some(done, "file")
-            self.later.notes.append(f"{title.capitalize()} was found in {len(found):,} of {files}.")
+            were = "were" if self.how == "sounds" else "was"
+            self.later.notes.append(f"{title.capitalize()} {were} found in {len(found):,} of {files}.")
 
     def _commit(self, pieces: Sequence[Piece]) -> None:
         """Embed and write what was found."""
@@ -178,7 +204,7 @@ def _parts(finder: Finder, sources: Sequence[Source]) -> Iterator[tuple[int, Par
             with open_again(source.digest, source.place, opener) as file:
                 if file is None:
                     continue
-                with closing(finder.parts(file, source.reader, source.after)) as parts:
+                with closing(finder.parts(file, source)) as parts:
                     yield from ((source.content, part) for part in parts)
         except (OSError, ExtraMissing):  # it has gone since, or cannot be opened at present
             continue
@@ -186,14 +212,13 @@ def _parts(finder: Finder, sources: Sequence[Source]) -> Iterator[tuple[int, Par
             yield source.content, Part(list, None)
 
 
-def _place(model: str) -> str:
+def _place(model: str, what: str) -> str:
     """Return the name of a model, or its folder as it will be found from anywhere; raises LibraryError."""
     path = Path(model).expanduser()
-    if model and path.is_dir():
+    if not model:
+        return ""
+    if path.is_dir():
         return str(path.absolute())
     if model.startswith((".", "/", "~")) or path.exists():
-        raise LibraryError(
-            f"There is no folder {model} with a model that hears speech. It holds a model.bin, as those of "
-            "huggingface.co/Systran do; or give a name to fetch: tiny, base, small, medium, large-v3."
-        )
+        raise LibraryError(f"There is no folder {model} with {what}.")
     return model

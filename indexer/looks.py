@@ -1,10 +1,12 @@
 """How a picture looks, in numbers that are cheap to compare: a perceptual hash, and how sharp it is."""
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 SIDE = 256  # pixels of the longer side at which pictures are measured
 GRID, KEPT = 32, 8
+CELLS, CHANGED, SHARE = 48, 24, 0.015  # a side; of 255, what makes a cell another one; of all cells
 FLAT = 1.0  # frequencies weaker than this (of 255 x 32) are rounding, or what JPEG left of a plain area
 _at = np.arange(GRID)
 _WAVES = np.cos(np.pi * np.outer(np.arange(KEPT), 2 * _at + 1) / (2 * GRID))  # (8, 32), the first is flat
@@ -15,6 +17,16 @@ def small_grey(picture: Image.Image) -> Image.Image:
     grey = picture.convert("L")
     grey.thumbnail((SIDE, SIDE), Image.Resampling.BOX, reducing_gap=None)
     return grey
+
+
+def layout(grey: Image.Image) -> NDArray[np.uint8]:
+    """Return how light a small grey picture is, in 48 x 48 cells: enough to see that a text is another."""
+    return np.asarray(grey.resize((CELLS, CELLS), Image.Resampling.BOX))
+
+
+def is_redrawn(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> bool:
+    """Say whether a part of a picture is another: more than a pointer moved, or a word typed."""
+    return bool((np.abs(one.astype(np.int16) - other) > CHANGED).mean() > SHARE)
 
 
 def looks(picture: Image.Image) -> bytes:

@@ -1,6 +1,6 @@
-"""Text in pictures, and on pages of documents that are pictures themselves: read by rapidocr, offline."""
+"""Text in pictures, on pages of documents that are pictures, and in videos: read by rapidocr, offline."""
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from indexer.decoders import Draft
 from indexer.layout import Line, passages
 from indexer.pdf import open_pdf
-from indexer.said import Part
+from indexer.said import Part, Source
+from indexer.shots import Moment, shots
 from indexer.stills import PAGED, repeats
 from retrieval.embedders import Embedder
 from retrieval.errors import ExtraMissing, MediaError
@@ -39,29 +40,37 @@ WRITTEN = 16  # letters from which on a page is text, and no picture of it
 
 
 class Shown(NamedTuple):
-    """A picture to read, its page from 1, how far it reaches; a page of a PDF has no pixels for a box."""
+    """A picture to read, its page from 1 or its moment in seconds, how far it reaches.
+
+    A page of a PDF has no pixels for a box.
+    """
 
     picture: "Image"
     page: int | None = None
     upto: float | None = None
     boxed: bool = True
+    moment: Moment | tuple[None, None] = (None, None)
 
 
 class Ocr:
     """Reads the text in pictures."""
 
-    def __init__(self, embedder: Embedder) -> None:
-        """Load the engines; raises ExtraMissing."""
+    def __init__(self, embedder: Embedder, moments: Callable[[int], Sequence[Moment]]) -> None:
+        """Load the engines; `moments` returns those of a video, by its content. Raises ExtraMissing."""
         self.threads = min(cores(), ENGINES)
-        self._embedder = embedder
+        self._embedder, self._moments = embedder, moments
         self._engines: SimpleQueue[Any] = SimpleQueue()
         for _ in range(self.threads):
             self._engines.put(_engine(max(1, cores() // self.threads)))
 
-    def parts(self, file: BinaryIO, reader: str, after: float) -> Generator[Part]:
-        """Yield the picture, or the pages of a document that are pictures; raises MediaError."""
+    def parts(self, file: BinaryIO, source: Source) -> Generator[Part]:
+        """Yield the picture, pages of a document that are pictures, moments of a video; raises MediaError."""
         upto: float | None = 0.0
-        for shown in PICTURES[reader](file, int(after)):
+        if source.reader == "video":
+            pictures = _moments(file, source.after, self._moments(source.content))
+        else:
+            pictures = PICTURES[source.reader](file, int(source.after))
+        for shown in pictures:
             upto = shown.upto
             small, factor = _bounded(shown.picture)
             yield Part(partial(self.read, shown._replace(picture=small), factor), upto)
@@ -76,8 +85,16 @@ class Ocr:
         finally:
             self._engines.put(engine)
         found = passages(lines, self._embedder.tokens, self._embedder.context)
+        start, end = shown.moment
         return [
-            Draft("text", text=words.text, page=shown.page, box=words.box if shown.boxed else None)
+            Draft(
+                "text",
+                text=words.text,
+                start=start,
+                end=end,
+                page=shown.page,
+                box=words.box if shown.boxed else None,
+            )
             for words in found
         ]
 
@@ -187,8 +204,14 @@ def _pages(file: BinaryIO, after: int) -> Iterator[Shown]:
                         yield Shown(picture, number, number, boxed=False)
 
 
+def _moments(file: BinaryIO, after: float, moments: Sequence[Moment]) -> Iterator[Shown]:
+    """Yield a frame of each moment of a video that ends behind so many seconds."""
+    for moment, picture in shots(file, [each for each in moments if each[1] > after], SHARP):
+        yield Shown(picture, upto=moment[1], moment=moment)
+
+
 PICTURES: dict[str, Callable[[BinaryIO, int], Iterator[Shown]]] = {"picture": _stills, "document": _pages}
-READERS = tuple(PICTURES)
+READERS = (*PICTURES, "video")
 
 
 def _engine(threads: int) -> Any:

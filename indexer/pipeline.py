@@ -1,7 +1,6 @@
 """Bring a library up to date with its folders: scan, read ahead, embed, write, build."""
 
 import os
-from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -19,6 +18,7 @@ from indexer.fill import fill
 from indexer.later import NO_WISH, Wish, read_later, remember
 from indexer.members import in_turn
 from indexer.read import Read, read
+from indexer.report import Report
 from indexer.reread import reread
 from indexer.roots import Place
 from indexer.tags import tag_if_due
@@ -26,9 +26,9 @@ from indexer.thumbnails import thumbnails_wanted
 from indexer.tiles import add_tiles
 from indexer.walk import Found, Walked, walk
 from indexer.writer import Writer, Wrote
-from retrieval.archives import SUFFIXES, Opener, archive_of
+from retrieval.archives import Opener, archive_of
 from retrieval.errors import LibraryError
-from retrieval.formats import count_kinds, printable, some
+from retrieval.formats import printable, some
 from retrieval.machine import cores
 from retrieval.records import Method, Space
 
@@ -49,47 +49,6 @@ def silent(folder: str, done: int, total: int) -> None:
 def at_once(top: bytes, found: Found) -> bool:
     """Read every file."""
     return True
-
-
-@dataclass(slots=True)
-class Report:
-    """What a run did. A file is counted once in the first seven; `skipped` is suffix -> files."""
-
-    added: int = 0
-    updated: int = 0
-    moved: int = 0
-    offline: int = 0
-    gone: int = 0
-    unchanged: int = 0
-    failed: int = 0
-    segments: int = 0
-    seconds: float = 0.0
-    kinds: Counter[str] = field(default_factory=Counter)  # kind -> new segments
-    skipped: Counter[str] = field(default_factory=Counter)
-    lacking: Counter[str] = field(default_factory=Counter)  # what is not installed -> files it would read
-    partly: list[str] = field(default_factory=list)  # files of which something was left out, and what
-    notes: list[str] = field(default_factory=list)
-    interrupted: bool = False
-
-    def __str__(self) -> str:
-        """Say it for a person, a line a subject."""
-        files = self.added + self.updated
-        rate = f", {files / self.seconds:,.0f} files/s" if files and self.seconds > 1 else ""
-        lines = [f"{count_kinds(self.kinds) or 'nothing new'} in {self.seconds:.1f} s{rate}"]
-        states = ("added", "updated", "moved", "unchanged", "offline", "gone")
-        counts = [f"{getattr(self, state):,} {state}" for state in states if getattr(self, state)]
-        lines += [f"  files: {', '.join(counts)}"] * bool(counts)
-        if self.failed:
-            lines.append(f"  {self.failed:,} skipped: could not be read (`clew status --errors` says why)")
-        lines += [f"  {some(count, 'file')}: {what}" for what, count in self.lacking.items()]
-        if self.skipped:
-            first = ", ".join(f"{n:,} {printable(suffix)}" for suffix, n in self.skipped.most_common(6))
-            more = ", ..." * (len(self.skipped) > 6)
-            total = self.skipped.total()
-            lines.append(f"  {total:,} skipped: of a kind clew does not read ({first}{more})")
-        if any(self.skipped[suffix] for suffix in SUFFIXES):
-            lines.append("  --archives reads what is in .zip and .tar files")
-        return "\n".join(lines)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +141,7 @@ class Run:
                 self.report.notes.append(note)
 
     def look_over(self, wish: Wish) -> None:
-        """Read what takes long: text in pictures, and speech."""
+        """Read what takes long: text in pictures, speech, and sounds."""
         found = read_later(self.writer, wish, self.progress, new_sounds=self.report.kinds["audio"])
         self.report.kinds += found.kinds
         self.report.segments += found.kinds.total()

@@ -4,11 +4,11 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from io import BufferedReader
-from typing import cast
+from typing import BinaryIO, cast
 
 from indexer.decoders import (
     Decoded,
@@ -24,6 +24,7 @@ from indexer.decoders import (
     video,
     web,
 )
+from indexer.guess import HEAD, NAMES, explain, readers
 from indexer.walk import Found, nanoseconds
 from retrieval.archives import Opener, open_place
 from retrieval.embedders import Embedder
@@ -109,13 +110,33 @@ def _read_open(
         return Read(found, digest, known=True)
     file.seek(0)
     try:
-        return Read(found, digest, decoded=DECODERS[found.reader](file, _suffix(found.path), embedder))
+        return Read(found, digest, decoded=_decode(found.reader, file, _suffix(found.path), embedder))
     except MediaError as error:
         return Read(found, error=str(error))
     except ExtraMissing as error:
         return Read(found, error=str(error), passing=True, lacks=str(error))
     except Exception as error:  # a decoder's own bug must not cost the person the other files
         return Read(found, error=f"unexpected {type(error).__name__}: {error}")
+
+
+def _decode(reader: str, file: BinaryIO, suffix: str, embedder: Embedder) -> Decoded:
+    """Decode a file as what its suffix says, or else, where that cannot be, as what its first bytes say."""
+    try:
+        return DECODERS[reader](file, suffix, embedder)
+    except MediaError as error:
+        file.seek(0)
+        head = file.read(HEAD)
+        for other in readers(reader, head):
+            file.seek(0)
+            try:
+                decoded = DECODERS[other](file, suffix, embedder)
+            except MediaError:
+                continue
+            if str(error).startswith("damaged"):
+                return replace(decoded, note=f"{error}; it is read as {NAMES[other]}")
+            return decoded
+        reason = explain(str(error), reader, head)
+        raise (error if reason == str(error) else MediaError(reason)) from None
 
 
 def read_again(
@@ -128,15 +149,16 @@ def read_again(
 ) -> Decoded | None:
     """Decode a content that was read before; None where the file is not there as it was.
 
-    Of a video, whose segments follow from how a model sees it, those that begin and end at `spans`.
+    Of what was read as a video, whose segments follow from how a model sees it, those that begin and end at
+    `spans`.
     """
     try:
         with open_again(digest, place, opener) as file:
             if file is None:
                 return None
-            if reader == "video" and spans is not None:
+            if spans is not None:
                 return Decoded(video.decode_again(file, embedder, spans))
-            return DECODERS[reader](file, _suffix(place), embedder)
+            return _decode(reader, file, _suffix(place), embedder)
     except Exception:  # gone since, or a decoder that has changed its mind
         return None
 

@@ -1,4 +1,4 @@
-"""Where it is written what contents say: text in pictures, speech. Appended to contents that are whole."""
+"""Where it is written what contents say: text in pictures, speech, sounds. Appended to whole contents."""
 
 from collections import Counter
 from collections.abc import Callable, Generator, Sequence
@@ -10,10 +10,10 @@ from indexer.writer import Writer
 from retrieval.records import Vectors
 from retrieval.schema import vectors_table
 
-How = Literal["ocr", "speech"]
+How = Literal["ocr", "speech", "sounds"]
 
 # Ordinals far behind a decoder's own, so that a decoder that finds more by and by never meets them.
-FIRST: dict[How, int] = {"ocr": 1 << 40, "speech": 1 << 41}
+FIRST: dict[How, int] = {"ocr": 1 << 40, "speech": 2 << 40, "sounds": 3 << 40}
 ROOM = 1 << 40
 
 
@@ -39,7 +39,7 @@ class Finder(Protocol):
 
     threads: int
 
-    def parts(self, file: BinaryIO, reader: str, after: float) -> Generator[Part]:
+    def parts(self, file: BinaryIO, source: Source) -> Generator[Part]:
         """Yield what there is to look over, from what was done before; raises MediaError."""
         ...
 
@@ -72,6 +72,12 @@ def due(writer: Writer, how: How, version: str, readers: Sequence[str]) -> list[
                  WHERE place IS NOT NULL ORDER BY old, id"""
     rows = writer.db.conn.execute(query, (version, how, *readers)).fetchall()
     return [Source(*row) for row in rows]
+
+
+def moments(writer: Writer, content: int) -> list[tuple[float, float]]:
+    """Return the seconds of the moments that a video is known to have, ascending."""
+    query = "SELECT start, end FROM segments WHERE content = ? AND kind = 'video' ORDER BY start"
+    return [tuple(row) for row in writer.db.execute(query, (content,))]
 
 
 def write(writer: Writer, how: How, version: str, pieces: Sequence[Piece], vectors: Vectors) -> Counter[str]:

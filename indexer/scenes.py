@@ -6,8 +6,10 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from indexer.frames import Jump, Stretch
+from indexer.frames import LEAST, Jump, Stretch
+from indexer.looks import is_redrawn
 from indexer.reel import Reel
 from retrieval.records import Vectors
 
@@ -20,7 +22,7 @@ SHORTEST, LONGEST = 0.3, 120.0  # seconds of a scene
 
 @dataclass(slots=True)
 class Sample:
-    """A frame that was embedded: its unit vector (d,), a WebP of it, how sharp it is, whether it is blank.
+    """A frame that was embedded: its unit vector (d,), a WebP of it, its layout (48, 48), how sharp it is.
 
     The first frame after a cut is an `edge`: often it is not yet as clear as those that follow.
     """
@@ -28,6 +30,7 @@ class Sample:
     time: int
     vector: Vectors
     thumbnail: bytes | None
+    layout: NDArray[np.uint8]
     sharpness: float
     blank: bool
     edge: bool = False
@@ -84,9 +87,14 @@ def mean(vectors: Sequence[Vectors]) -> Vectors:
     return np.asarray(total / length if length > 1e-6 else vectors[0], np.float32)
 
 
-def apart(one: Vectors, other: Vectors) -> float:
-    """Return 1 - cosine of two unit vectors, (d,)."""
-    return 1.0 - float(one @ other)
+def apart(one: Sample, other: Sample) -> float:
+    """Return 1 - cosine of what two samples show."""
+    return 1.0 - float(one.vector @ other.vector)
+
+
+def is_another(one: Sample, other: Sample) -> bool:
+    """Say whether two samples show two things, as embedded or as drawn: to most models all text is alike."""
+    return apart(one, other) > SAME or is_redrawn(one.layout, other.layout)
 
 
 def notable(stretch: Stretch) -> list[Jump]:
@@ -95,11 +103,16 @@ def notable(stretch: Stretch) -> list[Jump]:
     return (not stretch.keys and unusual) or stretch.jumps[:1]
 
 
-def is_cut(jump: Jump, stretch: Stretch, moved: float) -> bool:
-    """Say whether two frames that follow each other, `moved` apart as embedded, are of two scenes."""
+def is_cut(jump: Jump, stretch: Stretch, before: Sample, after: Sample) -> bool:
+    """Say whether two frames that follow each other are of two scenes.
+
+    Where all else stands still, as in a talk's slides, they are if a part is drawn anew.
+    """
+    moved = apart(before, after)
+    redrawn = stretch.usual < LEAST and is_redrawn(before.layout, after.layout)
     if stretch.keys:
-        return moved > STILL
-    return moved > MOVED or (jump.is_prominent(stretch.usual) and moved > STEP)
+        return moved > STILL or redrawn
+    return moved > MOVED or (jump.is_prominent(stretch.usual) and (moved > STEP or redrawn))
 
 
 def best(steps: Sequence[Step], vague: Step) -> Step:
@@ -146,4 +159,4 @@ def _leaves(scene: Scene, sample: Sample) -> bool:
     """Say whether a sample is of another scene though there is no cut between."""
     if sample.blank != scene.blank:
         return True
-    return not all(each.edge for each in scene.samples) and apart(scene.vector, sample.vector) > MOVED
+    return not all(each.edge for each in scene.samples) and 1.0 - float(scene.vector @ sample.vector) > MOVED

@@ -1,6 +1,6 @@
 """Open sound, and the sound of videos: what it says of itself, and its samples, whatever is broken in it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.errors import MediaError
+from retrieval.film import SOUNDS, is_of_disk
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -37,8 +38,10 @@ def open_media(file: BinaryIO) -> "Iterator[InputContainer]":
     import av  # heavy: when the first sound is read
 
     try:
-        container = av.open(file, "r", metadata_errors="replace")
+        container = av.open(file, "r", options={"format_whitelist": SOUNDS}, metadata_errors="replace")
     except (av.FFmpegError, ValueError, OSError) as error:
+        if is_of_disk(error):
+            raise
         raise MediaError(_reason(error, file)) from error
     with container:
         yield container
@@ -94,42 +97,50 @@ def _measured(container: "InputContainer", stream: Any) -> float:
     return min(end, MOST)
 
 
-def stretches(container: "InputContainer", after: float = 0.0) -> Iterator[Stretch]:
-    """Yield the sound from `after` seconds on, a stretch at a time, mono, at RATE; the last may be empty."""
+def stretches(
+    container: "InputContainer",
+    after: float = 0.0,
+    rate: int = RATE,
+    cut: Callable[[Samples], int] | None = None,
+) -> Iterator[Stretch]:
+    """Yield the sound from `after` seconds on, a stretch at a time, mono; the last may be empty.
+
+    `cut` says where in some samples a stretch ends (default: where it is quietest).
+    """
     parts: list[Samples] = []
     start, held = after, 0
-    for at, samples in _pieces(container, first_sound(container)):
-        early = max(0, round((after - at) * RATE))
+    for at, samples in _pieces(container, first_sound(container), rate):
+        early = max(0, round((after - at) * rate))
         if early >= len(samples):
             continue
-        at += early / RATE
-        missing = at - (start + held / RATE) if held else 0.0
+        at += early / rate
+        missing = at - (start + held / rate) if held else 0.0
         if missing > APART:
             yield Stretch(start, np.concatenate(parts), at)
             parts, held = [], 0
         elif missing > GAP:
-            parts.append(np.zeros(round(missing * RATE), np.float32))
+            parts.append(np.zeros(round(missing * rate), np.float32))
             held += len(parts[-1])
         start = start if held else at
         parts.append(samples[early:])
         held += len(samples) - early
-        if held >= STRETCH * RATE:
+        if held >= STRETCH * rate:
             whole = np.concatenate(parts)
-            cut = _quietest(whole)
-            yield Stretch(start, whole[:cut], start + cut / RATE)
-            parts, held, start = [whole[cut:]], len(whole) - cut, start + cut / RATE
+            end = (cut or _quietest)(whole)
+            yield Stretch(start, whole[:end], start + end / rate)
+            parts, held, start = [whole[end:]], len(whole) - end, start + end / rate
     yield Stretch(start, np.concatenate([np.empty(0, np.float32), *parts]), None)
 
 
-def _pieces(container: "InputContainer", stream: Any) -> Iterator[tuple[float, Samples]]:
-    """Yield (seconds, samples), mono at RATE; seconds count from the beginning of the container."""
+def _pieces(container: "InputContainer", stream: Any, rate: int) -> Iterator[tuple[float, Samples]]:
+    """Yield (seconds, samples), mono at this rate; seconds count from the beginning of the container."""
     import av
 
     begin, clock, resampler = (container.start_time or 0) / 1e6, 0.0, None
     for frame in frames(container, stream):
         try:
             if resampler is None:
-                resampler = av.AudioResampler(format="flt", layout="mono", rate=RATE)
+                resampler = av.AudioResampler(format="flt", layout="mono", rate=rate)
             made = resampler.resample(frame)
         except (av.FFmpegError, ValueError):  # it changes its rate, or has none
             resampler = None
@@ -137,7 +148,7 @@ def _pieces(container: "InputContainer", stream: Any) -> Iterator[tuple[float, S
         if made:
             samples = np.concatenate([part.to_ndarray().reshape(-1) for part in made])
             at = clock if frame.time is None else frame.time - begin
-            clock = at + len(samples) / RATE
+            clock = at + len(samples) / rate
             yield at, np.clip(np.nan_to_num(samples), -1, 1)
 
 

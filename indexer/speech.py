@@ -5,7 +5,7 @@ from functools import partial
 from typing import BinaryIO, NamedTuple, Protocol
 
 from indexer.decoders import Draft
-from indexer.said import Part
+from indexer.said import Part, Source
 from indexer.sounds import RATE, Samples, Stretch, open_media, stretches
 from retrieval.embedders import Embedder
 
@@ -42,10 +42,10 @@ class Speech:
         self.transcriber = transcriber
         self._embedder = embedder
 
-    def parts(self, file: BinaryIO, reader: str, after: float) -> Generator[Part]:
+    def parts(self, file: BinaryIO, source: Source) -> Generator[Part]:
         """Yield the stretches of the sound after so many seconds; raises MediaError."""
         with open_media(file) as container:
-            for stretch in stretches(container, after):
+            for stretch in stretches(container, source.after):
                 yield Part(partial(self._hear, stretch), stretch.upto)
 
     def _hear(self, stretch: Stretch) -> list[Draft]:

@@ -38,6 +38,13 @@ class Stills(NamedTuple):
     duration: float | None = None
 
 
+class _Held(NamedTuple):
+    """A frame that may be chosen, and how it looks at its own size, so that all embedders get the same."""
+
+    still: Still
+    look: NDArray[np.float32]  # (768,)
+
+
 def stills_of(original: Image.Image, near: int, longer: int = 0) -> Stills:
     """Return the pictures in a file that is open; raises MediaError where even the first cannot be read.
 
@@ -57,16 +64,16 @@ def stills_of(original: Image.Image, near: int, longer: int = 0) -> Stills:
 
 def _moving(original: Image.Image, first: Image.Image, near: int) -> Stills:
     """Return the first frame and those that differ most from it and from each other, in order."""
-    held, step, length = [Still(_shrink(first, near), 0.0)], 1, _shown(original)
+    held, step, length = [_Held(Still(first, 0.0), _look(first))], 1, _shown(original)
     for number, frame in enumerate(_frames(original), start=1):
         if number % step == 0:
-            held.append(Still(_shrink(frame, near), round(length, 3)))
+            held.append(_Held(Still(_shrink(frame, near), round(length, 3)), _look(frame)))
         length += _shown(original)
         if len(held) > HELD:
             held, step = held[::2], 2 * step
     if len(held) == 1:  # said to move, and it does not
         return Stills([Still(first)])
-    chosen = [held[row] for row in _distinct([each.picture for each in held], FRAMES) if row]
+    chosen = [held[row].still for row in _distinct([each.look for each in held], FRAMES) if row]
     return Stills([Still(first), *chosen], round(length, 3))
 
 
@@ -93,12 +100,12 @@ def _shrink(picture: Image.Image, near: int) -> Image.Image:
     return picture.reduce(factor) if factor > 1 else picture
 
 
-def _distinct(pictures: list[Image.Image], count: int) -> list[int]:
+def _distinct(seen: list[NDArray[np.float32]], count: int) -> list[int]:
     """Return the rows of the first and of up to `count` more, each the farthest from those chosen before.
 
     Ascending: Gonzalez, Clustering to minimize the maximum intercluster distance, TCS 1985.
     """
-    looks = np.array([_look(picture) for picture in pictures])
+    looks = np.array(seen)
     chosen, away = [0], np.abs(looks - looks[0]).mean(axis=1)
     while len(chosen) <= count and away.max() >= DISTINCT:
         chosen.append(int(away.argmax()))

@@ -52,10 +52,9 @@ def has_captions(start: bytes, suffix: str) -> bool:
         text = decode_text(start)
     except MediaError:
         return False
+    if suffix in (".jsonl", ".ndjson"):  # a header or garbage may come first
+        return any(row and columns(list(row)) for row in map(_object, text.splitlines()))
     first = next((line for line in text.splitlines() if line.strip()), "")
-    if suffix in (".jsonl", ".ndjson"):
-        row = _object(first)
-        return row is not None and columns(list(row)) is not None
     return _delimiter(first) is not None
 
 

@@ -92,10 +92,15 @@ class ThumbnailFile:
         """Keep the thumbnails of a content that was read again; drafts that are not its segments drop out."""
         if not self.wanted:
             return
+        try:
+            rows = self.open().execute(_CONTENT, (content,)).fetchall()
+        except sqlite3.Error as error:
+            self._broken = str(error)
+            return
         made = []
-        for segment, digest, reader, ordinal, *place in self.open().execute(_CONTENT, (content,)):
+        for segment, digest, reader, ordinal, kind, page, start in rows:
             draft = drafts[ordinal] if ordinal < len(drafts) else None
-            if draft is not None and draft.thumbnail and [draft.kind, draft.page, draft.start] == place:
+            if draft is not None and draft.thumbnail and draft.is_of(kind, page, start):
                 made.append(Made(Key(segment, digest, reader, ordinal), draft.thumbnail))
         self.keep(made)
 
@@ -105,20 +110,27 @@ class ThumbnailFile:
         if not most:
             self.begin_anew()
         elif self.path.exists():
-            with self.open() as db:
-                db.execute(f"DELETE FROM thumbnails WHERE segment IN ({_ABOVE})", (most,))
-            self.vacuum()
+            self._delete(f"segment IN ({_ABOVE})", most)
         self._full = is_full(size(self.catalog.folder), most)
 
     def drop_orphans(self) -> int:
         """Delete the thumbnails of segments that are no more; returns how many."""
         if not self.path.exists():
             return 0
-        with self.open() as db:
-            orphans = "DELETE FROM thumbnails WHERE segment NOT IN (SELECT id FROM catalogue.segments)"
-            count = db.execute(orphans).rowcount
-        self.vacuum()
-        return count
+        return self._delete("segment NOT IN (SELECT id FROM catalogue.segments)")
+
+    def _delete(self, which: str, *values: object) -> int:
+        """Delete some thumbnails, or all where the file is damaged: what is to go goes; returns how many."""
+        try:
+            with self.open() as db:
+                count = db.execute(f"DELETE FROM thumbnails WHERE {which}", values).rowcount
+            self.vacuum()
+            return count
+        except sqlite3.OperationalError:  # a full disk, or no permission
+            raise
+        except sqlite3.DatabaseError:
+            self.begin_anew()
+            return 0
 
     def drop(self, segments: Sequence[int]) -> None:
         """Delete the thumbnails of these segments."""

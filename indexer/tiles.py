@@ -17,7 +17,7 @@ from indexer.read import open_again
 from indexer.writer import Writer
 from retrieval.archives import Opener
 from retrieval.embedders import Embedder
-from retrieval.errors import ClewError
+from retrieval.errors import ClewError, MediaError
 from retrieval.machine import cores
 from retrieval.media import decode, opened
 from retrieval.records import Vectors
@@ -91,6 +91,8 @@ def tiles_again(
             with opened(file) as original:
                 header = Header.of(original)
                 picture = decode(original, near=ceil(embedder.side / PART))
+    except MediaError:  # what is no picture, whatever its name, has none
+        return []
     except (OSError, ClewError):
         return None
     size = header.width, header.height

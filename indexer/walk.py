@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from indexer.decoders import CAPTION_SUFFIXES, READERS
 from indexer.tables import BEGINNING, has_captions
-from retrieval.archives import is_archive
+from retrieval.archives import suffix_of
 from retrieval.schema import CATALOGUE, INDEXES, OWN_NAMES
 
 # Folders that hold other programs' copies and leftovers; hidden names are left out by their dot.
@@ -192,9 +192,10 @@ def _files(
     readers = _readers(list(entries))
     for name, entry in entries.items():
         reader, picture = readers.get(name, ("", None))
-        holds = archives and not reader and is_archive(name)
+        archive = None if reader else suffix_of(name)
+        holds = archives and archive is not None
         if not reader and not holds:
-            walked.skipped[_suffix(name) or "no suffix"] += 1
+            walked.skipped[archive or _suffix(name) or "no suffix"] += 1
             continue
         try:
             status = entry.stat()

@@ -17,7 +17,8 @@ from indexer.attention import Attention, Spot, places
 from indexer.folders import bring, chooser, existing, placed, several
 from indexer.hub import Say
 from indexer.journal import Change, Journal
-from indexer.pipeline import Progress, Report, Run, absolute, silent
+from indexer.pipeline import Progress, Run, absolute, silent
+from indexer.report import Report
 from indexer.walk import Found
 from indexer.writer import Writer
 from retrieval.archives import archive_of
@@ -144,13 +145,13 @@ class Watch:
                 finally:
                     told = journal.read()
                 self._finish(run)
+                self.attention.done(spots)  # before it learns of a folder that asks for another look
                 self.attention.learn(writer.roots)
         except LibraryBusy as error:
             self._later(spots, BUSY, f"{error} Trying again.")
         except (sqlite3.Error, OSError) as error:
             self._later(spots, TROUBLE, f"The library cannot be written: {error}. Trying again.")
         else:
-            self.attention.done(spots)
             for line in [*run.report.lacking, *run.report.notes]:
                 self.attention.say_once(line)
         for change in told:

@@ -17,7 +17,7 @@ from retrieval.schema import CATALOGUE
 
 if TYPE_CHECKING:
     from indexer.journal import Change
-    from indexer.pipeline import Report
+    from indexer.report import Report
 
 
 class Seconds(click.ParamType):  # type: ignore[type-arg]

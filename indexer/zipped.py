@@ -4,11 +4,12 @@ import posixpath
 import struct
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
+from io import BytesIO
 from typing import IO, Any, BinaryIO
 from urllib.parse import unquote
 from xml.etree.ElementTree import Element, ParseError
-from zipfile import BadZipFile, ZipFile
+from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile
 
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import DefusedXMLParser, fromstring
@@ -20,7 +21,10 @@ MOST_READ = 100_000_000  # bytes of a document's text and mark-up, unpacked
 SMALL = 5_000_000  # bytes of what only says where things are
 CHUNK = 1 << 16
 
-END, END_64, LOCATOR = b"PK\5\6", b"PK\6\6", b"PK\6\7"
+MENDED = 200_000_000  # bytes of a document that is mended
+
+FILE, END, END_64, LOCATOR = b"PK\3\4", b"PK\5\6", b"PK\6\6", b"PK\6\7"
+ENCRYPTED = 1  # flag of a member
 OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"  # how old Office files begin, and new ones that are locked
 LOCKED = "EncryptedPackage".encode("utf-16-le")
 
@@ -28,18 +32,19 @@ LOCKED = "EncryptedPackage".encode("utf-16-le")
 class Parts:
     """The members of an open document; no more is unpacked of them all than MOST_READ bytes."""
 
-    def __init__(self, zipped: ZipFile) -> None:
+    def __init__(self, zipped: ZipFile, *, broken: bool = False) -> None:
         self._zip = zipped
         self.names = frozenset(zipped.namelist())
         self.left = MOST_READ
-        self.broken = False  # within a member that was read up to there
+        self.broken = broken  # off, and read up to there
 
     def read(self, name: str) -> bytes:
-        """Return a small member; empty where there is none. Raises MediaError where it is not small."""
-        if name not in self.names:
+        """Return a small member, empty where there is none or no more may be read; raises MediaError."""
+        if name not in self.names or self.left <= 0:
             return b""
         with self._open(name) as member:
             data = member.read(SMALL + 1)
+        self.left -= len(data)
         if len(data) > SMALL:
             raise MediaError(f"{name} in it unpacks to more than {SMALL:,} bytes")
         return data
@@ -81,22 +86,34 @@ class Parts:
 @contextmanager
 def open_parts(file: BinaryIO) -> Iterator[Parts]:
     """Open a document; raises MediaError with a reason a person understands."""
-    _check(file)
+    whole = _check(file)
     try:
-        with ZipFile(file) as zipped:
-            yield Parts(zipped)
+        with nullcontext(file) if whole else _mended(file) as there, ZipFile(there) as zipped:
+            yield Parts(zipped, broken=not whole)
     except RuntimeError as error:  # what zipfile raises of an encrypted member
         if "password" in str(error) or "encrypted" in str(error):
             raise MediaError("needs a password") from error
-        raise
+        raise MediaError(f"damaged: {_said(error)}") from error  # NotImplementedError is one, too
     except DefusedXmlException as error:
         raise MediaError("its XML defines entities, which no document needs and bombs are made of") from error
-    except (BadZipFile, ParseError, zlib.error, EOFError, NotImplementedError, ValueError, OSError) as error:
-        raise MediaError(f"damaged: {error or type(error).__name__}") from error
+    except (BadZipFile, ParseError, zlib.error, EOFError, ValueError, OSError) as error:
+        reason = _said(error) if whole else "it breaks off before its text"
+        raise MediaError(f"damaged: {reason}") from error
 
 
-def _check(file: BinaryIO) -> None:
-    """Refuse what is no zip file, and one whose list of members alone is more than a document."""
+def _said(error: Exception) -> str:
+    """Return what a person can make of an error, whose text may hold bytes of the file."""
+    text = str(error)
+    if text.startswith(("File name in", "Bad magic")):
+        return "its list of members does not fit them"
+    return text.removeprefix("Error -3 while decompressing data: ")[:100] or type(error).__name__
+
+
+def _check(file: BinaryIO) -> bool:
+    """Refuse what is no zip file, and one whose list of members alone is more than a document.
+
+    Returns whether it has that list.
+    """
     start = file.read(1 << 16)
     if not start:
         raise MediaError("empty file")
@@ -112,7 +129,7 @@ def _check(file: BinaryIO) -> None:
     tail = file.read()
     at = tail.rfind(END)
     if at < 0:
-        raise MediaError("damaged: it breaks off before its end")
+        return False
     listed = int.from_bytes(tail[at + 12 : at + 16], "little")
     if tail[at - 20 : at - 16] == LOCATOR and at >= 20:
         file.seek(min(size, struct.unpack("<Q", tail[at - 12 : at - 4])[0]))
@@ -120,6 +137,40 @@ def _check(file: BinaryIO) -> None:
         listed = int.from_bytes(end[40:48], "little") if end.startswith(END_64) else MOST_LISTED + 1
     if listed > MOST_LISTED:
         raise MediaError(f"it lists more members than any document: {listed:,} bytes of them")
+    return True
+
+
+def _mended(file: BinaryIO) -> BytesIO:
+    """Return a zip that breaks off with a new list of its members, the last one as far as it goes."""
+    file.seek(0)
+    data, made, left, at = file.read(MENDED), BytesIO(), MOST_READ, 0
+    with ZipFile(made, "w", ZIP_DEFLATED) as zipped, suppress(struct.error, ValueError):
+        while data.startswith(FILE, at) and left > 0:
+            flags, method = struct.unpack_from("<HH", data, at + 6)
+            size, _, named, more = struct.unpack_from("<LLHH", data, at + 18)
+            start = at + 30 + named + more
+            if flags & ENCRYPTED or method not in (ZIP_STORED, ZIP_DEFLATED):
+                break
+            if method == ZIP_DEFLATED:
+                unpacked, end = _inflate(data, start, left)
+            else:
+                unpacked, end = data[start : start + size], start + size
+            left -= len(unpacked)
+            zipped.writestr(data[at + 30 : at + 30 + named].decode("utf-8", "replace"), unpacked)
+            at = data.find(FILE, end)
+    made.seek(0)
+    return made
+
+
+def _inflate(data: bytes, start: int, most: int) -> tuple[bytes, int]:
+    """Return what a member unpacks to, at most so much and as far as it can be, and where it ends."""
+    unpacker, done = zlib.decompressobj(-zlib.MAX_WBITS), bytearray()
+    with suppress(zlib.error):
+        while not unpacker.eof and start < len(data) and len(done) < most:
+            chunk = data[start : start + CHUNK]
+            done += unpacker.decompress(chunk, most - len(done))
+            start += len(chunk) - len(unpacker.unused_data)
+    return bytes(done), start
 
 
 def resolve(base: str, target: str) -> str:

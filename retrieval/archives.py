@@ -48,7 +48,13 @@ class Listing:
 
 def is_archive(name: bytes) -> bool:
     """Say whether a name is that of an archive."""
-    return _NAME.search(name) is not None
+    return suffix_of(name) is not None
+
+
+def suffix_of(name: bytes) -> str | None:
+    """Return the suffix that makes a name that of an archive, in small letters; None of any other name."""
+    found = _NAME.search(name)
+    return None if found is None else found[0].decode().lower()
 
 
 def archive_of(path: bytes) -> tuple[bytes, bytes] | None:

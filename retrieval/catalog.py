@@ -12,8 +12,8 @@ import numpy as np
 from retrieval.calibrate import Calibration, Way
 from retrieval.errors import LibraryMissing, LibraryVersion
 from retrieval.filtering import PLACE, kilometres, where
-from retrieval.places import AT_PICTURES, FINDABLE, FOUND, IN_FILES, PART, hit_of, path_of
-from retrieval.records import KINDS, Failure, Filters, Hit, Ids, IndexFile, Kind, Root, Space, Vectors
+from retrieval.places import AT_PICTURES, FINDABLE, FOUND, IN_FILES, PART, hit_of
+from retrieval.records import KINDS, Filters, Hit, Ids, IndexFile, Kind, Space, Vectors
 from retrieval.schema import CATALOGUE, STEPS, vectors_table
 
 
@@ -206,15 +206,16 @@ class Catalog:
         query = f"SELECT s.id FROM segments s WHERE s.id BETWEEN ? AND ? AND {PART} ORDER BY s.id"
         return self._ids(query, (first, last))
 
-    def same_pictures(self, ids: Iterable[int]) -> frozenset[int]:
-        """Return all segments of the pictures of which these are segments."""
-        found = self._ids(
-            """SELECT s.id FROM segments own JOIN segments s ON s.content = own.content AND s.kind = own.kind
+    def parts_of(self, ids: Iterable[int]) -> list[tuple[int, int]]:
+        """Return, of those that are of pictures, each with every segment of its picture, itself too."""
+        rows = self.db.execute(
+            """SELECT own.id, s.id
+                 FROM segments own JOIN segments s ON s.content = own.content AND s.kind = own.kind
                 WHERE own.id IN (SELECT value FROM json_each(?)) AND own.kind = 'image'
                   AND own.page IS s.page""",
             (json.dumps([*ids]),),
         )
-        return frozenset(found.tolist())
+        return [tuple(row) for row in rows]
 
     def kind_of(self, segment: int) -> Kind | None:
         """Return the kind of a segment, None if there is no such one."""
@@ -238,6 +239,14 @@ class Catalog:
                 return int(row[0])
         return None
 
+    def moment_at(self, path: Path, seconds: float) -> int | None:
+        """Return the segment of the file at this whole path that begins at this tenth of a second."""
+        query = """SELECT id FROM segments WHERE content = ? AND start BETWEEN ? AND ?
+                    ORDER BY kind != 'video', start, ordinal LIMIT 1"""
+        bounds = (seconds - 0.05, seconds + 0.1)
+        row = self.db.execute(query, (self.content_at(path), *bounds)).fetchone()
+        return None if row is None else int(row[0])
+
     def archives(self) -> dict[bytes, tuple[int, int]]:
         """Return the whole path of each archive, and its size and time when it was read."""
         rows = self.db.execute(
@@ -245,52 +254,10 @@ class Catalog:
         )
         return {row[0]: (row[1], row[2]) for row in rows}
 
-    def roots(self) -> tuple[Root, ...]:
-        """Return the roots with the number of their files in each state."""
-        rows = self.db.execute(
-            """SELECT r.path, r.state, r.scanned,
-                      count(f.id) FILTER (WHERE f.state = 'present' AND r.state = 'present') AS present,
-                      count(f.id) FILTER (WHERE f.state = 'offline'
-                                             OR f.state = 'present' AND r.state = 'offline') AS offline,
-                      count(f.id) FILTER (WHERE f.state = 'gone') AS gone,
-                      count(f.id) FILTER (WHERE f.state != 'gone' AND f.error IS NOT NULL)
-                        + (SELECT count(error) FROM archives a WHERE a.root = r.id) AS failed
-                 FROM roots r LEFT JOIN files f ON f.root = r.id GROUP BY r.id ORDER BY r.path"""
-        )
-        return tuple(Root(path_of(row["path"]), *tuple(row)[1:]) for row in rows)
-
-    def counts(self) -> tuple[dict[str, int], int]:
-        """Return kind -> segments that can be found, and how many are kept for files that are gone.
-
-        Parts of pictures count as `part`.
-        """
-        rows = self.db.execute(
-            f"""SELECT iif({PART}, 'part', kind) AS kind, count(*) AS every,
-                       count(*) FILTER (WHERE {FINDABLE}) AS live
-                  FROM segments s GROUP BY 1 ORDER BY 1"""
-        ).fetchall()
-        waiting = self.db.execute(
-            """SELECT count(DISTINCT c.segment) FROM captions c JOIN files t ON t.id = c.file
-                WHERE t.state != 'gone' AND c.segment NOT IN (SELECT segment FROM captioned)"""
-        ).fetchone()[0]
-        kept = sum(row["every"] - row["live"] for row in rows) - int(waiting)
-        return {row["kind"]: row["live"] for row in rows if row["live"]}, kept
-
     def tail(self, space: Space) -> int:
         """Count the vectors that the index does not reach."""
         query = f"SELECT count(*) FROM {vectors_table(space.id)} WHERE segment > ?"
         return int(self.db.execute(query, (space.through,)).fetchone()[0])
-
-    def failures(self) -> list[Failure]:
-        """Return the files that could not be read, by path."""
-        rows = self.db.execute(
-            f"""SELECT {PLACE} AS path, f.error FROM files f JOIN roots r ON r.id = f.root
-                 WHERE f.error IS NOT NULL AND f.state != 'gone'
-                 UNION ALL
-                SELECT {PLACE}, f.error FROM archives f JOIN roots r ON r.id = f.root
-                 WHERE f.error IS NOT NULL ORDER BY 1"""
-        )
-        return [Failure(path_of(row["path"]), row["error"]) for row in rows]
 
 
 def connect(file: Path) -> sqlite3.Connection:

@@ -2,28 +2,29 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from retrieval.archives import archive_of, is_file, open_place
 from retrieval.errors import MediaError, QueryError
-from retrieval.film import Beginning, decode, open_film, packets, picture_stream
+from retrieval.film import SOUNDS, decode, open_film, packets, picture_stream
 from retrieval.records import Hit
+from retrieval.span import Span, time_of, unit_of
 
 if TYPE_CHECKING:
-    from av import Packet
     from av.container import InputContainer, OutputContainer
     from av.stream import Stream
 
-LOOKED = 2_000  # packets in which the first picture is looked for
-INTERLEAVED = 1  # seconds by which the sound may stand behind its pictures in a file
 NOTHING = "nothing of this moment can be read"
 NEAR = Fraction(1, 2000)  # seconds: times are rounded
-CODINGS = {".webm": ("libvpx-vp9", "libopus")}  # of what is coded anew; elsewhere H.264 and AAC
-USUAL = ("libx264", "aac")
+PICTURES = {".webm": "libvpx-vp9"}  # how what is coded anew is coded; elsewhere H.264 and AAC
+SOUND = {
+    **dict.fromkeys((".webm", ".ogg", ".oga", ".opus"), "libopus"),
+    **{".mp3": "libmp3lame", ".flac": "flac", ".wav": "pcm_s16le", ".aiff": "pcm_s16be"},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,72 +72,87 @@ def cut(
 
 
 def _check(source: Path, out: Path, force: bool) -> None:
-    if not source.is_file():
+    if not is_file(source):
         raise QueryError(f"{source} is not there now; put it back, or `clew index` to forget it.")
     if not out.suffix:
         raise QueryError(f"{out} has no suffix that tells its format; write {out}{source.suffix}.")
     if not out.parent.is_dir():
         raise QueryError(f"There is no folder {out.parent}; make it first.")
-    if out.exists() and (out.is_dir() or out.samefile(source)):
+    archive, _ = archive_of(os.fsencode(source)) or (os.fsencode(source), b"")
+    if out.exists() and (out.is_dir() or out.samefile(os.fsdecode(archive))):
         raise QueryError(f"{out} is {'a folder' if out.is_dir() else 'the very file to cut'}; name another.")
     if out.exists() and not force:
         raise QueryError(f"{out} is there already; --force replaces it.")
+
+
+@contextmanager
+def _opened(source: Path) -> "Iterator[InputContainer]":
+    """Open a video or a sound, in an archive too; raises MediaError."""
+    try:
+        file = open_place(source)
+    except OSError as error:
+        raise MediaError(f"{source}: {error.strerror or error}") from error
+    with file, open_film(file, SOUNDS) as given:
+        yield given
 
 
 def _copied(source: Path, out: Path, start: float, end: float) -> tuple[float, float] | None:
     """Copy packets; returns the seconds they reach from and to, None where the new file cannot hold them."""
     import av
 
-    with source.open("rb") as file, open_film(file) as given:
-        part = _Part.of(given, start, end)
+    with _opened(source) as given:
+        span = Span.of(given, start, end)
         try:
             with av.open(str(out.absolute()), "w") as made:
-                streams = {each.index: made.add_stream_from_template(each) for each in part.streams}
-                last = part.begin
-                for packet in part.packets():
-                    if packet.stream.index == part.lead.index:
-                        last = max(last, _time(packet) + (packet.duration or 0) * _unit(packet))
-                    shift = round(part.key / _unit(packet))
+                streams = {each.index: made.add_stream_from_template(each) for each in span.streams}
+                last = span.begin
+                for packet in span.packets():
+                    if packet.stream.index == span.lead.index:
+                        last = max(last, time_of(packet) + (packet.duration or 0) * unit_of(packet))
+                    shift = round(span.key / unit_of(packet))
                     packet.pts = (packet.pts or 0) - shift
                     packet.dts = None if packet.dts is None else packet.dts - shift
                     packet.stream = streams[packet.stream.index]
                     made.mux(packet)
         except (av.FFmpegError, ValueError):
             return None
-    if last <= part.begin:
+    if last <= span.begin:
         raise MediaError(NOTHING)
-    return float(part.key - part.zero), float(last - part.zero)
+    return float(span.key - span.zero), float(last - span.zero)
 
 
 def _coded(source: Path, out: Path, start: float, end: float) -> tuple[float, float]:
     """Code frames and sound anew; returns the seconds they reach from and to."""
     import av
 
-    with source.open("rb") as file, open_film(file) as given:
-        part = _Part.of(given, start, end)
+    with _opened(source) as given:
+        span = Span.of(given, start, end)
         try:
             with av.open(str(out.absolute()), "w") as made:
                 coders = {
-                    each.index: _coder(made, each, out.suffix, _rotation(source)) for each in part.streams
+                    each.index: _coder(made, each, out.suffix, _rotation(source, each.type))
+                    for each in span.streams
                 }
-                return _code(part, made, coders)
+                return _code(span, made, coders)
         except av.FFmpegError as error:
-            raise MediaError(f"{out.name} cannot be written: {error.strerror}; try .mp4 or .mkv") from error
+            raise MediaError(
+                f"it cannot be written as {out.suffix}: {error.strerror}; try .mp4 or .mkv"
+            ) from error
         except ValueError as error:
-            raise MediaError(f"{out.suffix} is no format of videos; try .mp4, .mkv or .webm") from error
+            raise MediaError(f"{out.suffix} is no format that holds it; try .mp4, .mkv or .webm") from error
 
 
-def _code(part: "_Part", made: "OutputContainer", coders: dict[int, Any]) -> tuple[float, float]:
-    first, last = None, part.begin
-    for frame, stream in part.frames():
+def _code(span: Span, made: "OutputContainer", coders: dict[int, Any]) -> tuple[float, float]:
+    first, last = None, span.begin
+    for frame, stream in span.frames():
         unit = stream.time_base or Fraction(1)
         time = (frame.pts or 0) * unit
-        if not part.begin - NEAR <= time < part.end:
+        if not span.begin - NEAR <= time < span.end:
             continue
-        if stream.index == part.lead.index:
+        if stream.index == span.lead.index:
             first = time if first is None else first
             last = max(last, time + (frame.duration or 0) * unit)
-        frame.pts, frame.time_base = max(0, round((time - part.begin) / unit)), unit
+        frame.pts, frame.time_base = max(0, round((time - span.begin) / unit)), unit
         if hasattr(frame, "pict_type"):
             frame.pict_type = 0  # the coder's own choice
         made.mux(coders[stream.index].encode(frame))
@@ -144,115 +160,14 @@ def _code(part: "_Part", made: "OutputContainer", coders: dict[int, Any]) -> tup
         raise MediaError(NOTHING)
     for coder in coders.values():
         made.mux(coder.encode(None))
-    return float(first - part.zero), float(min(last, part.end) - part.zero)
+    return float(first - span.zero), float(min(last, span.end) - span.zero)
 
 
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """A part of an open file: its streams, of which `lead` tells where to cut; times are the file's own."""
-
-    given: "InputContainer"
-    streams: "list[Stream]"
-    lead: "Stream"
-    zero: Fraction  # the first picture
-    begin: Fraction
-    end: Fraction
-    key: Fraction  # the last key frame at or before the beginning
-    seek: Fraction | None  # from where that is found; None is the start of the file
-
-    @classmethod
-    def of(cls, given: "InputContainer", start: float, end: float) -> "_Part":
-        """Find the key frame from which a part can be shown."""
-        sounds = list(given.streams.audio)
-        lead: Stream = sounds[0] if sounds and not given.streams.video else picture_stream(given)
-        beginning = Beginning()
-        for packet in islice(packets(given, lead), LOOKED):
-            beginning.see(packet)
-        zero = (beginning.time or 0) * (lead.time_base or Fraction(1))
-        begin, last = (zero + Fraction(time).limit_denominator(10**6) for time in (start, end))
-        back = Fraction(0)
-        while True:
-            seek = begin - back if begin - back > zero else None
-            key = _key_before(given, lead, begin, seek)
-            if key is not None or seek is None:
-                streams = [lead, *(sound for sound in sounds if sound.index != lead.index)]
-                return cls(given, streams, lead, zero, begin, last, key or zero, seek)
-            back = 2 * back + 2
-
-    def packets(self) -> "Iterator[Packet[Any]]":
-        """Yield the packets from the key frame to the end, and later ones that it takes to show those."""
-        begun = False
-        later: list[Packet[Any]] = []
-        _seek(self.given, self.lead, self.seek)
-        for packet in packets(self.given, *self.streams):
-            time = _time(packet)
-            leads = packet.stream.index == self.lead.index
-            begun = begun or (leads and packet.is_keyframe and time == self.key)
-            if leads and _decoded(packet) >= self.end + INTERLEAVED:
-                return
-            if time < self.key or (leads and not begun):
-                continue
-            if time < self.end:
-                if leads:  # what came before is shown later, and this one needs it
-                    yield from later
-                    later = []
-                yield packet
-            elif leads:
-                later.append(packet)
-
-    def frames(self) -> "Iterator[tuple[Any, Stream]]":
-        """Yield (frame, its stream) from the key frame to the end."""
-        for packet in self.packets():
-            for frame in decode(packet.stream, packet):
-                yield frame, packet.stream
-        for stream in self.streams:
-            for frame in decode(stream, None):
-                yield frame, stream
-
-
-def _key_before(
-    given: "InputContainer", lead: "Stream", begin: Fraction, seek: Fraction | None
-) -> Fraction | None:
-    """Return the time of the last key frame at or before a time, looked for from another on."""
-    found = None
-    _seek(given, lead, seek)
-    for packet in packets(given, lead):
-        if packet.is_keyframe and _time(packet) <= begin:
-            found = _time(packet)
-        if _decoded(packet) > begin:
-            break
-    return found
-
-
-def _seek(given: "InputContainer", lead: "Stream", time: Fraction | None) -> None:
-    import av
-
-    try:
-        if time is None:
-            given.seek(0)
-        else:
-            given.seek(int(time / (lead.time_base or Fraction(1))), stream=lead)
-    except av.FFmpegError:  # a file without an index is read from where it is
-        return
-
-
-def _time(packet: "Packet[Any]") -> Fraction:
-    return (packet.pts or 0) * _unit(packet)
-
-
-def _decoded(packet: "Packet[Any]") -> Fraction:
-    return ((packet.pts if packet.dts is None else packet.dts) or 0) * _unit(packet)
-
-
-def _unit(packet: "Packet[Any]") -> Fraction:
-    return packet.time_base or Fraction(1)
-
-
-def _rotation(source: Path) -> int:
-    """Return by how many degrees a video is turned when it is shown."""
-    with source.open("rb") as file, open_film(file) as given:
-        if not given.streams.video:
-            return 0
+def _rotation(source: Path, kind: str) -> int:
+    """Return by how many degrees the pictures of a video are turned when they are shown."""
+    if kind != "video":
+        return 0
+    with _opened(source) as given:
         stream = picture_stream(given)
         frames = (frame for packet in packets(given, stream) for frame in decode(stream, packet))
         return next((int(frame.rotation) for frame in frames), 0)
@@ -261,10 +176,10 @@ def _rotation(source: Path) -> int:
 def _coder(made: "OutputContainer", stream: "Stream", suffix: str, rotation: int) -> Any:
     """Add a stream to a new file, coded anew and else as the one given."""
     given: Any = stream.codec_context
-    pictures, sound = CODINGS.get(suffix.lower(), USUAL)
     if stream.type == "audio":
+        sound = SOUND.get(suffix.lower(), "aac")
         return made.add_stream(sound, rate=48_000 if sound == "libopus" else given.sample_rate)
-    coder: Any = made.add_stream(pictures, rate=stream.average_rate or 30)
+    coder: Any = made.add_stream(PICTURES.get(suffix.lower(), "libx264"), rate=stream.average_rate or 30)
     coder.width, coder.height = given.width - given.width % 2, given.height - given.height % 2
     coder.pix_fmt = "yuv420p"
     coder.codec_context.time_base = stream.time_base  # as exact as it was

@@ -23,11 +23,12 @@ from retrieval.options import library_option
 def clip_command(
     hit: str, out: Path, around: float, exact: bool, force: bool, as_json: bool, library: Path
 ) -> None:
-    """Cut HIT, the id of a moment of a video or a sound, into the file OUT.
+    """Cut HIT, a moment of a video or a sound, into the file OUT.
 
     \b
-    clew "a dog jumps" --kind video --json    tells ids: {"id": 1234, ...}
-    clew clip 1234 dog.mp4
+    clew "a dog jumps" --kind video          shows: walk.mp4 @ 01:23.4
+    clew clip "walk.mp4 @ 01:23.4" dog.mp4
+    clew clip 1234 dog.mp4                   by its id, which --json tells
 
     Nothing is coded anew where that can be: then the clip begins at the key frame before the moment, and
     what was written is said. Into a format that cannot hold the pictures as they are, they are coded anew.
@@ -35,11 +36,11 @@ def clip_command(
     from retrieval.library import Library
 
     number = hit.removeprefix("#")
-    if not number.isdecimal():
-        raise click.BadParameter(f"{hit!r} is no id; `clew search ... --json` tells ids.", param_hint="HIT")
     with Library.open(library) as opened:
         try:
-            done = opened.clip(int(number), out, around=around, exact=exact, force=force)
+            done = opened.clip(
+                int(number) if number.isdecimal() else hit, out, around=around, exact=exact, force=force
+            )
         except MediaError as error:
             raise click.ClickException(f"{out} was not written: {error}.") from error
     if as_json:

@@ -158,7 +158,7 @@ def find_known(catalog: Catalog, space: Space, thing: Segment | Concept) -> Know
             raise QueryError(
                 f"There is no segment #{thing.id} in this library; quote it to search for the text."
             )
-        return unit(vectors), "words" if catalog.kind_of(thing.id) == "text" else "picture", None
+        return unit(vectors), "words" if catalog.kind_of(thing.id) in ("text", "audio") else "picture", None
     probe = find_probe(catalog, space, thing.name)
     return probe.direction[None], "mixed", probe
 

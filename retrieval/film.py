@@ -14,22 +14,23 @@ if TYPE_CHECKING:
     from av.video.codeccontext import VideoCodecContext
 
 # No playlist is among them: those open other files, and the network.
-FORMATS = "mov,matroska,webm,avi,mpegts,mpeg,mpegvideo,asf,flv,ogg"
+FILMS = "mov,matroska,webm,avi,mpegts,mpeg,mpegvideo,asf,flv,ogg"
+SOUNDS = f"{FILMS},mp3,wav,w64,flac,aac,loas,aiff,caf,au,amr,amrnb,amrwb,ac3,eac3,dts,ape,wv,tta,xwma"
 MAX_PIXELS = 60_000_000  # of a frame, of which a decoder holds many: 8K of any shape
 BUFFER = 1 << 20  # bytes read at once
 
 
 @contextmanager
-def open_film(file: BinaryIO) -> Iterator["InputContainer"]:
+def open_film(file: BinaryIO, formats: str = FILMS) -> Iterator["InputContainer"]:
     """Open a file from its beginning; raises MediaError with a reason a person understands."""
     import av
 
     file.seek(0)
     try:
-        options = {"format_whitelist": FORMATS, "fflags": "+genpts"}
-        container = av.open(file, "r", buffer_size=BUFFER, options=options)
+        options = {"format_whitelist": formats, "fflags": "+genpts"}
+        container = av.open(file, "r", buffer_size=BUFFER, options=options, metadata_errors="replace")
     except (av.FFmpegError, ValueError, OverflowError, OSError) as error:
-        if _is_of_disk(error):
+        if is_of_disk(error):
             raise
         raise MediaError(_unopened(file)) from error
     with container:
@@ -58,16 +59,28 @@ def packets(container: "InputContainer", *streams: "Stream") -> Iterator["Packet
     """Yield the packets of these streams that have a time, as far as the file can be read."""
     import av
 
+    clock: int | None = 0  # of packets without any time, as of bare streams, which follow each other
     try:
         for packet in container.demux(*streams):
             if packet.pts is None:
                 packet.pts = packet.dts
+            if packet.pts is not None or len(streams) > 1:
+                clock = None
+            elif clock is not None and packet.size:
+                packet.pts = clock
+                clock += packet.duration or _usual(packet)
             if packet.pts is not None and packet.size:
                 yield packet
     except (av.FFmpegError, ValueError, OSError) as error:
-        if _is_of_disk(error):
+        if is_of_disk(error):
             raise
         return  # a file that is cut short or damaged: what came is good
+
+
+def _usual(packet: "Packet[Any]") -> int:
+    """Return how long a packet lasts that does not say, in the units of its stream."""
+    rate = getattr(packet.stream, "average_rate", None) or 25
+    return max(1, round(1 / (rate * packet.time_base))) if packet.time_base else 1
 
 
 def decode(stream: Any, packet: "Packet[Any] | None") -> list[Any]:
@@ -101,7 +114,7 @@ class Beginning:
         return True
 
 
-def _is_of_disk(error: Exception) -> bool:
+def is_of_disk(error: Exception) -> bool:
     """Say whether a disk did not answer, as against a file that asks for what is not in it."""
     return type(error) is OSError and error.errno != EINVAL
 

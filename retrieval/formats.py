@@ -50,10 +50,10 @@ def as_csv(hits: Sequence[Hit], group: bool = False) -> str:
 
 
 def as_lines(hits: Sequence[Hit], group: bool = False) -> str:
-    """Return rank, score, path and text, of groups +3 too, tabs between, one hit a line."""
+    """Return rank, score, path and text, of groups +3 too, and last where in the file; tabs between."""
     return "".join(
         f"{rank}\t{hit.score:.4f}\t{one_line(str(hit.path))}\t{one_line(hit.text or '')}"
-        f"{chr(9) + others(hit) if group else ''}\n"
+        f"{chr(9) + others(hit) if group else ''}\t{where(hit).strip()}\n"
         for rank, hit in enumerate(hits, start=1)
     )
 
@@ -119,17 +119,22 @@ def place(hit: Hit) -> str:
 
     A part of a picture is told as ImageMagick has it: `photo.jpg [1200x900+0+300]`.
     """
-    where = ""
+    return printable(f"{hit.path}{where(hit)}")
+
+
+def where(hit: Hit) -> str:
+    """Return what stands behind the path of a hit that is not all of its file."""
+    found = ""
     if hit.page is not None:
-        where = f" p. {hit.page}"
+        found = f" p. {hit.page}"
     elif hit.timed and hit.start is not None:
-        where = f" @ {clock(hit.start)}"
+        found = f" @ {clock(hit.start)}"
     elif hit.kind == "text" and hit.start and hit.source is None:
-        where = f":{hit.start:.0f}"
+        found = f":{hit.start:.0f}"
     if hit.kind == "image" and hit.box is not None:
         left, top, width, height = hit.box
-        where += f" [{width}x{height}+{left}+{top}]"
-    return printable(f"{hit.path}{where}")
+        found += f" [{width}x{height}+{left}+{top}]"
+    return found
 
 
 def clock(seconds: float) -> str:
@@ -138,6 +143,18 @@ def clock(seconds: float) -> str:
     minutes, tenths = divmod(tenths, 600)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:" * (hours > 0) + f"{minutes:02d}:{tenths // 10:02d}.{tenths % 10}"
+
+
+def moment_of(text: str) -> tuple[str, float] | None:
+    """Return path and seconds of a place as it is shown, `clip.mp4 @ 01:23.4`; None where it is none."""
+    found = _MOMENT.fullmatch(text)
+    if found is None:
+        return None
+    path, hours, minutes, seconds = found.groups()
+    return path, 3600 * int(hours or 0) + 60 * int(minutes) + float(seconds)
+
+
+_MOMENT = re.compile(r"(.+?) *@ *(?:(\d{1,3}):)?(\d{1,2}):(\d{1,2}(?:\.\d{1,6})?)", re.DOTALL | re.ASCII)
 
 
 def size(count: float) -> str:

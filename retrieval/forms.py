@@ -30,7 +30,7 @@ HEVC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", 
 def form_of(file: BinaryIO) -> Form | None:
     """Return the form that is not left to Pillow, None for any other; the file is at its begin again."""
     head = file.read(HEAD)
-    if head[:1] in (b"<", b"\xef", b" ", b"\n", b"\r", b"\t") or head.startswith(GZIP):
+    if head[:1] in (b"<", b"\xef", b"\xff", b"\xfe", b" ", b"\n", b"\r", b"\t") or head.startswith(GZIP):
         head += file.read(LONG_HEAD)
     file.seek(0)
     if head.startswith(MARKS["TIFF"]):
@@ -83,6 +83,8 @@ def _is_svg(head: bytes) -> bool:
             head = zlib.decompressobj(31).decompress(head, LONG_HEAD)
         except zlib.error:
             return False
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
+        head = head.decode("utf-16", "ignore").encode("utf-8", "ignore")
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
     at, page = text.find(b"<svg"), text.find(b"<html")
     return text.startswith(b"<") and at >= 0 and not 0 <= page < at

@@ -1,7 +1,6 @@
 """An open library: the one thing a program needs to search."""
 
 from collections.abc import Iterable
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -16,7 +15,9 @@ from retrieval.compose import Asked, compose, find_known
 from retrieval.embedders import Embedder
 from retrieval.errors import LibraryError, LibraryMissing, QueryError, SpaceMismatch, differences
 from retrieval.facts import facts_of_files, likeness_of_files
+from retrieval.formats import clock, moment_of
 from retrieval.grouping import duplicates, reasons_of
+from retrieval.holdings import failures, status_of
 from retrieval.like import Example
 from retrieval.machine import default_library
 from retrieval.narrow import Narrow, gather
@@ -24,7 +25,6 @@ from retrieval.nearest import Nearest
 from retrieval.probe import Probe
 from retrieval.query import Query, parse
 from retrieval.records import Failure, Filters, Group, Hit, Space, Status, Taught
-from retrieval.schema import INDEXES, OWN_NAMES
 from retrieval.shaping import Shape, shape, shape_of
 from retrieval.why import explain
 
@@ -103,7 +103,7 @@ class Library:
         liked, unliked = liking.several(like), liking.several(unlike)
         learned = self._learn(nearest, liked, unliked) if liked or unliked else None
         known = query.segments | liking.segments(nearest, [*liked, *unliked])
-        known |= self._catalog.same_pictures(known)
+        known |= {part for _, part in self._catalog.parts_of(known)}
         asked = self._ask(nearest, query, image, allow_url, learned)
         if by == "keyword" and not asked.words:
             raise QueryError("A picture has no words to search by; leave out --keyword-only.")
@@ -156,14 +156,14 @@ class Library:
 
     def clip(
         self,
-        hit: Hit | int,
+        hit: Hit | int | str,
         out: str | Path,
         *,
         around: float = 0.0,
         exact: bool = False,
         force: bool = False,
     ) -> "Clip":
-        """Cut a hit, given whole or by its id, out of its video or sound into a new file.
+        """Cut a hit, given whole, by its id or as `clip.mp4 @ 01:23.4`, out of its video or sound.
 
         Its packets are copied from the key frame before it on, where the new file's format permits; with
         `exact` they are coded anew, so that it begins where the hit does. `around` adds seconds on both
@@ -171,7 +171,7 @@ class Library:
         """
         from retrieval.clip import cut, moment
 
-        found = self._find(hit) if isinstance(hit, int) else hit
+        found = hit if isinstance(hit, Hit) else self._find(hit)
         return cut(found.path, Path(out).expanduser(), *moment(found, around), exact=exact, force=force)
 
     def tags(self) -> dict[str, int]:
@@ -180,28 +180,11 @@ class Library:
 
     def status(self) -> Status:
         """Return what the library holds."""
-        catalog, space = self._catalog, self._catalog.space(self._space)
-        segments, kept = catalog.counts()
-        return Status(
-            folder=catalog.folder,
-            roots=catalog.roots(),
-            segments=segments,
-            kept=kept,
-            space=space,
-            spaces={each.name: catalog.count_vectors(each) for each in catalog.spaces()},
-            precision=None if space is None else embedders.precision(space.fingerprint),
-            ocr=bool(catalog.setting("ocr")),
-            speech=catalog.setting("speech") or None,
-            tail=0 if space is None else catalog.tail(space),
-            size=_size(catalog.folder),
-            thumbnails=thumbnails.size(catalog.folder),
-            thumbnail_limit=thumbnails.limit(catalog),
-            thumbnails_full=thumbnails.is_full(thumbnails.size(catalog.folder), thumbnails.limit(catalog)),
-        )
+        return status_of(self._catalog, self._space)
 
     def failures(self) -> list[Failure]:
         """Return the files that could not be read, and why."""
-        return self._catalog.failures()
+        return failures(self._catalog)
 
     def concepts(self) -> list[Taught]:
         """Return the concepts there are, by name, as the space that answers tells them."""
@@ -244,14 +227,25 @@ class Library:
             raise LibraryError(f"The library at {self.folder} is closed; open it again.")
         return self._open
 
-    def _find(self, segment: int) -> Hit:
-        """Return a segment as a hit, where its file is there; raises QueryError."""
+    def _find(self, named: int | str) -> Hit:
+        """Return a segment, by its id or by path and time, as a hit, where its file is; raises QueryError."""
+        segment = self._moment(named) if isinstance(named, str) else named
         hits = self._catalog.hits([(segment, 1.0)], self._answering().name, Filters())
         if not hits:
             raise QueryError(
                 f"There is no segment #{segment} in this library; `clew search ... --json` tells ids."
             )
         return hits[0]
+
+    def _moment(self, named: str) -> int:
+        moment = moment_of(named)
+        if moment is None:
+            raise QueryError(f"{named!r} is no moment; write it as `clip.mp4 @ 01:23.4`.")
+        path = Path(moment[0]).expanduser().absolute()
+        segment = self._catalog.moment_at(path, moment[1])
+        if segment is None:
+            raise QueryError(f"Nothing that was found begins in {path} at {clock(moment[1])}.")
+        return segment
 
     def _learn(self, nearest: Nearest, liked: "list[Example]", unliked: "list[Example]") -> Probe:
         return liking.learn(nearest, self._embedder_of(nearest.space), liked, unliked)
@@ -314,12 +308,3 @@ class Library:
                 return self._open_nearest()
             self._nearest = version, nearest
         return self._nearest[1]
-
-
-def _size(folder: Path) -> int:
-    """Return the bytes of a library's own files, which a writer may be changing."""
-    sizes = []
-    for path in [*map(folder.joinpath, OWN_NAMES - {INDEXES}), *folder.joinpath(INDEXES).glob("*")]:
-        with suppress(FileNotFoundError):
-            sizes.append(path.stat().st_size)
-    return sum(sizes)

@@ -9,15 +9,18 @@ from threading import Lock
 from typing import BinaryIO
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
+from PIL.TiffImagePlugin import TiffImageFile
 
 from retrieval.archives import open_place
 from retrieval.colours import convert, is_needed
 from retrieval.errors import ExtraMissing, MediaError
-from retrieval.forms import HEAD, form_of, why_unknown
+from retrieval.forms import HEAD, MARKS, form_of, why_unknown
 from retrieval.jxl import open_jxl
 from retrieval.psd import open_psd
 from retrieval.raw import open_raw
+from retrieval.rescue import load, open_webp
 from retrieval.svg import open_svg
 
 # What Pillow may open by itself: no EPS, which runs programs, and nothing that begins with no mark.
@@ -30,6 +33,8 @@ MAX_BYTES = 500_000_000  # of a file that its decoder reads whole
 LARGE = 40_000_000  # pixels; only one such picture is decoded at a time
 _one_large = Lock()
 CRYPTIC = re.compile(r"(decoder|encoder|codec) error -|cannot load this|could not create|failed to read next")
+SHORT = 80  # letters of what a decoder says
+BAND = 4_000_000  # pixels that are converted together
 DEEP = 65_535.0  # the most that 16 bits hold
 DIM = 8_192  # the most that is in a picture of 12 or 13 bits, which would be dark among 16
 WHITE = (255, 255, 255)
@@ -87,13 +92,14 @@ def opened(source: Path | BinaryIO, *, max_pixels: int = MAX_PIXELS) -> Iterator
 
 def decode(picture: Image.Image, *, near: int | None = None, longer: int = 0) -> Image.Image:
     """Return the pixels of a picture that is open, or of the frame it is at: upright, sRGB."""
+    scale = None
     with _reasons(None, MAX_PIXELS):
         if near is not None:
             least, most = near, max(near, longer)
-            picture.draft("RGB", (most, least) if picture.width > picture.height else (least, most))
+            scale = (most, least) if picture.width > picture.height else (least, most)
+            picture.draft("RGB", scale)
         with _one_large if picture.width * picture.height > LARGE else nullcontext():
-            picture.load()
-            return upright(_in_srgb(picture, near), picture)
+            return upright(_in_srgb(load(picture, scale), near, longer), picture)
 
 
 def _open(file: BinaryIO, max_pixels: int) -> Image.Image:
@@ -119,7 +125,22 @@ def _open(file: BinaryIO, max_pixels: int) -> Image.Image:
     file.seek(0)
     if form in ("AVIF", "WEBP"):
         _check_size(file)
-    return Image.open(file, formats=(form,) if form in ("AVIF", "PSD", "TGA", "WEBP") else FORMATS)
+    if form == "WEBP":
+        return _open_webp(file, max_pixels)
+    return Image.open(file, formats=(form,) if form in ("AVIF", "PSD", "TGA") else FORMATS)
+
+
+def _open_webp(file: BinaryIO, max_pixels: int) -> Image.Image:
+    """Open a WebP; of one that is cut short, which its decoder refuses, what is there."""
+    try:
+        return Image.open(file, formats=("WEBP",))
+    except Image.DecompressionBombError:
+        raise
+    except Exception:
+        left = open_webp(file, max_pixels)
+        if left is None:
+            raise
+        return left
 
 
 def _check_size(file: BinaryIO) -> None:
@@ -148,21 +169,39 @@ def _reasons(file: BinaryIO | None, max_pixels: int) -> Iterator[None]:
 
 def _said(error: Exception) -> str:
     """Return what a decoder says, where a person can make something of it."""
-    text = str(error)
+    text = " ".join(str(error).split())
+    if text.startswith("Generic Error"):  # and on how its decoder is built
+        return "its data cannot be decoded"
+    if text.startswith("image file is truncated"):
+        return "it breaks off, and too little of it is there"
     if isinstance(error, OSError | SyntaxError | ValueError) and text and not CRYPTIC.match(text):
         return text
-    return f"its data cannot be decoded ({text or type(error).__name__})"
+    return f"its data cannot be decoded ({text[:SHORT] or type(error).__name__})"
 
 
-def _in_srgb(picture: Image.Image, near: int | None) -> Image.Image:
+def _in_srgb(picture: Image.Image, near: int | None, longer: int) -> Image.Image:
     """Return RGB in the colours that screens show; what must be converted is first made smaller."""
     profile = picture.info.get("icc_profile")
     if picture.mode in ("CMYK", "LAB"):
         return to_rgb(convert(_smaller(picture, near), profile))
-    plain = to_rgb(picture)
+    plain = _in_bands(picture, near, longer)
     if profile and picture.mode not in ("L", "LA", "1", "I", "F") and is_needed(plain, profile):
         return convert(_smaller(plain, near), profile)
     return plain
+
+
+def _in_bands(picture: Image.Image, near: int | None, longer: int) -> Image.Image:
+    """Return RGB; a large picture, of which no more is needed, is made smaller as it is converted."""
+    factor = 1 if near is None else min(min(picture.size) // near, max(picture.size) // max(near, longer))
+    if factor <= 1 or picture.width * picture.height <= LARGE:
+        return to_rgb(picture)
+    span = _span(picture) if _is_deep(picture) else None
+    small = Image.new("RGB", (-(-picture.width // factor), -(-picture.height // factor)))
+    step = factor * max(1, BAND // (factor * picture.width))
+    for top in range(0, picture.height, step):
+        band = picture.crop((0, top, picture.width, min(top + step, picture.height)))
+        small.paste(to_rgb(band, span).reduce(factor), (0, top // factor))
+    return small
 
 
 def _smaller(picture: Image.Image, near: int | None) -> Image.Image:
@@ -171,12 +210,15 @@ def _smaller(picture: Image.Image, near: int | None) -> Image.Image:
     return picture.reduce(factor) if factor > 1 else picture
 
 
-def to_rgb(picture: Image.Image) -> Image.Image:
-    """Return RGB: transparency on white, CMYK and palettes converted, 16 bits and floats scaled to 8."""
+def to_rgb(picture: Image.Image, span: tuple[float, float] | None = None) -> Image.Image:
+    """Return RGB: transparency on white, CMYK and palettes converted, 16 bits and floats scaled to 8.
+
+    Of what is scaled, `span` becomes black and white, else its own.
+    """
     if picture.mode == "RGB" and "transparency" not in picture.info:
         return picture.copy() if picture.readonly else picture
-    if picture.mode in ("I", "F") or picture.mode.startswith("I;16"):
-        return _from_deep(picture)
+    if _is_deep(picture):
+        return _from_deep(picture, span or _span(picture))
     if picture.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in picture.info:
         layer = picture if picture.mode == "RGBA" else picture.convert("RGBA")
         page = Image.new("RGB", layer.size, WHITE)
@@ -195,17 +237,41 @@ def upright(picture: Image.Image, original: Image.Image) -> Image.Image:
     return picture if turn is None else picture.transpose(turn)
 
 
-def _from_deep(picture: Image.Image) -> Image.Image:
-    """Scale 16-bit, 32-bit and float grey to 8 bits: by the type's range, or by the picture's own."""
-    grey = np.asarray(picture).astype(np.float32)
-    low, high = 0.0, DEEP
-    if picture.mode == "F" or grey.min() < 0 or grey.max() > high or 255 < grey.max() < DIM:
-        finite = grey[np.isfinite(grey)]
-        low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
-    elif picture.mode == "I" and grey.max() <= 255:
-        high = 255.0
-    scaled = np.nan_to_num((grey - low) * (255.0 / max(high - low, 1e-12)))
-    return Image.fromarray(np.clip(scaled, 0, 255).astype(np.uint8)).convert("RGB")
+def _is_deep(picture: Image.Image) -> bool:
+    """Say whether the numbers of a picture are larger than bytes."""
+    return picture.mode in ("I", "F") or picture.mode.startswith("I;16")
+
+
+def _bands(picture: Image.Image) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    """Yield the rows of a deep picture, a few at a time, each with the number of its first."""
+    step = max(1, BAND // max(1, picture.width))
+    for top in range(0, picture.height, step):
+        band = picture.crop((0, top, picture.width, min(top + step, picture.height)))
+        yield top, np.asarray(band).astype(np.float32)
+
+
+def _span(picture: Image.Image) -> tuple[float, float]:
+    """Return what is black and white of a deep picture: the range of its type, or its own."""
+    least, most, finite = np.inf, -np.inf, picture.mode != "F"
+    for _, band in _bands(picture):
+        known = band if finite else band[np.isfinite(band)]
+        least, most = min(least, known.min(initial=np.inf)), max(most, known.max(initial=-np.inf))
+    if least > most:  # no number in it
+        return 0.0, 1.0
+    if picture.mode == "F" or least < 0 or most > DEEP or 255 < most < DIM:
+        return float(least), float(most)
+    return 0.0, 255.0 if picture.mode == "I" and most <= 255 else DEEP
+
+
+def _from_deep(picture: Image.Image, span: tuple[float, float]) -> Image.Image:
+    """Scale 16-bit, 32-bit and float grey to 8 bits."""
+    low, high = span
+    grey = np.empty((picture.height, picture.width), np.uint8)
+    for top, band in _bands(picture):
+        with np.errstate(over="ignore", invalid="ignore"):
+            scaled = (band - low) * (255.0 / max(high - low, 1e-12))
+        grey[top : top + len(band)] = np.clip(np.nan_to_num(scaled), 0, 255)
+    return Image.fromarray(grey).convert("RGB")
 
 
 def _unknown(file: BinaryIO | None) -> str:
@@ -213,4 +279,19 @@ def _unknown(file: BinaryIO | None) -> str:
     if file is None:
         return "damaged: it goes on as no picture"
     file.seek(0)
-    return why_unknown(file.read(HEAD))
+    head = file.read(HEAD)
+    file.seek(0)
+    if head.startswith(MARKS["TIFF"]) and _is_odd_tiff(file):
+        return "a TIFF of a kind clew does not read"
+    return why_unknown(head)
+
+
+def _is_odd_tiff(file: BinaryIO) -> bool:
+    """Say whether a TIFF that cannot be opened is whole, but coded in a way that is rare."""
+    try:
+        TiffImageFile(file)
+    except SyntaxError as error:
+        return "unknown" in str(error) or isinstance(error.__cause__, KeyError)
+    except Exception:  # whatever else is wrong with it
+        return False
+    return True

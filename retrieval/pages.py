@@ -50,6 +50,7 @@ def describe(status: Status) -> str:
         if space is None or name != space.name
     ]
     read = ["text in pictures"] * status.ocr + [f"speech, by {status.speech}"] * bool(status.speech)
+    read += [f"sounds, by {status.sounds}"] * bool(status.sounds)
     lines += [f"Reads    {'; '.join(read)}"] * bool(read)
     if any(root.failed for root in status.roots):
         lines.append("`clew status --errors` lists the files that could not be read.")

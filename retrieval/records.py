@@ -245,6 +245,7 @@ class Status:
     precision: str | None = None  # in which this machine embeds pictures
     ocr: bool = False  # whether the text in pictures is read
     speech: str | None = None  # the model that hears what is said
+    sounds: str | None = None  # the model that names what sounds
     tail: int = 0  # vectors newer than the indexes, searched exactly
     size: int = 0  # bytes on disk
     thumbnails: int = 0  # bytes of them

@@ -316,6 +316,18 @@ STEPS: dict[str, tuple[str, ...]] = {
             PRIMARY KEY (root, path)
         ) STRICT, WITHOUT ROWID""",
     ),
+    "14-sounds": (  # may be looked for as well; the check on a column cannot be changed in its place
+        """CREATE TABLE looked (
+            content INTEGER NOT NULL REFERENCES contents (id) ON DELETE CASCADE,
+            how TEXT NOT NULL CHECK (how IN ('ocr', 'speech', 'sounds')),
+            version TEXT NOT NULL,                 -- of the model; what another has found gives way
+            upto REAL,                             -- seconds or pages; NULL is all of it
+            PRIMARY KEY (content, how)
+        ) STRICT, WITHOUT ROWID""",
+        """INSERT INTO looked SELECT content, how, version, upto FROM said""",
+        """DROP TABLE said""",
+        """ALTER TABLE looked RENAME TO said""",
+    ),
 }
 
 

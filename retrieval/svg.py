@@ -39,8 +39,17 @@ def open_svg(file: BinaryIO) -> Image.Image:
             raise
     if drawer.returncode or not drawn:
         reason = said.decode("utf-8", "replace").strip().rpartition("\n")[2].partition(": ")[2]
-        raise MediaError(f"damaged: {reason or 'it cannot be drawn'}")
+        raise MediaError(f"damaged: {_plain(reason)}")
     return Image.open(BytesIO(drawn), formats=("PNG",))
+
+
+def _plain(reason: str) -> str:
+    """Return what a person can make of why a drawing cannot be drawn."""
+    if "recursion" in reason:
+        return "its parts are nested too deeply"
+    if "Forbidden" in reason:
+        return "it asks for another file, which is not opened"
+    return reason or "it cannot be drawn"
 
 
 def _read(file: BinaryIO) -> bytes:

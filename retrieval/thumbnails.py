@@ -20,10 +20,11 @@ KINDS = ", ".join(f"'{kind}'" for kind in SHOWN)
 
 _KEY = "s.id, c.hash, c.reader, s.ordinal"
 _OWN = f"SELECT {_KEY} FROM segments s JOIN contents c ON c.id = s.content WHERE s.id = ?"
-# What stands in for text, sound and a part of a picture: what is seen on the same page, or last before it.
+# What stands in for text, sound and a part of a picture: what is seen on the same page, or last before it,
+# or the cover of the sound in which it is heard.
 _BESIDE = f"""SELECT {_KEY} FROM segments s JOIN contents c ON c.id = s.content
      WHERE s.content IN ((SELECT content FROM segments WHERE id = :id), :content)
-       AND s.kind IN ({KINDS}) AND s.box IS NULL AND s.id != :id
+       AND (s.kind IN ({KINDS}) OR s.kind = 'audio' AND s.ordinal = 0) AND s.box IS NULL AND s.id != :id
        AND (s.page IS :page OR s.page IS NULL OR :page IS NULL)
      ORDER BY s.page IS :page DESC,
               coalesce(s.start, 0) <= :at DESC, abs(coalesce(s.start, 0) - :at), s.ordinal LIMIT 1"""

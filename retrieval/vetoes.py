@@ -16,7 +16,7 @@ AT_ONCE = 4_096  # segments compared with all background queries
 
 
 class Vetoes:
-    """Judge hits, each segment once: a caption falls with its picture."""
+    """Judge hits, each segment once: a caption falls with its picture, and a picture with any part of it."""
 
     def __init__(self, catalog: Catalog, nearest: Nearest, asked: Asked) -> None:
         self.catalog = catalog
@@ -30,11 +30,14 @@ class Vetoes:
             return list(hits)
         facts = facts_of_hits(self.catalog, hits)
         shown = [(fact.segment, fact.kind or hit.kind) for fact, hit in zip(facts, hits, strict=True)]
-        self._judge({*((hit.id, hit.kind) for hit in hits), *shown})
+        pictures = {segment for segment, kind in shown if kind == "image"}
+        parts = self.catalog.parts_of(pictures | {hit.id for hit in hits})
+        self._judge({*((hit.id, hit.kind) for hit in hits), *shown, *((part, "image") for _, part in parts)})
+        fallen = {segment for segment, part in parts if self._dropped.get(part, False)}
         return [
             hit
             for hit, (segment, _) in zip(hits, shown, strict=True)
-            if not self._dropped[hit.id] and not self._dropped.get(segment, False)
+            if not (self._dropped[hit.id] or self._dropped.get(segment, False) or fallen & {hit.id, segment})
         ]
 
     def _judge(self, segments: set[tuple[int, Kind]]) -> None:

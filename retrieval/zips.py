@@ -55,7 +55,7 @@ def members(archive: ZipFile, size: int) -> Iterator[Member]:
     for info in archive.infolist():
         if info.orig_filename.endswith("/") or S_ISLNK(info.external_attr >> 16):
             continue
-        total += info.file_size if info.compress_type != ZIP_STORED else 0
+        total += info.file_size  # of stored ones too: several may be the same bytes
         if total > most:
             raise MediaError(f"it unpacks to more than the limit of {most:,} bytes; the rest is left out")
         yield Member(_name(info), info.header_offset, info.file_size, _mtime(info), _reason(info, size), info)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import av
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
 from tests.toy import COLOURS
 
@@ -23,7 +23,7 @@ Scene = tuple[str, float]  # a colour of the toy embedder, "black" or a colour a
 
 
 def picture(what: str, size=SIZE) -> Image.Image:
-    """Draw `red`, or `red circle` on white."""
+    """Draw `red`, or `red circle` on white; any other word stands there as text."""
     colour, _, shape = what.partition(" ")
     fill = COLOURS.get(colour, (0, 0, 0))
     if what == "half":  # red above, black below
@@ -37,7 +37,10 @@ def picture(what: str, size=SIZE) -> Image.Image:
     radius = size[1] // 3
     box = (middle - radius, high - radius, middle + radius, high + radius)
     draw = ImageDraw.Draw(image)
-    {"circle": draw.ellipse, "square": draw.rectangle}[shape](box, fill=fill)
+    if shape in ("circle", "square"):
+        {"circle": draw.ellipse, "square": draw.rectangle}[shape](box, fill=fill)
+    else:
+        draw.text((high // 9, high), shape, fill=fill, font=ImageFont.load_default(high // 2), anchor="lm")
     return image
 
 

@@ -1,4 +1,4 @@
-"""Draw sounds: tones at known seconds, tags, a cover; and a transcriber that hears the tones."""
+"""Draw sounds: tones at known seconds, tags, a cover; a transcriber and a listener that hear the tones."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -6,6 +6,8 @@ from pathlib import Path
 import av
 import numpy as np
 
+from indexer import hearing
+from indexer.hearing import Heard
 from indexer.sounds import RATE
 from indexer.speech import Phrase
 
@@ -15,6 +17,7 @@ CODECS = {
     **{".opus": "libopus", ".m4a": "aac", ".aac": "aac", ".wma": "wmav2", ".aiff": "pcm_s16be"},
     **{".mka": "flac", ".mp4": "aac"},
 }
+SOUNDS = {400: "red dog barking", 800: "green rain", 1600: "blue guitar"}
 Tone = tuple[float, float, int]  # from and to which second, hertz
 
 
@@ -93,3 +96,22 @@ class Tones:
                 said = Phrase(begin, (number + 1) / 20, text)
         if said is not None:
             yield said
+
+
+class Ears:
+    """A listener to which every tone is a word, the surer the longer; it remembers what it has heard."""
+
+    name = "ears"
+
+    def __init__(self, words: Mapping[int, str] = SOUNDS) -> None:
+        self.words = words
+        self.heard: list[float] = []
+
+    def listen(self, windows: Sequence[np.ndarray]) -> list[list[Heard]]:
+        self.heard += [len(samples) / hearing.RATE for samples in windows]
+        return [self.tones(samples) for samples in windows]
+
+    def tones(self, samples: np.ndarray) -> list[Heard]:
+        strength = np.abs(np.fft.rfft(samples, hearing.RATE * hearing.WINDOW)) / len(samples)
+        near = {word: float(strength[hertz * hearing.WINDOW]) for hertz, word in self.words.items()}
+        return sorted((Heard(*item) for item in near.items() if item[1] > 0.01), key=lambda one: -one.sure)

@@ -20,7 +20,9 @@ from hypothesis import strategies as st
 from indexer import read, switch_library, teach, update_library, verify_library
 from indexer.embed_files import embed_files
 from indexer.members import in_turn
+from indexer.pipeline import Run, silent, update
 from indexer.walk import Found
+from indexer.writer import Writer
 from retrieval import Library, archives, unpack
 from retrieval.archives import archive_of, list_archive, open_place, openers
 from retrieval.errors import ExtraMissing, MediaError
@@ -51,6 +53,15 @@ def picture(colour: str | tuple[int, int, int]) -> bytes:
     from PIL import Image
 
     Image.new("RGB", (24, 16), COLOURS.get(colour, colour)).save(file, "PNG")
+    return file.getvalue()
+
+
+def large(shade: int) -> bytes:
+    """Return a picture that gets tiles."""
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.new("RGB", (200, 200), (9 * shade, 0, 200)).save(file, "PNG")
     return file.getvalue()
 
 
@@ -107,10 +118,11 @@ def test_what_is_in_an_archive_is_found_as_in_a_folder(suffix, tmp_path, folder,
     assert verify_library(place).wrong == []
 
 
-def test_archives_are_passed_over_unless_asked_for_and_that_is_remembered(tmp_path, index, place):
-    pack(tmp_path / "root" / "a.zip", COLOURED)
+@pytest.mark.parametrize("suffix", [".zip", ".tar.gz"])
+def test_archives_are_passed_over_unless_asked_for_and_that_is_remembered(suffix, tmp_path, index, place):
+    pack(tmp_path / "root" / f"a{suffix}", COLOURED)
     report = index(tmp_path / "root")
-    assert report.skipped == {".zip": 1}
+    assert report.skipped == {suffix: 1}
     assert "--archives" in str(report)
     assert counts(index(tmp_path / "root", archives=True)) == {"added": 7}
     report = index(tmp_path / "root")
@@ -810,6 +822,18 @@ def test_a_switch_reads_archives_again(suffix, tmp_path, index, place):
         assert sorted(first) == sorted((h.path, round(h.score, 4)) for h in two.search("red", count=20))
 
 
+def test_a_file_that_decodes_no_more_costs_a_switch_no_other(tmp_path, index, place, monkeypatch):
+    pack(tmp_path / "root" / "a.tgz", {f"{n}.png": large(n) for n in range(9)})
+    index(tmp_path / "root", archives=True, tiles=True)
+
+    def fails(file, suffix, embedder):
+        raise MediaError("damaged")
+
+    monkeypatch.setitem(read.DECODERS, "picture", fails)
+    done = switch_library("other", library=place, embedder=Other())
+    assert (done.embedded, done.waiting) == (45, 9)
+
+
 def test_duplicates_know_archives_and_never_name_what_is_in_one_for_deletion(tmp_path, clew, place, toy):
     pack(tmp_path / "root" / "a.zip", COLOURED)
     pack(tmp_path / "root" / "b.tar", {"red.png": picture("red"), "again.png": picture("red")})
@@ -867,6 +891,43 @@ def test_a_part_of_a_root_with_archives_is_looked_at_alone(tmp_path, index, plac
     (tmp_path / "root" / "b" / "b.zip").unlink()
     assert counts(index(tmp_path / "root" / "a")) == {"gone": 1}
     assert counts(index()) == {"gone": 1}
+
+
+def test_a_look_at_the_files_beside_archives_forgets_no_archive(tmp_path, index, place):
+    path = pack(tmp_path / "root" / "a.zip", {"a.png": picture("red"), "b.7z": b""})
+    pack(tmp_path / "root" / "b" / "b.zip", {"c.zip": b""})
+    index(tmp_path / "root", archives=True)
+    with Writer(place, lambda space: Toy()) as writer:
+        before = writer.catalog.archives()
+        for heads in (frozenset(), frozenset({b"a"})):
+            beside = writer.roots.part(os.fsencode(path.parent), deep=False)._replace(heads=heads)
+            Run(writer, None, False, False, silent).scan([beside])
+        assert writer.catalog.archives() == before and len(before) == 2
+    assert list(reasons(place)) == ["root/b/b.zip"]
+
+
+def test_an_archive_that_was_not_whole_yet_is_read_when_it_is(tmp_path, index, place, toy):
+    path = pack(tmp_path / "root" / "a.zip", COLOURED)
+    with Writer(place, lambda space: toy) as writer:
+        early = update(writer, [path.parent], archives=True, ready=lambda top, found: False)
+    assert counts(early) == {}
+    assert counts(index()) == {"added": 7}
+
+
+def test_a_zip_whose_stored_files_overlap_may_hold_so_much_and_no_more(tmp_path, monkeypatch):
+    monkeypatch.setattr(unpack, "FREE", 100_000)
+    path = pack(tmp_path / "a.zip", {f"{n}.txt": b"red " * 10_000 for n in range(2)})
+    assert len(list_archive(os.fsencode(path), lambda name: True).members) == 2
+    data = path.read_bytes()
+    at, end = data.index(b"PK\1\2"), data.index(b"PK\5\6")
+    entry = data[at : data.index(b"PK\1\2", at + 4)]
+    entries = b"".join(entry[:46] + b"%05d" % n for n in range(2_000))
+    tail = bytearray(data[end:])
+    tail[8:10] = tail[10:12] = (2_000).to_bytes(2, "little")
+    tail[12:16] = len(entries).to_bytes(4, "little")
+    path.write_bytes(data[:at] + entries + tail)
+    listing = list_archive(os.fsencode(path), lambda name: True)
+    assert "more than the limit" in listing.troubles[0] and len(listing.members) < 500
 
 
 def test_killed_while_a_shard_is_read_nothing_is_lost_or_left_out(tmp_path):

@@ -46,8 +46,8 @@ def test_words_alone_are_a_search(indexed):
     one, two = indexed("search", "a red wall"), indexed("a", "red", "wall")
     assert one.exit_code == 0
     assert one.stdout == two.stdout
-    rank, score, path, text = one.stdout.splitlines()[0].split("\t")
-    assert (rank, text) == ("1", "a red wall")
+    rank, score, path, text, where = one.stdout.splitlines()[0].split("\t")
+    assert (rank, text, where) == ("1", "a red wall", "")
     assert float(score) > 0.9
     assert path.endswith("red.png")
 

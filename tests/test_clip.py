@@ -1,10 +1,13 @@
 """Moments cut out of a video: as they are from the key frame on, or coded anew from the very frame."""
 
 import json
+import zipfile
 from fractions import Fraction
+from io import BytesIO
 
 import av
 import pytest
+from PIL import Image
 
 from indexer import index_folder
 from retrieval import Library
@@ -12,6 +15,7 @@ from retrieval.clip import cut
 from retrieval.errors import MediaError, QueryError
 from tests.conftest import draw
 from tests.films import film
+from tests.sounds import play, with_cover
 from tests.toy import COLOURS
 
 SCENES = [("red", 3.0), ("green", 2.4), ("blue", 3.6)]
@@ -92,17 +96,25 @@ def test_a_hit_is_cut_by_its_id(tmp_path, clew):
     assert (told["start"], told["end"], told["copied"], told["source"]) == (2.0, 6.4, False, str(path))
     assert [colour for _, colour in frames("out.mp4")] == ["red"] * 25 + ["green"] * 60 + ["blue"] * 25
     (photo,) = json.loads(clew("search", "colour", "--kind", "image", "--all", "--json").stdout)
-    for wrong, reason in ((photo["id"], "no times to cut at"), (999, "no segment #999"), ("x", "is no id")):
+    for wrong, reason in (
+        (photo["id"], "no times to cut at"),
+        (999, "no segment #999"),
+        ("x", "is no moment"),
+    ):
         done = clew("clip", wrong, "b.mp4")
         assert done.exit_code == 2 and reason in done.stderr
     assert sorted(each.name for each in tmp_path.iterdir()) == ["library", "out.mp4", "videos"]
+    shown = clew("clip", "videos/a.mp4 @ 00:03.0", "c.mkv")
+    assert (shown.exit_code, shown.stdout) == (0, "c.mkv\n")
+    for wrong in ("videos/a.mp4 @ 00:03.3", "videos/b.mp4 @ 00:02.0", "videos/photo.png @ 00:00.0"):
+        assert "Nothing that was found begins in" in clew("clip", wrong, "d.mkv").stderr
     path.unlink()
     assert "is not there now" in clew("clip", second["id"], "b.mp4").stderr
 
 
 def test_a_clip_that_cannot_be_written_leaves_nothing(tmp_path):
     path = film(tmp_path / "a.mp4", SCENES[:1])
-    with pytest.raises(MediaError, match=r"\.txt is no format of videos; try \.mp4"):
+    with pytest.raises(MediaError, match=r"\.txt is no format that holds it; try \.mp4"):
         cut(path, tmp_path / "out.txt", 0, 1)
     with pytest.raises(MediaError, match="nothing of this moment"):
         cut(path, tmp_path / "out.mp4", 50, 60)
@@ -113,6 +125,38 @@ def test_a_clip_that_cannot_be_written_leaves_nothing(tmp_path):
     with pytest.raises(QueryError, match="no suffix"):
         cut(path, tmp_path / "out", 0, 1)
     assert [each.name for each in tmp_path.iterdir()] == ["a.mp4"]
+
+
+@pytest.mark.parametrize("suffix", [".mp3", ".wav", ".flac", ".m4a"])
+def test_a_moment_of_a_sound_is_cut_whether_it_has_a_cover_or_not(tmp_path, suffix):
+    sound = play(tmp_path / f"a{suffix}", 4, [(1, 2, 400)])
+    if suffix == ".mp3":
+        cover = BytesIO()
+        Image.new("RGB", (64, 64), "red").save(cover, "PNG")
+        with_cover(sound, cover.getvalue())
+    for exact in (False, True):
+        done = cut(sound, tmp_path / f"out{exact}{suffix}", 1, 2, exact=exact)
+        assert done.copied is not exact
+        assert (done.start, done.end) == pytest.approx((1, 2), abs=0.1)
+        with av.open(str(done.path)) as made:
+            assert [stream.type for stream in made.streams] == ["audio"]
+
+
+def test_a_hit_in_an_archive_is_cut(tmp_path, place, toy):
+    path = film(tmp_path / "a.mp4", SCENES, **REGULAR)
+    archive = tmp_path / "videos" / "a.zip"
+    archive.parent.mkdir()
+    with zipfile.ZipFile(archive, "w") as packed:
+        packed.write(path, "in/a.mp4")
+    index_folder(archive.parent, library=place, embedder=toy, archives=True).close()
+    with Library.open(place, embedder=toy) as library:
+        (hit, *_) = library.search("green", kind="video")
+        assert hit.path == archive / "in" / "a.mp4"
+        done = library.clip(hit, tmp_path / "out.mp4", exact=True)
+        with pytest.raises(QueryError, match="the very file"):
+            library.clip(hit, archive, force=True)
+    assert (done.start, done.end, done.source) == (3.0, 5.4, hit.path)
+    assert {colour for _, colour in frames(done.path)} == {"green"}
 
 
 def test_a_library_cuts_a_hit(tmp_path, place, toy):

@@ -417,11 +417,14 @@ def test_documents_that_are_no_such_thing_say_what_they_are():
     assert reason(ole + "EncryptedPackage".encode("utf-16-le"), office, ".docx") == "needs a password"
     assert reason(odt("", manifest="<encryption-data/>"), office, ".odt") == "needs a password"
     assert reason(docx(""), office, ".docx") == "no text in it"
-    assert reason(docx("red")[:-30], office, ".docx") == "damaged: it breaks off before its end"
+    assert reason(docx("red")[:200], office, ".docx") == "damaged: it breaks off before its text"
 
 
 def test_a_document_that_breaks_off_gives_what_is_before():
     made = read(zipped({"content.xml": odt_text("<t:p>red</t:p><t:p>blue")[:-36]}), office, ".odt")
+    assert says(made) == [("red", 1, None)]
+    assert made.note == "damaged: it is read up to where it breaks off"
+    made = read(docx("red")[:-30], office, ".docx")
     assert says(made) == [("red", 1, None)]
     assert made.note == "damaged: it is read up to where it breaks off"
 
@@ -445,7 +448,7 @@ def test_bombs_are_read_up_to_a_limit_or_refused(monkeypatch):
 
 def test_deep_xml_does_no_harm():
     deep = "<o:a>" * 100_000
-    assert reason(odt(deep), office, ".odt") == "damaged: it is read up to where it breaks off"
+    assert reason(odt(deep), office, ".odt") == "damaged: it breaks off before its text"
     assert says(read(odt("<t:p>red</t:p>" + "<t:p>" * 50_000), office, ".odt")) == [("red", 1, None)]
 
 

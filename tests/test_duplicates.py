@@ -267,7 +267,7 @@ def test_groups_are_shown_in_every_shape(shown, photos):
     assert "more" not in first["more"][0]
     assert {**json.loads(shown(*ask, "--nl").stdout.splitlines()[0])} == first
     assert next(csv.DictReader(io.StringIO(shown(*ask, "--csv").stdout)))["more"] == "4"
-    rank, _, path, _, more = shown(*ask).stdout.splitlines()[0].split("\t")
+    rank, _, path, _, more, _ = shown(*ask).stdout.splitlines()[0].split("\t")
     assert (rank, path, more) == ("1", str(photos / "rex.jpg"), "+4")
     assert shown(*ask, "--paths").stdout.splitlines()[0] == str(photos / "rex.jpg")
     without = shown(*ask[:-1], "--json").stdout, shown(*ask[:-1], "--csv").stdout

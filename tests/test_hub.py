@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 
@@ -28,6 +29,10 @@ with Library.open(sys.argv[2]) as library:
     print(json.dumps({"space": library.status().space.name, "said": said, "seconds": took,
                       "hits": len(library.search("a dog"))}))
 """
+
+CLAP = dict.fromkeys(
+    ("config.json", "preprocessor_config.json", "vocab.json", "merges.txt", "pytorch_model.bin"), b"{}"
+)
 
 
 @pytest.fixture(scope="module")
@@ -58,11 +63,11 @@ def hub(repository):
         def answer(self, *, body):
             asked.append((self.command, self.path))
             repo, _, name = self.path.strip("/").partition("/resolve/main/")
-            data = repository.get(name) if repo == "someone/small" else None
+            data = {"someone/small": repository, "someone/clap": CLAP}.get(repo, {}).get(name)
             if data is None:
                 self.send_response(404)
                 self.send_header(
-                    "X-Error-Code", "EntryNotFound" if repo == "someone/small" else "RepoNotFound"
+                    "X-Error-Code", "EntryNotFound" if repo.startswith("someone/") else "RepoNotFound"
                 )
                 self.send_header("Content-Length", "0")
                 self.end_headers()
@@ -159,3 +164,17 @@ def test_a_hub_that_is_not_there_costs_three_seconds(way, tmp_path):
     assert "clew switch hf-hub:someone/small" in line
     assert ("HF_HUB_OFFLINE" in line) == (way == "offline")
     assert found["seconds"] < 3 + 3  # and the indexing itself
+
+
+def test_a_sound_model_of_the_hub_is_fetched_once_and_says_nothing(hub, tmp_path):
+    endpoint, asked = hub
+    fetch = "import sys; from indexer.clap import _fetched; print(_fetched(sys.argv[1]))"
+    done = run("-c", fetch, "someone/clap", endpoint=endpoint, home=tmp_path)
+    assert done.stderr == ""
+    folder = Path(done.stdout.strip())
+    assert {file.name: file.read_bytes() for file in folder.iterdir()} == CLAP
+    asked.clear()
+    again = run("-c", fetch, "someone/clap", endpoint=endpoint, home=tmp_path, HF_HUB_OFFLINE="1")
+    assert (again.stdout, asked) == (done.stdout, [])
+    lacking = run("-c", fetch, "nobody/clap", endpoint=endpoint, home=tmp_path)
+    assert f"The sound model nobody/clap cannot be used: {endpoint} says 404" in lacking.stderr

@@ -15,11 +15,13 @@ from PIL import Image, ImageDraw, ImageFont
 from indexer import ocr, switch_library, update_library, verify_library
 from indexer.layout import Line, passages, rows_of
 from indexer.ocr import Ocr, Shown
+from indexer.said import Source
 from retrieval import Library
 from retrieval.embedders.builtin import Builtin
 from retrieval.machine import cores
 from retrieval.schema import CATALOGUE
 from tests.conftest import draw
+from tests.films import film
 from tests.toy import Toy
 
 RECEIPT = (
@@ -240,13 +242,33 @@ def test_the_pages_of_a_document_that_are_pictures_are_read_with_their_number(tm
     assert hits["fax.tiff"].page == 2
     assert near(hits["fax.tiff"].box, "Signed by Ada", (80, 90))
     assert verify_library(place).wrong == []
-    reader = Ocr(toy)
+    reader = Ocr(toy, lambda content: [])
     for name in ("scan.pdf", "fax.tiff"):  # from where it was stopped
         with (folder / name).open("rb") as file:
-            parts = list(reader.parts(file, "picture" if name == "fax.tiff" else "document", 1))
+            source = Source(1, b"", "picture" if name == "fax.tiff" else "document", b"", 1)
+            parts = list(reader.parts(file, source))
         assert [part.upto for part in parts] == [hits[name].page, None]
         assert [draft.text for part in parts for draft in part.look()] == ["Signed by Ada"]
     assert reader.threads <= cores()
+
+
+def test_text_in_a_video_is_found_at_its_moment(tmp_path, index, place, toy):
+    scenes = [("black HELLO", 3.0), ("black BICYCLE", 2.0), ("black INVOICE", 3.0)]
+    film(tmp_path / "talk" / "slides.mp4", scenes, rotation=90)
+    film(tmp_path / "talk" / "plain.mp4", [("red", 1.0)])
+    assert index(tmp_path / "talk", ocr=True).notes == ["Text in pictures was found in 1 of 2 files."]
+    with Library.open(place, embedder=toy) as library:
+        (hit,) = library.search("bicycle", by="keyword")
+        assert (hit.start, hit.end, hit.timed, hit.kind) == (3.0, 5.0, True, "text")
+        left, top, width, height = hit.box
+        assert 0 <= left < left + width <= 180
+        assert 0 <= top < top + height <= 320
+        assert [one.start for one in library.search("invoice", by="keyword")] == [5.0]
+    moments = [(0.0, 3.0), (3.0, 5.0), (5.0, 8.0)]
+    with (tmp_path / "talk" / "slides.mp4").open("rb") as file:  # from where it was stopped
+        parts = list(Ocr(toy, lambda content: moments).parts(file, Source(1, b"", "video", b"", 3.0)))
+        assert [part.upto for part in parts] == [5.0, 8.0, None]
+        assert [draft.text for part in parts for draft in part.look()] == ["BICYCLE", "INVOICE"]
 
 
 def test_without_the_extra_it_is_named_once_and_what_waits_is_counted(tmp_path, clew, monkeypatch):
@@ -261,7 +283,7 @@ def test_without_the_extra_it_is_named_once_and_what_waits_is_counted(tmp_path, 
 
 
 def test_the_reader_of_text_prints_nothing(made, tmp_path, capfd):
-    reader = Ocr(Toy())
+    reader = Ocr(Toy(), lambda content: [])
     assert [draft.text for draft in reader.read(Shown(page((300, 80), [((20, 20), "Quiet please")])))] == [
         "Quiet please"
     ]

@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms, ImageDraw
 
 from indexer.crops import panorama_boxes
+from indexer.stills import stills_of
 from retrieval import Library
 from retrieval.errors import ExtraMissing, MediaError, QueryError
 from retrieval.formats import place as shown
-from retrieval.media import open_picture
+from retrieval.media import open_picture, opened
 from tests import drawn
 from tests.conftest import draw
 from tests.described import exif, gps
@@ -291,9 +292,19 @@ def test_of_many_frames_the_few_that_differ_most_are_kept(tmp_path, place, toy, 
     assert index(tmp_path / "pictures").kinds == {"image": 1, "part": 4}
 
 
+def test_the_same_frames_are_kept_for_every_embedder():
+    other = plain((0, 0, 0), (1_000, 800))
+    other.paste((255, 255, 255), (941, 0, 1_000, 800))  # a hair less than what counts as another
+    data = saved(plain((0, 0, 0), (1_000, 800)), "PNG", save_all=True, append_images=[other])
+    kept = []
+    for near in (256, 336):
+        with opened(io.BytesIO(data)) as original:
+            kept.append(len(stills_of(original, near).stills))
+    assert kept == [1, 1]
+
+
 def test_an_animation_without_end_is_read_no_further_than_a_bound(monkeypatch):
     from indexer import stills
-    from retrieval.media import opened
 
     monkeypatch.setattr(stills, "PIXELS", 10 * 64 * 48)
     colours = [(2 * n, 0, 0) for n in range(100)]

@@ -116,7 +116,17 @@ def test_a_broken_sound_gives_what_can_be_read_or_says_why_not(tmp_path, index, 
     with Library.open(place, embedder=toy) as library:
         reasons = {failure.path.name: failure.reason for failure in library.failures()}
     assert reasons["empty.wav"] == "empty file"
-    assert reasons["text.ogg"].startswith("not a sound that can be read: ")
+    assert reasons["text.ogg"] == "not a sound: it seems to be text"
+
+
+@pytest.mark.parametrize(
+    "start", ["v=0\nc=IN IP4 127.0.0.1\nm=audio 5004 RTP/AVP 0\n", "ffconcat version 1.0\n"]
+)
+def test_a_playlist_by_a_sounds_name_opens_no_other_file_and_no_socket(tmp_path, start):
+    play(tmp_path / "other.wav")
+    (tmp_path / "a.mp3").write_text(f"{start}file {tmp_path / 'other.wav'}\n")
+    with pytest.raises(MediaError, match="not a sound that can be read"):
+        read(tmp_path / "a.mp3")
 
 
 @settings(max_examples=60, deadline=None)
@@ -348,6 +358,7 @@ def test_without_the_extra_it_is_named_once_and_what_waits_is_counted(tmp_path, 
     assert clew("index").stdout.count("[audio]") == 1  # it is remembered
     assert "Reads    speech, by small\n" in clew("status").stdout
     assert "[audio]" not in clew("index", "--speech-model", "").stdout
+    assert "Reads" not in clew("status").stdout
 
 
 def test_a_model_that_is_not_there_is_said(tmp_path, index, place, clew):

@@ -3,12 +3,15 @@
 import json
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from indexer import fill as filling
 from indexer import forget, index_folder, switch_library, update_library, verify_library
@@ -17,9 +20,10 @@ from retrieval import Library
 from retrieval.calibrate import bank
 from retrieval.catalog import Catalog
 from retrieval.errors import LibraryError, LibraryMissing, QueryError, SpaceMismatch
+from retrieval.schema import CATALOGUE
 from tests.conftest import draw, write
 from tests.test_crash import HERE, busy, held  # noqa: F401
-from tests.toy import Toy, unit
+from tests.toy import COLOURS, Toy, unit
 
 BANK = frozenset(bank())  # asked of every new space
 
@@ -95,6 +99,20 @@ def test_the_vectors_are_those_of_a_library_made_with_that_model(folder, index, 
         return {hashes[id_]: tuple(row) for id_, row in zip(ids.tolist(), rows.tolist(), strict=True)}
 
     assert vectors(place) == vectors(tmp_path / "fresh")
+
+
+def test_a_picture_whose_pages_an_older_version_did_not_number_is_embedded_again(
+    tmp_path, index, place, other
+):
+    pages = [Image.new("RGB", (24, 16), COLOURS[name]) for name in ("red", "green")]
+    (tmp_path / "pictures").mkdir()
+    pages[0].save(tmp_path / "pictures" / "scan.tif", save_all=True, append_images=pages[1:])
+    index(tmp_path / "pictures")
+    with closing(sqlite3.connect(place / CATALOGUE)) as db, db:
+        db.execute("DELETE FROM segments WHERE page = 2")
+        db.execute("UPDATE segments SET page = NULL")
+    done = switch(place, other)
+    assert (done.embedded, done.waiting) == (1, 0)
 
 
 def test_content_known_to_a_space_is_never_embedded_twice(folder, index, place, toy, other):

@@ -274,6 +274,21 @@ def test_a_file_that_is_no_more_or_is_rubbish_harms_nothing(folder, index, place
     assert verify_library(place).wrong == []
 
 
+@pytest.mark.parametrize("what", ["purge", "limit"])
+def test_what_is_to_go_goes_from_a_damaged_file_too(tmp_path, index, place, what):
+    for seed in range(40):
+        noise(tmp_path / "noise" / f"{seed}.png", seed)
+    index(tmp_path / "noise")
+    data = bytearray((place / THUMBNAILS).read_bytes())
+    data[4_096:8_192] = b"?" * 4_096
+    (place / THUMBNAILS).write_bytes(data)
+    if what == "purge":
+        assert forget(tmp_path / "noise", library=place, purge=True) == (40, 40)
+    else:
+        assert index(thumbnails=100_000).unchanged == 40
+    assert verify_library(place).wrong == []
+
+
 def test_what_is_left_over_is_noticed_and_deleted(folder, index, place, toy):
     index(folder)
     before = held(place)

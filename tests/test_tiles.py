@@ -148,6 +148,20 @@ def test_another_model_gets_the_same_tiles(scenes, index, place):
     assert verify_library(place).wrong == []
 
 
+def test_a_veto_looks_at_the_parts_of_a_picture_too(scenes, index, opened):
+    with Image.open(scenes / "find.png") as picture:
+        ImageDraw.Draw(picture).rectangle((180, 135, WIDTH, HEIGHT), fill=(255, 0, 0))
+        picture.save(scenes / "find.png")
+    index(scenes)
+    before = [hit.path.name for hit in opened().search("green not:red", by="meaning")]
+    index(scenes, tiles=True)
+    assert before == ["lawn.png", "find.png", "sea.png"]
+    assert [hit.path.name for hit in opened().search("green not:red", by="meaning")] == [
+        "lawn.png",
+        "sea.png",
+    ]
+
+
 def test_labels_are_given_to_whole_pictures(scenes, index, place, toy, opened):
     index(scenes, tiles=True)
     tag_library(["red", "green"], library=place, embedder=toy, at_least=0)

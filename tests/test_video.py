@@ -15,6 +15,7 @@ from PIL import Image
 from indexer import index_folder, switch_library, update_library
 from indexer.decoders import video
 from retrieval.errors import MediaError
+from retrieval.formats import as_lines
 from retrieval.formats import place as shown
 from tests.films import film, picture, starts
 from tests.toy import Toy
@@ -66,6 +67,24 @@ def test_frames_of_any_length_have_their_own_times(tmp_path, how):
     steps = (15, 70, 40, 33, 90)
     path = film(tmp_path / "phone.mp4", SCENES, steps=steps, **how)
     np.testing.assert_allclose([start for start, _ in moments(path)], starts(SCENES, steps=steps), atol=0.001)
+
+
+@pytest.mark.parametrize(
+    "how",
+    [{}, LONG, {"x264-params": "keyint=50:scenecut=0"}, {"steps": (15, 70, 40)}, {"rotation": 90}],
+    ids=["usual", "one key frame", "key frames elsewhere", "frames of any length", "turned"],
+)
+def test_one_text_after_the_other_on_the_same_ground_is_a_scene_each(tmp_path, how):
+    scenes = [("black HELLO", 3.0), ("black BICYCLE", 2.0), ("black INVOICE", 3.0), ("black SUNSET", 2.5)]
+    path = film(tmp_path / "slides.mp4", scenes, **how)
+    found = starts(scenes, steps=how.get("steps", ()))
+    np.testing.assert_allclose([start for start, _ in moments(path)], found, atol=0.001)
+    assert len({draft.thumbnail for draft in decode(path).drafts}) == 4  # each shows its own text
+
+
+def test_a_pointer_that_moves_over_a_still_picture_begins_no_scene(tmp_path):
+    scenes = [("black HELLO", 2.0), ("black HELLO.", 0.4), ("black HELLO", 3.0)]
+    assert len(moments(film(tmp_path / "pointer.mp4", scenes))) == 1
 
 
 def test_a_scene_between_two_key_frames_is_seen(tmp_path):
@@ -133,6 +152,7 @@ def test_moments_are_found_by_words_and_by_pictures(tmp_path):
             hit = next(hit for hit in hits if hit.path == other)
             assert (hit.start, hit.end) == (start, end)
         assert shown(hit) == f"{other} @ 00:05.4"
+        assert as_lines([hit]).split("\t")[2:] == [str(other), "", "@ 00:05.4\n"]
 
 
 def test_copies_group_and_moments_that_follow_each_other_are_one_hit(tmp_path, index, place, toy):
@@ -198,6 +218,14 @@ def test_what_is_no_video_says_so(tmp_path, name, data, reason):
     assert reason in str(caught.value)
 
 
+def test_a_title_that_is_no_utf8_costs_no_video(tmp_path):
+    path = film(tmp_path / "a.avi", SCENES[:1], codec="mpeg4", metadata={"title": "Cafe noir"})
+    data = path.read_bytes()
+    assert b"Cafe" in data
+    path.write_bytes(data.replace(b"Cafe", b"Caf\xe9"))
+    assert [start for start, _ in moments(path)] == [0]
+
+
 def test_a_recording_that_was_never_closed_says_so(tmp_path):
     data = film(tmp_path / "a.mp4", SCENES).read_bytes()
     path = tmp_path / "cut.mp4"
@@ -226,7 +254,7 @@ def test_a_video_under_another_name_is_read_and_none_stays_open(tmp_path, index)
     Image.new("RGB", (9, 9)).save(tmp_path / "videos" / "c.png")
     (tmp_path / "videos" / "c.png").rename(tmp_path / "videos" / "c.mov")
     report = index(tmp_path / "videos")
-    assert (report.added, report.failed, report.segments) == (1, 2, 3)
+    assert (report.added, report.failed, report.segments) == (2, 1, 4)  # the picture is read as what it is
     gc.collect()
     names = [os.readlink(link) for link in Path("/proc/self/fd").iterdir() if link.exists()]
     assert not [name for name in names if str(tmp_path / "videos") in name]

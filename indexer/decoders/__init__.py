@@ -59,6 +59,10 @@ class Draft:
         """Say whether this is of a picture that is a segment itself: a tile, a crop, a later frame."""
         return self.kind == "image" and (self.box is not None or self.start is not None)
 
+    def is_of(self, kind: Kind, page: int | None, start: float | None) -> bool:
+        """Say whether a segment of this place is made of such a draft; older readers told no page."""
+        return (self.kind, self.start) == (kind, start) and page in (None, self.page)
+
 
 @dataclass(frozen=True, slots=True)
 class Decoded:

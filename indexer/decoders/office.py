@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import lru_cache
+from itertools import islice
 from typing import BinaryIO, NamedTuple
 from xml.etree.ElementTree import Element
 
@@ -19,6 +20,7 @@ from retrieval.errors import MediaError
 
 MOST_LETTERS = 20_000_000  # of a document: four Bibles
 MOST_PAGES = 5_000  # slides or chapters
+BEFORE_TEXT = "damaged: it breaks off before its text"
 RICH = b"{\\rtf"
 LOCKS = frozenset(("META-INF/encryption.xml", "META-INF/rights.xml"))
 
@@ -119,6 +121,8 @@ def _decoded(texts: Iterator[Text], embedder: Embedder, parts: Parts | None = No
     elif parts is not None and parts.broken:
         note = "damaged: it is read up to where it breaks off"
     if not drafts:
+        if parts is not None and parts.broken:
+            note = BEFORE_TEXT
         locked = parts is not None and LOCKS & parts.names
         raise MediaError("locked against reading" if locked else note or "no text in it")
     return Decoded(drafts, note=note)
@@ -140,8 +144,12 @@ def _texts(parts: Parts) -> Iterator[Text]:
             for name in (main, "word/footnotes.xml", "word/endnotes.xml"):
                 yield from _collect(parts, name, Collector("t"))
         else:
+            if parts.broken:
+                raise MediaError(BEFORE_TEXT)
             raise MediaError(
-                "a spreadsheet, which clew does not read" if main else "not a document: other things, zipped"
+                "a spreadsheet, which clew does not read"
+                if main.startswith("xl/")
+                else "not a document: other things, zipped"
             )
 
 
@@ -175,7 +183,8 @@ def _book(parts: Parts) -> Iterator[Text]:
     every = list(parts.xml(package).iter())
     yield Text(", ".join(one.text or "" for one in every if _is(one, "title") or _is(one, "creator")))
     places = {one.get("id"): resolve(package, one.get("href", "")) for one in every if _is(one, "item")}
-    for chapter in [places.get(one.get("idref"), "") for one in every if _is(one, "itemref")][:MOST_PAGES]:
+    order = dict.fromkeys(places.get(one.get("idref"), "") for one in every if _is(one, "itemref"))
+    for chapter in islice(order, MOST_PAGES):
         if chapter in parts.names:
             data = b"".join(parts.chunks(chapter))
             with suppress(MediaError):  # one that is locked, or no text

@@ -15,6 +15,7 @@ from indexer.thumbnails import SIDE as THUMBNAIL
 from indexer.thumbnails import thumbnail
 from retrieval.embedders import Embedder
 from retrieval.media import opened
+from retrieval.rescue import NOTE
 
 
 def decode(file: BinaryIO, suffix: str, embedder: Embedder) -> Decoded:
@@ -26,6 +27,7 @@ def decode(file: BinaryIO, suffix: str, embedder: Embedder) -> Decoded:
     with opened(file) as original:
         header, said = Header.of(original), describe(original)
         stills, duration = stills_of(original, max(embedder.side, SIDE), longer=THUMBNAIL)
+        note = original.info.get(NOTE)
     first = stills[0].picture
     drafts = [_draft(each, embedder) for each in stills]
     if len(stills) == 1:
@@ -33,7 +35,7 @@ def decode(file: BinaryIO, suffix: str, embedder: Embedder) -> Decoded:
     for description in said:
         passages = split(description, embedder.tokens, embedder.context)
         drafts += [Draft("text", text=passage.text) for passage in passages]
-    return Decoded(drafts, picture_details(header, first, duration))
+    return Decoded(drafts, picture_details(header, first, duration), note)
 
 
 def _draft(still: Still, embedder: Embedder) -> Draft:

@@ -9,11 +9,15 @@ from retrieval.embedders import Embedder
 from retrieval.errors import MediaError
 
 LIMIT = 50_000_000  # bytes
+MARKUP = ("%PDF-", "{\\rtf")  # how documents begin that are letters throughout
 
 
 def decode(file: BinaryIO, suffix: str, embedder: Embedder) -> Decoded:
     """Split a text file into passages."""
-    passages = split(read_text(file), embedder.tokens, embedder.context)
+    text = read_text(file)
+    if text.startswith(MARKUP):
+        raise MediaError("not plain text")
+    passages = split(text, embedder.tokens, embedder.context)
     return Decoded([Draft("text", text=p.text, start=p.start, end=p.end) for p in passages])
 
 

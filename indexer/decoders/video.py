@@ -18,8 +18,9 @@ from indexer.cues import Cue
 from indexer.decoders import Decoded, Draft
 from indexer.decoders.subtitles import drafts
 from indexer.footage import footage_details
-from indexer.frames import Frame, Lens, Run, look, samples
-from indexer.looks import sharpness, small_grey
+from indexer.frames import Run, look, samples
+from indexer.lens import Frame, Lens
+from indexer.looks import layout, sharpness, small_grey
 from indexer.reel import Reel
 from indexer.scenes import Sample, Scene, Step
 from indexer.thumbnails import thumbnail
@@ -57,23 +58,29 @@ def decode_again(file: BinaryIO, embedder: Embedder, spans: Sequence[tuple[float
     return [_draft(reel, scene) for scene in known]
 
 
-def _sample(file: BinaryIO, embedder: Embedder) -> tuple[Reel, list[Sample], tuple[int, int], dict[str, str]]:
+def _sample(
+    file: BinaryIO, embedder: Embedder, *, one_by_one: bool = False
+) -> tuple[Reel, list[Sample], tuple[int, int], dict[str, str]]:
     """Look at key frames all over a video: its packets, samples, width and height, and metadata."""
     with open_film(file) as container:
         stream = picture_stream(container)
         reel, sizes = Reel(stream.time_base or Fraction(1, 1000)), list[tuple[int, int]]()
 
         def frames() -> Iterator[Frame]:
-            for frame, size in samples(container, stream, reel, _lens(stream, embedder)):
+            lens = _lens(stream, embedder)
+            for frame, size in samples(container, stream, reel, lens, one_by_one=one_by_one):
                 sizes.append(size)
                 yield frame
 
         # The next frames are decoded while some are embedded.
         chunks = ahead(lambda some: _embed(some, embedder), _chunks(frames()), threads=1, depth=2)
         seen = [sample for chunk in chunks for sample in chunk]
-        if not seen:
-            raise MediaError("damaged: no frame of it can be read")
-        return reel, sorted(seen, key=lambda sample: sample.time), sizes[0], dict(container.metadata)
+        metadata = dict(container.metadata)
+    if seen:
+        return reel, sorted(seen, key=lambda sample: sample.time), sizes[0], metadata
+    if not one_by_one:
+        return _sample(file, embedder, one_by_one=True)
+    raise MediaError("damaged: no frame of it can be read")
 
 
 def _scenes(file: BinaryIO, reel: Reel, seen: list[Sample], embedder: Embedder) -> list[Scene]:
@@ -107,9 +114,8 @@ def _look(
             frames = [frame for jump in jumps for frame in (jump.before, jump.after)]
             seen = _embed(frames, embedder)
             for jump, before, after in zip(jumps, seen[::2], seen[1::2], strict=True):
-                moved = scenes.apart(before.vector, after.vector)
-                if scenes.is_cut(jump, stretch, moved):
-                    edge = replace(after, edge=True)
+                if scenes.is_cut(jump, stretch, before, after):
+                    edge, moved = replace(after, edge=True), scenes.apart(before, after)
                     steps.append(Step(before.time, after.time, moved, edge, stretch.keys))
     return steps, between
 
@@ -129,15 +135,14 @@ def _embed(frames: Sequence[Frame], embedder: Embedder) -> list[Sample]:
     if not frames:
         return []
     vectors = embedder.embed_images([embedder.prepare(frame.picture) for frame in frames])
-    done, shown = list[Sample](), vectors[0]
+    done, shown = list[Sample](), None
     for frame, vector in zip(frames, vectors, strict=True):
         grey = small_grey(frame.picture)
         blank = _is_blank(frame.picture, grey)
-        if done and scenes.apart(shown, vector) < scenes.SAME:  # one thumbnail serves both
-            small = done[-1].thumbnail
-        else:
-            small, shown = thumbnail(frame.picture), vector
-        done.append(Sample(frame.time, vector, small, sharpness(grey), blank))
+        sample = Sample(frame.time, vector, None, layout(grey), sharpness(grey), blank)
+        if shown is None or scenes.is_another(shown, sample):
+            shown = replace(sample, thumbnail=thumbnail(frame.picture))
+        done.append(replace(sample, thumbnail=shown.thumbnail))  # one serves all that are alike
     return done
 
 
