@@ -156,7 +156,9 @@ def _mended(file: BinaryIO) -> BytesIO:
             else:
                 unpacked, end = data[start : start + size], start + size
             left -= len(unpacked)
-            zipped.writestr(data[at + 30 : at + 30 + named].decode("utf-8", "replace"), unpacked)
+            name = data[at + 30 : at + 30 + named].decode("utf-8", "replace")
+            if name and name not in zipped.NameToInfo:
+                zipped.writestr(name, unpacked)
             at = data.find(FILE, end)
     made.seek(0)
     return made

@@ -198,6 +198,15 @@ def test_a_document_that_breaks_off_is_read_up_to_there(tmp_path, index, place, 
         ]
 
 
+def test_members_without_a_name_or_named_twice_cost_no_others(tmp_path, index):
+    whole = documents.docx("red house")
+    head, behind = whole[: whole.index(b"PK\1\2")], whole.index(b"PK\1\2")
+    nameless = b"PK\3\4" + bytes(26)
+    (tmp_path / "files").mkdir()
+    (tmp_path / "files" / "a.docx").write_bytes(nameless + head + head + whole[behind : behind + 9])
+    assert index(tmp_path / "files").added == 1
+
+
 def test_a_short_video_that_breaks_off_gives_the_frames_before(tmp_path, index, place, toy):
     film = films.film(tmp_path / "x.mp4", [("red", 3)], rate=1, movflags="frag_keyframe+empty_moov")
     data = film.read_bytes()

