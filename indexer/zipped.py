@@ -156,7 +156,7 @@ def _mended(file: BinaryIO) -> BytesIO:
             else:
                 unpacked, end = data[start : start + size], start + size
             left -= len(unpacked)
-            name = data[at + 30 : at + 30 + named].decode("utf-8", "replace")
+            name = data[at + 30 : at + 30 + named].decode("utf-8", "replace").partition("\0")[0]
             if name and name not in zipped.NameToInfo:
                 zipped.writestr(name, unpacked)
             at = data.find(FILE, end)
