@@ -64,10 +64,11 @@ def follow(folders: Sequence[Path], begun: Callable[["Report"], None], as_json: 
     """Watch until Ctrl-C, which ends with exit code 130, or until told to end, which is 0."""
     from indexer.watch import watch_library
 
-    stop = Event()
+    stop, asked = Event(), set[int]()
 
-    def end(*_: object) -> None:
-        stop.set()
+    def end(number: int, _: object) -> None:
+        asked.add(number)
+        stop.set()  # an interrupt that comes while Python tidies up is lost
         raise KeyboardInterrupt
 
     def show(change: "Change") -> None:
@@ -76,7 +77,7 @@ def follow(folders: Sequence[Path], begun: Callable[["Report"], None], as_json: 
         else:
             note(describe_change(change))
 
-    before = signal.signal(signal.SIGTERM, end)
+    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         with quiet_decoders(), Bar() as bar:
 
@@ -90,11 +91,13 @@ def follow(folders: Sequence[Path], begun: Callable[["Report"], None], as_json: 
                 folders, tell=show, begun=say_begun, progress=bar.advance, say=note, stop=stop, **how
             )
     except KeyboardInterrupt:
-        note("Stopped; what is done is kept.")
-        if not stop.is_set():
-            raise SystemExit(130) from None
+        pass
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    note("Stopped; what is done is kept.")
+    if signal.SIGTERM not in asked:
+        raise SystemExit(130)
 
 
 def describe_change(change: "Change") -> str:

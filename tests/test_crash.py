@@ -66,7 +66,7 @@ def whole(busy, tmp_path_factory):
     return held(place), time.monotonic() - begun
 
 
-@pytest.mark.parametrize("least", [20, pytest.param(60, marks=pytest.mark.large)])
+@pytest.mark.parametrize("least", [12, pytest.param(60, marks=pytest.mark.large)])
 def test_killed_at_any_moment_a_library_loses_nothing(least, busy, whole, tmp_path):
     everything, seconds = whole
     place, draw_, kills, finished = tmp_path / "library", random.Random(11), 0, 0

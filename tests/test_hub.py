@@ -127,6 +127,7 @@ def test_a_model_of_the_hub_is_fetched_once_and_then_needs_no_hub(hub, tmp_path)
     assert "prepared" in listed.stdout
 
 
+@pytest.mark.large
 def test_auto_takes_the_recommended_model_where_the_hub_has_it(hub, tmp_path):
     draw(tmp_path / "pictures" / "red.png", "red")
     done = run("-c", HUB, tmp_path / "pictures", tmp_path / "library", endpoint=hub[0], home=tmp_path)

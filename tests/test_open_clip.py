@@ -329,6 +329,7 @@ def test_a_tokenizer_that_frames_with_a_last_column_is_framed_so(tmp_path):
     assert (mine.knows("a photo Ω"), mine.knows("Ω")) == (True, False)
 
 
+@pytest.mark.large
 def test_the_fingerprint_covers_weights_preprocessing_and_tokenizer(tmp_path, quick_choice):
     config = {"model_cfg": SMALL["small-siglip"], "preprocess_cfg": {"mean": [0.5] * 3, "std": [0.5] * 3}}
 
@@ -369,6 +370,7 @@ def test_weights_that_have_changed_are_refused_with_what_differs(folder, tmp_pat
         assert len(library.search("a dog", count=10)) == 7
 
 
+@pytest.mark.large
 def test_settings_that_have_changed_are_refused_too(folder, tmp_path, place, quick_choice):
     make("small-vit", tmp_path / "model", seed=6)
     settings_ = tmp_path / "model" / "open_clip_config.json"
@@ -385,6 +387,7 @@ def test_settings_that_have_changed_are_refused_too(folder, tmp_path, place, qui
     assert switch_library(str(tmp_path / "model"), library=place).embedded == 7
 
 
+@pytest.mark.large
 def test_weights_of_no_numbers_are_refused(tmp_path):
     from safetensors.torch import load_file, save_file
 
@@ -584,6 +587,7 @@ def test_the_floor_of_heavy_things_holds_for_a_run_in_which_nothing_is_new(ready
     assert not {"torch", "open_clip", "transformers", "faiss", "onnxruntime"} & loaded_by(code)
 
 
+@pytest.mark.large
 def test_the_list_is_made_by_its_own_tool():
     done = subprocess.run(
         [
