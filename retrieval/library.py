@@ -240,7 +240,7 @@ class Library:
     def _moment(self, named: str) -> int:
         moment = moment_of(named)
         if moment is None:
-            raise QueryError(f"{named!r} is no moment; write it as `clip.mp4 @ 01:23.4`.")
+            raise QueryError(f"{named!r} is no moment; write it as `clip.mp4 @ 01:23.4`, or give its id.")
         path = Path(moment[0]).expanduser().absolute()
         segment = self._catalog.moment_at(path, moment[1])
         if segment is None:
