@@ -75,7 +75,7 @@ def samples(
 
     Decoded `one_by_one`, a frame that is damaged costs none of those before it.
     """
-    _prepare(stream, "all", "SLICE" if one_by_one else "AUTO")
+    prepare(stream, "all", "SLICE" if one_by_one else "AUTO")
     beginning, sampler, wanted = Beginning(), Sampler(reel.unit), set[int]()
     begun, number = False, 0
     texts = [each for each in container.streams.subtitles if is_text(each)]
@@ -105,7 +105,8 @@ def samples(
     reel.first = min(reel.times, default=0) if beginning.time is None else beginning.time
 
 
-def _prepare(stream: "VideoStream", unfiltered: str, threads: Literal["AUTO", "SLICE"] = "AUTO") -> None:
+def prepare(stream: "VideoStream", unfiltered: str, threads: Literal["AUTO", "SLICE"] = "AUTO") -> None:
+    """Decode on all cores and within the limit of pixels; blocks of `unfiltered` frames keep their edges."""
     stream.thread_type = threads
     stream.codec_context.thread_count = cores()
     stream.codec_context.options = {"max_pixels": str(MAX_PIXELS), "skip_loop_filter": unfiltered}
@@ -182,7 +183,7 @@ def look(
     container: "InputContainer", stream: "VideoStream", reel: Reel, lens: Lens, runs: Sequence[Run]
 ) -> Iterator[Stretch]:
     """Decode runs of packets, which are ascending, and yield what is seen in every stretch of them."""
-    _prepare(stream, "noref")
+    prepare(stream, "noref")
     context, left = stream.codec_context, list(reversed(runs))
     watcher: Watcher | None = None
     passed: Literal["NONREF", "BIDIR", "DEFAULT"] = PASSED.get(context.name, "BIDIR")

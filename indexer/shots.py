@@ -6,12 +6,11 @@ from fractions import Fraction
 from itertools import islice
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
-from indexer.frames import MOST_PACKETS, Run, note
+from indexer.frames import MOST_PACKETS, Run, note, prepare
 from indexer.gaps import joined
 from indexer.lens import Lens
 from indexer.reel import Reel
 from retrieval.film import Beginning, decode, open_film, packets, picture_stream
-from retrieval.machine import cores
 
 if TYPE_CHECKING:
     from av import VideoFrame, VideoStream
@@ -69,8 +68,7 @@ def _frames(
     container: "InputContainer", stream: "VideoStream", runs: Sequence[Run]
 ) -> "Iterator[VideoFrame]":
     """Decode runs of packets, ascending, and yield the frames that they want."""
-    stream.thread_type = "AUTO"
-    stream.codec_context.thread_count = cores()
+    prepare(stream, "noref")
     left = list(reversed(runs))
     for row, packet in enumerate(packets(container, stream)):
         if not left:
