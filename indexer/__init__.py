@@ -4,16 +4,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from indexer.evaluation import evaluate
-    from indexer.folders import forget, index_folder, update_library, verify_library
-    from indexer.golden import evaluate_golden
-    from indexer.labels import evaluate_labels
-    from indexer.models import prepare_model
-    from indexer.report import Report
-    from indexer.switch import Comparison, Switched, switch_library
-    from indexer.tag import Tagged, remove_labels, tag_library
-    from indexer.teaching import forget_concept, teach
-    from indexer.watch import watch_library
+    from indexer.evaluation.captions import evaluate
+    from indexer.evaluation.classification import evaluate_labels
+    from indexer.evaluation.golden_queries import evaluate_golden
+    from indexer.models.resolve import prepare_model
+    from indexer.operations.forget import forget
+    from indexer.operations.index import index_folder, update_library
+    from indexer.operations.report import Report
+    from indexer.operations.switch_model import Comparison, Switched, switch_library
+    from indexer.operations.verify import verify_library
+    from indexer.tag.concepts import forget_concept, teach
+    from indexer.tag.labels import Tagged, remove_labels, tag_library
+    from indexer.watch.watcher import watch_library
 
 __all__ = [
     "Comparison",
@@ -37,20 +39,22 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Comparison": "switch",
-    "Report": "report",
-    "Switched": "switch",
-    "Tagged": "tag",
-    "evaluate": "evaluation",
-    "evaluate_golden": "golden",
-    "evaluate_labels": "labels",
-    "forget_concept": "teaching",
-    "prepare_model": "models",
-    "remove_labels": "tag",
-    "switch_library": "switch",
-    "tag_library": "tag",
-    "teach": "teaching",
-    "watch_library": "watch",
+    "Comparison": "operations.switch_model",
+    "Report": "operations.report",
+    "Switched": "operations.switch_model",
+    "Tagged": "tag.labels",
+    "evaluate": "evaluation.captions",
+    "evaluate_golden": "evaluation.golden_queries",
+    "evaluate_labels": "evaluation.classification",
+    "forget": "operations.forget",
+    "forget_concept": "tag.concepts",
+    "prepare_model": "models.resolve",
+    "remove_labels": "tag.labels",
+    "switch_library": "operations.switch_model",
+    "tag_library": "tag.labels",
+    "teach": "tag.concepts",
+    "verify_library": "operations.verify",
+    "watch_library": "watch.watcher",
 }
 
 
@@ -58,4 +62,4 @@ def __getattr__(name: str) -> object:
     """Import a public name when it is first used, so that a search does not load the indexer."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"indexer.{_HOMES.get(name, 'folders')}"), name)
+    return getattr(import_module(f"indexer.{_HOMES.get(name, 'operations.index')}"), name)

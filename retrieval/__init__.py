@@ -4,11 +4,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from retrieval.clip import Clip
     from retrieval.errors import ClewError
     from retrieval.library import Library
-    from retrieval.machine import default_library
-    from retrieval.records import (
+    from retrieval.media.av.clip import Clip
+    from retrieval.system import default_library
+    from retrieval.types import (
         Facts,
         Failure,
         Filters,
@@ -40,11 +40,16 @@ __all__ = [
     "default_library",
 ]
 
-_HOMES = {"ClewError": "errors", "Clip": "clip", "Library": "library", "default_library": "machine"}
+_HOMES = {
+    "ClewError": "errors",
+    "Clip": "media.av.clip",
+    "Library": "library",
+    "default_library": "system",
+}
 
 
 def __getattr__(name: str) -> object:
     """Import a public name when it is first used, so that a command loads only what it needs."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"retrieval.{_HOMES.get(name, 'records')}"), name)
+    return getattr(import_module(f"retrieval.{_HOMES.get(name, 'types')}"), name)

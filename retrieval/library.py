@@ -6,32 +6,34 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Unpack
 
-from retrieval import concepts, embedders, thumbnails
-from retrieval import like as liking
-from retrieval.archives import is_file
-from retrieval.blend import By, search_both
-from retrieval.catalog import Catalog
-from retrieval.compose import Asked, compose, find_known
-from retrieval.embedders import Embedder
+from retrieval.catalog import concepts, thumbnails
+from retrieval.catalog.reader import Catalog
+from retrieval.catalog.status import failures, status_of
+from retrieval.embedders import registry
+from retrieval.embedders.base import Embedder
 from retrieval.errors import LibraryError, LibraryMissing, QueryError, SpaceMismatch, differences
-from retrieval.facts import facts_of_files, likeness_of_files
-from retrieval.formats import clock, moment_of
-from retrieval.grouping import duplicates, reasons_of
-from retrieval.holdings import failures, status_of
-from retrieval.like import Example
-from retrieval.machine import default_library
-from retrieval.narrow import Narrow, gather
-from retrieval.nearest import Nearest
-from retrieval.probe import Probe
-from retrieval.query import Query, parse
-from retrieval.records import Failure, Filters, Group, Hit, Space, Status, Taught
-from retrieval.shaping import Shape, shape, shape_of
-from retrieval.why import explain
+from retrieval.formatting import clock, moment_of
+from retrieval.grouping.attributes import facts_of_files, likeness_of_files
+from retrieval.grouping.clusters import duplicates, reasons_of
+from retrieval.media.archives.archive import is_file
+from retrieval.query import relevance_feedback as liking
+from retrieval.query.ast import Query
+from retrieval.query.encoder import Asked, compose, find_known
+from retrieval.query.filters import Narrow, gather
+from retrieval.query.parser import parse
+from retrieval.query.relevance_feedback import Example
+from retrieval.scoring.linear_probe import Probe
+from retrieval.search.explain import explain
+from retrieval.search.hybrid_search import By, search_both
+from retrieval.search.results import Shape, shape, shape_of
+from retrieval.system import default_library
+from retrieval.types import Failure, Filters, Group, Hit, Space, Status, Taught
+from retrieval.vectors.space_index import Nearest
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from retrieval.clip import Clip
+    from retrieval.media.av.clip import Clip
 
 
 class Library:
@@ -169,7 +171,7 @@ class Library:
         `exact` they are coded anew, so that it begins where the hit does. `around` adds seconds on both
         sides; `force` replaces a file. Raises QueryError and MediaError.
         """
-        from retrieval.clip import cut, moment
+        from retrieval.media.av.clip import cut, moment
 
         found = hit if isinstance(hit, Hit) else self._find(hit)
         return cut(found.path, Path(out).expanduser(), *moment(found, around), exact=exact, force=force)
@@ -283,7 +285,7 @@ class Library:
         """Return the embedder of a space; raises SpaceMismatch where it is not that any more."""
         found = self._given or self._loaded
         if found is None or (self._given is None and found.fingerprint != space.fingerprint):
-            found = self._loaded = embedders.load(space.name, fingerprint=space.fingerprint)
+            found = self._loaded = registry.load(space.name, fingerprint=space.fingerprint)
         if found.fingerprint != space.fingerprint:
             raise SpaceMismatch(found.name, space.name, differences(space.parts, found.parts))
         return found

@@ -1,38 +1,20 @@
 """Folders of drawn pictures, a toy embedder, and where the real data is."""
 
 import os
-import sys
 import tempfile
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from PIL import Image
 
 from indexer import index_folder, update_library
-from tests.toy import COLOURS, Toy
+from tests.support.files import SHARED, draw
+from tests.support.toy_embedder import COLOURS, Toy
 
 # No test asks the hub, but those that make one of their own; prepared models go into a folder of the run.
 os.environ["HF_HUB_OFFLINE"] = "1"
 _cache = tempfile.TemporaryDirectory(prefix="clew-cache-")
 os.environ["XDG_CACHE_HOME"] = _cache.name
-
-# APFS, the file system of macOS, takes no name that is not UTF-8.
-any_names = pytest.mark.skipif(sys.platform == "darwin", reason="names that are no UTF-8 cannot be made")
-SHARED = Path(__file__).parents[2] / "shared" / "data"
-
-
-def draw(path: Path, colour: str | tuple[int, int, int] = "red", size=(24, 16), **save) -> Path:
-    """Draw a plain picture; its parents are made."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB", size, COLOURS.get(colour, colour)).save(path, **save)
-    return path
-
-
-def write(path: Path, text: str) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, "utf-8")
-    return path
 
 
 @pytest.fixture
@@ -72,7 +54,7 @@ def library(folder, place, toy):
 @pytest.fixture
 def clew(monkeypatch, tmp_path):
     """Run the command in-process, with a library and a working folder of its own."""
-    from indexer.cli import main
+    from indexer.cli.main import main
 
     monkeypatch.setenv("CLEW_LIBRARY", str(tmp_path / "library"))
     monkeypatch.chdir(tmp_path)

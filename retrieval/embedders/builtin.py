@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from retrieval.embedders import Card, Pixels
+from retrieval.embedders.base import Card, Pixels
 from retrieval.errors import EmbedderError
-from retrieval.machine import cores
-from retrieval.records import Vectors
+from retrieval.system import cores
+from retrieval.types import Vectors
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession

@@ -6,18 +6,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from retrieval.embedders import Pixels
-from retrieval.embedders.onnx import OnnxTower
-from retrieval.embedders.prepared import EXPORTED, TEXT, TOKENIZER, Choice, Prepared
-from retrieval.embedders.tokens import Tokens
+from retrieval.embedders.base import Pixels
+from retrieval.embedders.model_cache import EXPORTED, TEXT, TOKENIZER, Choice, Prepared
+from retrieval.embedders.onnx_tower import OnnxTower
+from retrieval.embedders.tokenizer import Tokens
 from retrieval.errors import EmbedderError
-from retrieval.machine import cores, memory
-from retrieval.records import Vectors
+from retrieval.system import cores, memory
+from retrieval.types import Vectors
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from retrieval.embedders.towers import TorchTowers
+    from retrieval.embedders.torch_towers import TorchTowers
 
 FEW = 16  # texts for which it is not worth loading torch
 BATCH = 32
@@ -102,7 +102,7 @@ class OpenClip:
                 f"The weights of {self.name} are not at {self.prepared.recipe.weights} any more, or have "
                 "changed. Put them back, or `clew switch` to another model; words can still be searched."
             )
-        from retrieval.embedders.towers import TorchTowers, bfloat16_is_fast, check_device, load_model
+        from retrieval.embedders.torch_towers import TorchTowers, bfloat16_is_fast, check_device, load_model
 
         precision, recipe = self.choice.precision, self.prepared.recipe
         if self.device == "cpu" and precision == "bfloat16" and not bfloat16_is_fast():

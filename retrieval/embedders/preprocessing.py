@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from retrieval.embedders import Pixels
+from retrieval.embedders.base import Pixels
 
 if TYPE_CHECKING:
     from PIL.Image import Image, Resampling

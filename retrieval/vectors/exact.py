@@ -1,8 +1,8 @@
 """Every vector is compared with the query: the truth that faster indexes are held to."""
 
-from retrieval.rank import top
-from retrieval.records import Ids, Scores, Vectors
-from retrieval.vectors.passing import Passing
+from retrieval.scoring.ranking import top
+from retrieval.types import Ids, Scores, Vectors
+from retrieval.vectors.id_filter import Passing
 
 COPIED = 0.1  # of the rows; of more, comparing all is quicker than copying those that pass
 

@@ -9,9 +9,9 @@ import faiss
 import numpy as np
 
 from retrieval.errors import LibraryDamaged
-from retrieval.records import Ids, Method, Scores, Vectors
+from retrieval.types import Ids, Method, Scores, Vectors
 from retrieval.vectors import flat, hnsw, ivf
-from retrieval.vectors.passing import Passing
+from retrieval.vectors.id_filter import Passing
 
 MODULES: dict[Method, ModuleType] = {"flat": flat, "hnsw": hnsw, "ivf": ivf}
 

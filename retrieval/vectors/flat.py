@@ -3,7 +3,7 @@
 import faiss
 import numpy as np
 
-from retrieval.records import Ids, Scores, Vectors
+from retrieval.types import Ids, Scores, Vectors
 
 EFFORTS = (0,)  # there is nothing to spare
 COPIED = 0.1  # of the rows; of more, asking of each whether it passes is quicker than copying those that do

@@ -9,8 +9,8 @@ from functools import cached_property
 import faiss
 import numpy as np
 
-from retrieval.records import Ids, Scores, Vectors
-from retrieval.vectors import flat, sketch
+from retrieval.types import Ids, Scores, Vectors
+from retrieval.vectors import flat, lsh_sketch
 
 NEIGHBOURS, BUILD_EFFORT, SAMPLE = 24, 100, 20_000
 EFFORTS = (32, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048)  # candidates kept on the way
@@ -36,7 +36,7 @@ def create(dim: int, count: int) -> faiss.Index:
     """
     graph = faiss.IndexHNSWSQ(dim, faiss.ScalarQuantizer.QT_6bit, NEIGHBOURS, faiss.METRIC_INNER_PRODUCT)
     graph.hnsw.efConstruction = BUILD_EFFORT
-    beside = sketch.create(dim)
+    beside = lsh_sketch.create(dim)
     pair = faiss.IndexRefine(beside, graph)
     for part in (beside, graph):
         part.this.disown()  # the pair owns it now
@@ -55,9 +55,9 @@ class Graph:
         self._bits = faiss.downcast_index(pair.base_index) if whole else None
 
     @cached_property
-    def beside(self) -> sketch.Sketch | None:
+    def beside(self) -> lsh_sketch.Sketch | None:
         """Return the sketch, if there is one."""
-        return None if self._bits is None else sketch.Sketch(self._bits)
+        return None if self._bits is None else lsh_sketch.Sketch(self._bits)
 
     def search(
         self, queries: Vectors, count: int, effort: int, rows: Ids | None = None
@@ -95,7 +95,9 @@ class Graph:
         passes = rows[np.minimum(np.searchsorted(rows, near[0]), len(rows) - 1)] == near[0]
         return scores[:, passes][:, :count], near[:, passes][:, :count]
 
-    def _sketched(self, beside: sketch.Sketch, query: Vectors, count: int, rows: Ids) -> tuple[Scores, Ids]:
+    def _sketched(
+        self, beside: lsh_sketch.Sketch, query: Vectors, count: int, rows: Ids
+    ) -> tuple[Scores, Ids]:
         """Compare the rows that the sketch has nearest, and more until the best are well within them.
 
         If the better half of the best is in the nearer half of what was compared, hardly any is beyond. That

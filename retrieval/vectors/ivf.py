@@ -5,7 +5,7 @@ Inverted file with a scalar quantizer: Jégou, Douze & Schmid, TPAMI 2011.
 
 import faiss
 
-from retrieval.records import Ids, Scores, Vectors
+from retrieval.types import Ids, Scores, Vectors
 from retrieval.vectors import flat
 
 EFFORTS = (4, 8, 16, 32, 48, 64, 96, 128, 192, 256, 384, 512, 1024)  # lists looked into

@@ -15,14 +15,16 @@ from shutil import copy
 import numpy as np
 
 from indexer import update_library
-from indexer.calibrate import Best
-from retrieval import Library, calibrate
-from retrieval.compose import Part, add
-from retrieval.embedders import builtin, load
-from retrieval.evaluate import error_rates, roc_auc
-from retrieval.lexer import quote
-from retrieval.media import open_picture
-from retrieval.records import CONFIDENT, Vectors
+from indexer.maintenance.calibrate import Best
+from retrieval import Library
+from retrieval.embedders import builtin
+from retrieval.embedders.registry import load
+from retrieval.media.images.loader import open_picture
+from retrieval.query.encoder import Part, add
+from retrieval.query.lexer import quote
+from retrieval.scoring import calibration as calibrate
+from retrieval.scoring.metrics import error_rates, roc_auc
+from retrieval.types import CONFIDENT, Vectors
 from tests.bench.common import emit, machine, table
 
 HERE = Path(__file__).parent

@@ -19,7 +19,7 @@ from common import Took, draw_jpegs, emit, machine, repeat_files, table, time_of
 
 from indexer import update_library
 from retrieval import Library
-from retrieval.embedders import load
+from retrieval.embedders.registry import load
 
 SHARD = 1_000  # files of an archive
 KINDS = ("folder", "tar", "zip", "tar.gz")

@@ -17,9 +17,9 @@ from statistics import median
 from common import Cloud, alone, clew, emit, machine, make_checkpoint, make_library, run, table
 
 from indexer import prepare_model
-from indexer.build import build_if_due
-from indexer.writer import Writer
-from retrieval.embedders import load
+from indexer.maintenance.build_index import build_if_due
+from indexer.store.writer import Writer
+from retrieval.embedders.registry import load
 
 WORDS = "a dog"
 BARE = (sys.executable, "-c", "import numpy, faiss, onnxruntime")

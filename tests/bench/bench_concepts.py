@@ -24,12 +24,12 @@ import numpy as np
 from common import Cloud, emit, machine, table
 from PIL import Image
 
-from indexer.embed_files import rounded
-from retrieval.calibrate import unit
-from retrieval.embedders import load
-from retrieval.evaluate import roc_auc
-from retrieval.media import open_picture
-from retrieval.probe import QUARTILE, TOLD_APART, fit
+from indexer.embed.files import rounded
+from retrieval.embedders.registry import load
+from retrieval.media.images.loader import open_picture
+from retrieval.scoring.calibration import unit
+from retrieval.scoring.linear_probe import QUARTILE, TOLD_APART, fit
+from retrieval.scoring.metrics import roc_auc
 
 DATA = Path(__file__).parents[3] / "shared" / "data" / "flickr8k"
 ROUNDS, OTHERS, COUNTS = 10, 300, (5, 10, 20)

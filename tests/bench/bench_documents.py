@@ -24,10 +24,11 @@ import pypdfium2
 from common import Took, draw_jpegs, emit, machine, table, time_of
 
 from indexer import index_folder
-from indexer.decoders.document import decode
-from indexer.pdf import open_pdf
-from indexer.thumbnails import SIDE
-from retrieval.embedders import Embedder, load
+from indexer.decode.documents.pdf import decode
+from indexer.decode.documents.pdf_process import open_pdf
+from indexer.decode.images.thumbnail import SIDE
+from retrieval.embedders.base import Embedder
+from retrieval.embedders.registry import load
 
 WORDS = "river stone garden letter window summer engine paper silver morning harbour table bridge"
 LINES = 50  # of a page

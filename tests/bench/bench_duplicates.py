@@ -24,13 +24,13 @@ from common import Cloud, emit, machine, make_library, table, time_of
 from PIL import Image, ImageEnhance
 
 from indexer import index_folder
-from indexer.writer import Writer
+from indexer.store.writer import Writer
 from retrieval import Library
-from retrieval.catalog import Catalog
-from retrieval.facts import facts_of_files, likeness_of_files
-from retrieval.grouping import group
-from retrieval.likeness import RADIUS, Hashes, near_hashes
-from retrieval.records import Vectors
+from retrieval.catalog.reader import Catalog
+from retrieval.grouping.attributes import facts_of_files, likeness_of_files
+from retrieval.grouping.clusters import group
+from retrieval.grouping.similarity import RADIUS, Hashes, near_hashes
+from retrieval.types import Vectors
 
 REASONS = ("copy", "near-duplicate", "burst")
 CHANGES = {

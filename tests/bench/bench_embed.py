@@ -28,11 +28,11 @@ def measure(arch: str, place: Path, device: str, count: int, batch: int, rounds:
     import onnxruntime
     import torch
 
-    from indexer.export import export
-    from indexer.models import prepare_model
-    from indexer.precision import probes
-    from retrieval.embedders.towers import ImageTower, load_model
-    from retrieval.machine import cores
+    from indexer.models.onnx_export import export
+    from indexer.models.precision import probes
+    from indexer.models.resolve import prepare_model
+    from retrieval.embedders.torch_towers import ImageTower, load_model
+    from retrieval.system import cores
 
     os.environ["XDG_CACHE_HOME"] = str(place / "cache")
     clew = prepare_model(str(make_checkpoint(arch, place)), arch=arch, device=device)

@@ -46,13 +46,14 @@ from common import (
 from PIL import Image
 
 from indexer import update_library
-from indexer.models import ready
-from retrieval.catalog import Catalog
-from retrieval.embedders import Embedder, Pixels, load
+from indexer.models.resolve import ready
+from retrieval.catalog.reader import Catalog
+from retrieval.embedders.base import Embedder, Pixels
+from retrieval.embedders.model_cache import EXPORTED
 from retrieval.embedders.open_clip import OpenClip
-from retrieval.embedders.prepared import EXPORTED
-from retrieval.machine import cores
-from retrieval.records import Filters, Vectors
+from retrieval.embedders.registry import load
+from retrieval.system import cores
+from retrieval.types import Filters, Vectors
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -98,10 +99,10 @@ def make_ready(arch: str, place: Path) -> str:
     """Write random weights, prepare them, export what the loop of rclip runs, and say what was chosen."""
     import torch
 
-    from indexer.export import export
-    from indexer.models import prepare_model
-    from indexer.precision import probes
-    from retrieval.embedders.towers import ImageTower, load_model
+    from indexer.models.onnx_export import export
+    from indexer.models.precision import probes
+    from indexer.models.resolve import prepare_model
+    from retrieval.embedders.torch_towers import ImageTower, load_model
 
     clew = prepare_model(str(make_checkpoint(arch, place)), arch=arch)
     looks = clew.prepared.recipe.preprocessing
@@ -145,7 +146,7 @@ def bare(model: Embedder, pixels: Sequence[Pixels]) -> None:
     elif model.choice.precision in EXPORTED:
         session(model).run(None, {"rows": np.stack(pixels)})
     else:
-        from retrieval.embedders.towers import run as run_tower
+        from retrieval.embedders.torch_towers import run as run_tower
 
         run_tower(model._torch.images, np.stack(pixels), cores())
 

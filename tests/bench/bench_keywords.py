@@ -25,22 +25,22 @@ import numpy as np
 from common import Cloud, emit, machine, table, time_of
 
 from indexer import index_folder
-from indexer.build import build
-from indexer.decoders import Decoded, Draft
-from indexer.read import Read
-from indexer.walk import Found
-from indexer.writer import Portion, Writer
+from indexer.decode.base import Decoded, Draft
+from indexer.decode.reader import Read
+from indexer.maintenance.build_index import build
+from indexer.store.writer import Portion, Writer
+from indexer.types import Found
 from retrieval import Library
-from retrieval.blend import search_both
-from retrieval.catalog import Catalog
-from retrieval.compose import compose, find_known
-from retrieval.embedders import load
-from retrieval.keywords import find
-from retrieval.nearest import Nearest
-from retrieval.query import parse
-from retrieval.records import Filters
-from retrieval.schema import CATALOGUE
-from retrieval.search import search
+from retrieval.catalog.reader import Catalog
+from retrieval.catalog.schema import CATALOGUE
+from retrieval.embedders.registry import load
+from retrieval.query.encoder import compose, find_known
+from retrieval.query.parser import parse
+from retrieval.search.hybrid_search import search_both
+from retrieval.search.keyword_search import find
+from retrieval.search.vector_search import search
+from retrieval.types import Filters
+from retrieval.vectors.space_index import Nearest
 
 DEPTH = 100
 WAYS = ("meaning", "keyword", "both")

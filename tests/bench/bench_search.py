@@ -26,15 +26,15 @@ import faiss
 import numpy as np
 from common import Cloud, alone, embedder_of, emit, machine, make_library, resident, table
 
-from indexer.build import build
-from indexer.writer import Writer
-from retrieval.catalog import Catalog
-from retrieval.compose import Asked
-from retrieval.nearest import Nearest
-from retrieval.rank import recall, top
-from retrieval.records import Filters, Hit, Ids, Scores, Vectors
-from retrieval.search import search
+from indexer.maintenance.build_index import build
+from indexer.store.writer import Writer
+from retrieval.catalog.reader import Catalog
+from retrieval.query.encoder import Asked
+from retrieval.scoring.ranking import recall, top
+from retrieval.search.vector_search import search
+from retrieval.types import Filters, Hit, Ids, Scores, Vectors
 from retrieval.vectors.exact import ExactIndex
+from retrieval.vectors.space_index import Nearest
 
 Answer = TypeVar("Answer")
 COUNT = 10

@@ -24,12 +24,12 @@ import numpy as np
 from common import Cloud, alone, emit, machine, make_library, table
 
 from indexer import index_folder, tag_library
-from indexer.build import build
-from indexer.calibrate import calibrate_if_due
-from indexer.writer import Writer
+from indexer.maintenance.build_index import build
+from indexer.maintenance.calibrate import calibrate_if_due
+from indexer.store.writer import Writer
 from retrieval import Library
-from retrieval.catalog import Catalog
-from retrieval.embedders import load
+from retrieval.catalog.reader import Catalog
+from retrieval.embedders.registry import load
 
 FLICKR = Path(__file__).parents[3] / "shared" / "data" / "flickr8k" / "test"
 THERE = {

@@ -22,7 +22,7 @@ from PIL import Image
 
 from indexer import update_library
 from retrieval import Library
-from retrieval.schema import CATALOGUE
+from retrieval.catalog.schema import CATALOGUE
 
 SIDE, SHARES, SEED = 900, (0.3, 0.4, 0.5), 1
 

@@ -24,8 +24,8 @@ import numpy as np
 from common import alone, cores, emit, machine, table, time_of
 from PIL import Image
 
-from indexer.decoders import video
-from retrieval.embedders import load
+from indexer.decode.video import decoder
+from retrieval.embedders.registry import load
 
 RATE = 30
 CODINGS = {
@@ -88,7 +88,7 @@ def index(path: Path) -> dict[str, object]:
 
     def read() -> None:
         with path.open("rb") as file:
-            found.append(video.decode(file, path.suffix, embedder))
+            found.append(decoder.decode(file, path.suffix, embedder))
 
     took = time_of(read)
     starts = [draft.start for draft in found[0].drafts if draft.kind == "video"]

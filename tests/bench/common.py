@@ -19,11 +19,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from indexer.writer import Writer
-from retrieval.embedders import Embedder, load
-from retrieval.machine import cores
-from retrieval.records import Vectors
-from retrieval.schema import vectors_table
+from indexer.store.writer import Writer
+from retrieval.catalog.schema import vectors_table
+from retrieval.embedders.base import Embedder
+from retrieval.embedders.registry import load
+from retrieval.system import cores
+from retrieval.types import Vectors
 
 ISA = {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}  # as of most users' CPUs
 TINY = {  # an architecture for a smoke run
@@ -186,7 +187,7 @@ def make_checkpoint(arch: str, place: Path) -> Path:
     import torch
     from safetensors.torch import save_file
 
-    from retrieval.embedders.towers import quiet
+    from retrieval.embedders.torch_towers import quiet
 
     if arch == "tiny":
         (place / "tiny.json").write_text(json.dumps(TINY))

@@ -12,11 +12,11 @@ from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image, ImageOps
 from torch.utils.data import DataLoader, Dataset
 
-from indexer.ahead import ahead
+from indexer.prefetch import ahead
 from retrieval.embedders.open_clip import OpenClip
-from retrieval.embedders.towers import load_model
-from retrieval.machine import cores
-from retrieval.records import Vectors
+from retrieval.embedders.torch_towers import load_model
+from retrieval.system import cores
+from retrieval.types import Vectors
 
 
 class Files(Dataset):

@@ -1,0 +1,1 @@
+"""Commands that write a library, and the `clew` command group."""

@@ -1,0 +1,73 @@
+"""A small library of real photos that two dependencies ship, with captions, for a first try."""
+
+import shutil
+from importlib.util import find_spec
+from pathlib import Path
+
+import click
+
+from retrieval.cli import output
+from retrieval.cli.console import write
+from retrieval.errors import ExtraMissing
+from retrieval.formatting import count_kinds
+
+DEMO = (("a cat", "image"), ("a rocket at night", "image"), ("an orange flower", "image"))
+
+PHOTOS = {  # name in the demo -> (package, file, caption written for it)
+    "astronaut.png": ("skimage", "data/astronaut.png", "a smiling woman astronaut in an orange suit"),
+    "bricks.png": ("skimage", "data/brick.png", "a wall of bricks"),
+    "cameraman.png": ("skimage", "data/camera.png", "a man in a black coat behind a camera on a tripod"),
+    "cat.png": ("skimage", "data/chelsea.png", "the face of a tabby cat looking to the side"),
+    "coffee.png": ("skimage", "data/coffee.png", "a cup of coffee with a spoon on a wooden table"),
+    "coins.png": ("skimage", "data/coins.png", "old Greek coins laid out in rows"),
+    "flower.jpg": ("sklearn", "datasets/images/flower.jpg", "an orange dahlia in bloom"),
+    "grass.png": ("skimage", "data/grass.png", "a field of grass"),
+    "moon.png": ("skimage", "data/moon.png", "the surface of the moon with its craters"),
+    "motorcycle.png": ("skimage", "data/motorcycle_left.png", "a motorcycle parked in a garage"),
+    "rocket.jpg": ("skimage", "data/rocket.jpg", "a rocket on its launch pad at night"),
+    "stars.jpg": ("skimage", "data/hubble_deep_field.jpg", "thousands of galaxies in deep space"),
+    "temple.jpg": ("sklearn", "datasets/images/china.jpg", "a Chinese temple with a curved roof"),
+    "writing.png": ("skimage", "data/page.png", "a printed page of a textbook"),
+}
+
+
+def make_photos(folder: str | Path) -> Path:
+    """Copy the photos into the folder, each with its caption beside it; raises ExtraMissing."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, (package, file, caption) in PHOTOS.items():
+        found = find_spec(package)  # where it is; importing it would take a second
+        if found is None or found.origin is None:
+            raise ExtraMissing("The demo's photos", "demo")
+        shutil.copyfile(Path(found.origin).parent / file, folder / name)
+        (folder / name).with_suffix(".txt").write_text(caption + "\n", "utf-8")
+    return folder
+
+
+@click.command("demo")
+@click.option(
+    "--folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("clew-demo"),
+    show_default=True,
+    help="Where to put photos and library.",
+)
+def demo_command(folder: Path) -> None:
+    """Make a small library of real photos with captions, and search it both ways."""
+    from indexer.cli.demo import make_photos
+    from indexer.operations.index import index_folder
+
+    photos = make_photos(folder / "photos")
+    write(f"$ clew index {photos} --library {folder / 'library'}\n")
+    with index_folder(photos, library=folder / "library", model="builtin") as library:
+        held = library.status().segments
+        write(count_kinds(held) + "\n")
+        for words, kind in DEMO:
+            write(f'\n$ clew "{words}" --kind {kind} -k 3 --library {folder / "library"}\n')
+            output.show(library.search(words, kind=kind, count=3), None, library)
+        write(
+            f"\n$ clew search --image {photos / 'cat.png'} --kind text -k 3 --library {folder / 'library'}\n"
+        )
+        output.show(library.search(image=photos / "cat.png", kind="text", count=3), None, library)
+    write(f'\nNow try your own words: clew "..." --library {folder / "library"}\n')
+    write("And your own folder:    clew index ~/Pictures\n")

@@ -1,0 +1,1 @@
+"""Files to segments: one decoder for each kind of file."""

@@ -1,0 +1,51 @@
+"""Decoders: a file in, the segments that can be found in it out."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import BinaryIO
+
+from retrieval.embedders.base import Embedder, Pixels
+from retrieval.types import Details, Kind, Vectors
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A segment before it is embedded: pixels or text, and its place in the file.
+
+    `start` and `end` are seconds where the file has a duration, else lines; `page` counts from 1; `box` is
+    left, top, width and height in pixels of the upright picture. What a decoder has embedded itself, as
+    the mean of several pictures, has its `vector`, (d,). A caption in a table names its `picture`: the path
+    from the table's folder.
+    """
+
+    kind: Kind
+    pixels: Pixels | None = None
+    text: str | None = None
+    start: float | None = None
+    end: float | None = None
+    page: int | None = None
+    box: tuple[int, int, int, int] | None = None
+    vector: Vectors | None = None
+    thumbnail: bytes | None = None  # WebP
+    picture: bytes | None = None
+
+    @property
+    def is_part(self) -> bool:
+        """Say whether this is of a picture that is a segment itself: a tile, a crop, a later frame."""
+        return self.kind == "image" and (self.box is not None or self.start is not None)
+
+    def is_of(self, kind: Kind, page: int | None, start: float | None) -> bool:
+        """Say whether a segment of this place is made of such a draft; older readers told no page."""
+        return (self.kind, self.start) == (kind, start) and page in (None, self.page)
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """What a file holds: its segments, what it says of itself or its picture, and what of it was left out."""
+
+    drafts: list[Draft] = field(default_factory=list)
+    details: Details = field(default_factory=Details)
+    note: str | None = None
+
+
+Decoder = Callable[[BinaryIO, str, Embedder], Decoded]  # file, suffix, who will read it

@@ -1,0 +1,1 @@
+"""PDF, office and HTML documents."""

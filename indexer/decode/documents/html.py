@@ -1,0 +1,56 @@
+"""A web page, alone or in an archive of it with all it shows: passages of its visible text."""
+
+import re
+from collections.abc import Iterable
+from email import message_from_bytes
+from functools import lru_cache
+from typing import BinaryIO
+
+from indexer.decode.base import Decoded, Draft
+from indexer.decode.documents.html_text import Paragraph, paragraphs
+from indexer.decode.text.chunking import WORDS, split
+from indexer.decode.text.encoding import decode_text
+from indexer.decode.text.plain import read_bytes
+from retrieval.embedders.base import Embedder
+from retrieval.errors import MediaError
+
+LIMIT = 20_000_000  # bytes
+CHARSET = re.compile(rb"""(?:charset|encoding)\s*=\s*["']?([\w.:-]+)""", re.I)
+
+
+def decode(file: BinaryIO, suffix: str, embedder: Embedder) -> Decoded:
+    """Split the visible text into passages, each with its lines of the page's source."""
+    data = read_bytes(file, LIMIT)
+    html = _of_archive(data) if suffix in (".mht", ".mhtml") else decode_text(data, charset(data))
+    drafts = passages(paragraphs(html.replace("\r\n", "\n").replace("\r", "\n")), embedder)
+    if not drafts:
+        raise MediaError("no text in it")
+    return Decoded(drafts)
+
+
+def passages(texts: Iterable[Paragraph], embedder: Embedder) -> list[Draft]:
+    """Split paragraphs into passages with their lines."""
+    tokens = lru_cache(WORDS)(embedder.tokens)
+    return [
+        Draft("text", text=part.text, start=line + part.start - 1, end=line + part.end - 1)
+        for text, line in texts
+        for part in split(text, tokens, embedder.context)
+    ]
+
+
+def charset(data: bytes) -> str | None:
+    """Return the encoding that a page says it has."""
+    found = CHARSET.search(data[:4096])
+    return None if found is None else found[1].decode()
+
+
+def _of_archive(data: bytes) -> str:
+    """Return the page that a MIME archive (.mhtml) is of: its first part that is HTML."""
+    try:
+        for part in message_from_bytes(data).walk():
+            body = part.get_payload(decode=True) if part.get_content_type() == "text/html" else None
+            if isinstance(body, bytes):
+                return decode_text(body, part.get_content_charset() or charset(body))
+    except (RecursionError, ValueError, LookupError) as error:
+        raise MediaError(f"damaged: {error}") from error
+    raise MediaError("no web page in it")

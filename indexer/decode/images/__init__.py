@@ -1,0 +1,1 @@
+"""Images, animations and their crops."""

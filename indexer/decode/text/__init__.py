@@ -1,0 +1,1 @@
+"""Plain text, captions and subtitles."""

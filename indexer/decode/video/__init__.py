@@ -1,0 +1,1 @@
+"""Videos: scenes from key frames and cuts."""

@@ -1,0 +1,63 @@
+"""Turn what was read into portions with vectors."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from indexer.decode.base import Draft
+from indexer.decode.reader import Read
+from indexer.store.writer import Portion
+from retrieval.embedders.base import Embedder
+from retrieval.types import Vectors
+
+BATCH = 1_000  # segments in one transaction, at most
+USUAL = 256  # segments or files after which one is worth its while
+
+
+def batches(reads: Iterable[Read]) -> Iterator[list[Portion]]:
+    """Cut a stream of files into batches of about USUAL and at most BATCH segments."""
+    batch: list[Portion] = []
+    held = 0
+    for read in reads:
+        drafts, first = read.decoded.drafts, 0
+        while True:
+            part = drafts[first : first + BATCH - held]
+            last = first + len(part) == len(drafts)
+            batch.append(Portion(read, part, first, last))
+            held, first = held + len(part), first + len(part)
+            if held >= USUAL or len(batch) >= USUAL:
+                yield batch
+                batch, held = [], 0
+            if last:
+                break
+    if batch:
+        yield batch
+
+
+def embed(embedder: Embedder, batch: Sequence[Portion]) -> list[Portion]:
+    """Return the portions with their vectors: all pictures at once, all texts at once."""
+    drafts = [draft for portion in batch for draft in portion.drafts]
+    vectors = iter(embed_drafts(embedder, drafts))
+    return [
+        replace(portion, vectors=np.array([next(vectors) for _ in portion.drafts], np.float32))
+        for portion in batch
+    ]
+
+
+def embed_drafts(embedder: Embedder, drafts: Sequence[Draft]) -> Vectors:
+    """Return the vectors of drafts, (n, dim): all pictures at once, all texts at once."""
+    vectors = np.empty((len(drafts), embedder.dim), np.float32)
+    for row, draft in enumerate(drafts):
+        if draft.vector is not None:
+            vectors[row] = draft.vector
+    left = [row for row, draft in enumerate(drafts) if draft.vector is None]
+    pictures = [row for row in left if drafts[row].pixels is not None]
+    texts = [row for row in left if drafts[row].pixels is None]
+    if pictures:
+        vectors[pictures] = embedder.embed_images(
+            [p for r in pictures if (p := drafts[r].pixels) is not None]
+        )
+    if texts:
+        vectors[texts] = embedder.embed_texts([drafts[row].text or "" for row in texts])
+    return vectors

@@ -1,0 +1,52 @@
+"""Draw how recall grows with the hits that are looked at."""
+
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+
+from retrieval.errors import EvaluationError, ExtraMissing
+from retrieval.scoring.metrics import Values
+
+COLOURS = ("#0b6e99", "#d9730d")  # apart for those who see few colours, too
+FORMATS = (".png", ".svg")
+TICKS = (1, 2, 3, 5, 10, 20, 30, 50, 100)
+
+
+def check(file: Path) -> None:
+    """Raise what would keep a picture from being drawn, before the work that it is to show."""
+    if file.suffix.lower() not in FORMATS:
+        raise EvaluationError(f"The picture {file} must end in {' or '.join(FORMATS)}.")
+    if not file.expanduser().absolute().parent.is_dir():
+        raise EvaluationError(f"There is no folder {file.parent} for the picture {file.name}.")
+    if find_spec("matplotlib") is None:
+        raise ExtraMissing("A picture of the curves", "plot")
+
+
+def plot(file: Path, title: str, panels: Mapping[str, Mapping[str, Values]], measure: str) -> None:
+    """Draw a panel a name, in it a curve a model, in per cent at 1, 2, 3 ..., into a .png or .svg file."""
+    check(file)
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import NullLocator, ScalarFormatter
+
+    figure = Figure(figsize=(1.2 + 4.4 * len(panels), 4.2), layout="constrained", dpi=150)
+    figure.suptitle(title, fontsize=10)
+    every = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    for ax, (name, curves) in zip(every, panels.items(), strict=True):
+        ticks = [k for k in TICKS if k <= max(map(len, curves.values()))]
+        for colour, (label, curve) in zip(COLOURS, curves.items(), strict=False):
+            places = range(1, len(curve) + 1)
+            marked = [k - 1 for k in ticks if k <= len(curve)]
+            ax.plot(places, curve, color=colour, lw=2, label=label, marker="o", ms=5, markevery=marked)
+        ax.set_title(name if len(panels) > 1 else "", loc="left", fontsize=10, color="0.3")
+        ax.set_xscale("log")
+        ax.set_xticks(ticks)
+        ax.xaxis.set_major_formatter(ScalarFormatter())
+        ax.xaxis.set_minor_locator(NullLocator())
+        ax.set_ylim(0, 103)
+        ax.set_xlabel(f"k, the first {'labels' if measure == 'accuracy' else 'hits'} (log scale)")
+        ax.grid(color="0.92")
+        ax.set_axisbelow(True)
+        ax.spines[["top", "right"]].set_visible(False)
+    every[0].set_ylabel(f"{measure}@k, per cent")
+    every[-1].legend(frameon=False, loc="lower right")
+    figure.savefig(file.expanduser())

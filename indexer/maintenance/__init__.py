@@ -1,0 +1,1 @@
+"""Index build, calibration, backfill, verification and repair."""

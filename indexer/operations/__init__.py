@@ -1,0 +1,1 @@
+"""Public operations and the orchestration of one run."""

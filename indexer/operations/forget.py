@@ -1,0 +1,29 @@
+"""Public API: remove folders or spaces from a library."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from indexer.maintenance.build_index import build_if_due
+from indexer.store.location import absolute, existing, several
+from indexer.store.writer import Writer
+
+
+def forget(
+    folders: str | Path | Sequence[str | Path] = (),
+    *,
+    library: str | Path | None = None,
+    purge: bool = False,
+    space: str | None = None,
+) -> tuple[int, int]:
+    """Take folders out of a library, and with `purge` delete what no file holds any more.
+
+    `space` names one that does not answer, which is dropped. Returns how many files were forgotten and how
+    many segments deleted. Raises LibraryError.
+    """
+    with Writer(existing(library)) as writer:
+        if space is not None:
+            writer.spaces.drop(space)
+        files = writer.roots.forget([absolute(Path(folder)) for folder in several(folders)])
+        segments = writer.purge() if purge else 0
+        build_if_due(writer)
+    return files, segments

@@ -1,0 +1,48 @@
+"""What a run did, counted and in words."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from retrieval.formatting import count_kinds, printable, some
+from retrieval.media.archives.archive import SUFFIXES
+
+
+@dataclass(slots=True)
+class Report:
+    """What a run did. A file is counted once in the first seven; `skipped` is suffix -> files."""
+
+    added: int = 0
+    updated: int = 0
+    moved: int = 0
+    offline: int = 0
+    gone: int = 0
+    unchanged: int = 0
+    failed: int = 0
+    segments: int = 0
+    seconds: float = 0.0
+    kinds: Counter[str] = field(default_factory=Counter)  # kind -> new segments
+    skipped: Counter[str] = field(default_factory=Counter)
+    lacking: Counter[str] = field(default_factory=Counter)  # what is not installed -> files it would read
+    partly: list[str] = field(default_factory=list)  # files of which something was left out, and what
+    notes: list[str] = field(default_factory=list)
+    interrupted: bool = False
+
+    def __str__(self) -> str:
+        """Say it for a person, a line a subject."""
+        files = self.added + self.updated
+        rate = f", {files / self.seconds:,.0f} files/s" if files and self.seconds > 1 else ""
+        lines = [f"{count_kinds(self.kinds) or 'nothing new'} in {self.seconds:.1f} s{rate}"]
+        states = ("added", "updated", "moved", "unchanged", "offline", "gone")
+        counts = [f"{getattr(self, state):,} {state}" for state in states if getattr(self, state)]
+        lines += [f"  files: {', '.join(counts)}"] * bool(counts)
+        if self.failed:
+            lines.append(f"  {self.failed:,} skipped: could not be read (`clew status --errors` says why)")
+        lines += [f"  {some(count, 'file')}: {what}" for what, count in self.lacking.items()]
+        if self.skipped:
+            first = ", ".join(f"{n:,} {printable(suffix)}" for suffix, n in self.skipped.most_common(6))
+            more = ", ..." * (len(self.skipped) > 6)
+            total = self.skipped.total()
+            lines.append(f"  {total:,} skipped: of a kind clew does not read ({first}{more})")
+        if any(self.skipped[suffix] for suffix in SUFFIXES):
+            lines.append("  --archives reads what is in .zip and .tar files")
+        return "\n".join(lines)

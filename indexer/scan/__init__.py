@@ -1,0 +1,1 @@
+"""Find files and compare them with the catalog."""

@@ -1,0 +1,82 @@
+"""Pair captions with images and subtitles with videos by file name."""
+
+import os
+from collections.abc import Iterable, Iterator
+
+from indexer.decode.registry import CAPTION_SUFFIXES, READERS
+
+TAGS = 2  # of a name of subtitles behind that of the video: language, and "forced" or "sdh"
+
+_PLAIN = {suffix.encode(): (reader, None) for suffix, reader in READERS.items()}
+
+_BESIDE = frozenset(suffix.encode() for suffix in CAPTION_SUFFIXES)
+
+
+def head(name: bytes) -> bytes:
+    """Return what the names of a picture and of its captions have in common: all before the first dot."""
+    return name[:1] + name[1:].partition(b".")[0]
+
+
+def is_readable(name: bytes) -> bool:
+    """Say whether a file of this name may be read by a decoder, beside a picture at least."""
+    suffix = name[name.rfind(b".") :].lower()
+    return suffix in _PLAIN or suffix in _BESIDE
+
+
+def _readers(names: list[bytes]) -> dict[bytes, tuple[str, bytes | None]]:
+    """Say which decoder reads which name, and of a caption which picture it stands beside.
+
+    `photo.txt` or `photo.jpg.txt` is a caption of `photo.jpg`; a `.json` only where no `.txt` is. Of
+    subtitles the picture is their video.
+    """
+    readers: dict[bytes, tuple[str, bytes | None]] = {}
+    beside: list[tuple[bytes, bytes, str]] = []
+    for name in names:
+        kind = name[name.rfind(b".") :].lower()
+        if kind in _PLAIN:
+            readers[name] = _PLAIN[kind]
+        if kind in _BESIDE:
+            beside.append((name, name[: -len(kind)], kind.decode()))
+    _join_subtitles(readers)
+    if not beside:
+        return readers
+    pictures: dict[bytes, bytes] = {}
+    for name in sorted(name for name, (reader, _) in readers.items() if reader == "picture"):
+        pictures[name] = name
+        pictures.setdefault(os.path.splitext(name)[0], name)
+    captioned = {stem for _, stem, suffix in beside if suffix == ".txt"}
+    for name, stem, suffix in beside:
+        if stem in pictures and (suffix != ".json" or stem not in captioned):
+            readers[name] = ("caption", pictures[stem])
+        elif stem in pictures:
+            readers.pop(name, None)
+    return readers
+
+
+def readers_inside(names: Iterable[bytes]) -> Iterator[tuple[bytes, str, bytes | None]]:
+    """Say which decoder reads which file of an archive, and of a caption which picture, folder by folder."""
+    folders: dict[bytes, list[bytes]] = {}
+    for name in names:
+        folder, slash, last = name.rpartition(b"/")
+        folders.setdefault(folder + slash, []).append(last)
+    for prefix, lasts in folders.items():
+        for last, (reader, picture) in _readers(lasts).items():
+            yield prefix + last, reader, None if picture is None else prefix + picture
+
+
+def _join_subtitles(readers: dict[bytes, tuple[str, bytes | None]]) -> None:
+    """Give subtitles their video: `clip.srt`, `clip.en.srt`, `clip.en.forced.srt` are of `clip.mp4`."""
+    subtitles = [name for name, (reader, _) in readers.items() if reader == "subtitles"]
+    if not subtitles:
+        return
+    videos: dict[bytes, bytes] = {}
+    for name in sorted(name for name, (reader, _) in readers.items() if reader == "video"):
+        videos[name] = name
+        videos.setdefault(os.path.splitext(name)[0], name)
+    for name in subtitles:
+        stem = os.path.splitext(name)[0]
+        for _ in range(TAGS + 1):
+            if stem in videos:
+                readers[name] = ("subtitles", videos[stem])
+                break
+            stem = os.path.splitext(stem)[0]

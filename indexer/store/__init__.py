@@ -1,0 +1,1 @@
+"""Write the catalog; nothing else writes."""

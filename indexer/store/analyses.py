@@ -1,0 +1,102 @@
+"""Where it is written what contents say: text in pictures, speech, sounds. Appended to whole contents."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from indexer.decode.base import Draft
+from indexer.store.writer import Writer
+from retrieval.catalog.schema import vectors_table
+from retrieval.types import Vectors
+
+How = Literal["ocr", "speech", "sounds"]
+
+# Ordinals far behind a decoder's own, so that a decoder that finds more by and by never meets them.
+FIRST: dict[How, int] = {"ocr": 1 << 40, "speech": 2 << 40, "sounds": 3 << 40}
+ROOM = 1 << 40
+
+
+class Source(NamedTuple):
+    """A content that is to be looked over, a file that has it, and how far it is done."""
+
+    content: int
+    digest: bytes
+    reader: str
+    place: bytes
+    after: float
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """What was found in a part of a content; `upto` is how far it is done now, None for all of it."""
+
+    content: int
+    drafts: Sequence[Draft]
+    upto: float | None
+
+
+def due(writer: Writer, how: How, version: str, readers: Sequence[str]) -> list[Source]:
+    """Return the whole contents that are there and were not looked over by this version, new ones first."""
+    marks = ", ".join("?" * len(readers))
+    query = f"""WITH left AS MATERIALIZED (  -- few, of which places are sought
+                    SELECT c.id, c.hash, c.reader, iif(s.version = ?1, s.upto, 0.0) AS upto,
+                           s.content IS NOT NULL AND s.upto IS NULL AS old
+                      FROM contents c LEFT JOIN said s ON s.content = c.id AND s.how = ?2
+                     WHERE c.segments IS NOT NULL AND c.reader IN ({marks})
+                           AND (s.version IS NOT ?1 OR s.upto IS NOT NULL)),
+                placed AS (
+                    SELECT l.*, (SELECT CAST(r.path || x'2f' || f.path AS BLOB)
+                                   FROM files f JOIN roots r ON r.id = f.root
+                                  WHERE f.content = l.id AND f.state = 'present' AND r.state = 'present'
+                                  LIMIT 1) AS place
+                      FROM left l)
+                SELECT id, hash, reader, place, coalesce(upto, 0.0) FROM placed
+                 WHERE place IS NOT NULL ORDER BY old, id"""
+    rows = writer.db.conn.execute(query, (version, how, *readers)).fetchall()
+    return [Source(*row) for row in rows]
+
+
+def moments(writer: Writer, content: int) -> list[tuple[float, float]]:
+    """Return the seconds of the moments that a video is known to have, ascending."""
+    query = "SELECT start, end FROM segments WHERE content = ? AND kind = 'video' ORDER BY start"
+    return [tuple(row) for row in writer.db.execute(query, (content,))]
+
+
+def write(writer: Writer, how: How, version: str, pieces: Sequence[Piece], vectors: Vectors) -> Counter[str]:
+    """Commit pieces with the vectors of their drafts, (n, d), at once; returns kind -> new segments.
+
+    What another version has found in these contents is deleted.
+    """
+    wrote, begin, execute = Counter[str](), 0, writer.db.conn.execute
+    with writer.db.atomic():
+        for piece in pieces:
+            key = (piece.content, how)
+            query = "SELECT version FROM said WHERE content = ? AND how = ?"
+            known = execute(query, key).fetchone()
+            if known is not None and known[0] != version:
+                _delete(writer, how, piece.content)
+            end = begin + len(piece.drafts)
+            writer.append(piece.content, _next(writer, how, piece.content), piece.drafts, vectors[begin:end])
+            execute("INSERT OR REPLACE INTO said VALUES (?, ?, ?, ?)", (*key, version, piece.upto))
+            wrote.update(draft.kind for draft in piece.drafts)
+            begin = end
+    return wrote
+
+
+def _next(writer: Writer, how: How, content: int) -> int:
+    """Return the ordinal behind what was found in a content so far."""
+    query = "SELECT max(ordinal) FROM segments WHERE content = ? AND ordinal BETWEEN ? AND ?"
+    last = writer.db.conn.execute(query, (content, FIRST[how], FIRST[how] + ROOM - 1)).fetchone()[0]
+    return FIRST[how] if last is None else int(last) + 1
+
+
+def _delete(writer: Writer, how: How, content: int) -> None:
+    """Delete what was found in a content, within a transaction."""
+    execute = writer.db.conn.execute
+    query = "SELECT id FROM segments WHERE content = ? AND ordinal BETWEEN ? AND ?"
+    ids = execute(query, (content, FIRST[how], FIRST[how] + ROOM - 1)).fetchall()
+    for space in writer.catalog.spaces():
+        writer.db.conn.executemany(f"DELETE FROM {vectors_table(space.id)} WHERE segment = ?", ids)
+    writer.db.conn.executemany("DELETE FROM segments WHERE id = ?", ids)
+    execute("UPDATE contents SET segments = segments - ? WHERE id = ?", (len(ids), content))

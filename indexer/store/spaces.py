@@ -1,0 +1,125 @@
+"""The spaces of a library: several may live side by side, and one of them answers."""
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from datetime import datetime
+
+import numpy as np
+import sqlite_utils
+
+from retrieval.catalog.reader import Catalog
+from retrieval.catalog.schema import INDEXES, vectors_table
+from retrieval.embedders.base import Embedder
+from retrieval.embedders.model_name import ASIDE
+from retrieval.errors import LibraryError
+from retrieval.types import Space, Vectors
+
+
+@dataclass(frozen=True, slots=True)
+class Spaces:
+    """The tables `spaces`, `indexes`, `settings` and `vectors_ID`, for writing."""
+
+    db: sqlite_utils.Database
+    catalog: Catalog
+
+    def add(self, embedder: Embedder) -> Space:
+        """Return the embedder's space, made and yet to be filled if it is not there.
+
+        A space of the same name that another version of the model made steps aside under another name.
+        """
+        alike = [space for space in self.catalog.spaces() if space.fingerprint == embedder.fingerprint]
+        if alike:  # perhaps under another name: weights may have moved
+            return alike[0]
+        old = self.catalog.space(embedder.name)
+        with self.db.atomic():
+            if old is not None:
+                aside = f"{old.name}{ASIDE}{datetime.now():%Y-%m-%d %H:%M:%S.%f})"
+                self.db.execute("UPDATE spaces SET name = ? WHERE id = ?", (aside, old.id))
+                self.db.execute(
+                    "UPDATE settings SET value = ? WHERE name = 'space' AND value = ?", (aside, old.name)
+                )
+            self.insert(embedder, whole=False)
+        space = self.catalog.space(embedder.name)
+        assert space is not None, "it was made"
+        return space
+
+    def insert(self, embedder: Embedder, *, whole: bool) -> int:
+        """Make the space of an embedder, without vectors, and return its id."""
+        space = {
+            "name": embedder.name,
+            "fingerprint": embedder.fingerprint,
+            "dim": embedder.dim,
+            "parts": json.dumps(dict(embedder.parts)),
+            "whole": int(whole),
+        }
+        id_ = int(str(self.db.table("spaces").insert(space, pk="id").last_pk))
+        self.db.execute(
+            f"""CREATE TABLE {vectors_table(id_)} (
+                    segment INTEGER PRIMARY KEY, vector BLOB NOT NULL) STRICT"""
+        )
+        return id_
+
+    def write_vectors(self, space: Space, segments: Sequence[int], vectors: Vectors) -> None:
+        """Commit vectors of segments that are there and lack them.
+
+        From the first of them on, segments count as newer than the indexes and the tags, which lack these.
+        """
+        rows = zip(segments, (vector.astype(np.float16).tobytes() for vector in vectors), strict=True)
+        reaches = [
+            f"UPDATE {table} SET through = min(through, ?) WHERE {key} = ?"
+            for table, key in (("spaces", "id"), ("labels", "space"))
+        ]
+        with self.db.atomic():
+            self.db.conn.executemany(f"INSERT INTO {vectors_table(space.id)} VALUES (?, ?)", rows)
+            for reach in reaches:
+                self.db.execute(reach, (min(segments) - 1, space.id))
+
+    def answer_with(self, space: Space, *, whole: bool) -> None:
+        """Let this space answer from now on, in one transaction."""
+        with self.db.atomic():
+            self.set_whole(space, whole)
+            self.remember("space", space.name)
+
+    def set_whole(self, space: Space, whole: bool) -> None:
+        """Remember whether every segment has its vector in this space."""
+        self.db.execute("UPDATE spaces SET whole = ? WHERE id = ?", (int(whole), space.id))
+
+    def drop(self, name: str) -> int:
+        """Delete a space that does not answer, and return how many vectors it had; raises LibraryError."""
+        space = self.catalog.space(name)
+        names = ", ".join(each.name for each in self.catalog.spaces())
+        if space is None:
+            raise LibraryError(f"There is no space {name} in this library; it has {names}.")
+        if space == self.catalog.space():
+            raise LibraryError(f"{name} is the space that answers; `clew switch` to another model first.")
+        count = self.catalog.count_vectors(space)
+        with self.db.atomic():
+            self.db.execute(f"DROP TABLE {vectors_table(space.id)}")
+            self.db.execute("DELETE FROM spaces WHERE id = ?", (space.id,))
+        for file in space.indexes:
+            (self.catalog.folder / INDEXES / file.file).unlink(missing_ok=True)
+        with suppress(sqlite3.OperationalError):  # a full disk; the space is gone all the same
+            self.db.execute("VACUUM")
+        return count
+
+    def remember(self, name: str, value: str) -> None:
+        """Write a setting of the library."""
+        self.db.table("settings").upsert({"name": name, "value": value}, pk="name")
+
+    def set_indexes(self, space: Space) -> None:
+        """Point the space at its new index files."""
+        with self.db.atomic():
+            self.db.execute("UPDATE spaces SET through = ? WHERE id = ?", (space.through, space.id))
+            self.db.execute("DELETE FROM indexes WHERE space = ?", (space.id,))
+            rows = [{"space": space.id, **asdict(file)} for file in space.indexes]
+            self.db.table("indexes").insert_all(rows)
+
+
+def current(catalog: Catalog) -> Space:
+    """Return the space that answers."""
+    space = catalog.space()
+    assert space is not None, "a writer has made it"
+    return space

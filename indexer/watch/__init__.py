@@ -1,0 +1,1 @@
+"""Follow changes in the indexed folders."""

@@ -1,0 +1,125 @@
+"""Turn filters into SQL over segments s, files f and roots r."""
+
+import os
+from collections.abc import Iterator, Sequence
+from math import asin, cos, degrees, radians, sin, sqrt
+from typing import TypeAlias
+
+from retrieval.types import Filters
+
+Test: TypeAlias = tuple[str, list[object]]  # a condition, and the values of its question marks
+
+EARTH = 6371.0088  # kilometres, its mean radius
+PLACE = "CAST(iif(r.path = x'2f', x'', r.path) || x'2f' || f.path AS BLOB)"  # the whole path, as bytes
+SHAPES = {"landscape": "width > height", "portrait": "width < height", "square": "width = height"}
+# Every different name of a column, found by as many steps in its index.
+_NAMES = """WITH RECURSIVE names (name) AS (
+              SELECT min({0}) FROM contents WHERE {0} > ''
+              UNION ALL
+              SELECT (SELECT min({0}) FROM contents WHERE {0} > name) FROM names WHERE name IS NOT NULL)
+            SELECT name FROM names WHERE {1}"""
+
+
+def where(filters: Filters, *, few: bool) -> Test:
+    """Return what must hold of a segment in a file, kinds aside.
+
+    Of `few` rows each is asked about. Of many, the index of a filter says who passes; a tag then may let
+    another place of its segment pass too.
+    """
+    tests = [_any([_under(folder) for folder in filters.under])] if filters.under else []
+    tests += [("f.time >= ?", [filters.after])] if filters.after else []
+    tests += [("f.time < ?", [filters.before])] if filters.before else []
+    tests += [_said(test, few) for test in _content_tests(filters)]
+    tests += [_tagged(tag, few) for tag in filters.tags]
+    return " AND ".join(test for test, _ in tests) or "1", [value for _, values in tests for value in values]
+
+
+def kilometres(latitude: float, longitude: float, north: float, east: float) -> float:
+    """Return the great-circle distance of two places, by the haversine formula (Sinnott 1984)."""
+    up, along = radians(north - latitude) / 2, radians(east - longitude) / 2
+    part = sin(up) ** 2 + cos(radians(latitude)) * cos(radians(north)) * sin(along) ** 2
+    return 2 * EARTH * asin(sqrt(min(1.0, part)))
+
+
+def _any(tests: Sequence[Test]) -> Test:
+    return f"({' OR '.join(test for test, _ in tests)})", [value for _, values in tests for value in values]
+
+
+def _under(folder: str) -> Test:
+    try:
+        path = os.fsencode(folder).rstrip(b"/")
+    except UnicodeEncodeError:  # half a character, which is in no path
+        return "0", []
+    if path.startswith(b"/") or not path:
+        return f"substr({PLACE}, 1, ?) = ?", [len(path) + 1, path + b"/"]
+    return f"instr({PLACE}, ?)", [b"/" + path.strip(b"/") + b"/"]
+
+
+def _content_tests(filters: Filters) -> Iterator[Test]:
+    """Yield what must hold of a content that speaks of the file."""
+    if filters.camera:
+        yield _named("camera", filters.camera)
+    if filters.lens:
+        yield _named("lens", filters.lens)
+    if filters.near:
+        yield _near(*filters.near)
+    if filters.rating is not None:
+        yield "rating >= ?", [filters.rating]
+    if filters.size:
+        width, height, pixels = filters.size
+        yield "width >= ? AND height >= ? AND width * height >= ?", [width, height, pixels]
+    if filters.orientation:
+        yield f"width > 0 AND {SHAPES[filters.orientation]}", []
+
+
+def _said(test: Test, few: bool) -> Test:
+    """Say that the file's content, or a sidecar or picture beside it, passes a test."""
+    condition, values = test
+    speaks = f"FROM contents JOIN says ON says.content = contents.id WHERE {condition}"
+    if few:
+        return f"EXISTS (SELECT 1 {speaks} AND says.file = f.id)", values
+    return f"f.id IN (SELECT says.file {speaks})", values
+
+
+def _tagged(tag: str, few: bool) -> Test:
+    """Say that a segment has a label, or its file (or what is beside it) a keyword.
+
+    SQLite takes no notice of case in ASCII alone, so other letters are tried as people write them.
+    """
+    names: list[object] = list(dict.fromkeys((tag, tag.lower(), tag.upper(), tag.capitalize(), tag.title())))
+    named = f"name IN ({', '.join('?' * len(names))})"
+    labelled = f"FROM tags WHERE {named}"
+    written = f"FROM keywords JOIN says USING (content) WHERE {named}"
+    if few:
+        label = f"EXISTS (SELECT 1 {labelled} AND segment = s.id)"
+        return f"({label} OR EXISTS (SELECT 1 {written} AND file = f.id))", names * 2
+    contents = f"SELECT content FROM files WHERE id IN (SELECT file {written})"
+    segments = f"SELECT id FROM segments WHERE content IN ({contents})"
+    return f"s.id IN (SELECT segment {labelled} UNION ALL {segments})", names * 2
+
+
+def _named(column: str, patterns: Sequence[str]) -> Test:
+    """Say that a name fits a pattern; without * and ?, that it holds it."""
+    likes = []
+    for pattern in patterns:
+        plain = pattern.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+        like = plain.replace("*", "%").replace("?", "_")
+        likes.append(like if like != plain else f"%{plain}%")
+    fits = " OR ".join(["name LIKE ? ESCAPE '\\'"] * len(likes))
+    return f"{column} IN ({_NAMES.format(column, fits)})", list(likes)
+
+
+def _near(latitude: float, longitude: float, radius: float) -> Test:
+    """Say that a place is within a radius: in a box that the index finds, and then exactly."""
+    angle = radius / EARTH  # radians
+    south, north = latitude - degrees(angle), latitude + degrees(angle)
+    test, values = "latitude >= ? AND latitude <= ?", [south, north]
+    if south > -90 and north < 90:  # no pole is inside, so the circle lies between two meridians
+        aside = degrees(asin(min(1.0, sin(angle) / cos(radians(latitude)))))
+        west, east = longitude - aside, longitude + aside
+        turns = [(west + turn, east + turn) for turn in (-360, 0, 360)]
+        # Of a circle over the antimeridian both parts are on the map.
+        inside = [(low, high) for low, high in turns if high >= -180 and low <= 180]
+        test += f" AND ({' OR '.join(['longitude >= ? AND longitude <= ?'] * len(inside))})"
+        values += [end for pair in inside for end in pair]
+    return f"{test} AND kilometres(latitude, longitude, ?, ?) <= ?", [*values, latitude, longitude, radius]

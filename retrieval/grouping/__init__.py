@@ -1,0 +1,1 @@
+"""Groups of related files: duplicates, pairs, near-duplicates, bursts."""

@@ -1,0 +1,1 @@
+"""Open media files safely."""

@@ -1,0 +1,1 @@
+"""Read files inside zip and tar archives."""

@@ -1,0 +1,115 @@
+"""Read a zip by the standard library's zipfile: its directory within a limit, its files where they are."""
+
+import io
+import os
+import struct
+from bz2 import BZ2File
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import datetime
+from stat import S_ISLNK
+from typing import BinaryIO, cast
+from zipfile import ZIP_BZIP2, ZIP_DEFLATED, ZIP_STORED, ZipFile, ZipInfo
+
+from retrieval.errors import MediaError
+from retrieval.media.archives.decompress import CHUNK, LARGEST, TOO_LARGE, Damaged, Window, allowed, spool
+from retrieval.media.archives.tar import ENCRYPTED, Member
+
+DIRECTORY = 50_000_000  # bytes of a zip's directory, which are some 400,000 files
+METHODS = {6: "Implode", 9: "Deflate64", 14: "LZMA", 93: "Zstandard", 95: "XZ", 98: "PPMd"}
+LOCKED, UTF8 = 1 | 1 << 6, 1 << 11  # flags
+NO_DIRECTORY = "damaged: it has no directory that can be read; perhaps its download broke off"
+
+
+class _File(io.FileIO):
+    """A zip on disk, of which nothing is read without limit; closed when nobody has it any more."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is not None and size > DIRECTORY:
+            raise MediaError(f"its directory of {size:,} bytes is more than the limit of {DIRECTORY:,}")
+        return super().read(size) or b""
+
+    def __del__(self) -> None:
+        self.close()
+
+
+def open_zip(path: bytes) -> ZipFile:
+    """Read the directory of a zip; raises OSError, or MediaError."""
+    file = _File(path)
+    start = file.read(8)
+    try:
+        with Damaged():
+            return ZipFile(cast(BinaryIO, file))
+    except MediaError as error:
+        if error.__cause__ is None:
+            raise
+        if isinstance(error.__cause__.__context__, OSError):  # which zipfile takes for damage
+            raise error.__cause__.__context__ from None
+        wrong = NO_DIRECTORY if start.startswith(b"PK") else f"not an archive: it begins with {start!r}"
+        raise MediaError(wrong) from error
+
+
+def members(archive: ZipFile, size: int) -> Iterator[Member]:
+    """Yield the regular files of a zip of this size; raises MediaError behind those that are too much."""
+    most, total = allowed(size), 0
+    for info in archive.infolist():
+        if info.orig_filename.endswith("/") or S_ISLNK(info.external_attr >> 16):
+            continue
+        total += info.file_size  # of stored ones too: several may be the same bytes
+        if total > most:
+            raise MediaError(f"it unpacks to more than the limit of {most:,} bytes; the rest is left out")
+        yield Member(_name(info), info.header_offset, info.file_size, _mtime(info), _reason(info, size), info)
+
+
+def open_member(archive: ZipFile, info: ZipInfo) -> BinaryIO:
+    """Return a file of a zip; one that is stored as it is in its place, once its checksum is right."""
+    with Damaged(), archive.open(info) as packed:
+        if info.compress_type == ZIP_DEFLATED:
+            return spool(packed.read, info.file_size)
+        if info.compress_type == ZIP_STORED:
+            while packed.read(CHUNK):  # which tells whether its checksum is right
+                pass
+    file = open(cast(str, archive.filename), "rb")  # noqa: SIM115  the window closes it
+    behind = os.pread(file.fileno(), 4, info.header_offset + 26)  # the lengths of what stands before it
+    start = info.header_offset + 30 + sum(struct.unpack("<2H", behind.ljust(4, b"\0")))
+    window = io.BufferedReader(Window(file, start, info.compress_size), CHUNK)
+    if info.compress_type == ZIP_STORED:
+        return window
+    with Damaged(), window:  # zipfile would unpack all that a chunk of bzip2 holds, at once
+        return spool(BZ2File(window).read, info.file_size)
+
+
+def _name(info: ZipInfo) -> bytes:
+    """Return a name in UTF-8: said to be so, so by chance, or in the code page of the first PCs."""
+    name = info.orig_filename
+    if not info.flag_bits & UTF8:
+        with suppress(UnicodeDecodeError):
+            name = name.encode("cp437").decode("utf-8")
+    return name.encode()
+
+
+def _mtime(info: ZipInfo) -> float:
+    """Return seconds since 1970, 0 where there is no such day or only the first there is."""
+    extra = info.extra
+    while len(extra) >= 9 and not extra.startswith(b"UT"):
+        extra = extra[4 + int.from_bytes(extra[2:4], "little") :]
+    if len(extra) >= 9 and extra[4] & 1:
+        return max(0, int.from_bytes(extra[5:9], "little", signed=True))
+    try:
+        return 0 if info.date_time[:3] <= (1980, 1, 1) else datetime(*info.date_time).timestamp()
+    except (ValueError, OverflowError, OSError):
+        return 0
+
+
+def _reason(info: ZipInfo, size: int) -> str | None:
+    """Say why a file of a zip of this size cannot be opened, None if it can."""
+    method, full = info.compress_type, info.file_size
+    if info.flag_bits & LOCKED:
+        return ENCRYPTED
+    if method not in (ZIP_STORED, ZIP_DEFLATED, ZIP_BZIP2):
+        return f"compressed by {METHODS.get(method, f'method {method}')}, which clew does not read"
+    if not 0 <= info.header_offset < size:
+        return "damaged: it is nowhere in the archive"
+    if method == ZIP_STORED:
+        return None if full == info.compress_size <= size else "damaged: no such size"
+    return TOO_LARGE if full > LARGEST else None

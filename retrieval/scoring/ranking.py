@@ -1,0 +1,97 @@
+"""Arithmetic of ranked lists: arrays in, arrays out."""
+
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from itertools import groupby
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from retrieval.types import Ids, Scores, Vectors
+
+Key = TypeVar("Key", bound=Hashable)
+
+
+def top(scores: Scores, ids: Ids, count: int) -> tuple[Scores, Ids]:
+    """Return the best `count` of each row, by score and then by id; -1 and -inf pad short rows.
+
+    scores (q, n), ids (n,) -> scores (q, count), ids (q, count).
+    """
+    rows, size = scores.shape
+    best = np.full((rows, count), -np.inf, dtype=np.float32)
+    found = np.full((rows, count), -1, dtype=np.int64)
+    for row in range(rows):
+        near = np.arange(size)
+        if size > count:  # all that score no less than the count-th, so that ties go by id
+            near = np.flatnonzero(scores[row] >= np.partition(scores[row], -count)[-count])
+        order = near[np.lexsort((ids[near], -scores[row][near]))[:count]]
+        best[row, : len(order)] = scores[row][order]
+        found[row, : len(order)] = ids[order]
+    return best, found
+
+
+def standardize(scores: Scores, background: Scores, prior: Scores, *, weight: int = 10) -> Scores:
+    """Return how many standard deviations each score lies above a background of scores, all (n,).
+
+    Scores of two sources compare only so: Montague & Aslam, CIKM 2001. A small background leans on
+    `prior`, which counts as `weight` scores.
+    """
+    share = len(background) / (len(background) + weight)
+    mean = share * background.mean() + (1 - share) * prior.mean()
+    spread = share * background.var() + (1 - share) * prior.var()
+    return np.asarray((scores - mean) / np.sqrt(spread + 1e-6), dtype=np.float32)
+
+
+def diversify(scores: Scores, vectors: Vectors, weight: float, count: int | None = None) -> NDArray[np.int64]:
+    """Return `count` rows, or all, in the order of maximal marginal relevance.
+
+    Next comes what has the largest (1 - weight) * score - weight * (its cosine to the nearest of those
+    before it), of equals the first: Carbonell & Goldstein, SIGIR 1998. scores (n,), from 0 to 1, and
+    unit vectors (n, d) -> rows (count,).
+    """
+    wanted = len(scores) if count is None else min(count, len(scores))
+    order = np.empty(wanted, dtype=np.int64)
+    value = scores.astype(np.float64)  # the first is the most relevant, whatever the weight
+    nearest = np.full(len(scores), -np.inf)
+    for place in range(wanted):
+        order[place] = row = int(value.argmax())
+        nearest = np.maximum(nearest, vectors @ vectors[row])
+        value = (1 - weight) * scores - weight * nearest
+        value[order[: place + 1]] = -np.inf
+    return order
+
+
+def recall(found: Scores, truth: Scores, *, slack: float = 1e-5) -> float:
+    """Return the share of the true best that was found, from the true scores of both, (q, k).
+
+    Counted by score, so that one of two equals is as good as the other.
+    """
+    real = np.isfinite(truth)
+    worst = np.where(real, truth, np.inf).min(axis=1, keepdims=True) - slack
+    good = np.minimum((found >= worst).sum(axis=1), real.sum(axis=1))
+    return float(good.sum() / max(1, real.sum()))
+
+
+def ranks(keys: Iterable[Key], scores: Iterable[float]) -> dict[Key, float]:
+    """Return the rank of each of a list that is sorted best first; equals share the middle of theirs."""
+    found: dict[Key, float] = {}
+    for _, tied in groupby(zip(keys, scores, strict=True), key=lambda pair: pair[1]):
+        equals = [key for key, _ in tied]
+        found |= dict.fromkeys(equals, len(found) + (1 + len(equals)) / 2)
+    return found
+
+
+def fuse(
+    rankings: Sequence[Mapping[Key, float]], weights: Sequence[Mapping[Key, float] | float], *, k: int = 60
+) -> dict[Key, float]:
+    """Merge rankings, each thing -> its rank, by the sum of weight / (k + rank), best first.
+
+    Reciprocal rank fusion: Cormack, Clarke & Büttcher, SIGIR 2009. A weight is that of a ranking, or of
+    each thing in it. Equals stay in the order of the rankings.
+    """
+    sums: dict[Key, float] = {}
+    for ranking, weight in zip(rankings, weights, strict=True):
+        for key, rank in ranking.items():
+            share = weight[key] if isinstance(weight, Mapping) else weight
+            sums[key] = sums.get(key, 0.0) + share / (k + rank)
+    return dict(sorted(sums.items(), key=lambda pair: -pair[1]))

@@ -1,0 +1,56 @@
+"""A sketch of every row: on which side of many planes it lies, one bit each.
+
+Rows on the same side of more planes are likely nearer, and counting a row's bits takes 5 ns where comparing
+its bytes takes 250. Random hyperplanes: Charikar, STOC 2002.
+"""
+
+from typing import TypeAlias
+
+import faiss
+import numpy as np
+from numpy.typing import NDArray
+
+from retrieval.types import Ids, Vectors
+
+Distances: TypeAlias = NDArray[np.int32]  # planes that lie between each row and the query
+
+PLANES = 512  # at least: with 256, of real pictures 3 times as many had to be compared for the same recall
+PART = 16_384  # rows picked at a time, so that their bits are still in the cache when they are counted
+MOST = 0.25  # of all rows; from here on counting all of them is quicker than picking
+
+
+def create(dim: int) -> faiss.IndexLSH:
+    """Make an empty sketch; its planes are random directions, each through the median of the sample."""
+    index = faiss.IndexLSH(dim, max(PLANES, -(-dim // 64) * 64), True, True)
+    index.metric_type = faiss.METRIC_INNER_PRODUCT  # of what it stands beside; bits know of none
+    return index
+
+
+class Sketch:
+    """A sketch, for reading."""
+
+    def __init__(self, index: faiss.IndexLSH) -> None:
+        self.index = index
+        size = index.ntotal * index.code_size
+        self.bits = faiss.rev_swig_ptr(index.codes.data(), size).reshape(-1, index.code_size)
+
+    def distances(self, query: Vectors, rows: Ids) -> Distances:
+        """Count the planes between a (1, d) query and each of these rows."""
+        bits = self.index.sa_encode(query)
+        if len(rows) > MOST * len(self.bits):
+            return _count(bits, self.bits)[rows]
+        picked = np.empty((PART, self.bits.shape[1]), np.uint8)
+        found = [np.empty(0, np.int32)]
+        for at in range(0, len(rows), PART):
+            some = rows[at : at + PART]
+            # With `out` and `clip`, numpy copies whole rows; without, it takes 4 times as long.
+            found.append(_count(bits, np.take(self.bits, some, 0, out=picked[: len(some)], mode="clip")))
+        return np.concatenate(found)
+
+
+def _count(query: NDArray[np.uint8], bits: NDArray[np.uint8]) -> Distances:
+    """Count the bits in which each row differs from the query."""
+    counts = np.empty(len(bits), np.int32)
+    pointers = [faiss.swig_ptr(each) for each in (query, bits, counts)]
+    faiss.hammings(pointers[0], pointers[1], 1, len(bits), bits.shape[1], pointers[2])
+    return counts

@@ -1,0 +1,125 @@
+"""A folder imports only folders of lower layers; only commands print, exit or read the environment."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from tests.support.interpreter import loaded_by
+
+ROOT = Path(__file__).parents[2]
+FILES = sorted([*ROOT.glob("retrieval/**/*.py"), *ROOT.glob("indexer/**/*.py")])
+
+# From the top; a folder imports only its own modules and lower lines.
+LAYERS = (
+    "indexer.cli",
+    "indexer.watch",
+    "indexer.operations",
+    "indexer.maintenance",
+    "indexer.enrich  indexer.evaluation  retrieval.cli",
+    "indexer.embed  indexer.tag  retrieval.library",
+    "indexer.store  retrieval.search",
+    "indexer.scan  retrieval.query",
+    "indexer.decode  retrieval.grouping  retrieval.vectors",
+    "indexer.models  retrieval.catalog  retrieval.media",
+    "retrieval.embedders  retrieval.scoring  retrieval.formatting",
+    "indexer.types  indexer.prefetch  retrieval.types  retrieval.errors  retrieval.system",
+)
+LAYER = {folder: -row for row, folders in enumerate(LAYERS) for folder in folders.split()}
+PACKAGES = ("retrieval", "indexer")  # their lazy public names may come from any layer
+# Programs of their own, and commands.
+MAY_PRINT = ("cli/", "pdf_worker.py", "svg_worker.py")
+
+
+def module(path: Path) -> str:
+    """Return the dotted name of a file."""
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def folder(name: str) -> str:
+    """Return the folder of a module in the layers, or the module itself at the root of a package."""
+    return ".".join(name.split(".")[:2])
+
+
+def imports(path: Path) -> set[str]:
+    """Return the modules of ours that a file imports, anywhere in it, but not for types alone."""
+    tree = ast.parse(path.read_text())
+    typing = [n for n in ast.walk(tree) if isinstance(n, ast.If) and "TYPE_CHECKING" in ast.dump(n.test)]
+    skipped = {id(child) for block in typing for child in ast.walk(block)}
+    names = set()
+    for node in ast.walk(tree):
+        if id(node) in skipped:
+            continue
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            inner = {f"{node.module}.{alias.name}" for alias in node.names}
+            names |= {name for name in inner if is_module(name)} or {node.module}
+    return {name for name in names if name.partition(".")[0] in ("retrieval", "indexer")}
+
+
+def is_module(name: str) -> bool:
+    path = ROOT.joinpath(*name.split("."))
+    return path.with_suffix(".py").exists() or (path / "__init__.py").exists()
+
+
+@pytest.mark.parametrize("path", [p for p in FILES if module(p) not in PACKAGES], ids=module)
+def test_a_module_imports_its_own_folder_or_lower_layers(path):
+    own = module(path)
+    assert folder(own) in LAYER, f"{folder(own)} has no layer: add it to LAYERS"
+    for name in imports(path):
+        assert folder(name) == folder(own) or LAYER[folder(name)] < LAYER[folder(own)], (
+            f"{own} imports {name}"
+        )
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("retrieval/**/*.py")), ids=module)
+def test_retrieval_never_imports_the_indexer(path):
+    assert not [name for name in imports(path) if name.startswith("indexer")]
+
+
+@pytest.mark.parametrize(
+    "path", [p for p in FILES if not any(part in str(p) for part in MAY_PRINT)], ids=module
+)
+def test_only_commands_print_exit_or_read_the_environment(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            assert node.func.id not in ("print", "exit", "quit", "input")
+        if isinstance(node, ast.Attribute):
+            assert node.attr not in ("environ", "getenv", "environb", "stdout", "stderr", "exit", "argv")
+        if isinstance(node, ast.Name):
+            assert node.id != "SystemExit"
+
+
+@pytest.mark.parametrize("path", FILES, ids=module)
+def test_a_module_has_at_most_400_lines(path):
+    assert len(path.read_text().splitlines()) <= 400
+
+
+@pytest.mark.parametrize(
+    "path", sorted({p.parent for p in FILES} - {ROOT / package for package in PACKAGES}), ids=str
+)
+def test_a_folder_has_at_most_12_modules(path):
+    assert len([file for file in path.glob("*.py") if file.name != "__init__.py"]) <= 12
+
+
+@pytest.mark.parametrize("path", [p for p in FILES if p.name == "__init__.py"], ids=module)
+def test_a_subpackage_holds_a_docstring_only(path):
+    assert module(path) in PACKAGES or len(ast.parse(path.read_text()).body) == 1
+
+
+def test_the_command_starts_without_the_heavy_things():
+    heavy = {"torch", "open_clip", "sqlite_utils", "faiss", "onnxruntime", "PIL", "rich"}
+    assert not heavy & loaded_by("import indexer.cli.main")
+
+
+def test_a_search_by_words_loads_no_torch_no_pillow_and_no_indexer(library, place, folder):
+    from indexer import index_folder
+
+    built = place.with_name("built")
+    index_folder(folder, library=built).close()
+    loaded = loaded_by(
+        f"from retrieval import Library\nassert Library.open({str(built)!r}).search('a red thing')"
+    )
+    assert {"faiss", "onnxruntime"} <= loaded
+    assert not {"torch", "open_clip", "PIL", "sqlite_utils", "indexer"} & loaded

@@ -1,0 +1,308 @@
+"""What `duplicates` and `--group` make of drawn pictures: what belongs together, leads and is shown."""
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageEnhance
+
+from indexer import index_folder
+from retrieval import Library
+from retrieval.errors import QueryError
+from tests.support.files import draw, write
+from tests.support.terminal import terminal
+
+ORANGE, TEAL = (255, 140, 40), (40, 140, 255)
+
+
+def scene(seed: int, tint=ORANGE, size=(320, 240)) -> Image.Image:
+    """Draw soft shapes and some grain in shades of one colour."""
+    draw = np.random.default_rng(seed)
+    small = draw.integers(40, 216, (6, 8, 1)) * np.array(tint) // 255
+    soft = np.asarray(
+        Image.fromarray(small.astype(np.uint8)).resize(size, Image.Resampling.BICUBIC), np.int16
+    )
+    grain = draw.integers(-16, 17, (*soft.shape[:2], 1))
+    return Image.fromarray(np.clip(soft + grain, 0, 255).astype(np.uint8))
+
+
+def save(picture: Image.Image, path: Path, when: str = "", camera: str = "", **how) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    exif = Image.Exif()
+    if when:
+        exif.get_ifd(0x8769)[0x9003] = when
+    if camera:
+        exif[0x0110] = camera
+    picture.save(path, exif=exif, **how)
+    return path
+
+
+def cut(picture: Image.Image, share: float) -> Image.Image:
+    wide, high = picture.width * share, picture.height * share
+    return picture.crop((int(wide), int(high), int(picture.width - wide), int(picture.height - high)))
+
+
+CHANGES = {
+    "resized": lambda picture: picture.resize((160, 120)),
+    "brighter": lambda picture: ImageEnhance.Brightness(picture).enhance(1.2),
+    "darker": lambda picture: ImageEnhance.Brightness(picture).enhance(0.7),
+    "cut": lambda picture: cut(picture, 0.02),
+    "grey": lambda picture: picture.convert("L"),
+}
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Draw a scene that is there in five places, a pair, a burst and three that stand alone."""
+    place = tmp_path / "photos"
+    save(scene(1), place / "rex.jpg", quality=92)
+    (place / "backup").mkdir()
+    (place / "backup" / "rex.jpg").write_bytes((place / "rex.jpg").read_bytes())
+    (place / "backup" / "b.jpg").write_bytes((place / "rex.jpg").read_bytes())
+    save(CHANGES["resized"](scene(1)), place / "small.jpg")
+    save(scene(1), place / "again.jpg", quality=50)
+    save(scene(2), place / "IMG_2.jpg")
+    save(scene(2), place / "IMG_2.png")
+    for second, shift in ((1, 0), (2, 40), (4, 80)):
+        burst = scene(3, size=(420, 240)).crop((shift, 0, shift + 320, 240))
+        save(burst, place / f"burst{second}.jpg", f"2024:05:01 12:00:0{second}", "Pentax")
+    save(scene(4), place / "alone4.jpg", "2024:05:01 12:00:03", "Canon")
+    save(scene(5), place / "alone5.jpg")
+    save(scene(1, TEAL), place / "teal.jpg")  # the same shapes in another colour
+    write(place / "a.txt", "the same words\n")
+    write(place / "b.md", "the same words\n")
+    write(place / "nothing.txt", "")
+    write(place / "void.txt", "")
+    return place
+
+
+@pytest.fixture
+def album(photos, index, place, toy):
+    index(photos)
+    with Library.open(place, embedder=toy) as library:
+        yield library
+
+
+def names(groups):
+    return [(group.reason, [file.path.name for file in group.files]) for group in groups]
+
+
+def test_copies_and_near_duplicates_are_listed_and_nothing_else(album, photos):
+    found = names(album.duplicates())
+    assert sorted(found) == [
+        ("copy", ["b.md", "a.txt"]),
+        ("copy", ["rex.jpg", "b.jpg", "rex.jpg"]),
+        ("near-duplicate", ["rex.jpg", "b.jpg", "rex.jpg", "again.jpg", "small.jpg"]),
+    ]
+    assert sorted(
+        (reason, sorted(files)) for reason, files in names(album.duplicates(by=["pair", "burst"]))
+    ) == [
+        ("burst", ["burst1.jpg", "burst2.jpg", "burst4.jpg"]),
+        ("pair", ["IMG_2.jpg", "IMG_2.png"]),
+    ]
+
+
+def test_sizes_are_those_on_the_disk_and_the_largest_waste_comes_first(album, photos):
+    first, *rest = album.duplicates()
+    assert first.reason == "near-duplicate"
+    assert [file.size for file in first.files] == [file.path.stat().st_size for file in first.files]
+    assert first.waste == first.size - (photos / "rex.jpg").stat().st_size
+    assert [group.waste for group in rest] == sorted((group.waste for group in rest), reverse=True)
+    assert (first.files[0].width, first.files[0].height) == (320, 240)
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_changed_picture_is_a_near_duplicate_to_the_built_in_model(tmp_path, place, change):
+    for seed in range(6):
+        save(scene(seed), tmp_path / "p" / f"{seed}.png")
+    save(CHANGES[change](scene(3)), tmp_path / "p" / "changed.jpg", quality=80)
+    with index_folder(tmp_path / "p", library=place, model="builtin") as library:
+        assert [set(files) for _, files in names(library.duplicates())] == [{"3.png", "changed.jpg"}]
+
+
+def test_a_folder_narrows_to_what_is_under_it(album, photos):
+    assert names(album.duplicates(photos / "backup")) == [("copy", ["b.jpg", "rex.jpg"])]
+    assert names(album.duplicates("backup")) == [("copy", ["b.jpg", "rex.jpg"])]
+    with pytest.raises(QueryError, match="No file under back "):
+        album.duplicates("back")
+    assert len(album.duplicates(photos)) == 3
+    with pytest.raises(QueryError, match="frames"):
+        album.duplicates(by="frames")
+
+
+def test_gone_files_are_not_listed_and_offline_ones_are_marked_and_follow(album, photos, index):
+    (photos / "rex.jpg").unlink()
+    (photos / "b.md").unlink()
+    index(photos)
+    assert ("copy", ["b.jpg", "rex.jpg"]) in names(album.duplicates())
+    assert not [files for _, files in names(album.duplicates()) if "a.txt" in files]
+    away = photos.rename(photos.with_name("away"))
+    other = photos.with_name("other")
+    save(scene(9), other / "x.jpg")
+    (other / "a longer name.jpg").write_bytes((away / "backup" / "b.jpg").read_bytes())
+    index(other)
+    index()
+    (copy,) = album.duplicates(by="copy")
+    assert [(file.path.name, file.offline) for file in copy.files] == [
+        ("a longer name.jpg", False), ("b.jpg", True), ("rex.jpg", True)
+    ]  # fmt: skip
+
+
+def test_a_group_is_one_hit_with_the_others_as_more(album, photos):
+    plain = album.search(image=photos / "rex.jpg", kind="image", count=30)
+    hits = album.search(image=photos / "rex.jpg", kind="image", count=30, group=True)
+    first = next(hit for hit in hits if hit.path == photos / "rex.jpg")
+    assert first.score == next(hit.score for hit in plain if hit.id == first.id)
+    assert {hit.path for hit in first.more} == {
+        photos / name for name in ("backup/rex.jpg", "backup/b.jpg", "again.jpg", "small.jpg")
+    }
+    assert all(hit.more == () for hit in first.more)
+    copies = [hit for hit in first.more if hit.path.parent.name == "backup"]
+    assert {(hit.id, hit.score) for hit in copies} == {(first.id, first.score)}
+    assert sorted(len(hit.more) for hit in hits) == [0, 0, 0, 1, 2, 4]
+    shown = [hit.path for hit in hits] + [other.path for hit in hits for other in hit.more]
+    assert len(shown) == len(set(shown)) == 13
+    assert {hit.path for hit in plain} < set(shown)
+
+
+def test_groups_are_filled_however_deep_that_is(tmp_path, index, place, toy, monkeypatch):
+    from retrieval.search import results
+
+    monkeypatch.setattr(results, "LEAST", 1)
+    for quality in range(30, 60):
+        save(scene(1), tmp_path / "p" / f"{quality}.jpg", quality=quality)
+    save(scene(2, TEAL), tmp_path / "p" / "other.jpg")
+    index(tmp_path / "p")
+    with Library.open(place, embedder=toy) as library:
+        hits = library.search(image=tmp_path / "p" / "30.jpg", count=2, group=True)
+        assert [len(hit.more) for hit in hits] == [29, 0]
+        assert len(library.search(image=tmp_path / "p" / "30.jpg", count=5, group=True)) == 2
+
+
+def test_a_group_stands_where_its_best_scoring_member_does_and_the_best_quality_leads(
+    tmp_path, index, place, toy
+):
+    save(scene(1, size=(64, 48)), tmp_path / "p" / "small.png")
+    save(CHANGES["brighter"](scene(1, (255, 120, 60))), tmp_path / "p" / "large.png")
+    save(scene(2, (255, 130, 50)), tmp_path / "p" / "between.png")
+    index(tmp_path / "p")
+    with Library.open(place, embedder=toy) as library:
+        query = tmp_path / "p" / "small.png"
+        assert [h.path.name for h in library.search(image=query)] == ["small.png", "between.png", "large.png"]
+        first, second = library.search(image=query, group=True)
+    assert (first.path.name, first.more[0].path.name, second.path.name) == (
+        "large.png", "small.png", "between.png"
+    )  # fmt: skip
+    assert first.score < second.score < first.more[0].score
+
+
+def test_captions_of_one_picture_are_one_hit(tmp_path, index, place, toy):
+    save(scene(1), tmp_path / "p" / "a.jpg")
+    write(tmp_path / "p" / "a.txt", "red red\nred blue\n")
+    (tmp_path / "p" / "c.jpg").write_bytes((tmp_path / "p" / "a.jpg").read_bytes())
+    index(tmp_path / "p")
+    with Library.open(place, embedder=toy) as library:
+        (hit,) = library.search("red", kind="text", group=True)
+        assert (hit.path.name, hit.text, hit.more) == ("a.jpg", "red red", ())
+        hits = library.search("red", group=True)
+        assert [(hit.path.name, [other.path.name for other in hit.more]) for hit in hits] == [
+            ("a.jpg", ["c.jpg"])
+        ]
+
+
+def test_copies_that_a_filter_leaves_out_are_no_members(album, photos):
+    (hit,) = album.search(image=photos / "rex.jpg", under="backup", group=True)
+    assert (hit.path.name, [other.path.name for other in hit.more]) == ("b.jpg", ["rex.jpg"])
+
+
+@pytest.fixture
+def shown(clew, photos):
+    """Index the photos with the built-in model, and run the command in their folder."""
+    assert clew("index", photos).exit_code == 0
+    return clew
+
+
+def test_the_command_lists_groups_and_never_touches_a_file(shown, photos):
+    before = {path: path.stat().st_mtime_ns for path in photos.rglob("*")}
+    done = shown("duplicates")
+    assert done.exit_code == 0
+    heading, best, *_ = done.stdout.splitlines()
+    assert heading.startswith("near-duplicate: 5 files, ")
+    assert best.startswith("* ") and best.endswith("320 x 240  photos/rex.jpg")
+    assert done.stderr.startswith("3 groups, ")
+    assert done.stderr.endswith("Nothing was deleted.\n")
+    assert {path: path.stat().st_mtime_ns for path in photos.rglob("*")} == before
+    nothing = shown("duplicates", "--by", "pair", "backup")
+    assert (nothing.exit_code, nothing.stdout, nothing.stderr) == (1, "", "Nothing is there twice.\n")
+    assert shown("duplicates", "--by", "frames").exit_code == 2
+
+
+def test_the_command_writes_json_and_the_paths_of_all_but_the_best(shown, photos):
+    groups = json.loads(shown("duplicates", "--by", "copy", "--json").stdout)
+    assert [(group["reason"], group["count"]) for group in groups] == [("copy", 3), ("copy", 2)]
+    first = groups[0]
+    size = (photos / "rex.jpg").stat().st_size
+    assert (first["size"], first["waste"]) == (3 * size, 2 * size)
+    assert first["files"][0] == {
+        "path": str(photos / "rex.jpg"), "kind": "image", "size": size, "width": 320, "height": 240,
+        "taken": None, "offline": False,
+    }  # fmt: skip
+    backup = [str(photos / "backup" / name) for name in ("b.jpg", "rex.jpg")]
+    assert shown("duplicates", "--by", "copy", "--paths").stdout.splitlines() == [
+        *backup,
+        str(photos / "a.txt"),
+    ]
+    assert shown("duplicates", "--by", "copy", "-0").stdout.split("\0")[:2] == backup
+    mistyped = shown("duplicates", "nowhere", "--json")
+    assert (mistyped.exit_code, "No file under nowhere" in mistyped.output) == (2, True)
+
+
+def test_groups_are_shown_in_every_shape(shown, photos):
+    ask = ("search", "--image", photos / "rex.jpg", "--kind", "image", "-k", 2, "--group")
+    first = json.loads(shown(*ask, "--json").stdout)[0]
+    assert len(first["more"]) == 4
+    assert "more" not in first["more"][0]
+    assert {**json.loads(shown(*ask, "--nl").stdout.splitlines()[0])} == first
+    assert next(csv.DictReader(io.StringIO(shown(*ask, "--csv").stdout)))["more"] == "4"
+    rank, _, path, _, more, _ = shown(*ask).stdout.splitlines()[0].split("\t")
+    assert (rank, path, more) == ("1", str(photos / "rex.jpg"), "+4")
+    assert shown(*ask, "--paths").stdout.splitlines()[0] == str(photos / "rex.jpg")
+    without = shown(*ask[:-1], "--json").stdout, shown(*ask[:-1], "--csv").stdout
+    assert not [text for text in without if "more" in text]
+
+
+def test_the_table_shows_how_many_more(shown, photos):
+    ask = ["search", "--image", str(photos / "rex.jpg"), "--kind", "image", "-k", 2, "--group"]
+    assert "photos/rex.jpg +4" in terminal(ask, photos.parent)
+
+
+def test_a_library_of_texts_alone_has_groups_too(tmp_path, index, place, toy):
+    for name in ("a", "b"):
+        write(tmp_path / "p" / f"{name}.txt", "a red wall\n")
+    write(tmp_path / "p" / "c.txt", "a red house\n")
+    index(tmp_path / "p")
+    with Library.open(place, embedder=toy) as library:
+        hits = library.search("red", group=True)
+        assert sorted((hit.path.name, len(hit.more)) for hit in hits) == [("a.txt", 1), ("c.txt", 0)]
+        assert names(library.duplicates()) == [("copy", ["a.txt", "b.txt"])]
+        assert library.duplicates(by=["near-duplicate", "burst", "pair"]) == []
+
+
+def test_links_and_files_that_have_changed_are_no_copies(tmp_path, index, place, toy):
+    """What is listed as a copy could be spared: never the last, or the only, name of a file."""
+    for name in ("real/long name.png", "two/a.png", "two/b.png", "two/c.png"):
+        draw(tmp_path / "in" / name, "red")
+    (tmp_path / "in" / "link.png").symlink_to(tmp_path / "in" / "real" / "long name.png")
+    (tmp_path / "in" / "hard.png").hardlink_to(tmp_path / "in" / "two" / "a.png")
+    (tmp_path / "linked").symlink_to(tmp_path / "in")
+    index(tmp_path / "in")
+    index(tmp_path / "linked")
+    (tmp_path / "in" / "two" / "b.png").unlink()
+    draw(tmp_path / "in" / "two" / "c.png", "blue", size=(99, 9))
+    with Library.open(place, embedder=toy) as library:
+        groups = library.duplicates(by="copy")
+    files = [tmp_path / "in" / "real" / "long name.png", tmp_path / "in" / "hard.png"]
+    assert [{facts.path for facts in group.files} for group in groups] == [set(files)]

@@ -1,0 +1,230 @@
+"""Captions in tables belong to the pictures they name, as those in files beside them do."""
+
+import io
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from indexer import forget, switch_library
+from indexer.decode.text import caption_table
+from indexer.decode.text.caption_rows import has_captions
+from retrieval import Library
+from retrieval.errors import MediaError
+from retrieval.formatting import place as shown
+from tests.support.files import draw, write
+from tests.support.toy_embedder import Other, Toy
+
+
+def captions(text: str | bytes, suffix: str = ".csv") -> list[tuple[bytes, str, float]]:
+    data = text if isinstance(text, bytes) else text.encode()
+    made = caption_table.decode(io.BytesIO(data), suffix, Toy())
+    return [(draft.picture, draft.text, draft.start) for draft in made.drafts]
+
+
+@pytest.fixture
+def photos(tmp_path):
+    for name, colour in (("a", "red"), ("b", "green"), ("c", "blue")):
+        draw(tmp_path / "photos" / "sub" / f"{name}.png", colour)
+    return tmp_path / "photos"
+
+
+def search(place, words, **how):
+    with Library.open(place, embedder=Toy()) as library:
+        return library.search(words, **how)
+
+
+# What is read
+
+
+@pytest.mark.parametrize(
+    ("text", "suffix"),
+    [
+        ("image,caption\na.png,red sky\n", ".csv"),
+        ("\ufeffImage ; Caption\r\na.png ; red sky\r\n", ".csv"),
+        ('"id","file_name","Text"\n1,a.png,"red sky"', ".csv"),
+        ("img\ttitle\na.png\tred sky\n", ".tsv"),
+        ("\n\nfilename| comment\na.png| red  sky\n", ".csv"),
+        ('{"image": "a.png", "captions": ["red sky", 3, ""]}\n', ".jsonl"),
+        ('\ufeff{"id": 1, "path": "a.png", "caption": "red sky"}\r\n\r\n', ".ndjson"),
+    ],
+)
+def test_columns_are_known_by_their_names(text, suffix):
+    assert [(one[0], one[1]) for one in captions(text, suffix)] == [(b"a.png", "red sky")]
+    assert has_captions(text.encode(), suffix)
+
+
+def test_odd_quoting_is_read_with_the_lines_where_rows_begin():
+    text = (
+        'image,caption\na.png,"red, ""green""\nblue"\n\nb.png,five"quotes\n,none\nc.png\nd.png,\ne.png,"end'
+    )
+    assert captions(text) == [
+        *((b"a.png", 'red, "green" blue', 2), (b"b.png", 'five"quotes', 5), (b"e.png", "end", 9)),
+    ]
+
+
+def test_a_quote_that_is_not_closed_loses_what_it_swallows_and_no_more():
+    rows = "".join(f"{n}.png,red\n" for n in range(30_000))
+    found = captions(f'image,caption\na.png,red\nb.png,"green\n{rows}')
+    assert found[0] == (b"a.png", "red", 2)
+    assert found[-1] == (b"29999.png", "red", 30_003)
+    assert 10_000 < len(found) < 30_000
+
+
+def test_several_columns_of_captions_and_long_ones_are_several_segments():
+    words = "red green blue yellow. cyan white red green blue"
+    found = captions(f"path,description,title\na.png,{words},red\n")
+    assert [text for _, text, _ in found] == ["red", "red green blue yellow.", "cyan white red green blue"]
+    assert {(picture, line) for picture, _, line in found} == {(b"a.png", 2)}
+
+
+@pytest.mark.parametrize(
+    "text", ["date,amount\n1,2\n", "image,size\na.png,3\n", "caption\nred\n", "", '"', "[1]\n"]
+)
+def test_a_table_of_other_things_says_what_is_expected(text):
+    for suffix in (".csv", ".jsonl"):
+        assert not has_captions(text.encode(), suffix)
+        with pytest.raises(MediaError, match="expected columns image and caption"):
+            captions(text, suffix)
+
+
+def test_captions_without_end_are_read_up_to_a_limit(monkeypatch):
+    monkeypatch.setattr(caption_table, "MOST_CAPTIONS", 10)
+    made = caption_table.decode(io.BytesIO(b"image,caption\n" + b"a.png,red\n" * 50), ".csv", Toy())
+    assert len(made.drafts) == 10
+    assert made.note == "the first 10 captions are read, which is the limit"
+
+
+@given(st.text(alphabet='",;|\t\n\r ab\u2028\0', max_size=80), st.sampled_from([".csv", ".tsv", ".jsonl"]))
+def test_any_table_is_read_or_refused(text, suffix):
+    try:
+        captions("image,caption\n" + text, suffix)
+        captions('{"image": "a", "caption": "b"}\n' + text, suffix)
+    except MediaError as error:
+        assert str(error)
+
+
+# What is found
+
+
+def test_a_caption_is_found_as_its_picture(index, photos, place):
+    write(photos / "captions.csv", "image,caption\nsub/a.png,cyan white\nsub\\b.png,cyan white\n")
+    report = index(photos)
+    assert (report.added, report.failed, report.notes) == (4, 0, [])
+    hits = search(place, "cyan white", kind="text")
+    assert [hit.path for hit in hits] == [photos / "sub" / "a.png", photos / "sub" / "b.png"]
+    assert {hit.source for hit in hits} == {photos / "captions.csv"}
+    assert [hit.start for hit in hits] == [2, 3]
+    assert all(hit.score > 0.999 for hit in hits)
+    assert shown(hits[0]) == str(photos / "sub" / "a.png")
+    mixed = search(place, "cyan white", by="meaning")  # with it the picture itself
+    assert sorted(hit.path.name for hit in mixed) == ["a.png", "b.png", "c.png"]
+
+
+def test_filters_ask_about_the_picture(index, photos, place):
+    write(photos / "captions.csv", "image,caption\nsub/a.png,cyan\nsub/b.png,cyan\n")
+    draw(photos / "other" / "wide.png", "white", size=(90, 10))
+    write(photos / "other" / "t.csv", "image,caption\n../sub/c.png,cyan\nwide.png,cyan\n")
+    index(photos)
+    assert [hit.path.name for hit in search(place, "cyan", kind="text", under="sub")] == [
+        "a.png",
+        "b.png",
+        "c.png",
+    ]
+    assert [hit.path.name for hit in search(place, "cyan", kind="text", under="other")] == ["wide.png"]
+    assert [hit.path.name for hit in search(place, "cyan", kind="text", size="50x5")] == ["wide.png"]
+
+
+def test_captions_of_one_picture_from_several_places_are_one_hit(index, photos, place):
+    write(photos / "sub" / "a.txt", "cyan white")
+    write(photos / "one.csv", "image,caption\nsub/a.png,cyan white\nsub/a.png,white cyan\n")
+    write(photos / "two.jsonl", json.dumps({"image": "sub/a.png", "captions": ["cyan white"]}))
+    index(photos)
+    texts = search(place, "cyan white", kind="text", by="meaning")
+    assert {hit.source.name for hit in texts} == {"a.txt", "one.csv", "two.jsonl"}
+    assert {hit.path.name for hit in texts} == {"a.png"}
+    assert len(search(place, "cyan white", by="meaning")) == 3  # pictures
+    assert len(search(place, "cyan white", kind="text", group=True)) == 1
+
+
+def test_pictures_that_are_not_there_are_passed_over_until_they_are(index, photos, place):
+    rows = "sub/a.png,cyan\nsub/new.png,cyan\n../out.png,cyan\n/etc/x.png,cyan\n.,cyan\n"
+    write(photos / "captions.csv", "image,caption\n" + rows)
+    assert index(photos).notes == [
+        "captions.csv: 4 pictures of the 5 it names are not there; the captions wait for them."
+    ]
+    assert [hit.path.name for hit in search(place, "cyan", kind="text")] == ["a.png"]
+    with Library.open(place, embedder=Toy()) as library:
+        assert (library.status().segments, library.status().kept) == ({"image": 3, "text": 1}, 0)
+    draw(photos / "sub" / "new.png", "white")
+    assert index(photos).notes == []
+    assert [hit.path.name for hit in search(place, "cyan", kind="text")] == ["a.png", "new.png"]
+    (photos / "sub" / "a.png").unlink()
+    index(photos)
+    assert [hit.path.name for hit in search(place, "cyan", kind="text")] == ["new.png"]
+    assert [hit.path.name for hit in search(place, "cyan", by="keyword")] == ["new.png"]
+
+
+def test_a_table_that_moves_or_changes_takes_its_captions_along(index, photos, place):
+    write(photos / "captions.csv", "image,caption\na.png,cyan\nsub/b.png,cyan\n")
+    index(photos)
+    assert [hit.path.name for hit in search(place, "cyan", kind="text")] == ["b.png"]
+    (photos / "captions.csv").rename(photos / "sub" / "captions.csv")
+    assert index(photos).moved == 1
+    hit = search(place, "cyan", kind="text")[0]
+    assert (hit.path, hit.source) == (photos / "sub" / "a.png", photos / "sub" / "captions.csv")
+    write(photos / "sub" / "captions.csv", "image,caption\nc.png,yellow cyan\n")
+    index(photos)
+    assert [(hit.path.name, hit.text) for hit in search(place, "cyan", kind="text")] == [
+        ("c.png", "yellow cyan")
+    ]
+    write(photos / "sub" / "captions.csv", "a,b\n1,2\n")
+    report = index(photos)
+    assert (report.gone, report.failed, report.skipped) == (1, 0, {".csv": 1})
+    assert search(place, "cyan", kind="text") == []
+
+
+def test_tables_of_other_things_are_skipped_as_of_a_kind_that_is_not_read(index, photos, place):
+    write(photos / "sums.csv", "date,amount\n2021,3\n")
+    write(photos / "log.jsonl", '{"time": 3}\n')
+    report = index(photos)
+    assert (report.added, report.failed, report.skipped) == (3, 0, {".csv": 1, ".jsonl": 1})
+    assert index(photos).unchanged == 3
+
+
+def test_a_name_of_a_picture_counts_beside_the_words_of_its_caption(index, photos, place):
+    draw(photos / "sub" / "harbour.png", "white")
+    rows = "sub/a.png,a boat\nsub/b.png,a tree\nsub/c.png,a car\nsub/harbour.png,a boat\n"
+    write(photos / "captions.csv", "image,caption\n" + rows)
+    index(photos)
+    first = search(place, "boat harbour", by="keyword", kind="text")[0]
+    assert (first.path.name, first.words) == ("harbour.png", 1.0)
+    assert search(place, "captions", by="keyword") == []  # the table's own name is that of no picture
+
+
+def test_a_veto_of_what_the_picture_shows_drops_its_captions(index, photos, place):
+    for n in range(9):
+        draw(photos / "more" / f"{n}.png", (90 + n, 90, 90))
+    write(photos / "captions.csv", "image,caption\nsub/a.png,cyan thing\nsub/b.png,cyan thing\n")
+    index(photos)
+    assert [hit.path.name for hit in search(place, "cyan not:red", kind="text")] == ["b.png"]
+
+
+def test_another_model_fills_captions_too(index, photos, place):
+    write(photos / "captions.csv", "image,caption\nsub/a.png,yellow\n")
+    index(photos)
+    other = Other()
+    assert switch_library("other", library=place, embedder=other).waiting == 0
+    with Library.open(place, embedder=other) as library:
+        hit = library.search("yellow", kind="text", count=1)[0]
+    assert (hit.path.name, round(hit.score, 3)) == ("a.png", 1.0)
+
+
+def test_what_is_forgotten_leaves_nothing_behind(index, photos, place):
+    write(photos / "captions.csv", "image,caption\nsub/a.png,cyan\nnone.png,cyan\n")
+    index(photos)
+    forget([photos], library=place)
+    assert forget([], library=place, purge=True)[1] == 5
+    with Library.open(place, embedder=Toy()) as library:
+        assert library._catalog.db.execute("SELECT count(*) FROM captions").fetchone()[0] == 0

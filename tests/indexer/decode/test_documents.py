@@ -1,0 +1,501 @@
+"""Documents are found by what they show and say, at the right page; broken and hostile ones do no harm."""
+
+import io
+import os
+import threading
+import time
+import zlib
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from indexer import switch_library
+from indexer.decode.documents import html, office, pdf_worker
+from indexer.decode.documents import pdf as document
+from indexer.decode.documents import pdf_process as reading
+from indexer.decode.documents.html_text import paragraphs
+from indexer.decode.documents.rtf import plain
+from retrieval import Library
+from retrieval.errors import MediaError
+from retrieval.formatting import place as shown
+from tests.support.document_files import docx, epub, odt, odt_text, pdf, pptx, raw_pdf, relations, zipped
+from tests.support.files import write
+from tests.support.toy_embedder import COLOURS, Other, Toy
+
+COLOURED = [("red", "green words"), ("blue", ""), ("white", "cyan cyan"), ("white", "")]
+
+
+def put(path, data: bytes):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+    return path
+
+
+def read(data: bytes, decoder=document, suffix=".pdf", embedder=None):
+    return decoder.decode(io.BytesIO(data), suffix, embedder or Toy())
+
+
+def says(made) -> list[tuple[object, ...]]:
+    return [(draft.text, draft.start, draft.page) for draft in made.drafts if draft.kind == "text"]
+
+
+def reason(data: bytes, decoder=document, suffix=".pdf") -> str:
+    with pytest.raises(MediaError) as error:
+        read(data, decoder, suffix)
+    return str(error.value)
+
+
+@pytest.fixture
+def answers(index, place, toy, tmp_path):
+    """Index files into a library and search it."""
+
+    def answers_(files: dict[str, bytes], words: str, **how):
+        for name, data in files.items():
+            put(tmp_path / "docs" / name, data)
+        report = index(tmp_path / "docs")
+        assert not report.failed
+        with Library.open(place, embedder=toy) as library:
+            return library.search(words, **how)
+
+    return answers_
+
+
+# What PDFs show and say
+
+
+def test_a_page_is_found_by_what_it_shows_and_by_what_it_says(answers, tmp_path):
+    files = {"paper.pdf": pdf(COLOURED)}
+    hit = answers(files, "blue", kind="page", count=1)[0]
+    assert (hit.path, hit.page, hit.kind, hit.text) == (tmp_path / "docs" / "paper.pdf", 2, "page", None)
+    assert hit.score > 0.999
+    assert shown(hit).endswith("paper.pdf p. 2")
+    hit = answers(files, "cyan", kind="text", count=1)[0]
+    assert (hit.page, hit.text, hit.start, hit.source) == (3, "cyan cyan", None, None)
+    assert hit.score > 0.999
+    assert shown(hit).endswith("paper.pdf p. 3")
+
+
+def test_a_page_and_its_text_are_one_hit(answers):
+    hits = answers({"paper.pdf": pdf([("red", "red red"), ("green", "red red")])}, "red", by="meaning")
+    assert sorted(hit.page for hit in hits) == [1, 2]
+
+
+def test_a_veto_of_what_a_page_shows_drops_its_text_too(answers, toy):
+    pages = [("red", "cyan thing"), ("white", "cyan thing")]
+    more = {f"{n}.pdf": pdf([("green", "yellow")], created=str(n)) for n in range(9)}
+    hits = answers({"paper.pdf": pdf(pages), **more}, "cyan not:red", kind="text", count=2)
+    assert [hit.page for hit in hits if hit.path.name == "paper.pdf"] == [2]
+
+
+def test_a_scan_without_text_is_found_by_its_look(answers):
+    file = io.BytesIO()
+    scans = [Image.new("RGB", (90, 120), COLOURS[name]) for name in ("green", "red", "white")]
+    scans[0].save(file, "PDF", save_all=True, append_images=scans[1:])
+    hits = answers({"scan.pdf": file.getvalue()}, "red", count=9)
+    assert [hit.page for hit in hits] == [2, 1]  # and not the one that is blank
+
+
+def test_blank_pages_are_left_out_unless_there_are_no_others():
+    made = read(pdf(COLOURED))
+    assert [draft.page for draft in made.drafts if draft.kind == "page"] == [1, 2, 3]
+    made = read(pdf([("white", ""), ("white", "")]))
+    assert [(draft.kind, draft.page) for draft in made.drafts] == [("page", 1)]
+
+
+def test_a_picture_has_its_thumbnail_and_just_the_pixels_it_needs():
+    made = read(pdf([("red", "")]))
+    with Image.open(io.BytesIO(made.drafts[0].thumbnail)) as picture:
+        assert picture.size == (240, 320)
+        assert picture.convert("RGB").getpixel((9, 300)) == pytest.approx((255, 0, 0), abs=8)
+
+
+def test_a_document_is_of_when_it_says_it_was_made(answers, tmp_path):
+    files = {
+        "old.pdf": pdf([("red", "")], created="D:20090630180501+02'00'"),
+        "new.pdf": pdf([("red", "")], created="D:20210630180501Z"),
+        "odd.pdf": pdf([("red", "")], created="D:99999999999999"),
+    }
+    assert {hit.path.name: hit.time for hit in answers(files, "red", before="2015")} == {
+        "old.pdf": "2009-06-30T18:05:01"
+    }
+    assert {hit.path.name for hit in answers(files, "red", date="2021")} == {"new.pdf"}
+    assert read(files["old.pdf"]).details.zone == "+02:00"
+    assert read(files["new.pdf"]).details.zone == "+00:00"
+    assert read(files["odd.pdf"]).details.taken is None
+
+
+def test_words_that_a_line_cuts_are_whole():
+    assert document._clean("exam\x02\r\nple of\r\n\ufb01nding\0") == "example of\nfinding"
+    assert document._clean("Contents . . . . . . 12").split() == ["Contents", "12"]
+
+
+def test_a_long_document_is_embedded_as_it_comes(monkeypatch):
+    monkeypatch.setattr(document, "HELD", 2)
+    made = read(pdf([("red", "a"), ("blue", "b"), ("green", "c")]))
+    assert [draft.page for draft in made.drafts] == [1, 2, 3, 1, 2, 3]
+    assert [draft.pixels is None for draft in made.drafts[:3]] == [True, True, False]
+    assert made.drafts[1].vector @ Toy().embed_texts(["blue"])[0] > 0.999
+
+
+def test_another_model_fills_pages_and_passages(index, place, tmp_path, monkeypatch):
+    monkeypatch.setattr(document, "HELD", 2)  # some pages come with vectors, some with pixels
+    words = "red blue green yellow cyan white red blue"
+    pages = [("red", words), ("blue", ""), ("green", "yellow"), ("yellow", words), ("red", "")]
+    put(tmp_path / "docs" / "paper.pdf", pdf(pages))
+    put(tmp_path / "docs" / "notes.docx", docx("red", "blue"))
+    index(tmp_path / "docs")
+    other = Other()
+    assert switch_library("other", library=place, embedder=other).waiting == 0
+    with Library.open(place, embedder=other) as library:
+        hits = library.search("green", kind="page", count=5)
+        assert (hits[0].page, round(hits[0].score, 3)) == (3, 1.0)
+        hits = library.search("yellow", kind="text", count=1)
+        assert (hits[0].page, round(hits[0].score, 3)) == (3, 1.0)
+
+
+# PDFs that are broken or hostile
+
+
+def test_what_cannot_be_opened_says_why():
+    assert reason(b"") == "empty file"
+    assert reason(b"GIF89a and so on") == "not a PDF: it begins with b'GIF89a a'"
+    assert reason(b"%PDF-1.7\nnothing") == "damaged: it begins as PDF and goes on as none"
+    assert reason(pdf([])) == "no pages in it"
+
+
+def test_a_locked_document_is_said():
+    locked = b"/Filter/Standard/V 1/R 2/P -4/O(%s)/U(%s)" % (b"o" * 32, b"u" * 32)
+    data = pdf([("red", "")]).replace(b"/Root 1 0 R", b"/Root 1 0 R/ID[(a)(a)]/Encrypt<<%s>>" % locked)
+    assert reason(data) == "needs a password"
+
+
+def test_a_truncated_document_gives_the_pages_that_are_there():
+    whole = pdf([("red", "green"), ("blue", "cyan"), ("green", "white")])
+    made = read(whole[: whole.index(b"8 0 obj")])
+    assert [(draft.kind, draft.page) for draft in made.drafts] == [
+        *(("page", 1), ("page", 2)),
+        *(("text", 1), ("text", 2)),
+    ]
+    assert made.note == "damaged: the pages that are whole are read"
+
+
+@pytest.mark.parametrize(
+    "box", ["0 0 100000 10", "0 0 1e9 1e9", "0 0 0 0", "-1 -1 nan nan", "0 0 0.001 9999"]
+)
+def test_a_page_of_no_sane_size_is_drawn_small(box):
+    made = read(pdf([("red", "green")], box=box))
+    assert [draft.kind for draft in made.drafts] in (["page", "text"], ["page"])
+
+
+def test_pages_without_end_are_read_up_to_a_limit(monkeypatch):
+    monkeypatch.setattr(document, "MOST_PAGES", 20)
+    leaf = b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 9 9]/Contents 4 0 R/Resources<<>>>>"
+    drawn = b"1 0 0 rg 0 0 9 9 re f"
+    data = raw_pdf(
+        [
+            b"<</Type/Catalog/Pages 2 0 R>>",
+            b"<</Type/Pages/Kids[%s]/Count 30000>>" % (b"3 0 R " * 30_000),
+            leaf,
+            b"<</Length %d>>stream\n%s\nendstream" % (len(drawn), drawn),
+        ]
+    )
+    made = read(data)
+    assert len(made.drafts) == 20
+    assert made.note == "the first 20 of 30,000 pages are read, which is the limit"
+
+
+def test_letters_without_end_are_read_up_to_a_limit(monkeypatch):
+    monkeypatch.setattr(document, "MOST_LETTERS", 12)
+    made = read(pdf([("red", "red green"), ("red", "red blue")]))
+    assert says(made) == [("red green", None, 1), ("red", None, 2)]
+    assert made.note == "the first 12 letters are read, which is the limit"
+
+
+@pytest.fixture
+def short_of_time(tmp_path, monkeypatch):
+    """Let pages have a second each, in processes of their own."""
+    script = Path(pdf_worker.__file__).read_text()
+    write(tmp_path / "worker.py", script.replace("SECONDS = 20", "SECONDS = 1"))
+    monkeypatch.setattr(pdf_worker, "__file__", str(tmp_path / "worker.py"))
+    monkeypatch.setattr(reading, "_here", threading.local())
+
+
+def test_a_page_that_is_a_bomb_costs_itself_alone(short_of_time):
+    squeeze = zlib.compressobj(9)
+    much = [squeeze.compress(b"0 0 600 700 re f\n" * 2000) for _ in range(1000)]
+    contents = [(b"1 0 0 rg 0 0 99 99 re f", b""), (b"".join(much) + squeeze.flush(), b"/Filter/FlateDecode")]
+    leaf = b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 99 99]/Contents %d 0 R/Resources<<>>>>"
+    data = raw_pdf(
+        [
+            b"<</Type/Catalog/Pages 2 0 R>>",
+            b"<</Type/Pages/Kids[3 0 R 4 0 R 3 0 R]/Count 3>>",
+            *(leaf % 5, leaf % 6),
+            *(b"<</Length %d%s>>stream\n%s\nendstream" % (len(one), how, one) for one, how in contents),
+        ]
+    )
+    assert len(data) < 100_000
+    made = read(data)
+    assert [draft.page for draft in made.drafts] == [1, 3]
+    assert made.note.startswith("1 of 3 pages cannot be read (")
+
+
+def test_of_a_document_of_bombs_the_rest_is_given_up(short_of_time):
+    form = b"<</Type/XObject/Subtype/Form/BBox[0 0 9 9]/Resources<</XObject<</A %d 0 R>>>>/Length 11>>"
+    nested = [form % (5 + n) + b"stream\n/A Do /A Do\nendstream" for n in range(30)]
+    leaf = b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 9 9]/Contents 4 0 R/Resources<</XObject<</A 4 0 R>>>>>>"
+    kids = b"<</Type/Pages/Kids[%s]/Count 50>>" % (b"3 0 R " * 50)
+    assert reason(raw_pdf([b"<</Type/Catalog/Pages 2 0 R>>", kids, leaf, *nested])).startswith(
+        "damaged: none of"
+    )
+
+
+def test_a_process_ends_with_the_thread_it_reads_for():
+    held = []
+
+    def work():
+        read(pdf([("red", "")]))
+        held.append(reading._here.worker._process)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert held[0].wait(5) == 0
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.data())
+def test_a_document_with_wrong_bytes_is_read_or_refused(data):
+    whole = bytearray(pdf(COLOURED))
+    for _ in range(data.draw(st.integers(1, 8))):
+        whole[data.draw(st.integers(0, len(whole) - 1))] = data.draw(st.integers(0, 255))
+    try:
+        assert read(bytes(whole)).drafts
+    except MediaError as error:
+        assert len(str(error)) < 200
+
+
+# Web pages
+
+
+PAGE = """<!DOCTYPE html><html><head><title>Red &amp; green</title><style>p { color: blue }</style>
+<script>if (a < b) document.write("</p>cyan")</script></head><body>
+<h1>yellow
+white</h1><!-- hidden > -->
+<p>one <b>w</b>ord<br>two <p hidden>secret <p>three <span style="display: none">no <span>no</span></span>four
+<ul><li>a<li>b</ul><img alt=">"><noscript>no</noscript><template>no</template>&nbsp;caf&eacute; 3 < 4
+<script>never closed"""
+
+
+def test_what_a_page_shows_is_read_with_its_lines_the_title_first():
+    texts = [(" ".join(text.split()), line) for text, line in paragraphs(PAGE)]
+    assert [one for one in texts if one[0]] == [
+        *(("Red & green", 1), ("yellow white", 3), ("one word two", 5), ("three four", 5)),
+        *(("a b", 6), ("café 3 < 4", 6)),
+    ]
+    assert says(read(PAGE.encode(), html, ".html"))[:2] == [
+        ("Red & green", 1, None),
+        ("yellow white", 3, None),
+    ]
+
+
+def test_a_web_page_is_found_with_its_line(answers, tmp_path):
+    hit = answers({"page.html": PAGE.encode()}, "yellow white", count=1)[0]
+    assert shown(hit) == f"{tmp_path / 'docs' / 'page.html'}:3"
+    assert hit.score > 0.999
+
+
+@pytest.mark.parametrize(
+    ("encoding", "declared"),
+    [
+        *(("utf-8", ""), ("cp1252", ""), ("utf-16", ""), ("utf-8-sig", "koi8-r")),
+        *(("iso-8859-5", "iso-8859-5"), ("shift_jis", "Shift_JIS"), ("gb18030", "gb2312x")),
+    ],
+)
+def test_a_page_is_read_in_the_encoding_it_says_or_has(encoding, declared):
+    word = {"iso-8859-5": "привет", "shift_jis": "こんにちは"}.get(encoding, "café")
+    page = f"<meta charset={declared!r}><p>{word} end"
+    text = says(read(page.encode(encoding), html, ".html"))[0][0]
+    assert text.endswith(" end")
+    assert (text == f"{word} end") == (encoding != "gb18030")  # which nobody can know
+
+
+@pytest.mark.parametrize("encoding", ["punycode", "idna", "zip", "base64", "unicode_escape", "undefined"])
+def test_what_is_no_encoding_is_not_tried(encoding):
+    page = f"<meta charset={encoding}><p>red \xe9".encode("latin-1")
+    assert says(read(page, html, ".html")) == [("red é", 1, None)]
+
+
+def test_an_archived_page_is_read():
+    archive = (
+        b'MIME-Version: 1.0\r\nContent-Type: multipart/related; boundary="x"\r\n\r\n--x\r\n'
+        b"Content-Type: text/html; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n"
+        b"<p>r=\r\ned caf=C3=A9</p>\r\n--x\r\nContent-Type: image/png\r\n\r\nPNG\r\n--x--\r\n"
+    )
+    assert says(read(archive, html, ".mhtml")) == [("red café", 1, None)]
+    assert reason(b"red", html, ".mht") == "no web page in it"
+
+
+def test_what_holds_no_text_says_so():
+    assert reason(b"<script>red</script>", html, ".html") == "no text in it"
+    assert reason(b"<p>red\0", html, ".html") == "not text: it holds zero bytes"
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        *("<!--", "<a ", "<a x='", "</", "<!", "<div hidden>", "<script>", "<p", "&", "&#999999999999;"),
+        *("<a x=\"y'>", " style=a", "<!-->", "<svg><script>", "<![CDATA["),
+    ],
+)
+def test_hostile_markup_is_read_in_linear_time(piece):
+    begun = time.process_time()
+    assert len(list(paragraphs("<p>red</p>" + piece * 20_000))) <= 2
+    assert len(list(paragraphs("<a" + " style=a" * 20_000 + piece + "><p>red"))) <= 2
+    assert time.process_time() - begun < 20  # quadratic is minutes
+
+
+@given(st.text(alphabet="<>/!-='\" ahpscript\n&;#x9", max_size=200))
+def test_any_markup_is_read(text):
+    for paragraph in paragraphs(text):
+        assert 1 <= paragraph.line <= 1 + text.count("\n")
+
+
+# Documents of offices, and books
+
+
+def test_word_processors_texts_are_read_in_order():
+    box = "<w:p><w:r><w:t>with </w:t><w:tab/><w:t>box</w:t></w:r></w:p>"
+    gone = "<w:p><w:del><w:r><w:delText>gone</w:delText></w:r></w:del></w:p>"
+    away = "<w:p><w:moveFrom><w:r><w:t>too</w:t></w:r></w:moveFrom></w:p>"
+    made = read(docx("red title", "", "green one. blue two", body=box + gone + away), office, ".docx")
+    assert says(made) == [("red title", 1, None), ("green one. blue two", 2, None), ("with box", 3, None)]
+    gone = "<t:tracked-changes><t:p>gone</t:p></t:tracked-changes>"
+    text = f"<o:text>{gone}<t:h>red title</t:h><t:p>a<t:s/>b<t:span>c</t:span></t:p></o:text>"
+    assert says(read(odt(text), office, ".odt")) == [("red title", 1, None), ("a bc", 2, None)]
+
+
+def test_slides_are_pages_in_the_order_in_which_they_are_shown():
+    made = read(pptx("red first", "blue second", order=(2, 1)), office, ".pptx")
+    assert says(made) == [("blue second", None, 1), ("red first", None, 2)]
+    slides = (
+        "<o:presentation><d:page><t:p>red</t:p></d:page><d:page><t:p>blue</t:p></d:page></o:presentation>"
+    )
+    assert says(read(odt(slides), office, ".odp")) == [("red", None, 1), ("blue", None, 2)]
+
+
+def test_a_book_is_read_chapter_by_chapter():
+    book = epub("The red book", b="<h1>one</h1><p>blue &nbsp;sky</p><script src='x'/>", a="<p>two</p>")
+    assert says(read(book, office, ".epub")) == [
+        *(("The red book", 1, None), ("one", 2, None), ("blue sky", 3, None), ("two", 4, None)),
+    ]
+
+
+def test_a_slide_is_found(answers):
+    hit = answers({"talk.pptx": pptx("red", "blue green")}, "blue green", count=1)[0]
+    assert (hit.page, hit.text) == (2, "blue green")
+    assert hit.score > 0.999
+
+
+def test_rich_text_is_read_without_what_is_no_text():
+    text = rb"""{\rtf1\ansi\ansicpg1251{\fonttbl{\f0 Arial;}}{\*\generator x;}{\info{\title y}}
+{\b red} caf\'e9\par \uc1\u1087?\u-3? \{x\}{\pict 00ff}\'ef\'f0\tab z\par}"""
+    assert plain(text) == "red cafй\nп\ufffd {x}пр z\n".replace("\ufffd", chr(65533))
+    assert says(read(text, office, ".docx"))[0] == ("red cafй", 1, None)  # whatever its name says
+
+
+def test_documents_that_are_no_such_thing_say_what_they_are():
+    assert reason(b"", office, ".docx") == "empty file"
+    assert reason(b"GIF89a", office, ".docx") == "not a document: it begins with b'GIF89a'"
+    assert reason(zipped({"a.txt": "red"}), office, ".docx") == "not a document: other things, zipped"
+    sheet = zipped({"_rels/.rels": relations(rId1=("officeDocument", "xl/workbook.xml"))})
+    assert reason(sheet, office, ".docx") == "a spreadsheet, which clew does not read"
+    ole = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600)
+    assert reason(ole, office, ".docx").startswith("of an old Office format")
+    assert reason(ole + "EncryptedPackage".encode("utf-16-le"), office, ".docx") == "needs a password"
+    assert reason(odt("", manifest="<encryption-data/>"), office, ".odt") == "needs a password"
+    assert reason(docx(""), office, ".docx") == "no text in it"
+    assert reason(docx("red")[:200], office, ".docx") == "damaged: it breaks off before its text"
+
+
+def test_a_document_that_breaks_off_gives_what_is_before():
+    made = read(zipped({"content.xml": odt_text("<t:p>red</t:p><t:p>blue")[:-36]}), office, ".odt")
+    assert says(made) == [("red", 1, None)]
+    assert made.note == "damaged: it is read up to where it breaks off"
+    made = read(docx("red")[:-30], office, ".docx")
+    assert says(made) == [("red", 1, None)]
+    assert made.note == "damaged: it is read up to where it breaks off"
+
+
+def test_bombs_are_read_up_to_a_limit_or_refused(monkeypatch):
+    laughs = "".join(f'<!ENTITY l{n} "{f"&l{n - 1};" * 10}">' for n in range(1, 10))
+    bomb = f'<!DOCTYPE d [<!ENTITY l0 "lol">{laughs}]><d>&l9;</d>'
+    assert reason(zipped({"content.xml": bomb}), office, ".odt").startswith("its XML defines entities")
+    monkeypatch.setattr("indexer.decode.documents.zip_xml.MOST_READ", 300_000)
+    monkeypatch.setattr(office, "MOST_READ", 300_000)
+    made = read(docx(*["red"] * 20_000), office, ".docx")
+    assert 0 < len(made.drafts) < 20_000
+    assert made.note == "what it unpacks to beyond 300,000 bytes is left out"
+    monkeypatch.setattr(office, "MOST_LETTERS", 3_000)
+    made = read(docx(*["red"] * 2_000), office, ".docx")
+    assert len(made.drafts) == 1_000
+    assert made.note == "the first 3,000 letters are read, which is the limit"
+    monkeypatch.setattr("indexer.decode.documents.zip_xml.MOST_LISTED", 900)
+    assert "lists more members" in reason(zipped({f"{n}": "" for n in range(20)}), office, ".docx")
+
+
+def test_deep_xml_does_no_harm():
+    deep = "<o:a>" * 100_000
+    assert reason(odt(deep), office, ".odt") == "damaged: it breaks off before its text"
+    assert says(read(odt("<t:p>red</t:p>" + "<t:p>" * 50_000), office, ".odt")) == [("red", 1, None)]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_an_office_file_with_wrong_bytes_is_read_or_refused(data):
+    made = data.draw(st.sampled_from([docx("red", "blue"), pptx("red"), epub("red", a="<p>blue</p>")]))
+    whole = bytearray(made)
+    for _ in range(data.draw(st.integers(1, 6))):
+        whole[data.draw(st.integers(0, len(whole) - 1))] = data.draw(st.integers(0, 255))
+    try:
+        assert read(bytes(whole[: data.draw(st.integers(1, len(whole)))]), office, ".docx").drafts
+    except MediaError as error:
+        assert str(error)
+
+
+@given(st.binary(max_size=100).map(lambda data: b"{\\rtf" + data))
+def test_any_rich_text_is_read(data):
+    assert plain(data).encode() is not None  # no half of a character
+
+
+# All together
+
+
+def test_no_file_is_open_afterwards(index, tmp_path):
+    put(tmp_path / "docs" / "a.pdf", pdf(COLOURED))
+    put(tmp_path / "docs" / "b.pdf", b"%PDF-1.4 broken")
+    put(tmp_path / "docs" / "c.docx", docx("red"))
+    put(tmp_path / "docs" / "d.epub", epub("red", a="b")[:-10])
+    before = len(os.listdir("/dev/fd"))
+    report = index(tmp_path / "docs")
+    assert (report.added, report.failed) == (2, 2)
+    assert len(os.listdir("/dev/fd")) == before
+
+
+def test_what_was_left_out_is_said(index, tmp_path, monkeypatch):
+    monkeypatch.setattr(document, "MOST_PAGES", 1)
+    put(tmp_path / "docs" / "a.pdf", pdf(COLOURED))
+    assert index(tmp_path / "docs").notes == ["a.pdf: the first 1 of 4 pages are read, which is the limit."]
+
+
+def test_the_first_page_stands_for_a_document_among_examples(tmp_path):
+    from indexer.embed.files import embed_files
+    from indexer.types import Found
+
+    place = os.fsencode(put(tmp_path / "a.pdf", pdf([("red", "green"), ("blue", "")])))
+    made, failures = embed_files(Toy(), [Found(place, 1, 1, "document")], lambda done, total: None)
+    assert not failures
+    assert made[place].picture @ Toy().embed_texts(["red"])[0] > 0.999
+    assert len(made[place].texts) == 1

@@ -1,0 +1,462 @@
+"""Labels: what a search for them is confident of is tagged, now and when more is indexed."""
+
+import json
+import sqlite3
+from contextlib import closing
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from indexer import forget, index_folder, remove_labels, switch_library, tag_library, update_library
+from indexer.tag import matcher as holding
+from indexer.tag.zero_shot import WEIGHT, classify, fuse, label_vectors
+from retrieval import Library
+from retrieval.embedders.registry import load
+from retrieval.errors import ClewError, LibraryError, LibraryMissing, QueryError, SpaceMismatch
+from retrieval.types import CONFIDENT
+from tests.support.files import draw, write
+from tests.support.interpreter import loaded_by
+from tests.support.toy_embedder import COLOURS, Toy
+
+
+class Read(Toy):
+    """A toy that reads colours alone, so that a label may have no word for it."""
+
+    name = "read"
+    fingerprint = "read-1"
+
+    def tokens(self, text):
+        return sum(word in COLOURS for word in text.split())
+
+
+class Turned(Toy):
+    """A toy to which the word for red means green, and so on."""
+
+    name = "turned"
+    fingerprint = "turned-1"
+
+    def embed_texts(self, texts):
+        return np.roll(super().embed_texts(texts), 1, axis=1)
+
+
+@pytest.fixture
+def tag(place, toy):
+    def tag_(*labels, **how):
+        return tag_library(labels, **{"library": place, "embedder": toy} | how)
+
+    return tag_
+
+
+def tags_of(place, label=None):
+    """Return label -> {segment: confidence}, or those of one label."""
+    with closing(sqlite3.connect(place / "catalogue.sqlite")) as db:
+        rows = db.execute("SELECT name, segment, confidence FROM tags ORDER BY name, segment").fetchall()
+    found = {}
+    for name, segment, confidence in rows:
+        found.setdefault(name, {})[segment] = confidence
+    return found if label is None else found.get(label, {})
+
+
+def confident_of(library, words, least=CONFIDENT, kind="image"):
+    """Return what a search is confident of, {segment: confidence}."""
+    hits = library.search(words, kind=kind, count=1000, by="meaning")
+    return {hit.id: hit.confidence for hit in hits if hit.confidence >= least}
+
+
+def names(library, **narrow):
+    return {hit.path.name for hit in library.search("white", count=100, **narrow)}
+
+
+@pytest.fixture
+def many(tmp_path):
+    """Make a folder of pictures of many colours, each once."""
+    shades = [(r, g, b) for r in (0, 90, 180, 255) for g in (0, 90, 180, 255) for b in (0, 90, 180, 255)]
+    for red, green, blue in shades[1:]:
+        draw(tmp_path / "many" / f"{red}-{green}-{blue}.png", (red, green, blue))
+    return tmp_path / "many"
+
+
+@pytest.mark.parametrize("least", [None, 0.3, 0.9])
+def test_tags_are_what_a_search_for_the_label_is_confident_of(many, index, place, toy, tag, least):
+    index(many)
+    done = tag("red", "cyan", "grey", at_least=least)
+    with Library.open(place, embedder=toy) as library:
+        for label in done.labels:
+            expected = confident_of(library, label.name, CONFIDENT if least is None else least)
+            assert tags_of(place, label.name) == pytest.approx(expected, abs=2e-4)
+            assert label.count == len(expected)
+            best = sorted(expected.items(), key=lambda pair: (-pair[1], pair[0]))[:3]
+            assert [one.confidence for one in label.best] == pytest.approx([c for _, c in best], abs=2e-4)
+        assert library.tags() == {label.name: label.count for label in done.labels}
+    assert [label.name for label in done.labels] == ["red", "cyan", "grey"]
+    assert 0 < len(tags_of(place, "red")) < 63
+    assert {one.path.name for one in done.labels[0].best} == {"255-0-0.png", "180-0-0.png", "90-0-0.png"}
+
+
+def test_from_no_confidence_on_everything_has_the_label(many, index, place, tag):
+    index(many)
+    assert tag("red", at_least=0).labels[0].count == 63
+    assert tag("red", at_least=1).labels[0].count == len(tags_of(place, "red")) < 63
+
+
+def test_the_filter_finds_exactly_the_tagged(many, index, place, toy, tag):
+    index(many)
+    tag("red", "blue", at_least=0.5)
+    found = tags_of(place)
+    with Library.open(place, embedder=toy) as library:
+        for label in ("red", "blue", "RED"):
+            hits = library.search("white", tag=label, kind="image", count=100)
+            assert {hit.id for hit in hits} == set(found[label.lower()])
+        both = library.search("white", tag=["red", "blue"], kind="image", count=100)
+        assert {hit.id for hit in both} == set(found["red"]) & set(found["blue"])
+        inline = library.search("white tag:red", kind="image", count=100)
+        assert {hit.id for hit in inline} == set(found["red"])
+        assert library.search("white", tag="receipt") == []
+
+
+def test_more_labels_at_once_or_one_by_one_are_the_same(many, index, place, tag, monkeypatch):
+    index(many)
+    tag("red", "cyan", "green", at_least=0.5)
+    together = tags_of(place)
+    for label in ("green", "red", "cyan"):
+        tag(label, at_least=0.5)
+    assert tags_of(place) == together
+    monkeypatch.setattr(holding, "CELLS", 1)  # the fewest segments at a time
+    tag("red", "cyan", "green", at_least=0.5)
+    assert tags_of(place) == together
+
+
+def test_one_of_several_gives_each_picture_its_likeliest(many, index, place, toy, tag):
+    index(many)
+    done = tag("red", "green", "blue", one_of=True, weight=1)
+    assert sum(label.count for label in done.labels) == 63
+    with Library.open(place) as library:
+        catalog = library._catalog
+        ids, vectors = catalog.vectors_of(catalog.space(), range(1, 100))
+    likely = classify(vectors, label_vectors(toy, ["red", "green", "blue"]))
+    for id_, row in zip(ids.tolist(), likely, strict=True):
+        label = ["red", "green", "blue"][row.argmax()]
+        assert tags_of(place, label)[id_] == pytest.approx(row.max(), abs=1e-4)
+    tag("red", "green", "blue", one_of=True, weight=1, at_least=0.99)
+    assert min(min(tags.values()) for tags in tags_of(place).values()) >= 0.99
+    assert 0 < sum(map(len, tags_of(place).values())) < 63
+
+
+def test_captions_and_pictures_are_fused(tmp_path, index, place, toy, tag):
+    folder = tmp_path / "pictures"
+    for name in ("told", "bare"):
+        draw(folder / f"{name}.png", "red")
+    draw(folder / "told.png", (250, 0, 0))
+    write(folder / "told.txt", "blue")
+    write(folder / "notes.md", "green")
+    index(folder)
+
+    def given(weight, **how):
+        done = tag("red", "blue", one_of=True, weight=weight, **how)
+        return {label.name: [(one.path.name, one.confidence) for one in label.best] for label in done.labels}
+
+    labels = label_vectors(toy, ["red", "blue"])
+    seen, read = (classify(toy.embed_texts([word]), labels) for word in ("red", "blue"))
+    sure, fused = (float(row.max()) for row in (seen, fuse(seen, read, WEIGHT)))
+    assert given(None) == {
+        "red": [("bare.png", pytest.approx(sure, abs=1e-3))],
+        "blue": [("told.png", pytest.approx(fused, abs=1e-3))],
+    }
+    assert {name for name, _ in given(1)["red"]} == {"bare.png", "told.png"}
+    assert [name for name, _ in given(0)["blue"]] == ["told.png"]
+    by_text = given(None, kind="text")
+    assert [name for name, _ in by_text["blue"]] == ["told.png"]  # a caption is shown as its picture
+
+
+def test_kind_and_folder_narrow_what_is_tagged(tmp_path, index, place, toy, tag):
+    draw(tmp_path / "a" / "red.png", "red")
+    draw(tmp_path / "b" / "red.jpg", (255, 10, 10))
+    write(tmp_path / "b" / "red.md", "red")
+    index(tmp_path / "a", tmp_path / "b")
+    with Library.open(place, embedder=toy) as library:
+        for how, expected in (
+            ({}, {"red.png", "red.jpg"}),
+            ({"kind": "text"}, {"red.md"}),
+            ({"kind": ["image", "text"]}, {"red.png", "red.jpg", "red.md"}),
+            ({"under": tmp_path / "b"}, {"red.jpg"}),
+            ({"under": "a", "kind": ["image", "text"]}, {"red.png"}),
+        ):
+            tag("red", at_least=0, **how)
+            assert names(library, tag="red") == expected
+
+
+def test_new_files_get_the_labels_at_the_next_index(many, index, place, toy, tag):
+    index(many)
+    tag("red", at_least=0.5)
+    tag("blue", "yellow", one_of=True)
+    before = tags_of(place)
+    draw(many / "new red.png", (255, 3, 0))
+    index()
+    after = tags_of(place)
+    (new,) = set(after["red"]) - set(before["red"])
+    assert {id_: after["red"][id_] for id_ in before["red"]} == before["red"]
+    assert new in after["yellow"]
+    with Library.open(place, embedder=toy) as library:
+        assert after["red"][new] == confident_of(library, "red", 0.5)[new]
+        assert "new red.png" in names(library, tag=["red", "yellow"])
+    for at in range(20):  # so many, and so near to background queries, that what is usual changes
+        draw(many / f"nearly grey {at}.png", (90, 95 + at, 85))
+    index()
+    assert tags_of(place, "red") != after["red"]  # all are tagged anew
+    with Library.open(place, embedder=toy) as library:
+        assert tags_of(place, "red") == pytest.approx(confident_of(library, "red", 0.5), abs=2e-4)
+
+
+def test_a_label_that_was_made_while_a_segment_had_no_vector_reaches_it_later(folder, index, place, toy, tag):
+    index(folder)
+    tag("red", at_least=0)
+    with closing(sqlite3.connect(place / "catalogue.sqlite")) as db, db:
+        db.execute("DELETE FROM tags WHERE segment = 3")
+        db.execute("DELETE FROM vectors_1 WHERE segment = 3")
+        db.execute("UPDATE spaces SET whole = 0")
+    assert set(tags_of(place, "red")) == {1, 2, 4, 5, 6, 7}
+    index()
+    assert set(tags_of(place, "red")) == {1, 2, 3, 4, 5, 6, 7}
+
+
+def test_switching_tags_anew(many, index, place, tag, toy):
+    index(many)
+    tag("red", at_least=0.5)
+    before, other = tags_of(place, "red"), Turned()
+    switch_library("turned", library=place, embedder=other)
+    after = tags_of(place, "red")
+    assert set(after) != set(before)
+    with Library.open(place, embedder=other) as library:
+        assert after == pytest.approx(confident_of(library, "red", 0.5), abs=2e-4)
+    switch_library("toy", library=place, embedder=toy)
+    assert tags_of(place, "red") == before
+
+
+def test_a_label_that_a_model_does_not_read_waits_for_one_that_does(folder, index, place, toy, tag):
+    index(folder)
+    tag("red", "dog", at_least=0)
+    tag("blue", "cat", "green", one_of=True)
+    switch_library("read", library=place, embedder=Read())
+    assert set(tags_of(place)) == {"red", "blue", "green"}
+    switch_library("toy", library=place, embedder=toy)
+    assert {"red", "dog", "blue"} <= set(tags_of(place))
+
+
+def test_tagging_again_replaces_and_other_labels_stay(many, index, place, tag):
+    index(many)
+    tag("red", "blue", at_least=0.5)
+    blue = tags_of(place, "blue")
+    tag("Red", at_least=0)
+    assert len(tags_of(place, "Red")) == 63
+    assert tags_of(place, "blue") == blue
+    with Library.open(place) as library:
+        assert list(library.tags()) == ["Red", "blue"]
+
+
+def test_one_of_a_group_that_is_tagged_anew_leaves_the_others_as_they_were(many, index, place, tag):
+    index(many)
+    tag("red", "green", "blue", one_of=True)
+    before = tags_of(place)
+    tag("green", at_least=0.5)
+    draw(many / "new.png", (2, 255, 2))  # green is likelier than red and blue, as before
+    draw(many / "newer.png", (2, 2, 255))
+    index()
+    after = tags_of(place)
+    assert after["red"] == before["red"]
+    assert len(after["blue"]) == len(before["blue"]) + 1
+
+
+def test_a_dry_run_writes_nothing_and_shows_what_would_be(many, index, place, tag):
+    index(many)
+    tag("blue")
+    with closing(sqlite3.connect(place / "catalogue.sqlite")) as db:
+        before = list(db.iterdump())
+    tried = tag("red", "blue", at_least=0.5, dry_run=True)
+    with closing(sqlite3.connect(place / "catalogue.sqlite")) as db:
+        assert list(db.iterdump()) == before
+    done = tag("red", "blue", at_least=0.5)
+    assert tried.labels == done.labels
+    assert (tried.dry_run, done.dry_run) == (True, False)
+    assert tried.labels[0].count > 0
+
+
+def test_what_is_gone_does_not_count_and_is_purged(many, index, place, tag):
+    index(many)
+    (many / "255-0-0.png").unlink()
+    index()
+    done = tag("red", at_least=0)
+    assert done.labels[0].count == 62
+    assert "255-0-0.png" not in {one.path.name for one in done.labels[0].best}
+    with Library.open(place) as library:
+        assert library.tags() == {"red": 62}
+    assert len(tags_of(place, "red")) == 63  # should it come back
+    forget(library=place, purge=True)
+    assert len(tags_of(place, "red")) == 62
+
+
+def test_removing_a_label_takes_its_tags(many, index, place, tag):
+    index(many)
+    tag("red", "blue", at_least=0)
+    with pytest.raises(LibraryError, match="no label 'green' in this library; the labels are: blue, red"):
+        remove_labels(["red", "green"], library=place)
+    assert set(tags_of(place)) == {"red", "blue"}
+    remove_labels("RED", library=place)
+    assert set(tags_of(place)) == {"blue"}
+    draw(many / "new.png", (255, 3, 0))
+    index()
+    assert set(tags_of(place)) == {"blue"}
+
+
+@pytest.mark.parametrize(
+    ("labels", "how", "words"),
+    [
+        (["", "red"], {}, "label '' has no word"),
+        ([" \n\t"], {}, "has no word"),
+        ([], {}, "at least one label"),
+        (["red", "RED "], {"one_of": True}, "at least two labels"),
+        (["x" * 300], {}, "at most 200 letters"),
+        (["a\0b"], {}, "at most 200 letters"),
+        (["red"], {"at_least": 1.5}, "least confidence is 1.5"),
+        (["red"], {"at_least": float("nan")}, "least confidence is nan"),
+        (["red", "blue"], {"one_of": True, "weight": -1}, "weight of pictures is -1"),
+        (["red"], {"weight": 0.5}, "exactly one fits"),
+        (["red"], {"kind": "picture"}, "no kind 'picture'"),
+    ],
+)
+@pytest.mark.parametrize("dry", [False, True])
+def test_what_cannot_be_tagged_is_refused(folder, index, place, tag, labels, how, words, dry):
+    index(folder)
+    with pytest.raises(QueryError, match=words):
+        tag(*labels, dry_run=dry, **how)
+    with Library.open(place) as library:
+        assert library.tags() == {}
+
+
+def test_a_library_of_another_model_or_none_is_said(folder, index, place, tag):
+    with pytest.raises(LibraryMissing):
+        tag("red")
+    index(folder)
+    for dry in (False, True):
+        with pytest.raises(SpaceMismatch):
+            tag("red", embedder=Turned(), dry_run=dry)
+
+
+def test_a_library_that_is_not_calibrated_says_what_to_do(folder, index, place, tag):
+    index(folder)
+    with closing(sqlite3.connect(place / "catalogue.sqlite")) as db, db:
+        db.execute("DELETE FROM backgrounds")
+    with pytest.raises(LibraryError, match="run `clew index` first"):
+        tag("red")
+    with Library.open(place) as library:
+        assert library.tags() == {}
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.text(max_size=300))
+@example("'; DROP TABLE tags; --")
+@example('"quoted"')
+@example("tag:red not:blue - %_*?")
+@example("a\nb\tc\x1b[31m")
+@example("\udce9 é É ß")
+def test_any_label_is_refused_or_found_by_its_name(library, place, toy, text):
+    try:
+        done = tag_library(text, library=place, embedder=toy, at_least=0)
+    except ClewError:
+        return
+    (label,) = done.labels
+    assert label.count == 7
+    assert "\n" not in label.name
+    with Library.open(place, embedder=toy) as opened:
+        assert opened.tags() == {label.name: 7}
+        assert len(opened.search("red", tag=label.name)) == 7
+    remove_labels(text, library=place)
+
+
+def test_an_unchanged_folder_is_indexed_without_the_heavy_things(folder, place):
+    index_folder(folder, library=place, model="builtin").close()
+    tag_library(["red", "a dog"], library=place)
+    tag_library(["red wall", "dog"], library=place, one_of=True)
+    loaded = loaded_by(f"from indexer import update_library\nupdate_library(library={str(place)!r})")
+    assert not {"torch", "open_clip", "faiss", "onnxruntime"} & loaded
+
+
+def test_an_older_library_is_brought_up_and_tagged(folder, index, place, tag):
+    index(folder)
+    with closing(sqlite3.connect(place / "catalogue.sqlite")) as db, db:
+        db.execute("DROP TABLE labels")
+        db.execute("DELETE FROM _sqlite_migrations WHERE name = '7-labels'")
+    with pytest.raises(LibraryError, match="older clew"):
+        tag("red", dry_run=True)
+    assert tag("red", at_least=0).labels[0].count == 7
+
+
+def test_meaning_decides_with_the_built_in_model(flickr, place, tmp_path):
+    photos = sorted(flickr.glob("*.jpg"))[:120]
+    for photo in photos:
+        (tmp_path / "photos").mkdir(exist_ok=True)
+        (tmp_path / "photos" / photo.name).symlink_to(photo)
+    index_folder(tmp_path / "photos", library=place, embedder=load("builtin")).close()
+    captions = [json.loads(line) for line in (flickr / "captions.jsonl").read_text().splitlines()]
+    dogs = {row["image"] for row in captions if sum(" dog" in text for text in row["captions"]) >= 2}
+    done = tag_library(["dog", "receipt", "spreadsheet"], library=place, at_least=0.6)
+    dog, receipt, spreadsheet = done.labels
+    assert {one.path.name for one in dog.best} <= dogs
+    assert len(dog.best) == 3
+    assert (receipt.count, spreadsheet.count) == (0, 0)
+
+
+def test_the_command_tags_lists_finds_and_removes(clew, folder, tmp_path):
+    assert clew("index", folder, "--model", "builtin").exit_code == 0
+    empty = clew("tag")
+    assert (empty.exit_code, empty.stdout) == (1, "")
+    assert "no labels yet" in empty.stderr
+    tried = clew("tag", "red", "a blue wall", "--at-least", "0", "--dry-run")
+    assert "Nothing was written" in tried.stderr
+    done = clew("tag", "red", "a blue wall", "--at-least", "0")
+    assert (done.exit_code, done.stdout) == (0, tried.stdout)
+    name, count, best = done.stdout.splitlines()[0].split("\t")
+    assert (name, count, best.count("pictures/")) == ("red", "7", 3)
+    assert clew("tag").stdout == "a blue wall\t7\nred\t7\n"
+    assert json.loads(clew("tag", "--json").stdout)[1] == {"name": "red", "count": 7}
+    (label,) = json.loads(clew("tag", "red", "--at-least", "0", "--json").stdout)
+    assert (label["name"], label["count"], set(label["best"][0])) == ("red", 7, {"id", "confidence", "path"})
+    assert len(clew("search", "red", "--tag", "a blue wall", "--all", "--nl").stdout.splitlines()) == 7
+    grouped = clew("tag", "--one-of", "day", "night", "--json", "--weight", "1")
+    assert sum(label["count"] for label in json.loads(grouped.stdout)) == 7
+    assert clew("tag", "--remove", "red", "night", "day").stdout == "red, night, day removed.\n"
+    assert clew("tag").stdout == "a blue wall\t7\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--remove",), "Give the labels to remove"),
+        (("--dry-run",), "--dry-run is for labels"),
+        (("--remove", "red", "--kind", "image"), "--kind is for labels"),
+        (("--at-least", "0"), "--at-least is for labels"),
+        (("red", "--at-least", "2"), "--at-least"),
+        (("red", "--weight", "0"), "exactly one fits"),
+        (("--remove", "red"), "no label 'red'"),
+        (("",), "has no word"),
+    ],
+)
+def test_misuse_is_said(clew, folder, words, said):
+    clew("index", folder, "--model", "builtin")
+    done = clew("tag", *words)
+    assert done.exit_code == 2
+    assert said in done.stderr
+
+
+def test_a_long_run_of_updates_ends_where_one_does(tmp_path, place, toy):
+    shades = [(250, 3 * n, n) for n in range(24)]
+    for at, shade in enumerate(shades):
+        draw(tmp_path / "step" / f"{at}.png", shade)
+        update_library([tmp_path / "step"], library=place, embedder=toy)
+        if not at:
+            tag_library(["red", "yellow"], library=place, embedder=toy, one_of=True, weight=1)
+    stepwise = tags_of(place)
+    tag_library(["red", "yellow"], library=place, embedder=toy, one_of=True, weight=1)
+    assert tags_of(place) == stepwise
+    assert sum(map(len, stepwise.values())) == 24

@@ -1,0 +1,324 @@
+"""Filters over what pictures, sidecars and models say let through what fits, all of it and nothing else."""
+
+import shutil
+import sqlite3
+
+import numpy as np
+import pytest
+import sqlite_utils
+
+from indexer.decode.metadata.properties import VERSION
+from retrieval import Library
+from retrieval.catalog.filter_sql import kilometres, where
+from retrieval.catalog.reader import Catalog
+from retrieval.catalog.schema import STEPS
+from retrieval.errors import LibraryVersion
+from retrieval.query.filters import filters
+from tests.support.files import draw, write
+from tests.support.metadata_files import exif, gps, jpeg, put, xmp
+
+RED = 0.999992
+
+
+def names(hits):
+    return sorted(hit.path.name for hit in hits)
+
+
+@pytest.fixture
+def photos(tmp_path, index, place, toy):
+    """Index some photos that say something of themselves, and open their library."""
+    folder = tmp_path / "photos"
+    shot = {0x9003: "2022:06:30 18:00:00", 0xA434: "EF50mm f/1.8 STM"}
+    canon = exif({0x010F: "Canon", 0x0110: "Canon EOS 80D", 0x0112: 6}, shot, gps(48.8584, 2.2945))
+    put(folder / "eiffel.jpg", jpeg((60, 40), (250, 0, 0), ["Paris", "Été"], exif=canon))
+    nikon = exif({0x010F: "NIKON CORPORATION", 0x0110: "NIKON D70", 0x4746: 3}, gps=gps(48.86, 2.34))
+    put(folder / "Trips" / "louvre.jpg", jpeg((80, 40), (240, 0, 0), ["paris", "art"], exif=nikon))
+    phone = exif({0x010F: "Apple", 0x0110: "iPhone 6"}, gps=gps(-16.5, 179.99))
+    put(folder / "Trips" / "fiji.jpg", jpeg((40, 40), (230, 0, 0), exif=phone))
+    put(folder / "plain.jpg", jpeg((30, 60), (220, 0, 0)))
+    index(folder)
+    with Library.open(place, embedder=toy) as opened:
+        yield opened
+
+
+@pytest.mark.parametrize(
+    ("narrow", "found"),
+    [
+        ({"camera": "canon"}, ["eiffel.jpg"]),
+        ({"camera": "nikon*"}, ["louvre.jpg"]),
+        ({"camera": "*6"}, ["fiji.jpg"]),
+        ({"camera": "D7?"}, []),  # a pattern is of the whole name
+        ({"camera": "*D7?"}, ["louvre.jpg"]),
+        ({"camera": ["iphone", "80D"]}, ["eiffel.jpg", "fiji.jpg"]),
+        ({"camera": "%"}, []),
+        ({"camera": "_"}, []),
+        ({"lens": "50mm"}, ["eiffel.jpg"]),
+        ({"near": "48.86,2.34"}, ["louvre.jpg"]),
+        ({"near": "48.86,2.34,5km"}, ["eiffel.jpg", "louvre.jpg"]),
+        ({"near": "-16.5,-179.99,5km"}, ["fiji.jpg"]),  # over the antimeridian
+        ({"near": "-16.5,-179.99,2km"}, []),
+        ({"near": "90,0,4600km"}, ["eiffel.jpg", "louvre.jpg"]),  # a pole is inside
+        ({"near": "0,0,20100km"}, ["eiffel.jpg", "fiji.jpg", "louvre.jpg"]),
+        ({"tag": "PARIS"}, ["eiffel.jpg", "louvre.jpg"]),
+        ({"tag": ["paris", "art"]}, ["louvre.jpg"]),
+        ({"tag": "été"}, ["eiffel.jpg"]),
+        ({"tag": "ÉTÉ"}, ["eiffel.jpg"]),
+        ({"tag": "pari"}, []),
+        ({"rating": 3}, ["louvre.jpg"]),
+        ({"rating": 4}, []),
+        ({"size": "60x1"}, ["louvre.jpg"]),  # as it is shown: the first is 40 x 60
+        ({"size": "0.002MP"}, ["eiffel.jpg", "louvre.jpg"]),
+        ({"orientation": "portrait"}, ["eiffel.jpg", "plain.jpg"]),
+        ({"orientation": "landscape"}, ["louvre.jpg"]),
+        ({"orientation": "square"}, ["fiji.jpg"]),
+        ({"date": "2022"}, ["eiffel.jpg"]),
+        ({"date": "..2022-06"}, ["eiffel.jpg"]),
+        ({"date": "2022-07..2022"}, []),
+        ({"under": ["Trips", "nowhere"]}, ["fiji.jpg", "louvre.jpg"]),
+        ({"under": "Trips", "tag": "paris", "orientation": "landscape", "rating": 1}, ["louvre.jpg"]),
+    ],
+)
+def test_a_filter_lets_through_what_fits(photos, narrow, found):
+    hits = photos.search("red", kind="image", **narrow)
+    assert names(hits) == found
+    assert [hit.score for hit in hits] == pytest.approx([RED] * len(found), abs=1e-4)
+    assert names(photos.search("red", **narrow)) == found  # keywords are no segments of their own
+
+
+def test_similar_takes_the_same_filters(photos, tmp_path):
+    assert names(photos.similar(tmp_path / "photos" / "plain.jpg", tag="paris")) == [
+        "eiffel.jpg",
+        "louvre.jpg",
+    ]
+
+
+def test_the_command_takes_every_filter(photos, tmp_path, clew):
+    place = ("--library", tmp_path / "built")
+    assert clew("index", tmp_path / "photos", "--model", "builtin", *place).exit_code == 0
+    for options, found in (
+        ("--camera Canon* --date 2022..2024 --orientation portrait", "eiffel.jpg"),
+        ("--near -16.5,179.99,5km --size 40x40", "fiji.jpg"),
+        ("--tag paris --tag art --rating 3 --under nowhere --under Trips", "louvre.jpg"),
+        ("--lens EF* --camera nothing --camera canon", "eiffel.jpg"),
+    ):
+        done = clew("red", "--paths", *options.split(), *place)
+        assert [line.rpartition("/")[2] for line in done.output.splitlines()] == [found]
+        assert clew("red", "--tag", "nothing", *options.split(), *place).exit_code == 1
+    wrong = clew("red", "--near", "Paris", *place)
+    assert (wrong.exit_code, "is no place; write" in wrong.output) == (2, True)
+
+
+def test_every_filter_gives_the_same_answer_by_index_and_one_by_one(photos):
+    catalog = photos._catalog
+    everything = [(int(id_), 1.0) for id_ in catalog.allowed(filters())]
+    for narrow in (
+        {"camera": "*o*"}, {"lens": "50"}, {"near": "48.86,2.34,5km"}, {"tag": "paris"}, {"rating": 1},
+        {"size": "40x40"}, {"orientation": "portrait"}, {"date": "2022"}, {"under": "Trips"},
+    ):  # fmt: skip
+        some = filters(**narrow)
+        by_index = catalog.allowed(some).tolist()
+        assert 0 < len(by_index) < len(everything)
+        assert by_index == [hit.id for hit in catalog.hits(everything, "toy", some)]
+
+
+@pytest.mark.parametrize(
+    ("narrow", "index_"),
+    [
+        ({"camera": "canon"}, "contents_by_camera (camera=?)"),
+        ({"lens": "50"}, "contents_by_lens (lens=?)"),
+        ({"near": "1,2,3km"}, "contents_by_place (latitude>? AND latitude<?)"),
+        ({"rating": 3}, "contents_by_rating (rating>?)"),
+        ({"size": "9x9"}, "contents_by_size (width>?)"),
+        ({"tag": "x"}, "keywords_by_name (name=?)"),
+        ({"tag": "x"}, "SEARCH tags USING PRIMARY KEY (name=?)"),
+        ({"date": "2022"}, "files_by_time (time>? AND time<?)"),
+    ],
+)
+def test_a_filter_is_answered_by_its_index(photos, narrow, index_):
+    asked = []
+    photos._catalog.db.set_trace_callback(asked.append)
+    photos._catalog.allowed(filters("image", **narrow))
+    photos._catalog.db.set_trace_callback(None)
+    plan = [row["detail"] for row in photos._catalog.db.execute(f"EXPLAIN QUERY PLAN {asked[-1]}")]
+    assert any(index_ in step for step in plan)
+    assert {step.split()[1] for step in plan if step.startswith("SCAN")} <= {"names", "c"}  # c are captions
+
+
+def test_places_are_found_exactly_wherever_on_earth(tmp_path, index, place):
+    index(write(tmp_path / "p" / "a.txt", "red").parent)
+    db = sqlite3.connect(place / "catalogue.sqlite")
+    draw_ = np.random.default_rng(3)
+    latitudes = np.degrees(np.arcsin(draw_.uniform(-1, 1, 3_000)))
+    longitudes = draw_.uniform(-180, 180, 3_000)
+    places = list(zip(latitudes.tolist(), longitudes.tolist(), strict=True))
+    places += [(90.0, 0.0), (-90.0, 77.0), (0.0, 180.0), (0.0, -180.0), (89.99, 179.9), (-89.9, -0.1)]
+    rows = [(n.to_bytes(2, "big"), *at) for n, at in enumerate(places)]
+    db.executemany("INSERT INTO contents (hash, reader, latitude, longitude) VALUES (?, 'x', ?, ?)", rows)
+    db.create_function("kilometres", 4, kilometres, deterministic=True)
+    for centre in [*places[:40], *places[-6:]]:
+        for radius in (0.5, 60.0, 900.0, 9_000.0, 20_100.0):
+            test, values = where(filters(near=f"{centre[0]:.6f},{centre[1]:.6f},{radius}km"), few=False)
+            inner = test[test.index("WHERE") + 6 : -1]
+            found = db.execute(f"SELECT latitude, longitude FROM contents WHERE {inner}", values).fetchall()
+            centre_ = (float(f"{centre[0]:.6f}"), float(f"{centre[1]:.6f}"))
+            assert sorted(found) == sorted(at for at in places if kilometres(*at, *centre_) <= radius)
+    db.close()
+
+
+def test_a_sidecar_speaks_for_its_picture_and_the_picture_for_its_captions(tmp_path, index, place, toy):
+    folder = tmp_path / "photos"
+    draw(folder / "dog.png", (250, 0, 0))
+    draw(folder / "dogs.png", (250, 9, 0))
+    said = xmp(("dc:subject", ["Rex"]), xmp_Rating="4", xmp_CreateDate="2020-05-05", exif_GPSLatitude="10,0N",
+               exif_GPSLongitude="20,0E")  # fmt: skip
+    put(folder / "dog.xmp", said)
+    write(folder / "dog.txt", "red dog")
+    put(
+        folder / "cat.jpg",
+        jpeg((40, 20), iptc=["Tom"], exif=exif({0x0110: "EOS"}, {0x9003: "2019:01:01 00:00:00"})),
+    )
+    put(folder / "cat.jpg.xmp", xmp(xmp_CreateDate="2001-01-01", tiff_Model="other"))
+    write(folder / "cat.jpg.txt", "red cat")
+    index(folder)
+    with Library.open(place, embedder=toy) as library:
+        for narrow in (
+            {"tag": "rex"},
+            {"rating": 4},
+            {"near": "10,20"},
+            {"date": "2020"},
+            {"tag": "Rex", "rating": 1},
+        ):
+            assert names(library.search("red", **narrow)) == ["dog.png"]
+            assert names(library.search("red", kind="image", **narrow)) == ["dog.png"]
+            assert names(library.search("red", kind="text", **narrow)) == ["dog.png"]
+        assert names(library.search("red", kind="text", camera="EOS")) == ["cat.jpg"]
+        assert names(library.search("red", kind="text", tag="tom", date="2019")) == ["cat.jpg"]
+        assert library.search("red", date="2001") == []  # the picture itself knows better
+        assert library.search("red", date="2020")[0].time == "2020-05-05T00:00:00"
+    (folder / "dog.xmp").unlink()
+    index(folder)
+    with Library.open(place, embedder=toy) as library:
+        assert library.search("red", tag="rex") == []
+        assert library.search("red", rating=1) == []
+
+
+def test_a_sidecar_that_comes_later_or_alone_is_heard(tmp_path, index, place, toy):
+    folder = tmp_path / "photos"
+    draw(folder / "dog.png", (250, 0, 0))
+    write(folder / "dog.txt", "red dog")
+    index(folder)
+    put(folder / "dog.xmp", xmp(("dc:subject", ["Rex"]), xmp_CreateDate="2020-05-05"))
+    index(folder)
+    with Library.open(place, embedder=toy) as library:
+        assert [h.time for h in library.search("red", kind="text", tag="rex", date="2020")] == [
+            "2020-05-05T00:00:00"
+        ]
+        assert names(library.search("red", kind="image", date="2020")) == ["dog.png"]
+
+
+def test_a_label_of_a_model_is_a_tag_of_its_segment_alone(photos, place):
+    (first,) = photos.search("red", kind="image", camera="canon")
+    db = sqlite3.connect(place / "catalogue.sqlite")
+    db.execute("INSERT INTO tags VALUES (?, 'Tower', 0.9)", (first.id,))
+    db.commit()
+    db.close()
+    assert photos.search("red", tag="tower") == [first]
+    assert photos.search("red", tag=["tower", "Paris"]) == [first]
+    assert photos.search("red", tag=["tower", "art"]) == []
+
+
+def test_a_copy_without_the_sidecar_does_not_pass_with_it(tmp_path, index, place, toy):
+    folder = tmp_path / "photos"
+    draw(folder / "a" / "dog.png", (250, 0, 0))
+    put(folder / "a" / "dog.xmp", xmp(("dc:subject", ["Rex"]), xmp_Rating="4"))
+    shutil.copytree(folder / "a", folder / "b")
+    (folder / "b" / "dog.xmp").unlink()
+    index(folder)
+    with Library.open(place, embedder=toy) as library:
+        for narrow in ({"tag": "rex"}, {"rating": 4}):
+            assert [h.path for h in library.search("red", **narrow)] == [folder / "a" / "dog.png"]
+            assert library.search("red", under="b", **narrow) == []
+
+
+def test_details_and_labels_go_with_what_is_purged(photos, place, tmp_path, index):
+    from indexer.operations.forget import forget
+
+    (hit,) = photos.search("red", camera="canon")
+    with sqlite3.connect(place / "catalogue.sqlite") as db:
+        db.execute("INSERT INTO tags VALUES (?, 'Tower', 0.9)", (hit.id,))
+    shutil.rmtree(tmp_path / "photos")
+    (tmp_path / "photos").mkdir()
+    index(tmp_path / "photos", confirm_gone=True)
+    forget(library=place, purge=True)
+    for table in ("contents", "keywords", "tags", "segments"):
+        assert db.execute(f"SELECT count(*) FROM {table}").fetchone() == (0,)
+    db.close()
+
+
+def older(place, steps=("1-library", "2-spaces")):
+    """Make a library what it was when clew knew these steps only; returns its folder."""
+    new, old = place / "catalogue.sqlite", place / "older.sqlite"
+    known = {name: STEPS[name] for name in steps}
+    db = sqlite_utils.Database(old)
+    migrations = sqlite_utils.Migrations("clew")
+    for name, statements in known.items():
+        migrations(name=name)(lambda db, statements=statements: [db.execute(s) for s in statements])
+    migrations.apply(db)
+    db.execute("ATTACH ? AS new", (str(new),))
+    for row in list(db.query("SELECT name, sql FROM new.sqlite_master WHERE name LIKE 'vectors_%'")):
+        db.execute(row["sql"])
+    for table in [name for name in db.table_names() if not name.startswith(("_sqlite", "sqlite"))]:
+        columns = ", ".join(f'"{column.name}"' for column in db[table].columns)
+        db.conn.execute(f"INSERT INTO {table} ({columns}) SELECT {columns} FROM new.{table}")
+    db.conn.commit()
+    db.close()
+    old.replace(new)
+    return place
+
+
+def test_an_older_library_is_read_again_once_and_what_is_away_when_it_is_back(
+    photos, place, tmp_path, index, toy
+):
+    photos.close()
+    older(place)
+    with pytest.raises(LibraryVersion, match="`clew index` brings it up to date"):
+        Catalog.open(place)
+    (tmp_path / "photos" / "Trips").rename(tmp_path / "away")
+    write(tmp_path / "photos" / "plain.jpg", "no picture any more")
+    report = index()
+    assert (report.segments, report.unchanged) == (0, 1)
+    assert any("1 file read again" in line for line in report.notes)
+    with Library.open(place, embedder=toy) as library:
+        assert names(library.search("red", camera="canon", near="48.8584,2.2945", tag="paris")) == [
+            "eiffel.jpg"
+        ]
+        assert library.search("red", tag="art") == []
+    (tmp_path / "away").rename(tmp_path / "photos" / "Trips")
+    assert any("2 files read again" in line for line in index().notes)
+    with Library.open(place, embedder=toy) as library:
+        assert names(library.search("red", tag="art", rating=3)) == ["louvre.jpg"]
+    report = index()
+    assert not [line for line in report.notes if "read again" in line]
+    with sqlite3.connect(place / "catalogue.sqlite") as db:
+        versions = dict(db.execute("SELECT details, count(*) FROM contents GROUP BY 1"))
+    assert versions == {VERSION: 3, 0: 1}  # what is no picture any more waits in vain
+    db.close()
+
+
+def test_a_library_with_details_looks_for_older_contents_in_an_index(photos, place):
+    plan = photos._catalog.db.execute(
+        "EXPLAIN QUERY PLAN SELECT id FROM contents WHERE details < 1"
+    ).fetchall()
+    assert ["contents_by_details" in row["detail"] for row in plan] == [True]
+
+
+def test_what_real_pictures_say_can_be_asked_for(camera, index, place, toy):
+    index(camera)
+    with Library.open(place, embedder=toy) as library:
+        assert len(library.search("red", camera="Canon*", count=20)) == 12
+        assert names(library.search("red", near="51.76,-0.32,1km")) == ["Apple_iPhone_6.jpg"]
+        assert names(library.search("red", tag="btcc", lens="70-200")) == [
+            "Canon_EOS-1D_Mark_III_(via_Adobe_Lightroom).jpg"
+        ]
+        assert len(library.search("red", orientation="portrait", count=20)) == 3
+        assert len(library.search("red", date="2004..2005", count=20)) == 4

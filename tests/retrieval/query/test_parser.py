@@ -1,0 +1,134 @@
+"""The query language: what is written, what it means, and what is said of what means nothing."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from retrieval.errors import QuerySyntax
+from retrieval.query.ast import Concept, File, Query, Segment, Term, Url, Words
+from retrieval.query.parser import parse
+
+# fmt: off
+PIECES = st.sampled_from(
+    [
+        '"',
+        "\\",
+        " ",
+        "+",
+        "-",
+        "2:",
+        "0.5:",
+        "not:",
+        "file:",
+        "kind:",
+        "tag:x",
+        "./a",
+        "/",
+        "~/b",
+        "#12",
+        "@rex",
+        "http://x/y",
+        "12:30",
+        "-5",
+        "+a",
+        "a-b",
+        "x",
+        "é",
+        ".",
+        "\t",
+        "\u3000",
+        "\0",
+        "犬",
+    ]
+)
+WORDS = [
+    "T-shirt", "C++", "AC/DC", "12:30 train", "2:1 ratio", "temperature -5", "we are #one", "me@home", "/",
+    "note: this", "rock'n'roll", r"\kind:video", r"\-people", '"- kind:video"', '5 \\" nails',
+]
+# fmt: on
+
+
+def words(text: str, weight: float = 1.0) -> Term:
+    return Term(Words(tuple((word, False) for word in text.split())), weight)
+
+
+@pytest.mark.parametrize(
+    ("text", "tree"),
+    [
+        ("a dog on the beach", Query((words("a dog on the beach"),))),
+        (
+            "2:golden retriever + ./pool.jpg - fruit",
+            Query((words("golden retriever", 2.0), Term(File("./pool.jpg")), words("fruit", -1.0))),
+        ),
+        ("beach -people sunset", Query((words("beach"), words("people", -1.0), words("sunset")))),
+        ("a - 0.5:red wine", Query((words("a"), words("red wine", -0.5)))),
+        ("#12 + at night -@rex", Query((Term(Segment(12)), words("at night"), Term(Concept("rex"), -1.0)))),
+        ('dogs "red bicycle"', Query((Term(Words((("dogs", False), ("red bicycle", True)))),))),
+        ('file:"my dog.jpg"', Query((Term(File("my dog.jpg")),))),
+        (r"./my\ dog.jpg", Query((Term(File("./my dog.jpg")),))),
+        ("https://a.example/x.jpg", Query((Term(Url("https://a.example/x.jpg")),))),
+        (
+            'sea not:people not:"a boat"',
+            Query((words("sea"),), (words("people").thing, Words((("a boat", True),)))),
+        ),
+        ("sea not:#4 not:./x.jpg", Query((words("sea"),), (Segment(4), File("./x.jpg")))),
+        (
+            'kind:video under:"My Trips" sea DATE:2022..2024',
+            Query(
+                (words("sea"),), filters=(("kind", "video"), ("under", "My Trips"), ("date", "2022..2024"))
+            ),
+        ),
+        ("", Query()),
+    ],
+)
+def test_a_query_becomes_a_tree(text, tree):
+    assert parse(text) == tree
+
+
+@pytest.mark.parametrize("text", WORDS)
+def test_what_looks_like_an_operator_but_is_none_is_words(text):
+    query = parse(text)
+    assert [type(term.thing) for term in query.terms] == [Words]
+    assert (query.terms[0].weight, query.vetoes, query.filters) == (1.0, (), ())
+
+
+@pytest.mark.parametrize(
+    ("text", "column", "message"),
+    [
+        ('red "bicycle', 5, "not closed"),
+        ("a + ", 3, "nothing follows"),
+        ("a + - b", 3, "nothing follows"),
+        ("kind:", 1, "as in kind:image"),
+        ("sea not:", 5, "as in not:people"),
+        ("sea knd:video", 5, "perhaps kind:"),
+        ("sea -kind:video", 6, "takes no sign"),
+        ("2:not:x", 3, "takes no sign and no weight"),
+        ("0:dog", 1, "at least 0.001"),
+        ("#99999999999999999999", 1, "so large"),
+    ],
+)
+def test_what_means_nothing_is_refused_at_its_column(text, column, message):
+    with pytest.raises(QuerySyntax, match=message) as refused:
+        parse(text)
+    assert refused.value.column == column
+    shown, caret = str(refused.value).splitlines()[-2:]
+    assert shown[2:] == text
+    assert caret.index("^") == 2 + column - 1
+
+
+@settings(max_examples=1000, deadline=None)
+@given(st.one_of(st.lists(PIECES, max_size=12).map("".join), st.text(max_size=40)))
+def test_parsed_printed_and_parsed_again_is_the_same_and_hostile_text_gets_a_column(text):
+    try:
+        query = parse(text)
+    except QuerySyntax as error:
+        assert 1 <= error.column <= len(text)
+        assert f"At column {error.column}:" in str(error)
+    else:
+        assert parse(str(query)) == query
+
+
+def test_a_long_query_shows_the_part_that_is_wrong():
+    with pytest.raises(QuerySyntax) as refused:
+        parse("x" * 500 + ' "')
+    assert all(len(line) <= 80 for line in str(refused.value).splitlines()[1:])

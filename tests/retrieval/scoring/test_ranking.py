@@ -1,0 +1,117 @@
+"""Arithmetic of ranked lists, checked by eye and against the plain way."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from retrieval.scoring.ranking import diversify, fuse, ranks, recall, standardize, top
+from retrieval.search.hybrid_search import Named, blend
+from retrieval.types import Hit
+
+
+@given(st.lists(st.integers(-3, 3), min_size=1, max_size=30), st.integers(1, 12))
+@settings(deadline=None)
+def test_top_is_the_sorted_list_cut_short(values, count):
+    scores = np.array([values], np.float32)
+    ids = np.arange(len(values), dtype=np.int64)[::-1] * 3
+    best, found = top(scores, ids, count)
+    wanted = sorted(zip(values, ids, strict=True), key=lambda pair: (-pair[0], pair[1]))[:count]
+    assert list(zip(best[0], found[0], strict=True))[: len(wanted)] == wanted
+    assert (found[0, len(wanted) :] == -1).all()
+
+
+def test_recall_counts_equals_as_found():
+    truth = np.array([[0.9, 0.5, 0.5]], np.float32)
+    assert recall(np.array([[0.9, 0.5, 0.5]], np.float32), truth) == 1
+    assert recall(np.array([[0.9, 0.5, 0.1]], np.float32), truth) == 2 / 3
+    assert recall(np.array([[0.9]], np.float32), truth) == 1 / 3
+
+
+def test_recall_of_a_library_smaller_than_ten_counts_what_there_is():
+    truth = np.array([[0.9, -np.inf, -np.inf]], np.float32)
+    assert recall(np.array([[0.9, -np.inf, -np.inf]], np.float32), truth) == 1
+
+
+def test_a_score_counts_by_how_far_it_stands_out():
+    texts, pictures = np.linspace(0.4, 0.8, 500), np.linspace(0.1, 0.3, 500)
+    both = np.concatenate([texts, pictures])
+    text = standardize(np.array([0.7], np.float32), texts, both)
+    picture = standardize(np.array([0.35], np.float32), pictures, both)
+    assert picture[0] > text[0]
+
+
+def test_one_caption_alone_is_compared_with_everything():
+    prior = np.linspace(0.2, 0.5, 100)
+    scores = standardize(np.array([0.9], np.float32), np.array([0.9], np.float32), prior)
+    assert scores[0] > 2
+
+
+def test_diversity_is_maximal_marginal_relevance_worked_out_by_hand():
+    scores = np.array([0.9, 1.0, 0.8, 0.7], np.float32)
+    vectors = np.array([[1, 0], [1, 0], [0.6, 0.8], [0, 1]], np.float32)
+    # After row 1, at weight 0.5: row 0 is worth 0.45 - 0.5, row 2 0.4 - 0.3, row 3 0.35 - 0.0. After
+    # row 3 too, row 2 is worth 0.4 - 0.4, the nearer of the two counting, and row 0 still -0.05.
+    assert diversify(scores, vectors, 0.5).tolist() == [1, 3, 2, 0]
+    assert diversify(scores, vectors, 0.5, 2).tolist() == [1, 3]
+    # At 0.2: row 0 0.72 - 0.2, row 2 0.64 - 0.12, row 3 0.56; then row 2 0.64 - 0.16, row 0 0.52.
+    assert diversify(scores, vectors, 0.2).tolist() == [1, 3, 0, 2]
+    assert diversify(scores, vectors, 0.0).tolist() == [1, 0, 2, 3]
+    assert diversify(scores, vectors, 1.0).tolist()[:2] == [1, 3]
+
+
+def test_diversity_of_nothing_and_of_equals():
+    none = np.empty((0, 3), np.float32)
+    assert diversify(np.empty(0, np.float32), none, 0.5, 4).tolist() == []
+    same = np.tile(np.array([[1, 0]], np.float32), (3, 1))
+    assert diversify(np.ones(3, np.float32), same, 0.7, 9).tolist() == [0, 1, 2]
+
+
+def test_fusing_is_the_sum_of_the_reciprocals():
+    one, two = {"a": 1, "b": 2, "c": 3}, {"c": 1, "d": 2}
+    assert fuse([one, two], [1, 1]) == pytest.approx(
+        {"c": 1 / 63 + 1 / 61, "a": 1 / 61, "b": 1 / 62, "d": 1 / 62}
+    )
+    assert list(fuse([one, two], [1, 1])) == ["c", "a", "b", "d"]  # equals as they came
+    assert list(fuse([one, two], [1, 0.1])) == ["c", "a", "b", "d"]
+    assert list(fuse([one, two], [1, 0])) == ["a", "b", "c", "d"]
+    assert list(fuse([one, two], [1, 3])) == ["c", "d", "a", "b"]
+    assert fuse([one, two], [1, {"c": 0, "d": 9}], k=1) == pytest.approx(
+        {"d": 3, "a": 1 / 2, "b": 1 / 3, "c": 1 / 4}
+    )
+    assert fuse([], []) == {}
+
+
+def test_equals_share_the_middle_of_their_ranks():
+    assert ranks("abcdef", [9, 7, 7, 7, 1, 1]) == {"a": 1, "b": 3, "c": 3, "d": 3, "e": 5.5, "f": 5.5}
+    assert ranks("", []) == {}
+
+
+def hit(id_, path=None, score=0.5):
+    return Hit(id=id_, score=score, kind="image", path=Path(path or f"/{id_}.png"), space="toy")
+
+
+def test_blending_lifts_what_has_the_words_by_how_much_of_them_it_has():
+    meaning = [hit(n) for n in range(1, 10)]
+    assert [h.id for h in blend(meaning, [])] == list(range(1, 10))
+    assert next(h.id for h in blend(meaning, [Named(hit(9), 5.0, 10.0)])) == 9
+    assert next(h.id for h in blend(meaning, [Named(hit(9), 5.0, 1.0)])) == 9  # 1 / 14 + 1 / 6
+    assert [h.id for h in blend(meaning, [Named(hit(9), 5.0, 0.2)])] == [1, 2, 3, 4, 9, 5, 6, 7, 8]
+    assert [h.id for h in blend([], [Named(hit(7), 5.0, 1.0), Named(hit(8), 4.0, 1.0)])] == [7, 8]
+
+
+def test_what_a_folder_name_lifts_alike_stays_in_the_order_of_meaning():
+    meaning = [hit(n) for n in (5, 3, 8, 1)]
+    alike = [Named(hit(n), 2.0, 1.0) for n in (1, 3, 5, 8)]
+    assert [h.id for h in blend(meaning, alike)] == [5, 3, 8, 1]
+
+
+def test_a_picture_and_its_caption_are_blended_as_one_thing():
+    caption = Hit(id=2, score=0.9, kind="text", path=Path("/1.png"), space="toy")
+    found = blend([hit(1), hit(3)], [Named(caption, 5.0, 1.0)], key=lambda each: each.path)
+    assert [(h.id, h.score) for h in found] == [(1, 0.5), (3, 0.5)]
+    assert [
+        h.id for h in blend([hit(3), hit(1)], [Named(caption, 5.0, 1.0)], key=lambda each: each.path)
+    ] == [1, 3]

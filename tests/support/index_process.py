@@ -1,0 +1,14 @@
+"""Index a folder with the toy model in small transactions, for a parent that kills it."""
+
+import sys
+
+from indexer import update_library
+from indexer.embed import batches
+from tests.support.toy_embedder import Toy
+
+if __name__ == "__main__":
+    batches.USUAL = 8
+    sys.stdout.write("go\n")
+    sys.stdout.flush()
+    update_library([sys.argv[1]], library=sys.argv[2], embedder=Toy(), archives="archives" in sys.argv)
+    sys.stdout.write("done\n")

@@ -1,0 +1,133 @@
+"""Checkpoints of random weights: small architectures of every family, and folders a person might have."""
+
+import json
+from pathlib import Path
+
+import open_clip
+import torch
+from safetensors.torch import save_file
+from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
+
+from retrieval.embedders.torch_towers import quiet
+
+TEXT = {"context_length": 77, "vocab_size": 49408, "width": 64, "heads": 2, "layers": 2}
+VISION = {"image_size": 64, "layers": 2, "width": 64, "patch_size": 16, "head_width": 32}
+SMALL = {
+    "small-vit": {"embed_dim": 48, "vision_cfg": VISION, "text_cfg": TEXT},
+    "small-quick": {"embed_dim": 48, "quick_gelu": True, "vision_cfg": VISION, "text_cfg": TEXT},
+    "small-resnet": {
+        "embed_dim": 48,
+        "vision_cfg": {"image_size": 64, "layers": [1, 1, 1, 1], "width": 16, "patch_size": None},
+        "text_cfg": TEXT,
+    },
+    "small-coca": {
+        "embed_dim": 48,
+        "vision_cfg": {**VISION, "attentional_pool": True, "attn_pooler_heads": 2, "output_tokens": True},
+        "text_cfg": {**TEXT, "context_length": 76, "embed_cls": True, "output_tokens": True},
+        "multimodal_cfg": {**TEXT, "context_length": 76},
+        "custom_text": True,
+    },
+    "small-siglip": {
+        "embed_dim": 64,
+        "init_logit_bias": -10,
+        "custom_text": True,
+        "vision_cfg": {"image_size": 224, "timm_model_name": "vit_tiny_patch16_224", "timm_pool": "avg",
+                       "timm_proj": "linear"},
+        "text_cfg": {
+            **TEXT,
+            "context_length": 24,
+            "vocab_size": 400,
+            "hf_tokenizer_name": "nobody/nothing",
+            "tokenizer_kwargs": {"clean": "canonicalize"},
+            "no_causal_mask": True,
+            "proj_bias": True,
+            "pool_type": "last",
+        },
+    },
+    "small-bert": {
+        "embed_dim": 48,
+        "vision_cfg": VISION,
+        "text_cfg": {
+            "context_length": 32,
+            "hf_model_name": "nobody/nothing",
+            "hf_tokenizer_name": "nobody/nothing",
+            "hf_proj_type": "mlp",
+            "hf_pooler_type": "mean_pooler",
+        },
+    },
+}  # fmt: skip
+
+
+def register(place: Path) -> None:
+    """Make open_clip know the small architectures."""
+    for name, config in SMALL.items():
+        (place / f"{name}.json").write_text(json.dumps(config))
+    open_clip.add_model_config(place)
+
+
+def make(arch: str, place: Path, *, seed: int = 0, name: str | None = None) -> Path:
+    """Write random weights, with the tokenizer and text settings that cannot be fetched here."""
+    place.mkdir(parents=True, exist_ok=True)
+    config = open_clip.get_model_config(arch)
+    if "hf_tokenizer_name" in config["text_cfg"]:
+        make_tokenizer(place, lower="canonicalize" in str(config["text_cfg"].get("tokenizer_kwargs")))
+    if "hf_model_name" in config["text_cfg"]:
+        make_roberta(place, small=arch.startswith("small"))
+        config["text_cfg"]["hf_model_name"] = str(place)
+    (place / "building").mkdir(exist_ok=True)
+    (place / "building" / "open_clip_config.json").write_text(json.dumps({"model_cfg": config}))
+    torch.manual_seed(seed)
+    with quiet():
+        weights = open_clip.create_model(
+            f"local-dir:{place / 'building'}", pretrained_text=False
+        ).state_dict()
+    path = place / (name or f"{arch}.safetensors")
+    tensors = {key: value.contiguous().clone() for key, value in weights.items()}
+    if path.suffix == ".safetensors":
+        save_file(tensors, path)
+    else:
+        torch.save(tensors, path)
+    return path
+
+
+def make_tokenizer(place: Path, *, lower: bool) -> None:
+    """Write a small tokenizer in place of one that only the hub has."""
+    made = Tokenizer(models.BPE(unk_token="<unk>"))
+    made.pre_tokenizer = pre_tokenizers.Metaspace()
+    special = ["<pad>", "<eos>", "<bos>", "<unk>"]
+    text = ["a photo of a dog on the beach", "two red cars and a green tree", "the quick brown fox"]
+    made.train_from_iterator(text * 3, trainers.BpeTrainer(vocab_size=300, special_tokens=special))
+    around = "$A <eos>" if lower else "<bos> $A <eos>"
+    made.post_processor = processors.TemplateProcessing(
+        single=around, special_tokens=[("<eos>", 1), ("<bos>", 2)]
+    )
+    made.save(str(place / "tokenizer.json"))
+    settings = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "pad_token": "<pad>",
+        "eos_token": "<eos>",
+        "bos_token": "<bos>",
+        "unk_token": "<unk>",
+    }
+    (place / "tokenizer_config.json").write_text(json.dumps(settings))
+
+
+def make_roberta(place: Path, *, small: bool) -> None:
+    """Write the settings of XLM-RoBERTa base, or of a small one."""
+    from transformers import XLMRobertaConfig
+
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+    real = {"vocab_size": 250_002, "max_position_embeddings": 514, "type_vocab_size": 1}
+    settings = {**sizes, "vocab_size": 400} if small else real
+    XLMRobertaConfig(**settings, pad_token_id=0).save_pretrained(place)
+
+
+def open_clip_of(prepared):
+    """Return open_clip's own model and transform for a prepared model, and how it tokenizes."""
+    from open_clip.transform import PreprocessCfg, image_transform_v2
+
+    from retrieval.embedders.torch_towers import load_model
+
+    model = load_model(prepared.folder)
+    settings = PreprocessCfg(**open_clip.get_model_preprocess_cfg(model))
+    return model, image_transform_v2(settings, is_train=False)

@@ -1,0 +1,131 @@
+"""Videos drawn by code: plain or patterned scenes at known times, coded in many ways."""
+
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from tests.support.toy_embedder import COLOURS
+
+SIZE = (320, 180)
+ASS = b"""[Script Info]
+ScriptType: v4.00+
+[V4+ Styles]
+Format: Name, Fontname, Fontsize, PrimaryColour, Alignment
+Style: Default,Arial,16,&Hffffff,2
+[Events]
+Format: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text
+"""
+Scene = tuple[str, float]  # a colour of the toy embedder, "black" or a colour and a shape; seconds
+
+
+def picture(what: str, size=SIZE) -> Image.Image:
+    """Draw `red`, or `red circle` on white; any other word stands there as text."""
+    colour, _, shape = what.partition(" ")
+    fill = COLOURS.get(colour, (0, 0, 0))
+    if what == "half":  # red above, black below
+        image = Image.new("RGB", size)
+        image.paste(COLOURS["red"], (0, 0, size[0], size[1] // 2))
+        return image
+    if not shape:
+        return Image.new("RGB", size, fill)
+    image = Image.new("RGB", size, COLOURS["white"])
+    middle, high = size[0] // 2, size[1] // 2
+    radius = size[1] // 3
+    box = (middle - radius, high - radius, middle + radius, high + radius)
+    draw = ImageDraw.Draw(image)
+    if shape in ("circle", "square"):
+        {"circle": draw.ellipse, "square": draw.rectangle}[shape](box, fill=fill)
+    else:
+        draw.text((high // 9, high), shape, fill=fill, font=ImageFont.load_default(high // 2), anchor="lm")
+    return image
+
+
+def film(
+    path: Path,
+    scenes: Sequence[Scene],
+    *,
+    codec: str = "libx264",
+    rate: int = 25,
+    steps: Sequence[int] = (),
+    begin: float = 0.0,
+    rotation: int = 0,
+    aspect: Fraction | None = None,
+    size=SIZE,
+    subtitles: Sequence[tuple[float, float, str]] = (),
+    sound: bool = False,
+    metadata: dict[str, str] | None = None,
+    **options: str,
+) -> Path:
+    """Draw a video of scenes; `steps` are milliseconds from frame to frame, again and again."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(str(path), "w", options={"movflags": "use_metadata_tags"} if metadata else {}) as made:
+        made.metadata.update(metadata or {})
+        stream = made.add_stream(codec, rate=rate, options=options)
+        stream.width, stream.height = size
+        stream.pix_fmt = "yuv420p"
+        unit = Fraction(1, 1000) if steps else Fraction(1, rate)
+        stream.codec_context.time_base = unit
+        if rotation:
+            stream.set_display_rotation(rotation)
+        if aspect:
+            stream.codec_context.sample_aspect_ratio = aspect
+        texts = made.add_stream("mov_text" if path.suffix == ".mp4" else "srt") if subtitles else None
+        if texts is not None:
+            texts.codec_context.subtitle_header = ASS
+        tone = made.add_stream("aac", rate=48_000) if sound else None
+        for time, what in times(scenes, rate, steps):
+            frame = av.VideoFrame.from_image(picture(what, size))
+            frame.pts, frame.time_base = round((time + Fraction(begin)) / unit), unit
+            made.mux(stream.encode(frame))
+        made.mux(stream.encode(None))
+        if tone is not None:
+            _hum(made, tone, sum(seconds for _, seconds in scenes))
+        for start, end, text in subtitles:
+            made.mux(_cue(texts, start, end, text))
+    return path
+
+
+def times(scenes: Sequence[Scene], rate: int, steps: Sequence[int]) -> list[tuple[Fraction, str]]:
+    """Return when each frame is shown, and what it shows."""
+    shown, time, end, number = [], Fraction(0), Fraction(0), 0
+    for what, seconds in scenes:
+        end += Fraction(seconds).limit_denominator(1000)
+        while time < end:
+            shown.append((time, what))
+            time += Fraction(steps[number % len(steps)], 1000) if steps else Fraction(1, rate)
+            number += 1
+    return shown
+
+
+def starts(scenes: Sequence[Scene], rate: int = 25, steps: Sequence[int] = ()) -> list[float]:
+    """Return when the first frame of each scene is shown."""
+    first: dict[int, Fraction] = {}
+    shown = times(scenes, rate, steps)
+    number, before = -1, None
+    for time, what in shown:
+        if what != before:
+            number, before = number + 1, what
+            first[number] = time
+    return [float(time) for time in first.values()]
+
+
+def _cue(stream, start: float, end: float, text: str) -> av.Packet:
+    data = text.encode()
+    packet = av.Packet(len(data).to_bytes(2) + data if stream.codec_context.name == "mov_text" else data)
+    packet.stream, packet.time_base = stream, Fraction(1, 1000)
+    packet.pts = packet.dts = round(1000 * start)
+    packet.duration = round(1000 * (end - start))
+    return packet
+
+
+def _hum(made, stream, seconds: float) -> None:
+    wave = np.sin(np.arange(1024) / 20).astype(np.float32) / 10
+    for at in range(round(48_000 * seconds / 1024)):
+        frame = av.AudioFrame.from_ndarray(np.stack([wave, wave]), format="fltp", layout="stereo")
+        frame.sample_rate, frame.pts, frame.time_base = 48_000, 1024 * at, Fraction(1, 48_000)
+        made.mux(stream.encode(frame))
+    made.mux(stream.encode(None))
