@@ -5,7 +5,6 @@ from itertools import groupby
 from typing import NamedTuple
 
 from indexer.decode.base import Draft
-from indexer.decode.images.crops import FIRST_TILE
 from indexer.decode.images.thumbnail import thumbnails_wanted
 from indexer.decode.reader import read_again
 from indexer.embed.archive_order import in_turn
@@ -29,7 +28,8 @@ class Lacking(NamedTuple):
     """A segment without a vector, its content, and a place where the content is (None if it is nowhere)."""
 
     segment: int
-    ordinal: int
+    origin: str
+    position: int  # among the segments of this origin
     content: int
     kind: Kind
     text: str | None
@@ -84,10 +84,11 @@ def _lacks(space: Space) -> str:
 def _contents(writer: Writer, space: Space) -> Iterator[list[Lacking]]:
     """Yield what each content lacks; read in pages, so that no reader holds the log back."""
     last = 0
-    query = f"""SELECT s.id, s.ordinal, s.content, s.kind, s.text, s.page, c.hash, c.reader,
-                       (SELECT CAST(r.path || x'2f' || f.path AS BLOB)
-                          FROM files f JOIN roots r ON r.id = f.root
-                         WHERE f.content = c.id AND f.state = 'present' AND r.state = 'present' LIMIT 1),
+    query = f"""SELECT s.id, s.origin,
+                       s.ordinal - (SELECT min(o.ordinal) FROM segments o
+                                     WHERE o.content = s.content AND o.origin = s.origin),
+                       s.content, s.kind, s.text, s.page, c.hash, c.reader,
+                       (SELECT path FROM present_files WHERE content = c.id LIMIT 1),
                        s.start, s."end"
                   FROM segments s JOIN contents c ON c.id = s.content
                  WHERE s.content > ? AND {_lacks(space)} ORDER BY s.content, s.ordinal"""
@@ -130,17 +131,17 @@ def _read(group: list[Lacking], opener: Opener | None, embedder: Embedder) -> Re
         decoded = read_again(seen[0].digest, seen[0].reader, seen[0].place, embedder, opener, spans)
         again = [] if decoded is None else decoded.drafts
         return ready + [(row.segment, one) for row, one in zip(seen, again, strict=False) if _has_vector(one)]
-    drafts: dict[int, Draft] = {}
-    decodes = seen[0].ordinal < FIRST_TILE
+    drafts: dict[tuple[str, int], Draft] = {}
+    decodes = any(row.origin == "file" for row in seen)
     if decodes:
         with thumbnails_wanted(False):
             decoded = read_again(seen[0].digest, seen[0].reader, seen[0].place, embedder, opener)
-        drafts |= enumerate([] if decoded is None else decoded.drafts)
-    if seen[-1].ordinal >= FIRST_TILE:
+        drafts |= {("file", at): draft for at, draft in enumerate([] if decoded is None else decoded.drafts)}
+    if any(row.origin == "tiles" for row in seen):
         left = None if decodes else opener  # which opens once
         tiles = tiles_again(seen[0].digest, seen[0].place, embedder, left)
-        drafts |= enumerate(tiles or (), FIRST_TILE)
-    there = [(row, drafts[row.ordinal]) for row in seen if row.ordinal in drafts]
+        drafts |= {("tiles", at): draft for at, draft in enumerate(tiles or ())}
+    there = [(row, drafts[row.origin, row.position]) for row in seen if (row.origin, row.position) in drafts]
     return ready + [(row.segment, draft) for row, draft in there if _is_same(row, draft)]
 
 

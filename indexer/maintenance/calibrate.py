@@ -47,16 +47,16 @@ def calibrate_if_due(writer: Writer, space: Space, embedder: Embedder) -> None:
         if count and due:
             said: dict[str, object] = {"space": space.id, "kind": kind, "count": count}
             for way, found in _bests(catalog, space, kind, due, fresh).items():
-                rows.append({**said, "asked": way, "version": versions[way], **found})
+                rows.append({**said, "query_mode": way, "version": versions[way], **found})
     if not fresh and not rows:
         return
     with writer.db.atomic():
         for way, (version, vectors) in fresh.items():
-            bank_of = {"space": space.id, "asked": way, "version": version}
+            bank_of = {"space": space.id, "query_mode": way, "version": version}
             blob = vectors.astype(np.float16).tobytes()
-            writer.db.table("backgrounds").upsert({**bank_of, "vectors": blob}, pk=("space", "asked"))
+            writer.db.table("backgrounds").upsert({**bank_of, "vectors": blob}, pk=("space", "query_mode"))
         for row in rows:
-            writer.db.table("calibrations").upsert(row, pk=("space", "asked", "kind"))
+            writer.db.table("calibrations").upsert(row, pk=("space", "query_mode", "kind"))
 
 
 def _count(catalog: Catalog, space: Space, kind: Kind) -> int:
@@ -65,8 +65,8 @@ def _count(catalog: Catalog, space: Space, kind: Kind) -> int:
 
 
 def _versions(catalog: Catalog, space: Space) -> dict[Way, str]:
-    rows = catalog.db.execute("SELECT asked, version FROM backgrounds WHERE space = ?", (space.id,))
-    return {row["asked"]: row["version"] for row in rows}
+    rows = catalog.db.execute("SELECT query_mode, version FROM backgrounds WHERE space = ?", (space.id,))
+    return {row["query_mode"]: row["version"] for row in rows}
 
 
 def _fresh_queries(
@@ -111,7 +111,7 @@ def _made(words: Vectors, pictures: Vectors | None) -> dict[Way, Vectors]:
 
 
 def _is_due(catalog: Catalog, space: Space, way: Way, kind: Kind, version: str, count: int) -> bool:
-    query = "SELECT version, count FROM calibrations WHERE space = ? AND asked = ? AND kind = ?"
+    query = "SELECT version, count FROM calibrations WHERE space = ? AND query_mode = ? AND kind = ?"
     row = catalog.db.execute(query, (space.id, way, kind)).fetchone()
     return row is None or row["version"] != version or abs(count - row["count"]) * 10 > row["count"]
 

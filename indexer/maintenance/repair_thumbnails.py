@@ -15,8 +15,7 @@ from retrieval.formatting import some
 _LEFT_OVER = "FROM thumbnails WHERE segment NOT IN (SELECT id FROM segments)"
 _LACKING = f"""FROM segments s
  WHERE s.kind IN ({KINDS}) AND s.box IS NULL AND s.id NOT IN (SELECT segment FROM thumbnails)
-   AND EXISTS (SELECT 1 FROM files f JOIN roots r ON r.id = f.root
-                WHERE f.content = s.content AND f.state = 'present' AND r.state = 'present')"""
+   AND EXISTS (SELECT 1 FROM present_files f WHERE f.content = s.content)"""
 _DAMAGED = """SELECT t.segment FROM thumbnails t JOIN segments s ON s.id = t.segment
   JOIN contents c ON c.id = s.content WHERE t.seal != seal(c.hash, c.reader, s.ordinal, t.picture)"""
 

@@ -20,6 +20,7 @@ class Known(NamedTuple):
     picture: bytes | None
     state: str
     failed: bool
+    retry: bool = False
 
 
 @dataclass(slots=True)
@@ -73,7 +74,7 @@ def compare(
 
 def _compare_one(new: Found, old: Known, changes: Changes, retry: bool) -> None:
     """Sort a file that is both on disk and known."""
-    if new[1:] != old[2:6] or (retry and old.failed):
+    if new[1:] != old[2:6] or old.retry or (retry and old.failed):
         changes.fresh.append(new)
     else:
         changes.failed += old.failed

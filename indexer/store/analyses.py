@@ -12,10 +12,6 @@ from retrieval.types import Vectors
 
 How = Literal["ocr", "speech", "sounds"]
 
-# Ordinals far behind a decoder's own, so that a decoder that finds more by and by never meets them.
-FIRST: dict[How, int] = {"ocr": 1 << 40, "speech": 2 << 40, "sounds": 3 << 40}
-ROOM = 1 << 40
-
 
 class Source(NamedTuple):
     """A content that is to be looked over, a file that has it, and how far it is done."""
@@ -40,18 +36,15 @@ def due(writer: Writer, how: How, version: str, readers: Sequence[str]) -> list[
     """Return the whole contents that are there and were not looked over by this version, new ones first."""
     marks = ", ".join("?" * len(readers))
     query = f"""WITH left AS MATERIALIZED (  -- few, of which places are sought
-                    SELECT c.id, c.hash, c.reader, iif(s.version = ?1, s.upto, 0.0) AS upto,
-                           s.content IS NOT NULL AND s.upto IS NULL AS old
-                      FROM contents c LEFT JOIN said s ON s.content = c.id AND s.how = ?2
+                    SELECT c.id, c.hash, c.reader, iif(a.version = ?1, a.progress, 0.0) AS progress,
+                           a.content IS NOT NULL AND a.progress IS NULL AS old
+                      FROM contents c LEFT JOIN analyses a ON a.content = c.id AND a.analysis = ?2
                      WHERE c.segments IS NOT NULL AND c.reader IN ({marks})
-                           AND (s.version IS NOT ?1 OR s.upto IS NOT NULL)),
+                           AND (a.version IS NOT ?1 OR a.progress IS NOT NULL)),
                 placed AS (
-                    SELECT l.*, (SELECT CAST(r.path || x'2f' || f.path AS BLOB)
-                                   FROM files f JOIN roots r ON r.id = f.root
-                                  WHERE f.content = l.id AND f.state = 'present' AND r.state = 'present'
-                                  LIMIT 1) AS place
+                    SELECT l.*, (SELECT path FROM present_files WHERE content = l.id LIMIT 1) AS place
                       FROM left l)
-                SELECT id, hash, reader, place, coalesce(upto, 0.0) FROM placed
+                SELECT id, hash, reader, place, coalesce(progress, 0.0) FROM placed
                  WHERE place IS NOT NULL ORDER BY old, id"""
     rows = writer.db.conn.execute(query, (version, how, *readers)).fetchall()
     return [Source(*row) for row in rows]
@@ -72,30 +65,23 @@ def write(writer: Writer, how: How, version: str, pieces: Sequence[Piece], vecto
     with writer.db.atomic():
         for piece in pieces:
             key = (piece.content, how)
-            query = "SELECT version FROM said WHERE content = ? AND how = ?"
+            query = "SELECT version FROM analyses WHERE content = ? AND analysis = ?"
             known = execute(query, key).fetchone()
             if known is not None and known[0] != version:
                 _delete(writer, how, piece.content)
             end = begin + len(piece.drafts)
-            writer.append(piece.content, _next(writer, how, piece.content), piece.drafts, vectors[begin:end])
-            execute("INSERT OR REPLACE INTO said VALUES (?, ?, ?, ?)", (*key, version, piece.upto))
+            writer.append(piece.content, how, piece.drafts, vectors[begin:end])
+            execute("INSERT OR REPLACE INTO analyses VALUES (?, ?, ?, ?)", (*key, version, piece.upto))
             wrote.update(draft.kind for draft in piece.drafts)
             begin = end
     return wrote
 
 
-def _next(writer: Writer, how: How, content: int) -> int:
-    """Return the ordinal behind what was found in a content so far."""
-    query = "SELECT max(ordinal) FROM segments WHERE content = ? AND ordinal BETWEEN ? AND ?"
-    last = writer.db.conn.execute(query, (content, FIRST[how], FIRST[how] + ROOM - 1)).fetchone()[0]
-    return FIRST[how] if last is None else int(last) + 1
-
-
 def _delete(writer: Writer, how: How, content: int) -> None:
     """Delete what was found in a content, within a transaction."""
     execute = writer.db.conn.execute
-    query = "SELECT id FROM segments WHERE content = ? AND ordinal BETWEEN ? AND ?"
-    ids = execute(query, (content, FIRST[how], FIRST[how] + ROOM - 1)).fetchall()
+    query = "SELECT id FROM segments WHERE content = ? AND origin = ?"
+    ids = execute(query, (content, how)).fetchall()
     for space in writer.catalog.spaces():
         writer.db.conn.executemany(f"DELETE FROM {vectors_table(space.id)} WHERE segment = ?", ids)
     writer.db.conn.executemany("DELETE FROM segments WHERE id = ?", ids)

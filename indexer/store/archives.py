@@ -44,7 +44,7 @@ class Archives:
         """Read what is known; with `retry`, an archive of which something could not be read is not."""
         self.db, self.place, self.how = db, place, _how(place.options)
         rows = db.execute(
-            """SELECT path, size, mtime, how, read, failed, error IS NOT NULL FROM archives
+            """SELECT path, size, mtime, options_hash, read, failed, error IS NOT NULL FROM archives
                 WHERE root = ? AND path >= ? AND path < ?""",
             (place.root, *span(place.below)),
         )
@@ -103,7 +103,7 @@ class Archives:
             for archive, files, error in self._opened:
                 read, failed, waiting = self.db.execute(
                     """SELECT count(*) FILTER (WHERE error IS NULL), count(error),
-                              count(*) FILTER (WHERE size < 0)
+                              count(*) FILTER (WHERE retry)
                          FROM files WHERE root = ? AND path >= ? AND path < ? AND state = 'present'""",
                     (self.place.root, *span(archive.path)),
                 ).fetchone()

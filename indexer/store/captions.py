@@ -17,7 +17,7 @@ class Captions:
         """Write which pictures a file's captions name, from the folder it is in, within a transaction."""
         execute = self.db.conn.execute
         execute("DELETE FROM captions WHERE file = ?", (file,))
-        query = "SELECT id, picture FROM segments WHERE content = ? AND picture IS NOT NULL"
+        query = "SELECT id, caption_target FROM segments WHERE content = ? AND caption_target IS NOT NULL"
         named = execute(query, (content,)).fetchall()
         if named:
             self.fresh.add(file)

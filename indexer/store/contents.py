@@ -8,6 +8,10 @@ import sqlite_utils
 from indexer.decode.metadata.properties import VERSION
 from retrieval.types import Details
 
+OUTDATED = """SELECT content FROM analyses WHERE analysis = 'metadata' AND version < ?1
+              UNION ALL SELECT content FROM analyses WHERE analysis = 'metadata' AND version > ?1"""
+DESCRIBING = ("picture", "caption")  # decoders whose metadata is read again when its version changes
+
 
 class Contents:
     """The tables `contents` and `keywords`, for writing."""
@@ -20,30 +24,30 @@ class Contents:
         query = "INSERT INTO contents (hash, reader) VALUES (?, ?) RETURNING id"
         (row,) = self.db.conn.execute(query, (digest, reader)).fetchall()
         self._write(int(row[0]), details)
+        if reader in DESCRIBING:
+            self._mark_current(int(row[0]))
         return int(row[0])
 
     def outdated(self) -> list[int]:
         """Return the contents that older readers have read, and that are there to be read again."""
-        query = """SELECT c.id FROM contents c
-                    WHERE c.details < ? AND c.reader IN ('picture', 'caption') AND EXISTS (
-                          SELECT 1 FROM files f JOIN roots r ON r.id = f.root
-                           WHERE f.content = c.id AND f.state = 'present' AND r.state = 'present')"""
-        return [row[0] for row in self.db.conn.execute(query, (VERSION,))]
+        query = f"""SELECT content FROM ({OUTDATED}) a
+                    WHERE EXISTS (SELECT 1 FROM present_files f WHERE f.content = a.content)
+                    ORDER BY content"""
+        return [row[0] for row in self.db.conn.execute(query, (str(VERSION),))]
 
     def place(self, content: int) -> tuple[bytes, str, bytes] | None:
         """Return a content's digest, its reader and a file that has it; None where none is there now."""
-        query = """SELECT c.hash, c.reader, CAST(r.path || x'2f' || f.path AS BLOB)
-                     FROM contents c JOIN files f ON f.content = c.id JOIN roots r ON r.id = f.root
-                    WHERE c.id = ? AND f.state = 'present' AND r.state = 'present' LIMIT 1"""
+        query = """SELECT c.hash, c.reader, f.path FROM contents c JOIN present_files f ON f.content = c.id
+                    WHERE c.id = ? LIMIT 1"""
         row = self.db.conn.execute(query, (content,)).fetchone()
         return None if row is None else (row[0], row[1], row[2])
 
     def untiled(self) -> list[tuple[int, bytes, bytes]]:
         """Return the pictures in one piece that were asked for no tiles yet: id, SHA-256 and place."""
-        query = """SELECT c.id, c.hash, CAST(r.path || x'2f' || f.path AS BLOB)
-                     FROM contents c JOIN files f ON f.content = c.id JOIN roots r ON r.id = f.root
-                    WHERE c.reader = 'picture' AND c.tiles IS NULL AND c.segments IS NOT NULL
-                      AND f.state = 'present' AND r.state = 'present'
+        query = """SELECT c.id, c.hash, f.path FROM contents c JOIN present_files f ON f.content = c.id
+                    WHERE c.reader = 'picture' AND c.segments IS NOT NULL
+                      AND NOT EXISTS (SELECT 1 FROM analyses a
+                                       WHERE a.content = c.id AND a.analysis = 'tiles')
                       AND NOT EXISTS (SELECT 1 FROM segments s WHERE s.content = c.id AND s.kind = 'image'
                                          AND coalesce(s.box, s.page, s.start) IS NOT NULL)
                     GROUP BY c.id ORDER BY c.id"""
@@ -55,6 +59,7 @@ class Contents:
         with self.db.atomic():
             for content, details in batch:
                 self._write(content, details)
+                self._mark_current(content)
                 for root, picture in self.db.conn.execute(files, (content,)).fetchall():
                     self.settle_time(root, picture)
 
@@ -71,14 +76,17 @@ class Contents:
             (root, picture),
         )
 
+    def _mark_current(self, content: int) -> None:
+        query = "INSERT OR REPLACE INTO analyses VALUES (?, 'metadata', ?, NULL)"
+        self.db.conn.execute(query, (content, str(VERSION)))
+
     def _write(self, content: int, details: Details) -> None:
         columns = asdict(details)
+        columns["perceptual_hash"] = columns.pop("looks")
         keywords = columns.pop("keywords")
         names = ", ".join(f"{name} = ?" for name in columns)
         execute = self.db.conn.execute
-        execute(
-            f"UPDATE contents SET {names}, details = ? WHERE id = ?", (*columns.values(), VERSION, content)
-        )
+        execute(f"UPDATE contents SET {names} WHERE id = ?", (*columns.values(), content))
         execute("DELETE FROM keywords WHERE content = ?", (content,))
         for name in keywords:
             execute("INSERT OR IGNORE INTO keywords VALUES (?, ?)", (content, name))

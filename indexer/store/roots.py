@@ -15,7 +15,7 @@ from indexer.scan.sidecars import head
 from indexer.scan.targets import Place, _below, _is_bare, span
 from retrieval.errors import LibraryError
 
-_KNOWN = """SELECT id, path, size, mtime, reader, picture, state, error IS NOT NULL
+_KNOWN = """SELECT id, path, size, mtime, reader, picture, state, error IS NOT NULL, retry
               FROM files WHERE root = ?"""
 
 

@@ -53,7 +53,7 @@ class Spaces:
             "fingerprint": embedder.fingerprint,
             "dim": embedder.dim,
             "parts": json.dumps(dict(embedder.parts)),
-            "whole": int(whole),
+            "complete": int(whole),
         }
         id_ = int(str(self.db.table("spaces").insert(space, pk="id").last_pk))
         self.db.execute(
@@ -69,8 +69,8 @@ class Spaces:
         """
         rows = zip(segments, (vector.astype(np.float16).tobytes() for vector in vectors), strict=True)
         reaches = [
-            f"UPDATE {table} SET through = min(through, ?) WHERE {key} = ?"
-            for table, key in (("spaces", "id"), ("labels", "space"))
+            f"UPDATE {table} SET {column} = min({column}, ?) WHERE {key} = ?"
+            for table, column, key in (("spaces", "indexed_to", "id"), ("labels", "tagged_to", "space"))
         ]
         with self.db.atomic():
             self.db.conn.executemany(f"INSERT INTO {vectors_table(space.id)} VALUES (?, ?)", rows)
@@ -85,7 +85,7 @@ class Spaces:
 
     def set_whole(self, space: Space, whole: bool) -> None:
         """Remember whether every segment has its vector in this space."""
-        self.db.execute("UPDATE spaces SET whole = ? WHERE id = ?", (int(whole), space.id))
+        self.db.execute("UPDATE spaces SET complete = ? WHERE id = ?", (int(whole), space.id))
 
     def drop(self, name: str) -> int:
         """Delete a space that does not answer, and return how many vectors it had; raises LibraryError."""
@@ -112,7 +112,7 @@ class Spaces:
     def set_indexes(self, space: Space) -> None:
         """Point the space at its new index files."""
         with self.db.atomic():
-            self.db.execute("UPDATE spaces SET through = ? WHERE id = ?", (space.through, space.id))
+            self.db.execute("UPDATE spaces SET indexed_to = ? WHERE id = ?", (space.through, space.id))
             self.db.execute("DELETE FROM indexes WHERE space = ?", (space.id,))
             rows = [{"space": space.id, **asdict(file)} for file in space.indexes]
             self.db.table("indexes").insert_all(rows)

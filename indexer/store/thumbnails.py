@@ -20,7 +20,8 @@ _TABLE = """CREATE TABLE thumbnails (
     picture BLOB NOT NULL                      -- WebP
 ) STRICT"""
 _CONTENT = """SELECT s.id, c.hash, c.reader, s.ordinal, s.kind, s.page, s.start
-  FROM catalogue.segments s JOIN catalogue.contents c ON c.id = s.content WHERE c.id = ?"""
+  FROM catalogue.segments s JOIN catalogue.contents c ON c.id = s.content
+ WHERE c.id = ? AND s.origin = 'file'"""
 _ABOVE = """SELECT segment FROM (             -- 1.1 with what SQLite needs for itself
     SELECT segment, sum(1.1 * length(picture)) OVER (ORDER BY segment) AS total FROM thumbnails
  ) WHERE total > ?"""

@@ -14,7 +14,6 @@ import numpy as np
 import sqlite_utils
 
 from indexer.decode.base import Draft
-from indexer.decode.images.crops import FIRST_TILE
 from indexer.decode.reader import Read
 from indexer.store.captions import Captions
 from indexer.store.contents import Contents
@@ -28,6 +27,8 @@ from retrieval.catalog.thumbnails import SHOWN, Key
 from retrieval.embedders.base import Embedder
 from retrieval.errors import LibraryError, LibraryMissing, SpaceMismatch, differences
 from retrieval.types import Space, Vectors
+
+TILES_VERSION = "1"  # a larger one cuts every image into tiles again
 
 migrations = sqlite_utils.Migrations("clew")
 for _name, _statements in STEPS.items():
@@ -170,21 +171,23 @@ class Writer:
         """Commit the tiles of contents that have none yet, all of each; that there are none is noted."""
         with self.db.atomic():
             for content, drafts, vectors in batch:
-                for at, draft in enumerate(drafts):
-                    self._write_segment(content, FIRST_TILE + at, draft, vectors[at])
+                self.append(content, "tiles", drafts, vectors)
                 self.db.execute(
-                    "UPDATE contents SET tiles = ?1, segments = segments + ?1 WHERE id = ?2",
-                    (len(drafts), content),
+                    "INSERT OR REPLACE INTO analyses VALUES (?, 'tiles', ?, NULL)", (content, TILES_VERSION)
                 )
 
-    def _write_segment(self, content: int, ordinal: int, draft: Draft, vector: Vectors) -> int:
+    def _write_segment(
+        self, content: int, ordinal: int, draft: Draft, vector: Vectors, origin: str = "file"
+    ) -> int:
         row = self.db.conn.execute(
-            """INSERT INTO segments (content, ordinal, kind, text, start, "end", page, box, picture)
-               VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)""",
+            """INSERT INTO segments (content, ordinal, kind, text, start, "end", page, box, caption_target,
+                                     origin)
+               VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
             (
                 *(content, ordinal, draft.kind, draft.text, draft.start, draft.end, draft.page),
                 None if draft.box is None else json.dumps(draft.box),
                 draft.picture,
+                origin,
             ),
         )
         self.db.conn.execute(
@@ -193,26 +196,29 @@ class Writer:
         )
         return int(row.lastrowid or 0)
 
-    def append(self, content: int, ordinal: int, drafts: Sequence[Draft], vectors: Vectors) -> None:
-        """Give a whole content more segments, from this ordinal on, within a transaction."""
+    def append(self, content: int, origin: str, drafts: Sequence[Draft], vectors: Vectors) -> None:
+        """Add the segments that an analysis found to a complete content, within a transaction."""
+        query = "SELECT coalesce(max(ordinal), -1) + 1 FROM segments WHERE content = ?"
+        first = self.db.conn.execute(query, (content,)).fetchone()[0]
         for at, draft in enumerate(drafts):
-            self._write_segment(content, ordinal + at, draft, vectors[at])
+            self._write_segment(content, first + at, draft, vectors[at], origin)
         query = "UPDATE contents SET segments = segments + ? WHERE id = ?"
         self.db.conn.execute(query, (len(drafts), content))
 
     def _write_file(self, root: int, read: Read, content: int | None) -> bool:
         """Insert or replace a file's row; returns whether its place is new."""
-        found = read.found._replace(size=-1) if read.passing else read.found  # -1 is never its size again
-        here = (root, found.path)
+        found, here = read.found, (root, read.found.path)
         self.db.conn.execute("DELETE FROM files WHERE root = ? AND path = ? AND state = 'gone'", here)
         query = "SELECT 1 FROM files WHERE root = ? AND path = ?"
         there = self.db.conn.execute(query, here).fetchone() is not None
         row = self.db.conn.execute(
-            """INSERT INTO files (root, path, size, mtime, reader, picture, content, error, time, state)
+            """INSERT INTO files (root, path, size, mtime, reader, picture, content, error, time,
+                                  state, retry)
                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8,
-                       coalesce((SELECT taken FROM contents WHERE id = ?7), ?9), 'present')
-               ON CONFLICT (root, path) DO UPDATE SET size = ?3, mtime = ?4, error = ?8, state = 'present',
-                       reader = iif(?10, reader, ?5), picture = iif(?10, picture, ?6),
+                       coalesce((SELECT taken FROM contents WHERE id = ?7), ?9),
+                       'present', ?10)
+               ON CONFLICT (root, path) DO UPDATE SET size = ?3, mtime = ?4, error = ?8, retry = ?10,
+                       state = 'present', reader = iif(?10, reader, ?5), picture = iif(?10, picture, ?6),
                        content = iif(?10, content, ?7), time = iif(?10, time, excluded.time)
                RETURNING id""",
             (root, *found, content, read.error, read.time, read.passing),

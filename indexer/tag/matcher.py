@@ -176,7 +176,7 @@ def captions(catalog: Catalog, space: Space, ids: Ids) -> tuple[NDArray[np.bool_
         """SELECT DISTINCT s.id, t.id FROM segments s
              JOIN files f ON f.content = s.content AND f.state != 'gone'
             CROSS JOIN segments t ON +t.kind = 'text'
-                   AND t.content IN (SELECT content FROM says WHERE says.file = f.id)
+                   AND t.content IN (SELECT content FROM described_by WHERE described_by.file = f.id)
             WHERE s.id IN (SELECT value FROM json_each(?))""",
         (json.dumps(ids.tolist()),),
     ).fetchall()

@@ -69,7 +69,7 @@ def write_tags(
             rows = zip(segments, (read[label] for label in labels), sure, strict=True)
             many("INSERT INTO tags (segment, name, confidence) VALUES (?, ?, ?)", rows)
         many(
-            "INSERT OR REPLACE INTO labels (name, how, basis, space, through) VALUES (?, ?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO labels (name, rule, basis, space, tagged_to) VALUES (?, ?, ?, ?, ?)",
             [(name, *row) for name in names],
         )
     return tally
@@ -113,8 +113,8 @@ def last_segment(catalog: Catalog, space: Space) -> int:
 
 
 def _read(catalog: Catalog) -> list[Label]:
-    rows = catalog.db.execute("SELECT name, how, basis, through FROM labels ORDER BY name").fetchall()
-    return [Label(row["name"], _how(row["how"]), row["basis"], row["through"]) for row in rows]
+    rows = catalog.db.execute("SELECT name, rule, basis, tagged_to FROM labels ORDER BY name").fetchall()
+    return [Label(row["name"], _how(row["rule"]), row["basis"], row["tagged_to"]) for row in rows]
 
 
 def _how(text: str) -> How:

@@ -75,10 +75,10 @@ def _content_tests(filters: Filters) -> Iterator[Test]:
 def _said(test: Test, few: bool) -> Test:
     """Say that the file's content, or a sidecar or picture beside it, passes a test."""
     condition, values = test
-    speaks = f"FROM contents JOIN says ON says.content = contents.id WHERE {condition}"
+    speaks = f"FROM contents JOIN described_by ON described_by.content = contents.id WHERE {condition}"
     if few:
-        return f"EXISTS (SELECT 1 {speaks} AND says.file = f.id)", values
-    return f"f.id IN (SELECT says.file {speaks})", values
+        return f"EXISTS (SELECT 1 {speaks} AND described_by.file = f.id)", values
+    return f"f.id IN (SELECT described_by.file {speaks})", values
 
 
 def _tagged(tag: str, few: bool) -> Test:
@@ -89,7 +89,7 @@ def _tagged(tag: str, few: bool) -> Test:
     names: list[object] = list(dict.fromkeys((tag, tag.lower(), tag.upper(), tag.capitalize(), tag.title())))
     named = f"name IN ({', '.join('?' * len(names))})"
     labelled = f"FROM tags WHERE {named}"
-    written = f"FROM keywords JOIN says USING (content) WHERE {named}"
+    written = f"FROM keywords JOIN described_by USING (content) WHERE {named}"
     if few:
         label = f"EXISTS (SELECT 1 {labelled} AND segment = s.id)"
         return f"({label} OR EXISTS (SELECT 1 {written} AND file = f.id))", names * 2

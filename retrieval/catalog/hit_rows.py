@@ -13,11 +13,11 @@ FOUND = """s.id, s.kind, s.text, s.start, s."end", s.page, s.box,
 # Where segments are: in the files f that hold them, but a table's captions at the pictures f that they name.
 IN_FILES = """FROM segments s JOIN files f ON f.content = s.content AND f.reader != 'table'
   JOIN roots r ON r.id = f.root WHERE f.state != 'gone'"""
-AT_PICTURES = """FROM captioned d JOIN segments s ON s.id = d.segment JOIN files t ON t.id = d.source
+AT_PICTURES = """FROM caption_images d JOIN segments s ON s.id = d.segment JOIN files t ON t.id = d.source
   JOIN files f ON f.id = d.file JOIN roots r ON r.id = f.root WHERE 1"""
-FINDABLE = """iif(s.picture IS NULL,
+FINDABLE = """iif(s.caption_target IS NULL,
        EXISTS (SELECT 1 FROM files f WHERE f.content = s.content AND f.state != 'gone'),
-       EXISTS (SELECT 1 FROM captioned d WHERE d.segment = s.id))"""
+       EXISTS (SELECT 1 FROM caption_images d WHERE d.segment = s.id))"""
 
 # A part of a picture that is a segment itself: a tile, a crop of a panorama, a later frame.
 PART = "s.kind = 'image' AND (s.box IS NOT NULL OR s.start IS NOT NULL)"

@@ -62,8 +62,14 @@ class Catalog:
         columns = ", ".join(field.name for field in fields(IndexFile))
         query = f"SELECT {columns} FROM indexes WHERE space = ? ORDER BY kind"
         files = tuple(IndexFile(*file) for file in self.db.execute(query, (row["id"],)))
-        known = {key: row[key] for key in ("id", "name", "fingerprint", "dim", "through")}
-        return Space(**known, parts=json.loads(row["parts"]), whole=bool(row["whole"]), indexes=files)
+        known = {key: row[key] for key in ("id", "name", "fingerprint", "dim")}
+        return Space(
+            **known,
+            through=row["indexed_to"],
+            parts=json.loads(row["parts"]),
+            whole=bool(row["complete"]),
+            indexes=files,
+        )
 
     def spaces(self) -> list[Space]:
         """Return every space, the oldest first."""
@@ -165,7 +171,7 @@ class Catalog:
     def background_queries(self, space: Space, asked: Way) -> Vectors | None:
         """Return the background queries that were asked in this way, (m, d); None if there are none yet."""
         row = self.db.execute(
-            "SELECT vectors FROM backgrounds WHERE space = ? AND asked = ?", (space.id, asked)
+            "SELECT vectors FROM backgrounds WHERE space = ? AND query_mode = ?", (space.id, asked)
         ).fetchone()
         if row is None:
             return None
@@ -176,7 +182,7 @@ class Catalog:
         rows = self.db.execute(
             "SELECT * FROM calibrations WHERE space = ? AND center IS NOT NULL", (space.id,)
         )
-        return {(row["asked"], row["kind"]): Calibration(row["center"], row["spread"]) for row in rows}
+        return {(row["query_mode"], row["kind"]): Calibration(row["center"], row["spread"]) for row in rows}
 
     def findable(self, ids: Ids) -> Ids:
         """Return those of these segments of which a file is not gone."""

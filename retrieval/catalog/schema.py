@@ -328,6 +328,68 @@ STEPS: dict[str, tuple[str, ...]] = {
         """DROP TABLE said""",
         """ALTER TABLE looked RENAME TO said""",
     ),
+    "15-plain-names": (
+        # Progress of every analysis of a content, also of those that found nothing.
+        """CREATE TABLE analyses (
+            content INTEGER NOT NULL REFERENCES contents (id) ON DELETE CASCADE,
+            analysis TEXT NOT NULL,                -- ocr, speech, sounds, tiles or metadata
+            version TEXT NOT NULL,                 -- of the model or the decoder
+            progress REAL,                         -- seconds or pages; NULL is complete
+            PRIMARY KEY (content, analysis)
+        ) STRICT, WITHOUT ROWID""",
+        """CREATE INDEX analyses_by_version ON analyses (analysis, version)""",
+        """INSERT INTO analyses SELECT content, how, version, upto FROM said""",
+        """DROP TABLE said""",
+        """INSERT INTO analyses SELECT id, 'tiles', '1', NULL FROM contents WHERE tiles IS NOT NULL""",
+        """ALTER TABLE contents DROP COLUMN tiles""",
+        """INSERT INTO analyses
+            SELECT id, 'metadata', CAST(details AS TEXT), NULL FROM contents
+             WHERE reader IN ('picture', 'caption')""",
+        """DROP INDEX contents_by_details""",
+        """ALTER TABLE contents DROP COLUMN details""",
+        # What made a segment; earlier it was encoded in the ordinal.
+        """ALTER TABLE segments ADD COLUMN origin TEXT NOT NULL DEFAULT 'file'""",
+        """UPDATE segments SET origin = CASE WHEN ordinal >= 3298534883328 THEN 'sounds'
+             WHEN ordinal >= 2199023255552 THEN 'speech' WHEN ordinal >= 1099511627776 THEN 'ocr'
+             ELSE 'tiles' END WHERE ordinal >= 1000000""",
+        """ALTER TABLE segments RENAME COLUMN picture TO caption_target""",
+        """ALTER TABLE contents RENAME COLUMN looks TO perceptual_hash""",
+        """ALTER TABLE spaces RENAME COLUMN through TO indexed_to""",
+        """ALTER TABLE spaces RENAME COLUMN whole TO complete""",
+        """ALTER TABLE labels RENAME COLUMN how TO rule""",
+        """ALTER TABLE labels RENAME COLUMN through TO tagged_to""",
+        """ALTER TABLE archives RENAME COLUMN how TO options_hash""",
+        """ALTER TABLE backgrounds RENAME COLUMN asked TO query_mode""",
+        """ALTER TABLE calibrations RENAME COLUMN asked TO query_mode""",
+        # Which contents describe a file: its own; for an image those of its captions; for a caption that of
+        # its image and those of the other captions of that image.
+        """DROP VIEW says""",
+        """CREATE VIEW described_by (file, content) AS
+            SELECT id, content FROM files
+            UNION ALL
+            SELECT p.id, c.content FROM files c JOIN files p ON p.root = c.root AND p.path = c.picture
+             WHERE c.picture IS NOT NULL AND c.state != 'gone'
+            UNION ALL
+            SELECT c.id, p.content FROM files c JOIN files p ON p.root = c.root AND p.path = c.picture
+             WHERE c.picture IS NOT NULL AND p.state != 'gone'
+            UNION ALL
+            SELECT o.id, c.content FROM files c JOIN files o ON o.root = c.root AND o.picture = c.picture
+             WHERE c.picture IS NOT NULL AND c.state != 'gone' AND o.picture IS NOT NULL""",
+        # The images that captions of tables name, if they exist.
+        """DROP VIEW captioned""",
+        """CREATE VIEW caption_images (segment, source, file) AS
+            SELECT c.segment, t.id, p.id FROM captions c JOIN files t ON t.id = c.file
+              JOIN files p ON p.root = t.root AND p.path = c.picture
+             WHERE t.state != 'gone' AND p.state != 'gone'""",
+        # The absolute paths at which a content can be read now.
+        """CREATE VIEW present_files (content, path) AS
+            SELECT f.content, CAST(iif(r.path = x'2f', x'', r.path) || x'2f' || f.path AS BLOB)
+              FROM files f JOIN roots r ON r.id = f.root
+             WHERE f.state = 'present' AND r.state = 'present'""",
+        # Read a file again although its size and time are unchanged; earlier its size was -1.
+        """ALTER TABLE files ADD COLUMN retry INTEGER NOT NULL DEFAULT 0 CHECK (retry IN (0, 1))""",
+        """UPDATE files SET retry = 1 WHERE size = -1""",
+    ),
 }
 
 

@@ -63,7 +63,7 @@ def counts(catalog: Catalog) -> tuple[dict[str, int], int]:
     ).fetchall()
     waiting = catalog.db.execute(
         """SELECT count(DISTINCT c.segment) FROM captions c JOIN files t ON t.id = c.file
-            WHERE t.state != 'gone' AND c.segment NOT IN (SELECT segment FROM captioned)"""
+            WHERE t.state != 'gone' AND c.segment NOT IN (SELECT segment FROM caption_images)"""
     ).fetchone()[0]
     kept = sum(row["every"] - row["live"] for row in rows) - int(waiting)
     return {row["kind"]: row["live"] for row in rows if row["live"]}, kept

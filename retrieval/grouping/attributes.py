@@ -18,7 +18,8 @@ SAMPLE = 500  # pictures that say how alike any two are
 
 # The content c is that of the picture where a caption was found; `seen` is its picture's segment, `leaf` that
 # of the page on which a text stands.
-_FACTS = """c.id AS content, c.width, c.height, c.taken, c.camera, c.looks, c.sharpness, r.path AS root,
+_FACTS = """c.id AS content, c.width, c.height, c.taken, c.camera, c.perceptual_hash, c.sharpness,
+       r.path AS root,
        (SELECT i.id FROM segments i WHERE i.content = c.id AND i.ordinal = 0 AND i.kind = 'image') AS seen,
        (SELECT i.id FROM segments i WHERE i.content = s.content AND i.ordinal < s.page AND i.page = s.page
            AND i.kind = 'page') AS leaf,
@@ -87,7 +88,7 @@ def facts_of_hits(catalog: Catalog, hits: Sequence[Hit]) -> list[Facts]:
              WHERE s.id IN (SELECT value FROM json_each(?1)) AND f.state != 'gone'
              UNION ALL
             {shown}, f.path, f.size
-              FROM captioned d JOIN segments s ON s.id = d.segment JOIN files f ON f.id = d.file
+              FROM caption_images d JOIN segments s ON s.id = d.segment JOIN files f ON f.id = d.file
               JOIN roots r ON r.id = f.root JOIN contents c ON c.id = f.content
              WHERE s.id IN (SELECT value FROM json_each(?1))""",
         (json.dumps([hit.id for hit in hits]),),
@@ -120,7 +121,7 @@ def _facts(row: sqlite3.Row) -> Facts:
         height=row["height"],
         taken=row["taken"],
         camera=row["camera"],
-        looks=None if row["looks"] is None else int.from_bytes(row["looks"]),
+        looks=None if row["perceptual_hash"] is None else int.from_bytes(row["perceptual_hash"]),
         sharpness=row["sharpness"],
         start=row["start"] if seen is None else None,
         end=row["end"] if seen is None else None,

@@ -34,7 +34,7 @@ _NAMED = """
     SELECT min(id) FROM segments WHERE content IN (SELECT content FROM named) GROUP BY content, kind
     UNION SELECT s.id FROM json_each(?2) j JOIN segments s ON s.id = j.value
            WHERE s.content IN (SELECT content FROM named)
-    UNION SELECT d.segment FROM json_each(?2) j JOIN captioned d ON d.segment = j.value
+    UNION SELECT d.segment FROM json_each(?2) j JOIN caption_images d ON d.segment = j.value
            WHERE d.file IN (SELECT value FROM json_each(?1))"""
 
 

@@ -110,7 +110,9 @@ def make(folder: Path, drawn: Drawn) -> dict[str, set[frozenset[str]]]:
     with Writer(folder) as writer, writer.db.atomic():
         many = writer.db.conn.executemany
         many(
-            "UPDATE contents SET looks = ?, taken = ?, camera = 'X', width = 9, height = 9 WHERE id = ?", rows
+            """UPDATE contents SET perceptual_hash = ?, taken = ?, camera = 'X', width = 9, height = 9
+                WHERE id = ?""",
+            rows,
         )
         twice = range(2 * count // 10 + 1, 2 * count // 10 + 1 + count // 20)  # of the originals of a trap
         many(

@@ -20,7 +20,7 @@ from retrieval import Library
 from retrieval.catalog.reader import Catalog
 from retrieval.catalog.schema import CATALOGUE
 from retrieval.errors import LibraryError, LibraryMissing, QueryError, SpaceMismatch
-from tests.support.catalog import ROOT, held
+from tests.support.catalog import ROOT, held, older
 from tests.support.files import draw, write
 from tests.support.toy_embedder import COLOURS, Other, Toy, unit
 
@@ -253,14 +253,8 @@ def test_an_open_library_follows_a_switch(folder, place, monkeypatch):
 
 
 def test_a_library_of_the_first_version_is_brought_up_to_date(folder, index, place, toy):
-    import sqlite3
-
     index(folder)
-    with sqlite3.connect(place / "catalogue.sqlite") as db:
-        db.execute("ALTER TABLE spaces DROP COLUMN parts")
-        db.execute("ALTER TABLE spaces DROP COLUMN whole")
-        db.execute("DELETE FROM _sqlite_migrations WHERE name = '2-spaces'")
-    db.close()
+    older(place, "1-library")
     with pytest.raises(LibraryError, match="brings it up to date"):
         Library.open(place)
     assert index(folder).unchanged == 7

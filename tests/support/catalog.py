@@ -1,8 +1,12 @@
-"""What a library has committed, read from its catalog."""
+"""What a library has committed, and libraries as older versions made them."""
 
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+
+import sqlite_utils
+
+from retrieval.catalog.schema import CATALOGUE, STEPS
 
 ROOT = Path(__file__).parents[2]
 
@@ -20,3 +24,51 @@ def held(place) -> set[tuple[bytes, str, int, str | None]]:
                      FROM segments s JOIN contents c ON c.id = s.content"""
             )
         )
+
+
+_COLUMNS = {  # what step 15 renamed or moved: table, older column -> today's
+    ("archives", "how"): "options_hash",
+    ("backgrounds", "asked"): "query_mode",
+    ("calibrations", "asked"): "query_mode",
+    ("contents", "details"): """coalesce((SELECT CAST(version AS INTEGER) FROM new.analyses a
+                                 WHERE a.content = t.id AND a.analysis = 'metadata'), 1)""",
+    ("contents", "looks"): "perceptual_hash",
+    ("contents", "tiles"): """(SELECT count(*) FROM new.analyses a JOIN new.segments s USING (content)
+                               WHERE a.content = t.id AND a.analysis = 'tiles' AND s.origin = 'tiles'
+                              HAVING count(a.content))""",
+    ("labels", "how"): "rule",
+    ("labels", "through"): "tagged_to",
+    ("said", "how"): "analysis",
+    ("said", "upto"): "progress",
+    ("segments", "picture"): "caption_target",
+    ("spaces", "through"): "indexed_to",
+    ("spaces", "whole"): "complete",
+}
+
+
+def older(place: Path, last_step: str) -> Path:
+    """Rebuild the catalog as a version that ended with this migration step made it; return its folder."""
+    new, old = place / CATALOGUE, place / "older.sqlite"
+    names = list(STEPS)[: list(STEPS).index(last_step) + 1]
+    db = sqlite_utils.Database(old)
+    migrations = sqlite_utils.Migrations("clew")
+    for name in names:
+        migrations(name=name)(lambda db, name=name: [db.execute(statement) for statement in STEPS[name]])
+    migrations.apply(db)
+    db.execute("ATTACH ? AS new", (str(new),))
+    for row in list(db.query("SELECT name, sql FROM new.sqlite_master WHERE name LIKE 'vectors_%'")):
+        db.execute(row["sql"])
+    tables = [
+        name for name in db.table_names() if not name.startswith(("_sqlite", "sqlite", "text_", "name_"))
+    ]
+    for table in tables:
+        columns = [column.name for column in db[table].columns]
+        listed = ", ".join(f'"{column}"' for column in columns)
+        values = ", ".join(_COLUMNS.get((table, column), f'"{column}"') for column in columns)
+        source = "analyses" if table == "said" else table
+        where = "WHERE analysis IN ('ocr', 'speech')" if table == "said" else ""
+        db.conn.execute(f"INSERT INTO {table} ({listed}) SELECT {values} FROM new.{source} t {where}")
+    db.conn.commit()
+    db.close()
+    old.replace(new)
+    return place

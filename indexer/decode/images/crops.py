@@ -11,7 +11,6 @@ MOST = 8  # crops of one; of a longer strip each is longer
 OVERLAP = 0.25  # of a crop with the next
 THIN = 64  # pixels: what is thinner is a line
 PART = 0.55  # of each side of a picture that a tile has
-FIRST_TILE = 1_000_000  # among a content's segments: tiles come later than all else it may have
 LEAST = 128  # pixels of the shorter side of a picture that gets tiles
 
 

@@ -275,7 +275,7 @@ def test_sounds_and_what_is_said_in_them_follow_a_switch_and_a_purge(tmp_path, i
     (tmp_path / "memos" / "b.wav").unlink()
     update_library([tmp_path / "memos"], library=place, embedder=Blue(), transcriber=Tones())
     assert forget(library=place, purge=True) == (0, 4)
-    assert held(place, "SELECT count(*) FROM said") == [(1,)]
+    assert held(place, "SELECT count(*) FROM analyses WHERE analysis = 'speech'") == [(1,)]
     assert verify_library(place).wrong == []
     switch_library("toy", library=place, embedder=toy)
     assert verify_library(place).wrong == []
@@ -359,7 +359,7 @@ def test_a_model_that_is_not_there_is_said(tmp_path, index, place, clew):
     (tmp_path / "bare").mkdir()
     (note,) = index(speech_model=str(tmp_path / "bare")).notes
     assert "model.bin" in note
-    assert held(place, "SELECT count(*) FROM said") == [(0,)]
+    assert held(place, "SELECT count(*) FROM analyses WHERE analysis = 'speech'") == [(0,)]
 
 
 @pytest.mark.large
@@ -376,7 +376,7 @@ def test_a_whisper_model_of_a_folder_hears_and_is_remembered(tmp_path, index, pl
     capfd.readouterr()
     report = index(tmp_path / "memos", speech_model=str(model))
     assert report.notes[0].startswith("Speech was found in ")
-    assert held(place, "SELECT how, version, upto FROM said") == [("speech", str(model), None)]
+    assert held(place, "SELECT analysis, version, progress FROM analyses") == [("speech", str(model), None)]
     assert all(start is None or 0 <= start <= end <= 5 for _, _, start, end in held(place))
     assert index().notes == []
     assert capfd.readouterr() == ("", "")

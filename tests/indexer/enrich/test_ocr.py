@@ -108,9 +108,8 @@ def test_every_picture_is_looked_at_once_and_said(made):
     _, place, report = made
     assert report.notes == ["Text in pictures was found in 4 of 5 files."]
     assert report.kinds["image"] == 5
-    assert rows(place, "SELECT how, version, upto, count(*) FROM said GROUP BY 1, 2, 3") == [
-        ("ocr", ocr.VERSION, None, 5)
-    ]
+    query = "SELECT version, progress, count(*) FROM analyses WHERE analysis = 'ocr' GROUP BY 1, 2"
+    assert rows(place, query) == [(ocr.VERSION, None, 5)]
     assert verify_library(place).wrong == []
 
 
@@ -182,7 +181,7 @@ def test_what_was_looked_at_is_not_looked_at_again_but_new_pictures_are(made, co
         assert library.search("ticket 7751", by="keyword")[0].path == more / "ticket.png"
     page((400, 100), [((20, 30), "Nobody reads this")]).save(more / "last.png")
     assert update_library(library=copied, ocr=False).notes == []
-    assert len(rows(copied, "SELECT 1 FROM said")) == 6
+    assert len(rows(copied, "SELECT 1 FROM analyses WHERE analysis = 'ocr'")) == 6
 
 
 def test_a_newer_version_reads_again_and_replaces(copied, monkeypatch):
@@ -192,7 +191,9 @@ def test_a_newer_version_reads_again_and_replaces(copied, monkeypatch):
     assert update_library(library=copied).notes == ["Text in pictures was found in 4 of 5 files."]
     assert rows(copied, query.format("")) == before
     assert not set(rows(copied, query.format(", id"))) & set(ids)
-    assert rows(copied, "SELECT version, count(*) FROM said GROUP BY 1") == [("2", 5)]
+    assert rows(copied, "SELECT version, count(*) FROM analyses WHERE analysis = 'ocr' GROUP BY 1") == [
+        ("2", 5)
+    ]
     assert verify_library(copied).wrong == []
     with Library.open(copied) as library:
         assert library.search("goat", by="keyword")[0].path.name == "sign.jpg"
@@ -214,7 +215,7 @@ def test_a_picture_that_cannot_be_read_now_is_neither_fatal_nor_forgotten(made, 
     try:
         report = update_library(library=copied)
         assert report.offline == 5
-        assert rows(copied, "SELECT DISTINCT version FROM said") == [("1",)]
+        assert rows(copied, "SELECT DISTINCT version FROM analyses WHERE analysis = 'ocr'") == [("1",)]
     finally:
         away.rename(made[0])
 
@@ -224,7 +225,7 @@ def test_a_picture_that_cannot_be_read_now_is_neither_fatal_nor_forgotten(made, 
     monkeypatch.setattr(ocr, "_engine", lambda threads: fail)
     (note,) = update_library(library=copied).notes
     assert note == "Text in pictures cannot be found at present: a bug of rapidocr"
-    assert rows(copied, "SELECT DISTINCT version FROM said") == [("1",)]
+    assert rows(copied, "SELECT DISTINCT version FROM analyses WHERE analysis = 'ocr'") == [("1",)]
 
 
 def test_the_pages_of_a_document_that_are_pictures_are_read_with_their_number(tmp_path, index, place, toy):

@@ -16,17 +16,16 @@ from indexer.enrich.sound_events import Heard, Hearing, Window, joined, version
 from indexer.enrich.sound_labels import NAMES, TEMPLATE, UNSAID
 from indexer.store.analyses import Source
 from retrieval import Library
-from retrieval.catalog.schema import CATALOGUE, STEPS
+from retrieval.catalog.schema import CATALOGUE
 from retrieval.errors import EmbedderError, LibraryError
 from retrieval.formatting import place as place_of
 from tests.support.audio_files import Ears, Tones, play, tones, with_cover
+from tests.support.catalog import older
 from tests.support.clap_model import make_clap
 from tests.support.toy_embedder import Blue, cosine
 
 SOUND = Source(1, b"", "sound", b"", 0.0)
-HELD = (
-    "SELECT text, start, \"end\" FROM segments WHERE kind = 'audio' AND ordinal > 9 ORDER BY content, ordinal"
-)
+HELD = "SELECT text, start, \"end\" FROM segments WHERE origin = 'sounds' ORDER BY content, ordinal"
 
 
 def held(place: Path, query: str = HELD):
@@ -187,14 +186,10 @@ def test_a_heard_sound_is_asked_with_as_the_words_that_it_is(tmp_path, index, pl
 def test_a_library_of_the_step_before_is_brought_up_and_keeps_what_was_said(tmp_path, index, place):
     play(tmp_path / "walks" / "a.wav", 5, [(0, 4, 400)])
     index(tmp_path / "walks", transcriber=Tones())
-    with closing(sqlite3.connect(place / CATALOGUE)) as db:
-        before = db.execute("SELECT * FROM said").fetchall()
-        db.executescript("DROP TABLE said; DELETE FROM _sqlite_migrations WHERE name = '14-sounds';")
-        db.execute(STEPS["12-said"][0])
-        db.executemany("INSERT INTO said VALUES (?, ?, ?, ?)", before)
-        db.commit()
+    before = held(place, "SELECT * FROM analyses WHERE analysis = 'speech'")
+    older(place, "13-archives")
     assert index(listener=Ears(), transcriber=Tones()).notes == ["Known sounds were found in 1 of 1 file."]
-    assert held(place, "SELECT content, how, version, upto FROM said WHERE how = 'speech'") == before
+    assert held(place, "SELECT * FROM analyses WHERE analysis = 'speech'") == before
     assert verify_library(place).wrong == []
 
 
@@ -294,9 +289,9 @@ def test_a_clap_model_of_a_folder_names_sounds_and_is_remembered(tmp_path, model
     (row,) = held(place)
     assert set(row[0].split(", ")) <= set(NAMES)
     assert row[1:] == (0, 10)
-    assert held(place, "SELECT DISTINCT how, version, upto FROM said") == [
-        ("sounds", version(str(model)), None)
-    ]
+    assert held(
+        place, "SELECT DISTINCT analysis, version, progress FROM analyses WHERE analysis != 'metadata'"
+    ) == [("sounds", version(str(model)), None)]
     assert f"Reads    sounds, by {model}\n" in clew("status").stdout
     assert clew("index").stderr == ""  # nothing is left to hear
     clew("index", "--sound-model", "")
@@ -325,7 +320,7 @@ def test_a_model_that_cannot_be_used_says_what_is_missing_and_how_to_get_it(tmp_
         (note,) = index(sound_model=str(lacking)).notes
         assert f"cannot be used: {reason}" in note
         assert "`clew index --sound-model" in note
-    assert held(place, "SELECT count(*) FROM said") == [(0,)]
+    assert held(place, "SELECT count(*) FROM analyses WHERE analysis = 'sounds'") == [(0,)]
 
 
 @pytest.mark.parametrize(

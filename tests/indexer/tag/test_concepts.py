@@ -15,6 +15,7 @@ from retrieval.errors import LibraryError, QueryError, SpaceMismatch
 from retrieval.scoring.calibration import confidence, unit
 from retrieval.scoring.linear_probe import NEGATIVE, RIDGE, fit
 from retrieval.types import CONFIDENT, Taught
+from tests.support.catalog import older
 from tests.support.files import draw, write
 from tests.support.toy_embedder import COLOURS, Toy
 from tests.support.toy_embedder import unit as toy_unit
@@ -358,10 +359,7 @@ def test_likes_and_dislikes_are_a_concept_without_a_name(shades, place, toy):
 
 
 def test_a_library_made_before_concepts_is_brought_up(shades, place, toy):
-    with closing(sqlite3.connect(place / "catalogue.sqlite")) as db, db:
-        for table in ("probes", "examples", "concepts"):
-            db.execute(f"DROP TABLE {table}")
-        db.execute("DELETE FROM _sqlite_migrations WHERE name = '8-concepts'")
+    older(place, "7-labels")
     with pytest.raises(LibraryError, match="older clew"):
         Library.open(place)
     update_library(library=place, embedder=toy)

@@ -16,6 +16,7 @@ from retrieval import Library
 from retrieval.embedders.registry import load
 from retrieval.errors import ClewError, LibraryError, LibraryMissing, QueryError, SpaceMismatch
 from retrieval.types import CONFIDENT
+from tests.support.catalog import older
 from tests.support.files import draw, write
 from tests.support.interpreter import loaded_by
 from tests.support.toy_embedder import COLOURS, Toy
@@ -215,7 +216,7 @@ def test_a_label_that_was_made_while_a_segment_had_no_vector_reaches_it_later(fo
     with closing(sqlite3.connect(place / "catalogue.sqlite")) as db, db:
         db.execute("DELETE FROM tags WHERE segment = 3")
         db.execute("DELETE FROM vectors_1 WHERE segment = 3")
-        db.execute("UPDATE spaces SET whole = 0")
+        db.execute("UPDATE spaces SET complete = 0")
     assert set(tags_of(place, "red")) == {1, 2, 4, 5, 6, 7}
     index()
     assert set(tags_of(place, "red")) == {1, 2, 3, 4, 5, 6, 7}
@@ -384,9 +385,7 @@ def test_an_unchanged_folder_is_indexed_without_the_heavy_things(folder, place):
 
 def test_an_older_library_is_brought_up_and_tagged(folder, index, place, tag):
     index(folder)
-    with closing(sqlite3.connect(place / "catalogue.sqlite")) as db, db:
-        db.execute("DROP TABLE labels")
-        db.execute("DELETE FROM _sqlite_migrations WHERE name = '7-labels'")
+    older(place, "6-calibration")
     with pytest.raises(LibraryError, match="older clew"):
         tag("red", dry_run=True)
     assert tag("red", at_least=0).labels[0].count == 7

@@ -5,15 +5,15 @@ import sqlite3
 
 import numpy as np
 import pytest
-import sqlite_utils
 
 from indexer.decode.metadata.properties import VERSION
+from indexer.store.contents import OUTDATED
 from retrieval import Library
 from retrieval.catalog.filter_sql import kilometres, where
 from retrieval.catalog.reader import Catalog
-from retrieval.catalog.schema import STEPS
 from retrieval.errors import LibraryVersion
 from retrieval.query.filters import filters
+from tests.support.catalog import older
 from tests.support.files import draw, write
 from tests.support.metadata_files import exif, gps, jpeg, put, xmp
 
@@ -255,32 +255,11 @@ def test_details_and_labels_go_with_what_is_purged(photos, place, tmp_path, inde
     db.close()
 
 
-def older(place, steps=("1-library", "2-spaces")):
-    """Make a library what it was when clew knew these steps only; returns its folder."""
-    new, old = place / "catalogue.sqlite", place / "older.sqlite"
-    known = {name: STEPS[name] for name in steps}
-    db = sqlite_utils.Database(old)
-    migrations = sqlite_utils.Migrations("clew")
-    for name, statements in known.items():
-        migrations(name=name)(lambda db, statements=statements: [db.execute(s) for s in statements])
-    migrations.apply(db)
-    db.execute("ATTACH ? AS new", (str(new),))
-    for row in list(db.query("SELECT name, sql FROM new.sqlite_master WHERE name LIKE 'vectors_%'")):
-        db.execute(row["sql"])
-    for table in [name for name in db.table_names() if not name.startswith(("_sqlite", "sqlite"))]:
-        columns = ", ".join(f'"{column.name}"' for column in db[table].columns)
-        db.conn.execute(f"INSERT INTO {table} ({columns}) SELECT {columns} FROM new.{table}")
-    db.conn.commit()
-    db.close()
-    old.replace(new)
-    return place
-
-
 def test_an_older_library_is_read_again_once_and_what_is_away_when_it_is_back(
     photos, place, tmp_path, index, toy
 ):
     photos.close()
-    older(place)
+    older(place, "2-spaces")
     with pytest.raises(LibraryVersion, match="`clew index` brings it up to date"):
         Catalog.open(place)
     (tmp_path / "photos" / "Trips").rename(tmp_path / "away")
@@ -300,16 +279,16 @@ def test_an_older_library_is_read_again_once_and_what_is_away_when_it_is_back(
     report = index()
     assert not [line for line in report.notes if "read again" in line]
     with sqlite3.connect(place / "catalogue.sqlite") as db:
-        versions = dict(db.execute("SELECT details, count(*) FROM contents GROUP BY 1"))
-    assert versions == {VERSION: 3, 0: 1}  # what is no picture any more waits in vain
+        versions = dict(db.execute("SELECT version, count(*) FROM analyses GROUP BY 1"))
+    assert versions == {str(VERSION): 3, "0": 1}  # what is no picture any more waits in vain
     db.close()
 
 
 def test_a_library_with_details_looks_for_older_contents_in_an_index(photos, place):
-    plan = photos._catalog.db.execute(
-        "EXPLAIN QUERY PLAN SELECT id FROM contents WHERE details < 1"
-    ).fetchall()
-    assert ["contents_by_details" in row["detail"] for row in plan] == [True]
+    plan = photos._catalog.db.execute(f"EXPLAIN QUERY PLAN {OUTDATED}", ("1",)).fetchall()
+    used = [row["detail"] for row in plan if "analyses" in row["detail"]]
+    assert len(used) == 2
+    assert all("analyses_by_version (analysis=? AND version" in detail for detail in used)
 
 
 def test_what_real_pictures_say_can_be_asked_for(camera, index, place, toy):

@@ -19,6 +19,7 @@ from retrieval.errors import QueryError
 from retrieval.search.keyword_search import find
 from retrieval.search.keyword_terms import Term, terms
 from retrieval.types import Filters
+from tests.support.catalog import older
 from tests.support.files import any_names, draw, write
 
 TABLES = ("text_words", "text_pieces", "name_words", "name_pieces")
@@ -295,17 +296,7 @@ def test_a_keyword_that_is_missing_would_be_seen(tree, index, place):
 
 def test_an_older_library_gets_its_keywords(tree, index, place, toy):
     index(tree)
-    with sqlite3.connect(place / CATALOGUE) as db:
-        for kind, name in db.execute(
-            "SELECT type, name FROM sqlite_master WHERE type = 'trigger'"
-        ).fetchall():
-            db.execute(f"DROP {kind} {name}")
-        for table in ("text_terms", "name_terms", *TABLES):
-            db.execute(f"DROP TABLE {table}")
-        for view in ("texts", "unspaced_texts", "names"):
-            db.execute(f"DROP VIEW {view}")
-        db.execute("DELETE FROM _sqlite_migrations WHERE name = '4-keywords'")
-    db.close()
+    older(place, "3-details")
     assert index(tree).unchanged == 7
     mirrored(place)
     with Library.open(place, embedder=toy) as library:
