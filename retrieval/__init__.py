@@ -9,8 +9,9 @@ if TYPE_CHECKING:
     from retrieval.media.av.clip import Clip
     from retrieval.system import default_library
     from retrieval.types import (
-        Facts,
+        ConceptInfo,
         Failure,
+        FileAttributes,
         Filters,
         Group,
         Hit,
@@ -19,14 +20,14 @@ if TYPE_CHECKING:
         Root,
         Space,
         Status,
-        Taught,
     )
 
 __all__ = [
     "ClewError",
     "Clip",
-    "Facts",
+    "ConceptInfo",
     "Failure",
+    "FileAttributes",
     "Filters",
     "Group",
     "Hit",
@@ -36,11 +37,10 @@ __all__ = [
     "Root",
     "Space",
     "Status",
-    "Taught",
     "default_library",
 ]
 
-_HOMES = {
+_SUBMODULES = {
     "ClewError": "errors",
     "Clip": "media.av.clip",
     "Library": "library",
@@ -52,4 +52,4 @@ def __getattr__(name: str) -> object:
     """Import a public name when it is first used, so that a command loads only what it needs."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"retrieval.{_HOMES.get(name, 'types')}"), name)
+    return getattr(import_module(f"retrieval.{_SUBMODULES.get(name, 'types')}"), name)

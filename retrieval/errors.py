@@ -28,14 +28,14 @@ class QueryError(ClewError):
     """A question that cannot be asked as it stands."""
 
 
-class QuerySyntax(QueryError):
+class QuerySyntaxError(QueryError):
     """A query that breaks the grammar; `column` counts from 1."""
 
-    def __init__(self, query: str, column: int, what: str) -> None:
+    def __init__(self, query: str, column: int, problem: str) -> None:
         self.column = column + 1
         begin = max(0, column - 40)
         shown = "".join(c if c.isprintable() else " " for c in query[begin : begin + 72])
-        super().__init__(f"At column {column + 1}: {what}.\n  {shown}\n  {' ' * (column - begin)}^")
+        super().__init__(f"At column {column + 1}: {problem}.\n  {shown}\n  {' ' * (column - begin)}^")
 
 
 class MediaError(ClewError):
@@ -49,8 +49,8 @@ class EvaluationError(ClewError):
 class ExtraMissing(ClewError):
     """An optional part that is not installed."""
 
-    def __init__(self, what: str, extra: str) -> None:
-        super().__init__(f'{what} needs an extra: pip install "clew-search[{extra}]"')
+    def __init__(self, feature: str, extra: str) -> None:
+        super().__init__(f'{feature} needs an extra: pip install "clew-search[{extra}]"')
 
 
 class EmbedderError(ClewError):
@@ -81,7 +81,7 @@ class LibraryBusy(LibraryError):
         )
 
 
-class LibraryVersion(LibraryError):
+class LibraryVersionMismatch(LibraryError):
     """A library made by another version of clew."""
 
 
@@ -92,20 +92,21 @@ class LibraryDamaged(LibraryError):
 class SpaceMismatch(LibraryError):
     """A library of one space was given another; `differs` is what tells two versions of a model apart."""
 
-    def __init__(self, wanted: str, found: str, differs: str = "") -> None:
-        if wanted == found:
+    def __init__(self, requested: str, library_space: str, differences: str = "") -> None:
+        if requested == library_space:
             super().__init__(
-                f"{wanted} is not what it was when this library was made with it: {differs}. "
-                f"`clew switch {quote(wanted)}` embeds the library anew, or put back what has changed."
+                f"{requested} is not what it was when this library was made with it: {differences}. "
+                f"`clew switch {quote(requested)}` embeds the library anew, or put back what has changed."
             )
         else:
             super().__init__(
-                f"This library was made with {found}, so {wanted} cannot add to it. "
-                f"`clew switch {quote(wanted)}` changes its model; leave out --model to go on with {found}."
+                f"This library was made with {library_space}, so {requested} cannot add to it. "
+                f"`clew switch {quote(requested)}` changes its model; leave out --model to go on "
+                f"with {library_space}."
             )
 
 
-def differences(old: Mapping[str, str], new: Mapping[str, str]) -> str:
+def describe_differences(old: Mapping[str, str], new: Mapping[str, str]) -> str:
     """Say which parts differ, and how."""
     changed = [name for name in {**old, **new} if old.get(name) != new.get(name)]
     lines = [f"{name} {old.get(name, 'unknown')}, now {new.get(name, 'unknown')}" for name in changed]

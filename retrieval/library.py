@@ -11,24 +11,24 @@ from retrieval.catalog.reader import Catalog
 from retrieval.catalog.status import failures, status_of
 from retrieval.embedders import registry
 from retrieval.embedders.base import Embedder
-from retrieval.errors import LibraryError, LibraryMissing, QueryError, SpaceMismatch, differences
-from retrieval.formatting import clock, moment_of
-from retrieval.grouping.attributes import facts_of_files, likeness_of_files
-from retrieval.grouping.clusters import duplicates, reasons_of
+from retrieval.errors import LibraryError, LibraryMissing, QueryError, SpaceMismatch, describe_differences
+from retrieval.formatting import format_timestamp, parse_timed_path
+from retrieval.grouping.attributes import file_similarity_function, load_file_attributes
+from retrieval.grouping.clusters import duplicate_groups, parse_reasons
 from retrieval.media.archives.archive import is_file
 from retrieval.query import relevance_feedback as liking
 from retrieval.query.ast import Query
-from retrieval.query.encoder import Asked, compose, find_known
-from retrieval.query.filters import Narrow, gather
+from retrieval.query.encoder import EncodedQuery, encode_query, lookup_vector
+from retrieval.query.filters import FilterOptions, merge_filters
 from retrieval.query.parser import parse
-from retrieval.query.relevance_feedback import Example
+from retrieval.query.relevance_feedback import FeedbackExample
 from retrieval.scoring.linear_probe import Probe
 from retrieval.search.explain import explain
-from retrieval.search.hybrid_search import By, search_both
-from retrieval.search.results import Shape, shape, shape_of
+from retrieval.search.hybrid_search import SearchMode, hybrid_search
+from retrieval.search.results import ResultOptions, build_result_options, postprocess
 from retrieval.system import default_library
-from retrieval.types import Failure, Filters, Group, Hit, Space, Status, Taught
-from retrieval.vectors.space_index import Nearest
+from retrieval.types import ConceptInfo, Failure, Filters, Group, Hit, Space, Status
+from retrieval.vectors.space_index import SpaceIndex
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -47,12 +47,12 @@ class Library:
     """
 
     def __init__(self, catalog: Catalog, embedder: Embedder | None = None, space: str | None = None) -> None:
-        self._open: Catalog | None = catalog
+        self._open_catalog: Catalog | None = catalog
         self.folder = catalog.folder
-        self._given = embedder
-        self._loaded: Embedder | None = None
-        self._space = space
-        self._nearest: tuple[int, Nearest] | None = None
+        self._embedder_override = embedder
+        self._loaded_embedder: Embedder | None = None
+        self._space_name = space
+        self._cached_index: tuple[int, SpaceIndex] | None = None
 
     @classmethod
     def open(
@@ -71,17 +71,17 @@ class Library:
         words: str | Query | None = None,
         *,
         image: "str | Path | Image | None" = None,
-        like: "Example | Iterable[Example]" = (),
-        unlike: "Example | Iterable[Example]" = (),
+        like: "FeedbackExample | Iterable[FeedbackExample]" = (),
+        unlike: "FeedbackExample | Iterable[FeedbackExample]" = (),
         kind: str | Iterable[str] | None = None,
         count: int = 10,
-        by: By = "both",
+        by: SearchMode = "both",
         sort: str = "score",
         diversity: float = 0.0,
         group: bool = False,
         allow_url: bool = False,
         why: bool = False,
-        **narrow: Unpack[Narrow],
+        **filter_options: Unpack[FilterOptions],
     ) -> list[Hit]:
         """Return the best `count` hits for a query, best first.
 
@@ -98,18 +98,18 @@ class Library:
         """
         query, wanted = (
             words if isinstance(words, Query) else parse(words or ""),
-            shape_of(sort, diversity, group),
+            build_result_options(sort, diversity, group),
         )
-        filters = gather(query.filters, kind, narrow)
-        nearest = self._open_nearest()  # of one space, whatever is switched meanwhile
-        liked, unliked = liking.several(like), liking.several(unlike)
-        learned = self._learn(nearest, liked, unliked) if liked or unliked else None
-        known = query.segments | liking.segments(nearest, [*liked, *unliked])
-        known |= {part for _, part in self._catalog.parts_of(known)}
-        asked = self._ask(nearest, query, image, allow_url, learned)
-        if by == "keyword" and not asked.words:
+        filters = merge_filters(query.filters, kind, filter_options)
+        nearest = self._open_space_index()  # of one space, whatever is switched meanwhile
+        liked, unliked = liking.as_examples(like), liking.as_examples(unlike)
+        learned = self._train_probe(nearest, liked, unliked) if liked or unliked else None
+        known = query.segment_ids | liking.example_segments(nearest, [*liked, *unliked])
+        known |= {part for _, part in self._catalog.image_parts_of(known)}
+        asked = self._encode_query(nearest, query, image, allow_url, learned)
+        if by == "keyword" and not asked.keywords:
             raise QueryError("A picture has no words to search by; leave out --keyword-only.")
-        hits = self._answer(nearest, asked, filters, wanted, count, known, by)
+        hits = self._rank(nearest, asked, filters, wanted, count, known, by)
         return explain(self._catalog, nearest, asked, hits) if why else hits
 
     def similar(
@@ -121,15 +121,20 @@ class Library:
         sort: str = "score",
         diversity: float = 0.0,
         group: bool = False,
-        **narrow: Unpack[Narrow],
+        **filter_options: Unpack[FilterOptions],
     ) -> list[Hit]:
         """Return the pictures most like this one, which itself (and any copy of it) is left out."""
-        filters, wanted = gather((), kind, narrow), shape_of(sort, diversity, group)
+        filters, wanted = (
+            merge_filters((), kind, filter_options),
+            build_result_options(sort, diversity, group),
+        )
         itself = frozenset[int]()
         if isinstance(image, str | Path) and is_file(Path(image).expanduser()):
-            itself = frozenset(self._catalog.segments_of(liking.digest(Path(image).expanduser())))
-        nearest = self._open_nearest()
-        return self._answer(nearest, self._ask(nearest, Query(), image), filters, wanted, count, itself)
+            itself = frozenset(self._catalog.segments_of(liking.file_digest(Path(image).expanduser())))
+        nearest = self._open_space_index()
+        return self._rank(
+            nearest, self._encode_query(nearest, Query(), image), filters, wanted, count, itself
+        )
 
     def duplicates(
         self, folder: str | Path | None = None, *, by: str | Iterable[str] = ("copy", "near-duplicate")
@@ -139,11 +144,13 @@ class Library:
         `folder` narrows to what is under it, absolute or by name. `by` names one or more reasons: copy,
         pair, near-duplicate, burst. Nothing is changed, here or on the disk. Raises QueryError.
         """
-        reasons, under = reasons_of(by), gather((), None, {"under": folder}).under
-        files = facts_of_files(self._catalog, *under)
+        reasons, under = parse_reasons(by), merge_filters((), None, {"under": folder}).under
+        files = load_file_attributes(self._catalog, *under)
         if folder is not None and not files:
             raise QueryError(f"No file under {folder} is in the library; `clew status` lists its folders.")
-        return duplicates(files, likeness_of_files(self._catalog, self._answering(), files), reasons)
+        return duplicate_groups(
+            files, file_similarity_function(self._catalog, self._active_space(), files), reasons
+        )
 
     def thumbnail(self, hit: Hit | int) -> bytes | None:
         """Return a small WebP of what a hit shows, at most 320 pixels a side; None where there is none.
@@ -152,9 +159,9 @@ class Library:
         the page. A hit may be named by its id.
         """
         if isinstance(hit, Hit):
-            return thumbnails.find(self._catalog, hit)
+            return thumbnails.find_thumbnail(self._catalog, hit)
         named = self._catalog.hits([(hit, 0.0)], "", Filters())
-        return thumbnails.find(self._catalog, named[0]) if named else None
+        return thumbnails.find_thumbnail(self._catalog, named[0]) if named else None
 
     def clip(
         self,
@@ -171,43 +178,45 @@ class Library:
         `exact` they are coded anew, so that it begins where the hit does. `around` adds seconds on both
         sides; `force` replaces a file. Raises QueryError and MediaError.
         """
-        from retrieval.media.av.clip import cut, moment
+        from retrieval.media.av.clip import hit_time_range, write_clip
 
-        found = hit if isinstance(hit, Hit) else self._find(hit)
-        return cut(found.path, Path(out).expanduser(), *moment(found, around), exact=exact, force=force)
+        found = hit if isinstance(hit, Hit) else self._find_hit(hit)
+        return write_clip(
+            found.path, Path(out).expanduser(), *hit_time_range(found, around), exact=exact, force=force
+        )
 
     def tags(self) -> dict[str, int]:
         """Return each label and how many segments have it, the most frequent first."""
-        return self._catalog.tags()
+        return self._catalog.tag_counts()
 
     def status(self) -> Status:
         """Return what the library holds."""
-        return status_of(self._catalog, self._space)
+        return status_of(self._catalog, self._space_name)
 
     def failures(self) -> list[Failure]:
         """Return the files that could not be read, and why."""
         return failures(self._catalog)
 
-    def concepts(self) -> list[Taught]:
+    def concepts(self) -> list[ConceptInfo]:
         """Return the concepts there are, by name, as the space that answers tells them."""
-        return concepts.taught(self._catalog, self._open_nearest().space)
+        return concepts.list_concepts(self._catalog, self._open_space_index().space)
 
     @property
     def damage(self) -> str | None:
         """Say what is wrong with the index file, if anything; answers are right all the same."""
-        return self._open_nearest().damage
+        return self._open_space_index().damage
 
     @property
     def embedder(self) -> Embedder:
         """Return the embedder of the space that answers."""
-        return self._embedder_of(self._open_nearest().space)
+        return self._embedder_of(self._open_space_index().space)
 
     def close(self) -> None:
         """Let go of the library."""
-        self._nearest = None
-        if self._open is not None:
-            self._open.close()
-        self._open = None
+        self._cached_index = None
+        if self._open_catalog is not None:
+            self._open_catalog.close()
+        self._open_catalog = None
 
     def __repr__(self) -> str:
         return f"Library({str(self.folder)!r})"
@@ -225,88 +234,98 @@ class Library:
 
     @property
     def _catalog(self) -> Catalog:
-        if self._open is None:
+        if self._open_catalog is None:
             raise LibraryError(f"The library at {self.folder} is closed; open it again.")
-        return self._open
+        return self._open_catalog
 
-    def _find(self, named: int | str) -> Hit:
+    def _find_hit(self, id_or_location: int | str) -> Hit:
         """Return a segment, by its id or by path and time, as a hit, where its file is; raises QueryError."""
-        segment = self._moment(named) if isinstance(named, str) else named
-        hits = self._catalog.hits([(segment, 1.0)], self._answering().name, Filters())
+        segment = self._segment_at(id_or_location) if isinstance(id_or_location, str) else id_or_location
+        hits = self._catalog.hits([(segment, 1.0)], self._active_space().name, Filters())
         if not hits:
             raise QueryError(
                 f"There is no segment #{segment} in this library; `clew search ... --json` tells ids."
             )
         return hits[0]
 
-    def _moment(self, named: str) -> int:
-        moment = moment_of(named)
+    def _segment_at(self, location: str) -> int:
+        moment = parse_timed_path(location)
         if moment is None:
-            raise QueryError(f"{named!r} is no moment; write it as `clip.mp4 @ 01:23.4`, or give its id.")
+            raise QueryError(f"{location!r} is no moment; write it as `clip.mp4 @ 01:23.4`, or give its id.")
         path = Path(moment[0]).expanduser().absolute()
-        segment = self._catalog.moment_at(path, moment[1])
+        segment = self._catalog.segment_at(path, moment[1])
         if segment is None:
-            raise QueryError(f"Nothing that was found begins in {path} at {clock(moment[1])}.")
+            raise QueryError(f"Nothing that was found begins in {path} at {format_timestamp(moment[1])}.")
         return segment
 
-    def _learn(self, nearest: Nearest, liked: "list[Example]", unliked: "list[Example]") -> Probe:
-        return liking.learn(nearest, self._embedder_of(nearest.space), liked, unliked)
+    def _train_probe(
+        self, space_index: SpaceIndex, liked: "list[FeedbackExample]", unliked: "list[FeedbackExample]"
+    ) -> Probe:
+        return liking.fit_feedback_probe(space_index, self._embedder_of(space_index.space), liked, unliked)
 
-    def _ask(
+    def _encode_query(
         self,
-        nearest: Nearest,
+        space_index: SpaceIndex,
         query: Query,
         image: "str | Path | Image | None" = None,
         allow_url: bool = False,
-        learned: Probe | None = None,
-    ) -> Asked:
+        probe: Probe | None = None,
+    ) -> EncodedQuery:
         """Embed a query, and beside it a picture and what was learned from examples."""
-        embedder = self._embedder_of(nearest.space)
-        find = partial(find_known, self._catalog, nearest.space)
+        embedder = self._embedder_of(space_index.space)
+        find = partial(lookup_vector, self._catalog, space_index.space)
         beside = () if image is None else (image,)
-        return compose(query, embedder, find, nearest.mean, beside, allow_url, learned)
+        return encode_query(query, embedder, find, space_index.mean_query, beside, allow_url, probe)
 
-    def _answer(
+    def _rank(
         self,
-        nearest: Nearest,
-        asked: Asked,
+        space_index: SpaceIndex,
+        encoded_query: EncodedQuery,
         filters: Filters,
-        wanted: Shape,
+        result_options: ResultOptions,
         count: int,
-        leave_out: frozenset[int] = frozenset(),
-        by: By = "both",
+        excluded_ids: frozenset[int] = frozenset(),
+        by: SearchMode = "both",
     ) -> list[Hit]:
         if count < 1:
             raise QueryError(f"{count} hits cannot be returned; ask for 1 or more.")
-        ask = partial(search_both, self._catalog, nearest, asked, filters, leave_out=leave_out, by=by)
-        return shape(lambda most: ask(count=most), count, wanted, nearest, filters)
+        ask = partial(
+            hybrid_search,
+            self._catalog,
+            space_index,
+            encoded_query,
+            filters,
+            excluded_ids=excluded_ids,
+            by=by,
+        )
+        return postprocess(lambda most: ask(count=most), count, result_options, space_index, filters)
 
     def _embedder_of(self, space: Space) -> Embedder:
         """Return the embedder of a space; raises SpaceMismatch where it is not that any more."""
-        found = self._given or self._loaded
-        if found is None or (self._given is None and found.fingerprint != space.fingerprint):
-            found = self._loaded = registry.load(space.name, fingerprint=space.fingerprint)
+        found = self._embedder_override or self._loaded_embedder
+        if found is None or (self._embedder_override is None and found.fingerprint != space.fingerprint):
+            found = self._loaded_embedder = registry.load_embedder(space.name, fingerprint=space.fingerprint)
         if found.fingerprint != space.fingerprint:
-            raise SpaceMismatch(found.name, space.name, differences(space.parts, found.parts))
+            raise SpaceMismatch(found.name, space.name, describe_differences(space.parts, found.parts))
         return found
 
-    def _answering(self) -> Space:
-        space = self._catalog.space(self._space)
-        if space is None and self._space is not None:
-            raise LibraryError(f"The library at {self.folder} has no space {self._space}.")
+    def _active_space(self) -> Space:
+        space = self._catalog.space(self._space_name)
+        if space is None and self._space_name is not None:
+            raise LibraryError(f"The library at {self.folder} has no space {self._space_name}.")
         if space is None:
             raise LibraryMissing(self._catalog.folder)
         return space
 
-    def _open_nearest(self) -> Nearest:
+    def _open_space_index(self) -> SpaceIndex:
         """Open the space that answers, again whenever the catalogue has changed."""
-        version = self._catalog.version()
-        if self._nearest is None or self._nearest[0] != version:
-            space = self._answering()
-            if self._given is not None:
+        version = self._catalog.data_version()
+        if self._cached_index is None or self._cached_index[0] != version:
+            space = self._active_space()
+            if self._embedder_override is not None:
                 self._embedder_of(space)
-            nearest = Nearest(self._catalog, space)
-            if nearest.damage and self._catalog.space(self._space) != space:  # built anew at this moment
-                return self._open_nearest()
-            self._nearest = version, nearest
-        return self._nearest[1]
+            nearest = SpaceIndex(self._catalog, space)
+            if nearest.damage and self._catalog.space(self._space_name) != space:  # built anew at this moment
+                return self._open_space_index()
+            self._cached_index = version, nearest
+        return self._cached_index[1]

@@ -15,7 +15,7 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
-def memory() -> int:
+def memory_limit() -> int:
     """Return the bytes of memory that this process may use."""
     whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     limit = Path("/sys/fs/cgroup/memory.max")  # a container's
@@ -24,7 +24,7 @@ def memory() -> int:
 
 
 @cache
-def processor() -> str:
+def processor_description() -> str:
     """Name the processor and how many of its cores there are to use."""
     info = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
     names = [line.partition(":")[2].strip() for line in info.splitlines() if line.startswith("model name")]
@@ -39,6 +39,6 @@ def default_library() -> Path:
     return platformdirs.user_data_path("clew", appauthor=False)
 
 
-def model_cache() -> Path:
+def model_cache_folder() -> Path:
     """Return the folder of prepared models, all of which can be made again."""
     return platformdirs.user_cache_path("clew", appauthor=False) / "models"

@@ -15,22 +15,24 @@ Ids: TypeAlias = NDArray[np.int64]  # segment ids
 Kind: TypeAlias = Literal["image", "video", "text", "page", "audio"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
-CONFIDENT = 0.75  # three of four background queries match nothing so well
+CONFIDENCE_THRESHOLD = 0.75  # three of four background queries match nothing so well
 
-Method: TypeAlias = Literal["flat", "hnsw", "ivf"]  # of an index
-METHODS: tuple[Method, ...] = get_args(Method)
+IndexMethod: TypeAlias = Literal["flat", "hnsw", "ivf"]  # of an index
+INDEX_METHODS: tuple[IndexMethod, ...] = get_args(IndexMethod)
 
 Orientation: TypeAlias = Literal["landscape", "portrait", "square"]  # of a picture as it is shown
 ORIENTATIONS: tuple[Orientation, ...] = get_args(Orientation)
 
-Sort: TypeAlias = Literal["score", "date", "date-desc", "name"]  # of hits
-SORTS: tuple[Sort, ...] = get_args(Sort)
+SortOrder: TypeAlias = Literal["score", "date", "date-desc", "name"]  # of hits
+SORT_ORDERS: tuple[SortOrder, ...] = get_args(SortOrder)
 
-Reason: TypeAlias = Literal[
+GroupReason: TypeAlias = Literal[
     "copy", "pair", "near-duplicate", "burst", "frames"
 ]  # of a group, the surest first
-REASONS: tuple[Reason, ...] = get_args(Reason)
-FILE_REASONS = tuple(reason for reason in REASONS if reason != "frames")  # those are parts of one file
+GROUP_REASONS: tuple[GroupReason, ...] = get_args(GroupReason)
+FILE_GROUP_REASONS = tuple(
+    reason for reason in GROUP_REASONS if reason != "frames"
+)  # those are parts of one file
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +59,13 @@ class Filters:
     orientation: Orientation | None = None
 
     @property
-    def narrow(self) -> bool:
+    def has_non_kind_filters(self) -> bool:
         """Say whether more than kinds is asked."""
         return self != Filters(self.kinds)
 
 
 @dataclass(frozen=True, slots=True)
-class Details:
+class MediaProperties:
     """What a picture says of itself, and how it looks; None is what it does not say.
 
     `width` and `height` are as it is shown, whatever its EXIF `orientation` (1 to 8); `taken` is local time
@@ -83,14 +85,14 @@ class Details:
     longitude: float | None = None
     orientation: int | None = None
     rating: int | None = None
-    looks: bytes | None = None
+    perceptual_hash: bytes | None = None
     sharpness: float | None = None
     duration: float | None = None
     keywords: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Why:
+class TermScore:
     """A term of a query: how much it counts, and its own cosine with a hit."""
 
     asked: str
@@ -131,7 +133,7 @@ class Hit:
     offline: bool = False
     usual: float | None = None
     words: float = 0.0
-    why: "tuple[Why, ...]" = ()
+    why: "tuple[TermScore, ...]" = ()
     more: "tuple[Hit, ...]" = ()
 
     @property
@@ -139,11 +141,11 @@ class Hit:
         """Say whether the match is unusual enough to be meant."""
         if self.confidence is None:
             return None
-        return "confident" if self.confidence >= CONFIDENT else "weak"
+        return "confident" if self.confidence >= CONFIDENCE_THRESHOLD else "weak"
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class FileAttributes:
     """A file, or a part of one, as far as it matters to what it belongs with.
 
     `segment` is the one whose vector tells what it looks like, -1 for none. `taken` is the time on the
@@ -160,20 +162,20 @@ class Facts:
     height: int | None = None
     taken: str | None = None
     camera: str | None = None
-    looks: int | None = None
+    perceptual_hash: int | None = None
     sharpness: float | None = None
     start: float | None = None
     end: float | None = None
     offline: bool = False
-    inside: bool = False
+    in_archive: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
     """Files that belong together, the best first."""
 
-    reason: Reason
-    files: tuple[Facts, ...]
+    reason: GroupReason
+    files: tuple[FileAttributes, ...]
 
     @property
     def size(self) -> int:
@@ -191,7 +193,7 @@ class IndexFile:
     """One row of `indexes`: the index file of one kind of segment."""
 
     kind: Kind
-    method: Method
+    method: IndexMethod
     file: str
     digest: str
     size: int
@@ -211,9 +213,9 @@ class Space:
     name: str
     fingerprint: str
     dim: int
-    through: int = 0
+    indexed_to: int = 0
     parts: Mapping[str, str] = field(default_factory=dict)
-    whole: bool = True
+    complete: bool = True
     indexes: tuple[IndexFile, ...] = ()
 
 
@@ -262,7 +264,7 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
-class Taught:
+class ConceptInfo:
     """A concept, how many pictures it was taught from, and how well those are told apart.
 
     `auroc` is 0.5 where it is left to chance and 1.0 where none is mistaken; None of one example, or

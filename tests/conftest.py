@@ -8,8 +8,8 @@ import pytest
 from click.testing import CliRunner
 
 from indexer import index_folder, update_library
-from tests.support.files import SHARED, draw
-from tests.support.toy_embedder import COLOURS, Toy
+from tests.support.files import SHARED_DATA, draw_image
+from tests.support.toy_embedder import COLORS, ToyEmbedder
 
 # No test asks the hub, but those that make one of their own; prepared models go into a folder of the run.
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -18,15 +18,15 @@ os.environ["XDG_CACHE_HOME"] = _cache.name
 
 
 @pytest.fixture
-def toy() -> Toy:
-    return Toy()
+def toy() -> ToyEmbedder:
+    return ToyEmbedder()
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Make a folder with a picture of each colour."""
-    for colour in COLOURS:
-        draw(tmp_path / "pictures" / f"{colour}.png", colour)
+    for colour in COLORS:
+        draw_image(tmp_path / "pictures" / f"{colour}.png", colour)
     return tmp_path / "pictures"
 
 
@@ -67,7 +67,7 @@ def clew(monkeypatch, tmp_path):
 
 @pytest.fixture(scope="session")
 def flickr() -> Path:
-    place = SHARED / "flickr8k" / "test"
+    place = SHARED_DATA / "flickr8k" / "test"
     if not place.is_dir():
         pytest.skip("needs ../shared/data/flickr8k")
     return place
@@ -75,7 +75,7 @@ def flickr() -> Path:
 
 @pytest.fixture(scope="session")
 def mixed() -> Path:
-    place = SHARED / "mixed"
+    place = SHARED_DATA / "mixed"
     if not place.is_dir():
         pytest.skip("needs ../shared/data/mixed")
     return place
@@ -83,7 +83,7 @@ def mixed() -> Path:
 
 @pytest.fixture(scope="session")
 def camera() -> Path:
-    place = SHARED / "camera"
+    place = SHARED_DATA / "camera"
     if not place.is_dir():
         pytest.skip("needs ../shared/data/camera")
     return place

@@ -9,9 +9,9 @@ import click
 from retrieval.cli import output
 from retrieval.cli.console import write
 from retrieval.errors import ExtraMissing
-from retrieval.formatting import count_kinds
+from retrieval.formatting import format_segment_counts
 
-DEMO = (("a cat", "image"), ("a rocket at night", "image"), ("an orange flower", "image"))
+DEMO_QUERIES = (("a cat", "image"), ("a rocket at night", "image"), ("an orange flower", "image"))
 
 PHOTOS = {  # name in the demo -> (package, file, caption written for it)
     "astronaut.png": ("skimage", "data/astronaut.png", "a smiling woman astronaut in an orange suit"),
@@ -61,13 +61,13 @@ def demo_command(folder: Path) -> None:
     write(f"$ clew index {photos} --library {folder / 'library'}\n")
     with index_folder(photos, library=folder / "library", model="builtin") as library:
         held = library.status().segments
-        write(count_kinds(held) + "\n")
-        for words, kind in DEMO:
+        write(format_segment_counts(held) + "\n")
+        for words, kind in DEMO_QUERIES:
             write(f'\n$ clew "{words}" --kind {kind} -k 3 --library {folder / "library"}\n')
-            output.show(library.search(words, kind=kind, count=3), None, library)
+            output.show_hits(library.search(words, kind=kind, count=3), None, library)
         write(
             f"\n$ clew search --image {photos / 'cat.png'} --kind text -k 3 --library {folder / 'library'}\n"
         )
-        output.show(library.search(image=photos / "cat.png", kind="text", count=3), None, library)
+        output.show_hits(library.search(image=photos / "cat.png", kind="text", count=3), None, library)
     write(f'\nNow try your own words: clew "..." --library {folder / "library"}\n')
     write("And your own folder:    clew index ~/Pictures\n")

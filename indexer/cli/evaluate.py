@@ -6,19 +6,21 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from indexer.cli.models import model_options
-from indexer.cli.progress import Bar, quiet_decoders
+from indexer.cli.progress import ProgressBar, quiet_decoders
 from retrieval.cli.console import note, write
 from retrieval.cli.options import library_option
 from retrieval.formatting import printable
 
 if TYPE_CHECKING:
-    from indexer.evaluation.report import Done
+    from indexer.evaluation.report import EvaluationResult
 
 
-def bounds(ctx: click.Context, option: click.Parameter, given: tuple[str, ...]) -> list[tuple[str, float]]:
+def parse_minimums(
+    ctx: click.Context, option: click.Parameter, values: tuple[str, ...]
+) -> list[tuple[str, float]]:
     """Return measures and the least they may be; what is not as recall@10=90 is misuse."""
     found = []
-    for text in given:
+    for text in values:
         name, _, least = text.partition("=")
         try:
             found.append((name, float(least)))
@@ -45,7 +47,7 @@ def bounds(ctx: click.Context, option: click.Parameter, given: tuple[str, ...]) 
 @model_options
 @click.option(
     "--at-least",
-    callback=bounds,
+    callback=parse_minimums,
     multiple=True,
     metavar="MEASURE=VALUE",
     help="Exit with 1 unless it is reached, as recall@10=90; may be given again.",
@@ -67,7 +69,7 @@ def eval_command(
     at_least: list[tuple[str, float]],
     picture: Path | None,
     as_json: bool,
-    **how: Any,
+    **options: Any,
 ) -> None:
     """Measure a model on captions or labels you have, or your library on queries.
 
@@ -87,21 +89,21 @@ def eval_command(
     """
     if (file is None) == (labels is None):
         raise click.UsageError("Give a file of captions or queries, or --labels DIR.")
-    if labels is None and how["weight"] is not None:
+    if labels is None and options["weight"] is not None:
         raise click.UsageError("--weight is for --labels.")
     from indexer.evaluation import plot, report
 
     if picture is not None:
-        plot.check(picture)
-    with quiet_decoders(), Bar() as bar:
-        new = _evaluate(file, labels, model, bar, **how)
-        old = None if against is None else _evaluate(file, labels, against, bar, **how | {"arch": None})
-    low = _too_low(at_least, new)
+        plot.check_plot_file(picture)
+    with quiet_decoders(), ProgressBar() as bar:
+        new = _evaluate(file, labels, model, bar, **options)
+        old = None if against is None else _evaluate(file, labels, against, bar, **options | {"arch": None})
+    low = _below_minimum(at_least, new)
     write(report.as_json(new, old) if as_json else report.as_table(new, old))
     for failure in new.failures:
         note(f"left out: {printable(str(failure.path))}: {failure.reason}")
     if picture is not None:
-        _draw(picture, new, old)
+        _plot_curves(picture, new, old)
     if low:
         note("\n".join(low))
         raise SystemExit(1)
@@ -111,12 +113,12 @@ def _evaluate(
     file: Path | None,
     labels: Path | None,
     model: str | None,
-    bar: Bar,
+    bar: ProgressBar,
     *,
     library: Path,
     weight: float | None,
-    **how: Any,
-) -> "Done":
+    **options: Any,
+) -> "EvaluationResult":
     """Measure one model on what was given."""
 
     def progress(done: int, total: int) -> None:
@@ -124,48 +126,49 @@ def _evaluate(
 
     if labels is not None:
         from indexer.evaluation.classification import evaluate_labels
-        from indexer.tag.zero_shot import WEIGHT
+        from indexer.tag.zero_shot import DEFAULT_IMAGE_WEIGHT
 
-        share = WEIGHT if weight is None else weight
+        share = DEFAULT_IMAGE_WEIGHT if weight is None else weight
         model = model or "builtin"
-        return evaluate_labels(labels, model=model, weight=share, progress=progress, say=note, **how)
+        return evaluate_labels(labels, model=model, weight=share, progress=progress, notify=note, **options)
     assert file is not None, "it or labels was given"
-    from indexer.evaluation.golden_queries import evaluate_golden, is_golden
+    from indexer.evaluation.golden_queries import evaluate_golden, has_golden_queries
 
-    if is_golden(file.expanduser()):
-        if how["arch"] or how["device"]:
+    if has_golden_queries(file.expanduser()):
+        if options["arch"] or options["device"]:
             raise click.UsageError("--arch and --device are not for queries: the library has its model.")
         return evaluate_golden(file, library=library, space=model, progress=progress)
     from indexer.evaluation.captions import evaluate
 
-    return evaluate(file, model=model or "builtin", progress=progress, say=note, **how)
+    return evaluate(file, model=model or "builtin", progress=progress, notify=note, **options)
 
 
-def _draw(picture: Path, new: "Done", old: "Done | None") -> None:
+def _plot_curves(file: Path, new: "EvaluationResult", old: "EvaluationResult | None") -> None:
     from indexer.evaluation import plot, report
 
     every = [new] if old is None else [new, old]
     panels = {
-        report.spoken(part): {one.space: one.measured[part].curve for one in every} for part in new.measured
+        report.part_title(part): {one.space: one.measured[part].curve for one in every}
+        for part in new.measured
     }
     measure = "accuracy" if "labels" in panels else "recall"
-    plot.plot(picture, new.headline(), panels, measure)
+    plot.plot(file, new.headline(), panels, measure)
 
 
-def _too_low(wanted: list[tuple[str, float]], done: "Done") -> list[str]:
+def _below_minimum(minimums: list[tuple[str, float]], result: "EvaluationResult") -> list[str]:
     """Say which measures are too low, a line each; a bare name asks for it in every direction."""
     known = {
         f"{part}.{name}": value
-        for part, measured in done.measured.items()
+        for part, measured in result.measured.items()
         for name, value in measured.summary().items()
     }
     low = []
-    for name, least in wanted:
+    for name, least in minimums:
         asked = {full: value for full, value in known.items() if name in (full, full.partition(".")[2])}
         if not asked:
             there = ", ".join(dict.fromkeys(full.partition(".")[2] for full in known))
             raise click.UsageError(f"There is no measure {name}; the measures are {there}.")
-        shown = {full if len(done.measured) > 1 else name: value for full, value in asked.items()}
+        shown = {full if len(result.measured) > 1 else name: value for full, value in asked.items()}
         low += [
             f"{full} is {value:g}, less than {least:g}." for full, value in shown.items() if value < least
         ]

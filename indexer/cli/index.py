@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from indexer.cli.models import model_options
-from indexer.cli.params import Bytes
-from indexer.cli.progress import Bar, quiet_decoders
-from indexer.cli.watch import follow
-from retrieval.catalog.schema import CATALOGUE
+from indexer.cli.params import ByteSize
+from indexer.cli.progress import ProgressBar, quiet_decoders
+from indexer.cli.watch import run_watch
+from retrieval.catalog.schema import CATALOG_FILE
 from retrieval.cli.console import note, write
 from retrieval.cli.options import library_option
-from retrieval.formatting import dump
+from retrieval.formatting import to_json
 
 if TYPE_CHECKING:
     from indexer.operations.report import Report
@@ -71,7 +71,7 @@ if TYPE_CHECKING:
 @click.option("--retry", is_flag=True, help="Read again what could not be read before.")
 @click.option(
     "--thumbnails",
-    type=Bytes(),
+    type=ByteSize(),
     help="How much room small pictures of what was read may take, as 500MB, or off; remembered. "
     "[default: 2GB]",
 )
@@ -86,7 +86,7 @@ def index_command(
     kind: Any,
     watch: bool,
     as_json: bool,
-    **how: Any,
+    **options: Any,
 ) -> None:
     """Index FOLDERS, or bring all indexed folders up to date.
 
@@ -95,11 +95,11 @@ def index_command(
     """
     from indexer.operations.index import update_library
 
-    if not folders and not (library / CATALOGUE).exists():
+    if not folders and not (library / CATALOG_FILE).exists():
         raise click.UsageError("Give the folder to index, as in: clew index ~/Pictures")
     gc.set_threshold(100_000)  # a walk makes many small things that all stay; looking them over is in vain
     patterns = None if not exclude else [pattern for pattern in exclude if pattern]
-    how |= {"library": library, "model": model, "exclude": patterns, "index": kind}
+    options |= {"library": library, "model": model, "exclude": patterns, "index": kind}
 
     def show(report: "Report") -> None:
         write(summary_json(report) if as_json else f"{report}\n")
@@ -107,10 +107,10 @@ def index_command(
             note(line)
 
     if watch:
-        follow(folders, show, as_json, **how)
+        run_watch(folders, show, as_json, **options)
         return
-    with quiet_decoders(), Bar() as bar:
-        report = update_library(folders, progress=bar.advance, say=note, **how)
+    with quiet_decoders(), ProgressBar() as bar:
+        report = update_library(folders, progress=bar.advance, notify=note, **options)
     show(report)
     if report.interrupted:
         note("Stopped; what is done is kept, and `clew index` goes on from there.")
@@ -120,4 +120,4 @@ def index_command(
 def summary_json(report: "Report") -> str:
     """Return what a run did as one JSON object."""
     keys = ("added", "updated", "moved", "offline", "gone", "unchanged", "failed", "segments", "seconds")
-    return dump({key: getattr(report, key) for key in keys}) + "\n"
+    return to_json({key: getattr(report, key) for key in keys}) + "\n"

@@ -24,13 +24,13 @@ from retrieval.cli.status import status_command
 from retrieval.errors import ClewError
 
 
-class Failure(click.ClickException):
+class CommandError(click.ClickException):
     """What went wrong and what to do, for a person."""
 
     exit_code = 2
 
 
-class Clew(DefaultGroup):  # type: ignore[misc]
+class ClewGroup(DefaultGroup):  # type: ignore[misc]
     """The group of commands; words that name none of them are a search."""
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -38,16 +38,16 @@ class Clew(DefaultGroup):  # type: ignore[misc]
         try:
             return super().invoke(ctx)
         except ClewError as error:
-            raise Failure(str(error)) from error
+            raise CommandError(str(error)) from error
         except sqlite3.Error as error:
-            raise Failure(f"The library cannot be used: {error}. `clew verify` tells more.") from error
+            raise CommandError(f"The library cannot be used: {error}. `clew verify` tells more.") from error
         except OSError as error:
             if error.errno == errno.EPIPE:
                 raise
-            raise Failure(f"{error.strerror or error}: {error.filename or 'writing'}") from error
+            raise CommandError(f"{error.strerror or error}: {error.filename or 'writing'}") from error
 
 
-@click.group(cls=Clew, default="search", context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=ClewGroup, default="search", context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="clew-search", prog_name="clew")
 def main() -> None:
     """Find photos and passages by meaning.

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import click
 
-from indexer.cli.progress import Bar, quiet_decoders
+from indexer.cli.progress import ProgressBar, quiet_decoders
 from retrieval.cli.console import note, write
 from retrieval.cli.options import library_option
-from retrieval.formatting import some
+from retrieval.formatting import pluralize
 
 
 @click.command("forget")
@@ -25,8 +25,8 @@ def forget_command(folders: tuple[Path, ...], purge: bool, space: str | None, li
     if not folders and not purge and space is None:
         raise click.UsageError("Give a folder to forget, --purge, or --space MODEL.")
     files, segments = forget(folders, library=library, purge=purge, space=space)
-    done = [f"{some(files, 'file')} forgotten"] * bool(folders or purge)
-    done += [f"{some(segments, 'segment')} deleted"] * purge
+    done = [f"{pluralize(files, 'file')} forgotten"] * bool(folders or purge)
+    done += [f"{pluralize(segments, 'segment')} deleted"] * purge
     done += [f"the space {space} deleted"] * (space is not None)
     write(", ".join(done) + ".\n")
 
@@ -38,12 +38,12 @@ def verify_command(repair: bool, library: Path) -> None:
     """Check that the library is as it was written; exit code 1 if it is not."""
     from indexer.operations.verify import verify_library
 
-    with quiet_decoders(), Bar() as bar:
-        findings = verify_library(library, repair=repair, progress=bar.advance, say=note)
-    for line in findings.mended:
+    with quiet_decoders(), ProgressBar() as bar:
+        findings = verify_library(library, repair=repair, progress=bar.advance, notify=note)
+    for line in findings.repaired:
         write(line + "\n")
-    for line in [*findings.wrong, *findings.notes]:
+    for line in [*findings.errors, *findings.warnings]:
         note(line)
-    if findings.wrong:
+    if findings.errors:
         raise SystemExit(1)
     write("All is as it was written.\n")

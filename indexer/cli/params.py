@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     pass
 
 
-class Bytes(click.ParamType):  # type: ignore[type-arg]
+class ByteSize(click.ParamType):  # type: ignore[type-arg]
     """A size in bytes, as 500MB; off is 0."""
 
     name = "size"
@@ -25,7 +25,7 @@ class Bytes(click.ParamType):  # type: ignore[type-arg]
             self.fail(f"{value!r} is no size; write 500MB, 2GB or off.", param, ctx)
 
 
-class Seconds(click.ParamType):  # type: ignore[type-arg]
+class Duration(click.ParamType):  # type: ignore[type-arg]
     """A stretch of time, as 30s, 10m or 1h."""
 
     name = "time"

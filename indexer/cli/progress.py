@@ -27,10 +27,10 @@ def quiet_decoders() -> Iterator[None]:
         os.close(screen)
 
 
-class Bar:
+class ProgressBar:
     """A line at the terminal: files done, rate, time left. Nothing where stderr is no terminal."""
 
-    def __enter__(self) -> "Bar":
+    def __enter__(self) -> "ProgressBar":
         self.progress: Any = None
         self.task: Any = None
         self.title = ""

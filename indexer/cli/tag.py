@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from retrieval.cli.console import note, shorten, write
+from retrieval.cli.console import note, relative_path, write
 from retrieval.cli.options import library_option
-from retrieval.formatting import dump, one_line
+from retrieval.formatting import one_line, to_json
 from retrieval.types import KINDS
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 @click.option("--remove", is_flag=True, help="Take LABELS, and the tags they gave, out of the library.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 @library_option
-def tag_command(labels: tuple[str, ...], library: Path, remove: bool, as_json: bool, **how: Any) -> None:
+def tag_command(labels: tuple[str, ...], library: Path, remove: bool, as_json: bool, **options: Any) -> None:
     """Tag pictures with LABELS, to be found with --tag; without LABELS, list those there are.
 
     \b
@@ -55,29 +55,29 @@ def tag_command(labels: tuple[str, ...], library: Path, remove: bool, as_json: b
     switch` tags all with the new model. A label that is there is tagged anew. Its line says how many have
     it, and shows the three of them that it fits best.
     """
-    given = [name for name, value in how.items() if value not in (None, ()) and value is not False]
+    given = [name for name, value in options.items() if value not in (None, ()) and value is not False]
     if given and (remove or not labels):
         raise click.UsageError(f"--{given[0].replace('_', '-')} is for labels to tag with.")
     if remove:
         _remove(labels, library)
     elif labels:
-        _tag(labels, library, as_json, **how)
+        _tag(labels, library, as_json, **options)
     else:
         _list(library, as_json)
 
 
-def _tag(labels: tuple[str, ...], library: Path, as_json: bool, **how: Any) -> None:
+def _tag(labels: tuple[str, ...], library: Path, as_json: bool, **options: Any) -> None:
     from indexer.tag.labels import tag_library
 
-    done = tag_library(labels, library=library, say=note, **how)
-    write(dump(done.labels) + "\n" if as_json else "".join(map(_line, done.labels)))
+    done = tag_library(labels, library=library, notify=note, **options)
+    write(to_json(done.labels) + "\n" if as_json else "".join(map(_format_label, done.labels)))
     if done.dry_run:
         note("Nothing was written: --dry-run.")
 
 
-def _line(label: "LabelTags") -> str:
+def _format_label(label: "LabelTags") -> str:
     """Return name, count and the best, tabs between."""
-    best = [f"{shorten(str(one.path))} ({one.confidence:.0%})" for one in label.best]
+    best = [f"{relative_path(str(one.path))} ({one.confidence:.0%})" for one in label.best]
     return "\t".join(map(one_line, [label.name, f"{label.count:,}", ", ".join(best)])).rstrip("\t") + "\n"
 
 
@@ -96,7 +96,7 @@ def _list(library: Path, as_json: bool) -> None:
     with Library.open(library) as opened:
         counts = opened.tags()
     if as_json:
-        write(dump([{"name": name, "count": count} for name, count in counts.items()]) + "\n")
+        write(to_json([{"name": name, "count": count} for name, count in counts.items()]) + "\n")
     else:
         write("".join(f"{one_line(name)}\t{count:,}\n" for name, count in counts.items()))
     if not counts:

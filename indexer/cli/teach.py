@@ -8,8 +8,8 @@ import click
 from indexer.cli.progress import quiet_decoders
 from retrieval.cli.console import note, write
 from retrieval.cli.options import library_option
-from retrieval.formatting import dump, some
-from retrieval.types import Taught
+from retrieval.formatting import pluralize, to_json
+from retrieval.types import ConceptInfo
 
 
 @click.command("teach")
@@ -55,9 +55,9 @@ def teach_command(
 
         with quiet_decoders():
             done = teach(
-                name, examples, against=against, library=library, replace=replace, anyway=anyway, say=note
+                name, examples, against=against, library=library, replace=replace, anyway=anyway, notify=note
             )
-        write(dump(done) + "\n" if as_json else describe([done]))
+        write(to_json(done) + "\n" if as_json else describe_concepts([done]))
     elif against or replace or anyway:
         raise click.UsageError("Give a name and examples, as in: clew teach rex photos/of/rex")
     else:
@@ -65,21 +65,23 @@ def teach_command(
 
         with Library.open(library) as opened:
             every = opened.concepts()
-        write(dump(every) + "\n" if as_json else describe(every))
+        write(to_json(every) + "\n" if as_json else describe_concepts(every))
         if not every:
             note("No concept yet. Teach one, as in: clew teach rex photos/of/rex")
 
 
-def describe(concepts: Sequence[Taught]) -> str:
+def describe_concepts(concepts: Sequence[ConceptInfo]) -> str:
     """Return a line for each concept: its examples, and how well they are told apart."""
     wide = max((len(each.name) for each in concepts), default=0) + 1
-    return "".join(f"{'@' + each.name:{wide}}  {_told(each)}\n" for each in concepts)
+    return "".join(f"{'@' + each.name:{wide}}  {_describe_examples(each)}\n" for each in concepts)
 
 
-def _told(each: Taught) -> str:
-    counted = some(each.positives, "example") + f" and {each.negatives:,} against it" * bool(each.negatives)
-    if not each.fitted:
-        return f"{counted}; not learned with this model yet (`clew teach {each.name}`)"
-    if each.auroc is None:
+def _describe_examples(concept: ConceptInfo) -> str:
+    counted = pluralize(concept.positives, "example") + f" and {concept.negatives:,} against it" * bool(
+        concept.negatives
+    )
+    if not concept.fitted:
+        return f"{counted}; not learned with this model yet (`clew teach {concept.name}`)"
+    if concept.auroc is None:
         return f"{counted}; too few to say how well they are told apart"
-    return f"{counted}; held out, above other pictures in {each.auroc:.0%} of pairs"
+    return f"{counted}; held out, above other pictures in {concept.auroc:.0%} of pairs"

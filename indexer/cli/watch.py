@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from indexer.cli.params import Seconds
-from indexer.cli.progress import Bar, quiet_decoders
-from retrieval.catalog.schema import CATALOGUE
+from indexer.cli.params import Duration
+from indexer.cli.progress import ProgressBar, quiet_decoders
+from retrieval.catalog.schema import CATALOG_FILE
 from retrieval.cli.console import note, write
 from retrieval.cli.options import library_option
-from retrieval.formatting import dump, printable
+from retrieval.formatting import printable, to_json
 
 if TYPE_CHECKING:
     from indexer.operations.report import Report
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @click.argument("folders", nargs=-1, type=click.Path(path_type=Path))
 @click.option(
     "--every",
-    type=Seconds(),
+    type=Duration(),
     default="10m",
     show_default=True,
     help="Scan everything so often, for what the system did not tell.",
@@ -37,17 +37,19 @@ def watch_command(folders: tuple[Path, ...], every: float, as_json: bool, librar
     A file that is saved can be found within two seconds; one that is still being written waits until it is
     whole. The library is held only while something is written, so that other commands go on.
     """
-    if not folders and not (library / CATALOGUE).exists():
+    if not folders and not (library / CATALOG_FILE).exists():
         raise click.UsageError("Give the folder to watch, as in: clew watch ~/Pictures")
 
     def show(report: "Report") -> None:
         for line in [str(report), *report.notes]:
             note(line)
 
-    follow(folders, show, as_json, library=library, every=every)
+    run_watch(folders, show, as_json, library=library, rescan_seconds=every)
 
 
-def follow(folders: Sequence[Path], begun: Callable[["Report"], None], as_json: bool, **how: Any) -> None:
+def run_watch(
+    folders: Sequence[Path], on_initial_scan: Callable[["Report"], None], as_json: bool, **options: Any
+) -> None:
     """Watch until Ctrl-C, which ends with exit code 130, or until told to end, which is 0."""
     from indexer.watch.watcher import watch_library
 
@@ -60,22 +62,28 @@ def follow(folders: Sequence[Path], begun: Callable[["Report"], None], as_json: 
 
     def show(change: "Change") -> None:
         if as_json:
-            write(dump(change) + "\n")
+            write(to_json(change) + "\n")
         else:
             note(describe_change(change))
 
     before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        with quiet_decoders(), Bar() as bar:
+        with quiet_decoders(), ProgressBar() as bar:
 
             def say_begun(report: "Report") -> None:
                 bar.stop()
-                begun(report)
+                on_initial_scan(report)
                 if not report.interrupted:
                     note("Watching; Ctrl-C ends it.")
 
             watch_library(
-                folders, tell=show, begun=say_begun, progress=bar.advance, say=note, stop=stop, **how
+                folders,
+                on_change=show,
+                on_initial_scan=say_begun,
+                progress=bar.advance,
+                notify=note,
+                stop=stop,
+                **options,
             )
     except KeyboardInterrupt:
         pass

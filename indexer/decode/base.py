@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import BinaryIO
 
 from retrieval.embedders.base import Embedder, Pixels
-from retrieval.types import Details, Kind, Vectors
+from retrieval.types import Kind, MediaProperties, Vectors
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Decoded:
     """What a file holds: its segments, what it says of itself or its picture, and what of it was left out."""
 
     drafts: list[Draft] = field(default_factory=list)
-    details: Details = field(default_factory=Details)
+    details: MediaProperties = field(default_factory=MediaProperties)
     note: str | None = None
 
 

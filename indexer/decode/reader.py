@@ -20,7 +20,7 @@ from indexer.decode.video import decoder as video
 from indexer.types import Found, nanoseconds
 from retrieval.embedders.base import Embedder
 from retrieval.errors import ExtraMissing, MediaError
-from retrieval.media.archives.archive import Opener, open_place
+from retrieval.media.archives.archive import Opener, open_path
 
 DECODERS: dict[str, Decoder] = {
     "picture": images.decode,
@@ -158,7 +158,7 @@ def read_again(
 @contextmanager
 def open_again(digest: bytes, place: bytes, opener: Opener | None = None) -> Iterator[BufferedReader | None]:
     """Open a content that was read before; None where the file is not as it was. Raises OSError."""
-    with cast(BufferedReader, (opener or partial(open_place, place))()) as file:
+    with cast(BufferedReader, (opener or partial(open_path, place))()) as file:
         same = hashlib.file_digest(file, "sha256").digest() == digest
         file.seek(0)
         yield file if same else None

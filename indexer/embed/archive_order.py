@@ -5,57 +5,57 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import BinaryIO, TypeVar
 
-from retrieval.media.archives.archive import Opener, archive_of, list_archive, openers
+from retrieval.media.archives.archive import Opener, list_archive, member_openers, split_archive_path
 
-AT_ONCE = 2_000  # items that are put in order; for as many, a packed tar is unpacked from its beginning
+MAX_REORDERED = 2_000  # items that are put in order; for as many, a packed tar is unpacked from its beginning
 
-Given = TypeVar("Given")
+Item = TypeVar("Item")
 
 
-def in_turn(
-    items: Iterable[Given], place: Callable[[Given], bytes | None], at_once: int = AT_ONCE
-) -> Iterator[tuple[Given, Opener | None]]:
+def in_archive_order(
+    items: Iterable[Item], path_of: Callable[[Item], bytes | None], max_reordered: int = MAX_REORDERED
+) -> Iterator[tuple[Item, Opener | None]]:
     """Yield each item with what opens its place; None where that is in no archive.
 
     The members of an archive come together, in its order, so that a packed tar is unpacked in one go.
     """
-    archives, held = dict[bytes, dict[bytes, list[Given]]](), 0
+    archives, held = dict[bytes, dict[bytes, list[Item]]](), 0
     for item in items:
-        path = place(item)
-        inside = None if path is None else archive_of(path)
+        path = path_of(item)
+        inside = None if path is None else split_archive_path(path)
         if inside is None:
             yield item, None
             continue
         archives.setdefault(inside[0], {}).setdefault(inside[1], []).append(item)
         held += 1
-        if held == at_once:
-            yield from _each(archives)
+        if held == max_reordered:
+            yield from _all_members(archives)
             archives, held = {}, 0
-    yield from _each(archives)
+    yield from _all_members(archives)
 
 
-def _each(
-    archives: dict[bytes, dict[bytes, list[Given]]],
-) -> Iterator[tuple[Given, Opener | None]]:
+def _all_members(
+    archives: dict[bytes, dict[bytes, list[Item]]],
+) -> Iterator[tuple[Item, Opener | None]]:
     for archive, wanted in archives.items():
-        yield from _members(archive, wanted)
+        yield from _ordered_members(archive, wanted)
 
 
-def _members(archive: bytes, wanted: dict[bytes, list[Given]]) -> Iterator[tuple[Given, Opener | None]]:
-    missing: Opener = partial(_missing, archive)
+def _ordered_members(archive: bytes, wanted: dict[bytes, list[Item]]) -> Iterator[tuple[Item, Opener | None]]:
+    missing: Opener = partial(_raise_not_found, archive)
     try:
-        opens = openers(archive, list_archive(archive, wanted.__contains__))
+        opens = member_openers(archive, list_archive(archive, wanted.__contains__))
     except OSError as error:
-        opens, missing = {}, partial(_failed, error)
+        opens, missing = {}, partial(_raise_error, error)
     for name in [*opens, *(name for name in wanted if name not in opens)]:
         first, *more = wanted[name]
         yield first, opens.get(name, missing)
         yield from ((item, None) for item in more)  # a packed tar is unpacked once
 
 
-def _missing(archive: bytes) -> BinaryIO:
+def _raise_not_found(archive: bytes) -> BinaryIO:
     raise FileNotFoundError(2, f"not in {os.fsdecode(archive)} any more")
 
 
-def _failed(error: OSError) -> BinaryIO:
+def _raise_error(error: OSError) -> BinaryIO:
     raise error

@@ -7,26 +7,26 @@ import numpy as np
 
 from indexer.decode.base import Draft
 from indexer.decode.reader import Read
-from indexer.store.writer import Portion
+from indexer.store.writer import FileChunk
 from retrieval.embedders.base import Embedder
 from retrieval.types import Vectors
 
-BATCH = 1_000  # segments in one transaction, at most
-USUAL = 256  # segments or files after which one is worth its while
+MAX_BATCH = 1_000  # segments in one transaction, at most
+TARGET_BATCH = 256  # segments or files after which one is worth its while
 
 
-def batches(reads: Iterable[Read]) -> Iterator[list[Portion]]:
-    """Cut a stream of files into batches of about USUAL and at most BATCH segments."""
-    batch: list[Portion] = []
+def iter_batches(results: Iterable[Read]) -> Iterator[list[FileChunk]]:
+    """Cut a stream of files into batches of about TARGET_BATCH and at most MAX_BATCH segments."""
+    batch: list[FileChunk] = []
     held = 0
-    for read in reads:
+    for read in results:
         drafts, first = read.decoded.drafts, 0
         while True:
-            part = drafts[first : first + BATCH - held]
+            part = drafts[first : first + MAX_BATCH - held]
             last = first + len(part) == len(drafts)
-            batch.append(Portion(read, part, first, last))
+            batch.append(FileChunk(read, part, first, last))
             held, first = held + len(part), first + len(part)
-            if held >= USUAL or len(batch) >= USUAL:
+            if held >= TARGET_BATCH or len(batch) >= TARGET_BATCH:
                 yield batch
                 batch, held = [], 0
             if last:
@@ -35,7 +35,7 @@ def batches(reads: Iterable[Read]) -> Iterator[list[Portion]]:
         yield batch
 
 
-def embed(embedder: Embedder, batch: Sequence[Portion]) -> list[Portion]:
+def embed_batch(embedder: Embedder, batch: Sequence[FileChunk]) -> list[FileChunk]:
     """Return the portions with their vectors: all pictures at once, all texts at once."""
     drafts = [draft for portion in batch for draft in portion.drafts]
     vectors = iter(embed_drafts(embedder, drafts))

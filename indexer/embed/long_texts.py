@@ -8,17 +8,17 @@ from indexer.embed.batches import embed_drafts
 from retrieval.embedders.base import Embedder
 from retrieval.types import Vectors
 
-NOTHING = "text"  # for a text of which this model reads no word, as &nbsp;
+PLACEHOLDER_TEXT = "text"  # for a text of which this model reads no word, as &nbsp;
 
 
-def embed_whole(embedder: Embedder, drafts: list[Draft]) -> Vectors:
+def embed_long_texts(embedder: Embedder, drafts: list[Draft]) -> Vectors:
     """Embed drafts; a text longer than this model reads is the mean of its parts."""
     parts: list[Draft] = []
     owners: list[int] = []
     for row, draft in enumerate(drafts):
         pieces = [draft]
-        if draft.text is not None and embedder.tokens(draft.text) > embedder.context:
-            passages = split(draft.text, embedder.tokens, embedder.context)
+        if draft.text is not None and embedder.count_tokens(draft.text) > embedder.max_tokens:
+            passages = split(draft.text, embedder.count_tokens, embedder.max_tokens)
             pieces = [Draft("text", text=passage.text) for passage in passages] or [draft]
         parts += pieces
         owners += [row] * len(pieces)

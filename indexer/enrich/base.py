@@ -4,21 +4,21 @@ from collections.abc import Callable, Generator
 from typing import BinaryIO, NamedTuple, Protocol
 
 from indexer.decode.base import Draft
-from indexer.store.analyses import Source
+from indexer.store.analyses import PendingContent
 
 
-class Part(NamedTuple):
+class WorkUnit(NamedTuple):
     """How to look a part of a content over, in any thread; `upto` is how far it reaches, None to its end."""
 
-    look: Callable[[], list[Draft]]
-    upto: float | None
+    analyze: Callable[[], list[Draft]]
+    progress: float | None
 
 
-class Finder(Protocol):
+class Analyzer(Protocol):
     """Finds words in contents, with so many threads."""
 
     threads: int
 
-    def parts(self, file: BinaryIO, source: Source) -> Generator[Part]:
+    def work_units(self, file: BinaryIO, pending: PendingContent) -> Generator[WorkUnit]:
         """Yield what there is to look over, from what was done before; raises MediaError."""
         ...

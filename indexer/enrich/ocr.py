@@ -14,208 +14,221 @@ from indexer.decode.base import Draft
 from indexer.decode.documents.pdf_process import open_pdf
 from indexer.decode.images.frames import PAGED, repeats
 from indexer.decode.video.frame_extraction import Moment, shots
-from indexer.enrich.base import Part
-from indexer.enrich.text_layout import Line, passages
-from indexer.store.analyses import Source
+from indexer.enrich.base import WorkUnit
+from indexer.enrich.text_layout import Line, text_blocks
+from indexer.store.analyses import PendingContent
 from retrieval.embedders.base import Embedder
 from retrieval.errors import ExtraMissing, MediaError
-from retrieval.media.images.loader import decode, opened
+from retrieval.media.images.loader import decode_image, open_image
 from retrieval.system import cores
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 VERSION = "1"  # a larger one makes the next `clew index` read all pictures again
-GLANCE = 736  # pixels of the longer side at which a picture is looked at first: most have no text
-DETAIL = 1_600  # pixels of the longer side in which lines are looked for
-SHARP = 3_200  # pixels of the longer side from which they are read
-LONG = 2.5  # times as long as wide: a picture that is cut into pieces, as a long screenshot
-HELD, WIDE = 4_096, 1_200  # pixels of the longer side of a picture at most, and of a long one's shorter
-PIECE, OVERLAP, PIECES = 2.0, 0.1, 16  # the length and overlap of pieces, in that side; at most so many
-SIGNS = 4  # lines seen at a glance; of more the picture is read whole, of fewer what is around them
-AROUND = 0.05  # of a piece, beside what a glance has found
-SURE = 0.6  # least confidence in a line
-ENGINES = 4  # at most, of some hundred megabytes each
-PAGE, PAGES = 1_754, 5_000  # pixels of the longer side of a page, as A4 at 150 dpi; pages of a file
-WRITTEN = 16  # letters from which on a page is text, and no picture of it
+FIRST_PASS_SIZE = 736  # pixels of the longer side at which a picture is looked at first: most have no text
+DETECTION_SIZE = 1_600  # pixels of the longer side in which lines are looked for
+RECOGNITION_SIZE = 3_200  # pixels of the longer side from which they are read
+LONG_ASPECT_RATIO = 2.5  # times as long as wide: a picture that is cut into pieces, as a long screenshot
+MAX_IMAGE_SIZE, MAX_LONG_IMAGE_WIDTH = (
+    4_096,
+    1_200,
+)  # pixels of the longer side of a picture at most, and of a long one's shorter
+PIECE_LENGTH_RATIO, PIECE_OVERLAP_RATIO, MAX_PIECES = (
+    2.0,
+    0.1,
+    16,
+)  # the length and overlap of pieces, in that side; at most so many
+FULL_READ_LINES = 4  # lines seen at a glance; of more the picture is read whole, of fewer what is around them
+CROP_MARGIN_RATIO = 0.05  # of a piece, beside what a glance has found
+MIN_CONFIDENCE = 0.6  # least confidence in a line
+MAX_ENGINES = 4  # at most, of some hundred megabytes each
+PAGE_SIZE, MAX_PAGES = 1_754, 5_000  # pixels of the longer side of a page, as A4 at 150 dpi; pages of a file
+MIN_PAGE_LETTERS = 16  # letters from which on a page is text, and no picture of it
 
 
-class Shown(NamedTuple):
+class OcrImage(NamedTuple):
     """A picture to read, its page from 1 or its moment in seconds, how far it reaches.
 
     A page of a PDF has no pixels for a box.
     """
 
-    picture: "Image"
+    image: "Image"
     page: int | None = None
-    upto: float | None = None
-    boxed: bool = True
-    moment: Moment | tuple[None, None] = (None, None)
+    progress: float | None = None
+    has_boxes: bool = True
+    scene: Moment | tuple[None, None] = (None, None)
 
 
-class Ocr:
+class OcrAnalyzer:
     """Reads the text in pictures."""
 
-    def __init__(self, embedder: Embedder, moments: Callable[[int], Sequence[Moment]]) -> None:
+    def __init__(self, embedder: Embedder, scene_ranges: Callable[[int], Sequence[Moment]]) -> None:
         """Load the engines; `moments` returns those of a video, by its content. Raises ExtraMissing."""
-        self.threads = min(cores(), ENGINES)
-        self._embedder, self._moments = embedder, moments
+        self.threads = min(cores(), MAX_ENGINES)
+        self._embedder, self._scene_ranges = embedder, scene_ranges
         self._engines: SimpleQueue[Any] = SimpleQueue()
         for _ in range(self.threads):
-            self._engines.put(_engine(max(1, cores() // self.threads)))
+            self._engines.put(_load_engine(max(1, cores() // self.threads)))
 
-    def parts(self, file: BinaryIO, source: Source) -> Generator[Part]:
+    def work_units(self, file: BinaryIO, pending: PendingContent) -> Generator[WorkUnit]:
         """Yield the picture, pages of a document that are pictures, moments of a video; raises MediaError."""
         upto: float | None = 0.0
-        if source.reader == "video":
-            pictures = _moments(file, source.after, self._moments(source.content))
+        if pending.decoder == "video":
+            pictures = _scene_frames(file, pending.progress, self._scene_ranges(pending.content))
         else:
-            pictures = PICTURES[source.reader](file, int(source.after))
+            pictures = IMAGE_EXTRACTORS[pending.decoder](file, int(pending.progress))
         for shown in pictures:
-            upto = shown.upto
-            small, factor = _bounded(shown.picture)
-            yield Part(partial(self.read, shown._replace(picture=small), factor), upto)
+            upto = shown.progress
+            small, factor = _limit_size(shown.image)
+            yield WorkUnit(partial(self.recognize, shown._replace(image=small), factor), upto)
         if upto is not None:
-            yield Part(list, None)
+            yield WorkUnit(list, None)
 
-    def read(self, shown: Shown, factor: float = 1) -> list[Draft]:
+    def recognize(self, ocr_image: OcrImage, factor: float = 1) -> list[Draft]:
         """Return the passages on a picture that was so many times as large."""
         engine = self._engines.get()
         try:
-            lines = [line.placed(0, 0, factor) for line in _lines(engine, shown.picture)]
+            lines = [line.transformed(0, 0, factor) for line in _recognize_lines(engine, ocr_image.image)]
         finally:
             self._engines.put(engine)
-        found = passages(lines, self._embedder.tokens, self._embedder.context)
-        start, end = shown.moment
+        found = text_blocks(lines, self._embedder.count_tokens, self._embedder.max_tokens)
+        start, end = ocr_image.scene
         return [
             Draft(
                 "text",
                 text=words.text,
                 start=start,
                 end=end,
-                page=shown.page,
-                box=words.box if shown.boxed else None,
+                page=ocr_image.page,
+                box=words.box if ocr_image.has_boxes else None,
             )
             for words in found
         ]
 
 
-def _lines(engine: Any, picture: "Image") -> Iterator[Line]:
+def _recognize_lines(engine: Any, image: "Image") -> Iterator[Line]:
     """Yield the lines of a picture, in its pixels; a long one is read piece by piece."""
-    (width, height), along = picture.size, picture.height >= picture.width
-    short, long = sorted(picture.size)
-    step = round(PIECE * short) if long > LONG * short else long
-    margin = round(OVERLAP * short / 2) if step < long else 0
-    for begin in range(0, min(long, PIECES * step), step):
+    (width, height), along = image.size, image.height >= image.width
+    short, long = sorted(image.size)
+    step = round(PIECE_LENGTH_RATIO * short) if long > LONG_ASPECT_RATIO * short else long
+    margin = round(PIECE_OVERLAP_RATIO * short / 2) if step < long else 0
+    for begin in range(0, min(long, MAX_PIECES * step), step):
         first, last = max(0, begin - margin), min(long, begin + step + margin)
         box = (0, first, width, last) if along else (first, 0, last, height)
-        for line in _look(engine, picture.crop(box)):
-            placed = line.placed(*box[:2], 1)
+        for line in _detect_and_recognize(engine, image.crop(box)):
+            placed = line.transformed(*box[:2], 1)
             middle = (placed.top + placed.bottom) / 2 if along else (placed.left + placed.right) / 2
             if begin <= middle < begin + step:
                 yield placed
 
 
-def _look(engine: Any, picture: "Image") -> Iterator[Line]:
+def _detect_and_recognize(engine: Any, image: "Image") -> Iterator[Line]:
     """Glance at a picture, and read what is around the text that is seen."""
-    box = (0, 0, *picture.size)
-    if max(picture.size) > 1.3 * GLANCE:
-        seen = _ask(engine, picture, GLANCE, read=False)
+    box = (0, 0, *image.size)
+    if max(image.size) > 1.3 * FIRST_PASS_SIZE:
+        seen = _run_engine(engine, image, FIRST_PASS_SIZE, recognize=False)
         if seen.boxes is None:
             return
-        if len(seen.boxes) <= SIGNS:
-            box = _around(np.reshape(seen.boxes, (-1, 2)) * _shrunk(picture, GLANCE), picture)
-    piece = picture.crop(box)
-    said = _ask(engine, piece, SHARP, read=True)
+        if len(seen.boxes) <= FULL_READ_LINES:
+            box = _crop_box(np.reshape(seen.boxes, (-1, 2)) * _shrink_factor(image, FIRST_PASS_SIZE), image)
+    piece = image.crop(box)
+    said = _run_engine(engine, piece, RECOGNITION_SIZE, recognize=True)
     for corners, text, sure in zip(said.boxes, said.txts, said.scores, strict=True) if said.txts else ():
-        places = np.asarray(corners) * _shrunk(piece, SHARP) + box[:2]
-        if sure >= SURE and _tells(text):
+        places = np.asarray(corners) * _shrink_factor(piece, RECOGNITION_SIZE) + box[:2]
+        if sure >= MIN_CONFIDENCE and _is_text(text):
             yield Line(text.strip(), *places.min(axis=0).tolist(), *places.max(axis=0).tolist())
 
 
-def _around(corners: NDArray[np.float64], picture: "Image") -> tuple[int, int, int, int]:
+def _crop_box(corners: NDArray[np.float64], image: "Image") -> tuple[int, int, int, int]:
     """Return the part of a picture that has these corners, (n, 2), and something beside them."""
-    beside = AROUND * max(picture.size)
+    beside = CROP_MARGIN_RATIO * max(image.size)
     left, top = np.maximum(0, corners.min(axis=0) - beside).astype(int).tolist()
-    right, bottom = np.minimum(picture.size, corners.max(axis=0) + beside).astype(int).tolist()
+    right, bottom = np.minimum(image.size, corners.max(axis=0) + beside).astype(int).tolist()
     return left, top, right, bottom
 
 
-def _ask(engine: Any, picture: "Image", side: int, *, read: bool) -> Any:
+def _run_engine(engine: Any, image: "Image", size: int, *, recognize: bool) -> Any:
     """Find the lines of a picture at this size, and read them."""
-    pixels = np.asarray(_small(picture, _shrunk(picture, side)))
+    pixels = np.asarray(_shrink(image, _shrink_factor(image, size)))
     blue_first = np.ascontiguousarray(pixels[:, :, ::-1])
-    return engine(blue_first, use_det=True, use_cls=read, use_rec=read)
+    return engine(blue_first, use_det=True, use_cls=recognize, use_rec=recognize)
 
 
-def _bounded(picture: "Image") -> tuple["Image", float]:
+def _limit_size(image: "Image") -> tuple["Image", float]:
     """Return a picture no larger than is held of it, and by how much it was made smaller."""
-    short, long = sorted(picture.size)
-    if long <= LONG * short:
-        factor = max(1.0, long / HELD)
+    short, long = sorted(image.size)
+    if long <= LONG_ASPECT_RATIO * short:
+        factor = max(1.0, long / MAX_IMAGE_SIZE)
     else:
-        factor, most = max(1.0, short / WIDE), round(PIECES * PIECE * short)
-        picture = picture.crop((0, 0, min(picture.width, most), min(picture.height, most)))
-    return _small(picture, factor), factor
+        factor, most = max(1.0, short / MAX_LONG_IMAGE_WIDTH), round(MAX_PIECES * PIECE_LENGTH_RATIO * short)
+        image = image.crop((0, 0, min(image.width, most), min(image.height, most)))
+    return _shrink(image, factor), factor
 
 
-def _small(picture: "Image", factor: float) -> "Image":
+def _shrink(image: "Image", factor: float) -> "Image":
     if factor == 1:
-        return picture
-    width, height = (max(1, round(length / factor)) for length in picture.size)
-    return picture.resize((width, height), reducing_gap=2.0)
+        return image
+    width, height = (max(1, round(length / factor)) for length in image.size)
+    return image.resize((width, height), reducing_gap=2.0)
 
 
-def _shrunk(picture: "Image", side: int) -> float:
+def _shrink_factor(image: "Image", size: int) -> float:
     """Return by how much a picture is made smaller for its longer side to be no more than this."""
-    return max(1.0, max(picture.size) / side)
+    return max(1.0, max(image.size) / size)
 
 
-def _tells(text: str) -> bool:
+def _is_text(text: str) -> bool:
     """Say whether a line is more than one sign, which texture is often taken for."""
     return sum(letter.isalnum() for letter in text) > 1
 
 
-def _stills(file: BinaryIO, after: int) -> Iterator[Shown]:
+def _image_pages(file: BinaryIO, after: int) -> Iterator[OcrImage]:
     """Yield a picture, or the pages of a TIFF behind so many, as far as they can be read."""
-    with opened(file) as original:
+    with open_image(file) as original:
         size = original.size
         if original.format not in PAGED or not getattr(original, "is_animated", False):
-            yield Shown(decode(original))
+            yield OcrImage(decode_image(original))
             return
-        for number in range(after, PAGES):
+        for number in range(after, MAX_PAGES):
             try:
                 original.seek(number)
                 if number and repeats(original, size):
                     continue
-                picture = decode(original).copy()
+                picture = decode_image(original).copy()
             except Exception:  # the end, or what is damaged
                 return
-            yield Shown(picture, number + 1, number + 1)
+            yield OcrImage(picture, number + 1, number + 1)
 
 
-def _pages(file: BinaryIO, after: int) -> Iterator[Shown]:
+def _scanned_pages(file: BinaryIO, after: int) -> Iterator[OcrImage]:
     """Yield the pages of a PDF behind so many that hold no text but in their pictures."""
     with open_pdf(file) as document:
-        for number in range(after + 1, min(PAGES, document.pages) + 1):
+        for number in range(after + 1, min(MAX_PAGES, document.page_count) + 1):
             with suppress(MediaError):  # a page that is broken costs no other
-                if len(document.page(number, shorter=0, longer=1).text.strip()) < WRITTEN:
-                    picture = document.page(number, shorter=0, longer=PAGE).picture
+                if (
+                    len(document.read_page(number, min_side=0, min_long_side=1).text.strip())
+                    < MIN_PAGE_LETTERS
+                ):
+                    picture = document.read_page(number, min_side=0, min_long_side=PAGE_SIZE).image
                     if picture is not None:
-                        yield Shown(picture, number, number, boxed=False)
+                        yield OcrImage(picture, number, number, has_boxes=False)
 
 
-def _moments(file: BinaryIO, after: float, moments: Sequence[Moment]) -> Iterator[Shown]:
+def _scene_frames(file: BinaryIO, after: float, scenes: Sequence[Moment]) -> Iterator[OcrImage]:
     """Yield a frame of each moment of a video that ends behind so many seconds."""
-    for moment, picture in shots(file, [each for each in moments if each[1] > after], SHARP):
-        yield Shown(picture, upto=moment[1], moment=moment)
+    for moment, picture in shots(file, [each for each in scenes if each[1] > after], RECOGNITION_SIZE):
+        yield OcrImage(picture, progress=moment[1], scene=moment)
 
 
-PICTURES: dict[str, Callable[[BinaryIO, int], Iterator[Shown]]] = {"picture": _stills, "document": _pages}
-READERS = (*PICTURES, "video")
+IMAGE_EXTRACTORS: dict[str, Callable[[BinaryIO, int], Iterator[OcrImage]]] = {
+    "picture": _image_pages,
+    "document": _scanned_pages,
+}
+SUPPORTED_DECODERS = (*IMAGE_EXTRACTORS, "video")
 
 
-def _engine(threads: int) -> Any:
+def _load_engine(threads: int) -> Any:
     """Load an engine, from the files in its package alone, so that nothing is ever fetched."""
     try:
         import rapidocr
@@ -231,9 +244,9 @@ def _engine(threads: int) -> Any:
     return RapidOCR(
         params={
             "Global.log_level": "critical",
-            "Global.max_side_len": SHARP,
+            "Global.max_side_len": RECOGNITION_SIZE,
             "Det.limit_type": "max",
-            "Det.limit_side_len": DETAIL,
+            "Det.limit_side_len": DETECTION_SIZE,
             "Rec.rec_batch_num": 1,  # several of different lengths are as long as the longest
             "EngineConfig.onnxruntime.intra_op_num_threads": threads,
             "EngineConfig.onnxruntime.inter_op_num_threads": 1,

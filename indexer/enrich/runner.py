@@ -9,169 +9,188 @@ from importlib.util import find_spec
 from time import monotonic
 
 from indexer.decode.reader import open_again
-from indexer.embed.archive_order import in_turn
-from indexer.embed.long_texts import NOTHING, embed_whole
+from indexer.embed.archive_order import in_archive_order
+from indexer.embed.long_texts import PLACEHOLDER_TEXT, embed_long_texts
 from indexer.enrich import ocr, sound_events, speech
-from indexer.enrich.base import Finder, Part
-from indexer.enrich.settings import Wish
-from indexer.enrich.sound_events import Listener
+from indexer.enrich.base import Analyzer, WorkUnit
+from indexer.enrich.settings import EnrichmentOptions
+from indexer.enrich.sound_events import SoundClassifier
 from indexer.enrich.speech import Transcriber
 from indexer.prefetch import ahead
-from indexer.store.analyses import How, Piece, Source, due, moments, write
-from indexer.store.writer import Writer
+from indexer.store.analyses import (
+    Analysis,
+    PartialResult,
+    PendingContent,
+    pending_contents,
+    save_results,
+    scene_ranges,
+)
+from indexer.store.writer import LibraryWriter
 from retrieval.errors import EmbedderError, ExtraMissing
-from retrieval.formatting import some
+from retrieval.formatting import pluralize
 
-MOST = 64  # parts in one transaction
-TITLES: dict[How, str] = {"ocr": "text in pictures", "speech": "speech", "sounds": "known sounds"}
-OFTEN = 5.0  # seconds after which what was found is committed
+MAX_UNITS_PER_COMMIT = 64  # parts in one transaction
+TITLES: dict[Analysis, str] = {"ocr": "text in pictures", "speech": "speech", "sounds": "known sounds"}
+COMMIT_INTERVAL_SECONDS = 5.0  # seconds after which what was found is committed
 
-Advance = Callable[[str, int, int], None]  # what is looked for, contents done, contents to do
+AnalysisProgress = Callable[[str, int, int], None]  # what is looked for, contents done, contents to do
 
 
 @dataclass(slots=True)
-class Later:
+class EnrichmentResult:
     """What was found: segments by kind, notes, and how many files an extra that is missing would read."""
 
     kinds: Counter[str] = field(default_factory=Counter)
     notes: list[str] = field(default_factory=list)
-    lacking: Counter[str] = field(default_factory=Counter)
+    missing_extras: Counter[str] = field(default_factory=Counter)
 
 
-def read_later(writer: Writer, wish: Wish, advance: Advance, *, new_sounds: int = 0) -> Later:
+def run_enrichment(
+    writer: LibraryWriter, options: EnrichmentOptions, progress: AnalysisProgress, *, new_audio_count: int = 0
+) -> EnrichmentResult:
     """Look over what was not looked over yet, in batches, each committed; the next run goes on from there.
 
     Of new sounds that nobody listens to is said how they are heard.
     """
-    later, embedder = Later(), writer.embedder
+    later, embedder = EnrichmentResult(), writer.embedder
     if writer.catalog.setting("ocr"):
-        reading = Search(writer, "ocr", ocr.VERSION, later, advance)
-        reading.run(ocr.READERS, lambda: ocr.Ocr(embedder, partial(moments, writer)))
-    if by := wish.transcriber or writer.catalog.setting("speech"):
+        reading = AnalysisJob(writer, "ocr", ocr.VERSION, later, progress)
+        reading.run(ocr.SUPPORTED_DECODERS, lambda: ocr.OcrAnalyzer(embedder, partial(scene_ranges, writer)))
+    if by := options.transcriber or writer.catalog.setting("speech"):
         name = by if isinstance(by, str) else by.name
-        listening = Search(writer, "speech", name, later, advance)
-        listening.run(speech.READERS, lambda: speech.Speech(_whisper(by), embedder))
-    if namer := wish.listener or writer.catalog.setting("sounds"):
-        name = sound_events.version(namer) if isinstance(namer, str) else namer.name
-        naming = Search(writer, "sounds", name, later, advance)
-        naming.run(sound_events.READERS, lambda: sound_events.Hearing(_clap(namer)))
-    if new_sounds and not by and not namer:
-        later.notes.append(_hint(new_sounds))
+        listening = AnalysisJob(writer, "speech", name, later, progress)
+        listening.run(
+            speech.SUPPORTED_DECODERS, lambda: speech.SpeechAnalyzer(_load_transcriber(by), embedder)
+        )
+    if namer := options.sound_classifier or writer.catalog.setting("sounds"):
+        name = sound_events.analysis_version(namer) if isinstance(namer, str) else namer.name
+        naming = AnalysisJob(writer, "sounds", name, later, progress)
+        naming.run(
+            sound_events.SUPPORTED_DECODERS, lambda: sound_events.SoundEventAnalyzer(_load_classifier(namer))
+        )
+    if new_audio_count and not by and not namer:
+        later.notes.append(_missing_model_hint(new_audio_count))
     return later
 
 
-def _hint(sounds: int) -> str:
+def _missing_model_hint(audio_count: int) -> str:
     here = find_spec("faster_whisper") is not None
     first = "" if here else 'pip install "clew-search[audio]", then '
     return (
-        f"What is said in {some(sounds, 'sound')} cannot be searched yet, nor what else sounds there; tags "
+        f"What is said in {pluralize(audio_count, 'sound')} cannot be searched yet, nor what else "
+        f"sounds there; tags "
         f"and names can. For speech: {first}`clew index --speech-model small` (484 MB, fetched once), or the "
         "folder of a faster-whisper model. For a dog, rain, a guitar: `clew index --sound-model "
         "laion/clap-htsat-unfused` (615 MB), or the folder of a CLAP model."
     )
 
 
-def _whisper(model: str | Transcriber) -> Transcriber:
+def _load_transcriber(model: str | Transcriber) -> Transcriber:
     from indexer.enrich.whisper import Whisper  # heavy
 
     return Whisper(model) if isinstance(model, str) else model
 
 
-def _clap(model: str | Listener) -> Listener:
+def _load_classifier(model: str | SoundClassifier) -> SoundClassifier:
     from indexer.enrich.clap import Clap
 
     return Clap(model) if isinstance(model, str) else model
 
 
 @dataclass(frozen=True, slots=True)
-class Search:
+class AnalysisJob:
     """A search of contents for words, in one way, by one version of what finds them."""
 
-    writer: Writer
-    how: How
+    writer: LibraryWriter
+    analysis: Analysis
     version: str
-    later: Later
-    advance: Advance
+    result: EnrichmentResult
+    report_progress: AnalysisProgress
 
-    def run(self, readers: Sequence[str], make: Callable[[], Finder]) -> None:
+    def run(self, decoders: Sequence[str], create_analyzer: Callable[[], Analyzer]) -> None:
         """Look over what is due of some readers; only if anything is, its finder is made."""
-        sources = due(self.writer, self.how, self.version, readers)
+        sources = pending_contents(self.writer, self.analysis, self.version, decoders)
         if not sources:
             return
-        self.advance(TITLES[self.how], 0, len(sources))
+        self.report_progress(TITLES[self.analysis], 0, len(sources))
         try:
-            self._look_over(sources, make())
+            self._run_units(sources, create_analyzer())
         except ExtraMissing as error:
-            self.later.lacking[str(error)] += len(sources)
+            self.result.missing_extras[str(error)] += len(sources)
         except EmbedderError as error:
-            self.later.notes.append(str(error))
+            self.result.notes.append(str(error))
 
-    def _look_over(self, sources: Sequence[Source], finder: Finder) -> None:
-        title, look, found, done = TITLES[self.how], Look(), set[int](), 0
+    def _run_units(self, pending: Sequence[PendingContent], analyzer: Analyzer) -> None:
+        title, look, found, done = TITLES[self.analysis], WorkUnitRunner(), set[int](), 0
         begun = monotonic()
-        pieces = ahead(look, _parts(finder, sources), threads=finder.threads, depth=finder.threads + 1)
+        pieces = ahead(
+            look, _work_units(analyzer, pending), threads=analyzer.threads, depth=analyzer.threads + 1
+        )
         for piece in pieces:
-            look.held.append(piece)
-            if len(look.held) >= MOST or monotonic() - begun > OFTEN:
-                self._commit(look.settled())
+            look.uncommitted.append(piece)
+            if len(look.uncommitted) >= MAX_UNITS_PER_COMMIT or monotonic() - begun > COMMIT_INTERVAL_SECONDS:
+                self._commit(look.take_committable())
                 begun = monotonic()
             found |= {piece.content} if piece.drafts else set()
-            done += piece.upto is None
-            self.advance(title, done, len(sources))
-        self._commit(look.settled())
-        if look.held:  # not one has succeeded: it is not their fault
-            self.later.notes.append(f"{title.capitalize()} cannot be found at present: {look.trouble}")
+            done += piece.progress is None
+            self.report_progress(title, done, len(pending))
+        self._commit(look.take_committable())
+        if look.uncommitted:  # not one has succeeded: it is not their fault
+            self.result.notes.append(f"{title.capitalize()} cannot be found at present: {look.last_error}")
         elif done:
-            files = some(done, "file")
-            were = "were" if self.how == "sounds" else "was"
-            self.later.notes.append(f"{title.capitalize()} {were} found in {len(found):,} of {files}.")
+            files = pluralize(done, "file")
+            were = "were" if self.analysis == "sounds" else "was"
+            self.result.notes.append(f"{title.capitalize()} {were} found in {len(found):,} of {files}.")
 
-    def _commit(self, pieces: Sequence[Piece]) -> None:
+    def _commit(self, results: Sequence[PartialResult]) -> None:
         """Embed and write what was found."""
         embedder = self.writer.embedder
-        drafts = [draft for piece in pieces for draft in piece.drafts]
-        read = [replace(d, text=d.text if embedder.tokens(d.text or "") else NOTHING) for d in drafts]
-        vectors = embed_whole(embedder, read)
-        self.later.kinds += write(self.writer, self.how, self.version, pieces, vectors)
+        drafts = [draft for piece in results for draft in piece.drafts]
+        read = [
+            replace(d, text=d.text if embedder.count_tokens(d.text or "") else PLACEHOLDER_TEXT)
+            for d in drafts
+        ]
+        vectors = embed_long_texts(embedder, read)
+        self.result.kinds += save_results(self.writer, self.analysis, self.version, results, vectors)
 
 
-class Look:
+class WorkUnitRunner:
     """Looks a part over, in any thread; one that fails holds nothing, if others succeed."""
 
     def __init__(self) -> None:
-        self.held: list[Piece] = []
-        self.trouble: Exception | None = None
-        self.works = False
+        self.uncommitted: list[PartialResult] = []
+        self.last_error: Exception | None = None
+        self.has_succeeded = False
 
-    def __call__(self, given: tuple[int, Part]) -> Piece:
+    def __call__(self, item: tuple[int, WorkUnit]) -> PartialResult:
         """Return what is found in a part of a content."""
-        content, part = given
+        content, part = item
         try:
-            drafts = part.look()
+            drafts = part.analyze()
         except Exception as error:  # what one does to the library that reads it must not cost the others
-            self.trouble = error
-            return Piece(content, [], part.upto)
-        self.works = True
-        return Piece(content, drafts, part.upto)
+            self.last_error = error
+            return PartialResult(content, [], part.progress)
+        self.has_succeeded = True
+        return PartialResult(content, drafts, part.progress)
 
-    def settled(self) -> list[Piece]:
+    def take_committable(self) -> list[PartialResult]:
         """Return what is held and can be written, once."""
-        if self.trouble is not None and not self.works:
+        if self.last_error is not None and not self.has_succeeded:
             return []
-        pieces, self.held = self.held, []
+        pieces, self.uncommitted = self.uncommitted, []
         return pieces
 
 
-def _parts(finder: Finder, sources: Sequence[Source]) -> Iterator[tuple[int, Part]]:
+def _work_units(analyzer: Analyzer, pending: Sequence[PendingContent]) -> Iterator[tuple[int, WorkUnit]]:
     """Yield what there is to look over; what is not there as it was waits for a later run."""
-    for source, opener in in_turn(sources, lambda source: source.place):
+    for source, opener in in_archive_order(pending, lambda source: source.path):
         try:
-            with open_again(source.digest, source.place, opener) as file:
+            with open_again(source.digest, source.path, opener) as file:
                 if file is None:
                     continue
-                with closing(finder.parts(file, source)) as parts:
+                with closing(analyzer.work_units(file, source)) as parts:
                     yield from ((source.content, part) for part in parts)
         except (OSError, ExtraMissing):  # it has gone since, or cannot be opened at present
             continue
         except Exception:  # it cannot be looked over, now or later
-            yield source.content, Part(list, None)
+            yield source.content, WorkUnit(list, None)

@@ -1,9 +1,9 @@
 """Plain words for what people hear every day, with which each window of a sound is compared."""
 
-VERSION = "1"  # another one makes the next `clew index` listen to all sounds again
-TEMPLATE = "This is a sound of {}."
+LABELS_VERSION = "1"  # another one makes the next `clew index` listen to all sounds again
+PROMPT_TEMPLATE = "This is a sound of {}."
 
-_NAMES = """
+_VOCABULARY = """
 dog barking, dog howling, cat meowing, cat purring,
 cow mooing, sheep bleating, goat bleating, pig grunting, horse neighing, horse galloping, rooster crowing,
 hens clucking, turkey gobbling, ducks quacking, donkey braying, geese honking,
@@ -56,6 +56,9 @@ explosion, fireworks, gunshot, machine gun, glass breaking, wood cracking, metal
 white noise, static, electric hum, high pitched tone, microphone feedback, vinyl crackle, low rumble,
 robot voice
 """
-UNSAID = ("silence", "quiet background noise")  # they win where nothing sounds, which is not worth a word
+UNREPORTED_LABELS = (
+    "silence",
+    "quiet background noise",
+)  # they win where nothing sounds, which is not worth a word
 
-NAMES = (*(name.strip() for name in _NAMES.split(",")), *UNSAID)
+SOUND_LABELS = (*(name.strip() for name in _VOCABULARY.split(",")), *UNREPORTED_LABELS)

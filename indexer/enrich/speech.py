@@ -6,17 +6,17 @@ from typing import BinaryIO, NamedTuple, Protocol
 
 from indexer.decode.audio.stream import RATE, Samples, Stretch, open_media, stretches
 from indexer.decode.base import Draft
-from indexer.enrich.base import Part
-from indexer.store.analyses import Source
+from indexer.enrich.base import WorkUnit
+from indexer.store.analyses import PendingContent
 from retrieval.embedders.base import Embedder
 
-READERS = ("sound", "video")
-LONG = 20.0  # seconds of a passage, after which the next phrase begins another
-PAUSE = 2.0  # seconds of silence between two passages
-ENDS = (".", "!", "?", "…", "。", "！", "？")
+SUPPORTED_DECODERS = ("sound", "video")
+MAX_PASSAGE_SECONDS = 20.0  # seconds of a passage, after which the next phrase begins another
+MAX_PAUSE_SECONDS = 2.0  # seconds of silence between two passages
+SENTENCE_ENDINGS = (".", "!", "?", "…", "。", "！", "？")
 
 
-class Phrase(NamedTuple):
+class TranscriptSegment(NamedTuple):
     """Some words and when they are said, in seconds from the beginning of the samples."""
 
     start: float
@@ -29,12 +29,12 @@ class Transcriber(Protocol):
 
     name: str
 
-    def transcribe(self, samples: Samples) -> Iterable[Phrase]:
+    def transcribe(self, samples: Samples) -> Iterable[TranscriptSegment]:
         """Yield what is said in some minutes of sound, mono, 16,000 samples a second."""
         ...
 
 
-class Speech:
+class SpeechAnalyzer:
     """Hears what is said in sounds and videos."""
 
     threads = 1  # a transcriber keeps all cores busy itself
@@ -43,35 +43,42 @@ class Speech:
         self.transcriber = transcriber
         self._embedder = embedder
 
-    def parts(self, file: BinaryIO, source: Source) -> Generator[Part]:
+    def work_units(self, file: BinaryIO, pending: PendingContent) -> Generator[WorkUnit]:
         """Yield the stretches of the sound after so many seconds; raises MediaError."""
         with open_media(file) as container:
-            for stretch in stretches(container, source.after):
-                yield Part(partial(self._hear, stretch), stretch.upto)
+            for stretch in stretches(container, pending.progress):
+                yield WorkUnit(partial(self._analyze, stretch), stretch.upto)
 
-    def _hear(self, stretch: Stretch) -> list[Draft]:
-        if not len(stretch.samples):
+    def _analyze(self, chunk: Stretch) -> list[Draft]:
+        if not len(chunk.samples):
             return []
-        last = len(stretch.samples) / RATE
+        last = len(chunk.samples) / RATE
         phrases = [
-            Phrase(stretch.start + max(0.0, start), stretch.start + min(max(start, end), last), text.strip())
-            for start, end, text in self.transcriber.transcribe(stretch.samples)
+            TranscriptSegment(
+                chunk.start + max(0.0, start), chunk.start + min(max(start, end), last), text.strip()
+            )
+            for start, end, text in self.transcriber.transcribe(chunk.samples)
             if start < last and any(letter.isalnum() for letter in text)
         ]
         return [
             Draft("text", text=said.text, start=round(said.start, 3), end=round(said.end, 3))
-            for said in passages(phrases, self._embedder.tokens, self._embedder.context)
+            for said in transcript_passages(phrases, self._embedder.count_tokens, self._embedder.max_tokens)
         ]
 
 
-def passages(phrases: Iterable[Phrase], tokens: Callable[[str], int], limit: int) -> Iterator[Phrase]:
+def transcript_passages(
+    phrases: Iterable[TranscriptSegment], count_tokens: Callable[[str], int], max_tokens: int
+) -> Iterator[TranscriptSegment]:
     """Join phrases to whole sentences, as far as the text tower reads them and LONG and PAUSE allow."""
-    held: Phrase | None = None
+    held: TranscriptSegment | None = None
     for phrase in phrases:
         if held is not None:
             whole = held._replace(end=phrase.end, text=f"{held.text} {phrase.text}")
-            near = phrase.start - held.end <= PAUSE and whole.end - whole.start <= LONG
-            if near and not held.text.endswith(ENDS) and tokens(whole.text) <= limit:
+            near = (
+                phrase.start - held.end <= MAX_PAUSE_SECONDS
+                and whole.end - whole.start <= MAX_PASSAGE_SECONDS
+            )
+            if near and not held.text.endswith(SENTENCE_ENDINGS) and count_tokens(whole.text) <= max_tokens:
                 held = whole
                 continue
             yield held

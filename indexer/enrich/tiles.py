@@ -11,55 +11,55 @@ from indexer.decode.base import Draft
 from indexer.decode.images.crops import PART, crops, tile_boxes
 from indexer.decode.metadata.properties import Header
 from indexer.decode.reader import open_again
-from indexer.embed.archive_order import in_turn
-from indexer.embed.batches import USUAL, embed_drafts
+from indexer.embed.archive_order import in_archive_order
+from indexer.embed.batches import TARGET_BATCH, embed_drafts
 from indexer.prefetch import ahead
-from indexer.store.writer import Writer
+from indexer.store.writer import LibraryWriter
 from retrieval.embedders.base import Embedder
 from retrieval.errors import ClewError, MediaError
 from retrieval.media.archives.archive import Opener
-from retrieval.media.images.loader import decode, opened
+from retrieval.media.images.loader import decode_image, open_image
 from retrieval.system import cores
 from retrieval.types import Vectors
 
-AHEAD = 16  # pictures decoded ahead, a thread
+PREFETCH_PER_THREAD = 16  # pictures decoded ahead, a thread
 
 
-class Untiled(NamedTuple):
+class UntiledImage(NamedTuple):
     """A picture that has no tiles, and a file that has it."""
 
     content: int
     digest: bytes
-    place: bytes
+    path: bytes
 
 
 @dataclass(frozen=True, slots=True)
-class Tiled:
+class ImageTiles:
     """A picture and its tiles; None where its file is not as it was, and another run may find it."""
 
     content: int
     drafts: Sequence[Draft] | None
 
 
-def add_tiles(writer: Writer, progress: Callable[[int, int], None]) -> tuple[int, int]:
+def add_tiles(writer: LibraryWriter, progress: Callable[[int, int], None]) -> tuple[int, int]:
     """Give every picture that has none its tiles, in batches, each committed; what is cut short goes on.
 
     Returns how many tiles were written, and of how many pictures. What is cut up already, as panoramas and
     pages are, gets none.
     """
-    embedder, untiled = writer.embedder, writer.contents.untiled()
+    embedder, untiled = writer.embedder, writer.contents.untiled_images()
     tiles = pictures = done = 0
 
-    def read(turn: tuple[Untiled, Opener | None]) -> Tiled:
+    def read(turn: tuple[UntiledImage, Opener | None]) -> ImageTiles:
         one, opener = turn
-        return Tiled(one.content, tiles_again(one.digest, one.place, embedder, opener))
+        return ImageTiles(one.content, redecode_tiles(one.digest, one.path, embedder, opener))
 
-    def embed(batch: Sequence[Tiled]) -> tuple[Sequence[Tiled], Vectors]:
+    def embed(batch: Sequence[ImageTiles]) -> tuple[Sequence[ImageTiles], Vectors]:
         return batch, embed_drafts(embedder, [draft for one in batch for draft in one.drafts or ()])
 
-    turns = in_turn(map(Untiled._make, untiled), lambda one: one.place)
-    reads = ahead(read, turns, threads=cores(), depth=AHEAD * cores())
-    at_once = embedder.at_once
+    turns = in_archive_order(map(UntiledImage._make, untiled), lambda one: one.path)
+    reads = ahead(read, turns, threads=cores(), depth=PREFETCH_PER_THREAD * cores())
+    at_once = embedder.concurrency
     for batch, vectors in ahead(embed, _batches(reads), threads=at_once, depth=at_once + 1):
         ends = np.cumsum([len(one.drafts or ()) for one in batch])
         parts = np.split(vectors, ends[:-1])
@@ -77,20 +77,20 @@ def add_tiles(writer: Writer, progress: Callable[[int, int], None]) -> tuple[int
     return tiles, pictures
 
 
-def tiles_again(
-    digest: bytes, place: bytes, embedder: Embedder, opener: Opener | None = None
+def redecode_tiles(
+    digest: bytes, path: bytes, embedder: Embedder, opener: Opener | None = None
 ) -> list[Draft] | None:
     """Decode the tiles of a picture that was read before; None where its file is not as it was.
 
     They are cut from a larger picture than the whole is embedded from, so that each has its full share.
     """
     try:
-        with open_again(digest, place, opener) as file:
+        with open_again(digest, path, opener) as file:
             if file is None:
                 return None
-            with opened(file) as original:
+            with open_image(file) as original:
                 header = Header.of(original)
-                picture = decode(original, near=ceil(embedder.side / PART))
+                picture = decode_image(original, min_side=ceil(embedder.min_image_side / PART))
     except MediaError:  # what is no picture, whatever its name, has none
         return []
     except (OSError, ClewError):
@@ -102,12 +102,12 @@ def tiles_again(
     ]
 
 
-def _batches(reads: Iterator[Tiled]) -> Iterator[list[Tiled]]:
-    batch, held = list[Tiled](), 0
+def _batches(reads: Iterator[ImageTiles]) -> Iterator[list[ImageTiles]]:
+    batch, held = list[ImageTiles](), 0
     for one in reads:
         batch.append(one)
         held += len(one.drafts or ())
-        if held >= USUAL or len(batch) >= USUAL:
+        if held >= TARGET_BATCH or len(batch) >= TARGET_BATCH:
             yield batch
             batch, held = [], 0
     if batch:

@@ -5,13 +5,15 @@ from pathlib import Path
 from typing import Any
 
 from indexer.decode.audio.stream import Samples
-from indexer.enrich.speech import Phrase
-from indexer.models.hub import unreachable
+from indexer.enrich.speech import TranscriptSegment
+from indexer.models.hub import unreachable_reason
 from retrieval.errors import EmbedderError, ExtraMissing
 from retrieval.system import cores
 
-NAMES = "tiny (75 MB), base (145 MB), small (484 MB), medium (1.5 GB), turbo (1.6 GB), large-v3 (3.1 GB)"
-ASKED = "Systran/faster-whisper-small", ("config.json",)  # to learn whether the hub is there
+MODEL_NAMES = (
+    "tiny (75 MB), base (145 MB), small (484 MB), medium (1.5 GB), turbo (1.6 GB), large-v3 (3.1 GB)"
+)
+HUB_PROBE = "Systran/faster-whisper-small", ("config.json",)  # to learn whether the hub is there
 
 
 class Whisper:
@@ -22,11 +24,11 @@ class Whisper:
         self.name = name
         self._model = _load(name)
 
-    def transcribe(self, samples: Samples) -> Iterator[Phrase]:
+    def transcribe(self, samples: Samples) -> Iterator[TranscriptSegment]:
         """Yield what is said, in the language that is spoken; silence and music say nothing."""
         segments, _ = self._model.transcribe(samples, vad_filter=True, condition_on_previous_text=False)
         for segment in segments:
-            yield Phrase(segment.start, segment.end, segment.text)
+            yield TranscriptSegment(segment.start, segment.end, segment.text)
 
 
 def _load(name: str) -> Any:
@@ -39,20 +41,21 @@ def _load(name: str) -> Any:
         try:
             return WhisperModel(name, local_files_only=True, **how)
         except ValueError as error:  # none of its names
-            raise EmbedderError(f"There is no speech model {name}; there are {NAMES}.") from error
+            raise EmbedderError(f"There is no speech model {name}; there are {MODEL_NAMES}.") from error
         except Exception:  # not in the hub's cache
-            if reason := unreachable(*ASKED):
-                raise EmbedderError(_missing(name, reason)) from None
+            if reason := unreachable_reason(*HUB_PROBE):
+                raise EmbedderError(_unusable_message(name, reason)) from None
     try:
         return WhisperModel(name, **how)
     except Exception as error:  # of whichever library reads the files, or speaks to the hub
-        raise EmbedderError(_missing(name, str(error).strip().splitlines()[0])) from error
+        raise EmbedderError(_unusable_message(name, str(error).strip().splitlines()[0])) from error
 
 
-def _missing(name: str, reason: str) -> str:
+def _unusable_message(name: str, reason: str) -> str:
     return (
         f"The speech model {name} cannot be used: {reason.rstrip('.')}. Nothing else needs it; sounds and "
         "videos wait to be heard. Where there is a network (and HF_HUB_OFFLINE is not set), `clew index "
-        f"--speech-model small` fetches it into the hub's cache; there are {NAMES}. Or give a folder that "
+        f"--speech-model small` fetches it into the hub's cache; there are {MODEL_NAMES}. Or give a "
+        f"folder that "
         "holds a model.bin, as those of huggingface.co/Systran."
     )

@@ -10,24 +10,31 @@ from statistics import fmean
 import numpy as np
 from numpy.typing import NDArray
 
-from indexer.embed.files import Embedded, embed_files
-from indexer.evaluation.measurement import CURVE, Measured, digits
+from indexer.embed.files import FileVectors, embed_files
+from indexer.evaluation.measurement import MAX_CURVE_K, Measurement, round_metric
 from indexer.models import resolve
-from indexer.scan.rules import Options
-from indexer.scan.walker import Walked, walk
-from indexer.tag.zero_shot import WEIGHT, Probabilities, classify, fuse, label_vectors, logit_scale
+from indexer.scan.rules import ScanOptions
+from indexer.scan.walker import ScanIssues, walk
+from indexer.tag.zero_shot import (
+    DEFAULT_IMAGE_WEIGHT,
+    Probabilities,
+    classify,
+    fuse,
+    label_vectors,
+    logit_scale,
+)
 from indexer.types import Found, Say
 from retrieval.embedders.base import Embedder
 from retrieval.errors import EvaluationError
-from retrieval.formatting import some
-from retrieval.scoring.metrics import Ranking, hit_at
+from retrieval.formatting import pluralize
+from retrieval.scoring.metrics import Ranking, hit_rate_at
 from retrieval.types import Failure, Vectors
 
-WORST = 5  # pairs of labels that are taken for each other
+MAX_CONFUSIONS = 5  # pairs of labels that are taken for each other
 
 
 @dataclass(frozen=True, slots=True)
-class Label:
+class LabelMetrics:
     """How well one label is told from the others; None is of what there is nothing to count."""
 
     label: str
@@ -47,13 +54,13 @@ class Confusion:
 
 
 @dataclass(slots=True)
-class Example:
+class LabeledExample:
     """What belongs together: a picture and its captions, or a text; `label` counts the folders."""
 
-    label: int
+    label_index: int
     files: list[Found] = field(default_factory=list)
-    picture: Vectors | None = None
-    text: Vectors | None = None
+    image_vector: Vectors | None = None
+    text_vector: Vectors | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +70,7 @@ class LabelEvaluation:
     accuracy: float
     top5_accuracy: float | None
     macro_f1: float
-    labels: tuple[Label, ...]
+    labels: tuple[LabelMetrics, ...]
     confusions: tuple[Confusion, ...]
     space: str
     examples: int
@@ -71,12 +78,13 @@ class LabelEvaluation:
     texts: int
     weight: float
     failures: tuple[Failure, ...] = ()
-    measured: Mapping[str, Measured] = field(default_factory=dict)
+    measured: Mapping[str, Measurement] = field(default_factory=dict)
 
     def headline(self) -> str:
         """Say in a line what was measured."""
-        parts = f"{some(self.pictures, 'picture')}, {some(self.texts, 'text')}"
-        return f"{some(self.examples, 'example')} ({parts}), {some(len(self.labels), 'label')}, {self.space}"
+        parts = f"{pluralize(self.pictures, 'picture')}, {pluralize(self.texts, 'text')}"
+        labels = pluralize(len(self.labels), "label")
+        return f"{pluralize(self.examples, 'example')} ({parts}), {labels}, {self.space}"
 
     def details(self) -> list[str]:
         """Return a line a label, and what is taken for what."""
@@ -90,7 +98,7 @@ class LabelEvaluation:
         lines += [f"{each.truth} taken for {each.said}: {each.count:,}" for each in self.confusions]
         return [*lines, *[""] * bool(self.confusions), f"{'macro F1':16}{self.macro_f1:>16.3f}"]
 
-    def facts(self) -> dict[str, object]:
+    def json_fields(self) -> dict[str, object]:
         """Return the keys of its JSON."""
         keys = ("accuracy", "top5_accuracy", "macro_f1", "space", "examples", "pictures", "texts", "weight")
         rows = {
@@ -107,10 +115,10 @@ def evaluate_labels(
     model: str = "builtin",
     arch: str | None = None,
     device: str | None = None,
-    weight: float = WEIGHT,
+    weight: float = DEFAULT_IMAGE_WEIGHT,
     embedder: Embedder | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
-    say: Say = resolve.silent,
+    notify: Say = resolve.ignore_message,
 ) -> LabelEvaluation:
     """Classify the pictures and texts of a folder by the names of its sub-folders, exactly one fits each.
 
@@ -119,39 +127,39 @@ def evaluate_labels(
     """
     if not 0 <= weight <= 1:
         raise EvaluationError(f"The weight of pictures is {weight}; it must be from 0 to 1.")
-    encoder = embedder or resolve.ready(model, arch=arch, device=device, say=say)
-    labels, examples = _examples(Path(folder).expanduser().absolute())
+    encoder = embedder or resolve.resolve_embedder(model, arch=arch, device=device, notify=notify)
+    labels, examples = _read_examples(Path(folder).expanduser().absolute())
     files = [file for example in examples for file in example.files]
     embedded, failures = embed_files(encoder, files, progress)
-    used = [n for n, example in enumerate(examples) if _fill(example, embedded)]
+    used = [n for n, example in enumerate(examples) if _attach_vectors(example, embedded)]
     if not used:
         reason = failures[0].reason if failures else "they hold nothing"
         raise EvaluationError(f"None of the files of {folder} can be used: {reason}.")
     some = [examples[n] for n in used]
-    names = label_vectors(encoder, [_spoken(label) for label in labels])
-    likely = _classify(some, names, logit_scale(encoder), weight)
-    truth = np.array([example.label for example in some])
-    measured = _measured(likely, truth, np.array(used))
+    names = label_vectors(encoder, [_label_text(label) for label in labels])
+    likely = _label_probabilities(some, names, logit_scale(encoder), weight)
+    truth = np.array([example.label_index for example in some])
+    measured = _measure(likely, truth, np.array(used))
     said = likely.argmax(axis=1)
-    rows = _labels(labels, truth, said)
+    rows = _label_metrics(labels, truth, said)
     summary = measured.summary()
     return LabelEvaluation(
         accuracy=summary["accuracy"],
         top5_accuracy=summary.get("top5_accuracy"),
-        macro_f1=digits("f1", fmean(row.f1 for row in rows if row.f1 is not None)),
+        macro_f1=round_metric("f1", fmean(row.f1 for row in rows if row.f1 is not None)),
         labels=rows,
         confusions=_confusions(labels, truth, said),
         space=encoder.name,
         examples=len(some),
-        pictures=sum(example.picture is not None for example in some),
-        texts=sum(example.text is not None for example in some),
+        pictures=sum(example.image_vector is not None for example in some),
+        texts=sum(example.text_vector is not None for example in some),
         weight=weight,
         failures=tuple(failures),
         measured={"labels": measured},
     )
 
 
-def _examples(folder: Path) -> tuple[list[str], list[Example]]:
+def _read_examples(folder: Path) -> tuple[list[str], list[LabeledExample]]:
     """Return the labels, and what lies in their folders, captions with their picture."""
     if not folder.is_dir():
         raise EvaluationError(f"{folder} is not a folder.")
@@ -159,73 +167,79 @@ def _examples(folder: Path) -> tuple[list[str], list[Example]]:
     if len(labels) < 2:
         raise EvaluationError(f"{folder} must hold a folder for each label, and at least two of them.")
     root = os.fsencode(folder)
-    examples: dict[bytes, Example] = {}
+    examples: dict[bytes, LabeledExample] = {}
     for number, label in enumerate(labels):
-        for found in walk(root, Options(), Walked(), os.fsencode(label)):
+        for found in walk(root, ScanOptions(), ScanIssues(), os.fsencode(label)):
             file = found._replace(path=os.path.join(root, found.path))
-            examples.setdefault(found.picture or found.path, Example(number)).files.append(file)
+            examples.setdefault(found.picture or found.path, LabeledExample(number)).files.append(file)
     return labels, list(examples.values())
 
 
-def _spoken(label: str) -> str:
+def _label_text(label: str) -> str:
     """Return the name of a folder as words, whatever bytes it has."""
     return label.replace("_", " ").encode("utf-8", "replace").decode()
 
 
-def _fill(example: Example, embedded: Mapping[bytes, Embedded]) -> bool:
+def _attach_vectors(example: LabeledExample, embedded: Mapping[bytes, FileVectors]) -> bool:
     """Give an example the vectors of its files, of several texts their mean; False where it has none."""
     parts = [embedded[file.path] for file in example.files if file.path in embedded]
-    example.picture = next((part.picture for part in parts if part.picture is not None), None)
+    example.image_vector = next((part.image for part in parts if part.image is not None), None)
     texts = [vector for part in parts for vector in part.texts]
     if texts:
         mean = np.mean(texts, axis=0)
-        example.text = mean / np.linalg.norm(mean)
-    return example.picture is not None or example.text is not None
+        example.text_vector = mean / np.linalg.norm(mean)
+    return example.image_vector is not None or example.text_vector is not None
 
 
-def _classify(examples: Sequence[Example], names: Vectors, scale: float, weight: float) -> Probabilities:
+def _label_probabilities(
+    examples: Sequence[LabeledExample], label_rows: Vectors, scale: float, weight: float
+) -> Probabilities:
     """Return how likely each label is for each example, by its picture, its text, or both."""
-    pictures, seen = _side([example.picture for example in examples], names, scale)
-    texts, read = _side([example.text for example in examples], names, scale)
+    pictures, seen = _modality_probabilities(
+        [example.image_vector for example in examples], label_rows, scale
+    )
+    texts, read = _modality_probabilities([example.text_vector for example in examples], label_rows, scale)
     return fuse(pictures, texts, np.where(seen & read, weight, seen)[:, None])
 
 
-def _side(
-    vectors: Sequence[Vectors | None], names: Vectors, scale: float
+def _modality_probabilities(
+    vectors: Sequence[Vectors | None], label_rows: Vectors, scale: float
 ) -> tuple[Probabilities, NDArray[np.bool_]]:
     """Return what one modality says, (n, labels), and for which examples it says anything."""
     there = np.array([vector is not None for vector in vectors])
-    likely = np.zeros((len(vectors), len(names)))
+    likely = np.zeros((len(vectors), len(label_rows)))
     if there.any():
-        likely[there] = classify(np.stack([one for one in vectors if one is not None]), names, scale)
+        likely[there] = classify(np.stack([one for one in vectors if one is not None]), label_rows, scale)
     return likely, there
 
 
-def _measured(likely: Probabilities, truth: NDArray[np.int64], items: NDArray[np.int64]) -> Measured:
+def _measure(probabilities: Probabilities, truth: NDArray[np.int64], items: NDArray[np.int64]) -> Measurement:
     """Measure each example: whether its label is the likeliest, or among the first five."""
-    ranking = Ranking.of(likely, truth[:, None] == np.arange(likely.shape[1]))
-    each = {"accuracy": hit_at(ranking, 1)}
-    if likely.shape[1] > 5:
-        each["top5_accuracy"] = hit_at(ranking, 5)
-    curve = 100 * np.cumsum(ranking.first[:, :CURVE], axis=1).mean(axis=0)
-    return Measured(each, curve, items, items)
+    ranking = Ranking.from_scores(probabilities, truth[:, None] == np.arange(probabilities.shape[1]))
+    each = {"accuracy": hit_rate_at(ranking, 1)}
+    if probabilities.shape[1] > 5:
+        each["top5_accuracy"] = hit_rate_at(ranking, 5)
+    curve = 100 * np.cumsum(ranking.first_relevant[:, :MAX_CURVE_K], axis=1).mean(axis=0)
+    return Measurement(each, curve, items, items)
 
 
-def _labels(labels: Sequence[str], truth: NDArray[np.int64], said: NDArray[np.int64]) -> tuple[Label, ...]:
+def _label_metrics(
+    labels: Sequence[str], truth: NDArray[np.int64], predicted: NDArray[np.int64]
+) -> tuple[LabelMetrics, ...]:
     rows = []
     for number, label in enumerate(labels):
-        right = int(((truth == number) & (said == number)).sum())
-        there, given = int((truth == number).sum()), int((said == number).sum())
+        right = int(((truth == number) & (predicted == number)).sum())
+        there, given = int((truth == number).sum()), int((predicted == number).sum())
         shares = (right, given), (right, there), (2 * right, given + there)
         precision, recall, f1 = (round(part / all_, 4) if all_ else None for part, all_ in shares)
-        rows.append(Label(label, there, precision, recall, f1))
+        rows.append(LabelMetrics(label, there, precision, recall, f1))
     return tuple(rows)
 
 
 def _confusions(
-    labels: Sequence[str], truth: NDArray[np.int64], said: NDArray[np.int64]
+    labels: Sequence[str], truth: NDArray[np.int64], predicted: NDArray[np.int64]
 ) -> tuple[Confusion, ...]:
     """Return the pairs of labels that are taken for each other most, most first."""
-    wrong = truth != said
-    pairs = Counter(zip(truth[wrong].tolist(), said[wrong].tolist(), strict=True))
-    return tuple(Confusion(labels[a], labels[b], n) for (a, b), n in pairs.most_common(WORST))
+    wrong = truth != predicted
+    pairs = Counter(zip(truth[wrong].tolist(), predicted[wrong].tolist(), strict=True))
+    return tuple(Confusion(labels[a], labels[b], n) for (a, b), n in pairs.most_common(MAX_CONFUSIONS))

@@ -9,24 +9,24 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from indexer.evaluation.jsonl import names, rows, texts
-from indexer.evaluation.measurement import CURVE, Measured, digits, measures
+from indexer.evaluation.jsonl import parse_paths, parse_texts, read_objects
+from indexer.evaluation.measurement import MAX_CURVE_K, Measurement, query_metrics, round_metric
 from retrieval.catalog.reader import Catalog
 from retrieval.catalog.status import roots
 from retrieval.embedders.base import Embedder
 from retrieval.errors import EvaluationError, QueryError
 from retrieval.library import Library
-from retrieval.query.filters import filters
-from retrieval.scoring.metrics import Flags, Ranking, hit_at
+from retrieval.query.filters import build_filters
+from retrieval.scoring.metrics import Flags, Ranking, hit_rate_at
 from retrieval.types import Failure, Hit
 
-EXPECTED = '{"query": "a dog", "relevant": ["dog.jpg", ...]}'
-EITHER = f'{EXPECTED}, or captions: {{"image": "photo.jpg", "captions": ["...", ...]}}'
-DEPTH = 100  # hits asked for
+EXPECTED_FORMAT = '{"query": "a dog", "relevant": ["dog.jpg", ...]}'
+EXPECTED_FORMATS = f'{EXPECTED_FORMAT}, or captions: {{"image": "photo.jpg", "captions": ["...", ...]}}'
+DEFAULT_K = 100  # hits asked for
 
 
 @dataclass(frozen=True, slots=True)
-class Golden:
+class GoldenQuery:
     """A query and what it should find, and should not; `line` is where it stands in its file."""
 
     line: int
@@ -34,19 +34,19 @@ class Golden:
     relevant: tuple[str, ...]
     not_relevant: tuple[str, ...] = ()
     kind: tuple[str, ...] = ()
-    k: int = DEPTH
+    k: int = DEFAULT_K
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class GoldenAnswer:
     """What one query found.
 
     `measures` are its own. `missing` are the paths that the library does not have; they count as not found.
     `wrong` are those that should not be among its hits, with their ranks.
     """
 
-    golden: Golden
-    measures: Mapping[str, float | None]
+    golden_query: GoldenQuery
+    metrics: Mapping[str, float | None]
     missing: tuple[str, ...]
     wrong: Mapping[str, int]
 
@@ -56,10 +56,10 @@ class GoldenEvaluation:
     """How well a library answers golden queries: the means, and each answer."""
 
     mean: dict[str, float]
-    answers: tuple[Answer, ...]
+    answers: tuple[GoldenAnswer, ...]
     space: str
     failures: tuple[Failure, ...] = ()  # a path that is missing is one of its answer
-    measured: Mapping[str, Measured] = field(default_factory=dict)
+    measured: Mapping[str, Measurement] = field(default_factory=dict)
 
     def headline(self) -> str:
         """Say in a line what was measured."""
@@ -72,20 +72,20 @@ class GoldenEvaluation:
         columns = {"median_rank": "first", "true_recall@10": "recall@10", "precision@10": "P@10", "map": "AP"}
         lines = ["", "".join(f"{title:>10}" for title in columns.values()) + "   query"]
         for answer in self.answers:
-            row = "".join(f"{_cell(name, answer.measures[name]):>10}" for name in columns)
-            lines.append(f"{row}   {answer.golden.query}")
+            row = "".join(f"{_format_cell(name, answer.metrics[name]):>10}" for name in columns)
+            lines.append(f"{row}   {answer.golden_query.query}")
             lines += [f"{'':43}wrong at {rank}: {name}" for name, rank in answer.wrong.items()]
             lines += [f"{'':43}not in the library: {name}" for name in answer.missing]
         return [*lines, ""]
 
-    def facts(self) -> dict[str, object]:
+    def json_fields(self) -> dict[str, object]:
         """Return the keys of its JSON."""
         answers = [
             {
-                "query": answer.golden.query,
-                "line": answer.golden.line,
-                "first": answer.measures["median_rank"],
-                **{name: value for name, value in answer.measures.items() if name != "median_rank"},
+                "query": answer.golden_query.query,
+                "line": answer.golden_query.line,
+                "first": answer.metrics["median_rank"],
+                **{name: value for name, value in answer.metrics.items() if name != "median_rank"},
                 "missing": answer.missing,
                 "wrong": answer.wrong,
             }
@@ -110,59 +110,62 @@ def evaluate_golden(
     EvaluationError, LibraryError.
     """
     place = Path(queries).expanduser()
-    every = read_golden(place)
+    every = read_golden_queries(place)
     with Library.open(library, space=space, embedder=embedder) as opened:
         with closing(Catalog.open(opened.folder)) as catalog:
-            resolve = Resolver(catalog, place.absolute().parent)
+            resolve = ContentResolver(catalog, place.absolute().parent)
             found = []
             for done, golden in enumerate(every, 1):
-                found.append(_ask(opened, resolve, golden, place))
+                found.append(_run_query(opened, resolve, golden, place))
                 progress(done, len(every))
-        return _measured(every, found, opened.embedder.name)
+        return _measure(every, found, opened.embedder.name)
 
 
-def is_golden(path: Path) -> bool:
+def has_golden_queries(path: Path) -> bool:
     """Say whether a file is of golden queries rather than of captions; raises EvaluationError."""
-    number, row = next(rows(path, EITHER))
+    number, row = next(read_objects(path, EXPECTED_FORMATS))
     if not row.keys() & {"query", "image"}:
-        raise EvaluationError(f"{path}, line {number}: expected {EITHER}.")
+        raise EvaluationError(f"{path}, line {number}: expected {EXPECTED_FORMATS}.")
     return "query" in row
 
 
-def read_golden(path: Path) -> list[Golden]:
+def read_golden_queries(path: Path) -> list[GoldenQuery]:
     """Read golden queries; raises EvaluationError naming the line."""
-    return [_golden(row, number, f"{path}, line {number}:") for number, row in rows(path, EXPECTED)]
+    return [
+        _parse_golden_query(row, number, f"{path}, line {number}:")
+        for number, row in read_objects(path, EXPECTED_FORMAT)
+    ]
 
 
-def _golden(row: Mapping[str, object], line: int, where: str) -> Golden:
+def _parse_golden_query(row: Mapping[str, object], line: int, location: str) -> GoldenQuery:
     """Check one line."""
     if unknown := row.keys() - {"query", "relevant", "not_relevant", "kind", "k"}:
-        raise EvaluationError(f"{where} there is no key {sorted(unknown)[0]!r} in {EXPECTED}.")
-    (query,) = texts([row.get("query")], f"{where} expected {EXPECTED}.")
-    relevant = names(row.get("relevant"), f"{where} relevant must be a list of paths.")
+        raise EvaluationError(f"{location} there is no key {sorted(unknown)[0]!r} in {EXPECTED_FORMAT}.")
+    (query,) = parse_texts([row.get("query")], f"{location} expected {EXPECTED_FORMAT}.")
+    relevant = parse_paths(row.get("relevant"), f"{location} relevant must be a list of paths.")
     if not relevant:
-        raise EvaluationError(f"{where} relevant must name at least one path.")
-    unwanted = names(row.get("not_relevant", []), f"{where} not_relevant must be a list of paths.")
+        raise EvaluationError(f"{location} relevant must name at least one path.")
+    unwanted = parse_paths(row.get("not_relevant", []), f"{location} not_relevant must be a list of paths.")
     kind = row.get("kind", [])
-    kinds = names(
-        [kind] if isinstance(kind, str) else kind, f"{where} kind must be a name or a list of them."
+    kinds = parse_paths(
+        [kind] if isinstance(kind, str) else kind, f"{location} kind must be a name or a list of them."
     )
-    k = row.get("k", DEPTH)
+    k = row.get("k", DEFAULT_K)
     if not isinstance(k, int) or k < 1:
-        raise EvaluationError(f"{where} k must be a number of hits, 1 or more.")
+        raise EvaluationError(f"{location} k must be a number of hits, 1 or more.")
     try:
-        filters(kinds)
+        build_filters(kinds)
     except QueryError as error:
-        raise EvaluationError(f"{where} {error}") from error
-    return Golden(line, query, tuple(dict.fromkeys(relevant)), unwanted, kinds, k)
+        raise EvaluationError(f"{location} {error}") from error
+    return GoldenQuery(line, query, tuple(dict.fromkeys(relevant)), unwanted, kinds, k)
 
 
-class Resolver:
+class ContentResolver:
     """What a path means in a library: a content, so that a copy of the file is as good."""
 
-    def __init__(self, catalog: Catalog, beside: Path) -> None:
+    def __init__(self, catalog: Catalog, base_folder: Path) -> None:
         self.catalog = catalog
-        self.folders = [beside, *(root.path for root in roots(catalog))]
+        self.folders = [base_folder, *(root.path for root in roots(catalog))]
 
     def __call__(self, name: str) -> int | None:
         """Return the content of a path relative to the file of queries or to a root, None without one."""
@@ -172,18 +175,18 @@ class Resolver:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class JudgedHits:
     """One list of hits: which of them stand equal, are relevant, are wrong."""
 
-    levels: list[float]
+    rank_scores: list[float]
     relevant: list[bool]
-    wrong: list[bool]
-    wanted: int
+    not_relevant: list[bool]
+    relevant_count: int
     missing: tuple[str, ...]
-    offenders: Mapping[str, int]
+    not_relevant_ranks: Mapping[str, int]
 
 
-def _ask(library: Library, resolve: Resolver, golden: Golden, file: Path) -> Found:
+def _run_query(library: Library, resolve: ContentResolver, golden: GoldenQuery, file: Path) -> JudgedHits:
     """Search for one query, and say of each hit what it is."""
     try:
         hits = library.search(golden.query, kind=golden.kind, count=golden.k)
@@ -195,21 +198,23 @@ def _ask(library: Library, resolve: Resolver, golden: Golden, file: Path) -> Fou
         for some in (golden.relevant, golden.not_relevant)
     )
     ranked = dict[object, float]()  # a passage after another of its file is no new answer
-    for hit, level in zip(hits, _levels(hits), strict=True):
+    for hit, level in zip(hits, _rank_scores(hits), strict=True):
         ranked.setdefault(resolve.catalog.content_at(hit.path) or hit.path, level)
     missing = tuple(name for name, place in places.items() if place is None)
     ranks = {place: rank for rank, place in enumerate(ranked, 1)}
-    return Found(
-        levels=list(ranked.values()),
+    return JudgedHits(
+        rank_scores=list(ranked.values()),
         relevant=[place in relevant for place in ranked],
-        wrong=[place in unwanted for place in ranked],
-        wanted=len(relevant) + sum(places[name] is None for name in golden.relevant),
+        not_relevant=[place in unwanted for place in ranked],
+        relevant_count=len(relevant) + sum(places[name] is None for name in golden.relevant),
         missing=missing,
-        offenders={name: ranks[places[name]] for name in golden.not_relevant if places[name] in ranks},
+        not_relevant_ranks={
+            name: ranks[places[name]] for name in golden.not_relevant if places[name] in ranks
+        },
     )
 
 
-def _levels(hits: Sequence[Hit]) -> Iterator[float]:
+def _rank_scores(hits: Sequence[Hit]) -> Iterator[float]:
     """Yield scores that fall with the list, equal where two neighbours' scores and kinds are."""
     level, last = 0.0, None
     for hit in hits:
@@ -218,36 +223,47 @@ def _levels(hits: Sequence[Hit]) -> Iterator[float]:
         yield level
 
 
-def _measured(every: Sequence[Golden], found: Sequence[Found], space: str) -> GoldenEvaluation:
-    depth = max(1, *(len(one.levels) for one in found))
-    scores = np.full((len(found), depth), -np.inf, np.float32)
-    relevant, wrong = np.zeros((len(found), depth), bool), np.zeros((len(found), depth), bool)
-    for row, one in enumerate(found):
-        size = len(one.levels)
-        scores[row, :size], relevant[row, :size], wrong[row, :size] = one.levels, one.relevant, one.wrong
-    ranking = Ranking.of(scores, relevant, np.array([one.wanted for one in found]))
-    each = {**measures(ranking), "clean@10": _clean(scores, wrong, every)}
-    curve = 100 * np.cumsum(ranking.first[:, :CURVE], axis=1).mean(axis=0)
-    lines = np.array([golden.line for golden in every])
-    measured = Measured(each, curve, lines, lines)
+def _measure(queries: Sequence[GoldenQuery], judged: Sequence[JudgedHits], space: str) -> GoldenEvaluation:
+    depth = max(1, *(len(one.rank_scores) for one in judged))
+    scores = np.full((len(judged), depth), -np.inf, np.float32)
+    relevant, wrong = np.zeros((len(judged), depth), bool), np.zeros((len(judged), depth), bool)
+    for row, one in enumerate(judged):
+        size = len(one.rank_scores)
+        scores[row, :size], relevant[row, :size], wrong[row, :size] = (
+            one.rank_scores,
+            one.relevant,
+            one.not_relevant,
+        )
+    ranking = Ranking.from_scores(scores, relevant, np.array([one.relevant_count for one in judged]))
+    each = {**query_metrics(ranking), "clean@10": _clean_at_10(scores, wrong, queries)}
+    curve = 100 * np.cumsum(ranking.first_relevant[:, :MAX_CURVE_K], axis=1).mean(axis=0)
+    lines = np.array([golden.line for golden in queries])
+    measured = Measurement(each, curve, lines, lines)
     answers = tuple(
-        Answer(golden, {name: _number(name, each[name][row]) for name in each}, one.missing, one.offenders)
-        for row, (golden, one) in enumerate(zip(every, found, strict=True))
+        GoldenAnswer(
+            golden,
+            {name: _finite_or_none(name, each[name][row]) for name in each},
+            one.missing,
+            one.not_relevant_ranks,
+        )
+        for row, (golden, one) in enumerate(zip(queries, judged, strict=True))
     )
     return GoldenEvaluation(measured.summary(), answers, space, measured={"golden": measured})
 
 
-def _clean(scores: NDArray[np.float32], wrong: Flags, every: Sequence[Golden]) -> NDArray[np.float64]:
+def _clean_at_10(
+    scores: NDArray[np.float32], not_relevant: Flags, queries: Sequence[GoldenQuery]
+) -> NDArray[np.float64]:
     """Return 1 where none of the first ten is wrong, else 0; NaN where nothing would be."""
-    clean = 1 - hit_at(Ranking.of(scores, wrong), 10)
-    return np.where([bool(golden.not_relevant) for golden in every], clean, np.nan)
+    clean = 1 - hit_rate_at(Ranking.from_scores(scores, not_relevant), 10)
+    return np.where([bool(golden.not_relevant) for golden in queries], clean, np.nan)
 
 
-def _cell(name: str, value: float | None) -> str:
+def _format_cell(name: str, value: float | None) -> str:
     if value is None:
         return "-"
     return f"{value:g}" if name == "median_rank" else f"{value:.1f}" if "recall" in name else f"{value:.3f}"
 
 
-def _number(name: str, value: float) -> float | None:
-    return digits(name, value) if np.isfinite(value) else None
+def _finite_or_none(name: str, value: float) -> float | None:
+    return round_metric(name, value) if np.isfinite(value) else None

@@ -9,7 +9,7 @@ from typing import Any
 from retrieval.errors import EvaluationError
 
 
-def rows(path: Path, expected: str) -> Iterator[tuple[int, dict[str, Any]]]:
+def read_objects(path: Path, expected: str) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield number and object of each line that is not blank; raises EvaluationError naming the line."""
     try:
         lines = path.read_text("utf-8-sig").split("\n")
@@ -19,36 +19,36 @@ def rows(path: Path, expected: str) -> Iterator[tuple[int, dict[str, Any]]]:
     for number, line in enumerate(lines, 1):
         if line.strip():
             empty = False
-            yield number, _object(line, f"{path}, line {number}: expected {expected}.")
+            yield number, _parse_object(line, f"{path}, line {number}: expected {expected}.")
     if empty:
         raise EvaluationError(f"{path} is empty; each of its lines is {expected}.")
 
 
-def texts(value: object, complaint: str) -> tuple[str, ...]:
+def parse_texts(value: object, message: str) -> tuple[str, ...]:
     """Return a list of texts as a tuple, halves of characters replaced; raises EvaluationError."""
     if not isinstance(value, list) or not value or not all(isinstance(text, str) for text in value):
-        raise EvaluationError(complaint)
+        raise EvaluationError(message)
     return tuple(text.encode("utf-8", "replace").decode() for text in value)
 
 
-def names(value: object, complaint: str) -> tuple[str, ...]:
+def parse_paths(value: object, message: str) -> tuple[str, ...]:
     """Return a list of paths as a tuple, if a file system can have them; raises EvaluationError."""
     if not isinstance(value, list) or not all(isinstance(name, str) and name for name in value):
-        raise EvaluationError(complaint)
+        raise EvaluationError(message)
     try:
         possible = b"\0" not in b"".join(map(os.fsencode, value))
     except UnicodeEncodeError:
         possible = False
     if not possible:
-        raise EvaluationError(complaint)
+        raise EvaluationError(message)
     return tuple(value)
 
 
-def _object(line: str, complaint: str) -> dict[str, Any]:
+def _parse_object(line: str, message: str) -> dict[str, Any]:
     try:
         row = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise EvaluationError(complaint) from error
+        raise EvaluationError(message) from error
     if not isinstance(row, dict):
-        raise EvaluationError(complaint)
+        raise EvaluationError(message)
     return row

@@ -5,26 +5,26 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from retrieval.errors import EvaluationError, ExtraMissing
-from retrieval.scoring.metrics import Values
+from retrieval.scoring.metrics import QueryValues
 
-COLOURS = ("#0b6e99", "#d9730d")  # apart for those who see few colours, too
-FORMATS = (".png", ".svg")
-TICKS = (1, 2, 3, 5, 10, 20, 30, 50, 100)
+COLORS = ("#0b6e99", "#d9730d")  # apart for those who see few colours, too
+PLOT_SUFFIXES = (".png", ".svg")
+K_TICKS = (1, 2, 3, 5, 10, 20, 30, 50, 100)
 
 
-def check(file: Path) -> None:
+def check_plot_file(file: Path) -> None:
     """Raise what would keep a picture from being drawn, before the work that it is to show."""
-    if file.suffix.lower() not in FORMATS:
-        raise EvaluationError(f"The picture {file} must end in {' or '.join(FORMATS)}.")
+    if file.suffix.lower() not in PLOT_SUFFIXES:
+        raise EvaluationError(f"The picture {file} must end in {' or '.join(PLOT_SUFFIXES)}.")
     if not file.expanduser().absolute().parent.is_dir():
         raise EvaluationError(f"There is no folder {file.parent} for the picture {file.name}.")
     if find_spec("matplotlib") is None:
         raise ExtraMissing("A picture of the curves", "plot")
 
 
-def plot(file: Path, title: str, panels: Mapping[str, Mapping[str, Values]], measure: str) -> None:
+def plot(file: Path, title: str, panels: Mapping[str, Mapping[str, QueryValues]], measure: str) -> None:
     """Draw a panel a name, in it a curve a model, in per cent at 1, 2, 3 ..., into a .png or .svg file."""
-    check(file)
+    check_plot_file(file)
     from matplotlib.figure import Figure
     from matplotlib.ticker import NullLocator, ScalarFormatter
 
@@ -32,8 +32,8 @@ def plot(file: Path, title: str, panels: Mapping[str, Mapping[str, Values]], mea
     figure.suptitle(title, fontsize=10)
     every = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
     for ax, (name, curves) in zip(every, panels.items(), strict=True):
-        ticks = [k for k in TICKS if k <= max(map(len, curves.values()))]
-        for colour, (label, curve) in zip(COLOURS, curves.items(), strict=False):
+        ticks = [k for k in K_TICKS if k <= max(map(len, curves.values()))]
+        for colour, (label, curve) in zip(COLORS, curves.items(), strict=False):
             places = range(1, len(curve) + 1)
             marked = [k - 1 for k in ticks if k <= len(curve)]
             ax.plot(places, curve, color=colour, lw=2, label=label, marker="o", ms=5, markevery=marked)

@@ -8,51 +8,53 @@ from collections.abc import Callable, Iterator, Sequence
 from indexer.decode.base import Decoded
 from indexer.decode.images.thumbnail import thumbnails_wanted
 from indexer.decode.reader import read_again
-from indexer.embed.archive_order import in_turn
+from indexer.embed.archive_order import in_archive_order
 from indexer.prefetch import ahead
-from indexer.store.writer import Writer
+from indexer.store.writer import LibraryWriter
 from retrieval.embedders.base import Embedder
 from retrieval.media.archives.archive import Opener
 from retrieval.system import cores
-from retrieval.types import Details
+from retrieval.types import MediaProperties
 
-BATCH = 200  # contents a transaction
-AHEAD = 8  # contents read ahead, a thread
+MAX_BATCH_CONTENTS = 200  # contents a transaction
+PREFETCH_PER_THREAD = 8  # contents read ahead, a thread
 
 
-def reread(writer: Writer, progress: Callable[[int, int], None]) -> int:
+def refresh_metadata(writer: LibraryWriter, progress: Callable[[int, int], None]) -> int:
     """Write what contents say by today's reader, in batches, each committed; returns how many were read.
 
     Those whose file is not there, or not as it was, wait for a later run.
     """
-    contents = writer.contents.outdated()
-    done, batch = 0, list[tuple[int, Details]]()
-    reads = read_contents(writer, contents, writer.embedder)
+    contents = writer.contents.outdated_metadata()
+    done, batch = 0, list[tuple[int, MediaProperties]]()
+    reads = redecode_contents(writer, contents, writer.embedder)
     for number, (content, decoded) in enumerate(reads, start=1):
         if decoded is not None:
             batch.append((content, decoded.details))
-            writer.thumbnails.keep_content(content, decoded.drafts)
-        if len(batch) >= BATCH or number == len(contents):
-            writer.contents.rewrite(batch)
+            writer.thumbnails.save_content(content, decoded.drafts)
+        if len(batch) >= MAX_BATCH_CONTENTS or number == len(contents):
+            writer.contents.update_metadata(batch)
             done += len(batch)
             batch = []
             progress(number, len(contents))
     return done
 
 
-Place = tuple[int, tuple[bytes, str, bytes] | None]  # a content, its digest, its reader and a file of it
+ContentLocation = tuple[
+    int, tuple[bytes, str, bytes] | None
+]  # a content, its digest, its reader and a file of it
 
 
-def read_contents(
-    writer: Writer, contents: Sequence[int], embedder: Embedder
+def redecode_contents(
+    writer: LibraryWriter, contents: Sequence[int], embedder: Embedder
 ) -> Iterator[tuple[int, Decoded | None]]:
     """Yield each content as it decodes now, in order; None where its file is not there as it was."""
 
-    def work(given: tuple[Place, Opener | None]) -> tuple[int, Decoded | None]:
+    def work(given: tuple[ContentLocation, Opener | None]) -> tuple[int, Decoded | None]:
         (content, place), opener = given
-        with thumbnails_wanted(writer.thumbnails.wanted):
+        with thumbnails_wanted(writer.thumbnails.is_accepting):
             return content, None if place is None else read_again(*place, embedder, opener)
 
-    places = ((content, writer.contents.place(content)) for content in contents)
-    turns = in_turn(places, lambda given: None if given[1] is None else given[1][2])
-    return ahead(work, turns, threads=cores(), depth=AHEAD * cores())
+    places = ((content, writer.contents.locate(content)) for content in contents)
+    turns = in_archive_order(places, lambda given: None if given[1] is None else given[1][2])
+    return ahead(work, turns, threads=cores(), depth=PREFETCH_PER_THREAD * cores())

@@ -3,114 +3,120 @@
 import sqlite3
 from collections.abc import Callable
 
-from indexer.maintenance.refresh_metadata import read_contents
+from indexer.maintenance.refresh_metadata import redecode_contents
 from indexer.maintenance.verify import Findings
 from indexer.store.thumbnails import ThumbnailFile
-from indexer.store.writer import Writer
-from retrieval.catalog.thumbnails import KINDS, seal
+from indexer.store.writer import LibraryWriter
+from retrieval.catalog.thumbnails import THUMBNAIL_KINDS_SQL, thumbnail_checksum
 from retrieval.embedders.base import Embedder
 from retrieval.errors import EmbedderError
-from retrieval.formatting import some
+from retrieval.formatting import pluralize
 
-_LEFT_OVER = "FROM thumbnails WHERE segment NOT IN (SELECT id FROM segments)"
-_LACKING = f"""FROM segments s
- WHERE s.kind IN ({KINDS}) AND s.box IS NULL AND s.id NOT IN (SELECT segment FROM thumbnails)
+_ORPHANED_ROWS = "FROM thumbnails WHERE segment NOT IN (SELECT id FROM segments)"
+_MISSING_ROWS = f"""FROM segments s
+ WHERE s.kind IN ({THUMBNAIL_KINDS_SQL}) AND s.box IS NULL AND s.id NOT IN (SELECT segment FROM thumbnails)
    AND EXISTS (SELECT 1 FROM present_files f WHERE f.content = s.content)"""
-_DAMAGED = """SELECT t.segment FROM thumbnails t JOIN segments s ON s.id = t.segment
+_DAMAGED_QUERY = """SELECT t.segment FROM thumbnails t JOIN segments s ON s.id = t.segment
   JOIN contents c ON c.id = s.content WHERE t.seal != seal(c.hash, c.reader, s.ordinal, t.picture)"""
 
 
-def check_thumbnails(writer: Writer, findings: Findings) -> None:
+def check_thumbnails(writer: LibraryWriter, findings: Findings) -> None:
     """Add to the findings what is damaged of the thumbnails, what is left over, and what lacks one."""
     file = writer.thumbnails
-    if wrong := _damage(file):
-        findings.wrong.append(f"{wrong} `clew verify --repair` makes them again.")
-    elif file.path.exists() and (count := _count(file, _LEFT_OVER)):
-        findings.notes.append(
-            f"{_thumbnails(count)} of what is no more; `clew verify --repair` deletes them."
+    if wrong := _damage_message(file):
+        findings.errors.append(f"{wrong} `clew verify --repair` makes them again.")
+    elif file.path.exists() and (count := _count_rows(file, _ORPHANED_ROWS)):
+        findings.warnings.append(
+            f"{_pluralize_thumbnails(count)} of what is no more; `clew verify --repair` deletes them."
         )
-    elif file.wanted and (count := _count(file, _LACKING)):
-        findings.notes.append(
-            f"{some(count, 'segment')} without a thumbnail; `clew verify --repair` makes them from the files."
+    elif file.is_accepting and (count := _count_rows(file, _MISSING_ROWS)):
+        findings.warnings.append(
+            f"{pluralize(count, 'segment')} without a thumbnail; `clew verify --repair` makes them "
+            f"from the files."
         )
 
 
-def mend_thumbnails(
-    writer: Writer, findings: Findings, load: Callable[[], Embedder], progress: Callable[[int, int], None]
+def repair_thumbnails(
+    writer: LibraryWriter,
+    findings: Findings,
+    load_embedder: Callable[[], Embedder],
+    progress: Callable[[int, int], None],
 ) -> None:
     """Delete what is damaged or left over, and make what is missing from the files that are there.
 
     `load` is asked for the embedder if files are to be read: decoders want to know whom they read for.
     """
     file = writer.thumbnails
-    if wrong := _damage(file):
+    if wrong := _damage_message(file):
         _drop_damaged(file)
-        findings.mended.append(f"{wrong} Deleted.")
-    if file.path.exists() and _count(file, _LEFT_OVER):
-        findings.mended.append(f"{_thumbnails(file.drop_orphans())} of what is no more deleted.")
-    lacking = _count(file, _LACKING) if file.wanted else 0
+        findings.repaired.append(f"{wrong} Deleted.")
+    if file.path.exists() and _count_rows(file, _ORPHANED_ROWS):
+        findings.repaired.append(f"{_pluralize_thumbnails(file.drop_orphans())} of what is no more deleted.")
+    lacking = _count_rows(file, _MISSING_ROWS) if file.is_accepting else 0
     if not lacking:
         return
     try:
-        _remake(writer, load(), progress)
+        _regenerate_missing(writer, load_embedder(), progress)
     except EmbedderError as error:
-        findings.notes.append(f"{some(lacking, 'segment')} without a thumbnail: {error}")
+        findings.warnings.append(f"{pluralize(lacking, 'segment')} without a thumbnail: {error}")
         return
-    left = _count(file, _LACKING)
-    findings.mended += [f"{_thumbnails(lacking - left)} made."] * (lacking > left)
+    left = _count_rows(file, _MISSING_ROWS)
+    findings.repaired += [f"{_pluralize_thumbnails(lacking - left)} made."] * (lacking > left)
     if left:
-        findings.notes.append(f"{some(left, 'segment')} without a thumbnail: their files give none.")
+        findings.warnings.append(f"{pluralize(left, 'segment')} without a thumbnail: their files give none.")
     elif file.note:
-        findings.notes.append(file.note)
+        findings.warnings.append(file.note)
 
 
-def _remake(writer: Writer, embedder: Embedder, progress: Callable[[int, int], None]) -> None:
+def _regenerate_missing(
+    writer: LibraryWriter, embedder: Embedder, progress: Callable[[int, int], None]
+) -> None:
     """Make the thumbnails that are missing, each content's committed, as long as there is room."""
     file = writer.thumbnails
-    rows = file.open().execute(f"SELECT DISTINCT s.content {_LACKING} ORDER BY s.content")
+    rows = file.open().execute(f"SELECT DISTINCT s.content {_MISSING_ROWS} ORDER BY s.content")
     contents = [row[0] for row in rows]
-    for number, (content, decoded) in enumerate(read_contents(writer, contents, embedder), start=1):
+    for number, (content, decoded) in enumerate(redecode_contents(writer, contents, embedder), start=1):
         if decoded is not None:
-            file.keep_content(content, decoded.drafts)
-        if not file.wanted:
+            file.save_content(content, decoded.drafts)
+        if not file.is_accepting:
             break
         progress(number, len(contents))
 
 
-def _damage(file: ThumbnailFile) -> str | None:
+def _damage_message(file: ThumbnailFile) -> str | None:
     """Say what is not as it was written: the whole file, or some thumbnails."""
     if not file.path.exists():
         return None
     try:
         (wrong,) = file.open().execute("PRAGMA main.quick_check(1)").fetchone()
-        count = len(_damaged(file))
+        count = len(_damaged_segments(file))
     except sqlite3.DatabaseError as error:
         wrong, count = str(error), 0
     if wrong != "ok":
         return f"The thumbnails in {file.path} are damaged: {wrong}."
-    return f"{_thumbnails(count)} in {file.path} damaged." if count else None
+    return f"{_pluralize_thumbnails(count)} in {file.path} damaged." if count else None
 
 
 def _drop_damaged(file: ThumbnailFile) -> None:
     """Delete the thumbnails that are damaged, or the file where that does not mend it."""
     try:
-        file.drop(_damaged(file))
-        mended = _damage(file) is None
+        file.drop(_damaged_segments(file))
+        mended = _damage_message(file) is None
     except sqlite3.DatabaseError:
         mended = False
     if not mended:
-        file.begin_anew()
+        file.delete_file()
 
 
-def _damaged(file: ThumbnailFile) -> list[int]:
+def _damaged_segments(file: ThumbnailFile) -> list[int]:
     db = file.open()
-    db.create_function("seal", 4, seal, deterministic=True)
-    return [row[0] for row in db.execute(_DAMAGED)]
+    db.create_function("seal", 4, thumbnail_checksum, deterministic=True)
+    return [row[0] for row in db.execute(_DAMAGED_QUERY)]
 
 
-def _count(file: ThumbnailFile, found: str) -> int:
-    return int(file.open().execute(f"SELECT count(*) {found}").fetchone()[0])
+def _count_rows(file: ThumbnailFile, from_clause: str) -> int:
+    return int(file.open().execute(f"SELECT count(*) {from_clause}").fetchone()[0])
 
 
-def _thumbnails(count: int) -> str:
-    return some(count, "thumbnail")
+def _pluralize_thumbnails(count: int) -> str:
+    return pluralize(count, "thumbnail")

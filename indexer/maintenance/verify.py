@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, field
 
-from indexer.maintenance.build_index import build, damage, named
-from indexer.store.writer import Writer
+from indexer.maintenance.build_index import build_indexes, configured_method, index_damage
+from indexer.store.writer import LibraryWriter
 from retrieval.catalog.reader import Catalog
 from retrieval.catalog.schema import vectors_table
 
@@ -12,32 +12,32 @@ from retrieval.catalog.schema import vectors_table
 class Findings:
     """What is wrong, what was mended, and what is no harm but could be better."""
 
-    wrong: list[str] = field(default_factory=list)
-    mended: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    sound: bool = True  # the catalogue, by which all else is judged
+    errors: list[str] = field(default_factory=list)
+    repaired: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    catalog_ok: bool = True  # the catalogue, by which all else is judged
 
 
-def verify(writer: Writer, *, repair: bool = False) -> Findings:
+def verify(writer: LibraryWriter, *, repair: bool = False) -> Findings:
     """Check the catalogue, that segments and vectors are one to one, and the index files' SHA-256.
 
     `repair` builds a wrong index again; what is wrong in the catalogue is for a backup to mend.
     """
     catalog = writer.catalog
-    findings = Findings(_check_catalogue(catalog))
-    findings.sound = not findings.wrong
+    findings = Findings(_check_catalog(catalog))
+    findings.catalog_ok = not findings.errors
     for space in catalog.spaces():
-        wrong = [what for file in space.indexes if (what := damage(catalog, file))]
-        if wrong and repair and not findings.wrong:
-            build(writer, space, named(catalog))
-            findings.mended += [f"{what} Built again." for what in wrong]
+        wrong = [what for file in space.indexes if (what := index_damage(catalog, file))]
+        if wrong and repair and not findings.errors:
+            build_indexes(writer, space, configured_method(catalog))
+            findings.repaired += [f"{what} Built again." for what in wrong]
         else:
-            mend = "" if findings.wrong else " `clew verify --repair` builds it again."
-            findings.wrong += [what + mend for what in wrong]
+            mend = "" if findings.errors else " `clew verify --repair` builds it again."
+            findings.errors += [what + mend for what in wrong]
     return findings
 
 
-def _check_catalogue(catalog: Catalog) -> list[str]:
+def _check_catalog(catalog: Catalog) -> list[str]:
     wrong = [
         f"The catalogue is damaged: {row[0]}."
         for row in catalog.db.execute("PRAGMA integrity_check(5)")
@@ -52,7 +52,7 @@ def _check_catalogue(catalog: Catalog) -> list[str]:
         table = vectors_table(space.id)
         counts[f"vectors of {space.name} have no segment"] = f"""SELECT count(*) FROM {table} v
              WHERE NOT EXISTS (SELECT 1 FROM segments s WHERE s.id = v.segment)"""
-        if space.whole and space == catalog.space():  # another is filled when it is switched to
+        if space.complete and space == catalog.space():  # another is filled when it is switched to
             counts["segments have no vector"] = f"""SELECT count(*) FROM segments s
                  WHERE NOT EXISTS (SELECT 1 FROM {table} v WHERE v.segment = s.id)"""
     for what, query in counts.items():

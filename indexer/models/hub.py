@@ -8,12 +8,12 @@ from threading import Thread
 
 from indexer.types import Say
 from retrieval.errors import EmbedderError
-from retrieval.formatting import size
+from retrieval.formatting import format_bytes
 
-PATIENCE = 3.0  # seconds to learn that the hub is not there
+HUB_TIMEOUT = 3.0  # seconds to learn that the hub is not there
 
 
-def cached(repo: str, names: Sequence[str]) -> Path | None:
+def cached_file(repo: str, names: Sequence[str]) -> Path | None:
     """Return the first of these files that the hub's cache holds."""
     from huggingface_hub import try_to_load_from_cache
 
@@ -21,7 +21,7 @@ def cached(repo: str, names: Sequence[str]) -> Path | None:
     return next((Path(path) for path in found if isinstance(path, str)), None)
 
 
-def unreachable(repo: str, names: Sequence[str]) -> str | None:
+def unreachable_reason(repo: str, names: Sequence[str]) -> str | None:
     """Say why none of these files can be fetched, within PATIENCE; None if one can."""
     from huggingface_hub import constants
 
@@ -29,38 +29,38 @@ def unreachable(repo: str, names: Sequence[str]) -> str | None:
         return "HF_HUB_OFFLINE is set"
     answer: Queue[str | None] = Queue()
     # Looking a name up knows no time limit of its own; nobody waits for a daemon.
-    Thread(target=lambda: answer.put(_ask(repo, names)), daemon=True).start()
+    Thread(target=lambda: answer.put(_unavailable_reason(repo, names)), daemon=True).start()
     try:
-        return answer.get(timeout=PATIENCE)
+        return answer.get(timeout=HUB_TIMEOUT)
     except Empty:
-        return f"{constants.ENDPOINT} does not answer within {PATIENCE:.0f} seconds"
+        return f"{constants.ENDPOINT} does not answer within {HUB_TIMEOUT:.0f} seconds"
 
 
-def fetch(repo: str, names: Sequence[str], model: str, say: Say) -> Path:
+def fetch(repo: str, names: Sequence[str], model: str, notify: Say) -> Path:
     """Return the first of these files that is cached or can be fetched; raises EmbedderError."""
-    found = cached(repo, names)
+    found = cached_file(repo, names)
     if found is not None:
         return found
-    reason = unreachable(repo, names)
+    reason = unreachable_reason(repo, names)
     if reason is not None:
-        raise missing(model, reason)
+        raise unavailable_error(model, reason)
     from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
     from huggingface_hub.errors import EntryNotFoundError
 
     for name in names:
         try:
-            length = get_hf_file_metadata(hf_hub_url(repo, name), timeout=PATIENCE).size or 0
+            length = get_hf_file_metadata(hf_hub_url(repo, name), timeout=HUB_TIMEOUT).size or 0
             if length > 1e6:
-                say(f"Downloading {repo}/{name}, {size(length)} ...")
+                notify(f"Downloading {repo}/{name}, {format_bytes(length)} ...")
             return Path(hf_hub_download(repo, name))
         except EntryNotFoundError:
             continue
         except Exception as error:  # of whichever library speaks to the hub
-            raise missing(model, _reason(error)) from error
-    raise missing(model, f"{repo} holds none of {', '.join(names)}")
+            raise unavailable_error(model, _hub_error_reason(error)) from error
+    raise unavailable_error(model, f"{repo} holds none of {', '.join(names)}")
 
 
-def missing(model: str, reason: str) -> EmbedderError:
+def unavailable_error(model: str, reason: str) -> EmbedderError:
     """Return the error of a model whose files cannot be had."""
     command = f"clew prepare {quote(model)}"
     return EmbedderError(
@@ -71,24 +71,24 @@ def missing(model: str, reason: str) -> EmbedderError:
     )
 
 
-def _ask(repo: str, names: Sequence[str]) -> str | None:
+def _unavailable_reason(repo: str, names: Sequence[str]) -> str | None:
     from huggingface_hub import get_hf_file_metadata, hf_hub_url
     from huggingface_hub.errors import EntryNotFoundError
 
     reason = None
     for name in names:
         try:
-            get_hf_file_metadata(hf_hub_url(repo, name), timeout=PATIENCE)
+            get_hf_file_metadata(hf_hub_url(repo, name), timeout=HUB_TIMEOUT)
         except EntryNotFoundError:
             reason = f"{repo} holds none of {', '.join(names)}"
         except Exception as error:  # of whichever library speaks to the hub
-            return _reason(error)
+            return _hub_error_reason(error)
         else:
             return None
     return reason
 
 
-def _reason(error: Exception) -> str:
+def _hub_error_reason(error: Exception) -> str:
     from huggingface_hub import constants
 
     lines = str(error).strip().splitlines()

@@ -10,14 +10,16 @@ from pathlib import Path
 import torch
 
 
-def export(tower: torch.nn.Module, example: torch.Tensor, file: Path, *, longest: int | None = None) -> None:
+def export(
+    tower: torch.nn.Module, example: torch.Tensor, file: Path, *, max_length: int | None = None
+) -> None:
     """Write a tower for any number of rows like the (2, ...) example, its weights in a file beside it.
 
     With `longest` its rows may have any length up to that.
     """
     sizes = {0: torch.export.Dim("n")}
-    if longest is not None:
-        sizes[1] = torch.export.Dim("length", max=longest)
+    if max_length is not None:
+        sizes[1] = torch.export.Dim("length", max=max_length)
     with _quiet(), torch.inference_mode():
         torch.onnx.export(
             tower,
@@ -51,7 +53,7 @@ def quantize(source: Path, file: Path) -> None:
         )
 
 
-def discard(file: Path) -> None:
+def delete_tower(file: Path) -> None:
     """Delete a tower and the weights beside it."""
     for path in file.parent.glob(f"{file.name}*"):
         path.unlink()

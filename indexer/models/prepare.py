@@ -13,90 +13,98 @@ from filelock import FileLock
 
 from indexer.models import checkpoint as checkpoints
 from indexer.models import tokenizer_export
-from indexer.models.checkpoint import CONFIG, PROBES, Checkpoint
-from indexer.models.onnx_export import discard, export
-from indexer.models.precision import choose, probes
+from indexer.models.checkpoint import CONFIG_FILE, TOKENIZER_PROBES, Checkpoint
+from indexer.models.onnx_export import delete_tower, export
+from indexer.models.precision import choose_precision, probe_images
 from indexer.types import Say
 from retrieval.embedders.model_cache import (
-    CHOICES,
-    EXPORTED,
-    RECIPE,
-    TEXT,
-    TOKENIZER,
-    Choice,
-    Prepared,
-    Recipe,
-    find,
-    folder_of,
-    here,
-    stamp,
+    CHOICES_FILE,
+    EXPORTED_IMAGE_TOWERS,
+    MANIFEST_FILE,
+    TEXT_TOWER_FILE,
+    TOKENIZER_FILE,
+    ModelManifest,
+    PrecisionChoice,
+    PreparedModel,
+    files_fingerprint,
+    find_by_fingerprint,
+    machine_key,
+    model_folder,
 )
-from retrieval.embedders.model_name import Source
+from retrieval.embedders.model_name import ModelSource
 from retrieval.embedders.onnx_tower import OnnxTower
-from retrieval.embedders.tokenizer import Frame, Tokens
+from retrieval.embedders.tokenizer import ModelTokenizer, TokenTemplate
 from retrieval.errors import EmbedderError
 
-ALIKE = 0.9999  # least cosine of the exported text tower to torch
+MIN_TEXT_TOWER_COSINE = 0.9999  # least cosine of the exported text tower to torch
 
 
-def prepare(source: Source, device: str | None, say: Say) -> Prepared:
+def prepare(source: ModelSource, device: str | None, notify: Say) -> PreparedModel:
     """Prepare a model, or what is missing of it; raises EmbedderError."""
-    checkpoint = checkpoints.find(source, say)
-    state = checkpoint.weights.stat(), stamp(checkpoint.near) if checkpoint.near else ""
-    tokenizer = checkpoints.tokenizer(checkpoint)
-    ids = np.asarray(tokenizer(list(PROBES)), np.int64)
-    parts = checkpoints.parts(checkpoint, tokenizer_export.signature(tokenizer, ids))
+    checkpoint = checkpoints.find_checkpoint(source, notify)
+    state = checkpoint.weights.stat(), files_fingerprint(checkpoint.folder) if checkpoint.folder else ""
+    tokenizer = checkpoints.load_tokenizer(checkpoint)
+    ids = np.asarray(tokenizer(list(TOKENIZER_PROBES)), np.int64)
+    parts = checkpoints.fingerprint_parts(checkpoint, tokenizer_export.tokenizer_signature(tokenizer, ids))
     fingerprint = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-    folder = folder_of(fingerprint)
+    folder = model_folder(fingerprint)
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.with_suffix(".lock")):
-        known = find(fingerprint)
-        frame = known.recipe.frame if known else tokenizer_export.write(tokenizer, ids, folder / TOKENIZER)
-        _link(checkpoint, folder)
-        model = _load(checkpoint, folder)
-        _check_size(checkpoint, model)
+        known = find_by_fingerprint(fingerprint)
+        frame = (
+            known.manifest.frame
+            if known
+            else tokenizer_export.export_tokenizer(tokenizer, ids, folder / TOKENIZER_FILE)
+        )
+        _link_weights(checkpoint, folder)
+        model = _load_model(checkpoint, folder)
+        _check_image_size(checkpoint, model)
         if known is None:
-            say(f"Exporting the text tower of {source.name} ...")
-            _, lengths = Tokens(folder / TOKENIZER, frame).encode(PROBES)
-            cut = _export_text(model, ids, lengths, folder)
+            notify(f"Exporting the text tower of {source.name} ...")
+            _, lengths = ModelTokenizer(folder / TOKENIZER_FILE, frame).encode(TOKENIZER_PROBES)
+            cut = _export_text_tower(model, ids, lengths, folder)
         else:  # the weights have moved
-            cut = known.recipe.cut
-        prepared = Prepared(folder, _recipe(checkpoint, model, parts, fingerprint, frame, cut, state))
+            cut = known.manifest.cut
+        prepared = PreparedModel(
+            folder, _build_manifest(checkpoint, model, parts, fingerprint, frame, cut, state)
+        )
         if prepared.choice(device or "auto") is None:
-            _decide(prepared, model, device, say)
-        replace(folder / RECIPE, json.dumps(asdict(prepared.recipe), indent=1))
+            _choose_and_save_precision(prepared, model, device, notify)
+        write_atomically(folder / MANIFEST_FILE, json.dumps(asdict(prepared.manifest), indent=1))
     return prepared
 
 
-def decide(prepared: Prepared, device: str | None, say: Say) -> Choice:
+def choose_and_save_precision(prepared: PreparedModel, device: str | None, notify: Say) -> PrecisionChoice:
     """Choose the precision for a device of this machine; None is the fastest."""
     from retrieval.embedders.torch_towers import load_model
 
     with FileLock(prepared.folder.with_suffix(".lock")):
-        return _decide(prepared, load_model(prepared.folder), device, say)
+        return _choose_and_save_precision(prepared, load_model(prepared.folder), device, notify)
 
 
-def _decide(prepared: Prepared, model: Any, device: str | None, say: Say) -> Choice:
+def _choose_and_save_precision(
+    prepared: PreparedModel, model: Any, device: str | None, notify: Say
+) -> PrecisionChoice:
     """Choose, and keep the exported image towers that some choice names."""
-    say(f"Measuring which precision of {prepared.recipe.name} is the fastest here ...")
+    notify(f"Measuring which precision of {prepared.manifest.name} is the fastest here ...")
     folder = prepared.folder
     with tempfile.TemporaryDirectory(dir=folder, prefix="drafts-") as drafts:
-        choice = choose(prepared, model, device, Path(drafts))
-        for path in Path(drafts).glob(f"{EXPORTED.get(choice.precision, 'nothing')}*"):
+        choice = choose_precision(prepared, model, device, Path(drafts))
+        for path in Path(drafts).glob(f"{EXPORTED_IMAGE_TOWERS.get(choice.precision, 'nothing')}*"):
             path.replace(folder / path.name)
-    names = {here(choice.device), here(device or "auto")}
+    names = {machine_key(choice.device), machine_key(device or "auto")}
     choices = {**prepared.choices(), **dict.fromkeys(names, asdict(choice))}
-    replace(folder / CHOICES, json.dumps(choices, indent=1))
+    write_atomically(folder / CHOICES_FILE, json.dumps(choices, indent=1))
     used = {each["precision"] for each in choices.values()}
-    for precision in EXPORTED.keys() - used:
-        discard(folder / EXPORTED[precision])
+    for precision in EXPORTED_IMAGE_TOWERS.keys() - used:
+        delete_tower(folder / EXPORTED_IMAGE_TOWERS[precision])
     return choice
 
 
-def _load(checkpoint: Checkpoint, folder: Path) -> Any:
+def _load_model(checkpoint: Checkpoint, folder: Path) -> Any:
     """Load the model as it will be loaded from now on; raises EmbedderError where the weights do not fit."""
-    config = checkpoints.text_settings(checkpoint, folder)
-    replace(folder / CONFIG, json.dumps(config, indent=1))
+    config = checkpoints.config_with_local_text_model(checkpoint, folder)
+    write_atomically(folder / CONFIG_FILE, json.dumps(config, indent=1))
     from retrieval.embedders.torch_towers import load_model
 
     try:
@@ -111,7 +119,7 @@ def _load(checkpoint: Checkpoint, folder: Path) -> Any:
         ) from error
 
 
-def _link(checkpoint: Checkpoint, folder: Path) -> None:
+def _link_weights(checkpoint: Checkpoint, folder: Path) -> None:
     """Link the weights under the names that open_clip looks for."""
     safe = checkpoint.weights.suffix == ".safetensors"
     name = "open_clip_model.safetensors" if safe else "open_clip_pytorch_model.bin"
@@ -123,18 +131,18 @@ def _link(checkpoint: Checkpoint, folder: Path) -> None:
     draft.replace(folder / name)
 
 
-def _check_size(checkpoint: Checkpoint, model: Any) -> None:
+def _check_image_size(checkpoint: Checkpoint, model: Any) -> None:
     """Hold what the configuration says of the picture's size to what was built."""
     size = model.visual.image_size
     built = (size, size) if isinstance(size, int) else tuple(size)
-    if built != checkpoint.looks.size:
+    if built != checkpoint.preprocessing.size:
         raise EmbedderError(
             f"{checkpoint.source.name} is built for pictures of {built}, and its configuration says "
-            f"{checkpoint.looks.size}; correct its {CONFIG}."
+            f"{checkpoint.preprocessing.size}; correct its {CONFIG_FILE}."
         )
 
 
-def _export_text(model: Any, ids: Any, lengths: Any, folder: Path) -> bool:
+def _export_text_tower(model: Any, ids: Any, lengths: Any, folder: Path) -> bool:
     """Export the text tower and hold it to torch; says whether its ids may be cut.
 
     One that cannot be exported is left to torch.
@@ -148,65 +156,67 @@ def _export_text(model: Any, ids: Any, lengths: Any, folder: Path) -> bool:
         truth = tower(torch.from_numpy(ids)).numpy()
     if not np.isfinite(truth).all():
         raise EmbedderError(f"The weights in {folder} give vectors of words that are no numbers.")
-    file, longest = folder / TEXT, ids.shape[1]
+    file, longest = folder / TEXT_TOWER_FILE, ids.shape[1]
     some = [rows[None, :length] for rows, length in zip(ids, lengths, strict=True)]
-    if CausalTextTower.fits(model) and _exports(
+    if CausalTextTower.is_causal(model) and _export_and_verify(
         CausalTextTower(model).eval(), ids[:2, : longest // 2], file, some, truth, longest
     ):
         return True
-    if not _exports(tower, ids[:2], file, [ids], truth, None):
-        discard(file)
+    if not _export_and_verify(tower, ids[:2], file, [ids], truth, None):
+        delete_tower(file)
     return False
 
 
-def _exports(tower: Any, example: Any, file: Path, rows: Any, truth: Any, longest: int | None) -> bool:
+def _export_and_verify(
+    tower: Any, example: Any, file: Path, rows: Any, truth: Any, max_length: int | None
+) -> bool:
     """Export a tower, and say whether it does what torch does."""
     import torch
 
-    discard(file)
+    delete_tower(file)
     try:
-        export(tower, torch.from_numpy(example), file, longest=longest)
+        export(tower, torch.from_numpy(example), file, max_length=max_length)
         vectors = OnnxTower(file).embed(rows)
     except Exception:  # exporters raise what they like
         return False
-    return bool((vectors * truth).sum(axis=1).min() >= ALIKE)
+    return bool((vectors * truth).sum(axis=1).min() >= MIN_TEXT_TOWER_COSINE)
 
 
-def _recipe(
+def _build_manifest(
     checkpoint: Checkpoint,
     model: Any,
     parts: dict[str, str],
     fingerprint: str,
-    frame: Frame,
-    cut: bool,
-    state: tuple[os.stat_result, str],
-) -> Recipe:
+    template: TokenTemplate,
+    trim_padding: bool,
+    file_state: tuple[os.stat_result, str],
+) -> ModelManifest:
     """Describe what was prepared; `state` is that of its files before they were read."""
     from retrieval.embedders.torch_towers import TorchTowers
 
-    stat, beside = state
-    towers = TorchTowers(model, checkpoint.looks, "float32", "cpu")
+    stat, beside = file_state
+    towers = TorchTowers(model, checkpoint.preprocessing, "float32", "cpu")
     bias = getattr(model, "logit_bias", None)
-    return Recipe(
+    return ModelManifest(
         name=checkpoint.source.name,
         arch=checkpoint.arch,
         fingerprint=fingerprint,
         parts=parts,
-        dim=towers.embed_images([np.stack(probes(checkpoint.looks.size, 1))]).shape[1],
-        preprocessing=checkpoint.looks,
-        frame=frame,
+        dim=towers.embed_images([np.stack(probe_images(checkpoint.preprocessing.size, 1))]).shape[1],
+        preprocessing=checkpoint.preprocessing,
+        frame=template,
         weights=str(checkpoint.weights),
         size=stat.st_size,
         mtime=stat.st_mtime_ns,
-        near=None if checkpoint.near is None else str(checkpoint.near),
+        near=None if checkpoint.folder is None else str(checkpoint.folder),
         beside=beside,
-        cut=cut,
+        cut=trim_padding,
         logit_scale=float(model.logit_scale.detach().exp()),
         logit_bias=None if bias is None else float(bias.detach()),
     )
 
 
-def replace(path: Path, text: str) -> None:
+def write_atomically(path: Path, text: str) -> None:
     """Write a file whole or not at all."""
     draft = path.with_suffix(".draft")
     draft.write_text(text, "utf-8")

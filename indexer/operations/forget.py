@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from indexer.maintenance.build_index import build_if_due
-from indexer.store.location import absolute, existing, several
-from indexer.store.writer import Writer
+from indexer.store.location import absolute_path, as_list, existing_library
+from indexer.store.writer import LibraryWriter
 
 
 def forget(
@@ -20,10 +20,10 @@ def forget(
     `space` names one that does not answer, which is dropped. Returns how many files were forgotten and how
     many segments deleted. Raises LibraryError.
     """
-    with Writer(existing(library)) as writer:
+    with LibraryWriter(existing_library(library)) as writer:
         if space is not None:
             writer.spaces.drop(space)
-        files = writer.roots.forget([absolute(Path(folder)) for folder in several(folders)])
+        files = writer.roots.forget([absolute_path(Path(folder)) for folder in as_list(folders)])
         segments = writer.purge() if purge else 0
         build_if_due(writer)
     return files, segments

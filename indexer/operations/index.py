@@ -4,18 +4,18 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from indexer.enrich.settings import Wish
+from indexer.enrich.settings import EnrichmentOptions
 from indexer.models import resolve
-from indexer.operations.pipeline import update
+from indexer.operations.pipeline import update_folders
 from indexer.operations.report import Report
-from indexer.store.location import placed, several
-from indexer.store.writer import Writer
+from indexer.store.location import as_list, library_path
+from indexer.store.writer import LibraryWriter
 from indexer.types import Progress, Say, silent
 from retrieval.embedders.base import Embedder
-from retrieval.types import Method, Space
+from retrieval.types import IndexMethod, Space
 
 if TYPE_CHECKING:
-    from indexer.enrich.sound_events import Listener
+    from indexer.enrich.sound_events import SoundClassifier
     from indexer.enrich.speech import Transcriber
     from retrieval.library import Library
 
@@ -34,11 +34,11 @@ def index_folder(
     speech_model: str | None = None,
     transcriber: "Transcriber | None" = None,
     sound_model: str | None = None,
-    listener: "Listener | None" = None,
+    sound_classifier: "SoundClassifier | None" = None,
     archives: bool | None = None,
     embedder: Embedder | None = None,
     progress: Progress = silent,
-    say: Say = resolve.silent,
+    notify: Say = resolve.ignore_message,
 ) -> "Library":
     """Index a folder of media, or bring it up to date, and return its library, open.
 
@@ -67,11 +67,11 @@ def index_folder(
         speech_model=speech_model,
         transcriber=transcriber,
         sound_model=sound_model,
-        listener=listener,
+        sound_classifier=sound_classifier,
         archives=archives,
         embedder=embedder,
         progress=progress,
-        say=say,
+        notify=notify,
     )
     if report.interrupted:
         raise KeyboardInterrupt
@@ -88,7 +88,7 @@ def update_library(
     exclude: str | Sequence[str] | None = None,
     hidden: bool | None = None,
     archives: bool | None = None,
-    index: Method | Literal["auto"] | None = None,
+    index: IndexMethod | Literal["auto"] | None = None,
     confirm_gone: bool = False,
     retry: bool = False,
     thumbnails: int | None = None,
@@ -97,10 +97,10 @@ def update_library(
     speech_model: str | None = None,
     transcriber: "Transcriber | None" = None,
     sound_model: str | None = None,
-    listener: "Listener | None" = None,
+    sound_classifier: "SoundClassifier | None" = None,
     embedder: Embedder | None = None,
     progress: Progress = silent,
-    say: Say = resolve.silent,
+    notify: Say = resolve.ignore_message,
 ) -> Report:
     """Index these folders, or all that the library has, and return what was done.
 
@@ -110,8 +110,10 @@ def update_library(
     for small things in it) is remembered by the library; `say` is told what takes long or is otherwise than
     expected. Ctrl-C ends it early, with `interrupted` in the report.
     """
-    with Writer(placed(library), chooser(embedder, model, arch, device, say)) as writer:
-        return bring(
+    with LibraryWriter(
+        library_path(library), embedder_factory(embedder, model, arch, device, notify)
+    ) as writer:
+        return update_open_library(
             writer,
             folders,
             exclude=exclude,
@@ -126,13 +128,13 @@ def update_library(
             speech_model=speech_model,
             transcriber=transcriber,
             sound_model=sound_model,
-            listener=listener,
+            sound_classifier=sound_classifier,
             progress=progress,
         )
 
 
-def bring(
-    writer: Writer,
+def update_open_library(
+    writer: LibraryWriter,
     folders: str | Path | Sequence[str | Path],
     *,
     exclude: str | Sequence[str] | None = None,
@@ -141,23 +143,23 @@ def bring(
     speech_model: str | None = None,
     transcriber: "Transcriber | None" = None,
     sound_model: str | None = None,
-    listener: "Listener | None" = None,
-    **how: Any,
+    sound_classifier: "SoundClassifier | None" = None,
+    **options: Any,
 ) -> Report:
     """Bring an open library up to date; `how` is what `update` takes besides."""
     if thumbnails is not None:
         writer.limit_thumbnails(thumbnails)
-    return update(
+    return update_folders(
         writer,
-        [Path(folder) for folder in several(folders)],
-        exclude=None if exclude is None else [str(pattern) for pattern in several(exclude)],
-        wish=Wish(ocr, speech_model, transcriber, sound_model, listener),
-        **how,
+        [Path(folder) for folder in as_list(folders)],
+        exclude=None if exclude is None else [str(pattern) for pattern in as_list(exclude)],
+        enrichment=EnrichmentOptions(ocr, speech_model, transcriber, sound_model, sound_classifier),
+        **options,
     )
 
 
-def chooser(
-    embedder: Embedder | None, model: str | None, arch: str | None, device: str | None, say: Say
+def embedder_factory(
+    embedder: Embedder | None, model: str | None, arch: str | None, device: str | None, notify: Say
 ) -> Callable[[Space | None], Embedder]:
     """Return what finds the embedder for the space that answers, None of a new library."""
 
@@ -168,6 +170,6 @@ def chooser(
         if name == resolve.AUTO and space is not None:  # it has been chosen
             name = space.name
         fits = space.fingerprint if space is not None and space.name == name else None
-        return resolve.ready(name, arch=arch, device=device, fingerprint=fits, say=say)
+        return resolve.resolve_embedder(name, arch=arch, device=device, fingerprint=fits, notify=notify)
 
     return choose

@@ -3,8 +3,8 @@
 from collections import Counter
 from dataclasses import dataclass, field
 
-from retrieval.formatting import count_kinds, printable, some
-from retrieval.media.archives.archive import SUFFIXES
+from retrieval.formatting import format_segment_counts, pluralize, printable
+from retrieval.media.archives.archive import ARCHIVE_SUFFIXES
 
 
 @dataclass(slots=True)
@@ -31,18 +31,18 @@ class Report:
         """Say it for a person, a line a subject."""
         files = self.added + self.updated
         rate = f", {files / self.seconds:,.0f} files/s" if files and self.seconds > 1 else ""
-        lines = [f"{count_kinds(self.kinds) or 'nothing new'} in {self.seconds:.1f} s{rate}"]
+        lines = [f"{format_segment_counts(self.kinds) or 'nothing new'} in {self.seconds:.1f} s{rate}"]
         states = ("added", "updated", "moved", "unchanged", "offline", "gone")
         counts = [f"{getattr(self, state):,} {state}" for state in states if getattr(self, state)]
         lines += [f"  files: {', '.join(counts)}"] * bool(counts)
         if self.failed:
             lines.append(f"  {self.failed:,} skipped: could not be read (`clew status --errors` says why)")
-        lines += [f"  {some(count, 'file')}: {what}" for what, count in self.lacking.items()]
+        lines += [f"  {pluralize(count, 'file')}: {what}" for what, count in self.lacking.items()]
         if self.skipped:
             first = ", ".join(f"{n:,} {printable(suffix)}" for suffix, n in self.skipped.most_common(6))
             more = ", ..." * (len(self.skipped) > 6)
             total = self.skipped.total()
             lines.append(f"  {total:,} skipped: of a kind clew does not read ({first}{more})")
-        if any(self.skipped[suffix] for suffix in SUFFIXES):
+        if any(self.skipped[suffix] for suffix in ARCHIVE_SUFFIXES):
             lines.append("  --archives reads what is in .zip and .tar files")
         return "\n".join(lines)

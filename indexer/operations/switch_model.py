@@ -5,24 +5,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 
-from indexer.maintenance.backfill_vectors import fill
+from indexer.maintenance.backfill_vectors import backfill_vectors
 from indexer.maintenance.build_index import build_if_due
 from indexer.maintenance.calibrate import calibrate_if_due
 from indexer.models import resolve
-from indexer.models.resolve import silent as say_nothing
-from indexer.store.location import existing
-from indexer.store.spaces import current
-from indexer.store.writer import Writer
-from indexer.tag.concepts import refit
-from indexer.tag.tag_table import tag_if_due
+from indexer.models.resolve import ignore_message as say_nothing
+from indexer.store.location import existing_library
+from indexer.store.spaces import active_space
+from indexer.store.writer import LibraryWriter
+from indexer.tag.concepts import retrain_concepts
+from indexer.tag.tag_table import update_tags
 from indexer.types import Progress, Say, silent
 from retrieval.embedders.base import Embedder
 from retrieval.library import Library
-from retrieval.query.encoder import check
+from retrieval.query.encoder import validate_query
 from retrieval.query.parser import parse
 from retrieval.types import Hit, Space
 
-COMPARED = 10  # hits of each space
+MAX_COMPARED_HITS = 10  # hits of each space
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ def switch_library(
     compare: Sequence[str] = (),
     embedder: Embedder | None = None,
     progress: Progress = silent,
-    say: Say = say_nothing,
+    notify: Say = say_nothing,
 ) -> Switched:
     """Fill a space of another model, and let it answer instead of the present one.
 
@@ -75,58 +75,62 @@ def switch_library(
     forgotten. Ctrl-C, or a kill, leaves it answering, and the next call goes on. With queries to `compare`,
     both spaces answer them and nothing is swapped. Raises LibraryError and EmbedderError.
     """
-    begun, place = monotonic(), existing(library)
-    name = resolve.RECOMMENDED if model == resolve.AUTO else model
-    new = embedder or resolve.ready(name, arch=arch, device=device, say=say)
+    begun, place = monotonic(), existing_library(library)
+    name = resolve.RECOMMENDED_MODEL if model == resolve.AUTO else model
+    new = embedder or resolve.resolve_embedder(name, arch=arch, device=device, notify=notify)
     for words in compare:
-        check(parse(words))  # one that cannot be asked is better known before than after the work
-    with Writer(place) as writer:
-        space = writer.spaces.add(new)
-        old = current(writer.catalog)  # which may have stepped aside
+        validate_query(parse(words))  # one that cannot be asked is better known before than after the work
+    with LibraryWriter(place) as writer:
+        space = writer.spaces.find_or_create(new)
+        old = active_space(writer.catalog)  # which may have stepped aside
 
         def advance(done: int, total: int) -> None:
             progress(space.name, done, total)
 
         try:
-            embedded, waiting = fill(writer, space, new, advance)
-            space = build_if_due(writer, space=_named(writer, space))
+            embedded, waiting = backfill_vectors(writer, space, new, advance)
+            space = build_if_due(writer, space=_reload_space(writer, space))
             calibrate_if_due(writer, space, new)
-            refit(writer, space, new)
+            retrain_concepts(writer, space, new)
         except KeyboardInterrupt:
-            return Switched(old.name, space.name, seconds=_since(begun), interrupted=True)
+            return Switched(old.name, space.name, seconds=_elapsed_seconds(begun), interrupted=True)
         if not compare:
-            writer.spaces.answer_with(space, whole=not waiting)
+            writer.spaces.activate(space, complete=not waiting)
             try:
-                tag_if_due(writer, space, new)
+                update_tags(writer, space, new)
             except KeyboardInterrupt:  # the new space answers; the next `clew index` tags what is left
-                return Switched(old.name, space.name, embedded, waiting, _since(begun), True, True)
-    found = _compare(place, old, space, new, compare)
-    return Switched(old.name, space.name, embedded, waiting, _since(begun), not compare, False, found)
+                return Switched(old.name, space.name, embedded, waiting, _elapsed_seconds(begun), True, True)
+    found = _compare_spaces(place, old, space, new, compare)
+    return Switched(
+        old.name, space.name, embedded, waiting, _elapsed_seconds(begun), not compare, False, found
+    )
 
 
-def _compare(
-    place: Path, old: Space, space: Space, new: Embedder, queries: Sequence[str]
+def _compare_spaces(
+    library_folder: Path, old: Space, space: Space, new: Embedder, queries: Sequence[str]
 ) -> tuple[Comparison, ...]:
     if not queries:
         return ()
     with (
-        Library.open(place, space=old.name) as one,
-        Library.open(place, space=space.name, embedder=new) as two,
+        Library.open(library_folder, space=old.name) as one,
+        Library.open(library_folder, space=space.name, embedder=new) as two,
     ):
         return tuple(
             Comparison(
-                words, tuple(one.search(words, count=COMPARED)), tuple(two.search(words, count=COMPARED))
+                words,
+                tuple(one.search(words, count=MAX_COMPARED_HITS)),
+                tuple(two.search(words, count=MAX_COMPARED_HITS)),
             )
             for words in queries
         )
 
 
-def _named(writer: Writer, space: Space) -> Space:
+def _reload_space(writer: LibraryWriter, space: Space) -> Space:
     """Return the space as the catalogue has it now."""
     found = writer.catalog.space(space.name)
     assert found is not None, "it was made above"
     return found
 
 
-def _since(begun: float) -> float:
-    return round(monotonic() - begun, 3)
+def _elapsed_seconds(started_at: float) -> float:
+    return round(monotonic() - started_at, 3)

@@ -3,12 +3,12 @@
 from functools import partial
 from pathlib import Path
 
-from indexer.maintenance.repair_thumbnails import check_thumbnails, mend_thumbnails
+from indexer.maintenance.repair_thumbnails import check_thumbnails, repair_thumbnails
 from indexer.maintenance.verify import Findings, verify
 from indexer.models import resolve
-from indexer.store.location import existing
-from indexer.store.spaces import current
-from indexer.store.writer import Writer
+from indexer.store.location import existing_library
+from indexer.store.spaces import active_space
+from indexer.store.writer import LibraryWriter
 from indexer.types import Progress, Say, silent
 from retrieval.embedders.base import Embedder
 
@@ -19,21 +19,23 @@ def verify_library(
     repair: bool = False,
     embedder: Embedder | None = None,
     progress: Progress = silent,
-    say: Say = resolve.silent,
+    notify: Say = resolve.ignore_message,
 ) -> Findings:
     """Check that a library is as it was written.
 
     `repair` builds a damaged index again, and makes the thumbnails that are missing from the files.
     """
-    with Writer(existing(library)) as writer:
+    with LibraryWriter(existing_library(library)) as writer:
 
         def load() -> Embedder:
-            space = current(writer.catalog)
-            return embedder or resolve.ready(space.name, fingerprint=space.fingerprint, say=say)
+            space = active_space(writer.catalog)
+            return embedder or resolve.resolve_embedder(
+                space.name, fingerprint=space.fingerprint, notify=notify
+            )
 
         findings = verify(writer, repair=repair)
-        if findings.sound and repair:
-            mend_thumbnails(writer, findings, load, partial(progress, "thumbnails"))
-        elif findings.sound:
+        if findings.catalog_ok and repair:
+            repair_thumbnails(writer, findings, load, partial(progress, "thumbnails"))
+        elif findings.catalog_ok:
             check_thumbnails(writer, findings)
     return findings

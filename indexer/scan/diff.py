@@ -6,18 +6,18 @@ from typing import NamedTuple
 
 from indexer.types import Found
 
-AS_IT_WAS = "as it was"  # the reader of an archive that is not opened, as what it holds is known
+UNCHANGED_ARCHIVE = "as it was"  # the reader of an archive that is not opened, as what it holds is known
 
 
-class Known(NamedTuple):
+class CatalogFile(NamedTuple):
     """A file as the catalogue has it."""
 
     id: int
     path: bytes
     size: int
     mtime: int
-    reader: str
-    picture: bytes | None
+    decoder: str
+    sidecar_of: bytes | None
     state: str
     failed: bool
     retry: bool = False
@@ -27,21 +27,21 @@ class Known(NamedTuple):
 class Changes:
     """What is different from the catalogue."""
 
-    fresh: list[Found] = field(default_factory=list)  # new, or other than it was
-    back: list[int] = field(default_factory=list)  # the same as before it went away
-    missing: list[Known] = field(default_factory=list)  # not there
-    unread: list[Known] = field(default_factory=list)  # below a folder that could not be read
-    known: int = 0  # files that were not gone
+    new_or_changed: list[Found] = field(default_factory=list)  # new, or other than it was
+    returned: list[int] = field(default_factory=list)  # the same as before it went away
+    missing: list[CatalogFile] = field(default_factory=list)  # not there
+    unreadable: list[CatalogFile] = field(default_factory=list)  # below a folder that could not be read
+    known_count: int = 0  # files that were not gone
     unchanged: int = 0
     failed: int = 0  # unchanged, and could not be read before
 
 
 def compare(
-    found: Iterator[Found],
-    known: Iterator[Known],
-    unread: list[bytes],
+    entries: Iterator[Found],
+    catalog_files: Iterator[CatalogFile],
+    unreadable: list[bytes],
     retry: bool,
-    behind: Callable[[bytes], Iterator[Known]] | None = None,
+    catalog_files_after: Callable[[bytes], Iterator[CatalogFile]] | None = None,
 ) -> Changes:
     """Merge two streams in path order into what has changed; memory grows with the changes alone.
 
@@ -49,50 +49,52 @@ def compare(
     need not be read.
     """
     changes = Changes()
-    new, old = next(found, None), next(known, None)
+    new, old = next(entries, None), next(catalog_files, None)
     while new is not None or old is not None:
         if old is None or (new is not None and new.path < old.path):
             assert new is not None
-            if new.reader != AS_IT_WAS:
-                changes.fresh.append(new)
-            elif old is not None and behind is not None and old.path.startswith(new.path):
-                known = behind(new.path)
-                old = next(known, None)
-            new = next(found, None)
+            if new.reader != UNCHANGED_ARCHIVE:
+                changes.new_or_changed.append(new)
+            elif old is not None and catalog_files_after is not None and old.path.startswith(new.path):
+                catalog_files = catalog_files_after(new.path)
+                old = next(catalog_files, None)
+            new = next(entries, None)
         elif new is None or old.path < new.path:
             if old.state != "gone":
-                changes.known += 1
+                changes.known_count += 1
                 changes.missing.append(old)
-            old = next(known, None)
+            old = next(catalog_files, None)
         else:
-            changes.known += old.state != "gone"
-            _compare_one(new, old, changes, retry)
-            new, old = next(found, None), next(known, None)
-    _set_apart(changes, unread)
+            changes.known_count += old.state != "gone"
+            _compare_entry(new, old, changes, retry)
+            new, old = next(entries, None), next(catalog_files, None)
+    _separate_unreadable(changes, unreadable)
     return changes
 
 
-def _compare_one(new: Found, old: Known, changes: Changes, retry: bool) -> None:
+def _compare_entry(new: Found, old: CatalogFile, changes: Changes, retry: bool) -> None:
     """Sort a file that is both on disk and known."""
     if new[1:] != old[2:6] or old.retry or (retry and old.failed):
-        changes.fresh.append(new)
+        changes.new_or_changed.append(new)
     else:
         changes.failed += old.failed
         changes.unchanged += not old.failed
         if old.state != "present":
-            changes.back.append(old.id)
+            changes.returned.append(old.id)
 
 
-def _set_apart(changes: Changes, unread: list[bytes]) -> None:
+def _separate_unreadable(changes: Changes, unreadable: list[bytes]) -> None:
     """Files that could not be looked at, or below such a folder, are not missing."""
-    if unread:
-        names = frozenset(unread)
-        unseen = {old.id for old in changes.missing if any(path in names for path in _upwards(old.path))}
-        changes.unread = [old for old in changes.missing if old.id in unseen]
+    if unreadable:
+        names = frozenset(unreadable)
+        unseen = {
+            old.id for old in changes.missing if any(path in names for path in _path_and_parents(old.path))
+        }
+        changes.unreadable = [old for old in changes.missing if old.id in unseen]
         changes.missing = [old for old in changes.missing if old.id not in unseen]
 
 
-def _upwards(path: bytes) -> Iterator[bytes]:
+def _path_and_parents(path: bytes) -> Iterator[bytes]:
     """Yield a path and every folder above it, down to the root, which is empty."""
     while path:
         yield path

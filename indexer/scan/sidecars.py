@@ -5,25 +5,25 @@ from collections.abc import Iterable, Iterator
 
 from indexer.decode.registry import CAPTION_SUFFIXES, READERS
 
-TAGS = 2  # of a name of subtitles behind that of the video: language, and "forced" or "sdh"
+MAX_SUBTITLE_TAGS = 2  # of a name of subtitles behind that of the video: language, and "forced" or "sdh"
 
-_PLAIN = {suffix.encode(): (reader, None) for suffix, reader in READERS.items()}
+_DECODERS_BY_SUFFIX = {suffix.encode(): (reader, None) for suffix, reader in READERS.items()}
 
-_BESIDE = frozenset(suffix.encode() for suffix in CAPTION_SUFFIXES)
+_SIDECAR_SUFFIXES = frozenset(suffix.encode() for suffix in CAPTION_SUFFIXES)
 
 
-def head(name: bytes) -> bytes:
+def name_stem(name: bytes) -> bytes:
     """Return what the names of a picture and of its captions have in common: all before the first dot."""
     return name[:1] + name[1:].partition(b".")[0]
 
 
-def is_readable(name: bytes) -> bool:
+def has_decoder(name: bytes) -> bool:
     """Say whether a file of this name may be read by a decoder, beside a picture at least."""
     suffix = name[name.rfind(b".") :].lower()
-    return suffix in _PLAIN or suffix in _BESIDE
+    return suffix in _DECODERS_BY_SUFFIX or suffix in _SIDECAR_SUFFIXES
 
 
-def _readers(names: list[bytes]) -> dict[bytes, tuple[str, bytes | None]]:
+def assign_decoders(names: list[bytes]) -> dict[bytes, tuple[str, bytes | None]]:
     """Say which decoder reads which name, and of a caption which picture it stands beside.
 
     `photo.txt` or `photo.jpg.txt` is a caption of `photo.jpg`; a `.json` only where no `.txt` is. Of
@@ -33,11 +33,11 @@ def _readers(names: list[bytes]) -> dict[bytes, tuple[str, bytes | None]]:
     beside: list[tuple[bytes, bytes, str]] = []
     for name in names:
         kind = name[name.rfind(b".") :].lower()
-        if kind in _PLAIN:
-            readers[name] = _PLAIN[kind]
-        if kind in _BESIDE:
+        if kind in _DECODERS_BY_SUFFIX:
+            readers[name] = _DECODERS_BY_SUFFIX[kind]
+        if kind in _SIDECAR_SUFFIXES:
             beside.append((name, name[: -len(kind)], kind.decode()))
-    _join_subtitles(readers)
+    _pair_subtitles(readers)
     if not beside:
         return readers
     pictures: dict[bytes, bytes] = {}
@@ -53,18 +53,18 @@ def _readers(names: list[bytes]) -> dict[bytes, tuple[str, bytes | None]]:
     return readers
 
 
-def readers_inside(names: Iterable[bytes]) -> Iterator[tuple[bytes, str, bytes | None]]:
+def assign_archive_decoders(names: Iterable[bytes]) -> Iterator[tuple[bytes, str, bytes | None]]:
     """Say which decoder reads which file of an archive, and of a caption which picture, folder by folder."""
     folders: dict[bytes, list[bytes]] = {}
     for name in names:
         folder, slash, last = name.rpartition(b"/")
         folders.setdefault(folder + slash, []).append(last)
     for prefix, lasts in folders.items():
-        for last, (reader, picture) in _readers(lasts).items():
+        for last, (reader, picture) in assign_decoders(lasts).items():
             yield prefix + last, reader, None if picture is None else prefix + picture
 
 
-def _join_subtitles(readers: dict[bytes, tuple[str, bytes | None]]) -> None:
+def _pair_subtitles(readers: dict[bytes, tuple[str, bytes | None]]) -> None:
     """Give subtitles their video: `clip.srt`, `clip.en.srt`, `clip.en.forced.srt` are of `clip.mp4`."""
     subtitles = [name for name, (reader, _) in readers.items() if reader == "subtitles"]
     if not subtitles:
@@ -75,7 +75,7 @@ def _join_subtitles(readers: dict[bytes, tuple[str, bytes | None]]) -> None:
         videos.setdefault(os.path.splitext(name)[0], name)
     for name in subtitles:
         stem = os.path.splitext(name)[0]
-        for _ in range(TAGS + 1):
+        for _ in range(MAX_SUBTITLE_TAGS + 1):
             if stem in videos:
                 readers[name] = ("subtitles", videos[stem])
                 break

@@ -3,51 +3,53 @@
 import os
 from typing import NamedTuple
 
-from indexer.scan.rules import Options
+from indexer.scan.rules import ScanOptions
 
-LONGEST = 5_000  # bytes, more than a path has
+MAX_PATH_BYTES = 5_000  # bytes, more than a path has
 
 
-class Place(NamedTuple):
+class ScanTarget(NamedTuple):
     """A folder to index: its root, how that is scanned, and the folder's path below it.
 
     `apart` are the paths below the root that are roots of their own. Of a place that is not `deep` only the
     files right in the folder are meant, and of those, if any `heads` are given, only these (see `head`).
     """
 
-    root: int
-    top: bytes
-    options: Options
-    below: bytes = b""
-    apart: frozenset[bytes] = frozenset()
-    deep: bool = True
-    heads: frozenset[bytes] = frozenset()
+    root_id: int
+    root_path: bytes
+    options: ScanOptions
+    subpath: bytes = b""
+    nested_roots: frozenset[bytes] = frozenset()
+    recursive: bool = True
+    name_stems: frozenset[bytes] = frozenset()
 
     @property
     def folder(self) -> bytes:
         """Return the folder itself."""
-        return os.path.join(self.top, self.below) if self.below else self.top
+        return os.path.join(self.root_path, self.subpath) if self.subpath else self.root_path
 
     @property
-    def is_away(self) -> bool:
+    def is_offline(self) -> bool:
         """Say whether the root is not there, or only the bare folder its drive was mounted on."""
-        if not os.path.isdir(self.top):
+        if not os.path.isdir(self.root_path):
             return True
-        return self.options.mount and not os.path.ismount(self.top) and _is_bare(self.top)
+        return (
+            self.options.mount and not os.path.ismount(self.root_path) and is_empty_or_missing(self.root_path)
+        )
 
 
-def span(folder: bytes) -> tuple[bytes, bytes]:
+def path_range(folder: bytes) -> tuple[bytes, bytes]:
     """Return what the paths below a folder are not before, and what they are before; b"" is the root."""
-    return (folder + b"/", folder + b"0") if folder else (b"", b"\xff" * LONGEST)
+    return (folder + b"/", folder + b"0") if folder else (b"", b"\xff" * MAX_PATH_BYTES)
 
 
-def _below(path: bytes, root: bytes) -> bytes | None:
+def subpath_of(path: bytes, root: bytes) -> bytes | None:
     """Return the path under the root, None where it is not below it."""
     stem = root.rstrip(b"/") + b"/"
     return path[len(stem) :] if path.startswith(stem) and path != root else None
 
 
-def _is_bare(path: bytes) -> bool:
+def is_empty_or_missing(path: bytes) -> bool:
     """Say whether a folder is empty, or is not there."""
     try:
         with os.scandir(path) as entries:

@@ -10,14 +10,14 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from indexer.decode.text.caption_rows import BEGINNING, has_captions
-from indexer.scan.rules import LEFT_OUT, Options, _matches, _patterns
-from indexer.scan.sidecars import _readers, head
+from indexer.scan.rules import IGNORED_FOLDERS, ScanOptions, exclude_patterns, matches_any_pattern
+from indexer.scan.sidecars import assign_decoders, name_stem
 from indexer.types import Found, nanoseconds
-from retrieval.catalog.schema import CATALOGUE, INDEXES, OWN_NAMES
-from retrieval.media.archives.archive import suffix_of
+from retrieval.catalog.schema import CATALOG_FILE, INDEX_FOLDER, LIBRARY_FILE_NAMES
+from retrieval.media.archives.archive import archive_suffix
 
 # A link that leads to nothing, or to itself: there is nothing to look at.
-NOWHERE = frozenset((errno.ENOENT, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOTDIR))
+BROKEN_LINK_ERRORS = frozenset((errno.ENOENT, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOTDIR))
 
 
 class Archive(NamedTuple):
@@ -29,22 +29,22 @@ class Archive(NamedTuple):
 
 
 @dataclass(slots=True)
-class Walked:
+class ScanIssues:
     """What a walk passed over: suffixes with no decoder, and paths that could not be looked at."""
 
     skipped: Counter[str] = field(default_factory=Counter)
-    unread: list[bytes] = field(default_factory=list)
+    unreadable: list[bytes] = field(default_factory=list)
 
 
 def walk(
     root: bytes,
-    options: Options,
-    walked: Walked,
-    below: bytes = b"",
-    apart: Collection[bytes] = (),
-    inside: Callable[[Archive], Iterable[Found]] | None = None,
-    deep: bool = True,
-    heads: Collection[bytes] = (),
+    options: ScanOptions,
+    issues: ScanIssues,
+    subpath: bytes = b"",
+    nested_roots: Collection[bytes] = (),
+    archive_entries: Callable[[Archive], Iterable[Found]] | None = None,
+    recursive: bool = True,
+    name_stems: Collection[bytes] = (),
 ) -> Iterator[Found]:
     """Yield the readable files below `root`/`below` in the byte order of their paths.
 
@@ -53,9 +53,9 @@ def walk(
     `apart` are roots of their own and passed over. `inside` tells what an archive holds, which comes as if it
     were a folder; without it archives are passed over.
     """
-    excluded = _patterns(options)
+    excluded = exclude_patterns(options)
     real, followed = os.path.realpath(root), set[tuple[int, int]]()
-    stack: list[Iterator[Found | Archive | tuple[bytes, bool]]] = [iter([(below, False)])]
+    stack: list[Iterator[Found | Archive | tuple[bytes, bool]]] = [iter([(subpath, False)])]
     while stack:
         step = next(stack[-1], None)
         if step is None:
@@ -64,24 +64,24 @@ def walk(
             yield step
         elif isinstance(step, Archive):
             try:
-                yield from () if inside is None else inside(step)
+                yield from () if archive_entries is None else archive_entries(step)
             except OSError:
-                walked.unread.append(step.path)
+                issues.unreadable.append(step.path)
         else:
             folder, linked = step
-            if folder in apart or not (deep or folder == below):
+            if folder in nested_roots or not (recursive or folder == subpath):
                 continue
             if not linked or not _is_loop(os.path.join(root, folder), real, followed):
-                stack.append(iter(_list(root, folder, options, excluded, walked, heads)))
+                stack.append(iter(_list_folder(root, folder, options, excluded, issues, name_stems)))
 
 
-def _list(
+def _list_folder(
     root: bytes,
     folder: bytes,
-    options: Options,
+    options: ScanOptions,
     excluded: list[re.Pattern[str]],
-    walked: Walked,
-    heads: Collection[bytes] = (),
+    issues: ScanIssues,
+    name_stems: Collection[bytes] = (),
 ) -> list["Found | Archive | tuple[bytes, bool]"]:
     """Return the files, and (path, is it a link) of the folders, of one folder, in byte order of path.
 
@@ -92,56 +92,58 @@ def _list(
     try:
         with os.scandir(os.path.join(root, folder)) as listing:
             entries = {e.name: e for e in listing if options.hidden or not e.name.startswith(b".")}
-            if heads:
-                entries = {name: entry for name, entry in entries.items() if head(name) in heads}
+            if name_stems:
+                entries = {name: entry for name, entry in entries.items() if name_stem(name) in name_stems}
     except OSError:
-        walked.unread.append(folder)
+        issues.unreadable.append(folder)
         return []
-    if entries.keys() >= {CATALOGUE.encode(), INDEXES.encode()}:
-        entries = {name: entry for name, entry in entries.items() if os.fsdecode(name) not in OWN_NAMES}
+    if entries.keys() >= {CATALOG_FILE.encode(), INDEX_FOLDER.encode()}:
+        entries = {
+            name: entry for name, entry in entries.items() if os.fsdecode(name) not in LIBRARY_FILE_NAMES
+        }
     rows: list[tuple[bytes, Found | Archive | tuple[bytes, bool]]] = []
     files: dict[bytes, os.DirEntry[bytes]] = {}
     for name, entry in entries.items():
-        if name in LEFT_OUT or (excluded and _matches(prefix + name, excluded)):
+        if name in IGNORED_FOLDERS or (excluded and matches_any_pattern(prefix + name, excluded)):
             continue
         try:
             is_folder = entry.is_dir()
         except OSError as error:
-            if error.errno not in NOWHERE:
-                walked.unread.append(prefix + name)
+            if error.errno not in BROKEN_LINK_ERRORS:
+                issues.unreadable.append(prefix + name)
         else:
             if is_folder:
                 rows.append((name + b"/", (prefix + name, entry.is_symlink())))
             else:
                 files[name] = entry
-    rows += _files(prefix, files, options.archives, walked)
+    rows += _file_entries(prefix, files, options.archives, issues)
     rows.sort(key=lambda row: row[0])
     return [row for _, row in rows]
 
 
-def _files(
-    prefix: bytes, entries: dict[bytes, os.DirEntry[bytes]], archives: bool, walked: Walked
+def _file_entries(
+    prefix: bytes, entries: dict[bytes, os.DirEntry[bytes]], archives: bool, issues: ScanIssues
 ) -> Iterator[tuple[bytes, Found | Archive]]:
     """Yield (name, found) of the regular files that a decoder can read, and of `archives` if asked for."""
-    readers = _readers(list(entries))
+    readers = assign_decoders(list(entries))
     for name, entry in entries.items():
         reader, picture = readers.get(name, ("", None))
-        archive = None if reader else suffix_of(name)
+        archive = None if reader else archive_suffix(name)
         holds = archives and archive is not None
         if not reader and not holds:
-            walked.skipped[archive or _suffix(name) or "no suffix"] += 1
+            issues.skipped[archive or _suffix(name) or "no suffix"] += 1
             continue
         try:
             status = entry.stat()
         except OSError as error:
-            if error.errno not in NOWHERE:
-                walked.unread.append(prefix + name)
+            if error.errno not in BROKEN_LINK_ERRORS:
+                issues.unreadable.append(prefix + name)
             continue
         if holds and stat.S_ISREG(status.st_mode):
             yield name + b"/", Archive(prefix + name, status.st_size, nanoseconds(status))
         elif stat.S_ISREG(status.st_mode):
-            if reader == "table" and not _has_captions(entry.path):
-                walked.skipped[_suffix(name)] += 1
+            if reader == "table" and not _is_caption_table(entry.path):
+                issues.skipped[_suffix(name)] += 1
                 continue
             found = Found(
                 prefix + name,
@@ -153,7 +155,7 @@ def _files(
             yield name, found
 
 
-def _has_captions(path: bytes) -> bool:
+def _is_caption_table(path: bytes) -> bool:
     """Say whether a table names captions, as most are of other things; so of one that cannot be looked at."""
     try:
         with open(path, "rb") as file:

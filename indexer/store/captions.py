@@ -11,32 +11,32 @@ class Captions:
 
     def __init__(self, db: sqlite_utils.Database) -> None:
         self.db = db
-        self.fresh = set[int]()  # tables that were read since this was opened
+        self.new_tables = set[int]()  # tables that were read since this was opened
 
-    def settle(self, file: int, path: bytes, content: int | None) -> None:
+    def save_links(self, file: int, path: bytes, content: int | None) -> None:
         """Write which pictures a file's captions name, from the folder it is in, within a transaction."""
         execute = self.db.conn.execute
         execute("DELETE FROM captions WHERE file = ?", (file,))
         query = "SELECT id, caption_target FROM segments WHERE content = ? AND caption_target IS NOT NULL"
         named = execute(query, (content,)).fetchall()
         if named:
-            self.fresh.add(file)
-            rows = ((file, id_, beside(path, name)) for id_, name in named)
+            self.new_tables.add(file)
+            rows = ((file, id_, resolve_image_path(path, name)) for id_, name in named)
             self.db.conn.executemany("INSERT INTO captions (file, segment, picture) VALUES (?, ?, ?)", rows)
 
-    def missing(self) -> Iterator[tuple[bytes, int, int]]:
+    def missing_images(self) -> Iterator[tuple[bytes, int, int]]:
         """Yield each fresh table that names pictures which are not there: its path, how many, of how many."""
         query = """SELECT t.path, count(DISTINCT c.picture) FILTER (WHERE p.id IS NULL) AS missing,
                           count(DISTINCT c.picture)
                      FROM captions c JOIN files t ON t.id = c.file
                      LEFT JOIN files p ON p.root = t.root AND p.path = c.picture AND p.state != 'gone'
                     WHERE c.file = ?"""
-        for file in sorted(self.fresh):
+        for file in sorted(self.new_tables):
             path, missing, named = self.db.conn.execute(query, (file,)).fetchone()
             if missing:
                 yield path, missing, named
 
 
-def beside(table: bytes, name: bytes) -> bytes:
+def resolve_image_path(table: bytes, name: bytes) -> bytes:
     """Return the path under the root that a name in a table means; no file has one that leads out of it."""
     return posixpath.normpath(posixpath.join(posixpath.dirname(table), name))

@@ -6,11 +6,11 @@ from dataclasses import asdict
 import sqlite_utils
 
 from indexer.decode.metadata.properties import VERSION
-from retrieval.types import Details
+from retrieval.types import MediaProperties
 
 OUTDATED = """SELECT content FROM analyses WHERE analysis = 'metadata' AND version < ?1
               UNION ALL SELECT content FROM analyses WHERE analysis = 'metadata' AND version > ?1"""
-DESCRIBING = ("picture", "caption")  # decoders whose metadata is read again when its version changes
+METADATA_DECODERS = ("picture", "caption")  # decoders whose metadata is read again when its version changes
 
 
 class Contents:
@@ -19,30 +19,30 @@ class Contents:
     def __init__(self, db: sqlite_utils.Database) -> None:
         self.db = db
 
-    def insert(self, digest: bytes, reader: str, details: Details) -> int:
+    def insert(self, digest: bytes, decoder: str, details: MediaProperties) -> int:
         """Insert a content whose segments are to follow, within a transaction; returns its id."""
         query = "INSERT INTO contents (hash, reader) VALUES (?, ?) RETURNING id"
-        (row,) = self.db.conn.execute(query, (digest, reader)).fetchall()
-        self._write(int(row[0]), details)
-        if reader in DESCRIBING:
-            self._mark_current(int(row[0]))
+        (row,) = self.db.conn.execute(query, (digest, decoder)).fetchall()
+        self._write_properties(int(row[0]), details)
+        if decoder in METADATA_DECODERS:
+            self._mark_metadata_current(int(row[0]))
         return int(row[0])
 
-    def outdated(self) -> list[int]:
+    def outdated_metadata(self) -> list[int]:
         """Return the contents that older readers have read, and that are there to be read again."""
         query = f"""SELECT content FROM ({OUTDATED}) a
                     WHERE EXISTS (SELECT 1 FROM present_files f WHERE f.content = a.content)
                     ORDER BY content"""
         return [row[0] for row in self.db.conn.execute(query, (str(VERSION),))]
 
-    def place(self, content: int) -> tuple[bytes, str, bytes] | None:
+    def locate(self, content: int) -> tuple[bytes, str, bytes] | None:
         """Return a content's digest, its reader and a file that has it; None where none is there now."""
         query = """SELECT c.hash, c.reader, f.path FROM contents c JOIN present_files f ON f.content = c.id
                     WHERE c.id = ? LIMIT 1"""
         row = self.db.conn.execute(query, (content,)).fetchone()
         return None if row is None else (row[0], row[1], row[2])
 
-    def untiled(self) -> list[tuple[int, bytes, bytes]]:
+    def untiled_images(self) -> list[tuple[int, bytes, bytes]]:
         """Return the pictures in one piece that were asked for no tiles yet: id, SHA-256 and place."""
         query = """SELECT c.id, c.hash, f.path FROM contents c JOIN present_files f ON f.content = c.id
                     WHERE c.reader = 'picture' AND c.segments IS NOT NULL
@@ -53,17 +53,17 @@ class Contents:
                     GROUP BY c.id ORDER BY c.id"""
         return [tuple(row) for row in self.db.conn.execute(query)]
 
-    def rewrite(self, batch: Sequence[tuple[int, Details]]) -> None:
+    def update_metadata(self, batch: Sequence[tuple[int, MediaProperties]]) -> None:
         """Commit what contents say, as it was read again, and the times of their files."""
         files = "SELECT root, coalesce(picture, path) FROM files WHERE content = ?"
         with self.db.atomic():
             for content, details in batch:
-                self._write(content, details)
-                self._mark_current(content)
+                self._write_properties(content, details)
+                self._mark_metadata_current(content)
                 for root, picture in self.db.conn.execute(files, (content,)).fetchall():
-                    self.settle_time(root, picture)
+                    self.update_capture_time(root, picture)
 
-    def settle_time(self, root: int, picture: bytes) -> None:
+    def update_capture_time(self, root: int, image_path: bytes) -> None:
         """Give a picture and its captions the time when it was taken, as it says itself, else its sidecar."""
         self.db.conn.execute(
             """WITH own (id) AS (SELECT id FROM files WHERE root = ?1 AND path = ?2
@@ -73,16 +73,15 @@ class Contents:
                         WHERE f.id IN own AND f.state != 'gone' AND c.taken IS NOT NULL
                         ORDER BY f.picture IS NOT NULL, f.path LIMIT 1) said
                 WHERE id IN own AND time != said.taken""",
-            (root, picture),
+            (root, image_path),
         )
 
-    def _mark_current(self, content: int) -> None:
+    def _mark_metadata_current(self, content: int) -> None:
         query = "INSERT OR REPLACE INTO analyses VALUES (?, 'metadata', ?, NULL)"
         self.db.conn.execute(query, (content, str(VERSION)))
 
-    def _write(self, content: int, details: Details) -> None:
+    def _write_properties(self, content: int, details: MediaProperties) -> None:
         columns = asdict(details)
-        columns["perceptual_hash"] = columns.pop("looks")
         keywords = columns.pop("keywords")
         names = ", ".join(f"{name} = ?" for name in columns)
         execute = self.db.conn.execute

@@ -9,15 +9,15 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from retrieval.catalog.schema import LOCK
+from retrieval.catalog.schema import LOCK_FILE
 from retrieval.errors import LibraryBusy, LibraryError
 
 
 @contextmanager
-def writing(folder: Path) -> Iterator[None]:
+def library_lock(folder: Path) -> Iterator[None]:
     """Hold the library's lock, which the system lets go of even at kill -9; raises LibraryBusy."""
-    holder = folder / f"{LOCK}ed-by"  # beside the lock, which opening it for locking empties
-    lock = FileLock(folder / LOCK, timeout=0)
+    holder = folder / f"{LOCK_FILE}ed-by"  # beside the lock, which opening it for locking empties
+    lock = FileLock(folder / LOCK_FILE, timeout=0)
     try:
         lock.acquire()
     except Timeout as error:

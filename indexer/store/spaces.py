@@ -11,9 +11,9 @@ import numpy as np
 import sqlite_utils
 
 from retrieval.catalog.reader import Catalog
-from retrieval.catalog.schema import INDEXES, vectors_table
+from retrieval.catalog.schema import INDEX_FOLDER, vectors_table
 from retrieval.embedders.base import Embedder
-from retrieval.embedders.model_name import ASIDE
+from retrieval.embedders.model_name import RETIRED_SUFFIX
 from retrieval.errors import LibraryError
 from retrieval.types import Space, Vectors
 
@@ -25,7 +25,7 @@ class Spaces:
     db: sqlite_utils.Database
     catalog: Catalog
 
-    def add(self, embedder: Embedder) -> Space:
+    def find_or_create(self, embedder: Embedder) -> Space:
         """Return the embedder's space, made and yet to be filled if it is not there.
 
         A space of the same name that another version of the model made steps aside under another name.
@@ -36,24 +36,24 @@ class Spaces:
         old = self.catalog.space(embedder.name)
         with self.db.atomic():
             if old is not None:
-                aside = f"{old.name}{ASIDE}{datetime.now():%Y-%m-%d %H:%M:%S.%f})"
+                aside = f"{old.name}{RETIRED_SUFFIX}{datetime.now():%Y-%m-%d %H:%M:%S.%f})"
                 self.db.execute("UPDATE spaces SET name = ? WHERE id = ?", (aside, old.id))
                 self.db.execute(
                     "UPDATE settings SET value = ? WHERE name = 'space' AND value = ?", (aside, old.name)
                 )
-            self.insert(embedder, whole=False)
+            self.insert(embedder, complete=False)
         space = self.catalog.space(embedder.name)
         assert space is not None, "it was made"
         return space
 
-    def insert(self, embedder: Embedder, *, whole: bool) -> int:
+    def insert(self, embedder: Embedder, *, complete: bool) -> int:
         """Make the space of an embedder, without vectors, and return its id."""
         space = {
             "name": embedder.name,
             "fingerprint": embedder.fingerprint,
             "dim": embedder.dim,
             "parts": json.dumps(dict(embedder.parts)),
-            "complete": int(whole),
+            "complete": int(complete),
         }
         id_ = int(str(self.db.table("spaces").insert(space, pk="id").last_pk))
         self.db.execute(
@@ -77,15 +77,15 @@ class Spaces:
             for reach in reaches:
                 self.db.execute(reach, (min(segments) - 1, space.id))
 
-    def answer_with(self, space: Space, *, whole: bool) -> None:
+    def activate(self, space: Space, *, complete: bool) -> None:
         """Let this space answer from now on, in one transaction."""
         with self.db.atomic():
-            self.set_whole(space, whole)
-            self.remember("space", space.name)
+            self.set_complete(space, complete)
+            self.save_setting("space", space.name)
 
-    def set_whole(self, space: Space, whole: bool) -> None:
+    def set_complete(self, space: Space, complete: bool) -> None:
         """Remember whether every segment has its vector in this space."""
-        self.db.execute("UPDATE spaces SET complete = ? WHERE id = ?", (int(whole), space.id))
+        self.db.execute("UPDATE spaces SET complete = ? WHERE id = ?", (int(complete), space.id))
 
     def drop(self, name: str) -> int:
         """Delete a space that does not answer, and return how many vectors it had; raises LibraryError."""
@@ -100,25 +100,25 @@ class Spaces:
             self.db.execute(f"DROP TABLE {vectors_table(space.id)}")
             self.db.execute("DELETE FROM spaces WHERE id = ?", (space.id,))
         for file in space.indexes:
-            (self.catalog.folder / INDEXES / file.file).unlink(missing_ok=True)
+            (self.catalog.folder / INDEX_FOLDER / file.file).unlink(missing_ok=True)
         with suppress(sqlite3.OperationalError):  # a full disk; the space is gone all the same
             self.db.execute("VACUUM")
         return count
 
-    def remember(self, name: str, value: str) -> None:
+    def save_setting(self, name: str, value: str) -> None:
         """Write a setting of the library."""
         self.db.table("settings").upsert({"name": name, "value": value}, pk="name")
 
     def set_indexes(self, space: Space) -> None:
         """Point the space at its new index files."""
         with self.db.atomic():
-            self.db.execute("UPDATE spaces SET indexed_to = ? WHERE id = ?", (space.through, space.id))
+            self.db.execute("UPDATE spaces SET indexed_to = ? WHERE id = ?", (space.indexed_to, space.id))
             self.db.execute("DELETE FROM indexes WHERE space = ?", (space.id,))
             rows = [{"space": space.id, **asdict(file)} for file in space.indexes]
             self.db.table("indexes").insert_all(rows)
 
 
-def current(catalog: Catalog) -> Space:
+def active_space(catalog: Catalog) -> Space:
     """Return the space that answers."""
     space = catalog.space()
     assert space is not None, "a writer has made it"

@@ -8,30 +8,30 @@ from typing import NamedTuple
 
 from indexer.decode.base import Draft
 from retrieval.catalog.reader import Catalog
-from retrieval.catalog.schema import CATALOGUE, THUMBNAILS
-from retrieval.catalog.thumbnails import Key, is_full, limit, seal, size
-from retrieval.formatting import size as in_words
-from retrieval.formatting import some
+from retrieval.catalog.schema import CATALOG_FILE, THUMBNAILS_FILE
+from retrieval.catalog.thumbnails import ThumbnailKey, file_size, is_full, size_limit, thumbnail_checksum
+from retrieval.formatting import format_bytes as in_words
+from retrieval.formatting import pluralize
 
-VERSION = 1
-_TABLE = """CREATE TABLE thumbnails (
+SCHEMA_VERSION = 1
+_SCHEMA = """CREATE TABLE thumbnails (
     segment INTEGER PRIMARY KEY,
     seal INTEGER NOT NULL,                     -- CRC-32 of what it is a picture of, and of the picture
     picture BLOB NOT NULL                      -- WebP
 ) STRICT"""
-_CONTENT = """SELECT s.id, c.hash, c.reader, s.ordinal, s.kind, s.page, s.start
+_CONTENT_SEGMENTS = """SELECT s.id, c.hash, c.reader, s.ordinal, s.kind, s.page, s.start
   FROM catalogue.segments s JOIN catalogue.contents c ON c.id = s.content
  WHERE c.id = ? AND s.origin = 'file'"""
-_ABOVE = """SELECT segment FROM (             -- 1.1 with what SQLite needs for itself
+_OVER_LIMIT = """SELECT segment FROM (             -- 1.1 with what SQLite needs for itself
     SELECT segment, sum(1.1 * length(picture)) OVER (ORDER BY segment) AS total FROM thumbnails
  ) WHERE total > ?"""
 
 
-class Made(NamedTuple):
+class NewThumbnail(NamedTuple):
     """A segment that can be shown, and the WebP made of it; None where none was."""
 
-    key: Key
-    picture: bytes | None
+    key: ThumbnailKey
+    webp: bytes | None
 
 
 class ThumbnailFile:
@@ -42,77 +42,78 @@ class ThumbnailFile:
 
     def __init__(self, catalog: Catalog) -> None:
         self.catalog = catalog
-        self.path = catalog.folder / THUMBNAILS
-        self.limit = limit(catalog)
-        self._full = is_full(size(catalog.folder), self.limit)
-        self._broken = ""
-        self._refused = 0
-        self._open: sqlite3.Connection | None = None
+        self.path = catalog.folder / THUMBNAILS_FILE
+        self.max_bytes = size_limit(catalog)
+        self._is_full = is_full(file_size(catalog.folder), self.max_bytes)
+        self._error = ""
+        self._skipped_count = 0
+        self._connection: sqlite3.Connection | None = None
 
     @property
-    def wanted(self) -> bool:
+    def is_accepting(self) -> bool:
         """Say whether there is room for more; may be asked from any thread."""
-        return not self._full and not self._broken
+        return not self._is_full and not self._error
 
     @property
     def note(self) -> str | None:
         """Say why some were not kept, and what to do."""
-        if not self._refused or not self.limit:
+        if not self._skipped_count or not self.max_bytes:
             return None
-        if self._broken:
-            return f"Thumbnails were not kept: {self._broken}. `clew verify --repair` makes them."
-        room = in_words(2 * self.limit).replace(" ", "")
+        if self._error:
+            return f"Thumbnails were not kept: {self._error}. `clew verify --repair` makes them."
+        room = in_words(2 * self.max_bytes).replace(" ", "")
         return (
-            f"Thumbnails take {in_words(self.limit)}, as much as they may, so "
-            f"{some(self._refused, 'segment')} got none. `clew index --thumbnails {room}` makes room, "
+            f"Thumbnails take {in_words(self.max_bytes)}, as much as they may, so "
+            f"{pluralize(self._skipped_count, 'segment')} got none. `clew index --thumbnails {room}` "
+            f"makes room, "
             "and `clew verify --repair` then makes them."
         )
 
-    def keep(self, batch: Sequence[Made]) -> None:
+    def save(self, batch: Sequence[NewThumbnail]) -> None:
         """Commit the thumbnails of segments that are committed, as far as there is room."""
         kept = 0
-        if batch and self.wanted:
+        if batch and self.is_accepting:
             try:
                 kept = self._write(batch)
             except sqlite3.Error as error:
-                self._broken = str(error)
-        self._refused += len(batch) - kept
+                self._error = str(error)
+        self._skipped_count += len(batch) - kept
 
-    def _write(self, batch: Sequence[Made]) -> int:
+    def _write(self, batch: Sequence[NewThumbnail]) -> int:
         with self.open() as db:
             for number, (key, picture) in enumerate(batch):
-                if self._full:
+                if self._is_full:
                     return number
                 if picture is not None:
-                    row = (key.segment, seal(*key[1:], picture), picture)
+                    row = (key.segment, thumbnail_checksum(*key[1:], picture), picture)
                     db.execute("INSERT OR REPLACE INTO thumbnails VALUES (?, ?, ?)", row)
-                    self._full = is_full(_used(db), self.limit)
+                    self._is_full = is_full(_used_bytes(db), self.max_bytes)
         return len(batch)
 
-    def keep_content(self, content: int, drafts: Sequence[Draft]) -> None:
+    def save_content(self, content: int, drafts: Sequence[Draft]) -> None:
         """Keep the thumbnails of a content that was read again; drafts that are not its segments drop out."""
-        if not self.wanted:
+        if not self.is_accepting:
             return
         try:
-            rows = self.open().execute(_CONTENT, (content,)).fetchall()
+            rows = self.open().execute(_CONTENT_SEGMENTS, (content,)).fetchall()
         except sqlite3.Error as error:
-            self._broken = str(error)
+            self._error = str(error)
             return
         made = []
         for segment, digest, reader, ordinal, kind, page, start in rows:
             draft = drafts[ordinal] if ordinal < len(drafts) else None
             if draft is not None and draft.thumbnail and draft.is_of(kind, page, start):
-                made.append(Made(Key(segment, digest, reader, ordinal), draft.thumbnail))
-        self.keep(made)
+                made.append(NewThumbnail(ThumbnailKey(segment, digest, reader, ordinal), draft.thumbnail))
+        self.save(made)
 
-    def set_limit(self, most: int) -> None:
+    def set_limit(self, max_bytes: int) -> None:
         """Keep no more than so many bytes from now on; what is above them is dropped, the newest first."""
-        self.limit = most
-        if not most:
-            self.begin_anew()
+        self.max_bytes = max_bytes
+        if not max_bytes:
+            self.delete_file()
         elif self.path.exists():
-            self._delete(f"segment IN ({_ABOVE})", most)
-        self._full = is_full(size(self.catalog.folder), most)
+            self._delete(f"segment IN ({_OVER_LIMIT})", max_bytes)
+        self._is_full = is_full(file_size(self.catalog.folder), max_bytes)
 
     def drop_orphans(self) -> int:
         """Delete the thumbnails of segments that are no more; returns how many."""
@@ -120,17 +121,17 @@ class ThumbnailFile:
             return 0
         return self._delete("segment NOT IN (SELECT id FROM catalogue.segments)")
 
-    def _delete(self, which: str, *values: object) -> int:
+    def _delete(self, condition: str, *values: object) -> int:
         """Delete some thumbnails, or all where the file is damaged: what is to go goes; returns how many."""
         try:
             with self.open() as db:
-                count = db.execute(f"DELETE FROM thumbnails WHERE {which}", values).rowcount
+                count = db.execute(f"DELETE FROM thumbnails WHERE {condition}", values).rowcount
             self.vacuum()
             return count
         except sqlite3.OperationalError:  # a full disk, or no permission
             raise
         except sqlite3.DatabaseError:
-            self.begin_anew()
+            self.delete_file()
             return 0
 
     def drop(self, segments: Sequence[int]) -> None:
@@ -144,21 +145,21 @@ class ThumbnailFile:
         with suppress(sqlite3.OperationalError):  # a full disk; what was deleted is so all the same
             self.open().execute("VACUUM main")
             self.open().execute("PRAGMA main.wal_checkpoint(TRUNCATE)")
-        self._full = is_full(size(self.catalog.folder), self.limit)
+        self._is_full = is_full(file_size(self.catalog.folder), self.max_bytes)
 
     def open(self) -> sqlite3.Connection:
         """Return the open file, the catalogue beside it to read; made anew where it is none of ours."""
-        if self._open is None:
+        if self._connection is None:
             try:
-                self._open = _connect(self.path)
+                self._connection = _connect(self.path)
             except sqlite3.OperationalError:  # a full disk, or no permission: another day it may be as it was
                 raise
             except sqlite3.DatabaseError:
-                self.begin_anew()
-                self._open = _connect(self.path)
-        return self._open
+                self.delete_file()
+                self._connection = _connect(self.path)
+        return self._connection
 
-    def begin_anew(self) -> None:
+    def delete_file(self) -> None:
         """Delete the file."""
         self.close()
         for part in ("", "-wal", "-shm"):
@@ -166,12 +167,12 @@ class ThumbnailFile:
 
     def close(self) -> None:
         """Let go of the file."""
-        if self._open is not None:
-            self._open.close()
-        self._open = None
+        if self._connection is not None:
+            self._connection.close()
+        self._connection = None
 
 
-def _used(db: sqlite3.Connection) -> int:
+def _used_bytes(db: sqlite3.Connection) -> int:
     """Return the bytes in use, those of the transaction that is open too."""
     pages, free, page = (
         db.execute(f"PRAGMA main.{name}").fetchone()[0]
@@ -185,12 +186,12 @@ def _connect(path: Path) -> sqlite3.Connection:
     try:
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = NORMAL")
-        if db.execute("PRAGMA user_version").fetchone()[0] != VERSION:
+        if db.execute("PRAGMA user_version").fetchone()[0] != SCHEMA_VERSION:
             with db:
                 db.execute("DROP TABLE IF EXISTS thumbnails")
-                db.execute(_TABLE)
-                db.execute(f"PRAGMA user_version = {VERSION}")
-        db.execute("ATTACH ? AS catalogue", (f"{path.with_name(CATALOGUE).absolute().as_uri()}?mode=ro",))
+                db.execute(_SCHEMA)
+                db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        db.execute("ATTACH ? AS catalogue", (f"{path.with_name(CATALOG_FILE).absolute().as_uri()}?mode=ro",))
     except BaseException:
         db.close()
         raise

@@ -17,21 +17,22 @@ from indexer.decode.base import Draft
 from indexer.decode.reader import Read
 from indexer.store.captions import Captions
 from indexer.store.contents import Contents
-from indexer.store.lock import writing
+from indexer.store.lock import library_lock
 from indexer.store.roots import Roots
 from indexer.store.spaces import Spaces
-from indexer.store.thumbnails import Made, ThumbnailFile
+from indexer.store.thumbnails import NewThumbnail, ThumbnailFile
+from retrieval.catalog.migrations import MIGRATIONS
 from retrieval.catalog.reader import Catalog, check_version
-from retrieval.catalog.schema import CATALOGUE, INDEXES, STEPS, vectors_table
-from retrieval.catalog.thumbnails import SHOWN, Key
+from retrieval.catalog.schema import CATALOG_FILE, INDEX_FOLDER, vectors_table
+from retrieval.catalog.thumbnails import THUMBNAIL_KINDS, ThumbnailKey
 from retrieval.embedders.base import Embedder
-from retrieval.errors import LibraryError, LibraryMissing, SpaceMismatch, differences
+from retrieval.errors import LibraryError, LibraryMissing, SpaceMismatch, describe_differences
 from retrieval.types import Space, Vectors
 
 TILES_VERSION = "1"  # a larger one cuts every image into tiles again
 
 migrations = sqlite_utils.Migrations("clew")
-for _name, _statements in STEPS.items():
+for _name, _statements in MIGRATIONS.items():
 
     @migrations(name=_name)
     def _step(db: sqlite_utils.Database, statements: Sequence[str] = _statements) -> None:
@@ -40,44 +41,46 @@ for _name, _statements in STEPS.items():
 
 
 @dataclass(frozen=True, slots=True)
-class Portion:
+class FileChunk:
     """Some consecutive segments of a file that was read, with their vectors; `last` ends the file."""
 
-    read: Read
+    read_result: Read
     drafts: Sequence[Draft] = ()
-    first: int = 0
-    last: bool = True
+    first_ordinal: int = 0
+    is_last: bool = True
     vectors: Vectors = field(default_factory=lambda: np.empty((0, 0), np.float32))
 
 
 @dataclass(frozen=True, slots=True)
-class Wrote:
+class WriteCounts:
     """What a transaction changed: files added, updated and failed, and new segments by kind."""
 
     files: Counter[str] = field(default_factory=Counter)
     segments: Counter[str] = field(default_factory=Counter)
 
 
-class Writer:
+class LibraryWriter:
     """The one process that writes to a library; use it in a `with`."""
 
     embedder: Embedder
 
-    def __init__(self, folder: Path, choose: Callable[[Space | None], Embedder] | None = None) -> None:
+    def __init__(
+        self, folder: Path, embedder_factory: Callable[[Space | None], Embedder] | None = None
+    ) -> None:
         """Write to the library in `folder`; `choose` gets the space that answers, None of a new one.
 
         Without it there must be a library, to which nothing is added.
         """
         self.folder = folder
-        self._choose = choose
+        self._embedder_factory = embedder_factory
 
     def __enter__(self) -> Self:
         """Take the lock, bring the tables up to date, and find or make the embedder's space."""
-        self._exits = ExitStack()
+        self._exit_stack = ExitStack()
         with ExitStack() as entered:
             _make_folder(self.folder)
-            entered.enter_context(writing(self.folder))
-            self.db = entered.enter_context(_open(self.folder))
+            entered.enter_context(library_lock(self.folder))
+            self.db = entered.enter_context(_open_catalog(self.folder))
             self.roots = Roots(self.db)
             self.captions = Captions(self.db)
             self.contents = Contents(self.db)
@@ -86,8 +89,8 @@ class Writer:
             self.thumbnails = ThumbnailFile(self.catalog)
             entered.callback(self.thumbnails.close)
             self.spaces = Spaces(self.db, self.catalog)
-            self.space = self._find_space()
-            self._exits = entered.pop_all()
+            self.space_id = self._find_space()
+            self._exit_stack = entered.pop_all()
         return self
 
     def __exit__(
@@ -101,54 +104,56 @@ class Writer:
         except sqlite3.Error:  # a full disk, or a reader; what is in the log is as safe there
             pass
         finally:
-            self._exits.close()
+            self._exit_stack.close()
 
     def _find_space(self) -> int:
         """Return the id of the space that answers; a new library takes the chosen embedder's."""
         space = self.catalog.space()
-        if self._choose is None:
+        if self._embedder_factory is None:
             if space is None:
                 raise LibraryMissing(self.folder)
             return space.id
-        self.embedder = self._choose(space)
+        self.embedder = self._embedder_factory(space)
         if space is None:
             with self.db.atomic():
-                id_ = self.spaces.insert(self.embedder, whole=True)
-                self.spaces.remember("space", self.embedder.name)
+                id_ = self.spaces.insert(self.embedder, complete=True)
+                self.spaces.save_setting("space", self.embedder.name)
             return id_
         if space.fingerprint != self.embedder.fingerprint:
-            what = differences(space.parts, self.embedder.parts)
+            what = describe_differences(space.parts, self.embedder.parts)
             raise SpaceMismatch(self.embedder.name, space.name, what)
         return space.id
 
-    def is_known(self, digest: bytes, reader: str) -> bool:
+    def is_known(self, digest: bytes, decoder: str) -> bool:
         """Say whether all segments of this content are committed; may be asked from any thread."""
         query = "SELECT 1 FROM contents WHERE hash = ? AND reader = ? AND segments IS NOT NULL"
-        return self.catalog.db.execute(query, (digest, reader)).fetchone() is not None
+        return self.catalog.db.execute(query, (digest, decoder)).fetchone() is not None
 
-    def write(self, root: int, portions: Sequence[Portion]) -> Wrote:
+    def write(self, root: int, chunks: Sequence[FileChunk]) -> WriteCounts:
         """Commit these portions at once.
 
         A file's row comes with its last portion, so that a crash between two leaves segments that
         nothing shows and that the next run goes on from; one before their thumbnails are written leaves none.
         """
-        wrote, made = Wrote(), list[Made]()
+        wrote, made = WriteCounts(), list[NewThumbnail]()
         with self.db.atomic():
-            for portion in portions:
-                failed = portion.read.error is not None
+            for portion in chunks:
+                failed = portion.read_result.error is not None
                 content = None if failed else self._write_content(portion, wrote.segments, made)
-                if portion.last:
-                    fresh = self._write_file(root, portion.read, content)
+                if portion.is_last:
+                    fresh = self._write_file(root, portion.read_result, content)
                     wrote.files["failed" if failed else "added" if fresh else "updated"] += 1
-        self.thumbnails.keep(made)
+        self.thumbnails.save(made)
         return wrote
 
-    def _write_content(self, portion: Portion, wrote: Counter[str], made: list[Made]) -> int:
+    def _write_content(
+        self, chunk: FileChunk, counts: Counter[str], new_thumbnails: list[NewThumbnail]
+    ) -> int:
         """Insert what is not there yet of a content and its segments; returns its id.
 
         What can be shown of them is added to `made`.
         """
-        read, decoded = portion.read, portion.read.decoded
+        read, decoded = chunk.read_result, chunk.read_result.decoded
         key = (read.digest, read.found.reader)
         execute = self.db.conn.execute
         query = "SELECT id, segments FROM contents WHERE hash = ? AND reader = ?"
@@ -156,14 +161,14 @@ class Writer:
         id_ = int(row[0])
         if row[1] is None:
             there = execute("SELECT count(*) FROM segments WHERE content = ?", (id_,)).fetchone()[0]
-            for at in range(max(0, there - portion.first), len(portion.drafts)):
-                draft, ordinal = portion.drafts[at], portion.first + at
-                segment = self._write_segment(id_, ordinal, draft, portion.vectors[at])
-                wrote["part" if draft.is_part else draft.kind] += 1
-                if (draft.kind in SHOWN and draft.box is None) or draft.thumbnail is not None:
-                    made.append(Made(Key(segment, *key, ordinal), draft.thumbnail))
-            if portion.last:
-                count = portion.first + len(portion.drafts)
+            for at in range(max(0, there - chunk.first_ordinal), len(chunk.drafts)):
+                draft, ordinal = chunk.drafts[at], chunk.first_ordinal + at
+                segment = self._write_segment(id_, ordinal, draft, chunk.vectors[at])
+                counts["part" if draft.is_part else draft.kind] += 1
+                if (draft.kind in THUMBNAIL_KINDS and draft.box is None) or draft.thumbnail is not None:
+                    new_thumbnails.append(NewThumbnail(ThumbnailKey(segment, *key, ordinal), draft.thumbnail))
+            if chunk.is_last:
+                count = chunk.first_ordinal + len(chunk.drafts)
                 execute("UPDATE contents SET segments = ? WHERE id = ?", (count, id_))
         return id_
 
@@ -171,7 +176,7 @@ class Writer:
         """Commit the tiles of contents that have none yet, all of each; that there are none is noted."""
         with self.db.atomic():
             for content, drafts, vectors in batch:
-                self.append(content, "tiles", drafts, vectors)
+                self.add_segments(content, "tiles", drafts, vectors)
                 self.db.execute(
                     "INSERT OR REPLACE INTO analyses VALUES (?, 'tiles', ?, NULL)", (content, TILES_VERSION)
                 )
@@ -191,12 +196,12 @@ class Writer:
             ),
         )
         self.db.conn.execute(
-            f"INSERT INTO {vectors_table(self.space)} VALUES (?, ?)",
+            f"INSERT INTO {vectors_table(self.space_id)} VALUES (?, ?)",
             (row.lastrowid, vector.astype(np.float16).tobytes()),
         )
         return int(row.lastrowid or 0)
 
-    def append(self, content: int, origin: str, drafts: Sequence[Draft], vectors: Vectors) -> None:
+    def add_segments(self, content: int, origin: str, drafts: Sequence[Draft], vectors: Vectors) -> None:
         """Add the segments that an analysis found to a complete content, within a transaction."""
         query = "SELECT coalesce(max(ordinal), -1) + 1 FROM segments WHERE content = ?"
         first = self.db.conn.execute(query, (content,)).fetchone()[0]
@@ -205,9 +210,9 @@ class Writer:
         query = "UPDATE contents SET segments = segments + ? WHERE id = ?"
         self.db.conn.execute(query, (len(drafts), content))
 
-    def _write_file(self, root: int, read: Read, content: int | None) -> bool:
+    def _write_file(self, root: int, read_result: Read, content: int | None) -> bool:
         """Insert or replace a file's row; returns whether its place is new."""
-        found, here = read.found, (root, read.found.path)
+        found, here = read_result.found, (root, read_result.found.path)
         self.db.conn.execute("DELETE FROM files WHERE root = ? AND path = ? AND state = 'gone'", here)
         query = "SELECT 1 FROM files WHERE root = ? AND path = ?"
         there = self.db.conn.execute(query, here).fetchone() is not None
@@ -221,17 +226,17 @@ class Writer:
                        state = 'present', reader = iif(?10, reader, ?5), picture = iif(?10, picture, ?6),
                        content = iif(?10, content, ?7), time = iif(?10, time, excluded.time)
                RETURNING id""",
-            (root, *found, content, read.error, read.time, read.passing),
+            (root, *found, content, read_result.error, read_result.time, read_result.passing),
         ).fetchone()
-        if found.reader == "table" and not read.passing:
-            self.captions.settle(row[0], found.path, content)
-        self.contents.settle_time(root, found.picture or found.path)
+        if found.reader == "table" and not read_result.passing:
+            self.captions.save_links(row[0], found.path, content)
+        self.contents.update_capture_time(root, found.picture or found.path)
         return not there
 
-    def limit_thumbnails(self, most: int) -> None:
+    def limit_thumbnails(self, max_bytes: int) -> None:
         """Let thumbnails take so many bytes from now on, 0 for none of them."""
-        self.spaces.remember("thumbnails", str(most))
-        self.thumbnails.set_limit(most)
+        self.spaces.save_setting("thumbnails", str(max_bytes))
+        self.thumbnails.set_limit(max_bytes)
 
     def purge(self) -> int:
         """Delete the files that are gone and all that no file holds any more; returns how many segments."""
@@ -248,14 +253,14 @@ class Writer:
         return count
 
 
-def _open(folder: Path) -> sqlite_utils.Database:
+def _open_catalog(folder: Path) -> sqlite_utils.Database:
     """Open or make the catalogue, with the steps it lacks."""
     if sqlite3.sqlite_version_info < (3, 37):
         raise LibraryError(
             f"clew needs SQLite 3.37 or newer, and this Python has {sqlite3.sqlite_version}; "
             "another Python of this version, from python.org or conda, brings its own."
         )
-    db = sqlite_utils.Database(folder / CATALOGUE)
+    db = sqlite_utils.Database(folder / CATALOG_FILE)
     db.execute("PRAGMA page_size = 16384")  # whole vectors on a page
     db.execute("PRAGMA journal_mode = WAL")
     db.execute("PRAGMA synchronous = NORMAL")  # a power cut may cost the last batches, never the file
@@ -271,6 +276,6 @@ def _open(folder: Path) -> sqlite_utils.Database:
 
 def _make_folder(folder: Path) -> None:
     try:
-        (folder / INDEXES).mkdir(parents=True, exist_ok=True)
+        (folder / INDEX_FOLDER).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise LibraryError(f"The library's folder {folder} cannot be made: {error.strerror}.") from error

@@ -32,10 +32,10 @@ PROMPTS = (
 )
 # Of models that do not say their own: as sure as it is right, over pictures and captions of Flickr8k with the
 # built-in model (mean probability of the first label - accuracy: 0.12 and -0.10).
-SCALE = 20.0
+DEFAULT_LOGIT_SCALE = 20.0
 # A caption says more than the pixels do: on the same pictures the mean accuracy of 14 labels is 59 % by
 # pictures, 85 % by captions, 88 % fused so, and 85 % with equal weights.
-WEIGHT = 0.3
+DEFAULT_IMAGE_WEIGHT = 0.3
 
 
 def label_vectors(embedder: Embedder, labels: Sequence[str], prompts: Sequence[str] = PROMPTS) -> Vectors:
@@ -44,7 +44,7 @@ def label_vectors(embedder: Embedder, labels: Sequence[str], prompts: Sequence[s
     Prompt ensembles: Radford et al., ICML 2021. Raises QueryError where a label has no word.
     """
     for label in labels:
-        if not embedder.reads(label):
+        if not embedder.knows(label):
             raise QueryError(f"The label {label!r} has no word that the model reads.")
     texts = [prompt.format(label) for label in labels for prompt in prompts]
     means = embedder.embed_texts(texts).reshape(len(labels), len(prompts), -1).mean(axis=1)
@@ -53,12 +53,16 @@ def label_vectors(embedder: Embedder, labels: Sequence[str], prompts: Sequence[s
 
 def logit_scale(embedder: Embedder) -> float:
     """Return by how much this model's cosines are multiplied to be logits."""
-    from retrieval.embedders.open_clip import OpenClip
+    from retrieval.embedders.open_clip import OpenClipEmbedder
 
-    return embedder.prepared.recipe.logit_scale if isinstance(embedder, OpenClip) else SCALE
+    return (
+        embedder.prepared.manifest.logit_scale
+        if isinstance(embedder, OpenClipEmbedder)
+        else DEFAULT_LOGIT_SCALE
+    )
 
 
-def classify(vectors: Vectors, labels: Vectors, scale: float = SCALE) -> Probabilities:
+def classify(vectors: Vectors, labels: Vectors, scale: float = DEFAULT_LOGIT_SCALE) -> Probabilities:
     """Return how likely each of the labels is, if exactly one fits: (n, d), (labels, d) -> (n, labels)."""
     logits = scale * (vectors @ labels.T).astype(np.float64)
     likely = np.exp(logits - logits.max(axis=1, keepdims=True))
@@ -66,10 +70,10 @@ def classify(vectors: Vectors, labels: Vectors, scale: float = SCALE) -> Probabi
 
 
 def fuse(
-    pictures: Probabilities, texts: Probabilities, weight: float | NDArray[np.float64] = WEIGHT
+    images: Probabilities, texts: Probabilities, weight: float | NDArray[np.float64] = DEFAULT_IMAGE_WEIGHT
 ) -> Probabilities:
     """Return `weight` of what the pictures say and the rest of what the texts say.
 
     The weight is one for all, or (n, 1). Late fusion by the sum rule: Kittler et al., TPAMI 1998.
     """
-    return np.asarray(weight * pictures + (1 - weight) * texts)
+    return np.asarray(weight * images + (1 - weight) * texts)

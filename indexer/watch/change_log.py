@@ -9,23 +9,25 @@ from typing import Literal, NamedTuple
 
 import sqlite_utils
 
-What = Literal["added", "updated", "moved", "gone", "offline", "back", "failed"]
+ChangeType = Literal["added", "updated", "moved", "gone", "offline", "back", "failed"]
 
-_OLD, _NEW = (f"{row}.root, {row}.path, {row}.state, {row}.content, {row}.error" for row in ("old", "new"))
-_NOTHING = "NULL, NULL, NULL, NULL, NULL"
+_OLD_COLUMNS, _NEW_COLUMNS = (
+    f"{row}.root, {row}.path, {row}.state, {row}.content, {row}.error" for row in ("old", "new")
+)
+_NULL_COLUMNS = "NULL, NULL, NULL, NULL, NULL"
 # Triggers of this connection alone, on a table of its own in memory.
-_STEPS = (
+_SETUP_STATEMENTS = (
     "PRAGMA temp_store = MEMORY",
     f"""CREATE TEMP TABLE changed AS SELECT {', '.join(
         f'NULL AS {name}_{when}' for when in ('old', 'new')
         for name in ('root', 'path', 'state', 'content', 'error'))} WHERE 0""",
     f"""CREATE TEMP TRIGGER file_in AFTER INSERT ON main.files
-        BEGIN INSERT INTO changed VALUES ({_NOTHING}, {_NEW}); END""",
+        BEGIN INSERT INTO changed VALUES ({_NULL_COLUMNS}, {_NEW_COLUMNS}); END""",
     f"""CREATE TEMP TRIGGER file_to AFTER UPDATE OF state, content, error ON main.files
         WHEN (old.state, old.content, old.error) IS NOT (new.state, new.content, new.error)
-        BEGIN INSERT INTO changed VALUES ({_OLD}, {_NEW}); END""",
+        BEGIN INSERT INTO changed VALUES ({_OLD_COLUMNS}, {_NEW_COLUMNS}); END""",
     f"""CREATE TEMP TRIGGER file_out AFTER DELETE ON main.files
-        BEGIN INSERT INTO changed VALUES ({_OLD}, {_NOTHING}); END""",
+        BEGIN INSERT INTO changed VALUES ({_OLD_COLUMNS}, {_NULL_COLUMNS}); END""",
 )  # fmt: skip
 
 
@@ -33,13 +35,13 @@ _STEPS = (
 class Change:
     """What has become of a file: where it is now, where it was, and why it could not be read."""
 
-    change: What
+    change: ChangeType
     path: Path
     was: Path | None = None
     reason: str | None = None
 
 
-class Side(NamedTuple):
+class FileState(NamedTuple):
     """A row of `files`, before or after; all None where there is none."""
 
     root: int | None
@@ -49,20 +51,20 @@ class Side(NamedTuple):
     error: str | None
 
 
-class Journal:
+class ChangeLog:
     """A record of the changes that a writer makes from now on."""
 
     def __init__(self, db: sqlite_utils.Database) -> None:
         self.db = db
-        for step in _STEPS:
+        for step in _SETUP_STATEMENTS:
             db.conn.execute(step)
 
-    def read(self) -> list[Change]:
+    def changes(self) -> list[Change]:
         """Return what has become of each file, in the order of their paths."""
         roots = {row["id"]: row["path"] for row in self.db.query("SELECT id, path FROM roots")}
-        net: dict[tuple[int, bytes], tuple[Side, Side]] = {}
+        net: dict[tuple[int, bytes], tuple[FileState, FileState]] = {}
         for row in self.db.conn.execute("SELECT * FROM changed ORDER BY rowid"):
-            old, new = Side(*row[:5]), Side(*row[5:])
+            old, new = FileState(*row[:5]), FileState(*row[5:])
             side = new if new.path is not None else old
             assert side.root is not None
             assert side.path is not None
@@ -73,39 +75,39 @@ class Journal:
             for (root, path), sides in sorted(net.items())
             if root in roots
         }
-        return list(_told(places))
+        return list(_net_changes(places))
 
 
-def _told(places: dict[str, tuple[Side, Side]]) -> Iterator[Change]:
+def _net_changes(states: dict[str, tuple[FileState, FileState]]) -> Iterator[Change]:
     """Turn rows into words; what has left one place and come to another has moved."""
     left = defaultdict[int | None, list[str]](list)
-    for path, (old, new) in places.items():
+    for path, (old, new) in states.items():
         if new.state is None and old.state != "gone":
             left[old.content].append(path)
-    for path, (old, new) in places.items():
+    for path, (old, new) in states.items():
         if new.state is None:
             continue
-        was = left[new.content].pop() if not _is_there(old) and left.get(new.content) else None
-        what = "moved" if was is not None else _what(old, new)
+        was = left[new.content].pop() if not _is_present_or_offline(old) and left.get(new.content) else None
+        what = "moved" if was is not None else _change_type(old, new)
         if what is not None:
             yield Change(what, Path(path), None if was is None else Path(was), new.error)
     for paths in left.values():  # another copy is where it was before
         yield from (Change("gone", Path(path)) for path in paths)
 
 
-def _what(old: Side, new: Side) -> What | None:
+def _change_type(old: FileState, new: FileState) -> ChangeType | None:
     if new.state == "gone":
-        return "gone" if _is_there(old) else None
+        return "gone" if _is_present_or_offline(old) else None
     if new.state == "offline":
         return "offline"
     if new.error is not None:
         return "failed" if (old.error, old.content) != (new.error, new.content) else None
-    if not _is_there(old):
+    if not _is_present_or_offline(old):
         return "added"
     if old.content != new.content or old.error is not None:
         return "updated"
     return "back" if old.state == "offline" else None
 
 
-def _is_there(side: Side) -> bool:
+def _is_present_or_offline(side: FileState) -> bool:
     return side.state not in (None, "gone")

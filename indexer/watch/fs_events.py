@@ -10,10 +10,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from watchfiles._rust_notify import RustNotify
 
-DEBOUNCE, STEP, TIMEOUT = 300, 50, 1_000  # milliseconds
-LEAST, MOST, SHARE = 1.0, 60.0, 20  # seconds between two looks: twenty times what one takes
-MOUNTS = Path("/proc/mounts")
-NETWORK = frozenset(
+DEBOUNCE_MS, STEP_MS, TIMEOUT_MS = 300, 50, 1_000  # milliseconds
+MIN_POLL_SECONDS, MAX_POLL_SECONDS, POLL_COST_FACTOR = (
+    1.0,
+    60.0,
+    20,
+)  # seconds between two looks: twenty times what one takes
+MOUNTS_FILE = Path("/proc/mounts")
+NETWORK_FILE_SYSTEMS = frozenset(
     (
         *("nfs", "nfs4", "cifs", "smbfs", "smb3", "9p", "afs", "ncpfs", "ceph", "glusterfs", "lustre"),
         *("virtiofs", "vboxsf", "prl_fs", "vmhgfs", "davfs", "coda", "gpfs", "beegfs", "orangefs"),
@@ -21,63 +25,65 @@ NETWORK = frozenset(
     )
 )
 
-ADDED = 1  # watchfiles' word for a new path
-AFTER = 1.0  # seconds until a watch that broke is begun again
+EVENT_ADDED = 1  # watchfiles' word for a new path
+RESTART_SECONDS = 1.0  # seconds until a watch that broke is begun again
 
-Heard = tuple[int, str]  # watchfiles' kind of change, and the path
+FileEvent = tuple[int, str]  # watchfiles' kind of change, and the path
 
 
-class Eyes:
+class FolderWatcher:
     """A thread that puts what changes below a folder into a queue, until it is closed."""
 
-    def __init__(self, folder: bytes, heard: "Queue[set[Heard]]") -> None:
+    def __init__(self, folder: bytes, events: "Queue[set[FileEvent]]") -> None:
         """Look at the folder from now on; raises OSError where it is not there, ValueError by its name."""
         self.folder = folder.decode()  # watchfiles takes no name that is no UTF-8
-        kind = file_system(folder)
-        self.why: str | None = f"{kind} does not say" if kind in NETWORK else None
-        self.every = 0.0
-        self._heard, self._closed = heard, Event()
-        if self.why is None:
+        kind = file_system_type(folder)
+        self.polling_reason: str | None = f"{kind} does not say" if kind in NETWORK_FILE_SYSTEMS else None
+        self.poll_seconds = 0.0
+        self._events, self._closed = events, Event()
+        if self.polling_reason is None:
             try:
-                self._notify = self._begin()
+                self._backend = self._start_backend()
             except FileNotFoundError:
                 raise
             except (OSError, RuntimeError) as error:
-                self.why = f"the system does not say ({error})"
-        if self.why is not None:
-            self.every = _pace(folder)
-            self._notify = self._begin()
-        self._thread = Thread(target=self._listen, name="clew-watch", daemon=True)
+                self.polling_reason = f"the system does not say ({error})"
+        if self.polling_reason is not None:
+            self.poll_seconds = _polling_interval(folder)
+            self._backend = self._start_backend()
+        self._thread = Thread(target=self._forward_events, name="clew-watch", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
         """Look away."""
         self._closed.set()
         self._thread.join()
-        self._notify.close()
+        self._backend.close()
 
-    def _begin(self) -> "RustNotify":
+    def _start_backend(self) -> "RustNotify":
         from watchfiles._rust_notify import RustNotify  # heavy: only to watch
 
-        return RustNotify([self.folder], False, bool(self.every), round(1000 * self.every), True, True)
+        return RustNotify(
+            [self.folder], False, bool(self.poll_seconds), round(1000 * self.poll_seconds), True, True
+        )
 
-    def _listen(self) -> None:
+    def _forward_events(self) -> None:
         while not self._closed.is_set():
             try:
-                found = self._notify.watch(DEBOUNCE, STEP, TIMEOUT, self._closed)
+                found = self._backend.watch(DEBOUNCE_MS, STEP_MS, TIMEOUT_MS, self._closed)
             except RuntimeError:  # of a name that is no UTF-8, from then on of everything
-                self._closed.wait(AFTER)
-                self._notify.close()
+                self._closed.wait(RESTART_SECONDS)
+                self._backend.close()
                 try:
-                    self._notify = self._begin()
+                    self._backend = self._start_backend()
                 except (OSError, RuntimeError):  # the folder has gone, which is minded elsewhere
                     return
-                found = {(ADDED, self.folder)}  # what was not heard is found by a look at all of it
+                found = {(EVENT_ADDED, self.folder)}  # what was not heard is found by a look at all of it
             if isinstance(found, set):
-                self._heard.put(found)
+                self._events.put(found)
 
 
-def file_system(folder: bytes, mounts: Path = MOUNTS) -> str:
+def file_system_type(folder: bytes, mounts: Path = MOUNTS_FILE) -> str:
     """Return the type of the file system a folder is on, without `fuse.`; empty where nothing tells."""
     real, found = os.path.realpath(folder), (b"", "")
     try:
@@ -93,10 +99,10 @@ def file_system(folder: bytes, mounts: Path = MOUNTS) -> str:
     return found[1].removeprefix("fuse.")
 
 
-def _pace(folder: bytes) -> float:
+def _polling_interval(folder: bytes) -> float:
     """Return how often to look at a folder, so that looking takes a twentieth of the time."""
     begun = monotonic()
     for top, _, names in os.walk(folder):
         for name in names:
             os.path.lexists(os.path.join(top, name))
-    return min(MOST, max(LEAST, SHARE * (monotonic() - begun)))
+    return min(MAX_POLL_SECONDS, max(MIN_POLL_SECONDS, POLL_COST_FACTOR * (monotonic() - begun)))

@@ -7,9 +7,9 @@ import numpy as np
 
 from retrieval.catalog.reader import Catalog
 from retrieval.errors import QueryError
-from retrieval.scoring.calibration import Calibration, unit
-from retrieval.scoring.linear_probe import SEEN, Probe
-from retrieval.types import Space, Taught, Vectors
+from retrieval.scoring.calibration import Calibration, normalize_rows
+from retrieval.scoring.linear_probe import VISUAL_KINDS, Probe
+from retrieval.types import ConceptInfo, Space, Vectors
 
 
 def find_probe(catalog: Catalog, space: Space, name: str) -> Probe:
@@ -20,19 +20,19 @@ def find_probe(catalog: Catalog, space: Space, name: str) -> Probe:
         (space.id, name),
     ).fetchone()
     if row is None:
-        raise QueryError(_missing(catalog, name))
+        raise QueryError(_unknown_concept_message(catalog, name))
     if row["concept"] is None:
         raise QueryError(f"@{name} was not learned with {space.name} yet: `clew teach {name}` does it.")
     direction = np.frombuffer(row["direction"], np.float32)
     return Probe(direction, Calibration(row["center"], row["spread"]), row["auroc"])
 
 
-def names(catalog: Catalog) -> list[str]:
+def concept_names(catalog: Catalog) -> list[str]:
     """Return the names of all concepts, in order."""
     return [row[0] for row in catalog.db.execute("SELECT name FROM concepts ORDER BY name")]
 
 
-def taught(catalog: Catalog, space: Space) -> list[Taught]:
+def list_concepts(catalog: Catalog, space: Space) -> list[ConceptInfo]:
     """Return every concept with the numbers of its examples, and how well this space tells them apart."""
     rows = catalog.db.execute(
         """SELECT c.name, total(e.positive) AS positives, total(1 - e.positive) AS negatives,
@@ -42,25 +42,27 @@ def taught(catalog: Catalog, space: Space) -> list[Taught]:
         (space.id,),
     )
     return [
-        Taught(row["name"], int(row["positives"]), int(row["negatives"]), row["auroc"], bool(row["fitted"]))
+        ConceptInfo(
+            row["name"], int(row["positives"]), int(row["negatives"]), row["auroc"], bool(row["fitted"])
+        )
         for row in rows
     ]
 
 
-def picture_vectors(catalog: Catalog, space: Space, digests: Sequence[bytes]) -> dict[bytes, Vectors]:
+def image_vectors(catalog: Catalog, space: Space, digests: Sequence[bytes]) -> dict[bytes, Vectors]:
     """Return the (d,) vector of each of these contents that is a picture of the library."""
     found = {}
     for digest in dict.fromkeys(digests):
-        ids = [id_ for id_ in catalog.segments_of(digest) if catalog.kind_of(id_) in SEEN]
+        ids = [id_ for id_ in catalog.segments_of(digest) if catalog.kind_of(id_) in VISUAL_KINDS]
         _, vectors = catalog.vectors_of(space, ids[:1])
         if len(vectors):
-            found[digest] = unit(vectors)[0]
+            found[digest] = normalize_rows(vectors)[0]
     return found
 
 
-def _missing(catalog: Catalog, name: str) -> str:
+def _unknown_concept_message(catalog: Catalog, name: str) -> str:
     """Say that there is no such concept, and which there are, those of a like name first."""
-    there = names(catalog)
+    there = concept_names(catalog)
     near = get_close_matches(name, there, len(there) or 1, 0.6)
     known = [f"@{each}" for each in [*near, *(each for each in there if each not in near)]]
     if not known:

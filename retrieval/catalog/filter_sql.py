@@ -7,81 +7,89 @@ from typing import TypeAlias
 
 from retrieval.types import Filters
 
-Test: TypeAlias = tuple[str, list[object]]  # a condition, and the values of its question marks
+Condition: TypeAlias = tuple[str, list[object]]  # a condition, and the values of its question marks
 
-EARTH = 6371.0088  # kilometres, its mean radius
-PLACE = "CAST(iif(r.path = x'2f', x'', r.path) || x'2f' || f.path AS BLOB)"  # the whole path, as bytes
-SHAPES = {"landscape": "width > height", "portrait": "width < height", "square": "width = height"}
+EARTH_RADIUS_KM = 6371.0088  # kilometres, its mean radius
+ABSOLUTE_PATH = (
+    "CAST(iif(r.path = x'2f', x'', r.path) || x'2f' || f.path AS BLOB)"  # the whole path, as bytes
+)
+ORIENTATION_CONDITIONS = {
+    "landscape": "width > height",
+    "portrait": "width < height",
+    "square": "width = height",
+}
 # Every different name of a column, found by as many steps in its index.
-_NAMES = """WITH RECURSIVE names (name) AS (
+_DISTINCT_NAMES = """WITH RECURSIVE names (name) AS (
               SELECT min({0}) FROM contents WHERE {0} > ''
               UNION ALL
               SELECT (SELECT min({0}) FROM contents WHERE {0} > name) FROM names WHERE name IS NOT NULL)
             SELECT name FROM names WHERE {1}"""
 
 
-def where(filters: Filters, *, few: bool) -> Test:
+def where_clause(filters: Filters, *, per_row: bool) -> Condition:
     """Return what must hold of a segment in a file, kinds aside.
 
     Of `few` rows each is asked about. Of many, the index of a filter says who passes; a tag then may let
     another place of its segment pass too.
     """
-    tests = [_any([_under(folder) for folder in filters.under])] if filters.under else []
+    tests = [_any_of([_folder_condition(folder) for folder in filters.under])] if filters.under else []
     tests += [("f.time >= ?", [filters.after])] if filters.after else []
     tests += [("f.time < ?", [filters.before])] if filters.before else []
-    tests += [_said(test, few) for test in _content_tests(filters)]
-    tests += [_tagged(tag, few) for tag in filters.tags]
+    tests += [_described_by(test, per_row) for test in _content_conditions(filters)]
+    tests += [_tag_condition(tag, per_row) for tag in filters.tags]
     return " AND ".join(test for test, _ in tests) or "1", [value for _, values in tests for value in values]
 
 
-def kilometres(latitude: float, longitude: float, north: float, east: float) -> float:
+def distance_km(latitude: float, longitude: float, other_latitude: float, other_longitude: float) -> float:
     """Return the great-circle distance of two places, by the haversine formula (Sinnott 1984)."""
-    up, along = radians(north - latitude) / 2, radians(east - longitude) / 2
-    part = sin(up) ** 2 + cos(radians(latitude)) * cos(radians(north)) * sin(along) ** 2
-    return 2 * EARTH * asin(sqrt(min(1.0, part)))
+    up, along = radians(other_latitude - latitude) / 2, radians(other_longitude - longitude) / 2
+    part = sin(up) ** 2 + cos(radians(latitude)) * cos(radians(other_latitude)) * sin(along) ** 2
+    return 2 * EARTH_RADIUS_KM * asin(sqrt(min(1.0, part)))
 
 
-def _any(tests: Sequence[Test]) -> Test:
-    return f"({' OR '.join(test for test, _ in tests)})", [value for _, values in tests for value in values]
+def _any_of(conditions: Sequence[Condition]) -> Condition:
+    return f"({' OR '.join(test for test, _ in conditions)})", [
+        value for _, values in conditions for value in values
+    ]
 
 
-def _under(folder: str) -> Test:
+def _folder_condition(folder: str) -> Condition:
     try:
         path = os.fsencode(folder).rstrip(b"/")
     except UnicodeEncodeError:  # half a character, which is in no path
         return "0", []
     if path.startswith(b"/") or not path:
-        return f"substr({PLACE}, 1, ?) = ?", [len(path) + 1, path + b"/"]
-    return f"instr({PLACE}, ?)", [b"/" + path.strip(b"/") + b"/"]
+        return f"substr({ABSOLUTE_PATH}, 1, ?) = ?", [len(path) + 1, path + b"/"]
+    return f"instr({ABSOLUTE_PATH}, ?)", [b"/" + path.strip(b"/") + b"/"]
 
 
-def _content_tests(filters: Filters) -> Iterator[Test]:
+def _content_conditions(filters: Filters) -> Iterator[Condition]:
     """Yield what must hold of a content that speaks of the file."""
     if filters.camera:
-        yield _named("camera", filters.camera)
+        yield _name_condition("camera", filters.camera)
     if filters.lens:
-        yield _named("lens", filters.lens)
+        yield _name_condition("lens", filters.lens)
     if filters.near:
-        yield _near(*filters.near)
+        yield _radius_condition(*filters.near)
     if filters.rating is not None:
         yield "rating >= ?", [filters.rating]
     if filters.size:
         width, height, pixels = filters.size
         yield "width >= ? AND height >= ? AND width * height >= ?", [width, height, pixels]
     if filters.orientation:
-        yield f"width > 0 AND {SHAPES[filters.orientation]}", []
+        yield f"width > 0 AND {ORIENTATION_CONDITIONS[filters.orientation]}", []
 
 
-def _said(test: Test, few: bool) -> Test:
+def _described_by(content_condition: Condition, per_row: bool) -> Condition:
     """Say that the file's content, or a sidecar or picture beside it, passes a test."""
-    condition, values = test
+    condition, values = content_condition
     speaks = f"FROM contents JOIN described_by ON described_by.content = contents.id WHERE {condition}"
-    if few:
+    if per_row:
         return f"EXISTS (SELECT 1 {speaks} AND described_by.file = f.id)", values
     return f"f.id IN (SELECT described_by.file {speaks})", values
 
 
-def _tagged(tag: str, few: bool) -> Test:
+def _tag_condition(tag: str, per_row: bool) -> Condition:
     """Say that a segment has a label, or its file (or what is beside it) a keyword.
 
     SQLite takes no notice of case in ASCII alone, so other letters are tried as people write them.
@@ -90,7 +98,7 @@ def _tagged(tag: str, few: bool) -> Test:
     named = f"name IN ({', '.join('?' * len(names))})"
     labelled = f"FROM tags WHERE {named}"
     written = f"FROM keywords JOIN described_by USING (content) WHERE {named}"
-    if few:
+    if per_row:
         label = f"EXISTS (SELECT 1 {labelled} AND segment = s.id)"
         return f"({label} OR EXISTS (SELECT 1 {written} AND file = f.id))", names * 2
     contents = f"SELECT content FROM files WHERE id IN (SELECT file {written})"
@@ -98,7 +106,7 @@ def _tagged(tag: str, few: bool) -> Test:
     return f"s.id IN (SELECT segment {labelled} UNION ALL {segments})", names * 2
 
 
-def _named(column: str, patterns: Sequence[str]) -> Test:
+def _name_condition(column: str, patterns: Sequence[str]) -> Condition:
     """Say that a name fits a pattern; without * and ?, that it holds it."""
     likes = []
     for pattern in patterns:
@@ -106,12 +114,12 @@ def _named(column: str, patterns: Sequence[str]) -> Test:
         like = plain.replace("*", "%").replace("?", "_")
         likes.append(like if like != plain else f"%{plain}%")
     fits = " OR ".join(["name LIKE ? ESCAPE '\\'"] * len(likes))
-    return f"{column} IN ({_NAMES.format(column, fits)})", list(likes)
+    return f"{column} IN ({_DISTINCT_NAMES.format(column, fits)})", list(likes)
 
 
-def _near(latitude: float, longitude: float, radius: float) -> Test:
+def _radius_condition(latitude: float, longitude: float, radius: float) -> Condition:
     """Say that a place is within a radius: in a box that the index finds, and then exactly."""
-    angle = radius / EARTH  # radians
+    angle = radius / EARTH_RADIUS_KM  # radians
     south, north = latitude - degrees(angle), latitude + degrees(angle)
     test, values = "latitude >= ? AND latitude <= ?", [south, north]
     if south > -90 and north < 90:  # no pole is inside, so the circle lies between two meridians

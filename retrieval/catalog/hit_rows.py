@@ -7,36 +7,37 @@ from pathlib import Path
 
 from retrieval.types import Hit
 
-FOUND = """s.id, s.kind, s.text, s.start, s."end", s.page, s.box,
+HIT_COLUMNS = """s.id, s.kind, s.text, s.start, s."end", s.page, s.box,
        EXISTS (SELECT 1 FROM contents c WHERE c.id = s.content AND c.duration IS NOT NULL) AS timed,
        r.path AS root, f.id AS file, f.time"""
 # Where segments are: in the files f that hold them, but a table's captions at the pictures f that they name.
-IN_FILES = """FROM segments s JOIN files f ON f.content = s.content AND f.reader != 'table'
+FROM_FILES = """FROM segments s JOIN files f ON f.content = s.content AND f.reader != 'table'
   JOIN roots r ON r.id = f.root WHERE f.state != 'gone'"""
-AT_PICTURES = """FROM caption_images d JOIN segments s ON s.id = d.segment JOIN files t ON t.id = d.source
+FROM_CAPTIONED_IMAGES = """FROM caption_images d JOIN segments s ON s.id = d.segment
+  JOIN files t ON t.id = d.source
   JOIN files f ON f.id = d.file JOIN roots r ON r.id = f.root WHERE 1"""
-FINDABLE = """iif(s.caption_target IS NULL,
+IS_FINDABLE = """iif(s.caption_target IS NULL,
        EXISTS (SELECT 1 FROM files f WHERE f.content = s.content AND f.state != 'gone'),
        EXISTS (SELECT 1 FROM caption_images d WHERE d.segment = s.id))"""
 
 # A part of a picture that is a segment itself: a tile, a crop of a panorama, a later frame.
-PART = "s.kind = 'image' AND (s.box IS NOT NULL OR s.start IS NOT NULL)"
+IS_IMAGE_PART = "s.kind = 'image' AND (s.box IS NOT NULL OR s.start IS NOT NULL)"
 
 
-def path_of(path: bytes) -> Path:
+def decode_path(path: bytes) -> Path:
     """Return a path of the catalogue, whose bytes may be no UTF-8."""
     return Path(os.fsdecode(path))
 
 
-def hit_of(row: sqlite3.Row, score: float, space: str) -> Hit:
+def hit_from_row(row: sqlite3.Row, score: float, space: str) -> Hit:
     """Make a hit of a row; a caption's path is its picture's."""
-    root, place = path_of(row["root"]), path_of(row["path"])
+    root, place = decode_path(row["root"]), decode_path(row["path"])
     picture = row["picture"]
     return Hit(
         id=row["id"],
         score=score,
         kind=row["kind"],
-        path=root / (place if picture is None else path_of(picture)),
+        path=root / (place if picture is None else decode_path(picture)),
         space=space,
         text=row["text"],
         start=row["start"],

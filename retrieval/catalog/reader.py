@@ -9,11 +9,19 @@ from pathlib import Path
 
 import numpy as np
 
-from retrieval.catalog.filter_sql import PLACE, kilometres, where
-from retrieval.catalog.hit_rows import AT_PICTURES, FINDABLE, FOUND, IN_FILES, PART, hit_of
-from retrieval.catalog.schema import CATALOGUE, STEPS, vectors_table
-from retrieval.errors import LibraryMissing, LibraryVersion
-from retrieval.scoring.calibration import Calibration, Way
+from retrieval.catalog.filter_sql import ABSOLUTE_PATH, distance_km, where_clause
+from retrieval.catalog.hit_rows import (
+    FROM_CAPTIONED_IMAGES,
+    FROM_FILES,
+    HIT_COLUMNS,
+    IS_FINDABLE,
+    IS_IMAGE_PART,
+    hit_from_row,
+)
+from retrieval.catalog.migrations import MIGRATIONS
+from retrieval.catalog.schema import CATALOG_FILE, vectors_table
+from retrieval.errors import LibraryMissing, LibraryVersionMismatch
+from retrieval.scoring.calibration import Calibration, QueryMode
 from retrieval.types import KINDS, Filters, Hit, Ids, IndexFile, Kind, Space, Vectors
 
 
@@ -27,12 +35,12 @@ class Catalog:
     @classmethod
     def open(cls, folder: Path) -> "Catalog":
         """Open the library in `folder`; raises LibraryMissing or LibraryVersion."""
-        file = folder / CATALOGUE
+        file = folder / CATALOG_FILE
         if not file.is_file():
             raise LibraryMissing(folder)
-        db = connect(file)
+        db = connect_read_only(file)
         db.row_factory = sqlite3.Row
-        db.create_function("kilometres", 4, kilometres, deterministic=True)
+        db.create_function("kilometres", 4, distance_km, deterministic=True)
         try:
             check_version(db, folder)
         except BaseException:
@@ -44,7 +52,7 @@ class Catalog:
         """Close the connection."""
         self.db.close()
 
-    def version(self) -> int:
+    def data_version(self) -> int:
         """Return a number that changes whenever another process has written."""
         return int(self.db.execute("PRAGMA data_version").fetchone()[0])
 
@@ -65,9 +73,9 @@ class Catalog:
         known = {key: row[key] for key in ("id", "name", "fingerprint", "dim")}
         return Space(
             **known,
-            through=row["indexed_to"],
+            indexed_to=row["indexed_to"],
             parts=json.loads(row["parts"]),
-            whole=bool(row["complete"]),
+            complete=bool(row["complete"]),
             indexes=files,
         )
 
@@ -89,45 +97,45 @@ class Catalog:
         there = "SELECT 1 FROM segments WHERE kind = ? LIMIT 1"
         return [kind for kind in KINDS if self.db.execute(there, (kind,)).fetchone()]
 
-    def allowed(self, filters: Filters) -> Ids:
+    def allowed_ids(self, filters: Filters) -> Ids:
         """Return the ids that pass, ascending."""
         kinds = ", ".join(f"'{kind}'" for kind in sorted(filters.kinds))
-        tests, values = where(filters, few=False)
+        tests, values = where_clause(filters, per_row=False)
         # The plus keeps SQLite from walking all segments of a kind where an index says which files pass.
-        kind = "+s.kind" if replace(filters, under=()).narrow else "s.kind"
+        kind = "+s.kind" if replace(filters, under=()).has_non_kind_filters else "s.kind"
         ofkind = f"{kind} IN ({kinds})" if kinds else "1"
-        passing = self._ids(f"SELECT s.id {IN_FILES} AND {ofkind} AND {tests}", values)
-        if (not kinds or "text" in filters.kinds) and self._has_tables():
-            tests, values = where(filters, few=True)
-            named = self._ids(f"SELECT s.id {AT_PICTURES} AND {tests}", values)
+        passing = self._query_ids(f"SELECT s.id {FROM_FILES} AND {ofkind} AND {tests}", values)
+        if (not kinds or "text" in filters.kinds) and self._has_caption_tables():
+            tests, values = where_clause(filters, per_row=True)
+            named = self._query_ids(f"SELECT s.id {FROM_CAPTIONED_IMAGES} AND {tests}", values)
             passing = np.concatenate([passing, named])
         return np.unique(passing)  # of a million in two thirds of the time that SQLite takes
 
-    def _has_tables(self) -> bool:
+    def _has_caption_tables(self) -> bool:
         return self.db.execute("SELECT 1 FROM captions LIMIT 1").fetchone() is not None
 
-    def _ids(self, query: str, values: Sequence[object] = ()) -> Ids:
+    def _query_ids(self, query: str, values: Sequence[object] = ()) -> Ids:
         rows = self.db.execute(query, values)
         rows.row_factory = None
         return np.fromiter((id_ for (id_,) in rows), dtype=np.int64)
 
     def vectors_after(
-        self, space: Space, kind: Kind, segment: int, *, size: int = 8_192
+        self, space: Space, kind: Kind, after_id: int, *, batch_size: int = 8_192
     ) -> Iterator[tuple[Ids, Vectors]]:
         """Yield (ids, unit vectors) of a kind after this segment, by id, at most `size` at a time."""
         rows = self.db.execute(
             f"""SELECT v.segment, v.vector
                   FROM segments s JOIN {vectors_table(space.id)} v ON v.segment = s.id
                  WHERE s.kind = ? AND s.id > ? ORDER BY s.id""",
-            (kind, segment),
+            (kind, after_id),
         )
         rows.row_factory = None
-        while chunk := rows.fetchmany(size):
-            yield _matrix(chunk, space.dim)
+        while chunk := rows.fetchmany(batch_size):
+            yield _decode_vectors(chunk, space.dim)
 
-    def ids_of(self, space: Space, kind: Kind) -> Ids:
+    def vector_ids(self, space: Space, kind: Kind) -> Ids:
         """Return the ids of a kind's vectors, ascending."""
-        return self._ids(
+        return self._query_ids(
             f"""SELECT s.id FROM segments s JOIN {vectors_table(space.id)} v ON v.segment = s.id
                  WHERE s.kind = ? ORDER BY s.id""",
             (kind,),
@@ -141,61 +149,70 @@ class Catalog:
             (json.dumps([int(id_) for id_ in ids]),),
         )
         rows.row_factory = None
-        return _matrix(rows.fetchall(), space.dim)
+        return _decode_vectors(rows.fetchall(), space.dim)
 
     def hits(
-        self, pairs: Sequence[tuple[int, float]], space: str, filters: Filters, *, copies: bool = False
+        self,
+        scored_ids: Sequence[tuple[int, float]],
+        space: str,
+        filters: Filters,
+        *,
+        include_copies: bool = False,
     ) -> list[Hit]:
         """Return a hit for each (segment, score) with a place that passes, in order; the rest drop out.
 
         Copies of a file are one hit, or with `copies` one each; a caption that several pictures share is
         a hit of each.
         """
-        tests, values = where(filters, few=True)
+        tests, values = where_clause(filters, per_row=True)
         wanted = f"s.id IN (SELECT value FROM json_each(?)) AND {tests}"
         rows = self.db.execute(
-            f"""SELECT {FOUND}, f.path, f.picture, 'offline' IN (f.state, r.state) AS offline
-                  {IN_FILES} AND {wanted}
+            f"""SELECT {HIT_COLUMNS}, f.path, f.picture, 'offline' IN (f.state, r.state) AS offline
+                  {FROM_FILES} AND {wanted}
                  UNION ALL
-                SELECT {FOUND}, t.path, f.path, 'offline' IN (f.state, t.state, r.state)
-                  {AT_PICTURES} AND {wanted} ORDER BY offline, file""",
-            (json.dumps([id_ for id_, _ in pairs]), *values) * 2,
+                SELECT {HIT_COLUMNS}, t.path, f.path, 'offline' IN (f.state, t.state, r.state)
+                  {FROM_CAPTIONED_IMAGES} AND {wanted} ORDER BY offline, file""",
+            (json.dumps([id_ for id_, _ in scored_ids]), *values) * 2,
         )
         places: dict[int, dict[object, sqlite3.Row]] = {}
         for row in rows:  # those that are there first, then the oldest
-            picture = row["path"] if copies and row["picture"] is None else row["picture"]
+            picture = row["path"] if include_copies and row["picture"] is None else row["picture"]
             place = None if picture is None else (row["root"], picture)
             places.setdefault(row["id"], {}).setdefault(place, row)
-        return [hit_of(row, score, space) for id_, score in pairs for row in places.get(id_, {}).values()]
+        return [
+            hit_from_row(row, score, space)
+            for id_, score in scored_ids
+            for row in places.get(id_, {}).values()
+        ]
 
-    def background_queries(self, space: Space, asked: Way) -> Vectors | None:
+    def background_queries(self, space: Space, mode: QueryMode) -> Vectors | None:
         """Return the background queries that were asked in this way, (m, d); None if there are none yet."""
         row = self.db.execute(
-            "SELECT vectors FROM backgrounds WHERE space = ? AND query_mode = ?", (space.id, asked)
+            "SELECT vectors FROM backgrounds WHERE space = ? AND query_mode = ?", (space.id, mode)
         ).fetchone()
         if row is None:
             return None
         return np.frombuffer(row[0], dtype=np.float16).astype(np.float32).reshape(-1, space.dim)
 
-    def calibrations(self, space: Space) -> dict[tuple[Way, Kind], Calibration]:
+    def calibrations(self, space: Space) -> dict[tuple[QueryMode, Kind], Calibration]:
         """Return how background queries match each kind, by the way they were asked."""
         rows = self.db.execute(
             "SELECT * FROM calibrations WHERE space = ? AND center IS NOT NULL", (space.id,)
         )
         return {(row["query_mode"], row["kind"]): Calibration(row["center"], row["spread"]) for row in rows}
 
-    def findable(self, ids: Ids) -> Ids:
+    def findable_ids(self, ids: Ids) -> Ids:
         """Return those of these segments of which a file is not gone."""
-        return self._ids(
-            f"SELECT s.id FROM segments s WHERE s.id IN (SELECT value FROM json_each(?)) AND {FINDABLE}",
+        return self._query_ids(
+            f"SELECT s.id FROM segments s WHERE s.id IN (SELECT value FROM json_each(?)) AND {IS_FINDABLE}",
             (json.dumps(ids.tolist()),),
         )
 
-    def tags(self) -> dict[str, int]:
+    def tag_counts(self) -> dict[str, int]:
         """Return label -> segments that have it and can be found, the most frequent first."""
         rows = self.db.execute(
             f"""SELECT l.name, count(*) FILTER (WHERE EXISTS (
-                        SELECT 1 FROM segments s WHERE s.id = t.segment AND {FINDABLE})) AS count
+                        SELECT 1 FROM segments s WHERE s.id = t.segment AND {IS_FINDABLE})) AS count
                  FROM labels l LEFT JOIN tags t ON t.name = l.name
                 GROUP BY l.name ORDER BY count DESC, l.name"""
         )
@@ -207,12 +224,12 @@ class Catalog:
                     ORDER BY s.ordinal"""
         return [row[0] for row in self.db.execute(query, (digest,))]
 
-    def parts_between(self, first: int, last: int) -> Ids:
+    def image_parts_between(self, first: int, last: int) -> Ids:
         """Return which segments from `first` to `last` are parts of pictures, ascending."""
-        query = f"SELECT s.id FROM segments s WHERE s.id BETWEEN ? AND ? AND {PART} ORDER BY s.id"
-        return self._ids(query, (first, last))
+        query = f"SELECT s.id FROM segments s WHERE s.id BETWEEN ? AND ? AND {IS_IMAGE_PART} ORDER BY s.id"
+        return self._query_ids(query, (first, last))
 
-    def parts_of(self, ids: Iterable[int]) -> list[tuple[int, int]]:
+    def image_parts_of(self, ids: Iterable[int]) -> list[tuple[int, int]]:
         """Return, of those that are of pictures, each with every segment of its picture, itself too."""
         rows = self.db.execute(
             """SELECT own.id, s.id
@@ -245,7 +262,7 @@ class Catalog:
                 return int(row[0])
         return None
 
-    def moment_at(self, path: Path, seconds: float) -> int | None:
+    def segment_at(self, path: Path, seconds: float) -> int | None:
         """Return the segment of the file at this whole path that begins at this tenth of a second."""
         query = """SELECT id FROM segments WHERE content = ? AND start BETWEEN ? AND ?
                     ORDER BY kind != 'video', start, ordinal LIMIT 1"""
@@ -253,20 +270,20 @@ class Catalog:
         row = self.db.execute(query, (self.content_at(path), *bounds)).fetchone()
         return None if row is None else int(row[0])
 
-    def archives(self) -> dict[bytes, tuple[int, int]]:
+    def archive_stats(self) -> dict[bytes, tuple[int, int]]:
         """Return the whole path of each archive, and its size and time when it was read."""
         rows = self.db.execute(
-            f"SELECT {PLACE}, f.size, f.mtime FROM archives f JOIN roots r ON r.id = f.root"
+            f"SELECT {ABSOLUTE_PATH}, f.size, f.mtime FROM archives f JOIN roots r ON r.id = f.root"
         )
         return {row[0]: (row[1], row[2]) for row in rows}
 
-    def tail(self, space: Space) -> int:
+    def count_unindexed(self, space: Space) -> int:
         """Count the vectors that the index does not reach."""
         query = f"SELECT count(*) FROM {vectors_table(space.id)} WHERE segment > ?"
-        return int(self.db.execute(query, (space.through,)).fetchone()[0])
+        return int(self.db.execute(query, (space.indexed_to,)).fetchone()[0])
 
 
-def connect(file: Path) -> sqlite3.Connection:
+def connect_read_only(file: Path) -> sqlite3.Connection:
     """Open a database in WAL mode to read, from any thread."""
     # In a folder that cannot be written, one that nobody writes can still be read.
     still = not os.access(file.parent, os.W_OK) and not file.with_name(file.name + "-wal").exists()
@@ -282,18 +299,20 @@ def check_version(db: sqlite3.Connection, folder: Path) -> None:
     except sqlite3.OperationalError as error:
         if "no such table" in str(error) and not db.execute("SELECT 1 FROM sqlite_master").fetchone():
             raise LibraryMissing(folder) from error  # one that is being made this moment
-        raise LibraryVersion(f"{folder / CATALOGUE} cannot be read as a library: {error}.") from error
+        raise LibraryVersionMismatch(
+            f"{folder / CATALOG_FILE} cannot be read as a library: {error}."
+        ) from error
     except sqlite3.DatabaseError as error:
-        raise LibraryVersion(f"{folder / CATALOGUE} is not a clew library: {error}.") from error
-    if steps - set(STEPS):
-        raise LibraryVersion(f"The library at {folder} was made by a newer clew; upgrade this one.")
-    if set(STEPS) - steps:
-        raise LibraryVersion(
+        raise LibraryVersionMismatch(f"{folder / CATALOG_FILE} is not a clew library: {error}.") from error
+    if steps - set(MIGRATIONS):
+        raise LibraryVersionMismatch(f"The library at {folder} was made by a newer clew; upgrade this one.")
+    if set(MIGRATIONS) - steps:
+        raise LibraryVersionMismatch(
             f"The library at {folder} was made by an older clew; `clew index` brings it up to date."
         )
 
 
-def _matrix(rows: Sequence[tuple[int, bytes]], dim: int) -> tuple[Ids, Vectors]:
+def _decode_vectors(rows: Sequence[tuple[int, bytes]], dim: int) -> tuple[Ids, Vectors]:
     """Return ids (n,) and the vectors (n, dim) as float32, their length 1 within float16."""
     ids = np.fromiter((id_ for id_, _ in rows), dtype=np.int64, count=len(rows))
     flat = np.frombuffer(b"".join(vector for _, vector in rows), dtype=np.float16)

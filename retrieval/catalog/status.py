@@ -4,10 +4,10 @@ from contextlib import suppress
 from pathlib import Path
 
 from retrieval.catalog import thumbnails
-from retrieval.catalog.filter_sql import PLACE
-from retrieval.catalog.hit_rows import FINDABLE, PART, path_of
+from retrieval.catalog.filter_sql import ABSOLUTE_PATH
+from retrieval.catalog.hit_rows import IS_FINDABLE, IS_IMAGE_PART, decode_path
 from retrieval.catalog.reader import Catalog
-from retrieval.catalog.schema import INDEXES, OWN_NAMES
+from retrieval.catalog.schema import INDEX_FOLDER, LIBRARY_FILE_NAMES
 from retrieval.embedders import registry
 from retrieval.types import Failure, Root, Status
 
@@ -15,8 +15,8 @@ from retrieval.types import Failure, Root, Status
 def status_of(catalog: Catalog, name: str | None = None) -> Status:
     """Return what a library holds; `name` is that of a space, None is the one that answers."""
     space = catalog.space(name)
-    segments, kept = counts(catalog)
-    held, limit = thumbnails.size(catalog.folder), thumbnails.limit(catalog)
+    segments, kept = segment_counts(catalog)
+    held, limit = thumbnails.file_size(catalog.folder), thumbnails.size_limit(catalog)
     return Status(
         folder=catalog.folder,
         roots=roots(catalog),
@@ -24,12 +24,12 @@ def status_of(catalog: Catalog, name: str | None = None) -> Status:
         kept=kept,
         space=space,
         spaces={each.name: catalog.count_vectors(each) for each in catalog.spaces()},
-        precision=None if space is None else registry.precision(space.fingerprint),
+        precision=None if space is None else registry.describe_precision(space.fingerprint),
         ocr=bool(catalog.setting("ocr")),
         speech=catalog.setting("speech") or None,
         sounds=catalog.setting("sounds") or None,
-        tail=0 if space is None else catalog.tail(space),
-        size=_size(catalog.folder),
+        tail=0 if space is None else catalog.count_unindexed(space),
+        size=_library_bytes(catalog.folder),
         thumbnails=held,
         thumbnail_limit=limit,
         thumbnails_full=thumbnails.is_full(held, limit),
@@ -48,17 +48,17 @@ def roots(catalog: Catalog) -> tuple[Root, ...]:
                     + (SELECT count(error) FROM archives a WHERE a.root = r.id) AS failed
              FROM roots r LEFT JOIN files f ON f.root = r.id GROUP BY r.id ORDER BY r.path"""
     )
-    return tuple(Root(path_of(row["path"]), *tuple(row)[1:]) for row in rows)
+    return tuple(Root(decode_path(row["path"]), *tuple(row)[1:]) for row in rows)
 
 
-def counts(catalog: Catalog) -> tuple[dict[str, int], int]:
+def segment_counts(catalog: Catalog) -> tuple[dict[str, int], int]:
     """Return kind -> segments that can be found, and how many are kept for files that are gone.
 
     Parts of pictures count as `part`.
     """
     rows = catalog.db.execute(
-        f"""SELECT iif({PART}, 'part', kind) AS kind, count(*) AS every,
-                   count(*) FILTER (WHERE {FINDABLE}) AS live
+        f"""SELECT iif({IS_IMAGE_PART}, 'part', kind) AS kind, count(*) AS every,
+                   count(*) FILTER (WHERE {IS_FINDABLE}) AS live
               FROM segments s GROUP BY 1 ORDER BY 1"""
     ).fetchall()
     waiting = catalog.db.execute(
@@ -72,19 +72,22 @@ def counts(catalog: Catalog) -> tuple[dict[str, int], int]:
 def failures(catalog: Catalog) -> list[Failure]:
     """Return the files that could not be read, by path."""
     rows = catalog.db.execute(
-        f"""SELECT {PLACE} AS path, f.error FROM files f JOIN roots r ON r.id = f.root
+        f"""SELECT {ABSOLUTE_PATH} AS path, f.error FROM files f JOIN roots r ON r.id = f.root
              WHERE f.error IS NOT NULL AND f.state != 'gone'
              UNION ALL
-            SELECT {PLACE}, f.error FROM archives f JOIN roots r ON r.id = f.root
+            SELECT {ABSOLUTE_PATH}, f.error FROM archives f JOIN roots r ON r.id = f.root
              WHERE f.error IS NOT NULL ORDER BY 1"""
     )
-    return [Failure(path_of(row["path"]), row["error"]) for row in rows]
+    return [Failure(decode_path(row["path"]), row["error"]) for row in rows]
 
 
-def _size(folder: Path) -> int:
+def _library_bytes(folder: Path) -> int:
     """Return the bytes of a library's own files, which a writer may be changing."""
     sizes = []
-    for path in [*map(folder.joinpath, OWN_NAMES - {INDEXES}), *folder.joinpath(INDEXES).glob("*")]:
+    for path in [
+        *map(folder.joinpath, LIBRARY_FILE_NAMES - {INDEX_FOLDER}),
+        *folder.joinpath(INDEX_FOLDER).glob("*"),
+    ]:
         with suppress(FileNotFoundError):
             sizes.append(path.stat().st_size)
     return sum(sizes)

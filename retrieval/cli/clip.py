@@ -4,10 +4,10 @@ from pathlib import Path
 
 import click
 
-from retrieval.cli.console import note, shorten, write
+from retrieval.cli.console import note, relative_path, write
 from retrieval.cli.options import library_option
 from retrieval.errors import MediaError
-from retrieval.formatting import clock, dump, printable
+from retrieval.formatting import format_timestamp, printable, to_json
 
 
 @click.command("clip")
@@ -44,9 +44,9 @@ def clip_command(
         except MediaError as error:
             raise click.ClickException(f"{out} was not written: {error}.") from error
     if as_json:
-        write(dump(done) + "\n")
+        write(to_json(done) + "\n")
         return
     write(f"{printable(str(done.path))}\n")
     how = "copied, from the key frame before it on" if done.copied else "coded anew"
-    place = shorten(printable(str(done.source)))
-    note(f"{clock(done.start)} to {clock(done.end)} of {place}, {how}.")
+    place = relative_path(printable(str(done.source)))
+    note(f"{format_timestamp(done.start)} to {format_timestamp(done.end)} of {place}, {how}.")

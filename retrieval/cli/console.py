@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 
-def shorten(path: str) -> str:
+def relative_path(path: str) -> str:
     """Return a path from here, if it is below here."""
     here = str(Path.cwd()) + "/"
     return path.removeprefix(here)

@@ -5,17 +5,17 @@ from pathlib import Path
 
 import click
 
-from retrieval.cli.console import note, shorten, write
+from retrieval.cli.console import note, relative_path, write
 from retrieval.cli.options import library_option
-from retrieval.formatting import dump, printable, size, some
-from retrieval.types import FILE_REASONS, Facts, Group
+from retrieval.formatting import format_bytes, pluralize, printable, to_json
+from retrieval.types import FILE_GROUP_REASONS, FileAttributes, Group
 
 
 @click.command("duplicates")
 @click.argument("folder", required=False)
 @click.option(
     "--by",
-    type=click.Choice(FILE_REASONS),
+    type=click.Choice(FILE_GROUP_REASONS),
     multiple=True,
     default=("copy", "near-duplicate"),
     show_default=True,
@@ -46,33 +46,37 @@ def duplicates_command(folder: str | None, by: tuple[str, ...], shape: str | Non
     if shape == "json":
         write(as_json(groups))
     elif shape:
-        write("".join(f"{path}{chr(0) if shape == 'null' else chr(10)}" for path in extras(groups)))
+        write("".join(f"{path}{chr(0) if shape == 'null' else chr(10)}" for path in redundant_paths(groups)))
     else:
-        write("\n".join(map(describe, groups)))
+        write("\n".join(map(describe_group, groups)))
     if not groups:
         note("Nothing is there twice.")
         raise SystemExit(1)
     if shape is None:
         beyond = sum({file.path: file.size for each in groups for file in each.files[1:]}.values())
-        note(f"{some(len(groups), 'group')}, {size(beyond)} beyond the best of each. Nothing was deleted.")
+        note(
+            f"{pluralize(len(groups), 'group')}, {format_bytes(beyond)} beyond the best of each. "
+            f"Nothing was deleted."
+        )
 
 
-def describe(group: Group) -> str:
+def describe_group(group: Group) -> str:
     """Return a group as a heading and a line for each file, the best marked."""
-    numbers = f"{some(len(group.files), 'file')}, {size(group.size)}, {size(group.waste)} beyond the best"
-    lines = [_line(file, best=at == 0) for at, file in enumerate(group.files)]
+    sizes = f"{format_bytes(group.size)}, {format_bytes(group.waste)} beyond the best"
+    numbers = f"{pluralize(len(group.files), 'file')}, {sizes}"
+    lines = [_file_line(file, best=at == 0) for at, file in enumerate(group.files)]
     return "\n".join([f"{group.reason}: {numbers}", *lines]) + "\n"
 
 
-def _line(file: Facts, best: bool) -> str:
+def _file_line(file: FileAttributes, best: bool) -> str:
     pixels = f"{file.width} x {file.height}" if file.width and file.height else ""
-    place = shorten(printable(str(file.path))) + " (offline)" * file.offline
-    return f"{'*' if best else ' '} {size(file.size):>8}  {pixels:>13}  {place}"
+    place = relative_path(printable(str(file.path))) + " (offline)" * file.offline
+    return f"{'*' if best else ' '} {format_bytes(file.size):>8}  {pixels:>13}  {place}"
 
 
 def as_json(groups: Sequence[Group]) -> str:
     """Return one JSON array of groups."""
-    return dump([as_dict(group) for group in groups]) + "\n"
+    return to_json([as_dict(group) for group in groups]) + "\n"
 
 
 def as_dict(group: Group) -> dict[str, object]:
@@ -83,7 +87,7 @@ def as_dict(group: Group) -> dict[str, object]:
     return {"reason": group.reason, **numbers, "files": files}
 
 
-def extras(groups: Sequence[Group]) -> list[str]:
+def redundant_paths(groups: Sequence[Group]) -> list[str]:
     """Return every path that does not lead, each once; not those in archives, which no `rm` takes out."""
-    extras = (file for group in groups for file in group.files[1:] if not file.inside)
+    extras = (file for group in groups for file in group.files[1:] if not file.in_archive)
     return list(dict.fromkeys(str(file.path) for file in extras))

@@ -8,7 +8,7 @@ from retrieval import formatting
 from retrieval.cli.console import note, write
 
 if TYPE_CHECKING:
-    from retrieval.embedders.base import Card
+    from retrieval.embedders.base import ModelCard
 
 
 @click.command("models")
@@ -20,16 +20,16 @@ def models_command(names: tuple[str, ...], as_json: bool) -> None:
     The built-in one, what is on this machine, and what open_clip offers. MB is the size of the weights in
     float32; the hub's may be half.
     """
-    from retrieval.embedders.registry import cards
+    from retrieval.embedders.registry import model_cards
 
-    found = [card for card in cards() if all(name.lower() in card.name.lower() for name in names)]
-    write(formatting.dump(found) + "\n" if as_json else describe_models(found))
+    found = [card for card in model_cards() if all(name.lower() in card.name.lower() for name in names)]
+    write(formatting.to_json(found) + "\n" if as_json else describe_models(found))
     if not found:
         note(f"No model has {' and '.join(names)} in its name.")
         raise SystemExit(1)
 
 
-def describe_models(cards: "list[Card]") -> str:
+def describe_models(cards: "list[ModelCard]") -> str:
     """Return models as a table, and what was measured of those that were."""
     rows = [("model", "dims", "pixels", "MB", "licence", "languages", "state")]
     for card in cards:
@@ -47,11 +47,12 @@ def describe_models(cards: "list[Card]") -> str:
         if card.text_to_image and card.image_to_text:
             lines += [
                 f"\n{card.name}, R@1/5/10 on Flickr8k's test photos, in per cent: text to image "
-                f"{_recalls(card.text_to_image)},\nimage to text {_recalls(card.image_to_text)}.",
+                f"{_format_recalls(card.text_to_image)},\nimage to text "
+                f"{_format_recalls(card.image_to_text)}.",
                 click.wrap_text(card.limits or "", 78),
             ]
     return "\n".join(lines) + "\n" if cards else ""
 
 
-def _recalls(measured: dict[str, float]) -> str:
-    return " / ".join(f"{measured[f'recall@{k}']:.1f}" for k in (1, 5, 10))
+def _format_recalls(metrics: dict[str, float]) -> str:
+    return " / ".join(f"{metrics[f'recall@{k}']:.1f}" for k in (1, 5, 10))

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import click
 
 from retrieval.system import default_library
-from retrieval.types import KINDS, ORIENTATIONS, SORTS
+from retrieval.types import KINDS, ORIENTATIONS, SORT_ORDERS
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -24,7 +24,7 @@ def library_option(command: Command) -> Command:
     return add(command)
 
 
-def answer_options(command: Command) -> Command:
+def search_options(command: Command) -> Command:
     """Add the options that narrow, count and shape an answer."""
     for option in reversed(
         (
@@ -77,7 +77,7 @@ def answer_options(command: Command) -> Command:
             ),
             click.option(
                 "--sort",
-                type=click.Choice(SORTS),
+                type=click.Choice(SORT_ORDERS),
                 default="score",
                 show_default=True,
                 help="Order of the best hits; which ones those are stays the same.",

@@ -7,26 +7,26 @@ from typing import TYPE_CHECKING
 
 from retrieval import formatting
 from retrieval.cli import hit_formats
-from retrieval.cli.console import note, shorten, write
-from retrieval.media.archives.archive import is_there
-from retrieval.types import CONFIDENT, Hit
+from retrieval.cli.console import note, relative_path, write
+from retrieval.media.archives.archive import path_exists
+from retrieval.types import CONFIDENCE_THRESHOLD, Hit
 
 if TYPE_CHECKING:
     from retrieval.library import Library
 
 
-def best_of(hits: list[Hit]) -> str:
+def best_match_text(hits: list[Hit]) -> str:
     """Say how good the best match is."""
     best = max(hit.confidence or 0 for hit in hits)
-    return f"the best has a match of {best:.0%}, and {CONFIDENT:.0%} is asked"
+    return f"the best has a match of {best:.0%}, and {CONFIDENCE_THRESHOLD:.0%} is asked"
 
 
-def show(
+def show_hits(
     hits: list[Hit],
-    shape: str | None,
+    output_format: str | None,
     library: "Library",
     group: bool = False,
-    empty: str = "Nothing found.",
+    empty_message: str = "Nothing found.",
 ) -> None:
     """Write hits in the shape asked for, by default a table at a terminal and lines in a pipe."""
     shapes: dict[str, Callable[[list[Hit]], str]] = {
@@ -36,19 +36,19 @@ def show(
         "paths": hit_formats.as_paths,
         "null": partial(hit_formats.as_paths, end="\0"),
     }
-    if shape is None and any(hit.why for hit in hits):
-        write(hit_formats.as_reasons(hits, shorten))
-    elif shape is None and sys.stdout.isatty():
+    if output_format is None and any(hit.why for hit in hits):
+        write(hit_formats.as_explanations(hits, relative_path))
+    elif output_format is None and sys.stdout.isatty():
         show_table(hits)
     else:
-        write(shapes.get(shape or "", partial(hit_formats.as_lines, group=group))(hits))
+        write(shapes.get(output_format or "", partial(hit_formats.as_tsv, group=group))(hits))
     note(library.damage)
-    if any(not hit.offline and not is_there(hit.path) for hit in hits):
+    if any(not hit.offline and not path_exists(hit.path) for hit in hits):
         note("Some of these have gone since they were indexed; `clew index` brings the library up to date.")
     if any(hit.offline for hit in hits):
         note("Some of these are on a folder that is not there now (offline).")
     if not hits:
-        note(empty)
+        note(empty_message)
         raise SystemExit(1)
 
 
@@ -63,7 +63,14 @@ def show_table(hits: list[Hit]) -> None:
     texts = console.width >= 60 and any(hit.text for hit in hits)
     places = [
         " ".join(
-            filter(None, (shorten(formatting.place(hit)), "(offline)" * hit.offline, hit_formats.others(hit)))
+            filter(
+                None,
+                (
+                    relative_path(formatting.format_location(hit)),
+                    "(offline)" * hit.offline,
+                    hit_formats.group_count(hit),
+                ),
+            )
         )
         for hit in hits
     ]

@@ -5,8 +5,8 @@ from typing import Any
 
 import click
 
-from retrieval.cli.options import answer_options
-from retrieval.cli.output import best_of, show
+from retrieval.cli.options import search_options
+from retrieval.cli.output import best_match_text, show_hits
 
 
 @click.command("search")
@@ -23,7 +23,7 @@ from retrieval.cli.output import best_of, show
     "--unlike", multiple=True, metavar="PICTURE", help="With --like: less like this; may be given again."
 )
 @click.option("--all", "every", is_flag=True, help="Show the nearest even where nothing matches well.")
-@answer_options
+@search_options
 def search_command(
     words: tuple[str, ...],
     image: Path | None,
@@ -32,7 +32,7 @@ def search_command(
     why: bool,
     library: Path,
     shape: str | None,
-    **narrow: Any,
+    **options: Any,
 ) -> None:
     """Find what fits WORDS, or a picture, best first.
 
@@ -51,12 +51,12 @@ def search_command(
     """
     from retrieval.library import Library
     from retrieval.query.parser import parse
-    from retrieval.search.vector_search import matches_well
+    from retrieval.search.vector_search import has_good_match
 
     query = parse(" ".join(words))
     with Library.open(library) as opened:
-        hits = opened.search(query, image=image, by=by or "both", why=why, **narrow)
-        if hits and query.in_words and not image and not every and not matches_well(hits):
-            said = f"Nothing here matches well: {best_of(hits)}. --all shows the nearest anyway."
-            show([], shape, opened, empty=said)
-        show(hits, shape, opened, narrow["group"])
+        hits = opened.search(query, image=image, by=by or "both", why=why, **options)
+        if hits and query.is_text_only and not image and not every and not has_good_match(hits):
+            said = f"Nothing here matches well: {best_match_text(hits)}. --all shows the nearest anyway."
+            show_hits([], shape, opened, empty_message=said)
+        show_hits(hits, shape, opened, options["group"])

@@ -10,14 +10,14 @@ from retrieval.cli.options import library_option
 from retrieval.types import Failure, Status
 
 
-def describe(status: Status) -> str:
+def describe_status(status: Status) -> str:
     """Return the status as a page of text."""
     space = status.space
-    held = formatting.count_kinds(status.segments) or "nothing yet"
-    lines = [f"Library  {status.folder} ({formatting.size(status.size)})", f"Holds    {held}"]
+    held = formatting.format_segment_counts(status.segments) or "nothing yet"
+    lines = [f"Library  {status.folder} ({formatting.format_bytes(status.size)})", f"Holds    {held}"]
     if status.kept:
         lines.append(
-            f"         {formatting.some(status.kept, 'segment')} kept of files that are gone "
+            f"         {formatting.pluralize(status.kept, 'segment')} kept of files that are gone "
             "(`clew forget --purge`)"
         )
     for root in status.roots:
@@ -31,20 +31,21 @@ def describe(status: Status) -> str:
         lines.append(f"Model    {space.name}, {space.dim} dimensions, {space.fingerprint[:12]}")
         if status.precision:
             lines.append(f"         {status.precision}")
-        if not space.whole:
+        if not space.complete:
             lines.append("         some segments wait for their files to be there (`clew index`)")
         lines += [
-            f"Index    {file.kind}: {file.method}, {file.count:,} vectors, {formatting.size(file.size)}, "
+            f"Index    {file.kind}: {file.method}, {file.count:,} vectors, "
+            f"{formatting.format_bytes(file.size)}, "
             f"recall@10 {file.recall:.3f} against exact when built"
             for file in space.indexes
         ]
         if not space.indexes:
             lines.append("Index    none yet; every vector is compared")
         if status.tail:
-            lines.append(f"         {formatting.some(status.tail, 'newer vector')} compared one by one")
-    lines.append(f"Thumbs   {_thumbnails(status)}")
+            lines.append(f"         {formatting.pluralize(status.tail, 'newer vector')} compared one by one")
+    lines.append(f"Thumbs   {_thumbnail_usage(status)}")
     lines += [
-        f"Beside   {name}: {formatting.some(count, 'vector')} (`clew forget --space` deletes them)"
+        f"Beside   {name}: {formatting.pluralize(count, 'vector')} (`clew forget --space` deletes them)"
         for name, count in status.spaces.items()
         if space is None or name != space.name
     ]
@@ -59,15 +60,16 @@ def describe(status: Status) -> str:
 def describe_failures(failures: list[Failure], as_json: bool) -> str:
     """Return path and reason of each, tabs between."""
     if as_json:
-        return formatting.dump(failures) + "\n"
+        return formatting.to_json(failures) + "\n"
     return "".join(f"{formatting.one_line(str(f.path))}\t{formatting.one_line(f.reason)}\n" for f in failures)
 
 
-def _thumbnails(status: Status) -> str:
+def _thumbnail_usage(status: Status) -> str:
     """Say how much room thumbnails take, and what to do where there is no more."""
     if not status.thumbnail_limit:
         return "off (`clew index --thumbnails 2GB` keeps them)"
-    held = f"{formatting.size(status.thumbnails)} of {formatting.size(status.thumbnail_limit)} at most"
+    limit = formatting.format_bytes(status.thumbnail_limit)
+    held = f"{formatting.format_bytes(status.thumbnails)} of {limit} at most"
     full = "; full, so what is new gets none (`clew index --thumbnails SIZE`)"
     return held + full * status.thumbnails_full
 
@@ -85,5 +87,5 @@ def status_command(library: Path, errors: bool, as_json: bool) -> None:
             write(describe_failures(opened.failures(), as_json))
         else:
             status = opened.status()
-            write(formatting.dump(status) + "\n" if as_json else describe(status))
+            write(formatting.to_json(status) + "\n" if as_json else describe_status(status))
             note(opened.damage)

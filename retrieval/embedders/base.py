@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 Pixels = NDArray[np.uint8]  # (height, width, 3), what the model takes
-Rows = NDArray[np.uint8] | NDArray[np.int64]  # (n, ...), pixels or token ids of n things
+InputBatch = NDArray[np.uint8] | NDArray[np.int64]  # (n, ...), pixels or token ids of n things
 
 
 class Embedder(Protocol):
@@ -28,15 +28,15 @@ class Embedder(Protocol):
     fingerprint: str
     parts: Mapping[str, str]
     dim: int
-    side: int
-    context: int
-    at_once: int
+    min_image_side: int
+    max_tokens: int
+    concurrency: int
 
-    def prepare(self, picture: "Image") -> Pixels:
+    def prepare(self, image: "Image") -> Pixels:
         """Turn an upright RGB picture into what the model takes."""
         ...
 
-    def embed_images(self, pictures: Sequence[Pixels]) -> Vectors:
+    def embed_images(self, images: Sequence[Pixels]) -> Vectors:
         """Embed n prepared pictures: (n, dim)."""
         ...
 
@@ -44,17 +44,17 @@ class Embedder(Protocol):
         """Embed n texts: (n, dim); raises ValueError where a text has no tokens."""
         ...
 
-    def tokens(self, text: str) -> int:
+    def count_tokens(self, text: str) -> int:
         """Count the tokens of a text, untruncated."""
         ...
 
-    def reads(self, text: str) -> bool:
+    def knows(self, text: str) -> bool:
         """Say whether any token of a text is one that the model knows."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
-class Card:
+class ModelCard:
     """What `clew models` says of a model; None is what is not known without fetching it.
 
     `side` is that of its pictures in pixels, `megabytes` the size of its weights (of open_clip's in

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from retrieval.embedders.base import Card, Pixels
+from retrieval.embedders.base import ModelCard, Pixels
 from retrieval.errors import EmbedderError
 from retrieval.system import cores
 from retrieval.types import Vectors
@@ -22,64 +22,66 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from tokenizers import Tokenizer
 
-FOLDER = Path(__file__).with_name("builtin_model")
-SIDE, DIM, CONTEXT, BATCH = 128, 256, 32, 32
-UNKNOWN = "[UNK]"
+MODEL_FOLDER = Path(__file__).with_name("builtin_model")
+IMAGE_SIDE, DIM, MAX_TOKENS, BATCH_SIZE = 128, 256, 32, 32
+UNKNOWN_TOKEN = "[UNK]"
 
 
-class Builtin:
+class BuiltinEmbedder:
     """A small dual encoder; each tower is loaded, and its file checked, when first needed."""
 
     name = "builtin"
     dim = DIM
-    side = 2 * SIDE
-    context = CONTEXT
-    at_once = 1
+    min_image_side = 2 * IMAGE_SIDE
+    max_tokens = MAX_TOKENS
+    concurrency = 1
 
-    def __init__(self, folder: Path = FOLDER) -> None:
+    def __init__(self, folder: Path = MODEL_FOLDER) -> None:
         self.folder = folder
         sums = (folder / "SHA256SUMS").read_text()
-        self.sums = {name: digest for digest, name in map(str.split, sums.splitlines())}
-        self.fingerprint = hashlib.sha256(f"{sorted(self.sums.items())} {SIDE}".encode()).hexdigest()
-        self.parts: Mapping[str, str] = {name: f"SHA-256 {digest}" for name, digest in self.sums.items()}
+        self.checksums = {name: digest for digest, name in map(str.split, sums.splitlines())}
+        self.fingerprint = hashlib.sha256(
+            f"{sorted(self.checksums.items())} {IMAGE_SIDE}".encode()
+        ).hexdigest()
+        self.parts: Mapping[str, str] = {name: f"SHA-256 {digest}" for name, digest in self.checksums.items()}
 
-    def prepare(self, picture: "Image") -> Pixels:
+    def prepare(self, image: "Image") -> Pixels:
         """Squash the whole picture to (128, 128, 3), as the model card says."""
         from PIL.Image import Resampling  # words alone need no Pillow
 
-        small = picture.resize((SIDE, SIDE), Resampling.BILINEAR, reducing_gap=3.0)
+        small = image.resize((IMAGE_SIDE, IMAGE_SIDE), Resampling.BILINEAR, reducing_gap=3.0)
         return np.asarray(small, dtype=np.uint8)
 
-    def embed_images(self, pictures: Sequence[Pixels]) -> Vectors:
+    def embed_images(self, images: Sequence[Pixels]) -> Vectors:
         """Embed n pictures of (128, 128, 3): (n, 256)."""
         rows = [
-            self._image_tower.run(None, {"image": np.stack(pictures[at : at + BATCH])})[0]
-            for at in range(0, len(pictures), BATCH)
+            self._image_tower.run(None, {"image": np.stack(images[at : at + BATCH_SIZE])})[0]
+            for at in range(0, len(images), BATCH_SIZE)
         ]
         return np.concatenate(rows) if rows else np.empty((0, DIM), np.float32)
 
     def embed_texts(self, texts: Sequence[str]) -> Vectors:
         """Embed n texts: (n, 256), near lengths together so that little is padded."""
-        ids = [encoding.ids[:CONTEXT] for encoding in self._tokenizer.encode_batch(list(texts))]
+        ids = [encoding.ids[:MAX_TOKENS] for encoding in self._tokenizer.encode_batch(list(texts))]
         if not all(ids):
             raise ValueError(f"no word in {texts[next(i for i, x in enumerate(ids) if not x)]!r}")
         vectors = np.empty((len(ids), DIM), np.float32)
         order = sorted(range(len(ids)), key=lambda row: len(ids[row]))
-        for at in range(0, len(order), BATCH):
-            rows = order[at : at + BATCH]
+        for at in range(0, len(order), BATCH_SIZE):
+            rows = order[at : at + BATCH_SIZE]
             padded = np.zeros((len(rows), len(ids[rows[-1]])), np.int64)
             for line, row in enumerate(rows):
                 padded[line, : len(ids[row])] = ids[row]
             vectors[rows] = self._text_tower.run(None, {"ids": padded})[0]
         return vectors
 
-    def tokens(self, text: str) -> int:
+    def count_tokens(self, text: str) -> int:
         """Count the WordPiece tokens of a text."""
         return len(self._tokenizer.encode(text).ids)
 
-    def reads(self, text: str) -> bool:
+    def knows(self, text: str) -> bool:
         """Say whether any token of a text is one that the model knows."""
-        return any(token != UNKNOWN for token in self._tokenizer.encode(text).tokens)
+        return any(token != UNKNOWN_TOKEN for token in self._tokenizer.encode(text).tokens)
 
     @cached_property
     def _image_tower(self) -> "InferenceSession":
@@ -93,7 +95,7 @@ class Builtin:
     def _tokenizer(self) -> "Tokenizer":
         from tokenizers import Tokenizer
 
-        tokenizer = Tokenizer.from_str(self._read("tokenizer.json").decode())
+        tokenizer = Tokenizer.from_str(self._read_verified("tokenizer.json").decode())
         tokenizer.no_truncation()  # its file cuts at 32, where `tokens` must count all
         return tokenizer
 
@@ -105,26 +107,28 @@ class Builtin:
         options = onnxruntime.SessionOptions()
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.intra_op_num_threads = cores()
-        return onnxruntime.InferenceSession(self._read(name), options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(
+            self._read_verified(name), options, providers=["CPUExecutionProvider"]
+        )
 
-    def _read(self, name: str) -> bytes:
+    def _read_verified(self, name: str) -> bytes:
         """Read a file of the model and hold it to its SHA-256."""
         data = (self.folder / name).read_bytes()
-        if hashlib.sha256(data).hexdigest() != self.sums[name]:
+        if hashlib.sha256(data).hexdigest() != self.checksums[name]:
             raise EmbedderError(
                 f"{self.folder / name} is not the file that was shipped; install clew-search again."
             )
         return data
 
 
-def card() -> Card:
+def model_card() -> ModelCard:
     """Describe this model with the numbers of its model card."""
-    measured = json.loads((FOLDER / "metrics.json").read_text())["flickr8k_test"]
-    size = sum((FOLDER / name).stat().st_size for name in Builtin().sums)
-    return Card(
+    measured = json.loads((MODEL_FOLDER / "metrics.json").read_text())["flickr8k_test"]
+    size = sum((MODEL_FOLDER / name).stat().st_size for name in BuiltinEmbedder().checksums)
+    return ModelCard(
         name="builtin",
         dim=DIM,
-        side=SIDE,
+        side=IMAGE_SIDE,
         megabytes=round(size / 1e6, 1),
         licence="Apache-2.0",
         languages="English",

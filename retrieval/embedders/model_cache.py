@@ -15,19 +15,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from retrieval.embedders.model_name import Source
+from retrieval.embedders.model_name import ModelSource
 from retrieval.embedders.preprocessing import Preprocessing
-from retrieval.embedders.tokenizer import Frame
-from retrieval.system import model_cache, processor
+from retrieval.embedders.tokenizer import TokenTemplate
+from retrieval.system import model_cache_folder, processor_description
 
-RECIPE, CHOICES = "recipe.json", "choices.json"
-TEXT, IMAGE, TOKENIZER = "text.onnx", "image.onnx", "tokenizer.json"
-EXPORTED = {"int8": f"int8.{IMAGE}", "onnx float32": f"float32.{IMAGE}"}  # precision -> image tower
-BESIDE = ("open_clip_config.json", "tokenizer.json", "tokenizer_config.json", "config.json")
+MANIFEST_FILE, CHOICES_FILE = "recipe.json", "choices.json"
+TEXT_TOWER_FILE, IMAGE_TOWER_FILE, TOKENIZER_FILE = "text.onnx", "image.onnx", "tokenizer.json"
+EXPORTED_IMAGE_TOWERS = {
+    "int8": f"int8.{IMAGE_TOWER_FILE}",
+    "onnx float32": f"float32.{IMAGE_TOWER_FILE}",
+}  # precision -> image tower
+COMPANION_FILES = ("open_clip_config.json", "tokenizer.json", "tokenizer_config.json", "config.json")
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
+class ModelManifest:
     """What a prepared model is. `parts` are what its fingerprint covers, in words a person can compare."""
 
     name: str
@@ -36,7 +39,7 @@ class Recipe:
     parts: dict[str, str]
     dim: int
     preprocessing: Preprocessing
-    frame: Frame
+    frame: TokenTemplate
     weights: str  # the file, and its size and mtime when it was hashed
     size: int
     mtime: int
@@ -48,7 +51,7 @@ class Recipe:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class PrecisionChoice:
     """The precision chosen on a machine: `rates` are images/s of all that were tried, `cosine` to float32.
 
     `hardware` names an accelerator.
@@ -68,90 +71,92 @@ class Choice:
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
+class PreparedModel:
     """A prepared model's folder."""
 
     folder: Path
-    recipe: Recipe
+    manifest: ModelManifest
 
     @property
-    def whole(self) -> bool:
+    def weights_present(self) -> bool:
         """Say whether its weights are where they were and as they were."""
-        path = Path(self.recipe.weights)
+        path = Path(self.manifest.weights)
         if not path.is_file():
             return False
         stat = path.stat()
-        return (stat.st_size, stat.st_mtime_ns) == (self.recipe.size, self.recipe.mtime)
+        return (stat.st_size, stat.st_mtime_ns) == (self.manifest.size, self.manifest.mtime)
 
     @property
-    def current(self) -> bool:
+    def up_to_date(self) -> bool:
         """Say whether what lies beside local weights is as it was, too."""
-        near = self.recipe.near
-        return self.whole and (near is None or stamp(Path(near)) == self.recipe.beside)
+        near = self.manifest.near
+        return self.weights_present and (
+            near is None or files_fingerprint(Path(near)) == self.manifest.beside
+        )
 
-    def choice(self, device: str) -> Choice | None:
+    def choice(self, device: str) -> PrecisionChoice | None:
         """Return what was chosen on this machine and device, if it is still there."""
-        found = self.choices().get(here(device))
-        choice = None if found is None else Choice(**found)
-        if choice is not None and choice.precision in EXPORTED:
-            return choice if (self.folder / EXPORTED[choice.precision]).is_file() else None
+        found = self.choices().get(machine_key(device))
+        choice = None if found is None else PrecisionChoice(**found)
+        if choice is not None and choice.precision in EXPORTED_IMAGE_TOWERS:
+            return choice if (self.folder / EXPORTED_IMAGE_TOWERS[choice.precision]).is_file() else None
         return choice
 
     def choices(self) -> dict[str, dict[str, Any]]:
         """Return all choices, by device and machine."""
         try:
-            choices: dict[str, dict[str, Any]] = json.loads((self.folder / CHOICES).read_text())
+            choices: dict[str, dict[str, Any]] = json.loads((self.folder / CHOICES_FILE).read_text())
         except (OSError, ValueError):
             return {}
         return choices
 
 
-def here(device: str) -> str:
+def machine_key(device: str) -> str:
     """Name a device of this machine, under which a choice is kept."""
-    return f"{device}; {processor()}"
+    return f"{device}; {processor_description()}"
 
 
-def folder_of(fingerprint: str) -> Path:
+def model_folder(fingerprint: str) -> Path:
     """Return where the model of this fingerprint is, once prepared."""
-    return model_cache() / fingerprint[:24]
+    return model_cache_folder() / fingerprint[:24]
 
 
-def find(fingerprint: str) -> Prepared | None:
+def find_by_fingerprint(fingerprint: str) -> PreparedModel | None:
     """Return the prepared model of this fingerprint."""
-    found = _read(folder_of(fingerprint))
-    return found if found is not None and found.recipe.fingerprint == fingerprint else None
+    found = _load_prepared(model_folder(fingerprint))
+    return found if found is not None and found.manifest.fingerprint == fingerprint else None
 
 
-def find_source(source: Source) -> Prepared | None:
+def find_by_source(source: ModelSource) -> PreparedModel | None:
     """Return the model prepared from this source, if its weights are still the same."""
-    names = (found for found in every() if found.recipe.name == source.name)
+    names = (found for found in prepared_models() if found.manifest.name == source.name)
     arch = "/".join(filter(None, (source.arch, source.tag)))
-    return next((f for f in names if f.current and (not arch or f.recipe.arch == arch)), None)
+    return next((f for f in names if f.up_to_date and (not arch or f.manifest.arch == arch)), None)
 
 
-def stamp(folder: Path) -> str:
+def files_fingerprint(folder: Path) -> str:
     """Return size and time of each of BESIDE in a folder."""
-    stats = [(name, (folder / name).stat()) for name in BESIDE if (folder / name).is_file()]
+    stats = [(name, (folder / name).stat()) for name in COMPANION_FILES if (folder / name).is_file()]
     return " ".join(f"{name}:{stat.st_size}:{stat.st_mtime_ns}" for name, stat in stats)
 
 
-def every() -> Iterator[Prepared]:
+def prepared_models() -> Iterator[PreparedModel]:
     """Yield what is prepared."""
-    for folder in sorted(model_cache().glob("*")):
-        if (found := _read(folder)) is not None:
+    for folder in sorted(model_cache_folder().glob("*")):
+        if (found := _load_prepared(folder)) is not None:
             yield found
 
 
-def _read(folder: Path) -> Prepared | None:
+def _load_prepared(folder: Path) -> PreparedModel | None:
     try:
-        fields = json.loads((folder / RECIPE).read_text("utf-8"))
-        looks, frame = _tuples(fields["preprocessing"]), _tuples(fields["frame"])
-        fields |= {"preprocessing": Preprocessing(**looks), "frame": Frame(**frame)}
-        return Prepared(folder, Recipe(**fields))
+        fields = json.loads((folder / MANIFEST_FILE).read_text("utf-8"))
+        looks, frame = _lists_to_tuples(fields["preprocessing"]), _lists_to_tuples(fields["frame"])
+        fields |= {"preprocessing": Preprocessing(**looks), "frame": TokenTemplate(**frame)}
+        return PreparedModel(folder, ModelManifest(**fields))
     except (OSError, ValueError, TypeError, KeyError):  # none, or of another clew: it is made again
         return None
 
 
-def _tuples(fields: dict[str, Any]) -> dict[str, Any]:
+def _lists_to_tuples(fields: dict[str, Any]) -> dict[str, Any]:
     """Return the fields with tuples for the lists that JSON made of them."""
     return {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}

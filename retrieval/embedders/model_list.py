@@ -4,26 +4,30 @@ import json
 from pathlib import Path
 from typing import Any
 
-from retrieval.embedders.base import Card
-from retrieval.embedders.model_cache import Prepared, every
-from retrieval.embedders.model_name import WEIGHTS
+from retrieval.embedders.base import ModelCard
+from retrieval.embedders.model_cache import PreparedModel, prepared_models
+from retrieval.embedders.model_name import WEIGHTS_SUFFIXES
 
-LIST = Path(__file__).with_name("open_clip_models.json")  # written by .ci/update_model_list.py
+MODEL_LIST_FILE = Path(__file__).with_name("open_clip_models.json")  # written by .ci/update_model_list.py
 
 
-def cards() -> list[Card]:
+def model_cards() -> list[ModelCard]:
     """Describe what is prepared, then what is downloaded, then all else, each in open_clip's order."""
-    listed = json.loads(LIST.read_text("utf-8"))["models"]
-    prepared = {found.recipe.name: found for found in every()}
-    own = [_own(found) for name, found in prepared.items() if name not in {row["name"] for row in listed}]
-    known = [_card(row, row["name"] in prepared) for row in listed]
+    listed = json.loads(MODEL_LIST_FILE.read_text("utf-8"))["models"]
+    prepared = {found.manifest.name: found for found in prepared_models()}
+    own = [
+        _prepared_card(found)
+        for name, found in prepared.items()
+        if name not in {row["name"] for row in listed}
+    ]
+    known = [_listed_card(row, row["name"] in prepared) for row in listed]
     order = ("prepared", "downloaded", "on the hub")
     return sorted([*own, *known], key=lambda card: order.index(card.state))
 
 
-def _card(row: dict[str, Any], prepared: bool) -> Card:
+def _listed_card(row: dict[str, Any], prepared: bool) -> ModelCard:
     count = row["parameters"]
-    return Card(
+    return ModelCard(
         name=row["name"],
         dim=row["dim"],
         side=row["side"],
@@ -34,10 +38,10 @@ def _card(row: dict[str, Any], prepared: bool) -> Card:
     )
 
 
-def _own(found: Prepared) -> Card:
+def _prepared_card(prepared: PreparedModel) -> ModelCard:
     """Describe a prepared model that open_clip does not list: of the hub, or a local file."""
-    recipe = found.recipe
-    return Card(
+    recipe = prepared.manifest
+    return ModelCard(
         name=recipe.name,
         dim=recipe.dim,
         side=max(recipe.preprocessing.size),
@@ -53,4 +57,4 @@ def _is_downloaded(repo: str) -> bool:
     from huggingface_hub import constants
 
     folder = Path(constants.HF_HUB_CACHE) / f"models--{repo.replace('/', '--')}" / "snapshots"
-    return folder.is_dir() and any(path.suffix in WEIGHTS for path in folder.glob("*/*"))
+    return folder.is_dir() and any(path.suffix in WEIGHTS_SUFFIXES for path in folder.glob("*/*"))

@@ -6,13 +6,13 @@ from typing import Literal
 
 from retrieval.errors import EmbedderError
 
-HUB = "hf-hub:"
-ASIDE = " (before "  # in the name of a space whose model is another now
-WEIGHTS = (".safetensors", ".pt", ".pth", ".bin")
+HUB_PREFIX = "hf-hub:"
+RETIRED_SUFFIX = " (before "  # in the name of a space whose model is another now
+WEIGHTS_SUFFIXES = (".safetensors", ".pt", ".pth", ".bin")
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class ModelSource:
     """Where a model comes from; `name` is what a library remembers.
 
     `arch` is open_clip's name of the architecture; where it is given as ARCH/TAG, `tag` says whose
@@ -28,37 +28,37 @@ class Source:
     @property
     def repo(self) -> str:
         """Return the repository of a model on the hub."""
-        return self.name.removeprefix(HUB)
+        return self.name.removeprefix(HUB_PREFIX)
 
 
-def plain(space: str) -> str:
+def strip_retired_suffix(space: str) -> str:
     """Return the model of a space's name, which says more where the space has stepped aside."""
-    return space.partition(ASIDE)[0]
+    return space.partition(RETIRED_SUFFIX)[0]
 
 
-def parse(name: str, arch: str | None = None) -> Source:
+def parse_model_name(name: str, arch: str | None = None) -> ModelSource:
     """Read the name of a model; raises EmbedderError where it can be none.
 
     `builtin`, ARCH/TAG as open_clip lists them, `hf-hub:ORG/REPO`, or a local checkpoint: a file of
     weights with `arch`, or a folder with open_clip_config.json.
     """
-    name = plain(name)
+    name = strip_retired_suffix(name)
     if name == "builtin":
-        return Source(name, "builtin")
-    if name.startswith(HUB):
+        return ModelSource(name, "builtin")
+    if name.startswith(HUB_PREFIX):
         if name.count("/") != 1:
             raise EmbedderError(f"{name} is no repository; write hf-hub:ORG/REPO.")
-        return Source(name, "hub")
-    if name.endswith(WEIGHTS) or name.startswith(("/", "./", "../", "~")) or name in (".", ".."):
+        return ModelSource(name, "hub")
+    if name.endswith(WEIGHTS_SUFFIXES) or name.startswith(("/", "./", "../", "~")) or name in (".", ".."):
         try:
             path = Path(name).expanduser().absolute()
         except RuntimeError as error:
             raise EmbedderError(f"There is no home folder for {name}.") from error
         kind, _, tag = (arch or "").partition("/")
-        return Source(str(path), "local", kind or None, tag or None, path)
+        return ModelSource(str(path), "local", kind or None, tag or None, path)
     kind, _, tag = name.partition("/")
     if kind and tag and "/" not in tag:
-        return Source(name, "listed", kind, tag)
+        return ModelSource(name, "listed", kind, tag)
     raise EmbedderError(
         f"There is no model called {name}. A model is `builtin`, ARCH/WEIGHTS as `clew models` lists them "
         "(ViT-B-32/datacomp_xl_s13b_b90k), hf-hub:ORG/REPO, or a file of weights with --arch."

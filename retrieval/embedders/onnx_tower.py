@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from retrieval.embedders.base import Rows
+from retrieval.embedders.base import InputBatch
 from retrieval.system import cores
 from retrieval.types import Vectors
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
-FEW = 2  # rows, for which one lane a core would leave cores idle
+MAX_MULTI_THREAD_ROWS = 2  # rows, for which one lane a core would leave cores idle
 
 
 class OnnxTower:
@@ -24,34 +24,34 @@ class OnnxTower:
     def __init__(self, file: Path) -> None:
         self.file = file
 
-    def embed(self, batches: Sequence[Rows]) -> Vectors:
+    def embed(self, batches: Sequence[InputBatch]) -> Vectors:
         """Embed batches of rows, each (n, ...), in order: (sum of n, d). Each core has its own."""
-        if len(batches) == 1 and len(batches[0]) <= FEW:
-            return _run(self._together, batches[0])
+        if len(batches) == 1 and len(batches[0]) <= MAX_MULTI_THREAD_ROWS:
+            return _run(self._multi_thread_session, batches[0])
         with ThreadPoolExecutor(cores()) as lanes:
-            return np.concatenate(list(lanes.map(partial(_run, self._apart), batches)))
+            return np.concatenate(list(lanes.map(partial(_run, self._single_thread_session), batches)))
 
     @cached_property
-    def _together(self) -> "InferenceSession":
+    def _multi_thread_session(self) -> "InferenceSession":
         """Start a session in which all cores work on one batch; soonest ready is best for one query."""
-        return self._session(cores(), ready_soon=True)
+        return self._session(cores(), fast_start=True)
 
     @cached_property
-    def _apart(self) -> "InferenceSession":
+    def _single_thread_session(self) -> "InferenceSession":
         """Start a session of which each core runs batches of its own, so that none waits for another."""
-        return self._session(1, ready_soon=False)
+        return self._session(1, fast_start=False)
 
-    def _session(self, threads: int, *, ready_soon: bool) -> "InferenceSession":
+    def _session(self, threads: int, *, fast_start: bool) -> "InferenceSession":
         import onnxruntime
 
         onnxruntime.disable_telemetry_events()
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        if ready_soon:  # the weights stay in the mapped file, of which a query touches but a part
+        if fast_start:  # the weights stay in the mapped file, of which a query touches but a part
             options.add_session_config_entry("session.disable_prepacking", "1")
         return onnxruntime.InferenceSession(str(self.file), options, providers=["CPUExecutionProvider"])
 
 
-def _run(session: "InferenceSession", rows: Rows) -> Vectors:
+def _run(session: "InferenceSession", rows: InputBatch) -> Vectors:
     return np.asarray(session.run(None, {"rows": rows})[0], np.float32)

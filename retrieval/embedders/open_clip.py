@@ -7,11 +7,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from retrieval.embedders.base import Pixels
-from retrieval.embedders.model_cache import EXPORTED, TEXT, TOKENIZER, Choice, Prepared
+from retrieval.embedders.model_cache import (
+    EXPORTED_IMAGE_TOWERS,
+    TEXT_TOWER_FILE,
+    TOKENIZER_FILE,
+    PrecisionChoice,
+    PreparedModel,
+)
 from retrieval.embedders.onnx_tower import OnnxTower
-from retrieval.embedders.tokenizer import Tokens
+from retrieval.embedders.tokenizer import ModelTokenizer
 from retrieval.errors import EmbedderError
-from retrieval.system import cores, memory
+from retrieval.system import cores, memory_limit
 from retrieval.types import Vectors
 
 if TYPE_CHECKING:
@@ -19,108 +25,115 @@ if TYPE_CHECKING:
 
     from retrieval.embedders.torch_towers import TorchTowers
 
-FEW = 16  # texts for which it is not worth loading torch
-BATCH = 32
+MAX_TEXTS_WITHOUT_TORCH = 16  # texts for which it is not worth loading torch
+MAX_BATCH = 32
 
 
-class OpenClip:
+class OpenClipEmbedder:
     """A prepared model on a device, by default the CPU; each tower is loaded when first needed.
 
     Towers exported to ONNX run without torch: the text tower for a few texts, and the image tower where
     that is the fastest precision of the machine.
     """
 
-    def __init__(self, prepared: Prepared, device: str = "cpu") -> None:
-        recipe = prepared.recipe
+    def __init__(self, prepared: PreparedModel, device: str = "cpu") -> None:
+        recipe = prepared.manifest
         self.prepared, self.device = prepared, device
         self.name, self.fingerprint = recipe.name, recipe.fingerprint
         self.parts: Mapping[str, str] = recipe.parts
-        self.dim, self.context = recipe.dim, recipe.frame.room
-        self.side = 2 * max(recipe.preprocessing.size)
-        self.choice = prepared.choice(device) or Choice(device, "float32", {}, 1.0)
-        self._tokens = Tokens(prepared.folder / TOKENIZER, recipe.frame)
-        self.at_once = 1 if device == "cpu" else 2  # an accelerator works on one while another is brought
-        self._text = OnnxTower(prepared.folder / TEXT)
-        self._exported = self._text.file.is_file()
-        self._image = OnnxTower(prepared.folder / EXPORTED.get(self.choice.precision, ""))
-        self._loading = Lock()
-        self._loaded: TorchTowers | None = None
+        self.dim, self.max_tokens = recipe.dim, recipe.frame.max_tokens
+        self.min_image_side = 2 * max(recipe.preprocessing.size)
+        self.choice = prepared.choice(device) or PrecisionChoice(device, "float32", {}, 1.0)
+        self._tokenizer = ModelTokenizer(prepared.folder / TOKENIZER_FILE, recipe.frame)
+        self.concurrency = 1 if device == "cpu" else 2  # an accelerator works on one while another is brought
+        self._text_tower = OnnxTower(prepared.folder / TEXT_TOWER_FILE)
+        self._has_text_tower = self._text_tower.file.is_file()
+        self._image_tower = OnnxTower(prepared.folder / EXPORTED_IMAGE_TOWERS.get(self.choice.precision, ""))
+        self._load_lock = Lock()
+        self._loaded_towers: TorchTowers | None = None
 
-    def prepare(self, picture: "Image") -> Pixels:
+    def prepare(self, image: "Image") -> Pixels:
         """Resize and crop a picture as open_clip does."""
-        return self.prepared.recipe.preprocessing.apply(picture)
+        return self.prepared.manifest.preprocessing.apply(image)
 
-    def embed_images(self, pictures: Sequence[Pixels]) -> Vectors:
+    def embed_images(self, images: Sequence[Pixels]) -> Vectors:
         """Embed n pictures of (height, width, 3): (n, dim)."""
-        if not len(pictures):
+        if not len(images):
             return np.empty((0, self.dim), np.float32)
-        size = self._batch(len(pictures))
-        batches = [np.stack(pictures[at : at + size]) for at in range(0, len(pictures), size)]
-        if self.choice.precision in EXPORTED:
-            return self._image.embed(batches)
-        return self._torch.embed_images(batches)
+        size = self._batch_size(len(images))
+        batches = [np.stack(images[at : at + size]) for at in range(0, len(images), size)]
+        if self.choice.precision in EXPORTED_IMAGE_TOWERS:
+            return self._image_tower.embed(batches)
+        return self._torch_towers.embed_images(batches)
 
     def embed_texts(self, texts: Sequence[str]) -> Vectors:
         """Embed n texts: (n, dim); raises ValueError where a text has no tokens."""
         if not texts:
             return np.empty((0, self.dim), np.float32)
-        ids, lengths = self._tokens.encode(texts)
-        order, size = np.argsort(lengths, kind="stable"), self._batch(len(texts))  # alike lengths together
+        ids, lengths = self._tokenizer.encode(texts)
+        order, size = (
+            np.argsort(lengths, kind="stable"),
+            self._batch_size(len(texts)),
+        )  # alike lengths together
         turns = [order[at : at + size] for at in range(0, len(order), size)]
-        cut = self.prepared.recipe.cut
+        cut = self.prepared.manifest.cut
         batches = [ids[rows, : lengths[rows].max()] if cut else ids[rows] for rows in turns]
-        alone = len(texts) <= FEW or self.choice.precision in EXPORTED or not self.prepared.whole
+        alone = (
+            len(texts) <= MAX_TEXTS_WITHOUT_TORCH
+            or self.choice.precision in EXPORTED_IMAGE_TOWERS
+            or not self.prepared.weights_present
+        )
         vectors = np.empty((len(texts), self.dim), np.float32)
-        if alone and self._exported:
-            vectors[order] = self._text.embed(batches)
+        if alone and self._has_text_tower:
+            vectors[order] = self._text_tower.embed(batches)
         else:
-            vectors[order] = self._torch.embed_texts(batches)
+            vectors[order] = self._torch_towers.embed_texts(batches)
         return vectors
 
-    def tokens(self, text: str) -> int:
+    def count_tokens(self, text: str) -> int:
         """Count the tokens of a text, untruncated."""
-        return self._tokens.count(text)
+        return self._tokenizer.count_tokens(text)
 
-    def reads(self, text: str) -> bool:
+    def knows(self, text: str) -> bool:
         """Say whether any token of a text is one that the model knows."""
-        return self._tokens.knows(text)
+        return self._tokenizer.knows(text)
 
-    def _batch(self, count: int) -> int:
-        return batch_size(max(self.prepared.recipe.preprocessing.size), count, self.device)
+    def _batch_size(self, count: int) -> int:
+        return batch_size(max(self.prepared.manifest.preprocessing.size), count, self.device)
 
     @property
-    def _torch(self) -> "TorchTowers":
+    def _torch_towers(self) -> "TorchTowers":
         """Return the towers on torch, loaded once."""
-        with self._loading:
-            if self._loaded is None:
-                self._loaded = self._load()
-            return self._loaded
+        with self._load_lock:
+            if self._loaded_towers is None:
+                self._loaded_towers = self._load_towers()
+            return self._loaded_towers
 
-    def _load(self) -> "TorchTowers":
-        if not self.prepared.whole:
+    def _load_towers(self) -> "TorchTowers":
+        if not self.prepared.weights_present:
             raise EmbedderError(
-                f"The weights of {self.name} are not at {self.prepared.recipe.weights} any more, or have "
+                f"The weights of {self.name} are not at {self.prepared.manifest.weights} any more, or have "
                 "changed. Put them back, or `clew switch` to another model; words can still be searched."
             )
         from retrieval.embedders.torch_towers import TorchTowers, bfloat16_is_fast, check_device, load_model
 
-        precision, recipe = self.choice.precision, self.prepared.recipe
+        precision, recipe = self.choice.precision, self.prepared.manifest
         if self.device == "cpu" and precision == "bfloat16" and not bfloat16_is_fast():
             precision = "float32"
         device = check_device(self.device)
         model = load_model(self.prepared.folder)
-        return TorchTowers(model, recipe.preprocessing, precision, device, cut=recipe.cut)
+        return TorchTowers(model, recipe.preprocessing, precision, device, trim_padding=recipe.cut)
 
 
-def batch_size(side: int, count: int, device: str) -> int:
+def batch_size(image_side: int, count: int, device: str) -> int:
     """Return how many of `count` rows to embed at once, of pictures of `side` pixels.
 
     On a CPU all cores get as many, and memory holds them: some 20 MB a picture of 224 pixels in large models.
     """
-    size = (224 / side) ** 2
+    size = (224 / image_side) ** 2
     if device != "cpu":
         return max(1, int(256 * size))
-    fit = int(memory() / 4 / (20e6 / size))
-    most = max(1, min(BATCH, fit // cores(), max(4, 4 * BATCH // cores())))
+    fit = int(memory_limit() / 4 / (20e6 / size))
+    most = max(1, min(MAX_BATCH, fit // cores(), max(4, 4 * MAX_BATCH // cores())))
     turns = -(-count // (most * cores()))  # of each core, so that none idles while another has one more
     return -(-count // (turns * cores()))

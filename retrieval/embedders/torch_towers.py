@@ -16,13 +16,13 @@ import torch
 from torch import nn
 from torch.nn.functional import normalize
 
-from retrieval.embedders.base import Rows
+from retrieval.embedders.base import InputBatch
 from retrieval.embedders.preprocessing import Preprocessing
 from retrieval.errors import EmbedderError
 from retrieval.system import cores
 from retrieval.types import Vectors
 
-_one_at_a_time = RLock()  # log levels and warnings are the process's
+_process_state_lock = RLock()  # log levels and warnings are the process's
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -35,11 +35,13 @@ class ImageTower(nn.Module):
     offset: torch.Tensor
     scale: torch.Tensor
 
-    def __init__(self, model: nn.Module, looks: Preprocessing, dtype: torch.dtype = torch.float32) -> None:
+    def __init__(
+        self, model: nn.Module, preprocessing: Preprocessing, dtype: torch.dtype = torch.float32
+    ) -> None:
         super().__init__()
         self.model, self.dtype = model, dtype
-        self.register_buffer("mean", torch.tensor(looks.mean).view(1, 3, 1, 1))
-        self.register_buffer("std", torch.tensor(looks.std).view(1, 3, 1, 1))
+        self.register_buffer("mean", torch.tensor(preprocessing.mean).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(preprocessing.std).view(1, 3, 1, 1))
         self.register_buffer("offset", -self.mean / self.std, persistent=False)
         self.register_buffer("scale", 1 / (255 * self.std), persistent=False)
 
@@ -79,7 +81,7 @@ class CausalTextTower(nn.Module):
         self.text = getattr(model, "text", model)
 
     @staticmethod
-    def fits(model: Any) -> bool:
+    def is_causal(model: Any) -> bool:
         """Say whether a model's text tower is one of these."""
         text = getattr(model, "text", model)
         pool = getattr(text, "text_pool_type", getattr(text, "pool_type", None))
@@ -106,35 +108,41 @@ class TorchTowers:
     """
 
     def __init__(
-        self, model: nn.Module, looks: Preprocessing, precision: str, device: str, *, cut: bool = False
+        self,
+        model: nn.Module,
+        preprocessing: Preprocessing,
+        precision: str,
+        device: str,
+        *,
+        trim_padding: bool = False,
     ) -> None:
         dtype = DTYPES[precision]
         model = model.to(device=device, dtype=dtype).to(memory_format=torch.channels_last)
         self.device = torch.device(device)
-        self.images = ImageTower(model, looks, dtype).to(device).eval()
-        self.texts = (CausalTextTower(model) if cut else TextTower(model)).eval()
+        self.image_tower = ImageTower(model, preprocessing, dtype).to(device).eval()
+        self.text_tower = (CausalTextTower(model) if trim_padding else TextTower(model)).eval()
 
-    def embed_images(self, batches: Sequence[Rows]) -> Vectors:
+    def embed_images(self, batches: Sequence[InputBatch]) -> Vectors:
         """Embed batches of pictures, each (n, height, width, 3), in order: (sum of n, d)."""
-        return self._embed(self.images, batches)
+        return self._embed(self.image_tower, batches)
 
-    def embed_texts(self, batches: Sequence[Rows]) -> Vectors:
+    def embed_texts(self, batches: Sequence[InputBatch]) -> Vectors:
         """Embed batches of token ids, each (n, length), in order: (sum of n, d)."""
-        return self._embed(self.texts, batches)
+        return self._embed(self.text_tower, batches)
 
-    def _embed(self, tower: nn.Module, batches: Sequence[Rows]) -> Vectors:
+    def _embed(self, tower: nn.Module, batches: Sequence[InputBatch]) -> Vectors:
         if self.device.type != "cpu":
-            return self._stream(tower, batches)
+            return self._embed_on_device(tower, batches)
         if len(batches) == 1:
-            return run(tower, batches[0], cores())
+            return run_tower(tower, batches[0], cores())
         with ThreadPoolExecutor(cores()) as lanes:
-            return np.concatenate(list(lanes.map(lambda rows: run(tower, rows, 1), batches)))
+            return np.concatenate(list(lanes.map(lambda rows: run_tower(tower, rows, 1), batches)))
 
-    def _stream(self, tower: nn.Module, batches: Sequence[Rows]) -> Vectors:
+    def _embed_on_device(self, tower: nn.Module, batches: Sequence[InputBatch]) -> Vectors:
         """Queue every batch on the device before the first answer is fetched."""
         cuda = self.device.type == "cuda"
         done = []
-        with torch.inference_mode(), self._own_stream() if cuda else contextlib.nullcontext():
+        with torch.inference_mode(), self._cuda_stream() if cuda else contextlib.nullcontext():
             for batch in batches:
                 rows = torch.from_numpy(batch)
                 rows = rows.pin_memory() if cuda else rows
@@ -142,7 +150,7 @@ class TorchTowers:
             return np.asarray(torch.cat(done).cpu().numpy(), np.float32)
 
     @contextlib.contextmanager
-    def _own_stream(self) -> Iterator[None]:
+    def _cuda_stream(self) -> Iterator[None]:
         """Work on a stream of this call, after what made the weights."""
         stream = torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]
         stream.wait_stream(torch.cuda.default_stream(self.device))
@@ -150,7 +158,7 @@ class TorchTowers:
             yield
 
 
-def run(tower: nn.Module, rows: Rows, threads: int) -> Vectors:
+def run_tower(tower: nn.Module, rows: InputBatch, threads: int) -> Vectors:
     """Run one batch on so many threads of the CPU; torch keeps the number a thread."""
     torch.set_num_threads(threads)
     with torch.inference_mode():
@@ -169,14 +177,14 @@ def check_device(device: str) -> str:
         asked = torch.device(device)
     except RuntimeError:
         asked = None
-    there = devices()
+    there = device_types()
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if asked is None or asked.type not in there or (asked.type == "cuda" and (asked.index or 0) >= count):
         raise EmbedderError(f"There is no device {device} here; torch has {', '.join(there)}.")
     return str(asked) if asked.type == "cuda" else asked.type
 
 
-def hardware(device: str) -> str | None:
+def accelerator_name(device: str) -> str | None:
     """Name the accelerator behind a device; None where it is not there."""
     try:
         asked = check_device(device)
@@ -185,7 +193,7 @@ def hardware(device: str) -> str | None:
     return torch.cuda.get_device_name(asked) if asked.startswith("cuda") else ""
 
 
-def devices() -> list[str]:
+def device_types() -> list[str]:
     """Return the kinds of devices that torch has here, the fastest first."""
     accelerators = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     return [*(name for name, there in accelerators.items() if there), "cpu"]
@@ -213,7 +221,7 @@ def bfloat16_is_fast() -> bool:
 def quiet() -> Iterator[None]:
     """Keep to ourselves what open_clip logs of a model that it loads."""
     root = logging.getLogger()
-    with _one_at_a_time, warnings.catch_warnings():
+    with _process_state_lock, warnings.catch_warnings():
         level = root.level
         root.setLevel(logging.ERROR)
         warnings.simplefilter("ignore")

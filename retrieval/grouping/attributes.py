@@ -10,15 +10,15 @@ from pathlib import Path
 import numpy as np
 
 from retrieval.catalog.reader import Catalog
-from retrieval.grouping.similarity import Likeness, likeness_of, usual
-from retrieval.media.archives.archive import archive_of
-from retrieval.types import Facts, Hit, Ids, Space
+from retrieval.grouping.similarity import SimilarityFunction, mean_similarity, similarity_function
+from retrieval.media.archives.archive import split_archive_path
+from retrieval.types import FileAttributes, Hit, Ids, Space
 
-SAMPLE = 500  # pictures that say how alike any two are
+BASELINE_SAMPLE_SIZE = 500  # pictures that say how alike any two are
 
 # The content c is that of the picture where a caption was found; `seen` is its picture's segment, `leaf` that
 # of the page on which a text stands.
-_FACTS = """c.id AS content, c.width, c.height, c.taken, c.camera, c.perceptual_hash, c.sharpness,
+_ATTRIBUTE_COLUMNS = """c.id AS content, c.width, c.height, c.taken, c.camera, c.perceptual_hash, c.sharpness,
        r.path AS root,
        (SELECT i.id FROM segments i WHERE i.content = c.id AND i.ordinal = 0 AND i.kind = 'image') AS seen,
        (SELECT i.id FROM segments i WHERE i.content = s.content AND i.ordinal < s.page AND i.page = s.page
@@ -26,7 +26,7 @@ _FACTS = """c.id AS content, c.width, c.height, c.taken, c.camera, c.perceptual_
        'offline' IN (f.state, r.state) AS offline"""
 
 
-def facts_of_files(catalog: Catalog, under: str = "") -> list[Facts]:
+def load_file_attributes(catalog: Catalog, under: str = "") -> list[FileAttributes]:
     """Return what is known of every file that is not gone, by path; captions belong to their pictures.
 
     `under` is a folder as in Filters. Empty files hold nothing to have twice. What lies on a disk that is
@@ -35,7 +35,9 @@ def facts_of_files(catalog: Catalog, under: str = "") -> list[Facts]:
     copy that could be spared.
     """
     rows = catalog.db.execute(
-        f"""SELECT {_FACTS}, f.path, f.size, f.mtime, NULL AS start, NULL AS "end", s.id AS segment, s.kind
+        f"""SELECT {_ATTRIBUTE_COLUMNS}, f.path, f.size, f.mtime, NULL AS start,
+                   NULL AS "end", s.id AS segment,
+                   s.kind
               FROM files f JOIN roots r ON r.id = f.root JOIN contents c ON c.id = f.content
               LEFT JOIN segments s ON s.content = c.id AND s.ordinal = 0
              WHERE f.state != 'gone' AND f.picture IS NULL AND f.size > 0 ORDER BY r.path, f.path"""
@@ -44,23 +46,25 @@ def facts_of_files(catalog: Catalog, under: str = "") -> list[Facts]:
         wanted = os.fsencode(under)
     except UnicodeEncodeError:  # no file has such a name
         return []
-    return _present([(row, _facts(row)) for row in rows if _is_under(row, wanted)], catalog.archives())
+    return _existing_files(
+        [(row, _file_attributes(row)) for row in rows if _is_under(row, wanted)], catalog.archive_stats()
+    )
 
 
-def _present(
-    files: Sequence[tuple[sqlite3.Row, Facts]], archives: Mapping[bytes, tuple[int, int]]
-) -> list[Facts]:
+def _existing_files(
+    files: Sequence[tuple[sqlite3.Row, FileAttributes]], archives: Mapping[bytes, tuple[int, int]]
+) -> list[FileAttributes]:
     """Return the files as they are on disk now, each by one name, the plainest; those offline unseen.
 
     What is in an archive is there if the archive is as it was.
     """
-    names = dict[tuple[int, int, bytes], tuple[bool, Facts]]()
+    names = dict[tuple[int, int, bytes], tuple[bool, FileAttributes]]()
     away = []
     for row, facts in files:
         if facts.offline:
             away.append(facts)
             continue
-        inside = archive_of(os.fsencode(facts.path)) if archives else None
+        inside = split_archive_path(os.fsencode(facts.path)) if archives else None
         place, name = inside or (os.fsencode(facts.path), b"")
         was = archives.get(place) if inside else (row["size"], row["mtime"])
         try:
@@ -73,13 +77,13 @@ def _present(
         key = now.st_dev, now.st_ino, name
         known = names.get(key)
         if known is None or (known[0] and not link):
-            names[key] = link, replace(facts, inside=inside is not None)
+            names[key] = link, replace(facts, in_archive=inside is not None)
     return sorted([*away, *(facts for _, facts in names.values())], key=lambda facts: os.fsencode(facts.path))
 
 
-def facts_of_hits(catalog: Catalog, hits: Sequence[Hit]) -> list[Facts]:
+def load_hit_attributes(catalog: Catalog, hits: Sequence[Hit]) -> list[FileAttributes]:
     """Return what is known of what each hit shows: a caption's picture, a text's page, or itself."""
-    shown = f'SELECT s.id AS hit, {_FACTS}, s.start, s."end", s.id AS segment, s.kind'
+    shown = f'SELECT s.id AS hit, {_ATTRIBUTE_COLUMNS}, s.start, s."end", s.id AS segment, s.kind'
     rows = catalog.db.execute(
         f"""{shown}, coalesce(f.picture, f.path) AS path, coalesce(p.size, f.size) AS size
               FROM segments s JOIN files f ON f.content = s.content JOIN roots r ON r.id = f.root
@@ -93,25 +97,32 @@ def facts_of_hits(catalog: Catalog, hits: Sequence[Hit]) -> list[Facts]:
              WHERE s.id IN (SELECT value FROM json_each(?1))""",
         (json.dumps([hit.id for hit in hits]),),
     )
-    known = {(row["hit"], facts.path): facts for row in rows for facts in [_facts(row)]}
-    return [known.get((hit.id, hit.path), Facts(hit.path, content=-hit.id, segment=hit.id)) for hit in hits]
+    known = {(row["hit"], facts.path): facts for row in rows for facts in [_file_attributes(row)]}
+    return [
+        known.get((hit.id, hit.path), FileAttributes(hit.path, content=-hit.id, segment=hit.id))
+        for hit in hits
+    ]
 
 
-def likeness_of_files(catalog: Catalog, space: Space, facts: Sequence[Facts]) -> Likeness:
+def file_similarity_function(
+    catalog: Catalog, space: Space, files: Sequence[FileAttributes]
+) -> SimilarityFunction:
     """Return how alike these are by their vectors; what is usual is learned from pictures all over them."""
-    seen = np.array(sorted({each.segment for each in facts if each.kind == "image"}), np.int64)
-    some = seen[np.linspace(0, len(seen) - 1, min(SAMPLE, len(seen)), dtype=np.int64)]
-    return likeness_of(catalog, space, segments(facts), usual(catalog.vectors_of(space, some)[1]))
+    seen = np.array(sorted({each.segment for each in files if each.kind == "image"}), np.int64)
+    some = seen[np.linspace(0, len(seen) - 1, min(BASELINE_SAMPLE_SIZE, len(seen)), dtype=np.int64)]
+    return similarity_function(
+        catalog, space, segment_ids(files), mean_similarity(catalog.vectors_of(space, some)[1])
+    )
 
 
-def segments(facts: Sequence[Facts]) -> Ids:
+def segment_ids(files: Sequence[FileAttributes]) -> Ids:
     """Return the segment of each, (n,)."""
-    return np.array([each.segment for each in facts], np.int64)
+    return np.array([each.segment for each in files], np.int64)
 
 
-def _facts(row: sqlite3.Row) -> Facts:
+def _file_attributes(row: sqlite3.Row) -> FileAttributes:
     seen, leaf = row["seen"], row["leaf"]
-    return Facts(
+    return FileAttributes(
         path=Path(os.fsdecode(os.path.join(row["root"], row["path"]))),
         content=row["content"],
         segment=next((id_ for id_ in (seen, leaf, row["segment"]) if id_ is not None), -1),
@@ -121,7 +132,7 @@ def _facts(row: sqlite3.Row) -> Facts:
         height=row["height"],
         taken=row["taken"],
         camera=row["camera"],
-        looks=None if row["perceptual_hash"] is None else int.from_bytes(row["perceptual_hash"]),
+        perceptual_hash=None if row["perceptual_hash"] is None else int.from_bytes(row["perceptual_hash"]),
         sharpness=row["sharpness"],
         start=row["start"] if seen is None else None,
         end=row["end"] if seen is None else None,

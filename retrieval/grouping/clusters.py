@@ -4,51 +4,61 @@ import os
 from collections.abc import Iterable, Sequence
 
 from retrieval.errors import QueryError
-from retrieval.grouping.rules import RELATIONS
-from retrieval.grouping.similarity import Likeness, Pairs
-from retrieval.types import FILE_REASONS, REASONS, Facts, Group, Reason
+from retrieval.grouping.rules import GROUPING_RULES
+from retrieval.grouping.similarity import Pairs, SimilarityFunction
+from retrieval.types import FILE_GROUP_REASONS, GROUP_REASONS, FileAttributes, Group, GroupReason
 
 
-def reasons_of(names: str | Iterable[str]) -> frozenset[Reason]:
+def parse_reasons(names: str | Iterable[str]) -> frozenset[GroupReason]:
     """Check the reasons by which files are grouped; raises QueryError naming the one that is wrong."""
     given = {names} if isinstance(names, str) else set(names)
-    if wrong := given - set(FILE_REASONS):
-        raise QueryError(f"Files are not grouped by {min(wrong)!r}; they are by {', '.join(FILE_REASONS)}.")
-    return frozenset(reason for reason in FILE_REASONS if reason in given)
+    if wrong := given - set(FILE_GROUP_REASONS):
+        raise QueryError(
+            f"Files are not grouped by {min(wrong)!r}; they are by {', '.join(FILE_GROUP_REASONS)}."
+        )
+    return frozenset(reason for reason in FILE_GROUP_REASONS if reason in given)
 
 
-def best_first(facts: Sequence[Facts]) -> list[int]:
+def by_quality(files: Sequence[FileAttributes]) -> list[int]:
     """Return the rows of a group, the best quality first, equals as they come.
 
     One that is there now, then not in an archive, then more pixels, then sharp, then the larger file, then
     the shorter path. Sharp is what has at least half the sharpness of the sharpest: to compress a picture
     again changes it by up to 1.9 either way, to blur it a little halves it.
     """
-    pixels = [(each.width or 0) * (each.height or 0) for each in facts]
-    sharp = [each.sharpness or 0.0 for each in facts]
+    pixels = [(each.width or 0) * (each.height or 0) for each in files]
+    sharp = [each.sharpness or 0.0 for each in files]
     enough = max(s for s, count in zip(sharp, pixels, strict=True) if count == max(pixels)) / 2
     return sorted(
-        range(len(facts)),
+        range(len(files)),
         key=lambda row: (
-            facts[row].offline,
-            facts[row].inside,
+            files[row].offline,
+            files[row].in_archive,
             -pixels[row],
             sharp[row] < enough,
-            -facts[row].size,
-            len(os.fspath(facts[row].path)),
+            -files[row].size,
+            len(os.fspath(files[row].path)),
         ),
     )
 
 
-def group(facts: Sequence[Facts], likeness: Likeness, reasons: Iterable[Reason] = REASONS) -> list[list[int]]:
+def group_rows(
+    files: Sequence[FileAttributes],
+    similarity: SimilarityFunction,
+    reasons: Iterable[GroupReason] = GROUP_REASONS,
+) -> list[list[int]]:
     """Return the rows that belong together for any of these reasons, one that stands alone too.
 
     Groups come in the order of their first rows, rows ascending; what they hold depends on no order.
     """
-    return components(len(facts), (pairs for each in reasons for pairs in RELATIONS[each](facts, likeness)))
+    return connected_components(
+        len(files), (pairs for each in reasons for pairs in GROUPING_RULES[each](files, similarity))
+    )
 
 
-def duplicates(facts: Sequence[Facts], likeness: Likeness, reasons: Iterable[Reason]) -> list[Group]:
+def duplicate_groups(
+    files: Sequence[FileAttributes], similarity: SimilarityFunction, reasons: Iterable[GroupReason]
+) -> list[Group]:
     """Return the groups of two and more for each of these reasons, those with the most waste first.
 
     A file may be in groups of several reasons. A group that lies whole within one of a surer reason is
@@ -57,27 +67,27 @@ def duplicates(facts: Sequence[Facts], likeness: Likeness, reasons: Iterable[Rea
     wanted = frozenset(reasons)
     surer: list[dict[int, int]] = []  # of each reason so far: row -> the number of its group
     found = []
-    for reason in REASONS:
+    for reason in GROUP_REASONS:
         if reason not in wanted | {"copy", "pair"}:
             continue
-        groups = [rows for rows in group(facts, likeness, (reason,)) if len(rows) > 1]
+        groups = [rows for rows in group_rows(files, similarity, (reason,)) if len(rows) > 1]
         if reason in wanted:
-            new = (rows for rows in groups if not any(_within_one(known, rows) for known in surer))
-            found += [_group(reason, [facts[row] for row in rows]) for rows in new]
+            new = (rows for rows in groups if not any(_is_within_one_group(known, rows) for known in surer))
+            found += [_sorted_group(reason, [files[row] for row in rows]) for rows in new]
         surer.append({row: number for number, rows in enumerate(groups) for row in rows})
     return sorted(found, key=lambda each: (-each.waste, str(each.files[0].path), each.reason))
 
 
-def _group(reason: Reason, files: Sequence[Facts]) -> Group:
-    return Group(reason, tuple(files[row] for row in best_first(files)))
+def _sorted_group(reason: GroupReason, files: Sequence[FileAttributes]) -> Group:
+    return Group(reason, tuple(files[row] for row in by_quality(files)))
 
 
-def _within_one(known: dict[int, int], rows: Iterable[int]) -> bool:
+def _is_within_one_group(known: dict[int, int], rows: Iterable[int]) -> bool:
     numbers = {known.get(row) for row in rows}
     return len(numbers) == 1 and None not in numbers
 
 
-def components(count: int, pairs: Iterable[Pairs]) -> list[list[int]]:
+def connected_components(count: int, pairs: Iterable[Pairs]) -> list[list[int]]:
     """Return the connected components of so many rows, by union-find."""
     parents = list(range(count))
 

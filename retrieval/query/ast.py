@@ -5,7 +5,7 @@ from typing import TypeAlias
 
 from retrieval.query.lexer import (
     escape,
-    plain,
+    escape_word,
     quote,
 )
 
@@ -27,7 +27,7 @@ class Words:
         return tuple(text for text, quoted in self.pieces if quoted)
 
     def __str__(self) -> str:
-        return " ".join(quote(text) if quoted else plain(text) for text, quoted in self.pieces)
+        return " ".join(quote(text) if quoted else escape_word(text) for text, quoted in self.pieces)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,18 +70,18 @@ class Concept:
         return f"@{self.name}"
 
 
-Thing: TypeAlias = Words | File | Url | Segment | Concept
+Operand: TypeAlias = Words | File | Url | Segment | Concept
 
 
 @dataclass(frozen=True, slots=True)
 class Term:
     """A thing with its weight, which is below 0 where it is taken away."""
 
-    thing: Thing
+    operand: Operand
     weight: float = 1.0
 
     def __str__(self) -> str:
-        sign, thing = "-" if self.weight < 0 else "+", str(self.thing)
+        sign, thing = "-" if self.weight < 0 else "+", str(self.operand)
         if abs(self.weight) == 1:
             return f"{sign} {thing}"
         short = f"{abs(self.weight):g}"
@@ -94,22 +94,22 @@ class Query:
     """What was asked: terms that are added up, things that no hit may be, and filters (name, value)."""
 
     terms: tuple[Term, ...] = ()
-    vetoes: tuple[Thing, ...] = ()
+    exclusions: tuple[Operand, ...] = ()
     filters: tuple[tuple[str, str], ...] = ()
 
     @property
-    def in_words(self) -> bool:
+    def is_text_only(self) -> bool:
         """Say whether words, and nothing else, are looked for."""
-        wanted = [term.thing for term in self.terms if term.weight > 0]
+        wanted = [term.operand for term in self.terms if term.weight > 0]
         return bool(wanted) and all(isinstance(thing, Words) for thing in wanted)
 
     @property
-    def segments(self) -> frozenset[int]:
+    def segment_ids(self) -> frozenset[int]:
         """Return the segments that are named."""
-        return frozenset(term.thing.id for term in self.terms if isinstance(term.thing, Segment))
+        return frozenset(term.operand.id for term in self.terms if isinstance(term.operand, Segment))
 
     def __str__(self) -> str:
         parts = [str(term) for term in self.terms]
-        parts += [f"not:{thing}" for thing in self.vetoes]
+        parts += [f"not:{thing}" for thing in self.exclusions]
         parts += [f"{name}:{quote(value)}" for name, value in self.filters]
         return " ".join(parts).removeprefix("+ ")

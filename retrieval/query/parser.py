@@ -14,24 +14,24 @@ Things that follow each other are added. A backslash takes from the next charact
 import re
 from difflib import get_close_matches
 
-from retrieval.errors import QuerySyntax
-from retrieval.query.ast import Concept, File, Query, Segment, Term, Thing, Url, Words
+from retrieval.errors import QuerySyntaxError
+from retrieval.query.ast import Concept, File, Operand, Query, Segment, Term, Url, Words
 from retrieval.query.lexer import (
-    PATH,
-    PREFIX,
-    URL,
+    PATH_PREFIXES,
+    PREFIX_PATTERN,
+    URL_PREFIXES,
     Token,
-    cut,
+    drop_prefix,
     is_signed,
-    tokens,
-    weight_of,
+    tokenize,
+    weight_prefix,
 )
 
-FILTERS = (
+FILTER_NAMES = (
     *("kind", "under", "date", "after", "before", "near", "camera", "lens", "tag", "rating", "size"),
     "orientation",
 )
-PREFIXES = (*FILTERS, "not", "file")
+PREFIXES = (*FILTER_NAMES, "not", "file")
 
 
 def parse(text: str) -> Query:
@@ -45,47 +45,47 @@ class _Parser:
     def __init__(self, text: str) -> None:
         self.text = text
         self.terms: list[Term] = []
-        self.vetoes: list[Thing] = []
+        self.exclusions: list[Operand] = []
         self.filters: list[tuple[str, str]] = []
         self.pieces: list[tuple[str, bool]] = []
         self.sign, self.weight = 1.0, 1.0
-        self.open: int | None = None  # where a sign or weight stands that has no thing yet
+        self.pending_column: int | None = None  # where a sign or weight stands that has no thing yet
 
     def parse(self) -> Query:
-        for token in tokens(self.text):
-            self._take(token)
+        for token in tokenize(self.text):
+            self._parse_token(token)
         self._end_term()
-        return Query(tuple(self.terms), tuple(self.vetoes), tuple(self.filters))
+        return Query(tuple(self.terms), tuple(self.exclusions), tuple(self.filters))
 
-    def _take(self, token: Token) -> None:
+    def _parse_token(self, token: Token) -> None:
         """Take one token."""
-        if token.plain == len(token.text) == 1 and token.text in "+-":
-            self._begin(token.text, token.column)
+        if token.plain_length == len(token.text) == 1 and token.text in "+-":
+            self._start_term(token.text, token.column)
         elif is_signed(token):
-            self._begin(token.text[0], token.column)
-            self._take_weighed(cut(token, 1))
+            self._start_term(token.text[0], token.column)
+            self._parse_weighted(drop_prefix(token, 1))
             self._end_term()
-        elif weight := weight_of(token):
-            self._weigh(float(weight), token)
-            self._take_weighed(cut(token, len(weight) + 1))
-        elif not self._take_prefixed(token):
-            self._add(self._thing(token), token.column)
+        elif weight := weight_prefix(token):
+            self._set_weight(float(weight), token)
+            self._parse_weighted(drop_prefix(token, len(weight) + 1))
+        elif not self._parse_prefixed(token):
+            self._add_operand(self._parse_operand(token), token.column)
 
-    def _take_weighed(self, token: Token) -> None:
+    def _parse_weighted(self, token: Token) -> None:
         """Take what stands right after a sign or a weight, which no filter can have."""
-        match = None if token.quoted else PREFIX.match(token.text)
-        if match and match.end() <= token.plain and match[1].lower() in (*FILTERS, "not"):
+        match = None if token.is_quoted else PREFIX_PATTERN.match(token.text)
+        if match and match.end() <= token.plain_length and match[1].lower() in (*FILTER_NAMES, "not"):
             raise self._error(token.column, f"{match[1]}: takes no sign and no weight")
-        self._take(token)
+        self._parse_token(token)
 
-    def _take_prefixed(self, token: Token) -> bool:
+    def _parse_prefixed(self, token: Token) -> bool:
         """Take `not:`, a filter or `file:`; returns whether it was one."""
-        match = PREFIX.match(token.text)
-        if token.quoted or match is None or match.end() > token.plain:
+        match = PREFIX_PATTERN.match(token.text)
+        if token.is_quoted or match is None or match.end() > token.plain_length:
             return False
-        name, value = match[1].lower(), cut(token, match.end())
+        name, value = match[1].lower(), drop_prefix(token, match.end())
         if name not in PREFIXES:
-            if token.text.lower().startswith(URL):
+            if token.text.lower().startswith(URL_PREFIXES):
                 return False
             near = get_close_matches(name, PREFIXES, 1, 0.65)
             if near and value.text.strip():
@@ -95,32 +95,32 @@ class _Parser:
             return False
         if not value.text.strip():
             raise self._error(
-                token.column, f"{name}: wants a value right after it, as in {name}:{_example(name)}"
+                token.column, f"{name}: wants a value right after it, as in {name}:{_example_value(name)}"
             )
         if name == "file":
-            self._add(File(value.text), token.column)
+            self._add_operand(File(value.text), token.column)
         elif name == "not":
-            self.vetoes.append(self._veto(value))
+            self.exclusions.append(self._parse_exclusion(value))
         else:
             self.filters.append((name, value.text))
         return True
 
-    def _veto(self, token: Token) -> Thing:
+    def _parse_exclusion(self, token: Token) -> Operand:
         """Return the thing after `not:`."""
-        file = PREFIX.match(token.text)
-        if not token.quoted and file and file[1].lower() == "file" and file.end() <= token.plain:
-            return File(cut(token, file.end()).text)
-        thing = self._thing(token)
+        file = PREFIX_PATTERN.match(token.text)
+        if not token.is_quoted and file and file[1].lower() == "file" and file.end() <= token.plain_length:
+            return File(drop_prefix(token, file.end()).text)
+        thing = self._parse_operand(token)
         return Words((thing,)) if isinstance(thing, tuple) else thing
 
-    def _thing(self, token: Token) -> Thing | tuple[str, bool]:
+    def _parse_operand(self, token: Token) -> Operand | tuple[str, bool]:
         """Return what a token is by itself; words as a piece."""
-        text, plain = token.text, token.plain
-        if token.quoted or not plain:
-            return (text, token.quoted)
-        if text.lower().startswith(URL):
+        text, plain = token.text, token.plain_length
+        if token.is_quoted or not plain:
+            return (text, token.is_quoted)
+        if text.lower().startswith(URL_PREFIXES):
             return Url(text)
-        if text.startswith(PATH) and len(text) > 1:
+        if text.startswith(PATH_PREFIXES) and len(text) > 1:
             return File(text)
         if text[0] == "#" and text[1:].isascii() and text[1:].isdigit() and plain == len(text):
             if len(text) > 19:
@@ -130,44 +130,44 @@ class _Parser:
             return Concept(text[1:])
         return (text, False)
 
-    def _add(self, thing: Thing | tuple[str, bool], column: int) -> None:
+    def _add_operand(self, operand: Operand | tuple[str, bool], column: int) -> None:
         """Add words to the term that is open, or end it and add something else."""
-        if isinstance(thing, tuple):
-            if thing[0].strip():
-                self.pieces.append(thing)
-                self.open = None
+        if isinstance(operand, tuple):
+            if operand[0].strip():
+                self.pieces.append(operand)
+                self.pending_column = None
             return
         if self.pieces:
             self._end_term()
-        self.terms.append(Term(thing, self.sign * self.weight))
-        self.sign, self.weight, self.open = 1.0, 1.0, None
+        self.terms.append(Term(operand, self.sign * self.weight))
+        self.sign, self.weight, self.pending_column = 1.0, 1.0, None
 
-    def _begin(self, sign: str, column: int) -> None:
+    def _start_term(self, sign: str, column: int) -> None:
         """Begin a term after a sign."""
         self._end_term()
-        self.sign, self.open = (-1.0 if sign == "-" else 1.0), column
+        self.sign, self.pending_column = (-1.0 if sign == "-" else 1.0), column
 
-    def _weigh(self, weight: float, token: Token) -> None:
+    def _set_weight(self, weight: float, token: Token) -> None:
         """Begin a term after a weight."""
         if not 0.001 <= weight <= 1000:
             raise self._error(token.column, "a weight is at least 0.001 and at most 1000")
-        if self.pieces or (self.open is not None and self.weight != 1.0):
+        if self.pieces or (self.pending_column is not None and self.weight != 1.0):
             self._end_term()
-        self.weight, self.open = weight, token.column
+        self.weight, self.pending_column = weight, token.column
 
     def _end_term(self) -> None:
         """Make a term of the words that were gathered."""
         if self.pieces:
             self.terms.append(Term(Words(tuple(self.pieces)), self.sign * self.weight))
-        elif self.open is not None:
-            raise self._error(self.open, "nothing follows; for the sign itself write it in quotes")
-        self.pieces, self.sign, self.weight, self.open = [], 1.0, 1.0, None
+        elif self.pending_column is not None:
+            raise self._error(self.pending_column, "nothing follows; for the sign itself write it in quotes")
+        self.pieces, self.sign, self.weight, self.pending_column = [], 1.0, 1.0, None
 
-    def _error(self, column: int, what: str) -> QuerySyntax:
-        return QuerySyntax(self.text, column, what)
+    def _error(self, column: int, message: str) -> QuerySyntaxError:
+        return QuerySyntaxError(self.text, column, message)
 
 
-def _example(name: str) -> str:
+def _example_value(name: str) -> str:
     examples = {
         "kind": "image",
         "under": "Trips",

@@ -5,19 +5,19 @@ from dataclasses import dataclass
 import numpy as np
 
 from retrieval.errors import QueryError
-from retrieval.scoring.calibration import LEAST_SPREAD, Calibration, unit
+from retrieval.scoring.calibration import MIN_SPREAD, Calibration, normalize_rows
 from retrieval.scoring.metrics import roc_auc
-from retrieval.types import CONFIDENT, Kind, Scores, Vectors
+from retrieval.types import CONFIDENCE_THRESHOLD, Kind, Scores, Vectors
 
-SEEN: frozenset[Kind] = frozenset(("image", "video", "page"))  # what pictures can teach something of
-RIDGE = 1.0  # so strong that few examples give nearly the difference of their means
-NEGATIVE = 0.15  # what all negatives count beside all positives; more takes away what both share
-SAME = 0.999  # cosine from which on a picture of the library is an example or its copy
-TOLD_APART = 0.55  # AUROC; 0.5 is no better than a coin
-BEST = 0.9  # of the background lies below what the positives have to stand out from
-QUARTILE = 0.6745  # of the normal distribution: the deviation that has confidence CONFIDENT
+VISUAL_KINDS: frozenset[Kind] = frozenset(("image", "video", "page"))  # what pictures can teach something of
+RIDGE_PENALTY = 1.0  # so strong that few examples give nearly the difference of their means
+NEGATIVE_WEIGHT = 0.15  # what all negatives count beside all positives; more takes away what both share
+MIN_COPY_COSINE = 0.999  # cosine from which on a picture of the library is an example or its copy
+MIN_AUROC = 0.55  # AUROC; 0.5 is no better than a coin
+BACKGROUND_QUANTILE = 0.9  # of the background lies below what the positives have to stand out from
+Z_QUARTILE = 0.6745  # of the normal distribution: the deviation that has confidence CONFIDENT
 
-assert CONFIDENT == 0.75, "QUARTILE belongs to it"
+assert CONFIDENCE_THRESHOLD == 0.75, "QUARTILE belongs to it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +32,12 @@ class Probe:
     calibration: Calibration
     auroc: float | None = None
 
-    def surprise(self, scores: Scores) -> Scores:
+    def z_scores(self, scores: Scores) -> Scores:
         """Return how many spreads each cosine with the direction, (n,), lies above the center."""
-        return self.calibration.surprise(scores, 0.0)
+        return self.calibration.z_scores(scores, 0.0)
 
 
-def fit(positive: Vectors, negative: Vectors, background: Vectors) -> Probe:
+def fit_probe(positive: Vectors, negative: Vectors, background: Vectors) -> Probe:
     """Learn what tells positives (p, d) from negatives (n, d) and from a library's vectors (m, d).
 
     Ridge regression in its dual (Saunders et al., ICML 1998) around the mean of `background`, pictures
@@ -47,63 +47,65 @@ def fit(positive: Vectors, negative: Vectors, background: Vectors) -> Probe:
     positive that says nothing: then two standard deviations above the background is confident. Raises
     QueryError where nothing is left.
     """
-    others = background[(background @ positive.T).max(axis=1, initial=-1) < SAME]
+    others = background[(background @ positive.T).max(axis=1, initial=-1) < MIN_COPY_COSINE]
     center: Vectors = others.mean(axis=0) if len(others) else np.zeros(positive.shape[1], np.float32)
     examples = np.concatenate([positive, negative]) - center
-    direction, without = _directions(examples, len(positive))
+    direction, without = _fit_directions(examples, len(positive))
     scores = np.einsum("kd,kd->k", without, examples) + direction @ center
     liked, unliked, rest = scores[: len(positive)], scores[len(positive) :], others @ direction
     if len(positive) == 1:
-        return Probe(direction.astype(np.float32), _calibrate_alone(rest))
-    return Probe(direction.astype(np.float32), _calibrate(liked, unliked, rest), _judge(liked, unliked, rest))
+        return Probe(direction.astype(np.float32), _calibrate_one_positive(rest))
+    return Probe(
+        direction.astype(np.float32), _calibrate(liked, unliked, rest), _held_out_auroc(liked, unliked, rest)
+    )
 
 
-def _directions(examples: Vectors, positives: int) -> tuple[Vectors, Vectors]:
+def _fit_directions(examples: Vectors, positive_count: int) -> tuple[Vectors, Vectors]:
     """Return the unit direction (d,) of examples (k, d), positives first, and those without each, (k, d)."""
-    negatives = len(examples) - positives
-    signs = np.array([1.0] * positives + [-1.0] * negatives)
-    root = np.sqrt([1 / positives] * positives + [NEGATIVE / max(1, negatives)] * negatives)
+    negatives = len(examples) - positive_count
+    signs = np.array([1.0] * positive_count + [-1.0] * negatives)
+    root = np.sqrt([1 / positive_count] * positive_count + [NEGATIVE_WEIGHT / max(1, negatives)] * negatives)
     rows = root[:, None] * examples.astype(np.float64)
-    inverse = np.linalg.inv(rows @ rows.T + RIDGE * np.eye(len(rows)))
+    inverse = np.linalg.inv(rows @ rows.T + RIDGE_PENALTY * np.eye(len(rows)))
     dual = inverse @ (root * signs)
     direction = rows.T @ dual
     if np.linalg.norm(direction) < 1e-6:
         raise QueryError("The examples are just like what they are held against; give others.")
     held_out = dual[:, None] - inverse * (dual / np.diag(inverse))  # (k, k), a column without each
-    return direction / np.linalg.norm(direction), unit(held_out.T @ rows)
+    return direction / np.linalg.norm(direction), normalize_rows(held_out.T @ rows)
 
 
-def _judge(liked: Scores, unliked: Scores, rest: Scores) -> float | None:
+def _held_out_auroc(positive: Scores, negative: Scores, background: Scores) -> float | None:
     """Return the AUROC of positives against all else.
 
     Not against negatives alone: wrong hits are chosen because they score high, so they stand above any
     positive that is left out, and are good examples all the same.
     """
-    against = np.concatenate([unliked, rest])
+    against = np.concatenate([negative, background])
     if not len(against):
         return None
-    truth = np.arange(len(liked) + len(against)) < len(liked)
-    return roc_auc(np.concatenate([liked, against]), truth)
+    truth = np.arange(len(positive) + len(against)) < len(positive)
+    return roc_auc(np.concatenate([positive, against]), truth)
 
 
-def _calibrate(liked: Scores, unliked: Scores, rest: Scores) -> Calibration:
+def _calibrate(positive: Scores, negative: Scores, background: Scores) -> Calibration:
     """Put the confident half way between the positives and what is nearest to them."""
-    above, below = float(liked.mean()), -np.inf
-    if len(unliked):
-        below = float(unliked.mean())
-    if len(rest):
-        below = max(below, float(np.quantile(rest, BEST)))
+    above, below = float(positive.mean()), -np.inf
+    if len(negative):
+        below = float(negative.mean())
+    if len(background):
+        below = max(below, float(np.quantile(background, BACKGROUND_QUANTILE)))
     below = below if np.isfinite(below) else 0.0
-    return _confident_at((above + below) / 2, (above - below) / 4)
+    return _calibration_at((above + below) / 2, (above - below) / 4)
 
 
-def _calibrate_alone(rest: Scores) -> Calibration:
-    if not len(rest):
-        return _confident_at(0.5, LEAST_SPREAD)
-    return _confident_at(float(rest.mean() + 2 * rest.std()), float(rest.std()))
+def _calibrate_one_positive(background: Scores) -> Calibration:
+    if not len(background):
+        return _calibration_at(0.5, MIN_SPREAD)
+    return _calibration_at(float(background.mean() + 2 * background.std()), float(background.std()))
 
 
-def _confident_at(cosine: float, spread: float) -> Calibration:
+def _calibration_at(cosine: float, spread: float) -> Calibration:
     """Return the calibration by which this cosine has confidence CONFIDENT."""
-    spread = max(LEAST_SPREAD, spread)
-    return Calibration(cosine - QUARTILE * spread, spread)
+    spread = max(MIN_SPREAD, spread)
+    return Calibration(cosine - Z_QUARTILE * spread, spread)

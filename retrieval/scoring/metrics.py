@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Values = NDArray[np.float64]  # (q,), one of each query
-Places = NDArray[np.float64]  # (q, n), one of each place of each ranking
+QueryValues = NDArray[np.float64]  # (q,), one of each query
+RankValues = NDArray[np.float64]  # (q, n), one of each place of each ranking
 Flags = NDArray[np.bool_]
 Numbers = NDArray[np.floating[Any]]
-ROUNDS, AT_ONCE = 2_000, 100  # of a bootstrap
+BOOTSTRAP_RESAMPLES, RESAMPLES_PER_BATCH = 2_000, 100  # of a bootstrap
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,18 +26,20 @@ class Ranking:
     (q,), is how many relevant things there are, found or not.
     """
 
-    gains: Places
-    first: Places
-    precise: Places
-    wanted: NDArray[np.int64]
+    gains: RankValues
+    first_relevant: RankValues
+    precisions: RankValues
+    relevant_count: NDArray[np.int64]
 
     @classmethod
-    def of(cls, scores: Numbers, relevant: Flags, wanted: NDArray[np.int64] | None = None) -> "Ranking":
+    def from_scores(
+        cls, scores: Numbers, relevant: Flags, relevant_count: NDArray[np.int64] | None = None
+    ) -> "Ranking":
         """Rank things, (q, n), by their scores; `wanted` counts what is relevant beyond them, too."""
         order = np.argsort(-scores, axis=1, kind="stable")
         ranked = np.take_along_axis(scores, order, axis=1)
         hits = np.take_along_axis(relevant, order, axis=1)
-        start, end = _equals(ranked)
+        start, end = _tie_bounds(ranked)
         seen = np.cumsum(np.pad(hits, ((0, 0), (1, 0))), axis=1)  # relevant before each place
         above = np.take_along_axis(seen, start, axis=1)
         good: NDArray[np.int64] = np.take_along_axis(seen, end, axis=1) - above  # relevant among the equals
@@ -49,38 +51,40 @@ class Ranking:
         first = chance * np.pad(none_yet[:, :-1], ((0, 0), (1, 0)), constant_values=1.0)
         before = above + turn * (good - 1) / np.maximum(size - 1, 1)  # relevant before a relevant one
         precise = gains * (before + 1) / np.arange(1, scores.shape[1] + 1)
-        return cls(gains, first, precise, relevant.sum(axis=1) if wanted is None else wanted)
+        return cls(gains, first, precise, relevant.sum(axis=1) if relevant_count is None else relevant_count)
 
 
-def hit_at(ranking: Ranking, k: int) -> Values:
+def hit_rate_at(ranking: Ranking, k: int) -> QueryValues:
     """Return the chance that a relevant thing is among the first k: recall as CLIP papers count it."""
-    return np.asarray(ranking.first[:, :k].sum(axis=1))
+    return np.asarray(ranking.first_relevant[:, :k].sum(axis=1))
 
 
-def recall_at(ranking: Ranking, k: int) -> Values:
+def recall_at(ranking: Ranking, k: int) -> QueryValues:
     """Return the share of the relevant things that are among the first k."""
-    return np.asarray(ranking.gains[:, :k].sum(axis=1) / np.maximum(ranking.wanted, 1))
+    return np.asarray(ranking.gains[:, :k].sum(axis=1) / np.maximum(ranking.relevant_count, 1))
 
 
-def precision_at(ranking: Ranking, k: int) -> Values:
+def precision_at(ranking: Ranking, k: int) -> QueryValues:
     """Return the share of the first k places that hold a relevant thing."""
     return np.asarray(ranking.gains[:, :k].sum(axis=1) / k)
 
 
-def reciprocal_rank(ranking: Ranking) -> Values:
+def reciprocal_rank(ranking: Ranking) -> QueryValues:
     """Return 1 / rank of the first relevant thing, 0 where there is none. Voorhees, TREC-8 1999."""
-    return np.asarray((ranking.first / np.arange(1, ranking.first.shape[1] + 1)).sum(axis=1))
+    return np.asarray(
+        (ranking.first_relevant / np.arange(1, ranking.first_relevant.shape[1] + 1)).sum(axis=1)
+    )
 
 
-def average_precision(ranking: Ranking) -> Values:
+def average_precision(ranking: Ranking) -> QueryValues:
     """Return the mean precision at the relevant things; those that were not found count as 0.
 
     Buckley & Voorhees, SIGIR 2000. Its mean over queries is mAP.
     """
-    return np.asarray(ranking.precise.sum(axis=1) / np.maximum(ranking.wanted, 1))
+    return np.asarray(ranking.precisions.sum(axis=1) / np.maximum(ranking.relevant_count, 1))
 
 
-def ndcg_at(ranking: Ranking, k: int) -> Values:
+def ndcg_at(ranking: Ranking, k: int) -> QueryValues:
     """Return the discounted gain among the first k over the best possible.
 
     Järvelin & Kekäläinen, TOIS 2002, with gains of 0 and 1.
@@ -88,16 +92,16 @@ def ndcg_at(ranking: Ranking, k: int) -> Values:
     discounts = 1 / np.log2(np.arange(2, k + 2))
     gained = ranking.gains[:, :k] @ discounts[: ranking.gains.shape[1]]
     best = np.concatenate([[1.0], np.cumsum(discounts)])  # where nothing is relevant, 0 of 1
-    return np.asarray(gained / best[np.minimum(ranking.wanted, k)])
+    return np.asarray(gained / best[np.minimum(ranking.relevant_count, k)])
 
 
-def first_rank(ranking: Ranking) -> Values:
+def first_relevant_rank(ranking: Ranking) -> QueryValues:
     """Return where the first relevant thing stands, infinite where there is none."""
-    ranks = (ranking.first * np.arange(1, ranking.first.shape[1] + 1)).sum(axis=1)
-    return np.where(ranking.first.any(axis=1), ranks, np.inf)
+    ranks = (ranking.first_relevant * np.arange(1, ranking.first_relevant.shape[1] + 1)).sum(axis=1)
+    return np.where(ranking.first_relevant.any(axis=1), ranks, np.inf)
 
 
-def _equals(ranked: Numbers) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _tie_bounds(ranked: Numbers) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return, (q, n) each, where the run of equals begins that a place lies in, and where it ends."""
     size = ranked.shape[1]
     new = np.ones((len(ranked), size + 1), dtype=bool)
@@ -135,17 +139,17 @@ class Difference:
     high: float
 
     @property
-    def sure(self) -> bool:
+    def is_significant(self) -> bool:
         """Say whether the interval leaves out 0."""
         return self.low > 0 or self.high < 0
 
 
 def bootstrap(
-    old: Values,
-    new: Values,
+    old: QueryValues,
+    new: QueryValues,
     *,
     groups: NDArray[np.int64] | None = None,
-    rounds: int = ROUNDS,
+    resamples: int = BOOTSTRAP_RESAMPLES,
     seed: int = 0,
 ) -> Difference:
     """Return the mean of new - old, (q,) each, of the same queries, and its 95 % interval.
@@ -158,8 +162,8 @@ def bootstrap(
     sums, sizes = np.bincount(owners, differences), np.bincount(owners)
     draw = np.random.default_rng(seed)
     means = []
-    for start in range(0, rounds, AT_ONCE):
-        drawn = draw.integers(len(sums), size=(min(AT_ONCE, rounds - start), len(sums)))
+    for start in range(0, resamples, RESAMPLES_PER_BATCH):
+        drawn = draw.integers(len(sums), size=(min(RESAMPLES_PER_BATCH, resamples - start), len(sums)))
         means.append(sums[drawn].sum(axis=1) / sizes[drawn].sum(axis=1))
     low, high = np.percentile(np.concatenate(means), [2.5, 97.5])
     return Difference(float(differences.mean()), float(low), float(high))

@@ -12,7 +12,7 @@ from retrieval.types import Ids, Scores, Vectors
 Key = TypeVar("Key", bound=Hashable)
 
 
-def top(scores: Scores, ids: Ids, count: int) -> tuple[Scores, Ids]:
+def top_k(scores: Scores, ids: Ids, count: int) -> tuple[Scores, Ids]:
     """Return the best `count` of each row, by score and then by id; -1 and -inf pad short rows.
 
     scores (q, n), ids (n,) -> scores (q, count), ids (q, count).
@@ -61,18 +61,18 @@ def diversify(scores: Scores, vectors: Vectors, weight: float, count: int | None
     return order
 
 
-def recall(found: Scores, truth: Scores, *, slack: float = 1e-5) -> float:
+def recall(found_scores: Scores, true_scores: Scores, *, tolerance: float = 1e-5) -> float:
     """Return the share of the true best that was found, from the true scores of both, (q, k).
 
     Counted by score, so that one of two equals is as good as the other.
     """
-    real = np.isfinite(truth)
-    worst = np.where(real, truth, np.inf).min(axis=1, keepdims=True) - slack
-    good = np.minimum((found >= worst).sum(axis=1), real.sum(axis=1))
+    real = np.isfinite(true_scores)
+    worst = np.where(real, true_scores, np.inf).min(axis=1, keepdims=True) - tolerance
+    good = np.minimum((found_scores >= worst).sum(axis=1), real.sum(axis=1))
     return float(good.sum() / max(1, real.sum()))
 
 
-def ranks(keys: Iterable[Key], scores: Iterable[float]) -> dict[Key, float]:
+def average_ranks(keys: Iterable[Key], scores: Iterable[float]) -> dict[Key, float]:
     """Return the rank of each of a list that is sorted best first; equals share the middle of theirs."""
     found: dict[Key, float] = {}
     for _, tied in groupby(zip(keys, scores, strict=True), key=lambda pair: pair[1]):
@@ -81,7 +81,7 @@ def ranks(keys: Iterable[Key], scores: Iterable[float]) -> dict[Key, float]:
     return found
 
 
-def fuse(
+def reciprocal_rank_fusion(
     rankings: Sequence[Mapping[Key, float]], weights: Sequence[Mapping[Key, float] | float], *, k: int = 60
 ) -> dict[Key, float]:
     """Merge rankings, each thing -> its rank, by the sum of weight / (k + rank), best first.

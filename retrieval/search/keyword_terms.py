@@ -5,59 +5,61 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import groupby
 
-from retrieval.catalog.schema import UNSPACED
+from retrieval.catalog.migrations import UNSPACED_SCRIPTS
 
-LONGEST = 2_000  # letters of a query that are read
-MOST = 50  # words of a query that are looked up
-PIECE = 5  # letters from which a plain word may be a piece of a name: "cat" is not meant by "vacation"
+MAX_QUERY_LENGTH = 2_000  # letters of a query that are read
+MAX_TERMS = 50  # words of a query that are looked up
+MIN_SUBSTRING_LENGTH = (
+    5  # letters from which a plain word may be a piece of a name: "cat" is not meant by "vacation"
+)
 
 _PHRASE = re.compile(r'"([^"]*)"')
-_APART = re.compile(r"[\s,;:!?()\[\]{}<>|*^=…、。，！？；：（）「」『』《》“”\"]+")
-_RANGES = tuple(
-    zip(UNSPACED[::3], UNSPACED[2::3], strict=True)
+_SEPARATORS = re.compile(r"[\s,;:!?()\[\]{}<>|*^=…、。，！？；：（）「」『』《》“”\"]+")
+_UNSPACED_RANGES = tuple(
+    zip(UNSPACED_SCRIPTS[::3], UNSPACED_SCRIPTS[2::3], strict=True)
 )  # a regular expression costs 15 ms to compile
 
 
 @dataclass(frozen=True, slots=True)
-class Term:
+class KeywordTerm:
     """A word or a quoted phrase of a query."""
 
     text: str
     quoted: bool = False
 
     @property
-    def unspaced(self) -> bool:
+    def is_unspaced(self) -> bool:
         """Say whether it is of a script without spaces, and so found within runs of letters."""
-        return any(map(_unspaced, self.text))
+        return any(map(_is_unspaced, self.text))
 
     @property
-    def piece(self) -> bool:
+    def is_substring(self) -> bool:
         """Say whether it may be meant as a piece of a name: IMG_2022, holiday, 海."""
-        return self.unspaced or len(self.text) >= PIECE or not self.text.isalpha()
+        return self.is_unspaced or len(self.text) >= MIN_SUBSTRING_LENGTH or not self.text.isalpha()
 
     @property
-    def exact(self) -> bool:
+    def is_exact(self) -> bool:
         """Say whether these very letters are meant: a quotation, the name of a file, a long number."""
         marked = any(char.isdigit() or char in "_." for char in self.text)
-        return self.quoted or (marked and len(self.text) >= PIECE)
+        return self.quoted or (marked and len(self.text) >= MIN_SUBSTRING_LENGTH)
 
 
-def terms(words: str) -> list[Term]:
+def split_terms(words: str) -> list[KeywordTerm]:
     """Return the words and the quoted phrases of a query in order, each once."""
-    text = words[:LONGEST].encode("utf-8", "ignore").decode().replace("\0", " ")
-    found: list[Term] = []
+    text = words[:MAX_QUERY_LENGTH].encode("utf-8", "ignore").decode().replace("\0", " ")
+    found: list[KeywordTerm] = []
     for at, part in enumerate(_PHRASE.split(text)):  # every other one is what stood in quotes
         if at % 2:
-            found.append(Term(" ".join(part.split()), quoted=True))
+            found.append(KeywordTerm(" ".join(part.split()), quoted=True))
         else:
-            found += [Term(word) for chunk in _APART.split(part) for word in _split(chunk)]
+            found += [KeywordTerm(word) for chunk in _SEPARATORS.split(part) for word in _split_chunk(chunk)]
     there = [term for term in found if any(char.isalnum() for char in term.text)]
-    return list({(term.text.casefold(), term.quoted): term for term in there}.values())[:MOST]
+    return list({(term.text.casefold(), term.quoted): term for term in there}.values())[:MAX_TERMS]
 
 
-def _split(chunk: str) -> Iterator[str]:
+def _split_chunk(chunk: str) -> Iterator[str]:
     """Yield the words of a chunk; a run of a script without spaces is its overlapping pieces of three."""
-    for unspaced, chars in groupby(chunk.strip("-+.'’/\\_&#@%$~`"), key=_unspaced):
+    for unspaced, chars in groupby(chunk.strip("-+.'’/\\_&#@%$~`"), key=_is_unspaced):
         run = "".join(chars)
         if unspaced and len(run) > 3:
             yield from (run[at : at + 3] for at in range(len(run) - 2))
@@ -65,5 +67,5 @@ def _split(chunk: str) -> Iterator[str]:
             yield run
 
 
-def _unspaced(char: str) -> bool:
-    return char > "\u0dff" and any(first <= char <= last for first, last in _RANGES)
+def _is_unspaced(char: str) -> bool:
+    return char > "\u0dff" and any(first <= char <= last for first, last in _UNSPACED_RANGES)

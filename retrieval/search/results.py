@@ -6,55 +6,59 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from retrieval.errors import QueryError
-from retrieval.grouping.attributes import facts_of_hits, segments
-from retrieval.grouping.clusters import best_first, group
-from retrieval.grouping.similarity import likeness_of, usual
+from retrieval.grouping.attributes import load_hit_attributes, segment_ids
+from retrieval.grouping.clusters import by_quality, group_rows
+from retrieval.grouping.similarity import mean_similarity, similarity_function
 from retrieval.scoring.ranking import diversify
-from retrieval.types import SORTS, Filters, Hit, Scores, Sort
-from retrieval.vectors.space_index import Nearest
+from retrieval.types import SORT_ORDERS, Filters, Hit, Scores, SortOrder
+from retrieval.vectors.space_index import SpaceIndex
 
-DEEP = 5  # times as many hits are looked at as are shown, where they are spread or gathered
-LEAST = 100  # and at least so many
+CANDIDATES_PER_HIT = 5  # times as many hits are looked at as are shown, where they are spread or gathered
+MIN_CANDIDATES = 100  # and at least so many
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class ResultOptions:
     """How the best hits are chosen and shown; `diversity` is from 0 (none) to 1 (nothing else)."""
 
-    sort: Sort = "score"
+    sort: SortOrder = "score"
     diversity: float = 0.0
     group: bool = False
 
 
-def shape_of(sort: str, diversity: float, group: bool) -> Shape:
+def build_result_options(sort: str, diversity: float, group: bool) -> ResultOptions:
     """Check and gather what is asked; raises QueryError naming what is wrong."""
     if not 0 <= diversity <= 1:
         raise QueryError(f"diversity {diversity} is out of range; give 0 (none) to 1 (nothing else).")
-    for known in SORTS:
+    for known in SORT_ORDERS:
         if sort == known:
-            return Shape(known, float(diversity), group)
-    raise QueryError(f"Hits are not sorted by {sort!r}; they are by {', '.join(SORTS)}.")
+            return ResultOptions(known, float(diversity), group)
+    raise QueryError(f"Hits are not sorted by {sort!r}; they are by {', '.join(SORT_ORDERS)}.")
 
 
-def shape(
-    best: Callable[[int], list[Hit]], count: int, wanted: Shape, nearest: Nearest, filters: Filters
+def postprocess(
+    top_hits: Callable[[int], list[Hit]],
+    count: int,
+    options: ResultOptions,
+    space_index: SpaceIndex,
+    filters: Filters,
 ) -> list[Hit]:
     """Return `count` hits; `best(n)` returns the best n, fewer only where there are no more.
 
     First groups are gathered, each at the rank of its best-scoring member, then they are spread, and
     what is left of them is sorted: sorting never changes which hits are shown.
     """
-    if not wanted.group and not wanted.diversity:
-        return arrange(best(count), wanted.sort)
-    deep = max(LEAST, DEEP * count)
-    hits = gather(best, deep, count, nearest, filters) if wanted.group else best(deep)
-    if wanted.diversity:
-        hits = spread(hits, wanted.diversity, count, nearest)
-    return arrange(hits[:count], wanted.sort)
+    if not options.group and not options.diversity:
+        return sort_hits(top_hits(count), options.sort)
+    deep = max(MIN_CANDIDATES, CANDIDATES_PER_HIT * count)
+    hits = group_hits(top_hits, deep, count, space_index, filters) if options.group else top_hits(deep)
+    if options.diversity:
+        hits = diversify_hits(hits, options.diversity, count, space_index)
+    return sort_hits(hits[:count], options.sort)
 
 
-def gather(
-    best: Callable[[int], list[Hit]], deep: int, count: int, nearest: Nearest, filters: Filters
+def group_hits(
+    top_hits: Callable[[int], list[Hit]], depth: int, count: int, space_index: SpaceIndex, filters: Filters
 ) -> list[Hit]:
     """Return the groups among the best `deep` hits, looking deeper until there are `count` of them.
 
@@ -62,34 +66,34 @@ def gather(
     ranked. A group holds those of its members that were looked at: what hardly fits the query is none.
     """
     while True:
-        hits = best(deep)
-        groups = groups_of(hits, nearest, filters)
-        if len(groups) >= count or len(hits) < deep:
+        hits = top_hits(depth)
+        groups = collapse_groups(hits, space_index, filters)
+        if len(groups) >= count or len(hits) < depth:
             return groups
-        deep *= 4
+        depth *= 4
 
 
-def groups_of(hits: Sequence[Hit], nearest: Nearest, filters: Filters) -> list[Hit]:
+def collapse_groups(hits: Sequence[Hit], space_index: SpaceIndex, filters: Filters) -> list[Hit]:
     """Return the leaders of groups, in the order of their best-ranked members."""
-    members = with_copies(hits, nearest, filters)
-    facts = facts_of_hits(nearest.catalog, members)
-    typical = usual(nearest.background("image"))
-    likeness = likeness_of(nearest.catalog, nearest.space, segments(facts), typical)
+    members = add_copies(hits, space_index, filters)
+    facts = load_hit_attributes(space_index.catalog, members)
+    typical = mean_similarity(space_index.background_vectors("image"))
+    likeness = similarity_function(space_index.catalog, space_index.space, segment_ids(facts), typical)
     leaders = []
-    for rows in group(facts, likeness):
+    for rows in group_rows(facts, likeness):
         once = {(facts[row].path, facts[row].segment): row for row in reversed(rows)}  # of captions the best
-        leader = rows[best_first([facts[row] for row in rows])[0]]
+        leader = rows[by_quality([facts[row] for row in rows])[0]]
         more = tuple(members[row] for row in sorted(once.values()) if row != leader)
         leaders.append(replace(members[leader], more=more))
     return leaders
 
 
-def with_copies(hits: Sequence[Hit], nearest: Nearest, filters: Filters) -> list[Hit]:
+def add_copies(hits: Sequence[Hit], space_index: SpaceIndex, filters: Filters) -> list[Hit]:
     """Return each hit and, after it, the same in the other places that pass; of a caption its picture."""
-    shown = [facts.segment for facts in facts_of_hits(nearest.catalog, hits)]
+    shown = [facts.segment for facts in load_hit_attributes(space_index.catalog, hits)]
     pairs = [(segment, 0.0) for segment in dict.fromkeys(shown)]
     places: dict[int, list[Hit]] = {}
-    for place in nearest.catalog.hits(pairs, nearest.space.name, filters, copies=True):
+    for place in space_index.catalog.hits(pairs, space_index.space.name, filters, include_copies=True):
         if not filters.kinds or place.kind in filters.kinds:
             places.setdefault(place.id, []).append(place)
     members = []
@@ -103,12 +107,14 @@ def with_copies(hits: Sequence[Hit], nearest: Nearest, filters: Filters) -> list
     return members
 
 
-def spread(hits: Sequence[Hit], diversity: float, count: int, nearest: Nearest) -> list[Hit]:
+def diversify_hits(hits: Sequence[Hit], diversity: float, count: int, space_index: SpaceIndex) -> list[Hit]:
     """Return `count` of the hits such that each is relevant and unlike those before it."""
-    ids, found = nearest.catalog.vectors_of(nearest.space, {hit.id for hit in hits})
+    ids, found = space_index.catalog.vectors_of(space_index.space, {hit.id for hit in hits})
     known = dict(zip(ids.tolist(), found, strict=True))
-    none = np.zeros(nearest.space.dim, np.float32)  # found by its words before it was embedded
-    vectors = np.array([known.get(hit.id, none) for hit in hits], np.float32).reshape(-1, nearest.space.dim)
+    none = np.zeros(space_index.space.dim, np.float32)  # found by its words before it was embedded
+    vectors = np.array([known.get(hit.id, none) for hit in hits], np.float32).reshape(
+        -1, space_index.space.dim
+    )
     return [hits[row] for row in diversify(relevance(hits), vectors, diversity, count)]
 
 
@@ -123,7 +129,7 @@ def relevance(hits: Sequence[Hit]) -> Scores:
     return np.linspace(1, 0, len(hits), dtype=np.float32)
 
 
-def arrange(hits: list[Hit], sort: Sort) -> list[Hit]:
+def sort_hits(hits: list[Hit], sort: SortOrder) -> list[Hit]:
     """Return the hits in this order, equals as they were ranked; those of no date come last."""
     if sort == "name":
         return sorted(hits, key=lambda hit: (hit.path.name.casefold(), str(hit.path), hit.start or 0.0))

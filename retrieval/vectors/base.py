@@ -2,10 +2,10 @@
 
 from typing import Protocol
 
-from retrieval.types import Ids, Method, Scores, Vectors
+from retrieval.types import Ids, IndexMethod, Scores, Vectors
 
 
-class Index(Protocol):
+class VectorIndex(Protocol):
     """The nearest vectors by cosine, best first.
 
     `search` takes (q, d) queries and returns scores (q, count) and ids (q, count); `allowed`, ascending
@@ -19,10 +19,10 @@ class Index(Protocol):
         ...
 
 
-def method_for(count: int) -> Method:
+def method_for(count: int) -> IndexMethod:
     """Choose by size: flat is exact and quick up to here; beyond, a graph (see bench_search.py)."""
     return "flat" if count <= 200_000 else "hnsw"
 
 
 # A file's name tells how it is made inside: one that an older clew made otherwise is built again.
-FORMS: dict[Method, str] = {"flat": "flat", "hnsw": "hnsw+sketch", "ivf": "ivf"}
+FILE_FORMATS: dict[IndexMethod, str] = {"flat": "flat", "hnsw": "hnsw+sketch", "ivf": "ivf"}

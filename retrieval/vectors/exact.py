@@ -1,10 +1,10 @@
 """Every vector is compared with the query: the truth that faster indexes are held to."""
 
-from retrieval.scoring.ranking import top
+from retrieval.scoring.ranking import top_k
 from retrieval.types import Ids, Scores, Vectors
-from retrieval.vectors.id_filter import Passing
+from retrieval.vectors.id_filter import IdFilter
 
-COPIED = 0.1  # of the rows; of more, comparing all is quicker than copying those that pass
+MAX_COPIED_SHARE = 0.1  # of the rows; of more, comparing all is quicker than copying those that pass
 
 
 class ExactIndex:
@@ -13,7 +13,7 @@ class ExactIndex:
     def __init__(self, ids: Ids, vectors: Vectors) -> None:
         self.ids = ids
         self.vectors = vectors
-        self._passing = Passing(ids)
+        self._id_filter = IdFilter(ids)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -21,8 +21,8 @@ class ExactIndex:
     def search(self, queries: Vectors, count: int, allowed: Ids | None = None) -> tuple[Scores, Ids]:
         """Return the best `count`, by score and then by id."""
         if allowed is None:
-            return top(queries @ self.vectors.T, self.ids, count)
-        rows = self._passing.rows(allowed)
-        if len(rows) > COPIED * len(self):
-            return top((queries @ self.vectors.T)[:, rows], self.ids[rows], count)
-        return top(queries @ self.vectors[rows].T, self.ids[rows], count)
+            return top_k(queries @ self.vectors.T, self.ids, count)
+        rows = self._id_filter.rows(allowed)
+        if len(rows) > MAX_COPIED_SHARE * len(self):
+            return top_k((queries @ self.vectors.T)[:, rows], self.ids[rows], count)
+        return top_k(queries @ self.vectors[rows].T, self.ids[rows], count)

@@ -9,16 +9,16 @@ import faiss
 import numpy as np
 
 from retrieval.errors import LibraryDamaged
-from retrieval.types import Ids, Method, Scores, Vectors
+from retrieval.types import Ids, IndexMethod, Scores, Vectors
 from retrieval.vectors import flat, hnsw, ivf
-from retrieval.vectors.id_filter import Passing
+from retrieval.vectors.id_filter import IdFilter
 
-MODULES: dict[Method, ModuleType] = {"flat": flat, "hnsw": hnsw, "ivf": ivf}
+MODULES: dict[IndexMethod, ModuleType] = {"flat": flat, "hnsw": hnsw, "ivf": ivf}
 
 
-def sample_size(method: Method, count: int) -> int:
+def sample_size(method: IndexMethod, count: int) -> int:
     """Say how many of so many vectors this method learns from."""
-    return int(MODULES[method].sample(count))
+    return int(MODULES[method].sample_size(count))
 
 
 class FaissIndex:
@@ -28,15 +28,15 @@ class FaissIndex:
     a caller who holds the vectors scores their candidates again.
     """
 
-    def __init__(self, method: Method, index: faiss.Index, effort: int) -> None:
+    def __init__(self, method: IndexMethod, index: faiss.Index, search_effort: int) -> None:
         self.method = method
-        self.effort = effort
-        self.faiss = index
+        self.search_effort = search_effort
+        self.faiss_index = index
 
     @classmethod
     def build(
         cls,
-        method: Method,
+        method: IndexMethod,
         sample: Vectors,
         chunks: Iterable[tuple[Ids, Vectors]],
         count: int,
@@ -48,53 +48,53 @@ class FaissIndex:
             index = faiss.IndexIDMap(index)
         for ids, vectors in chunks:
             index.add_with_ids(vectors, ids)
-        return cls(method, index, MODULES[method].EFFORTS[-1])
+        return cls(method, index, MODULES[method].SEARCH_EFFORTS[-1])
 
     @classmethod
-    def load(cls, path: Path, method: Method, effort: int) -> "FaissIndex":
+    def load(cls, path: Path, method: IndexMethod, search_effort: int) -> "FaissIndex":
         """Map the file into memory; a query touches only the pages it needs."""
         try:
             index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
         except (RuntimeError, MemoryError) as error:
             raise LibraryDamaged(f"The index file {path} cannot be read.") from error
-        return cls(method, index, effort)
+        return cls(method, index, search_effort)
 
     @property
-    def efforts(self) -> tuple[int, ...]:
+    def search_efforts(self) -> tuple[int, ...]:
         """Return what `effort` may be, least first."""
-        efforts: tuple[int, ...] = MODULES[self.method].EFFORTS
+        efforts: tuple[int, ...] = MODULES[self.method].SEARCH_EFFORTS
         return efforts
 
     def __len__(self) -> int:
-        return int(self.faiss.ntotal)
+        return int(self.faiss_index.ntotal)
 
     @cached_property
     def ids(self) -> Ids:
         """Return row -> id; without copying them, but for lists, which keep their own."""
         if self.method == "ivf":
-            lists = self.faiss.invlists
-            sizes = [(number, lists.list_size(number)) for number in range(self.faiss.nlist)]
+            lists = self.faiss_index.invlists
+            sizes = [(number, lists.list_size(number)) for number in range(self.faiss_index.nlist)]
             parts = [faiss.rev_swig_ptr(lists.get_ids(number), size) for number, size in sizes if size]
             return np.concatenate([*parts, np.empty(0, np.int64)])
-        ids: Ids = faiss.rev_swig_ptr(self.faiss.id_map.data(), len(self))
+        ids: Ids = faiss.rev_swig_ptr(self.faiss_index.id_map.data(), len(self))
         return ids
 
     def search(self, queries: Vectors, count: int, allowed: Ids | None = None) -> tuple[Scores, Ids]:
         """Return the best `count` this index finds, by its own scores."""
-        rows = None if allowed is None else self._passing.rows(allowed)
+        rows = None if allowed is None else self._id_filter.rows(allowed)
         if self.method == "ivf":
-            there = None if rows is None else self._passing.ids[rows]
-            return ivf.search(self.faiss, queries, count, self.effort, there)
+            there = None if rows is None else self._id_filter.ids[rows]
+            return ivf.search(self.faiss_index, queries, count, self.search_effort, there)
         if self.method == "hnsw":
-            scores, found = self._graph.search(queries, count, self.effort, rows)
+            scores, found = self._graph.search(queries, count, self.search_effort, rows)
         else:
-            scores, found = flat.search(faiss.downcast_index(self.faiss.index), queries, count, rows)
+            scores, found = flat.search(faiss.downcast_index(self.faiss_index.index), queries, count, rows)
         return scores, np.where(found >= 0, self.ids[found], -1)
 
     @cached_property
-    def _passing(self) -> Passing:
-        return Passing(np.sort(self.ids) if self.method == "ivf" else self.ids)
+    def _id_filter(self) -> IdFilter:
+        return IdFilter(np.sort(self.ids) if self.method == "ivf" else self.ids)
 
     @cached_property
     def _graph(self) -> hnsw.Graph:
-        return hnsw.Graph(self.faiss.index)
+        return hnsw.Graph(self.faiss_index.index)

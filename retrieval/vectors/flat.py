@@ -5,11 +5,13 @@ import numpy as np
 
 from retrieval.types import Ids, Scores, Vectors
 
-EFFORTS = (0,)  # there is nothing to spare
-COPIED = 0.1  # of the rows; of more, asking of each whether it passes is quicker than copying those that do
+SEARCH_EFFORTS = (0,)  # there is nothing to spare
+MAX_COPIED_SHARE = (
+    0.1  # of the rows; of more, asking of each whether it passes is quicker than copying those that do
+)
 
 
-def sample(count: int) -> int:
+def sample_size(count: int) -> int:
     """Say how many vectors it learns from: none, but FAISS wants to be asked."""
     return 1
 
@@ -26,7 +28,7 @@ def search(
     if rows is None:
         scores, best = index.search(queries, count)
         return scores, best
-    if len(rows) > COPIED * index.ntotal:
+    if len(rows) > MAX_COPIED_SHARE * index.ntotal:
         scores, best = index.search(queries, count, params=faiss.SearchParameters(sel=selector(rows)))
         return scores, best
     codes = faiss.rev_swig_ptr(index.codes.data(), index.ntotal * index.code_size)

@@ -8,24 +8,24 @@ import faiss
 from retrieval.types import Ids, Scores, Vectors
 from retrieval.vectors import flat
 
-EFFORTS = (4, 8, 16, 32, 48, 64, 96, 128, 192, 256, 384, 512, 1024)  # lists looked into
+SEARCH_EFFORTS = (4, 8, 16, 32, 48, 64, 96, 128, 192, 256, 384, 512, 1024)  # lists looked into
 
 
-def lists(count: int) -> int:
+def list_count(count: int) -> int:
     """Say how many lists so many rows make: about 4 times the square root."""
     return max(1, min(int(4 * count**0.5), count // 39))
 
 
-def sample(count: int) -> int:
+def sample_size(count: int) -> int:
     """Say how many vectors the centroids are learned from: 40 a list."""
-    return min(count, 40 * lists(count))
+    return min(count, 40 * list_count(count))
 
 
 def create(dim: int, count: int) -> faiss.Index:
     """Make empty lists."""
     quantizer = faiss.IndexFlatIP(dim)
     index = faiss.IndexIVFScalarQuantizer(
-        quantizer, dim, lists(count), faiss.ScalarQuantizer.QT_8bit, faiss.METRIC_INNER_PRODUCT, False
+        quantizer, dim, list_count(count), faiss.ScalarQuantizer.QT_8bit, faiss.METRIC_INNER_PRODUCT, False
     )
     quantizer.this.disown()  # the lists own it now
     index.own_fields = True
@@ -35,7 +35,7 @@ def create(dim: int, count: int) -> faiss.Index:
 
 
 def search(
-    index: faiss.IndexIVF, queries: Vectors, count: int, effort: int, allowed: Ids | None
+    index: faiss.IndexIVF, queries: Vectors, count: int, search_effort: int, allowed: Ids | None
 ) -> tuple[Scores, Ids]:
     """Return the best `count` ids in the nearest lists: in more of them where only a share may pass.
 
@@ -44,7 +44,7 @@ def search(
     there = index.ntotal if allowed is None else len(allowed)
     selector = None if allowed is None else flat.selector(allowed)
     for share in (there / max(1, index.ntotal), 0.0):
-        nearest = min(int(effort / max(share, 1e-6)), index.nlist)
+        nearest = min(int(search_effort / max(share, 1e-6)), index.nlist)
         parameters = faiss.SearchParametersIVF(nprobe=max(1, nearest), sel=selector)
         scores, ids = index.search(queries, count, params=parameters)
         if (ids[:, : min(count, there)] >= 0).all():

@@ -14,43 +14,47 @@ from retrieval.types import Ids, Vectors
 
 Distances: TypeAlias = NDArray[np.int32]  # planes that lie between each row and the query
 
-PLANES = 512  # at least: with 256, of real pictures 3 times as many had to be compared for the same recall
-PART = 16_384  # rows picked at a time, so that their bits are still in the cache when they are counted
-MOST = 0.25  # of all rows; from here on counting all of them is quicker than picking
+MIN_PLANES = (
+    512  # at least: with 256, of real pictures 3 times as many had to be compared for the same recall
+)
+CHUNK_ROWS = 16_384  # rows picked at a time, so that their bits are still in the cache when they are counted
+MAX_PICKED_SHARE = 0.25  # of all rows; from here on counting all of them is quicker than picking
 
 
 def create(dim: int) -> faiss.IndexLSH:
     """Make an empty sketch; its planes are random directions, each through the median of the sample."""
-    index = faiss.IndexLSH(dim, max(PLANES, -(-dim // 64) * 64), True, True)
+    index = faiss.IndexLSH(dim, max(MIN_PLANES, -(-dim // 64) * 64), True, True)
     index.metric_type = faiss.METRIC_INNER_PRODUCT  # of what it stands beside; bits know of none
     return index
 
 
-class Sketch:
+class LshSketch:
     """A sketch, for reading."""
 
     def __init__(self, index: faiss.IndexLSH) -> None:
         self.index = index
         size = index.ntotal * index.code_size
-        self.bits = faiss.rev_swig_ptr(index.codes.data(), size).reshape(-1, index.code_size)
+        self.codes = faiss.rev_swig_ptr(index.codes.data(), size).reshape(-1, index.code_size)
 
     def distances(self, query: Vectors, rows: Ids) -> Distances:
         """Count the planes between a (1, d) query and each of these rows."""
         bits = self.index.sa_encode(query)
-        if len(rows) > MOST * len(self.bits):
-            return _count(bits, self.bits)[rows]
-        picked = np.empty((PART, self.bits.shape[1]), np.uint8)
+        if len(rows) > MAX_PICKED_SHARE * len(self.codes):
+            return _hamming_distances(bits, self.codes)[rows]
+        picked = np.empty((CHUNK_ROWS, self.codes.shape[1]), np.uint8)
         found = [np.empty(0, np.int32)]
-        for at in range(0, len(rows), PART):
-            some = rows[at : at + PART]
+        for at in range(0, len(rows), CHUNK_ROWS):
+            some = rows[at : at + CHUNK_ROWS]
             # With `out` and `clip`, numpy copies whole rows; without, it takes 4 times as long.
-            found.append(_count(bits, np.take(self.bits, some, 0, out=picked[: len(some)], mode="clip")))
+            found.append(
+                _hamming_distances(bits, np.take(self.codes, some, 0, out=picked[: len(some)], mode="clip"))
+            )
         return np.concatenate(found)
 
 
-def _count(query: NDArray[np.uint8], bits: NDArray[np.uint8]) -> Distances:
+def _hamming_distances(query: NDArray[np.uint8], codes: NDArray[np.uint8]) -> Distances:
     """Count the bits in which each row differs from the query."""
-    counts = np.empty(len(bits), np.int32)
-    pointers = [faiss.swig_ptr(each) for each in (query, bits, counts)]
-    faiss.hammings(pointers[0], pointers[1], 1, len(bits), bits.shape[1], pointers[2])
+    counts = np.empty(len(codes), np.int32)
+    pointers = [faiss.swig_ptr(each) for each in (query, codes, counts)]
+    faiss.hammings(pointers[0], pointers[1], 1, len(codes), codes.shape[1], pointers[2])
     return counts

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.interpreter import loaded_by
+from tests.support.interpreter import imported_modules
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted([*ROOT.glob("retrieval/**/*.py"), *ROOT.glob("indexer/**/*.py")])
@@ -110,7 +110,7 @@ def test_a_subpackage_holds_a_docstring_only(path):
 
 def test_the_command_starts_without_the_heavy_things():
     heavy = {"torch", "open_clip", "sqlite_utils", "faiss", "onnxruntime", "PIL", "rich"}
-    assert not heavy & loaded_by("import indexer.cli.main")
+    assert not heavy & imported_modules("import indexer.cli.main")
 
 
 def test_a_search_by_words_loads_no_torch_no_pillow_and_no_indexer(library, place, folder):
@@ -118,7 +118,7 @@ def test_a_search_by_words_loads_no_torch_no_pillow_and_no_indexer(library, plac
 
     built = place.with_name("built")
     index_folder(folder, library=built).close()
-    loaded = loaded_by(
+    loaded = imported_modules(
         f"from retrieval import Library\nassert Library.open({str(built)!r}).search('a red thing')"
     )
     assert {"faiss", "onnxruntime"} <= loaded

@@ -15,16 +15,16 @@ from shutil import copy
 import numpy as np
 
 from indexer import update_library
-from indexer.maintenance.calibrate import Best
+from indexer.maintenance.calibrate import BestScores
 from retrieval import Library
 from retrieval.embedders import builtin
-from retrieval.embedders.registry import load
-from retrieval.media.images.loader import open_picture
-from retrieval.query.encoder import Part, add
+from retrieval.embedders.registry import load_embedder
+from retrieval.media.images.loader import load_image
+from retrieval.query.encoder import EncodedTerm, combine_terms
 from retrieval.query.lexer import quote
 from retrieval.scoring import calibration as calibrate
 from retrieval.scoring.metrics import error_rates, roc_auc
-from retrieval.types import CONFIDENT, Vectors
+from retrieval.types import CONFIDENCE_THRESHOLD, Vectors
 from tests.bench.common import emit, machine, table
 
 HERE = Path(__file__).parent
@@ -72,7 +72,7 @@ def read(data: Path, limit: int) -> list[tuple[Path, list[str]]]:
 def honest(place: Path, photos: list[tuple[Path, list[str]]], each: int) -> list[dict[str, object]]:
     """Ask for what is there and for what is not; say how well confidence and cosine tell them apart."""
     draw = random.Random(SEED)
-    known = json.loads((builtin.FOLDER / "tokenizer.json").read_text())["model"]["vocab"]
+    known = json.loads((builtin.MODEL_FOLDER / "tokenizer.json").read_text())["model"]["vocab"]
     vocabulary = [word for word in known if word.isalpha() and len(word) > 3]
     update_library([photos[0][0].parent], library=place / "honest", model="builtin")
     asked = {
@@ -91,7 +91,7 @@ def honest(place: Path, photos: list[tuple[Path, list[str]]], each: int) -> list
     rows: list[dict[str, object]] = []
     for name, found in best.items():
         row: dict[str, object] = {"asked for": name, "queries": len(found)}
-        row["said to match %"] = 100 * float((found[:, 0] >= CONFIDENT).mean())
+        row["said to match %"] = 100 * float((found[:, 0] >= CONFIDENCE_THRESHOLD).mean())
         if name not in there:
             for label, true in zip(("captions", "short"), there, strict=True):
                 both = np.concatenate([best[true], found])
@@ -101,8 +101,10 @@ def honest(place: Path, photos: list[tuple[Path, list[str]]], each: int) -> list
         rows.append(row)
     wrong = np.concatenate([found for name, found in best.items() if name not in there])
     both = np.concatenate([best[there[0]], wrong])
-    false, missed = error_rates(both[:, 0], np.arange(len(both)) < len(best[there[0]]), CONFIDENT)
-    print(f"at confidence {CONFIDENT}: {false:.1%} of what is not there is said to match, ", end="")
+    false, missed = error_rates(both[:, 0], np.arange(len(both)) < len(best[there[0]]), CONFIDENCE_THRESHOLD)
+    print(
+        f"at confidence {CONFIDENCE_THRESHOLD}: {false:.1%} of what is not there is said to match, ", end=""
+    )
     print(f"{missed:.1%} of the captions are said not to\n")
     return rows
 
@@ -119,7 +121,7 @@ def taken_out(
     """Take the photos of a topic out and ask for them: the rest is of the same world, which is hard."""
     captions = [text for _, said in photos for text in said]
     owner = np.repeat(np.arange(len(photos)), [len(said) for _, said in photos])
-    bank = load("builtin").embed_texts(calibrate.bank())
+    bank = load_embedder("builtin").embed_texts(calibrate.load_background_queries())
     rows: list[dict[str, object]] = []
     for topic, pattern in TOPICS.items():
         asks = np.array([re.search(rf"\b({pattern})\b", text.lower()) is not None for text in captions])
@@ -127,18 +129,21 @@ def taken_out(
         if gone.all() or not asks.any():
             continue
         rest = vectors[~gone]
-        best = Best(bank)
-        best.watch(rest)
+        best = BestScores(bank)
+        best.update(rest)
         calibration = best.fit()
         assert calibration is not None
         kept = texts[asks | ~gone[owner]]
         truth = ~asks[asks | ~gone[owner]]
         cosines = kept @ rest.T
-        first = np.argsort(-cosines, axis=1)[:, : calibrate.FIRST]
+        first = np.argsort(-cosines, axis=1)[:, : calibrate.TOP_N]
         usual = np.array(
-            [calibrate.usual(text, rest[near], best.mean) for text, near in zip(kept, first, strict=True)]
+            [
+                calibrate.baseline_score(text, rest[near], best.mean_query)
+                for text, near in zip(kept, first, strict=True)
+            ]
         )
-        surprise = calibration.surprise(cosines.max(axis=1), 0.0) - usual / calibration.spread
+        surprise = calibration.z_scores(cosines.max(axis=1), 0.0) - usual / calibration.spread
         rows.append(
             {
                 "taken out": topic,
@@ -208,7 +213,7 @@ def composed(
     """Add a caption of a photo to another photo, and look for the first: near it, or any."""
     draw = np.random.default_rng(SEED)
     owner = np.repeat(np.arange(len(photos)), [len(said) for _, said in photos])
-    bank = load("builtin").embed_texts(calibrate.bank())
+    bank = load_embedder("builtin").embed_texts(calibrate.load_background_queries())
     means = {"words": bank.mean(axis=0), "picture": vectors.mean(axis=0)}
     alike = vectors @ vectors.T
     np.fill_diagonal(alike, -1)
@@ -225,8 +230,11 @@ def composed(
         recalls = {}
         for label, centres in (("centred", means), ("plain sum", {})):
             asked = [
-                add(
-                    [Part("", "words", 1, texts[[text]]), Part("", "picture", 1, vectors[[seen]])],
+                combine_terms(
+                    [
+                        EncodedTerm("", "words", 1, texts[[text]]),
+                        EncodedTerm("", "picture", 1, vectors[[seen]]),
+                    ],
                     centres.get,
                 )
                 for text, seen in zip(captions, other, strict=True)
@@ -243,8 +251,8 @@ def composed(
 
 def embedded(photos: list[tuple[Path, list[str]]]) -> tuple[Vectors, Vectors]:
     """Embed photos and their captions."""
-    embedder = load("builtin")
-    prepared = [embedder.prepare(open_picture(photo, near=embedder.side)) for photo, _ in photos]
+    embedder = load_embedder("builtin")
+    prepared = [embedder.prepare(load_image(photo, min_side=embedder.min_image_side)) for photo, _ in photos]
     texts = [text for _, captions in photos for text in captions]
     return embedder.embed_images(prepared), embedder.embed_texts(texts)
 

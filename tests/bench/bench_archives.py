@@ -19,7 +19,7 @@ from common import Took, draw_jpegs, emit, machine, repeat_files, table, time_of
 
 from indexer import update_library
 from retrieval import Library
-from retrieval.embedders.registry import load
+from retrieval.embedders.registry import load_embedder
 
 SHARD = 1_000  # files of an archive
 KINDS = ("folder", "tar", "zip", "tar.gz")
@@ -57,7 +57,7 @@ def walk(folder: str) -> int:
 
 def measure(count: int, rounds: int, side: int, place: Path) -> list[dict[str, object]]:
     """Return a row a kind: files/s, the share of what is right, and the rescan."""
-    model = load("builtin")
+    model = load_embedder("builtin")
     files = repeat_files(draw_jpegs(min(count, 100), side, side * 3 // 4, seed=1), count, place / "folder")
     places = {"folder": place / "folder"}
     places |= {kind: pack(kind, files, place / kind) for kind in KINDS[1:]}

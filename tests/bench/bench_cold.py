@@ -18,15 +18,15 @@ from common import Cloud, alone, clew, emit, machine, make_checkpoint, make_libr
 
 from indexer import prepare_model
 from indexer.maintenance.build_index import build_if_due
-from indexer.store.writer import Writer
-from retrieval.embedders.registry import load
+from indexer.store.writer import LibraryWriter
+from retrieval.embedders.registry import load_embedder
 
 WORDS = "a dog"
 BARE = (sys.executable, "-c", "import numpy, faiss, onnxruntime")
 MIXTURES = {"images": {"image": 1.0}, "half text": {"image": 0.5, "text": 0.5}}
 TORCH = """
 import sys
-from indexer.cli import main
+from indexer.cli.main import main
 main(sys.argv[1:], standalone_mode=False)
 print("torch" in sys.modules)
 """
@@ -40,9 +40,9 @@ def prepare(arch: str, place: Path) -> tuple[str, int]:
 
 def make(folder: Path, cloud: Cloud, kinds: dict[str, float], model: str) -> str:
     """Make a library; return the methods of its indexes."""
-    embedder = load(model)
+    embedder = load_embedder(model)
     make_library(folder, cloud, kinds, embedder)
-    with Writer(folder, lambda _: embedder) as writer:
+    with LibraryWriter(folder, lambda _: embedder) as writer:
         return ", ".join(file.method for file in build_if_due(writer).indexes)
 
 

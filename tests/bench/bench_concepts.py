@@ -24,11 +24,11 @@ import numpy as np
 from common import Cloud, emit, machine, table
 from PIL import Image
 
-from indexer.embed.files import rounded
-from retrieval.embedders.registry import load
-from retrieval.media.images.loader import open_picture
-from retrieval.scoring.calibration import unit
-from retrieval.scoring.linear_probe import QUARTILE, TOLD_APART, fit
+from indexer.embed.files import round_to_float16
+from retrieval.embedders.registry import load_embedder
+from retrieval.media.images.loader import load_image
+from retrieval.scoring.calibration import normalize_rows
+from retrieval.scoring.linear_probe import MIN_AUROC, Z_QUARTILE, fit_probe
 from retrieval.scoring.metrics import roc_auc
 
 DATA = Path(__file__).parents[3] / "shared" / "data" / "flickr8k"
@@ -53,16 +53,16 @@ def average_precision(scores, relevant):
 
 def photos(part: Path):
     """Return unit vectors of a folder's photos, and which of them show each concept."""
-    embedder, rows, shown = load("builtin"), [], []
+    embedder, rows, shown = load_embedder("builtin"), [], []
     captions = [json.loads(line) for line in (part / "captions.jsonl").open()]
     for line in captions:
-        picture = open_picture(part / line["image"], near=embedder.side)
+        picture = load_image(part / line["image"], min_side=embedder.min_image_side)
         rows.append(embedder.embed_images([embedder.prepare(picture)])[0])
         said = [caption.lower() for caption in line["captions"]]
         shown.append(
             [sum(bool(re.search(rf"\b({names})\b", one)) for one in said) >= 2 for names in CONCEPTS.values()]
         )
-    return unit(rounded(np.array(rows))), np.array(shown).T
+    return normalize_rows(round_to_float16(np.array(rows))), np.array(shown).T
 
 
 def draw(place: Path) -> Path:
@@ -86,16 +86,16 @@ def measure(vectors, shows, word, count: int, against: bool, seed: int):
     left = np.ones(len(vectors), bool)
     left[positives] = left[near] = False
     others = vectors[np.linspace(0, len(vectors) - 1, OTHERS, dtype=int)]
-    probe = fit(vectors[positives], vectors[near], others)
+    probe = fit_probe(vectors[positives], vectors[near], others)
     ways = {"word": word, "mean": mean, "probe": probe.direction}
     reached = {name: average_precision(vectors[left] @ way, shows[left]) for name, way in ways.items()}
-    confident = probe.surprise(vectors[left] @ probe.direction) >= QUARTILE
+    confident = probe.z_scores(vectors[left] @ probe.direction) >= Z_QUARTILE
     right = (confident & shows[left]).sum()
     return reached | {
         "drawn": float(shows[left].mean()),
         "AUROC": roc_auc(vectors[left] @ probe.direction, shows[left]),
         "held out": probe.auroc,
-        "refused": float(probe.auroc < TOLD_APART),
+        "refused": float(probe.auroc < MIN_AUROC),
         "sure": right / max(1, confident.sum()),
         "of them": right / shows[left].sum(),
     }
@@ -105,7 +105,9 @@ def measure_nonsense(vectors, count: int, seed: int) -> float:
     """Say whether examples that have nothing in common are refused."""
     drawn = np.random.default_rng([seed, count, 1]).permutation(len(vectors))
     others = vectors[np.linspace(0, len(vectors) - 1, OTHERS, dtype=int)]
-    return float(fit(vectors[drawn[:count]], vectors[drawn[count : 2 * count]], others).auroc < TOLD_APART)
+    return float(
+        fit_probe(vectors[drawn[:count]], vectors[drawn[count : 2 * count]], others).auroc < MIN_AUROC
+    )
 
 
 def time_fit() -> float:
@@ -114,7 +116,7 @@ def time_fit() -> float:
     times = []
     for _ in range(20):
         begun = perf_counter()
-        fit(rows[:10], rows[10:20], rows[20:])
+        fit_probe(rows[:10], rows[10:20], rows[20:])
         times.append(1000 * (perf_counter() - begun))
     return median(times)
 
@@ -127,7 +129,7 @@ def main() -> None:
     print(f"builtin, {ROUNDS} draws a concept, seeds 0-{ROUNDS - 1}; {machine()}\n")
     with tempfile.TemporaryDirectory() as drawn:
         vectors, shown = photos(draw(Path(drawn)) if chosen.smoke else DATA / chosen.part)
-    words = load("builtin").embed_texts(list(CONCEPTS))
+    words = load_embedder("builtin").embed_texts(list(CONCEPTS))
     rows, each = [], []
     for count in COUNTS[: 1 if chosen.smoke else None]:
         for against in (False, True):

@@ -28,7 +28,7 @@ from indexer.decode.documents.pdf import decode
 from indexer.decode.documents.pdf_process import open_pdf
 from indexer.decode.images.thumbnail import SIDE
 from retrieval.embedders.base import Embedder
-from retrieval.embedders.registry import load
+from retrieval.embedders.registry import load_embedder
 
 WORDS = "river stone garden letter window summer engine paper silver morning harbour table bridge"
 LINES = 50  # of a page
@@ -120,10 +120,10 @@ def compare(paths: Sequence[Path], embedder: Embedder) -> tuple[float, float, fl
     letters, pictures = 0, []
     for path in paths:
         with path.open("rb") as file, open_pdf(file) as pdf:
-            pages = list(pdf.read(pdf.pages, shorter=embedder.side, longer=SIDE))
+            pages = list(pdf.read_pages(pdf.page_count, min_side=embedder.min_image_side, min_long_side=SIDE))
             letters += sum(len(page.text) for page in pages)
-            pictures += [page.picture for page in pages]
-    plain = read_plain(paths, 4 * embedder.side, 4 * SIDE)
+            pictures += [page.image for page in pages]
+    plain = read_plain(paths, 4 * embedder.min_image_side, 4 * SIDE)
     there = [row for row, picture in enumerate(pictures) if picture is not None]
     small = embedder.embed_images([embedder.prepare(pictures[row]) for row in there])
     large = embedder.embed_images([embedder.prepare(plain[row][1]) for row in there])
@@ -140,7 +140,7 @@ def main() -> None:
     given = parser.parse_args()
     pages = 12 if given.smoke else given.pages
     print(f"{machine()}; {pages} drawn pages, seed {given.seed}, {len(given.files)} other files\n")
-    embedder = load("builtin")
+    embedder = load_embedder("builtin")
     with tempfile.TemporaryDirectory() as home:
         drawn = Path(home) / "docs" / "drawn.pdf"
         drawn.parent.mkdir()
@@ -151,9 +151,11 @@ def main() -> None:
         for name, paths in (("drawn", [drawn]), ("others", sorted(drawn.parent.glob("[0-9]*.pdf")))):
             if not paths:
                 continue
-            count = len(read_plain(paths, embedder.side, SIDE))  # once before, so that all start warm
+            count = len(
+                read_plain(paths, embedder.min_image_side, SIDE)
+            )  # once before, so that all start warm
             read_clew(paths, embedder)
-            plain = cost(lambda paths=paths: read_plain(paths, embedder.side, SIDE))
+            plain = cost(lambda paths=paths: read_plain(paths, embedder.min_image_side, SIDE))
             read = cost(lambda paths=paths: read_clew(paths, embedder))
             letters, mean, least = compare(paths, embedder)
             rows.append(

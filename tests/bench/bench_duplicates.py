@@ -24,12 +24,12 @@ from common import Cloud, emit, machine, make_library, table, time_of
 from PIL import Image, ImageEnhance
 
 from indexer import index_folder
-from indexer.store.writer import Writer
+from indexer.store.writer import LibraryWriter
 from retrieval import Library
 from retrieval.catalog.reader import Catalog
-from retrieval.grouping.attributes import facts_of_files, likeness_of_files
-from retrieval.grouping.clusters import group
-from retrieval.grouping.similarity import RADIUS, Hashes, near_hashes
+from retrieval.grouping.attributes import file_similarity_function, load_file_attributes
+from retrieval.grouping.clusters import group_rows
+from retrieval.grouping.similarity import MAX_HAMMING_DISTANCE, Hashes, similar_hash_pairs
 from retrieval.types import Vectors
 
 REASONS = ("copy", "near-duplicate", "burst")
@@ -81,7 +81,7 @@ def draw(count: int, dim: int, seed: int) -> Drawn:
     seconds = np.where(np.arange(count) < count // 2, 60.0 * np.arange(count), np.nan)
     parts = np.arange(count).reshape(2, 5, -1)
     for (at, original), part in zip(enumerate(parts[0]), parts[1], strict=True):
-        off = 2 * dice.integers(0, RADIUS // 2 + 1, len(part))
+        off = 2 * dice.integers(0, MAX_HAMMING_DISTANCE // 2 + 1, len(part))
         if at in (0, 2):
             rank = dice.random((len(part), 64)).argsort(axis=1)
             bits[part] = bits[original] ^ (rank < off[:, None])
@@ -107,7 +107,7 @@ def make(folder: Path, drawn: Drawn) -> dict[str, set[frozenset[str]]]:
         (looks.tobytes(), None if np.isnan(second) else str(when + np.timedelta64(int(second), "s")), at + 1)
         for at, (looks, second) in enumerate(zip(drawn.hashes, drawn.seconds, strict=True))
     ]
-    with Writer(folder) as writer, writer.db.atomic():
+    with LibraryWriter(folder) as writer, writer.db.atomic():
         many = writer.db.conn.executemany
         many(
             """UPDATE contents SET perceptual_hash = ?, taken = ?, camera = 'X', width = 9, height = 9
@@ -164,12 +164,12 @@ def compare(count: int, dim: int, seed: int) -> dict[str, object]:
     """Return the seconds of finding near hashes by buckets, and by comparing all with all."""
     hashes = np.unique(draw(count, dim, seed).hashes)
     found: list[int] = []
-    ours = time_of(lambda: found.append(sum(len(one) for one, _ in near_hashes(hashes))))
+    ours = time_of(lambda: found.append(sum(len(one) for one, _ in similar_hash_pairs(hashes))))
     index = faiss.IndexBinaryFlat(64)
     codes = hashes.view(np.uint8).reshape(-1, 8)
     index.add(codes)
     limits: list[int] = []
-    plain = time_of(lambda: limits.append(int(index.range_search(codes, RADIUS + 1)[0][-1])))
+    plain = time_of(lambda: limits.append(int(index.range_search(codes, MAX_HAMMING_DISTANCE + 1)[0][-1])))
     if found != [(limits[0] - len(hashes)) // 2]:
         raise AssertionError(
             f"{found[0]} pairs by buckets, {(limits[0] - len(hashes)) // 2} by comparing all"
@@ -191,12 +191,14 @@ def look(photos: Path, take: int, place: Path) -> list[dict[str, object]]:
     index_folder(photos, library=place / "library", model="builtin").close()
     index_folder(changed, library=place / "library").close()
     catalog = Catalog.open(place / "library")
-    every = [facts for facts in facts_of_files(catalog) if facts.path.suffix == ".jpg"]
+    every = [facts for facts in load_file_attributes(catalog) if facts.path.suffix == ".jpg"]
     rows = []
     for name in CHANGES:
         facts = [each for each in every if each.path.parent == photos or each.path.parent.name == name]
-        likeness = likeness_of_files(catalog, catalog.space(), facts)
-        groups = [[facts[row].path for row in rows] for rows in group(facts, likeness, ["near-duplicate"])]
+        likeness = file_similarity_function(catalog, catalog.space(), facts)
+        groups = [
+            [facts[row].path for row in rows] for rows in group_rows(facts, likeness, ["near-duplicate"])
+        ]
         pairs = [pair for paths in groups for pair in combinations(paths, 2)]
         grouped = sum(one.name == other.name for one, other in pairs)
         made = sum(each.path.parent.name == name for each in facts)

@@ -29,15 +29,15 @@ def measure(arch: str, place: Path, device: str, count: int, batch: int, rounds:
     import torch
 
     from indexer.models.onnx_export import export
-    from indexer.models.precision import probes
+    from indexer.models.precision import probe_images
     from indexer.models.resolve import prepare_model
     from retrieval.embedders.torch_towers import ImageTower, load_model
     from retrieval.system import cores
 
     os.environ["XDG_CACHE_HOME"] = str(place / "cache")
     clew = prepare_model(str(make_checkpoint(arch, place)), arch=arch, device=device)
-    looks, model = clew.prepared.recipe.preprocessing, load_model(clew.prepared.folder)
-    pixels = probes(looks.size, min(count, 256))
+    looks, model = clew.prepared.manifest.preprocessing, load_model(clew.prepared.folder)
+    pixels = probe_images(looks.size, min(count, 256))
     pixels = [pixels[n % len(pixels)] for n in range(count)]
     tower = ImageTower(copy.deepcopy(model), looks).eval()
     export(tower, torch.from_numpy(np.stack(pixels[:2])), place / "whole.onnx")
@@ -71,7 +71,7 @@ def measure(arch: str, place: Path, device: str, count: int, batch: int, rounds:
         name = f"bare forward, {precision}"
         ways = {name: (batch, forward(names[precision], batch, getattr(torch, precision))), **ways}
     elif clew.device == "cpu":
-        best = clew._image._session(cores(), ready_soon=False)
+        best = clew._image_tower._session(cores(), fast_start=False)
         rows = np.stack(pixels[:batch])
         ways = {f"bare forward, {precision}": (batch, lambda: best.run(None, {"rows": rows})[0]), **ways}
     truth = forward(model, batch, torch.float32)()

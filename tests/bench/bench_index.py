@@ -46,12 +46,12 @@ from common import (
 from PIL import Image
 
 from indexer import update_library
-from indexer.models.resolve import ready
+from indexer.models.resolve import resolve_embedder
 from retrieval.catalog.reader import Catalog
 from retrieval.embedders.base import Embedder, Pixels
-from retrieval.embedders.model_cache import EXPORTED
-from retrieval.embedders.open_clip import OpenClip
-from retrieval.embedders.registry import load
+from retrieval.embedders.model_cache import EXPORTED_IMAGE_TOWERS
+from retrieval.embedders.open_clip import OpenClipEmbedder
+from retrieval.embedders.registry import load_embedder
 from retrieval.system import cores
 from retrieval.types import Filters, Vectors
 
@@ -100,14 +100,14 @@ def make_ready(arch: str, place: Path) -> str:
     import torch
 
     from indexer.models.onnx_export import export
-    from indexer.models.precision import probes
+    from indexer.models.precision import probe_images
     from indexer.models.resolve import prepare_model
     from retrieval.embedders.torch_towers import ImageTower, load_model
 
     clew = prepare_model(str(make_checkpoint(arch, place)), arch=arch)
-    looks = clew.prepared.recipe.preprocessing
+    looks = clew.prepared.manifest.preprocessing
     tower = ImageTower(load_model(clew.prepared.folder), looks).eval()
-    export(tower, torch.from_numpy(np.stack(probes(looks.size, 2))), place / "whole.onnx")
+    export(tower, torch.from_numpy(np.stack(probe_images(looks.size, 2))), place / "whole.onnx")
     return f"chosen: {clew.choice}"
 
 
@@ -116,12 +116,18 @@ def rate_once(paths: Sequence[Path], library: Path, arch: str | None, place: Pat
 
     The others' loops are given fewer files, where they are slow.
     """
-    model = load("builtin") if arch is None else ready(str(place / f"{arch}.safetensors"), arch=arch)
+    model = (
+        load_embedder("builtin")
+        if arch is None
+        else resolve_embedder(str(place / f"{arch}.safetensors"), arch=arch)
+    )
     some = paths if arch is None else paths[: max(8, len(paths) // 4)]
-    pixels = [model.prepare(scaled(path, model.side)) for path in paths[:32]]
+    pixels = [model.prepare(scaled(path, model.min_image_side)) for path in paths[:32]]
     model.embed_images(pixels), model.embed_texts(["a dog"])  # both towers are loaded now
     forward = median(time_of(lambda: bare(model, pixels)).wall for _ in range(5)) / len(pixels)
-    decode = time_of(lambda: [model.prepare(scaled(path, model.side)) for path in paths]).wall / len(paths)
+    decode = time_of(
+        lambda: [model.prepare(scaled(path, model.min_image_side)) for path in paths]
+    ).wall / len(paths)
     core_seconds = len(paths) * (decode + cores() * forward)
     indexed = time_of(lambda: update_library([paths[0].parents[1]], library=library, embedder=model))
     loops = plain_loop(model) if arch is None else others.loops(model, place)
@@ -141,19 +147,19 @@ def rate_once(paths: Sequence[Path], library: Path, arch: str | None, place: Pat
 
 def bare(model: Embedder, pixels: Sequence[Pixels]) -> None:
     """Run the bare model on a batch that is ready, all cores on it."""
-    if not isinstance(model, OpenClip):
+    if not isinstance(model, OpenClipEmbedder):
         model.embed_images(pixels)
-    elif model.choice.precision in EXPORTED:
+    elif model.choice.precision in EXPORTED_IMAGE_TOWERS:
         session(model).run(None, {"rows": np.stack(pixels)})
     else:
-        from retrieval.embedders.torch_towers import run as run_tower
+        from retrieval.embedders.torch_towers import run_tower as run_tower
 
-        run_tower(model._torch.images, np.stack(pixels), cores())
+        run_tower(model._torch_towers.image_tower, np.stack(pixels), cores())
 
 
 @cache
-def session(model: OpenClip) -> "InferenceSession":
-    return model._image._session(cores(), ready_soon=False)
+def session(model: OpenClipEmbedder) -> "InferenceSession":
+    return model._image_tower._session(cores(), fast_start=False)
 
 
 def plain_loop(model: Embedder) -> dict[str, Callable[[Sequence[Path]], Vectors]]:
@@ -173,7 +179,7 @@ def scaled(path: Path, side: int) -> Image.Image:
 
 def picture_vectors(library: Path) -> Vectors:
     catalog = Catalog.open(library)
-    return catalog.vectors_of(catalog.space(), catalog.allowed(Filters(frozenset({"image"}))))[1]
+    return catalog.vectors_of(catalog.space(), catalog.allowed_ids(Filters(frozenset({"image"}))))[1]
 
 
 def rescan(count: int, rounds: int, place: Path) -> dict[str, object]:
@@ -202,7 +208,7 @@ def rescan(count: int, rounds: int, place: Path) -> dict[str, object]:
 
 def rescan_inside(folder: Path, library: Path, rounds: int) -> list[tuple[Took, Took]]:
     """Return what the bare walk and the product took, in turns, after a warm-up."""
-    model = load("builtin")
+    model = load_embedder("builtin")
     walk(str(folder))
 
     def turn() -> tuple[Took, Took]:

@@ -27,20 +27,20 @@ from common import Cloud, emit, machine, table, time_of
 from indexer import index_folder
 from indexer.decode.base import Decoded, Draft
 from indexer.decode.reader import Read
-from indexer.maintenance.build_index import build
-from indexer.store.writer import Portion, Writer
+from indexer.maintenance.build_index import build_indexes
+from indexer.store.writer import FileChunk, LibraryWriter
 from indexer.types import Found
 from retrieval import Library
 from retrieval.catalog.reader import Catalog
-from retrieval.catalog.schema import CATALOGUE
-from retrieval.embedders.registry import load
-from retrieval.query.encoder import compose, find_known
+from retrieval.catalog.schema import CATALOG_FILE
+from retrieval.embedders.registry import load_embedder
+from retrieval.query.encoder import encode_query, lookup_vector
 from retrieval.query.parser import parse
-from retrieval.search.hybrid_search import search_both
-from retrieval.search.keyword_search import find
-from retrieval.search.vector_search import search
+from retrieval.search.hybrid_search import hybrid_search
+from retrieval.search.keyword_search import keyword_search
+from retrieval.search.vector_search import vector_search
 from retrieval.types import Filters
-from retrieval.vectors.space_index import Nearest
+from retrieval.vectors.space_index import SpaceIndex
 
 DEPTH = 100
 WAYS = ("meaning", "keyword", "both")
@@ -129,7 +129,7 @@ def quality(photos: Sequence[Photo], pictures: Path | None, place: Path) -> list
     return rows
 
 
-def portions(texts: Sequence[str], cloud: Cloud) -> list[list[Portion]]:
+def portions(texts: Sequence[str], cloud: Cloud) -> list[list[FileChunk]]:
     """Return texts as files of one passage each, in batches as a run writes them."""
     vectors = np.concatenate(list(cloud.chunks()))
     every = []
@@ -137,14 +137,14 @@ def portions(texts: Sequence[str], cloud: Cloud) -> list[list[Portion]]:
         found = Found(b"%04d/%08d.txt" % (n // 500, n), 1, 1, "text", None)
         draft = Draft("text", text=text, start=1, end=1)
         read = Read(found, n.to_bytes(32), decoded=Decoded([draft]))
-        every.append(Portion(read, read.decoded.drafts, vectors=vectors[n : n + 1]))
+        every.append(FileChunk(read, read.decoded.drafts, vectors=vectors[n : n + 1]))
     return [every[at : at + 256] for at in range(0, len(every), 256)]
 
 
 def write(texts: Sequence[str], folder: Path, cloud: Cloud, *, keywords: bool) -> float:
     """Write a library of these passages and build its index; return the CPU seconds that writing took."""
     batches = portions(texts, cloud)
-    with Writer(folder, lambda _: load("builtin")) as writer:
+    with LibraryWriter(folder, lambda _: load_embedder("builtin")) as writer:
         if not keywords:
             triggers = writer.db.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall()
             for (name,) in triggers:
@@ -157,23 +157,25 @@ def write(texts: Sequence[str], folder: Path, cloud: Cloud, *, keywords: bool) -
                 writer.write(root, batch)
 
         took = time_of(work)
-        build(writer, writer.catalog.space(), "flat")
+        build_indexes(writer, writer.catalog.space(), "flat")
     return took.cpu
 
 
 def latency(folder: Path, asked: Sequence[str]) -> list[dict[str, object]]:
     """Return milliseconds a query of a warm library, each way."""
     catalog = Catalog.open(folder)
-    nearest, embedder = Nearest(catalog, catalog.space()), load("builtin")
+    nearest, embedder = SpaceIndex(catalog, catalog.space()), load_embedder("builtin")
     composed = [
-        compose(parse(words), embedder, partial(find_known, catalog, nearest.space), nearest.mean)
+        encode_query(
+            parse(words), embedder, partial(lookup_vector, catalog, nearest.space), nearest.mean_query
+        )
         for words in asked
     ]
     every = Filters()
     ways: dict[str, Callable[[int], object]] = {
-        "meaning": lambda n: search(catalog, nearest, composed[n], every, count=10),
-        "keyword": lambda n: find(catalog, asked[n], count=DEPTH),
-        "both": lambda n: search_both(catalog, nearest, composed[n], every, count=10),
+        "meaning": lambda n: vector_search(catalog, nearest, composed[n], every, count=10),
+        "keyword": lambda n: keyword_search(catalog, asked[n], count=DEPTH),
+        "both": lambda n: hybrid_search(catalog, nearest, composed[n], every, count=10),
     }
     rows = []
     for way, work in ways.items():
@@ -212,7 +214,7 @@ def main() -> None:
         wrote = {
             name: write(few, place / name, cloud, keywords=name == "with") for name in ("without", "with")
         }
-        bytes_ = {name: (place / name / CATALOGUE).stat().st_size for name in wrote}
+        bytes_ = {name: (place / name / CATALOG_FILE).stat().st_size for name in wrote}
         writing = [
             {"keywords": name, "passages": len(few), "cpu s": seconds, "us each": 1e6 * seconds / len(few),
              "bytes each": bytes_[name] / len(few), "x": seconds / wrote["without"]}

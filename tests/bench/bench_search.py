@@ -26,15 +26,15 @@ import faiss
 import numpy as np
 from common import Cloud, alone, embedder_of, emit, machine, make_library, resident, table
 
-from indexer.maintenance.build_index import build
-from indexer.store.writer import Writer
+from indexer.maintenance.build_index import build_indexes
+from indexer.store.writer import LibraryWriter
 from retrieval.catalog.reader import Catalog
-from retrieval.query.encoder import Asked
-from retrieval.scoring.ranking import recall, top
-from retrieval.search.vector_search import search
+from retrieval.query.encoder import EncodedQuery
+from retrieval.scoring.ranking import recall, top_k
+from retrieval.search.vector_search import vector_search
 from retrieval.types import Filters, Hit, Ids, Scores, Vectors
 from retrieval.vectors.exact import ExactIndex
-from retrieval.vectors.space_index import Nearest
+from retrieval.vectors.space_index import SpaceIndex
 
 Answer = TypeVar("Answer")
 COUNT = 10
@@ -65,7 +65,7 @@ def exact(folder: Path, queries: Vectors) -> dict[str, tuple[float, Scores]]:
     """Return median ms and true scores of exact search, for each filter."""
     catalog = Catalog.open(folder)
     space, found = catalog.space(), {}
-    ids = catalog.ids_of(space, "image")
+    ids = catalog.vector_ids(space, "image")
     vectors, at = np.empty((len(ids), space.dim), np.float32), 0
     for some, rows in catalog.vectors_after(space, "image", 0):
         vectors[at : at + len(some)] = rows
@@ -83,9 +83,9 @@ def _best(index: ExactIndex, query: Vectors) -> Scores:
 
 def build_alone(folder: Path, dim: int, method: str) -> dict[str, float]:
     """Build both indexes; return seconds, peak MB of the process, and what is said of the pictures' index."""
-    with Writer(folder, lambda _: embedder_of(dim)) as writer:
+    with LibraryWriter(folder, lambda _: embedder_of(dim)) as writer:
         begun = perf_counter()
-        space = build(writer, writer.catalog.space(), method)
+        space = build_indexes(writer, writer.catalog.space(), method)
         seconds = perf_counter() - begun
     peak = getrusage(RUSAGE_SELF).ru_maxrss * 1024 / 1e6
     file = next(file for file in space.indexes if file.kind == "image")
@@ -99,18 +99,18 @@ def ask_warm(folder: Path, queries: Vectors, truth: dict[str, Scores]) -> dict[s
     halves = np.array_split(queries, 2)
     catalog = Catalog.open(folder)
     before = resident()
-    nearest = Nearest(catalog, catalog.space())
-    nearest.tail("image")
+    nearest = SpaceIndex(catalog, catalog.space())
+    nearest.unindexed("image")
     rows = [_ask_index(nearest, *halves, truth["all"]), _ask_nearest(nearest, "all", *halves, truth["all"])]
     held = resident() - before
-    ids = catalog.ids_of(nearest.space, "image")
-    nearest._allowed.update((narrow, passing(ids, share)) for narrow, share in FILTERS.values() if narrow)
+    ids = catalog.vector_ids(nearest.space, "image")
+    nearest._allowed_ids.update((narrow, passing(ids, share)) for narrow, share in FILTERS.values() if narrow)
     rows += [_ask_nearest(nearest, among, *halves, truth[among]) for among in PASSING]
     rows.append(_ask_whole(nearest, *halves))
     return {"rows": rows, "held": held, "held after filters": resident() - before}
 
 
-def _ask_index(nearest: Nearest, warm: Vectors, asked: Vectors, truth: Scores) -> dict[str, object]:
+def _ask_index(nearest: SpaceIndex, warm: Vectors, asked: Vectors, truth: Scores) -> dict[str, object]:
     def ask(query: Vectors) -> Ids:
         return nearest.indexes["image"].search(query, COUNT)[1][0]
 
@@ -118,12 +118,12 @@ def _ask_index(nearest: Nearest, warm: Vectors, asked: Vectors, truth: Scores) -
     times, found = time_each(ask, asked)
     there = [nearest.catalog.vectors_of(nearest.space, ids) for ids in found]
     pairs = zip(asked, there, strict=True)
-    scores = [top(query[None] @ vectors.T, ids, COUNT)[0] for query, (ids, vectors) in pairs]
+    scores = [top_k(query[None] @ vectors.T, ids, COUNT)[0] for query, (ids, vectors) in pairs]
     return {"of": "index", "among": "all", "times": times, "recall": recall(np.concatenate(scores), truth)}
 
 
 def _ask_nearest(
-    nearest: Nearest, among: str, warm: Vectors, asked: Vectors, truth: Scores
+    nearest: SpaceIndex, among: str, warm: Vectors, asked: Vectors, truth: Scores
 ) -> dict[str, object]:
     def ask(query: Vectors) -> Scores:
         return nearest.search(query, "image", COUNT, FILTERS[among][0])[0]
@@ -134,9 +134,11 @@ def _ask_nearest(
     return {"of": "nearest", "among": among, "times": times, "recall": right, "first ms": first}
 
 
-def _ask_whole(nearest: Nearest, warm: Vectors, asked: Vectors) -> dict[str, object]:
+def _ask_whole(nearest: SpaceIndex, warm: Vectors, asked: Vectors) -> dict[str, object]:
     def ask(query: Vectors) -> list[Hit]:
-        return search(nearest.catalog, nearest, Asked(query, "words", ()), Filters(), count=COUNT)
+        return vector_search(
+            nearest.catalog, nearest, EncodedQuery(query, "words", ()), Filters(), count=COUNT
+        )
 
     first = time_each(ask, warm)[0][0]
     return {"of": "answer", "among": "all", "times": time_each(ask, asked)[0], "first ms": first}

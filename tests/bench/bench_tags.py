@@ -24,12 +24,12 @@ import numpy as np
 from common import Cloud, alone, emit, machine, make_library, table
 
 from indexer import index_folder, tag_library
-from indexer.maintenance.build_index import build
+from indexer.maintenance.build_index import build_indexes
 from indexer.maintenance.calibrate import calibrate_if_due
-from indexer.store.writer import Writer
+from indexer.store.writer import LibraryWriter
 from retrieval import Library
 from retrieval.catalog.reader import Catalog
-from retrieval.embedders.registry import load
+from retrieval.embedders.registry import load_embedder
 
 FLICKR = Path(__file__).parents[3] / "shared" / "data" / "flickr8k" / "test"
 THERE = {
@@ -85,10 +85,10 @@ def photos(folder: Path, place: Path) -> list[dict[str, object]]:
 
 def make(folder: Path, count: int, seed: int) -> None:
     """Draw a library of pictures, with its index, calibrated."""
-    embedder = load("builtin")
+    embedder = load_embedder("builtin")
     make_library(folder, Cloud(count, DIM, seed), {"image": 1.0}, embedder)
-    with Writer(folder, lambda _: embedder) as writer:
-        calibrate_if_due(writer, build(writer, writer.catalog.space()), embedder)
+    with LibraryWriter(folder, lambda _: embedder) as writer:
+        calibrate_if_due(writer, build_indexes(writer, writer.catalog.space()), embedder)
 
 
 def tag(folder: Path, one_of: bool) -> dict[str, float]:
@@ -104,7 +104,7 @@ def product(folder: Path) -> float:
     """Return the seconds of one multiplication of all vectors, in memory, by as many labels."""
     catalog = Catalog.open(folder)
     rows = [vectors for _, vectors in catalog.vectors_after(catalog.space(), "image", 0)]
-    labels = load("builtin").embed_texts(LABELS).T
+    labels = load_embedder("builtin").embed_texts(LABELS).T
     begun = perf_counter()
     for vectors in rows:
         np.max(vectors @ labels)

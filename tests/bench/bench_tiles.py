@@ -22,7 +22,7 @@ from PIL import Image
 
 from indexer import update_library
 from retrieval import Library
-from retrieval.catalog.schema import CATALOGUE
+from retrieval.catalog.schema import CATALOG_FILE
 
 SIDE, SHARES, SEED = 900, (0.3, 0.4, 0.5), 1
 
@@ -74,7 +74,7 @@ def measure(scenes: Sequence[Photo], things: Sequence[Photo], share: float, mode
         home = Path(place) / "library"
         for tiles in (False, True):
             report = update_library(paths[0].parent, library=home, model=model, tiles=tiles)
-            size = (home / CATALOGUE).stat().st_size
+            size = (home / CATALOG_FILE).stat().st_size
             with Library.open(home) as library:
                 recalls = {
                     f"{name}@{count}": recall(library, asked, paths, count)

@@ -25,7 +25,7 @@ from common import alone, cores, emit, machine, table, time_of
 from PIL import Image
 
 from indexer.decode.video import decoder
-from retrieval.embedders.registry import load
+from retrieval.embedders.registry import load_embedder
 
 RATE = 30
 CODINGS = {
@@ -83,7 +83,7 @@ def repeat(path: Path, out: Path, times: int, frames: int) -> None:
 
 def index(path: Path) -> dict[str, object]:
     """Read a video as the indexer does; a first one is read before, as a run loads its model once."""
-    embedder, found = load("builtin"), []
+    embedder, found = load_embedder("builtin"), []
     embedder.embed_images([np.zeros((128, 128, 3), np.uint8)])
 
     def read() -> None:

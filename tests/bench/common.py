@@ -19,10 +19,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from indexer.store.writer import Writer
+from indexer.store.writer import LibraryWriter
 from retrieval.catalog.schema import vectors_table
 from retrieval.embedders.base import Embedder
-from retrieval.embedders.registry import load
+from retrieval.embedders.registry import load_embedder
 from retrieval.system import cores
 from retrieval.types import Vectors
 
@@ -73,7 +73,9 @@ class Cloud:
 def embedder_of(dim: int) -> Embedder:
     """Return the built-in model where it fits, else the name of one that embeds nothing."""
     return (
-        load("builtin") if dim == 256 else SimpleNamespace(name="drawn", fingerprint="0", parts={}, dim=dim)
+        load_embedder("builtin")
+        if dim == 256
+        else SimpleNamespace(name="drawn", fingerprint="0", parts={}, dim=dim)
     )
 
 
@@ -82,7 +84,7 @@ def make_library(
 ) -> None:
     """Fill a new library with one segment a file; `kinds` gives each kind's share. It has no index yet."""
     draw = np.random.default_rng([cloud.seed, 3])
-    with Writer(folder, lambda _: embedder or embedder_of(cloud.dim)) as writer:
+    with LibraryWriter(folder, lambda _: embedder or embedder_of(cloud.dim)) as writer:
         root, first = _insert_root(writer), 1
         for chunk in cloud.chunks():
             ids = range(first, first + len(chunk))
@@ -92,7 +94,7 @@ def make_library(
             first += len(chunk)
 
 
-def _insert_root(writer: Writer) -> int:
+def _insert_root(writer: LibraryWriter) -> int:
     options = '{"exclude": [], "hidden": false, "mount": false}'
     with writer.db.atomic():
         insert = (
@@ -101,7 +103,7 @@ def _insert_root(writer: Writer) -> int:
         return writer.db.conn.execute(insert, (options,)).lastrowid
 
 
-def _insert(writer: Writer, root: int, ids: range, kinds: Sequence[str], vectors: Vectors) -> None:
+def _insert(writer: LibraryWriter, root: int, ids: range, kinds: Sequence[str], vectors: Vectors) -> None:
     many = writer.db.conn.executemany
     many(
         "INSERT INTO contents (id, hash, reader, segments) VALUES (?, ?, 'picture', 1)",
@@ -121,7 +123,7 @@ def _insert(writer: Writer, root: int, ids: range, kinds: Sequence[str], vectors
     )
     halves = vectors.astype(np.float16)
     many(
-        f"INSERT INTO {vectors_table(writer.space)} VALUES (?, ?)",
+        f"INSERT INTO {vectors_table(writer.space_id)} VALUES (?, ?)",
         ((id_, half.tobytes()) for id_, half in zip(ids, halves, strict=True)),
     )
 

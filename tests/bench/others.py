@@ -13,7 +13,7 @@ from PIL import Image, ImageOps
 from torch.utils.data import DataLoader, Dataset
 
 from indexer.prefetch import ahead
-from retrieval.embedders.open_clip import OpenClip
+from retrieval.embedders.open_clip import OpenClipEmbedder
 from retrieval.embedders.torch_towers import load_model
 from retrieval.system import cores
 from retrieval.types import Vectors
@@ -36,7 +36,7 @@ def whole(path: Path) -> Image.Image:
     return ImageOps.exif_transpose(Image.open(path).convert("RGB"))
 
 
-def loops(model: OpenClip, place: Path) -> dict[str, Callable[[Sequence[Path]], Vectors]]:
+def loops(model: OpenClipEmbedder, place: Path) -> dict[str, Callable[[Sequence[Path]], Vectors]]:
     """Return open_clip's documented loop, clip-retrieval's way (DataLoader) and rclip's (onnxruntime)."""
     net = load_model(model.prepared.folder)
     transform = image_transform_v2(PreprocessCfg(**get_model_preprocess_cfg(net)), is_train=False)

@@ -9,23 +9,23 @@ import sys
 
 import pytest
 
-from retrieval.cli.hit_formats import KEYS
-from retrieval.formatting import one_line, printable, size
-from tests.support.files import any_names, draw, write
-from tests.support.terminal import terminal
+from retrieval.cli.hit_formats import HIT_KEYS
+from retrieval.formatting import format_bytes, one_line, printable
+from tests.support.files import draw_image, requires_non_utf8_names, write_text
+from tests.support.terminal import run_in_terminal
 
 
 @pytest.fixture
 def indexed(clew, folder):
     """Index the coloured pictures with the built-in model."""
-    write(folder / "red.txt", "a red wall\n")
+    write_text(folder / "red.txt", "a red wall\n")
     done = clew("index", folder)
     assert done.exit_code == 0, done.output
     return clew
 
 
 def test_index_tells_what_it_did(clew, folder):
-    write(folder / "notes.xyz", "")
+    write_text(folder / "notes.xyz", "")
     (folder / "broken.jpg").write_bytes(b"\xff\xd8")
     done = clew("index", folder)
     assert done.exit_code == 0
@@ -56,7 +56,7 @@ def test_words_alone_are_a_search(indexed):
 def test_json_has_the_keys_of_the_design(indexed):
     hits = json.loads(indexed("search", "red", "--json", "-k", 3).stdout)
     assert len(hits) == 3
-    assert all(tuple(hit) == KEYS for hit in hits)
+    assert all(tuple(hit) == HIT_KEYS for hit in hits)
     assert 0.75 <= hits[0]["confidence"] <= 1
     lines = indexed("search", "red", "--nl", "-k", 3).stdout.splitlines()
     assert [json.loads(line) for line in lines] == hits
@@ -66,10 +66,10 @@ def test_csv_has_a_header_and_the_same_rows(indexed):
     rows = list(csv.DictReader(io.StringIO(indexed("search", "red", "--csv").stdout)))
     hits = json.loads(indexed("search", "red", "--json").stdout)
     assert [row["path"] for row in rows] == [hit["path"] for hit in hits]
-    assert tuple(rows[0]) == KEYS
+    assert tuple(rows[0]) == HIT_KEYS
 
 
-@any_names
+@requires_non_utf8_names
 def test_paths_are_each_once_and_as_they_are(clew, folder):
     os.rename(os.fsencode(folder / "red.png"), os.fsencode(folder) + b"/r\xe9d\n.png")
     clew("index", folder)
@@ -157,7 +157,7 @@ def test_forget_takes_a_folder_out(indexed, folder):
 def test_eval_measures_both_ways(clew, folder):
     rows = [{"image": f"pictures/{c}.png", "captions": [f"a {c} wall"]} for c in ("red", "green", "blue")]
     rows.append({"image": "pictures/none.png", "captions": ["nothing"]})
-    pairs = write(folder.parent / "captions.jsonl", "\n".join(map(json.dumps, rows)))
+    pairs = write_text(folder.parent / "captions.jsonl", "\n".join(map(json.dumps, rows)))
     done = clew("eval", pairs, "--json")
     assert done.exit_code == 0
     found = json.loads(done.stdout)
@@ -187,10 +187,10 @@ def test_one_caption_a_line_is_the_same_as_a_list(clew, folder):
         {"image": f"pictures/{c}.png", "captions": [text for d, text in pairs if c == d]}
         for c in ("red", "green", "blue")
     ]
-    one = write(
+    one = write_text(
         folder.parent / "one.jsonl", "\ufeff" + "\n".join(json.dumps(r, ensure_ascii=False) for r in lines)
     )
-    two = write(folder.parent / "two.jsonl", "\n".join(map(json.dumps, lists)))
+    two = write_text(folder.parent / "two.jsonl", "\n".join(map(json.dumps, lists)))
     assert clew("eval", one, "--json").stdout == clew("eval", two, "--json").stdout
 
 
@@ -198,7 +198,7 @@ def test_one_caption_a_line_is_the_same_as_a_list(clew, folder):
     "text", ["", "[]", '{"image": "a.png"}', '{"image": "a.png", "captions": "one"}', "{"]
 )
 def test_a_captions_file_that_is_wrong_names_its_line(clew, tmp_path, text):
-    done = clew("eval", write(tmp_path / "c.jsonl", text))
+    done = clew("eval", write_text(tmp_path / "c.jsonl", text))
     assert done.exit_code == 2
     assert "line 1" in done.stderr or "is empty" in done.stderr
 
@@ -217,9 +217,9 @@ def test_every_command_has_help(clew):
 
 
 def test_a_terminal_shows_a_table_that_fits(indexed, folder):
-    draw(folder / ("long " * 30 + "name\n.png"), (200, 10, 10))
+    draw_image(folder / ("long " * 30 + "name\n.png"), (200, 10, 10))
     indexed("index")
-    shown = terminal(["search", "a red wall"], folder.parent)
+    shown = run_in_terminal(["search", "a red wall"], folder.parent)
     assert "score" in shown.splitlines()[0]
     assert "pictures/red.png" in shown
     assert "name\\n.png" in "".join(line.strip() for line in shown.splitlines())
@@ -237,4 +237,4 @@ def test_lines_and_names_are_written_so_that_they_hold():
     assert one_line("a\tb\nc") == "a\\tb\\nc"
     assert one_line("a\\b\x1b[31m") == "a\\b\\x1b[31m"
     assert printable("a\x1b[31m\udce9é") == "a\\x1b[31m\\udce9é"
-    assert [size(n) for n in (999, 1_000, 2_345_678, 5e12)] == ["999 B", "1.0 kB", "2.3 MB", "5.0 TB"]
+    assert [format_bytes(n) for n in (999, 1_000, 2_345_678, 5e12)] == ["999 B", "1.0 kB", "2.3 MB", "5.0 TB"]

@@ -12,8 +12,8 @@ from PIL import Image, ImageEnhance
 from indexer import index_folder
 from retrieval import Library
 from retrieval.errors import QueryError
-from tests.support.files import draw, write
-from tests.support.terminal import terminal
+from tests.support.files import draw_image, write_text
+from tests.support.terminal import run_in_terminal
 
 ORANGE, TEAL = (255, 140, 40), (40, 140, 255)
 
@@ -72,10 +72,10 @@ def photos(tmp_path):
     save(scene(4), place / "alone4.jpg", "2024:05:01 12:00:03", "Canon")
     save(scene(5), place / "alone5.jpg")
     save(scene(1, TEAL), place / "teal.jpg")  # the same shapes in another colour
-    write(place / "a.txt", "the same words\n")
-    write(place / "b.md", "the same words\n")
-    write(place / "nothing.txt", "")
-    write(place / "void.txt", "")
+    write_text(place / "a.txt", "the same words\n")
+    write_text(place / "b.md", "the same words\n")
+    write_text(place / "nothing.txt", "")
+    write_text(place / "void.txt", "")
     return place
 
 
@@ -171,7 +171,7 @@ def test_a_group_is_one_hit_with_the_others_as_more(album, photos):
 def test_groups_are_filled_however_deep_that_is(tmp_path, index, place, toy, monkeypatch):
     from retrieval.search import results
 
-    monkeypatch.setattr(results, "LEAST", 1)
+    monkeypatch.setattr(results, "MIN_CANDIDATES", 1)
     for quality in range(30, 60):
         save(scene(1), tmp_path / "p" / f"{quality}.jpg", quality=quality)
     save(scene(2, TEAL), tmp_path / "p" / "other.jpg")
@@ -201,7 +201,7 @@ def test_a_group_stands_where_its_best_scoring_member_does_and_the_best_quality_
 
 def test_captions_of_one_picture_are_one_hit(tmp_path, index, place, toy):
     save(scene(1), tmp_path / "p" / "a.jpg")
-    write(tmp_path / "p" / "a.txt", "red red\nred blue\n")
+    write_text(tmp_path / "p" / "a.txt", "red red\nred blue\n")
     (tmp_path / "p" / "c.jpg").write_bytes((tmp_path / "p" / "a.jpg").read_bytes())
     index(tmp_path / "p")
     with Library.open(place, embedder=toy) as library:
@@ -276,13 +276,13 @@ def test_groups_are_shown_in_every_shape(shown, photos):
 
 def test_the_table_shows_how_many_more(shown, photos):
     ask = ["search", "--image", str(photos / "rex.jpg"), "--kind", "image", "-k", 2, "--group"]
-    assert "photos/rex.jpg +4" in terminal(ask, photos.parent)
+    assert "photos/rex.jpg +4" in run_in_terminal(ask, photos.parent)
 
 
 def test_a_library_of_texts_alone_has_groups_too(tmp_path, index, place, toy):
     for name in ("a", "b"):
-        write(tmp_path / "p" / f"{name}.txt", "a red wall\n")
-    write(tmp_path / "p" / "c.txt", "a red house\n")
+        write_text(tmp_path / "p" / f"{name}.txt", "a red wall\n")
+    write_text(tmp_path / "p" / "c.txt", "a red house\n")
     index(tmp_path / "p")
     with Library.open(place, embedder=toy) as library:
         hits = library.search("red", group=True)
@@ -294,14 +294,14 @@ def test_a_library_of_texts_alone_has_groups_too(tmp_path, index, place, toy):
 def test_links_and_files_that_have_changed_are_no_copies(tmp_path, index, place, toy):
     """What is listed as a copy could be spared: never the last, or the only, name of a file."""
     for name in ("real/long name.png", "two/a.png", "two/b.png", "two/c.png"):
-        draw(tmp_path / "in" / name, "red")
+        draw_image(tmp_path / "in" / name, "red")
     (tmp_path / "in" / "link.png").symlink_to(tmp_path / "in" / "real" / "long name.png")
     (tmp_path / "in" / "hard.png").hardlink_to(tmp_path / "in" / "two" / "a.png")
     (tmp_path / "linked").symlink_to(tmp_path / "in")
     index(tmp_path / "in")
     index(tmp_path / "linked")
     (tmp_path / "in" / "two" / "b.png").unlink()
-    draw(tmp_path / "in" / "two" / "c.png", "blue", size=(99, 9))
+    draw_image(tmp_path / "in" / "two" / "c.png", "blue", size=(99, 9))
     with Library.open(place, embedder=toy) as library:
         groups = library.duplicates(by="copy")
     files = [tmp_path / "in" / "real" / "long name.png", tmp_path / "in" / "hard.png"]

@@ -10,8 +10,8 @@ from PIL import Image
 from indexer import evaluate, evaluate_golden, evaluate_labels, switch_library, update_library
 from indexer.evaluation.measurement import compare
 from retrieval.errors import EvaluationError, LibraryError
-from tests.support.files import any_names, draw, write
-from tests.support.toy_embedder import Toy
+from tests.support.files import draw_image, requires_non_utf8_names, write_text
+from tests.support.toy_embedder import ToyEmbedder
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def golden(tmp_path, place, toy, library):
     """Ask the toy library golden queries, and return the evaluation."""
 
     def ask(*rows, **how):
-        file = write(tmp_path / "golden.jsonl", "\n".join(map(json.dumps, rows)))
+        file = write_text(tmp_path / "golden.jsonl", "\n".join(map(json.dumps, rows)))
         return evaluate_golden(file, library=place, **{"embedder": toy, **how})
 
     return ask
@@ -30,7 +30,7 @@ def test_a_golden_query_is_measured_by_the_hits_of_the_library(golden):
         {"query": "red", "relevant": ["pictures/red.png"]},
         {"query": "blue", "relevant": ["green.png", "cyan.png"], "kind": "image"},
     )
-    first, second = (answer.measures for answer in done.answers)
+    first, second = (answer.metrics for answer in done.answers)
     assert (first["recall@1"], first["mrr"], first["map"], first["median_rank"]) == (100, 1, 1, 1)
     # Blue comes first; then cyan and magenta, as alike; white; yellow; then green and red, as alike.
     assert (second["recall@1"], second["recall@5"], second["median_rank"]) == (0, 100, 2.5)
@@ -42,23 +42,23 @@ def test_a_golden_query_is_measured_by_the_hits_of_the_library(golden):
 
 
 def test_two_that_are_equal_are_each_half_first(golden, folder, index):
-    draw(folder / "wide.png", "red", size=(48, 16))
+    draw_image(folder / "wide.png", "red", size=(48, 16))
     index(folder)
     (answer,) = golden({"query": "red", "relevant": ["wide.png"]}).answers
-    assert (answer.measures["recall@1"], answer.measures["recall@5"]) == (50, 100)
-    assert (answer.measures["mrr"], answer.measures["median_rank"]) == (0.75, 1.5)
+    assert (answer.metrics["recall@1"], answer.metrics["recall@5"]) == (50, 100)
+    assert (answer.metrics["mrr"], answer.metrics["median_rank"]) == (0.75, 1.5)
 
 
 def test_a_copy_or_a_caption_of_what_is_relevant_is_as_good(golden, folder, index):
     shutil.copy(folder / "red.png", folder / "copy.png")
-    write(folder / "cyan.txt", "yellow")
+    write_text(folder / "cyan.txt", "yellow")
     index(folder)
     done = golden(
         {"query": "red", "relevant": ["copy.png"]},
         {"query": "yellow", "relevant": ["cyan.txt"], "kind": ["text"]},
         {"query": "yellow", "relevant": ["cyan.png"], "kind": "text"},
     )
-    assert [answer.measures["median_rank"] for answer in done.answers] == [1, 1, 1]
+    assert [answer.metrics["median_rank"] for answer in done.answers] == [1, 1, 1]
     assert not any(answer.missing for answer in done.answers)
 
 
@@ -66,8 +66,8 @@ def test_what_the_library_lacks_is_said_and_counts_as_missed(golden):
     done = golden({"query": "red", "relevant": ["red.png", "none.png"]}, {"query": "red", "relevant": ["no"]})
     one, two = done.answers
     assert (one.missing, two.missing) == (("none.png",), ("no",))
-    assert (one.measures["true_recall@10"], one.measures["map"]) == (50, 0.5)
-    assert (two.measures["median_rank"], two.measures["recall@10"]) == (None, 0)
+    assert (one.metrics["true_recall@10"], one.metrics["map"]) == (50, 0.5)
+    assert (two.metrics["median_rank"], two.metrics["recall@10"]) == (None, 0)
 
 
 def test_what_should_not_be_found_is_said_with_its_rank(golden):
@@ -78,7 +78,7 @@ def test_what_should_not_be_found_is_said_with_its_rank(golden):
     ]
     done = golden(*rows)
     assert [dict(answer.wrong) for answer in done.answers] == [{"red.png": 1}, {}, {}]
-    assert [answer.measures["clean@10"] for answer in done.answers] == [0, 1, None]
+    assert [answer.metrics["clean@10"] for answer in done.answers] == [0, 1, None]
     assert done.mean["clean@10"] == 0.5
 
 
@@ -109,7 +109,7 @@ def test_a_golden_query_that_is_wrong_names_file_and_line(golden, row, told):
         golden({"query": "red", "relevant": ["red.png"]}, row)
 
 
-class Crossed(Toy):
+class Crossed(ToyEmbedder):
     """A model that takes red for blue."""
 
     name, fingerprint = "crossed", "crossed-1"
@@ -136,16 +136,16 @@ def test_two_spaces_of_a_library_are_compared(golden, place, folder, toy):
 
 
 def label(folder, name, colour, file, caption=None):
-    picture = draw(folder / name / file, colour)
+    picture = draw_image(folder / name / file, colour)
     if caption:
-        write(picture.with_suffix(".txt"), caption)
+        write_text(picture.with_suffix(".txt"), caption)
 
 
 def test_labels_are_given_by_pictures_and_told_apart(tmp_path, toy):
     folder = tmp_path / "labels"
     for name, colour in (("red", "red"), ("red", "green"), ("green", "green"), ("blue", "blue")):
         label(folder, name, colour, f"{colour}.png")
-    write(folder / "blue" / "note.txt", "blue")
+    write_text(folder / "blue" / "note.txt", "blue")
     (folder / "green" / "broken.png").write_bytes(b"no picture")
     done = evaluate_labels(folder, embedder=toy)
     assert (done.accuracy, done.top5_accuracy, done.examples) == (0.8, None, 5)
@@ -193,7 +193,7 @@ def test_a_folder_without_labels_says_what_it_should_hold(tmp_path, toy):
 @pytest.fixture
 def pairs(folder):
     rows = [{"image": f"pictures/{c}.png", "captions": [f"a {c} wall"]} for c in ("red", "green", "blue")]
-    return write(folder.parent / "captions.jsonl", "\n".join(map(json.dumps, rows)))
+    return write_text(folder.parent / "captions.jsonl", "\n".join(map(json.dumps, rows)))
 
 
 def test_models_are_compared_on_the_same_captions(pairs, toy):
@@ -220,7 +220,7 @@ def indexed(clew, folder):
 
 def test_golden_queries_are_a_regression_suite(indexed, folder):
     rows = [{"query": "a red wall", "relevant": ["red.png", "none.png"], "not_relevant": ["green.png"]}]
-    suite = write(folder.parent / "golden.jsonl", "\n".join(map(json.dumps, rows)))
+    suite = write_text(folder.parent / "golden.jsonl", "\n".join(map(json.dumps, rows)))
     done = json.loads(indexed("eval", suite, "--json").stdout)
     assert list(done) == ["mean", "space", "queries"]
     (query,) = done["queries"]
@@ -283,14 +283,14 @@ def test_the_curves_are_drawn(clew, pairs, tmp_path, monkeypatch):
 
 
 def test_a_file_of_neither_kind_names_both(clew, tmp_path):
-    done = clew("eval", write(tmp_path / "x.jsonl", '{"picture": "a.png"}'))
+    done = clew("eval", write_text(tmp_path / "x.jsonl", '{"picture": "a.png"}'))
     assert done.exit_code == 2
     assert "line 1" in done.stderr
     assert '"query"' in done.stderr
     assert '"captions"' in done.stderr
 
 
-@any_names
+@requires_non_utf8_names
 def test_a_label_may_have_any_name(tmp_path, toy):
     label(tmp_path, "red", "red", "a.png")
     label(tmp_path, os.fsdecode(b"blue \xe9"), "blue", "b.png")

@@ -9,10 +9,10 @@ import pytest
 from indexer import index_folder
 from indexer.operations.forget import forget
 from retrieval import Library
-from retrieval.errors import LibraryError, LibraryMissing, LibraryVersion, QueryError
+from retrieval.errors import LibraryError, LibraryMissing, LibraryVersionMismatch, QueryError
 from retrieval.types import Filters
-from tests.support.files import draw, write
-from tests.support.toy_embedder import COLOURS
+from tests.support.files import draw_image, write_text
+from tests.support.toy_embedder import COLORS
 
 
 def names(hits):
@@ -23,7 +23,7 @@ def test_words_find_pictures_best_first(library):
     hits = library.search("red", count=7)
     assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
     assert names(hits)[0] == "red.png"
-    assert set(names(hits)) == {f"{colour}.png" for colour in COLOURS}
+    assert set(names(hits)) == {f"{colour}.png" for colour in COLORS}
 
 
 def test_a_picture_finds_itself_and_similar_leaves_it_out(library, folder):
@@ -33,7 +33,7 @@ def test_a_picture_finds_itself_and_similar_leaves_it_out(library, folder):
 
 
 def test_similar_leaves_out_every_copy_and_takes_strangers(library, folder, tmp_path, index):
-    stranger = draw(tmp_path / "stranger.png", (250, 4, 4))
+    stranger = draw_image(tmp_path / "stranger.png", (250, 4, 4))
     assert names(library.similar(stranger, count=1)) == ["red.png"]
     (folder / "copy.png").write_bytes((folder / "red.png").read_bytes())
     index(folder)
@@ -59,8 +59,8 @@ def test_a_filter_that_nothing_passes_finds_nothing(library, narrow):
 def tree(tmp_path, index, place, toy):
     """Index pictures and texts in some folders."""
     for path in ("Trips/Rome/a.png", "Trips/b.png", "My Trips/c.png", "d.png"):
-        draw(tmp_path / "tree" / path, (200, len(path), 9))
-        write((tmp_path / "tree" / path).with_name(Path(path).stem + "-notes.md"), f"red {path}")
+        draw_image(tmp_path / "tree" / path, (200, len(path), 9))
+        write_text((tmp_path / "tree" / path).with_name(Path(path).stem + "-notes.md"), f"red {path}")
     index(tmp_path / "tree")
     with Library.open(place, embedder=toy) as opened:
         yield opened
@@ -117,7 +117,7 @@ def test_hostile_folders_are_folders(library, under):
 
 def test_an_open_library_follows_the_writer(folder, library, index):
     assert len(library.search("red", count=20)) == 7
-    draw(folder / "new.png", (255, 1, 0))
+    draw_image(folder / "new.png", (255, 1, 0))
     index(folder)
     assert len(library.search("red", count=20)) == 8
     (folder / "red.png").unlink()
@@ -131,7 +131,9 @@ def drawn(tmp_path, refresh, count, method):
     """Index many pictures of many colours."""
     draw_ = np.random.default_rng(5)
     for number, colour in enumerate(draw_.integers(0, 256, (count, 3))):
-        draw(tmp_path / "many" / str(number % 7) / f"{number}.png", tuple(map(int, colour)), size=(4, 4))
+        draw_image(
+            tmp_path / "many" / str(number % 7) / f"{number}.png", tuple(map(int, colour)), size=(4, 4)
+        )
     refresh(tmp_path / "many", index=method)
 
 
@@ -139,7 +141,9 @@ def drawn(tmp_path, refresh, count, method):
 def test_answers_are_exact_with_every_index_under_every_filter(
     tmp_path, index, place, toy, method, monkeypatch
 ):
-    monkeypatch.setattr("retrieval.vectors.space_index.FEW", 20)  # so that filters go through the index
+    monkeypatch.setattr(
+        "retrieval.vectors.space_index.MAX_EXACT_SCAN_VECTORS", 20
+    )  # so that filters go through the index
     drawn(tmp_path, index, 600, method)
     with Library.open(place, embedder=toy) as library:
         space = library._catalog.space()
@@ -148,7 +152,7 @@ def test_answers_are_exact_with_every_index_under_every_filter(
         for words in ("red", "green blue", "yellow white"):
             query = toy.embed_texts([words])[0]
             for under, count in ((None, 15), ("3", 15), ("3", 600)):
-                allowed = ids if under is None else library._catalog.allowed(Filters(under=(under,)))
+                allowed = ids if under is None else library._catalog.allowed_ids(Filters(under=(under,)))
                 scores = np.where(np.isin(ids, allowed), vectors @ query, -np.inf)
                 order = np.lexsort((ids, -scores))[: min(count, len(allowed))]
                 hits = library.search(words, under=under, count=count)
@@ -199,8 +203,8 @@ def test_a_library_that_cannot_be_written_can_be_searched(folder, index, place, 
 def test_what_is_no_library_is_said(tmp_path):
     with pytest.raises(LibraryMissing, match="clew index"):
         Library.open(tmp_path / "none")
-    write(tmp_path / "odd" / "catalogue.sqlite", "not a database" * 100)
-    with pytest.raises(LibraryVersion, match="not a clew library"):
+    write_text(tmp_path / "odd" / "catalogue.sqlite", "not a database" * 100)
+    with pytest.raises(LibraryVersionMismatch, match="not a clew library"):
         Library.open(tmp_path / "odd")
 
 
@@ -210,7 +214,7 @@ def test_status_tells_what_there_is(library, folder, place):
     assert status.segments == {"image": 7}
     assert status.roots[0].path == folder
     assert status.roots[0].present == 7
-    assert (status.space.name, status.space.indexes[0].method, status.space.through) == ("toy", "flat", 7)
+    assert (status.space.name, status.space.indexes[0].method, status.space.indexed_to) == ("toy", "flat", 7)
     assert status.size > 0
 
 
@@ -250,10 +254,10 @@ def test_a_closed_library_says_so(library):
 def test_as_many_answers_come_as_there_are_things(tmp_path, index, place, toy):
     """Many captions of one picture are one answer, and do not crowd out the others."""
     for number in range(4):
-        draw(tmp_path / "p" / f"{number}.png", (number, 9, 9))
+        draw_image(tmp_path / "p" / f"{number}.png", (number, 9, 9))
     for name, colour in (("0", "red"), ("1", "red yellow"), ("2", "red blue")):
-        write(tmp_path / "p" / f"{name}.txt", "\n".join(f"{colour} {n}" for n in range(30)))
-    write(tmp_path / "p" / "notes.md", "red\n\nred red\n\nblue")
+        write_text(tmp_path / "p" / f"{name}.txt", "\n".join(f"{colour} {n}" for n in range(30)))
+    write_text(tmp_path / "p" / "notes.md", "red\n\nred red\n\nblue")
     index(tmp_path / "p")
     with Library.open(place, embedder=toy) as library:
         assert len(library.search("red", count=7)) == 7  # four pictures, three passages
@@ -275,7 +279,7 @@ def test_a_linked_root_is_filtered_by_the_folder_that_was_given(folder, index, p
 
 def test_a_graph_that_does_not_reach_all_equals_still_returns_them(tmp_path, index, place, toy):
     for number in range(300):
-        write(tmp_path / "p" / f"{number}.txt", "red" + " " * number)
+        write_text(tmp_path / "p" / f"{number}.txt", "red" + " " * number)
     index(tmp_path / "p", index="hnsw")
     with Library.open(place, embedder=toy) as library:
         assert len(library.search("red", count=300)) == 300
@@ -283,9 +287,9 @@ def test_a_graph_that_does_not_reach_all_equals_still_returns_them(tmp_path, ind
 
 def test_the_best_of_a_long_list_are_the_short_list(tmp_path, index, place, toy):
     for number in range(12):
-        draw(tmp_path / "p" / f"{number}.png", (200 - number, number * 9, 9))
-    write(tmp_path / "p" / "0.txt", "\n".join(f"red {n}" for n in range(26)))
-    write(tmp_path / "p" / "notes.md", "red yellow\n\nred magenta")
+        draw_image(tmp_path / "p" / f"{number}.png", (200 - number, number * 9, 9))
+    write_text(tmp_path / "p" / "0.txt", "\n".join(f"red {n}" for n in range(26)))
+    write_text(tmp_path / "p" / "notes.md", "red yellow\n\nred magenta")
     index(tmp_path / "p")
     with Library.open(place, embedder=toy) as library:
         everything = library.search("red", count=100)
@@ -295,9 +299,9 @@ def test_the_best_of_a_long_list_are_the_short_list(tmp_path, index, place, toy)
 
 def test_files_that_are_gone_do_not_hide_those_that_are_there(tmp_path, index, place, toy):
     for number in range(300):
-        write(tmp_path / "p" / f"{number}.txt", f"red {number}")
+        write_text(tmp_path / "p" / f"{number}.txt", f"red {number}")
     for number in range(5):
-        write(tmp_path / "p" / "kept" / f"{number}.txt", f"blue green {number}")
+        write_text(tmp_path / "p" / "kept" / f"{number}.txt", f"blue green {number}")
     index(tmp_path / "p")
     for number in range(300):
         (tmp_path / "p" / f"{number}.txt").unlink()
@@ -307,12 +311,12 @@ def test_files_that_are_gone_do_not_hide_those_that_are_there(tmp_path, index, p
 
 
 def test_what_is_usual_is_drawn_from_old_and_new_alike(tmp_path, index, place, toy):
-    from retrieval.vectors.space_index import Nearest
+    from retrieval.vectors.space_index import SpaceIndex
 
     drawn(tmp_path, index, 900, "flat")
     with Library.open(place, embedder=toy) as library:
-        nearest = Nearest(library._catalog, library._catalog.space())
-        some = nearest.background("image")
+        nearest = SpaceIndex(library._catalog, library._catalog.space())
+        some = nearest.background_vectors("image")
         everything = np.concatenate(
             [rows for _, rows in library._catalog.vectors_after(nearest.space, "image", 0)]
         )

@@ -19,26 +19,26 @@ from hypothesis import strategies as st
 
 from indexer import switch_library, teach, update_library, verify_library
 from indexer.decode import reader
-from indexer.embed.archive_order import in_turn
+from indexer.embed.archive_order import in_archive_order
 from indexer.embed.files import embed_files
-from indexer.operations.pipeline import Run, update
-from indexer.store.writer import Writer
+from indexer.operations.pipeline import IndexRun, update_folders
+from indexer.store.writer import LibraryWriter
 from indexer.types import Found, silent
 from retrieval import Library
 from retrieval.errors import ExtraMissing, MediaError
 from retrieval.media.archives import archive, decompress
-from retrieval.media.archives.archive import archive_of, list_archive, open_place, openers
-from retrieval.media.images.loader import open_picture
-from tests.support.catalog import ROOT, held
-from tests.support.files import any_names, draw, write
-from tests.support.toy_embedder import COLOURS, Other, Toy
+from retrieval.media.archives.archive import list_archive, member_openers, open_path, split_archive_path
+from retrieval.media.images.loader import load_image
+from tests.support.catalog import REPOSITORY_ROOT, committed_segments
+from tests.support.files import draw_image, requires_non_utf8_names, write_text
+from tests.support.toy_embedder import COLORS, RotatedToyEmbedder, ToyEmbedder
 
 TARS = {".tar": "w", ".tar.gz": "w:gz", ".tgz": "w:gz", ".tar.bz2": "w:bz2", ".tar.xz": "w:xz"}
 ZIPS = {".zip": zipfile.ZIP_STORED, ".cbz": zipfile.ZIP_DEFLATED, ".ZIP": zipfile.ZIP_BZIP2}
 EVERY = (*TARS, *ZIPS)
 
 
-class Counting(Toy):
+class Counting(ToyEmbedder):
     """Count what is embedded."""
 
     def __init__(self):
@@ -53,7 +53,7 @@ def picture(colour: str | tuple[int, int, int]) -> bytes:
     file = io.BytesIO()
     from PIL import Image
 
-    Image.new("RGB", (24, 16), COLOURS.get(colour, colour)).save(file, "PNG")
+    Image.new("RGB", (24, 16), COLORS.get(colour, colour)).save(file, "PNG")
     return file.getvalue()
 
 
@@ -87,13 +87,13 @@ def pack(path: Path, files: dict[str, bytes], at: float = 1_700_000_000) -> Path
 
 def found(place, words="red", **how) -> dict[str, float]:
     """Return the paths that are found below the folder of the library, with their scores."""
-    with Library.open(place, embedder=Toy()) as library:
+    with Library.open(place, embedder=ToyEmbedder()) as library:
         hits = library.search(words, count=1_000, **how)
     return {str(hit.path.relative_to(place.parent)): round(hit.score, 3) for hit in hits}
 
 
 def reasons(place) -> dict[str, str]:
-    with Library.open(place, embedder=Toy()) as library:
+    with Library.open(place, embedder=ToyEmbedder()) as library:
         return {str(each.path.relative_to(place.parent)): each.reason for each in library.failures()}
 
 
@@ -102,7 +102,7 @@ def counts(report) -> dict[str, int]:
     return {state: getattr(report, state) for state in states if getattr(report, state)}
 
 
-COLOURED = {f"in/{colour}.png": picture(colour) for colour in COLOURS}
+COLOURED = {f"in/{colour}.png": picture(colour) for colour in COLORS}
 
 
 @pytest.mark.parametrize("suffix", EVERY)
@@ -116,7 +116,7 @@ def test_what_is_in_an_archive_is_found_as_in_a_folder(suffix, tmp_path, folder,
         path.replace("pictures/", f"root/a{suffix}/in/"): score for path, score in plain.items()
     }
     assert counts(index()) == {"unchanged": 7}
-    assert verify_library(place).wrong == []
+    assert verify_library(place).errors == []
 
 
 @pytest.mark.parametrize("suffix", [".zip", ".tar.gz"])
@@ -148,7 +148,7 @@ def test_many_files_of_archives_that_are_not_wanted_any_more_are_no_drive_that_i
 
 def test_captions_beside_pictures_of_a_shard_belong_to_them(tmp_path, index, place, toy):
     shard = {}
-    for n, colour in enumerate(COLOURS):
+    for n, colour in enumerate(COLORS):
         shard[f"{n:04d}.png"] = picture(colour)
         shard[f"{n:04d}.txt"] = f"a {colour} thing".encode()
         shard[f"{n:04d}.json"] = json.dumps({"caption": f"the {colour}", "key": n}).encode()
@@ -162,7 +162,7 @@ def test_captions_beside_pictures_of_a_shard_belong_to_them(tmp_path, index, pla
     assert {(hit.text, hit.path, hit.source) for hit in texts} == {
         *(
             (f"a {colour} thing", shard / f"{n:04d}.png", shard / f"{n:04d}.txt")
-            for n, colour in enumerate(COLOURS)
+            for n, colour in enumerate(COLORS)
             if n != 1
         ),
         ("the green", shard / "0001.png", shard / "0001.json"),
@@ -173,7 +173,7 @@ def test_captions_beside_pictures_of_a_shard_belong_to_them(tmp_path, index, pla
 @pytest.mark.parametrize("suffix", [".zip", ".tar", ".tar.gz"])
 def test_an_unchanged_archive_is_not_opened(suffix, tmp_path, index):
     path = pack(tmp_path / "root" / f"a{suffix}", COLOURED)
-    draw(tmp_path / "root" / "b.png")
+    draw_image(tmp_path / "root" / "b.png")
     index(tmp_path / "root", archives=True)
     status = path.stat()
     path.write_bytes(b"?" * status.st_size)
@@ -221,7 +221,7 @@ def test_a_changed_archive_is_compared_file_by_file(suffix, tmp_path, index, pla
     assert (report.added, report.gone, report.failed) == (1, 1, 0)
     assert report.updated + report.unchanged == 2
     assert report.updated == (1 if suffix in ZIPS else 2)  # of a tar all is read, as no checksum tells
-    with Library.open(place, embedder=Toy()) as library:
+    with Library.open(place, embedder=ToyEmbedder()) as library:
         assert len(library.search("red", kind="image")) == 3
         assert {hit.path.name for hit in library.search("red", kind="image")} == {"a.png", "b.png", "d.png"}
 
@@ -244,17 +244,17 @@ def test_what_is_left_out_of_folders_is_left_out_of_archives(tmp_path, index, pl
     pack(tmp_path / "root" / "a.zip", {name: picture("red") for name in names})
     index(tmp_path / "root", archives=True, exclude=["Private/"])
     assert set(found(place)) == {"root/a.zip/a.png"}  # copies are one hit
-    with Library.open(place, embedder=Toy()) as library:
+    with Library.open(place, embedder=ToyEmbedder()) as library:
         assert library.status().roots[0].present == 2
     report = index(tmp_path / "root", exclude=[], hidden=True)
     assert (report.added, report.unchanged) == (3, 2)
 
 
 def test_a_folder_named_like_an_archive_is_a_folder(tmp_path, index, place):
-    draw(tmp_path / "root" / "a.zip" / "b.png")
+    draw_image(tmp_path / "root" / "a.zip" / "b.png")
     assert counts(index(tmp_path / "root", archives=True)) == {"added": 1}
     assert found(place) == {"root/a.zip/b.png": 1.0}
-    assert archive_of(os.fsencode(tmp_path / "root" / "a.zip" / "b.png")) is None
+    assert split_archive_path(os.fsencode(tmp_path / "root" / "a.zip" / "b.png")) is None
 
 
 def test_links_and_folders_in_archives_are_passed_over(tmp_path, index, place):
@@ -302,11 +302,11 @@ def test_of_several_files_of_one_name_the_last_counts(suffix, tmp_path, index, p
     path = pack(tmp_path / "root" / f"a{suffix}", {"a.png": picture("red"), "./a.png": picture("green")})
     assert counts(index(tmp_path / "root", archives=True)) == {"added": 1}
     assert found(place, "green") == {f"root/a{suffix}/a.png": 1.0}
-    with open_place(path / "a.png") as file:
+    with open_path(path / "a.png") as file:
         assert file.read() == picture("green")
 
 
-@any_names
+@requires_non_utf8_names
 def test_names_that_are_no_utf8_are_found(tmp_path, index, place):
     with tarfile.open(pack(tmp_path / "root" / "a.tar", {}), "w", format=tarfile.GNU_FORMAT) as tar:
         info = tarfile.TarInfo(os.fsdecode(b"caf\xe9.png"))
@@ -401,8 +401,8 @@ def test_a_zip_with_large_fields_a_comment_and_something_before_it(before, tmp_p
     path = tmp_path / "a.zip"
     path.write_bytes(file.getvalue())
     listing = list_archive(os.fsencode(path), lambda name: True)
-    assert listing.troubles == []
-    with open_place(path / "a.png") as opened:
+    assert listing.problems == []
+    with open_path(path / "a.png") as opened:
         assert opened.read() == picture("red")
 
 
@@ -411,7 +411,7 @@ def test_a_zip_of_very_many_files_says_where_its_directory_is_elsewhere(tmp_path
     path = pack(tmp_path / "a.zip", COLOURED)
     assert b"PK\6\6" in path.read_bytes()
     listing = list_archive(os.fsencode(path), lambda name: True)
-    assert listing.troubles == []
+    assert listing.problems == []
     assert [*listing.members] == [name.encode() for name in COLOURED]
 
 
@@ -426,7 +426,7 @@ def test_a_zip_with_lying_times_and_extended_ones(tmp_path, index, place):
         opened.writestr(exact, picture("green"))
     os.utime(path, (1_600_000_000, 1_600_000_000))
     index(tmp_path / "root", archives=True)
-    with Library.open(place, embedder=Toy()) as library:
+    with Library.open(place, embedder=ToyEmbedder()) as library:
         times = {hit.path.name: hit.time[:4] for hit in library.search("red")}
     assert times == {"never.png": "2020", "exact.png": "2009"}
 
@@ -510,7 +510,7 @@ def test_a_zip_that_breaks_off_has_lost_its_directory_which_is_said(suffix, tmp_
 def test_a_zip_of_a_large_directory_is_not_read(tmp_path, index, place, monkeypatch):
     from retrieval.media.archives import zip
 
-    monkeypatch.setattr(zip, "DIRECTORY", 400)
+    monkeypatch.setattr(zip, "MAX_DIRECTORY_BYTES", 400)
     pack(tmp_path / "root" / "a.zip", COLOURED)
     pack(tmp_path / "root" / "b.zip", {"red.png": picture("red")})
     assert counts(index(tmp_path / "root", archives=True)) == {"added": 1, "failed": 1}
@@ -531,10 +531,10 @@ def test_how_a_zip_may_not_be_compressed_is_named(tmp_path, index, place):
 def test_what_is_packed_densely_takes_no_more_memory_than_it_is_read(suffix, tmp_path, monkeypatch):
     import tracemalloc
 
-    monkeypatch.setattr(decompress, "IN_MEMORY", 1_000)
+    monkeypatch.setattr(decompress, "MAX_IN_MEMORY_BYTES", 1_000)
     path = pack(tmp_path / f"a{suffix}", {"a.txt": bytes(24_000_000)})
     tracemalloc.start()
-    with open_place(path / "a.txt") as file:
+    with open_path(path / "a.txt") as file:
         assert file.seek(0, os.SEEK_END) == 24_000_000
     most = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
@@ -544,7 +544,7 @@ def test_what_is_packed_densely_takes_no_more_memory_than_it_is_read(suffix, tmp
 def test_xz_may_take_so_much_memory_in_each_of_its_streams(tmp_path, index, place, monkeypatch):
     import lzma
 
-    monkeypatch.setattr(decompress, "DICTIONARY", 4_000_000)
+    monkeypatch.setattr(decompress, "MAX_XZ_MEMORY_BYTES", 4_000_000)
     whole = pack(tmp_path / "whole.tar", COLOURED).read_bytes()
     small, large = lzma.compress(whole[:2048], preset=0), lzma.compress(whole[2048:], preset=9)
     path = tmp_path / "root" / "a.tar.xz"
@@ -552,7 +552,7 @@ def test_xz_may_take_so_much_memory_in_each_of_its_streams(tmp_path, index, plac
     path.write_bytes(small + bytes(4) + large)
     assert counts(index(tmp_path / "root", archives=True)) == {"added": 2, "failed": 1}
     assert reasons(place) == {"root/a.tar.xz": "damaged: Memory usage limit exceeded"}
-    monkeypatch.setattr(decompress, "DICTIONARY", 100_000_000)
+    monkeypatch.setattr(decompress, "MAX_XZ_MEMORY_BYTES", 100_000_000)
     os.utime(path)
     assert counts(index(tmp_path / "root")) == {"added": 5, "updated": 2}
 
@@ -573,7 +573,7 @@ def test_a_file_whose_checksum_is_wrong_is_said_and_retry_reads_it_again(tmp_pat
 
 
 def test_a_packed_tar_may_unpack_to_so_much_and_no_more(tmp_path, index, place, monkeypatch):
-    monkeypatch.setattr(decompress, "FREE", 100_000)
+    monkeypatch.setattr(decompress, "ALWAYS_ALLOWED_BYTES", 100_000)
     bomb = {"a.png": picture("red"), "b.txt": bytes(1_000_000_000 // 100), "c.png": picture("green")}
     path = pack(tmp_path / "root" / "a.tar.bz2", bomb)
     limit = max(100_000, 100 * path.stat().st_size)
@@ -584,7 +584,7 @@ def test_a_packed_tar_may_unpack_to_so_much_and_no_more(tmp_path, index, place, 
 
 def test_a_zip_whose_files_overlap_may_unpack_to_so_much_and_no_more(tmp_path, index, place, monkeypatch):
     """Many entries of one packed stretch, as Fifield's bomb has them."""
-    monkeypatch.setattr(decompress, "FREE", 100_000)
+    monkeypatch.setattr(decompress, "ALWAYS_ALLOWED_BYTES", 100_000)
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as opened:
         opened.writestr("a.txt", b"red " * 10_000)
@@ -620,13 +620,13 @@ def test_a_zip_that_holds_more_than_it_says_is_damaged(tmp_path, index, place):
 def test_a_packed_file_that_is_too_large_is_named_and_a_stored_one_is_read(
     tmp_path, index, place, monkeypatch
 ):
-    monkeypatch.setattr(decompress, "LARGEST", 1_000)
+    monkeypatch.setattr(decompress, "MAX_MEMBER_BYTES", 1_000)
     for suffix in (".zip", ".cbz", ".tar", ".tgz"):
         text = f"{suffix} red ".encode() * 500
         pack(tmp_path / "root" / f"a{suffix}", {"large.txt": text, "small.png": picture("red")})
     from retrieval.media.archives import zip
 
-    monkeypatch.setattr(zip, "LARGEST", 1_000)
+    monkeypatch.setattr(zip, "MAX_MEMBER_BYTES", 1_000)
     assert index(tmp_path / "root", archives=True).failed == 2
     said = reasons(place)
     assert set(said) == {"root/a.cbz", "root/a.tgz"}
@@ -634,7 +634,7 @@ def test_a_packed_file_that_is_too_large_is_named_and_a_stored_one_is_read(
 
 
 def test_an_archive_of_too_many_files_is_read_up_to_the_limit(tmp_path, index, place, monkeypatch):
-    monkeypatch.setattr(archive, "MOST", 3)
+    monkeypatch.setattr(archive, "MAX_MEMBERS", 3)
     pack(tmp_path / "root" / "a.zip", COLOURED)
     assert counts(index(tmp_path / "root", archives=True)) == {"added": 3, "failed": 1}
     assert reasons(place) == {"root/a.zip": "more than the limit of 3 files; the rest is left out"}
@@ -676,10 +676,10 @@ def test_an_endless_header_of_a_tar_is_not_read(header, reason, tmp_path, index,
 
 @pytest.mark.parametrize("suffix", EVERY)
 def test_large_members_go_through_a_file_and_can_be_read_anywhere(suffix, tmp_path, monkeypatch):
-    monkeypatch.setattr(decompress, "IN_MEMORY", 1_000)
+    monkeypatch.setattr(decompress, "MAX_IN_MEMORY_BYTES", 1_000)
     data = random.Random(1).randbytes(300_000)
     path = pack(tmp_path / f"a{suffix}", {"a.txt": b"before", "b.png": data, "c.txt": b"behind"})
-    with open_place(path / "b.png") as file:
+    with open_path(path / "b.png") as file:
         assert file.read(10) == data[:10]
         assert file.seek(-10, os.SEEK_END) == 299_990
         assert file.read() == data[-10:]
@@ -696,7 +696,7 @@ def test_members_are_opened_by_any_thread_in_any_order(suffix, tmp_path):
 
     files = {f"{n:03d}.txt": random.Random(n).randbytes(1_000) for n in range(200)}
     path = os.fsencode(pack(tmp_path / f"a{suffix}", files))
-    opens = openers(path, list_archive(path, lambda name: True))
+    opens = member_openers(path, list_archive(path, lambda name: True))
     names = random.Random(7).sample(sorted(opens), 200)
 
     def bytes_of(name):
@@ -709,9 +709,9 @@ def test_members_are_opened_by_any_thread_in_any_order(suffix, tmp_path):
 
 def test_members_take_their_turn_in_the_order_of_their_archive(tmp_path):
     path = pack(tmp_path / "a.tgz", {"c.txt": b"c", "a.txt": b"a", "b.txt": b"b"})
-    plain = write(tmp_path / "d.txt", "d")
+    plain = write_text(tmp_path / "d.txt", "d")
     places = [os.fsencode(path / name) for name in ("a.txt", "b.txt", "gone.txt", "c.txt")]
-    turns = list(in_turn([os.fsencode(plain), None, *places], lambda place: place))
+    turns = list(in_archive_order([os.fsencode(plain), None, *places], lambda place: place))
     assert [item for item, _ in turns] == [
         os.fsencode(plain),
         None,
@@ -750,7 +750,7 @@ def test_whatever_is_broken_is_said_and_nothing_else_happens(whole, tmp_path_fac
     path = tmp_path_factory.getbasetemp() / f"broken{suffix}"
     path.write_bytes(data[: max(1, int(keep * len(data)))])
     listing = list_archive(os.fsencode(path), lambda name: True)
-    for name, opener in openers(os.fsencode(path), listing).items():
+    for name, opener in member_openers(os.fsencode(path), listing).items():
         assert not name.startswith(b"/")
         assert b".." not in name.split(b"/")
         try:
@@ -794,7 +794,7 @@ def test_similar_pictures_and_examples_may_be_in_archives(tmp_path, index, place
         assert liked[0].path == path / "rose.png"
         with pytest.raises(FileNotFoundError, match="Not in"):
             library.similar(path / "nothing.png")
-    assert open_picture(path / "in" / "red.png").getpixel((0, 0)) == (255, 0, 0)
+    assert load_image(path / "in" / "red.png").getpixel((0, 0)) == (255, 0, 0)
     examples = [path / "in" / "red.png"], [path / "in" / "blue.png"]
     taught = teach("warm", examples[0], against=examples[1], library=place, embedder=toy, anyway=True)
     assert (taught.positives, taught.negatives) == (1, 1)
@@ -804,21 +804,24 @@ def test_files_in_archives_are_embedded_without_a_library_too(tmp_path, toy):
     path = pack(tmp_path / "a.tar.xz", COLOURED)
     files = [Found(os.fsencode(path / name), 0, 0, "picture") for name in ("in/red.png", "in/none.png")]
     every, failures = embed_files(toy, files, lambda done, total: None)
-    assert every[os.fsencode(path / "in/red.png")].picture.round(2).tolist() == [1, 0, 0]
+    assert every[os.fsencode(path / "in/red.png")].image.round(2).tolist() == [1, 0, 0]
     assert [failure.path for failure in failures] == [path / "in" / "none.png"]
 
 
 @pytest.mark.parametrize("suffix", [".zip", ".tar", ".tar.gz"])
 def test_a_switch_reads_archives_again(suffix, tmp_path, index, place):
     pack(tmp_path / "root" / f"a{suffix}", {**COLOURED, "in/red.txt": b"red"})
-    draw(tmp_path / "root" / "b.png", (9, 9, 9))
+    draw_image(tmp_path / "root" / "b.png", (9, 9, 9))
     index(tmp_path / "root", archives=True)
-    done = switch_library("other", library=place, embedder=Other())
+    done = switch_library("other", library=place, embedder=RotatedToyEmbedder())
     assert (done.embedded, done.waiting, done.answers) == (9, 0, True)
-    assert verify_library(place).wrong == []
+    assert verify_library(place).errors == []
     again = tmp_path / "again"
-    update_library([tmp_path / "root"], library=again, embedder=Other(), archives=True)
-    with Library.open(place, embedder=Other()) as one, Library.open(again, embedder=Other()) as two:
+    update_library([tmp_path / "root"], library=again, embedder=RotatedToyEmbedder(), archives=True)
+    with (
+        Library.open(place, embedder=RotatedToyEmbedder()) as one,
+        Library.open(again, embedder=RotatedToyEmbedder()) as two,
+    ):
         first = [(hit.path, round(hit.score, 4)) for hit in one.search("red", count=20)]
         assert sorted(first) == sorted((h.path, round(h.score, 4)) for h in two.search("red", count=20))
 
@@ -831,7 +834,7 @@ def test_a_file_that_decodes_no_more_costs_a_switch_no_other(tmp_path, index, pl
         raise MediaError("damaged")
 
     monkeypatch.setitem(reader.DECODERS, "picture", fails)
-    done = switch_library("other", library=place, embedder=Other())
+    done = switch_library("other", library=place, embedder=RotatedToyEmbedder())
     assert (done.embedded, done.waiting) == (45, 9)
 
 
@@ -845,7 +848,7 @@ def test_duplicates_know_archives_and_never_name_what_is_in_one_for_deletion(tmp
         (group,) = library.duplicates(by="copy")
     assert len(group.files) == 5
     assert group.files[0].path == tmp_path / "root" / "long-name-of-red.png"
-    assert [file.inside for file in group.files] == [False, False, True, True, True]
+    assert [file.in_archive for file in group.files] == [False, False, True, True, True]
     done = clew("duplicates", "--by", "copy", "--paths")
     assert done.stdout.splitlines() == [str(tmp_path / "root" / "another-long-name.png")]
     os.utime(tmp_path / "root" / "a.zip", (1, 1))  # what has changed is not there
@@ -898,25 +901,27 @@ def test_a_look_at_the_files_beside_archives_forgets_no_archive(tmp_path, index,
     path = pack(tmp_path / "root" / "a.zip", {"a.png": picture("red"), "b.7z": b""})
     pack(tmp_path / "root" / "b" / "b.zip", {"c.zip": b""})
     index(tmp_path / "root", archives=True)
-    with Writer(place, lambda space: Toy()) as writer:
-        before = writer.catalog.archives()
+    with LibraryWriter(place, lambda space: ToyEmbedder()) as writer:
+        before = writer.catalog.archive_stats()
         for heads in (frozenset(), frozenset({b"a"})):
-            beside = writer.roots.part(os.fsencode(path.parent), deep=False)._replace(heads=heads)
-            Run(writer, None, False, False, silent).scan([beside])
-        assert writer.catalog.archives() == before and len(before) == 2
+            beside = writer.roots.target_at(os.fsencode(path.parent), recursive=False)._replace(
+                name_stems=heads
+            )
+            IndexRun(writer, None, False, False, silent).scan([beside])
+        assert writer.catalog.archive_stats() == before and len(before) == 2
     assert list(reasons(place)) == ["root/b/b.zip"]
 
 
 def test_an_archive_that_was_not_whole_yet_is_read_when_it_is(tmp_path, index, place, toy):
     path = pack(tmp_path / "root" / "a.zip", COLOURED)
-    with Writer(place, lambda space: toy) as writer:
-        early = update(writer, [path.parent], archives=True, ready=lambda top, found: False)
+    with LibraryWriter(place, lambda space: toy) as writer:
+        early = update_folders(writer, [path.parent], archives=True, should_read=lambda top, found: False)
     assert counts(early) == {}
     assert counts(index()) == {"added": 7}
 
 
 def test_a_zip_whose_stored_files_overlap_may_hold_so_much_and_no_more(tmp_path, monkeypatch):
-    monkeypatch.setattr(decompress, "FREE", 100_000)
+    monkeypatch.setattr(decompress, "ALWAYS_ALLOWED_BYTES", 100_000)
     path = pack(tmp_path / "a.zip", {f"{n}.txt": b"red " * 10_000 for n in range(2)})
     assert len(list_archive(os.fsencode(path), lambda name: True).members) == 2
     data = path.read_bytes()
@@ -928,7 +933,7 @@ def test_a_zip_whose_stored_files_overlap_may_hold_so_much_and_no_more(tmp_path,
     tail[12:16] = len(entries).to_bytes(4, "little")
     path.write_bytes(data[:at] + entries + tail)
     listing = list_archive(os.fsencode(path), lambda name: True)
-    assert "more than the limit" in listing.troubles[0] and len(listing.members) < 500
+    assert "more than the limit" in listing.problems[0] and len(listing.members) < 500
 
 
 def test_killed_while_a_shard_is_read_nothing_is_lost_or_left_out(tmp_path):
@@ -937,14 +942,14 @@ def test_killed_while_a_shard_is_read_nothing_is_lost_or_left_out(tmp_path):
     root, place = tmp_path / "root", tmp_path / "library"
     pack(root / "a.tar.gz", files)
     pack(root / "b.zip", {f"b-{name}": data + b"\0" for name, data in files.items() if name.endswith("png")})
-    update_library([root], library=tmp_path / "whole", embedder=Toy(), archives=True)
-    everything = held(tmp_path / "whole")
+    update_library([root], library=tmp_path / "whole", embedder=ToyEmbedder(), archives=True)
+    everything = committed_segments(tmp_path / "whole")
     kills, draw_ = 0, random.Random(5)
     while kills < 3:
-        before = held(place)
+        before = committed_segments(place)
         child = subprocess.Popen(
             [sys.executable, "-m", "tests.support.index_process", str(root), str(place), "archives"],
-            cwd=ROOT,
+            cwd=REPOSITORY_ROOT,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -954,12 +959,12 @@ def test_killed_while_a_shard_is_read_nothing_is_lost_or_left_out(tmp_path):
         child.send_signal(signal.SIGKILL)
         kills += child.wait() == -signal.SIGKILL
         child.stdout.close()
-        after = held(place)
+        after = committed_segments(place)
         assert before <= after <= everything
         if after == everything:
             shutil.rmtree(place)
-    report = update_library([root], library=place, embedder=Toy(), archives=True)
-    assert held(place) == everything
+    report = update_library([root], library=place, embedder=ToyEmbedder(), archives=True)
+    assert committed_segments(place) == everything
     assert report.failed == 0
-    assert update_library([root], library=place, embedder=Toy()).unchanged == 100 + 80
-    assert verify_library(place).wrong == []
+    assert update_library([root], library=place, embedder=ToyEmbedder()).unchanged == 100 + 80
+    assert verify_library(place).errors == []

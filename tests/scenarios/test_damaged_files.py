@@ -13,10 +13,10 @@ from indexer.decode.text.caption_rows import has_captions
 from indexer.decode.text.encoding import decode_text
 from retrieval import Library
 from retrieval.errors import MediaError
-from retrieval.media.images.loader import open_picture
+from retrieval.media.images.loader import load_image
 from tests.support import audio_files, document_files, image_files, video_files
-from tests.support.image_files import RED, plain, saved
-from tests.support.toy_embedder import Toy
+from tests.support.image_files import RED, encode_image, solid_image
+from tests.support.toy_embedder import ToyEmbedder
 
 
 def striped(size=(160, 120)) -> Image.Image:
@@ -41,32 +41,32 @@ CUT = {
 @pytest.mark.parametrize("form", CUT)
 def test_a_picture_that_breaks_off_is_read_up_to_there(form):
     whole = striped().transpose(Image.Transpose.FLIP_TOP_BOTTOM) if form in ("BMP", "TGA") else striped()
-    data = saved(whole, form, **CUT[form])
-    seen = np.asarray(open_picture(io.BytesIO(data[: len(data) * 6 // 10])))
+    data = encode_image(whole, form, **CUT[form])
+    seen = np.asarray(load_image(io.BytesIO(data[: len(data) * 6 // 10])))
     rows = seen[::-1] if form in ("BMP", "TGA") else seen
     assert seen.shape == (120, 160, 3)
     np.testing.assert_allclose(rows[5:45].mean(axis=(0, 1)), (245, 6, 6), atol=25)
     np.testing.assert_allclose(rows[-5:].mean(axis=(0, 1)), (128, 128, 128), atol=4)
     with pytest.raises(MediaError, match="damaged"):
-        open_picture(io.BytesIO(data[: len(data) // 10]))
+        load_image(io.BytesIO(data[: len(data) // 10]))
     assert not ImageFile.LOAD_TRUNCATED_IMAGES
 
 
 def test_a_progressive_jpeg_that_breaks_off_is_blurred():
-    data = saved(striped(), "JPEG", quality=95, progressive=True)
-    seen = np.asarray(open_picture(io.BytesIO(data[: len(data) // 2])))
+    data = encode_image(striped(), "JPEG", quality=95, progressive=True)
+    seen = np.asarray(load_image(io.BytesIO(data[: len(data) // 2])))
     np.testing.assert_allclose(seen[5:50].mean(axis=(0, 1)), (245, 6, 6), atol=12)
     np.testing.assert_allclose(seen[70:].mean(axis=(0, 1)), (6, 6, 245), atol=12)
 
 
 def test_a_webp_with_metadata_that_breaks_off_is_read_up_to_there():
-    data = saved(striped(), "WEBP", quality=95, exif=Image.Exif(), icc_profile=b"x" * 300)
-    seen = np.asarray(open_picture(io.BytesIO(data[: len(data) * 7 // 10])))
+    data = encode_image(striped(), "WEBP", quality=95, exif=Image.Exif(), icc_profile=b"x" * 300)
+    seen = np.asarray(load_image(io.BytesIO(data[: len(data) * 7 // 10])))
     np.testing.assert_allclose(seen[5:45].mean(axis=(0, 1)), (245, 6, 6), atol=25)
 
 
 def test_what_is_missing_of_a_picture_is_said(tmp_path, index, place, toy):
-    data = saved(striped(), "PNG")
+    data = encode_image(striped(), "PNG")
     (tmp_path / "pictures").mkdir()
     (tmp_path / "pictures" / "cut.png").write_bytes(data[: len(data) * 6 // 10])
     report = index(tmp_path / "pictures")
@@ -80,13 +80,13 @@ def test_what_is_missing_of_a_picture_is_said(tmp_path, index, place, toy):
 
 
 def test_pictures_are_rescued_in_threads_each_by_itself():
-    data = saved(striped(), "PNG")
+    data = encode_image(striped(), "PNG")
     found = list[bool]()
 
     def read(cut: bool) -> None:
         for _ in range(20):
             try:
-                open_picture(io.BytesIO(data[: len(data) // 9] if cut else data))
+                load_image(io.BytesIO(data[: len(data) // 9] if cut else data))
                 found.append(not cut)
             except MediaError:
                 found.append(cut)
@@ -101,8 +101,8 @@ def test_pictures_are_rescued_in_threads_each_by_itself():
 
 @pytest.mark.parametrize("mode", ["I;16", "F", "RGBA", "L"])
 def test_a_large_picture_is_made_smaller_as_it_is_converted(mode, monkeypatch):
-    monkeypatch.setattr("retrieval.media.images.pixels.LARGE", 1_000)
-    monkeypatch.setattr("retrieval.media.images.pixels.BAND", 1_500)
+    monkeypatch.setattr("retrieval.media.images.pixels.LARGE_IMAGE_PIXELS", 1_000)
+    monkeypatch.setattr("retrieval.media.images.pixels.BAND_PIXELS", 1_500)
     ramp = np.linspace(0, 255, 200 * 160).reshape(160, 200)
     pixels = ramp.astype(np.float32) if mode == "F" else (ramp * 257).astype(np.uint16)
     picture = (
@@ -110,7 +110,7 @@ def test_a_large_picture_is_made_smaller_as_it_is_converted(mode, monkeypatch):
         if mode in ("F", "I;16")
         else Image.fromarray(ramp.astype(np.uint8)).convert(mode)
     )
-    seen = open_picture(io.BytesIO(saved(picture, "TIFF")), near=40)
+    seen = load_image(io.BytesIO(encode_image(picture, "TIFF")), min_side=40)
     assert seen.size == (50, 40)
     want = ramp.reshape(40, 4, 50, 4).mean(axis=(1, 3))
     np.testing.assert_allclose(np.asarray(seen)[:, :, 0], want, atol=2)
@@ -118,10 +118,10 @@ def test_a_large_picture_is_made_smaller_as_it_is_converted(mode, monkeypatch):
 
 RED_PDF, RED_DOCX = document_files.pdf([("red", "red words")]), document_files.docx("red words")
 WRONG = {
-    "photo.mp4": (saved(plain(RED), "PNG"), {"image": 1}),
-    "photo.mp3": (saved(plain(RED), "JPEG"), {"image": 1}),
-    "photo.txt": (saved(plain(RED), "JPEG"), {"image": 1}),
-    "photo.pdf": (image_files.heic(plain(RED)), {"image": 1}),
+    "photo.mp4": (encode_image(solid_image(RED), "PNG"), {"image": 1}),
+    "photo.mp3": (encode_image(solid_image(RED), "JPEG"), {"image": 1}),
+    "photo.txt": (encode_image(solid_image(RED), "JPEG"), {"image": 1}),
+    "photo.pdf": (image_files.heic(solid_image(RED)), {"image": 1}),
     "words.jpg": (RED_PDF, {"page": 1, "text": 1}),
     "words.txt": (RED_PDF, {"page": 1, "text": 1}),
     "words.pdf": (RED_DOCX, {"text": 1}),
@@ -142,11 +142,11 @@ def test_a_file_under_a_wrong_name_is_read_as_what_it_is(name, tmp_path, index, 
 
 
 def test_a_video_under_a_wrong_name_is_read_and_embedded_again(tmp_path, index, place, toy):
-    video = video_files.film(tmp_path / "x.mp4", [("red", 1)])
+    video = video_files.write_video(tmp_path / "x.mp4", [("red", 1)])
     (tmp_path / "files").mkdir()
     video.rename(tmp_path / "files" / "x.jpg")
     assert index(tmp_path / "files").kinds == {"video": 1}
-    other = Toy()
+    other = ToyEmbedder()
     other.fingerprint = "toy-2"
     done = switch_library("toy", library=place, embedder=other)
     assert (done.embedded, done.waiting) == (1, 0)
@@ -156,7 +156,7 @@ def test_a_video_under_a_wrong_name_is_read_and_embedded_again(tmp_path, index, 
     ("suffix", "name"), [(".m4a", "talk.mp4"), (".m4a", "talk.mov"), (".mka", "talk.webm")]
 )
 def test_a_video_of_sound_alone_is_a_sound(suffix, name, tmp_path, index, place, toy):
-    sound = audio_files.play(
+    sound = audio_files.write_audio(
         tmp_path / f"x{'.mka' if name.endswith('.webm') else '.m4a'}", tags={"title": "red song"}
     )
     (tmp_path / "files").mkdir()
@@ -169,7 +169,7 @@ def test_a_video_of_sound_alone_is_a_sound(suffix, name, tmp_path, index, place,
 
 
 def test_no_playlist_is_followed_by_what_reads_sounds(tmp_path):
-    audio_files.play(tmp_path / "secret.mp3")
+    audio_files.write_audio(tmp_path / "secret.mp3")
     (tmp_path / "list.mp3").write_text(
         f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{tmp_path}/secret.mp3\n#EXT-X-ENDLIST\n"
     )
@@ -208,7 +208,9 @@ def test_members_without_a_name_or_named_twice_cost_no_others(tmp_path, index):
 
 
 def test_a_short_video_that_breaks_off_gives_the_frames_before(tmp_path, index, place, toy):
-    film = video_files.film(tmp_path / "x.mp4", [("red", 3)], rate=1, movflags="frag_keyframe+empty_moov")
+    film = video_files.write_video(
+        tmp_path / "x.mp4", [("red", 3)], rate=1, movflags="frag_keyframe+empty_moov"
+    )
     data = film.read_bytes()
     (tmp_path / "files").mkdir()
     (tmp_path / "files" / "cut.mp4").write_bytes(data[: len(data) - 20])

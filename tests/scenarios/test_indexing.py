@@ -10,12 +10,12 @@ from PIL import Image
 
 from indexer import index_folder
 from retrieval import Library
-from retrieval.errors import LibraryBusy, LibraryError, LibraryVersion, SpaceMismatch
-from tests.support.files import any_names, draw, write
-from tests.support.toy_embedder import Toy
+from retrieval.errors import LibraryBusy, LibraryError, LibraryVersionMismatch, SpaceMismatch
+from tests.support.files import draw_image, requires_non_utf8_names, write_text
+from tests.support.toy_embedder import ToyEmbedder
 
 
-class Counting(Toy):
+class Counting(ToyEmbedder):
     """A toy embedder that counts the pictures it embeds."""
 
     def __init__(self):
@@ -56,9 +56,9 @@ def test_a_second_run_does_nothing(folder, index, toy):
 
 def test_a_run_without_a_folder_is_of_all_roots(folder, index, tmp_path):
     index(folder)
-    other = draw(tmp_path / "other" / "grey.png", (9, 9, 9)).parent
+    other = draw_image(tmp_path / "other" / "grey.png", (9, 9, 9)).parent
     index(other)
-    draw(other / "black.png", (0, 0, 0))
+    draw_image(other / "black.png", (0, 0, 0))
     report = index()
     assert (report.added, report.unchanged) == (1, 8)
 
@@ -68,7 +68,7 @@ def test_a_changed_file_is_read_again(folder, index, place, toy):
     shutil.copyfile(folder / "blue.png", folder / "red.png")
     report = index(folder)
     assert (report.updated, report.unchanged, report.segments) == (1, 6, 0)  # blue is known already
-    draw(folder / "red.png", (250, 120, 0))
+    draw_image(folder / "red.png", (250, 120, 0))
     assert index(folder).segments == 1
     assert found(place, toy, "red", count=1) == ["red.png"]
 
@@ -133,7 +133,7 @@ def test_a_root_that_is_away_is_offline_and_costs_nothing_when_it_is_back(folder
 
 def many(folder, count):
     for number in range(count):
-        draw(folder / f"{number}.png", (number, 255 - number, 7))
+        draw_image(folder / f"{number}.png", (number, 255 - number, 7))
 
 
 def test_the_brake_keeps_many_missing_files_as_offline(tmp_path, index, place, toy):
@@ -185,7 +185,7 @@ def test_a_drive_mounted_on_the_root_is_missed_when_only_its_folder_is_left(fold
 
 
 def test_files_in_a_folder_that_cannot_be_listed_are_kept(folder, index, monkeypatch):
-    draw(folder / "locked" / "grey.png", (50, 50, 50))
+    draw_image(folder / "locked" / "grey.png", (50, 50, 50))
     index(folder)
     scandir = os.scandir
     monkeypatch.setattr(
@@ -201,10 +201,10 @@ def test_files_in_a_folder_that_cannot_be_listed_are_kept(folder, index, monkeyp
 
 
 def test_a_part_of_a_root_is_scanned_alone(folder, index):
-    draw(folder / "trips" / "a.png", (1, 2, 3))
+    draw_image(folder / "trips" / "a.png", (1, 2, 3))
     index(folder)
-    draw(folder / "trips" / "b.png", (3, 2, 1))
-    draw(folder / "c.png", (2, 2, 1))
+    draw_image(folder / "trips" / "b.png", (3, 2, 1))
+    draw_image(folder / "c.png", (2, 2, 1))
     report = index(folder / "trips")
     assert (report.added, report.unchanged, report.gone) == (1, 1, 0)
     assert index(folder).added == 1
@@ -213,12 +213,12 @@ def test_a_part_of_a_root_is_scanned_alone(folder, index):
 
 
 def test_a_root_inside_a_new_one_stays_a_root_with_its_own_rules(tmp_path, index, place, toy):
-    draw(tmp_path / "all" / "in" / "red.png", "red")
-    draw(tmp_path / "all" / "in" / "private" / "a.png", (9, 9, 9))
-    draw(tmp_path / "all" / ".hidden" / "b.png", (8, 9, 9))
+    draw_image(tmp_path / "all" / "in" / "red.png", "red")
+    draw_image(tmp_path / "all" / "in" / "private" / "a.png", (9, 9, 9))
+    draw_image(tmp_path / "all" / ".hidden" / "b.png", (8, 9, 9))
     index(tmp_path / "all" / "in", exclude=["private/*"])
     index(tmp_path / "all" / ".hidden")
-    draw(tmp_path / "all" / "private" / "c.png", "green")
+    draw_image(tmp_path / "all" / "private" / "c.png", "green")
     report = index(tmp_path / "all")
     assert (report.added, report.unchanged, report.gone) == (1, 2, 0)
     with Library.open(place, embedder=toy) as library:
@@ -232,7 +232,7 @@ def test_a_root_inside_a_new_one_stays_a_root_with_its_own_rules(tmp_path, index
 
 
 def test_what_is_left_out_is_remembered(folder, index):
-    draw(folder / ".hidden.png", (4, 4, 4))
+    draw_image(folder / ".hidden.png", (4, 4, 4))
     assert index(folder, exclude=["red*"], hidden=True).added == 7
     assert index(folder).unchanged == 7
     report = index(folder, exclude=[], hidden=False)
@@ -249,7 +249,7 @@ def test_broken_files_are_reported_and_not_read_again(folder, index, place, toy)
         reasons = {failure.path.name: failure.reason for failure in library.failures()}
     assert reasons["empty.png"] == "empty file"
     assert "damaged" in reasons["broken.jpg"]
-    draw(folder / "empty.png", (1, 1, 1))
+    draw_image(folder / "empty.png", (1, 1, 1))
     report = index(folder, retry=True)
     assert (report.updated, report.failed) == (1, 1)
 
@@ -270,7 +270,7 @@ def test_a_decoder_that_fails_in_an_unknown_way_costs_one_file(folder, index, mo
 
 
 def test_captions_are_found_as_text_of_their_picture(folder, index, place, toy):
-    write(folder / "blue.txt", "red green\n\ncyan cyan\n")
+    write_text(folder / "blue.txt", "red green\n\ncyan cyan\n")
     (folder / "green.json").write_text(json.dumps({"caption": "magenta", "url": "x"}))
     index(folder)
     with Library.open(place, embedder=toy) as library:
@@ -286,7 +286,7 @@ def test_captions_are_found_as_text_of_their_picture(folder, index, place, toy):
 def test_a_description_in_the_picture_is_its_text(tmp_path, index, place, toy):
     exif = Image.Exif()
     exif[0x010E] = "cyan"
-    draw(tmp_path / "p" / "a.jpg", "red", exif=exif)
+    draw_image(tmp_path / "p" / "a.jpg", "red", exif=exif)
     index(tmp_path / "p")
     with Library.open(place, embedder=toy) as library:
         hit = library.search("cyan", kind="text")[0]
@@ -295,7 +295,7 @@ def test_a_description_in_the_picture_is_its_text(tmp_path, index, place, toy):
 
 
 def test_a_caption_without_its_picture_is_plain_text(folder, index, place, toy):
-    write(folder / "blue.txt", "red green")
+    write_text(folder / "blue.txt", "red green")
     index(folder)
     (folder / "blue.png").unlink()
     index(folder)
@@ -305,7 +305,7 @@ def test_a_caption_without_its_picture_is_plain_text(folder, index, place, toy):
 
 
 def test_text_files_are_passages_with_lines(folder, index, place, toy):
-    write(folder / "notes.md", "# cyan\n\nred green blue\nwhite. magenta\n")
+    write_text(folder / "notes.md", "# cyan\n\nred green blue\nwhite. magenta\n")
     assert index(folder).kinds["text"] == 2
     with Library.open(place, embedder=toy) as library:
         hit = library.search("cyan", kind="text")[0]
@@ -322,19 +322,19 @@ def test_text_is_read_in_its_encoding(folder, index, place, toy, encoding):
 
 
 def test_a_long_text_spans_transactions(folder, index, place, toy):
-    write(folder / "long.txt", "\n\n".join(f"red green number {n}" for n in range(2_500)))
+    write_text(folder / "long.txt", "\n\n".join(f"red green number {n}" for n in range(2_500)))
     assert index(folder).kinds["text"] == 2_500
     assert index(folder).segments == 0
 
 
 def test_the_same_bytes_as_text_and_as_caption_are_two_contents(folder, index, place, toy):
-    write(folder / "blue.txt", "red\ngreen")
-    write(folder / "notes.txt", "red\ngreen")
+    write_text(folder / "blue.txt", "red\ngreen")
+    write_text(folder / "notes.txt", "red\ngreen")
     assert index(folder).kinds["text"] == 3
     assert len(found(place, toy, "red", kind="text")) == 3
 
 
-@any_names
+@requires_non_utf8_names
 def test_names_that_are_no_utf8_come_back_as_they_are(folder, index, place, toy):
     os.rename(os.fsencode(folder / "red.png"), os.fsencode(folder) + b"/r\xe9d\n.png")
     index(folder)
@@ -346,8 +346,8 @@ def test_names_that_are_no_utf8_come_back_as_they_are(folder, index, place, toy)
 def test_a_picture_is_dated_by_its_camera_else_by_its_file(tmp_path, index, place, toy):
     exif = Image.Exif()
     exif.get_ifd(0x8769)[0x9003] = "2019:05:04 12:00:00"
-    draw(tmp_path / "p" / "camera.jpg", "red", exif=exif)
-    file = draw(tmp_path / "p" / "file.png", "blue")
+    draw_image(tmp_path / "p" / "camera.jpg", "red", exif=exif)
+    file = draw_image(tmp_path / "p" / "file.png", "blue")
     at = time.mktime((2021, 6, 30, 23, 0, 0, 0, 0, -1))
     os.utime(file, (at, at))
     index(tmp_path / "p")
@@ -364,13 +364,13 @@ def test_the_index_is_built_again_when_a_tenth_is_new(tmp_path, index, place, to
         (file,) = status.space.indexes
         assert (file.kind, file.count, status.tail, file.recall) == ("image", 100, 0, 1.0)
     for number in range(10):
-        draw(tmp_path / "p" / f"new{number}.png", (255, number, number))
+        draw_image(tmp_path / "p" / f"new{number}.png", (255, number, number))
     index(tmp_path / "p")
     with Library.open(place, embedder=toy) as library:
         assert library.status().tail == 10
         assert len(library.search("red", count=200)) == 110
-    draw(tmp_path / "p" / "one more.png", (255, 99, 9))
-    draw(tmp_path / "p" / "and one.png", (255, 98, 9))
+    draw_image(tmp_path / "p" / "one more.png", (255, 99, 9))
+    draw_image(tmp_path / "p" / "and one.png", (255, 98, 9))
     index(tmp_path / "p")
     with Library.open(place, embedder=toy) as library:
         assert (library.status().space.indexes[0].count, library.status().tail) == (112, 0)
@@ -395,7 +395,7 @@ def test_a_folder_that_is_not_there_is_refused(index, tmp_path):
     with pytest.raises(LibraryError, match="There is no folder"):
         index(tmp_path / "none")
     with pytest.raises(LibraryError, match="There is no folder"):
-        index(draw(tmp_path / "a.png"))
+        index(draw_image(tmp_path / "a.png"))
 
 
 def test_another_model_is_refused_with_the_way_out(folder, index, place):
@@ -414,10 +414,10 @@ def test_another_version_of_the_model_is_refused(folder, index, toy, place):
 
 
 def test_a_second_writer_is_told_who_holds_the_library(folder, index, place):
-    from indexer.store.lock import writing
+    from indexer.store.lock import library_lock
 
     index(folder)
-    with writing(place), pytest.raises(LibraryBusy, match=rf"process {os.getpid()} on "):
+    with library_lock(place), pytest.raises(LibraryBusy, match=rf"process {os.getpid()} on "):
         index(folder)
     assert index(folder).unchanged == 7
 
@@ -431,16 +431,16 @@ def test_a_library_of_a_newer_clew_is_refused(folder, index, place):
             "INSERT INTO _sqlite_migrations (migration_set, name, applied_at) VALUES ('clew', '9-x', '')"
         )
     db.close()
-    with pytest.raises(LibraryVersion, match="newer"):
+    with pytest.raises(LibraryVersionMismatch, match="newer"):
         index(folder)
-    with pytest.raises(LibraryVersion, match="newer"):
+    with pytest.raises(LibraryVersionMismatch, match="newer"):
         Library.open(place)
 
 
 def test_an_interrupted_run_keeps_what_it_has_and_the_next_goes_on(tmp_path, index, toy, monkeypatch):
     from indexer.embed import batches
 
-    monkeypatch.setattr(batches, "USUAL", 10)
+    monkeypatch.setattr(batches, "TARGET_BATCH", 10)
     many(tmp_path / "p", 100)
 
     def stop(folder, done, total):
@@ -497,11 +497,11 @@ def test_what_the_brake_holds_only_a_person_lets_go(tmp_path, index):
         (tmp_path / "drive" / f"{number}.png").unlink()
     assert index().offline == 60
     for number in range(400):
-        draw(tmp_path / "drive" / "new" / f"{number}.png", (number % 256, 7, number // 256))
+        draw_image(tmp_path / "drive" / "new" / f"{number}.png", (number % 256, 7, number // 256))
     for _ in range(2):
         report = index()
         assert (report.gone, report.offline) == (0, 60)
-    draw(tmp_path / "drive" / "0.png", (0, 255, 7))
+    draw_image(tmp_path / "drive" / "0.png", (0, 255, 7))
     assert index().offline == 59
     assert index(confirm_gone=True).gone == 59
     assert index().offline == 0
@@ -509,7 +509,7 @@ def test_what_the_brake_holds_only_a_person_lets_go(tmp_path, index):
 
 def test_files_moved_to_another_root_are_moved(tmp_path, index, toy):
     many(tmp_path / "one", 80)
-    draw(tmp_path / "two" / "x.png", (1, 1, 1))
+    draw_image(tmp_path / "two" / "x.png", (1, 1, 1))
     index(tmp_path / "one")
     index(tmp_path / "two")
     done = toy.done
@@ -523,7 +523,7 @@ def test_files_moved_to_another_root_are_moved(tmp_path, index, toy):
 def test_a_rename_in_two_runs_is_no_missing_drive(tmp_path, index, monkeypatch):
     from indexer.embed import batches
 
-    monkeypatch.setattr(batches, "USUAL", 10)
+    monkeypatch.setattr(batches, "TARGET_BATCH", 10)
     many(tmp_path / "p" / "old", 120)
     index(tmp_path / "p")
     (tmp_path / "p" / "old").rename(tmp_path / "p" / "new")
@@ -539,7 +539,7 @@ def test_a_rename_in_two_runs_is_no_missing_drive(tmp_path, index, monkeypatch):
 
 
 def test_two_equal_files_of_which_one_moves_and_one_goes(tmp_path, index):
-    draw(tmp_path / "p" / "a.png", "red")
+    draw_image(tmp_path / "p" / "a.png", "red")
     shutil.copyfile(tmp_path / "p" / "a.png", tmp_path / "p" / "b.png")
     index(tmp_path / "p")
     (tmp_path / "p" / "a.png").rename(tmp_path / "p" / "c.png")
@@ -622,14 +622,14 @@ def test_a_file_that_changes_while_it_is_read_is_read_again(folder, index, place
     def write_meanwhile(file, suffix, embedder):
         times.append(1)
         if len(times) == 1:
-            write(folder / "a.txt", "green green green")
+            write_text(folder / "a.txt", "green green green")
         return decode(file, suffix, embedder)
 
     monkeypatch.setitem(reader.DECODERS, "text", write_meanwhile)
-    write(folder / "a.txt", "red")
+    write_text(folder / "a.txt", "red")
     index(folder)
     assert len(times) == 2
-    write(folder / "b.txt", "red")
+    write_text(folder / "b.txt", "red")
     index(folder)
     with Library.open(place, embedder=toy) as library:
         texts = {hit.path.name: hit.text for hit in library.search("red", kind="text")}
@@ -638,7 +638,7 @@ def test_a_file_that_changes_while_it_is_read_is_read_again(folder, index, place
 
 def test_a_caption_that_pictures_share_leads_to_each(folder, index, place, toy):
     for name in ("red", "green", "blue"):
-        write(folder / f"{name}.txt", "summer")
+        write_text(folder / f"{name}.txt", "summer")
     index(folder)
     assert sorted(found(place, toy, "summer", kind="text")) == ["blue.png", "green.png", "red.png"]
 
@@ -677,9 +677,9 @@ def test_a_copy_on_a_drive_that_is_away_is_no_reason_to_forget(tmp_path, index):
 
 
 def test_a_part_that_its_root_leaves_out_is_a_root_of_its_own(tmp_path, index, place, toy):
-    draw(tmp_path / "p" / "a.png", "red")
-    draw(tmp_path / "p" / ".hidden" / "b.png", "green")
-    draw(tmp_path / "p" / "out" / "c.png", "blue")
+    draw_image(tmp_path / "p" / "a.png", "red")
+    draw_image(tmp_path / "p" / ".hidden" / "b.png", "green")
+    draw_image(tmp_path / "p" / "out" / "c.png", "blue")
     index(tmp_path / "p", exclude=["out"])
     index(tmp_path / "p" / ".hidden")
     index(tmp_path / "p" / "out")
@@ -689,16 +689,16 @@ def test_a_part_that_its_root_leaves_out_is_a_root_of_its_own(tmp_path, index, p
 
 
 def test_a_folder_and_its_part_are_one_run_of_both(tmp_path, index):
-    draw(tmp_path / "p" / "a.png", "red")
-    draw(tmp_path / "p" / "sub" / "b.png", "green")
+    draw_image(tmp_path / "p" / "a.png", "red")
+    draw_image(tmp_path / "p" / "sub" / "b.png", "green")
     report = index(tmp_path / "p", tmp_path / "p" / "sub")
     assert (report.added, report.updated, report.unchanged) == (2, 0, 0)
     assert index(tmp_path / "p", tmp_path / "p" / "sub").unchanged == 2
 
 
 def test_a_file_moved_onto_the_place_of_one_that_is_gone_is_moved(tmp_path, index):
-    draw(tmp_path / "p" / "a.png", "red")
-    draw(tmp_path / "p" / "b.png", "green")
+    draw_image(tmp_path / "p" / "a.png", "red")
+    draw_image(tmp_path / "p" / "b.png", "green")
     index(tmp_path / "p")
     (tmp_path / "p" / "b.png").unlink()
     index(tmp_path / "p")
@@ -709,7 +709,7 @@ def test_a_file_moved_onto_the_place_of_one_that_is_gone_is_moved(tmp_path, inde
 
 def test_auto_goes_back_to_choosing_by_size(tmp_path, index, place, toy):
     many(tmp_path / "p", 60)
-    write(tmp_path / "p" / "notes.txt", "red\n\ngreen")
+    write_text(tmp_path / "p" / "notes.txt", "red\n\ngreen")
     index(tmp_path / "p", index="ivf")
     index(index="auto")
     with Library.open(place, embedder=toy) as library:
@@ -721,7 +721,7 @@ def test_a_kind_with_nothing_new_keeps_its_index(tmp_path, index, place, toy):
     index(tmp_path / "p")
     with Library.open(place, embedder=toy) as library:
         (before,) = library.status().space.indexes
-    write(tmp_path / "p" / "notes.txt", "\n\n".join(f"red {n}" for n in range(30)))
+    write_text(tmp_path / "p" / "notes.txt", "\n\n".join(f"red {n}" for n in range(30)))
     index()
     with Library.open(place, embedder=toy) as library:
         image, text = library.status().space.indexes
@@ -738,13 +738,13 @@ def test_everything_purged_leaves_no_index(folder, index, place, toy):
         assert library.status().space.indexes == ()
         assert library.search("red") == []
     assert list((place / "indexes").iterdir()) == []
-    assert verify_library(place).wrong == []
+    assert verify_library(place).errors == []
 
 
 def test_the_brake_counts_files_that_changed_as_there(tmp_path, index):
     many(tmp_path / "p", 256)
     for number in range(200):
-        draw(tmp_path / "p" / "b" / f"{number}.png", (9, number, 200))
+        draw_image(tmp_path / "p" / "b" / f"{number}.png", (9, number, 200))
     index(tmp_path / "p")
     for number in range(60):
         (tmp_path / "p" / f"{number}.png").unlink()

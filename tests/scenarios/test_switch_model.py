@@ -18,16 +18,16 @@ from indexer.maintenance import backfill_vectors as filling
 from indexer.operations.switch_model import Comparison
 from retrieval import Library
 from retrieval.catalog.reader import Catalog
-from retrieval.catalog.schema import CATALOGUE
+from retrieval.catalog.schema import CATALOG_FILE
 from retrieval.errors import LibraryError, LibraryMissing, QueryError, SpaceMismatch
-from tests.support.catalog import ROOT, held, older
-from tests.support.files import draw, write
-from tests.support.toy_embedder import COLOURS, Other, Toy, unit
+from tests.support.catalog import REPOSITORY_ROOT, committed_segments, downgrade_catalog
+from tests.support.files import draw_image, write_text
+from tests.support.toy_embedder import COLORS, RotatedToyEmbedder, ToyEmbedder, unit_rows
 
 
 @pytest.fixture
 def other():
-    return Other()
+    return RotatedToyEmbedder()
 
 
 def switch(place, other, **how):
@@ -40,7 +40,7 @@ def found(library):
 
 
 def test_a_switch_embeds_everything_anew_and_then_answers(folder, index, place, toy, other):
-    write(folder / "notes.md", "red and blue")
+    write_text(folder / "notes.md", "red and blue")
     index(folder)
     with Library.open(place, embedder=toy) as library:
         before = found(library)
@@ -52,14 +52,14 @@ def test_a_switch_embeds_everything_anew_and_then_answers(folder, index, place, 
         assert status.space.name == "other"
         assert status.spaces == {"toy": 8, "other": 8}
         assert {file.kind for file in status.space.indexes} == {"image", "text"}
-        assert status.space.whole
+        assert status.space.complete
     with Library.open(place, embedder=toy, space="toy") as library:
         assert found(library) == before
-    assert verify_library(place).wrong == []
+    assert verify_library(place).errors == []
 
 
 def test_the_vectors_are_those_of_a_library_made_with_that_model(folder, index, place, other, tmp_path):
-    write(folder / "red.txt", "red and green")
+    write_text(folder / "red.txt", "red and green")
     index(folder)
     switch(place, other)
     index_folder(folder, library=tmp_path / "fresh", embedder=other).close()
@@ -81,11 +81,11 @@ def test_the_vectors_are_those_of_a_library_made_with_that_model(folder, index, 
 def test_a_picture_whose_pages_an_older_version_did_not_number_is_embedded_again(
     tmp_path, index, place, other
 ):
-    pages = [Image.new("RGB", (24, 16), COLOURS[name]) for name in ("red", "green")]
+    pages = [Image.new("RGB", (24, 16), COLORS[name]) for name in ("red", "green")]
     (tmp_path / "pictures").mkdir()
     pages[0].save(tmp_path / "pictures" / "scan.tif", save_all=True, append_images=pages[1:])
     index(tmp_path / "pictures")
-    with closing(sqlite3.connect(place / CATALOGUE)) as db, db:
+    with closing(sqlite3.connect(place / CATALOG_FILE)) as db, db:
         db.execute("DELETE FROM segments WHERE page = 2")
         db.execute("UPDATE segments SET page = NULL")
     done = switch(place, other)
@@ -95,31 +95,31 @@ def test_a_picture_whose_pages_an_older_version_did_not_number_is_embedded_again
 def test_content_known_to_a_space_is_never_embedded_twice(folder, index, place, toy, other):
     index(folder)
     switch(place, other)
-    assert other.done == 7
-    draw(folder / "new.png", (9, 9, 9))
+    assert other.embedded_count == 7
+    draw_image(folder / "new.png", (9, 9, 9))
     update_library(library=place, embedder=other)
-    assert other.done == 8
+    assert other.embedded_count == 8
     back = switch_library("toy", library=place, embedder=toy)
     assert (back.embedded, back.answers) == (1, True)
     assert switch(place, other).embedded == 0
-    assert other.done == 8
+    assert other.embedded_count == 8
 
 
 def test_a_text_too_long_for_the_new_model_is_the_mean_of_its_parts(tmp_path, place, toy, other):
-    write(tmp_path / "folder" / "long.md", "red red red red green green")
+    write_text(tmp_path / "folder" / "long.md", "red red red red green green")
     update_library([tmp_path / "folder"], library=place, embedder=toy)
     switch(place, other)
     with Library.open(place, embedder=other) as library:
         (hit,) = library.search("red")
-    parts = np.roll(unit([(1020, 0, 0), (0, 510, 0)]), 1, axis=1)
+    parts = np.roll(unit_rows([(1020, 0, 0), (0, 510, 0)]), 1, axis=1)
     mean = parts.sum(axis=0) / np.linalg.norm(parts.sum(axis=0))
-    query = np.roll(unit([(255, 0, 0)]), 1, axis=1)[0]
+    query = np.roll(unit_rows([(255, 0, 0)]), 1, axis=1)[0]
     assert hit.score == pytest.approx(float(mean @ query), abs=1e-3)
 
 
 def test_ctrl_c_leaves_the_old_space_and_the_next_call_goes_on(folder, index, place, toy, other, monkeypatch):
     index(folder)
-    monkeypatch.setattr(filling, "USUAL", 2)
+    monkeypatch.setattr(filling, "TARGET_BATCH", 2)
     calls = []
 
     def stop(name, done, total):
@@ -139,33 +139,33 @@ def test_ctrl_c_leaves_the_old_space_and_the_next_call_goes_on(folder, index, pl
 
 
 def test_files_that_are_away_get_their_vectors_when_they_are_back(folder, index, place, toy, other):
-    write(folder / "red.txt", "red")
+    write_text(folder / "red.txt", "red")
     index(folder)
     folder.rename(folder.with_name("away"))
     done = switch(place, other)
     assert (done.embedded, done.waiting, done.answers) == (1, 7, True)
     with Library.open(place, embedder=other) as library:
-        assert not library.status().space.whole
+        assert not library.status().space.complete
         assert [hit.text for hit in library.search("red")] == ["red"]
-    assert verify_library(place).wrong == []
+    assert verify_library(place).errors == []
     folder.with_name("away").rename(folder)
     report = update_library(library=place, embedder=other)
     assert report.segments == 7
     with Library.open(place, embedder=other) as library:
-        assert library.status().space.whole
+        assert library.status().space.complete
         assert len(library.search("red", kind="image", count=10)) == 7
 
 
 def test_a_file_that_is_another_now_waits_for_the_next_scan(folder, index, place, other):
     index(folder)
-    draw(folder / "red.png", (1, 2, 3))
+    draw_image(folder / "red.png", (1, 2, 3))
     assert switch(place, other).waiting == 1
     assert update_library(library=place, embedder=other).updated == 1
 
 
 def test_comparing_shows_both_and_swaps_nothing(folder, index, place, toy, other, monkeypatch):
     index(folder)
-    monkeypatch.setattr("retrieval.embedders.registry.load", lambda name, fingerprint: toy)
+    monkeypatch.setattr("retrieval.embedders.registry.load_embedder", lambda name, fingerprint: toy)
     done = switch(place, other, compare=["red", "blue"])
     assert (done.embedded, done.answers) == (7, False)
     for words, found in zip(("red", "blue"), done.comparisons, strict=True):
@@ -187,7 +187,9 @@ def test_overlap_is_the_share_of_what_both_have(library):
 def test_many_that_were_away_are_found_once_they_are_back(tmp_path, place, toy, other):
     """More than are compared one by one: they are older than what the index reaches."""
     for number in range(700):
-        draw(tmp_path / "folder" / str(number % 2) / f"{number}.png", (number % 256, number // 3, 90), (4, 4))
+        draw_image(
+            tmp_path / "folder" / str(number % 2) / f"{number}.png", (number % 256, number // 3, 90), (4, 4)
+        )
     update_library([tmp_path / "folder"], library=place, embedder=toy)
     (tmp_path / "folder" / "0").rename(tmp_path / "away")
     assert switch(place, other).waiting == 350
@@ -199,19 +201,19 @@ def test_many_that_were_away_are_found_once_they_are_back(tmp_path, place, toy, 
 
 
 def test_a_text_of_which_the_new_model_reads_nothing_stops_no_switch(tmp_path, place, toy):
-    class Deaf(Other):
-        def tokens(self, text):
+    class Deaf(RotatedToyEmbedder):
+        def count_tokens(self, text):
             return 0 if "odd" in text else len(text.split())
 
         def embed_texts(self, texts):
-            assert all(self.tokens(text) for text in texts)
+            assert all(self.count_tokens(text) for text in texts)
             return super().embed_texts(texts)
 
-    write(tmp_path / "folder" / "notes.md", "odd\n\nred")
+    write_text(tmp_path / "folder" / "notes.md", "odd\n\nred")
     update_library([tmp_path / "folder"], library=place, embedder=toy)
     done = switch(place, Deaf())
     assert (done.embedded, done.waiting) == (2, 0)
-    assert verify_library(place).wrong == []
+    assert verify_library(place).errors == []
 
 
 def test_a_space_is_forgotten_but_never_the_one_that_answers(folder, index, place, toy, other):
@@ -227,7 +229,7 @@ def test_a_space_is_forgotten_but_never_the_one_that_answers(folder, index, plac
     with Library.open(place, embedder=other) as library:
         assert library.status().spaces == {"other": 7}
         assert len(library.search("red", count=10)) == 7
-    assert verify_library(place).wrong == []
+    assert verify_library(place).errors == []
 
 
 def test_purging_leaves_no_vector_in_any_space(folder, index, place, other):
@@ -241,25 +243,27 @@ def test_purging_leaves_no_vector_in_any_space(folder, index, place, other):
 
 
 def test_an_open_library_follows_a_switch(folder, place, monkeypatch):
-    toys = {toy.fingerprint: toy for toy in (Toy(), Other())}
-    monkeypatch.setattr("retrieval.embedders.registry.load", lambda name, fingerprint: toys[fingerprint])
-    with index_folder(folder, library=place, embedder=Toy()):
+    toys = {toy.fingerprint: toy for toy in (ToyEmbedder(), RotatedToyEmbedder())}
+    monkeypatch.setattr(
+        "retrieval.embedders.registry.load_embedder", lambda name, fingerprint: toys[fingerprint]
+    )
+    with index_folder(folder, library=place, embedder=ToyEmbedder()):
         pass
     with Library.open(place) as library:
         assert library.search("red", count=1)[0].space == "toy"
-        switch(place, Other())
+        switch(place, RotatedToyEmbedder())
         assert library.search("red", count=1)[0].space == "other"
         assert library.embedder.name == "other"
 
 
 def test_a_library_of_the_first_version_is_brought_up_to_date(folder, index, place, toy):
     index(folder)
-    older(place, "1-library")
+    downgrade_catalog(place, "1-library")
     with pytest.raises(LibraryError, match="brings it up to date"):
         Library.open(place)
     assert index(folder).unchanged == 7
     with Library.open(place, embedder=toy) as library:
-        assert library.status().space.whole
+        assert library.status().space.complete
 
 
 def test_there_must_be_a_library_and_a_space_must_be_there(place, other, folder, index):
@@ -277,18 +281,18 @@ import sys
 from indexer import switch_library
 from indexer.embed import batches
 from indexer.maintenance import backfill_vectors
-from tests.support.toy_embedder import Other
-backfill_vectors.USUAL = batches.USUAL = 8
+from tests.support.toy_embedder import RotatedToyEmbedder
+backfill_vectors.TARGET_BATCH = batches.TARGET_BATCH = 8
 print("go", flush=True)
-switch_library("other", library=sys.argv[1], embedder=Other())
+switch_library("other", library=sys.argv[1], embedder=RotatedToyEmbedder())
 """
 
 
 @pytest.mark.parametrize("kills", [8, pytest.param(25, marks=pytest.mark.large)])
 def test_a_switch_killed_anywhere_leaves_the_old_space_answering(kills, busy, tmp_path):
-    update_library([busy], library=tmp_path / "whole", embedder=Toy())
-    segments = held(tmp_path / "whole")
-    with Library.open(tmp_path / "whole", embedder=Toy()) as library:
+    update_library([busy], library=tmp_path / "whole", embedder=ToyEmbedder())
+    segments = committed_segments(tmp_path / "whole")
+    with Library.open(tmp_path / "whole", embedder=ToyEmbedder()) as library:
         hits = library.search("red 6", count=50)
     draws, midway, number = np.random.default_rng(4), 0, 0
     while number < kills or (not midway and number < 5 * kills):
@@ -296,14 +300,14 @@ def test_a_switch_killed_anywhere_leaves_the_old_space_answering(kills, busy, tm
         if not place.exists():
             shutil.copytree(tmp_path / "whole", place)
         child = subprocess.Popen(
-            [sys.executable, "-c", CHILD, str(place)], cwd=ROOT, stdout=subprocess.PIPE, text=True
+            [sys.executable, "-c", CHILD, str(place)], cwd=REPOSITORY_ROOT, stdout=subprocess.PIPE, text=True
         )
         assert child.stdout.readline() == "go\n"
         time.sleep(draws.uniform(0, 0.6))
         child.send_signal(signal.SIGKILL)
         child.communicate()
-        assert verify_library(place).wrong == []
-        with Library.open(place, embedder=Toy(), space="toy") as library:
+        assert verify_library(place).errors == []
+        with Library.open(place, embedder=ToyEmbedder(), space="toy") as library:
             status = Library.open(place).status()
             midway += 0 < status.spaces.get("other", 0) < len(segments)
             assert status.space.name == "toy" or status.spaces["other"] == len(segments)
@@ -313,16 +317,16 @@ def test_a_switch_killed_anywhere_leaves_the_old_space_answering(kills, busy, tm
     assert midway
     place = tmp_path / "killed-0"
     if place.exists():
-        switch(place, Other())
+        switch(place, RotatedToyEmbedder())
         assert Library.open(place).status().spaces["other"] == len(segments)
 
 
 def test_the_command_switches_and_compares(clew, folder, tmp_path):
-    from tests.support.model_checkpoints import make, register
+    from tests.support.model_checkpoints import make_checkpoint, register_architectures
 
     (tmp_path / "architectures").mkdir()
-    register(tmp_path / "architectures")
-    path = make("small-vit", tmp_path / "weights")
+    register_architectures(tmp_path / "architectures")
+    path = make_checkpoint("small-vit", tmp_path / "weights")
     assert clew("index", folder, "--model", "builtin").exit_code == 0
     done = clew("switch", path, "--arch", "small-vit", "--compare", "red", "--compare", "a blue thing")
     assert done.exit_code == 0, done.output

@@ -8,30 +8,30 @@ import numpy as np
 
 from indexer.decode.audio.stream import RATE
 from indexer.enrich import sound_events
-from indexer.enrich.sound_events import Heard
-from indexer.enrich.speech import Phrase
+from indexer.enrich.sound_events import SoundLabel
+from indexer.enrich.speech import TranscriptSegment
 
-WORDS = {400: "red apples.", 800: "green boat.", 1600: "blue lamp."}  # what a tone of so many hertz says
+TONE_WORDS = {400: "red apples.", 800: "green boat.", 1600: "blue lamp."}  # what a tone of so many hertz says
 CODECS = {
     **{".mp3": "libmp3lame", ".wav": "pcm_s16le", ".flac": "flac", ".ogg": "libopus", ".oga": "flac"},
     **{".opus": "libopus", ".m4a": "aac", ".aac": "aac", ".wma": "wmav2", ".aiff": "pcm_s16be"},
     **{".mka": "flac", ".mp4": "aac"},
 }
-SOUNDS = {400: "red dog barking", 800: "green rain", 1600: "blue guitar"}
+TONE_SOUND_EVENTS = {400: "red dog barking", 800: "green rain", 1600: "blue guitar"}
 Tone = tuple[float, float, int]  # from and to which second, hertz
 
 
-def tones(seconds: float, played: Sequence[Tone] = (), rate: int = 48_000) -> np.ndarray:
+def tone_samples(seconds: float, tones: Sequence[Tone] = (), rate: int = 48_000) -> np.ndarray:
     """Return samples from -1 to 1, silent but for the tones."""
     at = np.arange(round(seconds * rate)) / rate
     sound = np.zeros(len(at), np.float32)
-    for start, end, hertz in played:
+    for start, end, hertz in tones:
         sound += 0.5 * np.sin(2 * np.pi * hertz * at, dtype=np.float32) * ((at >= start) & (at < end))
     return sound.astype(np.float32)
 
 
-def play(
-    path: Path, seconds: float = 1.0, played: Sequence[Tone] = ((0, 1, 400),), tags: Mapping[str, str] = {}
+def write_audio(
+    path: Path, seconds: float = 1.0, tones: Sequence[Tone] = ((0, 1, 400),), tags: Mapping[str, str] = {}
 ) -> Path:
     """Write a sound of the format that its suffix names; its parents are made."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -40,8 +40,8 @@ def play(
         container.metadata.update(tags)
         stream = container.add_stream(CODECS[path.suffix], rate=48_000, layout="mono", bit_rate=64_000)
         if path.suffix == ".mp4":
-            show(container, seconds)
-        samples = np.round(tones(seconds, played) * 32_767).astype(np.int16)
+            add_red_video(container, seconds)
+        samples = np.round(tone_samples(seconds, tones) * 32_767).astype(np.int16)
         for begin in range(0, len(samples), 48_000):
             frame = av.AudioFrame.from_ndarray(samples[None, begin : begin + 48_000], "s16", "mono")
             frame.sample_rate, frame.pts = 48_000, begin
@@ -50,7 +50,7 @@ def play(
     return path
 
 
-def show(container: av.container.OutputContainer, seconds: float) -> None:
+def add_red_video(container: av.container.OutputContainer, seconds: float) -> None:
     """Write the pictures of a video: all of it is red."""
     stream = container.add_stream("mpeg4", rate=5)
     stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
@@ -61,9 +61,9 @@ def show(container: av.container.OutputContainer, seconds: float) -> None:
     container.mux(stream.encode(None))
 
 
-def with_cover(path: Path, picture: bytes) -> Path:
+def add_cover(path: Path, image: bytes) -> Path:
     """Put an ID3 tag with a PNG as its cover before an MP3."""
-    body = b"\0image/png\0\3\0" + picture
+    body = b"\0image/png\0\3\0" + image
     frame = b"APIC" + len(body).to_bytes(4, "big") + b"\0\0" + body
     size = len(frame)
     seven = bytes((size >> shift) & 127 for shift in (21, 14, 7, 0))
@@ -71,18 +71,18 @@ def with_cover(path: Path, picture: bytes) -> Path:
     return path
 
 
-class Tones:
+class ToneTranscriber:
     """A transcriber to which every tone is a word; it remembers how many seconds it has heard."""
 
-    def __init__(self, name: str = "tones", words: Mapping[int, str] = WORDS) -> None:
+    def __init__(self, name: str = "tones", words: Mapping[int, str] = TONE_WORDS) -> None:
         self.name = name
         self.words = words
-        self.heard: list[float] = []
+        self.durations: list[float] = []
 
-    def transcribe(self, samples: np.ndarray) -> Iterator[Phrase]:
-        self.heard.append(len(samples) / RATE)
+    def transcribe(self, samples: np.ndarray) -> Iterator[TranscriptSegment]:
+        self.durations.append(len(samples) / RATE)
         step = RATE // 20
-        said: Phrase | None = None
+        said: TranscriptSegment | None = None
         for number in range(len(samples) // step):
             part = samples[number * step : (number + 1) * step]
             strength = np.abs(np.fft.rfft(part))
@@ -93,25 +93,31 @@ class Tones:
                 said = None
             if text is not None:
                 begin = number / 20 if said is None else said.start
-                said = Phrase(begin, (number + 1) / 20, text)
+                said = TranscriptSegment(begin, (number + 1) / 20, text)
         if said is not None:
             yield said
 
 
-class Ears:
+class ToneClassifier:
     """A listener to which every tone is a word, the surer the longer; it remembers what it has heard."""
 
     name = "ears"
 
-    def __init__(self, words: Mapping[int, str] = SOUNDS) -> None:
+    def __init__(self, words: Mapping[int, str] = TONE_SOUND_EVENTS) -> None:
         self.words = words
-        self.heard: list[float] = []
+        self.durations: list[float] = []
 
-    def listen(self, windows: Sequence[np.ndarray]) -> list[list[Heard]]:
-        self.heard += [len(samples) / sound_events.RATE for samples in windows]
-        return [self.tones(samples) for samples in windows]
+    def classify(self, windows: Sequence[np.ndarray]) -> list[list[SoundLabel]]:
+        self.durations += [len(samples) / sound_events.SAMPLE_RATE for samples in windows]
+        return [self.classify_window(samples) for samples in windows]
 
-    def tones(self, samples: np.ndarray) -> list[Heard]:
-        strength = np.abs(np.fft.rfft(samples, sound_events.RATE * sound_events.WINDOW)) / len(samples)
-        near = {word: float(strength[hertz * sound_events.WINDOW]) for hertz, word in self.words.items()}
-        return sorted((Heard(*item) for item in near.items() if item[1] > 0.01), key=lambda one: -one.sure)
+    def classify_window(self, samples: np.ndarray) -> list[SoundLabel]:
+        strength = np.abs(np.fft.rfft(samples, sound_events.SAMPLE_RATE * sound_events.WINDOW_SECONDS)) / len(
+            samples
+        )
+        near = {
+            word: float(strength[hertz * sound_events.WINDOW_SECONDS]) for hertz, word in self.words.items()
+        }
+        return sorted(
+            (SoundLabel(*item) for item in near.items() if item[1] > 0.01), key=lambda one: -one.confidence
+        )

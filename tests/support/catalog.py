@@ -6,16 +6,17 @@ from pathlib import Path
 
 import sqlite_utils
 
-from retrieval.catalog.schema import CATALOGUE, STEPS
+from retrieval.catalog.migrations import MIGRATIONS
+from retrieval.catalog.schema import CATALOG_FILE
 
-ROOT = Path(__file__).parents[2]
+REPOSITORY_ROOT = Path(__file__).parents[2]
 
 
-def held(place) -> set[tuple[bytes, str, int, str | None]]:
+def committed_segments(library) -> set[tuple[bytes, str, int, str | None]]:
     """Return what a library has committed: (hash, reader, ordinal, text) of each segment."""
-    if not (place / "catalogue.sqlite").exists():
+    if not (library / "catalogue.sqlite").exists():
         return set()
-    with closing(sqlite3.connect(place / "catalogue.sqlite")) as db:
+    with closing(sqlite3.connect(library / "catalogue.sqlite")) as db:
         if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'segments'").fetchone():
             return set()
         return set(
@@ -26,7 +27,7 @@ def held(place) -> set[tuple[bytes, str, int, str | None]]:
         )
 
 
-_COLUMNS = {  # what step 15 renamed or moved: table, older column -> today's
+_COLUMN_VALUES = {  # what step 15 renamed or moved: table, older column -> today's
     ("archives", "how"): "options_hash",
     ("backgrounds", "asked"): "query_mode",
     ("calibrations", "asked"): "query_mode",
@@ -46,14 +47,14 @@ _COLUMNS = {  # what step 15 renamed or moved: table, older column -> today's
 }
 
 
-def older(place: Path, last_step: str) -> Path:
+def downgrade_catalog(library: Path, last_step: str) -> Path:
     """Rebuild the catalog as a version that ended with this migration step made it; return its folder."""
-    new, old = place / CATALOGUE, place / "older.sqlite"
-    names = list(STEPS)[: list(STEPS).index(last_step) + 1]
+    new, old = library / CATALOG_FILE, library / "older.sqlite"
+    names = list(MIGRATIONS)[: list(MIGRATIONS).index(last_step) + 1]
     db = sqlite_utils.Database(old)
     migrations = sqlite_utils.Migrations("clew")
     for name in names:
-        migrations(name=name)(lambda db, name=name: [db.execute(statement) for statement in STEPS[name]])
+        migrations(name=name)(lambda db, name=name: [db.execute(statement) for statement in MIGRATIONS[name]])
     migrations.apply(db)
     db.execute("ATTACH ? AS new", (str(new),))
     for row in list(db.query("SELECT name, sql FROM new.sqlite_master WHERE name LIKE 'vectors_%'")):
@@ -64,11 +65,11 @@ def older(place: Path, last_step: str) -> Path:
     for table in tables:
         columns = [column.name for column in db[table].columns]
         listed = ", ".join(f'"{column}"' for column in columns)
-        values = ", ".join(_COLUMNS.get((table, column), f'"{column}"') for column in columns)
+        values = ", ".join(_COLUMN_VALUES.get((table, column), f'"{column}"') for column in columns)
         source = "analyses" if table == "said" else table
         where = "WHERE analysis IN ('ocr', 'speech')" if table == "said" else ""
         db.conn.execute(f"INSERT INTO {table} ({listed}) SELECT {values} FROM new.{source} t {where}")
     db.conn.commit()
     db.close()
     old.replace(new)
-    return place
+    return library

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 
-def make_clap(place: Path, *, fusion: bool = False) -> Path:
+def make_clap_model(folder: Path, *, fusion: bool = False) -> Path:
     """Return the folder of a model that hears nonsense, but surely; nothing is fetched."""
     import torch
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
@@ -41,11 +41,11 @@ def make_clap(place: Path, *, fusion: bool = False) -> Path:
             logit_scale_init_value=3_000.0,
         )
     )
-    model.save_pretrained(place)
+    model.save_pretrained(folder)
     ClapProcessor(
         ClapFeatureExtractor(
             feature_size=16, hop_length=4_800, truncation="fusion" if fusion else "rand_trunc"
         ),
         PreTrainedTokenizerFast(tokenizer_object=tokenizer, **marks),
-    ).save_pretrained(place)
-    return place
+    ).save_pretrained(folder)
+    return folder

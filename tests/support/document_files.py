@@ -4,13 +4,13 @@ import io
 import zipfile
 from collections.abc import Iterable, Mapping
 
-W = 'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"'
-A = 'xmlns:a="http://schemas.openxmlformats.org/drawingml/2006/main"'
-P = 'xmlns:p="http://schemas.openxmlformats.org/presentationml/2006/main"'
-R = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
-RELATIONS = "http://schemas.openxmlformats.org/package/2006/relationships"
-ODF = "urn:oasis:names:tc:opendocument:xmlns"
-RGB = {"red": "1 0 0", "green": "0 1 0", "blue": "0 0 1", "yellow": "1 1 0", "white": "1 1 1"}
+WORD_NAMESPACE = 'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"'
+DRAWING_NAMESPACE = 'xmlns:a="http://schemas.openxmlformats.org/drawingml/2006/main"'
+PRESENTATION_NAMESPACE = 'xmlns:p="http://schemas.openxmlformats.org/presentationml/2006/main"'
+RELATIONSHIP_TYPES = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+RELATIONSHIPS_NAMESPACE = "http://schemas.openxmlformats.org/package/2006/relationships"
+ODF_NAMESPACE = "urn:oasis:names:tc:opendocument:xmlns"
+PDF_COLORS = {"red": "1 0 0", "green": "0 1 0", "blue": "0 0 1", "yellow": "1 1 0", "white": "1 1 1"}
 
 
 def pdf(pages: Iterable[tuple[str, str]], *, created: str = "", box: str = "0 0 300 400") -> bytes:
@@ -24,7 +24,7 @@ def pdf(pages: Iterable[tuple[str, str]], *, created: str = "", box: str = "0 0 
     ]
     for n, (colour, text) in enumerate(leaves):
         lines = "".join(f"({line}) Tj T* " for line in text.split("\n") if line)
-        drawn = f"{RGB[colour]} rg 0 0 9999 9999 re f 0 g BT /F 9 Tf 11 TL 20 380 Td {lines}ET"
+        drawn = f"{PDF_COLORS[colour]} rg 0 0 9999 9999 re f 0 g BT /F 9 Tf 11 TL 20 380 Td {lines}ET"
         objects += [
             f"<</Type/Page/Parent 2 0 R/MediaBox[{box}]/Contents {5 + 2 * n} 0 R"
             "/Resources<</Font<</F 3 0 R>>>>>>",
@@ -50,7 +50,7 @@ def raw_pdf(objects: list[bytes], info: int | None = None) -> bytes:
     )
 
 
-def zipped(members: Mapping[str, str | bytes]) -> bytes:
+def zip_bytes(members: Mapping[str, str | bytes]) -> bytes:
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as made:
         for name, text in members.items():
@@ -58,21 +58,21 @@ def zipped(members: Mapping[str, str | bytes]) -> bytes:
     return file.getvalue()
 
 
-def relations(**targets: tuple[str, str]) -> str:
+def relationships_xml(**targets: tuple[str, str]) -> str:
     """Return a part that says what is meant by each id: (kind, target)."""
     each = "".join(
-        f'<Relationship Id="{id_}" Type="{R}/{kind}" Target="{target}"/>'
+        f'<Relationship Id="{id_}" Type="{RELATIONSHIP_TYPES}/{kind}" Target="{target}"/>'
         for id_, (kind, target) in targets.items()
     )
-    return f'<Relationships xmlns="{RELATIONS}">{each}</Relationships>'
+    return f'<Relationships xmlns="{RELATIONSHIPS_NAMESPACE}">{each}</Relationships>'
 
 
 def docx(*paragraphs: str, body: str = "") -> bytes:
     text = "".join(f"<w:p><w:r><w:t>{one}</w:t></w:r></w:p>" for one in paragraphs)
-    return zipped(
+    return zip_bytes(
         {
-            "_rels/.rels": relations(rId1=("officeDocument", "word/document.xml")),
-            "word/document.xml": f"<w:document {W}><w:body>{text}{body}</w:body></w:document>",
+            "_rels/.rels": relationships_xml(rId1=("officeDocument", "word/document.xml")),
+            "word/document.xml": f"<w:document {WORD_NAMESPACE}><w:body>{text}{body}</w:body></w:document>",
         }
     )
 
@@ -81,25 +81,30 @@ def pptx(*slides: str, order: Iterable[int] = ()) -> bytes:
     shown = list(order) or list(range(1, len(slides) + 1))
     ids = "".join(f'<p:sldId r:id="rId{n}"/>' for n in shown)
     members = {
-        "_rels/.rels": relations(rId1=("officeDocument", "ppt/presentation.xml")),
-        "ppt/presentation.xml": f'<p:all {P} xmlns:r="{R}"><p:sldIdLst>{ids}</p:sldIdLst></p:all>',
-        "ppt/_rels/presentation.xml.rels": relations(
+        "_rels/.rels": relationships_xml(rId1=("officeDocument", "ppt/presentation.xml")),
+        "ppt/presentation.xml": f"<p:all {PRESENTATION_NAMESPACE} "
+        f'xmlns:r="{RELATIONSHIP_TYPES}"><p:sldIdLst>{ids}</p:sldIdLst></p:all>',
+        "ppt/_rels/presentation.xml.rels": relationships_xml(
             **{f"rId{n}": ("slide", f"slides/slide{n}.xml") for n in range(1, len(slides) + 1)}
         ),
     }
     for n, text in enumerate(slides, start=1):
         members[f"ppt/slides/slide{n}.xml"] = (
-            f"<p:sld {P} {A}><a:p><a:r><a:t>{text}</a:t></a:r></a:p></p:sld>"
+            f"<p:sld {PRESENTATION_NAMESPACE} "
+            f"{DRAWING_NAMESPACE}><a:p><a:r><a:t>{text}</a:t></a:r></a:p></p:sld>"
         )
-    return zipped(members)
+    return zip_bytes(members)
 
 
 def odt(inner: str, *, manifest: str = "<manifest/>") -> bytes:
-    return zipped({"content.xml": odt_text(inner), "META-INF/manifest.xml": manifest})
+    return zip_bytes({"content.xml": odt_text(inner), "META-INF/manifest.xml": manifest})
 
 
 def odt_text(inner: str) -> str:
-    names = f'xmlns:o="{ODF}:office:1.0" xmlns:t="{ODF}:text:1.0" xmlns:d="{ODF}:drawing:1.0"'
+    names = " ".join(
+        f'xmlns:{prefix}="{ODF_NAMESPACE}:{name}:1.0"'
+        for prefix, name in (("o", "office"), ("t", "text"), ("d", "drawing"))
+    )
     return f"<o:document-content {names}><o:body>{inner}</o:body></o:document-content>"
 
 
@@ -108,7 +113,7 @@ def epub(title: str, **chapters: str) -> bytes:
     items = "".join(f'<item id="{name}" href="text/{name}.xhtml"/>' for name in sorted(chapters))
     spine = "".join(f'<itemref idref="{name}"/>' for name in chapters)
     container = '<rootfiles><rootfile full-path="OEBPS/book.opf"/></rootfiles>'
-    return zipped(
+    return zip_bytes(
         {
             "mimetype": "application/epub+zip",
             "META-INF/container.xml": f"<container>{container}</container>",

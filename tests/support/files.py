@@ -6,21 +6,23 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.support.toy_embedder import COLOURS
+from tests.support.toy_embedder import COLORS
 
 # APFS, the file system of macOS, takes no name that is not UTF-8.
-any_names = pytest.mark.skipif(sys.platform == "darwin", reason="names that are no UTF-8 cannot be made")
-SHARED = Path(__file__).parents[3] / "shared" / "data"
+requires_non_utf8_names = pytest.mark.skipif(
+    sys.platform == "darwin", reason="names that are no UTF-8 cannot be made"
+)
+SHARED_DATA = Path(__file__).parents[3] / "shared" / "data"
 
 
-def draw(path: Path, colour: str | tuple[int, int, int] = "red", size=(24, 16), **save) -> Path:
+def draw_image(path: Path, color: str | tuple[int, int, int] = "red", size=(24, 16), **save) -> Path:
     """Draw a plain picture; its parents are made."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB", size, COLOURS.get(colour, colour)).save(path, **save)
+    Image.new("RGB", size, COLORS.get(color, color)).save(path, **save)
     return path
 
 
-def write(path: Path, text: str) -> Path:
+def write_text(path: Path, text: str) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, "utf-8")
     return path

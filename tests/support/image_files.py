@@ -10,21 +10,21 @@ import av
 import numpy as np
 from PIL import Image
 
-Colour = tuple[int, int, int]
+Color = tuple[int, int, int]
 RED, GREEN, BLUE = (250, 10, 10), (10, 250, 10), (10, 10, 250)
 
 
-def saved(picture: Image.Image, form: str, **options) -> bytes:
+def encode_image(image: Image.Image, format_: str, **options) -> bytes:
     file = io.BytesIO()
-    picture.save(file, form, **options)
+    image.save(file, format_, **options)
     return file.getvalue()
 
 
-def plain(colour: Colour, size=(64, 48), mode="RGB") -> Image.Image:
-    return Image.new("RGB", size, colour).convert(mode)
+def solid_image(color: Color, size=(64, 48), mode="RGB") -> Image.Image:
+    return Image.new("RGB", size, color).convert(mode)
 
 
-def corner(size=(64, 48)) -> Image.Image:
+def quadrant_image(size=(64, 48)) -> Image.Image:
     """Draw a blue picture whose upper left quarter is red, so that one sees how it is turned."""
     picture = Image.new("RGB", size, BLUE)
     picture.paste(RED, (0, 0, size[0] // 2, size[1] // 2))
@@ -36,7 +36,7 @@ def box(name: bytes, *parts: bytes) -> bytes:
     return struct.pack(">I4s", 8 + len(body), name) + body
 
 
-def full(name: bytes, *parts: bytes, version: int = 0, flags: int = 0) -> bytes:
+def full_box(name: bytes, *parts: bytes, version: int = 0, flags: int = 0) -> bytes:
     return box(name, struct.pack(">I", version << 24 | flags), *parts)
 
 
@@ -60,14 +60,14 @@ def hevc(pixels: bytes, size: tuple[int, int]) -> tuple[bytes, bytes]:
     return box(b"hvcC", head, *rows), b"".join(struct.pack(">I", len(unit)) + unit for unit in shown)
 
 
-def heic(picture: Image.Image, turns: int = 0, exif: bytes = b"", brand: bytes = b"heic") -> bytes:
+def heic(image: Image.Image, quarter_turns: int = 0, exif: bytes = b"", brand: bytes = b"heic") -> bytes:
     """Write a HEIC whose picture is shown after so many quarter turns against the clock."""
-    configuration, data = hevc(picture.tobytes(), picture.size)
+    configuration, data = hevc(image.tobytes(), image.size)
     items = [data] + ([struct.pack(">I", 6) + b"Exif\0\0" + exif] if exif else [])
     kinds = [b"hvc1", b"Exif"][: len(items)]
-    properties = [configuration, full(b"ispe", struct.pack(">II", *picture.size))]
-    if turns:
-        properties.append(box(b"irot", bytes([turns])))
+    properties = [configuration, full_box(b"ispe", struct.pack(">II", *image.size))]
+    if quarter_turns:
+        properties.append(box(b"irot", bytes([quarter_turns])))
     has = bytes([0x81, 0x02, 0x83][: len(properties)])
 
     def meta(begin: int) -> bytes:
@@ -75,24 +75,24 @@ def heic(picture: Image.Image, turns: int = 0, exif: bytes = b"", brand: bytes =
         for number, item in enumerate(items, start=1):
             places += struct.pack(">HHHII", number, 0, 1, at, len(item))
             at += len(item)
-        return full(
+        return full_box(
             b"meta",
-            full(b"hdlr", bytes(4), b"pict", bytes(13)),
-            full(b"pitm", struct.pack(">H", 1)),
-            full(b"iloc", b"\x44\0", struct.pack(">H", len(items)), places),
-            full(
+            full_box(b"hdlr", bytes(4), b"pict", bytes(13)),
+            full_box(b"pitm", struct.pack(">H", 1)),
+            full_box(b"iloc", b"\x44\0", struct.pack(">H", len(items)), places),
+            full_box(
                 b"iinf",
                 struct.pack(">H", len(items)),
                 *(
-                    full(b"infe", struct.pack(">HH4s", n, 0, kind), b"\0", version=2)
+                    full_box(b"infe", struct.pack(">HH4s", n, 0, kind), b"\0", version=2)
                     for n, kind in enumerate(kinds, start=1)
                 ),
             ),
-            *([full(b"iref", box(b"cdsc", struct.pack(">HHH", 2, 1, 1)))] if exif else []),
+            *([full_box(b"iref", box(b"cdsc", struct.pack(">HHH", 2, 1, 1)))] if exif else []),
             box(
                 b"iprp",
                 box(b"ipco", *properties),
-                full(b"ipma", struct.pack(">IHB", 1, 1, len(properties)), has),
+                full_box(b"ipma", struct.pack(">IHB", 1, 1, len(properties)), has),
             ),
         )
 
@@ -101,21 +101,21 @@ def heic(picture: Image.Image, turns: int = 0, exif: bytes = b"", brand: bytes =
     return start + meta(begin) + box(b"mdat", *items)
 
 
-def psd(picture: Image.Image, depth: int = 8) -> bytes:
+def psd(image: Image.Image, depth: int = 8) -> bytes:
     """Write a flat Photoshop file, not compressed."""
-    planes = np.asarray(picture, np.uint16).transpose(2, 0, 1)
+    planes = np.asarray(image, np.uint16).transpose(2, 0, 1)
     values = planes.astype(np.uint8) if depth == 8 else (planes * 257).astype(">u2")
-    head = struct.pack(">4sH6xHIIHH", b"8BPS", 1, 3, picture.height, picture.width, depth, 3)
+    head = struct.pack(">4sH6xHIIHH", b"8BPS", 1, 3, image.height, image.width, depth, 3)
     return head + bytes(12) + b"\0\0" + values.tobytes()
 
 
-def cursor(picture: Image.Image) -> bytes:
-    data = bytearray(saved(picture, "ICO", bitmap_format="bmp", sizes=[picture.size]))
+def cursor(image: Image.Image) -> bytes:
+    data = bytearray(encode_image(image, "ICO", bitmap_format="bmp", sizes=[image.size]))
     data[2] = 2
     return bytes(data)
 
 
-def red_ink() -> bytes:
+def red_ink_profile() -> bytes:
     """Return a profile for four inks of which the first prints red, and the others nothing or black."""
     red, white, black = (137, 208, 195), (255, 128, 128), (0, 128, 128)  # in Lab
     corners = [(n >> 3 & 1, n & 1) for n in range(16)]  # the last of the inks changes first
@@ -130,10 +130,10 @@ def red_ink() -> bytes:
     return head.ljust(128, b"\0") + tags + body
 
 
-Entry = tuple[int, int, int, int]  # tag, type, count, value
+IfdEntry = tuple[int, int, int, int]  # tag, type, count, value
 
 
-def directory(entries: list[Entry], following: int = 0) -> bytes:
+def tiff_directory(entries: list[IfdEntry], following: int = 0) -> bytes:
     rows = b"".join(struct.pack("<HHII", *entry) for entry in sorted(entries))
     return struct.pack("<H", len(entries)) + rows + struct.pack("<I", following)
 
@@ -142,7 +142,7 @@ def cr2(
     preview: bytes, size=(561, 374), orientation: int = 1, model: bytes = b"Canon EOS 5D Mark II\0"
 ) -> bytes:
     """Write what begins as Canon's raw files do: the preview as a strip, then a thumbnail, then data."""
-    small = saved(plain(GREEN, (32, 24)), "JPEG")
+    small = encode_image(solid_image(GREEN, (32, 24)), "JPEG")
     first, second = 16, 16 + 2 + 12 * 8 + 4
     texts = second + 2 + 12 * 3 + 4
     at = texts + len(model)
@@ -158,7 +158,7 @@ def cr2(
     ]
     thumb = [(0x0103, 3, 1, 6), (0x0201, 4, 1, at), (0x0202, 4, 1, len(small))]
     head = struct.pack("<2sHI2sBBI", b"II", 42, first, b"CR", 2, 0, 0)
-    return head + directory(rows, second) + directory(thumb) + model + small + preview + bytes(999)
+    return head + tiff_directory(rows, second) + tiff_directory(thumb) + model + small + preview + bytes(999)
 
 
 def nef(preview: bytes | None, orientation: int = 1) -> bytes:
@@ -181,8 +181,10 @@ def nef(preview: bytes | None, orientation: int = 1) -> bytes:
     ]
     jpeg = [(0x0103, 3, 1, 6), (0x0201, 4, 1, data + len(small)), (0x0202, 4, 1, len(preview or b""))]
     sensor = [(0x0100, 3, 1, 4000), (0x0101, 3, 1, 3000), (0x0103, 3, 1, 34713), (0x0106, 3, 1, 32803)]
-    head = struct.pack("<2sHI", b"II", 42, first) + directory(rows) + struct.pack("<II", jpeg_at, sensor_at)
-    return head + directory(jpeg) + directory(sensor) + small + (preview or b"") + bytes(999)
+    head = (
+        struct.pack("<2sHI", b"II", 42, first) + tiff_directory(rows) + struct.pack("<II", jpeg_at, sensor_at)
+    )
+    return head + tiff_directory(jpeg) + tiff_directory(sensor) + small + (preview or b"") + bytes(999)
 
 
 def raf(preview: bytes) -> bytes:
@@ -193,13 +195,13 @@ def raf(preview: bytes) -> bytes:
 
 def rw2(preview: bytes) -> bytes:
     """Write what begins as Panasonic's raw files do: the JPEG is the value of a tag."""
-    rows = directory([(0x002E, 7, len(preview), 8 + 2 + 12 + 4)])
+    rows = tiff_directory([(0x002E, 7, len(preview), 8 + 2 + 12 + 4)])
     return b"IIU\0" + struct.pack("<I", 8) + rows + preview + bytes(999)
 
 
 def orf(preview: bytes) -> bytes:
     """Write what begins as Olympus's raw files do, whose JPEG only its maker's notes tell of."""
-    rows = directory([(0x0112, 3, 1, 1)])
+    rows = tiff_directory([(0x0112, 3, 1, 1)])
     return b"IIRO" + struct.pack("<I", 8) + rows + b"OLYMPUS\0II\3\0" + bytes(77) + preview + bytes(999)
 
 

@@ -4,11 +4,13 @@ import sys
 
 from indexer import update_library
 from indexer.embed import batches
-from tests.support.toy_embedder import Toy
+from tests.support.toy_embedder import ToyEmbedder
 
 if __name__ == "__main__":
-    batches.USUAL = 8
+    batches.TARGET_BATCH = 8
     sys.stdout.write("go\n")
     sys.stdout.flush()
-    update_library([sys.argv[1]], library=sys.argv[2], embedder=Toy(), archives="archives" in sys.argv)
+    update_library(
+        [sys.argv[1]], library=sys.argv[2], embedder=ToyEmbedder(), archives="archives" in sys.argv
+    )
     sys.stdout.write("done\n")

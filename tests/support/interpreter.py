@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 
-def loaded_by(code: str) -> set[str]:
+def imported_modules(code: str) -> set[str]:
     """Return the top-level modules that a fresh interpreter has after this code."""
     report = "import sys; print(*{name.partition('.')[0] for name in sys.modules})"
     done = subprocess.run([sys.executable, "-c", f"{code}\n{report}"], capture_output=True, text=True)

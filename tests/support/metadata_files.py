@@ -16,11 +16,11 @@ NAMESPACES = {
 }
 
 
-def exif(main=(), shot=(), gps=()) -> Image.Exif:
+def exif(main=(), photo=(), gps=()) -> Image.Exif:
     """Return EXIF with these fields in its three directories."""
     made = Image.Exif()
     made.update(dict(main))
-    made.get_ifd(0x8769).update(dict(shot))
+    made.get_ifd(0x8769).update(dict(photo))
     made.get_ifd(0x8825).update(dict(gps))
     return made
 
@@ -49,10 +49,10 @@ def gps(latitude: float, longitude: float, **more) -> dict[int, object]:
     return parts | {int(tag[1:]): value for tag, value in more.items()}
 
 
-def jpeg(size=(8, 8), colour=(200, 0, 0), iptc: list[str] | None = None, **save) -> bytes:
+def jpeg(size=(8, 8), color=(200, 0, 0), iptc: list[str] | None = None, **save) -> bytes:
     """Return a JPEG with these EXIF, XMP and IPTC keywords."""
     file = io.BytesIO()
-    Image.new("RGB", size, colour).save(file, "JPEG", **save)
+    Image.new("RGB", size, color).save(file, "JPEG", **save)
     data = file.getvalue()
     if iptc is None:
         return data
@@ -61,7 +61,7 @@ def jpeg(size=(8, 8), colour=(200, 0, 0), iptc: list[str] | None = None, **save)
     return data[:2] + b"\xff\xed" + (len(segment) + 2).to_bytes(2, "big") + segment + data[2:]
 
 
-def put(path: Path, data: bytes | str) -> Path:
+def write_file(path: Path, data: bytes | str) -> Path:
     """Write a file; its parents are made."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data.encode() if isinstance(data, str) else data)

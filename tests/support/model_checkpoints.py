@@ -10,21 +10,31 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
 
 from retrieval.embedders.torch_towers import quiet
 
-TEXT = {"context_length": 77, "vocab_size": 49408, "width": 64, "heads": 2, "layers": 2}
-VISION = {"image_size": 64, "layers": 2, "width": 64, "patch_size": 16, "head_width": 32}
-SMALL = {
-    "small-vit": {"embed_dim": 48, "vision_cfg": VISION, "text_cfg": TEXT},
-    "small-quick": {"embed_dim": 48, "quick_gelu": True, "vision_cfg": VISION, "text_cfg": TEXT},
+TEXT_CONFIG = {"context_length": 77, "vocab_size": 49408, "width": 64, "heads": 2, "layers": 2}
+VISION_CONFIG = {"image_size": 64, "layers": 2, "width": 64, "patch_size": 16, "head_width": 32}
+SMALL_ARCHITECTURES = {
+    "small-vit": {"embed_dim": 48, "vision_cfg": VISION_CONFIG, "text_cfg": TEXT_CONFIG},
+    "small-quick": {
+        "embed_dim": 48,
+        "quick_gelu": True,
+        "vision_cfg": VISION_CONFIG,
+        "text_cfg": TEXT_CONFIG,
+    },
     "small-resnet": {
         "embed_dim": 48,
         "vision_cfg": {"image_size": 64, "layers": [1, 1, 1, 1], "width": 16, "patch_size": None},
-        "text_cfg": TEXT,
+        "text_cfg": TEXT_CONFIG,
     },
     "small-coca": {
         "embed_dim": 48,
-        "vision_cfg": {**VISION, "attentional_pool": True, "attn_pooler_heads": 2, "output_tokens": True},
-        "text_cfg": {**TEXT, "context_length": 76, "embed_cls": True, "output_tokens": True},
-        "multimodal_cfg": {**TEXT, "context_length": 76},
+        "vision_cfg": {
+            **VISION_CONFIG,
+            "attentional_pool": True,
+            "attn_pooler_heads": 2,
+            "output_tokens": True,
+        },
+        "text_cfg": {**TEXT_CONFIG, "context_length": 76, "embed_cls": True, "output_tokens": True},
+        "multimodal_cfg": {**TEXT_CONFIG, "context_length": 76},
         "custom_text": True,
     },
     "small-siglip": {
@@ -34,7 +44,7 @@ SMALL = {
         "vision_cfg": {"image_size": 224, "timm_model_name": "vit_tiny_patch16_224", "timm_pool": "avg",
                        "timm_proj": "linear"},
         "text_cfg": {
-            **TEXT,
+            **TEXT_CONFIG,
             "context_length": 24,
             "vocab_size": 400,
             "hf_tokenizer_name": "nobody/nothing",
@@ -46,7 +56,7 @@ SMALL = {
     },
     "small-bert": {
         "embed_dim": 48,
-        "vision_cfg": VISION,
+        "vision_cfg": VISION_CONFIG,
         "text_cfg": {
             "context_length": 32,
             "hf_model_name": "nobody/nothing",
@@ -58,30 +68,30 @@ SMALL = {
 }  # fmt: skip
 
 
-def register(place: Path) -> None:
+def register_architectures(folder: Path) -> None:
     """Make open_clip know the small architectures."""
-    for name, config in SMALL.items():
-        (place / f"{name}.json").write_text(json.dumps(config))
-    open_clip.add_model_config(place)
+    for name, config in SMALL_ARCHITECTURES.items():
+        (folder / f"{name}.json").write_text(json.dumps(config))
+    open_clip.add_model_config(folder)
 
 
-def make(arch: str, place: Path, *, seed: int = 0, name: str | None = None) -> Path:
+def make_checkpoint(arch: str, folder: Path, *, seed: int = 0, name: str | None = None) -> Path:
     """Write random weights, with the tokenizer and text settings that cannot be fetched here."""
-    place.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     config = open_clip.get_model_config(arch)
     if "hf_tokenizer_name" in config["text_cfg"]:
-        make_tokenizer(place, lower="canonicalize" in str(config["text_cfg"].get("tokenizer_kwargs")))
+        make_tokenizer(folder, lower="canonicalize" in str(config["text_cfg"].get("tokenizer_kwargs")))
     if "hf_model_name" in config["text_cfg"]:
-        make_roberta(place, small=arch.startswith("small"))
-        config["text_cfg"]["hf_model_name"] = str(place)
-    (place / "building").mkdir(exist_ok=True)
-    (place / "building" / "open_clip_config.json").write_text(json.dumps({"model_cfg": config}))
+        make_roberta(folder, small=arch.startswith("small"))
+        config["text_cfg"]["hf_model_name"] = str(folder)
+    (folder / "building").mkdir(exist_ok=True)
+    (folder / "building" / "open_clip_config.json").write_text(json.dumps({"model_cfg": config}))
     torch.manual_seed(seed)
     with quiet():
         weights = open_clip.create_model(
-            f"local-dir:{place / 'building'}", pretrained_text=False
+            f"local-dir:{folder / 'building'}", pretrained_text=False
         ).state_dict()
-    path = place / (name or f"{arch}.safetensors")
+    path = folder / (name or f"{arch}.safetensors")
     tensors = {key: value.contiguous().clone() for key, value in weights.items()}
     if path.suffix == ".safetensors":
         save_file(tensors, path)
@@ -90,7 +100,7 @@ def make(arch: str, place: Path, *, seed: int = 0, name: str | None = None) -> P
     return path
 
 
-def make_tokenizer(place: Path, *, lower: bool) -> None:
+def make_tokenizer(folder: Path, *, lower: bool) -> None:
     """Write a small tokenizer in place of one that only the hub has."""
     made = Tokenizer(models.BPE(unk_token="<unk>"))
     made.pre_tokenizer = pre_tokenizers.Metaspace()
@@ -101,7 +111,7 @@ def make_tokenizer(place: Path, *, lower: bool) -> None:
     made.post_processor = processors.TemplateProcessing(
         single=around, special_tokens=[("<eos>", 1), ("<bos>", 2)]
     )
-    made.save(str(place / "tokenizer.json"))
+    made.save(str(folder / "tokenizer.json"))
     settings = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "pad_token": "<pad>",
@@ -109,20 +119,20 @@ def make_tokenizer(place: Path, *, lower: bool) -> None:
         "bos_token": "<bos>",
         "unk_token": "<unk>",
     }
-    (place / "tokenizer_config.json").write_text(json.dumps(settings))
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
 
 
-def make_roberta(place: Path, *, small: bool) -> None:
+def make_roberta(folder: Path, *, small: bool) -> None:
     """Write the settings of XLM-RoBERTa base, or of a small one."""
     from transformers import XLMRobertaConfig
 
     sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
     real = {"vocab_size": 250_002, "max_position_embeddings": 514, "type_vocab_size": 1}
     settings = {**sizes, "vocab_size": 400} if small else real
-    XLMRobertaConfig(**settings, pad_token_id=0).save_pretrained(place)
+    XLMRobertaConfig(**settings, pad_token_id=0).save_pretrained(folder)
 
 
-def open_clip_of(prepared):
+def load_open_clip(prepared):
     """Return open_clip's own model and transform for a prepared model, and how it tokenizes."""
     from open_clip.transform import PreprocessCfg, image_transform_v2
 

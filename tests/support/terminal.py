@@ -6,11 +6,11 @@ import subprocess
 import sys
 
 
-def terminal(words, folder, columns=80):
+def run_in_terminal(args, folder, columns=80):
     """Run the command at a real terminal of so many columns."""
     import pty
 
-    script = [sys.executable, "-c", "from indexer.cli.main import main; main()", *map(str, words)]
+    script = [sys.executable, "-c", "from indexer.cli.main import main; main()", *map(str, args)]
     main, side = pty.openpty()
     env = {**os.environ, "COLUMNS": str(columns), "TERM": "xterm", "NO_COLOR": "1"}
     done = subprocess.Popen(script, stdin=side, stdout=side, stderr=side, env=env, cwd=folder)

@@ -6,10 +6,10 @@ import numpy as np
 from PIL.Image import Image
 
 from retrieval.embedders.base import Pixels
-from retrieval.scoring.calibration import bank
+from retrieval.scoring.calibration import load_background_queries
 from retrieval.types import Vectors
 
-COLOURS = {
+COLORS = {
     "red": (255, 0, 0),
     "green": (0, 255, 0),
     "blue": (0, 0, 255),
@@ -20,64 +20,64 @@ COLOURS = {
 }
 
 
-class Toy:
+class ToyEmbedder:
     """An embedder of three dimensions: red, green and blue. Words that name no colour are grey."""
 
     name = "toy"
     fingerprint = "toy-1"
     parts: ClassVar = {"colours": "seven"}
     dim = 3
-    side = 4
-    context = 8
-    at_once = 1
+    min_image_side = 4
+    max_tokens = 8
+    concurrency = 1
 
-    def prepare(self, picture: Image) -> Pixels:
-        return np.asarray(picture.resize((4, 4)), dtype=np.uint8)
+    def prepare(self, image: Image) -> Pixels:
+        return np.asarray(image.resize((4, 4)), dtype=np.uint8)
 
-    def embed_images(self, pictures) -> Vectors:
-        return unit([pixels.reshape(-1, 3).mean(axis=0) for pixels in pictures])
+    def embed_images(self, images) -> Vectors:
+        return unit_rows([pixels.reshape(-1, 3).mean(axis=0) for pixels in images])
 
     def embed_texts(self, texts) -> Vectors:
         if not all(text.split() for text in texts):
             raise ValueError("no word")
-        return unit([np.sum([COLOURS.get(w, (85, 85, 85)) for w in t.split()], axis=0) for t in texts])
+        return unit_rows([np.sum([COLORS.get(w, (85, 85, 85)) for w in t.split()], axis=0) for t in texts])
 
-    def tokens(self, text: str) -> int:
+    def count_tokens(self, text: str) -> int:
         return len(text.split())
 
-    def reads(self, text: str) -> bool:
-        return self.tokens(text) > 0
+    def knows(self, text: str) -> bool:
+        return self.count_tokens(text) > 0
 
 
-def unit(rows) -> Vectors:
+def unit_rows(rows) -> Vectors:
     matrix = np.array(rows, dtype=np.float32).reshape(-1, 3) + 1e-3
     return matrix / np.linalg.norm(matrix, axis=1, keepdims=True)
 
 
-BANK = frozenset(bank())  # asked of every new space
+BACKGROUND_QUERIES = frozenset(load_background_queries())  # asked of every new space
 
 
-class Other(Toy):
+class RotatedToyEmbedder(ToyEmbedder):
     """Another toy of three dimensions, in which red is green and green is blue; it reads fewer words."""
 
     name = "other"
     fingerprint = "other-1"
-    context = 4
+    max_tokens = 4
 
     def __init__(self):
-        self.done = 0
+        self.embedded_count = 0
 
-    def embed_images(self, pictures):
-        self.done += len(pictures)
-        return np.roll(super().embed_images(pictures), 1, axis=1)
+    def embed_images(self, images):
+        self.embedded_count += len(images)
+        return np.roll(super().embed_images(images), 1, axis=1)
 
     def embed_texts(self, texts):
-        self.done += len([text for text in texts if text not in BANK])
-        assert all(len(text.split()) <= self.context for text in texts)
+        self.embedded_count += len([text for text in texts if text not in BACKGROUND_QUERIES])
+        assert all(len(text.split()) <= self.max_tokens for text in texts)
         return np.roll(super().embed_texts(texts), 1, axis=1)
 
 
-class Blue(Toy):
+class ReversedToyEmbedder(ToyEmbedder):
     """Another model, whose red is blue."""
 
     name = "blue"
@@ -87,6 +87,6 @@ class Blue(Toy):
         return super().embed_texts(texts)[:, ::-1]
 
 
-def cosine(embedder, one: str, other: str) -> float:
-    vectors = embedder.embed_texts([one, other])
+def cosine_similarity(embedder, first: str, second: str) -> float:
+    vectors = embedder.embed_texts([first, second])
     return float(vectors[0] @ vectors[1])

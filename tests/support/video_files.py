@@ -8,10 +8,10 @@ import av
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from tests.support.toy_embedder import COLOURS
+from tests.support.toy_embedder import COLORS
 
-SIZE = (320, 180)
-ASS = b"""[Script Info]
+FRAME_SIZE = (320, 180)
+ASS_HEADER = b"""[Script Info]
 ScriptType: v4.00+
 [V4+ Styles]
 Format: Name, Fontname, Fontsize, PrimaryColour, Alignment
@@ -22,17 +22,17 @@ Format: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text
 Scene = tuple[str, float]  # a colour of the toy embedder, "black" or a colour and a shape; seconds
 
 
-def picture(what: str, size=SIZE) -> Image.Image:
+def scene_image(description: str, size=FRAME_SIZE) -> Image.Image:
     """Draw `red`, or `red circle` on white; any other word stands there as text."""
-    colour, _, shape = what.partition(" ")
-    fill = COLOURS.get(colour, (0, 0, 0))
-    if what == "half":  # red above, black below
+    colour, _, shape = description.partition(" ")
+    fill = COLORS.get(colour, (0, 0, 0))
+    if description == "half":  # red above, black below
         image = Image.new("RGB", size)
-        image.paste(COLOURS["red"], (0, 0, size[0], size[1] // 2))
+        image.paste(COLORS["red"], (0, 0, size[0], size[1] // 2))
         return image
     if not shape:
         return Image.new("RGB", size, fill)
-    image = Image.new("RGB", size, COLOURS["white"])
+    image = Image.new("RGB", size, COLORS["white"])
     middle, high = size[0] // 2, size[1] // 2
     radius = size[1] // 3
     box = (middle - radius, high - radius, middle + radius, high + radius)
@@ -44,7 +44,7 @@ def picture(what: str, size=SIZE) -> Image.Image:
     return image
 
 
-def film(
+def write_video(
     path: Path,
     scenes: Sequence[Scene],
     *,
@@ -54,9 +54,9 @@ def film(
     begin: float = 0.0,
     rotation: int = 0,
     aspect: Fraction | None = None,
-    size=SIZE,
+    size=FRAME_SIZE,
     subtitles: Sequence[tuple[float, float, str]] = (),
-    sound: bool = False,
+    audio: bool = False,
     metadata: dict[str, str] | None = None,
     **options: str,
 ) -> Path:
@@ -75,21 +75,21 @@ def film(
             stream.codec_context.sample_aspect_ratio = aspect
         texts = made.add_stream("mov_text" if path.suffix == ".mp4" else "srt") if subtitles else None
         if texts is not None:
-            texts.codec_context.subtitle_header = ASS
-        tone = made.add_stream("aac", rate=48_000) if sound else None
-        for time, what in times(scenes, rate, steps):
-            frame = av.VideoFrame.from_image(picture(what, size))
+            texts.codec_context.subtitle_header = ASS_HEADER
+        tone = made.add_stream("aac", rate=48_000) if audio else None
+        for time, what in frame_times(scenes, rate, steps):
+            frame = av.VideoFrame.from_image(scene_image(what, size))
             frame.pts, frame.time_base = round((time + Fraction(begin)) / unit), unit
             made.mux(stream.encode(frame))
         made.mux(stream.encode(None))
         if tone is not None:
-            _hum(made, tone, sum(seconds for _, seconds in scenes))
+            _encode_hum(made, tone, sum(seconds for _, seconds in scenes))
         for start, end, text in subtitles:
-            made.mux(_cue(texts, start, end, text))
+            made.mux(_subtitle_packet(texts, start, end, text))
     return path
 
 
-def times(scenes: Sequence[Scene], rate: int, steps: Sequence[int]) -> list[tuple[Fraction, str]]:
+def frame_times(scenes: Sequence[Scene], rate: int, steps: Sequence[int]) -> list[tuple[Fraction, str]]:
     """Return when each frame is shown, and what it shows."""
     shown, time, end, number = [], Fraction(0), Fraction(0), 0
     for what, seconds in scenes:
@@ -101,10 +101,10 @@ def times(scenes: Sequence[Scene], rate: int, steps: Sequence[int]) -> list[tupl
     return shown
 
 
-def starts(scenes: Sequence[Scene], rate: int = 25, steps: Sequence[int] = ()) -> list[float]:
+def scene_starts(scenes: Sequence[Scene], rate: int = 25, steps: Sequence[int] = ()) -> list[float]:
     """Return when the first frame of each scene is shown."""
     first: dict[int, Fraction] = {}
-    shown = times(scenes, rate, steps)
+    shown = frame_times(scenes, rate, steps)
     number, before = -1, None
     for time, what in shown:
         if what != before:
@@ -113,7 +113,7 @@ def starts(scenes: Sequence[Scene], rate: int = 25, steps: Sequence[int] = ()) -
     return [float(time) for time in first.values()]
 
 
-def _cue(stream, start: float, end: float, text: str) -> av.Packet:
+def _subtitle_packet(stream, start: float, end: float, text: str) -> av.Packet:
     data = text.encode()
     packet = av.Packet(len(data).to_bytes(2) + data if stream.codec_context.name == "mov_text" else data)
     packet.stream, packet.time_base = stream, Fraction(1, 1000)
@@ -122,7 +122,7 @@ def _cue(stream, start: float, end: float, text: str) -> av.Packet:
     return packet
 
 
-def _hum(made, stream, seconds: float) -> None:
+def _encode_hum(made, stream, seconds: float) -> None:
     wave = np.sin(np.arange(1024) / 20).astype(np.float32) / 10
     for at in range(round(48_000 * seconds / 1024)):
         frame = av.AudioFrame.from_ndarray(np.stack([wave, wave]), format="fltp", layout="stereo")

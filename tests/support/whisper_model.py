@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 
-def make_whisper(place: Path) -> Path:
+def make_whisper_model(folder: Path) -> Path:
     """Return the folder of a model that hears nonsense; nothing is fetched."""
     import torch
     from ctranslate2.converters import TransformersConverter
@@ -12,7 +12,7 @@ def make_whisper(place: Path) -> Path:
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import WhisperConfig, WhisperForConditionalGeneration
 
-    source = place / "source"
+    source = folder / "source"
     source.mkdir(parents=True)
     letters = {letter: id_ for id_, letter in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
     tokenizer = Tokenizer(models.BPE(vocab=letters, merges=[]))
@@ -41,8 +41,8 @@ def make_whisper(place: Path) -> Path:
     )
     model.save_pretrained(source)
     (source / "tokenizer_config.json").write_text('{"tokenizer_class": "PreTrainedTokenizerFast"}')
-    TransformersConverter(str(source), copy_files=["tokenizer.json"]).convert(str(place / "model"))
-    config = json.loads((place / "model" / "config.json").read_text())
+    TransformersConverter(str(source), copy_files=["tokenizer.json"]).convert(str(folder / "model"))
+    config = json.loads((folder / "model" / "config.json").read_text())
     config["lang_ids"] = [tokenizer.token_to_id(f"<|{code}|>") for code in _LANGUAGE_CODES]
-    (place / "model" / "config.json").write_text(json.dumps(config))
-    return place / "model"
+    (folder / "model" / "config.json").write_text(json.dumps(config))
+    return folder / "model"

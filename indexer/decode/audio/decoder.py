@@ -12,8 +12,8 @@ from indexer.decode.images.thumbnail import SIDE, thumbnail
 from indexer.decode.text.chunking import split
 from retrieval.embedders.base import Embedder
 from retrieval.errors import MediaError
-from retrieval.media.images.loader import open_picture
-from retrieval.types import Details
+from retrieval.media.images.loader import load_image
+from retrieval.types import MediaProperties
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -36,12 +36,12 @@ def decode(file: BinaryIO, suffix: str, embedder: Embedder) -> Decoded:
             raise MediaError("damaged: none of its sound can be decoded")
         length = seconds(container, stream)
     text = told(tags)
-    plain = None if embedder.tokens(text) else embedder.embed_texts([PLAIN])[0]
+    plain = None if embedder.count_tokens(text) else embedder.embed_texts([PLAIN])[0]
     drafts = [Draft("audio", text=text, start=0.0, end=length, vector=plain, thumbnail=cover)]
     for said in dict.fromkeys(tags[name] for name in tags if name.partition("-")[0] in SPOKEN):
-        passages = split(said[:LONGEST], embedder.tokens, embedder.context)
+        passages = split(said[:LONGEST], embedder.count_tokens, embedder.max_tokens)
         drafts += [Draft("text", text=passage.text) for passage in passages]
-    return Decoded(drafts, Details(duration=length, keywords=_genres(tags)))
+    return Decoded(drafts, MediaProperties(duration=length, keywords=_genres(tags)))
 
 
 def told(tags: Mapping[str, str]) -> str:
@@ -77,6 +77,6 @@ def _cover(container: "InputContainer") -> bytes | None:
         return None
     try:
         data = bytes(next(container.demux(pictures[0])))
-        return thumbnail(open_picture(BytesIO(data), near=SIDE, max_pixels=COVER))
+        return thumbnail(load_image(BytesIO(data), min_side=SIDE, max_pixels=COVER))
     except Exception:  # a cover that is broken costs no sound
         return None

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.errors import MediaError
-from retrieval.media.av.container import SOUNDS, is_of_disk
+from retrieval.media.av.container import MEDIA_FORMATS, is_io_error
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -38,9 +38,9 @@ def open_media(file: BinaryIO) -> "Iterator[InputContainer]":
     import av  # heavy: when the first sound is read
 
     try:
-        container = av.open(file, "r", options={"format_whitelist": SOUNDS}, metadata_errors="replace")
+        container = av.open(file, "r", options={"format_whitelist": MEDIA_FORMATS}, metadata_errors="replace")
     except (av.FFmpegError, ValueError, OSError) as error:
-        if is_of_disk(error):
+        if is_io_error(error):
             raise
         raise MediaError(_reason(error, file)) from error
     with container:

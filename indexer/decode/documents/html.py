@@ -7,50 +7,54 @@ from functools import lru_cache
 from typing import BinaryIO
 
 from indexer.decode.base import Decoded, Draft
-from indexer.decode.documents.html_text import Paragraph, paragraphs
+from indexer.decode.documents.html_text import Paragraph, extract_paragraphs
 from indexer.decode.text.chunking import WORDS, split
 from indexer.decode.text.encoding import decode_text
 from indexer.decode.text.plain import read_bytes
 from retrieval.embedders.base import Embedder
 from retrieval.errors import MediaError
 
-LIMIT = 20_000_000  # bytes
-CHARSET = re.compile(rb"""(?:charset|encoding)\s*=\s*["']?([\w.:-]+)""", re.I)
+MAX_HTML_BYTES = 20_000_000  # bytes
+CHARSET_DECLARATION = re.compile(rb"""(?:charset|encoding)\s*=\s*["']?([\w.:-]+)""", re.I)
 
 
 def decode(file: BinaryIO, suffix: str, embedder: Embedder) -> Decoded:
     """Split the visible text into passages, each with its lines of the page's source."""
-    data = read_bytes(file, LIMIT)
-    html = _of_archive(data) if suffix in (".mht", ".mhtml") else decode_text(data, charset(data))
-    drafts = passages(paragraphs(html.replace("\r\n", "\n").replace("\r", "\n")), embedder)
+    data = read_bytes(file, MAX_HTML_BYTES)
+    html = (
+        _extract_mhtml_page(data)
+        if suffix in (".mht", ".mhtml")
+        else decode_text(data, declared_charset(data))
+    )
+    drafts = split_paragraphs(extract_paragraphs(html.replace("\r\n", "\n").replace("\r", "\n")), embedder)
     if not drafts:
         raise MediaError("no text in it")
     return Decoded(drafts)
 
 
-def passages(texts: Iterable[Paragraph], embedder: Embedder) -> list[Draft]:
+def split_paragraphs(paragraphs: Iterable[Paragraph], embedder: Embedder) -> list[Draft]:
     """Split paragraphs into passages with their lines."""
-    tokens = lru_cache(WORDS)(embedder.tokens)
+    tokens = lru_cache(WORDS)(embedder.count_tokens)
     return [
         Draft("text", text=part.text, start=line + part.start - 1, end=line + part.end - 1)
-        for text, line in texts
-        for part in split(text, tokens, embedder.context)
+        for text, line in paragraphs
+        for part in split(text, tokens, embedder.max_tokens)
     ]
 
 
-def charset(data: bytes) -> str | None:
+def declared_charset(data: bytes) -> str | None:
     """Return the encoding that a page says it has."""
-    found = CHARSET.search(data[:4096])
+    found = CHARSET_DECLARATION.search(data[:4096])
     return None if found is None else found[1].decode()
 
 
-def _of_archive(data: bytes) -> str:
+def _extract_mhtml_page(data: bytes) -> str:
     """Return the page that a MIME archive (.mhtml) is of: its first part that is HTML."""
     try:
         for part in message_from_bytes(data).walk():
             body = part.get_payload(decode=True) if part.get_content_type() == "text/html" else None
             if isinstance(body, bytes):
-                return decode_text(body, part.get_content_charset() or charset(body))
+                return decode_text(body, part.get_content_charset() or declared_charset(body))
     except (RecursionError, ValueError, LookupError) as error:
         raise MediaError(f"damaged: {error}") from error
     raise MediaError("no web page in it")

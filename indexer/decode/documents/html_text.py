@@ -10,31 +10,33 @@ from html import unescape
 from typing import NamedTuple
 
 
-def _names(words: str) -> frozenset[str]:
+def _tag_names(words: str) -> frozenset[str]:
     return frozenset(words.split())
 
 
-BLOCKS = _names(
+BLOCK_TAGS = _tag_names(
     """address article aside blockquote body caption center dd details dialog div dl dt fieldset figcaption
     figure footer form h1 h2 h3 h4 h5 h6 head header hgroup hr html legend main nav ol p pre section summary
     table tbody tfoot thead title ul"""
 )
-APART = _names("br img input li option td th tr")  # words before and after are not one
-VOID = _names("area base br col embed hr img input link meta param source track wbr")
-UNSEEN = _names("template svg math object canvas datalist audio video select")
+SPACED_TAGS = _tag_names("br img input li option td th tr")  # words before and after are not one
+VOID_TAGS = _tag_names("area base br col embed hr img input link meta param source track wbr")
+HIDDEN_TAGS = _tag_names("template svg math object canvas datalist audio video select")
 # What is in these is no markup.
-RAW = _names("script style iframe noembed noframes noscript xmp")
-ENDS = {name: re.compile(rf"</{name}\b", re.I) for name in RAW}
+RAW_TEXT_TAGS = _tag_names("script style iframe noembed noframes noscript xmp")
+RAW_TEXT_ENDS = {name: re.compile(rf"</{name}\b", re.I) for name in RAW_TEXT_TAGS}
 # These end where the next of their name begins.
-OPEN_ENDED = _names("dd dt li option p td th tr")
+OPTIONAL_END_TAGS = _tag_names("dd dt li option p td th tr")
 
-TAG = re.compile(r"<(?:(/?)([a-zA-Z][^\s/>]*)|(!--)|([!?/]))")
-REST = re.compile(r"""(?:[^>"']++|"[^"]*+"|'[^']*+')*+>""")  # of a tag, quotes heeded
-HIDDEN = re.compile(
+TAG_START = re.compile(r"<(?:(/?)([a-zA-Z][^\s/>]*)|(!--)|([!?/]))")
+TAG_REST = re.compile(r"""(?:[^>"']++|"[^"]*+"|'[^']*+')*+>""")  # of a tag, quotes heeded
+HIDDEN_ATTRIBUTE = re.compile(
     r"""\s(?:hidden(?=[\s=/>])|style\s*=\s*["']?[^"'>]*(?:display\s*:\s*none|visibility\s*:\s*hidden))""",
     re.I,
 )
-NUMBERS = re.compile(r"&#(?:\d{8,}|[xX][0-9a-fA-F]{7,});?")  # of no character; Python refuses to read them
+INVALID_CHARACTER_REFERENCE = re.compile(
+    r"&#(?:\d{8,}|[xX][0-9a-fA-F]{7,});?"
+)  # of no character; Python refuses to read them
 
 
 class Paragraph(NamedTuple):
@@ -44,21 +46,21 @@ class Paragraph(NamedTuple):
     line: int
 
 
-class Tag(NamedTuple):
+class HtmlTag(NamedTuple):
     """A tag: its name in small letters, whether it closes, whether it hides what is in it."""
 
     name: str = ""
-    closes: bool = False
-    hides: bool = False
+    is_closing: bool = False
+    is_hidden: bool = False
 
 
-def paragraphs(html: str) -> Iterator[Paragraph]:
+def extract_paragraphs(html: str) -> Iterator[Paragraph]:
     """Yield what a reader sees of a page, the title first as it is in the head."""
     parts, first, line = list[str](), 0, 1
     unseen, depth = "", 0  # the element that hides what is in it, and how many of its name are open
-    for piece in _pieces(html):
+    for piece in _tokenize(html):
         if isinstance(piece, str):
-            if not unseen and (text := _plain(piece)).strip():
+            if not unseen and (text := _normalize_text(piece)).strip():
                 first = first or line + piece[: len(piece) - len(piece.lstrip())].count("\n")
                 parts.append(text)
             line += piece.count("\n")
@@ -66,24 +68,24 @@ def paragraphs(html: str) -> Iterator[Paragraph]:
         tag, source = piece
         line += source.count("\n")
         if unseen and tag.name == unseen:
-            depth += -1 if tag.closes or tag.name in OPEN_ENDED else 1
+            depth += -1 if tag.is_closing or tag.name in OPTIONAL_END_TAGS else 1
             unseen = unseen if depth else ""
-        if not unseen and tag.hides:
+        if not unseen and tag.is_hidden:
             unseen, depth = tag.name, 1
-        if tag.name in BLOCKS:
+        if tag.name in BLOCK_TAGS:
             if first:
                 yield Paragraph("".join(parts), first)
             parts, first = [], 0
-        elif tag.name in APART:
+        elif tag.name in SPACED_TAGS:
             parts.append(" ")
     if first:
         yield Paragraph("".join(parts), first)
 
 
-def _pieces(html: str) -> Iterator["str | tuple[Tag, str]"]:
+def _tokenize(html: str) -> Iterator["str | tuple[HtmlTag, str]"]:
     """Yield text, and tags with their source; comments and scripts come as a tag without a name."""
     at, quotes = 0, True
-    while (found := TAG.search(html, at)) is not None:
+    while (found := TAG_START.search(html, at)) is not None:
         yield html[at : found.start()]
         closes, name, comment, _ = found.groups()
         end = -1
@@ -91,28 +93,30 @@ def _pieces(html: str) -> Iterator["str | tuple[Tag, str]"]:
             end = html.find("-->", found.start() + 2)
             end += 3 if end >= 0 else 0
         else:
-            rest = REST.match(html, found.end()) if quotes else None
+            rest = TAG_REST.match(html, found.end()) if quotes else None
             quotes = rest is not None  # once one is not closed, none is looked for
             end = rest.end() if rest else html.find(">", found.end()) + 1 or -1
         if end < 0:
             return
         at, source, name = end, html[found.start() : end], (name or "").lower()
         opens = not closes and not source.endswith("/>")
-        yield Tag(name, bool(closes), opens and _hides(name, source)), source
-        if name in RAW and opens:
-            raw = ENDS[name].search(html, at)
+        yield HtmlTag(name, bool(closes), opens and _is_hidden(name, source)), source
+        if name in RAW_TEXT_TAGS and opens:
+            raw = RAW_TEXT_ENDS[name].search(html, at)
             if raw is None:
                 return
             at = raw.start()
-            yield Tag(), html[end:at]
+            yield HtmlTag(), html[end:at]
     yield html[at:]
 
 
-def _hides(name: str, source: str) -> bool:
+def _is_hidden(name: str, source: str) -> bool:
     """Say whether a tag that opens hides what is in it; one of no sane length says so near its begin."""
-    return name not in VOID and (name in UNSEEN or HIDDEN.search(source, 0, 2000) is not None)
+    return name not in VOID_TAGS and (
+        name in HIDDEN_TAGS or HIDDEN_ATTRIBUTE.search(source, 0, 2000) is not None
+    )
 
 
-def _plain(text: str) -> str:
+def _normalize_text(text: str) -> str:
     """Return text with its characters as they are meant and each run of blanks as one, lines kept."""
-    return unescape(NUMBERS.sub("", re.sub(r"[^\S\n]+", " ", text)))
+    return unescape(INVALID_CHARACTER_REFERENCE.sub("", re.sub(r"[^\S\n]+", " ", text)))

@@ -22,24 +22,28 @@ from PIL import Image
 from indexer.decode.documents import pdf_worker
 from retrieval.errors import MediaError
 
-REASONS = {0: "no pages in it", 4: "needs a password", 5: "locked in a way clew does not know"}  # pdfium's
-STRIKES = 3  # pages of a document that may end the process before the rest is given up
+ERROR_MESSAGES = {
+    0: "no pages in it",
+    4: "needs a password",
+    5: "locked in a way clew does not know",
+}  # pdfium's
+MAX_CRASHES = 3  # pages of a document that may end the process before the rest is given up
 
-_here = threading.local()
+_thread_state = threading.local()
 
 
-class Page(NamedTuple):
+class PdfPage(NamedTuple):
     """What is on a page; a blank one has neither text nor picture."""
 
     text: str
-    picture: Image.Image | None
+    image: Image.Image | None
 
 
-class Ended(Exception):
+class WorkerExited(Exception):
     """The process has ended, in the middle of a document."""
 
 
-class Document:
+class PdfDocument:
     """An open PDF: its pages, how many they are, and when it was made as it says.
 
     Where its end is missing, it is `mended`: the pages are those that are whole.
@@ -47,86 +51,91 @@ class Document:
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
-        self._strikes = 0
-        head = self._open()
-        self.pages: int = head["pages"]
-        self.created: str = head["created"]
-        self.mended: bool = head["mended"]
+        self._crash_count = 0
+        head = self._open_in_worker()
+        self.page_count: int = head["pages"]
+        self.creation_date: str = head["created"]
+        self.repaired: bool = head["mended"]
 
-    def read(self, count: int, *, shorter: int, longer: int) -> Iterator[Page | MediaError]:
+    def read_pages(self, count: int, *, min_side: int, min_long_side: int) -> Iterator[PdfPage | MediaError]:
         """Yield the first `count` pages, or why one cannot be read; pictures' sides are at least so long.
 
         The next page is drawn while the one before is looked at.
         """
-        asked = partial(self._ask_for, shorter=shorter, longer=longer)
+        asked = partial(self._request_page, min_side=min_side, min_long_side=min_long_side)
         begun = count > 0 and asked(0)
         for number in range(count):
             try:
                 if not begun:
-                    raise Ended("left out, as others before it took too much")
-                answer, picture = _worker().receive()
-            except Ended as error:
-                self._strikes += 1
+                    raise WorkerExited("left out, as others before it took too much")
+                answer, picture = _thread_worker().receive()
+            except WorkerExited as error:
+                self._crash_count += 1
                 begun = (
-                    number + 1 < count and self._strikes < STRIKES and self._is_back() and asked(number + 1)
+                    number + 1 < count
+                    and self._crash_count < MAX_CRASHES
+                    and self._reopen()
+                    and asked(number + 1)
                 )
                 yield MediaError(str(error))
                 continue
             begun = number + 1 < count and asked(number + 1)
-            yield MediaError(answer["error"]) if "error" in answer else _page(answer, picture)
+            yield MediaError(answer["error"]) if "error" in answer else _to_page(answer, picture)
 
-    def page(self, number: int, *, shorter: int, longer: int) -> Page:
+    def read_page(self, number: int, *, min_side: int, min_long_side: int) -> PdfPage:
         """Return one page, counted from 1; its picture's sides are at least so long. Raises MediaError."""
-        if self._strikes >= STRIKES:
+        if self._crash_count >= MAX_CRASHES:
             raise MediaError("left out, as others before it took too much")
         try:
-            answer, picture = _worker().ask(page=number - 1, shorter=shorter, longer=longer)
-        except Ended as error:
-            self._strikes += 1
-            self._is_back()
+            answer, picture = _thread_worker().request(
+                page=number - 1, min_side=min_side, min_long_side=min_long_side
+            )
+        except WorkerExited as error:
+            self._crash_count += 1
+            self._reopen()
             raise MediaError(str(error)) from error
         if "error" in answer:
             raise MediaError(answer["error"])
-        return _page(answer, picture)
+        return _to_page(answer, picture)
 
-    def _ask_for(self, page: int, shorter: int, longer: int) -> bool:
+    def _request_page(self, page: int, min_side: int, min_long_side: int) -> bool:
         """Ask for a page; returns whether it will be answered."""
         try:
-            _worker().send(page=page, shorter=shorter, longer=longer)
-        except Ended:
+            _thread_worker().send(page=page, min_side=min_side, min_long_side=min_long_side)
+        except WorkerExited:
             return False
         return True
 
-    def _is_back(self) -> bool:
+    def _reopen(self) -> bool:
         """Open the document again, in a new process; returns whether that worked."""
         try:
-            self._open()
+            self._open_in_worker()
         except MediaError:
             return False
         return True
 
-    def _open(self) -> dict[str, Any]:
+    def _open_in_worker(self) -> dict[str, Any]:
         try:
-            answer, _ = _worker().ask(self._file, open=True)
-        except Ended as error:
+            answer, _ = _thread_worker().request(self._file, open=True)
+        except WorkerExited as error:
             raise MediaError(str(error)) from error
         if "error" in answer:
-            _here.worker = None  # pdfium would give this reason for the next document too
-            raise MediaError(_reason(answer, self._file))
+            _thread_state.worker = None  # pdfium would give this reason for the next document too
+            raise MediaError(_open_error(answer, self._file))
         return answer
 
     def close(self) -> None:
         """Let go of the document."""
-        with suppress(Ended):
-            if _is_there():
-                _worker().ask(open=False)
+        with suppress(WorkerExited):
+            if _has_worker():
+                _thread_worker().request(open=False)
 
 
 @contextmanager
-def open_pdf(file: BinaryIO) -> Iterator[Document]:
+def open_pdf(file: BinaryIO) -> Iterator[PdfDocument]:
     """Open a PDF and, at the end, close it; raises MediaError with a reason a person understands."""
-    with _on_disk(file) as there:
-        document = Document(there)
+    with _with_descriptor(file) as there:
+        document = PdfDocument(there)
         try:
             yield document
         finally:
@@ -134,7 +143,7 @@ def open_pdf(file: BinaryIO) -> Iterator[Document]:
 
 
 @contextmanager
-def _on_disk(file: BinaryIO) -> Iterator[BinaryIO]:
+def _with_descriptor(file: BinaryIO) -> Iterator[BinaryIO]:
     """Yield a file that has a descriptor, as one in memory has not."""
     try:
         file.fileno()
@@ -148,7 +157,7 @@ def _on_disk(file: BinaryIO) -> Iterator[BinaryIO]:
         yield file
 
 
-class _Worker:
+class _WorkerProcess:
     """The process, started when it is first asked; it ends when this is let go."""
 
     def __init__(self) -> None:
@@ -163,66 +172,66 @@ class _Worker:
                 stderr=subprocess.DEVNULL,
                 process_group=0,  # Ctrl-C is for clew, which lets go of this when it ends
             )
-        self._channel = Connection(ours.detach())
-        self._waiting = 0  # requests without an answer
-        self._end = weakref.finalize(self, _end, self._channel, self._process)
+        self._connection = Connection(ours.detach())
+        self._pending_count = 0  # requests without an answer
+        self._finalizer = weakref.finalize(self, _stop_process, self._connection, self._process)
 
     @property
-    def alive(self) -> bool:
+    def is_alive(self) -> bool:
         """Say whether it can be asked."""
-        return self._end.alive
+        return self._finalizer.alive
 
-    def ask(self, file: BinaryIO | None = None, **request: Any) -> tuple[dict[str, Any], bytes]:
+    def request(self, file: BinaryIO | None = None, **request: Any) -> tuple[dict[str, Any], bytes]:
         """Send a request, with a file if there is one, and return its answer; raises Ended."""
-        while self._waiting:
+        while self._pending_count:
             self.receive()
         self.send(file, **request)
         return self.receive()
 
     def send(self, file: BinaryIO | None = None, **request: Any) -> None:
         """Send a request that `receive` will have the answer to; raises Ended."""
-        with self._alive():
-            self._channel.send_bytes(json.dumps(request).encode())
+        with self._detect_exit():
+            self._connection.send_bytes(json.dumps(request).encode())
             if file is not None:
-                send_handle(self._channel, file.fileno(), self._process.pid)
-        self._waiting += 1
+                send_handle(self._connection, file.fileno(), self._process.pid)
+        self._pending_count += 1
 
     def receive(self) -> tuple[dict[str, Any], bytes]:
         """Return the answer to the oldest request that has none yet; raises Ended."""
-        with self._alive():
-            answer = json.loads(self._channel.recv_bytes()), self._channel.recv_bytes()
-        self._waiting -= 1
+        with self._detect_exit():
+            answer = json.loads(self._connection.recv_bytes()), self._connection.recv_bytes()
+        self._pending_count -= 1
         return answer
 
     @contextmanager
-    def _alive(self) -> Iterator[None]:
+    def _detect_exit(self) -> Iterator[None]:
         try:
             yield
         except (EOFError, OSError) as error:
-            self._end()
-            raise Ended(_end_of(self._process.returncode)) from error
+            self._finalizer()
+            raise WorkerExited(_exit_reason(self._process.returncode)) from error
 
 
-def _page(answer: dict[str, Any], picture: bytes) -> Page:
+def _to_page(answer: dict[str, Any], pixels: bytes) -> PdfPage:
     width, height = answer["size"]
-    return Page(answer["text"], Image.frombytes("RGB", (width, height), picture) if picture else None)
+    return PdfPage(answer["text"], Image.frombytes("RGB", (width, height), pixels) if pixels else None)
 
 
-def _worker() -> _Worker:
+def _thread_worker() -> _WorkerProcess:
     """Return this thread's own process; it ends with the thread."""
-    if not _is_there():
-        _here.worker = _Worker()
-    worker: _Worker = _here.worker
+    if not _has_worker():
+        _thread_state.worker = _WorkerProcess()
+    worker: _WorkerProcess = _thread_state.worker
     return worker
 
 
-def _is_there() -> bool:
-    worker: _Worker | None = getattr(_here, "worker", None)
-    return worker is not None and worker.alive
+def _has_worker() -> bool:
+    worker: _WorkerProcess | None = getattr(_thread_state, "worker", None)
+    return worker is not None and worker.is_alive
 
 
-def _end(channel: Connection, process: "subprocess.Popen[bytes]") -> None:
-    channel.close()
+def _stop_process(connection: Connection, process: "subprocess.Popen[bytes]") -> None:
+    connection.close()
     try:
         process.wait(1)
     except subprocess.TimeoutExpired:
@@ -230,16 +239,16 @@ def _end(channel: Connection, process: "subprocess.Popen[bytes]") -> None:
         process.wait()
 
 
-def _end_of(code: int | None) -> str:
-    if code == -signal.SIGALRM:
-        return f"takes more than {pdf_worker.SECONDS} seconds"
-    return f"broken, or takes more than {pdf_worker.MEMORY // 10**9} GB of memory"
+def _exit_reason(exit_code: int | None) -> str:
+    if exit_code == -signal.SIGALRM:
+        return f"takes more than {pdf_worker.TIMEOUT_SECONDS} seconds"
+    return f"broken, or takes more than {pdf_worker.MAX_MEMORY_BYTES // 10**9} GB of memory"
 
 
-def _reason(answer: dict[str, Any], file: BinaryIO) -> str:
+def _open_error(answer: dict[str, Any], file: BinaryIO) -> str:
     """Say why a document cannot be opened."""
-    if answer["code"] in REASONS:
-        return REASONS[answer["code"]]
+    if answer["code"] in ERROR_MESSAGES:
+        return ERROR_MESSAGES[answer["code"]]
     file.seek(0)
     start = file.read(1024)
     if not start:

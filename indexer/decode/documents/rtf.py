@@ -7,92 +7,96 @@ TOKEN = re.compile(
     r"\\(?P<word>[a-zA-Z]{1,32})(?P<number>-?\d{1,9})? ?|\\'(?P<code>[0-9a-fA-F]{2})|\\(?P<mark>[^a-zA-Z])"
     r"|(?P<brace>[{}])|[\r\n]+|(?P<letters>[^\\{}\r\n]+)|\\"
 )
-MARKS = {
+CONTROL_WORD_TEXT = {
     **dict.fromkeys(("par", "sect", "page", "row", "line"), "\n"),
     **dict.fromkeys(("tab", "cell", "emspace", "enspace"), " "),
     **{"lquote": "‘", "rquote": "’", "ldblquote": "“", "rdblquote": "”", "bullet": "•"},
     **{"endash": "–", "emdash": "—", "~": "\u00a0", "_": "-", "{": "{", "}": "}", "\\": "\\"},
 }
-_UNSEEN = """
+_IGNORED_DESTINATION_NAMES = """
     colorschememapping colortbl datastore falt filetbl fldinst fonttbl footer footerf footerl footerr
     generator header headerf headerl headerr info latentstyles listoverridetable listtable nonshppict object
     pict revtbl rsidtbl stylesheet themedata xmlnstbl"""
-UNSEEN = frozenset(_UNSEEN.split())  # what is in these groups is no text of the document
+IGNORED_DESTINATIONS = frozenset(
+    _IGNORED_DESTINATION_NAMES.split()
+)  # what is in these groups is no text of the document
 
 
-class _Text:
+class _TextBuilder:
     """The text so far, and what a group that ends gives back: is it unseen, and how wide a letter is."""
 
     def __init__(self) -> None:
         self.parts: list[str] = []
         self.encoding = "cp1252"
-        self.unseen, self.wide = False, 1
-        self.skip = 0  # letters that stand for the one before, where Unicode is not read
-        self._raw = bytearray()
-        self._groups: list[tuple[bool, int]] = []
+        self.is_ignored, self.fallback_length = False, 1
+        self.skip_count = 0  # letters that stand for the one before, where Unicode is not read
+        self._raw_bytes = bytearray()
+        self._group_stack: list[tuple[bool, int]] = []
 
-    def add(self, text: str) -> None:
+    def add_text(self, text: str) -> None:
         """Add text, after the bytes that were written one by one: a letter may be two of them."""
-        if self._raw:
-            self.parts.append(self._raw.decode(self.encoding, "replace"))
-            self._raw.clear()
-        if not self.unseen:
+        if self._raw_bytes:
+            self.parts.append(self._raw_bytes.decode(self.encoding, "replace"))
+            self._raw_bytes.clear()
+        if not self.is_ignored:
             self.parts.append(text)
 
     def add_byte(self, byte: int) -> None:
         """Add a byte, unless it stands for the letter before."""
-        if self.skip:
-            self.skip -= 1
-        elif not self.unseen:
-            self._raw.append(byte)
+        if self.skip_count:
+            self.skip_count -= 1
+        elif not self.is_ignored:
+            self._raw_bytes.append(byte)
 
-    def add_letters(self, letters: str) -> None:
+    def add_characters(self, characters: str) -> None:
         """Add letters as they are written, but those that stand for the one before."""
-        self.add(letters[self.skip :].encode("latin-1").decode(self.encoding, "replace"))
-        self.skip = max(0, self.skip - len(letters))
+        self.add_text(characters[self.skip_count :].encode("latin-1").decode(self.encoding, "replace"))
+        self.skip_count = max(0, self.skip_count - len(characters))
 
-    def turn(self, brace: str) -> None:
+    def handle_brace(self, brace: str) -> None:
         """Begin or end a group."""
-        self.add("")
+        self.add_text("")
         if brace == "{":
-            self._groups.append((self.unseen, self.wide))
+            self._group_stack.append((self.is_ignored, self.fallback_length))
         else:
-            self.unseen, self.wide = self._groups.pop() if self._groups else (False, 1)
-            self.skip = 0
+            self.is_ignored, self.fallback_length = (
+                self._group_stack.pop() if self._group_stack else (False, 1)
+            )
+            self.skip_count = 0
 
-    def obey(self, word: str, number: str | None) -> None:
+    def handle_control_word(self, word: str, number: str | None) -> None:
         """Do what a control word says."""
-        self.add(MARKS.get(word, ""))
-        if word in UNSEEN or word == "*":
-            self.unseen = True
+        self.add_text(CONTROL_WORD_TEXT.get(word, ""))
+        if word in IGNORED_DESTINATIONS or word == "*":
+            self.is_ignored = True
         elif word == "ansicpg":
-            self.encoding = _encoding(number or "")
+            self.encoding = _code_page_encoding(number or "")
         elif word == "uc":
-            self.wide = max(0, min(int(number or 1), 8))
+            self.fallback_length = max(0, min(int(number or 1), 8))
         elif word == "u" and number:
-            self.add(chr(int(number) % 0x10000))
-            self.skip = self.wide
+            self.add_text(chr(int(number) % 0x10000))
+            self.skip_count = self.fallback_length
 
 
-def plain(data: bytes) -> str:
+def rtf_to_text(data: bytes) -> str:
     """Return the text, a paragraph a line."""
-    text = _Text()
+    text = _TextBuilder()
     for token in TOKEN.finditer(data.decode("latin-1")):
         if token["code"]:
             text.add_byte(int(token["code"], 16))
         elif token["brace"]:
-            text.turn(token["brace"])
+            text.handle_brace(token["brace"])
         elif token["letters"]:
-            text.add_letters(token["letters"])
+            text.add_characters(token["letters"])
         elif word := token["word"] or token["mark"]:
-            text.obey(word, token["number"])
-    text.add("")
+            text.handle_control_word(word, token["number"])
+    text.add_text("")
     halves = "".join(text.parts).encode("utf-16", "surrogatepass")  # beyond 65535 a letter is two of \u
     return halves.decode("utf-16", "replace").replace("\0", "")
 
 
-def _encoding(page: str) -> str:
+def _code_page_encoding(code_page: str) -> str:
     try:
-        return codecs.lookup(f"cp{page}").name
+        return codecs.lookup(f"cp{code_page}").name
     except LookupError:
         return "cp1252"

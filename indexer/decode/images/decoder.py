@@ -14,8 +14,8 @@ from indexer.decode.metadata.perceptual_hash import SIDE
 from indexer.decode.metadata.properties import Header, picture_details
 from indexer.decode.text.chunking import split
 from retrieval.embedders.base import Embedder
-from retrieval.media.images.loader import opened
-from retrieval.media.images.truncated import NOTE
+from retrieval.media.images.loader import open_image
+from retrieval.media.images.truncated import DAMAGE_KEY
 
 
 def decode(file: BinaryIO, suffix: str, embedder: Embedder) -> Decoded:
@@ -24,16 +24,16 @@ def decode(file: BinaryIO, suffix: str, embedder: Embedder) -> Decoded:
     The whole picture, or its first frame or page, is the first segment; then come other frames or pages,
     or crops of a panorama, then texts. Which pictures there are is the same for every embedder.
     """
-    with opened(file) as original:
+    with open_image(file) as original:
         header, said = Header.of(original), describe(original)
-        stills, duration = stills_of(original, max(embedder.side, SIDE), longer=THUMBNAIL)
-        note = original.info.get(NOTE)
+        stills, duration = stills_of(original, max(embedder.min_image_side, SIDE), longer=THUMBNAIL)
+        note = original.info.get(DAMAGE_KEY)
     first = stills[0].picture
     drafts = [_draft(each, embedder) for each in stills]
     if len(stills) == 1:
         drafts += _crops(first, header, embedder)
     for description in said:
-        passages = split(description, embedder.tokens, embedder.context)
+        passages = split(description, embedder.count_tokens, embedder.max_tokens)
         drafts += [Draft("text", text=passage.text) for passage in passages]
     return Decoded(drafts, picture_details(header, first, duration), note)
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from indexer.decode.metadata.fields import attempt
-from retrieval.media.images.loader import decode
+from retrieval.media.images.loader import decode_image
 
 ANIMATED, PAGED = ("GIF", "WEBP", "PNG", "AVIF"), ("TIFF",)
 FRAMES = 4  # of an animation, beside its first
@@ -52,7 +52,7 @@ def stills_of(original: Image.Image, near: int, longer: int = 0) -> Stills:
     `longer` on its longer one, where their file has them.
     """
     form = original.format or ""
-    first = decode(original, near=near, longer=longer)
+    first = decode_image(original, min_side=near, min_long_side=longer)
     affordable = 2 * original.width * original.height <= PIXELS
     moves = form in ANIMATED and affordable and attempt(lambda: getattr(original, "is_animated", False))
     if not moves and form not in PAGED:
@@ -83,7 +83,7 @@ def _frames(original: Image.Image) -> Iterator[Image.Image]:
     for number in range(1, most + 1):
         try:
             original.seek(number)
-            frame = decode(original).copy()
+            frame = decode_image(original).copy()
         except Exception:  # the end, or what is damaged, which raises nearly anything
             return
         yield frame
@@ -131,7 +131,7 @@ def _pages(original: Image.Image, first: Image.Image, near: int) -> list[Still]:
             held += original.width * original.height
             if held > PAGE_PIXELS:
                 break
-            pages.append(Still(_shrink(decode(original, near=near).copy(), near), page=number + 1))
+            pages.append(Still(_shrink(decode_image(original, min_side=near).copy(), near), page=number + 1))
         except Exception:  # the end, or what is damaged
             break
     return pages if len(pages) > 1 else [Still(first)]

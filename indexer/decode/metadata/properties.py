@@ -15,7 +15,7 @@ from PIL import Image
 from indexer.decode.metadata.capture_time import when_taken
 from indexer.decode.metadata.fields import Fields, Properties, attempt, clean, exif_text, xmp_properties
 from indexer.decode.metadata.perceptual_hash import looks, sharpness, small_grey
-from retrieval.types import Details
+from retrieval.types import MediaProperties
 
 VERSION = 1
 MOST = 500  # keywords of a picture, and letters of any text: a hostile file costs no more
@@ -59,7 +59,7 @@ class Header:
         return cls(fields, orientation, width, height)
 
 
-def picture_details(header: Header, upright: Image.Image, duration: float | None = None) -> Details:
+def picture_details(header: Header, upright: Image.Image, duration: float | None = None) -> MediaProperties:
     """Return the details of a picture from its header and from its upright pixels at any scale.
 
     Metadata that is broken is left out. What moves has a `duration`, in seconds.
@@ -70,22 +70,22 @@ def picture_details(header: Header, upright: Image.Image, duration: float | None
         width=header.width,
         height=header.height,
         orientation=header.orientation,
-        looks=looks(grey),
+        perceptual_hash=looks(grey),
         sharpness=sharpness(grey),
         duration=duration,
     )
 
 
-def sidecar_details(xml: str) -> Details:
+def sidecar_details(xml: str) -> MediaProperties:
     """Return what an XMP sidecar says of its picture; raises ValueError where it is no XMP."""
     return _details(Fields(xmp=xmp_properties(xml)))
 
 
-def _details(fields: Fields, **seen: Any) -> Details:
+def _details(fields: Fields, **seen: Any) -> MediaProperties:
     taken, zone = when_taken(fields)
     place = attempt(lambda: _exif_place(fields)) or attempt(lambda: _xmp_place(fields.xmp))
     latitude, longitude = place or (None, None)
-    return Details(
+    return MediaProperties(
         taken=taken,
         zone=zone,
         camera=attempt(lambda: _camera(fields)),

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from indexer.decode.metadata.fields import attempt, clean
 from indexer.decode.metadata.properties import camera_of
-from retrieval.types import Details
+from retrieval.types import MediaProperties
 
 MAKES = ("com.apple.quicktime.make", "make", "com.android.manufacturer", "manufacturer")
 MODELS = ("com.apple.quicktime.model", "model", "com.android.model")
@@ -17,7 +17,9 @@ UNSET = 1971  # clocks that were never set begin in 1904 or 1970
 MOST = 200  # letters
 
 
-def footage_details(metadata: Mapping[str, str], size: tuple[int, int] | None, duration: float) -> Details:
+def footage_details(
+    metadata: Mapping[str, str], size: tuple[int, int] | None, duration: float
+) -> MediaProperties:
     """Return the details of a video from its container's metadata; what is broken is left out.
 
     `taken` is the time as it is written, which cameras tell in their own zone and most programs in
@@ -26,7 +28,7 @@ def footage_details(metadata: Mapping[str, str], size: tuple[int, int] | None, d
     tags = {name.lower(): clean(text[:MOST]).strip() for name, text in metadata.items()}
     taken, zone = _taken(tags)
     latitude, longitude = attempt(lambda: _place(_first(tags, PLACES))) or (None, None)
-    return Details(
+    return MediaProperties(
         width=size[0] if size else None,
         height=size[1] if size else None,
         taken=taken,

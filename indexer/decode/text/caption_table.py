@@ -18,7 +18,7 @@ LONGEST = 4_000  # bytes of a path
 def decode(file: BinaryIO, suffix: str, embedder: Embedder) -> Decoded:
     """Return the captions with their line and the path, from the table's folder, of their picture."""
     drafts = list[Draft]()
-    note, tokens = None, lru_cache(WORDS)(embedder.tokens)
+    note, tokens = None, lru_cache(WORDS)(embedder.count_tokens)
     for line, picture, captions in rows(read_text(file), suffix):
         path = os.fsencode(picture.encode("utf-8", "replace").decode().replace("\0", "")).replace(b"\\", b"/")
         if len(path) > LONGEST:
@@ -26,7 +26,7 @@ def decode(file: BinaryIO, suffix: str, embedder: Embedder) -> Decoded:
         for caption in captions:
             drafts += [
                 Draft("text", text=passage.text, start=line, end=line, picture=path)
-                for passage in split(caption, tokens, embedder.context)
+                for passage in split(caption, tokens, embedder.max_tokens)
             ]
         if len(drafts) >= MOST_CAPTIONS:
             note = f"the first {MOST_CAPTIONS:,} captions are read, which is the limit"

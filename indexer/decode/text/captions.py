@@ -10,14 +10,14 @@ from indexer.decode.text.chunking import split
 from indexer.decode.text.plain import read_text
 from retrieval.embedders.base import Embedder
 from retrieval.errors import MediaError
-from retrieval.types import Details
+from retrieval.types import MediaProperties
 
 
 def decode(file: BinaryIO, suffix: str, embedder: Embedder) -> Decoded:
     """Return a segment for each caption, with its line where it has one."""
     text = read_text(file)
     lines: list[tuple[int | None, str]]
-    details = Details()
+    details = MediaProperties()
     if suffix == ".json":
         lines = [(None, caption) for caption in _of_json(text)]
     elif suffix == ".xmp":
@@ -29,7 +29,7 @@ def decode(file: BinaryIO, suffix: str, embedder: Embedder) -> Decoded:
         [
             Draft("text", text=passage.text, start=number, end=number)
             for number, line in lines
-            for passage in split(line, embedder.tokens, embedder.context)
+            for passage in split(line, embedder.count_tokens, embedder.max_tokens)
         ],
         details,
     )
@@ -47,7 +47,7 @@ def _of_json(text: str) -> list[str]:
     return [_clean(str(caption)) for caption in (said if isinstance(said, list) else [said])]
 
 
-def _of_xmp(text: str) -> tuple[list[str], Details]:
+def _of_xmp(text: str) -> tuple[list[str], MediaProperties]:
     try:
         return xmp_descriptions(text), sidecar_details(text)
     except ValueError as error:

@@ -17,7 +17,7 @@ def decode(file: BinaryIO, suffix: str, embedder: Embedder) -> Decoded:
     text = read_text(file)
     if text.startswith(MARKUP):
         raise MediaError("not plain text")
-    passages = split(text, embedder.tokens, embedder.context)
+    passages = split(text, embedder.count_tokens, embedder.max_tokens)
     return Decoded([Draft("text", text=p.text, start=p.start, end=p.end) for p in passages])
 
 

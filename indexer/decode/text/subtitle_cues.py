@@ -84,7 +84,7 @@ def passages(cues: Sequence[Cue], embedder: Embedder) -> list[Cue]:
     return [
         Cue(round(cue.start, 3), round(cue.end, 3), passage.text)
         for cue in join(cues)
-        for passage in split(cue.text.replace("\n", " "), embedder.tokens, embedder.context)
+        for passage in split(cue.text.replace("\n", " "), embedder.count_tokens, embedder.max_tokens)
     ]
 
 

@@ -8,7 +8,7 @@ from indexer.decode.text.plain import read_text
 from indexer.decode.text.subtitle_cues import Cue, passages, read_cues
 from retrieval.embedders.base import Embedder
 from retrieval.errors import MediaError
-from retrieval.types import Details
+from retrieval.types import MediaProperties
 
 
 def decode(file: BinaryIO, suffix: str, embedder: Embedder) -> Decoded:
@@ -16,7 +16,7 @@ def decode(file: BinaryIO, suffix: str, embedder: Embedder) -> Decoded:
     found = read_cues(read_text(file))
     if not found:
         raise MediaError("no subtitles in it: no line tells times as 00:01:02,500 --> 00:01:04,000")
-    return Decoded(drafts(found, embedder), Details(duration=max(cue.end for cue in found)))
+    return Decoded(drafts(found, embedder), MediaProperties(duration=max(cue.end for cue in found)))
 
 
 def drafts(cues: Sequence[Cue], embedder: Embedder) -> list[Draft]:

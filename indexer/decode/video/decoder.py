@@ -26,7 +26,7 @@ from indexer.decode.video.scenes import Sample, Scene, Step
 from indexer.prefetch import ahead
 from retrieval.embedders.base import Embedder
 from retrieval.errors import MediaError
-from retrieval.media.av.container import open_film, picture_stream
+from retrieval.media.av.container import open_container, video_stream
 
 if TYPE_CHECKING:
     from av import VideoStream
@@ -62,8 +62,8 @@ def _sample(
     file: BinaryIO, embedder: Embedder, *, one_by_one: bool = False
 ) -> tuple[Reel, list[Sample], tuple[int, int], dict[str, str]]:
     """Look at key frames all over a video: its packets, samples, width and height, and metadata."""
-    with open_film(file) as container:
-        stream = picture_stream(container)
+    with open_container(file) as container:
+        stream = video_stream(container)
         reel, sizes = Reel(stream.time_base or Fraction(1, 1000)), list[tuple[int, int]]()
 
         def frames() -> Iterator[Frame]:
@@ -105,8 +105,8 @@ def _look(
     steps, between = list[Step](), list[Sample]()
     if not runs:
         return steps, between
-    with open_film(file) as container:
-        stream = picture_stream(container)
+    with open_container(file) as container:
+        stream = video_stream(container)
         for stretch in look(container, stream, reel, _lens(stream, embedder), runs):
             if stretch.picture is not None:
                 between += _embed([stretch.picture], embedder)
@@ -121,7 +121,7 @@ def _look(
 
 
 def _lens(stream: "VideoStream", embedder: Embedder) -> Lens:
-    return Lens(stream, max(NEAR, embedder.side))
+    return Lens(stream, max(NEAR, embedder.min_image_side))
 
 
 def _chunks(frames: Iterable[Frame]) -> Iterator[list[Frame]]:

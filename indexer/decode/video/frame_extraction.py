@@ -10,7 +10,13 @@ from indexer.decode.video.cut_search import joined
 from indexer.decode.video.frame_converter import Lens
 from indexer.decode.video.frame_sampling import MOST_PACKETS, Run, note, prepare
 from indexer.decode.video.packet_index import Reel
-from retrieval.media.av.container import Beginning, decode, open_film, packets, picture_stream
+from retrieval.media.av.container import (
+    StartTimeDetector,
+    decode_packet,
+    demux_packets,
+    open_container,
+    video_stream,
+)
 
 if TYPE_CHECKING:
     from av import VideoFrame, VideoStream
@@ -32,12 +38,12 @@ def shots(file: BinaryIO, moments: Sequence[Moment], side: int) -> Iterator[Shot
 
     Raises MediaError where there is no video; a moment of which nothing can be decoded is left out.
     """
-    with open_film(file) as container:
-        stream = picture_stream(container)
+    with open_container(file) as container:
+        stream = video_stream(container)
         reel = _wind(container, stream)
     wanted = {_middle(reel, moment): moment for moment in moments} if reel.times else {}
-    with open_film(file) as container:
-        stream = picture_stream(container)
+    with open_container(file) as container:
+        stream = video_stream(container)
         lens = Lens(stream, side)
         for frame in _frames(container, stream, joined(_run(reel, time) for time in wanted)):
             yield Shot(wanted[frame.pts or 0], lens.frame(frame).picture)
@@ -45,11 +51,11 @@ def shots(file: BinaryIO, moments: Sequence[Moment], side: int) -> Iterator[Shot
 
 def _wind(container: "InputContainer", stream: "VideoStream") -> Reel:
     """Return what the packets of a video tell, none of them decoded."""
-    reel, beginning = Reel(stream.time_base or Fraction(1, 1000)), Beginning()
-    for packet in islice(packets(container, stream), MOST_PACKETS):
-        beginning.see(packet)
+    reel, beginning = Reel(stream.time_base or Fraction(1, 1000)), StartTimeDetector()
+    for packet in islice(demux_packets(container, stream), MOST_PACKETS):
+        beginning.add_packet(packet)
         note(reel, packet)
-    reel.first = min(reel.times, default=0) if beginning.time is None else beginning.time
+    reel.first = min(reel.times, default=0) if beginning.start_time is None else beginning.start_time
     return reel
 
 
@@ -70,15 +76,15 @@ def _frames(
     """Decode runs of packets, ascending, and yield the frames that they want."""
     prepare(stream, "noref")
     left = list(reversed(runs))
-    for row, packet in enumerate(packets(container, stream)):
+    for row, packet in enumerate(demux_packets(container, stream)):
         if not left:
             return
         (first, last), wanted = left[-1].rows, left[-1].wanted
         if row < first:
             continue
-        frames = decode(stream, packet)
+        frames = decode_packet(stream, packet)
         if row >= last:
-            frames += decode(stream, None)
+            frames += decode_packet(stream, None)
             stream.codec_context.flush_buffers()
             left.pop()
         yield from (frame for frame in frames if frame.pts in wanted)

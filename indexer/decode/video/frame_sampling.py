@@ -16,7 +16,7 @@ import numpy as np
 from indexer.decode.text.subtitle_cues import MOST_CUES, cue_of, is_text
 from indexer.decode.video.frame_converter import Frame, Glance, Lens
 from indexer.decode.video.packet_index import Reel
-from retrieval.media.av.container import MAX_PIXELS, Beginning, decode, packets
+from retrieval.media.av.container import MAX_FRAME_PIXELS, StartTimeDetector, decode_packet, demux_packets
 from retrieval.system import cores
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def samples(
     Decoded `one_by_one`, a frame that is damaged costs none of those before it.
     """
     prepare(stream, "all", "SLICE" if one_by_one else "AUTO")
-    beginning, sampler, wanted = Beginning(), Sampler(reel.unit), set[int]()
+    beginning, sampler, wanted = StartTimeDetector(), Sampler(reel.unit), set[int]()
     begun, number = False, 0
     texts = [each for each in container.streams.subtitles if is_text(each)]
 
@@ -88,28 +88,28 @@ def samples(
                 wanted.discard(frame.pts)
                 yield lens.frame(frame), lens.size(frame)
 
-    for packet in packets(container, stream, *texts):
+    for packet in demux_packets(container, stream, *texts):
         if packet.stream.index != stream.index:
             reel.cues += cue_of(packet) if len(reel.cues) < MOST_CUES else []
             continue
         if (number := number + 1) > MOST_PACKETS:
             break
-        shown = beginning.see(packet)
+        shown = beginning.add_packet(packet)
         time = note(reel, packet)
         if sample := shown and packet.is_keyframe and sampler.wants(time):
             wanted.add(time)
         if sample or (not begun and number < LEADING):
-            yield from taken(decode(stream, packet))
-    yield from taken(decode(stream, None))
+            yield from taken(decode_packet(stream, packet))
+    yield from taken(decode_packet(stream, None))
     reel.pixels = stream.codec_context.width * stream.codec_context.height
-    reel.first = min(reel.times, default=0) if beginning.time is None else beginning.time
+    reel.first = min(reel.times, default=0) if beginning.start_time is None else beginning.start_time
 
 
 def prepare(stream: "VideoStream", unfiltered: str, threads: Literal["AUTO", "SLICE"] = "AUTO") -> None:
     """Decode on all cores and within the limit of pixels; blocks of `unfiltered` frames keep their edges."""
     stream.thread_type = threads
     stream.codec_context.thread_count = cores()
-    stream.codec_context.options = {"max_pixels": str(MAX_PIXELS), "skip_loop_filter": unfiltered}
+    stream.codec_context.options = {"max_pixels": str(MAX_FRAME_PIXELS), "skip_loop_filter": unfiltered}
 
 
 def note(reel: Reel, packet: "Packet[Any]") -> int:
@@ -187,7 +187,7 @@ def look(
     context, left = stream.codec_context, list(reversed(runs))
     watcher: Watcher | None = None
     passed: Literal["NONREF", "BIDIR", "DEFAULT"] = PASSED.get(context.name, "BIDIR")
-    for row, packet in enumerate(islice(packets(container, stream), MOST_PACKETS)):
+    for row, packet in enumerate(islice(demux_packets(container, stream), MOST_PACKETS)):
         if not left:
             return
         run = left[-1]
@@ -198,10 +198,10 @@ def look(
         time = packet.pts or 0
         within = run.shows_all(time)
         context.skip_frame = "NONKEY" if run.keys else "DEFAULT" if within else passed
-        for frame in decode(stream, packet):
+        for frame in decode_packet(stream, packet):
             yield from watcher.see(frame)
         if row >= run.rows[1]:
-            for frame in decode(stream, None):
+            for frame in decode_packet(stream, None):
                 yield from watcher.see(frame)
             yield watcher.stretch()
             context.flush_buffers()

@@ -16,17 +16,22 @@ from retrieval.errors import MediaError
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-CHUNK = 1 << 16
-IN_MEMORY = 8_000_000  # bytes of a file that are unpacked into memory, those of a larger one to disk
-LARGEST = 1_000_000_000  # bytes that a packed file may unpack to
-FREE, RATIO = 500_000_000, 100  # bytes an archive may unpack to; beyond that so many times its size
-DICTIONARY = 256_000_000  # bytes of memory that xz may take
-TOO_LARGE = f"more than the limit of {LARGEST:,} bytes for what is packed"
-WRONG = (BadZipFile, LZMAError, NotImplementedError, OSError, ValueError, zlib.error)
-BREAKS_OFF = "damaged: the archive breaks off in it"
+CHUNK_BYTES = 1 << 16
+MAX_IN_MEMORY_BYTES = (
+    8_000_000  # bytes of a file that are unpacked into memory, those of a larger one to disk
+)
+MAX_MEMBER_BYTES = 1_000_000_000  # bytes that a packed file may unpack to
+ALWAYS_ALLOWED_BYTES, MAX_COMPRESSION_RATIO = (
+    500_000_000,
+    100,
+)  # bytes an archive may unpack to; beyond that so many times its size
+MAX_XZ_MEMORY_BYTES = 256_000_000  # bytes of memory that xz may take
+TOO_LARGE_REASON = f"more than the limit of {MAX_MEMBER_BYTES:,} bytes for what is packed"
+DECOMPRESSION_ERRORS = (BadZipFile, LZMAError, NotImplementedError, OSError, ValueError, zlib.error)
+TRUNCATED_MEMBER_REASON = "damaged: the archive breaks off in it"
 
 
-class Damaged:
+class ErrorTranslator:
     """Turn what the standard library raises of damaged bytes into MediaError; a disk's OSError passes.
 
     No generator, as one would hold what is open for a while where it raises.
@@ -38,13 +43,15 @@ class Damaged:
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         """Raise it in our words."""
         if isinstance(error, EOFError):
-            raise MediaError(BREAKS_OFF) from error
-        if isinstance(error, WRONG) and getattr(error, "errno", None) is None:  # gzip and bzip2 give none
+            raise MediaError(TRUNCATED_MEMBER_REASON) from error
+        if (
+            isinstance(error, DECOMPRESSION_ERRORS) and getattr(error, "errno", None) is None
+        ):  # gzip and bzip2 give none
             said = "its checksum is wrong" if "CRC" in str(error) else error
             raise MediaError(f"damaged: {said}") from error
 
 
-def unpacked(file: BinaryIO) -> BinaryIO | None:
+def open_decompressed(file: BinaryIO) -> BinaryIO | None:
     """Return what an open file unpacks to, by how it begins; None where it is not packed."""
     start = file.read(6)
     file.seek(0)
@@ -52,45 +59,47 @@ def unpacked(file: BinaryIO) -> BinaryIO | None:
         return cast(BinaryIO, GzipFile(fileobj=file))
     if start.startswith(b"BZh"):
         return cast(BinaryIO, BZ2File(file))
-    return io.BufferedReader(_Xz(file)) if start == b"\xfd7zXZ\0" else None
+    return io.BufferedReader(_XzFile(file)) if start == b"\xfd7zXZ\0" else None
 
 
-class _Readable(io.RawIOBase):
+class _ReadableStream(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
 
-class _Xz(_Readable):
+class _XzFile(_ReadableStream):
     """What lzma.LZMAFile is, whose memory has no limit: a few bytes can ask for gigabytes."""
 
     def __init__(self, file: BinaryIO) -> None:
-        self._file, self._at, self._stream = file, 0, _xz()
+        self._file, self._at, self._decompressor = file, 0, _xz_decompressor()
 
     def readinto(self, buffer: "WriteableBuffer", /) -> int:
         room = memoryview(buffer).cast("B")
         while True:
             data = b""
-            if self._stream.eof:
-                data = self._stream.unused_data.lstrip(b"\0") or self._file.read(CHUNK).lstrip(b"\0")
+            if self._decompressor.eof:
+                data = self._decompressor.unused_data.lstrip(b"\0") or self._file.read(CHUNK_BYTES).lstrip(
+                    b"\0"
+                )
                 if not data:
                     return 0
-                self._stream = _xz()
-            elif self._stream.needs_input and not (data := self._file.read(CHUNK)):
+                self._decompressor = _xz_decompressor()
+            elif self._decompressor.needs_input and not (data := self._file.read(CHUNK_BYTES)):
                 raise EOFError
-            if part := self._stream.decompress(data, len(room)):
+            if part := self._decompressor.decompress(data, len(room)):
                 room[: len(part)] = part
                 return len(part)
 
 
-def _xz() -> LZMADecompressor:
-    return LZMADecompressor(FORMAT_XZ, memlimit=DICTIONARY)
+def _xz_decompressor() -> LZMADecompressor:
+    return LZMADecompressor(FORMAT_XZ, memlimit=MAX_XZ_MEMORY_BYTES)
 
 
-class Window(_Readable):
+class FileWindow(_ReadableStream):
     """A part of an open file as a file of its own, which closes the file."""
 
     def __init__(self, file: BinaryIO, start: int, size: int) -> None:
-        self._file, self._start, self._size, self._at = file, start, size, 0
+        self._file, self._start, self._size, self._position = file, start, size, 0
 
     def seekable(self) -> bool:
         """Say yes."""
@@ -98,16 +107,18 @@ class Window(_Readable):
 
     def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
         """Go to a place in the window."""
-        self._at = max(0, offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at}.get(whence, self._size))
-        return self._at
+        self._position = max(
+            0, offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._position}.get(whence, self._size)
+        )
+        return self._position
 
     def readinto(self, buffer: "WriteableBuffer", /) -> int:
         """Read what fits."""
         room = memoryview(buffer).cast("B")
-        wanted = max(0, min(len(room), self._size - self._at))
-        data = os.pread(self._file.fileno(), wanted, self._start + self._at)
+        wanted = max(0, min(len(room), self._size - self._position))
+        data = os.pread(self._file.fileno(), wanted, self._start + self._position)
         room[: len(data)] = data
-        self._at += len(data)
+        self._position += len(data)
         return len(data)
 
     def close(self) -> None:
@@ -117,14 +128,14 @@ class Window(_Readable):
         super().close()
 
 
-def spool(read: Callable[[int], bytes], size: int) -> BinaryIO:
+def read_to_file(read: Callable[[int], bytes], size: int) -> BinaryIO:
     """Return the next `size` bytes as a file of their own; raises MediaError where there are fewer."""
-    file = cast(BinaryIO, io.BytesIO() if size <= IN_MEMORY else TemporaryFile(prefix="clew-"))  # noqa: SIM115
+    file = cast(BinaryIO, io.BytesIO() if size <= MAX_IN_MEMORY_BYTES else TemporaryFile(prefix="clew-"))  # noqa: SIM115
     try:
-        while size and (part := read(min(size, CHUNK))):
+        while size and (part := read(min(size, CHUNK_BYTES))):
             size -= file.write(part)
         if size:
-            raise MediaError(BREAKS_OFF)
+            raise MediaError(TRUNCATED_MEMBER_REASON)
         file.seek(0)
     except BaseException:
         file.close()
@@ -132,6 +143,6 @@ def spool(read: Callable[[int], bytes], size: int) -> BinaryIO:
     return file
 
 
-def allowed(packed: int) -> int:
+def max_unpacked_size(packed_size: int) -> int:
     """Return how many bytes an archive of this size may unpack to."""
-    return max(FREE, RATIO * packed)
+    return max(ALWAYS_ALLOWED_BYTES, MAX_COMPRESSION_RATIO * packed_size)

@@ -7,22 +7,22 @@ from typing import BinaryIO, NamedTuple, cast
 from zipfile import ZipInfo
 
 from retrieval.errors import MediaError
-from retrieval.media.archives.decompress import CHUNK, Damaged
+from retrieval.media.archives.decompress import CHUNK_BYTES, ErrorTranslator
 
-HEADER = 100_000  # bytes that a file's name and the like may take
-RECORD = re.compile(rb"([1-9]\d{0,5}) [^=\n]+=")  # of a pax header: length, key=value
-NUMBER = re.compile(rb"\d+")
-LONGEST = 300  # digits in a row
-BREAKS = "damaged: it breaks off; what is before that can be read"
-BROKEN = (
+MAX_HEADER_BYTES = 100_000  # bytes that a file's name and the like may take
+PAX_RECORD = re.compile(rb"([1-9]\d{0,5}) [^=\n]+=")  # of a pax header: length, key=value
+DIGITS = re.compile(rb"\d+")
+MAX_DIGITS = 300  # digits in a row
+TRUNCATED_TAR_REASON = "damaged: it breaks off; what is before that can be read"
+HEADER_ERRORS = (
     TarError,
     ValueError,
     IndexError,
     OverflowError,
     RecursionError,
 )  # what a header makes tarfile raise
-ENCRYPTED = "encrypted"
-SPARSE = "stored as sparse, which clew does not read"
+ENCRYPTED_REASON = "encrypted"
+SPARSE_REASON = "stored as sparse, which clew does not read"
 
 
 class Member(NamedTuple):
@@ -32,98 +32,98 @@ class Member(NamedTuple):
     """
 
     name: bytes
-    at: int
+    offset: int
     size: int
     mtime: float
     reason: str | None = None
-    zipped: ZipInfo | None = None
+    zip_info: ZipInfo | None = None
 
 
-class Source:
+class TarStream:
     """The bytes of a tar as tarfile takes a file: forward only, with a limit to headers and to the whole."""
 
-    def __init__(self, file: BinaryIO, most: int, beyond: str = BREAKS) -> None:
+    def __init__(self, file: BinaryIO, max_bytes: int, limit_reason: str = TRUNCATED_TAR_REASON) -> None:
         """Read up to `most` bytes of an open file; `beyond` that says why there is no more."""
-        self._file, self._most, self._beyond, self._at = file, most, beyond, 0
-        self.headers, self.last = HEADER, b""
+        self._file, self._max_bytes, self._limit_reason, self._position = file, max_bytes, limit_reason, 0
+        self.header_budget, self.last_header = MAX_HEADER_BYTES, b""
 
     def tell(self) -> int:
         """Return the place in the tar."""
-        return self._at
+        return self._position
 
     def seek(self, position: int) -> None:
         """Go forward."""
-        if position < self._at:
+        if position < self._position:
             raise MediaError("damaged: a file's size is below zero")
-        if position > self._most:
-            raise MediaError(self._beyond)
+        if position > self._max_bytes:
+            raise MediaError(self._limit_reason)
         if self._file.seekable():
-            with Damaged():
-                self._at = self._file.seek(position)
-        while self._at < position and self.take(min(position - self._at, CHUNK)):
+            with ErrorTranslator():
+                self._position = self._file.seek(position)
+        while self._position < position and self.read_data(min(position - self._position, CHUNK_BYTES)):
             pass
-        if self._at < position:
-            raise MediaError(BREAKS)
+        if self._position < position:
+            raise MediaError(TRUNCATED_TAR_REASON)
 
     def read(self, count: int) -> bytes:
         """Return what tarfile asks for, which are headers."""
-        if not 0 <= count <= self.headers:
-            raise MediaError(f"a file's header takes more than the limit of {HEADER:,} bytes")
-        self.headers -= count
-        kind, self.last = self.last[156:157], self.take(count)
+        if not 0 <= count <= self.header_budget:
+            raise MediaError(f"a file's header takes more than the limit of {MAX_HEADER_BYTES:,} bytes")
+        self.header_budget -= count
+        kind, self.last_header = self.last_header[156:157], self.read_data(count)
         if count > BLOCKSIZE and kind in (XHDTYPE, XGLTYPE, SOLARIS_XHDTYPE):
-            _check(self.last)
-        return self.last
+            _check_pax_records(self.last_header)
+        return self.last_header
 
-    def take(self, count: int) -> bytes:
+    def read_data(self, count: int) -> bytes:
         """Return so many bytes, fewer only at the end."""
-        with Damaged():
+        with ErrorTranslator():
             data = self._file.read(count)
-        self._at += len(data)
-        if self._at > self._most:
-            raise MediaError(self._beyond)
+        self._position += len(data)
+        if self._position > self._max_bytes:
+            raise MediaError(self._limit_reason)
         return data
 
 
-def members(source: Source) -> Iterator[Member]:
+def list_members(stream: TarStream) -> Iterator[Member]:
     """Yield the regular files of a tar; raises MediaError behind them if something is wrong with it."""
     try:
-        tar = TarFile(fileobj=cast(BinaryIO, source), encoding="utf-8")
-    except BROKEN as error:
-        raise MediaError(f"not an archive: it begins with {source.last[:8]!r}") from error
+        tar = TarFile(fileobj=cast(BinaryIO, stream), encoding="utf-8")
+    except HEADER_ERRORS as error:
+        raise MediaError(f"not an archive: it begins with {stream.last_header[:8]!r}") from error
     lost = None
     while True:
         try:
             info, broken = tar.next(), False
-        except BROKEN:
+        except HEADER_ERRORS:
             info, broken = None, True
         if info is None:
-            if broken or source.last.strip(b"\0"):
+            if broken or stream.last_header.strip(b"\0"):
                 lost = tar.offset if lost is None else lost
-            if lost is None or not source.last:
+            if lost is None or not stream.last_header:
                 break
-            tar.offset = source.tell()  # the next block may be a header
+            tar.offset = stream.tell()  # the next block may be a header
         elif info.isreg():
-            source.seek(info.offset_data + (0 if info.issparse() else info.size))
-            yield _member(info)
-        source.headers, tar.pax_headers = HEADER, {}
+            stream.seek(info.offset_data + (0 if info.issparse() else info.size))
+            yield _to_member(info)
+        stream.header_budget, tar.pax_headers = MAX_HEADER_BYTES, {}
         tar.members.clear()  # type: ignore[attr-defined]
     if lost is not None:
         raise MediaError(f"damaged: there is no header at byte {lost:,}; a file may be missing there")
 
 
-def _member(info: TarInfo) -> Member:
+def _to_member(info: TarInfo) -> Member:
     sparse = info.issparse() or any(key.startswith("GNU.sparse.") for key in info.pax_headers)
     name = info.name.encode("utf-8", "surrogateescape")
-    return Member(name, info.offset_data, info.size, info.mtime, SPARSE if sparse else None)
+    return Member(name, info.offset_data, info.size, info.mtime, SPARSE_REASON if sparse else None)
 
 
-def _check(records: bytes) -> None:
+def _check_pax_records(records: bytes) -> None:
     """Refuse what is no pax header: tarfile takes hours for some before Python 3.11.10 (CVE-2024-6232)."""
     records, at = records.rstrip(b"\0"), 0
-    sound = max(map(len, NUMBER.findall(records)), default=0) < LONGEST
+    sound = max(map(len, DIGITS.findall(records)), default=0) < MAX_DIGITS
     while sound and at < len(records):
-        found = RECORD.match(records, at)
+        found = PAX_RECORD.match(records, at)
         at += int(found[1]) if found else 0
         sound = found is not None and records[at - 1 : at] == b"\n"
     if not sound:

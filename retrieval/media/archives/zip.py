@@ -12,21 +12,31 @@ from typing import BinaryIO, cast
 from zipfile import ZIP_BZIP2, ZIP_DEFLATED, ZIP_STORED, ZipFile, ZipInfo
 
 from retrieval.errors import MediaError
-from retrieval.media.archives.decompress import CHUNK, LARGEST, TOO_LARGE, Damaged, Window, allowed, spool
-from retrieval.media.archives.tar import ENCRYPTED, Member
+from retrieval.media.archives.decompress import (
+    CHUNK_BYTES,
+    MAX_MEMBER_BYTES,
+    TOO_LARGE_REASON,
+    ErrorTranslator,
+    FileWindow,
+    max_unpacked_size,
+    read_to_file,
+)
+from retrieval.media.archives.tar import ENCRYPTED_REASON, Member
 
-DIRECTORY = 50_000_000  # bytes of a zip's directory, which are some 400,000 files
-METHODS = {6: "Implode", 9: "Deflate64", 14: "LZMA", 93: "Zstandard", 95: "XZ", 98: "PPMd"}
-LOCKED, UTF8 = 1 | 1 << 6, 1 << 11  # flags
-NO_DIRECTORY = "damaged: it has no directory that can be read; perhaps its download broke off"
+MAX_DIRECTORY_BYTES = 50_000_000  # bytes of a zip's directory, which are some 400,000 files
+COMPRESSION_NAMES = {6: "Implode", 9: "Deflate64", 14: "LZMA", 93: "Zstandard", 95: "XZ", 98: "PPMd"}
+ENCRYPTED_FLAGS, UTF8_FLAG = 1 | 1 << 6, 1 << 11  # flags
+NO_DIRECTORY_REASON = "damaged: it has no directory that can be read; perhaps its download broke off"
 
 
-class _File(io.FileIO):
+class _LimitedFile(io.FileIO):
     """A zip on disk, of which nothing is read without limit; closed when nobody has it any more."""
 
     def read(self, size: int | None = -1, /) -> bytes:
-        if size is not None and size > DIRECTORY:
-            raise MediaError(f"its directory of {size:,} bytes is more than the limit of {DIRECTORY:,}")
+        if size is not None and size > MAX_DIRECTORY_BYTES:
+            raise MediaError(
+                f"its directory of {size:,} bytes is more than the limit of {MAX_DIRECTORY_BYTES:,}"
+            )
         return super().read(size) or b""
 
     def __del__(self) -> None:
@@ -35,54 +45,63 @@ class _File(io.FileIO):
 
 def open_zip(path: bytes) -> ZipFile:
     """Read the directory of a zip; raises OSError, or MediaError."""
-    file = _File(path)
+    file = _LimitedFile(path)
     start = file.read(8)
     try:
-        with Damaged():
+        with ErrorTranslator():
             return ZipFile(cast(BinaryIO, file))
     except MediaError as error:
         if error.__cause__ is None:
             raise
         if isinstance(error.__cause__.__context__, OSError):  # which zipfile takes for damage
             raise error.__cause__.__context__ from None
-        wrong = NO_DIRECTORY if start.startswith(b"PK") else f"not an archive: it begins with {start!r}"
+        wrong = (
+            NO_DIRECTORY_REASON if start.startswith(b"PK") else f"not an archive: it begins with {start!r}"
+        )
         raise MediaError(wrong) from error
 
 
-def members(archive: ZipFile, size: int) -> Iterator[Member]:
+def list_members(archive: ZipFile, archive_size: int) -> Iterator[Member]:
     """Yield the regular files of a zip of this size; raises MediaError behind those that are too much."""
-    most, total = allowed(size), 0
+    most, total = max_unpacked_size(archive_size), 0
     for info in archive.infolist():
         if info.orig_filename.endswith("/") or S_ISLNK(info.external_attr >> 16):
             continue
         total += info.file_size  # of stored ones too: several may be the same bytes
         if total > most:
             raise MediaError(f"it unpacks to more than the limit of {most:,} bytes; the rest is left out")
-        yield Member(_name(info), info.header_offset, info.file_size, _mtime(info), _reason(info, size), info)
+        yield Member(
+            _member_name(info),
+            info.header_offset,
+            info.file_size,
+            _mtime(info),
+            _unreadable_reason(info, archive_size),
+            info,
+        )
 
 
-def open_member(archive: ZipFile, info: ZipInfo) -> BinaryIO:
+def open_zip_member(archive: ZipFile, info: ZipInfo) -> BinaryIO:
     """Return a file of a zip; one that is stored as it is in its place, once its checksum is right."""
-    with Damaged(), archive.open(info) as packed:
+    with ErrorTranslator(), archive.open(info) as packed:
         if info.compress_type == ZIP_DEFLATED:
-            return spool(packed.read, info.file_size)
+            return read_to_file(packed.read, info.file_size)
         if info.compress_type == ZIP_STORED:
-            while packed.read(CHUNK):  # which tells whether its checksum is right
+            while packed.read(CHUNK_BYTES):  # which tells whether its checksum is right
                 pass
     file = open(cast(str, archive.filename), "rb")  # noqa: SIM115  the window closes it
     behind = os.pread(file.fileno(), 4, info.header_offset + 26)  # the lengths of what stands before it
     start = info.header_offset + 30 + sum(struct.unpack("<2H", behind.ljust(4, b"\0")))
-    window = io.BufferedReader(Window(file, start, info.compress_size), CHUNK)
+    window = io.BufferedReader(FileWindow(file, start, info.compress_size), CHUNK_BYTES)
     if info.compress_type == ZIP_STORED:
         return window
-    with Damaged(), window:  # zipfile would unpack all that a chunk of bzip2 holds, at once
-        return spool(BZ2File(window).read, info.file_size)
+    with ErrorTranslator(), window:  # zipfile would unpack all that a chunk of bzip2 holds, at once
+        return read_to_file(BZ2File(window).read, info.file_size)
 
 
-def _name(info: ZipInfo) -> bytes:
+def _member_name(info: ZipInfo) -> bytes:
     """Return a name in UTF-8: said to be so, so by chance, or in the code page of the first PCs."""
     name = info.orig_filename
-    if not info.flag_bits & UTF8:
+    if not info.flag_bits & UTF8_FLAG:
         with suppress(UnicodeDecodeError):
             name = name.encode("cp437").decode("utf-8")
     return name.encode()
@@ -101,15 +120,15 @@ def _mtime(info: ZipInfo) -> float:
         return 0
 
 
-def _reason(info: ZipInfo, size: int) -> str | None:
+def _unreadable_reason(info: ZipInfo, archive_size: int) -> str | None:
     """Say why a file of a zip of this size cannot be opened, None if it can."""
     method, full = info.compress_type, info.file_size
-    if info.flag_bits & LOCKED:
-        return ENCRYPTED
+    if info.flag_bits & ENCRYPTED_FLAGS:
+        return ENCRYPTED_REASON
     if method not in (ZIP_STORED, ZIP_DEFLATED, ZIP_BZIP2):
-        return f"compressed by {METHODS.get(method, f'method {method}')}, which clew does not read"
-    if not 0 <= info.header_offset < size:
+        return f"compressed by {COMPRESSION_NAMES.get(method, f'method {method}')}, which clew does not read"
+    if not 0 <= info.header_offset < archive_size:
         return "damaged: it is nowhere in the archive"
     if method == ZIP_STORED:
-        return None if full == info.compress_size <= size else "damaged: no such size"
-    return TOO_LARGE if full > LARGEST else None
+        return None if full == info.compress_size <= archive_size else "damaged: no such size"
+    return TOO_LARGE_REASON if full > MAX_MEMBER_BYTES else None

@@ -14,30 +14,32 @@ if TYPE_CHECKING:
     from av.video.codeccontext import VideoCodecContext
 
 # No playlist is among them: those open other files, and the network.
-FILMS = "mov,matroska,webm,avi,mpegts,mpeg,mpegvideo,asf,flv,ogg"
-SOUNDS = f"{FILMS},mp3,wav,w64,flac,aac,loas,aiff,caf,au,amr,amrnb,amrwb,ac3,eac3,dts,ape,wv,tta,xwma"
-MAX_PIXELS = 60_000_000  # of a frame, of which a decoder holds many: 8K of any shape
-BUFFER = 1 << 20  # bytes read at once
+VIDEO_FORMATS = "mov,matroska,webm,avi,mpegts,mpeg,mpegvideo,asf,flv,ogg"
+MEDIA_FORMATS = (
+    f"{VIDEO_FORMATS},mp3,wav,w64,flac,aac,loas,aiff,caf,au,amr,amrnb,amrwb,ac3,eac3,dts,ape,wv,tta,xwma"
+)
+MAX_FRAME_PIXELS = 60_000_000  # of a frame, of which a decoder holds many: 8K of any shape
+BUFFER_BYTES = 1 << 20  # bytes read at once
 
 
 @contextmanager
-def open_film(file: BinaryIO, formats: str = FILMS) -> Iterator["InputContainer"]:
+def open_container(file: BinaryIO, formats: str = VIDEO_FORMATS) -> Iterator["InputContainer"]:
     """Open a file from its beginning; raises MediaError with a reason a person understands."""
     import av
 
     file.seek(0)
     try:
         options = {"format_whitelist": formats, "fflags": "+genpts"}
-        container = av.open(file, "r", buffer_size=BUFFER, options=options, metadata_errors="replace")
+        container = av.open(file, "r", buffer_size=BUFFER_BYTES, options=options, metadata_errors="replace")
     except (av.FFmpegError, ValueError, OverflowError, OSError) as error:
-        if is_of_disk(error):
+        if is_io_error(error):
             raise
-        raise MediaError(_unopened(file)) from error
+        raise MediaError(_unreadable_reason(file)) from error
     with container:
         yield container
 
 
-def picture_stream(container: "InputContainer") -> "VideoStream":
+def video_stream(container: "InputContainer") -> "VideoStream":
     """Return the stream of moving pictures; raises MediaError where there is none that can be decoded."""
     from av import VideoStream
     from av.stream import Disposition
@@ -48,14 +50,15 @@ def picture_stream(container: "InputContainer") -> "VideoStream":
     context: VideoCodecContext | None = stream.codec_context
     if context is None:
         raise MediaError("its pictures are in a coding that clew does not read")
-    if context.width * context.height > MAX_PIXELS:
+    if context.width * context.height > MAX_FRAME_PIXELS:
         raise MediaError(
-            f"{context.width} x {context.height} pixels, more than the limit of {MAX_PIXELS:,} for a video"
+            f"{context.width} x {context.height} pixels, "
+            f"more than the limit of {MAX_FRAME_PIXELS:,} for a video"
         )
     return stream
 
 
-def packets(container: "InputContainer", *streams: "Stream") -> Iterator["Packet[Any]"]:
+def demux_packets(container: "InputContainer", *streams: "Stream") -> Iterator["Packet[Any]"]:
     """Yield the packets of these streams that have a time, as far as the file can be read."""
     import av
 
@@ -68,22 +71,22 @@ def packets(container: "InputContainer", *streams: "Stream") -> Iterator["Packet
                 clock = None
             elif clock is not None and packet.size:
                 packet.pts = clock
-                clock += packet.duration or _usual(packet)
+                clock += packet.duration or _default_duration(packet)
             if packet.pts is not None and packet.size:
                 yield packet
     except (av.FFmpegError, ValueError, OSError) as error:
-        if is_of_disk(error):
+        if is_io_error(error):
             raise
         return  # a file that is cut short or damaged: what came is good
 
 
-def _usual(packet: "Packet[Any]") -> int:
+def _default_duration(packet: "Packet[Any]") -> int:
     """Return how long a packet lasts that does not say, in the units of its stream."""
     rate = getattr(packet.stream, "average_rate", None) or 25
     return max(1, round(1 / (rate * packet.time_base))) if packet.time_base else 1
 
 
-def decode(stream: Any, packet: "Packet[Any] | None") -> list[Any]:
+def decode_packet(stream: Any, packet: "Packet[Any] | None") -> list[Any]:
     """Return the frames that the decoder has ready after this packet; None is the end of its packets."""
     import av
 
@@ -93,33 +96,37 @@ def decode(stream: Any, packet: "Packet[Any] | None") -> list[Any]:
         return []
 
 
-class Beginning:
+class StartTimeDetector:
     """Find when the first picture is shown, in the units of a stream, from its packets in their order.
 
     Before it are packets that an edit list leaves out, and those that need a key frame from before the file.
     """
 
     def __init__(self) -> None:
-        self._key: int | None = None
-        self.time: int | None = None
+        self._key_frame_time: int | None = None
+        self.start_time: int | None = None
 
-    def see(self, packet: "Packet[Any]") -> bool:
+    def add_packet(self, packet: "Packet[Any]") -> bool:
         """Take note of a packet; returns whether it is shown."""
         time = packet.pts or 0
-        if self._key is None and packet.is_keyframe:
-            self._key = time
-        if self._key is None or packet.is_discard or (time < self._key and not packet.is_keyframe):
+        if self._key_frame_time is None and packet.is_keyframe:
+            self._key_frame_time = time
+        if (
+            self._key_frame_time is None
+            or packet.is_discard
+            or (time < self._key_frame_time and not packet.is_keyframe)
+        ):
             return False
-        self.time = time if self.time is None else min(self.time, time)
+        self.start_time = time if self.start_time is None else min(self.start_time, time)
         return True
 
 
-def is_of_disk(error: Exception) -> bool:
+def is_io_error(error: Exception) -> bool:
     """Say whether a disk did not answer, as against a file that asks for what is not in it."""
     return type(error) is OSError and error.errno != EINVAL
 
 
-def _unopened(file: BinaryIO) -> str:
+def _unreadable_reason(file: BinaryIO) -> str:
     """Say why no demuxer took the file."""
     file.seek(0)
     start = file.read(1 << 16)

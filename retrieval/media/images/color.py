@@ -5,35 +5,35 @@ from io import BytesIO
 
 from PIL import Image, ImageCms
 
-NEAR = 6  # of 255: a profile that changes no colour by more is sRGB by another name
-KEPT = 16  # transforms; a camera writes one profile into all its pictures
-_GRID = [(r, g, b) for r in range(0, 256, 85) for g in range(0, 256, 85) for b in range(0, 256, 85)]
+MAX_SRGB_DIFFERENCE = 6  # of 255: a profile that changes no colour by more is sRGB by another name
+MAX_CACHED_TRANSFORMS = 16  # transforms; a camera writes one profile into all its pictures
+_TEST_COLORS = [(r, g, b) for r in range(0, 256, 85) for g in range(0, 256, 85) for b in range(0, 256, 85)]
 
 
-def convert(picture: Image.Image, profile: bytes | None) -> Image.Image:
+def convert_to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
     """Return a picture of CMYK or Lab as RGB; of RGB whose profile differs from sRGB, its colours in that.
 
     A profile that cannot be used is none.
     """
-    if picture.mode not in ("RGB", "CMYK", "LAB"):
-        return picture
-    transform = _transform(profile or b"", picture.mode)
+    if image.mode not in ("RGB", "CMYK", "LAB"):
+        return image
+    transform = _srgb_transform(profile or b"", image.mode)
     if transform is None:
-        return picture
-    return transform.apply(picture)
+        return image
+    return transform.apply(image)
 
 
-def is_needed(picture: Image.Image, profile: bytes | None) -> bool:
+def needs_srgb_conversion(image: Image.Image, profile: bytes | None) -> bool:
     """Say whether `convert` would change the colours."""
-    return picture.mode in ("RGB", "CMYK", "LAB") and _transform(profile or b"", picture.mode) is not None
+    return image.mode in ("RGB", "CMYK", "LAB") and _srgb_transform(profile or b"", image.mode) is not None
 
 
-@lru_cache(maxsize=KEPT)
-def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
+@lru_cache(maxsize=MAX_CACHED_TRANSFORMS)
+def _srgb_transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
     """Return what brings a mode into sRGB, None where nothing does or nothing changes."""
     build = partial(
         ImageCms.buildTransform,
-        outputProfile=_srgb(),
+        outputProfile=_srgb_profile(),
         inMode=mode,
         outMode="RGB",
         renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
@@ -45,17 +45,17 @@ def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
         made = build(ImageCms.ImageCmsProfile(BytesIO(profile)))
     except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
         return None
-    return None if mode == "RGB" and _changes_nothing(made) else made
+    return None if mode == "RGB" and _is_identity(made) else made
 
 
-def _changes_nothing(transform: ImageCms.ImageCmsTransform) -> bool:
+def _is_identity(transform: ImageCms.ImageCmsTransform) -> bool:
     """Say whether a transform leaves colours from all over RGB where they are."""
-    chart = Image.new("RGB", (len(_GRID), 1))
-    chart.putdata(_GRID)
+    chart = Image.new("RGB", (len(_TEST_COLORS), 1))
+    chart.putdata(_TEST_COLORS)
     values = zip(chart.tobytes(), transform.apply(chart).tobytes(), strict=True)
-    return all(abs(one - other) <= NEAR for one, other in values)
+    return all(abs(one - other) <= MAX_SRGB_DIFFERENCE for one, other in values)
 
 
 @lru_cache(maxsize=1)
-def _srgb() -> ImageCms.ImageCmsProfile:
+def _srgb_profile() -> ImageCms.ImageCmsProfile:
     return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))

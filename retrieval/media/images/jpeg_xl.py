@@ -6,15 +6,15 @@ from PIL import Image
 
 from retrieval.errors import ExtraMissing, MediaError
 
-ORIENTATION = 0x0112
-BOXES = 100  # looked at before the picture
-LENGTHS = (9, 13, 18, 30)  # bits that a side may be written in
-RATIOS = {1: (1, 1), 2: (12, 10), 3: (4, 3), 4: (3, 2), 5: (16, 9), 6: (5, 4), 7: (2, 1)}
+ORIENTATION_TAG = 0x0112
+MAX_BOXES = 100  # looked at before the picture
+SIDE_BITS = (9, 13, 18, 30)  # bits that a side may be written in
+ASPECT_RATIOS = {1: (1, 1), 2: (12, 10), 3: (4, 3), 4: (3, 2), 5: (16, 9), 6: (5, 4), 7: (2, 1)}
 
 
 def open_jxl(file: BinaryIO, max_pixels: int) -> Image.Image:
     """Return the picture, decoded; raises MediaError, and ExtraMissing without the decoder."""
-    width, height = size_of(file)
+    width, height = read_size(file)
     if width * height > max_pixels:
         raise MediaError(f"{width} x {height} pixels, more than the limit of {max_pixels:,}")
     try:
@@ -23,13 +23,13 @@ def open_jxl(file: BinaryIO, max_pixels: int) -> Image.Image:
         raise ExtraMissing("JPEG XL", "jxl") from error
     picture: Image.Image = JXLImageFile(file)
     if not getattr(picture, "jpeg", False) and "exif" in picture.info:
-        _forget_orientation(picture)
+        _reset_orientation(picture)
     return picture
 
 
-def size_of(file: BinaryIO) -> tuple[int, int]:
+def read_size(file: BinaryIO) -> tuple[int, int]:
     """Return width and height as the SizeHeader of ISO 18181-1 has them; raises MediaError without one."""
-    bits = int.from_bytes(_codestream(file), "little") >> 16  # past its mark
+    bits = int.from_bytes(_read_codestream(file), "little") >> 16  # past its mark
 
     def take(count: int) -> int:
         nonlocal bits
@@ -40,19 +40,21 @@ def size_of(file: BinaryIO) -> tuple[int, int]:
     small = take(1)
 
     def side() -> int:
-        return 8 * (take(5) + 1) if small else 1 + take(LENGTHS[take(2)])
+        return 8 * (take(5) + 1) if small else 1 + take(SIDE_BITS[take(2)])
 
     height = side()
     ratio = take(3)
-    return (height * RATIOS[ratio][0] // RATIOS[ratio][1], height) if ratio else (side(), height)
+    return (
+        (height * ASPECT_RATIOS[ratio][0] // ASPECT_RATIOS[ratio][1], height) if ratio else (side(), height)
+    )
 
 
-def _codestream(file: BinaryIO) -> bytes:
+def _read_codestream(file: BinaryIO) -> bytes:
     """Return the first bytes of the picture itself, in boxes or bare; the file is at its begin again."""
     start = file.read(12)
     at = 0
     if start.startswith(b"\0\0\0\x0cJXL "):
-        for _ in range(BOXES):
+        for _ in range(MAX_BOXES):
             file.seek(at)
             head = file.read(16)
             size, name, inner = int.from_bytes(head[:4]), head[4:8], 8
@@ -72,12 +74,12 @@ def _codestream(file: BinaryIO) -> bytes:
     return data
 
 
-def _forget_orientation(picture: Image.Image) -> None:
+def _reset_orientation(image: Image.Image) -> None:
     """Write into the EXIF that the picture stands upright, as its decoder has turned it."""
     try:
-        exif = picture.getexif()
-        if exif.get(ORIENTATION, 1) != 1:
-            exif[ORIENTATION] = 1
-            picture.info["exif"] = exif.tobytes()
+        exif = image.getexif()
+        if exif.get(ORIENTATION_TAG, 1) != 1:
+            exif[ORIENTATION_TAG] = 1
+            image.info["exif"] = exif.tobytes()
     except Exception:  # broken EXIF says nothing of an orientation
-        picture.info.pop("exif", None)
+        image.info.pop("exif", None)

@@ -11,9 +11,9 @@ from PIL import Image
 
 from retrieval.errors import MediaError
 
-MODES = {1: ("L", 1), 3: ("RGB", 3), 4: ("CMYK", 4)}  # by their number in the file; and their channels
+COLOR_MODES = {1: ("L", 1), 3: ("RGB", 3), 4: ("CMYK", 4)}  # by their number in the file; and their channels
 RAW, PACKBITS = 0, 1
-PROFILE = 1039  # among the resources
+ICC_PROFILE_RESOURCE = 1039  # among the resources
 
 
 def open_psd(file: BinaryIO, max_pixels: int) -> Image.Image | None:
@@ -26,13 +26,13 @@ def open_psd(file: BinaryIO, max_pixels: int) -> Image.Image | None:
         return None
     if width * height > max_pixels:
         raise MediaError(f"{width} x {height} pixels, more than the limit of {max_pixels:,}")
-    name, needed = MODES.get(mode, ("", 0))
+    name, needed = COLOR_MODES.get(mode, ("", 0))
     if depth not in (8, 16) or not 0 < needed <= channels or not width * height:
         raise MediaError(f"a Photoshop file of a kind clew does not read ({depth} bits, mode {mode})")
-    _skip(file, 4)
-    profile = _profile(file)
-    _skip(file, 4 * version)
-    planes = _planes(file, width * depth // 8, height, channels, needed, version)
+    _skip_section(file, 4)
+    profile = _read_icc_profile(file)
+    _skip_section(file, 4 * version)
+    planes = _read_channels(file, width * depth // 8, height, channels, needed, version)
     merged = Image.merge(name, [Image.fromarray(plane[:, :: depth // 8].copy()) for plane in planes])
     if name == "CMYK":  # in which no ink is the largest number
         merged = merged.point(lambda value: 255 - value)
@@ -41,12 +41,12 @@ def open_psd(file: BinaryIO, max_pixels: int) -> Image.Image | None:
     return merged
 
 
-def _skip(file: BinaryIO, count: int) -> None:
+def _skip_section(file: BinaryIO, length_bytes: int) -> None:
     """Pass over a section that begins with its length in so many bytes."""
-    file.seek(int.from_bytes(file.read(count)), 1)
+    file.seek(int.from_bytes(file.read(length_bytes)), 1)
 
 
-def _profile(file: BinaryIO) -> bytes:
+def _read_icc_profile(file: BinaryIO) -> bytes:
     """Return the colour profile among the resources, and pass over them."""
     left, profile = int.from_bytes(file.read(4)), b""
     end = file.tell() + left
@@ -54,7 +54,7 @@ def _profile(file: BinaryIO) -> bytes:
         kind, name = int.from_bytes(file.read(2)), file.read(1)[:1]
         file.seek(name[0] | 1 if name else 1, 1)  # name and its length together are even
         size = int.from_bytes(file.read(4))
-        if kind == PROFILE and size <= left:
+        if kind == ICC_PROFILE_RESOURCE and size <= left:
             profile = file.read(size)
             break
         file.seek(size + size % 2, 1)
@@ -62,13 +62,13 @@ def _profile(file: BinaryIO) -> bytes:
     return profile
 
 
-def _planes(
-    file: BinaryIO, row: int, height: int, channels: int, needed: int, version: int
+def _read_channels(
+    file: BinaryIO, row_bytes: int, height: int, channels: int, needed_channels: int, version: int
 ) -> list[NDArray[np.uint8]]:
     """Return the bytes of the channels that are needed, each (height, row)."""
     packing = int.from_bytes(file.read(2))
     if packing == RAW:
-        return [_array(file.read(row * height), row, height) for _ in range(needed)]
+        return [_to_plane(file.read(row_bytes * height), row_bytes, height) for _ in range(needed_channels)]
     if packing != PACKBITS:
         raise MediaError("a Photoshop file that is packed in a way clew does not read")
     size = 2 * version  # of the length of a packed row
@@ -77,13 +77,15 @@ def _planes(
         raise MediaError("damaged: it ends before its picture")
     lengths = np.frombuffer(table, f">u{size}").reshape(channels, height).sum(axis=1, dtype=np.int64)
     planes = []
-    for length in lengths[:needed].tolist():
-        plane = Image.frombytes("L", (row, height), file.read(min(length, 2 * row * height)), "packbits", "L")
+    for length in lengths[:needed_channels].tolist():
+        plane = Image.frombytes(
+            "L", (row_bytes, height), file.read(min(length, 2 * row_bytes * height)), "packbits", "L"
+        )
         planes.append(np.asarray(plane))
     return planes
 
 
-def _array(data: bytes, row: int, height: int) -> NDArray[np.uint8]:
-    if len(data) < row * height:
+def _to_plane(data: bytes, row_bytes: int, height: int) -> NDArray[np.uint8]:
+    if len(data) < row_bytes * height:
         raise MediaError("damaged: it ends before its picture")
-    return np.frombuffer(data, np.uint8).reshape(height, row)
+    return np.frombuffer(data, np.uint8).reshape(height, row_bytes)

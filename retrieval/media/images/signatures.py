@@ -3,13 +3,13 @@
 import zlib
 from typing import BinaryIO, Literal, TypeAlias
 
-Form: TypeAlias = Literal[
+ImageFormat: TypeAlias = Literal[
     "AVIF", "HEIF", "JXL", "PSD", "RAW", "SVG", "TGA", "TIFF", "WEBP"
 ]  # what is not Pillow's to tell
 
-HEAD = 64  # bytes
-LONG_HEAD = 65_536  # of what begins as text, where the first tag may be late
-MARKS = {  # how a file of each format begins
+HEADER_BYTES = 64  # bytes
+TEXT_HEADER_BYTES = 65_536  # of what begins as text, where the first tag may be late
+SIGNATURES = {  # how a file of each format begins
     "JPEG": (b"\xff\xd8",),
     "PNG": (b"\x89PNG",),
     "GIF": (b"GIF8",),
@@ -21,27 +21,29 @@ MARKS = {  # how a file of each format begins
     "an icon": (b"\0\0\1\0",),
     "a cursor": (b"\0\0\2\0",),
 }
-RAW_MARKS = (b"FUJIFILMCCD-RAW", b"IIU\0", b"IIRO", b"IIRS", b"MMOR")  # Fuji, Panasonic, Olympus
-JXL_MARKS = (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n")
-GZIP = b"\x1f\x8b"
-HEVC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1")
+RAW_SIGNATURES = (b"FUJIFILMCCD-RAW", b"IIU\0", b"IIRO", b"IIRS", b"MMOR")  # Fuji, Panasonic, Olympus
+JXL_SIGNATURES = (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n")
+GZIP_SIGNATURE = b"\x1f\x8b"
+HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1")
 
 
-def form_of(file: BinaryIO) -> Form | None:
+def detect_format(file: BinaryIO) -> ImageFormat | None:
     """Return the form that is not left to Pillow, None for any other; the file is at its begin again."""
-    head = file.read(HEAD)
-    if head[:1] in (b"<", b"\xef", b"\xff", b"\xfe", b" ", b"\n", b"\r", b"\t") or head.startswith(GZIP):
-        head += file.read(LONG_HEAD)
+    head = file.read(HEADER_BYTES)
+    if head[:1] in (b"<", b"\xef", b"\xff", b"\xfe", b" ", b"\n", b"\r", b"\t") or head.startswith(
+        GZIP_SIGNATURE
+    ):
+        head += file.read(TEXT_HEADER_BYTES)
     file.seek(0)
-    if head.startswith(MARKS["TIFF"]):
+    if head.startswith(SIGNATURES["TIFF"]):
         return "TIFF"
     if head[4:8] == b"ftyp":
-        return _form_of_boxes(head)
-    if head.startswith(JXL_MARKS):
+        return _detect_isobmff_format(head)
+    if head.startswith(JXL_SIGNATURES):
         return "JXL"
-    if head.startswith(RAW_MARKS):
+    if head.startswith(RAW_SIGNATURES):
         return "RAW"
-    if head.startswith(MARKS["PSD"]):
+    if head.startswith(SIGNATURES["PSD"]):
         return "PSD"
     if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
         return "WEBP"
@@ -50,53 +52,53 @@ def form_of(file: BinaryIO) -> Form | None:
     return "TGA" if _is_tga(head) else None
 
 
-def why_unknown(head: bytes) -> str:
+def unreadable_reason(header: bytes) -> str:
     """Say of a file that no decoder took why that may be."""
-    if not head:
+    if not header:
         return "empty file"
-    for name, marks in MARKS.items():
-        if head.startswith(marks):
+    for name, marks in SIGNATURES.items():
+        if header.startswith(marks):
             return f"damaged: it begins as {name} and goes on as no picture"
-    if head[4:8] == b"ftyp":
-        brand = "".join(chr(byte) for byte in head[8:12] if 32 < byte < 127)
-        if _form_of_boxes(head) is not None:
+    if header[4:8] == b"ftyp":
+        brand = "".join(chr(byte) for byte in header[8:12] if 32 < byte < 127)
+        if _detect_isobmff_format(header) is not None:
             return f"damaged: it begins as {brand.upper()} and goes on as no picture"
         return f"of a format clew does not read ({brand})"
-    return f"not a picture: it begins with {head[:8]!r}"
+    return f"not a picture: it begins with {header[:8]!r}"
 
 
-def _form_of_boxes(head: bytes) -> Form | None:
+def _detect_isobmff_format(header: bytes) -> ImageFormat | None:
     """Tell apart what is kept in the boxes of ISO 14496-12, by the brands it is compatible with."""
-    size = min(int.from_bytes(head[:4]), HEAD)
-    brands = [head[8:12], *(head[at : at + 4] for at in range(16, size - 3, 4))]
+    size = min(int.from_bytes(header[:4]), HEADER_BYTES)
+    brands = [header[8:12], *(header[at : at + 4] for at in range(16, size - 3, 4))]
     if brands[0] == b"crx ":
         return "RAW"
     if any(brand in (b"avif", b"avis") for brand in brands):
         return "AVIF"
-    return "HEIF" if any(brand in HEVC for brand in brands) else None
+    return "HEIF" if any(brand in HEIF_BRANDS for brand in brands) else None
 
 
-def _is_svg(head: bytes) -> bool:
+def _is_svg(header: bytes) -> bool:
     """Say whether this begins as XML, packed or not, in which a drawing is the first that is named."""
-    if head.startswith(GZIP):
+    if header.startswith(GZIP_SIGNATURE):
         try:
-            head = zlib.decompressobj(31).decompress(head, LONG_HEAD)
+            header = zlib.decompressobj(31).decompress(header, TEXT_HEADER_BYTES)
         except zlib.error:
             return False
-    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
-        head = head.decode("utf-16", "ignore").encode("utf-8", "ignore")
-    text = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    if header.startswith((b"\xff\xfe", b"\xfe\xff")):
+        header = header.decode("utf-16", "ignore").encode("utf-8", "ignore")
+    text = header.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
     at, page = text.find(b"<svg"), text.find(b"<html")
     return text.startswith(b"<") and at >= 0 and not 0 <= page < at
 
 
-def _is_tga(head: bytes) -> bool:
+def _is_tga(header: bytes) -> bool:
     """Say whether this can be nothing but a Targa picture, which begins with no mark."""
-    if len(head) < 18:
+    if len(header) < 18:
         return False
-    colours, kind, depth = head[1], head[2], head[16]
-    width, height = int.from_bytes(head[12:14], "little"), int.from_bytes(head[14:16], "little")
+    colours, kind, depth = header[1], header[2], header[16]
+    width, height = int.from_bytes(header[12:14], "little"), int.from_bytes(header[14:16], "little")
     fits = (kind in (1, 9) and colours == 1 and depth == 8) or (
         kind in (2, 3, 10, 11) and colours == 0 and depth in (8, 16, 24, 32)
     )
-    return fits and width > 0 and height > 0 and not head[17] & 0xC0
+    return fits and width > 0 and height > 0 and not header[17] & 0xC0

@@ -6,16 +6,16 @@ Nothing but the input is read: what a drawing names elsewhere, on the disk or on
 import resource
 from contextlib import suppress
 
-SIDE = 1024  # pixels of the longer side
-MEMORY = 2_000_000_000  # bytes
-CPU = 30  # seconds
+IMAGE_SIDE = 1024  # pixels of the longer side
+MAX_MEMORY_BYTES = 2_000_000_000  # bytes
+MAX_CPU_SECONDS = 30  # seconds
 
 
 def main() -> None:
     """Draw, with limits; what cannot be drawn ends with the reason as the last line of standard error."""
     with suppress(ValueError, OSError):  # a system that does not know these limits
-        resource.setrlimit(resource.RLIMIT_CPU, (CPU, CPU))
-        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+        resource.setrlimit(resource.RLIMIT_CPU, (MAX_CPU_SECONDS, MAX_CPU_SECONDS))
+        resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY_BYTES, MAX_MEMORY_BYTES))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     import resvg_py
     from defusedxml import ElementTree
@@ -30,8 +30,8 @@ def main() -> None:
     has_words = any(str(node.tag).endswith("text") for node in tree.iter())
     drawn = resvg_py.svg_to_bytes(
         svg_string=ElementTree.tostring(tree, encoding="unicode"),
-        width=SIDE,
-        height=SIDE,
+        width=IMAGE_SIDE,
+        height=IMAGE_SIDE,
         dpi=96,  # as browsers have it
         skip_system_fonts=not has_words,  # which take a while to look through
     )

@@ -13,11 +13,14 @@ from PIL import Image
 
 from retrieval.errors import MediaError
 
-NOTE = "clew"  # what a picture's `info` holds of it: what is missing, for a person
-LEAST = 0.25  # of the rows; less is no picture of what was there
-MOST = 100_000_000  # bytes of a file that is held
-FORMS = {"MPO": "JPEG", **{name: name for name in ("JPEG", "PNG", "GIF", "BMP", "PPM", "TGA", "TIFF")}}
-GREYS: dict[str, Any] = {
+DAMAGE_KEY = "clew"  # what a picture's `info` holds of it: what is missing, for a person
+MIN_ROW_SHARE = 0.25  # of the rows; less is no picture of what was there
+MAX_FILE_BYTES = 100_000_000  # bytes of a file that is held
+PARTIAL_FORMATS = {
+    "MPO": "JPEG",
+    **{name: name for name in ("JPEG", "PNG", "GIF", "BMP", "PPM", "TGA", "TIFF")},
+}
+GRAY_VALUES: dict[str, Any] = {
     "L": 128,
     "P": 128,
     "LA": (128, 255),
@@ -27,40 +30,42 @@ GREYS: dict[str, Any] = {
     "CMYK": (0, 0, 0, 127),
     "I;16": 32_768,
 }
-BAND = 64  # rows looked at together
-END, SCAN, PROGRESSIVE = b"\xff\xd9", b"\xff\xda", b"\xff\xc2"  # in a JPEG
-KEY = b"\x9d\x01\x2a"  # in the head of VP8, before its size
+BAND_ROWS = 64  # rows looked at together
+JPEG_EOI, JPEG_SOS, JPEG_SOF2 = b"\xff\xd9", b"\xff\xda", b"\xff\xc2"  # in a JPEG
+VP8_START_CODE = b"\x9d\x01\x2a"  # in the head of VP8, before its size
 
 
-def load(picture: Image.Image, draft: tuple[int, int] | None = None) -> Image.Image:
+def load_partial(image: Image.Image, draft_size: tuple[int, int] | None = None) -> Image.Image:
     """Return the picture with its pixels; where it breaks off, grey stands for what is missing.
 
     It was told of `draft`, if that is given. Its `info` has a NOTE then. Raises what its decoder does where
     too little is left.
     """
-    file = getattr(picture, "fp", None)
+    file = getattr(image, "fp", None)
     try:
-        picture.load()
+        image.load()
     except (OSError, SyntaxError, ValueError, IndexError):
         left = None
-        if file is not None and picture.format in FORMS and not getattr(picture, "tell", int)():
-            left = _blurred(picture, file, draft) or _upper(picture, file, draft)
+        if file is not None and image.format in PARTIAL_FORMATS and not getattr(image, "tell", int)():
+            left = _decode_progressive(image, file, draft_size) or _decode_top_rows(image, file, draft_size)
         if left is None:
             raise
-        picture.info[NOTE] = left.info[NOTE]
+        image.info[DAMAGE_KEY] = left.info[DAMAGE_KEY]
         return left
-    return picture
+    return image
 
 
-def open_webp(file: BinaryIO, max_pixels: int) -> Image.Image | None:
+def open_partial_webp(file: BinaryIO, max_pixels: int) -> Image.Image | None:
     """Return what is left of a WebP that its own decoder refuses; None where that is too little."""
     import av  # heavy: only for what is broken
 
     file.seek(0)
-    data = file.read(MOST)
+    data = file.read(MAX_FILE_BYTES)
     part = data.find(b"VP8 ")  # or that of the first frame, behind a profile
     start = part + 8
-    if part < 0 or data[start + 3 : start + 6] != KEY:  # of the lossless kind no row is whole before the end
+    if (
+        part < 0 or data[start + 3 : start + 6] != VP8_START_CODE
+    ):  # of the lossless kind no row is whole before the end
         return None
     width, height = (int.from_bytes(data[start + at : start + at + 2], "little") & 0x3FFF for at in (6, 8))
     if width * height > max_pixels:
@@ -75,70 +80,74 @@ def open_webp(file: BinaryIO, max_pixels: int) -> Image.Image | None:
     light = frames[0].to_ndarray(format="yuv420p")[:height]
     read = light.any(axis=1)  # no decoder writes a light of 0, which is what memory begins with
     pixels = frames[0].to_ndarray(format="rgb24")
-    pixels[~read] = GREYS["RGB"]
-    return _noted(Image.fromarray(pixels), int(read.sum()))
+    pixels[~read] = GRAY_VALUES["RGB"]
+    return _with_damage_note(Image.fromarray(pixels), int(read.sum()))
 
 
-def _blurred(picture: Image.Image, file: BinaryIO, draft: tuple[int, int] | None) -> Image.Image | None:
+def _decode_progressive(
+    image: Image.Image, file: BinaryIO, draft_size: tuple[int, int] | None
+) -> Image.Image | None:
     """Return a JPEG of many scans from those that are there; None of another, or if not even one is whole."""
-    if not picture.info.get("progressive"):
+    if not image.info.get("progressive"):
         return None
     file.seek(0)
-    data = file.read(MOST)
-    if data.count(SCAN, max(0, data.find(PROGRESSIVE))) < 2:
+    data = file.read(MAX_FILE_BYTES)
+    if data.count(JPEG_SOS, max(0, data.find(JPEG_SOF2))) < 2:
         return None
-    again: Image.Image = _again(BytesIO(data + END), picture, draft)
+    again: Image.Image = _reopen(BytesIO(data + JPEG_EOI), image, draft_size)
     try:
         again.load()
     except (OSError, SyntaxError, ValueError):
         return None
-    again.info[NOTE] = "damaged: it breaks off, and is less sharp than it was"
+    again.info[DAMAGE_KEY] = "damaged: it breaks off, and is less sharp than it was"
     return again
 
 
-def _upper(picture: Image.Image, file: BinaryIO, draft: tuple[int, int] | None) -> Image.Image | None:
+def _decode_top_rows(
+    image: Image.Image, file: BinaryIO, draft_size: tuple[int, int] | None
+) -> Image.Image | None:
     """Return a picture with the rows that can be decoded; None where they are too few, or are not told."""
-    if picture.info.get("progressive") or picture.info.get("interlace"):
+    if image.info.get("progressive") or image.info.get("interlace"):
         return None
-    again = _again(file, picture, draft)
-    if again.mode not in GREYS:
+    again = _reopen(file, image, draft_size)
+    if again.mode not in GRAY_VALUES:
         return None
-    again.im = Image.new(again.mode, again.size, GREYS[again.mode]).im
+    again.im = Image.new(again.mode, again.size, GRAY_VALUES[again.mode]).im
     try:
         again.load()
     except (OSError, SyntaxError, ValueError, IndexError):
         again.tile = []
     again.load()  # the palette
-    read = _rows(again)
+    read = _decoded_rows(again)
     if again.mode == "P":  # in which no number is grey
         pixels = np.array(again.convert("RGB"))
-        pixels[~read] = GREYS["RGB"]
-        return _noted(Image.fromarray(pixels), int(read.sum()))
-    return _noted(again, int(read.sum()))
+        pixels[~read] = GRAY_VALUES["RGB"]
+        return _with_damage_note(Image.fromarray(pixels), int(read.sum()))
+    return _with_damage_note(again, int(read.sum()))
 
 
-def _again(file: BinaryIO, picture: Image.Image, draft: tuple[int, int] | None) -> Any:
+def _reopen(file: BinaryIO, image: Image.Image, draft_size: tuple[int, int] | None) -> Any:
     file.seek(0)
-    again = Image.open(file, formats=(FORMS[picture.format or ""],))
-    if draft is not None:
-        again.draft("RGB", draft)
+    again = Image.open(file, formats=(PARTIAL_FORMATS[image.format or ""],))
+    if draft_size is not None:
+        again.draft("RGB", draft_size)
     return again
 
 
-def _rows(picture: Image.Image) -> NDArray[np.bool_]:
+def _decoded_rows(image: Image.Image) -> NDArray[np.bool_]:
     """Say of each row, (height,), whether it is not as grey as all was."""
-    grey = np.asarray(Image.new(picture.mode, (1, 1), GREYS[picture.mode]))[0, 0]
-    read = np.zeros(picture.height, bool)
-    for top in range(0, picture.height, BAND):
-        band = np.asarray(picture.crop((0, top, picture.width, min(top + BAND, picture.height))))
+    grey = np.asarray(Image.new(image.mode, (1, 1), GRAY_VALUES[image.mode]))[0, 0]
+    read = np.zeros(image.height, bool)
+    for top in range(0, image.height, BAND_ROWS):
+        band = np.asarray(image.crop((0, top, image.width, min(top + BAND_ROWS, image.height))))
         read[top : top + len(band)] = (band != grey).reshape(len(band), -1).any(axis=1)
     return read
 
 
-def _noted(picture: Image.Image, rows: int) -> Image.Image | None:
+def _with_damage_note(image: Image.Image, row_count: int) -> Image.Image | None:
     """Give a picture its note; None where it has too few rows."""
-    if rows < LEAST * picture.height:
+    if row_count < MIN_ROW_SHARE * image.height:
         return None
-    share = min(99, 100 * rows // picture.height)
-    picture.info[NOTE] = f"damaged: it breaks off, and {share} % of its rows are read"
-    return picture
+    share = min(99, 100 * row_count // image.height)
+    image.info[DAMAGE_KEY] = f"damaged: it breaks off, and {share} % of its rows are read"
+    return image

@@ -12,26 +12,26 @@ from indexer.decode.text import caption_table
 from indexer.decode.text.caption_rows import has_captions
 from retrieval import Library
 from retrieval.errors import MediaError
-from retrieval.formatting import place as shown
-from tests.support.files import draw, write
-from tests.support.toy_embedder import Other, Toy
+from retrieval.formatting import format_location as shown
+from tests.support.files import draw_image, write_text
+from tests.support.toy_embedder import RotatedToyEmbedder, ToyEmbedder
 
 
 def captions(text: str | bytes, suffix: str = ".csv") -> list[tuple[bytes, str, float]]:
     data = text if isinstance(text, bytes) else text.encode()
-    made = caption_table.decode(io.BytesIO(data), suffix, Toy())
+    made = caption_table.decode(io.BytesIO(data), suffix, ToyEmbedder())
     return [(draft.picture, draft.text, draft.start) for draft in made.drafts]
 
 
 @pytest.fixture
 def photos(tmp_path):
     for name, colour in (("a", "red"), ("b", "green"), ("c", "blue")):
-        draw(tmp_path / "photos" / "sub" / f"{name}.png", colour)
+        draw_image(tmp_path / "photos" / "sub" / f"{name}.png", colour)
     return tmp_path / "photos"
 
 
 def search(place, words, **how):
-    with Library.open(place, embedder=Toy()) as library:
+    with Library.open(place, embedder=ToyEmbedder()) as library:
         return library.search(words, **how)
 
 
@@ -91,7 +91,7 @@ def test_a_table_of_other_things_says_what_is_expected(text):
 
 def test_captions_without_end_are_read_up_to_a_limit(monkeypatch):
     monkeypatch.setattr(caption_table, "MOST_CAPTIONS", 10)
-    made = caption_table.decode(io.BytesIO(b"image,caption\n" + b"a.png,red\n" * 50), ".csv", Toy())
+    made = caption_table.decode(io.BytesIO(b"image,caption\n" + b"a.png,red\n" * 50), ".csv", ToyEmbedder())
     assert len(made.drafts) == 10
     assert made.note == "the first 10 captions are read, which is the limit"
 
@@ -109,7 +109,7 @@ def test_any_table_is_read_or_refused(text, suffix):
 
 
 def test_a_caption_is_found_as_its_picture(index, photos, place):
-    write(photos / "captions.csv", "image,caption\nsub/a.png,cyan white\nsub\\b.png,cyan white\n")
+    write_text(photos / "captions.csv", "image,caption\nsub/a.png,cyan white\nsub\\b.png,cyan white\n")
     report = index(photos)
     assert (report.added, report.failed, report.notes) == (4, 0, [])
     hits = search(place, "cyan white", kind="text")
@@ -123,9 +123,9 @@ def test_a_caption_is_found_as_its_picture(index, photos, place):
 
 
 def test_filters_ask_about_the_picture(index, photos, place):
-    write(photos / "captions.csv", "image,caption\nsub/a.png,cyan\nsub/b.png,cyan\n")
-    draw(photos / "other" / "wide.png", "white", size=(90, 10))
-    write(photos / "other" / "t.csv", "image,caption\n../sub/c.png,cyan\nwide.png,cyan\n")
+    write_text(photos / "captions.csv", "image,caption\nsub/a.png,cyan\nsub/b.png,cyan\n")
+    draw_image(photos / "other" / "wide.png", "white", size=(90, 10))
+    write_text(photos / "other" / "t.csv", "image,caption\n../sub/c.png,cyan\nwide.png,cyan\n")
     index(photos)
     assert [hit.path.name for hit in search(place, "cyan", kind="text", under="sub")] == [
         "a.png",
@@ -137,9 +137,9 @@ def test_filters_ask_about_the_picture(index, photos, place):
 
 
 def test_captions_of_one_picture_from_several_places_are_one_hit(index, photos, place):
-    write(photos / "sub" / "a.txt", "cyan white")
-    write(photos / "one.csv", "image,caption\nsub/a.png,cyan white\nsub/a.png,white cyan\n")
-    write(photos / "two.jsonl", json.dumps({"image": "sub/a.png", "captions": ["cyan white"]}))
+    write_text(photos / "sub" / "a.txt", "cyan white")
+    write_text(photos / "one.csv", "image,caption\nsub/a.png,cyan white\nsub/a.png,white cyan\n")
+    write_text(photos / "two.jsonl", json.dumps({"image": "sub/a.png", "captions": ["cyan white"]}))
     index(photos)
     texts = search(place, "cyan white", kind="text", by="meaning")
     assert {hit.source.name for hit in texts} == {"a.txt", "one.csv", "two.jsonl"}
@@ -150,14 +150,14 @@ def test_captions_of_one_picture_from_several_places_are_one_hit(index, photos, 
 
 def test_pictures_that_are_not_there_are_passed_over_until_they_are(index, photos, place):
     rows = "sub/a.png,cyan\nsub/new.png,cyan\n../out.png,cyan\n/etc/x.png,cyan\n.,cyan\n"
-    write(photos / "captions.csv", "image,caption\n" + rows)
+    write_text(photos / "captions.csv", "image,caption\n" + rows)
     assert index(photos).notes == [
         "captions.csv: 4 pictures of the 5 it names are not there; the captions wait for them."
     ]
     assert [hit.path.name for hit in search(place, "cyan", kind="text")] == ["a.png"]
-    with Library.open(place, embedder=Toy()) as library:
+    with Library.open(place, embedder=ToyEmbedder()) as library:
         assert (library.status().segments, library.status().kept) == ({"image": 3, "text": 1}, 0)
-    draw(photos / "sub" / "new.png", "white")
+    draw_image(photos / "sub" / "new.png", "white")
     assert index(photos).notes == []
     assert [hit.path.name for hit in search(place, "cyan", kind="text")] == ["a.png", "new.png"]
     (photos / "sub" / "a.png").unlink()
@@ -167,36 +167,36 @@ def test_pictures_that_are_not_there_are_passed_over_until_they_are(index, photo
 
 
 def test_a_table_that_moves_or_changes_takes_its_captions_along(index, photos, place):
-    write(photos / "captions.csv", "image,caption\na.png,cyan\nsub/b.png,cyan\n")
+    write_text(photos / "captions.csv", "image,caption\na.png,cyan\nsub/b.png,cyan\n")
     index(photos)
     assert [hit.path.name for hit in search(place, "cyan", kind="text")] == ["b.png"]
     (photos / "captions.csv").rename(photos / "sub" / "captions.csv")
     assert index(photos).moved == 1
     hit = search(place, "cyan", kind="text")[0]
     assert (hit.path, hit.source) == (photos / "sub" / "a.png", photos / "sub" / "captions.csv")
-    write(photos / "sub" / "captions.csv", "image,caption\nc.png,yellow cyan\n")
+    write_text(photos / "sub" / "captions.csv", "image,caption\nc.png,yellow cyan\n")
     index(photos)
     assert [(hit.path.name, hit.text) for hit in search(place, "cyan", kind="text")] == [
         ("c.png", "yellow cyan")
     ]
-    write(photos / "sub" / "captions.csv", "a,b\n1,2\n")
+    write_text(photos / "sub" / "captions.csv", "a,b\n1,2\n")
     report = index(photos)
     assert (report.gone, report.failed, report.skipped) == (1, 0, {".csv": 1})
     assert search(place, "cyan", kind="text") == []
 
 
 def test_tables_of_other_things_are_skipped_as_of_a_kind_that_is_not_read(index, photos, place):
-    write(photos / "sums.csv", "date,amount\n2021,3\n")
-    write(photos / "log.jsonl", '{"time": 3}\n')
+    write_text(photos / "sums.csv", "date,amount\n2021,3\n")
+    write_text(photos / "log.jsonl", '{"time": 3}\n')
     report = index(photos)
     assert (report.added, report.failed, report.skipped) == (3, 0, {".csv": 1, ".jsonl": 1})
     assert index(photos).unchanged == 3
 
 
 def test_a_name_of_a_picture_counts_beside_the_words_of_its_caption(index, photos, place):
-    draw(photos / "sub" / "harbour.png", "white")
+    draw_image(photos / "sub" / "harbour.png", "white")
     rows = "sub/a.png,a boat\nsub/b.png,a tree\nsub/c.png,a car\nsub/harbour.png,a boat\n"
-    write(photos / "captions.csv", "image,caption\n" + rows)
+    write_text(photos / "captions.csv", "image,caption\n" + rows)
     index(photos)
     first = search(place, "boat harbour", by="keyword", kind="text")[0]
     assert (first.path.name, first.words) == ("harbour.png", 1.0)
@@ -205,16 +205,16 @@ def test_a_name_of_a_picture_counts_beside_the_words_of_its_caption(index, photo
 
 def test_a_veto_of_what_the_picture_shows_drops_its_captions(index, photos, place):
     for n in range(9):
-        draw(photos / "more" / f"{n}.png", (90 + n, 90, 90))
-    write(photos / "captions.csv", "image,caption\nsub/a.png,cyan thing\nsub/b.png,cyan thing\n")
+        draw_image(photos / "more" / f"{n}.png", (90 + n, 90, 90))
+    write_text(photos / "captions.csv", "image,caption\nsub/a.png,cyan thing\nsub/b.png,cyan thing\n")
     index(photos)
     assert [hit.path.name for hit in search(place, "cyan not:red", kind="text")] == ["b.png"]
 
 
 def test_another_model_fills_captions_too(index, photos, place):
-    write(photos / "captions.csv", "image,caption\nsub/a.png,yellow\n")
+    write_text(photos / "captions.csv", "image,caption\nsub/a.png,yellow\n")
     index(photos)
-    other = Other()
+    other = RotatedToyEmbedder()
     assert switch_library("other", library=place, embedder=other).waiting == 0
     with Library.open(place, embedder=other) as library:
         hit = library.search("yellow", kind="text", count=1)[0]
@@ -222,9 +222,9 @@ def test_another_model_fills_captions_too(index, photos, place):
 
 
 def test_what_is_forgotten_leaves_nothing_behind(index, photos, place):
-    write(photos / "captions.csv", "image,caption\nsub/a.png,cyan\nnone.png,cyan\n")
+    write_text(photos / "captions.csv", "image,caption\nsub/a.png,cyan\nnone.png,cyan\n")
     index(photos)
     forget([photos], library=place)
     assert forget([], library=place, purge=True)[1] == 5
-    with Library.open(place, embedder=Toy()) as library:
+    with Library.open(place, embedder=ToyEmbedder()) as library:
         assert library._catalog.db.execute("SELECT count(*) FROM captions").fetchone()[0] == 0

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from indexer.decode.text.chunking import split
-from retrieval.embedders.builtin import Builtin
+from retrieval.embedders.builtin import BuiltinEmbedder
 
 
 def words(text: str) -> int:
@@ -35,7 +35,7 @@ def test_a_long_sentence_is_cut_between_words():
 
 
 def test_a_word_that_no_passage_can_hold_is_cut():
-    tokens = Builtin().tokens
+    tokens = BuiltinEmbedder().count_tokens
     passages = split("犬が草の上を走る。" * 30 + " " + "QUJDREVGRw==" * 100, tokens, 32)
     assert len(passages) > 3
     assert all(tokens(p.text) <= 32 for p in passages)

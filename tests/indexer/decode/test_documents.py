@@ -16,14 +16,24 @@ from indexer import switch_library
 from indexer.decode.documents import html, office, pdf_worker
 from indexer.decode.documents import pdf as document
 from indexer.decode.documents import pdf_process as reading
-from indexer.decode.documents.html_text import paragraphs
-from indexer.decode.documents.rtf import plain
+from indexer.decode.documents.html_text import extract_paragraphs
+from indexer.decode.documents.rtf import rtf_to_text
 from retrieval import Library
 from retrieval.errors import MediaError
-from retrieval.formatting import place as shown
-from tests.support.document_files import docx, epub, odt, odt_text, pdf, pptx, raw_pdf, relations, zipped
-from tests.support.files import write
-from tests.support.toy_embedder import COLOURS, Other, Toy
+from retrieval.formatting import format_location as shown
+from tests.support.document_files import (
+    docx,
+    epub,
+    odt,
+    odt_text,
+    pdf,
+    pptx,
+    raw_pdf,
+    relationships_xml,
+    zip_bytes,
+)
+from tests.support.files import write_text
+from tests.support.toy_embedder import COLORS, RotatedToyEmbedder, ToyEmbedder
 
 COLOURED = [("red", "green words"), ("blue", ""), ("white", "cyan cyan"), ("white", "")]
 
@@ -35,7 +45,7 @@ def put(path, data: bytes):
 
 
 def read(data: bytes, decoder=document, suffix=".pdf", embedder=None):
-    return decoder.decode(io.BytesIO(data), suffix, embedder or Toy())
+    return decoder.decode(io.BytesIO(data), suffix, embedder or ToyEmbedder())
 
 
 def says(made) -> list[tuple[object, ...]]:
@@ -92,7 +102,7 @@ def test_a_veto_of_what_a_page_shows_drops_its_text_too(answers, toy):
 
 def test_a_scan_without_text_is_found_by_its_look(answers):
     file = io.BytesIO()
-    scans = [Image.new("RGB", (90, 120), COLOURS[name]) for name in ("green", "red", "white")]
+    scans = [Image.new("RGB", (90, 120), COLORS[name]) for name in ("green", "red", "white")]
     scans[0].save(file, "PDF", save_all=True, append_images=scans[1:])
     hits = answers({"scan.pdf": file.getvalue()}, "red", count=9)
     assert [hit.page for hit in hits] == [2, 1]  # and not the one that is blank
@@ -128,26 +138,26 @@ def test_a_document_is_of_when_it_says_it_was_made(answers, tmp_path):
 
 
 def test_words_that_a_line_cuts_are_whole():
-    assert document._clean("exam\x02\r\nple of\r\n\ufb01nding\0") == "example of\nfinding"
-    assert document._clean("Contents . . . . . . 12").split() == ["Contents", "12"]
+    assert document._clean_text("exam\x02\r\nple of\r\n\ufb01nding\0") == "example of\nfinding"
+    assert document._clean_text("Contents . . . . . . 12").split() == ["Contents", "12"]
 
 
 def test_a_long_document_is_embedded_as_it_comes(monkeypatch):
-    monkeypatch.setattr(document, "HELD", 2)
+    monkeypatch.setattr(document, "MAX_PAGES_IN_MEMORY", 2)
     made = read(pdf([("red", "a"), ("blue", "b"), ("green", "c")]))
     assert [draft.page for draft in made.drafts] == [1, 2, 3, 1, 2, 3]
     assert [draft.pixels is None for draft in made.drafts[:3]] == [True, True, False]
-    assert made.drafts[1].vector @ Toy().embed_texts(["blue"])[0] > 0.999
+    assert made.drafts[1].vector @ ToyEmbedder().embed_texts(["blue"])[0] > 0.999
 
 
 def test_another_model_fills_pages_and_passages(index, place, tmp_path, monkeypatch):
-    monkeypatch.setattr(document, "HELD", 2)  # some pages come with vectors, some with pixels
+    monkeypatch.setattr(document, "MAX_PAGES_IN_MEMORY", 2)  # some pages come with vectors, some with pixels
     words = "red blue green yellow cyan white red blue"
     pages = [("red", words), ("blue", ""), ("green", "yellow"), ("yellow", words), ("red", "")]
     put(tmp_path / "docs" / "paper.pdf", pdf(pages))
     put(tmp_path / "docs" / "notes.docx", docx("red", "blue"))
     index(tmp_path / "docs")
-    other = Other()
+    other = RotatedToyEmbedder()
     assert switch_library("other", library=place, embedder=other).waiting == 0
     with Library.open(place, embedder=other) as library:
         hits = library.search("green", kind="page", count=5)
@@ -191,7 +201,7 @@ def test_a_page_of_no_sane_size_is_drawn_small(box):
 
 
 def test_pages_without_end_are_read_up_to_a_limit(monkeypatch):
-    monkeypatch.setattr(document, "MOST_PAGES", 20)
+    monkeypatch.setattr(document, "MAX_PAGES", 20)
     leaf = b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 9 9]/Contents 4 0 R/Resources<<>>>>"
     drawn = b"1 0 0 rg 0 0 9 9 re f"
     data = raw_pdf(
@@ -208,7 +218,7 @@ def test_pages_without_end_are_read_up_to_a_limit(monkeypatch):
 
 
 def test_letters_without_end_are_read_up_to_a_limit(monkeypatch):
-    monkeypatch.setattr(document, "MOST_LETTERS", 12)
+    monkeypatch.setattr(document, "MAX_CHARACTERS", 12)
     made = read(pdf([("red", "red green"), ("red", "red blue")]))
     assert says(made) == [("red green", None, 1), ("red", None, 2)]
     assert made.note == "the first 12 letters are read, which is the limit"
@@ -218,9 +228,9 @@ def test_letters_without_end_are_read_up_to_a_limit(monkeypatch):
 def short_of_time(tmp_path, monkeypatch):
     """Let pages have a second each, in processes of their own."""
     script = Path(pdf_worker.__file__).read_text()
-    write(tmp_path / "worker.py", script.replace("SECONDS = 20", "SECONDS = 1"))
+    write_text(tmp_path / "worker.py", script.replace("TIMEOUT_SECONDS = 20", "TIMEOUT_SECONDS = 1"))
     monkeypatch.setattr(pdf_worker, "__file__", str(tmp_path / "worker.py"))
-    monkeypatch.setattr(reading, "_here", threading.local())
+    monkeypatch.setattr(reading, "_thread_state", threading.local())
 
 
 def test_a_page_that_is_a_bomb_costs_itself_alone(short_of_time):
@@ -257,7 +267,7 @@ def test_a_process_ends_with_the_thread_it_reads_for():
 
     def work():
         read(pdf([("red", "")]))
-        held.append(reading._here.worker._process)
+        held.append(reading._thread_state.worker._process)
 
     thread = threading.Thread(target=work)
     thread.start()
@@ -290,7 +300,7 @@ white</h1><!-- hidden > -->
 
 
 def test_what_a_page_shows_is_read_with_its_lines_the_title_first():
-    texts = [(" ".join(text.split()), line) for text, line in paragraphs(PAGE)]
+    texts = [(" ".join(text.split()), line) for text, line in extract_paragraphs(PAGE)]
     assert [one for one in texts if one[0]] == [
         *(("Red & green", 1), ("yellow white", 3), ("one word two", 5), ("three four", 5)),
         *(("a b", 6), ("café 3 < 4", 6)),
@@ -352,14 +362,14 @@ def test_what_holds_no_text_says_so():
 )
 def test_hostile_markup_is_read_in_linear_time(piece):
     begun = time.process_time()
-    assert len(list(paragraphs("<p>red</p>" + piece * 20_000))) <= 2
-    assert len(list(paragraphs("<a" + " style=a" * 20_000 + piece + "><p>red"))) <= 2
+    assert len(list(extract_paragraphs("<p>red</p>" + piece * 20_000))) <= 2
+    assert len(list(extract_paragraphs("<a" + " style=a" * 20_000 + piece + "><p>red"))) <= 2
     assert time.process_time() - begun < 20  # quadratic is minutes
 
 
 @given(st.text(alphabet="<>/!-='\" ahpscript\n&;#x9", max_size=200))
 def test_any_markup_is_read(text):
-    for paragraph in paragraphs(text):
+    for paragraph in extract_paragraphs(text):
         assert 1 <= paragraph.line <= 1 + text.count("\n")
 
 
@@ -402,15 +412,15 @@ def test_a_slide_is_found(answers):
 def test_rich_text_is_read_without_what_is_no_text():
     text = rb"""{\rtf1\ansi\ansicpg1251{\fonttbl{\f0 Arial;}}{\*\generator x;}{\info{\title y}}
 {\b red} caf\'e9\par \uc1\u1087?\u-3? \{x\}{\pict 00ff}\'ef\'f0\tab z\par}"""
-    assert plain(text) == "red cafй\nп\ufffd {x}пр z\n".replace("\ufffd", chr(65533))
+    assert rtf_to_text(text) == "red cafй\nп\ufffd {x}пр z\n".replace("\ufffd", chr(65533))
     assert says(read(text, office, ".docx"))[0] == ("red cafй", 1, None)  # whatever its name says
 
 
 def test_documents_that_are_no_such_thing_say_what_they_are():
     assert reason(b"", office, ".docx") == "empty file"
     assert reason(b"GIF89a", office, ".docx") == "not a document: it begins with b'GIF89a'"
-    assert reason(zipped({"a.txt": "red"}), office, ".docx") == "not a document: other things, zipped"
-    sheet = zipped({"_rels/.rels": relations(rId1=("officeDocument", "xl/workbook.xml"))})
+    assert reason(zip_bytes({"a.txt": "red"}), office, ".docx") == "not a document: other things, zipped"
+    sheet = zip_bytes({"_rels/.rels": relationships_xml(rId1=("officeDocument", "xl/workbook.xml"))})
     assert reason(sheet, office, ".docx") == "a spreadsheet, which clew does not read"
     ole = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600)
     assert reason(ole, office, ".docx").startswith("of an old Office format")
@@ -421,7 +431,7 @@ def test_documents_that_are_no_such_thing_say_what_they_are():
 
 
 def test_a_document_that_breaks_off_gives_what_is_before():
-    made = read(zipped({"content.xml": odt_text("<t:p>red</t:p><t:p>blue")[:-36]}), office, ".odt")
+    made = read(zip_bytes({"content.xml": odt_text("<t:p>red</t:p><t:p>blue")[:-36]}), office, ".odt")
     assert says(made) == [("red", 1, None)]
     assert made.note == "damaged: it is read up to where it breaks off"
     made = read(docx("red")[:-30], office, ".docx")
@@ -432,18 +442,18 @@ def test_a_document_that_breaks_off_gives_what_is_before():
 def test_bombs_are_read_up_to_a_limit_or_refused(monkeypatch):
     laughs = "".join(f'<!ENTITY l{n} "{f"&l{n - 1};" * 10}">' for n in range(1, 10))
     bomb = f'<!DOCTYPE d [<!ENTITY l0 "lol">{laughs}]><d>&l9;</d>'
-    assert reason(zipped({"content.xml": bomb}), office, ".odt").startswith("its XML defines entities")
-    monkeypatch.setattr("indexer.decode.documents.zip_xml.MOST_READ", 300_000)
-    monkeypatch.setattr(office, "MOST_READ", 300_000)
+    assert reason(zip_bytes({"content.xml": bomb}), office, ".odt").startswith("its XML defines entities")
+    monkeypatch.setattr("indexer.decode.documents.zip_xml.MAX_UNPACKED_BYTES", 300_000)
+    monkeypatch.setattr(office, "MAX_UNPACKED_BYTES", 300_000)
     made = read(docx(*["red"] * 20_000), office, ".docx")
     assert 0 < len(made.drafts) < 20_000
     assert made.note == "what it unpacks to beyond 300,000 bytes is left out"
-    monkeypatch.setattr(office, "MOST_LETTERS", 3_000)
+    monkeypatch.setattr(office, "MAX_CHARACTERS", 3_000)
     made = read(docx(*["red"] * 2_000), office, ".docx")
     assert len(made.drafts) == 1_000
     assert made.note == "the first 3,000 letters are read, which is the limit"
-    monkeypatch.setattr("indexer.decode.documents.zip_xml.MOST_LISTED", 900)
-    assert "lists more members" in reason(zipped({f"{n}": "" for n in range(20)}), office, ".docx")
+    monkeypatch.setattr("indexer.decode.documents.zip_xml.MAX_DIRECTORY_BYTES", 900)
+    assert "lists more members" in reason(zip_bytes({f"{n}": "" for n in range(20)}), office, ".docx")
 
 
 def test_deep_xml_does_no_harm():
@@ -467,7 +477,7 @@ def test_an_office_file_with_wrong_bytes_is_read_or_refused(data):
 
 @given(st.binary(max_size=100).map(lambda data: b"{\\rtf" + data))
 def test_any_rich_text_is_read(data):
-    assert plain(data).encode() is not None  # no half of a character
+    assert rtf_to_text(data).encode() is not None  # no half of a character
 
 
 # All together
@@ -485,7 +495,7 @@ def test_no_file_is_open_afterwards(index, tmp_path):
 
 
 def test_what_was_left_out_is_said(index, tmp_path, monkeypatch):
-    monkeypatch.setattr(document, "MOST_PAGES", 1)
+    monkeypatch.setattr(document, "MAX_PAGES", 1)
     put(tmp_path / "docs" / "a.pdf", pdf(COLOURED))
     assert index(tmp_path / "docs").notes == ["a.pdf: the first 1 of 4 pages are read, which is the limit."]
 
@@ -495,7 +505,7 @@ def test_the_first_page_stands_for_a_document_among_examples(tmp_path):
     from indexer.types import Found
 
     place = os.fsencode(put(tmp_path / "a.pdf", pdf([("red", "green"), ("blue", "")])))
-    made, failures = embed_files(Toy(), [Found(place, 1, 1, "document")], lambda done, total: None)
+    made, failures = embed_files(ToyEmbedder(), [Found(place, 1, 1, "document")], lambda done, total: None)
     assert not failures
-    assert made[place].picture @ Toy().embed_texts(["red"])[0] > 0.999
+    assert made[place].image @ ToyEmbedder().embed_texts(["red"])[0] > 0.999
     assert len(made[place].texts) == 1

@@ -11,16 +11,16 @@ from PIL.TiffImagePlugin import IFDRational
 
 from indexer.decode.metadata.perceptual_hash import looks, sharpness
 from indexer.decode.metadata.properties import Header, picture_details, sidecar_details
-from retrieval.media.images.loader import open_picture
-from retrieval.types import Details
+from retrieval.media.images.loader import load_image
+from retrieval.types import MediaProperties
 from tests.support.metadata_files import exif, gps, jpeg, xmp
 
 TAKEN, DIGITIZED, CHANGED = 0x9003, 0x9004, 0x0132
 
 
-def details(data: bytes) -> Details:
+def details(data: bytes) -> MediaProperties:
     with Image.open(io.BytesIO(data)) as original:
-        return picture_details(Header.of(original), open_picture(io.BytesIO(data)))
+        return picture_details(Header.of(original), load_image(io.BytesIO(data)))
 
 
 def test_the_time_is_that_of_the_shot_before_that_of_a_change():
@@ -52,11 +52,11 @@ def test_a_time_in_xmp_may_lack_its_end(written, taken, zone):
 
 def test_the_zone_is_the_offset_beside_the_time():
     shot = {TAKEN: "2021:06:30 18:00:01", 0x9011: "+05:45", 0x9010: "+01:00"}
-    assert details(jpeg(exif=exif(shot=shot))).zone == "+05:45"
+    assert details(jpeg(exif=exif(photo=shot))).zone == "+05:45"
     del shot[0x9011]
-    assert details(jpeg(exif=exif(shot=shot))).zone == "+01:00"
+    assert details(jpeg(exif=exif(photo=shot))).zone == "+01:00"
     for wrong in ("+25:00", "   :  ", "-14:15"):
-        assert details(jpeg(exif=exif(shot={**shot, 0x9010: wrong}))).zone is None
+        assert details(jpeg(exif=exif(photo={**shot, 0x9010: wrong}))).zone is None
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_the_zone_is_the_offset_beside_the_time():
 )
 def test_the_zone_is_else_the_difference_to_the_gps(utc, day, zone):
     shot = {TAKEN: "2021:06:30 18:00:01"}
-    assert details(jpeg(exif=exif(shot=shot, gps={7: utc, 29: day}))).zone == zone
+    assert details(jpeg(exif=exif(photo=shot, gps={7: utc, 29: day}))).zone == zone
 
 
 @pytest.mark.parametrize(
@@ -93,10 +93,10 @@ def test_a_camera_is_maker_and_model_and_the_maker_once(make, model, camera):
 
 
 def test_a_lens_that_the_camera_does_not_know_is_none():
-    assert details(jpeg(exif=exif(shot={0xA434: "EF50mm f/1.8 STM"}))).lens == "EF50mm f/1.8 STM"
+    assert details(jpeg(exif=exif(photo={0xA434: "EF50mm f/1.8 STM"}))).lens == "EF50mm f/1.8 STM"
     assert details(jpeg(xmp=xmp(aux_Lens="EF70-200mm").encode())).lens == "EF70-200mm"
-    assert details(jpeg(exif=exif(shot={0xA434: "0.0 mm f/0.0"}))).lens is None
-    assert details(jpeg(exif=exif(shot={0xA434: "----"}))).lens is None
+    assert details(jpeg(exif=exif(photo={0xA434: "0.0 mm f/0.0"}))).lens is None
+    assert details(jpeg(exif=exif(photo={0xA434: "----"}))).lens is None
 
 
 def test_a_place_is_signed_degrees():
@@ -154,7 +154,7 @@ def test_a_sidecar_says_what_xmp_can_say():
     found = sidecar_details(
         xmp(("dc:subject", ["dog"]), xmp_Rating="4", tiff_Model="X100", exif_DateTimeOriginal="2020-01-01")
     )
-    assert found == Details(rating=4, camera="X100", taken="2020-01-01T00:00:00", keywords=("dog",))
+    assert found == MediaProperties(rating=4, camera="X100", taken="2020-01-01T00:00:00", keywords=("dog",))
     with pytest.raises(ValueError, match="no XMP"):
         sidecar_details("<x:xmpmeta")
 
@@ -169,7 +169,7 @@ def test_broken_metadata_costs_nothing(harm, end):
     packet = xmp(("dc:subject", ["dog"]), xmp_Rating="4").encode()
     data = jpeg(exif=bytes(block), xmp=packet[: int(end * len(packet))])
     found = details(data)
-    assert found.looks is not None
+    assert found.perceptual_hash is not None
     assert found.rating in (None, *range(-1, 6))
     assert found.latitude is None or -90 <= found.latitude <= 90
 

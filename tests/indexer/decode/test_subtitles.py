@@ -4,10 +4,10 @@ import pytest
 
 from indexer.decode.text.subtitle_cues import Cue, join, read_cues
 from retrieval import Library
-from retrieval.formatting import place as shown
-from tests.support.files import write
-from tests.support.toy_embedder import Toy
-from tests.support.video_files import film
+from retrieval.formatting import format_location as shown
+from tests.support.files import write_text
+from tests.support.toy_embedder import ToyEmbedder
+from tests.support.video_files import write_video
 
 SRT = """1
 00:00:00,500 --> 00:00:02,000
@@ -69,7 +69,7 @@ def test_lines_that_roll_are_read_once():
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
 def test_a_video_own_subtitles_are_found_at_their_second(tmp_path, index, place, toy, suffix):
     said = [(0.5, 2.0, "yellow bird"), (3.0, 4.25, "cyan magenta")]
-    path = film(tmp_path / "videos" / f"clip{suffix}", [("red", 5.0)], subtitles=said)
+    path = write_video(tmp_path / "videos" / f"clip{suffix}", [("red", 5.0)], subtitles=said)
     index(path.parent)
     with Library.open(place, embedder=toy) as library:
         (hit, *_) = library.search("cyan magenta", kind="text")
@@ -80,8 +80,8 @@ def test_a_video_own_subtitles_are_found_at_their_second(tmp_path, index, place,
 
 @pytest.mark.parametrize("name", ["clip.srt", "clip.en.srt", "clip.mp4.srt", "clip.pt-BR.forced.vtt"])
 def test_subtitles_beside_a_video_are_of_it(tmp_path, index, place, toy, name):
-    path = film(tmp_path / "videos" / "clip.mp4", [("red", 5.0)])
-    write(path.with_name(name), VTT if name.endswith("vtt") else SRT)
+    path = write_video(tmp_path / "videos" / "clip.mp4", [("red", 5.0)])
+    write_text(path.with_name(name), VTT if name.endswith("vtt") else SRT)
     index(path.parent)
     with Library.open(place, embedder=toy) as library:
         (hit, *_) = library.search("green", kind="text")
@@ -99,7 +99,7 @@ def test_subtitles_alone_are_read_too_and_in_old_encodings(tmp_path, index, plac
     path = tmp_path / "texts" / "film.srt"
     path.parent.mkdir()
     path.write_bytes(SRT.replace("green", "größer green").encode("cp1252"))
-    write(path.with_name("not.vtt"), "only words")
+    write_text(path.with_name("not.vtt"), "only words")
     report = index(path.parent)
     assert (report.added, report.failed, report.segments) == (1, 1, 2)
     with Library.open(place, embedder=toy) as library:
@@ -111,8 +111,8 @@ def test_subtitles_alone_are_read_too_and_in_old_encodings(tmp_path, index, plac
 
 def test_a_cue_longer_than_the_model_reads_is_cut_into_passages(tmp_path, index, place):
     long = " ".join(["red"] * 10 + ["green"] * 10)
-    write(tmp_path / "texts" / "a.srt", f"1\n00:00:01,0 --> 00:00:09,0\n{long}\n")
+    write_text(tmp_path / "texts" / "a.srt", f"1\n00:00:01,0 --> 00:00:09,0\n{long}\n")
     index(tmp_path / "texts")
-    with Library.open(place, embedder=Toy()) as library:
+    with Library.open(place, embedder=ToyEmbedder()) as library:
         hits = library.search("red", kind="text")
         assert len(hits) == 3 and {(hit.start, hit.end) for hit in hits} == {(1.0, 9.0)}

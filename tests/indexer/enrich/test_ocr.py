@@ -14,16 +14,16 @@ from PIL import Image, ImageDraw, ImageFont
 
 from indexer import switch_library, update_library, verify_library
 from indexer.enrich import ocr
-from indexer.enrich.ocr import Ocr, Shown
-from indexer.enrich.text_layout import Line, passages, rows_of
-from indexer.store.analyses import Source
+from indexer.enrich.ocr import OcrAnalyzer, OcrImage
+from indexer.enrich.text_layout import Line, reading_order, text_blocks
+from indexer.store.analyses import PendingContent
 from retrieval import Library
-from retrieval.catalog.schema import CATALOGUE
-from retrieval.embedders.builtin import Builtin
+from retrieval.catalog.schema import CATALOG_FILE
+from retrieval.embedders.builtin import BuiltinEmbedder
 from retrieval.system import cores
-from tests.support.files import draw
-from tests.support.toy_embedder import Toy
-from tests.support.video_files import film
+from tests.support.files import draw_image
+from tests.support.toy_embedder import ToyEmbedder
+from tests.support.video_files import write_video
 
 RECEIPT = (
     ("Sourdough loaf", "4.20"),
@@ -66,7 +66,7 @@ def save_pictures(folder: Path) -> Path:
     turned.save(folder / "sign.jpg", quality=90, exif=exif)
     lines = [((10, 15 + 60 * n), f"message number {n} of chat") for n in range(20)]
     page((320, 1_200), lines, 20).save(folder / "long.png")
-    return draw(folder / "plain.png", "green", (320, 240)).parent
+    return draw_image(folder / "plain.png", "green", (320, 240)).parent
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +100,7 @@ def copied(made, tmp_path):
 
 
 def rows(place: Path, query: str) -> list[tuple]:
-    with closing(sqlite3.connect(place / CATALOGUE)) as db:
+    with closing(sqlite3.connect(place / CATALOG_FILE)) as db:
         return db.execute(query).fetchall()
 
 
@@ -110,7 +110,7 @@ def test_every_picture_is_looked_at_once_and_said(made):
     assert report.kinds["image"] == 5
     query = "SELECT version, progress, count(*) FROM analyses WHERE analysis = 'ocr' GROUP BY 1, 2"
     assert rows(place, query) == [(ocr.VERSION, None, 5)]
-    assert verify_library(place).wrong == []
+    assert verify_library(place).errors == []
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def test_a_picture_is_found_by_what_it_says(opened, made, words, name):
 def test_a_picture_is_found_by_what_it_means(opened, made, words, name):
     hit = opened.search(words, by="meaning", kind="text")[0]
     assert hit.path == made[0] / name
-    model = Builtin()
+    model = BuiltinEmbedder()
     said = float(model.embed_texts([words])[0] @ model.embed_texts([hit.text])[0])
     assert hit.score == pytest.approx(said, abs=2e-3)
 
@@ -168,13 +168,13 @@ def test_a_long_picture_is_read_whole_and_each_line_once(made):
 
 
 def test_what_was_looked_at_is_not_looked_at_again_but_new_pictures_are(made, copied, tmp_path, monkeypatch):
-    monkeypatch.setattr(ocr, "_engine", _never)
+    monkeypatch.setattr(ocr, "_load_engine", _never)
     assert update_library(library=copied).notes == []  # it is remembered, and nothing is due
     monkeypatch.undo()
     more = tmp_path / "more"
     more.mkdir()
     page((400, 100), [((20, 30), "Museum ticket 7751")]).save(more / "ticket.png")
-    draw(more / "copy.png", "green", (320, 240))  # of which the library knows the content
+    draw_image(more / "copy.png", "green", (320, 240))  # of which the library knows the content
     report = update_library(more, library=copied)
     assert (report.added, report.notes) == (2, ["Text in pictures was found in 1 of 1 file."])
     with Library.open(copied) as library:
@@ -194,17 +194,17 @@ def test_a_newer_version_reads_again_and_replaces(copied, monkeypatch):
     assert rows(copied, "SELECT version, count(*) FROM analyses WHERE analysis = 'ocr' GROUP BY 1") == [
         ("2", 5)
     ]
-    assert verify_library(copied).wrong == []
+    assert verify_library(copied).errors == []
     with Library.open(copied) as library:
         assert library.search("goat", by="keyword")[0].path.name == "sign.jpg"
 
 
 def test_the_text_on_pictures_follows_a_switch(copied):
-    switched = switch_library("toy", library=copied, embedder=Toy())
+    switched = switch_library("toy", library=copied, embedder=ToyEmbedder())
     assert switched.waiting == 0
     assert switched.embedded == len(rows(copied, "SELECT 1 FROM segments"))
-    assert verify_library(copied).wrong == []
-    with Library.open(copied, embedder=Toy()) as library:
+    assert verify_library(copied).errors == []
+    with Library.open(copied, embedder=ToyEmbedder()) as library:
         hit = library.search("cinnamon", by="keyword")[0]
         assert (hit.path.name, hit.space) == ("receipt.png", "toy")
 
@@ -222,7 +222,7 @@ def test_a_picture_that_cannot_be_read_now_is_neither_fatal_nor_forgotten(made, 
     def fail(*picture, **how):
         raise ValueError("a bug of rapidocr")
 
-    monkeypatch.setattr(ocr, "_engine", lambda threads: fail)
+    monkeypatch.setattr(ocr, "_load_engine", lambda threads: fail)
     (note,) = update_library(library=copied).notes
     assert note == "Text in pictures cannot be found at present: a bug of rapidocr"
     assert rows(copied, "SELECT DISTINCT version FROM analyses WHERE analysis = 'ocr'") == [("1",)]
@@ -243,21 +243,21 @@ def test_the_pages_of_a_document_that_are_pictures_are_read_with_their_number(tm
     assert (hits["scan.pdf"].page, hits["scan.pdf"].box) == (3, None)
     assert hits["fax.tiff"].page == 2
     assert near(hits["fax.tiff"].box, "Signed by Ada", (80, 90))
-    assert verify_library(place).wrong == []
-    reader = Ocr(toy, lambda content: [])
+    assert verify_library(place).errors == []
+    reader = OcrAnalyzer(toy, lambda content: [])
     for name in ("scan.pdf", "fax.tiff"):  # from where it was stopped
         with (folder / name).open("rb") as file:
-            source = Source(1, b"", "picture" if name == "fax.tiff" else "document", b"", 1)
-            parts = list(reader.parts(file, source))
-        assert [part.upto for part in parts] == [hits[name].page, None]
-        assert [draft.text for part in parts for draft in part.look()] == ["Signed by Ada"]
+            source = PendingContent(1, b"", "picture" if name == "fax.tiff" else "document", b"", 1)
+            parts = list(reader.work_units(file, source))
+        assert [part.progress for part in parts] == [hits[name].page, None]
+        assert [draft.text for part in parts for draft in part.analyze()] == ["Signed by Ada"]
     assert reader.threads <= cores()
 
 
 def test_text_in_a_video_is_found_at_its_moment(tmp_path, index, place, toy):
     scenes = [("black HELLO", 3.0), ("black BICYCLE", 2.0), ("black INVOICE", 3.0)]
-    film(tmp_path / "talk" / "slides.mp4", scenes, rotation=90)
-    film(tmp_path / "talk" / "plain.mp4", [("red", 1.0)])
+    write_video(tmp_path / "talk" / "slides.mp4", scenes, rotation=90)
+    write_video(tmp_path / "talk" / "plain.mp4", [("red", 1.0)])
     assert index(tmp_path / "talk", ocr=True).notes == ["Text in pictures was found in 1 of 2 files."]
     with Library.open(place, embedder=toy) as library:
         (hit,) = library.search("bicycle", by="keyword")
@@ -268,15 +268,19 @@ def test_text_in_a_video_is_found_at_its_moment(tmp_path, index, place, toy):
         assert [one.start for one in library.search("invoice", by="keyword")] == [5.0]
     moments = [(0.0, 3.0), (3.0, 5.0), (5.0, 8.0)]
     with (tmp_path / "talk" / "slides.mp4").open("rb") as file:  # from where it was stopped
-        parts = list(Ocr(toy, lambda content: moments).parts(file, Source(1, b"", "video", b"", 3.0)))
-        assert [part.upto for part in parts] == [5.0, 8.0, None]
-        assert [draft.text for part in parts for draft in part.look()] == ["BICYCLE", "INVOICE"]
+        parts = list(
+            OcrAnalyzer(toy, lambda content: moments).work_units(
+                file, PendingContent(1, b"", "video", b"", 3.0)
+            )
+        )
+        assert [part.progress for part in parts] == [5.0, 8.0, None]
+        assert [draft.text for part in parts for draft in part.analyze()] == ["BICYCLE", "INVOICE"]
 
 
 def test_without_the_extra_it_is_named_once_and_what_waits_is_counted(tmp_path, clew, monkeypatch):
     monkeypatch.setitem(sys.modules, "rapidocr", None)
-    draw(tmp_path / "pictures" / "a.png")
-    draw(tmp_path / "pictures" / "b.png", "blue")
+    draw_image(tmp_path / "pictures" / "a.png")
+    draw_image(tmp_path / "pictures" / "b.png", "blue")
     done = clew("index", tmp_path / "pictures", "--model", "builtin", "--ocr")
     assert done.exit_code == 0
     assert '2 files: Reading text in pictures needs an extra: pip install "clew-search[ocr]"' in done.stdout
@@ -285,12 +289,12 @@ def test_without_the_extra_it_is_named_once_and_what_waits_is_counted(tmp_path, 
 
 
 def test_the_reader_of_text_prints_nothing(made, tmp_path, capfd):
-    reader = Ocr(Toy(), lambda content: [])
-    assert [draft.text for draft in reader.read(Shown(page((300, 80), [((20, 20), "Quiet please")])))] == [
-        "Quiet please"
-    ]
-    assert reader.read(Shown(Image.new("RGB", (1, 3000)))) == []
-    assert reader.read(Shown(Image.new("RGB", (2000, 2000), "blue"))) == []
+    reader = OcrAnalyzer(ToyEmbedder(), lambda content: [])
+    assert [
+        draft.text for draft in reader.recognize(OcrImage(page((300, 80), [((20, 20), "Quiet please")])))
+    ] == ["Quiet please"]
+    assert reader.recognize(OcrImage(Image.new("RGB", (1, 3000)))) == []
+    assert reader.recognize(OcrImage(Image.new("RGB", (2000, 2000), "blue"))) == []
     assert capfd.readouterr() == ("", "")
 
 
@@ -308,7 +312,7 @@ def test_columns_are_read_one_after_the_other_and_prices_beside_their_things():
         *(line("Then comes the column", 300, 62), line("that stands beside it,", 300, 86)),
     ]
     title = line("Title over both of the columns", 50, 0)
-    read = [row.text for row in rows_of([*reversed(columns), title])]
+    read = [row.text for row in reading_order([*reversed(columns), title])]
     assert read == [title.text, *(each.text for each in columns)]
     prices = [
         line("Milk", 0, 0),
@@ -316,7 +320,7 @@ def test_columns_are_read_one_after_the_other_and_prices_beside_their_things():
         line("Bread and butter", 0, 30),
         line("3.10", 300, 29),
     ]
-    assert [row.text for row in rows_of(prices)] == ["Milk 1.29", "Bread and butter 3.10"]
+    assert [row.text for row in reading_order(prices)] == ["Milk 1.29", "Bread and butter 3.10"]
 
 
 places = st.floats(0, 2_000, width=32)
@@ -328,9 +332,9 @@ lines_ = st.builds(
 
 @given(st.lists(lines_, max_size=30))
 def test_no_line_is_lost_or_read_twice(lines):
-    joined = " ".join(row.text for row in rows_of(lines))
+    joined = " ".join(row.text for row in reading_order(lines))
     assert sorted(joined.replace(" ", "")) == sorted("".join(each.text for each in lines).replace(" ", ""))
-    for words in passages(lines, Toy().tokens, 8):
+    for words in text_blocks(lines, ToyEmbedder().count_tokens, 8):
         left, top, width, height = words.box
         assert left >= 0 and top >= 0 and width > 0 and height > 0
-        assert 0 < Toy().tokens(words.text) <= 8
+        assert 0 < ToyEmbedder().count_tokens(words.text) <= 8

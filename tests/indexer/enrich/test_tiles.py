@@ -13,9 +13,9 @@ from indexer import switch_library, tag_library, verify_library
 from indexer.decode.images.crops import tile_boxes
 from retrieval import Library
 from retrieval.cli.hit_formats import as_dict
-from retrieval.formatting import place as shown
-from tests.support.files import draw
-from tests.support.toy_embedder import Toy
+from retrieval.formatting import format_location as shown
+from tests.support.files import draw_image
+from tests.support.toy_embedder import ToyEmbedder
 
 WIDTH, HEIGHT = 400, 300
 RIGHT_BELOW = (180, 135, 220, 165)
@@ -25,8 +25,8 @@ RIGHT_BELOW = (180, 135, 220, 165)
 def scenes(tmp_path):
     """Make a folder of three large pictures: a lawn, the sea, and a lawn with a red thing in its corner."""
     folder = tmp_path / "scenes"
-    draw(folder / "lawn.png", "green", (WIDTH, HEIGHT))
-    draw(folder / "sea.png", "blue", (WIDTH, HEIGHT))
+    draw_image(folder / "lawn.png", "green", (WIDTH, HEIGHT))
+    draw_image(folder / "sea.png", "blue", (WIDTH, HEIGHT))
     picture = Image.new("RGB", (WIDTH, HEIGHT), (0, 255, 0))
     ImageDraw.Draw(picture).rectangle((260, 180, WIDTH, HEIGHT), fill=(255, 0, 0))
     picture.save(folder / "find.png")
@@ -86,9 +86,9 @@ def test_a_picture_is_not_like_itself_and_no_copy_of_its_parts(scenes, index, op
 def test_the_library_remembers_and_forgets_that_it_makes_tiles(scenes, index):
     assert index(scenes, tiles=True).segments == 18
     assert index(scenes).segments == 0
-    draw(scenes / "wood.png", (0, 90, 0), (WIDTH, HEIGHT))
+    draw_image(scenes / "wood.png", (0, 90, 0), (WIDTH, HEIGHT))
     assert index(scenes).segments == 6
-    draw(scenes / "sky.png", (90, 90, 255), (WIDTH, HEIGHT))
+    draw_image(scenes / "sky.png", (90, 90, 255), (WIDTH, HEIGHT))
     assert index(scenes, tiles=False).segments == 1
     assert index(scenes).segments == 0
     assert index(scenes, tiles=True).segments == 5
@@ -96,8 +96,8 @@ def test_the_library_remembers_and_forgets_that_it_makes_tiles(scenes, index):
 
 def test_small_pictures_and_those_cut_up_already_get_none(tmp_path, index):
     folder = tmp_path / "pictures"
-    draw(folder / "small.png", "red", (100, 100))
-    draw(folder / "wide.png", "green", (1000, 200))
+    draw_image(folder / "small.png", "red", (100, 100))
+    draw_image(folder / "wide.png", "green", (1000, 200))
     (folder / "notes.txt").write_text("red")
     assert index(folder, tiles=True).kinds == {"image": 2, "part": 7, "text": 1}
     assert index(folder).segments == 0
@@ -106,7 +106,7 @@ def test_small_pictures_and_those_cut_up_already_get_none(tmp_path, index):
 def test_a_stop_midway_loses_nothing_and_the_next_run_goes_on(scenes, index, monkeypatch, place):
     from indexer.enrich import tiles
 
-    monkeypatch.setattr(tiles, "USUAL", 1)
+    monkeypatch.setattr(tiles, "TARGET_BATCH", 1)
     index(scenes)
     wrote = []
 
@@ -117,7 +117,7 @@ def test_a_stop_midway_loses_nothing_and_the_next_run_goes_on(scenes, index, mon
     assert index(scenes, tiles=True, progress=stop).interrupted
     assert wrote == [(1, 3)]
     assert index(scenes).segments == 10
-    assert verify_library(place).wrong == []
+    assert verify_library(place).errors == []
 
 
 def test_a_file_that_changed_meanwhile_waits_for_its_own_turn(scenes, index, monkeypatch):
@@ -129,7 +129,7 @@ def test_a_file_that_changed_meanwhile_waits_for_its_own_turn(scenes, index, mon
     assert index(scenes, tiles=True).segments == 10
 
 
-class Inverted(Toy):
+class Inverted(ToyEmbedder):
     """An embedder that sees every colour as its opposite."""
 
     name, fingerprint = "inverted", "inverted-1"
@@ -145,7 +145,7 @@ def test_another_model_gets_the_same_tiles(scenes, index, place):
         assert library.status().spaces["inverted"] == 18
         hit = library.search("cyan")[0]
         assert (hit.path.name, hit.box) == ("find.png", RIGHT_BELOW)
-    assert verify_library(place).wrong == []
+    assert verify_library(place).errors == []
 
 
 def test_a_veto_looks_at_the_parts_of_a_picture_too(scenes, index, opened):

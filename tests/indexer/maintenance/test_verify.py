@@ -17,17 +17,17 @@ def flip(file):
 
 def test_a_good_library_is_as_it_was_written(folder, index, place):
     index(folder)
-    assert verify_library(place).wrong == []
+    assert verify_library(place).errors == []
 
 
 def test_one_flipped_byte_is_noticed_and_mended(folder, index, place, toy):
     index(folder)
     (file,) = (place / "indexes").iterdir()
     flip(file)
-    (wrong,) = verify_library(place).wrong
+    (wrong,) = verify_library(place).errors
     assert "--repair" in wrong
-    assert len(verify_library(place, repair=True).mended) == 1
-    assert verify_library(place).wrong == []
+    assert len(verify_library(place, repair=True).repaired) == 1
+    assert verify_library(place).errors == []
     with Library.open(place, embedder=toy) as library:
         assert len(library.search("red", count=10)) == 7
 
@@ -39,7 +39,7 @@ def test_a_vector_without_its_segment_is_noticed(folder, index, place):
         db.execute("DELETE FROM vectors_1 WHERE segment = 3")
         db.execute("INSERT INTO vectors_1 VALUES (99, x'00')")
     db.close()
-    wrong = verify_library(place).wrong
+    wrong = verify_library(place).errors
     assert any("1 segments have no vector" in line for line in wrong)
     assert any("1 vectors of toy have no segment" in line for line in wrong)
 

@@ -13,17 +13,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.files import draw
-from tests.support.model_checkpoints import SMALL, make, register
+from tests.support.files import draw_image
+from tests.support.model_checkpoints import SMALL_ARCHITECTURES, make_checkpoint, register_architectures
 
 HUB = """
 import json, sys
 from indexer import update_library
 from indexer.models import resolve
-resolve.RECOMMENDED, resolve._REPO = "hf-hub:someone/small", "someone/small"
+resolve.RECOMMENDED_MODEL, resolve._RECOMMENDED_REPO = "hf-hub:someone/small", "someone/small"
 said = []
 begun = __import__("time").monotonic()
-update_library([sys.argv[1]], library=sys.argv[2], say=said.append)
+update_library([sys.argv[1]], library=sys.argv[2], notify=said.append)
 took = __import__("time").monotonic() - begun
 from retrieval import Library
 with Library.open(sys.argv[2]) as library:
@@ -40,9 +40,9 @@ CLAP = dict.fromkeys(
 def repository(tmp_path_factory):
     """Return the files of a repository: settings and weights."""
     place = tmp_path_factory.mktemp("repository")
-    register(place)
-    weights = make("small-vit", place / "weights", seed=21)
-    config = {"model_cfg": SMALL["small-vit"], "preprocess_cfg": {"resize_mode": "squash"}}
+    register_architectures(place)
+    weights = make_checkpoint("small-vit", place / "weights", seed=21)
+    config = {"model_cfg": SMALL_ARCHITECTURES["small-vit"], "preprocess_cfg": {"resize_mode": "squash"}}
     return {
         "open_clip_config.json": json.dumps(config).encode(),
         "open_clip_model.safetensors": weights.read_bytes(),
@@ -113,7 +113,7 @@ def test_a_model_of_the_hub_is_fetched_once_and_then_needs_no_hub(hub, tmp_path)
     assert ("GET", "/someone/small/resolve/main/open_clip_model.safetensors") in asked
     assert "Downloading someone/small/open_clip_model.safetensors, 13." in done.stderr
     asked.clear()
-    draw(tmp_path / "pictures" / "red.png", "red")
+    draw_image(tmp_path / "pictures" / "red.png", "red")
     library = tmp_path / "library"
     done = run(
         *CLEW, "index", tmp_path / "pictures", "--library", library, "--model", "hf-hub:someone/small",
@@ -130,7 +130,7 @@ def test_a_model_of_the_hub_is_fetched_once_and_then_needs_no_hub(hub, tmp_path)
 
 @pytest.mark.large
 def test_auto_takes_the_recommended_model_where_the_hub_has_it(hub, tmp_path):
-    draw(tmp_path / "pictures" / "red.png", "red")
+    draw_image(tmp_path / "pictures" / "red.png", "red")
     done = run("-c", HUB, tmp_path / "pictures", tmp_path / "library", endpoint=hub[0], home=tmp_path)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
@@ -147,7 +147,7 @@ def test_what_the_hub_lacks_is_said_with_its_name(hub, tmp_path):
 
 @pytest.mark.parametrize("way", ["refused", "silent", "offline"])
 def test_a_hub_that_is_not_there_costs_three_seconds(way, tmp_path):
-    draw(tmp_path / "pictures" / "red.png", "red")
+    draw_image(tmp_path / "pictures" / "red.png", "red")
     with socket.socket() as quiet:  # takes calls and says nothing
         quiet.bind(("127.0.0.1", 0))
         if way == "silent":
@@ -170,7 +170,9 @@ def test_a_hub_that_is_not_there_costs_three_seconds(way, tmp_path):
 
 def test_a_sound_model_of_the_hub_is_fetched_once_and_says_nothing(hub, tmp_path):
     endpoint, asked = hub
-    fetch = "import sys; from indexer.enrich.clap import _fetched; print(_fetched(sys.argv[1]))"
+    fetch = (
+        "import sys; from indexer.enrich.clap import _hub_model_folder; print(_hub_model_folder(sys.argv[1]))"
+    )
     done = run("-c", fetch, "someone/clap", endpoint=endpoint, home=tmp_path)
     assert done.stderr == ""
     folder = Path(done.stdout.strip())

@@ -8,59 +8,59 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from indexer.scan.diff import Known, compare
-from indexer.scan.rules import Options
-from indexer.scan.walker import Walked, walk
+from indexer.scan.diff import CatalogFile, compare
+from indexer.scan.rules import ScanOptions
+from indexer.scan.walker import ScanIssues, walk
 from indexer.types import Found
-from tests.support.files import any_names, draw, write
+from tests.support.files import draw_image, requires_non_utf8_names, write_text
 
 
-def paths(root, options=Options(), walked=None, below=b""):  # noqa: B008
-    return [found.path for found in walk(os.fsencode(root), options, walked or Walked(), below)]
+def paths(root, options=ScanOptions(), walked=None, below=b""):  # noqa: B008
+    return [found.path for found in walk(os.fsencode(root), options, walked or ScanIssues(), below)]
 
 
 def test_the_walk_is_in_the_byte_order_of_paths(tmp_path):
     for name in ("b.png", "a/z.png", "a.png", "a-b/c.png", "a0.png", "C.png", "a/b/c.png"):
-        draw(tmp_path / name)
+        draw_image(tmp_path / name)
     found = paths(tmp_path)
     assert found == sorted(found)
     assert len(found) == 7
 
 
 def test_hidden_files_are_left_out_unless_asked_for(tmp_path):
-    draw(tmp_path / ".secret" / "a.png")
-    draw(tmp_path / ".b.png")
-    draw(tmp_path / "c.png")
+    draw_image(tmp_path / ".secret" / "a.png")
+    draw_image(tmp_path / ".b.png")
+    draw_image(tmp_path / "c.png")
     assert paths(tmp_path) == [b"c.png"]
-    assert paths(tmp_path, Options(hidden=True)) == [b".b.png", b".secret/a.png", b"c.png"]
+    assert paths(tmp_path, ScanOptions(hidden=True)) == [b".b.png", b".secret/a.png", b"c.png"]
 
 
 def test_excluded_names_and_paths_are_left_out(tmp_path):
     for name in ("a.png", "b.gif", "Private/c.png", "sub/Private/d.png", "sub/e.png"):
-        draw(tmp_path / name)
-    assert paths(tmp_path, Options(exclude=["*.gif", "Private/"])) == [b"a.png", b"sub/e.png"]
-    assert paths(tmp_path, Options(exclude=["sub/*"])) == [b"Private/c.png", b"a.png", b"b.gif"]
+        draw_image(tmp_path / name)
+    assert paths(tmp_path, ScanOptions(exclude=["*.gif", "Private/"])) == [b"a.png", b"sub/e.png"]
+    assert paths(tmp_path, ScanOptions(exclude=["sub/*"])) == [b"Private/c.png", b"a.png", b"b.gif"]
 
 
 def test_other_programs_leftovers_and_libraries_are_left_out(tmp_path):
-    draw(tmp_path / "node_modules" / "a.png")
-    draw(tmp_path / "@eaDir" / "a.png")
+    draw_image(tmp_path / "node_modules" / "a.png")
+    draw_image(tmp_path / "@eaDir" / "a.png")
     assert paths(tmp_path) == []
-    draw(tmp_path / "library" / "indexes" / "a.png")
+    draw_image(tmp_path / "library" / "indexes" / "a.png")
     (tmp_path / "library" / "catalogue.sqlite").touch()
     assert paths(tmp_path) == []
 
 
 def test_suffixes_are_read_in_any_case(tmp_path):
-    draw(tmp_path / "a.PNG", format="PNG")
-    write(tmp_path / "b.TxT", "words")
+    draw_image(tmp_path / "a.PNG", format="PNG")
+    write_text(tmp_path / "b.TxT", "words")
     assert paths(tmp_path) == [b"a.PNG", b"b.TxT"]
 
 
 def test_what_no_decoder_reads_is_counted(tmp_path):
-    write(tmp_path / "a.xyz", "")
-    write(tmp_path / "Makefile", "")
-    walked = Walked()
+    write_text(tmp_path / "a.xyz", "")
+    write_text(tmp_path / "Makefile", "")
+    walked = ScanIssues()
     assert paths(tmp_path, walked=walked) == []
     assert walked.skipped == {".xyz": 1, "no suffix": 1}
 
@@ -69,19 +69,19 @@ def test_what_no_decoder_reads_is_counted(tmp_path):
     "name", ["new\nline.png", "tab\t.png", "emoji 🐶.png", "日本.png", "-rf.png", "a'b\".png"]
 )
 def test_unusual_names_are_found(tmp_path, name):
-    draw(tmp_path / name)
+    draw_image(tmp_path / name)
     assert paths(tmp_path) == [name.encode()]
 
 
-@any_names
+@requires_non_utf8_names
 def test_names_that_are_no_utf8_are_found(tmp_path):
-    place = os.fsencode(draw(tmp_path / "a.png"))
+    place = os.fsencode(draw_image(tmp_path / "a.png"))
     os.rename(place, os.fsencode(tmp_path) + b"/caf\xe9.png")
     assert paths(tmp_path) == [b"caf\xe9.png"]
 
 
 def test_a_link_that_leads_back_is_not_followed(tmp_path):
-    draw(tmp_path / "a" / "b" / "c.png")
+    draw_image(tmp_path / "a" / "b" / "c.png")
     (tmp_path / "a" / "b" / "up").symlink_to(tmp_path / "a")
     (tmp_path / "again").symlink_to(tmp_path / "a" / "b")
     (tmp_path / "self").symlink_to(tmp_path)
@@ -89,7 +89,7 @@ def test_a_link_that_leads_back_is_not_followed(tmp_path):
 
 
 def test_a_link_out_of_the_root_is_followed_once(tmp_path):
-    draw(tmp_path / "elsewhere" / "a.png")
+    draw_image(tmp_path / "elsewhere" / "a.png")
     (tmp_path / "elsewhere" / "loop").symlink_to(tmp_path / "elsewhere")
     root = tmp_path / "root"
     root.mkdir()
@@ -109,10 +109,10 @@ def test_links_to_nothing_pipes_and_sockets_are_passed_over(tmp_path, monkeypatc
 
 def test_captions_know_their_picture(tmp_path):
     for name in ("a.jpg", "b.png", "c.jpg", "d.jpg"):
-        draw(tmp_path / name)
+        draw_image(tmp_path / name)
     for name in ("a.txt", "b.png.txt", "c.json", "d.json", "d.txt", "lone.txt", "lone.json", "a.xmp"):
-        write(tmp_path / name, "x")
-    found = {f.path: (f.reader, f.picture) for f in walk(os.fsencode(tmp_path), Options(), Walked())}
+        write_text(tmp_path / name, "x")
+    found = {f.path: (f.reader, f.picture) for f in walk(os.fsencode(tmp_path), ScanOptions(), ScanIssues())}
     assert found[b"a.txt"] == found[b"a.xmp"] == ("caption", b"a.jpg")
     assert found[b"b.png.txt"] == ("caption", b"b.png")
     assert found[b"c.json"] == ("caption", b"c.jpg")
@@ -123,8 +123,8 @@ def test_captions_know_their_picture(tmp_path):
 
 
 def test_a_folder_that_cannot_be_listed_is_noted(tmp_path, monkeypatch):
-    draw(tmp_path / "locked" / "a.png")
-    draw(tmp_path / "b.png")
+    draw_image(tmp_path / "locked" / "a.png")
+    draw_image(tmp_path / "b.png")
     scandir = os.scandir
 
     def refuse(path):
@@ -133,9 +133,9 @@ def test_a_folder_that_cannot_be_listed_is_noted(tmp_path, monkeypatch):
         return scandir(path)
 
     monkeypatch.setattr(os, "scandir", refuse)
-    walked = Walked()
+    walked = ScanIssues()
     assert paths(tmp_path, walked=walked) == [b"b.png"]
-    assert walked.unread == [b"locked"]
+    assert walked.unreadable == [b"locked"]
 
 
 names = st.dictionaries(st.binary(min_size=1, max_size=3), st.integers(0, 2), max_size=20)
@@ -147,23 +147,23 @@ def test_comparing_two_streams_is_comparing_two_sets(disk, catalogue, state):
     found = [Found(path, size, 0, "picture") for path, size in sorted(disk.items())]
     numbers = count(1)
     known = [
-        Known(next(numbers), path, size, 0, "picture", None, state, False)
+        CatalogFile(next(numbers), path, size, 0, "picture", None, state, False)
         for path, size in sorted(catalogue.items())
     ]
     changes = compare(iter(found), iter(known), [], retry=False)
     same = {path for path in disk if catalogue.get(path) == disk[path]}
-    assert {f.path for f in changes.fresh} == set(disk) - same
+    assert {f.path for f in changes.new_or_changed} == set(disk) - same
     assert changes.unchanged == len(same)
-    assert len(changes.back) == (0 if state == "present" else len(same))
-    assert changes.known == (0 if state == "gone" else len(catalogue))
+    assert len(changes.returned) == (0 if state == "present" else len(same))
+    assert changes.known_count == (0 if state == "gone" else len(catalogue))
     assert {k.path for k in changes.missing} == (set(catalogue) - set(disk) if state != "gone" else set())
 
 
 def test_files_below_an_unread_folder_are_not_missing():
     known = [
-        Known(i, path, 1, 1, "picture", None, "present", False)
+        CatalogFile(i, path, 1, 1, "picture", None, "present", False)
         for i, path in enumerate([b"a/x", b"ab/x", b"b"])
     ]
     changes = compare(iter([]), iter(known), [b"a"], retry=False)
-    assert [k.path for k in changes.unread] == [b"a/x"]
+    assert [k.path for k in changes.unreadable] == [b"a/x"]
     assert [k.path for k in changes.missing] == [b"ab/x", b"b"]

@@ -9,21 +9,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from indexer import forget_concept, switch_library, teach, update_library, verify_library
-from indexer.store.writer import Writer
+from indexer.store.writer import LibraryWriter
 from retrieval import Library
 from retrieval.errors import LibraryError, QueryError, SpaceMismatch
-from retrieval.scoring.calibration import confidence, unit
-from retrieval.scoring.linear_probe import NEGATIVE, RIDGE, fit
-from retrieval.types import CONFIDENT, Taught
-from tests.support.catalog import older
-from tests.support.files import draw, write
-from tests.support.toy_embedder import COLOURS, Toy
-from tests.support.toy_embedder import unit as toy_unit
+from retrieval.scoring.calibration import confidence, normalize_rows
+from retrieval.scoring.linear_probe import NEGATIVE_WEIGHT, RIDGE_PENALTY, fit_probe
+from retrieval.types import CONFIDENCE_THRESHOLD, ConceptInfo
+from tests.support.catalog import downgrade_catalog
+from tests.support.files import draw_image, write_text
+from tests.support.toy_embedder import COLORS, ToyEmbedder
+from tests.support.toy_embedder import unit_rows as toy_unit
 
 NOTHING = np.empty((0, 8), np.float32)
 
 
-class Other(Toy):
+class Other(ToyEmbedder):
     """Another toy, in which red is green and green is blue."""
 
     name = "other"
@@ -41,13 +41,13 @@ def cloud(count: int, seed: int, toward: int | None = None) -> np.ndarray:
     rows = np.random.default_rng(seed).normal(size=(count, 8))
     if toward is not None:
         rows[:, toward] += 4
-    return unit(rows.astype(np.float32))
+    return normalize_rows(rows.astype(np.float32))
 
 
 def by_hand(rows, weights, signs):
     """Solve a weighted ridge in its primal, by its normal equations."""
     solved = np.linalg.solve(
-        rows.T @ (weights[:, None] * rows) + RIDGE * np.eye(8), rows.T @ (weights * signs)
+        rows.T @ (weights[:, None] * rows) + RIDGE_PENALTY * np.eye(8), rows.T @ (weights * signs)
     )
     return solved / np.linalg.norm(solved)
 
@@ -57,8 +57,8 @@ def test_the_direction_and_the_held_out_scores_are_those_of_the_weighted_ridge()
     positive, negative, background = cloud(5, 0, 0), cloud(6, 1, 0), cloud(60, 2)
     center = background.mean(axis=0)
     rows = np.concatenate([positive, negative]).astype(np.float64) - center
-    weights, signs = np.array([1 / 5] * 5 + [NEGATIVE / 6] * 6), np.array([1] * 5 + [-1] * 6)
-    probe = fit(positive, negative, background)
+    weights, signs = np.array([1 / 5] * 5 + [NEGATIVE_WEIGHT / 6] * 6), np.array([1] * 5 + [-1] * 6)
+    probe = fit_probe(positive, negative, background)
     direction = by_hand(rows, weights, signs)
     np.testing.assert_allclose(probe.direction, direction, atol=1e-6)
     held_out = []
@@ -75,8 +75,8 @@ def test_the_direction_and_the_held_out_scores_are_those_of_the_weighted_ridge()
 @given(st.permutations(range(6)), st.permutations(range(4)), st.permutations(range(40)))
 def test_the_order_of_examples_means_nothing(one, two, three):
     positive, negative, background = cloud(6, 0, 0), cloud(4, 1, 1), cloud(40, 2)
-    probe = fit(positive, negative, background)
-    mixed = fit(positive[list(one)], negative[list(two)], background[list(three)])
+    probe = fit_probe(positive, negative, background)
+    mixed = fit_probe(positive[list(one)], negative[list(two)], background[list(three)])
     np.testing.assert_allclose(mixed.direction, probe.direction, atol=1e-5)
     assert mixed.calibration.center == pytest.approx(probe.calibration.center, abs=1e-5)
     assert mixed.auroc == pytest.approx(probe.auroc)
@@ -84,32 +84,32 @@ def test_the_order_of_examples_means_nothing(one, two, three):
 
 def test_what_the_library_holds_of_the_examples_is_nothing_against_them():
     positive, background = cloud(5, 0, 0), cloud(40, 2)
-    alone = fit(positive, NOTHING, background)
-    both = fit(positive, NOTHING, np.concatenate([positive, background]))
+    alone = fit_probe(positive, NOTHING, background)
+    both = fit_probe(positive, NOTHING, np.concatenate([positive, background]))
     np.testing.assert_allclose(both.direction, alone.direction, atol=1e-6)
 
 
 def test_examples_of_a_kind_are_told_apart_and_drawn_ones_are_not():
-    assert fit(cloud(6, 0, 0), cloud(6, 1, 1), cloud(60, 2)).auroc > 0.95
-    assert fit(cloud(6, 0, 0), NOTHING, cloud(60, 2)).auroc > 0.95
-    drawn = [fit(cloud(6, seed), cloud(6, 99 - seed), cloud(60, 200)).auroc for seed in range(40)]
+    assert fit_probe(cloud(6, 0, 0), cloud(6, 1, 1), cloud(60, 2)).auroc > 0.95
+    assert fit_probe(cloud(6, 0, 0), NOTHING, cloud(60, 2)).auroc > 0.95
+    drawn = [fit_probe(cloud(6, seed), cloud(6, 99 - seed), cloud(60, 200)).auroc for seed in range(40)]
     assert 0.3 < np.mean(drawn) < 0.6
 
 
 def test_half_way_between_examples_and_what_is_near_them_is_confident():
     positive, negative, background = cloud(40, 0, 0), cloud(40, 1, 1), cloud(200, 2)
-    probe = fit(positive, negative, background)
+    probe = fit_probe(positive, negative, background)
     middle = (positive.mean(axis=0) + negative.mean(axis=0)) / 2 @ probe.direction
     tenth = np.quantile(background @ probe.direction, 0.9)
     middle = max(middle, (positive.mean(axis=0) @ probe.direction + tenth) / 2)
-    sure = confidence(float(probe.surprise(np.array([middle]))[0]))
-    assert sure == pytest.approx(CONFIDENT, abs=0.03)
+    sure = confidence(float(probe.z_scores(np.array([middle]))[0]))
+    assert sure == pytest.approx(CONFIDENCE_THRESHOLD, abs=0.03)
 
 
 def test_one_example_alone_looks_for_what_stands_out_from_the_library():
-    probe = fit(cloud(1, 0, 0), NOTHING, cloud(200, 2))
+    probe = fit_probe(cloud(1, 0, 0), NOTHING, cloud(200, 2))
     usual = cloud(200, 2) @ probe.direction
-    sure = probe.surprise(usual) >= 0.6745
+    sure = probe.z_scores(usual) >= 0.6745
     assert probe.auroc is None
     np.testing.assert_array_equal(sure, usual >= usual.mean() + 2 * usual.std())
     assert sure.any()
@@ -118,8 +118,8 @@ def test_one_example_alone_looks_for_what_stands_out_from_the_library():
 def test_examples_that_cancel_each_other_teach_nothing():
     axes = np.eye(8, dtype=np.float32)
     with pytest.raises(QueryError, match="give others"):
-        fit(np.stack([axes[0], -axes[0]]), NOTHING, np.stack([axes[1], -axes[1]]))
-    assert fit(axes[:1], NOTHING, NOTHING).direction == pytest.approx(axes[0], abs=1e-6)
+        fit_probe(np.stack([axes[0], -axes[0]]), NOTHING, np.stack([axes[1], -axes[1]]))
+    assert fit_probe(axes[:1], NOTHING, NOTHING).direction == pytest.approx(axes[0], abs=1e-6)
 
 
 @pytest.fixture
@@ -127,13 +127,13 @@ def shades(tmp_path, index):
     """Make and index a folder of many colours, and folders of examples that are not in the library."""
     pick = np.random.default_rng(7)
     for number in range(60):
-        draw(tmp_path / "all" / f"{number}.png", tuple(int(c) for c in pick.integers(0, 256, 3)))
+        draw_image(tmp_path / "all" / f"{number}.png", tuple(int(c) for c in pick.integers(0, 256, 3)))
     for number in range(6):
-        draw(tmp_path / "reds" / "deep" / f"{number}.png", (200 + 9 * number, 2 * number, 7))
-        draw(tmp_path / "blues" / f"{number}.png", (3, 2 * number, 200 + 9 * number))
-    draw(tmp_path / "all" / "red.png", "red")
-    draw(tmp_path / "all" / "blue.png", "blue")
-    write(tmp_path / "all" / "notes.md", "red red red")
+        draw_image(tmp_path / "reds" / "deep" / f"{number}.png", (200 + 9 * number, 2 * number, 7))
+        draw_image(tmp_path / "blues" / f"{number}.png", (3, 2 * number, 200 + 9 * number))
+    draw_image(tmp_path / "all" / "red.png", "red")
+    draw_image(tmp_path / "all" / "blue.png", "blue")
+    write_text(tmp_path / "all" / "notes.md", "red red red")
     index(tmp_path / "all")
     return tmp_path
 
@@ -151,7 +151,7 @@ def names(hits) -> list[str]:
 
 
 def test_a_concept_finds_what_its_examples_show(learned, shades, place, toy):
-    assert learned == Taught("rosso", 6, 6, 1.0)
+    assert learned == ConceptInfo("rosso", 6, 6, 1.0)
     with Library.open(place, embedder=toy) as library:
         assert library.concepts() == [learned]
         hits = library.search("@rosso", count=99)
@@ -164,7 +164,7 @@ def test_a_concept_finds_what_its_examples_show(learned, shades, place, toy):
         with closing(sqlite3.connect(place / "catalogue.sqlite")) as db:
             (blob,) = db.execute("SELECT direction FROM probes").fetchone()
         direction = np.frombuffer(blob, np.float32)
-        assert hits[0].score == pytest.approx(float(toy_unit([COLOURS["red"]])[0] @ direction), abs=1e-3)
+        assert hits[0].score == pytest.approx(float(toy_unit([COLORS["red"]])[0] @ direction), abs=1e-3)
 
 
 def test_passages_are_found_by_a_concept_only_where_they_are_asked_for(learned, place, toy):
@@ -185,7 +185,7 @@ def test_a_concept_is_added_taken_away_and_forbidden(learned, place, toy):
 
 
 def test_taught_again_a_concept_has_more_examples_or_begins_anew(learned, shades, place, toy):
-    more = [draw(shades / f"more{n}.png", (150, n, n)) for n in range(2)]
+    more = [draw_image(shades / f"more{n}.png", (150, n, n)) for n in range(2)]
     how = {"library": place, "embedder": toy}
     assert teach("rosso", more, **how).positives == 8
     assert teach("@rosso", more, **how).positives == 8
@@ -197,7 +197,7 @@ def test_taught_again_a_concept_has_more_examples_or_begins_anew(learned, shades
 def test_pictures_of_the_library_teach_by_their_ids_and_without_a_model(shades, place, toy):
     with Library.open(place, embedder=toy) as library:
         red, blue, note = (library.search(f, kind=k, count=1)[0].id for f, k in WANTED)
-    assert teach("one", f"#{red}", library=place) == Taught("one", 1, 0, None)
+    assert teach("one", f"#{red}", library=place) == ConceptInfo("one", 1, 0, None)
     assert (
         teach("two", [red, shades / "all" / "0.png"], against=blue, library=place, anyway=True).positives == 2
     )
@@ -256,9 +256,9 @@ def test_examples_that_cannot_be_told_apart_are_refused_with_the_number(shades, 
 
 
 def test_a_damaged_picture_in_a_folder_is_left_out_and_said(shades, place, toy):
-    write(shades / "reds" / "broken.png", "no picture")
+    write_text(shades / "reds" / "broken.png", "no picture")
     said = []
-    done = teach("rosso", shades / "reds", library=place, embedder=toy, say=said.append)
+    done = teach("rosso", shades / "reds", library=place, embedder=toy, notify=said.append)
     assert done.positives == 6
     assert ["broken.png" in line for line in said] == [True]
 
@@ -292,8 +292,8 @@ def test_a_concept_survives_a_switch_though_its_examples_are_gone(learned, shade
         assert names(hits)[0] == "red.png"
         assert hits[0].match == "confident"
         assert library.concepts() == [learned]
-    assert verify_library(place).wrong == []
-    more = draw(shades / "more.png", (160, 3, 3))
+    assert verify_library(place).errors == []
+    more = draw_image(shades / "more.png", (160, 3, 3))
     assert teach("rosso", more, library=place, embedder=other).positives == 7
     with Library.open(place, embedder=toy, space="toy") as library:
         assert [each.fitted for each in library.concepts()] == [False]
@@ -359,7 +359,7 @@ def test_likes_and_dislikes_are_a_concept_without_a_name(shades, place, toy):
 
 
 def test_a_library_made_before_concepts_is_brought_up(shades, place, toy):
-    older(place, "7-labels")
+    downgrade_catalog(place, "7-labels")
     with pytest.raises(LibraryError, match="older clew"):
         Library.open(place)
     update_library(library=place, embedder=toy)
@@ -367,14 +367,14 @@ def test_a_library_made_before_concepts_is_brought_up(shades, place, toy):
 
 
 def test_a_writer_keeps_others_from_teaching(shades, place, toy):
-    with Writer(place), pytest.raises(LibraryError, match="is being written"):
+    with LibraryWriter(place), pytest.raises(LibraryError, match="is being written"):
         teach("rosso", shades / "reds", library=place, embedder=toy)
 
 
 def test_the_command_teaches_lists_searches_and_forgets(clew, tmp_path):
     for colour, of in (("red", (200, 0, 0)), ("blue", (0, 0, 200))):
         for number in range(5):
-            draw(tmp_path / colour / f"{number}.png", tuple(min(255, c + 9 * number) for c in of))
+            draw_image(tmp_path / colour / f"{number}.png", tuple(min(255, c + 9 * number) for c in of))
     assert clew("index", "blue", "red", "--model", "builtin").exit_code == 0
     assert "No concept yet" in clew("teach").output
     done = clew("teach", "rosso", "red", "--not", "blue")

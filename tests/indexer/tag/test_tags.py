@@ -11,28 +11,28 @@ from hypothesis import strategies as st
 
 from indexer import forget, index_folder, remove_labels, switch_library, tag_library, update_library
 from indexer.tag import matcher as holding
-from indexer.tag.zero_shot import WEIGHT, classify, fuse, label_vectors
+from indexer.tag.zero_shot import DEFAULT_IMAGE_WEIGHT, classify, fuse, label_vectors
 from retrieval import Library
-from retrieval.embedders.registry import load
+from retrieval.embedders.registry import load_embedder
 from retrieval.errors import ClewError, LibraryError, LibraryMissing, QueryError, SpaceMismatch
-from retrieval.types import CONFIDENT
-from tests.support.catalog import older
-from tests.support.files import draw, write
-from tests.support.interpreter import loaded_by
-from tests.support.toy_embedder import COLOURS, Toy
+from retrieval.types import CONFIDENCE_THRESHOLD
+from tests.support.catalog import downgrade_catalog
+from tests.support.files import draw_image, write_text
+from tests.support.interpreter import imported_modules
+from tests.support.toy_embedder import COLORS, ToyEmbedder
 
 
-class Read(Toy):
+class Read(ToyEmbedder):
     """A toy that reads colours alone, so that a label may have no word for it."""
 
     name = "read"
     fingerprint = "read-1"
 
-    def tokens(self, text):
-        return sum(word in COLOURS for word in text.split())
+    def count_tokens(self, text):
+        return sum(word in COLORS for word in text.split())
 
 
-class Turned(Toy):
+class Turned(ToyEmbedder):
     """A toy to which the word for red means green, and so on."""
 
     name = "turned"
@@ -60,7 +60,7 @@ def tags_of(place, label=None):
     return found if label is None else found.get(label, {})
 
 
-def confident_of(library, words, least=CONFIDENT, kind="image"):
+def confident_of(library, words, least=CONFIDENCE_THRESHOLD, kind="image"):
     """Return what a search is confident of, {segment: confidence}."""
     hits = library.search(words, kind=kind, count=1000, by="meaning")
     return {hit.id: hit.confidence for hit in hits if hit.confidence >= least}
@@ -75,7 +75,7 @@ def many(tmp_path):
     """Make a folder of pictures of many colours, each once."""
     shades = [(r, g, b) for r in (0, 90, 180, 255) for g in (0, 90, 180, 255) for b in (0, 90, 180, 255)]
     for red, green, blue in shades[1:]:
-        draw(tmp_path / "many" / f"{red}-{green}-{blue}.png", (red, green, blue))
+        draw_image(tmp_path / "many" / f"{red}-{green}-{blue}.png", (red, green, blue))
     return tmp_path / "many"
 
 
@@ -85,7 +85,7 @@ def test_tags_are_what_a_search_for_the_label_is_confident_of(many, index, place
     done = tag("red", "cyan", "grey", at_least=least)
     with Library.open(place, embedder=toy) as library:
         for label in done.labels:
-            expected = confident_of(library, label.name, CONFIDENT if least is None else least)
+            expected = confident_of(library, label.name, CONFIDENCE_THRESHOLD if least is None else least)
             assert tags_of(place, label.name) == pytest.approx(expected, abs=2e-4)
             assert label.count == len(expected)
             best = sorted(expected.items(), key=lambda pair: (-pair[1], pair[0]))[:3]
@@ -124,7 +124,7 @@ def test_more_labels_at_once_or_one_by_one_are_the_same(many, index, place, tag,
     for label in ("green", "red", "cyan"):
         tag(label, at_least=0.5)
     assert tags_of(place) == together
-    monkeypatch.setattr(holding, "CELLS", 1)  # the fewest segments at a time
+    monkeypatch.setattr(holding, "MAX_BATCH_CELLS", 1)  # the fewest segments at a time
     tag("red", "cyan", "green", at_least=0.5)
     assert tags_of(place) == together
 
@@ -148,10 +148,10 @@ def test_one_of_several_gives_each_picture_its_likeliest(many, index, place, toy
 def test_captions_and_pictures_are_fused(tmp_path, index, place, toy, tag):
     folder = tmp_path / "pictures"
     for name in ("told", "bare"):
-        draw(folder / f"{name}.png", "red")
-    draw(folder / "told.png", (250, 0, 0))
-    write(folder / "told.txt", "blue")
-    write(folder / "notes.md", "green")
+        draw_image(folder / f"{name}.png", "red")
+    draw_image(folder / "told.png", (250, 0, 0))
+    write_text(folder / "told.txt", "blue")
+    write_text(folder / "notes.md", "green")
     index(folder)
 
     def given(weight, **how):
@@ -160,7 +160,7 @@ def test_captions_and_pictures_are_fused(tmp_path, index, place, toy, tag):
 
     labels = label_vectors(toy, ["red", "blue"])
     seen, read = (classify(toy.embed_texts([word]), labels) for word in ("red", "blue"))
-    sure, fused = (float(row.max()) for row in (seen, fuse(seen, read, WEIGHT)))
+    sure, fused = (float(row.max()) for row in (seen, fuse(seen, read, DEFAULT_IMAGE_WEIGHT)))
     assert given(None) == {
         "red": [("bare.png", pytest.approx(sure, abs=1e-3))],
         "blue": [("told.png", pytest.approx(fused, abs=1e-3))],
@@ -172,9 +172,9 @@ def test_captions_and_pictures_are_fused(tmp_path, index, place, toy, tag):
 
 
 def test_kind_and_folder_narrow_what_is_tagged(tmp_path, index, place, toy, tag):
-    draw(tmp_path / "a" / "red.png", "red")
-    draw(tmp_path / "b" / "red.jpg", (255, 10, 10))
-    write(tmp_path / "b" / "red.md", "red")
+    draw_image(tmp_path / "a" / "red.png", "red")
+    draw_image(tmp_path / "b" / "red.jpg", (255, 10, 10))
+    write_text(tmp_path / "b" / "red.md", "red")
     index(tmp_path / "a", tmp_path / "b")
     with Library.open(place, embedder=toy) as library:
         for how, expected in (
@@ -193,7 +193,7 @@ def test_new_files_get_the_labels_at_the_next_index(many, index, place, toy, tag
     tag("red", at_least=0.5)
     tag("blue", "yellow", one_of=True)
     before = tags_of(place)
-    draw(many / "new red.png", (255, 3, 0))
+    draw_image(many / "new red.png", (255, 3, 0))
     index()
     after = tags_of(place)
     (new,) = set(after["red"]) - set(before["red"])
@@ -203,7 +203,7 @@ def test_new_files_get_the_labels_at_the_next_index(many, index, place, toy, tag
         assert after["red"][new] == confident_of(library, "red", 0.5)[new]
         assert "new red.png" in names(library, tag=["red", "yellow"])
     for at in range(20):  # so many, and so near to background queries, that what is usual changes
-        draw(many / f"nearly grey {at}.png", (90, 95 + at, 85))
+        draw_image(many / f"nearly grey {at}.png", (90, 95 + at, 85))
     index()
     assert tags_of(place, "red") != after["red"]  # all are tagged anew
     with Library.open(place, embedder=toy) as library:
@@ -261,8 +261,8 @@ def test_one_of_a_group_that_is_tagged_anew_leaves_the_others_as_they_were(many,
     tag("red", "green", "blue", one_of=True)
     before = tags_of(place)
     tag("green", at_least=0.5)
-    draw(many / "new.png", (2, 255, 2))  # green is likelier than red and blue, as before
-    draw(many / "newer.png", (2, 2, 255))
+    draw_image(many / "new.png", (2, 255, 2))  # green is likelier than red and blue, as before
+    draw_image(many / "newer.png", (2, 2, 255))
     index()
     after = tags_of(place)
     assert after["red"] == before["red"]
@@ -305,7 +305,7 @@ def test_removing_a_label_takes_its_tags(many, index, place, tag):
     assert set(tags_of(place)) == {"red", "blue"}
     remove_labels("RED", library=place)
     assert set(tags_of(place)) == {"blue"}
-    draw(many / "new.png", (255, 3, 0))
+    draw_image(many / "new.png", (255, 3, 0))
     index()
     assert set(tags_of(place)) == {"blue"}
 
@@ -379,13 +379,13 @@ def test_an_unchanged_folder_is_indexed_without_the_heavy_things(folder, place):
     index_folder(folder, library=place, model="builtin").close()
     tag_library(["red", "a dog"], library=place)
     tag_library(["red wall", "dog"], library=place, one_of=True)
-    loaded = loaded_by(f"from indexer import update_library\nupdate_library(library={str(place)!r})")
+    loaded = imported_modules(f"from indexer import update_library\nupdate_library(library={str(place)!r})")
     assert not {"torch", "open_clip", "faiss", "onnxruntime"} & loaded
 
 
 def test_an_older_library_is_brought_up_and_tagged(folder, index, place, tag):
     index(folder)
-    older(place, "6-calibration")
+    downgrade_catalog(place, "6-calibration")
     with pytest.raises(LibraryError, match="older clew"):
         tag("red", dry_run=True)
     assert tag("red", at_least=0).labels[0].count == 7
@@ -396,7 +396,7 @@ def test_meaning_decides_with_the_built_in_model(flickr, place, tmp_path):
     for photo in photos:
         (tmp_path / "photos").mkdir(exist_ok=True)
         (tmp_path / "photos" / photo.name).symlink_to(photo)
-    index_folder(tmp_path / "photos", library=place, embedder=load("builtin")).close()
+    index_folder(tmp_path / "photos", library=place, embedder=load_embedder("builtin")).close()
     captions = [json.loads(line) for line in (flickr / "captions.jsonl").read_text().splitlines()]
     dogs = {row["image"] for row in captions if sum(" dog" in text for text in row["captions"]) >= 2}
     done = tag_library(["dog", "receipt", "spreadsheet"], library=place, at_least=0.6)
@@ -451,7 +451,7 @@ def test_misuse_is_said(clew, folder, words, said):
 def test_a_long_run_of_updates_ends_where_one_does(tmp_path, place, toy):
     shades = [(250, 3 * n, n) for n in range(24)]
     for at, shade in enumerate(shades):
-        draw(tmp_path / "step" / f"{at}.png", shade)
+        draw_image(tmp_path / "step" / f"{at}.png", shade)
         update_library([tmp_path / "step"], library=place, embedder=toy)
         if not at:
             tag_library(["red", "yellow"], library=place, embedder=toy, one_of=True, weight=1)

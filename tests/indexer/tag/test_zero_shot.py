@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from indexer.tag.zero_shot import PROMPTS, SCALE, classify, fuse, label_vectors, logit_scale
-from retrieval.embedders.registry import load
+from indexer.tag.zero_shot import DEFAULT_LOGIT_SCALE, PROMPTS, classify, fuse, label_vectors, logit_scale
+from retrieval.embedders.registry import load_embedder
 from retrieval.errors import QueryError
 
 
@@ -52,4 +52,4 @@ def test_fusing_weighs_pictures_and_texts():
 
 
 def test_the_built_in_model_has_the_scale_of_those_that_say_none():
-    assert logit_scale(load("builtin")) == SCALE
+    assert logit_scale(load_embedder("builtin")) == DEFAULT_LOGIT_SCALE

@@ -18,18 +18,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from indexer import update_library, watch_library
-from indexer.scan.rules import Options
-from indexer.scan.sidecars import head
-from indexer.scan.walker import Walked, walk
-from indexer.store.lock import writing
-from indexer.store.writer import Writer
-from indexer.watch.fs_events import file_system
-from indexer.watch.watcher import Loaded
-from indexer.watch.write_detection import Unfinished, is_being_written
+from indexer.scan.rules import ScanOptions
+from indexer.scan.sidecars import name_stem
+from indexer.scan.walker import ScanIssues, walk
+from indexer.store.lock import library_lock
+from indexer.store.writer import LibraryWriter
+from indexer.watch.fs_events import file_system_type
+from indexer.watch.watcher import EmbedderCache
+from indexer.watch.write_detection import PendingWrites, is_being_written
 from retrieval import Library
 from retrieval.types import Space
-from tests.support.files import any_names, draw, write
-from tests.support.toy_embedder import COLOURS, Toy
+from tests.support.files import draw_image, requires_non_utf8_names, write_text
+from tests.support.toy_embedder import COLORS, ToyEmbedder
 
 PATIENCE = 60  # seconds; a machine may be busy
 linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells who has a file open")
@@ -60,7 +60,7 @@ class Told:
 
     def paths(self, words="red", **how):
         """Return the paths of all hits, best first."""
-        with Library.open(self.place, embedder=Toy()) as library:
+        with Library.open(self.place, embedder=ToyEmbedder()) as library:
             return [hit.path for hit in library.search(words, count=1_000, **how)]
 
 
@@ -80,8 +80,12 @@ def watching(place, *folders, **how):
     def run():
         try:
             watch_library(
-                folders, library=place, embedder=Toy(), tell=told.changes.append, say=told.said.append,
-                begun=lambda report: told.begun.set(), stop=told.stop, **how,
+                folders,
+            library=place,
+            embedder=ToyEmbedder(),
+            on_change=told.changes.append,
+            notify=told.said.append,
+                on_initial_scan=lambda report: told.begun.set(), stop=told.stop, **how,
             )  # fmt: skip
         except BaseException as error:
             told.error = error
@@ -101,19 +105,19 @@ def watching(place, *folders, **how):
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch):
     """Wait less for a file to be whole; the command is tested with its own patience."""
-    monkeypatch.setattr("indexer.watch.write_detection.QUIET", 0.2)
+    monkeypatch.setattr("indexer.watch.write_detection.QUIET_SECONDS", 0.2)
 
 
 def test_what_is_saved_is_found(folder, place):
     with watching(place, folder) as told:
         assert len(told.paths()) == 7
-        new = draw(folder / "new" / "deep" / "pink.png", (255, 60, 60))
+        new = draw_image(folder / "new" / "deep" / "pink.png", (255, 60, 60))
         told.told("added", new)
         assert new in told.paths()[:3]
-        write(folder / "notes.md", "magenta")
+        write_text(folder / "notes.md", "magenta")
         told.told("added", folder / "notes.md")
         assert told.paths("magenta", kind="text") == [folder / "notes.md"]
-        write(folder / "red.txt", "cyan")
+        write_text(folder / "red.txt", "cyan")
         told.told("added", folder / "red.txt")
         assert told.paths("cyan", kind="text")[0] == folder / "red.png"
         (folder / "red.png").unlink()
@@ -128,7 +132,7 @@ def test_what_is_saved_is_found(folder, place):
 
 def test_what_is_saved_anew_is_found_as_it_is_now(folder, place):
     with watching(place, folder) as told:
-        draw(folder / "red.png", "blue", size=(30, 20))
+        draw_image(folder / "red.png", "blue", size=(30, 20))
         told.told("updated", folder / "red.png")
         assert set(told.paths("blue")[:2]) == {folder / "red.png", folder / "blue.png"}
         (folder / "red.png").write_bytes(b"no picture")
@@ -140,7 +144,7 @@ def test_what_is_saved_anew_is_found_as_it_is_now(folder, place):
 
 @linux
 def test_a_file_that_is_still_written_waits_until_it_is_whole_and_comes_once(folder, place, tmp_path):
-    data = draw(tmp_path / "whole.png", (200, 0, 0), size=(400, 300)).read_bytes()
+    data = draw_image(tmp_path / "whole.png", (200, 0, 0), size=(400, 300)).read_bytes()
     with watching(place, folder) as told:
         with (folder / "slow.png").open("wb") as file, (folder / "slow.txt").open("w") as text:
             for number, part in enumerate((data[:100], data[100:300], data[300:])):
@@ -148,7 +152,7 @@ def test_a_file_that_is_still_written_waits_until_it_is_whole_and_comes_once(fol
                 file.flush()
                 text.write(f"yellow {number}\n")
                 text.flush()
-                other = draw(folder / f"other{number}.png", (number, 0, 9))
+                other = draw_image(folder / f"other{number}.png", (number, 0, 9))
                 told.told("added", other)  # the folder was looked at, and the slow ones were not taken
                 assert not {folder / "slow.png", folder / "slow.txt"} & set(told.paths())
         told.told("added", folder / "slow.png")
@@ -159,8 +163,8 @@ def test_a_file_that_is_still_written_waits_until_it_is_whole_and_comes_once(fol
 
 
 def test_moved_renamed_and_deleted_files_and_folders_are_told_as_such(folder, place):
-    draw(folder / "trip" / "day" / "one.png", (1, 99, 99))
-    draw(folder / "trip" / "two.png", (2, 99, 99))
+    draw_image(folder / "trip" / "day" / "one.png", (1, 99, 99))
+    draw_image(folder / "trip" / "two.png", (2, 99, 99))
     with watching(place, folder) as told:
         (folder / "red.png").rename(folder / "trip" / "rouge.png")
         assert told.told("moved", folder / "trip" / "rouge.png").was == folder / "red.png"
@@ -180,7 +184,7 @@ def test_moved_renamed_and_deleted_files_and_folders_are_told_as_such(folder, pl
 
 def test_a_burst_of_files_is_found_to_the_last_and_each_told_once(folder, place):
     with watching(place, folder) as told:
-        burst = {draw(folder / f"{n % 3}" / f"{n}.png", (n, 255 - n, 77)) for n in range(200)}
+        burst = {draw_image(folder / f"{n % 3}" / f"{n}.png", (n, 255 - n, 77)) for n in range(200)}
         until(lambda: len(told.changes) >= 200, "200 files")
         assert burst <= set(told.paths())
     assert {(change.change, change.path) for change in told.changes} == {("added", path) for path in burst}
@@ -189,7 +193,7 @@ def test_a_burst_of_files_is_found_to_the_last_and_each_told_once(folder, place)
 
 def test_many_deletions_at_once_look_like_a_drive_and_are_kept(folder, place):
     for number in range(60):
-        draw(folder / "drive" / f"{number}.png", (number, 50, 50))
+        draw_image(folder / "drive" / f"{number}.png", (number, 50, 50))
     with watching(place, folder) as told:
         (folder / "drive").rename(folder.parent / "away")
         until(lambda: len(told.changes) >= 60, "60 files")
@@ -203,13 +207,13 @@ def test_a_folder_that_goes_away_is_kept_and_heard_of_again_when_it_is_back(fold
     with watching(place, folder) as told:
         folder.rename(folder.with_name("elsewhere"))
         until(lambda: any("kept as offline" in line for line in told.said), "offline")
-        with Library.open(place, embedder=Toy()) as library:
+        with Library.open(place, embedder=ToyEmbedder()) as library:
             assert library.status().roots[0].state == "offline"
         folder.with_name("elsewhere").rename(folder)
         until(lambda: any("is there again" in line for line in told.said), "back")
-        new = draw(folder / "new.png", (9, 9, 200))
+        new = draw_image(folder / "new.png", (9, 9, 200))
         told.told("added", new)
-        with Library.open(place, embedder=Toy()) as library:
+        with Library.open(place, embedder=ToyEmbedder()) as library:
             assert library.status().roots[0].state == "present"
         assert len(told.paths()) == 8
     assert [change.change for change in told.changes] == ["added"]
@@ -217,8 +221,8 @@ def test_a_folder_that_goes_away_is_kept_and_heard_of_again_when_it_is_back(fold
 
 def test_while_another_writes_it_waits_and_says_so(folder, place):
     with watching(place, folder) as told:
-        with writing(place):
-            draw(folder / "new.png", (9, 9, 200))
+        with library_lock(place):
+            draw_image(folder / "new.png", (9, 9, 200))
             until(lambda: any("Trying again" in line for line in told.said), "busy")
             assert told.changes == []
         told.told("added", folder / "new.png")
@@ -226,19 +230,19 @@ def test_while_another_writes_it_waits_and_says_so(folder, place):
 
 def test_between_two_changes_others_can_write(folder, place):
     with watching(place, folder) as told:
-        told.told("added", draw(folder / "new.png", (9, 9, 200)))
+        told.told("added", draw_image(folder / "new.png", (9, 9, 200)))
         until(lambda: not (place / "writer.locked-by").exists(), "the lock")
-        assert update_library(library=place, embedder=Toy()).unchanged == 8
-        told.told("added", draw(folder / "newer.png", (9, 99, 200)))
+        assert update_library(library=place, embedder=ToyEmbedder()).unchanged == 8
+        told.told("added", draw_image(folder / "newer.png", (9, 99, 200)))
 
 
 def test_what_is_left_out_or_hidden_or_the_librarys_own_is_not_looked_at(folder):
     place = folder / "library"
     with watching(place, folder, exclude="Private", hidden=False) as told:
-        draw(folder / "Private" / "a.png", "red")
-        draw(folder / ".hidden" / "b.png", "red")
-        draw(folder / ".c.png", "red")
-        told.told("added", draw(folder / "new.png", (9, 9, 200)))
+        draw_image(folder / "Private" / "a.png", "red")
+        draw_image(folder / ".hidden" / "b.png", "red")
+        draw_image(folder / ".c.png", "red")
+        told.told("added", draw_image(folder / "new.png", (9, 9, 200)))
         before = (place / "catalogue.sqlite").stat().st_mtime_ns
         time.sleep(1.0)  # its own writing must not wake it
         assert (place / "catalogue.sqlite").stat().st_mtime_ns == before
@@ -248,47 +252,51 @@ def test_what_is_left_out_or_hidden_or_the_librarys_own_is_not_looked_at(folder)
 
 
 def test_only_a_part_of_a_root_may_be_watched_and_a_root_inside_one_is_its_own(folder, place):
-    draw(folder / "part" / "a.png", (1, 2, 200))
-    draw(folder / "inner" / "b.png", (1, 2, 100))
-    update_library(folder / "inner", library=place, embedder=Toy())
-    update_library(folder, library=place, embedder=Toy())
+    draw_image(folder / "part" / "a.png", (1, 2, 200))
+    draw_image(folder / "inner" / "b.png", (1, 2, 100))
+    update_library(folder / "inner", library=place, embedder=ToyEmbedder())
+    update_library(folder, library=place, embedder=ToyEmbedder())
     with watching(place, folder / "part", folder / "inner") as told:
-        draw(folder / "unseen.png", (70, 70, 200))
-        told.told("added", draw(folder / "part" / "c.png", (1, 80, 200)))
-        told.told("added", draw(folder / "inner" / "d.png", (1, 90, 200)))
+        draw_image(folder / "unseen.png", (70, 70, 200))
+        told.told("added", draw_image(folder / "part" / "c.png", (1, 80, 200)))
+        told.told("added", draw_image(folder / "inner" / "d.png", (1, 90, 200)))
         assert folder / "unseen.png" not in told.paths()
     with watching(place) as told:
         assert folder / "unseen.png" in told.paths()
-        told.told("added", draw(folder / "inner" / "e.png", (50, 90, 200)))
-        told.told("added", draw(folder / "f.png", (50, 20, 200)))
-    with Library.open(place, embedder=Toy()) as library:
+        told.told("added", draw_image(folder / "inner" / "e.png", (50, 90, 200)))
+        told.told("added", draw_image(folder / "f.png", (50, 20, 200)))
+    with Library.open(place, embedder=ToyEmbedder()) as library:
         assert [root.path for root in library.status().roots] == [folder, folder / "inner"]
 
 
-@any_names
+@requires_non_utf8_names
 def test_names_that_are_no_utf8_are_found_too(folder, place):
     with watching(place, folder) as told:
         os.mkdir(os.fsencode(folder) + b"/d\xe9")
-        draw(folder / "spare.png", (3, 4, 200)).rename(os.fsdecode(os.fsencode(folder) + b"/d\xe9/p\xe9.png"))
+        draw_image(folder / "spare.png", (3, 4, 200)).rename(
+            os.fsdecode(os.fsencode(folder) + b"/d\xe9/p\xe9.png")
+        )
         until(lambda: any(b"d\xe9/p\xe9" in os.fsencode(change.path) for change in told.changes), "it")
 
 
-@any_names
+@requires_non_utf8_names
 def test_what_cannot_be_heard_is_found_by_the_next_scan_of_everything(tmp_path, place):
     folder = os.fsdecode(os.fsencode(tmp_path) + b"/\xe9")
     os.mkdir(folder)
-    with watching(place, folder, every=0.5) as told:
+    with watching(place, folder, rescan_seconds=0.5) as told:
         assert any("cannot be listened to" in line for line in told.said)
-        draw(tmp_path / "spare.png", "red").rename(folder + "/new.png")
+        draw_image(tmp_path / "spare.png", "red").rename(folder + "/new.png")
         until(lambda: told.changes, "the scan")
         assert len(told.paths()) == 1
 
 
 def test_a_network_mount_is_looked_at_again_and_again(folder, place, monkeypatch):
-    monkeypatch.setattr("indexer.watch.fs_events.NETWORK", {file_system(os.fsencode(folder))})
+    monkeypatch.setattr(
+        "indexer.watch.fs_events.NETWORK_FILE_SYSTEMS", {file_system_type(os.fsencode(folder))}
+    )
     with watching(place, folder) as told:
         assert any("is looked at every" in line for line in told.said)
-        told.told("added", draw(folder / "deep" / "new.png", (9, 9, 200)))
+        told.told("added", draw_image(folder / "deep" / "new.png", (9, 9, 200)))
         (folder / "red.png").unlink()
         told.told("gone", folder / "red.png")
 
@@ -300,10 +308,10 @@ def test_the_file_system_of_a_folder_is_that_of_the_innermost_mount(tmp_path):
     mounts.write_text(
         f"/dev/a / ext4 rw 0 0\nserver:/x {real} nfs4 rw 0 0\nme@there: {real}/a\\040b fuse.sshfs rw 0 0\n"
     )
-    assert file_system(os.fsencode(tmp_path / "a b" / "c"), mounts) == "sshfs"
-    assert file_system(os.fsencode(tmp_path / "other"), mounts) == "nfs4"
-    assert file_system(b"/", mounts) == "ext4"
-    assert file_system(b"/", tmp_path / "none") == ""
+    assert file_system_type(os.fsencode(tmp_path / "a b" / "c"), mounts) == "sshfs"
+    assert file_system_type(os.fsencode(tmp_path / "other"), mounts) == "nfs4"
+    assert file_system_type(b"/", mounts) == "ext4"
+    assert file_system_type(b"/", tmp_path / "none") == ""
 
 
 @linux
@@ -319,24 +327,24 @@ def test_a_file_that_is_open_for_writing_is_told_from_one_that_is_not(tmp_path):
 @pytest.mark.parametrize("clock", [3_600, -3_600, 0], ids=["ahead", "behind", "right"])
 def test_where_nothing_tells_who_writes_a_change_of_size_or_time_does(tmp_path, clock):
     """Whatever another machine's clock says."""
-    path = os.fsencode(write(tmp_path / "file", "a"))
+    path = os.fsencode(write_text(tmp_path / "file", "a"))
     if clock:
         os.utime(path, (time.time() + clock,) * 2)
-    files = Unfinished(lambda path: None)
+    files = PendingWrites(lambda path: None)
     if clock < 0:
-        assert files.look(path)  # nobody has touched it for an hour
+        assert files.check(path)  # nobody has touched it for an hour
         return
-    assert not files.look(path)
+    assert not files.check(path)
     for text in "bc":
         with open(path, "a") as file:
             file.write(text)
-        assert not files.look(path)
-    assert until(files.ripe) == [path]
-    assert files.look(path)  # by what was seen, until it is forgotten
+        assert not files.check(path)
+    assert until(files.completed) == [path]
+    assert files.check(path)  # by what was seen, until it is forgotten
     assert len(files) == 0
-    files.look(path)
+    files.check(path)
     os.unlink(path)
-    assert files.look(path)
+    assert files.check(path)
 
 
 def test_the_model_stays_until_another_space_answers():
@@ -347,9 +355,9 @@ def test_the_model_stays_until_another_space_answers():
 
     def choose(space):
         asked.append(space)
-        return Toy()
+        return ToyEmbedder()
 
-    loaded = Loaded(choose, choose)
+    loaded = EmbedderCache(choose, choose)
     one = loaded(None)
     assert loaded(space("toy-1")) is one
     assert loaded(space("another")) is not one
@@ -366,29 +374,34 @@ NAMES = st.lists(
 def test_a_look_at_some_names_sees_what_a_look_at_the_folder_sees_of_them(names, here, hidden):
     with TemporaryDirectory() as top:
         for name in names:
-            write(Path(top) / "in" / name, "red")
-            write(Path(top) / "in" / "a" / name, "red")
-        heads = {head(name.encode()) for name in here}
-        options = Options(hidden=hidden)
-        every = walk(os.fsencode(top), options, Walked(), b"in", deep=False)
-        some = list(walk(os.fsencode(top), options, Walked(), b"in", deep=False, heads=heads))
-        assert some == [f for f in every if not heads or head(os.path.basename(f.path)) in heads]
+            write_text(Path(top) / "in" / name, "red")
+            write_text(Path(top) / "in" / "a" / name, "red")
+        heads = {name_stem(name.encode()) for name in here}
+        options = ScanOptions(hidden=hidden)
+        every = walk(os.fsencode(top), options, ScanIssues(), b"in", recursive=False)
+        some = list(walk(os.fsencode(top), options, ScanIssues(), b"in", recursive=False, name_stems=heads))
+        assert some == [f for f in every if not heads or name_stem(os.path.basename(f.path)) in heads]
         for caption in some:
-            assert caption.picture is None or head(os.path.basename(caption.picture)) in heads or not heads
+            assert (
+                caption.picture is None or name_stem(os.path.basename(caption.picture)) in heads or not heads
+            )
 
 
 def test_what_is_known_of_some_names_is_what_is_known_of_the_folder(folder, place):
     for name in ("a.jpg", "a-b.jpg", "a b.jpg", "ab.jpg", "a.b.jpg", "a/c.jpg", "a-b/a.jpg"):
-        draw(folder / name, (len(name), 1, 2))
-    update_library(folder, library=place, embedder=Toy())
-    with Writer(place) as writer:
+        draw_image(folder / name, (len(name), 1, 2))
+    update_library(folder, library=place, embedder=ToyEmbedder())
+    with LibraryWriter(place) as writer:
         for below, path in ((b"", folder), (b"a-b", folder / "a-b")):
-            whole = writer.roots.part(os.fsencode(path), deep=False)
-            assert whole.below == below
+            whole = writer.roots.target_at(os.fsencode(path), recursive=False)
+            assert whole.subpath == below
             for heads in ({b"a"}, {b"a-b", b"a"}, {b"ab", b"none"}):
-                some = [known.path for known in writer.roots.known(whole._replace(heads=frozenset(heads)))]
-                names = (known.path for known in writer.roots.known(whole))
-                assert some == [name for name in names if head(os.path.basename(name)) in heads]
+                some = [
+                    known.path
+                    for known in writer.roots.catalog_files(whole._replace(name_stems=frozenset(heads)))
+                ]
+                names = (known.path for known in writer.roots.catalog_files(whole))
+                assert some == [name for name in names if name_stem(os.path.basename(name)) in heads]
 
 
 def started(place, folder, *words):
@@ -407,7 +420,7 @@ def started(place, folder, *words):
 def test_the_command_tells_each_change_as_json_and_ctrl_c_ends_it(folder, place):
     child, lines = started(place, folder, "watch", "--json")
     assert any("7 images" in line for line in lines)
-    draw(folder / "new.png", (9, 9, 200))
+    draw_image(folder / "new.png", (9, 9, 200))
     first = json.loads(child.stdout.readline())
     assert first == {"change": "added", "path": str(folder / "new.png"), "was": None, "reason": None}
     (folder / "new.png").rename(folder / "newer.png")
@@ -420,7 +433,7 @@ def test_the_command_tells_each_change_as_json_and_ctrl_c_ends_it(folder, place)
 def test_index_goes_on_watching_and_ends_when_it_is_told_to(folder, place):
     child, _ = started(place, folder, "index", "--watch", "--model", "builtin")
     assert child.stdout.readline().startswith("7 images in ")
-    draw(folder / "new.png", (9, 9, 200))
+    draw_image(folder / "new.png", (9, 9, 200))
     assert child.stderr.readline() == f"added    {folder / 'new.png'}\n"
     child.send_signal(signal.SIGTERM)
     child.communicate(timeout=PATIENCE)
@@ -432,4 +445,4 @@ def test_misuse_is_said(clew, folder):
     for words in (["--every", "soon"], ["--every", "0s"], [folder / "none"]):
         done = clew("watch", *words, "--library", folder.parent / "library")
         assert done.exit_code == 2, words
-    assert set(COLOURS) == {path.stem for path in folder.iterdir()}
+    assert set(COLORS) == {path.stem for path in folder.iterdir()}

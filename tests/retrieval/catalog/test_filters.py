@@ -9,13 +9,13 @@ import pytest
 from indexer.decode.metadata.properties import VERSION
 from indexer.store.contents import OUTDATED
 from retrieval import Library
-from retrieval.catalog.filter_sql import kilometres, where
+from retrieval.catalog.filter_sql import distance_km, where_clause
 from retrieval.catalog.reader import Catalog
-from retrieval.errors import LibraryVersion
-from retrieval.query.filters import filters
-from tests.support.catalog import older
-from tests.support.files import draw, write
-from tests.support.metadata_files import exif, gps, jpeg, put, xmp
+from retrieval.errors import LibraryVersionMismatch
+from retrieval.query.filters import build_filters
+from tests.support.catalog import downgrade_catalog
+from tests.support.files import draw_image, write_text
+from tests.support.metadata_files import exif, gps, jpeg, write_file, xmp
 
 RED = 0.999992
 
@@ -30,12 +30,12 @@ def photos(tmp_path, index, place, toy):
     folder = tmp_path / "photos"
     shot = {0x9003: "2022:06:30 18:00:00", 0xA434: "EF50mm f/1.8 STM"}
     canon = exif({0x010F: "Canon", 0x0110: "Canon EOS 80D", 0x0112: 6}, shot, gps(48.8584, 2.2945))
-    put(folder / "eiffel.jpg", jpeg((60, 40), (250, 0, 0), ["Paris", "Été"], exif=canon))
+    write_file(folder / "eiffel.jpg", jpeg((60, 40), (250, 0, 0), ["Paris", "Été"], exif=canon))
     nikon = exif({0x010F: "NIKON CORPORATION", 0x0110: "NIKON D70", 0x4746: 3}, gps=gps(48.86, 2.34))
-    put(folder / "Trips" / "louvre.jpg", jpeg((80, 40), (240, 0, 0), ["paris", "art"], exif=nikon))
+    write_file(folder / "Trips" / "louvre.jpg", jpeg((80, 40), (240, 0, 0), ["paris", "art"], exif=nikon))
     phone = exif({0x010F: "Apple", 0x0110: "iPhone 6"}, gps=gps(-16.5, 179.99))
-    put(folder / "Trips" / "fiji.jpg", jpeg((40, 40), (230, 0, 0), exif=phone))
-    put(folder / "plain.jpg", jpeg((30, 60), (220, 0, 0)))
+    write_file(folder / "Trips" / "fiji.jpg", jpeg((40, 40), (230, 0, 0), exif=phone))
+    write_file(folder / "plain.jpg", jpeg((30, 60), (220, 0, 0)))
     index(folder)
     with Library.open(place, embedder=toy) as opened:
         yield opened
@@ -110,13 +110,13 @@ def test_the_command_takes_every_filter(photos, tmp_path, clew):
 
 def test_every_filter_gives_the_same_answer_by_index_and_one_by_one(photos):
     catalog = photos._catalog
-    everything = [(int(id_), 1.0) for id_ in catalog.allowed(filters())]
+    everything = [(int(id_), 1.0) for id_ in catalog.allowed_ids(build_filters())]
     for narrow in (
         {"camera": "*o*"}, {"lens": "50"}, {"near": "48.86,2.34,5km"}, {"tag": "paris"}, {"rating": 1},
         {"size": "40x40"}, {"orientation": "portrait"}, {"date": "2022"}, {"under": "Trips"},
     ):  # fmt: skip
-        some = filters(**narrow)
-        by_index = catalog.allowed(some).tolist()
+        some = build_filters(**narrow)
+        by_index = catalog.allowed_ids(some).tolist()
         assert 0 < len(by_index) < len(everything)
         assert by_index == [hit.id for hit in catalog.hits(everything, "toy", some)]
 
@@ -137,7 +137,7 @@ def test_every_filter_gives_the_same_answer_by_index_and_one_by_one(photos):
 def test_a_filter_is_answered_by_its_index(photos, narrow, index_):
     asked = []
     photos._catalog.db.set_trace_callback(asked.append)
-    photos._catalog.allowed(filters("image", **narrow))
+    photos._catalog.allowed_ids(build_filters("image", **narrow))
     photos._catalog.db.set_trace_callback(None)
     plan = [row["detail"] for row in photos._catalog.db.execute(f"EXPLAIN QUERY PLAN {asked[-1]}")]
     assert any(index_ in step for step in plan)
@@ -145,7 +145,7 @@ def test_a_filter_is_answered_by_its_index(photos, narrow, index_):
 
 
 def test_places_are_found_exactly_wherever_on_earth(tmp_path, index, place):
-    index(write(tmp_path / "p" / "a.txt", "red").parent)
+    index(write_text(tmp_path / "p" / "a.txt", "red").parent)
     db = sqlite3.connect(place / "catalogue.sqlite")
     draw_ = np.random.default_rng(3)
     latitudes = np.degrees(np.arcsin(draw_.uniform(-1, 1, 3_000)))
@@ -154,31 +154,33 @@ def test_places_are_found_exactly_wherever_on_earth(tmp_path, index, place):
     places += [(90.0, 0.0), (-90.0, 77.0), (0.0, 180.0), (0.0, -180.0), (89.99, 179.9), (-89.9, -0.1)]
     rows = [(n.to_bytes(2, "big"), *at) for n, at in enumerate(places)]
     db.executemany("INSERT INTO contents (hash, reader, latitude, longitude) VALUES (?, 'x', ?, ?)", rows)
-    db.create_function("kilometres", 4, kilometres, deterministic=True)
+    db.create_function("kilometres", 4, distance_km, deterministic=True)
     for centre in [*places[:40], *places[-6:]]:
         for radius in (0.5, 60.0, 900.0, 9_000.0, 20_100.0):
-            test, values = where(filters(near=f"{centre[0]:.6f},{centre[1]:.6f},{radius}km"), few=False)
+            test, values = where_clause(
+                build_filters(near=f"{centre[0]:.6f},{centre[1]:.6f},{radius}km"), per_row=False
+            )
             inner = test[test.index("WHERE") + 6 : -1]
             found = db.execute(f"SELECT latitude, longitude FROM contents WHERE {inner}", values).fetchall()
             centre_ = (float(f"{centre[0]:.6f}"), float(f"{centre[1]:.6f}"))
-            assert sorted(found) == sorted(at for at in places if kilometres(*at, *centre_) <= radius)
+            assert sorted(found) == sorted(at for at in places if distance_km(*at, *centre_) <= radius)
     db.close()
 
 
 def test_a_sidecar_speaks_for_its_picture_and_the_picture_for_its_captions(tmp_path, index, place, toy):
     folder = tmp_path / "photos"
-    draw(folder / "dog.png", (250, 0, 0))
-    draw(folder / "dogs.png", (250, 9, 0))
+    draw_image(folder / "dog.png", (250, 0, 0))
+    draw_image(folder / "dogs.png", (250, 9, 0))
     said = xmp(("dc:subject", ["Rex"]), xmp_Rating="4", xmp_CreateDate="2020-05-05", exif_GPSLatitude="10,0N",
                exif_GPSLongitude="20,0E")  # fmt: skip
-    put(folder / "dog.xmp", said)
-    write(folder / "dog.txt", "red dog")
-    put(
+    write_file(folder / "dog.xmp", said)
+    write_text(folder / "dog.txt", "red dog")
+    write_file(
         folder / "cat.jpg",
         jpeg((40, 20), iptc=["Tom"], exif=exif({0x0110: "EOS"}, {0x9003: "2019:01:01 00:00:00"})),
     )
-    put(folder / "cat.jpg.xmp", xmp(xmp_CreateDate="2001-01-01", tiff_Model="other"))
-    write(folder / "cat.jpg.txt", "red cat")
+    write_file(folder / "cat.jpg.xmp", xmp(xmp_CreateDate="2001-01-01", tiff_Model="other"))
+    write_text(folder / "cat.jpg.txt", "red cat")
     index(folder)
     with Library.open(place, embedder=toy) as library:
         for narrow in (
@@ -204,10 +206,10 @@ def test_a_sidecar_speaks_for_its_picture_and_the_picture_for_its_captions(tmp_p
 
 def test_a_sidecar_that_comes_later_or_alone_is_heard(tmp_path, index, place, toy):
     folder = tmp_path / "photos"
-    draw(folder / "dog.png", (250, 0, 0))
-    write(folder / "dog.txt", "red dog")
+    draw_image(folder / "dog.png", (250, 0, 0))
+    write_text(folder / "dog.txt", "red dog")
     index(folder)
-    put(folder / "dog.xmp", xmp(("dc:subject", ["Rex"]), xmp_CreateDate="2020-05-05"))
+    write_file(folder / "dog.xmp", xmp(("dc:subject", ["Rex"]), xmp_CreateDate="2020-05-05"))
     index(folder)
     with Library.open(place, embedder=toy) as library:
         assert [h.time for h in library.search("red", kind="text", tag="rex", date="2020")] == [
@@ -229,8 +231,8 @@ def test_a_label_of_a_model_is_a_tag_of_its_segment_alone(photos, place):
 
 def test_a_copy_without_the_sidecar_does_not_pass_with_it(tmp_path, index, place, toy):
     folder = tmp_path / "photos"
-    draw(folder / "a" / "dog.png", (250, 0, 0))
-    put(folder / "a" / "dog.xmp", xmp(("dc:subject", ["Rex"]), xmp_Rating="4"))
+    draw_image(folder / "a" / "dog.png", (250, 0, 0))
+    write_file(folder / "a" / "dog.xmp", xmp(("dc:subject", ["Rex"]), xmp_Rating="4"))
     shutil.copytree(folder / "a", folder / "b")
     (folder / "b" / "dog.xmp").unlink()
     index(folder)
@@ -259,11 +261,11 @@ def test_an_older_library_is_read_again_once_and_what_is_away_when_it_is_back(
     photos, place, tmp_path, index, toy
 ):
     photos.close()
-    older(place, "2-spaces")
-    with pytest.raises(LibraryVersion, match="`clew index` brings it up to date"):
+    downgrade_catalog(place, "2-spaces")
+    with pytest.raises(LibraryVersionMismatch, match="`clew index` brings it up to date"):
         Catalog.open(place)
     (tmp_path / "photos" / "Trips").rename(tmp_path / "away")
-    write(tmp_path / "photos" / "plain.jpg", "no picture any more")
+    write_text(tmp_path / "photos" / "plain.jpg", "no picture any more")
     report = index()
     assert (report.segments, report.unchanged) == (0, 1)
     assert any("1 file read again" in line for line in report.notes)

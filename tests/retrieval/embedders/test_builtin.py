@@ -7,15 +7,15 @@ import pytest
 from PIL import Image
 
 from retrieval.embedders import registry
-from retrieval.embedders.builtin import FOLDER, Builtin
+from retrieval.embedders.builtin import MODEL_FOLDER, BuiltinEmbedder
 from retrieval.errors import EmbedderError
-from retrieval.media.images.loader import open_picture
-from tests.support.toy_embedder import Toy
+from retrieval.media.images.loader import load_image
+from tests.support.toy_embedder import ToyEmbedder
 
 TEXTS = ["red", "a blue car and a green tree", "white"]
 
 
-@pytest.fixture(params=[Toy, Builtin], ids=["toy", "builtin"])
+@pytest.fixture(params=[ToyEmbedder, BuiltinEmbedder], ids=["toy", "builtin"])
 def embedder(request):
     return request.param()
 
@@ -51,47 +51,49 @@ def test_a_text_without_words_is_refused(embedder):
 
 
 def test_tokens_count_all_and_the_tower_reads_its_context(embedder):
-    assert embedder.tokens("red blue") == 2
+    assert embedder.count_tokens("red blue") == 2
     long = " ".join(["red"] * 100)
-    assert embedder.tokens(long) == 100
+    assert embedder.count_tokens(long) == 100
     assert embedder.embed_texts([long]).shape == (1, embedder.dim)
 
 
 def test_the_builtin_model_reads_its_first_32_tokens():
     words = ["dog"] * 32
-    one, two = Builtin().embed_texts([" ".join(words), " ".join([*words, "rocket"])])
+    one, two = BuiltinEmbedder().embed_texts([" ".join(words), " ".join([*words, "rocket"])])
     np.testing.assert_allclose(one, two, atol=1e-6)
 
 
 def test_pictures_are_prepared_as_the_card_says():
     picture = Image.effect_noise((640, 480), 80).convert("RGB")
     wanted = picture.resize((128, 128), Image.Resampling.BILINEAR, reducing_gap=3.0)
-    np.testing.assert_array_equal(Builtin().prepare(picture), np.asarray(wanted))
+    np.testing.assert_array_equal(BuiltinEmbedder().prepare(picture), np.asarray(wanted))
 
 
 def test_a_damaged_model_file_is_refused(tmp_path):
-    shutil.copytree(FOLDER, tmp_path / "model")
+    shutil.copytree(MODEL_FOLDER, tmp_path / "model")
     with (tmp_path / "model" / "text.onnx").open("r+b") as file:
         file.seek(1000)
         file.write(b"!")
     with pytest.raises(EmbedderError, match="install clew-search again"):
-        Builtin(tmp_path / "model").embed_texts(["a dog"])
+        BuiltinEmbedder(tmp_path / "model").embed_texts(["a dog"])
 
 
 def test_an_unknown_model_names_the_list():
     with pytest.raises(EmbedderError, match="clew models"):
-        registry.load("no-such-model")
+        registry.load_embedder("no-such-model")
 
 
 def test_the_card_is_the_measured_one():
-    card, *_ = registry.cards()
+    card, *_ = registry.model_cards()
     assert card.text_to_image["recall@10"] == 39.4
     assert "Basic" in card.limits
 
 
 def test_scaled_decoding_gives_nearly_the_same_vector(camera):
-    builtin = Builtin()
+    builtin = BuiltinEmbedder()
     paths = sorted(camera.glob("*.jpg"))
-    whole = builtin.embed_images([builtin.prepare(open_picture(path)) for path in paths])
-    scaled = builtin.embed_images([builtin.prepare(open_picture(path, near=builtin.side)) for path in paths])
+    whole = builtin.embed_images([builtin.prepare(load_image(path)) for path in paths])
+    scaled = builtin.embed_images(
+        [builtin.prepare(load_image(path, min_side=builtin.min_image_side)) for path in paths]
+    )
     assert ((whole * scaled).sum(axis=1) >= 0.995).all()

@@ -12,11 +12,11 @@ from PIL import Image
 from indexer import index_folder
 from retrieval import Library
 from retrieval.errors import MediaError, QueryError
-from retrieval.media.av.clip import cut
-from tests.support.audio_files import play, with_cover
-from tests.support.files import draw
-from tests.support.toy_embedder import COLOURS
-from tests.support.video_files import film
+from retrieval.media.av.clip import write_clip
+from tests.support.audio_files import add_cover, write_audio
+from tests.support.files import draw_image
+from tests.support.toy_embedder import COLORS
+from tests.support.video_files import write_video
 
 SCENES = [("red", 3.0), ("green", 2.4), ("blue", 3.6)]
 REGULAR = {"x264-params": "keyint=50:scenecut=0"}  # a key frame every two seconds
@@ -29,14 +29,14 @@ def frames(path) -> list[tuple[float, str]]:
         for frame in given.decode(stream):
             zero = frame.pts if zero is None else zero
             pixel = frame.to_ndarray(format="rgb24")[frame.height // 2, frame.width // 2].astype(int)
-            colour = min(COLOURS, key=lambda name: abs(pixel - COLOURS[name]).sum())
+            colour = min(COLORS, key=lambda name: abs(pixel - COLORS[name]).sum())
             seen.append((round(float((frame.pts - zero) * stream.time_base), 3), colour))
         return seen
 
 
 def test_a_clip_is_copied_from_the_key_frame_before_it(tmp_path):
-    path = film(tmp_path / "a.mp4", SCENES, sound=True, **REGULAR)
-    done = cut(path, tmp_path / "out.mp4", 3.0, 5.4)
+    path = write_video(tmp_path / "a.mp4", SCENES, audio=True, **REGULAR)
+    done = write_clip(path, tmp_path / "out.mp4", 3.0, 5.4)
     assert (done.start, done.copied, done.source) == (2.0, True, path)
     seen = frames(done.path)
     assert seen[0] == (0.0, "red") and (1.0, "green") in seen
@@ -49,8 +49,8 @@ def test_a_clip_is_copied_from_the_key_frame_before_it(tmp_path):
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".webm"])
 def test_an_exact_clip_begins_and_ends_where_the_moment_does(tmp_path, suffix):
-    path = film(tmp_path / "a.mp4", SCENES, sound=True, **REGULAR)
-    done = cut(path, tmp_path / f"out{suffix}", 3.0, 5.4, exact=True)
+    path = write_video(tmp_path / "a.mp4", SCENES, audio=True, **REGULAR)
+    done = write_clip(path, tmp_path / f"out{suffix}", 3.0, 5.4, exact=True)
     assert (done.start, done.end, done.copied) == (3.0, 5.4, False)
     seen = frames(done.path)
     assert len(seen) == 60 and {colour for _, colour in seen} == {"green"}
@@ -58,28 +58,30 @@ def test_an_exact_clip_begins_and_ends_where_the_moment_does(tmp_path, suffix):
 
 
 def test_what_a_format_cannot_hold_is_coded_anew(tmp_path):
-    path = film(tmp_path / "a.mp4", SCENES, size=(96, 64))
-    done = cut(path, tmp_path / "out.webm", 3.0, 3.4)
+    path = write_video(tmp_path / "a.mp4", SCENES, size=(96, 64))
+    done = write_clip(path, tmp_path / "out.webm", 3.0, 3.4)
     assert (done.start, done.end, done.copied) == (3.0, 3.4, False)
 
 
 def test_late_turned_and_uneven_videos_are_cut_at_their_own_times(tmp_path):
-    late = cut(film(tmp_path / "late.ts", SCENES, begin=7.0), tmp_path / "a.mp4", 3.0, 5.4, exact=True)
+    late = write_clip(
+        write_video(tmp_path / "late.ts", SCENES, begin=7.0), tmp_path / "a.mp4", 3.0, 5.4, exact=True
+    )
     assert (late.start, late.end) == (3.0, 5.4)
-    turned = film(tmp_path / "turned.mov", SCENES, rotation=90)
+    turned = write_video(tmp_path / "turned.mov", SCENES, rotation=90)
     for exact in (False, True):
-        done = cut(turned, tmp_path / f"turned{exact}.mp4", 3.0, 5.4, exact=exact)
+        done = write_clip(turned, tmp_path / f"turned{exact}.mp4", 3.0, 5.4, exact=exact)
         with av.open(str(done.path)) as made:
             assert next(made.decode(video=0)).rotation == 90
     steps = (15, 70, 40)
-    uneven = film(tmp_path / "uneven.mkv", SCENES, steps=steps)
-    done = cut(uneven, tmp_path / "b.mkv", 0.125, 0.25, exact=True)
+    uneven = write_video(tmp_path / "uneven.mkv", SCENES, steps=steps)
+    done = write_clip(uneven, tmp_path / "b.mkv", 0.125, 0.25, exact=True)
     assert [time for time, _ in frames(done.path)] == [0.0, 0.015, 0.085]
 
 
 def test_a_hit_is_cut_by_its_id(tmp_path, clew):
-    path = film(tmp_path / "videos" / "a.mp4", SCENES, **REGULAR)
-    draw(tmp_path / "videos" / "photo.png")
+    path = write_video(tmp_path / "videos" / "a.mp4", SCENES, **REGULAR)
+    draw_image(tmp_path / "videos" / "photo.png")
     assert clew("index", "videos", "--model", "builtin").exit_code == 0
     _, second, _ = sorted(
         json.loads(clew("search", "colour", "--kind", "video", "--all", "--json").stdout),
@@ -113,29 +115,29 @@ def test_a_hit_is_cut_by_its_id(tmp_path, clew):
 
 
 def test_a_clip_that_cannot_be_written_leaves_nothing(tmp_path):
-    path = film(tmp_path / "a.mp4", SCENES[:1])
+    path = write_video(tmp_path / "a.mp4", SCENES[:1])
     with pytest.raises(MediaError, match=r"\.txt is no format that holds it; try \.mp4"):
-        cut(path, tmp_path / "out.txt", 0, 1)
+        write_clip(path, tmp_path / "out.txt", 0, 1)
     with pytest.raises(MediaError, match="nothing of this moment"):
-        cut(path, tmp_path / "out.mp4", 50, 60)
+        write_clip(path, tmp_path / "out.mp4", 50, 60)
     with pytest.raises(QueryError, match="the very file"):
-        cut(path, path, 0, 1, force=True)
+        write_clip(path, path, 0, 1, force=True)
     with pytest.raises(QueryError, match="no folder"):
-        cut(path, tmp_path / "nowhere" / "out.mp4", 0, 1)
+        write_clip(path, tmp_path / "nowhere" / "out.mp4", 0, 1)
     with pytest.raises(QueryError, match="no suffix"):
-        cut(path, tmp_path / "out", 0, 1)
+        write_clip(path, tmp_path / "out", 0, 1)
     assert [each.name for each in tmp_path.iterdir()] == ["a.mp4"]
 
 
 @pytest.mark.parametrize("suffix", [".mp3", ".wav", ".flac", ".m4a"])
 def test_a_moment_of_a_sound_is_cut_whether_it_has_a_cover_or_not(tmp_path, suffix):
-    sound = play(tmp_path / f"a{suffix}", 4, [(1, 2, 400)])
+    sound = write_audio(tmp_path / f"a{suffix}", 4, [(1, 2, 400)])
     if suffix == ".mp3":
         cover = BytesIO()
         Image.new("RGB", (64, 64), "red").save(cover, "PNG")
-        with_cover(sound, cover.getvalue())
+        add_cover(sound, cover.getvalue())
     for exact in (False, True):
-        done = cut(sound, tmp_path / f"out{exact}{suffix}", 1, 2, exact=exact)
+        done = write_clip(sound, tmp_path / f"out{exact}{suffix}", 1, 2, exact=exact)
         assert done.copied is not exact
         assert (done.start, done.end) == pytest.approx((1, 2), abs=0.1)
         with av.open(str(done.path)) as made:
@@ -143,7 +145,7 @@ def test_a_moment_of_a_sound_is_cut_whether_it_has_a_cover_or_not(tmp_path, suff
 
 
 def test_a_hit_in_an_archive_is_cut(tmp_path, place, toy):
-    path = film(tmp_path / "a.mp4", SCENES, **REGULAR)
+    path = write_video(tmp_path / "a.mp4", SCENES, **REGULAR)
     archive = tmp_path / "videos" / "a.zip"
     archive.parent.mkdir()
     with zipfile.ZipFile(archive, "w") as packed:
@@ -160,7 +162,7 @@ def test_a_hit_in_an_archive_is_cut(tmp_path, place, toy):
 
 
 def test_a_library_cuts_a_hit(tmp_path, place, toy):
-    path = film(tmp_path / "videos" / "a.mp4", SCENES, aspect=Fraction(4, 3))
+    path = write_video(tmp_path / "videos" / "a.mp4", SCENES, aspect=Fraction(4, 3))
     index_folder(path.parent, library=place, embedder=toy).close()
     with Library.open(place, embedder=toy) as library:
         (hit, *_) = library.search("green", kind="video")

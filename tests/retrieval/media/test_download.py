@@ -51,7 +51,7 @@ def site():
 
 
 def test_a_picture_is_fetched_by_way_of_others(site):
-    assert Image.open(fetch(f"{site}/there", private=True)).size == (8, 8)
+    assert Image.open(fetch(f"{site}/there", allow_private=True)).size == (8, 8)
 
 
 @pytest.mark.parametrize(
@@ -64,13 +64,13 @@ def test_a_picture_is_fetched_by_way_of_others(site):
 )
 def test_what_cannot_be_had_is_said(site, path, message):
     with pytest.raises(QueryError, match=message):
-        fetch(site + path, private=True)
+        fetch(site + path, allow_private=True)
 
 
 def test_more_than_the_limit_is_not_read(site, monkeypatch):
-    monkeypatch.setattr(fetching, "LIMIT", 10)
+    monkeypatch.setattr(fetching, "MAX_DOWNLOAD_BYTES", 10)
     with pytest.raises(QueryError, match="more than 10 bytes"):
-        fetch(f"{site}/red.png", private=True)
+        fetch(f"{site}/red.png", allow_private=True)
 
 
 @pytest.mark.parametrize(

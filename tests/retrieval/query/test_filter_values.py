@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retrieval.catalog.filter_sql import kilometres
+from retrieval.catalog.filter_sql import distance_km
 from retrieval.errors import QueryError
-from retrieval.query.filters import filters
+from retrieval.query.filters import build_filters
 from retrieval.types import Filters
 
 
@@ -28,12 +28,14 @@ from retrieval.types import Filters
     ],
 )
 def test_a_date_is_a_range_with_both_ends_in_it(written, after, before):
-    assert filters(date=written) == Filters(after=after, before=before)
+    assert build_filters(date=written) == Filters(after=after, before=before)
 
 
 def test_a_date_and_ends_narrow_each_other():
-    assert filters(date="2022..2024", after="2023", before="2030") == Filters(after="2023", before="2024~")
-    assert filters(date="2022..2024", after="2001", before="2022-02") == Filters(
+    assert build_filters(date="2022..2024", after="2023", before="2030") == Filters(
+        after="2023", before="2024~"
+    )
+    assert build_filters(date="2022..2024", after="2001", before="2022-02") == Filters(
         after="2022", before="2022-02"
     )
 
@@ -58,10 +60,10 @@ def test_a_date_and_ends_narrow_each_other():
 )
 def test_near_is_a_place_and_how_far(written, near):
     if near is not None:
-        assert filters(near=written).near == near
+        assert build_filters(near=written).near == near
     else:
         with pytest.raises(QueryError, match=r"near .* is no place; write 48.85,2.35"):
-            filters(near=written)
+            build_filters(near=written)
 
 
 @pytest.mark.parametrize(
@@ -85,24 +87,28 @@ def test_near_is_a_place_and_how_far(written, near):
 )
 def test_what_is_wrong_is_said_with_what_to_write(wrong, mend):
     with pytest.raises(QueryError, match=mend):
-        filters(**wrong)
+        build_filters(**wrong)
 
 
 def test_one_or_several_and_nothing_are_the_same_filters_however_they_are_given():
-    assert filters(under="Trips") == filters(under=["Trips", "Trips/"]) == filters(under=Path("Trips"))
-    assert filters(camera="Canon*", tag=("a", "b")) == Filters(camera=("Canon*",), tags=("a", "b"))
-    assert filters(size="2.5MP").size == (0, 0, 2_500_000)
-    assert filters(size="1000 X 800").size == (1000, 800, 0)
-    assert filters(rating="4").rating == filters(rating=4).rating == 4
-    assert filters(rating=0).narrow
-    assert filters(orientation="Portrait").orientation == "portrait"
+    assert (
+        build_filters(under="Trips")
+        == build_filters(under=["Trips", "Trips/"])
+        == build_filters(under=Path("Trips"))
+    )
+    assert build_filters(camera="Canon*", tag=("a", "b")) == Filters(camera=("Canon*",), tags=("a", "b"))
+    assert build_filters(size="2.5MP").size == (0, 0, 2_500_000)
+    assert build_filters(size="1000 X 800").size == (1000, 800, 0)
+    assert build_filters(rating="4").rating == build_filters(rating=4).rating == 4
+    assert build_filters(rating=0).has_non_kind_filters
+    assert build_filters(orientation="Portrait").orientation == "portrait"
     nothing = dict.fromkeys(
         ("under", "after", "before", "date", "camera", "lens", "near", "tag", "rating", "size")
     )
-    assert filters((), **nothing, orientation=None) == Filters()
-    assert filters(under=(), camera=[], lens="", tag=(), near="", size="", date="") == Filters()
-    assert not filters("image").narrow
-    assert filters("image", tag="dog").narrow
+    assert build_filters((), **nothing, orientation=None) == Filters()
+    assert build_filters(under=(), camera=[], lens="", tag=(), near="", size="", date="") == Filters()
+    assert not build_filters("image").has_non_kind_filters
+    assert build_filters("image", tag="dog").has_non_kind_filters
 
 
 @given(
@@ -112,13 +118,13 @@ def test_one_or_several_and_nothing_are_the_same_filters_however_they_are_given(
 )
 def test_hostile_filters_are_filters_or_a_question_that_is_wrong(written):
     try:
-        assert hash(filters(**written)) == hash(filters(**written))
+        assert hash(build_filters(**written)) == hash(build_filters(**written))
     except QueryError as error:
         assert any(name in str(error) for name in written)
 
 
 def test_distances_are_those_of_the_earth():
-    assert kilometres(48.8566, 2.3522, 51.5074, -0.1278) == pytest.approx(343.6, abs=0.5)  # Paris, London
-    assert kilometres(0, 179.5, 0, -179.5) == pytest.approx(111.195, abs=0.01)
-    assert kilometres(90, 0, 90, 123) == pytest.approx(0, abs=1e-9)
-    assert kilometres(0, 0, 0, 180) == pytest.approx(20015.1, abs=0.1)
+    assert distance_km(48.8566, 2.3522, 51.5074, -0.1278) == pytest.approx(343.6, abs=0.5)  # Paris, London
+    assert distance_km(0, 179.5, 0, -179.5) == pytest.approx(111.195, abs=0.01)
+    assert distance_km(90, 0, 90, 123) == pytest.approx(0, abs=1e-9)
+    assert distance_km(0, 0, 0, 180) == pytest.approx(20015.1, abs=0.1)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from retrieval.errors import QuerySyntax
+from retrieval.errors import QuerySyntaxError
 from retrieval.query.ast import Concept, File, Query, Segment, Term, Url, Words
 from retrieval.query.parser import parse
 
@@ -69,7 +69,7 @@ def words(text: str, weight: float = 1.0) -> Term:
         ("https://a.example/x.jpg", Query((Term(Url("https://a.example/x.jpg")),))),
         (
             'sea not:people not:"a boat"',
-            Query((words("sea"),), (words("people").thing, Words((("a boat", True),)))),
+            Query((words("sea"),), (words("people").operand, Words((("a boat", True),)))),
         ),
         ("sea not:#4 not:./x.jpg", Query((words("sea"),), (Segment(4), File("./x.jpg")))),
         (
@@ -88,8 +88,8 @@ def test_a_query_becomes_a_tree(text, tree):
 @pytest.mark.parametrize("text", WORDS)
 def test_what_looks_like_an_operator_but_is_none_is_words(text):
     query = parse(text)
-    assert [type(term.thing) for term in query.terms] == [Words]
-    assert (query.terms[0].weight, query.vetoes, query.filters) == (1.0, (), ())
+    assert [type(term.operand) for term in query.terms] == [Words]
+    assert (query.terms[0].weight, query.exclusions, query.filters) == (1.0, (), ())
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_what_looks_like_an_operator_but_is_none_is_words(text):
     ],
 )
 def test_what_means_nothing_is_refused_at_its_column(text, column, message):
-    with pytest.raises(QuerySyntax, match=message) as refused:
+    with pytest.raises(QuerySyntaxError, match=message) as refused:
         parse(text)
     assert refused.value.column == column
     shown, caret = str(refused.value).splitlines()[-2:]
@@ -121,7 +121,7 @@ def test_what_means_nothing_is_refused_at_its_column(text, column, message):
 def test_parsed_printed_and_parsed_again_is_the_same_and_hostile_text_gets_a_column(text):
     try:
         query = parse(text)
-    except QuerySyntax as error:
+    except QuerySyntaxError as error:
         assert 1 <= error.column <= len(text)
         assert f"At column {error.column}:" in str(error)
     else:
@@ -129,6 +129,6 @@ def test_parsed_printed_and_parsed_again_is_the_same_and_hostile_text_gets_a_col
 
 
 def test_a_long_query_shows_the_part_that_is_wrong():
-    with pytest.raises(QuerySyntax) as refused:
+    with pytest.raises(QuerySyntaxError) as refused:
         parse("x" * 500 + ' "')
     assert all(len(line) <= 80 for line in str(refused.value).splitlines()[1:])

@@ -8,14 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics
 
-from indexer.evaluation.measurement import Measured, Relevant, compare, measure
+from indexer.evaluation.measurement import Measurement, RelevanceByOwner, compare, measure
 from retrieval.scoring.metrics import (
     Ranking,
     average_precision,
     bootstrap,
     error_rates,
-    first_rank,
-    hit_at,
+    first_relevant_rank,
+    hit_rate_at,
     ndcg_at,
     precision_at,
     recall_at,
@@ -25,16 +25,16 @@ from retrieval.scoring.metrics import (
 
 SCORES = np.array([[0.9, 0.8, 0.1], [0.2, 0.3, 0.9], [0.5, 0.5, 0.1]], np.float32)
 RELEVANT = np.array([[True, False, False], [True, True, False], [True, False, False]])
-TABLE = Ranking.of(SCORES, RELEVANT)
+TABLE = Ranking.from_scores(SCORES, RELEVANT)
 EXACT = {"rtol": 0, "atol": 1e-9}
 
 
 def test_a_table_checked_by_eye():
     """Relevant stand first; second and third of three; first or second, as likely."""
-    np.testing.assert_array_equal(TABLE.wanted, [1, 2, 1])
-    np.testing.assert_allclose(first_rank(TABLE), [1, 2, 1.5], **EXACT)
-    np.testing.assert_allclose(hit_at(TABLE, 1), [1, 0, 1 / 2], **EXACT)
-    np.testing.assert_allclose(hit_at(TABLE, 2), [1, 1, 1], **EXACT)
+    np.testing.assert_array_equal(TABLE.relevant_count, [1, 2, 1])
+    np.testing.assert_allclose(first_relevant_rank(TABLE), [1, 2, 1.5], **EXACT)
+    np.testing.assert_allclose(hit_rate_at(TABLE, 1), [1, 0, 1 / 2], **EXACT)
+    np.testing.assert_allclose(hit_rate_at(TABLE, 2), [1, 1, 1], **EXACT)
     np.testing.assert_allclose(recall_at(TABLE, 2), [1, 1 / 2, 1], **EXACT)
     np.testing.assert_allclose(precision_at(TABLE, 2), [1 / 2, 1 / 2, 1 / 2], **EXACT)
     np.testing.assert_allclose(precision_at(TABLE, 10), [1 / 10, 2 / 10, 1 / 10], **EXACT)
@@ -74,12 +74,12 @@ def test_every_measure_is_its_mean_over_all_orders_of_equals(things, k):
     ]
     expected = np.mean([plain(order, k) for order in orders], axis=0)
     scores, hits = zip(*things, strict=True)
-    ranking = Ranking.of(np.array([scores], np.float32), np.array([hits]))
+    ranking = Ranking.from_scores(np.array([scores], np.float32), np.array([hits]))
     found = [
-        *(each(ranking, k)[0] for each in (hit_at, recall_at, precision_at)),
+        *(each(ranking, k)[0] for each in (hit_rate_at, recall_at, precision_at)),
         *(each(ranking)[0] for each in (reciprocal_rank, average_precision)),
         ndcg_at(ranking, k)[0],
-        first_rank(ranking)[0],
+        first_relevant_rank(ranking)[0],
     ]
     np.testing.assert_allclose(found, expected, **EXACT)
 
@@ -91,7 +91,7 @@ def test_ndcg_and_the_area_agree_with_scikit_learn_with_equals_and_without(seed,
     scores = draw.integers(levels, size=(4, 40)).astype(np.float32)
     relevant = draw.random((4, 40)) < 0.2
     relevant[:, 0], relevant[:, 1] = True, False
-    ranking = Ranking.of(scores, relevant)
+    ranking = Ranking.from_scores(scores, relevant)
     for row in range(4):
         theirs = metrics.ndcg_score(relevant[row : row + 1].astype(float), scores[row : row + 1], k=k)
         assert ndcg_at(ranking, k)[row] == pytest.approx(theirs, abs=1e-9)
@@ -106,26 +106,26 @@ def test_average_precision_agrees_with_scikit_learn_without_equals():
     relevant = draw.random((20, 200)) < 0.1
     relevant[:, 0] = True
     theirs = [metrics.average_precision_score(r, s) for r, s in zip(relevant, scores, strict=True)]
-    np.testing.assert_allclose(average_precision(Ranking.of(scores, relevant)), theirs, **EXACT)
+    np.testing.assert_allclose(average_precision(Ranking.from_scores(scores, relevant)), theirs, **EXACT)
 
 
 def test_hits_agree_with_scikit_learn_top_k_accuracy():
     draw = np.random.default_rng(2)
     scores, truth = draw.permutation(800).reshape(100, 8).astype(np.float32), draw.integers(8, size=100)
-    ranking = Ranking.of(scores, truth[:, None] == np.arange(8))
+    ranking = Ranking.from_scores(scores, truth[:, None] == np.arange(8))
     for k in (1, 3, 7):
         theirs = metrics.top_k_accuracy_score(truth, scores, k=k, labels=np.arange(8))
-        assert hit_at(ranking, k).mean() == pytest.approx(theirs, abs=1e-9)
+        assert hit_rate_at(ranking, k).mean() == pytest.approx(theirs, abs=1e-9)
 
 
 def test_what_was_not_found_counts_as_missed():
-    ranking = Ranking.of(
+    ranking = Ranking.from_scores(
         np.array([[2, 1], [2, 1]], np.float32), np.array([[True, False], [False, False]]), np.array([4, 1])
     )
     np.testing.assert_allclose(recall_at(ranking, 10), [1 / 4, 0], **EXACT)
     np.testing.assert_allclose(average_precision(ranking), [1 / 4, 0], **EXACT)
     np.testing.assert_allclose(ndcg_at(ranking, 1), [1, 0], **EXACT)
-    np.testing.assert_array_equal(first_rank(ranking), [1, np.inf])
+    np.testing.assert_array_equal(first_relevant_rank(ranking), [1, np.inf])
 
 
 def test_error_rates_at_a_threshold():
@@ -138,13 +138,13 @@ def test_error_rates_at_a_threshold():
 def test_measure_knows_a_perfect_and_a_useless_ranking():
     eye = np.eye(30, dtype=np.float32)
     owners = np.arange(30)
-    perfect = measure(eye, eye, Relevant(owners, owners))
+    perfect = measure(eye, eye, RelevanceByOwner(owners, owners))
     assert perfect.summary() == {
         "recall@1": 100, "recall@5": 100, "recall@10": 100, "mrr": 1, "ndcg@10": 1, "median_rank": 1,
         "true_recall@10": 100, "precision@10": 0.1, "map": 1,
     }  # fmt: skip
     np.testing.assert_array_equal(perfect.curve, np.full(30, 100))
-    useless = measure(eye, eye, Relevant(owners, np.roll(owners, 1)))
+    useless = measure(eye, eye, RelevanceByOwner(owners, np.roll(owners, 1)))
     assert useless.summary()["recall@1"] == 0
     assert useless.summary()["median_rank"] == pytest.approx(1 + 1 + 28 / 2)
 
@@ -155,12 +155,12 @@ def test_measures_do_not_depend_on_the_order_of_equal_vectors(monkeypatch):
     gallery = np.repeat(draw.standard_normal((20, 16)), 2, axis=0).astype(np.float32)
     gallery /= np.linalg.norm(gallery, axis=1, keepdims=True)
     queries, owners = gallery[::2] + np.float32(0.5), np.arange(20)
-    once = measure(queries, gallery, Relevant(owners, np.arange(40)))
-    monkeypatch.setattr("indexer.evaluation.measurement.CELLS", 3 * 40)
+    once = measure(queries, gallery, RelevanceByOwner(owners, np.arange(40)))
+    monkeypatch.setattr("indexer.evaluation.measurement.MAX_BATCH_SCORES", 3 * 40)
     order = draw.permutation(40)
-    again = measure(queries, gallery[order], Relevant(owners, np.arange(40)[order]))
-    for name, values in once.each.items():
-        np.testing.assert_allclose(values, again.each[name], **EXACT)
+    again = measure(queries, gallery[order], RelevanceByOwner(owners, np.arange(40)[order]))
+    for name, values in once.per_query.items():
+        np.testing.assert_allclose(values, again.per_query[name], **EXACT)
 
 
 def test_a_bootstrap_finds_a_real_difference_and_no_other():
@@ -170,8 +170,8 @@ def test_a_bootstrap_finds_a_real_difference_and_no_other():
     assert better.mean == pytest.approx(0.1, abs=0.02)
     assert better.low == pytest.approx(better.mean - 1.96 * 0.1 / 20, abs=0.002)  # as the normal has it
     assert better.high == pytest.approx(better.mean + 1.96 * 0.1 / 20, abs=0.002)
-    assert better.sure
-    assert not bootstrap(old, old + 0.1 * draw.standard_normal(400)).sure
+    assert better.is_significant
+    assert not bootstrap(old, old + 0.1 * draw.standard_normal(400)).is_significant
     assert bootstrap(old, old + 1, seed=1) == bootstrap(old, old + 1, seed=1)
 
 
@@ -187,7 +187,7 @@ def test_five_answers_of_one_picture_tell_no_more_than_one():
 
 def test_a_comparison_pairs_the_queries_that_both_have():
     def measured(items, values):
-        return Measured({"mrr": np.array(values)}, np.zeros(1), np.array(items), np.array(items))
+        return Measurement({"mrr": np.array(values)}, np.zeros(1), np.array(items), np.array(items))
 
     found = compare(measured([1, 2, 3], [0.1, np.nan, 0.3]), measured([3, 2, 1, 0], [0.5, 1, 0.3, 0.0]))
     assert found["mrr"].mean == pytest.approx(0.2)

@@ -7,8 +7,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from retrieval.scoring.ranking import diversify, fuse, ranks, recall, standardize, top
-from retrieval.search.hybrid_search import Named, blend
+from retrieval.scoring.ranking import (
+    average_ranks,
+    diversify,
+    recall,
+    reciprocal_rank_fusion,
+    standardize,
+    top_k,
+)
+from retrieval.search.hybrid_search import KeywordHit, fuse_hits
 from retrieval.types import Hit
 
 
@@ -17,7 +24,7 @@ from retrieval.types import Hit
 def test_top_is_the_sorted_list_cut_short(values, count):
     scores = np.array([values], np.float32)
     ids = np.arange(len(values), dtype=np.int64)[::-1] * 3
-    best, found = top(scores, ids, count)
+    best, found = top_k(scores, ids, count)
     wanted = sorted(zip(values, ids, strict=True), key=lambda pair: (-pair[0], pair[1]))[:count]
     assert list(zip(best[0], found[0], strict=True))[: len(wanted)] == wanted
     assert (found[0, len(wanted) :] == -1).all()
@@ -71,22 +78,22 @@ def test_diversity_of_nothing_and_of_equals():
 
 def test_fusing_is_the_sum_of_the_reciprocals():
     one, two = {"a": 1, "b": 2, "c": 3}, {"c": 1, "d": 2}
-    assert fuse([one, two], [1, 1]) == pytest.approx(
+    assert reciprocal_rank_fusion([one, two], [1, 1]) == pytest.approx(
         {"c": 1 / 63 + 1 / 61, "a": 1 / 61, "b": 1 / 62, "d": 1 / 62}
     )
-    assert list(fuse([one, two], [1, 1])) == ["c", "a", "b", "d"]  # equals as they came
-    assert list(fuse([one, two], [1, 0.1])) == ["c", "a", "b", "d"]
-    assert list(fuse([one, two], [1, 0])) == ["a", "b", "c", "d"]
-    assert list(fuse([one, two], [1, 3])) == ["c", "d", "a", "b"]
-    assert fuse([one, two], [1, {"c": 0, "d": 9}], k=1) == pytest.approx(
+    assert list(reciprocal_rank_fusion([one, two], [1, 1])) == ["c", "a", "b", "d"]  # equals as they came
+    assert list(reciprocal_rank_fusion([one, two], [1, 0.1])) == ["c", "a", "b", "d"]
+    assert list(reciprocal_rank_fusion([one, two], [1, 0])) == ["a", "b", "c", "d"]
+    assert list(reciprocal_rank_fusion([one, two], [1, 3])) == ["c", "d", "a", "b"]
+    assert reciprocal_rank_fusion([one, two], [1, {"c": 0, "d": 9}], k=1) == pytest.approx(
         {"d": 3, "a": 1 / 2, "b": 1 / 3, "c": 1 / 4}
     )
-    assert fuse([], []) == {}
+    assert reciprocal_rank_fusion([], []) == {}
 
 
 def test_equals_share_the_middle_of_their_ranks():
-    assert ranks("abcdef", [9, 7, 7, 7, 1, 1]) == {"a": 1, "b": 3, "c": 3, "d": 3, "e": 5.5, "f": 5.5}
-    assert ranks("", []) == {}
+    assert average_ranks("abcdef", [9, 7, 7, 7, 1, 1]) == {"a": 1, "b": 3, "c": 3, "d": 3, "e": 5.5, "f": 5.5}
+    assert average_ranks("", []) == {}
 
 
 def hit(id_, path=None, score=0.5):
@@ -95,23 +102,26 @@ def hit(id_, path=None, score=0.5):
 
 def test_blending_lifts_what_has_the_words_by_how_much_of_them_it_has():
     meaning = [hit(n) for n in range(1, 10)]
-    assert [h.id for h in blend(meaning, [])] == list(range(1, 10))
-    assert next(h.id for h in blend(meaning, [Named(hit(9), 5.0, 10.0)])) == 9
-    assert next(h.id for h in blend(meaning, [Named(hit(9), 5.0, 1.0)])) == 9  # 1 / 14 + 1 / 6
-    assert [h.id for h in blend(meaning, [Named(hit(9), 5.0, 0.2)])] == [1, 2, 3, 4, 9, 5, 6, 7, 8]
-    assert [h.id for h in blend([], [Named(hit(7), 5.0, 1.0), Named(hit(8), 4.0, 1.0)])] == [7, 8]
+    assert [h.id for h in fuse_hits(meaning, [])] == list(range(1, 10))
+    assert next(h.id for h in fuse_hits(meaning, [KeywordHit(hit(9), 5.0, 10.0)])) == 9
+    assert next(h.id for h in fuse_hits(meaning, [KeywordHit(hit(9), 5.0, 1.0)])) == 9  # 1 / 14 + 1 / 6
+    assert [h.id for h in fuse_hits(meaning, [KeywordHit(hit(9), 5.0, 0.2)])] == [1, 2, 3, 4, 9, 5, 6, 7, 8]
+    assert [h.id for h in fuse_hits([], [KeywordHit(hit(7), 5.0, 1.0), KeywordHit(hit(8), 4.0, 1.0)])] == [
+        7,
+        8,
+    ]
 
 
 def test_what_a_folder_name_lifts_alike_stays_in_the_order_of_meaning():
     meaning = [hit(n) for n in (5, 3, 8, 1)]
-    alike = [Named(hit(n), 2.0, 1.0) for n in (1, 3, 5, 8)]
-    assert [h.id for h in blend(meaning, alike)] == [5, 3, 8, 1]
+    alike = [KeywordHit(hit(n), 2.0, 1.0) for n in (1, 3, 5, 8)]
+    assert [h.id for h in fuse_hits(meaning, alike)] == [5, 3, 8, 1]
 
 
 def test_a_picture_and_its_caption_are_blended_as_one_thing():
     caption = Hit(id=2, score=0.9, kind="text", path=Path("/1.png"), space="toy")
-    found = blend([hit(1), hit(3)], [Named(caption, 5.0, 1.0)], key=lambda each: each.path)
+    found = fuse_hits([hit(1), hit(3)], [KeywordHit(caption, 5.0, 1.0)], key=lambda each: each.path)
     assert [(h.id, h.score) for h in found] == [(1, 0.5), (3, 0.5)]
     assert [
-        h.id for h in blend([hit(3), hit(1)], [Named(caption, 5.0, 1.0)], key=lambda each: each.path)
+        h.id for h in fuse_hits([hit(3), hit(1)], [KeywordHit(caption, 5.0, 1.0)], key=lambda each: each.path)
     ] == [1, 3]

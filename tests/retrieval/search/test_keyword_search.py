@@ -14,13 +14,13 @@ from indexer.operations.forget import forget
 from indexer.operations.index import index_folder
 from retrieval import Library
 from retrieval.catalog.reader import Catalog
-from retrieval.catalog.schema import CATALOGUE
+from retrieval.catalog.schema import CATALOG_FILE
 from retrieval.errors import QueryError
-from retrieval.search.keyword_search import find
-from retrieval.search.keyword_terms import Term, terms
+from retrieval.search.keyword_search import keyword_search
+from retrieval.search.keyword_terms import KeywordTerm, split_terms
 from retrieval.types import Filters
-from tests.support.catalog import older
-from tests.support.files import any_names, draw, write
+from tests.support.catalog import downgrade_catalog
+from tests.support.files import draw_image, requires_non_utf8_names, write_text
 
 TABLES = ("text_words", "text_pieces", "name_words", "name_pieces")
 
@@ -29,13 +29,13 @@ TABLES = ("text_words", "text_pieces", "name_words", "name_pieces")
 def tree(tmp_path):
     """Make a folder of texts and pictures whose names and words are worth finding."""
     top = tmp_path / "Archive"
-    write(top / "beach.txt", "A dog runs on the beach.\n\nA red bicycle on the road.\n")
-    write(top / "city.txt", "A bicycle, red and old, in town.\n\nThe bus on a hill.\n")
-    write(top / "chinese.txt", "一只狗在沙滩上奔跑\n\n我的手机iPhone在这里\n")
-    write(top / "Café" / "menu.txt", "Crème brûlée for two.\n")
-    draw(top / "Rome 2022" / "IMG_20220612_1830.png", "blue")
-    draw(top / "Rome 2022" / "fountain.png", "cyan")
-    draw(top / "vacation" / "sunset.png", "red")
+    write_text(top / "beach.txt", "A dog runs on the beach.\n\nA red bicycle on the road.\n")
+    write_text(top / "city.txt", "A bicycle, red and old, in town.\n\nThe bus on a hill.\n")
+    write_text(top / "chinese.txt", "一只狗在沙滩上奔跑\n\n我的手机iPhone在这里\n")
+    write_text(top / "Café" / "menu.txt", "Crème brûlée for two.\n")
+    draw_image(top / "Rome 2022" / "IMG_20220612_1830.png", "blue")
+    draw_image(top / "Rome 2022" / "fountain.png", "cyan")
+    draw_image(top / "vacation" / "sunset.png", "red")
     return top
 
 
@@ -49,14 +49,14 @@ def catalog(tree, index, place):
 
 def named(catalog, words, **narrow):
     """Return what words find: the passage, or the name of the file."""
-    found = find(catalog, words, **narrow)
+    found = keyword_search(catalog, words, **narrow)
     pairs = [(int(id_), float(score)) for id_, score in zip(found.ids, found.scores, strict=True)]
     return [hit.text or hit.path.name for hit in catalog.hits(pairs, "toy", Filters())]
 
 
 def mirrored(place):
     """Raise unless every keyword table holds just what its rows say."""
-    with sqlite3.connect(place / CATALOGUE) as db:
+    with sqlite3.connect(place / CATALOG_FILE) as db:
         for table in TABLES:
             db.execute(f"INSERT INTO {table} ({table}, rank) VALUES ('integrity-check', 1)")
             for (view,) in db.execute("SELECT 'texts' WHERE ? GLOB 'text_words'", (table,)):
@@ -102,26 +102,26 @@ def test_all_words_come_before_some(catalog):
         "A red bicycle on the road.",
         "A bicycle, red and old, in town.",
     ]
-    weights = find(catalog, "red road bicycle").weights
+    weights = keyword_search(catalog, "red road bicycle").weights
     assert weights[0] == pytest.approx(1)
     assert 0.3 < weights[1] < 0.7
 
 
 def test_a_common_word_brings_nothing_beside_a_rarer_one(tmp_path, index, place):
     for n in range(40):
-        write(tmp_path / "notes" / f"{n}.txt", f"the {'heron' if n < 3 else 'owl'} w{n} on a shelf")
+        write_text(tmp_path / "notes" / f"{n}.txt", f"the {'heron' if n < 3 else 'owl'} w{n} on a shelf")
     index(tmp_path / "notes")
     catalog = Catalog.open(place)
     assert named(catalog, "the heron on a beach") == [f"the heron w{n} on a shelf" for n in range(3)]
     assert len(named(catalog, "the shelf")) == 40  # where all are common they are looked up all the same
     assert len(named(catalog, '"the" heron')) == 40
-    assert find(catalog, "the heron").weights.tolist() == pytest.approx([1, 1, 1])
+    assert keyword_search(catalog, "the heron").weights.tolist() == pytest.approx([1, 1, 1])
     catalog.close()
 
 
 def test_of_a_folder_all_are_found_alike_and_the_root_has_a_name_too(catalog):
     assert set(named(catalog, "rome")) == {"IMG_20220612_1830.png", "fountain.png"}
-    assert len(set(find(catalog, "rome").scores.tolist())) == 1
+    assert len(set(keyword_search(catalog, "rome").scores.tolist())) == 1
     assert named(catalog, "rome fountain")[0] == "fountain.png"
     assert len(named(catalog, "archive")) == 7  # the first passage of each text
 
@@ -131,23 +131,23 @@ def test_words_of_name_and_text_add_up(catalog):
         "The bus on a hill.",
         "A bicycle, red and old, in town.",
     ]
-    assert find(catalog, "city bus").weights[0] == pytest.approx(1)
+    assert keyword_search(catalog, "city bus").weights[0] == pytest.approx(1)
 
 
 def test_kinds_and_allowed_ids_narrow(catalog):
     assert named(catalog, "rome", kinds=["text"]) == []
     assert len(named(catalog, "rome", kinds=["image"])) == 2
-    ids = find(catalog, "rome").ids
-    assert find(catalog, "rome", allowed=ids[1:]).ids.tolist() == ids[1:].tolist()
-    assert find(catalog, "rome", count=1).ids.tolist() == ids[:1].tolist()
+    ids = keyword_search(catalog, "rome").ids
+    assert keyword_search(catalog, "rome", allowed=ids[1:]).ids.tolist() == ids[1:].tolist()
+    assert keyword_search(catalog, "rome", count=1).ids.tolist() == ids[:1].tolist()
 
 
 def test_a_query_is_read_as_words_and_phrases():
-    assert terms('"Red  Bicycle" on, (a) dog-sled a') == [
-        Term("Red Bicycle", quoted=True), Term("on"), Term("a"), Term("dog-sled")
+    assert split_terms('"Red  Bicycle" on, (a) dog-sled a') == [
+        KeywordTerm("Red Bicycle", quoted=True), KeywordTerm("on"), KeywordTerm("a"), KeywordTerm("dog-sled")
     ]  # fmt: skip
-    assert [term.text for term in terms("在沙滩上 abc沙")] == ["在沙滩", "沙滩上", "abc", "沙"]
-    assert [term.exact for term in terms('"a b" IMG_2022 20220612 dog.txt dog 2022 well-known')] == [
+    assert [term.text for term in split_terms("在沙滩上 abc沙")] == ["在沙滩", "沙滩上", "abc", "沙"]
+    assert [term.is_exact for term in split_terms('"a b" IMG_2022 20220612 dog.txt dog 2022 well-known')] == [
         True, True, True, True, False, False, False
     ]  # fmt: skip
 
@@ -188,11 +188,11 @@ HOSTILE = [
 def still(tmp_path_factory):
     """Index a few texts once."""
     from indexer import update_library
-    from tests.support.toy_embedder import Toy
+    from tests.support.toy_embedder import ToyEmbedder
 
     top = tmp_path_factory.mktemp("still")
-    write(top / "texts" / "dog.txt", "A dog AND a cat\n\n一只狗在沙滩上\n\nNEAR text NOT OR\n")
-    update_library([top / "texts"], library=top / "library", embedder=Toy())
+    write_text(top / "texts" / "dog.txt", "A dog AND a cat\n\n一只狗在沙滩上\n\nNEAR text NOT OR\n")
+    update_library([top / "texts"], library=top / "library", embedder=ToyEmbedder())
     opened = Catalog.open(top / "library")
     yield opened
     opened.close()
@@ -207,7 +207,7 @@ def still(tmp_path_factory):
     )
 )
 def test_hostile_words_give_an_answer_or_nothing(still, words):
-    ids, scores, weights, shares = find(still, words)
+    ids, scores, weights, shares = keyword_search(still, words)
     assert len(ids) == len(scores) == len(weights) == len(shares) == len(set(ids.tolist()))
     assert (np.diff(scores) <= 0).all()
     assert (weights > 0).all()
@@ -216,7 +216,7 @@ def test_hostile_words_give_an_answer_or_nothing(still, words):
 
 @pytest.mark.parametrize("words", ["NEAR(dog cat)", "text:dog", "dog*", '"dog', "{text} : dog", "dog AND"])
 def test_operators_are_words(still, words):
-    assert len(find(still, words).ids)
+    assert len(keyword_search(still, words).ids)
 
 
 def test_keywords_follow_the_rows_whatever_happens(tree, index, place):
@@ -233,7 +233,7 @@ def test_keywords_follow_the_rows_whatever_happens(tree, index, place):
     index(tree)
     assert found("fountain") == []
     assert found("spring") == ["spring.png"]
-    write(tree / "beach.txt", "A cat sleeps in the snow.\n")
+    write_text(tree / "beach.txt", "A cat sleeps in the snow.\n")
     index(tree)
     assert found("dog") == []  # its segments are kept, and no file has them
     assert found("snow") == ["A cat sleeps in the snow."]
@@ -243,7 +243,7 @@ def test_keywords_follow_the_rows_whatever_happens(tree, index, place):
     forget(library=place, purge=True)
     assert found("dog") == []
     forget([tree], library=place, purge=True)
-    with sqlite3.connect(place / CATALOGUE) as db:
+    with sqlite3.connect(place / CATALOG_FILE) as db:
         assert [db.execute(f"SELECT count(*) FROM {table}_docsize").fetchone()[0] for table in TABLES] == [
             0
         ] * 4
@@ -253,7 +253,7 @@ def test_keywords_follow_the_rows_whatever_happens(tree, index, place):
 
 def test_keywords_follow_every_way_to_write_in_sql(tree, index, place):
     index(tree)
-    db = sqlite3.connect(place / CATALOGUE, isolation_level=None)
+    db = sqlite3.connect(place / CATALOG_FILE, isolation_level=None)
     db.execute("PRAGMA foreign_keys = ON")
 
     def count(table, word):
@@ -285,7 +285,7 @@ def test_keywords_follow_every_way_to_write_in_sql(tree, index, place):
 
 def test_a_keyword_that_is_missing_would_be_seen(tree, index, place):
     index(tree)
-    with sqlite3.connect(place / CATALOGUE) as db:
+    with sqlite3.connect(place / CATALOG_FILE) as db:
         db.execute(
             "INSERT INTO name_words (name_words, rowid, name) SELECT 'delete', id, 'x' FROM names LIMIT 1"
         )
@@ -296,7 +296,7 @@ def test_a_keyword_that_is_missing_would_be_seen(tree, index, place):
 
 def test_an_older_library_gets_its_keywords(tree, index, place, toy):
     index(tree)
-    older(place, "3-details")
+    downgrade_catalog(place, "3-details")
     assert index(tree).unchanged == 7
     mirrored(place)
     with Library.open(place, embedder=toy) as library:
@@ -304,22 +304,22 @@ def test_an_older_library_gets_its_keywords(tree, index, place, toy):
         assert library.search("沙滩", by="keyword")[0].path.name == "chinese.txt"
 
 
-@any_names
+@requires_non_utf8_names
 def test_a_name_that_is_no_utf8_has_words_too(tree, index, place):
     odd = os.fsencode(tree) + b"/r\xe9d heron\xff"
     os.mkdir(odd)
     shutil.copy(tree / "vacation" / "sunset.png", odd + b"/one.png")
-    write(tree / "other.txt", "nothing")
+    write_text(tree / "other.txt", "nothing")
     index(tree)
     catalog = Catalog.open(place)
-    assert len(find(catalog, "one.png").ids) == 1
+    assert len(keyword_search(catalog, "one.png").ids) == 1
     catalog.close()
     mirrored(place)
 
 
 def test_tags_are_names_too(catalog, place):
-    sunset, fountain = (int(find(catalog, name).ids[0]) for name in ("sunset", "fountain"))
-    with sqlite3.connect(place / CATALOGUE) as db:
+    sunset, fountain = (int(keyword_search(catalog, name).ids[0]) for name in ("sunset", "fountain"))
+    with sqlite3.connect(place / CATALOG_FILE) as db:
         db.execute("CREATE TABLE IF NOT EXISTS tags (segment, name, confidence)")
         db.execute("CREATE TABLE IF NOT EXISTS keywords (content, name)")
         db.execute("INSERT INTO tags (segment, name, confidence) VALUES (?, 'golden hour', 0.9)", (sunset,))
@@ -331,7 +331,7 @@ def test_tags_are_names_too(catalog, place):
     assert named(catalog, "golden hour") == ["sunset.png"]
     assert named(catalog, "lazio") == ["fountain.png"]
     assert named(catalog, "rome lazio")[0] == "fountain.png"
-    assert find(catalog, "rome lazio").weights[0] == pytest.approx(1)
+    assert keyword_search(catalog, "rome lazio").weights[0] == pytest.approx(1)
 
 
 def test_a_search_is_by_both_or_by_one(tree, index, place, toy):
@@ -359,9 +359,9 @@ def test_a_search_is_by_both_or_by_one(tree, index, place, toy):
 
 
 def test_keywords_of_files_that_are_gone_hide_none_that_are_there(tmp_path, index, place, toy, monkeypatch):
-    monkeypatch.setattr("retrieval.search.hybrid_search.DEPTH", 1)
+    monkeypatch.setattr("retrieval.search.hybrid_search.MIN_HITS_PER_LIST", 1)
     for n in range(12):
-        write(tmp_path / "notes" / f"{n}.txt", f"heron {'x' * n}")
+        write_text(tmp_path / "notes" / f"{n}.txt", f"heron {'x' * n}")
     index(tmp_path / "notes")
     for n in range(11):
         (tmp_path / "notes" / f"{n}.txt").unlink()
@@ -381,8 +381,8 @@ def test_the_command_searches_by_one_or_both(clew, tree):
 
 def test_confidence_is_the_part_of_the_words_that_a_hit_has(tmp_path, toy):
     """The name of a file counts tenfold in the order, and not as more of the words than it is."""
-    draw(tmp_path / "in" / "IMG_2022.png", "blue")
-    write(tmp_path / "in" / "other.txt", "sunset")
+    draw_image(tmp_path / "in" / "IMG_2022.png", "blue")
+    write_text(tmp_path / "in" / "other.txt", "sunset")
     with index_folder(tmp_path / "in", library=tmp_path / "library", embedder=toy) as library:
         named = library.search("sunset beach mountain IMG_2022", by="keyword", kind="image")[0]
         assert named.path.name == "IMG_2022.png"
@@ -396,7 +396,7 @@ def foreign(tmp_path_factory):
     """Open a library of which the built-in model reads one text of three."""
     folder = tmp_path_factory.mktemp("foreign")
     for name, said in {"a": "Η Αθήνα είναι όμορφη", "b": "京都の寺", "c": "a dog runs"}.items():
-        write(folder / f"{name}.txt", said)
+        write_text(folder / f"{name}.txt", said)
     index_folder(folder, library=folder / "library", model="builtin").close()
     with Library.open(folder / "library") as library:
         yield library

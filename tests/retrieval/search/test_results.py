@@ -8,7 +8,7 @@ import pytest
 from indexer import index_folder
 from retrieval import Library
 from retrieval.errors import QueryError
-from tests.support.files import draw
+from tests.support.files import draw_image
 
 REDS = {"a": (255, 0, 0), "c": (255, 9, 9), "B": (255, 40, 0), "d": (200, 0, 90), "e": (0, 0, 255)}
 DAYS = {"a": 4, "c": 2, "B": 5, "d": 1, "e": 3}
@@ -18,7 +18,7 @@ DAYS = {"a": 4, "c": 2, "B": 5, "d": 1, "e": 3}
 def reds(tmp_path, place, toy):
     """Index five pictures, less and less red, written on five days."""
     for name, colour in REDS.items():
-        path = draw(tmp_path / "p" / f"{name}.png", colour)
+        path = draw_image(tmp_path / "p" / f"{name}.png", colour)
         os.utime(path, (DAYS[name] * 86_400,) * 2)
     with index_folder(tmp_path / "p", library=place, embedder=toy) as library:
         yield library
@@ -56,7 +56,7 @@ def test_diversity_prefers_what_is_unlike_the_hits_before_it(reds):
 
 
 def test_a_group_is_spread_as_its_leader(reds, tmp_path):
-    draw(tmp_path / "p" / "large.png", REDS["a"], size=(48, 32))
+    draw_image(tmp_path / "p" / "large.png", REDS["a"], size=(48, 32))
     index_folder(tmp_path / "p", library=reds.folder, embedder=reds.embedder).close()
     hits = reds.search("red", count=2, diversity=1, group=True)
     assert [(hit.path.stem, stems(hit.more)) for hit in hits] == [("large", "acB"), ("e", "")]
@@ -76,7 +76,7 @@ def test_nothing_found_is_nothing_shaped(reds):
 
 def test_the_command_sorts_and_spreads(clew, tmp_path):
     for name, colour in REDS.items():
-        draw(tmp_path / "p" / f"{name}.png", colour)
+        draw_image(tmp_path / "p" / f"{name}.png", colour)
     assert clew("index", tmp_path / "p").exit_code == 0
     hits = json.loads(clew("red", "--sort", "name", "--json").stdout)
     assert [os.path.basename(hit["path"]) for hit in hits] == ["a.png", "B.png", "c.png", "d.png", "e.png"]

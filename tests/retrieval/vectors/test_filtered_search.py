@@ -8,18 +8,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from indexer.maintenance.build_index import build, build_if_due
+from indexer.maintenance.build_index import build_if_due, build_indexes
 from indexer.maintenance.verify import verify
-from indexer.store.writer import Writer
+from indexer.store.writer import LibraryWriter
 from retrieval.catalog.reader import Catalog
 from retrieval.catalog.schema import vectors_table
 from retrieval.types import Filters
 from retrieval.vectors import flat, hnsw, lsh_sketch
-from retrieval.vectors.base import FORMS
+from retrieval.vectors.base import FILE_FORMATS
 from retrieval.vectors.exact import ExactIndex
 from retrieval.vectors.faiss_index import FaissIndex
-from retrieval.vectors.id_filter import Passing
-from retrieval.vectors.space_index import Nearest
+from retrieval.vectors.id_filter import IdFilter
+from retrieval.vectors.space_index import SpaceIndex
 
 METHODS = ["flat", "hnsw", "ivf"]
 COUNT, FEWER, DIM, SOME = 4_000, 1_200, 24, Filters(under=("some",))
@@ -54,7 +54,11 @@ def queries(vectors):
     return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
 
 
-WAYS = {"compared": {}, "sketched": {"SCAN": 30, "FIRST": 300}, "led": {"SCAN": 30, "KEEPING": 0.0}}
+WAYS = {
+    "compared": {},
+    "sketched": {"MAX_SCANNED_ROWS": 30, "MIN_COMPARED_ROWS": 300},
+    "led": {"MAX_SCANNED_ROWS": 30, "GRAPH_CANDIDATE_SECONDS": 0.0},
+}
 
 
 @pytest.fixture
@@ -78,9 +82,9 @@ def sketched(go):
 def place(tmp_path_factory, vectors):
     """Draw a library of pictures, the last tenth of which no index reaches."""
     folder = tmp_path_factory.mktemp("drawn")
-    with Writer(folder, lambda _: embedder()) as writer:
+    with LibraryWriter(folder, lambda _: embedder()) as writer:
         insert(writer, range(1, 9 * COUNT // 10 + 1), vectors)
-        build(writer, writer.catalog.space(), "hnsw")
+        build_indexes(writer, writer.catalog.space(), "hnsw")
         insert(writer, range(9 * COUNT // 10 + 1, COUNT + 1), vectors)
     return folder
 
@@ -102,7 +106,7 @@ def insert(writer, ids, vectors):
             ((id_, id_) for id_ in ids),
         )
         many(
-            f"INSERT INTO {vectors_table(writer.space)} VALUES (?, ?)",
+            f"INSERT INTO {vectors_table(writer.space_id)} VALUES (?, ?)",
             ((id_, vectors[id_ - 1].astype(np.float16).tobytes()) for id_ in ids),
         )
 
@@ -127,9 +131,9 @@ def truth(query, vectors, allowed, count):
 
 def nearest_of(place, allowed=None):
     catalog = Catalog.open(place)
-    nearest = Nearest(catalog, catalog.space())
+    nearest = SpaceIndex(catalog, catalog.space())
     if allowed is not None:
-        nearest._allowed[SOME] = allowed
+        nearest._allowed_ids[SOME] = allowed
     return nearest
 
 
@@ -168,10 +172,12 @@ def test_a_filtered_answer_is_exact_to_the_score_with_a_tail(
     place, go, vectors, queries, way, how, share, monkeypatch
 ):
     go(way)
-    monkeypatch.setattr("retrieval.vectors.space_index.FEW", 2)  # so that few go through the index, too
+    monkeypatch.setattr(
+        "retrieval.vectors.space_index.MAX_EXACT_SCAN_VECTORS", 2
+    )  # so that few go through the index, too
     nearest = nearest_of(place)
     for query in queries:
-        allowed = nearest._allowed[SOME] = pass_some(how, share, query, vectors)
+        allowed = nearest._allowed_ids[SOME] = pass_some(how, share, query, vectors)
         for count in (1, 10, 60):
             scores, found = nearest.search(query[None], "image", count, SOME)
             true_scores, best = truth(query, vectors, allowed, count)
@@ -190,13 +196,13 @@ def test_ids_that_no_index_knows_take_no_places(built, sketched, vectors, querie
 
 
 def test_what_was_purged_takes_no_places(tmp_path, sketched, vectors, queries):
-    with Writer(tmp_path, lambda _: embedder()) as writer:
+    with LibraryWriter(tmp_path, lambda _: embedder()) as writer:
         insert(writer, range(1, FEWER + 1), vectors)
-        build(writer, writer.catalog.space(), "hnsw")
+        build_indexes(writer, writer.catalog.space(), "hnsw")
         order = np.argsort(-vectors[:FEWER] @ queries[0])
         purged = [int(id_) for id_ in order[:300] + 1]
         with writer.db.atomic():
-            for table, column in ((vectors_table(writer.space), "segment"), ("segments", "id")):
+            for table, column in ((vectors_table(writer.space_id), "segment"), ("segments", "id")):
                 writer.db.conn.executemany(f"DELETE FROM {table} WHERE {column} = ?", zip(purged))
     left = np.setdiff1d(np.arange(2, FEWER + 1, 2), purged)
     nearest = nearest_of(tmp_path, np.arange(2, FEWER + 1, 2))
@@ -218,7 +224,7 @@ def test_more_is_compared_until_the_best_are_well_within_it(sketched, built, vec
     """Bits that say nothing of nearness cost time, not answers."""
     draw = np.random.default_rng(1)
     noise = draw.integers(0, 256, COUNT).astype(np.int32)
-    monkeypatch.setattr(lsh_sketch.Sketch, "distances", lambda self, query, rows: noise[rows])
+    monkeypatch.setattr(lsh_sketch.LshSketch, "distances", lambda self, query, rows: noise[rows])
     allowed = np.arange(1, COUNT + 1, 2)
     hits = [
         np.isin(truth(query, vectors, allowed, 10)[1], built["hnsw"].search(query[None], 40, allowed)[1])
@@ -229,10 +235,10 @@ def test_more_is_compared_until_the_best_are_well_within_it(sketched, built, vec
 
 @pytest.mark.parametrize("share", [0.05, 0.6])
 def test_picked_bits_are_counted_as_all_bits_are(built, vectors, queries, share, monkeypatch):
-    monkeypatch.setattr(lsh_sketch, "PART", 64)
-    sketched = built["hnsw"]._graph.beside
+    monkeypatch.setattr(lsh_sketch, "CHUNK_ROWS", 64)
+    sketched = built["hnsw"]._graph.sketch
     rows = np.flatnonzero(np.random.default_rng(2).random(COUNT) < share)
-    bits = np.unpackbits(sketched.bits, axis=1) != np.unpackbits(
+    bits = np.unpackbits(sketched.codes, axis=1) != np.unpackbits(
         sketched.index.sa_encode(queries[:1]), axis=1
     )
     np.testing.assert_array_equal(sketched.distances(queries[:1], rows), bits[rows].sum(axis=1))
@@ -240,7 +246,7 @@ def test_picked_bits_are_counted_as_all_bits_are(built, vectors, queries, share,
 
 @pytest.mark.parametrize("copied", [0.0, 1.0])
 def test_rows_that_are_copied_score_as_rows_that_are_left_in_place(built, queries, copied, monkeypatch):
-    monkeypatch.setattr(flat, "COPIED", copied)
+    monkeypatch.setattr(flat, "MAX_COPIED_SHARE", copied)
     storage, rows = built["hnsw"]._graph.storage, np.arange(5, COUNT, 7)
     scores, best = flat.search(storage, queries, 50, rows)
     every, order = storage.search(queries, COUNT)
@@ -254,7 +260,7 @@ def test_rows_that_are_copied_score_as_rows_that_are_left_in_place(built, querie
 @given(ids=st.sets(st.integers(0, 60)), allowed=st.sets(st.integers(-5, 70)))
 def test_the_rows_of_what_passes_are_those_of_its_ids(ids, allowed):
     own, some = np.array(sorted(ids), np.int64), np.array(sorted(allowed), np.int64)
-    passing = Passing(own)
+    passing = IdFilter(own)
     for _ in range(2):  # the second time they are remembered
         assert list(own[passing.rows(some)]) == sorted(ids & allowed)
 
@@ -279,9 +285,9 @@ def old(tmp_path, vectors, monkeypatch):
     def create(dim, count):
         return faiss.IndexHNSWSQ(dim, faiss.ScalarQuantizer.QT_6bit, 24, faiss.METRIC_INNER_PRODUCT)
 
-    with Writer(tmp_path, lambda _: embedder()) as writer, monkeypatch.context() as then:
+    with LibraryWriter(tmp_path, lambda _: embedder()) as writer, monkeypatch.context() as then:
         then.setattr(hnsw, "create", create)
-        then.setitem(FORMS, "hnsw", "hnsw")
+        then.setitem(FILE_FORMATS, "hnsw", "hnsw")
         insert(writer, range(1, FEWER + 1), vectors)
         build_if_due(writer, "hnsw")
     return tmp_path
@@ -292,18 +298,18 @@ def test_an_older_graph_answers_and_is_brought_up_by_the_next_run(old, sketched,
     answers = []
     for _ in range(2):
         nearest = nearest_of(old, allowed)
-        answers.append((nearest.indexes["image"]._graph.beside is None, nearest.damage))
+        answers.append((nearest.indexes["image"]._graph.sketch is None, nearest.damage))
         for query in queries:
             _, found = nearest.search(query[None], "image", 10, SOME)
             np.testing.assert_array_equal(found, truth(query, vectors, allowed, 10)[1])
-        with Writer(old) as writer:
+        with LibraryWriter(old) as writer:
             build_if_due(writer)
     assert answers == [(True, None), (False, None)]
     assert len(list((old / "indexes").iterdir())) == 1
 
 
 def test_a_damaged_graph_answers_filtered_queries_and_is_built_again(old, vectors, queries):
-    with Writer(old) as writer:
+    with LibraryWriter(old) as writer:
         build_if_due(writer)
         (file,) = (old / "indexes").iterdir()
         allowed = pass_some("uncorrelated", 0.3, queries[0], vectors[:FEWER])
@@ -313,8 +319,8 @@ def test_a_damaged_graph_answers_filtered_queries_and_is_built_again(old, vector
             _, found = nearest.search(queries[:1], "image", 10, SOME)
             if harm is not flip and nearest.damage:
                 np.testing.assert_array_equal(found, truth(queries[0], vectors, allowed, 10)[1])
-            assert len(verify(writer, repair=True).mended) == 1
-            assert verify(writer).wrong == []
+            assert len(verify(writer, repair=True).repaired) == 1
+            assert verify(writer).errors == []
 
 
 def flip(file):

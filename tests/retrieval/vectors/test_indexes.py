@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from retrieval.errors import LibraryDamaged
-from retrieval.scoring.ranking import recall, top
+from retrieval.scoring.ranking import recall, top_k
 from retrieval.vectors.base import method_for
 from retrieval.vectors.exact import ExactIndex
 from retrieval.vectors.faiss_index import FaissIndex
@@ -61,7 +61,7 @@ def test_scores_and_ids_agree_with_exact_search(method, indexes, exact, ids, vec
     best, order = [], []
     for query, near in zip(queries, found, strict=True):
         rows = np.searchsorted(ids, near)
-        one, two = top((query @ vectors[rows].T)[None], near, 10)
+        one, two = top_k((query @ vectors[rows].T)[None], near, 10)
         best.append(one[0])
         order.append(two[0])
     np.testing.assert_array_equal(np.array(order), wanted)
@@ -101,12 +101,12 @@ def test_more_is_asked_for_than_there_is(method, ids, vectors):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_saved_index_answers_the_same_from_the_map(method, indexes, tmp_path, vectors):
-    from indexer.maintenance.build_index import save
+    from indexer.maintenance.build_index import save_index
 
-    digest, size = save(indexes[method], tmp_path / "index")
+    digest, size = save_index(indexes[method], tmp_path / "index")
     assert (tmp_path / "index").stat().st_size == size
     assert len(digest) == 64
-    loaded = FaissIndex.load(tmp_path / "index", method, indexes[method].effort)
+    loaded = FaissIndex.load(tmp_path / "index", method, indexes[method].search_effort)
     for one, two in zip(loaded.search(vectors[:9], 7), indexes[method].search(vectors[:9], 7), strict=True):
         np.testing.assert_array_equal(one, two)
     assert len(loaded) == COUNT

@@ -1,0 +1,390 @@
+"""The catalog's tables, as migration steps from an empty file to today's schema.
+
+A step that has been released is never edited; a change is a new step at the end. Vectors are stored in one
+table per space, `vectors_ID`, so that a row is found by its segment and a space is dropped at once.
+"""
+
+from collections.abc import Callable
+
+# Characters that are searched by pieces, as their scripts put no spaces between words (or, in Korean, write
+# particles with them): Thai and Lao, Burmese, Khmer, Hangul, kana, Chinese. A class of GLOB and of regular
+# expressions, released with the step 4-keywords.
+UNSPACED_SCRIPTS = (
+    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u1100-\u11ff\u3040-\u31ff"
+    "\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff"
+)
+
+_KEYWORD_TABLES = (  # a keyword table, its column, and the view it mirrors
+    ("text_words", "text", "texts"),
+    ("text_pieces", "text", "unspaced_texts"),
+    ("name_words", "name", "names"),
+    ("name_pieces", "name", "names"),
+)
+
+
+def _insert_sql(table: str, column: str, view: str, rows: str) -> str:
+    return f"INSERT INTO {table} (rowid, {column}) SELECT id, {column} FROM {view} WHERE {rows};"
+
+
+def _delete_sql(table: str, column: str, view: str, rows: str) -> str:
+    """Take rows out of a keyword table, which asks for the very text that was put in."""
+    into = f"INSERT INTO {table} ({table}, rowid, {column})"
+    return f"{into} SELECT 'delete', id, {column} FROM {view} WHERE {rows};"
+
+
+def _trigger_sql(name: str, event: str, make_sql: Callable[..., str], column: str, rows: str) -> str:
+    """Return the trigger that mirrors an event in the keyword tables of a column."""
+    changes = "\n".join(make_sql(*mirror, rows) for mirror in _KEYWORD_TABLES if mirror[1] == column)
+    return f"CREATE TRIGGER {name} {event} BEGIN\n{changes}\nEND"
+
+
+MIGRATIONS: dict[str, tuple[str, ...]] = {
+    "1-library": (
+        """CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT""",
+        """CREATE TABLE roots (
+            id INTEGER PRIMARY KEY,
+            path BLOB NOT NULL UNIQUE,             -- absolute, as the file system spells it
+            options TEXT NOT NULL,                 -- JSON: how to scan it
+            state TEXT NOT NULL CHECK (state IN ('present', 'offline')),
+            scanned TEXT
+        ) STRICT""",
+        """CREATE TABLE contents (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            hash BLOB NOT NULL,                    -- SHA-256 of the bytes
+            reader TEXT NOT NULL,                  -- the same bytes as a caption are other segments
+            segments INTEGER,                      -- how many; NULL until all are committed
+            width INTEGER,
+            height INTEGER,
+            taken TEXT,                            -- local time on the camera's clock
+            UNIQUE (hash, reader)
+        ) STRICT""",
+        """CREATE TABLE files (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,  -- never reused: a larger one is newer
+            root INTEGER NOT NULL REFERENCES roots (id) ON DELETE CASCADE,
+            path BLOB NOT NULL,                    -- under the root
+            size INTEGER NOT NULL,
+            mtime INTEGER NOT NULL,                -- nanoseconds
+            reader TEXT NOT NULL,
+            picture BLOB,                          -- a caption's picture: its path under the root
+            content INTEGER REFERENCES contents (id),
+            error TEXT,                            -- why it could not be read
+            time TEXT NOT NULL,                    -- when taken, else last written; local
+            state TEXT NOT NULL CHECK (state IN ('present', 'offline', 'gone')),
+            UNIQUE (root, path)
+        ) STRICT""",
+        """CREATE INDEX files_by_content ON files (content, state)""",
+        """CREATE INDEX files_by_time ON files (time)""",
+        """CREATE TABLE segments (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,  -- never reused
+            content INTEGER NOT NULL REFERENCES contents (id) ON DELETE CASCADE,
+            ordinal INTEGER NOT NULL,              -- its place among the content's segments
+            kind TEXT NOT NULL CHECK (kind IN ('image', 'video', 'text', 'page', 'audio')),
+            text TEXT,
+            start REAL,
+            "end" REAL,
+            page INTEGER,
+            box TEXT,
+            UNIQUE (content, ordinal)
+        ) STRICT""",
+        """CREATE INDEX segments_by_kind ON segments (kind)""",
+        """CREATE TABLE spaces (
+            id INTEGER PRIMARY KEY,
+            name TEXT NOT NULL UNIQUE,
+            fingerprint TEXT NOT NULL,
+            dim INTEGER NOT NULL,
+            through INTEGER NOT NULL DEFAULT 0     -- the last segment its indexes reach
+        ) STRICT""",
+        """CREATE TABLE indexes (                     -- one a kind of segment: kinds lie far apart in a space
+            space INTEGER NOT NULL REFERENCES spaces (id) ON DELETE CASCADE,
+            kind TEXT NOT NULL,
+            method TEXT NOT NULL,                  -- flat, hnsw or ivf
+            file TEXT NOT NULL,
+            digest TEXT NOT NULL,                  -- SHA-256 of the file
+            size INTEGER NOT NULL,
+            count INTEGER NOT NULL,
+            effort INTEGER NOT NULL,               -- lists or nodes it looks at for one query
+            recall REAL NOT NULL,                  -- recall@10 against exact, measured when built
+            PRIMARY KEY (space, kind)
+        ) STRICT, WITHOUT ROWID""",
+    ),
+    "2-spaces": (
+        # What the fingerprint covers, as JSON, in words that say what differs.
+        """ALTER TABLE spaces ADD COLUMN parts TEXT NOT NULL DEFAULT '{}'""",
+        # Whether every segment has its vector; one that a switch could not read is made up for later.
+        """ALTER TABLE spaces ADD COLUMN whole INTEGER NOT NULL DEFAULT 1""",
+    ),
+    "3-details": (
+        """ALTER TABLE contents ADD COLUMN zone TEXT""",  # of the clock that `taken` was read from: +02:00
+        """ALTER TABLE contents ADD COLUMN camera TEXT""",
+        """ALTER TABLE contents ADD COLUMN lens TEXT""",
+        """ALTER TABLE contents ADD COLUMN latitude REAL""",  # degrees north
+        """ALTER TABLE contents ADD COLUMN longitude REAL""",  # degrees east
+        """ALTER TABLE contents ADD COLUMN orientation INTEGER""",  # EXIF's; width and height are as shown
+        """ALTER TABLE contents ADD COLUMN rating INTEGER""",  # -1 (rejected) to 5
+        """ALTER TABLE contents ADD COLUMN looks BLOB""",  # a perceptual hash, 8 bytes
+        """ALTER TABLE contents ADD COLUMN sharpness REAL""",
+        # The version of the reader that wrote these; 0 is older than they are.
+        """ALTER TABLE contents ADD COLUMN details INTEGER NOT NULL DEFAULT 0""",
+        """UPDATE contents SET details = 1 WHERE reader = 'text'""",  # which says nothing of itself
+        """CREATE INDEX contents_by_details ON contents (details)""",
+        """CREATE INDEX contents_by_camera ON contents (camera) WHERE camera IS NOT NULL""",
+        """CREATE INDEX contents_by_lens ON contents (lens) WHERE lens IS NOT NULL""",
+        """CREATE INDEX contents_by_place ON contents (latitude, longitude) WHERE latitude IS NOT NULL""",
+        """CREATE INDEX contents_by_rating ON contents (rating) WHERE rating IS NOT NULL""",
+        """CREATE INDEX contents_by_size ON contents (width, height) WHERE width IS NOT NULL""",
+        """CREATE TABLE keywords (                    -- what people wrote into pictures and sidecars
+            content INTEGER NOT NULL REFERENCES contents (id) ON DELETE CASCADE,
+            name TEXT NOT NULL COLLATE NOCASE,
+            PRIMARY KEY (content, name)
+        ) STRICT, WITHOUT ROWID""",
+        """CREATE INDEX keywords_by_name ON keywords (name)""",
+        """CREATE TABLE tags (                        -- what a model says of segments
+            segment INTEGER NOT NULL REFERENCES segments (id) ON DELETE CASCADE,
+            name TEXT NOT NULL COLLATE NOCASE,
+            confidence REAL NOT NULL,
+            PRIMARY KEY (name, segment)
+        ) STRICT, WITHOUT ROWID""",
+        """CREATE INDEX tags_by_segment ON tags (segment)""",
+        """CREATE INDEX files_by_picture ON files (root, picture) WHERE picture IS NOT NULL""",
+        """CREATE INDEX captions_by_content ON files (content) WHERE picture IS NOT NULL""",
+        # Which contents speak of a file: its own; of a picture its captions'; of a caption its picture's,
+        # and those of the captions beside it.
+        """CREATE VIEW says (file, content) AS
+            SELECT id, content FROM files
+            UNION ALL
+            SELECT p.id, c.content FROM files c JOIN files p ON p.root = c.root AND p.path = c.picture
+             WHERE c.picture IS NOT NULL AND c.state != 'gone'
+            UNION ALL
+            SELECT c.id, p.content FROM files c JOIN files p ON p.root = c.root AND p.path = c.picture
+             WHERE c.picture IS NOT NULL AND p.state != 'gone'
+            UNION ALL
+            SELECT o.id, c.content FROM files c JOIN files o ON o.root = c.root AND o.picture = c.picture
+             WHERE c.picture IS NOT NULL AND c.state != 'gone' AND o.picture IS NOT NULL""",
+    ),
+    "4-keywords": (
+        # What is searched by keyword, as views, so that no text is stored twice.
+        """CREATE VIEW texts AS SELECT id, text FROM segments WHERE text IS NOT NULL""",
+        # Two spaces at the end let the last character, too, begin a piece of three.
+        f"""CREATE VIEW unspaced_texts AS
+            SELECT id, text || '  ' AS text FROM segments WHERE text GLOB '*[{UNSPACED_SCRIPTS}]*'""",
+        # The root's own name and the path below it. Bytes that are no UTF-8 are replaced as they are read.
+        """CREATE VIEW names AS
+            SELECT f.id, f.root,
+                   substr(r.name, length(rtrim(r.name, replace(r.name, '/', ''))) + 1) || '/'
+                       || CAST(f.path AS TEXT) AS name
+              FROM files f JOIN (SELECT id, CAST(path AS TEXT) AS name FROM roots) r ON r.id = f.root""",
+        """CREATE VIRTUAL TABLE text_words USING fts5 (
+            text, content='texts', content_rowid='id', tokenize='unicode61 remove_diacritics 2')""",
+        """CREATE VIRTUAL TABLE text_pieces USING fts5 (
+            text, content='unspaced_texts', content_rowid='id', tokenize='trigram')""",
+        """CREATE VIRTUAL TABLE name_words USING fts5 (
+            name, content='names', content_rowid='id', tokenize='unicode61 remove_diacritics 2')""",
+        """CREATE VIRTUAL TABLE name_pieces USING fts5 (
+            name, content='names', content_rowid='id', tokenize='trigram')""",
+        """CREATE VIRTUAL TABLE text_terms USING fts5vocab (text_pieces, instance)""",
+        """CREATE VIRTUAL TABLE name_terms USING fts5vocab (name_pieces, instance)""",
+        *(_insert_sql(*mirror, "1") for mirror in _KEYWORD_TABLES),
+        # Triggers, so that no way to write leaves a keyword behind; what goes is read while a view has it.
+        _trigger_sql(
+            "segments_in",
+            "AFTER INSERT ON segments WHEN new.text IS NOT NULL",
+            _insert_sql,
+            "text",
+            "id = new.id",
+        ),
+        _trigger_sql(
+            "segments_out",
+            "BEFORE DELETE ON segments WHEN old.text IS NOT NULL",
+            _delete_sql,
+            "text",
+            "id = old.id",
+        ),
+        _trigger_sql(
+            "segments_from", "BEFORE UPDATE OF text ON segments", _delete_sql, "text", "id = old.id"
+        ),
+        _trigger_sql("segments_to", "AFTER UPDATE OF text ON segments", _insert_sql, "text", "id = new.id"),
+        _trigger_sql("files_in", "AFTER INSERT ON files", _insert_sql, "name", "id = new.id"),
+        _trigger_sql("files_out", "BEFORE DELETE ON files", _delete_sql, "name", "id = old.id"),
+        _trigger_sql(
+            "files_from", "BEFORE UPDATE OF root, path ON files", _delete_sql, "name", "id = old.id"
+        ),
+        _trigger_sql("files_to", "AFTER UPDATE OF root, path ON files", _insert_sql, "name", "id = new.id"),
+        _trigger_sql("roots_from", "BEFORE UPDATE OF path ON roots", _delete_sql, "name", "root = old.id"),
+        _trigger_sql("roots_to", "AFTER UPDATE OF path ON roots", _insert_sql, "name", "root = new.id"),
+        # A cascade would come when the root's name is gone already.
+        """CREATE TRIGGER roots_out BEFORE DELETE ON roots
+            BEGIN DELETE FROM files WHERE root = old.id; END""",
+    ),
+    "6-calibration": (
+        # What is usual in a space: the vectors of background queries, asked in words or by pictures.
+        """CREATE TABLE backgrounds (
+            space INTEGER NOT NULL REFERENCES spaces (id) ON DELETE CASCADE,
+            asked TEXT NOT NULL,                   -- in words, by a picture, or by a sum of several
+            version TEXT NOT NULL,                 -- of the bank; of pictures, which
+            vectors BLOB NOT NULL,                 -- float16, as long as the space is wide
+            PRIMARY KEY (space, asked)
+        ) STRICT, WITHOUT ROWID""",
+        # How well each of them is matched at best by one kind of segment.
+        """CREATE TABLE calibrations (
+            space INTEGER NOT NULL REFERENCES spaces (id) ON DELETE CASCADE,
+            asked TEXT NOT NULL,
+            kind TEXT NOT NULL,
+            version TEXT NOT NULL,
+            count INTEGER NOT NULL,                -- vectors that were compared
+            center REAL,                           -- NULL where nothing but copies was found
+            spread REAL,
+            PRIMARY KEY (space, asked, kind)
+        ) STRICT, WITHOUT ROWID""",
+    ),
+    "7-labels": (
+        # What segments are tagged with, new ones too.
+        """CREATE TABLE labels (
+            name TEXT PRIMARY KEY COLLATE NOCASE,
+            how TEXT NOT NULL,                     -- JSON: what is tagged, and from which confidence on
+            basis TEXT NOT NULL,                   -- of what its tags follow; when that changes, all do
+            space INTEGER REFERENCES spaces (id) ON DELETE SET NULL,
+            through INTEGER NOT NULL               -- the last segment it was held against
+        ) STRICT, WITHOUT ROWID""",
+    ),
+    "8-concepts": (
+        """CREATE TABLE concepts (name TEXT PRIMARY KEY) STRICT, WITHOUT ROWID""",
+        """CREATE TABLE examples (
+            concept TEXT NOT NULL REFERENCES concepts (name) ON DELETE CASCADE,
+            hash BLOB NOT NULL,                    -- SHA-256 of the file; no content is for and against
+            positive INTEGER NOT NULL CHECK (positive IN (0, 1)),
+            path BLOB NOT NULL,                    -- where it was, whole
+            picture BLOB NOT NULL,                 -- a small JPEG, so that a later model can learn it
+            PRIMARY KEY (concept, hash)
+        ) STRICT""",
+        """CREATE TABLE probes (
+            concept TEXT NOT NULL REFERENCES concepts (name) ON DELETE CASCADE,
+            space INTEGER NOT NULL REFERENCES spaces (id) ON DELETE CASCADE,
+            direction BLOB NOT NULL,               -- float32
+            center REAL NOT NULL,
+            spread REAL NOT NULL,
+            auroc REAL,                            -- how well examples are told apart
+            PRIMARY KEY (concept, space)
+        ) STRICT, WITHOUT ROWID""",
+    ),
+    "9-media": (
+        """ALTER TABLE contents ADD COLUMN duration REAL""",  # seconds, of what has times
+    ),
+    "10-tables": (
+        """ALTER TABLE segments ADD COLUMN picture BLOB""",  # as a table's caption names it
+        # Where those are: a caption of a table belongs to a picture for each place where the table is.
+        """CREATE TABLE captions (
+            segment INTEGER NOT NULL REFERENCES segments (id) ON DELETE CASCADE,
+            file INTEGER NOT NULL REFERENCES files (id) ON DELETE CASCADE,  -- the table
+            picture BLOB NOT NULL,                 -- its path under the root
+            PRIMARY KEY (segment, file)
+        ) STRICT, WITHOUT ROWID""",
+        """CREATE INDEX captions_by_file ON captions (file)""",
+        """CREATE INDEX captions_by_picture ON captions (picture)""",
+        # Those whose picture is there; the others wait for it and are not found.
+        """CREATE VIEW captioned (segment, source, file) AS
+            SELECT c.segment, t.id, p.id FROM captions c JOIN files t ON t.id = c.file
+              JOIN files p ON p.root = t.root AND p.path = c.picture
+             WHERE t.state != 'gone' AND p.state != 'gone'""",
+    ),
+    "11-tiles": (
+        """ALTER TABLE contents ADD COLUMN tiles INTEGER""",  # of a picture; NULL until it is asked for some
+    ),
+    "12-said": (
+        # What was looked over for words, by what, and how far: also where there were none.
+        """CREATE TABLE said (
+            content INTEGER NOT NULL REFERENCES contents (id) ON DELETE CASCADE,
+            how TEXT NOT NULL CHECK (how IN ('ocr', 'speech')),
+            version TEXT NOT NULL,                 -- of the model; what another has found gives way
+            upto REAL,                             -- seconds or pages; NULL is all of it
+            PRIMARY KEY (content, how)
+        ) STRICT, WITHOUT ROWID""",
+    ),
+    "13-archives": (
+        # Archives whose files are all written, so that an unchanged one need not be opened again.
+        """CREATE TABLE archives (
+            root INTEGER NOT NULL REFERENCES roots (id) ON DELETE CASCADE,
+            path BLOB NOT NULL,                    -- under the root; its files are those below it
+            size INTEGER NOT NULL,
+            mtime INTEGER NOT NULL,                -- nanoseconds
+            how TEXT NOT NULL,                     -- what was looked for, as a checksum
+            read INTEGER NOT NULL,                 -- how many of its files could be read
+            failed INTEGER NOT NULL,               -- and how many could not
+            error TEXT,                            -- what is wrong with the archive itself
+            PRIMARY KEY (root, path)
+        ) STRICT, WITHOUT ROWID""",
+    ),
+    "14-sounds": (  # may be looked for as well; the check on a column cannot be changed in its place
+        """CREATE TABLE looked (
+            content INTEGER NOT NULL REFERENCES contents (id) ON DELETE CASCADE,
+            how TEXT NOT NULL CHECK (how IN ('ocr', 'speech', 'sounds')),
+            version TEXT NOT NULL,                 -- of the model; what another has found gives way
+            upto REAL,                             -- seconds or pages; NULL is all of it
+            PRIMARY KEY (content, how)
+        ) STRICT, WITHOUT ROWID""",
+        """INSERT INTO looked SELECT content, how, version, upto FROM said""",
+        """DROP TABLE said""",
+        """ALTER TABLE looked RENAME TO said""",
+    ),
+    "15-plain-names": (
+        # Progress of every analysis of a content, also of those that found nothing.
+        """CREATE TABLE analyses (
+            content INTEGER NOT NULL REFERENCES contents (id) ON DELETE CASCADE,
+            analysis TEXT NOT NULL,                -- ocr, speech, sounds, tiles or metadata
+            version TEXT NOT NULL,                 -- of the model or the decoder
+            progress REAL,                         -- seconds or pages; NULL is complete
+            PRIMARY KEY (content, analysis)
+        ) STRICT, WITHOUT ROWID""",
+        """CREATE INDEX analyses_by_version ON analyses (analysis, version)""",
+        """INSERT INTO analyses SELECT content, how, version, upto FROM said""",
+        """DROP TABLE said""",
+        """INSERT INTO analyses SELECT id, 'tiles', '1', NULL FROM contents WHERE tiles IS NOT NULL""",
+        """ALTER TABLE contents DROP COLUMN tiles""",
+        """INSERT INTO analyses
+            SELECT id, 'metadata', CAST(details AS TEXT), NULL FROM contents
+             WHERE reader IN ('picture', 'caption')""",
+        """DROP INDEX contents_by_details""",
+        """ALTER TABLE contents DROP COLUMN details""",
+        # What made a segment; earlier it was encoded in the ordinal.
+        """ALTER TABLE segments ADD COLUMN origin TEXT NOT NULL DEFAULT 'file'""",
+        """UPDATE segments SET origin = CASE WHEN ordinal >= 3298534883328 THEN 'sounds'
+             WHEN ordinal >= 2199023255552 THEN 'speech' WHEN ordinal >= 1099511627776 THEN 'ocr'
+             ELSE 'tiles' END WHERE ordinal >= 1000000""",
+        """ALTER TABLE segments RENAME COLUMN picture TO caption_target""",
+        """ALTER TABLE contents RENAME COLUMN looks TO perceptual_hash""",
+        """ALTER TABLE spaces RENAME COLUMN through TO indexed_to""",
+        """ALTER TABLE spaces RENAME COLUMN whole TO complete""",
+        """ALTER TABLE labels RENAME COLUMN how TO rule""",
+        """ALTER TABLE labels RENAME COLUMN through TO tagged_to""",
+        """ALTER TABLE archives RENAME COLUMN how TO options_hash""",
+        """ALTER TABLE backgrounds RENAME COLUMN asked TO query_mode""",
+        """ALTER TABLE calibrations RENAME COLUMN asked TO query_mode""",
+        # Which contents describe a file: its own; for an image those of its captions; for a caption that of
+        # its image and those of the other captions of that image.
+        """DROP VIEW says""",
+        """CREATE VIEW described_by (file, content) AS
+            SELECT id, content FROM files
+            UNION ALL
+            SELECT p.id, c.content FROM files c JOIN files p ON p.root = c.root AND p.path = c.picture
+             WHERE c.picture IS NOT NULL AND c.state != 'gone'
+            UNION ALL
+            SELECT c.id, p.content FROM files c JOIN files p ON p.root = c.root AND p.path = c.picture
+             WHERE c.picture IS NOT NULL AND p.state != 'gone'
+            UNION ALL
+            SELECT o.id, c.content FROM files c JOIN files o ON o.root = c.root AND o.picture = c.picture
+             WHERE c.picture IS NOT NULL AND c.state != 'gone' AND o.picture IS NOT NULL""",
+        # The images that captions of tables name, if they exist.
+        """DROP VIEW captioned""",
+        """CREATE VIEW caption_images (segment, source, file) AS
+            SELECT c.segment, t.id, p.id FROM captions c JOIN files t ON t.id = c.file
+              JOIN files p ON p.root = t.root AND p.path = c.picture
+             WHERE t.state != 'gone' AND p.state != 'gone'""",
+        # The absolute paths at which a content can be read now.
+        """CREATE VIEW present_files (content, path) AS
+            SELECT f.content, CAST(iif(r.path = x'2f', x'', r.path) || x'2f' || f.path AS BLOB)
+              FROM files f JOIN roots r ON r.id = f.root
+             WHERE f.state = 'present' AND r.state = 'present'""",
+        # Read a file again although its size and time are unchanged; earlier its size was -1.
+        """ALTER TABLE files ADD COLUMN retry INTEGER NOT NULL DEFAULT 0 CHECK (retry IN (0, 1))""",
+        """UPDATE files SET retry = 1 WHERE size = -1""",
+    ),
+}
