@@ -111,3 +111,9 @@ def describe_differences(old: Mapping[str, str], new: Mapping[str, str]) -> str:
     changed = [name for name in {**old, **new} if old.get(name) != new.get(name)]
     lines = [f"{name} {old.get(name, 'unknown')}, now {new.get(name, 'unknown')}" for name in changed]
     return "; ".join(lines) or "its fingerprint"
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of an error's message without its final period, or its type if it has none."""
+    lines = str(error).strip().splitlines()
+    return (lines[0] if lines else type(error).__name__).rstrip(".")

@@ -18,7 +18,7 @@ from indexer.decode.audio.stream import Samples
 from indexer.enrich.sound_events import SAMPLE_RATE, WINDOW_SECONDS, SoundLabel, analysis_version
 from indexer.enrich.sound_labels import PROMPT_TEMPLATE, SOUND_LABELS, UNREPORTED_LABELS
 from indexer.models.hub import cached_file, unreachable_reason
-from retrieval.errors import EmbedderError
+from retrieval.errors import EmbedderError, first_line
 from retrieval.system import model_cache_folder
 
 DEFAULT_MODEL = "laion/clap-htsat-unfused"
@@ -135,7 +135,7 @@ def _load(model: str, folder: Path) -> tuple[Any, Callable[..., Any], Callable[.
             made, told = cast(Any, ClapModel).from_pretrained(folder, **how)
             processor: Any = ClapProcessor.from_pretrained(folder, local_files_only=True)
         except Exception as error:  # of whichever library reads the files
-            raise _unusable_error(model, _first_line(error)) from error
+            raise _unusable_error(model, first_line(error)) from error
     extractor = processor.feature_extractor
     lacking = set(told["missing_keys"]) & {name for name, _ in made.named_parameters()}
     if lacking:
@@ -178,7 +178,7 @@ def _hub_model_folder(model: str) -> Path:
                 _download(model, names) for names in (*OPTIONAL_FILES, *REQUIRED_FILES)
             ]  # the weights come last
     except Exception as error:  # of whichever library speaks to the hub
-        raise _unusable_error(model, _first_line(error)) from error
+        raise _unusable_error(model, first_line(error)) from error
     return next(place.parent for place in places if place is not None)
 
 
@@ -212,13 +212,9 @@ def _suppress_output() -> Iterator[None]:
                 logging.enable_progress_bar()
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
-
-
 def _unusable_error(model: str, reason: str) -> EmbedderError:
     return EmbedderError(
-        f"The sound model {model} cannot be used: {reason.rstrip('.')}. Nothing else needs it; sounds and "
+        f"The sound model {model} cannot be used: {reason}. Nothing else needs it; sounds and "
         "videos wait to be heard. Where there is a network (and HF_HUB_OFFLINE is not set), `clew index "
         f"--sound-model {DEFAULT_MODEL}` fetches one (615 MB) into the hub's cache. Or give a folder "
         f"as transformers "

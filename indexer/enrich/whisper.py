@@ -7,7 +7,7 @@ from typing import Any
 from indexer.decode.audio.stream import Samples
 from indexer.enrich.speech import TranscriptSegment
 from indexer.models.hub import unreachable_reason
-from retrieval.errors import EmbedderError, ExtraMissing
+from retrieval.errors import EmbedderError, ExtraMissing, first_line
 from retrieval.system import cores
 
 MODEL_NAMES = (
@@ -48,12 +48,12 @@ def _load(name: str) -> Any:
     try:
         return WhisperModel(name, **how)
     except Exception as error:  # of whichever library reads the files, or speaks to the hub
-        raise EmbedderError(_unusable_message(name, str(error).strip().splitlines()[0])) from error
+        raise EmbedderError(_unusable_message(name, first_line(error))) from error
 
 
 def _unusable_message(name: str, reason: str) -> str:
     return (
-        f"The speech model {name} cannot be used: {reason.rstrip('.')}. Nothing else needs it; sounds and "
+        f"The speech model {name} cannot be used: {reason}. Nothing else needs it; sounds and "
         "videos wait to be heard. Where there is a network (and HF_HUB_OFFLINE is not set), `clew index "
         f"--speech-model small` fetches it into the hub's cache; there are {MODEL_NAMES}. Or give a "
         f"folder that "
