@@ -52,17 +52,17 @@ def run_enrichment(
 
     Of new sounds that nobody listens to is said how they are heard.
     """
-    later, embedder = EnrichmentResult(), writer.embedder
-    if writer.catalog.setting("ocr"):
+    later, embedder, settings = EnrichmentResult(), writer.embedder, writer.settings()
+    if settings.ocr:
         reading = AnalysisJob(writer, "ocr", ocr.VERSION, later, progress)
         reading.run(ocr.SUPPORTED_DECODERS, lambda: ocr.OcrAnalyzer(embedder, partial(scene_ranges, writer)))
-    if by := options.transcriber or writer.catalog.setting("speech"):
+    if by := options.transcriber or settings.speech_model:
         name = by if isinstance(by, str) else by.name
         listening = AnalysisJob(writer, "speech", name, later, progress)
         listening.run(
             speech.SUPPORTED_DECODERS, lambda: speech.SpeechAnalyzer(_load_transcriber(by), embedder)
         )
-    if namer := options.sound_classifier or writer.catalog.setting("sounds"):
+    if namer := options.sound_classifier or settings.sound_model:
         name = sound_events.analysis_version(namer) if isinstance(namer, str) else namer.name
         naming = AnalysisJob(writer, "sounds", name, later, progress)
         naming.run(

@@ -1,6 +1,6 @@
 """Enrichment options and how they are stored."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from indexer.enrich.sound_events import SoundClassifier
@@ -39,12 +39,14 @@ DEFAULT_OPTIONS = EnrichmentOptions()
 
 def save_options(writer: LibraryWriter, options: EnrichmentOptions) -> None:
     """Write a wish into the library; raises LibraryError where there is no such folder."""
+    settings = writer.settings()
     if options.ocr is not None:
-        writer.spaces.save_setting("ocr", "yes" if options.ocr else "")
+        settings = replace(settings, ocr=options.ocr)
     if options.speech_model is not None:
-        writer.spaces.save_setting("speech", _resolve_model(options.speech_model, SPEECH_MODEL_HELP))
+        settings = replace(settings, speech_model=_resolve_model(options.speech_model, SPEECH_MODEL_HELP))
     if options.sound_model is not None:
-        writer.spaces.save_setting("sounds", _resolve_model(options.sound_model, SOUND_MODEL_HELP))
+        settings = replace(settings, sound_model=_resolve_model(options.sound_model, SOUND_MODEL_HELP))
+    writer.save_settings(settings)
 
 
 def _resolve_model(model: str, description: str) -> str:

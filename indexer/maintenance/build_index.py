@@ -14,7 +14,7 @@ from indexer.store.writer import LibraryWriter
 from retrieval.catalog.reader import Catalog
 from retrieval.catalog.schema import INDEX_FOLDER, vectors_table
 from retrieval.scoring.ranking import recall, top_k
-from retrieval.types import INDEX_METHODS, Ids, IndexFile, IndexMethod, Kind, Scores, Space, Vectors
+from retrieval.types import Ids, IndexFile, IndexMethod, Kind, Scores, Space, Vectors
 from retrieval.vectors.base import FILE_FORMATS, method_for
 
 if TYPE_CHECKING:
@@ -33,12 +33,13 @@ def build_if_due(
     choosing by size.
     """
     if method is not None:
-        writer.spaces.save_setting("index", method)
+        chosen = None if method == "auto" else method
+        writer.save_settings(replace(writer.settings(), index_method=chosen))
     catalog = writer.catalog
     space = space or active_space(catalog)
     count, tail = catalog.count_vectors(space), catalog.count_unindexed(space)
     dead = sum(file.count for file in space.indexes) - (count - tail)
-    wanted = configured_method(catalog)
+    wanted = catalog.settings().index_method
     wrong = any(_needs_rebuild(catalog, file, wanted, auto=method == "auto") for file in space.indexes)
     if wrong or max(tail, dead) * 10 > count:
         return build_indexes(writer, space, wanted)
@@ -170,11 +171,6 @@ def index_damage(catalog: Catalog, file: IndexFile) -> str | None:
     except OSError as error:
         return f"The index file {path} cannot be read: {error.strerror}."
     return None if digest == file.digest else f"The index file {path} is not what was written."
-
-
-def configured_method(catalog: Catalog) -> IndexMethod | None:
-    """Return the method that the library was told to use."""
-    return next((method for method in INDEX_METHODS if method == catalog.setting("index")), None)
 
 
 def _fsync_folder(folder: Path) -> None:

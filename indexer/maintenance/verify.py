@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from indexer.maintenance.build_index import build_indexes, configured_method, index_damage
+from indexer.maintenance.build_index import build_indexes, index_damage
 from indexer.store.writer import LibraryWriter
 from retrieval.catalog.reader import Catalog
 from retrieval.catalog.schema import vectors_table
@@ -29,7 +29,7 @@ def verify(writer: LibraryWriter, *, repair: bool = False) -> Findings:
     for space in catalog.spaces():
         wrong = [what for file in space.indexes if (what := index_damage(catalog, file))]
         if wrong and repair and not findings.errors:
-            build_indexes(writer, space, configured_method(catalog))
+            build_indexes(writer, space, catalog.settings().index_method)
             findings.repaired += [f"{what} Built again." for what in wrong]
         else:
             mend = "" if findings.errors else " `clew verify --repair` builds it again."

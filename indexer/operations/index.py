@@ -1,6 +1,7 @@
 """The indexer's face: one call that indexes a folder."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -148,7 +149,7 @@ def update_open_library(
 ) -> Report:
     """Bring an open library up to date; `how` is what `update` takes besides."""
     if thumbnails is not None:
-        writer.limit_thumbnails(thumbnails)
+        writer.save_settings(replace(writer.settings(), thumbnails_max_bytes=thumbnails))
     return update_folders(
         writer,
         [Path(folder) for folder in as_list(folders)],

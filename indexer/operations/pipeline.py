@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from time import monotonic
@@ -41,7 +41,6 @@ MIN_MISSING_FILES, MAX_MISSING_SHARE = (
     0.2,
 )  # more missing files than both of these is a drive, not a decision
 PREFETCH_PER_THREAD = 16  # pictures decoded ahead, a thread
-TILES_SETTING = "tiles"  # the setting that says whether pictures get some
 MAX_REPORTED_FILES = 10  # files read in part that are named
 REBUILD_AFTER_VECTORS = 50_000  # new vectors after which a long run builds an index before its end
 
@@ -153,7 +152,7 @@ class IndexRun:
             )
             self.writer.spaces.set_complete(space, not waiting)
             self.report.segments += done
-        if self.writer.catalog.setting(TILES_SETTING) == "on":
+        if self.writer.settings().tiles:
             tiles, pictures = add_tiles(self.writer, partial(self.progress, "tiles"))
             self.report.segments += tiles
             if tiles:
@@ -291,8 +290,7 @@ def update_folders(
     """Bring these folders up to date, or all that the library has, and build its index if it is due."""
     begun = monotonic()
     if tiles is not None:
-        with writer.db.atomic():
-            writer.spaces.save_setting(TILES_SETTING, "on" if tiles else "off")
+        writer.save_settings(replace(writer.settings(), tiles=tiles))
     run, roots = IndexRun(writer, index, confirm_gone, retry, progress, should_read), writer.roots
     known = roots.paths()
     given = [absolute_path(folder) for folder in folders]

@@ -4,14 +4,16 @@ import json
 import sqlite3
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 
 import numpy as np
 import sqlite_utils
 
+from indexer.store.settings import save_settings
 from retrieval.catalog.reader import Catalog
 from retrieval.catalog.schema import INDEX_FOLDER, vectors_table
+from retrieval.catalog.settings import LibrarySettings
 from retrieval.embedders.base import Embedder
 from retrieval.embedders.model_name import RETIRED_SUFFIX
 from retrieval.errors import LibraryError
@@ -20,7 +22,7 @@ from retrieval.types import Space, Vectors
 
 @dataclass(frozen=True, slots=True)
 class Spaces:
-    """The tables `spaces`, `indexes`, `settings` and `vectors_ID`, for writing."""
+    """The tables `spaces`, `indexes` and `vectors_ID`, for writing."""
 
     db: sqlite_utils.Database
     catalog: Catalog
@@ -38,9 +40,9 @@ class Spaces:
             if old is not None:
                 aside = f"{old.name}{RETIRED_SUFFIX}{datetime.now():%Y-%m-%d %H:%M:%S.%f})"
                 self.db.execute("UPDATE spaces SET name = ? WHERE id = ?", (aside, old.id))
-                self.db.execute(
-                    "UPDATE settings SET value = ? WHERE name = 'space' AND value = ?", (aside, old.name)
-                )
+                settings = LibrarySettings.read(self.db.conn)
+                if settings.active_space == old.name:
+                    save_settings(self.db, replace(settings, active_space=aside))
             self.insert(embedder, complete=False)
         space = self.catalog.space(embedder.name)
         assert space is not None, "it was made"
@@ -81,7 +83,8 @@ class Spaces:
         """Let this space answer from now on, in one transaction."""
         with self.db.atomic():
             self.set_complete(space, complete)
-            self.save_setting("space", space.name)
+            settings = LibrarySettings.read(self.db.conn)
+            save_settings(self.db, replace(settings, active_space=space.name))
 
     def set_complete(self, space: Space, complete: bool) -> None:
         """Remember whether every segment has its vector in this space."""
@@ -104,10 +107,6 @@ class Spaces:
         with suppress(sqlite3.OperationalError):  # a full disk; the space is gone all the same
             self.db.execute("VACUUM")
         return count
-
-    def save_setting(self, name: str, value: str) -> None:
-        """Write a setting of the library."""
-        self.db.table("settings").upsert({"name": name, "value": value}, pk="name")
 
     def set_indexes(self, space: Space) -> None:
         """Point the space at its new index files."""

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from indexer.decode.base import Draft
 from retrieval.catalog.reader import Catalog
 from retrieval.catalog.schema import CATALOG_FILE, THUMBNAILS_FILE
-from retrieval.catalog.thumbnails import ThumbnailKey, file_size, is_full, size_limit, thumbnail_checksum
+from retrieval.catalog.thumbnails import ThumbnailKey, file_size, is_full, thumbnail_checksum
 from retrieval.formatting import format_bytes as in_words
 from retrieval.formatting import pluralize
 
@@ -43,7 +43,7 @@ class ThumbnailFile:
     def __init__(self, catalog: Catalog) -> None:
         self.catalog = catalog
         self.path = catalog.folder / THUMBNAILS_FILE
-        self.max_bytes = size_limit(catalog)
+        self.max_bytes = catalog.settings().thumbnails_max_bytes
         self._is_full = is_full(file_size(catalog.folder), self.max_bytes)
         self._error = ""
         self._skipped_count = 0

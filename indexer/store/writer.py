@@ -5,7 +5,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -19,11 +19,13 @@ from indexer.store.captions import Captions
 from indexer.store.contents import Contents
 from indexer.store.lock import library_lock
 from indexer.store.roots import Roots
+from indexer.store.settings import save_settings
 from indexer.store.spaces import Spaces
 from indexer.store.thumbnails import NewThumbnail, ThumbnailFile
 from retrieval.catalog.migrations import MIGRATIONS
 from retrieval.catalog.reader import Catalog, check_version
 from retrieval.catalog.schema import CATALOG_FILE, INDEX_FOLDER, vectors_table
+from retrieval.catalog.settings import LibrarySettings
 from retrieval.catalog.thumbnails import THUMBNAIL_KINDS, ThumbnailKey
 from retrieval.embedders.base import Embedder
 from retrieval.errors import LibraryError, LibraryMissing, SpaceMismatch, describe_differences
@@ -117,7 +119,7 @@ class LibraryWriter:
         if space is None:
             with self.db.atomic():
                 id_ = self.spaces.insert(self.embedder, complete=True)
-                self.spaces.save_setting("space", self.embedder.name)
+                save_settings(self.db, replace(self.settings(), active_space=self.embedder.name))
             return id_
         if space.fingerprint != self.embedder.fingerprint:
             what = describe_differences(space.parts, self.embedder.parts)
@@ -233,10 +235,16 @@ class LibraryWriter:
         self.contents.update_capture_time(root, found.picture or found.path)
         return not there
 
-    def limit_thumbnails(self, max_bytes: int) -> None:
-        """Let thumbnails take so many bytes from now on, 0 for none of them."""
-        self.spaces.save_setting("thumbnails", str(max_bytes))
-        self.thumbnails.set_limit(max_bytes)
+    def settings(self) -> LibrarySettings:
+        """Return the settings, including those that the open transaction has changed."""
+        return LibrarySettings.read(self.db.conn)
+
+    def save_settings(self, settings: LibrarySettings) -> None:
+        """Save the settings and apply the limit of the thumbnails."""
+        with self.db.atomic():
+            save_settings(self.db, settings)
+        if settings.thumbnails_max_bytes != self.thumbnails.max_bytes:
+            self.thumbnails.set_limit(settings.thumbnails_max_bytes)
 
     def purge(self) -> int:
         """Delete the files that are gone and all that no file holds any more; returns how many segments."""

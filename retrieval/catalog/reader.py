@@ -20,6 +20,7 @@ from retrieval.catalog.hit_rows import (
 )
 from retrieval.catalog.migrations import MIGRATIONS
 from retrieval.catalog.schema import CATALOG_FILE, vectors_table
+from retrieval.catalog.settings import LibrarySettings
 from retrieval.errors import LibraryMissing, LibraryVersionMismatch
 from retrieval.scoring.calibration import Calibration, QueryMode
 from retrieval.types import KINDS, Filters, Hit, Ids, IndexFile, Kind, Space, Vectors
@@ -56,14 +57,13 @@ class Catalog:
         """Return a number that changes whenever another process has written."""
         return int(self.db.execute("PRAGMA data_version").fetchone()[0])
 
-    def setting(self, name: str) -> str | None:
-        """Return what the library remembers under this name."""
-        row = self.db.execute("SELECT value FROM settings WHERE name = ?", (name,)).fetchone()
-        return None if row is None else str(row[0])
+    def settings(self) -> LibrarySettings:
+        """Return the saved settings."""
+        return LibrarySettings.read(self.db)
 
     def space(self, name: str | None = None) -> Space | None:
         """Return the space of this name, or the one that answers now."""
-        wanted = self.setting("space") if name is None else name
+        wanted = self.settings().active_space if name is None else name
         row = self.db.execute("SELECT * FROM spaces WHERE name = ?", (wanted,)).fetchone()
         if row is None:
             return None

@@ -16,7 +16,7 @@ def status_of(catalog: Catalog, name: str | None = None) -> Status:
     """Return what a library holds; `name` is that of a space, None is the one that answers."""
     space = catalog.space(name)
     segments, kept = segment_counts(catalog)
-    held, limit = thumbnails.file_size(catalog.folder), thumbnails.size_limit(catalog)
+    settings, held = catalog.settings(), thumbnails.file_size(catalog.folder)
     return Status(
         folder=catalog.folder,
         roots=roots(catalog),
@@ -25,14 +25,14 @@ def status_of(catalog: Catalog, name: str | None = None) -> Status:
         space=space,
         spaces={each.name: catalog.count_vectors(each) for each in catalog.spaces()},
         precision=None if space is None else registry.describe_precision(space.fingerprint),
-        ocr=bool(catalog.setting("ocr")),
-        speech=catalog.setting("speech") or None,
-        sounds=catalog.setting("sounds") or None,
+        ocr=settings.ocr,
+        speech=settings.speech_model,
+        sounds=settings.sound_model,
         tail=0 if space is None else catalog.count_unindexed(space),
         size=_library_bytes(catalog.folder),
         thumbnails=held,
-        thumbnail_limit=limit,
-        thumbnails_full=thumbnails.is_full(held, limit),
+        thumbnail_limit=settings.thumbnails_max_bytes,
+        thumbnails_full=thumbnails.is_full(held, settings.thumbnails_max_bytes),
     )
 
 

@@ -13,7 +13,6 @@ from retrieval.catalog.reader import Catalog, connect_read_only
 from retrieval.catalog.schema import THUMBNAILS_FILE
 from retrieval.types import Hit, Kind
 
-DEFAULT_MAX_BYTES = 2_000_000_000  # bytes they may take, until the library is told otherwise
 MIN_FREE_BYTES = 65_536  # bytes that must be left for one more, which takes a fifth of that
 THUMBNAIL_KINDS: tuple[Kind, ...] = ("image", "video", "page")  # the kinds that have one of their own
 THUMBNAIL_KINDS_SQL = ", ".join(f"'{kind}'" for kind in THUMBNAIL_KINDS)
@@ -53,12 +52,6 @@ def find_thumbnail(catalog: Catalog, hit: Hit) -> bytes | None:
             if row is not None and row[0] == thumbnail_checksum(*key[1:], row[1]):
                 return bytes(row[1])
     return None
-
-
-def size_limit(catalog: Catalog) -> int:
-    """Return how many bytes the library's thumbnails may take; 0 is none at all."""
-    told = catalog.setting("thumbnails")
-    return DEFAULT_MAX_BYTES if told is None else int(told)
 
 
 def file_size(folder: Path) -> int:
