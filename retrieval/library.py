@@ -304,7 +304,7 @@ class Library:
         """Return the embedder of a space; raises SpaceMismatch where it is not that any more."""
         found = self._embedder_override or self._loaded_embedder
         if found is None or (self._embedder_override is None and found.fingerprint != space.fingerprint):
-            found = self._loaded_embedder = registry.load_embedder(space.name, fingerprint=space.fingerprint)
+            found = self._loaded_embedder = registry.load_embedder(space.model, fingerprint=space.fingerprint)
         if found.fingerprint != space.fingerprint:
             raise SpaceMismatch(found.name, space.name, describe_differences(space.parts, found.parts))
         return found

@@ -200,22 +200,21 @@ class IndexFile:
     count: int
     effort: int
     recall: float
+    format: str  # internal format; one that differs from FILE_FORMATS is outdated
 
 
 @dataclass(frozen=True, slots=True)
 class Space:
-    """A vector space, and the index files that cover its vectors up to the segment `through`.
-
-    `parts` is what the fingerprint covers; `whole` says whether every segment has its vector here.
-    """
+    """A vector space and its index files."""
 
     id: int
     name: str
+    model: str  # name of the model; differs from `name` if a newer version of the model has replaced it
     fingerprint: str
     dim: int
-    indexed_to: int = 0
-    parts: Mapping[str, str] = field(default_factory=dict)
-    complete: bool = True
+    indexed_to: int = 0  # the last segment in the index files
+    parts: Mapping[str, str] = field(default_factory=dict)  # what the fingerprint covers
+    complete: bool = True  # every segment has its vector
     indexes: tuple[IndexFile, ...] = ()
 
 

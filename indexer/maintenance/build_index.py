@@ -73,7 +73,7 @@ def _needs_rebuild(catalog: Catalog, file: IndexFile, configured: IndexMethod | 
 
 def is_outdated(file: IndexFile) -> bool:
     """Say whether an older clew built it, which answers, but not as fast."""
-    return f"-{FILE_FORMATS[file.method]}-" not in file.file
+    return file.format != FILE_FORMATS[file.method]
 
 
 def _build_kind(catalog: Catalog, space: Space, kind: Kind, method: IndexMethod | None) -> IndexFile | None:
@@ -98,7 +98,7 @@ def _build_kind(catalog: Catalog, space: Space, kind: Kind, method: IndexMethod 
     digest, size = save_index(index, draft)
     name = f"{space.id}-{kind}-{FILE_FORMATS[method]}-{int(ids[-1])}-{digest[:8]}.faiss"
     draft.replace(folder / name)
-    return IndexFile(kind, method, name, digest, size, count, effort, right)
+    return IndexFile(kind, method, name, digest, size, count, effort, right, FILE_FORMATS[method])
 
 
 class GroundTruth:

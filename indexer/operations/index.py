@@ -167,10 +167,11 @@ def embedder_factory(
     def choose(space: Space | None) -> Embedder:
         if embedder is not None:
             return embedder
-        name = model or (resolve.AUTO if space is None else space.name)
-        if name == resolve.AUTO and space is not None:  # it has been chosen
-            name = space.name
-        fits = space.fingerprint if space is not None and space.name == name else None
-        return resolve.resolve_embedder(name, arch=arch, device=device, fingerprint=fits, notify=notify)
+        name, fingerprint = model or resolve.AUTO, None
+        if space is not None and name in (resolve.AUTO, space.name):
+            name, fingerprint = space.model, space.fingerprint
+        return resolve.resolve_embedder(
+            name, arch=arch, device=device, fingerprint=fingerprint, notify=notify
+        )
 
     return choose

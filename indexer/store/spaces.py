@@ -15,7 +15,6 @@ from retrieval.catalog.reader import Catalog
 from retrieval.catalog.schema import INDEX_FOLDER, vectors_table
 from retrieval.catalog.settings import LibrarySettings
 from retrieval.embedders.base import Embedder
-from retrieval.embedders.model_name import RETIRED_SUFFIX
 from retrieval.errors import LibraryError
 from retrieval.types import Space, Vectors
 
@@ -38,7 +37,7 @@ class Spaces:
         old = self.catalog.space(embedder.name)
         with self.db.atomic():
             if old is not None:
-                aside = f"{old.name}{RETIRED_SUFFIX}{datetime.now():%Y-%m-%d %H:%M:%S.%f})"
+                aside = f"{old.name} (before {datetime.now():%Y-%m-%d %H:%M:%S.%f})"
                 self.db.execute("UPDATE spaces SET name = ? WHERE id = ?", (aside, old.id))
                 settings = LibrarySettings.read(self.db.conn)
                 if settings.active_space == old.name:
@@ -52,6 +51,7 @@ class Spaces:
         """Make the space of an embedder, without vectors, and return its id."""
         space = {
             "name": embedder.name,
+            "model": embedder.name,
             "fingerprint": embedder.fingerprint,
             "dim": embedder.dim,
             "parts": json.dumps(dict(embedder.parts)),

@@ -216,7 +216,7 @@ def _fit_probe(
 
 
 def _load_embedder(space: Space, embedder: Embedder | None, notify: Say) -> Embedder:
-    found = embedder or resolve.resolve_embedder(space.name, fingerprint=space.fingerprint, notify=notify)
+    found = embedder or resolve.resolve_embedder(space.model, fingerprint=space.fingerprint, notify=notify)
     if found.fingerprint != space.fingerprint:
         raise SpaceMismatch(found.name, space.name, describe_differences(space.parts, found.parts))
     return found

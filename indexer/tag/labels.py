@@ -77,7 +77,7 @@ def tag_library(
         if space is None:
             raise LibraryMissing(place)
         chosen = embedder or resolve.resolve_embedder(
-            space.name, fingerprint=space.fingerprint, notify=notify
+            space.model, fingerprint=space.fingerprint, notify=notify
         )
         if chosen.fingerprint != space.fingerprint:
             raise SpaceMismatch(chosen.name, space.name, describe_differences(space.parts, chosen.parts))

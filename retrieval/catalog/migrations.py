@@ -386,5 +386,15 @@ MIGRATIONS: dict[str, tuple[str, ...]] = {
         # Read a file again although its size and time are unchanged; earlier its size was -1.
         """ALTER TABLE files ADD COLUMN retry INTEGER NOT NULL DEFAULT 0 CHECK (retry IN (0, 1))""",
         """UPDATE files SET retry = 1 WHERE size = -1""",
+        # The model of a space. Another name marks a space that a newer version of the model replaced;
+        # earlier the model was parsed from that name.
+        """ALTER TABLE spaces ADD COLUMN model TEXT NOT NULL DEFAULT ''""",
+        """UPDATE spaces SET model = iif(instr(name, ' (before '),
+             substr(name, 1, instr(name, ' (before ') - 1), name)""",
+        # The internal format of an index file; earlier it was parsed from the file name.
+        """ALTER TABLE indexes ADD COLUMN format TEXT NOT NULL DEFAULT ''""",
+        """UPDATE indexes SET format = CASE WHEN instr(file, '-flat-') THEN 'flat'
+             WHEN instr(file, '-hnsw+sketch-') THEN 'hnsw+sketch' WHEN instr(file, '-hnsw-') THEN 'hnsw'
+             WHEN instr(file, '-ivf-') THEN 'ivf' ELSE '' END""",
     ),
 }

@@ -7,7 +7,6 @@ from typing import Literal
 from retrieval.errors import EmbedderError
 
 HUB_PREFIX = "hf-hub:"
-RETIRED_SUFFIX = " (before "  # in the name of a space whose model is another now
 WEIGHTS_SUFFIXES = (".safetensors", ".pt", ".pth", ".bin")
 
 
@@ -31,18 +30,12 @@ class ModelSource:
         return self.name.removeprefix(HUB_PREFIX)
 
 
-def strip_retired_suffix(space: str) -> str:
-    """Return the model of a space's name, which says more where the space has stepped aside."""
-    return space.partition(RETIRED_SUFFIX)[0]
-
-
 def parse_model_name(name: str, arch: str | None = None) -> ModelSource:
     """Read the name of a model; raises EmbedderError where it can be none.
 
     `builtin`, ARCH/TAG as open_clip lists them, `hf-hub:ORG/REPO`, or a local checkpoint: a file of
     weights with `arch`, or a folder with open_clip_config.json.
     """
-    name = strip_retired_suffix(name)
     if name == "builtin":
         return ModelSource(name, "builtin")
     if name.startswith(HUB_PREFIX):

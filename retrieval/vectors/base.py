@@ -24,5 +24,5 @@ def method_for(count: int) -> IndexMethod:
     return "flat" if count <= 200_000 else "hnsw"
 
 
-# A file's name tells how it is made inside: one that an older clew made otherwise is built again.
+# The current format of each method; index files in another format are rebuilt.
 FILE_FORMATS: dict[IndexMethod, str] = {"flat": "flat", "hnsw": "hnsw+sketch", "ivf": "ivf"}

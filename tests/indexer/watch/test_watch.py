@@ -349,7 +349,7 @@ def test_where_nothing_tells_who_writes_a_change_of_size_or_time_does(tmp_path, 
 
 def test_the_model_stays_until_another_space_answers():
     def space(fingerprint):
-        return Space(1, "toy", fingerprint, 3)
+        return Space(1, "toy", "toy", fingerprint, 3)
 
     asked = []
 

@@ -1,0 +1,72 @@
+"""Values that earlier versions encoded in names are moved into columns."""
+
+import sqlite3
+
+import pytest
+
+from retrieval.catalog.migrations import MIGRATIONS
+
+
+def apply(db, first, last):
+    """Apply the migration steps with these numbers."""
+    for name, statements in MIGRATIONS.items():
+        if first <= int(name.partition("-")[0]) <= last:
+            for statement in statements:
+                db.execute(statement)
+
+
+@pytest.fixture
+def db():
+    """Return a catalog as version 0.4 made it."""
+    db = sqlite3.connect(":memory:")
+    apply(db, 1, 14)
+    return db
+
+
+def test_model_of_a_replaced_space_is_taken_from_its_name(db):
+    names = ("ViT-B-32/openai", "/models/a.pt (before 2026-11-28 10:00:00.000000)")
+    db.executemany("INSERT INTO spaces (name, fingerprint, dim) VALUES (?, 'f', 3)", [(n,) for n in names])
+    apply(db, 15, 15)
+    assert dict(db.execute("SELECT name, model FROM spaces")) == {
+        names[0]: names[0],
+        names[1]: "/models/a.pt",
+    }
+
+
+def test_format_of_an_index_is_taken_from_its_file_name(db):
+    db.execute("INSERT INTO spaces (id, name, fingerprint, dim) VALUES (1, 'toy', 'f', 3)")
+    files = {
+        "1-image-flat-7-0123abcd.faiss": "flat",
+        "1-text-hnsw-7-0123abcd.faiss": "hnsw",
+        "1-video-hnsw+sketch-7-0123abcd.faiss": "hnsw+sketch",
+        "1-page-ivf-7-0123abcd.faiss": "ivf",
+        "1-audio-7.faiss": "",
+    }
+    db.executemany(
+        "INSERT INTO indexes VALUES (1, ?, 'flat', ?, '', 0, 0, 0, 1.0)",
+        [(file.split("-")[1], file) for file in files],
+    )
+    apply(db, 15, 15)
+    assert dict(db.execute("SELECT file, format FROM indexes")) == files
+
+
+def test_file_to_retry_is_told_by_a_column(db):
+    db.execute("INSERT INTO roots (id, path, options, state) VALUES (1, x'2f', '{}', 'present')")
+    db.executemany(
+        "INSERT INTO files (root, path, size, mtime, reader, time, state) "
+        "VALUES (1, ?, ?, 0, 'text', '', 'present')",
+        [(b"a", -1), (b"b", 10)],
+    )
+    apply(db, 15, 15)
+    assert dict(db.execute("SELECT path, retry FROM files")) == {b"a": 1, b"b": 0}
+
+
+def test_origin_of_a_segment_is_taken_from_its_ordinal(db):
+    db.execute("INSERT INTO contents (id, hash, reader) VALUES (1, x'00', 'picture')")
+    origins = {0: "file", 999_999: "file", 1_000_000: "tiles", 1 << 40: "ocr", 2 << 40: "speech"}
+    origins[3 << 40] = "sounds"
+    db.executemany(
+        "INSERT INTO segments (content, ordinal, kind) VALUES (1, ?, 'image')", [(n,) for n in origins]
+    )
+    apply(db, 15, 15)
+    assert dict(db.execute("SELECT ordinal, origin FROM segments")) == origins
