@@ -6,27 +6,27 @@ from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from threading import Condition
 from typing import TypeVar
 
-Given = TypeVar("Given")
-Made = TypeVar("Made")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
-def ahead(
-    work: Callable[[Given], Made],
-    items: Iterable[Given],
+def prefetch(
+    work: Callable[[Item], Result],
+    items: Iterable[Item],
     *,
     threads: int,
     depth: int,
-    weigh: Callable[[Made], int] = lambda made: 1,
-) -> Iterator[Made]:
+    weight: Callable[[Result], int] = lambda made: 1,
+) -> Iterator[Result]:
     """Yield work(item) in order, with at most `depth` items begun and not yet taken.
 
     No further item is worked on while those that wait to be taken weigh `depth` or more.
     """
     pool = ThreadPoolExecutor(threads, thread_name_prefix="clew-decode")
-    begun: deque[Future[Made]] = deque()
+    begun: deque[Future[Result]] = deque()
     room, held, turn, closed = Condition(), 0, 0, False
 
-    def make(number: int, item: Given) -> Made:
+    def make(number: int, item: Item) -> Result:
         nonlocal held
         with room:  # whose turn it is never waits
             room.wait_for(lambda: held < depth or number <= turn or closed)
@@ -34,14 +34,14 @@ def ahead(
             raise CancelledError
         made = work(item)
         with room:
-            held += weigh(made)
+            held += weight(made)
         return made
 
-    def take() -> Made:
+    def take() -> Result:
         nonlocal held, turn
         made = begun.popleft().result()
         with room:
-            held -= weigh(made)
+            held -= weight(made)
             turn += 1
             room.notify_all()
         return made

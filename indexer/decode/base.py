@@ -9,7 +9,7 @@ from retrieval.types import Kind, MediaProperties, Vectors
 
 
 @dataclass(frozen=True, slots=True)
-class Draft:
+class SegmentDraft:
     """A segment before it is embedded: pixels or text, and its place in the file.
 
     `start` and `end` are seconds where the file has a duration, else lines; `page` counts from 1; `box` is
@@ -27,25 +27,25 @@ class Draft:
     box: tuple[int, int, int, int] | None = None
     vector: Vectors | None = None
     thumbnail: bytes | None = None  # WebP
-    picture: bytes | None = None
+    caption_target: bytes | None = None
 
     @property
-    def is_part(self) -> bool:
+    def is_crop(self) -> bool:
         """Say whether this is of a picture that is a segment itself: a tile, a crop, a later frame."""
         return self.kind == "image" and (self.box is not None or self.start is not None)
 
-    def is_of(self, kind: Kind, page: int | None, start: float | None) -> bool:
+    def matches(self, kind: Kind, page: int | None, start: float | None) -> bool:
         """Say whether a segment of this place is made of such a draft; older readers told no page."""
         return (self.kind, self.start) == (kind, start) and page in (None, self.page)
 
 
 @dataclass(frozen=True, slots=True)
-class Decoded:
+class DecodedFile:
     """What a file holds: its segments, what it says of itself or its picture, and what of it was left out."""
 
-    drafts: list[Draft] = field(default_factory=list)
-    details: MediaProperties = field(default_factory=MediaProperties)
+    drafts: list[SegmentDraft] = field(default_factory=list)
+    properties: MediaProperties = field(default_factory=MediaProperties)
     note: str | None = None
 
 
-Decoder = Callable[[BinaryIO, str, Embedder], Decoded]  # file, suffix, who will read it
+Decoder = Callable[[BinaryIO, str, Embedder], DecodedFile]  # file, suffix, who will read it

@@ -1,6 +1,8 @@
 """File suffix -> decoder name."""
 
-READERS: dict[str, str] = {  # suffix -> decoder; the file's own bytes say which picture format it is
+DECODER_BY_SUFFIX: dict[
+    str, str
+] = {  # suffix -> decoder; the file's own bytes say which picture format it is
     **dict.fromkeys((".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif"), "picture"),
     **dict.fromkeys((".bmp", ".dib", ".tif", ".tiff"), "picture"),
     **dict.fromkeys((".heic", ".heif", ".hif", ".avif", ".jxl", ".apng"), "picture"),

@@ -4,19 +4,19 @@ import re
 from codecs import getincrementaldecoder
 from typing import NamedTuple
 
-HEAD = 4_096  # bytes
-PICTURES = (b"avif", b"avis", b"heic", b"heix", b"hevc", b"hevx", b"mif1", b"msf1", b"crx ")
+HEAD_BYTES = 4_096  # bytes
+IMAGE_BRANDS = (b"avif", b"avis", b"heic", b"heix", b"hevc", b"hevx", b"mif1", b"msf1", b"crx ")
 
 
-class Guess(NamedTuple):
+class Signature(NamedTuple):
     """What a file seems to be, in words, and the reader of such files."""
 
-    words: str
-    reader: str | None = None
+    description: str
+    decoder: str | None = None
 
 
-MARKS = tuple(
-    (re.compile(mark, re.S), Guess(words, reader))
+SIGNATURES = tuple(
+    (re.compile(mark, re.S), Signature(words, reader))
     for mark, words, reader in (
         (rb"\xff\xd8\xff", "a JPEG", "picture"),
         (rb"\x89PNG\r\n", "a PNG", "picture"),
@@ -24,7 +24,7 @@ MARKS = tuple(
         (rb"RIFF....WEBP", "a WebP", "picture"),
         (rb"8BPS\x00[\x01\x02]", "a Photoshop file", "picture"),
         (rb"II\*\x00|MM\x00\*|II\+\x00|MM\x00\+", "a TIFF", "picture"),
-        (rb"....ftyp(" + b"|".join(PICTURES) + rb")", "a picture", "picture"),
+        (rb"....ftyp(" + b"|".join(IMAGE_BRANDS) + rb")", "a picture", "picture"),
         (rb"....ftyp(M4A|M4B)", "a sound", "sound"),
         (rb"....(ftyp|moov|mdat)", "a video", "video"),
         (rb"\x1aE\xdf\xa3", "a video", "video"),
@@ -45,8 +45,8 @@ MARKS = tuple(
         (rb"#EXTM3U", "a playlist, which clew does not follow", None),
     )
 )  # fmt: skip
-OTHERS = {"video": "sound", "sound": "video"}  # what is kept in the same containers
-NAMES = {
+SHARED_CONTAINERS = {"video": "sound", "sound": "video"}  # what is kept in the same containers
+DECODER_NOUNS = {
     "picture": "a picture",
     "sound": "a sound",
     "video": "a video",
@@ -57,33 +57,37 @@ NAMES = {
 }
 
 
-def guess(head: bytes) -> Guess | None:
+def sniff(head: bytes) -> Signature | None:
     """Return what a file seems to be by its first bytes; None where nothing tells."""
-    found = next((meant for mark, meant in MARKS if mark.match(head)), None)
+    found = next((meant for mark, meant in SIGNATURES if mark.match(head)), None)
     if found is None and head.strip(b"\0") and _is_text(head):
-        return Guess("JSON" if head.lstrip()[:1] in (b"{", b"[") else "text")
+        return Signature("JSON" if head.lstrip()[:1] in (b"{", b"[") else "text")
     return found
 
 
-def readers(reader: str, head: bytes) -> list[str]:
+def fallback_decoders(decoder: str, head: bytes) -> list[str]:
     """Return what else may read a file that this reader cannot."""
-    if reader not in NAMES:  # a caption belongs to its picture, whatever is in it
+    if decoder not in DECODER_NOUNS:  # a caption belongs to its picture, whatever is in it
         return []
-    found = guess(head)
-    likely = None if found is None or found.reader is None else found.reader
-    every = (likely, OTHERS.get(likely or ""))
-    return [each for each in every if each is not None and each != reader]
+    found = sniff(head)
+    likely = None if found is None or found.decoder is None else found.decoder
+    every = (likely, SHARED_CONTAINERS.get(likely or ""))
+    return [each for each in every if each is not None and each != decoder]
 
 
-def explain(reason: str, reader: str, head: bytes) -> str:
+def mismatch_reason(reason: str, decoder: str, head: bytes) -> str:
     """Return why a file cannot be read: that it is something else, if it seems so."""
-    found = guess(head)
+    found = sniff(head)
     if found is None or not reason.startswith(("not ", "of a format")):
         return reason
-    if found.reader is not None and found.reader in (reader, OTHERS.get(reader)):
-        begun = f"damaged: it begins as {found.words} and goes on as none"
-        return begun if reader in OTHERS else reason
-    return reason if reader not in NAMES else f"not {NAMES[reader]}: it seems to be {found.words}"
+    if found.decoder is not None and found.decoder in (decoder, SHARED_CONTAINERS.get(decoder)):
+        begun = f"damaged: it begins as {found.description} and goes on as none"
+        return begun if decoder in SHARED_CONTAINERS else reason
+    return (
+        reason
+        if decoder not in DECODER_NOUNS
+        else f"not {DECODER_NOUNS[decoder]}: it seems to be {found.description}"
+    )
 
 
 def _is_text(head: bytes) -> bool:
@@ -94,7 +98,7 @@ def _is_text(head: bytes) -> bool:
     if any(byte < 32 for byte in plain):
         return False
     try:
-        head.decode() if len(head) < HEAD else getincrementaldecoder("utf-8")().decode(head)
+        head.decode() if len(head) < HEAD_BYTES else getincrementaldecoder("utf-8")().decode(head)
     except UnicodeDecodeError:
         return len(plain) < len(head) / 10
     return True

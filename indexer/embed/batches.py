@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from indexer.decode.base import Draft
-from indexer.decode.reader import Read
+from indexer.decode.base import SegmentDraft
+from indexer.decode.reader import ReadResult
 from indexer.store.writer import FileChunk
 from retrieval.embedders.base import Embedder
 from retrieval.types import Vectors
@@ -15,7 +15,7 @@ MAX_BATCH = 1_000  # segments in one transaction, at most
 TARGET_BATCH = 256  # segments or files after which one is worth its while
 
 
-def iter_batches(results: Iterable[Read]) -> Iterator[list[FileChunk]]:
+def iter_batches(results: Iterable[ReadResult]) -> Iterator[list[FileChunk]]:
     """Cut a stream of files into batches of about TARGET_BATCH and at most MAX_BATCH segments."""
     batch: list[FileChunk] = []
     held = 0
@@ -45,7 +45,7 @@ def embed_batch(embedder: Embedder, batch: Sequence[FileChunk]) -> list[FileChun
     ]
 
 
-def embed_drafts(embedder: Embedder, drafts: Sequence[Draft]) -> Vectors:
+def embed_drafts(embedder: Embedder, drafts: Sequence[SegmentDraft]) -> Vectors:
     """Return the vectors of drafts, (n, dim): all pictures at once, all texts at once."""
     vectors = np.empty((len(drafts), embedder.dim), np.float32)
     for row, draft in enumerate(drafts):

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from indexer.decode.images.thumbnail import thumbnails_wanted
-from indexer.decode.reader import Read, read
+from indexer.decode.reader import ReadResult, read_file
 from indexer.embed.archive_order import in_archive_order
 from indexer.embed.batches import embed_batch, iter_batches
-from indexer.prefetch import ahead
-from indexer.types import Found
+from indexer.prefetch import prefetch
+from indexer.types import FileEntry
 from retrieval.embedders.base import Embedder
 from retrieval.media.archives.archive import Opener
 from retrieval.system import cores
@@ -28,23 +28,23 @@ class FileVectors:
 
 
 def embed_files(
-    embedder: Embedder, files: Sequence[Found], progress: Callable[[int, int], None]
+    embedder: Embedder, files: Sequence[FileEntry], progress: Callable[[int, int], None]
 ) -> tuple[dict[bytes, FileVectors], list[Failure]]:
     """Return path -> vectors, and the files that cannot be read; paths are whole."""
 
-    def work(turn: tuple[Found, Opener | None]) -> Read:
+    def work(turn: tuple[FileEntry, Opener | None]) -> ReadResult:
         found, opener = turn
         with thumbnails_wanted(False):
-            done = read(b"", found, embedder, lambda digest, reader: False, opener)
-        return done or Read(found, error="not there")
+            done = read_file(b"", found, embedder, lambda digest, reader: False, opener)
+        return done or ReadResult(found, error="not there")
 
     every: dict[bytes, FileVectors] = {}
     failures = []
     done = 0
     turns = in_archive_order(files, lambda found: found.path, len(files))
-    for batch in iter_batches(ahead(work, turns, threads=cores(), depth=16 * cores())):
+    for batch in iter_batches(prefetch(work, turns, threads=cores(), depth=16 * cores())):
         for portion in embed_batch(embedder, batch):
-            path = portion.read_result.found.path
+            path = portion.read_result.entry.path
             done += portion.is_last
             if portion.read_result.error is not None:
                 failures.append(Failure(Path(os.fsdecode(path)), portion.read_result.error))

@@ -3,14 +3,14 @@
 from collections.abc import Callable, Generator
 from typing import BinaryIO, NamedTuple, Protocol
 
-from indexer.decode.base import Draft
+from indexer.decode.base import SegmentDraft
 from indexer.store.analyses import PendingContent
 
 
 class WorkUnit(NamedTuple):
     """How to look a part of a content over, in any thread; `upto` is how far it reaches, None to its end."""
 
-    analyze: Callable[[], list[Draft]]
+    analyze: Callable[[], list[SegmentDraft]]
     progress: float | None
 
 

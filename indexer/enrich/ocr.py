@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from indexer.decode.base import Draft
+from indexer.decode.base import SegmentDraft
 from indexer.decode.documents.pdf_process import open_pdf
-from indexer.decode.images.frames import PAGED, repeats
-from indexer.decode.video.frame_extraction import Moment, shots
+from indexer.decode.images.frames import PAGED_FORMATS, is_reduced_copy
+from indexer.decode.video.frame_extraction import SceneRange, extract_scene_frames
 from indexer.enrich.base import WorkUnit
 from indexer.enrich.text_layout import Line, text_blocks
 from indexer.store.analyses import PendingContent
@@ -57,13 +57,13 @@ class OcrImage(NamedTuple):
     page: int | None = None
     progress: float | None = None
     has_boxes: bool = True
-    scene: Moment | tuple[None, None] = (None, None)
+    scene: SceneRange | tuple[None, None] = (None, None)
 
 
 class OcrAnalyzer:
     """Reads the text in pictures."""
 
-    def __init__(self, embedder: Embedder, scene_ranges: Callable[[int], Sequence[Moment]]) -> None:
+    def __init__(self, embedder: Embedder, scene_ranges: Callable[[int], Sequence[SceneRange]]) -> None:
         """Load the engines; `moments` returns those of a video, by its content. Raises ExtraMissing."""
         self.threads = min(cores(), MAX_ENGINES)
         self._embedder, self._scene_ranges = embedder, scene_ranges
@@ -85,7 +85,7 @@ class OcrAnalyzer:
         if upto is not None:
             yield WorkUnit(list, None)
 
-    def recognize(self, ocr_image: OcrImage, factor: float = 1) -> list[Draft]:
+    def recognize(self, ocr_image: OcrImage, factor: float = 1) -> list[SegmentDraft]:
         """Return the passages on a picture that was so many times as large."""
         engine = self._engines.get()
         try:
@@ -95,7 +95,7 @@ class OcrAnalyzer:
         found = text_blocks(lines, self._embedder.count_tokens, self._embedder.max_tokens)
         start, end = ocr_image.scene
         return [
-            Draft(
+            SegmentDraft(
                 "text",
                 text=words.text,
                 start=start,
@@ -187,13 +187,13 @@ def _image_pages(file: BinaryIO, after: int) -> Iterator[OcrImage]:
     """Yield a picture, or the pages of a TIFF behind so many, as far as they can be read."""
     with open_image(file) as original:
         size = original.size
-        if original.format not in PAGED or not getattr(original, "is_animated", False):
+        if original.format not in PAGED_FORMATS or not getattr(original, "is_animated", False):
             yield OcrImage(decode_image(original))
             return
         for number in range(after, MAX_PAGES):
             try:
                 original.seek(number)
-                if number and repeats(original, size):
+                if number and is_reduced_copy(original, size):
                     continue
                 picture = decode_image(original).copy()
             except Exception:  # the end, or what is damaged
@@ -215,9 +215,11 @@ def _scanned_pages(file: BinaryIO, after: int) -> Iterator[OcrImage]:
                         yield OcrImage(picture, number, number, has_boxes=False)
 
 
-def _scene_frames(file: BinaryIO, after: float, scenes: Sequence[Moment]) -> Iterator[OcrImage]:
+def _scene_frames(file: BinaryIO, after: float, scenes: Sequence[SceneRange]) -> Iterator[OcrImage]:
     """Yield a frame of each moment of a video that ends behind so many seconds."""
-    for moment, picture in shots(file, [each for each in scenes if each[1] > after], RECOGNITION_SIZE):
+    for moment, picture in extract_scene_frames(
+        file, [each for each in scenes if each[1] > after], RECOGNITION_SIZE
+    ):
         yield OcrImage(picture, progress=moment[1], scene=moment)
 
 

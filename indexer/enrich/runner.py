@@ -8,7 +8,7 @@ from functools import partial
 from importlib.util import find_spec
 from time import monotonic
 
-from indexer.decode.reader import open_again
+from indexer.decode.reader import open_unchanged
 from indexer.embed.archive_order import in_archive_order
 from indexer.embed.long_texts import PLACEHOLDER_TEXT, embed_long_texts
 from indexer.enrich import ocr, sound_events, speech
@@ -16,7 +16,7 @@ from indexer.enrich.base import Analyzer, WorkUnit
 from indexer.enrich.settings import EnrichmentOptions
 from indexer.enrich.sound_events import SoundClassifier
 from indexer.enrich.speech import Transcriber
-from indexer.prefetch import ahead
+from indexer.prefetch import prefetch
 from indexer.store.analyses import (
     Analysis,
     PartialResult,
@@ -123,7 +123,7 @@ class AnalysisJob:
     def _run_units(self, pending: Sequence[PendingContent], analyzer: Analyzer) -> None:
         title, look, found, done = TITLES[self.analysis], WorkUnitRunner(), set[int](), 0
         begun = monotonic()
-        pieces = ahead(
+        pieces = prefetch(
             look, _work_units(analyzer, pending), threads=analyzer.threads, depth=analyzer.threads + 1
         )
         for piece in pieces:
@@ -185,7 +185,7 @@ def _work_units(analyzer: Analyzer, pending: Sequence[PendingContent]) -> Iterat
     """Yield what there is to look over; what is not there as it was waits for a later run."""
     for source, opener in in_archive_order(pending, lambda source: source.path):
         try:
-            with open_again(source.digest, source.path, opener) as file:
+            with open_unchanged(source.digest, source.path, opener) as file:
                 if file is None:
                     continue
                 with closing(analyzer.work_units(file, source)) as parts:

@@ -8,8 +8,8 @@ from typing import BinaryIO, NamedTuple, Protocol
 
 import numpy as np
 
-from indexer.decode.audio.stream import Samples, Stretch, open_media, stretches
-from indexer.decode.base import Draft
+from indexer.decode.audio.stream import AudioChunk, Samples, audio_chunks, open_media
+from indexer.decode.base import SegmentDraft
 from indexer.enrich.base import WorkUnit
 from indexer.enrich.sound_labels import LABELS_VERSION
 from indexer.store.analyses import PendingContent
@@ -64,16 +64,16 @@ class SoundEventAnalyzer:
     def work_units(self, file: BinaryIO, pending: PendingContent) -> Generator[WorkUnit]:
         """Yield the stretches of the sound after so many seconds; raises MediaError."""
         with open_media(file) as container:
-            for stretch in stretches(container, pending.progress, SAMPLE_RATE, _last_window_end):
-                yield WorkUnit(partial(self._analyze, stretch), stretch.upto)
+            for stretch in audio_chunks(container, pending.progress, SAMPLE_RATE, _last_window_end):
+                yield WorkUnit(partial(self._analyze, stretch), stretch.progress)
 
-    def _analyze(self, chunk: Stretch) -> list[Draft]:
+    def _analyze(self, chunk: AudioChunk) -> list[SegmentDraft]:
         windows = list(_windows(chunk))
         loud = [(window, samples) for window, samples in windows if not _is_silent(samples)]
         heard = self.classifier.classify([samples for _, samples in loud]) if loud else []
         found = {window.start: words for (window, _), words in zip(loud, heard, strict=True)}
         return [
-            Draft("audio", text=text, start=round(start, 3), end=round(end, 3))
+            SegmentDraft("audio", text=text, start=round(start, 3), end=round(end, 3))
             for start, end, text in merge_windows(
                 window._replace(labels=found.get(window.start, ())) for window, _ in windows
             )
@@ -91,7 +91,7 @@ def merge_windows(windows: Iterable[LabeledWindow]) -> Iterator[tuple[float, flo
             yield same[0].start, same[-1].end, ", ".join(word for word, _ in sure.most_common())
 
 
-def _windows(chunk: Stretch) -> Iterator[tuple[LabeledWindow, Samples]]:
+def _windows(chunk: AudioChunk) -> Iterator[tuple[LabeledWindow, Samples]]:
     """Yield the windows of a stretch, of which the last may be shorter."""
     for begin in range(0, len(chunk.samples), WINDOW_SECONDS * SAMPLE_RATE):
         samples = chunk.samples[begin : begin + WINDOW_SECONDS * SAMPLE_RATE]

@@ -4,8 +4,8 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from functools import partial
 from typing import BinaryIO, NamedTuple, Protocol
 
-from indexer.decode.audio.stream import RATE, Samples, Stretch, open_media, stretches
-from indexer.decode.base import Draft
+from indexer.decode.audio.stream import SAMPLE_RATE, AudioChunk, Samples, audio_chunks, open_media
+from indexer.decode.base import SegmentDraft
 from indexer.enrich.base import WorkUnit
 from indexer.store.analyses import PendingContent
 from retrieval.embedders.base import Embedder
@@ -46,13 +46,13 @@ class SpeechAnalyzer:
     def work_units(self, file: BinaryIO, pending: PendingContent) -> Generator[WorkUnit]:
         """Yield the stretches of the sound after so many seconds; raises MediaError."""
         with open_media(file) as container:
-            for stretch in stretches(container, pending.progress):
-                yield WorkUnit(partial(self._analyze, stretch), stretch.upto)
+            for stretch in audio_chunks(container, pending.progress):
+                yield WorkUnit(partial(self._analyze, stretch), stretch.progress)
 
-    def _analyze(self, chunk: Stretch) -> list[Draft]:
+    def _analyze(self, chunk: AudioChunk) -> list[SegmentDraft]:
         if not len(chunk.samples):
             return []
-        last = len(chunk.samples) / RATE
+        last = len(chunk.samples) / SAMPLE_RATE
         phrases = [
             TranscriptSegment(
                 chunk.start + max(0.0, start), chunk.start + min(max(start, end), last), text.strip()
@@ -61,7 +61,7 @@ class SpeechAnalyzer:
             if start < last and any(letter.isalnum() for letter in text)
         ]
         return [
-            Draft("text", text=said.text, start=round(said.start, 3), end=round(said.end, 3))
+            SegmentDraft("text", text=said.text, start=round(said.start, 3), end=round(said.end, 3))
             for said in transcript_passages(phrases, self._embedder.count_tokens, self._embedder.max_tokens)
         ]
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from statistics import median
 from typing import NamedTuple
 
-from indexer.decode.text.chunking import split
+from indexer.decode.text.chunking import split_text
 
 MIN_SECTION_GAP = 1.0  # empty space across a section, in heights of a line
 MIN_COLUMN_GAP = 1.5  # empty space between columns, in heights of a line
@@ -54,7 +54,7 @@ def _rows_to_blocks(
     rows: Sequence[Line], count_tokens: Callable[[str], int], max_tokens: int
 ) -> Iterator[TextBlock]:
     """Yield rows as one passage; only a row that is too long for one is cut."""
-    for passage in split(" ".join(row.text for row in rows), count_tokens, max_tokens):
+    for passage in split_text(" ".join(row.text for row in rows), count_tokens, max_tokens):
         if sum(map(str.isalpha, passage.text)) > 1 or sum(map(str.isalnum, passage.text)) > 2:
             yield TextBlock(passage.text, _bounding_box(rows))
 

@@ -7,13 +7,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from indexer.decode.base import Draft
-from indexer.decode.images.crops import PART, crops, tile_boxes
-from indexer.decode.metadata.properties import Header
-from indexer.decode.reader import open_again
+from indexer.decode.base import SegmentDraft
+from indexer.decode.images.crops import TILE_SIDE_SHARE, iter_crops, tile_boxes
+from indexer.decode.metadata.properties import ImageHeader
+from indexer.decode.reader import open_unchanged
 from indexer.embed.archive_order import in_archive_order
 from indexer.embed.batches import TARGET_BATCH, embed_drafts
-from indexer.prefetch import ahead
+from indexer.prefetch import prefetch
 from indexer.store.writer import LibraryWriter
 from retrieval.embedders.base import Embedder
 from retrieval.errors import ClewError, MediaError
@@ -38,7 +38,7 @@ class ImageTiles:
     """A picture and its tiles; None where its file is not as it was, and another run may find it."""
 
     content: int
-    drafts: Sequence[Draft] | None
+    drafts: Sequence[SegmentDraft] | None
 
 
 def add_tiles(writer: LibraryWriter, progress: Callable[[int, int], None]) -> tuple[int, int]:
@@ -58,9 +58,9 @@ def add_tiles(writer: LibraryWriter, progress: Callable[[int, int], None]) -> tu
         return batch, embed_drafts(embedder, [draft for one in batch for draft in one.drafts or ()])
 
     turns = in_archive_order(map(UntiledImage._make, untiled), lambda one: one.path)
-    reads = ahead(read, turns, threads=cores(), depth=PREFETCH_PER_THREAD * cores())
+    reads = prefetch(read, turns, threads=cores(), depth=PREFETCH_PER_THREAD * cores())
     at_once = embedder.concurrency
-    for batch, vectors in ahead(embed, _batches(reads), threads=at_once, depth=at_once + 1):
+    for batch, vectors in prefetch(embed, _batches(reads), threads=at_once, depth=at_once + 1):
         ends = np.cumsum([len(one.drafts or ()) for one in batch])
         parts = np.split(vectors, ends[:-1])
         writer.write_tiles(
@@ -79,26 +79,26 @@ def add_tiles(writer: LibraryWriter, progress: Callable[[int, int], None]) -> tu
 
 def redecode_tiles(
     digest: bytes, path: bytes, embedder: Embedder, opener: Opener | None = None
-) -> list[Draft] | None:
+) -> list[SegmentDraft] | None:
     """Decode the tiles of a picture that was read before; None where its file is not as it was.
 
     They are cut from a larger picture than the whole is embedded from, so that each has its full share.
     """
     try:
-        with open_again(digest, path, opener) as file:
+        with open_unchanged(digest, path, opener) as file:
             if file is None:
                 return None
             with open_image(file) as original:
-                header = Header.of(original)
-                picture = decode_image(original, min_side=ceil(embedder.min_image_side / PART))
+                header = ImageHeader.from_image(original)
+                picture = decode_image(original, min_side=ceil(embedder.min_image_side / TILE_SIDE_SHARE))
     except MediaError:  # what is no picture, whatever its name, has none
         return []
     except (OSError, ClewError):
         return None
     size = header.width, header.height
     return [
-        Draft("image", pixels=embedder.prepare(part), box=box)
-        for box, part in crops(picture, tile_boxes(*size), *size)
+        SegmentDraft("image", pixels=embedder.prepare(part), box=box)
+        for box, part in iter_crops(picture, tile_boxes(*size), *size)
     ]
 
 

@@ -11,7 +11,7 @@ from indexer.embed.files import embed_files, round_to_float16
 from indexer.evaluation.jsonl import parse_paths, parse_texts, read_objects
 from indexer.evaluation.measurement import Measurement, RelevanceByOwner, measure
 from indexer.models import resolve
-from indexer.types import Found, Say
+from indexer.types import FileEntry, Notify
 from retrieval.embedders.base import Embedder
 from retrieval.errors import EvaluationError
 from retrieval.formatting import pluralize
@@ -65,7 +65,7 @@ def evaluate(
     device: str | None = None,
     embedder: Embedder | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
-    notify: Say = resolve.ignore_message,
+    notify: Notify = resolve.ignore_message,
 ) -> CaptionEvaluation:
     """Measure recall, MRR, nDCG@10, mAP and precision both ways on a captions file.
 
@@ -74,7 +74,7 @@ def evaluate(
     """
     encoder = embedder or resolve.resolve_embedder(model, arch=arch, device=device, notify=notify)
     pairs = read_captioned_images(Path(captions).expanduser())
-    files = [Found(os.fsencode(pair.image), 0, 0, "picture") for pair in pairs]
+    files = [FileEntry(os.fsencode(pair.image), 0, 0, "picture") for pair in pairs]
     embedded, failures = embed_files(encoder, files, progress)
     vectors = [embedded[file.path].image if file.path in embedded else None for file in files]
     if all(vector is None for vector in vectors):

@@ -23,7 +23,7 @@ from indexer.tag.zero_shot import (
     label_vectors,
     logit_scale,
 )
-from indexer.types import Found, Say
+from indexer.types import FileEntry, Notify
 from retrieval.embedders.base import Embedder
 from retrieval.errors import EvaluationError
 from retrieval.formatting import pluralize
@@ -58,7 +58,7 @@ class LabeledExample:
     """What belongs together: a picture and its captions, or a text; `label` counts the folders."""
 
     label_index: int
-    files: list[Found] = field(default_factory=list)
+    files: list[FileEntry] = field(default_factory=list)
     image_vector: Vectors | None = None
     text_vector: Vectors | None = None
 
@@ -118,7 +118,7 @@ def evaluate_labels(
     weight: float = DEFAULT_IMAGE_WEIGHT,
     embedder: Embedder | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
-    notify: Say = resolve.ignore_message,
+    notify: Notify = resolve.ignore_message,
 ) -> LabelEvaluation:
     """Classify the pictures and texts of a folder by the names of its sub-folders, exactly one fits each.
 
@@ -171,7 +171,7 @@ def _read_examples(folder: Path) -> tuple[list[str], list[LabeledExample]]:
     for number, label in enumerate(labels):
         for found in walk(root, ScanOptions(), ScanIssues(), os.fsencode(label)):
             file = found._replace(path=os.path.join(root, found.path))
-            examples.setdefault(found.picture or found.path, LabeledExample(number)).files.append(file)
+            examples.setdefault(found.sidecar_of or found.path, LabeledExample(number)).files.append(file)
     return labels, list(examples.values())
 
 

@@ -4,14 +4,14 @@ from collections.abc import Callable, Iterator
 from itertools import groupby
 from typing import NamedTuple
 
-from indexer.decode.base import Draft
+from indexer.decode.base import SegmentDraft
 from indexer.decode.images.thumbnail import thumbnails_wanted
-from indexer.decode.reader import read_again
+from indexer.decode.reader import redecode
 from indexer.embed.archive_order import in_archive_order
 from indexer.embed.batches import TARGET_BATCH
 from indexer.embed.long_texts import PLACEHOLDER_TEXT, embed_long_texts
 from indexer.enrich.tiles import redecode_tiles
-from indexer.prefetch import ahead
+from indexer.prefetch import prefetch
 from indexer.store.writer import LibraryWriter
 from retrieval.catalog.schema import vectors_table
 from retrieval.embedders.base import Embedder
@@ -41,7 +41,7 @@ class MissingVector(NamedTuple):
     end: float | None
 
 
-EmbeddingInputs = list[tuple[int, Draft]]  # segments, and what there is to embed of each
+EmbeddingInputs = list[tuple[int, SegmentDraft]]  # segments, and what there is to embed of each
 
 
 def backfill_vectors(
@@ -53,7 +53,7 @@ def backfill_vectors(
     (or not as it was). What is cut short goes on from there the next time.
     """
     total, done = count_missing_vectors(writer, space), 0
-    contents = ahead(
+    contents = prefetch(
         lambda turn: _load_inputs(*turn, embedder),
         in_archive_order(_missing_by_content(writer, space), _source_path),
         threads=cores(),
@@ -64,7 +64,7 @@ def backfill_vectors(
         return [segment for segment, _ in batch], embed_long_texts(embedder, [draft for _, draft in batch])
 
     turns = embedder.concurrency
-    for segments, vectors in ahead(embed, _batches(contents), threads=turns, depth=turns + 1):
+    for segments, vectors in prefetch(embed, _batches(contents), threads=turns, depth=turns + 1):
         writer.spaces.write_vectors(space, segments, vectors)
         done += len(segments)
         progress(done, total)
@@ -124,22 +124,22 @@ def _load_inputs(group: list[MissingVector], opener: Opener | None, embedder: Em
     """Return what can be embedded of a content: its texts, and its pixels if it is still there."""
     texts = [(row.segment, row.text or "") for row in group if row.kind in TEXT_KINDS]
     said = [(segment, text if embedder.count_tokens(text) else PLACEHOLDER_TEXT) for segment, text in texts]
-    ready = [(segment, Draft("text", text=text)) for segment, text in said]
+    ready = [(segment, SegmentDraft("text", text=text)) for segment, text in said]
     seen = [row for row in group if row.kind not in TEXT_KINDS]
     if not seen or seen[0].path is None:
         return ready
     if all(row.kind == "video" for row in seen):
         spans = [(row.start or 0.0, row.end or 0.0) for row in seen]
-        decoded = read_again(seen[0].digest, seen[0].decoder, seen[0].path, embedder, opener, spans)
+        decoded = redecode(seen[0].digest, seen[0].decoder, seen[0].path, embedder, opener, spans)
         again = [] if decoded is None else decoded.drafts
         return ready + [
             (row.segment, one) for row, one in zip(seen, again, strict=False) if _is_embeddable(one)
         ]
-    drafts: dict[tuple[str, int], Draft] = {}
+    drafts: dict[tuple[str, int], SegmentDraft] = {}
     decodes = any(row.origin == "file" for row in seen)
     if decodes:
         with thumbnails_wanted(False):
-            decoded = read_again(seen[0].digest, seen[0].decoder, seen[0].path, embedder, opener)
+            decoded = redecode(seen[0].digest, seen[0].decoder, seen[0].path, embedder, opener)
         drafts |= {("file", at): draft for at, draft in enumerate([] if decoded is None else decoded.drafts)}
     if any(row.origin == "tiles" for row in seen):
         left = None if decodes else opener  # which opens once
@@ -149,12 +149,12 @@ def _load_inputs(group: list[MissingVector], opener: Opener | None, embedder: Em
     return ready + [(row.segment, draft) for row, draft in there if _is_same_segment(row, draft)]
 
 
-def _is_same_segment(row: MissingVector, draft: Draft) -> bool:
+def _is_same_segment(row: MissingVector, draft: SegmentDraft) -> bool:
     """Say whether a draft is what a segment was made of: where a page failed this time, others move up."""
-    return draft.is_of(row.kind, row.page, row.start) and _is_embeddable(draft)
+    return draft.matches(row.kind, row.page, row.start) and _is_embeddable(draft)
 
 
-def _is_embeddable(draft: Draft) -> bool:
+def _is_embeddable(draft: SegmentDraft) -> bool:
     """Say whether a draft can be embedded, or has been."""
     return draft.pixels is not None or draft.vector is not None
 

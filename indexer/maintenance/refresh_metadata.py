@@ -5,11 +5,11 @@ Nothing is embedded.
 
 from collections.abc import Callable, Iterator, Sequence
 
-from indexer.decode.base import Decoded
+from indexer.decode.base import DecodedFile
 from indexer.decode.images.thumbnail import thumbnails_wanted
-from indexer.decode.reader import read_again
+from indexer.decode.reader import redecode
 from indexer.embed.archive_order import in_archive_order
-from indexer.prefetch import ahead
+from indexer.prefetch import prefetch
 from indexer.store.writer import LibraryWriter
 from retrieval.embedders.base import Embedder
 from retrieval.media.archives.archive import Opener
@@ -30,7 +30,7 @@ def refresh_metadata(writer: LibraryWriter, progress: Callable[[int, int], None]
     reads = redecode_contents(writer, contents, writer.embedder)
     for number, (content, decoded) in enumerate(reads, start=1):
         if decoded is not None:
-            batch.append((content, decoded.details))
+            batch.append((content, decoded.properties))
             writer.thumbnails.save_content(content, decoded.drafts)
         if len(batch) >= MAX_BATCH_CONTENTS or number == len(contents):
             writer.contents.update_metadata(batch)
@@ -47,14 +47,14 @@ ContentLocation = tuple[
 
 def redecode_contents(
     writer: LibraryWriter, contents: Sequence[int], embedder: Embedder
-) -> Iterator[tuple[int, Decoded | None]]:
+) -> Iterator[tuple[int, DecodedFile | None]]:
     """Yield each content as it decodes now, in order; None where its file is not there as it was."""
 
-    def work(given: tuple[ContentLocation, Opener | None]) -> tuple[int, Decoded | None]:
+    def work(given: tuple[ContentLocation, Opener | None]) -> tuple[int, DecodedFile | None]:
         (content, place), opener = given
         with thumbnails_wanted(writer.thumbnails.is_accepting):
-            return content, None if place is None else read_again(*place, embedder, opener)
+            return content, None if place is None else redecode(*place, embedder, opener)
 
     places = ((content, writer.contents.locate(content)) for content in contents)
     turns = in_archive_order(places, lambda given: None if given[1] is None else given[1][2])
-    return ahead(work, turns, threads=cores(), depth=PREFETCH_PER_THREAD * cores())
+    return prefetch(work, turns, threads=cores(), depth=PREFETCH_PER_THREAD * cores())

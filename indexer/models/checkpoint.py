@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from indexer.models import hub
-from indexer.types import Say
+from indexer.types import Notify
 from retrieval.embedders.model_name import WEIGHTS_SUFFIXES, ModelSource
 from retrieval.embedders.preprocessing import Preprocessing
 from retrieval.embedders.torch_towers import quiet
@@ -66,7 +66,7 @@ class Checkpoint:
         )
 
 
-def find_checkpoint(source: ModelSource, notify: Say) -> Checkpoint:
+def find_checkpoint(source: ModelSource, notify: Notify) -> Checkpoint:
     """Find a model's configuration and weights, fetching them where they are not here."""
     with quiet():
         if source.kind == "local":
@@ -74,7 +74,7 @@ def find_checkpoint(source: ModelSource, notify: Say) -> Checkpoint:
         return _hub_checkpoint(source, notify) if source.kind == "hub" else _listed_checkpoint(source, notify)
 
 
-def _listed_checkpoint(source: ModelSource, notify: Say) -> Checkpoint:
+def _listed_checkpoint(source: ModelSource, notify: Notify) -> Checkpoint:
     assert source.arch
     assert source.tag
     config, looks = _architecture_config(source.arch), _pretrained_config(source.arch, source.tag)
@@ -83,14 +83,14 @@ def _listed_checkpoint(source: ModelSource, notify: Say) -> Checkpoint:
     return Checkpoint(source, _merge_configs(config, looks), weights)
 
 
-def _hub_checkpoint(source: ModelSource, notify: Say) -> Checkpoint:
+def _hub_checkpoint(source: ModelSource, notify: Notify) -> Checkpoint:
     settings = hub.fetch(source.repo, [CONFIG_FILE], source.name, notify)
     return Checkpoint(
         source, _read_config(settings), hub.fetch(source.repo, _weights_file_names(""), source.name, notify)
     )
 
 
-def _local_checkpoint(source: ModelSource, notify: Say) -> Checkpoint:
+def _local_checkpoint(source: ModelSource, notify: Notify) -> Checkpoint:
     """Find a local checkpoint's settings: beside it, else those of its architecture."""
     assert source.path
     near = source.path if source.path.is_dir() else source.path.parent
@@ -143,7 +143,7 @@ def _pretrained_config(arch: str, tag: str) -> dict[str, Any]:
     return looks
 
 
-def _shared_preprocessing(arch: str, notify: Say) -> dict[str, Any]:
+def _shared_preprocessing(arch: str, notify: Notify) -> dict[str, Any]:
     """Return what all listed weights of an architecture share: their preprocessing, and QuickGELU."""
     import open_clip
 

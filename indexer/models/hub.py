@@ -6,7 +6,7 @@ from queue import Empty, Queue
 from shlex import quote
 from threading import Thread
 
-from indexer.types import Say
+from indexer.types import Notify
 from retrieval.errors import EmbedderError
 from retrieval.formatting import format_bytes
 
@@ -36,7 +36,7 @@ def unreachable_reason(repo: str, names: Sequence[str]) -> str | None:
         return f"{constants.ENDPOINT} does not answer within {HUB_TIMEOUT:.0f} seconds"
 
 
-def fetch(repo: str, names: Sequence[str], model: str, notify: Say) -> Path:
+def fetch(repo: str, names: Sequence[str], model: str, notify: Notify) -> Path:
     """Return the first of these files that is cached or can be fetched; raises EmbedderError."""
     found = cached_file(repo, names)
     if found is not None:

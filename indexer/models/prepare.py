@@ -16,7 +16,7 @@ from indexer.models import tokenizer_export
 from indexer.models.checkpoint import CONFIG_FILE, TOKENIZER_PROBES, Checkpoint
 from indexer.models.onnx_export import delete_tower, export
 from indexer.models.precision import choose_precision, probe_images
-from indexer.types import Say
+from indexer.types import Notify
 from retrieval.embedders.model_cache import (
     CHOICES_FILE,
     EXPORTED_IMAGE_TOWERS,
@@ -39,7 +39,7 @@ from retrieval.errors import EmbedderError
 MIN_TEXT_TOWER_COSINE = 0.9999  # least cosine of the exported text tower to torch
 
 
-def prepare(source: ModelSource, device: str | None, notify: Say) -> PreparedModel:
+def prepare(source: ModelSource, device: str | None, notify: Notify) -> PreparedModel:
     """Prepare a model, or what is missing of it; raises EmbedderError."""
     checkpoint = checkpoints.find_checkpoint(source, notify)
     state = checkpoint.weights.stat(), files_fingerprint(checkpoint.folder) if checkpoint.folder else ""
@@ -74,7 +74,7 @@ def prepare(source: ModelSource, device: str | None, notify: Say) -> PreparedMod
     return prepared
 
 
-def choose_and_save_precision(prepared: PreparedModel, device: str | None, notify: Say) -> PrecisionChoice:
+def choose_and_save_precision(prepared: PreparedModel, device: str | None, notify: Notify) -> PrecisionChoice:
     """Choose the precision for a device of this machine; None is the fastest."""
     from retrieval.embedders.torch_towers import load_model
 
@@ -83,7 +83,7 @@ def choose_and_save_precision(prepared: PreparedModel, device: str | None, notif
 
 
 def _choose_and_save_precision(
-    prepared: PreparedModel, model: Any, device: str | None, notify: Say
+    prepared: PreparedModel, model: Any, device: str | None, notify: Notify
 ) -> PrecisionChoice:
     """Choose, and keep the exported image towers that some choice names."""
     notify(f"Measuring which precision of {prepared.manifest.name} is the fastest here ...")

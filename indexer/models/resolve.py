@@ -1,7 +1,7 @@
 """From what a person calls a model to an embedder that is ready to embed."""
 
 from indexer.models import hub
-from indexer.types import Say
+from indexer.types import Notify
 from retrieval.embedders import model_name, registry
 from retrieval.embedders.base import Embedder
 from retrieval.embedders.model_cache import (
@@ -30,7 +30,7 @@ def resolve_embedder(
     arch: str | None = None,
     device: str | None = None,
     fingerprint: str | None = None,
-    notify: Say = ignore_message,
+    notify: Notify = ignore_message,
 ) -> Embedder:
     """Return the embedder of this name, prepared now if it has not been; raises EmbedderError.
 
@@ -53,7 +53,7 @@ def resolve_embedder(
 
 
 def prepare_model(
-    name: str, *, arch: str | None = None, device: str | None = None, notify: Say = ignore_message
+    name: str, *, arch: str | None = None, device: str | None = None, notify: Notify = ignore_message
 ) -> Embedder:
     """Fetch a model if need be, export its text tower, and choose its precision on this machine.
 
@@ -62,7 +62,7 @@ def prepare_model(
     return resolve_embedder(name, arch=arch, device=device, notify=notify)
 
 
-def recommended_embedder(device: str | None, notify: Say) -> Embedder:
+def recommended_embedder(device: str | None, notify: Notify) -> Embedder:
     """Return the recommended open_clip model if it is here or can be fetched, else the built-in one."""
     source = model_name.parse_model_name(RECOMMENDED_MODEL)
     reason = None
@@ -89,13 +89,13 @@ def _is_available(choice: PrecisionChoice) -> bool:
     return accelerator_name(choice.device) == choice.hardware
 
 
-def _choose_precision(prepared: PreparedModel, device: str | None, notify: Say) -> PrecisionChoice:
+def _choose_precision(prepared: PreparedModel, device: str | None, notify: Notify) -> PrecisionChoice:
     from indexer.models.prepare import choose_and_save_precision  # heavy: torch
 
     return choose_and_save_precision(prepared, device, notify)
 
 
-def _prepare(source: model_name.ModelSource, device: str | None, notify: Say) -> PreparedModel:
+def _prepare(source: model_name.ModelSource, device: str | None, notify: Notify) -> PreparedModel:
     from indexer.models.prepare import prepare  # heavy: torch
 
     return prepare(source, device, notify)

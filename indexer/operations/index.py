@@ -11,7 +11,7 @@ from indexer.operations.pipeline import update_folders
 from indexer.operations.report import Report
 from indexer.store.location import as_list, library_path
 from indexer.store.writer import LibraryWriter
-from indexer.types import Progress, Say, silent
+from indexer.types import Notify, Progress, no_progress
 from retrieval.embedders.base import Embedder
 from retrieval.types import IndexMethod, Space
 
@@ -38,8 +38,8 @@ def index_folder(
     sound_classifier: "SoundClassifier | None" = None,
     archives: bool | None = None,
     embedder: Embedder | None = None,
-    progress: Progress = silent,
-    notify: Say = resolve.ignore_message,
+    progress: Progress = no_progress,
+    notify: Notify = resolve.ignore_message,
 ) -> "Library":
     """Index a folder of media, or bring it up to date, and return its library, open.
 
@@ -100,8 +100,8 @@ def update_library(
     sound_model: str | None = None,
     sound_classifier: "SoundClassifier | None" = None,
     embedder: Embedder | None = None,
-    progress: Progress = silent,
-    notify: Say = resolve.ignore_message,
+    progress: Progress = no_progress,
+    notify: Notify = resolve.ignore_message,
 ) -> Report:
     """Index these folders, or all that the library has, and return what was done.
 
@@ -160,7 +160,7 @@ def update_open_library(
 
 
 def embedder_factory(
-    embedder: Embedder | None, model: str | None, arch: str | None, device: str | None, notify: Say
+    embedder: Embedder | None, model: str | None, arch: str | None, device: str | None, notify: Notify
 ) -> Callable[[Space | None], Embedder]:
     """Return what finds the embedder for the space that answers, None of a new library."""
 

@@ -9,7 +9,7 @@ from time import monotonic
 from typing import Literal
 
 from indexer.decode.images.thumbnail import thumbnails_wanted
-from indexer.decode.reader import Read, read
+from indexer.decode.reader import ReadResult, read_file
 from indexer.embed.archive_order import in_archive_order
 from indexer.embed.batches import embed_batch, iter_batches
 from indexer.enrich.runner import run_enrichment
@@ -20,7 +20,7 @@ from indexer.maintenance.build_index import build_if_due
 from indexer.maintenance.calibrate import calibrate_if_due
 from indexer.maintenance.refresh_metadata import refresh_metadata
 from indexer.operations.report import Report
-from indexer.prefetch import ahead
+from indexer.prefetch import prefetch
 from indexer.scan.diff import Changes, compare
 from indexer.scan.targets import ScanTarget
 from indexer.scan.walker import ScanIssues, walk
@@ -29,7 +29,7 @@ from indexer.store.location import absolute_path
 from indexer.store.spaces import active_space
 from indexer.store.writer import LibraryWriter, WriteCounts
 from indexer.tag.tag_table import update_tags
-from indexer.types import Found, Progress, silent
+from indexer.types import FileEntry, Progress, no_progress
 from retrieval.errors import LibraryError
 from retrieval.formatting import pluralize, printable
 from retrieval.media.archives.archive import Opener, split_archive_path
@@ -44,10 +44,10 @@ PREFETCH_PER_THREAD = 16  # pictures decoded ahead, a thread
 MAX_REPORTED_FILES = 10  # files read in part that are named
 REBUILD_AFTER_VECTORS = 50_000  # new vectors after which a long run builds an index before its end
 
-ShouldRead = Callable[[bytes, Found], bool]  # the root, a file that is new: whether to read it now
+ShouldRead = Callable[[bytes, FileEntry], bool]  # the root, a file that is new: whether to read it now
 
 
-def read_always(root_path: bytes, entry: Found) -> bool:
+def read_always(root_path: bytes, entry: FileEntry) -> bool:
     """Read every file."""
     return True
 
@@ -96,7 +96,7 @@ class IndexRun:
             return None
         walked, known = ScanIssues(), partial(self.writer.roots.catalog_files, target)
         archives = self.archives[target.folder] = ArchiveScan(self.writer.db, target, self.retry)
-        found: Iterator[Found] = iter(())
+        found: Iterator[FileEntry] = iter(())
         if os.path.isdir(target.folder):  # else it was deleted while its root is there
             inside = archives.entries if target.recursive else None
             found = walk(
@@ -117,7 +117,7 @@ class IndexRun:
         self.report.skipped += walked.skipped
         return changes
 
-    def index_new_files(self, target: ScanTarget, entries: Sequence[Found]) -> None:
+    def index_new_files(self, target: ScanTarget, entries: Sequence[FileEntry]) -> None:
         """Read, embed and write what is new; what is cut short has lost at most the batch in hand."""
         done, built, begun = (
             0,
@@ -128,7 +128,7 @@ class IndexRun:
         # A batch is embedded while the one before is written and the next are read.
         embedder = self.writer.embedder
         turns = embedder.concurrency
-        for batch in ahead(partial(embed_batch, embedder), reads, threads=turns, depth=turns + 1):
+        for batch in prefetch(partial(embed_batch, embedder), reads, threads=turns, depth=turns + 1):
             self._add_counts(self.writer.write(target.root_id, batch))
             done += sum(portion.is_last for portion in batch)
             self.progress(os.fsdecode(target.root_path), done, len(entries))
@@ -176,26 +176,26 @@ class IndexRun:
         calibrate_if_due(self.writer, space, self.writer.embedder)
         update_tags(self.writer, space, self.writer.embedder)
 
-    def _read_files(self, root_path: bytes, entries: Sequence[Found]) -> Iterator[Read]:
+    def _read_files(self, root_path: bytes, entries: Sequence[FileEntry]) -> Iterator[ReadResult]:
         """Read files in threads, a little ahead."""
         embedder, is_known = self.writer.embedder, self.writer.is_known
 
-        def work(turn: tuple[Found, Opener | None]) -> Read | None:
+        def work(turn: tuple[FileEntry, Opener | None]) -> ReadResult | None:
             found, opener = turn
             with thumbnails_wanted(self.writer.thumbnails.is_accepting):
-                return read(root_path, found, embedder, is_known, opener)
+                return read_file(root_path, found, embedder, is_known, opener)
 
         threads = cores()
         turns = in_archive_order(entries, lambda found: os.path.join(root_path, found.path), len(entries))
-        reads = ahead(
-            work, turns, threads=threads, depth=PREFETCH_PER_THREAD * threads, weigh=_prefetch_weight
+        reads = prefetch(
+            work, turns, threads=threads, depth=PREFETCH_PER_THREAD * threads, weight=_prefetch_weight
         )
         for one in reads:
             if one is not None:
-                if one.lacks is not None:
-                    self.report.lacking[one.lacks] += 1
+                if one.missing_extra is not None:
+                    self.report.lacking[one.missing_extra] += 1
                 if one.decoded.note is not None:
-                    self.report.partly.append(f"{os.fsdecode(one.found.path)}: {one.decoded.note}.")
+                    self.report.partly.append(f"{os.fsdecode(one.entry.path)}: {one.decoded.note}.")
                 yield one
 
     def _add_counts(self, written: WriteCounts) -> None:
@@ -267,7 +267,7 @@ def _count_indexed_vectors(space: Space) -> int:
     return sum(file.count for file in space.indexes)
 
 
-def _prefetch_weight(read: Read | None) -> int:
+def _prefetch_weight(read: ReadResult | None) -> int:
     """Weigh a file by its segments, so that a few long texts fill the look-ahead as many pictures do."""
     return 1 if read is None else 1 + len(read.decoded.drafts) // 100
 
@@ -284,7 +284,7 @@ def update_folders(
     retry: bool = False,
     tiles: bool | None = None,
     enrichment: EnrichmentOptions = DEFAULT_OPTIONS,
-    progress: Progress = silent,
+    progress: Progress = no_progress,
     should_read: ShouldRead = read_always,
 ) -> Report:
     """Bring these folders up to date, or all that the library has, and build its index if it is due."""

@@ -15,7 +15,7 @@ from indexer.store.spaces import active_space
 from indexer.store.writer import LibraryWriter
 from indexer.tag.concepts import retrain_concepts
 from indexer.tag.tag_table import update_tags
-from indexer.types import Progress, Say, silent
+from indexer.types import Notify, Progress, no_progress
 from retrieval.embedders.base import Embedder
 from retrieval.library import Library
 from retrieval.query.encoder import validate_query
@@ -66,8 +66,8 @@ def switch_library(
     device: str | None = None,
     compare: Sequence[str] = (),
     embedder: Embedder | None = None,
-    progress: Progress = silent,
-    notify: Say = say_nothing,
+    progress: Progress = no_progress,
+    notify: Notify = say_nothing,
 ) -> Switched:
     """Fill a space of another model, and let it answer instead of the present one.
 

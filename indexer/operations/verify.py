@@ -9,7 +9,7 @@ from indexer.models import resolve
 from indexer.store.location import existing_library
 from indexer.store.spaces import active_space
 from indexer.store.writer import LibraryWriter
-from indexer.types import Progress, Say, silent
+from indexer.types import Notify, Progress, no_progress
 from retrieval.embedders.base import Embedder
 
 
@@ -18,8 +18,8 @@ def verify_library(
     *,
     repair: bool = False,
     embedder: Embedder | None = None,
-    progress: Progress = silent,
-    notify: Say = resolve.ignore_message,
+    progress: Progress = no_progress,
+    notify: Notify = resolve.ignore_message,
 ) -> Findings:
     """Check that a library is as it was written.
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from indexer.types import Found
+from indexer.types import FileEntry
 
 UNCHANGED_ARCHIVE = "as it was"  # the reader of an archive that is not opened, as what it holds is known
 
@@ -27,7 +27,7 @@ class CatalogFile(NamedTuple):
 class Changes:
     """What is different from the catalogue."""
 
-    new_or_changed: list[Found] = field(default_factory=list)  # new, or other than it was
+    new_or_changed: list[FileEntry] = field(default_factory=list)  # new, or other than it was
     returned: list[int] = field(default_factory=list)  # the same as before it went away
     missing: list[CatalogFile] = field(default_factory=list)  # not there
     unreadable: list[CatalogFile] = field(default_factory=list)  # below a folder that could not be read
@@ -37,7 +37,7 @@ class Changes:
 
 
 def compare(
-    entries: Iterator[Found],
+    entries: Iterator[FileEntry],
     catalog_files: Iterator[CatalogFile],
     unreadable: list[bytes],
     retry: bool,
@@ -53,7 +53,7 @@ def compare(
     while new is not None or old is not None:
         if old is None or (new is not None and new.path < old.path):
             assert new is not None
-            if new.reader != UNCHANGED_ARCHIVE:
+            if new.decoder != UNCHANGED_ARCHIVE:
                 changes.new_or_changed.append(new)
             elif old is not None and catalog_files_after is not None and old.path.startswith(new.path):
                 catalog_files = catalog_files_after(new.path)
@@ -72,7 +72,7 @@ def compare(
     return changes
 
 
-def _compare_entry(new: Found, old: CatalogFile, changes: Changes, retry: bool) -> None:
+def _compare_entry(new: FileEntry, old: CatalogFile, changes: Changes, retry: bool) -> None:
     """Sort a file that is both on disk and known."""
     if new[1:] != old[2:6] or old.retry or (retry and old.failed):
         changes.new_or_changed.append(new)

@@ -3,11 +3,11 @@
 import os
 from collections.abc import Iterable, Iterator
 
-from indexer.decode.registry import CAPTION_SUFFIXES, READERS
+from indexer.decode.registry import CAPTION_SUFFIXES, DECODER_BY_SUFFIX
 
 MAX_SUBTITLE_TAGS = 2  # of a name of subtitles behind that of the video: language, and "forced" or "sdh"
 
-_DECODERS_BY_SUFFIX = {suffix.encode(): (reader, None) for suffix, reader in READERS.items()}
+_DECODERS_BY_SUFFIX = {suffix.encode(): (reader, None) for suffix, reader in DECODER_BY_SUFFIX.items()}
 
 _SIDECAR_SUFFIXES = frozenset(suffix.encode() for suffix in CAPTION_SUFFIXES)
 

@@ -9,10 +9,10 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from indexer.decode.text.caption_rows import BEGINNING, has_captions
+from indexer.decode.text.caption_rows import HEADER_BYTES, has_captions
 from indexer.scan.rules import IGNORED_FOLDERS, ScanOptions, exclude_patterns, matches_any_pattern
 from indexer.scan.sidecars import assign_decoders, name_stem
-from indexer.types import Found, nanoseconds
+from indexer.types import FileEntry, mtime_nanoseconds
 from retrieval.catalog.schema import CATALOG_FILE, INDEX_FOLDER, LIBRARY_FILE_NAMES
 from retrieval.media.archives.archive import archive_suffix
 
@@ -42,10 +42,10 @@ def walk(
     issues: ScanIssues,
     subpath: bytes = b"",
     nested_roots: Collection[bytes] = (),
-    archive_entries: Callable[[Archive], Iterable[Found]] | None = None,
+    archive_entries: Callable[[Archive], Iterable[FileEntry]] | None = None,
     recursive: bool = True,
     name_stems: Collection[bytes] = (),
-) -> Iterator[Found]:
+) -> Iterator[FileEntry]:
     """Yield the readable files below `root`/`below` in the byte order of their paths.
 
     Those of its folders too, unless it is not `deep`; of these `heads` alone, if any are given. A link to a
@@ -55,12 +55,12 @@ def walk(
     """
     excluded = exclude_patterns(options)
     real, followed = os.path.realpath(root), set[tuple[int, int]]()
-    stack: list[Iterator[Found | Archive | tuple[bytes, bool]]] = [iter([(subpath, False)])]
+    stack: list[Iterator[FileEntry | Archive | tuple[bytes, bool]]] = [iter([(subpath, False)])]
     while stack:
         step = next(stack[-1], None)
         if step is None:
             stack.pop()
-        elif isinstance(step, Found):
+        elif isinstance(step, FileEntry):
             yield step
         elif isinstance(step, Archive):
             try:
@@ -82,7 +82,7 @@ def _list_folder(
     excluded: list[re.Pattern[str]],
     issues: ScanIssues,
     name_stems: Collection[bytes] = (),
-) -> list["Found | Archive | tuple[bytes, bool]"]:
+) -> list["FileEntry | Archive | tuple[bytes, bool]"]:
     """Return the files, and (path, is it a link) of the folders, of one folder, in byte order of path.
 
     A folder or an archive sorts as if it ended in a slash, so that the whole walk comes in the order of
@@ -101,7 +101,7 @@ def _list_folder(
         entries = {
             name: entry for name, entry in entries.items() if os.fsdecode(name) not in LIBRARY_FILE_NAMES
         }
-    rows: list[tuple[bytes, Found | Archive | tuple[bytes, bool]]] = []
+    rows: list[tuple[bytes, FileEntry | Archive | tuple[bytes, bool]]] = []
     files: dict[bytes, os.DirEntry[bytes]] = {}
     for name, entry in entries.items():
         if name in IGNORED_FOLDERS or (excluded and matches_any_pattern(prefix + name, excluded)):
@@ -123,7 +123,7 @@ def _list_folder(
 
 def _file_entries(
     prefix: bytes, entries: dict[bytes, os.DirEntry[bytes]], archives: bool, issues: ScanIssues
-) -> Iterator[tuple[bytes, Found | Archive]]:
+) -> Iterator[tuple[bytes, FileEntry | Archive]]:
     """Yield (name, found) of the regular files that a decoder can read, and of `archives` if asked for."""
     readers = assign_decoders(list(entries))
     for name, entry in entries.items():
@@ -140,15 +140,15 @@ def _file_entries(
                 issues.unreadable.append(prefix + name)
             continue
         if holds and stat.S_ISREG(status.st_mode):
-            yield name + b"/", Archive(prefix + name, status.st_size, nanoseconds(status))
+            yield name + b"/", Archive(prefix + name, status.st_size, mtime_nanoseconds(status))
         elif stat.S_ISREG(status.st_mode):
             if reader == "table" and not _is_caption_table(entry.path):
                 issues.skipped[_suffix(name)] += 1
                 continue
-            found = Found(
+            found = FileEntry(
                 prefix + name,
                 status.st_size,
-                nanoseconds(status),
+                mtime_nanoseconds(status),
                 reader,
                 None if picture is None else prefix + picture,
             )
@@ -159,7 +159,7 @@ def _is_caption_table(path: bytes) -> bool:
     """Say whether a table names captions, as most are of other things; so of one that cannot be looked at."""
     try:
         with open(path, "rb") as file:
-            start = file.read(BEGINNING)
+            start = file.read(HEADER_BYTES)
     except OSError:
         return True  # and why will be said
     return has_captions(start, _suffix(path))

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from indexer.decode.base import Draft
+from indexer.decode.base import SegmentDraft
 from indexer.store.writer import LibraryWriter
 from retrieval.catalog.schema import vectors_table
 from retrieval.types import Vectors
@@ -28,7 +28,7 @@ class PartialResult:
     """What was found in a part of a content; `upto` is how far it is done now, None for all of it."""
 
     content: int
-    drafts: Sequence[Draft]
+    drafts: Sequence[SegmentDraft]
     progress: float | None
 
 

@@ -8,13 +8,13 @@ from typing import NamedTuple
 
 import sqlite_utils
 
-from indexer.decode.registry import CAPTION_SUFFIXES, READERS
+from indexer.decode.registry import CAPTION_SUFFIXES, DECODER_BY_SUFFIX
 from indexer.scan.diff import UNCHANGED_ARCHIVE, Changes
 from indexer.scan.rules import ScanOptions, inclusion_filter
 from indexer.scan.sidecars import assign_archive_decoders
 from indexer.scan.targets import ScanTarget, path_range
 from indexer.scan.walker import Archive
-from indexer.types import Found, nanoseconds
+from indexer.types import FileEntry, mtime_nanoseconds
 from retrieval.formatting import pluralize
 from retrieval.media.archives.archive import is_archive, list_archive
 from retrieval.media.archives.tar import Member
@@ -22,7 +22,7 @@ from retrieval.media.archives.tar import Member
 SCAN_VERSION = 1  # a larger one makes the next run open every archive again
 NANOSECONDS_PER_SECOND = 10**9  # nanoseconds
 MAX_TIMESTAMP_SECONDS = 2**63 // NANOSECONDS_PER_SECOND  # that SQLite can hold
-_INDEXED_SUFFIXES = frozenset(suffix.encode() for suffix in (*READERS, *CAPTION_SUFFIXES))
+_INDEXED_SUFFIXES = frozenset(suffix.encode() for suffix in (*DECODER_BY_SUFFIX, *CAPTION_SUFFIXES))
 
 
 class OpenedArchive(NamedTuple):
@@ -54,16 +54,16 @@ class ArchiveScan:
         self._unchanged = set[bytes]()
         self._opened = list[OpenedArchive]()
 
-    def entries(self, archive: Archive) -> Iterator[Found]:
+    def entries(self, archive: Archive) -> Iterator[FileEntry]:
         """Yield the files of an archive by path; of one that is as it was only that. Raises OSError."""
         known = self._reusable.get(archive.path)
         if known is not None and known[:3] == (archive.size, archive.mtime, self.options_hash):
             self._unchanged.add(archive.path)
-            yield Found(archive.path + b"/", archive.size, archive.mtime, UNCHANGED_ARCHIVE)
+            yield FileEntry(archive.path + b"/", archive.size, archive.mtime, UNCHANGED_ARCHIVE)
         else:
             yield from self._scan_archive(archive)
 
-    def _scan_archive(self, archive: Archive) -> list[Found]:
+    def _scan_archive(self, archive: Archive) -> list[FileEntry]:
         passes, prefix = inclusion_filter(self.target.options), archive.path + b"/"
         listing = list_archive(
             os.path.join(self.target.root_path, archive.path),
@@ -78,7 +78,9 @@ class ArchiveScan:
                 continue
             member = listing.members[name]
             beside = None if picture is None else prefix + picture
-            found.append(Found(prefix + name, member.size, _member_mtime(member, archive), reader, beside))
+            found.append(
+                FileEntry(prefix + name, member.size, _member_mtime(member, archive), reader, beside)
+            )
         self._opened.append(OpenedArchive(archive, len(found), "; ".join(listing.problems) or None))
         return sorted(found)
 
@@ -117,7 +119,13 @@ class ArchiveScan:
 
 def _options_hash(options: ScanOptions) -> str:
     """Return a checksum of what is looked for in archives."""
-    said = SCAN_VERSION, sorted(READERS.items()), sorted(CAPTION_SUFFIXES), [*options.exclude], options.hidden
+    said = (
+        SCAN_VERSION,
+        sorted(DECODER_BY_SUFFIX.items()),
+        sorted(CAPTION_SUFFIXES),
+        [*options.exclude],
+        options.hidden,
+    )
     return hashlib.sha256(repr(said).encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
@@ -147,4 +155,4 @@ def _is_unchanged(path: bytes, archive: Archive) -> bool:
         now = os.stat(path)
     except OSError:
         return False
-    return (now.st_size, nanoseconds(now)) == archive[1:]
+    return (now.st_size, mtime_nanoseconds(now)) == archive[1:]

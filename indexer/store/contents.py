@@ -5,7 +5,7 @@ from dataclasses import asdict
 
 import sqlite_utils
 
-from indexer.decode.metadata.properties import VERSION
+from indexer.decode.metadata.properties import METADATA_VERSION
 from retrieval.types import MediaProperties
 
 OUTDATED = """SELECT content FROM analyses WHERE analysis = 'metadata' AND version < ?1
@@ -33,7 +33,7 @@ class Contents:
         query = f"""SELECT content FROM ({OUTDATED}) a
                     WHERE EXISTS (SELECT 1 FROM present_files f WHERE f.content = a.content)
                     ORDER BY content"""
-        return [row[0] for row in self.db.conn.execute(query, (str(VERSION),))]
+        return [row[0] for row in self.db.conn.execute(query, (str(METADATA_VERSION),))]
 
     def locate(self, content: int) -> tuple[bytes, str, bytes] | None:
         """Return a content's digest, its reader and a file that has it; None where none is there now."""
@@ -78,7 +78,7 @@ class Contents:
 
     def _mark_metadata_current(self, content: int) -> None:
         query = "INSERT OR REPLACE INTO analyses VALUES (?, 'metadata', ?, NULL)"
-        self.db.conn.execute(query, (content, str(VERSION)))
+        self.db.conn.execute(query, (content, str(METADATA_VERSION)))
 
     def _write_properties(self, content: int, details: MediaProperties) -> None:
         columns = asdict(details)

@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from indexer.decode.base import Draft
+from indexer.decode.base import SegmentDraft
 from retrieval.catalog.reader import Catalog
 from retrieval.catalog.schema import CATALOG_FILE, THUMBNAILS_FILE
 from retrieval.catalog.thumbnails import ThumbnailKey, file_size, is_full, thumbnail_checksum
@@ -90,7 +90,7 @@ class ThumbnailFile:
                     self._is_full = is_full(_used_bytes(db), self.max_bytes)
         return len(batch)
 
-    def save_content(self, content: int, drafts: Sequence[Draft]) -> None:
+    def save_content(self, content: int, drafts: Sequence[SegmentDraft]) -> None:
         """Keep the thumbnails of a content that was read again; drafts that are not its segments drop out."""
         if not self.is_accepting:
             return
@@ -102,7 +102,7 @@ class ThumbnailFile:
         made = []
         for segment, digest, reader, ordinal, kind, page, start in rows:
             draft = drafts[ordinal] if ordinal < len(drafts) else None
-            if draft is not None and draft.thumbnail and draft.is_of(kind, page, start):
+            if draft is not None and draft.thumbnail and draft.matches(kind, page, start):
                 made.append(NewThumbnail(ThumbnailKey(segment, digest, reader, ordinal), draft.thumbnail))
         self.save(made)
 

@@ -13,8 +13,8 @@ from typing import Self
 import numpy as np
 import sqlite_utils
 
-from indexer.decode.base import Draft
-from indexer.decode.reader import Read
+from indexer.decode.base import SegmentDraft
+from indexer.decode.reader import ReadResult
 from indexer.store.captions import Captions
 from indexer.store.contents import Contents
 from indexer.store.lock import library_lock
@@ -46,8 +46,8 @@ for _name, _statements in MIGRATIONS.items():
 class FileChunk:
     """Some consecutive segments of a file that was read, with their vectors; `last` ends the file."""
 
-    read_result: Read
-    drafts: Sequence[Draft] = ()
+    read_result: ReadResult
+    drafts: Sequence[SegmentDraft] = ()
     first_ordinal: int = 0
     is_last: bool = True
     vectors: Vectors = field(default_factory=lambda: np.empty((0, 0), np.float32))
@@ -156,17 +156,17 @@ class LibraryWriter:
         What can be shown of them is added to `made`.
         """
         read, decoded = chunk.read_result, chunk.read_result.decoded
-        key = (read.digest, read.found.reader)
+        key = (read.digest, read.entry.decoder)
         execute = self.db.conn.execute
         query = "SELECT id, segments FROM contents WHERE hash = ? AND reader = ?"
-        row = execute(query, key).fetchone() or (self.contents.insert(*key, decoded.details), None)
+        row = execute(query, key).fetchone() or (self.contents.insert(*key, decoded.properties), None)
         id_ = int(row[0])
         if row[1] is None:
             there = execute("SELECT count(*) FROM segments WHERE content = ?", (id_,)).fetchone()[0]
             for at in range(max(0, there - chunk.first_ordinal), len(chunk.drafts)):
                 draft, ordinal = chunk.drafts[at], chunk.first_ordinal + at
                 segment = self._write_segment(id_, ordinal, draft, chunk.vectors[at])
-                counts["part" if draft.is_part else draft.kind] += 1
+                counts["part" if draft.is_crop else draft.kind] += 1
                 if (draft.kind in THUMBNAIL_KINDS and draft.box is None) or draft.thumbnail is not None:
                     new_thumbnails.append(NewThumbnail(ThumbnailKey(segment, *key, ordinal), draft.thumbnail))
             if chunk.is_last:
@@ -174,7 +174,7 @@ class LibraryWriter:
                 execute("UPDATE contents SET segments = ? WHERE id = ?", (count, id_))
         return id_
 
-    def write_tiles(self, batch: Sequence[tuple[int, Sequence[Draft], Vectors]]) -> None:
+    def write_tiles(self, batch: Sequence[tuple[int, Sequence[SegmentDraft], Vectors]]) -> None:
         """Commit the tiles of contents that have none yet, all of each; that there are none is noted."""
         with self.db.atomic():
             for content, drafts, vectors in batch:
@@ -184,7 +184,7 @@ class LibraryWriter:
                 )
 
     def _write_segment(
-        self, content: int, ordinal: int, draft: Draft, vector: Vectors, origin: str = "file"
+        self, content: int, ordinal: int, draft: SegmentDraft, vector: Vectors, origin: str = "file"
     ) -> int:
         row = self.db.conn.execute(
             """INSERT INTO segments (content, ordinal, kind, text, start, "end", page, box, caption_target,
@@ -193,7 +193,7 @@ class LibraryWriter:
             (
                 *(content, ordinal, draft.kind, draft.text, draft.start, draft.end, draft.page),
                 None if draft.box is None else json.dumps(draft.box),
-                draft.picture,
+                draft.caption_target,
                 origin,
             ),
         )
@@ -203,7 +203,9 @@ class LibraryWriter:
         )
         return int(row.lastrowid or 0)
 
-    def add_segments(self, content: int, origin: str, drafts: Sequence[Draft], vectors: Vectors) -> None:
+    def add_segments(
+        self, content: int, origin: str, drafts: Sequence[SegmentDraft], vectors: Vectors
+    ) -> None:
         """Add the segments that an analysis found to a complete content, within a transaction."""
         query = "SELECT coalesce(max(ordinal), -1) + 1 FROM segments WHERE content = ?"
         first = self.db.conn.execute(query, (content,)).fetchone()[0]
@@ -212,9 +214,9 @@ class LibraryWriter:
         query = "UPDATE contents SET segments = segments + ? WHERE id = ?"
         self.db.conn.execute(query, (len(drafts), content))
 
-    def _write_file(self, root: int, read_result: Read, content: int | None) -> bool:
+    def _write_file(self, root: int, read_result: ReadResult, content: int | None) -> bool:
         """Insert or replace a file's row; returns whether its place is new."""
-        found, here = read_result.found, (root, read_result.found.path)
+        found, here = read_result.entry, (root, read_result.entry.path)
         self.db.conn.execute("DELETE FROM files WHERE root = ? AND path = ? AND state = 'gone'", here)
         query = "SELECT 1 FROM files WHERE root = ? AND path = ?"
         there = self.db.conn.execute(query, here).fetchone() is not None
@@ -228,11 +230,11 @@ class LibraryWriter:
                        state = 'present', reader = iif(?10, reader, ?5), picture = iif(?10, picture, ?6),
                        content = iif(?10, content, ?7), time = iif(?10, time, excluded.time)
                RETURNING id""",
-            (root, *found, content, read_result.error, read_result.time, read_result.passing),
+            (root, *found, content, read_result.error, read_result.time, read_result.transient),
         ).fetchone()
-        if found.reader == "table" and not read_result.passing:
+        if found.decoder == "table" and not read_result.transient:
             self.captions.save_links(row[0], found.path, content)
-        self.contents.update_capture_time(root, found.picture or found.path)
+        self.contents.update_capture_time(root, found.sidecar_of or found.path)
         return not there
 
     def settings(self) -> LibrarySettings:

@@ -18,7 +18,7 @@ from indexer.scan.walker import ScanIssues, walk
 from indexer.store.location import existing_library
 from indexer.store.spaces import active_space
 from indexer.store.writer import LibraryWriter
-from indexer.types import Say
+from indexer.types import Notify
 from retrieval.catalog.concepts import concept_names, image_vectors, list_concepts
 from retrieval.embedders.base import Embedder
 from retrieval.errors import MediaError, QueryError, SpaceMismatch, describe_differences
@@ -56,7 +56,7 @@ def teach(
     replace: bool = False,
     anyway: bool = False,
     embedder: Embedder | None = None,
-    notify: Say = ignore_message,
+    notify: Notify = ignore_message,
 ) -> ConceptInfo:
     """Teach a concept, which a query names `@name`, and return how well it was learned.
 
@@ -120,7 +120,7 @@ def _validate_name(name: str) -> str:
 
 
 def _read_examples(
-    writer: LibraryWriter, inputs: ExampleInputs, positive: bool, notify: Say
+    writer: LibraryWriter, inputs: ExampleInputs, positive: bool, notify: Notify
 ) -> Iterator[ConceptExample]:
     """Yield the examples that were given, each as a small picture."""
     for one in as_examples(inputs):
@@ -142,7 +142,7 @@ def _read_examples(
 def _images_in(folder: Path) -> list[Path]:
     """Return the pictures anywhere in a folder; raises QueryError where there is none."""
     found = walk(os.fsencode(folder), ScanOptions(), ScanIssues())
-    paths = [folder / os.fsdecode(each.path) for each in found if each.reader == "picture"]
+    paths = [folder / os.fsdecode(each.path) for each in found if each.decoder == "picture"]
     if not paths:
         raise QueryError(f"There is no picture in {folder}.")
     return paths
@@ -197,7 +197,7 @@ def _fit_probe(
     space: Space,
     examples: Sequence[ConceptExample],
     embedder: Embedder | None,
-    notify: Say,
+    notify: Notify,
 ) -> Probe:
     """Learn from examples: the library's vectors of those it holds, the kept pictures of the others."""
     known = image_vectors(writer.catalog, space, [example.digest for example in examples])
@@ -215,7 +215,7 @@ def _fit_probe(
     return fit_probe(rows(True), rows(False), visual_background(SpaceIndex(writer.catalog, space)))
 
 
-def _load_embedder(space: Space, embedder: Embedder | None, notify: Say) -> Embedder:
+def _load_embedder(space: Space, embedder: Embedder | None, notify: Notify) -> Embedder:
     found = embedder or resolve.resolve_embedder(space.model, fingerprint=space.fingerprint, notify=notify)
     if found.fingerprint != space.fingerprint:
         raise SpaceMismatch(found.name, space.name, describe_differences(space.parts, found.parts))

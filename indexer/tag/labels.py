@@ -13,7 +13,7 @@ from indexer.store.writer import LibraryWriter
 from indexer.tag.matcher import CONFIDENCE_DIGITS, DEFAULT_KINDS, TagRule, match_labels
 from indexer.tag.tag_table import TagCounter, delete_labels, write_tags
 from indexer.tag.zero_shot import DEFAULT_IMAGE_WEIGHT
-from indexer.types import Say
+from indexer.types import Notify
 from retrieval.catalog.reader import Catalog
 from retrieval.embedders.base import Embedder
 from retrieval.errors import LibraryMissing, QueryError, SpaceMismatch, describe_differences
@@ -59,7 +59,7 @@ def tag_library(
     weight: float | None = None,
     dry_run: bool = False,
     embedder: Embedder | None = None,
-    notify: Say = resolve.ignore_message,
+    notify: Notify = resolve.ignore_message,
 ) -> Tagged:
     """Tag segments with labels, remember these for what is indexed later, and return what was found.
 

@@ -16,7 +16,7 @@ from indexer.scan.rules import ScanOptions, is_included
 from indexer.scan.sidecars import has_decoder, name_stem
 from indexer.scan.targets import ScanTarget
 from indexer.store.roots import Roots
-from indexer.types import Say
+from indexer.types import Notify
 from indexer.watch.fs_events import EVENT_ADDED, FileEvent, FolderWatcher
 from indexer.watch.write_detection import PendingWrites
 from retrieval.media.archives.archive import is_archive
@@ -39,7 +39,7 @@ class RescanScheduler:
     """The folders that are watched, and the spots in them that are due for a look."""
 
     def __init__(
-        self, folders: Sequence[bytes], library_folder: bytes, rescan_seconds: float, notify: Say
+        self, folders: Sequence[bytes], library_folder: bytes, rescan_seconds: float, notify: Notify
     ) -> None:
         """Watch the folders that are given, else all roots; `own` is the library's folder, left out."""
         self.folders, self.rescan_seconds, self.notify = folders, rescan_seconds, notify

@@ -18,7 +18,7 @@ from indexer.operations.pipeline import IndexRun
 from indexer.operations.report import Report
 from indexer.store.location import absolute_path, as_list, existing_library, library_path
 from indexer.store.writer import LibraryWriter
-from indexer.types import Found, Progress, Say, silent
+from indexer.types import FileEntry, Notify, Progress, no_progress
 from indexer.watch.change_log import Change, ChangeLog
 from indexer.watch.scheduler import RescanScheduler, RescanTarget, scan_targets
 from retrieval.embedders.base import Embedder
@@ -45,8 +45,8 @@ def watch_library(
     embedder: Embedder | None = None,
     on_change: Callable[[Change], None] = lambda change: None,
     on_initial_scan: Callable[[Report], None] = lambda report: None,
-    progress: Progress = silent,
-    notify: Say = resolve.ignore_message,
+    progress: Progress = no_progress,
+    notify: Notify = resolve.ignore_message,
     stop: Event | None = None,
     **options: Any,
 ) -> None:
@@ -141,7 +141,7 @@ class LibraryWatcher:
             if (spots := self.scheduler.due()) or self._index_update_at <= monotonic():
                 self._rescan(spots)
 
-    def is_complete(self, root_path: bytes, entry: Found) -> bool:
+    def is_complete(self, root_path: bytes, entry: FileEntry) -> bool:
         """Say whether a new file is whole; one that is not is read when it is."""
         path = root_path.rstrip(b"/") + b"/" + entry.path
         archive = split_archive_path(path)
@@ -152,7 +152,7 @@ class LibraryWatcher:
         told: list[Change] = []
         try:
             with LibraryWriter(existing_library(self.library), self.embedders) as writer:
-                run = IndexRun(writer, None, False, False, silent, self.is_complete)
+                run = IndexRun(writer, None, False, False, no_progress, self.is_complete)
                 journal = ChangeLog(writer.db)
                 try:
                     run.scan(list(scan_targets(writer.roots, targets)))

@@ -26,7 +26,7 @@ from common import Took, draw_jpegs, emit, machine, table, time_of
 from indexer import index_folder
 from indexer.decode.documents.pdf import decode
 from indexer.decode.documents.pdf_process import open_pdf
-from indexer.decode.images.thumbnail import SIDE
+from indexer.decode.images.thumbnail import THUMBNAIL_SIDE
 from retrieval.embedders.base import Embedder
 from retrieval.embedders.registry import load_embedder
 
@@ -120,10 +120,12 @@ def compare(paths: Sequence[Path], embedder: Embedder) -> tuple[float, float, fl
     letters, pictures = 0, []
     for path in paths:
         with path.open("rb") as file, open_pdf(file) as pdf:
-            pages = list(pdf.read_pages(pdf.page_count, min_side=embedder.min_image_side, min_long_side=SIDE))
+            pages = list(
+                pdf.read_pages(pdf.page_count, min_side=embedder.min_image_side, min_long_side=THUMBNAIL_SIDE)
+            )
             letters += sum(len(page.text) for page in pages)
             pictures += [page.image for page in pages]
-    plain = read_plain(paths, 4 * embedder.min_image_side, 4 * SIDE)
+    plain = read_plain(paths, 4 * embedder.min_image_side, 4 * THUMBNAIL_SIDE)
     there = [row for row, picture in enumerate(pictures) if picture is not None]
     small = embedder.embed_images([embedder.prepare(pictures[row]) for row in there])
     large = embedder.embed_images([embedder.prepare(plain[row][1]) for row in there])
@@ -152,10 +154,10 @@ def main() -> None:
             if not paths:
                 continue
             count = len(
-                read_plain(paths, embedder.min_image_side, SIDE)
+                read_plain(paths, embedder.min_image_side, THUMBNAIL_SIDE)
             )  # once before, so that all start warm
             read_clew(paths, embedder)
-            plain = cost(lambda paths=paths: read_plain(paths, embedder.min_image_side, SIDE))
+            plain = cost(lambda paths=paths: read_plain(paths, embedder.min_image_side, THUMBNAIL_SIDE))
             read = cost(lambda paths=paths: read_clew(paths, embedder))
             letters, mean, least = compare(paths, embedder)
             rows.append(

@@ -25,11 +25,11 @@ import numpy as np
 from common import Cloud, emit, machine, table, time_of
 
 from indexer import index_folder
-from indexer.decode.base import Decoded, Draft
-from indexer.decode.reader import Read
+from indexer.decode.base import DecodedFile, SegmentDraft
+from indexer.decode.reader import ReadResult
 from indexer.maintenance.build_index import build_indexes
 from indexer.store.writer import FileChunk, LibraryWriter
-from indexer.types import Found
+from indexer.types import FileEntry
 from retrieval import Library
 from retrieval.catalog.reader import Catalog
 from retrieval.catalog.schema import CATALOG_FILE
@@ -134,9 +134,9 @@ def portions(texts: Sequence[str], cloud: Cloud) -> list[list[FileChunk]]:
     vectors = np.concatenate(list(cloud.chunks()))
     every = []
     for n, text in enumerate(texts):
-        found = Found(b"%04d/%08d.txt" % (n // 500, n), 1, 1, "text", None)
-        draft = Draft("text", text=text, start=1, end=1)
-        read = Read(found, n.to_bytes(32), decoded=Decoded([draft]))
+        found = FileEntry(b"%04d/%08d.txt" % (n // 500, n), 1, 1, "text", None)
+        draft = SegmentDraft("text", text=text, start=1, end=1)
+        read = ReadResult(found, n.to_bytes(32), decoded=DecodedFile([draft]))
         every.append(FileChunk(read, read.decoded.drafts, vectors=vectors[n : n + 1]))
     return [every[at : at + 256] for at in range(0, len(every), 256)]
 

@@ -12,7 +12,7 @@ from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image, ImageOps
 from torch.utils.data import DataLoader, Dataset
 
-from indexer.prefetch import ahead
+from indexer.prefetch import prefetch
 from retrieval.embedders.open_clip import OpenClipEmbedder
 from retrieval.embedders.torch_towers import load_model
 from retrieval.system import cores
@@ -58,7 +58,7 @@ def loops(model: OpenClipEmbedder, place: Path) -> dict[str, Callable[[Sequence[
 
     def rclip(some: Sequence[Path]) -> Vectors:
         """Decode a bounded number ahead in threads, and run float32 in batches of 8."""
-        rows = ahead(lambda path: model.prepare(whole(path)), some, threads=cores(), depth=16)
+        rows = prefetch(lambda path: model.prepare(whole(path)), some, threads=cores(), depth=16)
         batches = iter(lambda: list(islice(rows, 8)), [])
         return np.concatenate([exported.run(None, {"rows": np.stack(batch)})[0] for batch in batches])
 

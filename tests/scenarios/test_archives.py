@@ -23,7 +23,7 @@ from indexer.embed.archive_order import in_archive_order
 from indexer.embed.files import embed_files
 from indexer.operations.pipeline import IndexRun, update_folders
 from indexer.store.writer import LibraryWriter
-from indexer.types import Found, silent
+from indexer.types import FileEntry, no_progress
 from retrieval import Library
 from retrieval.errors import ExtraMissing, MediaError
 from retrieval.media.archives import archive, decompress
@@ -802,7 +802,7 @@ def test_similar_pictures_and_examples_may_be_in_archives(tmp_path, index, place
 
 def test_files_in_archives_are_embedded_without_a_library_too(tmp_path, toy):
     path = pack(tmp_path / "a.tar.xz", COLOURED)
-    files = [Found(os.fsencode(path / name), 0, 0, "picture") for name in ("in/red.png", "in/none.png")]
+    files = [FileEntry(os.fsencode(path / name), 0, 0, "picture") for name in ("in/red.png", "in/none.png")]
     every, failures = embed_files(toy, files, lambda done, total: None)
     assert every[os.fsencode(path / "in/red.png")].image.round(2).tolist() == [1, 0, 0]
     assert [failure.path for failure in failures] == [path / "in" / "none.png"]
@@ -907,7 +907,7 @@ def test_a_look_at_the_files_beside_archives_forgets_no_archive(tmp_path, index,
             beside = writer.roots.target_at(os.fsencode(path.parent), recursive=False)._replace(
                 name_stems=heads
             )
-            IndexRun(writer, None, False, False, silent).scan([beside])
+            IndexRun(writer, None, False, False, no_progress).scan([beside])
         assert writer.catalog.archive_stats() == before and len(before) == 2
     assert list(reasons(place)) == ["root/b/b.zip"]
 

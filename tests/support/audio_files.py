@@ -6,7 +6,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from indexer.decode.audio.stream import RATE
+from indexer.decode.audio.stream import SAMPLE_RATE
 from indexer.enrich import sound_events
 from indexer.enrich.sound_events import SoundLabel
 from indexer.enrich.speech import TranscriptSegment
@@ -80,13 +80,13 @@ class ToneTranscriber:
         self.durations: list[float] = []
 
     def transcribe(self, samples: np.ndarray) -> Iterator[TranscriptSegment]:
-        self.durations.append(len(samples) / RATE)
-        step = RATE // 20
+        self.durations.append(len(samples) / SAMPLE_RATE)
+        step = SAMPLE_RATE // 20
         said: TranscriptSegment | None = None
         for number in range(len(samples) // step):
             part = samples[number * step : (number + 1) * step]
             strength = np.abs(np.fft.rfft(part))
-            hertz = round(float(strength.argmax()) * RATE / step / 100) * 100
+            hertz = round(float(strength.argmax()) * SAMPLE_RATE / step / 100) * 100
             text = self.words.get(hertz) if strength.max() > 0.1 * step else None
             if said is not None and text != said.text:
                 yield said

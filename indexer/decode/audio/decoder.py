@@ -6,10 +6,10 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any, BinaryIO
 from unicodedata import normalize
 
-from indexer.decode.audio.stream import first_sound, frames, open_media, seconds
-from indexer.decode.base import Decoded, Draft
-from indexer.decode.images.thumbnail import SIDE, thumbnail
-from indexer.decode.text.chunking import split
+from indexer.decode.audio.stream import duration_seconds, first_audio_stream, frames, open_media
+from indexer.decode.base import DecodedFile, SegmentDraft
+from indexer.decode.images.thumbnail import THUMBNAIL_SIDE, thumbnail
+from indexer.decode.text.chunking import split_text
 from retrieval.embedders.base import Embedder
 from retrieval.errors import MediaError
 from retrieval.media.images.loader import load_image
@@ -18,42 +18,42 @@ from retrieval.types import MediaProperties
 if TYPE_CHECKING:
     from av.container import InputContainer
 
-PLAIN = "sound recording"  # of a sound that says nothing: its file's name is searched beside
-MOST = 100  # letters of a tag
-LONGEST = 20_000  # letters of a comment or of lyrics
-COVER = 40_000_000  # pixels
-SPOKEN = ("comment", "description", "synopsis", "lyrics", "unsyncedlyrics")
+UNTAGGED_TEXT = "sound recording"  # of a sound that says nothing: its file's name is searched beside
+MAX_TAG_CHARACTERS = 100  # letters of a tag
+MAX_COMMENT_CHARACTERS = 20_000  # letters of a comment or of lyrics
+MAX_COVER_PIXELS = 40_000_000  # pixels
+TEXT_TAGS = ("comment", "description", "synopsis", "lyrics", "unsyncedlyrics")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ufffd]+")
 
 
-def decode(file: BinaryIO, suffix: str, embedder: Embedder) -> Decoded:
+def decode(file: BinaryIO, suffix: str, embedder: Embedder) -> DecodedFile:
     """Read tags, duration and cover, and see that something can be heard; raises MediaError."""
     with open_media(file) as container:
-        stream = first_sound(container)
+        stream = first_audio_stream(container)
         tags = _tags(container, stream)
         cover = _cover(container)
         if next(frames(container, stream), None) is None:
             raise MediaError("damaged: none of its sound can be decoded")
-        length = seconds(container, stream)
-    text = told(tags)
-    plain = None if embedder.count_tokens(text) else embedder.embed_texts([PLAIN])[0]
-    drafts = [Draft("audio", text=text, start=0.0, end=length, vector=plain, thumbnail=cover)]
-    for said in dict.fromkeys(tags[name] for name in tags if name.partition("-")[0] in SPOKEN):
-        passages = split(said[:LONGEST], embedder.count_tokens, embedder.max_tokens)
-        drafts += [Draft("text", text=passage.text) for passage in passages]
-    return Decoded(drafts, MediaProperties(duration=length, keywords=_genres(tags)))
+        length = duration_seconds(container, stream)
+    text = describe_tags(tags)
+    plain = None if embedder.count_tokens(text) else embedder.embed_texts([UNTAGGED_TEXT])[0]
+    drafts = [SegmentDraft("audio", text=text, start=0.0, end=length, vector=plain, thumbnail=cover)]
+    for said in dict.fromkeys(tags[name] for name in tags if name.partition("-")[0] in TEXT_TAGS):
+        passages = split_text(said[:MAX_COMMENT_CHARACTERS], embedder.count_tokens, embedder.max_tokens)
+        drafts += [SegmentDraft("text", text=passage.text) for passage in passages]
+    return DecodedFile(drafts, MediaProperties(duration=length, keywords=_genres(tags)))
 
 
-def told(tags: Mapping[str, str]) -> str:
+def describe_tags(tags: Mapping[str, str]) -> str:
     """Return what a sound says of itself: `title by artist, from album, genre, year`."""
-    short = {name: " ".join(value.split())[:MOST] for name, value in tags.items()}
+    short = {name: " ".join(value.split())[:MAX_TAG_CHARACTERS] for name, value in tags.items()}
     title, album = short.get("title", ""), short.get("album", "")
     artist = short.get("artist") or short.get("album_artist") or short.get("composer", "")
     by = " by ".join(filter(None, (title, artist))) if title else artist
     year = re.search(r"\b\d{4}\b", short.get("date", ""))
     parts = (by, f"from {album}" * bool(album), ", ".join(_genres(tags)), year[0] if year else "")
     text = ", ".join(filter(None, parts))
-    return text if any(letter.isalpha() for letter in text) else PLAIN
+    return text if any(letter.isalpha() for letter in text) else UNTAGGED_TEXT
 
 
 def _tags(container: "InputContainer", stream: Any) -> dict[str, str]:
@@ -64,7 +64,10 @@ def _tags(container: "InputContainer", stream: Any) -> dict[str, str]:
 
 
 def _genres(tags: Mapping[str, str]) -> tuple[str, ...]:
-    names = (" ".join(name.split())[:MOST] for name in re.split(r"[;,/]", tags.get("genre", "")[:LONGEST]))
+    names = (
+        " ".join(name.split())[:MAX_TAG_CHARACTERS]
+        for name in re.split(r"[;,/]", tags.get("genre", "")[:MAX_COMMENT_CHARACTERS])
+    )
     return tuple(dict.fromkeys(name for name in names if name))[:10]
 
 
@@ -77,6 +80,6 @@ def _cover(container: "InputContainer") -> bytes | None:
         return None
     try:
         data = bytes(next(container.demux(pictures[0])))
-        return thumbnail(load_image(BytesIO(data), min_side=SIDE, max_pixels=COVER))
+        return thumbnail(load_image(BytesIO(data), min_side=THUMBNAIL_SIDE, max_pixels=MAX_COVER_PIXELS))
     except Exception:  # a cover that is broken costs no sound
         return None

@@ -15,21 +15,26 @@ if TYPE_CHECKING:
 
 Samples = NDArray[np.float32]  # (n,), mono, from -1 to 1
 
-RATE = 16_000  # samples a second: what transcribers take
-STRETCH = 300.0  # seconds of sound held at once; it is cut at its quietest moment
-LAST = 20.0  # seconds before the end of a stretch in which that is looked for
-GAP, APART = 0.5, 30.0  # seconds missing from a sound that are taken for silence, and that end a stretch
-GUESSED = frozenset(("aac", "amr"))  # formats without a header, whose length is guessed from their size
-MOST = 1e8  # seconds: a sound that says it is longer is damaged
-BLANKS = 1_000  # packets in a row that give nothing
+SAMPLE_RATE = 16_000  # samples a second: what transcribers take
+MAX_CHUNK_SECONDS = 300.0  # seconds of sound held at once; it is cut at its quietest moment
+CUT_WINDOW_SECONDS = 20.0  # seconds before the end of a stretch in which that is looked for
+MIN_GAP_SECONDS, MAX_GAP_SECONDS = (
+    0.5,
+    30.0,
+)  # seconds missing from a sound that are taken for silence, and that end a stretch
+ESTIMATED_LENGTH_FORMATS = frozenset(
+    ("aac", "amr")
+)  # formats without a header, whose length is guessed from their size
+MAX_DURATION_SECONDS = 1e8  # seconds: a sound that says it is longer is damaged
+MAX_EMPTY_PACKETS = 1_000  # packets in a row that give nothing
 
 
-class Stretch(NamedTuple):
+class AudioChunk(NamedTuple):
     """Some seconds of sound, and when they begin; `upto` is where the next one does, None at the end."""
 
     start: float
     samples: Samples
-    upto: float | None
+    progress: float | None
 
 
 @contextmanager
@@ -47,7 +52,7 @@ def open_media(file: BinaryIO) -> "Iterator[InputContainer]":
         yield container
 
 
-def first_sound(container: "InputContainer") -> Any:
+def first_audio_stream(container: "InputContainer") -> Any:
     """Return the first stream of sound; raises MediaError where there is none."""
     streams = [stream for stream in container.streams.audio if stream.codec_context is not None]
     if not streams:
@@ -61,7 +66,7 @@ def frames(container: "InputContainer", stream: Any) -> Iterator[Any]:
 
     blanks = 0
     packets = container.demux(stream)
-    while blanks < BLANKS:
+    while blanks < MAX_EMPTY_PACKETS:
         try:
             packet = next(packets)
             decoded = packet.decode()
@@ -76,14 +81,16 @@ def frames(container: "InputContainer", stream: Any) -> Iterator[Any]:
         yield from decoded
 
 
-def seconds(container: "InputContainer", stream: Any) -> float:
+def duration_seconds(container: "InputContainer", stream: Any) -> float:
     """Return how long a sound is, as it says itself; one that does not say is read to its end."""
     own = float(stream.duration * stream.time_base) if stream.duration and stream.time_base else 0.0
-    said = () if container.format.name in GUESSED else ((container.duration or 0) / 1e6, own)
-    return next((length for length in said if 0 < length < MOST), None) or _measured(container, stream)
+    said = () if container.format.name in ESTIMATED_LENGTH_FORMATS else ((container.duration or 0) / 1e6, own)
+    return next((length for length in said if 0 < length < MAX_DURATION_SECONDS), None) or _measure_duration(
+        container, stream
+    )
 
 
-def _measured(container: "InputContainer", stream: Any) -> float:
+def _measure_duration(container: "InputContainer", stream: Any) -> float:
     """Return when the last packet from here on ends."""
     import av
 
@@ -94,45 +101,45 @@ def _measured(container: "InputContainer", stream: Any) -> float:
                 end = max(end, float((packet.pts + (packet.duration or 0)) * packet.time_base) - begin)
     except (av.FFmpegError, ValueError):  # the rest is damaged
         pass
-    return min(end, MOST)
+    return min(end, MAX_DURATION_SECONDS)
 
 
-def stretches(
+def audio_chunks(
     container: "InputContainer",
     after: float = 0.0,
-    rate: int = RATE,
+    rate: int = SAMPLE_RATE,
     cut: Callable[[Samples], int] | None = None,
-) -> Iterator[Stretch]:
+) -> Iterator[AudioChunk]:
     """Yield the sound from `after` seconds on, a stretch at a time, mono; the last may be empty.
 
     `cut` says where in some samples a stretch ends (default: where it is quietest).
     """
     parts: list[Samples] = []
     start, held = after, 0
-    for at, samples in _pieces(container, first_sound(container), rate):
+    for at, samples in _resampled_pieces(container, first_audio_stream(container), rate):
         early = max(0, round((after - at) * rate))
         if early >= len(samples):
             continue
         at += early / rate
         missing = at - (start + held / rate) if held else 0.0
-        if missing > APART:
-            yield Stretch(start, np.concatenate(parts), at)
+        if missing > MAX_GAP_SECONDS:
+            yield AudioChunk(start, np.concatenate(parts), at)
             parts, held = [], 0
-        elif missing > GAP:
+        elif missing > MIN_GAP_SECONDS:
             parts.append(np.zeros(round(missing * rate), np.float32))
             held += len(parts[-1])
         start = start if held else at
         parts.append(samples[early:])
         held += len(samples) - early
-        if held >= STRETCH * rate:
+        if held >= MAX_CHUNK_SECONDS * rate:
             whole = np.concatenate(parts)
-            end = (cut or _quietest)(whole)
-            yield Stretch(start, whole[:end], start + end / rate)
+            end = (cut or _quietest_point)(whole)
+            yield AudioChunk(start, whole[:end], start + end / rate)
             parts, held, start = [whole[end:]], len(whole) - end, start + end / rate
-    yield Stretch(start, np.concatenate([np.empty(0, np.float32), *parts]), None)
+    yield AudioChunk(start, np.concatenate([np.empty(0, np.float32), *parts]), None)
 
 
-def _pieces(container: "InputContainer", stream: Any, rate: int) -> Iterator[tuple[float, Samples]]:
+def _resampled_pieces(container: "InputContainer", stream: Any, rate: int) -> Iterator[tuple[float, Samples]]:
     """Yield (seconds, samples), mono at this rate; seconds count from the beginning of the container."""
     import av
 
@@ -152,10 +159,10 @@ def _pieces(container: "InputContainer", stream: Any, rate: int) -> Iterator[tup
             yield at, np.clip(np.nan_to_num(samples), -1, 1)
 
 
-def _quietest(samples: Samples) -> int:
+def _quietest_point(samples: Samples) -> int:
     """Return where the quietest tenth of a second of the last seconds is."""
-    step = RATE // 10
-    tail = samples[-int(LAST * RATE) :]
+    step = SAMPLE_RATE // 10
+    tail = samples[-int(CUT_WINDOW_SECONDS * SAMPLE_RATE) :]
     tenths = tail[: len(tail) // step * step].reshape(-1, step)
     quiet = int(np.argmin(np.square(tenths).mean(axis=1)))
     return len(samples) - len(tail) + quiet * step + step // 2

@@ -7,7 +7,7 @@ from itertools import islice
 from typing import BinaryIO, NamedTuple
 from xml.etree.ElementTree import Element
 
-from indexer.decode.base import Decoded, Draft
+from indexer.decode.base import DecodedFile, SegmentDraft
 from indexer.decode.documents.html import declared_charset
 from indexer.decode.documents.html_text import extract_paragraphs
 from indexer.decode.documents.rtf import rtf_to_text
@@ -17,7 +17,7 @@ from indexer.decode.documents.zip_xml import (
     open_zip_document,
     resolve_reference,
 )
-from indexer.decode.text.chunking import WORDS, split
+from indexer.decode.text.chunking import MAX_CACHED_WORDS, split_text
 from indexer.decode.text.encoding import decode_text
 from indexer.decode.text.plain import read_bytes
 from retrieval.embedders.base import Embedder
@@ -94,7 +94,7 @@ class ParagraphCollector:
         return found
 
 
-def decode(file: BinaryIO, suffix: str, embedder: Embedder) -> Decoded:
+def decode(file: BinaryIO, suffix: str, embedder: Embedder) -> DecodedFile:
     """Split a document into passages; paragraphs count as lines, and slides as pages.
 
     What the file is, its own bytes say, as other programs heed the suffix as little.
@@ -110,9 +110,9 @@ def decode(file: BinaryIO, suffix: str, embedder: Embedder) -> Decoded:
 
 def _decode_paragraphs(
     paragraphs: Iterator[OfficeParagraph], embedder: Embedder, document: ZipDocument | None = None
-) -> Decoded:
-    drafts, letters, number, note = list[Draft](), 0, 0, None
-    tokens = lru_cache(WORDS)(embedder.count_tokens)
+) -> DecodedFile:
+    drafts, letters, number, note = list[SegmentDraft](), 0, 0, None
+    tokens = lru_cache(MAX_CACHED_WORDS)(embedder.count_tokens)
     for raw, page in paragraphs:
         text = " ".join(raw.split())
         if not text:
@@ -123,8 +123,8 @@ def _decode_paragraphs(
             break
         number += 1
         line = None if page is not None else number
-        passages = split(text, tokens, embedder.max_tokens)
-        drafts += [Draft("text", text=one.text, start=line, end=line, page=page) for one in passages]
+        passages = split_text(text, tokens, embedder.max_tokens)
+        drafts += [SegmentDraft("text", text=one.text, start=line, end=line, page=page) for one in passages]
     if document is not None and document.remaining_bytes <= 0:
         note = f"what it unpacks to beyond {MAX_UNPACKED_BYTES:,} bytes is left out"
     elif document is not None and document.truncated:
@@ -134,7 +134,7 @@ def _decode_paragraphs(
             note = TRUNCATED_REASON
         locked = document is not None and DRM_MEMBERS & document.member_names
         raise MediaError("locked against reading" if locked else note or "no text in it")
-    return Decoded(drafts, note=note)
+    return DecodedFile(drafts, note=note)
 
 
 def _read_paragraphs(document: ZipDocument) -> Iterator[OfficeParagraph]:

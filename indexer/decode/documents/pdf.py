@@ -10,10 +10,10 @@ from typing import BinaryIO
 
 from PIL import Image
 
-from indexer.decode.base import Decoded, Draft
+from indexer.decode.base import DecodedFile, SegmentDraft
 from indexer.decode.documents.pdf_process import PdfDocument, PdfPage, open_pdf
-from indexer.decode.images.thumbnail import SIDE, thumbnail
-from indexer.decode.text.chunking import WORDS, split
+from indexer.decode.images.thumbnail import THUMBNAIL_SIDE, thumbnail
+from indexer.decode.text.chunking import MAX_CACHED_WORDS, split_text
 from retrieval.embedders.base import Embedder
 from retrieval.errors import MediaError
 from retrieval.media.images.pixels import WHITE
@@ -35,8 +35,8 @@ class _PdfSegments:
 
     embedder: Embedder
     count_tokens: Callable[[str], int]
-    page_images: list[Draft] = field(default_factory=list)
-    passages: list[Draft] = field(default_factory=list)
+    page_images: list[SegmentDraft] = field(default_factory=list)
+    passages: list[SegmentDraft] = field(default_factory=list)
     character_count: int = 0
     page_errors: list[str] = field(default_factory=list)  # why, of each page that cannot be read
 
@@ -49,8 +49,8 @@ class _PdfSegments:
             self.page_images.append(self._page_draft(page.image, number))
         text = _clean_text(page.text[: max(0, MAX_CHARACTERS - self.character_count)])
         self.character_count += len(page.text)
-        parts = split(text, self.count_tokens, self.embedder.max_tokens)
-        self.passages += [Draft("text", text=part.text, page=number) for part in parts]
+        parts = split_text(text, self.count_tokens, self.embedder.max_tokens)
+        self.passages += [SegmentDraft("text", text=part.text, page=number) for part in parts]
 
     def add_blank_page(self) -> None:
         """Add a white page."""
@@ -68,21 +68,23 @@ class _PdfSegments:
                 for draft, vector in zip(last, vectors, strict=True)
             ]
 
-    def _page_draft(self, image: Image.Image, number: int) -> Draft:
+    def _page_draft(self, image: Image.Image, number: int) -> SegmentDraft:
         pixels = self.embedder.prepare(image)
-        return Draft("page", pixels=pixels, page=number, thumbnail=thumbnail(image))
+        return SegmentDraft("page", pixels=pixels, page=number, thumbnail=thumbnail(image))
 
 
-def decode(file: BinaryIO, suffix: str, embedder: Embedder) -> Decoded:
+def decode(file: BinaryIO, suffix: str, embedder: Embedder) -> DecodedFile:
     """Return the pictures of all pages that are not blank, then their texts, each with its page.
 
     So a picture has the same ordinal whatever the embedder makes of the texts. Of a document that is blank
     throughout the first page stays, so that it is found by its name.
     """
     with open_pdf(file) as document:
-        made = _PdfSegments(embedder, lru_cache(WORDS)(embedder.count_tokens))
+        made = _PdfSegments(embedder, lru_cache(MAX_CACHED_WORDS)(embedder.count_tokens))
         pages = document.read_pages(
-            min(document.page_count, MAX_PAGES), min_side=embedder.min_image_side, min_long_side=SIDE
+            min(document.page_count, MAX_PAGES),
+            min_side=embedder.min_image_side,
+            min_long_side=THUMBNAIL_SIDE,
         )
         for number, page in enumerate(pages, start=1):
             made.add_page(number, page)
@@ -93,7 +95,7 @@ def decode(file: BinaryIO, suffix: str, embedder: Embedder) -> Decoded:
         if not made.page_images and not made.passages:
             made.add_blank_page()
         taken, zone = _parse_pdf_date(document.creation_date)
-        return Decoded(
+        return DecodedFile(
             made.page_images + made.passages,
             MediaProperties(taken=taken, zone=zone),
             _left_out_note(made, document),

@@ -6,20 +6,20 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from indexer.decode.metadata.fields import Fields, attempt
+from indexer.decode.metadata.fields import MetadataFields, try_read
 
-DATES = ((0x9003, 0x9011), (0x9004, 0x9012))  # DateTimeOriginal, DateTimeDigitized: each and its offset
-CHANGED, OFFSET = 0x0132, 0x9010
+EXIF_DATES = ((0x9003, 0x9011), (0x9004, 0x9012))  # DateTimeOriginal, DateTimeDigitized: each and its offset
+EXIF_DATETIME, EXIF_OFFSET = 0x0132, 0x9010
 GPS_TIME, GPS_DATE = 7, 29
 XMP_DATES = (
     "{http://ns.adobe.com/exif/1.0/}DateTimeOriginal",
     "{http://ns.adobe.com/photoshop/1.0/}DateCreated",
     "{http://ns.adobe.com/xap/1.0/}CreateDate",
 )
-ZONE = re.compile(r"[+-](\d\d):([0-5]\d)")
+ZONE_PATTERN = re.compile(r"[+-](\d\d):([0-5]\d)")
 
 
-def when_taken(fields: Fields) -> tuple[str | None, str | None]:
+def capture_time(fields: MetadataFields) -> tuple[str | None, str | None]:
     """Return when the picture was taken, ISO, on the camera's clock, and that clock's zone, as +02:00.
 
     The time is the first there is of EXIF's DateTimeOriginal, DateTimeDigitized and DateTime, and of XMP's
@@ -27,26 +27,26 @@ def when_taken(fields: Fields) -> tuple[str | None, str | None]:
     the same time anywhere; else the difference to the universal time of the GPS, where that is within 5
     minutes (a fix may be old) of a quarter of an hour and no more than 14 hours; else unknown.
     """
-    moments = list(_moments(fields))
+    moments = list(_candidate_times(fields))
     if not moments:
         return None, None
     taken = moments[0][0]
     zones = (zone for moment, zone in moments if moment == taken and zone is not None)
-    return taken.isoformat(), next(zones, None) or attempt(lambda: _gps_zone(taken, fields.gps))
+    return taken.isoformat(), next(zones, None) or try_read(lambda: _gps_zone(taken, fields.gps))
 
 
-def _moments(fields: Fields) -> Iterator[tuple[datetime, str | None]]:
+def _candidate_times(fields: MetadataFields) -> Iterator[tuple[datetime, str | None]]:
     """Yield every time that is written, the best first, with its zone where that is written too."""
-    general = _zone(fields.shot.get(OFFSET))
-    for time, offset in DATES:
-        if (moment := attempt(partial(_exif_time, fields.shot.get(time)))) is not None:
-            yield moment, _zone(fields.shot.get(offset)) or general
-    if (moment := attempt(partial(_exif_time, fields.main.get(CHANGED)))) is not None:
+    general = _parse_zone(fields.photo.get(EXIF_OFFSET))
+    for time, offset in EXIF_DATES:
+        if (moment := try_read(partial(_exif_time, fields.photo.get(time)))) is not None:
+            yield moment, _parse_zone(fields.photo.get(offset)) or general
+    if (moment := try_read(partial(_exif_time, fields.main.get(EXIF_DATETIME)))) is not None:
         yield moment, general
     for name in XMP_DATES:
         for text in fields.xmp.get(name, []):
-            if (moment := attempt(partial(_xmp_time, text.strip()))) is not None:
-                yield moment.replace(tzinfo=None), _zone(moment.isoformat()[-6:])
+            if (moment := try_read(partial(_xmp_time, text.strip()))) is not None:
+                yield moment.replace(tzinfo=None), _parse_zone(moment.isoformat()[-6:])
 
 
 def _exif_time(field: object) -> datetime:
@@ -66,11 +66,11 @@ def _gps_zone(taken: datetime, gps: Mapping[int, Any]) -> str | None:
     quarters = round(apart / 15)
     if abs(apart - 15 * quarters) > 5:
         return None
-    return _zone(f"{'-' if quarters < 0 else '+'}{abs(quarters) // 4:02d}:{abs(quarters) % 4 * 15:02d}")
+    return _parse_zone(f"{'-' if quarters < 0 else '+'}{abs(quarters) // 4:02d}:{abs(quarters) % 4 * 15:02d}")
 
 
-def _zone(field: object) -> str | None:
+def _parse_zone(field: object) -> str | None:
     """Return an offset of no more than 14 hours as +HH:MM."""
     text = str(field).strip(" \0").replace("Z", "+00:00")
-    found = ZONE.fullmatch(text)
+    found = ZONE_PATTERN.fullmatch(text)
     return text if found and int(found[1]) * 60 + int(found[2]) <= 14 * 60 else None

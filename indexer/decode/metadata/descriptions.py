@@ -6,16 +6,16 @@ from PIL import Image
 
 from indexer.decode.metadata.fields import (
     EXIF_IFD,
-    Properties,
-    clean,
+    XmpProperties,
+    clean_text,
     exif_text,
     iptc_texts,
-    xmp_of,
-    xmp_properties,
+    parse_xmp,
+    read_xmp,
 )
 
 # What cameras and programs write where a person would: Exif 2.32 ImageDescription, as found in photos.
-NOISE = re.compile(
+PLACEHOLDER_TEXTS = re.compile(
     r"(olympus|minolta|sony|samsung|konica|casio|kodak|nikon|fuji\w*|polaroid|jenoptik) .*camera.*"
     r"|dcim\\.*|default|untitled|image|created with .*|screenshot|<.*>|\W*",
     re.IGNORECASE,
@@ -25,34 +25,34 @@ IPTC_TITLE, IPTC_HEADLINE, IPTC_CAPTION = (2, 5), (2, 105), (2, 120)
 XMP_FIELDS = tuple(f"{{http://purl.org/dc/elements/1.1/}}{name}" for name in ("title", "description"))
 
 
-def describe(picture: Image.Image) -> list[str]:
+def read_descriptions(image: Image.Image) -> list[str]:
     """Return each description once, titles first; broken metadata is left out."""
     said: dict[str, str] = {}
-    for source in (_exif, _iptc, _xmp):
+    for source in (_exif_descriptions, _iptc_descriptions, _xmp_descriptions):
         try:
-            texts = source(picture)
+            texts = source(image)
         except Exception:  # broken metadata raises nearly anything; the pixels are still good
             continue
         for text in texts:
-            line = clean(text)
-            if not NOISE.fullmatch(line):
+            line = clean_text(text)
+            if not PLACEHOLDER_TEXTS.fullmatch(line):
                 said.setdefault(line.casefold(), line)
     return list(said.values())
 
 
 def xmp_descriptions(xml: str | bytes) -> list[str]:
     """Return the titles and descriptions of an XMP packet; raises ValueError where it is none."""
-    return _said(xmp_properties(xml))
+    return _xmp_texts(parse_xmp(xml))
 
 
-def _exif(picture: Image.Image) -> list[str]:
-    exif = picture.getexif()
+def _exif_descriptions(image: Image.Image) -> list[str]:
+    exif = image.getexif()
     fields = [exif.get(tag) for tag in (XP_TITLE, XP_SUBJECT, DESCRIPTION, XP_COMMENT)]
     texts = [exif_text(field) for field in fields]
-    return [*texts, _comment(exif.get_ifd(EXIF_IFD).get(COMMENT))]
+    return [*texts, _decode_user_comment(exif.get_ifd(EXIF_IFD).get(COMMENT))]
 
 
-def _comment(field: object) -> str:
+def _decode_user_comment(field: object) -> str:
     """Return the UserComment: eight bytes name its encoding."""
     if not isinstance(field, bytes):
         return str(field or "")
@@ -63,13 +63,13 @@ def _comment(field: object) -> str:
     return body.decode("ascii", "ignore") if code == b"ASCII" else ""
 
 
-def _iptc(picture: Image.Image) -> list[str]:
-    return iptc_texts(picture, IPTC_TITLE, IPTC_HEADLINE, IPTC_CAPTION)
+def _iptc_descriptions(image: Image.Image) -> list[str]:
+    return iptc_texts(image, IPTC_TITLE, IPTC_HEADLINE, IPTC_CAPTION)
 
 
-def _xmp(picture: Image.Image) -> list[str]:
-    return _said(xmp_of(picture))
+def _xmp_descriptions(image: Image.Image) -> list[str]:
+    return _xmp_texts(read_xmp(image))
 
 
-def _said(xmp: Properties) -> list[str]:
+def _xmp_texts(xmp: XmpProperties) -> list[str]:
     return [text for name in XMP_FIELDS for text in xmp.get(name, [])]

@@ -11,39 +11,39 @@ from defusedxml.ElementTree import fromstring
 from PIL import Image, IptcImagePlugin
 from PIL.ImageFile import ImageFile
 
-Properties: TypeAlias = Mapping[str, list[str]]  # "{namespace}name" -> its values, in order
+XmpProperties: TypeAlias = Mapping[str, list[str]]  # "{namespace}name" -> its values, in order
 
 EXIF_IFD, GPS_IFD = 0x8769, 0x8825
 IPTC_KEYWORDS = (2, 25)
 RDF = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"
 
-Read = TypeVar("Read")
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True, slots=True)
-class Fields:
+class MetadataFields:
     """The fields of one picture or sidecar, those that could be read."""
 
     main: Mapping[int, Any] = field(default_factory=dict)  # EXIF's first directory
-    shot: Mapping[int, Any] = field(default_factory=dict)  # its directory about the shot
+    photo: Mapping[int, Any] = field(default_factory=dict)  # its directory about the shot
     gps: Mapping[int, Any] = field(default_factory=dict)
     iptc: list[str] = field(default_factory=list)  # keywords
-    xmp: Properties = field(default_factory=dict)
+    xmp: XmpProperties = field(default_factory=dict)
 
     @classmethod
-    def of(cls, picture: Image.Image) -> "Fields":
+    def from_image(cls, picture: Image.Image) -> "MetadataFields":
         """Read the fields of a picture, which need not be decoded."""
-        exif = attempt(picture.getexif) or Image.Exif()
+        exif = try_read(picture.getexif) or Image.Exif()
         return cls(
-            main={tag: value for tag in exif if (value := attempt(partial(exif.get, tag))) is not None},
-            shot=attempt(lambda: exif.get_ifd(EXIF_IFD)) or {},
-            gps=attempt(lambda: exif.get_ifd(GPS_IFD)) or {},
-            iptc=attempt(lambda: iptc_texts(picture, IPTC_KEYWORDS)) or [],
-            xmp=attempt(lambda: xmp_of(picture)) or {},
+            main={tag: value for tag in exif if (value := try_read(partial(exif.get, tag))) is not None},
+            photo=try_read(lambda: exif.get_ifd(EXIF_IFD)) or {},
+            gps=try_read(lambda: exif.get_ifd(GPS_IFD)) or {},
+            iptc=try_read(lambda: iptc_texts(picture, IPTC_KEYWORDS)) or [],
+            xmp=try_read(lambda: read_xmp(picture)) or {},
         )
 
 
-def attempt(read: Callable[[], Read]) -> Read | None:
+def try_read(read: Callable[[], Value]) -> Value | None:
     """Return what can be read: broken metadata raises nearly anything, and the pixels are still good."""
     try:
         return read()
@@ -51,7 +51,7 @@ def attempt(read: Callable[[], Read]) -> Read | None:
         return None
 
 
-def clean(text: str) -> str:
+def clean_text(text: str) -> str:
     """Return the text on one line, without what cannot be printed."""
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
@@ -69,11 +69,11 @@ def exif_text(field: object) -> str:
         return text
 
 
-def iptc_texts(picture: Image.Image, *keys: tuple[int, int]) -> list[str]:
+def iptc_texts(image: Image.Image, *keys: tuple[int, int]) -> list[str]:
     """Return the values of these IPTC fields, (record, number) each."""
-    if not isinstance(picture, ImageFile):
+    if not isinstance(image, ImageFile):
         return []
-    fields = IptcImagePlugin.getiptcinfo(picture) or {}
+    fields = IptcImagePlugin.getiptcinfo(image) or {}
     texts = []
     for key in keys:
         value = fields.get(key, b"")
@@ -85,13 +85,13 @@ def iptc_texts(picture: Image.Image, *keys: tuple[int, int]) -> list[str]:
     return texts
 
 
-def xmp_of(picture: Image.Image) -> Properties:
+def read_xmp(image: Image.Image) -> XmpProperties:
     """Return the properties of a picture's XMP packet, none where it has no packet; raises ValueError."""
-    packet = picture.info.get("xmp") or picture.info.get("XML:com.adobe.xmp")
-    return xmp_properties(packet) if packet else {}
+    packet = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp")
+    return parse_xmp(packet) if packet else {}
 
 
-def xmp_properties(xml: str | bytes) -> Properties:
+def parse_xmp(xml: str | bytes) -> XmpProperties:
     """Return the properties of an XMP packet, written as attributes, as elements or as lists of items.
 
     Raises ValueError where it is none.

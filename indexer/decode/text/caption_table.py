@@ -4,33 +4,33 @@ import os
 from functools import lru_cache
 from typing import BinaryIO
 
-from indexer.decode.base import Decoded, Draft
-from indexer.decode.text.caption_rows import EXPECTED, rows
-from indexer.decode.text.chunking import WORDS, split
+from indexer.decode.base import DecodedFile, SegmentDraft
+from indexer.decode.text.caption_rows import NO_CAPTIONS, caption_rows
+from indexer.decode.text.chunking import MAX_CACHED_WORDS, split_text
 from indexer.decode.text.plain import read_text
 from retrieval.embedders.base import Embedder
 from retrieval.errors import MediaError
 
-MOST_CAPTIONS = 200_000
-LONGEST = 4_000  # bytes of a path
+MAX_CAPTIONS = 200_000
+MAX_PATH_BYTES = 4_000  # bytes of a path
 
 
-def decode(file: BinaryIO, suffix: str, embedder: Embedder) -> Decoded:
+def decode(file: BinaryIO, suffix: str, embedder: Embedder) -> DecodedFile:
     """Return the captions with their line and the path, from the table's folder, of their picture."""
-    drafts = list[Draft]()
-    note, tokens = None, lru_cache(WORDS)(embedder.count_tokens)
-    for line, picture, captions in rows(read_text(file), suffix):
+    drafts = list[SegmentDraft]()
+    note, tokens = None, lru_cache(MAX_CACHED_WORDS)(embedder.count_tokens)
+    for line, picture, captions in caption_rows(read_text(file), suffix):
         path = os.fsencode(picture.encode("utf-8", "replace").decode().replace("\0", "")).replace(b"\\", b"/")
-        if len(path) > LONGEST:
+        if len(path) > MAX_PATH_BYTES:
             continue
         for caption in captions:
             drafts += [
-                Draft("text", text=passage.text, start=line, end=line, picture=path)
-                for passage in split(caption, tokens, embedder.max_tokens)
+                SegmentDraft("text", text=passage.text, start=line, end=line, caption_target=path)
+                for passage in split_text(caption, tokens, embedder.max_tokens)
             ]
-        if len(drafts) >= MOST_CAPTIONS:
-            note = f"the first {MOST_CAPTIONS:,} captions are read, which is the limit"
+        if len(drafts) >= MAX_CAPTIONS:
+            note = f"the first {MAX_CAPTIONS:,} captions are read, which is the limit"
             break
     if not drafts:
-        raise MediaError(EXPECTED)
-    return Decoded(drafts, note=note)
+        raise MediaError(NO_CAPTIONS)
+    return DecodedFile(drafts, note=note)

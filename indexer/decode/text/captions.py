@@ -3,39 +3,39 @@
 import json
 from typing import BinaryIO
 
-from indexer.decode.base import Decoded, Draft
+from indexer.decode.base import DecodedFile, SegmentDraft
 from indexer.decode.metadata.descriptions import xmp_descriptions
-from indexer.decode.metadata.properties import sidecar_details
-from indexer.decode.text.chunking import split
+from indexer.decode.metadata.properties import sidecar_properties
+from indexer.decode.text.chunking import split_text
 from indexer.decode.text.plain import read_text
 from retrieval.embedders.base import Embedder
 from retrieval.errors import MediaError
 from retrieval.types import MediaProperties
 
 
-def decode(file: BinaryIO, suffix: str, embedder: Embedder) -> Decoded:
+def decode(file: BinaryIO, suffix: str, embedder: Embedder) -> DecodedFile:
     """Return a segment for each caption, with its line where it has one."""
     text = read_text(file)
     lines: list[tuple[int | None, str]]
     details = MediaProperties()
     if suffix == ".json":
-        lines = [(None, caption) for caption in _of_json(text)]
+        lines = [(None, caption) for caption in _json_captions(text)]
     elif suffix == ".xmp":
-        captions, details = _of_xmp(text)
+        captions, details = _xmp_captions(text)
         lines = [(None, caption) for caption in captions]
     else:
         lines = list(enumerate(text.splitlines(), start=1))
-    return Decoded(
+    return DecodedFile(
         [
-            Draft("text", text=passage.text, start=number, end=number)
+            SegmentDraft("text", text=passage.text, start=number, end=number)
             for number, line in lines
-            for passage in split(line, embedder.count_tokens, embedder.max_tokens)
+            for passage in split_text(line, embedder.count_tokens, embedder.max_tokens)
         ],
         details,
     )
 
 
-def _of_json(text: str) -> list[str]:
+def _json_captions(text: str) -> list[str]:
     """Return img2dataset's `caption`, or the `description` other exporters write."""
     try:
         fields = json.loads(text)
@@ -44,16 +44,16 @@ def _of_json(text: str) -> list[str]:
     if not isinstance(fields, dict):
         return []
     said = fields.get("caption") or fields.get("description") or []
-    return [_clean(str(caption)) for caption in (said if isinstance(said, list) else [said])]
+    return [_replace_surrogates(str(caption)) for caption in (said if isinstance(said, list) else [said])]
 
 
-def _of_xmp(text: str) -> tuple[list[str], MediaProperties]:
+def _xmp_captions(text: str) -> tuple[list[str], MediaProperties]:
     try:
-        return xmp_descriptions(text), sidecar_details(text)
+        return xmp_descriptions(text), sidecar_properties(text)
     except ValueError as error:
         raise MediaError(str(error)) from error
 
 
-def _clean(text: str) -> str:
+def _replace_surrogates(text: str) -> str:
     """Return text without halves of characters, which JSON can spell and nothing else can hold."""
     return text.encode("utf-8", "replace").decode()

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
-WORDS = 50_000  # whose tokens are counted once
-LONGEST = 100  # letters of one word; to WordPiece a longer one is unknown
+MAX_CACHED_WORDS = 50_000  # whose tokens are counted once
+MAX_WORD_CHARACTERS = 100  # letters of one word; to WordPiece a longer one is unknown
 _SENTENCE = re.compile(r"(?<=[.!?…。！？])\s+")
 
 
@@ -23,21 +23,21 @@ class Word(NamedTuple):
 
     text: str
     line: int
-    ends: bool
+    ends_sentence: bool
 
 
-def split(text: str, tokens: Callable[[str], int], limit: int) -> list[Passage]:
+def split_text(text: str, count_tokens: Callable[[str], int], max_tokens: int) -> list[Passage]:
     """Split at headings and blank lines, then at sentences, then between words, to `limit` tokens."""
-    cost = lru_cache(WORDS)(tokens)
+    cost = lru_cache(MAX_CACHED_WORDS)(count_tokens)
     return [
         passage
-        for block in _blocks(text)
-        for passage in _pack(block, cost, limit)
+        for block in _paragraphs(text)
+        for passage in _pack_sentences(block, cost, max_tokens)
         if any(char.isalnum() for char in passage.text) and cost(passage.text)
     ]
 
 
-def _blocks(text: str) -> Iterator[list[Word]]:
+def _paragraphs(text: str) -> Iterator[list[Word]]:
     """Yield the words of each paragraph; a heading is a paragraph of its own."""
     block: list[Word] = []
     for number, line in enumerate(text.splitlines(), start=1):
@@ -56,45 +56,47 @@ def _blocks(text: str) -> Iterator[list[Word]]:
         yield block
 
 
-def _pack(block: list[Word], cost: Callable[[str], int], limit: int) -> Iterator[Passage]:
+def _pack_sentences(
+    block: list[Word], count_tokens: Callable[[str], int], max_tokens: int
+) -> Iterator[Passage]:
     """Fill passages with whole sentences; only a sentence too long for one is cut between words."""
     passage: list[Word] = []
     spent = 0
     for sentence in _sentences(block):
-        price = sum(cost(word.text) for word in sentence)
-        if passage and spent + price > limit:
-            yield _join(passage)
+        price = sum(count_tokens(word.text) for word in sentence)
+        if passage and spent + price > max_tokens:
+            yield _join_words(passage)
             passage, spent = [], 0
-        for word in (part for whole in sentence for part in _cut(whole, cost, limit)):
-            piece = cost(word.text)
-            if passage and spent + piece > limit:
-                yield _join(passage)
+        for word in (part for whole in sentence for part in _cut_word(whole, count_tokens, max_tokens)):
+            piece = count_tokens(word.text)
+            if passage and spent + piece > max_tokens:
+                yield _join_words(passage)
                 passage, spent = [], 0
             passage.append(word)
             spent += piece
     if passage:
-        yield _join(passage)
+        yield _join_words(passage)
 
 
-def _cut(word: Word, cost: Callable[[str], int], limit: int) -> list[Word]:
+def _cut_word(word: Word, count_tokens: Callable[[str], int], max_tokens: int) -> list[Word]:
     """Cut what no passage can hold: a script without spaces, a key, a picture in base64."""
-    if len(word.text) <= LONGEST and cost(word.text) <= limit:
+    if len(word.text) <= MAX_WORD_CHARACTERS and count_tokens(word.text) <= max_tokens:
         return [word]
     half = len(word.text) // 2
-    parts = [word._replace(text=word.text[:half], ends=False), word._replace(text=word.text[half:])]
-    return [piece for part in parts for piece in _cut(part, cost, limit)]
+    parts = [word._replace(text=word.text[:half], ends_sentence=False), word._replace(text=word.text[half:])]
+    return [piece for part in parts for piece in _cut_word(part, count_tokens, max_tokens)]
 
 
 def _sentences(block: list[Word]) -> Iterator[list[Word]]:
     sentence: list[Word] = []
     for word in block:
         sentence.append(word)
-        if word.ends:
+        if word.ends_sentence:
             yield sentence
             sentence = []
     if sentence:
         yield sentence
 
 
-def _join(words: list[Word]) -> Passage:
+def _join_words(words: list[Word]) -> Passage:
     return Passage(" ".join(word.text for word in words), words[0].line, words[-1].line)

@@ -5,22 +5,22 @@ import re
 from retrieval.errors import MediaError
 
 # The encodings that pages name; Python knows others that are no such thing (zip) or take for ever (punycode).
-ENCODINGS = re.compile(
+DECLARED_ENCODING = re.compile(
     r"utf-?(8|16([bl]e)?)|us-ascii|latin-?1|(iso|windows|cp|ibm|koi8|mac|big|euc|shift|gb|tis)[\w-]*|sjis",
     re.I,
 )
 
-SOME = 4_096  # bytes in which text without a mark is told by its zeros
+SNIFFED_BYTES = 4_096  # bytes in which text without a mark is told by its zeros
 
 
 def decode_text(data: bytes, encoding: str | None = None) -> str:
     """Return bytes as text; `encoding` is what is said of them, which may be wrong. Raises MediaError."""
     text = None
-    if (wide := _wide(data)) is not None:
+    if (wide := _detect_utf16(data)) is not None:
         text = data.decode(wide, "replace").removeprefix("\ufeff")
         encoding = None
     for name in ("utf-8-sig", encoding or "") if text is None else ():
-        if name == "utf-8-sig" or ENCODINGS.fullmatch(name):
+        if name == "utf-8-sig" or DECLARED_ENCODING.fullmatch(name):
             try:
                 text = data.decode(name)
                 break
@@ -33,13 +33,13 @@ def decode_text(data: bytes, encoding: str | None = None) -> str:
     return text
 
 
-def _wide(data: bytes) -> str | None:
+def _detect_utf16(data: bytes) -> str | None:
     """Return the encoding of text in two or four bytes a letter: by its mark, or by where its zeros are."""
     if data.startswith((b"\xff\xfe\0\0", b"\0\0\xfe\xff")):
         return "utf-32"
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         return "utf-16"
-    some = data[:SOME]
+    some = data[:SNIFFED_BYTES]
     high, low = some[::2].count(0), some[1::2].count(0)
     if max(high, low) > len(some) / 4 and not min(high, low):
         return "utf-16-be" if high else "utf-16-le"

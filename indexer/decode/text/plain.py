@@ -2,23 +2,23 @@
 
 from typing import BinaryIO
 
-from indexer.decode.base import Decoded, Draft
-from indexer.decode.text.chunking import split
+from indexer.decode.base import DecodedFile, SegmentDraft
+from indexer.decode.text.chunking import split_text
 from indexer.decode.text.encoding import decode_text
 from retrieval.embedders.base import Embedder
 from retrieval.errors import MediaError
 
-LIMIT = 50_000_000  # bytes
-MARKUP = ("%PDF-", "{\\rtf")  # how documents begin that are letters throughout
+MAX_TEXT_BYTES = 50_000_000  # bytes
+DOCUMENT_PREFIXES = ("%PDF-", "{\\rtf")  # how documents begin that are letters throughout
 
 
-def decode(file: BinaryIO, suffix: str, embedder: Embedder) -> Decoded:
+def decode(file: BinaryIO, suffix: str, embedder: Embedder) -> DecodedFile:
     """Split a text file into passages."""
     text = read_text(file)
-    if text.startswith(MARKUP):
+    if text.startswith(DOCUMENT_PREFIXES):
         raise MediaError("not plain text")
-    passages = split(text, embedder.count_tokens, embedder.max_tokens)
-    return Decoded([Draft("text", text=p.text, start=p.start, end=p.end) for p in passages])
+    passages = split_text(text, embedder.count_tokens, embedder.max_tokens)
+    return DecodedFile([SegmentDraft("text", text=p.text, start=p.start, end=p.end) for p in passages])
 
 
 def read_text(file: BinaryIO) -> str:
@@ -26,7 +26,7 @@ def read_text(file: BinaryIO) -> str:
     return decode_text(read_bytes(file))
 
 
-def read_bytes(file: BinaryIO, limit: int = LIMIT) -> bytes:
+def read_bytes(file: BinaryIO, limit: int = MAX_TEXT_BYTES) -> bytes:
     """Return all of a file that holds text; raises MediaError where that is more than any text."""
     data = file.read(limit + 1)
     if len(data) > limit:

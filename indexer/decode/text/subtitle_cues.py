@@ -5,19 +5,21 @@ from collections.abc import Sequence
 from html import unescape
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from indexer.decode.text.chunking import split
+from indexer.decode.text.chunking import split_text
 from retrieval.embedders.base import Embedder
 
 if TYPE_CHECKING:
     from av import Packet
     from av.stream import Stream
 
-MOST_CUES = 50_000  # of a file
-LONGEST = 2_000  # letters of a cue
-PAUSE = 1.0  # seconds between two cues of one sentence, at most
-STRETCH = 20.0  # seconds of a passage
-ENDS = (".", "!", "?", "…", "。", "\uff01", "\uff1f", '"', "”", ")", "]", "♪")
-TEXTS = frozenset(("subrip", "srt", "text", "mov_text", "webvtt", "ass", "ssa"))  # the others are pictures
+MAX_CUES = 50_000  # of a file
+MAX_CUE_CHARACTERS = 2_000  # letters of a cue
+MAX_PAUSE_SECONDS = 1.0  # seconds between two cues of one sentence, at most
+MAX_PASSAGE_SECONDS = 20.0  # seconds of a passage
+SENTENCE_ENDS = (".", "!", "?", "…", "。", "\uff01", "\uff1f", '"', "”", ")", "]", "♪")
+TEXT_SUBTITLE_CODECS = frozenset(
+    ("subrip", "srt", "text", "mov_text", "webvtt", "ass", "ssa")
+)  # the others are pictures
 _TIME = r"(?:(\d{1,3}):)?(\d{1,2}):(\d{1,2})[,.](\d{1,3})"
 _TIMES = re.compile(rf"\s*{_TIME}[ \t]*-->[ \t]*{_TIME}")
 _MARKUP = re.compile(r"<[^<>]{0,200}>|\{[^{}]{0,200}\}")
@@ -32,7 +34,7 @@ class Cue(NamedTuple):
     text: str
 
 
-def read_cues(text: str) -> list[Cue]:
+def parse_cues(text: str) -> list[Cue]:
     """Return the cues of SubRip or WebVTT, by time; what is broken is left out."""
     ends_at_blank = text.startswith("WEBVTT")
     found: list[tuple[float, float, list[str]]] = []
@@ -41,7 +43,7 @@ def read_cues(text: str) -> list[Cue]:
         if times := _TIMES.match(line):
             if found and not ends_at_blank and found[-1][2] and found[-1][2][-1].strip().isdigit():
                 found[-1][2].pop()  # the number of this cue
-            if len(found) == MOST_CUES:
+            if len(found) == MAX_CUES:
                 break
             parts = times.groups()
             found.append((_seconds(parts[:4]), _seconds(parts[4:]), []))
@@ -50,71 +52,71 @@ def read_cues(text: str) -> list[Cue]:
             within = False
         elif within:
             found[-1][2].append(line)
-    cues = (Cue(start, max(start, end), clean("\n".join(lines))) for start, end, lines in found)
+    cues = (Cue(start, max(start, end), clean_cue_text("\n".join(lines))) for start, end, lines in found)
     return sorted(cue for cue in cues if cue.text and not _SPRITE.search(cue.text))
 
 
-def is_text(stream: "Stream") -> bool:
+def is_text_stream(stream: "Stream") -> bool:
     """Say whether a track of subtitles is text, as against pictures of it."""
-    return stream.codec_context is not None and stream.codec_context.name in TEXTS
+    return stream.codec_context is not None and stream.codec_context.name in TEXT_SUBTITLE_CODECS
 
 
-def cue_of(packet: "Packet[Any]") -> list[Cue]:
+def packet_cues(packet: "Packet[Any]") -> list[Cue]:
     """Return the cue that a packet of a text track holds, in seconds of the file, if any."""
-    data, name = bytes(packet)[: 4 * LONGEST], packet.stream.codec_context.name
+    data, name = bytes(packet)[: 4 * MAX_CUE_CHARACTERS], packet.stream.codec_context.name
     if name == "mov_text":
         data = data[2 : 2 + int.from_bytes(data[:2])]
     text = data.decode("utf-8", "replace")
     if name in ("ass", "ssa"):
         text = text.split(",", 8)[-1].replace("\\N", "\n").replace("\\n", "\n").replace("\\h", " ")
-    said = clean(text)
+    said = clean_cue_text(text)
     unit = float(packet.time_base)
     start = (packet.pts or 0) * unit
     return [Cue(start, start + (packet.duration or 0) * unit, said)] if said else []
 
 
-def clean(text: str) -> str:
+def clean_cue_text(text: str) -> str:
     """Return the words without markup, its lines kept apart."""
-    plain = unescape(_MARKUP.sub("", text[:LONGEST])).replace("\0", "")
+    plain = unescape(_MARKUP.sub("", text[:MAX_CUE_CHARACTERS])).replace("\0", "")
     return "\n".join(line for each in plain.splitlines() if (line := " ".join(each.split())))
 
 
-def passages(cues: Sequence[Cue], embedder: Embedder) -> list[Cue]:
+def cue_passages(cues: Sequence[Cue], embedder: Embedder) -> list[Cue]:
     """Return passages: one of each cue, but one of a sentence that goes on over several."""
     return [
         Cue(round(cue.start, 3), round(cue.end, 3), passage.text)
-        for cue in join(cues)
-        for passage in split(cue.text.replace("\n", " "), embedder.count_tokens, embedder.max_tokens)
+        for cue in join_cues(cues)
+        for passage in split_text(cue.text.replace("\n", " "), embedder.count_tokens, embedder.max_tokens)
     ]
 
 
-def join(cues: Sequence[Cue]) -> list[Cue]:
+def join_cues(cues: Sequence[Cue]) -> list[Cue]:
     """Join the cues of a sentence; of captions that roll, where lines come again, each line is once.
 
     Cues are taken for parts of sentences only where some cues end as sentences do.
     """
-    fresh = _unrolled(cues)
-    ended = sum(cue.text.endswith(ENDS) for cue in fresh)
+    fresh = _merge_rolling_cues(cues)
+    ended = sum(cue.text.endswith(SENTENCE_ENDS) for cue in fresh)
     if 5 * ended < len(fresh):
         return fresh
     joined: list[Cue] = []
     for cue in fresh:
         last = joined[-1] if joined else None
-        if last is not None and _goes_on(last, cue):
+        if last is not None and _continues_sentence(last, cue):
             joined[-1] = Cue(last.start, max(last.end, cue.end), f"{last.text} {cue.text}")
         else:
             joined.append(cue)
     return joined
 
 
-def _goes_on(one: Cue, other: Cue) -> bool:
+def _continues_sentence(one: Cue, other: Cue) -> bool:
     """Say whether the second cue is in the midst of a sentence that the first began."""
-    if one.text.endswith(ENDS) or not other.text[:1].islower():
+    if one.text.endswith(SENTENCE_ENDS) or not other.text[:1].islower():
         return False
-    return other.start - one.end <= PAUSE and other.end - one.start <= STRETCH
+    return other.start - one.end <= MAX_PAUSE_SECONDS and other.end - one.start <= MAX_PASSAGE_SECONDS
 
 
-def _unrolled(cues: Sequence[Cue]) -> list[Cue]:
+def _merge_rolling_cues(cues: Sequence[Cue]) -> list[Cue]:
     """Leave out of each cue the lines that the one before shows, too."""
     fresh: list[Cue] = []
     shown: list[str] = []

@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 from PIL import Image
 
-from indexer.decode.base import Decoded, Draft
+from indexer.decode.base import DecodedFile, SegmentDraft
 from indexer.decode.images.thumbnail import thumbnail
-from indexer.decode.metadata.perceptual_hash import layout, sharpness, small_grey
-from indexer.decode.metadata.video_properties import footage_details
+from indexer.decode.metadata.perceptual_hash import brightness_grid, sharpness, small_grayscale
+from indexer.decode.metadata.video_properties import video_properties
 from indexer.decode.text.subtitle_cues import Cue
-from indexer.decode.text.subtitles import drafts
+from indexer.decode.text.subtitles import subtitle_drafts
 from indexer.decode.video import cut_search, scenes
-from indexer.decode.video.frame_converter import Frame, Lens
-from indexer.decode.video.frame_sampling import Run, look, samples
-from indexer.decode.video.packet_index import Reel
-from indexer.decode.video.scenes import Sample, Scene, Step
-from indexer.prefetch import ahead
+from indexer.decode.video.frame_converter import ConvertedFrame, FrameConverter
+from indexer.decode.video.frame_sampling import DecodeRange, decode_ranges, iter_samples
+from indexer.decode.video.packet_index import PacketIndex
+from indexer.decode.video.scenes import Cut, Sample, Scene
+from indexer.prefetch import prefetch
 from retrieval.embedders.base import Embedder
 from retrieval.errors import MediaError
 from retrieval.media.av.container import open_container, video_stream
@@ -31,140 +31,156 @@ from retrieval.media.av.container import open_container, video_stream
 if TYPE_CHECKING:
     from av import VideoStream
 
-CHUNK = 16  # frames embedded together
-NEAR = 256  # pixels of each side of a frame, at least
-PLAIN, GREY = 3.0, 8.0  # of 255: how little a blank frame's light varies, and how little colour it has
+EMBEDDING_BATCH = 16  # frames embedded together
+MIN_FRAME_SIDE = 256  # pixels of each side of a frame, at least
+MAX_BLANK_DEVIATION, MAX_BLANK_SATURATION = (
+    3.0,
+    8.0,
+)  # of 255: how little a blank frame's light varies, and how little colour it has
 
 
-def decode(file: BinaryIO, suffix: str, embedder: Embedder) -> Decoded:
+def decode(file: BinaryIO, suffix: str, embedder: Embedder) -> DecodedFile:
     """Return the scenes of a video, then its subtitles; raises MediaError where no frame can be read."""
-    reel, seen, size, metadata = _sample(file, embedder)
-    shown = [_draft(reel, scene) for scene in _scenes(file, reel, seen, embedder)]
-    details = footage_details(metadata, size, round(reel.seconds(reel.end), 3))
-    return Decoded(shown + drafts(_heard(reel), embedder), details)
+    reel, seen, size, metadata = _sample_key_frames(file, embedder)
+    shown = [_scene_draft(reel, scene) for scene in _find_scenes(file, reel, seen, embedder)]
+    details = video_properties(metadata, size, round(reel.seconds(reel.end), 3))
+    return DecodedFile(shown + subtitle_drafts(_subtitle_cues(reel), embedder), details)
 
 
-def decode_again(file: BinaryIO, embedder: Embedder, spans: Sequence[tuple[float, float]]) -> list[Draft]:
+def embed_known_scenes(
+    file: BinaryIO, embedder: Embedder, scene_ranges: Sequence[tuple[float, float]]
+) -> list[SegmentDraft]:
     """Embed the scenes that a video is known to have, in seconds, ascending; returns a segment of each."""
-    reel, seen, _, _ = _sample(file, embedder)
-    known = [Scene(reel.time(start), reel.time(end)) for start, end in spans]
+    reel, seen, _, _ = _sample_key_frames(file, embedder)
+    known = [Scene(reel.time(start), reel.time(end)) for start, end in scene_ranges]
     for scene in known:
-        scene.samples += scene.within(seen)
-    _, more = _look(file, reel, cut_search.lacking(reel, known), embedder)
+        scene.samples += scene.samples_within(seen)
+    _, more = _decode_ranges(file, reel, cut_search.missing_sample_ranges(reel, known), embedder)
     for scene in known:
-        scene.samples += [replace(each, edge=each.time == scene.start) for each in scene.within(more)]
+        scene.samples += [
+            replace(each, is_first=each.time == scene.start) for each in scene.samples_within(more)
+        ]
         # Of a damaged video there may be none; then the nearest is as good as it gets.
         scene.samples = scene.samples or [min(seen, key=lambda each: abs(each.time - scene.start))]
-    return [_draft(reel, scene) for scene in known]
+    return [_scene_draft(reel, scene) for scene in known]
 
 
-def _sample(
+def _sample_key_frames(
     file: BinaryIO, embedder: Embedder, *, one_by_one: bool = False
-) -> tuple[Reel, list[Sample], tuple[int, int], dict[str, str]]:
+) -> tuple[PacketIndex, list[Sample], tuple[int, int], dict[str, str]]:
     """Look at key frames all over a video: its packets, samples, width and height, and metadata."""
     with open_container(file) as container:
         stream = video_stream(container)
-        reel, sizes = Reel(stream.time_base or Fraction(1, 1000)), list[tuple[int, int]]()
+        reel, sizes = PacketIndex(stream.time_base or Fraction(1, 1000)), list[tuple[int, int]]()
 
-        def frames() -> Iterator[Frame]:
-            lens = _lens(stream, embedder)
-            for frame, size in samples(container, stream, reel, lens, one_by_one=one_by_one):
+        def frames() -> Iterator[ConvertedFrame]:
+            lens = _frame_converter(stream, embedder)
+            for frame, size in iter_samples(container, stream, reel, lens, one_by_one=one_by_one):
                 sizes.append(size)
                 yield frame
 
         # The next frames are decoded while some are embedded.
-        chunks = ahead(lambda some: _embed(some, embedder), _chunks(frames()), threads=1, depth=2)
+        chunks = prefetch(
+            lambda some: _embed_frames(some, embedder), _frame_batches(frames()), threads=1, depth=2
+        )
         seen = [sample for chunk in chunks for sample in chunk]
         metadata = dict(container.metadata)
     if seen:
         return reel, sorted(seen, key=lambda sample: sample.time), sizes[0], metadata
     if not one_by_one:
-        return _sample(file, embedder, one_by_one=True)
+        return _sample_key_frames(file, embedder, one_by_one=True)
     raise MediaError("damaged: no frame of it can be read")
 
 
-def _scenes(file: BinaryIO, reel: Reel, seen: list[Sample], embedder: Embedder) -> list[Scene]:
+def _find_scenes(
+    file: BinaryIO, index: PacketIndex, samples: list[Sample], embedder: Embedder
+) -> list[Scene]:
     """Find where scenes begin, decoding what lies between samples as far as it is worth its time."""
-    found = cut_search.gaps(reel, seen)
-    taken = cut_search.chosen(found, reel)
-    steps, between = _look(file, reel, cut_search.joined(gap.run for gap in taken), embedder)
-    again, _ = _look(file, reel, cut_search.closer(reel, steps), embedder)
-    steps = [scenes.best(again, step) for step in steps]
+    found = cut_search.intervals(index, samples)
+    taken = cut_search.within_budget(found, index)
+    steps, between = _decode_ranges(
+        file, index, cut_search.merge_ranges(gap.decode_range for gap in taken), embedder
+    )
+    again, _ = _decode_ranges(file, index, cut_search.refinement_ranges(index, steps), embedder)
+    steps = [scenes.strongest(again, step) for step in steps]
     looked = set(taken)
-    cuts = [(1.0, gap.believed) for gap in found if gap.believed is not None and gap not in looked]
-    cuts += [(step.moved, step.time) for step in steps]
+    cuts = [(1.0, gap.expected_cut) for gap in found if gap.expected_cut is not None and gap not in looked]
+    cuts += [(step.distance, step.time) for step in steps]
     first_frames = [step.sample for step in steps]
-    every = sorted([*seen, *between, *first_frames], key=lambda sample: sample.time)
-    return scenes.scenes(reel, every, scenes.spread(cuts, reel))
+    every = sorted([*samples, *between, *first_frames], key=lambda sample: sample.time)
+    return scenes.split_scenes(index, every, scenes.suppress_close_cuts(cuts, index))
 
 
-def _look(
-    file: BinaryIO, reel: Reel, runs: Sequence[Run], embedder: Embedder
-) -> tuple[list[Step], list[Sample]]:
+def _decode_ranges(
+    file: BinaryIO, index: PacketIndex, ranges: Sequence[DecodeRange], embedder: Embedder
+) -> tuple[list[Cut], list[Sample]]:
     """Decode these runs of packets; returns the cuts in them, and samples between those there are."""
-    steps, between = list[Step](), list[Sample]()
-    if not runs:
+    steps, between = list[Cut](), list[Sample]()
+    if not ranges:
         return steps, between
     with open_container(file) as container:
         stream = video_stream(container)
-        for stretch in look(container, stream, reel, _lens(stream, embedder), runs):
-            if stretch.picture is not None:
-                between += _embed([stretch.picture], embedder)
-            jumps = scenes.notable(stretch)
+        for stretch in decode_ranges(container, stream, index, _frame_converter(stream, embedder), ranges):
+            if stretch.frame is not None:
+                between += _embed_frames([stretch.frame], embedder)
+            jumps = scenes.cut_candidates(stretch)
             frames = [frame for jump in jumps for frame in (jump.before, jump.after)]
-            seen = _embed(frames, embedder)
+            seen = _embed_frames(frames, embedder)
             for jump, before, after in zip(jumps, seen[::2], seen[1::2], strict=True):
                 if scenes.is_cut(jump, stretch, before, after):
-                    edge, moved = replace(after, edge=True), scenes.apart(before, after)
-                    steps.append(Step(before.time, after.time, moved, edge, stretch.keys))
+                    edge, moved = replace(after, is_first=True), scenes.cosine_distance(before, after)
+                    steps.append(Cut(before.time, after.time, moved, edge, stretch.key_frames_only))
     return steps, between
 
 
-def _lens(stream: "VideoStream", embedder: Embedder) -> Lens:
-    return Lens(stream, max(NEAR, embedder.min_image_side))
+def _frame_converter(stream: "VideoStream", embedder: Embedder) -> FrameConverter:
+    return FrameConverter(stream, max(MIN_FRAME_SIDE, embedder.min_image_side))
 
 
-def _chunks(frames: Iterable[Frame]) -> Iterator[list[Frame]]:
+def _frame_batches(frames: Iterable[ConvertedFrame]) -> Iterator[list[ConvertedFrame]]:
     left = iter(frames)
-    while chunk := list(islice(left, CHUNK)):
+    while chunk := list(islice(left, EMBEDDING_BATCH)):
         yield chunk
 
 
-def _embed(frames: Sequence[Frame], embedder: Embedder) -> list[Sample]:
+def _embed_frames(frames: Sequence[ConvertedFrame], embedder: Embedder) -> list[Sample]:
     """Embed frames, and note of each what is needed once its picture is let go."""
     if not frames:
         return []
-    vectors = embedder.embed_images([embedder.prepare(frame.picture) for frame in frames])
+    vectors = embedder.embed_images([embedder.prepare(frame.image) for frame in frames])
     done, shown = list[Sample](), None
     for frame, vector in zip(frames, vectors, strict=True):
-        grey = small_grey(frame.picture)
-        blank = _is_blank(frame.picture, grey)
-        sample = Sample(frame.time, vector, None, layout(grey), sharpness(grey), blank)
-        if shown is None or scenes.is_another(shown, sample):
-            shown = replace(sample, thumbnail=thumbnail(frame.picture))
+        grey = small_grayscale(frame.image)
+        blank = _is_blank(frame.image, grey)
+        sample = Sample(frame.time, vector, None, brightness_grid(grey), sharpness(grey), blank)
+        if shown is None or scenes.differs(shown, sample):
+            shown = replace(sample, thumbnail=thumbnail(frame.image))
         done.append(replace(sample, thumbnail=shown.thumbnail))  # one serves all that are alike
     return done
 
 
-def _is_blank(picture: Image.Image, grey: Image.Image) -> bool:
+def _is_blank(image: Image.Image, grayscale: Image.Image) -> bool:
     """Say whether nothing is to be seen: all black, white or grey."""
-    light = np.asarray(grey, np.float32)
-    red, green, blue = np.asarray(picture.resize((1, 1), Image.Resampling.BOX), np.float32).reshape(3)
-    return bool(light.std() < PLAIN and max(red, green, blue) - min(red, green, blue) < GREY)
-
-
-def _draft(reel: Reel, scene: Scene) -> Draft:
-    return Draft(
-        "video",
-        start=reel.seconds(scene.start),
-        end=reel.seconds(scene.end),
-        vector=scene.vector,
-        thumbnail=scene.clearest.thumbnail,
+    light = np.asarray(grayscale, np.float32)
+    red, green, blue = np.asarray(image.resize((1, 1), Image.Resampling.BOX), np.float32).reshape(3)
+    return bool(
+        light.std() < MAX_BLANK_DEVIATION
+        and max(red, green, blue) - min(red, green, blue) < MAX_BLANK_SATURATION
     )
 
 
-def _heard(reel: Reel) -> list[Cue]:
+def _scene_draft(index: PacketIndex, scene: Scene) -> SegmentDraft:
+    return SegmentDraft(
+        "video",
+        start=index.seconds(scene.start),
+        end=index.seconds(scene.end),
+        vector=scene.vector,
+        thumbnail=scene.sharpest.thumbnail,
+    )
+
+
+def _subtitle_cues(index: PacketIndex) -> list[Cue]:
     """Return the subtitles in the seconds of the video."""
-    begun = reel.first * float(reel.unit)
-    late = sorted(Cue(max(0.0, cue.start - begun), max(0.0, cue.end - begun), cue.text) for cue in reel.cues)
+    begun = index.first * float(index.time_base)
+    late = sorted(Cue(max(0.0, cue.start - begun), max(0.0, cue.end - begun), cue.text) for cue in index.cues)
     return [cue for cue in late if cue.end > 0]

@@ -6,10 +6,10 @@ from fractions import Fraction
 from itertools import islice
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
-from indexer.decode.video.cut_search import joined
-from indexer.decode.video.frame_converter import Lens
-from indexer.decode.video.frame_sampling import MOST_PACKETS, Run, note, prepare
-from indexer.decode.video.packet_index import Reel
+from indexer.decode.video.cut_search import merge_ranges
+from indexer.decode.video.frame_converter import FrameConverter
+from indexer.decode.video.frame_sampling import MAX_PACKETS, DecodeRange, add_packet, configure_decoder
+from indexer.decode.video.packet_index import PacketIndex
 from retrieval.media.av.container import (
     StartTimeDetector,
     decode_packet,
@@ -23,63 +23,65 @@ if TYPE_CHECKING:
     from av.container import InputContainer
     from PIL.Image import Image
 
-Moment = tuple[float, float]  # seconds from the first picture
+SceneRange = tuple[float, float]  # seconds from the first picture
 
 
-class Shot(NamedTuple):
+class SceneFrame(NamedTuple):
     """A frame, upright, and the moment that it is of."""
 
-    moment: Moment
-    picture: "Image"
+    scene: SceneRange
+    image: "Image"
 
 
-def shots(file: BinaryIO, moments: Sequence[Moment], side: int) -> Iterator[Shot]:
+def extract_scene_frames(file: BinaryIO, scenes: Sequence[SceneRange], side: int) -> Iterator[SceneFrame]:
     """Yield a frame of each of some moments, ascending, its shorter side of at most `side` pixels.
 
     Raises MediaError where there is no video; a moment of which nothing can be decoded is left out.
     """
     with open_container(file) as container:
         stream = video_stream(container)
-        reel = _wind(container, stream)
-    wanted = {_middle(reel, moment): moment for moment in moments} if reel.times else {}
+        reel = _index_packets(container, stream)
+    wanted = {_middle_time(reel, moment): moment for moment in scenes} if reel.times else {}
     with open_container(file) as container:
         stream = video_stream(container)
-        lens = Lens(stream, side)
-        for frame in _frames(container, stream, joined(_run(reel, time) for time in wanted)):
-            yield Shot(wanted[frame.pts or 0], lens.frame(frame).picture)
+        lens = FrameConverter(stream, side)
+        for frame in _decode_wanted_frames(
+            container, stream, merge_ranges(_decode_range(reel, time) for time in wanted)
+        ):
+            yield SceneFrame(wanted[frame.pts or 0], lens.convert(frame).image)
 
 
-def _wind(container: "InputContainer", stream: "VideoStream") -> Reel:
+def _index_packets(container: "InputContainer", stream: "VideoStream") -> PacketIndex:
     """Return what the packets of a video tell, none of them decoded."""
-    reel, beginning = Reel(stream.time_base or Fraction(1, 1000)), StartTimeDetector()
-    for packet in islice(demux_packets(container, stream), MOST_PACKETS):
+    reel, beginning = PacketIndex(stream.time_base or Fraction(1, 1000)), StartTimeDetector()
+    for packet in islice(demux_packets(container, stream), MAX_PACKETS):
         beginning.add_packet(packet)
-        note(reel, packet)
+        add_packet(reel, packet)
     reel.first = min(reel.times, default=0) if beginning.start_time is None else beginning.start_time
     return reel
 
 
-def _middle(reel: Reel, moment: Moment) -> int:
+def _middle_time(index: PacketIndex, scene: SceneRange) -> int:
     """Return the time of the frame that is shown in the middle of a moment."""
-    at = bisect_right(reel.shown, reel.time(sum(moment) / 2))
-    return reel.shown[max(0, at - 1)]
+    at = bisect_right(index.display_times, index.time(sum(scene) / 2))
+    return index.display_times[max(0, at - 1)]
 
 
-def _run(reel: Reel, time: int) -> Run:
-    first, _, last = reel.rows(time, time)
-    return Run((first, last), wanted=frozenset((time,)))
+def _decode_range(index: PacketIndex, time: int) -> DecodeRange:
+    first, _, last = index.rows(time, time)
+    return DecodeRange((first, last), wanted_times=frozenset((time,)))
 
 
-def _frames(
-    container: "InputContainer", stream: "VideoStream", runs: Sequence[Run]
+def _decode_wanted_frames(
+    container: "InputContainer", stream: "VideoStream", ranges: Sequence[DecodeRange]
 ) -> "Iterator[VideoFrame]":
     """Decode runs of packets, ascending, and yield the frames that they want."""
-    prepare(stream, "noref")
-    left = list(reversed(runs))
+    configure_decoder(stream, "noref")
+    left = list(reversed(ranges))
     for row, packet in enumerate(demux_packets(container, stream)):
         if not left:
             return
-        (first, last), wanted = left[-1].rows, left[-1].wanted
+        (first, last), wanted = left[-1].rows, left[-1].wanted_times
         if row < first:
             continue
         frames = decode_packet(stream, packet)

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from indexer.decode.text.subtitle_cues import MOST_CUES, cue_of, is_text
-from indexer.decode.video.frame_converter import Frame, Glance, Lens
-from indexer.decode.video.packet_index import Reel
+from indexer.decode.text.subtitle_cues import MAX_CUES, is_text_stream, packet_cues
+from indexer.decode.video.frame_converter import ConvertedFrame, FrameConverter, FrameSignature
+from indexer.decode.video.packet_index import PacketIndex
 from retrieval.media.av.container import MAX_FRAME_PIXELS, StartTimeDetector, decode_packet, demux_packets
 from retrieval.system import cores
 
@@ -23,16 +23,21 @@ if TYPE_CHECKING:
     from av import Packet, VideoFrame, VideoStream
     from av.container import InputContainer
 
-SPACING = 2.0  # seconds from one sample to the next
-DENSE, FIRST = 30, 1.0  # so many samples at first are nearer, for clips
-EARLY, SOON = 0.9, 0.3  # of the usual time between key frames; seconds from the sample before, at least
-MANY = 10_000  # samples after which they are twice as far apart, again and again: five and a half hours
-MOST_PACKETS = 4_000_000  # of a video, 18 hours of 60 a second; what follows is left out
-LEADING = 500  # packets decoded in full at the beginning until there is a first picture
-JUMPS = 4  # of a stretch, the greatest
-PROMINENT = 4.0  # times as unlike as is usual there
-LEAST = 0.25  # of 255: a smaller difference is rounding
-PASSED: dict[
+SAMPLE_SECONDS = 2.0  # seconds from one sample to the next
+DENSE_SAMPLES, DENSE_SAMPLE_SECONDS = 30, 1.0  # so many samples at first are nearer, for clips
+EARLY_KEY_FRAME_SHARE, MIN_SAMPLE_SECONDS = (
+    0.9,
+    0.3,
+)  # of the usual time between key frames; seconds from the sample before, at least
+SPACING_DOUBLES_AFTER = (
+    10_000  # samples after which they are twice as far apart, again and again: five and a half hours
+)
+MAX_PACKETS = 4_000_000  # of a video, 18 hours of 60 a second; what follows is left out
+MAX_LEADING_PACKETS = 500  # packets decoded in full at the beginning until there is a first picture
+MAX_CHANGES = 4  # of a stretch, the greatest
+MIN_PROMINENCE = 4.0  # times as unlike as is usual there
+MIN_DIFFERENCE = 0.25  # of 255: a smaller difference is rounding
+SKIPPED_FRAMES: dict[
     str, Literal["NONREF", "BIDIR", "DEFAULT"]
 ] = {  # what is decoded where others are spared B frames:
     **dict.fromkeys(("hevc", "vvc"), "NONREF"),  # all but key frames may be written as such
@@ -40,91 +45,102 @@ PASSED: dict[
 }
 
 
-class Sampler:
+class KeyFrameSampler:
     """Say which key frames are looked at: those far enough from the one before, and those that come early.
 
     A key frame that comes before its time is a coder's answer to a cut.
     """
 
     def __init__(self, unit: Fraction) -> None:
-        self._unit = unit
-        self._taken = 0
-        self._last: int | None = None
-        self._key: int | None = None
-        self._usual = 0  # from a key frame to the next, at most
+        self._time_base = unit
+        self._sample_count = 0
+        self._last_sample: int | None = None
+        self._last_key: int | None = None
+        self._max_key_interval = 0  # from a key frame to the next, at most
 
-    def wants(self, time: int) -> bool:
+    def wants_sample(self, time: int) -> bool:
         """Say whether a key frame is a sample; times that go back are none."""
-        apart = time - (time if self._key is None else self._key)
-        early = 0 < apart < EARLY * self._usual
-        self._key, self._usual = time, max(self._usual, apart)
-        spacing = FIRST if self._taken < DENSE else SPACING * 2.0 ** (self._taken // MANY)
+        apart = time - (time if self._last_key is None else self._last_key)
+        early = 0 < apart < EARLY_KEY_FRAME_SHARE * self._max_key_interval
+        self._last_key, self._max_key_interval = time, max(self._max_key_interval, apart)
+        spacing = (
+            DENSE_SAMPLE_SECONDS
+            if self._sample_count < DENSE_SAMPLES
+            else SAMPLE_SECONDS * 2.0 ** (self._sample_count // SPACING_DOUBLES_AFTER)
+        )
         # A tenth less: key frames that are as far apart as samples come a little early, too.
-        least = SOON if early and self._taken < MANY else 0.9 * spacing
-        if self._last is not None and (time - self._last) * self._unit < least:
+        least = MIN_SAMPLE_SECONDS if early and self._sample_count < SPACING_DOUBLES_AFTER else 0.9 * spacing
+        if self._last_sample is not None and (time - self._last_sample) * self._time_base < least:
             return False
-        self._last = time
-        self._taken += 1
+        self._last_sample = time
+        self._sample_count += 1
         return True
 
 
-def samples(
-    container: "InputContainer", stream: "VideoStream", reel: Reel, lens: Lens, *, one_by_one: bool = False
-) -> Iterator[tuple[Frame, tuple[int, int]]]:
+def iter_samples(
+    container: "InputContainer",
+    stream: "VideoStream",
+    index: PacketIndex,
+    converter: FrameConverter,
+    *,
+    one_by_one: bool = False,
+) -> Iterator[tuple[ConvertedFrame, tuple[int, int]]]:
     """Yield key frames about SPACING apart, each with width and height; note all packets in `reel`.
 
     Decoded `one_by_one`, a frame that is damaged costs none of those before it.
     """
-    prepare(stream, "all", "SLICE" if one_by_one else "AUTO")
-    beginning, sampler, wanted = StartTimeDetector(), Sampler(reel.unit), set[int]()
+    configure_decoder(stream, "all", "SLICE" if one_by_one else "AUTO")
+    beginning, sampler, wanted = StartTimeDetector(), KeyFrameSampler(index.time_base), set[int]()
     begun, number = False, 0
-    texts = [each for each in container.streams.subtitles if is_text(each)]
+    texts = [each for each in container.streams.subtitles if is_text_stream(each)]
 
-    def taken(frames: "list[VideoFrame]") -> Iterator[tuple[Frame, tuple[int, int]]]:
+    def taken(frames: "list[VideoFrame]") -> Iterator[tuple[ConvertedFrame, tuple[int, int]]]:
         nonlocal begun
         for frame in frames:
             if frame.pts in wanted or not begun:
                 begun = True
                 wanted.discard(frame.pts)
-                yield lens.frame(frame), lens.size(frame)
+                yield converter.convert(frame), converter.display_size(frame)
 
     for packet in demux_packets(container, stream, *texts):
         if packet.stream.index != stream.index:
-            reel.cues += cue_of(packet) if len(reel.cues) < MOST_CUES else []
+            index.cues += packet_cues(packet) if len(index.cues) < MAX_CUES else []
             continue
-        if (number := number + 1) > MOST_PACKETS:
+        if (number := number + 1) > MAX_PACKETS:
             break
         shown = beginning.add_packet(packet)
-        time = note(reel, packet)
-        if sample := shown and packet.is_keyframe and sampler.wants(time):
+        time = add_packet(index, packet)
+        if sample := shown and packet.is_keyframe and sampler.wants_sample(time):
             wanted.add(time)
-        if sample or (not begun and number < LEADING):
+        if sample or (not begun and number < MAX_LEADING_PACKETS):
             yield from taken(decode_packet(stream, packet))
     yield from taken(decode_packet(stream, None))
-    reel.pixels = stream.codec_context.width * stream.codec_context.height
-    reel.first = min(reel.times, default=0) if beginning.start_time is None else beginning.start_time
+    index.frame_pixels = stream.codec_context.width * stream.codec_context.height
+    index.first = min(index.times, default=0) if beginning.start_time is None else beginning.start_time
 
 
-def prepare(stream: "VideoStream", unfiltered: str, threads: Literal["AUTO", "SLICE"] = "AUTO") -> None:
+def configure_decoder(
+    stream: "VideoStream", skip_loop_filter: str, threads: Literal["AUTO", "SLICE"] = "AUTO"
+) -> None:
     """Decode on all cores and within the limit of pixels; blocks of `unfiltered` frames keep their edges."""
     stream.thread_type = threads
     stream.codec_context.thread_count = cores()
-    stream.codec_context.options = {"max_pixels": str(MAX_FRAME_PIXELS), "skip_loop_filter": unfiltered}
+    stream.codec_context.options = {"max_pixels": str(MAX_FRAME_PIXELS), "skip_loop_filter": skip_loop_filter}
 
 
-def note(reel: Reel, packet: "Packet[Any]") -> int:
+def add_packet(index: PacketIndex, packet: "Packet[Any]") -> int:
     """Write a packet into the reel; returns its time."""
     time = packet.pts or 0
     if packet.is_keyframe:
-        reel.keys.append(len(reel.times))
-    reel.times.append(time)
-    reel.sizes.append(packet.size)
-    reel.end = max(reel.end, time + (packet.duration or 0))
+        index.key_rows.append(len(index.times))
+    index.times.append(time)
+    index.sizes.append(packet.size)
+    index.end = max(index.end, time + (packet.duration or 0))
     return time
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class DecodeRange:
     """Rows of packets that are decoded one after the other.
 
     Between two times of a window every frame is decoded, elsewhere all but B frames, or with `keys` nothing
@@ -134,122 +150,130 @@ class Run:
 
     rows: tuple[int, int]  # the last included
     windows: tuple[tuple[int, int], ...] = ()  # by their times; they do not overlap
-    marks: frozenset[int] = frozenset()
-    wanted: frozenset[int] = frozenset()
-    every: bool = False
-    keys: bool = False
+    boundaries: frozenset[int] = frozenset()
+    wanted_times: frozenset[int] = frozenset()
+    spaced_samples: bool = False
+    key_frames_only: bool = False
 
-    def shows_all(self, time: int) -> bool:
+    def decodes_all_at(self, time: int) -> bool:
         """Say whether a time is within a window."""
         at = bisect_right(self.windows, time, key=lambda window: window[0])
         return at > 0 and time <= self.windows[at - 1][1]
 
-    def __add__(self, other: "Run") -> "Run":
+    def __add__(self, other: "DecodeRange") -> "DecodeRange":
         """Return the run of both, of which the other begins before this one ends."""
-        return Run(
+        return DecodeRange(
             (min(self.rows[0], other.rows[0]), max(self.rows[1], other.rows[1])),
             tuple(sorted({*self.windows, *other.windows})),
-            self.marks | other.marks,
-            self.wanted | other.wanted,
-            self.every or other.every,
-            self.keys and other.keys,
+            self.boundaries | other.boundaries,
+            self.wanted_times | other.wanted_times,
+            self.spaced_samples or other.spaced_samples,
+            self.key_frames_only and other.key_frames_only,
         )
 
 
 @dataclass(slots=True)
-class Jump:
+class FrameChange:
     """Two frames that follow each other, and by how much they differ at a glance."""
 
     difference: float
-    before: Frame
-    after: Frame
+    before: ConvertedFrame
+    after: ConvertedFrame
 
     def is_prominent(self, usual: float) -> bool:
         """Say whether it is far greater than what is usual there."""
-        return self.difference > PROMINENT * usual + 2 * LEAST
+        return self.difference > MIN_PROMINENCE * usual + 2 * MIN_DIFFERENCE
 
 
 @dataclass(slots=True)
-class Stretch:
+class RangeResult:
     """What was seen up to a sample or up to `picture`: the greatest jumps, and how much is usual."""
 
-    jumps: list[Jump] = field(default_factory=list)
-    usual: float = 0.0
-    picture: Frame | None = None
-    keys: bool = False  # they are key frames, between which there are others
+    changes: list[FrameChange] = field(default_factory=list)
+    median_difference: float = 0.0
+    frame: ConvertedFrame | None = None
+    key_frames_only: bool = False  # they are key frames, between which there are others
 
 
-def look(
-    container: "InputContainer", stream: "VideoStream", reel: Reel, lens: Lens, runs: Sequence[Run]
-) -> Iterator[Stretch]:
+def decode_ranges(
+    container: "InputContainer",
+    stream: "VideoStream",
+    index: PacketIndex,
+    converter: FrameConverter,
+    ranges: Sequence[DecodeRange],
+) -> Iterator[RangeResult]:
     """Decode runs of packets, which are ascending, and yield what is seen in every stretch of them."""
-    prepare(stream, "noref")
-    context, left = stream.codec_context, list(reversed(runs))
-    watcher: Watcher | None = None
-    passed: Literal["NONREF", "BIDIR", "DEFAULT"] = PASSED.get(context.name, "BIDIR")
-    for row, packet in enumerate(islice(demux_packets(container, stream), MOST_PACKETS)):
+    configure_decoder(stream, "noref")
+    context, left = stream.codec_context, list(reversed(ranges))
+    watcher: ChangeDetector | None = None
+    passed: Literal["NONREF", "BIDIR", "DEFAULT"] = SKIPPED_FRAMES.get(context.name, "BIDIR")
+    for row, packet in enumerate(islice(demux_packets(container, stream), MAX_PACKETS)):
         if not left:
             return
         run = left[-1]
         if row < run.rows[0]:
             continue
         if watcher is None:
-            watcher = Watcher(run, reel, lens)
+            watcher = ChangeDetector(run, index, converter)
         time = packet.pts or 0
-        within = run.shows_all(time)
-        context.skip_frame = "NONKEY" if run.keys else "DEFAULT" if within else passed
+        within = run.decodes_all_at(time)
+        context.skip_frame = "NONKEY" if run.key_frames_only else "DEFAULT" if within else passed
         for frame in decode_packet(stream, packet):
-            yield from watcher.see(frame)
+            yield from watcher.add_frame(frame)
         if row >= run.rows[1]:
             for frame in decode_packet(stream, None):
-                yield from watcher.see(frame)
-            yield watcher.stretch()
+                yield from watcher.add_frame(frame)
+            yield watcher.finish_section()
             context.flush_buffers()
             watcher = None
             left.pop()
 
 
-class Watcher:
+class ChangeDetector:
     """Compare each frame of a run with the one before, and keep the greatest jumps of each stretch."""
 
-    def __init__(self, run: Run, reel: Reel, lens: Lens) -> None:
-        self._run, self._lens = run, lens
-        self._spacing = round(SPACING / reel.unit)
-        self._since = min(run.marks, default=0)
-        self._before: tuple[VideoFrame, Glance] | None = None
-        self._jumps: list[Jump] = []
+    def __init__(self, run: DecodeRange, reel: PacketIndex, lens: FrameConverter) -> None:
+        self._range, self._converter = run, lens
+        self._spacing = round(SAMPLE_SECONDS / reel.time_base)
+        self._last_boundary = min(run.boundaries, default=0)
+        self._previous: tuple[VideoFrame, FrameSignature] | None = None
+        self._changes: list[FrameChange] = []
         self._differences: list[float] = []
 
-    def see(self, frame: "VideoFrame") -> Iterator[Stretch]:
+    def add_frame(self, frame: "VideoFrame") -> Iterator[RangeResult]:
         """Take note of a frame; yields the stretch that it ends."""
-        glance = self._lens.glance(frame)
-        if self._before is not None:
-            difference = float(np.abs(glance - self._before[1]).mean())
+        glance = self._converter.signature(frame)
+        if self._previous is not None:
+            difference = float(np.abs(glance - self._previous[1]).mean())
             self._differences.append(difference)
-            self._keep(difference, self._before[0], frame)
-        self._before = frame, glance
+            self._keep_change(difference, self._previous[0], frame)
+        self._previous = frame, glance
         time = frame.pts or 0
-        if time in self._run.wanted or (self._run.every and time - self._since >= self._spacing):
-            self._since = time
-            yield self.stretch(self._lens.frame(frame))
-        elif time in self._run.marks:
-            self._since = time
-            yield self.stretch()
+        if time in self._range.wanted_times or (
+            self._range.spaced_samples and time - self._last_boundary >= self._spacing
+        ):
+            self._last_boundary = time
+            yield self.finish_section(self._converter.convert(frame))
+        elif time in self._range.boundaries:
+            self._last_boundary = time
+            yield self.finish_section()
 
-    def stretch(self, picture: Frame | None = None) -> Stretch:
+    def finish_section(self, frame: ConvertedFrame | None = None) -> RangeResult:
         """Return what was seen since the last one."""
         usual = float(np.median(self._differences)) if self._differences else 0.0
-        done = Stretch(self._jumps, usual, picture, self._run.keys)
-        self._jumps, self._differences = [], []
+        done = RangeResult(self._changes, usual, frame, self._range.key_frames_only)
+        self._changes, self._differences = [], []
         return done
 
-    def _keep(self, difference: float, before: "VideoFrame", after: "VideoFrame") -> None:
+    def _keep_change(self, difference: float, before: "VideoFrame", after: "VideoFrame") -> None:
         """Keep a jump if it is greater than all so far, or than what is usual."""
-        if len(self._jumps) == JUMPS and difference <= self._jumps[-1].difference:
+        if len(self._changes) == MAX_CHANGES and difference <= self._changes[-1].difference:
             return
-        greatest = not self._jumps or difference > self._jumps[0].difference
-        prominent = difference > PROMINENT * float(np.median(self._differences)) + 2 * LEAST
-        if difference >= LEAST and (greatest or prominent):
-            self._jumps.append(Jump(difference, self._lens.frame(before), self._lens.frame(after)))
-            self._jumps.sort(key=lambda jump: -jump.difference)
-            del self._jumps[JUMPS:]
+        greatest = not self._changes or difference > self._changes[0].difference
+        prominent = difference > MIN_PROMINENCE * float(np.median(self._differences)) + 2 * MIN_DIFFERENCE
+        if difference >= MIN_DIFFERENCE and (greatest or prominent):
+            self._changes.append(
+                FrameChange(difference, self._converter.convert(before), self._converter.convert(after))
+            )
+            self._changes.sort(key=lambda jump: -jump.difference)
+            del self._changes[MAX_CHANGES:]

@@ -13,62 +13,64 @@ def _numbers() -> "array[int]":
 
 
 @dataclass(slots=True)
-class Reel:
+class PacketIndex:
     """The packets of a video, a row each, in the order of decoding; times are in units of its stream.
 
     `first` is the time of the first picture, `end` that of the end of the last, `unit` the seconds of one
     unit of time.
     """
 
-    unit: Fraction
+    time_base: Fraction
     times: "array[int]" = field(default_factory=_numbers)
     sizes: "array[int]" = field(default_factory=_numbers)
-    keys: "array[int]" = field(default_factory=_numbers)  # rows of key frames
+    key_rows: "array[int]" = field(default_factory=_numbers)  # rows of key frames
     first: int = 0
     end: int = 0
-    pixels: int = 0  # of a frame
+    frame_pixels: int = 0  # of a frame
     cues: list[Cue] = field(default_factory=list)  # of its subtitles, in seconds of the file
-    _shown: "array[int]" = field(default_factory=_numbers)
+    _display_times: "array[int]" = field(default_factory=_numbers)
 
     def seconds(self, time: int) -> float:
         """Return how long after the first picture this time is."""
-        return round(float(max(0, time - self.first) * self.unit), 6)
+        return round(float(max(0, time - self.first) * self.time_base), 6)
 
     def time(self, seconds: float) -> int:
         """Return the time that is so many seconds after the first picture."""
-        return self.first + round(Fraction(seconds) / self.unit)
+        return self.first + round(Fraction(seconds) / self.time_base)
 
     @property
-    def shown(self) -> "array[int]":
+    def display_times(self) -> "array[int]":
         """Return the times of all frames, ascending."""
-        if not self._shown:
-            self._shown = array("q", sorted(self.times))
-        return self._shown
+        if not self._display_times:
+            self._display_times = array("q", sorted(self.times))
+        return self._display_times
 
-    def between(self, time: int, later: int) -> "array[int]":
+    def display_times_between(self, time: int, later: int) -> "array[int]":
         """Return the times of the frames that are shown after one time and before another."""
-        return self.shown[bisect_right(self.shown, time) : bisect_left(self.shown, later)]
+        return self.display_times[
+            bisect_right(self.display_times, time) : bisect_left(self.display_times, later)
+        ]
 
     def is_key(self, row: int) -> bool:
         """Say whether this row is a key frame."""
-        at = bisect_left(self.keys, row)
-        return at < len(self.keys) and self.keys[at] == row
+        at = bisect_left(self.key_rows, row)
+        return at < len(self.key_rows) and self.key_rows[at] == row
 
     def rows(self, begin: int, end: int | None) -> tuple[int, int, int]:
         """Return the rows of the key frame at or before a time, and of that at or after another.
 
         The third is that of the last packet of what is shown before the second time: it may come behind.
         """
-        keys, end_of_all = self.keys or array("q", [0]), len(self.times) - 1
+        keys, end_of_all = self.key_rows or array("q", [0]), len(self.times) - 1
         at = bisect_right(keys, begin, key=lambda row: self.times[row])
         first = keys[max(0, at - 1)]
         at = len(keys) if end is None else bisect_left(keys, end, key=lambda row: self.times[row])
         key = last = max(first, keys[at]) if at < len(keys) else end_of_all
         if end is not None:
-            last = self.complete(end, last, end_of_all)
+            last = self.last_needed_packet(end, last, end_of_all)
         return first, key, last
 
-    def complete(self, time: int, first: int, last: int) -> int:
+    def last_needed_packet(self, time: int, first: int, last: int) -> int:
         """Return the row, of those from first to last, with which all that is shown before a time has come.
 
         Frames that are shown before another one may come behind it.
@@ -80,7 +82,7 @@ class Reel:
             row += 1
         return row
 
-    def anchors(self, first: int, last: int) -> list[int]:
+    def reference_frames(self, first: int, last: int) -> list[int]:
         """Return the rows, of those from first to last, of frames shown after all that come before them.
 
         The others are B frames, which are coded by what is before them and by what is behind.

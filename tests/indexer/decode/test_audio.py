@@ -18,8 +18,8 @@ from PIL import Image
 
 from indexer import forget, switch_library, update_library, verify_library
 from indexer.decode.audio import stream
-from indexer.decode.audio.decoder import PLAIN, decode, told
-from indexer.decode.audio.stream import RATE, open_media, stretches
+from indexer.decode.audio.decoder import UNTAGGED_TEXT, decode, describe_tags
+from indexer.decode.audio.stream import SAMPLE_RATE, audio_chunks, open_media
 from indexer.enrich.speech import TranscriptSegment, transcript_passages
 from retrieval import Library
 from retrieval.catalog.schema import CATALOG_FILE
@@ -38,7 +38,7 @@ from tests.support.toy_embedder import ReversedToyEmbedder, ToyEmbedder, cosine_
 
 TAGS = {"title": "Red Song", "artist": "The Larks", "album": "Meadow", "genre": "Jazz", "date": "1999-05-01"}
 SAYS = "Red Song by The Larks, from Meadow, Jazz, 1999"
-KEPT = {".aac": PLAIN, ".aiff": "Red Song"}  # what other formats keep of it
+KEPT = {".aac": UNTAGGED_TEXT, ".aiff": "Red Song"}  # what other formats keep of it
 
 
 def read(path: Path):
@@ -57,15 +57,15 @@ def test_a_sound_of_every_format_says_its_tags_and_how_long_it_is(suffix, tmp_pa
     (draft,) = decoded.drafts
     assert (draft.kind, draft.text) == ("audio", KEPT.get(suffix, SAYS))
     assert draft.start == 0
-    assert draft.end == decoded.details.duration == pytest.approx(1.5, abs=0.1)
+    assert draft.end == decoded.properties.duration == pytest.approx(1.5, abs=0.1)
 
 
 def test_tags_make_a_sentence_of_what_is_there():
-    assert told({"artist": "The Larks"}) == "The Larks"
-    assert told({"title": " Night\n drive ", "album_artist": "Ada"}) == "Night drive by Ada"
-    assert told({"album": "Meadow", "date": "May 7"}) == "from Meadow"
-    assert told({"title": "--- 12"}) == told({}) == PLAIN
-    assert len(told(dict.fromkeys(("title", "artist", "album"), "word " * 1000))) < 350
+    assert describe_tags({"artist": "The Larks"}) == "The Larks"
+    assert describe_tags({"title": " Night\n drive ", "album_artist": "Ada"}) == "Night drive by Ada"
+    assert describe_tags({"album": "Meadow", "date": "May 7"}) == "from Meadow"
+    assert describe_tags({"title": "--- 12"}) == describe_tags({}) == UNTAGGED_TEXT
+    assert len(describe_tags(dict.fromkeys(("title", "artist", "album"), "word " * 1000))) < 350
 
 
 def test_a_sound_is_found_by_its_tags_its_name_and_its_genre(tmp_path, index, place, toy):
@@ -135,15 +135,15 @@ def test_no_bytes_are_fatal(data):
     except MediaError as error:
         assert str(error)
     else:
-        assert 0 <= decoded.details.duration < 1e8
+        assert 0 <= decoded.properties.duration < 1e8
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stream, "STRETCH", 0.5)
+        patch.setattr(stream, "MAX_CHUNK_SECONDS", 0.5)
         try:
             with open_media(BytesIO(bytes(broken))) as container:
-                made = list(stretches(container))
+                made = list(audio_chunks(container))
         except MediaError:
             return
-    assert [part.upto is None for part in made] == [False] * (len(made) - 1) + [True]
+    assert [part.progress is None for part in made] == [False] * (len(made) - 1) + [True]
     assert all(np.isfinite(part.samples).all() for part in made)
 
 
@@ -185,21 +185,21 @@ def test_the_sound_track_of_a_video_is_heard_too(tmp_path, index, place, toy):
 
 
 def test_a_long_sound_is_heard_in_stretches_and_from_any_second(tmp_path, monkeypatch):
-    monkeypatch.setattr(stream, "STRETCH", 5.0)
-    monkeypatch.setattr(stream, "LAST", 2.0)
+    monkeypatch.setattr(stream, "MAX_CHUNK_SECONDS", 5.0)
+    monkeypatch.setattr(stream, "CUT_WINDOW_SECONDS", 2.0)
     long = write_audio(tmp_path / "long.ogg", 17, [(n + 0.25, n + 0.75, 400) for n in range(17)])
     with long.open("rb") as file, open_media(file) as container:
-        parts = list(stretches(container))
+        parts = list(audio_chunks(container))
     assert len(parts) == 5
     for part, following in pairwise(parts):
-        assert part.upto == following.start == pytest.approx(part.start + len(part.samples) / RATE)
+        assert part.progress == following.start == pytest.approx(part.start + len(part.samples) / SAMPLE_RATE)
         assert abs(part.samples[-800:]).max() < 0.1  # it is cut where nothing is said
-    assert sum(len(part.samples) for part in parts) / RATE == pytest.approx(17, abs=0.1)
+    assert sum(len(part.samples) for part in parts) / SAMPLE_RATE == pytest.approx(17, abs=0.1)
     with long.open("rb") as file, open_media(file) as container:
-        rest = list(stretches(container, after=parts[2].start))
+        rest = list(audio_chunks(container, after=parts[2].start))
     assert rest[0].start == pytest.approx(parts[2].start, abs=1e-3)
     assert sum(len(part.samples) for part in rest) == pytest.approx(
-        sum(len(p.samples) for p in parts[2:]), abs=RATE / 100
+        sum(len(p.samples) for p in parts[2:]), abs=SAMPLE_RATE / 100
     )
 
 
@@ -242,8 +242,8 @@ class Stopped(ToneTranscriber):
 def test_ctrl_c_between_and_within_sounds_costs_what_was_in_hand(tmp_path, index, place, monkeypatch):
     from indexer.enrich import runner as later
 
-    monkeypatch.setattr(stream, "STRETCH", 4.0)
-    monkeypatch.setattr(stream, "LAST", 1.0)
+    monkeypatch.setattr(stream, "MAX_CHUNK_SECONDS", 4.0)
+    monkeypatch.setattr(stream, "CUT_WINDOW_SECONDS", 1.0)
     monkeypatch.setattr(later, "COMMIT_INTERVAL_SECONDS", 0.0)
     for number in range(3):
         write_audio(
@@ -269,7 +269,7 @@ def test_another_model_hears_all_again_and_what_the_old_one_heard_is_gone(tmp_pa
     other = ToneTranscriber("better", {400: "yellow pears."})
     report = index(tmp_path / "memos", transcriber=other)
     assert (len(other.durations), report.kinds) == (1, {"text": 1})
-    assert [row[1] for row in held(place)] == [PLAIN, "yellow pears."]
+    assert [row[1] for row in held(place)] == [UNTAGGED_TEXT, "yellow pears."]
     assert verify_library(place).errors == []
     with Library.open(place, embedder=toy) as library:
         assert library.search("apples", by="keyword") == []
@@ -391,7 +391,7 @@ def test_a_whisper_model_of_a_folder_hears_and_is_remembered(tmp_path, index, pl
     from tests.support.whisper_model import make_whisper_model
 
     model = make_whisper_model(tmp_path / "whisper")
-    phrases = list(Whisper(str(model)).transcribe(tone_samples(5, [(0, 5, 400)], RATE)))
+    phrases = list(Whisper(str(model)).transcribe(tone_samples(5, [(0, 5, 400)], SAMPLE_RATE)))
     assert all(isinstance(phrase.text, str) and 0 <= phrase.start <= phrase.end for phrase in phrases)
     write_audio(tmp_path / "memos" / "a.wav", 5, [(0, 5, 400)])
     capfd.readouterr()

@@ -20,7 +20,7 @@ from tests.support.toy_embedder import RotatedToyEmbedder, ToyEmbedder
 def captions(text: str | bytes, suffix: str = ".csv") -> list[tuple[bytes, str, float]]:
     data = text if isinstance(text, bytes) else text.encode()
     made = caption_table.decode(io.BytesIO(data), suffix, ToyEmbedder())
-    return [(draft.picture, draft.text, draft.start) for draft in made.drafts]
+    return [(draft.caption_target, draft.text, draft.start) for draft in made.drafts]
 
 
 @pytest.fixture
@@ -90,7 +90,7 @@ def test_a_table_of_other_things_says_what_is_expected(text):
 
 
 def test_captions_without_end_are_read_up_to_a_limit(monkeypatch):
-    monkeypatch.setattr(caption_table, "MOST_CAPTIONS", 10)
+    monkeypatch.setattr(caption_table, "MAX_CAPTIONS", 10)
     made = caption_table.decode(io.BytesIO(b"image,caption\n" + b"a.png,red\n" * 50), ".csv", ToyEmbedder())
     assert len(made.drafts) == 10
     assert made.note == "the first 10 captions are read, which is the limit"

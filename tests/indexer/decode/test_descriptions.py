@@ -5,7 +5,7 @@ import io
 import pytest
 from PIL import Image
 
-from indexer.decode.metadata.descriptions import describe, xmp_descriptions
+from indexer.decode.metadata.descriptions import read_descriptions, xmp_descriptions
 
 XMP = """<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
 <rdf:Description xmlns:dc="http://purl.org/dc/elements/1.1/">
@@ -28,27 +28,27 @@ def exif(**tags):
 
 
 def test_exif_descriptions_are_read():
-    assert describe(reopened(exif=exif(t010E="Our dog on the beach"))) == ["Our dog on the beach"]
-    assert describe(reopened(exif=exif(t9C9B="Fête".encode("utf-16-le")))) == ["Fête"]
+    assert read_descriptions(reopened(exif=exif(t010E="Our dog on the beach"))) == ["Our dog on the beach"]
+    assert read_descriptions(reopened(exif=exif(t9C9B="Fête".encode("utf-16-le")))) == ["Fête"]
     file = io.BytesIO()
     Image.new("RGB", (8, 8)).save(file, "JPEG", exif=exif(t010E="F--te"))
     utf8 = file.getvalue().replace(b"F--te", "Fête".encode())
-    assert describe(Image.open(io.BytesIO(utf8))) == ["Fête"]
+    assert read_descriptions(Image.open(io.BytesIO(utf8))) == ["Fête"]
 
 
 def test_user_comments_are_read_in_their_encoding():
     made = exif()
     made.get_ifd(0x8769)[0x9286] = b"UNICODE\0" + "a dog".encode("utf-16-le")
-    assert describe(reopened(exif=made)) == ["a dog"]
+    assert read_descriptions(reopened(exif=made)) == ["a dog"]
     made.get_ifd(0x8769)[0x9286] = b"ASCII\0\0\0" + b"a cat\0\0"
-    assert describe(reopened(exif=made)) == ["a cat"]
+    assert read_descriptions(reopened(exif=made)) == ["a cat"]
 
 
 @pytest.mark.parametrize(
     "noise", ["OLYMPUS DIGITAL CAMERA", "SAMSUNG DIGITAL CAMERA", "   ", "DCIM\\100MEDIA"]
 )
 def test_what_cameras_write_is_no_description(noise):
-    assert describe(reopened(exif=exif(t010E=noise))) == []
+    assert read_descriptions(reopened(exif=exif(t010E=noise))) == []
 
 
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "TIFF"])
@@ -60,7 +60,7 @@ def test_xmp_titles_and_descriptions_are_read(form):
         info = PngInfo()
         info.add_itxt("XML:com.adobe.xmp", XMP)
         options = {"pnginfo": info}
-    assert describe(reopened(form, **options)) == ["A title", "Our dog on the beach"]
+    assert read_descriptions(reopened(form, **options)) == ["A title", "Our dog on the beach"]
 
 
 def test_iptc_captions_are_read():
@@ -72,17 +72,17 @@ def test_iptc_captions_are_read():
     Image.new("RGB", (8, 8)).save(file, "JPEG")
     data = file.getvalue()
     app13 = b"\xff\xed" + (len(segment) + 2).to_bytes(2, "big") + segment
-    assert describe(Image.open(io.BytesIO(data[:2] + app13 + data[2:]))) == ["Our dog on the beach"]
+    assert read_descriptions(Image.open(io.BytesIO(data[:2] + app13 + data[2:]))) == ["Our dog on the beach"]
 
 
 def test_the_same_words_in_two_places_are_said_once():
     picture = reopened(exif=exif(t010E="our DOG on the beach"), xmp=XMP.encode())
-    assert describe(picture) == ["our DOG on the beach", "A title"]
+    assert read_descriptions(picture) == ["our DOG on the beach", "A title"]
 
 
 def test_broken_metadata_costs_nothing():
-    assert describe(reopened(xmp=b"<x:xmpmeta")) == []
+    assert read_descriptions(reopened(xmp=b"<x:xmpmeta")) == []
     bomb = b'<!DOCTYPE a [<!ENTITY b "bb"><!ENTITY c "&b;&b;">]><a>&c;</a>'
-    assert describe(reopened(xmp=bomb)) == []
+    assert read_descriptions(reopened(xmp=bomb)) == []
     with pytest.raises(ValueError, match="no XMP"):
         xmp_descriptions(bomb)

@@ -132,9 +132,9 @@ def test_a_document_is_of_when_it_says_it_was_made(answers, tmp_path):
         "old.pdf": "2009-06-30T18:05:01"
     }
     assert {hit.path.name for hit in answers(files, "red", date="2021")} == {"new.pdf"}
-    assert read(files["old.pdf"]).details.zone == "+02:00"
-    assert read(files["new.pdf"]).details.zone == "+00:00"
-    assert read(files["odd.pdf"]).details.taken is None
+    assert read(files["old.pdf"]).properties.zone == "+02:00"
+    assert read(files["new.pdf"]).properties.zone == "+00:00"
+    assert read(files["odd.pdf"]).properties.taken is None
 
 
 def test_words_that_a_line_cuts_are_whole():
@@ -502,10 +502,12 @@ def test_what_was_left_out_is_said(index, tmp_path, monkeypatch):
 
 def test_the_first_page_stands_for_a_document_among_examples(tmp_path):
     from indexer.embed.files import embed_files
-    from indexer.types import Found
+    from indexer.types import FileEntry
 
     place = os.fsencode(put(tmp_path / "a.pdf", pdf([("red", "green"), ("blue", "")])))
-    made, failures = embed_files(ToyEmbedder(), [Found(place, 1, 1, "document")], lambda done, total: None)
+    made, failures = embed_files(
+        ToyEmbedder(), [FileEntry(place, 1, 1, "document")], lambda done, total: None
+    )
     assert not failures
     assert made[place].image @ ToyEmbedder().embed_texts(["red"])[0] > 0.999
     assert len(made[place].texts) == 1

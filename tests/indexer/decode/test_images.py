@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms, ImageDraw
 
 from indexer.decode.images.crops import panorama_boxes
-from indexer.decode.images.frames import stills_of
+from indexer.decode.images.frames import extract_frames
 from retrieval import Library
 from retrieval.errors import ExtraMissing, MediaError, QueryError
 from retrieval.formatting import format_location as shown
@@ -301,17 +301,17 @@ def test_the_same_frames_are_kept_for_every_embedder():
     kept = []
     for near in (256, 336):
         with open_image(io.BytesIO(data)) as original:
-            kept.append(len(stills_of(original, near).stills))
+            kept.append(len(extract_frames(original, near).frames))
     assert kept == [1, 1]
 
 
 def test_an_animation_without_end_is_read_no_further_than_a_bound(monkeypatch):
     from indexer.decode.images import frames
 
-    monkeypatch.setattr(frames, "PIXELS", 10 * 64 * 48)
+    monkeypatch.setattr(frames, "MAX_ANIMATION_PIXELS", 10 * 64 * 48)
     colours = [(2 * n, 0, 0) for n in range(100)]
     with open_image(io.BytesIO(moving("party.gif", colours))) as original:
-        found = frames.stills_of(original, 16)
+        found = frames.extract_frames(original, 16)
     assert found.duration == pytest.approx(11 * 0.5)
 
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageFilter
 from PIL.TiffImagePlugin import IFDRational
 
-from indexer.decode.metadata.perceptual_hash import looks, sharpness
-from indexer.decode.metadata.properties import Header, picture_details, sidecar_details
+from indexer.decode.metadata.perceptual_hash import perceptual_hash, sharpness
+from indexer.decode.metadata.properties import ImageHeader, image_properties, sidecar_properties
 from retrieval.media.images.loader import load_image
 from retrieval.types import MediaProperties
 from tests.support.metadata_files import exif, gps, jpeg, xmp
@@ -20,7 +20,7 @@ TAKEN, DIGITIZED, CHANGED = 0x9003, 0x9004, 0x0132
 
 def details(data: bytes) -> MediaProperties:
     with Image.open(io.BytesIO(data)) as original:
-        return picture_details(Header.of(original), load_image(io.BytesIO(data)))
+        return image_properties(ImageHeader.from_image(original), load_image(io.BytesIO(data)))
 
 
 def test_the_time_is_that_of_the_shot_before_that_of_a_change():
@@ -151,12 +151,12 @@ def test_a_size_is_as_the_picture_is_shown():
 
 
 def test_a_sidecar_says_what_xmp_can_say():
-    found = sidecar_details(
+    found = sidecar_properties(
         xmp(("dc:subject", ["dog"]), xmp_Rating="4", tiff_Model="X100", exif_DateTimeOriginal="2020-01-01")
     )
     assert found == MediaProperties(rating=4, camera="X100", taken="2020-01-01T00:00:00", keywords=("dog",))
     with pytest.raises(ValueError, match="no XMP"):
-        sidecar_details("<x:xmpmeta")
+        sidecar_properties("<x:xmpmeta")
 
 
 @given(harm=st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), max_size=40), end=st.floats(0.1, 1))
@@ -195,9 +195,9 @@ def test_looks_stay_when_a_picture_is_scaled_saved_or_brightened_and_differ_betw
         file = io.BytesIO()
         picture.save(file, "JPEG", quality=40)
         for other in (picture.resize((200, 150)), Image.open(file), picture.point(lambda v: v * 0.9 + 10)):
-            assert bits(looks(picture), looks(other)) <= 6
-        assert bits(looks(picture), looks(scene(seed + 100))) >= 16
-    assert looks(Image.new("RGB", (50, 50), "red")) == bytes(8)
+            assert bits(perceptual_hash(picture), perceptual_hash(other)) <= 6
+        assert bits(perceptual_hash(picture), perceptual_hash(scene(seed + 100))) >= 16
+    assert perceptual_hash(Image.new("RGB", (50, 50), "red")) == bytes(8)
 
 
 def test_the_sharper_of_two_has_more_sharpness():
@@ -212,7 +212,7 @@ def test_the_sharper_of_two_has_more_sharpness():
 
 def test_what_cameras_really_write(camera):
     with Image.open(camera / "Canon_EOS-1D_Mark_III_(via_Adobe_Lightroom).jpg") as original:
-        found = picture_details(Header.of(original), original.convert("RGB"))
+        found = image_properties(ImageHeader.from_image(original), original.convert("RGB"))
     assert (found.camera, found.lens, found.zone) == (
         "Canon EOS-1D Mark III",
         "EF70-200mm f/2.8L IS USM",
@@ -220,6 +220,6 @@ def test_what_cameras_really_write(camera):
     )
     assert (found.taken, found.keywords[3]) == ("2008-09-20T09:01:07", "BTCC")
     with Image.open(camera / "Apple_iPhone_6.jpg") as original:
-        found = picture_details(Header.of(original), original.convert("RGB"))
+        found = image_properties(ImageHeader.from_image(original), original.convert("RGB"))
     assert (found.latitude, found.longitude) == pytest.approx((51.76241, -0.31789), abs=1e-5)
     assert found.zone is None  # its GPS is of another day

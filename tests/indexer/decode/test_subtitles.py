@@ -2,7 +2,7 @@
 
 import pytest
 
-from indexer.decode.text.subtitle_cues import Cue, join, read_cues
+from indexer.decode.text.subtitle_cues import Cue, join_cues, parse_cues
 from retrieval import Library
 from retrieval.formatting import format_location as shown
 from tests.support.files import write_text
@@ -37,23 +37,23 @@ green &amp; more
 
 @pytest.mark.parametrize("text", [SRT, SRT.replace("\n", "\r\n"), VTT, SRT.replace(",", ".")])
 def test_cues_are_read_without_their_markup(text):
-    assert read_cues(text) == [Cue(0.5, 2.0, "a red thing"), Cue(3.0, 4.25, "green & more")]
+    assert parse_cues(text) == [Cue(0.5, 2.0, "a red thing"), Cue(3.0, 4.25, "green & more")]
 
 
 def test_what_is_broken_is_left_out():
     text = "7\n00:00:05,0 --> 00:00:04,0\nends before it begins\n\nno time\n00:xx --> 00:01\nlost\n"
-    assert read_cues(text) == [Cue(5.0, 5.0, "ends before it begins\nno time\n00:xx --> 00:01\nlost")]
-    assert read_cues("") == read_cues("\0\0") == read_cues("1\n00:00:01,0 --> 00:00:02,0\n\n") == []
-    assert read_cues("WEBVTT\n\n00:01.0 --> 00:02.0\nsprite.jpg#xywh=0,0,160,90\n") == []
+    assert parse_cues(text) == [Cue(5.0, 5.0, "ends before it begins\nno time\n00:xx --> 00:01\nlost")]
+    assert parse_cues("") == parse_cues("\0\0") == parse_cues("1\n00:00:01,0 --> 00:00:02,0\n\n") == []
+    assert parse_cues("WEBVTT\n\n00:01.0 --> 00:02.0\nsprite.jpg#xywh=0,0,160,90\n") == []
 
 
 def test_a_sentence_over_several_cues_is_one_passage():
     cues = [Cue(1, 2, "We went down"), Cue(2.2, 4, "to the river."), Cue(4.1, 5, "It was cold.")]
-    assert join(cues) == [Cue(1, 4, "We went down to the river."), Cue(4.1, 5, "It was cold.")]
+    assert join_cues(cues) == [Cue(1, 4, "We went down to the river."), Cue(4.1, 5, "It was cold.")]
     late = [cues[0], Cue(9, 10, "to the river."), cues[2]]
-    assert join(late) == late
+    assert join_cues(late) == late
     plain = [Cue(0, 3, "a red circle"), Cue(3, 6, "a blue square")]  # labels, not parts of a sentence
-    assert join(plain) == plain
+    assert join_cues(plain) == plain
 
 
 def test_lines_that_roll_are_read_once():
@@ -63,7 +63,7 @@ def test_lines_that_roll_are_read_once():
         Cue(4, 5, "the river"),
         Cue(5, 6, "now"),
     ]
-    assert join(cues) == [Cue(0, 2, "so this is"), Cue(2, 5, "the river"), Cue(5, 6, "now")]
+    assert join_cues(cues) == [Cue(0, 2, "so this is"), Cue(2, 5, "the river"), Cue(5, 6, "now")]
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])

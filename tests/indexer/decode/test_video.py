@@ -111,7 +111,7 @@ def test_pictures_are_upright_and_of_square_pixels(tmp_path):
 
     eye = Seeing()
     path = write_video(tmp_path / "turned.mp4", [("red circle", 1.0)], rotation=-90, aspect=Fraction(4, 3))
-    details = decode(path, eye).details
+    details = decode(path, eye).properties
     assert (details.width, details.height) == (180, 427)
     width, height = eye.seen.size
     assert abs(width / height - 180 / 427) < 0.01
@@ -129,7 +129,7 @@ def test_a_video_says_when_where_and_with_what_it_was_taken(tmp_path):
         "com.apple.quicktime.creationdate": "2019-07-24T11:25:40+0300",
         "com.apple.quicktime.location.ISO6709": "+32.0929+034.8620+028.516/",
     }
-    found = decode(write_video(tmp_path / "phone.mov", [("red", 1.0)], metadata=metadata)).details
+    found = decode(write_video(tmp_path / "phone.mov", [("red", 1.0)], metadata=metadata)).properties
     assert (found.taken, found.zone, found.camera) == ("2019-07-24T11:25:40", "+03:00", "Apple iPhone 6")
     assert (found.latitude, found.longitude, found.duration) == (32.0929, 34.862, 1.0)
 

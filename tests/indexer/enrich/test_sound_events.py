@@ -122,7 +122,7 @@ def test_silence_and_what_is_left_behind_the_last_window_are_not_listened_to(tmp
 
 
 def test_a_long_sound_is_heard_in_stretches_that_end_with_a_window(tmp_path, monkeypatch):
-    monkeypatch.setattr(stream, "STRETCH", 25.0)
+    monkeypatch.setattr(stream, "MAX_CHUNK_SECONDS", 25.0)
     long = write_audio(tmp_path / "long.wav", 67, [(1, 66, 400)])
     with long.open("rb") as file:
         parts = list(SoundEventAnalyzer(ToneClassifier()).work_units(file, SOUND))
@@ -153,7 +153,7 @@ class Stopped(ToneClassifier):
 def test_ctrl_c_within_a_sound_costs_what_was_in_hand(tmp_path, index, place, monkeypatch):
     from indexer.enrich import runner
 
-    monkeypatch.setattr(stream, "STRETCH", 10.0)
+    monkeypatch.setattr(stream, "MAX_CHUNK_SECONDS", 10.0)
     monkeypatch.setattr(runner, "COMMIT_INTERVAL_SECONDS", 0.0)
     write_audio(tmp_path / "walks" / "a.wav", 65, [(n, n + 8, 400) for n in range(1, 60, 10)])
     assert index(tmp_path / "walks", sound_classifier=Stopped(4)).interrupted

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from indexer.scan.diff import CatalogFile, compare
 from indexer.scan.rules import ScanOptions
 from indexer.scan.walker import ScanIssues, walk
-from indexer.types import Found
+from indexer.types import FileEntry
 from tests.support.files import draw_image, requires_non_utf8_names, write_text
 
 
@@ -112,7 +112,9 @@ def test_captions_know_their_picture(tmp_path):
         draw_image(tmp_path / name)
     for name in ("a.txt", "b.png.txt", "c.json", "d.json", "d.txt", "lone.txt", "lone.json", "a.xmp"):
         write_text(tmp_path / name, "x")
-    found = {f.path: (f.reader, f.picture) for f in walk(os.fsencode(tmp_path), ScanOptions(), ScanIssues())}
+    found = {
+        f.path: (f.decoder, f.sidecar_of) for f in walk(os.fsencode(tmp_path), ScanOptions(), ScanIssues())
+    }
     assert found[b"a.txt"] == found[b"a.xmp"] == ("caption", b"a.jpg")
     assert found[b"b.png.txt"] == ("caption", b"b.png")
     assert found[b"c.json"] == ("caption", b"c.jpg")
@@ -144,7 +146,7 @@ names = st.dictionaries(st.binary(min_size=1, max_size=3), st.integers(0, 2), ma
 @given(names, names, st.sampled_from(["present", "offline", "gone"]))
 @settings(deadline=None)
 def test_comparing_two_streams_is_comparing_two_sets(disk, catalogue, state):
-    found = [Found(path, size, 0, "picture") for path, size in sorted(disk.items())]
+    found = [FileEntry(path, size, 0, "picture") for path, size in sorted(disk.items())]
     numbers = count(1)
     known = [
         CatalogFile(next(numbers), path, size, 0, "picture", None, state, False)

@@ -383,7 +383,9 @@ def test_a_look_at_some_names_sees_what_a_look_at_the_folder_sees_of_them(names,
         assert some == [f for f in every if not heads or name_stem(os.path.basename(f.path)) in heads]
         for caption in some:
             assert (
-                caption.picture is None or name_stem(os.path.basename(caption.picture)) in heads or not heads
+                caption.sidecar_of is None
+                or name_stem(os.path.basename(caption.sidecar_of)) in heads
+                or not heads
             )
 
 

@@ -6,7 +6,7 @@ import sqlite3
 import numpy as np
 import pytest
 
-from indexer.decode.metadata.properties import VERSION
+from indexer.decode.metadata.properties import METADATA_VERSION
 from indexer.store.contents import OUTDATED
 from retrieval import Library
 from retrieval.catalog.filter_sql import distance_km, where_clause
@@ -282,7 +282,7 @@ def test_an_older_library_is_read_again_once_and_what_is_away_when_it_is_back(
     assert not [line for line in report.notes if "read again" in line]
     with sqlite3.connect(place / "catalogue.sqlite") as db:
         versions = dict(db.execute("SELECT version, count(*) FROM analyses GROUP BY 1"))
-    assert versions == {str(VERSION): 3, "0": 1}  # what is no picture any more waits in vain
+    assert versions == {str(METADATA_VERSION): 3, "0": 1}  # what is no picture any more waits in vain
     db.close()
 
 
