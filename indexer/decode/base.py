@@ -1,10 +1,8 @@
 """Decoders: a file in, the segments that can be found in it out."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import BinaryIO
 
-from retrieval.embedders.base import Embedder, Pixels
+from retrieval.embedders.base import Pixels
 from retrieval.types import Kind, MediaProperties, Vectors
 
 
@@ -46,6 +44,3 @@ class DecodedFile:
     drafts: list[SegmentDraft] = field(default_factory=list)
     properties: MediaProperties = field(default_factory=MediaProperties)
     note: str | None = None
-
-
-Decoder = Callable[[BinaryIO, str, Embedder], DecodedFile]  # file, suffix, who will read it

@@ -11,14 +11,14 @@ from io import BufferedReader
 from typing import BinaryIO, cast
 
 from indexer.decode.audio import decoder as audio
-from indexer.decode.base import DecodedFile, Decoder
+from indexer.decode.base import DecodedFile
+from indexer.decode.context import DecodeContext, Decoder
 from indexer.decode.documents import html, office, pdf
 from indexer.decode.images import decoder as images
 from indexer.decode.signatures import DECODER_NOUNS, HEAD_BYTES, fallback_decoders, mismatch_reason
 from indexer.decode.text import caption_table, captions, plain, subtitles
 from indexer.decode.video import decoder as video
 from indexer.types import FileEntry, mtime_nanoseconds
-from retrieval.embedders.base import Embedder
 from retrieval.errors import ExtraMissing, MediaError
 from retrieval.media.archives.archive import Opener, open_path
 
@@ -64,7 +64,7 @@ class ReadResult:
 def read_file(
     root: bytes,
     entry: FileEntry,
-    embedder: Embedder,
+    context: DecodeContext,
     is_known: Callable[[bytes, str], bool],
     opener: Opener | None = None,
 ) -> ReadResult | None:
@@ -75,12 +75,12 @@ def read_file(
     try:
         if opener is not None:
             with cast(BufferedReader, opener()) as file:
-                return _read_open_file(file, entry, embedder, is_known)
+                return _read_open_file(file, entry, context, is_known)
         for _ in range(3):
             with open(os.path.join(root, entry.path), "rb") as file:
                 before = os.fstat(file.fileno())
                 entry = entry._replace(size=before.st_size, mtime=mtime_nanoseconds(before))
-                done = _read_open_file(file, entry, embedder, is_known)
+                done = _read_open_file(file, entry, context, is_known)
                 after = os.fstat(file.fileno())
             if (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns):
                 return done
@@ -94,7 +94,7 @@ def read_file(
 
 
 def _read_open_file(
-    file: BufferedReader, entry: FileEntry, embedder: Embedder, is_known: Callable[[bytes, str], bool]
+    file: BufferedReader, entry: FileEntry, context: DecodeContext, is_known: Callable[[bytes, str], bool]
 ) -> ReadResult:
     """Hash an open file, and decode it if its content is not known."""
     digest = hashlib.file_digest(file, "sha256").digest()
@@ -103,7 +103,7 @@ def _read_open_file(
     file.seek(0)
     try:
         return ReadResult(
-            entry, digest, decoded=_decode_or_sniff(entry.decoder, file, _suffix(entry.path), embedder)
+            entry, digest, decoded=_decode_or_sniff(entry.decoder, file, _suffix(entry.path), context)
         )
     except MediaError as error:
         return ReadResult(entry, error=str(error))
@@ -113,17 +113,17 @@ def _read_open_file(
         return ReadResult(entry, error=f"unexpected {type(error).__name__}: {error}")
 
 
-def _decode_or_sniff(decoder_name: str, file: BinaryIO, suffix: str, embedder: Embedder) -> DecodedFile:
+def _decode_or_sniff(decoder_name: str, file: BinaryIO, suffix: str, context: DecodeContext) -> DecodedFile:
     """Decode a file as what its suffix says, or else, where that cannot be, as what its first bytes say."""
     try:
-        return DECODERS[decoder_name](file, suffix, embedder)
+        return DECODERS[decoder_name](file, suffix, context)
     except MediaError as error:
         file.seek(0)
         head = file.read(HEAD_BYTES)
         for other in fallback_decoders(decoder_name, head):
             file.seek(0)
             try:
-                decoded = DECODERS[other](file, suffix, embedder)
+                decoded = DECODERS[other](file, suffix, context)
             except MediaError:
                 continue
             if str(error).startswith("damaged"):
@@ -137,7 +137,7 @@ def redecode(
     digest: bytes,
     decoder_name: str,
     path: bytes,
-    embedder: Embedder,
+    context: DecodeContext,
     opener: Opener | None = None,
     scene_ranges: Sequence[tuple[float, float]] | None = None,
 ) -> DecodedFile | None:
@@ -151,8 +151,8 @@ def redecode(
             if file is None:
                 return None
             if scene_ranges is not None:
-                return DecodedFile(video.embed_known_scenes(file, embedder, scene_ranges))
-            return _decode_or_sniff(decoder_name, file, _suffix(path), embedder)
+                return DecodedFile(video.embed_known_scenes(file, context, scene_ranges))
+            return _decode_or_sniff(decoder_name, file, _suffix(path), context)
     except Exception:  # gone since, or a decoder that has changed its mind
         return None
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from indexer.decode.images.thumbnail import thumbnails_wanted
+from indexer.decode.context import DecodeContext
 from indexer.decode.reader import ReadResult, read_file
 from indexer.embed.archive_order import in_archive_order
 from indexer.embed.batches import embed_batch, iter_batches
@@ -32,10 +32,11 @@ def embed_files(
 ) -> tuple[dict[bytes, FileVectors], list[Failure]]:
     """Return path -> vectors, and the files that cannot be read; paths are whole."""
 
+    context = DecodeContext(embedder, thumbnails=False)
+
     def work(turn: tuple[FileEntry, Opener | None]) -> ReadResult:
         found, opener = turn
-        with thumbnails_wanted(False):
-            done = read_file(b"", found, embedder, lambda digest, reader: False, opener)
+        done = read_file(b"", found, context, lambda digest, reader: False, opener)
         return done or ReadResult(found, error="not there")
 
     every: dict[bytes, FileVectors] = {}

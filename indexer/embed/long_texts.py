@@ -3,7 +3,7 @@
 import numpy as np
 
 from indexer.decode.base import SegmentDraft
-from indexer.decode.text.chunking import split_text
+from indexer.decode.text.chunking import Chunker
 from indexer.embed.batches import embed_drafts
 from retrieval.embedders.base import Embedder
 from retrieval.types import Vectors
@@ -13,13 +13,13 @@ PLACEHOLDER_TEXT = "text"  # for a text of which this model reads no word, as &n
 
 def embed_long_texts(embedder: Embedder, drafts: list[SegmentDraft]) -> Vectors:
     """Embed drafts; a text longer than this model reads is the mean of its parts."""
+    chunker = Chunker(embedder)
     parts: list[SegmentDraft] = []
     owners: list[int] = []
     for row, draft in enumerate(drafts):
         pieces = [draft]
-        if draft.text is not None and embedder.count_tokens(draft.text) > embedder.max_tokens:
-            passages = split_text(draft.text, embedder.count_tokens, embedder.max_tokens)
-            pieces = [SegmentDraft("text", text=passage.text) for passage in passages] or [draft]
+        if draft.text is not None and not chunker.fits(draft.text):
+            pieces = chunker.drafts(draft.text) or [draft]
         parts += pieces
         owners += [row] * len(pieces)
     vectors = embed_drafts(embedder, parts)

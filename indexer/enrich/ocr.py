@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from indexer.decode.base import SegmentDraft
 from indexer.decode.documents.pdf_process import open_pdf
 from indexer.decode.images.frames import PAGED_FORMATS, is_reduced_copy
+from indexer.decode.text.chunking import Chunker
 from indexer.decode.video.frame_extraction import SceneRange, extract_scene_frames
 from indexer.enrich.base import WorkUnit
 from indexer.enrich.text_layout import Line, text_blocks
@@ -66,7 +67,7 @@ class OcrAnalyzer:
     def __init__(self, embedder: Embedder, scene_ranges: Callable[[int], Sequence[SceneRange]]) -> None:
         """Load the engines; `moments` returns those of a video, by its content. Raises ExtraMissing."""
         self.threads = min(cores(), MAX_ENGINES)
-        self._embedder, self._scene_ranges = embedder, scene_ranges
+        self._chunker, self._scene_ranges = Chunker(embedder), scene_ranges
         self._engines: SimpleQueue[Any] = SimpleQueue()
         for _ in range(self.threads):
             self._engines.put(_load_engine(max(1, cores() // self.threads)))
@@ -92,7 +93,7 @@ class OcrAnalyzer:
             lines = [line.transformed(0, 0, factor) for line in _recognize_lines(engine, ocr_image.image)]
         finally:
             self._engines.put(engine)
-        found = text_blocks(lines, self._embedder.count_tokens, self._embedder.max_tokens)
+        found = text_blocks(lines, self._chunker)
         start, end = ocr_image.scene
         return [
             SegmentDraft(

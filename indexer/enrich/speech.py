@@ -1,11 +1,12 @@
 """Speech in sounds and in videos: what a transcriber hears, as passages with their seconds."""
 
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from functools import partial
 from typing import BinaryIO, NamedTuple, Protocol
 
 from indexer.decode.audio.stream import SAMPLE_RATE, AudioChunk, Samples, audio_chunks, open_media
 from indexer.decode.base import SegmentDraft
+from indexer.decode.text.chunking import Chunker
 from indexer.enrich.base import WorkUnit
 from indexer.store.analyses import PendingContent
 from retrieval.embedders.base import Embedder
@@ -41,7 +42,7 @@ class SpeechAnalyzer:
 
     def __init__(self, transcriber: Transcriber, embedder: Embedder) -> None:
         self.transcriber = transcriber
-        self._embedder = embedder
+        self._chunker = Chunker(embedder)
 
     def work_units(self, file: BinaryIO, pending: PendingContent) -> Generator[WorkUnit]:
         """Yield the stretches of the sound after so many seconds; raises MediaError."""
@@ -62,12 +63,12 @@ class SpeechAnalyzer:
         ]
         return [
             SegmentDraft("text", text=said.text, start=round(said.start, 3), end=round(said.end, 3))
-            for said in transcript_passages(phrases, self._embedder.count_tokens, self._embedder.max_tokens)
+            for said in transcript_passages(phrases, self._chunker)
         ]
 
 
 def transcript_passages(
-    phrases: Iterable[TranscriptSegment], count_tokens: Callable[[str], int], max_tokens: int
+    phrases: Iterable[TranscriptSegment], chunker: Chunker
 ) -> Iterator[TranscriptSegment]:
     """Join phrases to whole sentences, as far as the text tower reads them and LONG and PAUSE allow."""
     held: TranscriptSegment | None = None
@@ -78,7 +79,7 @@ def transcript_passages(
                 phrase.start - held.end <= MAX_PAUSE_SECONDS
                 and whole.end - whole.start <= MAX_PASSAGE_SECONDS
             )
-            if near and not held.text.endswith(SENTENCE_ENDINGS) and count_tokens(whole.text) <= max_tokens:
+            if near and not held.text.endswith(SENTENCE_ENDINGS) and chunker.fits(whole.text):
                 held = whole
                 continue
             yield held

@@ -1,10 +1,10 @@
 """Lines of text found on a picture, in the order in which a person reads them."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from statistics import median
 from typing import NamedTuple
 
-from indexer.decode.text.chunking import split_text
+from indexer.decode.text.chunking import Chunker
 
 MIN_SECTION_GAP = 1.0  # empty space across a section, in heights of a line
 MIN_COLUMN_GAP = 1.5  # empty space between columns, in heights of a line
@@ -34,27 +34,23 @@ class TextBlock(NamedTuple):
     box: tuple[int, int, int, int]
 
 
-def text_blocks(
-    lines: Iterable[Line], count_tokens: Callable[[str], int], max_tokens: int
-) -> Iterator[TextBlock]:
+def text_blocks(lines: Iterable[Line], chunker: Chunker) -> Iterator[TextBlock]:
     """Yield passages that the text tower can read, of whole rows in the order of reading."""
     held: list[Line] = []
     spent = 0
     for row in reading_order(list(lines)):
-        price = count_tokens(row.text)
-        if held and spent + price > max_tokens:
-            yield from _rows_to_blocks(held, count_tokens, max_tokens)
+        price = chunker.count_tokens(row.text)
+        if held and spent + price > chunker.max_tokens:
+            yield from _rows_to_blocks(held, chunker)
             held, spent = [], 0
         held.append(row)
         spent += price
-    yield from _rows_to_blocks(held, count_tokens, max_tokens)
+    yield from _rows_to_blocks(held, chunker)
 
 
-def _rows_to_blocks(
-    rows: Sequence[Line], count_tokens: Callable[[str], int], max_tokens: int
-) -> Iterator[TextBlock]:
+def _rows_to_blocks(rows: Sequence[Line], chunker: Chunker) -> Iterator[TextBlock]:
     """Yield rows as one passage; only a row that is too long for one is cut."""
-    for passage in split_text(" ".join(row.text for row in rows), count_tokens, max_tokens):
+    for passage in chunker.passages(" ".join(row.text for row in rows)):
         if sum(map(str.isalpha, passage.text)) > 1 or sum(map(str.isalnum, passage.text)) > 2:
             yield TextBlock(passage.text, _bounding_box(rows))
 

@@ -5,7 +5,7 @@ from itertools import groupby
 from typing import NamedTuple
 
 from indexer.decode.base import SegmentDraft
-from indexer.decode.images.thumbnail import thumbnails_wanted
+from indexer.decode.context import DecodeContext
 from indexer.decode.reader import redecode
 from indexer.embed.archive_order import in_archive_order
 from indexer.embed.batches import TARGET_BATCH
@@ -53,8 +53,9 @@ def backfill_vectors(
     (or not as it was). What is cut short goes on from there the next time.
     """
     total, done = count_missing_vectors(writer, space), 0
+    context = DecodeContext(embedder, thumbnails=False)
     contents = prefetch(
-        lambda turn: _load_inputs(*turn, embedder),
+        lambda turn: _load_inputs(*turn, context),
         in_archive_order(_missing_by_content(writer, space), _source_path),
         threads=cores(),
         depth=PREFETCH_PER_THREAD * cores(),
@@ -120,17 +121,22 @@ def _source_path(group: list[MissingVector]) -> bytes | None:
     return next((row.path for row in group if row.kind not in TEXT_KINDS), None)
 
 
-def _load_inputs(group: list[MissingVector], opener: Opener | None, embedder: Embedder) -> EmbeddingInputs:
+def _load_inputs(
+    group: list[MissingVector], opener: Opener | None, context: DecodeContext
+) -> EmbeddingInputs:
     """Return what can be embedded of a content: its texts, and its pixels if it is still there."""
     texts = [(row.segment, row.text or "") for row in group if row.kind in TEXT_KINDS]
-    said = [(segment, text if embedder.count_tokens(text) else PLACEHOLDER_TEXT) for segment, text in texts]
+    said = [
+        (segment, text if context.embedder.count_tokens(text) else PLACEHOLDER_TEXT)
+        for segment, text in texts
+    ]
     ready = [(segment, SegmentDraft("text", text=text)) for segment, text in said]
     seen = [row for row in group if row.kind not in TEXT_KINDS]
     if not seen or seen[0].path is None:
         return ready
     if all(row.kind == "video" for row in seen):
         spans = [(row.start or 0.0, row.end or 0.0) for row in seen]
-        decoded = redecode(seen[0].digest, seen[0].decoder, seen[0].path, embedder, opener, spans)
+        decoded = redecode(seen[0].digest, seen[0].decoder, seen[0].path, context, opener, spans)
         again = [] if decoded is None else decoded.drafts
         return ready + [
             (row.segment, one) for row, one in zip(seen, again, strict=False) if _is_embeddable(one)
@@ -138,12 +144,11 @@ def _load_inputs(group: list[MissingVector], opener: Opener | None, embedder: Em
     drafts: dict[tuple[str, int], SegmentDraft] = {}
     decodes = any(row.origin == "file" for row in seen)
     if decodes:
-        with thumbnails_wanted(False):
-            decoded = redecode(seen[0].digest, seen[0].decoder, seen[0].path, embedder, opener)
+        decoded = redecode(seen[0].digest, seen[0].decoder, seen[0].path, context, opener)
         drafts |= {("file", at): draft for at, draft in enumerate([] if decoded is None else decoded.drafts)}
     if any(row.origin == "tiles" for row in seen):
         left = None if decodes else opener  # which opens once
-        tiles = redecode_tiles(seen[0].digest, seen[0].path, embedder, left)
+        tiles = redecode_tiles(seen[0].digest, seen[0].path, context.embedder, left)
         drafts |= {("tiles", at): draft for at, draft in enumerate(tiles or ())}
     there = [(row, drafts[row.origin, row.position]) for row in seen if (row.origin, row.position) in drafts]
     return ready + [(row.segment, draft) for row, draft in there if _is_same_segment(row, draft)]

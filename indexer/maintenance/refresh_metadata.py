@@ -6,7 +6,7 @@ Nothing is embedded.
 from collections.abc import Callable, Iterator, Sequence
 
 from indexer.decode.base import DecodedFile
-from indexer.decode.images.thumbnail import thumbnails_wanted
+from indexer.decode.context import DecodeContext
 from indexer.decode.reader import redecode
 from indexer.embed.archive_order import in_archive_order
 from indexer.prefetch import prefetch
@@ -50,10 +50,12 @@ def redecode_contents(
 ) -> Iterator[tuple[int, DecodedFile | None]]:
     """Yield each content as it decodes now, in order; None where its file is not there as it was."""
 
+    contexts = {wanted: DecodeContext(embedder, wanted) for wanted in (False, True)}
+
     def work(given: tuple[ContentLocation, Opener | None]) -> tuple[int, DecodedFile | None]:
         (content, place), opener = given
-        with thumbnails_wanted(writer.thumbnails.is_accepting):
-            return content, None if place is None else redecode(*place, embedder, opener)
+        context = contexts[writer.thumbnails.is_accepting]
+        return content, None if place is None else redecode(*place, context, opener)
 
     places = ((content, writer.contents.locate(content)) for content in contents)
     turns = in_archive_order(places, lambda given: None if given[1] is None else given[1][2])

@@ -8,7 +8,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Literal
 
-from indexer.decode.images.thumbnail import thumbnails_wanted
+from indexer.decode.context import DecodeContext
 from indexer.decode.reader import ReadResult, read_file
 from indexer.embed.archive_order import in_archive_order
 from indexer.embed.batches import embed_batch, iter_batches
@@ -179,11 +179,12 @@ class IndexRun:
     def _read_files(self, root_path: bytes, entries: Sequence[FileEntry]) -> Iterator[ReadResult]:
         """Read files in threads, a little ahead."""
         embedder, is_known = self.writer.embedder, self.writer.is_known
+        contexts = {wanted: DecodeContext(embedder, wanted) for wanted in (False, True)}
 
         def work(turn: tuple[FileEntry, Opener | None]) -> ReadResult | None:
             found, opener = turn
-            with thumbnails_wanted(self.writer.thumbnails.is_accepting):
-                return read_file(root_path, found, embedder, is_known, opener)
+            context = contexts[self.writer.thumbnails.is_accepting]
+            return read_file(root_path, found, context, is_known, opener)
 
         threads = cores()
         turns = in_archive_order(entries, lambda found: os.path.join(root_path, found.path), len(entries))

@@ -24,6 +24,7 @@ import pypdfium2
 from common import Took, draw_jpegs, emit, machine, table, time_of
 
 from indexer import index_folder
+from indexer.decode.context import DecodeContext
 from indexer.decode.documents.pdf import decode
 from indexer.decode.documents.pdf_process import open_pdf
 from indexer.decode.images.thumbnail import THUMBNAIL_SIDE
@@ -96,7 +97,7 @@ def read_plain(paths: Sequence[Path], shorter: int, longer: int) -> list[tuple[s
 def read_clew(paths: Sequence[Path], embedder: Embedder) -> None:
     for path in paths:
         with path.open("rb") as file:
-            decode(file, ".pdf", embedder)
+            decode(file, ".pdf", DecodeContext(embedder))
 
 
 def cost(work: Callable[[], object]) -> Took:

@@ -24,6 +24,7 @@ import numpy as np
 from common import alone, cores, emit, machine, table, time_of
 from PIL import Image
 
+from indexer.decode.context import DecodeContext
 from indexer.decode.video import decoder
 from retrieval.embedders.registry import load_embedder
 
@@ -88,7 +89,7 @@ def index(path: Path) -> dict[str, object]:
 
     def read() -> None:
         with path.open("rb") as file:
-            found.append(decoder.decode(file, path.suffix, embedder))
+            found.append(decoder.decode(file, path.suffix, DecodeContext(embedder)))
 
     took = time_of(read)
     starts = [draft.start for draft in found[0].drafts if draft.kind == "video"]

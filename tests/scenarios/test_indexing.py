@@ -259,10 +259,10 @@ def test_a_decoder_that_fails_in_an_unknown_way_costs_one_file(folder, index, mo
 
     decode = reader.DECODERS["picture"]
 
-    def fail(file, suffix, embedder):
+    def fail(file, suffix, context):
         if file.name.endswith(b"red.png"):
             raise RuntimeError("a bug")
-        return decode(file, suffix, embedder)
+        return decode(file, suffix, context)
 
     monkeypatch.setitem(reader.DECODERS, "picture", fail)
     report = index(folder)
@@ -619,11 +619,11 @@ def test_a_file_that_changes_while_it_is_read_is_read_again(folder, index, place
 
     decode, times = reader.DECODERS["text"], []
 
-    def write_meanwhile(file, suffix, embedder):
+    def write_meanwhile(file, suffix, context):
         times.append(1)
         if len(times) == 1:
             write_text(folder / "a.txt", "green green green")
-        return decode(file, suffix, embedder)
+        return decode(file, suffix, context)
 
     monkeypatch.setitem(reader.DECODERS, "text", write_meanwhile)
     write_text(folder / "a.txt", "red")

@@ -8,9 +8,8 @@ from unicodedata import normalize
 
 from indexer.decode.audio.stream import duration_seconds, first_audio_stream, frames, open_media
 from indexer.decode.base import DecodedFile, SegmentDraft
-from indexer.decode.images.thumbnail import THUMBNAIL_SIDE, thumbnail
-from indexer.decode.text.chunking import split_text
-from retrieval.embedders.base import Embedder
+from indexer.decode.context import DecodeContext
+from indexer.decode.images.thumbnail import THUMBNAIL_SIDE
 from retrieval.errors import MediaError
 from retrieval.media.images.loader import load_image
 from retrieval.types import MediaProperties
@@ -26,21 +25,20 @@ TEXT_TAGS = ("comment", "description", "synopsis", "lyrics", "unsyncedlyrics")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ufffd]+")
 
 
-def decode(file: BinaryIO, suffix: str, embedder: Embedder) -> DecodedFile:
+def decode(file: BinaryIO, suffix: str, context: DecodeContext) -> DecodedFile:
     """Read tags, duration and cover, and see that something can be heard; raises MediaError."""
     with open_media(file) as container:
         stream = first_audio_stream(container)
         tags = _tags(container, stream)
-        cover = _cover(container)
+        cover = _cover(container, context)
         if next(frames(container, stream), None) is None:
             raise MediaError("damaged: none of its sound can be decoded")
         length = duration_seconds(container, stream)
     text = describe_tags(tags)
-    plain = None if embedder.count_tokens(text) else embedder.embed_texts([UNTAGGED_TEXT])[0]
+    plain = None if context.embedder.count_tokens(text) else context.embedder.embed_texts([UNTAGGED_TEXT])[0]
     drafts = [SegmentDraft("audio", text=text, start=0.0, end=length, vector=plain, thumbnail=cover)]
     for said in dict.fromkeys(tags[name] for name in tags if name.partition("-")[0] in TEXT_TAGS):
-        passages = split_text(said[:MAX_COMMENT_CHARACTERS], embedder.count_tokens, embedder.max_tokens)
-        drafts += [SegmentDraft("text", text=passage.text) for passage in passages]
+        drafts += context.chunker.drafts(said[:MAX_COMMENT_CHARACTERS])
     return DecodedFile(drafts, MediaProperties(duration=length, keywords=_genres(tags)))
 
 
@@ -71,7 +69,7 @@ def _genres(tags: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for name in names if name))[:10]
 
 
-def _cover(container: "InputContainer") -> bytes | None:
+def _cover(container: "InputContainer", context: DecodeContext) -> bytes | None:
     """Return a small picture of the cover; None where there is none that can be read."""
     from av.stream import Disposition
 
@@ -80,6 +78,8 @@ def _cover(container: "InputContainer") -> bytes | None:
         return None
     try:
         data = bytes(next(container.demux(pictures[0])))
-        return thumbnail(load_image(BytesIO(data), min_side=THUMBNAIL_SIDE, max_pixels=MAX_COVER_PIXELS))
+        return context.thumbnail(
+            load_image(BytesIO(data), min_side=THUMBNAIL_SIDE, max_pixels=MAX_COVER_PIXELS)
+        )
     except Exception:  # a cover that is broken costs no sound
         return None

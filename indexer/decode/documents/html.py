@@ -3,22 +3,21 @@
 import re
 from collections.abc import Iterable
 from email import message_from_bytes
-from functools import lru_cache
 from typing import BinaryIO
 
 from indexer.decode.base import DecodedFile, SegmentDraft
+from indexer.decode.context import DecodeContext
 from indexer.decode.documents.html_text import Paragraph, extract_paragraphs
-from indexer.decode.text.chunking import MAX_CACHED_WORDS, split_text
+from indexer.decode.text.chunking import Chunker
 from indexer.decode.text.encoding import decode_text
 from indexer.decode.text.plain import read_bytes
-from retrieval.embedders.base import Embedder
 from retrieval.errors import MediaError
 
 MAX_HTML_BYTES = 20_000_000  # bytes
 CHARSET_DECLARATION = re.compile(rb"""(?:charset|encoding)\s*=\s*["']?([\w.:-]+)""", re.I)
 
 
-def decode(file: BinaryIO, suffix: str, embedder: Embedder) -> DecodedFile:
+def decode(file: BinaryIO, suffix: str, context: DecodeContext) -> DecodedFile:
     """Split the visible text into passages, each with its lines of the page's source."""
     data = read_bytes(file, MAX_HTML_BYTES)
     html = (
@@ -26,19 +25,20 @@ def decode(file: BinaryIO, suffix: str, embedder: Embedder) -> DecodedFile:
         if suffix in (".mht", ".mhtml")
         else decode_text(data, declared_charset(data))
     )
-    drafts = split_paragraphs(extract_paragraphs(html.replace("\r\n", "\n").replace("\r", "\n")), embedder)
+    drafts = split_paragraphs(
+        extract_paragraphs(html.replace("\r\n", "\n").replace("\r", "\n")), context.chunker
+    )
     if not drafts:
         raise MediaError("no text in it")
     return DecodedFile(drafts)
 
 
-def split_paragraphs(paragraphs: Iterable[Paragraph], embedder: Embedder) -> list[SegmentDraft]:
+def split_paragraphs(paragraphs: Iterable[Paragraph], chunker: Chunker) -> list[SegmentDraft]:
     """Split paragraphs into passages with their lines."""
-    tokens = lru_cache(MAX_CACHED_WORDS)(embedder.count_tokens)
     return [
         SegmentDraft("text", text=part.text, start=line + part.start - 1, end=line + part.end - 1)
         for text, line in paragraphs
-        for part in split_text(text, tokens, embedder.max_tokens)
+        for part in chunker.passages(text)
     ]
 
 

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator
 from contextlib import suppress
-from functools import lru_cache
 from itertools import islice
 from typing import BinaryIO, NamedTuple
 from xml.etree.ElementTree import Element
 
 from indexer.decode.base import DecodedFile, SegmentDraft
+from indexer.decode.context import DecodeContext
 from indexer.decode.documents.html import declared_charset
 from indexer.decode.documents.html_text import extract_paragraphs
 from indexer.decode.documents.rtf import rtf_to_text
@@ -17,10 +17,9 @@ from indexer.decode.documents.zip_xml import (
     open_zip_document,
     resolve_reference,
 )
-from indexer.decode.text.chunking import MAX_CACHED_WORDS, split_text
+from indexer.decode.text.chunking import Chunker
 from indexer.decode.text.encoding import decode_text
 from indexer.decode.text.plain import read_bytes
-from retrieval.embedders.base import Embedder
 from retrieval.errors import MediaError
 
 MAX_CHARACTERS = 20_000_000  # of a document: four Bibles
@@ -94,7 +93,7 @@ class ParagraphCollector:
         return found
 
 
-def decode(file: BinaryIO, suffix: str, embedder: Embedder) -> DecodedFile:
+def decode(file: BinaryIO, suffix: str, context: DecodeContext) -> DecodedFile:
     """Split a document into passages; paragraphs count as lines, and slides as pages.
 
     What the file is, its own bytes say, as other programs heed the suffix as little.
@@ -103,16 +102,15 @@ def decode(file: BinaryIO, suffix: str, embedder: Embedder) -> DecodedFile:
     file.seek(0)
     if start == RTF_SIGNATURE:
         texts = (OfficeParagraph(line) for line in rtf_to_text(read_bytes(file)).split("\n"))
-        return _decode_paragraphs(texts, embedder)
+        return _decode_paragraphs(texts, context.chunker)
     with open_zip_document(file) as parts:
-        return _decode_paragraphs(_read_paragraphs(parts), embedder, parts)
+        return _decode_paragraphs(_read_paragraphs(parts), context.chunker, parts)
 
 
 def _decode_paragraphs(
-    paragraphs: Iterator[OfficeParagraph], embedder: Embedder, document: ZipDocument | None = None
+    paragraphs: Iterator[OfficeParagraph], chunker: Chunker, document: ZipDocument | None = None
 ) -> DecodedFile:
     drafts, letters, number, note = list[SegmentDraft](), 0, 0, None
-    tokens = lru_cache(MAX_CACHED_WORDS)(embedder.count_tokens)
     for raw, page in paragraphs:
         text = " ".join(raw.split())
         if not text:
@@ -123,8 +121,7 @@ def _decode_paragraphs(
             break
         number += 1
         line = None if page is not None else number
-        passages = split_text(text, tokens, embedder.max_tokens)
-        drafts += [SegmentDraft("text", text=one.text, start=line, end=line, page=page) for one in passages]
+        drafts += chunker.drafts(text, start=line, end=line, page=page)
     if document is not None and document.remaining_bytes <= 0:
         note = f"what it unpacks to beyond {MAX_UNPACKED_BYTES:,} bytes is left out"
     elif document is not None and document.truncated:

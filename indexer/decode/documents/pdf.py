@@ -1,20 +1,17 @@
 """A PDF: a segment for each page's picture, and the passages of each page's text."""
 
 import re
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from functools import lru_cache
 from typing import BinaryIO
 
 from PIL import Image
 
 from indexer.decode.base import DecodedFile, SegmentDraft
+from indexer.decode.context import DecodeContext
 from indexer.decode.documents.pdf_process import PdfDocument, PdfPage, open_pdf
-from indexer.decode.images.thumbnail import THUMBNAIL_SIDE, thumbnail
-from indexer.decode.text.chunking import MAX_CACHED_WORDS, split_text
-from retrieval.embedders.base import Embedder
+from indexer.decode.images.thumbnail import THUMBNAIL_SIDE
 from retrieval.errors import MediaError
 from retrieval.media.images.pixels import WHITE
 from retrieval.types import MediaProperties
@@ -33,8 +30,7 @@ PDF_DATE = re.compile(r"D:(\d{14})(?:([+-])(\d\d)'?(\d\d)|(Z))?")
 class _PdfSegments:
     """What has been made of a document so far."""
 
-    embedder: Embedder
-    count_tokens: Callable[[str], int]
+    context: DecodeContext
     page_images: list[SegmentDraft] = field(default_factory=list)
     passages: list[SegmentDraft] = field(default_factory=list)
     character_count: int = 0
@@ -49,12 +45,11 @@ class _PdfSegments:
             self.page_images.append(self._page_draft(page.image, number))
         text = _clean_text(page.text[: max(0, MAX_CHARACTERS - self.character_count)])
         self.character_count += len(page.text)
-        parts = split_text(text, self.count_tokens, self.embedder.max_tokens)
-        self.passages += [SegmentDraft("text", text=part.text, page=number) for part in parts]
+        self.passages += self.context.chunker.drafts(text, page=number)
 
     def add_blank_page(self) -> None:
         """Add a white page."""
-        side = self.embedder.min_image_side
+        side = self.context.embedder.min_image_side
         self.page_images.append(self._page_draft(Image.new("RGB", (side, side), WHITE), 1))
 
     def embed_held_pages(self) -> None:
@@ -62,28 +57,28 @@ class _PdfSegments:
         last = self.page_images[-MAX_PAGES_IN_MEMORY:]
         pixels = [draft.pixels for draft in last if draft.pixels is not None]
         if len(pixels) == MAX_PAGES_IN_MEMORY:
-            vectors = self.embedder.embed_images(pixels)
+            vectors = self.context.embedder.embed_images(pixels)
             self.page_images[-MAX_PAGES_IN_MEMORY:] = [
                 replace(draft, pixels=None, vector=vector)
                 for draft, vector in zip(last, vectors, strict=True)
             ]
 
     def _page_draft(self, image: Image.Image, number: int) -> SegmentDraft:
-        pixels = self.embedder.prepare(image)
-        return SegmentDraft("page", pixels=pixels, page=number, thumbnail=thumbnail(image))
+        pixels = self.context.embedder.prepare(image)
+        return SegmentDraft("page", pixels=pixels, page=number, thumbnail=self.context.thumbnail(image))
 
 
-def decode(file: BinaryIO, suffix: str, embedder: Embedder) -> DecodedFile:
+def decode(file: BinaryIO, suffix: str, context: DecodeContext) -> DecodedFile:
     """Return the pictures of all pages that are not blank, then their texts, each with its page.
 
     So a picture has the same ordinal whatever the embedder makes of the texts. Of a document that is blank
     throughout the first page stays, so that it is found by its name.
     """
     with open_pdf(file) as document:
-        made = _PdfSegments(embedder, lru_cache(MAX_CACHED_WORDS)(embedder.count_tokens))
+        made = _PdfSegments(context)
         pages = document.read_pages(
             min(document.page_count, MAX_PAGES),
-            min_side=embedder.min_image_side,
+            min_side=context.embedder.min_image_side,
             min_long_side=THUMBNAIL_SIDE,
         )
         for number, page in enumerate(pages, start=1):

@@ -5,20 +5,18 @@ from typing import BinaryIO
 from PIL import Image
 
 from indexer.decode.base import DecodedFile, SegmentDraft
+from indexer.decode.context import DecodeContext
 from indexer.decode.images.crops import iter_crops, panorama_boxes
 from indexer.decode.images.frames import Frame, extract_frames
 from indexer.decode.images.thumbnail import THUMBNAIL_SIDE as THUMBNAIL
-from indexer.decode.images.thumbnail import thumbnail
 from indexer.decode.metadata.descriptions import read_descriptions
 from indexer.decode.metadata.perceptual_hash import MEASURED_SIDE
 from indexer.decode.metadata.properties import ImageHeader, image_properties
-from indexer.decode.text.chunking import split_text
-from retrieval.embedders.base import Embedder
 from retrieval.media.images.loader import open_image
 from retrieval.media.images.truncated import DAMAGE_KEY
 
 
-def decode(file: BinaryIO, suffix: str, embedder: Embedder) -> DecodedFile:
+def decode(file: BinaryIO, suffix: str, context: DecodeContext) -> DecodedFile:
     """Decode the pixels at the scale the embedder needs, and read what the file says of itself.
 
     The whole picture, or its first frame or page, is the first segment; then come other frames or pages,
@@ -27,33 +25,34 @@ def decode(file: BinaryIO, suffix: str, embedder: Embedder) -> DecodedFile:
     with open_image(file) as original:
         header, said = ImageHeader.from_image(original), read_descriptions(original)
         stills, duration = extract_frames(
-            original, max(embedder.min_image_side, MEASURED_SIDE), min_long_side=THUMBNAIL
+            original, max(context.embedder.min_image_side, MEASURED_SIDE), min_long_side=THUMBNAIL
         )
         note = original.info.get(DAMAGE_KEY)
     first = stills[0].image
-    drafts = [_draft(each, embedder) for each in stills]
+    drafts = [_draft(each, context) for each in stills]
     if len(stills) == 1:
-        drafts += _crops(first, header, embedder)
+        drafts += _crops(first, header, context)
     for description in said:
-        passages = split_text(description, embedder.count_tokens, embedder.max_tokens)
-        drafts += [SegmentDraft("text", text=passage.text) for passage in passages]
+        drafts += context.chunker.drafts(description)
     return DecodedFile(drafts, image_properties(header, first, duration), note)
 
 
-def _draft(frame: Frame, embedder: Embedder) -> SegmentDraft:
+def _draft(frame: Frame, context: DecodeContext) -> SegmentDraft:
     return SegmentDraft(
         "image",
-        pixels=embedder.prepare(frame.image),
+        pixels=context.embedder.prepare(frame.image),
         start=frame.start,
         page=frame.page,
-        thumbnail=thumbnail(frame.image),
+        thumbnail=context.thumbnail(frame.image),
     )
 
 
-def _crops(image: Image.Image, header: ImageHeader, embedder: Embedder) -> list[SegmentDraft]:
+def _crops(image: Image.Image, header: ImageHeader, context: DecodeContext) -> list[SegmentDraft]:
     """Return the parts of a panorama, which is too long for a square."""
     size = header.width, header.height
     return [
-        SegmentDraft("image", pixels=embedder.prepare(part), box=box, thumbnail=thumbnail(part))
+        SegmentDraft(
+            "image", pixels=context.embedder.prepare(part), box=box, thumbnail=context.thumbnail(part)
+        )
         for box, part in iter_crops(image, panorama_boxes(*size), *size)
     ]

@@ -1,33 +1,28 @@
 """A table of captions: a segment for each, which belongs to the picture that its row names."""
 
 import os
-from functools import lru_cache
 from typing import BinaryIO
 
 from indexer.decode.base import DecodedFile, SegmentDraft
+from indexer.decode.context import DecodeContext
 from indexer.decode.text.caption_rows import NO_CAPTIONS, caption_rows
-from indexer.decode.text.chunking import MAX_CACHED_WORDS, split_text
 from indexer.decode.text.plain import read_text
-from retrieval.embedders.base import Embedder
 from retrieval.errors import MediaError
 
 MAX_CAPTIONS = 200_000
 MAX_PATH_BYTES = 4_000  # bytes of a path
 
 
-def decode(file: BinaryIO, suffix: str, embedder: Embedder) -> DecodedFile:
+def decode(file: BinaryIO, suffix: str, context: DecodeContext) -> DecodedFile:
     """Return the captions with their line and the path, from the table's folder, of their picture."""
     drafts = list[SegmentDraft]()
-    note, tokens = None, lru_cache(MAX_CACHED_WORDS)(embedder.count_tokens)
+    note = None
     for line, picture, captions in caption_rows(read_text(file), suffix):
         path = os.fsencode(picture.encode("utf-8", "replace").decode().replace("\0", "")).replace(b"\\", b"/")
         if len(path) > MAX_PATH_BYTES:
             continue
         for caption in captions:
-            drafts += [
-                SegmentDraft("text", text=passage.text, start=line, end=line, caption_target=path)
-                for passage in split_text(caption, tokens, embedder.max_tokens)
-            ]
+            drafts += context.chunker.drafts(caption, start=line, end=line, caption_target=path)
         if len(drafts) >= MAX_CAPTIONS:
             note = f"the first {MAX_CAPTIONS:,} captions are read, which is the limit"
             break

@@ -3,17 +3,16 @@
 import json
 from typing import BinaryIO
 
-from indexer.decode.base import DecodedFile, SegmentDraft
+from indexer.decode.base import DecodedFile
+from indexer.decode.context import DecodeContext
 from indexer.decode.metadata.descriptions import xmp_descriptions
 from indexer.decode.metadata.properties import sidecar_properties
-from indexer.decode.text.chunking import split_text
 from indexer.decode.text.plain import read_text
-from retrieval.embedders.base import Embedder
 from retrieval.errors import MediaError
 from retrieval.types import MediaProperties
 
 
-def decode(file: BinaryIO, suffix: str, embedder: Embedder) -> DecodedFile:
+def decode(file: BinaryIO, suffix: str, context: DecodeContext) -> DecodedFile:
     """Return a segment for each caption, with its line where it has one."""
     text = read_text(file)
     lines: list[tuple[int | None, str]]
@@ -26,11 +25,7 @@ def decode(file: BinaryIO, suffix: str, embedder: Embedder) -> DecodedFile:
     else:
         lines = list(enumerate(text.splitlines(), start=1))
     return DecodedFile(
-        [
-            SegmentDraft("text", text=passage.text, start=number, end=number)
-            for number, line in lines
-            for passage in split_text(line, embedder.count_tokens, embedder.max_tokens)
-        ],
+        [draft for number, line in lines for draft in context.chunker.drafts(line, start=number, end=number)],
         details,
     )
 

@@ -1,9 +1,12 @@
-"""Split text into passages that the text tower can read whole."""
+"""Split text into passages that fit the context of the text encoder."""
 
 import re
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import NamedTuple
+
+from indexer.decode.base import SegmentDraft
+from retrieval.embedders.base import Embedder
 
 MAX_CACHED_WORDS = 50_000  # whose tokens are counted once
 MAX_WORD_CHARACTERS = 100  # letters of one word; to WordPiece a longer one is unknown
@@ -26,14 +29,54 @@ class Word(NamedTuple):
     ends_sentence: bool
 
 
+class Chunker:
+    """A splitter of texts for one embedder; threads may share it.
+
+    The token counts of words are cached, those of longer texts are not: they would fill the memory.
+    """
+
+    def __init__(self, embedder: Embedder) -> None:
+        self.max_tokens = embedder.max_tokens
+        self._count_tokens = embedder.count_tokens
+        self._count_word_tokens = lru_cache(MAX_CACHED_WORDS)(embedder.count_tokens)
+
+    def count_tokens(self, text: str) -> int:
+        """Return the number of tokens of a text."""
+        return self._count_word_tokens(text) if len(text) <= MAX_WORD_CHARACTERS else self._count_tokens(text)
+
+    def fits(self, text: str) -> bool:
+        """Return True if the text encoder reads a text to its end."""
+        return self.count_tokens(text) <= self.max_tokens
+
+    def passages(self, text: str) -> list[Passage]:
+        """Return the passages of a text with their lines."""
+        return split_text(text, self.count_tokens, self.max_tokens)
+
+    def drafts(
+        self,
+        text: str,
+        *,
+        page: int | None = None,
+        start: float | None = None,
+        end: float | None = None,
+        caption_target: bytes | None = None,
+    ) -> list[SegmentDraft]:
+        """Return a segment for each passage of a text, all at the same location in the file."""
+        return [
+            SegmentDraft(
+                "text", text=passage.text, page=page, start=start, end=end, caption_target=caption_target
+            )
+            for passage in self.passages(text)
+        ]
+
+
 def split_text(text: str, count_tokens: Callable[[str], int], max_tokens: int) -> list[Passage]:
     """Split at headings and blank lines, then at sentences, then between words, to `limit` tokens."""
-    cost = lru_cache(MAX_CACHED_WORDS)(count_tokens)
     return [
         passage
         for block in _paragraphs(text)
-        for passage in _pack_sentences(block, cost, max_tokens)
-        if any(char.isalnum() for char in passage.text) and cost(passage.text)
+        for passage in _pack_sentences(block, count_tokens, max_tokens)
+        if any(char.isalnum() for char in passage.text) and count_tokens(passage.text)
     ]
 
 

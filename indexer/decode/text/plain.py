@@ -3,21 +3,20 @@
 from typing import BinaryIO
 
 from indexer.decode.base import DecodedFile, SegmentDraft
-from indexer.decode.text.chunking import split_text
+from indexer.decode.context import DecodeContext
 from indexer.decode.text.encoding import decode_text
-from retrieval.embedders.base import Embedder
 from retrieval.errors import MediaError
 
 MAX_TEXT_BYTES = 50_000_000  # bytes
 DOCUMENT_PREFIXES = ("%PDF-", "{\\rtf")  # how documents begin that are letters throughout
 
 
-def decode(file: BinaryIO, suffix: str, embedder: Embedder) -> DecodedFile:
+def decode(file: BinaryIO, suffix: str, context: DecodeContext) -> DecodedFile:
     """Split a text file into passages."""
     text = read_text(file)
     if text.startswith(DOCUMENT_PREFIXES):
         raise MediaError("not plain text")
-    passages = split_text(text, embedder.count_tokens, embedder.max_tokens)
+    passages = context.chunker.passages(text)
     return DecodedFile([SegmentDraft("text", text=p.text, start=p.start, end=p.end) for p in passages])
 
 

@@ -5,9 +5,6 @@ from collections.abc import Sequence
 from html import unescape
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from indexer.decode.text.chunking import split_text
-from retrieval.embedders.base import Embedder
-
 if TYPE_CHECKING:
     from av import Packet
     from av.stream import Stream
@@ -79,15 +76,6 @@ def clean_cue_text(text: str) -> str:
     """Return the words without markup, its lines kept apart."""
     plain = unescape(_MARKUP.sub("", text[:MAX_CUE_CHARACTERS])).replace("\0", "")
     return "\n".join(line for each in plain.splitlines() if (line := " ".join(each.split())))
-
-
-def cue_passages(cues: Sequence[Cue], embedder: Embedder) -> list[Cue]:
-    """Return passages: one of each cue, but one of a sentence that goes on over several."""
-    return [
-        Cue(round(cue.start, 3), round(cue.end, 3), passage.text)
-        for cue in join_cues(cues)
-        for passage in split_text(cue.text.replace("\n", " "), embedder.count_tokens, embedder.max_tokens)
-    ]
 
 
 def join_cues(cues: Sequence[Cue]) -> list[Cue]:

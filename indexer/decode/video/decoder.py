@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from indexer.decode.base import DecodedFile, SegmentDraft
-from indexer.decode.images.thumbnail import thumbnail
+from indexer.decode.context import DecodeContext
 from indexer.decode.metadata.perceptual_hash import brightness_grid, sharpness, small_grayscale
 from indexer.decode.metadata.video_properties import video_properties
 from indexer.decode.text.subtitle_cues import Cue
@@ -24,7 +24,6 @@ from indexer.decode.video.frame_sampling import DecodeRange, decode_ranges, iter
 from indexer.decode.video.packet_index import PacketIndex
 from indexer.decode.video.scenes import Cut, Sample, Scene
 from indexer.prefetch import prefetch
-from retrieval.embedders.base import Embedder
 from retrieval.errors import MediaError
 from retrieval.media.av.container import open_container, video_stream
 
@@ -39,23 +38,23 @@ MAX_BLANK_DEVIATION, MAX_BLANK_SATURATION = (
 )  # of 255: how little a blank frame's light varies, and how little colour it has
 
 
-def decode(file: BinaryIO, suffix: str, embedder: Embedder) -> DecodedFile:
+def decode(file: BinaryIO, suffix: str, context: DecodeContext) -> DecodedFile:
     """Return the scenes of a video, then its subtitles; raises MediaError where no frame can be read."""
-    reel, seen, size, metadata = _sample_key_frames(file, embedder)
-    shown = [_scene_draft(reel, scene) for scene in _find_scenes(file, reel, seen, embedder)]
+    reel, seen, size, metadata = _sample_key_frames(file, context)
+    shown = [_scene_draft(reel, scene) for scene in _find_scenes(file, reel, seen, context)]
     details = video_properties(metadata, size, round(reel.seconds(reel.end), 3))
-    return DecodedFile(shown + subtitle_drafts(_subtitle_cues(reel), embedder), details)
+    return DecodedFile(shown + subtitle_drafts(_subtitle_cues(reel), context.chunker), details)
 
 
 def embed_known_scenes(
-    file: BinaryIO, embedder: Embedder, scene_ranges: Sequence[tuple[float, float]]
+    file: BinaryIO, context: DecodeContext, scene_ranges: Sequence[tuple[float, float]]
 ) -> list[SegmentDraft]:
     """Embed the scenes that a video is known to have, in seconds, ascending; returns a segment of each."""
-    reel, seen, _, _ = _sample_key_frames(file, embedder)
+    reel, seen, _, _ = _sample_key_frames(file, context)
     known = [Scene(reel.time(start), reel.time(end)) for start, end in scene_ranges]
     for scene in known:
         scene.samples += scene.samples_within(seen)
-    _, more = _decode_ranges(file, reel, cut_search.missing_sample_ranges(reel, known), embedder)
+    _, more = _decode_ranges(file, reel, cut_search.missing_sample_ranges(reel, known), context)
     for scene in known:
         scene.samples += [
             replace(each, is_first=each.time == scene.start) for each in scene.samples_within(more)
@@ -66,7 +65,7 @@ def embed_known_scenes(
 
 
 def _sample_key_frames(
-    file: BinaryIO, embedder: Embedder, *, one_by_one: bool = False
+    file: BinaryIO, context: DecodeContext, *, one_by_one: bool = False
 ) -> tuple[PacketIndex, list[Sample], tuple[int, int], dict[str, str]]:
     """Look at key frames all over a video: its packets, samples, width and height, and metadata."""
     with open_container(file) as container:
@@ -74,34 +73,34 @@ def _sample_key_frames(
         reel, sizes = PacketIndex(stream.time_base or Fraction(1, 1000)), list[tuple[int, int]]()
 
         def frames() -> Iterator[ConvertedFrame]:
-            lens = _frame_converter(stream, embedder)
+            lens = _frame_converter(stream, context)
             for frame, size in iter_samples(container, stream, reel, lens, one_by_one=one_by_one):
                 sizes.append(size)
                 yield frame
 
         # The next frames are decoded while some are embedded.
         chunks = prefetch(
-            lambda some: _embed_frames(some, embedder), _frame_batches(frames()), threads=1, depth=2
+            lambda some: _embed_frames(some, context), _frame_batches(frames()), threads=1, depth=2
         )
         seen = [sample for chunk in chunks for sample in chunk]
         metadata = dict(container.metadata)
     if seen:
         return reel, sorted(seen, key=lambda sample: sample.time), sizes[0], metadata
     if not one_by_one:
-        return _sample_key_frames(file, embedder, one_by_one=True)
+        return _sample_key_frames(file, context, one_by_one=True)
     raise MediaError("damaged: no frame of it can be read")
 
 
 def _find_scenes(
-    file: BinaryIO, index: PacketIndex, samples: list[Sample], embedder: Embedder
+    file: BinaryIO, index: PacketIndex, samples: list[Sample], context: DecodeContext
 ) -> list[Scene]:
     """Find where scenes begin, decoding what lies between samples as far as it is worth its time."""
     found = cut_search.intervals(index, samples)
     taken = cut_search.within_budget(found, index)
     steps, between = _decode_ranges(
-        file, index, cut_search.merge_ranges(gap.decode_range for gap in taken), embedder
+        file, index, cut_search.merge_ranges(gap.decode_range for gap in taken), context
     )
-    again, _ = _decode_ranges(file, index, cut_search.refinement_ranges(index, steps), embedder)
+    again, _ = _decode_ranges(file, index, cut_search.refinement_ranges(index, steps), context)
     steps = [scenes.strongest(again, step) for step in steps]
     looked = set(taken)
     cuts = [(1.0, gap.expected_cut) for gap in found if gap.expected_cut is not None and gap not in looked]
@@ -112,7 +111,7 @@ def _find_scenes(
 
 
 def _decode_ranges(
-    file: BinaryIO, index: PacketIndex, ranges: Sequence[DecodeRange], embedder: Embedder
+    file: BinaryIO, index: PacketIndex, ranges: Sequence[DecodeRange], context: DecodeContext
 ) -> tuple[list[Cut], list[Sample]]:
     """Decode these runs of packets; returns the cuts in them, and samples between those there are."""
     steps, between = list[Cut](), list[Sample]()
@@ -120,12 +119,12 @@ def _decode_ranges(
         return steps, between
     with open_container(file) as container:
         stream = video_stream(container)
-        for stretch in decode_ranges(container, stream, index, _frame_converter(stream, embedder), ranges):
+        for stretch in decode_ranges(container, stream, index, _frame_converter(stream, context), ranges):
             if stretch.frame is not None:
-                between += _embed_frames([stretch.frame], embedder)
+                between += _embed_frames([stretch.frame], context)
             jumps = scenes.cut_candidates(stretch)
             frames = [frame for jump in jumps for frame in (jump.before, jump.after)]
-            seen = _embed_frames(frames, embedder)
+            seen = _embed_frames(frames, context)
             for jump, before, after in zip(jumps, seen[::2], seen[1::2], strict=True):
                 if scenes.is_cut(jump, stretch, before, after):
                     edge, moved = replace(after, is_first=True), scenes.cosine_distance(before, after)
@@ -133,8 +132,8 @@ def _decode_ranges(
     return steps, between
 
 
-def _frame_converter(stream: "VideoStream", embedder: Embedder) -> FrameConverter:
-    return FrameConverter(stream, max(MIN_FRAME_SIDE, embedder.min_image_side))
+def _frame_converter(stream: "VideoStream", context: DecodeContext) -> FrameConverter:
+    return FrameConverter(stream, max(MIN_FRAME_SIDE, context.embedder.min_image_side))
 
 
 def _frame_batches(frames: Iterable[ConvertedFrame]) -> Iterator[list[ConvertedFrame]]:
@@ -143,18 +142,18 @@ def _frame_batches(frames: Iterable[ConvertedFrame]) -> Iterator[list[ConvertedF
         yield chunk
 
 
-def _embed_frames(frames: Sequence[ConvertedFrame], embedder: Embedder) -> list[Sample]:
+def _embed_frames(frames: Sequence[ConvertedFrame], context: DecodeContext) -> list[Sample]:
     """Embed frames, and note of each what is needed once its picture is let go."""
     if not frames:
         return []
-    vectors = embedder.embed_images([embedder.prepare(frame.image) for frame in frames])
+    vectors = context.embedder.embed_images([context.embedder.prepare(frame.image) for frame in frames])
     done, shown = list[Sample](), None
     for frame, vector in zip(frames, vectors, strict=True):
         grey = small_grayscale(frame.image)
         blank = _is_blank(frame.image, grey)
         sample = Sample(frame.time, vector, None, brightness_grid(grey), sharpness(grey), blank)
         if shown is None or scenes.differs(shown, sample):
-            shown = replace(sample, thumbnail=thumbnail(frame.image))
+            shown = replace(sample, thumbnail=context.thumbnail(frame.image))
         done.append(replace(sample, thumbnail=shown.thumbnail))  # one serves all that are alike
     return done
 

@@ -20,6 +20,8 @@ from indexer import forget, switch_library, update_library, verify_library
 from indexer.decode.audio import stream
 from indexer.decode.audio.decoder import UNTAGGED_TEXT, decode, describe_tags
 from indexer.decode.audio.stream import SAMPLE_RATE, audio_chunks, open_media
+from indexer.decode.context import DecodeContext
+from indexer.decode.text.chunking import Chunker
 from indexer.enrich.speech import TranscriptSegment, transcript_passages
 from retrieval import Library
 from retrieval.catalog.schema import CATALOG_FILE
@@ -43,7 +45,7 @@ KEPT = {".aac": UNTAGGED_TEXT, ".aiff": "Red Song"}  # what other formats keep o
 
 def read(path: Path):
     with path.open("rb") as file:
-        return decode(file, path.suffix, ToyEmbedder())
+        return decode(file, path.suffix, DecodeContext(ToyEmbedder()))
 
 
 def held(place: Path, query: str = 'SELECT kind, text, start, "end" FROM segments ORDER BY id'):
@@ -131,7 +133,7 @@ def test_no_bytes_are_fatal(data):
         if at < len(broken):
             broken[at] = byte
     try:
-        decoded = decode(BytesIO(bytes(broken)), ".mp3", ToyEmbedder())
+        decoded = decode(BytesIO(bytes(broken)), ".mp3", DecodeContext(ToyEmbedder()))
     except MediaError as error:
         assert str(error)
     else:
@@ -216,7 +218,7 @@ def test_phrases_become_whole_sentences_as_far_as_they_belong_together():
             TranscriptSegment(11, 12, "h i"),
         ),
     ]
-    joined = [(p.start, p.end, p.text) for p in transcript_passages(phrases, ToyEmbedder().count_tokens, 8)]
+    joined = [(p.start, p.end, p.text) for p in transcript_passages(phrases, Chunker(ToyEmbedder()))]
     assert joined == [
         (0, 2, "so we went to the market."),
         (2, 3, "It rained"),  # six seconds of silence follow

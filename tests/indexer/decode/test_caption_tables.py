@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from indexer import forget, switch_library
+from indexer.decode.context import DecodeContext
 from indexer.decode.text import caption_table
 from indexer.decode.text.caption_rows import has_captions
 from retrieval import Library
@@ -19,7 +20,7 @@ from tests.support.toy_embedder import RotatedToyEmbedder, ToyEmbedder
 
 def captions(text: str | bytes, suffix: str = ".csv") -> list[tuple[bytes, str, float]]:
     data = text if isinstance(text, bytes) else text.encode()
-    made = caption_table.decode(io.BytesIO(data), suffix, ToyEmbedder())
+    made = caption_table.decode(io.BytesIO(data), suffix, DecodeContext(ToyEmbedder()))
     return [(draft.caption_target, draft.text, draft.start) for draft in made.drafts]
 
 
@@ -91,7 +92,9 @@ def test_a_table_of_other_things_says_what_is_expected(text):
 
 def test_captions_without_end_are_read_up_to_a_limit(monkeypatch):
     monkeypatch.setattr(caption_table, "MAX_CAPTIONS", 10)
-    made = caption_table.decode(io.BytesIO(b"image,caption\n" + b"a.png,red\n" * 50), ".csv", ToyEmbedder())
+    made = caption_table.decode(
+        io.BytesIO(b"image,caption\n" + b"a.png,red\n" * 50), ".csv", DecodeContext(ToyEmbedder())
+    )
     assert len(made.drafts) == 10
     assert made.note == "the first 10 captions are read, which is the limit"
 

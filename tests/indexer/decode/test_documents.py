@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from indexer import switch_library
+from indexer.decode.context import DecodeContext
 from indexer.decode.documents import html, office, pdf_worker
 from indexer.decode.documents import pdf as document
 from indexer.decode.documents import pdf_process as reading
@@ -45,7 +46,7 @@ def put(path, data: bytes):
 
 
 def read(data: bytes, decoder=document, suffix=".pdf", embedder=None):
-    return decoder.decode(io.BytesIO(data), suffix, embedder or ToyEmbedder())
+    return decoder.decode(io.BytesIO(data), suffix, DecodeContext(embedder or ToyEmbedder()))
 
 
 def says(made) -> list[tuple[object, ...]]:

@@ -476,6 +476,7 @@ BROKEN = [name for name in FORMATS if not name.startswith("wrong") and "svg" not
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(data=st.data())
 def test_a_broken_picture_raises_nothing_but_why(name, data, toy):
+    from indexer.decode.context import DecodeContext
     from indexer.decode.images.decoder import decode
 
     whole = bytearray(BYTES.setdefault(name, FORMATS[name](quadrant_image())))
@@ -486,7 +487,7 @@ def test_a_broken_picture_raises_nothing_but_why(name, data, toy):
         whole[min(at, len(whole) - 1)] = value
     for broken in (bytes(whole), bytes(whole[:end])):
         try:
-            assert decode(io.BytesIO(broken), "", toy).drafts[0].kind == "image"
+            assert decode(io.BytesIO(broken), "", DecodeContext(toy)).drafts[0].kind == "image"
         except MediaError as error:
             assert str(error)
 

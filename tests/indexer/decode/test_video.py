@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from indexer import index_folder, switch_library, update_library
+from indexer.decode.context import DecodeContext
 from indexer.decode.video import decoder
 from retrieval.cli.hit_formats import as_tsv
 from retrieval.errors import MediaError
@@ -27,7 +28,7 @@ LONG = {"x264-params": "keyint=infinite:scenecut=0"}  # one key frame, whatever 
 
 def decode(path: Path, embedder=None):
     with path.open("rb") as file:
-        return decoder.decode(file, path.suffix, embedder or ToyEmbedder())
+        return decoder.decode(file, path.suffix, DecodeContext(embedder or ToyEmbedder()))
 
 
 def moments(path: Path, embedder=None) -> list[tuple[float, float]]:
@@ -269,7 +270,7 @@ def test_no_damage_is_fatal(damaged, data):
     for _ in range(data.draw(st.integers(1, 20))):
         harmed[data.draw(st.integers(0, len(harmed) - 1))] = data.draw(st.integers(0, 255))
     try:
-        found = decoder.decode(BytesIO(bytes(harmed)), ".mp4", ToyEmbedder())
+        found = decoder.decode(BytesIO(bytes(harmed)), ".mp4", DecodeContext(ToyEmbedder()))
     except MediaError as error:
         assert str(error)
     else:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageFont
 
 from indexer import switch_library, update_library, verify_library
+from indexer.decode.text.chunking import Chunker
 from indexer.enrich import ocr
 from indexer.enrich.ocr import OcrAnalyzer, OcrImage
 from indexer.enrich.text_layout import Line, reading_order, text_blocks
@@ -334,7 +335,7 @@ lines_ = st.builds(
 def test_no_line_is_lost_or_read_twice(lines):
     joined = " ".join(row.text for row in reading_order(lines))
     assert sorted(joined.replace(" ", "")) == sorted("".join(each.text for each in lines).replace(" ", ""))
-    for words in text_blocks(lines, ToyEmbedder().count_tokens, 8):
+    for words in text_blocks(lines, Chunker(ToyEmbedder())):
         left, top, width, height = words.box
         assert left >= 0 and top >= 0 and width > 0 and height > 0
         assert 0 < ToyEmbedder().count_tokens(words.text) <= 8

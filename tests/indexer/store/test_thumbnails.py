@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from indexer import forget, update_library, verify_library
-from indexer.decode.images.thumbnail import thumbnail, thumbnails_wanted
+from indexer.decode.context import DecodeContext
+from indexer.decode.images.thumbnail import make_thumbnail
 from indexer.store.thumbnails import NewThumbnail
 from indexer.store.writer import LibraryWriter
 from retrieval import Library
@@ -57,15 +58,15 @@ def noise(path, seed, size=(320, 240)):
     [((800, 600), (320, 240)), ((300, 900), (107, 320)), ((20, 10), (20, 10)), ((9_000, 3), (320, 1))],
 )
 def test_a_thumbnail_fits_into_320_pixels_and_is_never_enlarged(size, small):
-    data = thumbnail(Image.new("RGB", size, (250, 10, 10)))
+    data = make_thumbnail(Image.new("RGB", size, (250, 10, 10)))
     assert shown(data).size == small
     np.testing.assert_allclose(colour(data), (250, 10, 10), atol=8)
 
 
-def test_where_none_is_wanted_none_is_made():
-    with thumbnails_wanted(False):
-        assert thumbnail(Image.new("RGB", (8, 8))) is None
-    assert thumbnail(Image.new("RGB", (8, 8)))
+def test_context_makes_thumbnails_only_if_they_are_on(toy):
+    image = Image.new("RGB", (8, 8))
+    assert DecodeContext(toy, thumbnails=False).thumbnail(image) is None
+    assert DecodeContext(toy).thumbnail(image) == make_thumbnail(image)
 
 
 def test_only_a_short_profile_of_rgb_goes_with_it():
@@ -73,7 +74,7 @@ def test_only_a_short_profile_of_rgb_goes_with_it():
     for profile, kept in ((bytes(16) + b"RGB " + bytes(500), True), (bytes(16) + b"CMYK" + bytes(500), False),
                           (bytes(16) + b"RGB " + bytes(90_000), False)):  # fmt: skip
         picture.info["icc_profile"] = profile
-        assert ("icc_profile" in Image.open(io.BytesIO(thumbnail(picture))).info) == kept
+        assert ("icc_profile" in Image.open(io.BytesIO(make_thumbnail(picture))).info) == kept
 
 
 @pytest.mark.parametrize(("size", "near"), [((1024, 1024), (512, 512)), ((1600, 1200), (400, 300)),
