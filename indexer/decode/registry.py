@@ -1,4 +1,6 @@
-"""File suffix -> decoder name."""
+"""File suffix -> decoder name, and the properties of decoders."""
+
+from retrieval.catalog.schema import DECODERS_OF_OTHER_FILES
 
 DECODER_BY_SUFFIX: dict[
     str, str
@@ -27,3 +29,8 @@ DECODER_BY_SUFFIX: dict[
 }
 
 CAPTION_SUFFIXES = frozenset((".txt", ".json", ".xmp"))  # beside a picture
+
+
+def describes_other_files(decoder: str) -> bool:
+    """Return True if the segments of this decoder belong to the files that they name."""
+    return decoder in DECODERS_OF_OTHER_FILES

@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from indexer.decode.registry import describes_other_files
 from indexer.decode.text.caption_rows import HEADER_BYTES, has_captions
 from indexer.scan.rules import IGNORED_FOLDERS, ScanOptions, exclude_patterns, matches_any_pattern
 from indexer.scan.sidecars import assign_decoders, name_stem
@@ -142,7 +143,7 @@ def _file_entries(
         if holds and stat.S_ISREG(status.st_mode):
             yield name + b"/", Archive(prefix + name, status.st_size, mtime_nanoseconds(status))
         elif stat.S_ISREG(status.st_mode):
-            if reader == "table" and not _is_caption_table(entry.path):
+            if describes_other_files(reader) and not _is_caption_table(entry.path):
                 issues.skipped[_suffix(name)] += 1
                 continue
             found = FileEntry(

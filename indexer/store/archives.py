@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import sqlite_utils
 
-from indexer.decode.registry import CAPTION_SUFFIXES, DECODER_BY_SUFFIX
+from indexer.decode.registry import CAPTION_SUFFIXES, DECODER_BY_SUFFIX, describes_other_files
 from indexer.scan.diff import UNCHANGED_ARCHIVE, Changes
 from indexer.scan.rules import ScanOptions, inclusion_filter
 from indexer.scan.sidecars import assign_archive_decoders
@@ -74,7 +74,7 @@ class ArchiveScan:
             listing.problems.append(f"{pluralize(nested, 'archive')} in it left out: unpack to have it read")
         found = []
         for name, reader, picture in assign_archive_decoders(listing.members):
-            if reader == "table":  # its captions are of pictures on disk
+            if describes_other_files(reader):  # its captions are of pictures on disk
                 continue
             member = listing.members[name]
             beside = None if picture is None else prefix + picture

@@ -15,6 +15,7 @@ import sqlite_utils
 
 from indexer.decode.base import SegmentDraft
 from indexer.decode.reader import ReadResult
+from indexer.decode.registry import describes_other_files
 from indexer.store.captions import Captions
 from indexer.store.contents import Contents
 from indexer.store.lock import library_lock
@@ -232,7 +233,7 @@ class LibraryWriter:
                RETURNING id""",
             (root, *found, content, read_result.error, read_result.time, read_result.transient),
         ).fetchone()
-        if found.decoder == "table" and not read_result.transient:
+        if describes_other_files(found.decoder) and not read_result.transient:
             self.captions.save_links(row[0], found.path, content)
         self.contents.update_capture_time(root, found.sidecar_of or found.path)
         return not there

@@ -5,13 +5,14 @@ import os
 import sqlite3
 from pathlib import Path
 
+from retrieval.catalog.schema import DESCRIBES_ITSELF
 from retrieval.types import Hit
 
 HIT_COLUMNS = """s.id, s.kind, s.text, s.start, s."end", s.page, s.box,
        EXISTS (SELECT 1 FROM contents c WHERE c.id = s.content AND c.duration IS NOT NULL) AS timed,
        r.path AS root, f.id AS file, f.time"""
 # Where segments are: in the files f that hold them, but a table's captions at the pictures f that they name.
-FROM_FILES = """FROM segments s JOIN files f ON f.content = s.content AND f.reader != 'table'
+FROM_FILES = f"""FROM segments s JOIN files f ON f.content = s.content AND f.{DESCRIBES_ITSELF}
   JOIN roots r ON r.id = f.root WHERE f.state != 'gone'"""
 FROM_CAPTIONED_IMAGES = """FROM caption_images d JOIN segments s ON s.id = d.segment
   JOIN files t ON t.id = d.source

@@ -15,6 +15,10 @@ LIBRARY_FILE_NAMES = frozenset(
     )
 )
 
+# Decoders whose segments belong to other files: the captions of a table to the images that it names.
+DECODERS_OF_OTHER_FILES = ("table",)
+DESCRIBES_ITSELF = f"reader NOT IN ({', '.join(map(repr, DECODERS_OF_OTHER_FILES))})"  # a condition on files
+
 
 def vectors_table(space_id: int) -> str:
     """Name the table of this space's vectors: (segment INTEGER PRIMARY KEY, vector BLOB float16)."""

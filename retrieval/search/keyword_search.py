@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple, TypeAlias, get_args
 import numpy as np
 
 from retrieval.catalog.reader import Catalog
+from retrieval.catalog.schema import DESCRIBES_ITSELF
 from retrieval.search.keyword_terms import KeywordTerm, split_terms
 from retrieval.types import Ids, Kind, Scores
 
@@ -30,9 +31,10 @@ TAG_QUERIES = {
     "tags": "SELECT segment FROM tags WHERE name = ? COLLATE NOCASE",
 }
 # A file's name stands for its first segment of each kind, and for those in which other words are.
-_NAMED_SEGMENTS_QUERY = """
+_NAMED_SEGMENTS_QUERY = f"""
     WITH named AS (SELECT content FROM files
-                    WHERE id IN (SELECT value FROM json_each(?1)) AND state != 'gone' AND reader != 'table')
+                    WHERE id IN (SELECT value FROM json_each(?1)) AND state != 'gone'
+                      AND {DESCRIBES_ITSELF})
     SELECT min(id) FROM segments WHERE content IN (SELECT content FROM named) GROUP BY content, kind
     UNION SELECT s.id FROM json_each(?2) j JOIN segments s ON s.id = j.value
            WHERE s.content IN (SELECT content FROM named)
