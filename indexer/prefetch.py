@@ -1,7 +1,7 @@
 """Do work ahead of its turn, in threads, no further than a bound."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from threading import Condition
 from typing import TypeVar
@@ -17,7 +17,7 @@ def prefetch(
     threads: int,
     depth: int,
     weight: Callable[[Result], int] = lambda made: 1,
-) -> Iterator[Result]:
+) -> Generator[Result]:
     """Yield work(item) in order, with at most `depth` items begun and not yet taken.
 
     No further item is worked on while those that wait to be taken weigh `depth` or more.

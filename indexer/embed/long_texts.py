@@ -1,4 +1,7 @@
-"""Embed texts longer than the encoder's context (mean of passages)."""
+"""Embed drafts whose text may be longer than the context of the text encoder."""
+
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -8,23 +11,30 @@ from indexer.embed.batches import embed_drafts
 from retrieval.embedders.base import Embedder
 from retrieval.types import Vectors
 
-PLACEHOLDER_TEXT = "text"  # for a text of which this model reads no word, as &nbsp;
+PLACEHOLDER_TEXT = "text"  # replaces a text without any token of the model, such as &nbsp;
 
 
-def embed_long_texts(embedder: Embedder, drafts: list[SegmentDraft]) -> Vectors:
-    """Embed drafts; a text longer than this model reads is the mean of its parts."""
+def embed_long_texts(embedder: Embedder, drafts: Sequence[SegmentDraft]) -> Vectors:
+    """Return the vectors of drafts, (n, d); that of a long text is the mean over its passages."""
     chunker = Chunker(embedder)
     parts: list[SegmentDraft] = []
     owners: list[int] = []
     for row, draft in enumerate(drafts):
-        pieces = [draft]
-        if draft.text is not None and not chunker.fits(draft.text):
-            pieces = chunker.drafts(draft.text) or [draft]
-        parts += pieces
-        owners += [row] * len(pieces)
+        passages = _passages(chunker, draft)
+        parts += passages
+        owners += [row] * len(passages)
     vectors = embed_drafts(embedder, parts)
     if len(parts) == len(drafts):
         return vectors
     sums = np.zeros((len(drafts), embedder.dim), np.float32)
     np.add.at(sums, owners, vectors)
     return np.asarray(sums / np.linalg.norm(sums, axis=1, keepdims=True), np.float32)
+
+
+def _passages(chunker: Chunker, draft: SegmentDraft) -> list[SegmentDraft]:
+    """Return what to embed for a draft: itself, or the passages of a text that is too long."""
+    if draft.text is None or draft.pixels is not None or draft.vector is not None:
+        return [draft]
+    if chunker.count_tokens(draft.text) == 0:
+        return [replace(draft, text=PLACEHOLDER_TEXT)]
+    return [draft] if chunker.fits(draft.text) else chunker.drafts(draft.text) or [draft]

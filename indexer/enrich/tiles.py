@@ -1,88 +1,76 @@
-"""Tiles: crops of pictures, embedded beside the whole, so that small things in them are found."""
+"""Tiles: crops of an image that are embedded in addition to the image, so that small objects are found."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from math import ceil
-from typing import NamedTuple
-
-import numpy as np
 
 from indexer.decode.base import SegmentDraft
 from indexer.decode.images.crops import TILE_SIDE_SHARE, iter_crops, tile_boxes
 from indexer.decode.metadata.properties import ImageHeader
 from indexer.decode.reader import open_unchanged
-from indexer.embed.archive_order import in_archive_order
-from indexer.embed.batches import TARGET_BATCH, embed_drafts
-from indexer.prefetch import prefetch
+from indexer.enrich.content_pass import ContentPass, OpenableContent, PassProgress, in_reading_order, run_pass
+from indexer.store.analyses import PartialResult, locate, pending_contents, save_results
 from indexer.store.writer import LibraryWriter
 from retrieval.embedders.base import Embedder
 from retrieval.errors import ClewError, MediaError
 from retrieval.media.archives.archive import Opener
 from retrieval.media.images.loader import decode_image, open_image
-from retrieval.system import cores
 from retrieval.types import Vectors
 
-PREFETCH_PER_THREAD = 16  # pictures decoded ahead, a thread
+VERSION = "1"  # a larger one cuts every image into tiles again
+_NOT_CUT_YET = """NOT EXISTS (  -- panoramas and pages are stored as several segments
+    SELECT 1 FROM segments s WHERE s.content = c.id AND s.kind = 'image' AND s.origin = 'file'
+       AND coalesce(s.box, s.page, s.start) IS NOT NULL)"""
 
 
-class UntiledImage(NamedTuple):
-    """A picture that has no tiles, and a file that has it."""
+class TilesPass(ContentPass[OpenableContent, PartialResult]):
+    """Cuts images into tiles, unless they are stored as several segments already."""
 
-    content: int
-    digest: bytes
-    path: bytes
+    def __init__(self, writer: LibraryWriter) -> None:
+        self.writer = writer
+        self.embed_threads = writer.embedder.concurrency
+        self.contents = pending_contents(writer.db.conn, "tiles", VERSION, ("picture",), _NOT_CUT_YET)
+        self.total = len(self.contents)
+        self.tile_count = self.image_count = 0
+
+    def pending(self) -> Iterator[OpenableContent]:
+        """Yield the images without tiles."""
+        return in_reading_order(locate(self.writer.db.conn, self.contents))
+
+    def process(self, item: OpenableContent) -> Sequence[PartialResult]:
+        """Return the tiles of an image."""
+        image, opener = item
+        tiles = redecode_tiles(image.digest, image.path, self.writer.embedder, opener)
+        return () if tiles is None else [PartialResult(image.content, tiles, None)]
+
+    def recover(self, item: OpenableContent) -> Sequence[PartialResult]:
+        """Record that an image has no tiles."""
+        return [PartialResult(item[0].content, (), None)]
+
+    def drafts(self, result: PartialResult) -> Sequence[SegmentDraft]:
+        """Return the tiles."""
+        return result.drafts
+
+    def commit(self, results: Sequence[PartialResult], vectors: Vectors) -> None:
+        """Append the tiles to their images."""
+        save_results(self.writer, "tiles", VERSION, results, vectors)
+        self.done += len(results)
+        self.tile_count += len(vectors)
+        self.image_count += sum(bool(result.drafts) for result in results)
 
 
-@dataclass(frozen=True, slots=True)
-class ImageTiles:
-    """A picture and its tiles; None where its file is not as it was, and another run may find it."""
-
-    content: int
-    drafts: Sequence[SegmentDraft] | None
-
-
-def add_tiles(writer: LibraryWriter, progress: Callable[[int, int], None]) -> tuple[int, int]:
-    """Give every picture that has none its tiles, in batches, each committed; what is cut short goes on.
-
-    Returns how many tiles were written, and of how many pictures. What is cut up already, as panoramas and
-    pages are, gets none.
-    """
-    embedder, untiled = writer.embedder, writer.contents.untiled_images()
-    tiles = pictures = done = 0
-
-    def read(turn: tuple[UntiledImage, Opener | None]) -> ImageTiles:
-        one, opener = turn
-        return ImageTiles(one.content, redecode_tiles(one.digest, one.path, embedder, opener))
-
-    def embed(batch: Sequence[ImageTiles]) -> tuple[Sequence[ImageTiles], Vectors]:
-        return batch, embed_drafts(embedder, [draft for one in batch for draft in one.drafts or ()])
-
-    turns = in_archive_order(map(UntiledImage._make, untiled), lambda one: one.path)
-    reads = prefetch(read, turns, threads=cores(), depth=PREFETCH_PER_THREAD * cores())
-    at_once = embedder.concurrency
-    for batch, vectors in prefetch(embed, _batches(reads), threads=at_once, depth=at_once + 1):
-        ends = np.cumsum([len(one.drafts or ()) for one in batch])
-        parts = np.split(vectors, ends[:-1])
-        writer.write_tiles(
-            [
-                (one.content, one.drafts, part)
-                for one, part in zip(batch, parts, strict=True)
-                if one.drafts is not None
-            ]
-        )
-        tiles += len(vectors)
-        pictures += sum(bool(one.drafts) for one in batch)
-        done += len(batch)
-        progress(done, len(untiled))
-    return tiles, pictures
+def add_tiles(writer: LibraryWriter, progress: PassProgress) -> tuple[int, int]:
+    """Cut images that have no tiles; return the number of new tiles and of their images."""
+    tiles = TilesPass(writer)
+    run_pass(tiles, writer.embedder, progress)
+    return tiles.tile_count, tiles.image_count
 
 
 def redecode_tiles(
     digest: bytes, path: bytes, embedder: Embedder, opener: Opener | None = None
 ) -> list[SegmentDraft] | None:
-    """Decode the tiles of a picture that was read before; None where its file is not as it was.
+    """Decode the tiles of a stored image; return None if its file is missing or has changed.
 
-    They are cut from a larger picture than the whole is embedded from, so that each has its full share.
+    They are cut from a larger image than the one that is embedded, so that each has its full resolution.
     """
     try:
         with open_unchanged(digest, path, opener) as file:
@@ -90,25 +78,13 @@ def redecode_tiles(
                 return None
             with open_image(file) as original:
                 header = ImageHeader.from_image(original)
-                picture = decode_image(original, min_side=ceil(embedder.min_image_side / TILE_SIDE_SHARE))
-    except MediaError:  # what is no picture, whatever its name, has none
+                image = decode_image(original, min_side=ceil(embedder.min_image_side / TILE_SIDE_SHARE))
+    except MediaError:  # not an image, whatever its suffix
         return []
     except (OSError, ClewError):
         return None
     size = header.width, header.height
     return [
-        SegmentDraft("image", pixels=embedder.prepare(part), box=box)
-        for box, part in iter_crops(picture, tile_boxes(*size), *size)
+        SegmentDraft("image", pixels=embedder.prepare(tile), box=box)
+        for box, tile in iter_crops(image, tile_boxes(*size), *size)
     ]
-
-
-def _batches(reads: Iterator[ImageTiles]) -> Iterator[list[ImageTiles]]:
-    batch, held = list[ImageTiles](), 0
-    for one in reads:
-        batch.append(one)
-        held += len(one.drafts or ())
-        if held >= TARGET_BATCH or len(batch) >= TARGET_BATCH:
-            yield batch
-            batch, held = [], 0
-    if batch:
-        yield batch

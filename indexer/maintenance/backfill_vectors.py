@@ -1,175 +1,160 @@
-"""Embed the segments that lack a vector of a space: texts are in the library, pixels on disk."""
+"""Embed the segments that lack a vector of a space: texts from the catalog, pixels from the files."""
 
-from collections.abc import Callable, Iterator
-from itertools import groupby
+from collections.abc import Iterator, Sequence
+from itertools import groupby, pairwise
 from typing import NamedTuple
 
 from indexer.decode.base import SegmentDraft
 from indexer.decode.context import DecodeContext
 from indexer.decode.reader import redecode
 from indexer.embed.archive_order import in_archive_order
-from indexer.embed.batches import TARGET_BATCH
-from indexer.embed.long_texts import PLACEHOLDER_TEXT, embed_long_texts
+from indexer.enrich.content_pass import ContentPass, PassProgress, run_pass
 from indexer.enrich.tiles import redecode_tiles
-from indexer.prefetch import prefetch
 from indexer.store.writer import LibraryWriter
 from retrieval.catalog.schema import vectors_table
 from retrieval.embedders.base import Embedder
 from retrieval.media.archives.archive import Opener
-from retrieval.system import cores
 from retrieval.types import Kind, Space, Vectors
 
-PAGE_SEGMENTS = 2_000  # segments read at once
-PREFETCH_PER_THREAD = 16  # contents read ahead, a thread
-TEXT_KINDS = frozenset(("text", "audio"))  # kinds whose vector is that of their text
+PAGE_SEGMENTS = 2_000  # after which a page of contents ends
+TEXT_KINDS = frozenset(("text", "audio"))  # kinds whose text is embedded
 
 
 class MissingVector(NamedTuple):
-    """A segment without a vector, its content, and a place where the content is (None if it is nowhere)."""
+    """A segment without a vector."""
 
     segment: int
     origin: str
-    position: int  # among the segments of this origin
-    content: int
+    position: int  # among the segments of this origin in the content
     kind: Kind
     text: str | None
     page: int | None
-    digest: bytes
+    digest: bytes  # of the content
     decoder: str
-    path: bytes | None
+    path: bytes | None  # of a present file
     start: float | None
     end: float | None
 
 
-EmbeddingInputs = list[tuple[int, SegmentDraft]]  # segments, and what there is to embed of each
+MissingContent = list[MissingVector]  # the segments of one content that lack a vector
+EmbeddingInput = tuple[int, SegmentDraft]  # a segment and what is embedded for it
+
+
+class VectorPass(ContentPass[tuple[MissingContent, Opener | None], EmbeddingInput]):
+    """Embeds the segments that have no vector of a space."""
+
+    def __init__(self, writer: LibraryWriter, space: Space, embedder: Embedder) -> None:
+        self.writer, self.space = writer, space
+        self.context = DecodeContext(embedder, thumbnails=False)
+        self.embed_threads = embedder.concurrency
+        self._condition = f"NOT EXISTS (SELECT 1 FROM {vectors_table(space.id)} v WHERE v.segment = s.id)"
+        self._page_ends = list[int]()  # the last content of each page
+        self.total = self._count_and_paginate()
+
+    def _count_and_paginate(self) -> int:
+        query = f"SELECT content, count(*) FROM segments s WHERE {self._condition} GROUP BY content"
+        total = page_start = content = 0
+        for content, count in self.writer.db.conn.execute(query + " ORDER BY content"):
+            total += count
+            if total - page_start >= PAGE_SEGMENTS:
+                self._page_ends.append(content)
+                page_start = total
+        if total > page_start:
+            self._page_ends.append(content)
+        return total
+
+    def pending(self) -> Iterator[tuple[MissingContent, Opener | None]]:
+        """Yield the segments without vector of each content."""
+        return in_archive_order(self._missing_by_content(), _source_path)
+
+    def _missing_by_content(self) -> Iterator[MissingContent]:
+        """Read in pages, so that no open query keeps SQLite's log from being truncated."""
+        query = f"""SELECT s.id, s.origin,
+                           s.ordinal - (SELECT min(o.ordinal) FROM segments o
+                                         WHERE o.content = s.content AND o.origin = s.origin),
+                           s.kind, s.text, s.page, c.hash, c.reader,
+                           (SELECT path FROM present_files WHERE content = c.id LIMIT 1),
+                           s.start, s."end", s.content
+                      FROM segments s JOIN contents c ON c.id = s.content
+                     WHERE s.content > ? AND s.content <= ? AND {self._condition}
+                     ORDER BY s.content, s.ordinal"""
+        for start, end in pairwise([0, *self._page_ends]):
+            rows = self.writer.db.conn.execute(query, (start, end)).fetchall()
+            for _, group in groupby(rows, key=lambda row: row[-1]):
+                yield [MissingVector(*row[:-1]) for row in group]
+
+    def process(self, item: tuple[MissingContent, Opener | None]) -> Sequence[EmbeddingInput]:
+        """Return the texts of a content, and its pixels if its file is present and unchanged."""
+        return _load_inputs(*item, self.context)
+
+    def drafts(self, result: EmbeddingInput) -> Sequence[SegmentDraft]:
+        """Return the one draft of a segment."""
+        return result[1:]
+
+    def commit(self, results: Sequence[EmbeddingInput], vectors: Vectors) -> None:
+        """Write the vectors."""
+        self.writer.spaces.write_vectors(self.space, [segment for segment, _ in results], vectors)
+        self.done += len(results)
 
 
 def backfill_vectors(
-    writer: LibraryWriter, space: Space, embedder: Embedder, progress: Callable[[int, int], None]
+    writer: LibraryWriter, space: Space, embedder: Embedder, progress: PassProgress
 ) -> tuple[int, int]:
-    """Embed all that lacks a vector in a space, in batches, each committed at once.
+    """Embed all segments without a vector of a space.
 
-    Returns how many vectors were written, and how many segments are left because their file is not there
-    (or not as it was). What is cut short goes on from there the next time.
+    Returns the number of new vectors, and of segments that wait because their file is missing or has changed.
     """
-    total, done = count_missing_vectors(writer, space), 0
-    context = DecodeContext(embedder, thumbnails=False)
-    contents = prefetch(
-        lambda turn: _load_inputs(*turn, context),
-        in_archive_order(_missing_by_content(writer, space), _source_path),
-        threads=cores(),
-        depth=PREFETCH_PER_THREAD * cores(),
-    )
-
-    def embed(batch: EmbeddingInputs) -> tuple[list[int], Vectors]:
-        return [segment for segment, _ in batch], embed_long_texts(embedder, [draft for _, draft in batch])
-
-    turns = embedder.concurrency
-    for segments, vectors in prefetch(embed, _batches(contents), threads=turns, depth=turns + 1):
-        writer.spaces.write_vectors(space, segments, vectors)
-        done += len(segments)
-        progress(done, total)
-    return done, total - done
+    vectors = VectorPass(writer, space, embedder)
+    run_pass(vectors, embedder, progress)
+    return vectors.done, vectors.total - vectors.done
 
 
-def count_missing_vectors(writer: LibraryWriter, space: Space) -> int:
-    """Count the segments that have no vector in a space."""
-    query = f"SELECT count(*) FROM segments s WHERE {_missing_vector_condition(space)}"
-    return int(writer.catalog.db.execute(query).fetchone()[0])
-
-
-def _missing_vector_condition(space: Space) -> str:
-    return f"NOT EXISTS (SELECT 1 FROM {vectors_table(space.id)} v WHERE v.segment = s.id)"
-
-
-def _missing_by_content(writer: LibraryWriter, space: Space) -> Iterator[list[MissingVector]]:
-    """Yield what each content lacks; read in pages, so that no reader holds the log back."""
-    last = 0
-    query = f"""SELECT s.id, s.origin,
-                       s.ordinal - (SELECT min(o.ordinal) FROM segments o
-                                     WHERE o.content = s.content AND o.origin = s.origin),
-                       s.content, s.kind, s.text, s.page, c.hash, c.reader,
-                       (SELECT path FROM present_files WHERE content = c.id LIMIT 1),
-                       s.start, s."end"
-                  FROM segments s JOIN contents c ON c.id = s.content
-                 WHERE s.content > ? AND {_missing_vector_condition(space)} ORDER BY s.content, s.ordinal"""
-    while True:
-        rows = writer.catalog.db.execute(query, (last,))
-        rows.row_factory = None
-        page = [MissingVector(*row) for row in rows.fetchmany(PAGE_SEGMENTS)]
-        rows.close()
-        if len(page) == PAGE_SEGMENTS:  # the last content may be cut: it is the next page's first
-            page = [row for row in page if row.content != page[-1].content] or _next_content(
-                writer, query, last
-            )
-        if not page:
-            return
-        last = page[-1].content
-        yield from (list(group) for _, group in groupby(page, key=lambda row: row.content))
-
-
-def _next_content(writer: LibraryWriter, query: str, last: int) -> list[MissingVector]:
-    """Return all of the first content after `last`, which is larger than a page."""
-    rows = writer.catalog.db.execute(query, (last,))
-    rows.row_factory = None
-    _, group = next(groupby((MissingVector(*row) for row in rows), key=lambda row: row.content))
-    return list(group)
-
-
-def _source_path(group: list[MissingVector]) -> bytes | None:
-    """Return the file that a content must be read from; None if it is nowhere, or its texts are all."""
-    return next((row.path for row in group if row.kind not in TEXT_KINDS), None)
+def _source_path(content: MissingContent) -> bytes | None:
+    """Return the file to decode; None if none is present or only texts are embedded."""
+    return next((row.path for row in content if row.kind not in TEXT_KINDS), None)
 
 
 def _load_inputs(
-    group: list[MissingVector], opener: Opener | None, context: DecodeContext
-) -> EmbeddingInputs:
-    """Return what can be embedded of a content: its texts, and its pixels if it is still there."""
-    texts = [(row.segment, row.text or "") for row in group if row.kind in TEXT_KINDS]
-    said = [
-        (segment, text if context.embedder.count_tokens(text) else PLACEHOLDER_TEXT)
-        for segment, text in texts
+    content: MissingContent, opener: Opener | None, context: DecodeContext
+) -> list[EmbeddingInput]:
+    """Return the texts of a content, and its pixels if its file is present and unchanged."""
+    texts = [
+        (row.segment, SegmentDraft("text", text=row.text or "")) for row in content if row.kind in TEXT_KINDS
     ]
-    ready = [(segment, SegmentDraft("text", text=text)) for segment, text in said]
-    seen = [row for row in group if row.kind not in TEXT_KINDS]
-    if not seen or seen[0].path is None:
-        return ready
-    if all(row.kind == "video" for row in seen):
-        spans = [(row.start or 0.0, row.end or 0.0) for row in seen]
-        decoded = redecode(seen[0].digest, seen[0].decoder, seen[0].path, context, opener, spans)
-        again = [] if decoded is None else decoded.drafts
-        return ready + [
-            (row.segment, one) for row, one in zip(seen, again, strict=False) if _is_embeddable(one)
+    visual = [row for row in content if row.kind not in TEXT_KINDS]
+    path = visual[0].path if visual else None
+    if path is None:
+        return texts
+    digest, decoder = visual[0].digest, visual[0].decoder
+    if all(row.kind == "video" for row in visual):
+        scenes = [(row.start or 0.0, row.end or 0.0) for row in visual]
+        decoded = redecode(digest, decoder, path, context, opener, scenes)
+        drafts = [] if decoded is None else decoded.drafts
+        return texts + [
+            (row.segment, draft) for row, draft in zip(visual, drafts, strict=False) if _is_embeddable(draft)
         ]
-    drafts: dict[tuple[str, int], SegmentDraft] = {}
-    decodes = any(row.origin == "file" for row in seen)
-    if decodes:
-        decoded = redecode(seen[0].digest, seen[0].decoder, seen[0].path, context, opener)
-        drafts |= {("file", at): draft for at, draft in enumerate([] if decoded is None else decoded.drafts)}
-    if any(row.origin == "tiles" for row in seen):
-        left = None if decodes else opener  # which opens once
-        tiles = redecode_tiles(seen[0].digest, seen[0].path, context.embedder, left)
-        drafts |= {("tiles", at): draft for at, draft in enumerate(tiles or ())}
-    there = [(row, drafts[row.origin, row.position]) for row in seen if (row.origin, row.position) in drafts]
-    return ready + [(row.segment, draft) for row, draft in there if _is_same_segment(row, draft)]
+    drafts_at: dict[tuple[str, int], SegmentDraft] = {}
+    decodes_file = any(row.origin == "file" for row in visual)
+    if decodes_file:
+        decoded = redecode(digest, decoder, path, context, opener)
+        drafts = [] if decoded is None else decoded.drafts
+        drafts_at |= {("file", position): draft for position, draft in enumerate(drafts)}
+    if any(row.origin == "tiles" for row in visual):
+        tiles = redecode_tiles(
+            digest, path, context.embedder, None if decodes_file else opener
+        )  # it opens once
+        drafts_at |= {("tiles", position): draft for position, draft in enumerate(tiles or ())}
+    pairs = [(row, drafts_at.get((row.origin, row.position))) for row in visual]
+    return texts + [
+        (row.segment, draft) for row, draft in pairs if draft is not None and _is_same_segment(row, draft)
+    ]
 
 
 def _is_same_segment(row: MissingVector, draft: SegmentDraft) -> bool:
-    """Say whether a draft is what a segment was made of: where a page failed this time, others move up."""
+    """Return True if the segment was made of such a draft; pages move up if one before them fails now."""
     return draft.matches(row.kind, row.page, row.start) and _is_embeddable(draft)
 
 
 def _is_embeddable(draft: SegmentDraft) -> bool:
-    """Say whether a draft can be embedded, or has been."""
+    """Return True if a draft has pixels, or was embedded by its decoder."""
     return draft.pixels is not None or draft.vector is not None
-
-
-def _batches(contents: Iterator[EmbeddingInputs]) -> Iterator[EmbeddingInputs]:
-    batch: EmbeddingInputs = []
-    for ready in contents:
-        batch += ready
-        while len(batch) >= TARGET_BATCH:
-            yield batch[:TARGET_BATCH]
-            batch = batch[TARGET_BATCH:]
-    if batch:
-        yield batch

@@ -1,62 +1,77 @@
-"""Read again what an older reader has read: what pictures say of themselves, and how they look.
+"""Decode contents again: for the metadata that older versions did not read, or for thumbnails."""
 
-Nothing is embedded.
-"""
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import NamedTuple
 
-from collections.abc import Callable, Iterator, Sequence
-
-from indexer.decode.base import DecodedFile
+from indexer.decode.base import SegmentDraft
 from indexer.decode.context import DecodeContext
+from indexer.decode.metadata.properties import METADATA_VERSION
 from indexer.decode.reader import redecode
-from indexer.embed.archive_order import in_archive_order
-from indexer.prefetch import prefetch
+from indexer.enrich.content_pass import (
+    COMMIT_INTERVAL_SECONDS,
+    ContentPass,
+    OpenableContent,
+    PassProgress,
+    in_reading_order,
+    run_pass,
+)
+from indexer.store.analyses import locate, outdated_contents
 from indexer.store.writer import LibraryWriter
 from retrieval.embedders.base import Embedder
-from retrieval.media.archives.archive import Opener
-from retrieval.system import cores
-from retrieval.types import MediaProperties
-
-MAX_BATCH_CONTENTS = 200  # contents a transaction
-PREFETCH_PER_THREAD = 8  # contents read ahead, a thread
+from retrieval.types import MediaProperties, Vectors
 
 
-def refresh_metadata(writer: LibraryWriter, progress: Callable[[int, int], None]) -> int:
-    """Write what contents say by today's reader, in batches, each committed; returns how many were read.
+class RedecodedContent(NamedTuple):
+    """A content, its metadata, and its drafts with thumbnails but without pixels."""
 
-    Those whose file is not there, or not as it was, wait for a later run.
-    """
-    contents = writer.contents.outdated_metadata()
-    done, batch = 0, list[tuple[int, MediaProperties]]()
-    reads = redecode_contents(writer, contents, writer.embedder)
-    for number, (content, decoded) in enumerate(reads, start=1):
-        if decoded is not None:
-            batch.append((content, decoded.properties))
-            writer.thumbnails.save_content(content, decoded.drafts)
-        if len(batch) >= MAX_BATCH_CONTENTS or number == len(contents):
-            writer.contents.update_metadata(batch)
-            done += len(batch)
-            batch = []
-            progress(number, len(contents))
-    return done
+    content: int
+    properties: MediaProperties
+    drafts: Sequence[SegmentDraft]
 
 
-ContentLocation = tuple[
-    int, tuple[bytes, str, bytes] | None
-]  # a content, its digest, its reader and a file of it
+class ThumbnailPass(ContentPass[OpenableContent, RedecodedContent]):
+    """Decodes contents again for their thumbnails; nothing is embedded."""
+
+    commit_interval = COMMIT_INTERVAL_SECONDS
+
+    def __init__(self, writer: LibraryWriter, embedder: Embedder, contents: Sequence[int]) -> None:
+        self.writer, self.contents = writer, contents
+        self.contexts = {wanted: DecodeContext(embedder, wanted) for wanted in (False, True)}
+        self.total = len(contents)
+
+    def pending(self) -> Iterator[OpenableContent]:
+        """Yield the contents whose files are present."""
+        return in_reading_order(locate(self.writer.db.conn, self.contents))
+
+    def process(self, item: OpenableContent) -> Sequence[RedecodedContent]:
+        """Decode a content; a missing or changed file waits for a later run."""
+        (content, digest, decoder, path, _), opener = item
+        decoded = redecode(digest, decoder, path, self.contexts[self.writer.thumbnails.is_accepting], opener)
+        if decoded is None:
+            return ()
+        drafts = [replace(draft, pixels=None, vector=None) for draft in decoded.drafts]  # to save memory
+        return [RedecodedContent(content, decoded.properties, drafts)]
+
+    def commit(self, results: Sequence[RedecodedContent], vectors: Vectors) -> None:
+        """Save the thumbnails."""
+        for result in results:
+            self.writer.thumbnails.save_content(result.content, result.drafts)
+        self.done += len(results)
 
 
-def redecode_contents(
-    writer: LibraryWriter, contents: Sequence[int], embedder: Embedder
-) -> Iterator[tuple[int, DecodedFile | None]]:
-    """Yield each content as it decodes now, in order; None where its file is not there as it was."""
+class MetadataPass(ThumbnailPass):
+    """Decodes contents again that an older version has decoded, for their metadata and thumbnails."""
 
-    contexts = {wanted: DecodeContext(embedder, wanted) for wanted in (False, True)}
+    def commit(self, results: Sequence[RedecodedContent], vectors: Vectors) -> None:
+        """Save the thumbnails and the metadata."""
+        super().commit(results, vectors)
+        self.writer.contents.update_metadata([(result.content, result.properties) for result in results])
 
-    def work(given: tuple[ContentLocation, Opener | None]) -> tuple[int, DecodedFile | None]:
-        (content, place), opener = given
-        context = contexts[writer.thumbnails.is_accepting]
-        return content, None if place is None else redecode(*place, context, opener)
 
-    places = ((content, writer.contents.locate(content)) for content in contents)
-    turns = in_archive_order(places, lambda given: None if given[1] is None else given[1][2])
-    return prefetch(work, turns, threads=cores(), depth=PREFETCH_PER_THREAD * cores())
+def refresh_metadata(writer: LibraryWriter, progress: PassProgress) -> int:
+    """Decode contents again whose metadata is outdated, and return how many were decoded."""
+    contents = outdated_contents(writer.db.conn, "metadata", str(METADATA_VERSION))
+    metadata = MetadataPass(writer, writer.embedder, contents)
+    run_pass(metadata, writer.embedder, progress)
+    return metadata.done

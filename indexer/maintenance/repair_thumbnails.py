@@ -1,9 +1,11 @@
 """Look the thumbnails over, and make from the files what is missing of them."""
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import takewhile
 
-from indexer.maintenance.refresh_metadata import redecode_contents
+from indexer.enrich.content_pass import OpenableContent, PassProgress, run_pass
+from indexer.maintenance.refresh_metadata import ThumbnailPass
 from indexer.maintenance.verify import Findings
 from indexer.store.thumbnails import ThumbnailFile
 from indexer.store.writer import LibraryWriter
@@ -40,7 +42,7 @@ def repair_thumbnails(
     writer: LibraryWriter,
     findings: Findings,
     load_embedder: Callable[[], Embedder],
-    progress: Callable[[int, int], None],
+    progress: PassProgress,
 ) -> None:
     """Delete what is damaged or left over, and make what is missing from the files that are there.
 
@@ -56,10 +58,12 @@ def repair_thumbnails(
     if not lacking:
         return
     try:
-        _regenerate_missing(writer, load_embedder(), progress)
+        embedder = load_embedder()
     except EmbedderError as error:
         findings.warnings.append(f"{pluralize(lacking, 'segment')} without a thumbnail: {error}")
         return
+    rows = file.open().execute(f"SELECT DISTINCT s.content {_MISSING_ROWS} ORDER BY s.content")
+    run_pass(MissingThumbnailPass(writer, embedder, [row[0] for row in rows]), embedder, progress)
     left = _count_rows(file, _MISSING_ROWS)
     findings.repaired += [f"{_pluralize_thumbnails(lacking - left)} made."] * (lacking > left)
     if left:
@@ -68,19 +72,12 @@ def repair_thumbnails(
         findings.warnings.append(file.note)
 
 
-def _regenerate_missing(
-    writer: LibraryWriter, embedder: Embedder, progress: Callable[[int, int], None]
-) -> None:
-    """Make the thumbnails that are missing, each content's committed, as long as there is room."""
-    file = writer.thumbnails
-    rows = file.open().execute(f"SELECT DISTINCT s.content {_MISSING_ROWS} ORDER BY s.content")
-    contents = [row[0] for row in rows]
-    for number, (content, decoded) in enumerate(redecode_contents(writer, contents, embedder), start=1):
-        if decoded is not None:
-            file.save_content(content, decoded.drafts)
-        if not file.is_accepting:
-            break
-        progress(number, len(contents))
+class MissingThumbnailPass(ThumbnailPass):
+    """Makes thumbnails for segments that lack one, as long as the file accepts more."""
+
+    def pending(self) -> Iterator[OpenableContent]:
+        """Yield contents until the file is full."""
+        return takewhile(lambda _: self.writer.thumbnails.is_accepting, super().pending())
 
 
 def _damage_message(file: ThumbnailFile) -> str | None:

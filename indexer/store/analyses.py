@@ -1,96 +1,140 @@
-"""Where it is written what contents say: text in pictures, speech, sounds. Appended to whole contents."""
+"""The table `analyses`: which version has analyzed each content, and how far.
 
+The segments that an analysis finds are appended to complete contents.
+"""
+
+import sqlite3
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from indexer.decode.base import SegmentDraft
-from indexer.store.writer import LibraryWriter
 from retrieval.catalog.schema import vectors_table
 from retrieval.types import Vectors
 
-Analysis = Literal["ocr", "speech", "sounds"]
+if TYPE_CHECKING:
+    from indexer.store.writer import LibraryWriter
+
+Analysis = Literal["ocr", "speech", "sounds", "tiles", "metadata"]
 
 
 class PendingContent(NamedTuple):
-    """A content that is to be looked over, a file that has it, and how far it is done."""
+    """A content to process, a file that holds it, and how far it has been analyzed."""
 
     content: int
     digest: bytes
     decoder: str
     path: bytes
-    progress: float
+    progress: float = 0.0  # seconds or pages
 
 
 @dataclass(frozen=True, slots=True)
 class PartialResult:
-    """What was found in a part of a content; `upto` is how far it is done now, None for all of it."""
+    """The segments that were found in a part of a content."""
 
     content: int
     drafts: Sequence[SegmentDraft]
-    progress: float | None
+    progress: float | None  # seconds or pages up to the end of this part; None completes the content
 
 
 def pending_contents(
-    writer: LibraryWriter, analysis: Analysis, version: str, decoders: Sequence[str]
-) -> list[PendingContent]:
-    """Return the whole contents that are there and were not looked over by this version, new ones first."""
+    db: sqlite3.Connection,
+    analysis: Analysis,
+    version: str,
+    decoders: Sequence[str],
+    condition: str = "TRUE",
+) -> list[int]:
+    """Return the complete contents that lack this version of an analysis and have a present file.
+
+    Contents that no version has analyzed come first. `condition` is SQL on the content `c`.
+    """
     marks = ", ".join("?" * len(decoders))
-    query = f"""WITH left AS MATERIALIZED (  -- few, of which places are sought
-                    SELECT c.id, c.hash, c.reader, iif(a.version = ?1, a.progress, 0.0) AS progress,
-                           a.content IS NOT NULL AND a.progress IS NULL AS old
+    query = f"""WITH pending AS MATERIALIZED (  -- few, so that few files are looked up
+                    SELECT c.id, a.content IS NOT NULL AND a.progress IS NULL AS is_outdated
                       FROM contents c LEFT JOIN analyses a ON a.content = c.id AND a.analysis = ?2
                      WHERE c.segments IS NOT NULL AND c.reader IN ({marks})
-                           AND (a.version IS NOT ?1 OR a.progress IS NOT NULL)),
-                placed AS (
-                    SELECT l.*, (SELECT path FROM present_files WHERE content = l.id LIMIT 1) AS place
-                      FROM left l)
-                SELECT id, hash, reader, place, coalesce(progress, 0.0) FROM placed
-                 WHERE place IS NOT NULL ORDER BY old, id"""
-    rows = writer.db.conn.execute(query, (version, analysis, *decoders)).fetchall()
-    return [PendingContent(*row) for row in rows]
+                           AND (a.version IS NOT ?1 OR a.progress IS NOT NULL) AND {condition})
+                SELECT id FROM pending
+                 WHERE EXISTS (SELECT 1 FROM present_files WHERE content = id) ORDER BY is_outdated, id"""
+    return [row[0] for row in db.execute(query, (version, analysis, *decoders))]
 
 
-def scene_ranges(writer: LibraryWriter, content: int) -> list[tuple[float, float]]:
-    """Return the seconds of the moments that a video is known to have, ascending."""
+def outdated_contents(db: sqlite3.Connection, analysis: Analysis, version: str) -> list[int]:
+    """Return the contents that another version has analyzed and that have a present file.
+
+    Faster than `pending_contents` where each content is analyzed when it is added.
+    """
+    query = """SELECT content FROM (
+                   SELECT content FROM analyses WHERE analysis = ?1 AND version < ?2
+                    UNION ALL SELECT content FROM analyses WHERE analysis = ?1 AND version > ?2) a
+                WHERE EXISTS (SELECT 1 FROM present_files f WHERE f.content = a.content) ORDER BY content"""
+    return [row[0] for row in db.execute(query, (analysis, version))]
+
+
+def locate(
+    db: sqlite3.Connection, contents: Iterable[int], analysis: str = "", version: str = ""
+) -> Iterator[PendingContent]:
+    """Yield contents with a present file, and how far this version of an analysis has come."""
+    query = """SELECT c.id, c.hash, c.reader,
+                      (SELECT path FROM present_files WHERE content = c.id LIMIT 1),
+                      coalesce((SELECT progress FROM analyses
+                                 WHERE content = c.id AND analysis = ?2 AND version = ?3), 0.0)
+                 FROM contents c WHERE c.id = ?1"""
+    for content in contents:
+        pending = PendingContent(*db.execute(query, (content, analysis, version)).fetchone())
+        if pending.path is not None:
+            yield pending
+
+
+def set_progress(
+    db: sqlite3.Connection, content: int, analysis: Analysis, version: str, progress: float | None = None
+) -> None:
+    """Record how far a version has analyzed a content, None for all of it, within a transaction."""
+    db.execute(
+        "INSERT OR REPLACE INTO analyses (content, analysis, version, progress) VALUES (?, ?, ?, ?)",
+        (content, analysis, version, progress),
+    )
+
+
+def scene_ranges(writer: "LibraryWriter", content: int) -> list[tuple[float, float]]:
+    """Return start and end, in seconds, of the scenes of a video, ascending."""
     query = "SELECT start, end FROM segments WHERE content = ? AND kind = 'video' ORDER BY start"
     return [tuple(row) for row in writer.db.execute(query, (content,))]
 
 
 def save_results(
-    writer: LibraryWriter,
+    writer: "LibraryWriter",
     analysis: Analysis,
     version: str,
     results: Sequence[PartialResult],
     vectors: Vectors,
 ) -> Counter[str]:
-    """Commit pieces with the vectors of their drafts, (n, d), at once; returns kind -> new segments.
+    """Commit results with the vectors of their drafts, (n, d); return kind -> new segments.
 
-    What another version has found in these contents is deleted.
+    The results that another version has left in these contents are deleted.
     """
-    wrote, begin, execute = Counter[str](), 0, writer.db.conn.execute
+    new_segments, start, db = Counter[str](), 0, writer.db.conn
+    query = "SELECT version FROM analyses WHERE content = ? AND analysis = ?"
     with writer.db.atomic():
-        for piece in results:
-            key = (piece.content, analysis)
-            query = "SELECT version FROM analyses WHERE content = ? AND analysis = ?"
-            known = execute(query, key).fetchone()
-            if known is not None and known[0] != version:
-                _delete_results(writer, analysis, piece.content)
-            end = begin + len(piece.drafts)
-            writer.add_segments(piece.content, analysis, piece.drafts, vectors[begin:end])
-            execute("INSERT OR REPLACE INTO analyses VALUES (?, ?, ?, ?)", (*key, version, piece.progress))
-            wrote.update(draft.kind for draft in piece.drafts)
-            begin = end
-    return wrote
+        for result in results:
+            row = db.execute(query, (result.content, analysis)).fetchone()
+            if row is not None and row[0] != version:
+                _delete_results(writer, analysis, result.content)
+            end = start + len(result.drafts)
+            writer.add_segments(result.content, analysis, result.drafts, vectors[start:end])
+            set_progress(db, result.content, analysis, version, result.progress)
+            new_segments.update("part" if draft.is_crop else draft.kind for draft in result.drafts)
+            start = end
+    return new_segments
 
 
-def _delete_results(writer: LibraryWriter, analysis: Analysis, content: int) -> None:
-    """Delete what was found in a content, within a transaction."""
-    execute = writer.db.conn.execute
+def _delete_results(writer: "LibraryWriter", analysis: Analysis, content: int) -> None:
+    """Delete the segments that an analysis has added to a content, within a transaction."""
+    db = writer.db.conn
     query = "SELECT id FROM segments WHERE content = ? AND origin = ?"
-    ids = execute(query, (content, analysis)).fetchall()
+    ids = db.execute(query, (content, analysis)).fetchall()
     for space in writer.catalog.spaces():
-        writer.db.conn.executemany(f"DELETE FROM {vectors_table(space.id)} WHERE segment = ?", ids)
-    writer.db.conn.executemany("DELETE FROM segments WHERE id = ?", ids)
-    execute("UPDATE contents SET segments = segments - ? WHERE id = ?", (len(ids), content))
+        db.executemany(f"DELETE FROM {vectors_table(space.id)} WHERE segment = ?", ids)
+    db.executemany("DELETE FROM segments WHERE id = ?", ids)
+    db.execute("UPDATE contents SET segments = segments - ? WHERE id = ?", (len(ids), content))

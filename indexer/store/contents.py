@@ -6,10 +6,9 @@ from dataclasses import asdict
 import sqlite_utils
 
 from indexer.decode.metadata.properties import METADATA_VERSION
+from indexer.store.analyses import set_progress
 from retrieval.types import MediaProperties
 
-OUTDATED = """SELECT content FROM analyses WHERE analysis = 'metadata' AND version < ?1
-              UNION ALL SELECT content FROM analyses WHERE analysis = 'metadata' AND version > ?1"""
 METADATA_DECODERS = ("picture", "caption")  # decoders whose metadata is read again when its version changes
 
 
@@ -25,33 +24,8 @@ class Contents:
         (row,) = self.db.conn.execute(query, (digest, decoder)).fetchall()
         self._write_properties(int(row[0]), details)
         if decoder in METADATA_DECODERS:
-            self._mark_metadata_current(int(row[0]))
+            set_progress(self.db.conn, int(row[0]), "metadata", str(METADATA_VERSION))
         return int(row[0])
-
-    def outdated_metadata(self) -> list[int]:
-        """Return the contents that older readers have read, and that are there to be read again."""
-        query = f"""SELECT content FROM ({OUTDATED}) a
-                    WHERE EXISTS (SELECT 1 FROM present_files f WHERE f.content = a.content)
-                    ORDER BY content"""
-        return [row[0] for row in self.db.conn.execute(query, (str(METADATA_VERSION),))]
-
-    def locate(self, content: int) -> tuple[bytes, str, bytes] | None:
-        """Return a content's digest, its reader and a file that has it; None where none is there now."""
-        query = """SELECT c.hash, c.reader, f.path FROM contents c JOIN present_files f ON f.content = c.id
-                    WHERE c.id = ? LIMIT 1"""
-        row = self.db.conn.execute(query, (content,)).fetchone()
-        return None if row is None else (row[0], row[1], row[2])
-
-    def untiled_images(self) -> list[tuple[int, bytes, bytes]]:
-        """Return the pictures in one piece that were asked for no tiles yet: id, SHA-256 and place."""
-        query = """SELECT c.id, c.hash, f.path FROM contents c JOIN present_files f ON f.content = c.id
-                    WHERE c.reader = 'picture' AND c.segments IS NOT NULL
-                      AND NOT EXISTS (SELECT 1 FROM analyses a
-                                       WHERE a.content = c.id AND a.analysis = 'tiles')
-                      AND NOT EXISTS (SELECT 1 FROM segments s WHERE s.content = c.id AND s.kind = 'image'
-                                         AND coalesce(s.box, s.page, s.start) IS NOT NULL)
-                    GROUP BY c.id ORDER BY c.id"""
-        return [tuple(row) for row in self.db.conn.execute(query)]
 
     def update_metadata(self, batch: Sequence[tuple[int, MediaProperties]]) -> None:
         """Commit what contents say, as it was read again, and the times of their files."""
@@ -59,7 +33,7 @@ class Contents:
         with self.db.atomic():
             for content, details in batch:
                 self._write_properties(content, details)
-                self._mark_metadata_current(content)
+                set_progress(self.db.conn, content, "metadata", str(METADATA_VERSION))
                 for root, picture in self.db.conn.execute(files, (content,)).fetchall():
                     self.update_capture_time(root, picture)
 
@@ -75,10 +49,6 @@ class Contents:
                 WHERE id IN own AND time != said.taken""",
             (root, image_path),
         )
-
-    def _mark_metadata_current(self, content: int) -> None:
-        query = "INSERT OR REPLACE INTO analyses VALUES (?, 'metadata', ?, NULL)"
-        self.db.conn.execute(query, (content, str(METADATA_VERSION)))
 
     def _write_properties(self, content: int, details: MediaProperties) -> None:
         columns = asdict(details)

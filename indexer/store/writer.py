@@ -32,8 +32,6 @@ from retrieval.embedders.base import Embedder
 from retrieval.errors import LibraryError, LibraryMissing, SpaceMismatch, describe_differences
 from retrieval.types import Space, Vectors
 
-TILES_VERSION = "1"  # a larger one cuts every image into tiles again
-
 migrations = sqlite_utils.Migrations("clew")
 for _name, _statements in MIGRATIONS.items():
 
@@ -174,15 +172,6 @@ class LibraryWriter:
                 count = chunk.first_ordinal + len(chunk.drafts)
                 execute("UPDATE contents SET segments = ? WHERE id = ?", (count, id_))
         return id_
-
-    def write_tiles(self, batch: Sequence[tuple[int, Sequence[SegmentDraft], Vectors]]) -> None:
-        """Commit the tiles of contents that have none yet, all of each; that there are none is noted."""
-        with self.db.atomic():
-            for content, drafts, vectors in batch:
-                self.add_segments(content, "tiles", drafts, vectors)
-                self.db.execute(
-                    "INSERT OR REPLACE INTO analyses VALUES (?, 'tiles', ?, NULL)", (content, TILES_VERSION)
-                )
 
     def _write_segment(
         self, content: int, ordinal: int, draft: SegmentDraft, vector: Vectors, origin: str = "file"

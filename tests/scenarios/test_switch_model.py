@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from indexer import forget, index_folder, switch_library, update_library, verify_library
-from indexer.maintenance import backfill_vectors as filling
+from indexer.maintenance.backfill_vectors import VectorPass
 from indexer.operations.switch_model import Comparison
 from retrieval import Library
 from retrieval.catalog.reader import Catalog
@@ -119,7 +119,7 @@ def test_a_text_too_long_for_the_new_model_is_the_mean_of_its_parts(tmp_path, pl
 
 def test_ctrl_c_leaves_the_old_space_and_the_next_call_goes_on(folder, index, place, toy, other, monkeypatch):
     index(folder)
-    monkeypatch.setattr(filling, "TARGET_BATCH", 2)
+    monkeypatch.setattr(VectorPass, "batch_size", 2)
     calls = []
 
     def stop(name, done, total):
@@ -279,10 +279,9 @@ def test_there_must_be_a_library_and_a_space_must_be_there(place, other, folder,
 CHILD = """
 import sys
 from indexer import switch_library
-from indexer.embed import batches
-from indexer.maintenance import backfill_vectors
+from indexer.maintenance.backfill_vectors import VectorPass
 from tests.support.toy_embedder import RotatedToyEmbedder
-backfill_vectors.TARGET_BATCH = batches.TARGET_BATCH = 8
+VectorPass.batch_size = 8
 print("go", flush=True)
 switch_library("other", library=sys.argv[1], embedder=RotatedToyEmbedder())
 """

@@ -22,6 +22,7 @@ from indexer.decode.audio.decoder import UNTAGGED_TEXT, decode, describe_tags
 from indexer.decode.audio.stream import SAMPLE_RATE, audio_chunks, open_media
 from indexer.decode.context import DecodeContext
 from indexer.decode.text.chunking import Chunker
+from indexer.enrich.base import AnalysisPass
 from indexer.enrich.speech import TranscriptSegment, transcript_passages
 from retrieval import Library
 from retrieval.catalog.schema import CATALOG_FILE
@@ -164,7 +165,7 @@ def test_what_is_said_is_found_at_its_second(tmp_path, index, place, toy):
     write_audio(tmp_path / "memos" / "other.wav", 2, [(0.5, 1.5, 800)])
     report = index(tmp_path / "memos", transcriber=ToneTranscriber())
     assert report.kinds == {"audio": 2, "text": 3}
-    assert report.notes == ["Speech was found in 2 of 2 files."]
+    assert report.notes == ["Speech: found in 2 of 2 files."]
     assert verify_library(place).errors == []
     with Library.open(place, embedder=toy) as library:
         hit = library.search("blue lamp", kind="text")[0]
@@ -178,7 +179,7 @@ def test_what_is_said_is_found_at_its_second(tmp_path, index, place, toy):
 def test_the_sound_track_of_a_video_is_heard_too(tmp_path, index, place, toy):
     clip = write_audio(tmp_path / "clips" / "clip.mp4", 6, [(4, 5, 800)])
     report = index(tmp_path / "clips", transcriber=ToneTranscriber())
-    assert (report.notes, report.kinds["text"]) == (["Speech was found in 1 of 1 file."], 1)
+    assert (report.notes, report.kinds["text"]) == (["Speech: found in 1 of 1 file."], 1)
     with Library.open(place, embedder=toy) as library:
         hit = library.search("green boat", kind="text")[0]
     assert (hit.path, hit.text, hit.timed) == (clip, "green boat.", True)
@@ -242,11 +243,9 @@ class Stopped(ToneTranscriber):
 
 
 def test_ctrl_c_between_and_within_sounds_costs_what_was_in_hand(tmp_path, index, place, monkeypatch):
-    from indexer.enrich import runner as later
-
     monkeypatch.setattr(stream, "MAX_CHUNK_SECONDS", 4.0)
     monkeypatch.setattr(stream, "CUT_WINDOW_SECONDS", 1.0)
-    monkeypatch.setattr(later, "COMMIT_INTERVAL_SECONDS", 0.0)
+    monkeypatch.setattr(AnalysisPass, "commit_interval", 0.0)
     for number in range(3):
         write_audio(
             tmp_path / "memos" / f"{number}.wav", 10 + number, [(1, 2, 400), (5, 6, 800), (8, 9, 1600)]
@@ -307,10 +306,10 @@ def test_sounds_and_what_is_said_in_them_follow_a_switch_and_a_purge(tmp_path, i
 CHILD = """
 import sys
 from indexer import update_library
-from indexer.enrich import runner
+from indexer.enrich.base import AnalysisPass
 from tests.support.audio_files import ToneTranscriber
 from tests.support.toy_embedder import ToyEmbedder
-runner.COMMIT_INTERVAL_SECONDS = 0.0
+AnalysisPass.commit_interval = 0.0
 print("go", flush=True)
 update_library([sys.argv[1]], library=sys.argv[2], embedder=ToyEmbedder(), transcriber=ToneTranscriber())
 """
@@ -352,7 +351,7 @@ def test_without_a_model_it_is_said_once_how_to_have_one(tmp_path, index, place)
     for number in range(3):
         write_audio(tmp_path / "memos" / f"{number}.wav", 1 + number)
     (note,) = index(tmp_path / "memos").notes
-    assert note.startswith("What is said in 3 sounds cannot be searched yet")
+    assert note.startswith("3 audio files")
     assert "clew index --speech-model small" in note
     assert index(tmp_path / "memos").notes == []
 
@@ -398,7 +397,7 @@ def test_a_whisper_model_of_a_folder_hears_and_is_remembered(tmp_path, index, pl
     write_audio(tmp_path / "memos" / "a.wav", 5, [(0, 5, 400)])
     capfd.readouterr()
     report = index(tmp_path / "memos", speech_model=str(model))
-    assert report.notes[0].startswith("Speech was found in ")
+    assert report.notes[0].startswith("Speech: found in ")
     assert held(place, "SELECT analysis, version, progress FROM analyses") == [("speech", str(model), None)]
     assert all(start is None or 0 <= start <= end <= 5 for _, _, start, end in held(place))
     assert index().notes == []

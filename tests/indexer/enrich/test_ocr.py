@@ -107,7 +107,7 @@ def rows(place: Path, query: str) -> list[tuple]:
 
 def test_every_picture_is_looked_at_once_and_said(made):
     _, place, report = made
-    assert report.notes == ["Text in pictures was found in 4 of 5 files."]
+    assert report.notes == ["Text in images: found in 4 of 5 files."]
     assert report.kinds["image"] == 5
     query = "SELECT version, progress, count(*) FROM analyses WHERE analysis = 'ocr' GROUP BY 1, 2"
     assert rows(place, query) == [(ocr.VERSION, None, 5)]
@@ -177,7 +177,7 @@ def test_what_was_looked_at_is_not_looked_at_again_but_new_pictures_are(made, co
     page((400, 100), [((20, 30), "Museum ticket 7751")]).save(more / "ticket.png")
     draw_image(more / "copy.png", "green", (320, 240))  # of which the library knows the content
     report = update_library(more, library=copied)
-    assert (report.added, report.notes) == (2, ["Text in pictures was found in 1 of 1 file."])
+    assert (report.added, report.notes) == (2, ["Text in images: found in 1 of 1 file."])
     with Library.open(copied) as library:
         assert library.search("ticket 7751", by="keyword")[0].path == more / "ticket.png"
     page((400, 100), [((20, 30), "Nobody reads this")]).save(more / "last.png")
@@ -189,7 +189,7 @@ def test_a_newer_version_reads_again_and_replaces(copied, monkeypatch):
     query = "SELECT content, ordinal, text, box{} FROM segments WHERE text IS NOT NULL ORDER BY 1, 2"
     before, ids = rows(copied, query.format("")), rows(copied, query.format(", id"))
     monkeypatch.setattr(ocr, "VERSION", "2")
-    assert update_library(library=copied).notes == ["Text in pictures was found in 4 of 5 files."]
+    assert update_library(library=copied).notes == ["Text in images: found in 4 of 5 files."]
     assert rows(copied, query.format("")) == before
     assert not set(rows(copied, query.format(", id"))) & set(ids)
     assert rows(copied, "SELECT version, count(*) FROM analyses WHERE analysis = 'ocr' GROUP BY 1") == [
@@ -225,7 +225,7 @@ def test_a_picture_that_cannot_be_read_now_is_neither_fatal_nor_forgotten(made, 
 
     monkeypatch.setattr(ocr, "_load_engine", lambda threads: fail)
     (note,) = update_library(library=copied).notes
-    assert note == "Text in pictures cannot be found at present: a bug of rapidocr"
+    assert note == "Text in images: failed for every file, and will be retried: a bug of rapidocr"
     assert rows(copied, "SELECT DISTINCT version FROM analyses WHERE analysis = 'ocr'") == [("1",)]
 
 
@@ -238,7 +238,7 @@ def test_the_pages_of_a_document_that_are_pictures_are_read_with_their_number(tm
     first.save(folder / "scan.pdf", save_all=True, append_images=[Image.new("RGB", (9, 9), "white"), second])
     fax = [picture.copy() for picture in (first, second)]  # Pillow leaves in those what a PDF needs
     fax[0].save(folder / "fax.tiff", save_all=True, append_images=fax[1:], compression="tiff_lzw")
-    assert index(folder, ocr=True).notes == ["Text in pictures was found in 2 of 2 files."]
+    assert index(folder, ocr=True).notes == ["Text in images: found in 2 of 2 files."]
     with Library.open(place, embedder=toy) as library:
         hits = {hit.path.name: hit for hit in library.search("signed", by="keyword")}
     assert (hits["scan.pdf"].page, hits["scan.pdf"].box) == (3, None)
@@ -259,7 +259,7 @@ def test_text_in_a_video_is_found_at_its_moment(tmp_path, index, place, toy):
     scenes = [("black HELLO", 3.0), ("black BICYCLE", 2.0), ("black INVOICE", 3.0)]
     write_video(tmp_path / "talk" / "slides.mp4", scenes, rotation=90)
     write_video(tmp_path / "talk" / "plain.mp4", [("red", 1.0)])
-    assert index(tmp_path / "talk", ocr=True).notes == ["Text in pictures was found in 1 of 2 files."]
+    assert index(tmp_path / "talk", ocr=True).notes == ["Text in images: found in 1 of 2 files."]
     with Library.open(place, embedder=toy) as library:
         (hit,) = library.search("bicycle", by="keyword")
         assert (hit.start, hit.end, hit.timed, hit.kind) == (3.0, 5.0, True, "text")

@@ -12,6 +12,7 @@ from PIL import Image
 
 from indexer import switch_library, verify_library
 from indexer.decode.audio import stream
+from indexer.enrich.base import AnalysisPass
 from indexer.enrich.sound_events import (
     LabeledWindow,
     SoundEventAnalyzer,
@@ -48,7 +49,7 @@ def test_what_sounds_is_found_at_its_second(tmp_path, index, place, toy):
     write_audio(tmp_path / "walks" / "other.wav", 3, [(0, 3, 1600)])
     report = index(tmp_path / "walks", sound_classifier=ToneClassifier())
     assert report.kinds == {"audio": 5}  # two of them are what the files say of themselves
-    assert report.notes == ["Known sounds were found in 2 of 2 files."]
+    assert report.notes == ["Sound events: found in 2 of 2 files."]
     assert verify_library(place).errors == []
     with Library.open(place, embedder=toy) as library:
         hit = library.search("red dog barking")[0]
@@ -65,7 +66,7 @@ def test_what_sounds_is_found_at_its_second(tmp_path, index, place, toy):
 def test_the_sound_track_of_a_video_is_heard_beside_its_speech(tmp_path, index, place, toy):
     clip = write_audio(tmp_path / "clips" / "clip.mp4", 24, [(11, 19, 800)])
     report = index(tmp_path / "clips", sound_classifier=ToneClassifier(), transcriber=ToneTranscriber())
-    assert report.notes == ["Speech was found in 1 of 1 file.", "Known sounds were found in 1 of 1 file."]
+    assert report.notes == ["Speech: found in 1 of 1 file.", "Sound events: found in 1 of 1 file."]
     with Library.open(place, embedder=toy) as library:
         hit = library.search("rain", by="keyword")[0]
         assert (hit.path, hit.kind, hit.start, hit.end) == (clip, "audio", *near(10, 20))
@@ -151,10 +152,8 @@ class Stopped(ToneClassifier):
 
 
 def test_ctrl_c_within_a_sound_costs_what_was_in_hand(tmp_path, index, place, monkeypatch):
-    from indexer.enrich import runner
-
     monkeypatch.setattr(stream, "MAX_CHUNK_SECONDS", 10.0)
-    monkeypatch.setattr(runner, "COMMIT_INTERVAL_SECONDS", 0.0)
+    monkeypatch.setattr(AnalysisPass, "commit_interval", 0.0)
     write_audio(tmp_path / "walks" / "a.wav", 65, [(n, n + 8, 400) for n in range(1, 60, 10)])
     assert index(tmp_path / "walks", sound_classifier=Stopped(4)).interrupted
     assert verify_library(place).errors == []
@@ -211,7 +210,7 @@ def test_a_library_of_the_step_before_is_brought_up_and_keeps_what_was_said(tmp_
     before = held(place, "SELECT * FROM analyses WHERE analysis = 'speech'")
     downgrade_catalog(place, "13-archives")
     assert index(sound_classifier=ToneClassifier(), transcriber=ToneTranscriber()).notes == [
-        "Known sounds were found in 1 of 1 file."
+        "Sound events: found in 1 of 1 file."
     ]
     assert held(place, "SELECT * FROM analyses WHERE analysis = 'speech'") == before
     assert verify_library(place).errors == []
@@ -315,7 +314,7 @@ def test_a_clap_model_of_a_folder_names_sounds_and_is_remembered(tmp_path, model
     capfd.readouterr()
     done = clew("index", tmp_path / "walks", "--model", "builtin", "--sound-model", model)
     assert (done.exit_code, capfd.readouterr()) == (0, ("", ""))
-    assert done.stderr == "Known sounds were found in 1 of 2 files.\n"
+    assert done.stderr == "Sound events: found in 1 of 2 files.\n"
     (row,) = held(place)
     assert set(row[0].split(", ")) <= set(SOUND_LABELS)
     assert row[1:] == (0, 10)
@@ -392,7 +391,7 @@ def test_without_a_model_both_ways_are_told_once(tmp_path, index):
     assert "`clew index --sound-model laion/clap-htsat-unfused`" in note
     write_audio(tmp_path / "walks" / "b.wav", 2)
     assert index(tmp_path / "walks", sound_classifier=ToneClassifier()).notes == [
-        "Known sounds were found in 2 of 2 files."
+        "Sound events: found in 2 of 2 files."
     ]
 
 

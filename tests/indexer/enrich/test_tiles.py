@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw
 
 from indexer import switch_library, tag_library, verify_library
 from indexer.decode.images.crops import tile_boxes
+from indexer.enrich.tiles import TilesPass
 from retrieval import Library
 from retrieval.cli.hit_formats import as_dict
 from retrieval.formatting import format_location as shown
@@ -104,9 +105,7 @@ def test_small_pictures_and_those_cut_up_already_get_none(tmp_path, index):
 
 
 def test_a_stop_midway_loses_nothing_and_the_next_run_goes_on(scenes, index, monkeypatch, place):
-    from indexer.enrich import tiles
-
-    monkeypatch.setattr(tiles, "TARGET_BATCH", 1)
+    monkeypatch.setattr(TilesPass, "batch_size", 1)
     index(scenes)
     wrote = []
 
