@@ -4,7 +4,7 @@ from threading import Barrier, current_thread, main_thread
 
 import pytest
 
-from indexer.decode.base import Draft
+from indexer.decode.base import SegmentDraft
 from indexer.enrich.content_pass import ContentPass, run_pass
 from tests.support.toy_embedder import ToyEmbedder
 
@@ -37,7 +37,7 @@ class NumberPass(ContentPass[int, int]):
         return [-item]
 
     def drafts(self, result):
-        return [Draft("text", text="red")] if result >= 0 else []
+        return [SegmentDraft("text", text="red")] if result >= 0 else []
 
     def commit(self, results, vectors):
         rows = iter(vectors)
@@ -181,7 +181,7 @@ def test_batches_are_committed_after_an_interval_although_they_are_small(progres
 def test_batch_size_counts_the_drafts_of_results(progress, toy):
     class Pairs(NumberPass):
         def drafts(self, result):
-            return [Draft("text", text="red")] * 2
+            return [SegmentDraft("text", text="red")] * 2
 
         def commit(self, results, vectors):
             assert len(vectors) == 2 * len(results)
