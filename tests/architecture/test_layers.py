@@ -27,8 +27,8 @@ LAYERS = (
 )
 LAYER = {folder: -row for row, folders in enumerate(LAYERS) for folder in folders.split()}
 PACKAGES = ("retrieval", "indexer")  # their lazy public names may come from any layer
-# Programs of their own, and commands.
-MAY_PRINT = ("cli/", "pdf_worker.py", "svg_worker.py")
+# Commands, and the script of subprocesses, which reads its arguments.
+MAY_PRINT = ("cli/", "sandbox_runner.py")
 
 
 def module(path: Path) -> str:

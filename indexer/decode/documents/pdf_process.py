@@ -1,215 +1,127 @@
-"""The pages of PDFs, from a process of their own: see `indexer.pdf_worker`."""
+"""Read the pages of PDFs in sandboxed subprocesses: pdfium is not thread-safe, and has no limits."""
 
-import json
-import shutil
-import signal
-import socket
-import subprocess
-import sys
-import threading
-import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from functools import partial
-from io import UnsupportedOperation
-from multiprocessing.connection import Connection
-from multiprocessing.reduction import send_handle
-from tempfile import TemporaryFile
+from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from PIL import Image
 
-from indexer.decode.documents import pdf_worker
 from retrieval.errors import MediaError
+from retrieval.media.sandbox import ProcessEnded, RequestFailed, SandboxedProcess, SandboxPool, Worker
 
-ERROR_MESSAGES = {
+PDFIUM_ERRORS = {  # by error code of FPDF_GetLastError
     0: "no pages in it",
     4: "needs a password",
     5: "locked in a way clew does not know",
-}  # pdfium's
-MAX_CRASHES = 3  # pages of a document that may end the process before the rest is given up
-
-_thread_state = threading.local()
+}
+MAX_CRASHES = 3  # per document; then its other pages are skipped
+SKIPPED_REASON = "skipped, because earlier pages took too much time or memory"
+WORKER = Worker(  # 20 seconds for one page, or to open a document
+    Path(__file__).with_name("pdf_worker.py"), timeout_seconds=20, max_memory_bytes=2_000_000_000
+)
+POOL = SandboxPool(WORKER)
 
 
 class PdfPage(NamedTuple):
-    """What is on a page; a blank one has neither text nor picture."""
+    """The text and the image of a page; a blank page has neither."""
 
     text: str
     image: Image.Image | None
 
 
-class WorkerExited(Exception):
-    """The process has ended, in the middle of a document."""
-
-
 class PdfDocument:
-    """An open PDF: its pages, how many they are, and when it was made as it says.
+    """An open PDF; if its end is missing, it is `repaired`: it has the pages that are complete."""
 
-    Where its end is missing, it is `mended`: the pages are those that are whole.
-    """
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
+    def __init__(self, file: BinaryIO, process: SandboxedProcess) -> None:
+        self._file, self._process = file, process
         self._crash_count = 0
-        head = self._open_in_worker()
-        self.page_count: int = head["pages"]
-        self.creation_date: str = head["created"]
-        self.repaired: bool = head["mended"]
+        summary = self._open()
+        self.page_count: int = summary["pages"]
+        self.creation_date: str = summary["created"]
+        self.repaired: bool = summary["repaired"]
 
     def read_pages(self, count: int, *, min_side: int, min_long_side: int) -> Iterator[PdfPage | MediaError]:
-        """Yield the first `count` pages, or why one cannot be read; pictures' sides are at least so long.
+        """Yield the first `count` pages, or the reason why a page cannot be read.
 
-        The next page is drawn while the one before is looked at.
+        Both sides of an image have at least `min_side` pixels, its longer side at least `min_long_side`. The
+        next page is rendered while the caller uses the one before.
         """
-        asked = partial(self._request_page, min_side=min_side, min_long_side=min_long_side)
-        begun = count > 0 and asked(0)
-        for number in range(count):
+        page: PdfPage | MediaError
+        requested = count > 0 and self._request_page(0, min_side, min_long_side)
+        for index in range(count):
+            has_next = index + 1 < count
             try:
-                if not begun:
-                    raise WorkerExited("left out, as others before it took too much")
-                answer, picture = _thread_worker().receive()
-            except WorkerExited as error:
+                if not requested:
+                    raise ProcessEnded(SKIPPED_REASON)
+                page = _to_page(*self._process.receive())
+            except RequestFailed as error:
+                page = MediaError(str(error))
+            except ProcessEnded as error:
+                page = MediaError(str(error))
                 self._crash_count += 1
-                begun = (
-                    number + 1 < count
-                    and self._crash_count < MAX_CRASHES
-                    and self._reopen()
-                    and asked(number + 1)
-                )
-                yield MediaError(str(error))
-                continue
-            begun = number + 1 < count and asked(number + 1)
-            yield MediaError(answer["error"]) if "error" in answer else _to_page(answer, picture)
+                has_next = has_next and self._crash_count < MAX_CRASHES and self._reopen()
+            requested = has_next and self._request_page(index + 1, min_side, min_long_side)
+            yield page
 
     def read_page(self, number: int, *, min_side: int, min_long_side: int) -> PdfPage:
-        """Return one page, counted from 1; its picture's sides are at least so long. Raises MediaError."""
+        """Return one page, numbered from 1; raises MediaError. The sides are those of `read_pages`."""
         if self._crash_count >= MAX_CRASHES:
-            raise MediaError("left out, as others before it took too much")
+            raise MediaError(SKIPPED_REASON)
         try:
-            answer, picture = _thread_worker().request(
-                page=number - 1, min_side=min_side, min_long_side=min_long_side
-            )
-        except WorkerExited as error:
+            return _to_page(*self._process.request(_page_request(number - 1, min_side, min_long_side)))
+        except RequestFailed as error:
+            raise MediaError(str(error)) from error
+        except ProcessEnded as error:
             self._crash_count += 1
             self._reopen()
             raise MediaError(str(error)) from error
-        if "error" in answer:
-            raise MediaError(answer["error"])
-        return _to_page(answer, picture)
 
-    def _request_page(self, page: int, min_side: int, min_long_side: int) -> bool:
-        """Ask for a page; returns whether it will be answered."""
+    def close(self) -> None:
+        """Close the document in the subprocess."""
+        if self._process.is_running:
+            with suppress(ProcessEnded, RequestFailed):
+                self._process.request({"open": False})
+
+    def _request_page(self, index: int, min_side: int, min_long_side: int) -> bool:
+        """Request a page; return False if the subprocess has ended."""
         try:
-            _thread_worker().send(page=page, min_side=min_side, min_long_side=min_long_side)
-        except WorkerExited:
+            self._process.send(_page_request(index, min_side, min_long_side))
+        except ProcessEnded:
             return False
         return True
 
     def _reopen(self) -> bool:
-        """Open the document again, in a new process; returns whether that worked."""
+        """Open the document in a new subprocess; return False if this fails."""
         try:
-            self._open_in_worker()
+            self._open()
         except MediaError:
             return False
         return True
 
-    def _open_in_worker(self) -> dict[str, Any]:
+    def _open(self) -> dict[str, Any]:
         try:
-            answer, _ = _thread_worker().request(self._file, open=True)
-        except WorkerExited as error:
+            return self._process.request({"open": True}, self._file)[0]
+        except ProcessEnded as error:
             raise MediaError(str(error)) from error
-        if "error" in answer:
-            _thread_state.worker = None  # pdfium would give this reason for the next document too
-            raise MediaError(_open_error(answer, self._file))
-        return answer
-
-    def close(self) -> None:
-        """Let go of the document."""
-        with suppress(WorkerExited):
-            if _has_worker():
-                _thread_worker().request(open=False)
+        except RequestFailed as error:
+            self._process.close()  # pdfium would report the same error for the next document
+            raise MediaError(_open_error(error, self._file)) from error
 
 
 @contextmanager
-def open_pdf(file: BinaryIO) -> Iterator[PdfDocument]:
-    """Open a PDF and, at the end, close it; raises MediaError with a reason a person understands."""
-    with _with_descriptor(file) as there:
-        document = PdfDocument(there)
+def open_pdf(file: BinaryIO, pool: SandboxPool = POOL) -> Iterator[PdfDocument]:
+    """Open a PDF and close it at the end; raises MediaError."""
+    with pool.borrow() as process:
+        document = PdfDocument(file, process)
         try:
             yield document
         finally:
             document.close()
 
 
-@contextmanager
-def _with_descriptor(file: BinaryIO) -> Iterator[BinaryIO]:
-    """Yield a file that has a descriptor, as one in memory has not."""
-    try:
-        file.fileno()
-    except (UnsupportedOperation, AttributeError):
-        with TemporaryFile() as copy:
-            file.seek(0)
-            shutil.copyfileobj(file, copy)
-            copy.flush()
-            yield copy
-    else:
-        yield file
-
-
-class _WorkerProcess:
-    """The process, started when it is first asked; it ends when this is let go."""
-
-    def __init__(self) -> None:
-        ours, theirs = socket.socketpair()
-        with theirs:
-            command = [sys.executable, "-P", "-W", "ignore", pdf_worker.__file__, str(theirs.fileno())]
-            self._process = subprocess.Popen(
-                command,
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                process_group=0,  # Ctrl-C is for clew, which lets go of this when it ends
-            )
-        self._connection = Connection(ours.detach())
-        self._pending_count = 0  # requests without an answer
-        self._finalizer = weakref.finalize(self, _stop_process, self._connection, self._process)
-
-    @property
-    def is_alive(self) -> bool:
-        """Say whether it can be asked."""
-        return self._finalizer.alive
-
-    def request(self, file: BinaryIO | None = None, **request: Any) -> tuple[dict[str, Any], bytes]:
-        """Send a request, with a file if there is one, and return its answer; raises Ended."""
-        while self._pending_count:
-            self.receive()
-        self.send(file, **request)
-        return self.receive()
-
-    def send(self, file: BinaryIO | None = None, **request: Any) -> None:
-        """Send a request that `receive` will have the answer to; raises Ended."""
-        with self._detect_exit():
-            self._connection.send_bytes(json.dumps(request).encode())
-            if file is not None:
-                send_handle(self._connection, file.fileno(), self._process.pid)
-        self._pending_count += 1
-
-    def receive(self) -> tuple[dict[str, Any], bytes]:
-        """Return the answer to the oldest request that has none yet; raises Ended."""
-        with self._detect_exit():
-            answer = json.loads(self._connection.recv_bytes()), self._connection.recv_bytes()
-        self._pending_count -= 1
-        return answer
-
-    @contextmanager
-    def _detect_exit(self) -> Iterator[None]:
-        try:
-            yield
-        except (EOFError, OSError) as error:
-            self._finalizer()
-            raise WorkerExited(_exit_reason(self._process.returncode)) from error
+def _page_request(index: int, min_side: int, min_long_side: int) -> dict[str, int]:
+    return {"page": index, "min_side": min_side, "min_long_side": min_long_side}
 
 
 def _to_page(answer: dict[str, Any], pixels: bytes) -> PdfPage:
@@ -217,42 +129,14 @@ def _to_page(answer: dict[str, Any], pixels: bytes) -> PdfPage:
     return PdfPage(answer["text"], Image.frombytes("RGB", (width, height), pixels) if pixels else None)
 
 
-def _thread_worker() -> _WorkerProcess:
-    """Return this thread's own process; it ends with the thread."""
-    if not _has_worker():
-        _thread_state.worker = _WorkerProcess()
-    worker: _WorkerProcess = _thread_state.worker
-    return worker
-
-
-def _has_worker() -> bool:
-    worker: _WorkerProcess | None = getattr(_thread_state, "worker", None)
-    return worker is not None and worker.is_alive
-
-
-def _stop_process(connection: Connection, process: "subprocess.Popen[bytes]") -> None:
-    connection.close()
-    try:
-        process.wait(1)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-
-
-def _exit_reason(exit_code: int | None) -> str:
-    if exit_code == -signal.SIGALRM:
-        return f"takes more than {pdf_worker.TIMEOUT_SECONDS} seconds"
-    return f"broken, or takes more than {pdf_worker.MAX_MEMORY_BYTES // 10**9} GB of memory"
-
-
-def _open_error(answer: dict[str, Any], file: BinaryIO) -> str:
-    """Say why a document cannot be opened."""
-    if answer["code"] in ERROR_MESSAGES:
-        return ERROR_MESSAGES[answer["code"]]
+def _open_error(error: RequestFailed, file: BinaryIO) -> str:
+    """Return why a document cannot be opened."""
+    if error.code in PDFIUM_ERRORS:
+        return PDFIUM_ERRORS[error.code]
     file.seek(0)
     start = file.read(1024)
     if not start:
         return "empty file"
     if b"%PDF-" in start:
-        return "damaged: it begins as PDF and goes on as none"
+        return "damaged: it begins as a PDF but is not valid"
     return f"not a PDF: it begins with {start[:8]!r}"

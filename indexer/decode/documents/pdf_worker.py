@@ -1,40 +1,29 @@
-"""Read the pages of PDFs in a process of its own, which a broken file may end without ending clew.
+"""Read pages of PDFs with pdfium; runs in a sandboxed subprocess, see `indexer.decode.documents.pdf_process`.
 
-pdfium is fast, but no file has a bound in it: a hundred kilobytes can ask for gigabytes or for hours, and it
-is not safe in threads. Here the system ends what takes too much. Run as a script by `indexer.pdf`: a
-connection's descriptor is its argument, on which come requests in JSON and documents' descriptors.
+A hundred kilobytes of PDF can take gigabytes of memory or hours, which pdfium does not limit.
 """
 
-import json
-import os
 import re
-import resource
-import signal
-import sys
 from contextlib import suppress
-from multiprocessing.connection import Connection
-from multiprocessing.reduction import recv_handle
-from typing import Any
+from typing import Any, BinaryIO
 
-MAX_MEMORY_BYTES = 2_000_000_000  # bytes
-TIMEOUT_SECONDS = 20  # for a page, or to open a document
-MAX_PAGE_PIXELS = 4_000_000  # of a page: one can be a metre high and a millimetre wide
-MAX_PAGE_CHARACTERS = 500_000  # of a page
-MAX_REPAIR_BYTES = 200_000_000  # bytes of a document that is mended
-MAX_OBJECT_BYTES = 20_000  # bytes of what describes a page
-UNUSED_OBJECT_NUMBER = 4_000_000  # the number of an object that no document has
-FORMAT_ERROR = 3  # pdfium's code for what begins as PDF and goes on as none
+MAX_PAGE_PIXELS = 4_000_000  # a page can be a meter high and a millimeter wide
+MAX_PAGE_CHARACTERS = 500_000
+MAX_REPAIR_BYTES = 200_000_000  # read of a document without its end
+MAX_OBJECT_BYTES = 20_000  # of a page object
+UNUSED_OBJECT_NUMBER = 4_000_000  # larger than the object numbers of real documents
+FORMAT_ERROR = 3  # pdfium's error code of a damaged document
 OBJECT_START = re.compile(rb"\b(\d{1,7})\s+0\s+obj\b")
 PAGE_TYPE = re.compile(rb"/Type\s*/Page(?![A-Za-z])")
-BLANK_CHECK_SIZE = 200  # the size in pixels at which a page without text is looked at
-WHITE_VALUES = bytes(range(250, 256))  # what is no mark on it
-PALE_VALUES = bytes(range(64, 256))  # what may be none in another size
+BLANK_CHECK_SIDE = 200  # pixels of the longer side of a page that is checked for marks
+WHITE_VALUES = bytes(range(250, 256))  # bytes of a page without marks
+PALE_VALUES = bytes(range(64, 256))  # bytes of a page whose marks may be an effect of its scale
 
 
 class PdfiumDocument:
-    """An open PDF; closed, nothing of it is left."""
+    """An open PDF. Without its end, it is repaired: it has the pages that are complete."""
 
-    def __init__(self, file: Any) -> None:
+    def __init__(self, file: BinaryIO) -> None:
         import pypdfium2
 
         self.file = file
@@ -48,66 +37,66 @@ class PdfiumDocument:
                 raise
             self.pdf = pypdfium2.PdfDocument(data)
             self.repaired = True
-        with suppress(Exception):  # a form that cannot be filled in can still be looked at
+        with suppress(Exception):  # a document with a broken form can still be read
             self.pdf.init_forms()
 
     def summary(self) -> dict[str, Any]:
-        """Return how many pages there are, and when the document was made, as it says."""
+        """Return the number of pages, the creation date, and whether the document was repaired."""
         created = ""
         with suppress(Exception):
             created = self.pdf.get_metadata_value("CreationDate")
-        return {"pages": len(self.pdf), "created": created, "mended": self.repaired}
+        return {"pages": len(self.pdf), "created": created, "repaired": self.repaired}
 
     def read_page(self, page: int, min_side: int, min_long_side: int) -> tuple[dict[str, Any], bytes]:
-        """Return a page's text, the size of its picture and the picture, whose sides are at least so long.
+        """Return the text and the size of a page, and its pixels as RGB; no pixels if it is blank.
 
-        A page that is blank has none of them. What cannot be drawn may still have text.
+        A page that cannot be rendered may still have text.
         """
         opened = self.pdf[page]
         try:
             text = _page_text(opened)
-            size, picture = (0, 0), b""
+            size, pixels = (0, 0), b""
             with suppress(Exception):
-                size, picture = _render(opened, min_side, min_long_side)
-            if not text.strip() and _is_blank(opened, picture):
-                picture = b""
-            return {"text": text, "size": size}, picture
+                size, pixels = _render(opened, min_side, min_long_side)
+            if not text.strip() and _is_blank(opened, pixels):
+                pixels = b""
+            return {"text": text, "size": size}, pixels
         finally:
             opened.close()
 
     def close(self) -> None:
-        """Let go of the document and its file."""
+        """Close the document and its file."""
         self.pdf.close()
         self.file.close()
 
 
-def _repair(file: Any) -> bytes:
-    """Return a document whose end is missing with a new one, in which its whole pages are; empty without."""
+def _repair(file: BinaryIO) -> bytes:
+    """Return the data with a new catalog of its complete pages; empty bytes if it has none."""
     file.seek(0)
-    data: bytes = file.read(MAX_REPAIR_BYTES)
+    data = file.read(MAX_REPAIR_BYTES)
     if b"%PDF-" not in data[:1024]:
         return b""
-    leaves = [
-        found[1]
-        for found in OBJECT_START.finditer(data)
-        if PAGE_TYPE.search(data, found.end(), _object_end(data, found.end()))
+    page_numbers = [
+        start[1]
+        for start in OBJECT_START.finditer(data)
+        if PAGE_TYPE.search(data, start.end(), _object_end(data, start.end()))
     ]
-    kids = b" ".join(leaf + b" 0 R" for leaf in leaves)
+    kids = b" ".join(number + b" 0 R" for number in page_numbers)
     pages = b"%d 0 obj\n<</Type/Pages/Kids[%s]/Count %d>>\nendobj\n" % (
         UNUSED_OBJECT_NUMBER,
         kids,
-        len(leaves),
+        len(page_numbers),
     )
     catalog = b"%d 0 obj\n<</Type/Catalog/Pages %d 0 R>>\nendobj\n" % (
         UNUSED_OBJECT_NUMBER + 1,
         UNUSED_OBJECT_NUMBER,
     )
     trailer = b"trailer\n<</Root %d 0 R/Size %d>>\n" % (UNUSED_OBJECT_NUMBER + 1, UNUSED_OBJECT_NUMBER + 2)
-    return data + b"\nendobj\n" + pages + catalog + trailer if leaves else b""
+    return data + b"\nendobj\n" + pages + catalog + trailer if page_numbers else b""
 
 
 def _object_end(data: bytes, start: int) -> int:
-    """Return where an object ends, of a long one a place within; before it begins where it does not end."""
+    """Return the end of an object that starts here; `start` if it is too long or has no end."""
     end = data.find(b"endobj", start, start + MAX_OBJECT_BYTES)
     return end if end >= 0 else start
 
@@ -115,7 +104,7 @@ def _object_end(data: bytes, start: int) -> int:
 def _page_text(page: Any) -> str:
     try:
         text = page.get_textpage()
-    except Exception:  # its picture may be good all the same
+    except Exception:  # the page may still be rendered
         return ""
     try:
         count = min(text.count_chars(), MAX_PAGE_CHARACTERS)
@@ -125,61 +114,50 @@ def _page_text(page: Any) -> str:
 
 
 def _is_blank(page: Any, pixels: bytes) -> bool:
-    """Say whether there is nothing on a page; in doubt it is looked at in one size, whoever asks."""
+    """Return True if a page without text has no marks.
+
+    The result does not depend on the size of `pixels`: in doubt, the page is rendered at one fixed size.
+    """
     if pixels.translate(None, PALE_VALUES):
         return False
     try:
-        _, picture = _render(page, 0, BLANK_CHECK_SIZE)
+        _, small_pixels = _render(page, 0, BLANK_CHECK_SIDE)
     except Exception:
         return False
-    return not picture.translate(None, WHITE_VALUES)
+    return not small_pixels.translate(None, WHITE_VALUES)
 
 
 def _render(page: Any, min_side: int, min_long_side: int) -> tuple[tuple[int, int], bytes]:
-    """Return size and RGB of a page, just so large that both sides are as long as they must be."""
+    """Return the size and the RGB bytes of a page, at the smallest scale with long enough sides."""
     width, height = (max(1.0, side) for side in page.get_size())
     scale = max(min_side / min(width, height), min_long_side / max(width, height))
     scale = min(scale, (MAX_PAGE_PIXELS / (width * height)) ** 0.5, MAX_PAGE_PIXELS / max(width, height))
     bitmap = page.render(scale=scale, rev_byteorder=True)
     try:
-        size, wide = (bitmap.width, bitmap.height), bitmap.width * 3
-        rows = memoryview(bitmap.buffer)
-        step = bitmap.stride
-        return size, b"".join(bytes(rows[y * step : y * step + wide]) for y in range(bitmap.height))
+        buffer, stride, row_bytes = memoryview(bitmap.buffer), bitmap.stride, 3 * bitmap.width
+        starts = range(0, bitmap.height * stride, stride)
+        return (bitmap.width, bitmap.height), b"".join(buffer[at : at + row_bytes] for at in starts)
     finally:
         bitmap.close()
 
 
-def serve(channel: Connection) -> None:
-    """Answer until the other side is gone; of what goes wrong, say why."""
-    document: PdfiumDocument | None = None
-    while True:
-        try:
-            request = json.loads(channel.recv_bytes())
-        except EOFError:
-            return
-        answer: dict[str, Any]
-        picture = b""
-        signal.alarm(TIMEOUT_SECONDS)  # ends the process, in the middle of pdfium too
-        try:
-            if "page" in request:
-                assert document is not None, "a document is opened before its pages"
-                answer, picture = document.read_page(**request)
-            else:
-                file = os.fdopen(recv_handle(channel), "rb") if request["open"] else None
-                if document is not None:
-                    document.close()
-                document = None if file is None else PdfiumDocument(file)
-                answer = {} if document is None else document.summary()
-        except Exception as error:
-            answer = {"error": str(error), "code": getattr(error, "err_code", None)}
-        channel.send_bytes(json.dumps(answer).encode())
-        channel.send_bytes(picture)
-        signal.alarm(0)
+class PdfHandler:
+    """The handler of requests, with the document that is open."""
+
+    def __init__(self) -> None:
+        self.document: PdfiumDocument | None = None
+
+    def __call__(self, request: dict[str, Any], file: BinaryIO | None) -> tuple[dict[str, Any], bytes]:
+        """Answer a request for a page, or open or close a document."""
+        if "page" in request:
+            assert self.document is not None, "no document is open"
+            return self.document.read_page(**request)
+        if self.document is not None:
+            self.document.close()
+        self.document = None if file is None else PdfiumDocument(file)
+        return {} if self.document is None else self.document.summary(), b""
 
 
-if __name__ == "__main__":
-    with suppress(ValueError, OSError):  # macOS knows no such limit
-        resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY_BYTES, MAX_MEMORY_BYTES))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    serve(Connection(int(sys.argv[1])))
+def create_handler() -> PdfHandler:
+    """Return the handler of requests."""
+    return PdfHandler()

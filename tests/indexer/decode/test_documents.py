@@ -2,10 +2,10 @@
 
 import io
 import os
-import threading
 import time
 import zlib
-from pathlib import Path
+from dataclasses import replace
+from functools import partial
 
 import pytest
 from hypothesis import given, settings
@@ -14,14 +14,14 @@ from PIL import Image
 
 from indexer import switch_library
 from indexer.decode.context import DecodeContext
-from indexer.decode.documents import html, office, pdf_worker
+from indexer.decode.documents import html, office, pdf_process
 from indexer.decode.documents import pdf as document
-from indexer.decode.documents import pdf_process as reading
 from indexer.decode.documents.html_text import extract_paragraphs
 from indexer.decode.documents.rtf import rtf_to_text
 from retrieval import Library
 from retrieval.errors import MediaError
 from retrieval.formatting import format_location as shown
+from retrieval.media.sandbox import SandboxPool
 from tests.support.document_files import (
     docx,
     epub,
@@ -33,7 +33,6 @@ from tests.support.document_files import (
     relationships_xml,
     zip_bytes,
 )
-from tests.support.files import write_text
 from tests.support.toy_embedder import COLORS, RotatedToyEmbedder, ToyEmbedder
 
 COLOURED = [("red", "green words"), ("blue", ""), ("white", "cyan cyan"), ("white", "")]
@@ -173,7 +172,7 @@ def test_another_model_fills_pages_and_passages(index, place, tmp_path, monkeypa
 def test_what_cannot_be_opened_says_why():
     assert reason(b"") == "empty file"
     assert reason(b"GIF89a and so on") == "not a PDF: it begins with b'GIF89a a'"
-    assert reason(b"%PDF-1.7\nnothing") == "damaged: it begins as PDF and goes on as none"
+    assert reason(b"%PDF-1.7\nnothing") == "damaged: it begins as a PDF but is not valid"
     assert reason(pdf([])) == "no pages in it"
 
 
@@ -226,15 +225,15 @@ def test_letters_without_end_are_read_up_to_a_limit(monkeypatch):
 
 
 @pytest.fixture
-def short_of_time(tmp_path, monkeypatch):
-    """Let pages have a second each, in processes of their own."""
-    script = Path(pdf_worker.__file__).read_text()
-    write_text(tmp_path / "worker.py", script.replace("TIMEOUT_SECONDS = 20", "TIMEOUT_SECONDS = 1"))
-    monkeypatch.setattr(pdf_worker, "__file__", str(tmp_path / "worker.py"))
-    monkeypatch.setattr(reading, "_thread_state", threading.local())
+def short_timeout(monkeypatch):
+    """Limit each page to one second."""
+    pool = SandboxPool(replace(pdf_process.WORKER, timeout_seconds=1))
+    monkeypatch.setattr(document, "open_pdf", partial(pdf_process.open_pdf, pool=pool))
+    yield
+    pool.close()
 
 
-def test_a_page_that_is_a_bomb_costs_itself_alone(short_of_time):
+def test_a_page_that_is_a_bomb_costs_itself_alone(short_timeout):
     squeeze = zlib.compressobj(9)
     much = [squeeze.compress(b"0 0 600 700 re f\n" * 2000) for _ in range(1000)]
     contents = [(b"1 0 0 rg 0 0 99 99 re f", b""), (b"".join(much) + squeeze.flush(), b"/Filter/FlateDecode")]
@@ -253,7 +252,7 @@ def test_a_page_that_is_a_bomb_costs_itself_alone(short_of_time):
     assert made.note.startswith("1 of 3 pages cannot be read (")
 
 
-def test_of_a_document_of_bombs_the_rest_is_given_up(short_of_time):
+def test_of_a_document_of_bombs_the_rest_is_given_up(short_timeout):
     form = b"<</Type/XObject/Subtype/Form/BBox[0 0 9 9]/Resources<</XObject<</A %d 0 R>>>>/Length 11>>"
     nested = [form % (5 + n) + b"stream\n/A Do /A Do\nendstream" for n in range(30)]
     leaf = b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 9 9]/Contents 4 0 R/Resources<</XObject<</A 4 0 R>>>>>>"
@@ -261,19 +260,6 @@ def test_of_a_document_of_bombs_the_rest_is_given_up(short_of_time):
     assert reason(raw_pdf([b"<</Type/Catalog/Pages 2 0 R>>", kids, leaf, *nested])).startswith(
         "damaged: none of"
     )
-
-
-def test_a_process_ends_with_the_thread_it_reads_for():
-    held = []
-
-    def work():
-        read(pdf([("red", "")]))
-        held.append(reading._thread_state.worker._process)
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    thread.join()
-    assert held[0].wait(5) == 0
 
 
 @settings(max_examples=10, deadline=None)
