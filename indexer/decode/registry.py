@@ -25,7 +25,7 @@ DECODER_BY_SUFFIX: dict[
     **dict.fromkeys((".csv", ".tsv", ".jsonl", ".ndjson"), "table"),
     **dict.fromkeys((".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg"), "video"),
     **dict.fromkeys((".ts", ".mts", ".m2ts", ".3gp", ".wmv", ".flv", ".ogv"), "video"),
-    **dict.fromkeys((".srt", ".vtt"), "subtitles"),  # beside a video or alone
+    **dict.fromkeys((".srt", ".vtt", ".ass", ".ssa", ".sub"), "subtitles"),
 }
 
 CAPTION_SUFFIXES = frozenset((".txt", ".json", ".xmp"))  # beside a picture

@@ -1,4 +1,4 @@
-"""A file of subtitles: SubRip or WebVTT, beside its video or alone."""
+"""Decoder of subtitle files, which belong to a video of the same name or stand alone."""
 
 from collections.abc import Sequence
 from typing import BinaryIO
@@ -6,24 +6,35 @@ from typing import BinaryIO
 from indexer.decode.base import DecodedFile, SegmentDraft
 from indexer.decode.context import DecodeContext
 from indexer.decode.text.chunking import Chunker
-from indexer.decode.text.plain import read_text
-from indexer.decode.text.subtitle_cues import Cue, join_cues, parse_cues
+from indexer.decode.text.encoding import decode_text
+from indexer.decode.text.plain import read_bytes
+from indexer.decode.text.subtitle_cues import Cue, join_cues
+from indexer.decode.text.subtitle_formats import DEFAULT_FRAME_RATE, lacks_frame_rate, parse_cues
 from retrieval.errors import MediaError
 from retrieval.types import MediaProperties
+
+VOBSUB_SIGNATURE = b"\0\0\1\xba"  # subtitles of a DVD, in a .sub file too
+FRAME_RATE_NOTE = f"no frame rate in it; its times assume {DEFAULT_FRAME_RATE} frames a second"
 
 
 def decode(file: BinaryIO, suffix: str, context: DecodeContext) -> DecodedFile:
     """Return a segment for each passage, with the seconds at which it is shown."""
-    found = parse_cues(read_text(file))
-    if not found:
-        raise MediaError("no subtitles in it: no line tells times as 00:01:02,500 --> 00:01:04,000")
+    data = read_bytes(file)
+    if data.startswith(VOBSUB_SIGNATURE):
+        raise MediaError("images of subtitles (VobSub), which clew does not read")
+    text = decode_text(data)
+    cues = parse_cues(text)
+    if not cues:
+        raise MediaError("no subtitles in it: no line has times such as 00:01:02,500 --> 00:01:04,000")
     return DecodedFile(
-        subtitle_drafts(found, context.chunker), MediaProperties(duration=max(cue.end for cue in found))
+        subtitle_drafts(cues, context.chunker),
+        MediaProperties(duration=max(cue.end for cue in cues)),
+        FRAME_RATE_NOTE if lacks_frame_rate(text) else None,
     )
 
 
 def subtitle_drafts(cues: Sequence[Cue], chunker: Chunker) -> list[SegmentDraft]:
-    """Return a segment for each passage of cues."""
+    """Return the segments of cues, joined to sentences."""
     return [
         draft
         for cue in join_cues(cues)
