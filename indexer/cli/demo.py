@@ -1,4 +1,4 @@
-"""A small library of real photos that two dependencies ship, with captions, for a first try."""
+"""clew demo: create and search a small library of photos."""
 
 import shutil
 from importlib.util import find_spec
@@ -32,14 +32,14 @@ PHOTOS = {  # name in the demo -> (package, file, caption written for it)
 
 
 def make_photos(folder: str | Path) -> Path:
-    """Copy the photos into the folder, each with its caption beside it; raises ExtraMissing."""
+    """Copy the photos into the folder, each with a caption file; raises ExtraMissing."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     for name, (package, file, caption) in PHOTOS.items():
-        found = find_spec(package)  # where it is; importing it would take a second
-        if found is None or found.origin is None:
-            raise ExtraMissing("The demo's photos", "demo")
-        shutil.copyfile(Path(found.origin).parent / file, folder / name)
+        spec = find_spec(package)  # importing the package would take a second
+        if spec is None or spec.origin is None:
+            raise ExtraMissing("The demo", "demo")
+        shutil.copyfile(Path(spec.origin).parent / file, folder / name)
         (folder / name).with_suffix(".txt").write_text(caption + "\n", "utf-8")
     return folder
 
@@ -50,18 +50,19 @@ def make_photos(folder: str | Path) -> Path:
     type=click.Path(path_type=Path, file_okay=False),
     default=Path("clew-demo"),
     show_default=True,
-    help="Where to put photos and library.",
+    help="Create the photos and the library in this folder.",
 )
 def demo_command(folder: Path) -> None:
-    """Make a small library of real photos with captions, and search it both ways."""
-    from indexer.cli.demo import make_photos
+    """Create a small library of photos with captions and search it.
+
+    The photos come from scikit-image and scikit-learn: pip install "clew-search[demo]"
+    """
     from indexer.operations.index import index_folder
 
     photos = make_photos(folder / "photos")
     write(f"$ clew index {photos} --library {folder / 'library'}\n")
     with index_folder(photos, library=folder / "library", model="builtin") as library:
-        held = library.status().segments
-        write(format_segment_counts(held) + "\n")
+        write(format_segment_counts(library.status().segments) + "\n")
         for words, kind in DEMO_QUERIES:
             write(f'\n$ clew "{words}" --kind {kind} -k 3 --library {folder / "library"}\n')
             output.show_hits(library.search(words, kind=kind, count=3), None, library)
@@ -69,5 +70,5 @@ def demo_command(folder: Path) -> None:
             f"\n$ clew search --image {photos / 'cat.png'} --kind text -k 3 --library {folder / 'library'}\n"
         )
         output.show_hits(library.search(image=photos / "cat.png", kind="text", count=3), None, library)
-    write(f'\nNow try your own words: clew "..." --library {folder / "library"}\n')
-    write("And your own folder:    clew index ~/Pictures\n")
+    write(f'\nSearch for your own words: clew "..." --library {folder / "library"}\n')
+    write("Index your own folder:     clew index ~/Pictures\n")

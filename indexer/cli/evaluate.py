@@ -1,4 +1,4 @@
-"""The door to measuring: `clew eval`."""
+"""clew eval: measure a model or a library."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,15 +18,17 @@ if TYPE_CHECKING:
 def parse_minimums(
     ctx: click.Context, option: click.Parameter, values: tuple[str, ...]
 ) -> list[tuple[str, float]]:
-    """Return measures and the least they may be; what is not as recall@10=90 is misuse."""
-    found = []
+    """Return pairs of a measure and its minimum; raises BadParameter."""
+    minimums = []
     for text in values:
-        name, _, least = text.partition("=")
+        name, _, minimum = text.partition("=")
         try:
-            found.append((name, float(least)))
+            minimums.append((name, float(minimum)))
         except ValueError:
-            raise click.BadParameter(f"{text!r} is not as recall@10=90.", ctx, option) from None
-    return found
+            raise click.BadParameter(
+                f"Invalid minimum {text!r}. Use MEASURE=VALUE, such as recall@10=90.", ctx, option
+            ) from None
+    return minimums
 
 
 @click.command("eval")
@@ -35,31 +37,33 @@ def parse_minimums(
     "--labels",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="Measure how well pictures and texts get the name of their folder in DIR.",
+    help="Measure how well images and texts are assigned to the names of their folders in DIR.",
 )
 @click.option(
     "--weight",
     type=click.FloatRange(0, 1),
-    help="With --labels: what a picture counts beside its captions.  [default: 0.3]",
+    metavar="SHARE",
+    show_default="0.3",
+    help="With --labels: weight of an image against its captions.",
 )
-@click.option("--model", help="The model to measure.  [default: builtin; for queries the library's]")
-@click.option("--against", metavar="MODEL", help="Compare with this model; for queries, of the library.")
+@click.option("--model", show_default="builtin; for queries that of the library", help="Measure this model.")
+@click.option("--against", metavar="MODEL", help="Compare with this model; for queries, one of the library.")
 @model_options
 @click.option(
     "--at-least",
     callback=parse_minimums,
     multiple=True,
     metavar="MEASURE=VALUE",
-    help="Exit with 1 unless it is reached, as recall@10=90; may be given again.",
+    help="Exit with 1 if a measure is lower, such as recall@10=90. Repeatable.",
 )
 @click.option(
     "--plot",
-    "picture",
+    "plot_file",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
-    help="Draw recall@k over k, as .png or .svg.",
+    help="Plot recall@k over k, as .png or .svg.",
 )
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Write JSON.")
 @library_option
 def eval_command(
     file: Path | None,
@@ -67,45 +71,45 @@ def eval_command(
     model: str | None,
     against: str | None,
     at_least: list[tuple[str, float]],
-    picture: Path | None,
+    plot_file: Path | None,
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Measure a model on captions or labels you have, or your library on queries.
+    """Measure a model on captions or labels, or a library.
 
-    FILE is JSON lines, paths relative to it. Captions of pictures:
+    FILE is JSON lines with paths relative to it. Captions of images:
 
     \b
       {"image": "photo.jpg", "captions": ["...", ...]}
 
-    or golden queries, which the library at --library answers:
+    or golden queries, which the library answers:
 
     \b
       {"query": "a dog", "relevant": ["dog.jpg"], "not_relevant": ["cat.jpg"]}
 
-    Of these, "not_relevant", "kind" and "k", how many hits are looked at, may be left out. recall@k is
-    the share of queries that find one of what is relevant among k hits, true_recall@k the share of it
-    that they find. --against shows what differs for sure: its 95 % interval is over redrawn queries.
+    "not_relevant", "kind" and "k" (the number of hits) are optional. recall@k is the share of queries with a
+    relevant hit among the first k, true_recall@k the share of relevant items among the first k. --against
+    adds differences with 95 % intervals, by bootstrap over the queries.
     """
     if (file is None) == (labels is None):
         raise click.UsageError("Give a file of captions or queries, or --labels DIR.")
     if labels is None and options["weight"] is not None:
-        raise click.UsageError("--weight is for --labels.")
+        raise click.UsageError("--weight requires --labels.")
     from indexer.evaluation import plot, report
 
-    if picture is not None:
-        plot.check_plot_file(picture)
+    if plot_file is not None:
+        plot.check_plot_file(plot_file)
     with quiet_decoders(), ProgressBar() as bar:
         new = _evaluate(file, labels, model, bar, **options)
         old = None if against is None else _evaluate(file, labels, against, bar, **options | {"arch": None})
-    low = _below_minimum(at_least, new)
+    too_low = _below_minimum(at_least, new)
     write(report.as_json(new, old) if as_json else report.as_table(new, old))
     for failure in new.failures:
-        note(f"left out: {printable(str(failure.path))}: {failure.reason}")
-    if picture is not None:
-        _plot_curves(picture, new, old)
-    if low:
-        note("\n".join(low))
+        note(f"Skipped: {printable(str(failure.path))}: {failure.reason}")
+    if plot_file is not None:
+        _plot_curves(plot_file, new, old)
+    if too_low:
+        note("\n".join(too_low))
         raise SystemExit(1)
 
 
@@ -119,7 +123,7 @@ def _evaluate(
     weight: float | None,
     **options: Any,
 ) -> "EvaluationResult":
-    """Measure one model on what was given."""
+    """Measure one model on captions, labels or queries."""
 
     def progress(done: int, total: int) -> None:
         bar.advance(model or str(file or labels), done, total)
@@ -131,12 +135,12 @@ def _evaluate(
         share = DEFAULT_IMAGE_WEIGHT if weight is None else weight
         model = model or "builtin"
         return evaluate_labels(labels, model=model, weight=share, progress=progress, notify=note, **options)
-    assert file is not None, "it or labels was given"
+    assert file is not None, "FILE or --labels is given"
     from indexer.evaluation.golden_queries import evaluate_golden, has_golden_queries
 
     if has_golden_queries(file.expanduser()):
         if options["arch"] or options["device"]:
-            raise click.UsageError("--arch and --device are not for queries: the library has its model.")
+            raise click.UsageError("--arch and --device do not apply to queries: the library has its model.")
         return evaluate_golden(file, library=library, space=model, progress=progress)
     from indexer.evaluation.captions import evaluate
 
@@ -146,9 +150,9 @@ def _evaluate(
 def _plot_curves(file: Path, new: "EvaluationResult", old: "EvaluationResult | None") -> None:
     from indexer.evaluation import plot, report
 
-    every = [new] if old is None else [new, old]
+    results = [new] if old is None else [new, old]
     panels = {
-        report.part_title(part): {one.space: one.measured[part].curve for one in every}
+        report.part_title(part): {result.space: result.measured[part].curve for result in results}
         for part in new.measured
     }
     measure = "accuracy" if "labels" in panels else "recall"
@@ -156,20 +160,20 @@ def _plot_curves(file: Path, new: "EvaluationResult", old: "EvaluationResult | N
 
 
 def _below_minimum(minimums: list[tuple[str, float]], result: "EvaluationResult") -> list[str]:
-    """Say which measures are too low, a line each; a bare name asks for it in every direction."""
-    known = {
+    """Return a line for each measure below its minimum; a name without a direction means every direction."""
+    measures = {
         f"{part}.{name}": value
         for part, measured in result.measured.items()
         for name, value in measured.summary().items()
     }
-    low = []
-    for name, least in minimums:
-        asked = {full: value for full, value in known.items() if name in (full, full.partition(".")[2])}
-        if not asked:
-            there = ", ".join(dict.fromkeys(full.partition(".")[2] for full in known))
-            raise click.UsageError(f"There is no measure {name}; the measures are {there}.")
-        shown = {full if len(result.measured) > 1 else name: value for full, value in asked.items()}
-        low += [
-            f"{full} is {value:g}, less than {least:g}." for full, value in shown.items() if value < least
+    lines = []
+    for name, minimum in minimums:
+        named = {full: value for full, value in measures.items() if name in (full, full.partition(".")[2])}
+        if not named:
+            known = ", ".join(dict.fromkeys(full.partition(".")[2] for full in measures))
+            raise click.UsageError(f"Unknown measure {name!r}. Use one of: {known}.")
+        shown = {full if len(result.measured) > 1 else name: value for full, value in named.items()}
+        lines += [
+            f"{full} is {value:g}, less than {minimum:g}." for full, value in shown.items() if value < minimum
         ]
-    return low
+    return lines

@@ -1,4 +1,4 @@
-"""clew forget and clew verify."""
+"""clew forget and clew verify: remove folders and check the library."""
 
 from pathlib import Path
 
@@ -12,30 +12,33 @@ from retrieval.formatting import pluralize
 
 @click.command("forget")
 @click.argument("folders", nargs=-1, type=click.Path(path_type=Path))
-@click.option("--purge", is_flag=True, help="Delete what was kept of files that are gone.")
-@click.option("--space", metavar="MODEL", help="Delete the vectors of a model that does not answer any more.")
+@click.option("--purge", is_flag=True, help="Delete the stored data of removed and deleted files.")
+@click.option("--space", metavar="MODEL", help="Delete the vectors of a model that is no longer used.")
 @library_option
 def forget_command(folders: tuple[Path, ...], purge: bool, space: str | None, library: Path) -> None:
-    """Take FOLDERS out of the library; the files themselves are not touched.
+    """Remove FOLDERS from the library; their files are not touched.
 
-    What was learned of them is kept, so that indexing them again is quick, until --purge deletes it.
+    Their data is kept until --purge, so that indexing them again is fast.
     """
     from indexer.operations.forget import forget
 
     if not folders and not purge and space is None:
         raise click.UsageError("Give a folder to forget, --purge, or --space MODEL.")
     files, segments = forget(folders, library=library, purge=purge, space=space)
-    done = [f"{pluralize(files, 'file')} forgotten"] * bool(folders or purge)
-    done += [f"{pluralize(segments, 'segment')} deleted"] * purge
-    done += [f"the space {space} deleted"] * (space is not None)
-    write(", ".join(done) + ".\n")
+    results = [f"{pluralize(files, 'file')} forgotten"] * bool(folders or purge)
+    results += [f"{pluralize(segments, 'segment')} deleted"] * purge
+    results += [f"the vectors of {space} deleted"] * (space is not None)
+    write(", ".join(results) + ".\n")
 
 
 @click.command("verify")
-@click.option("--repair", is_flag=True, help="Build a damaged index, and make missing thumbnails, again.")
+@click.option("--repair", is_flag=True, help="Rebuild damaged indexes and missing thumbnails.")
 @library_option
 def verify_command(repair: bool, library: Path) -> None:
-    """Check that the library is as it was written; exit code 1 if it is not."""
+    """Check the library for damage.
+
+    The exit code is 1 if something is damaged. Searches remain correct with a damaged index, but are slower.
+    """
     from indexer.operations.verify import verify_library
 
     with quiet_decoders(), ProgressBar() as bar:
@@ -46,4 +49,4 @@ def verify_command(repair: bool, library: Path) -> None:
         note(line)
     if findings.errors:
         raise SystemExit(1)
-    write("All is as it was written.\n")
+    write("No damage found.\n")

@@ -1,34 +1,33 @@
-"""Doors to models: `clew prepare`, `clew switch`."""
+"""clew prepare and clew switch: prepare a model, and change the model of a library."""
 
 import sys
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from shlex import quote
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from indexer.cli.progress import ProgressBar, quiet_decoders
-from retrieval.cli.console import note, relative_path, write
-from retrieval.cli.hit_formats import as_dict
-from retrieval.cli.options import library_option
-from retrieval.formatting import format_bytes, format_location, one_line, pluralize, to_json
+from retrieval.cli.console import note, write
+from retrieval.cli.hit_formats import as_dict, relative_location
+from retrieval.cli.options import combine, library_option, option_group
+from retrieval.formatting import format_bytes, one_line, pluralize, to_json
 
 if TYPE_CHECKING:
     from indexer.operations.switch_model import Comparison, Switched
     from retrieval.embedders.open_clip import OpenClipEmbedder
 
-Command = TypeVar("Command", bound=Callable[..., Any])
-
-
-def model_options(command: Command) -> Command:
-    """Add --arch and --device."""
-    arch = click.option("--arch", help="The architecture of a local file of weights, as ViT-B-32.")
-    device = click.option(
-        "--device", help="Where torch embeds: cpu, cuda, cuda:1, mps. [default: the fastest]"
-    )
-    return arch(device(command))
+_model = option_group("Model")
+model_options = combine(
+    _model("--arch", metavar="NAME", help="Architecture of a local weights file, such as ViT-B-32."),
+    _model(
+        "--device",
+        metavar="NAME",
+        show_default="the fastest",
+        help="Embed with torch on this device: cpu, cuda, cuda:1 or mps.",
+    ),
+)
 
 
 @click.command("prepare")
@@ -36,11 +35,11 @@ def model_options(command: Command) -> Command:
 @model_options
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def prepare_command(model: str, as_json: bool, **options: Any) -> None:
-    """Fetch MODEL and make it ready: `clew index` does this by itself when it needs to.
+    """Download MODEL and prepare it for use.
 
-    MODEL is ARCH/WEIGHTS as `clew models` lists them, hf-hub:ORG/REPO, a file of weights with --arch, or a
-    folder with open_clip_config.json. Its text tower is exported, so that a search need not load torch, and
-    checked; the fastest precision that is right on this machine is found by trying.
+    MODEL is ARCH/WEIGHTS as listed by `clew models`, hf-hub:ORG/REPO, a weights file with --arch, or a folder
+    with open_clip_config.json. Its towers are exported, so that searches do not load torch, and checked; the
+    fastest accurate precision on this machine is measured. `clew index` prepares models by itself.
     """
     from indexer.models.resolve import prepare_model
     from retrieval.embedders.open_clip import OpenClipEmbedder
@@ -49,7 +48,7 @@ def prepare_command(model: str, as_json: bool, **options: Any) -> None:
     if isinstance(embedder, OpenClipEmbedder):
         write(prepared_json(embedder) if as_json else describe_prepared(embedder))
     else:
-        write(f"{embedder.name} is part of clew and needs no preparing.\n" if not as_json else "{}\n")
+        write(f"{embedder.name} is part of clew and needs no preparation.\n" if not as_json else "{}\n")
 
 
 @click.command("switch")
@@ -59,37 +58,37 @@ def prepare_command(model: str, as_json: bool, **options: Any) -> None:
     "--compare",
     multiple=True,
     metavar="WORDS",
-    help="Show what both models answer to WORDS, and do not swap yet; may be given again, - reads lines.",
+    help="Show the hits of both models for WORDS and keep the current model. Repeatable; - reads lines from "
+    "stdin.",
 )
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 @library_option
 def switch_command(
     model: str, compare: tuple[str, ...], as_json: bool, library: Path, **options: Any
 ) -> None:
-    """Change the library's model to MODEL.
+    """Change the model of the library to MODEL.
 
-    Everything is embedded anew beside the old vectors, which answer until the last is done; then the new
-    ones do, at once. Searching goes on meanwhile; indexing waits until it is done or stopped. Ctrl-C is
-    safe: the same command goes on. The old vectors stay until `clew forget --space`, and switching back to
-    them is quick.
+    All files are embedded again. Searches use the old model until the last vector is written, then the new
+    one. Indexing waits until the switch ends. Ctrl-C is safe: the same command resumes. The old vectors are
+    kept until `clew forget --space`, so that switching back is fast.
     """
     from indexer.operations.switch_model import switch_library
 
     queries = [line for words in compare for line in (_stdin_lines() if words == "-" else [words])]
     if compare and not queries:
-        raise click.UsageError("There is no query to compare: --compare - read no lines.")
+        raise click.UsageError("No queries to compare: stdin has no lines.")
     with quiet_decoders(), ProgressBar() as bar:
-        done = switch_library(
+        result = switch_library(
             model, library=library, compare=queries, progress=bar.advance, notify=note, **options
         )
-    if done.interrupted:
-        note(f"Stopped; {done.old} goes on answering, and the same command goes on from there.")
+    if result.interrupted:
+        note(f"Stopped. Searches still use {result.old}; the same command resumes the switch.")
         raise SystemExit(130)
-    write(switched_json(done) if as_json else describe_switched(done))
+    write(switched_json(result) if as_json else describe_switched(result))
 
 
 def describe_prepared(embedder: "OpenClipEmbedder") -> str:
-    """Return what a model is and how it will run here."""
+    """Return the properties of a model and how it runs on this machine."""
     prepared, choice = embedder.prepared, embedder.choice
     recipe = prepared.manifest
     height, width = recipe.preprocessing.size
@@ -100,78 +99,81 @@ def describe_prepared(embedder: "OpenClipEmbedder") -> str:
         f"{recipe.fingerprint[:12]}",
         f"  images  {choice}; cosine to float32 at least {choice.cosine:.4f}",
         f"  words   "
-        f"{f'{format_bytes(text)}, without torch' if text else 'with torch: its tower cannot be exported'}",
-        f"  kept in {prepared.folder}",
+        f"{f'{format_bytes(text)}, without torch' if text else 'with torch: the tower cannot be exported'}",
+        f"  stored in {prepared.folder}",
     ]
     return "\n".join(lines) + "\n"
 
 
 def prepared_json(embedder: "OpenClipEmbedder") -> str:
-    """Return the same as one JSON object."""
+    """Return the properties of a prepared model as one JSON object."""
     recipe = embedder.prepared.manifest
     keys = ("name", "fingerprint", "parts", "dim", "logit_scale", "logit_bias")
-    known = {key: getattr(recipe, key) for key in keys}
-    return to_json({**known, "choice": asdict(embedder.choice), "folder": embedder.prepared.folder}) + "\n"
+    properties = {key: getattr(recipe, key) for key in keys}
+    return (
+        to_json({**properties, "choice": asdict(embedder.choice), "folder": embedder.prepared.folder}) + "\n"
+    )
 
 
 def describe_switched(result: "Switched") -> str:
-    """Return what a switch did, and both answers to each query."""
-    lines = [comparison_table(each, result.old, result.new) for each in result.comparisons]
+    """Return the result of a switch, and the hits of both models for each query."""
+    lines = [comparison_table(comparison, result.old, result.new) for comparison in result.comparisons]
     lines.append(
         f"{pluralize(result.embedded, 'segment')} embedded with {result.new} in {result.seconds:.1f} s."
     )
     if result.waiting:
         lines.append(
-            f"{pluralize(result.waiting, 'segment')} could not be read (a drive that is away?); "
-            "`clew index` makes up for it."
+            f"{pluralize(result.waiting, 'segment')} could not be read, perhaps because a drive is not "
+            "available. `clew index` embeds them later."
         )
     if result.answers and result.old == result.new:
-        lines.append(f"{result.new} answers, as before.")
+        lines.append(f"Searches use {result.new}, as before.")
     elif result.answers:
         lines.append(
-            f"{result.new} answers now; `clew forget --space {quote(result.old)}` deletes the old vectors."
+            f"Searches use {result.new} now. "
+            f"`clew forget --space {quote(result.old)}` deletes the old vectors."
         )
     else:
         lines.append(
-            f"{result.old} goes on answering; `clew switch {quote(result.new)}` lets the other answer."
+            f"Searches still use {result.old}. `clew switch {quote(result.new)}` completes the switch."
         )
     return "\n".join(lines) + "\n"
 
 
 def comparison_table(comparison: "Comparison", old: str, new: str) -> str:
-    """Return two answers side by side, as wide as a terminal of 80 columns."""
-    wide = 36
+    """Return the hits of two models side by side, in 80 columns."""
+    width = 36
 
-    def cell(text: str, room: int = wide) -> str:
-        return (text if len(text) <= room else "…" + text[1 - room :]).ljust(room)
+    def cell(text: str, width: int = width) -> str:
+        return (text if len(text) <= width else "…" + text[1 - width :]).ljust(width)
 
     def shown(hits: Any, rank: int) -> str:
         if rank >= len(hits):
-            return " " * wide
-        return f"{hits[rank].score:6.3f} {cell(relative_path(format_location(hits[rank])), wide - 7)}"
+            return " " * width
+        return f"{hits[rank].score:6.3f} {cell(relative_location(hits[rank]), width - 7)}"
 
     rows = [
         f"{rank + 1:2}  {shown(comparison.old, rank)}  {shown(comparison.new, rank)}".rstrip()
         for rank in range(max(len(comparison.old), len(comparison.new)))
     ]
     common = len({hit.id for hit in comparison.old} & {hit.id for hit in comparison.new})
-    head = (
+    title = (
         f"{one_line(comparison.query)}: {common} of {len(rows)} in both (overlap@10 {comparison.overlap:.2f})"
     )
-    return "\n".join([head, f"    {cell(old)}  {cell(new)}".rstrip(), *rows]) + "\n"
+    return "\n".join([title, f"    {cell(old)}  {cell(new)}".rstrip(), *rows]) + "\n"
 
 
 def switched_json(result: "Switched") -> str:
-    """Return the same as one JSON object."""
+    """Return the result of a switch as one JSON object."""
     keys = ("old", "new", "embedded", "waiting", "answers", "seconds")
     answers = [
         {
-            "query": each.query,
-            "overlap@10": each.overlap,
-            "old": [as_dict(hit) for hit in each.old],
-            "new": [as_dict(hit) for hit in each.new],
+            "query": comparison.query,
+            "overlap@10": comparison.overlap,
+            "old": [as_dict(hit) for hit in comparison.old],
+            "new": [as_dict(hit) for hit in comparison.new],
         }
-        for each in result.comparisons
+        for comparison in result.comparisons
     ]
     return to_json({**{key: getattr(result, key) for key in keys}, "compare": answers}) + "\n"
 

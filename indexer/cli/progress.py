@@ -1,4 +1,4 @@
-"""What the writing commands draw on the terminal while they work."""
+"""Progress of the writing commands in a terminal."""
 
 import os
 import sys
@@ -12,23 +12,23 @@ from retrieval.formatting import printable
 
 @contextmanager
 def quiet_decoders() -> Iterator[None]:
-    """Keep what C libraries print about broken files off the terminal; our own notes still reach it."""
-    screen, shown = os.dup(2), sys.stderr
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    os.close(nowhere)
-    sys.stderr = os.fdopen(os.dup(screen), "w", buffering=1)
+    """Discard what C libraries print about broken files; `sys.stderr` still reaches the terminal."""
+    terminal, previous = os.dup(2), sys.stderr
+    devnull = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(devnull, 2)
+    os.close(devnull)
+    sys.stderr = os.fdopen(os.dup(terminal), "w", buffering=1)
     try:
         yield
     finally:
         sys.stderr.close()
-        sys.stderr = shown
-        os.dup2(screen, 2)
-        os.close(screen)
+        sys.stderr = previous
+        os.dup2(terminal, 2)
+        os.close(terminal)
 
 
 class ProgressBar:
-    """A line at the terminal: files done, rate, time left. Nothing where stderr is no terminal."""
+    """A progress bar with rate and remaining time on stderr; hidden if stderr is not a terminal."""
 
     def __enter__(self) -> "ProgressBar":
         self.progress: Any = None
@@ -37,7 +37,6 @@ class ProgressBar:
         return self
 
     def _start(self) -> None:
-        """Draw the line; before there is progress, it would be in the way of what is said."""
         if sys.stderr.isatty():
             from rich.console import Console
             from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -54,7 +53,10 @@ class ProgressBar:
             self.progress.start()
 
     def advance(self, title: str, done: int, total: int) -> None:
-        """Show that `done` of `total` files are done."""
+        """Show `done` of `total` for this title.
+
+        The bar starts here rather than on entry, so that it does not mix with earlier notes.
+        """
         if self.progress is None:
             self._start()
         if self.progress is None:
@@ -66,7 +68,7 @@ class ProgressBar:
         self.progress.update(self.task, completed=done, rate=f"{speed:,.0f}/s" if speed else "")
 
     def stop(self) -> None:
-        """Take the line away; the next progress draws a new one."""
+        """Remove the bar; the next call of `advance` starts a new one."""
         if self.progress is not None:
             self.progress.stop()
         self.progress, self.title = None, ""

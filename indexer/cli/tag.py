@@ -1,4 +1,4 @@
-"""The door to labels: `clew tag`."""
+"""clew tag: tag images with labels."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,48 +16,49 @@ if TYPE_CHECKING:
 
 @click.command("tag")
 @click.argument("labels", nargs=-1)
-@click.option(
-    "--one-of",
-    is_flag=True,
-    help="Exactly one of LABELS fits: each picture gets the likeliest.",
-)
+@click.option("--one-of", is_flag=True, help="Give each image exactly one of LABELS: the likeliest.")
 @click.option(
     "--at-least",
     type=click.FloatRange(0, 1),
     metavar="SHARE",
-    help="Tag from this confidence on.  [default: 0.75; with --one-of 0]",
+    show_default="0.75; with --one-of 0",
+    help="Require this confidence.",
 )
 @click.option(
     "--kind",
     type=click.Choice(KINDS),
     multiple=True,
-    help="Tag this kind; may be given again.  [default: image, video, page]",
+    metavar="KIND",
+    show_default="image, video, page",
+    help="Tag this kind. Repeatable.",
 )
-@click.option("--under", metavar="FOLDER", multiple=True, help="Tag only in this folder; may be given again.")
+@click.option("--under", metavar="FOLDER", multiple=True, help="Tag only files in this folder. Repeatable.")
 @click.option(
     "--weight",
     type=click.FloatRange(0, 1),
-    help="With --one-of: what a picture counts beside its captions.  [default: 0.3]",
+    metavar="SHARE",
+    show_default="0.3",
+    help="With --one-of: weight of an image against its captions.",
 )
-@click.option("--dry-run", is_flag=True, help="Show what would be tagged; write nothing.")
-@click.option("--remove", is_flag=True, help="Take LABELS, and the tags they gave, out of the library.")
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@click.option("--dry-run", is_flag=True, help="Show the result without saving it.")
+@click.option("--remove", is_flag=True, help="Remove LABELS and their tags from the library.")
+@click.option("--json", "as_json", is_flag=True, help="Write one JSON array.")
 @library_option
 def tag_command(labels: tuple[str, ...], library: Path, remove: bool, as_json: bool, **options: Any) -> None:
-    """Tag pictures with LABELS, to be found with --tag; without LABELS, list those there are.
+    """Tag images with LABELS, or list the labels.
 
     \b
-    clew tag sunset beach "screenshot of a chat"   what a search is sure of
-    clew tag --one-of invoice letter photo         each picture gets one of them
-    clew sunset --tag beach                        filters a search
+    clew tag sunset beach "screenshot of a chat"   tag confident matches
+    clew tag --one-of invoice letter photo         classify each image
+    clew sunset --tag beach                        filter a search
 
-    LABELS are plain words; no training is needed. They are remembered: `clew index` tags what is new, `clew
-    switch` tags all with the new model. A label that is there is tagged anew. Its line says how many have
-    it, and shows the three of them that it fits best.
+    LABELS are plain words; no training is needed. They are saved in the library: `clew index` tags new
+    files, and `clew switch` tags all files with the new model. Repeating a label tags again. Each line shows
+    a label, its number of images and its three best matches.
     """
     given = [name for name, value in options.items() if value not in (None, ()) and value is not False]
     if given and (remove or not labels):
-        raise click.UsageError(f"--{given[0].replace('_', '-')} is for labels to tag with.")
+        raise click.UsageError(f"--{given[0].replace('_', '-')} requires LABELS to tag with.")
     if remove:
         _remove(labels, library)
     elif labels:
@@ -69,15 +70,15 @@ def tag_command(labels: tuple[str, ...], library: Path, remove: bool, as_json: b
 def _tag(labels: tuple[str, ...], library: Path, as_json: bool, **options: Any) -> None:
     from indexer.tag.labels import tag_library
 
-    done = tag_library(labels, library=library, notify=note, **options)
-    write(to_json(done.labels) + "\n" if as_json else "".join(map(_format_label, done.labels)))
-    if done.dry_run:
-        note("Nothing was written: --dry-run.")
+    result = tag_library(labels, library=library, notify=note, **options)
+    write(to_json(result.labels) + "\n" if as_json else "".join(map(_format_label, result.labels)))
+    if result.dry_run:
+        note("Nothing was saved (--dry-run).")
 
 
 def _format_label(label: "LabelTags") -> str:
-    """Return name, count and the best, tabs between."""
-    best = [f"{relative_path(str(one.path))} ({one.confidence:.0%})" for one in label.best]
+    """Return name, count and best matches, separated by tabs."""
+    best = [f"{relative_path(match.path)} ({match.confidence:.0%})" for match in label.best]
     return "\t".join(map(one_line, [label.name, f"{label.count:,}", ", ".join(best)])).rstrip("\t") + "\n"
 
 
@@ -100,5 +101,5 @@ def _list(library: Path, as_json: bool) -> None:
     else:
         write("".join(f"{one_line(name)}\t{count:,}\n" for name, count in counts.items()))
     if not counts:
-        note("There are no labels yet: clew tag sunset beach")
+        note("No labels yet. Add some, as in: clew tag sunset beach")
         raise SystemExit(1)

@@ -1,34 +1,78 @@
-"""File suffix -> decoder name, and the properties of decoders."""
+"""File formats: their suffixes, their decoder, and how their contents are found.
+
+Decoder names are stored in libraries.
+"""
+
+from dataclasses import dataclass
+from importlib.util import find_spec
 
 from retrieval.catalog.schema import DECODERS_OF_OTHER_FILES
+from retrieval.types import Kind
 
-DECODER_BY_SUFFIX: dict[
-    str, str
-] = {  # suffix -> decoder; the file's own bytes say which picture format it is
-    **dict.fromkeys((".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif"), "picture"),
-    **dict.fromkeys((".bmp", ".dib", ".tif", ".tiff"), "picture"),
-    **dict.fromkeys((".heic", ".heif", ".hif", ".avif", ".jxl", ".apng"), "picture"),
-    **dict.fromkeys((".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx"), "picture"),
-    **dict.fromkeys((".psd", ".psb", ".ico", ".cur", ".tga", ".svg", ".svgz"), "picture"),
-    **dict.fromkeys((".ppm", ".pgm", ".pbm", ".pnm", ".pfm"), "picture"),
-    **dict.fromkeys((".cr2", ".cr3", ".nef", ".nrw", ".arw", ".sr2", ".srf", ".dng"), "picture"),
-    **dict.fromkeys((".rw2", ".rwl", ".orf", ".raf", ".pef", ".srw", ".3fr"), "picture"),
-    **dict.fromkeys((".mp3", ".wav", ".flac", ".m4a", ".aac", ".ogg", ".oga", ".opus"), "sound"),
-    **dict.fromkeys((".wma", ".aiff", ".aif", ".amr", ".mka"), "sound"),
-    **dict.fromkeys(
-        (".txt", ".text", ".md", ".markdown", ".rst", ".org", ".adoc", ".asciidoc", ".tex"), "text"
+
+@dataclass(frozen=True, slots=True)
+class Extra:
+    """An optional dependency, installed by `pip install "clew-search[NAME]"`."""
+
+    name: str
+    module: str  # that it installs
+
+    @property
+    def installed(self) -> bool:
+        """Return True if its module is installed here."""
+        return find_spec(self.module) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class FileFormat:
+    """File formats that are decoded and found in the same way."""
+
+    decoder: str
+    kind: Kind  # of its first segment
+    suffixes: tuple[str, ...]  # of a file on its own; its content decides between image formats
+    found_by: str
+    extra: Extra | None = None
+
+
+OCR = Extra("ocr", "rapidocr")
+AUDIO = Extra("audio", "faster_whisper")
+RAW = Extra("raw", "rawpy")
+SVG = Extra("svg", "resvg_py")
+JXL = Extra("jxl", "pillow_jxl")
+
+_IMAGE_SUFFIXES = """.jpg .jpeg .jpe .jfif .png .apng .webp .gif .bmp .dib .tif .tiff .heic .heif .hif .avif
+    .jp2 .j2k .j2c .jpc .jpf .jpx .psd .psb .ico .cur .tga .ppm .pgm .pbm .pnm .pfm"""
+_RAW_SUFFIXES = """.cr2 .cr3 .nef .nrw .arw .sr2 .srf .dng .rw2 .rwl .orf .raf .pef .srw .3fr"""
+_VIDEO_SUFFIXES = ".mp4 .m4v .mov .mkv .webm .avi .mpg .mpeg .ts .mts .m2ts .3gp .wmv .flv .ogv"
+_AUDIO_SUFFIXES = ".mp3 .wav .flac .m4a .aac .ogg .oga .opus .wma .aiff .aif .amr .mka"
+_TEXT_SUFFIXES = ".txt .text .md .markdown .rst .org .adoc .asciidoc .tex"
+_OFFICE_SUFFIXES = ".docx .docm .dotx .odt .ott .epub .rtf .pptx .pptm .ppsx .odp"
+
+
+def _format(decoder: str, kind: Kind, suffixes: str, found_by: str, extra: Extra | None = None) -> FileFormat:
+    return FileFormat(decoder, kind, tuple(suffixes.split()), found_by, extra)
+
+
+FILE_FORMATS = (
+    _format("picture", "image", _IMAGE_SUFFIXES, "its content and embedded captions; its text by --ocr", OCR),
+    _format("picture", "image", _RAW_SUFFIXES, "its preview, or the extra's rendering", RAW),
+    _format("picture", "image", ".svg .svgz", "its content, drawn by the extra", SVG),
+    _format("picture", "image", ".jxl", "its content, decoded by the extra", JXL),
+    _format("video", "video", _VIDEO_SUFFIXES, "its scenes and subtitles; speech by --speech-model", AUDIO),
+    _format(
+        "subtitles", "text", ".srt .vtt .ass .ssa .sub", "the subtitles, with the video of the same name"
     ),
-    ".pdf": "document",
-    **dict.fromkeys((".html", ".htm", ".xhtml", ".mht", ".mhtml"), "web"),
-    **dict.fromkeys((".docx", ".docm", ".dotx", ".odt", ".ott", ".epub", ".rtf"), "office"),
-    **dict.fromkeys((".pptx", ".pptm", ".ppsx", ".odp"), "office"),
-    **dict.fromkeys((".csv", ".tsv", ".jsonl", ".ndjson"), "table"),
-    **dict.fromkeys((".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg"), "video"),
-    **dict.fromkeys((".ts", ".mts", ".m2ts", ".3gp", ".wmv", ".flv", ".ogv"), "video"),
-    **dict.fromkeys((".srt", ".vtt", ".ass", ".ssa", ".sub"), "subtitles"),
-}
+    _format("sound", "audio", _AUDIO_SUFFIXES, "tags and file name; speech by --speech-model", AUDIO),
+    _format("document", "page", ".pdf", "its pages and passages; scanned text by --ocr", OCR),
+    _format("office", "text", _OFFICE_SUFFIXES, "passages of its text"),
+    _format("web", "text", ".html .htm .xhtml .mht .mhtml", "passages of its visible text"),
+    _format("text", "text", _TEXT_SUFFIXES, "passages of its text"),
+    _format("table", "text", ".csv .tsv .jsonl .ndjson", "captions, with the image that each row names"),
+)
+SIDECAR_FORMAT = _format("caption", "text", ".txt .json .xmp", "captions, with the image of the same name")
 
-CAPTION_SUFFIXES = frozenset((".txt", ".json", ".xmp"))  # beside a picture
+DECODER_BY_SUFFIX = {suffix: entry.decoder for entry in FILE_FORMATS for suffix in entry.suffixes}
+CAPTION_SUFFIXES = frozenset(SIDECAR_FORMAT.suffixes)
 
 
 def describes_other_files(decoder: str) -> bool:

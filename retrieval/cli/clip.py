@@ -1,4 +1,4 @@
-"""The door to moments as files of their own: `clew clip`."""
+"""clew clip: save a moment of a video or an audio file as a new file."""
 
 from pathlib import Path
 
@@ -14,39 +14,46 @@ from retrieval.formatting import format_timestamp, printable, to_json
 @click.argument("hit")
 @click.argument("out", type=click.Path(path_type=Path, dir_okay=False))
 @click.option(
-    "--around", type=click.FloatRange(0), default=0.0, metavar="SECONDS", help="So much more on both sides."
+    "--around",
+    type=click.FloatRange(0),
+    default=0.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Add this many seconds before and after the hit.",
 )
-@click.option("--exact", is_flag=True, help="Begin exactly where the hit does: pictures are coded anew.")
-@click.option("--force", is_flag=True, help="Replace OUT.")
-@click.option("--json", "as_json", is_flag=True, help="What was written, as JSON.")
+@click.option("--exact", is_flag=True, help="Start exactly at the hit; this re-encodes the video.")
+@click.option("--force", is_flag=True, help="Replace OUT if it exists.")
+@click.option("--json", "as_json", is_flag=True, help="Write the result as JSON.")
 @library_option
 def clip_command(
     hit: str, out: Path, around: float, exact: bool, force: bool, as_json: bool, library: Path
 ) -> None:
-    """Cut HIT, a moment of a video or a sound, into the file OUT.
+    """Save HIT as a new video or audio file.
+
+    HIT is a moment of a video or an audio file, and OUT the new file:
 
     \b
-    clew "a dog jumps" --kind video          shows: walk.mp4 @ 01:23.4
+    clew "a dog jumps" --kind video          prints: walk.mp4 @ 01:23.4
     clew clip "walk.mp4 @ 01:23.4" dog.mp4
-    clew clip 1234 dog.mp4                   by its id, which --json tells
+    clew clip 1234 dog.mp4                   by id (see --json)
 
-    Nothing is coded anew where that can be: then the clip begins at the key frame before the moment, and
-    what was written is said. Into a format that cannot hold the pictures as they are, they are coded anew.
+    The streams are copied without re-encoding if the format of OUT permits it; the clip then starts at the
+    key frame before HIT, and its actual start is printed. Otherwise the video is re-encoded.
     """
     from retrieval.library import Library
 
     number = hit.removeprefix("#")
     with Library.open(library) as opened:
         try:
-            done = opened.clip(
+            clip = opened.clip(
                 int(number) if number.isdecimal() else hit, out, around=around, exact=exact, force=force
             )
         except MediaError as error:
-            raise click.ClickException(f"{out} was not written: {error}.") from error
+            raise click.ClickException(f"Cannot write {out}: {error}.") from error
     if as_json:
-        write(to_json(done) + "\n")
+        write(to_json(clip) + "\n")
         return
-    write(f"{printable(str(done.path))}\n")
-    how = "copied, from the key frame before it on" if done.copied else "coded anew"
-    place = relative_path(printable(str(done.source)))
-    note(f"{format_timestamp(done.start)} to {format_timestamp(done.end)} of {place}, {how}.")
+    write(f"{printable(str(clip.path))}\n")
+    method = "copied from the key frame before the hit" if clip.copied else "re-encoded"
+    source = printable(relative_path(clip.source))
+    note(f"{format_timestamp(clip.start)} to {format_timestamp(clip.end)} of {source}, {method}.")

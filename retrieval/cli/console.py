@@ -6,14 +6,13 @@ from pathlib import Path
 import click
 
 
-def relative_path(path: str) -> str:
-    """Return a path from here, if it is below here."""
-    here = str(Path.cwd()) + "/"
-    return path.removeprefix(here)
+def relative_path(path: str | Path) -> str:
+    """Return the path relative to the current folder, or the absolute path if that is shorter."""
+    return min(os.path.relpath(path), str(path), key=len)
 
 
 def write(text: str) -> None:
-    """Write results to stdout, paths as the bytes they are."""
+    """Write results to stdout; file names keep their bytes, even if those are not UTF-8."""
     click.echo(os.fsencode(text), nl=False)
 
 

@@ -1,4 +1,4 @@
-"""The door to groups of files that belong together: `clew duplicates`."""
+"""clew duplicates: list groups of copies, near-duplicates, pairs and bursts."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,59 +19,63 @@ from retrieval.types import FILE_GROUP_REASONS, FileAttributes, Group
     multiple=True,
     default=("copy", "near-duplicate"),
     show_default=True,
-    help="Why files belong together; may be given again.",
+    help="Group files for this reason. Repeatable.",
 )
-@click.option("--json", "shape", flag_value="json", help="One JSON array.")
-@click.option("--paths", "shape", flag_value="paths", help="Paths of all but the best of each group.")
-@click.option("-0", "shape", flag_value="null", help="The same ended by NUL, for xargs -0.")
+@click.option("--json", "output_format", flag_value="json", help="Write one JSON array.")
+@click.option(
+    "--paths", "output_format", flag_value="paths", help="Write the paths of all but the best of each group."
+)
+@click.option(
+    "-0", "output_format", flag_value="null", help="Write those paths separated by NUL, for xargs -0."
+)
 @library_option
-def duplicates_command(folder: str | None, by: tuple[str, ...], shape: str | None, library: Path) -> None:
-    """List the files under FOLDER, or all, that are there more than once. Nothing is ever deleted.
+def duplicates_command(
+    folder: str | None, by: tuple[str, ...], output_format: str | None, library: Path
+) -> None:
+    """List duplicate files in FOLDER, or in the library. Never deletes anything.
 
     \b
     copy            the same bytes
-    near-duplicate  a picture resized, compressed again, brightened, trimmed
-    pair            raw and JPEG, or photo and clip, of one name
-    burst           taken within seconds by one camera, and alike
+    near-duplicate  the same image, resized, recompressed, brightened or cropped
+    pair            a raw file and its JPEG, or a photo and its clip
+    burst           similar photos taken by one camera within seconds
 
-    Groups that waste most come first; the best file of each, marked *, leads: there now, not in an archive,
-    then more pixels, then sharper, then larger, then the shorter path. What has changed since it was indexed
-    is left out, and so are other names of one file; --paths leaves out what is in archives. Exit code 1 when
-    there are none.
+    Groups with the most redundant bytes come first. The best file of each group is marked * and comes
+    first: online before offline, outside archives, then more pixels, sharper, larger, and the shorter path.
+    Files that have changed since they were indexed and hard links are left out; --paths also leaves out
+    files in archives. The exit code is 1 if there are no duplicates.
     """
     from retrieval.library import Library
 
     with Library.open(library) as opened:
         groups = opened.duplicates(folder, by=by)
-    if shape == "json":
+    if output_format == "json":
         write(as_json(groups))
-    elif shape:
-        write("".join(f"{path}{chr(0) if shape == 'null' else chr(10)}" for path in redundant_paths(groups)))
+    elif output_format:
+        end = "\0" if output_format == "null" else "\n"
+        write("".join(path + end for path in redundant_paths(groups)))
     else:
         write("\n".join(map(describe_group, groups)))
     if not groups:
-        note("Nothing is there twice.")
+        note("No duplicates found.")
         raise SystemExit(1)
-    if shape is None:
-        beyond = sum({file.path: file.size for each in groups for file in each.files[1:]}.values())
-        note(
-            f"{pluralize(len(groups), 'group')}, {format_bytes(beyond)} beyond the best of each. "
-            f"Nothing was deleted."
-        )
+    if output_format is None:
+        redundant = sum({file.path: file.size for group in groups for file in group.files[1:]}.values())
+        note(f"{pluralize(len(groups), 'group')}, {format_bytes(redundant)} redundant. Nothing was deleted.")
 
 
 def describe_group(group: Group) -> str:
-    """Return a group as a heading and a line for each file, the best marked."""
-    sizes = f"{format_bytes(group.size)}, {format_bytes(group.waste)} beyond the best"
-    numbers = f"{pluralize(len(group.files), 'file')}, {sizes}"
-    lines = [_file_line(file, best=at == 0) for at, file in enumerate(group.files)]
-    return "\n".join([f"{group.reason}: {numbers}", *lines]) + "\n"
+    """Return a heading and a line for each file."""
+    sizes = f"{format_bytes(group.size)}, {format_bytes(group.waste)} redundant"
+    heading = f"{group.reason}: {pluralize(len(group.files), 'file')}, {sizes}"
+    lines = [_describe_file(file, best=position == 0) for position, file in enumerate(group.files)]
+    return "\n".join([heading, *lines]) + "\n"
 
 
-def _file_line(file: FileAttributes, best: bool) -> str:
+def _describe_file(file: FileAttributes, best: bool) -> str:
     pixels = f"{file.width} x {file.height}" if file.width and file.height else ""
-    place = relative_path(printable(str(file.path))) + " (offline)" * file.offline
-    return f"{'*' if best else ' '} {format_bytes(file.size):>8}  {pixels:>13}  {place}"
+    path = printable(relative_path(file.path)) + " (offline)" * file.offline
+    return f"{'*' if best else ' '} {format_bytes(file.size):>8}  {pixels:>13}  {path}"
 
 
 def as_json(groups: Sequence[Group]) -> str:
@@ -80,7 +84,7 @@ def as_json(groups: Sequence[Group]) -> str:
 
 
 def as_dict(group: Group) -> dict[str, object]:
-    """Return a group's keys, its files the best first."""
+    """Return the public keys of a group; its files are best first."""
     keys = ("path", "kind", "size", "width", "height", "taken", "offline")
     files = [{key: getattr(file, key) for key in keys} for file in group.files]
     numbers = {"count": len(group.files), "size": group.size, "waste": group.waste}
@@ -88,6 +92,9 @@ def as_dict(group: Group) -> dict[str, object]:
 
 
 def redundant_paths(groups: Sequence[Group]) -> list[str]:
-    """Return every path that does not lead, each once; not those in archives, which no `rm` takes out."""
+    """Return the paths of all but the best of each group, each once, without files in archives.
+
+    `rm` cannot delete a file in an archive.
+    """
     extras = (file for group in groups for file in group.files[1:] if not file.in_archive)
     return list(dict.fromkeys(str(file.path) for file in extras))

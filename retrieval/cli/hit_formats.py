@@ -2,25 +2,26 @@
 
 import csv
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 
-from retrieval.formatting import format_location, location_suffix, one_line, to_json
+from retrieval.cli.console import relative_path
+from retrieval.formatting import location_suffix, one_line, printable, to_json
 from retrieval.types import Hit
 
 HIT_KEYS = ("id", "score", "confidence", "kind", "path", "text", "start", "end", "page", "box", "space")
 
 
 def as_dict(hit: Hit, group: bool = False) -> dict[str, object]:
-    """Return the keys that every door shows, absent ones None; of a group also `more`, its other hits."""
+    """Return the public keys of a hit, None if absent; with `group` also `more`, the rest of its group."""
     keys = {key: getattr(hit, key) for key in HIT_KEYS}
-    more = {"more": [as_dict(other) for other in hit.more]} if group else {}
+    more = {"more": [as_dict(member) for member in hit.more]} if group else {}
     why = {"why": _explanation(hit)} if hit.why else {}
     return {**keys, "score": round(hit.score, 6), "path": str(hit.path), **more, **why}
 
 
 def _explanation(hit: Hit) -> dict[str, object]:
-    return {"terms": [asdict(one) for one in hit.why], "usual": hit.usual, "words": hit.words}
+    return {"terms": [asdict(term) for term in hit.why], "usual": hit.usual, "words": hit.words}
 
 
 def as_json(hits: Sequence[Hit], group: bool = False) -> str:
@@ -29,23 +30,23 @@ def as_json(hits: Sequence[Hit], group: bool = False) -> str:
 
 
 def as_json_lines(hits: Sequence[Hit], group: bool = False) -> str:
-    """Return one JSON object a line."""
+    """Return one JSON object per line."""
     return "".join(to_json(as_dict(hit, group)) + "\n" for hit in hits)
 
 
 def as_csv(hits: Sequence[Hit], group: bool = False) -> str:
-    """Return CSV with a header; of groups `more` is how many other hits each has."""
-    page = io.StringIO()
-    rows = csv.DictWriter(page, (*HIT_KEYS, *["more"] * group), lineterminator="\n")
-    rows.writeheader()
+    """Return CSV with a header; with `group` a column `more` counts the rest of each group."""
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, (*HIT_KEYS, *["more"] * group), lineterminator="\n")
+    writer.writeheader()
     for hit in hits:
-        said = as_dict(hit)
-        rows.writerow({key: said[key] for key in HIT_KEYS} | ({"more": len(hit.more)} if group else {}))
-    return page.getvalue()
+        keys = as_dict(hit)
+        writer.writerow({key: keys[key] for key in HIT_KEYS} | ({"more": len(hit.more)} if group else {}))
+    return buffer.getvalue()
 
 
 def as_tsv(hits: Sequence[Hit], group: bool = False) -> str:
-    """Return rank, score, path and text, of groups +3 too, and last where in the file; tabs between."""
+    """Return lines of rank, score, path, text, with `group` the group size, and the location in the file."""
     return "".join(
         f"{rank}\t{hit.score:.4f}\t{one_line(str(hit.path))}\t{one_line(hit.text or '')}"
         f"{chr(9) + group_count(hit) if group else ''}\t{location_suffix(hit).strip()}\n"
@@ -53,24 +54,27 @@ def as_tsv(hits: Sequence[Hit], group: bool = False) -> str:
     )
 
 
-def as_explanations(hits: Sequence[Hit], format_path: Callable[[str], str]) -> str:
-    """Return each hit with what brought it below, a line a reason."""
+def as_explanations(hits: Sequence[Hit]) -> str:
+    """Return each hit on a line, followed by one line for each part of its score."""
     lines = []
     for rank, hit in enumerate(hits, start=1):
         match = "" if hit.confidence is None else f"{hit.confidence:4.0%}  "
-        lines.append(
-            f"{rank}  {match}{hit.score:.3f}  {format_path(format_location(hit))} {group_count(hit)}".rstrip()
-        )
+        lines.append(f"{rank}  {match}{hit.score:.3f}  {relative_location(hit)} {group_count(hit)}".rstrip())
         lines += [
-            f"   {one.score:9.3f}  {one_line(one.asked)}{_weight_suffix(one.weight)}" for one in hit.why
+            f"   {term.score:9.3f}  {one_line(term.asked)}{_weight_suffix(term.weight)}" for term in hit.why
         ]
         if hit.usual is not None:
-            lines.append(f"   {hit.usual:9.3f}  what half of the background queries reach")
+            lines.append(f"   {hit.usual:9.3f}  the median of the background queries")
         if hit.words:
-            lines.append(f"   {hit.words:9.0%}  of the words are in its text or its name")
+            lines.append(f"   {hit.words:9.0%}  of the words are in its text or file name")
         if hit.text:
             lines.append(f"              {one_line(hit.text)[:66]}")
     return "\n".join(lines) + "\n"
+
+
+def relative_location(hit: Hit) -> str:
+    """Return the location of a hit for a terminal, with the path relative to the current folder."""
+    return printable(relative_path(hit.path) + location_suffix(hit))
 
 
 def _weight_suffix(weight: float) -> str:
@@ -78,10 +82,10 @@ def _weight_suffix(weight: float) -> str:
 
 
 def group_count(hit: Hit) -> str:
-    """Return `+3` of a hit that stands for three more, else nothing."""
+    """Return `+3` for a hit that represents three more, else an empty string."""
     return f"+{len(hit.more)}" if hit.more else ""
 
 
 def as_paths(hits: Sequence[Hit], end: str = "\n") -> str:
-    """Return each path once, best first, as the file system spells it."""
+    """Return each path once, best first, unescaped."""
     return "".join(f"{path}{end}" for path in dict.fromkeys(str(hit.path) for hit in hits))

@@ -13,25 +13,26 @@ if TYPE_CHECKING:
 
 @click.command("models")
 @click.argument("names", nargs=-1)
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Write one JSON array.")
 def models_command(names: tuple[str, ...], as_json: bool) -> None:
-    """List the models there are, or those with all of NAMES in theirs.
+    """List available models.
 
-    The built-in one, what is on this machine, and what open_clip offers. MB is the size of the weights in
-    float32; the hub's may be half.
+    With NAMES, only models whose names contain all of them are listed. The list has the built-in model,
+    models on this machine, and the models of open_clip. MB is the size of the weights in float32; a download
+    may be half of it. The exit code is 1 if no model matches.
     """
     from retrieval.embedders.registry import model_cards
 
-    found = [card for card in model_cards() if all(name.lower() in card.name.lower() for name in names)]
-    write(formatting.to_json(found) + "\n" if as_json else describe_models(found))
-    if not found:
-        note(f"No model has {' and '.join(names)} in its name.")
+    cards = [card for card in model_cards() if all(name.lower() in card.name.lower() for name in names)]
+    write(formatting.to_json(cards) + "\n" if as_json else describe_models(cards))
+    if not cards:
+        note(f"No model name contains {' and '.join(names)}.")
         raise SystemExit(1)
 
 
 def describe_models(cards: "list[ModelCard]") -> str:
-    """Return models as a table, and what was measured of those that were."""
-    rows = [("model", "dims", "pixels", "MB", "licence", "languages", "state")]
+    """Return a table of models, followed by their measured quality if it is known."""
+    rows = [("model", "dims", "pixels", "MB", "license", "languages", "state")]
     for card in cards:
         size = "-" if card.megabytes is None else f"{card.megabytes:,.0f}"
         numbers = (str(card.dim), str(card.side), size)
@@ -39,15 +40,15 @@ def describe_models(cards: "list[ModelCard]") -> str:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [
         "  ".join(
-            f"{cell:{'>' if 0 < n < 4 else '<'}{width}}" for n, (cell, width) in enumerate(cells)
+            f"{cell:{'>' if 0 < column < 4 else '<'}{width}}" for column, (cell, width) in enumerate(cells)
         ).rstrip()
         for cells in (list(zip(row, widths, strict=True)) for row in rows)
     ]
     for card in cards:
         if card.text_to_image and card.image_to_text:
             lines += [
-                f"\n{card.name}, R@1/5/10 on Flickr8k's test photos, in per cent: text to image "
-                f"{_format_recalls(card.text_to_image)},\nimage to text "
+                f"\n{card.name}, recall@1/5/10 on the Flickr8k test set, in percent: text to image\n"
+                f"{_format_recalls(card.text_to_image)}, image to text "
                 f"{_format_recalls(card.image_to_text)}.",
                 click.wrap_text(card.limits or "", 78),
             ]

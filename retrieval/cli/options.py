@@ -1,6 +1,7 @@
-"""Options that several commands have."""
+"""Options that several commands share, and their groups in the help."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -10,100 +11,165 @@ from retrieval.system import default_library
 from retrieval.types import KINDS, ORIENTATIONS, SORT_ORDERS
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+Decorator = Callable[[Command], Command]
+
+DEFAULT_GROUP = "General"
 
 
-def library_option(command: Command) -> Command:
-    """Add --library."""
-    add = click.option(
-        "--library",
-        type=click.Path(path_type=Path, file_okay=False),
-        envvar="CLEW_LIBRARY",
-        default=default_library,
-        help="The library's folder. [env: CLEW_LIBRARY; default: per user]",
-    )
-    return add(command)
+class GroupedOption(click.Option):
+    """An option that the help lists under the title of its group."""
+
+    def __init__(self, *args: Any, group: str, **attributes: Any) -> None:
+        super().__init__(*args, **attributes)
+        self.group = group
 
 
-def search_options(command: Command) -> Command:
-    """Add the options that narrow, count and shape an answer."""
-    for option in reversed(
-        (
-            click.option(
-                "--kind", type=click.Choice(KINDS), multiple=True, help="Only this kind; may be given again."
-            ),
-            click.option(
-                "--under",
-                metavar="FOLDER",
-                multiple=True,
-                help="Only in this folder: absolute, ./here, or a name; given again, in any of them.",
-            ),
-            click.option(
-                "--after", metavar="TIME", help="Only from this time on: 2021, 2021-06, 2021-06-30."
-            ),
-            click.option("--before", metavar="TIME", help="Only before this time."),
-            click.option(
-                "--date", metavar="TIMES", help="Only from these times: 2022, 2022..2024, 2022-06.."
-            ),
-            click.option(
-                "--camera",
-                metavar="NAME",
-                multiple=True,
-                help='Only by this camera: a part of its name, or "Canon*".',
-            ),
-            click.option("--lens", metavar="NAME", multiple=True, help="Only by this lens."),
-            click.option(
-                "--near", metavar="PLACE", help="Only near here: 48.85,2.35,5km; without a radius 1 km."
-            ),
-            click.option(
-                "--tag",
-                metavar="NAME",
-                multiple=True,
-                help="Only with this keyword or label; given again, with all.",
-            ),
-            click.option("--rating", metavar="STARS", help="Only with so many stars or more."),
-            click.option("--size", metavar="SIZE", help="Only so large or larger: 1000x800 or 2MP."),
-            click.option(
-                "--orientation", type=click.Choice(ORIENTATIONS), help="Only pictures of this shape."
-            ),
-            click.option(
-                "-k",
-                "--top-k",
-                "--count",
-                "count",
-                default=10,
-                show_default=True,
-                type=click.IntRange(1),
-                help="How many hits.",
-            ),
-            click.option(
-                "--sort",
-                type=click.Choice(SORT_ORDERS),
-                default="score",
-                show_default=True,
-                help="Order of the best hits; which ones those are stays the same.",
-            ),
-            click.option(
-                "--diversity",
-                type=click.FloatRange(0, 1),
-                default=0.0,
-                metavar="SHARE",
-                help="Prefer hits unlike those before them: 0 not at all, 0.3 somewhat, 1 only that.",
-            ),
-            click.option(
-                "--group",
-                is_flag=True,
-                help="Copies, near-duplicates, bursts, pairs of raw and JPEG, and frames as one hit with "
-                "a count; the best of them leads.",
-            ),
-            click.option("--json", "shape", flag_value="json", help="One JSON array."),
-            click.option("--nl", "shape", flag_value="nl", help="One JSON object a line."),
-            click.option("--csv", "shape", flag_value="csv", help="CSV with a header."),
-            click.option(
-                "--paths", "shape", flag_value="paths", help="Paths only, each once; of a group the leader's."
-            ),
-            click.option("-0", "shape", flag_value="null", help="Paths ended by NUL, for xargs -0."),
-            library_option,
-        )
-    ):
-        command = option(command)
-    return command
+class GroupedCommand(click.Command):
+    """A command whose help lists its options in groups, in the order of their declaration."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write a section for each group; options without a group come last."""
+        groups: dict[str, list[tuple[str, str]]] = {}
+        options = [param for param in self.get_params(ctx) if isinstance(param, click.Option)]
+        for param in sorted(options, key=lambda option: not isinstance(option, GroupedOption)):
+            if record := param.get_help_record(ctx):
+                groups.setdefault(getattr(param, "group", DEFAULT_GROUP), []).append(record)
+        for title, records in groups.items():
+            with formatter.section(title):
+                formatter.write_dl(records)
+
+
+def option_group(title: str) -> Callable[..., Decorator[Any]]:
+    """Return `click.option` for the options of a group."""
+    return partial(click.option, cls=GroupedOption, group=title)
+
+
+def combine(*options: Decorator[Any]) -> Decorator[Any]:
+    """Return one decorator for several options, in this order in the help."""
+
+    def add(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
+
+
+def format_choices(names: Sequence[str]) -> str:
+    """Return `a, b or c`."""
+    return f"{', '.join(names[:-1])} or {names[-1]}"
+
+
+library_option = click.option(
+    "--library",
+    type=click.Path(path_type=Path, file_okay=False),
+    envvar="CLEW_LIBRARY",
+    default=default_library,
+    show_default="a folder per user",
+    show_envvar=True,
+    help="Use the library in this folder.",
+)
+
+_filter = option_group("Filter")
+filter_options = combine(
+    _filter(
+        "--kind",
+        type=click.Choice(KINDS),
+        metavar="KIND",
+        multiple=True,
+        help=f"Return only this kind: {format_choices(KINDS)}. Repeatable.",
+    ),
+    _filter(
+        "--under",
+        metavar="FOLDER",
+        multiple=True,
+        help="Return only files in this folder: an absolute path, ./here, or a folder name. Repeatable: "
+        "files in any of them.",
+    ),
+    _filter("--date", metavar="DATES", help="Return only files of this period: 2022, 2022..2024, 2022-06.."),
+    _filter("--after", metavar="TIME", help="Return only files from this time on: 2021, 2021-06-30."),
+    _filter("--before", metavar="TIME", help="Return only files from before this time."),
+    _filter(
+        "--camera",
+        metavar="NAME",
+        multiple=True,
+        help='Return only images by this camera: part of its name, or "Canon*". Repeatable: any of them.',
+    ),
+    _filter(
+        "--lens",
+        metavar="NAME",
+        multiple=True,
+        help="Return only images with this lens. Repeatable: any of them.",
+    ),
+    _filter(
+        "--near",
+        metavar="PLACE",
+        help="Return only images taken near a latitude and longitude: 48.85,2.35 (within 1 km) or "
+        "48.85,2.35,5km.",
+    ),
+    _filter(
+        "--tag",
+        metavar="NAME",
+        multiple=True,
+        help="Return only hits with this keyword or label. Repeatable: all of them.",
+    ),
+    _filter("--rating", metavar="STARS", help="Return only images with at least this rating, 0 to 5."),
+    _filter("--size", metavar="SIZE", help="Return only images of at least this size: 1000x800 or 2MP."),
+    _filter(
+        "--orientation",
+        type=click.Choice(ORIENTATIONS),
+        metavar="NAME",
+        help=f"Return only images of this orientation: {format_choices(ORIENTATIONS)}.",
+    ),
+)
+
+_result = option_group("Result")
+result_options = combine(
+    _result(
+        "-k",
+        "--top-k",
+        "--count",
+        "count",
+        default=10,
+        show_default=True,
+        type=click.IntRange(1),
+        metavar="N",
+        help="Return at most this many hits.",
+    ),
+    _result(
+        "--sort",
+        type=click.Choice(SORT_ORDERS),
+        metavar="ORDER",
+        default="score",
+        show_default=True,
+        help=f"Sort the best hits by {format_choices(SORT_ORDERS)}; they remain the same hits.",
+    ),
+    _result(
+        "--diversity",
+        type=click.FloatRange(0, 1),
+        default=0.0,
+        show_default=True,
+        metavar="SHARE",
+        help="Prefer hits that differ from those above them: 0.3 is moderate, 1 ignores the score.",
+    ),
+    _result(
+        "--group",
+        is_flag=True,
+        help="Return copies, near-duplicates, bursts, pairs of raw and JPEG, and frames of one video as one "
+        "hit: the best of them, with a count.",
+    ),
+)
+
+_output = option_group("Output")
+output_options = combine(
+    _output("--json", "output_format", flag_value="json", help="Write one JSON array."),
+    _output("--nl", "output_format", flag_value="nl", help="Write one JSON object per line."),
+    _output("--csv", "output_format", flag_value="csv", help="Write CSV with a header."),
+    _output(
+        "--paths",
+        "output_format",
+        flag_value="paths",
+        help="Write each path once; for a group only that of its best file.",
+    ),
+    _output("-0", "output_format", flag_value="null", help="Write paths separated by NUL, for xargs -0."),
+)

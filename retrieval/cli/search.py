@@ -1,53 +1,73 @@
-"""Doors for those who read: `clew search`, `similar`, `status`, `models`."""
+"""clew search: find media by words, images, examples and concepts."""
 
 from pathlib import Path
 from typing import Any
 
 import click
 
-from retrieval.cli.options import search_options
-from retrieval.cli.output import best_match_text, show_hits
+from retrieval.cli.options import (
+    GroupedCommand,
+    filter_options,
+    library_option,
+    option_group,
+    output_options,
+    result_options,
+)
+from retrieval.cli.output import describe_best_match, show_hits
+
+search_option = option_group("Search")
+result_option = option_group("Result")
 
 
-@click.command("search")
+@click.command("search", cls=GroupedCommand)
 @click.argument("words", nargs=-1)
-@click.option("--image", type=click.Path(path_type=Path), help="Search by this picture, or add it to WORDS.")
-@click.option("--allow-url", is_flag=True, help="Fetch pictures that the query names by http or https.")
-@click.option("--keyword-only", "by", flag_value="keyword", help="Find only what has the words.")
-@click.option("--meaning-only", "by", flag_value="meaning", help="Find by meaning, whatever the words.")
-@click.option("--why", is_flag=True, help="Say of each hit what brought it.")
-@click.option(
-    "--like", multiple=True, metavar="PICTURE", help="More like this: #ID or a file; may be given again."
+@search_option(
+    "--image",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Search by this image, or add it to WORDS.",
 )
-@click.option(
-    "--unlike", multiple=True, metavar="PICTURE", help="With --like: less like this; may be given again."
+@search_option(
+    "--like", multiple=True, metavar="FILE|#ID", help="Find images similar to this example. Repeatable."
 )
-@click.option("--all", "every", is_flag=True, help="Show the nearest even where nothing matches well.")
-@search_options
+@search_option(
+    "--unlike", multiple=True, metavar="FILE|#ID", help="With --like: an example to avoid. Repeatable."
+)
+@search_option("--keyword-only", "by", flag_value="keyword", help="Return only hits that contain the words.")
+@search_option(
+    "--meaning-only", "by", flag_value="meaning", help="Rank by meaning only; ignore matching words."
+)
+@search_option("--allow-url", is_flag=True, help="Download images that the query names by http(s).")
+@filter_options
+@result_options
+@result_option("--all", "show_all", is_flag=True, help="Show the nearest hits even if none matches well.")
+@result_option("--why", is_flag=True, help="Explain the score of each hit.")
+@output_options
+@library_option
 def search_command(
     words: tuple[str, ...],
     image: Path | None,
-    every: bool,
+    show_all: bool,
     by: Any,
     why: bool,
     library: Path,
-    shape: str | None,
+    output_format: str | None,
     **options: Any,
 ) -> None:
-    """Find what fits WORDS, or a picture, best first.
+    """Find media that match WORDS, an image or both, best first.
 
     \b
-    2:golden retriever + ./pool.jpg - fruit   add up, weigh, take away
-    beach -people "red bicycle"               a sign before one word; a phrase
-    #1234 + at night                          found before (its id: --json)
-    @rex + beach                              taught before, by `clew teach`
-    beach not:people                          drop what surely shows people
+    2:golden retriever + ./pool.jpg - fruit   add, weight and subtract terms
+    beach -people "red bicycle"               subtract one word; a phrase
+    #1234 + at night                          an earlier hit (ids: --json)
+    @rex + beach                              a concept (see `clew teach`)
+    beach not:people                          exclude hits that show people
     sunset kind:image under:Trips             filters, as the options below
 
-    "-" shifts the meaning away from a thing; "not:" drops the hits that fit it well. Several kinds of media
-    come in one list, and what has the very words in its text or its name is lifted. The match says how many
-    of several hundred background queries find nothing so good in this library. Exit code 1 when nothing
-    matches well.
+    "-" moves the query away from a term; "not:" removes hits that match it well. All kinds of media are
+    ranked in one list, and hits that contain the words in their text or file name rank higher. "match" is
+    the share of several hundred background queries that find nothing as good in this library. The exit code
+    is 1 if nothing matches well.
     """
     from retrieval.library import Library
     from retrieval.query.parser import parse
@@ -56,7 +76,7 @@ def search_command(
     query = parse(" ".join(words))
     with Library.open(library) as opened:
         hits = opened.search(query, image=image, by=by or "both", why=why, **options)
-        if hits and query.is_text_only and not image and not every and not has_good_match(hits):
-            said = f"Nothing here matches well: {best_match_text(hits)}. --all shows the nearest anyway."
-            show_hits([], shape, opened, empty_message=said)
-        show_hits(hits, shape, opened, options["group"])
+        if hits and query.is_text_only and not image and not show_all and not has_good_match(hits):
+            message = f"Nothing matches well: {describe_best_match(hits)}. To show the nearest hits: --all"
+            show_hits([], output_format, opened, empty_message=message)
+        show_hits(hits, output_format, opened, options["group"])

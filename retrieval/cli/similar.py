@@ -5,18 +5,32 @@ from typing import Any
 
 import click
 
-from retrieval.cli.options import search_options
+from retrieval.cli.options import (
+    GroupedCommand,
+    filter_options,
+    library_option,
+    output_options,
+    result_options,
+)
 from retrieval.cli.output import show_hits
 
 
-@click.command("similar")
-@click.argument("picture", type=click.Path(path_type=Path))
-@search_options
+@click.command("similar", cls=GroupedCommand)
+@click.argument("image", type=click.Path(path_type=Path))
+@filter_options
+@result_options
+@output_options
+@library_option
 def similar_command(
-    picture: Path, library: Path, shape: str | None, kind: tuple[str, ...], **options: Any
+    image: Path, library: Path, output_format: str | None, kind: tuple[str, ...], **options: Any
 ) -> None:
-    """Find pictures like PICTURE, which itself is left out; it need not be in the library."""
+    """Find images similar to IMAGE.
+
+    IMAGE itself and its copies are left out; it need not be in the library. --kind video or --kind page
+    searches those instead.
+    """
     from retrieval.library import Library
 
     with Library.open(library) as opened:
-        show_hits(opened.similar(picture, kind=kind or "image", **options), shape, opened, options["group"])
+        hits = opened.similar(image, kind=kind or "image", **options)
+        show_hits(hits, output_format, opened, options["group"])

@@ -144,7 +144,7 @@ def test_offline_files_are_shown_as_such(indexed, folder):
     assert done.exit_code == 0
     assert "8 offline" in done.stdout
     assert "offline" in indexed("search", "red").stderr
-    assert "not there now" in indexed("status").stdout
+    assert "not available now" in indexed("status").stdout
 
 
 def test_forget_takes_a_folder_out(indexed, folder):

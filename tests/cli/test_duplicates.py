@@ -236,7 +236,7 @@ def test_the_command_lists_groups_and_never_touches_a_file(shown, photos):
     assert done.stderr.endswith("Nothing was deleted.\n")
     assert {path: path.stat().st_mtime_ns for path in photos.rglob("*")} == before
     nothing = shown("duplicates", "--by", "pair", "backup")
-    assert (nothing.exit_code, nothing.stdout, nothing.stderr) == (1, "", "Nothing is there twice.\n")
+    assert (nothing.exit_code, nothing.stdout, nothing.stderr) == (1, "", "No duplicates found.\n")
     assert shown("duplicates", "--by", "frames").exit_code == 2
 
 

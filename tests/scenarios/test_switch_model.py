@@ -331,17 +331,17 @@ def test_the_command_switches_and_compares(clew, folder, tmp_path):
     assert done.exit_code == 0, done.output
     assert "7 of 7 in both (overlap@10 1.00)" in done.stdout
     assert "7 segments embedded" in done.stdout
-    assert "builtin goes on answering" in done.stdout
+    assert "still use builtin" in done.stdout
     assert all(len(line) <= 80 or "weights" in line for line in done.stdout.splitlines())
     assert "Model    builtin" in clew("status").stdout
     compared = json.loads(clew("switch", path, "--compare", "red", "--json").stdout)
     assert (compared["embedded"], compared["answers"]) == (0, False)
     assert compared["compare"][0]["overlap@10"] == 1
     assert len(compared["compare"][0]["new"]) == 7
-    assert "answers now; `clew forget --space builtin`" in clew("switch", path).stdout
+    assert "`clew forget --space builtin` deletes" in clew("switch", path).stdout
     assert f"Model    {path}" in clew("status").stdout
-    assert "Beside   builtin: 7 vectors" in clew("status").stdout
+    assert "Unused   builtin: 7 vectors" in clew("status").stdout
     assert json.loads(clew("search", "red", "--json").stdout)[0]["space"] == str(path)
-    assert clew("forget", "--space", "builtin").stdout == "the space builtin deleted.\n"
-    assert "Beside" not in clew("status").stdout
+    assert clew("forget", "--space", "builtin").stdout == "the vectors of builtin deleted.\n"
+    assert "Unused" not in clew("status").stdout
     assert clew("switch", "nix").exit_code == 2

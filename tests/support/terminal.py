@@ -1,29 +1,36 @@
-"""The command at a real terminal."""
+"""Run the command in a pseudo-terminal."""
 
 import os
 import re
 import subprocess
 import sys
 
+_ESCAPES = re.compile(r"\x1b\[[0-9;]*m|\x1b]8;[^\x1b]*\x1b\\")  # colors, and OSC 8 links
 
-def run_in_terminal(args, folder, columns=80):
-    """Run the command at a real terminal of so many columns."""
+
+def run_in_terminal(args, folder, columns=80, **env):
+    """Return what `clew` prints in a terminal, without escape sequences."""
+    return _ESCAPES.sub("", raw_terminal_output(args, folder, columns, **env))
+
+
+def raw_terminal_output(args, folder, columns=80, **env):
+    """Return what `clew` prints in a terminal of this width, with escape sequences."""
     import pty
 
     script = [sys.executable, "-c", "from indexer.cli.main import main; main()", *map(str, args)]
     main, side = pty.openpty()
-    env = {**os.environ, "COLUMNS": str(columns), "TERM": "xterm", "NO_COLOR": "1"}
-    done = subprocess.Popen(script, stdin=side, stdout=side, stderr=side, env=env, cwd=folder)
+    env = {**os.environ, "COLUMNS": str(columns), "TERM": "xterm", "NO_COLOR": "1", **env}
+    process = subprocess.Popen(script, stdin=side, stdout=side, stderr=side, env=env, cwd=folder)
     os.close(side)
-    shown = b""
+    output = b""
     while True:
         try:
             part = os.read(main, 65536)
-        except OSError:
+        except OSError:  # the other side is closed
             break
         if not part:
             break
-        shown += part
+        output += part
     os.close(main)
-    done.wait()
-    return re.sub(r"\x1b\[[0-9;]*m", "", shown.decode(errors="replace").replace("\r\n", "\n"))
+    process.wait()
+    return output.decode(errors="replace").replace("\r\n", "\n")

@@ -321,7 +321,7 @@ def test_a_clap_model_of_a_folder_names_sounds_and_is_remembered(tmp_path, model
     assert held(
         place, "SELECT DISTINCT analysis, version, progress FROM analyses WHERE analysis != 'metadata'"
     ) == [("sounds", analysis_version(str(model)), None)]
-    assert f"Reads    sounds, by {model}\n" in clew("status").stdout
+    assert f"Reads    sound events, by {model}\n" in clew("status").stdout
     assert clew("index").stderr == ""  # nothing is left to hear
     clew("index", "--sound-model", "")
     assert "Reads" not in clew("status").stdout

@@ -46,7 +46,7 @@ def test_a_vector_without_its_segment_is_noticed(folder, index, place):
 
 def test_the_command_ends_with_1_where_something_is_wrong(folder, clew):
     clew("index", folder)
-    assert clew("verify").stdout == "All is as it was written.\n"
+    assert clew("verify").stdout == "No damage found.\n"
     library = folder.parent / "library"
     flip(next((library / "indexes").iterdir()))
     assert clew("verify").exit_code == 1

@@ -350,11 +350,11 @@ def test_reading_does_not_write(folder, index, place, toy):
 def test_the_command_takes_a_budget_and_tells_what_they_take(clew, folder):
     assert clew("index", folder, "--thumbnails", "500MB").exit_code == 0
     assert "Thumbs   " in clew("status").stdout
-    assert "of 500.0 MB at most" in clew("status").stdout
+    assert "of at most 500.0 MB" in clew("status").stdout
     assert clew("index", "--thumbnails", "off").exit_code == 0
     assert "Thumbs   off" in clew("status").stdout
     assert clew("index", "--thumbnails", "1.5gb").exit_code == 0
-    assert "of 1.5 GB at most" in clew("status").stdout
+    assert "of at most 1.5 GB" in clew("status").stdout
     assert "7 thumbnails made." in clew("verify", "--repair").stdout
     for wrong in ("much", "-1GB", "1.2.3MB", ""):
         done = clew("index", "--thumbnails", wrong)

@@ -376,13 +376,11 @@ def test_the_command_teaches_lists_searches_and_forgets(clew, tmp_path):
         for number in range(5):
             draw_image(tmp_path / colour / f"{number}.png", tuple(min(255, c + 9 * number) for c in of))
     assert clew("index", "blue", "red", "--model", "builtin").exit_code == 0
-    assert "No concept yet" in clew("teach").output
+    assert "No concepts yet" in clew("teach").output
     done = clew("teach", "rosso", "red", "--not", "blue")
     assert done.exit_code == 0, done.output
-    assert (
-        done.output
-        == "@rosso  5 examples and 5 against it; held out, above other pictures in 100% of pairs\n"
-    )
+    assert done.output.startswith("@rosso  5 examples, 5 counterexamples; ")
+    assert "100% of pairs" in done.output
     assert clew("teach").output == done.output
     assert clew("@rosso", "-k", "5", "--paths").output.count("/red/") == 5
     liked = clew(

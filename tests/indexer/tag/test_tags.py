@@ -410,9 +410,9 @@ def test_the_command_tags_lists_finds_and_removes(clew, folder, tmp_path):
     assert clew("index", folder, "--model", "builtin").exit_code == 0
     empty = clew("tag")
     assert (empty.exit_code, empty.stdout) == (1, "")
-    assert "no labels yet" in empty.stderr
+    assert "No labels yet" in empty.stderr
     tried = clew("tag", "red", "a blue wall", "--at-least", "0", "--dry-run")
-    assert "Nothing was written" in tried.stderr
+    assert "Nothing was saved" in tried.stderr
     done = clew("tag", "red", "a blue wall", "--at-least", "0")
     assert (done.exit_code, done.stdout) == (0, tried.stdout)
     name, count, best = done.stdout.splitlines()[0].split("\t")
@@ -432,9 +432,9 @@ def test_the_command_tags_lists_finds_and_removes(clew, folder, tmp_path):
     ("words", "said"),
     [
         (("--remove",), "Give the labels to remove"),
-        (("--dry-run",), "--dry-run is for labels"),
-        (("--remove", "red", "--kind", "image"), "--kind is for labels"),
-        (("--at-least", "0"), "--at-least is for labels"),
+        (("--dry-run",), "--dry-run requires LABELS"),
+        (("--remove", "red", "--kind", "image"), "--kind requires LABELS"),
+        (("--at-least", "0"), "--at-least requires LABELS"),
         (("red", "--at-least", "2"), "--at-least"),
         (("red", "--weight", "0"), "exactly one fits"),
         (("--remove", "red"), "no label 'red'"),
