@@ -28,7 +28,7 @@ class SegmentDraft:
     caption_target: bytes | None = None
 
     @property
-    def is_crop(self) -> bool:
+    def is_image_part(self) -> bool:
         """Say whether this is of a picture that is a segment itself: a tile, a crop, a later frame."""
         return self.kind == "image" and (self.box is not None or self.start is not None)
 

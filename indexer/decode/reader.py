@@ -53,7 +53,7 @@ class ReadResult:
     missing_extra: str | None = None
 
     @property
-    def time(self) -> str:
+    def modified_time(self) -> str:
         """Return when the file was last written, ISO, local."""
         try:
             return datetime.fromtimestamp(self.entry.mtime / 1e9).isoformat(timespec="seconds")

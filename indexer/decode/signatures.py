@@ -8,7 +8,7 @@ HEAD_BYTES = 4_096  # bytes
 IMAGE_BRANDS = (b"avif", b"avis", b"heic", b"heix", b"hevc", b"hevx", b"mif1", b"msf1", b"crx ")
 
 
-class Signature(NamedTuple):
+class FileType(NamedTuple):
     """What a file seems to be, in words, and the reader of such files."""
 
     description: str
@@ -16,7 +16,7 @@ class Signature(NamedTuple):
 
 
 SIGNATURES = tuple(
-    (re.compile(mark, re.S), Signature(words, reader))
+    (re.compile(mark, re.S), FileType(words, reader))
     for mark, words, reader in (
         (rb"\xff\xd8\xff", "a JPEG", "picture"),
         (rb"\x89PNG\r\n", "a PNG", "picture"),
@@ -57,11 +57,11 @@ DECODER_NOUNS = {
 }
 
 
-def sniff(head: bytes) -> Signature | None:
+def sniff(head: bytes) -> FileType | None:
     """Return what a file seems to be by its first bytes; None where nothing tells."""
     found = next((meant for mark, meant in SIGNATURES if mark.match(head)), None)
     if found is None and head.strip(b"\0") and _is_text(head):
-        return Signature("JSON" if head.lstrip()[:1] in (b"{", b"[") else "text")
+        return FileType("JSON" if head.lstrip()[:1] in (b"{", b"[") else "text")
     return found
 
 

@@ -8,7 +8,7 @@ from typing import BinaryIO, NamedTuple, Protocol
 
 import numpy as np
 
-from indexer.decode.audio.stream import AudioChunk, Samples, audio_chunks, open_media
+from indexer.decode.audio.stream import AudioChunk, Samples, audio_chunks, open_audio_container
 from indexer.decode.base import SegmentDraft
 from indexer.enrich.base import WorkUnit
 from indexer.enrich.sound_labels import LABELS_VERSION
@@ -63,9 +63,9 @@ class SoundEventAnalyzer:
 
     def work_units(self, file: BinaryIO, pending: PendingContent) -> Generator[WorkUnit]:
         """Yield the stretches of the sound after so many seconds; raises MediaError."""
-        with open_media(file) as container:
+        with open_audio_container(file) as container:
             for stretch in audio_chunks(container, pending.progress, SAMPLE_RATE, _last_window_end):
-                yield WorkUnit(partial(self._analyze, stretch), stretch.progress)
+                yield WorkUnit(partial(self._analyze, stretch), stretch.next_start)
 
     def _analyze(self, chunk: AudioChunk) -> list[SegmentDraft]:
         windows = list(_windows(chunk))

@@ -4,7 +4,7 @@ from collections.abc import Generator, Iterable, Iterator
 from functools import partial
 from typing import BinaryIO, NamedTuple, Protocol
 
-from indexer.decode.audio.stream import SAMPLE_RATE, AudioChunk, Samples, audio_chunks, open_media
+from indexer.decode.audio.stream import SAMPLE_RATE, AudioChunk, Samples, audio_chunks, open_audio_container
 from indexer.decode.base import SegmentDraft
 from indexer.decode.text.chunking import Chunker
 from indexer.enrich.base import WorkUnit
@@ -46,9 +46,9 @@ class SpeechAnalyzer:
 
     def work_units(self, file: BinaryIO, pending: PendingContent) -> Generator[WorkUnit]:
         """Yield the stretches of the sound after so many seconds; raises MediaError."""
-        with open_media(file) as container:
+        with open_audio_container(file) as container:
             for stretch in audio_chunks(container, pending.progress):
-                yield WorkUnit(partial(self._analyze, stretch), stretch.progress)
+                yield WorkUnit(partial(self._analyze, stretch), stretch.next_start)
 
     def _analyze(self, chunk: AudioChunk) -> list[SegmentDraft]:
         if not len(chunk.samples):

@@ -124,7 +124,7 @@ def save_results(
             end = start + len(result.drafts)
             writer.add_segments(result.content, analysis, result.drafts, vectors[start:end])
             set_progress(db, result.content, analysis, version, result.progress)
-            new_segments.update("part" if draft.is_crop else draft.kind for draft in result.drafts)
+            new_segments.update("part" if draft.is_image_part else draft.kind for draft in result.drafts)
             start = end
     return new_segments
 

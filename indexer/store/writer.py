@@ -165,7 +165,7 @@ class LibraryWriter:
             for at in range(max(0, there - chunk.first_ordinal), len(chunk.drafts)):
                 draft, ordinal = chunk.drafts[at], chunk.first_ordinal + at
                 segment = self._write_segment(id_, ordinal, draft, chunk.vectors[at])
-                counts["part" if draft.is_crop else draft.kind] += 1
+                counts["part" if draft.is_image_part else draft.kind] += 1
                 if (draft.kind in THUMBNAIL_KINDS and draft.box is None) or draft.thumbnail is not None:
                     new_thumbnails.append(NewThumbnail(ThumbnailKey(segment, *key, ordinal), draft.thumbnail))
             if chunk.is_last:
@@ -220,7 +220,7 @@ class LibraryWriter:
                        state = 'present', reader = iif(?10, reader, ?5), picture = iif(?10, picture, ?6),
                        content = iif(?10, content, ?7), time = iif(?10, time, excluded.time)
                RETURNING id""",
-            (root, *found, content, read_result.error, read_result.time, read_result.transient),
+            (root, *found, content, read_result.error, read_result.modified_time, read_result.transient),
         ).fetchone()
         if describes_other_files(found.decoder) and not read_result.transient:
             self.captions.save_links(row[0], found.path, content)

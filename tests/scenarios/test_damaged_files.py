@@ -8,7 +8,7 @@ import pytest
 from PIL import Image, ImageFile
 
 from indexer import switch_library
-from indexer.decode.audio.stream import open_media
+from indexer.decode.audio.stream import open_audio_container
 from indexer.decode.text.caption_rows import has_captions
 from indexer.decode.text.encoding import decode_text
 from retrieval import Library
@@ -173,7 +173,7 @@ def test_no_playlist_is_followed_by_what_reads_sounds(tmp_path):
     (tmp_path / "list.mp3").write_text(
         f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{tmp_path}/secret.mp3\n#EXT-X-ENDLIST\n"
     )
-    with (tmp_path / "list.mp3").open("rb") as file, pytest.raises(MediaError), open_media(file):
+    with (tmp_path / "list.mp3").open("rb") as file, pytest.raises(MediaError), open_audio_container(file):
         pass
 
 

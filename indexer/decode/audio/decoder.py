@@ -6,7 +6,12 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any, BinaryIO
 from unicodedata import normalize
 
-from indexer.decode.audio.stream import duration_seconds, first_audio_stream, frames, open_media
+from indexer.decode.audio.stream import (
+    decode_frames,
+    duration_seconds,
+    first_audio_stream,
+    open_audio_container,
+)
 from indexer.decode.base import DecodedFile, SegmentDraft
 from indexer.decode.context import DecodeContext
 from indexer.decode.images.thumbnail import THUMBNAIL_SIDE
@@ -22,16 +27,16 @@ MAX_TAG_CHARACTERS = 100  # letters of a tag
 MAX_COMMENT_CHARACTERS = 20_000  # letters of a comment or of lyrics
 MAX_COVER_PIXELS = 40_000_000  # pixels
 TEXT_TAGS = ("comment", "description", "synopsis", "lyrics", "unsyncedlyrics")
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ufffd]+")
+_CONTROL_CHARACTERS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ufffd]+")
 
 
 def decode(file: BinaryIO, suffix: str, context: DecodeContext) -> DecodedFile:
     """Read tags, duration and cover, and see that something can be heard; raises MediaError."""
-    with open_media(file) as container:
+    with open_audio_container(file) as container:
         stream = first_audio_stream(container)
-        tags = _tags(container, stream)
-        cover = _cover(container, context)
-        if next(frames(container, stream), None) is None:
+        tags = _read_tags(container, stream)
+        cover = _cover_thumbnail(container, context)
+        if next(decode_frames(container, stream), None) is None:
             raise MediaError("damaged: none of its sound can be decoded")
         length = duration_seconds(container, stream)
     text = describe_tags(tags)
@@ -54,10 +59,12 @@ def describe_tags(tags: Mapping[str, str]) -> str:
     return text if any(letter.isalpha() for letter in text) else UNTAGGED_TEXT
 
 
-def _tags(container: "InputContainer", stream: Any) -> dict[str, str]:
+def _read_tags(container: "InputContainer", stream: Any) -> dict[str, str]:
     """Return the tags of the file and of its sound, names in small letters, clean."""
     both = [*stream.metadata.items(), *container.metadata.items()]
-    clean = {name.lower(): normalize("NFC", _CONTROL.sub(" ", value)).strip() for name, value in both}
+    clean = {
+        name.lower(): normalize("NFC", _CONTROL_CHARACTERS.sub(" ", value)).strip() for name, value in both
+    }
     return {name: value for name, value in clean.items() if value}
 
 
@@ -69,7 +76,7 @@ def _genres(tags: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for name in names if name))[:10]
 
 
-def _cover(container: "InputContainer", context: DecodeContext) -> bytes | None:
+def _cover_thumbnail(container: "InputContainer", context: DecodeContext) -> bytes | None:
     """Return a small picture of the cover; None where there is none that can be read."""
     from av.stream import Disposition
 

@@ -17,7 +17,7 @@ Samples = NDArray[np.float32]  # (n,), mono, from -1 to 1
 
 SAMPLE_RATE = 16_000  # samples a second: what transcribers take
 MAX_CHUNK_SECONDS = 300.0  # seconds of sound held at once; it is cut at its quietest moment
-CUT_WINDOW_SECONDS = 20.0  # seconds before the end of a stretch in which that is looked for
+QUIET_SEARCH_SECONDS = 20.0  # seconds before the end of a stretch in which that is looked for
 MIN_GAP_SECONDS, MAX_GAP_SECONDS = (
     0.5,
     30.0,
@@ -34,11 +34,11 @@ class AudioChunk(NamedTuple):
 
     start: float
     samples: Samples
-    progress: float | None
+    next_start: float | None
 
 
 @contextmanager
-def open_media(file: BinaryIO) -> "Iterator[InputContainer]":
+def open_audio_container(file: BinaryIO) -> "Iterator[InputContainer]":
     """Open a container; raises MediaError where there is none."""
     import av  # heavy: when the first sound is read
 
@@ -47,7 +47,7 @@ def open_media(file: BinaryIO) -> "Iterator[InputContainer]":
     except (av.FFmpegError, ValueError, OSError) as error:
         if is_io_error(error):
             raise
-        raise MediaError(_reason(error, file)) from error
+        raise MediaError(_unreadable_reason(error, file)) from error
     with container:
         yield container
 
@@ -60,7 +60,7 @@ def first_audio_stream(container: "InputContainer") -> Any:
     return streams[0]
 
 
-def frames(container: "InputContainer", stream: Any) -> Iterator[Any]:
+def decode_frames(container: "InputContainer", stream: Any) -> Iterator[Any]:
     """Yield what can be decoded of a stream, to its end or to where nothing more comes."""
     import av
 
@@ -107,8 +107,8 @@ def _measure_duration(container: "InputContainer", stream: Any) -> float:
 def audio_chunks(
     container: "InputContainer",
     after: float = 0.0,
-    rate: int = SAMPLE_RATE,
-    cut: Callable[[Samples], int] | None = None,
+    sample_rate: int = SAMPLE_RATE,
+    find_end: Callable[[Samples], int] | None = None,
 ) -> Iterator[AudioChunk]:
     """Yield the sound from `after` seconds on, a stretch at a time, mono; the last may be empty.
 
@@ -116,38 +116,40 @@ def audio_chunks(
     """
     parts: list[Samples] = []
     start, held = after, 0
-    for at, samples in _resampled_pieces(container, first_audio_stream(container), rate):
-        early = max(0, round((after - at) * rate))
+    for at, samples in _resampled_pieces(container, first_audio_stream(container), sample_rate):
+        early = max(0, round((after - at) * sample_rate))
         if early >= len(samples):
             continue
-        at += early / rate
-        missing = at - (start + held / rate) if held else 0.0
+        at += early / sample_rate
+        missing = at - (start + held / sample_rate) if held else 0.0
         if missing > MAX_GAP_SECONDS:
             yield AudioChunk(start, np.concatenate(parts), at)
             parts, held = [], 0
         elif missing > MIN_GAP_SECONDS:
-            parts.append(np.zeros(round(missing * rate), np.float32))
+            parts.append(np.zeros(round(missing * sample_rate), np.float32))
             held += len(parts[-1])
         start = start if held else at
         parts.append(samples[early:])
         held += len(samples) - early
-        if held >= MAX_CHUNK_SECONDS * rate:
+        if held >= MAX_CHUNK_SECONDS * sample_rate:
             whole = np.concatenate(parts)
-            end = (cut or _quietest_point)(whole)
-            yield AudioChunk(start, whole[:end], start + end / rate)
-            parts, held, start = [whole[end:]], len(whole) - end, start + end / rate
+            end = (find_end or _quietest_point)(whole)
+            yield AudioChunk(start, whole[:end], start + end / sample_rate)
+            parts, held, start = [whole[end:]], len(whole) - end, start + end / sample_rate
     yield AudioChunk(start, np.concatenate([np.empty(0, np.float32), *parts]), None)
 
 
-def _resampled_pieces(container: "InputContainer", stream: Any, rate: int) -> Iterator[tuple[float, Samples]]:
+def _resampled_pieces(
+    container: "InputContainer", stream: Any, sample_rate: int
+) -> Iterator[tuple[float, Samples]]:
     """Yield (seconds, samples), mono at this rate; seconds count from the beginning of the container."""
     import av
 
     begin, clock, resampler = (container.start_time or 0) / 1e6, 0.0, None
-    for frame in frames(container, stream):
+    for frame in decode_frames(container, stream):
         try:
             if resampler is None:
-                resampler = av.AudioResampler(format="flt", layout="mono", rate=rate)
+                resampler = av.AudioResampler(format="flt", layout="mono", rate=sample_rate)
             made = resampler.resample(frame)
         except (av.FFmpegError, ValueError):  # it changes its rate, or has none
             resampler = None
@@ -155,20 +157,20 @@ def _resampled_pieces(container: "InputContainer", stream: Any, rate: int) -> It
         if made:
             samples = np.concatenate([part.to_ndarray().reshape(-1) for part in made])
             at = clock if frame.time is None else frame.time - begin
-            clock = at + len(samples) / rate
+            clock = at + len(samples) / sample_rate
             yield at, np.clip(np.nan_to_num(samples), -1, 1)
 
 
 def _quietest_point(samples: Samples) -> int:
     """Return where the quietest tenth of a second of the last seconds is."""
     step = SAMPLE_RATE // 10
-    tail = samples[-int(CUT_WINDOW_SECONDS * SAMPLE_RATE) :]
+    tail = samples[-int(QUIET_SEARCH_SECONDS * SAMPLE_RATE) :]
     tenths = tail[: len(tail) // step * step].reshape(-1, step)
     quiet = int(np.argmin(np.square(tenths).mean(axis=1)))
     return len(samples) - len(tail) + quiet * step + step // 2
 
 
-def _reason(error: Exception, file: BinaryIO) -> str:
+def _unreadable_reason(error: Exception, file: BinaryIO) -> str:
     """Say why a file is no container of sound."""
     file.seek(0)
     said = getattr(error, "strerror", None) or str(error)

@@ -29,15 +29,15 @@ def decode(file: BinaryIO, suffix: str, context: DecodeContext) -> DecodedFile:
         )
         note = original.info.get(DAMAGE_KEY)
     first = stills[0].image
-    drafts = [_draft(each, context) for each in stills]
+    drafts = [_frame_draft(each, context) for each in stills]
     if len(stills) == 1:
-        drafts += _crops(first, header, context)
+        drafts += _crop_drafts(first, header, context)
     for description in said:
         drafts += context.chunker.drafts(description)
     return DecodedFile(drafts, image_properties(header, first, duration), note)
 
 
-def _draft(frame: Frame, context: DecodeContext) -> SegmentDraft:
+def _frame_draft(frame: Frame, context: DecodeContext) -> SegmentDraft:
     return SegmentDraft(
         "image",
         pixels=context.embedder.prepare(frame.image),
@@ -47,7 +47,7 @@ def _draft(frame: Frame, context: DecodeContext) -> SegmentDraft:
     )
 
 
-def _crops(image: Image.Image, header: ImageHeader, context: DecodeContext) -> list[SegmentDraft]:
+def _crop_drafts(image: Image.Image, header: ImageHeader, context: DecodeContext) -> list[SegmentDraft]:
     """Return the parts of a panorama, which is too long for a square."""
     size = header.width, header.height
     return [

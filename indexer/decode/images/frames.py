@@ -17,7 +17,7 @@ MAX_FRAMES_READ = 1_000  # frames read of one file
 MAX_ANIMATION_PIXELS = 60_000_000  # and pixels: the frames of a GIF of 1.6 MB can take 20 s
 MIN_FRAME_DIFFERENCE = 0.06  # of the range of colours, on average: frames that differ less are alike
 MAX_PAGES = 50  # of one file
-MAX_PAGE_PIXELS = 400_000_000
+MAX_TOTAL_PAGE_PIXELS = 400_000_000
 DEFAULT_FRAME_SECONDS = 0.1  # seconds a frame is shown that does not say how long
 SUBFILE_TYPE, REDUCED_IMAGE, TRANSPARENCY_MASK = (
     0x00FE,
@@ -74,10 +74,16 @@ def extract_frames(original: Image.Image, min_side: int, min_long_side: int = 0)
 
 def _animation_frames(original: Image.Image, first: Image.Image, min_side: int) -> FrameSet:
     """Return the first frame and those that differ most from it and from each other, in order."""
-    held, step, length = [_CandidateFrame(Frame(first, 0.0), _signature(first))], 1, _frame_seconds(original)
+    held, step, length = (
+        [_CandidateFrame(Frame(first, 0.0), _frame_signature(first))],
+        1,
+        _frame_seconds(original),
+    )
     for number, frame in enumerate(_decode_frames(original), start=1):
         if number % step == 0:
-            held.append(_CandidateFrame(Frame(_shrink(frame, min_side), round(length, 3)), _signature(frame)))
+            held.append(
+                _CandidateFrame(Frame(_shrink(frame, min_side), round(length, 3)), _frame_signature(frame))
+            )
         length += _frame_seconds(original)
         if len(held) > MAX_CANDIDATE_FRAMES:
             held, step = held[::2], 2 * step
@@ -125,7 +131,7 @@ def _most_distinct(signatures: list[NDArray[np.float32]], count: int) -> list[in
     return sorted(chosen)
 
 
-def _signature(image: Image.Image) -> NDArray[np.float32]:
+def _frame_signature(image: Image.Image) -> NDArray[np.float32]:
     """Return the colours of a picture at 16 x 16, (768,), from 0 to 1."""
     small = image.resize((COMPARED_SIDE, COMPARED_SIDE), Image.Resampling.BOX)
     return np.asarray(small, np.float32).reshape(-1) / np.float32(255)
@@ -141,7 +147,7 @@ def _tiff_pages(original: Image.Image, first: Image.Image, min_side: int) -> lis
             if is_reduced_copy(original, size):
                 continue
             held += original.width * original.height
-            if held > MAX_PAGE_PIXELS:
+            if held > MAX_TOTAL_PAGE_PIXELS:
                 break
             pages.append(
                 Frame(_shrink(decode_image(original, min_side=min_side).copy(), min_side), page=number + 1)

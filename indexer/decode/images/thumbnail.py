@@ -16,11 +16,11 @@ def make_thumbnail(image: Image.Image) -> bytes:
     small = image.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=2.0)
     file = BytesIO()
     # Method 0 takes half the time of 2 and a quarter of Pillow's usual 4, and 20 % more bytes.
-    small.save(file, "WEBP", quality=WEBP_QUALITY, method=0, icc_profile=_profile(image))
+    small.save(file, "WEBP", quality=WEBP_QUALITY, method=0, icc_profile=_rgb_profile(image))
     return file.getvalue()
 
 
-def _profile(image: Image.Image) -> bytes | None:
+def _rgb_profile(image: Image.Image) -> bytes | None:
     """Return what the colours mean, where that is short and no other than RGB."""
     profile = image.info.get("icc_profile") or b""
     return profile if len(profile) <= MAX_PROFILE_BYTES and profile[16:20] == b"RGB " else None

@@ -39,21 +39,21 @@ def _candidate_times(fields: MetadataFields) -> Iterator[tuple[datetime, str | N
     """Yield every time that is written, the best first, with its zone where that is written too."""
     general = _parse_zone(fields.photo.get(EXIF_OFFSET))
     for time, offset in EXIF_DATES:
-        if (moment := try_read(partial(_exif_time, fields.photo.get(time)))) is not None:
+        if (moment := try_read(partial(_parse_exif_time, fields.photo.get(time)))) is not None:
             yield moment, _parse_zone(fields.photo.get(offset)) or general
-    if (moment := try_read(partial(_exif_time, fields.main.get(EXIF_DATETIME)))) is not None:
+    if (moment := try_read(partial(_parse_exif_time, fields.ifd0.get(EXIF_DATETIME)))) is not None:
         yield moment, general
     for name in XMP_DATES:
         for text in fields.xmp.get(name, []):
-            if (moment := try_read(partial(_xmp_time, text.strip()))) is not None:
+            if (moment := try_read(partial(_parse_xmp_time, text.strip()))) is not None:
                 yield moment.replace(tzinfo=None), _parse_zone(moment.isoformat()[-6:])
 
 
-def _exif_time(field: object) -> datetime:
+def _parse_exif_time(field: object) -> datetime:
     return datetime.strptime(str(field)[:19], "%Y:%m:%d %H:%M:%S")
 
 
-def _xmp_time(text: str) -> datetime:
+def _parse_xmp_time(text: str) -> datetime:
     """Return an ISO time of which all behind the year may lack."""
     rest = {4: "-01-01", 7: "-01"}.get(len(text), "")
     return datetime.fromisoformat(text + rest).replace(microsecond=0)

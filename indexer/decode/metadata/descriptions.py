@@ -20,7 +20,7 @@ PLACEHOLDER_TEXTS = re.compile(
     r"|dcim\\.*|default|untitled|image|created with .*|screenshot|<.*>|\W*",
     re.IGNORECASE,
 )
-DESCRIPTION, COMMENT, XP_TITLE, XP_COMMENT, XP_SUBJECT = 0x010E, 0x9286, 0x9C9B, 0x9C9C, 0x9C9F
+IMAGE_DESCRIPTION, USER_COMMENT, XP_TITLE, XP_COMMENT, XP_SUBJECT = 0x010E, 0x9286, 0x9C9B, 0x9C9C, 0x9C9F
 IPTC_TITLE, IPTC_HEADLINE, IPTC_CAPTION = (2, 5), (2, 105), (2, 120)
 XMP_FIELDS = tuple(f"{{http://purl.org/dc/elements/1.1/}}{name}" for name in ("title", "description"))
 
@@ -47,9 +47,9 @@ def xmp_descriptions(xml: str | bytes) -> list[str]:
 
 def _exif_descriptions(image: Image.Image) -> list[str]:
     exif = image.getexif()
-    fields = [exif.get(tag) for tag in (XP_TITLE, XP_SUBJECT, DESCRIPTION, XP_COMMENT)]
+    fields = [exif.get(tag) for tag in (XP_TITLE, XP_SUBJECT, IMAGE_DESCRIPTION, XP_COMMENT)]
     texts = [exif_text(field) for field in fields]
-    return [*texts, _decode_user_comment(exif.get_ifd(EXIF_IFD).get(COMMENT))]
+    return [*texts, _decode_user_comment(exif.get_ifd(EXIF_IFD).get(USER_COMMENT))]
 
 
 def _decode_user_comment(field: object) -> str:

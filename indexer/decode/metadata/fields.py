@@ -15,7 +15,7 @@ XmpProperties: TypeAlias = Mapping[str, list[str]]  # "{namespace}name" -> its v
 
 EXIF_IFD, GPS_IFD = 0x8769, 0x8825
 IPTC_KEYWORDS = (2, 25)
-RDF = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"
+RDF_NAMESPACE = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"
 
 Value = TypeVar("Value")
 
@@ -24,22 +24,22 @@ Value = TypeVar("Value")
 class MetadataFields:
     """The fields of one picture or sidecar, those that could be read."""
 
-    main: Mapping[int, Any] = field(default_factory=dict)  # EXIF's first directory
+    ifd0: Mapping[int, Any] = field(default_factory=dict)  # EXIF's first directory
     photo: Mapping[int, Any] = field(default_factory=dict)  # its directory about the shot
     gps: Mapping[int, Any] = field(default_factory=dict)
-    iptc: list[str] = field(default_factory=list)  # keywords
+    iptc_keywords: list[str] = field(default_factory=list)  # keywords
     xmp: XmpProperties = field(default_factory=dict)
 
     @classmethod
-    def from_image(cls, picture: Image.Image) -> "MetadataFields":
+    def from_image(cls, image: Image.Image) -> "MetadataFields":
         """Read the fields of a picture, which need not be decoded."""
-        exif = try_read(picture.getexif) or Image.Exif()
+        exif = try_read(image.getexif) or Image.Exif()
         return cls(
-            main={tag: value for tag in exif if (value := try_read(partial(exif.get, tag))) is not None},
+            ifd0={tag: value for tag in exif if (value := try_read(partial(exif.get, tag))) is not None},
             photo=try_read(lambda: exif.get_ifd(EXIF_IFD)) or {},
             gps=try_read(lambda: exif.get_ifd(GPS_IFD)) or {},
-            iptc=try_read(lambda: iptc_texts(picture, IPTC_KEYWORDS)) or [],
-            xmp=try_read(lambda: read_xmp(picture)) or {},
+            iptc_keywords=try_read(lambda: iptc_texts(image, IPTC_KEYWORDS)) or [],
+            xmp=try_read(lambda: read_xmp(image)) or {},
         )
 
 
@@ -101,10 +101,10 @@ def parse_xmp(xml: str | bytes) -> XmpProperties:
     except (ParseError, DefusedXmlException) as error:
         raise ValueError(f"no XMP: {error}") from error
     found: dict[str, list[str]] = {}
-    for node in tree.iter(f"{RDF}Description"):
+    for node in tree.iter(f"{RDF_NAMESPACE}Description"):
         for name, value in node.attrib.items():
             found.setdefault(name, []).append(value)
         for element in node:
-            items = [item.text or "" for item in element.iter(f"{RDF}li")]
+            items = [item.text or "" for item in element.iter(f"{RDF_NAMESPACE}li")]
             found.setdefault(element.tag, []).extend(items or [element.text or ""])
     return found

@@ -11,12 +11,12 @@ BRIGHTNESS_GRID_SIDE, MIN_CELL_CHANGE, MIN_CHANGED_SHARE = (
     24,
     0.015,
 )  # a side; of 255, what makes a cell another one; of all cells
-MIN_FREQUENCY = (
+MIN_FREQUENCY_AMPLITUDE = (
     1.0  # frequencies weaker than this (of 255 x 32) are rounding, or what JPEG left of a plain area
 )
-_at = np.arange(DCT_SIDE)
-_WAVES = np.cos(
-    np.pi * np.outer(np.arange(HASH_SIDE), 2 * _at + 1) / (2 * DCT_SIDE)
+_SAMPLE_POSITIONS = np.arange(DCT_SIDE)
+_DCT_BASIS = np.cos(
+    np.pi * np.outer(np.arange(HASH_SIDE), 2 * _SAMPLE_POSITIONS + 1) / (2 * DCT_SIDE)
 )  # (8, 32), the first is flat
 
 
@@ -32,9 +32,9 @@ def brightness_grid(grayscale: Image.Image) -> NDArray[np.uint8]:
     return np.asarray(grayscale.resize((BRIGHTNESS_GRID_SIDE, BRIGHTNESS_GRID_SIDE), Image.Resampling.BOX))
 
 
-def grid_differs(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> bool:
+def grid_differs(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> bool:
     """Say whether a part of a picture is another: more than a pointer moved, or a word typed."""
-    return bool((np.abs(one.astype(np.int16) - other) > MIN_CELL_CHANGE).mean() > MIN_CHANGED_SHARE)
+    return bool((np.abs(first.astype(np.int16) - second) > MIN_CELL_CHANGE).mean() > MIN_CHANGED_SHARE)
 
 
 def perceptual_hash(image: Image.Image) -> bytes:
@@ -44,9 +44,9 @@ def perceptual_hash(image: Image.Image) -> bytes:
     row: Zauner, Implementation and Benchmarking of Perceptual Image Hash Functions, 2010.
     """
     grey = small_grayscale(image).resize((DCT_SIDE, DCT_SIDE), Image.Resampling.BOX)
-    waves = _WAVES @ np.asarray(grey, np.float64) @ _WAVES.T  # (8, 32) (32, 32) (32, 8)
+    waves = _DCT_BASIS @ np.asarray(grey, np.float64) @ _DCT_BASIS.T  # (8, 32) (32, 32) (32, 8)
     waves[0, 0] = 0  # the mean: how bright it is says nothing
-    waves[np.abs(waves) < MIN_FREQUENCY] = 0
+    waves[np.abs(waves) < MIN_FREQUENCY_AMPLITUDE] = 0
     return np.packbits(waves > np.median(waves)).tobytes()
 
 

@@ -29,7 +29,7 @@ MAX_KEYWORDS_AND_CHARACTERS = (
     500  # keywords of a picture, and letters of any text: a hostile file costs no more
 )
 
-MAKE, MODEL, ORIENTATION, RATING, XP_KEYWORDS, LENS = 0x010F, 0x0110, 0x0112, 0x4746, 0x9C9E, 0xA434
+MAKE, MODEL, ORIENTATION, RATING, XP_KEYWORDS, LENS_MODEL = 0x010F, 0x0110, 0x0112, 0x4746, 0x9C9E, 0xA434
 GPS_LATITUDE_REF, GPS_LATITUDE, GPS_LONGITUDE_REF, GPS_LONGITUDE = 1, 2, 3, 4
 
 XMP_EXIF = "{http://ns.adobe.com/exif/1.0/}"
@@ -92,7 +92,7 @@ def sidecar_properties(xml: str) -> MediaProperties:
     return _properties_of(MetadataFields(xmp=parse_xmp(xml)))
 
 
-def _properties_of(fields: MetadataFields, **seen: Any) -> MediaProperties:
+def _properties_of(fields: MetadataFields, **measured: Any) -> MediaProperties:
     taken, zone = capture_time(fields)
     place = try_read(lambda: _exif_location(fields)) or try_read(lambda: _xmp_location(fields.xmp))
     latitude, longitude = place or (None, None)
@@ -105,13 +105,13 @@ def _properties_of(fields: MetadataFields, **seen: Any) -> MediaProperties:
         longitude=longitude,
         rating=try_read(lambda: _rating(fields)),
         keywords=try_read(lambda: _keywords(fields)) or (),
-        **seen,
+        **measured,
     )
 
 
 def _camera(fields: MetadataFields) -> str | None:
-    make = _one_line(exif_text(fields.main.get(MAKE))) or _first_value(fields.xmp, f"{XMP_TIFF}Make")
-    model = _one_line(exif_text(fields.main.get(MODEL))) or _first_value(fields.xmp, f"{XMP_TIFF}Model")
+    make = _one_line(exif_text(fields.ifd0.get(MAKE))) or _first_value(fields.xmp, f"{XMP_TIFF}Make")
+    model = _one_line(exif_text(fields.ifd0.get(MODEL))) or _first_value(fields.xmp, f"{XMP_TIFF}Model")
     return camera_name(make, model)
 
 
@@ -126,7 +126,7 @@ def camera_name(make: str, model: str) -> str | None:
 def _lens(fields: MetadataFields) -> str | None:
     """Return the lens's model; some cameras write dashes and zeros for a lens that they do not know."""
     texts = [
-        _one_line(exif_text(fields.photo.get(LENS))),
+        _one_line(exif_text(fields.photo.get(LENS_MODEL))),
         *(_first_value(fields.xmp, name) for name in XMP_LENSES),
     ]
     return next((text for text in texts if re.search(r"[1-9]|[^\W\d_]{3}", text)), None)
@@ -167,21 +167,21 @@ def _valid_location(latitude: float, longitude: float) -> tuple[float, float] | 
 
 
 def _orientation(fields: MetadataFields) -> int | None:
-    value = int(fields.main[ORIENTATION])
+    value = int(fields.ifd0[ORIENTATION])
     return value if 1 <= value <= 8 else None
 
 
 def _rating(fields: MetadataFields) -> int | None:
     """Return the stars, 0 to 5, or -1 for a picture that was rejected."""
-    value = int(float(_first_value(fields.xmp, XMP_RATING) or fields.main[RATING]))
+    value = int(float(_first_value(fields.xmp, XMP_RATING) or fields.ifd0[RATING]))
     return value if -1 <= value <= 5 else None
 
 
 def _keywords(fields: MetadataFields) -> tuple[str, ...]:
     """Return the keywords of IPTC, XMP and Windows, each once; of `Places|France|Paris` the last."""
-    texts = [*fields.iptc, *fields.xmp.get(XMP_SUBJECT, [])]
+    texts = [*fields.iptc_keywords, *fields.xmp.get(XMP_SUBJECT, [])]
     texts += [text.rpartition("|")[2] for text in fields.xmp.get(XMP_HIERARCHICAL_SUBJECT, [])]
-    texts += try_read(lambda: exif_text(fields.main.get(XP_KEYWORDS)).split(";")) or []
+    texts += try_read(lambda: exif_text(fields.ifd0.get(XP_KEYWORDS)).split(";")) or []
     once: dict[str, str] = {}
     for line in map(_one_line, texts[:MAX_KEYWORDS_AND_CHARACTERS]):
         once.setdefault(line.casefold(), line)

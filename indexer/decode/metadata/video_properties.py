@@ -13,7 +13,7 @@ MODEL_TAGS = ("com.apple.quicktime.model", "model", "com.android.model")
 LOCATION_TAGS = ("com.apple.quicktime.location.ISO6709", "location", "location-eng")
 TIME_TAGS = ("com.apple.quicktime.creationdate", "com.android.capture.date", "creation_time", "date")
 ISO_6709 = re.compile(r"([+-]\d{1,2}(?:\.\d+)?)([+-]\d{1,3}(?:\.\d+)?)")  # ISO 6709, in degrees
-FIRST_VALID_YEAR = 1971  # clocks that were never set begin in 1904 or 1970
+MAX_UNSET_CLOCK_YEAR = 1971  # clocks that were never set begin in 1904 or 1970
 MAX_TAG_CHARACTERS = 200  # letters
 
 
@@ -43,7 +43,7 @@ def video_properties(
 def _capture_time(tags: Mapping[str, str]) -> tuple[str | None, str | None]:
     for name in TIME_TAGS:
         moment = try_read(lambda name=name: datetime.fromisoformat(tags[name]))  # type: ignore[misc]
-        if moment is not None and moment.year > FIRST_VALID_YEAR:
+        if moment is not None and moment.year > MAX_UNSET_CLOCK_YEAR:
             zone = moment.isoformat()[-6:] if moment.tzinfo else None
             return moment.replace(tzinfo=None, microsecond=0).isoformat(), zone
     return None, None

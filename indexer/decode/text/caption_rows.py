@@ -46,10 +46,10 @@ def find_columns(names: Sequence[object]) -> CaptionColumns | None:
     return CaptionColumns(picture, captions) if picture is not None and captions else None
 
 
-def has_captions(start: bytes, suffix: str) -> bool:
+def has_captions(head: bytes, suffix: str) -> bool:
     """Say whether a table that begins with these bytes, BEGINNING of them or all, holds captions."""
     try:
-        text = decode_text(start)
+        text = decode_text(head)
     except MediaError:
         return False
     if suffix in (".jsonl", ".ndjson"):  # a header or garbage may come first
@@ -109,11 +109,11 @@ def _json_rows(text: str) -> Iterator[CaptionRow]:
         raise MediaError(NO_CAPTIONS)
 
 
-def _detect_delimiter(first: str) -> str | None:
+def _detect_delimiter(header_line: str) -> str | None:
     """Return what stands between the names of columns, None where they are not those of captions."""
     for delimiter in DELIMITERS:
         try:
-            names = next(csv.reader([first], delimiter=delimiter, skipinitialspace=True), [])
+            names = next(csv.reader([header_line], delimiter=delimiter, skipinitialspace=True), [])
         except csv.Error:
             continue
         if find_columns(names) is not None:

@@ -10,7 +10,7 @@ from retrieval.embedders.base import Embedder
 
 MAX_CACHED_WORDS = 50_000  # whose tokens are counted once
 MAX_WORD_CHARACTERS = 100  # letters of one word; to WordPiece a longer one is unknown
-_SENTENCE = re.compile(r"(?<=[.!?…。！？])\s+")
+_SENTENCE_BOUNDARY = re.compile(r"(?<=[.!?…。！？])\s+")
 
 
 class Passage(NamedTuple):
@@ -88,7 +88,7 @@ def _paragraphs(text: str) -> Iterator[list[Word]]:
         if block and (heading or not line.strip()):
             yield block
             block = []
-        for sentence in _SENTENCE.split(line.lstrip("#>*-+ \t") if heading else line):
+        for sentence in _SENTENCE_BOUNDARY.split(line.lstrip("#>*-+ \t") if heading else line):
             words = sentence.split()
             block += [Word(word, number, False) for word in words[:-1]]
             block += [Word(word, number, word[-1] in ".!?…。！？") for word in words[-1:]]
@@ -100,12 +100,12 @@ def _paragraphs(text: str) -> Iterator[list[Word]]:
 
 
 def _pack_sentences(
-    block: list[Word], count_tokens: Callable[[str], int], max_tokens: int
+    paragraph: list[Word], count_tokens: Callable[[str], int], max_tokens: int
 ) -> Iterator[Passage]:
     """Fill passages with whole sentences; only a sentence too long for one is cut between words."""
     passage: list[Word] = []
     spent = 0
-    for sentence in _sentences(block):
+    for sentence in _sentences(paragraph):
         price = sum(count_tokens(word.text) for word in sentence)
         if passage and spent + price > max_tokens:
             yield _join_words(passage)
@@ -130,9 +130,9 @@ def _cut_word(word: Word, count_tokens: Callable[[str], int], max_tokens: int) -
     return [piece for part in parts for piece in _cut_word(part, count_tokens, max_tokens)]
 
 
-def _sentences(block: list[Word]) -> Iterator[list[Word]]:
+def _sentences(paragraph: list[Word]) -> Iterator[list[Word]]:
     sentence: list[Word] = []
-    for word in block:
+    for word in paragraph:
         sentence.append(word)
         if word.ends_sentence:
             yield sentence

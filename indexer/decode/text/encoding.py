@@ -16,7 +16,7 @@ SNIFFED_BYTES = 4_096  # bytes in which text without a mark is told by its zeros
 def decode_text(data: bytes, encoding: str | None = None) -> str:
     """Return bytes as text; `encoding` is what is said of them, which may be wrong. Raises MediaError."""
     text = None
-    if (wide := _detect_utf16(data)) is not None:
+    if (wide := _detect_wide_encoding(data)) is not None:
         text = data.decode(wide, "replace").removeprefix("\ufeff")
         encoding = None
     for name in ("utf-8-sig", encoding or "") if text is None else ():
@@ -33,7 +33,7 @@ def decode_text(data: bytes, encoding: str | None = None) -> str:
     return text
 
 
-def _detect_utf16(data: bytes) -> str | None:
+def _detect_wide_encoding(data: bytes) -> str | None:
     """Return the encoding of text in two or four bytes a letter: by its mark, or by where its zeros are."""
     if data.startswith((b"\xff\xfe\0\0", b"\0\0\xfe\xff")):
         return "utf-32"

@@ -25,9 +25,9 @@ def read_text(file: BinaryIO) -> str:
     return decode_text(read_bytes(file))
 
 
-def read_bytes(file: BinaryIO, limit: int = MAX_TEXT_BYTES) -> bytes:
+def read_bytes(file: BinaryIO, max_bytes: int = MAX_TEXT_BYTES) -> bytes:
     """Return all of a file that holds text; raises MediaError where that is more than any text."""
-    data = file.read(limit + 1)
-    if len(data) > limit:
-        raise MediaError(f"text of more than {limit:,} bytes")
+    data = file.read(max_bytes + 1)
+    if len(data) > max_bytes:
+        raise MediaError(f"text of more than {max_bytes:,} bytes")
     return data

@@ -31,18 +31,20 @@ MAX_CALM_SHARE = (
     1.0  # if there is less than a key frame's bytes between samples, nothing has become another picture
 )
 UNCHANGED_PIXELS_PER_BYTE = 4_000  # pixels a byte of a packet that says that nothing has changed
-MAX_KEY_FRAME_SECONDS = (
+LONG_INTERVAL_SECONDS = (
     1.25 * SAMPLE_SECONDS
 )  # seconds without a key frame after which frames between are wanted,
-MUST_DECODE_SECONDS = 12.0  # and after which they are decoded whatever it takes
+MAX_INTERVAL_SECONDS = 12.0  # and after which they are decoded whatever it takes
 DECODE_BUDGET_FRAMES, DECODE_BUDGET_SHARE = (
     300.0,
     0.04,
 )  # frames of HD, and the part of a video, that may be decoded beside samples
 HD_PIXELS = 1920 * 1080
-MAX_REFINED_FRAMES = 60  # frames of a scene that are looked for when it is embedded again, at most
+MAX_MISSING_SAMPLES = 60  # frames of a scene that are looked for when it is embedded again, at most
 
-ALWAYS, SURE, DOUBTED, WISHED, NEVER = range(5)  # how urgent it is to decode
+PRIORITY_REQUIRED, PRIORITY_LIKELY_CUT, PRIORITY_POSSIBLE_CUT, PRIORITY_LONG_INTERVAL, PRIORITY_NONE = range(
+    5
+)  # how urgent it is to decode
 CutWindow = tuple[int, int]  # times of a frame and of the next that is no B frame: between them may be a cut
 
 
@@ -51,7 +53,7 @@ class SampleInterval(NamedTuple):
 
     expected_cut: int | None
     decode_range: DecodeRange
-    urgency: int = NEVER
+    priority: int = PRIORITY_NONE
 
 
 def intervals(index: PacketIndex, samples: Sequence[Sample]) -> list[SampleInterval]:
@@ -59,48 +61,54 @@ def intervals(index: PacketIndex, samples: Sequence[Sample]) -> list[SampleInter
     return [_interval(index, one, other) for one, other in zip_longest(samples, samples[1:])]
 
 
-def _interval(index: PacketIndex, one: Sample, other: Sample | None) -> SampleInterval:
-    first, key, last = index.rows(one.time, None if other is None else other.time)
-    end = index.end if other is None else other.time
-    moved = 0.0 if other is None else cosine_distance(one, other)
-    seconds = float((end - one.time) * index.time_base)
+def _interval(index: PacketIndex, start_sample: Sample, end_sample: Sample | None) -> SampleInterval:
+    first, key, last = index.decode_rows(start_sample.time, None if end_sample is None else end_sample.time)
+    end = index.end_time if end_sample is None else end_sample.time
+    moved = 0.0 if end_sample is None else cosine_distance(start_sample, end_sample)
+    seconds = float((end - start_sample.time) * index.time_base)
     anchors = index.reference_frames(first, key)
-    spikes = _packet_spikes(index, anchors, one.time, end)
-    keys, calm = _key_frames(index, first, key, one.time)
-    marks = frozenset(sample.time for sample in (one, other) if sample is not None)
+    spikes = _packet_spikes(index, anchors, start_sample.time, end)
+    keys, calm = _key_frames(index, first, key, start_sample.time)
+    marks = frozenset(sample.time for sample in (start_sample, end_sample) if sample is not None)
     run = DecodeRange(
-        (first, last), tuple(sorted(spikes)), marks, spaced_samples=seconds > MAX_KEY_FRAME_SECONDS
+        (first, last), tuple(sorted(spikes)), marks, spaced_samples=seconds > LONG_INTERVAL_SECONDS
     )
-    far = seconds > MUST_DECODE_SECONDS and (bool(spikes) or not calm)
-    another = other is None or differs(one, other)
+    far = seconds > MAX_INTERVAL_SECONDS and (bool(spikes) or not calm)
+    another = end_sample is None or differs(start_sample, end_sample)
     if spikes and another:
         if not run.spaced_samples:  # what is behind the last one need not be seen
             run = replace(run, rows=(first, index.last_needed_packet(run.windows[-1][1], first, last)))
-        return SampleInterval(_window_middle(index, spikes[0]), run, ALWAYS if far else SURE)
+        return SampleInterval(
+            _window_middle(index, spikes[0]), run, PRIORITY_REQUIRED if far else PRIORITY_LIKELY_CUT
+        )
     believed = end if moved > (MAX_SCENE_DISTANCE if calm else MIN_OTHER_SCENE_DISTANCE) else None
     if keys and moved > (MAX_SCENE_DISTANCE if calm else MIN_DOUBTFUL_DISTANCE):
         return SampleInterval(
-            believed, replace(run, key_frames_only=True), ALWAYS
+            believed, replace(run, key_frames_only=True), PRIORITY_REQUIRED
         )  # which is next to nothing
     unsure = another and believed is None if calm else moved > MIN_DOUBTFUL_DISTANCE
-    if unsure and other is not None:  # the picture before the second sample tells whether it is a cut
-        before = max((index.times[row] for row in anchors if index.times[row] < end), default=one.time)
-        return SampleInterval(
-            believed, replace(run, windows=(*run.windows, (before, end))), ALWAYS if far else DOUBTED
+    if unsure and end_sample is not None:  # the picture before the second sample tells whether it is a cut
+        before = max(
+            (index.times[row] for row in anchors if index.times[row] < end), default=start_sample.time
         )
-    if seconds > MAX_KEY_FRAME_SECONDS and (spikes or not calm):
-        return SampleInterval(believed, run, ALWAYS if far else WISHED)
+        return SampleInterval(
+            believed,
+            replace(run, windows=(*run.windows, (before, end))),
+            PRIORITY_REQUIRED if far else PRIORITY_POSSIBLE_CUT,
+        )
+    if seconds > LONG_INTERVAL_SECONDS and (spikes or not calm):
+        return SampleInterval(believed, run, PRIORITY_REQUIRED if far else PRIORITY_LONG_INTERVAL)
     return SampleInterval(believed, run)
 
 
 def _packet_spikes(
-    index: PacketIndex, reference_times: Sequence[int], begin: int, end: int
+    index: PacketIndex, reference_rows: Sequence[int], begin: int, end: int
 ) -> list[CutWindow]:
     """Return where packets are far larger than those around them, the largest first."""
     rows = [
         (before, row)
-        for before, row in pairwise(reference_times)
-        if not index.is_key(row) and begin < index.times[row] < end
+        for before, row in pairwise(reference_rows)
+        if not index.is_key_frame(row) and begin < index.times[row] < end
     ]
     sizes = [index.sizes[row] for _, row in rows]
     limit = MIN_SPIKE_RATIO * median(sizes) if len(sizes) > 2 else 0  # of so few nothing can be told
@@ -130,9 +138,11 @@ def within_budget(candidates: Iterable[SampleInterval], index: PacketIndex) -> l
     work = index.frame_pixels / HD_PIXELS  # of a frame
     left = DECODE_BUDGET_FRAMES + DECODE_BUDGET_SHARE * len(index.times) * work
     taken = []
-    for gap in sorted(candidates, key=lambda gap: (gap.urgency, gap.decode_range.rows)):
-        spent = (gap.decode_range.rows[1] - gap.decode_range.rows[0]) * work * (gap.urgency != ALWAYS)
-        if gap.urgency != NEVER and spent <= left:
+    for gap in sorted(candidates, key=lambda gap: (gap.priority, gap.decode_range.rows)):
+        spent = (
+            (gap.decode_range.rows[1] - gap.decode_range.rows[0]) * work * (gap.priority != PRIORITY_REQUIRED)
+        )
+        if gap.priority != PRIORITY_NONE and spent <= left:
             left -= spent
             taken.append(gap)
     return taken
@@ -155,10 +165,12 @@ def refinement_ranges(index: PacketIndex, cuts: Iterable[Cut]) -> list[DecodeRan
     left = DECODE_BUDGET_FRAMES * HD_PIXELS / max(1, index.frame_pixels)
     found = []
     for step in cuts:
-        first, _, last = index.rows(step.before, step.time)
+        first, _, last = index.decode_rows(step.previous_time, step.time)
         left -= (last - first) * step.key_frames_only
-        if index.display_times_between(step.before, step.time) and (left >= 0 or not step.key_frames_only):
-            window = (step.before, step.time)
+        if index.display_times_between(step.previous_time, step.time) and (
+            left >= 0 or not step.key_frames_only
+        ):
+            window = (step.previous_time, step.time)
             found.append(DecodeRange((first, last), (window,), frozenset(window)))
     return merge_ranges(found)
 
@@ -168,11 +180,11 @@ def missing_sample_ranges(index: PacketIndex, scenes: Iterable[Scene]) -> list[D
     found = []
     for scene in scenes:
         length = float((scene.end - scene.start) * index.time_base)
-        if scene.samples and length <= MUST_DECODE_SECONDS * len(scene.samples):
+        if scene.samples and length <= MAX_INTERVAL_SECONDS * len(scene.samples):
             continue
-        for at in range(min(MAX_REFINED_FRAMES, int(length / SAMPLE_SECONDS) + 1)):
+        for at in range(min(MAX_MISSING_SAMPLES, int(length / SAMPLE_SECONDS) + 1)):
             time = scene.start + round(at * SAMPLE_SECONDS / index.time_base)
             for shown in index.display_times_between(time - 1, max(scene.end, scene.start + 1))[:1]:
-                first, _, last = index.rows(shown, shown)
+                first, _, last = index.decode_rows(shown, shown)
                 found.append(DecodeRange((first, last), ((shown, shown),), wanted_times=frozenset((shown,))))
     return merge_ranges(found)

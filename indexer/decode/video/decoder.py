@@ -20,7 +20,7 @@ from indexer.decode.text.subtitle_cues import Cue
 from indexer.decode.text.subtitles import subtitle_drafts
 from indexer.decode.video import cut_search, scenes
 from indexer.decode.video.frame_converter import ConvertedFrame, FrameConverter
-from indexer.decode.video.frame_sampling import DecodeRange, decode_ranges, iter_samples
+from indexer.decode.video.frame_sampling import DecodeRange, decode_ranges, sample_key_frames
 from indexer.decode.video.packet_index import PacketIndex
 from indexer.decode.video.scenes import Cut, Sample, Scene
 from indexer.prefetch import prefetch
@@ -30,7 +30,7 @@ from retrieval.media.av.container import open_container, video_stream
 if TYPE_CHECKING:
     from av import VideoStream
 
-EMBEDDING_BATCH = 16  # frames embedded together
+EMBEDDING_BATCH_FRAMES = 16  # frames embedded together
 MIN_FRAME_SIDE = 256  # pixels of each side of a frame, at least
 MAX_BLANK_DEVIATION, MAX_BLANK_SATURATION = (
     3.0,
@@ -40,9 +40,9 @@ MAX_BLANK_DEVIATION, MAX_BLANK_SATURATION = (
 
 def decode(file: BinaryIO, suffix: str, context: DecodeContext) -> DecodedFile:
     """Return the scenes of a video, then its subtitles; raises MediaError where no frame can be read."""
-    reel, seen, size, metadata = _sample_key_frames(file, context)
+    reel, seen, size, metadata = _embed_key_frames(file, context)
     shown = [_scene_draft(reel, scene) for scene in _find_scenes(file, reel, seen, context)]
-    details = video_properties(metadata, size, round(reel.seconds(reel.end), 3))
+    details = video_properties(metadata, size, round(reel.to_seconds(reel.end_time), 3))
     return DecodedFile(shown + subtitle_drafts(_subtitle_cues(reel), context.chunker), details)
 
 
@@ -50,22 +50,22 @@ def embed_known_scenes(
     file: BinaryIO, context: DecodeContext, scene_ranges: Sequence[tuple[float, float]]
 ) -> list[SegmentDraft]:
     """Embed the scenes that a video is known to have, in seconds, ascending; returns a segment of each."""
-    reel, seen, _, _ = _sample_key_frames(file, context)
-    known = [Scene(reel.time(start), reel.time(end)) for start, end in scene_ranges]
+    reel, seen, _, _ = _embed_key_frames(file, context)
+    known = [Scene(reel.to_time(start), reel.to_time(end)) for start, end in scene_ranges]
     for scene in known:
         scene.samples += scene.samples_within(seen)
-    _, more = _decode_ranges(file, reel, cut_search.missing_sample_ranges(reel, known), context)
+    _, more = _search_ranges(file, reel, cut_search.missing_sample_ranges(reel, known), context)
     for scene in known:
         scene.samples += [
-            replace(each, is_first=each.time == scene.start) for each in scene.samples_within(more)
+            replace(each, is_scene_start=each.time == scene.start) for each in scene.samples_within(more)
         ]
         # Of a damaged video there may be none; then the nearest is as good as it gets.
         scene.samples = scene.samples or [min(seen, key=lambda each: abs(each.time - scene.start))]
     return [_scene_draft(reel, scene) for scene in known]
 
 
-def _sample_key_frames(
-    file: BinaryIO, context: DecodeContext, *, one_by_one: bool = False
+def _embed_key_frames(
+    file: BinaryIO, context: DecodeContext, *, slice_threads: bool = False
 ) -> tuple[PacketIndex, list[Sample], tuple[int, int], dict[str, str]]:
     """Look at key frames all over a video: its packets, samples, width and height, and metadata."""
     with open_container(file) as container:
@@ -74,7 +74,7 @@ def _sample_key_frames(
 
         def frames() -> Iterator[ConvertedFrame]:
             lens = _frame_converter(stream, context)
-            for frame, size in iter_samples(container, stream, reel, lens, one_by_one=one_by_one):
+            for frame, size in sample_key_frames(container, stream, reel, lens, slice_threads=slice_threads):
                 sizes.append(size)
                 yield frame
 
@@ -86,8 +86,8 @@ def _sample_key_frames(
         metadata = dict(container.metadata)
     if seen:
         return reel, sorted(seen, key=lambda sample: sample.time), sizes[0], metadata
-    if not one_by_one:
-        return _sample_key_frames(file, context, one_by_one=True)
+    if not slice_threads:
+        return _embed_key_frames(file, context, slice_threads=True)
     raise MediaError("damaged: no frame of it can be read")
 
 
@@ -97,10 +97,10 @@ def _find_scenes(
     """Find where scenes begin, decoding what lies between samples as far as it is worth its time."""
     found = cut_search.intervals(index, samples)
     taken = cut_search.within_budget(found, index)
-    steps, between = _decode_ranges(
+    steps, between = _search_ranges(
         file, index, cut_search.merge_ranges(gap.decode_range for gap in taken), context
     )
-    again, _ = _decode_ranges(file, index, cut_search.refinement_ranges(index, steps), context)
+    again, _ = _search_ranges(file, index, cut_search.refinement_ranges(index, steps), context)
     steps = [scenes.strongest(again, step) for step in steps]
     looked = set(taken)
     cuts = [(1.0, gap.expected_cut) for gap in found if gap.expected_cut is not None and gap not in looked]
@@ -110,7 +110,7 @@ def _find_scenes(
     return scenes.split_scenes(index, every, scenes.suppress_close_cuts(cuts, index))
 
 
-def _decode_ranges(
+def _search_ranges(
     file: BinaryIO, index: PacketIndex, ranges: Sequence[DecodeRange], context: DecodeContext
 ) -> tuple[list[Cut], list[Sample]]:
     """Decode these runs of packets; returns the cuts in them, and samples between those there are."""
@@ -127,7 +127,7 @@ def _decode_ranges(
             seen = _embed_frames(frames, context)
             for jump, before, after in zip(jumps, seen[::2], seen[1::2], strict=True):
                 if scenes.is_cut(jump, stretch, before, after):
-                    edge, moved = replace(after, is_first=True), scenes.cosine_distance(before, after)
+                    edge, moved = replace(after, is_scene_start=True), scenes.cosine_distance(before, after)
                     steps.append(Cut(before.time, after.time, moved, edge, stretch.key_frames_only))
     return steps, between
 
@@ -138,7 +138,7 @@ def _frame_converter(stream: "VideoStream", context: DecodeContext) -> FrameConv
 
 def _frame_batches(frames: Iterable[ConvertedFrame]) -> Iterator[list[ConvertedFrame]]:
     left = iter(frames)
-    while chunk := list(islice(left, EMBEDDING_BATCH)):
+    while chunk := list(islice(left, EMBEDDING_BATCH_FRAMES)):
         yield chunk
 
 
@@ -171,8 +171,8 @@ def _is_blank(image: Image.Image, grayscale: Image.Image) -> bool:
 def _scene_draft(index: PacketIndex, scene: Scene) -> SegmentDraft:
     return SegmentDraft(
         "video",
-        start=index.seconds(scene.start),
-        end=index.seconds(scene.end),
+        start=index.to_seconds(scene.start),
+        end=index.to_seconds(scene.end),
         vector=scene.vector,
         thumbnail=scene.sharpest.thumbnail,
     )
@@ -180,6 +180,6 @@ def _scene_draft(index: PacketIndex, scene: Scene) -> SegmentDraft:
 
 def _subtitle_cues(index: PacketIndex) -> list[Cue]:
     """Return the subtitles in the seconds of the video."""
-    begun = index.first * float(index.time_base)
+    begun = index.start_time * float(index.time_base)
     late = sorted(Cue(max(0.0, cue.start - begun), max(0.0, cue.end - begun), cue.text) for cue in index.cues)
     return [cue for cue in late if cue.end > 0]

@@ -31,34 +31,34 @@ class FrameConverter:
         from av.video.reformatter import VideoReformatter
 
         aspect = stream.codec_context.sample_aspect_ratio or stream.sample_aspect_ratio
-        self._aspect = float(aspect) if aspect and 0.1 <= aspect <= 10 else 1.0
+        self._pixel_aspect_ratio = float(aspect) if aspect and 0.1 <= aspect <= 10 else 1.0
         self._min_side = min_side
         self._image_converter, self._signature_converter = (
             VideoReformatter(),
             VideoReformatter(),
         )  # each keeps what it has worked out
-        self._matrix: DisplayMatrix | None = None
+        self._cached_display_matrix: DisplayMatrix | None = None
 
     def convert(self, frame: "VideoFrame") -> ConvertedFrame:
         """Return an RGB picture of which both sides have `near` pixels, if the frame has, and no more."""
-        width, height = frame.width * self._aspect, float(frame.height)
+        width, height = frame.width * self._pixel_aspect_ratio, float(frame.height)
         scale = min(1.0, max(self._min_side / min(width, height), THUMBNAIL / max(width, height)))
         size = max(1, round(width * scale)), max(1, round(height * scale))
         small = self._image_converter.reformat(frame, *size, "rgb24", interpolation="BILINEAR")
         picture: Image.Image = small.to_image()  # type: ignore[no-untyped-call]
-        turn = _TURNS.get(self.display_matrix(frame))
+        turn = _TRANSPOSES.get(self.display_matrix(frame))
         return ConvertedFrame(frame.pts or 0, picture if turn is None else picture.transpose(turn))
 
     def display_size(self, frame: "VideoFrame") -> tuple[int, int]:
         """Return width and height as a frame is shown."""
-        width, height = round(frame.width * self._aspect), frame.height
+        width, height = round(frame.width * self._pixel_aspect_ratio), frame.height
         return (height, width) if self.display_matrix(frame)[0] == 0 else (width, height)
 
     def display_matrix(self, frame: "VideoFrame") -> DisplayMatrix:
         """Return how the frames are turned and mirrored; asked once: a frame that is asked lives long."""
-        if self._matrix is None:
-            self._matrix = _display_matrix(frame)
-        return self._matrix
+        if self._cached_display_matrix is None:
+            self._cached_display_matrix = _read_display_matrix(frame)
+        return self._cached_display_matrix
 
     def signature(self, frame: "VideoFrame") -> FrameSignature:
         """Return next to nothing of a frame, enough to see that it is another than the one before."""
@@ -68,7 +68,7 @@ class FrameConverter:
         return tiny.to_ndarray().astype(np.int16)
 
 
-_TURNS: dict[DisplayMatrix, Image.Transpose] = {
+_TRANSPOSES: dict[DisplayMatrix, Image.Transpose] = {
     (0, 1, -1, 0): Image.Transpose.ROTATE_270,
     (-1, 0, 0, -1): Image.Transpose.ROTATE_180,
     (0, -1, 1, 0): Image.Transpose.ROTATE_90,
@@ -79,7 +79,7 @@ _TURNS: dict[DisplayMatrix, Image.Transpose] = {
 }
 
 
-def _display_matrix(frame: "VideoFrame") -> DisplayMatrix:
+def _read_display_matrix(frame: "VideoFrame") -> DisplayMatrix:
     side: Any = frame.side_data  # its stub says less than it is
     for data in side:
         if data.type.name == "DISPLAYMATRIX":

@@ -33,7 +33,9 @@ class SceneFrame(NamedTuple):
     image: "Image"
 
 
-def extract_scene_frames(file: BinaryIO, scenes: Sequence[SceneRange], side: int) -> Iterator[SceneFrame]:
+def extract_scene_frames(
+    file: BinaryIO, scenes: Sequence[SceneRange], max_short_side: int
+) -> Iterator[SceneFrame]:
     """Yield a frame of each of some moments, ascending, its shorter side of at most `side` pixels.
 
     Raises MediaError where there is no video; a moment of which nothing can be decoded is left out.
@@ -44,7 +46,7 @@ def extract_scene_frames(file: BinaryIO, scenes: Sequence[SceneRange], side: int
     wanted = {_middle_time(reel, moment): moment for moment in scenes} if reel.times else {}
     with open_container(file) as container:
         stream = video_stream(container)
-        lens = FrameConverter(stream, side)
+        lens = FrameConverter(stream, max_short_side)
         for frame in _decode_wanted_frames(
             container, stream, merge_ranges(_decode_range(reel, time) for time in wanted)
         ):
@@ -57,18 +59,18 @@ def _index_packets(container: "InputContainer", stream: "VideoStream") -> Packet
     for packet in islice(demux_packets(container, stream), MAX_PACKETS):
         beginning.add_packet(packet)
         add_packet(reel, packet)
-    reel.first = min(reel.times, default=0) if beginning.start_time is None else beginning.start_time
+    reel.start_time = min(reel.times, default=0) if beginning.start_time is None else beginning.start_time
     return reel
 
 
 def _middle_time(index: PacketIndex, scene: SceneRange) -> int:
     """Return the time of the frame that is shown in the middle of a moment."""
-    at = bisect_right(index.display_times, index.time(sum(scene) / 2))
+    at = bisect_right(index.display_times, index.to_time(sum(scene) / 2))
     return index.display_times[max(0, at - 1)]
 
 
 def _decode_range(index: PacketIndex, time: int) -> DecodeRange:
-    first, _, last = index.rows(time, time)
+    first, _, last = index.decode_rows(time, time)
     return DecodeRange((first, last), wanted_times=frozenset((time,)))
 
 

@@ -24,12 +24,12 @@ if TYPE_CHECKING:
     from av.container import InputContainer
 
 SAMPLE_SECONDS = 2.0  # seconds from one sample to the next
-DENSE_SAMPLES, DENSE_SAMPLE_SECONDS = 30, 1.0  # so many samples at first are nearer, for clips
+MAX_DENSE_SAMPLES, DENSE_SAMPLE_SECONDS = 30, 1.0  # so many samples at first are nearer, for clips
 EARLY_KEY_FRAME_SHARE, MIN_SAMPLE_SECONDS = (
     0.9,
     0.3,
 )  # of the usual time between key frames; seconds from the sample before, at least
-SPACING_DOUBLES_AFTER = (
+SAMPLES_PER_DOUBLING = (
     10_000  # samples after which they are twice as far apart, again and again: five and a half hours
 )
 MAX_PACKETS = 4_000_000  # of a video, 18 hours of 60 a second; what follows is left out
@@ -37,7 +37,7 @@ MAX_LEADING_PACKETS = 500  # packets decoded in full at the beginning until ther
 MAX_CHANGES = 4  # of a stretch, the greatest
 MIN_PROMINENCE = 4.0  # times as unlike as is usual there
 MIN_DIFFERENCE = 0.25  # of 255: a smaller difference is rounding
-SKIPPED_FRAMES: dict[
+SKIP_FRAME_BY_CODEC: dict[
     str, Literal["NONREF", "BIDIR", "DEFAULT"]
 ] = {  # what is decoded where others are spared B frames:
     **dict.fromkeys(("hevc", "vvc"), "NONREF"),  # all but key frames may be written as such
@@ -51,8 +51,8 @@ class KeyFrameSampler:
     A key frame that comes before its time is a coder's answer to a cut.
     """
 
-    def __init__(self, unit: Fraction) -> None:
-        self._time_base = unit
+    def __init__(self, time_base: Fraction) -> None:
+        self._time_base = time_base
         self._sample_count = 0
         self._last_sample: int | None = None
         self._last_key: int | None = None
@@ -65,11 +65,11 @@ class KeyFrameSampler:
         self._last_key, self._max_key_interval = time, max(self._max_key_interval, apart)
         spacing = (
             DENSE_SAMPLE_SECONDS
-            if self._sample_count < DENSE_SAMPLES
-            else SAMPLE_SECONDS * 2.0 ** (self._sample_count // SPACING_DOUBLES_AFTER)
+            if self._sample_count < MAX_DENSE_SAMPLES
+            else SAMPLE_SECONDS * 2.0 ** (self._sample_count // SAMPLES_PER_DOUBLING)
         )
         # A tenth less: key frames that are as far apart as samples come a little early, too.
-        least = MIN_SAMPLE_SECONDS if early and self._sample_count < SPACING_DOUBLES_AFTER else 0.9 * spacing
+        least = MIN_SAMPLE_SECONDS if early and self._sample_count < SAMPLES_PER_DOUBLING else 0.9 * spacing
         if self._last_sample is not None and (time - self._last_sample) * self._time_base < least:
             return False
         self._last_sample = time
@@ -77,19 +77,19 @@ class KeyFrameSampler:
         return True
 
 
-def iter_samples(
+def sample_key_frames(
     container: "InputContainer",
     stream: "VideoStream",
     index: PacketIndex,
     converter: FrameConverter,
     *,
-    one_by_one: bool = False,
+    slice_threads: bool = False,
 ) -> Iterator[tuple[ConvertedFrame, tuple[int, int]]]:
     """Yield key frames about SPACING apart, each with width and height; note all packets in `reel`.
 
     Decoded `one_by_one`, a frame that is damaged costs none of those before it.
     """
-    configure_decoder(stream, "all", "SLICE" if one_by_one else "AUTO")
+    configure_decoder(stream, "all", "SLICE" if slice_threads else "AUTO")
     beginning, sampler, wanted = StartTimeDetector(), KeyFrameSampler(index.time_base), set[int]()
     begun, number = False, 0
     texts = [each for each in container.streams.subtitles if is_text_stream(each)]
@@ -116,14 +116,14 @@ def iter_samples(
             yield from taken(decode_packet(stream, packet))
     yield from taken(decode_packet(stream, None))
     index.frame_pixels = stream.codec_context.width * stream.codec_context.height
-    index.first = min(index.times, default=0) if beginning.start_time is None else beginning.start_time
+    index.start_time = min(index.times, default=0) if beginning.start_time is None else beginning.start_time
 
 
 def configure_decoder(
-    stream: "VideoStream", skip_loop_filter: str, threads: Literal["AUTO", "SLICE"] = "AUTO"
+    stream: "VideoStream", skip_loop_filter: str, thread_type: Literal["AUTO", "SLICE"] = "AUTO"
 ) -> None:
     """Decode on all cores and within the limit of pixels; blocks of `unfiltered` frames keep their edges."""
-    stream.thread_type = threads
+    stream.thread_type = thread_type
     stream.codec_context.thread_count = cores()
     stream.codec_context.options = {"max_pixels": str(MAX_FRAME_PIXELS), "skip_loop_filter": skip_loop_filter}
 
@@ -135,7 +135,7 @@ def add_packet(index: PacketIndex, packet: "Packet[Any]") -> int:
         index.key_rows.append(len(index.times))
     index.times.append(time)
     index.sizes.append(packet.size)
-    index.end = max(index.end, time + (packet.duration or 0))
+    index.end_time = max(index.end_time, time + (packet.duration or 0))
     return time
 
 
@@ -155,7 +155,7 @@ class DecodeRange:
     spaced_samples: bool = False
     key_frames_only: bool = False
 
-    def decodes_all_at(self, time: int) -> bool:
+    def is_in_window(self, time: int) -> bool:
         """Say whether a time is within a window."""
         at = bisect_right(self.windows, time, key=lambda window: window[0])
         return at > 0 and time <= self.windows[at - 1][1]
@@ -180,9 +180,9 @@ class FrameChange:
     before: ConvertedFrame
     after: ConvertedFrame
 
-    def is_prominent(self, usual: float) -> bool:
+    def is_prominent(self, median_difference: float) -> bool:
         """Say whether it is far greater than what is usual there."""
-        return self.difference > MIN_PROMINENCE * usual + 2 * MIN_DIFFERENCE
+        return self.difference > MIN_PROMINENCE * median_difference + 2 * MIN_DIFFERENCE
 
 
 @dataclass(slots=True)
@@ -206,7 +206,7 @@ def decode_ranges(
     configure_decoder(stream, "noref")
     context, left = stream.codec_context, list(reversed(ranges))
     watcher: ChangeDetector | None = None
-    passed: Literal["NONREF", "BIDIR", "DEFAULT"] = SKIPPED_FRAMES.get(context.name, "BIDIR")
+    passed: Literal["NONREF", "BIDIR", "DEFAULT"] = SKIP_FRAME_BY_CODEC.get(context.name, "BIDIR")
     for row, packet in enumerate(islice(demux_packets(container, stream), MAX_PACKETS)):
         if not left:
             return
@@ -216,7 +216,7 @@ def decode_ranges(
         if watcher is None:
             watcher = ChangeDetector(run, index, converter)
         time = packet.pts or 0
-        within = run.decodes_all_at(time)
+        within = run.is_in_window(time)
         context.skip_frame = "NONKEY" if run.key_frames_only else "DEFAULT" if within else passed
         for frame in decode_packet(stream, packet):
             yield from watcher.add_frame(frame)
@@ -232,10 +232,10 @@ def decode_ranges(
 class ChangeDetector:
     """Compare each frame of a run with the one before, and keep the greatest jumps of each stretch."""
 
-    def __init__(self, run: DecodeRange, reel: PacketIndex, lens: FrameConverter) -> None:
-        self._range, self._converter = run, lens
-        self._spacing = round(SAMPLE_SECONDS / reel.time_base)
-        self._last_boundary = min(run.boundaries, default=0)
+    def __init__(self, decode_range: DecodeRange, index: PacketIndex, converter: FrameConverter) -> None:
+        self._range, self._converter = decode_range, converter
+        self._spacing = round(SAMPLE_SECONDS / index.time_base)
+        self._last_boundary = min(decode_range.boundaries, default=0)
         self._previous: tuple[VideoFrame, FrameSignature] | None = None
         self._changes: list[FrameChange] = []
         self._differences: list[float] = []

@@ -8,7 +8,7 @@ from fractions import Fraction
 from indexer.decode.text.subtitle_cues import Cue
 
 
-def _numbers() -> "array[int]":
+def _int64_array() -> "array[int]":
     return array("q")
 
 
@@ -21,22 +21,22 @@ class PacketIndex:
     """
 
     time_base: Fraction
-    times: "array[int]" = field(default_factory=_numbers)
-    sizes: "array[int]" = field(default_factory=_numbers)
-    key_rows: "array[int]" = field(default_factory=_numbers)  # rows of key frames
-    first: int = 0
-    end: int = 0
+    times: "array[int]" = field(default_factory=_int64_array)
+    sizes: "array[int]" = field(default_factory=_int64_array)
+    key_rows: "array[int]" = field(default_factory=_int64_array)  # rows of key frames
+    start_time: int = 0
+    end_time: int = 0
     frame_pixels: int = 0  # of a frame
     cues: list[Cue] = field(default_factory=list)  # of its subtitles, in seconds of the file
-    _display_times: "array[int]" = field(default_factory=_numbers)
+    _display_times: "array[int]" = field(default_factory=_int64_array)
 
-    def seconds(self, time: int) -> float:
+    def to_seconds(self, time: int) -> float:
         """Return how long after the first picture this time is."""
-        return round(float(max(0, time - self.first) * self.time_base), 6)
+        return round(float(max(0, time - self.start_time) * self.time_base), 6)
 
-    def time(self, seconds: float) -> int:
+    def to_time(self, seconds: float) -> int:
         """Return the time that is so many seconds after the first picture."""
-        return self.first + round(Fraction(seconds) / self.time_base)
+        return self.start_time + round(Fraction(seconds) / self.time_base)
 
     @property
     def display_times(self) -> "array[int]":
@@ -45,18 +45,18 @@ class PacketIndex:
             self._display_times = array("q", sorted(self.times))
         return self._display_times
 
-    def display_times_between(self, time: int, later: int) -> "array[int]":
+    def display_times_between(self, after: int, before: int) -> "array[int]":
         """Return the times of the frames that are shown after one time and before another."""
         return self.display_times[
-            bisect_right(self.display_times, time) : bisect_left(self.display_times, later)
+            bisect_right(self.display_times, after) : bisect_left(self.display_times, before)
         ]
 
-    def is_key(self, row: int) -> bool:
+    def is_key_frame(self, row: int) -> bool:
         """Say whether this row is a key frame."""
         at = bisect_left(self.key_rows, row)
         return at < len(self.key_rows) and self.key_rows[at] == row
 
-    def rows(self, begin: int, end: int | None) -> tuple[int, int, int]:
+    def decode_rows(self, begin: int, end: int | None) -> tuple[int, int, int]:
         """Return the rows of the key frame at or before a time, and of that at or after another.
 
         The third is that of the last packet of what is shown before the second time: it may come behind.

@@ -33,13 +33,13 @@ class Sample:
     brightness_grid: NDArray[np.uint8]
     sharpness: float
     is_blank: bool
-    is_first: bool = False
+    is_scene_start: bool = False
 
 
 class Cut(NamedTuple):
     """Two frames that follow each other, of two scenes: their times, how far apart, and the second."""
 
-    before: int
+    previous_time: int
     time: int
     distance: float
     sample: Sample
@@ -62,7 +62,7 @@ class Scene:
     def representative_samples(self) -> list[Sample]:
         """Return what the scene is known by: no blank frames and no edges where there are others."""
         seen = [sample for sample in self.samples if not sample.is_blank] or self.samples
-        return [sample for sample in seen if not sample.is_first] or seen
+        return [sample for sample in seen if not sample.is_scene_start] or seen
 
     @property
     def vector(self) -> Vectors:
@@ -87,15 +87,15 @@ def mean_vector(vectors: Sequence[Vectors]) -> Vectors:
     return np.asarray(total / length if length > 1e-6 else vectors[0], np.float32)
 
 
-def cosine_distance(one: Sample, other: Sample) -> float:
+def cosine_distance(first: Sample, second: Sample) -> float:
     """Return 1 - cosine of what two samples show."""
-    return 1.0 - float(one.vector @ other.vector)
+    return 1.0 - float(first.vector @ second.vector)
 
 
-def differs(one: Sample, other: Sample) -> bool:
+def differs(first: Sample, second: Sample) -> bool:
     """Say whether two samples show two things, as embedded or as drawn: to most models all text is alike."""
-    return cosine_distance(one, other) > MAX_SAME_DISTANCE or grid_differs(
-        one.brightness_grid, other.brightness_grid
+    return cosine_distance(first, second) > MAX_SAME_DISTANCE or grid_differs(
+        first.brightness_grid, second.brightness_grid
     )
 
 
@@ -123,7 +123,9 @@ def is_cut(change: FrameChange, result: RangeResult, before: Sample, after: Samp
 
 def strongest(cuts: Sequence[Cut], candidate: Cut) -> Cut:
     """Return the greatest of the steps within a vague one, else itself."""
-    within = [step for step in cuts if candidate.before <= step.before and step.time <= candidate.time]
+    within = [
+        step for step in cuts if candidate.previous_time <= step.previous_time and step.time <= candidate.time
+    ]
     return max(within, key=lambda step: step.distance, default=candidate)
 
 
@@ -137,15 +139,15 @@ def split_scenes(index: PacketIndex, samples: Sequence[Sample], cuts: Iterable[i
     found: list[Scene] = []
     for sample in samples:
         cut = bisect_right(starts, sample.time)
-        begun = starts[cut - 1] if cut else index.first
+        begun = starts[cut - 1] if cut else index.start_time
         scene = found[-1] if found else None
         if scene is None or begun > scene.start:
-            found.append(Scene(max(begun, index.first), 0, [sample]))
+            found.append(Scene(max(begun, index.start_time), 0, [sample]))
         elif _leaves_scene(scene, sample) or sample.time - scene.start > longest:
             found.append(Scene(sample.time, 0, [sample]))
         else:
             scene.samples.append(sample)
-    ends = [scene.start for scene in found[1:]] + [max(index.end, index.first)]
+    ends = [scene.start for scene in found[1:]] + [max(index.end_time, index.start_time)]
     for scene, end in zip(found, ends, strict=True):
         scene.end = end
     return [scene for scene in found if not scene.is_blank] or found[:1]
@@ -169,6 +171,6 @@ def _leaves_scene(scene: Scene, sample: Sample) -> bool:
     if sample.is_blank != scene.is_blank:
         return True
     return (
-        not all(each.is_first for each in scene.samples)
+        not all(each.is_scene_start for each in scene.samples)
         and 1.0 - float(scene.vector @ sample.vector) > MIN_OTHER_SCENE_DISTANCE
     )

@@ -19,7 +19,7 @@ from PIL import Image
 from indexer import forget, switch_library, update_library, verify_library
 from indexer.decode.audio import stream
 from indexer.decode.audio.decoder import UNTAGGED_TEXT, decode, describe_tags
-from indexer.decode.audio.stream import SAMPLE_RATE, audio_chunks, open_media
+from indexer.decode.audio.stream import SAMPLE_RATE, audio_chunks, open_audio_container
 from indexer.decode.context import DecodeContext
 from indexer.decode.text.chunking import Chunker
 from indexer.enrich.base import AnalysisPass
@@ -142,11 +142,11 @@ def test_no_bytes_are_fatal(data):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(stream, "MAX_CHUNK_SECONDS", 0.5)
         try:
-            with open_media(BytesIO(bytes(broken))) as container:
+            with open_audio_container(BytesIO(bytes(broken))) as container:
                 made = list(audio_chunks(container))
         except MediaError:
             return
-    assert [part.progress is None for part in made] == [False] * (len(made) - 1) + [True]
+    assert [part.next_start is None for part in made] == [False] * (len(made) - 1) + [True]
     assert all(np.isfinite(part.samples).all() for part in made)
 
 
@@ -189,16 +189,18 @@ def test_the_sound_track_of_a_video_is_heard_too(tmp_path, index, place, toy):
 
 def test_a_long_sound_is_heard_in_stretches_and_from_any_second(tmp_path, monkeypatch):
     monkeypatch.setattr(stream, "MAX_CHUNK_SECONDS", 5.0)
-    monkeypatch.setattr(stream, "CUT_WINDOW_SECONDS", 2.0)
+    monkeypatch.setattr(stream, "QUIET_SEARCH_SECONDS", 2.0)
     long = write_audio(tmp_path / "long.ogg", 17, [(n + 0.25, n + 0.75, 400) for n in range(17)])
-    with long.open("rb") as file, open_media(file) as container:
+    with long.open("rb") as file, open_audio_container(file) as container:
         parts = list(audio_chunks(container))
     assert len(parts) == 5
     for part, following in pairwise(parts):
-        assert part.progress == following.start == pytest.approx(part.start + len(part.samples) / SAMPLE_RATE)
+        assert (
+            part.next_start == following.start == pytest.approx(part.start + len(part.samples) / SAMPLE_RATE)
+        )
         assert abs(part.samples[-800:]).max() < 0.1  # it is cut where nothing is said
     assert sum(len(part.samples) for part in parts) / SAMPLE_RATE == pytest.approx(17, abs=0.1)
-    with long.open("rb") as file, open_media(file) as container:
+    with long.open("rb") as file, open_audio_container(file) as container:
         rest = list(audio_chunks(container, after=parts[2].start))
     assert rest[0].start == pytest.approx(parts[2].start, abs=1e-3)
     assert sum(len(part.samples) for part in rest) == pytest.approx(
@@ -244,7 +246,7 @@ class Stopped(ToneTranscriber):
 
 def test_ctrl_c_between_and_within_sounds_costs_what_was_in_hand(tmp_path, index, place, monkeypatch):
     monkeypatch.setattr(stream, "MAX_CHUNK_SECONDS", 4.0)
-    monkeypatch.setattr(stream, "CUT_WINDOW_SECONDS", 1.0)
+    monkeypatch.setattr(stream, "QUIET_SEARCH_SECONDS", 1.0)
     monkeypatch.setattr(AnalysisPass, "commit_interval", 0.0)
     for number in range(3):
         write_audio(
