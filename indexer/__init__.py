@@ -1,4 +1,40 @@
-"""Index folders of media: scan, embed and store, so that `retrieval` can answer."""
+"""Build and change libraries of media: scan folders, decode and embed files, store vectors.
+
+    from indexer import index_folder
+
+    library = index_folder("~/Pictures")
+    hits = library.search("a dog on the beach")
+
+Indexing
+    index_folder     index a folder and return the open library
+    update_library   index folders, or update all indexed folders
+    watch_library    index folders and follow changes until stopped
+    Report           the counts and notes of an indexing run
+
+Models
+    prepare_model    download a model and prepare it for this machine
+    switch_library   embed a library with another model
+    Switched         the result of switch_library
+    Comparison       the hits of two models for one query
+
+Labels and concepts
+    tag_library      tag images with labels
+    Tagged           the result of tag_library
+    remove_labels    remove labels and their tags
+    teach            learn a concept from example images
+    forget_concept   delete a concept and its examples
+
+Maintenance
+    verify_library   check a library for damage, and repair it
+    forget           remove folders from a library
+
+Measurement
+    evaluate         measure a model on captions
+    evaluate_labels  measure a model on folders that are named by their label
+    evaluate_golden  measure a library on queries with known answers
+
+Results are searched through `retrieval`; `clew --help` lists the commands.
+"""
 
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -38,7 +74,7 @@ __all__ = [
     "watch_library",
 ]
 
-_HOMES = {
+_SUBMODULES = {
     "Comparison": "operations.switch_model",
     "Report": "operations.report",
     "Switched": "operations.switch_model",
@@ -59,7 +95,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> object:
-    """Import a public name when it is first used, so that a search does not load the indexer."""
+    """Import a public name on first use, so that a command loads only the modules it needs."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"indexer.{_HOMES.get(name, 'operations.index')}"), name)
+    return getattr(import_module(f"indexer.{_SUBMODULES.get(name, 'operations.index')}"), name)

@@ -1,4 +1,36 @@
-"""Find media by meaning: open a library and ask it."""
+"""Search a library of media by content; read only.
+
+    from retrieval import Library
+
+    with Library.open() as library:
+        for hit in library.search("a dog on the beach", kind="image", count=5):
+            print(hit.score, hit.path)
+
+Libraries
+    Library          an open library: search, similar, duplicates, clip, thumbnail, status
+    default_library  return the folder of the default library of this user
+    ClewError        base class of all errors of clew (the others are in retrieval.errors)
+
+Results of searches
+    Hit              a segment with its path, location in the file, score and confidence
+    Kind             the kinds of segments: image, video, text, page, audio
+    Filters          conditions that hits satisfy
+    Clip             a moment that was saved as a new file
+
+Results of Library.duplicates
+    Group            files that belong together, best first
+    FileAttributes   a file of a group: size, dimensions, capture time
+
+Results of Library.status, failures and concepts
+    Status           contents, model, indexes and disk usage of a library
+    Root             an indexed folder with the numbers of its files
+    Space            the vector space of a model, with its indexes
+    IndexFile        the index of one kind of segments
+    Failure          a file that could not be read, with the reason
+    ConceptInfo      a concept with its number of examples and its quality
+
+The query language is described in retrieval.query.parser; `clew --help` lists the commands.
+"""
 
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -49,7 +81,7 @@ _SUBMODULES = {
 
 
 def __getattr__(name: str) -> object:
-    """Import a public name when it is first used, so that a command loads only what it needs."""
+    """Import a public name on first use, so that a command loads only the modules it needs."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"retrieval.{_SUBMODULES.get(name, 'types')}"), name)
