@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from indexer.models.resolve import prepare_model
     from indexer.operations.forget import forget
     from indexer.operations.index import index_folder, update_library
+    from indexer.operations.options import IndexOptions
     from indexer.operations.report import Report
     from indexer.operations.switch_model import Comparison, Switched, switch_library
     from indexer.operations.verify import verify_library
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Comparison",
+    "IndexOptions",
     "Report",
     "Switched",
     "Tagged",
@@ -76,6 +78,7 @@ __all__ = [
 
 _SUBMODULES = {
     "Comparison": "operations.switch_model",
+    "IndexOptions": "operations.options",
     "Report": "operations.report",
     "Switched": "operations.switch_model",
     "Tagged": "tag.labels",

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from indexer import index_folder, update_library
+from indexer import IndexOptions, index_folder, update_library
+from indexer.types import no_progress
 from tests.support.files import SHARED_DATA, draw_image
 from tests.support.toy_embedder import COLORS, ToyEmbedder
 
@@ -39,8 +40,10 @@ def place(tmp_path: Path) -> Path:
 def index(place, toy):
     """Bring the toy library up to date with folders, and return the report."""
 
-    def index_(*folders, **how):
-        return update_library(folders, library=place, embedder=toy, **how)
+    def index_(*folders, progress=no_progress, **options):
+        return update_library(
+            folders, library=place, embedder=toy, options=IndexOptions(**options), progress=progress
+        )
 
     return index_
 

@@ -22,84 +22,84 @@ if TYPE_CHECKING:
 @click.command("index")
 @click.argument("folders", nargs=-1, type=click.Path(path_type=Path))
 @click.option(
-    "--model", help="The model of a new library. [default: auto: the recommended one, else builtin]"
+    "--model",
+    help="Model of a new library. [default: auto, the recommended model if available, else builtin]",
 )
 @model_options
 @click.option(
     "--exclude",
     multiple=True,
     metavar="PATTERN",
-    help="Leave out these names or paths, as *.png or Private/*; remembered, '' forgets.",
+    help="Skip these names or paths, such as *.png or Private/*. Repeatable. Saved with the folder; "
+    "'' removes the patterns.",
 )
-@click.option("--hidden/--no-hidden", default=None, help="Read hidden files and folders too; remembered.")
+@click.option("--hidden/--no-hidden", default=None, help="Index hidden files too. Saved with the folder.")
 @click.option(
-    "--ocr/--no-ocr", default=None, help="Read the text in pictures too, after all else; remembered."
+    "--ocr/--no-ocr",
+    default=None,
+    help="Recognize text in images (OCR), after everything else. Saved in the library.",
 )
 @click.option(
     "--speech-model",
     metavar="FOLDER|NAME",
-    help="Write down what is said in sounds and videos with this model of faster-whisper: its folder, or a "
-    "name to fetch, as tiny (75 MB), small (484 MB), large-v3 (3.1 GB); remembered, '' forgets.",
+    help="Transcribe speech in audio and video with this faster-whisper model: a folder, or a name to "
+    "download, such as tiny (75 MB), small (484 MB) or large-v3 (3.1 GB). Saved in the library; '' disables.",
 )
 @click.option(
     "--sound-model",
     metavar="FOLDER|NAME",
-    help="Name what sounds in recordings and videos, as a dog barking, with this CLAP model: its folder, or "
-    "a name to fetch, as laion/clap-htsat-unfused (615 MB); remembered, '' forgets.",
+    help="Label sounds in audio and video, such as a barking dog, with this CLAP model: a folder, or a name "
+    "to download, such as laion/clap-htsat-unfused (615 MB). Saved in the library; '' disables.",
 )
 @click.option(
     "--archives/--no-archives",
     default=None,
-    help="Read what is in .zip and .tar files too, packed or not; remembered.",
+    help="Index the files in .zip and .tar archives too. Saved with the folder.",
 )
 @click.option(
     "--index",
-    "kind",
+    "index_method",
     type=click.Choice(["auto", "flat", "hnsw", "ivf"]),
-    help="The kind of index; remembered. [default: auto, by size]",
+    help="Index method. Saved in the library. [default: auto, by size]",
 )
-@click.option(
-    "--confirm-gone",
-    is_flag=True,
-    help="Forget missing files even where so many are missing that a drive seems away.",
-)
+@click.option("--confirm-gone", is_flag=True, help="Forget missing files even if many are missing at once.")
 @click.option(
     "--tiles/--no-tiles",
     default=None,
-    help="Embed parts of each picture too, so that small things in it are found; remembered.",
+    help="Embed tiles of each image too, to find small objects. Saved in the library.",
 )
-@click.option("--retry", is_flag=True, help="Read again what could not be read before.")
+@click.option("--retry", is_flag=True, help="Retry files that failed before.")
 @click.option(
     "--thumbnails",
+    "thumbnails_max_bytes",
     type=ByteSize(),
-    help="How much room small pictures of what was read may take, as 500MB, or off; remembered. "
-    "[default: 2GB]",
+    help='Disk space for thumbnails, such as 500MB, or "off". Saved in the library. [default: 2GB]',
 )
-@click.option("--watch", is_flag=True, help="Go on with what changes, until Ctrl-C; see `clew watch`.")
-@click.option("--json", "as_json", is_flag=True, help="The summary as JSON.")
+@click.option("--watch", is_flag=True, help="Keep following changes until Ctrl-C, as `clew watch` does.")
+@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 @library_option
 def index_command(
     folders: tuple[Path, ...],
     library: Path,
     model: str | None,
     exclude: tuple[str, ...],
-    kind: Any,
     watch: bool,
     as_json: bool,
-    **options: Any,
+    **fields: Any,
 ) -> None:
-    """Index FOLDERS, or bring all indexed folders up to date.
+    """Index FOLDERS, or update all indexed folders.
 
-    Unchanged files cost a look, moved ones are recognised, files that cannot be read are listed by
-    `clew status --errors`. Ctrl-C is safe: the next run goes on.
+    Unchanged files are skipped and moved files are recognized by content. Files that cannot be read are
+    listed by `clew status --errors`. Ctrl-C is safe: the next run resumes.
     """
     from indexer.operations.index import update_library
+    from indexer.operations.options import IndexOptions
 
     if not folders and not (library / CATALOG_FILE).exists():
-        raise click.UsageError("Give the folder to index, as in: clew index ~/Pictures")
-    gc.set_threshold(100_000)  # a walk makes many small things that all stay; looking them over is in vain
-    patterns = None if not exclude else [pattern for pattern in exclude if pattern]
-    options |= {"library": library, "model": model, "exclude": patterns, "index": kind}
+        raise click.UsageError("Name a folder to index, such as: clew index ~/Pictures")
+    gc.set_threshold(100_000)  # the scan allocates many long-lived objects; collecting them only costs time
+    patterns = [pattern for pattern in exclude if pattern] if exclude else None
+    options = IndexOptions(exclude=patterns, **fields)  # the other options of the command, by name
 
     def show(report: "Report") -> None:
         write(summary_json(report) if as_json else f"{report}\n")
@@ -107,17 +107,19 @@ def index_command(
             note(line)
 
     if watch:
-        run_watch(folders, show, as_json, **options)
+        run_watch(folders, show, as_json, library=library, model=model, options=options)
         return
     with quiet_decoders(), ProgressBar() as bar:
-        report = update_library(folders, progress=bar.advance, notify=note, **options)
+        report = update_library(
+            folders, library=library, model=model, options=options, progress=bar.advance, notify=note
+        )
     show(report)
     if report.interrupted:
-        note("Stopped; what is done is kept, and `clew index` goes on from there.")
+        note("Interrupted. Indexed files are kept; `clew index` resumes.")
         raise SystemExit(130)
 
 
 def summary_json(report: "Report") -> str:
-    """Return what a run did as one JSON object."""
+    """Return the counts of a run as a JSON object."""
     keys = ("added", "updated", "moved", "offline", "gone", "unchanged", "failed", "segments", "seconds")
     return to_json({key: getattr(report, key) for key in keys}) + "\n"

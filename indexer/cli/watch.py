@@ -1,10 +1,11 @@
-"""A door that stays open: `clew watch`, and what `clew index --watch` does after its scan."""
+"""clew watch: index folders and follow their changes."""
 
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Event
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -16,6 +17,7 @@ from retrieval.cli.options import library_option
 from retrieval.formatting import printable, to_json
 
 if TYPE_CHECKING:
+    from indexer.operations.options import IndexOptions
     from indexer.operations.report import Report
     from indexer.watch.change_log import Change
 
@@ -27,18 +29,18 @@ if TYPE_CHECKING:
     type=Duration(),
     default="10m",
     show_default=True,
-    help="Scan everything so often, for what the system did not tell.",
+    help="Interval between scans of all folders, for changes that the system did not report.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Each change as one JSON object a line, on stdout.")
+@click.option("--json", "as_json", is_flag=True, help="Print each change as a JSON object per line.")
 @library_option
 def watch_command(folders: tuple[Path, ...], every: float, as_json: bool, library: Path) -> None:
-    """Index FOLDERS, or all indexed folders, and follow what changes there until Ctrl-C.
+    """Index FOLDERS, or all indexed folders, and follow their changes until Ctrl-C.
 
-    A file that is saved can be found within two seconds; one that is still being written waits until it is
-    whole. The library is held only while something is written, so that other commands go on.
+    A saved file can be found within two seconds. A file that is still being written is read when it is
+    complete. The library is locked only during updates, so other commands can run in between.
     """
     if not folders and not (library / CATALOG_FILE).exists():
-        raise click.UsageError("Give the folder to watch, as in: clew watch ~/Pictures")
+        raise click.UsageError("Name a folder to watch, such as: clew watch ~/Pictures")
 
     def show(report: "Report") -> None:
         for line in [str(report), *report.notes]:
@@ -48,17 +50,18 @@ def watch_command(folders: tuple[Path, ...], every: float, as_json: bool, librar
 
 
 def run_watch(
-    folders: Sequence[Path], on_initial_scan: Callable[["Report"], None], as_json: bool, **options: Any
+    folders: Sequence[Path],
+    on_initial_scan: Callable[["Report"], None],
+    as_json: bool,
+    *,
+    library: Path,
+    model: str | None = None,
+    options: "IndexOptions | None" = None,
+    rescan_seconds: float | None = None,
 ) -> None:
-    """Watch until Ctrl-C, which ends with exit code 130, or until told to end, which is 0."""
-    from indexer.watch.watcher import watch_library
-
-    stop, asked = Event(), set[int]()
-
-    def end(number: int, _: object) -> None:
-        asked.add(number)
-        stop.set()  # an interrupt that comes while Python tidies up is lost
-        raise KeyboardInterrupt
+    """Watch until a signal: exit with 130 after Ctrl-C, return after SIGTERM."""
+    from indexer.operations.options import DEFAULT_OPTIONS
+    from indexer.watch.watcher import RESCAN_SECONDS, watch_library
 
     def show(change: "Change") -> None:
         if as_json:
@@ -66,37 +69,56 @@ def run_watch(
         else:
             note(describe_change(change))
 
-    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        with quiet_decoders(), ProgressBar() as bar:
+    with interrupt_on_signal() as (stop, received), quiet_decoders(), ProgressBar() as bar:
 
-            def say_begun(report: "Report") -> None:
-                bar.stop()
-                on_initial_scan(report)
-                if not report.interrupted:
-                    note("Watching; Ctrl-C ends it.")
+        def show_initial_scan(report: "Report") -> None:
+            bar.stop()
+            on_initial_scan(report)
+            if not report.interrupted:
+                note("Watching for changes. Press Ctrl-C to stop.")
 
-            watch_library(
-                folders,
-                on_change=show,
-                on_initial_scan=say_begun,
-                progress=bar.advance,
-                notify=note,
-                stop=stop,
-                **options,
-            )
-    except KeyboardInterrupt:
-        pass
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-    note("Stopped; what is done is kept.")
-    if signal.SIGTERM not in asked:
+        watch_library(
+            folders,
+            library=library,
+            model=model,
+            options=options or DEFAULT_OPTIONS,
+            rescan_seconds=rescan_seconds or RESCAN_SECONDS,
+            on_change=show,
+            on_initial_scan=show_initial_scan,
+            progress=bar.advance,
+            notify=note,
+            stop=stop,
+        )
+    note("Stopped. Indexed files are kept.")
+    if signal.SIGTERM not in received:
         raise SystemExit(130)
 
 
+@contextmanager
+def interrupt_on_signal() -> Iterator[tuple[Event, set[int]]]:
+    """Raise KeyboardInterrupt on SIGINT and SIGTERM and end quietly; yield an event and the signals.
+
+    The event is set first, because an interrupt that arrives during a finalizer is lost.
+    """
+    stop, received = Event(), set[int]()
+
+    def handle(number: int, _: object) -> None:
+        received.add(number)
+        stop.set()
+        raise KeyboardInterrupt
+
+    handlers = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop, received
+    except KeyboardInterrupt:
+        pass
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
 def describe_change(change: "Change") -> str:
-    """Return what became of a file as one line."""
-    was = f"{change.was} -> " if change.was else ""
-    why = f": {change.reason}" if change.reason else ""
-    return printable(f"{change.change:8} {was}{change.path}{why}")
+    """Return a change as one line."""
+    source = f"{change.was} -> " if change.was else ""
+    reason = f": {change.reason}" if change.reason else ""
+    return printable(f"{change.change:8} {source}{change.path}{reason}")

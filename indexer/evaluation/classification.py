@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from indexer.embed.files import FileVectors, embed_files
 from indexer.evaluation.measurement import MAX_CURVE_K, Measurement, round_metric
 from indexer.models import resolve
-from indexer.scan.rules import ScanOptions
-from indexer.scan.walker import ScanIssues, walk
+from indexer.scan.walker import list_files
 from indexer.tag.zero_shot import (
     DEFAULT_IMAGE_WEIGHT,
     Probabilities,
@@ -169,7 +168,7 @@ def _read_examples(folder: Path) -> tuple[list[str], list[LabeledExample]]:
     root = os.fsencode(folder)
     examples: dict[bytes, LabeledExample] = {}
     for number, label in enumerate(labels):
-        for found in walk(root, ScanOptions(), ScanIssues(), os.fsencode(label)):
+        for found in list_files(root, os.fsencode(label)):
             file = found._replace(path=os.path.join(root, found.path))
             examples.setdefault(found.sidecar_of or found.path, LabeledExample(number)).files.append(file)
     return labels, list(examples.values())

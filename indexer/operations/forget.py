@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from indexer.maintenance.build_index import build_if_due
-from indexer.store.location import absolute_path, as_list, existing_library
+from indexer.store.location import absolute_path, as_paths, existing_library
 from indexer.store.writer import LibraryWriter
 
 
@@ -23,7 +23,7 @@ def forget(
     with LibraryWriter(existing_library(library)) as writer:
         if space is not None:
             writer.spaces.drop(space)
-        files = writer.roots.forget([absolute_path(Path(folder)) for folder in as_list(folders)])
+        files = writer.roots.forget([absolute_path(folder) for folder in as_paths(folders)])
         segments = writer.purge() if purge else 0
         build_if_due(writer)
     return files, segments

@@ -1,23 +1,20 @@
-"""The indexer's face: one call that indexes a folder."""
+"""Public API: index a folder or update a library."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
-from indexer.enrich.settings import EnrichmentOptions
 from indexer.models import resolve
+from indexer.operations.options import DEFAULT_OPTIONS, IndexOptions
 from indexer.operations.pipeline import update_folders
 from indexer.operations.report import Report
-from indexer.store.location import as_list, library_path
+from indexer.store.location import as_paths, library_path
 from indexer.store.writer import LibraryWriter
 from indexer.types import Notify, Progress, no_progress
 from retrieval.embedders.base import Embedder
-from retrieval.types import IndexMethod, Space
+from retrieval.types import Space
 
 if TYPE_CHECKING:
-    from indexer.enrich.sound_events import SoundClassifier
-    from indexer.enrich.speech import Transcriber
     from retrieval.library import Library
 
 
@@ -26,51 +23,23 @@ def index_folder(
     *,
     library: str | Path | None = None,
     model: str | None = None,
-    arch: str | None = None,
-    device: str | None = None,
-    exclude: str | Sequence[str] | None = None,
-    hidden: bool | None = None,
-    tiles: bool | None = None,
-    ocr: bool | None = None,
-    speech_model: str | None = None,
-    transcriber: "Transcriber | None" = None,
-    sound_model: str | None = None,
-    sound_classifier: "SoundClassifier | None" = None,
-    archives: bool | None = None,
     embedder: Embedder | None = None,
+    options: IndexOptions = DEFAULT_OPTIONS,
     progress: Progress = no_progress,
     notify: Notify = resolve.ignore_message,
 ) -> "Library":
-    """Index a folder of media, or bring it up to date, and return its library, open.
+    """Index a folder of media, or update its index, and return the library.
 
-    `library` is the library's folder (default: per user). A new library is made with `model` (default:
-    `auto`, the recommended open_clip model where it is here or can be fetched, else `builtin`), an older
-    one goes on with its own; `arch` is the architecture of a local file of weights, `device` where torch
-    embeds (default: the fastest). `exclude` (patterns of names or of paths under the
-    folder), `hidden`, `archives` (read what is in .zip and .tar files) and `tiles` (embed parts of pictures
-    too, for small things in them) are remembered; None leaves them as they were, as it does `ocr` (read
-    text in pictures), `speech_model` (a folder or a name, '' for none: write down what is said) and
-    `sound_model` (the same: name what sounds). `embedder`, `transcriber` and `listener` stand in for a
-    model by name. Raises LibraryError; a file that cannot be read is no error (see `Library.failures`).
+    Parameters as in `update_library`. Raises KeyboardInterrupt if the run was interrupted.
     """
-    from retrieval.library import Library  # heavy: not to bring a library up to date
+    from retrieval.library import Library  # heavy, and not needed by update_library
 
     report = update_library(
         [folder],
         library=library,
         model=model,
-        arch=arch,
-        device=device,
-        exclude=exclude,
-        hidden=hidden,
-        tiles=tiles,
-        ocr=ocr,
-        speech_model=speech_model,
-        transcriber=transcriber,
-        sound_model=sound_model,
-        sound_classifier=sound_classifier,
-        archives=archives,
         embedder=embedder,
+        options=options,
         progress=progress,
         notify=notify,
     )
@@ -84,87 +53,30 @@ def update_library(
     *,
     library: str | Path | None = None,
     model: str | None = None,
-    arch: str | None = None,
-    device: str | None = None,
-    exclude: str | Sequence[str] | None = None,
-    hidden: bool | None = None,
-    archives: bool | None = None,
-    index: IndexMethod | Literal["auto"] | None = None,
-    confirm_gone: bool = False,
-    retry: bool = False,
-    thumbnails: int | None = None,
-    tiles: bool | None = None,
-    ocr: bool | None = None,
-    speech_model: str | None = None,
-    transcriber: "Transcriber | None" = None,
-    sound_model: str | None = None,
-    sound_classifier: "SoundClassifier | None" = None,
     embedder: Embedder | None = None,
+    options: IndexOptions = DEFAULT_OPTIONS,
     progress: Progress = no_progress,
     notify: Notify = resolve.ignore_message,
 ) -> Report:
-    """Index these folders, or all that the library has, and return what was done.
+    """Index folders, or all folders of the library, and report what changed.
 
-    `index` names the kind of index (default: by size), `confirm_gone` forgets files even where so many
-    are missing that a drive seems to be away, `retry` reads again what could not be read before;
-    `thumbnails` is how many bytes these may take from now on, 0 for none of them; `tiles` (of each picture,
-    for small things in it) is remembered by the library; `say` is told what takes long or is otherwise than
-    expected. Ctrl-C ends it early, with `interrupted` in the report.
+    `library` is the folder of the library (default: one per user). A new library uses `model`; the default
+    is the recommended open_clip model if it is cached or can be downloaded, else `builtin`. An existing
+    library keeps its model. `embedder` replaces the named model. Ctrl-C ends the run early and sets
+    `interrupted` in the report. Files that cannot be read are no error: see `Library.failures`. Raises
+    LibraryError and EmbedderError.
     """
-    with LibraryWriter(
-        library_path(library), embedder_factory(embedder, model, arch, device, notify)
-    ) as writer:
-        return update_open_library(
-            writer,
-            folders,
-            exclude=exclude,
-            hidden=hidden,
-            archives=archives,
-            index=index,
-            confirm_gone=confirm_gone,
-            retry=retry,
-            thumbnails=thumbnails,
-            tiles=tiles,
-            ocr=ocr,
-            speech_model=speech_model,
-            transcriber=transcriber,
-            sound_model=sound_model,
-            sound_classifier=sound_classifier,
-            progress=progress,
-        )
-
-
-def update_open_library(
-    writer: LibraryWriter,
-    folders: str | Path | Sequence[str | Path],
-    *,
-    exclude: str | Sequence[str] | None = None,
-    thumbnails: int | None = None,
-    ocr: bool | None = None,
-    speech_model: str | None = None,
-    transcriber: "Transcriber | None" = None,
-    sound_model: str | None = None,
-    sound_classifier: "SoundClassifier | None" = None,
-    **options: Any,
-) -> Report:
-    """Bring an open library up to date; `how` is what `update` takes besides."""
-    if thumbnails is not None:
-        writer.save_settings(replace(writer.settings(), thumbnails_max_bytes=thumbnails))
-    return update_folders(
-        writer,
-        [Path(folder) for folder in as_list(folders)],
-        exclude=None if exclude is None else [str(pattern) for pattern in as_list(exclude)],
-        enrichment=EnrichmentOptions(ocr, speech_model, transcriber, sound_model, sound_classifier),
-        **options,
-    )
+    factory = embedder_factory(embedder, model, options.arch, options.device, notify)
+    with LibraryWriter(library_path(library), factory) as writer:
+        return update_folders(writer, as_paths(folders), options, progress=progress)
 
 
 def embedder_factory(
     embedder: Embedder | None, model: str | None, arch: str | None, device: str | None, notify: Notify
 ) -> Callable[[Space | None], Embedder]:
-    """Return what finds the embedder for the space that answers, None of a new library."""
+    """Return a function that loads the embedder of the active space; None stands for a new library."""
 
-    def choose(space: Space | None) -> Embedder:
+    def create(space: Space | None) -> Embedder:
         if embedder is not None:
             return embedder
         name, fingerprint = model or resolve.AUTO, None
@@ -174,4 +86,4 @@ def embedder_factory(
             name, arch=arch, device=device, fingerprint=fingerprint, notify=notify
         )
 
-    return choose
+    return create

@@ -1,4 +1,4 @@
-"""Compare a walk with what the catalogue knows: two streams in path order, merged."""
+"""Compare the files on disk with the catalog by merging two streams in path order."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -6,11 +6,18 @@ from typing import NamedTuple
 
 from indexer.types import FileEntry
 
-UNCHANGED_ARCHIVE = "as it was"  # the reader of an archive that is not opened, as what it holds is known
+
+class UnchangedArchive(NamedTuple):
+    """An archive that was not opened, in place of its files, and the counts of the last scan."""
+
+    path: bytes  # with a slash at the end
+    read_count: int
+    failed_count: int
+    has_error: bool  # a part of the archive could not be read
 
 
 class CatalogFile(NamedTuple):
-    """A file as the catalogue has it."""
+    """A file as stored in the catalog."""
 
     id: int
     path: bytes
@@ -25,55 +32,59 @@ class CatalogFile(NamedTuple):
 
 @dataclass(slots=True)
 class Changes:
-    """What is different from the catalogue."""
+    """Differences between a scanned folder and the catalog."""
 
-    new_or_changed: list[FileEntry] = field(default_factory=list)  # new, or other than it was
-    returned: list[int] = field(default_factory=list)  # the same as before it went away
-    missing: list[CatalogFile] = field(default_factory=list)  # not there
-    unreadable: list[CatalogFile] = field(default_factory=list)  # below a folder that could not be read
-    known_count: int = 0  # files that were not gone
+    new_or_changed: list[FileEntry] = field(default_factory=list)
+    returned: list[int] = field(default_factory=list)  # unchanged files that were offline or gone
+    missing: list[CatalogFile] = field(default_factory=list)
+    unreadable: list[CatalogFile] = field(default_factory=list)  # below a folder that cannot be read
+    known_count: int = 0  # files in the catalog that were not gone
     unchanged: int = 0
-    failed: int = 0  # unchanged, and could not be read before
+    failed: int = 0  # unchanged files that failed earlier
 
 
 def compare(
-    entries: Iterator[FileEntry],
-    catalog_files: Iterator[CatalogFile],
+    entries: Iterator[FileEntry | UnchangedArchive],
+    catalog_files: Callable[[bytes], Iterator[CatalogFile]],
     unreadable: list[bytes],
     retry: bool,
-    catalog_files_after: Callable[[bytes], Iterator[CatalogFile]] | None = None,
 ) -> Changes:
-    """Merge two streams in path order into what has changed; memory grows with the changes alone.
+    """Merge files on disk and in the catalog, both in path order; memory grows with the changes only.
 
-    `behind` returns the known files that are behind a folder, so that those in an archive that is as it was
-    need not be read.
+    `catalog_files(folder)` yields the known files after a folder with its slash, from b"" on: the files of an
+    unchanged archive are skipped by it. `unreadable` is filled while `entries` is consumed. `retry` counts
+    files that failed earlier as changed.
     """
     changes = Changes()
-    new, old = next(entries, None), next(catalog_files, None)
+    known = catalog_files(b"")
+    new, old = next(entries, None), next(known, None)
     while new is not None or old is not None:
         if old is None or (new is not None and new.path < old.path):
             assert new is not None
-            if new.decoder != UNCHANGED_ARCHIVE:
+            if isinstance(new, FileEntry):
                 changes.new_or_changed.append(new)
-            elif old is not None and catalog_files_after is not None and old.path.startswith(new.path):
-                catalog_files = catalog_files_after(new.path)
-                old = next(catalog_files, None)
+            else:
+                _count_archive(new, changes)
+                if old is not None and old.path.startswith(new.path):
+                    known = catalog_files(new.path)
+                    old = next(known, None)
             new = next(entries, None)
         elif new is None or old.path < new.path:
             if old.state != "gone":
                 changes.known_count += 1
                 changes.missing.append(old)
-            old = next(catalog_files, None)
+            old = next(known, None)
         else:
+            assert isinstance(new, FileEntry)  # the path of an archive ends with a slash
             changes.known_count += old.state != "gone"
             _compare_entry(new, old, changes, retry)
-            new, old = next(entries, None), next(catalog_files, None)
+            new, old = next(entries, None), next(known, None)
     _separate_unreadable(changes, unreadable)
     return changes
 
 
 def _compare_entry(new: FileEntry, old: CatalogFile, changes: Changes, retry: bool) -> None:
-    """Sort a file that is both on disk and known."""
+    """Add a file that is both on disk and in the catalog."""
     if new[1:] != old[2:6] or old.retry or (retry and old.failed):
         changes.new_or_changed.append(new)
     else:
@@ -83,8 +94,15 @@ def _compare_entry(new: FileEntry, old: CatalogFile, changes: Changes, retry: bo
             changes.returned.append(old.id)
 
 
+def _count_archive(archive: UnchangedArchive, changes: Changes) -> None:
+    """Count the files of an archive that was not opened."""
+    changes.known_count += archive.read_count + archive.failed_count
+    changes.unchanged += archive.read_count
+    changes.failed += archive.failed_count + archive.has_error
+
+
 def _separate_unreadable(changes: Changes, unreadable: list[bytes]) -> None:
-    """Files that could not be looked at, or below such a folder, are not missing."""
+    """Move files that could not be checked, or whose folder could not, from missing to unreadable."""
     if unreadable:
         names = frozenset(unreadable)
         unseen = {
@@ -95,7 +113,7 @@ def _separate_unreadable(changes: Changes, unreadable: list[bytes]) -> None:
 
 
 def _path_and_parents(path: bytes) -> Iterator[bytes]:
-    """Yield a path and every folder above it, down to the root, which is empty."""
+    """Yield a path and every folder above it, up to the root, which is empty."""
     while path:
         yield path
         path = path.rpartition(b"/")[0]

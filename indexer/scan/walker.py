@@ -1,62 +1,67 @@
-"""Walk a folder in the order of its paths: what is there that a decoder can read."""
+"""Walk a folder in path order and yield the files that have a decoder."""
 
 import errno
 import os
 import re
 import stat
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from indexer.decode.registry import describes_other_files
 from indexer.decode.text.caption_rows import HEADER_BYTES, has_captions
+from indexer.scan.diff import UnchangedArchive
 from indexer.scan.rules import IGNORED_FOLDERS, ScanOptions, exclude_patterns, matches_any_pattern
 from indexer.scan.sidecars import assign_decoders, name_stem
+from indexer.scan.targets import ScanTarget
 from indexer.types import FileEntry, mtime_nanoseconds
 from retrieval.catalog.schema import CATALOG_FILE, INDEX_FOLDER, LIBRARY_FILE_NAMES
 from retrieval.media.archives.archive import archive_suffix
 
-# A link that leads to nothing, or to itself: there is nothing to look at.
+# Errors of a link to nothing or to itself: it has no file.
 BROKEN_LINK_ERRORS = frozenset((errno.ENOENT, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOTDIR))
 
 
 class Archive(NamedTuple):
-    """A file on disk that holds others."""
+    """An archive on disk."""
 
     path: bytes
     size: int
-    mtime: int
+    mtime: int  # nanoseconds
+
+
+class Folder(NamedTuple):
+    """A folder to walk."""
+
+    path: bytes
+    is_link: bool
+
+
+ListArchive = Callable[[Archive], Iterable[FileEntry | UnchangedArchive]]
 
 
 @dataclass(slots=True)
 class ScanIssues:
-    """What a walk passed over: suffixes with no decoder, and paths that could not be looked at."""
+    """Files that a walk skipped."""
 
-    skipped: Counter[str] = field(default_factory=Counter)
-    unreadable: list[bytes] = field(default_factory=list)
+    skipped: Counter[str] = field(default_factory=Counter)  # suffix without a decoder -> files
+    unreadable: list[bytes] = field(default_factory=list)  # paths of files and folders
 
 
 def walk(
-    root: bytes,
-    options: ScanOptions,
-    issues: ScanIssues,
-    subpath: bytes = b"",
-    nested_roots: Collection[bytes] = (),
-    archive_entries: Callable[[Archive], Iterable[FileEntry]] | None = None,
-    recursive: bool = True,
-    name_stems: Collection[bytes] = (),
-) -> Iterator[FileEntry]:
-    """Yield the readable files below `root`/`below` in the byte order of their paths.
+    target: ScanTarget, issues: ScanIssues, list_archive: ListArchive | None = None
+) -> Iterator[FileEntry | UnchangedArchive]:
+    """Yield the files of a target that have a decoder, in the byte order of their paths.
 
-    Those of its folders too, unless it is not `deep`; of these `heads` alone, if any are given. A link to a
-    folder is followed once, and only out of the root: what is inside is found in its place. Folders in
-    `apart` are roots of their own and passed over. `inside` tells what an archive holds, which comes as if it
-    were a folder; without it archives are passed over.
+    A link to a folder is followed once, and only if it leads out of the root: folders inside the root are
+    walked at their own paths. Nested roots are skipped. `list_archive` returns the files of an archive, which
+    is walked as a folder; without it archives are skipped.
     """
-    excluded = exclude_patterns(options)
-    real, followed = os.path.realpath(root), set[tuple[int, int]]()
-    stack: list[Iterator[FileEntry | Archive | tuple[bytes, bool]]] = [iter([(subpath, False)])]
+    root = target.root_path
+    excluded = exclude_patterns(target.options)
+    real_root, followed = os.path.realpath(root), set[tuple[int, int]]()
+    stack: list[Iterator[FileEntry | Archive | Folder]] = [iter([Folder(target.subpath, False)])]
     while stack:
         step = next(stack[-1], None)
         if step is None:
@@ -65,36 +70,38 @@ def walk(
             yield step
         elif isinstance(step, Archive):
             try:
-                yield from () if archive_entries is None else archive_entries(step)
+                yield from () if list_archive is None else list_archive(step)
             except OSError:
                 issues.unreadable.append(step.path)
         else:
-            folder, linked = step
-            if folder in nested_roots or not (recursive or folder == subpath):
+            folder, is_link = step
+            if folder in target.nested_roots or not (target.recursive or folder == target.subpath):
                 continue
-            if not linked or not _is_loop(os.path.join(root, folder), real, followed):
-                stack.append(iter(_list_folder(root, folder, options, excluded, issues, name_stems)))
+            if not is_link or not _is_loop(os.path.join(root, folder), real_root, followed):
+                stack.append(iter(_list_folder(target, folder, excluded, issues)))
+
+
+def list_files(folder: bytes, subpath: bytes = b"") -> Iterator[FileEntry]:
+    """Yield the files of a folder, or of a part of it, with the default options and without archives."""
+    entries = walk(ScanTarget(0, folder, ScanOptions(), subpath), ScanIssues())
+    return (entry for entry in entries if isinstance(entry, FileEntry))
 
 
 def _list_folder(
-    root: bytes,
-    folder: bytes,
-    options: ScanOptions,
-    excluded: list[re.Pattern[str]],
-    issues: ScanIssues,
-    name_stems: Collection[bytes] = (),
-) -> list["FileEntry | Archive | tuple[bytes, bool]"]:
-    """Return the files, and (path, is it a link) of the folders, of one folder, in byte order of path.
+    target: ScanTarget, folder: bytes, excluded: list[re.Pattern[str]], issues: ScanIssues
+) -> list[FileEntry | Archive | Folder]:
+    """Return the files and folders of a folder in the byte order of their paths.
 
-    A folder or an archive sorts as if it ended in a slash, so that the whole walk comes in the order of
+    Folders and archives are sorted as if their names ended with a slash, so that the walk has the order of
     SQLite's index.
     """
     prefix = folder + b"/" if folder else b""
+    options, stems = target.options, target.name_stems
     try:
-        with os.scandir(os.path.join(root, folder)) as listing:
+        with os.scandir(os.path.join(target.root_path, folder)) as listing:
             entries = {e.name: e for e in listing if options.hidden or not e.name.startswith(b".")}
-            if name_stems:
-                entries = {name: entry for name, entry in entries.items() if name_stem(name) in name_stems}
+            if stems:
+                entries = {name: entry for name, entry in entries.items() if name_stem(name) in stems}
     except OSError:
         issues.unreadable.append(folder)
         return []
@@ -102,7 +109,7 @@ def _list_folder(
         entries = {
             name: entry for name, entry in entries.items() if os.fsdecode(name) not in LIBRARY_FILE_NAMES
         }
-    rows: list[tuple[bytes, FileEntry | Archive | tuple[bytes, bool]]] = []
+    rows: list[tuple[bytes, FileEntry | Archive | Folder]] = []
     files: dict[bytes, os.DirEntry[bytes]] = {}
     for name, entry in entries.items():
         if name in IGNORED_FOLDERS or (excluded and matches_any_pattern(prefix + name, excluded)):
@@ -114,24 +121,24 @@ def _list_folder(
                 issues.unreadable.append(prefix + name)
         else:
             if is_folder:
-                rows.append((name + b"/", (prefix + name, entry.is_symlink())))
+                rows.append((name + b"/", Folder(prefix + name, entry.is_symlink())))
             else:
                 files[name] = entry
-    rows += _file_entries(prefix, files, options.archives, issues)
+    rows += _file_entries(prefix, files, options, issues)
     rows.sort(key=lambda row: row[0])
     return [row for _, row in rows]
 
 
 def _file_entries(
-    prefix: bytes, entries: dict[bytes, os.DirEntry[bytes]], archives: bool, issues: ScanIssues
+    prefix: bytes, entries: dict[bytes, os.DirEntry[bytes]], options: ScanOptions, issues: ScanIssues
 ) -> Iterator[tuple[bytes, FileEntry | Archive]]:
-    """Yield (name, found) of the regular files that a decoder can read, and of `archives` if asked for."""
-    readers = assign_decoders(list(entries))
+    """Yield (sort key, entry) of the regular files that have a decoder, and of archives if enabled."""
+    decoders = assign_decoders(list(entries))
     for name, entry in entries.items():
-        reader, picture = readers.get(name, ("", None))
-        archive = None if reader else archive_suffix(name)
-        holds = archives and archive is not None
-        if not reader and not holds:
+        decoder, sidecar_of = decoders.get(name, ("", None))
+        archive = None if decoder else archive_suffix(name)
+        is_archive = options.archives and archive is not None
+        if not decoder and not is_archive:
             issues.skipped[archive or _suffix(name) or "no suffix"] += 1
             continue
         try:
@@ -140,29 +147,31 @@ def _file_entries(
             if error.errno not in BROKEN_LINK_ERRORS:
                 issues.unreadable.append(prefix + name)
             continue
-        if holds and stat.S_ISREG(status.st_mode):
+        if is_archive and stat.S_ISREG(status.st_mode):
             yield name + b"/", Archive(prefix + name, status.st_size, mtime_nanoseconds(status))
         elif stat.S_ISREG(status.st_mode):
-            if describes_other_files(reader) and not _is_caption_table(entry.path):
+            if describes_other_files(decoder) and not _is_caption_table(entry.path):
                 issues.skipped[_suffix(name)] += 1
                 continue
-            found = FileEntry(
-                prefix + name,
-                status.st_size,
-                mtime_nanoseconds(status),
-                reader,
-                None if picture is None else prefix + picture,
+            yield (
+                name,
+                FileEntry(
+                    prefix + name,
+                    status.st_size,
+                    mtime_nanoseconds(status),
+                    decoder,
+                    None if sidecar_of is None else prefix + sidecar_of,
+                ),
             )
-            yield name, found
 
 
 def _is_caption_table(path: bytes) -> bool:
-    """Say whether a table names captions, as most are of other things; so of one that cannot be looked at."""
+    """Return True if a table has captions of images, or cannot be opened: its decoder reports the reason."""
     try:
         with open(path, "rb") as file:
             start = file.read(HEADER_BYTES)
     except OSError:
-        return True  # and why will be said
+        return True
     return has_captions(start, _suffix(path))
 
 
@@ -170,10 +179,10 @@ def _suffix(name: bytes) -> str:
     return os.path.splitext(name)[1].lower().decode("utf-8", "replace")
 
 
-def _is_loop(folder: bytes, real: bytes, followed: set[tuple[int, int]]) -> bool:
-    """Say whether this link leads into the root, above it, or where another link has led."""
+def _is_loop(folder: bytes, real_root: bytes, followed: set[tuple[int, int]]) -> bool:
+    """Return True if a link leads into the root, above it, or to a folder that another link led to."""
     target = os.path.realpath(folder)
-    if os.path.commonpath((target, real)) in (real, target):
+    if os.path.commonpath((target, real_root)) in (real_root, target):
         return True
     try:
         status = os.stat(folder)

@@ -1,158 +1,169 @@
-"""What a run finds in the archives of a place, and where that is written."""
+"""Archives of a scan target: which are unchanged, and the files of the others."""
 
 import hashlib
 import os
 import zlib
 from collections.abc import Iterator
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import sqlite_utils
 
 from indexer.decode.registry import CAPTION_SUFFIXES, DECODER_BY_SUFFIX, describes_other_files
-from indexer.scan.diff import UNCHANGED_ARCHIVE, Changes
+from indexer.scan.diff import UnchangedArchive
 from indexer.scan.rules import ScanOptions, inclusion_filter
 from indexer.scan.sidecars import assign_archive_decoders
 from indexer.scan.targets import ScanTarget, path_range
-from indexer.scan.walker import Archive
+from indexer.scan.walker import Archive, ScanIssues, walk
 from indexer.types import FileEntry, mtime_nanoseconds
 from retrieval.formatting import pluralize
 from retrieval.media.archives.archive import is_archive, list_archive
 from retrieval.media.archives.tar import Member
 
-SCAN_VERSION = 1  # a larger one makes the next run open every archive again
-NANOSECONDS_PER_SECOND = 10**9  # nanoseconds
-MAX_TIMESTAMP_SECONDS = 2**63 // NANOSECONDS_PER_SECOND  # that SQLite can hold
+SCAN_VERSION = 1  # increase it to open every archive again
+NANOSECONDS_PER_SECOND = 10**9
+MAX_TIMESTAMP_SECONDS = 2**63 // NANOSECONDS_PER_SECOND  # the largest that SQLite can store as nanoseconds
 _INDEXED_SUFFIXES = frozenset(suffix.encode() for suffix in (*DECODER_BY_SUFFIX, *CAPTION_SUFFIXES))
 
 
-class OpenedArchive(NamedTuple):
-    """An archive that was opened, how many files were found in it, and what is wrong with it."""
+@dataclass(frozen=True, slots=True)
+class OpenedArchive:
+    """An archive that this scan opened."""
 
     archive: Archive
     file_count: int
-    error: str | None
+    error: str | None  # what could not be read
 
 
 class ArchiveScan:
-    """The archives of a place: those that are as they were, and those that were opened now.
+    """The archives of one scan target: unchanged ones are skipped, all others are opened.
 
-    An archive is noted when all that it holds is written, so that a run that is cut short opens it again.
-    A place that is not deep has none.
+    Call `walk` first, and `finish` when all files are written. An archive is stored only then, so that an
+    interrupted run opens it again.
     """
 
     def __init__(self, db: sqlite_utils.Database, target: ScanTarget, retry: bool) -> None:
-        """Read what is known; with `retry`, an archive of which something could not be read is not."""
+        """Read the known archives. `retry` opens those again that could not be read completely."""
         self.db, self.target, self.options_hash = db, target, _options_hash(target.options)
         rows = db.execute(
             """SELECT path, size, mtime, options_hash, read, failed, error IS NOT NULL FROM archives
                 WHERE root = ? AND path >= ? AND path < ?""",
             (target.root_id, *path_range(target.subpath)),
         )
-        known = {row[0]: row[1:] for row in rows} if target.recursive else {}
-        self._known_paths = list(known)
-        self._reusable = {path: row for path, row in known.items() if not (retry and any(row[-2:]))}
+        self._known = {row[0]: row[1:] for row in rows} if target.recursive else {}
+        self._retry = retry
         self._unchanged = set[bytes]()
         self._opened = list[OpenedArchive]()
 
-    def entries(self, archive: Archive) -> Iterator[FileEntry]:
-        """Yield the files of an archive by path; of one that is as it was only that. Raises OSError."""
-        known = self._reusable.get(archive.path)
-        if known is not None and known[:3] == (archive.size, archive.mtime, self.options_hash):
-            self._unchanged.add(archive.path)
-            yield FileEntry(archive.path + b"/", archive.size, archive.mtime, UNCHANGED_ARCHIVE)
-        else:
-            yield from self._scan_archive(archive)
+    @property
+    def error_count(self) -> int:
+        """Return how many of the opened archives could not be read completely."""
+        return sum(opened.error is not None for opened in self._opened)
 
-    def _scan_archive(self, archive: Archive) -> list[FileEntry]:
-        passes, prefix = inclusion_filter(self.target.options), archive.path + b"/"
+    def walk(self, issues: ScanIssues) -> Iterator[FileEntry | UnchangedArchive]:
+        """Walk the target; at the end, delete the rows of archives that are missing or were opened.
+
+        A target that is not recursive includes no archives. A target that was deleted has no files.
+        """
+        if os.path.isdir(self.target.folder):
+            yield from walk(self.target, issues, self._list if self.target.recursive else None)
+        changed = [(self.target.root_id, path) for path in self._known if path not in self._unchanged]
+        if changed:
+            with self.db.atomic():
+                self.db.conn.executemany("DELETE FROM archives WHERE root = ? AND path = ?", changed)
+
+    def _list(self, archive: Archive) -> list[FileEntry | UnchangedArchive]:
+        """Return the files of an archive by path. Raises OSError."""
+        size, mtime, options_hash, read_count, failed_count, has_error = self._known.get(
+            archive.path, (None, None, None, 0, 0, False)
+        )
+        same = (size, mtime, options_hash) == (archive.size, archive.mtime, self.options_hash)
+        if same and not (self._retry and (failed_count or has_error)):
+            self._unchanged.add(archive.path)
+            return [UnchangedArchive(archive.path + b"/", read_count, failed_count, has_error)]
+        return [*self._open(archive)]
+
+    def _open(self, archive: Archive) -> list[FileEntry]:
+        is_included, prefix = inclusion_filter(self.target.options), archive.path + b"/"
         listing = list_archive(
             os.path.join(self.target.root_path, archive.path),
-            lambda name: _is_indexed(name) and passes(prefix + name),
+            lambda name: _is_indexed(name) and is_included(prefix + name),
         )
         nested = sum(map(is_archive, listing.members))
         if nested:
             listing.problems.append(f"{pluralize(nested, 'archive')} in it left out: unpack to have it read")
-        found = []
-        for name, reader, picture in assign_archive_decoders(listing.members):
-            if describes_other_files(reader):  # its captions are of pictures on disk
+        entries = []
+        for name, decoder, sidecar_of in assign_archive_decoders(listing.members):
+            if describes_other_files(decoder):  # its captions are of images on disk
                 continue
             member = listing.members[name]
-            beside = None if picture is None else prefix + picture
-            found.append(
-                FileEntry(prefix + name, member.size, _member_mtime(member, archive), reader, beside)
+            entries.append(
+                FileEntry(
+                    prefix + name,
+                    member.size,
+                    _member_mtime(member, archive),
+                    decoder,
+                    None if sidecar_of is None else prefix + sidecar_of,
+                )
             )
-        self._opened.append(OpenedArchive(archive, len(found), "; ".join(listing.problems) or None))
-        return sorted(found)
+        self._opened.append(OpenedArchive(archive, len(entries), "; ".join(listing.problems) or None))
+        return sorted(entries)
 
-    def add_unchanged(self, changes: Changes) -> None:
-        """Add what is known of the archives that are as they were, and forget that of all others."""
-        for path in self._unchanged:
-            *_, read, failed, wrong = self._reusable[path]
-            changes.known_count += read + failed
-            changes.unchanged += read
-            changes.failed += failed + wrong
-        changes.failed += sum(each.error is not None for each in self._opened)
+    def finish(self) -> None:
+        """Store the opened archives whose files are all written, unless they have changed since."""
         with self.db.atomic():
-            for path in self._known_paths:
-                if path not in self._unchanged:
-                    self.db.execute(
-                        "DELETE FROM archives WHERE root = ? AND path = ?", (self.target.root_id, path)
-                    )
-
-    def save(self) -> None:
-        """Note the archives that were read, unless one has changed since or is to be tried again."""
-        with self.db.atomic():
-            for archive, files, error in self._opened:
+            for opened in self._opened:
+                archive = opened.archive
                 read, failed, waiting = self.db.execute(
                     """SELECT count(*) FILTER (WHERE error IS NULL), count(error),
                               count(*) FILTER (WHERE retry)
                          FROM files WHERE root = ? AND path >= ? AND path < ? AND state = 'present'""",
                     (self.target.root_id, *path_range(archive.path)),
                 ).fetchone()
-                whole = read + failed == files and not waiting
-                if whole and _is_unchanged(os.path.join(self.target.root_path, archive.path), archive):
+                is_complete = read + failed == opened.file_count and not waiting
+                if is_complete and _is_unchanged(os.path.join(self.target.root_path, archive.path), archive):
                     self.db.execute(
                         "INSERT OR REPLACE INTO archives VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                        (self.target.root_id, *archive, self.options_hash, read, failed, error),
+                        (self.target.root_id, *archive, self.options_hash, read, failed, opened.error),
                     )
 
 
 def _options_hash(options: ScanOptions) -> str:
-    """Return a checksum of what is looked for in archives."""
-    said = (
+    """Return a checksum of the rules that select files in archives."""
+    rules = (
         SCAN_VERSION,
         sorted(DECODER_BY_SUFFIX.items()),
         sorted(CAPTION_SUFFIXES),
         [*options.exclude],
         options.hidden,
     )
-    return hashlib.sha256(repr(said).encode("utf-8", "surrogateescape")).hexdigest()[:16]
+    return hashlib.sha256(repr(rules).encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
 def _is_indexed(name: bytes) -> bool:
-    """Say whether a file in an archive may be read, or is an archive."""
+    """Return True if a file in an archive may have a decoder, or is an archive."""
     return os.path.splitext(name)[1].lower() in _INDEXED_SUFFIXES or is_archive(name)
 
 
 def _member_mtime(member: Member, archive: Archive) -> int:
-    """Return when a member was written, in nanoseconds; where that is not known, when the archive was.
+    """Return the modification time of a member in nanoseconds; if unknown, that of the archive.
 
-    The part below a second is a checksum: of a zip's member its own, else of the archive's time and size, so
-    that a tar that has changed is read anew. No size and time tell what is in it.
+    The part below a second is a checksum: the CRC of a member of a zip; for a tar, the CRC of the size and
+    time of the archive, so that all members of a changed tar are read again. Archives store times in seconds,
+    and a member can change without changing its size and time.
     """
     seconds = (
         int(member.mtime)
         if 0 < member.mtime < MAX_TIMESTAMP_SECONDS
         else archive.mtime // NANOSECONDS_PER_SECOND
     )
-    mark = zlib.crc32(b"%d %d" % archive[1:]) if member.zip_info is None else member.zip_info.CRC
-    return seconds * NANOSECONDS_PER_SECOND + mark % NANOSECONDS_PER_SECOND
+    checksum = zlib.crc32(b"%d %d" % archive[1:]) if member.zip_info is None else member.zip_info.CRC
+    return seconds * NANOSECONDS_PER_SECOND + checksum % NANOSECONDS_PER_SECOND
 
 
 def _is_unchanged(path: bytes, archive: Archive) -> bool:
-    """Say whether an archive is what it was when it was opened."""
+    """Return True if an archive still has the size and time that it had when it was opened."""
     try:
-        now = os.stat(path)
+        status = os.stat(path)
     except OSError:
         return False
-    return (now.st_size, mtime_nanoseconds(now)) == archive[1:]
+    return (status.st_size, mtime_nanoseconds(status)) == archive[1:]

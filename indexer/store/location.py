@@ -10,24 +10,24 @@ from retrieval.system import default_library
 
 
 def absolute_path(folder: Path) -> bytes:
-    """Return a folder as the catalogue spells it: absolute, links kept, bytes."""
+    """Return a folder as the catalog stores it: absolute, links not resolved, as bytes."""
     path = os.fsencode(os.path.abspath(folder.expanduser()))
-    return b"/" + path.lstrip(b"/")  # POSIX lets two slashes begin a path
+    return b"/" + path.lstrip(b"/")  # POSIX allows two leading slashes
 
 
 def existing_library(library: str | Path | None) -> Path:
-    """Return the folder of a library that is there; raises LibraryMissing."""
-    place = library_path(library)
-    if not (place / CATALOG_FILE).exists():
-        raise LibraryMissing(place)
-    return place
+    """Return the folder of an existing library; raises LibraryMissing."""
+    folder = library_path(library)
+    if not (folder / CATALOG_FILE).exists():
+        raise LibraryMissing(folder)
+    return folder
 
 
 def library_path(library: str | Path | None) -> Path:
-    """Return the folder of a library, which need not be there."""
+    """Return the folder of a library, which need not exist; None is the library of the user."""
     return default_library() if library is None else Path(library).expanduser()
 
 
-def as_list(value: str | Path | Sequence[str | Path]) -> Sequence[str | Path]:
-    """Return one as a list of one: a string is no list of letters."""
-    return [value] if isinstance(value, str | Path) else value
+def as_paths(folders: str | Path | Sequence[str | Path]) -> list[Path]:
+    """Return one folder or several as a list."""
+    return [Path(folder) for folder in ([folders] if isinstance(folders, str | Path) else folders)]

@@ -1,9 +1,9 @@
-"""Where roots, and the states of their files, are written."""
+"""Write the roots of a library and the states of their files."""
 
 import json
 import os
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import cast
 
@@ -19,8 +19,16 @@ _CATALOG_FILES = """SELECT id, path, size, mtime, reader, picture, state, error 
               FROM files WHERE root = ?"""
 
 
+@dataclass(slots=True)
+class Moves:
+    """Missing files whose content is known elsewhere."""
+
+    removed: set[int] = field(default_factory=set)  # ids whose rows were deleted
+    moved_count: int = 0  # how many of them have moved to a new path; the others were copies
+
+
 class Roots:
-    """The roots of a catalogue; each change is one transaction."""
+    """The roots of a catalog; each method that writes is one transaction."""
 
     def __init__(self, db: sqlite_utils.Database) -> None:
         self.db = db
@@ -36,24 +44,24 @@ class Roots:
         hidden: bool | None = None,
         archives: bool | None = None,
     ) -> ScanTarget:
-        """Return the place of a folder: a root, a new root, or a part of one that does not leave it out.
+        """Return the scan target of a folder: a root, a part of a root that includes it, or a new root.
 
-        What is None stays as it is remembered. Raises LibraryError where a part of a root is to be
-        scanned otherwise than the root.
+        Options that are None keep their saved values. Raises LibraryError if options are given for a part of
+        a root.
         """
         roots = sorted(self.all(), key=lambda root: -len(root.root_path))
         own = next((root for root in roots if root.root_path == path), None)
         for root in roots if own is None else ():  # the innermost first
-            below = subpath_of(path, root.root_path)
-            if below and is_included(root.options, below):
+            subpath = subpath_of(path, root.root_path)
+            if subpath and is_included(root.options, subpath):
                 if exclude is None and hidden is None and archives is None:
                     return root._replace(
-                        subpath=below, nested_roots=self._nested_roots(root.root_path, roots)
+                        subpath=subpath, nested_roots=self._nested_roots(root.root_path, roots)
                     )
+                folder = os.fsdecode(root.root_path)
                 raise LibraryError(
-                    f"{os.fsdecode(path)} is part of {os.fsdecode(root.root_path)}, which is scanned "
-                    f"in one way; "
-                    "give that folder to change what is left out."
+                    f"{os.fsdecode(path)} is part of the indexed folder {folder}, which has one set of "
+                    f"options. Change the options of {folder} instead."
                 )
         old = ScanOptions() if own is None else own.options
         options = ScanOptions(
@@ -71,14 +79,15 @@ class Roots:
         return ScanTarget(id_, path, options, nested_roots=self._nested_roots(path, roots))
 
     def target_at(self, path: bytes, *, recursive: bool) -> ScanTarget | None:
-        """Return the place of a folder that is a root or in one; None where it is left out, or in none."""
+        """Return the scan target of a folder in a root, or None if it is excluded or in no root."""
         roots = self.all()
         for root in sorted(roots, key=lambda root: -len(root.root_path)):  # the innermost first
-            below = b"" if path == root.root_path else subpath_of(path, root.root_path)
-            if below is not None:
-                apart = self._nested_roots(root.root_path, roots)
-                fits = not below or is_included(root.options, below)
-                return root._replace(subpath=below, nested_roots=apart, recursive=recursive) if fits else None
+            subpath = b"" if path == root.root_path else subpath_of(path, root.root_path)
+            if subpath is not None:
+                if subpath and not is_included(root.options, subpath):
+                    return None
+                nested = self._nested_roots(root.root_path, roots)
+                return root._replace(subpath=subpath, nested_roots=nested, recursive=recursive)
         return None
 
     def all(self) -> list[ScanTarget]:
@@ -87,35 +96,36 @@ class Roots:
         return [ScanTarget(row["id"], row["path"], ScanOptions(**json.loads(row["options"]))) for row in rows]
 
     def _nested_roots(self, path: bytes, roots: Sequence[ScanTarget]) -> frozenset[bytes]:
-        """Return the paths below this one that are roots of their own."""
-        return frozenset(below for root in roots if (below := subpath_of(root.root_path, path)))
+        """Return the roots below this one, relative to it."""
+        return frozenset(subpath for root in roots if (subpath := subpath_of(root.root_path, path)))
 
     def catalog_files(self, target: ScanTarget, after: bytes = b"") -> Iterator[CatalogFile]:
-        """Yield the files of a place as the catalogue has them, in the byte order of their paths.
+        """Yield the known files of a target in the byte order of their paths.
 
-        `behind` is a folder, with its slash, whose files and those before them are passed over.
+        `after` is a folder with its slash: its files and all before it are skipped.
         """
         if target.name_stems:
             return iter(sorted(self._files_with_stems(target), key=lambda known: known.path))
         query = f"{_CATALOG_FILES} {{}} ORDER BY path"
-        tests: str = ""
+        conditions = ""
         values: list[object] = [target.root_id]
         if target.subpath or after:
             first, last = path_range(target.subpath)
-            tests = "AND path >= ? AND path < ?"
+            conditions = "AND path >= ? AND path < ?"
             values += [path_range(after[:-1])[1] if after else first, last]
         if not target.recursive:
-            tests += " AND instr(substr(path, ?), x'2f') = 0"
+            conditions += " AND instr(substr(path, ?), x'2f') = 0"
             values.append(len(target.subpath) + 2 if target.subpath else 1)
-        return map(CatalogFile._make, self.db.execute(query.format(tests), values))
+        return map(CatalogFile._make, self.db.execute(query.format(conditions), values))
 
     def _files_with_stems(self, target: ScanTarget) -> Iterator[CatalogFile]:
         query = f"{_CATALOG_FILES} AND path >= ? AND path < ?"
-        stem = target.subpath + b"/" if target.subpath else b""
-        for first in target.name_stems:
-            for row in self.db.execute(query, (target.root_id, stem + first, stem + first + b"/")):
-                known = CatalogFile._make(row)  # a-b.jpg lies between a and a/, too
-                if b"/" not in known.path[len(stem) :] and name_stem(known.path[len(stem) :]) == first:
+        prefix = target.subpath + b"/" if target.subpath else b""
+        for stem in target.name_stems:
+            for row in self.db.execute(query, (target.root_id, prefix + stem, prefix + stem + b"/")):
+                known = CatalogFile._make(row)
+                name = known.path[len(prefix) :]
+                if b"/" not in name and name_stem(name) == stem:  # a-b.jpg is also between a and a/
                     yield known
 
     def count_files(self, root: int) -> int:
@@ -124,61 +134,62 @@ class Roots:
         return int(self.db.execute(query, (root,)).fetchone()[0])
 
     def last_file_id(self) -> int:
-        """Return the newest file's id; files added later have larger ones."""
+        """Return the id of the newest file; later files have larger ids."""
         return int(self.db.execute("SELECT coalesce(max(id), 0) FROM files").fetchone()[0])
 
     def set_state(self, files: Sequence[int], state: str) -> int:
-        """Set the state of these files; returns how many changed."""
+        """Set the state of files and return how many changed."""
         query = "UPDATE files SET state = ?1 WHERE id = ?2 AND state != ?1"
         with self.db.atomic():
             return sum(self.db.execute(query, (state, id_)).rowcount for id_ in files)
 
     def mark_scanned(self, root: int) -> None:
-        """Note that a root is there and was scanned now."""
+        """Store that a root is present and was scanned now."""
         now = datetime.now().isoformat(" ", "seconds")
         self.db.table("roots").update(root, {"state": "present", "scanned": now})
 
     def mark_offline(self, root: int) -> int:
-        """Note that a root is not there; returns how many of its files are away with it."""
+        """Store that a root is offline and return how many files it has."""
         self.db.table("roots").update(root, {"state": "offline"})
         return self.count_files(root)
 
-    def record_missing(self, missing: Iterable[int], scanned_roots: Iterable[int]) -> None:
-        """Note which files this run misses, and in which roots it has looked, for `settle_moved`."""
-        with self.db.atomic():
-            for name, ids in (("missing", missing), ("looked", scanned_roots)):
-                self.db.execute(f"CREATE TEMP TABLE IF NOT EXISTS {name} (id INTEGER PRIMARY KEY)")
-                self.db.execute(f"DELETE FROM temp.{name}")
-                self.db.conn.executemany(f"INSERT OR IGNORE INTO temp.{name} VALUES (?)", ((i,) for i in ids))
+    def resolve_moves(
+        self, missing: Sequence[CatalogFile], scanned_roots: Collection[int], since_id: int
+    ) -> Moves:
+        """Delete the rows of missing files whose content has another present file in the scanned roots.
 
-    def resolve_moves(self, missing: Sequence[CatalogFile], since_id: int) -> tuple[list[CatalogFile], int]:
-        """Drop the rows of missing files whose content is elsewhere too.
-
-        Returns those that are left, and how many moved: to a place that is newer than `since`.
+        A missing file has moved for each new file of its content: one with an id above `since_id`.
         """
-        elsewhere = """SELECT f.content, count(*) FILTER (WHERE f.id > ?1) FROM files own
-                         JOIN files f ON f.content = own.content AND f.state = 'present'
-                        WHERE own.id = ?2 AND f.id NOT IN temp.missing AND f.root IN temp.looked GROUP BY 1"""
-        left, taken = list[CatalogFile](), Counter[int]()
-        moved = 0
+        missing_ids, new_copies = {old.id for old in missing}, dict[int, int | None]()
+        moves, execute = Moves(), self.db.conn.execute
         with self.db.atomic():
-            for old in missing:
-                row = self.db.execute(elsewhere, (since_id, old.id)).fetchone()
-                if row is None:
-                    left.append(old)
+            for id_ in sorted(missing_ids):
+                (content,) = execute("SELECT content FROM files WHERE id = ?", (id_,)).fetchone()
+                if content is None:
                     continue
-                moved += taken[row[0]] < row[1]
-                taken[row[0]] += 1
-                self.db.execute("DELETE FROM files WHERE id = ?", (old.id,))
-        return left, moved
+                if content not in new_copies:
+                    query = "SELECT id, root FROM files WHERE content = ? AND state = 'present'"
+                    copies = [
+                        copy_id
+                        for copy_id, root in execute(query, (content,))
+                        if copy_id not in missing_ids and root in scanned_roots
+                    ]
+                    new_copies[content] = sum(copy > since_id for copy in copies) if copies else None
+                count = new_copies[content]
+                if count is not None:
+                    execute("DELETE FROM files WHERE id = ?", (id_,))
+                    moves.removed.add(id_)
+                    moves.moved_count += count > 0
+                    new_copies[content] = max(0, count - 1)
+        return moves
 
     def forget(self, paths: Sequence[bytes]) -> int:
-        """Drop roots and their files; what they held stays until it is purged. Returns how many files."""
+        """Delete roots and their files, and return how many files. Contents stay until they are purged."""
         roots = {root.root_path: root.root_id for root in self.all()}
         for path in paths:
             if path not in roots:
                 raise LibraryError(
-                    f"{os.fsdecode(path)} is not one of this library's folders; `clew status` lists them."
+                    f"{os.fsdecode(path)} is not an indexed folder of this library. `clew status` lists them."
                 )
         count = 0
         with self.db.atomic():

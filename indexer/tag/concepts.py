@@ -13,8 +13,7 @@ import numpy as np
 
 from indexer.models import resolve
 from indexer.models.resolve import ignore_message
-from indexer.scan.rules import ScanOptions
-from indexer.scan.walker import ScanIssues, walk
+from indexer.scan.walker import list_files
 from indexer.store.location import existing_library
 from indexer.store.spaces import active_space
 from indexer.store.writer import LibraryWriter
@@ -141,8 +140,8 @@ def _read_examples(
 
 def _images_in(folder: Path) -> list[Path]:
     """Return the pictures anywhere in a folder; raises QueryError where there is none."""
-    found = walk(os.fsencode(folder), ScanOptions(), ScanIssues())
-    paths = [folder / os.fsdecode(each.path) for each in found if each.decoder == "picture"]
+    files = list_files(os.fsencode(folder))
+    paths = [folder / os.fsdecode(file.path) for file in files if file.decoder == "picture"]
     if not paths:
         raise QueryError(f"There is no picture in {folder}.")
     return paths

@@ -1,7 +1,7 @@
-"""Keep a library up to date while files come and go.
+"""Update a library while its files change.
 
-Each look is the scan that `clew index` does, of the folders where something was heard; the library is held
-only meanwhile, and the model stays loaded.
+Each update is the scan of `clew index`, limited to the folders with events. The library is locked only
+meanwhile, and the model stays loaded.
 """
 
 import sqlite3
@@ -10,13 +10,13 @@ from os import fsencode
 from pathlib import Path
 from threading import Event
 from time import monotonic
-from typing import Any
 
 from indexer.models import resolve
-from indexer.operations.index import embedder_factory, update_open_library
-from indexer.operations.pipeline import IndexRun
+from indexer.operations.index import embedder_factory
+from indexer.operations.options import DEFAULT_OPTIONS, IndexOptions
+from indexer.operations.pipeline import IndexRun, update_folders
 from indexer.operations.report import Report
-from indexer.store.location import absolute_path, as_list, existing_library, library_path
+from indexer.store.location import absolute_path, as_paths, existing_library, library_path
 from indexer.store.writer import LibraryWriter
 from indexer.types import FileEntry, Notify, Progress, no_progress
 from indexer.watch.change_log import Change, ChangeLog
@@ -26,9 +26,9 @@ from retrieval.errors import LibraryBusy
 from retrieval.media.archives.archive import split_archive_path
 from retrieval.types import Space
 
-RESCAN_SECONDS = 600.0  # seconds between two scans of everything, for what was not heard of
-BUSY_RETRY_SECONDS, ERROR_RETRY_SECONDS = 1.0, 10.0  # seconds until the next attempt
-INDEX_UPDATE_SECONDS = 60.0  # seconds between two looks at whether the index is due
+RESCAN_SECONDS = 600.0  # between two scans of all folders, for changes without an event
+BUSY_RETRY_SECONDS, ERROR_RETRY_SECONDS = 1.0, 10.0  # until the next attempt
+INDEX_UPDATE_SECONDS = 60.0  # from the first change until the indexes are updated
 
 EmbedderFactory = Callable[[Space | None], Embedder]
 InitialScan = Callable[[LibraryWriter], Report]
@@ -38,60 +38,60 @@ def watch_library(
     folders: str | Path | Sequence[str | Path] = (),
     *,
     library: str | Path | None = None,
-    rescan_seconds: float = RESCAN_SECONDS,
     model: str | None = None,
-    arch: str | None = None,
-    device: str | None = None,
     embedder: Embedder | None = None,
+    options: IndexOptions = DEFAULT_OPTIONS,
+    rescan_seconds: float = RESCAN_SECONDS,
     on_change: Callable[[Change], None] = lambda change: None,
     on_initial_scan: Callable[[Report], None] = lambda report: None,
     progress: Progress = no_progress,
     notify: Notify = resolve.ignore_message,
     stop: Event | None = None,
-    **options: Any,
 ) -> None:
-    """Index these folders, or all that the library has, and what changes there from then on, until `stop`.
+    """Index folders, or all folders of the library, then follow their changes until `stop` is set.
 
-    `begun` gets the report of the first scan; then `tell` gets each change once it is committed, and can be
-    found. `every` is how many seconds lie between two scans of everything. What is being written is not
-    read before it is whole. The rest, and `how`, is as in `update_library`. Ctrl-C raises
-    KeyboardInterrupt. Raises LibraryError.
+    `on_initial_scan` gets the report of the first scan. `on_change` gets each change after it is committed,
+    when searches find it. Files are read when they are completely written. All folders are scanned again
+    every `rescan_seconds`. The other parameters are those of `update_library`. Ctrl-C raises
+    KeyboardInterrupt. Raises LibraryError and EmbedderError.
     """
-    given = [Path(folder) for folder in as_list(folders)]
-    choose = EmbedderCache(
-        embedder_factory(embedder, model, arch, device, notify),
-        embedder_factory(embedder, None, None, device, notify),
+    paths, library_folder = as_paths(folders), library_path(library)
+    embedders = EmbedderCache(
+        embedder_factory(embedder, model, options.arch, options.device, notify),
+        embedder_factory(embedder, None, None, options.device, notify),
     )
-    place = library_path(library)
-    attention = RescanScheduler(
-        [absolute_path(folder) for folder in given], fsencode(place.absolute()), rescan_seconds, notify
+    scheduler = RescanScheduler(
+        [absolute_path(path) for path in paths],
+        fsencode(library_folder.absolute()),
+        rescan_seconds,
+        notify,
     )
-    watch = LibraryWatcher(place, choose, attention, on_change)
+    watcher = LibraryWatcher(library_folder, embedders, scheduler, on_change)
 
-    def first(writer: LibraryWriter) -> Report:
-        return update_open_library(writer, given, progress=progress, should_read=watch.is_complete, **options)
+    def scan(writer: LibraryWriter) -> Report:
+        return update_folders(writer, paths, options, progress=progress, should_read=watcher.is_complete)
 
     stop = stop or Event()
     try:
-        report = watch.initial_scan(first, stop)
+        report = watcher.initial_scan(scan, stop)
         if report is not None:
             on_initial_scan(report)
             if report.interrupted and not stop.is_set():
                 raise KeyboardInterrupt
-        watch.run(stop)
+        watcher.run(stop)
     finally:
-        attention.close()
+        scheduler.close()
 
 
 class EmbedderCache:
-    """Find the embedder of the space that answers, which stays loaded until another space does."""
+    """The embedder of the active space, loaded again only if another space becomes active."""
 
     def __init__(self, initial: EmbedderFactory, replacement: EmbedderFactory) -> None:
         self._initial, self._replacement = initial, replacement
         self.embedder: Embedder | None = None
 
     def __call__(self, space: Space | None) -> Embedder:
-        """Return the embedder."""
+        """Return the embedder of a space; None is a new library."""
         if self.embedder is None:
             self.embedder = self._initial(space)
         elif space is not None and space.fingerprint != self.embedder.fingerprint:  # `clew switch`
@@ -100,7 +100,7 @@ class EmbedderCache:
 
 
 class LibraryWatcher:
-    """Write what is new at the spots that are due, and tell of it."""
+    """Index the files at due rescan targets and report the changes."""
 
     def __init__(
         self,
@@ -109,16 +109,12 @@ class LibraryWatcher:
         scheduler: RescanScheduler,
         on_change: Callable[[Change], None],
     ) -> None:
-        self.library, self.embedders, self.scheduler, self.on_change = (
-            library,
-            embedders,
-            scheduler,
-            on_change,
-        )
+        self.library, self.embedders = library, embedders
+        self.scheduler, self.on_change = scheduler, on_change
         self._index_update_at = float("inf")
 
     def initial_scan(self, scan: InitialScan, stop: Event) -> Report | None:
-        """Scan everything once, with open eyes, and make ready for what comes; None if told to stop."""
+        """Scan all folders while events are collected, and load the model. Return None if stopped."""
         while not stop.is_set():
             try:
                 with LibraryWriter(self.library, self.embedders) as writer:
@@ -135,48 +131,48 @@ class LibraryWatcher:
         return None
 
     def run(self, stop: Event) -> None:
-        """Follow what changes until told to stop."""
+        """Follow changes until `stop` is set."""
         while not stop.is_set():
             self.scheduler.wait(self._index_update_at)
-            if (spots := self.scheduler.due()) or self._index_update_at <= monotonic():
-                self._rescan(spots)
+            if (targets := self.scheduler.due()) or self._index_update_at <= monotonic():
+                self._rescan(targets)
 
     def is_complete(self, root_path: bytes, entry: FileEntry) -> bool:
-        """Say whether a new file is whole; one that is not is read when it is."""
+        """Return True if a new file is completely written; another one is scheduled."""
         path = root_path.rstrip(b"/") + b"/" + entry.path
         archive = split_archive_path(path)
         return self.scheduler.pending_writes.check(path if archive is None else archive[0])
 
     def _rescan(self, targets: Sequence[RescanTarget]) -> None:
-        """Look at these spots, write, and tell of it; what fails for the moment is tried again."""
-        told: list[Change] = []
+        """Scan targets, index their changes and report them; temporary failures are retried."""
+        changes: list[Change] = []
         try:
             with LibraryWriter(existing_library(self.library), self.embedders) as writer:
-                run = IndexRun(writer, None, False, False, no_progress, self.is_complete)
-                journal = ChangeLog(writer.db)
+                run = IndexRun(writer, should_read=self.is_complete)
+                log = ChangeLog(writer.db)
                 try:
                     run.scan(list(scan_targets(writer.roots, targets)))
                 finally:
-                    told = journal.changes()
+                    changes = log.changes()
                 self._update_indexes(run)
-                self.scheduler.mark_done(targets)  # before it learns of a folder that asks for another look
+                self.scheduler.mark_done(targets)  # before set_roots, which may schedule them again
                 self.scheduler.set_roots(writer.roots)
         except LibraryBusy as error:
             self._retry_later(targets, BUSY_RETRY_SECONDS, f"{error} Trying again.")
         except (sqlite3.Error, OSError) as error:
             self._retry_later(
-                targets, ERROR_RETRY_SECONDS, f"The library cannot be written: {error}. Trying again."
+                targets, ERROR_RETRY_SECONDS, f"Cannot write the library: {error}. Trying again."
             )
         else:
             for line in [*run.report.lacking, *run.report.notes]:
                 self.scheduler.notify_once(line)
-        for change in told:
+        for change in changes:
             self.on_change(change)
-        if told:
+        if changes:
             self._index_update_at = min(self._index_update_at, monotonic() + INDEX_UPDATE_SECONDS)
 
     def _update_indexes(self, run: IndexRun) -> None:
-        """Build and tag, and read what takes long, some time after the first change."""
+        """Update indexes and run enrichments if they are due."""
         if self._index_update_at <= monotonic():
             run.finish()
             self._index_update_at = float("inf")
@@ -188,11 +184,10 @@ class LibraryWatcher:
 
 
 def _warm_up(embedder: Embedder | None) -> None:
-    """Load both towers now, so that the first file need not wait for them."""
+    """Load both towers, so that the first file does not wait for them."""
     if embedder is not None:
         from PIL import Image
 
-        embedder.embed_images(
-            [embedder.prepare(Image.new("RGB", (embedder.min_image_side, embedder.min_image_side)))]
-        )
+        side = embedder.min_image_side
+        embedder.embed_images([embedder.prepare(Image.new("RGB", (side, side)))])
         embedder.embed_texts(["a"])

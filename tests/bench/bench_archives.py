@@ -17,7 +17,7 @@ from statistics import median
 
 from common import Took, draw_jpegs, emit, machine, repeat_files, table, time_of
 
-from indexer import update_library
+from indexer import IndexOptions, update_library
 from retrieval import Library
 from retrieval.embedders.registry import load_embedder
 
@@ -67,7 +67,7 @@ def measure(count: int, rounds: int, side: int, place: Path) -> list[dict[str, o
             library = place / f"library-{kind}-{turn}"
             work = time_of(
                 lambda folder=folder, library=library: update_library(
-                    [folder], library=library, embedder=model, archives=True
+                    [folder], library=library, embedder=model, options=IndexOptions(archives=True)
                 )
             )
             took[kind].append(work)

@@ -20,7 +20,7 @@ import numpy as np
 from common import emit, machine, table
 from PIL import Image, ImageDraw, ImageFont
 
-from indexer import update_library
+from indexer import IndexOptions, update_library
 from retrieval import Library
 
 WORDS = re.findall(
@@ -92,7 +92,7 @@ KINDS: dict[str, Callable[[random.Random], tuple[Image.Image, list[str]]]] = {
 
 def by_clew(folder: Path, place: Path) -> dict[str, str]:
     """Return file -> the text that is found on it; what is found is in the library too."""
-    update_library(folder, library=place, ocr=True)
+    update_library(folder, library=place, options=IndexOptions(ocr=True))
     found: dict[str, str] = {}
     with Library.open(place) as library:
         for path, text in library._catalog.db.execute(

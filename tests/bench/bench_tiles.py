@@ -20,7 +20,7 @@ from typing import NamedTuple
 from common import emit, machine, table
 from PIL import Image
 
-from indexer import update_library
+from indexer import IndexOptions, update_library
 from retrieval import Library
 from retrieval.catalog.schema import CATALOG_FILE
 
@@ -73,7 +73,9 @@ def measure(scenes: Sequence[Photo], things: Sequence[Photo], share: float, mode
         paths = paste(scenes, things, share, Path(place) / "gallery")
         home = Path(place) / "library"
         for tiles in (False, True):
-            report = update_library(paths[0].parent, library=home, model=model, tiles=tiles)
+            report = update_library(
+                paths[0].parent, library=home, model=model, options=IndexOptions(tiles=tiles)
+            )
             size = (home / CATALOG_FILE).stat().st_size
             with Library.open(home) as library:
                 recalls = {

@@ -280,7 +280,7 @@ def test_a_linked_root_is_filtered_by_the_folder_that_was_given(folder, index, p
 def test_a_graph_that_does_not_reach_all_equals_still_returns_them(tmp_path, index, place, toy):
     for number in range(300):
         write_text(tmp_path / "p" / f"{number}.txt", "red" + " " * number)
-    index(tmp_path / "p", index="hnsw")
+    index(tmp_path / "p", index_method="hnsw")
     with Library.open(place, embedder=toy) as library:
         assert len(library.search("red", count=300)) == 300
 

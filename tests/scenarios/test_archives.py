@@ -17,13 +17,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from indexer import switch_library, teach, update_library, verify_library
+from indexer import IndexOptions, switch_library, teach, update_library, verify_library
 from indexer.decode import reader
 from indexer.embed.archive_order import in_archive_order
 from indexer.embed.files import embed_files
 from indexer.operations.pipeline import IndexRun, update_folders
 from indexer.store.writer import LibraryWriter
-from indexer.types import FileEntry, no_progress
+from indexer.types import FileEntry
 from retrieval import Library
 from retrieval.errors import ExtraMissing, MediaError
 from retrieval.media.archives import archive, decompress
@@ -132,7 +132,9 @@ def test_archives_are_passed_over_unless_asked_for_and_that_is_remembered(suffix
     assert counts(index(tmp_path / "root", archives=False)) == {"gone": 7}
     assert found(place) == {}
     toy = Counting()
-    report = update_library([tmp_path / "root"], library=place, embedder=toy, archives=True)
+    report = update_library(
+        [tmp_path / "root"], library=place, embedder=toy, options=IndexOptions(archives=True)
+    )
     assert len(found(place)) == 7
     assert toy.pictures == 0
 
@@ -817,7 +819,9 @@ def test_a_switch_reads_archives_again(suffix, tmp_path, index, place):
     assert (done.embedded, done.waiting, done.answers) == (9, 0, True)
     assert verify_library(place).errors == []
     again = tmp_path / "again"
-    update_library([tmp_path / "root"], library=again, embedder=RotatedToyEmbedder(), archives=True)
+    update_library(
+        [tmp_path / "root"], library=again, embedder=RotatedToyEmbedder(), options=IndexOptions(archives=True)
+    )
     with (
         Library.open(place, embedder=RotatedToyEmbedder()) as one,
         Library.open(again, embedder=RotatedToyEmbedder()) as two,
@@ -843,7 +847,7 @@ def test_duplicates_know_archives_and_never_name_what_is_in_one_for_deletion(tmp
     pack(tmp_path / "root" / "b.tar", {"red.png": picture("red"), "again.png": picture("red")})
     for name in ("long-name-of-red.png", "another-long-name.png"):
         (tmp_path / "root" / name).write_bytes(picture("red"))
-    update_library([tmp_path / "root"], library=place, embedder=toy, archives=True)
+    update_library([tmp_path / "root"], library=place, embedder=toy, options=IndexOptions(archives=True))
     with Library.open(place, embedder=toy) as library:
         (group,) = library.duplicates(by="copy")
     assert len(group.files) == 5
@@ -907,7 +911,7 @@ def test_a_look_at_the_files_beside_archives_forgets_no_archive(tmp_path, index,
             beside = writer.roots.target_at(os.fsencode(path.parent), recursive=False)._replace(
                 name_stems=heads
             )
-            IndexRun(writer, None, False, False, no_progress).scan([beside])
+            IndexRun(writer).scan([beside])
         assert writer.catalog.archive_stats() == before and len(before) == 2
     assert list(reasons(place)) == ["root/b/b.zip"]
 
@@ -915,7 +919,9 @@ def test_a_look_at_the_files_beside_archives_forgets_no_archive(tmp_path, index,
 def test_an_archive_that_was_not_whole_yet_is_read_when_it_is(tmp_path, index, place, toy):
     path = pack(tmp_path / "root" / "a.zip", COLOURED)
     with LibraryWriter(place, lambda space: toy) as writer:
-        early = update_folders(writer, [path.parent], archives=True, should_read=lambda top, found: False)
+        early = update_folders(
+            writer, [path.parent], IndexOptions(archives=True), should_read=lambda top, found: False
+        )
     assert counts(early) == {}
     assert counts(index()) == {"added": 7}
 
@@ -942,7 +948,9 @@ def test_killed_while_a_shard_is_read_nothing_is_lost_or_left_out(tmp_path):
     root, place = tmp_path / "root", tmp_path / "library"
     pack(root / "a.tar.gz", files)
     pack(root / "b.zip", {f"b-{name}": data + b"\0" for name, data in files.items() if name.endswith("png")})
-    update_library([root], library=tmp_path / "whole", embedder=ToyEmbedder(), archives=True)
+    update_library(
+        [root], library=tmp_path / "whole", embedder=ToyEmbedder(), options=IndexOptions(archives=True)
+    )
     everything = committed_segments(tmp_path / "whole")
     kills, draw_ = 0, random.Random(5)
     while kills < 3:
@@ -963,7 +971,9 @@ def test_killed_while_a_shard_is_read_nothing_is_lost_or_left_out(tmp_path):
         assert before <= after <= everything
         if after == everything:
             shutil.rmtree(place)
-    report = update_library([root], library=place, embedder=ToyEmbedder(), archives=True)
+    report = update_library(
+        [root], library=place, embedder=ToyEmbedder(), options=IndexOptions(archives=True)
+    )
     assert committed_segments(place) == everything
     assert report.failed == 0
     assert update_library([root], library=place, embedder=ToyEmbedder()).unchanged == 100 + 80

@@ -11,7 +11,7 @@ from contextlib import closing
 
 import pytest
 
-from indexer import update_library, verify_library
+from indexer import IndexOptions, update_library, verify_library
 from retrieval import Library
 from retrieval.catalog.schema import CATALOG_FILE
 from tests.support.catalog import REPOSITORY_ROOT, committed_segments
@@ -151,6 +151,8 @@ def test_an_index_that_cannot_be_written_whole_is_not_pointed_at(busy, tmp_path,
 
     monkeypatch.setattr(build_index, "save_index", full)
     with pytest.raises(OSError, match="No space"):
-        update_library([], library=tmp_path, embedder=ToyEmbedder(), index="hnsw")
+        update_library(
+            [], library=tmp_path, embedder=ToyEmbedder(), options=IndexOptions(index_method="hnsw")
+        )
     assert [f for f in sorted((tmp_path / "indexes").iterdir()) if not f.name.startswith(".")] == files
     assert verify_library(tmp_path).errors == []

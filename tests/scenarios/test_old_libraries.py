@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from indexer import Report, update_library, verify_library
+from indexer import IndexOptions, Report, update_library, verify_library
 from retrieval import Library
 from retrieval.catalog.migrations import MIGRATIONS
 from retrieval.catalog.schema import CATALOG_FILE
@@ -82,8 +82,10 @@ class OldLibrary:
         return update_library(
             library=self.library,
             embedder=self.toy,
-            transcriber=self.transcriber if "transcriber 'tones'" in options else None,
-            sound_classifier=self.listener if "listener 'ears'" in options else None,
+            options=IndexOptions(
+                transcriber=self.transcriber if "transcriber 'tones'" in options else None,
+                sound_classifier=self.listener if "listener 'ears'" in options else None,
+            ),
         )
 
     def verify(self) -> list[str]:

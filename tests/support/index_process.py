@@ -2,7 +2,7 @@
 
 import sys
 
-from indexer import update_library
+from indexer import IndexOptions, update_library
 from indexer.embed import batches
 from tests.support.toy_embedder import ToyEmbedder
 
@@ -11,6 +11,9 @@ if __name__ == "__main__":
     sys.stdout.write("go\n")
     sys.stdout.flush()
     update_library(
-        [sys.argv[1]], library=sys.argv[2], embedder=ToyEmbedder(), archives="archives" in sys.argv
+        [sys.argv[1]],
+        library=sys.argv[2],
+        embedder=ToyEmbedder(),
+        options=IndexOptions(archives="archives" in sys.argv),
     )
     sys.stdout.write("done\n")

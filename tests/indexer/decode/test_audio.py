@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from indexer import forget, switch_library, update_library, verify_library
+from indexer import IndexOptions, forget, switch_library, update_library, verify_library
 from indexer.decode.audio import stream
 from indexer.decode.audio.decoder import UNTAGGED_TEXT, decode, describe_tags
 from indexer.decode.audio.stream import SAMPLE_RATE, audio_chunks, open_audio_container
@@ -291,12 +291,18 @@ def test_sounds_and_what_is_said_in_them_follow_a_switch_and_a_purge(tmp_path, i
         assert (best.text, best.space) == ("green boat.", "blue")
     later = write_audio(tmp_path / "memos" / "c.wav", 3, [(1, 2, 1600)])
     update_library(
-        [tmp_path / "memos"], library=place, embedder=ReversedToyEmbedder(), transcriber=ToneTranscriber()
+        [tmp_path / "memos"],
+        library=place,
+        embedder=ReversedToyEmbedder(),
+        options=IndexOptions(transcriber=ToneTranscriber()),
     )
     later.unlink()
     (tmp_path / "memos" / "b.wav").unlink()
     update_library(
-        [tmp_path / "memos"], library=place, embedder=ReversedToyEmbedder(), transcriber=ToneTranscriber()
+        [tmp_path / "memos"],
+        library=place,
+        embedder=ReversedToyEmbedder(),
+        options=IndexOptions(transcriber=ToneTranscriber()),
     )
     assert forget(library=place, purge=True) == (0, 4)
     assert held(place, "SELECT count(*) FROM analyses WHERE analysis = 'speech'") == [(1,)]
@@ -307,13 +313,14 @@ def test_sounds_and_what_is_said_in_them_follow_a_switch_and_a_purge(tmp_path, i
 
 CHILD = """
 import sys
-from indexer import update_library
+from indexer import IndexOptions, update_library
 from indexer.enrich.base import AnalysisPass
 from tests.support.audio_files import ToneTranscriber
 from tests.support.toy_embedder import ToyEmbedder
 AnalysisPass.commit_interval = 0.0
 print("go", flush=True)
-update_library([sys.argv[1]], library=sys.argv[2], embedder=ToyEmbedder(), transcriber=ToneTranscriber())
+options = IndexOptions(transcriber=ToneTranscriber())
+update_library([sys.argv[1]], library=sys.argv[2], embedder=ToyEmbedder(), options=options)
 """
 
 
@@ -335,7 +342,9 @@ def test_killed_while_it_hears_a_library_is_whole_and_goes_on(tmp_path):
         counts.append(count(place))
         assert verify_library(place).errors == []
     assert counts == sorted(counts)
-    update_library([folder], library=place, embedder=ToyEmbedder(), transcriber=ToneTranscriber())
+    update_library(
+        [folder], library=place, embedder=ToyEmbedder(), options=IndexOptions(transcriber=ToneTranscriber())
+    )
     said = [row[1] for row in held(place) if row[0] == "text"]
     assert sorted(said) == sorted(40 * ["red apples.", "green boat."])
     assert verify_library(place).errors == []

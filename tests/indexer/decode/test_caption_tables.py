@@ -155,7 +155,7 @@ def test_pictures_that_are_not_there_are_passed_over_until_they_are(index, photo
     rows = "sub/a.png,cyan\nsub/new.png,cyan\n../out.png,cyan\n/etc/x.png,cyan\n.,cyan\n"
     write_text(photos / "captions.csv", "image,caption\n" + rows)
     assert index(photos).notes == [
-        "captions.csv: 4 pictures of the 5 it names are not there; the captions wait for them."
+        "captions.csv: 4 of the 5 images it names are missing; their captions are kept until the files exist."
     ]
     assert [hit.path.name for hit in search(place, "cyan", kind="text")] == ["a.png"]
     with Library.open(place, embedder=ToyEmbedder()) as library:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageFont
 
-from indexer import switch_library, update_library, verify_library
+from indexer import IndexOptions, switch_library, update_library, verify_library
 from indexer.decode.text.chunking import Chunker
 from indexer.enrich import ocr
 from indexer.enrich.ocr import OcrAnalyzer, OcrImage
@@ -78,7 +78,10 @@ def made(tmp_path_factory):
         patch.setattr("rapidocr.utils.download_file.DownloadFile.run", _never)
         patch.setattr("socket.socket.connect", _never)
         report = update_library(
-            save_pictures(top / "pictures"), library=top / "library", model="builtin", ocr=True
+            save_pictures(top / "pictures"),
+            library=top / "library",
+            model="builtin",
+            options=IndexOptions(ocr=True),
         )
     return top / "pictures", top / "library", report
 
@@ -181,7 +184,7 @@ def test_what_was_looked_at_is_not_looked_at_again_but_new_pictures_are(made, co
     with Library.open(copied) as library:
         assert library.search("ticket 7751", by="keyword")[0].path == more / "ticket.png"
     page((400, 100), [((20, 30), "Nobody reads this")]).save(more / "last.png")
-    assert update_library(library=copied, ocr=False).notes == []
+    assert update_library(library=copied, options=IndexOptions(ocr=False)).notes == []
     assert len(rows(copied, "SELECT 1 FROM analyses WHERE analysis = 'ocr'")) == 6
 
 

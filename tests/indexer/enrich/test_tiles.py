@@ -47,7 +47,7 @@ def test_a_small_thing_is_found_by_its_tile_which_shows_its_box(scenes, index, o
     assert (before.path.name, before.box) == ("find.png", None)
     report = index(scenes, tiles=True)
     assert report.segments == 15 and report.unchanged == 3
-    assert report.notes == ["15 tiles of 3 pictures added, for small things in them."]
+    assert report.notes == ["15 tiles of 3 images added, for small objects."]
     hit = opened().search("red")[0]
     assert (hit.path.name, hit.box) == ("find.png", RIGHT_BELOW)
     assert before.score == pytest.approx(0.163, abs=0.002)

@@ -16,7 +16,7 @@ from open_clip.tokenizer import HFTokenizer, SimpleTokenizer
 from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
 
-from indexer import switch_library, update_library
+from indexer import IndexOptions, switch_library, update_library
 from indexer.models import precision, resolve
 from indexer.models.checkpoint import PREPROCESSING_KEYS
 from indexer.models.precision import MIN_COSINE, probe_images
@@ -367,10 +367,10 @@ def test_the_fingerprint_covers_weights_preprocessing_and_tokenizer(tmp_path, qu
 
 def test_weights_that_have_changed_are_refused_with_what_differs(folder, tmp_path, place, quick_choice):
     path = make_checkpoint("small-vit", tmp_path / "weights", seed=4)
-    update_library([folder], library=place, model=str(path), arch="small-vit")
+    update_library([folder], library=place, model=str(path), options=IndexOptions(arch="small-vit"))
     make_checkpoint("small-vit", tmp_path / "weights", seed=5)
     with pytest.raises(SpaceMismatch, match=r"weights SHA-256 \w+, now SHA-256 \w+\. `clew switch"):
-        update_library([folder], library=place, arch="small-vit")
+        update_library([folder], library=place, options=IndexOptions(arch="small-vit"))
     with Library.open(place) as library:
         assert len(library.search("a dog", count=10)) == 7
         with pytest.raises(EmbedderError, match="words can still be searched"):

@@ -10,13 +10,15 @@ from hypothesis import strategies as st
 
 from indexer.scan.diff import CatalogFile, compare
 from indexer.scan.rules import ScanOptions
-from indexer.scan.walker import ScanIssues, walk
+from indexer.scan.targets import ScanTarget
+from indexer.scan.walker import ScanIssues, list_files, walk
 from indexer.types import FileEntry
 from tests.support.files import draw_image, requires_non_utf8_names, write_text
 
 
 def paths(root, options=ScanOptions(), walked=None, below=b""):  # noqa: B008
-    return [found.path for found in walk(os.fsencode(root), options, walked or ScanIssues(), below)]
+    target = ScanTarget(0, os.fsencode(root), options, below)
+    return [found.path for found in walk(target, walked or ScanIssues())]
 
 
 def test_the_walk_is_in_the_byte_order_of_paths(tmp_path):
@@ -112,9 +114,7 @@ def test_captions_know_their_picture(tmp_path):
         draw_image(tmp_path / name)
     for name in ("a.txt", "b.png.txt", "c.json", "d.json", "d.txt", "lone.txt", "lone.json", "a.xmp"):
         write_text(tmp_path / name, "x")
-    found = {
-        f.path: (f.decoder, f.sidecar_of) for f in walk(os.fsencode(tmp_path), ScanOptions(), ScanIssues())
-    }
+    found = {f.path: (f.decoder, f.sidecar_of) for f in list_files(os.fsencode(tmp_path))}
     assert found[b"a.txt"] == found[b"a.xmp"] == ("caption", b"a.jpg")
     assert found[b"b.png.txt"] == ("caption", b"b.png")
     assert found[b"c.json"] == ("caption", b"c.jpg")
@@ -152,7 +152,7 @@ def test_comparing_two_streams_is_comparing_two_sets(disk, catalogue, state):
         CatalogFile(next(numbers), path, size, 0, "picture", None, state, False)
         for path, size in sorted(catalogue.items())
     ]
-    changes = compare(iter(found), iter(known), [], retry=False)
+    changes = compare(iter(found), lambda after: iter(known), [], retry=False)
     same = {path for path in disk if catalogue.get(path) == disk[path]}
     assert {f.path for f in changes.new_or_changed} == set(disk) - same
     assert changes.unchanged == len(same)
@@ -166,6 +166,6 @@ def test_files_below_an_unread_folder_are_not_missing():
         CatalogFile(i, path, 1, 1, "picture", None, "present", False)
         for i, path in enumerate([b"a/x", b"ab/x", b"b"])
     ]
-    changes = compare(iter([]), iter(known), [b"a"], retry=False)
+    changes = compare(iter([]), lambda after: iter(known), [b"a"], retry=False)
     assert [k.path for k in changes.unreadable] == [b"a/x"]
     assert [k.path for k in changes.missing] == [b"ab/x", b"b"]

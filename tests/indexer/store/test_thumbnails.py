@@ -191,7 +191,7 @@ def test_another_catalogues_thumbnail_is_never_shown(folder, index, place, toy):
 def test_a_full_budget_is_kept_to_and_said_once(tmp_path, index, place):
     for number in range(12):
         noise(tmp_path / "noise" / f"{number}.png", number)
-    report = index(tmp_path / "noise", thumbnails=150_000)
+    report = index(tmp_path / "noise", thumbnails_max_bytes=150_000)
     size = (place / THUMBNAILS_FILE).stat().st_size
     assert 150_000 - MIN_FREE_BYTES < size <= 150_000
     (note,) = report.notes
@@ -212,15 +212,15 @@ def test_a_full_budget_is_kept_to_and_said_once(tmp_path, index, place):
 def test_with_more_room_repair_makes_the_rest_and_with_less_the_newest_go(tmp_path, index, place, toy):
     for number in range(8):
         noise(tmp_path / "noise" / f"{number:02d}.png", number)
-    index(tmp_path / "noise", thumbnails=200_000)
+    index(tmp_path / "noise", thumbnails_max_bytes=200_000)
     first = held(place)
     assert 0 < len(first) < 8
-    index(thumbnails=2_000_000)
+    index(thumbnails_max_bytes=2_000_000)
     assert len(verify_library(place, repair=True, embedder=toy).repaired) == 1
     every = held(place)
     assert len(every) == 8
     assert first.items() <= every.items()
-    index(thumbnails=200_000)
+    index(thumbnails_max_bytes=200_000)
     left = held(place)
     assert 0 < len(left) < 8
     assert max(left) < min(every.keys() - left.keys())
@@ -229,7 +229,7 @@ def test_with_more_room_repair_makes_the_rest_and_with_less_the_newest_go(tmp_pa
 
 def test_off_deletes_them_and_makes_none(folder, index, place, toy):
     index(folder)
-    assert index(thumbnails=0).notes == []
+    assert index(thumbnails_max_bytes=0).notes == []
     assert not (place / THUMBNAILS_FILE).exists()
     draw_image(folder / "new.png", (9, 9, 9))
     assert index(folder).notes == []
@@ -237,7 +237,7 @@ def test_off_deletes_them_and_makes_none(folder, index, place, toy):
     with Library.open(place, embedder=toy) as library:
         assert all(library.thumbnail(hit) is None for hit in library.search("red", count=10))
     assert verify_library(place).warnings == []
-    index(thumbnails=10_000_000)
+    index(thumbnails_max_bytes=10_000_000)
     verify_library(place, repair=True, embedder=toy)
     assert len(held(place)) == 8
 
@@ -288,7 +288,7 @@ def test_what_is_to_go_goes_from_a_damaged_file_too(tmp_path, index, place, what
     if what == "purge":
         assert forget(tmp_path / "noise", library=place, purge=True) == (40, 40)
     else:
-        assert index(thumbnails=100_000).unchanged == 40
+        assert index(thumbnails_max_bytes=100_000).unchanged == 40
     assert verify_library(place).errors == []
 
 

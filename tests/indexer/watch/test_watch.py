@@ -17,9 +17,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from indexer import update_library, watch_library
+from indexer import IndexOptions, update_library, watch_library
 from indexer.scan.rules import ScanOptions
 from indexer.scan.sidecars import name_stem
+from indexer.scan.targets import ScanTarget
 from indexer.scan.walker import ScanIssues, walk
 from indexer.store.lock import library_lock
 from indexer.store.writer import LibraryWriter
@@ -238,7 +239,7 @@ def test_between_two_changes_others_can_write(folder, place):
 
 def test_what_is_left_out_or_hidden_or_the_librarys_own_is_not_looked_at(folder):
     place = folder / "library"
-    with watching(place, folder, exclude="Private", hidden=False) as told:
+    with watching(place, folder, options=IndexOptions(exclude="Private", hidden=False)) as told:
         draw_image(folder / "Private" / "a.png", "red")
         draw_image(folder / ".hidden" / "b.png", "red")
         draw_image(folder / ".c.png", "red")
@@ -378,8 +379,9 @@ def test_a_look_at_some_names_sees_what_a_look_at_the_folder_sees_of_them(names,
             write_text(Path(top) / "in" / "a" / name, "red")
         heads = {name_stem(name.encode()) for name in here}
         options = ScanOptions(hidden=hidden)
-        every = walk(os.fsencode(top), options, ScanIssues(), b"in", recursive=False)
-        some = list(walk(os.fsencode(top), options, ScanIssues(), b"in", recursive=False, name_stems=heads))
+        target = ScanTarget(0, os.fsencode(top), options, b"in", recursive=False)
+        every = walk(target, ScanIssues())
+        some = list(walk(target._replace(name_stems=frozenset(heads)), ScanIssues()))
         assert some == [f for f in every if not heads or name_stem(os.path.basename(f.path)) in heads]
         for caption in some:
             assert (
@@ -429,7 +431,7 @@ def test_the_command_tells_each_change_as_json_and_ctrl_c_ends_it(folder, place)
     assert json.loads(child.stdout.readline())["was"] == str(folder / "new.png")
     child.send_signal(signal.SIGINT)
     out, err = child.communicate(timeout=PATIENCE)
-    assert (child.returncode, out, err) == (130, "", "Stopped; what is done is kept.\n")
+    assert (child.returncode, out, err) == (130, "", "Stopped. Indexed files are kept.\n")
 
 
 def test_index_goes_on_watching_and_ends_when_it_is_told_to(folder, place):

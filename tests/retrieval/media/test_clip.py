@@ -9,7 +9,7 @@ import av
 import pytest
 from PIL import Image
 
-from indexer import index_folder
+from indexer import IndexOptions, index_folder
 from retrieval import Library
 from retrieval.errors import MediaError, QueryError
 from retrieval.media.av.clip import write_clip
@@ -150,7 +150,7 @@ def test_a_hit_in_an_archive_is_cut(tmp_path, place, toy):
     archive.parent.mkdir()
     with zipfile.ZipFile(archive, "w") as packed:
         packed.write(path, "in/a.mp4")
-    index_folder(archive.parent, library=place, embedder=toy, archives=True).close()
+    index_folder(archive.parent, library=place, embedder=toy, options=IndexOptions(archives=True)).close()
     with Library.open(place, embedder=toy) as library:
         (hit, *_) = library.search("green", kind="video")
         assert hit.path == archive / "in" / "a.mp4"

@@ -1,0 +1,105 @@
+"""Set the states of known files after a scan: present, moved, offline or gone."""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from indexer.operations.report import Report
+from indexer.scan.diff import CatalogFile, Changes
+from indexer.scan.targets import ScanTarget
+from indexer.store.roots import Roots
+from retrieval.media.archives.archive import split_archive_path
+
+# More missing files than both of these are taken for a drive that is disconnected.
+MIN_MISSING_FILES = 50
+MAX_MISSING_SHARE = 0.2  # of the files of the target
+
+ScannedTarget = tuple[ScanTarget, Changes]
+
+
+@dataclass(frozen=True, slots=True)
+class MissingFiles:
+    """Ids of missing files by the state that they get."""
+
+    gone: list[int]
+    offline: list[int]
+
+
+def too_many_missing(missing_count: int, known_count: int) -> bool:
+    """Return True if so many files are missing that a drive seems to be disconnected."""
+    return missing_count > max(MIN_MISSING_FILES, MAX_MISSING_SHARE * known_count)
+
+
+def classify_missing(
+    missing: Sequence[CatalogFile], known_count: int, *, confirm_gone: bool = False
+) -> MissingFiles:
+    """Return which missing files are gone, and which are kept as offline.
+
+    Files that are offline already stay so. `confirm_gone` makes all of them gone.
+    """
+    keep_all = too_many_missing(len(missing), known_count)
+    offline = [old.id for old in missing if not confirm_gone and (keep_all or old.state == "offline")]
+    kept = set(offline)
+    return MissingFiles([old.id for old in missing if old.id not in kept], offline)
+
+
+def exists_on_disk(path: bytes) -> bool:
+    """Return True if a file, or the archive that contains it, exists."""
+    return os.path.lexists(path) or split_archive_path(path) is not None
+
+
+def reconcile(
+    roots: Roots,
+    scans: Sequence[ScannedTarget],
+    since_id: int,
+    report: Report,
+    *,
+    confirm_gone: bool = False,
+    exists: Callable[[bytes], bool] = exists_on_disk,
+) -> None:
+    """Set the state of all known files of scanned targets, and count them in `report`.
+
+    Call it after the new files of all targets have been written: files with ids above `since_id`. In this
+    order: files that returned are present; missing files with another copy have moved or are dropped; those
+    that exist on disk are excluded now, and gone; the others are offline or gone.
+    """
+    for _, changes in scans:
+        report.unchanged += changes.unchanged
+        report.failed += changes.failed
+        roots.set_state(changes.returned, "present")
+    missing = [old for _, changes in scans for old in changes.missing]
+    moves = roots.resolve_moves(missing, {target.root_id for target, _ in scans}, since_id)
+    report.moved += moves.moved_count
+    report.added -= moves.moved_count
+    report.gone += len(moves.removed) - moves.moved_count
+    for target, changes in scans:
+        left = [old for old in changes.missing if old.id not in moves.removed]
+        excluded = {old.id for old in left if exists(os.path.join(target.root_path, old.path))}
+        report.gone += roots.set_state(sorted(excluded), "gone")
+        left = [old for old in left if old.id not in excluded]
+        known_count = changes.known_count
+        if len(left) > MIN_MISSING_FILES and (target.subpath or not target.recursive):
+            known_count = roots.count_files(target.root_id)  # the share of the root, not of a part of it
+        states = classify_missing(left, known_count, confirm_gone=confirm_gone)
+        roots.set_state(states.offline, "offline")
+        report.gone += roots.set_state(states.gone, "gone")
+        report.offline += len(states.offline) + len(changes.unreadable)
+        report.notes += _notes(target, states, changes, known_count)
+        roots.mark_scanned(target.root_id)
+
+
+def _notes(target: ScanTarget, states: MissingFiles, changes: Changes, known_count: int) -> list[str]:
+    """Return notes on files that are offline or could not be checked."""
+    notes = []
+    if states.offline:
+        notes.append(
+            f"{len(states.offline):,} of {known_count:,} files of {os.fsdecode(target.root_path)} are "
+            "missing. Their drive may be disconnected, so they are kept as offline. If they have been "
+            "deleted, run `clew index --confirm-gone`."
+        )
+    if changes.unreadable:
+        notes.append(
+            f"Some folders in {os.fsdecode(target.folder)} cannot be read. "
+            f"Their {len(changes.unreadable):,} files are kept unchanged."
+        )
+    return notes
