@@ -134,7 +134,7 @@ def drawn(tmp_path, refresh, count, method):
         draw_image(
             tmp_path / "many" / str(number % 7) / f"{number}.png", tuple(map(int, colour)), size=(4, 4)
         )
-    refresh(tmp_path / "many", index=method)
+    refresh(tmp_path / "many", index_method=method)
 
 
 @pytest.mark.parametrize("method", ["flat", "hnsw", "ivf"])
