@@ -9,6 +9,7 @@ Indexing
     index_folder     index a folder and return the open library
     update_library   index folders, or update all indexed folders
     watch_library    index folders and follow changes until stopped
+    IndexOptions     the options of an indexing run
     Report           the counts and notes of an indexing run
 
 Models

@@ -870,7 +870,7 @@ def test_the_command_shows_paths_in_archives_and_notes_those_that_have_gone(tmp_
     assert done.stdout == f"{tmp_path}/root/a.zip/in/red.txt\n"
     assert done.stderr == ""
     assert clew("status", "--errors").stdout == f"{encrypted}\t1 file (x.png) left out: encrypted\n"
-    assert "1 files, 1 could not be read" in clew("status").stdout
+    assert "1 file, 1 could not be read" in clew("status").stdout
     (tmp_path / "root" / "a.zip").unlink()
     assert "have gone" in clew("search", "red rose", "--paths", "--all").stderr
     assert json.loads(clew("index", "--json").stdout)["gone"] == 1
