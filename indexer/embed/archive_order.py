@@ -1,4 +1,4 @@
-"""Give files of archives their turn: in the order in which their archive holds them, with what opens each."""
+"""Order files so that archives are read sequentially."""
 
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -7,7 +7,7 @@ from typing import BinaryIO, TypeVar
 
 from retrieval.media.archives.archive import Opener, list_archive, member_openers, split_archive_path
 
-MAX_REORDERED = 2_000  # items that are put in order; for as many, a packed tar is unpacked from its beginning
+MAX_REORDERED = 2_000  # items; after as many, a compressed tar is read from its start again
 
 Item = TypeVar("Item")
 
@@ -15,22 +15,22 @@ Item = TypeVar("Item")
 def in_archive_order(
     items: Iterable[Item], path_of: Callable[[Item], bytes | None], max_reordered: int = MAX_REORDERED
 ) -> Iterator[tuple[Item, Opener | None]]:
-    """Yield each item with what opens its place; None where that is in no archive.
+    """Yield each item with its opener, None if its file is not in an archive.
 
-    The members of an archive come together, in its order, so that a packed tar is unpacked in one go.
+    The members of an archive come together and in its order, so that a compressed tar is unpacked once.
     """
-    archives, held = dict[bytes, dict[bytes, list[Item]]](), 0
+    archives, count = dict[bytes, dict[bytes, list[Item]]](), 0
     for item in items:
         path = path_of(item)
-        inside = None if path is None else split_archive_path(path)
-        if inside is None:
+        member = None if path is None else split_archive_path(path)
+        if member is None:
             yield item, None
             continue
-        archives.setdefault(inside[0], {}).setdefault(inside[1], []).append(item)
-        held += 1
-        if held == max_reordered:
+        archives.setdefault(member[0], {}).setdefault(member[1], []).append(item)
+        count += 1
+        if count == max_reordered:
             yield from _all_members(archives)
-            archives, held = {}, 0
+            archives, count = {}, 0
     yield from _all_members(archives)
 
 
@@ -44,17 +44,17 @@ def _all_members(
 def _ordered_members(archive: bytes, wanted: dict[bytes, list[Item]]) -> Iterator[tuple[Item, Opener | None]]:
     missing: Opener = partial(_raise_not_found, archive)
     try:
-        opens = member_openers(archive, list_archive(archive, wanted.__contains__))
+        openers = member_openers(archive, list_archive(archive, wanted.__contains__))
     except OSError as error:
-        opens, missing = {}, partial(_raise_error, error)
-    for name in [*opens, *(name for name in wanted if name not in opens)]:
+        openers, missing = {}, partial(_raise_error, error)
+    for name in [*openers, *(name for name in wanted if name not in openers)]:
         first, *more = wanted[name]
-        yield first, opens.get(name, missing)
-        yield from ((item, None) for item in more)  # a packed tar is unpacked once
+        yield first, openers.get(name, missing)
+        yield from ((item, None) for item in more)  # an opener opens only once
 
 
 def _raise_not_found(archive: bytes) -> BinaryIO:
-    raise FileNotFoundError(2, f"not in {os.fsdecode(archive)} any more")
+    raise FileNotFoundError(2, f"no longer in {os.fsdecode(archive)}")
 
 
 def _raise_error(error: OSError) -> BinaryIO:

@@ -1,4 +1,4 @@
-"""Turn what was read into portions with vectors."""
+"""Batch the segments of decoded files, and embed them."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -11,8 +11,8 @@ from indexer.store.writer import FileChunk
 from retrieval.embedders.base import Embedder
 from retrieval.types import Vectors
 
-MAX_BATCH = 1_000  # segments in one transaction, at most
-TARGET_BATCH = 256  # segments or files after which one is worth its while
+MAX_BATCH = 1_000  # segments in one transaction
+TARGET_BATCH = 256  # segments or files after which a batch ends
 
 
 def iter_batches(results: Iterable[ReadResult]) -> Iterator[list[FileChunk]]:
@@ -36,27 +36,26 @@ def iter_batches(results: Iterable[ReadResult]) -> Iterator[list[FileChunk]]:
 
 
 def embed_batch(embedder: Embedder, batch: Sequence[FileChunk]) -> list[FileChunk]:
-    """Return the portions with their vectors: all pictures at once, all texts at once."""
-    drafts = [draft for portion in batch for draft in portion.drafts]
+    """Return the chunks with their vectors."""
+    drafts = [draft for chunk in batch for draft in chunk.drafts]
     vectors = iter(embed_drafts(embedder, drafts))
     return [
-        replace(portion, vectors=np.array([next(vectors) for _ in portion.drafts], np.float32))
-        for portion in batch
+        replace(chunk, vectors=np.array([next(vectors) for _ in chunk.drafts], np.float32)) for chunk in batch
     ]
 
 
 def embed_drafts(embedder: Embedder, drafts: Sequence[SegmentDraft]) -> Vectors:
-    """Return the vectors of drafts, (n, dim): all pictures at once, all texts at once."""
+    """Return the vectors of drafts, (n, d): all images are embedded at once, and all texts."""
     vectors = np.empty((len(drafts), embedder.dim), np.float32)
     for row, draft in enumerate(drafts):
         if draft.vector is not None:
             vectors[row] = draft.vector
-    left = [row for row, draft in enumerate(drafts) if draft.vector is None]
-    pictures = [row for row in left if drafts[row].pixels is not None]
-    texts = [row for row in left if drafts[row].pixels is None]
-    if pictures:
-        vectors[pictures] = embedder.embed_images(
-            [p for r in pictures if (p := drafts[r].pixels) is not None]
+    rows = [row for row, draft in enumerate(drafts) if draft.vector is None]
+    images = [row for row in rows if drafts[row].pixels is not None]
+    texts = [row for row in rows if drafts[row].pixels is None]
+    if images:
+        vectors[images] = embedder.embed_images(
+            [pixels for row in images if (pixels := drafts[row].pixels) is not None]
         )
     if texts:
         vectors[texts] = embedder.embed_texts([drafts[row].text or "" for row in texts])

@@ -1,4 +1,4 @@
-"""Embed files as a library would, without one: the pipeline's own decoding, embedding and rounding."""
+"""Embed files without a library, with the decoding, embedding and rounding of indexing."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -21,45 +21,44 @@ from retrieval.types import Failure, Vectors
 
 @dataclass(slots=True)
 class FileVectors:
-    """The vector of a file's picture, (d,), and those of its texts."""
+    """The vectors of a file."""
 
-    image: Vectors | None = None
-    texts: list[Vectors] = field(default_factory=list)
+    image: Vectors | None = None  # (d,)
+    texts: list[Vectors] = field(default_factory=list)  # (d,) each
 
 
 def embed_files(
     embedder: Embedder, files: Sequence[FileEntry], progress: Callable[[int, int], None]
 ) -> tuple[dict[bytes, FileVectors], list[Failure]]:
-    """Return path -> vectors, and the files that cannot be read; paths are whole."""
-
+    """Return absolute path -> vectors, and the files that cannot be read."""
     context = DecodeContext(embedder, thumbnails=False)
 
     def work(turn: tuple[FileEntry, Opener | None]) -> ReadResult:
-        found, opener = turn
-        done = read_file(b"", found, context, lambda digest, reader: False, opener)
-        return done or ReadResult(found, error="not there")
+        entry, opener = turn
+        result = read_file(b"", entry, context, lambda digest, decoder: False, opener)
+        return result or ReadResult(entry, error="file not found")
 
-    every: dict[bytes, FileVectors] = {}
+    vectors_by_path: dict[bytes, FileVectors] = {}
     failures = []
     done = 0
-    turns = in_archive_order(files, lambda found: found.path, len(files))
+    turns = in_archive_order(files, lambda entry: entry.path, len(files))
     for batch in iter_batches(prefetch(work, turns, threads=cores(), depth=16 * cores())):
-        for portion in embed_batch(embedder, batch):
-            path = portion.read_result.entry.path
-            done += portion.is_last
-            if portion.read_result.error is not None:
-                failures.append(Failure(Path(os.fsdecode(path)), portion.read_result.error))
+        for chunk in embed_batch(embedder, batch):
+            path = chunk.read_result.entry.path
+            done += chunk.is_last
+            if chunk.read_result.error is not None:
+                failures.append(Failure(Path(os.fsdecode(path)), chunk.read_result.error))
                 continue
-            made = every.setdefault(path, FileVectors())
-            for draft, vector in zip(portion.drafts, round_to_float16(portion.vectors), strict=True):
+            file_vectors = vectors_by_path.setdefault(path, FileVectors())
+            for draft, vector in zip(chunk.drafts, round_to_float16(chunk.vectors), strict=True):
                 if draft.text is not None:
-                    made.texts.append(vector)
-                elif made.image is None:  # the whole comes before its parts, the first page before others
-                    made.image = vector
+                    file_vectors.texts.append(vector)
+                elif file_vectors.image is None:  # an image precedes its parts, and the first page others
+                    file_vectors.image = vector
         progress(done, len(files))
-    return every, failures
+    return vectors_by_path, failures
 
 
 def round_to_float16(vectors: Vectors) -> Vectors:
-    """Return the vectors as they come back from a library, where they are float16."""
+    """Return vectors with the precision of a library, which stores float16."""
     return vectors.astype(np.float16).astype(np.float32)

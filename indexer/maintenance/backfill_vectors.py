@@ -140,9 +140,8 @@ def _load_inputs(
         drafts = [] if decoded is None else decoded.drafts
         drafts_at |= {("file", position): draft for position, draft in enumerate(drafts)}
     if any(row.origin == "tiles" for row in visual):
-        tiles = redecode_tiles(
-            digest, path, context.embedder, None if decodes_file else opener
-        )  # it opens once
+        tile_opener = None if decodes_file else opener  # an opener opens only once
+        tiles = redecode_tiles(digest, path, context.embedder, tile_opener)
         drafts_at |= {("tiles", position): draft for position, draft in enumerate(tiles or ())}
     pairs = [(row, drafts_at.get((row.origin, row.position))) for row in visual]
     return texts + [

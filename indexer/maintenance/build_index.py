@@ -1,4 +1,7 @@
-"""Make a space's index files from the catalogue: whole drafts, then one moved pointer."""
+"""Build the index files of a space from the catalog.
+
+A file is written under a temporary name, synced and renamed; then the catalog refers to it.
+"""
 
 import hashlib
 import os
@@ -21,115 +24,120 @@ if TYPE_CHECKING:
     from retrieval.vectors.faiss_index import FaissIndex  # heavy: only to build
 
 TUNING_QUERIES, RECALL_AT = 200, 10
-TARGET_RECALL = 0.995  # recall@10 that is worth no more effort
+TARGET_RECALL = 0.995  # recall@10; the least search effort that reaches it is chosen
 
 
 def build_if_due(
     writer: LibraryWriter, method: IndexMethod | Literal["auto"] | None = None, space: Space | None = None
 ) -> Space:
-    """Build where the tail or what was purged passes a tenth, or a file or its method is not right.
+    """Build the indexes of a space, by default the active one, if it is due, and return the space.
 
-    `space` is by default the one that answers. A method that is named is remembered; "auto" goes back to
-    choosing by size.
+    It is due if a tenth of the vectors is unindexed or deleted, or if a file is damaged, of an older format
+    or of another method. `method` is saved in the library; "auto" chooses by size.
     """
     if method is not None:
         chosen = None if method == "auto" else method
         writer.save_settings(replace(writer.settings(), index_method=chosen))
     catalog = writer.catalog
     space = space or active_space(catalog)
-    count, tail = catalog.count_vectors(space), catalog.count_unindexed(space)
-    dead = sum(file.count for file in space.indexes) - (count - tail)
-    wanted = catalog.settings().index_method
-    wrong = any(_needs_rebuild(catalog, file, wanted, auto=method == "auto") for file in space.indexes)
-    if wrong or max(tail, dead) * 10 > count:
-        return build_indexes(writer, space, wanted)
+    count, unindexed = catalog.count_vectors(space), catalog.count_unindexed(space)
+    deleted = sum(file.count for file in space.indexes) - (count - unindexed)
+    configured = catalog.settings().index_method
+    is_auto = method == "auto"
+    if max(unindexed, deleted) * 10 > count or any(
+        _needs_rebuild(catalog, file, configured, auto=is_auto) for file in space.indexes
+    ):
+        return build_indexes(writer, space, configured)
     return space
 
 
 def build_indexes(writer: LibraryWriter, space: Space, method: IndexMethod | None = None) -> Space:
-    """Write new index files, then point the catalogue at them; a crash between keeps the old ones.
+    """Write new index files, then refer to them in the catalog; a crash in between keeps the old ones.
 
-    A kind whose vectors are those of its file keeps it.
+    A kind whose vectors have not changed keeps its file.
     """
     catalog, folder = writer.catalog, writer.folder / INDEX_FOLDER
     table = vectors_table(space.id)
-    through = catalog.db.execute(f"SELECT max(segment) FROM {table}").fetchone()[0] or 0
+    last_id = catalog.db.execute(f"SELECT max(segment) FROM {table}").fetchone()[0] or 0
     files = [file for kind in catalog.kinds() if (file := _build_kind(catalog, space, kind, method))]
     _fsync_folder(folder)
-    done = replace(space, indexed_to=int(through), indexes=tuple(files))
-    writer.spaces.set_indexes(done)
-    kept = {file.file for each in catalog.spaces() for file in each.indexes}
-    for old in folder.iterdir():
-        if old.name not in kept:  # drafts, and what other spaces left behind, too
-            old.unlink()
-    return done
+    built = replace(space, indexed_to=int(last_id), indexes=tuple(files))
+    writer.spaces.set_indexes(built)
+    used = {file.file for other in catalog.spaces() for file in other.indexes}
+    for path in folder.iterdir():
+        if path.name not in used:  # old indexes and temporary files
+            path.unlink()
+    return built
 
 
 def _needs_rebuild(catalog: Catalog, file: IndexFile, configured: IndexMethod | None, *, auto: bool) -> bool:
-    """Say whether a file is old, damaged, or of another method than wanted (`again`: than its size asks)."""
-    right = configured or (method_for(file.count) if auto else file.method)
-    return file.method != right or is_outdated(file) or index_damage(catalog, file) is not None
+    """Return True if a file is damaged, of an older format, or of another method than configured."""
+    method = configured or (method_for(file.count) if auto else file.method)
+    return file.method != method or is_outdated(file) or index_damage(catalog, file) is not None
 
 
 def is_outdated(file: IndexFile) -> bool:
-    """Say whether an older clew built it, which answers, but not as fast."""
+    """Return True if a file has the format of an older version, which is valid but slower."""
     return file.format != FILE_FORMATS[file.method]
 
 
 def _build_kind(catalog: Catalog, space: Space, kind: Kind, method: IndexMethod | None) -> IndexFile | None:
-    """Write the index file of one kind, whole; None where it has no vectors."""
+    """Write the index file of a kind; None if it has no vectors."""
     ids = catalog.vector_ids(space, kind)
     if not len(ids):
         return None
-    count, folder, draw = len(ids), catalog.folder / INDEX_FOLDER, np.random.default_rng(0)
+    count, folder, rng = len(ids), catalog.folder / INDEX_FOLDER, np.random.default_rng(0)
     method = method or method_for(count)
     old = next((file for file in space.indexes if file.kind == kind), None)
-    same = old is not None and (old.count, old.method) == (count, method) and ids[-1] <= space.indexed_to
-    if old is not None and same and not is_outdated(old) and index_damage(catalog, old) is None:
+    is_same = old is not None and (old.count, old.method) == (count, method) and ids[-1] <= space.indexed_to
+    if old is not None and is_same and not is_outdated(old) and index_damage(catalog, old) is None:
         return old
     from retrieval.vectors.faiss_index import FaissIndex, sample_size  # heavy: only to build
 
-    drawn = min(count, max(TUNING_QUERIES, sample_size(method, count)))
-    _, sample = catalog.vectors_of(space, draw.choice(ids, drawn, replace=False))
-    truth = GroundTruth(_noisy_queries(sample[draw.permutation(drawn)[:TUNING_QUERIES]], draw))
+    size = min(count, max(TUNING_QUERIES, sample_size(method, count)))
+    _, sample = catalog.vectors_of(space, rng.choice(ids, size, replace=False))
+    truth = GroundTruth(_noisy_queries(sample[rng.permutation(size)[:TUNING_QUERIES]], rng))
     index = FaissIndex.build(method, sample, truth.collect(catalog.vectors_after(space, kind, 0)), count)
-    effort, right = tune_effort(index, truth, catalog, space)
-    draft = folder / f".draft-{os.getpid()}"
-    digest, size = save_index(index, draft)
+    effort, tuned_recall = tune_effort(index, truth, catalog, space)
+    temporary = folder / f".{os.getpid()}.tmp"
+    digest, file_size = save_index(index, temporary)
     name = f"{space.id}-{kind}-{FILE_FORMATS[method]}-{int(ids[-1])}-{digest[:8]}.faiss"
-    draft.replace(folder / name)
-    return IndexFile(kind, method, name, digest, size, count, effort, right, FILE_FORMATS[method])
+    temporary.replace(folder / name)
+    return IndexFile(kind, method, name, digest, file_size, count, effort, tuned_recall, FILE_FORMATS[method])
 
 
 class GroundTruth:
-    """The true neighbours of some queries, gathered while the vectors stream by."""
+    """The exact scores of queries, collected while vectors are added to an index."""
 
     def __init__(self, queries: Vectors) -> None:
         self.queries = queries
         self.scores: Scores = np.full((len(queries), RECALL_AT), -np.inf, np.float32)
 
     def collect(self, chunks: Iterator[tuple[Ids, Vectors]]) -> Iterator[tuple[Ids, Vectors]]:
-        """Pass the chunks on, and keep the best scores of each query."""
+        """Yield the chunks unchanged, and keep the best scores of each query."""
         for ids, vectors in chunks:
-            both = np.concatenate([self.scores, self.queries @ vectors.T], axis=1)
-            self.scores, _ = top_k(both, np.arange(both.shape[1]), RECALL_AT)
+            scores = np.concatenate([self.scores, self.queries @ vectors.T], axis=1)
+            self.scores, _ = top_k(scores, np.arange(scores.shape[1]), RECALL_AT)
             yield ids, vectors
 
 
 def tune_effort(
     index: "FaissIndex", ground_truth: GroundTruth, catalog: Catalog, space: Space
 ) -> tuple[int, float]:
-    """Return the least effort whose recall@10 is enough, or the most there is, and that recall."""
+    """Return the least search effort that reaches the target recall, else the greatest, and its recall."""
     for effort in index.search_efforts:
         index.search_effort = effort
-        right = recall(_found_scores(index, ground_truth.queries, catalog, space), ground_truth.scores)
-        if right >= TARGET_RECALL:
+        reached = recall(_exact_scores(index, ground_truth.queries, catalog, space), ground_truth.scores)
+        if reached >= TARGET_RECALL:
             break
-    return effort, right
+    return effort, reached
 
 
 def save_index(index: "FaissIndex", path: Path) -> tuple[str, int]:
-    """Write the index through Python, which sees a full disk, and sync it; returns SHA-256 and size."""
+    """Write and sync an index, and return its SHA-256 and size; raises OSError on a full disk.
+
+    FAISS does not report a full disk, so it writes through a Python file.
+    """
     digest = hashlib.sha256()
     with path.open("wb") as file:
 
@@ -145,36 +153,36 @@ def save_index(index: "FaissIndex", path: Path) -> tuple[str, int]:
         return digest.hexdigest(), file.tell()
 
 
-def _found_scores(index: "FaissIndex", queries: Vectors, catalog: Catalog, space: Space) -> Scores:
-    """Return the true scores (q, 10) of what the index finds, as a search would rank it."""
-    _, near = index.search(queries, min(2 * RECALL_AT + 20, len(index)))
+def _exact_scores(index: "FaissIndex", queries: Vectors, catalog: Catalog, space: Space) -> Scores:
+    """Return the exact scores (q, 10) of the results of an index, ranked as in a search."""
+    _, results = index.search(queries, min(2 * RECALL_AT + 20, len(index)))
     rows = []
-    for query, ids in zip(queries, near, strict=True):
-        some, vectors = catalog.vectors_of(space, ids)
-        rows.append(top_k(query[None] @ vectors.T, some, RECALL_AT)[0])
+    for query, ids in zip(queries, results, strict=True):
+        found_ids, vectors = catalog.vectors_of(space, ids)
+        rows.append(top_k(query[None] @ vectors.T, found_ids, RECALL_AT)[0])
     return np.concatenate(rows)
 
 
 def _noisy_queries(vectors: Vectors, rng: np.random.Generator) -> Vectors:
-    """Return queries that are near what is there but none of it: 0.5 of noise to 1 of each vector."""
+    """Return normalized queries near the vectors: each plus noise of norm 0.5."""
     noise = rng.standard_normal(vectors.shape, dtype=np.float32)
-    near = vectors + 0.5 * noise / np.linalg.norm(noise, axis=1, keepdims=True)
-    return np.asarray(near / np.linalg.norm(near, axis=1, keepdims=True), dtype=np.float32)
+    noisy = vectors + 0.5 * noise / np.linalg.norm(noise, axis=1, keepdims=True)
+    return np.asarray(noisy / np.linalg.norm(noisy, axis=1, keepdims=True), dtype=np.float32)
 
 
 def index_damage(catalog: Catalog, file: IndexFile) -> str | None:
-    """Say what is wrong with an index file, down to one flipped bit; None if it is as it was written."""
+    """Return a message if an index file is missing or its SHA-256 has changed."""
     path = catalog.folder / INDEX_FOLDER / file.file
     try:
         with path.open("rb") as opened:
             digest = hashlib.file_digest(opened, "sha256").hexdigest()
     except OSError as error:
         return f"The index file {path} cannot be read: {error.strerror}."
-    return None if digest == file.digest else f"The index file {path} is not what was written."
+    return None if digest == file.digest else f"The index file {path} is damaged: its checksum is wrong."
 
 
 def _fsync_folder(folder: Path) -> None:
-    """Make a rename last."""
+    """Sync a folder, so that a rename in it is durable."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

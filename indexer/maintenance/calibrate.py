@@ -1,4 +1,4 @@
-"""Ask a library the background queries, so that a search can say how unusual a match is."""
+"""Calibrate each kind of a space: the scores of background queries show how unusual a match is."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -24,10 +24,10 @@ from retrieval.scoring.calibration import (
 )
 from retrieval.types import Kind, Scores, Space, Vectors
 
-MAX_QUERY_IMAGES = 300  # of the library, asked as queries by picture
-MIN_QUERY_IMAGES = 8  # pictures; of fewer nothing can be said
-MIN_COPY_COSINE = 0.999  # cosine from which on a picture is itself or its copy
-MAX_COUNT_RATIO = 1.5  # times as many pictures, of which others are drawn then
+MAX_QUERY_IMAGES = 300  # images of the library that are background queries by image
+MIN_QUERY_IMAGES = 8  # images; fewer do not give a distribution
+MIN_COPY_COSINE = 0.999  # from which an image is the query itself or a copy
+MAX_COUNT_RATIO = 1.5  # growth of the library after which other images are sampled
 
 CALIBRATION_SETTINGS = (
     HUBNESS_SHIFT,
@@ -37,38 +37,39 @@ CALIBRATION_SETTINGS = (
     MIN_SPREAD,
     MAX_QUERY_IMAGES,
     MIN_COPY_COSINE,
-)  # in a version, so that a change is seen
+)  # part of the version of the queries
 
 
 def calibrate_if_due(writer: LibraryWriter, space: Space, embedder: Embedder) -> None:
-    """Bring the background queries and their matches up to date, where a tenth of a kind has changed.
+    """Update the background queries, and the calibration of each kind that has changed by a tenth.
 
-    All is written at once, so that no reader holds new queries against old matches.
+    Everything is written in one transaction, so that no reader combines new queries with old calibrations.
     """
     catalog = writer.catalog
     counts = {kind: _count_vectors(catalog, space, kind) for kind in catalog.kinds()}
-    fresh = _new_queries(catalog, space, embedder, counts.get("image", 0))
-    versions = _query_versions(catalog, space) | {way: version for way, (version, _) in fresh.items()}
+    new_queries = _new_queries(catalog, space, embedder, counts.get("image", 0))
+    versions = _query_versions(catalog, space)
+    versions |= {mode: version for mode, (version, _) in new_queries.items()}
     rows: list[dict[str, object]] = []
     for kind, count in counts.items():
-        due = [way for way in versions if _is_due(catalog, space, way, kind, versions[way], count)]
+        due = [mode for mode in versions if _is_due(catalog, space, mode, kind, versions[mode], count)]
         if count and due:
-            said: dict[str, object] = {"space": space.id, "kind": kind, "count": count}
-            for way, found in _fit_calibrations(catalog, space, kind, due, fresh).items():
-                rows.append({**said, "query_mode": way, "version": versions[way], **found})
-    if not fresh and not rows:
+            key: dict[str, object] = {"space": space.id, "kind": kind, "count": count}
+            for mode, calibration in _fit_calibrations(catalog, space, kind, due, new_queries).items():
+                rows.append({**key, "query_mode": mode, "version": versions[mode], **calibration})
+    if not new_queries and not rows:
         return
     with writer.db.atomic():
-        for way, (version, vectors) in fresh.items():
-            bank_of = {"space": space.id, "query_mode": way, "version": version}
+        for mode, (version, vectors) in new_queries.items():
+            key = {"space": space.id, "query_mode": mode, "version": version}
             blob = vectors.astype(np.float16).tobytes()
-            writer.db.table("backgrounds").upsert({**bank_of, "vectors": blob}, pk=("space", "query_mode"))
+            writer.db.table("backgrounds").upsert({**key, "vectors": blob}, pk=("space", "query_mode"))
         for row in rows:
             writer.db.table("calibrations").upsert(row, pk=("space", "query_mode", "kind"))
 
 
 def _count_vectors(catalog: Catalog, space: Space, kind: Kind) -> int:
-    """Count the vectors of a kind; of a whole space that is quicker to know."""
+    """Count the vectors of a kind; for a complete space, the faster count of segments is the same."""
     return catalog.count_segments(kind) if space.complete else len(catalog.vector_ids(space, kind))
 
 
@@ -80,53 +81,62 @@ def _query_versions(catalog: Catalog, space: Space) -> dict[QueryMode, str]:
 def _new_queries(
     catalog: Catalog, space: Space, embedder: Embedder, count: int
 ) -> dict[QueryMode, tuple[str, Vectors]]:
-    """Return those background queries that are new or not as they were, with their version.
+    """Return the background queries that are new or outdated, with their version.
 
-    `count` is how many pictures there are. The version says of which bank or how many pictures they are,
-    and how they are used.
+    `count` is the number of images. The version contains a hash of the query texts and settings and, for
+    queries with images, the number of images they were sampled from.
     """
     known = _query_versions(catalog, space)
-    how = hashlib.sha256(
+    settings_hash = hashlib.sha256(
         BACKGROUND_QUERIES_FILE.read_bytes() + repr(CALIBRATION_SETTINGS).encode()
     ).hexdigest()[:12]
-    fresh: dict[QueryMode, tuple[str, Vectors]] = {}
-    if known.get("words") != how:
-        read = [
+    queries: dict[QueryMode, tuple[str, Vectors]] = {}
+    if known.get("words") != settings_hash:
+        texts = [
             text
             for text in load_background_queries()
             if 0 < embedder.count_tokens(text) <= embedder.max_tokens
         ]
-        fresh["words"] = how, embedder.embed_texts(read)
-    drawn, _, used = known.get("picture", "0").partition(" ")
+        queries["words"] = settings_hash, embedder.embed_texts(texts)
+    old_count, _, old_hash = known.get("picture", "0").partition(" ")
     if count >= MIN_QUERY_IMAGES and not (
-        used == how and int(drawn) / MAX_COUNT_RATIO <= count <= int(drawn) * MAX_COUNT_RATIO
+        old_hash == settings_hash
+        and int(old_count) / MAX_COUNT_RATIO <= count <= int(old_count) * MAX_COUNT_RATIO
     ):
         ids = catalog.vector_ids(space, "image")
-        some = ids[np.linspace(0, len(ids) - 1, min(MAX_QUERY_IMAGES, len(ids)), dtype=np.int64)]
-        fresh["picture"] = f"{count} {how}", catalog.vectors_of(space, some)[1]
-    if not fresh:
-        return fresh
-    words = fresh["words"][1] if "words" in fresh else catalog.background_queries(space, "words")
-    pictures = fresh["picture"][1] if "picture" in fresh else catalog.background_queries(space, "picture")
-    assert words is not None, "it is known or fresh"
-    for way, vectors in _composite_queries(words, pictures).items():
-        if "words" in fresh or way == "mixed":
-            fresh[way] = fresh["picture"][0] if way == "mixed" and "picture" in fresh else how, vectors
-    return fresh
+        sample = ids[np.linspace(0, len(ids) - 1, min(MAX_QUERY_IMAGES, len(ids)), dtype=np.int64)]
+        queries["picture"] = f"{count} {settings_hash}", catalog.vectors_of(space, sample)[1]
+    if not queries:
+        return queries
+    text_queries = _queries_of(catalog, space, "words", queries)
+    assert text_queries is not None, "they are stored or new"
+    image_queries = _queries_of(catalog, space, "picture", queries)
+    for mode, vectors in _composite_queries(text_queries, image_queries).items():
+        if "words" in queries or mode == "mixed":
+            has_new_images = mode == "mixed" and "picture" in queries
+            queries[mode] = queries["picture"][0] if has_new_images else settings_hash, vectors
+    return queries
+
+
+def _queries_of(
+    catalog: Catalog, space: Space, mode: QueryMode, new_queries: Mapping[QueryMode, tuple[str, Vectors]]
+) -> Vectors | None:
+    """Return the new queries of a mode, else the stored ones."""
+    return new_queries[mode][1] if mode in new_queries else catalog.background_queries(space, mode)
 
 
 def _composite_queries(texts: Vectors, images: Vectors | None) -> dict[QueryMode, Vectors]:
-    """Return queries of two things each, as `compose.add` makes them."""
-    said = normalize_rows(texts - CENTERING * texts.mean(axis=0))
-    others = np.roll(said, 1, axis=0)
-    made: dict[QueryMode, Vectors] = {
-        "sum": normalize_rows(said + others),
-        "difference": normalize_rows(said - others),
+    """Return queries that combine two terms each, as the query encoder does."""
+    centered = normalize_rows(texts - CENTERING * texts.mean(axis=0))
+    others = np.roll(centered, 1, axis=0)
+    queries: dict[QueryMode, Vectors] = {
+        "sum": normalize_rows(centered + others),
+        "difference": normalize_rows(centered - others),
     }
     if images is not None:
-        seen = normalize_rows(images - CENTERING * images.mean(axis=0))
-        made["mixed"] = normalize_rows(said + np.resize(seen, said.shape))
-    return made
+        centered_images = normalize_rows(images - CENTERING * images.mean(axis=0))
+        queries["mixed"] = normalize_rows(centered + np.resize(centered_images, centered.shape))
+    return queries
 
 
 def _is_due(catalog: Catalog, space: Space, mode: QueryMode, kind: Kind, version: str, count: int) -> bool:
@@ -142,21 +152,24 @@ def _fit_calibrations(
     due: Sequence[QueryMode],
     new_queries: Mapping[QueryMode, tuple[str, Vectors]],
 ) -> dict[QueryMode, dict[str, float | None]]:
-    """Compare background queries with all vectors of a kind, in one pass, and fit how they do."""
-    bests = {}
-    for way in due:
-        queries = new_queries[way][1] if way in new_queries else catalog.background_queries(space, way)
+    """Compare background queries with all vectors of a kind, in one pass, and fit their best scores."""
+    best_scores = {}
+    for mode in due:
+        queries = _queries_of(catalog, space, mode, new_queries)
         if queries is not None:
-            bests[way] = BestScores(queries)
+            best_scores[mode] = BestScores(queries)
     for _, vectors in catalog.vectors_after(space, kind, 0):
-        for best in bests.values():
-            best.update(vectors)
-    nothing: dict[str, float | None] = {"center": None, "spread": None}
-    return {way: asdict(found) if (found := best.fit()) else nothing for way, best in bests.items()}
+        for scores in best_scores.values():
+            scores.update(vectors)
+    unknown: dict[str, float | None] = {"center": None, "spread": None}
+    return {
+        mode: asdict(calibration) if (calibration := scores.fit()) else unknown
+        for mode, scores in best_scores.items()
+    }
 
 
 class BestScores:
-    """The best cosines of some queries, (m, d), and how near what they found is to the mean query."""
+    """The best cosines of queries (m, d), and the cosines of their matches with the mean query."""
 
     def __init__(self, queries: Vectors) -> None:
         self.queries = queries
@@ -165,24 +178,27 @@ class BestScores:
         self.mean_query_cosines: Scores = np.zeros((len(queries), TOP_N), np.float32)
 
     def update(self, vectors: Vectors) -> None:
-        """Look at some more vectors, (n, d); what is the query itself does not count."""
-        scores, common = self.queries @ vectors.T, vectors @ self.mean_query
+        """Compare the queries with vectors (n, d); copies of the query do not count."""
+        scores, mean_cosines = self.queries @ vectors.T, vectors @ self.mean_query
         scores[scores >= MIN_COPY_COSINE] = -np.inf
         rows = np.flatnonzero(scores.max(axis=1) > self.scores.min(axis=1))
-        both = np.concatenate([self.scores[rows], scores[rows]], axis=1)
-        shared = np.concatenate(
-            [self.mean_query_cosines[rows], np.broadcast_to(common, (len(rows), len(common)))], axis=1
+        candidates = np.concatenate([self.scores[rows], scores[rows]], axis=1)
+        candidate_cosines = np.concatenate(
+            [self.mean_query_cosines[rows], np.broadcast_to(mean_cosines, (len(rows), len(mean_cosines)))],
+            axis=1,
         )
-        first = np.argpartition(-both, TOP_N - 1, axis=1)[:, :TOP_N]
-        self.scores[rows] = np.take_along_axis(both, first, axis=1)
-        self.mean_query_cosines[rows] = np.take_along_axis(shared, first, axis=1)
+        best = np.argpartition(-candidates, TOP_N - 1, axis=1)[:, :TOP_N]
+        self.scores[rows] = np.take_along_axis(candidates, best, axis=1)
+        self.mean_query_cosines[rows] = np.take_along_axis(candidate_cosines, best, axis=1)
 
     def fit(self) -> Calibration | None:
-        """Return how these queries are matched at best; None where nothing but themselves is there."""
-        there = np.isfinite(self.scores)
-        some = there.any(axis=1)
-        if not some.any():
+        """Return the calibration of the best scores; None if all vectors are copies of the queries."""
+        is_match = np.isfinite(self.scores)
+        has_match = is_match.any(axis=1)
+        if not has_match.any():
             return None
-        common = np.where(there, self.mean_query_cosines, 0).sum(axis=1)[some] / there.sum(axis=1)[some]
-        usual = HUBNESS_SHIFT * common + QUERY_MEAN_SHIFT * (self.queries @ self.mean_query)[some]
-        return fit_calibration(self.scores[some].max(axis=1) - usual)
+        sums = np.where(is_match, self.mean_query_cosines, 0).sum(axis=1)[has_match]
+        mean_cosines = sums / is_match.sum(axis=1)[has_match]
+        query_cosines = (self.queries @ self.mean_query)[has_match]
+        baselines = HUBNESS_SHIFT * mean_cosines + QUERY_MEAN_SHIFT * query_cosines
+        return fit_calibration(self.scores[has_match].max(axis=1) - baselines)

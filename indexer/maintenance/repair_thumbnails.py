@@ -1,4 +1,4 @@
-"""Look the thumbnails over, and make from the files what is missing of them."""
+"""Check the thumbnails of a library, and make missing ones from the files."""
 
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -23,18 +23,18 @@ _DAMAGED_QUERY = """SELECT t.segment FROM thumbnails t JOIN segments s ON s.id =
 
 
 def check_thumbnails(writer: LibraryWriter, findings: Findings) -> None:
-    """Add to the findings what is damaged of the thumbnails, what is left over, and what lacks one."""
+    """Add damaged, orphaned and missing thumbnails to the findings."""
     file = writer.thumbnails
-    if wrong := _damage_message(file):
-        findings.errors.append(f"{wrong} `clew verify --repair` makes them again.")
+    if damage := _damage_message(file):
+        findings.errors.append(f"{damage} `clew verify --repair` recreates them.")
     elif file.path.exists() and (count := _count_rows(file, _ORPHANED_ROWS)):
         findings.warnings.append(
-            f"{_pluralize_thumbnails(count)} of what is no more; `clew verify --repair` deletes them."
+            f"{_pluralize_thumbnails(count)} of deleted segments. `clew verify --repair` deletes them."
         )
     elif file.is_accepting and (count := _count_rows(file, _MISSING_ROWS)):
         findings.warnings.append(
-            f"{pluralize(count, 'segment')} without a thumbnail; `clew verify --repair` makes them "
-            f"from the files."
+            f"{pluralize(count, 'segment')} without a thumbnail. `clew verify --repair` creates them "
+            "from the files."
         )
 
 
@@ -44,36 +44,37 @@ def repair_thumbnails(
     load_embedder: Callable[[], Embedder],
     progress: PassProgress,
 ) -> None:
-    """Delete what is damaged or left over, and make what is missing from the files that are there.
+    """Delete damaged and orphaned thumbnails, and create missing ones from the present files.
 
-    `load` is asked for the embedder if files are to be read: decoders want to know whom they read for.
+    `load_embedder` is called only if files have to be decoded.
     """
     file = writer.thumbnails
-    if wrong := _damage_message(file):
+    if damage := _damage_message(file):
         _drop_damaged(file)
-        findings.repaired.append(f"{wrong} Deleted.")
+        findings.repaired.append(f"{damage} Deleted.")
     if file.path.exists() and _count_rows(file, _ORPHANED_ROWS):
-        findings.repaired.append(f"{_pluralize_thumbnails(file.drop_orphans())} of what is no more deleted.")
-    lacking = _count_rows(file, _MISSING_ROWS) if file.is_accepting else 0
-    if not lacking:
+        findings.repaired.append(f"{_pluralize_thumbnails(file.drop_orphans())} of deleted segments deleted.")
+    missing = _count_rows(file, _MISSING_ROWS) if file.is_accepting else 0
+    if not missing:
         return
     try:
         embedder = load_embedder()
     except EmbedderError as error:
-        findings.warnings.append(f"{pluralize(lacking, 'segment')} without a thumbnail: {error}")
+        findings.warnings.append(f"{pluralize(missing, 'segment')} without a thumbnail: {error}")
         return
     rows = file.open().execute(f"SELECT DISTINCT s.content {_MISSING_ROWS} ORDER BY s.content")
     run_pass(MissingThumbnailPass(writer, embedder, [row[0] for row in rows]), embedder, progress)
     left = _count_rows(file, _MISSING_ROWS)
-    findings.repaired += [f"{_pluralize_thumbnails(lacking - left)} made."] * (lacking > left)
+    findings.repaired += [f"{_pluralize_thumbnails(missing - left)} created."] * (missing > left)
     if left:
-        findings.warnings.append(f"{pluralize(left, 'segment')} without a thumbnail: their files give none.")
+        segments = pluralize(left, "segment")
+        findings.warnings.append(f"{segments} without a thumbnail: their files cannot be decoded.")
     elif file.note:
         findings.warnings.append(file.note)
 
 
 class MissingThumbnailPass(ThumbnailPass):
-    """Makes thumbnails for segments that lack one, as long as the file accepts more."""
+    """Makes thumbnails for segments that lack one, until their file is full."""
 
     def pending(self) -> Iterator[OpenableContent]:
         """Yield contents until the file is full."""
@@ -81,27 +82,27 @@ class MissingThumbnailPass(ThumbnailPass):
 
 
 def _damage_message(file: ThumbnailFile) -> str | None:
-    """Say what is not as it was written: the whole file, or some thumbnails."""
+    """Return a message on damage of the file or of thumbnails in it."""
     if not file.path.exists():
         return None
     try:
-        (wrong,) = file.open().execute("PRAGMA main.quick_check(1)").fetchone()
+        (result,) = file.open().execute("PRAGMA main.quick_check(1)").fetchone()
         count = len(_damaged_segments(file))
     except sqlite3.DatabaseError as error:
-        wrong, count = str(error), 0
-    if wrong != "ok":
-        return f"The thumbnails in {file.path} are damaged: {wrong}."
+        result, count = str(error), 0
+    if result != "ok":
+        return f"The thumbnails in {file.path} are damaged: {result}."
     return f"{_pluralize_thumbnails(count)} in {file.path} damaged." if count else None
 
 
 def _drop_damaged(file: ThumbnailFile) -> None:
-    """Delete the thumbnails that are damaged, or the file where that does not mend it."""
+    """Delete the damaged thumbnails, or the file if it is still damaged then."""
     try:
         file.drop(_damaged_segments(file))
-        mended = _damage_message(file) is None
+        is_repaired = _damage_message(file) is None
     except sqlite3.DatabaseError:
-        mended = False
-    if not mended:
+        is_repaired = False
+    if not is_repaired:
         file.delete_file()
 
 

@@ -1,4 +1,4 @@
-"""Look a library over: is what is on disk what was written?"""
+"""Verify the catalog and the index files of a library."""
 
 from dataclasses import dataclass, field
 
@@ -10,41 +10,41 @@ from retrieval.catalog.schema import vectors_table
 
 @dataclass(slots=True)
 class Findings:
-    """What is wrong, what was mended, and what is no harm but could be better."""
+    """Results of a verification."""
 
     errors: list[str] = field(default_factory=list)
     repaired: list[str] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
-    catalog_ok: bool = True  # the catalogue, by which all else is judged
+    warnings: list[str] = field(default_factory=list)  # harmless
+    catalog_ok: bool = True  # else nothing is repaired
 
 
 def verify(writer: LibraryWriter, *, repair: bool = False) -> Findings:
-    """Check the catalogue, that segments and vectors are one to one, and the index files' SHA-256.
+    """Check the catalog, that segments and vectors correspond, and the SHA-256 of index files.
 
-    `repair` builds a wrong index again; what is wrong in the catalogue is for a backup to mend.
+    `repair` rebuilds damaged indexes; a damaged catalog has to be restored from a backup.
     """
     catalog = writer.catalog
     findings = Findings(_check_catalog(catalog))
     findings.catalog_ok = not findings.errors
     for space in catalog.spaces():
-        wrong = [what for file in space.indexes if (what := index_damage(catalog, file))]
-        if wrong and repair and not findings.errors:
+        damages = [damage for file in space.indexes if (damage := index_damage(catalog, file))]
+        if damages and repair and not findings.errors:
             build_indexes(writer, space, catalog.settings().index_method)
-            findings.repaired += [f"{what} Built again." for what in wrong]
+            findings.repaired += [f"{damage} Rebuilt." for damage in damages]
         else:
-            mend = "" if findings.errors else " `clew verify --repair` builds it again."
-            findings.errors += [what + mend for what in wrong]
+            advice = "" if findings.errors else " `clew verify --repair` rebuilds it."
+            findings.errors += [damage + advice for damage in damages]
     return findings
 
 
 def _check_catalog(catalog: Catalog) -> list[str]:
-    wrong = [
-        f"The catalogue is damaged: {row[0]}."
+    errors = [
+        f"The catalog is damaged: {row[0]}."
         for row in catalog.db.execute("PRAGMA integrity_check(5)")
         if row[0] != "ok"
     ]
     counts = {
-        "files point at content that is not whole": """SELECT count(*) FROM files f
+        "files have an incomplete content": """SELECT count(*) FROM files f
              JOIN contents c ON c.id = f.content WHERE c.segments IS NOT
                   (SELECT count(*) FROM segments s WHERE s.content = c.id)""",
     }
@@ -52,10 +52,10 @@ def _check_catalog(catalog: Catalog) -> list[str]:
         table = vectors_table(space.id)
         counts[f"vectors of {space.name} have no segment"] = f"""SELECT count(*) FROM {table} v
              WHERE NOT EXISTS (SELECT 1 FROM segments s WHERE s.id = v.segment)"""
-        if space.complete and space == catalog.space():  # another is filled when it is switched to
+        if space.complete and space == catalog.space():  # others are completed by a switch
             counts["segments have no vector"] = f"""SELECT count(*) FROM segments s
                  WHERE NOT EXISTS (SELECT 1 FROM {table} v WHERE v.segment = s.id)"""
-    for what, query in counts.items():
+    for problem, query in counts.items():
         if count := catalog.db.execute(query).fetchone()[0]:
-            wrong.append(f"{count:,} {what}.")
-    return wrong
+            errors.append(f"{count:,} {problem}.")
+    return errors

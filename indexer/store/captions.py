@@ -1,4 +1,4 @@
-"""Where it is written which pictures the captions of a table belong to."""
+"""Write which images the captions of caption tables describe."""
 
 import posixpath
 from collections.abc import Iterator
@@ -7,14 +7,14 @@ import sqlite_utils
 
 
 class Captions:
-    """The table `captions`, for writing."""
+    """Writer of the table `captions`."""
 
     def __init__(self, db: sqlite_utils.Database) -> None:
         self.db = db
-        self.new_tables = set[int]()  # tables that were read since this was opened
+        self.new_tables = set[int]()  # files that were read since this was opened
 
     def save_links(self, file: int, path: bytes, content: int | None) -> None:
-        """Write which pictures a file's captions name, from the folder it is in, within a transaction."""
+        """Write the images that a file's captions name, relative to its folder, within a transaction."""
         execute = self.db.conn.execute
         execute("DELETE FROM captions WHERE file = ?", (file,))
         query = "SELECT id, caption_target FROM segments WHERE content = ? AND caption_target IS NOT NULL"
@@ -25,7 +25,7 @@ class Captions:
             self.db.conn.executemany("INSERT INTO captions (file, segment, picture) VALUES (?, ?, ?)", rows)
 
     def missing_images(self) -> Iterator[tuple[bytes, int, int]]:
-        """Yield each fresh table that names pictures which are not there: its path, how many, of how many."""
+        """Yield (path, missing images, named images) of each new caption table that names missing images."""
         query = """SELECT t.path, count(DISTINCT c.picture) FILTER (WHERE p.id IS NULL) AS missing,
                           count(DISTINCT c.picture)
                      FROM captions c JOIN files t ON t.id = c.file
@@ -38,5 +38,5 @@ class Captions:
 
 
 def resolve_image_path(table: bytes, name: bytes) -> bytes:
-    """Return the path under the root that a name in a table means; no file has one that leads out of it."""
+    """Return the path under the root that a name refers to; one that leads out of it matches no file."""
     return posixpath.normpath(posixpath.join(posixpath.dirname(table), name))

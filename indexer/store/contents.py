@@ -1,4 +1,4 @@
-"""Where contents, and what they say of themselves, are written."""
+"""Write contents and their metadata."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -9,17 +9,17 @@ from indexer.decode.metadata.properties import METADATA_VERSION
 from indexer.store.analyses import set_progress
 from retrieval.types import MediaProperties
 
-METADATA_DECODERS = ("picture", "caption")  # decoders whose metadata is read again when its version changes
+METADATA_DECODERS = ("picture", "caption")  # whose contents are decoded again when the version changes
 
 
 class Contents:
-    """The tables `contents` and `keywords`, for writing."""
+    """Writer of the tables `contents` and `keywords`."""
 
     def __init__(self, db: sqlite_utils.Database) -> None:
         self.db = db
 
     def insert(self, digest: bytes, decoder: str, details: MediaProperties) -> int:
-        """Insert a content whose segments are to follow, within a transaction; returns its id."""
+        """Insert a content before its segments, within a transaction, and return its id."""
         query = "INSERT INTO contents (hash, reader) VALUES (?, ?) RETURNING id"
         (row,) = self.db.conn.execute(query, (digest, decoder)).fetchall()
         self._write_properties(int(row[0]), details)
@@ -28,7 +28,7 @@ class Contents:
         return int(row[0])
 
     def update_metadata(self, batch: Sequence[tuple[int, MediaProperties]]) -> None:
-        """Commit what contents say, as it was read again, and the times of their files."""
+        """Commit the metadata of contents that were decoded again, and the times of their files."""
         files = "SELECT root, coalesce(picture, path) FROM files WHERE content = ?"
         with self.db.atomic():
             for content, details in batch:
@@ -38,15 +38,15 @@ class Contents:
                     self.update_capture_time(root, picture)
 
     def update_capture_time(self, root: int, image_path: bytes) -> None:
-        """Give a picture and its captions the time when it was taken, as it says itself, else its sidecar."""
+        """Set the time of an image and its captions to the capture time in the image, else in its sidecar."""
         self.db.conn.execute(
             """WITH own (id) AS (SELECT id FROM files WHERE root = ?1 AND path = ?2
                               UNION SELECT id FROM files WHERE root = ?1 AND picture = ?2)
-               UPDATE files SET time = said.taken
+               UPDATE files SET time = capture.taken
                  FROM (SELECT c.taken FROM files f JOIN contents c ON c.id = f.content
                         WHERE f.id IN own AND f.state != 'gone' AND c.taken IS NOT NULL
-                        ORDER BY f.picture IS NOT NULL, f.path LIMIT 1) said
-                WHERE id IN own AND time != said.taken""",
+                        ORDER BY f.picture IS NOT NULL, f.path LIMIT 1) capture
+                WHERE id IN own AND time != capture.taken""",
             (root, image_path),
         )
 

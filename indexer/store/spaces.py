@@ -10,12 +10,14 @@ from datetime import datetime
 import numpy as np
 import sqlite_utils
 
+from indexer.models.resolve import resolve_embedder
 from indexer.store.settings import save_settings
+from indexer.types import Notify
 from retrieval.catalog.reader import Catalog
 from retrieval.catalog.schema import INDEX_FOLDER, vectors_table
 from retrieval.catalog.settings import LibrarySettings
 from retrieval.embedders.base import Embedder
-from retrieval.errors import LibraryError
+from retrieval.errors import LibraryError, SpaceMismatch, describe_differences
 from retrieval.types import Space, Vectors
 
 
@@ -122,3 +124,12 @@ def active_space(catalog: Catalog) -> Space:
     space = catalog.space()
     assert space is not None, "a writer has made it"
     return space
+
+
+def space_embedder(space: Space, embedder: Embedder | None, notify: Notify) -> Embedder:
+    """Return the given embedder, or that of the space's model; raises SpaceMismatch and EmbedderError."""
+    embedder = embedder or resolve_embedder(space.model, fingerprint=space.fingerprint, notify=notify)
+    if embedder.fingerprint != space.fingerprint:
+        differences = describe_differences(space.parts, embedder.parts)
+        raise SpaceMismatch(embedder.name, space.name, differences)
+    return embedder

@@ -1,4 +1,4 @@
-"""Where thumbnails are written: a file of their own, after the catalogue. A crash costs a batch of them."""
+"""Write thumbnails to a file of their own, after the catalog; a crash loses at most one batch of them."""
 
 import sqlite3
 from collections.abc import Sequence
@@ -10,34 +10,33 @@ from indexer.decode.base import SegmentDraft
 from retrieval.catalog.reader import Catalog
 from retrieval.catalog.schema import CATALOG_FILE, THUMBNAILS_FILE
 from retrieval.catalog.thumbnails import ThumbnailKey, file_size, is_full, thumbnail_checksum
-from retrieval.formatting import format_bytes as in_words
-from retrieval.formatting import pluralize
+from retrieval.formatting import format_bytes, pluralize
 
 SCHEMA_VERSION = 1
 _SCHEMA = """CREATE TABLE thumbnails (
     segment INTEGER PRIMARY KEY,
-    seal INTEGER NOT NULL,                     -- CRC-32 of what it is a picture of, and of the picture
+    seal INTEGER NOT NULL,                     -- CRC-32 of the segment's key and of the WebP
     picture BLOB NOT NULL                      -- WebP
 ) STRICT"""
 _CONTENT_SEGMENTS = """SELECT s.id, c.hash, c.reader, s.ordinal, s.kind, s.page, s.start
-  FROM catalogue.segments s JOIN catalogue.contents c ON c.id = s.content
+  FROM catalog_db.segments s JOIN catalog_db.contents c ON c.id = s.content
  WHERE c.id = ? AND s.origin = 'file'"""
-_OVER_LIMIT = """SELECT segment FROM (             -- 1.1 with what SQLite needs for itself
+_OVER_LIMIT = """SELECT segment FROM (             -- 1.1 with the overhead of SQLite
     SELECT segment, sum(1.1 * length(picture)) OVER (ORDER BY segment) AS total FROM thumbnails
  ) WHERE total > ?"""
 
 
 class NewThumbnail(NamedTuple):
-    """A segment that can be shown, and the WebP made of it; None where none was."""
+    """A segment that has a visual form, and its WebP, or None if there is none."""
 
     key: ThumbnailKey
     webp: bytes | None
 
 
 class ThumbnailFile:
-    """The thumbnails of a library, for writing; opened, and made, when there is something to write.
+    """Writer of the thumbnails of a library; the file is created when there is something to write.
 
-    Whatever happens to it harms no indexing: `note` says it in the end.
+    Its errors do not interrupt indexing: `note` reports them at the end.
     """
 
     def __init__(self, catalog: Catalog) -> None:
@@ -51,33 +50,32 @@ class ThumbnailFile:
 
     @property
     def is_accepting(self) -> bool:
-        """Say whether there is room for more; may be asked from any thread."""
+        """Return True if the file has space for more; any thread may call it."""
         return not self._is_full and not self._error
 
     @property
     def note(self) -> str | None:
-        """Say why some were not kept, and what to do."""
+        """Return why thumbnails were not kept and what to do, if any were not."""
         if not self._skipped_count or not self.max_bytes:
             return None
         if self._error:
-            return f"Thumbnails were not kept: {self._error}. `clew verify --repair` makes them."
-        room = in_words(2 * self.max_bytes).replace(" ", "")
+            return f"Thumbnails were not saved: {self._error}. `clew verify --repair` creates them."
+        limit = format_bytes(2 * self.max_bytes).replace(" ", "")
         return (
-            f"Thumbnails take {in_words(self.max_bytes)}, as much as they may, so "
-            f"{pluralize(self._skipped_count, 'segment')} got none. `clew index --thumbnails {room}` "
-            f"makes room, "
-            "and `clew verify --repair` then makes them."
+            f"Thumbnails have reached their limit of {format_bytes(self.max_bytes)}, so "
+            f"{pluralize(self._skipped_count, 'segment')} got none. Raise the limit with "
+            f"`clew index --thumbnails {limit}`, then run `clew verify --repair`."
         )
 
     def save(self, batch: Sequence[NewThumbnail]) -> None:
-        """Commit the thumbnails of segments that are committed, as far as there is room."""
-        kept = 0
+        """Commit the thumbnails of committed segments, until the file is full."""
+        saved_count = 0
         if batch and self.is_accepting:
             try:
-                kept = self._write(batch)
+                saved_count = self._write(batch)
             except sqlite3.Error as error:
                 self._error = str(error)
-        self._skipped_count += len(batch) - kept
+        self._skipped_count += len(batch) - saved_count
 
     def _write(self, batch: Sequence[NewThumbnail]) -> int:
         with self.open() as db:
@@ -91,7 +89,7 @@ class ThumbnailFile:
         return len(batch)
 
     def save_content(self, content: int, drafts: Sequence[SegmentDraft]) -> None:
-        """Keep the thumbnails of a content that was read again; drafts that are not its segments drop out."""
+        """Save the thumbnails of a content that was decoded again; other drafts are ignored."""
         if not self.is_accepting:
             return
         try:
@@ -99,15 +97,17 @@ class ThumbnailFile:
         except sqlite3.Error as error:
             self._error = str(error)
             return
-        made = []
-        for segment, digest, reader, ordinal, kind, page, start in rows:
+        thumbnails = []
+        for segment, digest, decoder, ordinal, kind, page, start in rows:
             draft = drafts[ordinal] if ordinal < len(drafts) else None
             if draft is not None and draft.thumbnail and draft.matches(kind, page, start):
-                made.append(NewThumbnail(ThumbnailKey(segment, digest, reader, ordinal), draft.thumbnail))
-        self.save(made)
+                thumbnails.append(
+                    NewThumbnail(ThumbnailKey(segment, digest, decoder, ordinal), draft.thumbnail)
+                )
+        self.save(thumbnails)
 
     def set_limit(self, max_bytes: int) -> None:
-        """Keep no more than so many bytes from now on; what is above them is dropped, the newest first."""
+        """Set the limit of the file's size, and delete the newest thumbnails above it."""
         self.max_bytes = max_bytes
         if not max_bytes:
             self.delete_file()
@@ -116,13 +116,13 @@ class ThumbnailFile:
         self._is_full = is_full(file_size(self.catalog.folder), max_bytes)
 
     def drop_orphans(self) -> int:
-        """Delete the thumbnails of segments that are no more; returns how many."""
+        """Delete the thumbnails of deleted segments, and return their number."""
         if not self.path.exists():
             return 0
-        return self._delete("segment NOT IN (SELECT id FROM catalogue.segments)")
+        return self._delete("segment NOT IN (SELECT id FROM catalog_db.segments)")
 
     def _delete(self, condition: str, *values: object) -> int:
-        """Delete some thumbnails, or all where the file is damaged: what is to go goes; returns how many."""
+        """Delete thumbnails, or the file if it is damaged, and return the number of deleted rows."""
         try:
             with self.open() as db:
                 count = db.execute(f"DELETE FROM thumbnails WHERE {condition}", values).rowcount
@@ -141,18 +141,18 @@ class ThumbnailFile:
         self.vacuum()
 
     def vacuum(self) -> None:
-        """Give room back, and leave nothing of what was deleted."""
-        with suppress(sqlite3.OperationalError):  # a full disk; what was deleted is so all the same
+        """Shrink the file, and overwrite the deleted thumbnails."""
+        with suppress(sqlite3.OperationalError):  # a full disk; the rows are deleted all the same
             self.open().execute("VACUUM main")
             self.open().execute("PRAGMA main.wal_checkpoint(TRUNCATE)")
         self._is_full = is_full(file_size(self.catalog.folder), self.max_bytes)
 
     def open(self) -> sqlite3.Connection:
-        """Return the open file, the catalogue beside it to read; made anew where it is none of ours."""
+        """Return the open file with the catalog attached; a file of another format is replaced."""
         if self._connection is None:
             try:
                 self._connection = _connect(self.path)
-            except sqlite3.OperationalError:  # a full disk, or no permission: another day it may be as it was
+            except sqlite3.OperationalError:  # a full disk, or no permission, which may pass
                 raise
             except sqlite3.DatabaseError:
                 self.delete_file()
@@ -166,14 +166,14 @@ class ThumbnailFile:
             self.path.with_name(self.path.name + part).unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         if self._connection is not None:
             self._connection.close()
         self._connection = None
 
 
 def _used_bytes(db: sqlite3.Connection) -> int:
-    """Return the bytes in use, those of the transaction that is open too."""
+    """Return the bytes in use, including the open transaction."""
     pages, free, page = (
         db.execute(f"PRAGMA main.{name}").fetchone()[0]
         for name in ("page_count", "freelist_count", "page_size")
@@ -191,7 +191,7 @@ def _connect(path: Path) -> sqlite3.Connection:
                 db.execute("DROP TABLE IF EXISTS thumbnails")
                 db.execute(_SCHEMA)
                 db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-        db.execute("ATTACH ? AS catalogue", (f"{path.with_name(CATALOG_FILE).absolute().as_uri()}?mode=ro",))
+        db.execute("ATTACH ? AS catalog_db", (f"{path.with_name(CATALOG_FILE).absolute().as_uri()}?mode=ro",))
     except BaseException:
         db.close()
         raise

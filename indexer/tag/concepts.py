@@ -1,4 +1,7 @@
-"""Teach a library concepts from examples, which it keeps so that a later model can learn them again."""
+"""Concepts that a library learns from example images.
+
+The examples are stored, so that the concepts can be trained again in the space of another model.
+"""
 
 import hashlib
 import os
@@ -11,16 +14,15 @@ from pathlib import Path
 
 import numpy as np
 
-from indexer.models import resolve
 from indexer.models.resolve import ignore_message
 from indexer.scan.walker import list_files
 from indexer.store.location import existing_library
-from indexer.store.spaces import active_space
+from indexer.store.spaces import active_space, space_embedder
 from indexer.store.writer import LibraryWriter
 from indexer.types import Notify
 from retrieval.catalog.concepts import concept_names, image_vectors, list_concepts
 from retrieval.embedders.base import Embedder
-from retrieval.errors import MediaError, QueryError, SpaceMismatch, describe_differences
+from retrieval.errors import MediaError, QueryError
 from retrieval.media.archives.archive import open_path
 from retrieval.media.images.loader import load_image
 from retrieval.query.relevance_feedback import as_examples, visual_background
@@ -28,17 +30,15 @@ from retrieval.scoring.linear_probe import MIN_AUROC, VISUAL_KINDS, Probe, fit_p
 from retrieval.types import ConceptInfo, Filters, Space, Vectors
 from retrieval.vectors.space_index import SpaceIndex
 
-EXAMPLE_SIZE, JPEG_QUALITY = 512, 90  # of the small JPEG that is kept
-MAX_EXAMPLES = 1_000  # examples; many more would take minutes and tell nothing new
+EXAMPLE_SIZE, JPEG_QUALITY = 512, 90  # pixels of the shorter side and quality of a stored example
+MAX_EXAMPLES = 1_000  # more take minutes to train and hardly improve the probe
 
-ExampleInputs = (
-    int | str | Path | Iterable[int | str | Path]
-)  # segments by their ids ("#12" too), files and folders
+ExampleInputs = int | str | Path | Iterable[int | str | Path]  # segment ids (also "#12"), files and folders
 
 
 @dataclass(frozen=True, slots=True)
 class ConceptExample:
-    """A picture that shows a concept, or does not."""
+    """An image that shows a concept (positive) or does not."""
 
     positive: bool
     digest: bytes
@@ -57,101 +57,105 @@ def teach(
     embedder: Embedder | None = None,
     notify: Notify = ignore_message,
 ) -> ConceptInfo:
-    """Teach a concept, which a query names `@name`, and return how well it was learned.
+    """Train a concept, which queries name `@name`, and return how well its examples are separated.
 
-    `examples` show it and those `against` it do not: files, folders with pictures anywhere in them, and
-    pictures of the library by their ids. Teaching a name again adds to its examples, or takes their place
-    with `replace`; without any, it is learned again. A picture in a folder that cannot be read is left out,
-    and `say` told. Raises QueryError, and nothing is changed, where an example is wrong or the examples
-    cannot be told apart (`anyway` keeps them all the same).
+    Args:
+        examples: image files, folders that are searched recursively, and ids of images of the library. They
+            are added to the examples that the concept has; without any, the concept is trained again.
+        against: examples that do not show the concept.
+        replace: Delete the examples that the concept has.
+        anyway: Keep the concept although its examples cannot be separated from other images.
+        notify: Receives a line for each unreadable image in a folder; the image is skipped.
+
+    Raises QueryError, and changes nothing, if an example is invalid or the examples cannot be separated.
     """
     name = _validate_name(name)
     with LibraryWriter(existing_library(library)) as writer:
         space = active_space(writer.catalog)
         known = [] if replace else _stored_examples(writer, name)
-        given = [
+        added = [
             *_read_examples(writer, examples, True, notify),
             *_read_examples(writer, against, False, notify),
         ]
-        every = _merge_examples(name, known, given)
-        probe = _fit_probe(writer, space, every, embedder, notify)
+        merged = _merge_examples(name, known, added)
+        probe = _fit_probe(writer, space, merged, embedder, notify)
         if probe.auroc is not None and probe.auroc < MIN_AUROC and not anyway:
             raise QueryError(_not_separable_message(name, probe.auroc))
         with writer.db.atomic():
             if replace:
                 writer.db.execute("DELETE FROM examples WHERE concept = ?", (name,))
-            writer.db.execute("DELETE FROM probes WHERE concept = ?", (name,))  # of other spaces too
+            writer.db.execute("DELETE FROM probes WHERE concept = ?", (name,))  # those of other spaces too
             writer.db.execute("INSERT OR IGNORE INTO concepts VALUES (?)", (name,))
-            _write_examples(writer, name, every)
+            _write_examples(writer, name, merged)
             _write_probe(writer, space, name, probe)
-        return next(each for each in list_concepts(writer.catalog, space) if each.name == name)
+        return next(concept for concept in list_concepts(writer.catalog, space) if concept.name == name)
 
 
 def forget_concept(name: str, *, library: str | Path | None = None) -> None:
-    """Delete a concept and its examples; raises QueryError where there is none."""
+    """Delete a concept and its examples; raises QueryError if it does not exist."""
     name = _validate_name(name)
     with LibraryWriter(existing_library(library)) as writer:
         if name not in concept_names(writer.catalog):
-            raise QueryError(f"There is no concept @{name}; `clew teach` lists those there are.")
+            raise QueryError(f"Concept @{name} does not exist. `clew teach` lists the concepts.")
         with writer.db.atomic():
             writer.db.execute("DELETE FROM concepts WHERE name = ?", (name,))
 
 
 def retrain_concepts(writer: LibraryWriter, space: Space, embedder: Embedder) -> None:
-    """Learn in a space every concept that it lacks, from the pictures that were kept.
+    """Train the concepts that a space lacks, from their stored examples.
 
-    One that this model cannot tell from everything else stays unlearned, and a query that names it says so.
+    A concept that this model cannot separate stays untrained; a query that names it reports that.
     """
-    for each in list_concepts(writer.catalog, space):
-        if not each.fitted:
+    for concept in list_concepts(writer.catalog, space):
+        if not concept.fitted:
             with suppress(QueryError), writer.db.atomic():
                 probe = _fit_probe(
-                    writer, space, _stored_examples(writer, each.name), embedder, ignore_message
+                    writer, space, _stored_examples(writer, concept.name), embedder, ignore_message
                 )
-                _write_probe(writer, space, each.name, probe)
+                _write_probe(writer, space, concept.name, probe)
 
 
 def _validate_name(name: str) -> str:
     name = name.removeprefix("@")
     if not re.fullmatch(r"[\w-]+", name):
-        raise QueryError(f"{name!r} is no name for a concept: letters, digits, - and _ make one.")
+        raise QueryError(f"Invalid concept name {name!r}. Use letters, digits, - and _.")
     return name
 
 
 def _read_examples(
     writer: LibraryWriter, inputs: ExampleInputs, positive: bool, notify: Notify
 ) -> Iterator[ConceptExample]:
-    """Yield the examples that were given, each as a small picture."""
-    for one in as_examples(inputs):
-        assert isinstance(one, int | str | Path), "pictures have no path"
-        path = _path_of_segment(writer, one) if isinstance(one, int) else Path(one).expanduser().absolute()
+    """Yield the examples as small images."""
+    for item in as_examples(inputs):
+        assert isinstance(item, int | str | Path), "images have no path"
+        path = _path_of_segment(writer, item) if isinstance(item, int) else Path(item).expanduser().absolute()
         if not path.is_dir():
             try:
                 yield _load_example(path, positive)
             except MediaError as error:
-                raise QueryError(f"{path} cannot be an example: {error}.") from error
+                raise QueryError(f"Cannot read the example {path}: {error}.") from error
             continue
-        for found in _images_in(path):
+        for image_path in _images_in(path):
             try:
-                yield _load_example(found, positive)
+                yield _load_example(image_path, positive)
             except MediaError as error:
-                notify(f"left out: {found}: {error}")
+                notify(f"skipped {image_path}: {error}")
 
 
 def _images_in(folder: Path) -> list[Path]:
-    """Return the pictures anywhere in a folder; raises QueryError where there is none."""
+    """Return the images in a folder and its subfolders; raises QueryError if it has none."""
     files = list_files(os.fsencode(folder))
     paths = [folder / os.fsdecode(file.path) for file in files if file.decoder == "picture"]
     if not paths:
-        raise QueryError(f"There is no picture in {folder}.")
+        raise QueryError(f"Folder {folder} contains no images.")
     return paths
 
 
 def _path_of_segment(writer: LibraryWriter, segment: int) -> Path:
-    """Return the file of a picture of the library."""
+    """Return the file of an image segment."""
     hits = writer.catalog.hits([(segment, 1.0)], "", Filters())
     if not hits or writer.catalog.kind_of(segment) not in VISUAL_KINDS:
-        raise QueryError(f"#{segment} is no picture of this library.")
+        raise QueryError(f"#{segment} is not an image of this library.")
     return hits[0].path
 
 
@@ -172,23 +176,23 @@ def _load_example(path: Path, positive: bool) -> ConceptExample:
 def _merge_examples(
     name: str, known: Sequence[ConceptExample], added: Sequence[ConceptExample]
 ) -> list[ConceptExample]:
-    """Return all examples of a concept, each once; raises QueryError where they contradict each other."""
-    every = {example.digest: example for example in known}
+    """Return all examples of a concept, without duplicates; raises QueryError if they contradict."""
+    merged = {example.digest: example for example in known}
     for example in added:
-        there = every.setdefault(example.digest, example)
-        if there.positive != example.positive:
+        first = merged.setdefault(example.digest, example)
+        if first.positive != example.positive:
             raise QueryError(
-                f"{example.path} is given as an example of @{name} and as one against it"
-                f"{f', the first as {there.path}' * (there.path != example.path)}; leave one out, or begin "
-                "anew with --replace."
+                f"{example.path} is an example both of @{name} and against it"
+                f"{f' (the same image as {first.path})' * (first.path != example.path)}. Remove one of them, "
+                "or start again with --replace."
             )
-    if not any(example.positive for example in every.values()):
-        raise QueryError(f"There is no example of @{name}: give pictures that show it, or a folder of them.")
-    if len(every) > MAX_EXAMPLES:
+    if not any(example.positive for example in merged.values()):
+        raise QueryError(f"Concept @{name} has no examples. Give images that show it, or a folder of images.")
+    if len(merged) > MAX_EXAMPLES:
         raise QueryError(
-            f"{len(every):,} examples are more than {MAX_EXAMPLES:,}; fewer, well chosen, do as well."
+            f"Too many examples: {len(merged):,}, at most {MAX_EXAMPLES:,}. Use fewer, varied ones."
         )
-    return list(every.values())
+    return list(merged.values())
 
 
 def _fit_probe(
@@ -198,34 +202,27 @@ def _fit_probe(
     embedder: Embedder | None,
     notify: Notify,
 ) -> Probe:
-    """Learn from examples: the library's vectors of those it holds, the kept pictures of the others."""
+    """Train on the vectors of the examples: from the library if it contains them, else embedded now."""
     known = image_vectors(writer.catalog, space, [example.digest for example in examples])
     others = [example for example in examples if example.digest not in known]
     if others:
-        loaded = _load_embedder(space, embedder, notify)
-        pictures = [load_image(BytesIO(example.jpeg)) for example in others]
-        vectors = loaded.embed_images([loaded.prepare(picture) for picture in pictures])
+        embedder = space_embedder(space, embedder, notify)
+        images = [load_image(BytesIO(example.jpeg)) for example in others]
+        vectors = embedder.embed_images([embedder.prepare(image) for image in images])
         known |= {example.digest: vector for example, vector in zip(others, vectors, strict=True)}
 
     def rows(positive: bool) -> Vectors:
-        some = [known[example.digest] for example in examples if example.positive == positive]
-        return np.array(some, np.float32).reshape(-1, space.dim)
+        vectors = [known[example.digest] for example in examples if example.positive == positive]
+        return np.array(vectors, np.float32).reshape(-1, space.dim)
 
     return fit_probe(rows(True), rows(False), visual_background(SpaceIndex(writer.catalog, space)))
 
 
-def _load_embedder(space: Space, embedder: Embedder | None, notify: Notify) -> Embedder:
-    found = embedder or resolve.resolve_embedder(space.model, fingerprint=space.fingerprint, notify=notify)
-    if found.fingerprint != space.fingerprint:
-        raise SpaceMismatch(found.name, space.name, describe_differences(space.parts, found.parts))
-    return found
-
-
 def _not_separable_message(name: str, auroc: float) -> str:
     return (
-        f"The examples of @{name} cannot be told apart from other pictures: held out, one scores higher in "
-        f"only {auroc:.0%} of pairs; a coin reaches 50 %, and {MIN_AUROC:.0%} are asked for. "
-        "Give more examples, or ones that are more alike; --anyway keeps these. Nothing was changed."
+        f"The examples of @{name} cannot be separated from other images: their AUROC on held-out examples is "
+        f"{auroc:.2f}, at least {MIN_AUROC:.2f} is required (chance is 0.50). Give more examples, or more "
+        "similar ones, or use --anyway. Nothing was changed."
     )
 
 
@@ -242,12 +239,15 @@ def _stored_examples(writer: LibraryWriter, name: str) -> list[ConceptExample]:
 def _write_examples(writer: LibraryWriter, name: str, examples: Sequence[ConceptExample]) -> None:
     writer.db.conn.executemany(
         "INSERT OR IGNORE INTO examples (concept, hash, positive, path, picture) VALUES (?, ?, ?, ?, ?)",
-        ((name, one.digest, one.positive, os.fsencode(one.path), one.jpeg) for one in examples),
+        (
+            (name, example.digest, example.positive, os.fsencode(example.path), example.jpeg)
+            for example in examples
+        ),
     )
 
 
 def _write_probe(writer: LibraryWriter, space: Space, name: str, probe: Probe) -> None:
-    """Write what was learned in a space."""
+    """Write the probe of a concept in a space."""
     row = {
         "concept": name,
         "space": space.id,

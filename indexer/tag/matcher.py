@@ -1,4 +1,4 @@
-"""Hold segments against labels while their vectors stream by: each label by itself, or one of several."""
+"""Match segments with labels: each label independently, or the most probable of several."""
 
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -22,102 +22,95 @@ if TYPE_CHECKING:
     from retrieval.vectors.space_index import SpaceIndex  # heavy: faiss
 
 DEFAULT_KINDS: tuple[Kind, ...] = ("image", "video", "page")
-CONFIDENCE_DIGITS = 4  # of a confidence, as hits have it
-MAX_BATCH_CELLS = 1_000_000  # segments x labels that are looked at together
+CONFIDENCE_DIGITS = 4  # of a confidence, as in hits
+MAX_BATCH_CELLS = 1_000_000  # segments x labels in one matrix
 
 Matcher: TypeAlias = Callable[[Ids, Vectors], "Tags"]
 
 
 @dataclass(frozen=True, slots=True)
 class TagRule:
-    """What is tagged, and from which confidence on.
+    """Which segments are tagged, and the least confidence."""
 
-    `one_of` are the labels of which exactly one fits; none where each is taken by itself. `weight` is that
-    of a picture beside its captions, for these alone. `under` is as in `Filters`.
-    """
-
-    at_least: float
+    at_least: float  # confidence, or probability with `one_of`
     kinds: tuple[Kind, ...] = DEFAULT_KINDS
-    under: tuple[str, ...] = ()
-    one_of: tuple[str, ...] = ()
-    weight: float = 1.0
+    under: tuple[str, ...] = ()  # folders, as in `Filters`
+    one_of: tuple[str, ...] = ()  # exclusive labels; empty if labels are independent
+    weight: float = 1.0  # of an image, with `one_of`; its captions have the rest
 
 
 class Tags(NamedTuple):
-    """Which segments have which of the labels (by number), and how surely, (n,) each.
-
-    `scores` tell the surest apart, whose confidence is 1 to all its digits.
-    """
+    """Pairs of segment and label, (n,) each."""
 
     segments: Ids
-    labels: NDArray[np.int64]
+    labels: NDArray[np.int64]  # indices
     confidences: Scores
-    scores: Scores
+    scores: Scores  # order the pairs whose rounded confidence is 1
 
 
 def match_labels(
     catalog: Catalog, space: Space, embedder: Embedder, names: Sequence[str], rule: TagRule, after: int = 0
 ) -> Iterator[Tags]:
-    """Yield the tags of all segments after this one, some thousand segments at a time; of pictures the whole.
+    """Yield the tags of all segments after `after`, in batches; parts of images get none.
 
-    Raises LibraryError before the library is calibrated.
+    Raises LibraryError if the library is not calibrated.
     """
     if not names:
         return
     allowed = catalog.allowed_ids(Filters(under=rule.under)) if rule.under else None
     size = max(64, min(8_192, MAX_BATCH_CELLS // max(len(names), len(rule.one_of))))
-    judges = _exclusive_matchers if rule.one_of else _independent_matchers
-    for kind, judge in judges(catalog, space, embedder, names, rule):
+    matchers = _exclusive_matchers if rule.one_of else _independent_matchers
+    for kind, matcher in matchers(catalog, space, embedder, names, rule):
         for ids, vectors in catalog.vectors_after(space, kind, after, batch_size=size):
-            some = ~np.isin(ids, catalog.image_parts_between(int(ids[0]), int(ids[-1])))
+            is_allowed = ~np.isin(ids, catalog.image_parts_between(int(ids[0]), int(ids[-1])))
             if allowed is not None:
-                some &= np.isin(ids, allowed)
-            yield judge(ids[some], vectors[some])
+                is_allowed &= np.isin(ids, allowed)
+            yield matcher(ids[is_allowed], vectors[is_allowed])
 
 
 def _independent_matchers(
     catalog: Catalog, space: Space, embedder: Embedder, names: Sequence[str], rule: TagRule
 ) -> Iterator[tuple[Kind, Matcher]]:
-    """Yield who tags each kind with what a search for the name of the label would be confident of.
+    """Yield a matcher for each kind that gives the confidence of a search for the label's name.
 
-    With the built-in model the bare name tells apart better than an ensemble of prompts (Flickr8k, "dog":
-    AUROC 0.88 against 0.85), and the background queries that confidence rests on are bare as well.
+    With the built-in model the bare name separates better than an ensemble of prompts (Flickr8k, "dog": AUROC
+    0.88 against 0.85), and the background queries of the calibration are bare as well.
     """
     from retrieval.vectors.space_index import SpaceIndex
 
-    nearest = SpaceIndex(catalog, space)
-    mean, labels = nearest.mean_query("words"), embedder.embed_texts(names)
+    index = SpaceIndex(catalog, space)
+    mean, labels = index.mean_query("words"), embedder.embed_texts(names)
     if mean is None:
-        raise LibraryError("This library does not know yet what is usual in it: run `clew index` first.")
-    least = (
+        raise LibraryError("This library is not calibrated. Run `clew index` first.")
+    min_surprise = (
         NormalDist().inv_cdf(max(1e-9, rule.at_least - 0.5 * 10**-CONFIDENCE_DIGITS))
         if rule.at_least
         else -np.inf
     )
     for kind in rule.kinds:
-        calibration = nearest.calibrations.get(("words", kind))
+        calibration = index.calibrations.get(("words", kind))
         if calibration is not None:
-            usual = [_label_baseline(nearest, label, kind, mean) for label in labels]
-            yield kind, IndependentLabels(labels, np.array(usual, np.float32), calibration, least)
+            baselines = [_label_baseline(index, label, kind, mean) for label in labels]
+            yield kind, IndependentLabels(labels, np.array(baselines, np.float32), calibration, min_surprise)
 
 
-def _label_baseline(nearest: "SpaceIndex", label: Vectors, kind: Kind, mean: Vectors) -> float:
-    """Return what is usual for a label, (d,): of the nearest that can be found, as in a search for it."""
+def _label_baseline(index: "SpaceIndex", label: Vectors, kind: Kind, mean: Vectors) -> float:
+    """Return the baseline score of a label (d,) from its nearest findable segments, as in a search."""
     from retrieval.search.vector_search import vector_search  # heavy: faiss
 
-    asked, filters = EncodedQuery(label[None], "words", ()), Filters(frozenset({kind}))
-    found = [hit.id for hit in vector_search(nearest.catalog, nearest, asked, filters, count=calibrate.TOP_N)]
-    if not found:
+    query, filters = EncodedQuery(label[None], "words", ()), Filters(frozenset({kind}))
+    ids = [hit.id for hit in vector_search(index.catalog, index, query, filters, count=calibrate.TOP_N)]
+    if not ids:
         return 0.0  # every file is gone
-    return calibrate.baseline_score(label, nearest.catalog.vectors_of(nearest.space, found)[1], mean)
+    return calibrate.baseline_score(label, index.catalog.vectors_of(index.space, ids)[1], mean)
 
 
 @dataclass(frozen=True, slots=True)
 class IndependentLabels:
-    """Give a segment every label, (m, d), that stands out enough; `usual` is (m,)."""
+    """Matcher that gives a segment every label whose score is unusually high."""
 
-    labels: Vectors
-    baselines: Scores
+    labels: Vectors  # (m, d)
+    baselines: Scores  # (m,)
     calibration: Calibration
     min_surprise: float
 
@@ -126,58 +119,55 @@ class IndependentLabels:
         surprise = self.calibration.z_scores(vectors @ self.labels.T - self.baselines, 0.0)
         segments, labels = np.nonzero(surprise >= self.min_surprise)
         scores = surprise[segments, labels]
-        sure = [round(calibrate.confidence(one), CONFIDENCE_DIGITS) for one in scores.tolist()]
-        return Tags(ids[segments], labels, np.array(sure, np.float32), scores)
+        confidences = [round(calibrate.confidence(score), CONFIDENCE_DIGITS) for score in scores.tolist()]
+        return Tags(ids[segments], labels, np.array(confidences, np.float32), scores)
 
 
 def _exclusive_matchers(
     catalog: Catalog, space: Space, embedder: Embedder, names: Sequence[str], rule: TagRule
 ) -> Iterator[tuple[Kind, Matcher]]:
-    """Yield who gives each segment of a kind its likeliest label."""
+    """Yield a matcher for each kind that gives a segment its most probable label."""
     labels, scale = label_vectors(embedder, rule.one_of), logit_scale(embedder)
-    numbers = np.array([names.index(name) if name in names else -1 for name in rule.one_of], np.int64)
+    indices = np.array([names.index(name) if name in names else -1 for name in rule.one_of], np.int64)
     for kind in rule.kinds:
         weight = 1.0 if kind == "text" else rule.weight
-        yield kind, ExclusiveLabels(catalog, space, labels, scale, numbers, weight, rule.at_least)
+        yield kind, ExclusiveLabels(catalog, space, labels, scale, indices, weight, rule.at_least)
 
 
 @dataclass(frozen=True, slots=True)
 class ExclusiveLabels:
-    """Give a segment its likeliest label, (m, d), if that is likely enough.
-
-    `numbers` (m,) are those of the labels that are asked for; -1 of others, which only compete.
-    """
+    """Matcher that gives a segment its most probable label, if its probability is high enough."""
 
     catalog: Catalog
     space: Space
-    labels: Vectors
+    labels: Vectors  # (m, d)
     scale: float
-    label_indices: NDArray[np.int64]
-    weight: float
+    label_indices: NDArray[np.int64]  # (m,); -1 for a label that only competes
+    weight: float  # of images
     min_probability: float
 
     def __call__(self, ids: Ids, vectors: Vectors) -> Tags:
         """Return at most one tag for each of these segments."""
-        likely = self._probabilities(ids, vectors)
-        best = likely.argmax(axis=1)
-        scores = likely.max(axis=1)
-        sure = np.round(scores, CONFIDENCE_DIGITS).astype(np.float32)
-        keep = (sure >= np.float32(self.min_probability)) & (self.label_indices[best] >= 0)
-        return Tags(ids[keep], self.label_indices[best[keep]], sure[keep], scores[keep].astype(np.float32))
+        probabilities = self._probabilities(ids, vectors)
+        best = probabilities.argmax(axis=1)
+        scores = probabilities.max(axis=1).astype(np.float32)
+        confidences = np.round(probabilities.max(axis=1), CONFIDENCE_DIGITS).astype(np.float32)
+        keep = (confidences >= np.float32(self.min_probability)) & (self.label_indices[best] >= 0)
+        return Tags(ids[keep], self.label_indices[best[keep]], confidences[keep], scores[keep])
 
     def _probabilities(self, ids: Ids, vectors: Vectors) -> Probabilities:
-        """Return how likely each label is, by the picture and, where it has some, by its captions."""
-        likely = classify(vectors, self.labels, self.scale)
+        """Return the probabilities of labels by the images and, if they have any, by their captions."""
+        probabilities = classify(vectors, self.labels, self.scale)
         if self.weight < 1:
             described, texts = caption_vectors(self.catalog, self.space, ids)
             if described.any():
-                read = classify(texts, self.labels, self.scale)
-                likely[described] = fuse(likely[described], read, self.weight)
-        return likely
+                by_texts = classify(texts, self.labels, self.scale)
+                probabilities[described] = fuse(probabilities[described], by_texts, self.weight)
+        return probabilities
 
 
 def caption_vectors(catalog: Catalog, space: Space, ids: Ids) -> tuple[NDArray[np.bool_], Vectors]:
-    """Return which of these segments, ascending, have texts that speak of them, and the mean text of each."""
+    """Return which segments (ascending) have captions, and the mean caption vector of each that has."""
     rows = catalog.db.execute(
         """SELECT DISTINCT s.id, t.id FROM segments s
              JOIN files f ON f.content = s.content AND f.state != 'gone'

@@ -1,4 +1,4 @@
-"""The tables `labels` and `tags`, for writing: a label is remembered, so that new segments get it too."""
+"""Write the tables `labels` and `tags`; stored labels are applied to new segments too."""
 
 import heapq
 import json
@@ -16,21 +16,21 @@ from retrieval.embedders.base import Embedder
 from retrieval.errors import LibraryError
 from retrieval.types import Space
 
-MAX_BEST_SEGMENTS = 3  # segments that are shown of a label
+MAX_BEST_SEGMENTS = 3  # shown of each label
 
 
 @dataclass(frozen=True, slots=True)
 class StoredLabel:
-    """A label as it is remembered: its tags follow from `basis` and reach the segment `through`."""
+    """A label in the catalog."""
 
     name: str
     rule: TagRule
-    fingerprint: str
-    tagged_to: int
+    fingerprint: str  # of the space and the calibration that its tags depend on
+    tagged_to: int  # the last segment that was compared with it
 
 
 class TagCounter:
-    """How many segments that can be found have each label, and the surest of them, best first."""
+    """Counter of the findable segments with each label, and of the best of them, best first."""
 
     def __init__(self, catalog: Catalog, names: Sequence[str]) -> None:
         self.catalog = catalog
@@ -38,13 +38,13 @@ class TagCounter:
         self.best: list[list[tuple[float, int, float]]] = [[] for _ in names]  # (-score, segment, confidence)
 
     def count(self, chunks: Iterator[Tags]) -> Iterator[Tags]:
-        """Pass the tags on, and count them."""
+        """Yield the tags unchanged, and count them."""
         for tags in chunks:
-            there = np.isin(tags.segments, self.catalog.findable_ids(np.unique(tags.segments)))
-            for label in np.unique(tags.labels[there]).tolist():
-                mine = there & (tags.labels == label)
-                self.counts[label] += int(mine.sum())
-                columns = -tags.scores[mine], tags.segments[mine], tags.confidences[mine]
+            findable = np.isin(tags.segments, self.catalog.findable_ids(np.unique(tags.segments)))
+            for label in np.unique(tags.labels[findable]).tolist():
+                mask = findable & (tags.labels == label)
+                self.counts[label] += int(mask.sum())
+                columns = -tags.scores[mask], tags.segments[mask], tags.confidences[mask]
                 rows = zip(*(column.tolist() for column in columns), strict=True)
                 self.best[label] = heapq.nsmallest(MAX_BEST_SEGMENTS, [*self.best[label], *rows])
             yield tags
@@ -58,14 +58,14 @@ def write_tags(
     rule: TagRule,
     after: int = 0,
 ) -> TagCounter:
-    """Replace the tags of these labels after a segment, and remember the labels, in one transaction.
+    """Replace the tags of segments after `after`, and save the labels, in one transaction.
 
-    A label of which this model reads no word has no tags until another model does.
+    A label without any word that this model knows gets no tags; the next model may know one.
     """
     catalog = writer.catalog
-    read = [name for name in names if embedder.knows(name)]
-    asked = replace(rule, one_of=tuple(name for name in rule.one_of if embedder.knows(name)))
-    tally, many = TagCounter(catalog, read), writer.db.conn.executemany
+    known = [name for name in names if embedder.knows(name)]
+    known_rule = replace(rule, one_of=tuple(name for name in rule.one_of if embedder.knows(name)))
+    counter, executemany = TagCounter(catalog, known), writer.db.conn.executemany
     row = (
         json.dumps(asdict(rule)),
         rule_fingerprint(catalog, space, rule),
@@ -73,51 +73,53 @@ def write_tags(
         last_segment_id(catalog, space),
     )
     with writer.db.atomic():
-        many("DELETE FROM tags WHERE name = ? AND segment > ?", [(name, after) for name in names])
-        for tags in tally.count(match_labels(catalog, space, embedder, read, asked, after)):
-            segments, labels, sure, _ = (column.tolist() for column in tags)
-            rows = zip(segments, (read[label] for label in labels), sure, strict=True)
-            many("INSERT INTO tags (segment, name, confidence) VALUES (?, ?, ?)", rows)
-        many(
+        executemany("DELETE FROM tags WHERE name = ? AND segment > ?", [(name, after) for name in names])
+        for tags in counter.count(match_labels(catalog, space, embedder, known, known_rule, after)):
+            segments, labels, confidences, _ = (column.tolist() for column in tags)
+            rows = zip(segments, (known[label] for label in labels), confidences, strict=True)
+            executemany("INSERT INTO tags (segment, name, confidence) VALUES (?, ?, ?)", rows)
+        executemany(
             "INSERT OR REPLACE INTO labels (name, rule, basis, space, tagged_to) VALUES (?, ?, ?, ?, ?)",
             [(name, *row) for name in names],
         )
-    return tally
+    return counter
 
 
 def update_tags(writer: LibraryWriter, space: Space, embedder: Embedder) -> None:
-    """Tag new segments with the labels there are, and all of them anew where the basis has changed."""
+    """Tag new segments with the stored labels, and all segments if a fingerprint has changed."""
     labels = _stored_labels(writer.catalog)
     if not labels:
         return
     last, due = last_segment_id(writer.catalog, space), defaultdict[tuple[TagRule, int], list[str]](list)
     for label in labels:
-        same = label.fingerprint == rule_fingerprint(writer.catalog, space, label.rule)
-        if not same or label.tagged_to < last:
-            due[label.rule, label.tagged_to if same else 0].append(label.name)
-    for (how, after), names in due.items():
-        write_tags(writer, space, embedder, names, how, after)
+        is_current = label.fingerprint == rule_fingerprint(writer.catalog, space, label.rule)
+        if not is_current or label.tagged_to < last:
+            due[label.rule, label.tagged_to if is_current else 0].append(label.name)
+    for (rule, after), names in due.items():
+        write_tags(writer, space, embedder, names, rule, after)
 
 
 def delete_labels(writer: LibraryWriter, names: Sequence[str]) -> None:
-    """Forget labels and their tags; raises LibraryError where one is not there."""
+    """Delete labels and their tags; raises LibraryError if a label does not exist."""
     with writer.db.atomic():
         for name in names:
             if not writer.db.execute("DELETE FROM labels WHERE name = ?", (name,)).rowcount:
-                there = ", ".join(label.name for label in _stored_labels(writer.catalog)) or "none"
-                raise LibraryError(f"There is no label {name!r} in this library; the labels are: {there}.")
+                labels = ", ".join(label.name for label in _stored_labels(writer.catalog)) or "none"
+                raise LibraryError(f"Label {name!r} does not exist. The labels of this library: {labels}.")
             writer.db.execute("DELETE FROM tags WHERE name = ?", (name,))
 
 
 def rule_fingerprint(catalog: Catalog, space: Space, rule: TagRule) -> str:
-    """Return what tags follow from beside the segments: the space and, for single labels, what is usual."""
-    usual = {} if rule.one_of else catalog.calibrations(space)
-    parts = [f"{kind} {usual['words', kind]}" for kind in rule.kinds if ("words", kind) in usual]
+    """Return what the tags depend on besides segments: the space and, unless `one_of`, its calibration."""
+    calibrations = {} if rule.one_of else catalog.calibrations(space)
+    parts = [
+        f"{kind} {calibrations['words', kind]}" for kind in rule.kinds if ("words", kind) in calibrations
+    ]
     return "; ".join([space.fingerprint, *parts])
 
 
 def last_segment_id(catalog: Catalog, space: Space) -> int:
-    """Return the newest segment that has a vector."""
+    """Return the newest segment with a vector."""
     row = catalog.db.execute(f"SELECT max(segment) FROM {vectors_table(space.id)}").fetchone()
     return int(row[0] or 0)
 
@@ -130,6 +132,6 @@ def _stored_labels(catalog: Catalog) -> list[StoredLabel]:
 
 
 def _parse_rule(text: str) -> TagRule:
-    how = json.loads(text)
-    lists = {key: tuple(how[key]) for key in ("kinds", "under", "one_of")}
-    return TagRule(at_least=how["at_least"], weight=how["weight"], **lists)
+    fields = json.loads(text)
+    lists = {key: tuple(fields[key]) for key in ("kinds", "under", "one_of")}
+    return TagRule(at_least=fields["at_least"], weight=fields["weight"], **lists)

@@ -50,5 +50,5 @@ def test_the_command_ends_with_1_where_something_is_wrong(folder, clew):
     library = folder.parent / "library"
     flip(next((library / "indexes").iterdir()))
     assert clew("verify").exit_code == 1
-    assert "Built again" in clew("verify", "--repair").stdout
+    assert "Rebuilt" in clew("verify", "--repair").stdout
     assert clew("verify").exit_code == 0

@@ -255,7 +255,7 @@ def test_damage_is_noticed_and_mended(folder, index, place, toy):
     assert "1 thumbnail" in wrong
     mended = verify_library(place, repair=True, embedder=toy).repaired
     assert len(mended) == 2
-    assert mended[1] == "1 thumbnail made."
+    assert mended[1] == "1 thumbnail created."
     assert held(place) == before
     assert verify_library(place).errors == []
 
@@ -298,7 +298,7 @@ def test_what_is_left_over_is_noticed_and_deleted(folder, index, place, toy):
     change(place, "INSERT INTO thumbnails VALUES (99, 0, x'00')")
     found = verify_library(place)
     assert found.errors == []
-    assert "1 thumbnail of what is no more" in found.warnings[0]
+    assert "1 thumbnail of deleted segments" in found.warnings[0]
     verify_library(place, repair=True, embedder=toy)
     assert held(place) == before
 
@@ -318,7 +318,7 @@ def test_a_crash_between_catalogue_and_thumbnails_costs_only_these(folder, place
     found = verify_library(place)
     assert found.errors == []
     assert "7 segments without a thumbnail" in found.warnings[0]
-    assert verify_library(place, repair=True, embedder=toy).repaired == ["7 thumbnails made."]
+    assert verify_library(place, repair=True, embedder=toy).repaired == ["7 thumbnails created."]
     assert len(held(place)) == 7
     assert verify_library(place).warnings == []
 
@@ -328,7 +328,7 @@ def test_those_whose_file_is_not_there_wait_and_are_no_fault(folder, index, plac
     change(place, "DELETE FROM thumbnails")
     (folder / "red.png").unlink()
     found = verify_library(place, repair=True, embedder=toy)
-    assert found.repaired == ["6 thumbnails made."]
+    assert found.repaired == ["6 thumbnails created."]
     assert "1 segment without a thumbnail" in found.warnings[0]
     index(folder)  # now it is known to be gone
     assert verify_library(place).warnings == []
@@ -356,6 +356,10 @@ def test_the_command_takes_a_budget_and_tells_what_they_take(clew, folder):
     assert clew("index", "--thumbnails", "1.5gb").exit_code == 0
     assert "of at most 1.5 GB" in clew("status").stdout
     assert "7 thumbnails made." in clew("verify", "--repair").stdout
+=======
+    assert "of 1.5 GB at most" in clew("status").stdout
+    assert "7 thumbnails created." in clew("verify", "--repair").stdout
+    assert "7 thumbnails created." in clew("verify", "--repair").stdout
     for wrong in ("much", "-1GB", "1.2.3MB", ""):
         done = clew("index", "--thumbnails", wrong)
         assert done.exit_code == 2, wrong
