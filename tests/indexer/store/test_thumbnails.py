@@ -355,10 +355,6 @@ def test_the_command_takes_a_budget_and_tells_what_they_take(clew, folder):
     assert "Thumbs   off" in clew("status").stdout
     assert clew("index", "--thumbnails", "1.5gb").exit_code == 0
     assert "of at most 1.5 GB" in clew("status").stdout
-    assert "7 thumbnails made." in clew("verify", "--repair").stdout
-=======
-    assert "of 1.5 GB at most" in clew("status").stdout
-    assert "7 thumbnails created." in clew("verify", "--repair").stdout
     assert "7 thumbnails created." in clew("verify", "--repair").stdout
     for wrong in ("much", "-1GB", "1.2.3MB", ""):
         done = clew("index", "--thumbnails", wrong)

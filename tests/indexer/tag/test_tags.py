@@ -300,7 +300,7 @@ def test_what_is_gone_does_not_count_and_is_purged(many, index, place, tag):
 def test_removing_a_label_takes_its_tags(many, index, place, tag):
     index(many)
     tag("red", "blue", at_least=0)
-    with pytest.raises(LibraryError, match="'green' does not exist. The labels of this library: blue, red"):
+    with pytest.raises(LibraryError, match=r"'green' does not exist\. The labels of this library: blue, red"):
         remove_labels(["red", "green"], library=place)
     assert set(tags_of(place)) == {"red", "blue"}
     remove_labels("RED", library=place)
