@@ -8,11 +8,12 @@ from typing import BinaryIO, NamedTuple, Protocol
 
 import numpy as np
 
-from indexer.decode.audio.stream import AudioChunk, Samples, audio_chunks, open_audio_container
+from indexer.decode.audio.stream import AudioChunk, Samples, audio_chunks
 from indexer.decode.base import SegmentDraft
 from indexer.enrich.base import WorkUnit
 from indexer.enrich.sound_labels import LABELS_VERSION
 from indexer.store.analyses import PendingContent
+from retrieval.media.av.container import MEDIA_FORMATS, open_container
 
 SUPPORTED_DECODERS = ("sound", "video")
 SAMPLE_RATE = 48_000  # samples a second: what listeners take
@@ -63,7 +64,7 @@ class SoundEventAnalyzer:
 
     def work_units(self, file: BinaryIO, pending: PendingContent) -> Generator[WorkUnit]:
         """Yield the stretches of the sound after so many seconds; raises MediaError."""
-        with open_audio_container(file) as container:
+        with open_container(file, MEDIA_FORMATS) as container:
             for stretch in audio_chunks(container, pending.progress, SAMPLE_RATE, _last_window_end):
                 yield WorkUnit(partial(self._analyze, stretch), stretch.next_start)
 

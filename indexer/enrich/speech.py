@@ -4,12 +4,13 @@ from collections.abc import Generator, Iterable, Iterator
 from functools import partial
 from typing import BinaryIO, NamedTuple, Protocol
 
-from indexer.decode.audio.stream import SAMPLE_RATE, AudioChunk, Samples, audio_chunks, open_audio_container
+from indexer.decode.audio.stream import SAMPLE_RATE, AudioChunk, Samples, audio_chunks
 from indexer.decode.base import SegmentDraft
 from indexer.decode.text.chunking import Chunker
 from indexer.enrich.base import WorkUnit
 from indexer.store.analyses import PendingContent
 from retrieval.embedders.base import Embedder
+from retrieval.media.av.container import MEDIA_FORMATS, open_container
 
 SUPPORTED_DECODERS = ("sound", "video")
 MAX_PASSAGE_SECONDS = 20.0  # seconds of a passage, after which the next phrase begins another
@@ -46,7 +47,7 @@ class SpeechAnalyzer:
 
     def work_units(self, file: BinaryIO, pending: PendingContent) -> Generator[WorkUnit]:
         """Yield the stretches of the sound after so many seconds; raises MediaError."""
-        with open_audio_container(file) as container:
+        with open_container(file, MEDIA_FORMATS) as container:
             for stretch in audio_chunks(container, pending.progress):
                 yield WorkUnit(partial(self._analyze, stretch), stretch.next_start)
 

@@ -8,11 +8,11 @@ import pytest
 from PIL import Image, ImageFile
 
 from indexer import switch_library
-from indexer.decode.audio.stream import open_audio_container
 from indexer.decode.text.caption_rows import has_captions
 from indexer.decode.text.encoding import decode_text
 from retrieval import Library
 from retrieval.errors import MediaError
+from retrieval.media.av.container import MEDIA_FORMATS, open_container
 from retrieval.media.images.loader import load_image
 from tests.support import audio_files, document_files, image_files, video_files
 from tests.support.image_files import RED, encode_image, solid_image
@@ -173,7 +173,11 @@ def test_no_playlist_is_followed_by_what_reads_sounds(tmp_path):
     (tmp_path / "list.mp3").write_text(
         f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{tmp_path}/secret.mp3\n#EXT-X-ENDLIST\n"
     )
-    with (tmp_path / "list.mp3").open("rb") as file, pytest.raises(MediaError), open_audio_container(file):
+    with (
+        (tmp_path / "list.mp3").open("rb") as file,
+        pytest.raises(MediaError),
+        open_container(file, MEDIA_FORMATS),
+    ):
         pass
 
 

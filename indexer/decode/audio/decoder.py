@@ -6,16 +6,12 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any, BinaryIO
 from unicodedata import normalize
 
-from indexer.decode.audio.stream import (
-    decode_frames,
-    duration_seconds,
-    first_audio_stream,
-    open_audio_container,
-)
+from indexer.decode.audio.stream import duration_seconds
 from indexer.decode.base import DecodedFile, SegmentDraft
 from indexer.decode.context import DecodeContext
 from indexer.decode.images.thumbnail import THUMBNAIL_SIDE
 from retrieval.errors import MediaError
+from retrieval.media.av.container import MEDIA_FORMATS, audio_stream, decode_frames, open_container
 from retrieval.media.images.loader import load_image
 from retrieval.types import MediaProperties
 
@@ -32,8 +28,8 @@ _CONTROL_CHARACTERS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ufffd]+")
 
 def decode(file: BinaryIO, suffix: str, context: DecodeContext) -> DecodedFile:
     """Read tags, duration and cover, and see that something can be heard; raises MediaError."""
-    with open_audio_container(file) as container:
-        stream = first_audio_stream(container)
+    with open_container(file, MEDIA_FORMATS) as container:
+        stream = audio_stream(container)
         tags = _read_tags(container, stream)
         cover = _cover_thumbnail(container, context)
         if next(decode_frames(container, stream), None) is None:

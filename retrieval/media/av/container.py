@@ -1,11 +1,12 @@
-"""Open a video or a sound without trusting it, and tell its times from the first picture that is shown."""
+"""Open video and audio files safely, and read their packets and frames."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from errno import EINVAL
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from retrieval.errors import MediaError
+from retrieval.media.limits import check_pixel_limit
 
 if TYPE_CHECKING:
     from av import Packet, VideoStream
@@ -13,18 +14,19 @@ if TYPE_CHECKING:
     from av.stream import Stream
     from av.video.codeccontext import VideoCodecContext
 
-# No playlist is among them: those open other files, and the network.
+# Playlist formats are left out: they open other files and URLs.
 VIDEO_FORMATS = "mov,matroska,webm,avi,mpegts,mpeg,mpegvideo,asf,flv,ogg"
 MEDIA_FORMATS = (
     f"{VIDEO_FORMATS},mp3,wav,w64,flac,aac,loas,aiff,caf,au,amr,amrnb,amrwb,ac3,eac3,dts,ape,wv,tta,xwma"
 )
-MAX_FRAME_PIXELS = 60_000_000  # of a frame, of which a decoder holds many: 8K of any shape
-BUFFER_BYTES = 1 << 20  # bytes read at once
+MAX_FRAME_PIXELS = 60_000_000  # 8K in any shape; a decoder holds many frames
+MAX_EMPTY_PACKETS = 1_000  # in a row, without a frame that can be decoded
+BUFFER_BYTES = 1 << 20  # read at a time
 
 
 @contextmanager
 def open_container(file: BinaryIO, formats: str = VIDEO_FORMATS) -> Iterator["InputContainer"]:
-    """Open a file from its beginning; raises MediaError with a reason a person understands."""
+    """Open a file from its beginning; raises MediaError if it is in none of the formats."""
     import av
 
     file.seek(0)
@@ -34,35 +36,44 @@ def open_container(file: BinaryIO, formats: str = VIDEO_FORMATS) -> Iterator["In
     except (av.FFmpegError, ValueError, OverflowError, OSError) as error:
         if is_io_error(error):
             raise
-        raise MediaError(_unreadable_reason(file)) from error
+        raise MediaError(
+            _unreadable_reason(file, "a video" if formats == VIDEO_FORMATS else "audio")
+        ) from error
     with container:
         yield container
 
 
 def video_stream(container: "InputContainer") -> "VideoStream":
-    """Return the stream of moving pictures; raises MediaError where there is none that can be decoded."""
+    """Return the video stream; raises MediaError if the file has none that can be decoded."""
     from av import VideoStream
     from av.stream import Disposition
 
     stream = container.streams.best("video")
     if not isinstance(stream, VideoStream) or stream.disposition & Disposition.attached_pic:  # a cover
-        raise MediaError("no picture in it, only sound" if container.streams.audio else "no picture in it")
+        raise MediaError("no video in it, only audio" if container.streams.audio else "no video in it")
     context: VideoCodecContext | None = stream.codec_context
     if context is None:
-        raise MediaError("its pictures are in a coding that clew does not read")
-    if context.width * context.height > MAX_FRAME_PIXELS:
-        raise MediaError(
-            f"{context.width} x {context.height} pixels, "
-            f"more than the limit of {MAX_FRAME_PIXELS:,} for a video"
-        )
+        raise MediaError("its video is in a codec that clew does not read")
+    check_pixel_limit(context.width, context.height, MAX_FRAME_PIXELS)
     return stream
 
 
+def audio_stream(container: "InputContainer") -> Any:
+    """Return the first audio stream; raises MediaError if the file has none that can be decoded."""
+    for stream in container.streams.audio:
+        if stream.codec_context is not None:
+            return stream
+    raise MediaError("no audio in it that can be decoded")
+
+
 def demux_packets(container: "InputContainer", *streams: "Stream") -> Iterator["Packet[Any]"]:
-    """Yield the packets of these streams that have a time, as far as the file can be read."""
+    """Yield the packets of these streams that have a time, as far as the file can be read.
+
+    Packets of bare streams have no times: they follow each other.
+    """
     import av
 
-    clock: int | None = 0  # of packets without any time, as of bare streams, which follow each other
+    clock: int | None = 0  # for packets without a time
     try:
         for packet in container.demux(*streams):
             if packet.pts is None:
@@ -77,29 +88,45 @@ def demux_packets(container: "InputContainer", *streams: "Stream") -> Iterator["
     except (av.FFmpegError, ValueError, OSError) as error:
         if is_io_error(error):
             raise
-        return  # a file that is cut short or damaged: what came is good
+        return  # the file is truncated or damaged; the packets before are good
 
 
 def _default_duration(packet: "Packet[Any]") -> int:
-    """Return how long a packet lasts that does not say, in the units of its stream."""
+    """Return the duration of a packet that does not contain it, in the time base of its stream."""
     rate = getattr(packet.stream, "average_rate", None) or 25
     return max(1, round(1 / (rate * packet.time_base))) if packet.time_base else 1
 
 
 def decode_packet(stream: Any, packet: "Packet[Any] | None") -> list[Any]:
-    """Return the frames that the decoder has ready after this packet; None is the end of its packets."""
+    """Return the frames that are complete after this packet; None flushes the decoder."""
     import av
 
     try:
         return [frame for frame in stream.codec_context.decode(packet) if frame.pts is not None]
-    except (av.FFmpegError, ValueError, MemoryError):  # this packet is damaged; the next may be good
+    except (av.FFmpegError, ValueError, MemoryError):  # only this packet is damaged
         return []
 
 
-class StartTimeDetector:
-    """Find when the first picture is shown, in the units of a stream, from its packets in their order.
+def decode_frames(container: "InputContainer", stream: "Stream") -> Iterator[Any]:
+    """Yield the frames of a stream, until its end or until MAX_EMPTY_PACKETS packets in a row have none."""
+    import av
 
-    Before it are packets that an edit list leaves out, and those that need a key frame from before the file.
+    empty_count = 0
+    with suppress(av.FFmpegError, ValueError):  # the rest of the file is damaged
+        for packet in container.demux(stream):
+            frames: list[Any] = []
+            with suppress(av.FFmpegError, ValueError):  # only this packet is damaged
+                frames = packet.decode()
+            yield from frames
+            empty_count = 0 if frames else empty_count + 1
+            if empty_count == MAX_EMPTY_PACKETS:
+                return
+
+
+class StartTimeDetector:
+    """Find the time of the first frame that is shown, in the time base of a stream, from its packets.
+
+    Packets before it are left out by an edit list, or need a key frame that is not in the file.
     """
 
     def __init__(self) -> None:
@@ -107,7 +134,7 @@ class StartTimeDetector:
         self.start_time: int | None = None
 
     def add_packet(self, packet: "Packet[Any]") -> bool:
-        """Take note of a packet; returns whether it is shown."""
+        """Add the next packet; return True if it is shown."""
         time = packet.pts or 0
         if self._key_frame_time is None and packet.is_keyframe:
             self._key_frame_time = time
@@ -122,21 +149,18 @@ class StartTimeDetector:
 
 
 def is_io_error(error: Exception) -> bool:
-    """Say whether a disk did not answer, as against a file that asks for what is not in it."""
+    """Return True if the disk failed, False if a damaged file made FFmpeg seek out of it (EINVAL)."""
     return type(error) is OSError and error.errno != EINVAL
 
 
-def _unreadable_reason(file: BinaryIO) -> str:
-    """Say why no demuxer took the file."""
+def _unreadable_reason(file: BinaryIO, kind: str) -> str:
+    """Return why a file cannot be opened as media of a kind."""
     file.seek(0)
     start = file.read(1 << 16)
     if not start:
         return "empty file"
     if not start.strip(b"\0"):
-        return "not a video: it begins with zero bytes"
+        return f"not {kind}: it begins with zero bytes"
     if start[4:8] in (b"ftyp", b"mdat", b"moov", b"wide", b"free", b"skip"):
-        return "damaged: its index (moov) is missing or broken, as when a recording was cut short"
-    marks = (b"\x1aE\xdf\xa3", b"RIFF", b"FLV", b"OggS", b"\0\0\1\xba", b"0&\xb2u")
-    if start.startswith(marks):
-        return "damaged: it begins as a video and goes on as none"
-    return f"not a video: it begins with {start[:8]!r}"
+        return "damaged: its index (moov) is missing or broken, as when a recording was interrupted"
+    return f"not {kind}: it begins with {start[:8]!r}"

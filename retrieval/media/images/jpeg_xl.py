@@ -5,6 +5,7 @@ from typing import BinaryIO
 from PIL import Image
 
 from retrieval.errors import ExtraMissing, MediaError
+from retrieval.media.limits import check_pixel_limit
 
 ORIENTATION_TAG = 0x0112
 MAX_BOXES = 100  # looked at before the picture
@@ -15,8 +16,7 @@ ASPECT_RATIOS = {1: (1, 1), 2: (12, 10), 3: (4, 3), 4: (3, 2), 5: (16, 9), 6: (5
 def open_jxl(file: BinaryIO, max_pixels: int) -> Image.Image:
     """Return the picture, decoded; raises MediaError, and ExtraMissing without the decoder."""
     width, height = read_size(file)
-    if width * height > max_pixels:
-        raise MediaError(f"{width} x {height} pixels, more than the limit of {max_pixels:,}")
+    check_pixel_limit(width, height, max_pixels)
     try:
         from pillow_jxl.JpegXLImagePlugin import JXLImageFile
     except ImportError as error:

@@ -14,12 +14,17 @@ from PIL.TiffImagePlugin import TiffImageFile
 from retrieval.errors import ExtraMissing, MediaError
 from retrieval.media.archives.archive import open_path
 from retrieval.media.images.jpeg_xl import open_jxl
-from retrieval.media.images.pixels import LARGE_IMAGE_PIXELS, apply_exif_orientation, to_reduced_srgb
+from retrieval.media.images.pixels import (
+    LARGE_IMAGE_PIXELS,
+    apply_exif_orientation,
+    to_reduced_srgb,
+)
 from retrieval.media.images.psd import open_psd
 from retrieval.media.images.raw import open_raw
 from retrieval.media.images.signatures import HEADER_BYTES, SIGNATURES, detect_format, unreadable_reason
 from retrieval.media.images.svg import open_svg
 from retrieval.media.images.truncated import load_partial, open_partial_webp
+from retrieval.media.limits import check_pixel_limit
 
 # What Pillow may open by itself: no EPS, which runs programs, and nothing that begins with no mark.
 PILLOW_FORMATS = (
@@ -69,10 +74,7 @@ def open_image(source: Path | BinaryIO, *, max_pixels: int = MAX_PIXELS) -> Iter
         with _translate_errors(file, max_pixels):
             picture = _open_by_format(file, max_pixels)
         with picture:
-            if picture.width * picture.height > max_pixels:
-                raise MediaError(
-                    f"{picture.width} x {picture.height} pixels, more than the limit of {max_pixels:,}"
-                )
+            check_pixel_limit(picture.width, picture.height, max_pixels)
             yield picture
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from retrieval.errors import MediaError
+from retrieval.media.limits import check_pixel_limit
 
 COLOR_MODES = {1: ("L", 1), 3: ("RGB", 3), 4: ("CMYK", 4)}  # by their number in the file; and their channels
 RAW, PACKBITS = 0, 1
@@ -24,8 +25,7 @@ def open_psd(file: BinaryIO, max_pixels: int) -> Image.Image | None:
     depth, mode = int.from_bytes(head[22:24]), int.from_bytes(head[24:26])
     if len(head) < 26 or version not in (1, 2) or (version == 1 and depth in (1, 8)):
         return None
-    if width * height > max_pixels:
-        raise MediaError(f"{width} x {height} pixels, more than the limit of {max_pixels:,}")
+    check_pixel_limit(width, height, max_pixels)
     name, needed = COLOR_MODES.get(mode, ("", 0))
     if depth not in (8, 16) or not 0 < needed <= channels or not width * height:
         raise MediaError(f"a Photoshop file of a kind clew does not read ({depth} bits, mode {mode})")

@@ -13,6 +13,7 @@ from PIL import Image
 
 from retrieval.errors import ExtraMissing, MediaError
 from retrieval.media.images.signatures import RAW_SIGNATURES, SIGNATURES
+from retrieval.media.limits import check_pixel_limit
 
 MIN_PREVIEW_SIDE = 512  # pixels of the longer side: where no preview has so many, the raw data are better
 MAX_DIRECTORIES, MAX_ENTRIES, MAX_VALUES = 40, 500, 64  # read of one file, of one directory, of one entry
@@ -203,8 +204,7 @@ def _develop(file: BinaryIO, max_pixels: int) -> Image.Image:
     try:
         with rawpy.imread(file) as raw:
             width, height = raw.sizes.raw_width, raw.sizes.raw_height
-            if width * height > max_pixels:
-                raise MediaError(f"{width} x {height} pixels, more than the limit of {max_pixels:,}")
+            check_pixel_limit(width, height, max_pixels)
             pixels = raw.postprocess(half_size=True, use_camera_wb=True, output_bps=8, user_flip=0)
     except rawpy.LibRawError as error:
         said = error.args[0] if error.args else ""

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from retrieval.errors import MediaError
+from retrieval.media.limits import check_pixel_limit
 
 DAMAGE_KEY = "clew"  # what a picture's `info` holds of it: what is missing, for a person
 MIN_ROW_SHARE = 0.25  # of the rows; less is no picture of what was there
@@ -68,8 +68,7 @@ def open_partial_webp(file: BinaryIO, max_pixels: int) -> Image.Image | None:
     ):  # of the lossless kind no row is whole before the end
         return None
     width, height = (int.from_bytes(data[start + at : start + at + 2], "little") & 0x3FFF for at in (6, 8))
-    if width * height > max_pixels:
-        raise MediaError(f"{width} x {height} pixels, more than the limit of {max_pixels:,}")
+    check_pixel_limit(width, height, max_pixels)
     decoder: Any = av.CodecContext.create("vp8", "r")
     try:
         frames = [*decoder.decode(av.Packet(data[start:])), *decoder.decode(None)]

@@ -19,7 +19,7 @@ from PIL import Image
 from indexer import IndexOptions, forget, switch_library, update_library, verify_library
 from indexer.decode.audio import stream
 from indexer.decode.audio.decoder import UNTAGGED_TEXT, decode, describe_tags
-from indexer.decode.audio.stream import SAMPLE_RATE, audio_chunks, open_audio_container
+from indexer.decode.audio.stream import SAMPLE_RATE, audio_chunks
 from indexer.decode.context import DecodeContext
 from indexer.decode.text.chunking import Chunker
 from indexer.enrich.base import AnalysisPass
@@ -28,6 +28,7 @@ from retrieval import Library
 from retrieval.catalog.schema import CATALOG_FILE
 from retrieval.errors import LibraryError, MediaError
 from retrieval.formatting import format_location as place_of
+from retrieval.media.av.container import MEDIA_FORMATS, open_container
 from tests.support.audio_files import (
     CODECS,
     TONE_WORDS,
@@ -121,7 +122,7 @@ def test_a_broken_sound_gives_what_can_be_read_or_says_why_not(tmp_path, index, 
 def test_a_playlist_by_a_sounds_name_opens_no_other_file_and_no_socket(tmp_path, start):
     write_audio(tmp_path / "other.wav")
     (tmp_path / "a.mp3").write_text(f"{start}file {tmp_path / 'other.wav'}\n")
-    with pytest.raises(MediaError, match="not a sound that can be read"):
+    with pytest.raises(MediaError, match="not audio: it begins with"):
         read(tmp_path / "a.mp3")
 
 
@@ -142,7 +143,7 @@ def test_no_bytes_are_fatal(data):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(stream, "MAX_CHUNK_SECONDS", 0.5)
         try:
-            with open_audio_container(BytesIO(bytes(broken))) as container:
+            with open_container(BytesIO(bytes(broken)), MEDIA_FORMATS) as container:
                 made = list(audio_chunks(container))
         except MediaError:
             return
@@ -191,7 +192,7 @@ def test_a_long_sound_is_heard_in_stretches_and_from_any_second(tmp_path, monkey
     monkeypatch.setattr(stream, "MAX_CHUNK_SECONDS", 5.0)
     monkeypatch.setattr(stream, "QUIET_SEARCH_SECONDS", 2.0)
     long = write_audio(tmp_path / "long.ogg", 17, [(n + 0.25, n + 0.75, 400) for n in range(17)])
-    with long.open("rb") as file, open_audio_container(file) as container:
+    with long.open("rb") as file, open_container(file, MEDIA_FORMATS) as container:
         parts = list(audio_chunks(container))
     assert len(parts) == 5
     for part, following in pairwise(parts):
@@ -200,7 +201,7 @@ def test_a_long_sound_is_heard_in_stretches_and_from_any_second(tmp_path, monkey
         )
         assert abs(part.samples[-800:]).max() < 0.1  # it is cut where nothing is said
     assert sum(len(part.samples) for part in parts) / SAMPLE_RATE == pytest.approx(17, abs=0.1)
-    with long.open("rb") as file, open_audio_container(file) as container:
+    with long.open("rb") as file, open_container(file, MEDIA_FORMATS) as container:
         rest = list(audio_chunks(container, after=parts[2].start))
     assert rest[0].start == pytest.approx(parts[2].start, abs=1e-3)
     assert sum(len(part.samples) for part in rest) == pytest.approx(

@@ -247,7 +247,7 @@ def test_sound_alone_has_no_picture(tmp_path):
         frame.sample_rate = 48_000
         made.mux(stream.encode(frame))
         made.mux(stream.encode(None))
-    with pytest.raises(MediaError, match="no picture in it, only sound"):
+    with pytest.raises(MediaError, match="no video in it, only audio"):
         decode(path)
 
 

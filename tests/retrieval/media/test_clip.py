@@ -1,4 +1,4 @@
-"""Moments cut out of a video: as they are from the key frame on, or coded anew from the very frame."""
+"""Clips are copied from the key frame before their start, or transcoded from the exact frame."""
 
 import json
 import zipfile
@@ -23,63 +23,63 @@ REGULAR = {"x264-params": "keyint=50:scenecut=0"}  # a key frame every two secon
 
 
 def frames(path) -> list[tuple[float, str]]:
-    """Return when each frame is shown, and its colour."""
-    with av.open(str(path)) as given:
-        stream, zero, seen = given.streams.video[0], None, []
-        for frame in given.decode(stream):
-            zero = frame.pts if zero is None else zero
+    """Return the time and the color of each frame."""
+    with av.open(str(path)) as container:
+        stream, origin, times_and_colors = container.streams.video[0], None, []
+        for frame in container.decode(stream):
+            origin = frame.pts if origin is None else origin
             pixel = frame.to_ndarray(format="rgb24")[frame.height // 2, frame.width // 2].astype(int)
-            colour = min(COLORS, key=lambda name: abs(pixel - COLORS[name]).sum())
-            seen.append((round(float((frame.pts - zero) * stream.time_base), 3), colour))
-        return seen
+            color = min(COLORS, key=lambda name: abs(pixel - COLORS[name]).sum())
+            times_and_colors.append((round(float((frame.pts - origin) * stream.time_base), 3), color))
+        return times_and_colors
 
 
-def test_a_clip_is_copied_from_the_key_frame_before_it(tmp_path):
+def test_copied_clip_starts_at_the_key_frame_before(tmp_path):
     path = write_video(tmp_path / "a.mp4", SCENES, audio=True, **REGULAR)
-    done = write_clip(path, tmp_path / "out.mp4", 3.0, 5.4)
-    assert (done.start, done.copied, done.source) == (2.0, True, path)
-    seen = frames(done.path)
-    assert seen[0] == (0.0, "red") and (1.0, "green") in seen
-    assert done.end == pytest.approx(5.4, abs=0.1)  # what is shown last takes later frames to decode
-    assert seen[-1][0] == pytest.approx(done.end - done.start, abs=0.05)
-    with av.open(str(done.path)) as made:
-        assert [stream.type for stream in made.streams] == ["video", "audio"]
-        assert made.duration / 1e6 == pytest.approx(3.4, abs=0.15)
+    clip = write_clip(path, tmp_path / "out.mp4", 3.0, 5.4)
+    assert (clip.start, clip.copied, clip.source) == (2.0, True, path)
+    times_and_colors = frames(clip.path)
+    assert times_and_colors[0] == (0.0, "red") and (1.0, "green") in times_and_colors
+    assert clip.end == pytest.approx(5.4, abs=0.1)  # what is shown last takes later frames to decode
+    assert times_and_colors[-1][0] == pytest.approx(clip.end - clip.start, abs=0.05)
+    with av.open(str(clip.path)) as container:
+        assert [stream.type for stream in container.streams] == ["video", "audio"]
+        assert container.duration / 1e6 == pytest.approx(3.4, abs=0.15)
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".webm"])
-def test_an_exact_clip_begins_and_ends_where_the_moment_does(tmp_path, suffix):
+def test_exact_clip_has_the_requested_times(tmp_path, suffix):
     path = write_video(tmp_path / "a.mp4", SCENES, audio=True, **REGULAR)
-    done = write_clip(path, tmp_path / f"out{suffix}", 3.0, 5.4, exact=True)
-    assert (done.start, done.end, done.copied) == (3.0, 5.4, False)
-    seen = frames(done.path)
-    assert len(seen) == 60 and {colour for _, colour in seen} == {"green"}
-    assert seen[-1][0] == pytest.approx(2.36, abs=0.001)
+    clip = write_clip(path, tmp_path / f"out{suffix}", 3.0, 5.4, exact=True)
+    assert (clip.start, clip.end, clip.copied) == (3.0, 5.4, False)
+    times_and_colors = frames(clip.path)
+    assert len(times_and_colors) == 60 and {color for _, color in times_and_colors} == {"green"}
+    assert times_and_colors[-1][0] == pytest.approx(2.36, abs=0.001)
 
 
-def test_what_a_format_cannot_hold_is_coded_anew(tmp_path):
+def test_unsupported_codec_of_the_output_format_is_transcoded(tmp_path):
     path = write_video(tmp_path / "a.mp4", SCENES, size=(96, 64))
-    done = write_clip(path, tmp_path / "out.webm", 3.0, 3.4)
-    assert (done.start, done.end, done.copied) == (3.0, 3.4, False)
+    clip = write_clip(path, tmp_path / "out.webm", 3.0, 3.4)
+    assert (clip.start, clip.end, clip.copied) == (3.0, 3.4, False)
 
 
-def test_late_turned_and_uneven_videos_are_cut_at_their_own_times(tmp_path):
+def test_videos_with_late_starts_rotation_and_uneven_frames_are_cut_exactly(tmp_path):
     late = write_clip(
         write_video(tmp_path / "late.ts", SCENES, begin=7.0), tmp_path / "a.mp4", 3.0, 5.4, exact=True
     )
     assert (late.start, late.end) == (3.0, 5.4)
     turned = write_video(tmp_path / "turned.mov", SCENES, rotation=90)
     for exact in (False, True):
-        done = write_clip(turned, tmp_path / f"turned{exact}.mp4", 3.0, 5.4, exact=exact)
-        with av.open(str(done.path)) as made:
-            assert next(made.decode(video=0)).rotation == 90
+        clip = write_clip(turned, tmp_path / f"turned{exact}.mp4", 3.0, 5.4, exact=exact)
+        with av.open(str(clip.path)) as container:
+            assert next(container.decode(video=0)).rotation == 90
     steps = (15, 70, 40)
     uneven = write_video(tmp_path / "uneven.mkv", SCENES, steps=steps)
-    done = write_clip(uneven, tmp_path / "b.mkv", 0.125, 0.25, exact=True)
-    assert [time for time, _ in frames(done.path)] == [0.0, 0.015, 0.085]
+    clip = write_clip(uneven, tmp_path / "b.mkv", 0.125, 0.25, exact=True)
+    assert [time for time, _ in frames(clip.path)] == [0.0, 0.015, 0.085]
 
 
-def test_a_hit_is_cut_by_its_id(tmp_path, clew):
+def test_clip_command_takes_ids_and_printed_locations(tmp_path, clew):
     path = write_video(tmp_path / "videos" / "a.mp4", SCENES, **REGULAR)
     draw_image(tmp_path / "videos" / "photo.png")
     assert clew("index", "videos", "--model", "builtin").exit_code == 0
@@ -87,42 +87,47 @@ def test_a_hit_is_cut_by_its_id(tmp_path, clew):
         json.loads(clew("search", "colour", "--kind", "video", "--all", "--json").stdout),
         key=lambda hit: hit["start"],
     )
-    done = clew("clip", f"#{second['id']}", "out.mp4")
-    assert (done.exit_code, done.stdout) == (0, "out.mp4\n")
-    assert "00:02.0 to 00:05." in done.stderr and "videos/a.mp4, copied" in done.stderr
+    clip = clew("clip", f"#{second['id']}", "out.mp4")
+    assert (clip.exit_code, clip.stdout) == (0, "out.mp4\n")
+    assert "00:02.0 to 00:05." in clip.stderr and "videos/a.mp4, copied" in clip.stderr
     again = clew("clip", second["id"], "out.mp4", "--exact")
-    assert again.exit_code == 2 and "out.mp4 is there already; --force replaces it." in again.stderr
-    told = json.loads(
+    assert again.exit_code == 2 and "out.mp4 already exists" in again.stderr
+    answer = json.loads(
         clew("clip", second["id"], "out.mp4", "--exact", "--force", "--around", 1, "--json").stdout
     )
-    assert (told["start"], told["end"], told["copied"], told["source"]) == (2.0, 6.4, False, str(path))
-    assert [colour for _, colour in frames("out.mp4")] == ["red"] * 25 + ["green"] * 60 + ["blue"] * 25
+    assert (answer["start"], answer["end"], answer["copied"], answer["source"]) == (
+        2.0,
+        6.4,
+        False,
+        str(path),
+    )
+    assert [color for _, color in frames("out.mp4")] == ["red"] * 25 + ["green"] * 60 + ["blue"] * 25
     (photo,) = json.loads(clew("search", "colour", "--kind", "image", "--all", "--json").stdout)
     for wrong, reason in (
         (photo["id"], "no times to cut at"),
         (999, "no segment #999"),
         ("x", "is no moment"),
     ):
-        done = clew("clip", wrong, "b.mp4")
-        assert done.exit_code == 2 and reason in done.stderr
+        clip = clew("clip", wrong, "b.mp4")
+        assert clip.exit_code == 2 and reason in clip.stderr
     assert sorted(each.name for each in tmp_path.iterdir()) == ["library", "out.mp4", "videos"]
     shown = clew("clip", "videos/a.mp4 @ 00:03.0", "c.mkv")
     assert (shown.exit_code, shown.stdout) == (0, "c.mkv\n")
     for wrong in ("videos/a.mp4 @ 00:03.3", "videos/b.mp4 @ 00:02.0", "videos/photo.png @ 00:00.0"):
         assert "Nothing that was found begins in" in clew("clip", wrong, "d.mkv").stderr
     path.unlink()
-    assert "is not there now" in clew("clip", second["id"], "b.mp4").stderr
+    assert "does not exist" in clew("clip", second["id"], "b.mp4").stderr
 
 
-def test_a_clip_that_cannot_be_written_leaves_nothing(tmp_path):
+def test_failed_clip_leaves_no_file(tmp_path):
     path = write_video(tmp_path / "a.mp4", SCENES[:1])
-    with pytest.raises(MediaError, match=r"\.txt is no format that holds it; try \.mp4"):
+    with pytest.raises(MediaError, match=r"cannot be written as \.txt"):
         write_clip(path, tmp_path / "out.txt", 0, 1)
-    with pytest.raises(MediaError, match="nothing of this moment"):
+    with pytest.raises(MediaError, match="no frame in this time range"):
         write_clip(path, tmp_path / "out.mp4", 50, 60)
-    with pytest.raises(QueryError, match="the very file"):
+    with pytest.raises(QueryError, match="the source of the clip"):
         write_clip(path, path, 0, 1, force=True)
-    with pytest.raises(QueryError, match="no folder"):
+    with pytest.raises(QueryError, match="nowhere does not exist"):
         write_clip(path, tmp_path / "nowhere" / "out.mp4", 0, 1)
     with pytest.raises(QueryError, match="no suffix"):
         write_clip(path, tmp_path / "out", 0, 1)
@@ -130,43 +135,43 @@ def test_a_clip_that_cannot_be_written_leaves_nothing(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", [".mp3", ".wav", ".flac", ".m4a"])
-def test_a_moment_of_a_sound_is_cut_whether_it_has_a_cover_or_not(tmp_path, suffix):
-    sound = write_audio(tmp_path / f"a{suffix}", 4, [(1, 2, 400)])
+def test_audio_clip_with_and_without_cover(tmp_path, suffix):
+    audio = write_audio(tmp_path / f"a{suffix}", 4, [(1, 2, 400)])
     if suffix == ".mp3":
         cover = BytesIO()
         Image.new("RGB", (64, 64), "red").save(cover, "PNG")
-        add_cover(sound, cover.getvalue())
+        add_cover(audio, cover.getvalue())
     for exact in (False, True):
-        done = write_clip(sound, tmp_path / f"out{exact}{suffix}", 1, 2, exact=exact)
-        assert done.copied is not exact
-        assert (done.start, done.end) == pytest.approx((1, 2), abs=0.1)
-        with av.open(str(done.path)) as made:
-            assert [stream.type for stream in made.streams] == ["audio"]
+        clip = write_clip(audio, tmp_path / f"out{exact}{suffix}", 1, 2, exact=exact)
+        assert clip.copied is not exact
+        assert (clip.start, clip.end) == pytest.approx((1, 2), abs=0.1)
+        with av.open(str(clip.path)) as container:
+            assert [stream.type for stream in container.streams] == ["audio"]
 
 
-def test_a_hit_in_an_archive_is_cut(tmp_path, place, toy):
+def test_hit_in_an_archive_is_cut(tmp_path, place, toy):
     path = write_video(tmp_path / "a.mp4", SCENES, **REGULAR)
     archive = tmp_path / "videos" / "a.zip"
     archive.parent.mkdir()
-    with zipfile.ZipFile(archive, "w") as packed:
-        packed.write(path, "in/a.mp4")
+    with zipfile.ZipFile(archive, "w") as zip_file:
+        zip_file.write(path, "in/a.mp4")
     index_folder(archive.parent, library=place, embedder=toy, options=IndexOptions(archives=True)).close()
     with Library.open(place, embedder=toy) as library:
         (hit, *_) = library.search("green", kind="video")
         assert hit.path == archive / "in" / "a.mp4"
-        done = library.clip(hit, tmp_path / "out.mp4", exact=True)
-        with pytest.raises(QueryError, match="the very file"):
+        clip = library.clip(hit, tmp_path / "out.mp4", exact=True)
+        with pytest.raises(QueryError, match="the source of the clip"):
             library.clip(hit, archive, force=True)
-    assert (done.start, done.end, done.source) == (3.0, 5.4, hit.path)
-    assert {colour for _, colour in frames(done.path)} == {"green"}
+    assert (clip.start, clip.end, clip.source) == (3.0, 5.4, hit.path)
+    assert {color for _, color in frames(clip.path)} == {"green"}
 
 
-def test_a_library_cuts_a_hit(tmp_path, place, toy):
+def test_library_clip_keeps_the_aspect_ratio(tmp_path, place, toy):
     path = write_video(tmp_path / "videos" / "a.mp4", SCENES, aspect=Fraction(4, 3))
     index_folder(path.parent, library=place, embedder=toy).close()
     with Library.open(place, embedder=toy) as library:
         (hit, *_) = library.search("green", kind="video")
-        done = library.clip(hit, tmp_path / "out.mp4", exact=True)
-        assert (done.start, done.end) == (hit.start, hit.end) == (3.0, 5.4)
-    with av.open(str(done.path)) as made:
-        assert made.streams.video[0].sample_aspect_ratio == Fraction(4, 3)
+        clip = library.clip(hit, tmp_path / "out.mp4", exact=True)
+        assert (clip.start, clip.end) == (hit.start, hit.end) == (3.0, 5.4)
+    with av.open(str(clip.path)) as container:
+        assert container.streams.video[0].sample_aspect_ratio == Fraction(4, 3)
