@@ -88,7 +88,9 @@ def audio_chunks(
     yield AudioChunk(start, np.concatenate([np.empty(0, np.float32), *parts]), None)
 
 
-def _resampled_pieces(container: "InputContainer", stream: Any, sample_rate: int) -> Iterator[tuple[float, Samples]]:
+def _resampled_pieces(
+    container: "InputContainer", stream: Any, sample_rate: int
+) -> Iterator[tuple[float, Samples]]:
     """Yield the time of each frame, in seconds from the start of the container, and its mono samples."""
     import av
 
@@ -98,7 +100,7 @@ def _resampled_pieces(container: "InputContainer", stream: Any, sample_rate: int
             if resampler is None:
                 resampler = av.AudioResampler(format="flt", layout="mono", rate=sample_rate)
             resampled = resampler.resample(frame)
-        except (av.FFmpegError, ValueError):  # the sample sample_rate changes, or is missing
+        except (av.FFmpegError, ValueError):  # the sample rate changes, or is missing
             resampler = None
             continue
         if resampled:
