@@ -1,4 +1,4 @@
-"""Do work ahead of its turn, in threads, no further than a bound."""
+"""Run work in threads ahead of its consumer, within a limit."""
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
@@ -16,45 +16,45 @@ def prefetch(
     *,
     threads: int,
     depth: int,
-    weight: Callable[[Result], int] = lambda made: 1,
+    weight: Callable[[Result], int] = lambda result: 1,
 ) -> Generator[Result]:
-    """Yield work(item) in order, with at most `depth` items begun and not yet taken.
+    """Yield work(item) in order, with at most `depth` items started and not yet consumed.
 
-    No further item is worked on while those that wait to be taken weigh `depth` or more.
+    No other item starts while the results that wait for the consumer weigh `depth` or more.
     """
     pool = ThreadPoolExecutor(threads, thread_name_prefix="clew-decode")
-    begun: deque[Future[Result]] = deque()
-    room, held, turn, closed = Condition(), 0, 0, False
+    started: deque[Future[Result]] = deque()
+    state, held, turn, closed = Condition(), 0, 0, False
 
-    def make(number: int, item: Item) -> Result:
+    def run(number: int, item: Item) -> Result:
         nonlocal held
-        with room:  # whose turn it is never waits
-            room.wait_for(lambda: held < depth or number <= turn or closed)
+        with state:  # the next result in order never waits: the consumer waits for it
+            state.wait_for(lambda: held < depth or number <= turn or closed)
         if closed:
             raise CancelledError
-        made = work(item)
-        with room:
-            held += weight(made)
-        return made
+        result = work(item)
+        with state:
+            held += weight(result)
+        return result
 
     def take() -> Result:
         nonlocal held, turn
-        made = begun.popleft().result()
-        with room:
-            held -= weight(made)
+        result = started.popleft().result()
+        with state:
+            held -= weight(result)
             turn += 1
-            room.notify_all()
-        return made
+            state.notify_all()
+        return result
 
     try:
         for number, item in enumerate(items):
-            begun.append(pool.submit(make, number, item))
-            if len(begun) >= depth:
+            started.append(pool.submit(run, number, item))
+            if len(started) >= depth:
                 yield take()
-        while begun:
+        while started:
             yield take()
     finally:
-        with room:
+        with state:
             closed = True
-            room.notify_all()
+            state.notify_all()
         pool.shutdown(wait=True, cancel_futures=True)

@@ -10,11 +10,11 @@ Progress = Callable[[str, int, int], None]  # the folder, files done, files to d
 
 
 def no_progress(folder: str, done: int, total: int) -> None:
-    """Show no progress."""
+    """Ignore progress."""
 
 
 class FileEntry(NamedTuple):
-    """A file on disk that a decoder can read; `path` is under the root, `mtime` in nanoseconds."""
+    """A file that a decoder can read; `path` is relative to the root, `mtime` in nanoseconds."""
 
     path: bytes
     size: int
@@ -24,6 +24,6 @@ class FileEntry(NamedTuple):
 
 
 def mtime_nanoseconds(status: os.stat_result) -> int:
-    """Return when a file was written, within what SQLite can hold: to the year 2262."""
-    when = status.st_mtime_ns
-    return when if -(2**63) <= when < 2**63 else 2**63 - 1
+    """Return the modification time, limited to the 64-bit integers of SQLite (the year 2262)."""
+    mtime = status.st_mtime_ns
+    return mtime if -(2**63) <= mtime < 2**63 else 2**63 - 1

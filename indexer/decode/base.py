@@ -1,4 +1,4 @@
-"""Decoders: a file in, the segments that can be found in it out."""
+"""Results of decoders: the segments and the metadata of a file."""
 
 from dataclasses import dataclass, field
 
@@ -8,38 +8,32 @@ from retrieval.types import Kind, MediaProperties, Vectors
 
 @dataclass(frozen=True, slots=True)
 class SegmentDraft:
-    """A segment before it is embedded: pixels or text, and its place in the file.
-
-    `start` and `end` are seconds where the file has a duration, else lines; `page` counts from 1; `box` is
-    left, top, width and height in pixels of the upright picture. What a decoder has embedded itself, as
-    the mean of several pictures, has its `vector`, (d,). A caption in a table names its `picture`: the path
-    from the table's folder.
-    """
+    """A segment before it is embedded: its pixels or text, and its location in the file."""
 
     kind: Kind
     pixels: Pixels | None = None
     text: str | None = None
-    start: float | None = None
+    start: float | None = None  # seconds in a file with a duration, else a line, from 1
     end: float | None = None
-    page: int | None = None
-    box: tuple[int, int, int, int] | None = None
-    vector: Vectors | None = None
+    page: int | None = None  # from 1
+    box: tuple[int, int, int, int] | None = None  # left, top, width, height; pixels of the upright image
+    vector: Vectors | None = None  # (d,), if the decoder has embedded the segment itself
     thumbnail: bytes | None = None  # WebP
-    caption_target: bytes | None = None
+    caption_target: bytes | None = None  # the image of a table's caption; path relative to the table
 
     @property
     def is_image_part(self) -> bool:
-        """Say whether this is of a picture that is a segment itself: a tile, a crop, a later frame."""
+        """Return True for a part of an image that has a segment: a tile, a crop or a later frame."""
         return self.kind == "image" and (self.box is not None or self.start is not None)
 
     def matches(self, kind: Kind, page: int | None, start: float | None) -> bool:
-        """Say whether a segment of this place is made of such a draft; older readers told no page."""
+        """Return True if a segment has this location; older versions stored no page."""
         return (self.kind, self.start) == (kind, start) and page in (None, self.page)
 
 
 @dataclass(frozen=True, slots=True)
 class DecodedFile:
-    """What a file holds: its segments, what it says of itself or its picture, and what of it was left out."""
+    """The segments and metadata of a file, and a note on the parts that were left out."""
 
     drafts: list[SegmentDraft] = field(default_factory=list)
     properties: MediaProperties = field(default_factory=MediaProperties)

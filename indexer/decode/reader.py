@@ -38,26 +38,22 @@ DECODERS: dict[str, Decoder] = {
 
 @dataclass(frozen=True, slots=True)
 class ReadResult:
-    """A file that was read: what it holds, or that its content is known, or why it cannot be read.
-
-    What fails for the moment (a disk that does not answer, an extra that is not installed, which `lacks`
-    says) is tried again by the next run, and what was known of the file stays.
-    """
+    """The result of reading a file: its segments, or the reason why it has none."""
 
     entry: FileEntry
-    digest: bytes = b""
-    known: bool = False
+    digest: bytes = b""  # SHA-256 of the content
+    known: bool = False  # the library has this content already
     decoded: DecodedFile = field(default_factory=DecodedFile)
     error: str | None = None
-    transient: bool = False
-    missing_extra: str | None = None
+    transient: bool = False  # the next run tries again, and the library keeps what it has of the file
+    missing_extra: str | None = None  # the error of an optional dependency that is not installed
 
     @property
     def modified_time(self) -> str:
-        """Return when the file was last written, ISO, local."""
+        """Return the modification time as ISO 8601, local time."""
         try:
             return datetime.fromtimestamp(self.entry.mtime / 1e9).isoformat(timespec="seconds")
-        except (ValueError, OverflowError, OSError):  # a time no calendar has
+        except (ValueError, OverflowError, OSError):  # outside the years of a calendar
             return "1970-01-01T00:00:00"
 
 
@@ -68,9 +64,9 @@ def read_file(
     is_known: Callable[[bytes, str], bool],
     opener: Opener | None = None,
 ) -> ReadResult | None:
-    """Read a file; None if it has gone since the scan. A file that cannot be read is never fatal.
+    """Read a file, and return any failure as part of the result; None if the file no longer exists.
 
-    `opener` opens one that is in an archive, which is as it was found: the archive is what may change.
+    `opener` opens a member of an archive. Other files are read again if they change meanwhile.
     """
     try:
         if opener is not None:
@@ -80,10 +76,10 @@ def read_file(
             with open(os.path.join(root, entry.path), "rb") as file:
                 before = os.fstat(file.fileno())
                 entry = entry._replace(size=before.st_size, mtime=mtime_nanoseconds(before))
-                done = _read_open_file(file, entry, context, is_known)
+                result = _read_open_file(file, entry, context, is_known)
                 after = os.fstat(file.fileno())
             if (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns):
-                return done
+                return result
         return ReadResult(entry, error="is being written", transient=True)
     except FileNotFoundError:
         return None
@@ -96,7 +92,7 @@ def read_file(
 def _read_open_file(
     file: BufferedReader, entry: FileEntry, context: DecodeContext, is_known: Callable[[bytes, str], bool]
 ) -> ReadResult:
-    """Hash an open file, and decode it if its content is not known."""
+    """Hash an open file, and decode it if its content is new."""
     digest = hashlib.file_digest(file, "sha256").digest()
     if is_known(digest, entry.decoder):
         return ReadResult(entry, digest, known=True)
@@ -109,12 +105,12 @@ def _read_open_file(
         return ReadResult(entry, error=str(error))
     except ExtraMissing as error:
         return ReadResult(entry, error=str(error), transient=True, missing_extra=str(error))
-    except Exception as error:  # a decoder's own bug must not cost the person the other files
+    except Exception as error:  # a bug of a decoder must not stop the run
         return ReadResult(entry, error=f"unexpected {type(error).__name__}: {error}")
 
 
 def _decode_or_sniff(decoder_name: str, file: BinaryIO, suffix: str, context: DecodeContext) -> DecodedFile:
-    """Decode a file as what its suffix says, or else, where that cannot be, as what its first bytes say."""
+    """Decode a file with the decoder of its suffix, or else with that of its first bytes."""
     try:
         return DECODERS[decoder_name](file, suffix, context)
     except MediaError as error:
@@ -141,10 +137,9 @@ def redecode(
     opener: Opener | None = None,
     scene_ranges: Sequence[tuple[float, float]] | None = None,
 ) -> DecodedFile | None:
-    """Decode a content that was read before; None where the file is not there as it was.
+    """Decode a file again; None if it is missing or its content has changed.
 
-    Of what was read as a video, whose segments follow from how a model sees it, those that begin and end at
-    `spans`.
+    The scenes of a video depend on the embedder; `scene_ranges`, in seconds, gives those that it has.
     """
     try:
         with open_unchanged(digest, path, opener) as file:
@@ -153,7 +148,7 @@ def redecode(
             if scene_ranges is not None:
                 return DecodedFile(video.embed_known_scenes(file, context, scene_ranges))
             return _decode_or_sniff(decoder_name, file, _suffix(path), context)
-    except Exception:  # gone since, or a decoder that has changed its mind
+    except Exception:  # also a decoder that now rejects the file
         return None
 
 
@@ -161,11 +156,11 @@ def redecode(
 def open_unchanged(
     digest: bytes, path: bytes, opener: Opener | None = None
 ) -> Iterator[BufferedReader | None]:
-    """Open a content that was read before; None where the file is not as it was. Raises OSError."""
+    """Open a file; yield None if its content has another digest. Raises OSError."""
     with cast(BufferedReader, (opener or partial(open_path, path))()) as file:
-        same = hashlib.file_digest(file, "sha256").digest() == digest
+        unchanged = hashlib.file_digest(file, "sha256").digest() == digest
         file.seek(0)
-        yield file if same else None
+        yield file if unchanged else None
 
 
 def _suffix(path: bytes) -> str:

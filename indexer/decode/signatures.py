@@ -1,23 +1,23 @@
-"""Tell what a file is whose suffix lies: by its first bytes, for a decoder or for a person."""
+"""Recognize the type of a file by its first bytes if its suffix is wrong."""
 
 import re
 from codecs import getincrementaldecoder
 from typing import NamedTuple
 
-HEAD_BYTES = 4_096  # bytes
+HEAD_BYTES = 4_096
 IMAGE_BRANDS = (b"avif", b"avis", b"heic", b"heix", b"hevc", b"hevx", b"mif1", b"msf1", b"crx ")
 
 
 class FileType(NamedTuple):
-    """What a file seems to be, in words, and the reader of such files."""
+    """A type of files: its description for error messages, and its decoder if there is one."""
 
     description: str
     decoder: str | None = None
 
 
 SIGNATURES = tuple(
-    (re.compile(mark, re.S), FileType(words, reader))
-    for mark, words, reader in (
+    (re.compile(signature, re.S), FileType(description, decoder))
+    for signature, description, decoder in (
         (rb"\xff\xd8\xff", "a JPEG", "picture"),
         (rb"\x89PNG\r\n", "a PNG", "picture"),
         (rb"GIF8[79]a", "a GIF", "picture"),
@@ -45,7 +45,7 @@ SIGNATURES = tuple(
         (rb"#EXTM3U", "a playlist, which clew does not follow", None),
     )
 )  # fmt: skip
-SHARED_CONTAINERS = {"video": "sound", "sound": "video"}  # what is kept in the same containers
+SHARED_CONTAINERS = {"video": "sound", "sound": "video"}  # decoders of the same container formats
 DECODER_NOUNS = {
     "picture": "a picture",
     "sound": "a sound",
@@ -58,40 +58,38 @@ DECODER_NOUNS = {
 
 
 def sniff(head: bytes) -> FileType | None:
-    """Return what a file seems to be by its first bytes; None where nothing tells."""
-    found = next((meant for mark, meant in SIGNATURES if mark.match(head)), None)
-    if found is None and head.strip(b"\0") and _is_text(head):
+    """Return the type of a file by its first bytes; None if it is unknown."""
+    file_type = next((file_type for signature, file_type in SIGNATURES if signature.match(head)), None)
+    if file_type is None and head.strip(b"\0") and _is_text(head):
         return FileType("JSON" if head.lstrip()[:1] in (b"{", b"[") else "text")
-    return found
+    return file_type
 
 
 def fallback_decoders(decoder: str, head: bytes) -> list[str]:
-    """Return what else may read a file that this reader cannot."""
-    if decoder not in DECODER_NOUNS:  # a caption belongs to its picture, whatever is in it
+    """Return the other decoders to try on a file that this decoder cannot read."""
+    if decoder not in DECODER_NOUNS:  # a caption belongs to its image, whatever its content
         return []
-    found = sniff(head)
-    likely = None if found is None or found.decoder is None else found.decoder
-    every = (likely, SHARED_CONTAINERS.get(likely or ""))
-    return [each for each in every if each is not None and each != decoder]
+    file_type = sniff(head)
+    likely = file_type and file_type.decoder
+    names = (likely, SHARED_CONTAINERS.get(likely or ""))
+    return [name for name in names if name is not None and name != decoder]
 
 
 def mismatch_reason(reason: str, decoder: str, head: bytes) -> str:
-    """Return why a file cannot be read: that it is something else, if it seems so."""
-    found = sniff(head)
-    if found is None or not reason.startswith(("not ", "of a format")):
+    """Return the reason why a file cannot be read: that it has another type, if that is recognized."""
+    file_type = sniff(head)
+    if file_type is None or not reason.startswith(("not ", "of a format")):
         return reason
-    if found.decoder is not None and found.decoder in (decoder, SHARED_CONTAINERS.get(decoder)):
-        begun = f"damaged: it begins as {found.description} and goes on as none"
-        return begun if decoder in SHARED_CONTAINERS else reason
-    return (
-        reason
-        if decoder not in DECODER_NOUNS
-        else f"not {DECODER_NOUNS[decoder]}: it seems to be {found.description}"
-    )
+    if file_type.decoder is not None and file_type.decoder in (decoder, SHARED_CONTAINERS.get(decoder)):
+        damaged = f"damaged: it starts as {file_type.description}, but the rest cannot be read"
+        return damaged if decoder in SHARED_CONTAINERS else reason
+    if decoder not in DECODER_NOUNS:
+        return reason
+    return f"not {DECODER_NOUNS[decoder]}: it seems to be {file_type.description}"
 
 
 def _is_text(head: bytes) -> bool:
-    """Say whether these bytes are letters, of UTF-8 or of a byte each; the last may be cut."""
+    """Return True if these bytes are text; the last character may be cut."""
     if head.startswith((b"\xff\xfe", b"\xfe\xff")):
         return True
     plain = head.translate(None, bytes(range(32, 127)) + b"\t\n\r\f\b\x1b")

@@ -193,13 +193,11 @@ def test_a_document_that_breaks_off_is_read_up_to_there(tmp_path, index, place, 
         (tmp_path / "files" / name).write_bytes(data if len(data) < 700 else data[: len(data) * 3 // 4])
     report = index(tmp_path / "files")
     assert (report.added, report.failed) == (2, 1)
-    said = "damaged: it is read up to where it breaks off."
+    said = "damaged: truncated, and read up to there."
     assert report.notes == [f"a.docx: {said}", f"b.odt: {said}"]
     with Library.open(place, embedder=toy) as library:
         assert {hit.path.name for hit in library.search("red", count=2)} == {"a.docx", "b.odt"}
-        assert [failure.reason for failure in library.failures()] == [
-            "damaged: it breaks off before its text"
-        ]
+        assert [failure.reason for failure in library.failures()] == ["damaged: truncated before its text"]
 
 
 def test_members_without_a_name_or_named_twice_cost_no_others(tmp_path, index):

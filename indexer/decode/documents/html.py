@@ -1,4 +1,4 @@
-"""A web page, alone or in an archive of it with all it shows: passages of its visible text."""
+"""Decoder of web pages, alone or in a MIME archive: passages of their visible text."""
 
 import re
 from collections.abc import Iterable
@@ -13,12 +13,12 @@ from indexer.decode.text.encoding import decode_text
 from indexer.decode.text.plain import read_bytes
 from retrieval.errors import MediaError
 
-MAX_HTML_BYTES = 20_000_000  # bytes
+MAX_HTML_BYTES = 20_000_000
 CHARSET_DECLARATION = re.compile(rb"""(?:charset|encoding)\s*=\s*["']?([\w.:-]+)""", re.I)
 
 
 def decode(file: BinaryIO, suffix: str, context: DecodeContext) -> DecodedFile:
-    """Split the visible text into passages, each with its lines of the page's source."""
+    """Split the visible text into passages with their lines in the source."""
     data = read_bytes(file, MAX_HTML_BYTES)
     html = (
         _extract_mhtml_page(data)
@@ -43,18 +43,20 @@ def split_paragraphs(paragraphs: Iterable[Paragraph], chunker: Chunker) -> list[
 
 
 def declared_charset(data: bytes) -> str | None:
-    """Return the encoding that a page says it has."""
-    found = CHARSET_DECLARATION.search(data[:4096])
-    return None if found is None else found[1].decode()
+    """Return the encoding that a page declares near its start, if any."""
+    match = CHARSET_DECLARATION.search(data[:4096])
+    return None if match is None else match[1].decode()
 
 
 def _extract_mhtml_page(data: bytes) -> str:
-    """Return the page that a MIME archive (.mhtml) is of: its first part that is HTML."""
+    """Return the first HTML part of a MIME archive (.mhtml)."""
     try:
-        for part in message_from_bytes(data).walk():
-            body = part.get_payload(decode=True) if part.get_content_type() == "text/html" else None
-            if isinstance(body, bytes):
-                return decode_text(body, part.get_content_charset() or declared_charset(body))
+        pages = (part for part in message_from_bytes(data).walk() if part.get_content_type() == "text/html")
+        page = next(pages, None)
+        body = None if page is None else page.get_payload(decode=True)
+        charset = None if page is None else page.get_content_charset()
     except (RecursionError, ValueError, LookupError) as error:
         raise MediaError(f"damaged: {error}") from error
-    raise MediaError("no web page in it")
+    if not isinstance(body, bytes):
+        raise MediaError("no web page in it")
+    return decode_text(body, charset or declared_charset(body))

@@ -1,4 +1,4 @@
-"""Documents of Word, LibreOffice and PowerPoint, and books: passages of their text, in reading order."""
+"""Decoder of Word, PowerPoint, OpenDocument, RTF and EPUB files: passages in reading order."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -22,14 +22,14 @@ from indexer.decode.text.encoding import decode_text
 from indexer.decode.text.plain import read_bytes
 from retrieval.errors import MediaError
 
-MAX_CHARACTERS = 20_000_000  # of a document: four Bibles
+MAX_CHARACTERS = 20_000_000  # of a document, four times the Bible
 MAX_PAGES = 5_000  # slides or chapters
-TRUNCATED_REASON = "damaged: it breaks off before its text"
+TRUNCATED_REASON = "damaged: truncated before its text"
 RTF_SIGNATURE = b"{\\rtf"
 DRM_MEMBERS = frozenset(("META-INF/encryption.xml", "META-INF/rights.xml"))
 
 RELATIONSHIP_ID = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}id"
-# What is no text of the document: what was deleted or moved away, remarks, a second form of the same.
+# Deleted and moved text, comments, field codes, and alternatives of the same content.
 IGNORED_ELEMENTS = frozenset(
     ("Fallback", "moveFrom", "tracked-changes", "annotation", "instrText", "delText")
 )
@@ -37,26 +37,26 @@ ELEMENT_TEXT = {**dict.fromkeys(("tab", "br", "cr", "s", "line-break"), " "), "n
 
 
 class OfficeParagraph(NamedTuple):
-    """A paragraph, and the slide it is on."""
+    """A paragraph, and the number of its slide."""
 
     text: str
     page: int | None = None
 
 
 class ParagraphCollector:
-    """What a parser of XML calls: it gathers paragraphs, of those only the text elements `within`."""
+    """A target of XML parsers that collects paragraphs, or only their elements named `text_element`."""
 
     def __init__(self, text_element: str | None = None) -> None:
         self.paragraphs: list[OfficeParagraph] = []
         self.page: int | None = None
         self.started = False
         self._text_element = text_element
-        self._open_paragraphs: list[list[str]] = []  # paragraphs, of which one may be in a box in another
+        self._open_paragraphs: list[list[str]] = []  # a text box is a paragraph in a paragraph
         self._in_text = text_element is None
         self._ignored_depth = 0
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
-        """Take note of an element that begins."""
+        """Handle the start of an element."""
         name, self.started = tag.rpartition("}")[2], True
         if name in IGNORED_ELEMENTS or self._ignored_depth:
             self._ignored_depth += 1
@@ -70,7 +70,7 @@ class ParagraphCollector:
             self.page = (self.page or 0) + 1
 
     def end(self, tag: str) -> None:
-        """Take note of an element that ends."""
+        """Handle the end of an element."""
         name = tag.rpartition("}")[2]
         if self._ignored_depth:
             self._ignored_depth -= 1
@@ -80,23 +80,23 @@ class ParagraphCollector:
             self._in_text = False
 
     def data(self, text: str) -> None:
-        """Take text."""
+        """Handle text."""
         if self._open_paragraphs and self._in_text and not self._ignored_depth:
             self._open_paragraphs[-1].append(text)
 
     def close(self) -> None:
-        """End, as parsers ask."""
+        """Handle the end of the document."""
 
     def pop_paragraphs(self) -> list[OfficeParagraph]:
-        """Return what was gathered since this was last asked."""
-        found, self.paragraphs = self.paragraphs, []
-        return found
+        """Return and remove the paragraphs collected so far."""
+        paragraphs, self.paragraphs = self.paragraphs, []
+        return paragraphs
 
 
 def decode(file: BinaryIO, suffix: str, context: DecodeContext) -> DecodedFile:
     """Split a document into passages; paragraphs count as lines, and slides as pages.
 
-    What the file is, its own bytes say, as other programs heed the suffix as little.
+    The content, not the suffix, decides between formats, as in other programs.
     """
     start = file.read(5)
     file.seek(0)
@@ -110,32 +110,34 @@ def decode(file: BinaryIO, suffix: str, context: DecodeContext) -> DecodedFile:
 def _decode_paragraphs(
     paragraphs: Iterator[OfficeParagraph], chunker: Chunker, document: ZipDocument | None = None
 ) -> DecodedFile:
-    drafts, letters, number, note = list[SegmentDraft](), 0, 0, None
+    drafts, character_count, number, notes = list[SegmentDraft](), 0, 0, list[str]()
     for raw, page in paragraphs:
         text = " ".join(raw.split())
         if not text:
             continue
-        letters += len(text)
-        if letters > MAX_CHARACTERS:
-            note = f"the first {MAX_CHARACTERS:,} letters are read, which is the limit"
+        character_count += len(text)
+        if character_count > MAX_CHARACTERS:
+            notes.append(f"only the first {MAX_CHARACTERS:,} characters are read (the limit)")
             break
         number += 1
         line = None if page is not None else number
         drafts += chunker.drafts(text, start=line, end=line, page=page)
     if document is not None and document.remaining_bytes <= 0:
-        note = f"what it unpacks to beyond {MAX_UNPACKED_BYTES:,} bytes is left out"
+        notes.append(f"only the first {MAX_UNPACKED_BYTES:,} bytes of its content are read (the limit)")
     elif document is not None and document.truncated:
-        note = "damaged: it is read up to where it breaks off"
-    if not drafts:
-        if document is not None and document.truncated:
-            note = TRUNCATED_REASON
-        locked = document is not None and DRM_MEMBERS & document.member_names
-        raise MediaError("locked against reading" if locked else note or "no text in it")
-    return DecodedFile(drafts, note=note)
+        notes.append("damaged: truncated, and read up to there")
+    note = "; ".join(notes) or None
+    if drafts:
+        return DecodedFile(drafts, note=note)
+    if document is not None and DRM_MEMBERS & document.member_names:
+        raise MediaError("protected against copying (DRM)")
+    if document is not None and document.truncated:
+        raise MediaError(TRUNCATED_REASON)
+    raise MediaError(note or "no text in it")
 
 
 def _read_paragraphs(document: ZipDocument) -> Iterator[OfficeParagraph]:
-    """Yield the paragraphs of a document of any kind."""
+    """Yield the paragraphs of a document of any zipped format."""
     if "content.xml" in document.member_names:
         if b"encryption-data" in document.read_member("META-INF/manifest.xml"):
             raise MediaError("needs a password")
@@ -152,10 +154,11 @@ def _read_paragraphs(document: ZipDocument) -> Iterator[OfficeParagraph]:
         else:
             if document.truncated:
                 raise MediaError(TRUNCATED_REASON)
+            is_spreadsheet = main.startswith("xl/")
             raise MediaError(
                 "a spreadsheet, which clew does not read"
-                if main.startswith("xl/")
-                else "not a document: other things, zipped"
+                if is_spreadsheet
+                else "not a document: another zip file"
             )
 
 
@@ -168,10 +171,10 @@ def _collect_paragraphs(
 
 
 def _read_slides(document: ZipDocument, main: str) -> Iterator[OfficeParagraph]:
-    """Yield the texts of slides in the order in which they are shown, each with its notes."""
-    there = _relationship_targets(document, main, "/slide")
+    """Yield the paragraphs of slides in presentation order, each followed by its notes."""
+    slides = _relationship_targets(document, main, "/slide")
     shown = [
-        there.get(slide.get(RELATIONSHIP_ID, ""), "")
+        slides.get(slide.get(RELATIONSHIP_ID, ""), "")
         for slide in document.read_xml(main).iter()
         if _has_tag(slide, "sldId")
     ]
@@ -184,29 +187,35 @@ def _read_slides(document: ZipDocument, main: str) -> Iterator[OfficeParagraph]:
 
 
 def _read_epub(document: ZipDocument) -> Iterator[OfficeParagraph]:
-    """Yield title and author of a book, and its chapters in reading order."""
+    """Yield the title and authors of a book, then its chapters in reading order."""
     package = next(
         (
-            one.get("full-path", "")
-            for one in document.read_xml("META-INF/container.xml").iter()
-            if _has_tag(one, "rootfile")
+            element.get("full-path", "")
+            for element in document.read_xml("META-INF/container.xml").iter()
+            if _has_tag(element, "rootfile")
         ),
         "",
     )
-    every = list(document.read_xml(package).iter())
+    elements = list(document.read_xml(package).iter())
     yield OfficeParagraph(
-        ", ".join(one.text or "" for one in every if _has_tag(one, "title") or _has_tag(one, "creator"))
+        ", ".join(
+            element.text or ""
+            for element in elements
+            if _has_tag(element, "title") or _has_tag(element, "creator")
+        )
     )
-    places = {
-        one.get("id"): resolve_reference(package, one.get("href", ""))
-        for one in every
-        if _has_tag(one, "item")
+    paths = {
+        element.get("id"): resolve_reference(package, element.get("href", ""))
+        for element in elements
+        if _has_tag(element, "item")
     }
-    order = dict.fromkeys(places.get(one.get("idref"), "") for one in every if _has_tag(one, "itemref"))
+    order = dict.fromkeys(
+        paths.get(element.get("idref"), "") for element in elements if _has_tag(element, "itemref")
+    )
     for chapter in islice(order, MAX_PAGES):
         if chapter in document.member_names:
             data = b"".join(document.read_chunks(chapter))
-            with suppress(MediaError):  # one that is locked, or no text
+            with suppress(MediaError):  # an encrypted chapter, or one that is not text
                 yield from (
                     OfficeParagraph(text)
                     for text, _ in extract_paragraphs(decode_text(data, declared_charset(data)))
@@ -214,13 +223,13 @@ def _read_epub(document: ZipDocument) -> Iterator[OfficeParagraph]:
 
 
 def _relationship_targets(document: ZipDocument, name: str, kind: str) -> dict[str, str]:
-    """Return the members to which one refers, by the names it has for them; of one kind."""
+    """Return the members of one kind to which a member refers, by their ids."""
     folder, _, file = name.rpartition("/")
     references = document.read_xml(f"{folder}/_rels/{file}.rels".lstrip("/"))
     return {
-        one.get("Id", ""): resolve_reference(name, one.get("Target", ""))
-        for one in references.iter()
-        if one.get("Type", "").endswith(kind)
+        element.get("Id", ""): resolve_reference(name, element.get("Target", ""))
+        for element in references.iter()
+        if element.get("Type", "").endswith(kind)
     }
 
 

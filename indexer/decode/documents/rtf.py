@@ -1,4 +1,8 @@
-"""The text of an RTF file, read once from front to back."""
+"""The text of an RTF file, read in one pass.
+
+striprtf 0.0.35 loses letters that a file writes as bytes of its code page, returns halves of characters
+above U+FFFF, and raises ValueError for a damaged control word.
+"""
 
 import codecs
 import re
@@ -19,22 +23,22 @@ _IGNORED_DESTINATION_NAMES = """
     pict revtbl rsidtbl stylesheet themedata xmlnstbl"""
 IGNORED_DESTINATIONS = frozenset(
     _IGNORED_DESTINATION_NAMES.split()
-)  # what is in these groups is no text of the document
+)  # groups that hold no text of the document
 
 
 class _TextBuilder:
-    """The text so far, and what a group that ends gives back: is it unseen, and how wide a letter is."""
+    """The text so far, and the state that a closing brace restores."""
 
     def __init__(self) -> None:
         self.parts: list[str] = []
         self.encoding = "cp1252"
         self.is_ignored, self.fallback_length = False, 1
-        self.skip_count = 0  # letters that stand for the one before, where Unicode is not read
+        self.skip_count = 0  # characters left of the fallback after a Unicode character
         self._raw_bytes = bytearray()
         self._group_stack: list[tuple[bool, int]] = []
 
     def add_text(self, text: str) -> None:
-        """Add text, after the bytes that were written one by one: a letter may be two of them."""
+        """Add text after the pending bytes, of which two may be one character."""
         if self._raw_bytes:
             self.parts.append(self._raw_bytes.decode(self.encoding, "replace"))
             self._raw_bytes.clear()
@@ -42,19 +46,19 @@ class _TextBuilder:
             self.parts.append(text)
 
     def add_byte(self, byte: int) -> None:
-        """Add a byte, unless it stands for the letter before."""
+        """Add a byte, unless it is the fallback of a Unicode character."""
         if self.skip_count:
             self.skip_count -= 1
         elif not self.is_ignored:
             self._raw_bytes.append(byte)
 
     def add_characters(self, characters: str) -> None:
-        """Add letters as they are written, but those that stand for the one before."""
+        """Add characters, except the fallback of a Unicode character."""
         self.add_text(characters[self.skip_count :].encode("latin-1").decode(self.encoding, "replace"))
         self.skip_count = max(0, self.skip_count - len(characters))
 
     def handle_brace(self, brace: str) -> None:
-        """Begin or end a group."""
+        """Start or end a group."""
         self.add_text("")
         if brace == "{":
             self._group_stack.append((self.is_ignored, self.fallback_length))
@@ -65,7 +69,7 @@ class _TextBuilder:
             self.skip_count = 0
 
     def handle_control_word(self, word: str, number: str | None) -> None:
-        """Do what a control word says."""
+        """Handle a control word."""
         self.add_text(CONTROL_WORD_TEXT.get(word, ""))
         if word in IGNORED_DESTINATIONS or word == "*":
             self.is_ignored = True
@@ -79,7 +83,7 @@ class _TextBuilder:
 
 
 def rtf_to_text(data: bytes) -> str:
-    """Return the text, a paragraph a line."""
+    """Return the text of an RTF file, one paragraph a line."""
     text = _TextBuilder()
     for token in TOKEN.finditer(data.decode("latin-1")):
         if token["code"]:
@@ -91,8 +95,8 @@ def rtf_to_text(data: bytes) -> str:
         elif word := token["word"] or token["mark"]:
             text.handle_control_word(word, token["number"])
     text.add_text("")
-    halves = "".join(text.parts).encode("utf-16", "surrogatepass")  # beyond 65535 a letter is two of \u
-    return halves.decode("utf-16", "replace").replace("\0", "")
+    utf16 = "".join(text.parts).encode("utf-16", "surrogatepass")  # above U+FFFF a character is two \u words
+    return utf16.decode("utf-16", "replace").replace("\0", "")
 
 
 def _code_page_encoding(code_page: str) -> str:

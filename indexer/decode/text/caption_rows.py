@@ -1,6 +1,6 @@
-"""Tables of captions: a column that names a picture, and one or more that say what is in it.
+"""Parser of caption tables: a column of image paths and one or more columns of captions.
 
-CSV and TSV have a line of column names; of JSON lines each has its own, and captions may be a list.
+CSV and TSV files have a header; in JSON lines every line names its columns, and captions may be lists.
 """
 
 import csv
@@ -18,13 +18,13 @@ IMAGE_COLUMNS = (
 )
 CAPTION_COLUMNS = ("caption", "captions", "text", "title", "description", "comment", "sentence", "sentences")
 NO_CAPTIONS = "no captions in it: expected columns image and caption"
-MAX_CAPTION_CHARACTERS = 10_000  # letters of a caption; more is a quote that is not closed
-HEADER_BYTES = 1 << 16  # bytes in which the first line is
+MAX_CAPTION_CHARACTERS = 10_000  # of one caption; more is a quote that is not closed
+HEADER_BYTES = 1 << 16  # from the start of a table, which decide whether it has captions
 DELIMITERS = ",;\t|"
 
 
 class CaptionRow(NamedTuple):
-    """What one line, counted from 1, says of a picture."""
+    """The captions of an image in one row; lines count from 1."""
 
     line: int
     image: str
@@ -32,85 +32,84 @@ class CaptionRow(NamedTuple):
 
 
 class CaptionColumns(NamedTuple):
-    """The names of the column of pictures and of those of captions, as the table spells them."""
+    """The names of the image column and the caption columns, as the table spells them."""
 
     image: str
     captions: tuple[str, ...]
 
 
 def find_columns(names: Sequence[object]) -> CaptionColumns | None:
-    """Find the columns among a table's; None where there are none."""
-    plain = {_normalize_name(name): str(name) for name in reversed(names)}  # of two of a name the first
-    picture = next((plain[name] for name in IMAGE_COLUMNS if name in plain), None)
+    """Return the image and caption columns of a table; None if one of them is missing."""
+    plain = {_normalize_name(name): str(name) for name in reversed(names)}  # the first of equal names wins
+    image = next((plain[name] for name in IMAGE_COLUMNS if name in plain), None)
     captions = tuple(plain[name] for name in CAPTION_COLUMNS if name in plain)
-    return CaptionColumns(picture, captions) if picture is not None and captions else None
+    return CaptionColumns(image, captions) if image is not None and captions else None
 
 
 def has_captions(head: bytes, suffix: str) -> bool:
-    """Say whether a table that begins with these bytes, BEGINNING of them or all, holds captions."""
+    """Return True if a table that starts with these bytes (up to HEADER_BYTES) has captions."""
     try:
         text = decode_text(head)
     except MediaError:
         return False
-    if suffix in (".jsonl", ".ndjson"):  # a header or garbage may come first
+    if suffix in (".jsonl", ".ndjson"):  # other lines may come first
         return any(row and find_columns(list(row)) for row in map(_parse_object, text.splitlines()))
     first = next((line for line in text.splitlines() if line.strip()), "")
     return _detect_delimiter(first) is not None
 
 
 def caption_rows(text: str, suffix: str) -> Iterator[CaptionRow]:
-    """Yield the rows that name a picture and say something; raises MediaError where there are no captions.
+    """Yield the rows that have an image; raises MediaError if the table has no caption columns.
 
-    A row that is broken is passed over; what follows a quote that is not closed is lost.
+    Broken rows are skipped. A quote that is not closed loses the text after it.
     """
     return _json_rows(text) if suffix in (".jsonl", ".ndjson") else _csv_rows(text)
 
 
 def _csv_rows(text: str) -> Iterator[CaptionRow]:
     lines = StringIO(text, newline="")
-    above, first = next(((n, line) for n, line in enumerate(lines, start=1) if line.strip()), (1, ""))
-    delimiter = _detect_delimiter(first)
+    header_line, header = next(((n, line) for n, line in enumerate(lines, start=1) if line.strip()), (1, ""))
+    delimiter = _detect_delimiter(header)
     if delimiter is None:
         raise MediaError(NO_CAPTIONS)
-    names = next(csv.reader([first], delimiter=delimiter, skipinitialspace=True))
-    found = find_columns(names)
-    assert found is not None, "the delimiter is one that finds them"
-    at, texts = names.index(found.image), [names.index(name) for name in found.captions]
+    names = next(csv.reader([header], delimiter=delimiter, skipinitialspace=True))
+    columns = find_columns(names)
+    assert columns is not None, "the delimiter was chosen by its columns"
+    image, texts = names.index(columns.image), [names.index(name) for name in columns.captions]
     reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=True)
-    line = above + 1
+    line = header_line + 1
     while True:
         try:
             cells = next(reader)
         except StopIteration:
             return
-        except csv.Error:  # a field beyond all measure: a quote that is not closed
+        except csv.Error:  # a field above the limit of csv: a quote that is not closed
             cells = []
-        if at < len(cells) and cells[at].strip():
-            said = (cells[column] for column in texts if column < len(cells))
-            yield CaptionRow(line, cells[at].strip(), _clean_texts(said))
-        line = above + reader.line_num + 1
+        if image < len(cells) and cells[image].strip():
+            captions = (cells[column] for column in texts if column < len(cells))
+            yield CaptionRow(line, cells[image].strip(), _clean_texts(captions))
+        line = header_line + reader.line_num + 1
 
 
 def _json_rows(text: str) -> Iterator[CaptionRow]:
-    found = False
+    has_columns = False
     for number, line in enumerate(text.split("\n"), start=1):
         row = _parse_object(line) if line.strip() else None
-        named = None if row is None else find_columns(list(row))
-        if row is None or named is None:
+        columns = None if row is None else find_columns(list(row))
+        if row is None or columns is None:
             continue
-        found = True
-        if isinstance(picture := row[named.image], str) and picture.strip():
-            values = [row[name] for name in named.captions]
-            said = [one for value in values for one in (value if isinstance(value, list) else [value])]
-            yield CaptionRow(
-                number, picture.strip(), _clean_texts(one for one in said if isinstance(one, str))
-            )
-    if not found:
+        has_columns = True
+        if isinstance(image := row[columns.image], str) and image.strip():
+            values = [row[name] for name in columns.captions]
+            texts = [text for value in values for text in (value if isinstance(value, list) else [value])]
+            captions = _clean_texts(text for text in texts if isinstance(text, str))
+            yield CaptionRow(number, image.strip(), captions)
+    if not has_columns:
         raise MediaError(NO_CAPTIONS)
 
 
 def _detect_delimiter(header_line: str) -> str | None:
-    """Return what stands between the names of columns, None where they are not those of captions."""
+    """Return the delimiter of a table with captions; None if the header has no such columns."""
     for delimiter in DELIMITERS:
         try:
             names = next(csv.reader([header_line], delimiter=delimiter, skipinitialspace=True), [])
@@ -130,7 +129,7 @@ def _parse_object(line: str) -> dict[str, Any] | None:
 
 
 def _clean_texts(texts: Iterator[str]) -> tuple[str, ...]:
-    """Return each caption once, without halves of characters, which JSON can spell."""
+    """Return each caption once, without the lone surrogates that JSON allows."""
     clean = (" ".join(text.encode("utf-8", "replace").decode().replace("\0", "").split()) for text in texts)
     return tuple(dict.fromkeys(text for text in clean if 0 < len(text) <= MAX_CAPTION_CHARACTERS))
 

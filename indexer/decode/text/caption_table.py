@@ -1,4 +1,4 @@
-"""A table of captions: a segment for each, which belongs to the picture that its row names."""
+"""Decoder of caption tables, whose segments belong to the images that the rows name."""
 
 import os
 from typing import BinaryIO
@@ -10,21 +10,23 @@ from indexer.decode.text.plain import read_text
 from retrieval.errors import MediaError
 
 MAX_CAPTIONS = 200_000
-MAX_PATH_BYTES = 4_000  # bytes of a path
+MAX_PATH_BYTES = 4_000
 
 
-def decode(file: BinaryIO, suffix: str, context: DecodeContext) -> DecodedFile:
-    """Return the captions with their line and the path, from the table's folder, of their picture."""
+def decode(
+    file: BinaryIO, suffix: str, context: DecodeContext, max_captions: int = MAX_CAPTIONS
+) -> DecodedFile:
+    """Return the captions with their line and the path of their image, relative to the table."""
     drafts = list[SegmentDraft]()
     note = None
-    for line, picture, captions in caption_rows(read_text(file), suffix):
-        path = os.fsencode(picture.encode("utf-8", "replace").decode().replace("\0", "")).replace(b"\\", b"/")
+    for line, image, captions in caption_rows(read_text(file), suffix):
+        path = os.fsencode(image.encode("utf-8", "replace").decode().replace("\0", "")).replace(b"\\", b"/")
         if len(path) > MAX_PATH_BYTES:
             continue
         for caption in captions:
             drafts += context.chunker.drafts(caption, start=line, end=line, caption_target=path)
-        if len(drafts) >= MAX_CAPTIONS:
-            note = f"the first {MAX_CAPTIONS:,} captions are read, which is the limit"
+        if len(drafts) >= max_captions:
+            note = f"only the first {max_captions:,} captions are read (the limit)"
             break
     if not drafts:
         raise MediaError(NO_CAPTIONS)

@@ -1,4 +1,4 @@
-"""A caption file beside its picture: lines of text, img2dataset's JSON, or an XMP sidecar."""
+"""Decoder of the captions of one image: lines of text, JSON of img2dataset, or an XMP sidecar."""
 
 import json
 from typing import BinaryIO
@@ -13,33 +13,34 @@ from retrieval.types import MediaProperties
 
 
 def decode(file: BinaryIO, suffix: str, context: DecodeContext) -> DecodedFile:
-    """Return a segment for each caption, with its line where it has one."""
+    """Return the segments of each caption, with its line if the file consists of lines."""
     text = read_text(file)
     lines: list[tuple[int | None, str]]
-    details = MediaProperties()
+    properties = MediaProperties()
     if suffix == ".json":
         lines = [(None, caption) for caption in _json_captions(text)]
     elif suffix == ".xmp":
-        captions, details = _xmp_captions(text)
+        captions, properties = _xmp_captions(text)
         lines = [(None, caption) for caption in captions]
     else:
         lines = list(enumerate(text.splitlines(), start=1))
     return DecodedFile(
         [draft for number, line in lines for draft in context.chunker.drafts(line, start=number, end=number)],
-        details,
+        properties,
     )
 
 
 def _json_captions(text: str) -> list[str]:
-    """Return img2dataset's `caption`, or the `description` other exporters write."""
+    """Return the `caption` of img2dataset, or the `description` that other exporters write."""
     try:
         fields = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise MediaError(f"not JSON: {error}") from error
     if not isinstance(fields, dict):
         return []
-    said = fields.get("caption") or fields.get("description") or []
-    return [_replace_surrogates(str(caption)) for caption in (said if isinstance(said, list) else [said])]
+    captions = fields.get("caption") or fields.get("description") or []
+    captions = captions if isinstance(captions, list) else [captions]
+    return [_replace_surrogates(str(caption)) for caption in captions]
 
 
 def _xmp_captions(text: str) -> tuple[list[str], MediaProperties]:
@@ -50,5 +51,5 @@ def _xmp_captions(text: str) -> tuple[list[str], MediaProperties]:
 
 
 def _replace_surrogates(text: str) -> str:
-    """Return text without halves of characters, which JSON can spell and nothing else can hold."""
+    """Return text without the lone surrogates that JSON allows and UTF-8 does not."""
     return text.encode("utf-8", "replace").decode()

@@ -8,13 +8,13 @@ from typing import NamedTuple
 from indexer.decode.base import SegmentDraft
 from retrieval.embedders.base import Embedder
 
-MAX_CACHED_WORDS = 50_000  # whose tokens are counted once
-MAX_WORD_CHARACTERS = 100  # letters of one word; to WordPiece a longer one is unknown
+MAX_CACHED_WORDS = 50_000  # whose token counts are cached
+MAX_WORD_CHARACTERS = 100  # WordPiece tokenizers treat a longer word as unknown
 _SENTENCE_BOUNDARY = re.compile(r"(?<=[.!?…。！？])\s+")
 
 
 class Passage(NamedTuple):
-    """A stretch of text and the lines it stands on, counted from 1."""
+    """A part of a text with its first and last line, counted from 1."""
 
     text: str
     start: int
@@ -22,7 +22,7 @@ class Passage(NamedTuple):
 
 
 class Word(NamedTuple):
-    """A word, its line, and whether a sentence ends with it."""
+    """A word, its line, and whether it ends a sentence."""
 
     text: str
     line: int
@@ -71,58 +71,61 @@ class Chunker:
 
 
 def split_text(text: str, count_tokens: Callable[[str], int], max_tokens: int) -> list[Passage]:
-    """Split at headings and blank lines, then at sentences, then between words, to `limit` tokens."""
+    """Split at headings and blank lines, then between sentences, then between words.
+
+    Each passage has between 1 and `max_tokens` tokens, and at least one letter or digit.
+    """
     return [
         passage
-        for block in _paragraphs(text)
-        for passage in _pack_sentences(block, count_tokens, max_tokens)
+        for paragraph in _paragraphs(text)
+        for passage in _pack_sentences(paragraph, count_tokens, max_tokens)
         if any(char.isalnum() for char in passage.text) and count_tokens(passage.text)
     ]
 
 
 def _paragraphs(text: str) -> Iterator[list[Word]]:
     """Yield the words of each paragraph; a heading is a paragraph of its own."""
-    block: list[Word] = []
+    paragraph: list[Word] = []
     for number, line in enumerate(text.splitlines(), start=1):
         heading = line.startswith("#")
-        if block and (heading or not line.strip()):
-            yield block
-            block = []
+        if paragraph and (heading or not line.strip()):
+            yield paragraph
+            paragraph = []
         for sentence in _SENTENCE_BOUNDARY.split(line.lstrip("#>*-+ \t") if heading else line):
             words = sentence.split()
-            block += [Word(word, number, False) for word in words[:-1]]
-            block += [Word(word, number, word[-1] in ".!?…。！？") for word in words[-1:]]
-        if heading and block:
-            yield block
-            block = []
-    if block:
-        yield block
+            paragraph += [Word(word, number, False) for word in words[:-1]]
+            paragraph += [Word(word, number, word[-1] in ".!?…。！？") for word in words[-1:]]
+        if heading and paragraph:
+            yield paragraph
+            paragraph = []
+    if paragraph:
+        yield paragraph
 
 
 def _pack_sentences(
     paragraph: list[Word], count_tokens: Callable[[str], int], max_tokens: int
 ) -> Iterator[Passage]:
-    """Fill passages with whole sentences; only a sentence too long for one is cut between words."""
+    """Fill passages with sentences; only a sentence too long for a passage is cut between words."""
     passage: list[Word] = []
-    spent = 0
+    token_count = 0
     for sentence in _sentences(paragraph):
-        price = sum(count_tokens(word.text) for word in sentence)
-        if passage and spent + price > max_tokens:
+        cost = sum(count_tokens(word.text) for word in sentence)
+        if passage and token_count + cost > max_tokens:
             yield _join_words(passage)
-            passage, spent = [], 0
-        for word in (part for whole in sentence for part in _cut_word(whole, count_tokens, max_tokens)):
-            piece = count_tokens(word.text)
-            if passage and spent + piece > max_tokens:
+            passage, token_count = [], 0
+        for word in (part for each in sentence for part in _cut_word(each, count_tokens, max_tokens)):
+            cost = count_tokens(word.text)
+            if passage and token_count + cost > max_tokens:
                 yield _join_words(passage)
-                passage, spent = [], 0
+                passage, token_count = [], 0
             passage.append(word)
-            spent += piece
+            token_count += cost
     if passage:
         yield _join_words(passage)
 
 
 def _cut_word(word: Word, count_tokens: Callable[[str], int], max_tokens: int) -> list[Word]:
-    """Cut what no passage can hold: a script without spaces, a key, a picture in base64."""
+    """Halve a word until it fits: a script without spaces, a key, an image in base64."""
     if len(word.text) <= MAX_WORD_CHARACTERS and count_tokens(word.text) <= max_tokens:
         return [word]
     half = len(word.text) // 2

@@ -1,4 +1,4 @@
-"""Plain text and Markdown: passages, each with its lines."""
+"""Decoder of plain text and Markdown."""
 
 from typing import BinaryIO
 
@@ -7,12 +7,12 @@ from indexer.decode.context import DecodeContext
 from indexer.decode.text.encoding import decode_text
 from retrieval.errors import MediaError
 
-MAX_TEXT_BYTES = 50_000_000  # bytes
-DOCUMENT_PREFIXES = ("%PDF-", "{\\rtf")  # how documents begin that are letters throughout
+MAX_TEXT_BYTES = 50_000_000
+DOCUMENT_PREFIXES = ("%PDF-", "{\\rtf")  # of document formats that consist of text
 
 
 def decode(file: BinaryIO, suffix: str, context: DecodeContext) -> DecodedFile:
-    """Split a text file into passages."""
+    """Split a text file into passages with their lines."""
     text = read_text(file)
     if text.startswith(DOCUMENT_PREFIXES):
         raise MediaError("not plain text")
@@ -21,12 +21,12 @@ def decode(file: BinaryIO, suffix: str, context: DecodeContext) -> DecodedFile:
 
 
 def read_text(file: BinaryIO) -> str:
-    """Return the file as text: by its byte order mark, as UTF-8, or as Windows-1252; raises MediaError."""
+    """Return a file as text in its detected encoding; raises MediaError if it is none or too large."""
     return decode_text(read_bytes(file))
 
 
 def read_bytes(file: BinaryIO, max_bytes: int = MAX_TEXT_BYTES) -> bytes:
-    """Return all of a file that holds text; raises MediaError where that is more than any text."""
+    """Return the bytes of a file; raises MediaError if there are more than `max_bytes`."""
     data = file.read(max_bytes + 1)
     if len(data) > max_bytes:
         raise MediaError(f"text of more than {max_bytes:,} bytes")

@@ -96,7 +96,7 @@ def test_captions_without_end_are_read_up_to_a_limit(monkeypatch):
         io.BytesIO(b"image,caption\n" + b"a.png,red\n" * 50), ".csv", DecodeContext(ToyEmbedder())
     )
     assert len(made.drafts) == 10
-    assert made.note == "the first 10 captions are read, which is the limit"
+    assert made.note == "only the first 10 captions are read (the limit)"
 
 
 @given(st.text(alphabet='",;|\t\n\r ab\u2028\0', max_size=80), st.sampled_from([".csv", ".tsv", ".jsonl"]))

@@ -405,8 +405,8 @@ def test_rich_text_is_read_without_what_is_no_text():
 
 def test_documents_that_are_no_such_thing_say_what_they_are():
     assert reason(b"", office, ".docx") == "empty file"
-    assert reason(b"GIF89a", office, ".docx") == "not a document: it begins with b'GIF89a'"
-    assert reason(zip_bytes({"a.txt": "red"}), office, ".docx") == "not a document: other things, zipped"
+    assert reason(b"GIF89a", office, ".docx") == "not a document: it starts with b'GIF89a'"
+    assert reason(zip_bytes({"a.txt": "red"}), office, ".docx") == "not a document: another zip file"
     sheet = zip_bytes({"_rels/.rels": relationships_xml(rId1=("officeDocument", "xl/workbook.xml"))})
     assert reason(sheet, office, ".docx") == "a spreadsheet, which clew does not read"
     ole = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600)
@@ -414,16 +414,16 @@ def test_documents_that_are_no_such_thing_say_what_they_are():
     assert reason(ole + "EncryptedPackage".encode("utf-16-le"), office, ".docx") == "needs a password"
     assert reason(odt("", manifest="<encryption-data/>"), office, ".odt") == "needs a password"
     assert reason(docx(""), office, ".docx") == "no text in it"
-    assert reason(docx("red")[:200], office, ".docx") == "damaged: it breaks off before its text"
+    assert reason(docx("red")[:200], office, ".docx") == "damaged: truncated before its text"
 
 
 def test_a_document_that_breaks_off_gives_what_is_before():
     made = read(zip_bytes({"content.xml": odt_text("<t:p>red</t:p><t:p>blue")[:-36]}), office, ".odt")
     assert says(made) == [("red", 1, None)]
-    assert made.note == "damaged: it is read up to where it breaks off"
+    assert made.note == "damaged: truncated, and read up to there"
     made = read(docx("red")[:-30], office, ".docx")
     assert says(made) == [("red", 1, None)]
-    assert made.note == "damaged: it is read up to where it breaks off"
+    assert made.note == "damaged: truncated, and read up to there"
 
 
 def test_bombs_are_read_up_to_a_limit_or_refused(monkeypatch):
@@ -434,18 +434,18 @@ def test_bombs_are_read_up_to_a_limit_or_refused(monkeypatch):
     monkeypatch.setattr(office, "MAX_UNPACKED_BYTES", 300_000)
     made = read(docx(*["red"] * 20_000), office, ".docx")
     assert 0 < len(made.drafts) < 20_000
-    assert made.note == "what it unpacks to beyond 300,000 bytes is left out"
+    assert made.note == "only the first 300,000 bytes of its content are read (the limit)"
     monkeypatch.setattr(office, "MAX_CHARACTERS", 3_000)
     made = read(docx(*["red"] * 2_000), office, ".docx")
     assert len(made.drafts) == 1_000
-    assert made.note == "the first 3,000 letters are read, which is the limit"
+    assert made.note == "only the first 3,000 characters are read (the limit)"
     monkeypatch.setattr("indexer.decode.documents.zip_xml.MAX_DIRECTORY_BYTES", 900)
-    assert "lists more members" in reason(zip_bytes({f"{n}": "" for n in range(20)}), office, ".docx")
+    assert "more members" in reason(zip_bytes({f"{n}": "" for n in range(20)}), office, ".docx")
 
 
 def test_deep_xml_does_no_harm():
     deep = "<o:a>" * 100_000
-    assert reason(odt(deep), office, ".odt") == "damaged: it breaks off before its text"
+    assert reason(odt(deep), office, ".odt") == "damaged: truncated before its text"
     assert says(read(odt("<t:p>red</t:p>" + "<t:p>" * 50_000), office, ".odt")) == [("red", 1, None)]
 
 
