@@ -1,4 +1,4 @@
-"""Captions in tables belong to the pictures they name, as those in files beside them do."""
+"""Captions in tables belong to the images that they name."""
 
 import io
 import json
@@ -51,12 +51,12 @@ def search(place, words, **how):
         ('\ufeff{"id": 1, "path": "a.png", "caption": "red sky"}\r\n\r\n', ".ndjson"),
     ],
 )
-def test_columns_are_known_by_their_names(text, suffix):
+def test_columns_are_recognized_by_name(text, suffix):
     assert [(one[0], one[1]) for one in captions(text, suffix)] == [(b"a.png", "red sky")]
     assert has_captions(text.encode(), suffix)
 
 
-def test_odd_quoting_is_read_with_the_lines_where_rows_begin():
+def test_odd_quoting_keeps_the_lines_of_rows():
     text = (
         'image,caption\na.png,"red, ""green""\nblue"\n\nb.png,five"quotes\n,none\nc.png\nd.png,\ne.png,"end'
     )
@@ -65,7 +65,7 @@ def test_odd_quoting_is_read_with_the_lines_where_rows_begin():
     ]
 
 
-def test_a_quote_that_is_not_closed_loses_what_it_swallows_and_no_more():
+def test_unclosed_quote_loses_a_limited_part():
     rows = "".join(f"{n}.png,red\n" for n in range(30_000))
     found = captions(f'image,caption\na.png,red\nb.png,"green\n{rows}')
     assert found[0] == (b"a.png", "red", 2)
@@ -73,7 +73,7 @@ def test_a_quote_that_is_not_closed_loses_what_it_swallows_and_no_more():
     assert 10_000 < len(found) < 30_000
 
 
-def test_several_columns_of_captions_and_long_ones_are_several_segments():
+def test_several_and_long_captions_become_several_segments():
     words = "red green blue yellow. cyan white red green blue"
     found = captions(f"path,description,title\na.png,{words},red\n")
     assert [text for _, text, _ in found] == ["red", "red green blue yellow.", "cyan white red green blue"]
@@ -83,20 +83,18 @@ def test_several_columns_of_captions_and_long_ones_are_several_segments():
 @pytest.mark.parametrize(
     "text", ["date,amount\n1,2\n", "image,size\na.png,3\n", "caption\nred\n", "", '"', "[1]\n"]
 )
-def test_a_table_of_other_things_says_what_is_expected(text):
+def test_table_without_captions_is_refused(text):
     for suffix in (".csv", ".jsonl"):
         assert not has_captions(text.encode(), suffix)
         with pytest.raises(MediaError, match="expected columns image and caption"):
             captions(text, suffix)
 
 
-def test_captions_without_end_are_read_up_to_a_limit(monkeypatch):
-    monkeypatch.setattr(caption_table, "MAX_CAPTIONS", 10)
-    made = caption_table.decode(
-        io.BytesIO(b"image,caption\n" + b"a.png,red\n" * 50), ".csv", DecodeContext(ToyEmbedder())
-    )
-    assert len(made.drafts) == 10
-    assert made.note == "only the first 10 captions are read (the limit)"
+def test_captions_are_limited():
+    table = io.BytesIO(b"image,caption\n" + b"a.png,red\n" * 50)
+    decoded = caption_table.decode(table, ".csv", DecodeContext(ToyEmbedder()), max_captions=10)
+    assert len(decoded.drafts) == 10
+    assert decoded.note == "only the first 10 captions are read (the limit)"
 
 
 @given(st.text(alphabet='",;|\t\n\r ab\u2028\0', max_size=80), st.sampled_from([".csv", ".tsv", ".jsonl"]))
@@ -111,7 +109,7 @@ def test_any_table_is_read_or_refused(text, suffix):
 # What is found
 
 
-def test_a_caption_is_found_as_its_picture(index, photos, place):
+def test_caption_hit_has_the_path_of_its_image(index, photos, place):
     write_text(photos / "captions.csv", "image,caption\nsub/a.png,cyan white\nsub\\b.png,cyan white\n")
     report = index(photos)
     assert (report.added, report.failed, report.notes) == (4, 0, [])
@@ -125,7 +123,7 @@ def test_a_caption_is_found_as_its_picture(index, photos, place):
     assert sorted(hit.path.name for hit in mixed) == ["a.png", "b.png", "c.png"]
 
 
-def test_filters_ask_about_the_picture(index, photos, place):
+def test_filters_apply_to_the_captioned_image(index, photos, place):
     write_text(photos / "captions.csv", "image,caption\nsub/a.png,cyan\nsub/b.png,cyan\n")
     draw_image(photos / "other" / "wide.png", "white", size=(90, 10))
     write_text(photos / "other" / "t.csv", "image,caption\n../sub/c.png,cyan\nwide.png,cyan\n")
@@ -139,7 +137,7 @@ def test_filters_ask_about_the_picture(index, photos, place):
     assert [hit.path.name for hit in search(place, "cyan", kind="text", size="50x5")] == ["wide.png"]
 
 
-def test_captions_of_one_picture_from_several_places_are_one_hit(index, photos, place):
+def test_captions_of_one_image_from_several_files_group_to_one_hit(index, photos, place):
     write_text(photos / "sub" / "a.txt", "cyan white")
     write_text(photos / "one.csv", "image,caption\nsub/a.png,cyan white\nsub/a.png,white cyan\n")
     write_text(photos / "two.jsonl", json.dumps({"image": "sub/a.png", "captions": ["cyan white"]}))
@@ -151,7 +149,7 @@ def test_captions_of_one_picture_from_several_places_are_one_hit(index, photos, 
     assert len(search(place, "cyan white", kind="text", group=True)) == 1
 
 
-def test_pictures_that_are_not_there_are_passed_over_until_they_are(index, photos, place):
+def test_captions_of_missing_images_wait_for_them(index, photos, place):
     rows = "sub/a.png,cyan\nsub/new.png,cyan\n../out.png,cyan\n/etc/x.png,cyan\n.,cyan\n"
     write_text(photos / "captions.csv", "image,caption\n" + rows)
     assert index(photos).notes == [
@@ -169,7 +167,7 @@ def test_pictures_that_are_not_there_are_passed_over_until_they_are(index, photo
     assert [hit.path.name for hit in search(place, "cyan", by="keyword")] == ["new.png"]
 
 
-def test_a_table_that_moves_or_changes_takes_its_captions_along(index, photos, place):
+def test_captions_follow_a_table_that_moves_or_changes(index, photos, place):
     write_text(photos / "captions.csv", "image,caption\na.png,cyan\nsub/b.png,cyan\n")
     index(photos)
     assert [hit.path.name for hit in search(place, "cyan", kind="text")] == ["b.png"]
@@ -188,7 +186,7 @@ def test_a_table_that_moves_or_changes_takes_its_captions_along(index, photos, p
     assert search(place, "cyan", kind="text") == []
 
 
-def test_tables_of_other_things_are_skipped_as_of_a_kind_that_is_not_read(index, photos, place):
+def test_tables_without_captions_are_skipped(index, photos, place):
     write_text(photos / "sums.csv", "date,amount\n2021,3\n")
     write_text(photos / "log.jsonl", '{"time": 3}\n')
     report = index(photos)
@@ -196,7 +194,7 @@ def test_tables_of_other_things_are_skipped_as_of_a_kind_that_is_not_read(index,
     assert index(photos).unchanged == 3
 
 
-def test_a_name_of_a_picture_counts_beside_the_words_of_its_caption(index, photos, place):
+def test_keyword_search_combines_image_name_and_caption(index, photos, place):
     draw_image(photos / "sub" / "harbour.png", "white")
     rows = "sub/a.png,a boat\nsub/b.png,a tree\nsub/c.png,a car\nsub/harbour.png,a boat\n"
     write_text(photos / "captions.csv", "image,caption\n" + rows)
@@ -206,7 +204,7 @@ def test_a_name_of_a_picture_counts_beside_the_words_of_its_caption(index, photo
     assert search(place, "captions", by="keyword") == []  # the table's own name is that of no picture
 
 
-def test_a_veto_of_what_the_picture_shows_drops_its_captions(index, photos, place):
+def test_exclusion_of_an_image_excludes_its_captions(index, photos, place):
     for n in range(9):
         draw_image(photos / "more" / f"{n}.png", (90 + n, 90, 90))
     write_text(photos / "captions.csv", "image,caption\nsub/a.png,cyan thing\nsub/b.png,cyan thing\n")
@@ -214,7 +212,7 @@ def test_a_veto_of_what_the_picture_shows_drops_its_captions(index, photos, plac
     assert [hit.path.name for hit in search(place, "cyan not:red", kind="text")] == ["b.png"]
 
 
-def test_another_model_fills_captions_too(index, photos, place):
+def test_switching_the_model_embeds_captions(index, photos, place):
     write_text(photos / "captions.csv", "image,caption\nsub/a.png,yellow\n")
     index(photos)
     other = RotatedToyEmbedder()
@@ -224,7 +222,7 @@ def test_another_model_fills_captions_too(index, photos, place):
     assert (hit.path.name, round(hit.score, 3)) == ("a.png", 1.0)
 
 
-def test_what_is_forgotten_leaves_nothing_behind(index, photos, place):
+def test_forgotten_tables_leave_no_captions(index, photos, place):
     write_text(photos / "captions.csv", "image,caption\nsub/a.png,cyan\nnone.png,cyan\n")
     index(photos)
     forget([photos], library=place)

@@ -1,9 +1,9 @@
-"""Text is cut where a person would, into what the text tower can read."""
+"""Text is split into passages that the text encoder reads to their end."""
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from indexer.decode.text.chunking import split_text
+from indexer.decode.text.chunking import Chunker, Passage, split_text
 from retrieval.embedders.builtin import BuiltinEmbedder
 
 
@@ -11,7 +11,7 @@ def words(text: str) -> int:
     return len(text.split())
 
 
-def test_paragraphs_and_headings_are_passages_with_their_lines():
+def test_paragraphs_and_headings_become_passages_with_lines():
     text = "# Trip to Rome\nWe saw\nthe forum.\n\n\nThen we ate.\n## Home\nRain."
     assert [tuple(p) for p in split_text(text, words, 32)] == [
         ("Trip to Rome", 1, 1),
@@ -22,7 +22,7 @@ def test_paragraphs_and_headings_are_passages_with_their_lines():
     ]
 
 
-def test_a_long_paragraph_is_cut_between_sentences():
+def test_long_paragraph_is_split_between_sentences():
     text = "One two three. Four five six. Seven eight nine ten."
     assert [p.text for p in split_text(text, words, 7)] == [
         "One two three. Four five six.",
@@ -30,11 +30,11 @@ def test_a_long_paragraph_is_cut_between_sentences():
     ]
 
 
-def test_a_long_sentence_is_cut_between_words():
+def test_long_sentence_is_split_between_words():
     assert [p.text for p in split_text("a b c d e f g", words, 3)] == ["a b c", "d e f", "g"]
 
 
-def test_a_word_that_no_passage_can_hold_is_cut():
+def test_word_longer_than_a_passage_is_split():
     tokens = BuiltinEmbedder().count_tokens
     passages = split_text("犬が草の上を走る。" * 30 + " " + "QUJDREVGRw==" * 100, tokens, 32)
     assert len(passages) > 3
@@ -42,13 +42,54 @@ def test_a_word_that_no_passage_can_hold_is_cut():
     assert all(len(word) <= 100 for p in split_text("ก" * 5_000, tokens, 32) for word in p.text.split())
 
 
-def test_rules_and_blank_text_are_no_passages():
+def test_rules_and_blank_text_have_no_passages():
     assert split_text("---\n\n   \n***\n", words, 10) == []
+
+
+class CountingEmbedder:
+    """A text encoder of words that counts its calls."""
+
+    max_tokens = 4
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+
+    def count_tokens(self, text: str) -> int:
+        self.calls.append(text)
+        return len(text.split())
+
+
+def test_chunker_splits_to_the_limit_of_its_embedder():
+    chunker = Chunker(CountingEmbedder())
+    assert chunker.passages("a b c. d e\n\nf") == [
+        Passage("a b c.", 1, 1),
+        Passage("d e", 1, 1),
+        Passage("f", 3, 3),
+    ]
+    assert chunker.fits("a b c d") and not chunker.fits("a b c d e")
+
+
+def test_chunker_drafts_share_one_location():
+    drafts = Chunker(CountingEmbedder()).drafts("a b c. d e", page=3, start=1.5, end=2, caption_target=b"x")
+    assert [draft.text for draft in drafts] == ["a b c.", "d e"]
+    assert {(d.kind, d.page, d.start, d.end, d.caption_target) for d in drafts} == {("text", 3, 1.5, 2, b"x")}
+    assert Chunker(CountingEmbedder()).drafts("---") == []
+
+
+def test_chunker_counts_the_tokens_of_a_word_once():
+    embedder = CountingEmbedder()
+    chunker = Chunker(embedder)
+    chunker.passages("red green")
+    chunker.passages("green red")
+    assert sorted(embedder.calls) == ["green", "green red", "red", "red green"]
+    long = "x" * 1_000
+    assert [chunker.count_tokens(long) for _ in range(2)] == [1, 1]
+    assert embedder.calls[-2:] == [long, long]  # long texts would fill the cache
 
 
 @given(st.text(max_size=300), st.integers(2, 12))
 @settings(deadline=None, max_examples=60)
-def test_nothing_is_lost_and_nothing_is_too_long(text, limit):
+def test_passages_keep_every_letter_within_the_limit(text, limit):
     passages = split_text(text, words, limit)
     assert all(words(p.text) <= limit for p in passages)
     lines = text.splitlines()
