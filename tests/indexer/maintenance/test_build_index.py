@@ -1,0 +1,172 @@
+"""Tests of when and how the index files of a space are built."""
+
+import hashlib
+
+import numpy as np
+import pytest
+
+from indexer.maintenance.build_index import (
+    RECALL_AT,
+    TARGET_RECALL,
+    GroundTruth,
+    build_if_due,
+    build_indexes,
+    index_damage,
+    is_outdated,
+    save_index,
+    tune_effort,
+)
+from indexer.store.spaces import active_space
+from retrieval.catalog.schema import INDEX_FOLDER, vectors_table
+from retrieval.vectors.faiss_index import FaissIndex
+from tests.indexer.maintenance.conftest import unit_vectors
+
+
+@pytest.fixture
+def space_of(writer):
+    """Return the active space as the catalog has it now."""
+    return lambda: active_space(writer.catalog)
+
+
+def delete_vectors(writer, ids):
+    with writer.db.atomic():
+        for id_ in ids:
+            writer.db.execute(f"DELETE FROM {vectors_table(writer.space_id)} WHERE segment = ?", (id_,))
+            writer.db.execute("DELETE FROM segments WHERE id = ?", (id_,))
+
+
+def test_an_empty_library_gets_no_index(writer):
+    assert build_if_due(writer).indexes == ()
+
+
+def test_first_build_writes_one_file_for_each_kind(writer, insert, space_of):
+    insert(unit_vectors(30))
+    insert(unit_vectors(20, seed=2), kind="text")
+    space = build_if_due(writer)
+    assert space == space_of()
+    assert {(file.kind, file.count, file.method) for file in space.indexes} == {
+        ("image", 30, "flat"),
+        ("text", 20, "flat"),
+    }
+    assert space.indexed_to == 50
+    folder = writer.folder / INDEX_FOLDER
+    assert {path.name for path in folder.iterdir()} == {file.file for file in space.indexes}
+
+
+@pytest.mark.parametrize(("added", "is_rebuilt"), [(11, False), (12, True)])
+def test_index_is_rebuilt_when_a_tenth_is_unindexed(writer, insert, added, is_rebuilt):
+    insert(unit_vectors(100))
+    before = build_if_due(writer)
+    insert(unit_vectors(added, seed=2))
+    after = build_if_due(writer)
+    assert (after != before) == is_rebuilt
+    assert after.indexes[0].count == 100 + added * is_rebuilt
+
+
+@pytest.mark.parametrize(("deleted", "is_rebuilt"), [(9, False), (10, True)])
+def test_index_is_rebuilt_when_a_tenth_is_deleted(writer, insert, deleted, is_rebuilt):
+    ids = insert(unit_vectors(100))
+    before = build_if_due(writer)
+    delete_vectors(writer, ids[:deleted])
+    assert (build_if_due(writer) != before) == is_rebuilt
+
+
+def test_method_is_saved_and_auto_chooses_by_size_again(writer, insert):
+    insert(unit_vectors(300))
+    assert build_if_due(writer, "ivf").indexes[0].method == "ivf"
+    assert build_if_due(writer).indexes[0].method == "ivf"
+    assert build_if_due(writer, "auto").indexes[0].method == "flat"
+    assert writer.settings().index_method is None
+
+
+def test_kind_without_new_vectors_keeps_its_file(writer, insert):
+    insert(unit_vectors(30))
+    (images,) = build_if_due(writer).indexes
+    insert(unit_vectors(30, seed=2), kind="text")
+    after = {file.kind: file for file in build_if_due(writer).indexes}
+    assert after["image"] == images and after["text"].count == 30
+
+
+def test_damaged_index_is_detected_and_rebuilt(writer, insert):
+    insert(unit_vectors(30))
+    (file,) = build_if_due(writer).indexes
+    path = writer.folder / INDEX_FOLDER / file.file
+    assert index_damage(writer.catalog, file) is None
+    data = bytearray(path.read_bytes())
+    data[-9] ^= 1
+    path.write_bytes(bytes(data))
+    assert "checksum" in index_damage(writer.catalog, file)
+    path.unlink()
+    assert "cannot be read" in index_damage(writer.catalog, file)
+    (rebuilt,) = build_if_due(writer).indexes
+    assert index_damage(writer.catalog, rebuilt) is None
+
+
+def test_old_files_and_temporary_files_are_deleted(writer, insert):
+    insert(unit_vectors(30))
+    build_if_due(writer)
+    folder = writer.folder / INDEX_FOLDER
+    (folder / ".123.tmp").write_bytes(b"killed")
+    insert(unit_vectors(30, seed=2))
+    (file,) = build_if_due(writer).indexes
+    assert [path.name for path in folder.iterdir()] == [file.file]
+
+
+def test_index_of_an_older_format_is_outdated(writer, insert):
+    from dataclasses import replace
+
+    insert(unit_vectors(30))
+    (file,) = build_if_due(writer).indexes
+    assert not is_outdated(file)
+    assert is_outdated(replace(file, format="other"))
+
+
+def test_ground_truth_equals_exact_search_over_all_chunks():
+    vectors, queries = unit_vectors(500), unit_vectors(7, seed=2)
+    truth = GroundTruth(queries)
+    chunks = [(np.arange(at, at + 90), vectors[at : at + 90]) for at in range(0, 450, 90)]
+    passed = list(truth.collect(iter([*chunks, (np.arange(450, 500), vectors[450:])])))
+    assert sum(len(ids) for ids, _ in passed) == 500
+    exact = -np.sort(-(queries @ vectors.T), axis=1)[:, :RECALL_AT]
+    np.testing.assert_allclose(-np.sort(-truth.scores, axis=1), exact, atol=1e-6)
+
+
+def test_tuning_chooses_the_least_effort_that_reaches_the_target_recall(writer, insert, space_of):
+    vectors = unit_vectors(3_000)
+    insert(vectors)
+    queries = unit_vectors(50, seed=3)
+    truth = GroundTruth(queries)
+    chunks = truth.collect(writer.catalog.vectors_after(space_of(), "image", 0))
+    index = FaissIndex.build("ivf", vectors, chunks, len(vectors))
+    effort, recall = tune_effort(index, truth, writer.catalog, space_of())
+    assert recall >= TARGET_RECALL or effort == index.search_efforts[-1]
+    smaller = [each for each in index.search_efforts if each < effort]
+    for each in smaller:
+        index.search_effort = each
+        ids = index.search(queries, RECALL_AT)[1]
+        found = np.array([np.sort(queries[row] @ vectors[ids[row] - 1].T) for row in range(len(queries))])
+        exact = np.sort(-np.sort(-(queries @ vectors.T), axis=1)[:, :RECALL_AT], axis=1)
+        assert np.mean(np.isclose(found, exact, atol=1e-3)) < 1
+
+
+def test_saved_index_has_the_returned_checksum_and_size(tmp_path):
+    vectors = unit_vectors(50)
+    index = FaissIndex.build("flat", vectors, iter([(np.arange(1, 51), vectors)]), 50)
+    digest, size = save_index(index, tmp_path / "index")
+    data = (tmp_path / "index").read_bytes()
+    assert (digest, size) == (hashlib.sha256(data).hexdigest(), len(data))
+
+
+def test_crash_before_the_catalog_is_updated_keeps_the_old_index(writer, insert, space_of, monkeypatch):
+    insert(unit_vectors(30))
+    before = build_if_due(writer)
+    insert(unit_vectors(30, seed=2))
+
+    def fail(self, space):
+        raise RuntimeError("killed")
+
+    monkeypatch.setattr("indexer.store.spaces.Spaces.set_indexes", fail)
+    with pytest.raises(RuntimeError):
+        build_indexes(writer, before)
+    assert space_of() == before
+    assert index_damage(writer.catalog, before.indexes[0]) is None
