@@ -1,0 +1,274 @@
+"""Tests of the speech analysis of audio files and videos."""
+
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from indexer import IndexOptions, forget, switch_library, update_library, verify_library
+from indexer.decode.audio import stream
+from indexer.decode.audio.decoder import UNTAGGED_TEXT
+from indexer.decode.audio.stream import SAMPLE_RATE
+from indexer.decode.text.chunking import Chunker
+from indexer.enrich.base import AnalysisPass
+from indexer.enrich.speech import TranscriptSegment, transcript_passages
+from retrieval import Library
+from retrieval.catalog.schema import CATALOG_FILE
+from retrieval.errors import LibraryError
+from retrieval.formatting import format_location as place_of
+from tests.support.audio_files import (
+    TONE_WORDS,
+    ToneTranscriber,
+    tone_samples,
+    write_audio,
+)
+from tests.support.catalog import REPOSITORY_ROOT
+from tests.support.toy_embedder import ReversedToyEmbedder, ToyEmbedder, cosine_similarity
+
+TAGS = {"title": "Red Song", "artist": "The Larks", "album": "Meadow", "genre": "Jazz", "date": "1999-05-01"}
+
+
+def rows_of(place: Path, query: str = 'SELECT kind, text, start, "end" FROM segments ORDER BY id'):
+    with closing(sqlite3.connect(place / CATALOG_FILE)) as db:
+        return db.execute(query).fetchall()
+
+
+def test_speech_is_found_at_its_time(tmp_path, index, place, toy):
+    talk = write_audio(tmp_path / "memos" / "talk.mp3", 12, [(2, 3, 400), (7.5, 9, 1600)])
+    write_audio(tmp_path / "memos" / "other.wav", 2, [(0.5, 1.5, 800)])
+    report = index(tmp_path / "memos", transcriber=ToneTranscriber())
+    assert report.kinds == {"audio": 2, "text": 3}
+    assert report.notes == ["Speech: found in 2 of 2 files."]
+    assert verify_library(place).errors == []
+    with Library.open(place, embedder=toy) as library:
+        hit = library.search("blue lamp", kind="text")[0]
+        assert (hit.path, hit.text) == (talk, "blue lamp.")
+        assert (hit.start, hit.end) == (pytest.approx(7.5, abs=0.1), pytest.approx(9, abs=0.1))
+        assert place_of(hit) == f"{talk} @ 00:07.5"
+        assert hit.score == pytest.approx(cosine_similarity(toy, "blue lamp", "blue lamp."), abs=1e-3)
+        assert library.search("apples", by="keyword")[0].start == pytest.approx(2, abs=0.1)
+
+
+def test_audio_track_of_a_video_is_transcribed(tmp_path, index, place, toy):
+    clip = write_audio(tmp_path / "clips" / "clip.mp4", 6, [(4, 5, 800)])
+    report = index(tmp_path / "clips", transcriber=ToneTranscriber())
+    assert (report.notes, report.kinds["text"]) == (["Speech: found in 1 of 1 file."], 1)
+    with Library.open(place, embedder=toy) as library:
+        hit = library.search("green boat", kind="text")[0]
+    assert (hit.path, hit.text, hit.timed) == (clip, "green boat.", True)
+    assert hit.start == pytest.approx(4, abs=0.1)
+    assert verify_library(place).errors == []
+
+
+def test_phrases_are_joined_to_sentences_without_long_pauses():
+    phrases = [
+        *(
+            TranscriptSegment(0, 1, "so we went"),
+            TranscriptSegment(1, 2, "to the market."),
+            TranscriptSegment(2, 3, "It rained"),
+        ),
+        *(
+            TranscriptSegment(9, 10, "all day"),
+            TranscriptSegment(10, 11, "a b c d e f g"),
+            TranscriptSegment(11, 12, "h i"),
+        ),
+    ]
+    joined = [(p.start, p.end, p.text) for p in transcript_passages(phrases, Chunker(ToyEmbedder()))]
+    assert joined == [
+        (0, 2, "so we went to the market."),
+        (2, 3, "It rained"),  # before six seconds of silence
+        (9, 10, "all day"),  # nine words exceed the limit of eight
+        (10, 11, "a b c d e f g"),
+        (11, 12, "h i"),
+    ]
+
+
+class InterruptedTranscriber(ToneTranscriber):
+    """Raises KeyboardInterrupt after a number of calls."""
+
+    def __init__(self, times: int) -> None:
+        super().__init__()
+        self.times = times
+
+    def transcribe(self, samples):
+        if len(self.durations) == self.times:
+            raise KeyboardInterrupt
+        return super().transcribe(samples)
+
+
+def test_interrupted_transcription_resumes_within_a_file(tmp_path, index, place, monkeypatch):
+    monkeypatch.setattr(stream, "MAX_CHUNK_SECONDS", 4.0)
+    monkeypatch.setattr(stream, "QUIET_SEARCH_SECONDS", 1.0)
+    monkeypatch.setattr(AnalysisPass, "commit_interval", 0.0)
+    for number in range(3):
+        write_audio(
+            tmp_path / "memos" / f"{number}.wav", 10 + number, [(1, 2, 400), (5, 6, 800), (8, 9, 1600)]
+        )
+    assert index(tmp_path / "memos", transcriber=InterruptedTranscriber(4)).interrupted
+    assert verify_library(place).errors == []
+    before = len(rows_of(place))
+    rest = ToneTranscriber()
+    report = index(tmp_path / "memos", transcriber=rest)
+    assert not report.interrupted
+    assert sum(rest.durations) < 33 - 6  # committed parts are not transcribed again
+    said = [row for row in rows_of(place) if row[0] == "text"]
+    assert before > 3
+    assert sorted(row[1] for row in said) == sorted(3 * list(TONE_WORDS.values()))
+    assert index(tmp_path / "memos", transcriber=InterruptedTranscriber(0)).notes == []  # nothing is pending
+    assert verify_library(place).errors == []
+
+
+def test_another_model_replaces_the_transcripts(tmp_path, index, place, toy):
+    write_audio(tmp_path / "memos" / "a.wav", 3, [(1, 2, 400)])
+    index(tmp_path / "memos", transcriber=ToneTranscriber())
+    other = ToneTranscriber("better", {400: "yellow pears."})
+    report = index(tmp_path / "memos", transcriber=other)
+    assert (len(other.durations), report.kinds) == (1, {"text": 1})
+    assert [row[1] for row in rows_of(place)] == [UNTAGGED_TEXT, "yellow pears."]
+    assert verify_library(place).errors == []
+    with Library.open(place, embedder=toy) as library:
+        assert library.search("apples", by="keyword") == []
+        assert library.search("pears", by="keyword")[0].text == "yellow pears."
+
+
+def test_transcripts_follow_a_model_switch_and_a_purge(tmp_path, index, place, toy):
+    write_audio(tmp_path / "memos" / "a.mp3", 3, [(1, 2, 400)], TAGS)
+    write_audio(tmp_path / "memos" / "b.wav", 3, [(1, 2, 800)])
+    index(tmp_path / "memos", transcriber=ToneTranscriber())
+    switched = switch_library("blue", library=place, embedder=ReversedToyEmbedder())
+    assert (switched.embedded, switched.waiting, switched.answers) == (4, 0, True)
+    assert verify_library(place).errors == []
+    with Library.open(place, embedder=ReversedToyEmbedder()) as library:
+        best = library.search("green boat", kind="text", by="meaning")[0]
+        assert (best.text, best.space) == ("green boat.", "blue")
+    later = write_audio(tmp_path / "memos" / "c.wav", 3, [(1, 2, 1600)])
+    update_library(
+        [tmp_path / "memos"],
+        library=place,
+        embedder=ReversedToyEmbedder(),
+        options=IndexOptions(transcriber=ToneTranscriber()),
+    )
+    later.unlink()
+    (tmp_path / "memos" / "b.wav").unlink()
+    update_library(
+        [tmp_path / "memos"],
+        library=place,
+        embedder=ReversedToyEmbedder(),
+        options=IndexOptions(transcriber=ToneTranscriber()),
+    )
+    assert forget(library=place, purge=True) == (0, 4)
+    assert rows_of(place, "SELECT count(*) FROM analyses WHERE analysis = 'speech'") == [(1,)]
+    assert verify_library(place).errors == []
+    switch_library("toy", library=place, embedder=toy)
+    assert verify_library(place).errors == []
+
+
+CHILD = """
+import sys
+from indexer import IndexOptions, update_library
+from indexer.enrich.base import AnalysisPass
+from tests.support.audio_files import ToneTranscriber
+from tests.support.toy_embedder import ToyEmbedder
+AnalysisPass.commit_interval = 0.0
+print("go", flush=True)
+options = IndexOptions(transcriber=ToneTranscriber())
+update_library([sys.argv[1]], library=sys.argv[2], embedder=ToyEmbedder(), options=options)
+"""
+
+
+def test_killed_transcription_leaves_a_valid_library_and_resumes(tmp_path):
+    folder, place = tmp_path / "memos", tmp_path / "library"
+    for number in range(40):
+        write_audio(folder / f"{number}.wav", 2 + number / 100, [(0.5, 1, 400), (1.2, 1.6, 800)])
+    kills, counts = 0, [0]
+    while kills < 3 and counts[-1] < 120:
+        command = [sys.executable, "-c", CHILD, str(folder), str(place)]
+        child = subprocess.Popen(command, cwd=REPOSITORY_ROOT, stdout=subprocess.PIPE)
+        assert child.stdout.readline() == b"go\n"
+        target = counts[-1] + 15
+        while child.poll() is None and count(place) < target:
+            time.sleep(0.002)
+        child.send_signal(signal.SIGKILL)
+        kills += child.wait() == -signal.SIGKILL
+        child.stdout.close()
+        counts.append(count(place))
+        assert verify_library(place).errors == []
+    assert counts == sorted(counts)
+    update_library(
+        [folder], library=place, embedder=ToyEmbedder(), options=IndexOptions(transcriber=ToneTranscriber())
+    )
+    said = [row[1] for row in rows_of(place) if row[0] == "text"]
+    assert sorted(said) == sorted(40 * ["red apples.", "green boat."])
+    assert verify_library(place).errors == []
+
+
+def count(place: Path) -> int:
+    """Count the committed segments."""
+    try:
+        return len(rows_of(place))
+    except sqlite3.OperationalError:  # the library does not exist yet
+        return 0
+
+
+def test_missing_model_is_noted_once(tmp_path, index, place):
+    for number in range(3):
+        write_audio(tmp_path / "memos" / f"{number}.wav", 1 + number)
+    (note,) = index(tmp_path / "memos").notes
+    assert note.startswith("3 audio files")
+    assert "clew index --speech-model small" in note
+    assert index(tmp_path / "memos").notes == []
+
+
+def test_missing_extra_is_reported_once_with_the_number_of_files(tmp_path, clew, monkeypatch):
+    monkeypatch.setitem(sys.modules, "faster_whisper", None)
+    write_audio(tmp_path / "memos" / "a.wav", 1)
+    write_audio(tmp_path / "memos" / "b.wav", 2)
+    done = clew("index", tmp_path / "memos", "--model", "builtin", "--speech-model", "small")
+    assert done.exit_code == 0
+    assert done.stdout.count('pip install "clew-search[audio]"') == 1
+    assert "2 files: Hearing what is said" in done.stdout
+    assert clew("index").stdout.count("[audio]") == 1  # the model is saved
+    assert "Reads    speech, by small\n" in clew("status").stdout
+    assert "[audio]" not in clew("index", "--speech-model", "").stdout
+    assert "Reads" not in clew("status").stdout
+
+
+def test_unusable_model_is_noted(tmp_path, index, place, clew):
+    write_audio(tmp_path / "memos" / "a.wav", 1)
+    with pytest.raises(LibraryError, match=r"There is no folder \./nowhere"):
+        index(tmp_path / "memos", speech_model="./nowhere")
+    (note,) = index(tmp_path / "memos", speech_model="small").notes
+    assert "HF_HUB_OFFLINE is set" in note
+    (note,) = index(tmp_path / "memos", speech_model="nonsense").notes
+    assert note.startswith("There is no speech model nonsense; there are tiny")
+    (tmp_path / "bare").mkdir()
+    (note,) = index(speech_model=str(tmp_path / "bare")).notes
+    assert "model.bin" in note
+    assert rows_of(place, "SELECT count(*) FROM analyses WHERE analysis = 'speech'") == [(0,)]
+
+
+@pytest.mark.large
+@pytest.mark.filterwarnings("ignore")  # of the converter
+def test_whisper_model_in_a_folder_is_used_and_saved(tmp_path, index, place, capfd):
+    """The model has random weights, so only the types and the time ranges of its output are checked."""
+    from indexer.enrich.whisper import Whisper
+    from tests.support.whisper_model import make_whisper_model
+
+    model = make_whisper_model(tmp_path / "whisper")
+    phrases = list(Whisper(str(model)).transcribe(tone_samples(5, [(0, 5, 400)], SAMPLE_RATE)))
+    assert all(isinstance(phrase.text, str) and 0 <= phrase.start <= phrase.end for phrase in phrases)
+    write_audio(tmp_path / "memos" / "a.wav", 5, [(0, 5, 400)])
+    capfd.readouterr()
+    report = index(tmp_path / "memos", speech_model=str(model))
+    assert report.notes[0].startswith("Speech: found in ")
+    assert rows_of(place, "SELECT analysis, version, progress FROM analyses") == [
+        ("speech", str(model), None)
+    ]
+    assert all(start is None or 0 <= start <= end <= 5 for _, _, start, end in rows_of(place))
+    assert index().notes == []
+    assert capfd.readouterr() == ("", "")
