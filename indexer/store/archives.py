@@ -17,7 +17,7 @@ from indexer.scan.walker import Archive, ScanIssues, walk
 from indexer.types import FileEntry, mtime_nanoseconds
 from retrieval.formatting import pluralize
 from retrieval.media.archives.archive import is_archive, list_archive
-from retrieval.media.archives.tar import Member
+from retrieval.media.archives.member import Member
 
 SCAN_VERSION = 1  # increase it to open every archive again
 NANOSECONDS_PER_SECOND = 10**9

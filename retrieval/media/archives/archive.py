@@ -1,7 +1,6 @@
-"""Archives as folders: which path leads into one, what is in it, and its files opened, unpacked nowhere.
+"""List and open files in archives, whose paths are `album.zip/IMG_1.jpg`.
 
-A file in an archive has the path `album.zip/IMG_1.jpg`. Where a member's bytes are stored as they are, it is
-read in its place; what is packed is unpacked into memory, or into a temporary file that is deleted.
+Stored members are read in place; compressed ones are decompressed to memory or to a temporary file.
 """
 
 import io
@@ -21,12 +20,13 @@ from retrieval.formatting import pluralize
 if TYPE_CHECKING:
     from zipfile import ZipFile
 
-    from retrieval.media.archives.tar import Member, TarStream
+    from retrieval.media.archives.member import Member
+    from retrieval.media.archives.tar import TarStream
 
 ARCHIVE_SUFFIXES = (".zip", ".cbz", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
-INVALID_NAME_REASON = "a name that leads out of the archive, or is too long"
-MAX_MEMBERS = 250_000  # files of an archive that are read
-MAX_NAME_BYTES = 1_000  # bytes of a name: the system takes 4,096 for a whole path
+INVALID_NAME_REASON = "a name that is too long or points outside the archive"
+MAX_MEMBERS = 250_000  # of one archive
+MAX_NAME_BYTES = 1_000  # Linux limits a complete path to 4,096
 _SUFFIX_PATTERN = "|".join(map(re.escape, ARCHIVE_SUFFIXES)).encode()
 _ARCHIVE_NAME = re.compile(rb"(?:%b)\Z" % _SUFFIX_PATTERN, re.IGNORECASE)
 _ARCHIVE_FOLDER = re.compile(rb"(?:%b)/" % _SUFFIX_PATTERN, re.IGNORECASE)
@@ -35,52 +35,49 @@ Opener = Callable[[], BinaryIO]
 
 @dataclass(slots=True)
 class ArchiveListing:
-    """What is in an archive: name -> member, as they come; `packed` if only the whole can be unpacked.
+    """The members of an archive."""
 
-    Of a zip it holds the zip, open.
-    """
-
-    members: "dict[bytes, Member]" = field(default_factory=dict)
-    compressed: bool = False
-    zip_file: "ZipFile | None" = None
-    problems: list[str] = field(default_factory=list)  # what is wrong with the archive
+    members: "dict[bytes, Member]" = field(default_factory=dict)  # by name, in the order of the archive
+    compressed: bool = False  # a tar that can only be decompressed from its beginning
+    zip_file: "ZipFile | None" = None  # open, if the archive is a zip
+    problems: list[str] = field(default_factory=list)  # why members are missing
 
 
 def is_archive(name: bytes) -> bool:
-    """Say whether a name is that of an archive."""
+    """Return True if a name has the suffix of an archive."""
     return archive_suffix(name) is not None
 
 
 def archive_suffix(name: bytes) -> str | None:
-    """Return the suffix that makes a name that of an archive, in small letters; None of any other name."""
-    found = _ARCHIVE_NAME.search(name)
-    return None if found is None else found[0].decode().lower()
+    """Return the suffix of an archive name in lower case; None for other names."""
+    suffix = _ARCHIVE_NAME.search(name)
+    return None if suffix is None else suffix[0].decode().lower()
 
 
 def split_archive_path(path: bytes) -> tuple[bytes, bytes] | None:
-    """Return the archive that a path leads into, and the name in there; None where it leads into none."""
-    for found in _ARCHIVE_FOLDER.finditer(path):
-        archive = path[: found.end() - 1]
+    """Return the archive and the member name of a path; None if no part of it is an archive."""
+    for match in _ARCHIVE_FOLDER.finditer(path):
+        archive = path[: match.end() - 1]
         if os.path.isfile(archive):
-            return archive, path[found.end() :]
+            return archive, path[match.end() :]
     return None
 
 
 def path_exists(path: Path) -> bool:
-    """Say whether there is something at this path, or an archive that it would be in."""
+    """Return True if a path exists, or the archive that it points into."""
     return os.path.exists(path) or split_archive_path(os.fsencode(path)) is not None
 
 
 def open_path(path: str | Path | bytes) -> BinaryIO:
-    """Open a file, in an archive too, to be read from any place in it; raises OSError or MediaError."""
-    place = os.fsencode(path)
+    """Open a file, which may be in an archive, as a seekable file; raises OSError and MediaError."""
+    encoded_path = os.fsencode(path)
     try:
-        return open(place, "rb")
+        return open(encoded_path, "rb")
     except NotADirectoryError:
-        found = split_archive_path(place)
-        if found is None:
+        location = split_archive_path(encoded_path)
+        if location is None:
             raise
-    archive, name = found
+    archive, name = location
     listing = list_archive(archive, name.__eq__)
     if name not in listing.members:
         raise FileNotFoundError(2, f"Not in {os.fsdecode(archive)}", os.fsdecode(path))
@@ -88,61 +85,65 @@ def open_path(path: str | Path | bytes) -> BinaryIO:
 
 
 def is_file(path: Path) -> bool:
-    """Say whether there is such a file, or an archive that it would be in."""
+    """Return True if a path is a file, or points into an archive that exists."""
     return path.is_file() or split_archive_path(os.fsencode(path)) is not None
 
 
 def list_archive(path: bytes, name_filter: Callable[[bytes], bool]) -> ArchiveListing:
-    """Return the files of an archive whose names pass; of several of one name the last. Raises OSError.
+    """Return the files of an archive whose names pass the filter; raises OSError.
 
-    Those that cannot be opened, and names that lead out of the archive, are left out and said.
+    Of several members with the same name, the last is returned. Files that cannot be opened and invalid
+    names are skipped and reported as problems.
     """
-    listing, count, first = ArchiveListing(), Counter[str](), dict[str, bytes]()
+    listing = ArchiveListing()
+    skipped_count, example_name = Counter[str](), dict[str, bytes]()  # by reason
     with open(path, "rb") as file:
         try:
             for member in _read_members(file, path, listing):
                 name = _normalize_name(member.name)
                 if name is not None and not name_filter(name):
                     continue
-                reason = INVALID_NAME_REASON if name is None else member.reason
+                reason = INVALID_NAME_REASON if name is None else member.unreadable_reason
                 if name is None or reason is not None:
-                    count[reason or ""] += 1
-                    first.setdefault(reason or "", member.name)
+                    skipped_count[reason or ""] += 1
+                    example_name.setdefault(reason or "", member.name)
                 else:
                     listing.members.pop(name, None)
                     listing.members[name] = member
                     if len(listing.members) == MAX_MEMBERS:
-                        raise MediaError(
-                            f"more than the limit of {MAX_MEMBERS:,} files; the rest is left out"
-                        )
+                        raise MediaError(f"more than the limit of {MAX_MEMBERS:,} files; the rest is skipped")
         except MediaError as error:
             listing.problems.append(str(error))
         except OSError:
             raise
-        except Exception as error:  # our own bug must not cost the person the other files
+        except Exception as error:  # a bug in clew must not stop the indexing of other files
             listing.problems.append(f"unexpected {type(error).__name__}: {error}")
     listing.problems += [
-        f"{_format_file_count(n, first[reason])} left out: {reason}" for reason, n in count.items()
+        f"{_format_file_count(count, example_name[reason])} skipped: {reason}"
+        for reason, count in skipped_count.items()
     ]
     return listing
 
 
 def member_openers(path: bytes, listing: ArchiveListing) -> dict[bytes, Opener]:
-    """Return what opens each member; of a packed tar each once, and best in their order."""
+    """Return a function that opens each member.
+
+    Members of a compressed tar can be opened once, and fastest in the order of the archive.
+    """
     if not listing.compressed:
         return {
-            name: partial(_open_member, path, listing.zip_file, each)
-            for name, each in listing.members.items()
+            name: partial(_open_member, path, listing.zip_file, member)
+            for name, member in listing.members.items()
         }
     stream = CompressedTar(path, listing.members.values())
     return {name: partial(stream.open, member) for name, member in listing.members.items()}
 
 
 class CompressedTar:
-    """The wanted members of a packed tar, unpacked in one go by whichever thread is ahead.
+    """Members of a compressed tar, which threads decompress in one pass.
 
-    What is passed on the way to a member waits for the one who will ask for it; asked in order by several
-    threads, that is no more than they are.
+    Members before the one that is opened are kept until they are opened too. If several threads open the
+    members in order, at most one member per thread is kept.
     """
 
     def __init__(self, path: bytes, members: "Iterable[Member]") -> None:
@@ -153,17 +154,17 @@ class CompressedTar:
         self._file: BinaryIO | None = None
 
     def open(self, member: "Member") -> BinaryIO:
-        """Return a member as a file of its own; raises OSError or MediaError."""
+        """Return the data of a member as a file; raises OSError and MediaError."""
         with self._lock:
             while member.offset not in self._unpacked:
-                following = self._remaining.popleft()
-                self._unpacked[following.offset] = self._unpack_member(following)
+                next_member = self._remaining.popleft()
+                self._unpacked[next_member.offset] = self._unpack_member(next_member)
             if not self._remaining:
                 self._close()
-            found = self._unpacked.pop(member.offset)
-        if isinstance(found, Exception):
-            raise found
-        return found
+            result = self._unpacked.pop(member.offset)
+        if isinstance(result, Exception):
+            raise result
+        return result
 
     def _unpack_member(self, member: "Member") -> BinaryIO | Exception:
         from retrieval.media.archives.decompress import TRUNCATED_MEMBER_REASON, read_to_file
@@ -172,7 +173,7 @@ class CompressedTar:
             if self._tar_stream is None:
                 self._file = open(self._path, "rb")  # noqa: SIM115  closed with the last member
                 self._tar_stream = _open_compressed_tar(self._file)
-            if self._tar_stream is None:  # another archive by now
+            if self._tar_stream is None:  # the file was replaced
                 return MediaError(TRUNCATED_MEMBER_REASON)
             self._tar_stream.seek(member.offset)
             return read_to_file(self._tar_stream.read_data, member.size)
@@ -184,7 +185,7 @@ class CompressedTar:
             self._file.close()
 
     def __del__(self) -> None:
-        """Close what nobody has asked for: the run was cut short."""
+        """Close the files that were not opened, as after an interrupted run."""
         self._close()
         for file in self._unpacked.values():
             if not isinstance(file, Exception):
@@ -192,7 +193,7 @@ class CompressedTar:
 
 
 def _read_members(file: BinaryIO, path: bytes, listing: ArchiveListing) -> "Iterator[Member]":
-    """Yield the members of an archive, which is what its own bytes say."""
+    """Yield the members of an archive, whose format is detected from its first bytes."""
     from retrieval.media.archives import tar as tars
     from retrieval.media.archives import zip as zips
     from retrieval.media.archives.decompress import MAX_MEMBER_BYTES, TOO_LARGE_REASON
@@ -206,7 +207,11 @@ def _read_members(file: BinaryIO, path: bytes, listing: ArchiveListing) -> "Iter
     if source is not None:
         listing.compressed = True
         for member in tars.list_members(source):
-            yield member if member.size <= MAX_MEMBER_BYTES else member._replace(reason=TOO_LARGE_REASON)
+            yield (
+                member
+                if member.size <= MAX_MEMBER_BYTES
+                else member._replace(unreadable_reason=TOO_LARGE_REASON)
+            )
     elif start.startswith(b"PK") or (path[-4:].lower() in (b".zip", b".cbz") and start[257:262] != b"ustar"):
         listing.zip_file = zips.open_zip(path)
         yield from zips.list_members(listing.zip_file, size)
@@ -215,25 +220,25 @@ def _read_members(file: BinaryIO, path: bytes, listing: ArchiveListing) -> "Iter
 
 
 def _open_compressed_tar(file: BinaryIO) -> "TarStream | None":
-    """Return what an open file unpacks to; None where it is not packed."""
+    """Return the tar in a compressed file; None if the file is not compressed."""
     from retrieval.media.archives.decompress import max_unpacked_size, open_decompressed
     from retrieval.media.archives.tar import TarStream
 
-    most = max_unpacked_size(os.fstat(file.fileno()).st_size)
+    max_bytes = max_unpacked_size(os.fstat(file.fileno()).st_size)
     tar = open_decompressed(file)
-    return (
-        None if tar is None else TarStream(tar, most, f"it unpacks to more than the limit of {most:,} bytes")
-    )
+    if tar is None:
+        return None
+    return TarStream(tar, max_bytes, f"it unpacks to more than the limit of {max_bytes:,} bytes")
 
 
 def _open_member(path: bytes, archive: "ZipFile | None", member: "Member") -> BinaryIO:
-    """Open a member that is stored as it is, or packed alone."""
+    """Open a member of a zip or of an uncompressed tar."""
     from retrieval.media.archives.decompress import CHUNK_BYTES, TRUNCATED_MEMBER_REASON, FileWindow
     from retrieval.media.archives.zip import open_zip_member
 
     if archive is not None and member.zip_info is not None:
         return open_zip_member(archive, member.zip_info)
-    file = open(path, "rb")  # noqa: SIM115  what is returned closes it
+    file = open(path, "rb")  # noqa: SIM115  closed by the window
     if member.offset + member.size > os.fstat(file.fileno()).st_size:
         file.close()
         raise MediaError(TRUNCATED_MEMBER_REASON)
@@ -246,7 +251,7 @@ def _format_file_count(count: int, example: bytes) -> str:
 
 
 def _normalize_name(name: bytes) -> bytes | None:
-    """Return a member's name as a path below its archive; None where it leads out, or is none."""
+    """Return a member's name as a path relative to its archive; None if it is invalid."""
     parts = [part for part in name.split(b"/") if part not in (b"", b".")]
     if not parts or b".." in parts or b"\0" in name or len(name) > MAX_NAME_BYTES:
         return None

@@ -1,4 +1,4 @@
-"""Unpack within limits, and read a part of a file as a file of its own."""
+"""Decompress within limits, and read a part of a file as a file."""
 
 import io
 import os
@@ -17,42 +17,36 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 CHUNK_BYTES = 1 << 16
-MAX_IN_MEMORY_BYTES = (
-    8_000_000  # bytes of a file that are unpacked into memory, those of a larger one to disk
-)
-MAX_MEMBER_BYTES = 1_000_000_000  # bytes that a packed file may unpack to
-ALWAYS_ALLOWED_BYTES, MAX_COMPRESSION_RATIO = (
-    500_000_000,
-    100,
-)  # bytes an archive may unpack to; beyond that so many times its size
-MAX_XZ_MEMORY_BYTES = 256_000_000  # bytes of memory that xz may take
-TOO_LARGE_REASON = f"more than the limit of {MAX_MEMBER_BYTES:,} bytes for what is packed"
+MAX_IN_MEMORY_BYTES = 8_000_000  # larger files are decompressed to a temporary file
+MAX_MEMBER_BYTES = 1_000_000_000  # of one decompressed file
+ALWAYS_ALLOWED_BYTES = 500_000_000  # to which any archive may unpack
+MAX_COMPRESSION_RATIO = 100  # of larger archives
+MAX_XZ_MEMORY_BYTES = 256_000_000  # of a decoder
+TOO_LARGE_REASON = f"more than the limit of {MAX_MEMBER_BYTES:,} bytes for a compressed file"
 DECOMPRESSION_ERRORS = (BadZipFile, LZMAError, NotImplementedError, OSError, ValueError, zlib.error)
-TRUNCATED_MEMBER_REASON = "damaged: the archive breaks off in it"
+TRUNCATED_MEMBER_REASON = "damaged: truncated"
 
 
 class ErrorTranslator:
-    """Turn what the standard library raises of damaged bytes into MediaError; a disk's OSError passes.
+    """A context that translates errors of decompression to MediaError; I/O errors pass unchanged.
 
-    No generator, as one would hold what is open for a while where it raises.
+    It is not a generator, because a traceback would keep the generator and its open files alive.
     """
 
     def __enter__(self) -> None:
-        """Begin."""
+        """Enter the context."""
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        """Raise it in our words."""
+        """Translate an error."""
         if isinstance(error, EOFError):
             raise MediaError(TRUNCATED_MEMBER_REASON) from error
-        if (
-            isinstance(error, DECOMPRESSION_ERRORS) and getattr(error, "errno", None) is None
-        ):  # gzip and bzip2 give none
-            said = "its checksum is wrong" if "CRC" in str(error) else error
-            raise MediaError(f"damaged: {said}") from error
+        # gzip and bzip2 raise OSError without errno for damaged data.
+        if isinstance(error, DECOMPRESSION_ERRORS) and getattr(error, "errno", None) is None:
+            raise MediaError(f"damaged: {'wrong checksum' if 'CRC' in str(error) else error}") from error
 
 
 def open_decompressed(file: BinaryIO) -> BinaryIO | None:
-    """Return what an open file unpacks to, by how it begins; None where it is not packed."""
+    """Return a file that decompresses gzip, bzip2 or xz, as detected from the first bytes; else None."""
     start = file.read(6)
     file.seek(0)
     if start.startswith(b"\x1f\x8b"):
@@ -68,13 +62,13 @@ class _ReadableStream(io.RawIOBase):
 
 
 class _XzFile(_ReadableStream):
-    """What lzma.LZMAFile is, whose memory has no limit: a few bytes can ask for gigabytes."""
+    """An lzma.LZMAFile with a limit on memory: a few bytes of xz can request gigabytes."""
 
     def __init__(self, file: BinaryIO) -> None:
-        self._file, self._at, self._decompressor = file, 0, _xz_decompressor()
+        self._file, self._decompressor = file, _xz_decompressor()
 
     def readinto(self, buffer: "WriteableBuffer", /) -> int:
-        room = memoryview(buffer).cast("B")
+        view = memoryview(buffer).cast("B")
         while True:
             data = b""
             if self._decompressor.eof:
@@ -86,8 +80,8 @@ class _XzFile(_ReadableStream):
                 self._decompressor = _xz_decompressor()
             elif self._decompressor.needs_input and not (data := self._file.read(CHUNK_BYTES)):
                 raise EOFError
-            if part := self._decompressor.decompress(data, len(room)):
-                room[: len(part)] = part
+            if part := self._decompressor.decompress(data, len(view)):
+                view[: len(part)] = part
                 return len(part)
 
 
@@ -96,40 +90,40 @@ def _xz_decompressor() -> LZMADecompressor:
 
 
 class FileWindow(_ReadableStream):
-    """A part of an open file as a file of its own, which closes the file."""
+    """A part of an open file; closing it closes the file."""
 
     def __init__(self, file: BinaryIO, start: int, size: int) -> None:
         self._file, self._start, self._size, self._position = file, start, size, 0
 
     def seekable(self) -> bool:
-        """Say yes."""
+        """Return True."""
         return True
 
     def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
-        """Go to a place in the window."""
+        """Move to an offset in the window."""
         self._position = max(
             0, offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._position}.get(whence, self._size)
         )
         return self._position
 
     def readinto(self, buffer: "WriteableBuffer", /) -> int:
-        """Read what fits."""
-        room = memoryview(buffer).cast("B")
-        wanted = max(0, min(len(room), self._size - self._position))
-        data = os.pread(self._file.fileno(), wanted, self._start + self._position)
-        room[: len(data)] = data
+        """Read into a buffer."""
+        view = memoryview(buffer).cast("B")
+        count = max(0, min(len(view), self._size - self._position))
+        data = os.pread(self._file.fileno(), count, self._start + self._position)
+        view[: len(data)] = data
         self._position += len(data)
         return len(data)
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the window and its file."""
         if not self.closed:
             self._file.close()
         super().close()
 
 
 def read_to_file(read: Callable[[int], bytes], size: int) -> BinaryIO:
-    """Return the next `size` bytes as a file of their own; raises MediaError where there are fewer."""
+    """Return the next `size` bytes as a file in memory or on disk; raises MediaError if there are fewer."""
     file = cast(BinaryIO, io.BytesIO() if size <= MAX_IN_MEMORY_BYTES else TemporaryFile(prefix="clew-"))  # noqa: SIM115
     try:
         while size and (part := read(min(size, CHUNK_BYTES))):
@@ -144,5 +138,5 @@ def read_to_file(read: Callable[[int], bytes], size: int) -> BinaryIO:
 
 
 def max_unpacked_size(packed_size: int) -> int:
-    """Return how many bytes an archive of this size may unpack to."""
+    """Return the limit of the unpacked size of an archive."""
     return max(ALWAYS_ALLOWED_BYTES, MAX_COMPRESSION_RATIO * packed_size)

@@ -1,60 +1,39 @@
-"""Read a tar by the standard library's tarfile: within limits, and on behind what is damaged."""
+"""List the members of tar archives with tarfile: within limits, and past damaged headers."""
 
 import re
 from collections.abc import Iterator
 from tarfile import BLOCKSIZE, SOLARIS_XHDTYPE, XGLTYPE, XHDTYPE, TarError, TarFile, TarInfo
-from typing import BinaryIO, NamedTuple, cast
-from zipfile import ZipInfo
+from typing import BinaryIO, cast
 
 from retrieval.errors import MediaError
 from retrieval.media.archives.decompress import CHUNK_BYTES, ErrorTranslator
+from retrieval.media.archives.member import Member
 
-MAX_HEADER_BYTES = 100_000  # bytes that a file's name and the like may take
-PAX_RECORD = re.compile(rb"([1-9]\d{0,5}) [^=\n]+=")  # of a pax header: length, key=value
+MAX_HEADER_BYTES = 100_000  # of the headers of one file
+PAX_RECORD = re.compile(rb"([1-9]\d{0,5}) [^=\n]+=")  # "length key=value"
 DIGITS = re.compile(rb"\d+")
-MAX_DIGITS = 300  # digits in a row
-TRUNCATED_TAR_REASON = "damaged: it breaks off; what is before that can be read"
-HEADER_ERRORS = (
-    TarError,
-    ValueError,
-    IndexError,
-    OverflowError,
-    RecursionError,
-)  # what a header makes tarfile raise
-ENCRYPTED_REASON = "encrypted"
-SPARSE_REASON = "stored as sparse, which clew does not read"
-
-
-class Member(NamedTuple):
-    """A file in an archive; of a tar where its bytes begin, of a zip what its directory says of it.
-
-    `mtime` is in seconds, 0 where it is not known. `reason` says why the file cannot be opened.
-    """
-
-    name: bytes
-    offset: int
-    size: int
-    mtime: float
-    reason: str | None = None
-    zip_info: ZipInfo | None = None
+MAX_DIGITS = 300  # in a row, in a pax header
+TRUNCATED_TAR_REASON = "damaged: truncated; the files before are read"
+HEADER_ERRORS = (TarError, ValueError, IndexError, OverflowError, RecursionError)  # raised by tarfile
+SPARSE_REASON = "a sparse file, which clew does not read"
 
 
 class TarStream:
-    """The bytes of a tar as tarfile takes a file: forward only, with a limit to headers and to the whole."""
+    """A file for tarfile that reads forward only, and limits the size of headers and of the archive."""
 
     def __init__(self, file: BinaryIO, max_bytes: int, limit_reason: str = TRUNCATED_TAR_REASON) -> None:
-        """Read up to `most` bytes of an open file; `beyond` that says why there is no more."""
+        """Read up to `max_bytes` of an open file; `limit_reason` is the message of the error beyond."""
         self._file, self._max_bytes, self._limit_reason, self._position = file, max_bytes, limit_reason, 0
         self.header_budget, self.last_header = MAX_HEADER_BYTES, b""
 
     def tell(self) -> int:
-        """Return the place in the tar."""
+        """Return the current offset."""
         return self._position
 
     def seek(self, position: int) -> None:
-        """Go forward."""
+        """Skip forward to an offset."""
         if position < self._position:
-            raise MediaError("damaged: a file's size is below zero")
+            raise MediaError("damaged: a file has a negative size")
         if position > self._max_bytes:
             raise MediaError(self._limit_reason)
         if self._file.seekable():
@@ -66,9 +45,9 @@ class TarStream:
             raise MediaError(TRUNCATED_TAR_REASON)
 
     def read(self, count: int) -> bytes:
-        """Return what tarfile asks for, which are headers."""
+        """Return header bytes for tarfile, which calls this method; data is read by `read_data`."""
         if not 0 <= count <= self.header_budget:
-            raise MediaError(f"a file's header takes more than the limit of {MAX_HEADER_BYTES:,} bytes")
+            raise MediaError(f"a file has a header of more than the limit of {MAX_HEADER_BYTES:,} bytes")
         self.header_budget -= count
         kind, self.last_header = self.last_header[156:157], self.read_data(count)
         if count > BLOCKSIZE and kind in (XHDTYPE, XGLTYPE, SOLARIS_XHDTYPE):
@@ -76,7 +55,7 @@ class TarStream:
         return self.last_header
 
     def read_data(self, count: int) -> bytes:
-        """Return so many bytes, fewer only at the end."""
+        """Return `count` bytes, or fewer at the end."""
         with ErrorTranslator():
             data = self._file.read(count)
         self._position += len(data)
@@ -86,21 +65,21 @@ class TarStream:
 
 
 def list_members(stream: TarStream) -> Iterator[Member]:
-    """Yield the regular files of a tar; raises MediaError behind them if something is wrong with it."""
+    """Yield the regular files of a tar; then raise MediaError if a part of it could not be read."""
     try:
         tar = TarFile(fileobj=cast(BinaryIO, stream), encoding="utf-8")
     except HEADER_ERRORS as error:
         raise MediaError(f"not an archive: it begins with {stream.last_header[:8]!r}") from error
-    lost = None
+    lost_offset = None  # of the first damaged header
     while True:
         try:
-            info, broken = tar.next(), False
+            info, is_damaged = tar.next(), False
         except HEADER_ERRORS:
-            info, broken = None, True
+            info, is_damaged = None, True
         if info is None:
-            if broken or stream.last_header.strip(b"\0"):
-                lost = tar.offset if lost is None else lost
-            if lost is None or not stream.last_header:
+            if is_damaged or stream.last_header.strip(b"\0"):
+                lost_offset = tar.offset if lost_offset is None else lost_offset
+            if lost_offset is None or not stream.last_header:
                 break
             tar.offset = stream.tell()  # the next block may be a header
         elif info.isreg():
@@ -108,8 +87,8 @@ def list_members(stream: TarStream) -> Iterator[Member]:
             yield _to_member(info)
         stream.header_budget, tar.pax_headers = MAX_HEADER_BYTES, {}
         tar.members.clear()  # type: ignore[attr-defined]
-    if lost is not None:
-        raise MediaError(f"damaged: there is no header at byte {lost:,}; a file may be missing there")
+    if lost_offset is not None:
+        raise MediaError(f"damaged: no valid header at byte {lost_offset:,}; a file may be missing")
 
 
 def _to_member(info: TarInfo) -> Member:
@@ -119,12 +98,15 @@ def _to_member(info: TarInfo) -> Member:
 
 
 def _check_pax_records(records: bytes) -> None:
-    """Refuse what is no pax header: tarfile takes hours for some before Python 3.11.10 (CVE-2024-6232)."""
-    records, at = records.rstrip(b"\0"), 0
-    sound = max(map(len, DIGITS.findall(records)), default=0) < MAX_DIGITS
-    while sound and at < len(records):
-        found = PAX_RECORD.match(records, at)
-        at += int(found[1]) if found else 0
-        sound = found is not None and records[at - 1 : at] == b"\n"
-    if not sound:
-        raise MediaError("damaged: what stands before a file is no header")
+    """Raise MediaError for invalid pax records.
+
+    Before Python 3.11.10, tarfile can take hours for them (CVE-2024-6232).
+    """
+    records, offset = records.rstrip(b"\0"), 0
+    is_valid = max(map(len, DIGITS.findall(records)), default=0) < MAX_DIGITS
+    while is_valid and offset < len(records):
+        record = PAX_RECORD.match(records, offset)
+        offset += int(record[1]) if record else 0
+        is_valid = record is not None and records[offset - 1 : offset] == b"\n"
+    if not is_valid:
+        raise MediaError("damaged: invalid header")

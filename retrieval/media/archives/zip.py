@@ -1,4 +1,4 @@
-"""Read a zip by the standard library's zipfile: its directory within a limit, its files where they are."""
+"""Read zip archives with zipfile: the directory within a limit, stored files without a copy."""
 
 import io
 import os
@@ -21,22 +21,21 @@ from retrieval.media.archives.decompress import (
     max_unpacked_size,
     read_to_file,
 )
-from retrieval.media.archives.tar import ENCRYPTED_REASON, Member
+from retrieval.media.archives.member import Member
 
-MAX_DIRECTORY_BYTES = 50_000_000  # bytes of a zip's directory, which are some 400,000 files
+MAX_DIRECTORY_BYTES = 50_000_000  # of the central directory: about 400,000 files
 COMPRESSION_NAMES = {6: "Implode", 9: "Deflate64", 14: "LZMA", 93: "Zstandard", 95: "XZ", 98: "PPMd"}
-ENCRYPTED_FLAGS, UTF8_FLAG = 1 | 1 << 6, 1 << 11  # flags
-NO_DIRECTORY_REASON = "damaged: it has no directory that can be read; perhaps its download broke off"
+ENCRYPTED_FLAGS, UTF8_FLAG = 1 | 1 << 6, 1 << 11  # general purpose bits of APPNOTE 4.4.4
+NO_DIRECTORY_REASON = "damaged: no readable directory; its download may be incomplete"
+ENCRYPTED_REASON = "encrypted"
 
 
 class _LimitedFile(io.FileIO):
-    """A zip on disk, of which nothing is read without limit; closed when nobody has it any more."""
+    """A zip on disk that limits how much zipfile reads at a time; it closes itself when it is unused."""
 
     def read(self, size: int | None = -1, /) -> bytes:
         if size is not None and size > MAX_DIRECTORY_BYTES:
-            raise MediaError(
-                f"its directory of {size:,} bytes is more than the limit of {MAX_DIRECTORY_BYTES:,}"
-            )
+            raise MediaError(f"a directory of {size:,} bytes, more than the limit of {MAX_DIRECTORY_BYTES:,}")
         return super().read(size) or b""
 
     def __del__(self) -> None:
@@ -44,7 +43,7 @@ class _LimitedFile(io.FileIO):
 
 
 def open_zip(path: bytes) -> ZipFile:
-    """Read the directory of a zip; raises OSError, or MediaError."""
+    """Read the directory of a zip; raises OSError and MediaError."""
     file = _LimitedFile(path)
     start = file.read(8)
     try:
@@ -53,23 +52,22 @@ def open_zip(path: bytes) -> ZipFile:
     except MediaError as error:
         if error.__cause__ is None:
             raise
-        if isinstance(error.__cause__.__context__, OSError):  # which zipfile takes for damage
+        if isinstance(error.__cause__.__context__, OSError):  # zipfile reports it as damage
             raise error.__cause__.__context__ from None
-        wrong = (
+        raise MediaError(
             NO_DIRECTORY_REASON if start.startswith(b"PK") else f"not an archive: it begins with {start!r}"
-        )
-        raise MediaError(wrong) from error
+        ) from error
 
 
 def list_members(archive: ZipFile, archive_size: int) -> Iterator[Member]:
-    """Yield the regular files of a zip of this size; raises MediaError behind those that are too much."""
-    most, total = max_unpacked_size(archive_size), 0
+    """Yield the regular files of a zip; raises MediaError at the limit of their total size."""
+    max_total, total = max_unpacked_size(archive_size), 0
     for info in archive.infolist():
         if info.orig_filename.endswith("/") or S_ISLNK(info.external_attr >> 16):
             continue
-        total += info.file_size  # of stored ones too: several may be the same bytes
-        if total > most:
-            raise MediaError(f"it unpacks to more than the limit of {most:,} bytes; the rest is left out")
+        total += info.file_size  # of stored files too: entries may overlap
+        if total > max_total:
+            raise MediaError(f"it unpacks to more than the limit of {max_total:,} bytes; the rest is skipped")
         yield Member(
             _member_name(info),
             info.header_offset,
@@ -81,25 +79,25 @@ def list_members(archive: ZipFile, archive_size: int) -> Iterator[Member]:
 
 
 def open_zip_member(archive: ZipFile, info: ZipInfo) -> BinaryIO:
-    """Return a file of a zip; one that is stored as it is in its place, once its checksum is right."""
+    """Open a file of a zip. A stored file is read in place, after a check of its checksum."""
     with ErrorTranslator(), archive.open(info) as packed:
         if info.compress_type == ZIP_DEFLATED:
             return read_to_file(packed.read, info.file_size)
         if info.compress_type == ZIP_STORED:
-            while packed.read(CHUNK_BYTES):  # which tells whether its checksum is right
+            while packed.read(CHUNK_BYTES):  # checks the checksum
                 pass
-    file = open(cast(str, archive.filename), "rb")  # noqa: SIM115  the window closes it
-    behind = os.pread(file.fileno(), 4, info.header_offset + 26)  # the lengths of what stands before it
-    start = info.header_offset + 30 + sum(struct.unpack("<2H", behind.ljust(4, b"\0")))
+    file = open(cast(str, archive.filename), "rb")  # noqa: SIM115  closed by the window
+    lengths = os.pread(file.fileno(), 4, info.header_offset + 26)  # of the name and of the extra field
+    start = info.header_offset + 30 + sum(struct.unpack("<2H", lengths.ljust(4, b"\0")))
     window = io.BufferedReader(FileWindow(file, start, info.compress_size), CHUNK_BYTES)
     if info.compress_type == ZIP_STORED:
         return window
-    with ErrorTranslator(), window:  # zipfile would unpack all that a chunk of bzip2 holds, at once
+    with ErrorTranslator(), window:  # zipfile decompresses a chunk of bzip2 without a limit
         return read_to_file(BZ2File(window).read, info.file_size)
 
 
 def _member_name(info: ZipInfo) -> bytes:
-    """Return a name in UTF-8: said to be so, so by chance, or in the code page of the first PCs."""
+    """Return a name in UTF-8; names without the flag are UTF-8 if they are valid, else code page 437."""
     name = info.orig_filename
     if not info.flag_bits & UTF8_FLAG:
         with suppress(UnicodeDecodeError):
@@ -108,7 +106,7 @@ def _member_name(info: ZipInfo) -> bytes:
 
 
 def _mtime(info: ZipInfo) -> float:
-    """Return seconds since 1970, 0 where there is no such day or only the first there is."""
+    """Return seconds since 1970; 0 for invalid dates and for 1980-01-01, which stands for no date."""
     extra = info.extra
     while len(extra) >= 9 and not extra.startswith(b"UT"):
         extra = extra[4 + int.from_bytes(extra[2:4], "little") :]
@@ -121,14 +119,14 @@ def _mtime(info: ZipInfo) -> float:
 
 
 def _unreadable_reason(info: ZipInfo, archive_size: int) -> str | None:
-    """Say why a file of a zip of this size cannot be opened, None if it can."""
+    """Return why a file of a zip cannot be opened, or None."""
     method, full = info.compress_type, info.file_size
     if info.flag_bits & ENCRYPTED_FLAGS:
         return ENCRYPTED_REASON
     if method not in (ZIP_STORED, ZIP_DEFLATED, ZIP_BZIP2):
         return f"compressed by {COMPRESSION_NAMES.get(method, f'method {method}')}, which clew does not read"
     if not 0 <= info.header_offset < archive_size:
-        return "damaged: it is nowhere in the archive"
+        return "damaged: its offset is outside the archive"
     if method == ZIP_STORED:
-        return None if full == info.compress_size <= archive_size else "damaged: no such size"
+        return None if full == info.compress_size <= archive_size else "damaged: invalid size"
     return TOO_LARGE_REASON if full > MAX_MEMBER_BYTES else None
