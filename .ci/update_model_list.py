@@ -1,9 +1,9 @@
-"""Write down what open_clip offers, so that `clew models` can say it without loading torch.
+"""Write the list of open_clip's models, so that `clew models` does not load torch.
 
     python .ci/update_model_list.py
 
-Sizes come from building every architecture without memory for its weights; licences and languages are those
-their authors publish with the weights, and None where they are not known here.
+Sizes are counted on architectures that are built without memory for their weights. Licenses and languages are
+those published with the weights; None if unknown.
 """
 
 import json
@@ -15,7 +15,7 @@ from retrieval.embedders import model_list
 from retrieval.embedders.torch_towers import quiet
 
 FILE = model_list.LIST
-LICENCES = (  # the beginning of the weights' name (or of the architecture's), as published with the weights
+LICENSES = (  # prefix of the name of the weights or of the architecture, license
     ("nllb", "CC-BY-NC-4.0"),
     ("MobileCLIP", "Apple's own"),
     ("PE-Core", "Apache-2.0"),
@@ -31,7 +31,7 @@ LICENCES = (  # the beginning of the weights' name (or of the architecture's), a
     ("frozen_laion", "MIT"),
     ("mscoco_finetuned_laion", "MIT"),
 )
-LANGUAGES = (  # a piece of the architecture's name
+LANGUAGES = (  # part of the name of the architecture, languages
     ("xlm-roberta", "100 languages"),
     ("nllb", "201 languages"),
     ("SigLIP2", "109 languages"),
@@ -41,25 +41,25 @@ LANGUAGES = (  # a piece of the architecture's name
 
 
 def describe(arch: str, tag: str) -> dict[str, object]:
-    """Return a row of the list."""
-    config, listed = open_clip.get_model_config(arch), open_clip.get_pretrained_cfg(arch, tag)
+    """Return the row of a model."""
+    config, pretrained = open_clip.get_model_config(arch), open_clip.get_pretrained_cfg(arch, tag)
     size = config["vision_cfg"].get("image_size", 224)
-    licence = next(
-        (text for start, text in LICENCES if arch.startswith(start) or tag.startswith(start)), None
+    license_ = next(
+        (text for prefix, text in LICENSES if arch.startswith(prefix) or tag.startswith(prefix)), None
     )
-    spoken = next((text for piece, text in LANGUAGES if piece in arch), "English")
+    languages = next((text for part, text in LANGUAGES if part in arch), "English")
     return {
         "name": f"{arch}/{tag}",
         "dim": config["embed_dim"],
         "side": size if isinstance(size, int) else max(size),
-        "licence": licence,
-        "languages": spoken,
-        "repo": listed["hf_hub"].rpartition("/")[0],
+        "licence": license_,
+        "languages": languages,
+        "repo": pretrained["hf_hub"].rpartition("/")[0],
     }
 
 
 def parameters(arch: str) -> int | None:
-    """Count the parameters of an architecture; None where its text tower's configuration is on the hub."""
+    """Return the number of parameters, None if the configuration of the text tower is on the hub."""
     config = open_clip.get_model_config(arch)
     if "hf_model_name" in config["text_cfg"]:
         return None

@@ -1,18 +1,18 @@
-"""What can go wrong, and what to do about it.
+"""Errors of clew. A message says what happened, then what to do.
 
 ClewError
-├── QueryError        the question cannot be asked as it stands
-│   └── QuerySyntax      it breaks the grammar, at a column
-├── MediaError        one file cannot be read; the rest go on
-├── EvaluationError   what to measure by is not as it should be
-├── ExtraMissing      an optional part is not installed
-├── EmbedderError     a model is unknown or its files are damaged
-└── LibraryError
-    ├── LibraryMissing   nothing there
-    ├── LibraryBusy      another process writes to it
-    ├── LibraryVersion   made by a newer or an older clew
-    ├── LibraryDamaged   an index file is not the one that was written
-    └── SpaceMismatch    vectors of two spaces would meet
+├── QueryError              a query or an argument is invalid
+│   └── QuerySyntaxError    a query breaks the grammar, at a column
+├── MediaError              a file cannot be read
+├── EvaluationError         captions, golden queries or labels are invalid
+├── ExtraMissing            an optional dependency is not installed
+├── EmbedderError           a model is unknown or damaged
+└── LibraryError            a library cannot be used
+    ├── LibraryMissing           the folder has no library
+    ├── LibraryBusy              another process writes to it
+    ├── LibraryVersionMismatch   another version of clew made it
+    ├── LibraryDamaged           an index file is missing or has changed
+    └── SpaceMismatch            the model is not the one of the library
 """
 
 from collections.abc import Mapping
@@ -21,11 +21,11 @@ from shlex import quote
 
 
 class ClewError(Exception):
-    """Say what happened, then what to do."""
+    """Base class of the errors of clew."""
 
 
 class QueryError(ClewError):
-    """A question that cannot be asked as it stands."""
+    """An invalid query or argument."""
 
 
 class QuerySyntaxError(QueryError):
@@ -35,7 +35,7 @@ class QuerySyntaxError(QueryError):
         self.column = column + 1
         begin = max(0, column - 40)
         shown = "".join(c if c.isprintable() else " " for c in query[begin : begin + 72])
-        super().__init__(f"At column {column + 1}: {problem}.\n  {shown}\n  {' ' * (column - begin)}^")
+        super().__init__(f"Column {column + 1}: {problem}.\n  {shown}\n  {' ' * (column - begin)}^")
 
 
 class MediaError(ClewError):
@@ -43,41 +43,41 @@ class MediaError(ClewError):
 
 
 class EvaluationError(ClewError):
-    """A captions file, golden queries or a folder of labels that is not as it should be."""
+    """An invalid captions file, golden query or folder of labels."""
 
 
 class ExtraMissing(ClewError):
-    """An optional part that is not installed."""
+    """A feature whose optional dependency is not installed."""
 
     def __init__(self, feature: str, extra: str) -> None:
-        super().__init__(f'{feature} needs an extra: pip install "clew-search[{extra}]"')
+        super().__init__(f'{feature} requires an extra: pip install "clew-search[{extra}]"')
 
 
 class EmbedderError(ClewError):
-    """A model that is unknown, or whose files are damaged."""
+    """A model that is unknown or damaged."""
 
 
 class LibraryError(ClewError):
-    """A library that cannot be used as asked."""
+    """A library that cannot be used."""
 
 
 class LibraryMissing(LibraryError):
-    """There is no library in this folder."""
+    """A folder without a library."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(
-            f"There is no library at {folder}. Make one with `clew index FOLDER`, "
-            "or name another with --library DIR."
+            f"No library at {folder}. Create one with `clew index FOLDER`, or use --library DIR to open "
+            "another."
         )
 
 
 class LibraryBusy(LibraryError):
-    """Another process writes to this library."""
+    """A library that another process writes to."""
 
     def __init__(self, folder: Path, holder: str) -> None:
         super().__init__(
-            f"The library at {folder} is being written by {holder}. "
-            "Wait until it is done, or stop it; searching goes on meanwhile."
+            f"The library at {folder} is in use by {holder}. Wait until it ends, or stop it. Searches work "
+            "meanwhile."
         )
 
 
@@ -86,31 +86,32 @@ class LibraryVersionMismatch(LibraryError):
 
 
 class LibraryDamaged(LibraryError):
-    """An index file that is missing or is not the one that was written."""
+    """An index file that is missing or has changed since it was written."""
 
 
 class SpaceMismatch(LibraryError):
-    """A library of one space was given another; `differs` is what tells two versions of a model apart."""
+    """A model that is not the one of the library, or another version of it."""
 
     def __init__(self, requested: str, library_space: str, differences: str = "") -> None:
         if requested == library_space:
             super().__init__(
-                f"{requested} is not what it was when this library was made with it: {differences}. "
-                f"`clew switch {quote(requested)}` embeds the library anew, or put back what has changed."
+                f"The model {requested} has changed since this library was created ({differences}). "
+                f"Run `clew switch {quote(requested)}` to re-embed the library, or restore the original "
+                "model files."
             )
         else:
             super().__init__(
-                f"This library was made with {library_space}, so {requested} cannot add to it. "
-                f"`clew switch {quote(requested)}` changes its model; leave out --model to go on "
-                f"with {library_space}."
+                f"This library uses the model {library_space}, not {requested}. Run "
+                f"`clew switch {quote(requested)}` to change the model, or leave out --model to use "
+                f"{library_space}."
             )
 
 
 def describe_differences(old: Mapping[str, str], new: Mapping[str, str]) -> str:
-    """Say which parts differ, and how."""
+    """Return the parts of a fingerprint that differ, with both values."""
     changed = [name for name in {**old, **new} if old.get(name) != new.get(name)]
-    lines = [f"{name} {old.get(name, 'unknown')}, now {new.get(name, 'unknown')}" for name in changed]
-    return "; ".join(lines) or "its fingerprint"
+    parts = [f"{name} {old.get(name, 'unknown')}, now {new.get(name, 'unknown')}" for name in changed]
+    return "; ".join(parts) or "its fingerprint"
 
 
 def first_line(error: Exception) -> str:

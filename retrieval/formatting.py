@@ -1,4 +1,4 @@
-"""Hits as text: JSON, CSV, lines, and names a terminal can show."""
+"""Format hits, numbers and names as text."""
 
 import json
 import math
@@ -9,73 +9,79 @@ from pathlib import Path
 
 from retrieval.types import Hit
 
-KIND_NOUNS = {"image": "image", "video": "moment", "text": "passage", "page": "page", "audio": "sound"}
-SEGMENT_NOUNS = {**KIND_NOUNS, "part": "part"}  # and parts of pictures
+SEGMENT_NOUNS = {
+    "image": "image",
+    "video": "moment",
+    "text": "passage",
+    "page": "page",
+    "audio": "audio segment",
+    "part": "part",  # of an image
+}
 
 
 def to_json(value: object) -> str:
-    """Return JSON on one line in which a byte of a path that is no UTF-8 stands as \\udcXX."""
+    """Return JSON on one line; bytes of a path that are not UTF-8 are written as \\udcXX."""
     text = json.dumps(value, ensure_ascii=False, default=_json_default)
     return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _json_default(value: object) -> object:
-    """Return records and paths as JSON can hold them."""
+    """Return a dataclass as a dict and a path as a string."""
     if isinstance(value, Path):
         return str(value)
     return asdict(value)  # type: ignore[call-overload]
 
 
 def one_line(text: str) -> str:
-    """Return the text with what would break a line, a column or a terminal written as an escape."""
-    return _CONTROL_CHARACTERS.sub(lambda found: repr(found[0])[1:-1], text)
+    """Return the text with line breaks, tabs and other control characters escaped."""
+    return _CONTROL_CHARACTERS.sub(lambda match: repr(match[0])[1:-1], text)
 
 
 _CONTROL_CHARACTERS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 def printable(text: str) -> str:
-    """Return the text with control characters and foreign bytes written as escapes, for a terminal."""
+    """Return the text for a terminal: unprintable characters and bytes that are not UTF-8 are escaped."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def format_location(hit: Hit) -> str:
-    """Return the path, and where in it: `notes.md:12`, `clip.mp4 @ 01:23.4`, `paper.pdf p. 3`.
+    """Return the path and the location in the file: `notes.md:12`, `clip.mp4 @ 01:23.4`, `paper.pdf p. 3`.
 
-    A part of a picture is told as ImageMagick has it: `photo.jpg [1200x900+0+300]`.
+    A part of an image is written in the notation of ImageMagick: `photo.jpg [1200x900+0+300]`.
     """
     return printable(f"{hit.path}{location_suffix(hit)}")
 
 
 def location_suffix(hit: Hit) -> str:
-    """Return what stands behind the path of a hit that is not all of its file."""
-    found = ""
+    """Return the location in the file, empty for a complete file."""
+    suffix = ""
     if hit.page is not None:
-        found = f" p. {hit.page}"
+        suffix = f" p. {hit.page}"
     elif hit.timed and hit.start is not None:
-        found = f" @ {format_timestamp(hit.start)}"
+        suffix = f" @ {format_timestamp(hit.start)}"
     elif hit.kind == "text" and hit.start and hit.source is None:
-        found = f":{hit.start:.0f}"
+        suffix = f":{hit.start:.0f}"
     if hit.kind == "image" and hit.box is not None:
         left, top, width, height = hit.box
-        found += f" [{width}x{height}+{left}+{top}]"
-    return found
+        suffix += f" [{width}x{height}+{left}+{top}]"
+    return suffix
 
 
 def format_timestamp(seconds: float) -> str:
-    """Return a time in a video or a sound: 01:23.4, from an hour on 1:02:03.4."""
-    tenths = int(10 * seconds + 1e-6)  # never later than the moment itself
+    """Return 01:23.4, or 1:02:03.4 from an hour on."""
+    tenths = int(10 * seconds + 1e-6)  # rounded down, so that it is not after the start
     minutes, tenths = divmod(tenths, 600)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:" * (hours > 0) + f"{minutes:02d}:{tenths // 10:02d}.{tenths % 10}"
 
 
 def parse_timed_path(text: str) -> tuple[str, float] | None:
-    """Return path and seconds of a place as it is shown, `clip.mp4 @ 01:23.4`; None where it is none."""
-    found = _TIMED_PATH.fullmatch(text)
-    if found is None:
+    """Return path and seconds of `clip.mp4 @ 01:23.4`, None if the text has another form."""
+    match = _TIMED_PATH.fullmatch(text)
+    if match is None:
         return None
-    path, hours, minutes, seconds = found.groups()
+    path, hours, minutes, seconds = match.groups()
     return path, 3600 * int(hours or 0) + 60 * int(minutes) + float(seconds)
 
 
@@ -83,7 +89,7 @@ _TIMED_PATH = re.compile(r"(.+?) *@ *(?:(\d{1,3}):)?(\d{1,2}):(\d{1,2}(?:\.\d{1,
 
 
 def format_bytes(count: float) -> str:
-    """Return bytes as a person reads them: 3.2 MB."""
+    """Return a number of bytes with a decimal unit: 3.2 MB."""
     if count < 1000:
         return f"{count:.0f} B"
     power = min(int(math.log10(count) / 3), 4)

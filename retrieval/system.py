@@ -1,4 +1,4 @@
-"""What this machine offers."""
+"""The processor, memory and per-user folders of this machine."""
 
 import os
 import platform
@@ -9,7 +9,7 @@ import platformdirs
 
 
 def cores() -> int:
-    """Count the processor cores this process may use."""
+    """Return the number of processor cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):  # a container may have fewer than the machine
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -17,28 +17,28 @@ def cores() -> int:
 
 def memory_limit() -> int:
     """Return the bytes of memory that this process may use."""
-    whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    limit = Path("/sys/fs/cgroup/memory.max")  # a container's
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    limit = Path("/sys/fs/cgroup/memory.max")  # of a container
     text = limit.read_text().strip() if limit.is_file() else ""
-    return min(whole, int(text)) if text.isdigit() else whole
+    return min(total, int(text)) if text.isdigit() else total
 
 
 @cache
 def processor_description() -> str:
-    """Name the processor and how many of its cores there are to use."""
+    """Return the name of the processor, its usable cores and its instruction sets for fast inference."""
     info = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
     names = [line.partition(":")[2].strip() for line in info.splitlines() if line.startswith("model name")]
     flags = [line.partition(":")[2].split() for line in info.splitlines() if line.startswith("flags")]
-    ways = {"avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile"} & set(flags[0] if flags else ())
+    sets = {"avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile"} & set(flags[0] if flags else ())
     name = names[0] if names else platform.processor() or platform.machine()
-    return f"{name}, {cores()} cores, {' '.join(sorted(ways)) or platform.machine()}"
+    return f"{name}, {cores()} cores, {' '.join(sorted(sets)) or platform.machine()}"
 
 
 def default_library() -> Path:
-    """Return the folder of the library that is used when none is named."""
+    """Return the folder of this user's default library."""
     return platformdirs.user_data_path("clew", appauthor=False)
 
 
 def model_cache_folder() -> Path:
-    """Return the folder of prepared models, all of which can be made again."""
+    """Return the folder of prepared models, which can be deleted and prepared again."""
     return platformdirs.user_cache_path("clew", appauthor=False) / "models"

@@ -1,4 +1,4 @@
-"""The words of clew as frozen records."""
+"""Shared records and type aliases."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,92 +8,74 @@ from typing import Literal, TypeAlias, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-Vectors: TypeAlias = NDArray[np.float32]  # (n, d), every row of length 1
-Scores: TypeAlias = NDArray[np.float32]  # cosines, 1.0 is the same direction
+Vectors: TypeAlias = NDArray[np.float32]  # (n, d), rows of length 1
+Scores: TypeAlias = NDArray[np.float32]  # cosines, at most 1.0
 Ids: TypeAlias = NDArray[np.int64]  # segment ids
 
 Kind: TypeAlias = Literal["image", "video", "text", "page", "audio"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
-CONFIDENCE_THRESHOLD = 0.75  # three of four background queries match nothing so well
+CONFIDENCE_THRESHOLD = 0.75  # of a confident match: 3 of 4 background queries match nothing as well
 
-IndexMethod: TypeAlias = Literal["flat", "hnsw", "ivf"]  # of an index
+IndexMethod: TypeAlias = Literal["flat", "hnsw", "ivf"]
 INDEX_METHODS: tuple[IndexMethod, ...] = get_args(IndexMethod)
 
-Orientation: TypeAlias = Literal["landscape", "portrait", "square"]  # of a picture as it is shown
+Orientation: TypeAlias = Literal["landscape", "portrait", "square"]  # of an image as displayed
 ORIENTATIONS: tuple[Orientation, ...] = get_args(Orientation)
 
-SortOrder: TypeAlias = Literal["score", "date", "date-desc", "name"]  # of hits
+SortOrder: TypeAlias = Literal["score", "date", "date-desc", "name"]
 SORT_ORDERS: tuple[SortOrder, ...] = get_args(SortOrder)
 
-GroupReason: TypeAlias = Literal[
-    "copy", "pair", "near-duplicate", "burst", "frames"
-]  # of a group, the surest first
+GroupReason: TypeAlias = Literal["copy", "pair", "near-duplicate", "burst", "frames"]  # most certain first
 GROUP_REASONS: tuple[GroupReason, ...] = get_args(GroupReason)
-FILE_GROUP_REASONS = tuple(
-    reason for reason in GROUP_REASONS if reason != "frames"
-)  # those are parts of one file
+FILE_GROUP_REASONS = tuple(reason for reason in GROUP_REASONS if reason != "frames")  # groups of files
 
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """What a hit must be, before anything is ranked; of several `under`, `camera` or `lens`, any.
-
-    `under` are folders: absolute, or a run of folder names anywhere in the path. `after` (inclusive)
-    and `before` (exclusive) are the beginnings of ISO times, local: `2021`, `2021-06`, `2021-06-30`;
-    `2021~` is behind all of 2021. `camera` and `lens` are patterns with `*` and `?`, of which case does
-    not matter; `near` is latitude, longitude and kilometres; every one of `tags` must hold; `rating` is
-    the least, as are width, height and pixels in `size`.
-    """
+    """Conditions that every hit satisfies; empty fields do not filter."""
 
     kinds: frozenset[Kind] = frozenset()
-    under: tuple[str, ...] = ()
-    after: str = ""
-    before: str = ""
-    camera: tuple[str, ...] = ()
-    lens: tuple[str, ...] = ()
-    near: tuple[float, float, float] | None = None
-    tags: tuple[str, ...] = ()
-    rating: int | None = None
-    size: tuple[int, int, int] | None = None
+    under: tuple[str, ...] = ()  # any of: an absolute folder, or consecutive folder names in the path
+    after: str = ""  # inclusive; prefix of a local ISO time: `2021`, `2021-06`, `2021-06-30`
+    before: str = ""  # exclusive; `2021~` sorts after all times in 2021
+    camera: tuple[str, ...] = ()  # any of these case-insensitive patterns with `*` and `?`
+    lens: tuple[str, ...] = ()  # as `camera`
+    near: tuple[float, float, float] | None = None  # latitude, longitude, radius in kilometers
+    tags: tuple[str, ...] = ()  # all of these keywords or labels
+    rating: int | None = None  # minimum
+    size: tuple[int, int, int] | None = None  # minimum width, height and number of pixels
     orientation: Orientation | None = None
 
     @property
     def has_non_kind_filters(self) -> bool:
-        """Say whether more than kinds is asked."""
+        """Return True if a field other than `kinds` filters."""
         return self != Filters(self.kinds)
 
 
 @dataclass(frozen=True, slots=True)
 class MediaProperties:
-    """What a picture says of itself, and how it looks; None is what it does not say.
+    """Metadata and computed properties of a media file; None if unknown."""
 
-    `width` and `height` are as it is shown, whatever its EXIF `orientation` (1 to 8); `taken` is local time
-    on the camera's clock, ISO, and `zone` that clock's offset as `+02:00`; `latitude` and `longitude` are
-    degrees north and east; `rating` is -1 (rejected) to 5; `looks` are 64 bits of which few differ where
-    pictures look alike; `sharpness` is larger for the sharper of two pictures of one scene;
-    `duration` is in seconds, of video, sound and what is said in them.
-    """
-
-    width: int | None = None
+    width: int | None = None  # pixels, as displayed
     height: int | None = None
-    taken: str | None = None
-    zone: str | None = None
+    taken: str | None = None  # capture time, ISO, local time of the camera
+    zone: str | None = None  # UTC offset of the camera: +02:00
     camera: str | None = None
     lens: str | None = None
-    latitude: float | None = None
-    longitude: float | None = None
-    orientation: int | None = None
-    rating: int | None = None
-    perceptual_hash: bytes | None = None
-    sharpness: float | None = None
-    duration: float | None = None
+    latitude: float | None = None  # degrees north
+    longitude: float | None = None  # degrees east
+    orientation: int | None = None  # EXIF orientation, 1 to 8
+    rating: int | None = None  # -1 (rejected) to 5
+    perceptual_hash: bytes | None = None  # 64 bits; similar images differ in few of them
+    sharpness: float | None = None  # compares images of the same scene; higher is sharper
+    duration: float | None = None  # seconds, of video, audio and transcripts
     keywords: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class TermScore:
-    """A term of a query: how much it counts, and its own cosine with a hit."""
+    """A term of a query, its weight, and its cosine with a hit."""
 
     asked: str
     weight: float
@@ -102,43 +84,31 @@ class TermScore:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """One answer: a segment, where it is, and how well it fits.
-
-    `score` is the cosine of hit and query, `confidence` the share of background queries, in [0, 1], that
-    match nothing in the library so well; None before the library is calibrated. `start` and `end` are
-    seconds where the hit is `timed` (video, sound, and what is said there), else lines of a text, from 1.
-    A caption's `path` is the picture it belongs to, a subtitle's the video, and `source` the file it was
-    read from; `time` is when the picture was taken, else when the file was last written, local, ISO.
-    `page` counts from 1, and `box` is left, top, width and height in pixels of the upright picture; both
-    are None where they have no meaning. `usual` is the score that half of the background queries reach,
-    `words` the part of the query's words that are in the hit's text or name, `why` what each term
-    brought, where that was asked. `more` are the
-    other members of its group, where groups were asked for.
-    """
+    """A segment that was found, with its location and score."""
 
     id: int
-    score: float
+    score: float  # cosine of segment and query
     kind: Kind
-    path: Path
+    path: Path  # of a caption the image, of a subtitle the video
     space: str
-    confidence: float | None = None
+    confidence: float | None = None  # share of background queries that match less well; None: uncalibrated
     text: str | None = None
-    start: float | None = None
+    start: float | None = None  # seconds if `timed`, else the first line of a text, from 1
     end: float | None = None
-    page: int | None = None
-    box: tuple[int, int, int, int] | None = None
-    source: Path | None = None
-    time: str | None = None
-    timed: bool = False
+    page: int | None = None  # from 1
+    box: tuple[int, int, int, int] | None = None  # left, top, width, height in pixels of the upright image
+    source: Path | None = None  # the file of a caption or subtitle
+    time: str | None = None  # capture time, else modification time; ISO, local
+    timed: bool = False  # video, audio and their texts
     offline: bool = False
-    usual: float | None = None
-    words: float = 0.0
-    why: "tuple[TermScore, ...]" = ()
-    more: "tuple[Hit, ...]" = ()
+    usual: float | None = None  # median score of the background queries
+    words: float = 0.0  # share of the query's words in the text or the file name
+    why: "tuple[TermScore, ...]" = ()  # only if requested
+    more: "tuple[Hit, ...]" = ()  # the rest of its group, if groups were requested
 
     @property
     def match(self) -> Literal["confident", "weak"] | None:
-        """Say whether the match is unusual enough to be meant."""
+        """Return "confident" if the confidence reaches the threshold; None before calibration."""
         if self.confidence is None:
             return None
         return "confident" if self.confidence >= CONFIDENCE_THRESHOLD else "weak"
@@ -146,33 +116,28 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class FileAttributes:
-    """A file, or a part of one, as far as it matters to what it belongs with.
-
-    `segment` is the one whose vector tells what it looks like, -1 for none. `taken` is the time on the
-    camera's clock, ISO, never the file's. `looks` is the perceptual hash, 64 bits. `start` and `end`
-    are seconds of a video. `inside` says that it is in an archive, from which it cannot be taken alone.
-    """
+    """The attributes by which files, or frames of a video, are grouped."""
 
     path: Path
     content: int
-    segment: int = -1
+    segment: int = -1  # the segment whose vector represents the file; -1: none
     kind: Kind | None = None
-    size: int = 0
+    size: int = 0  # bytes
     width: int | None = None
     height: int | None = None
-    taken: str | None = None
+    taken: str | None = None  # capture time, ISO, local time of the camera
     camera: str | None = None
     perceptual_hash: int | None = None
     sharpness: float | None = None
-    start: float | None = None
+    start: float | None = None  # seconds in a video
     end: float | None = None
     offline: bool = False
-    in_archive: bool = False
+    in_archive: bool = False  # so it cannot be deleted on its own
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Files that belong together, the best first."""
+    """Files that belong together, best first."""
 
     reason: GroupReason
     files: tuple[FileAttributes, ...]
@@ -190,16 +155,16 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class IndexFile:
-    """One row of `indexes`: the index file of one kind of segment."""
+    """The index file of one kind of segments."""
 
     kind: Kind
     method: IndexMethod
     file: str
     digest: str
-    size: int
-    count: int
-    effort: int
-    recall: float
+    size: int  # bytes
+    count: int  # vectors
+    effort: int  # efSearch or nprobe
+    recall: float  # recall@10 against exact search, measured when built
     format: str  # internal format; one that differs from FILE_FORMATS is outdated
 
 
@@ -220,43 +185,41 @@ class Space:
 
 @dataclass(frozen=True, slots=True)
 class Root:
-    """A folder the person asked to index, and how many of its files are in which state."""
+    """An indexed folder, with the number of its files in each state."""
 
     path: Path
     state: Literal["present", "offline"]
-    scanned: str | None
+    scanned: str | None  # time of the last scan, ISO
     present: int = 0
     offline: int = 0
     gone: int = 0
-    failed: int = 0
+    failed: int = 0  # could not be read
 
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """What a library holds."""
+    """The contents and settings of a library."""
 
     folder: Path
     roots: tuple[Root, ...]
-    segments: dict[str, int] = field(
-        default_factory=dict
-    )  # kind (or `part` of a picture) -> how many can be found
-    kept: int = 0  # segments of files that are gone, until they are purged
-    space: Space | None = None  # the one that answers
-    spaces: dict[str, int] = field(default_factory=dict)  # every space -> its vectors
-    precision: str | None = None  # in which this machine embeds pictures
-    ocr: bool = False  # whether the text in pictures is read
-    speech: str | None = None  # the model that hears what is said
-    sounds: str | None = None  # the model that names what sounds
-    tail: int = 0  # vectors newer than the indexes, searched exactly
+    segments: dict[str, int] = field(default_factory=dict)  # kind (or `part` of an image) -> findable
+    kept: int = 0  # segments of deleted files, until they are purged
+    space: Space | None = None  # the active one
+    spaces: dict[str, int] = field(default_factory=dict)  # name of each space -> vectors
+    precision: str | None = None  # in which this machine embeds images
+    ocr: bool = False  # text in images is recognized
+    speech: str | None = None  # model that transcribes speech
+    sounds: str | None = None  # model that labels sound events
+    tail: int = 0  # vectors that are not in an index yet
     size: int = 0  # bytes on disk
-    thumbnails: int = 0  # bytes of them
-    thumbnail_limit: int = 0  # bytes they may take; 0 is none at all
+    thumbnails: int = 0  # bytes
+    thumbnail_limit: int = 0  # bytes; 0: no thumbnails
     thumbnails_full: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A file that could not be read, and why."""
+    """A file that could not be read."""
 
     path: Path
     reason: str
@@ -264,14 +227,10 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class ConceptInfo:
-    """A concept, how many pictures it was taught from, and how well those are told apart.
-
-    `auroc` is 0.5 where it is left to chance and 1.0 where none is mistaken; None of one example, or
-    before `clew teach NAME` has fitted it to the space that answers.
-    """
+    """A concept, the number of its examples, and its quality."""
 
     name: str
     positives: int
     negatives: int
-    auroc: float | None = None
-    fitted: bool = True
+    auroc: float | None = None  # of held-out examples: 0.5 is chance; None: one example, or not fitted
+    fitted: bool = True  # to the active space

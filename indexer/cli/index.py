@@ -12,71 +12,87 @@ from indexer.cli.progress import ProgressBar, quiet_decoders
 from indexer.cli.watch import run_watch
 from retrieval.catalog.schema import CATALOG_FILE
 from retrieval.cli.console import note, write
-from retrieval.cli.options import library_option
+from retrieval.cli.options import GroupedCommand, library_option, option_group
 from retrieval.formatting import to_json
 
 if TYPE_CHECKING:
     from indexer.operations.report import Report
 
 
-@click.command("index")
+what_to_index = option_group("What to index")
+what_to_read = option_group("What to read")
+model_option = option_group("Model")
+run_option = option_group("Run")
+output_option = option_group("Output")
+
+
+@click.command("index", cls=GroupedCommand)
 @click.argument("folders", nargs=-1, type=click.Path(path_type=Path))
-@click.option(
-    "--model",
-    help="Model of a new library. [default: auto, the recommended model if available, else builtin]",
-)
-@model_options
-@click.option(
+@what_to_index(
     "--exclude",
     multiple=True,
     metavar="PATTERN",
-    help="Skip these names or paths, such as *.png or Private/*. Repeatable. Saved with the folder; "
-    "'' removes the patterns.",
+    help='Skip these names or paths, such as *.png or Private/*. Repeatable. Saved with the folder; "" '
+    "removes them.",
 )
-@click.option("--hidden/--no-hidden", default=None, help="Index hidden files too. Saved with the folder.")
-@click.option(
-    "--ocr/--no-ocr",
-    default=None,
-    help="Recognize text in images (OCR), after everything else. Saved in the library.",
+@what_to_index(
+    "--hidden/--no-hidden", default=None, help="Index hidden files and folders too. Saved with the folder."
 )
-@click.option(
-    "--speech-model",
-    metavar="FOLDER|NAME",
-    help="Transcribe speech in audio and video with this faster-whisper model: a folder, or a name to "
-    "download, such as tiny (75 MB), small (484 MB) or large-v3 (3.1 GB). Saved in the library; '' disables.",
-)
-@click.option(
-    "--sound-model",
-    metavar="FOLDER|NAME",
-    help="Label sounds in audio and video, such as a barking dog, with this CLAP model: a folder, or a name "
-    "to download, such as laion/clap-htsat-unfused (615 MB). Saved in the library; '' disables.",
-)
-@click.option(
+@what_to_index(
     "--archives/--no-archives",
     default=None,
     help="Index the files in .zip and .tar archives too. Saved with the folder.",
 )
-@click.option(
-    "--index",
-    "index_method",
-    type=click.Choice(["auto", "flat", "hnsw", "ivf"]),
-    help="Index method. Saved in the library. [default: auto, by size]",
+@what_to_index("--confirm-gone", is_flag=True, help="Forget missing files even if many are missing at once.")
+@what_to_read(
+    "--ocr/--no-ocr",
+    default=None,
+    help="Recognize text in images (OCR), after everything else. Saved in the library.",
 )
-@click.option("--confirm-gone", is_flag=True, help="Forget missing files even if many are missing at once.")
-@click.option(
+@what_to_read(
+    "--speech-model",
+    metavar="FOLDER|NAME",
+    help="Transcribe speech in audio and video with this faster-whisper model: a folder, or a name to "
+    "download, such as tiny (75 MB), small (484 MB) or large-v3 (3.1 GB). Saved in the library; "
+    '"" turns it off.',
+)
+@what_to_read(
+    "--sound-model",
+    metavar="FOLDER|NAME",
+    help="Label sounds in audio and video, such as a barking dog, with this CLAP model: a folder, or a name "
+    'to download, such as laion/clap-htsat-unfused (615 MB). Saved in the library; "" turns it off.',
+)
+@what_to_read(
     "--tiles/--no-tiles",
     default=None,
     help="Embed tiles of each image too, to find small objects. Saved in the library.",
 )
-@click.option("--retry", is_flag=True, help="Retry files that failed before.")
-@click.option(
+@what_to_read(
     "--thumbnails",
     "thumbnails_max_bytes",
     type=ByteSize(),
-    help='Disk space for thumbnails, such as 500MB, or "off". Saved in the library. [default: 2GB]',
+    metavar="SIZE",
+    show_default="2GB",
+    help='Limit the disk space of thumbnails: 500MB, or "off" for none. Saved in the library.',
 )
-@click.option("--watch", is_flag=True, help="Keep following changes until Ctrl-C, as `clew watch` does.")
-@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
+@model_option(
+    "--model",
+    metavar="NAME",
+    show_default="auto: the recommended model if available, else builtin",
+    help="Use this model for a new library.",
+)
+@model_options
+@model_option(
+    "--index",
+    "index_method",
+    type=click.Choice(["auto", "flat", "hnsw", "ivf"]),
+    metavar="METHOD",
+    show_default="auto: by the number of vectors",
+    help="Build this index: auto, flat, hnsw or ivf. Saved in the library.",
+)
+@run_option("--watch", is_flag=True, help="Follow changes until Ctrl-C, as `clew watch` does.")
+@run_option("--retry", is_flag=True, help="Retry files that failed before.")
+@output_option("--json", "as_json", is_flag=True, help="Write the counts as JSON.")
 @library_option
 def index_command(
     folders: tuple[Path, ...],
@@ -96,10 +112,10 @@ def index_command(
     from indexer.operations.options import IndexOptions
 
     if not folders and not (library / CATALOG_FILE).exists():
-        raise click.UsageError("Name a folder to index, such as: clew index ~/Pictures")
+        raise click.UsageError("Give a folder to index, as in: clew index ~/Pictures")
     gc.set_threshold(100_000)  # the scan allocates many long-lived objects; collecting them only costs time
     patterns = [pattern for pattern in exclude if pattern] if exclude else None
-    options = IndexOptions(exclude=patterns, **fields)  # the other options of the command, by name
+    options = IndexOptions(exclude=patterns, **fields)  # fields and options have the same names
 
     def show(report: "Report") -> None:
         write(summary_json(report) if as_json else f"{report}\n")

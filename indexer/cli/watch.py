@@ -29,18 +29,20 @@ if TYPE_CHECKING:
     type=Duration(),
     default="10m",
     show_default=True,
-    help="Interval between scans of all folders, for changes that the system did not report.",
+    metavar="TIME",
+    help="Scan all folders at this interval, for changes that the system did not report.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print each change as a JSON object per line.")
+@click.option("--json", "as_json", is_flag=True, help="Write one JSON object per change.")
 @library_option
 def watch_command(folders: tuple[Path, ...], every: float, as_json: bool, library: Path) -> None:
-    """Index FOLDERS, or all indexed folders, and follow their changes until Ctrl-C.
+    """Index FOLDERS and follow their changes until Ctrl-C.
 
-    A saved file can be found within two seconds. A file that is still being written is read when it is
-    complete. The library is locked only during updates, so other commands can run in between.
+    Without FOLDERS, all indexed folders are followed. A saved file can be found within two seconds. A file
+    that is still being written is read when it is complete. The library is locked only during updates, so
+    other commands can run in between.
     """
     if not folders and not (library / CATALOG_FILE).exists():
-        raise click.UsageError("Name a folder to watch, such as: clew watch ~/Pictures")
+        raise click.UsageError("Give a folder to watch, as in: clew watch ~/Pictures")
 
     def show(report: "Report") -> None:
         for line in [str(report), *report.notes]:

@@ -1,4 +1,4 @@
-"""The concepts of a library, as the catalogue has them."""
+"""Read concepts from the catalog."""
 
 from collections.abc import Sequence
 from difflib import get_close_matches
@@ -13,7 +13,7 @@ from retrieval.types import ConceptInfo, Space, Vectors
 
 
 def find_probe(catalog: Catalog, space: Space, name: str) -> Probe:
-    """Return what was learned of a concept in a space; raises QueryError, which names those there are."""
+    """Return the probe of a concept in a space; raises QueryError with the known concepts."""
     row = catalog.db.execute(
         """SELECT p.* FROM concepts c LEFT JOIN probes p ON p.concept = c.name AND p.space = ?
             WHERE c.name = ?""",
@@ -22,18 +22,18 @@ def find_probe(catalog: Catalog, space: Space, name: str) -> Probe:
     if row is None:
         raise QueryError(_unknown_concept_message(catalog, name))
     if row["concept"] is None:
-        raise QueryError(f"@{name} was not learned with {space.name} yet: `clew teach {name}` does it.")
+        raise QueryError(f"@{name} is not fitted to {space.name} yet. Run `clew teach {name}`.")
     direction = np.frombuffer(row["direction"], np.float32)
     return Probe(direction, Calibration(row["center"], row["spread"]), row["auroc"])
 
 
 def concept_names(catalog: Catalog) -> list[str]:
-    """Return the names of all concepts, in order."""
+    """Return the names of all concepts, sorted."""
     return [row[0] for row in catalog.db.execute("SELECT name FROM concepts ORDER BY name")]
 
 
 def list_concepts(catalog: Catalog, space: Space) -> list[ConceptInfo]:
-    """Return every concept with the numbers of its examples, and how well this space tells them apart."""
+    """Return every concept with the numbers of its examples and its quality in this space."""
     rows = catalog.db.execute(
         """SELECT c.name, total(e.positive) AS positives, total(1 - e.positive) AS negatives,
                   max(p.auroc) AS auroc, max(p.concept) IS NOT NULL AS fitted
@@ -50,22 +50,24 @@ def list_concepts(catalog: Catalog, space: Space) -> list[ConceptInfo]:
 
 
 def image_vectors(catalog: Catalog, space: Space, digests: Sequence[bytes]) -> dict[bytes, Vectors]:
-    """Return the (d,) vector of each of these contents that is a picture of the library."""
-    found = {}
+    """Return digest -> vector (d,) for the contents that are images of the library."""
+    images = {}
     for digest in dict.fromkeys(digests):
         ids = [id_ for id_ in catalog.segments_of(digest) if catalog.kind_of(id_) in VISUAL_KINDS]
         _, vectors = catalog.vectors_of(space, ids[:1])
         if len(vectors):
-            found[digest] = normalize_rows(vectors)[0]
-    return found
+            images[digest] = normalize_rows(vectors)[0]
+    return images
 
 
 def _unknown_concept_message(catalog: Catalog, name: str) -> str:
-    """Say that there is no such concept, and which there are, those of a like name first."""
-    there = concept_names(catalog)
-    near = get_close_matches(name, there, len(there) or 1, 0.6)
-    known = [f"@{each}" for each in [*near, *(each for each in there if each not in near)]]
-    if not known:
-        known = ["none yet; `clew teach NAME FOLDER` makes one"]
+    """Return a message with at most 20 known concepts, similar names first."""
+    names = concept_names(catalog)
+    if not names:
+        return (
+            f"Unknown concept @{name}. This library has no concepts yet; `clew teach NAME FOLDER` adds one."
+        )
+    similar = get_close_matches(name, names, len(names), 0.6)
+    known = [f"@{known}" for known in [*similar, *(other for other in names if other not in similar)]]
     more = f" and {len(known) - 20} more" * (len(known) > 20)
-    return f"There is no concept @{name} in this library; there is {', '.join(known[:20])}{more}."
+    return f"Unknown concept @{name}. This library has {', '.join(known[:20])}{more}."

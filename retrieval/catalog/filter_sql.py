@@ -1,4 +1,4 @@
-"""Turn filters into SQL over segments s, files f and roots r."""
+"""Translate filters to SQL on segments s, files f and roots r."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -7,18 +7,16 @@ from typing import TypeAlias
 
 from retrieval.types import Filters
 
-Condition: TypeAlias = tuple[str, list[object]]  # a condition, and the values of its question marks
+Condition: TypeAlias = tuple[str, list[object]]  # SQL condition and its parameters
 
-EARTH_RADIUS_KM = 6371.0088  # kilometres, its mean radius
-ABSOLUTE_PATH = (
-    "CAST(iif(r.path = x'2f', x'', r.path) || x'2f' || f.path AS BLOB)"  # the whole path, as bytes
-)
+EARTH_RADIUS_KM = 6371.0088  # mean radius, IUGG
+ABSOLUTE_PATH = "CAST(iif(r.path = x'2f', x'', r.path) || x'2f' || f.path AS BLOB)"  # as bytes
 ORIENTATION_CONDITIONS = {
     "landscape": "width > height",
     "portrait": "width < height",
     "square": "width = height",
 }
-# Every different name of a column, found by as many steps in its index.
+# The distinct values of a column, by one index search per value instead of a scan of the table.
 _DISTINCT_NAMES = """WITH RECURSIVE names (name) AS (
               SELECT min({0}) FROM contents WHERE {0} > ''
               UNION ALL
@@ -27,10 +25,11 @@ _DISTINCT_NAMES = """WITH RECURSIVE names (name) AS (
 
 
 def where_clause(filters: Filters, *, per_row: bool) -> Condition:
-    """Return what must hold of a segment in a file, kinds aside.
+    """Return the condition for all filters but the kinds.
 
-    Of `few` rows each is asked about. Of many, the index of a filter says who passes; a tag then may let
-    another place of its segment pass too.
+    With `per_row` it tests single rows, which is fast for few candidates. Otherwise it is a subquery by the
+    index of each filter, which is fast for all segments; a keyword then also passes the other files of its
+    content.
     """
     tests = [_any_of([_folder_condition(folder) for folder in filters.under])] if filters.under else []
     tests += [("f.time >= ?", [filters.after])] if filters.after else []
@@ -41,10 +40,13 @@ def where_clause(filters: Filters, *, per_row: bool) -> Condition:
 
 
 def distance_km(latitude: float, longitude: float, other_latitude: float, other_longitude: float) -> float:
-    """Return the great-circle distance of two places, by the haversine formula (Sinnott 1984)."""
-    up, along = radians(other_latitude - latitude) / 2, radians(other_longitude - longitude) / 2
-    part = sin(up) ** 2 + cos(radians(latitude)) * cos(radians(other_latitude)) * sin(along) ** 2
-    return 2 * EARTH_RADIUS_KM * asin(sqrt(min(1.0, part)))
+    """Return the great-circle distance of two places by the haversine formula.
+
+    Sinnott, Sky and Telescope 68, 1984.
+    """
+    north, east = radians(other_latitude - latitude) / 2, radians(other_longitude - longitude) / 2
+    haversine = sin(north) ** 2 + cos(radians(latitude)) * cos(radians(other_latitude)) * sin(east) ** 2
+    return 2 * EARTH_RADIUS_KM * asin(sqrt(min(1.0, haversine)))
 
 
 def _any_of(conditions: Sequence[Condition]) -> Condition:
@@ -56,7 +58,7 @@ def _any_of(conditions: Sequence[Condition]) -> Condition:
 def _folder_condition(folder: str) -> Condition:
     try:
         path = os.fsencode(folder).rstrip(b"/")
-    except UnicodeEncodeError:  # half a character, which is in no path
+    except UnicodeEncodeError:  # a lone surrogate, which no path contains
         return "0", []
     if path.startswith(b"/") or not path:
         return f"substr({ABSOLUTE_PATH}, 1, ?) = ?", [len(path) + 1, path + b"/"]
@@ -64,7 +66,7 @@ def _folder_condition(folder: str) -> Condition:
 
 
 def _content_conditions(filters: Filters) -> Iterator[Condition]:
-    """Yield what must hold of a content that speaks of the file."""
+    """Yield the conditions on a content that describes the file."""
     if filters.camera:
         yield _name_condition("camera", filters.camera)
     if filters.lens:
@@ -81,53 +83,53 @@ def _content_conditions(filters: Filters) -> Iterator[Condition]:
 
 
 def _described_by(content_condition: Condition, per_row: bool) -> Condition:
-    """Say that the file's content, or a sidecar or picture beside it, passes a test."""
+    """Return the condition that the file, its sidecar or its image satisfies a condition on contents."""
     condition, values = content_condition
-    speaks = f"FROM contents JOIN described_by ON described_by.content = contents.id WHERE {condition}"
+    described = f"FROM contents JOIN described_by ON described_by.content = contents.id WHERE {condition}"
     if per_row:
-        return f"EXISTS (SELECT 1 {speaks} AND described_by.file = f.id)", values
-    return f"f.id IN (SELECT described_by.file {speaks})", values
+        return f"EXISTS (SELECT 1 {described} AND described_by.file = f.id)", values
+    return f"f.id IN (SELECT described_by.file {described})", values
 
 
 def _tag_condition(tag: str, per_row: bool) -> Condition:
-    """Say that a segment has a label, or its file (or what is beside it) a keyword.
+    """Return the condition that a segment has a label, or its file, sidecar or image a keyword.
 
-    SQLite takes no notice of case in ASCII alone, so other letters are tried as people write them.
+    SQLite ignores case in ASCII only, so common spellings of other letters are tried.
     """
     names: list[object] = list(dict.fromkeys((tag, tag.lower(), tag.upper(), tag.capitalize(), tag.title())))
     named = f"name IN ({', '.join('?' * len(names))})"
-    labelled = f"FROM tags WHERE {named}"
+    labeled = f"FROM tags WHERE {named}"
     written = f"FROM keywords JOIN described_by USING (content) WHERE {named}"
     if per_row:
-        label = f"EXISTS (SELECT 1 {labelled} AND segment = s.id)"
+        label = f"EXISTS (SELECT 1 {labeled} AND segment = s.id)"
         return f"({label} OR EXISTS (SELECT 1 {written} AND file = f.id))", names * 2
     contents = f"SELECT content FROM files WHERE id IN (SELECT file {written})"
     segments = f"SELECT id FROM segments WHERE content IN ({contents})"
-    return f"s.id IN (SELECT segment {labelled} UNION ALL {segments})", names * 2
+    return f"s.id IN (SELECT segment {labeled} UNION ALL {segments})", names * 2
 
 
 def _name_condition(column: str, patterns: Sequence[str]) -> Condition:
-    """Say that a name fits a pattern; without * and ?, that it holds it."""
+    """Return the condition that a name matches any pattern; one without * and ? matches parts of names."""
     likes = []
     for pattern in patterns:
         plain = pattern.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
         like = plain.replace("*", "%").replace("?", "_")
         likes.append(like if like != plain else f"%{plain}%")
-    fits = " OR ".join(["name LIKE ? ESCAPE '\\'"] * len(likes))
-    return f"{column} IN ({_DISTINCT_NAMES.format(column, fits)})", list(likes)
+    matches = " OR ".join(["name LIKE ? ESCAPE '\\'"] * len(likes))
+    return f"{column} IN ({_DISTINCT_NAMES.format(column, matches)})", list(likes)
 
 
 def _radius_condition(latitude: float, longitude: float, radius: float) -> Condition:
-    """Say that a place is within a radius: in a box that the index finds, and then exactly."""
+    """Return the condition that a place is within a radius: in a bounding box by the index, then exactly."""
     angle = radius / EARTH_RADIUS_KM  # radians
     south, north = latitude - degrees(angle), latitude + degrees(angle)
     test, values = "latitude >= ? AND latitude <= ?", [south, north]
-    if south > -90 and north < 90:  # no pole is inside, so the circle lies between two meridians
-        aside = degrees(asin(min(1.0, sin(angle) / cos(radians(latitude)))))
-        west, east = longitude - aside, longitude + aside
+    if south > -90 and north < 90:  # the circle contains no pole, so two meridians bound it
+        offset = degrees(asin(min(1.0, sin(angle) / cos(radians(latitude)))))
+        west, east = longitude - offset, longitude + offset
         turns = [(west + turn, east + turn) for turn in (-360, 0, 360)]
-        # Of a circle over the antimeridian both parts are on the map.
-        inside = [(low, high) for low, high in turns if high >= -180 and low <= 180]
-        test += f" AND ({' OR '.join(['longitude >= ? AND longitude <= ?'] * len(inside))})"
-        values += [end for pair in inside for end in pair]
+        # A circle across the antimeridian has two parts.
+        ranges = [(low, high) for low, high in turns if high >= -180 and low <= 180]
+        test += f" AND ({' OR '.join(['longitude >= ? AND longitude <= ?'] * len(ranges))})"
+        values += [end for pair in ranges for end in pair]
     return f"{test} AND kilometres(latitude, longitude, ?, ?) <= ?", [*values, latitude, longitude, radius]

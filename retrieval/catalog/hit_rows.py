@@ -1,4 +1,4 @@
-"""Where segments are: the SQL that leads from them to files, and hits made of its rows."""
+"""SQL from segments to the files that contain them, and hits from its rows."""
 
 import json
 import os
@@ -11,7 +11,7 @@ from retrieval.types import Hit
 HIT_COLUMNS = """s.id, s.kind, s.text, s.start, s."end", s.page, s.box,
        EXISTS (SELECT 1 FROM contents c WHERE c.id = s.content AND c.duration IS NOT NULL) AS timed,
        r.path AS root, f.id AS file, f.time"""
-# Where segments are: in the files f that hold them, but a table's captions at the pictures f that they name.
+# f is the file of a segment; for a caption in a table, it is the image that the caption names.
 FROM_FILES = f"""FROM segments s JOIN files f ON f.content = s.content AND f.{DESCRIBES_ITSELF}
   JOIN roots r ON r.id = f.root WHERE f.state != 'gone'"""
 FROM_CAPTIONED_IMAGES = """FROM caption_images d JOIN segments s ON s.id = d.segment
@@ -21,31 +21,31 @@ IS_FINDABLE = """iif(s.caption_target IS NULL,
        EXISTS (SELECT 1 FROM files f WHERE f.content = s.content AND f.state != 'gone'),
        EXISTS (SELECT 1 FROM caption_images d WHERE d.segment = s.id))"""
 
-# A part of a picture that is a segment itself: a tile, a crop of a panorama, a later frame.
+# A segment for a part of an image: a tile, a crop of a panorama, or a later frame.
 IS_IMAGE_PART = "s.kind = 'image' AND (s.box IS NOT NULL OR s.start IS NOT NULL)"
 
 
 def decode_path(path: bytes) -> Path:
-    """Return a path of the catalogue, whose bytes may be no UTF-8."""
+    """Return a path from its bytes in the catalog, which need not be UTF-8."""
     return Path(os.fsdecode(path))
 
 
 def hit_from_row(row: sqlite3.Row, score: float, space: str) -> Hit:
-    """Make a hit of a row; a caption's path is its picture's."""
-    root, place = decode_path(row["root"]), decode_path(row["path"])
-    picture = row["picture"]
+    """Return the hit of a row; the path of a caption is that of its image."""
+    root, file = decode_path(row["root"]), decode_path(row["path"])
+    image = row["picture"]
     return Hit(
         id=row["id"],
         score=score,
         kind=row["kind"],
-        path=root / (place if picture is None else decode_path(picture)),
+        path=root / (file if image is None else decode_path(image)),
         space=space,
         text=row["text"],
         start=row["start"],
         end=row["end"],
         page=row["page"],
         box=None if row["box"] is None else tuple(json.loads(row["box"])),
-        source=None if picture is None else root / place,
+        source=None if image is None else root / file,
         time=row["time"],
         timed=bool(row["timed"]),
         offline=bool(row["offline"]),

@@ -1,20 +1,20 @@
-"""The catalog's tables, as migration steps from an empty file to today's schema.
+"""The migrations that create the tables of the catalog.
 
-A step that has been released is never edited; a change is a new step at the end. Vectors are stored in one
-table per space, `vectors_ID`, so that a row is found by its segment and a space is dropped at once.
+A released migration is never edited; changes are new migrations at the end. Vectors are stored in one table
+per space, `vectors_ID`, so that a vector is found by its segment and a space can be dropped at once.
 """
 
 from collections.abc import Callable
 
-# Characters that are searched by pieces, as their scripts put no spaces between words (or, in Korean, write
-# particles with them): Thai and Lao, Burmese, Khmer, Hangul, kana, Chinese. A class of GLOB and of regular
-# expressions, released with the step 4-keywords.
+# Scripts without spaces between words (in Korean, between words and particles), which are searched by
+# trigrams: Thai and Lao, Burmese, Khmer, Hangul, kana, Chinese. A character class for GLOB and for regular
+# expressions; part of the migration 4-keywords.
 UNSPACED_SCRIPTS = (
     "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u1100-\u11ff\u3040-\u31ff"
     "\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff"
 )
 
-_KEYWORD_TABLES = (  # a keyword table, its column, and the view it mirrors
+_KEYWORD_TABLES = (  # keyword table, column, and the view that it mirrors
     ("text_words", "text", "texts"),
     ("text_pieces", "text", "unspaced_texts"),
     ("name_words", "name", "names"),
@@ -27,13 +27,13 @@ def _insert_sql(table: str, column: str, view: str, rows: str) -> str:
 
 
 def _delete_sql(table: str, column: str, view: str, rows: str) -> str:
-    """Take rows out of a keyword table, which asks for the very text that was put in."""
+    """Return SQL that deletes rows of a keyword table; FTS5 requires the text that was inserted."""
     into = f"INSERT INTO {table} ({table}, rowid, {column})"
     return f"{into} SELECT 'delete', id, {column} FROM {view} WHERE {rows};"
 
 
 def _trigger_sql(name: str, event: str, make_sql: Callable[..., str], column: str, rows: str) -> str:
-    """Return the trigger that mirrors an event in the keyword tables of a column."""
+    """Return SQL for a trigger that updates the keyword tables of a column."""
     changes = "\n".join(make_sql(*mirror, rows) for mirror in _KEYWORD_TABLES if mirror[1] == column)
     return f"CREATE TRIGGER {name} {event} BEGIN\n{changes}\nEND"
 
@@ -108,24 +108,24 @@ MIGRATIONS: dict[str, tuple[str, ...]] = {
         ) STRICT, WITHOUT ROWID""",
     ),
     "2-spaces": (
-        # What the fingerprint covers, as JSON, in words that say what differs.
+        # JSON: what the fingerprint covers, to describe differences.
         """ALTER TABLE spaces ADD COLUMN parts TEXT NOT NULL DEFAULT '{}'""",
-        # Whether every segment has its vector; one that a switch could not read is made up for later.
+        # 1 if every segment has a vector; a switch may leave some for later.
         """ALTER TABLE spaces ADD COLUMN whole INTEGER NOT NULL DEFAULT 1""",
     ),
     "3-details": (
-        """ALTER TABLE contents ADD COLUMN zone TEXT""",  # of the clock that `taken` was read from: +02:00
+        """ALTER TABLE contents ADD COLUMN zone TEXT""",  # UTC offset of `taken`: +02:00
         """ALTER TABLE contents ADD COLUMN camera TEXT""",
         """ALTER TABLE contents ADD COLUMN lens TEXT""",
         """ALTER TABLE contents ADD COLUMN latitude REAL""",  # degrees north
         """ALTER TABLE contents ADD COLUMN longitude REAL""",  # degrees east
-        """ALTER TABLE contents ADD COLUMN orientation INTEGER""",  # EXIF's; width and height are as shown
+        """ALTER TABLE contents ADD COLUMN orientation INTEGER""",  # EXIF; width and height are as displayed
         """ALTER TABLE contents ADD COLUMN rating INTEGER""",  # -1 (rejected) to 5
         """ALTER TABLE contents ADD COLUMN looks BLOB""",  # a perceptual hash, 8 bytes
         """ALTER TABLE contents ADD COLUMN sharpness REAL""",
-        # The version of the reader that wrote these; 0 is older than they are.
+        # Version of the decoder that wrote these columns; 0 is before they existed.
         """ALTER TABLE contents ADD COLUMN details INTEGER NOT NULL DEFAULT 0""",
-        """UPDATE contents SET details = 1 WHERE reader = 'text'""",  # which says nothing of itself
+        """UPDATE contents SET details = 1 WHERE reader = 'text'""",  # text has no metadata
         """CREATE INDEX contents_by_details ON contents (details)""",
         """CREATE INDEX contents_by_camera ON contents (camera) WHERE camera IS NOT NULL""",
         """CREATE INDEX contents_by_lens ON contents (lens) WHERE lens IS NOT NULL""",
@@ -147,8 +147,8 @@ MIGRATIONS: dict[str, tuple[str, ...]] = {
         """CREATE INDEX tags_by_segment ON tags (segment)""",
         """CREATE INDEX files_by_picture ON files (root, picture) WHERE picture IS NOT NULL""",
         """CREATE INDEX captions_by_content ON files (content) WHERE picture IS NOT NULL""",
-        # Which contents speak of a file: its own; of a picture its captions'; of a caption its picture's,
-        # and those of the captions beside it.
+        # The contents that describe a file: its own; for an image those of its captions; for a caption that
+        # of its image and those of the other captions of that image.
         """CREATE VIEW says (file, content) AS
             SELECT id, content FROM files
             UNION ALL
@@ -162,12 +162,12 @@ MIGRATIONS: dict[str, tuple[str, ...]] = {
              WHERE c.picture IS NOT NULL AND c.state != 'gone' AND o.picture IS NOT NULL""",
     ),
     "4-keywords": (
-        # What is searched by keyword, as views, so that no text is stored twice.
+        # The searched texts, as views, so that no text is stored twice.
         """CREATE VIEW texts AS SELECT id, text FROM segments WHERE text IS NOT NULL""",
-        # Two spaces at the end let the last character, too, begin a piece of three.
+        # Two spaces at the end make the last character the start of a trigram, too.
         f"""CREATE VIEW unspaced_texts AS
             SELECT id, text || '  ' AS text FROM segments WHERE text GLOB '*[{UNSPACED_SCRIPTS}]*'""",
-        # The root's own name and the path below it. Bytes that are no UTF-8 are replaced as they are read.
+        # The name of the root and the path under it. Bytes that are not UTF-8 are replaced on reading.
         """CREATE VIEW names AS
             SELECT f.id, f.root,
                    substr(r.name, length(rtrim(r.name, replace(r.name, '/', ''))) + 1) || '/'
@@ -184,7 +184,7 @@ MIGRATIONS: dict[str, tuple[str, ...]] = {
         """CREATE VIRTUAL TABLE text_terms USING fts5vocab (text_pieces, instance)""",
         """CREATE VIRTUAL TABLE name_terms USING fts5vocab (name_pieces, instance)""",
         *(_insert_sql(*mirror, "1") for mirror in _KEYWORD_TABLES),
-        # Triggers, so that no way to write leaves a keyword behind; what goes is read while a view has it.
+        # Triggers keep the keyword tables complete. A deletion needs the old text, so it runs before.
         _trigger_sql(
             "segments_in",
             "AFTER INSERT ON segments WHEN new.text IS NOT NULL",
@@ -211,12 +211,12 @@ MIGRATIONS: dict[str, tuple[str, ...]] = {
         _trigger_sql("files_to", "AFTER UPDATE OF root, path ON files", _insert_sql, "name", "id = new.id"),
         _trigger_sql("roots_from", "BEFORE UPDATE OF path ON roots", _delete_sql, "name", "root = old.id"),
         _trigger_sql("roots_to", "AFTER UPDATE OF path ON roots", _insert_sql, "name", "root = new.id"),
-        # A cascade would come when the root's name is gone already.
+        # A cascade would run after the name of the root is deleted.
         """CREATE TRIGGER roots_out BEFORE DELETE ON roots
             BEGIN DELETE FROM files WHERE root = old.id; END""",
     ),
     "6-calibration": (
-        # What is usual in a space: the vectors of background queries, asked in words or by pictures.
+        # The vectors of the background queries of a space, by query mode.
         """CREATE TABLE backgrounds (
             space INTEGER NOT NULL REFERENCES spaces (id) ON DELETE CASCADE,
             asked TEXT NOT NULL,                   -- in words, by a picture, or by a sum of several
@@ -224,7 +224,7 @@ MIGRATIONS: dict[str, tuple[str, ...]] = {
             vectors BLOB NOT NULL,                 -- float16, as long as the space is wide
             PRIMARY KEY (space, asked)
         ) STRICT, WITHOUT ROWID""",
-        # How well each of them is matched at best by one kind of segment.
+        # Statistics of their best scores among the segments of a kind.
         """CREATE TABLE calibrations (
             space INTEGER NOT NULL REFERENCES spaces (id) ON DELETE CASCADE,
             asked TEXT NOT NULL,
@@ -237,7 +237,7 @@ MIGRATIONS: dict[str, tuple[str, ...]] = {
         ) STRICT, WITHOUT ROWID""",
     ),
     "7-labels": (
-        # What segments are tagged with, new ones too.
+        # Labels, which are also given to new segments.
         """CREATE TABLE labels (
             name TEXT PRIMARY KEY COLLATE NOCASE,
             how TEXT NOT NULL,                     -- JSON: what is tagged, and from which confidence on
@@ -267,11 +267,11 @@ MIGRATIONS: dict[str, tuple[str, ...]] = {
         ) STRICT, WITHOUT ROWID""",
     ),
     "9-media": (
-        """ALTER TABLE contents ADD COLUMN duration REAL""",  # seconds, of what has times
+        """ALTER TABLE contents ADD COLUMN duration REAL""",  # seconds
     ),
     "10-tables": (
-        """ALTER TABLE segments ADD COLUMN picture BLOB""",  # as a table's caption names it
-        # Where those are: a caption of a table belongs to a picture for each place where the table is.
+        """ALTER TABLE segments ADD COLUMN picture BLOB""",  # image that a caption in a table names
+        # A caption in a table belongs to one image for each file of the table.
         """CREATE TABLE captions (
             segment INTEGER NOT NULL REFERENCES segments (id) ON DELETE CASCADE,
             file INTEGER NOT NULL REFERENCES files (id) ON DELETE CASCADE,  -- the table
@@ -280,17 +280,17 @@ MIGRATIONS: dict[str, tuple[str, ...]] = {
         ) STRICT, WITHOUT ROWID""",
         """CREATE INDEX captions_by_file ON captions (file)""",
         """CREATE INDEX captions_by_picture ON captions (picture)""",
-        # Those whose picture is there; the others wait for it and are not found.
+        # Captions whose image exists; the others are not findable.
         """CREATE VIEW captioned (segment, source, file) AS
             SELECT c.segment, t.id, p.id FROM captions c JOIN files t ON t.id = c.file
               JOIN files p ON p.root = t.root AND p.path = c.picture
              WHERE t.state != 'gone' AND p.state != 'gone'""",
     ),
     "11-tiles": (
-        """ALTER TABLE contents ADD COLUMN tiles INTEGER""",  # of a picture; NULL until it is asked for some
+        """ALTER TABLE contents ADD COLUMN tiles INTEGER""",  # number of tiles; NULL if not computed
     ),
     "12-said": (
-        # What was looked over for words, by what, and how far: also where there were none.
+        # Progress of OCR and speech recognition, also for contents without text.
         """CREATE TABLE said (
             content INTEGER NOT NULL REFERENCES contents (id) ON DELETE CASCADE,
             how TEXT NOT NULL CHECK (how IN ('ocr', 'speech')),
@@ -300,7 +300,7 @@ MIGRATIONS: dict[str, tuple[str, ...]] = {
         ) STRICT, WITHOUT ROWID""",
     ),
     "13-archives": (
-        # Archives whose files are all written, so that an unchanged one need not be opened again.
+        # Completely indexed archives; unchanged ones are not opened again.
         """CREATE TABLE archives (
             root INTEGER NOT NULL REFERENCES roots (id) ON DELETE CASCADE,
             path BLOB NOT NULL,                    -- under the root; its files are those below it
@@ -313,7 +313,7 @@ MIGRATIONS: dict[str, tuple[str, ...]] = {
             PRIMARY KEY (root, path)
         ) STRICT, WITHOUT ROWID""",
     ),
-    "14-sounds": (  # may be looked for as well; the check on a column cannot be changed in its place
+    "14-sounds": (  # sounds become a value of `how`; SQLite cannot change a CHECK in place
         """CREATE TABLE looked (
             content INTEGER NOT NULL REFERENCES contents (id) ON DELETE CASCADE,
             how TEXT NOT NULL CHECK (how IN ('ocr', 'speech', 'sounds')),

@@ -1,4 +1,4 @@
-"""Read the catalogue: raw sqlite3, read-only, so that no reader can harm a library."""
+"""Read the catalog with sqlite3, read-only, so that no reader can damage a library."""
 
 import json
 import os
@@ -28,14 +28,14 @@ from retrieval.types import KINDS, Filters, Hit, Ids, IndexFile, Kind, Space, Ve
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """An open catalogue; every method is one question to it."""
+    """An open catalog; every method is one query."""
 
     folder: Path
     db: sqlite3.Connection
 
     @classmethod
     def open(cls, folder: Path) -> "Catalog":
-        """Open the library in `folder`; raises LibraryMissing or LibraryVersion."""
+        """Open the library in `folder`; raises LibraryMissing or LibraryVersionMismatch."""
         file = folder / CATALOG_FILE
         if not file.is_file():
             raise LibraryMissing(folder)
@@ -62,9 +62,9 @@ class Catalog:
         return LibrarySettings.read(self.db)
 
     def space(self, name: str | None = None) -> Space | None:
-        """Return the space of this name, or the one that answers now."""
-        wanted = self.settings().active_space if name is None else name
-        row = self.db.execute("SELECT * FROM spaces WHERE name = ?", (wanted,)).fetchone()
+        """Return the space with this name, by default the active one."""
+        name = self.settings().active_space if name is None else name
+        row = self.db.execute("SELECT * FROM spaces WHERE name = ?", (name,)).fetchone()
         if row is None:
             return None
         columns = ", ".join(field.name for field in fields(IndexFile))
@@ -80,36 +80,36 @@ class Catalog:
         )
 
     def spaces(self) -> list[Space]:
-        """Return every space, the oldest first."""
+        """Return all spaces, oldest first."""
         names = [row["name"] for row in self.db.execute("SELECT name FROM spaces ORDER BY id")]
         return [space for name in names if (space := self.space(name))]
 
     def count_segments(self, kind: Kind) -> int:
-        """Count the segments of a kind, those of files that are gone too."""
+        """Return the number of segments of a kind, including those of deleted files."""
         return int(self.db.execute("SELECT count(*) FROM segments WHERE kind = ?", (kind,)).fetchone()[0])
 
     def count_vectors(self, space: Space) -> int:
-        """Count the vectors of a space."""
+        """Return the number of vectors in a space."""
         return int(self.db.execute(f"SELECT count(*) FROM {vectors_table(space.id)}").fetchone()[0])
 
     def kinds(self) -> list[Kind]:
-        """Return the kinds of segments there are."""
-        there = "SELECT 1 FROM segments WHERE kind = ? LIMIT 1"
-        return [kind for kind in KINDS if self.db.execute(there, (kind,)).fetchone()]
+        """Return the kinds that have segments."""
+        query = "SELECT 1 FROM segments WHERE kind = ? LIMIT 1"
+        return [kind for kind in KINDS if self.db.execute(query, (kind,)).fetchone()]
 
     def allowed_ids(self, filters: Filters) -> Ids:
-        """Return the ids that pass, ascending."""
+        """Return the ids of the segments that pass, ascending."""
         kinds = ", ".join(f"'{kind}'" for kind in sorted(filters.kinds))
         tests, values = where_clause(filters, per_row=False)
-        # The plus keeps SQLite from walking all segments of a kind where an index says which files pass.
+        # The plus keeps SQLite from scanning all segments of a kind if another index finds the files.
         kind = "+s.kind" if replace(filters, under=()).has_non_kind_filters else "s.kind"
-        ofkind = f"{kind} IN ({kinds})" if kinds else "1"
-        passing = self._query_ids(f"SELECT s.id {FROM_FILES} AND {ofkind} AND {tests}", values)
+        kind_test = f"{kind} IN ({kinds})" if kinds else "1"
+        ids = self._query_ids(f"SELECT s.id {FROM_FILES} AND {kind_test} AND {tests}", values)
         if (not kinds or "text" in filters.kinds) and self._has_caption_tables():
             tests, values = where_clause(filters, per_row=True)
-            named = self._query_ids(f"SELECT s.id {FROM_CAPTIONED_IMAGES} AND {tests}", values)
-            passing = np.concatenate([passing, named])
-        return np.unique(passing)  # of a million in two thirds of the time that SQLite takes
+            captions = self._query_ids(f"SELECT s.id {FROM_CAPTIONED_IMAGES} AND {tests}", values)
+            ids = np.concatenate([ids, captions])
+        return np.unique(ids)  # for a million ids in two thirds of the time of SQLite's DISTINCT
 
     def _has_caption_tables(self) -> bool:
         return self.db.execute("SELECT 1 FROM captions LIMIT 1").fetchone() is not None
@@ -122,7 +122,7 @@ class Catalog:
     def vectors_after(
         self, space: Space, kind: Kind, after_id: int, *, batch_size: int = 8_192
     ) -> Iterator[tuple[Ids, Vectors]]:
-        """Yield (ids, unit vectors) of a kind after this segment, by id, at most `size` at a time."""
+        """Yield ids and unit vectors of a kind after this segment, by id, in batches."""
         rows = self.db.execute(
             f"""SELECT v.segment, v.vector
                   FROM segments s JOIN {vectors_table(space.id)} v ON v.segment = s.id
@@ -134,7 +134,7 @@ class Catalog:
             yield _decode_vectors(chunk, space.dim)
 
     def vector_ids(self, space: Space, kind: Kind) -> Ids:
-        """Return the ids of a kind's vectors, ascending."""
+        """Return the ids of the segments of a kind that have vectors, ascending."""
         return self._query_ids(
             f"""SELECT s.id FROM segments s JOIN {vectors_table(space.id)} v ON v.segment = s.id
                  WHERE s.kind = ? ORDER BY s.id""",
@@ -142,7 +142,7 @@ class Catalog:
         )
 
     def vectors_of(self, space: Space, ids: Iterable[int]) -> tuple[Ids, Vectors]:
-        """Return those of these segments that exist, ascending, with their unit vectors."""
+        """Return ids and unit vectors of the given segments that have one, ascending."""
         rows = self.db.execute(
             f"""SELECT segment, vector FROM {vectors_table(space.id)}
                  WHERE segment IN (SELECT value FROM json_each(?)) ORDER BY segment""",
@@ -159,34 +159,34 @@ class Catalog:
         *,
         include_copies: bool = False,
     ) -> list[Hit]:
-        """Return a hit for each (segment, score) with a place that passes, in order; the rest drop out.
+        """Return a hit for each (segment, score) with a file that passes, in the given order.
 
-        Copies of a file are one hit, or with `copies` one each; a caption that several pictures share is
-        a hit of each.
+        Copies of a file are one hit, or with `include_copies` one hit each. A caption of several images is a
+        hit for each of them.
         """
         tests, values = where_clause(filters, per_row=True)
-        wanted = f"s.id IN (SELECT value FROM json_each(?)) AND {tests}"
+        condition = f"s.id IN (SELECT value FROM json_each(?)) AND {tests}"
         rows = self.db.execute(
             f"""SELECT {HIT_COLUMNS}, f.path, f.picture, 'offline' IN (f.state, r.state) AS offline
-                  {FROM_FILES} AND {wanted}
+                  {FROM_FILES} AND {condition}
                  UNION ALL
                 SELECT {HIT_COLUMNS}, t.path, f.path, 'offline' IN (f.state, t.state, r.state)
-                  {FROM_CAPTIONED_IMAGES} AND {wanted} ORDER BY offline, file""",
+                  {FROM_CAPTIONED_IMAGES} AND {condition} ORDER BY offline, file""",
             (json.dumps([id_ for id_, _ in scored_ids]), *values) * 2,
         )
-        places: dict[int, dict[object, sqlite3.Row]] = {}
-        for row in rows:  # those that are there first, then the oldest
-            picture = row["path"] if include_copies and row["picture"] is None else row["picture"]
-            place = None if picture is None else (row["root"], picture)
-            places.setdefault(row["id"], {}).setdefault(place, row)
+        files: dict[int, dict[object, sqlite3.Row]] = {}
+        for row in rows:  # present files first, then offline ones, each oldest first
+            path = row["path"] if include_copies and row["picture"] is None else row["picture"]
+            key = None if path is None else (row["root"], path)
+            files.setdefault(row["id"], {}).setdefault(key, row)
         return [
             hit_from_row(row, score, space)
             for id_, score in scored_ids
-            for row in places.get(id_, {}).values()
+            for row in files.get(id_, {}).values()
         ]
 
     def background_queries(self, space: Space, mode: QueryMode) -> Vectors | None:
-        """Return the background queries that were asked in this way, (m, d); None if there are none yet."""
+        """Return the background queries of this mode, (m, d), None if there are none yet."""
         row = self.db.execute(
             "SELECT vectors FROM backgrounds WHERE space = ? AND query_mode = ?", (space.id, mode)
         ).fetchone()
@@ -195,21 +195,21 @@ class Catalog:
         return np.frombuffer(row[0], dtype=np.float16).astype(np.float32).reshape(-1, space.dim)
 
     def calibrations(self, space: Space) -> dict[tuple[QueryMode, Kind], Calibration]:
-        """Return how background queries match each kind, by the way they were asked."""
+        """Return the calibration of each query mode and kind."""
         rows = self.db.execute(
             "SELECT * FROM calibrations WHERE space = ? AND center IS NOT NULL", (space.id,)
         )
         return {(row["query_mode"], row["kind"]): Calibration(row["center"], row["spread"]) for row in rows}
 
     def findable_ids(self, ids: Ids) -> Ids:
-        """Return those of these segments of which a file is not gone."""
+        """Return the given segments that have a file that is not gone."""
         return self._query_ids(
             f"SELECT s.id FROM segments s WHERE s.id IN (SELECT value FROM json_each(?)) AND {IS_FINDABLE}",
             (json.dumps(ids.tolist()),),
         )
 
     def tag_counts(self) -> dict[str, int]:
-        """Return label -> segments that have it and can be found, the most frequent first."""
+        """Return label -> number of findable segments, most frequent first."""
         rows = self.db.execute(
             f"""SELECT l.name, count(*) FILTER (WHERE EXISTS (
                         SELECT 1 FROM segments s WHERE s.id = t.segment AND {IS_FINDABLE})) AS count
@@ -219,18 +219,18 @@ class Catalog:
         return {row["name"]: row["count"] for row in rows}
 
     def segments_of(self, digest: bytes) -> list[int]:
-        """Return the segments of the content with this SHA-256, a whole picture before its parts."""
+        """Return the segments of the content with this SHA-256; a complete image comes before its parts."""
         query = """SELECT s.id FROM segments s JOIN contents c ON c.id = s.content WHERE c.hash = ?
                     ORDER BY s.ordinal"""
         return [row[0] for row in self.db.execute(query, (digest,))]
 
     def image_parts_between(self, first: int, last: int) -> Ids:
-        """Return which segments from `first` to `last` are parts of pictures, ascending."""
+        """Return the segments from `first` to `last` that are parts of images, ascending."""
         query = f"SELECT s.id FROM segments s WHERE s.id BETWEEN ? AND ? AND {IS_IMAGE_PART} ORDER BY s.id"
         return self._query_ids(query, (first, last))
 
     def image_parts_of(self, ids: Iterable[int]) -> list[tuple[int, int]]:
-        """Return, of those that are of pictures, each with every segment of its picture, itself too."""
+        """Return pairs of a given image segment and a segment of the same image, including itself."""
         rows = self.db.execute(
             """SELECT own.id, s.id
                  FROM segments own JOIN segments s ON s.content = own.content AND s.kind = own.kind
@@ -241,29 +241,29 @@ class Catalog:
         return [tuple(row) for row in rows]
 
     def kind_of(self, segment: int) -> Kind | None:
-        """Return the kind of a segment, None if there is no such one."""
+        """Return the kind of a segment, None if it does not exist."""
         row = self.db.execute("SELECT kind FROM segments WHERE id = ?", (segment,)).fetchone()
         return None if row is None else row["kind"]
 
     def content_at(self, path: Path) -> int | None:
-        """Return the content of the file at this whole path, of a caption that of its picture."""
-        whole = os.fsencode(path)
+        """Return the content of the file at this absolute path, for a caption that of its image."""
+        absolute = os.fsencode(path)
         for root, folder in self.db.execute("SELECT id, path FROM roots ORDER BY id").fetchall():
             prefix = folder.rstrip(b"/") + b"/"
-            if not whole.startswith(prefix):
+            if not absolute.startswith(prefix):
                 continue
             row = self.db.execute(
                 """SELECT coalesce(p.content, f.content) FROM files f
                      LEFT JOIN files p ON p.root = f.root AND p.path = f.picture AND p.state != 'gone'
                     WHERE f.root = ? AND f.path = ? AND f.state != 'gone'""",
-                (root, whole.removeprefix(prefix)),
+                (root, absolute.removeprefix(prefix)),
             ).fetchone()
             if row is not None and row[0] is not None:
                 return int(row[0])
         return None
 
     def segment_at(self, path: Path, seconds: float) -> int | None:
-        """Return the segment of the file at this whole path that begins at this tenth of a second."""
+        """Return the segment of the file at this absolute path that starts at this tenth of a second."""
         query = """SELECT id FROM segments WHERE content = ? AND start BETWEEN ? AND ?
                     ORDER BY kind != 'video', start, ordinal LIMIT 1"""
         bounds = (seconds - 0.05, seconds + 0.1)
@@ -271,49 +271,48 @@ class Catalog:
         return None if row is None else int(row[0])
 
     def archive_stats(self) -> dict[bytes, tuple[int, int]]:
-        """Return the whole path of each archive, and its size and time when it was read."""
+        """Return absolute path -> size and mtime of each archive when it was indexed."""
         rows = self.db.execute(
             f"SELECT {ABSOLUTE_PATH}, f.size, f.mtime FROM archives f JOIN roots r ON r.id = f.root"
         )
         return {row[0]: (row[1], row[2]) for row in rows}
 
     def count_unindexed(self, space: Space) -> int:
-        """Count the vectors that the index does not reach."""
+        """Return the number of vectors that are not in an index."""
         query = f"SELECT count(*) FROM {vectors_table(space.id)} WHERE segment > ?"
         return int(self.db.execute(query, (space.indexed_to,)).fetchone()[0])
 
 
 def connect_read_only(file: Path) -> sqlite3.Connection:
-    """Open a database in WAL mode to read, from any thread."""
-    # In a folder that cannot be written, one that nobody writes can still be read.
-    still = not os.access(file.parent, os.W_OK) and not file.with_name(file.name + "-wal").exists()
-    address = f"{file.absolute().as_uri()}?mode=ro{'&immutable=1' if still else ''}"
+    """Open a database in WAL mode read-only, for use in any thread."""
+    # Readers of a WAL database write to its folder. In a read-only folder without a WAL, SQLite can read it
+    # as immutable.
+    immutable = not os.access(file.parent, os.W_OK) and not file.with_name(file.name + "-wal").exists()
+    address = f"{file.absolute().as_uri()}?mode=ro{'&immutable=1' if immutable else ''}"
     return sqlite3.connect(address, uri=True, check_same_thread=False)
 
 
 def check_version(db: sqlite3.Connection, folder: Path) -> None:
-    """Raise LibraryVersion unless this catalogue has exactly the steps that this clew knows."""
+    """Raise LibraryVersionMismatch unless the catalog has exactly the migrations of this version."""
     try:
         query = "SELECT name FROM _sqlite_migrations WHERE migration_set = 'clew'"
         steps = {row[0] for row in db.execute(query)}
     except sqlite3.OperationalError as error:
         if "no such table" in str(error) and not db.execute("SELECT 1 FROM sqlite_master").fetchone():
-            raise LibraryMissing(folder) from error  # one that is being made this moment
-        raise LibraryVersionMismatch(
-            f"{folder / CATALOG_FILE} cannot be read as a library: {error}."
-        ) from error
+            raise LibraryMissing(folder) from error  # being created by another process
+        raise LibraryVersionMismatch(f"Cannot read {folder / CATALOG_FILE} as a library: {error}.") from error
     except sqlite3.DatabaseError as error:
         raise LibraryVersionMismatch(f"{folder / CATALOG_FILE} is not a clew library: {error}.") from error
     if steps - set(MIGRATIONS):
-        raise LibraryVersionMismatch(f"The library at {folder} was made by a newer clew; upgrade this one.")
+        raise LibraryVersionMismatch(f"A newer version of clew made the library at {folder}. Upgrade clew.")
     if set(MIGRATIONS) - steps:
         raise LibraryVersionMismatch(
-            f"The library at {folder} was made by an older clew; `clew index` brings it up to date."
+            f"An older version of clew made the library at {folder}. Run `clew index` to upgrade it."
         )
 
 
 def _decode_vectors(rows: Sequence[tuple[int, bytes]], dim: int) -> tuple[Ids, Vectors]:
-    """Return ids (n,) and the vectors (n, dim) as float32, their length 1 within float16."""
+    """Return ids (n,) and vectors (n, dim) as float32; their length is 1 within the precision of float16."""
     ids = np.fromiter((id_ for id_, _ in rows), dtype=np.int64, count=len(rows))
     flat = np.frombuffer(b"".join(vector for _, vector in rows), dtype=np.float16)
     return ids, flat.astype(np.float32).reshape(len(rows), dim)

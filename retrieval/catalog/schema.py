@@ -1,8 +1,8 @@
-"""Files of a library, and names of its tables."""
+"""Names of the files and tables of a library."""
 
-CATALOG_FILE = "catalogue.sqlite"  # the file in a library's folder
-INDEX_FOLDER = "indexes"  # the folder of index files, every one of which can be made again
-THUMBNAILS_FILE = "thumbnails.sqlite"  # beside it, so that it stays small; all of them can be made again
+CATALOG_FILE = "catalogue.sqlite"
+INDEX_FOLDER = "indexes"  # can be rebuilt
+THUMBNAILS_FILE = "thumbnails.sqlite"  # separate, to keep the catalog small; can be rebuilt
 LOCK_FILE = "writer.lock"
 LIBRARY_FILE_NAMES = frozenset(
     (
@@ -15,11 +15,14 @@ LIBRARY_FILE_NAMES = frozenset(
     )
 )
 
-# Decoders whose segments belong to other files: the captions of a table to the images that it names.
+# The captions in a table belong to the images that it names.
 DECODERS_OF_OTHER_FILES = ("table",)
 DESCRIBES_ITSELF = f"reader NOT IN ({', '.join(map(repr, DECODERS_OF_OTHER_FILES))})"  # a condition on files
 
 
 def vectors_table(space_id: int) -> str:
-    """Name the table of this space's vectors: (segment INTEGER PRIMARY KEY, vector BLOB float16)."""
+    """Return the name of a space's table of vectors.
+
+    Its columns are (segment INTEGER PRIMARY KEY, vector BLOB), with vectors as float16.
+    """
     return f"vectors_{int(space_id)}"

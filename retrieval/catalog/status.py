@@ -1,4 +1,4 @@
-"""What a library holds: its roots, how much of what, and what could not be read."""
+"""Read the status of a library: roots, counts, settings and failures."""
 
 from contextlib import suppress
 from pathlib import Path
@@ -13,31 +13,31 @@ from retrieval.types import Failure, Root, Status
 
 
 def status_of(catalog: Catalog, name: str | None = None) -> Status:
-    """Return what a library holds; `name` is that of a space, None is the one that answers."""
+    """Return the status of a library with the space `name`, by default the active one."""
     space = catalog.space(name)
     segments, kept = segment_counts(catalog)
-    settings, held = catalog.settings(), thumbnails.file_size(catalog.folder)
+    settings, thumbnail_bytes = catalog.settings(), thumbnails.file_size(catalog.folder)
     return Status(
         folder=catalog.folder,
         roots=roots(catalog),
         segments=segments,
         kept=kept,
         space=space,
-        spaces={each.name: catalog.count_vectors(each) for each in catalog.spaces()},
+        spaces={other.name: catalog.count_vectors(other) for other in catalog.spaces()},
         precision=None if space is None else registry.describe_precision(space.fingerprint),
         ocr=settings.ocr,
         speech=settings.speech_model,
         sounds=settings.sound_model,
         tail=0 if space is None else catalog.count_unindexed(space),
         size=_library_bytes(catalog.folder),
-        thumbnails=held,
+        thumbnails=thumbnail_bytes,
         thumbnail_limit=settings.thumbnails_max_bytes,
-        thumbnails_full=thumbnails.is_full(held, settings.thumbnails_max_bytes),
+        thumbnails_full=thumbnails.is_full(thumbnail_bytes, settings.thumbnails_max_bytes),
     )
 
 
 def roots(catalog: Catalog) -> tuple[Root, ...]:
-    """Return the roots with the number of their files in each state."""
+    """Return the roots with the numbers of their files in each state, by path."""
     rows = catalog.db.execute(
         """SELECT r.path, r.state, r.scanned,
                   count(f.id) FILTER (WHERE f.state = 'present' AND r.state = 'present') AS present,
@@ -52,9 +52,9 @@ def roots(catalog: Catalog) -> tuple[Root, ...]:
 
 
 def segment_counts(catalog: Catalog) -> tuple[dict[str, int], int]:
-    """Return kind -> segments that can be found, and how many are kept for files that are gone.
+    """Return kind -> number of findable segments, and the number of segments of deleted files.
 
-    Parts of pictures count as `part`.
+    Parts of images have the kind `part`.
     """
     rows = catalog.db.execute(
         f"""SELECT iif({IS_IMAGE_PART}, 'part', kind) AS kind, count(*) AS every,
@@ -70,7 +70,7 @@ def segment_counts(catalog: Catalog) -> tuple[dict[str, int], int]:
 
 
 def failures(catalog: Catalog) -> list[Failure]:
-    """Return the files that could not be read, by path."""
+    """Return the files and archives that could not be read, by path."""
     rows = catalog.db.execute(
         f"""SELECT {ABSOLUTE_PATH} AS path, f.error FROM files f JOIN roots r ON r.id = f.root
              WHERE f.error IS NOT NULL AND f.state != 'gone'
@@ -82,7 +82,7 @@ def failures(catalog: Catalog) -> list[Failure]:
 
 
 def _library_bytes(folder: Path) -> int:
-    """Return the bytes of a library's own files, which a writer may be changing."""
+    """Return the size of the files of a library; a writer may delete some meanwhile."""
     sizes = []
     for path in [
         *map(folder.joinpath, LIBRARY_FILE_NAMES - {INDEX_FOLDER}),

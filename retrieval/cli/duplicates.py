@@ -43,7 +43,7 @@ def duplicates_command(
     Groups with the most redundant bytes come first. The best file of each group is marked * and comes
     first: online before offline, outside archives, then more pixels, sharper, larger, and the shorter path.
     Files that have changed since they were indexed and hard links are left out; --paths also leaves out
-    files in archives. The exit code is 1 if there are no duplicates.
+    files in archives. The exit code is 1 if nothing is found.
     """
     from retrieval.library import Library
 

@@ -3,27 +3,23 @@
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from retrieval.query.lexer import (
-    escape,
-    escape_word,
-    quote,
-)
+from retrieval.query.lexer import escape, escape_word, quote
 
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """Words, in order; (text, whether it was quoted)."""
+    """Words in order, as pairs of a text and True if it was quoted."""
 
     pieces: tuple[tuple[str, bool], ...]
 
     @property
     def text(self) -> str:
-        """Return what is embedded."""
+        """Return the text to embed."""
         return " ".join(text for text, _ in self.pieces)
 
     @property
     def phrases(self) -> tuple[str, ...]:
-        """Return what stood in quotes."""
+        """Return the quoted texts."""
         return tuple(text for text, quoted in self.pieces if quoted)
 
     def __str__(self) -> str:
@@ -32,7 +28,7 @@ class Words:
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A picture on disk."""
+    """An image on disk."""
 
     path: str
 
@@ -42,7 +38,7 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class Url:
-    """A picture on the network."""
+    """An image on the network."""
 
     address: str
 
@@ -52,7 +48,7 @@ class Url:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """Something that was found before, by its id."""
+    """A segment of the library, by its id."""
 
     id: int
 
@@ -62,7 +58,7 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class Concept:
-    """Something that was taught from examples."""
+    """A concept that was taught from examples."""
 
     name: str
 
@@ -75,23 +71,23 @@ Operand: TypeAlias = Words | File | Url | Segment | Concept
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """A thing with its weight, which is below 0 where it is taken away."""
+    """An operand with its weight, which is negative if the operand is subtracted."""
 
     operand: Operand
     weight: float = 1.0
 
     def __str__(self) -> str:
-        sign, thing = "-" if self.weight < 0 else "+", str(self.operand)
+        sign, operand = "-" if self.weight < 0 else "+", str(self.operand)
         if abs(self.weight) == 1:
-            return f"{sign} {thing}"
+            return f"{sign} {operand}"
         short = f"{abs(self.weight):g}"
         weight = short if float(short) == abs(self.weight) else repr(abs(self.weight))
-        return f"{sign} {weight}:{chr(92) * thing[0].isdigit()}{thing}"
+        return f"{sign} {weight}:{chr(92) * operand[0].isdigit()}{operand}"
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """What was asked: terms that are added up, things that no hit may be, and filters (name, value)."""
+    """A parsed query: terms to sum, exclusions, and filters as pairs of a name and a value."""
 
     terms: tuple[Term, ...] = ()
     exclusions: tuple[Operand, ...] = ()
@@ -99,17 +95,17 @@ class Query:
 
     @property
     def is_text_only(self) -> bool:
-        """Say whether words, and nothing else, are looked for."""
-        wanted = [term.operand for term in self.terms if term.weight > 0]
-        return bool(wanted) and all(isinstance(thing, Words) for thing in wanted)
+        """Return True if all terms with a positive weight are words."""
+        operands = [term.operand for term in self.terms if term.weight > 0]
+        return bool(operands) and all(isinstance(operand, Words) for operand in operands)
 
     @property
     def segment_ids(self) -> frozenset[int]:
-        """Return the segments that are named."""
+        """Return the ids of the segments among the terms."""
         return frozenset(term.operand.id for term in self.terms if isinstance(term.operand, Segment))
 
     def __str__(self) -> str:
         parts = [str(term) for term in self.terms]
-        parts += [f"not:{thing}" for thing in self.exclusions]
+        parts += [f"not:{operand}" for operand in self.exclusions]
         parts += [f"{name}:{quote(value)}" for name, value in self.filters]
         return " ".join(parts).removeprefix("+ ")

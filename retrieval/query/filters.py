@@ -1,4 +1,4 @@
-"""From what a person writes to narrow an answer to filters that have been checked."""
+"""Validate filters written by users."""
 
 import os
 import re
@@ -13,10 +13,10 @@ from retrieval.types import KINDS, ORIENTATIONS, Filters, Kind, Orientation
 
 Time: TypeAlias = str | int | date  # "2021-06", 2021, date(2021, 6, 30)
 
-MAX_PATTERN_LENGTH = 200  # letters of a pattern or a tag
-DEFAULT_RADIUS_KM = 1.0  # kilometres, where none are written
+MAX_PATTERN_LENGTH = 200  # characters of a pattern or a tag
+DEFAULT_RADIUS_KM = 1.0
 MEGAPIXEL = 1_000_000
-END_OF_PREFIX = "~"  # sorts behind all that goes on after the same beginning
+END_OF_PREFIX = "~"  # sorts after every text with the same prefix
 
 _TIME = re.compile(r"\d{4}(-\d\d(-\d\d([T ]\d\d:\d\d(:\d\d)?)?)?)?")
 _LOCATION = re.compile(
@@ -29,47 +29,40 @@ _WIDTH_AND_HEIGHT, _MEGAPIXELS = (
 
 
 class FilterOptions(TypedDict, total=False):
-    """What narrows an answer beside the kind; None and empty ask nothing.
+    """Filters other than the kind; None and empty values do not filter."""
 
-    `under` is a folder, absolute or by name; `after` (inclusive) and `before` (exclusive) are a date, a
-    year or the beginning of an ISO time, and `date` is one or a range of them, "2022..2024"; `camera` and
-    `lens` are a part of a name or a pattern, "Canon*"; `near` is "latitude,longitude,5km"; `tag` a keyword
-    or a label; `rating` the least number of stars; `size` the least, "1000x800" or "2MP"; `orientation`
-    landscape, portrait or square. Of several folders, cameras or lenses any may fit; tags must all hold.
-    """
-
-    under: str | Path | Iterable[str | Path] | None
-    after: Time | None
-    before: Time | None
-    date: Time | None
-    camera: str | Iterable[str] | None
-    lens: str | Iterable[str] | None
-    near: str | None
-    tag: str | Iterable[str] | None
-    rating: str | int | None
-    size: str | None
-    orientation: str | None
+    under: str | Path | Iterable[str | Path] | None  # any of: absolute folders or folder names
+    after: Time | None  # inclusive: a date, a year or the prefix of an ISO time
+    before: Time | None  # exclusive
+    date: Time | None  # as `after`, or a range: "2022..2024", both ends inclusive
+    camera: str | Iterable[str] | None  # any of: parts of a name or patterns, "Canon*"
+    lens: str | Iterable[str] | None  # as `camera`
+    near: str | None  # "latitude,longitude" or "latitude,longitude,5km"
+    tag: str | Iterable[str] | None  # all of these keywords or labels
+    rating: str | int | None  # minimum number of stars
+    size: str | None  # minimum, "1000x800" or "2MP"
+    orientation: str | None  # landscape, portrait or square
 
 
-REPEATABLE_FILTERS = ("kind", "under", "camera", "lens", "tag")  # filters that may be given again
+REPEATABLE_FILTERS = ("kind", "under", "camera", "lens", "tag")
 
 
 def merge_filters(
     inline: Iterable[tuple[str, str]], kind: str | Iterable[str] | None, options: FilterOptions
 ) -> Filters:
-    """Check filters written in a query together with those beside it; raises QueryError."""
-    every: dict[str, object] = {"kind": kind, **options}
-    for name, given in every.items():
-        if given == "" or (isinstance(given, list | tuple) and "" in given):
-            raise QueryError(f"{name} is empty; give a value or leave it out.")
-    for name, value in inline:
+    """Validate the filters in a query together with those of options; raises QueryError."""
+    values: dict[str, object] = {"kind": kind, **options}
+    for name, value in values.items():
+        if value == "" or (isinstance(value, list | tuple) and "" in value):
+            raise QueryError(f"The value of {name} is empty. Give a value or leave out {name}.")
+    for name, text in inline:
         if name in REPEATABLE_FILTERS:
-            every[name] = [*_as_list(every.get(name)), value]
-        elif every.get(name) not in (None, ""):
-            raise QueryError(f"{name} is given twice; give it once.")
+            values[name] = [*_as_list(values.get(name)), text]
+        elif values.get(name) not in (None, ""):
+            raise QueryError(f"{name} has two values. Give one.")
         else:
-            every[name] = value
-    return build_filters(**every)  # type: ignore[arg-type]  # names and types are those of Narrow
+            values[name] = text
+    return build_filters(**values)  # type: ignore[arg-type]  # names and types are those of FilterOptions
 
 
 def build_filters(
@@ -86,12 +79,12 @@ def build_filters(
     size: str | None = None,
     orientation: str | None = None,
 ) -> Filters:
-    """Check and gather filters, each as in `Narrow`; raises QueryError naming the one that is wrong."""
+    """Validate filters, each as in `FilterOptions`; raises QueryError naming the invalid one."""
     first, last = _parse_time_range(date)
     ends = [end for end in (_parse_time("before", before), last) if end]
     return Filters(
-        kinds=frozenset(_parse_kind(one) for one in _as_list(kind)),
-        under=tuple(dict.fromkeys(folder for one in _as_list(under) if (folder := _parse_folder(one)))),
+        kinds=frozenset(map(_parse_kind, _as_list(kind))),
+        under=tuple(dict.fromkeys(filter(None, map(_parse_folder, _as_list(under))))),
         after=max(_parse_time("after", after), first),
         before=min(ends, default=""),
         camera=_parse_patterns("camera", camera),
@@ -105,29 +98,29 @@ def build_filters(
 
 
 def _as_list(value: object) -> list[str]:
-    """Return one as a list of one: a string is no list of letters."""
+    """Return a single value as a list; a string is a single value."""
     if value is None or isinstance(value, str | Path):
         return [] if value is None else [str(value)]
-    assert isinstance(value, Iterable), "as its type says"
-    return [str(one) for one in value]
+    assert isinstance(value, Iterable)
+    return list(map(str, value))
 
 
 def _parse_kind(name: str) -> Kind:
     for kind in KINDS:
         if name == kind:
             return kind
-    raise QueryError(f"There is no kind {name!r}; the kinds are {', '.join(KINDS)}.")
+    raise QueryError(f"Unknown kind {name!r}. Use {', '.join(KINDS[:-1])} or {KINDS[-1]}.")
 
 
 def _parse_folder(under: str) -> str:
-    """Return an absolute folder, or folder names to find anywhere in a path."""
+    """Return an absolute folder, or consecutive folder names to match anywhere in a path."""
     if under.startswith(("/", "~", "./", "../")) or under in (".", ".."):
-        return os.path.abspath(os.path.expanduser(under))  # links kept, as roots keep them
+        return os.path.abspath(os.path.expanduser(under))  # does not resolve links, like the paths of roots
     return under.strip("/")
 
 
 def _parse_time(name: str, value: Time | None) -> str:
-    """Check the beginning of an ISO time; it is compared as text, so `2021` is all of 2021."""
+    """Validate the prefix of an ISO time; times are compared as text, so `2021` is before all of 2021."""
     if value is None or value == "":
         return ""
     text = value.isoformat() if isinstance(value, date) else str(value)
@@ -138,11 +131,11 @@ def _parse_time(name: str, value: Time | None) -> str:
             pass
         else:
             return text.replace(" ", "T")
-    raise QueryError(f"{name} {text!r} is not a time; write 2021, 2021-06, 2021-06-30 or 2021-06-30T18:00.")
+    raise QueryError(f"Invalid {name} {text!r}. Use 2021, 2021-06, 2021-06-30 or 2021-06-30T18:00.")
 
 
 def _parse_time_range(value: Time | None) -> tuple[str, str]:
-    """Return the ends of 2022..2024, 2022.., ..2024 or 2022, as `after` and `before` take them."""
+    """Return `after` and `before` for 2022..2024, 2022.., ..2024 or 2022."""
     if not isinstance(value, str):
         first = last = _parse_time("date", value)
     else:
@@ -150,7 +143,7 @@ def _parse_time_range(value: Time | None) -> tuple[str, str]:
         first = _parse_time("date", start.strip())
         last = _parse_time("date", end.strip()) if dots else first
         if (dots and not first and not last) or (last and last + END_OF_PREFIX < first):
-            raise QueryError(f"date {value!r} holds no time; write 2022, 2022..2024, 2022-06.. or ..2024.")
+            raise QueryError(f"The date range {value!r} is empty. Use 2022, 2022..2024, 2022-06.. or ..2024.")
     return first, last and last + END_OF_PREFIX
 
 
@@ -158,10 +151,7 @@ def _parse_patterns(name: str, values: str | Iterable[str] | None) -> tuple[str,
     texts = [normalize("NFC", text.encode("utf-8", "replace").decode()).strip() for text in _as_list(values)]
     for text in texts:
         if len(text) > MAX_PATTERN_LENGTH or "\0" in text:
-            raise QueryError(
-                f"{name} {text[:20]!r}... is no {name}; write at most {MAX_PATTERN_LENGTH} letters "
-                f"of its name."
-            )
+            raise QueryError(f"Invalid {name} {text[:20]!r}... Use at most {MAX_PATTERN_LENGTH} characters.")
     return tuple(dict.fromkeys(text for text in texts if text))
 
 
@@ -170,14 +160,14 @@ def _parse_near(near: str | None) -> tuple[float, float, float] | None:
         return None
     if isinstance(near, tuple | list):
         near = ",".join(map(str, near))
-    found = _LOCATION.fullmatch(near.strip()) or _LOCATION.fullmatch(f"{near.strip()},{DEFAULT_RADIUS_KM}")
-    if found:
-        latitude, longitude, radius = (float(part) for part in found.groups()[:3])
-        kilometres = radius / 1000 if found[4].lower() == "m" else radius
-        if abs(latitude) <= 90 and abs(longitude) <= 180 and kilometres > 0:
-            return latitude, longitude, kilometres
+    match = _LOCATION.fullmatch(near.strip()) or _LOCATION.fullmatch(f"{near.strip()},{DEFAULT_RADIUS_KM}")
+    if match:
+        latitude, longitude, radius = map(float, match.groups()[:3])
+        kilometers = radius / 1000 if match[4].lower() == "m" else radius
+        if abs(latitude) <= 90 and abs(longitude) <= 180 and kilometers > 0:
+            return latitude, longitude, kilometers
     raise QueryError(
-        f"near {near!r} is no place; write 48.85,2.35 or, with how far, 48.85,2.35,5km or ...,500m."
+        f"Invalid place {near!r} for near. Use 48.85,2.35, with a radius 48.85,2.35,5km or 48.85,2.35,500m."
     )
 
 
@@ -186,21 +176,17 @@ def _parse_rating(rating: str | int | None) -> int | None:
         return None
     if re.fullmatch(r"-1|[0-5]", text := str(rating).strip()):
         return int(text)
-    raise QueryError(
-        f"rating {text!r} is none; write the least number of stars, 0 to 5 (-1: rejected ones too)."
-    )
+    raise QueryError(f"Invalid rating {text!r}. Use a minimum from 0 to 5, or -1 to include rejected images.")
 
 
 def _parse_size(size: str | None) -> tuple[int, int, int] | None:
     if not size:
         return None
-    if found := _WIDTH_AND_HEIGHT.fullmatch(size.strip()):
-        return int(found[1]), int(found[2]), 0
-    if found := _MEGAPIXELS.fullmatch(size.strip()):
-        return 0, 0, round(float(found[1]) * MEGAPIXEL)
-    raise QueryError(
-        f"size {size!r} is none; write the least width and height, as 1000x800, or pixels, as 2MP."
-    )
+    if match := _WIDTH_AND_HEIGHT.fullmatch(size.strip()):
+        return int(match[1]), int(match[2]), 0
+    if match := _MEGAPIXELS.fullmatch(size.strip()):
+        return 0, 0, round(float(match[1]) * MEGAPIXEL)
+    raise QueryError(f"Invalid size {size!r}. Use a minimum such as 1000x800 or 2MP.")
 
 
 def _parse_orientation(name: str | None) -> Orientation | None:
@@ -210,5 +196,5 @@ def _parse_orientation(name: str | None) -> Orientation | None:
         if name.strip().lower() == orientation:
             return orientation
     raise QueryError(
-        f"There is no orientation {name!r}; write {', '.join(ORIENTATIONS[:-1])} or {ORIENTATIONS[-1]}."
+        f"Unknown orientation {name!r}. Use {', '.join(ORIENTATIONS[:-1])} or {ORIENTATIONS[-1]}."
     )

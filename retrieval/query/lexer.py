@@ -1,4 +1,4 @@
-"""Cut a query into tokens: what stands between spaces, with its quotes and backslashes resolved."""
+"""Split a query at spaces into tokens, and resolve quotes and backslashes."""
 
 import re
 from collections.abc import Iterator
@@ -14,27 +14,27 @@ URL_PREFIXES = ("http://", "https://")
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A piece of a query between spaces: its text, and how much of its beginning was written plainly."""
+    """The text between two spaces of a query."""
 
     text: str
     column: int  # from 0
-    plain_length: int  # characters before the first quote or backslash
-    quote_start: int | None = None  # where the quotes begin that hold all the rest
+    plain_length: int  # number of characters before the first quote or backslash
+    quote_start: int | None = None  # index from which the text was quoted up to its end
 
     @property
     def is_quoted(self) -> bool:
-        """Say whether all of it stood in quotes."""
+        """Return True if the complete text was quoted."""
         return self.quote_start == 0
 
 
 def drop_prefix(token: Token, count: int) -> Token:
-    """Return the token without its first characters; what is left may stand in quotes."""
+    """Return the token without its first `count` characters."""
     quote = None if token.quote_start is None else token.quote_start - count
     return Token(token.text[count:], token.column + count, token.plain_length - count, quote)
 
 
 def tokenize(text: str) -> Iterator[Token]:
-    """Split at spaces that are neither quoted nor escaped; raises QuerySyntax."""
+    """Yield the texts between spaces that are neither quoted nor escaped; raises QuerySyntaxError."""
     at = 0
     while at < len(text):
         if text[at].isspace():
@@ -62,7 +62,7 @@ def tokenize(text: str) -> Iterator[Token]:
 
 
 def _scan_quoted(text: str, at: int) -> tuple[list[str], int]:
-    """Return what stands in the quotes that open here, and where they have closed."""
+    """Return the characters in the quotes that open at `at`, and the index after the closing quote."""
     opened, chars = at, list[str]()
     at += 1
     while at < len(text):
@@ -72,30 +72,28 @@ def _scan_quoted(text: str, at: int) -> tuple[list[str], int]:
             at += 1
         chars.append(text[at])
         at += 1
-    raise QuerySyntaxError(
-        text, opened, 'the quote that opens here is not closed; for the sign itself write \\"'
-    )
+    raise QuerySyntaxError(text, opened, 'this quote is not closed; write \\" for the character itself')
 
 
 def quote(text: str) -> str:
-    """Write text in quotes, as it stands."""
+    """Return the text in quotes, escaped."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
 
 
 def escape(text: str) -> str:
-    """Write text so that it is one token without quotes."""
+    """Return the text escaped so that it is one unquoted token."""
     return "".join(f"\\{c}" if c in '"\\' or c.isspace() else c for c in text)
 
 
 def escape_word(text: str) -> str:
-    """Write a word so that it is read as a word."""
+    """Return the word escaped so that it is parsed as a word."""
     escaped = escape(text)
     return escaped if escaped[0] == "\\" else f"\\{escaped}" if _has_special_meaning(text) else escaped
 
 
 def _has_special_meaning(text: str) -> bool:
-    """Say whether a word at the beginning of a token would be read as something else."""
+    """Return True if a token that begins with this word would not be parsed as a word."""
     return (
         text[0] in "+-#@./~"
         or WEIGHT_PATTERN.match(text) is not None
@@ -105,7 +103,7 @@ def _has_special_meaning(text: str) -> bool:
 
 
 def is_signed(token: Token) -> bool:
-    """Say whether a sign stands right before a word, as in -people; numbers and dashes are words."""
+    """Return True for a sign followed by a word, as in -people; negative numbers and dashes are words."""
     if token.text[0] not in "+-" or token.plain_length < 1 or token.is_quoted:
         return False
     rest = token.text[1:]
@@ -118,9 +116,9 @@ def is_signed(token: Token) -> bool:
 
 
 def weight_prefix(token: Token) -> str | None:
-    """Return the weight that a token begins with; 12:30 is a time."""
-    found = None if token.is_quoted else WEIGHT_PATTERN.match(token.text)
-    if found is None or found.end() > token.plain_length or found.end() == len(token.text):
+    """Return the weight at the beginning of a token, None for a time such as 12:30."""
+    match = None if token.is_quoted else WEIGHT_PATTERN.match(token.text)
+    if match is None or match.end() > token.plain_length or match.end() == len(token.text):
         return None
-    time = found.end() < token.plain_length and token.text[found.end()].isdigit()
-    return None if time else found[1]
+    is_time = match.end() < token.plain_length and token.text[match.end()].isdigit()
+    return None if is_time else match[1]

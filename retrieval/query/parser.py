@@ -1,14 +1,14 @@
-"""The query language: one grammar for the command, Python and the page, parsed to a small tree.
+"""The query language: one grammar for the command line, Python and the web page.
 
-    query   = { [sign] [weight] thing | not | filter }
-    sign    = "+" | "-"            alone: up to the next sign; before a word: that word
-    weight  = number ":"           "2:" counts twice
-    thing   = words | "quoted words" | ./file | /file | ~/file | file:NAME | #SEGMENT | @CONCEPT | http://...
-    not     = "not:" thing         of one word, quoted words, a file, a segment or a concept
-    filter  = NAME ":" value       one of FILTERS; quotes hold a value with spaces
+    query   = { [sign] [weight] operand | not | filter }
+    sign    = "+" | "-"            alone: applies up to the next sign; before a word: to that word
+    weight  = number ":"           "2:" doubles the weight
+    operand = words | "quoted words" | ./file | /file | ~/file | file:NAME | #SEGMENT | @CONCEPT | http://...
+    not     = "not:" operand       one word, quoted words, a file, a segment or a concept
+    filter  = NAME ":" value       NAME is one of FILTER_NAMES; a value with spaces is quoted
 
-Things that follow each other are added. A backslash takes from the next character what it means here.
-`str` of a tree is a query that parses to the same tree.
+Operands without a sign are added. A backslash escapes the next character. `str` of a tree is a query that
+parses to the same tree.
 """
 
 import re
@@ -35,12 +35,12 @@ PREFIXES = (*FILTER_NAMES, "not", "file")
 
 
 def parse(text: str) -> Query:
-    """Return the tree of a query; raises QuerySyntax, which points at the column that is wrong."""
+    """Return the tree of a query; raises QuerySyntaxError with the column."""
     return _Parser(text).parse()
 
 
 class _Parser:
-    """One pass over the tokens; words are gathered until something else comes."""
+    """A parser that collects consecutive words into one term, in one pass over the tokens."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -49,7 +49,7 @@ class _Parser:
         self.filters: list[tuple[str, str]] = []
         self.pieces: list[tuple[str, bool]] = []
         self.sign, self.weight = 1.0, 1.0
-        self.pending_column: int | None = None  # where a sign or weight stands that has no thing yet
+        self.pending_column: int | None = None  # of a sign or weight without an operand so far
 
     def parse(self) -> Query:
         for token in tokenize(self.text):
@@ -58,7 +58,7 @@ class _Parser:
         return Query(tuple(self.terms), tuple(self.exclusions), tuple(self.filters))
 
     def _parse_token(self, token: Token) -> None:
-        """Take one token."""
+        """Parse one token."""
         if token.plain_length == len(token.text) == 1 and token.text in "+-":
             self._start_term(token.text, token.column)
         elif is_signed(token):
@@ -72,14 +72,14 @@ class _Parser:
             self._add_operand(self._parse_operand(token), token.column)
 
     def _parse_weighted(self, token: Token) -> None:
-        """Take what stands right after a sign or a weight, which no filter can have."""
+        """Parse the rest of a token after its sign or weight; filters take neither."""
         match = None if token.is_quoted else PREFIX_PATTERN.match(token.text)
         if match and match.end() <= token.plain_length and match[1].lower() in (*FILTER_NAMES, "not"):
-            raise self._error(token.column, f"{match[1]}: takes no sign and no weight")
+            raise self._error(token.column, f"{match[1]}: takes no sign or weight")
         self._parse_token(token)
 
     def _parse_prefixed(self, token: Token) -> bool:
-        """Take `not:`, a filter or `file:`; returns whether it was one."""
+        """Parse `not:`, `file:` or a filter; return False for other tokens."""
         match = PREFIX_PATTERN.match(token.text)
         if token.is_quoted or match is None or match.end() > token.plain_length:
             return False
@@ -90,12 +90,14 @@ class _Parser:
             near = get_close_matches(name, PREFIXES, 1, 0.65)
             if near and value.text.strip():
                 raise self._error(
-                    token.column, f"there is no {name}:, perhaps {near[0]}: was meant; or write \\{name}:"
+                    token.column,
+                    f"unknown filter {name}:, perhaps {near[0]}: is meant; for the text write \\{name}:",
                 )
             return False
         if not value.text.strip():
             raise self._error(
-                token.column, f"{name}: wants a value right after it, as in {name}:{_example_value(name)}"
+                token.column,
+                f"{name}: requires a value directly after it, as in {name}:{_example_value(name)}",
             )
         if name == "file":
             self._add_operand(File(value.text), token.column)
@@ -106,15 +108,15 @@ class _Parser:
         return True
 
     def _parse_exclusion(self, token: Token) -> Operand:
-        """Return the thing after `not:`."""
+        """Return the operand after `not:`."""
         file = PREFIX_PATTERN.match(token.text)
         if not token.is_quoted and file and file[1].lower() == "file" and file.end() <= token.plain_length:
             return File(drop_prefix(token, file.end()).text)
-        thing = self._parse_operand(token)
-        return Words((thing,)) if isinstance(thing, tuple) else thing
+        operand = self._parse_operand(token)
+        return Words((operand,)) if isinstance(operand, tuple) else operand
 
     def _parse_operand(self, token: Token) -> Operand | tuple[str, bool]:
-        """Return what a token is by itself; words as a piece."""
+        """Return the operand of a token, for words as a pair of the text and True if it was quoted."""
         text, plain = token.text, token.plain_length
         if token.is_quoted or not plain:
             return (text, token.is_quoted)
@@ -124,14 +126,14 @@ class _Parser:
             return File(text)
         if text[0] == "#" and text[1:].isascii() and text[1:].isdigit() and plain == len(text):
             if len(text) > 19:
-                raise self._error(token.column, "no segment has so large a number")
+                raise self._error(token.column, "this is not a valid segment id")
             return Segment(int(text[1:]))
         if text[0] == "@" and re.fullmatch(r"[\w-]+", text[1:]) and plain == len(text):
             return Concept(text[1:])
         return (text, False)
 
     def _add_operand(self, operand: Operand | tuple[str, bool], column: int) -> None:
-        """Add words to the term that is open, or end it and add something else."""
+        """Add words to the current term, or end the term and add another one."""
         if isinstance(operand, tuple):
             if operand[0].strip():
                 self.pieces.append(operand)
@@ -143,24 +145,24 @@ class _Parser:
         self.sign, self.weight, self.pending_column = 1.0, 1.0, None
 
     def _start_term(self, sign: str, column: int) -> None:
-        """Begin a term after a sign."""
+        """Begin a term with this sign."""
         self._end_term()
         self.sign, self.pending_column = (-1.0 if sign == "-" else 1.0), column
 
     def _set_weight(self, weight: float, token: Token) -> None:
-        """Begin a term after a weight."""
+        """Begin a term with this weight."""
         if not 0.001 <= weight <= 1000:
-            raise self._error(token.column, "a weight is at least 0.001 and at most 1000")
+            raise self._error(token.column, "the weight is not between 0.001 and 1000")
         if self.pieces or (self.pending_column is not None and self.weight != 1.0):
             self._end_term()
         self.weight, self.pending_column = weight, token.column
 
     def _end_term(self) -> None:
-        """Make a term of the words that were gathered."""
+        """Make a term of the collected words."""
         if self.pieces:
             self.terms.append(Term(Words(tuple(self.pieces)), self.sign * self.weight))
         elif self.pending_column is not None:
-            raise self._error(self.pending_column, "nothing follows; for the sign itself write it in quotes")
+            raise self._error(self.pending_column, "nothing follows; quote the character to search for it")
         self.pieces, self.sign, self.weight, self.pending_column = [], 1.0, 1.0, None
 
     def _error(self, column: int, message: str) -> QuerySyntaxError:

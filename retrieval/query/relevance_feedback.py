@@ -1,4 +1,4 @@
-"""Relevance feedback: a concept without a name, from hits that are liked and others that are not."""
+"""Relevance feedback: train a probe on liked and unliked examples."""
 
 import hashlib
 from collections.abc import Iterable, Sequence
@@ -21,18 +21,18 @@ from retrieval.vectors.space_index import MAX_BACKGROUND_VECTORS, SpaceIndex
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-FeedbackExample: TypeAlias = "int | str | Path | Image"  # a segment, "#12", a file or a picture
+FeedbackExample: TypeAlias = "int | str | Path | Image"  # a segment id, "#12", a file or an image
 
 
 def as_examples(examples: "FeedbackExample | Iterable[FeedbackExample]") -> "list[FeedbackExample]":
-    """Return examples as a list, one alone as a list of one; "#12" as its segment 12."""
+    """Return examples as a list, with "#12" as the segment id 12."""
     if isinstance(examples, int | str | Path) or not isinstance(examples, Iterable):
         examples = [examples]
-    return [one if (segment := parse_segment_id(one)) is None else segment for one in examples]
+    return [example if (id_ := parse_segment_id(example)) is None else id_ for example in examples]
 
 
 def parse_segment_id(example: object) -> int | None:
-    """Return the segment that "#12" names; None of anything else."""
+    """Return the segment id of "#12", None for other examples."""
     text = example[1:] if isinstance(example, str) and example.startswith("#") else ""
     return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
 
@@ -43,36 +43,41 @@ def fit_feedback_probe(
     liked: "Sequence[FeedbackExample]",
     unliked: "Sequence[FeedbackExample]",
 ) -> Probe:
-    """Learn what is liked from at least one picture (Rocchio, 1971, as a ridge); raises QueryError."""
+    """Fit a probe to at least one liked example; raises QueryError.
+
+    Rocchio, 1971, as a ridge regression.
+    """
     if not liked:
         raise QueryError(
-            "What is not liked needs something liked beside it (--like). To take a thing away, write it in "
-            'the query, as in "beach - #40"; to drop what surely shows it, "beach not:#40".'
+            "--unlike requires --like. To subtract an image, write it in the query, as in "
+            '"beach - #40"; to exclude images that match it, "beach not:#40".'
         )
     positive, negative = (
-        np.array([_example_vector(space_index, embedder, one) for one in some]).reshape(-1, embedder.dim)
-        for some in (liked, unliked)
+        np.array([_example_vector(space_index, embedder, example) for example in examples]).reshape(
+            -1, embedder.dim
+        )
+        for examples in (liked, unliked)
     )
     return fit_probe(positive, negative, visual_background(space_index))
 
 
 def visual_background(space_index: SpaceIndex) -> Vectors:
-    """Return vectors of what is seen from all over the library, (at most BACKGROUND, d)."""
+    """Return evenly spaced vectors of visual segments, (at most MAX_BACKGROUND_VECTORS, d)."""
     kinds = [space_index.background_vectors(kind) for kind in sorted(VISUAL_KINDS)]
-    every = np.concatenate(kinds)
-    at = np.linspace(0, len(every) - 1, min(MAX_BACKGROUND_VECTORS, len(every)), dtype=np.int64)
-    return normalize_rows(every[at])
+    vectors = np.concatenate(kinds)
+    rows = np.linspace(0, len(vectors) - 1, min(MAX_BACKGROUND_VECTORS, len(vectors)), dtype=np.int64)
+    return normalize_rows(vectors[rows])
 
 
 def example_segments(space_index: SpaceIndex, examples: "Iterable[FeedbackExample]") -> frozenset[int]:
-    """Return the segments that examples are, copies of a file among them: they are no answers."""
-    found = set[int]()
-    for one in examples:
-        if isinstance(one, int):
-            found.add(one)
-        elif isinstance(one, str | Path) and is_file(Path(one).expanduser()):
-            found |= set(space_index.catalog.segments_of(file_digest(Path(one).expanduser())))
-    return frozenset(found)
+    """Return the segments of the examples and of their copies, which are not returned as hits."""
+    segments = set[int]()
+    for example in examples:
+        if isinstance(example, int):
+            segments.add(example)
+        elif isinstance(example, str | Path) and is_file(Path(example).expanduser()):
+            segments |= set(space_index.catalog.segments_of(file_digest(Path(example).expanduser())))
+    return frozenset(segments)
 
 
 def file_digest(path: Path) -> bytes:
@@ -82,7 +87,7 @@ def file_digest(path: Path) -> bytes:
 
 
 def _example_vector(space_index: SpaceIndex, embedder: Embedder, example: "FeedbackExample") -> Vectors:
-    """Return the (d,) vector of an example: the library's own where it has one."""
+    """Return the (d,) vector of an example, from the library if it has one."""
     if isinstance(example, int):
         return _segment_vector(space_index, example)
     if isinstance(example, str | Path) and is_file(Path(example).expanduser()):
@@ -96,10 +101,10 @@ def _example_vector(space_index: SpaceIndex, embedder: Embedder, example: "Feedb
 def _segment_vector(space_index: SpaceIndex, segment: int) -> Vectors:
     _, vectors = space_index.catalog.vectors_of(space_index.space, [segment])
     if not len(vectors):
-        raise QueryError(f"There is no segment #{segment} in this library.")
+        raise QueryError(f"No segment #{segment} in this library.")
     if space_index.catalog.kind_of(segment) not in VISUAL_KINDS:
         raise QueryError(
-            f"#{segment} is no picture, which liking is learned from; search for what is like it with "
+            f"Segment #{segment} is not visual, so it cannot be an example. Find similar segments with "
             f'`clew search "#{segment}"`.'
         )
     return np.asarray(normalize_rows(vectors)[0], np.float32)

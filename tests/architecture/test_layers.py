@@ -1,4 +1,4 @@
-"""A folder imports only folders of lower layers; only commands print, exit or read the environment."""
+"""Layers of folders, sizes of modules and folders, and late imports."""
 
 import ast
 from pathlib import Path
@@ -10,7 +10,7 @@ from tests.support.interpreter import imported_modules
 ROOT = Path(__file__).parents[2]
 FILES = sorted([*ROOT.glob("retrieval/**/*.py"), *ROOT.glob("indexer/**/*.py")])
 
-# From the top; a folder imports only its own modules and lower lines.
+# From top to bottom: a folder imports its own modules and those of lower layers.
 LAYERS = (
     "indexer.cli",
     "indexer.watch",
@@ -26,7 +26,7 @@ LAYERS = (
     "indexer.types  indexer.prefetch  retrieval.types  retrieval.errors  retrieval.system",
 )
 LAYER = {folder: -row for row, folders in enumerate(LAYERS) for folder in folders.split()}
-PACKAGES = ("retrieval", "indexer")  # their lazy public names may come from any layer
+PACKAGES = ("retrieval", "indexer")  # import their public names late, from any layer
 # Commands, and the script of subprocesses, which reads its arguments.
 MAY_PRINT = ("cli/", "sandbox_runner.py")
 
@@ -37,12 +37,12 @@ def module(path: Path) -> str:
 
 
 def folder(name: str) -> str:
-    """Return the folder of a module in the layers, or the module itself at the root of a package."""
+    """Return the name in LAYERS of a module."""
     return ".".join(name.split(".")[:2])
 
 
 def imports(path: Path) -> set[str]:
-    """Return the modules of ours that a file imports, anywhere in it, but not for types alone."""
+    """Return the modules of both packages that a file imports, except for types only."""
     tree = ast.parse(path.read_text())
     typing = [n for n in ast.walk(tree) if isinstance(n, ast.If) and "TYPE_CHECKING" in ast.dump(n.test)]
     skipped = {id(child) for block in typing for child in ast.walk(block)}
@@ -64,7 +64,7 @@ def is_module(name: str) -> bool:
 
 
 @pytest.mark.parametrize("path", [p for p in FILES if module(p) not in PACKAGES], ids=module)
-def test_a_module_imports_its_own_folder_or_lower_layers(path):
+def test_module_imports_only_its_folder_and_lower_layers(path):
     own = module(path)
     assert folder(own) in LAYER, f"{folder(own)} has no layer: add it to LAYERS"
     for name in imports(path):
@@ -92,28 +92,28 @@ def test_only_commands_print_exit_or_read_the_environment(path):
 
 
 @pytest.mark.parametrize("path", FILES, ids=module)
-def test_a_module_has_at_most_400_lines(path):
+def test_module_has_at_most_400_lines(path):
     assert len(path.read_text().splitlines()) <= 400
 
 
 @pytest.mark.parametrize(
     "path", sorted({p.parent for p in FILES} - {ROOT / package for package in PACKAGES}), ids=str
 )
-def test_a_folder_has_at_most_12_modules(path):
+def test_folder_has_at_most_12_modules(path):
     assert len([file for file in path.glob("*.py") if file.name != "__init__.py"]) <= 12
 
 
 @pytest.mark.parametrize("path", [p for p in FILES if p.name == "__init__.py"], ids=module)
-def test_a_subpackage_holds_a_docstring_only(path):
+def test_init_of_a_subpackage_has_only_a_docstring(path):
     assert module(path) in PACKAGES or len(ast.parse(path.read_text()).body) == 1
 
 
-def test_the_command_starts_without_the_heavy_things():
+def test_command_starts_without_heavy_imports():
     heavy = {"torch", "open_clip", "sqlite_utils", "faiss", "onnxruntime", "PIL", "rich"}
     assert not heavy & imported_modules("import indexer.cli.main")
 
 
-def test_a_search_by_words_loads_no_torch_no_pillow_and_no_indexer(library, place, folder):
+def test_text_search_imports_neither_torch_nor_pillow_nor_the_indexer(place, folder):
     from indexer import index_folder
 
     built = place.with_name("built")

@@ -1,4 +1,4 @@
-"""The command: what is typed, what is shown, and how it ends."""
+"""The commands: arguments, output and exit codes."""
 
 import csv
 import io
@@ -10,21 +10,21 @@ import sys
 import pytest
 
 from retrieval.cli.hit_formats import HIT_KEYS
-from retrieval.formatting import format_bytes, one_line, printable
+from retrieval.formatting import one_line, printable
 from tests.support.files import draw_image, requires_non_utf8_names, write_text
-from tests.support.terminal import run_in_terminal
+from tests.support.terminal import raw_terminal_output, run_in_terminal
 
 
 @pytest.fixture
 def indexed(clew, folder):
-    """Index the coloured pictures with the built-in model."""
+    """Index the colored images with the built-in model."""
     write_text(folder / "red.txt", "a red wall\n")
     done = clew("index", folder)
     assert done.exit_code == 0, done.output
     return clew
 
 
-def test_index_tells_what_it_did(clew, folder):
+def test_index_prints_counts_of_indexed_and_skipped_files(clew, folder):
     write_text(folder / "notes.xyz", "")
     (folder / "broken.jpg").write_bytes(b"\xff\xd8")
     done = clew("index", folder)
@@ -35,7 +35,7 @@ def test_index_tells_what_it_did(clew, folder):
     assert "nothing new" in clew("index").stdout
 
 
-def test_index_json_ends_with_the_counts(clew, folder):
+def test_index_json_has_the_documented_counts(clew, folder):
     done = json.loads(clew("index", folder, "--json").stdout)
     assert list(done) == [
         "added", "updated", "moved", "offline", "gone", "unchanged", "failed", "segments", "seconds"
@@ -43,17 +43,17 @@ def test_index_json_ends_with_the_counts(clew, folder):
     assert (done["added"], done["segments"]) == (7, 7)
 
 
-def test_words_alone_are_a_search(indexed):
-    one, two = indexed("search", "a red wall"), indexed("a", "red", "wall")
-    assert one.exit_code == 0
-    assert one.stdout == two.stdout
-    rank, score, path, text, where = one.stdout.splitlines()[0].split("\t")
-    assert (rank, text, where) == ("1", "a red wall", "")
+def test_words_without_a_command_are_a_search(indexed):
+    explicit, implicit = indexed("search", "a red wall"), indexed("a", "red", "wall")
+    assert explicit.exit_code == 0
+    assert explicit.stdout == implicit.stdout
+    rank, score, path, text, location = explicit.stdout.splitlines()[0].split("\t")
+    assert (rank, text, location) == ("1", "a red wall", "")
     assert float(score) > 0.9
     assert path.endswith("red.png")
 
 
-def test_json_has_the_keys_of_the_design(indexed):
+def test_search_json_has_the_documented_keys(indexed):
     hits = json.loads(indexed("search", "red", "--json", "-k", 3).stdout)
     assert len(hits) == 3
     assert all(tuple(hit) == HIT_KEYS for hit in hits)
@@ -62,7 +62,7 @@ def test_json_has_the_keys_of_the_design(indexed):
     assert [json.loads(line) for line in lines] == hits
 
 
-def test_csv_has_a_header_and_the_same_rows(indexed):
+def test_csv_has_a_header_and_the_rows_of_the_json(indexed):
     rows = list(csv.DictReader(io.StringIO(indexed("search", "red", "--csv").stdout)))
     hits = json.loads(indexed("search", "red", "--json").stdout)
     assert [row["path"] for row in rows] == [hit["path"] for hit in hits]
@@ -70,7 +70,7 @@ def test_csv_has_a_header_and_the_same_rows(indexed):
 
 
 @requires_non_utf8_names
-def test_paths_are_each_once_and_as_they_are(clew, folder):
+def test_paths_are_unique_and_keep_their_bytes(clew, folder):
     os.rename(os.fsencode(folder / "red.png"), os.fsencode(folder) + b"/r\xe9d\n.png")
     clew("index", folder)
     assert clew("search", "red", "--paths", "--kind", "image").stdout_bytes.count(b"r\xe9d\n.png\n") == 1
@@ -79,23 +79,23 @@ def test_paths_are_each_once_and_as_they_are(clew, folder):
     assert len(clew("search", "red").stdout_bytes.splitlines()) == 7
 
 
-def test_a_picture_asks_for_text(indexed, folder):
+def test_search_by_image_finds_text(indexed, folder):
     hits = json.loads(indexed("search", "--image", folder / "red.png", "--kind", "text", "--json").stdout)
     assert [(hit["text"], hit["path"]) for hit in hits] == [("a red wall", str(folder / "red.png"))]
     assert (hits[0]["start"], hits[0]["end"]) == (1, 1)
 
 
-def test_similar_leaves_itself_out(indexed, folder):
+def test_similar_excludes_the_image_itself(indexed, folder):
     done = indexed("similar", folder / "red.png", "--paths")
     assert done.exit_code == 0
     assert str(folder / "red.png") not in done.stdout.splitlines()
     assert len(done.stdout.splitlines()) == 6
 
 
-def test_nothing_found_is_exit_1_and_misuse_2(indexed, folder):
-    none = indexed("search", "red", "--kind", "video")
-    assert (none.exit_code, none.stdout) == (1, "")
-    assert "Nothing found" in none.stderr
+def test_exit_code_is_1_without_hits_and_2_on_misuse(indexed, folder):
+    empty = indexed("search", "red", "--kind", "video")
+    assert (empty.exit_code, empty.stdout) == (1, "")
+    assert "Nothing found" in empty.stderr
     assert json.loads(indexed("search", "red", "--under", "none", "--json").stdout) == []
     for words in (["search", ""], ["search", "red", "--after", "soon"], ["search"], ["similar", "none.png"],
                   ["search", '"red'], ["search", "red", "--library", "none"],
@@ -107,13 +107,13 @@ def test_nothing_found_is_exit_1_and_misuse_2(indexed, folder):
         assert "Traceback" not in done.stderr
 
 
-def test_index_without_a_folder_or_library_says_what_to_give(clew):
+def test_index_without_a_folder_or_a_library_shows_an_example(clew):
     done = clew("index")
     assert done.exit_code == 2
     assert "clew index ~/Pictures" in done.stderr
 
 
-def test_status_shows_the_library(indexed, folder):
+def test_status_shows_segments_model_and_recall(indexed, folder):
     text = indexed("status").stdout
     assert "7 images, 1 passage" in text
     assert "builtin, 256 dimensions" in text
@@ -124,21 +124,21 @@ def test_status_shows_the_library(indexed, folder):
     assert [file["recall"] for file in status["space"]["indexes"]] == [1, 1]
 
 
-def test_status_lists_what_could_not_be_read(clew, folder):
+def test_status_errors_lists_unreadable_files(clew, folder):
     (folder / "empty.png").touch()
     clew("index", folder)
     assert clew("status", "--errors").stdout == f"{folder / 'empty.png'}\tempty file\n"
     assert json.loads(clew("status", "--errors", "--json").stdout)[0]["reason"] == "empty file"
 
 
-def test_models_tells_quality_and_limits(clew):
+def test_models_shows_quality_and_limits(clew):
     text = clew("models").stdout
     assert "9.6 / 28.2 / 39.4" in text
     assert "Basic" in text
     assert json.loads(clew("models", "--json").stdout)[0]["dim"] == 256
 
 
-def test_offline_files_are_shown_as_such(indexed, folder):
+def test_offline_files_are_marked(indexed, folder):
     folder.rename(folder.with_name("away"))
     done = indexed("index")
     assert done.exit_code == 0
@@ -147,22 +147,22 @@ def test_offline_files_are_shown_as_such(indexed, folder):
     assert "not available now" in indexed("status").stdout
 
 
-def test_forget_takes_a_folder_out(indexed, folder):
+def test_forget_removes_a_folder_and_purge_its_segments(indexed, folder):
     assert indexed("forget", folder).stdout == "8 files forgotten.\n"
     assert indexed("search", "red").exit_code == 1
     assert indexed("forget", "--purge").stdout == "0 files forgotten, 8 segments deleted.\n"
     assert indexed("forget").exit_code == 2
 
 
-def test_eval_measures_both_ways(clew, folder):
+def test_eval_measures_both_directions(clew, folder):
     rows = [{"image": f"pictures/{c}.png", "captions": [f"a {c} wall"]} for c in ("red", "green", "blue")]
     rows.append({"image": "pictures/none.png", "captions": ["nothing"]})
     pairs = write_text(folder.parent / "captions.jsonl", "\n".join(map(json.dumps, rows)))
     done = clew("eval", pairs, "--json")
     assert done.exit_code == 0
-    found = json.loads(done.stdout)
-    assert list(found) == ["text_to_image", "image_to_text", "space", "pairs", "pictures"]
-    assert list(found["text_to_image"]) == [
+    result = json.loads(done.stdout)
+    assert list(result) == ["text_to_image", "image_to_text", "space", "pairs", "pictures"]
+    assert list(result["text_to_image"]) == [
         "recall@1",
         "recall@5",
         "recall@10",
@@ -173,12 +173,12 @@ def test_eval_measures_both_ways(clew, folder):
         "precision@10",
         "map",
     ]
-    assert (found["pairs"], found["space"], found["text_to_image"]["recall@5"]) == (3, "builtin", 100)
-    assert "none.png: not there" in done.stderr
+    assert (result["pairs"], result["space"], result["text_to_image"]["recall@5"]) == (3, "builtin", 100)
+    assert "none.png: file not found" in done.stderr
     assert "text to image" in clew("eval", pairs).stdout
 
 
-def test_one_caption_a_line_is_the_same_as_a_list(clew, folder):
+def test_one_caption_per_line_equals_a_list_of_captions(clew, folder):
     pairs = [
         (c, f"a {c} {thing}") for c in ("red", "green", "blue") for thing in ("wall", "door", "car \u2028 x")
     ]
@@ -197,44 +197,43 @@ def test_one_caption_a_line_is_the_same_as_a_list(clew, folder):
 @pytest.mark.parametrize(
     "text", ["", "[]", '{"image": "a.png"}', '{"image": "a.png", "captions": "one"}', "{"]
 )
-def test_a_captions_file_that_is_wrong_names_its_line(clew, tmp_path, text):
+def test_error_in_a_captions_file_has_the_line(clew, tmp_path, text):
     done = clew("eval", write_text(tmp_path / "c.jsonl", text))
     assert done.exit_code == 2
     assert "line 1" in done.stderr or "is empty" in done.stderr
 
 
-def test_every_command_has_help(clew):
-    from indexer.cli.main import main
-
-    for name in main.commands:
-        done = clew(name, "--help")
-        assert done.exit_code == 0
-        assert len(done.stdout.splitlines()) > 5
-        assert all(len(line) <= 80 for line in done.stdout.splitlines())
+def test_help_shows_examples_and_version_the_name(clew):
     assert "clew index ~/Pictures" in clew("--help").stdout
     assert max(map(len, clew("--help").stdout.splitlines())) <= 80
     assert "clew, version" in clew("--version").stdout
 
 
-def test_a_terminal_shows_a_table_that_fits(indexed, folder):
+def test_terminal_links_paths_and_a_pipe_has_no_escapes(indexed, folder):
+    output = raw_terminal_output(["search", "red", "-k", 1], folder.parent, NO_COLOR="")
+    assert f";{(folder / 'red.png').as_uri()}\x1b\\" in output
+    assert "\x1b" not in indexed("search", "red").stdout
+
+
+def test_terminal_shows_a_table_of_one_line_per_hit(indexed, folder):
     draw_image(folder / ("long " * 30 + "name\n.png"), (200, 10, 10))
     indexed("index")
-    shown = run_in_terminal(["search", "a red wall"], folder.parent)
-    assert "score" in shown.splitlines()[0]
-    assert "pictures/red.png" in shown
-    assert "name\\n.png" in "".join(line.strip() for line in shown.splitlines())
-    assert max(map(len, shown.splitlines())) <= 80, shown
+    header, *lines = run_in_terminal(["search", "a red wall"], folder.parent).splitlines()
+    assert header.split() == ["#", "match", "score", "kind", "path", "text"]
+    assert len(lines) == 8  # red.png by its caption, and seven images
+    assert [line for line in lines if "pictures/red.png" in line]
+    assert [line for line in lines if "…" in line and "name\\n.png" in line]
+    assert max(map(len, [header, *lines])) <= 80
 
 
-def test_a_closed_pipe_is_no_error(indexed, folder):
+def test_closed_pipe_is_not_an_error(indexed, folder):
     command = f"{sys.executable} -c 'from indexer.cli.main import main; main()' search red --nl | head -n 1"
     done = subprocess.run(command, shell=True, capture_output=True, text=True, cwd=folder)
     assert json.loads(done.stdout)
     assert done.stderr == ""
 
 
-def test_lines_and_names_are_written_so_that_they_hold():
+def test_control_characters_are_escaped():
     assert one_line("a\tb\nc") == "a\\tb\\nc"
     assert one_line("a\\b\x1b[31m") == "a\\b\\x1b[31m"
     assert printable("a\x1b[31m\udce9é") == "a\\x1b[31m\\udce9é"
-    assert [format_bytes(n) for n in (999, 1_000, 2_345_678, 5e12)] == ["999 B", "1.0 kB", "2.3 MB", "5.0 TB"]

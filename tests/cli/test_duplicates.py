@@ -1,4 +1,4 @@
-"""What `duplicates` and `--group` make of drawn pictures: what belongs together, leads and is shown."""
+"""`clew duplicates` and `--group` on drawn images: groups, their best file, and their output."""
 
 import csv
 import io
@@ -19,7 +19,7 @@ ORANGE, TEAL = (255, 140, 40), (40, 140, 255)
 
 
 def scene(seed: int, tint=ORANGE, size=(320, 240)) -> Image.Image:
-    """Draw soft shapes and some grain in shades of one colour."""
+    """Draw blurred shapes with grain in shades of one color."""
     draw = np.random.default_rng(seed)
     small = draw.integers(40, 216, (6, 8, 1)) * np.array(tint) // 255
     soft = np.asarray(
@@ -29,34 +29,34 @@ def scene(seed: int, tint=ORANGE, size=(320, 240)) -> Image.Image:
     return Image.fromarray(np.clip(soft + grain, 0, 255).astype(np.uint8))
 
 
-def save(picture: Image.Image, path: Path, when: str = "", camera: str = "", **how) -> Path:
+def save(image: Image.Image, path: Path, taken: str = "", camera: str = "", **options) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     exif = Image.Exif()
-    if when:
-        exif.get_ifd(0x8769)[0x9003] = when
+    if taken:
+        exif.get_ifd(0x8769)[0x9003] = taken
     if camera:
         exif[0x0110] = camera
-    picture.save(path, exif=exif, **how)
+    image.save(path, exif=exif, **options)
     return path
 
 
-def cut(picture: Image.Image, share: float) -> Image.Image:
-    wide, high = picture.width * share, picture.height * share
-    return picture.crop((int(wide), int(high), int(picture.width - wide), int(picture.height - high)))
+def crop(image: Image.Image, share: float) -> Image.Image:
+    x, y = image.width * share, image.height * share
+    return image.crop((int(x), int(y), int(image.width - x), int(image.height - y)))
 
 
 CHANGES = {
-    "resized": lambda picture: picture.resize((160, 120)),
-    "brighter": lambda picture: ImageEnhance.Brightness(picture).enhance(1.2),
-    "darker": lambda picture: ImageEnhance.Brightness(picture).enhance(0.7),
-    "cut": lambda picture: cut(picture, 0.02),
-    "grey": lambda picture: picture.convert("L"),
+    "resized": lambda image: image.resize((160, 120)),
+    "brighter": lambda image: ImageEnhance.Brightness(image).enhance(1.2),
+    "darker": lambda image: ImageEnhance.Brightness(image).enhance(0.7),
+    "cropped": lambda image: crop(image, 0.02),
+    "gray": lambda image: image.convert("L"),
 }
 
 
 @pytest.fixture
 def photos(tmp_path):
-    """Draw a scene that is there in five places, a pair, a burst and three that stand alone."""
+    """Draw an image with four duplicates, a pair, a burst and three unique images."""
     place = tmp_path / "photos"
     save(scene(1), place / "rex.jpg", quality=92)
     (place / "backup").mkdir()
@@ -71,7 +71,7 @@ def photos(tmp_path):
         save(burst, place / f"burst{second}.jpg", f"2024:05:01 12:00:0{second}", "Pentax")
     save(scene(4), place / "alone4.jpg", "2024:05:01 12:00:03", "Canon")
     save(scene(5), place / "alone5.jpg")
-    save(scene(1, TEAL), place / "teal.jpg")  # the same shapes in another colour
+    save(scene(1, TEAL), place / "teal.jpg")  # the same shapes in another color
     write_text(place / "a.txt", "the same words\n")
     write_text(place / "b.md", "the same words\n")
     write_text(place / "nothing.txt", "")
@@ -90,9 +90,8 @@ def names(groups):
     return [(group.reason, [file.path.name for file in group.files]) for group in groups]
 
 
-def test_copies_and_near_duplicates_are_listed_and_nothing_else(album, photos):
-    found = names(album.duplicates())
-    assert sorted(found) == [
+def test_duplicates_are_copies_and_near_duplicates_by_default(album, photos):
+    assert sorted(names(album.duplicates())) == [
         ("copy", ["b.md", "a.txt"]),
         ("copy", ["rex.jpg", "b.jpg", "rex.jpg"]),
         ("near-duplicate", ["rex.jpg", "b.jpg", "rex.jpg", "again.jpg", "small.jpg"]),
@@ -105,7 +104,7 @@ def test_copies_and_near_duplicates_are_listed_and_nothing_else(album, photos):
     ]
 
 
-def test_sizes_are_those_on_the_disk_and_the_largest_waste_comes_first(album, photos):
+def test_groups_are_sorted_by_redundant_bytes(album, photos):
     first, *rest = album.duplicates()
     assert first.reason == "near-duplicate"
     assert [file.size for file in first.files] == [file.path.stat().st_size for file in first.files]
@@ -115,7 +114,7 @@ def test_sizes_are_those_on_the_disk_and_the_largest_waste_comes_first(album, ph
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_a_changed_picture_is_a_near_duplicate_to_the_built_in_model(tmp_path, place, change):
+def test_edited_image_is_a_near_duplicate_for_the_builtin_model(tmp_path, place, change):
     for seed in range(6):
         save(scene(seed), tmp_path / "p" / f"{seed}.png")
     save(CHANGES[change](scene(3)), tmp_path / "p" / "changed.jpg", quality=80)
@@ -123,7 +122,7 @@ def test_a_changed_picture_is_a_near_duplicate_to_the_built_in_model(tmp_path, p
         assert [set(files) for _, files in names(library.duplicates())] == [{"3.png", "changed.jpg"}]
 
 
-def test_a_folder_narrows_to_what_is_under_it(album, photos):
+def test_folder_limits_groups_to_its_files(album, photos):
     assert names(album.duplicates(photos / "backup")) == [("copy", ["b.jpg", "rex.jpg"])]
     assert names(album.duplicates("backup")) == [("copy", ["b.jpg", "rex.jpg"])]
     with pytest.raises(QueryError, match="No file under back "):
@@ -133,7 +132,7 @@ def test_a_folder_narrows_to_what_is_under_it(album, photos):
         album.duplicates(by="frames")
 
 
-def test_gone_files_are_not_listed_and_offline_ones_are_marked_and_follow(album, photos, index):
+def test_deleted_files_are_not_listed_and_offline_files_come_last(album, photos, index):
     (photos / "rex.jpg").unlink()
     (photos / "b.md").unlink()
     index(photos)
@@ -151,7 +150,7 @@ def test_gone_files_are_not_listed_and_offline_ones_are_marked_and_follow(album,
     ]  # fmt: skip
 
 
-def test_a_group_is_one_hit_with_the_others_as_more(album, photos):
+def test_group_is_one_hit_with_the_rest_as_more(album, photos):
     plain = album.search(image=photos / "rex.jpg", kind="image", count=30)
     hits = album.search(image=photos / "rex.jpg", kind="image", count=30, group=True)
     first = next(hit for hit in hits if hit.path == photos / "rex.jpg")
@@ -168,7 +167,7 @@ def test_a_group_is_one_hit_with_the_others_as_more(album, photos):
     assert {hit.path for hit in plain} < set(shown)
 
 
-def test_groups_are_filled_however_deep_that_is(tmp_path, index, place, toy, monkeypatch):
+def test_large_groups_do_not_reduce_the_number_of_hits(tmp_path, index, place, toy, monkeypatch):
     from retrieval.search import results
 
     monkeypatch.setattr(results, "MIN_CANDIDATES", 1)
@@ -182,9 +181,7 @@ def test_groups_are_filled_however_deep_that_is(tmp_path, index, place, toy, mon
         assert len(library.search(image=tmp_path / "p" / "30.jpg", count=5, group=True)) == 2
 
 
-def test_a_group_stands_where_its_best_scoring_member_does_and_the_best_quality_leads(
-    tmp_path, index, place, toy
-):
+def test_group_is_ranked_by_its_best_score_and_represented_by_its_best_file(tmp_path, index, place, toy):
     save(scene(1, size=(64, 48)), tmp_path / "p" / "small.png")
     save(CHANGES["brighter"](scene(1, (255, 120, 60))), tmp_path / "p" / "large.png")
     save(scene(2, (255, 130, 50)), tmp_path / "p" / "between.png")
@@ -199,7 +196,7 @@ def test_a_group_stands_where_its_best_scoring_member_does_and_the_best_quality_
     assert first.score < second.score < first.more[0].score
 
 
-def test_captions_of_one_picture_are_one_hit(tmp_path, index, place, toy):
+def test_captions_of_one_image_are_one_hit(tmp_path, index, place, toy):
     save(scene(1), tmp_path / "p" / "a.jpg")
     write_text(tmp_path / "p" / "a.txt", "red red\nred blue\n")
     (tmp_path / "p" / "c.jpg").write_bytes((tmp_path / "p" / "a.jpg").read_bytes())
@@ -213,21 +210,21 @@ def test_captions_of_one_picture_are_one_hit(tmp_path, index, place, toy):
         ]
 
 
-def test_copies_that_a_filter_leaves_out_are_no_members(album, photos):
+def test_copies_excluded_by_a_filter_are_not_in_the_group(album, photos):
     (hit,) = album.search(image=photos / "rex.jpg", under="backup", group=True)
     assert (hit.path.name, [other.path.name for other in hit.more]) == ("b.jpg", ["rex.jpg"])
 
 
 @pytest.fixture
-def shown(clew, photos):
-    """Index the photos with the built-in model, and run the command in their folder."""
+def indexed(clew, photos):
+    """Index the photos with the built-in model."""
     assert clew("index", photos).exit_code == 0
     return clew
 
 
-def test_the_command_lists_groups_and_never_touches_a_file(shown, photos):
+def test_command_lists_groups_and_changes_no_file(indexed, photos):
     before = {path: path.stat().st_mtime_ns for path in photos.rglob("*")}
-    done = shown("duplicates")
+    done = indexed("duplicates")
     assert done.exit_code == 0
     heading, best, *_ = done.stdout.splitlines()
     assert heading.startswith("near-duplicate: 5 files, ")
@@ -235,13 +232,13 @@ def test_the_command_lists_groups_and_never_touches_a_file(shown, photos):
     assert done.stderr.startswith("3 groups, ")
     assert done.stderr.endswith("Nothing was deleted.\n")
     assert {path: path.stat().st_mtime_ns for path in photos.rglob("*")} == before
-    nothing = shown("duplicates", "--by", "pair", "backup")
-    assert (nothing.exit_code, nothing.stdout, nothing.stderr) == (1, "", "No duplicates found.\n")
-    assert shown("duplicates", "--by", "frames").exit_code == 2
+    empty = indexed("duplicates", "--by", "pair", "backup")
+    assert (empty.exit_code, empty.stdout, empty.stderr) == (1, "", "No duplicates found.\n")
+    assert indexed("duplicates", "--by", "frames").exit_code == 2
 
 
-def test_the_command_writes_json_and_the_paths_of_all_but_the_best(shown, photos):
-    groups = json.loads(shown("duplicates", "--by", "copy", "--json").stdout)
+def test_command_writes_json_and_paths_of_all_but_the_best(indexed, photos):
+    groups = json.loads(indexed("duplicates", "--by", "copy", "--json").stdout)
     assert [(group["reason"], group["count"]) for group in groups] == [("copy", 3), ("copy", 2)]
     first = groups[0]
     size = (photos / "rex.jpg").stat().st_size
@@ -251,35 +248,35 @@ def test_the_command_writes_json_and_the_paths_of_all_but_the_best(shown, photos
         "taken": None, "offline": False,
     }  # fmt: skip
     backup = [str(photos / "backup" / name) for name in ("b.jpg", "rex.jpg")]
-    assert shown("duplicates", "--by", "copy", "--paths").stdout.splitlines() == [
+    assert indexed("duplicates", "--by", "copy", "--paths").stdout.splitlines() == [
         *backup,
         str(photos / "a.txt"),
     ]
-    assert shown("duplicates", "--by", "copy", "-0").stdout.split("\0")[:2] == backup
-    mistyped = shown("duplicates", "nowhere", "--json")
+    assert indexed("duplicates", "--by", "copy", "-0").stdout.split("\0")[:2] == backup
+    mistyped = indexed("duplicates", "nowhere", "--json")
     assert (mistyped.exit_code, "No file under nowhere" in mistyped.output) == (2, True)
 
 
-def test_groups_are_shown_in_every_shape(shown, photos):
-    ask = ("search", "--image", photos / "rex.jpg", "--kind", "image", "-k", 2, "--group")
-    first = json.loads(shown(*ask, "--json").stdout)[0]
+def test_every_output_format_has_groups(indexed, photos):
+    query = ("search", "--image", photos / "rex.jpg", "--kind", "image", "-k", 2, "--group")
+    first = json.loads(indexed(*query, "--json").stdout)[0]
     assert len(first["more"]) == 4
     assert "more" not in first["more"][0]
-    assert {**json.loads(shown(*ask, "--nl").stdout.splitlines()[0])} == first
-    assert next(csv.DictReader(io.StringIO(shown(*ask, "--csv").stdout)))["more"] == "4"
-    rank, _, path, _, more, _ = shown(*ask).stdout.splitlines()[0].split("\t")
+    assert {**json.loads(indexed(*query, "--nl").stdout.splitlines()[0])} == first
+    assert next(csv.DictReader(io.StringIO(indexed(*query, "--csv").stdout)))["more"] == "4"
+    rank, _, path, _, more, _ = indexed(*query).stdout.splitlines()[0].split("\t")
     assert (rank, path, more) == ("1", str(photos / "rex.jpg"), "+4")
-    assert shown(*ask, "--paths").stdout.splitlines()[0] == str(photos / "rex.jpg")
-    without = shown(*ask[:-1], "--json").stdout, shown(*ask[:-1], "--csv").stdout
+    assert indexed(*query, "--paths").stdout.splitlines()[0] == str(photos / "rex.jpg")
+    without = indexed(*query[:-1], "--json").stdout, indexed(*query[:-1], "--csv").stdout
     assert not [text for text in without if "more" in text]
 
 
-def test_the_table_shows_how_many_more(shown, photos):
-    ask = ["search", "--image", str(photos / "rex.jpg"), "--kind", "image", "-k", 2, "--group"]
-    assert "photos/rex.jpg +4" in run_in_terminal(ask, photos.parent)
+def test_terminal_table_shows_the_group_size(indexed, photos):
+    query = ["search", "--image", str(photos / "rex.jpg"), "--kind", "image", "-k", 2, "--group"]
+    assert "photos/rex.jpg +4" in run_in_terminal(query, photos.parent)
 
 
-def test_a_library_of_texts_alone_has_groups_too(tmp_path, index, place, toy):
+def test_library_with_texts_only_has_groups(tmp_path, index, place, toy):
     for name in ("a", "b"):
         write_text(tmp_path / "p" / f"{name}.txt", "a red wall\n")
     write_text(tmp_path / "p" / "c.txt", "a red house\n")
@@ -291,8 +288,8 @@ def test_a_library_of_texts_alone_has_groups_too(tmp_path, index, place, toy):
         assert library.duplicates(by=["near-duplicate", "burst", "pair"]) == []
 
 
-def test_links_and_files_that_have_changed_are_no_copies(tmp_path, index, place, toy):
-    """What is listed as a copy could be spared: never the last, or the only, name of a file."""
+def test_links_and_changed_files_are_not_copies(tmp_path, index, place, toy):
+    """A listed copy can be deleted safely: it is never the only name of a file."""
     for name in ("real/long name.png", "two/a.png", "two/b.png", "two/c.png"):
         draw_image(tmp_path / "in" / name, "red")
     (tmp_path / "in" / "link.png").symlink_to(tmp_path / "in" / "real" / "long name.png")
@@ -305,4 +302,4 @@ def test_links_and_files_that_have_changed_are_no_copies(tmp_path, index, place,
     with Library.open(place, embedder=toy) as library:
         groups = library.duplicates(by="copy")
     files = [tmp_path / "in" / "real" / "long name.png", tmp_path / "in" / "hard.png"]
-    assert [{facts.path for facts in group.files} for group in groups] == [set(files)]
+    assert [{file.path for file in group.files} for group in groups] == [set(files)]

@@ -1,4 +1,4 @@
-"""`clew eval` on golden queries, on labels, against another space; and its picture."""
+"""`clew eval` on captions, golden queries and labels, its comparison and its plot."""
 
 import json
 import os
@@ -16,23 +16,23 @@ from tests.support.toy_embedder import ToyEmbedder
 
 @pytest.fixture
 def golden(tmp_path, place, toy, library):
-    """Ask the toy library golden queries, and return the evaluation."""
+    """Return a function that evaluates golden queries on the toy library."""
 
-    def ask(*rows, **how):
+    def evaluate_rows(*rows, **options):
         file = write_text(tmp_path / "golden.jsonl", "\n".join(map(json.dumps, rows)))
-        return evaluate_golden(file, library=place, **{"embedder": toy, **how})
+        return evaluate_golden(file, library=place, **{"embedder": toy, **options})
 
-    return ask
+    return evaluate_rows
 
 
-def test_a_golden_query_is_measured_by_the_hits_of_the_library(golden):
+def test_golden_query_has_the_metrics_of_its_hits(golden):
     done = golden(
         {"query": "red", "relevant": ["pictures/red.png"]},
         {"query": "blue", "relevant": ["green.png", "cyan.png"], "kind": "image"},
     )
     first, second = (answer.metrics for answer in done.answers)
     assert (first["recall@1"], first["mrr"], first["map"], first["median_rank"]) == (100, 1, 1, 1)
-    # Blue comes first; then cyan and magenta, as alike; white; yellow; then green and red, as alike.
+    # Ranks: blue; cyan and magenta tied; white; yellow; green and red tied.
     assert (second["recall@1"], second["recall@5"], second["median_rank"]) == (0, 100, 2.5)
     assert second["mrr"] == pytest.approx((1 / 2 + 1 / 3) / 2, abs=1e-4)
     assert second["map"] == pytest.approx(((1 / 2 + 1 / 3) / 2 + (2 / 6 + 2 / 7) / 2) / 2, abs=1e-4)
@@ -41,7 +41,7 @@ def test_a_golden_query_is_measured_by_the_hits_of_the_library(golden):
     assert done.space == "toy"
 
 
-def test_two_that_are_equal_are_each_half_first(golden, folder, index):
+def test_tied_hits_share_their_ranks(golden, folder, index):
     draw_image(folder / "wide.png", "red", size=(48, 16))
     index(folder)
     (answer,) = golden({"query": "red", "relevant": ["wide.png"]}).answers
@@ -49,7 +49,7 @@ def test_two_that_are_equal_are_each_half_first(golden, folder, index):
     assert (answer.metrics["mrr"], answer.metrics["median_rank"]) == (0.75, 1.5)
 
 
-def test_a_copy_or_a_caption_of_what_is_relevant_is_as_good(golden, folder, index):
+def test_copies_and_captions_of_relevant_files_are_relevant(golden, folder, index):
     shutil.copy(folder / "red.png", folder / "copy.png")
     write_text(folder / "cyan.txt", "yellow")
     index(folder)
@@ -62,15 +62,15 @@ def test_a_copy_or_a_caption_of_what_is_relevant_is_as_good(golden, folder, inde
     assert not any(answer.missing for answer in done.answers)
 
 
-def test_what_the_library_lacks_is_said_and_counts_as_missed(golden):
+def test_relevant_files_missing_from_the_library_count_as_missed(golden):
     done = golden({"query": "red", "relevant": ["red.png", "none.png"]}, {"query": "red", "relevant": ["no"]})
-    one, two = done.answers
-    assert (one.missing, two.missing) == (("none.png",), ("no",))
-    assert (one.metrics["true_recall@10"], one.metrics["map"]) == (50, 0.5)
-    assert (two.metrics["median_rank"], two.metrics["recall@10"]) == (None, 0)
+    first, second = done.answers
+    assert (first.missing, second.missing) == (("none.png",), ("no",))
+    assert (first.metrics["true_recall@10"], first.metrics["map"]) == (50, 0.5)
+    assert (second.metrics["median_rank"], second.metrics["recall@10"]) == (None, 0)
 
 
-def test_what_should_not_be_found_is_said_with_its_rank(golden):
+def test_irrelevant_hits_are_reported_with_their_ranks(golden):
     rows = [
         {"query": "red", "relevant": ["red.png"], "not_relevant": ["red.png"]},
         {"query": "red", "relevant": ["red.png"], "not_relevant": ["cyan.png"], "k": 2},
@@ -82,15 +82,15 @@ def test_what_should_not_be_found_is_said_with_its_rank(golden):
     assert done.mean["clean@10"] == 0.5
 
 
-def test_k_is_how_many_hits_are_looked_at(golden):
-    seen = golden({"query": "red", "relevant": ["cyan.png"]})
-    unseen = golden({"query": "red", "relevant": ["cyan.png"], "k": 3})
-    assert seen.mean["true_recall@10"] == 100
-    assert unseen.mean["true_recall@10"] == 0
+def test_k_limits_the_hits_of_a_golden_query(golden):
+    default = golden({"query": "red", "relevant": ["cyan.png"]})
+    limited = golden({"query": "red", "relevant": ["cyan.png"], "k": 3})
+    assert default.mean["true_recall@10"] == 100
+    assert limited.mean["true_recall@10"] == 0
 
 
 @pytest.mark.parametrize(
-    ("row", "told"),
+    ("row", "message"),
     [
         ({"query": "red"}, "relevant must be a list"),
         ({"query": "red", "relevant": "red.png"}, "relevant must be a list"),
@@ -98,19 +98,19 @@ def test_k_is_how_many_hits_are_looked_at(golden):
         ({"query": "red", "relevant": ["a\0b"]}, "relevant must be a list"),
         ({"query": "red", "relevant": ["\ud800"]}, "relevant must be a list"),
         ({"query": 3, "relevant": ["red.png"]}, "expected"),
-        ({"query": "red", "relevant": ["red.png"], "kind": "none"}, "no kind 'none'"),
+        ({"query": "red", "relevant": ["red.png"], "kind": "none"}, "kind 'none'"),
         ({"query": "red", "relevant": ["red.png"], "k": 0}, "1 or more"),
         ({"query": "red", "relevant": ["red.png"], "relevnt": []}, "no key 'relevnt'"),
         ({"query": " ", "relevant": ["red.png"]}, "query is empty"),
     ],
 )
-def test_a_golden_query_that_is_wrong_names_file_and_line(golden, row, told):
-    with pytest.raises(EvaluationError, match=rf"golden\.jsonl, line 2: .*{told}"):
+def test_invalid_golden_query_is_refused_with_file_and_line(golden, row, message):
+    with pytest.raises(EvaluationError, match=rf"golden\.jsonl, line 2: .*{message}"):
         golden({"query": "red", "relevant": ["red.png"]}, row)
 
 
-class Crossed(ToyEmbedder):
-    """A model that takes red for blue."""
+class SwappedEmbedder(ToyEmbedder):
+    """A model that confuses red with blue."""
 
     name, fingerprint = "crossed", "crossed-1"
 
@@ -118,35 +118,35 @@ class Crossed(ToyEmbedder):
         return super().embed_texts(texts)[:, ::-1]
 
 
-def test_two_spaces_of_a_library_are_compared(golden, place, folder, toy):
-    colours = ("red", "green", "blue", "yellow")
-    for number, colour in enumerate(colours):  # the name of a file would help both
-        (folder / f"{colour}.png").rename(folder / f"{number}.png")
+def test_golden_queries_compare_two_spaces_of_a_library(golden, place, folder, toy):
+    colors = ("red", "green", "blue", "yellow")
+    for number, color in enumerate(colors):  # color names would be found by keyword
+        (folder / f"{color}.png").rename(folder / f"{number}.png")
     update_library(library=place, embedder=toy)
-    rows = [{"query": colour, "relevant": [f"{number}.png"]} for number, colour in enumerate(colours)]
-    switch_library("crossed", library=place, embedder=Crossed())
+    rows = [{"query": color, "relevant": [f"{number}.png"]} for number, color in enumerate(colors)]
+    switch_library("crossed", library=place, embedder=SwappedEmbedder())
     old = golden(*rows, space="toy")
-    new = golden(*rows, space="crossed", embedder=Crossed())
+    new = golden(*rows, space="crossed", embedder=SwappedEmbedder())
     assert (old.mean["recall@1"], new.mean["recall@1"]) == (100, 25)
-    found = compare(old.measured["golden"], new.measured["golden"])
-    assert found["recall@1"].mean == -75
-    assert found["recall@1"].low == -100
+    differences = compare(old.measured["golden"], new.measured["golden"])
+    assert differences["recall@1"].mean == -75
+    assert differences["recall@1"].low == -100
     with pytest.raises(LibraryError, match="no space none"):
         golden(*rows, space="none")
 
 
-def label(folder, name, colour, file, caption=None):
-    picture = draw_image(folder / name / file, colour)
+def label(folder, name, color, file, caption=None):
+    image = draw_image(folder / name / file, color)
     if caption:
-        write_text(picture.with_suffix(".txt"), caption)
+        write_text(image.with_suffix(".txt"), caption)
 
 
-def test_labels_are_given_by_pictures_and_told_apart(tmp_path, toy):
+def test_labels_are_evaluated_with_precision_recall_and_confusions(tmp_path, toy):
     folder = tmp_path / "labels"
-    for name, colour in (("red", "red"), ("red", "green"), ("green", "green"), ("blue", "blue")):
-        label(folder, name, colour, f"{colour}.png")
+    for name, color in (("red", "red"), ("red", "green"), ("green", "green"), ("blue", "blue")):
+        label(folder, name, color, f"{color}.png")
     write_text(folder / "blue" / "note.txt", "blue")
-    (folder / "green" / "broken.png").write_bytes(b"no picture")
+    (folder / "green" / "broken.png").write_bytes(b"not an image")
     done = evaluate_labels(folder, embedder=toy)
     assert (done.accuracy, done.top5_accuracy, done.examples) == (0.8, None, 5)
     assert (done.pictures, done.texts) == (4, 1)
@@ -158,20 +158,20 @@ def test_labels_are_given_by_pictures_and_told_apart(tmp_path, toy):
     assert [failure.path.name for failure in done.failures] == ["broken.png"]
 
 
-def test_the_weight_says_whether_picture_or_caption_decides(tmp_path, toy):
+def test_weight_of_an_image_against_its_captions_decides_the_label(tmp_path, toy):
     label(tmp_path, "red", "green", "a.png", caption="red")
     label(tmp_path, "green", "green", "b.png")
     label(tmp_path, "light_blue", "blue", "c.png", caption="blue")
-    right = {
+    accuracy = {
         weight: evaluate_labels(tmp_path, embedder=toy, weight=weight).accuracy for weight in (0, 0.5, 1)
     }
-    assert right[0] == 1
-    assert right[1] == round(2 / 3, 4)
+    assert accuracy[0] == 1
+    assert accuracy[1] == round(2 / 3, 4)
     with pytest.raises(EvaluationError, match="from 0 to 1"):
         evaluate_labels(tmp_path, embedder=toy, weight=2)
 
 
-def test_with_more_than_five_labels_the_first_five_are_measured_too(folder, tmp_path, toy):
+def test_top5_accuracy_is_measured_for_more_than_five_labels(folder, tmp_path, toy):
     for path in sorted(folder.iterdir()):
         label(tmp_path / "labels", path.stem, path.stem, "a.png")
     done = evaluate_labels(tmp_path / "labels", embedder=toy)
@@ -179,7 +179,7 @@ def test_with_more_than_five_labels_the_first_five_are_measured_too(folder, tmp_
     assert len(done.measured["labels"].curve) == 7
 
 
-def test_a_folder_without_labels_says_what_it_should_hold(tmp_path, toy):
+def test_folder_without_labels_is_refused_with_a_reason(tmp_path, toy):
     with pytest.raises(EvaluationError, match="at least two"):
         evaluate_labels(tmp_path, embedder=toy)
     with pytest.raises(EvaluationError, match="not a folder"):
@@ -196,13 +196,13 @@ def pairs(folder):
     return write_text(folder.parent / "captions.jsonl", "\n".join(map(json.dumps, rows)))
 
 
-def test_models_are_compared_on_the_same_captions(pairs, toy):
-    old, new = evaluate(pairs, embedder=toy), evaluate(pairs, embedder=Crossed())
-    found = compare(old.measured["text_to_image"], new.measured["text_to_image"])
-    assert found["recall@1"].mean == pytest.approx(100 * (1 / 3 - 1))
+def test_captions_compare_two_models(pairs, toy):
+    old, new = evaluate(pairs, embedder=toy), evaluate(pairs, embedder=SwappedEmbedder())
+    differences = compare(old.measured["text_to_image"], new.measured["text_to_image"])
+    assert differences["recall@1"].mean == pytest.approx(100 * (1 / 3 - 1))
 
 
-def test_against_shows_both_and_their_differences(clew, pairs):
+def test_against_adds_both_results_and_their_differences(clew, pairs):
     done = json.loads(clew("eval", pairs, "--against", "builtin", "--json").stdout)
     assert done["against"]["text_to_image"] == done["text_to_image"]
     assert done["differences"]["image_to_text"]["mrr"] == {"mean": 0, "low": 0, "high": 0}
@@ -218,7 +218,7 @@ def indexed(clew, folder):
     return clew
 
 
-def test_golden_queries_are_a_regression_suite(indexed, folder):
+def test_golden_queries_with_minimums_are_a_regression_suite(indexed, folder):
     rows = [{"query": "a red wall", "relevant": ["red.png", "none.png"], "not_relevant": ["green.png"]}]
     suite = write_text(folder.parent / "golden.jsonl", "\n".join(map(json.dumps, rows)))
     done = json.loads(indexed("eval", suite, "--json").stdout)
@@ -236,13 +236,13 @@ def test_golden_queries_are_a_regression_suite(indexed, folder):
     low = indexed("eval", suite, "--at-least", "true_recall@10=50", "--at-least", "true_recall@10=60")
     assert (low.exit_code, low.stderr) == (1, "true_recall@10 is 50, less than 60.\n")
     assert low.stdout == text
-    for wrong in ("mrr", "mrr=x", "mr=1"):
-        misused = indexed("eval", suite, "--at-least", wrong)
-        assert (misused.exit_code, misused.stdout) == (2, "")
+    for invalid in ("mrr", "mrr=x", "mr=1"):
+        refused = indexed("eval", suite, "--at-least", invalid)
+        assert (refused.exit_code, refused.stdout) == (2, "")
     assert indexed("eval", suite, "--arch", "ViT-B-32").exit_code == 2
 
 
-def test_a_bound_holds_in_both_directions_unless_it_names_one(clew, pairs):
+def test_minimum_applies_to_both_directions_unless_it_names_one(clew, pairs):
     assert clew("eval", pairs, "--at-least", "recall@5=100").exit_code == 0
     assert clew("eval", pairs, "--at-least", "text_to_image.recall@5=100").exit_code == 0
     low = clew("eval", pairs, "--at-least", "precision@10=0.5")
@@ -253,7 +253,7 @@ def test_a_bound_holds_in_both_directions_unless_it_names_one(clew, pairs):
     ]
 
 
-def test_labels_at_the_command(clew, folder, tmp_path):
+def test_command_evaluates_labels(clew, folder, tmp_path):
     for path in folder.iterdir():
         label(tmp_path / "labels", path.stem, path.stem, "a.png", caption=f"a {path.stem} wall")
     done = json.loads(clew("eval", "--labels", tmp_path / "labels", "--weight", 0, "--json").stdout)
@@ -265,16 +265,16 @@ def test_labels_at_the_command(clew, folder, tmp_path):
     assert clew("eval", folder, "--weight", 0.5).exit_code == 2
 
 
-def test_the_curves_are_drawn(clew, pairs, tmp_path, monkeypatch):
+def test_plot_draws_the_curves(clew, pairs, tmp_path, monkeypatch):
     pytest.importorskip("matplotlib")
     assert clew("eval", pairs, "--plot", "curves.png", "--against", "builtin").exit_code == 0
-    with Image.open(tmp_path / "curves.png") as picture:
-        assert picture.width > picture.height > 400
-        assert len(picture.convert("RGB").getcolors(1_000_000)) > 50
+    with Image.open(tmp_path / "curves.png") as plot:
+        assert plot.width > plot.height > 400
+        assert len(plot.convert("RGB").getcolors(1_000_000)) > 50
     assert clew("eval", pairs, "--plot", "curves.svg").exit_code == 0
     assert "<svg" in (tmp_path / "curves.svg").read_text()
-    for wrong in ("curves.txt", "none/curves.png"):
-        done = clew("eval", pairs, "--plot", wrong)
+    for invalid in ("curves.txt", "none/curves.png"):
+        done = clew("eval", pairs, "--plot", invalid)
         assert (done.exit_code, done.stdout) == (2, "")
     monkeypatch.setattr("indexer.evaluation.plot.find_spec", lambda package: None)
     missing = clew("eval", pairs, "--plot", "curves.png")
@@ -282,7 +282,7 @@ def test_the_curves_are_drawn(clew, pairs, tmp_path, monkeypatch):
     assert 'pip install "clew-search[plot]"' in missing.stderr
 
 
-def test_a_file_of_neither_kind_names_both(clew, tmp_path):
+def test_file_of_unknown_form_is_refused_with_both_forms(clew, tmp_path):
     done = clew("eval", write_text(tmp_path / "x.jsonl", '{"picture": "a.png"}'))
     assert done.exit_code == 2
     assert "line 1" in done.stderr
@@ -291,7 +291,7 @@ def test_a_file_of_neither_kind_names_both(clew, tmp_path):
 
 
 @requires_non_utf8_names
-def test_a_label_may_have_any_name(tmp_path, toy):
+def test_label_name_need_not_be_utf8(tmp_path, toy):
     label(tmp_path, "red", "red", "a.png")
     label(tmp_path, os.fsdecode(b"blue \xe9"), "blue", "b.png")
     done = evaluate_labels(tmp_path, embedder=toy)

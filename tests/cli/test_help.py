@@ -6,7 +6,11 @@ import pytest
 from indexer.cli.main import COMMAND_GROUPS, main
 from retrieval.cli.options import GroupedCommand, combine, option_group
 
-GROUPS = {"search": ["Search", "Filter", "Result", "Output", "General"]}
+GROUPS = {
+    "search": ["Search", "Filter", "Result", "Output", "General"],
+    "similar": ["Filter", "Result", "Output", "General"],
+    "index": ["What to index", "What to read", "Model", "Run", "Output", "General"],
+}
 
 
 def titles(text: str) -> list[str]:
@@ -19,10 +23,7 @@ def test_commands_are_listed_in_groups_in_the_order_of_use(clew):
     names = [line.split()[0] for line in text.partition("Start:")[2].splitlines() if line.startswith("  ")]
     assert names == [command.name for commands in COMMAND_GROUPS.values() for command in commands]
     assert set(names) == set(main.commands)
-    # every short help is complete
-    assert [line for line in text.splitlines() if "..." in line and "watch" not in line] == [
-        "Usage: main [OPTIONS] COMMAND [ARGS]..."
-    ]
+    assert "..." not in text.partition("Start:")[2]  # every short help is complete
 
 
 @pytest.mark.parametrize("name", GROUPS)
@@ -43,7 +44,6 @@ def test_help_of_a_command_fits_80_columns(clew, name):
     [
         pytest.param(option, id=f"{name} {option.opts[0]}")
         for name, command in main.commands.items()
-        if name != "index"
         for option in command.params
         if isinstance(option, click.Option)
     ],

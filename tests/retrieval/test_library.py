@@ -88,18 +88,18 @@ def test_wrong_questions_say_what_is_wrong(library, folder, tmp_path):
     for question, message in (
         ({}, "query is empty"),
         ({"words": "  "}, "query is empty"),
-        ({"words": "- red"}, "taken away"),
+        ({"words": "- red"}, "negative terms"),
         ({"words": "red - red"}, "cancel each other"),
-        ({"words": "#999"}, "no segment #999"),
-        ({"words": "red", "kind": "movie"}, "kinds are image, video, text"),
-        ({"words": "red", "after": "yesterday"}, "not a time"),
-        ({"words": "red", "before": "2021-02-30"}, "not a time"),
+        ({"words": "#999"}, "No segment #999"),
+        ({"words": "red", "kind": "movie"}, "Unknown kind 'movie'"),
+        ({"words": "red", "after": "yesterday"}, "Invalid after"),
+        ({"words": "red", "before": "2021-02-30"}, "Invalid before"),
         ({"words": "red", "count": 0}, "1 or more"),
         ({"image": tmp_path / "none.png"}, "not there"),
     ):
         with pytest.raises(QueryError, match=message):
             library.search(**question)
-    with pytest.raises(QueryError, match="cannot be used"):
+    with pytest.raises(QueryError, match="Cannot use"):
         library.similar(tmp_path / "none.png")
 
 

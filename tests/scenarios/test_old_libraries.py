@@ -190,7 +190,7 @@ def test_library_with_older_schema_is_not_opened_for_reading(old):
     if set(old.expected["steps"]) == set(MIGRATIONS):  # made with the schema of today
         assert same_answers(old)
     else:
-        with pytest.raises(LibraryVersionMismatch, match="older clew"):
+        with pytest.raises(LibraryVersionMismatch, match="older version"):
             Library.open(old.library, embedder=ToyEmbedder())
     assert (old.library / CATALOG_FILE).read_bytes() == before
 

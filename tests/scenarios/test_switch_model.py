@@ -259,7 +259,7 @@ def test_an_open_library_follows_a_switch(folder, place, monkeypatch):
 def test_a_library_of_the_first_version_is_brought_up_to_date(folder, index, place, toy):
     index(folder)
     downgrade_catalog(place, "1-library")
-    with pytest.raises(LibraryError, match="brings it up to date"):
+    with pytest.raises(LibraryError, match="to upgrade it"):
         Library.open(place)
     assert index(folder).unchanged == 7
     with Library.open(place, embedder=toy) as library:

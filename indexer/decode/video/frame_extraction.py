@@ -1,4 +1,4 @@
-"""Decode one frame from the middle of each scene, in full size, for text recognition."""
+"""Whole frames of a video, one from the middle of each of its moments, to be read."""
 
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from indexer.decode.video.cut_search import merge_ranges
 from indexer.decode.video.frame_converter import FrameConverter
-from indexer.decode.video.frame_sampling import MAX_PACKETS, DecodeRange, configure_decoder
+from indexer.decode.video.frame_sampling import MAX_PACKETS, DecodeRange, add_packet, configure_decoder
 from indexer.decode.video.packet_index import PacketIndex
 from retrieval.media.av.container import (
     StartTimeDetector,
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from av.container import InputContainer
     from PIL.Image import Image
 
-SceneRange = tuple[float, float]  # seconds after the first frame
+SceneRange = tuple[float, float]  # seconds from the first picture
 
 
 class SceneFrame(NamedTuple):
-    """An upright frame and its scene."""
+    """A frame, upright, and the moment that it is of."""
 
     scene: SceneRange
     image: "Image"
@@ -36,34 +36,35 @@ class SceneFrame(NamedTuple):
 def extract_scene_frames(
     file: BinaryIO, scenes: Sequence[SceneRange], max_short_side: int
 ) -> Iterator[SceneFrame]:
-    """Yield the middle frame of each scene; scenes must be ascending.
+    """Yield a frame of each of some moments, ascending, its shorter side of at most `side` pixels.
 
-    The shorter side of a frame has at most `max_short_side` pixels. Scenes without a decodable frame are
-    left out. Raises MediaError if there is no video stream.
+    Raises MediaError where there is no video; a moment of which nothing can be decoded is left out.
     """
     with open_container(file) as container:
-        index = _index_packets(container, video_stream(container))
-    scene_by_time = {_middle_time(index, scene): scene for scene in scenes} if index.times else {}
-    ranges = merge_ranges(_decode_range(index, time) for time in scene_by_time)
+        stream = video_stream(container)
+        reel = _index_packets(container, stream)
+    wanted = {_middle_time(reel, moment): moment for moment in scenes} if reel.times else {}
     with open_container(file) as container:
         stream = video_stream(container)
-        converter = FrameConverter(stream, max_short_side)
-        for frame in _decode_wanted_frames(container, stream, ranges):
-            yield SceneFrame(scene_by_time[frame.pts or 0], converter.convert(frame).image)
+        lens = FrameConverter(stream, max_short_side)
+        for frame in _decode_wanted_frames(
+            container, stream, merge_ranges(_decode_range(reel, time) for time in wanted)
+        ):
+            yield SceneFrame(wanted[frame.pts or 0], lens.convert(frame).image)
 
 
 def _index_packets(container: "InputContainer", stream: "VideoStream") -> PacketIndex:
-    """Return the packet index of a stream, without decoding it."""
-    index, start = PacketIndex(stream.time_base or Fraction(1, 1000)), StartTimeDetector()
+    """Return what the packets of a video tell, none of them decoded."""
+    reel, beginning = PacketIndex(stream.time_base or Fraction(1, 1000)), StartTimeDetector()
     for packet in islice(demux_packets(container, stream), MAX_PACKETS):
-        start.add_packet(packet)
-        index.add_packet(packet)
-    index.set_start_time(start.start_time)
-    return index
+        beginning.add_packet(packet)
+        add_packet(reel, packet)
+    reel.start_time = min(reel.times, default=0) if beginning.start_time is None else beginning.start_time
+    return reel
 
 
 def _middle_time(index: PacketIndex, scene: SceneRange) -> int:
-    """Return the time of the frame that is shown in the middle of a scene."""
+    """Return the time of the frame that is shown in the middle of a moment."""
     at = bisect_right(index.display_times, index.to_time(sum(scene) / 2))
     return index.display_times[max(0, at - 1)]
 
@@ -76,18 +77,18 @@ def _decode_range(index: PacketIndex, time: int) -> DecodeRange:
 def _decode_wanted_frames(
     container: "InputContainer", stream: "VideoStream", ranges: Sequence[DecodeRange]
 ) -> "Iterator[VideoFrame]":
-    """Decode ranges, which must be ascending, and yield their wanted frames."""
+    """Decode runs of packets, ascending, and yield the frames that they want."""
     configure_decoder(stream, "noref")
-    pending = list(reversed(ranges))
+    left = list(reversed(ranges))
     for row, packet in enumerate(demux_packets(container, stream)):
-        if not pending:
+        if not left:
             return
-        (first, last), wanted_times = pending[-1].rows, pending[-1].wanted_times
+        (first, last), wanted = left[-1].rows, left[-1].wanted_times
         if row < first:
             continue
         frames = decode_packet(stream, packet)
         if row >= last:
             frames += decode_packet(stream, None)
             stream.codec_context.flush_buffers()
-            pending.pop()
-        yield from (frame for frame in frames if frame.pts in wanted_times)
+            left.pop()
+        yield from (frame for frame in frames if frame.pts in wanted)

@@ -369,7 +369,7 @@ def test_weights_that_have_changed_are_refused_with_what_differs(folder, tmp_pat
     path = make_checkpoint("small-vit", tmp_path / "weights", seed=4)
     update_library([folder], library=place, model=str(path), options=IndexOptions(arch="small-vit"))
     make_checkpoint("small-vit", tmp_path / "weights", seed=5)
-    with pytest.raises(SpaceMismatch, match=r"weights SHA-256 \w+, now SHA-256 \w+\. `clew switch"):
+    with pytest.raises(SpaceMismatch, match=r"weights SHA-256 \w+, now SHA-256 \w+\)\. Run `clew switch"):
         update_library([folder], library=place, options=IndexOptions(arch="small-vit"))
     with Library.open(place) as library:
         assert len(library.search("a dog", count=10)) == 7

@@ -266,11 +266,11 @@ def test_a_damaged_picture_in_a_folder_is_left_out_and_said(shades, place, toy):
 def test_an_unknown_concept_is_named_with_those_there_are(learned, shades, place, toy):
     teach("blu", shades / "blues", library=place, embedder=toy)
     with Library.open(place, embedder=toy) as library:
-        with pytest.raises(QueryError, match="no concept @roso in this library; there is @rosso, @blu"):
+        with pytest.raises(QueryError, match=r"concept @roso\. This library has @rosso, @blu"):
             library.search("@roso")
         forget_concept("rosso", library=place)
         forget_concept("@blu", library=place)
-        with pytest.raises(QueryError, match="none yet"):
+        with pytest.raises(QueryError, match="no concepts yet"):
             library.search("@rosso")
     with pytest.raises(QueryError, match="@blu does not exist"):
         forget_concept("blu", library=place)
@@ -350,24 +350,24 @@ def test_likes_and_dislikes_are_a_concept_without_a_name(shades, place, toy):
         assert library.search(like=[copy], count=99) == one
         beside = library.search("blue", like=red, kind="image", count=5)
         assert beside != library.search("blue", kind="image", count=5)
-        with pytest.raises(QueryError, match="needs something liked"):
+        with pytest.raises(QueryError, match="requires --like"):
             library.search("blue", unlike=red)
-        with pytest.raises(QueryError, match="is no picture"):
+        with pytest.raises(QueryError, match="is not visual"):
             library.search(like=note)
-        with pytest.raises(QueryError, match="no segment #9999"):
+        with pytest.raises(QueryError, match="segment #9999"):
             library.search(like="#9999")
 
 
 def test_a_library_made_before_concepts_is_brought_up(shades, place, toy):
     downgrade_catalog(place, "7-labels")
-    with pytest.raises(LibraryError, match="older clew"):
+    with pytest.raises(LibraryError, match="older version"):
         Library.open(place)
     update_library(library=place, embedder=toy)
     assert teach("rosso", shades / "reds", library=place, embedder=toy).positives == 6
 
 
 def test_a_writer_keeps_others_from_teaching(shades, place, toy):
-    with LibraryWriter(place), pytest.raises(LibraryError, match="is being written"):
+    with LibraryWriter(place), pytest.raises(LibraryError, match="in use by"):
         teach("rosso", shades / "reds", library=place, embedder=toy)
 
 
@@ -391,4 +391,4 @@ def test_the_command_teaches_lists_searches_and_forgets(clew, tmp_path):
     assert clew("teach", "--forget", "rosso").output == "@rosso forgotten.\n"
     missing = clew("@rosso")
     assert missing.exit_code == 2
-    assert "none yet" in missing.output
+    assert "no concepts yet" in missing.output

@@ -323,7 +323,7 @@ def test_removing_a_label_takes_its_tags(many, index, place, tag):
         (["red"], {"at_least": float("nan")}, "Invalid confidence nan"),
         (["red", "blue"], {"one_of": True, "weight": -1}, "Invalid weight -1"),
         (["red"], {"weight": 0.5}, "requires --one-of"),
-        (["red"], {"kind": "picture"}, "no kind 'picture'"),
+        (["red"], {"kind": "picture"}, "kind 'picture'"),
     ],
 )
 @pytest.mark.parametrize("dry", [False, True])
@@ -386,7 +386,7 @@ def test_an_unchanged_folder_is_indexed_without_the_heavy_things(folder, place):
 def test_an_older_library_is_brought_up_and_tagged(folder, index, place, tag):
     index(folder)
     downgrade_catalog(place, "6-calibration")
-    with pytest.raises(LibraryError, match="older clew"):
+    with pytest.raises(LibraryError, match="older version"):
         tag("red", dry_run=True)
     assert tag("red", at_least=0).labels[0].count == 7
 

@@ -1,4 +1,4 @@
-"""Filters over what pictures, sidecars and models say let through what fits, all of it and nothing else."""
+"""Filters on metadata, sidecars and labels return exactly the segments that match."""
 
 import shutil
 import sqlite3
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from indexer.decode.metadata.properties import METADATA_VERSION
-from indexer.store.contents import OUTDATED
+from indexer.store.analyses import outdated_contents
 from retrieval import Library
 from retrieval.catalog.filter_sql import distance_km, where_clause
 from retrieval.catalog.reader import Catalog
@@ -24,9 +24,18 @@ def names(hits):
     return sorted(hit.path.name for hit in hits)
 
 
+def query_plan(db, run):
+    """Return the steps of the plan of the last statement that `run` executes."""
+    statements = []
+    db.set_trace_callback(statements.append)
+    run()
+    db.set_trace_callback(None)
+    return [row["detail"] for row in db.execute(f"EXPLAIN QUERY PLAN {statements[-1]}")]
+
+
 @pytest.fixture
 def photos(tmp_path, index, place, toy):
-    """Index some photos that say something of themselves, and open their library."""
+    """Index photos with metadata and open their library."""
     folder = tmp_path / "photos"
     shot = {0x9003: "2022:06:30 18:00:00", 0xA434: "EF50mm f/1.8 STM"}
     canon = exif({0x010F: "Canon", 0x0110: "Canon EOS 80D", 0x0112: 6}, shot, gps(48.8584, 2.2945))
@@ -42,12 +51,12 @@ def photos(tmp_path, index, place, toy):
 
 
 @pytest.mark.parametrize(
-    ("narrow", "found"),
+    ("filters", "expected"),
     [
         ({"camera": "canon"}, ["eiffel.jpg"]),
         ({"camera": "nikon*"}, ["louvre.jpg"]),
         ({"camera": "*6"}, ["fiji.jpg"]),
-        ({"camera": "D7?"}, []),  # a pattern is of the whole name
+        ({"camera": "D7?"}, []),  # a pattern matches the complete name
         ({"camera": "*D7?"}, ["louvre.jpg"]),
         ({"camera": ["iphone", "80D"]}, ["eiffel.jpg", "fiji.jpg"]),
         ({"camera": "%"}, []),
@@ -55,9 +64,9 @@ def photos(tmp_path, index, place, toy):
         ({"lens": "50mm"}, ["eiffel.jpg"]),
         ({"near": "48.86,2.34"}, ["louvre.jpg"]),
         ({"near": "48.86,2.34,5km"}, ["eiffel.jpg", "louvre.jpg"]),
-        ({"near": "-16.5,-179.99,5km"}, ["fiji.jpg"]),  # over the antimeridian
+        ({"near": "-16.5,-179.99,5km"}, ["fiji.jpg"]),  # across the antimeridian
         ({"near": "-16.5,-179.99,2km"}, []),
-        ({"near": "90,0,4600km"}, ["eiffel.jpg", "louvre.jpg"]),  # a pole is inside
+        ({"near": "90,0,4600km"}, ["eiffel.jpg", "louvre.jpg"]),  # the circle contains a pole
         ({"near": "0,0,20100km"}, ["eiffel.jpg", "fiji.jpg", "louvre.jpg"]),
         ({"tag": "PARIS"}, ["eiffel.jpg", "louvre.jpg"]),
         ({"tag": ["paris", "art"]}, ["louvre.jpg"]),
@@ -66,7 +75,7 @@ def photos(tmp_path, index, place, toy):
         ({"tag": "pari"}, []),
         ({"rating": 3}, ["louvre.jpg"]),
         ({"rating": 4}, []),
-        ({"size": "60x1"}, ["louvre.jpg"]),  # as it is shown: the first is 40 x 60
+        ({"size": "60x1"}, ["louvre.jpg"]),  # as displayed: the first is 40 x 60
         ({"size": "0.002MP"}, ["eiffel.jpg", "louvre.jpg"]),
         ({"orientation": "portrait"}, ["eiffel.jpg", "plain.jpg"]),
         ({"orientation": "landscape"}, ["louvre.jpg"]),
@@ -78,21 +87,21 @@ def photos(tmp_path, index, place, toy):
         ({"under": "Trips", "tag": "paris", "orientation": "landscape", "rating": 1}, ["louvre.jpg"]),
     ],
 )
-def test_a_filter_lets_through_what_fits(photos, narrow, found):
-    hits = photos.search("red", kind="image", **narrow)
-    assert names(hits) == found
-    assert [hit.score for hit in hits] == pytest.approx([RED] * len(found), abs=1e-4)
-    assert names(photos.search("red", **narrow)) == found  # keywords are no segments of their own
+def test_filter_returns_exactly_the_matching_images(photos, filters, expected):
+    hits = photos.search("red", kind="image", **filters)
+    assert names(hits) == expected
+    assert [hit.score for hit in hits] == pytest.approx([RED] * len(expected), abs=1e-4)
+    assert names(photos.search("red", **filters)) == expected  # keywords have no segments
 
 
-def test_similar_takes_the_same_filters(photos, tmp_path):
+def test_similar_accepts_the_same_filters(photos, tmp_path):
     assert names(photos.similar(tmp_path / "photos" / "plain.jpg", tag="paris")) == [
         "eiffel.jpg",
         "louvre.jpg",
     ]
 
 
-def test_the_command_takes_every_filter(photos, tmp_path, clew):
+def test_command_accepts_every_filter(photos, tmp_path, clew):
     place = ("--library", tmp_path / "built")
     assert clew("index", tmp_path / "photos", "--model", "builtin", *place).exit_code == 0
     for options, found in (
@@ -105,24 +114,24 @@ def test_the_command_takes_every_filter(photos, tmp_path, clew):
         assert [line.rpartition("/")[2] for line in done.output.splitlines()] == [found]
         assert clew("red", "--tag", "nothing", *options.split(), *place).exit_code == 1
     wrong = clew("red", "--near", "Paris", *place)
-    assert (wrong.exit_code, "is no place; write" in wrong.output) == (2, True)
+    assert (wrong.exit_code, "Invalid place" in wrong.output) == (2, True)
 
 
-def test_every_filter_gives_the_same_answer_by_index_and_one_by_one(photos):
+def test_filter_by_index_equals_filter_by_row(photos):
     catalog = photos._catalog
     everything = [(int(id_), 1.0) for id_ in catalog.allowed_ids(build_filters())]
-    for narrow in (
+    for fields in (
         {"camera": "*o*"}, {"lens": "50"}, {"near": "48.86,2.34,5km"}, {"tag": "paris"}, {"rating": 1},
         {"size": "40x40"}, {"orientation": "portrait"}, {"date": "2022"}, {"under": "Trips"},
     ):  # fmt: skip
-        some = build_filters(**narrow)
-        by_index = catalog.allowed_ids(some).tolist()
+        filters = build_filters(**fields)
+        by_index = catalog.allowed_ids(filters).tolist()
         assert 0 < len(by_index) < len(everything)
-        assert by_index == [hit.id for hit in catalog.hits(everything, "toy", some)]
+        assert by_index == [hit.id for hit in catalog.hits(everything, "toy", filters)]
 
 
 @pytest.mark.parametrize(
-    ("narrow", "index_"),
+    ("filters", "index_"),
     [
         ({"camera": "canon"}, "contents_by_camera (camera=?)"),
         ({"lens": "50"}, "contents_by_lens (lens=?)"),
@@ -134,46 +143,51 @@ def test_every_filter_gives_the_same_answer_by_index_and_one_by_one(photos):
         ({"date": "2022"}, "files_by_time (time>? AND time<?)"),
     ],
 )
-def test_a_filter_is_answered_by_its_index(photos, narrow, index_):
-    asked = []
-    photos._catalog.db.set_trace_callback(asked.append)
-    photos._catalog.allowed_ids(build_filters("image", **narrow))
-    photos._catalog.db.set_trace_callback(None)
-    plan = [row["detail"] for row in photos._catalog.db.execute(f"EXPLAIN QUERY PLAN {asked[-1]}")]
+def test_filter_uses_its_index(photos, filters, index_):
+    catalog = photos._catalog
+    plan = query_plan(catalog.db, lambda: catalog.allowed_ids(build_filters("image", **filters)))
     assert any(index_ in step for step in plan)
-    assert {step.split()[1] for step in plan if step.startswith("SCAN")} <= {"names", "c"}  # c are captions
+    assert {step.split()[1] for step in plan if step.startswith("SCAN")} <= {
+        "names",
+        "c",
+    }  # names: a CTE; c: captions
 
 
-def test_places_are_found_exactly_wherever_on_earth(tmp_path, index, place):
+def test_radius_filter_equals_distance_for_all_places_on_earth(tmp_path, index, place):
     index(write_text(tmp_path / "p" / "a.txt", "red").parent)
     db = sqlite3.connect(place / "catalogue.sqlite")
-    draw_ = np.random.default_rng(3)
-    latitudes = np.degrees(np.arcsin(draw_.uniform(-1, 1, 3_000)))
-    longitudes = draw_.uniform(-180, 180, 3_000)
+    generator = np.random.default_rng(3)
+    latitudes = np.degrees(np.arcsin(generator.uniform(-1, 1, 3_000)))
+    longitudes = generator.uniform(-180, 180, 3_000)
     places = list(zip(latitudes.tolist(), longitudes.tolist(), strict=True))
     places += [(90.0, 0.0), (-90.0, 77.0), (0.0, 180.0), (0.0, -180.0), (89.99, 179.9), (-89.9, -0.1)]
     rows = [(n.to_bytes(2, "big"), *at) for n, at in enumerate(places)]
     db.executemany("INSERT INTO contents (hash, reader, latitude, longitude) VALUES (?, 'x', ?, ?)", rows)
     db.create_function("kilometres", 4, distance_km, deterministic=True)
-    for centre in [*places[:40], *places[-6:]]:
+    for center in [*places[:40], *places[-6:]]:
         for radius in (0.5, 60.0, 900.0, 9_000.0, 20_100.0):
             test, values = where_clause(
-                build_filters(near=f"{centre[0]:.6f},{centre[1]:.6f},{radius}km"), per_row=False
+                build_filters(near=f"{center[0]:.6f},{center[1]:.6f},{radius}km"), per_row=False
             )
             inner = test[test.index("WHERE") + 6 : -1]
-            found = db.execute(f"SELECT latitude, longitude FROM contents WHERE {inner}", values).fetchall()
-            centre_ = (float(f"{centre[0]:.6f}"), float(f"{centre[1]:.6f}"))
-            assert sorted(found) == sorted(at for at in places if distance_km(*at, *centre_) <= radius)
+            rows = db.execute(f"SELECT latitude, longitude FROM contents WHERE {inner}", values).fetchall()
+            rounded = (float(f"{center[0]:.6f}"), float(f"{center[1]:.6f}"))
+            assert sorted(rows) == sorted(at for at in places if distance_km(*at, *rounded) <= radius)
     db.close()
 
 
-def test_a_sidecar_speaks_for_its_picture_and_the_picture_for_its_captions(tmp_path, index, place, toy):
+def test_metadata_is_shared_by_an_image_its_sidecar_and_its_captions(tmp_path, index, place, toy):
     folder = tmp_path / "photos"
     draw_image(folder / "dog.png", (250, 0, 0))
     draw_image(folder / "dogs.png", (250, 9, 0))
-    said = xmp(("dc:subject", ["Rex"]), xmp_Rating="4", xmp_CreateDate="2020-05-05", exif_GPSLatitude="10,0N",
-               exif_GPSLongitude="20,0E")  # fmt: skip
-    write_file(folder / "dog.xmp", said)
+    metadata = xmp(
+        ("dc:subject", ["Rex"]),
+        xmp_Rating="4",
+        xmp_CreateDate="2020-05-05",
+        exif_GPSLatitude="10,0N",
+        exif_GPSLongitude="20,0E",
+    )
+    write_file(folder / "dog.xmp", metadata)
     write_text(folder / "dog.txt", "red dog")
     write_file(
         folder / "cat.jpg",
@@ -183,19 +197,19 @@ def test_a_sidecar_speaks_for_its_picture_and_the_picture_for_its_captions(tmp_p
     write_text(folder / "cat.jpg.txt", "red cat")
     index(folder)
     with Library.open(place, embedder=toy) as library:
-        for narrow in (
+        for filters in (
             {"tag": "rex"},
             {"rating": 4},
             {"near": "10,20"},
             {"date": "2020"},
             {"tag": "Rex", "rating": 1},
         ):
-            assert names(library.search("red", **narrow)) == ["dog.png"]
-            assert names(library.search("red", kind="image", **narrow)) == ["dog.png"]
-            assert names(library.search("red", kind="text", **narrow)) == ["dog.png"]
+            assert names(library.search("red", **filters)) == ["dog.png"]
+            assert names(library.search("red", kind="image", **filters)) == ["dog.png"]
+            assert names(library.search("red", kind="text", **filters)) == ["dog.png"]
         assert names(library.search("red", kind="text", camera="EOS")) == ["cat.jpg"]
         assert names(library.search("red", kind="text", tag="tom", date="2019")) == ["cat.jpg"]
-        assert library.search("red", date="2001") == []  # the picture itself knows better
+        assert library.search("red", date="2001") == []  # the EXIF time of the image has precedence
         assert library.search("red", date="2020")[0].time == "2020-05-05T00:00:00"
     (folder / "dog.xmp").unlink()
     index(folder)
@@ -204,7 +218,7 @@ def test_a_sidecar_speaks_for_its_picture_and_the_picture_for_its_captions(tmp_p
         assert library.search("red", rating=1) == []
 
 
-def test_a_sidecar_that_comes_later_or_alone_is_heard(tmp_path, index, place, toy):
+def test_sidecar_that_is_added_later_is_applied(tmp_path, index, place, toy):
     folder = tmp_path / "photos"
     draw_image(folder / "dog.png", (250, 0, 0))
     write_text(folder / "dog.txt", "red dog")
@@ -218,7 +232,7 @@ def test_a_sidecar_that_comes_later_or_alone_is_heard(tmp_path, index, place, to
         assert names(library.search("red", kind="image", date="2020")) == ["dog.png"]
 
 
-def test_a_label_of_a_model_is_a_tag_of_its_segment_alone(photos, place):
+def test_label_applies_to_its_segment_only(photos, place):
     (first,) = photos.search("red", kind="image", camera="canon")
     db = sqlite3.connect(place / "catalogue.sqlite")
     db.execute("INSERT INTO tags VALUES (?, 'Tower', 0.9)", (first.id,))
@@ -229,7 +243,7 @@ def test_a_label_of_a_model_is_a_tag_of_its_segment_alone(photos, place):
     assert photos.search("red", tag=["tower", "art"]) == []
 
 
-def test_a_copy_without_the_sidecar_does_not_pass_with_it(tmp_path, index, place, toy):
+def test_copy_without_a_sidecar_does_not_match_its_metadata(tmp_path, index, place, toy):
     folder = tmp_path / "photos"
     draw_image(folder / "a" / "dog.png", (250, 0, 0))
     write_file(folder / "a" / "dog.xmp", xmp(("dc:subject", ["Rex"]), xmp_Rating="4"))
@@ -237,12 +251,12 @@ def test_a_copy_without_the_sidecar_does_not_pass_with_it(tmp_path, index, place
     (folder / "b" / "dog.xmp").unlink()
     index(folder)
     with Library.open(place, embedder=toy) as library:
-        for narrow in ({"tag": "rex"}, {"rating": 4}):
-            assert [h.path for h in library.search("red", **narrow)] == [folder / "a" / "dog.png"]
-            assert library.search("red", under="b", **narrow) == []
+        for filters in ({"tag": "rex"}, {"rating": 4}):
+            assert [h.path for h in library.search("red", **filters)] == [folder / "a" / "dog.png"]
+            assert library.search("red", under="b", **filters) == []
 
 
-def test_details_and_labels_go_with_what_is_purged(photos, place, tmp_path, index):
+def test_purge_deletes_metadata_and_labels(photos, place, tmp_path, index):
     from indexer.operations.forget import forget
 
     (hit,) = photos.search("red", camera="canon")
@@ -257,15 +271,15 @@ def test_details_and_labels_go_with_what_is_purged(photos, place, tmp_path, inde
     db.close()
 
 
-def test_an_older_library_is_read_again_once_and_what_is_away_when_it_is_back(
+def test_migrated_library_reads_metadata_again_once_when_files_are_available(
     photos, place, tmp_path, index, toy
 ):
     photos.close()
     downgrade_catalog(place, "2-spaces")
-    with pytest.raises(LibraryVersionMismatch, match="`clew index` brings it up to date"):
+    with pytest.raises(LibraryVersionMismatch, match="Run `clew index` to upgrade it"):
         Catalog.open(place)
     (tmp_path / "photos" / "Trips").rename(tmp_path / "away")
-    write_text(tmp_path / "photos" / "plain.jpg", "no picture any more")
+    write_text(tmp_path / "photos" / "plain.jpg", "not an image any more")
     report = index()
     assert (report.segments, report.unchanged) == (0, 1)
     assert any("1 file read again" in line for line in report.notes)
@@ -282,18 +296,21 @@ def test_an_older_library_is_read_again_once_and_what_is_away_when_it_is_back(
     assert not [line for line in report.notes if "read again" in line]
     with sqlite3.connect(place / "catalogue.sqlite") as db:
         versions = dict(db.execute("SELECT version, count(*) FROM analyses GROUP BY 1"))
-    assert versions == {str(METADATA_VERSION): 3, "0": 1}  # what is no picture any more waits in vain
+    assert versions == {
+        str(METADATA_VERSION): 3,
+        "0": 1,
+    }  # the file that is not an image any more remains outdated
     db.close()
 
 
-def test_a_library_with_details_looks_for_older_contents_in_an_index(photos, place):
-    plan = photos._catalog.db.execute(f"EXPLAIN QUERY PLAN {OUTDATED}", ("1",)).fetchall()
-    used = [row["detail"] for row in plan if "analyses" in row["detail"]]
-    assert len(used) == 2
-    assert all("analyses_by_version (analysis=? AND version" in detail for detail in used)
+def test_outdated_contents_are_found_by_an_index(photos, place):
+    plan = query_plan(photos._catalog.db, lambda: outdated_contents(photos._catalog.db, "metadata", "1"))
+    steps = [step for step in plan if "analyses" in step]
+    assert len(steps) == 2
+    assert all("analyses_by_version (analysis=? AND version" in step for step in steps)
 
 
-def test_what_real_pictures_say_can_be_asked_for(camera, index, place, toy):
+def test_metadata_of_real_camera_files_can_be_filtered(camera, index, place, toy):
     index(camera)
     with Library.open(place, embedder=toy) as library:
         assert len(library.search("red", camera="Canon*", count=20)) == 12

@@ -1,0 +1,67 @@
+"""The page of `clew status`."""
+
+from pathlib import Path
+
+from retrieval.cli.status import describe_failures, describe_status
+from retrieval.types import Failure, IndexFile, Root, Space, Status
+
+INDEX = IndexFile("image", "flat", "f", "d", 3_800, 7, 0, 1.0, "1")
+SPACE = Space(1, "toy", "toy", "0123456789abcdef", 8, indexes=(INDEX,))
+
+
+def lines(**fields) -> list[str]:
+    return describe_status(Status(folder=Path("/lib"), **{"roots": (), **fields})).splitlines()
+
+
+def test_empty_library_has_a_location_and_thumbnail_state():
+    assert lines() == [
+        "Library  /lib (0 B)",
+        "Contents nothing yet",
+        "Thumbs   off (`clew index --thumbnails 2GB` turns them on)",
+    ]
+
+
+def test_folders_have_counts_state_and_last_scan():
+    root = Root(Path("/photos"), "offline", "2024-05-01T12:00:00", offline=3, failed=2)
+    page = lines(roots=(root,))
+    assert "Folder   /photos: 3 offline, 2 could not be read; the folder is not available now" in page
+    assert "         last scanned 2024-05-01T12:00:00" in page
+    assert page[-1] == "`clew status --errors` lists the files that could not be read."
+
+
+def test_folder_that_was_never_scanned_has_no_files():
+    page = lines(roots=(Root(Path("/photos"), "present", None),))
+    assert "Folder   /photos: 0 files" in page
+    assert "         last scanned never" in page
+
+
+def test_model_and_indexes_are_shown_with_vectors_outside_the_index():
+    page = lines(space=SPACE, tail=1)
+    assert "Model    toy, 8 dimensions, 0123456789ab" in page
+    assert "Index    image: flat, 7 vectors, 3.8 kB, recall@10 1.000 when built" in page
+    assert "         1 newer vector compared one by one" in page
+
+
+def test_vectors_of_other_models_are_listed_with_the_command_to_delete_them():
+    page = lines(space=SPACE, spaces={"toy": 7, "old": 5})
+    assert "Unused   old: 5 vectors (`clew forget --space` deletes them)" in page
+    assert not [line for line in page if "toy: 7" in line]
+
+
+def test_full_thumbnails_have_the_command_to_raise_the_limit():
+    page = lines(thumbnails=1_000, thumbnail_limit=2_000, thumbnails_full=True)
+    assert [line for line in page if line.startswith("Thumbs   1.0 kB of at most 2.0 kB; full")]
+
+
+def test_kept_segments_have_the_command_to_purge_them():
+    assert "         2 segments of deleted files, kept until `clew forget --purge`" in lines(kept=2)
+
+
+def test_enabled_analyses_are_listed_with_their_models():
+    page = lines(ocr=True, speech="small", sounds="clap")
+    assert "Reads    text in images (OCR); speech, by small; sound events, by clap" in page
+
+
+def test_failures_are_lines_of_path_and_reason():
+    failures = [Failure(Path("/a\n.jpg"), "empty file")]
+    assert describe_failures(failures, as_json=False) == "/a\\n.jpg\tempty file\n"
