@@ -109,28 +109,37 @@ def _pack_sentences(
     passage: list[Word] = []
     token_count = 0
     for sentence in _sentences(paragraph):
-        cost = sum(count_tokens(word.text) for word in sentence)
-        if passage and token_count + cost > max_tokens:
+        costs = [count_tokens(word.text) for word in sentence]
+        if passage and token_count + sum(costs) > max_tokens:
             yield _join_words(passage)
             passage, token_count = [], 0
-        for word in (part for each in sentence for part in _cut_word(each, count_tokens, max_tokens)):
-            cost = count_tokens(word.text)
-            if passage and token_count + cost > max_tokens:
-                yield _join_words(passage)
-                passage, token_count = [], 0
-            passage.append(word)
-            token_count += cost
+        for whole, whole_cost in zip(sentence, costs, strict=True):
+            for word, cost in _cut_word(whole, whole_cost, count_tokens, max_tokens):
+                if passage and token_count + cost > max_tokens:
+                    yield _join_words(passage)
+                    passage, token_count = [], 0
+                passage.append(word)
+                token_count += cost
     if passage:
         yield _join_words(passage)
 
 
-def _cut_word(word: Word, count_tokens: Callable[[str], int], max_tokens: int) -> list[Word]:
-    """Halve a word until it fits: a script without spaces, a key, an image in base64."""
-    if len(word.text) <= MAX_WORD_CHARACTERS and count_tokens(word.text) <= max_tokens:
-        return [word]
+def _cut_word(
+    word: Word, cost: int, count_tokens: Callable[[str], int], max_tokens: int
+) -> list[tuple[Word, int]]:
+    """Halve a word until it fits: a script without spaces, a key, an image in base64.
+
+    Returns the parts with their numbers of tokens.
+    """
+    if len(word.text) <= MAX_WORD_CHARACTERS and cost <= max_tokens:
+        return [(word, cost)]
     half = len(word.text) // 2
     parts = [word._replace(text=word.text[:half], ends_sentence=False), word._replace(text=word.text[half:])]
-    return [piece for part in parts for piece in _cut_word(part, count_tokens, max_tokens)]
+    return [
+        piece
+        for part in parts
+        for piece in _cut_word(part, count_tokens(part.text), count_tokens, max_tokens)
+    ]
 
 
 def _sentences(paragraph: list[Word]) -> Iterator[list[Word]]:
