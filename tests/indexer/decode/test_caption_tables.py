@@ -36,7 +36,7 @@ def search(place, words, **how):
         return library.search(words, **how)
 
 
-# What is read
+# Parsing
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_any_table_is_read_or_refused(text, suffix):
         assert str(error)
 
 
-# What is found
+# Search
 
 
 def test_caption_hit_has_the_path_of_its_image(index, photos, place):

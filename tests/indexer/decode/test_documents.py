@@ -333,6 +333,8 @@ def test_mhtml_archive_is_read():
     )
     assert says(read(archive, html, ".mhtml")) == [("red café", 1, None)]
     assert reason(b"red", html, ".mht") == "no web page in it"
+    binary = b"MIME-Version: 1.0\r\nContent-Type: text/html\r\n\r\n<p>red\0"
+    assert reason(binary, html, ".mht") == "not text: it holds zero bytes"
 
 
 def test_html_without_text_has_a_reason():
@@ -424,6 +426,16 @@ def test_truncated_office_file_is_read_up_to_its_end():
     made = read(docx("red")[:-30], office, ".docx")
     assert says(made) == [("red", 1, None)]
     assert made.note == "damaged: truncated, and read up to there"
+
+
+def test_notes_of_a_limit_and_of_damage_are_both_reported(monkeypatch):
+    monkeypatch.setattr(office, "MAX_CHARACTERS", 3)
+    made = read(docx("red", "blue")[:-30], office, ".docx")
+    assert says(made) == [("red", 1, None)]
+    assert (
+        made.note
+        == "only the first 3 characters are read (the limit); damaged: truncated, and read up to there"
+    )
 
 
 def test_zip_bombs_are_limited_or_refused(monkeypatch):
