@@ -44,9 +44,14 @@ def parse_minimums(
     type=click.FloatRange(0, 1),
     metavar="SHARE",
     show_default="0.3",
-    help="With --labels: weight of an image against its captions.",
+    help="With --labels: weight images by this share against their captions.",
 )
-@click.option("--model", show_default="builtin; for queries that of the library", help="Measure this model.")
+@click.option(
+    "--model",
+    metavar="NAME",
+    show_default="builtin; for queries that of the library",
+    help="Measure this model.",
+)
 @click.option("--against", metavar="MODEL", help="Compare with this model; for queries, one of the library.")
 @model_options
 @click.option(

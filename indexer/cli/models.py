@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _model = option_group("Model")
 model_options = combine(
-    _model("--arch", metavar="NAME", help="Architecture of a local weights file, such as ViT-B-32."),
+    _model("--arch", metavar="NAME", help="Use this architecture for local weights, such as ViT-B-32."),
     _model(
         "--device",
         metavar="NAME",
@@ -33,7 +33,7 @@ model_options = combine(
 @click.command("prepare")
 @click.argument("model")
 @model_options
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Write JSON.")
 def prepare_command(model: str, as_json: bool, **options: Any) -> None:
     """Download MODEL and prepare it for use.
 
@@ -61,7 +61,7 @@ def prepare_command(model: str, as_json: bool, **options: Any) -> None:
     help="Show the hits of both models for WORDS and keep the current model. Repeatable; - reads lines from "
     "stdin.",
 )
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Write JSON.")
 @library_option
 def switch_command(
     model: str, compare: tuple[str, ...], as_json: bool, library: Path, **options: Any

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from retrieval.cli.console import note, relative_path, write
-from retrieval.cli.options import library_option
+from retrieval.cli.options import format_choices, library_option
 from retrieval.formatting import one_line, to_json
 from retrieval.types import KINDS
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     type=click.FloatRange(0, 1),
     metavar="SHARE",
     show_default="0.75; with --one-of 0",
-    help="Require this confidence.",
+    help="Tag only segments with at least this confidence.",
 )
 @click.option(
     "--kind",
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     multiple=True,
     metavar="KIND",
     show_default="image, video, page",
-    help="Tag this kind. Repeatable.",
+    help=f"Tag this kind: {format_choices(KINDS)}. Repeatable.",
 )
 @click.option("--under", metavar="FOLDER", multiple=True, help="Tag only files in this folder. Repeatable.")
 @click.option(
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     type=click.FloatRange(0, 1),
     metavar="SHARE",
     show_default="0.3",
-    help="With --one-of: weight of an image against its captions.",
+    help="With --one-of: weight images by this share against their captions.",
 )
 @click.option("--dry-run", is_flag=True, help="Show the result without saving it.")
 @click.option("--remove", is_flag=True, help="Remove LABELS and their tags from the library.")
