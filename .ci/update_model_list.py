@@ -12,7 +12,7 @@ import open_clip
 import torch
 
 from retrieval.embedders import model_list
-from retrieval.embedders.torch_towers import quiet
+from retrieval.quiet import quiet
 
 FILE = model_list.LIST
 LICENSES = (  # prefix of the name of the weights or of the architecture, license

@@ -9,6 +9,10 @@ Notify = Callable[[str], None]
 Progress = Callable[[str, int, int], None]  # the folder, files done, files to do
 
 
+def ignore_message(message: str) -> None:
+    """Ignore a message."""
+
+
 def no_progress(folder: str, done: int, total: int) -> None:
     """Ignore progress."""
 

@@ -1,13 +1,11 @@
-"""Name what sounds with a CLAP model, by transformers: the words whose sound a window is most like."""
+"""Classify sound events with a CLAP model, by transformers: the labels whose prompt a window matches best."""
 
 import hashlib
 import json
 import os
 import re
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from logging import CRITICAL
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,91 +15,88 @@ from numpy.typing import NDArray
 from indexer.decode.audio.stream import Samples
 from indexer.enrich.sound_events import SAMPLE_RATE, WINDOW_SECONDS, SoundLabel, analysis_version
 from indexer.enrich.sound_labels import PROMPT_TEMPLATE, SOUND_LABELS, UNREPORTED_LABELS
-from indexer.models.hub import cached_file, unreachable_reason
+from indexer.models.hub import HubModel, fetch
+from indexer.types import Notify, ignore_message
 from retrieval.errors import EmbedderError, first_line
+from retrieval.quiet import quiet_transformers
 from retrieval.system import model_cache_folder
 
 DEFAULT_MODEL = "laion/clap-htsat-unfused"
-MIN_PROBABILITY = 0.1  # least probability of a word among all of them; one in three hundred is chance
-MAX_LABELS_PER_WINDOW = 3  # words for a window
+MIN_PROBABILITY = 0.1  # of a label among all of them; chance is one in three hundred
+MAX_LABELS_PER_WINDOW = 3
 WINDOW_BATCH_SIZE = 8  # windows embedded at once, of some tens of megabytes each
-TEXT_BATCH_SIZE = 32  # names embedded at once
-REQUIRED_FILES = (  # one of each
+TEXT_BATCH_SIZE = 32  # labels embedded at once
+REQUIRED_FILES = (
     ("config.json",),
     ("preprocessor_config.json", "processor_config.json"),
     ("tokenizer.json", "vocab.json"),
     ("model.safetensors", "pytorch_model.bin"),
 )
-OPTIONAL_FILES = (
-    ("tokenizer_config.json",),
-    ("special_tokens_map.json",),
-    ("merges.txt",),
-)  # where there are such
+OPTIONAL_FILES = ("tokenizer_config.json", "special_tokens_map.json", "merges.txt")
 
 FloatArray = NDArray[np.float32]
 
 
 class Clap:
-    """A CLAP model: a folder that transformers has saved, or a name that is fetched from the hub."""
+    """A CLAP model: a folder that transformers has saved, or a repository of the hub."""
 
-    def __init__(self, model: str) -> None:
-        """Load the model; raises EmbedderError, which says what to do."""
+    def __init__(self, model: str, notify: Notify = ignore_message) -> None:
+        """Load the model, downloaded if needed; raises EmbedderError."""
         self.name = analysis_version(model)
-        folder = Path(model) if Path(model).is_dir() else _hub_model_folder(model)
+        folder = Path(model) if Path(model).is_dir() else _hub_model_folder(model, notify)
         self._model, self._feature_extractor, self._tokenizer = _load(model, folder)
-        self._label_vectors = _load_or_compute(_label_cache_path(folder), self._embed_labels)  # (names, d)
+        self._label_vectors = _load_or_compute(_label_cache_path(folder), self._embed_labels)  # (labels, d)
 
     def classify(self, windows: Sequence[Samples]) -> list[list[SoundLabel]]:
-        """Return the names that each window is surely a sound of, the surest first."""
+        """Return the probable labels of each window, the most probable first."""
         return [_top_labels(row) for row in self.probabilities(windows)]
 
     def probabilities(self, windows: Sequence[Samples]) -> FloatArray:
-        """Return how probable each of NAMES is for each window, (n, names): the model's own softmax."""
+        """Return the probability of each of SOUND_LABELS for n windows, (n, labels): the model's softmax."""
         batches = [windows[at : at + WINDOW_BATCH_SIZE] for at in range(0, len(windows), WINDOW_BATCH_SIZE)]
         rows = np.concatenate([self._embed_windows(batch) for batch in batches])
         logits = np.exp(self._model.logit_scale_a.item()) * (rows @ self._label_vectors.T)
-        chances = np.exp(logits - logits.max(axis=1, keepdims=True))
-        return np.asarray(chances / chances.sum(axis=1, keepdims=True), np.float32)
+        exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
+        return np.asarray(exponentials / exponentials.sum(axis=1, keepdims=True), np.float32)
 
     def _embed_windows(self, windows: Sequence[Samples]) -> FloatArray:
         import torch
 
-        given = self._feature_extractor(list(windows), sampling_rate=SAMPLE_RATE, return_tensors="pt")[
-            "input_features"
-        ]
-        given = given.float().to(self._model.device)
-        # The extractor takes a window by chance for one that is longer than it is; none is.
-        longer = torch.zeros(len(windows), 1, dtype=torch.bool)
+        extracted = self._feature_extractor(list(windows), sampling_rate=SAMPLE_RATE, return_tensors="pt")
+        features = extracted["input_features"].float().to(self._model.device)
+        # The extractor marks a random window as longer than the model's input, although none is.
+        is_longer = torch.zeros(len(windows), 1, dtype=torch.bool)
         with torch.inference_mode():
-            return _pooled_embeddings(self._model.get_audio_features(input_features=given, is_longer=longer))
+            output = self._model.get_audio_features(input_features=features, is_longer=is_longer)
+        return _pooled_embeddings(output)
 
     def _embed_labels(self) -> FloatArray:
         import torch
 
         texts, rows = [PROMPT_TEMPLATE.format(name) for name in SOUND_LABELS], []
         for at in range(0, len(texts), TEXT_BATCH_SIZE):
-            read = self._tokenizer(texts[at : at + TEXT_BATCH_SIZE], padding=True, return_tensors="pt")
-            given = {key: read[key].to(self._model.device) for key in ("input_ids", "attention_mask")}
+            tokens = self._tokenizer(texts[at : at + TEXT_BATCH_SIZE], padding=True, return_tensors="pt")
+            inputs = {key: tokens[key].to(self._model.device) for key in ("input_ids", "attention_mask")}
             with torch.inference_mode():
-                rows.append(_pooled_embeddings(self._model.get_text_features(**given)))
+                rows.append(_pooled_embeddings(self._model.get_text_features(**inputs)))
         return np.concatenate(rows)
 
 
 def _top_labels(row: FloatArray) -> list[SoundLabel]:
     best = np.argsort(-row, kind="stable")[:MAX_LABELS_PER_WINDOW]
-    found = [SoundLabel(SOUND_LABELS[at], float(row[at])) for at in best if row[at] >= MIN_PROBABILITY]
-    return [heard for heard in found if heard.name not in UNREPORTED_LABELS]
+    labels = [SoundLabel(SOUND_LABELS[at], float(row[at])) for at in best if row[at] >= MIN_PROBABILITY]
+    return [label for label in labels if label.name not in UNREPORTED_LABELS]
 
 
 def _pooled_embeddings(output: Any) -> FloatArray:
-    """Return embeddings, (n, d), of length 1; newer transformers have them in a record."""
+    """Return unit embeddings, (n, d), which newer versions of transformers wrap in a record."""
     return np.asarray(getattr(output, "pooler_output", output).cpu().numpy(), np.float32)
 
 
 def _label_cache_path(folder: Path) -> Path:
-    """Return where the embedded names of these very files are kept: embedding them takes half a minute."""
-    there = [(file.name, file.stat()) for file in sorted(folder.iterdir()) if file.is_file()]
-    files = [(name, about.st_size, about.st_mtime_ns) for name, about in there]
+    """Return the cache file of the label vectors of these model files; computing them takes half a minute."""
+    stats = [(file.name, file.stat()) for file in sorted(folder.iterdir()) if file.is_file()]
+    files = [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
     key = hashlib.sha256(
         repr((str(folder.resolve()), files, SOUND_LABELS, PROMPT_TEMPLATE)).encode()
     ).hexdigest()
@@ -109,114 +104,81 @@ def _label_cache_path(folder: Path) -> Path:
 
 
 def _load_or_compute(path: Path, compute: Callable[[], FloatArray]) -> FloatArray:
-    """Return what is kept in a file, else make and keep it."""
+    """Return the label vectors in a file, or compute and save them."""
     with suppress(OSError, ValueError, EOFError):
         rows = np.load(path)
         if rows.shape[0] == len(SOUND_LABELS) and rows.dtype == np.float32:
             return np.asarray(rows)
     rows = compute()
-    with suppress(OSError):  # it can be made again
+    with suppress(OSError):  # it is only a cache
         path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_suffix(f".draft-{os.getpid()}.npy")
-        np.save(draft, rows)
-        draft.replace(path)
+        temporary = path.with_suffix(f".tmp-{os.getpid()}.npy")
+        np.save(temporary, rows)
+        temporary.replace(path)
     return rows
 
 
 def _load(model: str, folder: Path) -> tuple[Any, Callable[..., Any], Callable[..., Any]]:
-    """Return a model, its extractor of features and its tokenizer."""
+    """Return a model, its feature extractor and its tokenizer; raises EmbedderError."""
     _check_model_files(model, folder)
-    with _suppress_output():
+    with quiet_transformers():
         try:
             import torch
             from transformers import ClapModel, ClapProcessor
 
-            how: dict[str, Any] = {"local_files_only": True, "output_loading_info": True}
-            made, told = cast(Any, ClapModel).from_pretrained(folder, **how)
+            loaded, loading_info = cast(Any, ClapModel).from_pretrained(
+                folder, local_files_only=True, output_loading_info=True
+            )
             processor: Any = ClapProcessor.from_pretrained(folder, local_files_only=True)
-        except Exception as error:  # of whichever library reads the files
+        except Exception as error:  # of any library that reads the files
             raise _unusable_error(model, first_line(error)) from error
     extractor = processor.feature_extractor
-    lacking = set(told["missing_keys"]) & {name for name, _ in made.named_parameters()}
-    if lacking:
-        raise _unusable_error(model, f"its weights lack {min(lacking)}")
+    missing = set(loading_info["missing_keys"]) & {name for name, _ in loaded.named_parameters()}
+    if missing:
+        raise _unusable_error(model, f"its weights lack {min(missing)}")
     if extractor.sampling_rate != SAMPLE_RATE or extractor.nb_max_samples < WINDOW_SECONDS * SAMPLE_RATE:
         raise _unusable_error(
-            model, f"it does not take {WINDOW_SECONDS} seconds of {SAMPLE_RATE:,} samples each"
+            model, f"it does not accept {WINDOW_SECONDS} seconds at {SAMPLE_RATE:,} samples/s"
         )
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    return made.float().eval().to(device), extractor, processor.tokenizer
+    return loaded.float().eval().to(device), extractor, processor.tokenizer
 
 
 def _check_model_files(model: str, folder: Path) -> None:
-    """Raise EmbedderError, with what is missing, unless a folder holds a CLAP model."""
+    """Raise EmbedderError unless a folder contains a CLAP model."""
     for names in REQUIRED_FILES:
         if not any((folder / name).is_file() for name in names):
-            raise _unusable_error(model, f"its folder holds no {' or '.join(names)}")
+            raise _unusable_error(model, f"its folder contains no {' or '.join(names)}")
     try:
         kind = json.loads((folder / "config.json").read_text("utf-8")).get("model_type")
     except (OSError, ValueError, AttributeError) as error:
         raise _unusable_error(model, "its config.json is damaged") from error
     if kind != "clap":
-        raise _unusable_error(model, f"its config.json tells of a model of the type {kind}, not clap")
+        raise _unusable_error(model, f"its config.json has the model type {kind}, not clap")
 
 
-def _hub_model_folder(model: str) -> Path:
-    """Return the folder of a model of the hub: in its cache, else fetched."""
-    if not re.fullmatch(r"[\w.-]+/[\w.-]+", model):
+def _hub_model_folder(name: str, notify: Notify = ignore_message) -> Path:
+    """Return the folder of a model in the cache of the hub, downloaded if needed; raises EmbedderError."""
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", name):
         raise EmbedderError(
-            f"There is no sound model {model}; a name is as {DEFAULT_MODEL}, else give a folder."
+            f"Sound model {name!r} not found. Name a repository, such as {DEFAULT_MODEL}, or a folder."
         )
-    there = [cached_file(model, names) for names in REQUIRED_FILES]
-    if None not in there:
-        return Path(str(there[0])).parent
-    if reason := unreachable_reason(model, ("config.json",)):
-        raise _unusable_error(model, reason)
-    try:
-        with _suppress_output():
-            places = [
-                _download(model, names) for names in (*OPTIONAL_FILES, *REQUIRED_FILES)
-            ]  # the weights come last
-    except Exception as error:  # of whichever library speaks to the hub
-        raise _unusable_error(model, first_line(error)) from error
-    return next(place.parent for place in places if place is not None)
+    with quiet_transformers():
+        return fetch(_hub_model(name), notify)[0].parent
 
 
-def _download(model: str, names: Sequence[str]) -> Path | None:
-    """Fetch the first of these files that a model of the hub has."""
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import EntryNotFoundError
-
-    for name in names:
-        with suppress(EntryNotFoundError):
-            return Path(hf_hub_download(model, name))
-    return None
-
-
-@contextmanager
-def _suppress_output() -> Iterator[None]:
-    """Keep the warnings and the bars of transformers and of the hub off the terminal."""
-    from transformers import utils
-
-    logging: Any = utils.logging
-    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        logging.set_verbosity(CRITICAL)
-        logging.disable_progress_bar()
-        try:
-            yield
-        finally:
-            logging.set_verbosity(level)
-            if bars:
-                logging.enable_progress_bar()
-
-
-def _unusable_error(model: str, reason: str) -> EmbedderError:
-    return EmbedderError(
-        f"The sound model {model} cannot be used: {reason}. Nothing else needs it; sounds and "
-        "videos wait to be heard. Where there is a network (and HF_HUB_OFFLINE is not set), `clew index "
-        f"--sound-model {DEFAULT_MODEL}` fetches one (615 MB) into the hub's cache. Or give a folder "
-        f"as transformers "
-        "saves a CLAP model: config.json, model.safetensors, preprocessor_config.json, tokenizer.json."
+def _hub_model(name: str) -> HubModel:
+    return HubModel(
+        f"sound model {name}",
+        name,
+        REQUIRED_FILES,
+        command=f"clew index --sound-model {DEFAULT_MODEL}",
+        optional=OPTIONAL_FILES,
+        alternative="Or name a folder in which transformers saved a CLAP model: config.json, "
+        "model.safetensors, preprocessor_config.json, tokenizer.json. Until then, only sound events are not "
+        "indexed.",
     )
+
+
+def _unusable_error(name: str, reason: str) -> EmbedderError:
+    return _hub_model(name).error(reason)

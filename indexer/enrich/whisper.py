@@ -1,4 +1,4 @@
-"""Hear speech with a Whisper model, by faster-whisper."""
+"""Transcribe speech with a Whisper model, by faster-whisper."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,56 +6,76 @@ from typing import Any
 
 from indexer.decode.audio.stream import Samples
 from indexer.enrich.speech import TranscriptSegment
-from indexer.models.hub import unreachable_reason
+from indexer.models.hub import HubModel, fetch
+from indexer.types import Notify, ignore_message
 from retrieval.errors import EmbedderError, ExtraMissing, first_line
 from retrieval.system import cores
 
 MODEL_NAMES = (
     "tiny (75 MB), base (145 MB), small (484 MB), medium (1.5 GB), turbo (1.6 GB), large-v3 (3.1 GB)"
 )
-HUB_PROBE = "Systran/faster-whisper-small", ("config.json",)  # to learn whether the hub is there
+REPOSITORIES = {  # of the names that faster-whisper knows
+    **{
+        name: f"Systran/faster-whisper-{name}"
+        for size in ("tiny", "base", "small", "medium")
+        for name in (size, f"{size}.en")
+    },
+    **{name: f"Systran/faster-whisper-{name}" for name in ("large-v1", "large-v2", "large-v3")},
+    "large": "Systran/faster-whisper-large-v3",
+    "distil-large-v2": "Systran/faster-distil-whisper-large-v2",
+    "distil-medium.en": "Systran/faster-distil-whisper-medium.en",
+    "distil-small.en": "Systran/faster-distil-whisper-small.en",
+    "distil-large-v3": "Systran/faster-distil-whisper-large-v3",
+    "distil-large-v3.5": "distil-whisper/distil-large-v3.5-ct2",
+    "large-v3-turbo": "mobiuslabsgmbh/faster-whisper-large-v3-turbo",
+    "turbo": "mobiuslabsgmbh/faster-whisper-large-v3-turbo",
+}
+REQUIRED_FILES = (("config.json",), ("vocabulary.json", "vocabulary.txt"), ("model.bin",))
+OPTIONAL_FILES = ("tokenizer.json", "preprocessor_config.json")
 
 
 class Whisper:
-    """A Whisper model of faster-whisper: a folder, or a name that it fetches from the hub."""
+    """A Whisper model of faster-whisper: a folder, one of its names, or a repository of the hub."""
 
-    def __init__(self, name: str) -> None:
-        """Load the model; raises ExtraMissing and EmbedderError, which say what to do."""
+    def __init__(self, name: str, notify: Notify = ignore_message) -> None:
+        """Load the model, downloaded if needed; raises ExtraMissing and EmbedderError."""
         self.name = name
-        self._model = _load(name)
+        self._model = _load(name, notify)
 
     def transcribe(self, samples: Samples) -> Iterator[TranscriptSegment]:
-        """Yield what is said, in the language that is spoken; silence and music say nothing."""
+        """Yield the transcript in the language that is spoken; silence and music have none."""
         segments, _ = self._model.transcribe(samples, vad_filter=True, condition_on_previous_text=False)
         for segment in segments:
             yield TranscriptSegment(segment.start, segment.end, segment.text)
 
 
-def _load(name: str) -> Any:
+def _load(name: str, notify: Notify) -> Any:
     try:
         from faster_whisper import WhisperModel
     except ImportError as error:
-        raise ExtraMissing("Hearing what is said in sounds and videos", "audio") from error
-    how = {"compute_type": "auto", "cpu_threads": cores()}  # the fastest type of this machine
-    if not Path(name).is_dir():
-        try:
-            return WhisperModel(name, local_files_only=True, **how)
-        except ValueError as error:  # none of its names
-            raise EmbedderError(f"There is no speech model {name}; there are {MODEL_NAMES}.") from error
-        except Exception:  # not in the hub's cache
-            if reason := unreachable_reason(*HUB_PROBE):
-                raise EmbedderError(_unusable_message(name, reason)) from None
+        raise ExtraMissing("Speech recognition in audio and video files", "audio") from error
+    model = _hub_model(name)
+    folder = Path(name) if Path(name).is_dir() else _hub_folder(model, notify)
     try:
-        return WhisperModel(name, **how)
-    except Exception as error:  # of whichever library reads the files, or speaks to the hub
-        raise EmbedderError(_unusable_message(name, first_line(error))) from error
+        return WhisperModel(str(folder), compute_type="auto", cpu_threads=cores())  # auto: the fastest type
+    except Exception as error:  # of any library that reads the files
+        raise model.error(first_line(error)) from error
 
 
-def _unusable_message(name: str, reason: str) -> str:
-    return (
-        f"The speech model {name} cannot be used: {reason}. Nothing else needs it; sounds and "
-        "videos wait to be heard. Where there is a network (and HF_HUB_OFFLINE is not set), `clew index "
-        f"--speech-model small` fetches it into the hub's cache; there are {MODEL_NAMES}. Or give a "
-        f"folder that "
-        "holds a model.bin, as those of huggingface.co/Systran."
+def _hub_folder(model: HubModel, notify: Notify) -> Path:
+    """Return the folder of a model in the cache of the hub, downloaded if needed."""
+    if "/" not in model.repo:
+        raise EmbedderError(f"Speech model {model.repo!r} not found. Choose one of {MODEL_NAMES}.")
+    return fetch(model, notify)[0].parent
+
+
+def _hub_model(name: str) -> HubModel:
+    return HubModel(
+        f"speech model {name}",
+        REPOSITORIES.get(name, name),
+        REQUIRED_FILES,
+        command="clew index --speech-model small",
+        optional=OPTIONAL_FILES,
+        alternative=f"Other models are {MODEL_NAMES}, or a folder with a model.bin, as those of "
+        "huggingface.co/Systran. Until then, only speech is not indexed.",
     )

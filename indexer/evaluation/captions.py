@@ -11,7 +11,7 @@ from indexer.embed.files import embed_files, round_to_float16
 from indexer.evaluation.jsonl import parse_paths, parse_texts, read_objects
 from indexer.evaluation.measurement import Measurement, RelevanceByOwner, measure
 from indexer.models import resolve
-from indexer.types import FileEntry, Notify
+from indexer.types import FileEntry, Notify, ignore_message
 from retrieval.embedders.base import Embedder
 from retrieval.errors import EvaluationError
 from retrieval.formatting import pluralize
@@ -65,7 +65,7 @@ def evaluate(
     device: str | None = None,
     embedder: Embedder | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
-    notify: Notify = resolve.ignore_message,
+    notify: Notify = ignore_message,
 ) -> CaptionEvaluation:
     """Measure recall, MRR, nDCG@10, mAP and precision both ways on a captions file.
 

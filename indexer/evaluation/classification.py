@@ -22,7 +22,7 @@ from indexer.tag.zero_shot import (
     label_vectors,
     logit_scale,
 )
-from indexer.types import FileEntry, Notify
+from indexer.types import FileEntry, Notify, ignore_message
 from retrieval.embedders.base import Embedder
 from retrieval.errors import EvaluationError
 from retrieval.formatting import pluralize
@@ -117,7 +117,7 @@ def evaluate_labels(
     weight: float = DEFAULT_IMAGE_WEIGHT,
     embedder: Embedder | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
-    notify: Notify = resolve.ignore_message,
+    notify: Notify = ignore_message,
 ) -> LabelEvaluation:
     """Classify the pictures and texts of a folder by the names of its sub-folders, exactly one fits each.
 

@@ -1,18 +1,20 @@
-"""From a model's name to its parts: configuration, weights and tokenizer, as open_clip has them."""
+"""Find the configuration, the weights and the tokenizer of a model, as open_clip does."""
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from indexer.models import hub
+from indexer.models.hub import HubModel, cached_file, download, fetch
 from indexer.types import Notify
 from retrieval.embedders.model_name import WEIGHTS_SUFFIXES, ModelSource
 from retrieval.embedders.preprocessing import Preprocessing
-from retrieval.embedders.torch_towers import quiet
-from retrieval.errors import EmbedderError
+from retrieval.errors import EmbedderError, first_line
+from retrieval.quiet import quiet
 
 if TYPE_CHECKING:
     from open_clip.tokenizer import HFTokenizer, SimpleTokenizer
@@ -21,7 +23,8 @@ Loaded = TypeVar("Loaded")
 
 CONFIG_FILE = "open_clip_config.json"
 PREPROCESSING_KEYS = ("mean", "std", "interpolation", "resize_mode", "fill_color")
-TOKENIZER_PROBES = (  # texts that tell tokenizers apart
+TOKENIZER_FILES = ("tokenizer.json", "*token*", "vocab*", "merges.txt", "*.model", "config.json")
+TOKENIZER_PROBES = (  # texts that distinguish tokenizers
     "a photo of a dog",
     "A DOG's life, isn't it? 100% #1 (2024-06-30)",
     "the quick-brown_fox  jumps\tover &amp; under\n the lazy dogs!",
@@ -35,13 +38,13 @@ TOKENIZER_PROBES = (  # texts that tell tokenizers apart
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A model's files and settings; `near` is the weights' folder, which may hold what else it needs."""
+    """The weights and the configuration of a model."""
 
     source: ModelSource
     config: dict[str, Any]  # as in open_clip_config.json
     weights: Path
-    arch: str | None = None
-    folder: Path | None = None
+    arch: str | None = None  # ARCH or ARCH/TAG, if the user named it
+    folder: Path | None = None  # of local weights; may contain a tokenizer and further settings
 
     @property
     def text_config(self) -> dict[str, Any]:
@@ -51,23 +54,23 @@ class Checkpoint:
 
     @property
     def preprocessing(self) -> Preprocessing:
-        """Return the model's preprocessing; open_clip's own defaults where its configuration is silent."""
+        """Return the preprocessing of the model, with open_clip's defaults for missing settings."""
         from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
 
         size = self.config["model_cfg"]["vision_cfg"].get("image_size", 224)
-        given = {name: self.config["preprocess_cfg"].get(name) for name in PREPROCESSING_KEYS}
+        settings = {name: self.config["preprocess_cfg"].get(name) for name in PREPROCESSING_KEYS}
         return Preprocessing(
             size=(size, size) if isinstance(size, int) else (int(size[0]), int(size[1])),
-            resize_mode=given["resize_mode"] or "shortest",
-            interpolation=given["interpolation"] or "bicubic",
-            mean=_rgb_triple(given["mean"] or OPENAI_DATASET_MEAN),
-            std=_rgb_triple(given["std"] or OPENAI_DATASET_STD),
-            fill_color=int(given["fill_color"] or 0),
+            resize_mode=settings["resize_mode"] or "shortest",
+            interpolation=settings["interpolation"] or "bicubic",
+            mean=_rgb_triple(settings["mean"] or OPENAI_DATASET_MEAN),
+            std=_rgb_triple(settings["std"] or OPENAI_DATASET_STD),
+            fill_color=int(settings["fill_color"] or 0),
         )
 
 
 def find_checkpoint(source: ModelSource, notify: Notify) -> Checkpoint:
-    """Find a model's configuration and weights, fetching them where they are not here."""
+    """Find the configuration and weights of a model, and download them if needed; raises EmbedderError."""
     with quiet():
         if source.kind == "local":
             return _local_checkpoint(source, notify)
@@ -77,48 +80,58 @@ def find_checkpoint(source: ModelSource, notify: Notify) -> Checkpoint:
 def _listed_checkpoint(source: ModelSource, notify: Notify) -> Checkpoint:
     assert source.arch
     assert source.tag
-    config, looks = _architecture_config(source.arch), _pretrained_config(source.arch, source.tag)
-    repo, _, name = looks["hf_hub"].rpartition("/")
-    weights = hub.fetch(repo, _weights_file_names(name), source.name, notify)
-    return Checkpoint(source, _merge_configs(config, looks), weights)
+    config, pretrained = _architecture_config(source.arch), _pretrained_config(source.arch, source.tag)
+    repo, _, name = pretrained["hf_hub"].rpartition("/")
+    (weights,) = fetch(_hub_model(source, repo, [_weights_file_names(name)]), notify)
+    return Checkpoint(source, _merge_configs(config, pretrained), weights)
 
 
 def _hub_checkpoint(source: ModelSource, notify: Notify) -> Checkpoint:
-    settings = hub.fetch(source.repo, [CONFIG_FILE], source.name, notify)
-    return Checkpoint(
-        source, _read_config(settings), hub.fetch(source.repo, _weights_file_names(""), source.name, notify)
+    files = [(CONFIG_FILE,), _weights_file_names("")]
+    config, weights = fetch(_hub_model(source, source.repo, files), notify)
+    return Checkpoint(source, _read_config(config), weights)
+
+
+def _hub_model(source: ModelSource, repo: str, required: Sequence[Sequence[str]]) -> HubModel:
+    return HubModel(
+        f"model {source.name}",
+        repo,
+        required,
+        command=f"clew prepare {quote(source.name)}",
+        alternative="Or name local weights: --model weights.safetensors --arch ViT-B-32. "
+        "The model `builtin` needs no download.",
     )
 
 
 def _local_checkpoint(source: ModelSource, notify: Notify) -> Checkpoint:
-    """Find a local checkpoint's settings: beside it, else those of its architecture."""
+    """Find the configuration of local weights: next to them, or that of the named architecture."""
     assert source.path
-    near = source.path if source.path.is_dir() else source.path.parent
-    weights = source.path if near != source.path else _find_weights(near)
+    folder = source.path if source.path.is_dir() else source.path.parent
+    weights = source.path if folder != source.path else _find_weights(folder)
     if not weights.is_file():
-        raise EmbedderError(f"There is no file {weights}.")
+        raise EmbedderError(f"The file {weights} does not exist.")
     if source.arch is not None:
         config = _architecture_config(source.arch)
-        looks = (
+        pretrained = (
             _pretrained_config(source.arch, source.tag)
             if source.tag
             else _shared_preprocessing(source.arch, notify)
         )
         arch = "/".join(filter(None, (source.arch, source.tag)))
-        return Checkpoint(source, _merge_configs(config, looks), weights, arch, near)
-    if (near / CONFIG_FILE).is_file():
-        return Checkpoint(source, _read_config(near / CONFIG_FILE), weights, None, near)
+        return Checkpoint(source, _merge_configs(config, pretrained), weights, arch, folder)
+    if (folder / CONFIG_FILE).is_file():
+        return Checkpoint(source, _read_config(folder / CONFIG_FILE), weights, None, folder)
     raise EmbedderError(
-        f"{source.path} does not say of which architecture it is: name it, as in --arch ViT-B-32 "
-        f"(`clew models` lists them), or put its {CONFIG_FILE} beside it."
+        f"The architecture of {source.path} is unknown. Name it, as in --arch ViT-B-32 "
+        f"(`clew models` lists all), or put its {CONFIG_FILE} into the same folder."
     )
 
 
 def _find_weights(folder: Path) -> Path:
-    found = sorted(path for path in folder.glob("*") if path.suffix in WEIGHTS_SUFFIXES)
-    preferred = [path for path in found if path.suffix == ".safetensors"] or found
+    files = sorted(path for path in folder.glob("*") if path.suffix in WEIGHTS_SUFFIXES)
+    preferred = [path for path in files if path.suffix == ".safetensors"] or files
     if not preferred:
-        raise EmbedderError(f"There are no weights in {folder}: no {', '.join(WEIGHTS_SUFFIXES)} file.")
+        raise EmbedderError(f"{folder} contains no weights (no {', '.join(WEIGHTS_SUFFIXES)} file).")
     return preferred[0]
 
 
@@ -127,103 +140,90 @@ def _architecture_config(arch: str) -> dict[str, Any]:
 
     config: dict[str, Any] | None = open_clip.get_model_config(arch)
     if config is None:
-        raise EmbedderError(f"open_clip knows no architecture {arch}; `clew models` lists them.")
+        raise EmbedderError(f"open_clip has no architecture {arch}. `clew models` lists all.")
     return config
 
 
 def _pretrained_config(arch: str, tag: str) -> dict[str, Any]:
     import open_clip
 
-    looks: dict[str, Any] = open_clip.get_pretrained_cfg(arch, tag)
-    if not looks:
-        tags = open_clip.list_pretrained_tags_by_model(arch)
-        offered = f"it lists {', '.join(tags)}" if tags else "it lists none"
+    config: dict[str, Any] = open_clip.get_pretrained_cfg(arch, tag)
+    if not config:
+        tags = ", ".join(open_clip.list_pretrained_tags_by_model(arch)) or "none"
         _architecture_config(arch)
-        raise EmbedderError(f"open_clip lists no weights {tag} of {arch}; {offered}.")
-    return looks
+        raise EmbedderError(f"open_clip has no weights {tag} for {arch}. Available: {tags}.")
+    return config
 
 
 def _shared_preprocessing(arch: str, notify: Notify) -> dict[str, Any]:
-    """Return what all listed weights of an architecture share: their preprocessing, and QuickGELU."""
+    """Return the preprocessing and the activation that all listed weights of an architecture share."""
     import open_clip
 
     tags = open_clip.list_pretrained_tags_by_model(arch)
-    ways = {
-        tag: {name: _pretrained_config(arch, tag).get(name) for name in PREPROCESSING_KEYS} for tag in tags
-    }
-    known = list(ways.values())
-    if any(way != known[0] for way in known):
+    configs = [_pretrained_config(arch, tag) for tag in tags]
+    settings = [{name: config.get(name) for name in PREPROCESSING_KEYS} for config in configs]
+    if any(row != settings[0] for row in settings):
         raise EmbedderError(
-            f"Weights of {arch} want their pictures in different ways, and nothing says which these want. "
-            f"Name the listed weights they come from, as in --arch {arch}/{tags[0]}, or put their "
-            f"{CONFIG_FILE} "
-            "beside them."
+            f"The preprocessing of these weights is unknown, because it differs between weights of {arch}. "
+            f"Name the listed weights that they derive from, as in --arch {arch}/{tags[0]}, or put their "
+            f"{CONFIG_FILE} into the same folder."
         )
-    quick = {tag for tag in tags if _pretrained_config(arch, tag).get("quick_gelu")}
-    if quick and quick != set(tags):
-        example = next(tag for tag in tags if tag in quick)
+    quick = [tag for tag, config in zip(tags, configs, strict=True) if config.get("quick_gelu")]
+    if quick and len(quick) < len(tags):
         notify(
-            f"Taking these weights as made with GELU, as most of {arch} are. If they come from {example} or "
-            f"others made with QuickGELU, say --arch {arch}/{example}."
+            f"Assuming that these weights use GELU, as most weights of {arch} do. If they derive from "
+            f"{quick[0]} or other weights that use QuickGELU, add --arch {arch}/{quick[0]}."
         )
-    return {**(known[0] if known else {}), "quick_gelu": bool(tags) and quick == set(tags)}
+    return {**(settings[0] if settings else {}), "quick_gelu": bool(tags) and len(quick) == len(tags)}
 
 
 def _merge_configs(config: dict[str, Any], pretrained: dict[str, Any]) -> dict[str, Any]:
-    """Join architecture and weights; open_clip only warns where the weights want QuickGELU."""
+    """Merge architecture and weights; where the weights use QuickGELU, open_clip itself only warns."""
     if pretrained.get("quick_gelu"):
         config = {**config, "quick_gelu": True}
-    wanted = {name: pretrained[name] for name in PREPROCESSING_KEYS if pretrained.get(name) is not None}
-    return {"model_cfg": config, "preprocess_cfg": wanted}
+    preprocessing = {key: pretrained[key] for key in PREPROCESSING_KEYS if pretrained.get(key) is not None}
+    return {"model_cfg": config, "preprocess_cfg": preprocessing}
 
 
 def _read_config(path: Path) -> dict[str, Any]:
+    """Read open_clip_config.json; raises EmbedderError."""
     try:
         config = json.loads(path.read_text("utf-8"))
-        model, looks = config["model_cfg"], config.get("preprocess_cfg", {})
-        model["vision_cfg"], model["text_cfg"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise EmbedderError(f"{path} is no configuration of an open_clip model: {error!r}.") from error
-    return {"model_cfg": model, "preprocess_cfg": looks}
+        model, preprocessing = config["model_cfg"], config.get("preprocess_cfg") or {}
+        dict(model["vision_cfg"]), dict(model["text_cfg"]), dict(preprocessing)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise EmbedderError(f"{path} is not a configuration of an open_clip model: {error!r}.") from error
+    return {"model_cfg": model, "preprocess_cfg": preprocessing}
 
 
 def _weights_file_names(name: str) -> list[str]:
-    """Return the names that weights may have on the hub, safetensors first, as open_clip tries them."""
+    """Return the possible names of weights on the hub, in open_clip's order: safetensors first."""
     name = name or "open_clip_pytorch_model.bin"
     safe = ["open_clip_model.safetensors"] if name == "open_clip_pytorch_model.bin" else []
     safe += [Path(name).with_suffix(".safetensors").name] if name.endswith((".bin", ".pth")) else []
     return [*safe, name]
 
 
-def load_tokenizer(checkpoint: Checkpoint) -> "SimpleTokenizer | HFTokenizer":
-    """Return open_clip's own tokenizer of a model, fetched if need be; raises EmbedderError."""
+def load_tokenizer(checkpoint: Checkpoint, notify: Notify) -> "SimpleTokenizer | HFTokenizer":
+    """Return open_clip's tokenizer of a model, downloaded if needed; raises EmbedderError."""
     from open_clip.tokenizer import HFTokenizer, SimpleTokenizer
 
     text = checkpoint.text_config
-    length, how = text.get("context_length", 77), text.get("tokenizer_kwargs", {})
+    length, options = text.get("context_length", 77), text.get("tokenizer_kwargs", {})
     name = text.get("hf_tokenizer_name")
     if not name:
-        return SimpleTokenizer(context_length=length, **how)
-    near = checkpoint.folder
-    if near is not None and (near / "tokenizer.json").is_file():
-        name = str(near)
+        return SimpleTokenizer(context_length=length, **options)
 
-    def make(local: bool) -> "HFTokenizer":
+    def load(name: str) -> "HFTokenizer":
         mode = text.get("tokenizer_mode")
-        return HFTokenizer(name, context_length=length, tokenizer_mode=mode, local_files_only=local, **how)
+        return HFTokenizer(name, context_length=length, tokenizer_mode=mode, local_files_only=True, **options)
 
-    try:
-        with quiet():
-            return _load_cached_or_fetch(make, name, "tokenizer_config.json")
-    except Exception as error:  # of whichever library reads it
-        where = "" if near is None else f" Put its tokenizer.json into {near}."
-        raise EmbedderError(
-            f"{hub.unavailable_error(f'the tokenizer {name}', _first_line(error))}{where}"
-        ) from error
+    with quiet():
+        return _load_companion(checkpoint, f"tokenizer {name}", name, TOKENIZER_FILES, load, notify)
 
 
-def config_with_local_text_model(checkpoint: Checkpoint, folder: Path) -> dict[str, Any]:
-    """Return the configuration, with what a text tower of transformers needs copied into `folder`.
+def config_with_local_text_model(checkpoint: Checkpoint, folder: Path, notify: Notify) -> dict[str, Any]:
+    """Return the configuration, with the settings of a text tower of transformers saved in `folder`.
 
     Raises EmbedderError.
     """
@@ -232,18 +232,10 @@ def config_with_local_text_model(checkpoint: Checkpoint, folder: Path) -> dict[s
         return checkpoint.config
     from transformers import AutoConfig
 
-    near = checkpoint.folder
-    if near is not None and (near / "config.json").is_file():
-        name = str(near)
-    try:
-        settings = _load_cached_or_fetch(
-            lambda local: AutoConfig.from_pretrained(name, local_files_only=local), name, "config.json"
-        )
-    except Exception as error:  # of whichever library reads it
-        where = "" if near is None else f" Put its config.json into {near}."
-        raise EmbedderError(
-            f"{hub.unavailable_error(f'the text model {name}', _first_line(error))}{where}"
-        ) from error
+    def load(name: str) -> Any:
+        return AutoConfig.from_pretrained(name, local_files_only=True)
+
+    settings = _load_companion(checkpoint, f"text model {name}", name, ("config.json",), load, notify)
     settings.save_pretrained(folder / "transformer")
     model = dict(checkpoint.config["model_cfg"])
     model["text_cfg"] = {**model["text_cfg"], "hf_model_name": str(folder / "transformer")}
@@ -251,38 +243,60 @@ def config_with_local_text_model(checkpoint: Checkpoint, folder: Path) -> dict[s
 
 
 def fingerprint_parts(checkpoint: Checkpoint, tokenizer_signature: bytes) -> dict[str, str]:
-    """Return what the fingerprint covers; `tokens` are a vocabulary and the ids of PROBES."""
+    """Return descriptions of the parts that the fingerprint covers, in words that a person can compare."""
     with checkpoint.weights.open("rb") as file:
         weights = hashlib.file_digest(file, "sha256").hexdigest()
     model = checkpoint.config["model_cfg"]
     text = {key: value for key, value in model["text_cfg"].items() if not key.startswith("hf_model")}
-    design = hashlib.sha256(json.dumps({**model, "text_cfg": text}, sort_keys=True).encode()).hexdigest()
+    architecture = json.dumps({**model, "text_cfg": text}, sort_keys=True)
+    digest = hashlib.sha256(architecture.encode()).hexdigest()
     gelu = ", QuickGELU" if model.get("quick_gelu") else ""
     name = checkpoint.source.arch or model["vision_cfg"].get("timm_model_name") or "its own"
     length = checkpoint.text_config.get("context_length", 77)
     return {
-        "architecture": f"{name}{gelu}, {design[:8]}",
+        "architecture": f"{name}{gelu}, {digest[:8]}",
         "weights": f"SHA-256 {weights}",
         "preprocessing": str(checkpoint.preprocessing),
         "tokenizer": f"{length} tokens, {hashlib.sha256(tokenizer_signature).hexdigest()[:16]}",
     }
 
 
-def _load_cached_or_fetch(make: Callable[[bool], Loaded], name: str, file: str) -> Loaded:
-    """Return what is made of local files alone, else, if the hub is there, of fetched ones."""
+def _load_companion(
+    checkpoint: Checkpoint,
+    title: str,
+    name: str,
+    files: Sequence[str],
+    load: Callable[[str], Loaded],
+    notify: Notify,
+) -> Loaded:
+    """Load the tokenizer or text model `name` from the checkpoint's folder, the cache, or the hub.
+
+    `files` are patterns; the first is a file that the checkpoint's folder needs. Raises EmbedderError.
+    """
+    folder, main_file = checkpoint.folder, files[0]
+    model = HubModel(
+        title,
+        name,
+        required=[(main_file, "tokenizer_config.json", "config.json")],
+        command=f"clew prepare {quote(checkpoint.source.name)}",
+        optional=files,
+        alternative="" if folder is None else f"Or put its {main_file} into {folder}.",
+    )
     try:
-        return make(True)
-    except Exception:
-        if Path(name).is_dir() or hub.unreachable_reason(name, [file]):
-            raise
-        return make(False)
+        if folder is not None and (folder / main_file).is_file():
+            return load(str(folder))
+        if Path(name).is_dir():
+            return load(name)
+        if cached := cached_file(name, model.required[0]):
+            with suppress(Exception):  # not complete
+                return load(str(cached.parent))
+        return load(str(download(model, notify)[0].parent))
+    except EmbedderError:
+        raise
+    except Exception as error:  # of any library that reads the files
+        raise model.error(first_line(error)) from error
 
 
 def _rgb_triple(values: Any) -> tuple[float, float, float]:
     red, green, blue = map(float, values)
     return red, green, blue
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return (lines[0] if lines else type(error).__name__).rstrip(".")

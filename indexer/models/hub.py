@@ -1,95 +1,145 @@
-"""Files of the Hugging Face hub: from its cache, else fetched, else a word on what to do without it."""
+"""Download models from the Hugging Face hub into its cache.
 
-from collections.abc import Sequence
+All downloads share one timeout, one offline rule and one error text. The largest file, the weights, comes
+last: if it is in the cache, so are the others.
+"""
+
+import fnmatch
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
 from pathlib import Path
-from queue import Empty, Queue
-from shlex import quote
 from threading import Thread
 
 from indexer.types import Notify
-from retrieval.errors import EmbedderError
+from retrieval.errors import EmbedderError, first_line
 from retrieval.formatting import format_bytes
 
-HUB_TIMEOUT = 3.0  # seconds to learn that the hub is not there
+HUB_TIMEOUT = 3.0  # seconds to learn that the hub cannot be reached
+MIN_REPORTED_BYTES = 1_000_000  # downloads of this size or more are announced
+
+
+@dataclass(frozen=True, slots=True)
+class HubModel:
+    """The files of a model in a repository of the hub, and the words of the error without them."""
+
+    title: str  # as errors name it, "model ViT-B-32/openai"
+    repo: str
+    required: Sequence[Sequence[str]]  # groups of names, of which the first that exists is needed
+    command: str  # downloads the files
+    optional: Sequence[str] = ()  # patterns, for the root of the repository
+    alternative: str = ""  # to a download, in complete sentences
+
+    def error(self, reason: str) -> EmbedderError:
+        """Return the error of a model that cannot be used."""
+        return EmbedderError(
+            f"The {self.title} cannot be used: {reason}. `{self.command}` downloads it if there is a network "
+            "and HF_HUB_OFFLINE is not set. Downloads in $HF_HOME/hub (default: ~/.cache/huggingface/hub) "
+            f"can also be copied from another machine. {self.alternative}".rstrip()
+        )
+
+
+class HubError(Exception):
+    """The reason for which files of the hub cannot be downloaded."""
 
 
 def cached_file(repo: str, names: Sequence[str]) -> Path | None:
-    """Return the first of these files that the hub's cache holds."""
+    """Return the first of these files that is in the cache."""
     from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
 
-    found = (try_to_load_from_cache(repo, name) for name in names)
-    return next((Path(path) for path in found if isinstance(path, str)), None)
+    try:
+        paths = [try_to_load_from_cache(repo, name) for name in names]
+    except HFValidationError:  # not the name of a repository
+        return None
+    return next((Path(path) for path in paths if isinstance(path, str)), None)
 
 
-def unreachable_reason(repo: str, names: Sequence[str]) -> str | None:
-    """Say why none of these files can be fetched, within PATIENCE; None if one can."""
+def cached_files(model: HubModel) -> list[Path]:
+    """Return the cached file of each required group, or nothing if any is missing."""
+    files = [cached_file(model.repo, names) for names in model.required]
+    return [file for file in files if file is not None] if None not in files else []
+
+
+def fetch(model: HubModel, notify: Notify) -> list[Path]:
+    """Return the file of each required group, downloaded if any is not cached; raises EmbedderError."""
+    return cached_files(model) or download(model, notify)
+
+
+def download(model: HubModel, notify: Notify) -> list[Path]:
+    """Download what is not in the cache, and return the file of each required group; raises EmbedderError.
+
+    An interrupted download is resumed.
+    """
+    try:
+        sizes = list_files(model.repo)
+        required = [_first_existing(model.repo, names, sizes) for names in model.required]
+        at_root = [name for name in sizes if "/" not in name]
+        optional = [name for pattern in model.optional for name in fnmatch.filter(at_root, pattern)]
+        names = sorted({*required, *optional}, key=sizes.__getitem__)
+        total = sum(sizes[name] for name in names)
+        if total >= MIN_REPORTED_BYTES:
+            notify(f"Downloading {model.repo} ({format_bytes(total)}) ...")
+        paths = {name: _download(model.repo, name) for name in names}
+    except HubError as error:
+        raise model.error(str(error)) from error
+    return [paths[name] for name in required]
+
+
+def list_files(repo: str) -> dict[str, int]:
+    """Return the files of a repository, name -> bytes; raises HubError within HUB_TIMEOUT seconds."""
     from huggingface_hub import constants
 
     if constants.HF_HUB_OFFLINE:
-        return "HF_HUB_OFFLINE is set"
-    answer: Queue[str | None] = Queue()
-    # Looking a name up knows no time limit of its own; nobody waits for a daemon.
-    Thread(target=lambda: answer.put(_unavailable_reason(repo, names)), daemon=True).start()
+        raise HubError("HF_HUB_OFFLINE is set")
+    answer: Future[dict[str, int]] = Future()
+    # A DNS lookup has no timeout of its own, but a daemon thread can be abandoned.
+    Thread(target=_request_files, args=(repo, answer), daemon=True).start()
     try:
-        return answer.get(timeout=HUB_TIMEOUT)
-    except Empty:
-        return f"{constants.ENDPOINT} does not answer within {HUB_TIMEOUT:.0f} seconds"
+        return answer.result(HUB_TIMEOUT)
+    except TimeoutError as error:
+        raise HubError(f"{constants.ENDPOINT} does not answer within {HUB_TIMEOUT:.0f} seconds") from error
+    except Exception as error:  # of any library that huggingface_hub uses
+        raise _hub_error(error) from error
 
 
-def fetch(repo: str, names: Sequence[str], model: str, notify: Notify) -> Path:
-    """Return the first of these files that is cached or can be fetched; raises EmbedderError."""
-    found = cached_file(repo, names)
-    if found is not None:
-        return found
-    reason = unreachable_reason(repo, names)
-    if reason is not None:
-        raise unavailable_error(model, reason)
-    from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
-    from huggingface_hub.errors import EntryNotFoundError
-
-    for name in names:
-        try:
-            length = get_hf_file_metadata(hf_hub_url(repo, name), timeout=HUB_TIMEOUT).size or 0
-            if length > 1e6:
-                notify(f"Downloading {repo}/{name}, {format_bytes(length)} ...")
-            return Path(hf_hub_download(repo, name))
-        except EntryNotFoundError:
-            continue
-        except Exception as error:  # of whichever library speaks to the hub
-            raise unavailable_error(model, _hub_error_reason(error)) from error
-    raise unavailable_error(model, f"{repo} holds none of {', '.join(names)}")
+def unreachable_reason(repo: str) -> str | None:
+    """Return why files of a repository cannot be downloaded, or None if they can."""
+    try:
+        list_files(repo)
+    except HubError as error:
+        return str(error)
+    return None
 
 
-def unavailable_error(model: str, reason: str) -> EmbedderError:
-    """Return the error of a model whose files cannot be had."""
-    command = f"clew prepare {quote(model)}"
-    return EmbedderError(
-        f"The files of {model} are not in the hub's cache and cannot be fetched: {reason}. "
-        f"Where there is a network (and HF_HUB_OFFLINE is not set), `{command}` fetches them into "
-        "$HF_HOME/hub, by default ~/.cache/huggingface/hub, which can be copied here. Or name a file you "
-        "have: --model weights.safetensors --arch ViT-B-32. The model `builtin` needs no file."
-    )
+def _request_files(repo: str, answer: "Future[dict[str, int]]") -> None:
+    """Set the files of a repository, or the exception that the request raises."""
+    from huggingface_hub import HfApi
+
+    try:
+        files = HfApi().model_info(repo, files_metadata=True, timeout=HUB_TIMEOUT).siblings or []
+        answer.set_result({file.rfilename: file.size or 0 for file in files})
+    except Exception as error:
+        answer.set_exception(error)
 
 
-def _unavailable_reason(repo: str, names: Sequence[str]) -> str | None:
-    from huggingface_hub import get_hf_file_metadata, hf_hub_url
-    from huggingface_hub.errors import EntryNotFoundError
-
-    reason = None
-    for name in names:
-        try:
-            get_hf_file_metadata(hf_hub_url(repo, name), timeout=HUB_TIMEOUT)
-        except EntryNotFoundError:
-            reason = f"{repo} holds none of {', '.join(names)}"
-        except Exception as error:  # of whichever library speaks to the hub
-            return _hub_error_reason(error)
-        else:
-            return None
-    return reason
+def _first_existing(repo: str, names: Sequence[str], sizes: Mapping[str, int]) -> str:
+    name = next((name for name in names if name in sizes), None)
+    if name is None:
+        raise HubError(f"{repo} contains no {' or '.join(names)}")
+    return name
 
 
-def _hub_error_reason(error: Exception) -> str:
+def _download(repo: str, name: str) -> Path:
+    from huggingface_hub import hf_hub_download
+
+    try:
+        return Path(hf_hub_download(repo, name, etag_timeout=HUB_TIMEOUT))
+    except Exception as error:  # of any library that huggingface_hub uses
+        raise _hub_error(error) from error
+
+
+def _hub_error(error: Exception) -> HubError:
     from huggingface_hub import constants
 
-    lines = str(error).strip().splitlines()
-    return f"{constants.ENDPOINT} says {lines[0] if lines else type(error).__name__}".rstrip(".")
+    return HubError(f"{constants.ENDPOINT} reports {first_line(error)}")

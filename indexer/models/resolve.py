@@ -1,7 +1,7 @@
-"""From what a person calls a model to an embedder that is ready to embed."""
+"""Resolve the name of a model to an embedder, and prepare the model if needed."""
 
 from indexer.models import hub
-from indexer.types import Notify
+from indexer.types import Notify, ignore_message
 from retrieval.embedders import model_name, registry
 from retrieval.embedders.base import Embedder
 from retrieval.embedders.model_cache import (
@@ -12,16 +12,10 @@ from retrieval.embedders.model_cache import (
 )
 from retrieval.errors import EmbedderError
 
-RECOMMENDED_MODEL = "ViT-B-32-256/datacomp_s34b_b86k"  # MIT
-_RECOMMENDED_REPO, _RECOMMENDED_FILES = (
-    "laion/CLIP-ViT-B-32-256x256-DataComp-s34B-b86K",
-    ("open_clip_model.safetensors",),
-)
+RECOMMENDED_MODEL = "ViT-B-32-256/datacomp_s34b_b86k"  # MIT license
+_RECOMMENDED_REPO = "laion/CLIP-ViT-B-32-256x256-DataComp-s34B-b86K"
+_RECOMMENDED_WEIGHTS = "open_clip_model.safetensors"
 AUTO = "auto"
-
-
-def ignore_message(line: str) -> None:
-    """Say nothing."""
 
 
 def resolve_embedder(
@@ -32,56 +26,55 @@ def resolve_embedder(
     fingerprint: str | None = None,
     notify: Notify = ignore_message,
 ) -> Embedder:
-    """Return the embedder of this name, prepared now if it has not been; raises EmbedderError.
+    """Return the embedder of this name, and prepare it if needed; raises EmbedderError.
 
-    `fingerprint` is that of the space it must fit, if it is prepared; `device` None is the fastest here.
+    If several versions are prepared, `fingerprint` selects one. Without `device`, the fastest is used.
     """
     if name == AUTO:
         return recommended_embedder(device, notify)
     source = model_name.parse_model_name(name, arch)
     if source.kind == "builtin":
         return registry.load_embedder(name)
-    known = None if fingerprint is None else find_by_fingerprint(fingerprint)
-    if known is None or not known.up_to_date:
-        known = find_by_source(source) or _prepare(source, device, notify)
+    prepared = None if fingerprint is None else find_by_fingerprint(fingerprint)
+    if prepared is None or not prepared.up_to_date:
+        prepared = find_by_source(source) or _prepare(source, device, notify)
     from retrieval.embedders.open_clip import OpenClipEmbedder
 
-    choice = known.choice(device or AUTO)
+    choice = prepared.choice(device or AUTO)
     if choice is None or not _is_available(choice):
-        choice = _choose_precision(known, device, notify)
-    return OpenClipEmbedder(known, choice.device)
+        choice = _choose_precision(prepared, device, notify)
+    return OpenClipEmbedder(prepared, choice.device)
 
 
 def prepare_model(
     name: str, *, arch: str | None = None, device: str | None = None, notify: Notify = ignore_message
 ) -> Embedder:
-    """Fetch a model if need be, export its text tower, and choose its precision on this machine.
+    """Download a model if needed, export its text tower, and choose its precision on this machine.
 
-    Raises EmbedderError, which says what to do where the hub cannot be reached.
+    Raises EmbedderError.
     """
     return resolve_embedder(name, arch=arch, device=device, notify=notify)
 
 
 def recommended_embedder(device: str | None, notify: Notify) -> Embedder:
-    """Return the recommended open_clip model if it is here or can be fetched, else the built-in one."""
-    source = model_name.parse_model_name(RECOMMENDED_MODEL)
-    reason = None
-    if find_by_source(source) is None and hub.cached_file(_RECOMMENDED_REPO, _RECOMMENDED_FILES) is None:
-        reason = hub.unreachable_reason(_RECOMMENDED_REPO, _RECOMMENDED_FILES)
+    """Return the recommended open_clip model if it is cached or can be downloaded, else the built-in one."""
+    source, reason = model_name.parse_model_name(RECOMMENDED_MODEL), None
+    if find_by_source(source) is None and not hub.cached_file(_RECOMMENDED_REPO, [_RECOMMENDED_WEIGHTS]):
+        reason = hub.unreachable_reason(_RECOMMENDED_REPO)
     if reason is None:
         try:
             return resolve_embedder(RECOMMENDED_MODEL, device=device, notify=notify)
         except EmbedderError as error:
-            reason = str(error)
+            reason = str(error).rstrip(".")
     notify(
-        f"Using the built-in model, which is basic: {reason}. Once it can be fetched, "
-        f"`clew switch {RECOMMENDED_MODEL}` makes this library much better."
+        f"Using the built-in model, which is basic: {reason}. To get much better results, run "
+        f"`clew switch {RECOMMENDED_MODEL}` with a network connection."
     )
     return registry.load_embedder("builtin")
 
 
 def _is_available(choice: PrecisionChoice) -> bool:
-    """Say whether the accelerator of a choice is that of this machine."""
+    """Return True if this machine has the accelerator for which the precision was chosen."""
     if choice.device == "cpu":
         return True
     from retrieval.embedders.torch_towers import accelerator_name  # heavy: torch

@@ -10,7 +10,7 @@ from indexer.operations.pipeline import update_folders
 from indexer.operations.report import Report
 from indexer.store.location import as_paths, library_path
 from indexer.store.writer import LibraryWriter
-from indexer.types import Notify, Progress, no_progress
+from indexer.types import Notify, Progress, ignore_message, no_progress
 from retrieval.embedders.base import Embedder
 from retrieval.types import Space
 
@@ -26,7 +26,7 @@ def index_folder(
     embedder: Embedder | None = None,
     options: IndexOptions = DEFAULT_OPTIONS,
     progress: Progress = no_progress,
-    notify: Notify = resolve.ignore_message,
+    notify: Notify = ignore_message,
 ) -> "Library":
     """Index a folder of media, or update its index, and return the library.
 
@@ -56,7 +56,7 @@ def update_library(
     embedder: Embedder | None = None,
     options: IndexOptions = DEFAULT_OPTIONS,
     progress: Progress = no_progress,
-    notify: Notify = resolve.ignore_message,
+    notify: Notify = ignore_message,
 ) -> Report:
     """Index folders, or all folders of the library, and report what changed.
 

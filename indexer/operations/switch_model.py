@@ -9,13 +9,12 @@ from indexer.maintenance.backfill_vectors import backfill_vectors
 from indexer.maintenance.build_index import build_if_due
 from indexer.maintenance.calibrate import calibrate_if_due
 from indexer.models import resolve
-from indexer.models.resolve import ignore_message as say_nothing
 from indexer.store.location import existing_library
 from indexer.store.spaces import active_space
 from indexer.store.writer import LibraryWriter
 from indexer.tag.concepts import retrain_concepts
 from indexer.tag.tag_table import update_tags
-from indexer.types import Notify, Progress, no_progress
+from indexer.types import Notify, Progress, ignore_message, no_progress
 from retrieval.embedders.base import Embedder
 from retrieval.library import Library
 from retrieval.query.encoder import validate_query
@@ -67,7 +66,7 @@ def switch_library(
     compare: Sequence[str] = (),
     embedder: Embedder | None = None,
     progress: Progress = no_progress,
-    notify: Notify = say_nothing,
+    notify: Notify = ignore_message,
 ) -> Switched:
     """Fill a space of another model, and let it answer instead of the present one.
 

@@ -9,7 +9,7 @@ from indexer.models import resolve
 from indexer.store.location import existing_library
 from indexer.store.spaces import active_space
 from indexer.store.writer import LibraryWriter
-from indexer.types import Notify, Progress, no_progress
+from indexer.types import Notify, Progress, ignore_message, no_progress
 from retrieval.embedders.base import Embedder
 
 
@@ -19,7 +19,7 @@ def verify_library(
     repair: bool = False,
     embedder: Embedder | None = None,
     progress: Progress = no_progress,
-    notify: Notify = resolve.ignore_message,
+    notify: Notify = ignore_message,
 ) -> Findings:
     """Check that a library is as it was written.
 

@@ -14,12 +14,11 @@ from pathlib import Path
 
 import numpy as np
 
-from indexer.models.resolve import ignore_message
 from indexer.scan.walker import list_files
 from indexer.store.location import existing_library
 from indexer.store.spaces import active_space, space_embedder
 from indexer.store.writer import LibraryWriter
-from indexer.types import Notify
+from indexer.types import Notify, ignore_message
 from retrieval.catalog.concepts import concept_names, image_vectors, list_concepts
 from retrieval.embedders.base import Embedder
 from retrieval.errors import MediaError, QueryError

@@ -13,7 +13,7 @@ from indexer.store.writer import LibraryWriter
 from indexer.tag.matcher import CONFIDENCE_DIGITS, DEFAULT_KINDS, TagRule, match_labels
 from indexer.tag.tag_table import TagCounter, delete_labels, write_tags
 from indexer.tag.zero_shot import DEFAULT_IMAGE_WEIGHT
-from indexer.types import Notify
+from indexer.types import Notify, ignore_message
 from retrieval.catalog.reader import Catalog
 from retrieval.embedders.base import Embedder
 from retrieval.errors import LibraryMissing, QueryError

@@ -11,14 +11,13 @@ from pathlib import Path
 from threading import Event
 from time import monotonic
 
-from indexer.models import resolve
 from indexer.operations.index import embedder_factory
 from indexer.operations.options import DEFAULT_OPTIONS, IndexOptions
 from indexer.operations.pipeline import IndexRun, update_folders
 from indexer.operations.report import Report
 from indexer.store.location import absolute_path, as_paths, existing_library, library_path
 from indexer.store.writer import LibraryWriter
-from indexer.types import FileEntry, Notify, Progress, no_progress
+from indexer.types import FileEntry, Notify, Progress, ignore_message, no_progress
 from indexer.watch.change_log import Change, ChangeLog
 from indexer.watch.scheduler import RescanScheduler, RescanTarget, scan_targets
 from retrieval.embedders.base import Embedder
@@ -45,7 +44,7 @@ def watch_library(
     on_change: Callable[[Change], None] = lambda change: None,
     on_initial_scan: Callable[[Report], None] = lambda report: None,
     progress: Progress = no_progress,
-    notify: Notify = resolve.ignore_message,
+    notify: Notify = ignore_message,
     stop: Event | None = None,
 ) -> None:
     """Index folders, or all folders of the library, then follow their changes until `stop` is set.

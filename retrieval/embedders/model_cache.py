@@ -1,16 +1,17 @@
-"""Prepared models: in the cache a folder each, with all that is needed to run them without a hub.
+"""Prepared models: one folder each in the cache, with all files that are needed to run them offline.
 
-open_clip_config.json     architecture and preprocessing, as open_clip writes them
+open_clip_config.json     architecture and preprocessing, in open_clip's format
 open_clip_model.*         a link to the weights
-tokenizer.json            as `tokenizers` reads it
+tokenizer.json            in the format of the library `tokenizers`
 text.onnx                 the text tower, for queries without torch
-int8.image.onnx ...       the image tower, where onnxruntime is the fastest on some machine
-recipe.json               what all of these are
-choices.json              the precision chosen on each machine and device
+int8.image.onnx ...       the image tower, if onnxruntime is the fastest on some machine
+recipe.json               the manifest
+choices.json              the precision chosen for each machine and device
 """
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,37 +32,34 @@ COMPANION_FILES = ("open_clip_config.json", "tokenizer.json", "tokenizer_config.
 
 @dataclass(frozen=True, slots=True)
 class ModelManifest:
-    """What a prepared model is. `parts` are what its fingerprint covers, in words a person can compare."""
+    """Description of a prepared model; its fields are the keys of recipe.json."""
 
     name: str
     arch: str | None
     fingerprint: str
-    parts: dict[str, str]
+    parts: dict[str, str]  # covered by the fingerprint, in words that a person can compare
     dim: int
     preprocessing: Preprocessing
     frame: TokenTemplate
-    weights: str  # the file, and its size and mtime when it was hashed
-    size: int
-    mtime: int
-    near: str | None  # the folder of local weights, and what of BESIDE was there
-    beside: str
-    cut: bool  # whether ids may be cut where the longest text of a batch ends
+    weights: str  # path of the file
+    size: int  # of the weights in bytes, when they were hashed
+    mtime: int  # of the weights in nanoseconds
+    near: str | None  # folder of local weights
+    beside: str  # files_fingerprint of that folder
+    cut: bool  # True if padding may be trimmed to the longest text of a batch
     logit_scale: float
     logit_bias: float | None
 
 
 @dataclass(frozen=True, slots=True)
 class PrecisionChoice:
-    """The precision chosen on a machine: `rates` are images/s of all that were tried, `cosine` to float32.
-
-    `hardware` names an accelerator.
-    """
+    """The precision chosen for a device of a machine."""
 
     device: str
     precision: str
-    rates: dict[str, float]
-    cosine: float
-    hardware: str = ""
+    rates: dict[str, float]  # measured images/s, by precision
+    cosine: float  # the smallest to float32
+    hardware: str = ""  # name of the accelerator
 
     def __str__(self) -> str:
         if len(self.rates) < 2:
@@ -79,7 +77,7 @@ class PreparedModel:
 
     @property
     def weights_present(self) -> bool:
-        """Say whether its weights are where they were and as they were."""
+        """Return True if the weights exist and have not changed."""
         path = Path(self.manifest.weights)
         if not path.is_file():
             return False
@@ -88,75 +86,87 @@ class PreparedModel:
 
     @property
     def up_to_date(self) -> bool:
-        """Say whether what lies beside local weights is as it was, too."""
+        """Return True if neither the weights nor the files next to local weights have changed."""
         near = self.manifest.near
         return self.weights_present and (
             near is None or files_fingerprint(Path(near)) == self.manifest.beside
         )
 
     def choice(self, device: str) -> PrecisionChoice | None:
-        """Return what was chosen on this machine and device, if it is still there."""
-        found = self.choices().get(machine_key(device))
-        choice = None if found is None else PrecisionChoice(**found)
-        if choice is not None and choice.precision in EXPORTED_IMAGE_TOWERS:
-            return choice if (self.folder / EXPORTED_IMAGE_TOWERS[choice.precision]).is_file() else None
-        return choice
+        """Return the choice for a device of this machine, or None if its image tower is missing."""
+        choice = self.choices().get(machine_key(device))
+        if choice is None or choice.precision not in EXPORTED_IMAGE_TOWERS:
+            return choice
+        return choice if (self.folder / EXPORTED_IMAGE_TOWERS[choice.precision]).is_file() else None
 
-    def choices(self) -> dict[str, dict[str, Any]]:
-        """Return all choices, by device and machine."""
-        try:
-            choices: dict[str, dict[str, Any]] = json.loads((self.folder / CHOICES_FILE).read_text())
-        except (OSError, ValueError):
-            return {}
+    def choices(self) -> dict[str, PrecisionChoice]:
+        """Return all valid choices, by machine_key."""
+        choices = {}
+        for key, fields in _read_json_object(self.folder / CHOICES_FILE).items():
+            with suppress(TypeError):  # a choice of another version
+                choices[key] = PrecisionChoice(**fields)
         return choices
 
 
 def machine_key(device: str) -> str:
-    """Name a device of this machine, under which a choice is kept."""
+    """Return the key of a choice: a device of this machine."""
     return f"{device}; {processor_description()}"
 
 
 def model_folder(fingerprint: str) -> Path:
-    """Return where the model of this fingerprint is, once prepared."""
+    """Return the folder of the prepared model of this fingerprint."""
     return model_cache_folder() / fingerprint[:24]
 
 
 def find_by_fingerprint(fingerprint: str) -> PreparedModel | None:
     """Return the prepared model of this fingerprint."""
-    found = _load_prepared(model_folder(fingerprint))
-    return found if found is not None and found.manifest.fingerprint == fingerprint else None
+    model = _load_prepared(model_folder(fingerprint))
+    return model if model is not None and model.manifest.fingerprint == fingerprint else None
 
 
 def find_by_source(source: ModelSource) -> PreparedModel | None:
-    """Return the model prepared from this source, if its weights are still the same."""
-    names = (found for found in prepared_models() if found.manifest.name == source.name)
+    """Return the model prepared from this source, if its files have not changed."""
     arch = "/".join(filter(None, (source.arch, source.tag)))
-    return next((f for f in names if f.up_to_date and (not arch or f.manifest.arch == arch)), None)
+    for model in prepared_models():
+        manifest = model.manifest
+        if manifest.name == source.name and (not arch or manifest.arch == arch) and model.up_to_date:
+            return model
+    return None
 
 
 def files_fingerprint(folder: Path) -> str:
-    """Return size and time of each of BESIDE in a folder."""
+    """Return name, size and mtime of each companion file in a folder."""
     stats = [(name, (folder / name).stat()) for name in COMPANION_FILES if (folder / name).is_file()]
     return " ".join(f"{name}:{stat.st_size}:{stat.st_mtime_ns}" for name, stat in stats)
 
 
 def prepared_models() -> Iterator[PreparedModel]:
-    """Yield what is prepared."""
+    """Yield the prepared models of this machine."""
     for folder in sorted(model_cache_folder().glob("*")):
-        if (found := _load_prepared(folder)) is not None:
-            yield found
+        if (model := _load_prepared(folder)) is not None:
+            yield model
 
 
 def _load_prepared(folder: Path) -> PreparedModel | None:
+    fields = _read_json_object(folder / MANIFEST_FILE)
     try:
-        fields = json.loads((folder / MANIFEST_FILE).read_text("utf-8"))
-        looks, frame = _lists_to_tuples(fields["preprocessing"]), _lists_to_tuples(fields["frame"])
-        fields |= {"preprocessing": Preprocessing(**looks), "frame": TokenTemplate(**frame)}
-        return PreparedModel(folder, ModelManifest(**fields))
-    except (OSError, ValueError, TypeError, KeyError):  # none, or of another clew: it is made again
+        preprocessing = Preprocessing(**_lists_to_tuples(fields["preprocessing"]))
+        template = TokenTemplate(**_lists_to_tuples(fields["frame"]))
+        manifest = ModelManifest(**{**fields, "preprocessing": preprocessing, "frame": template})
+    except (TypeError, KeyError, AttributeError):  # none, or one of another version, which is prepared again
         return None
+    return PreparedModel(folder, manifest)
+
+
+def _read_json_object(path: Path) -> dict[str, Any]:
+    """Return the object in a JSON file, empty if there is none."""
+    try:
+        value = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}
 
 
 def _lists_to_tuples(fields: dict[str, Any]) -> dict[str, Any]:
-    """Return the fields with tuples for the lists that JSON made of them."""
+    """Return the fields with tuples in place of JSON's lists."""
     return {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}

@@ -1,13 +1,10 @@
 """The towers of an open_clip model on torch: the fastest precision of a device, all cores busy."""
 
 import contextlib
-import logging
 import time
-import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from threading import RLock
 from typing import Any
 
 import numpy as np
@@ -19,10 +16,9 @@ from torch.nn.functional import normalize
 from retrieval.embedders.base import InputBatch
 from retrieval.embedders.preprocessing import Preprocessing
 from retrieval.errors import EmbedderError
+from retrieval.quiet import quiet
 from retrieval.system import cores
 from retrieval.types import Vectors
-
-_process_state_lock = RLock()  # log levels and warnings are the process's
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -215,17 +211,3 @@ def bfloat16_is_fast() -> bool:
                 times.append(time.perf_counter() - begun)
             took[dtype] = min(times)
     return took[torch.bfloat16] < took[torch.float32]
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Keep to ourselves what open_clip logs of a model that it loads."""
-    root = logging.getLogger()
-    with _process_state_lock, warnings.catch_warnings():
-        level = root.level
-        root.setLevel(logging.ERROR)
-        warnings.simplefilter("ignore")
-        try:
-            yield
-        finally:
-            root.setLevel(level)

@@ -189,7 +189,7 @@ def make_checkpoint(arch: str, place: Path) -> Path:
     import torch
     from safetensors.torch import save_file
 
-    from retrieval.embedders.torch_towers import quiet
+    from retrieval.quiet import quiet
 
     if arch == "tiny":
         (place / "tiny.json").write_text(json.dumps(TINY))

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save_file
 from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
 
-from retrieval.embedders.torch_towers import quiet
+from retrieval.quiet import quiet
 
 TEXT_CONFIG = {"context_length": 77, "vocab_size": 49408, "width": 64, "heads": 2, "layers": 2}
 VISION_CONFIG = {"image_size": 64, "layers": 2, "width": 64, "patch_size": 16, "head_width": 32}

@@ -1,7 +1,6 @@
 """Open pictures: any allowed format, upright, RGB, no larger than they need to be."""
 
 import re
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -25,6 +24,7 @@ from retrieval.media.images.signatures import HEADER_BYTES, SIGNATURES, detect_f
 from retrieval.media.images.svg import open_svg
 from retrieval.media.images.truncated import load_partial, open_partial_webp
 from retrieval.media.limits import check_pixel_limit
+from retrieval.quiet import ignore_pillow_warnings
 
 # What Pillow may open by itself: no EPS, which runs programs, and nothing that begins with no mark.
 PILLOW_FORMATS = (
@@ -39,10 +39,7 @@ UNHELPFUL_MESSAGE = re.compile(
 )
 MAX_MESSAGE_LENGTH = 80  # letters of what a decoder says
 
-# Pillow warns from half its own limit on; ours is the check in `open_picture`.
-warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
-# What Pillow thinks of a file's metadata is no news to the person; a file that fails is reported.
-warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+ignore_pillow_warnings()
 
 
 def load_image(

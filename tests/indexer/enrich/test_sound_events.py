@@ -333,13 +333,13 @@ def test_a_model_that_cannot_be_used_says_what_is_missing_and_how_to_get_it(tmp_
         index(tmp_path / "walks", sound_model="./nowhere")
     (note,) = index(tmp_path / "walks", sound_model="laion/clap-htsat-unfused").notes
     assert note.startswith("The sound model laion/clap-htsat-unfused cannot be used: HF_HUB_OFFLINE is set.")
-    assert "`clew index --sound-model laion/clap-htsat-unfused` fetches one" in note
+    assert "`clew index --sound-model laion/clap-htsat-unfused` downloads it" in note
     (note,) = index(sound_model="whales").notes
-    assert note.startswith("There is no sound model whales; a name is as laion/clap-htsat-unfused")
+    assert note.startswith("Sound model 'whales' not found. Name a repository, such as laion/clap-")
     for name, reason in (
-        ("config.json", "its folder holds no config.json."),
-        ("model.safetensors", "its folder holds no model.safetensors or pytorch_model.bin."),
-        ("tokenizer.json", "its folder holds no tokenizer.json or vocab.json."),
+        ("config.json", "its folder contains no config.json."),
+        ("model.safetensors", "its folder contains no model.safetensors or pytorch_model.bin."),
+        ("tokenizer.json", "its folder contains no tokenizer.json or vocab.json."),
     ):
         lacking = tmp_path / f"without {name}"
         lacking.mkdir()
@@ -355,7 +355,7 @@ def test_a_model_that_cannot_be_used_says_what_is_missing_and_how_to_get_it(tmp_
 @pytest.mark.parametrize(
     ("file", "text", "reason"),
     [
-        ("config.json", '{"model_type": "whisper"}', "of the type whisper, not clap"),
+        ("config.json", '{"model_type": "whisper"}', "the model type whisper, not clap"),
         ("config.json", "[]", "its config.json is damaged"),
         ("model.safetensors", "no weights", "cannot be used: "),
     ],
