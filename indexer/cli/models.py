@@ -156,10 +156,8 @@ def comparison_table(comparison: "Comparison", old: str, new: str) -> str:
         f"{rank + 1:2}  {shown(comparison.old, rank)}  {shown(comparison.new, rank)}".rstrip()
         for rank in range(max(len(comparison.old), len(comparison.new)))
     ]
-    common = len({hit.id for hit in comparison.old} & {hit.id for hit in comparison.new})
-    title = (
-        f"{one_line(comparison.query)}: {common} of {len(rows)} in both (overlap@10 {comparison.overlap:.2f})"
-    )
+    overlap = f"{comparison.common} of {len(rows)} in both (overlap@10 {comparison.overlap:.2f})"
+    title = f"{one_line(comparison.query)}: {overlap}"
     return "\n".join([title, f"    {cell(old)}  {cell(new)}".rstrip(), *rows]) + "\n"
 
 

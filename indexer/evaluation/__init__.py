@@ -1,1 +1,1 @@
-"""Measure models and libraries."""
+"""Evaluate models and libraries."""

@@ -1,4 +1,4 @@
-"""Measure a model on captions: how well they find their pictures, and pictures their captions."""
+"""Evaluate a model on captions: how well captions find their images, and images their captions."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -22,10 +22,7 @@ EXPECTED_FORMAT = '{"image": "photo.jpg", "captions": ["...", ...]}'
 
 @dataclass(frozen=True, slots=True)
 class CaptionEvaluation:
-    """How well captions find their pictures and pictures their captions.
-
-    `measured` has what each caption and each picture found, by the same two names.
-    """
+    """Metrics of captions that search for their images, and of images that search for their captions."""
 
     text_to_image: dict[str, float]
     image_to_text: dict[str, float]
@@ -33,25 +30,25 @@ class CaptionEvaluation:
     pairs: int
     pictures: int
     failures: tuple[Failure, ...] = ()
-    measured: Mapping[str, Measurement] = field(default_factory=dict)
+    measured: Mapping[str, Measurement] = field(default_factory=dict)  # per query, by direction
 
     def headline(self) -> str:
-        """Say in a line what was measured."""
+        """Return a line about the data and the space."""
         return f"{pluralize(self.pictures, 'picture')}, {pluralize(self.pairs, 'caption')}, {self.space}"
 
     def details(self) -> list[str]:
-        """Return nothing more."""
+        """Return no further lines."""
         return []
 
     def json_fields(self) -> dict[str, object]:
-        """Return the keys of its JSON."""
+        """Return the fields of the JSON output."""
         keys = ("text_to_image", "image_to_text", "space", "pairs", "pictures")
         return {key: getattr(self, key) for key in keys}
 
 
 @dataclass(frozen=True, slots=True)
 class CaptionedImage:
-    """A picture and its captions."""
+    """An image and its captions."""
 
     image: Path
     captions: tuple[str, ...]
@@ -67,10 +64,10 @@ def evaluate(
     progress: Callable[[int, int], None] = lambda done, total: None,
     notify: Notify = ignore_message,
 ) -> CaptionEvaluation:
-    """Measure recall, MRR, nDCG@10, mAP and precision both ways on a captions file.
+    """Measure recall, MRR, nDCG@10, mAP and precision in both directions on a captions file.
 
-    The file is JSON lines of {"image": path relative to the file, "captions": [...]}. A picture that
-    cannot be read is left out and said. Raises EvaluationError.
+    The file is JSON lines of {"image": path relative to the file, "captions": [...]}. Images that cannot be
+    read are skipped and reported as failures. Raises EvaluationError.
     """
     encoder = embedder or resolve.resolve_embedder(model, arch=arch, device=device, notify=notify)
     pairs = read_captioned_images(Path(captions).expanduser())
@@ -78,35 +75,37 @@ def evaluate(
     embedded, failures = embed_files(encoder, files, progress)
     vectors = [embedded[file.path].image if file.path in embedded else None for file in files]
     if all(vector is None for vector in vectors):
-        raise EvaluationError(f"None of the pictures of {captions} can be read: {failures[0].reason}.")
-    every = [(row, text) for row, pair in enumerate(pairs) for text in pair.captions]
-    asked = [
-        n for n, (row, text) in enumerate(every) if vectors[row] is not None and encoder.count_tokens(text)
+        raise EvaluationError(f"No image of {captions} can be read: {failures[0].reason}.")
+    texts = [(row, text) for row, pair in enumerate(pairs) for text in pair.captions]
+    usable = [
+        n for n, (row, text) in enumerate(texts) if vectors[row] is not None and encoder.count_tokens(text)
     ]
-    if not asked:
-        raise EvaluationError(f"None of the captions of {captions} has a word.")
-    owners = np.array([every[n][0] for n in asked])
-    kept = np.unique(owners)
-    images = np.stack([vector for row in kept if (vector := vectors[row]) is not None])
-    words = round_to_float16(encoder.embed_texts([every[n][1] for n in asked]))
-    forth = measure(words, images, RelevanceByOwner(owners, kept), query_ids=np.array(asked), groups=owners)
-    back = measure(images, words, RelevanceByOwner(kept, owners), query_ids=kept)
+    if not usable:
+        raise EvaluationError(f"No caption of {captions} contains a word.")
+    owners = np.array([texts[n][0] for n in usable])  # image of each caption
+    rows = np.unique(owners)
+    images = np.stack([vector for row in rows if (vector := vectors[row]) is not None])
+    queries = round_to_float16(encoder.embed_texts([texts[n][1] for n in usable]))
+    text_to_image = measure(
+        queries, images, RelevanceByOwner(owners, rows), query_ids=np.array(usable), groups=owners
+    )
+    image_to_text = measure(images, queries, RelevanceByOwner(rows, owners), query_ids=rows)
     return CaptionEvaluation(
-        text_to_image=forth.summary(),
-        image_to_text=back.summary(),
+        text_to_image=text_to_image.summary(),
+        image_to_text=image_to_text.summary(),
         space=encoder.name,
-        pairs=len(words),
+        pairs=len(queries),
         pictures=len(images),
         failures=tuple(failures),
-        measured={"text_to_image": forth, "image_to_text": back},
+        measured={"text_to_image": text_to_image, "image_to_text": image_to_text},
     )
 
 
 def read_captioned_images(path: Path) -> list[CaptionedImage]:
-    """Read a captions file; lines of one picture are one pair. Raises EvaluationError naming the line."""
+    """Read a captions file, and merge the lines of an image; raises EvaluationError naming the line."""
     captions: dict[Path, tuple[str, ...]] = {}
     for number, row in read_objects(path, EXPECTED_FORMAT):
-        complaint = f"{path}, line {number}: expected {EXPECTED_FORMAT}."
-        place = path.parent / parse_paths([row.get("image")], complaint)[0]
-        captions[place] = captions.get(place, ()) + parse_texts(row.get("captions"), complaint)
-    return [CaptionedImage(image, told) for image, told in captions.items()]
+        message = f"{path}, line {number}: expected {EXPECTED_FORMAT}."
+        image = path.parent / parse_paths([row.get("image")], message)[0]
+        captions[image] = captions.get(image, ()) + parse_texts(row.get("captions"), message)
+    return [CaptionedImage(image, texts) for image, texts in captions.items()]

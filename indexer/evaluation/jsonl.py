@@ -1,4 +1,4 @@
-"""JSON lines that a person wrote, read with the number of each line."""
+"""Read JSON lines that were written by hand; errors name the line."""
 
 import json
 import os
@@ -10,7 +10,7 @@ from retrieval.errors import EvaluationError
 
 
 def read_objects(path: Path, expected: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield number and object of each line that is not blank; raises EvaluationError naming the line."""
+    """Yield number and object of each line that is not blank; raises EvaluationError."""
     try:
         lines = path.read_text("utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
@@ -21,25 +21,25 @@ def read_objects(path: Path, expected: str) -> Iterator[tuple[int, dict[str, Any
             empty = False
             yield number, _parse_object(line, f"{path}, line {number}: expected {expected}.")
     if empty:
-        raise EvaluationError(f"{path} is empty; each of its lines is {expected}.")
+        raise EvaluationError(f"{path} is empty. Each line must be {expected}.")
 
 
 def parse_texts(value: object, message: str) -> tuple[str, ...]:
-    """Return a list of texts as a tuple, halves of characters replaced; raises EvaluationError."""
+    """Return a list of texts as a tuple, with unpaired surrogates replaced; raises EvaluationError."""
     if not isinstance(value, list) or not value or not all(isinstance(text, str) for text in value):
         raise EvaluationError(message)
     return tuple(text.encode("utf-8", "replace").decode() for text in value)
 
 
 def parse_paths(value: object, message: str) -> tuple[str, ...]:
-    """Return a list of paths as a tuple, if a file system can have them; raises EvaluationError."""
+    """Return a list of paths as a tuple; raises EvaluationError if a file system cannot contain one."""
     if not isinstance(value, list) or not all(isinstance(name, str) and name for name in value):
         raise EvaluationError(message)
     try:
-        possible = b"\0" not in b"".join(map(os.fsencode, value))
+        is_valid = b"\0" not in b"".join(map(os.fsencode, value))
     except UnicodeEncodeError:
-        possible = False
-    if not possible:
+        is_valid = False
+    if not is_valid:
         raise EvaluationError(message)
     return tuple(value)
 

@@ -1,4 +1,4 @@
-"""Measure a search: the measures of every query, their means, and how two searches differ."""
+"""Measure searches: metrics per query, their means, and the differences of two searches."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,42 +23,39 @@ from retrieval.scoring.metrics import (
 )
 from retrieval.types import Vectors
 
-MAX_BATCH_SCORES = 1_000_000  # scores looked at at once
+MAX_BATCH_SCORES = 1_000_000  # scores computed at once
 MAX_CURVE_K = 100  # recall@1 to recall@100
 
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """The measures of every query: name -> (q,), recall in per cent, NaN where one has no meaning.
+    """Metrics of q queries."""
 
-    `curve` is the mean recall@1, recall@2 ... in per cent. `items` tells queries apart, to pair them with
-    those of another measuring; `groups` says which belong together, as the captions of one picture do.
-    """
-
-    per_query: Mapping[str, QueryValues]
-    curve: QueryValues
-    query_ids: NDArray[np.int64]
-    groups: NDArray[np.int64]
+    per_query: Mapping[str, QueryValues]  # name -> (q,); recall in per cent; NaN if undefined
+    curve: QueryValues  # mean recall@1, recall@2 ... in per cent
+    query_ids: NDArray[np.int64]  # pair queries with those of another measurement
+    groups: NDArray[np.int64]  # of dependent queries, such as the captions of one image
 
     def summary(self) -> dict[str, float]:
-        """Return the mean of each measure, and of ranks the median."""
-        known = {name: values[~np.isnan(values)] for name, values in self.per_query.items()}
+        """Return the mean of each metric, and the median of ranks."""
+        defined = {name: values[~np.isnan(values)] for name, values in self.per_query.items()}
         return {
             name: float(np.median(values)) if name == "median_rank" else round_metric(name, values.mean())
-            for name, values in known.items()
+            for name, values in defined.items()
             if len(values)
         }
 
 
 def round_metric(name: str, value: float) -> float:
-    """Round a measure: per cents to two digits, shares to four."""
+    """Round a metric: per cents to two digits, shares to four."""
     return round(float(value), 2 if "recall" in name else 4)
 
 
 def query_metrics(ranking: Ranking) -> dict[str, QueryValues]:
-    """Return the measures of every query by the names under which all doors show them.
+    """Return the metrics of each query, by the names used in all outputs.
 
-    `recall@k` is in the any-hit sense of CLIP papers, `true_recall@10` the share that was found.
+    `recall@k` is 100 if any relevant item is among k hits, as in CLIP papers; `true_recall@10` is the share
+    of the relevant items that are among 10 hits.
     """
     return {
         **{f"recall@{k}": 100 * hit_rate_at(ranking, k) for k in (1, 5, 10)},
@@ -79,46 +76,46 @@ def measure(
     query_ids: NDArray[np.int64] | None = None,
     groups: NDArray[np.int64] | None = None,
 ) -> Measurement:
-    """Measure a search of every query, (q, d), in the gallery, (n, d), some rows at a time."""
-    every, curves = list[dict[str, QueryValues]](), list[QueryValues]()
+    """Measure an exact search of queries, (q, d), in a gallery, (n, d), in batches."""
+    batches, curves = list[dict[str, QueryValues]](), list[QueryValues]()
     columns = gallery.T.astype(np.float64)
     rows = max(1, MAX_BATCH_SCORES // len(gallery))
     for start in range(0, len(queries), rows):
         part = slice(start, start + rows)
-        # In float32 after adding up in float64, equal vectors have equal scores wherever they stand.
+        # Sums in float64, rounded to float32, give equal vectors equal scores at any position.
         scores = (queries[part].astype(np.float64) @ columns).astype(np.float32)
         ranking = Ranking.from_scores(scores, relevant(part))
-        every.append(query_metrics(ranking))
+        batches.append(query_metrics(ranking))
         curves.append(np.cumsum(ranking.first_relevant[:, :MAX_CURVE_K], axis=1))
-    own = np.arange(len(queries)) if query_ids is None else query_ids
+    ids = np.arange(len(queries)) if query_ids is None else query_ids
     return Measurement(
-        {name: np.concatenate([one[name] for one in every]) for name in every[0]},
+        {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]},
         100 * np.concatenate(curves).mean(axis=0),
-        own,
-        own if groups is None else groups,
+        ids,
+        ids if groups is None else groups,
     )
 
 
 class RelevanceByOwner:
-    """What is relevant to which query: where the two have the same owner."""
+    """Relevance of gallery items to queries: those with the same owner."""
 
     def __init__(self, query_owners: NDArray[Any], gallery_owners: NDArray[Any]) -> None:
         self.query_owners = query_owners
         self.gallery_owners = gallery_owners
 
     def __call__(self, rows: slice) -> Flags:
-        """Return (rows, n), true where relevant."""
+        """Return the relevance of the gallery to some queries, (rows, n)."""
         return np.asarray(self.query_owners[rows, None] == self.gallery_owners[None, :])
 
 
 def compare(old: Measurement, new: Measurement, *, seed: int = 0) -> dict[str, Difference]:
-    """Return the difference of each measure over the queries that both have; of the median rank none."""
+    """Return the difference of each metric except median_rank, over the queries that both measured."""
     _, first, second = np.intersect1d(old.query_ids, new.query_ids, return_indices=True)
-    found = {}
+    differences = {}
     for name in old.per_query.keys() & new.per_query.keys() - {"median_rank"}:
-        one, two = old.per_query[name][first], new.per_query[name][second]
-        real = ~np.isnan(one) & ~np.isnan(two)
-        if real.any():
-            groups = new.groups[second][real]
-            found[name] = bootstrap(one[real], two[real], groups=groups, seed=seed)
-    return {name: found[name] for name in new.per_query if name in found}
+        before, after = old.per_query[name][first], new.per_query[name][second]
+        defined = ~np.isnan(before) & ~np.isnan(after)
+        if defined.any():
+            groups = new.groups[second][defined]
+            differences[name] = bootstrap(before[defined], after[defined], groups=groups, seed=seed)
+    return {name: differences[name] for name in new.per_query if name in differences}

@@ -1,4 +1,4 @@
-"""Draw how recall grows with the hits that are looked at."""
+"""Plot recall against the number of hits."""
 
 from collections.abc import Mapping
 from importlib.util import find_spec
@@ -7,36 +7,36 @@ from pathlib import Path
 from retrieval.errors import EvaluationError, ExtraMissing
 from retrieval.scoring.metrics import QueryValues
 
-COLORS = ("#0b6e99", "#d9730d")  # apart for those who see few colours, too
+COLORS = ("#0b6e99", "#d9730d")  # distinguishable for color-blind readers
 PLOT_SUFFIXES = (".png", ".svg")
 K_TICKS = (1, 2, 3, 5, 10, 20, 30, 50, 100)
 
 
 def check_plot_file(file: Path) -> None:
-    """Raise what would keep a picture from being drawn, before the work that it is to show."""
+    """Raise EvaluationError or ExtraMissing if a plot cannot be written, before the evaluation starts."""
     if file.suffix.lower() not in PLOT_SUFFIXES:
-        raise EvaluationError(f"The picture {file} must end in {' or '.join(PLOT_SUFFIXES)}.")
+        raise EvaluationError(f"Invalid plot file {file}. Use the suffix {' or '.join(PLOT_SUFFIXES)}.")
     if not file.expanduser().absolute().parent.is_dir():
-        raise EvaluationError(f"There is no folder {file.parent} for the picture {file.name}.")
+        raise EvaluationError(f"The folder {file.parent} of the plot {file.name} does not exist.")
     if find_spec("matplotlib") is None:
-        raise ExtraMissing("A picture of the curves", "plot")
+        raise ExtraMissing("Plotting", "plot")
 
 
 def plot(file: Path, title: str, panels: Mapping[str, Mapping[str, QueryValues]], measure: str) -> None:
-    """Draw a panel a name, in it a curve a model, in per cent at 1, 2, 3 ..., into a .png or .svg file."""
+    """Plot one panel per name, with a curve per model in per cent at 1, 2, 3 ..., to a .png or .svg file."""
     check_plot_file(file)
     from matplotlib.figure import Figure
     from matplotlib.ticker import NullLocator, ScalarFormatter
 
     figure = Figure(figsize=(1.2 + 4.4 * len(panels), 4.2), layout="constrained", dpi=150)
     figure.suptitle(title, fontsize=10)
-    every = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
-    for ax, (name, curves) in zip(every, panels.items(), strict=True):
+    axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    for ax, (name, curves) in zip(axes, panels.items(), strict=True):
         ticks = [k for k in K_TICKS if k <= max(map(len, curves.values()))]
-        for colour, (label, curve) in zip(COLORS, curves.items(), strict=False):
-            places = range(1, len(curve) + 1)
+        for color, (label, curve) in zip(COLORS, curves.items(), strict=False):
+            ks = range(1, len(curve) + 1)
             marked = [k - 1 for k in ticks if k <= len(curve)]
-            ax.plot(places, curve, color=colour, lw=2, label=label, marker="o", ms=5, markevery=marked)
+            ax.plot(ks, curve, color=color, lw=2, label=label, marker="o", ms=5, markevery=marked)
         ax.set_title(name if len(panels) > 1 else "", loc="left", fontsize=10, color="0.3")
         ax.set_xscale("log")
         ax.set_xticks(ticks)
@@ -47,6 +47,6 @@ def plot(file: Path, title: str, panels: Mapping[str, Mapping[str, QueryValues]]
         ax.grid(color="0.92")
         ax.set_axisbelow(True)
         ax.spines[["top", "right"]].set_visible(False)
-    every[0].set_ylabel(f"{measure}@k, per cent")
-    every[-1].legend(frameon=False, loc="lower right")
+    axes[0].set_ylabel(f"{measure}@k, per cent")
+    axes[-1].legend(frameon=False, loc="lower right")
     figure.savefig(file.expanduser())

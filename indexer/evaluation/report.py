@@ -1,4 +1,4 @@
-"""What was measured, as tables and as JSON."""
+"""Format evaluations as tables and as JSON."""
 
 import math
 from collections.abc import Mapping
@@ -11,52 +11,52 @@ from retrieval.types import Failure
 
 
 class EvaluationResult(Protocol):
-    """What the three measurings have in common."""
+    """Common interface of the three evaluations."""
 
     @property
     def space(self) -> str:
-        """Name the space that was measured."""
+        """Return the name of the evaluated space."""
         ...
 
     @property
     def failures(self) -> tuple[Failure, ...]:
-        """Return the files that were left out."""
+        """Return the files that could not be read."""
         ...
 
     @property
     def measured(self) -> Mapping[str, Measurement]:
-        """Return what each query found, a part a direction."""
+        """Return the metrics of each query, by direction."""
         ...
 
     def headline(self) -> str:
-        """Say in a line what was measured on what."""
+        """Return a line about the data and the space."""
         ...
 
     def details(self) -> list[str]:
-        """Return what stands between headline and means."""
+        """Return the lines between headline and means."""
         ...
 
     def json_fields(self) -> dict[str, object]:
-        """Return the keys of its JSON."""
+        """Return the fields of the JSON output."""
         ...
 
 
 def as_json(new: EvaluationResult, old: EvaluationResult | None) -> str:
-    """Return one JSON object; with another space its own under `against`, and the differences to it."""
-    facts = new.json_fields()
+    """Return one JSON object; with an older evaluation, it has the keys `against` and `differences`."""
+    fields = new.json_fields()
     if old is not None:
-        facts |= {"against": old.json_fields(), "differences": differences(old, new)}
-    return to_json(_json_value(facts)) + "\n"
+        fields |= {"against": old.json_fields(), "differences": differences(old, new)}
+    return to_json(_json_value(fields)) + "\n"
 
 
 def as_table(new: EvaluationResult, old: EvaluationResult | None) -> str:
-    """Return headline, details and means; with another space the difference of each mean."""
+    """Return headline, details and means; with an older evaluation, the differences of the means."""
     lines = [printable(new.headline()), *map(printable, new.details())]
     return "\n".join(lines + (means_table(new) if old is None else comparison_table(new, old))) + "\n"
 
 
 def means_table(result: EvaluationResult) -> list[str]:
-    """Return a line a measure, a column a part."""
+    """Return a line per metric, with a column per direction."""
     parts = {part_title(part): measured.summary() for part, measured in result.measured.items()}
     lines = [" " * 16 + "".join(f"{title:>16}" for title in parts)] * (len(parts) > 1)
     for name in next(iter(parts.values())):
@@ -67,34 +67,36 @@ def means_table(result: EvaluationResult) -> list[str]:
 
 
 def comparison_table(new: EvaluationResult, old: EvaluationResult) -> list[str]:
-    """Return a table a part: both means, their difference and its interval."""
+    """Return a table per direction: both means, their difference and its confidence interval."""
     lines = [f"against {printable(old.space)}"]
-    found = differences(old, new)
+    by_part = differences(old, new)
     for part, measured in new.measured.items():
         title = part_title(part) if len(new.measured) > 1 else ""
         lines += ["", f"{title:16}{'this':>10}{'other':>10}{'difference':>12}   95 % interval"]
-        mine, other = measured.summary(), old.measured[part].summary()
-        for name, value in mine.items():
+        means, other = measured.summary(), old.measured[part].summary()
+        for name, value in means.items():
             if name in other:
                 row = f"{name:16}{format_metric(name, value):>10}{format_metric(name, other[name]):>10}"
-                lines.append(row + _format_interval(name, found[part].get(name)))
-    sure = any(each.is_significant for part in found.values() for each in part.values())
-    return lines + ["", "* 0 is outside of the interval, over queries drawn anew 2,000 times"] * sure
+                lines.append(row + _format_interval(name, by_part[part].get(name)))
+    significant = any(row.is_significant for part in by_part.values() for row in part.values())
+    return (
+        lines + ["", "* 0 is outside of the interval (bootstrap over queries, 2,000 resamples)"] * significant
+    )
 
 
 def differences(old: EvaluationResult, new: EvaluationResult) -> dict[str, dict[str, Difference]]:
-    """Return how much more the new has of each measure, a part a direction."""
+    """Return new minus old for each metric, by direction."""
     return {part: compare(old.measured[part], measured) for part, measured in new.measured.items()}
 
 
 def part_title(part: str) -> str:
-    """Return the name of a part as a person reads it."""
+    """Return the title of a direction."""
     return part.replace("_", " ")
 
 
-def format_metric(name: str, value: float) -> str:
-    """Return a measure as its table has it; `-` is none."""
-    if not math.isfinite(value):
+def format_metric(name: str, value: float | None) -> str:
+    """Return a metric for a table, `-` if it is undefined."""
+    if value is None or not math.isfinite(value):
         return "-"
     if name == "median_rank":
         return f"{value:g}"
@@ -110,11 +112,11 @@ def _format_interval(name: str, difference: Difference | None) -> str:
 
 
 def _json_value(value: object) -> object:
-    """Return the same with None for what JSON has no number for, and measures rounded."""
+    """Return a value with None in place of NaN and infinity, and differences rounded."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Difference):
         return {key: round(getattr(value, key), 4) for key in ("mean", "low", "high")}
     if isinstance(value, Mapping):
-        return {key: _json_value(one) for key, one in value.items()}
-    return [_json_value(one) for one in value] if isinstance(value, list | tuple) else value
+        return {key: _json_value(item) for key, item in value.items()}
+    return [_json_value(item) for item in value] if isinstance(value, list | tuple) else value

@@ -1,26 +1,25 @@
-"""Write a tower as ONNX, for onnxruntime."""
+"""Export towers to ONNX, for onnxruntime."""
 
 import contextlib
 import io
-import logging
-import warnings
-from collections.abc import Iterator
 from pathlib import Path
 
 import torch
+
+from retrieval.quiet import quiet
 
 
 def export(
     tower: torch.nn.Module, example: torch.Tensor, file: Path, *, max_length: int | None = None
 ) -> None:
-    """Write a tower for any number of rows like the (2, ...) example, its weights in a file beside it.
+    """Export a tower for any number of rows like the (2, ...) example, its weights in a second file.
 
-    With `longest` its rows may have any length up to that.
+    With `max_length`, rows may have any length up to it.
     """
     sizes = {0: torch.export.Dim("n")}
     if max_length is not None:
         sizes[1] = torch.export.Dim("length", max=max_length)
-    with _quiet(), torch.inference_mode():
+    with quiet(), contextlib.redirect_stdout(io.StringIO()), torch.inference_mode():
         torch.onnx.export(
             tower,
             (example,),
@@ -35,13 +34,13 @@ def export(
 
 
 def quantize(source: Path, file: Path) -> None:
-    """Write a tower with its matrices in int8, a scale a column, their inputs scaled as they come.
+    """Quantize the matrices of a tower to int8, with one scale per column, and their inputs dynamically.
 
-    7 bits of the 8 are used, because processors without VNNI add pairs of products in 16.
+    Only 7 of the 8 bits are used, because processors without VNNI add pairs of products in 16 bits.
     """
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
-    with _quiet():
+    with quiet(), contextlib.redirect_stdout(io.StringIO()):
         quantize_dynamic(
             source,
             file,
@@ -54,19 +53,6 @@ def quantize(source: Path, file: Path) -> None:
 
 
 def delete_tower(file: Path) -> None:
-    """Delete a tower and the weights beside it."""
+    """Delete a tower and the file of its weights."""
     for path in file.parent.glob(f"{file.name}*"):
         path.unlink()
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the exporters' remarks to ourselves; what matters is checked against torch afterwards."""
-    disabled = logging.root.manager.disable
-    logging.disable(logging.ERROR)
-    try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(disabled)

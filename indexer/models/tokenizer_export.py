@@ -1,4 +1,4 @@
-"""open_clip's tokenizers, as files that run without torch."""
+"""Export open_clip's tokenizers to files that need no torch."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,70 +14,72 @@ if TYPE_CHECKING:
 
 
 def tokenizer_signature(tokenizer: "SimpleTokenizer | HFTokenizer", ids: Any) -> bytes:
-    """Return what tells tokenizers apart: their vocabulary, and the ids of PROBES."""
+    """Return bytes that identify a tokenizer: its vocabulary, and the ids of TOKENIZER_PROBES."""
     inner = getattr(tokenizer, "tokenizer", None)
-    words: dict[str, int] = tokenizer.encoder if inner is None else inner.get_vocab()
-    return repr(sorted(words.items())).encode() + bytes(ids.tobytes())
+    vocabulary: dict[str, int] = tokenizer.encoder if inner is None else inner.get_vocab()
+    return repr(sorted(vocabulary.items())).encode() + bytes(ids.tobytes())
 
 
 def export_tokenizer(tokenizer: "SimpleTokenizer | HFTokenizer", ids: Any, file: Path) -> TokenTemplate:
-    """Write open_clip's tokenizer as a file of `tokenizers`, and hold it to open_clip's ids of PROBES.
+    """Write a tokenizer in the format of the library `tokenizers`, and return its template.
 
-    Raises EmbedderError.
+    Raises EmbedderError if the ids of TOKENIZER_PROBES differ from open_clip's.
     """
     from open_clip.tokenizer import SimpleTokenizer
 
-    length, draft = tokenizer.context_length, file.with_suffix(".draft")
+    length, temporary = tokenizer.context_length, file.with_suffix(".tmp")
     if isinstance(tokenizer, SimpleTokenizer):
-        frame = _write_simple(tokenizer, length, draft)
+        template = _write_simple(tokenizer, length, temporary)
     else:
-        frame = _write_hf(tokenizer, length, draft)
-    if not np.array_equal(ModelTokenizer(draft, frame).encode(TOKENIZER_PROBES)[0], ids):
+        template = _write_hf(tokenizer, length, temporary)
+    if not np.array_equal(ModelTokenizer(temporary, template).encode(TOKENIZER_PROBES)[0], ids):
         raise EmbedderError(
-            "Its tokenizer cannot be run without torch as open_clip runs it; please report this model."
+            "The exported tokenizer of this model differs from open_clip's. Please report the model."
         )
-    draft.replace(file)
-    return frame
+    temporary.replace(file)
+    return template
 
 
 def _write_simple(tokenizer: "SimpleTokenizer", length: int, file: Path) -> TokenTemplate:
-    """Write CLIP's own byte-pair encoding."""
+    """Write the byte-pair encoding of CLIP."""
     from tokenizers import Regex, Tokenizer, models, pre_tokenizers
 
     if tokenizer.reduction_fn is not None:
-        raise EmbedderError("Its tokenizer drops words at random, which no search can use.")
+        raise EmbedderError(
+            "The tokenizer of this model drops random words, so that it cannot be used for search."
+        )
     ranks = sorted(tokenizer.bpe_ranks, key=tokenizer.bpe_ranks.__getitem__)
     bpe = models.BPE(vocab=tokenizer.encoder, merges=ranks, end_of_word_suffix="</w>")
-    made = Tokenizer(bpe)
+    exported = Tokenizer(bpe)
     words = Regex(r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+")
-    made.pre_tokenizer = pre_tokenizers.Sequence(
+    exported.pre_tokenizer = pre_tokenizers.Sequence(
         [
             pre_tokenizers.Split(words, "removed", invert=True),
             pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
         ]
     )
-    made.add_special_tokens(["<start_of_text>", "<end_of_text>"])
-    made.save(str(file))
+    exported.add_special_tokens(["<start_of_text>", "<end_of_text>"])
+    exported.save(str(file))
     clean = tokenizer.clean_fn.__name__.removeprefix("_clean_")
     return TokenTemplate(length, clean, (tokenizer.sot_token_id,), (tokenizer.eot_token_id,), pad=0)
 
 
 def _write_hf(tokenizer: "HFTokenizer", length: int, file: Path) -> TokenTemplate:
-    """Write a tokenizer of transformers, and find what it puts around a text."""
+    """Write a tokenizer of transformers, and find the special tokens that it adds to a text."""
     inner = tokenizer.tokenizer
-    made = inner.backend_tokenizer
-    made.no_truncation()
-    made.no_padding()
-    made.save(str(file))
+    exported = inner.backend_tokenizer
+    exported.no_truncation()
+    exported.no_padding()
+    exported.save(str(file))
     clean = tokenizer.clean_fn.__name__.removeprefix("_clean_")
     if tokenizer.tokenizer_mode == "clips":
-        around = ((inner.bos_token_id,), (inner.eos_token_id,))
-        return TokenTemplate(length, clean, *around, pad=inner.pad_token_id, tail=inner.cls_token_id)
-    bare, whole = (made.encode("dog", add_special_tokens=add).ids for add in (False, True))
-    at = next(n for n in range(len(whole)) if whole[n : n + len(bare)] == bare)
+        start, end = (inner.bos_token_id,), (inner.eos_token_id,)
+        return TokenTemplate(length, clean, start, end, pad=inner.pad_token_id, tail=inner.cls_token_id)
+    bare, complete = (exported.encode("dog", add_special_tokens=add).ids for add in (False, True))
+    at = next(n for n in range(len(complete)) if complete[n : n + len(bare)] == bare)
     zero = inner.sep_token_id if tokenizer.strip_sep_token else None
     prefix, suffix = (
         tuple(0 if token == zero else token for token in part)
-        for part in (whole[:at], whole[at + len(bare) :])
+        for part in (complete[:at], complete[at + len(bare) :])
     )
     return TokenTemplate(length, clean, prefix, suffix, pad=inner.pad_token_id, side=inner.padding_side)

@@ -33,10 +33,14 @@ class Comparison:
     new: tuple[Hit, ...]
 
     @property
+    def common(self) -> int:
+        """Return the number of hits that both spaces return."""
+        return len({hit.id for hit in self.old} & {hit.id for hit in self.new})
+
+    @property
     def overlap(self) -> float:
-        """Return how many of the hits are in both, of as many as the longer answer has."""
-        common = {hit.id for hit in self.old} & {hit.id for hit in self.new}
-        return len(common) / max(1, len(self.old), len(self.new))
+        """Return the number of common hits as a share of the longer answer."""
+        return self.common / max(1, len(self.old), len(self.new))
 
 
 @dataclass(frozen=True, slots=True)

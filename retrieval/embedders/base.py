@@ -1,4 +1,4 @@
-"""Embedders: pictures and words in, unit vectors of one shared space out."""
+"""The protocol of embedders: images and texts in, unit vectors of one shared space out."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,36 +12,34 @@ from retrieval.types import Vectors
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-Pixels = NDArray[np.uint8]  # (height, width, 3), what the model takes
-InputBatch = NDArray[np.uint8] | NDArray[np.int64]  # (n, ...), pixels or token ids of n things
+Pixels = NDArray[np.uint8]  # (height, width, 3), the input of a model
+InputBatch = NDArray[np.uint8] | NDArray[np.int64]  # (n, ...), pixels or token ids of n items
 
 
 class Embedder(Protocol):
-    """Pictures and words in, unit rows out; the same name and fingerprint mean comparable vectors.
+    """Images and texts in, unit rows out; the same name and fingerprint mean comparable vectors.
 
-    `parts` is what the fingerprint covers, in words. `side` is how many pixels of each side `prepare`
-    needs to see, `context` how many tokens the text tower reads, `at_once` how many calls to embed keep it
-    busy. Every method may be called from any thread.
+    Methods can be called from any thread.
     """
 
     name: str
     fingerprint: str
-    parts: Mapping[str, str]
+    parts: Mapping[str, str]  # covered by the fingerprint, in words that a person can compare
     dim: int
-    min_image_side: int
-    max_tokens: int
-    concurrency: int
+    min_image_side: int  # pixels of each side that `prepare` needs
+    max_tokens: int  # that the text tower reads
+    concurrency: int  # calls at the same time that keep it busy
 
     def prepare(self, image: "Image") -> Pixels:
-        """Turn an upright RGB picture into what the model takes."""
+        """Convert an upright RGB image to the pixels that the model takes."""
         ...
 
     def embed_images(self, images: Sequence[Pixels]) -> Vectors:
-        """Embed n prepared pictures: (n, dim)."""
+        """Embed n prepared images: (n, dim)."""
         ...
 
     def embed_texts(self, texts: Sequence[str]) -> Vectors:
-        """Embed n texts: (n, dim); raises ValueError where a text has no tokens."""
+        """Embed n texts: (n, dim); raises ValueError if a text has no tokens."""
         ...
 
     def count_tokens(self, text: str) -> int:
@@ -49,22 +47,21 @@ class Embedder(Protocol):
         ...
 
     def knows(self, text: str) -> bool:
-        """Say whether any token of a text is one that the model knows."""
+        """Return True if the model knows any token of a text."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class ModelCard:
-    """What `clew models` says of a model; None is what is not known without fetching it.
+    """A model in the list of `clew models`; None is unknown without a download.
 
-    `side` is that of its pictures in pixels, `megabytes` the size of its weights (of open_clip's in
-    float32), `state` what of it is on this machine. Recall is in per cent, of Flickr8k's 1,000 test photos.
+    Recall is in per cent, measured on the 1,000 test photos of Flickr8k.
     """
 
     name: str
     dim: int
-    side: int
-    megabytes: float | None
+    side: int  # of its images, in pixels
+    megabytes: float | None  # of its weights, open_clip's in float32
     licence: str | None
     languages: str
     state: Literal["in clew", "prepared", "downloaded", "on the hub"]

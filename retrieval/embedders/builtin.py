@@ -1,6 +1,6 @@
-"""The model that ships in the package: two ONNX towers on onnxruntime, no torch, no download.
+"""The model that is part of the package: two ONNX towers on onnxruntime, no torch, no download.
 
-`builtin_model/card.md` says what it is, how it was made, and what it cannot do.
+`builtin_model/card.md` describes its training, its quality and its limits.
 """
 
 import hashlib
@@ -28,7 +28,7 @@ UNKNOWN_TOKEN = "[UNK]"
 
 
 class BuiltinEmbedder:
-    """A small dual encoder; each tower is loaded, and its file checked, when first needed."""
+    """A small dual encoder; each tower is loaded, and its checksum verified, on first use."""
 
     name = "builtin"
     dim = DIM
@@ -46,14 +46,14 @@ class BuiltinEmbedder:
         self.parts: Mapping[str, str] = {name: f"SHA-256 {digest}" for name, digest in self.checksums.items()}
 
     def prepare(self, image: "Image") -> Pixels:
-        """Squash the whole picture to (128, 128, 3), as the model card says."""
-        from PIL.Image import Resampling  # words alone need no Pillow
+        """Resize an image to (128, 128, 3), regardless of its aspect ratio."""
+        from PIL.Image import Resampling  # heavy, and text queries need no Pillow
 
         small = image.resize((IMAGE_SIDE, IMAGE_SIDE), Resampling.BILINEAR, reducing_gap=3.0)
         return np.asarray(small, dtype=np.uint8)
 
     def embed_images(self, images: Sequence[Pixels]) -> Vectors:
-        """Embed n pictures of (128, 128, 3): (n, 256)."""
+        """Embed n images of (128, 128, 3): (n, 256)."""
         rows = [
             self._image_tower.run(None, {"image": np.stack(images[at : at + BATCH_SIZE])})[0]
             for at in range(0, len(images), BATCH_SIZE)
@@ -61,12 +61,12 @@ class BuiltinEmbedder:
         return np.concatenate(rows) if rows else np.empty((0, DIM), np.float32)
 
     def embed_texts(self, texts: Sequence[str]) -> Vectors:
-        """Embed n texts: (n, 256), near lengths together so that little is padded."""
+        """Embed n texts: (n, 256); raises ValueError if a text has no tokens."""
         ids = [encoding.ids[:MAX_TOKENS] for encoding in self._tokenizer.encode_batch(list(texts))]
         if not all(ids):
             raise ValueError(f"no word in {texts[next(i for i, x in enumerate(ids) if not x)]!r}")
         vectors = np.empty((len(ids), DIM), np.float32)
-        order = sorted(range(len(ids)), key=lambda row: len(ids[row]))
+        order = sorted(range(len(ids)), key=lambda row: len(ids[row]))  # similar lengths need little padding
         for at in range(0, len(order), BATCH_SIZE):
             rows = order[at : at + BATCH_SIZE]
             padded = np.zeros((len(rows), len(ids[rows[-1]])), np.int64)
@@ -80,7 +80,7 @@ class BuiltinEmbedder:
         return len(self._tokenizer.encode(text).ids)
 
     def knows(self, text: str) -> bool:
-        """Say whether any token of a text is one that the model knows."""
+        """Return True if the model knows any token of a text."""
         return any(token != UNKNOWN_TOKEN for token in self._tokenizer.encode(text).tokens)
 
     @cached_property
@@ -96,11 +96,11 @@ class BuiltinEmbedder:
         from tokenizers import Tokenizer
 
         tokenizer = Tokenizer.from_str(self._read_verified("tokenizer.json").decode())
-        tokenizer.no_truncation()  # its file cuts at 32, where `tokens` must count all
+        tokenizer.no_truncation()  # its file truncates to 32, but count_tokens counts all
         return tokenizer
 
     def _session(self, name: str) -> "InferenceSession":
-        """Start a tower that leaves the cores alone while it waits: decoding runs beside it."""
+        """Load a tower whose idle threads do not spin, because decoding needs the cores."""
         import onnxruntime
 
         onnxruntime.disable_telemetry_events()
@@ -112,17 +112,15 @@ class BuiltinEmbedder:
         )
 
     def _read_verified(self, name: str) -> bytes:
-        """Read a file of the model and hold it to its SHA-256."""
+        """Read a file of the model and verify its SHA-256; raises EmbedderError."""
         data = (self.folder / name).read_bytes()
         if hashlib.sha256(data).hexdigest() != self.checksums[name]:
-            raise EmbedderError(
-                f"{self.folder / name} is not the file that was shipped; install clew-search again."
-            )
+            raise EmbedderError(f"{self.folder / name} has a wrong checksum. Reinstall clew-search.")
         return data
 
 
 def model_card() -> ModelCard:
-    """Describe this model with the numbers of its model card."""
+    """Return the card of this model, with the numbers of builtin_model/card.md."""
     measured = json.loads((MODEL_FOLDER / "metrics.json").read_text())["flickr8k_test"]
     size = sum((MODEL_FOLDER / name).stat().st_size for name in BuiltinEmbedder().checksums)
     return ModelCard(

@@ -1,4 +1,4 @@
-"""What open_clip offers, and what of it is on this machine: without torch, and without a hub."""
+"""List the models of open_clip and their state on this machine, without torch and without the hub."""
 
 import json
 from pathlib import Path
@@ -12,17 +12,17 @@ MODEL_LIST_FILE = Path(__file__).with_name("open_clip_models.json")  # written b
 
 
 def model_cards() -> list[ModelCard]:
-    """Describe what is prepared, then what is downloaded, then all else, each in open_clip's order."""
+    """Return a card of each model: prepared, then downloaded, then others, each in open_clip's order."""
     listed = json.loads(MODEL_LIST_FILE.read_text("utf-8"))["models"]
-    prepared = {found.manifest.name: found for found in prepared_models()}
-    own = [
-        _prepared_card(found)
-        for name, found in prepared.items()
+    prepared = {model.manifest.name: model for model in prepared_models()}
+    unlisted = [
+        _prepared_card(model)
+        for name, model in prepared.items()
         if name not in {row["name"] for row in listed}
     ]
     known = [_listed_card(row, row["name"] in prepared) for row in listed]
     order = ("prepared", "downloaded", "on the hub")
-    return sorted([*own, *known], key=lambda card: order.index(card.state))
+    return sorted([*unlisted, *known], key=lambda card: order.index(card.state))
 
 
 def _listed_card(row: dict[str, Any], prepared: bool) -> ModelCard:
@@ -39,13 +39,13 @@ def _listed_card(row: dict[str, Any], prepared: bool) -> ModelCard:
 
 
 def _prepared_card(prepared: PreparedModel) -> ModelCard:
-    """Describe a prepared model that open_clip does not list: of the hub, or a local file."""
-    recipe = prepared.manifest
+    """Return the card of a prepared model that open_clip does not list: from the hub, or a local file."""
+    manifest = prepared.manifest
     return ModelCard(
-        name=recipe.name,
-        dim=recipe.dim,
-        side=max(recipe.preprocessing.size),
-        megabytes=round(recipe.size / 1e6),
+        name=manifest.name,
+        dim=manifest.dim,
+        side=max(manifest.preprocessing.size),
+        megabytes=round(manifest.size / 1e6),
         licence=None,
         languages="unknown",
         state="prepared",
@@ -53,7 +53,7 @@ def _prepared_card(prepared: PreparedModel) -> ModelCard:
 
 
 def _is_downloaded(repo: str) -> bool:
-    """Say whether the hub's cache holds weights of a repository."""
+    """Return True if the cache of the hub contains weights of a repository."""
     from huggingface_hub import constants
 
     folder = Path(constants.HF_HUB_CACHE) / f"models--{repo.replace('/', '--')}" / "snapshots"

@@ -1,4 +1,4 @@
-"""Towers exported to ONNX, on onnxruntime: they start in a fraction of a second, without torch."""
+"""Towers exported to ONNX, on onnxruntime, which starts in a fraction of a second without torch."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,30 +15,30 @@ from retrieval.types import Vectors
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
-MAX_MULTI_THREAD_ROWS = 2  # rows, for which one lane a core would leave cores idle
+MAX_MULTI_THREAD_ROWS = 2  # batches of up to this many rows are computed by all cores together
 
 
 class OnnxTower:
-    """An exported tower: rows in, unit vectors out. It is loaded when first needed."""
+    """An exported tower: rows in, unit vectors out. It is loaded on first use."""
 
     def __init__(self, file: Path) -> None:
         self.file = file
 
     def embed(self, batches: Sequence[InputBatch]) -> Vectors:
-        """Embed batches of rows, each (n, ...), in order: (sum of n, d). Each core has its own."""
+        """Embed batches of rows, each (n, ...), in order: (sum of n, d). Each core computes a batch."""
         if len(batches) == 1 and len(batches[0]) <= MAX_MULTI_THREAD_ROWS:
             return _run(self._multi_thread_session, batches[0])
-        with ThreadPoolExecutor(cores()) as lanes:
-            return np.concatenate(list(lanes.map(partial(_run, self._single_thread_session), batches)))
+        with ThreadPoolExecutor(cores()) as threads:
+            return np.concatenate(list(threads.map(partial(_run, self._single_thread_session), batches)))
 
     @cached_property
     def _multi_thread_session(self) -> "InferenceSession":
-        """Start a session in which all cores work on one batch; soonest ready is best for one query."""
+        """Return a fast-starting session in which all cores compute one batch, for a single query."""
         return self._session(cores(), fast_start=True)
 
     @cached_property
     def _single_thread_session(self) -> "InferenceSession":
-        """Start a session of which each core runs batches of its own, so that none waits for another."""
+        """Return a session in which each core computes its own batches, so that none waits for another."""
         return self._session(1, fast_start=False)
 
     def _session(self, threads: int, *, fast_start: bool) -> "InferenceSession":
@@ -48,7 +48,7 @@ class OnnxTower:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        if fast_start:  # the weights stay in the mapped file, of which a query touches but a part
+        if fast_start:  # the weights stay in the mapped file; a query reads a part of them
             options.add_session_config_entry("session.disable_prepacking", "1")
         return onnxruntime.InferenceSession(str(self.file), options, providers=["CPUExecutionProvider"])
 

@@ -1,4 +1,4 @@
-"""Any model of open_clip, once it is prepared: its own tokenizer and preprocessing, the fastest precision."""
+"""Prepared models of open_clip, with their own tokenizer and preprocessing, in the fastest precision."""
 
 from collections.abc import Mapping, Sequence
 from threading import Lock
@@ -25,27 +25,27 @@ if TYPE_CHECKING:
 
     from retrieval.embedders.torch_towers import TorchTowers
 
-MAX_TEXTS_WITHOUT_TORCH = 16  # texts for which it is not worth loading torch
+MAX_TEXTS_WITHOUT_TORCH = 16  # that are embedded by the exported tower rather than by loading torch
 MAX_BATCH = 32
 
 
 class OpenClipEmbedder:
-    """A prepared model on a device, by default the CPU; each tower is loaded when first needed.
+    """A prepared model on a device, by default the CPU; each tower is loaded on first use.
 
-    Towers exported to ONNX run without torch: the text tower for a few texts, and the image tower where
-    that is the fastest precision of the machine.
+    Towers exported to ONNX run without torch: the text tower for a few texts, and the image tower if that
+    is the fastest precision on this machine.
     """
 
     def __init__(self, prepared: PreparedModel, device: str = "cpu") -> None:
-        recipe = prepared.manifest
+        manifest = prepared.manifest
         self.prepared, self.device = prepared, device
-        self.name, self.fingerprint = recipe.name, recipe.fingerprint
-        self.parts: Mapping[str, str] = recipe.parts
-        self.dim, self.max_tokens = recipe.dim, recipe.frame.max_tokens
-        self.min_image_side = 2 * max(recipe.preprocessing.size)
+        self.name, self.fingerprint = manifest.name, manifest.fingerprint
+        self.parts: Mapping[str, str] = manifest.parts
+        self.dim, self.max_tokens = manifest.dim, manifest.frame.max_tokens
+        self.min_image_side = 2 * max(manifest.preprocessing.size)
         self.choice = prepared.choice(device) or PrecisionChoice(device, "float32", {}, 1.0)
-        self._tokenizer = ModelTokenizer(prepared.folder / TOKENIZER_FILE, recipe.frame)
-        self.concurrency = 1 if device == "cpu" else 2  # an accelerator works on one while another is brought
+        self._tokenizer = ModelTokenizer(prepared.folder / TOKENIZER_FILE, manifest.frame)
+        self.concurrency = 1 if device == "cpu" else 2  # one call copies while another computes
         self._text_tower = OnnxTower(prepared.folder / TEXT_TOWER_FILE)
         self._has_text_tower = self._text_tower.file.is_file()
         self._image_tower = OnnxTower(prepared.folder / EXPORTED_IMAGE_TOWERS.get(self.choice.precision, ""))
@@ -53,11 +53,11 @@ class OpenClipEmbedder:
         self._loaded_towers: TorchTowers | None = None
 
     def prepare(self, image: "Image") -> Pixels:
-        """Resize and crop a picture as open_clip does."""
+        """Resize and crop an image as open_clip does."""
         return self.prepared.manifest.preprocessing.apply(image)
 
     def embed_images(self, images: Sequence[Pixels]) -> Vectors:
-        """Embed n pictures of (height, width, 3): (n, dim)."""
+        """Embed n images of (height, width, 3): (n, dim)."""
         if not len(images):
             return np.empty((0, self.dim), np.float32)
         size = self._batch_size(len(images))
@@ -67,24 +67,22 @@ class OpenClipEmbedder:
         return self._torch_towers.embed_images(batches)
 
     def embed_texts(self, texts: Sequence[str]) -> Vectors:
-        """Embed n texts: (n, dim); raises ValueError where a text has no tokens."""
+        """Embed n texts: (n, dim); raises ValueError if a text has no tokens."""
         if not texts:
             return np.empty((0, self.dim), np.float32)
         ids, lengths = self._tokenizer.encode(texts)
-        order, size = (
-            np.argsort(lengths, kind="stable"),
-            self._batch_size(len(texts)),
-        )  # alike lengths together
-        turns = [order[at : at + size] for at in range(0, len(order), size)]
-        cut = self.prepared.manifest.cut
-        batches = [ids[rows, : lengths[rows].max()] if cut else ids[rows] for rows in turns]
-        alone = (
+        order = np.argsort(lengths, kind="stable")  # similar lengths share a batch
+        size = self._batch_size(len(texts))
+        row_batches = [order[at : at + size] for at in range(0, len(order), size)]
+        trim = self.prepared.manifest.cut
+        batches = [ids[rows, : lengths[rows].max()] if trim else ids[rows] for rows in row_batches]
+        avoid_torch = (
             len(texts) <= MAX_TEXTS_WITHOUT_TORCH
             or self.choice.precision in EXPORTED_IMAGE_TOWERS
             or not self.prepared.weights_present
         )
         vectors = np.empty((len(texts), self.dim), np.float32)
-        if alone and self._has_text_tower:
+        if avoid_torch and self._has_text_tower:
             vectors[order] = self._text_tower.embed(batches)
         else:
             vectors[order] = self._torch_towers.embed_texts(batches)
@@ -95,7 +93,7 @@ class OpenClipEmbedder:
         return self._tokenizer.count_tokens(text)
 
     def knows(self, text: str) -> bool:
-        """Say whether any token of a text is one that the model knows."""
+        """Return True if the model knows any token of a text."""
         return self._tokenizer.knows(text)
 
     def _batch_size(self, count: int) -> int:
@@ -112,28 +110,29 @@ class OpenClipEmbedder:
     def _load_towers(self) -> "TorchTowers":
         if not self.prepared.weights_present:
             raise EmbedderError(
-                f"The weights of {self.name} are not at {self.prepared.manifest.weights} any more, or have "
-                "changed. Put them back, or `clew switch` to another model; words can still be searched."
+                f"The weights of {self.name} are missing or have changed: {self.prepared.manifest.weights}. "
+                "Restore them, or `clew switch` to another model. Text queries still work."
             )
         from retrieval.embedders.torch_towers import TorchTowers, bfloat16_is_fast, check_device, load_model
 
-        precision, recipe = self.choice.precision, self.prepared.manifest
+        precision, manifest = self.choice.precision, self.prepared.manifest
         if self.device == "cpu" and precision == "bfloat16" and not bfloat16_is_fast():
             precision = "float32"
         device = check_device(self.device)
         model = load_model(self.prepared.folder)
-        return TorchTowers(model, recipe.preprocessing, precision, device, trim_padding=recipe.cut)
+        return TorchTowers(model, manifest.preprocessing, precision, device, trim_padding=manifest.cut)
 
 
 def batch_size(image_side: int, count: int, device: str) -> int:
-    """Return how many of `count` rows to embed at once, of pictures of `side` pixels.
+    """Return the number of rows in a batch if `count` rows are to be embedded.
 
-    On a CPU all cores get as many, and memory holds them: some 20 MB a picture of 224 pixels in large models.
+    On a CPU, all cores get equal shares that fit in memory: a large model takes about 20 MB per image of
+    224 pixels.
     """
     size = (224 / image_side) ** 2
     if device != "cpu":
         return max(1, int(256 * size))
-    fit = int(memory_limit() / 4 / (20e6 / size))
-    most = max(1, min(MAX_BATCH, fit // cores(), max(4, 4 * MAX_BATCH // cores())))
-    turns = -(-count // (most * cores()))  # of each core, so that none idles while another has one more
-    return -(-count // (turns * cores()))
+    rows_in_memory = int(memory_limit() / 4 / (20e6 / size))
+    largest = max(1, min(MAX_BATCH, rows_in_memory // cores(), max(4, 4 * MAX_BATCH // cores())))
+    rounds = -(-count // (largest * cores()))  # each core computes one batch per round
+    return -(-count // (rounds * cores()))

@@ -1,4 +1,4 @@
-"""What a model sees of a picture: its pixels, resized and cropped as open_clip does, without torch."""
+"""Resize and crop images as open_clip does, without torch."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -13,16 +13,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Preprocessing:
-    """How a model wants its pictures; the words are open_clip's.
+    """Preprocessing of the images of a model, in open_clip's terms; the towers normalize the pixels."""
 
-    `size` is (height, width); `resize_mode` is `shortest` (crop the middle), `longest` (pad) or `squash`;
-    `mean` and `std` are of pixels between 0 and 1, and are the towers' business.
-    """
-
-    size: tuple[int, int]
-    resize_mode: str
+    size: tuple[int, int]  # height, width
+    resize_mode: str  # shortest (crop the center), longest (pad) or squash
     interpolation: str
-    mean: tuple[float, float, float]
+    mean: tuple[float, float, float]  # of pixels between 0 and 1
     std: tuple[float, float, float]
     fill_color: int = 0
 
@@ -34,7 +30,7 @@ class Preprocessing:
         )
 
     def apply(self, image: "Image") -> Pixels:
-        """Turn an upright RGB picture into (height, width, 3), to the bit as open_clip's transform does."""
+        """Convert an upright RGB image to (height, width, 3), bit by bit as open_clip's transform does."""
         height, width = self.size
         if self.resize_mode == "squash":
             small = image.resize((width, height), self._resampling)
@@ -42,19 +38,19 @@ class Preprocessing:
             small = self._keep_ratio(image, max, self._resampling)
         elif height == width:
             small = image.resize(self._shortest_side_size(image), self._resampling)
-        else:  # open_clip leaves the interpolation at its default here
+        else:  # open_clip uses the default interpolation here
             small = self._keep_ratio(image, min, _resampling_filter("bicubic"))
         fill = self.fill_color if self.resize_mode == "longest" else 0
         return np.asarray(_crop_or_pad(small, width, height, fill), dtype=np.uint8)
 
     def _shortest_side_size(self, image: "Image") -> tuple[int, int]:
-        """Return the size at which the shorter side is as long as wanted, as torchvision's Resize has it."""
+        """Return the size whose shorter side has the model's length, as torchvision's Resize does."""
         side, short = self.size[0], min(image.size)
         width, height = (side if x == short else int(side * x / short) for x in image.size)
         return width, height
 
     def _keep_ratio(self, image: "Image", fitted_side: object, resampling: "Resampling") -> "Image":
-        """Resize as timm's ResizeKeepRatio: the longer (max) or the shorter (min) side fits."""
+        """Resize as timm's ResizeKeepRatio does: fit the longer (max) or the shorter (min) side."""
         height, width = self.size
         ratios = image.height / height, image.width / width
         ratio = max(ratios) if fitted_side is max else min(ratios)
@@ -66,13 +62,13 @@ class Preprocessing:
 
 
 def _resampling_filter(name: str) -> "Resampling":
-    from PIL.Image import Resampling  # words alone need no Pillow
+    from PIL.Image import Resampling  # heavy, and text queries need no Pillow
 
     return Resampling[name.upper()]
 
 
 def _crop_or_pad(image: "Image", width: int, height: int, fill: int) -> "Image":
-    """Cut the middle out, padding what is too small first, as torchvision's center_crop does."""
+    """Crop the center, after padding too small sides, as torchvision's center_crop does."""
     from PIL import ImageOps
 
     wide, high = max(0, width - image.width), max(0, height - image.height)

@@ -7,9 +7,9 @@ from retrieval.errors import EmbedderError
 
 
 def load_embedder(name: str, *, fingerprint: str | None = None, device: str = "cpu") -> Embedder:
-    """Return the embedder of this name, and of this fingerprint if there is such a one.
+    """Return the embedder of this name, preferably with this fingerprint.
 
-    Raises EmbedderError where a model is not prepared on this machine: nothing is fetched here.
+    Raises EmbedderError if the model is not prepared on this machine: nothing is downloaded here.
     """
     from retrieval.embedders.model_name import parse_model_name
 
@@ -20,27 +20,30 @@ def load_embedder(name: str, *, fingerprint: str | None = None, device: str = "c
         return BuiltinEmbedder()
     from retrieval.embedders.model_cache import find_by_fingerprint, find_by_source
 
-    found = None if fingerprint is None else find_by_fingerprint(fingerprint)
-    found = found or find_by_source(source)
-    if found is None:
-        command = f"clew prepare {quote(source.name)}"
-        raise EmbedderError(f"{source.name} is not prepared on this machine: `{command}` does it once.")
+    prepared = None if fingerprint is None else find_by_fingerprint(fingerprint)
+    prepared = prepared or find_by_source(source)
+    if prepared is None:
+        raise EmbedderError(
+            f"{source.name} is not prepared on this machine. Run `clew prepare {quote(source.name)}` once."
+        )
     from retrieval.embedders.open_clip import OpenClipEmbedder
 
-    return OpenClipEmbedder(found, device)
+    return OpenClipEmbedder(prepared, device)
 
 
 def describe_precision(fingerprint: str) -> str | None:
-    """Say in which precision this machine embeds pictures with a model; None where nothing was chosen."""
+    """Return the precision in which this machine embeds images with a model, or None if none was chosen."""
     from retrieval.embedders.model_cache import find_by_fingerprint
 
-    found = find_by_fingerprint(fingerprint)
-    choice = None if found is None else found.choice("auto") or found.choice("cpu")
-    return None if found is None or choice is None else str(found.choice(choice.device) or choice)
+    prepared = find_by_fingerprint(fingerprint)
+    if prepared is None:
+        return None
+    choice = prepared.choice("auto") or prepared.choice("cpu")
+    return None if choice is None else str(prepared.choice(choice.device) or choice)
 
 
 def model_cards() -> list[ModelCard]:
-    """Describe the built-in model, those on this machine, and all that open_clip lists."""
+    """Return the card of the built-in model, of those on this machine, and of all others in open_clip."""
     from retrieval.embedders import builtin, model_list
 
     return [builtin.model_card(), *model_list.model_cards()]

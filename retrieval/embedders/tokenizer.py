@@ -1,4 +1,4 @@
-"""Text as the ids a text tower reads, without torch: open_clip's tokenizers as `tokenizers` runs them."""
+"""Convert texts to token ids as open_clip does, without torch, with the library `tokenizers`."""
 
 import html
 import string
@@ -21,26 +21,23 @@ _REMOVE_PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 @dataclass(frozen=True, slots=True)
 class TokenTemplate:
-    """How the tokens of a text are framed: cleaned first, special ids around them, padded to `length`.
+    """The row of ids around the tokens of a text; its fields are keys in recipe.json."""
 
-    `tail` is an id in the last column of all, which some models read.
-    """
-
-    length: int
-    clean: str
+    length: int  # of the row
+    clean: str  # mode of clean_text
     prefix: tuple[int, ...]
     suffix: tuple[int, ...]
     pad: int
-    side: str = "right"
-    tail: int | None = None
+    side: str = "right"  # of the padding
+    tail: int | None = None  # id in the last column, which some models read
 
     @property
     def max_tokens(self) -> int:
-        """Return how many tokens of a text fit."""
+        """Return the number of tokens of a text that fit."""
         return self.length - len(self.prefix) - len(self.suffix) - (self.tail is not None)
 
     def apply(self, ids: Sequence[int]) -> list[int]:
-        """Return `length` ids."""
+        """Return the row for the ids of a text, truncated and padded to `length`."""
         row = [*self.prefix, *ids[: self.max_tokens], *self.suffix]
         last = [] if self.tail is None else [self.tail]
         padding = [self.pad] * (self.length - len(row) - len(last))
@@ -48,7 +45,7 @@ class TokenTemplate:
 
 
 class ModelTokenizer:
-    """A tokenizer file and its frame; it is read when first needed."""
+    """A tokenizer file, read on first use, and its template."""
 
     def __init__(self, file: Path, template: TokenTemplate) -> None:
         self.file = file
@@ -59,22 +56,22 @@ class ModelTokenizer:
         return len(self._tokenize(text))
 
     def knows(self, text: str) -> bool:
-        """Say whether any token of a text is known; those that split into bytes know all."""
+        """Return True if any token of a text is known; tokenizers that split into bytes know all."""
         return any(token not in UNKNOWN_TOKENS for token in self._tokenize(text))
 
     def encode(self, texts: Sequence[str]) -> tuple[TokenIds, NDArray[np.int64]]:
-        """Return the ids of n texts, (n, length), and how many of each come before padding, (n,).
+        """Return the ids of n texts, (n, length), and their lengths without padding, (n,).
 
-        Raises ValueError where a text has no tokens.
+        Raises ValueError if a text has no tokens.
         """
         cleaned = [clean_text(text, self.template.clean) for text in texts]
-        rows = [each.ids for each in self._tokenizer.encode_batch(cleaned, add_special_tokens=False)]
+        rows = [encoding.ids for encoding in self._tokenizer.encode_batch(cleaned, add_special_tokens=False)]
         if not all(rows):
             raise ValueError(f"no word in {texts[next(i for i, ids in enumerate(rows) if not ids)]!r}")
-        frame = self.template
-        around = len(frame.prefix) + len(frame.suffix)
-        ids = np.array([frame.apply(ids) for ids in rows], np.int64).reshape(-1, frame.length)
-        return ids, np.array([around + min(len(row), frame.max_tokens) for row in rows], np.int64)
+        template = self.template
+        special = len(template.prefix) + len(template.suffix)
+        ids = np.array([template.apply(ids) for ids in rows], np.int64).reshape(-1, template.length)
+        return ids, np.array([special + min(len(row), template.max_tokens) for row in rows], np.int64)
 
     def _tokenize(self, text: str) -> list[str]:
         cleaned = clean_text(text, self.template.clean)
@@ -89,8 +86,8 @@ class ModelTokenizer:
 
 
 def clean_text(text: str, mode: str) -> str:
-    """Clean a text as open_clip does: `lower`, `whitespace` (case kept) or `canonicalize`."""
-    if not (text.isascii() and text.isprintable() and "&" not in text):  # else there is nothing to fix
+    """Clean a text as open_clip does; modes are `lower`, `whitespace` (keeps case) and `canonicalize`."""
+    if not (text.isascii() and text.isprintable() and "&" not in text):  # else nothing to fix
         import ftfy
 
         text = html.unescape(html.unescape(ftfy.fix_text(text)))

@@ -1,4 +1,4 @@
-"""The towers of an open_clip model on torch: the fastest precision of a device, all cores busy."""
+"""The towers of an open_clip model on torch, in a precision and on a device."""
 
 import contextlib
 import time
@@ -42,9 +42,9 @@ class ImageTower(nn.Module):
         self.register_buffer("scale", 1 / (255 * self.std), persistent=False)
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Scale, normalise and embed; pixels stay where they are in memory, which is channels_last.
+        """Scale, normalize and embed pixels, without a copy: their memory layout is channels_last.
 
-        In float32 that is to the bit what open_clip does; what is rounded afterwards is done in one pass.
+        In float32, the result equals open_clip's bit by bit. Other precisions round anyway: one pass.
         """
         x = pixels.permute(0, 3, 1, 2).to(torch.float32)
         if self.dtype is torch.float32:
@@ -67,9 +67,9 @@ class TextTower(nn.Module):
 
 
 class CausalTextTower(nn.Module):
-    """The same of a tower in which no token sees a later one: ids may be cut where the longest text ends.
+    """Text tower in which no token attends to a later one, so that padding can be trimmed.
 
-    open_clip's `encode_text` with the positions and the mask cut to the ids, so that short texts cost less.
+    Equals open_clip's `encode_text` with positions and mask trimmed to the ids, which makes short texts fast.
     """
 
     def __init__(self, model: Any) -> None:
@@ -78,11 +78,11 @@ class CausalTextTower(nn.Module):
 
     @staticmethod
     def is_causal(model: Any) -> bool:
-        """Say whether a model's text tower is one of these."""
+        """Return True if the text tower of a model is of this kind."""
         text = getattr(model, "text", model)
         pool = getattr(text, "text_pool_type", getattr(text, "pool_type", None))
-        whole = getattr(text, "cls_emb", None) is not None or getattr(text, "use_pad_mask", False)
-        return getattr(text, "attn_mask", None) is not None and pool == "argmax" and not whole
+        needs_padding = getattr(text, "cls_emb", None) is not None or getattr(text, "use_pad_mask", False)
+        return getattr(text, "attn_mask", None) is not None and pool == "argmax" and not needs_padding
 
     def forward(self, ids: torch.Tensor) -> torch.Tensor:
         """Embed (n, length) ids."""
@@ -99,8 +99,8 @@ class CausalTextTower(nn.Module):
 class TorchTowers:
     """Both towers of a model in one precision on one device.
 
-    On a CPU each core runs batches of its own, so that no core waits for another. On CUDA every call has a
-    stream of its own and copies from pinned memory, so that of two calls one copies while the other computes.
+    On a CPU, each core computes its own batches, so that none waits for another. On CUDA, each call has its
+    own stream and copies from pinned memory, so that one call copies while another computes.
     """
 
     def __init__(
@@ -119,7 +119,7 @@ class TorchTowers:
         self.text_tower = (CausalTextTower(model) if trim_padding else TextTower(model)).eval()
 
     def embed_images(self, batches: Sequence[InputBatch]) -> Vectors:
-        """Embed batches of pictures, each (n, height, width, 3), in order: (sum of n, d)."""
+        """Embed batches of images, each (n, height, width, 3), in order: (sum of n, d)."""
         return self._embed(self.image_tower, batches)
 
     def embed_texts(self, batches: Sequence[InputBatch]) -> Vectors:
@@ -131,23 +131,23 @@ class TorchTowers:
             return self._embed_on_device(tower, batches)
         if len(batches) == 1:
             return run_tower(tower, batches[0], cores())
-        with ThreadPoolExecutor(cores()) as lanes:
-            return np.concatenate(list(lanes.map(lambda rows: run_tower(tower, rows, 1), batches)))
+        with ThreadPoolExecutor(cores()) as threads:
+            return np.concatenate(list(threads.map(lambda rows: run_tower(tower, rows, 1), batches)))
 
     def _embed_on_device(self, tower: nn.Module, batches: Sequence[InputBatch]) -> Vectors:
-        """Queue every batch on the device before the first answer is fetched."""
+        """Queue all batches on the device before reading the first result."""
         cuda = self.device.type == "cuda"
-        done = []
+        outputs = []
         with torch.inference_mode(), self._cuda_stream() if cuda else contextlib.nullcontext():
             for batch in batches:
                 rows = torch.from_numpy(batch)
                 rows = rows.pin_memory() if cuda else rows
-                done.append(tower(rows.to(self.device, non_blocking=cuda)))
-            return np.asarray(torch.cat(done).cpu().numpy(), np.float32)
+                outputs.append(tower(rows.to(self.device, non_blocking=cuda)))
+            return np.asarray(torch.cat(outputs).cpu().numpy(), np.float32)
 
     @contextlib.contextmanager
     def _cuda_stream(self) -> Iterator[None]:
-        """Work on a stream of this call, after what made the weights."""
+        """Use a stream of this call, which starts after the weights are complete."""
         stream = torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]
         stream.wait_stream(torch.cuda.default_stream(self.device))
         with torch.cuda.stream(stream):
@@ -155,59 +155,63 @@ class TorchTowers:
 
 
 def run_tower(tower: nn.Module, rows: InputBatch, threads: int) -> Vectors:
-    """Run one batch on so many threads of the CPU; torch keeps the number a thread."""
+    """Compute one batch with a number of CPU threads, which torch stores per calling thread."""
     torch.set_num_threads(threads)
     with torch.inference_mode():
         return np.asarray(tower(torch.from_numpy(rows)).numpy(), np.float32)
 
 
 def load_model(folder: Path) -> Any:
-    """Load the model of a prepared folder, in float32, ready to embed."""
+    """Load the model of a prepared folder, in float32, on the CPU."""
     with quiet():
         return open_clip.create_model(f"local-dir:{folder}", device="cpu", weights_only=True).eval()
 
 
 def check_device(device: str) -> str:
-    """Return a device as torch spells it; raises EmbedderError where it is not there."""
+    """Return a device in torch's spelling; raises EmbedderError if it does not exist."""
     try:
-        asked = torch.device(device)
+        parsed = torch.device(device)
     except RuntimeError:
-        asked = None
-    there = device_types()
+        parsed = None
+    available = device_types()
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if asked is None or asked.type not in there or (asked.type == "cuda" and (asked.index or 0) >= count):
-        raise EmbedderError(f"There is no device {device} here; torch has {', '.join(there)}.")
-    return str(asked) if asked.type == "cuda" else asked.type
+    if (
+        parsed is None
+        or parsed.type not in available
+        or (parsed.type == "cuda" and (parsed.index or 0) >= count)
+    ):
+        raise EmbedderError(f"Device {device} not found. Available: {', '.join(available)}.")
+    return str(parsed) if parsed.type == "cuda" else parsed.type
 
 
 def accelerator_name(device: str) -> str | None:
-    """Name the accelerator behind a device; None where it is not there."""
+    """Return the name of a device's accelerator, empty for a CPU, or None if the device does not exist."""
     try:
-        asked = check_device(device)
+        checked = check_device(device)
     except EmbedderError:
         return None
-    return torch.cuda.get_device_name(asked) if asked.startswith("cuda") else ""
+    return torch.cuda.get_device_name(checked) if checked.startswith("cuda") else ""
 
 
 def device_types() -> list[str]:
-    """Return the kinds of devices that torch has here, the fastest first."""
+    """Return the available types of devices, the fastest first."""
     accelerators = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    return [*(name for name, there in accelerators.items() if there), "cpu"]
+    return [*(name for name, is_available in accelerators.items() if is_available), "cpu"]
 
 
 def bfloat16_is_fast() -> bool:
-    """Say whether this CPU multiplies bfloat16 faster than float32, by doing it (some 10 ms).
+    """Return True if this CPU multiplies bfloat16 matrices faster than float32, measured in about 10 ms.
 
-    What the processor claims is not enough: a library may be told to leave its units alone.
+    The flags of the processor are not enough: a library may be configured not to use its units.
     """
-    took = {}
+    seconds = {}
     with torch.inference_mode():
         for dtype in (torch.float32, torch.bfloat16):
             left, right = torch.ones(256, 768, dtype=dtype), torch.ones(768, 768, dtype=dtype)
             times = []
             for _ in range(4):
-                begun = time.perf_counter()
+                start = time.perf_counter()
                 left @ right
-                times.append(time.perf_counter() - begun)
-            took[dtype] = min(times)
-    return took[torch.bfloat16] < took[torch.float32]
+                times.append(time.perf_counter() - start)
+            seconds[dtype] = min(times)
+    return seconds[torch.bfloat16] < seconds[torch.float32]

@@ -231,7 +231,7 @@ def test_missing_extra_is_reported_once_with_the_number_of_files(tmp_path, clew,
     done = clew("index", tmp_path / "memos", "--model", "builtin", "--speech-model", "small")
     assert done.exit_code == 0
     assert done.stdout.count('pip install "clew-search[audio]"') == 1
-    assert "2 files: Hearing what is said" in done.stdout
+    assert "2 files: Speech recognition" in done.stdout
     assert clew("index").stdout.count("[audio]") == 1  # the model is saved
     assert "Reads    speech, by small\n" in clew("status").stdout
     assert "[audio]" not in clew("index", "--speech-model", "").stdout
@@ -245,7 +245,7 @@ def test_unusable_model_is_noted(tmp_path, index, place, clew):
     (note,) = index(tmp_path / "memos", speech_model="small").notes
     assert "HF_HUB_OFFLINE is set" in note
     (note,) = index(tmp_path / "memos", speech_model="nonsense").notes
-    assert note.startswith("There is no speech model nonsense; there are tiny")
+    assert note.startswith("Speech model 'nonsense' not found. Choose one of tiny")
     (tmp_path / "bare").mkdir()
     (note,) = index(speech_model=str(tmp_path / "bare")).notes
     assert "model.bin" in note

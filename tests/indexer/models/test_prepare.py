@@ -1,0 +1,118 @@
+"""Tests of prepared models: what is loaded, what is refused, and what a fingerprint covers."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from indexer import switch_library, update_library
+from indexer.models import resolve
+from retrieval import Library
+from retrieval.errors import EmbedderError, SpaceMismatch
+from tests.support.model_checkpoints import (
+    SMALL_ARCHITECTURES,
+    make_checkpoint,
+    make_tokenizer,
+)
+
+
+@pytest.mark.large
+def test_fingerprint_covers_weights_preprocessing_and_tokenizer(tmp_path, float32_only):
+    config = {
+        "model_cfg": SMALL_ARCHITECTURES["small-siglip"],
+        "preprocess_cfg": {"mean": [0.5] * 3, "std": [0.5] * 3},
+    }
+
+    def fingerprint(name, *, seed=0, config=config, lower=True):
+        path = make_checkpoint("small-siglip", tmp_path / name, seed=seed)
+        (tmp_path / name / "open_clip_config.json").write_text(json.dumps(config))
+        make_tokenizer(tmp_path / name, lower=lower)
+        embedder = resolve.resolve_embedder(str(path.parent))
+        return embedder.fingerprint, embedder.parts
+
+    one, parts = fingerprint("one")
+    assert fingerprint("the same elsewhere")[0] == one
+    for name, how in {
+        "weights": {"seed": 1},
+        "preprocessing": {"config": {**config, "preprocess_cfg": {"resize_mode": "squash"}}},
+        "tokenizer": {"lower": False},
+    }.items():
+        other, changed = fingerprint(name, **how)
+        assert other != one
+        assert [key for key in parts if parts[key] != changed[key]] == [name]
+
+
+def test_changed_weights_are_refused_until_the_library_is_switched(folder, tmp_path, place, float32_only):
+    path = make_checkpoint("small-vit", tmp_path / "weights", seed=4)
+    update_library([folder], library=place, model=str(path), arch="small-vit")
+    make_checkpoint("small-vit", tmp_path / "weights", seed=5)
+    with pytest.raises(SpaceMismatch, match=r"weights SHA-256 \w+, now SHA-256 \w+"):
+        update_library([folder], library=place, arch="small-vit")
+    with Library.open(place) as library:
+        assert len(library.search("a dog", count=10)) == 7
+        with pytest.raises(EmbedderError, match="Text queries still work"):
+            library.search(image=folder / "red.png")
+    done = switch_library(str(path), library=place, arch="small-vit")
+    assert (done.embedded, done.answers) == (7, True)
+    assert "(before " in done.old
+    assert done.new == str(path)
+    with Library.open(place, space=done.old) as library:
+        assert len(library.search("a dog", count=10)) == 7
+
+
+@pytest.mark.large
+def test_changed_configuration_is_refused_until_the_library_is_switched(
+    folder, tmp_path, place, float32_only
+):
+    make_checkpoint("small-vit", tmp_path / "model", seed=6)
+    settings_ = tmp_path / "model" / "open_clip_config.json"
+    config = {"model_cfg": SMALL_ARCHITECTURES["small-vit"], "preprocess_cfg": {}}
+    settings_.write_text(json.dumps(config))
+    update_library([folder], library=place, model=str(tmp_path / "model"))
+    settings_.write_text(json.dumps({**config, "preprocess_cfg": {"resize_mode": "squash"}}))
+    with pytest.raises(SpaceMismatch, match=r"preprocessing .*shortest.*now .*squash"):
+        update_library(library=place)
+    heads = {
+        **SMALL_ARCHITECTURES["small-vit"],
+        "text_cfg": {**SMALL_ARCHITECTURES["small-vit"]["text_cfg"], "heads": 4},
+    }
+    settings_.write_text(json.dumps({"model_cfg": heads, "preprocess_cfg": {}}))
+    with pytest.raises(SpaceMismatch, match="architecture"):
+        update_library(library=place)
+    assert switch_library(str(tmp_path / "model"), library=place).embedded == 7
+
+
+@pytest.mark.large
+def test_weights_with_nan_are_refused(tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    path = make_checkpoint("small-vit", tmp_path)
+    for name in ("visual.proj", "text_projection"):
+        save_file({**load_file(path), name: torch.full_like(load_file(path)[name], torch.nan)}, path)
+        with pytest.raises(EmbedderError, match="NaN"):
+            resolve.resolve_embedder(str(path), arch="small-vit")
+        make_checkpoint("small-vit", tmp_path)
+
+
+def test_pt_file_and_folder_give_the_same_vectors_as_safetensors(tmp_path, float32_only):
+    safe = resolve.resolve_embedder(str(make_checkpoint("small-vit", tmp_path)), arch="small-vit")
+    pickled = resolve.resolve_embedder(
+        str(make_checkpoint("small-vit", tmp_path, name="w.pt")), arch="small-vit"
+    )
+    np.testing.assert_allclose(safe.embed_texts(["x"]), pickled.embed_texts(["x"]), atol=1e-6)
+    (tmp_path / "open_clip_config.json").write_text(
+        json.dumps({"model_cfg": SMALL_ARCHITECTURES["small-vit"]})
+    )
+    alone = resolve.resolve_embedder(str(tmp_path))
+    np.testing.assert_allclose(safe.embed_texts(["x"]), alone.embed_texts(["x"]), atol=1e-6)
+
+
+def test_pickle_that_would_run_code_is_refused(tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return (print, ("run",))
+
+    torch.save({"weights": Evil()}, tmp_path / "evil.pt")
+    with pytest.raises(EmbedderError, match="cannot be loaded"):
+        resolve.resolve_embedder(str(tmp_path / "evil.pt"), arch="small-vit")

@@ -1,0 +1,44 @@
+"""Tests of the list of models."""
+
+import json
+import subprocess
+import sys
+
+import open_clip
+import pytest
+
+from retrieval.embedders import registry
+from retrieval.embedders.model_cache import prepared_models
+from tests.support.catalog import REPOSITORY_ROOT
+
+
+def test_model_list_is_that_of_open_clip():
+    from retrieval.embedders.model_list import MODEL_LIST_FILE
+
+    listed = json.loads(MODEL_LIST_FILE.read_text())
+    names = {row["name"]: row for row in listed["models"]}
+    if listed["open_clip"] == open_clip.__version__:
+        assert list(names) == ["/".join(pair) for pair in open_clip.list_pretrained()]
+    assert names["ViT-B-32/openai"]["dim"] == 512
+    assert names["RN50/openai"]["parameters"] == 102007137
+    cards = {card.name: card for card in registry.model_cards()}
+    assert cards["builtin"].state == "in clew"
+    assert cards["ViT-B-16-SigLIP2/webli"].languages == "109 languages"
+    for prepared in prepared_models():
+        assert cards[prepared.manifest.name].state == "prepared"
+
+
+@pytest.mark.large
+def test_update_model_list_describes_a_model():
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "from update_model_list import describe; print(describe('RN50', 'openai')['repo'])",
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=REPOSITORY_ROOT / ".ci",
+    )
+    assert done.stdout.strip() == "timm/resnet50_clip.openai"

@@ -1,0 +1,208 @@
+"""Tests of open_clip models, against open_clip itself in float32."""
+
+import json
+import shutil
+
+import numpy as np
+import open_clip
+import pytest
+import torch
+from open_clip.tokenizer import HFTokenizer, SimpleTokenizer
+
+from indexer import switch_library, update_library
+from indexer.models import precision
+from indexer.models.checkpoint import PREPROCESSING_KEYS
+from indexer.models.precision import MIN_COSINE
+from indexer.models.prepare import choose_and_save_precision
+from retrieval import Library
+from retrieval.catalog.reader import Catalog
+from retrieval.embedders.model_cache import TEXT_TOWER_FILE, PrecisionChoice
+from retrieval.embedders.open_clip import OpenClipEmbedder
+from retrieval.embedders.torch_towers import TorchTowers, load_model
+from retrieval.media.images.loader import load_image
+from retrieval.system import cores
+from retrieval.types import Filters
+from tests.support.interpreter import imported_modules
+from tests.support.model_checkpoints import (
+    SMALL_ARCHITECTURES,
+    load_open_clip,
+)
+from tests.support.open_clip_models import TEXTS, sample_images
+
+RARE_ARCHITECTURES = ("small-quick", "small-resnet", "small-coca")
+REAL_ARCHITECTURES = ("ViT-B-32", "RN50", "ViT-B-16-SigLIP2", "MobileCLIP2-S0", "xlm-roberta-base-ViT-B-32")
+
+
+def reference_vectors(clew, folder):
+    """Return open_clip's own vectors of sample_images() and TEXTS, in float32."""
+    manifest = clew.prepared.manifest
+    if manifest.arch and not manifest.arch.startswith(("small-bert", "small-siglip", "xlm")):
+        tags = open_clip.list_pretrained_tags_by_model(manifest.arch)
+        listed = open_clip.get_pretrained_cfg(manifest.arch, tags[0]) if tags else {}
+        # Of a file, open_clip does not know how its pictures are expected.
+        preprocessing = {f"image_{name}": listed[name] for name in PREPROCESSING_KEYS if name in listed}
+        model, _, transform = open_clip.create_model_and_transforms(
+            manifest.arch,
+            pretrained=manifest.weights,
+            **preprocessing,
+            force_quick_gelu=", QuickGELU" in manifest.parts["architecture"],
+        )
+        model.eval()
+    else:  # whose configuration is on the hub
+        model, transform = load_open_clip(clew.prepared)
+    text = json.loads((clew.prepared.folder / "open_clip_config.json").read_text())["model_cfg"]["text_cfg"]
+    if text.get("hf_tokenizer_name"):
+        tokenizer = (
+            HFTokenizer(
+                str(folder), context_length=text["context_length"], **text.get("tokenizer_kwargs", {})
+            )
+            if "context_length" in text
+            else HFTokenizer(str(folder), context_length=77)
+        )
+    else:
+        tokenizer = SimpleTokenizer(context_length=text["context_length"])
+    with torch.inference_mode():
+        images = model.encode_image(
+            torch.stack([transform(image) for image in sample_images()]), normalize=True
+        )
+        texts = model.encode_text(tokenizer(TEXTS), normalize=True)
+    return images.numpy(), texts.numpy()
+
+
+def assert_matches_open_clip(clew, folder):
+    images, texts = reference_vectors(clew, folder)
+    mine = clew.embed_images([clew.prepare(image) for image in sample_images()])
+    limit = MIN_COSINE[clew.choice.precision]
+    assert (mine * images).sum(axis=1).min() >= limit
+    assert (clew.embed_texts(TEXTS) * texts).sum(axis=1).min() >= 0.9999
+    towers = TorchTowers(
+        load_model(clew.prepared.folder),
+        clew.prepared.manifest.preprocessing,
+        "float32",
+        "cpu",
+        trim_padding=clew.prepared.manifest.cut,
+    )
+    pixels = [np.stack([clew.prepare(image) for image in sample_images()])]
+    assert (towers.embed_images(pixels) * images).sum(axis=1).min() >= 0.9999
+    ids, lengths = clew._tokenizer.encode(TEXTS)
+    by_torch = towers.embed_texts(
+        [
+            row[None, :n] if clew.prepared.manifest.cut else row[None]
+            for row, n in zip(ids, lengths, strict=True)
+        ]
+    )
+    assert (by_torch * texts).sum(axis=1).min() >= 0.9999
+
+
+@pytest.mark.parametrize(
+    "arch",
+    [
+        pytest.param(arch, marks=pytest.mark.large if arch in RARE_ARCHITECTURES else ())
+        for arch in SMALL_ARCHITECTURES
+    ],
+)
+def test_each_model_family_matches_open_clip(arch, embedder_of, checkpoints):
+    embedder = embedder_of(arch)
+    assert (embedder.prepared.folder / TEXT_TOWER_FILE).is_file()
+    assert embedder.prepared.manifest.cut == (arch in ("small-vit", "small-quick", "small-resnet"))
+    assert_matches_open_clip(embedder, checkpoints(arch).parent)
+
+
+@pytest.mark.large
+@pytest.mark.parametrize("arch", REAL_ARCHITECTURES)
+def test_real_architecture_matches_open_clip_before_and_after_a_switch(
+    arch, embedder_of, checkpoints, float32_only, tmp_path
+):
+    for number, picture in enumerate(sample_images()):
+        (tmp_path / "pictures").mkdir(exist_ok=True)
+        picture.save(tmp_path / "pictures" / f"{number}.png")
+    update_library([tmp_path / "pictures"], library=tmp_path / "library", model="builtin")
+    embedder = embedder_of(arch)
+    assert_matches_open_clip(embedder, checkpoints(arch).parent)
+    done = switch_library(str(checkpoints(arch)), library=tmp_path / "library", arch=arch)
+    assert (done.embedded, done.waiting, done.answers) == (5, 0, True)
+    images, texts = reference_vectors(embedder, checkpoints(arch).parent)
+    with Library.open(tmp_path / "library") as library:
+        hits = library.search(TEXTS[0], count=5)
+    catalog = Catalog.open(tmp_path / "library")
+    _, stored = catalog.vectors_of(catalog.space(), catalog.allowed_ids(Filters()))
+    catalog.close()
+    np.testing.assert_allclose((stored * images).sum(axis=1), 1, atol=1e-3)
+    np.testing.assert_allclose([hit.score for hit in hits], sorted(images @ texts[0])[::-1], atol=2e-3)
+    shutil.rmtree(embedder.prepared.folder)
+    checkpoints(arch).unlink()  # they are large
+    checkpoints(arch).parent.joinpath("gone").touch()
+
+
+def test_bfloat16_is_not_used_if_it_is_slow_now(embedder_of, monkeypatch):
+    embedder = embedder_of("small-vit")
+    embedder.choice = PrecisionChoice("cpu", "bfloat16", {}, 1.0)
+    monkeypatch.setattr("retrieval.embedders.torch_towers.bfloat16_is_fast", lambda: False)
+    assert embedder._torch_towers.image_tower.dtype is torch.float32
+
+
+def test_exported_image_tower_runs_without_torch(embedder_of, monkeypatch):
+    embedder = embedder_of("small-vit")
+    rates = {"float32": 1.0, "onnx float32": 1.2, "int8": 9.0}
+    monkeypatch.setattr(precision, "bfloat16_is_fast", lambda: False)
+    monkeypatch.setattr(precision, "_benchmark", lambda ways, pixels: rates)
+    choice = choose_and_save_precision(embedder.prepared, "cpu", lambda line: None)
+    assert choice.precision == "int8"
+    assert {path.name for path in embedder.prepared.folder.glob("int8*")} == {
+        "int8.image.onnx",
+        "int8.image.onnx.data",
+    }
+    assert not [*embedder.prepared.folder.glob("drafts-*")]
+    embedder = OpenClipEmbedder(embedder.prepared)
+    assert embedder.choice == choice
+    pixels = [embedder.prepare(image) for image in sample_images(20)]
+    monkeypatch.setattr(OpenClipEmbedder, "_torch_towers", None)
+    many, one = embedder.embed_images(pixels), embedder.embed_images(pixels[3:4])
+    np.testing.assert_allclose((many[3:4] * one).sum(), 1, atol=1e-3)
+
+
+def test_text_search_with_open_clip_model_imports_no_torch(embedder_of, checkpoints, folder, place):
+    embedder_of("small-vit")
+    update_library([folder], library=place, model=str(checkpoints("small-vit")))
+    code = f"from retrieval import Library\nassert Library.open({str(place)!r}).search('a red thing')"
+    loaded = imported_modules(code)
+    assert {"faiss", "onnxruntime", "tokenizers"} <= loaded
+    assert not {"torch", "open_clip", "transformers", "PIL", "sqlite_utils", "indexer"} & loaded
+
+
+def test_embedder_can_be_used_from_several_threads(embedder_of):
+    from concurrent.futures import ThreadPoolExecutor
+
+    embedder = embedder_of("small-vit")
+    pixels = [embedder.prepare(image) for image in sample_images(40)]
+    images, texts = embedder.embed_images(pixels), embedder.embed_texts(TEXTS)
+    with ThreadPoolExecutor(4) as pool:
+        for vectors in pool.map(lambda n: embedder.embed_images(pixels), range(4)):
+            np.testing.assert_allclose(vectors, images, atol=1e-2)
+        for vectors in pool.map(lambda n: embedder.embed_texts(TEXTS), range(4)):
+            np.testing.assert_allclose(vectors, texts, atol=1e-5)
+
+
+def test_vectors_of_many_texts_are_in_input_order(embedder_of):
+    embedder = embedder_of("small-vit")
+    texts = [f"{'dog ' * (n % 9)}number {n}" for n in range(60)]
+    many = embedder.embed_texts(texts)
+    one = np.concatenate([embedder.embed_texts([text]) for text in texts])
+    np.testing.assert_allclose((many * one).sum(axis=1), 1, atol=1e-4)
+
+
+def test_batch_size_divides_images_among_the_cores(embedder_of):
+    embedder = embedder_of("small-vit")
+    assert embedder._batch_size(1) == 1
+    assert embedder._batch_size(10 * cores()) == 10
+    assert 1 <= embedder._batch_size(100_000) <= 32
+
+
+def test_reduced_decoding_gives_nearly_the_same_vector(camera, embedder_of):
+    embedder = embedder_of("small-vit")
+    paths = sorted(camera.glob("*.jpg"))
+    whole = embedder.embed_images([embedder.prepare(load_image(path)) for path in paths])
+    scaled = embedder.embed_images(
+        [embedder.prepare(load_image(path, min_side=embedder.min_image_side)) for path in paths]
+    )
+    assert ((whole * scaled).sum(axis=1) >= 0.995).all()
