@@ -1,9 +1,9 @@
-"""Write the list of open_clip's models, so that `clew models` does not load torch.
+"""Write the list of open_clip's models, so that `clew models` can print it without loading torch.
 
     python .ci/update_model_list.py
 
-Sizes are counted on architectures that are built without memory for their weights. Licenses and languages are
-those published with the weights; None if unknown.
+Sizes come from building each architecture without memory for its weights. Licenses and languages are those
+that the authors publish with the weights, and null if unknown.
 """
 
 import json
@@ -11,11 +11,10 @@ import json
 import open_clip
 import torch
 
-from retrieval.embedders import model_list
+from retrieval.embedders.model_list import MODEL_LIST_FILE
 from retrieval.quiet import quiet
 
-FILE = model_list.LIST
-LICENSES = (  # prefix of the name of the weights or of the architecture, license
+LICENCES = (  # prefix of the weights or of the architecture -> license
     ("nllb", "CC-BY-NC-4.0"),
     ("MobileCLIP", "Apple's own"),
     ("PE-Core", "Apache-2.0"),
@@ -31,7 +30,7 @@ LICENSES = (  # prefix of the name of the weights or of the architecture, licens
     ("frozen_laion", "MIT"),
     ("mscoco_finetuned_laion", "MIT"),
 )
-LANGUAGES = (  # part of the name of the architecture, languages
+LANGUAGES = (  # part of the architecture's name -> languages
     ("xlm-roberta", "100 languages"),
     ("nllb", "201 languages"),
     ("SigLIP2", "109 languages"),
@@ -59,7 +58,7 @@ def describe(arch: str, tag: str) -> dict[str, object]:
 
 
 def parameters(arch: str) -> int | None:
-    """Return the number of parameters, None if the configuration of the text tower is on the hub."""
+    """Count the parameters of an architecture; None if its text tower is configured on the hub."""
     config = open_clip.get_model_config(arch)
     if "hf_model_name" in config["text_cfg"]:
         return None
@@ -72,8 +71,8 @@ def main() -> None:
     counts = {arch: parameters(arch) for arch in dict(pairs)}
     rows = [{**describe(*pair), "parameters": counts[pair[0]]} for pair in pairs]
     lines = ",\n".join(json.dumps(row) for row in rows)
-    FILE.write_text(f'{{"open_clip": "{open_clip.__version__}", "models": [\n{lines}\n]}}\n')
-    print(f"{len(rows)} models in {FILE}")
+    MODEL_LIST_FILE.write_text(f'{{"open_clip": "{open_clip.__version__}", "models": [\n{lines}\n]}}\n')
+    print(f"{len(rows)} models in {MODEL_LIST_FILE}")
 
 
 if __name__ == "__main__":

@@ -31,6 +31,7 @@ def test_precision_is_chosen_again_if_the_device_is_missing(embedder_of, monkeyp
 
 def test_invalid_model_is_an_error_that_helps(tmp_path, checkpoints):
     path = checkpoints("small-vit")
+    unprepared = make_checkpoint("small-vit", tmp_path / "unprepared", seed=8)
     for name, arch, message in (
         ("nix", None, "Model 'nix' not found"),
         ("hf-hub:nix", None, "hf-hub:ORG/REPO"),
@@ -38,7 +39,7 @@ def test_invalid_model_is_an_error_that_helps(tmp_path, checkpoints):
         ("ViT-Q-9/openai", None, "no architecture ViT-Q-9"),
         (str(tmp_path / "none.safetensors"), "ViT-B-32", "does not exist"),
         (str(tmp_path), None, "contains no weights"),
-        (str(path), None, "--arch ViT-B-32"),
+        (str(unprepared), None, "--arch ViT-B-32"),
         (str(path), "ViT-L-14", "--arch ViT-L-14/openai"),
         (str(path), "small-resnet", "cannot be loaded as small-resnet"),
     ):

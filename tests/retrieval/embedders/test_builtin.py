@@ -74,7 +74,7 @@ def test_a_damaged_model_file_is_refused(tmp_path):
     with (tmp_path / "model" / "text.onnx").open("r+b") as file:
         file.seek(1000)
         file.write(b"!")
-    with pytest.raises(EmbedderError, match="install clew-search again"):
+    with pytest.raises(EmbedderError, match="Reinstall clew-search"):
         BuiltinEmbedder(tmp_path / "model").embed_texts(["a dog"])
 
 
