@@ -100,7 +100,7 @@ def test_k_limits_the_hits_of_a_golden_query(golden):
         ({"query": 3, "relevant": ["red.png"]}, "expected"),
         ({"query": "red", "relevant": ["red.png"], "kind": "none"}, "kind 'none'"),
         ({"query": "red", "relevant": ["red.png"], "k": 0}, "1 or more"),
-        ({"query": "red", "relevant": ["red.png"], "relevnt": []}, "no key 'relevnt'"),
+        ({"query": "red", "relevant": ["red.png"], "relevnt": []}, "unknown key 'relevnt'"),
         ({"query": " ", "relevant": ["red.png"]}, "query is empty"),
     ],
 )
@@ -186,7 +186,7 @@ def test_folder_without_labels_is_refused_with_a_reason(tmp_path, toy):
         evaluate_labels(tmp_path / "none", embedder=toy)
     for name in ("red", "blue"):
         (tmp_path / name).mkdir()
-    with pytest.raises(EvaluationError, match="they hold nothing"):
+    with pytest.raises(EvaluationError, match="they are empty"):
         evaluate_labels(tmp_path, embedder=toy)
 
 

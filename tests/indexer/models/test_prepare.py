@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from indexer import switch_library, update_library
+from indexer import IndexOptions, switch_library, update_library
 from indexer.models import resolve
 from retrieval import Library
 from retrieval.errors import EmbedderError, SpaceMismatch
@@ -45,10 +45,10 @@ def test_fingerprint_covers_weights_preprocessing_and_tokenizer(tmp_path, float3
 
 def test_changed_weights_are_refused_until_the_library_is_switched(folder, tmp_path, place, float32_only):
     path = make_checkpoint("small-vit", tmp_path / "weights", seed=4)
-    update_library([folder], library=place, model=str(path), arch="small-vit")
+    update_library([folder], library=place, model=str(path), options=IndexOptions(arch="small-vit"))
     make_checkpoint("small-vit", tmp_path / "weights", seed=5)
     with pytest.raises(SpaceMismatch, match=r"weights SHA-256 \w+, now SHA-256 \w+"):
-        update_library([folder], library=place, arch="small-vit")
+        update_library([folder], library=place, options=IndexOptions(arch="small-vit"))
     with Library.open(place) as library:
         assert len(library.search("a dog", count=10)) == 7
         with pytest.raises(EmbedderError, match="Text queries still work"):
