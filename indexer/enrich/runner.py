@@ -14,6 +14,7 @@ from indexer.enrich.sound_events import SoundClassifier
 from indexer.enrich.speech import Transcriber
 from indexer.store.analyses import scene_ranges
 from indexer.store.writer import LibraryWriter
+from indexer.types import Notify
 from retrieval.errors import EmbedderError, ExtraMissing
 from retrieval.formatting import pluralize
 
@@ -33,6 +34,7 @@ def run_enrichment(
     writer: LibraryWriter,
     options: EnrichmentOptions,
     progress: EnrichmentProgress,
+    notify: Notify,
     *,
     new_audio_count: int = 0,
 ) -> EnrichmentResult:
@@ -40,7 +42,7 @@ def run_enrichment(
 
     If new audio files are not analyzed, a note tells how to enable it.
     """
-    result, enabled = EnrichmentResult(), list(_enabled(writer, options))
+    result, enabled = EnrichmentResult(), list(_enabled(writer, options, notify))
     for enrichment in enabled:
         _run(AnalysisPass(writer, enrichment), result, partial(progress, enrichment.title))
     if new_audio_count and not {"speech", "sounds"} & {enrichment.analysis for enrichment in enabled}:
@@ -48,7 +50,7 @@ def run_enrichment(
     return result
 
 
-def _enabled(writer: LibraryWriter, options: EnrichmentOptions) -> Iterator[Enrichment]:
+def _enabled(writer: LibraryWriter, options: EnrichmentOptions, notify: Notify) -> Iterator[Enrichment]:
     """Yield the analyses that the library's settings or the options enable."""
     settings, embedder = writer.settings(), writer.embedder
     if settings.ocr:
@@ -65,7 +67,7 @@ def _enabled(writer: LibraryWriter, options: EnrichmentOptions) -> Iterator[Enri
             "speech",
             transcriber if isinstance(transcriber, str) else transcriber.name,
             speech.SUPPORTED_DECODERS,
-            lambda: speech.SpeechAnalyzer(_load_transcriber(transcriber), embedder),
+            lambda: speech.SpeechAnalyzer(_load_transcriber(transcriber, notify), embedder),
         )
     if classifier := options.sound_classifier or settings.sound_model:
         yield Enrichment(
@@ -73,7 +75,7 @@ def _enabled(writer: LibraryWriter, options: EnrichmentOptions) -> Iterator[Enri
             "sound events",
             sound_events.analysis_version(classifier) if isinstance(classifier, str) else classifier.name,
             sound_events.SUPPORTED_DECODERS,
-            lambda: sound_events.SoundEventAnalyzer(_load_classifier(classifier)),
+            lambda: sound_events.SoundEventAnalyzer(_load_classifier(classifier, notify)),
         )
 
 
@@ -112,13 +114,13 @@ def _missing_model_hint(audio_count: int) -> str:
     )
 
 
-def _load_transcriber(model: str | Transcriber) -> Transcriber:
+def _load_transcriber(model: str | Transcriber, notify: Notify) -> Transcriber:
     from indexer.enrich.whisper import Whisper  # heavy
 
-    return Whisper(model) if isinstance(model, str) else model
+    return Whisper(model, notify) if isinstance(model, str) else model
 
 
-def _load_classifier(model: str | SoundClassifier) -> SoundClassifier:
+def _load_classifier(model: str | SoundClassifier, notify: Notify) -> SoundClassifier:
     from indexer.enrich.clap import Clap  # heavy
 
-    return Clap(model) if isinstance(model, str) else model
+    return Clap(model, notify) if isinstance(model, str) else model

@@ -68,7 +68,7 @@ def update_library(
     """
     factory = embedder_factory(embedder, model, options.arch, options.device, notify)
     with LibraryWriter(library_path(library), factory) as writer:
-        return update_folders(writer, as_paths(folders), options, progress=progress)
+        return update_folders(writer, as_paths(folders), options, progress=progress, notify=notify)
 
 
 def embedder_factory(

@@ -30,7 +30,7 @@ from indexer.store.location import absolute_path
 from indexer.store.spaces import active_space
 from indexer.store.writer import LibraryWriter, WriteCounts
 from indexer.tag.tag_table import update_tags
-from indexer.types import FileEntry, Progress, no_progress
+from indexer.types import FileEntry, Notify, Progress, ignore_message, no_progress
 from retrieval.errors import LibraryError
 from retrieval.formatting import pluralize, printable
 from retrieval.media.archives.archive import Opener
@@ -68,8 +68,10 @@ class IndexRun:
         *,
         progress: Progress = no_progress,
         should_read: ShouldRead = read_always,
+        notify: Notify = ignore_message,
     ) -> None:
         self.writer, self.options, self.progress, self.should_read = writer, options, progress, should_read
+        self.notify = notify
         self.report = Report()
 
     def scan(self, targets: Collection[ScanTarget]) -> None:
@@ -166,7 +168,11 @@ class IndexRun:
             options.sound_classifier,
         )
         result = run_enrichment(
-            self.writer, enrichment, self.progress, new_audio_count=self.report.kinds["audio"]
+            self.writer,
+            enrichment,
+            self.progress,
+            self.notify,
+            new_audio_count=self.report.kinds["audio"],
         )
         self.report.kinds += result.kinds
         self.report.segments += result.kinds.total()
@@ -218,10 +224,11 @@ def update_folders(
     *,
     progress: Progress = no_progress,
     should_read: ShouldRead = read_always,
+    notify: Notify = ignore_message,
 ) -> Report:
     """Index folders, or all folders of the library; save the options first. Raises LibraryError."""
     started_at = monotonic()
-    run = IndexRun(writer, options, progress=progress, should_read=should_read)
+    run = IndexRun(writer, options, progress=progress, should_read=should_read, notify=notify)
     targets = _register_folders(writer, [absolute_path(folder) for folder in folders], options)
     try:
         run.scan(targets)

@@ -68,7 +68,9 @@ def watch_library(
     watcher = LibraryWatcher(library_folder, embedders, scheduler, on_change)
 
     def scan(writer: LibraryWriter) -> Report:
-        return update_folders(writer, paths, options, progress=progress, should_read=watcher.is_complete)
+        return update_folders(
+            writer, paths, options, progress=progress, should_read=watcher.is_complete, notify=notify
+        )
 
     stop = stop or Event()
     try:

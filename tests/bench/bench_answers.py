@@ -1,6 +1,6 @@
-"""Can answers be trusted: is there a match, do kinds mix fairly, do terms add up.
+"""Measure confidence, mixed lists of kinds, and composed queries.
 
-On Flickr8k's photos and captions, which the built-in model has never seen; `--data` names the folder.
+The data are Flickr8k's photos and captions, which the built-in model was not trained on (`--data`).
 """
 
 import argparse
@@ -30,7 +30,7 @@ from tests.bench.common import emit, machine, table
 HERE = Path(__file__).parent
 FLICKR = HERE.parents[2] / "shared" / "data" / "flickr8k" / "test"
 SEED, COUNT = 5, 10
-TOPICS = {  # photos of each are taken out, and their captions asked
+TOPICS = {  # photos of each are removed, and searched by their captions
     "dogs": "dogs?|puppy|puppies",
     "snow": r"snow\w*|ski\w*",
     "bicycles": r"bik\w+|bicycl\w+|cycl\w+",
@@ -43,7 +43,7 @@ TOPICS = {  # photos of each are taken out, and their captions asked
 
 
 def gibberish(draw: random.Random) -> str:
-    """Return keys that were hit, syllables, or a string of letters and digits."""
+    """Return random keys, syllables, or a string of letters and digits."""
     letters, rows = string.ascii_lowercase, ("qwertyuiop", "asdfghjkl", "zxcvbnm")
     kind = draw.randrange(4)
     if kind == 0:
@@ -60,7 +60,7 @@ def gibberish(draw: random.Random) -> str:
 
 
 def random_words(draw: random.Random, vocabulary: list[str]) -> str:
-    """Return words that have nothing to do with each other."""
+    """Return unrelated words."""
     return " ".join(draw.choices(vocabulary, k=draw.randint(2, 7)))
 
 
@@ -70,7 +70,7 @@ def read(data: Path, limit: int) -> list[tuple[Path, list[str]]]:
 
 
 def honest(place: Path, photos: list[tuple[Path, list[str]]], each: int) -> list[dict[str, object]]:
-    """Ask for what is there and for what is not; say how well confidence and cosine tell them apart."""
+    """Search for present and for absent things; report how well confidence and cosine separate them."""
     draw = random.Random(SEED)
     known = json.loads((builtin.MODEL_FOLDER / "tokenizer.json").read_text())["model"]["vocab"]
     vocabulary = [word for word in known if word.isalpha() and len(word) > 3]
@@ -91,7 +91,7 @@ def honest(place: Path, photos: list[tuple[Path, list[str]]], each: int) -> list
     rows: list[dict[str, object]] = []
     for name, found in best.items():
         row: dict[str, object] = {"asked for": name, "queries": len(found)}
-        row["said to match %"] = 100 * float((found[:, 0] >= CONFIDENCE_THRESHOLD).mean())
+        row["reported matches %"] = 100 * float((found[:, 0] >= CONFIDENCE_THRESHOLD).mean())
         if name not in there:
             for label, true in zip(("captions", "short"), there, strict=True):
                 both = np.concatenate([best[true], found])
@@ -102,10 +102,8 @@ def honest(place: Path, photos: list[tuple[Path, list[str]]], each: int) -> list
     wrong = np.concatenate([found for name, found in best.items() if name not in there])
     both = np.concatenate([best[there[0]], wrong])
     false, missed = error_rates(both[:, 0], np.arange(len(both)) < len(best[there[0]]), CONFIDENCE_THRESHOLD)
-    print(
-        f"at confidence {CONFIDENCE_THRESHOLD}: {false:.1%} of what is not there is said to match, ", end=""
-    )
-    print(f"{missed:.1%} of the captions are said not to\n")
+    print(f"at confidence {CONFIDENCE_THRESHOLD}: {false:.1%} of the absent things match, ", end="")
+    print(f"{missed:.1%} of the captions do not\n")
     return rows
 
 
@@ -118,7 +116,7 @@ def _best(library: Library, text: str) -> tuple[float, float]:
 def taken_out(
     photos: list[tuple[Path, list[str]]], vectors: Vectors, texts: Vectors
 ) -> list[dict[str, object]]:
-    """Take the photos of a topic out and ask for them: the rest is of the same world, which is hard."""
+    """Remove the photos of a topic and search for them, among similar photos."""
     captions = [text for _, said in photos for text in said]
     owner = np.repeat(np.arange(len(photos)), [len(said) for _, said in photos])
     bank = load_embedder("builtin").embed_texts(calibrate.load_background_queries())
@@ -156,7 +154,7 @@ def taken_out(
 
 
 def mixed(place: Path, photos: list[tuple[Path, list[str]]]) -> list[dict[str, object]]:
-    """Ask with one caption for a photo, or for a note that is another caption of it, in one list."""
+    """Search with one caption for a photo, or for a text with another of its captions, in one list."""
     rows: list[dict[str, object]] = []
     for name, has in (("half photos, half notes", lambda at: at % 2), ("photos and notes", lambda at: None)):
         home = place / name.replace(" ", "-")
@@ -191,7 +189,7 @@ def mixed(place: Path, photos: list[tuple[Path, list[str]]]) -> list[dict[str, o
 
 
 def _found(library: Library, photos: list[tuple[Path, list[str]]], kind: str | None, by_cosine=False):
-    """Say for each photo whether its second caption finds it, or its first caption, among ten."""
+    """Return for each photo whether its second caption finds it, or its first caption, among ten hits."""
     right = []
     for at, (_, captions) in enumerate(photos):
         text = quote(captions[1])
@@ -210,7 +208,7 @@ def _found(library: Library, photos: list[tuple[Path, list[str]]], kind: str | N
 def composed(
     photos: list[tuple[Path, list[str]]], vectors: Vectors, texts: Vectors
 ) -> list[dict[str, object]]:
-    """Add a caption of a photo to another photo, and look for the first: near it, or any."""
+    """Add a caption of a photo to another photo, and search for the first: near it, or any."""
     draw = np.random.default_rng(SEED)
     owner = np.repeat(np.arange(len(photos)), [len(said) for _, said in photos])
     bank = load_embedder("builtin").embed_texts(calibrate.load_background_queries())
@@ -261,7 +259,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--data", type=Path, default=FLICKR, help="a folder of photos and captions.jsonl")
     parser.add_argument("--count", type=int, default=1_000, help="photos")
-    parser.add_argument("--smoke", action="store_true", help="less than a minute, to see that it runs")
+    parser.add_argument("--smoke", action="store_true", help="run in less than a minute")
     given = parser.parse_args()
     count, each = (60, 20) if given.smoke else (given.count, 500)
     print(f"{machine()}; {given.data}, at most {count} photos, seed {SEED}\n")

@@ -1,10 +1,9 @@
-"""Index files out of archives, and look at them again: against the same files in a folder, in one run.
+"""Measure indexing and rescanning of archives, against the same files in a folder.
 
-index: pictures into a new library with the built-in model, the folder and each kind of archive in turns; the
-zip is stored as it is, as cameras' pictures are. `right` is the share of pictures found in it with the score
-that they have in the folder.
-rescan: a run in which nothing has changed, in the process, files in the page cache. The bare walk is
-`os.scandir` with a `stat` of each file: of the files themselves, and of the archives that they are in.
+index: images into a new library with the built-in model, the folder and each kind of archive in turns; the
+zip is not compressed. `right` is the share of images found with the same score as in the folder.
+rescan: a run without changes, in the process, files in the page cache. The bare walk is `os.scandir` with a
+`stat` of each file: of the files themselves, and of the archives.
 """
 
 import argparse
@@ -27,7 +26,7 @@ QUERY = "a red shape"
 
 
 def pack(kind: str, files: list[Path], place: Path) -> Path:
-    """Put the files into archives, and return the folder of these."""
+    """Write archives of the files, and return their folder."""
     place.mkdir()
     for first in range(0, len(files), SHARD):
         path = place / f"{first:06d}.{kind}"
@@ -56,7 +55,7 @@ def walk(folder: str) -> int:
 
 
 def measure(count: int, rounds: int, side: int, place: Path) -> list[dict[str, object]]:
-    """Return a row a kind: files/s, the share of what is right, and the rescan."""
+    """Return a row per kind: files/s, the share of equal scores, and the rescan."""
     model = load_embedder("builtin")
     files = repeat_files(draw_jpegs(min(count, 100), side, side * 3 // 4, seed=1), count, place / "folder")
     places = {"folder": place / "folder"}
@@ -100,7 +99,7 @@ def measure(count: int, rounds: int, side: int, place: Path) -> list[dict[str, o
 
 
 def scores(library: Path, count: int) -> dict[str, float]:
-    """Return the score of each file by its name."""
+    """Return the score of each file, name -> score."""
     with Library.open(library) as opened:
         return {hit.path.name: hit.score for hit in opened.search(QUERY, kind="image", count=count)}
 
@@ -112,7 +111,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=10_000, help="files")
     parser.add_argument("--side", type=int, default=320, help="pixels of the longer side")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--smoke", action="store_true", help="a few seconds, to see that it runs")
+    parser.add_argument("--smoke", action="store_true", help="run for a few seconds")
     given = parser.parse_args()
     if given.smoke:
         given.count, given.side, given.rounds = 60, 80, 1

@@ -1,10 +1,10 @@
-"""Measure a cold `clew search`: the whole process, from its start to its answer, disk cache warm.
+"""Measure a cold `clew search`: the complete process, with a warm disk cache.
 
     python tests/bench/bench_cold.py --segments 100000 [--arch ViT-B-32]
 
-Against a bare process that imports numpy, faiss and onnxruntime, in turns. The library is drawn, its space
-the built-in model's (or, with --arch, that of an open_clip model of random weights), in two mixtures: images
-alone, and half of the segments text.
+It alternates with a bare process that imports numpy, faiss and onnxruntime. The library is synthetic, with
+the space of the built-in model (or, with --arch, of an open_clip model with random weights), in two
+mixtures: only images, and half of the segments text.
 """
 
 import argparse
@@ -33,13 +33,13 @@ print("torch" in sys.modules)
 
 
 def prepare(arch: str, place: Path) -> tuple[str, int]:
-    """Prepare an open_clip model of random weights; return its name and dimensions."""
+    """Prepare an open_clip model with random weights; return its name and dimension."""
     embedder = prepare_model(str(make_checkpoint(arch, place)), arch=arch)
     return embedder.name, embedder.dim
 
 
 def make(folder: Path, cloud: Cloud, kinds: dict[str, float], model: str) -> str:
-    """Make a library; return the methods of its indexes."""
+    """Write a library; return the methods of its indexes."""
     embedder = load_embedder(model)
     make_library(folder, cloud, kinds, embedder)
     with LibraryWriter(folder, lambda _: embedder) as writer:
@@ -47,7 +47,7 @@ def make(folder: Path, cloud: Cloud, kinds: dict[str, float], model: str) -> str
 
 
 def measure(library: Path, turns: int) -> dict[str, object]:
-    """Return the medians of so many turns."""
+    """Return the medians of a number of rounds."""
     search = ("search", WORDS, "--library", library)
     run(clew(), *search), run(*BARE)  # into the disk cache
     both = [(run(clew(), *search), run(*BARE)) for _ in range(turns)]
@@ -69,7 +69,7 @@ def main() -> None:
     parser.add_argument("--arch", help="an architecture of open_clip [the built-in model]")
     parser.add_argument("--turns", type=int, default=9)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--smoke", action="store_true", help="a few seconds, to see that it runs")
+    parser.add_argument("--smoke", action="store_true", help="run for a few seconds")
     given = parser.parse_args()
     if given.smoke:
         given.segments, given.turns = 2_000, 3
@@ -77,7 +77,7 @@ def main() -> None:
     rows = []
     with tempfile.TemporaryDirectory(prefix="clew-bench-") as place:
         os.environ["XDG_CACHE_HOME"] = f"{place}/cache"
-        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # what is installed has its bytecode
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # installed packages have bytecode
         model, dim = alone(prepare, given.arch, Path(place)) if given.arch else ("builtin", 256)
         for name, kinds in MIXTURES.items():
             library = Path(place) / name

@@ -1,15 +1,14 @@
-"""Measure concepts from a few examples on Flickr8k: average precision on the photos that are left.
+"""Measure concepts from a few examples on Flickr8k: average precision on the other photos.
 
     python tests/bench/bench_concepts.py [--part test] [--smoke]
 
-A photo shows a concept where two of its five captions name it. Of each concept, examples are drawn ROUNDS
-times; `against` are as many wrong hits: of the photos that do not show it, the nearest to the mean of the
-examples. `word` ranks by the name of the concept in words, `mean` by the mean of the examples (search by
-picture), `probe` is ours, and `drawn` is what drawn scores would reach. All are judged on the same photos,
-those that are no examples. `refused` is how often the examples could not be told apart; the last rows say it
-of examples that have nothing in common. `sure` is how many of the photos that the probe is confident of do
-show it, `of them` how many of those that show it. Of the fit alone: milliseconds with 20 examples and 300
-others, of 512 dimensions.
+A photo shows a concept if two of its five captions name it. Examples of each concept are drawn ROUNDS
+times; `against` are as many wrong hits: the photos without the concept nearest to the mean of the examples.
+`word` ranks by the name of the concept, `mean` by the mean of the examples (search by image), `probe` is
+ours, and `drawn` ranks by random scores. All are judged on the same photos, without the examples. `refused`
+is the share of example sets that were not separable; the last rows show it for unrelated examples. `sure`
+is the precision of the photos that the probe is confident of, `of them` their recall. Then the milliseconds
+of a fit with 20 examples and 300 others, in 512 dimensions.
 """
 
 import argparse
@@ -52,7 +51,7 @@ def average_precision(scores, relevant):
 
 
 def photos(part: Path):
-    """Return unit vectors of a folder's photos, and which of them show each concept."""
+    """Return the unit vectors of the photos in a folder, and which of them show each concept."""
     embedder, rows, shown = load_embedder("builtin"), [], []
     captions = [json.loads(line) for line in (part / "captions.jsonl").open()]
     for line in captions:
@@ -66,7 +65,7 @@ def photos(part: Path):
 
 
 def draw(place: Path) -> Path:
-    """Draw photos of snow and of grass, which their captions say."""
+    """Draw photos of snow and of grass, with captions."""
     lines, pick = [], np.random.default_rng(0)
     for number in range(40):
         colour = (240, 240, 250) if number % 2 else (40, 140, 40)
@@ -78,7 +77,7 @@ def draw(place: Path) -> Path:
 
 
 def measure(vectors, shows, word, count: int, against: bool, seed: int):
-    """Return what each way reaches with some drawn examples."""
+    """Return the scores of each method with some drawn examples."""
     positives = np.random.default_rng([seed, count]).choice(np.flatnonzero(shows), count, replace=False)
     mean = vectors[positives].mean(axis=0)
     wrong = np.flatnonzero(~shows)
@@ -102,7 +101,7 @@ def measure(vectors, shows, word, count: int, against: bool, seed: int):
 
 
 def measure_nonsense(vectors, count: int, seed: int) -> float:
-    """Say whether examples that have nothing in common are refused."""
+    """Return True if unrelated examples are refused."""
     drawn = np.random.default_rng([seed, count, 1]).permutation(len(vectors))
     others = vectors[np.linspace(0, len(vectors) - 1, OTHERS, dtype=int)]
     return float(
@@ -111,7 +110,7 @@ def measure_nonsense(vectors, count: int, seed: int) -> float:
 
 
 def time_fit() -> float:
-    """Return milliseconds of a fit of 512 dimensions."""
+    """Return the milliseconds of a fit in 512 dimensions."""
     rows = next(Cloud(OTHERS + 20, 512, 0).chunks())
     times = []
     for _ in range(20):

@@ -1,14 +1,14 @@
-"""Measure how many pages of PDFs clew reads in a second, beside plain pypdfium2 in the same run.
+"""Measure how many PDF pages clew reads per second, against plain pypdfium2 in the same run.
 
     python tests/bench/bench_documents.py --pages 400 --seed 1 /usr/share/doc/*/*.pdf
 
-`plain` opens each file and, of each page, draws a picture of the same size and takes its text: what no reader
-of PDFs can leave out. `read` is clew's decoding: the same in a process of its own, then the pixels for the
-built-in model, the thumbnail and the passages, and the vectors of a document of more than 64 pages. `share`
-compares the two in time, and `of cores` in the time of all cores together, which what else runs here disturbs
-less. `index` is all of it, into a new library. Half of the drawn pages are text with a drawing, half are
-scans. `letters` says how many of plain's clew takes too, and `cosine` how near a page's vector is to that of
-the page drawn four times as large, the mean and the least of all.
+`plain` opens each file, renders each page in the same size and extracts its text, which no reader can
+avoid. `read` is clew's decoding: the same in a process of its own, then the pixels for the built-in model,
+the thumbnail and the passages, and the vectors of documents with more than 64 pages. `share` is the ratio
+of their times, and `of cores` of the CPU times, which other processes disturb less. `index` is a complete
+run into a new library. Half of the drawn pages are text with a drawing, half are scans. `letters` is the
+share of plain's letters that clew extracts, and `cosine` compares the vector of a page with that of the
+page rendered four times as large: mean and minimum.
 """
 
 import argparse
@@ -36,7 +36,7 @@ LINES = 50  # of a page
 
 
 def draw_pdf(pages: int, seed: int) -> bytes:
-    """Return a PDF of which every other page is text with a drawing, and the others are scans."""
+    """Return a PDF whose pages alternate between text with a drawing, and scans."""
     draw = np.random.default_rng([seed, 5])
     scans = draw_jpegs(8, 800, 1120, seed)
     objects = [b"", b"<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>"]
@@ -67,7 +67,7 @@ def _stream(head: bytes, data: bytes) -> bytes:
 
 
 def _file(objects: Sequence[bytes]) -> bytes:
-    """Return a PDF of these objects, of which the last is the catalog."""
+    """Return a PDF of these objects; the last is the catalog."""
     data, places = b"%PDF-1.5\n", []
     for number, one in enumerate(objects, start=1):
         places.append(len(data))
@@ -79,7 +79,7 @@ def _file(objects: Sequence[bytes]) -> bytes:
 
 
 def read_plain(paths: Sequence[Path], shorter: int, longer: int) -> list[tuple[str, np.ndarray]]:
-    """Draw every page so large that its sides are so long, and take its text."""
+    """Render each page in this size, and extract its text."""
     pages = []
     for path in paths:
         with path.open("rb") as file, pypdfium2.PdfDocument(file) as pdf:
@@ -137,10 +137,10 @@ def compare(paths: Sequence[Path], embedder: Embedder) -> tuple[float, float, fl
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("files", nargs="*", type=Path, help="PDFs beside the drawn one")
+    parser.add_argument("files", nargs="*", type=Path, help="PDFs in addition to the drawn one")
     parser.add_argument("--pages", type=int, default=400, help="of the drawn PDF")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--smoke", action="store_true", help="a small run, to see that it works")
+    parser.add_argument("--smoke", action="store_true", help="a few seconds")
     given = parser.parse_args()
     pages = 12 if given.smoke else given.pages
     print(f"{machine()}; {pages} drawn pages, seed {given.seed}, {len(given.files)} other files\n")

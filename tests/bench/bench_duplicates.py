@@ -1,4 +1,4 @@
-"""Measure `duplicates` on drawn libraries, and on photos: seconds, what it finds, and what it finds wrongly.
+"""Measure `duplicates` on synthetic libraries and on photos: seconds, recall and precision.
 
     python tests/bench/bench_duplicates.py --sizes 10000,100000 --photos ../shared/data/flickr8k/test
 
@@ -73,7 +73,7 @@ class Drawn:
 
 
 def draw(count: int, dim: int, seed: int) -> Drawn:
-    """Draw so many pictures, a multiple of ten."""
+    """Draw a number of images, a multiple of ten."""
     dice = np.random.default_rng([seed, 4])
     vectors = np.concatenate(list(Cloud(count, dim, seed).chunks()))
     bits = dice.integers(0, 2, (max(10, count // 1000), 64), np.uint8)  # hashes come in clusters too
@@ -218,7 +218,7 @@ def main() -> None:
     parser.add_argument("--photos", type=Path, help="a folder of JPEGs to change and find again")
     parser.add_argument("--take", type=int, default=200, help="photos to change")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--smoke", action="store_true", help="a few seconds, to see that it runs")
+    parser.add_argument("--smoke", action="store_true", help="run for a few seconds")
     given = parser.parse_args()
     if given.smoke:
         given.sizes, given.dim, given.take = "1000,3000", 64, 5

@@ -89,14 +89,14 @@ def rate(jpegs: Sequence[bytes], count: int, rounds: int, place: Path, arch: str
 
 
 class Way(NamedTuple):
-    """What so many files took."""
+    """Seconds for a number of files."""
 
     files: int
     took: Took
 
 
 def make_ready(arch: str, place: Path) -> str:
-    """Write random weights, prepare them, export what the loop of rclip runs, and say what was chosen."""
+    """Write random weights, prepare them, export the tower for the loop of rclip; return the choice."""
     import torch
 
     from indexer.models.onnx_export import export
@@ -261,7 +261,7 @@ def main() -> None:
     parser.add_argument("--arch", help="an architecture of open_clip, for the rate [the built-in model]")
     parser.add_argument("--avx2", action="store_true", help="play a CPU without AVX-512 and AMX")
     parser.add_argument("--rounds", type=int, default=None, help="[3 of the rate, 5 of the rescan]")
-    parser.add_argument("--smoke", action="store_true", help="a few seconds, to see that it runs")
+    parser.add_argument("--smoke", action="store_true", help="run for a few seconds")
     given = parser.parse_args()
     if given.smoke:
         given.count, given.files, given.rounds = 16, 1_000, 1

@@ -1,4 +1,4 @@
-"""Measure keywords beside meaning: which finds more, and what keywords cost to write and to ask.
+"""Compare keyword search with vector search: quality, and the cost of writing and searching keywords.
 
     python tests/bench/bench_keywords.py --data ../shared/data/flickr8k/test
 
@@ -198,7 +198,7 @@ def main() -> None:
     parser.add_argument("--written", type=int, default=20_000)
     parser.add_argument("--queries", type=int, default=200, help="of the latency")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--smoke", action="store_true", help="a few seconds, to see that it runs")
+    parser.add_argument("--smoke", action="store_true", help="run for a few seconds")
     given = parser.parse_args()
     if given.smoke:
         given.data, given.passages, given.written, given.queries = None, 500, 500, 20

@@ -1,4 +1,4 @@
-"""Measure the reading of text in pictures: pictures a second, and how many of the drawn words are found.
+"""Measure text recognition in images: images per second, and the share of drawn words that are found.
 
     python tests/bench/bench_ocr.py --pictures 12
 
@@ -91,7 +91,7 @@ KINDS: dict[str, Callable[[random.Random], tuple[Image.Image, list[str]]]] = {
 
 
 def by_clew(folder: Path, place: Path) -> dict[str, str]:
-    """Return file -> the text that is found on it; what is found is in the library too."""
+    """Return file -> recognized text, and add the text to the library."""
     update_library(folder, library=place, options=IndexOptions(ocr=True))
     found: dict[str, str] = {}
     with Library.open(place) as library:
@@ -124,7 +124,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--pictures", type=int, default=12, help="of each kind")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--smoke", action="store_true", help="a few seconds, to see that it runs")
+    parser.add_argument("--smoke", action="store_true", help="run for a few seconds")
     given = parser.parse_args()
     if given.smoke:
         given.pictures = 1

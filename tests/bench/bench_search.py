@@ -82,7 +82,7 @@ def _best(index: ExactIndex, query: Vectors) -> Scores:
 
 
 def build_alone(folder: Path, dim: int, method: str) -> dict[str, float]:
-    """Build both indexes; return seconds, peak MB of the process, and what is said of the pictures' index."""
+    """Build both indexes; return seconds, peak MB of the process, and the status of the image index."""
     with LibraryWriter(folder, lambda _: embedder_of(dim)) as writer:
         begun = perf_counter()
         space = build_indexes(writer, writer.catalog.space(), method)
@@ -94,7 +94,7 @@ def build_alone(folder: Path, dim: int, method: str) -> dict[str, float]:
 
 
 def ask_warm(folder: Path, queries: Vectors, truth: dict[str, Scores]) -> dict[str, object]:
-    """Ask the first half to warm up and time the rest, first of the bare index, then of what is around it."""
+    """Run half of the queries to warm up, and time the others: the bare index, then the layers above it."""
     faiss.omp_set_num_threads(1)
     halves = np.array_split(queries, 2)
     catalog = Catalog.open(folder)
@@ -195,7 +195,7 @@ def main() -> None:
     parser.add_argument("--methods", type=lambda text: text.split(","), default=["flat", "hnsw", "ivf"])
     parser.add_argument("--queries", type=int, default=300)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--smoke", action="store_true", help="a few seconds, to see that it runs")
+    parser.add_argument("--smoke", action="store_true", help="run for a few seconds")
     given = parser.parse_args()
     if given.smoke:
         given.sizes, given.dims, given.queries = [5_000], [64], 50

@@ -92,7 +92,7 @@ def make(folder: Path, count: int, seed: int) -> None:
 
 
 def tag(folder: Path, one_of: bool) -> dict[str, float]:
-    """Tag with all labels; return what it took and gave."""
+    """Tag with all labels; return the time, memory and counts."""
     begun = perf_counter()
     done = tag_library(LABELS, library=folder, one_of=one_of)
     took = perf_counter() - begun
@@ -135,7 +135,7 @@ def main() -> None:
     parser.add_argument("--sizes", type=numbers, default=[100_000, 1_000_000])
     parser.add_argument("--photos", type=Path, default=FLICKR, help="a folder with captions.jsonl")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--smoke", action="store_true", help="a few seconds, to see that it runs")
+    parser.add_argument("--smoke", action="store_true", help="run for a few seconds")
     given = parser.parse_args()
     if given.smoke:
         given.sizes, given.photos = [3_000], None

@@ -1,4 +1,4 @@
-"""Measure what tiles are worth: small things found with them and without, and what they cost.
+"""Measure the search for small things with tiles and without, and the cost of tiles.
 
     python tests/bench/bench_tiles.py --photos ../shared/data/flickr8k
 
@@ -59,7 +59,7 @@ def paste(scenes: Sequence[Photo], things: Sequence[Photo], share: float, folder
 
 
 def recall(library: Library, asked: Sequence[Photo], paths: Sequence[Path], count: int) -> float:
-    """Return in which share of the queries the right picture is among the first so many."""
+    """Return the share of queries whose image is among the first hits."""
     found = [
         path in [hit.path for hit in library.search(photo.caption, by="meaning", count=count)]
         for photo, path in zip(asked, paths, strict=True)

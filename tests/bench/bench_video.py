@@ -48,7 +48,7 @@ def scene(size: tuple[int, int], draw: np.random.Generator) -> np.ndarray:
 def film(
     path: Path, size: tuple[int, int], lengths: Sequence[int], options: dict[str, str], seed: int
 ) -> None:
-    """Draw scenes of so many frames each."""
+    """Draw scenes with this number of frames each."""
     draw = np.random.default_rng(seed)
     with av.open(str(path), "w") as made:
         stream = made.add_stream("libx264", rate=RATE, options={"preset": "veryfast", **options})
@@ -148,7 +148,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--smoke", action="store_true", help="a few seconds, to see that it runs")
+    parser.add_argument("--smoke", action="store_true", help="run for a few seconds")
     given = parser.parse_args()
     size, lengths = (1920, 1080), [107, 190, 61, 240, 133]
     if given.smoke:

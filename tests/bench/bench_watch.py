@@ -29,7 +29,7 @@ SCANS = 4  # runs of `clew index`
 
 
 def saved(folder: Path, jpeg: bytes, number: int) -> Path:
-    """Save a picture that is no other, slowly enough that it is seen half-written."""
+    """Save a unique image, slowly enough that it is seen half-written."""
     path = folder / f"saved{number:06d}.jpg"
     with path.open("wb") as file:
         file.write(jpeg[: len(jpeg) // 2])
@@ -52,7 +52,7 @@ def until_found(library: Library, path: Path, patience: float = 60.0) -> float:
 def measure(
     library: Library, places: list[Path], save: Callable[[Path], Path], saves: int
 ) -> dict[str, float]:
-    """Return quantiles of what so many saves took, and the share that is its own best hit."""
+    """Return quantiles of the seconds per save, and the share of files that are their own best hit."""
     paths, took = [], []
     for number in range(saves):
         paths.append(save(places[number % len(places)]))
@@ -73,7 +73,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--files", type=int, default=2_000)
     parser.add_argument("--saves", type=int, default=40)
-    parser.add_argument("--smoke", action="store_true", help="a few seconds, to see that it runs")
+    parser.add_argument("--smoke", action="store_true", help="run for a few seconds")
     given = parser.parse_args()
     if given.smoke:
         given.files, given.saves = 100, 4

@@ -1,4 +1,4 @@
-"""What the benchmarks share: the machine, drawn vectors and pictures, a drawn library, fresh processes."""
+"""Helpers of the benchmarks: the machine, synthetic vectors, images and libraries, fresh processes."""
 
 import json
 import os
@@ -158,14 +158,14 @@ class Took(NamedTuple):
 
 
 def time_of(work: Callable[[], object]) -> Took:
-    """Do the work and return what it took."""
+    """Do the work and return its times."""
     wall, cpu = perf_counter(), process_time()
     work()
     return Took(perf_counter() - wall, process_time() - cpu)
 
 
 class Ran(NamedTuple):
-    """What became of a process; `peak` is in MB."""
+    """The result of a process; `peak` is in MB."""
 
     took: Took
     peak: float
@@ -204,7 +204,7 @@ def make_checkpoint(arch: str, place: Path) -> Path:
 
 
 def alone(work: Callable[..., Any], *given: object, threads: int | None = None) -> Any:
-    """Return work(*given) of a fresh process, on so many threads."""
+    """Return work(*given) of a fresh process, on a number of threads."""
     before = dict(os.environ)
     os.environ.update({} if threads is None else dict.fromkeys(THREADS, str(threads)))
     try:

@@ -1,4 +1,4 @@
-"""How others index pictures with an open_clip model: loops to measure ours against."""
+"""Loops of other programs that embed images with an open_clip model, for comparison."""
 
 from collections.abc import Callable, Sequence
 from itertools import islice
