@@ -14,7 +14,7 @@ import torch
 from retrieval.embedders.model_list import MODEL_LIST_FILE
 from retrieval.quiet import quiet
 
-LICENCES = (  # prefix of the weights or of the architecture -> license
+LICENSES = (  # prefix of the weights or of the architecture -> license
     ("nllb", "CC-BY-NC-4.0"),
     ("MobileCLIP", "Apple's own"),
     ("PE-Core", "Apache-2.0"),
