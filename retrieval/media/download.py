@@ -1,4 +1,4 @@
-"""Fetch a picture from the network, where that is allowed: http and https, public addresses only."""
+"""Download images from http and https URLs on public addresses, within limits of size and time."""
 
 import ipaddress
 import socket
@@ -13,111 +13,113 @@ from urllib.parse import SplitResult, urljoin, urlsplit
 
 from retrieval.errors import QueryError
 
-MAX_DOWNLOAD_BYTES = 50_000_000  # bytes
-TIMEOUT_SECONDS = 20.0  # in all
+MAX_DOWNLOAD_BYTES = 50_000_000
+TIMEOUT_SECONDS = 20.0  # of the complete download
 MAX_REDIRECTS = 5
 CHUNK_BYTES = 65_536
-IPV4_EMBEDDING_NETWORKS = (
-    ipaddress.ip_network("64:ff9b::/96"),
-    ipaddress.ip_network("::/96"),
-)  # of IPv4 in their end
+# IPv6 networks whose last 32 bits are an IPv4 address.
+IPV4_EMBEDDING_NETWORKS = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("::/96"))
 
 
 def fetch(url: str, *, allow_private: bool = False) -> BytesIO:
-    """Return what is at an address; raises QueryError, which says why not.
+    """Return the content of a URL; raises QueryError.
 
-    The name is looked up once and that very address is connected to, so that it cannot turn into another.
-    `private` allows addresses of one's own network.
+    The host is resolved once, and the connection uses the address that was checked (DNS rebinding).
+    `allow_private` allows addresses of private networks.
     """
-    begun = monotonic()
+    started = monotonic()
     for _ in range(MAX_REDIRECTS):
-        with _request(url, allow_private, TIMEOUT_SECONDS - (monotonic() - begun)) as answer:
-            if answer.status in (301, 302, 303, 307, 308) and (place := answer.getheader("Location")):
-                url = urljoin(url, place)
+        with _request(url, allow_private, TIMEOUT_SECONDS - (monotonic() - started)) as response:
+            if response.status in (301, 302, 303, 307, 308) and (target := response.getheader("Location")):
+                url = urljoin(url, target)
                 continue
-            if answer.status != 200:
-                raise QueryError(f"{url} answers {answer.status} {answer.reason}.")
-            return _read_body(answer, url, begun)
-    raise QueryError(f"{url} leads on more than {MAX_REDIRECTS} times.")
+            if response.status != 200:
+                raise QueryError(f"{url} returned {response.status} {response.reason}.")
+            return _read_body(response, url, started)
+    raise QueryError(f"{url} has more than {MAX_REDIRECTS} redirects.")
 
 
 @contextmanager
 def _request(url: str, allow_private: bool, timeout: float) -> Iterator[HTTPResponse]:
-    """Ask for an address, and close the connection after."""
+    """Send a GET request, and close the connection at the end."""
     parts = _parse_url(url)
-    place = _resolve_host(parts, allow_private)
-    connection = _PinnedHTTPSConnection if parts.scheme == "https" else _PinnedHTTPConnection
-    opened = connection(str(parts.hostname), place[1], place, max(0.1, timeout))
+    address = _resolve_host(parts, allow_private)
+    connection_class = _PinnedHTTPSConnection if parts.scheme == "https" else _PinnedHTTPConnection
+    connection = connection_class(str(parts.hostname), address[1], address, max(0.1, timeout))
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    # However slowly it comes: a socket's own timeout begins anew with every byte.
-    deadline = Timer(max(0.1, timeout), opened.abort)
+    # The timeout of a socket restarts with every byte.
+    deadline = Timer(max(0.1, timeout), connection.abort)
     deadline.start()
     try:
-        opened.request("GET", target, headers={"User-Agent": "clew", "Accept": "image/*"})
-        yield opened.getresponse()
+        connection.request("GET", target, headers={"User-Agent": "clew", "Accept": "image/*"})
+        yield connection.getresponse()
     except (OSError, HTTPException, ValueError) as error:
-        late = f"longer than {TIMEOUT_SECONDS:.0f} seconds" if not deadline.is_alive() else ""
-        said = late or str(error) or type(error).__name__
-        raise QueryError(f"{url} cannot be fetched: {said}.") from error
+        if not deadline.is_alive():
+            raise _timeout_error(url) from error
+        raise QueryError(f"Cannot download {url}: {str(error) or type(error).__name__}.") from error
     finally:
         deadline.cancel()
-        opened.close()
+        connection.close()
 
 
 def _parse_url(url: str) -> SplitResult:
     try:
         parts = urlsplit(url)
-        known = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+        is_valid = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
     except ValueError:
-        known = False
-    if not known:
-        raise QueryError(f"{url} is no address that can be fetched; http:// or https:// begin one.")
+        is_valid = False
+    if not is_valid:
+        raise QueryError(f"Invalid URL {url}. Use a URL that begins with http:// or https://.")
     return parts
 
 
 def _resolve_host(url_parts: SplitResult, allow_private: bool) -> tuple[str, int]:
-    """Return the address of a host; raises QueryError where it lies in a private network."""
+    """Return the address and port of a host; raises QueryError if it is in a private network."""
     port = url_parts.port or (443 if url_parts.scheme == "https" else 80)
     try:
-        found = socket.getaddrinfo(url_parts.hostname, port, type=socket.SOCK_STREAM)
+        results = socket.getaddrinfo(url_parts.hostname, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
-        raise QueryError(f"There is no host {url_parts.hostname}, or no network.") from error
-    places = [str(place[0]) for *_, place in found]
-    if not allow_private and not all(map(_is_public, places)):
-        raise QueryError(f"{url_parts.hostname} lies in a private network, from which nothing is fetched.")
-    return places[0], port
+        raise QueryError(f"Cannot resolve the host {url_parts.hostname}.") from error
+    addresses = [str(address[0]) for *_, address in results]
+    if not allow_private and not all(map(_is_public, addresses)):
+        raise QueryError(f"{url_parts.hostname} is in a private network, which is not allowed.")
+    return addresses[0], port
 
 
 def _is_public(ip: str) -> bool:
-    """Say whether an IP address is one of the open network, also where it is written as another kind."""
+    """Return True if an IP address is public, and the IPv4 address in it, if any, is public too."""
     address = ipaddress.ip_address(ip.partition("%")[0])
-    inner = None
+    embedded = None
     if isinstance(address, ipaddress.IPv6Address):
-        inner = address.ipv4_mapped or address.sixtofour or (address.teredo or (None, None))[1]
+        embedded = address.ipv4_mapped or address.sixtofour or (address.teredo or (None, None))[1]
         if any(address in network for network in IPV4_EMBEDDING_NETWORKS):
-            inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+            embedded = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
         if address.is_site_local:
             return False
-    return all(one.is_global and not one.is_multicast for one in (address, inner) if one is not None)
+    return all(ip_.is_global and not ip_.is_multicast for ip_ in (address, embedded) if ip_ is not None)
 
 
 def _read_body(response: HTTPResponse, url: str, started: float) -> BytesIO:
-    """Read an answer within the limits of size and time."""
-    page = BytesIO()
-    while piece := response.read1(CHUNK_BYTES):
-        page.write(piece)
-        if page.tell() > MAX_DOWNLOAD_BYTES:
+    """Return the body of a response, within the limits of size and time."""
+    body = BytesIO()
+    while chunk := response.read1(CHUNK_BYTES):
+        body.write(chunk)
+        if body.tell() > MAX_DOWNLOAD_BYTES:
             raise QueryError(f"{url} has more than {MAX_DOWNLOAD_BYTES:,} bytes.")
         if monotonic() - started > TIMEOUT_SECONDS:
-            raise QueryError(f"{url} takes longer than {TIMEOUT_SECONDS:.0f} seconds.")
-    if response.length:  # of what was promised
-        raise QueryError(f"{url} broke off, or takes longer than {TIMEOUT_SECONDS:.0f} seconds.")
-    page.seek(0)
-    return page
+            raise _timeout_error(url)
+    if response.length:  # bytes that are missing
+        raise QueryError(f"The download of {url} is incomplete, or took more than {TIMEOUT_SECONDS:.0f} s.")
+    body.seek(0)
+    return body
+
+
+def _timeout_error(url: str) -> QueryError:
+    return QueryError(f"The download of {url} took more than {TIMEOUT_SECONDS:.0f} s.")
 
 
 class _PinnedHTTPConnection(HTTPConnection):
-    """A connection to an address that was looked up before."""
+    """A connection to an address that was resolved before."""
 
     def __init__(self, host: str, port: int | None, address: tuple[str, int], timeout: float) -> None:
         super().__init__(host, port, timeout=timeout)
@@ -131,7 +133,7 @@ class _PinnedHTTPConnection(HTTPConnection):
 
 
 class _PinnedHTTPSConnection(HTTPSConnection):
-    """The same, with the certificate held to the host's name."""
+    """A TLS connection to an address that was resolved before; the certificate must match the host."""
 
     def __init__(self, host: str, port: int | None, address: tuple[str, int], timeout: float) -> None:
         self.ssl_context = create_default_context()
@@ -139,16 +141,16 @@ class _PinnedHTTPSConnection(HTTPSConnection):
         self.address = address
 
     def connect(self) -> None:
-        plain = socket.create_connection(self.address, self.timeout)
-        self.sock = plain  # which the deadline may shut while keys are exchanged
-        self.sock = self.ssl_context.wrap_socket(plain, server_hostname=self.host)
+        tcp = socket.create_connection(self.address, self.timeout)
+        self.sock = tcp  # `abort` can shut it down during the handshake
+        self.sock = self.ssl_context.wrap_socket(tcp, server_hostname=self.host)
 
     def abort(self) -> None:
         _shut_down_socket(self.sock)
 
 
 def _shut_down_socket(sock: socket.socket | None) -> None:
-    """End a connection that another thread waits on."""
+    """End a connection on which another thread waits."""
     if sock is not None:
         with suppress(OSError):
             sock.shutdown(socket.SHUT_RDWR)

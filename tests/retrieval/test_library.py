@@ -95,7 +95,7 @@ def test_wrong_questions_say_what_is_wrong(library, folder, tmp_path):
         ({"words": "red", "after": "yesterday"}, "Invalid after"),
         ({"words": "red", "before": "2021-02-30"}, "Invalid before"),
         ({"words": "red", "count": 0}, "1 or more"),
-        ({"image": tmp_path / "none.png"}, "not there"),
+        ({"image": tmp_path / "none.png"}, "file not found"),
     ):
         with pytest.raises(QueryError, match=message):
             library.search(**question)

@@ -72,9 +72,7 @@ def test_what_is_missing_of_a_picture_is_said(tmp_path, index, place, toy):
     report = index(tmp_path / "pictures")
     assert (report.added, report.failed) == (1, 0)
     (note,) = report.notes
-    assert note.startswith("cut.png: damaged: it breaks off, and 5") and note.endswith(
-        " % of its rows are read."
-    )
+    assert note.startswith("cut.png: damaged: truncated, 5") and note.endswith(" % of its rows are read.")
     with Library.open(place, embedder=toy) as library:
         assert library.search("red")[0].score > 0.7
 

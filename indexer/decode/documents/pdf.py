@@ -1,4 +1,4 @@
-"""A PDF: a segment for each page's picture, and the passages of each page's text."""
+"""Decode PDFs: a segment for the image of each page, and for each passage of its text."""
 
 import re
 from contextlib import suppress
@@ -17,27 +17,27 @@ from retrieval.media.images.pixels import WHITE
 from retrieval.types import MediaProperties
 
 MAX_PAGES = 5_000
-MAX_CHARACTERS = 20_000_000  # of all pages: four Bibles
-MAX_PAGES_IN_MEMORY = 64  # pages whose pixels are held; of a longer document they are embedded as they come
+MAX_CHARACTERS = 20_000_000  # of all pages
+MAX_PAGES_IN_MEMORY = 64  # pages of longer documents are embedded in batches of this size
 
 LIGATURES = str.maketrans({0xFB00: "ff", 0xFB01: "fi", 0xFB02: "fl", 0xFB03: "ffi", 0xFB04: "ffl"})
-LINE_END_HYPHEN = re.compile(r"[\x02\xad\ufffe]\s*")  # where a line ends within a word
-DOT_LEADERS = re.compile(r"(?:\.[ \t]?){4,}")  # dots that lead to a page number
+LINE_END_HYPHEN = re.compile(r"[\x02\xad\ufffe]\s*")  # inside a word
+DOT_LEADERS = re.compile(r"(?:\.[ \t]?){4,}")  # in tables of contents
 PDF_DATE = re.compile(r"D:(\d{14})(?:([+-])(\d\d)'?(\d\d)|(Z))?")
 
 
 @dataclass(slots=True)
 class _PdfSegments:
-    """What has been made of a document so far."""
+    """The segments of the pages that have been read."""
 
     context: DecodeContext
     page_images: list[SegmentDraft] = field(default_factory=list)
     passages: list[SegmentDraft] = field(default_factory=list)
     character_count: int = 0
-    page_errors: list[str] = field(default_factory=list)  # why, of each page that cannot be read
+    page_errors: list[str] = field(default_factory=list)  # one for each page that cannot be read
 
     def add_page(self, number: int, page: PdfPage | MediaError) -> None:
-        """Add a page's picture, unless it is blank, and its text."""
+        """Add the image of a page, unless it is blank, and its text."""
         if isinstance(page, MediaError):
             self.page_errors.append(str(page))
             return
@@ -53,14 +53,14 @@ class _PdfSegments:
         self.page_images.append(self._page_draft(Image.new("RGB", (side, side), WHITE), 1))
 
     def embed_held_pages(self) -> None:
-        """Embed the pages whose pixels are held, so that a long document is not held whole."""
-        last = self.page_images[-MAX_PAGES_IN_MEMORY:]
-        pixels = [draft.pixels for draft in last if draft.pixels is not None]
+        """Embed the page images if a batch is complete, to free the memory of their pixels."""
+        batch = self.page_images[-MAX_PAGES_IN_MEMORY:]
+        pixels = [draft.pixels for draft in batch if draft.pixels is not None]
         if len(pixels) == MAX_PAGES_IN_MEMORY:
             vectors = self.context.embedder.embed_images(pixels)
             self.page_images[-MAX_PAGES_IN_MEMORY:] = [
                 replace(draft, pixels=None, vector=vector)
-                for draft, vector in zip(last, vectors, strict=True)
+                for draft, vector in zip(batch, vectors, strict=True)
             ]
 
     def _page_draft(self, image: Image.Image, number: int) -> SegmentDraft:
@@ -69,37 +69,37 @@ class _PdfSegments:
 
 
 def decode(file: BinaryIO, suffix: str, context: DecodeContext) -> DecodedFile:
-    """Return the pictures of all pages that are not blank, then their texts, each with its page.
+    """Return the images of all pages that are not blank, then the passages of their texts.
 
-    So a picture has the same ordinal whatever the embedder makes of the texts. Of a document that is blank
-    throughout the first page stays, so that it is found by its name.
+    In this order, the ordinal of an image does not depend on the embedder's passages. A document with only
+    blank pages keeps its first page, so that it can be found by its name.
     """
     with open_pdf(file) as document:
-        made = _PdfSegments(context)
+        segments = _PdfSegments(context)
         pages = document.read_pages(
             min(document.page_count, MAX_PAGES),
             min_side=context.embedder.min_image_side,
             min_long_side=THUMBNAIL_SIDE,
         )
         for number, page in enumerate(pages, start=1):
-            made.add_page(number, page)
+            segments.add_page(number, page)
             if document.page_count > MAX_PAGES_IN_MEMORY:
-                made.embed_held_pages()
-        if made.page_errors and not made.page_images and not made.passages:
-            raise MediaError(f"damaged: none of its pages can be read ({made.page_errors[0]})")
-        if not made.page_images and not made.passages:
-            made.add_blank_page()
+                segments.embed_held_pages()
+        if segments.page_errors and not segments.page_images and not segments.passages:
+            raise MediaError(f"damaged: none of its pages can be read ({segments.page_errors[0]})")
+        if not segments.page_images and not segments.passages:
+            segments.add_blank_page()
         taken, zone = _parse_pdf_date(document.creation_date)
         return DecodedFile(
-            made.page_images + made.passages,
+            segments.page_images + segments.passages,
             MediaProperties(taken=taken, zone=zone),
-            _left_out_note(made, document),
+            _skipped_note(segments, document),
         )
 
 
-def _left_out_note(segments: _PdfSegments, document: PdfDocument) -> str | None:
-    """Say what was left out."""
-    notes = ["damaged: the pages that are whole are read"] if document.repaired else []
+def _skipped_note(segments: _PdfSegments, document: PdfDocument) -> str | None:
+    """Return a note on the parts that were not read, or None."""
+    notes = ["damaged: only complete pages are read"] if document.repaired else []
     if document.page_count > MAX_PAGES:
         notes.append(f"the first {MAX_PAGES:,} of {document.page_count:,} pages are read, which is the limit")
     if segments.page_errors:
@@ -113,23 +113,20 @@ def _left_out_note(segments: _PdfSegments, document: PdfDocument) -> str | None:
 
 
 def _clean_text(text: str) -> str:
-    """Return a page's text with its words whole, and without what no catalogue can hold."""
-    whole = DOT_LEADERS.sub(" ", LINE_END_HYPHEN.sub("", text)).translate(LIGATURES)
-    whole = whole.replace("\r\n", "\n").replace("\0", "")
-    return whole.encode("utf-8", "replace").decode()
+    """Return the text of a page without line-end hyphens, ligatures and invalid characters."""
+    clean = DOT_LEADERS.sub(" ", LINE_END_HYPHEN.sub("", text)).translate(LIGATURES)
+    clean = clean.replace("\r\n", "\n").replace("\0", "")
+    return clean.encode("utf-8", "replace").decode()
 
 
 def _parse_pdf_date(date: str) -> tuple[str | None, str | None]:
-    """Return when a document was made, as it says, and the zone of that clock.
-
-    A person who looks for the papers of a year means this, not when they were downloaded.
-    """
-    found = PDF_DATE.match(date)
-    if found is None:
+    """Return the creation date of a document and its UTC offset."""
+    match = PDF_DATE.match(date)
+    if match is None:
         return None, None
     with suppress(ValueError):
-        when = datetime.strptime(found[1], "%Y%m%d%H%M%S")
-        if 1990 <= when.year <= datetime.now().year + 1:  # PDF is of 1993
-            zone = f"{found[2]}{found[3]}:{found[4]}" if found[2] else "+00:00" if found[5] else None
-            return when.isoformat(), zone
+        created = datetime.strptime(match[1], "%Y%m%d%H%M%S")
+        if 1990 <= created.year <= datetime.now().year + 1:  # PDF was introduced in 1993
+            zone = f"{match[2]}{match[3]}:{match[4]}" if match[2] else "+00:00" if match[5] else None
+            return created.isoformat(), zone
     return None, None

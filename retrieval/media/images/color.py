@@ -1,20 +1,17 @@
-"""Bring pictures into sRGB, which models have learned from, by the colour profile they carry."""
+"""Convert images to sRGB, the color space of training images, with their ICC profile."""
 
 from functools import lru_cache, partial
 from io import BytesIO
 
 from PIL import Image, ImageCms
 
-MAX_SRGB_DIFFERENCE = 6  # of 255: a profile that changes no colour by more is sRGB by another name
-MAX_CACHED_TRANSFORMS = 16  # transforms; a camera writes one profile into all its pictures
+MAX_SRGB_DIFFERENCE = 6  # of 255; a profile that changes no test color by more is sRGB
+MAX_CACHED_TRANSFORMS = 16  # all images of a camera have the same profile
 _TEST_COLORS = [(r, g, b) for r in range(0, 256, 85) for g in range(0, 256, 85) for b in range(0, 256, 85)]
 
 
 def convert_to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
-    """Return a picture of CMYK or Lab as RGB; of RGB whose profile differs from sRGB, its colours in that.
-
-    A profile that cannot be used is none.
-    """
+    """Return a CMYK, Lab or RGB image in sRGB; unchanged if its profile is unusable or already sRGB."""
     if image.mode not in ("RGB", "CMYK", "LAB"):
         return image
     transform = _srgb_transform(profile or b"", image.mode)
@@ -24,13 +21,13 @@ def convert_to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
 
 
 def needs_srgb_conversion(image: Image.Image, profile: bytes | None) -> bool:
-    """Say whether `convert` would change the colours."""
+    """Return True if `convert_to_srgb` would change the colors."""
     return image.mode in ("RGB", "CMYK", "LAB") and _srgb_transform(profile or b"", image.mode) is not None
 
 
 @lru_cache(maxsize=MAX_CACHED_TRANSFORMS)
 def _srgb_transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
-    """Return what brings a mode into sRGB, None where nothing does or nothing changes."""
+    """Return the transform of a mode and a profile to sRGB; None if it is impossible or changes nothing."""
     build = partial(
         ImageCms.buildTransform,
         outputProfile=_srgb_profile(),
@@ -42,18 +39,18 @@ def _srgb_transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | N
     if mode == "LAB":
         return build(ImageCms.createProfile("LAB"))
     try:
-        made = build(ImageCms.ImageCmsProfile(BytesIO(profile)))
+        transform = build(ImageCms.ImageCmsProfile(BytesIO(profile)))
     except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
         return None
-    return None if mode == "RGB" and _is_identity(made) else made
+    return None if mode == "RGB" and _is_identity(transform) else transform
 
 
 def _is_identity(transform: ImageCms.ImageCmsTransform) -> bool:
-    """Say whether a transform leaves colours from all over RGB where they are."""
+    """Return True if a transform leaves a grid of RGB colors nearly unchanged."""
     chart = Image.new("RGB", (len(_TEST_COLORS), 1))
     chart.putdata(_TEST_COLORS)
     values = zip(chart.tobytes(), transform.apply(chart).tobytes(), strict=True)
-    return all(abs(one - other) <= MAX_SRGB_DIFFERENCE for one, other in values)
+    return all(abs(before - after) <= MAX_SRGB_DIFFERENCE for before, after in values)
 
 
 @lru_cache(maxsize=1)

@@ -1,4 +1,4 @@
-"""Open JPEG XL (extra `jxl`): its decoder unpacks the whole picture at once, so its size is read before."""
+"""Open JPEG XL (extra `jxl`). Its decoder has no size limit, so the size is read from the header first."""
 
 from typing import BinaryIO
 
@@ -8,28 +8,29 @@ from retrieval.errors import ExtraMissing, MediaError
 from retrieval.media.limits import check_pixel_limit
 
 ORIENTATION_TAG = 0x0112
-MAX_BOXES = 100  # looked at before the picture
-SIDE_BITS = (9, 13, 18, 30)  # bits that a side may be written in
+MAX_BOXES = 100  # before the codestream
+SIDE_BITS = (9, 13, 18, 30)  # of an encoded side
+DAMAGED_REASON = "damaged: it begins as JPEG XL but is not a valid image"
 ASPECT_RATIOS = {1: (1, 1), 2: (12, 10), 3: (4, 3), 4: (3, 2), 5: (16, 9), 6: (5, 4), 7: (2, 1)}
 
 
 def open_jxl(file: BinaryIO, max_pixels: int) -> Image.Image:
-    """Return the picture, decoded; raises MediaError, and ExtraMissing without the decoder."""
+    """Return a decoded image; raises MediaError, and ExtraMissing without the decoder."""
     width, height = read_size(file)
     check_pixel_limit(width, height, max_pixels)
     try:
         from pillow_jxl.JpegXLImagePlugin import JXLImageFile
     except ImportError as error:
         raise ExtraMissing("JPEG XL", "jxl") from error
-    picture: Image.Image = JXLImageFile(file)
-    if not getattr(picture, "jpeg", False) and "exif" in picture.info:
-        _reset_orientation(picture)
-    return picture
+    image: Image.Image = JXLImageFile(file)
+    if not getattr(image, "jpeg", False) and "exif" in image.info:
+        _reset_orientation(image)
+    return image
 
 
 def read_size(file: BinaryIO) -> tuple[int, int]:
-    """Return width and height as the SizeHeader of ISO 18181-1 has them; raises MediaError without one."""
-    bits = int.from_bytes(_read_codestream(file), "little") >> 16  # past its mark
+    """Return width and height from the SizeHeader (ISO 18181-1); raises MediaError."""
+    bits = int.from_bytes(_read_codestream(file), "little") >> 16  # after the signature
 
     def take(count: int) -> int:
         nonlocal bits
@@ -50,36 +51,36 @@ def read_size(file: BinaryIO) -> tuple[int, int]:
 
 
 def _read_codestream(file: BinaryIO) -> bytes:
-    """Return the first bytes of the picture itself, in boxes or bare; the file is at its begin again."""
+    """Return the first bytes of the codestream, which may be in a box; the file is rewound."""
     start = file.read(12)
     at = 0
     if start.startswith(b"\0\0\0\x0cJXL "):
         for _ in range(MAX_BOXES):
             file.seek(at)
             head = file.read(16)
-            size, name, inner = int.from_bytes(head[:4]), head[4:8], 8
+            size, name, header_size = int.from_bytes(head[:4]), head[4:8], 8
             if size == 1:
-                size, inner = int.from_bytes(head[8:16]), 16
+                size, header_size = int.from_bytes(head[8:16]), 16
             if name in (b"jxlc", b"jxlp"):
-                at += inner + 4 * (name == b"jxlp")
+                at += header_size + 4 * (name == b"jxlp")
                 break
-            if size < inner:
-                raise MediaError("damaged: it begins as JPEG XL and goes on as no picture")
+            if size < header_size:
+                raise MediaError(DAMAGED_REASON)
             at += size
     file.seek(at)
     data = file.read(16)
     file.seek(0)
     if not data.startswith(b"\xff\x0a") or len(data) < 8:
-        raise MediaError("damaged: it begins as JPEG XL and goes on as no picture")
+        raise MediaError(DAMAGED_REASON)
     return data
 
 
 def _reset_orientation(image: Image.Image) -> None:
-    """Write into the EXIF that the picture stands upright, as its decoder has turned it."""
+    """Set the EXIF orientation to upright, because the decoder has turned the image."""
     try:
         exif = image.getexif()
         if exif.get(ORIENTATION_TAG, 1) != 1:
             exif[ORIENTATION_TAG] = 1
             image.info["exif"] = exif.tobytes()
-    except Exception:  # broken EXIF says nothing of an orientation
+    except Exception:  # invalid EXIF has no orientation
         image.info.pop("exif", None)

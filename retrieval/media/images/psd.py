@@ -1,6 +1,6 @@
-"""Open the Photoshop files that Pillow does not: those of 16 bits a channel, and the large kind (PSB).
+"""Open Photoshop files that Pillow does not read: 16 bits per channel, and large documents (PSB).
 
-Read is what Photoshop keeps beside the layers for others to see: the picture they make together.
+Only the composite image that Photoshop stores for other programs is read, not the layers.
 """
 
 from typing import BinaryIO
@@ -12,13 +12,13 @@ from PIL import Image
 from retrieval.errors import MediaError
 from retrieval.media.limits import check_pixel_limit
 
-COLOR_MODES = {1: ("L", 1), 3: ("RGB", 3), 4: ("CMYK", 4)}  # by their number in the file; and their channels
+COLOR_MODES = {1: ("L", 1), 3: ("RGB", 3), 4: ("CMYK", 4)}  # mode and channels, by number
 RAW, PACKBITS = 0, 1
-ICC_PROFILE_RESOURCE = 1039  # among the resources
+ICC_PROFILE_RESOURCE = 1039
 
 
 def open_psd(file: BinaryIO, max_pixels: int) -> Image.Image | None:
-    """Return the picture, decoded; None where Pillow reads the file. Raises MediaError."""
+    """Return a decoded image; None if Pillow reads the file. Raises MediaError."""
     head = file.read(26)
     version, channels = int.from_bytes(head[4:6]), int.from_bytes(head[12:14])
     height, width = int.from_bytes(head[14:18]), int.from_bytes(head[18:22])
@@ -26,35 +26,35 @@ def open_psd(file: BinaryIO, max_pixels: int) -> Image.Image | None:
     if len(head) < 26 or version not in (1, 2) or (version == 1 and depth in (1, 8)):
         return None
     check_pixel_limit(width, height, max_pixels)
-    name, needed = COLOR_MODES.get(mode, ("", 0))
-    if depth not in (8, 16) or not 0 < needed <= channels or not width * height:
-        raise MediaError(f"a Photoshop file of a kind clew does not read ({depth} bits, mode {mode})")
+    mode_name, needed_channels = COLOR_MODES.get(mode, ("", 0))
+    if depth not in (8, 16) or not 0 < needed_channels <= channels or not width * height:
+        raise MediaError(f"a Photoshop file that clew does not read ({depth} bits, mode {mode})")
     _skip_section(file, 4)
     profile = _read_icc_profile(file)
     _skip_section(file, 4 * version)
-    planes = _read_channels(file, width * depth // 8, height, channels, needed, version)
-    merged = Image.merge(name, [Image.fromarray(plane[:, :: depth // 8].copy()) for plane in planes])
-    if name == "CMYK":  # in which no ink is the largest number
-        merged = merged.point(lambda value: 255 - value)
+    planes = _read_channels(file, width * depth // 8, height, channels, needed_channels, version)
+    image = Image.merge(mode_name, [Image.fromarray(plane[:, :: depth // 8].copy()) for plane in planes])
+    if mode_name == "CMYK":  # Photoshop stores no ink as 255
+        image = image.point(lambda value: 255 - value)
     if profile:
-        merged.info["icc_profile"] = profile
-    return merged
+        image.info["icc_profile"] = profile
+    return image
 
 
 def _skip_section(file: BinaryIO, length_bytes: int) -> None:
-    """Pass over a section that begins with its length in so many bytes."""
+    """Skip a section that begins with its length in `length_bytes` bytes."""
     file.seek(int.from_bytes(file.read(length_bytes)), 1)
 
 
 def _read_icc_profile(file: BinaryIO) -> bytes:
-    """Return the colour profile among the resources, and pass over them."""
-    left, profile = int.from_bytes(file.read(4)), b""
-    end = file.tell() + left
+    """Return the ICC profile of the resource section, and skip the section."""
+    section_size, profile = int.from_bytes(file.read(4)), b""
+    end = file.tell() + section_size
     while file.tell() < end and file.read(4) == b"8BIM":
         kind, name = int.from_bytes(file.read(2)), file.read(1)[:1]
-        file.seek(name[0] | 1 if name else 1, 1)  # name and its length together are even
+        file.seek(name[0] | 1 if name else 1, 1)  # the name with its length byte is padded to an even size
         size = int.from_bytes(file.read(4))
-        if kind == ICC_PROFILE_RESOURCE and size <= left:
+        if kind == ICC_PROFILE_RESOURCE and size <= section_size:
             profile = file.read(size)
             break
         file.seek(size + size % 2, 1)
@@ -65,16 +65,16 @@ def _read_icc_profile(file: BinaryIO) -> bytes:
 def _read_channels(
     file: BinaryIO, row_bytes: int, height: int, channels: int, needed_channels: int, version: int
 ) -> list[NDArray[np.uint8]]:
-    """Return the bytes of the channels that are needed, each (height, row)."""
+    """Return the channels that are needed, each of shape (height, row_bytes)."""
     packing = int.from_bytes(file.read(2))
     if packing == RAW:
         return [_to_plane(file.read(row_bytes * height), row_bytes, height) for _ in range(needed_channels)]
     if packing != PACKBITS:
-        raise MediaError("a Photoshop file that is packed in a way clew does not read")
-    size = 2 * version  # of the length of a packed row
+        raise MediaError("a Photoshop file with a compression that clew does not read")
+    size = 2 * version  # of the encoded length of a row
     table = file.read(size * height * channels)
     if len(table) < size * height * channels:
-        raise MediaError("damaged: it ends before its picture")
+        raise MediaError("damaged: truncated before its image")
     lengths = np.frombuffer(table, f">u{size}").reshape(channels, height).sum(axis=1, dtype=np.int64)
     planes = []
     for length in lengths[:needed_channels].tolist():
@@ -87,5 +87,5 @@ def _read_channels(
 
 def _to_plane(data: bytes, row_bytes: int, height: int) -> NDArray[np.uint8]:
     if len(data) < row_bytes * height:
-        raise MediaError("damaged: it ends before its picture")
+        raise MediaError("damaged: truncated before its image")
     return np.frombuffer(data, np.uint8).reshape(height, row_bytes)

@@ -1,7 +1,7 @@
-"""Open a camera's raw file: the JPEG in it that the camera developed, else the raw data (extra `raw`).
+"""Open camera raw files: their largest JPEG preview, or the developed sensor data (extra `raw`).
 
-Raw files of most makers are TIFF (or nearly) with several pictures in directories: small ones, the sensor's
-data, and one JPEG or more. Everything that is read has a bound.
+Most raw formats are TIFF, or similar to it, with several images in directories: thumbnails, sensor data and
+JPEG previews. All reads are limited.
 """
 
 from collections.abc import Iterator
@@ -15,18 +15,18 @@ from retrieval.errors import ExtraMissing, MediaError
 from retrieval.media.images.signatures import RAW_SIGNATURES, SIGNATURES
 from retrieval.media.limits import check_pixel_limit
 
-MIN_PREVIEW_SIDE = 512  # pixels of the longer side: where no preview has so many, the raw data are better
-MAX_DIRECTORIES, MAX_ENTRIES, MAX_VALUES = 40, 500, 64  # read of one file, of one directory, of one entry
-MAX_PREVIEW_BYTES = 100_000_000  # bytes
-MAX_SCANNED_BYTES = 64_000_000  # bytes looked through for a JPEG where no directory tells of one
-MAX_CANDIDATES = 60  # JPEGs looked at
-MAX_EXIF_BYTES = 1_000_000  # bytes in which EXIF is
+MIN_PREVIEW_SIDE = 512  # pixels of the longer side; smaller previews are worse than developed data
+MAX_DIRECTORIES, MAX_ENTRIES, MAX_VALUES = 40, 500, 64  # per file, directory and entry
+MAX_PREVIEW_BYTES = 100_000_000
+MAX_SCANNED_BYTES = 64_000_000  # searched for JPEG data if no directory refers to a preview
+MAX_CANDIDATES = 60  # JPEG previews
+MAX_EXIF_BYTES = 1_000_000  # from the start of the file
 MAX_RAW_BYTES = 500_000_000  # of a file that is developed
 
 COMPRESSION, PHOTOMETRIC, STRIP_OFFSETS, STRIP_BYTE_COUNTS = 0x0103, 0x0106, 0x0111, 0x0117
 JPEG_OFFSET, JPEG_LENGTH, JPG_FROM_RAW = 0x0201, 0x0202, 0x002E
 SUB_IFDS, EXIF_IFD, DNG_VERSION = 0x014A, 0x8769, 0xC612
-RAW_PHOTOMETRICS = (32803, 34892)  # how the sensor's own data are said to be coloured
+RAW_PHOTOMETRICS = (32803, 34892)  # color filter array, linear raw
 RAW_COMPRESSIONS = (
     32767,
     32769,
@@ -34,14 +34,14 @@ RAW_COMPRESSIONS = (
     34713,
     65000,
     65535,
-)  # and how Sony, Samsung, Nikon, Kodak, Pentax pack them
-VALUE_SIZES = {1: 1, 3: 2, 4: 4, 7: 1, 13: 4}  # bytes of a value, by the types that matter here
+)  # Sony, Samsung, Nikon, Kodak, Pentax
+VALUE_SIZES = {1: 1, 3: 2, 4: 4, 7: 1, 13: 4}  # bytes, by TIFF type
 
 IfdEntries = dict[int, tuple[int, ...]]
 
 
 class Preview(NamedTuple):
-    """A JPEG in a raw file, and its size in pixels."""
+    """The size of a JPEG preview in pixels, and its position in the file."""
 
     width: int
     height: int
@@ -50,10 +50,10 @@ class Preview(NamedTuple):
 
 
 def open_raw(file: BinaryIO, max_pixels: int) -> Image.Image | None:
-    """Return the largest preview, open, or the picture developed; None of a TIFF that is no raw file.
+    """Return the largest preview, or the developed image; None for a TIFF that is not a raw file.
 
-    Its EXIF is that of the raw file where the preview has none. Raises MediaError, and ExtraMissing where
-    there is no preview and nothing to develop it with.
+    If the preview has no EXIF, it gets that of the raw file. Raises MediaError, and ExtraMissing if there is
+    no preview and rawpy is not installed.
     """
     previews = find_previews(file)
     if previews is None:
@@ -65,7 +65,7 @@ def open_raw(file: BinaryIO, max_pixels: int) -> Image.Image | None:
                 return _develop(file, max_pixels)
             except MediaError:
                 file.seek(0)
-                if best is None and file.read(4) in SIGNATURES["TIFF"]:  # a small picture beside may be whole
+                if best is None and file.read(4) in SIGNATURES["TIFF"]:  # Pillow may read another image in it
                     return None
                 if best is None:
                     raise
@@ -73,20 +73,20 @@ def open_raw(file: BinaryIO, max_pixels: int) -> Image.Image | None:
             raise ExtraMissing("A raw file without a preview", "raw")
     assert best is not None
     file.seek(best.offset)
-    picture = Image.open(BytesIO(file.read(best.length)), formats=("JPEG",))
-    return _add_exif(picture, file)
+    image = Image.open(BytesIO(file.read(best.length)), formats=("JPEG",))
+    return _add_exif(image, file)
 
 
 def find_previews(file: BinaryIO) -> list[Preview] | None:
-    """Return the JPEGs in a raw file that can be shown, whole ones; None of a TIFF that is no raw file."""
+    """Return the complete JPEG previews of a raw file; None for a TIFF that is not a raw file."""
     size = file.seek(0, 2)
     file.seek(0)
     head = file.read(100)
     if head.startswith(b"FUJIFILMCCD-RAW"):
-        places = [(int.from_bytes(head[84:88]), int.from_bytes(head[88:92]))]
-    elif head[4:8] == b"ftyp":  # Canon's CR3 keeps them in boxes, and is looked through
-        places = []
-    elif head[2:4] in (b"+\0", b"\0+"):  # TIFF for files of gigabytes, which no camera writes
+        locations = [(int.from_bytes(head[84:88]), int.from_bytes(head[88:92]))]
+    elif head[4:8] == b"ftyp":  # CR3 has boxes instead of directories, and is searched
+        locations = []
+    elif head[2:4] in (b"+\0", b"\0+"):  # BigTIFF, which cameras do not write
         return None
     else:
         directories = list(_read_directories(file, head, size))
@@ -96,30 +96,31 @@ def find_previews(file: BinaryIO) -> list[Preview] | None:
             and not any(map(_is_raw_directory, directories))
         ):
             return None
-        places = [place for entries in directories for place in _jpeg_locations(entries)]
-    whole = [(at, length) for at, length in places if 0 < at < at + length <= size]
-    previews = [found for at, length in whole[:MAX_CANDIDATES] if (found := _read_preview(file, at, length))]
-    if any(max(found.width, found.height) >= MIN_PREVIEW_SIDE for found in previews):
+        locations = [location for entries in directories for location in _jpeg_locations(entries)]
+    complete = [(at, length) for at, length in locations if 0 < at < at + length <= size]
+    candidates = (_read_preview(file, at, length) for at, length in complete[:MAX_CANDIDATES])
+    previews = [preview for preview in candidates if preview is not None]
+    if any(max(preview.width, preview.height) >= MIN_PREVIEW_SIDE for preview in previews):
         return previews
     return previews + list(_scan_for_jpegs(file, size))
 
 
 def _read_directories(file: BinaryIO, header: bytes, size: int) -> Iterator[IfdEntries]:
-    """Yield the directories of a TIFF: one after another, those within them, and that of EXIF."""
+    """Yield the directories of a TIFF: the chain of directories, their sub-directories and EXIF."""
     little = header.startswith(b"II")
-    waiting, seen = [int.from_bytes(header[4:8], "little" if little else "big")], set[int]()
-    while waiting and len(seen) < MAX_DIRECTORIES:
-        at = waiting.pop(0)
+    pending, seen = [int.from_bytes(header[4:8], "little" if little else "big")], set[int]()
+    while pending and len(seen) < MAX_DIRECTORIES:
+        at = pending.pop(0)
         if at in seen or not 0 < at < size:
             continue
         seen.add(at)
-        entries, following = _read_directory(file, at, little)
+        entries, next_offset = _read_directory(file, at, little)
         yield entries
-        waiting += [*entries.get(SUB_IFDS, ()), *entries.get(EXIF_IFD, ())[:1], following]
+        pending += [*entries.get(SUB_IFDS, ()), *entries.get(EXIF_IFD, ())[:1], next_offset]
 
 
 def _read_directory(file: BinaryIO, offset: int, little_endian: bool) -> tuple[IfdEntries, int]:
-    """Return the numbers of a directory, by tag, and where the next one is."""
+    """Return the numeric values of a directory by tag, and the offset of the next directory."""
 
     def number(data: bytes) -> int:
         return int.from_bytes(data, "little" if little_endian else "big")
@@ -130,28 +131,28 @@ def _read_directory(file: BinaryIO, offset: int, little_endian: bool) -> tuple[I
     entries: IfdEntries = {}
     for row in range(0, min(12 * count, len(rows) - 11), 12):
         tag, kind = number(rows[row : row + 2]), number(rows[row + 2 : row + 4])
-        many, inline = number(rows[row + 4 : row + 8]), rows[row + 8 : row + 12]
+        value_count, inline = number(rows[row + 4 : row + 8]), rows[row + 8 : row + 12]
         size = VALUE_SIZES.get(kind, 0)
         if tag == JPG_FROM_RAW:  # Panasonic: the value is the JPEG
-            entries[tag] = (number(inline), many)
+            entries[tag] = (number(inline), value_count)
         elif size:
-            many = min(many, MAX_VALUES)
-            if many * size > 4:
+            value_bytes = min(value_count, MAX_VALUES) * size
+            if value_bytes > 4:
                 file.seek(number(inline))
-                inline = file.read(many * size)
-            entries[tag] = tuple(number(inline[n : n + size]) for n in range(0, many * size, size))
+                inline = file.read(value_bytes)
+            entries[tag] = tuple(number(inline[n : n + size]) for n in range(0, value_bytes, size))
     return entries, number(rows[12 * count : 12 * count + 4])
 
 
 def _is_raw_directory(entries: IfdEntries) -> bool:
-    """Say whether a directory is of a raw file: Adobe's, or of data as they come from a sensor."""
+    """Return True if a directory is of a DNG, or describes sensor data."""
     if DNG_VERSION in entries or set(entries.get(PHOTOMETRIC, ())) & set(RAW_PHOTOMETRICS):
         return True
     return bool(set(entries.get(COMPRESSION, ())) & set(RAW_COMPRESSIONS))
 
 
 def _jpeg_locations(entries: IfdEntries) -> Iterator[tuple[int, int]]:
-    """Yield where a directory says that a JPEG is, and how long."""
+    """Yield the offset and length of each JPEG of a directory."""
     if JPG_FROM_RAW in entries:
         at, length = entries[JPG_FROM_RAW]
         yield at, length
@@ -162,40 +163,40 @@ def _jpeg_locations(entries: IfdEntries) -> Iterator[tuple[int, int]]:
 
 
 def _scan_for_jpegs(file: BinaryIO, size: int) -> Iterator[Preview]:
-    """Yield the JPEGs that begin anywhere in the file; where each ends, its decoder finds."""
+    """Yield the JPEGs anywhere in the file; their decoder finds their ends."""
     file.seek(0)
     data = file.read(MAX_SCANNED_BYTES)
-    at, found, end = data.find(b"\xff\xd8\xff"), list[int](), data.rfind(b"\xff\xd9")
-    while 0 <= at < end and len(found) < MAX_CANDIDATES:  # one that does not end is cut off
-        found.append(at)
+    at, starts, end = data.find(b"\xff\xd8\xff"), list[int](), data.rfind(b"\xff\xd9")
+    while 0 <= at < end and len(starts) < MAX_CANDIDATES:  # after the last end, a JPEG is truncated
+        starts.append(at)
         at = data.find(b"\xff\xd8\xff", at + 1)
-    for at in found:
+    for at in starts:
         if preview := _read_preview(file, at, min(size - at, MAX_PREVIEW_BYTES)):
             yield preview
 
 
 def _read_preview(file: BinaryIO, offset: int, length: int) -> Preview | None:
-    """Return what a JPEG says of its size; None of the lossless kind, in which sensors' data are kept."""
+    """Return the size of a JPEG; None for lossless JPEG, the encoding of sensor data."""
     file.seek(offset)
     data = file.read(min(length, 400_000))
     if not data.startswith(b"\xff\xd8\xff") or length > MAX_PREVIEW_BYTES:
         return None
     step = 2
     while step + 9 < len(data) and data[step] == 0xFF:
-        mark = data[step + 1]
-        if mark in (0xC0, 0xC1, 0xC2):
+        marker = data[step + 1]
+        if marker in (0xC0, 0xC1, 0xC2):
             height, width = (int.from_bytes(data[n : n + 2]) for n in (step + 5, step + 7))
             return (
                 Preview(width, height, offset, length) if width and height and data[step + 4] == 8 else None
             )
-        if mark in (0xC3, 0xD9, 0xDA):
+        if marker in (0xC3, 0xD9, 0xDA):
             return None
-        step += 1 if mark == 0xFF else 2 + int.from_bytes(data[step + 2 : step + 4])
+        step += 1 if marker == 0xFF else 2 + int.from_bytes(data[step + 2 : step + 4])
     return None
 
 
 def _develop(file: BinaryIO, max_pixels: int) -> Image.Image:
-    """Return the sensor's data as a picture of half the size, not turned."""
+    """Return the sensor data developed at half size, not turned upright."""
     import rawpy
 
     if file.seek(0, 2) > MAX_RAW_BYTES:
@@ -207,17 +208,17 @@ def _develop(file: BinaryIO, max_pixels: int) -> Image.Image:
             check_pixel_limit(width, height, max_pixels)
             pixels = raw.postprocess(half_size=True, use_camera_wb=True, output_bps=8, user_flip=0)
     except rawpy.LibRawError as error:
-        said = error.args[0] if error.args else ""
-        raise MediaError(f"damaged: {said.decode() if isinstance(said, bytes) else said}") from error
+        message = error.args[0] if error.args else ""
+        raise MediaError(f"damaged: {message.decode() if isinstance(message, bytes) else message}") from error
     return _add_exif(Image.fromarray(pixels), file)
 
 
 def _add_exif(image: Image.Image, file: BinaryIO) -> Image.Image:
-    """Give a picture that has no EXIF that of the raw file, in which offsets count from its begin."""
+    """Add the EXIF of the raw file, whose offsets count from its start, to an image without EXIF."""
     if "exif" not in image.info:
         file.seek(0)
         head = file.read(MAX_EXIF_BYTES)
-        if head[4:8] == b"ftyp":  # Canon keeps its directories in boxes
+        if head[4:8] == b"ftyp":  # CR3 has its directories in boxes
             head = head[head.find(b"CMT1") + 4 :] if b"CMT1" in head else b""
         elif head.startswith(RAW_SIGNATURES):
             head = (b"MM\0*" if head.startswith(b"MM") else b"II*\0") + head[4:]

@@ -1,15 +1,15 @@
-"""Tell what a picture file is by its first bytes; its name says nothing."""
+"""Detect the format of image files from their first bytes; file names are not used."""
 
 import zlib
 from typing import BinaryIO, Literal, TypeAlias
 
 ImageFormat: TypeAlias = Literal[
     "AVIF", "HEIF", "JXL", "PSD", "RAW", "SVG", "TGA", "TIFF", "WEBP"
-]  # what is not Pillow's to tell
+]  # formats that are not left to Pillow
 
-HEADER_BYTES = 64  # bytes
-TEXT_HEADER_BYTES = 65_536  # of what begins as text, where the first tag may be late
-SIGNATURES = {  # how a file of each format begins
+HEADER_BYTES = 64
+TEXT_HEADER_BYTES = 65_536  # of text files, because comments may precede the first tag
+SIGNATURES = {
     "JPEG": (b"\xff\xd8",),
     "PNG": (b"\x89PNG",),
     "GIF": (b"GIF8",),
@@ -28,7 +28,7 @@ HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"
 
 
 def detect_format(file: BinaryIO) -> ImageFormat | None:
-    """Return the form that is not left to Pillow, None for any other; the file is at its begin again."""
+    """Return the format of a file, or None for formats that are left to Pillow; the file is rewound."""
     head = file.read(HEADER_BYTES)
     if head[:1] in (b"<", b"\xef", b"\xff", b"\xfe", b" ", b"\n", b"\r", b"\t") or head.startswith(
         GZIP_SIGNATURE
@@ -53,22 +53,22 @@ def detect_format(file: BinaryIO) -> ImageFormat | None:
 
 
 def unreadable_reason(header: bytes) -> str:
-    """Say of a file that no decoder took why that may be."""
+    """Return why no decoder accepts a file."""
     if not header:
         return "empty file"
     for name, marks in SIGNATURES.items():
         if header.startswith(marks):
-            return f"damaged: it begins as {name} and goes on as no picture"
+            return f"damaged: it begins as {name} but is not a valid image"
     if header[4:8] == b"ftyp":
         brand = "".join(chr(byte) for byte in header[8:12] if 32 < byte < 127)
         if _detect_isobmff_format(header) is not None:
-            return f"damaged: it begins as {brand.upper()} and goes on as no picture"
-        return f"of a format clew does not read ({brand})"
-    return f"not a picture: it begins with {header[:8]!r}"
+            return f"damaged: it begins as {brand.upper()} but is not a valid image"
+        return f"of a format that clew does not read ({brand})"
+    return f"not an image: it begins with {header[:8]!r}"
 
 
 def _detect_isobmff_format(header: bytes) -> ImageFormat | None:
-    """Tell apart what is kept in the boxes of ISO 14496-12, by the brands it is compatible with."""
+    """Return the format of an ISO 14496-12 file from its compatible brands."""
     size = min(int.from_bytes(header[:4]), HEADER_BYTES)
     brands = [header[8:12], *(header[at : at + 4] for at in range(16, size - 3, 4))]
     if brands[0] == b"crx ":
@@ -79,7 +79,7 @@ def _detect_isobmff_format(header: bytes) -> ImageFormat | None:
 
 
 def _is_svg(header: bytes) -> bool:
-    """Say whether this begins as XML, packed or not, in which a drawing is the first that is named."""
+    """Return True if this is XML, possibly gzipped, with an svg tag before any html tag."""
     if header.startswith(GZIP_SIGNATURE):
         try:
             header = zlib.decompressobj(31).decompress(header, TEXT_HEADER_BYTES)
@@ -88,17 +88,17 @@ def _is_svg(header: bytes) -> bool:
     if header.startswith((b"\xff\xfe", b"\xfe\xff")):
         header = header.decode("utf-16", "ignore").encode("utf-8", "ignore")
     text = header.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
-    at, page = text.find(b"<svg"), text.find(b"<html")
-    return text.startswith(b"<") and at >= 0 and not 0 <= page < at
+    svg, html = text.find(b"<svg"), text.find(b"<html")
+    return text.startswith(b"<") and svg >= 0 and not 0 <= html < svg
 
 
 def _is_tga(header: bytes) -> bool:
-    """Say whether this can be nothing but a Targa picture, which begins with no mark."""
+    """Return True if all header fields are valid for Targa, which has no signature."""
     if len(header) < 18:
         return False
-    colours, kind, depth = header[1], header[2], header[16]
+    color_map, kind, depth = header[1], header[2], header[16]
     width, height = int.from_bytes(header[12:14], "little"), int.from_bytes(header[14:16], "little")
-    fits = (kind in (1, 9) and colours == 1 and depth == 8) or (
-        kind in (2, 3, 10, 11) and colours == 0 and depth in (8, 16, 24, 32)
+    is_valid = (kind in (1, 9) and color_map == 1 and depth == 8) or (
+        kind in (2, 3, 10, 11) and color_map == 0 and depth in (8, 16, 24, 32)
     )
-    return fits and width > 0 and height > 0 and not header[17] & 0xC0
+    return is_valid and width > 0 and height > 0 and not header[17] & 0xC0

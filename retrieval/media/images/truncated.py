@@ -1,7 +1,7 @@
-"""Read what there is of a picture that breaks off: the rows that were decoded, or its first passes.
+"""Load truncated images as far as possible: the rows before the end, or the first progressive scans.
 
-Pillow can be told to pass over the end of a file, but for all threads and without a word on how much is
-missing. Here the picture is grey before it is decoded, and what is grey after it is missing.
+Pillow's LOAD_TRUNCATED_IMAGES is global and does not tell how much is missing. Here the image is gray before
+it is decoded, and rows that are still gray afterwards are missing.
 """
 
 from io import BytesIO
@@ -13,9 +13,9 @@ from PIL import Image
 
 from retrieval.media.limits import check_pixel_limit
 
-DAMAGE_KEY = "clew"  # what a picture's `info` holds of it: what is missing, for a person
-MIN_ROW_SHARE = 0.25  # of the rows; less is no picture of what was there
-MAX_FILE_BYTES = 100_000_000  # bytes of a file that is held
+DAMAGE_KEY = "clew"  # in the `info` of an image: a note on the missing part
+MIN_ROW_SHARE = 0.25  # of the rows must be decoded
+MAX_FILE_BYTES = 100_000_000  # read into memory
 PARTIAL_FORMATS = {
     "MPO": "JPEG",
     **{name: name for name in ("JPEG", "PNG", "GIF", "BMP", "PPM", "TGA", "TIFF")},
@@ -30,42 +30,44 @@ GRAY_VALUES: dict[str, Any] = {
     "CMYK": (0, 0, 0, 127),
     "I;16": 32_768,
 }
-BAND_ROWS = 64  # rows looked at together
-JPEG_EOI, JPEG_SOS, JPEG_SOF2 = b"\xff\xd9", b"\xff\xda", b"\xff\xc2"  # in a JPEG
-VP8_START_CODE = b"\x9d\x01\x2a"  # in the head of VP8, before its size
+BAND_ROWS = 64  # checked at a time
+JPEG_EOI, JPEG_SOS, JPEG_SOF2 = b"\xff\xd9", b"\xff\xda", b"\xff\xc2"  # JPEG markers
+VP8_START_CODE = b"\x9d\x01\x2a"  # in the VP8 header, before its size
 
 
 def load_partial(image: Image.Image, draft_size: tuple[int, int] | None = None) -> Image.Image:
-    """Return the picture with its pixels; where it breaks off, grey stands for what is missing.
+    """Return an image with its pixels; missing rows of a truncated image are gray, with a note in `info`.
 
-    It was told of `draft`, if that is given. Its `info` has a NOTE then. Raises what its decoder does where
-    too little is left.
+    `draft_size` is the size with which `image.draft` was called. Raises the error of the decoder if too
+    little can be decoded.
     """
     file = getattr(image, "fp", None)
     try:
         image.load()
     except (OSError, SyntaxError, ValueError, IndexError):
-        left = None
+        partial = None
         if file is not None and image.format in PARTIAL_FORMATS and not getattr(image, "tell", int)():
-            left = _decode_progressive(image, file, draft_size) or _decode_top_rows(image, file, draft_size)
-        if left is None:
+            partial = _decode_progressive(image, file, draft_size) or _decode_top_rows(
+                image, file, draft_size
+            )
+        if partial is None:
             raise
-        image.info[DAMAGE_KEY] = left.info[DAMAGE_KEY]
-        return left
+        image.info[DAMAGE_KEY] = partial.info[DAMAGE_KEY]
+        return partial
     return image
 
 
 def open_partial_webp(file: BinaryIO, max_pixels: int) -> Image.Image | None:
-    """Return what is left of a WebP that its own decoder refuses; None where that is too little."""
-    import av  # heavy: only for what is broken
+    """Return the decodable part of a truncated WebP; None if it is too small."""
+    import av  # heavy, and only needed for damaged files
 
     file.seek(0)
     data = file.read(MAX_FILE_BYTES)
-    part = data.find(b"VP8 ")  # or that of the first frame, behind a profile
-    start = part + 8
+    chunk = data.find(b"VP8 ")  # of the image, or of the first frame
+    start = chunk + 8
     if (
-        part < 0 or data[start + 3 : start + 6] != VP8_START_CODE
-    ):  # of the lossless kind no row is whole before the end
+        chunk < 0 or data[start + 3 : start + 6] != VP8_START_CODE
+    ):  # lossless WebP has no complete rows before its end
         return None
     width, height = (int.from_bytes(data[start + at : start + at + 2], "little") & 0x3FFF for at in (6, 8))
     check_pixel_limit(width, height, max_pixels)
@@ -76,77 +78,77 @@ def open_partial_webp(file: BinaryIO, max_pixels: int) -> Image.Image | None:
         return None
     if not frames:
         return None
-    light = frames[0].to_ndarray(format="yuv420p")[:height]
-    read = light.any(axis=1)  # no decoder writes a light of 0, which is what memory begins with
+    luma = frames[0].to_ndarray(format="yuv420p")[:height]
+    is_decoded = luma.any(axis=1)  # decoders never write luma 0, the initial value of the memory
     pixels = frames[0].to_ndarray(format="rgb24")
-    pixels[~read] = GRAY_VALUES["RGB"]
-    return _with_damage_note(Image.fromarray(pixels), int(read.sum()))
+    pixels[~is_decoded] = GRAY_VALUES["RGB"]
+    return _with_damage_note(Image.fromarray(pixels), int(is_decoded.sum()))
 
 
 def _decode_progressive(
     image: Image.Image, file: BinaryIO, draft_size: tuple[int, int] | None
 ) -> Image.Image | None:
-    """Return a JPEG of many scans from those that are there; None of another, or if not even one is whole."""
+    """Return a progressive JPEG from its scans before the end; None if no scan is complete."""
     if not image.info.get("progressive"):
         return None
     file.seek(0)
     data = file.read(MAX_FILE_BYTES)
     if data.count(JPEG_SOS, max(0, data.find(JPEG_SOF2))) < 2:
         return None
-    again: Image.Image = _reopen(BytesIO(data + JPEG_EOI), image, draft_size)
+    partial: Image.Image = _reopen(BytesIO(data + JPEG_EOI), image, draft_size)
     try:
-        again.load()
+        partial.load()
     except (OSError, SyntaxError, ValueError):
         return None
-    again.info[DAMAGE_KEY] = "damaged: it breaks off, and is less sharp than it was"
-    return again
+    partial.info[DAMAGE_KEY] = "damaged: truncated, and less sharp than the original"
+    return partial
 
 
 def _decode_top_rows(
     image: Image.Image, file: BinaryIO, draft_size: tuple[int, int] | None
 ) -> Image.Image | None:
-    """Return a picture with the rows that can be decoded; None where they are too few, or are not told."""
+    """Return an image with the rows that can be decoded; None if they are too few or cannot be counted."""
     if image.info.get("progressive") or image.info.get("interlace"):
         return None
-    again = _reopen(file, image, draft_size)
-    if again.mode not in GRAY_VALUES:
+    partial = _reopen(file, image, draft_size)
+    if partial.mode not in GRAY_VALUES:
         return None
-    again.im = Image.new(again.mode, again.size, GRAY_VALUES[again.mode]).im
+    partial.im = Image.new(partial.mode, partial.size, GRAY_VALUES[partial.mode]).im
     try:
-        again.load()
+        partial.load()
     except (OSError, SyntaxError, ValueError, IndexError):
-        again.tile = []
-    again.load()  # the palette
-    read = _decoded_rows(again)
-    if again.mode == "P":  # in which no number is grey
-        pixels = np.array(again.convert("RGB"))
-        pixels[~read] = GRAY_VALUES["RGB"]
-        return _with_damage_note(Image.fromarray(pixels), int(read.sum()))
-    return _with_damage_note(again, int(read.sum()))
+        partial.tile = []
+    partial.load()  # the palette
+    is_decoded = _decoded_rows(partial)
+    if partial.mode == "P":  # its palette may have no gray
+        pixels = np.array(partial.convert("RGB"))
+        pixels[~is_decoded] = GRAY_VALUES["RGB"]
+        return _with_damage_note(Image.fromarray(pixels), int(is_decoded.sum()))
+    return _with_damage_note(partial, int(is_decoded.sum()))
 
 
 def _reopen(file: BinaryIO, image: Image.Image, draft_size: tuple[int, int] | None) -> Any:
     file.seek(0)
-    again = Image.open(file, formats=(PARTIAL_FORMATS[image.format or ""],))
+    reopened = Image.open(file, formats=(PARTIAL_FORMATS[image.format or ""],))
     if draft_size is not None:
-        again.draft("RGB", draft_size)
-    return again
+        reopened.draft("RGB", draft_size)
+    return reopened
 
 
 def _decoded_rows(image: Image.Image) -> NDArray[np.bool_]:
-    """Say of each row, (height,), whether it is not as grey as all was."""
-    grey = np.asarray(Image.new(image.mode, (1, 1), GRAY_VALUES[image.mode]))[0, 0]
-    read = np.zeros(image.height, bool)
+    """Return which rows, (height,), are not entirely gray."""
+    gray = np.asarray(Image.new(image.mode, (1, 1), GRAY_VALUES[image.mode]))[0, 0]
+    is_decoded = np.zeros(image.height, bool)
     for top in range(0, image.height, BAND_ROWS):
         band = np.asarray(image.crop((0, top, image.width, min(top + BAND_ROWS, image.height))))
-        read[top : top + len(band)] = (band != grey).reshape(len(band), -1).any(axis=1)
-    return read
+        is_decoded[top : top + len(band)] = (band != gray).reshape(len(band), -1).any(axis=1)
+    return is_decoded
 
 
 def _with_damage_note(image: Image.Image, row_count: int) -> Image.Image | None:
-    """Give a picture its note; None where it has too few rows."""
+    """Return an image with a note on its missing rows; None if it has too few."""
     if row_count < MIN_ROW_SHARE * image.height:
         return None
-    share = min(99, 100 * row_count // image.height)
-    image.info[DAMAGE_KEY] = f"damaged: it breaks off, and {share} % of its rows are read"
+    percent = min(99, 100 * row_count // image.height)
+    image.info[DAMAGE_KEY] = f"damaged: truncated, {percent} % of its rows are read"
     return image

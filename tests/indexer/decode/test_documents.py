@@ -189,7 +189,7 @@ def test_truncated_pdf_keeps_its_complete_pages():
         *(("page", 1), ("page", 2)),
         *(("text", 1), ("text", 2)),
     ]
-    assert made.note == "damaged: the pages that are whole are read"
+    assert made.note == "damaged: only complete pages are read"
 
 
 @pytest.mark.parametrize(
