@@ -423,5 +423,5 @@ def test_words_that_the_model_cannot_read_do_not_bend_those_it_can(foreign):
         foreign.search("Ω", by="meaning")
     with pytest.raises(QueryError, match="knows no word of not:Ω"):
         foreign.search("dog not:Ω")
-    with pytest.raises(QueryError, match="'Ω' has no word that the model reads"):
+    with pytest.raises(QueryError, match="'Ω' has no word that the model knows"):
         tag_library(["Ω"], library=foreign.folder)
