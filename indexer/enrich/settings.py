@@ -1,4 +1,4 @@
-"""Enrichment options and how they are stored."""
+"""Options of enrichment, and the settings they are saved in."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,36 +9,32 @@ from indexer.store.writer import LibraryWriter
 from retrieval.errors import LibraryError
 
 SPEECH_MODEL_HELP = (
-    "a model that hears speech. It holds a model.bin, as those of huggingface.co/Systran do; or give a name "
-    "to fetch: tiny, base, small, medium, large-v3"
+    "a speech model needs a model.bin, as those of huggingface.co/Systran have. To download one, use a name: "
+    "tiny, base, small, medium, large-v3"
 )
 
 SOUND_MODEL_HELP = (
-    "a model that names sounds. It holds a config.json and a model.safetensors, as transformers saves a CLAP "
-    "model; or give a name to fetch: laion/clap-htsat-unfused"
+    "a sound model needs a config.json and a model.safetensors, as transformers saves a CLAP model. To "
+    "download one, use a name: laion/clap-htsat-unfused"
 )
 
 
 @dataclass(frozen=True, slots=True)
 class EnrichmentOptions:
-    """What is to be read later; None is what the library remembers.
-
-    `speech_model` and `sound_model` are a folder or a name, '' for none; a `transcriber` and a `listener`
-    stand in for them in one run.
-    """
+    """Options of enrichment; None keeps the setting of the library."""
 
     ocr: bool | None = None
-    speech_model: str | None = None
-    transcriber: Transcriber | None = None
-    sound_model: str | None = None
-    sound_classifier: SoundClassifier | None = None
+    speech_model: str | None = None  # a folder or a name; "" disables the analysis
+    transcriber: Transcriber | None = None  # replaces the speech model in one run
+    sound_model: str | None = None  # a folder or a name; "" disables the analysis
+    sound_classifier: SoundClassifier | None = None  # replaces the sound model in one run
 
 
 DEFAULT_OPTIONS = EnrichmentOptions()
 
 
 def save_options(writer: LibraryWriter, options: EnrichmentOptions) -> None:
-    """Write a wish into the library; raises LibraryError where there is no such folder."""
+    """Save options in the library; raises LibraryError if the folder of a model does not exist."""
     settings = writer.settings()
     if options.ocr is not None:
         settings = replace(settings, ocr=options.ocr)
@@ -50,12 +46,12 @@ def save_options(writer: LibraryWriter, options: EnrichmentOptions) -> None:
 
 
 def _resolve_model(model: str, description: str) -> str:
-    """Return the name of a model, or its folder as it will be found from anywhere; raises LibraryError."""
+    """Return the name of a model, or the absolute path of its folder; raises LibraryError."""
     path = Path(model).expanduser()
     if not model:
         return ""
     if path.is_dir():
         return str(path.absolute())
     if model.startswith((".", "/", "~")) or path.exists():
-        raise LibraryError(f"There is no folder {model} with {description}.")
+        raise LibraryError(f"Folder {model} does not exist; {description}.")
     return model

@@ -1,4 +1,4 @@
-"""What sounds in recordings and in videos: the words that a listener has for each window of some seconds."""
+"""Sound events in audio files and videos: the labels of each window of ten seconds."""
 
 from collections import Counter
 from collections.abc import Generator, Iterable, Iterator, Sequence
@@ -16,38 +16,36 @@ from indexer.store.analyses import PendingContent
 from retrieval.media.av.container import MEDIA_FORMATS, open_container
 
 SUPPORTED_DECODERS = ("sound", "video")
-SAMPLE_RATE = 48_000  # samples a second: what listeners take
-WINDOW_SECONDS = 10  # seconds
-MIN_WINDOW_SECONDS = (
-    1.0  # seconds; what is left of a sound behind its last window, and no longer, is passed over
-)
-MAX_SILENCE_RMS = 1e-3  # the level that not one tenth of a second of silence has: -60 dB
+SAMPLE_RATE = 48_000  # Hz, of the input of classifiers
+WINDOW_SECONDS = 10
+MIN_WINDOW_SECONDS = 1.0  # a shorter last window is ignored
+MAX_SILENCE_RMS = 1e-3  # -60 dB, of every tenth of a second of silence
 
 
 class SoundLabel(NamedTuple):
-    """A word for a sound, and how sure it is, from 0 to 1."""
+    """A label and its confidence, from 0 to 1."""
 
     name: str
     confidence: float
 
 
 class SoundClassifier(Protocol):
-    """Sound in, words for it out; the same `name` means that nothing needs to be heard again."""
+    """Audio classification: windows in, labels out."""
 
-    name: str
+    name: str  # another name classifies all audio again
 
     def classify(self, windows: Sequence[Samples]) -> Sequence[Sequence[SoundLabel]]:
-        """Return what sounds in each window: mono, 48,000 samples a second, ten seconds or less."""
+        """Return the labels of each window: mono audio at 48 kHz, of ten seconds or less."""
         ...
 
 
 def analysis_version(model: str) -> str:
-    """Return what a library remembers of sounds for which this model was asked for our words."""
+    """Return the version of an analysis with a model and the built-in labels."""
     return f"{model}, words {LABELS_VERSION}"
 
 
 class LabeledWindow(NamedTuple):
-    """What is heard from one second to another."""
+    """A window, from start to end in seconds, and its labels."""
 
     start: float
     end: float
@@ -55,45 +53,45 @@ class LabeledWindow(NamedTuple):
 
 
 class SoundEventAnalyzer:
-    """Hears what sounds in recordings and videos."""
+    """Analyzer that labels the sounds in audio files and videos."""
 
-    threads = 1  # a listener keeps all cores busy itself
+    threads = 1  # a classifier uses all cores itself
 
     def __init__(self, classifier: SoundClassifier) -> None:
         self.classifier = classifier
 
     def work_units(self, file: BinaryIO, pending: PendingContent) -> Generator[WorkUnit]:
-        """Yield the stretches of the sound after so many seconds; raises MediaError."""
+        """Yield the chunks of the audio after `pending.progress` seconds; raises MediaError."""
         with open_container(file, MEDIA_FORMATS) as container:
-            for stretch in audio_chunks(container, pending.progress, SAMPLE_RATE, _last_window_end):
-                yield WorkUnit(partial(self._analyze, stretch), stretch.next_start)
+            for chunk in audio_chunks(container, pending.progress, SAMPLE_RATE, _last_window_end):
+                yield WorkUnit(partial(self._analyze, chunk), chunk.next_start)
 
     def _analyze(self, chunk: AudioChunk) -> list[SegmentDraft]:
         windows = list(_windows(chunk))
         loud = [(window, samples) for window, samples in windows if not _is_silent(samples)]
-        heard = self.classifier.classify([samples for _, samples in loud]) if loud else []
-        found = {window.start: words for (window, _), words in zip(loud, heard, strict=True)}
+        labels = self.classifier.classify([samples for _, samples in loud]) if loud else []
+        labels_at = {window.start: row for (window, _), row in zip(loud, labels, strict=True)}
         return [
             SegmentDraft("audio", text=text, start=round(start, 3), end=round(end, 3))
             for start, end, text in merge_windows(
-                window._replace(labels=found.get(window.start, ())) for window, _ in windows
+                window._replace(labels=labels_at.get(window.start, ())) for window, _ in windows
             )
         ]
 
 
 def merge_windows(windows: Iterable[LabeledWindow]) -> Iterator[tuple[float, float, str]]:
-    """Yield (start, end, text) of neighbours in which the same is heard; the surest words come first."""
-    for words, group in groupby(windows, key=lambda window: {word for word, _ in window.labels}):
-        if words:
-            same = list(group)
-            sure = Counter[str]()
-            for window in same:
-                sure.update(dict(window.labels))
-            yield same[0].start, same[-1].end, ", ".join(word for word, _ in sure.most_common())
+    """Yield (start, end, text) of runs of windows with equal labels; the labels are ordered by confidence."""
+    for names, group in groupby(windows, key=lambda window: {name for name, _ in window.labels}):
+        if names:
+            run = list(group)
+            confidences = Counter[str]()
+            for window in run:
+                confidences.update(dict(window.labels))
+            yield run[0].start, run[-1].end, ", ".join(name for name, _ in confidences.most_common())
 
 
 def _windows(chunk: AudioChunk) -> Iterator[tuple[LabeledWindow, Samples]]:
-    """Yield the windows of a stretch, of which the last may be shorter."""
+    """Yield the windows of a chunk; the last one may be shorter."""
     for begin in range(0, len(chunk.samples), WINDOW_SECONDS * SAMPLE_RATE):
         samples = chunk.samples[begin : begin + WINDOW_SECONDS * SAMPLE_RATE]
         start = chunk.start + begin / SAMPLE_RATE
@@ -108,5 +106,5 @@ def _is_silent(samples: Samples) -> bool:
 
 
 def _last_window_end(samples: Samples) -> int:
-    """Return where the last whole window ends."""
+    """Return the sample at which the last complete window ends."""
     return len(samples) // (WINDOW_SECONDS * SAMPLE_RATE) * WINDOW_SECONDS * SAMPLE_RATE

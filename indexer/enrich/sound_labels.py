@@ -1,6 +1,6 @@
-"""Plain words for what people hear every day, with which each window of a sound is compared."""
+"""The labels of everyday sounds that audio windows are compared with."""
 
-LABELS_VERSION = "1"  # another one makes the next `clew index` listen to all sounds again
+LABELS_VERSION = "1"  # another one analyzes all audio again
 PROMPT_TEMPLATE = "This is a sound of {}."
 
 _VOCABULARY = """

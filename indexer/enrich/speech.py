@@ -1,4 +1,4 @@
-"""Speech in sounds and in videos: what a transcriber hears, as passages with their seconds."""
+"""Speech in audio files and videos, as passages of a transcript with their times."""
 
 from collections.abc import Generator, Iterable, Iterator
 from functools import partial
@@ -13,77 +13,77 @@ from retrieval.embedders.base import Embedder
 from retrieval.media.av.container import MEDIA_FORMATS, open_container
 
 SUPPORTED_DECODERS = ("sound", "video")
-MAX_PASSAGE_SECONDS = 20.0  # seconds of a passage, after which the next phrase begins another
-MAX_PAUSE_SECONDS = 2.0  # seconds of silence between two passages
+MAX_PASSAGE_SECONDS = 20.0  # a phrase that would make a passage longer starts another one
+MAX_PAUSE_SECONDS = 2.0  # a longer pause ends a passage
 SENTENCE_ENDINGS = (".", "!", "?", "…", "。", "！", "？")
 
 
 class TranscriptSegment(NamedTuple):
-    """Some words and when they are said, in seconds from the beginning of the samples."""
+    """A phrase of a transcript."""
 
-    start: float
+    start: float  # seconds from the start of the samples
     end: float
     text: str
 
 
 class Transcriber(Protocol):
-    """Sound in, words out; the same `name` means that nothing needs to be heard again."""
+    """Speech recognition: samples in, phrases out."""
 
-    name: str
+    name: str  # another name transcribes all audio again
 
     def transcribe(self, samples: Samples) -> Iterable[TranscriptSegment]:
-        """Yield what is said in some minutes of sound, mono, 16,000 samples a second."""
+        """Yield the phrases in some minutes of mono audio at 16 kHz."""
         ...
 
 
 class SpeechAnalyzer:
-    """Hears what is said in sounds and videos."""
+    """Analyzer that transcribes audio files and videos."""
 
-    threads = 1  # a transcriber keeps all cores busy itself
+    threads = 1  # a transcriber uses all cores itself
 
     def __init__(self, transcriber: Transcriber, embedder: Embedder) -> None:
         self.transcriber = transcriber
         self._chunker = Chunker(embedder)
 
     def work_units(self, file: BinaryIO, pending: PendingContent) -> Generator[WorkUnit]:
-        """Yield the stretches of the sound after so many seconds; raises MediaError."""
+        """Yield the chunks of the audio after `pending.progress` seconds; raises MediaError."""
         with open_container(file, MEDIA_FORMATS) as container:
-            for stretch in audio_chunks(container, pending.progress):
-                yield WorkUnit(partial(self._analyze, stretch), stretch.next_start)
+            for chunk in audio_chunks(container, pending.progress):
+                yield WorkUnit(partial(self._analyze, chunk), chunk.next_start)
 
     def _analyze(self, chunk: AudioChunk) -> list[SegmentDraft]:
         if not len(chunk.samples):
             return []
-        last = len(chunk.samples) / SAMPLE_RATE
+        duration = len(chunk.samples) / SAMPLE_RATE
         phrases = [
             TranscriptSegment(
-                chunk.start + max(0.0, start), chunk.start + min(max(start, end), last), text.strip()
+                chunk.start + max(0.0, start), chunk.start + min(max(start, end), duration), text.strip()
             )
             for start, end, text in self.transcriber.transcribe(chunk.samples)
-            if start < last and any(letter.isalnum() for letter in text)
+            if start < duration and any(letter.isalnum() for letter in text)
         ]
         return [
-            SegmentDraft("text", text=said.text, start=round(said.start, 3), end=round(said.end, 3))
-            for said in transcript_passages(phrases, self._chunker)
+            SegmentDraft("text", text=passage.text, start=round(passage.start, 3), end=round(passage.end, 3))
+            for passage in transcript_passages(phrases, self._chunker)
         ]
 
 
 def transcript_passages(
     phrases: Iterable[TranscriptSegment], chunker: Chunker
 ) -> Iterator[TranscriptSegment]:
-    """Join phrases to whole sentences, as far as the text tower reads them and LONG and PAUSE allow."""
-    held: TranscriptSegment | None = None
+    """Join phrases to sentences, within the limits of tokens, duration and pauses."""
+    passage: TranscriptSegment | None = None
     for phrase in phrases:
-        if held is not None:
-            whole = held._replace(end=phrase.end, text=f"{held.text} {phrase.text}")
-            near = (
-                phrase.start - held.end <= MAX_PAUSE_SECONDS
-                and whole.end - whole.start <= MAX_PASSAGE_SECONDS
+        if passage is not None:
+            joined = passage._replace(end=phrase.end, text=f"{passage.text} {phrase.text}")
+            is_close = (
+                phrase.start - passage.end <= MAX_PAUSE_SECONDS
+                and joined.end - joined.start <= MAX_PASSAGE_SECONDS
             )
-            if near and not held.text.endswith(SENTENCE_ENDINGS) and chunker.fits(whole.text):
-                held = whole
+            if is_close and not passage.text.endswith(SENTENCE_ENDINGS) and chunker.fits(joined.text):
+                passage = joined
                 continue
-            yield held
-        held = phrase
-    if held is not None:
-        yield held
+            yield passage
+        passage = phrase
+    if passage is not None:
+        yield passage

@@ -1,4 +1,4 @@
-"""Lines of text found on a picture, in the order in which a person reads them."""
+"""The reading order of recognized text lines, and passages of them."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from statistics import median
@@ -6,14 +6,14 @@ from typing import NamedTuple
 
 from indexer.decode.text.chunking import Chunker
 
-MIN_SECTION_GAP = 1.0  # empty space across a section, in heights of a line
-MIN_COLUMN_GAP = 1.5  # empty space between columns, in heights of a line
-MIN_RUNNING_TEXT = 12  # letters of a line, at which it is running text and no price beside its thing
-MAX_DEPTH = 20  # sections within sections
+MIN_SECTION_GAP = 1.0  # line heights between sections
+MIN_COLUMN_GAP = 1.5  # line heights between columns
+MIN_RUNNING_TEXT = 12  # median letters of the lines of a text column; those of a price column are shorter
+MAX_DEPTH = 20  # of nested sections
 
 
 class Line(NamedTuple):
-    """Some words on a picture and where they are, in pixels."""
+    """A line of text and its box, in pixels."""
 
     text: str
     left: float
@@ -22,43 +22,44 @@ class Line(NamedTuple):
     bottom: float
 
     def transformed(self, left: float, top: float, factor: float) -> "Line":
-        """Return the line on a picture so many times as large as the one it was found on a part of."""
-        across, down = (self.left + left, self.right + left), (self.top + top, self.bottom + top)
-        return Line(self.text, across[0] * factor, down[0] * factor, across[1] * factor, down[1] * factor)
+        """Return the line moved by (left, top), then scaled by a factor."""
+        edges = (self.left + left, self.top + top, self.right + left, self.bottom + top)
+        return Line(self.text, *(edge * factor for edge in edges))
 
 
 class TextBlock(NamedTuple):
-    """A passage and where it is: left, top, width and height in pixels."""
+    """A passage and its box."""
 
     text: str
-    box: tuple[int, int, int, int]
+    box: tuple[int, int, int, int]  # left, top, width, height in pixels
 
 
 def text_blocks(lines: Iterable[Line], chunker: Chunker) -> Iterator[TextBlock]:
-    """Yield passages that the text tower can read, of whole rows in the order of reading."""
-    held: list[Line] = []
-    spent = 0
+    """Yield passages of complete rows, in reading order, that fit the text encoder."""
+    block: list[Line] = []
+    token_count = 0
     for row in reading_order(list(lines)):
-        price = chunker.count_tokens(row.text)
-        if held and spent + price > chunker.max_tokens:
-            yield from _rows_to_blocks(held, chunker)
-            held, spent = [], 0
-        held.append(row)
-        spent += price
-    yield from _rows_to_blocks(held, chunker)
+        row_tokens = chunker.count_tokens(row.text)
+        if block and token_count + row_tokens > chunker.max_tokens:
+            yield from _rows_to_blocks(block, chunker)
+            block, token_count = [], 0
+        block.append(row)
+        token_count += row_tokens
+    yield from _rows_to_blocks(block, chunker)
 
 
 def _rows_to_blocks(rows: Sequence[Line], chunker: Chunker) -> Iterator[TextBlock]:
-    """Yield rows as one passage; only a row that is too long for one is cut."""
+    """Yield rows as one passage; only a row that is too long is split."""
     for passage in chunker.passages(" ".join(row.text for row in rows)):
         if sum(map(str.isalpha, passage.text)) > 1 or sum(map(str.isalnum, passage.text)) > 2:
             yield TextBlock(passage.text, _bounding_box(rows))
 
 
 def reading_order(lines: Sequence[Line], depth: int = 0) -> Iterator[Line]:
-    """Yield rows in the order of reading: sections from the top, in these columns, in these rows.
+    """Yield rows in reading order: sections from the top, columns within them, rows within those.
 
-    What stands on one row is one line, as a thing and its price. Recursive XY-cut: Nagy & Seth, 1984.
+    Lines of the same height are joined to one row, such as an item and its price. Recursive XY-cut: Nagy &
+    Seth, 1984.
     """
     if not lines:
         return
@@ -77,26 +78,26 @@ def reading_order(lines: Sequence[Line], depth: int = 0) -> Iterator[Line]:
 
 
 def _split_at_gaps(lines: Sequence[Line], start_edge: str, end_edge: str, gap: float) -> list[list[Line]]:
-    """Cut where there is nothing over more than a gap, along one axis."""
+    """Split lines along one axis where the space between them exceeds a gap."""
     groups: list[list[Line]] = []
-    reach = 0.0
+    group_end = 0.0
     for line in sorted(lines, key=lambda line: getattr(line, start_edge)):
-        if groups and getattr(line, start_edge) - reach <= gap:
+        if groups and getattr(line, start_edge) - group_end <= gap:
             groups[-1].append(line)
         else:
             groups.append([line])
-            reach = getattr(line, end_edge)
-        reach = max(reach, getattr(line, end_edge))
+            group_end = getattr(line, end_edge)
+        group_end = max(group_end, getattr(line, end_edge))
     return groups
 
 
 def _is_running_text(lines: Sequence[Line]) -> bool:
-    """Say whether these lines are running text."""
+    """Return True if lines are a column of text."""
     return len(lines) > 1 and median(len(line.text) for line in lines) >= MIN_RUNNING_TEXT
 
 
 def _group_by_row(lines: Sequence[Line]) -> list[list[Line]]:
-    """Group what stands beside each other: a line whose middle is within the row's first."""
+    """Group lines into rows: the center of each line is within the height of the row's first line."""
     rows: list[list[Line]] = []
     for line in sorted(lines, key=lambda line: line.top + line.bottom):
         first = rows[-1][0] if rows else None
@@ -116,7 +117,7 @@ def _join_row(row: Sequence[Line]) -> Line:
 
 
 def _bounding_box(rows: Sequence[Line]) -> tuple[int, int, int, int]:
-    """Return the smallest box around rows, in whole pixels."""
-    around = _join_row(rows)
-    left, top = int(around.left), int(around.top)
-    return left, top, max(1, round(around.right) - left), max(1, round(around.bottom) - top)
+    """Return the bounding box of rows: left, top, width and height, as integers."""
+    joined = _join_row(rows)
+    left, top = int(joined.left), int(joined.top)
+    return left, top, max(1, round(joined.right) - left), max(1, round(joined.bottom) - top)

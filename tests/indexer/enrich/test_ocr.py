@@ -287,9 +287,7 @@ def test_without_the_extra_it_is_named_once_and_what_waits_is_counted(tmp_path, 
     draw_image(tmp_path / "pictures" / "b.png", "blue")
     done = clew("index", tmp_path / "pictures", "--model", "builtin", "--ocr")
     assert done.exit_code == 0
-    assert (
-        '2 files: Reading text in pictures requires an extra: pip install "clew-search[ocr]"' in done.stdout
-    )
+    assert '2 files: Text recognition requires an extra: pip install "clew-search[ocr]"' in done.stdout
     assert clew("index").stdout.count("[ocr]") == 1
     assert "[ocr]" not in clew("index", "--no-ocr").stdout
 

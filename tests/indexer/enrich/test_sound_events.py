@@ -329,7 +329,7 @@ def test_a_clap_model_of_a_folder_names_sounds_and_is_remembered(tmp_path, model
 
 def test_a_model_that_cannot_be_used_says_what_is_missing_and_how_to_get_it(tmp_path, model, index, place):
     write_audio(tmp_path / "walks" / "a.wav", 1)
-    with pytest.raises(LibraryError, match=r"There is no folder \./nowhere with a model that names sounds"):
+    with pytest.raises(LibraryError, match=r"Folder \./nowhere does not exist; a sound model"):
         index(tmp_path / "walks", sound_model="./nowhere")
     (note,) = index(tmp_path / "walks", sound_model="laion/clap-htsat-unfused").notes
     assert note.startswith("The sound model laion/clap-htsat-unfused cannot be used: HF_HUB_OFFLINE is set.")

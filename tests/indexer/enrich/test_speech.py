@@ -240,7 +240,7 @@ def test_missing_extra_is_reported_once_with_the_number_of_files(tmp_path, clew,
 
 def test_unusable_model_is_noted(tmp_path, index, place, clew):
     write_audio(tmp_path / "memos" / "a.wav", 1)
-    with pytest.raises(LibraryError, match=r"There is no folder \./nowhere"):
+    with pytest.raises(LibraryError, match=r"Folder \./nowhere does not exist"):
         index(tmp_path / "memos", speech_model="./nowhere")
     (note,) = index(tmp_path / "memos", speech_model="small").notes
     assert "HF_HUB_OFFLINE is set" in note
