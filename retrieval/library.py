@@ -1,4 +1,4 @@
-"""An open library: the one thing a program needs to search."""
+"""An open library, the entry point for searching."""
 
 from collections.abc import Iterable
 from functools import partial
@@ -25,6 +25,7 @@ from retrieval.query.relevance_feedback import FeedbackExample
 from retrieval.scoring.linear_probe import Probe
 from retrieval.search.explain import explain
 from retrieval.search.hybrid_search import SearchMode, hybrid_search
+from retrieval.search.request import SearchRequest
 from retrieval.search.results import ResultOptions, build_result_options, postprocess
 from retrieval.system import default_library
 from retrieval.types import ConceptInfo, Failure, Filters, Group, Hit, Space, Status
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 
 
 class Library:
-    """A library opened to read; answers follow what the indexer writes meanwhile.
+    """A library opened for reading; results include the changes of a running indexer.
 
     ```python
     library = Library.open()
@@ -58,13 +59,13 @@ class Library:
     def open(
         cls, folder: str | Path | None = None, *, embedder: Embedder | None = None, space: str | None = None
     ) -> "Library":
-        """Open the library in `folder`, or the default one; `embedder` stands in for the one it names.
+        """Open the library in `folder`, or the default one; `embedder` replaces the one that it names.
 
-        `space` names another of its spaces than the one that answers. Raises LibraryMissing,
-        LibraryVersion, and SpaceMismatch where the embedder is not of its space.
+        `space` selects a space other than the active one. Raises LibraryMissing, LibraryVersionMismatch, and
+        SpaceMismatch if the embedder does not belong to the space.
         """
-        place = default_library() if folder is None else Path(folder).expanduser().absolute()
-        return cls(Catalog.open(place), embedder, space)
+        folder = default_library() if folder is None else Path(folder).expanduser().absolute()
+        return cls(Catalog.open(folder), embedder, space)
 
     def search(
         self,
@@ -85,32 +86,35 @@ class Library:
     ) -> list[Hit]:
         """Return the best `count` hits for a query, best first.
 
-        `words` are in the query language (see `retrieval.query`) and are searched `by` meaning, by keyword,
-        or both; `image` is a file or a Pillow image, which counts as one thing more. `like` and `unlike` are
-        pictures (segments by their ids, files, Pillow images) from which is learned what to look for; they
-        are no hits themselves. `kind` names one or more kinds; what else narrows the answer is in
-        `retrieval.narrow.Narrow`: under, after, before, date, camera, lens, near, tag, rating, size,
-        orientation. `group` makes one hit, with the others as its `more`, of copies, near-duplicates,
-        bursts and pairs; `diversity`, to 1, prefers what is unlike the hits before it; `sort` is score, date,
-        date-desc or name, of the hits so chosen. A hit that is weak matches no better than background
-        queries do. Pictures on the network are fetched only with `allow_url`; `why` says of each hit what
-        brought it. Raises QueryError.
+        Args:
+            words: a query in the query language (see `retrieval.query`).
+            image: a file or a Pillow image, a further term of the query.
+            like, unlike: example images (segment ids, files or Pillow images); they are not returned.
+            kind: one or more kinds.
+            by: search by "meaning", by "keyword", or "both".
+            sort: "score", "date", "date-desc" or "name"; sorting does not change which hits are returned.
+            diversity: from 0 to 1, prefers hits that differ from those before them.
+            group: return copies, near-duplicates, bursts and pairs as one hit, with the others as `more`.
+            allow_url: fetch the images of URLs in the query.
+            why: add the score of each term to the hits.
+            filter_options: see `retrieval.query.filters.FilterOptions`.
+
+        A hit whose `match` is "weak" matches no better than background queries. Raises QueryError.
         """
-        query, wanted = (
-            words if isinstance(words, Query) else parse(words or ""),
-            build_result_options(sort, diversity, group),
-        )
+        query = words if isinstance(words, Query) else parse(words or "")
+        options = build_result_options(sort, diversity, group)
         filters = merge_filters(query.filters, kind, filter_options)
-        nearest = self._open_space_index()  # of one space, whatever is switched meanwhile
+        space_index = self._open_space_index()
         liked, unliked = liking.as_examples(like), liking.as_examples(unlike)
-        learned = self._train_probe(nearest, liked, unliked) if liked or unliked else None
-        known = query.segment_ids | liking.example_segments(nearest, [*liked, *unliked])
-        known |= {part for _, part in self._catalog.image_parts_of(known)}
-        asked = self._encode_query(nearest, query, image, allow_url, learned)
-        if by == "keyword" and not asked.keywords:
-            raise QueryError("A picture has no words to search by; leave out --keyword-only.")
-        hits = self._rank(nearest, asked, filters, wanted, count, known, by)
-        return explain(self._catalog, nearest, asked, hits) if why else hits
+        probe = self._train_probe(space_index, liked, unliked) if liked or unliked else None
+        examples = query.segment_ids | liking.example_segments(space_index, [*liked, *unliked])
+        examples |= {part for _, part in self._catalog.image_parts_of(examples)}
+        encoded_query = self._encode_query(space_index, query, image, allow_url, probe)
+        if by == "keyword" and not encoded_query.keywords:
+            raise QueryError("An image has no keywords. Search without --keyword-only.")
+        request = SearchRequest(space_index, encoded_query, filters, examples)
+        hits = self._answer(request, by, count, options)
+        return explain(request, hits) if why else hits
 
     def similar(
         self,
@@ -123,45 +127,44 @@ class Library:
         group: bool = False,
         **filter_options: Unpack[FilterOptions],
     ) -> list[Hit]:
-        """Return the pictures most like this one, which itself (and any copy of it) is left out."""
-        filters, wanted = (
-            merge_filters((), kind, filter_options),
-            build_result_options(sort, diversity, group),
-        )
-        itself = frozenset[int]()
+        """Return the images most similar to `image`, without itself and its copies."""
+        options = build_result_options(sort, diversity, group)
+        filters = merge_filters((), kind, filter_options)
+        own_segments = frozenset[int]()
         if isinstance(image, str | Path) and is_file(Path(image).expanduser()):
-            itself = frozenset(self._catalog.segments_of(liking.file_digest(Path(image).expanduser())))
-        nearest = self._open_space_index()
-        return self._rank(
-            nearest, self._encode_query(nearest, Query(), image), filters, wanted, count, itself
-        )
+            digest = liking.file_digest(Path(image).expanduser())
+            own_segments = frozenset(self._catalog.segments_of(digest))
+        space_index = self._open_space_index()
+        encoded_query = self._encode_query(space_index, Query(), image)
+        request = SearchRequest(space_index, encoded_query, filters, own_segments)
+        return self._answer(request, "both", count, options)
 
     def duplicates(
         self, folder: str | Path | None = None, *, by: str | Iterable[str] = ("copy", "near-duplicate")
     ) -> list[Group]:
-        """Return the groups of files that belong together, those with the most waste first.
+        """Return the groups of related files, largest waste first, without changing them.
 
-        `folder` narrows to what is under it, absolute or by name. `by` names one or more reasons: copy,
-        pair, near-duplicate, burst. Nothing is changed, here or on the disk. Raises QueryError.
+        `folder` restricts the files, by absolute path or by name. `by` is one or more of copy, pair,
+        near-duplicate and burst. Raises QueryError.
         """
         reasons, under = parse_reasons(by), merge_filters((), None, {"under": folder}).under
         files = load_file_attributes(self._catalog, *under)
         if folder is not None and not files:
-            raise QueryError(f"No file under {folder} is in the library; `clew status` lists its folders.")
+            raise QueryError(f"No file under {folder} is in the library. `clew status` lists its folders.")
         return duplicate_groups(
             files, file_similarity_function(self._catalog, self._active_space(), files), reasons
         )
 
     def thumbnail(self, hit: Hit | int) -> bytes | None:
-        """Return a small WebP of what a hit shows, at most 320 pixels a side; None where there is none.
+        """Return the thumbnail of a hit, or of a segment id, as WebP of at most 320 pixels a side.
 
-        A caption has its picture's; what is said in a video or written on a page has that of the moment or
-        the page. A hit may be named by its id.
+        A caption has the thumbnail of its image; speech that of its scene, and text that of its page. None if
+        no thumbnail is stored.
         """
         if isinstance(hit, Hit):
             return thumbnails.find_thumbnail(self._catalog, hit)
-        named = self._catalog.hits([(hit, 0.0)], "", Filters())
-        return thumbnails.find_thumbnail(self._catalog, named[0]) if named else None
+        hits = self._catalog.hits([(hit, 0.0)], "", Filters())
+        return thumbnails.find_thumbnail(self._catalog, hits[0]) if hits else None
 
     def clip(
         self,
@@ -172,25 +175,26 @@ class Library:
         exact: bool = False,
         force: bool = False,
     ) -> "Clip":
-        """Cut a hit, given whole, by its id or as `clip.mp4 @ 01:23.4`, out of its video or sound.
+        """Write the part of a video or audio file that a hit covers to a new file.
 
-        Its packets are copied from the key frame before it on, where the new file's format permits; with
-        `exact` they are coded anew, so that it begins where the hit does. `around` adds seconds on both
-        sides; `force` replaces a file. Raises QueryError and MediaError.
+        The hit is a Hit, a segment id, or a location such as `clip.mp4 @ 01:23.4`. Packets are copied from
+        the preceding key frame if the new format permits; with `exact` they are re-encoded from the start of
+        the hit. `around` adds seconds on both sides; `force` overwrites a file. Raises QueryError and
+        MediaError.
         """
         from retrieval.media.av.clip import hit_time_range, write_clip
 
-        found = hit if isinstance(hit, Hit) else self._find_hit(hit)
+        hit = hit if isinstance(hit, Hit) else self._find_hit(hit)
         return write_clip(
-            found.path, Path(out).expanduser(), *hit_time_range(found, around), exact=exact, force=force
+            hit.path, Path(out).expanduser(), *hit_time_range(hit, around), exact=exact, force=force
         )
 
     def tags(self) -> dict[str, int]:
-        """Return each label and how many segments have it, the most frequent first."""
+        """Return each label with its number of segments, most frequent first."""
         return self._catalog.tag_counts()
 
     def status(self) -> Status:
-        """Return what the library holds."""
+        """Return the contents and settings of the library."""
         return status_of(self._catalog, self._space_name)
 
     def failures(self) -> list[Failure]:
@@ -198,21 +202,21 @@ class Library:
         return failures(self._catalog)
 
     def concepts(self) -> list[ConceptInfo]:
-        """Return the concepts there are, by name, as the space that answers tells them."""
+        """Return the concepts, by name, as fitted to the active space."""
         return concepts.list_concepts(self._catalog, self._open_space_index().space)
 
     @property
     def damage(self) -> str | None:
-        """Say what is wrong with the index file, if anything; answers are right all the same."""
+        """Return the problem with the index files, if any; results are correct even so."""
         return self._open_space_index().damage
 
     @property
     def embedder(self) -> Embedder:
-        """Return the embedder of the space that answers."""
+        """Return the embedder of the active space."""
         return self._embedder_of(self._open_space_index().space)
 
     def close(self) -> None:
-        """Let go of the library."""
+        """Close the library."""
         self._cached_index = None
         if self._open_catalog is not None:
             self._open_catalog.close()
@@ -235,23 +239,23 @@ class Library:
     @property
     def _catalog(self) -> Catalog:
         if self._open_catalog is None:
-            raise LibraryError(f"The library at {self.folder} is closed; open it again.")
+            raise LibraryError(f"The library at {self.folder} is closed. Open it again.")
         return self._open_catalog
 
     def _find_hit(self, id_or_location: int | str) -> Hit:
-        """Return a segment, by its id or by path and time, as a hit, where its file is; raises QueryError."""
+        """Return a segment, by its id or by path and time, as a hit. Raises QueryError."""
         segment = self._segment_at(id_or_location) if isinstance(id_or_location, str) else id_or_location
         hits = self._catalog.hits([(segment, 1.0)], self._active_space().name, Filters())
         if not hits:
-            raise QueryError(
-                f"There is no segment #{segment} in this library; `clew search ... --json` tells ids."
-            )
+            raise QueryError(f"The library has no segment #{segment}. `clew search ... --json` prints ids.")
         return hits[0]
 
     def _segment_at(self, location: str) -> int:
         moment = parse_timed_path(location)
         if moment is None:
-            raise QueryError(f"{location!r} is no moment; write it as `clip.mp4 @ 01:23.4`, or give its id.")
+            raise QueryError(
+                f"{location!r} is no moment. Use a location such as `clip.mp4 @ 01:23.4`, or an id."
+            )
         path = Path(moment[0]).expanduser().absolute()
         segment = self._catalog.segment_at(path, moment[1])
         if segment is None:
@@ -271,43 +275,31 @@ class Library:
         allow_url: bool = False,
         probe: Probe | None = None,
     ) -> EncodedQuery:
-        """Embed a query, and beside it a picture and what was learned from examples."""
+        """Embed a query, with an image and a probe of examples as further terms."""
         embedder = self._embedder_of(space_index.space)
-        find = partial(lookup_vector, self._catalog, space_index.space)
-        beside = () if image is None else (image,)
-        return encode_query(query, embedder, find, space_index.mean_query, beside, allow_url, probe)
+        lookup = partial(lookup_vector, self._catalog, space_index.space)
+        images = () if image is None else (image,)
+        return encode_query(query, embedder, lookup, space_index.mean_query, images, allow_url, probe)
 
-    def _rank(
-        self,
-        space_index: SpaceIndex,
-        encoded_query: EncodedQuery,
-        filters: Filters,
-        result_options: ResultOptions,
-        count: int,
-        excluded_ids: frozenset[int] = frozenset(),
-        by: SearchMode = "both",
+    def _answer(
+        self, request: SearchRequest, by: SearchMode, count: int, options: ResultOptions
     ) -> list[Hit]:
         if count < 1:
-            raise QueryError(f"{count} hits cannot be returned; ask for 1 or more.")
-        ask = partial(
-            hybrid_search,
-            self._catalog,
-            space_index,
-            encoded_query,
-            filters,
-            excluded_ids=excluded_ids,
-            by=by,
-        )
-        return postprocess(lambda most: ask(count=most), count, result_options, space_index, filters)
+            raise QueryError(f"Invalid count {count}. Use 1 or more.")
+        return postprocess(hybrid_search(request, by), count, options, request)
 
     def _embedder_of(self, space: Space) -> Embedder:
-        """Return the embedder of a space; raises SpaceMismatch where it is not that any more."""
-        found = self._embedder_override or self._loaded_embedder
-        if found is None or (self._embedder_override is None and found.fingerprint != space.fingerprint):
-            found = self._loaded_embedder = registry.load_embedder(space.model, fingerprint=space.fingerprint)
-        if found.fingerprint != space.fingerprint:
-            raise SpaceMismatch(found.name, space.name, describe_differences(space.parts, found.parts))
-        return found
+        """Return the embedder of a space. Raises SpaceMismatch if its model has changed."""
+        embedder = self._embedder_override or self._loaded_embedder
+        if embedder is None or (
+            self._embedder_override is None and embedder.fingerprint != space.fingerprint
+        ):
+            embedder = self._loaded_embedder = registry.load_embedder(
+                space.model, fingerprint=space.fingerprint
+            )
+        if embedder.fingerprint != space.fingerprint:
+            raise SpaceMismatch(embedder.name, space.name, describe_differences(space.parts, embedder.parts))
+        return embedder
 
     def _active_space(self) -> Space:
         space = self._catalog.space(self._space_name)
@@ -318,14 +310,14 @@ class Library:
         return space
 
     def _open_space_index(self) -> SpaceIndex:
-        """Open the space that answers, again whenever the catalogue has changed."""
+        """Return the opened active space, reopened whenever the catalog has changed."""
         version = self._catalog.data_version()
         if self._cached_index is None or self._cached_index[0] != version:
             space = self._active_space()
             if self._embedder_override is not None:
                 self._embedder_of(space)
-            nearest = SpaceIndex(self._catalog, space)
-            if nearest.damage and self._catalog.space(self._space_name) != space:  # built anew at this moment
+            space_index = SpaceIndex(self._catalog, space)
+            if space_index.damage and self._catalog.space(self._space_name) != space:  # rebuilt meanwhile
                 return self._open_space_index()
-            self._cached_index = version, nearest
+            self._cached_index = version, space_index
         return self._cached_index[1]

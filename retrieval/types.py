@@ -14,6 +14,7 @@ Ids: TypeAlias = NDArray[np.int64]  # segment ids
 
 Kind: TypeAlias = Literal["image", "video", "text", "page", "audio"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
+VISUAL_KINDS: tuple[Kind, ...] = ("image", "video", "page")  # the kinds that an embedder sees as images
 
 CONFIDENCE_THRESHOLD = 0.75  # of a confident match: 3 of 4 background queries match nothing as well
 

@@ -13,6 +13,7 @@ from retrieval.scoring.calibration import (
     BACKGROUND_QUERIES_FILE,
     CENTERING,
     HUBNESS_SHIFT,
+    MIN_COPY_COSINE,
     MIN_SPREAD,
     QUERY_MEAN_SHIFT,
     TOP_N,
@@ -26,7 +27,6 @@ from retrieval.types import Kind, Scores, Space, Vectors
 
 MAX_QUERY_IMAGES = 300  # images of the library that are background queries by image
 MIN_QUERY_IMAGES = 8  # images; fewer do not give a distribution
-MIN_COPY_COSINE = 0.999  # from which an image is the query itself or a copy
 MAX_COUNT_RATIO = 1.5  # growth of the library after which other images are sampled
 
 CALIBRATION_SETTINGS = (

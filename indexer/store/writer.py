@@ -27,10 +27,10 @@ from retrieval.catalog.migrations import MIGRATIONS
 from retrieval.catalog.reader import Catalog, check_version
 from retrieval.catalog.schema import CATALOG_FILE, INDEX_FOLDER, vectors_table
 from retrieval.catalog.settings import LibrarySettings
-from retrieval.catalog.thumbnails import THUMBNAIL_KINDS, ThumbnailKey
+from retrieval.catalog.thumbnails import ThumbnailKey
 from retrieval.embedders.base import Embedder
 from retrieval.errors import LibraryError, LibraryMissing, SpaceMismatch, describe_differences
-from retrieval.types import Space, Vectors
+from retrieval.types import VISUAL_KINDS, Space, Vectors
 
 migrations = sqlite_utils.Migrations("clew")
 for _name, _statements in MIGRATIONS.items():
@@ -166,7 +166,7 @@ class LibraryWriter:
                 draft, ordinal = chunk.drafts[at], chunk.first_ordinal + at
                 segment = self._write_segment(id_, ordinal, draft, chunk.vectors[at])
                 counts["part" if draft.is_image_part else draft.kind] += 1
-                if (draft.kind in THUMBNAIL_KINDS and draft.box is None) or draft.thumbnail is not None:
+                if (draft.kind in VISUAL_KINDS and draft.box is None) or draft.thumbnail is not None:
                     new_thumbnails.append(NewThumbnail(ThumbnailKey(segment, *key, ordinal), draft.thumbnail))
             if chunk.is_last:
                 count = chunk.first_ordinal + len(chunk.drafts)

@@ -25,8 +25,8 @@ from retrieval.errors import MediaError, QueryError
 from retrieval.media.archives.archive import open_path
 from retrieval.media.images.loader import load_image
 from retrieval.query.relevance_feedback import as_examples, visual_background
-from retrieval.scoring.linear_probe import MIN_AUROC, VISUAL_KINDS, Probe, fit_probe
-from retrieval.types import ConceptInfo, Filters, Space, Vectors
+from retrieval.scoring.linear_probe import MIN_AUROC, Probe, fit_probe
+from retrieval.types import VISUAL_KINDS, ConceptInfo, Filters, Space, Vectors
 from retrieval.vectors.space_index import SpaceIndex
 
 EXAMPLE_SIZE, JPEG_QUALITY = 512, 90  # pixels of the shorter side and quality of a stored example

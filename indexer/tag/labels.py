@@ -9,7 +9,7 @@ from unicodedata import normalize
 from indexer.store.location import existing_library
 from indexer.store.spaces import active_space, space_embedder
 from indexer.store.writer import LibraryWriter
-from indexer.tag.matcher import CONFIDENCE_DIGITS, DEFAULT_KINDS, TagRule, match_labels
+from indexer.tag.matcher import CONFIDENCE_DIGITS, TagRule, match_labels
 from indexer.tag.tag_table import TagCounter, delete_labels, write_tags
 from indexer.tag.zero_shot import DEFAULT_IMAGE_WEIGHT
 from indexer.types import Notify, ignore_message
@@ -17,7 +17,7 @@ from retrieval.catalog.reader import Catalog
 from retrieval.embedders.base import Embedder
 from retrieval.errors import LibraryMissing, QueryError
 from retrieval.query.filters import MAX_PATTERN_LENGTH, build_filters
-from retrieval.types import CONFIDENCE_THRESHOLD, KINDS, Filters, Space
+from retrieval.types import CONFIDENCE_THRESHOLD, KINDS, VISUAL_KINDS, Filters, Space
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +116,7 @@ def _build_rule(one_of: bool, at_least: float | None, scope: Filters, weight: fl
     for name, value in (("confidence", least), ("weight", share)):
         if not 0 <= value <= 1:
             raise QueryError(f"Invalid {name} {value}. Use a number from 0 to 1.")
-    kinds = tuple(kind for kind in KINDS if kind in scope.kinds) or DEFAULT_KINDS
+    kinds = tuple(kind for kind in KINDS if kind in scope.kinds) or VISUAL_KINDS
     return TagRule(least, kinds, scope.under, weight=share if one_of else 1.0)
 
 

@@ -16,12 +16,11 @@ from retrieval.errors import LibraryError
 from retrieval.query.encoder import EncodedQuery
 from retrieval.scoring import calibration as calibrate
 from retrieval.scoring.calibration import Calibration
-from retrieval.types import Filters, Ids, Kind, Scores, Space, Vectors
+from retrieval.types import VISUAL_KINDS, Filters, Ids, Kind, Scores, Space, Vectors
 
 if TYPE_CHECKING:
     from retrieval.vectors.space_index import SpaceIndex  # heavy: faiss
 
-DEFAULT_KINDS: tuple[Kind, ...] = ("image", "video", "page")
 CONFIDENCE_DIGITS = 4  # of a confidence, as in hits
 MAX_BATCH_CELLS = 1_000_000  # segments x labels in one matrix
 
@@ -33,7 +32,7 @@ class TagRule:
     """Which segments are tagged, and the least confidence."""
 
     at_least: float  # confidence, or probability with `one_of`
-    kinds: tuple[Kind, ...] = DEFAULT_KINDS
+    kinds: tuple[Kind, ...] = VISUAL_KINDS
     under: tuple[str, ...] = ()  # folders, as in `Filters`
     one_of: tuple[str, ...] = ()  # exclusive labels; empty if labels are independent
     weight: float = 1.0  # of an image, with `one_of`; its captions have the rest
@@ -96,10 +95,11 @@ def _independent_matchers(
 
 def _label_baseline(index: "SpaceIndex", label: Vectors, kind: Kind, mean: Vectors) -> float:
     """Return the baseline score of a label (d,) from its nearest findable segments, as in a search."""
-    from retrieval.search.vector_search import vector_search  # heavy: faiss
+    from retrieval.search.request import SearchRequest  # imports faiss
+    from retrieval.search.vector_search import vector_search
 
     query, filters = EncodedQuery(label[None], "words", ()), Filters(frozenset({kind}))
-    ids = [hit.id for hit in vector_search(index.catalog, index, query, filters, count=calibrate.TOP_N)]
+    ids = [hit.id for hit in vector_search(SearchRequest(index, query, filters), calibrate.TOP_N)]
     if not ids:
         return 0.0  # every file is gone
     return calibrate.baseline_score(label, index.catalog.vectors_of(index.space, ids)[1], mean)

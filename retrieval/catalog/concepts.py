@@ -8,8 +8,8 @@ import numpy as np
 from retrieval.catalog.reader import Catalog
 from retrieval.errors import QueryError
 from retrieval.scoring.calibration import Calibration, normalize_rows
-from retrieval.scoring.linear_probe import VISUAL_KINDS, Probe
-from retrieval.types import ConceptInfo, Space, Vectors
+from retrieval.scoring.linear_probe import Probe
+from retrieval.types import VISUAL_KINDS, ConceptInfo, Space, Vectors
 
 
 def find_probe(catalog: Catalog, space: Space, name: str) -> Probe:

@@ -11,11 +11,10 @@ from zlib import crc32
 
 from retrieval.catalog.reader import Catalog, connect_read_only
 from retrieval.catalog.schema import THUMBNAILS_FILE
-from retrieval.types import Hit, Kind
+from retrieval.types import VISUAL_KINDS, Hit
 
 MIN_FREE_BYTES = 65_536  # for one more thumbnail, which has about a fifth of that
-THUMBNAIL_KINDS: tuple[Kind, ...] = ("image", "video", "page")  # kinds with a thumbnail per segment
-THUMBNAIL_KINDS_SQL = ", ".join(f"'{kind}'" for kind in THUMBNAIL_KINDS)
+THUMBNAIL_KINDS_SQL = ", ".join(f"'{kind}'" for kind in VISUAL_KINDS)
 
 _KEY_COLUMNS = "s.id, c.hash, c.reader, s.ordinal"
 _OWN_KEY_QUERY = f"SELECT {_KEY_COLUMNS} FROM segments s JOIN contents c ON c.id = s.content WHERE s.id = ?"
@@ -70,7 +69,7 @@ def is_full(used_bytes: int, max_bytes: int) -> bool:
 def _candidate_keys(catalog: Catalog, hit: Hit) -> list[ThumbnailKey]:
     """Return the segments whose thumbnails represent a hit, best first."""
     own = [ThumbnailKey(*row) for row in catalog.db.execute(_OWN_KEY_QUERY, (hit.id,))]
-    if hit.kind in THUMBNAIL_KINDS and hit.box is None:
+    if hit.kind in VISUAL_KINDS and hit.box is None:
         return own
     parameters = {
         "id": hit.id,

@@ -1,4 +1,4 @@
-"""Read from the catalogue what decides which files and hits belong together."""
+"""Read the attributes of files and hits by which they are grouped."""
 
 import json
 import os
@@ -14,10 +14,10 @@ from retrieval.grouping.similarity import SimilarityFunction, mean_similarity, s
 from retrieval.media.archives.archive import split_archive_path
 from retrieval.types import FileAttributes, Hit, Ids, Space
 
-BASELINE_SAMPLE_SIZE = 500  # pictures that say how alike any two are
+BASELINE_SAMPLE_SIZE = 500  # images that determine the mean similarity
 
-# The content c is that of the picture where a caption was found; `seen` is its picture's segment, `leaf` that
-# of the page on which a text stands.
+# For a caption, the content c is that of its image. `seen` is the segment of the image, `leaf` that of the
+# page of a text.
 _ATTRIBUTE_COLUMNS = """c.id AS content, c.width, c.height, c.taken, c.camera, c.perceptual_hash, c.sharpness,
        r.path AS root,
        (SELECT i.id FROM segments i WHERE i.content = c.id AND i.ordinal = 0 AND i.kind = 'image') AS seen,
@@ -27,12 +27,11 @@ _ATTRIBUTE_COLUMNS = """c.id AS content, c.width, c.height, c.taken, c.camera, c
 
 
 def load_file_attributes(catalog: Catalog, under: str = "") -> list[FileAttributes]:
-    """Return what is known of every file that is not gone, by path; captions belong to their pictures.
+    """Return the attributes of every file that is not gone, by path, without captions and empty files.
 
-    `under` is a folder as in Filters. Empty files hold nothing to have twice. What lies on a disk that is
-    there is looked at: a file that has gone or changed since it was indexed is left out, and of several
-    names of one file (links, and folders reached by links) only one counts, so that no name is taken for a
-    copy that could be spared.
+    `under` is a folder as in Filters. Online files are checked on disk: files that were deleted or changed
+    since they were indexed are left out, and of several names of one file (links, and folders reached by
+    links) only one is returned, so that no link is taken for a redundant copy.
     """
     rows = catalog.db.execute(
         f"""SELECT {_ATTRIBUTE_COLUMNS}, f.path, f.size, f.mtime, NULL AS start,
@@ -44,7 +43,7 @@ def load_file_attributes(catalog: Catalog, under: str = "") -> list[FileAttribut
     )
     try:
         wanted = os.fsencode(under)
-    except UnicodeEncodeError:  # no file has such a name
+    except UnicodeEncodeError:  # no file can have such a name
         return []
     return _existing_files(
         [(row, _file_attributes(row)) for row in rows if _is_under(row, wanted)], catalog.archive_stats()
@@ -54,9 +53,9 @@ def load_file_attributes(catalog: Catalog, under: str = "") -> list[FileAttribut
 def _existing_files(
     files: Sequence[tuple[sqlite3.Row, FileAttributes]], archives: Mapping[bytes, tuple[int, int]]
 ) -> list[FileAttributes]:
-    """Return the files as they are on disk now, each by one name, the plainest; those offline unseen.
+    """Return the files that are unchanged on disk, each by one name that is not a link if possible.
 
-    What is in an archive is there if the archive is as it was.
+    Offline files are not checked. Files in an archive are unchanged if the archive is.
     """
     names = dict[tuple[int, int, bytes], tuple[bool, FileAttributes]]()
     away = []
@@ -82,7 +81,7 @@ def _existing_files(
 
 
 def load_hit_attributes(catalog: Catalog, hits: Sequence[Hit]) -> list[FileAttributes]:
-    """Return what is known of what each hit shows: a caption's picture, a text's page, or itself."""
+    """Return the attributes of the file that each hit shows: the image of a caption, or its own."""
     shown = f'SELECT s.id AS hit, {_ATTRIBUTE_COLUMNS}, s.start, s."end", s.id AS segment, s.kind'
     rows = catalog.db.execute(
         f"""{shown}, coalesce(f.picture, f.path) AS path, coalesce(p.size, f.size) AS size
@@ -107,8 +106,8 @@ def load_hit_attributes(catalog: Catalog, hits: Sequence[Hit]) -> list[FileAttri
 def file_similarity_function(
     catalog: Catalog, space: Space, files: Sequence[FileAttributes]
 ) -> SimilarityFunction:
-    """Return how alike these are by their vectors; what is usual is learned from pictures all over them."""
-    seen = np.array(sorted({each.segment for each in files if each.kind == "image"}), np.int64)
+    """Return the similarity function of files, with a baseline from a sample of their images."""
+    seen = np.array(sorted({file.segment for file in files if file.kind == "image"}), np.int64)
     some = seen[np.linspace(0, len(seen) - 1, min(BASELINE_SAMPLE_SIZE, len(seen)), dtype=np.int64)]
     return similarity_function(
         catalog, space, segment_ids(files), mean_similarity(catalog.vectors_of(space, some)[1])
@@ -116,8 +115,8 @@ def file_similarity_function(
 
 
 def segment_ids(files: Sequence[FileAttributes]) -> Ids:
-    """Return the segment of each, (n,)."""
-    return np.array([each.segment for each in files], np.int64)
+    """Return the segment of each file, (n,)."""
+    return np.array([file.segment for file in files], np.int64)
 
 
 def _file_attributes(row: sqlite3.Row) -> FileAttributes:
@@ -141,7 +140,7 @@ def _file_attributes(row: sqlite3.Row) -> FileAttributes:
 
 
 def _is_under(row: sqlite3.Row, under: bytes) -> bool:
-    """Say whether a file is in a folder: absolute, or a run of folder names anywhere in the path."""
+    """Return True if a file is in a folder: an absolute path, or folder names anywhere in the path."""
     path: bytes = os.path.join(row["root"], row["path"])
     if under.startswith(b"/"):
         return path.startswith(under.rstrip(b"/") + b"/")

@@ -1,4 +1,4 @@
-"""Which files and hits belong together, and which of them leads: what is known of them in, rows out."""
+"""Group files and hits by their attributes, and order each group by quality."""
 
 import os
 from collections.abc import Iterable, Sequence
@@ -10,32 +10,30 @@ from retrieval.types import FILE_GROUP_REASONS, GROUP_REASONS, FileAttributes, G
 
 
 def parse_reasons(names: str | Iterable[str]) -> frozenset[GroupReason]:
-    """Check the reasons by which files are grouped; raises QueryError naming the one that is wrong."""
+    """Return validated reasons for grouping files. Raises QueryError."""
     given = {names} if isinstance(names, str) else set(names)
     if wrong := given - set(FILE_GROUP_REASONS):
-        raise QueryError(
-            f"Files are not grouped by {min(wrong)!r}; they are by {', '.join(FILE_GROUP_REASONS)}."
-        )
+        raise QueryError(f"Invalid reason {min(wrong)!r}. Use {', '.join(FILE_GROUP_REASONS)}.")
     return frozenset(reason for reason in FILE_GROUP_REASONS if reason in given)
 
 
 def by_quality(files: Sequence[FileAttributes]) -> list[int]:
-    """Return the rows of a group, the best quality first, equals as they come.
+    """Return the rows of a group, best quality first.
 
-    One that is there now, then not in an archive, then more pixels, then sharp, then the larger file, then
-    the shorter path. Sharp is what has at least half the sharpness of the sharpest: to compress a picture
-    again changes it by up to 1.9 either way, to blur it a little halves it.
+    The criteria, in order: online, not in an archive, more pixels, sharp, larger file, shorter path. A file
+    is sharp if it has at least half the sharpness of the sharpest. Recompression changes sharpness by a
+    factor of up to 1.9, while slight blurring halves it.
     """
-    pixels = [(each.width or 0) * (each.height or 0) for each in files]
-    sharp = [each.sharpness or 0.0 for each in files]
-    enough = max(s for s, count in zip(sharp, pixels, strict=True) if count == max(pixels)) / 2
+    pixels = [(file.width or 0) * (file.height or 0) for file in files]
+    sharpness = [file.sharpness or 0.0 for file in files]
+    min_sharpness = max(s for s, count in zip(sharpness, pixels, strict=True) if count == max(pixels)) / 2
     return sorted(
         range(len(files)),
         key=lambda row: (
             files[row].offline,
             files[row].in_archive,
             -pixels[row],
-            sharp[row] < enough,
+            sharpness[row] < min_sharpness,
             -files[row].size,
             len(os.fspath(files[row].path)),
         ),
@@ -47,35 +45,35 @@ def group_rows(
     similarity: SimilarityFunction,
     reasons: Iterable[GroupReason] = GROUP_REASONS,
 ) -> list[list[int]]:
-    """Return the rows that belong together for any of these reasons, one that stands alone too.
+    """Return the groups of rows that are linked by any of the reasons, including single rows.
 
-    Groups come in the order of their first rows, rows ascending; what they hold depends on no order.
+    Groups are in the order of their first rows, rows ascending. The order of files does not change them.
     """
     return connected_components(
-        len(files), (pairs for each in reasons for pairs in GROUPING_RULES[each](files, similarity))
+        len(files), (pairs for reason in reasons for pairs in GROUPING_RULES[reason](files, similarity))
     )
 
 
 def duplicate_groups(
     files: Sequence[FileAttributes], similarity: SimilarityFunction, reasons: Iterable[GroupReason]
 ) -> list[Group]:
-    """Return the groups of two and more for each of these reasons, those with the most waste first.
+    """Return the groups of two or more files for each reason, largest waste first.
 
-    A file may be in groups of several reasons. A group that lies whole within one of a surer reason is
-    left to that: a raw picture and its JPEG are a pair, never near-duplicates of which one is waste.
+    A file may be in groups of several reasons. A group within one of a surer reason is left out: a raw image
+    and its JPEG are a pair, not near-duplicates.
     """
     wanted = frozenset(reasons)
-    surer: list[dict[int, int]] = []  # of each reason so far: row -> the number of its group
-    found = []
+    surer: list[dict[int, int]] = []  # for each reason so far: row -> group number
+    groups_found: list[Group] = []
     for reason in GROUP_REASONS:
         if reason not in wanted | {"copy", "pair"}:
             continue
         groups = [rows for rows in group_rows(files, similarity, (reason,)) if len(rows) > 1]
         if reason in wanted:
             new = (rows for rows in groups if not any(_is_within_one_group(known, rows) for known in surer))
-            found += [_sorted_group(reason, [files[row] for row in rows]) for rows in new]
+            groups_found += [_sorted_group(reason, [files[row] for row in rows]) for rows in new]
         surer.append({row: number for number, rows in enumerate(groups) for row in rows})
-    return sorted(found, key=lambda each: (-each.waste, str(each.files[0].path), each.reason))
+    return sorted(groups_found, key=lambda group: (-group.waste, str(group.files[0].path), group.reason))
 
 
 def _sorted_group(reason: GroupReason, files: Sequence[FileAttributes]) -> Group:
@@ -88,7 +86,7 @@ def _is_within_one_group(known: dict[int, int], rows: Iterable[int]) -> bool:
 
 
 def connected_components(count: int, pairs: Iterable[Pairs]) -> list[list[int]]:
-    """Return the connected components of so many rows, by union-find."""
+    """Return the connected components of `count` rows, by union-find."""
     parents = list(range(count))
 
     def find(row: int) -> int:
@@ -96,8 +94,8 @@ def connected_components(count: int, pairs: Iterable[Pairs]) -> list[list[int]]:
             parents[row] = row = parents[parents[row]]
         return row
 
-    for one, other in pairs:
-        for left, right in zip(one.tolist(), other.tolist(), strict=True):
+    for lefts, rights in pairs:
+        for left, right in zip(lefts.tolist(), rights.tolist(), strict=True):
             low, high = sorted((find(left), find(right)))
             parents[high] = low
     groups: dict[int, list[int]] = {}

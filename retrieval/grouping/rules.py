@@ -1,4 +1,4 @@
-"""Why files and hits belong together: each reason is a function from what is known of them to linked rows."""
+"""The rules of grouping: a function for each reason, from file attributes to pairs of linked rows."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
@@ -18,19 +18,19 @@ from retrieval.grouping.similarity import (
 )
 from retrieval.types import FileAttributes, GroupReason
 
-MAX_BURST_GAP_SECONDS = 3.0  # seconds from one picture of a burst to the next
-MAX_SCENE_GAP_SECONDS = 10.0  # seconds from one moment of a video to its neighbour
+MAX_BURST_GAP_SECONDS = 3.0  # between consecutive images of a burst
+MAX_SCENE_GAP_SECONDS = 10.0  # between neighboring scenes of a video
 MIN_NEAR_DUPLICATE_SIMILARITY, SIMILARITY_PER_BIT = (
     0.15,
     0.07,
 )  # the likeness asked of near-duplicates: of equal hashes, and more for each bit
-MIN_RELATED_SIMILARITY = 0.5  # the likeness of pictures that time or name puts together already
+MIN_RELATED_SIMILARITY = 0.5  # of images that are also related by time or name
 MIN_PLAIN_IMAGE_SIMILARITY, MIN_MINORITY_BITS = (
     0.95,
     16,
 )  # the likeness asked of pictures whose hashes tell nothing: fewer bits set, or unset
-MAX_COMPARED_NEIGHBORS = 16  # of many that are equal in hash or camera, each is compared with the next few
-PAIRS_PER_BATCH = 200_000  # pairs whose vectors are compared together
+MAX_COMPARED_NEIGHBORS = 16  # neighbors with which each of many files with equal hash or camera is compared
+PAIRS_PER_BATCH = 200_000  # pairs compared at a time
 COMMON_IMAGE_SUFFIXES = frozenset(
     (
         *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".dib", ".tif", ".tiff"),
@@ -40,14 +40,14 @@ COMMON_IMAGE_SUFFIXES = frozenset(
 
 
 def copies(files: Sequence[FileAttributes], similarity: SimilarityFunction) -> Iterator[Pairs]:
-    """Link what has the same bytes: one content in several places, or several captions of one picture."""
-    yield _equal_key_pairs((each.content, each.segment) for each in files)
+    """Link files with the same bytes, and captions of the same image."""
+    yield _equal_key_pairs((file.content, file.segment) for file in files)
 
 
 def same_stem_pairs(files: Sequence[FileAttributes], similarity: SimilarityFunction) -> Iterator[Pairs]:
-    """Link files of one folder whose names differ in the suffix alone: raw and JPEG, a photo and its clip.
+    """Link files of one folder whose names differ only in the suffix: raw and JPEG, a photo and its clip.
 
-    Two ordinary pictures must look alike too: a photo and its mask are often named so.
+    Two common images must also be similar, because a photo and its mask often have such names.
     """
     named: dict[object, list[int]] = {}
     for row, each in enumerate(files):
@@ -66,10 +66,10 @@ def same_stem_pairs(files: Sequence[FileAttributes], similarity: SimilarityFunct
 
 
 def near_duplicates(files: Sequence[FileAttributes], similarity: SimilarityFunction) -> Iterator[Pairs]:
-    """Link pictures resized, compressed again, brightened or cut a little.
+    """Link images that were resized, recompressed, brightened or slightly cropped.
 
-    Hashes and vectors must both be near, the one the more the less the other is: hashes alone take all
-    plain pictures for one, vectors alone any two dogs on a lawn.
+    Hashes and vectors must both be near; the farther the hashes, the nearer the vectors. Hashes alone would
+    link all plain images, vectors alone any two dogs on a lawn.
     """
     seen = [row for row, each in enumerate(files) if each.perceptual_hash is not None]
     yield _equal_key_pairs(each.content if each.perceptual_hash is not None else None for each in files)
@@ -89,7 +89,7 @@ def near_duplicates(files: Sequence[FileAttributes], similarity: SimilarityFunct
 
 
 def _near_duplicate_candidates(hashes: Hashes) -> Iterator[Pairs]:
-    """Yield pairs of ascending hashes that are near; of many equal ones each with the next few."""
+    """Yield near pairs of ascending hashes; each of many equal hashes only with the next few."""
     yield from _neighbor_pairs(hashes)
     some, starts, sizes = np.unique(hashes, return_index=True, return_counts=True)
     sizes = np.minimum(sizes, MAX_COMPARED_NEIGHBORS)
@@ -100,13 +100,13 @@ def _near_duplicate_candidates(hashes: Hashes) -> Iterator[Pairs]:
 
 
 def _minority_bits(hashes: Hashes) -> NDArray[np.uint8]:
-    """Count the bits that are set, or unset if those are fewer: hardly any of a picture of one colour."""
+    """Count the bits that are set, or unset if those are fewer: hardly any for an image of one color."""
     ones = hamming_distance(hashes, np.zeros_like(hashes))
     return np.minimum(ones, 64 - ones)
 
 
 def bursts(files: Sequence[FileAttributes], similarity: SimilarityFunction) -> Iterator[Pairs]:
-    """Link pictures that one camera took within seconds and that look alike."""
+    """Link similar images that one camera took within seconds."""
     dated = sorted(
         (each.camera or "", when, str(each.path), row)
         for row, each in enumerate(files)
@@ -123,7 +123,7 @@ def bursts(files: Sequence[FileAttributes], similarity: SimilarityFunction) -> I
 
 
 def adjacent_scenes(files: Sequence[FileAttributes], similarity: SimilarityFunction) -> Iterator[Pairs]:
-    """Link moments of one video that are neighbours in time."""
+    """Link neighboring scenes of one video."""
     moments = sorted(
         (each.content, each.start, each.end or each.start, row)
         for row, each in enumerate(files)
@@ -148,7 +148,7 @@ GROUPING_RULES: dict[
 
 
 def _capture_time(file: FileAttributes) -> float | None:
-    """Return when a picture was taken, in seconds on the camera's own clock."""
+    """Return the capture time of an image, in seconds on the clock of the camera."""
     try:
         when = datetime.fromisoformat(file.taken or "") if file.kind == "image" else None
     except ValueError:
@@ -157,21 +157,21 @@ def _capture_time(file: FileAttributes) -> float | None:
 
 
 def _equal_key_pairs(keys: Iterable[object]) -> Pairs:
-    """Link each row to the first of the same key, None to none."""
+    """Link each row to the first with the same key; None is not a key."""
     first: dict[object, int] = {}
     links = [(first.setdefault(key, row), row) for row, key in enumerate(keys) if key is not None]
     return _pairs_from_links((one, other) for one, other in links if one != other)
 
 
 def _neighbor_pairs(keys: NDArray[Any]) -> Iterator[Pairs]:
-    """Link each row with the next few, as long as they have the same key; equal keys are neighbours."""
+    """Link each row with the next few that have the same key; equal keys are adjacent."""
     for step in range(1, MAX_COMPARED_NEIGHBORS + 1):
         one = np.flatnonzero(keys[:-step] == keys[step:])
         yield one, one + step
 
 
 def _batch_pairs(pairs: Iterable[Pairs]) -> Iterator[Pairs]:
-    """Yield the same pairs, many at a time."""
+    """Yield the same pairs in large batches."""
     held, size = [(_row_array(()), _row_array(()))], 0
     for one, other in pairs:
         held.append((one, other))

@@ -1,4 +1,4 @@
-"""How alike pictures look: by the bits of their perceptual hashes, and by their vectors."""
+"""Similarity of images by perceptual hashes and by vectors."""
 
 from collections.abc import Callable, Iterator
 from itertools import combinations
@@ -11,19 +11,17 @@ from retrieval.catalog.reader import Catalog
 from retrieval.types import Ids, Scores, Space, Vectors
 
 Rows: TypeAlias = NDArray[np.int64]
-Pairs: TypeAlias = tuple[Rows, Rows]  # the one and the other of each pair, both (n,)
-Hashes: TypeAlias = NDArray[np.uint64]  # 64 bits, each saying whether a low frequency is strong
+Pairs: TypeAlias = tuple[Rows, Rows]  # the rows of each pair, both (n,)
+Hashes: TypeAlias = NDArray[np.uint64]  # 64 bits, each set if a low frequency is strong
 SimilarityFunction: TypeAlias = Callable[
     [Rows, Rows], Scores
-]  # of each pair: 0 as any two, 1 the same, NaN unknown
+]  # of each pair: 0 for any two images, 1 for equal ones, NaN if unknown
 
-MAX_BRUTE_FORCE_HASHES = 2_000  # so few hashes are compared each with each sooner than sorted into buckets
+MAX_BRUTE_FORCE_HASHES = 2_000  # up to here, comparing all pairs is faster than buckets
 MAX_PAIRS_IN_MEMORY = 2_000_000  # pairs in memory
-BANDS = ((0, 2), (1, 2), (2, 2), (3, 1))  # each 16 bits, and how many of them may differ
-MAX_HAMMING_DISTANCE = 10  # the most bits that may differ: with 11 each band could be over its share
-MAX_MEAN_SIMILARITY = (
-    0.6  # as alike as different photos are to any model known; a library of one scene is more
-)
+BANDS = ((0, 2), (1, 2), (2, 2), (3, 1))  # bands of 16 bits, and how many of them may differ
+MAX_HAMMING_DISTANCE = 10  # bits that may differ; with 11 every band could exceed its limit
+MAX_MEAN_SIMILARITY = 0.6  # the mean of different photos in any known model; one scene alone exceeds it
 POPCOUNT_TABLE = (
     np.unpackbits(np.arange(1 << 16, dtype=np.uint16).view(np.uint8)).reshape(-1, 16).sum(1, np.uint8)
 )
@@ -36,10 +34,10 @@ def hamming_distance(left: Hashes, right: Hashes) -> NDArray[np.uint8]:
 
 
 def similar_hash_pairs(hashes: Hashes) -> Iterator[Pairs]:
-    """Yield all pairs of rows that differ in at most RADIUS bits, each once, the smaller row first.
+    """Yield all pairs of rows that differ in at most MAX_HAMMING_DISTANCE bits, each once, smaller row first.
 
-    Hashes that near agree in one of four bands but for two bits, in the last but for one, so that many
-    are sorted into buckets: multi-index hashing, Norouzi, Punjani & Fleet, CVPR 2012.
+    Such hashes differ in at most two bits of some band, or one of the last, so many hashes are sorted into
+    buckets by band: multi-index hashing, Norouzi, Punjani & Fleet, CVPR 2012.
     """
     if len(hashes) > MAX_BRUTE_FORCE_HASHES:
         yield from _multi_index_pairs(hashes)
@@ -64,14 +62,14 @@ def _multi_index_pairs(hashes: Hashes) -> Iterator[Pairs]:
                 rows, others = rows[once], others[once]
                 near = hamming_distance(hashes[rows], hashes[others]) <= MAX_HAMMING_DISTANCE
                 rows, others = rows[near], others[near]
-                fresh = np.ones(len(rows), bool)  # not of a band before, which has yielded it
+                fresh = np.ones(len(rows), bool)  # not yielded by an earlier band
                 for earlier, share in BANDS[:band]:
                     fresh &= POPCOUNT_TABLE[bands[rows, earlier] ^ bands[others, earlier]] > share
                 yield rows[fresh], others[fresh]
 
 
 def _bands(hashes: Hashes) -> NDArray[np.uint16]:
-    """Deal the bits out to four bands, (n, 4): neighbours, which are often alike, to different ones."""
+    """Return the bits in four bands, (n, 4); neighbors, which often agree, are in different bands."""
     bits = np.unpackbits(hashes.view(np.uint8).reshape(-1, 8), axis=1).reshape(-1, 16, 4)
     packed = np.packbits(bits.transpose(0, 2, 1).reshape(-1, 64), axis=1)
     return packed.view(np.uint16)
@@ -92,9 +90,9 @@ def _expand_ranges(starts: Rows, sizes: Rows) -> Iterator[Pairs]:
 
 
 def mean_similarity(vectors: Vectors) -> float:
-    """Return how near two different pictures usually are: the mean cosine of all pairs, (n, d).
+    """Return the mean cosine of all pairs of different vectors, (n, d).
 
-    Models differ in it: 0.2 for some and 0.6 for others, so that no cosine means the same to all.
+    It depends on the model: 0.2 for some and 0.6 for others, so cosines of different models do not compare.
     """
     count = len(vectors)
     if count < 2:
@@ -104,9 +102,9 @@ def mean_similarity(vectors: Vectors) -> float:
 
 
 def similarity_function(catalog: Catalog, space: Space, segments: Ids, baseline: float) -> SimilarityFunction:
-    """Return what says how alike the segments of two rows are by their vectors, read when asked for."""
+    """Return the similarity function of the segments of rows, which reads vectors on demand."""
 
-    def likeness(one: Rows, other: Rows) -> Scores:
+    def similarity(one: Rows, other: Rows) -> Scores:
         scores = np.full(len(one), np.nan, np.float32)
         for at in range(0, len(one), 20_000):
             pair = slice(at, at + 20_000)
@@ -117,4 +115,4 @@ def similarity_function(catalog: Catalog, space: Space, segments: Ids, baseline:
             scores[pair][known] = np.einsum("nd,nd->n", vectors[left], vectors[right])
         return (scores - np.float32(baseline)) / np.float32(1 - baseline)
 
-    return likeness
+    return similarity

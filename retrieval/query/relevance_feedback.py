@@ -14,8 +14,8 @@ from retrieval.errors import QueryError
 from retrieval.media.archives.archive import is_file, open_path
 from retrieval.query.encoder import embed_image
 from retrieval.scoring.calibration import normalize_rows
-from retrieval.scoring.linear_probe import VISUAL_KINDS, Probe, fit_probe
-from retrieval.types import Vectors
+from retrieval.scoring.linear_probe import Probe, fit_probe
+from retrieval.types import VISUAL_KINDS, Vectors
 from retrieval.vectors.space_index import MAX_BACKGROUND_VECTORS, SpaceIndex
 
 if TYPE_CHECKING:

@@ -1,51 +1,46 @@
-"""A concept from a few examples: ridge regression on vectors that are there, so it takes milliseconds."""
+"""Learn a concept from a few examples, by ridge regression on stored vectors in milliseconds."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
 from retrieval.errors import QueryError
-from retrieval.scoring.calibration import MIN_SPREAD, Calibration, normalize_rows
+from retrieval.scoring.calibration import MIN_COPY_COSINE, MIN_SPREAD, Z_QUARTILE, Calibration, normalize_rows
 from retrieval.scoring.metrics import roc_auc
-from retrieval.types import CONFIDENCE_THRESHOLD, Kind, Scores, Vectors
+from retrieval.types import Scores, Vectors
 
-VISUAL_KINDS: frozenset[Kind] = frozenset(("image", "video", "page"))  # what pictures can teach something of
-RIDGE_PENALTY = 1.0  # so strong that few examples give nearly the difference of their means
-NEGATIVE_WEIGHT = 0.15  # what all negatives count beside all positives; more takes away what both share
-MIN_COPY_COSINE = 0.999  # cosine from which on a picture of the library is an example or its copy
-MIN_AUROC = 0.55  # AUROC; 0.5 is no better than a coin
-BACKGROUND_QUANTILE = 0.9  # of the background lies below what the positives have to stand out from
-Z_QUARTILE = 0.6745  # of the normal distribution: the deviation that has confidence CONFIDENT
-
-assert CONFIDENCE_THRESHOLD == 0.75, "QUARTILE belongs to it"
+RIDGE_PENALTY = 1.0  # strong, so that few examples give nearly the difference of their means
+NEGATIVE_WEIGHT = 0.15  # of all negatives, relative to all positives; more would remove what both share
+MIN_AUROC = 0.55  # 0.5 is chance
+BACKGROUND_QUANTILE = 0.9  # of the background, which the positives must exceed
 
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """What was learned: the direction (d,) to be near, which cosines are confident, and how sure that is.
+    """A learned concept.
 
-    `auroc` is the share of pairs of a positive and something else, a negative or a picture of the library,
-    in which the positive scores higher, each example left out of the fit; None of one positive alone.
+    `auroc` is the share of pairs of a positive and either a negative or an image of the library in which the
+    positive scores higher, with each example scored by the fit without it; None for a single positive.
     """
 
-    direction: Vectors
-    calibration: Calibration
+    direction: Vectors  # (d,), a unit vector
+    calibration: Calibration  # of the cosines with the direction
     auroc: float | None = None
 
     def z_scores(self, scores: Scores) -> Scores:
-        """Return how many spreads each cosine with the direction, (n,), lies above the center."""
+        """Return the spreads of each cosine with the direction, (n,), above the center."""
         return self.calibration.z_scores(scores, 0.0)
 
 
 def fit_probe(positive: Vectors, negative: Vectors, background: Vectors) -> Probe:
-    """Learn what tells positives (p, d) from negatives (n, d) and from a library's vectors (m, d).
+    """Learn to separate positives (p, d) from negatives (n, d) and the vectors of a library (m, d).
 
-    Ridge regression in its dual (Saunders et al., ICML 1998) around the mean of `background`, pictures
-    nobody looked at: as negatives of their own they changed nothing that was measured. Half way between
-    the positives and the nearer of negatives and the best tenth of `background` has confidence CONFIDENT.
-    Each example is scored by the fit without it, which has a closed form (PRESS: Allen, 1974). Of one
-    positive that says nothing: then two standard deviations above the background is confident. Raises
-    QueryError where nothing is left.
+    Dual ridge regression (Saunders et al., ICML 1998) around the mean of `background`. Using these unlabeled
+    images as negatives made no measurable difference. Half way between the positives and the nearer of
+    the negatives and the best tenth of `background`, confidence is CONFIDENCE_THRESHOLD. Each example is
+    scored by the fit without it, in closed form (PRESS: Allen, 1974). With a single positive, which has no
+    such score, the threshold is two standard deviations above the background. Raises QueryError if
+    the examples cannot be separated.
     """
     others = background[(background @ positive.T).max(axis=1, initial=-1) < MIN_COPY_COSINE]
     center: Vectors = others.mean(axis=0) if len(others) else np.zeros(positive.shape[1], np.float32)
@@ -70,16 +65,18 @@ def _fit_directions(examples: Vectors, positive_count: int) -> tuple[Vectors, Ve
     dual = inverse @ (root * signs)
     direction = rows.T @ dual
     if np.linalg.norm(direction) < 1e-6:
-        raise QueryError("The examples are just like what they are held against; give others.")
-    held_out = dual[:, None] - inverse * (dual / np.diag(inverse))  # (k, k), a column without each
+        raise QueryError("The positive examples equal the negative ones or the library. Use other examples.")
+    held_out = dual[:, None] - inverse * (
+        dual / np.diag(inverse)
+    )  # (k, k), a column for the fit without each
     return direction / np.linalg.norm(direction), normalize_rows(held_out.T @ rows)
 
 
 def _held_out_auroc(positive: Scores, negative: Scores, background: Scores) -> float | None:
-    """Return the AUROC of positives against all else.
+    """Return the AUROC of positives against negatives and background.
 
-    Not against negatives alone: wrong hits are chosen because they score high, so they stand above any
-    positive that is left out, and are good examples all the same.
+    Negatives alone would mislead: they are usually wrong hits chosen for their high scores, so they exceed
+    positives that are left out of the fit, although they are good examples.
     """
     against = np.concatenate([negative, background])
     if not len(against):
@@ -89,7 +86,7 @@ def _held_out_auroc(positive: Scores, negative: Scores, background: Scores) -> f
 
 
 def _calibrate(positive: Scores, negative: Scores, background: Scores) -> Calibration:
-    """Put the confident half way between the positives and what is nearest to them."""
+    """Set the threshold half way between the positives and the nearest others."""
     above, below = float(positive.mean()), -np.inf
     if len(negative):
         below = float(negative.mean())
@@ -106,6 +103,6 @@ def _calibrate_one_positive(background: Scores) -> Calibration:
 
 
 def _calibration_at(cosine: float, spread: float) -> Calibration:
-    """Return the calibration by which this cosine has confidence CONFIDENT."""
+    """Return the calibration that gives a cosine the confidence CONFIDENCE_THRESHOLD."""
     spread = max(MIN_SPREAD, spread)
     return Calibration(cosine - Z_QUARTILE * spread, spread)

@@ -1,7 +1,7 @@
-"""How good a ranking is: scores and what is relevant in, numbers out.
+"""Measures of ranking quality, from scores and relevance.
 
-Equal scores have no order. Every measure is its mean over all orders of the equals (McSherry & Najork, ECIR
-2008), so that nothing depends on how things happen to be stored.
+Equal scores have no order. Every measure is the mean over all orders of equal scores (McSherry & Najork, ECIR
+2008), so it does not depend on the order of storage.
 """
 
 from dataclasses import dataclass
@@ -10,74 +10,69 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-QueryValues = NDArray[np.float64]  # (q,), one of each query
-RankValues = NDArray[np.float64]  # (q, n), one of each place of each ranking
+QueryValues = NDArray[np.float64]  # (q,), one for each query
+RankValues = NDArray[np.float64]  # (q, n), one for each rank of each query
 Flags = NDArray[np.bool_]
 Numbers = NDArray[np.floating[Any]]
-BOOTSTRAP_RESAMPLES, RESAMPLES_PER_BATCH = 2_000, 100  # of a bootstrap
+BOOTSTRAP_RESAMPLES, RESAMPLES_PER_BATCH = 2_000, 100
 
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """What stands at each place of each query's ranking, (q, n), best first.
+    """The rankings of q queries, with values for each rank, (q, n), best first."""
 
-    `gains` is the chance that the thing at a place is relevant, `first` that it is the first relevant one,
-    `precise` the expected precision up to the place where the thing there is relevant, else 0. `wanted`,
-    (q,), is how many relevant things there are, found or not.
-    """
-
-    gains: RankValues
-    first_relevant: RankValues
-    precisions: RankValues
-    relevant_count: NDArray[np.int64]
+    gains: RankValues  # probability that the item is relevant
+    first_relevant: RankValues  # probability that it is the first relevant item
+    precisions: RankValues  # expected precision up to this rank, times `gains`
+    relevant_count: NDArray[np.int64]  # (q,), the number of relevant items, found or not
 
     @classmethod
     def from_scores(
         cls, scores: Numbers, relevant: Flags, relevant_count: NDArray[np.int64] | None = None
     ) -> "Ranking":
-        """Rank things, (q, n), by their scores; `wanted` counts what is relevant beyond them, too."""
+        """Rank items, (q, n), by their scores; `relevant_count` may include further items."""
         order = np.argsort(-scores, axis=1, kind="stable")
         ranked = np.take_along_axis(scores, order, axis=1)
         hits = np.take_along_axis(relevant, order, axis=1)
         start, end = _tie_bounds(ranked)
-        seen = np.cumsum(np.pad(hits, ((0, 0), (1, 0))), axis=1)  # relevant before each place
+        seen = np.cumsum(np.pad(hits, ((0, 0), (1, 0))), axis=1)  # relevant before each rank
         above = np.take_along_axis(seen, start, axis=1)
-        good: NDArray[np.int64] = np.take_along_axis(seen, end, axis=1) - above  # relevant among the equals
-        size, turn = end - start, np.arange(scores.shape[1]) - start  # turn: equals before this place
+        good: NDArray[np.int64] = np.take_along_axis(seen, end, axis=1) - above  # relevant among equal scores
+        size, turn = end - start, np.arange(scores.shape[1]) - start  # turn: equal scores before this rank
         gains = good / size
-        # What comes at its turn is relevant, if none of the equals before it was, by this chance.
+        # Probability that an item is relevant if none of the equal scores before it was.
         chance = np.minimum(good / (size - turn), 1.0)
         none_yet = np.cumprod(1 - chance, axis=1)
         first = chance * np.pad(none_yet[:, :-1], ((0, 0), (1, 0)), constant_values=1.0)
-        before = above + turn * (good - 1) / np.maximum(size - 1, 1)  # relevant before a relevant one
+        before = above + turn * (good - 1) / np.maximum(size - 1, 1)  # relevant items before a relevant one
         precise = gains * (before + 1) / np.arange(1, scores.shape[1] + 1)
         return cls(gains, first, precise, relevant.sum(axis=1) if relevant_count is None else relevant_count)
 
 
 def hit_rate_at(ranking: Ranking, k: int) -> QueryValues:
-    """Return the chance that a relevant thing is among the first k: recall as CLIP papers count it."""
+    """Return the probability of a relevant item among the first k: recall in CLIP papers."""
     return np.asarray(ranking.first_relevant[:, :k].sum(axis=1))
 
 
 def recall_at(ranking: Ranking, k: int) -> QueryValues:
-    """Return the share of the relevant things that are among the first k."""
+    """Return the share of the relevant items that are among the first k."""
     return np.asarray(ranking.gains[:, :k].sum(axis=1) / np.maximum(ranking.relevant_count, 1))
 
 
 def precision_at(ranking: Ranking, k: int) -> QueryValues:
-    """Return the share of the first k places that hold a relevant thing."""
+    """Return the share of the first k items that are relevant."""
     return np.asarray(ranking.gains[:, :k].sum(axis=1) / k)
 
 
 def reciprocal_rank(ranking: Ranking) -> QueryValues:
-    """Return 1 / rank of the first relevant thing, 0 where there is none. Voorhees, TREC-8 1999."""
+    """Return 1 / rank of the first relevant item, 0 if none was found. Voorhees, TREC-8 1999."""
     return np.asarray(
         (ranking.first_relevant / np.arange(1, ranking.first_relevant.shape[1] + 1)).sum(axis=1)
     )
 
 
 def average_precision(ranking: Ranking) -> QueryValues:
-    """Return the mean precision at the relevant things; those that were not found count as 0.
+    """Return the mean precision at the relevant items; those not found count as 0.
 
     Buckley & Voorhees, SIGIR 2000. Its mean over queries is mAP.
     """
@@ -91,18 +86,18 @@ def ndcg_at(ranking: Ranking, k: int) -> QueryValues:
     """
     discounts = 1 / np.log2(np.arange(2, k + 2))
     gained = ranking.gains[:, :k] @ discounts[: ranking.gains.shape[1]]
-    best = np.concatenate([[1.0], np.cumsum(discounts)])  # where nothing is relevant, 0 of 1
+    best = np.concatenate([[1.0], np.cumsum(discounts)])  # 1 if nothing is relevant, so that the result is 0
     return np.asarray(gained / best[np.minimum(ranking.relevant_count, k)])
 
 
 def first_relevant_rank(ranking: Ranking) -> QueryValues:
-    """Return where the first relevant thing stands, infinite where there is none."""
+    """Return the rank of the first relevant item, infinite if none was found."""
     ranks = (ranking.first_relevant * np.arange(1, ranking.first_relevant.shape[1] + 1)).sum(axis=1)
     return np.where(ranking.first_relevant.any(axis=1), ranks, np.inf)
 
 
 def _tie_bounds(ranked: Numbers) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return, (q, n) each, where the run of equals begins that a place lies in, and where it ends."""
+    """Return the start and end, (q, n) each, of the run of equal scores that contains each rank."""
     size = ranked.shape[1]
     new = np.ones((len(ranked), size + 1), dtype=bool)
     new[:, 1:-1] = ranked[:, 1:] != ranked[:, :-1]
@@ -114,25 +109,20 @@ def _tie_bounds(ranked: Numbers) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 
 
 def roc_auc(scores: Numbers, truth: Flags) -> float:
-    """Return the chance that a true thing scores above a false one, (n,) each; equals count half.
+    """Return the probability that a true item scores above a false one, (n,) each; equals count half.
 
-    The area under the ROC curve: Hanley & McNeil, Radiology 1982. There must be both true and false.
+    The area under the ROC curve: Hanley & McNeil, Radiology 1982. Both classes are required.
     """
     _, place, count = np.unique(scores, return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(count) - (count - 1) / 2)[place]  # of equals, the middle
+    ranks = (np.cumsum(count) - (count - 1) / 2)[place]  # the mean rank of equal scores
     true = int(truth.sum())
     false = len(truth) - true
     return float((ranks[truth].sum() - true * (true + 1) / 2) / (true * false))
 
 
-def error_rates(scores: Numbers, truth: Flags, threshold: float) -> tuple[float, float]:
-    """Return the shares of false things at or above the threshold, and of true things below it."""
-    return float((scores[~truth] >= threshold).mean()), float((scores[truth] < threshold).mean())
-
-
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """How much more the new has than the old, in the mean, and the bounds of its 95 % interval."""
+    """The mean difference of new and old, and the bounds of its 95 % interval."""
 
     mean: float
     low: float
@@ -140,7 +130,7 @@ class Difference:
 
     @property
     def is_significant(self) -> bool:
-        """Say whether the interval leaves out 0."""
+        """Return True if the interval excludes 0."""
         return self.low > 0 or self.high < 0
 
 
@@ -155,7 +145,7 @@ def bootstrap(
     """Return the mean of new - old, (q,) each, of the same queries, and its 95 % interval.
 
     Percentiles of a paired bootstrap: Efron & Tibshirani 1993; Koehn, EMNLP 2004. Queries of one group are
-    drawn together, because five captions of one picture tell less than those of five pictures.
+    drawn together, because five captions of one image are not independent.
     """
     differences = np.asarray(new, dtype=np.float64) - old
     _, owners = np.unique(np.arange(len(differences)) if groups is None else groups, return_inverse=True)

@@ -22,7 +22,7 @@ def top_k(scores: Scores, ids: Ids, count: int) -> tuple[Scores, Ids]:
     found = np.full((rows, count), -1, dtype=np.int64)
     for row in range(rows):
         near = np.arange(size)
-        if size > count:  # all that score no less than the count-th, so that ties go by id
+        if size > count:  # all that score at least as high as the count-th, so that ties are ordered by id
             near = np.flatnonzero(scores[row] >= np.partition(scores[row], -count)[-count])
         order = near[np.lexsort((ids[near], -scores[row][near]))[:count]]
         best[row, : len(order)] = scores[row][order]
@@ -31,10 +31,10 @@ def top_k(scores: Scores, ids: Ids, count: int) -> tuple[Scores, Ids]:
 
 
 def standardize(scores: Scores, background: Scores, prior: Scores, *, weight: int = 10) -> Scores:
-    """Return how many standard deviations each score lies above a background of scores, all (n,).
+    """Return the standard deviations of each score above the mean of background scores, all (n,).
 
-    Scores of two sources compare only so: Montague & Aslam, CIKM 2001. A small background leans on
-    `prior`, which counts as `weight` scores.
+    This makes the scores of two sources comparable: Montague & Aslam, CIKM 2001. `prior` counts as `weight`
+    scores, which matters if the background is small.
     """
     share = len(background) / (len(background) + weight)
     mean = share * background.mean() + (1 - share) * prior.mean()
@@ -45,9 +45,9 @@ def standardize(scores: Scores, background: Scores, prior: Scores, *, weight: in
 def diversify(scores: Scores, vectors: Vectors, weight: float, count: int | None = None) -> NDArray[np.int64]:
     """Return `count` rows, or all, in the order of maximal marginal relevance.
 
-    Next comes what has the largest (1 - weight) * score - weight * (its cosine to the nearest of those
-    before it), of equals the first: Carbonell & Goldstein, SIGIR 1998. scores (n,), from 0 to 1, and
-    unit vectors (n, d) -> rows (count,).
+    Each next row has the largest (1 - weight) * score - weight * (cosine to the nearest row before it); the
+    first of equals: Carbonell & Goldstein, SIGIR 1998. scores (n,), from 0 to 1, and unit vectors (n, d)
+    -> rows (count,).
     """
     wanted = len(scores) if count is None else min(count, len(scores))
     order = np.empty(wanted, dtype=np.int64)
@@ -62,9 +62,9 @@ def diversify(scores: Scores, vectors: Vectors, weight: float, count: int | None
 
 
 def recall(found_scores: Scores, true_scores: Scores, *, tolerance: float = 1e-5) -> float:
-    """Return the share of the true best that was found, from the true scores of both, (q, k).
+    """Return the share of the true best that were found, from the true scores of both, (q, k).
 
-    Counted by score, so that one of two equals is as good as the other.
+    Counted by score, so either of two equals is correct.
     """
     real = np.isfinite(true_scores)
     worst = np.where(real, true_scores, np.inf).min(axis=1, keepdims=True) - tolerance
@@ -73,21 +73,21 @@ def recall(found_scores: Scores, true_scores: Scores, *, tolerance: float = 1e-5
 
 
 def average_ranks(keys: Iterable[Key], scores: Iterable[float]) -> dict[Key, float]:
-    """Return the rank of each of a list that is sorted best first; equals share the middle of theirs."""
-    found: dict[Key, float] = {}
+    """Return the rank of each key of a list that is sorted best first; equals share their mean rank."""
+    ranks: dict[Key, float] = {}
     for _, tied in groupby(zip(keys, scores, strict=True), key=lambda pair: pair[1]):
         equals = [key for key, _ in tied]
-        found |= dict.fromkeys(equals, len(found) + (1 + len(equals)) / 2)
-    return found
+        ranks |= dict.fromkeys(equals, len(ranks) + (1 + len(equals)) / 2)
+    return ranks
 
 
 def reciprocal_rank_fusion(
     rankings: Sequence[Mapping[Key, float]], weights: Sequence[Mapping[Key, float] | float], *, k: int = 60
 ) -> dict[Key, float]:
-    """Merge rankings, each thing -> its rank, by the sum of weight / (k + rank), best first.
+    """Merge rankings (key -> rank) by the sum of weight / (k + rank), best first.
 
-    Reciprocal rank fusion: Cormack, Clarke & Büttcher, SIGIR 2009. A weight is that of a ranking, or of
-    each thing in it. Equals stay in the order of the rankings.
+    Cormack, Clarke & Büttcher, SIGIR 2009. A weight applies to a ranking, or to each key in it. Equals stay
+    in the order of the rankings.
     """
     sums: dict[Key, float] = {}
     for ranking, weight in zip(rankings, weights, strict=True):

@@ -1,25 +1,21 @@
-"""Say of each hit what brought it: which term, which words, and how unusual that is."""
+"""Explain hits by the terms of the query."""
 
 from collections.abc import Sequence
 from dataclasses import replace
 
-from retrieval.catalog.reader import Catalog
-from retrieval.query.encoder import EncodedQuery, EncodedTerm
+from retrieval.query.encoder import EncodedTerm
+from retrieval.search.request import SearchRequest
 from retrieval.types import Hit, TermScore, Vectors
-from retrieval.vectors.space_index import SpaceIndex
 
 
-def explain(
-    catalog: Catalog, space_index: SpaceIndex, encoded_query: EncodedQuery, hits: Sequence[Hit]
-) -> list[Hit]:
-    """Return the hits of a query with what brought each of them."""
-    ids, vectors = catalog.vectors_of(space_index.space, [hit.id for hit in hits])
-    found = dict(zip(ids.tolist(), vectors, strict=True))
+def explain(request: SearchRequest, hits: Sequence[Hit]) -> list[Hit]:
+    """Return the hits with the score of each term of the query."""
+    ids, vectors = request.catalog.vectors_of(request.space_index.space, [hit.id for hit in hits])
+    known = dict(zip(ids.tolist(), vectors, strict=True))
     return [
-        replace(
-            hit,
-            why=tuple(_term_score(part, found[hit.id]) for part in encoded_query.terms if hit.id in found),
-        )
+        replace(hit, why=tuple(_term_score(term, known[hit.id]) for term in request.query.terms))
+        if hit.id in known
+        else hit
         for hit in hits
     ]
 

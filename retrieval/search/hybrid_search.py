@@ -1,158 +1,164 @@
-"""Put hits by meaning and hits by keyword into one list."""
+"""Fuse the ranking by meaning with the ranking by keyword."""
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, Protocol, TypeAlias
 
-from retrieval.catalog.reader import Catalog
 from retrieval.errors import QueryError
 from retrieval.query.ast import Words
-from retrieval.query.encoder import EncodedQuery
 from retrieval.scoring.ranking import average_ranks, reciprocal_rank_fusion
-from retrieval.search.exclusions import ExclusionFilter
 from retrieval.search.keyword_search import KeywordMatches, keyword_search
-from retrieval.search.vector_search import result_key, vector_search
-from retrieval.types import Filters, Hit
-from retrieval.vectors.space_index import SpaceIndex
+from retrieval.search.kind_hits import result_key
+from retrieval.search.request import SearchRequest
+from retrieval.search.vector_search import VectorRanking
+from retrieval.types import Hit
 
 SearchMode: TypeAlias = Literal["both", "meaning", "keyword"]
 
-MIN_HITS_PER_LIST = 50  # hits of each list that are looked at, if no more are asked for
-FULL_MATCH_CONFIDENCE = 0.99  # confidence in a hit that has all words of the query
-RRF_K = 5  # of the fusion: of each list the first few matter; best of 5 to 60 on Flickr8k's dev captions
+MIN_FUSION_DEPTH = 50  # hits of each ranking that are fused, if fewer are requested
+DEPTH_GROWTH = 4  # if too many keyword matches are of deleted files, this many times as many are read
+FULL_MATCH_CONFIDENCE = 0.99  # confidence in a hit that contains all words of the query
+RRF_K = 5  # the first few hits of a ranking count most; best of 5 to 60 on the dev captions of Flickr8k
 
 
-def hybrid_search(
-    catalog: Catalog,
-    space_index: SpaceIndex,
-    encoded_query: EncodedQuery,
-    filters: Filters,
-    *,
-    count: int,
-    excluded_ids: frozenset[int] = frozenset(),
-    by: SearchMode = "both",
-) -> list[Hit]:
-    """Return the best `count` hits by meaning, by keyword, or by both.
+class HitRanking(Protocol):
+    """A ranking of hits, evaluated on demand."""
 
-    Words of which the model knows none are looked for as they are written. Raises QueryError.
+    def top(self, count: int) -> list[Hit]:
+        """Return the best `count` hits, fewer only if no more exist."""
+        ...
+
+
+def hybrid_search(request: SearchRequest, by: SearchMode = "both") -> HitRanking:
+    """Return the ranking of a request by meaning, by keyword, or by both.
+
+    A query whose words are all unknown to the model is searched by keyword. Raises QueryError.
     """
-    text = " ".join(_keyword_text(words) for words in encoded_query.keywords)
-    if not encoded_query.is_known:
-        if by == "meaning":
-            raise QueryError(f"The model {space_index.space.name} knows no word of the query; keywords may.")
-        by = "keyword"
+    text = " ".join(_keyword_text(words) for words in request.query.keywords)
+    if not request.query.is_known and by == "meaning":
+        raise QueryError(
+            f"The model {request.space_index.space.name} knows no word of the query; keywords may match."
+        )
     if by == "meaning" or not text:
-        return vector_search(
-            catalog, space_index, encoded_query, filters, count=count, excluded_ids=excluded_ids
-        )
-    wanted = max(count, MIN_HITS_PER_LIST)
-    allowed = space_index.allowed_ids(filters) if filters.has_non_kind_filters else None
-    while True:
-        found = keyword_search(catalog, text, kinds=filters.kinds, allowed=allowed, count=wanted)
-        named = resolve_keyword_hits(catalog, space_index, encoded_query, found, filters, excluded_ids)
-        if by == "both" or len(named) >= count or len(found.ids) < wanted:
-            break
-        wanted *= 4  # many of them are of files that are gone
-    if by == "both" and not named:
-        return vector_search(
-            catalog, space_index, encoded_query, filters, count=count, excluded_ids=excluded_ids
-        )
-    depth = max(count, MIN_HITS_PER_LIST)
-    near = (
-        vector_search(catalog, space_index, encoded_query, filters, count=depth, excluded_ids=excluded_ids)
-        if by == "both"
-        else []
-    )
-    mixed = len({hit.kind for hit in [*near, *(each.hit for each in named)]}) > 1
-    return fuse_hits(near, named, key=result_key if mixed else location_key)[:count]
+        return VectorRanking(request)
+    if by == "keyword" or not request.query.is_known:
+        return KeywordRanking(request, text)
+    return FusedRanking(VectorRanking(request), KeywordRanking(request, text))
 
 
 def _keyword_text(words: Words) -> str:
-    """Return words as keywords are written, quotes around phrases."""
+    """Return words in the syntax of keywords, with quotes around phrases."""
     return " ".join(
         '"{}"'.format(text.replace('"', " ")) if quoted else text for text, quoted in words.pieces
     )
 
 
+class FusedRanking:
+    """A ranking by meaning fused with one by keyword.
+
+    The fusion covers a fixed depth of both. A deeper one may order its first hits differently.
+    """
+
+    def __init__(self, vector_ranking: "VectorRanking", keyword_ranking: "KeywordRanking") -> None:
+        self.vector_ranking = vector_ranking
+        self.keyword_ranking = keyword_ranking
+
+    def top(self, count: int) -> list[Hit]:
+        """Return the best `count` hits, fewer only if no more exist."""
+        depth = max(count, MIN_FUSION_DEPTH)
+        keyword_hits = self.keyword_ranking.among(depth)
+        if not keyword_hits:
+            return self.vector_ranking.top(count)
+        return fuse_hits(self.vector_ranking.top(depth), keyword_hits)[:count]
+
+
 class KeywordHit(NamedTuple):
-    """A hit by keyword, how well its words fit, and how much that counts beside meaning."""
+    """A hit by keyword, how well its words match, and its weight relative to a hit by meaning."""
 
     hit: Hit
     keyword_score: float
     weight: float
 
 
-class _KeywordRow(NamedTuple):
-    keyword_score: float
-    weight: float
-    query_share: float
+class KeywordRanking:
+    """A ranking by keyword, whose matches are resolved to hits on demand."""
 
-
-def resolve_keyword_hits(
-    catalog: Catalog,
-    space_index: SpaceIndex,
-    encoded_query: EncodedQuery,
-    matches: KeywordMatches,
-    filters: Filters,
-    excluded_ids: frozenset[int] = frozenset(),
-) -> list[KeywordHit]:
-    """Return a hit with a place for each found segment that no veto drops, in order.
-
-    Scores are true cosines with the query; what has no vector in this space drops out. Confidence is the
-    part of the query that the hit has, for the words are there.
-    """
-    ids, vectors = catalog.vectors_of(space_index.space, matches.ids)
-    cosines = dict(zip(ids.tolist(), (vectors @ encoded_query.vector[0]).tolist(), strict=True))
-    rows = {id_: _KeywordRow(*row) for id_, *row in zip(*(part.tolist() for part in matches), strict=True)}
-    pairs = [(id_, cosines[id_]) for id_ in rows if id_ in cosines and id_ not in excluded_ids]
-    hits = catalog.hits(pairs, space_index.space.name, filters)
-    spared = ExclusionFilter(catalog, space_index, encoded_query).apply(hits)
-    return [
-        KeywordHit(
-            _with_keyword_confidence(hit, rows[hit.id].query_share),
-            rows[hit.id].keyword_score,
-            rows[hit.id].weight,
+    def __init__(self, request: SearchRequest, text: str) -> None:
+        self.request = request
+        allowed = (
+            request.space_index.allowed_ids(request.filters) if request.filters.has_non_kind_filters else None
         )
-        for hit in spared
-    ]
+        self.matches = keyword_search(
+            request.catalog, text, kinds=request.filters.kinds, allowed=allowed, count=None
+        )
+        self._resolved_count = 0
+        self._hits: list[KeywordHit] = []
+
+    def top(self, count: int) -> list[Hit]:
+        """Return the best `count` hits, fewer only if no more exist."""
+        depth = max(count, MIN_FUSION_DEPTH)
+        while len(self.among(depth)) < count and depth < len(self.matches.ids):
+            depth *= DEPTH_GROWTH
+        return fuse_hits([], self.among(depth))[:count]
+
+    def among(self, depth: int) -> list[KeywordHit]:
+        """Return the hits among the first `depth` matches; `depth` must not be less than in earlier calls."""
+        if depth > self._resolved_count:
+            new = self.matches.part(slice(self._resolved_count, depth))
+            self._hits += resolve_keyword_hits(self.request, new)
+            self._resolved_count = depth
+        return self._hits
 
 
-def _with_keyword_confidence(hit: Hit, query_share: float) -> Hit:
-    """Return a hit as one that has this part of the words."""
-    return replace(hit, words=round(query_share, 4), confidence=round(FULL_MATCH_CONFIDENCE * query_share, 4))
+def resolve_keyword_hits(request: SearchRequest, matches: KeywordMatches) -> list[KeywordHit]:
+    """Return a hit for each match with a file that no exclusion drops, in order.
+
+    Scores are cosines with the query; segments without a vector in this space are dropped. Confidence is
+    the share of the query that the hit contains.
+    """
+    ids, vectors = request.catalog.vectors_of(request.space_index.space, matches.ids)
+    cosines = dict(zip(ids.tolist(), (vectors @ request.query.vector[0]).tolist(), strict=True))
+    rows = {row[0]: row for row in zip(*(column.tolist() for column in matches), strict=True)}
+    scored_ids = [(id_, cosines[id_]) for id_ in rows if id_ in cosines and id_ not in request.excluded_ids]
+    hits = request.catalog.hits(scored_ids, request.space_index.space.name, request.filters)
+    keyword_hits = []
+    for hit in request.exclusion_filter.apply(hits):
+        _, keyword_score, weight, query_share = rows[hit.id]
+        confidence = round(FULL_MATCH_CONFIDENCE * query_share, 4)
+        hit = replace(hit, words=round(query_share, 4), confidence=confidence)
+        keyword_hits.append(KeywordHit(hit, keyword_score, weight))
+    return keyword_hits
 
 
 def location_key(hit: Hit) -> Hashable:
-    """Name a picture, or a segment at a place: a caption that several pictures share is a hit of each."""
+    """Return the image, or the segment and its file: a caption of several images is a hit of each."""
     return result_key(hit) if hit.kind == "image" else (hit.id, hit.path)
 
 
-def fuse_hits(
-    vector_hits: Sequence[Hit],
-    keyword_hits: Sequence[KeywordHit],
-    key: Callable[[Hit], Hashable] = location_key,
-) -> list[Hit]:
+def fuse_hits(vector_hits: Sequence[Hit], keyword_hits: Sequence[KeywordHit]) -> list[Hit]:
     """Merge hits by meaning with hits by keyword, both best first.
 
-    Hits of the same `key` are one; meaning's is shown, with the larger confidence. Hits whose words fit
-    alike share a rank, so that a folder's name lifts all that is in it and leaves the order there to
-    meaning.
+    If they are of several kinds, an image and its captions are one result. Of equal results the hit by
+    meaning is returned, with the larger confidence. Hits whose words match equally well share a rank, so
+    the name of a folder lifts all its files and leaves their order to meaning.
     """
+    kinds = {hit.kind for hit in vector_hits} | {keyword_hit.hit.kind for keyword_hit in keyword_hits}
+    key: Callable[[Hit], Hashable] = result_key if len(kinds) > 1 else location_key
     near: dict[Hashable, float] = {}
     for hit in vector_hits:
         near.setdefault(key(hit), len(near) + 1)
     named: dict[Hashable, KeywordHit] = {}
-    for each in keyword_hits:
-        named.setdefault(key(each.hit), each)
-    hits = {name: each.hit for name, each in named.items()}
+    for keyword_hit in keyword_hits:
+        named.setdefault(key(keyword_hit.hit), keyword_hit)
+    hits = {name: keyword_hit.hit for name, keyword_hit in named.items()}
     hits |= {key(hit): _with_larger_confidence(hit, hits.get(key(hit))) for hit in reversed(vector_hits)}
-    weights = {name: each.weight for name, each in named.items()}
-    by_words = average_ranks(named, [each.keyword_score for each in named.values()])
+    weights = {name: keyword_hit.weight for name, keyword_hit in named.items()}
+    by_words = average_ranks(named, [keyword_hit.keyword_score for keyword_hit in named.values()])
     return [hits[name] for name in reciprocal_rank_fusion([near, by_words], [1.0, weights], k=RRF_K)]
 
 
 def _with_larger_confidence(hit: Hit, other: Hit | None) -> Hit:
-    """Return the hit with the larger of two confidences, and the words that the other has."""
+    """Return the hit with the larger of two confidences, and with the share of words of the other."""
     if other is None:
         return hit
     if other.confidence is None or hit.confidence is None:

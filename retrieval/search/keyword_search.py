@@ -1,4 +1,4 @@
-"""Find segments by words in their text and in the names of their files, folders and tags."""
+"""Keyword search in the texts of segments and the names of their files, folders and tags."""
 
 import json
 import sqlite3
@@ -13,24 +13,22 @@ from retrieval.catalog.schema import DESCRIBES_ITSELF
 from retrieval.search.keyword_terms import KeywordTerm, split_terms
 from retrieval.types import Ids, Kind, Scores
 
-MIN_COMMON_SHARE = 0.2  # a word that this share of all texts have says little, as "a" and "on"
-MAX_BM25_TEXTS = 2_000  # texts; a word of more counts alike in each, as weighing it in each would be slow
-EXACT_MATCH_WEIGHT = (
-    10.0  # how much more a quotation or the name of a file counts beside meaning than other words
-)
-MAX_TAG_WORDS = 4  # words of the longest tag that is recognised
+MIN_COMMON_SHARE = 0.2  # a word in this share of all texts is common and carries little, like "a" and "on"
+MAX_BM25_TEXTS = 2_000  # a word in more texts has the same score in each, because BM25 of each would be slow
+EXACT_MATCH_WEIGHT = 10.0  # weight in fusion of a quotation or a file name, relative to other words
+MAX_TAG_WORDS = 4  # words of the longest recognized tag
 
 KeywordSource: TypeAlias = Literal["text", "name"]
 KEYWORD_SOURCES: tuple[KeywordSource, ...] = get_args(KeywordSource)
 _NO_IDS: Ids = np.empty(0, np.int64)
 
-# Where tags are, so that names are looked up there too: those of a content and those of a segment.
+# Names are looked up in the tags of contents and of segments, too.
 TAG_QUERIES = {
     "keywords": """SELECT min(s.id) FROM keywords k JOIN segments s ON s.content = k.content
                     WHERE k.name = ? COLLATE NOCASE GROUP BY s.content, s.kind""",
     "tags": "SELECT segment FROM tags WHERE name = ? COLLATE NOCASE",
 }
-# A file's name stands for its first segment of each kind, and for those in which other words are.
+# A file's name matches its first segment of each kind, and its segments that contain other words.
 _NAMED_SEGMENTS_QUERY = f"""
     WITH named AS (SELECT content FROM files
                     WHERE id IN (SELECT value FROM json_each(?1)) AND state != 'gone'
@@ -43,28 +41,28 @@ _NAMED_SEGMENTS_QUERY = f"""
 
 
 class KeywordMatches(NamedTuple):
-    """Segments that have words of a query, best first; of the scores only the order has a meaning.
-
-    `shares` say which part of the query each has, 1 for all of it, where a rare word is a larger part than a
-    frequent one; `weights` how much it counts beside meaning: its part, EXACT times that of an exact word.
-    """
+    """Segments that contain words of a query, best first."""
 
     ids: Ids
-    scores: Scores
-    weights: Scores
-    shares: Scores
+    scores: Scores  # only their order is meaningful
+    weights: Scores  # in fusion: the share, with exact words counting EXACT_MATCH_WEIGHT times
+    shares: Scores  # of the query, to 1 for all words; a rare word is a larger share than a frequent one
+
+    def part(self, rows: slice) -> "KeywordMatches":
+        """Return the matches at these positions."""
+        return KeywordMatches(self.ids[rows], self.scores[rows], self.weights[rows], self.shares[rows])
 
 
 @dataclass(slots=True)
 class TermMatches:
-    """Which segments have a term, ascending, and how much that counts in each; how rare the term is."""
+    """The segments that contain a term, ascending, with its score in each, and its rarity (IDF)."""
 
     idf: float
     ids: Ids = field(default_factory=lambda: _NO_IDS)
     scores: Scores = field(default_factory=lambda: np.empty(0, np.float32))
 
     def add(self, ids: Ids, scores: Scores) -> None:
-        """Take in more, ascending; a segment counts by the most that is said of it."""
+        """Merge further matches, ascending; a segment keeps its highest score."""
         if not len(self.ids):
             self.ids, self.scores = ids, scores
             return
@@ -76,7 +74,7 @@ class TermMatches:
 
 
 class Lookup(NamedTuple):
-    """One way to look a term up: in which table, what is asked of it, and how much an answer counts."""
+    """One way to look up a term: a table, the parameters of its query, and the weight of a match."""
 
     term: KeywordTerm
     source: KeywordSource
@@ -86,8 +84,8 @@ class Lookup(NamedTuple):
 
     @property
     def sql(self) -> str:
-        """Return the SQL of the rows that have the term."""
-        if len(self.parameters) == 2:  # a vocabulary, from one piece to another
+        """Return the SQL that selects the rows with the term."""
+        if len(self.parameters) == 2:  # a range of a vocabulary
             return f"SELECT DISTINCT doc FROM {self.table} WHERE term >= ? AND term < ?"
         return f"SELECT rowid FROM {self.table} WHERE {self.table} MATCH ?"
 
@@ -98,13 +96,13 @@ def keyword_search(
     *,
     kinds: Collection[Kind] = (),
     allowed: Ids | None = None,
-    count: int = 1_000,
+    count: int | None = 1_000,
 ) -> KeywordMatches:
-    """Return the best `count` segments that have words of a query; those that have them all come first.
+    """Return the best `count` segments, or all, with words of a query; those with all words come first.
 
-    Texts are weighed by BM25, names and tags by how rare they are. A quoted phrase must be there. A word
-    that is common says nothing beside one that is not. `allowed` are the ids that pass, ascending.
-    Segments of files that are gone may be among them.
+    Texts are scored by BM25, names and tags by their rarity. A quoted phrase is required. Common words are
+    ignored unless all words are common. `allowed` are the ids that pass the filters, ascending. Segments of
+    deleted files may be included.
     """
     evidence = _match_terms(catalog.db, split_terms(words))
     every = sum(said.idf for said in evidence.values())
@@ -129,7 +127,7 @@ def keyword_search(
 
 
 def _match_terms(db: sqlite3.Connection, terms: Sequence[KeywordTerm]) -> dict[KeywordTerm, TermMatches]:
-    """Return what each term says; one that nothing has says nothing, and a common one is left out."""
+    """Return the matches of each term; common terms are left out."""
     sizes = {
         source: _query_int(db, f"SELECT count(*) FROM {source}_words_docsize") for source in KEYWORD_SOURCES
     }
@@ -157,39 +155,39 @@ def _match_terms(db: sqlite3.Connection, terms: Sequence[KeywordTerm]) -> dict[K
 
 
 def _discriminative(counts: Mapping[Lookup, int], sizes: Mapping[KeywordSource, int]) -> list[Lookup]:
-    """Return the ways to terms that are not common."""
+    """Return the lookups of terms that are not common."""
     common = {
         (way.term, way.source)
         for way, n in counts.items()
         if n > _common_threshold(sizes[way.source]) and not way.term.quoted
     }
-    # A word that is common in texts is common, though but one name has it.
+    # A word that is common in texts is common even if only one name contains it.
     return [way for way in counts if not common & {(way.term, "text"), (way.term, way.source)}]
 
 
 def _common_threshold(size: int) -> int:
-    """Return how many of so many texts or names make a word a common one; of a handful, half."""
+    """Return the number of texts or names above which a word is common; half of a small number."""
     return int(max(MIN_COMMON_SHARE * size, min(10, size / 2)))
 
 
 def _count_rows(db: sqlite3.Connection, lookup: Lookup, limit: int) -> int:
-    """Count the rows that have a term, but no further than so many; -1 for all."""
+    """Count the rows with a term, at most `limit`; -1 for no limit."""
     return _query_int(db, f"SELECT count(*) FROM ({lookup.sql} LIMIT ?)", (*lookup.parameters, limit))
 
 
 def _lookups(term: KeywordTerm, source: KeywordSource) -> Iterator[Lookup]:
-    """Yield the ways to look a term up: as words, and within runs of letters where it may be meant so."""
-    quoted = '"' + term.text.replace('"', '""') + '"'  # so that nothing in it is an operator
+    """Yield the lookups of a term: as a word, and as a substring if that may be intended."""
+    quoted = '"' + term.text.replace('"', '""') + '"'  # quoted, so that it contains no operators
     yield Lookup(term, source, f"{source}_words", (quoted,))
     if term.is_substring and len(term.text) > 2:
         share = 1.0 if term.is_unspaced or term.quoted else 0.5
         yield Lookup(term, source, f"{source}_pieces", (quoted,), share)
-    elif term.is_unspaced:  # too short for a table of threes, but not for the list of them
+    elif term.is_unspaced:  # too short for the trigram table, but not for its vocabulary
         yield Lookup(term, source, f"{source}_terms", (term.text, term.text + chr(0x10FFFF)))
 
 
 def _match_texts(db: sqlite3.Connection, lookup: Lookup, n: int, size: int) -> tuple[Ids, Scores]:
-    """Return the n texts that have a term, and its BM25 in each: Robertson & Zaragoza, FnTIR 2009."""
+    """Return the n texts with a term and its BM25 score in each (Robertson & Zaragoza, FnTIR 2009)."""
     if len(lookup.parameters) == 2 or n > MAX_BM25_TEXTS:
         ids = _query_ids(db, lookup.sql, lookup.parameters)
         return ids, lookup.weight * _uniform_scores(ids, n, size)
@@ -202,7 +200,7 @@ def _match_texts(db: sqlite3.Connection, lookup: Lookup, n: int, size: int) -> t
 def _match_names(
     db: sqlite3.Connection, lookup: Lookup, n: int, size: int, matched_ids: Ids
 ) -> tuple[Ids, Scores]:
-    """Return the segments that the n files with a term in their names stand for."""
+    """Return the segments matched by the n files with a term in their names."""
     files = _query_ids(db, lookup.sql, lookup.parameters)
     ids = _query_ids(
         db, _NAMED_SEGMENTS_QUERY, (json.dumps(files.tolist()), json.dumps(matched_ids.tolist()))
@@ -211,7 +209,7 @@ def _match_names(
 
 
 def _match_tags(db: sqlite3.Connection, terms: Sequence[KeywordTerm]) -> Iterator[tuple[KeywordTerm, Ids]]:
-    """Yield each term of a tag with the segments that have the tag; tags may be of several words."""
+    """Yield each term of a tag with the segments of the tag; a tag may have several words."""
     there = {row[0] for row in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     runs = [
         terms[at : at + size] for size in range(1, MAX_TAG_WORDS + 1) for at in range(len(terms) - size + 1)
@@ -229,7 +227,7 @@ def _filter_by_kind(db: sqlite3.Connection, ids: Ids, kinds: Collection[Kind]) -
 
 
 def _idf(n: int, size: int) -> float:
-    """Return how much it says that n of so many have something, as BM25 has it; never nothing."""
+    """Return the inverse document frequency of BM25 for n of `size` documents, at least 1e-6."""
     return float(max(1e-6, np.log(max(1e-6, (size - n + 0.5) / (n + 0.5)))))
 
 
@@ -239,13 +237,13 @@ def _uniform_scores(ids: Ids, n: int, size: int) -> Scores:
 
 
 def _query_ids(db: sqlite3.Connection, query: str, values: Sequence[object]) -> Ids:
-    """Return the ids that a query finds, ascending; as one text, which is three times as fast as rows."""
+    """Return the ids of a query, ascending; read as one text, three times as fast as rows."""
     row = db.execute(f"WITH found (id) AS ({query}) SELECT group_concat(id) FROM found", values).fetchone()
     return _union(np.fromstring(row[0] or "", np.int64, sep=","))
 
 
 def _union(*parts: Ids) -> Ids:
-    """Return all ids, ascending, each once; np.unique is slower, as these are nearly in order."""
+    """Return all distinct ids, ascending; faster than np.unique, as the ids are nearly sorted."""
     ids = np.sort(np.concatenate([_NO_IDS, *parts]))
     return ids[np.diff(ids, prepend=-1) > 0]
 

@@ -1,4 +1,4 @@
-"""From what a person types to the words and quoted phrases to look up."""
+"""Split the text of a query into words and quoted phrases."""
 
 import re
 from collections.abc import Iterator
@@ -7,17 +7,14 @@ from itertools import groupby
 
 from retrieval.catalog.migrations import UNSPACED_SCRIPTS
 
-MAX_QUERY_LENGTH = 2_000  # letters of a query that are read
+MAX_QUERY_LENGTH = 2_000  # characters of a query that are read
 MAX_TERMS = 50  # words of a query that are looked up
-MIN_SUBSTRING_LENGTH = (
-    5  # letters from which a plain word may be a piece of a name: "cat" is not meant by "vacation"
-)
+MIN_SUBSTRING_LENGTH = 5  # characters of a plain word that may match inside another: "cat", not "vacation"
 
 _PHRASE = re.compile(r'"([^"]*)"')
 _SEPARATORS = re.compile(r"[\s,;:!?()\[\]{}<>|*^=…、。，！？；：（）「」『』《》“”\"]+")
-_UNSPACED_RANGES = tuple(
-    zip(UNSPACED_SCRIPTS[::3], UNSPACED_SCRIPTS[2::3], strict=True)
-)  # a regular expression costs 15 ms to compile
+# Compared as ranges, because a regular expression takes 15 ms to compile.
+_UNSPACED_RANGES = tuple(zip(UNSPACED_SCRIPTS[::3], UNSPACED_SCRIPTS[2::3], strict=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,36 +26,36 @@ class KeywordTerm:
 
     @property
     def is_unspaced(self) -> bool:
-        """Say whether it is of a script without spaces, and so found within runs of letters."""
+        """Return True if the term is in a script without spaces, and so is matched within text."""
         return any(map(_is_unspaced, self.text))
 
     @property
     def is_substring(self) -> bool:
-        """Say whether it may be meant as a piece of a name: IMG_2022, holiday, 海."""
+        """Return True if the term may be part of a longer name: IMG_2022, holiday, 海."""
         return self.is_unspaced or len(self.text) >= MIN_SUBSTRING_LENGTH or not self.text.isalpha()
 
     @property
     def is_exact(self) -> bool:
-        """Say whether these very letters are meant: a quotation, the name of a file, a long number."""
+        """Return True if the term is literal: a quotation, the name of a file, a long number."""
         marked = any(char.isdigit() or char in "_." for char in self.text)
         return self.quoted or (marked and len(self.text) >= MIN_SUBSTRING_LENGTH)
 
 
 def split_terms(words: str) -> list[KeywordTerm]:
-    """Return the words and the quoted phrases of a query in order, each once."""
+    """Return the distinct words and quoted phrases of a query, in order."""
     text = words[:MAX_QUERY_LENGTH].encode("utf-8", "ignore").decode().replace("\0", " ")
-    found: list[KeywordTerm] = []
-    for at, part in enumerate(_PHRASE.split(text)):  # every other one is what stood in quotes
+    terms: list[KeywordTerm] = []
+    for at, part in enumerate(_PHRASE.split(text)):  # every second part was in quotes
         if at % 2:
-            found.append(KeywordTerm(" ".join(part.split()), quoted=True))
+            terms.append(KeywordTerm(" ".join(part.split()), quoted=True))
         else:
-            found += [KeywordTerm(word) for chunk in _SEPARATORS.split(part) for word in _split_chunk(chunk)]
-    there = [term for term in found if any(char.isalnum() for char in term.text)]
-    return list({(term.text.casefold(), term.quoted): term for term in there}.values())[:MAX_TERMS]
+            terms += [KeywordTerm(word) for chunk in _SEPARATORS.split(part) for word in _split_chunk(chunk)]
+    terms = [term for term in terms if any(char.isalnum() for char in term.text)]
+    return list({(term.text.casefold(), term.quoted): term for term in terms}.values())[:MAX_TERMS]
 
 
 def _split_chunk(chunk: str) -> Iterator[str]:
-    """Yield the words of a chunk; a run of a script without spaces is its overlapping pieces of three."""
+    """Yield the words of a chunk; text in a script without spaces is split into overlapping trigrams."""
     for unspaced, chars in groupby(chunk.strip("-+.'’/\\_&#@%$~`"), key=_is_unspaced):
         run = "".join(chars)
         if unspaced and len(run) > 3:

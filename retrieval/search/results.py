@@ -1,6 +1,6 @@
-"""From a ranked list to the list that is shown: spread out, gathered into groups, sorted."""
+"""Postprocess ranked hits: group, diversify and sort them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,108 +10,104 @@ from retrieval.grouping.attributes import load_hit_attributes, segment_ids
 from retrieval.grouping.clusters import by_quality, group_rows
 from retrieval.grouping.similarity import mean_similarity, similarity_function
 from retrieval.scoring.ranking import diversify
+from retrieval.search.hybrid_search import DEPTH_GROWTH, HitRanking
+from retrieval.search.request import SearchRequest
 from retrieval.types import SORT_ORDERS, Filters, Hit, Scores, SortOrder
 from retrieval.vectors.space_index import SpaceIndex
 
-CANDIDATES_PER_HIT = 5  # times as many hits are looked at as are shown, where they are spread or gathered
-MIN_CANDIDATES = 100  # and at least so many
+CANDIDATES_PER_HIT = 5  # hits that are grouped or diversified for each hit that is returned
+MIN_CANDIDATES = 100
 
 
 @dataclass(frozen=True, slots=True)
 class ResultOptions:
-    """How the best hits are chosen and shown; `diversity` is from 0 (none) to 1 (nothing else)."""
+    """Options for choosing and ordering the best hits."""
 
     sort: SortOrder = "score"
-    diversity: float = 0.0
-    group: bool = False
+    diversity: float = 0.0  # from 0 (none) to 1 (relevance is ignored)
+    group: bool = False  # return copies, near-duplicates, bursts and pairs as one hit
 
 
 def build_result_options(sort: str, diversity: float, group: bool) -> ResultOptions:
-    """Check and gather what is asked; raises QueryError naming what is wrong."""
+    """Return validated options. Raises QueryError."""
     if not 0 <= diversity <= 1:
-        raise QueryError(f"diversity {diversity} is out of range; give 0 (none) to 1 (nothing else).")
+        raise QueryError(
+            f"Invalid diversity {diversity}. Use a number from 0 (none) to 1 (relevance is ignored)."
+        )
     for known in SORT_ORDERS:
         if sort == known:
             return ResultOptions(known, float(diversity), group)
-    raise QueryError(f"Hits are not sorted by {sort!r}; they are by {', '.join(SORT_ORDERS)}.")
+    raise QueryError(f"Invalid sort order {sort!r}. Use one of {', '.join(SORT_ORDERS)}.")
 
 
-def postprocess(
-    top_hits: Callable[[int], list[Hit]],
-    count: int,
-    options: ResultOptions,
-    space_index: SpaceIndex,
-    filters: Filters,
-) -> list[Hit]:
-    """Return `count` hits; `best(n)` returns the best n, fewer only where there are no more.
+def postprocess(ranking: HitRanking, count: int, options: ResultOptions, request: SearchRequest) -> list[Hit]:
+    """Return the best `count` hits of a ranking, grouped, diversified and sorted by the options.
 
-    First groups are gathered, each at the rank of its best-scoring member, then they are spread, and
-    what is left of them is sorted: sorting never changes which hits are shown.
+    A group has the rank of its best hit. Sorting never changes which hits are returned.
     """
     if not options.group and not options.diversity:
-        return sort_hits(top_hits(count), options.sort)
-    deep = max(MIN_CANDIDATES, CANDIDATES_PER_HIT * count)
-    hits = group_hits(top_hits, deep, count, space_index, filters) if options.group else top_hits(deep)
+        return sort_hits(ranking.top(count), options.sort)
+    depth = max(MIN_CANDIDATES, CANDIDATES_PER_HIT * count)
+    hits = group_hits(ranking, depth, count, request) if options.group else ranking.top(depth)
     if options.diversity:
-        hits = diversify_hits(hits, options.diversity, count, space_index)
+        hits = diversify_hits(hits, options.diversity, count, request.space_index)
     return sort_hits(hits[:count], options.sort)
 
 
-def group_hits(
-    top_hits: Callable[[int], list[Hit]], depth: int, count: int, space_index: SpaceIndex, filters: Filters
-) -> list[Hit]:
-    """Return the groups among the best `deep` hits, looking deeper until there are `count` of them.
+def group_hits(ranking: HitRanking, depth: int, count: int, request: SearchRequest) -> list[Hit]:
+    """Return the groups among the best `depth` hits, or among more if those make fewer than `count`.
 
-    The member of the best quality leads and shows its own score; the others are its `more`, as they are
-    ranked. A group holds those of its members that were looked at: what hardly fits the query is none.
+    The member of the best quality leads and keeps its own score; the others are its `more`, in the order of
+    their rank. Members that are not among these hits are left out, as they hardly match the query.
     """
     while True:
-        hits = top_hits(depth)
-        groups = collapse_groups(hits, space_index, filters)
+        hits = ranking.top(depth)
+        groups = collapse_groups(hits, request.space_index, request.filters)
         if len(groups) >= count or len(hits) < depth:
             return groups
-        depth *= 4
+        depth *= DEPTH_GROWTH
 
 
 def collapse_groups(hits: Sequence[Hit], space_index: SpaceIndex, filters: Filters) -> list[Hit]:
-    """Return the leaders of groups, in the order of their best-ranked members."""
+    """Return the leader of each group, in the order of their best-ranked members."""
     members = add_copies(hits, space_index, filters)
-    facts = load_hit_attributes(space_index.catalog, members)
-    typical = mean_similarity(space_index.background_vectors("image"))
-    likeness = similarity_function(space_index.catalog, space_index.space, segment_ids(facts), typical)
+    files = load_hit_attributes(space_index.catalog, members)
+    baseline = mean_similarity(space_index.background_vectors("image"))
+    similarity = similarity_function(space_index.catalog, space_index.space, segment_ids(files), baseline)
     leaders = []
-    for rows in group_rows(facts, likeness):
-        once = {(facts[row].path, facts[row].segment): row for row in reversed(rows)}  # of captions the best
-        leader = rows[by_quality([facts[row] for row in rows])[0]]
-        more = tuple(members[row] for row in sorted(once.values()) if row != leader)
+    for rows in group_rows(files, similarity):
+        # Of several captions of one image, the best.
+        distinct = {(files[row].path, files[row].segment): row for row in reversed(rows)}
+        leader = rows[by_quality([files[row] for row in rows])[0]]
+        more = tuple(members[row] for row in sorted(distinct.values()) if row != leader)
         leaders.append(replace(members[leader], more=more))
     return leaders
 
 
 def add_copies(hits: Sequence[Hit], space_index: SpaceIndex, filters: Filters) -> list[Hit]:
-    """Return each hit and, after it, the same in the other places that pass; of a caption its picture."""
-    shown = [facts.segment for facts in load_hit_attributes(space_index.catalog, hits)]
-    pairs = [(segment, 0.0) for segment in dict.fromkeys(shown)]
-    places: dict[int, list[Hit]] = {}
-    for place in space_index.catalog.hits(pairs, space_index.space.name, filters, include_copies=True):
-        if not filters.kinds or place.kind in filters.kinds:
-            places.setdefault(place.id, []).append(place)
+    """Return each hit followed by its copies that pass the filters; for a caption, by its image."""
+    shown = [file.segment for file in load_hit_attributes(space_index.catalog, hits)]
+    scored_ids = [(segment, 0.0) for segment in dict.fromkeys(shown)]
+    copies: dict[int, list[Hit]] = {}
+    for copy in space_index.catalog.hits(scored_ids, space_index.space.name, filters, include_copies=True):
+        if not filters.kinds or copy.kind in filters.kinds:
+            copies.setdefault(copy.id, []).append(copy)
     members = []
     for hit, segment in zip(hits, shown, strict=True):
         members.append(hit)
         members += [
-            replace(place, score=hit.score, confidence=hit.confidence)
-            for place in places.get(segment, ())
-            if place.path != hit.path
+            replace(copy, score=hit.score, confidence=hit.confidence)
+            for copy in copies.get(segment, ())
+            if copy.path != hit.path
         ]
     return members
 
 
 def diversify_hits(hits: Sequence[Hit], diversity: float, count: int, space_index: SpaceIndex) -> list[Hit]:
-    """Return `count` of the hits such that each is relevant and unlike those before it."""
-    ids, found = space_index.catalog.vectors_of(space_index.space, {hit.id for hit in hits})
-    known = dict(zip(ids.tolist(), found, strict=True))
-    none = np.zeros(space_index.space.dim, np.float32)  # found by its words before it was embedded
+    """Return `count` of the hits, each relevant and unlike those before it."""
+    ids, stored = space_index.catalog.vectors_of(space_index.space, {hit.id for hit in hits})
+    known = dict(zip(ids.tolist(), stored, strict=True))
+    none = np.zeros(space_index.space.dim, np.float32)  # a hit by keyword that is not embedded yet
     vectors = np.array([known.get(hit.id, none) for hit in hits], np.float32).reshape(
         -1, space_index.space.dim
     )
@@ -119,7 +115,7 @@ def diversify_hits(hits: Sequence[Hit], diversity: float, count: int, space_inde
 
 
 def relevance(hits: Sequence[Hit]) -> Scores:
-    """Return from 1, the first, to 0 the number by which the list is ranked: cosine, confidence or place."""
+    """Return the relevance of ranked hits, from 1 to 0: by cosine, confidence or rank."""
     for values in ([hit.score for hit in hits], [hit.confidence for hit in hits]):
         if None in values:
             continue
@@ -130,7 +126,7 @@ def relevance(hits: Sequence[Hit]) -> Scores:
 
 
 def sort_hits(hits: list[Hit], sort: SortOrder) -> list[Hit]:
-    """Return the hits in this order, equals as they were ranked; those of no date come last."""
+    """Return the hits in a sort order; equal hits keep their rank, and hits without a date come last."""
     if sort == "name":
         return sorted(hits, key=lambda hit: (hit.path.name.casefold(), str(hit.path), hit.start or 0.0))
     if sort == "score":

@@ -1,4 +1,4 @@
-"""Indexes: ids and unit vectors in, the nearest of them out. `exact` is the oracle of the others."""
+"""The protocol of vector indexes, which are tested against `exact`."""
 
 from typing import Protocol
 
@@ -6,21 +6,20 @@ from retrieval.types import Ids, IndexMethod, Scores, Vectors
 
 
 class VectorIndex(Protocol):
-    """The nearest vectors by cosine, best first.
-
-    `search` takes (q, d) queries and returns scores (q, count) and ids (q, count); `allowed`, ascending
-    ids, narrows the answer before ranking. Where fewer than `count` exist, ids end in -1.
-    """
+    """An index of unit vectors that is searched by cosine."""
 
     def __len__(self) -> int: ...
 
     def search(self, queries: Vectors, count: int, allowed: Ids | None = None) -> tuple[Scores, Ids]:
-        """Return the best `count` of each query."""
+        """Return scores and ids (q, count) for queries (q, d), best first, padded with -1.
+
+        `allowed`, ascending ids, are filtered before ranking.
+        """
         ...
 
 
 def method_for(count: int) -> IndexMethod:
-    """Choose by size: flat is exact and quick up to here; beyond, a graph (see bench_search.py)."""
+    """Return the index method for a size: flat is exact and fast up to 200,000 (see bench_search.py)."""
     return "flat" if count <= 200_000 else "hnsw"
 
 

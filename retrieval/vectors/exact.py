@@ -1,14 +1,14 @@
-"""Every vector is compared with the query: the truth that faster indexes are held to."""
+"""Exact search, which compares every vector with the query; the oracle of the faster indexes."""
 
 from retrieval.scoring.ranking import top_k
 from retrieval.types import Ids, Scores, Vectors
 from retrieval.vectors.id_filter import IdFilter
 
-MAX_COPIED_SHARE = 0.1  # of the rows; of more, comparing all is quicker than copying those that pass
+MAX_COPIED_SHARE = 0.1  # of the rows; above it, comparing all rows is faster than copying the allowed ones
 
 
 class ExactIndex:
-    """Compare all rows: ids (n,), ascending, and their unit vectors (n, d)."""
+    """An exact index of ascending ids (n,) and their unit vectors (n, d)."""
 
     def __init__(self, ids: Ids, vectors: Vectors) -> None:
         self.ids = ids

@@ -1,4 +1,4 @@
-"""The index kinds of FAISS behind one face: build from chunks, load memory-mapped, search by id."""
+"""FAISS indexes with one interface: built from chunks, loaded memory-mapped, searched by id."""
 
 from collections.abc import Iterable
 from functools import cached_property
@@ -17,15 +17,15 @@ MODULES: dict[IndexMethod, ModuleType] = {"flat": flat, "hnsw": hnsw, "ivf": ivf
 
 
 def sample_size(method: IndexMethod, count: int) -> int:
-    """Say how many of so many vectors this method learns from."""
+    """Return the number of vectors that a method is trained with."""
     return int(MODULES[method].sample_size(count))
 
 
 class FaissIndex:
-    """One immutable FAISS index over ids and unit vectors.
+    """An immutable FAISS index of ids and unit vectors.
 
-    flat answers exactly; hnsw and ivf keep a byte a dimension or less, so their scores are near, not exact:
-    a caller who holds the vectors scores their candidates again.
+    Only flat is exact. The scores of hnsw and ivf, which store at most a byte per dimension, are
+    approximate, so the caller rescores their candidates with the original vectors.
     """
 
     def __init__(self, method: IndexMethod, index: faiss.Index, search_effort: int) -> None:
@@ -41,10 +41,10 @@ class FaissIndex:
         chunks: Iterable[tuple[Ids, Vectors]],
         count: int,
     ) -> "FaissIndex":
-        """Build from chunks of ascending ids; `sample` (n, d) is what centroids and ranges come from."""
+        """Build an index from chunks of ascending ids, trained with `sample` (n, d)."""
         index = MODULES[method].create(sample.shape[1], count)
         index.train(sample)
-        if method != "ivf":  # lists keep ids of their own
+        if method != "ivf":  # its lists store ids themselves
             index = faiss.IndexIDMap(index)
         for ids, vectors in chunks:
             index.add_with_ids(vectors, ids)
@@ -52,16 +52,16 @@ class FaissIndex:
 
     @classmethod
     def load(cls, path: Path, method: IndexMethod, search_effort: int) -> "FaissIndex":
-        """Map the file into memory; a query touches only the pages it needs."""
+        """Map a file into memory; a query reads only the pages it needs. Raises LibraryDamaged."""
         try:
             index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
         except (RuntimeError, MemoryError) as error:
-            raise LibraryDamaged(f"The index file {path} cannot be read.") from error
+            raise LibraryDamaged(f"Cannot read the index file {path}.") from error
         return cls(method, index, search_effort)
 
     @property
     def search_efforts(self) -> tuple[int, ...]:
-        """Return what `effort` may be, least first."""
+        """Return the possible search efforts, ascending."""
         efforts: tuple[int, ...] = MODULES[self.method].SEARCH_EFFORTS
         return efforts
 
@@ -70,7 +70,7 @@ class FaissIndex:
 
     @cached_property
     def ids(self) -> Ids:
-        """Return row -> id; without copying them, but for lists, which keep their own."""
+        """Return the id of each row, for ivf in the order of its lists."""
         if self.method == "ivf":
             lists = self.faiss_index.invlists
             sizes = [(number, lists.list_size(number)) for number in range(self.faiss_index.nlist)]
@@ -80,16 +80,16 @@ class FaissIndex:
         return ids
 
     def search(self, queries: Vectors, count: int, allowed: Ids | None = None) -> tuple[Scores, Ids]:
-        """Return the best `count` this index finds, by its own scores."""
+        """Return the best `count` candidates by the scores of the index."""
         rows = None if allowed is None else self._id_filter.rows(allowed)
         if self.method == "ivf":
-            there = None if rows is None else self._id_filter.ids[rows]
-            return ivf.search(self.faiss_index, queries, count, self.search_effort, there)
+            known = None if rows is None else self._id_filter.ids[rows]
+            return ivf.search(self.faiss_index, queries, count, self.search_effort, known)
         if self.method == "hnsw":
-            scores, found = self._graph.search(queries, count, self.search_effort, rows)
+            scores, best = self._graph.search(queries, count, self.search_effort, rows)
         else:
-            scores, found = flat.search(faiss.downcast_index(self.faiss_index.index), queries, count, rows)
-        return scores, np.where(found >= 0, self.ids[found], -1)
+            scores, best = flat.search(faiss.downcast_index(self.faiss_index.index), queries, count, rows)
+        return scores, np.where(best >= 0, self.ids[best], -1)
 
     @cached_property
     def _id_filter(self) -> IdFilter:

@@ -1,7 +1,7 @@
-"""A graph of near neighbours over 6 bits a dimension and about 210 bytes a row, and beside it a sketch.
+"""A graph of near neighbors with 6 bits per dimension and about 210 bytes per row, and a sketch.
 
-Hierarchical navigable small worlds: Malkov & Yashunin, TPAMI 2018. The sketch, 64 bytes a row, is for
-filters: a graph does not lead to the few that pass. Its pages are read only then.
+Hierarchical navigable small worlds: Malkov & Yashunin, TPAMI 2018. The sketch, 64 bytes per row, is used
+for filters, because a graph search misses most of the few rows that pass. Its pages are read only then.
 """
 
 from functools import cached_property
@@ -13,62 +13,62 @@ from retrieval.types import Ids, Scores, Vectors
 from retrieval.vectors import flat, lsh_sketch
 
 NEIGHBORS_PER_NODE, EF_CONSTRUCTION, MAX_SAMPLE_ROWS = 24, 100, 20_000
-SEARCH_EFFORTS = (32, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048)  # candidates kept on the way
+SEARCH_EFFORTS = (32, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048)  # efSearch: candidates kept
 
-# Under a filter, from 1M x 512 on one core (tests/bench/bench_search.py): comparing a row takes 250 ns, and
-# keeping a candidate on the way through the graph 5 us; a row's bits take 5 ns, or 20 where rows are picked.
-MAX_SCANNED_ROWS = 4_000  # rows that pass: so few are all compared, within a millisecond
+# Costs under a filter, for 1M x 512 on one core (tests/bench/bench_search.py): comparing a row takes 250 ns,
+# a candidate of the graph search 5 us, and the sketch of a row 5 ns, or 20 ns if rows are picked.
+MAX_SCANNED_ROWS = 4_000  # allowed rows that are all compared, which takes a millisecond
 GRAPH_CANDIDATE_SECONDS, SKETCH_ROW_SECONDS, SKETCH_PICKED_ROW_SECONDS = 5e-6, 5e-9, 20e-9  # seconds
-OVERSAMPLING_FACTOR = 1.5  # times the candidates that should do, so that mostly enough of them pass
+OVERSAMPLING_FACTOR = 1.5  # times the expected number of candidates, so that usually enough pass
 MIN_COMPARED_ROWS, MIN_COMPARED_SHARE, GROWTH_FACTOR = (
     1_000,
     0.01,
     4,
 )  # rows compared after the sketch; then so many times as many
-MAX_COMPARED_SHARE = 0.25  # of the rows; where so many would have to be compared, the sketch tells nothing
+MAX_COMPARED_SHARE = 0.25  # of the rows; above it, the sketch is not selective and all are compared
 
 
 def sample_size(count: int) -> int:
-    """Say how many vectors it learns the range of a dimension from."""
+    """Return the number of vectors from which the range of each dimension is learned."""
     return min(count, MAX_SAMPLE_ROWS)
 
 
 def create(dim: int, count: int) -> faiss.Index:
-    """Make an empty graph (without the metric faiss would take L2) and its sketch.
+    """Create an empty graph and its sketch.
 
-    FAISS fills and keeps them as a pair, of which each is searched by itself.
+    FAISS fills and stores them as a pair; each is searched separately. The default metric would be L2.
     """
     graph = faiss.IndexHNSWSQ(
         dim, faiss.ScalarQuantizer.QT_6bit, NEIGHBORS_PER_NODE, faiss.METRIC_INNER_PRODUCT
     )
     graph.hnsw.efConstruction = EF_CONSTRUCTION
-    beside = lsh_sketch.create(dim)
-    pair = faiss.IndexRefine(beside, graph)
-    for part in (beside, graph):
+    sketch = lsh_sketch.create(dim)
+    pair = faiss.IndexRefine(sketch, graph)
+    for part in (sketch, graph):
         part.this.disown()  # the pair owns it now
     pair.own_fields = pair.own_refine_index = True
     return pair
 
 
 class Graph:
-    """The pair, for reading; rows go in and come out, never ids."""
+    """A graph and its sketch, for searching; addressed by rows, not ids."""
 
     def __init__(self, index: faiss.Index) -> None:
         pair = faiss.downcast_index(index)
-        whole = isinstance(pair, faiss.IndexRefine)  # else an older clew built it, without a sketch
-        self.graph = faiss.downcast_index(pair.refine_index) if whole else pair
+        is_pair = isinstance(pair, faiss.IndexRefine)  # clew 0.2 built graphs without a sketch
+        self.graph = faiss.downcast_index(pair.refine_index) if is_pair else pair
         self.storage = faiss.downcast_index(self.graph.storage)
-        self._lsh_index = faiss.downcast_index(pair.base_index) if whole else None
+        self._lsh_index = faiss.downcast_index(pair.base_index) if is_pair else None
 
     @cached_property
     def sketch(self) -> lsh_sketch.LshSketch | None:
-        """Return the sketch, if there is one."""
+        """Return the sketch, None if the graph was built without one."""
         return None if self._lsh_index is None else lsh_sketch.LshSketch(self._lsh_index)
 
     def search(
         self, queries: Vectors, count: int, search_effort: int, rows: Ids | None = None
     ) -> tuple[Scores, Ids]:
-        """Return the scores and rows of the best `count` of each query: of all rows, or of these."""
+        """Return the scores and rows of the best `count` of each query, of all rows or of `rows`."""
         if rows is not None:
             each = [
                 self._search_filtered(queries[at : at + 1], count, search_effort, rows)
@@ -78,18 +78,20 @@ class Graph:
         parameters = faiss.SearchParametersHNSW(efSearch=max(search_effort, count))
         scores, best = self.graph.search(queries, count, params=parameters)
         if (best[:, : min(count, self.storage.ntotal)] < 0).any():
-            scores, best = self.storage.search(queries, count)  # the graph does not lead to all equals
+            scores, best = self.storage.search(
+                queries, count
+            )  # the graph does not reach all of many equal vectors
         return scores, best
 
     def _search_filtered(
         self, query: Vectors, count: int, search_effort: int, rows: Ids
     ) -> tuple[Scores, Ids]:
-        """Search these rows only, in the way that takes least time."""
+        """Search only these rows, by the fastest method."""
         if self.sketch is None or len(rows) <= MAX_SCANNED_ROWS:
             return flat.search(self.storage, query, count, rows)
-        every = self.storage.ntotal
-        sketching = min(SKETCH_ROW_SECONDS * every, SKETCH_PICKED_ROW_SECONDS * len(rows))
-        if GRAPH_CANDIDATE_SECONDS * search_effort * every / len(rows) < sketching:
+        total = self.storage.ntotal
+        sketch_seconds = min(SKETCH_ROW_SECONDS * total, SKETCH_PICKED_ROW_SECONDS * len(rows))
+        if GRAPH_CANDIDATE_SECONDS * search_effort * total / len(rows) < sketch_seconds:
             scores, near = self._graph_filtered(query, count, search_effort, rows)
             if near.shape[1] == count:
                 return scores, near
@@ -98,10 +100,10 @@ class Graph:
     def _graph_filtered(
         self, query: Vectors, count: int, search_effort: int, rows: Ids
     ) -> tuple[Scores, Ids]:
-        """Return those of the rows that the graph leads to among its best, at most `count`.
+        """Return the rows among the best of the graph, at most `count`.
 
-        It keeps more candidates, as only some pass. Those near a query may pass less often than others;
-        they are too few then, but never wrong.
+        The search keeps more candidates, as only some pass. If few of those near the query pass, fewer than
+        `count` rows are returned.
         """
         more = self.storage.ntotal / len(rows)
         scores, near = self.search(query, int(OVERSAMPLING_FACTOR * count * more), int(search_effort * more))
@@ -111,13 +113,13 @@ class Graph:
     def _sketch_filtered(
         self, sketch: lsh_sketch.LshSketch, query: Vectors, count: int, rows: Ids
     ) -> tuple[Scores, Ids]:
-        """Compare the rows that the sketch has nearest, and more until the best are well within them.
+        """Compare the rows nearest by the sketch, and more until the best are well within them.
 
-        If the better half of the best is in the nearer half of what was compared, hardly any is beyond. That
-        holds for queries of any kind, where a fixed number would suit only those it was measured with.
+        If the better half of the best rows is in the nearer half of the compared rows, hardly any is missing.
+        Unlike a fixed number of compared rows, this holds for any kind of query.
         """
         distances = sketch.distances(query, rows)
-        within = np.cumsum(np.bincount(distances))  # distance -> rows that are no farther
+        within = np.cumsum(np.bincount(distances))  # distance -> rows within it
         reach = max(MIN_COMPARED_ROWS + int(MIN_COMPARED_SHARE * len(rows)), GROWTH_FACTOR * count)
         while True:
             inner, outer = np.searchsorted(within, (reach // 2, reach))

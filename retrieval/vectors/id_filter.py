@@ -1,23 +1,23 @@
-"""Which rows of an index hold the ids that a filter lets pass."""
+"""Map the allowed ids of a filter to the rows of an index."""
 
 import numpy as np
 
 from retrieval.types import Ids
 
-MAX_CACHED_FILTERS = 4  # arrays of ids whose rows are remembered: those of a million take 8 MB
+MAX_CACHED_FILTERS = 4  # id arrays whose rows are cached; a million rows take 8 MB
 
 
 class IdFilter:
-    """The ids of an index's rows, ascending, and the rows of those that were last asked about."""
+    """The ascending ids of an index, with a cache of the rows of the last filters."""
 
     def __init__(self, ids: Ids) -> None:
         self.ids = ids
         self._cache: tuple[tuple[Ids, Ids], ...] = ()
 
     def rows(self, allowed: Ids) -> Ids:
-        """Return the rows of these ids, both ascending; those that are not here have none.
+        """Return the rows of the allowed ids that exist, both ascending.
 
-        Asked with the same array, which nobody may change meanwhile, it answers at once.
+        The rows are cached by the identity of the array, so it must not be changed.
         """
         for known, rows in self._cache:
             if known is allowed:
@@ -31,5 +31,5 @@ class IdFilter:
             return np.empty(0, np.int64)
         allowed = allowed[slice(*np.searchsorted(allowed, (self.ids[0], self.ids[-1] + 1)))]
         rows: Ids = np.searchsorted(self.ids, allowed)
-        there: Ids = rows[self.ids[rows] == allowed]
-        return there
+        existing: Ids = rows[self.ids[rows] == allowed]
+        return existing

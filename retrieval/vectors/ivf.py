@@ -1,4 +1,4 @@
-"""Rows as bytes in lists by nearest centroid; a query looks into the nearest lists only.
+"""An inverted file: 8-bit rows in lists by nearest centroid, of which a query searches the nearest.
 
 Inverted file with a scalar quantizer: Jégou, Douze & Schmid, TPAMI 2011.
 """
@@ -8,21 +8,21 @@ import faiss
 from retrieval.types import Ids, Scores, Vectors
 from retrieval.vectors import flat
 
-SEARCH_EFFORTS = (4, 8, 16, 32, 48, 64, 96, 128, 192, 256, 384, 512, 1024)  # lists looked into
+SEARCH_EFFORTS = (4, 8, 16, 32, 48, 64, 96, 128, 192, 256, 384, 512, 1024)  # nprobe: lists searched
 
 
 def list_count(count: int) -> int:
-    """Say how many lists so many rows make: about 4 times the square root."""
+    """Return the number of lists for `count` rows: about 4 times the square root."""
     return max(1, min(int(4 * count**0.5), count // 39))
 
 
 def sample_size(count: int) -> int:
-    """Say how many vectors the centroids are learned from: 40 a list."""
+    """Return the number of vectors for training the centroids: 40 per list."""
     return min(count, 40 * list_count(count))
 
 
 def create(dim: int, count: int) -> faiss.Index:
-    """Make empty lists."""
+    """Create an index of empty lists."""
     quantizer = faiss.IndexFlatIP(dim)
     index = faiss.IndexIVFScalarQuantizer(
         quantizer, dim, list_count(count), faiss.ScalarQuantizer.QT_8bit, faiss.METRIC_INNER_PRODUCT, False
@@ -37,16 +37,16 @@ def create(dim: int, count: int) -> faiss.Index:
 def search(
     index: faiss.IndexIVF, queries: Vectors, count: int, search_effort: int, allowed: Ids | None
 ) -> tuple[Scores, Ids]:
-    """Return the best `count` ids in the nearest lists: in more of them where only a share may pass.
+    """Return the best `count` ids in the nearest lists; a filter searches proportionally more of them.
 
-    Where they hold too few, every list is looked into.
+    If they contain too few, all lists are searched.
     """
-    there = index.ntotal if allowed is None else len(allowed)
+    available = index.ntotal if allowed is None else len(allowed)
     selector = None if allowed is None else flat.selector(allowed)
-    for share in (there / max(1, index.ntotal), 0.0):
+    for share in (available / max(1, index.ntotal), 0.0):
         nearest = min(int(search_effort / max(share, 1e-6)), index.nlist)
         parameters = faiss.SearchParametersIVF(nprobe=max(1, nearest), sel=selector)
         scores, ids = index.search(queries, count, params=parameters)
-        if (ids[:, : min(count, there)] >= 0).all():
+        if (ids[:, : min(count, available)] >= 0).all():
             break
     return scores, ids

@@ -1,7 +1,7 @@
-"""A sketch of every row: on which side of many planes it lies, one bit each.
+"""A sketch of every row: one bit for the side of each of many planes on which it lies.
 
-Rows on the same side of more planes are likely nearer, and counting a row's bits takes 5 ns where comparing
-its bytes takes 250. Random hyperplanes: Charikar, STOC 2002.
+Rows on the same side of more planes are likely nearer. Comparing the bits of a row takes 5 ns, comparing its
+bytes 250 ns. Random hyperplanes: Charikar, STOC 2002.
 """
 
 from typing import TypeAlias
@@ -12,24 +12,22 @@ from numpy.typing import NDArray
 
 from retrieval.types import Ids, Vectors
 
-Distances: TypeAlias = NDArray[np.int32]  # planes that lie between each row and the query
+Distances: TypeAlias = NDArray[np.int32]  # planes between each row and the query
 
-MIN_PLANES = (
-    512  # at least: with 256, of real pictures 3 times as many had to be compared for the same recall
-)
-CHUNK_ROWS = 16_384  # rows picked at a time, so that their bits are still in the cache when they are counted
-MAX_PICKED_SHARE = 0.25  # of all rows; from here on counting all of them is quicker than picking
+MIN_PLANES = 512  # with 256, 3 times as many real photos had to be compared for the same recall
+CHUNK_ROWS = 16_384  # rows picked at a time, so that their bits fit in the CPU cache
+MAX_PICKED_SHARE = 0.25  # of all rows; above it, comparing all rows is faster than picking some
 
 
 def create(dim: int) -> faiss.IndexLSH:
-    """Make an empty sketch; its planes are random directions, each through the median of the sample."""
+    """Create an empty sketch of random planes, each through the median of the training sample."""
     index = faiss.IndexLSH(dim, max(MIN_PLANES, -(-dim // 64) * 64), True, True)
-    index.metric_type = faiss.METRIC_INNER_PRODUCT  # of what it stands beside; bits know of none
+    index.metric_type = faiss.METRIC_INNER_PRODUCT  # must equal that of the graph; a sketch itself has none
     return index
 
 
 class LshSketch:
-    """A sketch, for reading."""
+    """A sketch, for searching."""
 
     def __init__(self, index: faiss.IndexLSH) -> None:
         self.index = index
@@ -42,14 +40,14 @@ class LshSketch:
         if len(rows) > MAX_PICKED_SHARE * len(self.codes):
             return _hamming_distances(bits, self.codes)[rows]
         picked = np.empty((CHUNK_ROWS, self.codes.shape[1]), np.uint8)
-        found = [np.empty(0, np.int32)]
+        chunks = [np.empty(0, np.int32)]
         for at in range(0, len(rows), CHUNK_ROWS):
-            some = rows[at : at + CHUNK_ROWS]
-            # With `out` and `clip`, numpy copies whole rows; without, it takes 4 times as long.
-            found.append(
-                _hamming_distances(bits, np.take(self.codes, some, 0, out=picked[: len(some)], mode="clip"))
+            chunk = rows[at : at + CHUNK_ROWS]
+            # With `out` and `clip`, numpy copies complete rows; otherwise it takes 4 times as long.
+            chunks.append(
+                _hamming_distances(bits, np.take(self.codes, chunk, 0, out=picked[: len(chunk)], mode="clip"))
             )
-        return np.concatenate(found)
+        return np.concatenate(chunks)
 
 
 def _hamming_distances(query: NDArray[np.uint8], codes: NDArray[np.uint8]) -> Distances:

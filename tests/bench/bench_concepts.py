@@ -26,8 +26,8 @@ from PIL import Image
 from indexer.embed.files import round_to_float16
 from retrieval.embedders.registry import load_embedder
 from retrieval.media.images.loader import load_image
-from retrieval.scoring.calibration import normalize_rows
-from retrieval.scoring.linear_probe import MIN_AUROC, Z_QUARTILE, fit_probe
+from retrieval.scoring.calibration import Z_QUARTILE, normalize_rows
+from retrieval.scoring.linear_probe import MIN_AUROC, fit_probe
 from retrieval.scoring.metrics import roc_auc
 
 DATA = Path(__file__).parents[3] / "shared" / "data" / "flickr8k"

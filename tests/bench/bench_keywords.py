@@ -38,8 +38,8 @@ from retrieval.query.encoder import encode_query, lookup_vector
 from retrieval.query.parser import parse
 from retrieval.search.hybrid_search import hybrid_search
 from retrieval.search.keyword_search import keyword_search
+from retrieval.search.request import SearchRequest
 from retrieval.search.vector_search import vector_search
-from retrieval.types import Filters
 from retrieval.vectors.space_index import SpaceIndex
 
 DEPTH = 100
@@ -171,11 +171,11 @@ def latency(folder: Path, asked: Sequence[str]) -> list[dict[str, object]]:
         )
         for words in asked
     ]
-    every = Filters()
+    requests = [SearchRequest(nearest, query) for query in composed]
     ways: dict[str, Callable[[int], object]] = {
-        "meaning": lambda n: vector_search(catalog, nearest, composed[n], every, count=10),
+        "meaning": lambda n: vector_search(requests[n], 10),
         "keyword": lambda n: keyword_search(catalog, asked[n], count=DEPTH),
-        "both": lambda n: hybrid_search(catalog, nearest, composed[n], every, count=10),
+        "both": lambda n: hybrid_search(requests[n]).top(10),
     }
     rows = []
     for way, work in ways.items():

@@ -31,6 +31,7 @@ from indexer.store.writer import LibraryWriter
 from retrieval.catalog.reader import Catalog
 from retrieval.query.encoder import EncodedQuery
 from retrieval.scoring.ranking import recall, top_k
+from retrieval.search.request import SearchRequest
 from retrieval.search.vector_search import vector_search
 from retrieval.types import Filters, Hit, Ids, Scores, Vectors
 from retrieval.vectors.exact import ExactIndex
@@ -136,9 +137,7 @@ def _ask_nearest(
 
 def _ask_whole(nearest: SpaceIndex, warm: Vectors, asked: Vectors) -> dict[str, object]:
     def ask(query: Vectors) -> list[Hit]:
-        return vector_search(
-            nearest.catalog, nearest, EncodedQuery(query, "words", ()), Filters(), count=COUNT
-        )
+        return vector_search(SearchRequest(nearest, EncodedQuery(query, "words", ())), COUNT)
 
     first = time_each(ask, warm)[0][0]
     return {"of": "answer", "among": "all", "times": time_each(ask, asked)[0], "first ms": first}

@@ -185,7 +185,7 @@ def test_a_damaged_index_costs_no_answers_and_is_built_again(folder, index, plac
     with Library.open(place, embedder=toy) as library:
         assert names(library.search("red", count=1)) == ["red.png"]
         assert len(library.search("red", count=20)) == 7
-        assert "builds it again" in library.damage
+        assert library.damage
     index()
     with Library.open(place, embedder=toy) as library:
         assert (library.damage, library.status().space.indexes[0].count) == (None, 7)

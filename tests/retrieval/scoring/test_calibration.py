@@ -129,7 +129,7 @@ def test_gibberish_is_told_from_a_match(clew, flickr, tmp_path):
     for words in ("asdf qwer zxcv", "tax return form"):
         done = clew(words, "--json")
         assert (done.exit_code, done.stdout.strip()) == (1, "[]")
-        assert "Nothing here matches well" in done.stderr
+        assert "Nothing matches well" in done.stderr
         assert clew(words, "--all", "-k", 3, "--paths").stdout.count("\n") == 3
 
 

@@ -13,7 +13,6 @@ from retrieval.scoring.metrics import (
     Ranking,
     average_precision,
     bootstrap,
-    error_rates,
     first_relevant_rank,
     hit_rate_at,
     ndcg_at,
@@ -128,11 +127,9 @@ def test_what_was_not_found_counts_as_missed():
     np.testing.assert_array_equal(first_relevant_rank(ranking), [1, np.inf])
 
 
-def test_error_rates_at_a_threshold():
+def test_roc_auc_of_a_small_table():
     scores, truth = np.array([0.1, 0.4, 0.35, 0.8]), np.array([False, False, True, True])
     assert roc_auc(scores, truth) == 0.75
-    assert error_rates(scores, truth, 0.4) == (0.5, 0.5)
-    assert error_rates(scores, truth, 0.9) == (0, 1)
 
 
 def test_measure_knows_a_perfect_and_a_useless_ranking():

@@ -120,8 +120,6 @@ def test_what_a_folder_name_lifts_alike_stays_in_the_order_of_meaning():
 
 def test_a_picture_and_its_caption_are_blended_as_one_thing():
     caption = Hit(id=2, score=0.9, kind="text", path=Path("/1.png"), space="toy")
-    found = fuse_hits([hit(1), hit(3)], [KeywordHit(caption, 5.0, 1.0)], key=lambda each: each.path)
+    found = fuse_hits([hit(1), hit(3)], [KeywordHit(caption, 5.0, 1.0)])
     assert [(h.id, h.score) for h in found] == [(1, 0.5), (3, 0.5)]
-    assert [
-        h.id for h in fuse_hits([hit(3), hit(1)], [KeywordHit(caption, 5.0, 1.0)], key=lambda each: each.path)
-    ] == [1, 3]
+    assert [h.id for h in fuse_hits([hit(3), hit(1)], [KeywordHit(caption, 5.0, 1.0)])] == [1, 3]

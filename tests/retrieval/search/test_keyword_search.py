@@ -354,12 +354,12 @@ def test_a_search_is_by_both_or_by_one(tree, index, place, toy):
         by_meaning = {hit.id: hit.score for hit in library.search("red fountain", by="meaning", count=20)}
         for hit in library.search("red fountain", count=20) + library.search("red fountain", by="keyword"):
             assert hit.score == pytest.approx(by_meaning[hit.id], abs=1e-6)
-        with pytest.raises(QueryError, match="picture has no words"):
+        with pytest.raises(QueryError, match="no keywords"):
             library.search(image=tree / "vacation" / "sunset.png", by="keyword")
 
 
 def test_keywords_of_files_that_are_gone_hide_none_that_are_there(tmp_path, index, place, toy, monkeypatch):
-    monkeypatch.setattr("retrieval.search.hybrid_search.MIN_HITS_PER_LIST", 1)
+    monkeypatch.setattr("retrieval.search.hybrid_search.MIN_FUSION_DEPTH", 1)
     for n in range(12):
         write_text(tmp_path / "notes" / f"{n}.txt", f"heron {'x' * n}")
     index(tmp_path / "notes")

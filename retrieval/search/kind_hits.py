@@ -1,0 +1,52 @@
+"""The ranked hits of one kind: segments joined to files, filtered and deduplicated, page by page."""
+
+from collections.abc import Hashable, Iterator
+from dataclasses import replace
+
+from retrieval.search.request import SearchRequest
+from retrieval.types import Hit, Kind
+from retrieval.vectors.kind_ranking import PAGE_GROWTH
+
+
+def kind_hits(request: SearchRequest, kind: Kind, page_size: int) -> Iterator[list[Hit]]:
+    """Yield pages of the hits of a kind, best first; of each image only the part that fits best."""
+    seen = set[Hashable]()
+    for page in _located_hits(request, kind, page_size + len(request.excluded_ids)):
+        hits = request.exclusion_filter.apply(page)
+        yield deduplicate(hits, seen) if kind == "image" else hits
+
+
+def _located_hits(request: SearchRequest, kind: Kind, page_size: int) -> Iterator[list[Hit]]:
+    """Yield pages of segments, best first, as hits at the files that pass the filters."""
+    vector, filters = request.query.vector, replace(request.filters, kinds=frozenset({kind}))
+    is_narrow, seen = filters.has_non_kind_filters, set(request.excluded_ids)
+    ranking = request.space_index.ranked(vector, kind, page_size, filters if is_narrow else None)
+    while (page := next(ranking, None)) is not None:
+        page_size *= PAGE_GROWTH
+        pairs = zip(*(part.tolist() for part in page), strict=True)
+        scored_ids = [(id_, score) for score, id_ in pairs if id_ not in seen]
+        hits = request.catalog.hits(scored_ids, request.space_index.space.name, filters)
+        if not is_narrow and len({hit.id for hit in hits}) < len(scored_ids):
+            # Segments of deleted files take places in the ranking, so rank only those that have a file.
+            is_narrow, ranking = True, request.space_index.ranked(vector, kind, page_size, filters)
+            continue
+        seen.update(id_ for id_, _ in scored_ids)
+        yield hits
+
+
+def deduplicate(hits: list[Hit], seen: set[Hashable]) -> list[Hit]:
+    """Return the first hit of each result that is not in `seen`, and add those to it."""
+    first = []
+    for hit in hits:
+        if (key := result_key(hit)) not in seen:
+            seen.add(key)
+            first.append(hit)
+    return first
+
+
+def result_key(hit: Hit) -> Hashable:
+    """Return what a user would open: the image of an image or caption, a page, else the segment."""
+    if hit.page is not None:
+        return hit.path, hit.page
+    described = hit.kind == "text" and (hit.start is None or (hit.source is not None and not hit.timed))
+    return hit.path if hit.kind == "image" or described else hit.id

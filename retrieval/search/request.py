@@ -1,0 +1,30 @@
+"""The input of a search: an encoded query, the space it is searched in, and what may be returned."""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from retrieval.catalog.reader import Catalog
+from retrieval.query.encoder import EncodedQuery
+from retrieval.search.exclusions import ExclusionFilter
+from retrieval.types import Filters
+from retrieval.vectors.space_index import SpaceIndex
+
+
+@dataclass(frozen=True)
+class SearchRequest:
+    """A query and the segments among which it is searched."""
+
+    space_index: SpaceIndex
+    query: EncodedQuery
+    filters: Filters = field(default_factory=Filters)
+    excluded_ids: frozenset[int] = frozenset()  # segments that are never returned, such as examples
+
+    @property
+    def catalog(self) -> Catalog:
+        """Return the catalog of the space."""
+        return self.space_index.catalog
+
+    @cached_property
+    def exclusion_filter(self) -> ExclusionFilter:
+        """Return the filter of the query's exclusions, which remembers the segments it has evaluated."""
+        return ExclusionFilter(self.space_index, self.query)
