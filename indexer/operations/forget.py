@@ -15,10 +15,10 @@ def forget(
     purge: bool = False,
     space: str | None = None,
 ) -> tuple[int, int]:
-    """Take folders out of a library, and with `purge` delete what no file holds any more.
+    """Remove folders from a library; return the number of forgotten files and of deleted segments.
 
-    `space` names one that does not answer, which is dropped. Returns how many files were forgotten and how
-    many segments deleted. Raises LibraryError.
+    `purge` deletes contents without a file. `space` names a space to delete, which must not be active. Raises
+    LibraryError.
     """
     with LibraryWriter(existing_library(library)) as writer:
         if space is not None:

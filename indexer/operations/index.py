@@ -63,7 +63,7 @@ def update_library(
     `library` is the folder of the library (default: one per user). A new library uses `model`; the default
     is the recommended open_clip model if it is cached or can be downloaded, else `builtin`. An existing
     library keeps its model. `embedder` replaces the named model. Ctrl-C ends the run early and sets
-    `interrupted` in the report. Files that cannot be read are no error: see `Library.failures`. Raises
+    `interrupted` in the report. Files that cannot be read raise no error: see `Library.failures`. Raises
     LibraryError and EmbedderError.
     """
     factory = embedder_factory(embedder, model, options.arch, options.device, notify)

@@ -59,7 +59,7 @@ class TargetScan:
 
 
 class IndexRun:
-    """One indexing run. `report` counts what it has done so far."""
+    """One indexing run. `report` has its counts so far."""
 
     def __init__(
         self,
@@ -180,7 +180,7 @@ class IndexRun:
         self.report.notes += result.notes
 
     def update_indexes(self) -> None:
-        """Build, calibrate and tag what is due."""
+        """Update indexes, calibrations and tags if they are due."""
         space = build_if_due(self.writer, self.options.index_method)
         calibrate_if_due(self.writer, space, self.writer.embedder)
         update_tags(self.writer, space, self.writer.embedder)
@@ -250,7 +250,7 @@ def _register_folders(
     known = writer.roots.paths()
     for folder in folders:
         if folder not in known and not os.path.isdir(folder):
-            raise LibraryError(f"There is no folder {os.fsdecode(folder)}.")
+            raise LibraryError(f"Folder {os.fsdecode(folder)} not found.")
     prefixes = tuple(path.rstrip(b"/") + b"/" for path in folders)
     exclude = [options.exclude] if isinstance(options.exclude, str) else options.exclude
     with writer.db.atomic():

@@ -1,4 +1,4 @@
-"""What a run did, counted and in words."""
+"""Counts and notes of an indexing run."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from retrieval.media.archives.archive import ARCHIVE_SUFFIXES
 
 @dataclass(slots=True)
 class Report:
-    """What a run did. A file is counted once in the first seven; `skipped` is suffix -> files."""
+    """Counts and notes of an indexing run. Each file is counted in one of the first seven fields."""
 
     added: int = 0
     updated: int = 0
@@ -21,14 +21,14 @@ class Report:
     segments: int = 0
     seconds: float = 0.0
     kinds: Counter[str] = field(default_factory=Counter)  # kind -> new segments
-    skipped: Counter[str] = field(default_factory=Counter)
-    lacking: Counter[str] = field(default_factory=Counter)  # what is not installed -> files it would read
-    partly: list[str] = field(default_factory=list)  # files of which something was left out, and what
+    skipped: Counter[str] = field(default_factory=Counter)  # suffix without a decoder -> files
+    lacking: Counter[str] = field(default_factory=Counter)  # missing extra -> files that need it
+    partly: list[str] = field(default_factory=list)  # files that were read in part, and the omission
     notes: list[str] = field(default_factory=list)
     interrupted: bool = False
 
     def __str__(self) -> str:
-        """Say it for a person, a line a subject."""
+        """Return the report as text, one line per subject."""
         files = self.added + self.updated
         rate = f", {files / self.seconds:,.0f} files/s" if files and self.seconds > 1 else ""
         lines = [f"{format_segment_counts(self.kinds) or 'nothing new'} in {self.seconds:.1f} s{rate}"]

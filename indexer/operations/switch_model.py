@@ -1,4 +1,4 @@
-"""Change the model of a library: the new space is filled while the old one answers, then they swap."""
+"""Change the model of a library: fill a new space while the old one is active, then activate it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ MAX_COMPARED_HITS = 10  # hits of each space
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The answers of two spaces to one query; `overlap` is the share of hits they have in common."""
+    """The hits of two spaces for one query."""
 
     query: str
     old: tuple[Hit, ...]
@@ -45,18 +45,14 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class Switched:
-    """What a switch did.
-
-    `embedded` segments got their vector now, `waiting` ones have no file to read at present and get theirs
-    when it is back. `answers` says whether the new space answers now.
-    """
+    """The result of `switch_library`."""
 
     old: str
     new: str
-    embedded: int = 0
-    waiting: int = 0
+    embedded: int = 0  # segments with a new vector
+    waiting: int = 0  # segments whose files are offline; they are embedded when the files return
     seconds: float = 0.0
-    answers: bool = False
+    answers: bool = False  # the new space is active
     interrupted: bool = False
     comparisons: tuple[Comparison, ...] = ()
 
@@ -72,20 +68,20 @@ def switch_library(
     progress: Progress = no_progress,
     notify: Notify = ignore_message,
 ) -> Switched:
-    """Fill a space of another model, and let it answer instead of the present one.
+    """Embed a library with another model, and activate its space.
 
-    The old space answers until the new one is whole and its indexes are built; it stays until it is
-    forgotten. Ctrl-C, or a kill, leaves it answering, and the next call goes on. With queries to `compare`,
-    both spaces answer them and nothing is swapped. Raises LibraryError and EmbedderError.
+    The old space stays active until the new one is complete and its indexes are built, and is kept until it
+    is forgotten. After an interruption the next call resumes. With queries in `compare`, both spaces answer
+    them and the old one stays active. Raises LibraryError and EmbedderError.
     """
     begun, place = monotonic(), existing_library(library)
     name = resolve.RECOMMENDED_MODEL if model == resolve.AUTO else model
     new = embedder or resolve.resolve_embedder(name, arch=arch, device=device, notify=notify)
     for words in compare:
-        validate_query(parse(words))  # one that cannot be asked is better known before than after the work
+        validate_query(parse(words))  # fail before the work if a query is invalid
     with LibraryWriter(place) as writer:
         space = writer.spaces.find_or_create(new)
-        old = active_space(writer.catalog)  # which may have stepped aside
+        old = active_space(writer.catalog)  # after it may have been renamed
 
         def advance(done: int, total: int) -> None:
             progress(space.name, done, total)
@@ -101,7 +97,7 @@ def switch_library(
             writer.spaces.activate(space, complete=not waiting)
             try:
                 update_tags(writer, space, new)
-            except KeyboardInterrupt:  # the new space answers; the next `clew index` tags what is left
+            except KeyboardInterrupt:  # the next `clew index` continues the tagging
                 return Switched(old.name, space.name, embedded, waiting, _elapsed_seconds(begun), True, True)
     found = _compare_spaces(place, old, space, new, compare)
     return Switched(
@@ -129,9 +125,9 @@ def _compare_spaces(
 
 
 def _reload_space(writer: LibraryWriter, space: Space) -> Space:
-    """Return the space as the catalogue has it now."""
+    """Return the current row of a space."""
     found = writer.catalog.space(space.name)
-    assert found is not None, "it was made above"
+    assert found is not None, "created above"
     return found
 
 

@@ -21,9 +21,9 @@ def verify_library(
     progress: Progress = no_progress,
     notify: Notify = ignore_message,
 ) -> Findings:
-    """Check that a library is as it was written.
+    """Check a library for damage.
 
-    `repair` builds a damaged index again, and makes the thumbnails that are missing from the files.
+    `repair` rebuilds damaged indexes, and missing thumbnails from the files.
     """
     with LibraryWriter(existing_library(library)) as writer:
 

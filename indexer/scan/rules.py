@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from fnmatch import translate
 from typing import NamedTuple
 
-# Folders that hold other programs' copies and leftovers; hidden names are left out by their dot.
+# Folders with copies and temporary files of other programs. Names with a leading dot are hidden.
 IGNORED_FOLDERS = frozenset(
     name.encode()
     for name in (
@@ -17,21 +17,21 @@ IGNORED_FOLDERS = frozenset(
 
 
 class ScanOptions(NamedTuple):
-    """How a root is scanned; remembered with it. `mount` says that it was a mount point."""
+    """Options of a root, stored with it."""
 
-    exclude: Sequence[str] = ()
-    hidden: bool = False
-    mount: bool = False
-    archives: bool = False
+    exclude: Sequence[str] = ()  # patterns of names, or of paths under the root
+    hidden: bool = False  # include hidden files and folders
+    mount: bool = False  # the root was a mount point; if it is empty, its drive is disconnected
+    archives: bool = False  # include the files in archives
 
 
 def is_included(options: ScanOptions, path: bytes) -> bool:
-    """Say whether a folder under a root is walked: neither it nor a folder above it is left out."""
+    """Return True if neither a path under a root nor a folder above it is excluded."""
     return inclusion_filter(options)(path)
 
 
 def inclusion_filter(options: ScanOptions) -> Callable[[bytes], bool]:
-    """Return what says of a path under a root whether neither it nor a folder above it is left out."""
+    """Return `is_included` for one set of options, with compiled patterns."""
     excluded = exclude_patterns(options)
 
     def passes(path: bytes) -> bool:
@@ -47,12 +47,12 @@ def inclusion_filter(options: ScanOptions) -> Callable[[bytes], bool]:
 
 
 def exclude_patterns(options: ScanOptions) -> list[re.Pattern[str]]:
-    """Compile the patterns of a root."""
+    """Compile the exclude patterns of a root."""
     return [re.compile(translate(pattern.rstrip("/"))) for pattern in options.exclude]
 
 
 def matches_any_pattern(path: bytes, patterns: list[re.Pattern[str]]) -> bool:
-    """Say whether a pattern fits the name or the path under the root."""
-    whole = os.fsdecode(path)
-    name = whole.rpartition("/")[2]
-    return any(pattern.match(name) or pattern.match(whole) for pattern in patterns)
+    """Return True if a pattern matches the name or the path under the root."""
+    text = os.fsdecode(path)
+    name = text.rpartition("/")[2]
+    return any(pattern.match(name) or pattern.match(text) for pattern in patterns)

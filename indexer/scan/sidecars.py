@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 
 from indexer.decode.registry import CAPTION_SUFFIXES, DECODER_BY_SUFFIX
 
-MAX_SUBTITLE_TAGS = 2  # of a name of subtitles behind that of the video: language, and "forced" or "sdh"
+MAX_SUBTITLE_TAGS = 2  # parts between the name of a video and .srt: a language, and "forced" or "sdh"
 
 _DECODERS_BY_SUFFIX = {suffix.encode(): (reader, None) for suffix, reader in DECODER_BY_SUFFIX.items()}
 
@@ -13,21 +13,20 @@ _SIDECAR_SUFFIXES = frozenset(suffix.encode() for suffix in CAPTION_SUFFIXES)
 
 
 def name_stem(name: bytes) -> bytes:
-    """Return what the names of a picture and of its captions have in common: all before the first dot."""
+    """Return the part of a name that an image shares with its captions: all before the first dot."""
     return name[:1] + name[1:].partition(b".")[0]
 
 
 def has_decoder(name: bytes) -> bool:
-    """Say whether a file of this name may be read by a decoder, beside a picture at least."""
+    """Return True if a file of this name has a decoder, or has one next to an image."""
     suffix = name[name.rfind(b".") :].lower()
     return suffix in _DECODERS_BY_SUFFIX or suffix in _SIDECAR_SUFFIXES
 
 
 def assign_decoders(names: list[bytes]) -> dict[bytes, tuple[str, bytes | None]]:
-    """Say which decoder reads which name, and of a caption which picture it stands beside.
+    """Return name -> decoder and, for a caption, its image; for subtitles, their video.
 
-    `photo.txt` or `photo.jpg.txt` is a caption of `photo.jpg`; a `.json` only where no `.txt` is. Of
-    subtitles the picture is their video.
+    `photo.txt` and `photo.jpg.txt` are captions of `photo.jpg`; a `.json` only if there is no `.txt`.
     """
     readers: dict[bytes, tuple[str, bytes | None]] = {}
     beside: list[tuple[bytes, bytes, str]] = []
@@ -54,7 +53,7 @@ def assign_decoders(names: list[bytes]) -> dict[bytes, tuple[str, bytes | None]]
 
 
 def assign_archive_decoders(names: Iterable[bytes]) -> Iterator[tuple[bytes, str, bytes | None]]:
-    """Say which decoder reads which file of an archive, and of a caption which picture, folder by folder."""
+    """Yield name, decoder and sidecar target of the files in an archive, folder by folder."""
     folders: dict[bytes, list[bytes]] = {}
     for name in names:
         folder, slash, last = name.rpartition(b"/")
@@ -65,7 +64,7 @@ def assign_archive_decoders(names: Iterable[bytes]) -> Iterator[tuple[bytes, str
 
 
 def _pair_subtitles(readers: dict[bytes, tuple[str, bytes | None]]) -> None:
-    """Give subtitles their video: `clip.srt`, `clip.en.srt`, `clip.en.forced.srt` are of `clip.mp4`."""
+    """Pair subtitles with videos: `clip.srt`, `clip.en.srt` and `clip.en.forced.srt` with `clip.mp4`."""
     subtitles = [name for name, (reader, _) in readers.items() if reader == "subtitles"]
     if not subtitles:
         return

@@ -5,32 +5,28 @@ from typing import NamedTuple
 
 from indexer.scan.rules import ScanOptions
 
-MAX_PATH_BYTES = 5_000  # bytes, more than a path has
+MAX_PATH_BYTES = 5_000  # longer than any path
 
 
 class ScanTarget(NamedTuple):
-    """A folder to index: its root, how that is scanned, and the folder's path below it.
-
-    `apart` are the paths below the root that are roots of their own. Of a place that is not `deep` only the
-    files right in the folder are meant, and of those, if any `heads` are given, only these (see `head`).
-    """
+    """A root, or a folder in a root, to scan."""
 
     root_id: int
     root_path: bytes
     options: ScanOptions
-    subpath: bytes = b""
-    nested_roots: frozenset[bytes] = frozenset()
-    recursive: bool = True
-    name_stems: frozenset[bytes] = frozenset()
+    subpath: bytes = b""  # of the folder under the root
+    nested_roots: frozenset[bytes] = frozenset()  # other roots below, as paths under this root
+    recursive: bool = True  # False: only the files directly in the folder
+    name_stems: frozenset[bytes] = frozenset()  # if not empty, only files with these stems (`name_stem`)
 
     @property
     def folder(self) -> bytes:
-        """Return the folder itself."""
+        """Return the absolute path of the folder."""
         return os.path.join(self.root_path, self.subpath) if self.subpath else self.root_path
 
     @property
     def is_offline(self) -> bool:
-        """Say whether the root is not there, or only the bare folder its drive was mounted on."""
+        """Return True if the root is missing or is the empty mount point of its drive."""
         if not os.path.isdir(self.root_path):
             return True
         return (
@@ -39,18 +35,18 @@ class ScanTarget(NamedTuple):
 
 
 def path_range(folder: bytes) -> tuple[bytes, bytes]:
-    """Return what the paths below a folder are not before, and what they are before; b"" is the root."""
+    """Return the bounds, low included and high not, of the paths below a folder; b"" is the root."""
     return (folder + b"/", folder + b"0") if folder else (b"", b"\xff" * MAX_PATH_BYTES)
 
 
 def subpath_of(path: bytes, root: bytes) -> bytes | None:
-    """Return the path under the root, None where it is not below it."""
+    """Return a path relative to a root, or None if it is not below the root."""
     stem = root.rstrip(b"/") + b"/"
     return path[len(stem) :] if path.startswith(stem) and path != root else None
 
 
 def is_empty_or_missing(path: bytes) -> bool:
-    """Say whether a folder is empty, or is not there."""
+    """Return True if a folder is empty or missing."""
     try:
         with os.scandir(path) as entries:
             return next(entries, None) is None

@@ -1,4 +1,4 @@
-"""One writer at a time; a second one is told who holds the library."""
+"""Lock a library, so that it has one writer at a time."""
 
 import os
 import socket
@@ -15,8 +15,8 @@ from retrieval.errors import LibraryBusy, LibraryError
 
 @contextmanager
 def library_lock(folder: Path) -> Iterator[None]:
-    """Hold the library's lock, which the system lets go of even at kill -9; raises LibraryBusy."""
-    holder = folder / f"{LOCK_FILE}ed-by"  # beside the lock, which opening it for locking empties
+    """Hold the lock of a library. The system releases it even after kill -9. Raises LibraryBusy."""
+    holder = folder / f"{LOCK_FILE}ed-by"  # another file, because opening the lock file truncates it
     lock = FileLock(folder / LOCK_FILE, timeout=0)
     try:
         lock.acquire()
@@ -27,7 +27,7 @@ def library_lock(folder: Path) -> Iterator[None]:
             name = "another process"
         raise LibraryBusy(folder, name.strip()) from error
     except (OSError, NotImplementedError) as error:
-        raise LibraryError(f"The library at {folder} cannot be written: {error}.") from error
+        raise LibraryError(f"Cannot write the library at {folder}: {error}.") from error
     try:
         now = datetime.now().isoformat(" ", "seconds")
         holder.write_text(f"process {os.getpid()} on {socket.gethostname()} since {now}\n")

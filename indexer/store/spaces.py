@@ -1,4 +1,4 @@
-"""The spaces of a library: several may live side by side, and one of them answers."""
+"""Write the vector spaces of a library, one of which is active."""
 
 import json
 import sqlite3
@@ -29,12 +29,12 @@ class Spaces:
     catalog: Catalog
 
     def find_or_create(self, embedder: Embedder) -> Space:
-        """Return the embedder's space, made and yet to be filled if it is not there.
+        """Return the space of an embedder; a new one has no vectors.
 
-        A space of the same name that another version of the model made steps aside under another name.
+        A space of the same name from another version of the model is renamed.
         """
         alike = [space for space in self.catalog.spaces() if space.fingerprint == embedder.fingerprint]
-        if alike:  # perhaps under another name: weights may have moved
+        if alike:  # the name may differ, if weights have been moved
             return alike[0]
         old = self.catalog.space(embedder.name)
         with self.db.atomic():
@@ -46,11 +46,11 @@ class Spaces:
                     save_settings(self.db, replace(settings, active_space=aside))
             self.insert(embedder, complete=False)
         space = self.catalog.space(embedder.name)
-        assert space is not None, "it was made"
+        assert space is not None, "inserted above"
         return space
 
     def insert(self, embedder: Embedder, *, complete: bool) -> int:
-        """Make the space of an embedder, without vectors, and return its id."""
+        """Insert the space of an embedder, without vectors, and return its id."""
         space = {
             "name": embedder.name,
             "model": embedder.name,
@@ -67,9 +67,10 @@ class Spaces:
         return id_
 
     def write_vectors(self, space: Space, segments: Sequence[int], vectors: Vectors) -> None:
-        """Commit vectors of segments that are there and lack them.
+        """Commit the missing vectors of segments.
 
-        From the first of them on, segments count as newer than the indexes and the tags, which lack these.
+        Indexes and tags do not include them, so the first of these segments and all later ones become
+        unindexed and untagged.
         """
         rows = zip(segments, (vector.astype(np.float16).tobytes() for vector in vectors), strict=True)
         reaches = [
@@ -82,36 +83,36 @@ class Spaces:
                 self.db.execute(reach, (min(segments) - 1, space.id))
 
     def activate(self, space: Space, *, complete: bool) -> None:
-        """Let this space answer from now on, in one transaction."""
+        """Make a space the active one, in one transaction."""
         with self.db.atomic():
             self.set_complete(space, complete)
             settings = LibrarySettings.read(self.db.conn)
             save_settings(self.db, replace(settings, active_space=space.name))
 
     def set_complete(self, space: Space, complete: bool) -> None:
-        """Remember whether every segment has its vector in this space."""
+        """Store whether every segment has its vector in a space."""
         self.db.execute("UPDATE spaces SET complete = ? WHERE id = ?", (int(complete), space.id))
 
     def drop(self, name: str) -> int:
-        """Delete a space that does not answer, and return how many vectors it had; raises LibraryError."""
+        """Delete a space that is not active, and return its number of vectors. Raises LibraryError."""
         space = self.catalog.space(name)
         names = ", ".join(each.name for each in self.catalog.spaces())
         if space is None:
-            raise LibraryError(f"There is no space {name} in this library; it has {names}.")
+            raise LibraryError(f"Space {name} not found in this library. Its spaces: {names}.")
         if space == self.catalog.space():
-            raise LibraryError(f"{name} is the space that answers; `clew switch` to another model first.")
+            raise LibraryError(f"{name} is the active space. Activate another one first, with `clew switch`.")
         count = self.catalog.count_vectors(space)
         with self.db.atomic():
             self.db.execute(f"DROP TABLE {vectors_table(space.id)}")
             self.db.execute("DELETE FROM spaces WHERE id = ?", (space.id,))
         for file in space.indexes:
             (self.catalog.folder / INDEX_FOLDER / file.file).unlink(missing_ok=True)
-        with suppress(sqlite3.OperationalError):  # a full disk; the space is gone all the same
+        with suppress(sqlite3.OperationalError):  # the disk is full; the space is deleted nevertheless
             self.db.execute("VACUUM")
         return count
 
     def set_indexes(self, space: Space) -> None:
-        """Point the space at its new index files."""
+        """Store the index files of a space."""
         with self.db.atomic():
             self.db.execute("UPDATE spaces SET indexed_to = ? WHERE id = ?", (space.indexed_to, space.id))
             self.db.execute("DELETE FROM indexes WHERE space = ?", (space.id,))
@@ -120,9 +121,9 @@ class Spaces:
 
 
 def active_space(catalog: Catalog) -> Space:
-    """Return the space that answers."""
+    """Return the active space of a library that has one."""
     space = catalog.space()
-    assert space is not None, "a writer has made it"
+    assert space is not None, "created by the writer"
     return space
 
 

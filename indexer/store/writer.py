@@ -1,4 +1,4 @@
-"""Where the catalogue is written: files, segments and vectors (the rest: roots, contents, spaces)."""
+"""Write files, segments and vectors into the catalog."""
 
 import json
 import sqlite3
@@ -43,7 +43,7 @@ for _name, _statements in MIGRATIONS.items():
 
 @dataclass(frozen=True, slots=True)
 class FileChunk:
-    """Some consecutive segments of a file that was read, with their vectors; `last` ends the file."""
+    """Consecutive segments of a file and their vectors."""
 
     read_result: ReadResult
     drafts: Sequence[SegmentDraft] = ()
@@ -54,29 +54,30 @@ class FileChunk:
 
 @dataclass(frozen=True, slots=True)
 class WriteCounts:
-    """What a transaction changed: files added, updated and failed, and new segments by kind."""
+    """Counts of a transaction: files added, updated and failed, and new segments by kind."""
 
     files: Counter[str] = field(default_factory=Counter)
     segments: Counter[str] = field(default_factory=Counter)
 
 
 class LibraryWriter:
-    """The one process that writes to a library; use it in a `with`."""
+    """The only writer of a library, as a context manager."""
 
     embedder: Embedder
 
     def __init__(
         self, folder: Path, embedder_factory: Callable[[Space | None], Embedder] | None = None
     ) -> None:
-        """Write to the library in `folder`; `choose` gets the space that answers, None of a new one.
+        """Write to the library in `folder`.
 
-        Without it there must be a library, to which nothing is added.
+        `embedder_factory` gets the active space, or None for a new library. Without it the library must
+        exist, and no files can be added.
         """
         self.folder = folder
         self._embedder_factory = embedder_factory
 
     def __enter__(self) -> Self:
-        """Take the lock, bring the tables up to date, and find or make the embedder's space."""
+        """Lock the library, migrate its tables, and find or create the space of the embedder."""
         self._exit_stack = ExitStack()
         with ExitStack() as entered:
             _make_folder(self.folder)
@@ -102,13 +103,13 @@ class LibraryWriter:
     ) -> None:
         try:
             self.db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        except sqlite3.Error:  # a full disk, or a reader; what is in the log is as safe there
+        except sqlite3.Error:  # the disk is full, or a reader is active; the log stays valid
             pass
         finally:
             self._exit_stack.close()
 
     def _find_space(self) -> int:
-        """Return the id of the space that answers; a new library takes the chosen embedder's."""
+        """Return the id of the active space; a new library gets that of the embedder."""
         space = self.catalog.space()
         if self._embedder_factory is None:
             if space is None:
@@ -126,23 +127,24 @@ class LibraryWriter:
         return space.id
 
     def is_known(self, digest: bytes, decoder: str) -> bool:
-        """Say whether all segments of this content are committed; may be asked from any thread."""
+        """Return True if all segments of a content are committed. Thread-safe."""
         query = "SELECT 1 FROM contents WHERE hash = ? AND reader = ? AND segments IS NOT NULL"
         return self.catalog.db.execute(query, (digest, decoder)).fetchone() is not None
 
     def write(self, root: int, chunks: Sequence[FileChunk]) -> WriteCounts:
-        """Commit these portions at once.
+        """Commit a batch in one transaction.
 
-        A file's row comes with its last portion, so that a crash between two leaves segments that
-        nothing shows and that the next run goes on from; one before their thumbnails are written leaves none.
+        The row of a file is inserted together with its last segments. After a crash in between, the earlier
+        segments exist but are not visible, and the next run continues from them. Thumbnails are written after
+        the commit; a crash may lose them.
         """
         wrote, made = WriteCounts(), list[NewThumbnail]()
         with self.db.atomic():
-            for portion in chunks:
-                failed = portion.read_result.error is not None
-                content = None if failed else self._write_content(portion, wrote.segments, made)
-                if portion.is_last:
-                    fresh = self._write_file(root, portion.read_result, content)
+            for chunk in chunks:
+                failed = chunk.read_result.error is not None
+                content = None if failed else self._write_content(chunk, wrote.segments, made)
+                if chunk.is_last:
+                    fresh = self._write_file(root, chunk.read_result, content)
                     wrote.files["failed" if failed else "added" if fresh else "updated"] += 1
         self.thumbnails.save(made)
         return wrote
@@ -150,9 +152,9 @@ class LibraryWriter:
     def _write_content(
         self, chunk: FileChunk, counts: Counter[str], new_thumbnails: list[NewThumbnail]
     ) -> int:
-        """Insert what is not there yet of a content and its segments; returns its id.
+        """Insert a content and its segments as far as they are missing, and return its id.
 
-        What can be shown of them is added to `made`.
+        Thumbnails of the new segments are added to `new_thumbnails`.
         """
         read, decoded = chunk.read_result, chunk.read_result.decoded
         key = (read.digest, read.entry.decoder)
@@ -196,7 +198,7 @@ class LibraryWriter:
     def add_segments(
         self, content: int, origin: str, drafts: Sequence[SegmentDraft], vectors: Vectors
     ) -> None:
-        """Add the segments that an analysis found to a complete content, within a transaction."""
+        """Append the segments of an analysis to a complete content, within a transaction."""
         query = "SELECT coalesce(max(ordinal), -1) + 1 FROM segments WHERE content = ?"
         first = self.db.conn.execute(query, (content,)).fetchone()[0]
         for at, draft in enumerate(drafts):
@@ -205,7 +207,7 @@ class LibraryWriter:
         self.db.conn.execute(query, (len(drafts), content))
 
     def _write_file(self, root: int, read_result: ReadResult, content: int | None) -> bool:
-        """Insert or replace a file's row; returns whether its place is new."""
+        """Insert or update the row of a file; return True if its path is new."""
         found, here = read_result.entry, (root, read_result.entry.path)
         self.db.conn.execute("DELETE FROM files WHERE root = ? AND path = ? AND state = 'gone'", here)
         query = "SELECT 1 FROM files WHERE root = ? AND path = ?"
@@ -239,7 +241,7 @@ class LibraryWriter:
             self.thumbnails.set_limit(settings.thumbnails_max_bytes)
 
     def purge(self) -> int:
-        """Delete the files that are gone and all that no file holds any more; returns how many segments."""
+        """Delete gone files and contents without a file; return the number of deleted segments."""
         with self.db.atomic():
             self.db.execute("DELETE FROM files WHERE state = 'gone'")
             lost = "SELECT id FROM contents c WHERE NOT EXISTS (SELECT 1 FROM files f WHERE f.content = c.id)"
@@ -254,16 +256,16 @@ class LibraryWriter:
 
 
 def _open_catalog(folder: Path) -> sqlite_utils.Database:
-    """Open or make the catalogue, with the steps it lacks."""
+    """Open or create the catalog and apply missing migrations."""
     if sqlite3.sqlite_version_info < (3, 37):
         raise LibraryError(
-            f"clew needs SQLite 3.37 or newer, and this Python has {sqlite3.sqlite_version}; "
-            "another Python of this version, from python.org or conda, brings its own."
+            f"clew needs SQLite 3.37 or newer; this Python has {sqlite3.sqlite_version}. "
+            "Use a Python from python.org or conda, which includes a newer one."
         )
     db = sqlite_utils.Database(folder / CATALOG_FILE)
-    db.execute("PRAGMA page_size = 16384")  # whole vectors on a page
+    db.execute("PRAGMA page_size = 16384")  # complete vectors on a page
     db.execute("PRAGMA journal_mode = WAL")
-    db.execute("PRAGMA synchronous = NORMAL")  # a power cut may cost the last batches, never the file
+    db.execute("PRAGMA synchronous = NORMAL")  # a power failure may lose the last batches, not the file
     db.execute("PRAGMA foreign_keys = ON")
     try:
         migrations.apply(db)
@@ -278,4 +280,4 @@ def _make_folder(folder: Path) -> None:
     try:
         (folder / INDEX_FOLDER).mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise LibraryError(f"The library's folder {folder} cannot be made: {error.strerror}.") from error
+        raise LibraryError(f"Cannot create the library folder {folder}: {error.strerror}.") from error

@@ -1,4 +1,4 @@
-"""What a run changes of the files in a catalogue, as SQLite itself sees it."""
+"""Record the changes of files in the catalog with SQLite triggers."""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ _OLD_COLUMNS, _NEW_COLUMNS = (
     f"{row}.root, {row}.path, {row}.state, {row}.content, {row}.error" for row in ("old", "new")
 )
 _NULL_COLUMNS = "NULL, NULL, NULL, NULL, NULL"
-# Triggers of this connection alone, on a table of its own in memory.
+# Temporary triggers and an in-memory table, visible to this connection only.
 _SETUP_STATEMENTS = (
     "PRAGMA temp_store = MEMORY",
     f"""CREATE TEMP TABLE changed AS SELECT {', '.join(
@@ -33,7 +33,7 @@ _SETUP_STATEMENTS = (
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What has become of a file: where it is now, where it was, and why it could not be read."""
+    """A change of a file; `was` is its path before a move, `reason` why it could not be read."""
 
     change: ChangeType
     path: Path
@@ -42,7 +42,7 @@ class Change:
 
 
 class FileState(NamedTuple):
-    """A row of `files`, before or after; all None where there is none."""
+    """A row of `files` before or after a change; all None for no row."""
 
     root: int | None
     path: bytes | None
@@ -52,7 +52,7 @@ class FileState(NamedTuple):
 
 
 class ChangeLog:
-    """A record of the changes that a writer makes from now on."""
+    """The changes that a connection makes from now on."""
 
     def __init__(self, db: sqlite_utils.Database) -> None:
         self.db = db
@@ -60,7 +60,7 @@ class ChangeLog:
             db.conn.execute(step)
 
     def changes(self) -> list[Change]:
-        """Return what has become of each file, in the order of their paths."""
+        """Return the net change of each file, in path order."""
         roots = {row["id"]: row["path"] for row in self.db.query("SELECT id, path FROM roots")}
         net: dict[tuple[int, bytes], tuple[FileState, FileState]] = {}
         for row in self.db.conn.execute("SELECT * FROM changed ORDER BY rowid"):
@@ -70,16 +70,16 @@ class ChangeLog:
             assert side.path is not None
             first, _ = net.get((side.root, side.path), (old, new))
             net[side.root, side.path] = first, new
-        places = {
+        states = {
             fsdecode(roots[root].rstrip(b"/") + b"/" + path): sides
             for (root, path), sides in sorted(net.items())
             if root in roots
         }
-        return list(_net_changes(places))
+        return list(_net_changes(states))
 
 
 def _net_changes(states: dict[str, tuple[FileState, FileState]]) -> Iterator[Change]:
-    """Turn rows into words; what has left one place and come to another has moved."""
+    """Yield the changes; a content that disappears at one path and appears at another has moved."""
     left = defaultdict[int | None, list[str]](list)
     for path, (old, new) in states.items():
         if new.state is None and old.state != "gone":
@@ -91,7 +91,7 @@ def _net_changes(states: dict[str, tuple[FileState, FileState]]) -> Iterator[Cha
         what = "moved" if was is not None else _change_type(old, new)
         if what is not None:
             yield Change(what, Path(path), None if was is None else Path(was), new.error)
-    for paths in left.values():  # another copy is where it was before
+    for paths in left.values():  # the content has another copy
         yield from (Change("gone", Path(path)) for path in paths)
 
 

@@ -1,6 +1,6 @@
-"""What is to be looked at, and when: by what is heard, by what comes of files, and by the clock.
+"""Schedule rescans from file-system events, pending writes and timers.
 
-What is heard is never believed: it says only where to look.
+Events are only hints: they decide where to rescan, never what has changed.
 """
 
 import os
@@ -21,14 +21,14 @@ from indexer.watch.fs_events import EVENT_ADDED, FileEvent, FolderWatcher
 from indexer.watch.write_detection import PendingWrites
 from retrieval.media.archives.archive import is_archive
 
-POLL_SECONDS = 0.5  # seconds: folders that go and come are minded this often, and an end is noticed
-EVENT_DELAY_SECONDS = 0.3  # seconds after which what went is looked at, and what came whole: it may be a move
-COALESCE_SECONDS = 0.1  # seconds within which what is due is looked at together
-MAX_NAME_STEMS = 500  # names; of more the whole folder is looked at
+POLL_SECONDS = 0.5  # between two checks for missing and returned folders, and for the end
+EVENT_DELAY_SECONDS = 0.3  # from an event to its rescan: a move is reported as two events
+COALESCE_SECONDS = 0.1  # targets that are due within this time are rescanned together
+MAX_NAME_STEMS = 500  # with more changed files in a folder, the complete folder is rescanned
 
 
 class RescanTarget(NamedTuple):
-    """A folder to look at, with all that is below it if it is `deep`, or just for names of one head."""
+    """A folder to rescan, recursively or only its files with one name stem."""
 
     folder: bytes
     recursive: bool = False
@@ -36,12 +36,12 @@ class RescanTarget(NamedTuple):
 
 
 class RescanScheduler:
-    """The folders that are watched, and the spots in them that are due for a look."""
+    """The watched folders and the rescan targets in them."""
 
     def __init__(
         self, folders: Sequence[bytes], library_folder: bytes, rescan_seconds: float, notify: Notify
     ) -> None:
-        """Watch the folders that are given, else all roots; `own` is the library's folder, left out."""
+        """Watch these folders, or all roots if there are none; events in the library are ignored."""
         self.folders, self.rescan_seconds, self.notify = folders, rescan_seconds, notify
         self.pending_writes = PendingWrites()
         self._library_prefix = library_folder + b"/"
@@ -55,12 +55,12 @@ class RescanScheduler:
         self._notified: set[str] = set()
 
     def set_roots(self, roots: Roots) -> None:
-        """Learn which roots there are now, and how they are scanned."""
+        """Read the roots and their options, and watch new ones."""
         self._roots = roots.all()
         self._refresh_watchers()
 
     def wait(self, until: float) -> None:
-        """Wait for something to be heard or due, no longer than until then, and note where to look."""
+        """Wait for an event or a due target, at the latest until `until`, and schedule rescans."""
         due = min(
             self.pending_writes.next_check_at,
             self._full_rescan_at,
@@ -69,50 +69,48 @@ class RescanScheduler:
             monotonic() + POLL_SECONDS,
         )
         with suppress(Empty):
-            heard = self._events.get(timeout=max(0.01, due - monotonic()))
+            events = self._events.get(timeout=max(0.01, due - monotonic()))
             while True:
-                for change, name in sorted(heard):
+                for change, name in sorted(events):
                     self._handle_event(change == EVENT_ADDED, name)
-                heard = self._events.get_nowait()
+                events = self._events.get_nowait()
         now = monotonic()
         if now >= self._watchers_checked_at + POLL_SECONDS:
             self._refresh_watchers()
         if now >= self._full_rescan_at:
             self._full_rescan_at = now + self.rescan_seconds
-            inside = tuple(top.rstrip(b"/") + b"/" for top in self._watched_folders)
-            every = [
-                *self._watched_folders,
-                *(root.root_path for root in self._roots if root.root_path.startswith(inside)),
-            ]
-            self._due_at |= {RescanTarget(folder, recursive=True): now for folder in every}
+            prefixes = tuple(folder.rstrip(b"/") + b"/" for folder in self._watched_folders)
+            nested = [root.root_path for root in self._roots if root.root_path.startswith(prefixes)]
+            folders = [*self._watched_folders, *nested]
+            self._due_at |= {RescanTarget(folder, recursive=True): now for folder in folders}
         for path in self.pending_writes.completed():
             self._schedule_file(path, now)
 
     def due(self) -> list[RescanTarget]:
-        """Return the spots to look at now, and those that are so nearly: a move is heard of in two parts."""
+        """Return the targets to rescan if one is due, with those that are due soon."""
         now = monotonic()
         if min(self._due_at.values(), default=now + 1) > now:
             return []
-        return [spot for spot, when in self._due_at.items() if when <= now + COALESCE_SECONDS]
+        return [target for target, due in self._due_at.items() if due <= now + COALESCE_SECONDS]
 
     def mark_done(self, targets: Sequence[RescanTarget]) -> None:
-        """Forget spots that were looked at."""
-        for spot in targets:
-            del self._due_at[spot]
+        """Remove targets that have been rescanned."""
+        for target in targets:
+            del self._due_at[target]
         self.pending_writes.clear_completed()
 
     def retry_after(self, targets: Sequence[RescanTarget], seconds: float) -> None:
-        """Look at these spots again after so many seconds."""
+        """Schedule these targets again after a delay."""
         self._due_at |= dict.fromkeys(targets, monotonic() + seconds)
 
     def notify_once(self, line: str) -> None:
-        """Say a line, unless it was said since a folder last came or went."""
+        """Show a message once until a folder appears or disappears."""
         if line not in self._notified:
             self._notified.add(line)
             self.notify(line)
 
     def close(self) -> None:
-        """Look away from everything."""
+        """Stop all watchers."""
         for top in self._watchers:
             self._close_watcher(top)
         self._watchers.clear()
@@ -123,7 +121,7 @@ class RescanScheduler:
         return self.folders or [root.root_path for root in self._roots]
 
     def _handle_event(self, added: bool, name: str) -> None:
-        """Note where to look for what was heard."""
+        """Schedule the rescan for an event."""
         now, path = monotonic(), self._restore_symlinks(os.fsencode(name))
         root = self._root_of(path)
         if root is None:
@@ -142,7 +140,7 @@ class RescanScheduler:
             self._schedule_file(path, now + EVENT_DELAY_SECONDS)
 
     def _restore_symlinks(self, path: bytes) -> bytes:
-        """Return a path as it is below its folder, where the system tells it without that folder's links."""
+        """Return the path below its watched folder; the system resolves links in that folder's own path."""
         for top in self._watched_folders:
             real = os.path.realpath(top) + b"/"
             if path.startswith(real) and not path.startswith(top):
@@ -150,7 +148,7 @@ class RescanScheduler:
         return path
 
     def _schedule_file(self, path: bytes, due_at: float) -> None:
-        """Look where a file is; for an archive all that is in its folder."""
+        """Schedule the rescan of a file; for an archive, of its folder."""
         self._schedule(
             RescanTarget(os.path.dirname(path), recursive=True)
             if is_archive(path)
@@ -162,7 +160,7 @@ class RescanScheduler:
         self._due_at.setdefault(target, due_at)
 
     def _root_of(self, path: bytes) -> ScanTarget | None:
-        """Return the root that a path is or is in; None where it is left out, or is the library's own."""
+        """Return the root of a path, or None if the path is excluded or in the library."""
         if path.startswith(self._library_prefix):
             return None
         tops = [root for root in self._roots if (path + b"/").startswith(root.root_path.rstrip(b"/") + b"/")]
@@ -172,7 +170,7 @@ class RescanScheduler:
         return root
 
     def _refresh_watchers(self) -> None:
-        """Open eyes for folders that are there, close them for those that are not; look where one changed."""
+        """Start and stop watchers as folders appear and disappear; rescan folders that were replaced."""
         self._watchers_checked_at = monotonic()
         for top in set(self._watchers) - set(self._watched_folders):
             self._close_watcher(top)
@@ -189,65 +187,66 @@ class RescanScheduler:
                 self._notified.clear()
                 self._schedule(RescanTarget(top, recursive=True), monotonic() + EVENT_DELAY_SECONDS)
                 if identity is not None:
-                    self.notify(f"{os.fsdecode(top)} is there again.")
+                    self.notify(f"{os.fsdecode(top)} is available again.")
 
     def _open_watcher(self, folder: bytes) -> FolderWatcher | None:
         try:
-            eyes = FolderWatcher(folder, self._events)
+            watcher = FolderWatcher(folder, self._events)
         except (OSError, ValueError) as error:
             self.notify_once(
-                f"{os.fsdecode(folder)} cannot be listened to ({error}); it is scanned every "
-                f"{self.rescan_seconds:.0f} s."
+                f"Cannot watch {os.fsdecode(folder)} ({error}). It will be rescanned every "
+                f"{self.rescan_seconds:.0f} s instead."
             )
             return None
-        if eyes.polling_reason is not None:
+        if watcher.polling_reason is not None:
             self.notify_once(
-                f"{os.fsdecode(folder)} is looked at every {eyes.poll_seconds:.0f} s: "
-                f"{eyes.polling_reason} what changes."
+                f"Polling {os.fsdecode(folder)} every {watcher.poll_seconds:.0f} s: {watcher.polling_reason}."
             )
-        return eyes
+        return watcher
 
     def _close_watcher(self, folder: bytes) -> None:
-        eyes = self._watchers.get(folder)
-        if eyes is not None:
-            eyes.close()
+        watcher = self._watchers.get(folder)
+        if watcher is not None:
+            watcher.close()
 
 
 def scan_targets(roots: Roots, rescan_targets: Sequence[RescanTarget]) -> Iterator[ScanTarget]:
-    """Yield the places to look at, each once; what was deleted only if something of it is known."""
-    deep = {spot.folder for spot in rescan_targets if spot.recursive}
-    heads = defaultdict[bytes, set[bytes]](set)
-    for spot in rescan_targets:
-        heads[spot.folder].add(spot.name_stem)
-    found = [
-        place for folder in heads if (place := roots.target_at(folder, recursive=folder in deep)) is not None
+    """Yield the scan targets of rescan targets, each once; deleted folders only if they have known files."""
+    recursive = {rescan.folder for rescan in rescan_targets if rescan.recursive}
+    stems = defaultdict[bytes, set[bytes]](set)  # b"" for the complete folder
+    for rescan in rescan_targets:
+        stems[rescan.folder].add(rescan.name_stem)
+    targets = [
+        target
+        for folder in stems
+        if (target := roots.target_at(folder, recursive=folder in recursive)) is not None
     ]
-    below = defaultdict[int, tuple[bytes, ...]](tuple)
-    for place in found:
-        if place.recursive:
-            below[place.root_id] += (place.folder.rstrip(b"/") + b"/",)
-    for place in found:
-        if place.folder.startswith(below[place.root_id]):
+    scanned = defaultdict[int, tuple[bytes, ...]](tuple)  # root -> folders that are scanned recursively
+    for target in targets:
+        if target.recursive:
+            scanned[target.root_id] += (target.folder.rstrip(b"/") + b"/",)
+    for target in targets:
+        if target.folder.startswith(scanned[target.root_id]):
             continue
-        names = heads[place.folder]
-        if not place.recursive and b"" not in names and len(names) <= MAX_NAME_STEMS:
-            place = place._replace(name_stems=frozenset(names))
-        if os.path.isdir(place.folder) or place.is_offline or next(roots.catalog_files(place), None):
-            yield place
+        names = stems[target.folder]
+        if not target.recursive and b"" not in names and len(names) <= MAX_NAME_STEMS:
+            target = target._replace(name_stems=frozenset(names))
+        if os.path.isdir(target.folder) or target.is_offline or next(roots.catalog_files(target), None):
+            yield target
 
 
 def _target_of_file(path: bytes) -> RescanTarget:
-    """Return where to look for a file, and for what stands beside it."""
+    """Return the rescan target of a file and its sidecars."""
     return RescanTarget(os.path.dirname(path), name_stem=name_stem(os.path.basename(path)))
 
 
 def _is_indexable(path: bytes, options: ScanOptions) -> bool:
-    """Say whether a file is one that is read, by its name."""
+    """Return True if a file may be indexed, judged by its name."""
     return has_decoder(path) or (options.archives and is_archive(path))
 
 
 def _device_and_inode(folder: bytes) -> tuple[int, int] | None:
-    """Return what tells a folder from another at its place; None where there is none."""
+    """Return a number pair that identifies a folder, or None if it is missing."""
     try:
         status = os.stat(folder)
     except OSError:

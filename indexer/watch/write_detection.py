@@ -1,4 +1,4 @@
-"""Tell whether a file is whole, or somebody is still writing it."""
+"""Detect files that are still being written."""
 
 import errno
 import fcntl
@@ -9,17 +9,15 @@ from collections.abc import Callable
 from time import monotonic, time
 from typing import NamedTuple
 
-QUIET_SECONDS = 0.8  # seconds without a change after which a file that nobody has open for writing is whole
-RECHECK_SECONDS = 0.2  # seconds until a file that somebody has open is looked at again
-ASSUME_COMPLETE_SECONDS = (
-    10.0  # seconds after which a file is whole by its time alone, where nothing tells who has it open
-)
+QUIET_SECONDS = 0.8  # a file that no process has open is complete after this time without a change
+RECHECK_SECONDS = 0.2  # until an open file is checked again
+ASSUME_COMPLETE_SECONDS = 10.0  # age of a complete file, if the system does not report open files
 
 
 def is_being_written(path: bytes) -> bool | None:
-    """Say whether any process has a file open for writing; None where the system does not tell.
+    """Return True if a process has a file open for writing, or None if the system does not report it.
 
-    Linux tells by refusing a lease for reading, on local disks, to the owner of the file.
+    Linux refuses a read lease on such a file. Leases need a local disk and the owner of the file.
     """
     if not hasattr(fcntl, "F_SETLEASE"):
         return None
@@ -28,7 +26,9 @@ def is_being_written(path: bytes) -> bool | None:
     except OSError:
         return None
     try:
-        fcntl.fcntl(handle, fcntl.F_SETSIG, signal.SIGURG)  # a writer that comes just now ends nothing
+        fcntl.fcntl(
+            handle, fcntl.F_SETSIG, signal.SIGURG
+        )  # the default signal for a broken lease would end the process
         fcntl.fcntl(handle, fcntl.F_SETLEASE, fcntl.F_RDLCK)
         fcntl.fcntl(handle, fcntl.F_SETLEASE, fcntl.F_UNLCK)
         return False
@@ -39,7 +39,7 @@ def is_being_written(path: bytes) -> bool | None:
 
 
 class FileSnapshot(NamedTuple):
-    """How a file was when it was looked at; `since` when, on our clock, and `due` when to look again."""
+    """Size and time of a file, and monotonic times of its last change and of the next check."""
 
     size: int
     mtime: int
@@ -48,7 +48,7 @@ class FileSnapshot(NamedTuple):
 
 
 class PendingWrites:
-    """Files that have changed and are not known to be whole yet."""
+    """Changed files that may still be written."""
 
     def __init__(self, being_written: Callable[[bytes], bool | None] = is_being_written) -> None:
         self._being_written = being_written
@@ -60,11 +60,11 @@ class PendingWrites:
 
     @property
     def next_check_at(self) -> float:
-        """Return when to look at the next of them."""
+        """Return the time of the next check; infinite if no file is pending."""
         return min((seen.recheck_at for seen in self._pending.values()), default=float("inf"))
 
     def check(self, path: bytes) -> bool:
-        """Say whether a file is whole, or is no file any more; one that is not is kept in mind."""
+        """Return True if a file is complete or missing; an incomplete file becomes pending."""
         now = monotonic()
         try:
             status = os.stat(path)
@@ -82,25 +82,23 @@ class PendingWrites:
         return True
 
     def completed(self) -> list[bytes]:
-        """Return those that have become whole, or gone; they count as whole until `forget`."""
+        """Return pending files that are complete or missing now; they stay so until `clear_completed`."""
         now = monotonic()
         due = {path: seen for path, seen in self._pending.items() if seen.recheck_at <= now}
-        ripe = {path: seen for path, seen in due.items() if self.check(path)}
-        self._completed.update(ripe)
-        return list(ripe)
+        completed = {path: seen for path, seen in due.items() if self.check(path)}
+        self._completed.update(completed)
+        return list(completed)
 
     def clear_completed(self) -> None:
-        """Forget those that were ripe: they have been read."""
+        """Forget the completed files, which have been read."""
         self._completed.clear()
 
     def _remaining_seconds(self, path: bytes, status: os.stat_result, quiet_seconds: float) -> float:
-        """Return for how long to wait; `still` is for how long we have seen no change."""
+        """Return the seconds until a file counts as complete, given the seconds without a change."""
         writing = self._being_written(path)
         if writing:
             return RECHECK_SECONDS
         age = time() - status.st_mtime
-        if age < 0 or (
-            writing is None and age < ASSUME_COMPLETE_SECONDS
-        ):  # another machine's clock may be the file's
-            age = 0.0
+        if age < 0 or (writing is None and age < ASSUME_COMPLETE_SECONDS):
+            age = 0.0  # its time may be from the clock of another machine
         return QUIET_SECONDS - max(age, quiet_seconds)

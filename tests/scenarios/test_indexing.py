@@ -392,9 +392,9 @@ def test_a_named_method_is_built_remembered_and_answers_the_same(tmp_path, index
 
 
 def test_a_folder_that_is_not_there_is_refused(index, tmp_path):
-    with pytest.raises(LibraryError, match="There is no folder"):
+    with pytest.raises(LibraryError, match="not found"):
         index(tmp_path / "none")
-    with pytest.raises(LibraryError, match="There is no folder"):
+    with pytest.raises(LibraryError, match="not found"):
         index(draw_image(tmp_path / "a.png"))
 
 

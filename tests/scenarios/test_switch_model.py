@@ -219,9 +219,9 @@ def test_a_text_of_which_the_new_model_reads_nothing_stops_no_switch(tmp_path, p
 def test_a_space_is_forgotten_but_never_the_one_that_answers(folder, index, place, toy, other):
     index(folder)
     switch(place, other)
-    with pytest.raises(LibraryError, match="is the space that answers"):
+    with pytest.raises(LibraryError, match="is the active space"):
         forget(library=place, space="other")
-    with pytest.raises(LibraryError, match="no space nix in this library; it has toy, other"):
+    with pytest.raises(LibraryError, match="Its spaces: toy, other"):
         forget(library=place, space="nix")
     assert len(list((place / "indexes").iterdir())) == 2
     forget(library=place, space="toy")
