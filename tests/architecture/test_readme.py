@@ -24,6 +24,12 @@ def test_readme_shows_a_picture_then_commands_then_python():
     assert order == sorted(order)
 
 
+def test_readme_is_short():
+    assert len(README.splitlines()) <= 150
+    assert len(README.split()) <= 1_200
+    assert max(map(len, README.splitlines())) <= 130
+
+
 def test_readme_links_to_files_that_exist():
     links = [link for link in re.findall(r"\]\(([^)#]+)", README) if "://" not in link]
     assert [link for link in links if not (ROOT / link).exists()] == []
