@@ -2,10 +2,17 @@
 
 import re
 from codecs import getincrementaldecoder
+from collections.abc import Iterable
 from typing import NamedTuple
 
+from retrieval.media.images import signatures as image_signatures
+
 HEAD_BYTES = 4_096
-IMAGE_BRANDS = (b"avif", b"avis", b"heic", b"heix", b"hevc", b"hevx", b"mif1", b"msf1", b"crx ")
+
+
+def _any_of(signatures: Iterable[bytes]) -> bytes:
+    """Return a regular expression that matches any of these bytes."""
+    return b"(" + b"|".join(map(re.escape, signatures)) + b")"
 
 
 class FileType(NamedTuple):
@@ -23,13 +30,13 @@ SIGNATURES = tuple(
         (rb"GIF8[79]a", "a GIF", "picture"),
         (rb"RIFF....WEBP", "a WebP", "picture"),
         (rb"8BPS\x00[\x01\x02]", "a Photoshop file", "picture"),
-        (rb"II\*\x00|MM\x00\*|II\+\x00|MM\x00\+", "a TIFF", "picture"),
-        (rb"....ftyp(" + b"|".join(IMAGE_BRANDS) + rb")", "a picture", "picture"),
-        (rb"....ftyp(M4A|M4B)", "a sound", "sound"),
+        (_any_of(image_signatures.SIGNATURES["TIFF"]), "a TIFF", "picture"),
+        (rb"....ftyp" + _any_of(image_signatures.IMAGE_BRANDS), "an image", "picture"),
+        (rb"....ftyp(M4A|M4B)", "an audio file", "sound"),
         (rb"....(ftyp|moov|mdat)", "a video", "video"),
         (rb"\x1aE\xdf\xa3", "a video", "video"),
         (rb"RIFF....AVI |FLV\x01|\x00\x00\x01\xba|0&\xb2u\x8ef", "a video", "video"),
-        (rb"RIFF....WAVE|ID3[\x02-\x04]|fLaC|OggS|FORM....AIF|#!AMR", "a sound", "sound"),
+        (rb"RIFF....WAVE|ID3[\x02-\x04]|fLaC|OggS|FORM....AIF|#!AMR", "an audio file", "sound"),
         (rb"%PDF-", "a PDF", "document"),
         (rb"\{\\rtf", "a document in RTF", "office"),
         (rb"PK\x03\x04.{26}(\[Content_Types\]|_rels/|mimetype)", "a document", "office"),
@@ -47,8 +54,8 @@ SIGNATURES = tuple(
 )  # fmt: skip
 SHARED_CONTAINERS = {"video": "sound", "sound": "video"}  # decoders of the same container formats
 DECODER_NOUNS = {
-    "picture": "a picture",
-    "sound": "a sound",
+    "picture": "an image",
+    "sound": "an audio file",
     "video": "a video",
     "document": "a PDF",
     "office": "a document",

@@ -250,5 +250,5 @@ def test_a_reason_says_what_a_file_seems_to_be(data, words, tmp_path, index, pla
     assert index(tmp_path / "files").failed == 4
     with Library.open(place, embedder=toy) as library:
         reasons = sorted(failure.reason for failure in library.failures())
-    for name, reason in zip(("a PDF", "a picture", "a sound", "a video"), reasons, strict=True):
+    for name, reason in zip(("a PDF", "a video", "an audio file", "an image"), reasons, strict=True):
         assert reason.startswith(f"not {name}: it seems to be {words}")

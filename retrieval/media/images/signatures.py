@@ -24,7 +24,10 @@ SIGNATURES = {
 RAW_SIGNATURES = (b"FUJIFILMCCD-RAW", b"IIU\0", b"IIRO", b"IIRS", b"MMOR")  # Fuji, Panasonic, Olympus
 JXL_SIGNATURES = (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n")
 GZIP_SIGNATURE = b"\x1f\x8b"
+AVIF_BRANDS = (b"avif", b"avis")
 HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1")
+CR3_BRAND = b"crx "
+IMAGE_BRANDS = (*AVIF_BRANDS, *HEIF_BRANDS, CR3_BRAND)  # of ISO 14496-12 files that contain an image
 
 
 def detect_format(file: BinaryIO) -> ImageFormat | None:
@@ -71,9 +74,9 @@ def _detect_isobmff_format(header: bytes) -> ImageFormat | None:
     """Return the format of an ISO 14496-12 file from its compatible brands."""
     size = min(int.from_bytes(header[:4]), HEADER_BYTES)
     brands = [header[8:12], *(header[at : at + 4] for at in range(16, size - 3, 4))]
-    if brands[0] == b"crx ":
+    if brands[0] == CR3_BRAND:
         return "RAW"
-    if any(brand in (b"avif", b"avis") for brand in brands):
+    if any(brand in AVIF_BRANDS for brand in brands):
         return "AVIF"
     return "HEIF" if any(brand in HEIF_BRANDS for brand in brands) else None
 

@@ -92,7 +92,7 @@ def test_a_broken_sound_gives_what_can_be_read_or_says_why_not(tmp_path, index, 
     with Library.open(place, embedder=toy) as library:
         reasons = {failure.path.name: failure.reason for failure in library.failures()}
     assert reasons["empty.wav"] == "empty file"
-    assert reasons["text.ogg"] == "not a sound: it seems to be text"
+    assert reasons["text.ogg"] == "not an audio file: it seems to be text"
 
 
 @pytest.mark.parametrize(
