@@ -1,4 +1,4 @@
-"""A sound: one segment of what it says of itself, and passages of its comment and its lyrics."""
+"""Decode audio to a segment that describes its tags, and passages of its comments and lyrics."""
 
 import re
 from collections.abc import Mapping
@@ -18,48 +18,51 @@ from retrieval.types import MediaProperties
 if TYPE_CHECKING:
     from av.container import InputContainer
 
-UNTAGGED_TEXT = "sound recording"  # of a sound that says nothing: its file's name is searched beside
-MAX_TAG_CHARACTERS = 100  # letters of a tag
-MAX_COMMENT_CHARACTERS = 20_000  # letters of a comment or of lyrics
-MAX_COVER_PIXELS = 40_000_000  # pixels
+UNTAGGED_TEXT = "sound recording"  # of audio without tags; its file name is searched in addition
+MAX_TAG_CHARACTERS = 100
+MAX_COMMENT_CHARACTERS = 20_000  # of a comment, and of lyrics
+MAX_COVER_PIXELS = 40_000_000
+MAX_GENRES = 10
 TEXT_TAGS = ("comment", "description", "synopsis", "lyrics", "unsyncedlyrics")
 _CONTROL_CHARACTERS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ufffd]+")
 
 
 def decode(file: BinaryIO, suffix: str, context: DecodeContext) -> DecodedFile:
-    """Read tags, duration and cover, and see that something can be heard; raises MediaError."""
+    """Read tags, duration and cover; raises MediaError if no audio can be decoded."""
     with open_container(file, MEDIA_FORMATS) as container:
         stream = audio_stream(container)
         tags = _read_tags(container, stream)
         cover = _cover_thumbnail(container, context)
         if next(decode_frames(container, stream), None) is None:
-            raise MediaError("damaged: none of its sound can be decoded")
-        length = duration_seconds(container, stream)
+            raise MediaError("damaged: no audio can be decoded")
+        duration = duration_seconds(container, stream)
     text = describe_tags(tags)
-    plain = None if context.embedder.count_tokens(text) else context.embedder.embed_texts([UNTAGGED_TEXT])[0]
-    drafts = [SegmentDraft("audio", text=text, start=0.0, end=length, vector=plain, thumbnail=cover)]
-    for said in dict.fromkeys(tags[name] for name in tags if name.partition("-")[0] in TEXT_TAGS):
-        drafts += context.chunker.drafts(said[:MAX_COMMENT_CHARACTERS])
-    return DecodedFile(drafts, MediaProperties(duration=length, keywords=_genres(tags)))
+    vector = None  # the text is embedded later, unless the model knows none of its words
+    if not context.embedder.count_tokens(text):
+        vector = context.embedder.embed_texts([UNTAGGED_TEXT])[0]
+    drafts = [SegmentDraft("audio", text=text, start=0.0, end=duration, vector=vector, thumbnail=cover)]
+    for comment in dict.fromkeys(tags[name] for name in tags if name.partition("-")[0] in TEXT_TAGS):
+        drafts += context.chunker.drafts(comment[:MAX_COMMENT_CHARACTERS])
+    return DecodedFile(drafts, MediaProperties(duration=duration, keywords=_genres(tags)))
 
 
 def describe_tags(tags: Mapping[str, str]) -> str:
-    """Return what a sound says of itself: `title by artist, from album, genre, year`."""
+    """Return the tags of audio as text: `title by artist, from album, genre, year`."""
     short = {name: " ".join(value.split())[:MAX_TAG_CHARACTERS] for name, value in tags.items()}
     title, album = short.get("title", ""), short.get("album", "")
     artist = short.get("artist") or short.get("album_artist") or short.get("composer", "")
-    by = " by ".join(filter(None, (title, artist))) if title else artist
+    work = f"{title} by {artist}" if title and artist else title or artist
     year = re.search(r"\b\d{4}\b", short.get("date", ""))
-    parts = (by, f"from {album}" * bool(album), ", ".join(_genres(tags)), year[0] if year else "")
+    parts = (work, f"from {album}" if album else "", ", ".join(_genres(tags)), year[0] if year else "")
     text = ", ".join(filter(None, parts))
     return text if any(letter.isalpha() for letter in text) else UNTAGGED_TEXT
 
 
 def _read_tags(container: "InputContainer", stream: Any) -> dict[str, str]:
-    """Return the tags of the file and of its sound, names in small letters, clean."""
-    both = [*stream.metadata.items(), *container.metadata.items()]
+    """Return the tags of the container and the stream, with lowercase names and clean values."""
+    items = [*stream.metadata.items(), *container.metadata.items()]
     clean = {
-        name.lower(): normalize("NFC", _CONTROL_CHARACTERS.sub(" ", value)).strip() for name, value in both
+        name.lower(): normalize("NFC", _CONTROL_CHARACTERS.sub(" ", value)).strip() for name, value in items
     }
     return {name: value for name, value in clean.items() if value}
 
@@ -69,20 +72,20 @@ def _genres(tags: Mapping[str, str]) -> tuple[str, ...]:
         " ".join(name.split())[:MAX_TAG_CHARACTERS]
         for name in re.split(r"[;,/]", tags.get("genre", "")[:MAX_COMMENT_CHARACTERS])
     )
-    return tuple(dict.fromkeys(name for name in names if name))[:10]
+    return tuple(dict.fromkeys(name for name in names if name))[:MAX_GENRES]
 
 
 def _cover_thumbnail(container: "InputContainer", context: DecodeContext) -> bytes | None:
-    """Return a small picture of the cover; None where there is none that can be read."""
+    """Return a thumbnail of the cover, or None if it is missing or broken."""
     from av.stream import Disposition
 
-    pictures = [s for s in container.streams.video if s.disposition & Disposition.attached_pic]
-    if not pictures:
+    covers = [s for s in container.streams.video if s.disposition & Disposition.attached_pic]
+    if not covers:
         return None
     try:
-        data = bytes(next(container.demux(pictures[0])))
+        data = bytes(next(container.demux(covers[0])))
         return context.thumbnail(
             load_image(BytesIO(data), min_side=THUMBNAIL_SIDE, max_pixels=MAX_COVER_PIXELS)
         )
-    except Exception:  # a cover that is broken costs no sound
+    except Exception:  # the audio may still be valid
         return None

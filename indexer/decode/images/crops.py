@@ -1,4 +1,4 @@
-"""Parts of a picture that are looked at by themselves: squares along a panorama, tiles for small things."""
+"""Compute crops of an image: squares along a panorama, and tiles that show small objects."""
 
 from collections.abc import Iterator
 
@@ -6,16 +6,16 @@ from PIL import Image
 
 Box = tuple[int, int, int, int]  # left, top, width, height
 
-MIN_PANORAMA_RATIO = 2.5  # times as long as high, or as high as long: a panorama
-MAX_PANORAMA_CROPS = 8  # crops of one; of a longer strip each is longer
-CROP_OVERLAP = 0.25  # of a crop with the next
-MIN_PANORAMA_SIDE = 64  # pixels: what is thinner is a line
-TILE_SIDE_SHARE = 0.55  # of each side of a picture that a tile has
-MIN_TILED_SIDE = 128  # pixels of the shorter side of a picture that gets tiles
+MIN_PANORAMA_RATIO = 2.5  # of the longer to the shorter side
+MAX_PANORAMA_CROPS = 8  # longer panoramas get longer crops
+CROP_OVERLAP = 0.25  # share of a crop that the next one repeats
+MIN_PANORAMA_SIDE = 64  # pixels of the shorter side
+TILE_SIDE_SHARE = 0.55  # of each side of the image
+MIN_TILED_SIDE = 128  # pixels of the shorter side
 
 
 def panorama_boxes(width: int, height: int) -> list[Box]:
-    """Return squares from end to end of a very wide or very high picture, each overlapping the next."""
+    """Return overlapping squares from end to end of a very wide or very tall image; none for others."""
     long, short = max(width, height), min(width, height)
     if short < MIN_PANORAMA_SIDE or long <= MIN_PANORAMA_RATIO * short:
         return []
@@ -29,30 +29,26 @@ def panorama_boxes(width: int, height: int) -> list[Box]:
 
 
 def tile_boxes(width: int, height: int) -> list[Box]:
-    """Return the four corners of a picture and its middle, which overlap; nothing of one that is small."""
+    """Return five overlapping tiles, the four corners and the center; none for a small image."""
     if min(width, height) < MIN_TILED_SIDE:
         return []
-    across, down = round(TILE_SIDE_SHARE * width), round(TILE_SIDE_SHARE * height)
-    right, below = width - across, height - down
-    corners = [(left, top, across, down) for top in (0, below) for left in (0, right)]
-    return [*corners, (right // 2, below // 2, across, down)]
+    tile_width, tile_height = round(TILE_SIDE_SHARE * width), round(TILE_SIDE_SHARE * height)
+    max_left, max_top = width - tile_width, height - tile_height
+    corners = [(left, top, tile_width, tile_height) for top in (0, max_top) for left in (0, max_left)]
+    return [*corners, (max_left // 2, max_top // 2, tile_width, tile_height)]
 
 
 def crop_box(image: Image.Image, box: Box, width: int, height: int) -> Image.Image:
-    """Return a part of a picture that may be decoded smaller than `width` x `height`, where the box is."""
-    across, down = image.width / width, image.height / height
-    left, top, wide, high = box
-    return image.crop(
-        (
-            *(round(left * across), round(top * down)),
-            *(max(1, round((left + wide) * across)), max(1, round((top + high) * down))),
-        )
-    )
+    """Return the crop at a box in pixels of the full size, `width` x `height`; the image may be smaller."""
+    scale_x, scale_y = image.width / width, image.height / height
+    left, top, box_width, box_height = box
+    right, bottom = round((left + box_width) * scale_x), round((top + box_height) * scale_y)
+    return image.crop((round(left * scale_x), round(top * scale_y), max(1, right), max(1, bottom)))
 
 
 def iter_crops(
     image: Image.Image, boxes: list[Box], width: int, height: int
 ) -> Iterator[tuple[Box, Image.Image]]:
-    """Yield each box with the part of the picture that is in it."""
+    """Yield each box with its crop."""
     for box in boxes:
         yield box, crop_box(image, box, width, height)

@@ -1,4 +1,4 @@
-"""A picture: segments of its pixels, whole and in parts, and one of each description it carries."""
+"""Decode an image to segments: the image, its further frames, pages or crops, and its descriptions."""
 
 from typing import BinaryIO
 
@@ -8,7 +8,7 @@ from indexer.decode.base import DecodedFile, SegmentDraft
 from indexer.decode.context import DecodeContext
 from indexer.decode.images.crops import iter_crops, panorama_boxes
 from indexer.decode.images.frames import Frame, extract_frames
-from indexer.decode.images.thumbnail import THUMBNAIL_SIDE as THUMBNAIL
+from indexer.decode.images.thumbnail import THUMBNAIL_SIDE
 from indexer.decode.metadata.descriptions import read_descriptions
 from indexer.decode.metadata.perceptual_hash import MEASURED_SIDE
 from indexer.decode.metadata.properties import ImageHeader, image_properties
@@ -17,22 +17,21 @@ from retrieval.media.images.truncated import DAMAGE_KEY
 
 
 def decode(file: BinaryIO, suffix: str, context: DecodeContext) -> DecodedFile:
-    """Decode the pixels at the scale the embedder needs, and read what the file says of itself.
+    """Decode the pixels at the scale that the embedder needs, and read the metadata.
 
-    The whole picture, or its first frame or page, is the first segment; then come other frames or pages,
-    or crops of a panorama, then texts. Which pictures there are is the same for every embedder.
+    The first segment is the complete image, or its first frame or page. Further frames or pages follow, or
+    crops of a panorama, then descriptions. The same segments result for every embedder.
     """
+    min_side = max(context.embedder.min_image_side, MEASURED_SIDE)
     with open_image(file) as original:
-        header, said = ImageHeader.from_image(original), read_descriptions(original)
-        stills, duration = extract_frames(
-            original, max(context.embedder.min_image_side, MEASURED_SIDE), min_long_side=THUMBNAIL
-        )
+        header, descriptions = ImageHeader.from_image(original), read_descriptions(original)
+        frames, duration = extract_frames(original, min_side, min_long_side=THUMBNAIL_SIDE)
         note = original.info.get(DAMAGE_KEY)
-    first = stills[0].image
-    drafts = [_frame_draft(each, context) for each in stills]
-    if len(stills) == 1:
+    first = frames[0].image
+    drafts = [_frame_draft(frame, context) for frame in frames]
+    if len(frames) == 1:
         drafts += _crop_drafts(first, header, context)
-    for description in said:
+    for description in descriptions:
         drafts += context.chunker.drafts(description)
     return DecodedFile(drafts, image_properties(header, first, duration), note)
 
@@ -48,11 +47,11 @@ def _frame_draft(frame: Frame, context: DecodeContext) -> SegmentDraft:
 
 
 def _crop_drafts(image: Image.Image, header: ImageHeader, context: DecodeContext) -> list[SegmentDraft]:
-    """Return the parts of a panorama, which is too long for a square."""
+    """Return segments for the crops of a panorama, which loses its detail when scaled to a square."""
     size = header.width, header.height
     return [
         SegmentDraft(
-            "image", pixels=context.embedder.prepare(part), box=box, thumbnail=context.thumbnail(part)
+            "image", pixels=context.embedder.prepare(crop), box=box, thumbnail=context.thumbnail(crop)
         )
-        for box, part in iter_crops(image, panorama_boxes(*size), *size)
+        for box, crop in iter_crops(image, panorama_boxes(*size), *size)
     ]

@@ -1,4 +1,4 @@
-"""When a picture was taken, and in which zone the camera's clock was."""
+"""Find the capture time of an image and the time zone of the camera's clock."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -8,7 +8,7 @@ from typing import Any
 
 from indexer.decode.metadata.fields import MetadataFields, try_read
 
-EXIF_DATES = ((0x9003, 0x9011), (0x9004, 0x9012))  # DateTimeOriginal, DateTimeDigitized: each and its offset
+EXIF_DATES = ((0x9003, 0x9011), (0x9004, 0x9012))  # DateTimeOriginal, DateTimeDigitized, each with its offset
 EXIF_DATETIME, EXIF_OFFSET = 0x0132, 0x9010
 GPS_TIME, GPS_DATE = 7, 29
 XMP_DATES = (
@@ -20,33 +20,39 @@ ZONE_PATTERN = re.compile(r"[+-](\d\d):([0-5]\d)")
 
 
 def capture_time(fields: MetadataFields) -> tuple[str | None, str | None]:
-    """Return when the picture was taken, ISO, on the camera's clock, and that clock's zone, as +02:00.
+    """Return the capture time on the camera's clock (ISO 8601) and the offset of that clock, as +02:00.
 
-    The time is the first there is of EXIF's DateTimeOriginal, DateTimeDigitized and DateTime, and of XMP's
-    exif:DateTimeOriginal, photoshop:DateCreated and xmp:CreateDate. The zone is the offset written beside
-    the same time anywhere; else the difference to the universal time of the GPS, where that is within 5
-    minutes (a fix may be old) of a quarter of an hour and no more than 14 hours; else unknown.
+    The time is the first valid one of:
+
+    1. EXIF DateTimeOriginal, DateTimeDigitized, DateTime
+    2. XMP exif:DateTimeOriginal, photoshop:DateCreated, xmp:CreateDate
+
+    The zone is the first one available of:
+
+    1. the offset that is written with the same time in any of these fields
+    2. the difference to the UTC of the GPS, rounded to a quarter of an hour, if it is within 5 minutes of
+       that (a GPS fix may be old) and at most 14 hours
     """
-    moments = list(_candidate_times(fields))
-    if not moments:
+    candidates = list(_candidate_times(fields))
+    if not candidates:
         return None, None
-    taken = moments[0][0]
-    zones = (zone for moment, zone in moments if moment == taken and zone is not None)
+    taken = candidates[0][0]
+    zones = (zone for time, zone in candidates if time == taken and zone is not None)
     return taken.isoformat(), next(zones, None) or try_read(lambda: _gps_zone(taken, fields.gps))
 
 
 def _candidate_times(fields: MetadataFields) -> Iterator[tuple[datetime, str | None]]:
-    """Yield every time that is written, the best first, with its zone where that is written too."""
-    general = _parse_zone(fields.photo.get(EXIF_OFFSET))
-    for time, offset in EXIF_DATES:
-        if (moment := try_read(partial(_parse_exif_time, fields.photo.get(time)))) is not None:
-            yield moment, _parse_zone(fields.photo.get(offset)) or general
-    if (moment := try_read(partial(_parse_exif_time, fields.ifd0.get(EXIF_DATETIME)))) is not None:
-        yield moment, general
+    """Yield each valid time with its zone, the best first."""
+    general_zone = _parse_zone(fields.photo.get(EXIF_OFFSET))
+    for time_tag, offset_tag in EXIF_DATES:
+        if (time := try_read(partial(_parse_exif_time, fields.photo.get(time_tag)))) is not None:
+            yield time, _parse_zone(fields.photo.get(offset_tag)) or general_zone
+    if (time := try_read(partial(_parse_exif_time, fields.ifd0.get(EXIF_DATETIME)))) is not None:
+        yield time, general_zone
     for name in XMP_DATES:
         for text in fields.xmp.get(name, []):
-            if (moment := try_read(partial(_parse_xmp_time, text.strip()))) is not None:
-                yield moment.replace(tzinfo=None), _parse_zone(moment.isoformat()[-6:])
+            if (time := try_read(partial(_parse_xmp_time, text.strip()))) is not None:
+                yield time.replace(tzinfo=None), _parse_zone(time.isoformat()[-6:])
 
 
 def _parse_exif_time(field: object) -> datetime:
@@ -54,23 +60,24 @@ def _parse_exif_time(field: object) -> datetime:
 
 
 def _parse_xmp_time(text: str) -> datetime:
-    """Return an ISO time of which all behind the year may lack."""
-    rest = {4: "-01-01", 7: "-01"}.get(len(text), "")
-    return datetime.fromisoformat(text + rest).replace(microsecond=0)
+    """Parse an ISO 8601 time, which may consist of a year only, or of year and month."""
+    missing = {4: "-01-01", 7: "-01"}.get(len(text), "")
+    return datetime.fromisoformat(text + missing).replace(microsecond=0)
 
 
 def _gps_zone(taken: datetime, gps: Mapping[int, Any]) -> str | None:
     hours, minutes, seconds = (float(part) for part in gps[GPS_TIME])
     day = datetime.strptime(str(gps[GPS_DATE])[:10], "%Y:%m:%d")
-    apart = (taken - day - timedelta(hours=hours, minutes=minutes, seconds=seconds)).total_seconds() / 60
-    quarters = round(apart / 15)
-    if abs(apart - 15 * quarters) > 5:
+    gps_time = day + timedelta(hours=hours, minutes=minutes, seconds=seconds)
+    difference = (taken - gps_time).total_seconds() / 60
+    quarters = round(difference / 15)
+    if abs(difference - 15 * quarters) > 5:
         return None
     return _parse_zone(f"{'-' if quarters < 0 else '+'}{abs(quarters) // 4:02d}:{abs(quarters) % 4 * 15:02d}")
 
 
 def _parse_zone(field: object) -> str | None:
-    """Return an offset of no more than 14 hours as +HH:MM."""
+    """Return an offset as +HH:MM, or None if it is invalid or exceeds 14 hours."""
     text = str(field).strip(" \0").replace("Z", "+00:00")
-    found = ZONE_PATTERN.fullmatch(text)
-    return text if found and int(found[1]) * 60 + int(found[2]) <= 14 * 60 else None
+    match = ZONE_PATTERN.fullmatch(text)
+    return text if match and int(match[1]) * 60 + int(match[2]) <= 14 * 60 else None

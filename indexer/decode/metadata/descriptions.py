@@ -1,4 +1,4 @@
-"""How a picture is described in its own EXIF, IPTC and XMP."""
+"""Read the titles and descriptions of an image from its EXIF, IPTC and XMP."""
 
 import re
 
@@ -14,7 +14,7 @@ from indexer.decode.metadata.fields import (
     read_xmp,
 )
 
-# What cameras and programs write where a person would: Exif 2.32 ImageDescription, as found in photos.
+# Texts that cameras and programs write to ImageDescription (Exif 2.32), as found in photos.
 PLACEHOLDER_TEXTS = re.compile(
     r"(olympus|minolta|sony|samsung|konica|casio|kodak|nikon|fuji\w*|polaroid|jenoptik) .*camera.*"
     r"|dcim\\.*|default|untitled|image|created with .*|screenshot|<.*>|\W*",
@@ -26,22 +26,22 @@ XMP_FIELDS = tuple(f"{{http://purl.org/dc/elements/1.1/}}{name}" for name in ("t
 
 
 def read_descriptions(image: Image.Image) -> list[str]:
-    """Return each description once, titles first; broken metadata is left out."""
-    said: dict[str, str] = {}
+    """Return the distinct descriptions, titles first; broken metadata is left out."""
+    descriptions: dict[str, str] = {}
     for source in (_exif_descriptions, _iptc_descriptions, _xmp_descriptions):
         try:
             texts = source(image)
-        except Exception:  # broken metadata raises nearly anything; the pixels are still good
+        except Exception:  # broken metadata raises nearly any type; the pixels may still be valid
             continue
         for text in texts:
             line = clean_text(text)
             if not PLACEHOLDER_TEXTS.fullmatch(line):
-                said.setdefault(line.casefold(), line)
-    return list(said.values())
+                descriptions.setdefault(line.casefold(), line)
+    return list(descriptions.values())
 
 
 def xmp_descriptions(xml: str | bytes) -> list[str]:
-    """Return the titles and descriptions of an XMP packet; raises ValueError where it is none."""
+    """Return the titles and descriptions of an XMP packet; raises ValueError if it is not XMP."""
     return _xmp_texts(parse_xmp(xml))
 
 
@@ -53,13 +53,13 @@ def _exif_descriptions(image: Image.Image) -> list[str]:
 
 
 def _decode_user_comment(field: object) -> str:
-    """Return the UserComment: eight bytes name its encoding."""
+    """Return a UserComment, whose first eight bytes name its encoding."""
     if not isinstance(field, bytes):
         return str(field or "")
     code, body = field[:8].rstrip(b"\0"), field[8:]
     if code == b"UNICODE":
-        little = body[1::2].count(0) >= body[0::2].count(0)
-        return body.decode("utf-16-le" if little else "utf-16-be", "ignore")
+        is_little_endian = body[1::2].count(0) >= body[0::2].count(0)
+        return body.decode("utf-16-le" if is_little_endian else "utf-16-be", "ignore")
     return body.decode("ascii", "ignore") if code == b"ASCII" else ""
 
 

@@ -1,4 +1,4 @@
-"""The raw fields of a picture's EXIF, IPTC and XMP as text, however their writers encoded them."""
+"""Read the raw fields of an image's EXIF, IPTC and XMP, in any of the encodings in use."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -22,17 +22,17 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True, slots=True)
 class MetadataFields:
-    """The fields of one picture or sidecar, those that could be read."""
+    """The readable metadata fields of an image or sidecar."""
 
-    ifd0: Mapping[int, Any] = field(default_factory=dict)  # EXIF's first directory
-    photo: Mapping[int, Any] = field(default_factory=dict)  # its directory about the shot
+    ifd0: Mapping[int, Any] = field(default_factory=dict)  # EXIF's main directory
+    photo: Mapping[int, Any] = field(default_factory=dict)  # EXIF directory of capture settings
     gps: Mapping[int, Any] = field(default_factory=dict)
-    iptc_keywords: list[str] = field(default_factory=list)  # keywords
+    iptc_keywords: list[str] = field(default_factory=list)
     xmp: XmpProperties = field(default_factory=dict)
 
     @classmethod
     def from_image(cls, image: Image.Image) -> "MetadataFields":
-        """Read the fields of a picture, which need not be decoded."""
+        """Read the fields of an open image, without decoding it."""
         exif = try_read(image.getexif) or Image.Exif()
         return cls(
             ifd0={tag: value for tag in exif if (value := try_read(partial(exif.get, tag))) is not None},
@@ -44,7 +44,7 @@ class MetadataFields:
 
 
 def try_read(read: Callable[[], Value]) -> Value | None:
-    """Return what can be read: broken metadata raises nearly anything, and the pixels are still good."""
+    """Call a function and return its result, or None if it raises: broken metadata raises nearly any type."""
     try:
         return read()
     except Exception:
@@ -52,12 +52,12 @@ def try_read(read: Callable[[], Value]) -> Value | None:
 
 
 def clean_text(text: str) -> str:
-    """Return the text on one line, without what cannot be printed."""
+    """Return the text on one line, without characters that are not printable."""
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
 def exif_text(field: object) -> str:
-    """Return an EXIF text; the Windows fields are UTF-16, others UTF-8 that Pillow read as Latin-1."""
+    """Decode an EXIF text: the fields of Windows are UTF-16, others UTF-8 that Pillow reads as Latin-1."""
     if isinstance(field, tuple):
         field = bytes(field)
     if isinstance(field, bytes):
@@ -70,7 +70,7 @@ def exif_text(field: object) -> str:
 
 
 def iptc_texts(image: Image.Image, *keys: tuple[int, int]) -> list[str]:
-    """Return the values of these IPTC fields, (record, number) each."""
+    """Return the values of IPTC fields, each given as (record, dataset)."""
     if not isinstance(image, ImageFile):
         return []
     fields = IptcImagePlugin.getiptcinfo(image) or {}
@@ -86,25 +86,25 @@ def iptc_texts(image: Image.Image, *keys: tuple[int, int]) -> list[str]:
 
 
 def read_xmp(image: Image.Image) -> XmpProperties:
-    """Return the properties of a picture's XMP packet, none where it has no packet; raises ValueError."""
+    """Return the XMP properties of an image, none if it has no packet; raises ValueError if it is not XMP."""
     packet = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp")
     return parse_xmp(packet) if packet else {}
 
 
 def parse_xmp(xml: str | bytes) -> XmpProperties:
-    """Return the properties of an XMP packet, written as attributes, as elements or as lists of items.
+    """Return the properties of an XMP packet, whether written as attributes, elements or lists.
 
-    Raises ValueError where it is none.
+    Raises ValueError if it is not XMP.
     """
     try:
         tree = fromstring(xml.strip(b"\0") if isinstance(xml, bytes) else xml)
     except (ParseError, DefusedXmlException) as error:
-        raise ValueError(f"no XMP: {error}") from error
-    found: dict[str, list[str]] = {}
+        raise ValueError(f"invalid XMP: {error}") from error
+    properties: dict[str, list[str]] = {}
     for node in tree.iter(f"{RDF_NAMESPACE}Description"):
         for name, value in node.attrib.items():
-            found.setdefault(name, []).append(value)
+            properties.setdefault(name, []).append(value)
         for element in node:
             items = [item.text or "" for item in element.iter(f"{RDF_NAMESPACE}li")]
-            found.setdefault(element.tag, []).extend(items or [element.text or ""])
-    return found
+            properties.setdefault(element.tag, []).extend(items or [element.text or ""])
+    return properties

@@ -1,11 +1,8 @@
-"""What a picture says of itself beside descriptions: when, where, with what it was taken, how it is rated.
-
-A larger VERSION makes the next `clew index` read what older ones have written again.
-"""
+"""Read the properties of an image from its metadata and pixels, and those of XMP sidecars."""
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isfinite
 from typing import Any
 from unicodedata import normalize
@@ -24,10 +21,9 @@ from indexer.decode.metadata.fields import (
 from indexer.decode.metadata.perceptual_hash import perceptual_hash, sharpness, small_grayscale
 from retrieval.types import MediaProperties
 
-METADATA_VERSION = 1
-MAX_KEYWORDS_AND_CHARACTERS = (
-    500  # keywords of a picture, and letters of any text: a hostile file costs no more
-)
+METADATA_VERSION = 1  # increase it to read the properties of all images again in the next `clew index`
+MAX_KEYWORDS = 500  # per image
+MAX_TEXT_CHARACTERS = 500  # per value
 
 MAKE, MODEL, ORIENTATION, RATING, XP_KEYWORDS, LENS_MODEL = 0x010F, 0x0110, 0x0112, 0x4746, 0x9C9E, 0xA434
 GPS_LATITUDE_REF, GPS_LATITUDE, GPS_LONGITUDE_REF, GPS_LONGITUDE = 1, 2, 3, 4
@@ -39,7 +35,7 @@ XMP_RATING = "{http://ns.adobe.com/xap/1.0/}Rating"
 XMP_SUBJECT = "{http://purl.org/dc/elements/1.1/}subject"
 XMP_HIERARCHICAL_SUBJECT = "{http://ns.adobe.com/lightroom/1.0/}hierarchicalSubject"
 
-COMPANY_SUFFIX = re.compile(  # what makers write behind their name
+COMPANY_SUFFIX = re.compile(  # after the name of a manufacturer
     r"[\s,.]+(corporation|corp|company|co|ltd|limited|inc|ag|gmbh|imaging|optical|electric|camera)\b.*",
     re.IGNORECASE,
 )
@@ -48,22 +44,21 @@ XMP_COORDINATE = re.compile(r"(\d+),(\d+(?:\.\d+)?)(?:,(\d+(?:\.\d+)?))?([NSEW])
 
 @dataclass(frozen=True, slots=True)
 class ImageHeader:
-    """What a picture that is open says before it is decoded: its fields, and its size as it is shown."""
+    """The metadata of an image, and its size when shown upright."""
 
     fields: MetadataFields
-    orientation: int | None
+    orientation: int | None  # of EXIF, 1 to 8
     width: int
     height: int
 
     @classmethod
     def from_image(cls, original: Image.Image) -> "ImageHeader":
-        """Read the header of a picture, which need not be decoded."""
+        """Read the header of an open image, without decoding it."""
         fields = MetadataFields.from_image(original)
         orientation = try_read(lambda: _orientation(fields))
         width, height = original.size
-        if (
-            orientation is not None and orientation >= 5 and original.format != "TIFF"
-        ):  # Pillow turns those itself
+        is_rotated = orientation is not None and orientation >= 5
+        if is_rotated and original.format != "TIFF":  # Pillow reports the upright size of a TIFF
             width, height = height, width
         return cls(fields, orientation, width, height)
 
@@ -71,31 +66,31 @@ class ImageHeader:
 def image_properties(
     header: ImageHeader, image: Image.Image, duration: float | None = None
 ) -> MediaProperties:
-    """Return the details of a picture from its header and from its upright pixels at any scale.
+    """Return the properties of an image from its header and its upright pixels, at any scale.
 
-    Metadata that is broken is left out. What moves has a `duration`, in seconds.
+    Invalid metadata is left out. Animations have a `duration`, in seconds.
     """
-    grey = small_grayscale(image)
-    return _properties_of(
-        header.fields,
+    gray = small_grayscale(image)
+    return replace(
+        _metadata_properties(header.fields),
         width=header.width,
         height=header.height,
         orientation=header.orientation,
-        perceptual_hash=perceptual_hash(grey),
-        sharpness=sharpness(grey),
+        perceptual_hash=perceptual_hash(gray),
+        sharpness=sharpness(gray),
         duration=duration,
     )
 
 
 def sidecar_properties(xml: str) -> MediaProperties:
-    """Return what an XMP sidecar says of its picture; raises ValueError where it is no XMP."""
-    return _properties_of(MetadataFields(xmp=parse_xmp(xml)))
+    """Return the properties in an XMP sidecar; raises ValueError if it is not XMP."""
+    return _metadata_properties(MetadataFields(xmp=parse_xmp(xml)))
 
 
-def _properties_of(fields: MetadataFields, **measured: Any) -> MediaProperties:
+def _metadata_properties(fields: MetadataFields) -> MediaProperties:
     taken, zone = capture_time(fields)
-    place = try_read(lambda: _exif_location(fields)) or try_read(lambda: _xmp_location(fields.xmp))
-    latitude, longitude = place or (None, None)
+    location = try_read(lambda: _exif_location(fields)) or try_read(lambda: _xmp_location(fields.xmp))
+    latitude, longitude = location or (None, None)
     return MediaProperties(
         taken=taken,
         zone=zone,
@@ -105,7 +100,6 @@ def _properties_of(fields: MetadataFields, **measured: Any) -> MediaProperties:
         longitude=longitude,
         rating=try_read(lambda: _rating(fields)),
         keywords=try_read(lambda: _keywords(fields)) or (),
-        **measured,
     )
 
 
@@ -116,7 +110,7 @@ def _camera(fields: MetadataFields) -> str | None:
 
 
 def camera_name(make: str, model: str) -> str | None:
-    """Return maker and model, the maker once: Canon EOS 80D, NIKON D70, Apple iPhone 6."""
+    """Return manufacturer and model without repetition: Canon EOS 80D, NIKON D70, Apple iPhone 6."""
     maker = COMPANY_SUFFIX.sub("", make).rstrip(" ,.")
     if set(model.casefold().split()[:1]) & set(maker.casefold().split()):
         return model
@@ -124,7 +118,7 @@ def camera_name(make: str, model: str) -> str | None:
 
 
 def _lens(fields: MetadataFields) -> str | None:
-    """Return the lens's model; some cameras write dashes and zeros for a lens that they do not know."""
+    """Return the model of the lens; some cameras write dashes or zeros for an unknown lens."""
     texts = [
         _one_line(exif_text(fields.photo.get(LENS_MODEL))),
         *(_first_value(fields.xmp, name) for name in XMP_LENSES),
@@ -136,22 +130,22 @@ def _exif_location(fields: MetadataFields) -> tuple[float, float] | None:
     gps = fields.gps
     latitude = _degrees(gps[GPS_LATITUDE]) * {"N": 1, "S": -1}[_first_letter(gps[GPS_LATITUDE_REF])]
     longitude = _degrees(gps[GPS_LONGITUDE]) * {"E": 1, "W": -1}[_first_letter(gps[GPS_LONGITUDE_REF])]
-    return _valid_location(latitude, longitude)
+    return valid_location(latitude, longitude)
 
 
 def _xmp_location(xmp: XmpProperties) -> tuple[float, float] | None:
     values = []
-    for name, away in (("GPSLatitude", "S"), ("GPSLongitude", "W")):
-        found = XMP_COORDINATE.fullmatch(_first_value(xmp, XMP_EXIF + name))
-        if found is None:
+    for name, negative in (("GPSLatitude", "S"), ("GPSLongitude", "W")):
+        match = XMP_COORDINATE.fullmatch(_first_value(xmp, XMP_EXIF + name))
+        if match is None:
             return None
-        degrees = _degrees([part or 0 for part in found.groups()[:3]])
-        values.append(-degrees if found[4].upper() == away else degrees)
-    return _valid_location(*values)
+        degrees = _degrees([part or 0 for part in match.groups()[:3]])
+        values.append(-degrees if match[4].upper() == negative else degrees)
+    return valid_location(*values)
 
 
 def _degrees(parts: Sequence[Any]) -> float:
-    """Return degrees of degrees, minutes and seconds, of which the last may lack."""
+    """Return degrees, minutes and seconds as degrees; the last ones may be missing."""
     return float(sum(float(part) / 60**power for power, part in enumerate(parts)))
 
 
@@ -160,10 +154,10 @@ def _first_letter(field: object) -> str:
     return text.strip(" \0").upper()[:1]
 
 
-def _valid_location(latitude: float, longitude: float) -> tuple[float, float] | None:
-    """Return a place on earth; 0, 0 is what is written where none is known."""
-    right = isfinite(latitude) and isfinite(longitude) and abs(latitude) <= 90 and abs(longitude) <= 180
-    return (latitude, longitude) if right and (latitude or longitude) else None
+def valid_location(latitude: float, longitude: float) -> tuple[float, float] | None:
+    """Return the location, or None if it is out of range or 0, 0, which devices write if they know none."""
+    in_range = isfinite(latitude) and isfinite(longitude) and abs(latitude) <= 90 and abs(longitude) <= 180
+    return (latitude, longitude) if in_range and (latitude or longitude) else None
 
 
 def _orientation(fields: MetadataFields) -> int | None:
@@ -172,21 +166,21 @@ def _orientation(fields: MetadataFields) -> int | None:
 
 
 def _rating(fields: MetadataFields) -> int | None:
-    """Return the stars, 0 to 5, or -1 for a picture that was rejected."""
+    """Return 0 to 5 stars, or -1 for a rejected image."""
     value = int(float(_first_value(fields.xmp, XMP_RATING) or fields.ifd0[RATING]))
     return value if -1 <= value <= 5 else None
 
 
 def _keywords(fields: MetadataFields) -> tuple[str, ...]:
-    """Return the keywords of IPTC, XMP and Windows, each once; of `Places|France|Paris` the last."""
+    """Return the distinct keywords of IPTC, XMP and Windows; `Places|France|Paris` counts as `Paris`."""
     texts = [*fields.iptc_keywords, *fields.xmp.get(XMP_SUBJECT, [])]
     texts += [text.rpartition("|")[2] for text in fields.xmp.get(XMP_HIERARCHICAL_SUBJECT, [])]
     texts += try_read(lambda: exif_text(fields.ifd0.get(XP_KEYWORDS)).split(";")) or []
-    once: dict[str, str] = {}
-    for line in map(_one_line, texts[:MAX_KEYWORDS_AND_CHARACTERS]):
-        once.setdefault(line.casefold(), line)
-    once.pop("", None)
-    return tuple(once.values())
+    keywords: dict[str, str] = {}
+    for keyword in map(_one_line, texts[:MAX_KEYWORDS]):
+        keywords.setdefault(keyword.casefold(), keyword)
+    keywords.pop("", None)
+    return tuple(keywords.values())
 
 
 def _first_value(xmp: XmpProperties, name: str) -> str:
@@ -194,4 +188,4 @@ def _first_value(xmp: XmpProperties, name: str) -> str:
 
 
 def _one_line(text: str) -> str:
-    return normalize("NFC", clean_text(text[:MAX_KEYWORDS_AND_CHARACTERS]))
+    return normalize("NFC", clean_text(text[:MAX_TEXT_CHARACTERS]))

@@ -1,29 +1,28 @@
-"""What a video says of itself: when, where and with what it was taken."""
+"""Read the capture time, location and camera of a video from its metadata."""
 
 import re
 from collections.abc import Mapping
 from datetime import datetime
 
 from indexer.decode.metadata.fields import clean_text, try_read
-from indexer.decode.metadata.properties import camera_name
+from indexer.decode.metadata.properties import camera_name, valid_location
 from retrieval.types import MediaProperties
 
 MAKE_TAGS = ("com.apple.quicktime.make", "make", "com.android.manufacturer", "manufacturer")
 MODEL_TAGS = ("com.apple.quicktime.model", "model", "com.android.model")
 LOCATION_TAGS = ("com.apple.quicktime.location.ISO6709", "location", "location-eng")
 TIME_TAGS = ("com.apple.quicktime.creationdate", "com.android.capture.date", "creation_time", "date")
-ISO_6709 = re.compile(r"([+-]\d{1,2}(?:\.\d+)?)([+-]\d{1,3}(?:\.\d+)?)")  # ISO 6709, in degrees
-MAX_UNSET_CLOCK_YEAR = 1971  # clocks that were never set begin in 1904 or 1970
-MAX_TAG_CHARACTERS = 200  # letters
+ISO_6709 = re.compile(r"([+-]\d{1,2}(?:\.\d+)?)([+-]\d{1,3}(?:\.\d+)?)")  # latitude and longitude in degrees
+MAX_UNSET_CLOCK_YEAR = 1971  # clocks that were never set start in 1904 or 1970
+MAX_TAG_CHARACTERS = 200
 
 
 def video_properties(
     metadata: Mapping[str, str], size: tuple[int, int] | None, duration: float
 ) -> MediaProperties:
-    """Return the details of a video from its container's metadata; what is broken is left out.
+    """Return the properties of a video from its container's metadata; invalid values are left out.
 
-    `taken` is the time as it is written, which cameras tell in their own zone and most programs in
-    universal time, and `zone` the one that is written with it.
+    `taken` and `zone` are stored as written: cameras use their own time zone, most programs UTC.
     """
     tags = {name.lower(): clean_text(text[:MAX_TAG_CHARACTERS]).strip() for name, text in metadata.items()}
     taken, zone = _capture_time(tags)
@@ -42,20 +41,17 @@ def video_properties(
 
 def _capture_time(tags: Mapping[str, str]) -> tuple[str | None, str | None]:
     for name in TIME_TAGS:
-        moment = try_read(lambda name=name: datetime.fromisoformat(tags[name]))  # type: ignore[misc]
-        if moment is not None and moment.year > MAX_UNSET_CLOCK_YEAR:
-            zone = moment.isoformat()[-6:] if moment.tzinfo else None
-            return moment.replace(tzinfo=None, microsecond=0).isoformat(), zone
+        time = try_read(lambda name=name: datetime.fromisoformat(tags[name]))  # type: ignore[misc]
+        if time is not None and time.year > MAX_UNSET_CLOCK_YEAR:
+            zone = time.isoformat()[-6:] if time.tzinfo else None
+            return time.replace(tzinfo=None, microsecond=0).isoformat(), zone
     return None, None
 
 
 def _parse_location(text: str) -> tuple[float, float] | None:
-    """Return degrees north and east; 0, 0 is what is written where none is known."""
-    found = ISO_6709.match(text)
-    if found is None:
-        return None
-    north, east = float(found[1]), float(found[2])
-    return (north, east) if abs(north) <= 90 and abs(east) <= 180 and (north or east) else None
+    """Return degrees north and east of an ISO 6709 text, or None if it is invalid."""
+    match = ISO_6709.match(text)
+    return None if match is None else valid_location(float(match[1]), float(match[2]))
 
 
 def _first_tag(tags: Mapping[str, str], names: tuple[str, ...]) -> str:

@@ -1,10 +1,10 @@
-"""A video: a segment of each scene, with its times, and its subtitles as passages.
+"""Decode a video to one segment per scene, and its subtitles to passages.
 
-Its frames are embedded here, some at a time, as its segments are made of what they show.
+Frames are embedded here, in batches, because their embeddings decide where scenes begin.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import islice
 from typing import TYPE_CHECKING, BinaryIO
@@ -30,106 +30,124 @@ from retrieval.media.av.container import open_container, video_stream
 if TYPE_CHECKING:
     from av import VideoStream
 
-EMBEDDING_BATCH_FRAMES = 16  # frames embedded together
-MIN_FRAME_SIDE = 256  # pixels of each side of a frame, at least
-MAX_BLANK_DEVIATION, MAX_BLANK_SATURATION = (
-    3.0,
-    8.0,
-)  # of 255: how little a blank frame's light varies, and how little colour it has
+EMBEDDING_BATCH_FRAMES = 16
+MIN_FRAME_SIDE = 256  # pixels of the shorter side of a converted frame, at least
+MAX_BLANK_DEVIATION = 3.0  # of 255: standard deviation of the brightness of a blank frame
+MAX_BLANK_SATURATION = 8.0  # of 255: range of the mean color channels of a blank frame
+
+
+@dataclass(frozen=True, slots=True)
+class _KeyFrameScan:
+    """The result of the first pass over a video."""
+
+    index: PacketIndex
+    samples: list[Sample]  # ascending
+    display_size: tuple[int, int]
+    metadata: dict[str, str]
 
 
 def decode(file: BinaryIO, suffix: str, context: DecodeContext) -> DecodedFile:
-    """Return the scenes of a video, then its subtitles; raises MediaError where no frame can be read."""
-    reel, seen, size, metadata = _embed_key_frames(file, context)
-    shown = [_scene_draft(reel, scene) for scene in _find_scenes(file, reel, seen, context)]
-    details = video_properties(metadata, size, round(reel.to_seconds(reel.end_time), 3))
-    return DecodedFile(shown + subtitle_drafts(_subtitle_cues(reel), context.chunker), details)
+    """Return the scenes of a video, then its subtitles; raises MediaError if no frame can be decoded."""
+    scan = _embed_key_frames(file, context)
+    index = scan.index
+    drafts = [_scene_draft(index, scene) for scene in _find_scenes(file, index, scan.samples, context)]
+    drafts += subtitle_drafts(_subtitle_cues(index), context.chunker)
+    duration = round(index.to_seconds(index.end_time), 3)
+    return DecodedFile(drafts, video_properties(scan.metadata, scan.display_size, duration))
 
 
 def embed_known_scenes(
     file: BinaryIO, context: DecodeContext, scene_ranges: Sequence[tuple[float, float]]
 ) -> list[SegmentDraft]:
-    """Embed the scenes that a video is known to have, in seconds, ascending; returns a segment of each."""
-    reel, seen, _, _ = _embed_key_frames(file, context)
-    known = [Scene(reel.to_time(start), reel.to_time(end)) for start, end in scene_ranges]
+    """Embed scenes whose start and end are known, in seconds and ascending; returns a segment for each."""
+    scan = _embed_key_frames(file, context)
+    index, samples = scan.index, scan.samples
+    known = [Scene(index.to_time(start), index.to_time(end)) for start, end in scene_ranges]
     for scene in known:
-        scene.samples += scene.samples_within(seen)
-    _, more = _search_ranges(file, reel, cut_search.missing_sample_ranges(reel, known), context)
+        scene.samples += scene.samples_within(samples)
+    _, missing = _search_ranges(file, index, cut_search.missing_sample_ranges(index, known), context)
     for scene in known:
         scene.samples += [
-            replace(each, is_scene_start=each.time == scene.start) for each in scene.samples_within(more)
+            replace(sample, is_scene_start=sample.time == scene.start)
+            for sample in scene.samples_within(missing)
         ]
-        # Of a damaged video there may be none; then the nearest is as good as it gets.
-        scene.samples = scene.samples or [min(seen, key=lambda each: abs(each.time - scene.start))]
-    return [_scene_draft(reel, scene) for scene in known]
+        # No frame of a scene may be decodable in a damaged video; the nearest sample stands in for it.
+        scene.samples = scene.samples or [min(samples, key=lambda sample: abs(sample.time - scene.start))]
+    return [_scene_draft(index, scene) for scene in known]
 
 
 def _embed_key_frames(
     file: BinaryIO, context: DecodeContext, *, slice_threads: bool = False
-) -> tuple[PacketIndex, list[Sample], tuple[int, int], dict[str, str]]:
-    """Look at key frames all over a video: its packets, samples, width and height, and metadata."""
+) -> _KeyFrameScan:
+    """Index the packets of a video and embed key frames throughout."""
     with open_container(file) as container:
         stream = video_stream(container)
-        reel, sizes = PacketIndex(stream.time_base or Fraction(1, 1000)), list[tuple[int, int]]()
+        index, sizes = PacketIndex(stream.time_base or Fraction(1, 1000)), list[tuple[int, int]]()
 
         def frames() -> Iterator[ConvertedFrame]:
-            lens = _frame_converter(stream, context)
-            for frame, size in sample_key_frames(container, stream, reel, lens, slice_threads=slice_threads):
+            converter = _frame_converter(stream, context)
+            for frame, size in sample_key_frames(
+                container, stream, index, converter, slice_threads=slice_threads
+            ):
                 sizes.append(size)
                 yield frame
 
-        # The next frames are decoded while some are embedded.
-        chunks = prefetch(
-            lambda some: _embed_frames(some, context), _frame_batches(frames()), threads=1, depth=2
+        # The next frames are decoded while a batch is embedded.
+        batches = prefetch(
+            lambda batch: _embed_frames(batch, context), _frame_batches(frames()), threads=1, depth=2
         )
-        seen = [sample for chunk in chunks for sample in chunk]
+        samples = [sample for batch in batches for sample in batch]
         metadata = dict(container.metadata)
-    if seen:
-        return reel, sorted(seen, key=lambda sample: sample.time), sizes[0], metadata
+    if samples:
+        return _KeyFrameScan(index, sorted(samples, key=lambda sample: sample.time), sizes[0], metadata)
     if not slice_threads:
         return _embed_key_frames(file, context, slice_threads=True)
-    raise MediaError("damaged: no frame of it can be read")
+    raise MediaError("damaged: no frame can be decoded")
 
 
 def _find_scenes(
     file: BinaryIO, index: PacketIndex, samples: list[Sample], context: DecodeContext
 ) -> list[Scene]:
-    """Find where scenes begin, decoding what lies between samples as far as it is worth its time."""
-    found = cut_search.intervals(index, samples)
-    taken = cut_search.within_budget(found, index)
-    steps, between = _search_ranges(
-        file, index, cut_search.merge_ranges(gap.decode_range for gap in taken), context
-    )
-    again, _ = _search_ranges(file, index, cut_search.refinement_ranges(index, steps), context)
-    steps = [scenes.strongest(again, step) for step in steps]
-    looked = set(taken)
-    cuts = [(1.0, gap.expected_cut) for gap in found if gap.expected_cut is not None and gap not in looked]
-    cuts += [(step.distance, step.time) for step in steps]
-    first_frames = [step.sample for step in steps]
-    every = sorted([*samples, *between, *first_frames], key=lambda sample: sample.time)
-    return scenes.split_scenes(index, every, scenes.suppress_close_cuts(cuts, index))
+    """Return the scenes of a video, decoding between the samples within the budget."""
+    intervals = cut_search.intervals(index, samples)
+    chosen = cut_search.within_budget(intervals, index)
+    ranges = cut_search.merge_ranges(interval.decode_range for interval in chosen)
+    candidates, spaced_samples = _search_ranges(file, index, ranges, context)
+    refined, _ = _search_ranges(file, index, cut_search.refinement_ranges(index, candidates), context)
+    cuts = [scenes.strongest(refined, candidate) for candidate in candidates]
+    decoded = set(chosen)
+    cut_times = [
+        (1.0, interval.expected_cut)
+        for interval in intervals
+        if interval.expected_cut is not None and interval not in decoded
+    ]
+    cut_times += [(cut.distance, cut.time) for cut in cuts]
+    all_samples = [*samples, *spaced_samples, *(cut.sample for cut in cuts)]
+    all_samples.sort(key=lambda sample: sample.time)
+    return scenes.split_scenes(index, all_samples, scenes.suppress_close_cuts(cut_times, index))
 
 
 def _search_ranges(
     file: BinaryIO, index: PacketIndex, ranges: Sequence[DecodeRange], context: DecodeContext
 ) -> tuple[list[Cut], list[Sample]]:
-    """Decode these runs of packets; returns the cuts in them, and samples between those there are."""
-    steps, between = list[Cut](), list[Sample]()
+    """Decode ranges; returns their cuts and the samples of the frames that they request."""
+    cuts, samples = list[Cut](), list[Sample]()
     if not ranges:
-        return steps, between
+        return cuts, samples
     with open_container(file) as container:
         stream = video_stream(container)
-        for stretch in decode_ranges(container, stream, index, _frame_converter(stream, context), ranges):
-            if stretch.frame is not None:
-                between += _embed_frames([stretch.frame], context)
-            jumps = scenes.cut_candidates(stretch)
-            frames = [frame for jump in jumps for frame in (jump.before, jump.after)]
-            seen = _embed_frames(frames, context)
-            for jump, before, after in zip(jumps, seen[::2], seen[1::2], strict=True):
-                if scenes.is_cut(jump, stretch, before, after):
-                    edge, moved = replace(after, is_scene_start=True), scenes.cosine_distance(before, after)
-                    steps.append(Cut(before.time, after.time, moved, edge, stretch.key_frames_only))
-    return steps, between
+        for result in decode_ranges(container, stream, index, _frame_converter(stream, context), ranges):
+            if result.frame is not None:
+                samples += _embed_frames([result.frame], context)
+            changes = scenes.cut_candidates(result)
+            frames = [frame for change in changes for frame in (change.before, change.after)]
+            embedded = _embed_frames(frames, context)
+            for change, before, after in zip(changes, embedded[::2], embedded[1::2], strict=True):
+                if scenes.is_cut(change, result, before, after):
+                    distance = scenes.cosine_distance(before, after)
+                    after = replace(after, is_scene_start=True)
+                    cuts.append(Cut(before.time, after.time, distance, after, result.key_frames_only))
+    return cuts, samples
 
 
 def _frame_converter(stream: "VideoStream", context: DecodeContext) -> FrameConverter:
@@ -137,33 +155,33 @@ def _frame_converter(stream: "VideoStream", context: DecodeContext) -> FrameConv
 
 
 def _frame_batches(frames: Iterable[ConvertedFrame]) -> Iterator[list[ConvertedFrame]]:
-    left = iter(frames)
-    while chunk := list(islice(left, EMBEDDING_BATCH_FRAMES)):
-        yield chunk
+    remaining = iter(frames)
+    while batch := list(islice(remaining, EMBEDDING_BATCH_FRAMES)):
+        yield batch
 
 
 def _embed_frames(frames: Sequence[ConvertedFrame], context: DecodeContext) -> list[Sample]:
-    """Embed frames, and note of each what is needed once its picture is let go."""
+    """Embed frames and measure them, so that their images can be released."""
     if not frames:
         return []
     vectors = context.embedder.embed_images([context.embedder.prepare(frame.image) for frame in frames])
-    done, shown = list[Sample](), None
+    samples, last_shown = list[Sample](), None
     for frame, vector in zip(frames, vectors, strict=True):
-        grey = small_grayscale(frame.image)
-        blank = _is_blank(frame.image, grey)
-        sample = Sample(frame.time, vector, None, brightness_grid(grey), sharpness(grey), blank)
-        if shown is None or scenes.differs(shown, sample):
-            shown = replace(sample, thumbnail=context.thumbnail(frame.image))
-        done.append(replace(sample, thumbnail=shown.thumbnail))  # one serves all that are alike
-    return done
+        gray = small_grayscale(frame.image)
+        is_blank = _is_blank(frame.image, gray)
+        sample = Sample(frame.time, vector, None, brightness_grid(gray), sharpness(gray), is_blank)
+        if last_shown is None or scenes.differs(last_shown, sample):
+            last_shown = replace(sample, thumbnail=context.thumbnail(frame.image))
+        samples.append(replace(sample, thumbnail=last_shown.thumbnail))  # similar frames share one
+    return samples
 
 
 def _is_blank(image: Image.Image, grayscale: Image.Image) -> bool:
-    """Say whether nothing is to be seen: all black, white or grey."""
-    light = np.asarray(grayscale, np.float32)
+    """Return True if an image is uniformly black, white or gray."""
+    brightness = np.asarray(grayscale, np.float32)
     red, green, blue = np.asarray(image.resize((1, 1), Image.Resampling.BOX), np.float32).reshape(3)
     return bool(
-        light.std() < MAX_BLANK_DEVIATION
+        brightness.std() < MAX_BLANK_DEVIATION
         and max(red, green, blue) - min(red, green, blue) < MAX_BLANK_SATURATION
     )
 
@@ -179,7 +197,7 @@ def _scene_draft(index: PacketIndex, scene: Scene) -> SegmentDraft:
 
 
 def _subtitle_cues(index: PacketIndex) -> list[Cue]:
-    """Return the subtitles in the seconds of the video."""
-    begun = index.start_time * float(index.time_base)
-    late = sorted(Cue(max(0.0, cue.start - begun), max(0.0, cue.end - begun), cue.text) for cue in index.cues)
-    return [cue for cue in late if cue.end > 0]
+    """Return the subtitles, ascending, in seconds after the first frame."""
+    start = index.start_time * float(index.time_base)
+    cues = sorted(Cue(max(0.0, cue.start - start), max(0.0, cue.end - start), cue.text) for cue in index.cues)
+    return [cue for cue in cues if cue.end > 0]

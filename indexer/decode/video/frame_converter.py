@@ -1,4 +1,4 @@
-"""Frames of a video as pictures: upright, small, of square pixels, with the time when each is shown."""
+"""Convert decoded video frames to small upright images with square pixels."""
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -6,26 +6,29 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from indexer.decode.images.thumbnail import THUMBNAIL_SIDE as THUMBNAIL
+from indexer.decode.images.thumbnail import THUMBNAIL_SIDE
 
 if TYPE_CHECKING:
     from av import VideoFrame, VideoStream
 
-SIGNATURE_SIDE = 32  # pixels of each side of a frame that is only compared with its neighbour
+SIGNATURE_SIDE = 32  # pixels
 
 FrameSignature = NDArray[np.int16]  # (32, 32, 3)
-DisplayMatrix = tuple[int, int, int, int]  # where the right and the lower edge of a frame go, as signs
+DisplayMatrix = tuple[int, int, int, int]  # the 2 x 2 part of FFmpeg's display matrix, each -1, 0 or 1
 
 
 class ConvertedFrame(NamedTuple):
-    """A frame when it is shown, in units of its stream, upright and small."""
+    """A small upright image of a frame and its time, in units of the stream."""
 
     time: int
     image: Image.Image
 
 
 class FrameConverter:
-    """Make upright small pictures, of square pixels, of the frames of a stream."""
+    """A converter for the frames of one stream.
+
+    Images keep at least `min_side` pixels on their shorter side, if the frames have them.
+    """
 
     def __init__(self, stream: "VideoStream", min_side: int) -> None:
         from av.video.reformatter import VideoReformatter
@@ -33,39 +36,40 @@ class FrameConverter:
         aspect = stream.codec_context.sample_aspect_ratio or stream.sample_aspect_ratio
         self._pixel_aspect_ratio = float(aspect) if aspect and 0.1 <= aspect <= 10 else 1.0
         self._min_side = min_side
-        self._image_converter, self._signature_converter = (
-            VideoReformatter(),
-            VideoReformatter(),
-        )  # each keeps what it has worked out
+        # A reformatter caches the tables of its last sizes, so each target size has its own.
+        self._image_converter, self._signature_converter = VideoReformatter(), VideoReformatter()
         self._cached_display_matrix: DisplayMatrix | None = None
 
     def convert(self, frame: "VideoFrame") -> ConvertedFrame:
-        """Return an RGB picture of which both sides have `near` pixels, if the frame has, and no more."""
+        """Return a frame as RGB, scaled down as far as embedding and thumbnails allow."""
         width, height = frame.width * self._pixel_aspect_ratio, float(frame.height)
-        scale = min(1.0, max(self._min_side / min(width, height), THUMBNAIL / max(width, height)))
+        scale = min(1.0, max(self._min_side / min(width, height), THUMBNAIL_SIDE / max(width, height)))
         size = max(1, round(width * scale)), max(1, round(height * scale))
-        small = self._image_converter.reformat(frame, *size, "rgb24", interpolation="BILINEAR")
-        picture: Image.Image = small.to_image()  # type: ignore[no-untyped-call]
-        turn = _TRANSPOSES.get(self.display_matrix(frame))
-        return ConvertedFrame(frame.pts or 0, picture if turn is None else picture.transpose(turn))
+        scaled = self._image_converter.reformat(frame, *size, "rgb24", interpolation="BILINEAR")
+        image: Image.Image = scaled.to_image()  # type: ignore[no-untyped-call]
+        transpose = _TRANSPOSES.get(self.display_matrix(frame))
+        return ConvertedFrame(frame.pts or 0, image if transpose is None else image.transpose(transpose))
 
     def display_size(self, frame: "VideoFrame") -> tuple[int, int]:
-        """Return width and height as a frame is shown."""
+        """Return the width and height at which a frame is shown."""
         width, height = round(frame.width * self._pixel_aspect_ratio), frame.height
         return (height, width) if self.display_matrix(frame)[0] == 0 else (width, height)
 
     def display_matrix(self, frame: "VideoFrame") -> DisplayMatrix:
-        """Return how the frames are turned and mirrored; asked once: a frame that is asked lives long."""
+        """Return the rotation and mirroring of the stream.
+
+        Only the first frame is read: reading the side data of a frame keeps its memory in use.
+        """
         if self._cached_display_matrix is None:
             self._cached_display_matrix = _read_display_matrix(frame)
         return self._cached_display_matrix
 
     def signature(self, frame: "VideoFrame") -> FrameSignature:
-        """Return next to nothing of a frame, enough to see that it is another than the one before."""
-        tiny = self._signature_converter.reformat(
+        """Return a frame at 32 x 32 pixels, for comparison with its neighbor."""
+        scaled = self._signature_converter.reformat(
             frame, SIGNATURE_SIDE, SIGNATURE_SIDE, "rgb24", interpolation="BILINEAR"
         )
-        return tiny.to_ndarray().astype(np.int16)
+        return scaled.to_ndarray().astype(np.int16)
 
 
 _TRANSPOSES: dict[DisplayMatrix, Image.Transpose] = {
@@ -80,8 +84,8 @@ _TRANSPOSES: dict[DisplayMatrix, Image.Transpose] = {
 
 
 def _read_display_matrix(frame: "VideoFrame") -> DisplayMatrix:
-    side: Any = frame.side_data  # its stub says less than it is
-    for data in side:
+    side_data: Any = frame.side_data  # its stub lacks the iteration
+    for data in side_data:
         if data.type.name == "DISPLAYMATRIX":
             right, down, _, left, up = np.frombuffer(bytes(data), np.int32)[:5] / 65536
             return round(right), round(down), round(left), round(up)

@@ -1,4 +1,4 @@
-"""The scenes of a video: samples of what it shows, parted by cuts and where the embedding moves."""
+"""Split a video into scenes, at cuts and where the embedding changes."""
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
@@ -9,168 +9,173 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexer.decode.metadata.perceptual_hash import grid_differs
-from indexer.decode.video.frame_sampling import MIN_DIFFERENCE, FrameChange, RangeResult
+from indexer.decode.video.frame_sampling import MIN_DIFFERENCE, FrameChange, RangeResult, is_prominent
 from indexer.decode.video.packet_index import PacketIndex
 from retrieval.types import Vectors
 
-MAX_SAME_DISTANCE = 0.005  # 1 - cosine of two samples up to which nothing has happened, whatever packets tell
-MAX_SCENE_DISTANCE = 0.03  # up to which it may be the same scene
-MIN_OTHER_SCENE_DISTANCE = 0.15  # from which on it is another one, whatever lies between
-MIN_CUT_DISTANCE = 0.008  # of two frames that follow each other: a cut, if they are unlike at a glance, too
-MIN_SCENE_SECONDS, MAX_SCENE_SECONDS = 0.3, 120.0  # seconds of a scene
+# Distances are 1 - cosine.
+MAX_SAME_DISTANCE = 0.005  # two samples up to this show no change, whatever the packets suggest
+MIN_CUT_DISTANCE = 0.008  # two consecutive frames above this are a cut, if their pixels change, too
+MAX_SCENE_DISTANCE = 0.03  # two samples up to this may belong to one scene
+MIN_OTHER_SCENE_DISTANCE = 0.15  # two samples above this never do
+MIN_SCENE_SECONDS, MAX_SCENE_SECONDS = 0.3, 120.0
 
 
 @dataclass(slots=True)
 class Sample:
-    """A frame that was embedded: its unit vector (d,), a WebP of it, its layout (48, 48), how sharp it is.
-
-    The first frame after a cut is an `edge`: often it is not yet as clear as those that follow.
-    """
+    """An embedded frame."""
 
     time: int
-    vector: Vectors
-    thumbnail: bytes | None
-    brightness_grid: NDArray[np.uint8]
+    vector: Vectors  # (d,), of unit length
+    thumbnail: bytes | None  # WebP
+    brightness_grid: NDArray[np.uint8]  # (48, 48)
     sharpness: float
     is_blank: bool
-    is_scene_start: bool = False
+    is_scene_start: bool = False  # the first frame after a cut, which often has less detail than the next
 
 
 class Cut(NamedTuple):
-    """Two frames that follow each other, of two scenes: their times, how far apart, and the second."""
+    """Two consecutive frames of different scenes."""
 
     previous_time: int
     time: int
-    distance: float
-    sample: Sample
-    key_frames_only: bool  # they are key frames: what is between may tell more
+    distance: float  # 1 - cosine
+    sample: Sample  # the second frame
+    key_frames_only: bool  # if so, there are other frames between the two
 
 
 @dataclass(slots=True)
 class Scene:
-    """Samples that belong together, from the time of the first frame to that of the next scene's."""
+    """Samples of one scene, and the times of its first frame and of the first frame of the next."""
 
     start: int
     end: int
     samples: list[Sample] = field(default_factory=list)
 
     def samples_within(self, samples: Iterable[Sample]) -> list[Sample]:
-        """Return those samples that are shown in it."""
-        return [each for each in samples if self.start <= each.time < max(self.end, self.start + 1)]
+        """Return the samples between start and end."""
+        return [sample for sample in samples if self.start <= sample.time < max(self.end, self.start + 1)]
 
     @property
     def representative_samples(self) -> list[Sample]:
-        """Return what the scene is known by: no blank frames and no edges where there are others."""
-        seen = [sample for sample in self.samples if not sample.is_blank] or self.samples
-        return [sample for sample in seen if not sample.is_scene_start] or seen
+        """The samples without blank frames and scene starts, unless there are no others."""
+        visible = [sample for sample in self.samples if not sample.is_blank] or self.samples
+        return [sample for sample in visible if not sample.is_scene_start] or visible
 
     @property
     def vector(self) -> Vectors:
-        """Return the unit mean of its samples' vectors, (d,)."""
+        """The unit mean of the vectors of the representative samples, (d,)."""
         return mean_vector([sample.vector for sample in self.representative_samples])
 
     @property
     def is_blank(self) -> bool:
-        """Say whether nothing is to be seen."""
+        """Whether all samples are blank."""
         return all(sample.is_blank for sample in self.samples)
 
     @property
     def sharpest(self) -> Sample:
-        """Return the sharpest sample."""
+        """The sharpest representative sample."""
         return max(self.representative_samples, key=lambda sample: sample.sharpness)
 
 
 def mean_vector(vectors: Sequence[Vectors]) -> Vectors:
-    """Return the unit mean, (d,), of unit vectors; of some that cancel each other, the first."""
+    """Return the unit mean, (d,), of unit vectors, or the first one if they cancel out."""
     total = np.sum(vectors, axis=0, dtype=np.float32)
     length = float(np.linalg.norm(total))
     return np.asarray(total / length if length > 1e-6 else vectors[0], np.float32)
 
 
 def cosine_distance(first: Sample, second: Sample) -> float:
-    """Return 1 - cosine of what two samples show."""
+    """Return 1 - cosine of the vectors of two samples."""
     return 1.0 - float(first.vector @ second.vector)
 
 
 def differs(first: Sample, second: Sample) -> bool:
-    """Say whether two samples show two things, as embedded or as drawn: to most models all text is alike."""
+    """Return True if two samples differ in their embeddings or in their brightness grids.
+
+    The grids matter for text, because most models embed all texts alike.
+    """
     return cosine_distance(first, second) > MAX_SAME_DISTANCE or grid_differs(
         first.brightness_grid, second.brightness_grid
     )
 
 
 def cut_candidates(result: RangeResult) -> list[FrameChange]:
-    """Return the jumps of a stretch that may be cuts: those unlike what is usual, or the greatest."""
-    unusual = [jump for jump in result.changes if jump.is_prominent(result.median_difference)]
-    return (not result.key_frames_only and unusual) or result.changes[:1]
+    """Return the prominent changes of a result, or else the greatest one."""
+    prominent = [
+        change for change in result.changes if is_prominent(change.difference, result.median_difference)
+    ]
+    return (not result.key_frames_only and prominent) or result.changes[:1]
 
 
 def is_cut(change: FrameChange, result: RangeResult, before: Sample, after: Sample) -> bool:
-    """Say whether two frames that follow each other are of two scenes.
+    """Return True if two consecutive frames belong to different scenes.
 
-    Where all else stands still, as in a talk's slides, they are if a part is drawn anew.
+    In a still video, such as the slides of a talk, a redrawn part of the frame is enough.
     """
-    moved = cosine_distance(before, after)
-    redrawn = result.median_difference < MIN_DIFFERENCE and grid_differs(
+    distance = cosine_distance(before, after)
+    is_redrawn = result.median_difference < MIN_DIFFERENCE and grid_differs(
         before.brightness_grid, after.brightness_grid
     )
     if result.key_frames_only:
-        return moved > MAX_SCENE_DISTANCE or redrawn
-    return moved > MIN_OTHER_SCENE_DISTANCE or (
-        change.is_prominent(result.median_difference) and (moved > MIN_CUT_DISTANCE or redrawn)
+        return distance > MAX_SCENE_DISTANCE or is_redrawn
+    return distance > MIN_OTHER_SCENE_DISTANCE or (
+        is_prominent(change.difference, result.median_difference)
+        and (distance > MIN_CUT_DISTANCE or is_redrawn)
     )
 
 
 def strongest(cuts: Sequence[Cut], candidate: Cut) -> Cut:
-    """Return the greatest of the steps within a vague one, else itself."""
-    within = [
-        step for step in cuts if candidate.previous_time <= step.previous_time and step.time <= candidate.time
+    """Return the cut of the largest distance within the times of a candidate, or the candidate itself."""
+    refined = [
+        cut for cut in cuts if candidate.previous_time <= cut.previous_time and cut.time <= candidate.time
     ]
-    return max(within, key=lambda step: step.distance, default=candidate)
+    return max(refined, key=lambda cut: cut.distance, default=candidate)
 
 
 def split_scenes(index: PacketIndex, samples: Sequence[Sample], cuts: Iterable[int]) -> list[Scene]:
-    """Return scenes, each with one sample or more, that begin at cuts and where the embedding has drifted.
+    """Return the scenes between the times of cuts, split further where the embedding changes.
 
-    What is blank (black, white, grey) is no scene where there are others.
+    Every scene has a sample. Blank scenes (black, white, gray) are left out unless there is no other.
     """
-    longest = MAX_SCENE_SECONDS / index.time_base
-    starts = sorted(cuts)
-    found: list[Scene] = []
+    max_length = MAX_SCENE_SECONDS / index.time_base
+    cut_times = sorted(cuts)
+    scenes: list[Scene] = []
     for sample in samples:
-        cut = bisect_right(starts, sample.time)
-        begun = starts[cut - 1] if cut else index.start_time
-        scene = found[-1] if found else None
-        if scene is None or begun > scene.start:
-            found.append(Scene(max(begun, index.start_time), 0, [sample]))
-        elif _leaves_scene(scene, sample) or sample.time - scene.start > longest:
-            found.append(Scene(sample.time, 0, [sample]))
+        at = bisect_right(cut_times, sample.time)
+        last_cut = cut_times[at - 1] if at else index.start_time
+        scene = scenes[-1] if scenes else None
+        if scene is None or last_cut > scene.start:
+            scenes.append(Scene(max(last_cut, index.start_time), 0, [sample]))
+        elif _leaves_scene(scene, sample) or sample.time - scene.start > max_length:
+            scenes.append(Scene(sample.time, 0, [sample]))
         else:
             scene.samples.append(sample)
-    ends = [scene.start for scene in found[1:]] + [max(index.end_time, index.start_time)]
-    for scene, end in zip(found, ends, strict=True):
+    ends = [scene.start for scene in scenes[1:]] + [max(index.end_time, index.start_time)]
+    for scene, end in zip(scenes, ends, strict=True):
         scene.end = end
-    return [scene for scene in found if not scene.is_blank] or found[:1]
+    return [scene for scene in scenes if not scene.is_blank] or scenes[:1]
 
 
 def suppress_close_cuts(cuts: Iterable[tuple[float, int]], index: PacketIndex) -> list[int]:
-    """Return the times of cuts (strength, time); of some nearer to each other than SHORTEST the strongest."""
+    """Return the times of (strength, time) pairs, ascending and at least MIN_SCENE_SECONDS apart.
+
+    Of cuts that are closer, the strongest is kept.
+    """
     kept: list[int] = []
     for _, time in sorted(cuts, key=lambda cut: (-cut[0], cut[1])):
         at = bisect_left(kept, time)
-        if all(
-            abs(time - other) * index.time_base >= MIN_SCENE_SECONDS
-            for other in kept[max(0, at - 1) : at + 1]
-        ):
+        neighbors = kept[max(0, at - 1) : at + 1]
+        if all(abs(time - neighbor) * index.time_base >= MIN_SCENE_SECONDS for neighbor in neighbors):
             kept.insert(at, time)
     return kept
 
 
 def _leaves_scene(scene: Scene, sample: Sample) -> bool:
-    """Say whether a sample is of another scene though there is no cut between."""
+    """Return True if a sample belongs to another scene although no cut precedes it."""
     if sample.is_blank != scene.is_blank:
         return True
     return (
-        not all(each.is_scene_start for each in scene.samples)
+        not all(previous.is_scene_start for previous in scene.samples)
         and 1.0 - float(scene.vector @ sample.vector) > MIN_OTHER_SCENE_DISTANCE
     )

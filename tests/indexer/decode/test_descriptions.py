@@ -84,5 +84,5 @@ def test_broken_metadata_costs_nothing():
     assert read_descriptions(reopened(xmp=b"<x:xmpmeta")) == []
     bomb = b'<!DOCTYPE a [<!ENTITY b "bb"><!ENTITY c "&b;&b;">]><a>&c;</a>'
     assert read_descriptions(reopened(xmp=bomb)) == []
-    with pytest.raises(ValueError, match="no XMP"):
+    with pytest.raises(ValueError, match="XMP"):
         xmp_descriptions(bomb)

@@ -310,13 +310,10 @@ def test_the_same_frames_are_kept_for_every_embedder():
     assert kept == [1, 1]
 
 
-def test_an_animation_without_end_is_read_no_further_than_a_bound(monkeypatch):
-    from indexer.decode.images import frames
-
-    monkeypatch.setattr(frames, "MAX_ANIMATION_PIXELS", 10 * 64 * 48)
+def test_an_animation_without_end_is_read_no_further_than_a_bound():
     colours = [(2 * n, 0, 0) for n in range(100)]
     with open_image(io.BytesIO(moving("party.gif", colours))) as original:
-        found = frames.extract_frames(original, 16)
+        found = extract_frames(original, 16, max_animation_pixels=10 * 64 * 48)
     assert found.duration == pytest.approx(11 * 0.5)
 
 
