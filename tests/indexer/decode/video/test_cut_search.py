@@ -152,7 +152,10 @@ def test_the_budget_is_spent_on_the_most_urgent_intervals():
 
 def test_smaller_frames_cost_less_of_the_budget():
     index = packet_index(range(1000), frame_pixels=HD_PIXELS // 2)
-    candidates = [budget_interval(0, 300, PRIORITY_LIKELY_CUT), budget_interval(300, 600, PRIORITY_LIKELY_CUT)]
+    candidates = [
+        budget_interval(0, 300, PRIORITY_LIKELY_CUT),
+        budget_interval(300, 600, PRIORITY_LIKELY_CUT),
+    ]
     assert within_budget(candidates, index) == candidates  # 2 x 150 of 320
 
 
