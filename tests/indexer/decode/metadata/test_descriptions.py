@@ -1,4 +1,4 @@
-"""What a picture says of itself is read; what a camera says is not."""
+"""Descriptions in image metadata: those of people are read, placeholders of cameras are not."""
 
 import io
 
@@ -21,10 +21,10 @@ def reopened(form="JPEG", **save):
 
 
 def exif(**tags):
-    made = Image.Exif()
+    fields = Image.Exif()
     for tag, value in tags.items():
-        made[int(tag.removeprefix("t"), 16)] = value
-    return made
+        fields[int(tag.removeprefix("t"), 16)] = value
+    return fields
 
 
 def test_exif_descriptions_are_read():
@@ -37,18 +37,18 @@ def test_exif_descriptions_are_read():
 
 
 def test_user_comments_are_read_in_their_encoding():
-    made = exif()
-    made.get_ifd(0x8769)[0x9286] = b"UNICODE\0" + "a dog".encode("utf-16-le")
-    assert read_descriptions(reopened(exif=made)) == ["a dog"]
-    made.get_ifd(0x8769)[0x9286] = b"ASCII\0\0\0" + b"a cat\0\0"
-    assert read_descriptions(reopened(exif=made)) == ["a cat"]
+    fields = exif()
+    fields.get_ifd(0x8769)[0x9286] = b"UNICODE\0" + "a dog".encode("utf-16-le")
+    assert read_descriptions(reopened(exif=fields)) == ["a dog"]
+    fields.get_ifd(0x8769)[0x9286] = b"ASCII\0\0\0" + b"a cat\0\0"
+    assert read_descriptions(reopened(exif=fields)) == ["a cat"]
 
 
 @pytest.mark.parametrize(
-    "noise", ["OLYMPUS DIGITAL CAMERA", "SAMSUNG DIGITAL CAMERA", "   ", "DCIM\\100MEDIA"]
+    "placeholder", ["OLYMPUS DIGITAL CAMERA", "SAMSUNG DIGITAL CAMERA", "   ", "DCIM\\100MEDIA"]
 )
-def test_what_cameras_write_is_no_description(noise):
-    assert read_descriptions(reopened(exif=exif(t010E=noise))) == []
+def test_placeholders_of_cameras_are_ignored(placeholder):
+    assert read_descriptions(reopened(exif=exif(t010E=placeholder))) == []
 
 
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "TIFF"])
@@ -75,12 +75,12 @@ def test_iptc_captions_are_read():
     assert read_descriptions(Image.open(io.BytesIO(data[:2] + app13 + data[2:]))) == ["Our dog on the beach"]
 
 
-def test_the_same_words_in_two_places_are_said_once():
-    picture = reopened(exif=exif(t010E="our DOG on the beach"), xmp=XMP.encode())
-    assert read_descriptions(picture) == ["our DOG on the beach", "A title"]
+def test_equal_descriptions_are_returned_once():
+    image = reopened(exif=exif(t010E="our DOG on the beach"), xmp=XMP.encode())
+    assert read_descriptions(image) == ["our DOG on the beach", "A title"]
 
 
-def test_broken_metadata_costs_nothing():
+def test_broken_metadata_is_ignored():
     assert read_descriptions(reopened(xmp=b"<x:xmpmeta")) == []
     bomb = b'<!DOCTYPE a [<!ENTITY b "bb"><!ENTITY c "&b;&b;">]><a>&c;</a>'
     assert read_descriptions(reopened(xmp=bomb)) == []

@@ -1,4 +1,4 @@
-"""Videos: scenes are found where they begin, however a video is coded, and by words and pictures."""
+"""Videos: scenes start at their first frames in every encoding, and are found by text and image."""
 
 import gc
 import os
@@ -23,7 +23,7 @@ from tests.support.video_files import scene_image, scene_starts, write_video
 
 SCENES = [("red", 3.0), ("green", 2.4), ("blue", 3.6)]
 SHAPES = [("red circle", 3.0), ("blue square", 2.4), ("green circle", 3.6)]
-LONG = {"x264-params": "keyint=infinite:scenecut=0"}  # one key frame, whatever happens
+LONG = {"x264-params": "keyint=infinite:scenecut=0"}  # a single key frame, even at cuts
 
 
 def decode(path: Path, embedder=None):
@@ -31,12 +31,12 @@ def decode(path: Path, embedder=None):
         return decoder.decode(file, path.suffix, DecodeContext(embedder or ToyEmbedder()))
 
 
-def moments(path: Path, embedder=None) -> list[tuple[float, float]]:
+def scene_times(path: Path, embedder=None) -> list[tuple[float, float]]:
     return [(draft.start, draft.end) for draft in decode(path, embedder).drafts if draft.kind == "video"]
 
 
 @pytest.mark.parametrize(
-    ("name", "how"),
+    ("name", "options"),
     [
         ("usual.mp4", {}),
         ("one-key-frame.mp4", LONG),
@@ -52,78 +52,80 @@ def moments(path: Path, embedder=None) -> list[tuple[float, float]]:
         ("turned.mp4", {"rotation": 90}),
     ],
 )
-def test_every_scene_begins_at_its_first_frame(tmp_path, name, how):
-    found = decode(write_video(tmp_path / name, SCENES, **how))
+def test_scenes_start_at_their_first_frames(tmp_path, name, options):
+    found = decode(write_video(tmp_path / name, SCENES, **options))
     vectors = np.array([draft.vector for draft in found.drafts])
     times = [(draft.start, draft.end) for draft in found.drafts]
     np.testing.assert_allclose(
         times, [(0, 3), (3, 5.4), (5.4, 9)], atol=0.045
-    )  # .avi and .wmv end a frame early
+    )  # .avi and .wmv end one frame early
     np.testing.assert_allclose([start for start, _ in times], [0, 3, 5.4], atol=0.001)
     np.testing.assert_allclose(vectors, np.eye(3), atol=0.02)
 
 
-@pytest.mark.parametrize("how", [{}, LONG], ids=["key frames", "one key frame"])
-def test_frames_of_any_length_have_their_own_times(tmp_path, how):
+@pytest.mark.parametrize("options", [{}, LONG], ids=["key frames", "one key frame"])
+def test_scenes_of_variable_frame_rate_start_at_their_first_frames(tmp_path, options):
     steps = (15, 70, 40, 33, 90)
-    path = write_video(tmp_path / "phone.mp4", SCENES, steps=steps, **how)
+    path = write_video(tmp_path / "phone.mp4", SCENES, steps=steps, **options)
     np.testing.assert_allclose(
-        [start for start, _ in moments(path)], scene_starts(SCENES, steps=steps), atol=0.001
+        [start for start, _ in scene_times(path)], scene_starts(SCENES, steps=steps), atol=0.001
     )
 
 
 @pytest.mark.parametrize(
-    "how",
+    "options",
     [{}, LONG, {"x264-params": "keyint=50:scenecut=0"}, {"steps": (15, 70, 40)}, {"rotation": 90}],
-    ids=["usual", "one key frame", "key frames elsewhere", "frames of any length", "turned"],
+    ids=["usual", "one key frame", "key frames elsewhere", "variable frame rate", "rotated"],
 )
-def test_one_text_after_the_other_on_the_same_ground_is_a_scene_each(tmp_path, how):
+def test_texts_on_the_same_background_are_separate_scenes(tmp_path, options):
     scenes = [("black HELLO", 3.0), ("black BICYCLE", 2.0), ("black INVOICE", 3.0), ("black SUNSET", 2.5)]
-    path = write_video(tmp_path / "slides.mp4", scenes, **how)
-    found = scene_starts(scenes, steps=how.get("steps", ()))
-    np.testing.assert_allclose([start for start, _ in moments(path)], found, atol=0.001)
-    assert len({draft.thumbnail for draft in decode(path).drafts}) == 4  # each shows its own text
+    path = write_video(tmp_path / "slides.mp4", scenes, **options)
+    expected = scene_starts(scenes, steps=options.get("steps", ()))
+    np.testing.assert_allclose([start for start, _ in scene_times(path)], expected, atol=0.001)
+    assert len({draft.thumbnail for draft in decode(path).drafts}) == 4  # one for each text
 
 
-def test_a_pointer_that_moves_over_a_still_picture_begins_no_scene(tmp_path):
+def test_pointer_movement_does_not_start_a_scene(tmp_path):
     scenes = [("black HELLO", 2.0), ("black HELLO.", 0.4), ("black HELLO", 3.0)]
-    assert len(moments(write_video(tmp_path / "pointer.mp4", scenes))) == 1
+    assert len(scene_times(write_video(tmp_path / "pointer.mp4", scenes))) == 1
 
 
-def test_a_scene_between_two_key_frames_is_seen(tmp_path):
+def test_scenes_between_key_frames_are_found(tmp_path):
     scenes = [("red", 1.2), ("green", 0.6), ("red", 2.2), ("blue", 0.5), ("red", 1.5)]
     path = write_video(tmp_path / "short.mp4", scenes, **LONG)
-    np.testing.assert_allclose([start for start, _ in moments(path)], scene_starts(scenes), atol=0.001)
+    np.testing.assert_allclose([start for start, _ in scene_times(path)], scene_starts(scenes), atol=0.001)
 
 
-def test_black_is_no_scene_but_parts_those_beside_it(tmp_path):
+def test_black_frames_separate_scenes_but_are_none(tmp_path):
     scenes = [("black", 1.0), ("red", 3.0), ("black", 1.2), ("red", 3.0), ("black", 2.0)]
-    times = moments(write_video(tmp_path / "fade.mp4", scenes))
+    times = scene_times(write_video(tmp_path / "fade.mp4", scenes))
     np.testing.assert_allclose(times, [(1, 4), (5.2, 8.2)], atol=0.001)
-    (only,) = moments(write_video(tmp_path / "black.mp4", [("black", 3.0)]))
-    assert only == (0.0, 3.0)  # where there is nothing else, it can be found by its name
+    (only,) = scene_times(write_video(tmp_path / "black.mp4", [("black", 3.0)]))
+    assert only == (0.0, 3.0)  # a black video keeps its scene
 
 
-def test_pictures_are_upright_and_of_square_pixels(tmp_path):
-    class Seeing(ToyEmbedder):
-        def prepare(self, seen):
-            self.seen = seen
-            return super().prepare(seen)
+def test_frames_are_upright_with_square_pixels(tmp_path):
+    class RecordingEmbedder(ToyEmbedder):
+        def prepare(self, image):
+            self.image = image
+            return super().prepare(image)
 
-    eye = Seeing()
+    embedder = RecordingEmbedder()
     path = write_video(tmp_path / "turned.mp4", [("red circle", 1.0)], rotation=-90, aspect=Fraction(4, 3))
-    details = decode(path, eye).properties
-    assert (details.width, details.height) == (180, 427)
-    width, height = eye.seen.size
+    properties = decode(path, embedder).properties
+    assert (properties.width, properties.height) == (180, 427)
+    width, height = embedder.image.size
     assert abs(width / height - 180 / 427) < 0.01
-    assert eye.seen.getpixel((width // 2, height // 2))[0] > 200
+    assert embedder.image.getpixel((width // 2, height // 2))[0] > 200
     half = write_video(tmp_path / "half.mp4", [("half", 1.0)], rotation=90)
-    decode(half, eye)
-    left, right = (eye.seen.getpixel((x, eye.seen.height // 2)) for x in (5, eye.seen.width - 5))
-    assert right[0] < 60 < 200 < left[0]  # red was above, and is turned a quarter against the clock
+    decode(half, embedder)
+    left, right = (
+        embedder.image.getpixel((x, embedder.image.height // 2)) for x in (5, embedder.image.width - 5)
+    )
+    assert right[0] < 60 < 200 < left[0]  # red was at the top before the rotation
 
 
-def test_a_video_says_when_where_and_with_what_it_was_taken(tmp_path):
+def test_capture_time_location_and_camera_are_read(tmp_path):
     metadata = {
         "com.apple.quicktime.make": "Apple",
         "com.apple.quicktime.model": "iPhone 6",
@@ -135,19 +137,19 @@ def test_a_video_says_when_where_and_with_what_it_was_taken(tmp_path):
     assert (found.latitude, found.longitude, found.duration) == (32.0929, 34.862, 1.0)
 
 
-def test_a_thumbnail_is_of_the_scene(tmp_path):
-    for draft, colour in zip(decode(write_video(tmp_path / "a.mp4", SCENES)).drafts, (0, 1, 2), strict=True):
+def test_thumbnail_shows_its_scene(tmp_path):
+    for draft, channel in zip(decode(write_video(tmp_path / "a.mp4", SCENES)).drafts, (0, 1, 2), strict=True):
         with Image.open(BytesIO(draft.thumbnail)) as small:
             assert (small.format, small.size) == ("WEBP", (320, 180))
-            assert np.argmax(small.convert("RGB").getpixel((160, 90))) == colour
+            assert np.argmax(small.convert("RGB").getpixel((160, 90))) == channel
 
 
-def test_moments_are_found_by_words_and_by_pictures(tmp_path):
+def test_scenes_are_found_by_text_and_image(tmp_path):
     path = write_video(tmp_path / "videos" / "shapes.mp4", SHAPES)
     other = write_video(tmp_path / "videos" / "clip.mp4", SCENES)
     with index_folder(path.parent, library=tmp_path / "library", model="builtin") as library:
-        for (what, _), start in zip(SHAPES, scene_starts(SHAPES), strict=True):
-            (hit, *_) = library.search(image=scene_image(what), kind="video")
+        for (description, _), start in zip(SHAPES, scene_starts(SHAPES), strict=True):
+            (hit, *_) = library.search(image=scene_image(description), kind="video")
             assert (hit.path, round(hit.start, 1)) == (path, start)
             assert hit.score > 0.9
         for words, start, end in (("a red wall", 0, 3), ("green grass", 3, 5.4), ("the blue ocean", 5.4, 9)):
@@ -158,7 +160,7 @@ def test_moments_are_found_by_words_and_by_pictures(tmp_path):
         assert as_tsv([hit]).split("\t")[2:] == [str(other), "", "@ 00:05.4\n"]
 
 
-def test_copies_group_and_moments_that_follow_each_other_are_one_hit(tmp_path, index, place, toy):
+def test_copies_are_duplicates_and_scenes_of_a_video_are_grouped(tmp_path, index, place, toy):
     path = write_video(tmp_path / "videos" / "clip.mp4", SCENES)
     path.with_name("copy.mp4").write_bytes(path.read_bytes())
     report = index(path.parent)
@@ -175,30 +177,30 @@ def test_copies_group_and_moments_that_follow_each_other_are_one_hit(tmp_path, i
         )
 
 
-def test_another_model_sees_the_same_moments(tmp_path, index, place, toy):
-    class Other(ToyEmbedder):
+def test_switch_to_another_model_keeps_the_scenes(tmp_path, index, place, toy):
+    class OtherEmbedder(ToyEmbedder):
         name, fingerprint = "other", "other-1"
 
         def embed_images(self, pictures):
             return super().embed_images(pictures)[:, ::-1].copy()  # blue, green, red
 
     index(write_video(tmp_path / "videos" / "long.mp4", SCENES, **LONG).parent)
-    done = switch_library("other", library=place, embedder=Other())
+    done = switch_library("other", library=place, embedder=OtherEmbedder())
     assert (done.embedded, done.waiting) == (3, 0)
     from retrieval import Library
 
-    with Library.open(place, embedder=Other()) as library:
-        hits = library.search("blue", kind="video", count=3)  # which it sees as red
+    with Library.open(place, embedder=OtherEmbedder()) as library:
+        hits = library.search("blue", kind="video", count=3)  # the other model swaps red and blue
         assert [(hit.start, round(hit.score, 2)) for hit in hits[:1]] == [(0.0, 1.0)]
 
 
 @pytest.mark.parametrize("codec", ["libx264", "mpeg4"])
-def test_what_there_is_of_a_cut_off_video_is_read(tmp_path, codec):
-    whole = write_video(tmp_path / "whole.mkv", SCENES, codec=codec)
-    data = whole.read_bytes()
+def test_truncated_video_is_read_up_to_its_end(tmp_path, codec):
+    complete = write_video(tmp_path / "complete.mkv", SCENES, codec=codec)
+    data = complete.read_bytes()
     cut = tmp_path / "cut.mkv"
     cut.write_bytes(data[: len(data) * 2 // 3])
-    times = moments(cut)
+    times = scene_times(cut)
     assert times[0][0] == 0 and 3.0 in [start for start, _ in times]
     assert times[-1][1] < 9
 
@@ -213,7 +215,7 @@ def test_what_there_is_of_a_cut_off_video_is_read(tmp_path, codec):
         ("list.avi", b"ffconcat version 1.0\nfile other.mp4\n", "not a video"),
     ],
 )
-def test_what_is_no_video_says_so(tmp_path, name, data, reason):
+def test_other_files_are_rejected_with_a_reason(tmp_path, name, data, reason):
     path = tmp_path / name
     path.write_bytes(data)
     with pytest.raises(MediaError) as caught:
@@ -221,15 +223,15 @@ def test_what_is_no_video_says_so(tmp_path, name, data, reason):
     assert reason in str(caught.value)
 
 
-def test_a_title_that_is_no_utf8_costs_no_video(tmp_path):
+def test_video_with_an_invalid_title_is_read(tmp_path):
     path = write_video(tmp_path / "a.avi", SCENES[:1], codec="mpeg4", metadata={"title": "Cafe noir"})
     data = path.read_bytes()
     assert b"Cafe" in data
     path.write_bytes(data.replace(b"Cafe", b"Caf\xe9"))
-    assert [start for start, _ in moments(path)] == [0]
+    assert [start for start, _ in scene_times(path)] == [0]
 
 
-def test_a_recording_that_was_never_closed_says_so(tmp_path):
+def test_unfinished_recording_is_rejected_with_a_reason(tmp_path):
     data = write_video(tmp_path / "a.mp4", SCENES).read_bytes()
     path = tmp_path / "cut.mp4"
     path.write_bytes(data[: data.rindex(b"moov") - 4])
@@ -237,7 +239,7 @@ def test_a_recording_that_was_never_closed_says_so(tmp_path):
         decode(path)
 
 
-def test_sound_alone_has_no_picture(tmp_path):
+def test_video_file_with_audio_only_is_rejected(tmp_path):
     import av
 
     path = tmp_path / "voice.mp4"
@@ -251,13 +253,13 @@ def test_sound_alone_has_no_picture(tmp_path):
         decode(path)
 
 
-def test_a_video_under_another_name_is_read_and_none_stays_open(tmp_path, index):
+def test_videos_with_wrong_suffixes_are_read_and_all_files_are_closed(tmp_path, index):
     write_video(tmp_path / "videos" / "a.mp4", SCENES).rename(tmp_path / "videos" / "really-mp4.avi")
     (tmp_path / "videos" / "b.mp4").write_bytes(b"no video")
     Image.new("RGB", (9, 9)).save(tmp_path / "videos" / "c.png")
     (tmp_path / "videos" / "c.png").rename(tmp_path / "videos" / "c.mov")
     report = index(tmp_path / "videos")
-    assert (report.added, report.failed, report.segments) == (2, 1, 4)  # the picture is read as what it is
+    assert (report.added, report.failed, report.segments) == (2, 1, 4)  # the image is read as an image
     gc.collect()
     names = [os.readlink(link) for link in Path("/proc/self/fd").iterdir() if link.exists()]
     assert not [name for name in names if str(tmp_path / "videos") in name]
@@ -265,12 +267,12 @@ def test_a_video_under_another_name_is_read_and_none_stays_open(tmp_path, index)
 
 @settings(max_examples=25, deadline=None)
 @given(st.data())
-def test_no_damage_is_fatal(damaged, data):
-    harmed = bytearray(damaged)
+def test_damaged_video_raises_only_media_errors(damaged, data):
+    corrupted = bytearray(damaged)
     for _ in range(data.draw(st.integers(1, 20))):
-        harmed[data.draw(st.integers(0, len(harmed) - 1))] = data.draw(st.integers(0, 255))
+        corrupted[data.draw(st.integers(0, len(corrupted) - 1))] = data.draw(st.integers(0, 255))
     try:
-        found = decoder.decode(BytesIO(bytes(harmed)), ".mp4", DecodeContext(ToyEmbedder()))
+        found = decoder.decode(BytesIO(bytes(corrupted)), ".mp4", DecodeContext(ToyEmbedder()))
     except MediaError as error:
         assert str(error)
     else:
@@ -280,12 +282,12 @@ def test_no_damage_is_fatal(damaged, data):
 @pytest.fixture(scope="module")
 def damaged(tmp_path_factory) -> bytes:
     path = write_video(
-        tmp_path_factory.mktemp("harm") / "a.mp4", [("red", 0.5), ("green", 0.5)], size=(64, 48)
+        tmp_path_factory.mktemp("damaged") / "a.mp4", [("red", 0.5), ("green", 0.5)], size=(64, 48)
     )
     return path.read_bytes()
 
 
-def test_a_video_that_grew_is_read_anew(tmp_path, place, toy):
+def test_replaced_video_is_read_again(tmp_path, place, toy):
     path = write_video(tmp_path / "videos" / "a.mp4", SCENES[:1])
     update_library([path.parent], library=place, embedder=toy)
     write_video(path, SCENES)
