@@ -38,11 +38,10 @@ DECODERS: dict[str, Decoder] = {
 
 @dataclass(frozen=True, slots=True)
 class ReadResult:
-    """The result of reading a file: its segments, or the reason why it has none."""
+    """The result of reading a file: its segments (none if its content is known), or why it failed."""
 
     entry: FileEntry
     digest: bytes = b""  # SHA-256 of the content
-    known: bool = False  # the library has this content already
     decoded: DecodedFile = field(default_factory=DecodedFile)
     error: str | None = None
     transient: bool = False  # the next run tries again, and the library keeps what it has of the file
@@ -95,7 +94,7 @@ def _read_open_file(
     """Hash an open file, and decode it if its content is new."""
     digest = hashlib.file_digest(file, "sha256").digest()
     if is_known(digest, entry.decoder):
-        return ReadResult(entry, digest, known=True)
+        return ReadResult(entry, digest)
     file.seek(0)
     try:
         return ReadResult(
