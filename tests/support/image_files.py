@@ -1,4 +1,4 @@
-"""Pictures in formats that no library here writes, put together by hand."""
+"""Write images in formats that no installed library writes."""
 
 import io
 import re
@@ -25,10 +25,10 @@ def solid_image(color: Color, size=(64, 48), mode="RGB") -> Image.Image:
 
 
 def quadrant_image(size=(64, 48)) -> Image.Image:
-    """Draw a blue picture whose upper left quarter is red, so that one sees how it is turned."""
-    picture = Image.new("RGB", size, BLUE)
-    picture.paste(RED, (0, 0, size[0] // 2, size[1] // 2))
-    return picture
+    """Draw a blue image whose upper left quarter is red, which shows its orientation."""
+    image = Image.new("RGB", size, BLUE)
+    image.paste(RED, (0, 0, size[0] // 2, size[1] // 2))
+    return image
 
 
 def box(name: bytes, *parts: bytes) -> bytes:
@@ -61,7 +61,7 @@ def hevc(pixels: bytes, size: tuple[int, int]) -> tuple[bytes, bytes]:
 
 
 def heic(image: Image.Image, quarter_turns: int = 0, exif: bytes = b"", brand: bytes = b"heic") -> bytes:
-    """Write a HEIC whose picture is shown after so many quarter turns against the clock."""
+    """Return a HEIC that is rotated by quarter turns counterclockwise when shown."""
     configuration, data = hevc(image.tobytes(), image.size)
     items = [data] + ([struct.pack(">I", 6) + b"Exif\0\0" + exif] if exif else [])
     kinds = [b"hvc1", b"Exif"][: len(items)]
@@ -141,7 +141,7 @@ def tiff_directory(entries: list[IfdEntry], following: int = 0) -> bytes:
 def cr2(
     preview: bytes, size=(561, 374), orientation: int = 1, model: bytes = b"Canon EOS 5D Mark II\0"
 ) -> bytes:
-    """Write what begins as Canon's raw files do: the preview as a strip, then a thumbnail, then data."""
+    """Return a file with the structure of Canon's CR2: the preview as a strip, a thumbnail, data."""
     small = encode_image(solid_image(GREEN, (32, 24)), "JPEG")
     first, second = 16, 16 + 2 + 12 * 8 + 4
     texts = second + 2 + 12 * 3 + 4
@@ -162,7 +162,7 @@ def cr2(
 
 
 def nef(preview: bytes | None, orientation: int = 1) -> bytes:
-    """Write what is made as Nikon's raw files are: a small bare picture, below it a JPEG and the sensor."""
+    """Return a file with the structure of Nikon's NEF: a small raw image, then a JPEG and sensor data."""
     small = Image.new("RGB", (16, 12), GREEN).tobytes()
     first = 8
     jpeg_at = first + 2 + 12 * 9 + 4 + 8
@@ -188,25 +188,25 @@ def nef(preview: bytes | None, orientation: int = 1) -> bytes:
 
 
 def raf(preview: bytes) -> bytes:
-    """Write what begins as Fujifilm's raw files do."""
+    """Return a file with the header of Fujifilm's RAF."""
     head = b"FUJIFILMCCD-RAW 0201FF129502X100F".ljust(84, b"\0")
     return head + struct.pack(">II", 148, len(preview)) + bytes(56) + preview + bytes(999)
 
 
 def rw2(preview: bytes) -> bytes:
-    """Write what begins as Panasonic's raw files do: the JPEG is the value of a tag."""
+    """Return a file with the structure of Panasonic's RW2: the JPEG is the value of a tag."""
     rows = tiff_directory([(0x002E, 7, len(preview), 8 + 2 + 12 + 4)])
     return b"IIU\0" + struct.pack("<I", 8) + rows + preview + bytes(999)
 
 
 def orf(preview: bytes) -> bytes:
-    """Write what begins as Olympus's raw files do, whose JPEG only its maker's notes tell of."""
+    """Return a file with the structure of Olympus's ORF: only the maker notes refer to the JPEG."""
     rows = tiff_directory([(0x0112, 3, 1, 1)])
     return b"IIRO" + struct.pack("<I", 8) + rows + b"OLYMPUS\0II\3\0" + bytes(77) + preview + bytes(999)
 
 
 def cr3(preview: bytes) -> bytes:
-    """Write what begins as Canon's newer raw files do: boxes, one of them a preview."""
+    """Return a file with the structure of Canon's CR3: boxes, one of them a preview."""
     return box(b"ftyp", b"crx ", bytes(4), b"crx isom") + box(
         b"uuid", bytes(40), box(b"PRVW", bytes(16), preview)
     )

@@ -1,4 +1,4 @@
-"""Pictures that say something of themselves: EXIF with its directories, XMP packets, IPTC keywords."""
+"""Write images with metadata: EXIF directories, XMP packets, IPTC keywords."""
 
 import io
 from pathlib import Path
@@ -18,17 +18,17 @@ NAMESPACES = {
 
 def exif(main=(), photo=(), gps=()) -> Image.Exif:
     """Return EXIF with these fields in its three directories."""
-    made = Image.Exif()
-    made.update(dict(main))
-    made.get_ifd(0x8769).update(dict(photo))
-    made.get_ifd(0x8825).update(dict(gps))
-    return made
+    fields = Image.Exif()
+    fields.update(dict(main))
+    fields.get_ifd(0x8769).update(dict(photo))
+    fields.get_ifd(0x8825).update(dict(gps))
+    return fields
 
 
 def xmp(*bags: tuple[str, list[str]], **attributes: str) -> str:
     """Return an XMP packet: xmp(("dc:subject", ["dog"]), xmp_Rating="4")."""
     spaces = " ".join(f'xmlns:{name}="{uri}"' for name, uri in NAMESPACES.items())
-    said = " ".join(f'{name.replace("_", ":", 1)}="{value}"' for name, value in attributes.items())
+    values = " ".join(f'{name.replace("_", ":", 1)}="{value}"' for name, value in attributes.items())
     lists = "".join(
         f"<{name}><rdf:Bag>{''.join(f'<rdf:li>{item}</rdf:li>' for item in items)}</rdf:Bag></{name}>"
         for name, items in bags
@@ -36,7 +36,7 @@ def xmp(*bags: tuple[str, list[str]], **attributes: str) -> str:
     return (
         '<x:xmpmeta xmlns:x="adobe:ns:meta/">'
         '<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
-        f"<rdf:Description {spaces} {said}>{lists}</rdf:Description></rdf:RDF></x:xmpmeta>"
+        f"<rdf:Description {spaces} {values}>{lists}</rdf:Description></rdf:RDF></x:xmpmeta>"
     )
 
 
@@ -44,8 +44,8 @@ def gps(latitude: float, longitude: float, **more) -> dict[int, object]:
     """Return a GPS directory, in degrees and minutes."""
     parts = {}
     for tag, value, letters in ((1, latitude, "NS"), (3, longitude, "EW")):
-        whole, part = divmod(abs(value), 1)
-        parts |= {tag: letters[value < 0], tag + 1: (whole, part * 60, 0.0)}
+        degrees, fraction = divmod(abs(value), 1)
+        parts |= {tag: letters[value < 0], tag + 1: (degrees, fraction * 60, 0.0)}
     return parts | {int(tag[1:]): value for tag, value in more.items()}
 
 
@@ -62,7 +62,7 @@ def jpeg(size=(8, 8), color=(200, 0, 0), iptc: list[str] | None = None, **save) 
 
 
 def write_file(path: Path, data: bytes | str) -> Path:
-    """Write a file; its parents are made."""
+    """Write a file and create its parent folders."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data.encode() if isinstance(data, str) else data)
     return path

@@ -1,4 +1,4 @@
-"""Videos drawn by code: plain or patterned scenes at known times, coded in many ways."""
+"""Write videos of plain or patterned scenes at known times, in many encodings."""
 
 from collections.abc import Sequence
 from fractions import Fraction
@@ -19,14 +19,14 @@ Style: Default,Arial,16,&Hffffff,2
 [Events]
 Format: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text
 """
-Scene = tuple[str, float]  # a colour of the toy embedder, "black" or a colour and a shape; seconds
+Scene = tuple[str, float]  # a color of the toy embedder, "black", or a color and a shape; seconds
 
 
 def scene_image(description: str, size=FRAME_SIZE) -> Image.Image:
-    """Draw `red`, or `red circle` on white; any other word stands there as text."""
-    colour, _, shape = description.partition(" ")
-    fill = COLORS.get(colour, (0, 0, 0))
-    if description == "half":  # red above, black below
+    """Draw `red`, or `red circle` on white; any other word than a shape is drawn as text."""
+    color, _, shape = description.partition(" ")
+    fill = COLORS.get(color, (0, 0, 0))
+    if description == "half":  # the upper half is red, the lower black
         image = Image.new("RGB", size)
         image.paste(COLORS["red"], (0, 0, size[0], size[1] // 2))
         return image
@@ -60,7 +60,7 @@ def write_video(
     metadata: dict[str, str] | None = None,
     **options: str,
 ) -> Path:
-    """Draw a video of scenes; `steps` are milliseconds from frame to frame, again and again."""
+    """Write a video of scenes; `steps` are milliseconds between frames, repeated to the end."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w", options={"movflags": "use_metadata_tags"} if metadata else {}) as made:
         made.metadata.update(metadata or {})
@@ -77,8 +77,8 @@ def write_video(
         if texts is not None:
             texts.codec_context.subtitle_header = ASS_HEADER
         tone = made.add_stream("aac", rate=48_000) if audio else None
-        for time, what in frame_times(scenes, rate, steps):
-            frame = av.VideoFrame.from_image(scene_image(what, size))
+        for time, description in frame_times(scenes, rate, steps):
+            frame = av.VideoFrame.from_image(scene_image(description, size))
             frame.pts, frame.time_base = round((time + Fraction(begin)) / unit), unit
             made.mux(stream.encode(frame))
         made.mux(stream.encode(None))
@@ -90,27 +90,25 @@ def write_video(
 
 
 def frame_times(scenes: Sequence[Scene], rate: int, steps: Sequence[int]) -> list[tuple[Fraction, str]]:
-    """Return when each frame is shown, and what it shows."""
-    shown, time, end, number = [], Fraction(0), Fraction(0), 0
-    for what, seconds in scenes:
+    """Return the time and the description of each frame."""
+    frames, time, end, number = [], Fraction(0), Fraction(0), 0
+    for description, seconds in scenes:
         end += Fraction(seconds).limit_denominator(1000)
         while time < end:
-            shown.append((time, what))
+            frames.append((time, description))
             time += Fraction(steps[number % len(steps)], 1000) if steps else Fraction(1, rate)
             number += 1
-    return shown
+    return frames
 
 
 def scene_starts(scenes: Sequence[Scene], rate: int = 25, steps: Sequence[int] = ()) -> list[float]:
-    """Return when the first frame of each scene is shown."""
-    first: dict[int, Fraction] = {}
-    shown = frame_times(scenes, rate, steps)
-    number, before = -1, None
-    for time, what in shown:
-        if what != before:
-            number, before = number + 1, what
-            first[number] = time
-    return [float(time) for time in first.values()]
+    """Return the time of the first frame of each scene, in seconds."""
+    starts, previous = [], None
+    for time, description in frame_times(scenes, rate, steps):
+        if description != previous:
+            starts.append(float(time))
+            previous = description
+    return starts
 
 
 def _subtitle_packet(stream, start: float, end: float, text: str) -> av.Packet:
