@@ -1,4 +1,4 @@
-"""Decode one frame from the middle of each scene, in full size, for text recognition."""
+"""Decode one frame from the middle of each scene, large enough for text recognition."""
 
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
