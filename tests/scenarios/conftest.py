@@ -1,4 +1,4 @@
-"""Folders that several scenarios index."""
+"""The marker of all scenarios, and a folder that several of them index."""
 
 from pathlib import Path
 
@@ -6,10 +6,19 @@ import pytest
 
 from tests.support.files import draw_image, write_text
 
+SCENARIOS = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark every test of this folder as a scenario."""
+    for item in items:
+        if item.path.is_relative_to(SCENARIOS):
+            item.add_marker(pytest.mark.scenario)
+
 
 @pytest.fixture(scope="module")
 def busy(tmp_path_factory) -> Path:
-    """Make a folder of pictures, captions, and a text of many transactions."""
+    """Return a folder of images, captions and a text that takes many transactions."""
     folder = tmp_path_factory.mktemp("busy")
     for number in range(240):
         draw_image(
