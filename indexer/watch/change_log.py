@@ -82,12 +82,13 @@ def _net_changes(states: dict[str, tuple[FileState, FileState]]) -> Iterator[Cha
     """Yield the changes; a content that disappears at one path and appears at another has moved."""
     left = defaultdict[int | None, list[str]](list)
     for path, (old, new) in states.items():
-        if new.state is None and old.state != "gone":
+        if new.state is None and _is_present_or_offline(old):
             left[old.content].append(path)
     for path, (old, new) in states.items():
         if new.state is None:
             continue
-        was = left[new.content].pop() if not _is_present_or_offline(old) and left.get(new.content) else None
+        is_new = new.content is not None and not _is_present_or_offline(old)
+        was = left[new.content].pop() if is_new and left.get(new.content) else None
         what = "moved" if was is not None else _change_type(old, new)
         if what is not None:
             yield Change(what, Path(path), None if was is None else Path(was), new.error)

@@ -5,7 +5,7 @@ Events are only hints: they decide where to rescan, never what has changed.
 
 import os
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from queue import Empty, Queue
 from stat import S_ISDIR, S_ISREG
@@ -18,7 +18,7 @@ from indexer.scan.targets import ScanTarget
 from indexer.store.roots import Roots
 from indexer.types import Notify
 from indexer.watch.fs_events import EVENT_ADDED, FileEvent, FolderWatcher
-from indexer.watch.write_detection import PendingWrites
+from indexer.watch.write_detection import Clock, PendingWrites
 from retrieval.media.archives.archive import is_archive
 
 POLL_SECONDS = 0.5  # between two checks for missing and returned folders, and for the end
@@ -39,18 +39,26 @@ class RescanScheduler:
     """The watched folders and the rescan targets in them."""
 
     def __init__(
-        self, folders: Sequence[bytes], library_folder: bytes, rescan_seconds: float, notify: Notify
+        self,
+        folders: Sequence[bytes],
+        library_folder: bytes,
+        rescan_seconds: float,
+        notify: Notify,
+        *,
+        clock: Clock = monotonic,
+        start_watcher: Callable[[bytes, Queue[set[FileEvent]]], FolderWatcher] = FolderWatcher,
     ) -> None:
         """Watch these folders, or all roots if there are none; events in the library are ignored."""
         self.folders, self.rescan_seconds, self.notify = folders, rescan_seconds, notify
-        self.pending_writes = PendingWrites()
+        self.pending_writes = PendingWrites(clock=clock)
+        self._clock, self._start_watcher = clock, start_watcher
         self._library_prefix = library_folder + b"/"
         self._roots: list[ScanTarget] = []
         self._events: Queue[set[FileEvent]] = Queue()
         self._watchers: dict[bytes, FolderWatcher | None] = {}
         self._identities: dict[bytes, tuple[int, int] | None] = {}
         self._due_at: dict[RescanTarget, float] = {}
-        self._full_rescan_at = monotonic() + rescan_seconds
+        self._full_rescan_at = self._clock() + rescan_seconds
         self._watchers_checked_at = 0.0
         self._notified: set[str] = set()
 
@@ -66,15 +74,15 @@ class RescanScheduler:
             self._full_rescan_at,
             until,
             *self._due_at.values(),
-            monotonic() + POLL_SECONDS,
+            self._clock() + POLL_SECONDS,
         )
         with suppress(Empty):
-            events = self._events.get(timeout=max(0.01, due - monotonic()))
+            events = self._events.get(timeout=max(0.01, due - self._clock()))
             while True:
                 for change, name in sorted(events):
                     self._handle_event(change == EVENT_ADDED, name)
                 events = self._events.get_nowait()
-        now = monotonic()
+        now = self._clock()
         if now >= self._watchers_checked_at + POLL_SECONDS:
             self._refresh_watchers()
         if now >= self._full_rescan_at:
@@ -88,7 +96,7 @@ class RescanScheduler:
 
     def due(self) -> list[RescanTarget]:
         """Return the targets to rescan if one is due, with those that are due soon."""
-        now = monotonic()
+        now = self._clock()
         if min(self._due_at.values(), default=now + 1) > now:
             return []
         return [target for target, due in self._due_at.items() if due <= now + COALESCE_SECONDS]
@@ -101,7 +109,7 @@ class RescanScheduler:
 
     def retry_after(self, targets: Sequence[RescanTarget], seconds: float) -> None:
         """Schedule these targets again after a delay."""
-        self._due_at |= dict.fromkeys(targets, monotonic() + seconds)
+        self._due_at |= dict.fromkeys(targets, self._clock() + seconds)
 
     def notify_once(self, line: str) -> None:
         """Show a message once until a folder appears or disappears."""
@@ -122,7 +130,7 @@ class RescanScheduler:
 
     def _handle_event(self, added: bool, name: str) -> None:
         """Schedule the rescan for an event."""
-        now, path = monotonic(), self._restore_symlinks(os.fsencode(name))
+        now, path = self._clock(), self._restore_symlinks(os.fsencode(name))
         root = self._root_of(path)
         if root is None:
             return
@@ -171,7 +179,7 @@ class RescanScheduler:
 
     def _refresh_watchers(self) -> None:
         """Start and stop watchers as folders appear and disappear; rescan folders that were replaced."""
-        self._watchers_checked_at = monotonic()
+        self._watchers_checked_at = self._clock()
         for top in set(self._watchers) - set(self._watched_folders):
             self._close_watcher(top)
             del self._watchers[top], self._identities[top]
@@ -185,13 +193,13 @@ class RescanScheduler:
             self._identities[top] = identity
             if known:
                 self._notified.clear()
-                self._schedule(RescanTarget(top, recursive=True), monotonic() + EVENT_DELAY_SECONDS)
+                self._schedule(RescanTarget(top, recursive=True), self._clock() + EVENT_DELAY_SECONDS)
                 if identity is not None:
                     self.notify(f"{os.fsdecode(top)} is available again.")
 
     def _open_watcher(self, folder: bytes) -> FolderWatcher | None:
         try:
-            watcher = FolderWatcher(folder, self._events)
+            watcher = self._start_watcher(folder, self._events)
         except (OSError, ValueError) as error:
             self.notify_once(
                 f"Cannot watch {os.fsdecode(folder)} ({error}). It will be rescanned every "

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from time import monotonic, time
 from typing import NamedTuple
 
+Clock = Callable[[], float]  # seconds
+
 QUIET_SECONDS = 0.8  # a file that no process has open is complete after this time without a change
 RECHECK_SECONDS = 0.2  # until an open file is checked again
 ASSUME_COMPLETE_SECONDS = 10.0  # age of a complete file, if the system does not report open files
@@ -50,8 +52,15 @@ class FileSnapshot(NamedTuple):
 class PendingWrites:
     """Changed files that may still be written."""
 
-    def __init__(self, being_written: Callable[[bytes], bool | None] = is_being_written) -> None:
-        self._being_written = being_written
+    def __init__(
+        self,
+        being_written: Callable[[bytes], bool | None] = is_being_written,
+        *,
+        clock: Clock = monotonic,
+        wall_clock: Clock = time,
+    ) -> None:
+        """Use a monotonic clock for waiting; a file's age is its time subtracted from the wall clock."""
+        self._being_written, self._clock, self._wall_clock = being_written, clock, wall_clock
         self._pending: dict[bytes, FileSnapshot] = {}
         self._completed: dict[bytes, FileSnapshot] = {}
 
@@ -65,7 +74,7 @@ class PendingWrites:
 
     def check(self, path: bytes) -> bool:
         """Return True if a file is complete or missing; an incomplete file becomes pending."""
-        now = monotonic()
+        now = self._clock()
         try:
             status = os.stat(path)
         except OSError:
@@ -83,7 +92,7 @@ class PendingWrites:
 
     def completed(self) -> list[bytes]:
         """Return pending files that are complete or missing now; they stay so until `clear_completed`."""
-        now = monotonic()
+        now = self._clock()
         due = {path: seen for path, seen in self._pending.items() if seen.recheck_at <= now}
         completed = {path: seen for path, seen in due.items() if self.check(path)}
         self._completed.update(completed)
@@ -98,7 +107,7 @@ class PendingWrites:
         writing = self._being_written(path)
         if writing:
             return RECHECK_SECONDS
-        age = time() - status.st_mtime
+        age = self._wall_clock() - status.st_mtime
         if age < 0 or (writing is None and age < ASSUME_COMPLETE_SECONDS):
             age = 0.0  # its time may be from the clock of another machine
         return QUIET_SECONDS - max(age, quiet_seconds)

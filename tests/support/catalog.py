@@ -73,3 +73,12 @@ def downgrade_catalog(library: Path, last_step: str) -> Path:
     db.close()
     old.replace(new)
     return library
+
+
+def empty_catalog() -> sqlite_utils.Database:
+    """Return a catalog in memory with the current schema and no rows."""
+    db = sqlite_utils.Database(memory=True)
+    for statements in MIGRATIONS.values():
+        for statement in statements:
+            db.execute(statement)
+    return db
