@@ -20,7 +20,7 @@ from indexer.enrich.speech import TranscriptSegment, transcript_passages
 from retrieval import Library
 from retrieval.catalog.schema import CATALOG_FILE
 from retrieval.errors import LibraryError
-from retrieval.formatting import format_location as place_of
+from retrieval.formatting import format_location
 from tests.support.audio_files import (
     TONE_WORDS,
     ToneTranscriber,
@@ -49,7 +49,7 @@ def test_speech_is_found_at_its_time(tmp_path, index, place, toy):
         hit = library.search("blue lamp", kind="text")[0]
         assert (hit.path, hit.text) == (talk, "blue lamp.")
         assert (hit.start, hit.end) == (pytest.approx(7.5, abs=0.1), pytest.approx(9, abs=0.1))
-        assert place_of(hit) == f"{talk} @ 00:07.5"
+        assert format_location(hit) == f"{talk} @ 00:07.5"
         assert hit.score == pytest.approx(cosine_similarity(toy, "blue lamp", "blue lamp."), abs=1e-3)
         assert library.search("apples", by="keyword")[0].start == pytest.approx(2, abs=0.1)
 
@@ -116,9 +116,9 @@ def test_interrupted_transcription_resumes_within_a_file(tmp_path, index, place,
     report = index(tmp_path / "memos", transcriber=rest)
     assert not report.interrupted
     assert sum(rest.durations) < 33 - 6  # committed parts are not transcribed again
-    said = [row for row in rows_of(place) if row[0] == "text"]
+    transcripts = [row for row in rows_of(place) if row[0] == "text"]
     assert before > 3
-    assert sorted(row[1] for row in said) == sorted(3 * list(TONE_WORDS.values()))
+    assert sorted(row[1] for row in transcripts) == sorted(3 * list(TONE_WORDS.values()))
     assert index(tmp_path / "memos", transcriber=InterruptedTranscriber(0)).notes == []  # nothing is pending
     assert verify_library(place).errors == []
 
@@ -202,8 +202,8 @@ def test_killed_transcription_leaves_a_valid_library_and_resumes(tmp_path):
     update_library(
         [folder], library=place, embedder=ToyEmbedder(), options=IndexOptions(transcriber=ToneTranscriber())
     )
-    said = [row[1] for row in rows_of(place) if row[0] == "text"]
-    assert sorted(said) == sorted(40 * ["red apples.", "green boat."])
+    transcripts = [row[1] for row in rows_of(place) if row[0] == "text"]
+    assert sorted(transcripts) == sorted(40 * ["red apples.", "green boat."])
     assert verify_library(place).errors == []
 
 
