@@ -1,4 +1,4 @@
-"""Labels: what a search for them is confident of is tagged, now and when more is indexed."""
+"""Tests of labels, which tag the segments that a search for them matches confidently."""
 
 import json
 import sqlite3
@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from indexer import forget, index_folder, remove_labels, switch_library, tag_library, update_library
-from indexer.tag import matcher as holding
+from indexer.tag import matcher
 from indexer.tag.zero_shot import DEFAULT_IMAGE_WEIGHT, classify, fuse, label_vectors
 from retrieval import Library
 from retrieval.embedders.registry import load_embedder
@@ -22,8 +22,8 @@ from tests.support.interpreter import imported_modules
 from tests.support.toy_embedder import COLORS, ToyEmbedder
 
 
-class Read(ToyEmbedder):
-    """A toy that reads colours alone, so that a label may have no word for it."""
+class ColorWordEmbedder(ToyEmbedder):
+    """A toy embedder that knows only the names of colors, so a label can have no known word."""
 
     name = "read"
     fingerprint = "read-1"
@@ -32,8 +32,8 @@ class Read(ToyEmbedder):
         return sum(word in COLORS for word in text.split())
 
 
-class Turned(ToyEmbedder):
-    """A toy to which the word for red means green, and so on."""
+class RotatedTextEmbedder(ToyEmbedder):
+    """A toy embedder with permuted text vectors: "red" is near green images, and so on."""
 
     name = "turned"
     fingerprint = "turned-1"
@@ -44,100 +44,104 @@ class Turned(ToyEmbedder):
 
 @pytest.fixture
 def tag(place, toy):
-    def tag_(*labels, **how):
-        return tag_library(labels, **{"library": place, "embedder": toy} | how)
+    def tag_labels(*labels, **options):
+        return tag_library(labels, **{"library": place, "embedder": toy} | options)
 
-    return tag_
+    return tag_labels
 
 
 def tags_of(place, label=None):
-    """Return label -> {segment: confidence}, or those of one label."""
+    """Return {label: {segment: confidence}}, or {segment: confidence} if a label is given."""
     with closing(sqlite3.connect(place / "catalogue.sqlite")) as db:
         rows = db.execute("SELECT name, segment, confidence FROM tags ORDER BY name, segment").fetchall()
-    found = {}
+    tags = {}
     for name, segment, confidence in rows:
-        found.setdefault(name, {})[segment] = confidence
-    return found if label is None else found.get(label, {})
+        tags.setdefault(name, {})[segment] = confidence
+    return tags if label is None else tags.get(label, {})
 
 
-def confident_of(library, words, least=CONFIDENCE_THRESHOLD, kind="image"):
-    """Return what a search is confident of, {segment: confidence}."""
+def confident_of(library, words, min_confidence=CONFIDENCE_THRESHOLD, kind="image"):
+    """Return the confident hits of a search: {segment: confidence}."""
     hits = library.search(words, kind=kind, count=1000, by="meaning")
-    return {hit.id: hit.confidence for hit in hits if hit.confidence >= least}
+    return {hit.id: hit.confidence for hit in hits if hit.confidence >= min_confidence}
 
 
-def names(library, **narrow):
-    return {hit.path.name for hit in library.search("white", count=100, **narrow)}
+def names(library, **filters):
+    return {hit.path.name for hit in library.search("white", count=100, **filters)}
 
 
 @pytest.fixture
-def many(tmp_path):
-    """Make a folder of pictures of many colours, each once."""
+def many_colors(tmp_path):
+    """Return a folder with 63 images of different colors."""
     shades = [(r, g, b) for r in (0, 90, 180, 255) for g in (0, 90, 180, 255) for b in (0, 90, 180, 255)]
     for red, green, blue in shades[1:]:
-        draw_image(tmp_path / "many" / f"{red}-{green}-{blue}.png", (red, green, blue))
-    return tmp_path / "many"
+        draw_image(tmp_path / "colors" / f"{red}-{green}-{blue}.png", (red, green, blue))
+    return tmp_path / "colors"
 
 
-@pytest.mark.parametrize("least", [None, 0.3, 0.9])
-def test_tags_are_what_a_search_for_the_label_is_confident_of(many, index, place, toy, tag, least):
-    index(many)
-    done = tag("red", "cyan", "grey", at_least=least)
+@pytest.mark.parametrize("min_confidence", [None, 0.3, 0.9])
+def test_tags_equal_the_confident_hits_of_a_search_for_the_label(
+    many_colors, index, place, toy, tag, min_confidence
+):
+    index(many_colors)
+    done = tag("red", "cyan", "grey", at_least=min_confidence)
     with Library.open(place, embedder=toy) as library:
         for label in done.labels:
-            expected = confident_of(library, label.name, CONFIDENCE_THRESHOLD if least is None else least)
+            expected = confident_of(
+                library, label.name, CONFIDENCE_THRESHOLD if min_confidence is None else min_confidence
+            )
             assert tags_of(place, label.name) == pytest.approx(expected, abs=2e-4)
             assert label.count == len(expected)
             best = sorted(expected.items(), key=lambda pair: (-pair[1], pair[0]))[:3]
-            assert [one.confidence for one in label.best] == pytest.approx([c for _, c in best], abs=2e-4)
+            assert [hit.confidence for hit in label.best] == pytest.approx([c for _, c in best], abs=2e-4)
         assert library.tags() == {label.name: label.count for label in done.labels}
     assert [label.name for label in done.labels] == ["red", "cyan", "grey"]
     assert 0 < len(tags_of(place, "red")) < 63
-    assert {one.path.name for one in done.labels[0].best} == {"255-0-0.png", "180-0-0.png", "90-0-0.png"}
+    assert {hit.path.name for hit in done.labels[0].best} == {"255-0-0.png", "180-0-0.png", "90-0-0.png"}
 
 
-def test_from_no_confidence_on_everything_has_the_label(many, index, place, tag):
-    index(many)
+def test_zero_threshold_tags_every_image(many_colors, index, place, tag):
+    index(many_colors)
     assert tag("red", at_least=0).labels[0].count == 63
     assert tag("red", at_least=1).labels[0].count == len(tags_of(place, "red")) < 63
 
 
-def test_the_filter_finds_exactly_the_tagged(many, index, place, toy, tag):
-    index(many)
+def test_tag_filter_returns_exactly_the_tagged_segments(many_colors, index, place, toy, tag):
+    index(many_colors)
     tag("red", "blue", at_least=0.5)
-    found = tags_of(place)
+    tags = tags_of(place)
     with Library.open(place, embedder=toy) as library:
         for label in ("red", "blue", "RED"):
             hits = library.search("white", tag=label, kind="image", count=100)
-            assert {hit.id for hit in hits} == set(found[label.lower()])
+            assert {hit.id for hit in hits} == set(tags[label.lower()])
         both = library.search("white", tag=["red", "blue"], kind="image", count=100)
-        assert {hit.id for hit in both} == set(found["red"]) & set(found["blue"])
+        assert {hit.id for hit in both} == set(tags["red"]) & set(tags["blue"])
         inline = library.search("white tag:red", kind="image", count=100)
-        assert {hit.id for hit in inline} == set(found["red"])
+        assert {hit.id for hit in inline} == set(tags["red"])
         assert library.search("white", tag="receipt") == []
 
 
-def test_more_labels_at_once_or_one_by_one_are_the_same(many, index, place, tag, monkeypatch):
-    index(many)
+def test_tags_do_not_depend_on_the_batch_of_labels_or_segments(many_colors, index, place, tag, monkeypatch):
+    index(many_colors)
     tag("red", "cyan", "green", at_least=0.5)
     together = tags_of(place)
     for label in ("green", "red", "cyan"):
         tag(label, at_least=0.5)
     assert tags_of(place) == together
-    monkeypatch.setattr(holding, "MAX_BATCH_CELLS", 1)  # the fewest segments at a time
+    monkeypatch.setattr(matcher, "MAX_BATCH_CELLS", 1)  # the smallest batches of segments
     tag("red", "cyan", "green", at_least=0.5)
     assert tags_of(place) == together
 
 
-def test_one_of_several_gives_each_picture_its_likeliest(many, index, place, toy, tag):
-    index(many)
+def test_one_of_assigns_each_image_its_most_likely_label(many_colors, index, place, toy, tag):
+    index(many_colors)
     done = tag("red", "green", "blue", one_of=True, weight=1)
     assert sum(label.count for label in done.labels) == 63
     with Library.open(place) as library:
         catalog = library._catalog
         ids, vectors = catalog.vectors_of(catalog.space(), range(1, 100))
-    likely = classify(vectors, label_vectors(toy, ["red", "green", "blue"]))
-    for id_, row in zip(ids.tolist(), likely, strict=True):
+    probabilities = classify(vectors, label_vectors(toy, ["red", "green", "blue"]))
+    for id_, row in zip(ids.tolist(), probabilities, strict=True):
         label = ["red", "green", "blue"][row.argmax()]
         assert tags_of(place, label)[id_] == pytest.approx(row.max(), abs=1e-4)
     tag("red", "green", "blue", one_of=True, weight=1, at_least=0.99)
@@ -145,55 +149,57 @@ def test_one_of_several_gives_each_picture_its_likeliest(many, index, place, toy
     assert 0 < sum(map(len, tags_of(place).values())) < 63
 
 
-def test_captions_and_pictures_are_fused(tmp_path, index, place, toy, tag):
-    folder = tmp_path / "pictures"
-    for name in ("told", "bare"):
+def test_captions_and_images_are_fused(tmp_path, index, place, toy, tag):
+    folder = tmp_path / "images"
+    for name in ("captioned", "bare"):
         draw_image(folder / f"{name}.png", "red")
-    draw_image(folder / "told.png", (250, 0, 0))
-    write_text(folder / "told.txt", "blue")
+    draw_image(folder / "captioned.png", (250, 0, 0))
+    write_text(folder / "captioned.txt", "blue")
     write_text(folder / "notes.md", "green")
     index(folder)
 
-    def given(weight, **how):
-        done = tag("red", "blue", one_of=True, weight=weight, **how)
-        return {label.name: [(one.path.name, one.confidence) for one in label.best] for label in done.labels}
+    def best_of(weight, **options):
+        done = tag("red", "blue", one_of=True, weight=weight, **options)
+        return {label.name: [(hit.path.name, hit.confidence) for hit in label.best] for label in done.labels}
 
     labels = label_vectors(toy, ["red", "blue"])
-    seen, read = (classify(toy.embed_texts([word]), labels) for word in ("red", "blue"))
-    sure, fused = (float(row.max()) for row in (seen, fuse(seen, read, DEFAULT_IMAGE_WEIGHT)))
-    assert given(None) == {
-        "red": [("bare.png", pytest.approx(sure, abs=1e-3))],
-        "blue": [("told.png", pytest.approx(fused, abs=1e-3))],
+    by_image, by_caption = (classify(toy.embed_texts([word]), labels) for word in ("red", "blue"))
+    fused = fuse(by_image, by_caption, DEFAULT_IMAGE_WEIGHT)
+    assert best_of(None) == {
+        "red": [("bare.png", pytest.approx(float(by_image.max()), abs=1e-3))],
+        "blue": [("captioned.png", pytest.approx(float(fused.max()), abs=1e-3))],
     }
-    assert {name for name, _ in given(1)["red"]} == {"bare.png", "told.png"}
-    assert [name for name, _ in given(0)["blue"]] == ["told.png"]
-    by_text = given(None, kind="text")
-    assert [name for name, _ in by_text["blue"]] == ["told.png"]  # a caption is shown as its picture
+    assert {name for name, _ in best_of(1)["red"]} == {"bare.png", "captioned.png"}
+    assert [name for name, _ in best_of(0)["blue"]] == ["captioned.png"]
+    by_text = best_of(None, kind="text")
+    assert [name for name, _ in by_text["blue"]] == [
+        "captioned.png"
+    ]  # the hit of a caption has the path of its image
 
 
-def test_kind_and_folder_narrow_what_is_tagged(tmp_path, index, place, toy, tag):
+def test_kind_and_folder_restrict_the_tagged_segments(tmp_path, index, place, toy, tag):
     draw_image(tmp_path / "a" / "red.png", "red")
     draw_image(tmp_path / "b" / "red.jpg", (255, 10, 10))
     write_text(tmp_path / "b" / "red.md", "red")
     index(tmp_path / "a", tmp_path / "b")
     with Library.open(place, embedder=toy) as library:
-        for how, expected in (
+        for filters, expected in (
             ({}, {"red.png", "red.jpg"}),
             ({"kind": "text"}, {"red.md"}),
             ({"kind": ["image", "text"]}, {"red.png", "red.jpg", "red.md"}),
             ({"under": tmp_path / "b"}, {"red.jpg"}),
             ({"under": "a", "kind": ["image", "text"]}, {"red.png"}),
         ):
-            tag("red", at_least=0, **how)
+            tag("red", at_least=0, **filters)
             assert names(library, tag="red") == expected
 
 
-def test_new_files_get_the_labels_at_the_next_index(many, index, place, toy, tag):
-    index(many)
+def test_new_files_are_tagged_by_the_next_index_run(many_colors, index, place, toy, tag):
+    index(many_colors)
     tag("red", at_least=0.5)
     tag("blue", "yellow", one_of=True)
     before = tags_of(place)
-    draw_image(many / "new red.png", (255, 3, 0))
+    draw_image(many_colors / "new red.png", (255, 3, 0))
     index()
     after = tags_of(place)
     (new,) = set(after["red"]) - set(before["red"])
@@ -202,15 +208,15 @@ def test_new_files_get_the_labels_at_the_next_index(many, index, place, toy, tag
     with Library.open(place, embedder=toy) as library:
         assert after["red"][new] == confident_of(library, "red", 0.5)[new]
         assert "new red.png" in names(library, tag=["red", "yellow"])
-    for at in range(20):  # so many, and so near to background queries, that what is usual changes
-        draw_image(many / f"nearly grey {at}.png", (90, 95 + at, 85))
+    for number in range(20):  # many images near background queries change the calibration
+        draw_image(many_colors / f"nearly grey {number}.png", (90, 95 + number, 85))
     index()
-    assert tags_of(place, "red") != after["red"]  # all are tagged anew
+    assert tags_of(place, "red") != after["red"]  # all images are tagged again
     with Library.open(place, embedder=toy) as library:
         assert tags_of(place, "red") == pytest.approx(confident_of(library, "red", 0.5), abs=2e-4)
 
 
-def test_a_label_that_was_made_while_a_segment_had_no_vector_reaches_it_later(folder, index, place, toy, tag):
+def test_segment_without_a_vector_is_tagged_once_it_has_one(folder, index, place, toy, tag):
     index(folder)
     tag("red", at_least=0)
     with closing(sqlite3.connect(place / "catalogue.sqlite")) as db, db:
@@ -222,10 +228,10 @@ def test_a_label_that_was_made_while_a_segment_had_no_vector_reaches_it_later(fo
     assert set(tags_of(place, "red")) == {1, 2, 3, 4, 5, 6, 7}
 
 
-def test_switching_tags_anew(many, index, place, tag, toy):
-    index(many)
+def test_tags_follow_a_model_switch(many_colors, index, place, tag, toy):
+    index(many_colors)
     tag("red", at_least=0.5)
-    before, other = tags_of(place, "red"), Turned()
+    before, other = tags_of(place, "red"), RotatedTextEmbedder()
     switch_library("turned", library=place, embedder=other)
     after = tags_of(place, "red")
     assert set(after) != set(before)
@@ -235,18 +241,20 @@ def test_switching_tags_anew(many, index, place, tag, toy):
     assert tags_of(place, "red") == before
 
 
-def test_a_label_that_a_model_does_not_read_waits_for_one_that_does(folder, index, place, toy, tag):
+def test_label_without_known_words_is_tagged_after_switching_to_a_model_that_knows_it(
+    folder, index, place, toy, tag
+):
     index(folder)
     tag("red", "dog", at_least=0)
     tag("blue", "cat", "green", one_of=True)
-    switch_library("read", library=place, embedder=Read())
+    switch_library("read", library=place, embedder=ColorWordEmbedder())
     assert set(tags_of(place)) == {"red", "blue", "green"}
     switch_library("toy", library=place, embedder=toy)
     assert {"red", "dog", "blue"} <= set(tags_of(place))
 
 
-def test_tagging_again_replaces_and_other_labels_stay(many, index, place, tag):
-    index(many)
+def test_tagging_again_replaces_only_that_label(many_colors, index, place, tag):
+    index(many_colors)
     tag("red", "blue", at_least=0.5)
     blue = tags_of(place, "blue")
     tag("Red", at_least=0)
@@ -256,62 +264,62 @@ def test_tagging_again_replaces_and_other_labels_stay(many, index, place, tag):
         assert list(library.tags()) == ["Red", "blue"]
 
 
-def test_one_of_a_group_that_is_tagged_anew_leaves_the_others_as_they_were(many, index, place, tag):
-    index(many)
+def test_label_tagged_separately_leaves_the_rest_of_its_group_unchanged(many_colors, index, place, tag):
+    index(many_colors)
     tag("red", "green", "blue", one_of=True)
     before = tags_of(place)
     tag("green", at_least=0.5)
-    draw_image(many / "new.png", (2, 255, 2))  # green is likelier than red and blue, as before
-    draw_image(many / "newer.png", (2, 2, 255))
+    draw_image(many_colors / "new.png", (2, 255, 2))  # green is still the most likely label
+    draw_image(many_colors / "newer.png", (2, 2, 255))
     index()
     after = tags_of(place)
     assert after["red"] == before["red"]
     assert len(after["blue"]) == len(before["blue"]) + 1
 
 
-def test_a_dry_run_writes_nothing_and_shows_what_would_be(many, index, place, tag):
-    index(many)
+def test_dry_run_writes_nothing_and_returns_the_same_labels(many_colors, index, place, tag):
+    index(many_colors)
     tag("blue")
     with closing(sqlite3.connect(place / "catalogue.sqlite")) as db:
         before = list(db.iterdump())
-    tried = tag("red", "blue", at_least=0.5, dry_run=True)
+    preview = tag("red", "blue", at_least=0.5, dry_run=True)
     with closing(sqlite3.connect(place / "catalogue.sqlite")) as db:
         assert list(db.iterdump()) == before
     done = tag("red", "blue", at_least=0.5)
-    assert tried.labels == done.labels
-    assert (tried.dry_run, done.dry_run) == (True, False)
-    assert tried.labels[0].count > 0
+    assert preview.labels == done.labels
+    assert (preview.dry_run, done.dry_run) == (True, False)
+    assert preview.labels[0].count > 0
 
 
-def test_what_is_gone_does_not_count_and_is_purged(many, index, place, tag):
-    index(many)
-    (many / "255-0-0.png").unlink()
+def test_tags_of_deleted_files_are_not_counted_and_are_purged(many_colors, index, place, tag):
+    index(many_colors)
+    (many_colors / "255-0-0.png").unlink()
     index()
     done = tag("red", at_least=0)
     assert done.labels[0].count == 62
-    assert "255-0-0.png" not in {one.path.name for one in done.labels[0].best}
+    assert "255-0-0.png" not in {hit.path.name for hit in done.labels[0].best}
     with Library.open(place) as library:
         assert library.tags() == {"red": 62}
-    assert len(tags_of(place, "red")) == 63  # should it come back
+    assert len(tags_of(place, "red")) == 63  # kept in case the file comes back
     forget(library=place, purge=True)
     assert len(tags_of(place, "red")) == 62
 
 
-def test_removing_a_label_takes_its_tags(many, index, place, tag):
-    index(many)
+def test_removing_a_label_deletes_its_tags(many_colors, index, place, tag):
+    index(many_colors)
     tag("red", "blue", at_least=0)
     with pytest.raises(LibraryError, match=r"'green' does not exist\. The labels of this library: blue, red"):
         remove_labels(["red", "green"], library=place)
     assert set(tags_of(place)) == {"red", "blue"}
     remove_labels("RED", library=place)
     assert set(tags_of(place)) == {"blue"}
-    draw_image(many / "new.png", (255, 3, 0))
+    draw_image(many_colors / "new.png", (255, 3, 0))
     index()
     assert set(tags_of(place)) == {"blue"}
 
 
 @pytest.mark.parametrize(
-    ("labels", "how", "words"),
+    ("labels", "options", "message"),
     [
         (["", "red"], {}, "label '' has no word"),
         ([" \n\t"], {}, "has no word"),
@@ -326,25 +334,27 @@ def test_removing_a_label_takes_its_tags(many, index, place, tag):
         (["red"], {"kind": "picture"}, "kind 'picture'"),
     ],
 )
-@pytest.mark.parametrize("dry", [False, True])
-def test_what_cannot_be_tagged_is_refused(folder, index, place, tag, labels, how, words, dry):
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_invalid_labels_and_options_are_rejected(
+    folder, index, place, tag, labels, options, message, dry_run
+):
     index(folder)
-    with pytest.raises(QueryError, match=words):
-        tag(*labels, dry_run=dry, **how)
+    with pytest.raises(QueryError, match=message):
+        tag(*labels, dry_run=dry_run, **options)
     with Library.open(place) as library:
         assert library.tags() == {}
 
 
-def test_a_library_of_another_model_or_none_is_said(folder, index, place, tag):
+def test_missing_library_and_another_model_raise(folder, index, place, tag):
     with pytest.raises(LibraryMissing):
         tag("red")
     index(folder)
-    for dry in (False, True):
+    for dry_run in (False, True):
         with pytest.raises(SpaceMismatch):
-            tag("red", embedder=Turned(), dry_run=dry)
+            tag("red", embedder=RotatedTextEmbedder(), dry_run=dry_run)
 
 
-def test_a_library_that_is_not_calibrated_says_what_to_do(folder, index, place, tag):
+def test_uncalibrated_library_cannot_be_tagged(folder, index, place, tag):
     index(folder)
     with closing(sqlite3.connect(place / "catalogue.sqlite")) as db, db:
         db.execute("DELETE FROM backgrounds")
@@ -361,7 +371,7 @@ def test_a_library_that_is_not_calibrated_says_what_to_do(folder, index, place, 
 @example("tag:red not:blue - %_*?")
 @example("a\nb\tc\x1b[31m")
 @example("\udce9 é É ß")
-def test_any_label_is_refused_or_found_by_its_name(library, place, toy, text):
+def test_label_of_any_text_is_rejected_or_found(library, place, toy, text):
     try:
         done = tag_library(text, library=place, embedder=toy, at_least=0)
     except ClewError:
@@ -375,7 +385,7 @@ def test_any_label_is_refused_or_found_by_its_name(library, place, toy, text):
     remove_labels(text, library=place)
 
 
-def test_an_unchanged_folder_is_indexed_without_the_heavy_things(folder, place):
+def test_reindexing_an_unchanged_folder_imports_no_heavy_package(folder, place):
     index_folder(folder, library=place, model="builtin").close()
     tag_library(["red", "a dog"], library=place)
     tag_library(["red wall", "dog"], library=place, one_of=True)
@@ -383,7 +393,7 @@ def test_an_unchanged_folder_is_indexed_without_the_heavy_things(folder, place):
     assert not {"torch", "open_clip", "faiss", "onnxruntime"} & loaded
 
 
-def test_an_older_library_is_brought_up_and_tagged(folder, index, place, tag):
+def test_library_of_an_older_schema_is_migrated_and_tagged(folder, index, place, tag):
     index(folder)
     downgrade_catalog(place, "6-calibration")
     with pytest.raises(LibraryError, match="older version"):
@@ -391,7 +401,7 @@ def test_an_older_library_is_brought_up_and_tagged(folder, index, place, tag):
     assert tag("red", at_least=0).labels[0].count == 7
 
 
-def test_meaning_decides_with_the_built_in_model(flickr, place, tmp_path):
+def test_builtin_model_tags_by_meaning(flickr, place, tmp_path):
     photos = sorted(flickr.glob("*.jpg"))[:120]
     for photo in photos:
         (tmp_path / "photos").mkdir(exist_ok=True)
@@ -401,20 +411,20 @@ def test_meaning_decides_with_the_built_in_model(flickr, place, tmp_path):
     dogs = {row["image"] for row in captions if sum(" dog" in text for text in row["captions"]) >= 2}
     done = tag_library(["dog", "receipt", "spreadsheet"], library=place, at_least=0.6)
     dog, receipt, spreadsheet = done.labels
-    assert {one.path.name for one in dog.best} <= dogs
+    assert {hit.path.name for hit in dog.best} <= dogs
     assert len(dog.best) == 3
     assert (receipt.count, spreadsheet.count) == (0, 0)
 
 
-def test_the_command_tags_lists_finds_and_removes(clew, folder, tmp_path):
+def test_tag_command_tags_lists_and_removes_labels(clew, folder, tmp_path):
     assert clew("index", folder, "--model", "builtin").exit_code == 0
     empty = clew("tag")
     assert (empty.exit_code, empty.stdout) == (1, "")
     assert "No labels yet" in empty.stderr
-    tried = clew("tag", "red", "a blue wall", "--at-least", "0", "--dry-run")
-    assert "Nothing was saved" in tried.stderr
+    preview = clew("tag", "red", "a blue wall", "--at-least", "0", "--dry-run")
+    assert "Nothing was saved" in preview.stderr
     done = clew("tag", "red", "a blue wall", "--at-least", "0")
-    assert (done.exit_code, done.stdout) == (0, tried.stdout)
+    assert (done.exit_code, done.stdout) == (0, preview.stdout)
     name, count, best = done.stdout.splitlines()[0].split("\t")
     assert (name, count, best.count("pictures/")) == ("red", "7", 3)
     assert clew("tag").stdout == "a blue wall\t7\nred\t7\n"
@@ -429,7 +439,7 @@ def test_the_command_tags_lists_finds_and_removes(clew, folder, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("arguments", "message"),
     [
         (("--remove",), "Give the labels to remove"),
         (("--dry-run",), "--dry-run requires LABELS"),
@@ -441,19 +451,19 @@ def test_the_command_tags_lists_finds_and_removes(clew, folder, tmp_path):
         (("",), "has no word"),
     ],
 )
-def test_misuse_is_said(clew, folder, words, said):
+def test_invalid_arguments_exit_with_2(clew, folder, arguments, message):
     clew("index", folder, "--model", "builtin")
-    done = clew("tag", *words)
+    done = clew("tag", *arguments)
     assert done.exit_code == 2
-    assert said in done.stderr
+    assert message in done.stderr
 
 
-def test_a_long_run_of_updates_ends_where_one_does(tmp_path, place, toy):
+def test_tags_of_many_small_updates_equal_those_of_one_run(tmp_path, place, toy):
     shades = [(250, 3 * n, n) for n in range(24)]
-    for at, shade in enumerate(shades):
-        draw_image(tmp_path / "step" / f"{at}.png", shade)
+    for number, shade in enumerate(shades):
+        draw_image(tmp_path / "step" / f"{number}.png", shade)
         update_library([tmp_path / "step"], library=place, embedder=toy)
-        if not at:
+        if number == 0:
             tag_library(["red", "yellow"], library=place, embedder=toy, one_of=True, weight=1)
     stepwise = tags_of(place)
     tag_library(["red", "yellow"], library=place, embedder=toy, one_of=True, weight=1)
