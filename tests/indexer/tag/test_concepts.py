@@ -118,7 +118,7 @@ def test_single_example_is_calibrated_by_the_scores_of_the_library():
 
 def test_examples_that_cancel_out_are_rejected():
     axes = np.eye(8, dtype=np.float32)
-    with pytest.raises(QueryError, match="give others"):
+    with pytest.raises(QueryError, match="Use other examples"):
         fit_probe(np.stack([axes[0], -axes[0]]), NO_VECTORS, np.stack([axes[1], -axes[1]]))
     assert fit_probe(axes[:1], NO_VECTORS, NO_VECTORS).direction == pytest.approx(axes[0], abs=1e-6)
 
