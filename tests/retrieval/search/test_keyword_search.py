@@ -1,4 +1,4 @@
-"""Keywords find what has the words, in its text or its name, whatever is typed and whatever is written."""
+"""Tests of the keyword search in texts, file names and tags."""
 
 import os
 import shutil
@@ -26,8 +26,8 @@ TABLES = ("text_words", "text_pieces", "name_words", "name_pieces")
 
 
 @pytest.fixture
-def tree(tmp_path):
-    """Make a folder of texts and pictures whose names and words are worth finding."""
+def archive(tmp_path):
+    """Return a folder with texts in several scripts and with images in named folders."""
     top = tmp_path / "Archive"
     write_text(top / "beach.txt", "A dog runs on the beach.\n\nA red bicycle on the road.\n")
     write_text(top / "city.txt", "A bicycle, red and old, in town.\n\nThe bus on a hill.\n")
@@ -40,22 +40,22 @@ def tree(tmp_path):
 
 
 @pytest.fixture
-def catalog(tree, index, place):
-    index(tree)
+def catalog(archive, index, place):
+    index(archive)
     opened = Catalog.open(place)
     yield opened
     opened.close()
 
 
-def named(catalog, words, **narrow):
-    """Return what words find: the passage, or the name of the file."""
-    found = keyword_search(catalog, words, **narrow)
-    pairs = [(int(id_), float(score)) for id_, score in zip(found.ids, found.scores, strict=True)]
+def texts_of(catalog, words, **filters):
+    """Return the passage of each hit, or the file name if it has no text."""
+    matches = keyword_search(catalog, words, **filters)
+    pairs = [(int(id_), float(score)) for id_, score in zip(matches.ids, matches.scores, strict=True)]
     return [hit.text or hit.path.name for hit in catalog.hits(pairs, "toy", Filters())]
 
 
-def mirrored(place):
-    """Raise unless every keyword table holds just what its rows say."""
+def check_tables(place):
+    """Raise unless every keyword table is consistent with the tables that it indexes."""
     with sqlite3.connect(place / CATALOG_FILE) as db:
         for table in TABLES:
             db.execute(f"INSERT INTO {table} ({table}, rank) VALUES ('integrity-check', 1)")
@@ -81,24 +81,24 @@ def mirrored(place):
         ("vacat", "sunset.png"),
         ("狗", "一只狗在沙滩上奔跑"),
         ("沙滩", "一只狗在沙滩上奔跑"),
-        ("奔跑", "一只狗在沙滩上奔跑"),  # at the end
+        ("奔跑", "一只狗在沙滩上奔跑"),  # at the end of the text
         ("跑", "一只狗在沙滩上奔跑"),
         ("在沙滩上", "一只狗在沙滩上奔跑"),
         ('"沙滩"', "一只狗在沙滩上奔跑"),
         ("iphone", "我的手机iPhone在这里"),
     ],
 )
-def test_words_pieces_and_scripts_without_spaces_are_found(catalog, words, first):
-    assert named(catalog, words)[0] == first
+def test_words_prefixes_and_scripts_without_spaces_are_found(catalog, words, first):
+    assert texts_of(catalog, words)[0] == first
 
 
 @pytest.mark.parametrize("words", ["cat", "xylophone", '"red dog"', '"dog" "bus"', "滩狗", "!!!", '""', ""])
-def test_what_is_not_there_is_not_found(catalog, words):
-    assert named(catalog, words) == []
+def test_query_without_matches_returns_nothing(catalog, words):
+    assert texts_of(catalog, words) == []
 
 
-def test_all_words_come_before_some(catalog):
-    assert named(catalog, "red road bicycle") == [
+def test_hits_with_all_words_rank_first(catalog):
+    assert texts_of(catalog, "red road bicycle") == [
         "A red bicycle on the road.",
         "A bicycle, red and old, in town.",
     ]
@@ -107,42 +107,42 @@ def test_all_words_come_before_some(catalog):
     assert 0.3 < weights[1] < 0.7
 
 
-def test_a_common_word_brings_nothing_beside_a_rarer_one(tmp_path, index, place):
+def test_common_words_are_ignored_next_to_rare_ones(tmp_path, index, place):
     for n in range(40):
         write_text(tmp_path / "notes" / f"{n}.txt", f"the {'heron' if n < 3 else 'owl'} w{n} on a shelf")
     index(tmp_path / "notes")
     catalog = Catalog.open(place)
-    assert named(catalog, "the heron on a beach") == [f"the heron w{n} on a shelf" for n in range(3)]
-    assert len(named(catalog, "the shelf")) == 40  # where all are common they are looked up all the same
-    assert len(named(catalog, '"the" heron')) == 40
+    assert texts_of(catalog, "the heron on a beach") == [f"the heron w{n} on a shelf" for n in range(3)]
+    assert len(texts_of(catalog, "the shelf")) == 40  # if all words are common, none is ignored
+    assert len(texts_of(catalog, '"the" heron')) == 40
     assert keyword_search(catalog, "the heron").weights.tolist() == pytest.approx([1, 1, 1])
     catalog.close()
 
 
-def test_of_a_folder_all_are_found_alike_and_the_root_has_a_name_too(catalog):
-    assert set(named(catalog, "rome")) == {"IMG_20220612_1830.png", "fountain.png"}
+def test_folder_name_matches_all_its_files_with_equal_scores(catalog):
+    assert set(texts_of(catalog, "rome")) == {"IMG_20220612_1830.png", "fountain.png"}
     assert len(set(keyword_search(catalog, "rome").scores.tolist())) == 1
-    assert named(catalog, "rome fountain")[0] == "fountain.png"
-    assert len(named(catalog, "archive")) == 7  # the first passage of each text
+    assert texts_of(catalog, "rome fountain")[0] == "fountain.png"
+    assert len(texts_of(catalog, "archive")) == 7  # the first passage of each text
 
 
-def test_words_of_name_and_text_add_up(catalog):
-    assert named(catalog, "city bus") == [
+def test_words_of_name_and_text_are_combined(catalog):
+    assert texts_of(catalog, "city bus") == [
         "The bus on a hill.",
         "A bicycle, red and old, in town.",
     ]
     assert keyword_search(catalog, "city bus").weights[0] == pytest.approx(1)
 
 
-def test_kinds_and_allowed_ids_narrow(catalog):
-    assert named(catalog, "rome", kinds=["text"]) == []
-    assert len(named(catalog, "rome", kinds=["image"])) == 2
+def test_kinds_allowed_ids_and_count_restrict_the_matches(catalog):
+    assert texts_of(catalog, "rome", kinds=["text"]) == []
+    assert len(texts_of(catalog, "rome", kinds=["image"])) == 2
     ids = keyword_search(catalog, "rome").ids
     assert keyword_search(catalog, "rome", allowed=ids[1:]).ids.tolist() == ids[1:].tolist()
     assert keyword_search(catalog, "rome", count=1).ids.tolist() == ids[:1].tolist()
 
 
-def test_a_query_is_read_as_words_and_phrases():
+def test_query_is_split_into_words_and_phrases():
     assert split_terms('"Red  Bicycle" on, (a) dog-sled a') == [
         KeywordTerm("Red Bicycle", quoted=True), KeywordTerm("on"), KeywordTerm("a"), KeywordTerm("dog-sled")
     ]  # fmt: skip
@@ -152,7 +152,7 @@ def test_a_query_is_read_as_words_and_phrases():
     ]  # fmt: skip
 
 
-HOSTILE = [
+HOSTILE_QUERIES = [
     *(
         "NEAR(a b)",
         "text:dog",
@@ -185,12 +185,12 @@ HOSTILE = [
 
 
 @pytest.fixture(scope="module")
-def still(tmp_path_factory):
-    """Index a few texts once."""
+def small_catalog(tmp_path_factory):
+    """Open a small catalog that the tests only read."""
     from indexer import update_library
     from tests.support.toy_embedder import ToyEmbedder
 
-    top = tmp_path_factory.mktemp("still")
+    top = tmp_path_factory.mktemp("small")
     write_text(top / "texts" / "dog.txt", "A dog AND a cat\n\n一只狗在沙滩上\n\nNEAR text NOT OR\n")
     update_library([top / "texts"], library=top / "library", embedder=ToyEmbedder())
     opened = Catalog.open(top / "library")
@@ -201,13 +201,13 @@ def still(tmp_path_factory):
 @settings(deadline=None, max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.one_of(
-        st.sampled_from(HOSTILE),
+        st.sampled_from(HOSTILE_QUERIES),
         st.text(),
-        st.lists(st.sampled_from([*HOSTILE[:20], "dog", " "])).map("".join),
+        st.lists(st.sampled_from([*HOSTILE_QUERIES[:20], "dog", " "])).map("".join),
     )
 )
-def test_hostile_words_give_an_answer_or_nothing(still, words):
-    ids, scores, weights, shares = keyword_search(still, words)
+def test_hostile_query_does_not_fail(small_catalog, words):
+    ids, scores, weights, shares = keyword_search(small_catalog, words)
     assert len(ids) == len(scores) == len(weights) == len(shares) == len(set(ids.tolist()))
     assert (np.diff(scores) <= 0).all()
     assert (weights > 0).all()
@@ -215,44 +215,44 @@ def test_hostile_words_give_an_answer_or_nothing(still, words):
 
 
 @pytest.mark.parametrize("words", ["NEAR(dog cat)", "text:dog", "dog*", '"dog', "{text} : dog", "dog AND"])
-def test_operators_are_words(still, words):
-    assert len(keyword_search(still, words).ids)
+def test_fts_operators_are_treated_as_words(small_catalog, words):
+    assert len(keyword_search(small_catalog, words).ids)
 
 
-def test_keywords_follow_the_rows_whatever_happens(tree, index, place):
-    def found(words):
+def test_keyword_tables_follow_renames_changes_and_deletions(archive, index, place):
+    def search(words):
         catalog = Catalog.open(place)
-        names = named(catalog, words)
+        texts = texts_of(catalog, words)
         catalog.close()
-        mirrored(place)
-        return names
+        check_tables(place)
+        return texts
 
-    index(tree)
-    assert found("fountain") == ["fountain.png"]
-    (tree / "Rome 2022" / "fountain.png").rename(tree / "spring.png")
-    index(tree)
-    assert found("fountain") == []
-    assert found("spring") == ["spring.png"]
-    write_text(tree / "beach.txt", "A cat sleeps in the snow.\n")
-    index(tree)
-    assert found("dog") == []  # its segments are kept, and no file has them
-    assert found("snow") == ["A cat sleeps in the snow."]
-    (tree / "spring.png").unlink()
-    index(tree)
-    assert found("spring") == []
+    index(archive)
+    assert search("fountain") == ["fountain.png"]
+    (archive / "Rome 2022" / "fountain.png").rename(archive / "spring.png")
+    index(archive)
+    assert search("fountain") == []
+    assert search("spring") == ["spring.png"]
+    write_text(archive / "beach.txt", "A cat sleeps in the snow.\n")
+    index(archive)
+    assert search("dog") == []  # its segments are kept, but belong to no file
+    assert search("snow") == ["A cat sleeps in the snow."]
+    (archive / "spring.png").unlink()
+    index(archive)
+    assert search("spring") == []
     forget(library=place, purge=True)
-    assert found("dog") == []
-    forget([tree], library=place, purge=True)
+    assert search("dog") == []
+    forget([archive], library=place, purge=True)
     with sqlite3.connect(place / CATALOG_FILE) as db:
         assert [db.execute(f"SELECT count(*) FROM {table}_docsize").fetchone()[0] for table in TABLES] == [
             0
         ] * 4
     db.close()
-    assert found("snow") == []
+    assert search("snow") == []
 
 
-def test_keywords_follow_every_way_to_write_in_sql(tree, index, place):
-    index(tree)
+def test_keyword_tables_follow_direct_sql_writes(archive, index, place):
+    index(archive)
     db = sqlite3.connect(place / CATALOG_FILE, isolation_level=None)
     db.execute("PRAGMA foreign_keys = ON")
 
@@ -273,51 +273,51 @@ def test_keywords_follow_every_way_to_write_in_sql(tree, index, place):
     assert (count("name_words", "sunset"), count("name_pieces", "hero")) == (0, 1)
     db.execute("UPDATE roots SET path = CAST('/moved/Elsewhere' AS BLOB)")
     assert (count("name_words", "archive"), count("name_words", "elsewhere")) == (0, 7)
-    mirrored(place)
+    check_tables(place)
     db.execute("UPDATE files SET content = NULL")
-    db.execute("DELETE FROM contents")  # segments go by a cascade
+    db.execute("DELETE FROM contents")  # the segments are deleted by a cascade
     assert count("text_words", "bicycle") == 0
-    db.execute("DELETE FROM roots")  # files go with it
+    db.execute("DELETE FROM roots")  # the files are deleted by a cascade
     assert count("name_words", "elsewhere") == 0
-    mirrored(place)
+    check_tables(place)
     db.close()
 
 
-def test_a_keyword_that_is_missing_would_be_seen(tree, index, place):
-    index(tree)
+def test_integrity_check_detects_a_missing_keyword(archive, index, place):
+    index(archive)
     with sqlite3.connect(place / CATALOG_FILE) as db:
         db.execute(
             "INSERT INTO name_words (name_words, rowid, name) SELECT 'delete', id, 'x' FROM names LIMIT 1"
         )
     db.close()
     with pytest.raises(sqlite3.DatabaseError):
-        mirrored(place)
+        check_tables(place)
 
 
-def test_an_older_library_gets_its_keywords(tree, index, place, toy):
-    index(tree)
+def test_library_of_an_older_schema_gets_keyword_tables(archive, index, place, toy):
+    index(archive)
     downgrade_catalog(place, "3-details")
-    assert index(tree).unchanged == 7
-    mirrored(place)
+    assert index(archive).unchanged == 7
+    check_tables(place)
     with Library.open(place, embedder=toy) as library:
         assert library.search("dog", by="keyword")[0].text == "A dog runs on the beach."
         assert library.search("沙滩", by="keyword")[0].path.name == "chinese.txt"
 
 
 @requires_non_utf8_names
-def test_a_name_that_is_no_utf8_has_words_too(tree, index, place):
-    odd = os.fsencode(tree) + b"/r\xe9d heron\xff"
-    os.mkdir(odd)
-    shutil.copy(tree / "vacation" / "sunset.png", odd + b"/one.png")
-    write_text(tree / "other.txt", "nothing")
-    index(tree)
+def test_non_utf8_name_is_found_by_its_words(archive, index, place):
+    folder = os.fsencode(archive) + b"/r\xe9d heron\xff"
+    os.mkdir(folder)
+    shutil.copy(archive / "vacation" / "sunset.png", folder + b"/one.png")
+    write_text(archive / "other.txt", "nothing")
+    index(archive)
     catalog = Catalog.open(place)
     assert len(keyword_search(catalog, "one.png").ids) == 1
     catalog.close()
-    mirrored(place)
+    check_tables(place)
 
 
-def test_tags_are_names_too(catalog, place):
+def test_tags_and_metadata_keywords_are_searched_as_names(catalog, place):
     sunset, fountain = (int(keyword_search(catalog, name).ids[0]) for name in ("sunset", "fountain"))
     with sqlite3.connect(place / CATALOG_FILE) as db:
         db.execute("CREATE TABLE IF NOT EXISTS tags (segment, name, confidence)")
@@ -328,21 +328,23 @@ def test_tags_are_names_too(catalog, place):
             (fountain,),
         )
     db.close()
-    assert named(catalog, "golden hour") == ["sunset.png"]
-    assert named(catalog, "lazio") == ["fountain.png"]
-    assert named(catalog, "rome lazio")[0] == "fountain.png"
+    assert texts_of(catalog, "golden hour") == ["sunset.png"]
+    assert texts_of(catalog, "lazio") == ["fountain.png"]
+    assert texts_of(catalog, "rome lazio")[0] == "fountain.png"
     assert keyword_search(catalog, "rome lazio").weights[0] == pytest.approx(1)
 
 
-def test_a_search_is_by_both_or_by_one(tree, index, place, toy):
-    index(tree)
+def test_search_mode_selects_meaning_keywords_or_both(archive, index, place, toy):
+    index(archive)
     with Library.open(place, embedder=toy) as library:
 
-        def first(words, **how):
-            hit = library.search(words, **how)[0]
+        def first(words, **options):
+            hit = library.search(words, **options)[0]
             return hit.text or hit.path.name
 
-        assert first("IMG_20220612", kind="image", by="meaning") != "IMG_20220612_1830.png"  # all are grey
+        assert (
+            first("IMG_20220612", kind="image", by="meaning") != "IMG_20220612_1830.png"
+        )  # words that name no color are gray
         assert first("IMG_20220612", kind="image") == "IMG_20220612_1830.png"
         assert first('"fountain" red', kind="image") == "fountain.png"
         assert first("red fountain", kind="image", by="meaning") == "sunset.png"
@@ -355,10 +357,10 @@ def test_a_search_is_by_both_or_by_one(tree, index, place, toy):
         for hit in library.search("red fountain", count=20) + library.search("red fountain", by="keyword"):
             assert hit.score == pytest.approx(by_meaning[hit.id], abs=1e-6)
         with pytest.raises(QueryError, match="no keywords"):
-            library.search(image=tree / "vacation" / "sunset.png", by="keyword")
+            library.search(image=archive / "vacation" / "sunset.png", by="keyword")
 
 
-def test_keywords_of_files_that_are_gone_hide_none_that_are_there(tmp_path, index, place, toy, monkeypatch):
+def test_keyword_matches_of_deleted_files_do_not_hide_others(tmp_path, index, place, toy, monkeypatch):
     monkeypatch.setattr("retrieval.search.hybrid_search.MIN_FUSION_DEPTH", 1)
     for n in range(12):
         write_text(tmp_path / "notes" / f"{n}.txt", f"heron {'x' * n}")
@@ -370,40 +372,40 @@ def test_keywords_of_files_that_are_gone_hide_none_that_are_there(tmp_path, inde
         assert [hit.path.name for hit in library.search("heron", by="keyword", count=1)] == ["11.txt"]
 
 
-def test_the_command_searches_by_one_or_both(clew, tree):
-    assert clew("index", tree).exit_code == 0
+def test_search_command_has_options_for_the_search_mode(clew, archive):
+    assert clew("index", archive).exit_code == 0
     done = clew("search", "sunset", "--keyword-only", "--paths")
-    assert done.stdout.splitlines() == [str(tree / "vacation" / "sunset.png")]
+    assert done.stdout.splitlines() == [str(archive / "vacation" / "sunset.png")]
     assert clew("search", "xylophone", "--keyword-only").exit_code == 1
     assert len(clew("search", "xylophone", "--meaning-only").stdout.splitlines()) == 10
-    assert clew("search", "--image", tree / "vacation" / "sunset.png", "--keyword-only").exit_code == 2
+    assert clew("search", "--image", archive / "vacation" / "sunset.png", "--keyword-only").exit_code == 2
 
 
-def test_confidence_is_the_part_of_the_words_that_a_hit_has(tmp_path, toy):
-    """The name of a file counts tenfold in the order, and not as more of the words than it is."""
+def test_keyword_confidence_is_the_share_of_matched_words(tmp_path, toy):
+    """A match in the file name counts tenfold for the rank, but not for the confidence."""
     draw_image(tmp_path / "in" / "IMG_2022.png", "blue")
     write_text(tmp_path / "in" / "other.txt", "sunset")
     with index_folder(tmp_path / "in", library=tmp_path / "library", embedder=toy) as library:
-        named = library.search("sunset beach mountain IMG_2022", by="keyword", kind="image")[0]
-        assert named.path.name == "IMG_2022.png"
-        assert named.words < 0.6
-        assert named.confidence == pytest.approx(0.99 * named.words, abs=1e-3)
+        hit = library.search("sunset beach mountain IMG_2022", by="keyword", kind="image")[0]
+        assert hit.path.name == "IMG_2022.png"
+        assert hit.words < 0.6
+        assert hit.confidence == pytest.approx(0.99 * hit.words, abs=1e-3)
         assert library.search("IMG_2022", by="keyword", kind="image")[0].confidence == 0.99
 
 
 @pytest.fixture(scope="module")
-def foreign(tmp_path_factory):
-    """Open a library of which the built-in model reads one text of three."""
-    folder = tmp_path_factory.mktemp("foreign")
-    for name, said in {"a": "Η Αθήνα είναι όμορφη", "b": "京都の寺", "c": "a dog runs"}.items():
-        write_text(folder / f"{name}.txt", said)
+def multilingual_library(tmp_path_factory):
+    """Open a library with three texts. The built-in model knows the words of only one."""
+    folder = tmp_path_factory.mktemp("multilingual")
+    for name, text in {"a": "Η Αθήνα είναι όμορφη", "b": "京都の寺", "c": "a dog runs"}.items():
+        write_text(folder / f"{name}.txt", text)
     index_folder(folder, library=folder / "library", model="builtin").close()
     with Library.open(folder / "library") as library:
         yield library
 
 
 @pytest.mark.parametrize(
-    ("words", "found"),
+    ("words", "expected"),
     [
         ("Αθήνα", "a.txt"),
         ("京都", "b.txt"),
@@ -412,16 +414,17 @@ def foreign(tmp_path_factory):
         ("2:寺 + 京都", "b.txt"),
     ],
 )
-def test_words_that_the_model_cannot_read_are_looked_for_as_written(foreign, words, found):
-    assert [hit.path.name for hit in foreign.search(words)] == [found] * (found is not None)
+def test_words_unknown_to_the_model_are_searched_as_keywords(multilingual_library, words, expected):
+    hits = multilingual_library.search(words)
+    assert [hit.path.name for hit in hits] == [expected] * (expected is not None)
 
 
-def test_words_that_the_model_cannot_read_do_not_bend_those_it_can(foreign):
-    alone, beside = (foreign.search(words, by="meaning")[0] for words in ("dog", "Ω + dog"))
-    assert (alone.path.name, beside.path.name) == ("c.txt", "c.txt")
+def test_words_unknown_to_the_model_do_not_change_the_query_vector(multilingual_library):
+    alone, combined = (multilingual_library.search(words, by="meaning")[0] for words in ("dog", "Ω + dog"))
+    assert (alone.path.name, combined.path.name) == ("c.txt", "c.txt")
     with pytest.raises(QueryError, match="builtin knows no word"):
-        foreign.search("Ω", by="meaning")
+        multilingual_library.search("Ω", by="meaning")
     with pytest.raises(QueryError, match="knows no word of not:Ω"):
-        foreign.search("dog not:Ω")
+        multilingual_library.search("dog not:Ω")
     with pytest.raises(QueryError, match="'Ω' has no word that the model knows"):
-        tag_library(["Ω"], library=foreign.folder)
+        tag_library(["Ω"], library=multilingual_library.folder)

@@ -1,4 +1,4 @@
-"""Every kind of index is held to the exact one: ids and scores."""
+"""Tests of every index method against exact search, in ids and scores."""
 
 import numpy as np
 import pytest
@@ -15,10 +15,10 @@ COUNT, DIM = 3_000, 32
 
 @pytest.fixture(scope="module")
 def vectors():
-    """Draw clustered unit vectors, rounded as a library keeps them."""
+    """Return random clustered unit vectors, rounded to float16 as in a library."""
     draw = np.random.default_rng(7)
-    centres = draw.standard_normal((60, DIM))
-    rows = centres[draw.integers(0, 60, COUNT)] + 0.6 * draw.standard_normal((COUNT, DIM))
+    centers = draw.standard_normal((60, DIM))
+    rows = centers[draw.integers(0, 60, COUNT)] + 0.6 * draw.standard_normal((COUNT, DIM))
     unit = rows / np.linalg.norm(rows, axis=1, keepdims=True)
     return unit.astype(np.float16).astype(np.float32)
 
@@ -40,14 +40,14 @@ def indexes(ids, vectors):
 
 
 def true_scores(queries, found, ids, vectors):
-    """Score what an index found by the true vectors, best first."""
+    """Return the exact scores of the found ids, best first."""
     rows = np.searchsorted(ids, found)
     scores = np.take_along_axis(queries @ vectors.T, rows, axis=1)
     return -np.sort(-scores, axis=1)
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_the_nearest_of_a_vector_is_itself(method, indexes, ids, vectors):
+def test_nearest_neighbor_of_a_stored_vector_is_itself(method, indexes, ids, vectors):
     scores, found = indexes[method].search(vectors[:50], 1)
     np.testing.assert_array_equal(found[:, 0], ids[:50])
     np.testing.assert_allclose(scores[:, 0], 1.0, atol=0.02)
@@ -61,9 +61,9 @@ def test_scores_and_ids_agree_with_exact_search(method, indexes, exact, ids, vec
     best, order = [], []
     for query, near in zip(queries, found, strict=True):
         rows = np.searchsorted(ids, near)
-        one, two = top_k((query @ vectors[rows].T)[None], near, 10)
-        best.append(one[0])
-        order.append(two[0])
+        top_scores, top_ids = top_k((query @ vectors[rows].T)[None], near, 10)
+        best.append(top_scores[0])
+        order.append(top_ids[0])
     np.testing.assert_array_equal(np.array(order), wanted)
     np.testing.assert_allclose(np.array(best), truth, atol=1e-5)
     np.testing.assert_allclose(scores[:, :10], truth, atol=1e-3 if method == "flat" else 0.04)
@@ -71,28 +71,30 @@ def test_scores_and_ids_agree_with_exact_search(method, indexes, exact, ids, vec
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("share", [0.002, 0.01, 0.1, 0.5])
-def test_a_filter_lets_only_its_ids_pass_and_finds_them_all(method, share, indexes, exact, ids, vectors):
+def test_filtered_search_returns_only_allowed_ids_with_high_recall(
+    method, share, indexes, exact, ids, vectors
+):
     allowed = ids[np.random.default_rng(3).random(COUNT) < share]
     truth, _ = exact.search(vectors[:40], 5, allowed)
     _, found = indexes[method].search(vectors[:40], 20, allowed)
-    there = min(len(allowed), 20)
-    assert np.isin(found[:, :there], allowed).all()
-    assert (found[:, there:] == -1).all()
-    best = true_scores(vectors[:40], found[:, :there], ids, vectors)[:, :5]
+    available = min(len(allowed), 20)
+    assert np.isin(found[:, :available], allowed).all()
+    assert (found[:, available:] == -1).all()
+    best = true_scores(vectors[:40], found[:, :available], ids, vectors)[:, :5]
     assert recall(best, truth) > 0.99
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_ids_that_are_not_there_are_never_found(method, indexes, ids, vectors):
-    strangers = np.setdiff1d(np.arange(10 * COUNT, dtype=np.int64), ids)[:500]
-    _, found = indexes[method].search(vectors[:5], 10, strangers)
+def test_unknown_allowed_ids_return_no_hits(method, indexes, ids, vectors):
+    unknown = np.setdiff1d(np.arange(10 * COUNT, dtype=np.int64), ids)[:500]
+    _, found = indexes[method].search(vectors[:5], 10, unknown)
     assert (found == -1).all()
     _, found = indexes[method].search(vectors[:5], 10, np.empty(0, np.int64))
     assert (found == -1).all()
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_more_is_asked_for_than_there_is(method, ids, vectors):
+def test_result_is_padded_if_the_index_has_fewer_vectors(method, ids, vectors):
     small = FaissIndex.build(method, vectors[:5], iter([(ids[:5], vectors[:5])]), 5)
     _, found = small.search(vectors[:1], 20)
     assert set(found[0, :5]) == set(ids[:5])
@@ -100,19 +102,20 @@ def test_more_is_asked_for_than_there_is(method, ids, vectors):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_saved_index_answers_the_same_from_the_map(method, indexes, tmp_path, vectors):
+def test_memory_mapped_index_returns_the_same_hits(method, indexes, tmp_path, vectors):
     from indexer.maintenance.build_index import save_index
 
     digest, size = save_index(indexes[method], tmp_path / "index")
     assert (tmp_path / "index").stat().st_size == size
     assert len(digest) == 64
     loaded = FaissIndex.load(tmp_path / "index", method, indexes[method].search_effort)
-    for one, two in zip(loaded.search(vectors[:9], 7), indexes[method].search(vectors[:9], 7), strict=True):
-        np.testing.assert_array_equal(one, two)
+    expected = indexes[method].search(vectors[:9], 7)
+    for array, expected_array in zip(loaded.search(vectors[:9], 7), expected, strict=True):
+        np.testing.assert_array_equal(array, expected_array)
     assert len(loaded) == COUNT
 
 
-def test_a_file_that_is_no_index_is_said_to_be_damaged(tmp_path):
+def test_invalid_index_file_raises_library_damaged(tmp_path):
     (tmp_path / "index").write_bytes(b"not an index")
     with pytest.raises(LibraryDamaged):
         FaissIndex.load(tmp_path / "index", "flat", 0)
@@ -125,6 +128,6 @@ def test_exact_search_breaks_ties_by_id_and_pads():
     np.testing.assert_array_equal(scores, [[1, 1, 0, -np.inf, -np.inf]])
 
 
-def test_small_libraries_are_flat_and_large_ones_a_graph():
+def test_method_is_flat_for_small_and_hnsw_for_large_libraries():
     assert method_for(1) == method_for(200_000) == "flat"
     assert method_for(1_000_000) == "hnsw"
