@@ -1,4 +1,4 @@
-"""Measures against tables small enough to check by eye, all orders of equals, and scikit-learn."""
+"""Tests of ranking metrics against small tables, all orders of tied scores, and scikit-learn."""
 
 from itertools import pairwise, permutations
 
@@ -28,8 +28,8 @@ TABLE = Ranking.from_scores(SCORES, RELEVANT)
 EXACT = {"rtol": 0, "atol": 1e-9}
 
 
-def test_a_table_checked_by_eye():
-    """Relevant stand first; second and third of three; first or second, as likely."""
+def test_metrics_of_a_small_table():
+    """Relevant ranks of the rows: 1; 2 and 3; 1 or 2, which are tied."""
     np.testing.assert_array_equal(TABLE.relevant_count, [1, 2, 1])
     np.testing.assert_allclose(first_relevant_rank(TABLE), [1, 2, 1.5], **EXACT)
     np.testing.assert_allclose(hit_rate_at(TABLE, 1), [1, 0, 1 / 2], **EXACT)
@@ -43,9 +43,9 @@ def test_a_table_checked_by_eye():
     np.testing.assert_allclose(ndcg_at(TABLE, 10), [1, late / ideal, (1 + 1 / np.log2(3)) / 2], **EXACT)
 
 
-def plain(order, k):
-    """Measure one order of flags, best first, in the plainest way."""
-    ranks = [place for place, hit in enumerate(order, 1) if hit]
+def reference_metrics(order, k):
+    """Calculate the metrics of one order of relevance flags, best first, by their definitions."""
+    ranks = [rank for rank, hit in enumerate(order, 1) if hit]
     gain = sum(1 / np.log2(rank + 1) for rank in ranks if rank <= k)
     return (
         float(min(ranks) <= k),
@@ -53,30 +53,30 @@ def plain(order, k):
         sum(rank <= k for rank in ranks) / k,
         1 / min(ranks),
         sum(number / rank for number, rank in enumerate(ranks, 1)) / len(ranks),
-        gain / sum(1 / np.log2(place + 1) for place in range(1, min(k, len(ranks)) + 1)),
+        gain / sum(1 / np.log2(rank + 1) for rank in range(1, min(k, len(ranks)) + 1)),
         min(ranks),
     )
 
 
 @given(
     st.lists(st.tuples(st.integers(0, 2), st.booleans()), min_size=1, max_size=6).filter(
-        lambda things: any(hit for _, hit in things)
+        lambda items: any(hit for _, hit in items)
     ),
     st.integers(1, 8),
 )
 @settings(deadline=None)
-def test_every_measure_is_its_mean_over_all_orders_of_equals(things, k):
+def test_metrics_are_their_mean_over_all_orders_of_ties(items, k):
     orders = [
         [hit for _, hit in order]
-        for order in permutations(things)
+        for order in permutations(items)
         if all(a[0] >= b[0] for a, b in pairwise(order))
     ]
-    expected = np.mean([plain(order, k) for order in orders], axis=0)
-    scores, hits = zip(*things, strict=True)
+    expected = np.mean([reference_metrics(order, k) for order in orders], axis=0)
+    scores, hits = zip(*items, strict=True)
     ranking = Ranking.from_scores(np.array([scores], np.float32), np.array([hits]))
     found = [
-        *(each(ranking, k)[0] for each in (hit_rate_at, recall_at, precision_at)),
-        *(each(ranking)[0] for each in (reciprocal_rank, average_precision)),
+        *(metric(ranking, k)[0] for metric in (hit_rate_at, recall_at, precision_at)),
+        *(metric(ranking)[0] for metric in (reciprocal_rank, average_precision)),
         ndcg_at(ranking, k)[0],
         first_relevant_rank(ranking)[0],
     ]
@@ -85,39 +85,42 @@ def test_every_measure_is_its_mean_over_all_orders_of_equals(things, k):
 
 @given(st.integers(0, 2**32 - 1), st.sampled_from([3, 1_000_000]), st.integers(1, 50))
 @settings(deadline=None, max_examples=50)
-def test_ndcg_and_the_area_agree_with_scikit_learn_with_equals_and_without(seed, levels, k):
-    draw = np.random.default_rng(seed)
-    scores = draw.integers(levels, size=(4, 40)).astype(np.float32)
-    relevant = draw.random((4, 40)) < 0.2
+def test_ndcg_and_roc_auc_agree_with_scikit_learn_with_and_without_ties(seed, levels, k):
+    generator = np.random.default_rng(seed)
+    scores = generator.integers(levels, size=(4, 40)).astype(np.float32)
+    relevant = generator.random((4, 40)) < 0.2
     relevant[:, 0], relevant[:, 1] = True, False
     ranking = Ranking.from_scores(scores, relevant)
     for row in range(4):
-        theirs = metrics.ndcg_score(relevant[row : row + 1].astype(float), scores[row : row + 1], k=k)
-        assert ndcg_at(ranking, k)[row] == pytest.approx(theirs, abs=1e-9)
-        theirs = metrics.roc_auc_score(relevant[row], scores[row])
-        assert roc_auc(scores[row], relevant[row]) == pytest.approx(theirs, abs=1e-9)
+        expected = metrics.ndcg_score(relevant[row : row + 1].astype(float), scores[row : row + 1], k=k)
+        assert ndcg_at(ranking, k)[row] == pytest.approx(expected, abs=1e-9)
+        expected = metrics.roc_auc_score(relevant[row], scores[row])
+        assert roc_auc(scores[row], relevant[row]) == pytest.approx(expected, abs=1e-9)
 
 
-def test_average_precision_agrees_with_scikit_learn_without_equals():
-    """With equals it counts them all at once, in place of each in turn."""
-    draw = np.random.default_rng(1)
-    scores = draw.permutation(4_000).reshape(20, 200).astype(np.float32)
-    relevant = draw.random((20, 200)) < 0.1
+def test_average_precision_agrees_with_scikit_learn_without_ties():
+    """scikit-learn counts tied scores at once instead of averaging over their orders."""
+    generator = np.random.default_rng(1)
+    scores = generator.permutation(4_000).reshape(20, 200).astype(np.float32)
+    relevant = generator.random((20, 200)) < 0.1
     relevant[:, 0] = True
-    theirs = [metrics.average_precision_score(r, s) for r, s in zip(relevant, scores, strict=True)]
-    np.testing.assert_allclose(average_precision(Ranking.from_scores(scores, relevant)), theirs, **EXACT)
+    expected = [metrics.average_precision_score(r, s) for r, s in zip(relevant, scores, strict=True)]
+    np.testing.assert_allclose(average_precision(Ranking.from_scores(scores, relevant)), expected, **EXACT)
 
 
-def test_hits_agree_with_scikit_learn_top_k_accuracy():
-    draw = np.random.default_rng(2)
-    scores, truth = draw.permutation(800).reshape(100, 8).astype(np.float32), draw.integers(8, size=100)
+def test_hit_rate_agrees_with_top_k_accuracy_of_scikit_learn():
+    generator = np.random.default_rng(2)
+    scores, truth = (
+        generator.permutation(800).reshape(100, 8).astype(np.float32),
+        generator.integers(8, size=100),
+    )
     ranking = Ranking.from_scores(scores, truth[:, None] == np.arange(8))
     for k in (1, 3, 7):
-        theirs = metrics.top_k_accuracy_score(truth, scores, k=k, labels=np.arange(8))
-        assert hit_rate_at(ranking, k).mean() == pytest.approx(theirs, abs=1e-9)
+        expected = metrics.top_k_accuracy_score(truth, scores, k=k, labels=np.arange(8))
+        assert hit_rate_at(ranking, k).mean() == pytest.approx(expected, abs=1e-9)
 
 
-def test_what_was_not_found_counts_as_missed():
+def test_relevant_items_missing_from_the_ranking_count_as_missed():
     ranking = Ranking.from_scores(
         np.array([[2, 1], [2, 1]], np.float32), np.array([[True, False], [False, False]]), np.array([4, 1])
     )
@@ -132,7 +135,7 @@ def test_roc_auc_of_a_small_table():
     assert roc_auc(scores, truth) == 0.75
 
 
-def test_measure_knows_a_perfect_and_a_useless_ranking():
+def test_measure_of_perfect_and_shifted_relevance():
     eye = np.eye(30, dtype=np.float32)
     owners = np.arange(30)
     perfect = measure(eye, eye, RelevanceByOwner(owners, owners))
@@ -141,51 +144,53 @@ def test_measure_knows_a_perfect_and_a_useless_ranking():
         "true_recall@10": 100, "precision@10": 0.1, "map": 1,
     }  # fmt: skip
     np.testing.assert_array_equal(perfect.curve, np.full(30, 100))
-    useless = measure(eye, eye, RelevanceByOwner(owners, np.roll(owners, 1)))
-    assert useless.summary()["recall@1"] == 0
-    assert useless.summary()["median_rank"] == pytest.approx(1 + 1 + 28 / 2)
+    shifted = measure(eye, eye, RelevanceByOwner(owners, np.roll(owners, 1)))
+    assert shifted.summary()["recall@1"] == 0
+    assert shifted.summary()["median_rank"] == pytest.approx(1 + 1 + 28 / 2)
 
 
-def test_measures_do_not_depend_on_the_order_of_equal_vectors(monkeypatch):
-    """Half the gallery twice: whatever stands first, and however many rows are looked at at once."""
-    draw = np.random.default_rng(3)
-    gallery = np.repeat(draw.standard_normal((20, 16)), 2, axis=0).astype(np.float32)
+def test_measure_does_not_depend_on_the_order_of_equal_vectors_or_the_batch_size(monkeypatch):
+    """Every vector of the gallery occurs twice."""
+    generator = np.random.default_rng(3)
+    gallery = np.repeat(generator.standard_normal((20, 16)), 2, axis=0).astype(np.float32)
     gallery /= np.linalg.norm(gallery, axis=1, keepdims=True)
     queries, owners = gallery[::2] + np.float32(0.5), np.arange(20)
-    once = measure(queries, gallery, RelevanceByOwner(owners, np.arange(40)))
+    expected = measure(queries, gallery, RelevanceByOwner(owners, np.arange(40)))
     monkeypatch.setattr("indexer.evaluation.measurement.MAX_BATCH_SCORES", 3 * 40)
-    order = draw.permutation(40)
-    again = measure(queries, gallery[order], RelevanceByOwner(owners, np.arange(40)[order]))
-    for name, values in once.per_query.items():
-        np.testing.assert_allclose(values, again.per_query[name], **EXACT)
+    order = generator.permutation(40)
+    shuffled = measure(queries, gallery[order], RelevanceByOwner(owners, np.arange(40)[order]))
+    for name, values in expected.per_query.items():
+        np.testing.assert_allclose(values, shuffled.per_query[name], **EXACT)
 
 
-def test_a_bootstrap_finds_a_real_difference_and_no_other():
-    draw = np.random.default_rng(4)
-    old = draw.random(400)
-    better = bootstrap(old, old + 0.1 + 0.1 * draw.standard_normal(400))
+def test_bootstrap_detects_only_real_differences():
+    generator = np.random.default_rng(4)
+    old = generator.random(400)
+    better = bootstrap(old, old + 0.1 + 0.1 * generator.standard_normal(400))
     assert better.mean == pytest.approx(0.1, abs=0.02)
-    assert better.low == pytest.approx(better.mean - 1.96 * 0.1 / 20, abs=0.002)  # as the normal has it
+    assert better.low == pytest.approx(better.mean - 1.96 * 0.1 / 20, abs=0.002)  # of the normal distribution
     assert better.high == pytest.approx(better.mean + 1.96 * 0.1 / 20, abs=0.002)
     assert better.is_significant
-    assert not bootstrap(old, old + 0.1 * draw.standard_normal(400)).is_significant
+    assert not bootstrap(old, old + 0.1 * generator.standard_normal(400)).is_significant
     assert bootstrap(old, old + 1, seed=1) == bootstrap(old, old + 1, seed=1)
 
 
-def test_five_answers_of_one_picture_tell_no_more_than_one():
-    draw = np.random.default_rng(5)
-    old, new = draw.random(100), draw.random(100)
+def test_bootstrap_by_group_does_not_count_repeated_answers():
+    generator = np.random.default_rng(5)
+    old, new = generator.random(100), generator.random(100)
     alone = bootstrap(old, new)
     copies = bootstrap(np.repeat(old, 5), np.repeat(new, 5), groups=np.repeat(np.arange(100), 5))
     assert (copies.low, copies.high) == pytest.approx((alone.low, alone.high), abs=1e-12)
-    blind = bootstrap(np.repeat(old, 5), np.repeat(new, 5))
-    assert blind.high - blind.low < 0.6 * (alone.high - alone.low)
+    ungrouped = bootstrap(np.repeat(old, 5), np.repeat(new, 5))
+    assert ungrouped.high - ungrouped.low < 0.6 * (alone.high - alone.low)
 
 
-def test_a_comparison_pairs_the_queries_that_both_have():
-    def measured(items, values):
+def test_compare_pairs_the_queries_of_both_measurements():
+    def measurement(items, values):
         return Measurement({"mrr": np.array(values)}, np.zeros(1), np.array(items), np.array(items))
 
-    found = compare(measured([1, 2, 3], [0.1, np.nan, 0.3]), measured([3, 2, 1, 0], [0.5, 1, 0.3, 0.0]))
-    assert found["mrr"].mean == pytest.approx(0.2)
-    assert found["mrr"].low == pytest.approx(0.2)
+    differences = compare(
+        measurement([1, 2, 3], [0.1, np.nan, 0.3]), measurement([3, 2, 1, 0], [0.5, 1, 0.3, 0.0])
+    )
+    assert differences["mrr"].mean == pytest.approx(0.2)
+    assert differences["mrr"].low == pytest.approx(0.2)

@@ -129,8 +129,8 @@ def exact_search(query, vectors, allowed, count):
     return scores[order], allowed[order]
 
 
-def nearest_of(drawn_library, allowed=None):
-    catalog = Catalog.open(drawn_library)
+def nearest_of(library, allowed=None):
+    catalog = Catalog.open(library)
     nearest = SpaceIndex(catalog, catalog.space())
     if allowed is not None:
         nearest._allowed_ids[FILTER] = allowed
