@@ -5,6 +5,13 @@ from pathlib import Path
 import pytest
 
 from tests.support.files import draw_image, write_text
+from tests.support.toy_embedder import CountingToyEmbedder
+
+
+@pytest.fixture
+def toy() -> CountingToyEmbedder:
+    return CountingToyEmbedder()
+
 
 SCENARIOS = Path(__file__).parent
 

@@ -31,18 +31,7 @@ from retrieval.media.images.loader import load_image
 from tests.support.archive_files import COLOR_IMAGES, SUFFIXES, ZIP_METHODS, small_png, write_archive
 from tests.support.catalog import REPOSITORY_ROOT, committed_segments
 from tests.support.files import draw_image, requires_non_utf8_names, write_text
-from tests.support.toy_embedder import COLORS, RotatedToyEmbedder, ToyEmbedder
-
-
-class CountingEmbedder(ToyEmbedder):
-    """A toy embedder that counts the images that it embeds."""
-
-    def __init__(self):
-        self.image_count = 0
-
-    def embed_images(self, images):
-        self.image_count += len(images)
-        return super().embed_images(images)
+from tests.support.toy_embedder import COLORS, CountingToyEmbedder, RotatedToyEmbedder, ToyEmbedder
 
 
 def large_png(shade: int) -> bytes:
@@ -95,7 +84,7 @@ def test_archives_option_is_saved_in_the_library(suffix, tmp_path, index, place)
     assert "--archives" not in str(report)
     assert counts(index(tmp_path / "root", archives=False)) == {"gone": 7}
     assert search_scores(place) == {}
-    toy = CountingEmbedder()
+    toy = CountingToyEmbedder()
     report = update_library(
         [tmp_path / "root"], library=place, embedder=toy, options=IndexOptions(archives=True)
     )
@@ -154,7 +143,7 @@ def test_moved_archive_is_not_embedded_again(suffix, tmp_path, index, place):
     index(tmp_path / "root", archives=True)
     (tmp_path / "root" / "sub").mkdir()
     path.rename(tmp_path / "root" / "sub" / f"b{suffix}")
-    toy = CountingEmbedder()
+    toy = CountingToyEmbedder()
     assert counts(update_library(library=place, embedder=toy)) == {"moved": 7}
     assert toy.image_count == 0
     assert f"root/sub/b{suffix}/in/red.png" in search_scores(place)
@@ -198,7 +187,7 @@ def test_restored_archive_is_not_embedded_again(tmp_path, index, place):
     path.rename(tmp_path / "kept.tgz")
     assert counts(index()) == {"gone": 7}
     (tmp_path / "kept.tgz").rename(path)
-    toy = CountingEmbedder()
+    toy = CountingToyEmbedder()
     update_library(library=place, embedder=toy)
     assert toy.image_count == 0
     assert len(search_scores(place)) == 7

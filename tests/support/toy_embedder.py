@@ -49,6 +49,17 @@ class ToyEmbedder:
         return self.count_tokens(text) > 0
 
 
+class CountingToyEmbedder(ToyEmbedder):
+    """A toy embedder that counts the images that it embeds."""
+
+    def __init__(self) -> None:
+        self.image_count = 0
+
+    def embed_images(self, images) -> Vectors:
+        self.image_count += len(images)
+        return super().embed_images(images)
+
+
 def unit_rows(rows) -> Vectors:
     matrix = np.array(rows, dtype=np.float32).reshape(-1, 3) + 1e-3
     return matrix / np.linalg.norm(matrix, axis=1, keepdims=True)

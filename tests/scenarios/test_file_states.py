@@ -1,0 +1,336 @@
+"""Files change, move, disappear and return; no file is embedded twice and no drive is taken for deleted."""
+
+import builtins
+import os
+import shutil
+from contextlib import nullcontext
+
+import pytest
+
+from indexer import forget
+from indexer.decode import reader
+from indexer.embed import batches
+from retrieval import Library
+from retrieval.errors import LibraryError
+from tests.scenarios.helpers import draw_images, hit_names
+from tests.support.files import draw_image, write_text
+
+
+def test_changed_file_is_read_again(folder, index, place, toy):
+    index(folder)
+    shutil.copyfile(folder / "blue.png", folder / "red.png")
+    report = index(folder)
+    assert (report.updated, report.unchanged, report.segments) == (1, 6, 0)  # blue is known already
+    draw_image(folder / "red.png", (250, 120, 0))
+    assert index(folder).segments == 1
+    assert hit_names(place, toy, "red", count=1) == ["red.png"]
+
+
+def test_moved_copied_and_renamed_files_are_not_embedded_again(folder, index, place, toy):
+    index(folder)
+    image_count = toy.image_count
+    (folder / "sub").mkdir()
+    (folder / "red.png").rename(folder / "sub" / "rouge.png")
+    (folder / "blue.png").rename(folder / "BLUE.png")
+    shutil.copy2(folder / "green.png", folder / "vert.png")
+    report = index(folder)
+    assert (report.moved, report.added, report.gone, report.unchanged) == (2, 1, 0, 5)
+    assert toy.image_count == image_count
+    assert hit_names(place, toy, "red", count=1) == ["rouge.png"]
+    assert hit_names(place, toy, "green", count=9).count("green.png") == 1  # a copy is not a second answer
+    assert "vert.png" not in hit_names(place, toy, "green", count=9)
+
+
+def test_files_that_swap_names_keep_their_vectors(folder, index, place, toy):
+    index(folder)
+    image_count = toy.image_count
+    (folder / "red.png").rename(folder / "x.png")
+    (folder / "blue.png").rename(folder / "red.png")
+    (folder / "x.png").rename(folder / "blue.png")
+    os.utime(folder / "red.png", (1, 1))
+    os.utime(folder / "blue.png", (2, 2))
+    index(folder)
+    assert toy.image_count == image_count
+    assert hit_names(place, toy, "red", count=1, by="meaning") == ["blue.png"]
+
+
+def test_deleted_file_is_not_found_and_returns_without_embedding(folder, index, place, toy):
+    index(folder)
+    image_count = toy.image_count
+    (folder / "red.png").rename(folder.parent / "away.png")
+    assert index(folder).gone == 1
+    assert "red.png" not in hit_names(place, toy, count=20)
+    (folder.parent / "away.png").rename(folder / "red.png")
+    assert index(folder).unchanged == 7
+    assert hit_names(place, toy)[0] == "red.png"
+    assert toy.image_count == image_count
+
+
+def test_missing_root_is_offline_and_returns_without_embedding(folder, index, place, toy):
+    index(folder)
+    image_count = toy.image_count
+    folder.rename(folder.parent / "unplugged")
+    report = index()
+    assert (report.offline, report.gone) == (7, 0)
+    assert str(folder) in report.notes[0]
+    with Library.open(place, embedder=toy) as library:
+        assert library.status().roots[0].state == "offline"
+        assert library.search("red")[0].offline
+    (folder.parent / "unplugged").rename(folder)
+    report = index()
+    assert (report.unchanged, report.added) == (7, 0)
+    assert toy.image_count == image_count
+    with Library.open(place, embedder=toy) as library:
+        assert not library.search("red")[0].offline
+
+
+def test_many_missing_files_are_offline_until_confirmed(tmp_path, index, place, toy):
+    draw_images(tmp_path / "drive", 80)
+    index(tmp_path / "drive")
+    for number in range(60):
+        (tmp_path / "drive" / f"{number}.png").unlink()
+    report = index()
+    assert (report.offline, report.gone, report.unchanged) == (60, 0, 20)
+    assert "--confirm-gone" in report.notes[0]
+    assert index().gone == 0  # and it holds
+    report = index(confirm_gone=True)
+    assert report.gone == 60
+    assert len(hit_names(place, toy, count=100)) == 20
+
+
+def test_few_missing_files_or_a_small_share_are_gone(tmp_path, index):
+    draw_images(tmp_path / "few", 60)
+    index(tmp_path / "few")
+    for number in range(50):
+        (tmp_path / "few" / f"{number}.png").unlink()
+    assert index().gone == 50
+    draw_images(tmp_path / "share", 255)
+    index(tmp_path / "share")
+    for number in range(51):
+        (tmp_path / "share" / f"{number}.png").unlink()
+    assert index().gone == 51
+
+
+def test_files_of_a_renamed_folder_are_moved(tmp_path, index, toy):
+    draw_images(tmp_path / "root" / "old", 80)
+    index(tmp_path / "root")
+    image_count = toy.image_count
+    (tmp_path / "root" / "old").rename(tmp_path / "root" / "new")
+    report = index()
+    assert (report.moved, report.offline, report.gone, report.added) == (80, 0, 0, 0)
+    assert toy.image_count == image_count
+
+
+def test_files_below_an_empty_mount_point_are_offline(folder, index, monkeypatch):
+    mounted = os.path.ismount
+    monkeypatch.setattr(os.path, "ismount", lambda path: path == os.fsencode(folder) or mounted(path))
+    index(folder)
+    monkeypatch.setattr(os.path, "ismount", mounted)
+    for file in list(folder.iterdir()):
+        file.unlink()
+    report = index()
+    assert (report.offline, report.gone) == (7, 0)
+
+
+def test_files_in_a_folder_that_cannot_be_listed_are_offline(folder, index, monkeypatch):
+    draw_image(folder / "locked" / "grey.png", (50, 50, 50))
+    index(folder)
+    scandir = os.scandir
+    monkeypatch.setattr(
+        os,
+        "scandir",
+        lambda p: scandir(p) if not p.endswith(b"locked") else (_ for _ in ()).throw(OSError(5, "x")),
+    )
+    report = index()
+    assert (report.offline, report.gone) == (1, 0)
+    assert str(folder) in report.notes[0]
+    monkeypatch.undo()
+    assert index().unchanged == 8
+
+
+def test_contents_of_a_forgotten_folder_are_kept_until_they_are_purged(folder, index, place, toy):
+    index(folder)
+    image_count = toy.image_count
+    assert forget([folder], library=place) == (7, 0)
+    assert hit_names(place, toy) == []
+    with Library.open(place, embedder=toy) as library:
+        assert library.status().kept == 7
+    index(folder)
+    assert toy.image_count == image_count
+    (folder / "red.png").unlink()
+    index(folder)
+    assert forget(library=place, purge=True) == (0, 1)
+    assert len(hit_names(place, toy, count=20)) == 6
+    with pytest.raises(LibraryError, match="not an indexed folder"):
+        forget([place], library=place)
+
+
+def test_newly_excluded_files_are_gone_without_confirmation(tmp_path, index):
+    draw_images(tmp_path / "images", 120)
+    index(tmp_path / "images")
+    report = index(tmp_path / "images", exclude=["?.png", "??.png"])
+    assert (report.gone, report.offline, report.unchanged) == (100, 0, 20)
+    assert index(tmp_path / "images", exclude=[]).unchanged == 120
+
+
+def test_offline_files_are_gone_only_when_confirmed(tmp_path, index):
+    draw_images(tmp_path / "drive", 100)
+    index(tmp_path / "drive")
+    for number in range(60):
+        (tmp_path / "drive" / f"{number}.png").unlink()
+    assert index().offline == 60
+    for number in range(400):
+        draw_image(tmp_path / "drive" / "new" / f"{number}.png", (number % 256, 7, number // 256))
+    for _ in range(2):
+        report = index()
+        assert (report.gone, report.offline) == (0, 60)
+    draw_image(tmp_path / "drive" / "0.png", (0, 255, 7))
+    assert index().offline == 59
+    assert index(confirm_gone=True).gone == 59
+    assert index().offline == 0
+
+
+def test_files_moved_to_another_root_are_moved(tmp_path, index, toy):
+    draw_images(tmp_path / "one", 80)
+    draw_image(tmp_path / "two" / "x.png", (1, 1, 1))
+    index(tmp_path / "one")
+    index(tmp_path / "two")
+    image_count = toy.image_count
+    for number in range(60):
+        (tmp_path / "one" / f"{number}.png").rename(tmp_path / "two" / f"{number}.png")
+    report = index()
+    assert (report.moved, report.added, report.offline, report.gone, report.notes) == (60, 0, 0, 0, [])
+    assert toy.image_count == image_count
+
+
+def test_interrupted_run_after_a_rename_leaves_no_file_offline(tmp_path, index, monkeypatch):
+    monkeypatch.setattr(batches, "TARGET_BATCH", 10)
+    draw_images(tmp_path / "images" / "old", 120)
+    index(tmp_path / "images")
+    (tmp_path / "images" / "old").rename(tmp_path / "images" / "new")
+
+    def stop(folder, done, total):
+        if done >= 60:
+            raise KeyboardInterrupt
+
+    assert index(progress=stop).interrupted
+    report = index()
+    assert (report.offline, report.notes) == (0, [])
+    assert index().unchanged == 120
+
+
+def test_one_of_two_equal_files_is_moved_and_the_other_gone(tmp_path, index):
+    draw_image(tmp_path / "images" / "a.png", "red")
+    shutil.copyfile(tmp_path / "images" / "a.png", tmp_path / "images" / "b.png")
+    index(tmp_path / "images")
+    (tmp_path / "images" / "a.png").rename(tmp_path / "images" / "c.png")
+    (tmp_path / "images" / "b.png").unlink()
+    report = index()
+    assert (report.added, report.moved, report.gone) == (0, 1, 1)
+
+
+class EntryWithoutStatus:
+    """A folder's entry on a disk that gives names but does not answer for the files."""
+
+    def __init__(self, entry):
+        self.name, self.is_dir, self.is_symlink = entry.name, entry.is_dir, entry.is_symlink
+
+    def stat(self):
+        raise OSError(5, "Input/output error")
+
+
+def test_files_without_status_are_offline(folder, index, monkeypatch):
+    index(folder)
+    scandir = os.scandir
+    monkeypatch.setattr(os, "scandir", lambda path: nullcontext(map(EntryWithoutStatus, scandir(path))))
+    report = index()
+    assert (report.offline, report.gone) == (7, 0)
+    monkeypatch.undo()
+    assert index().unchanged == 7
+
+
+def test_read_error_keeps_the_known_content(folder, index, place, toy, monkeypatch):
+    index(folder)
+    os.utime(folder / "red.png", (5, 5))
+    opened = builtins.open
+
+    def fail(path, *how):
+        if isinstance(path, bytes) and path.endswith(b"red.png"):
+            raise OSError(5, "Input/output error")
+        return opened(path, *how)
+
+    monkeypatch.setattr(builtins, "open", fail)
+    assert index().failed == 1
+    assert hit_names(place, toy, "red", count=1) == ["red.png"]  # as it was known
+    monkeypatch.undo()
+    report = index()
+    assert (report.failed, report.updated, report.segments) == (0, 1, 0)
+
+
+def test_file_that_changes_while_it_is_read_is_read_again(folder, index, place, toy, monkeypatch):
+    decode, times = reader.DECODERS["text"], []
+
+    def write_meanwhile(file, suffix, context):
+        times.append(1)
+        if len(times) == 1:
+            write_text(folder / "a.txt", "green green green")
+        return decode(file, suffix, context)
+
+    monkeypatch.setitem(reader.DECODERS, "text", write_meanwhile)
+    write_text(folder / "a.txt", "red")
+    index(folder)
+    assert len(times) == 2
+    write_text(folder / "b.txt", "red")
+    index(folder)
+    with Library.open(place, embedder=toy) as library:
+        texts = {hit.path.name: hit.text for hit in library.search("red", kind="text")}
+    assert texts == {"a.txt": "green green green", "b.txt": "red"}
+
+
+def test_former_mount_point_with_files_is_scanned(folder, index, monkeypatch):
+    mounted = os.path.ismount
+    monkeypatch.setattr(os.path, "ismount", lambda path: path == os.fsencode(folder) or mounted(path))
+    index(folder)
+    monkeypatch.setattr(os.path, "ismount", mounted)
+    assert index().unchanged == 7
+
+
+def test_copies_on_an_offline_drive_do_not_count_as_moved(tmp_path, index):
+    draw_images(tmp_path / "one", 80)
+    shutil.copytree(tmp_path / "one", tmp_path / "two")
+    index(tmp_path / "one")
+    index(tmp_path / "two")
+    (tmp_path / "two").rename(tmp_path / "unplugged")
+    for number in range(60):
+        (tmp_path / "one" / f"{number}.png").unlink()
+    report = index()
+    assert (report.gone, report.offline) == (0, 60 + 80)
+    (tmp_path / "unplugged").rename(tmp_path / "two")
+    for number in range(60):
+        (tmp_path / "two" / f"{number}.png").unlink()
+    report = index()
+    assert (report.gone, report.offline) == (0, 120)
+
+
+def test_file_moved_to_the_path_of_a_gone_file_is_moved(tmp_path, index):
+    draw_image(tmp_path / "images" / "a.png", "red")
+    draw_image(tmp_path / "images" / "b.png", "green")
+    index(tmp_path / "images")
+    (tmp_path / "images" / "b.png").unlink()
+    index(tmp_path / "images")
+    (tmp_path / "images" / "a.png").rename(tmp_path / "images" / "b.png")
+    report = index(tmp_path / "images")
+    assert (report.moved, report.added, report.gone) == (1, 0, 0)
+
+
+def test_changed_files_count_as_present_for_the_missing_share(tmp_path, index):
+    draw_images(tmp_path / "images", 256)
+    for number in range(200):
+        draw_image(tmp_path / "images" / "b" / f"{number}.png", (9, number, 200))
+    index(tmp_path / "images")
+    for number in range(60):
+        (tmp_path / "images" / f"{number}.png").unlink()
+    for number in range(60, 256):
+        os.utime(tmp_path / "images" / f"{number}.png", (7, 7))
+    report = index()
+    assert (report.gone, report.offline) == (60, 0)

@@ -1,0 +1,82 @@
+"""Text files, captions and descriptions in images become passages."""
+
+import json
+
+import pytest
+from PIL import Image
+
+from retrieval import Library
+from tests.scenarios.helpers import hit_names
+from tests.support.files import draw_image, write_text
+
+
+def test_captions_are_found_as_text_of_their_image(folder, index, place, toy):
+    write_text(folder / "blue.txt", "red green\n\ncyan cyan\n")
+    (folder / "green.json").write_text(json.dumps({"caption": "magenta", "url": "x"}))
+    index(folder)
+    with Library.open(place, embedder=toy) as library:
+        hit = library.search("red green", kind="text")[0]
+        assert (hit.path, hit.text, hit.source) == (folder / "blue.png", "red green", folder / "blue.txt")
+        assert (hit.start, hit.end) == (1, 1)
+        assert library.search("cyan", kind="text")[0].start == 3
+        assert library.search("magenta", kind="text")[0].path == folder / "green.png"
+        best = library.search(image=folder / "yellow.png", kind="text")[0]
+        assert (best.text, best.path) == ("red green", folder / "blue.png")
+
+
+def test_description_in_an_image_is_its_text(tmp_path, index, place, toy):
+    exif = Image.Exif()
+    exif[0x010E] = "cyan"
+    draw_image(tmp_path / "images" / "a.jpg", "red", exif=exif)
+    index(tmp_path / "images")
+    with Library.open(place, embedder=toy) as library:
+        hit = library.search("cyan", kind="text")[0]
+        assert (hit.path.name, hit.text, hit.source) == ("a.jpg", "cyan", None)
+        assert [h.path.name for h in library.search("cyan")] == ["a.jpg"]  # a picture and its text are one
+
+
+def test_caption_of_a_deleted_image_is_plain_text(folder, index, place, toy):
+    write_text(folder / "blue.txt", "red green")
+    index(folder)
+    (folder / "blue.png").unlink()
+    index(folder)
+    with Library.open(place, embedder=toy) as library:
+        hit = library.search("red green", kind="text")[0]
+        assert (hit.path, hit.source) == (folder / "blue.txt", None)
+
+
+def test_passages_of_a_text_file_have_line_numbers(folder, index, place, toy):
+    write_text(folder / "notes.md", "# cyan\n\nred green blue\nwhite. magenta\n")
+    assert index(folder).kinds["text"] == 2
+    with Library.open(place, embedder=toy) as library:
+        hit = library.search("cyan", kind="text")[0]
+        assert (hit.path.name, hit.text, hit.start, hit.end) == ("notes.md", "cyan", 1, 1)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
+def test_text_file_is_read_in_its_encoding(folder, index, place, toy, encoding):
+    (folder / "a.txt").write_bytes("cyan é".encode(encoding))
+    index(folder)
+    assert hit_names(place, toy, "cyan", kind="text") == ["a.txt"]
+    with Library.open(place, embedder=toy) as library:
+        assert library.search("cyan", kind="text")[0].text == "cyan é"
+
+
+def test_long_text_is_committed_in_several_transactions(folder, index, place, toy):
+    write_text(folder / "long.txt", "\n\n".join(f"red green number {n}" for n in range(2_500)))
+    assert index(folder).kinds["text"] == 2_500
+    assert index(folder).segments == 0
+
+
+def test_same_bytes_as_text_and_as_caption_are_two_contents(folder, index, place, toy):
+    write_text(folder / "blue.txt", "red\ngreen")
+    write_text(folder / "notes.txt", "red\ngreen")
+    assert index(folder).kinds["text"] == 3
+    assert len(hit_names(place, toy, "red", kind="text")) == 3
+
+
+def test_equal_captions_lead_to_each_of_their_images(folder, index, place, toy):
+    for name in ("red", "green", "blue"):
+        write_text(folder / f"{name}.txt", "summer")
+    index(folder)
+    assert sorted(hit_names(place, toy, "summer", kind="text")) == ["blue.png", "green.png", "red.png"]
