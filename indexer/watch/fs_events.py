@@ -1,21 +1,20 @@
-"""Hear of what changes below a folder: from the system, or by looking again and again."""
+"""File-system events below a folder, from the system or by polling."""
 
 import os
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from queue import Queue
 from threading import Event, Thread
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import Any
 
-if TYPE_CHECKING:
-    from watchfiles._rust_notify import RustNotify
-
-DEBOUNCE_MS, STEP_MS, TIMEOUT_MS = 300, 50, 1_000  # milliseconds
-MIN_POLL_SECONDS, MAX_POLL_SECONDS, POLL_COST_FACTOR = (
-    1.0,
-    60.0,
-    20,
-)  # seconds between two looks: twenty times what one takes
+# An event is reported when none followed for STEP_MS, at the latest after DEBOUNCE_MS.
+DEBOUNCE_MS, STEP_MS = 300, 50
+TIMEOUT_MS = 100  # without an event; a watcher takes so long to start
+MIN_POLL_SECONDS, MAX_POLL_SECONDS = 1.0, 60.0
+POLL_COST_FACTOR = 20  # a folder is polled every 20 times the duration of one poll
+RESTART_SECONDS = 1.0  # until a failed watcher is started again
 MOUNTS_FILE = Path("/proc/mounts")
 NETWORK_FILE_SYSTEMS = frozenset(
     (
@@ -25,67 +24,87 @@ NETWORK_FILE_SYSTEMS = frozenset(
     )
 )
 
-EVENT_ADDED = 1  # watchfiles' word for a new path
-RESTART_SECONDS = 1.0  # seconds until a watch that broke is begun again
-
-FileEvent = tuple[int, str]  # watchfiles' kind of change, and the path
+EVENT_ADDED = 1  # the value of watchfiles.Change.added
+FileEvent = tuple[int, str]  # the value of watchfiles.Change, and the path
 
 
 class FolderWatcher:
-    """A thread that puts what changes below a folder into a queue, until it is closed."""
+    """A thread that puts the events below a folder into a queue until it is closed."""
 
     def __init__(self, folder: bytes, events: "Queue[set[FileEvent]]") -> None:
-        """Look at the folder from now on; raises OSError where it is not there, ValueError by its name."""
-        self.folder = folder.decode()  # watchfiles takes no name that is no UTF-8
+        """Start watching. Raises OSError if the folder is missing, ValueError if its name is not UTF-8."""
+        self.folder = folder.decode()  # watchfiles accepts only UTF-8
         kind = file_system_type(folder)
-        self.polling_reason: str | None = f"{kind} does not say" if kind in NETWORK_FILE_SYSTEMS else None
+        self.polling_reason: str | None = None
         self.poll_seconds = 0.0
         self._events, self._closed = events, Event()
-        if self.polling_reason is None:
+        if kind in NETWORK_FILE_SYSTEMS:
+            self.polling_reason = f"{kind} reports no events"
+        else:
             try:
-                self._backend = self._start_backend()
+                self._start()
             except FileNotFoundError:
                 raise
-            except (OSError, RuntimeError) as error:
-                self.polling_reason = f"the system does not say ({error})"
+            except OSError as error:
+                self.polling_reason = f"the system reports no events ({error})"
         if self.polling_reason is not None:
             self.poll_seconds = _polling_interval(folder)
-            self._backend = self._start_backend()
+            self._start()
         self._thread = Thread(target=self._forward_events, name="clew-watch", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
-        """Look away."""
+        """Stop watching."""
         self._closed.set()
         self._thread.join()
-        self._backend.close()
 
-    def _start_backend(self) -> "RustNotify":
-        from watchfiles._rust_notify import RustNotify  # heavy: only to watch
+    def _start(self) -> None:
+        """Start watching now, so that all later changes are reported."""
+        self._changes = self._watch()
+        with suppress(RuntimeError):  # handled by the thread
+            self._events.put(next(self._changes, set()))
 
-        return RustNotify(
-            [self.folder], False, bool(self.poll_seconds), round(1000 * self.poll_seconds), True, True
+    def _watch(self) -> Iterator[set[Any]]:
+        """Yield events; the system is watched from the first one on, which comes after TIMEOUT_MS."""
+        from watchfiles import watch  # heavy, and only needed to watch
+
+        return watch(
+            self.folder,
+            watch_filter=None,
+            debounce=DEBOUNCE_MS,
+            step=STEP_MS,
+            stop_event=self._closed,
+            rust_timeout=TIMEOUT_MS,
+            yield_on_timeout=True,
+            force_polling=bool(self.poll_seconds),
+            poll_delay_ms=round(1000 * self.poll_seconds),
+            recursive=True,
+            ignore_permission_denied=True,
         )
 
     def _forward_events(self) -> None:
+        """Put events into the queue.
+
+        After a path that is not UTF-8, the watcher raises RuntimeError and reports nothing more. It is
+        started again, and the folder is rescanned for the events that were missed.
+        """
         while not self._closed.is_set():
             try:
-                found = self._backend.watch(DEBOUNCE_MS, STEP_MS, TIMEOUT_MS, self._closed)
-            except RuntimeError:  # of a name that is no UTF-8, from then on of everything
-                self._closed.wait(RESTART_SECONDS)
-                self._backend.close()
-                try:
-                    self._backend = self._start_backend()
-                except (OSError, RuntimeError):  # the folder has gone, which is minded elsewhere
-                    return
-                found = {(EVENT_ADDED, self.folder)}  # what was not heard is found by a look at all of it
-            if isinstance(found, set):
-                self._events.put(found)
+                for events in self._changes:
+                    if events:
+                        self._events.put(events)
+            except OSError:  # the folder is missing, which the scheduler notices
+                return
+            except RuntimeError:
+                pass
+            if not self._closed.wait(RESTART_SECONDS):
+                self._changes = self._watch()
+                self._events.put({(EVENT_ADDED, self.folder)})
 
 
 def file_system_type(folder: bytes, mounts: Path = MOUNTS_FILE) -> str:
-    """Return the type of the file system a folder is on, without `fuse.`; empty where nothing tells."""
-    real, found = os.path.realpath(folder), (b"", "")
+    """Return the file system type of a folder without `fuse.`, or "" if it is unknown."""
+    real_path, mount_point, file_system = os.path.realpath(folder), b"", ""
     try:
         lines = mounts.read_bytes().splitlines()
     except OSError:
@@ -93,16 +112,16 @@ def file_system_type(folder: bytes, mounts: Path = MOUNTS_FILE) -> str:
     for line in lines:
         fields = line.split()
         point = fields[1].replace(rb"\040", b" ").replace(rb"\011", b"\t").replace(rb"\134", b"\\")
-        inside = real == point or real.startswith(point.rstrip(b"/") + b"/")
-        if inside and len(point) >= len(found[0]):  # the innermost, of several on one point the last
-            found = point, fields[2].decode("ascii", "replace")
-    return found[1].removeprefix("fuse.")
+        is_below = real_path == point or real_path.startswith(point.rstrip(b"/") + b"/")
+        if is_below and len(point) >= len(mount_point):  # the innermost; at the same point the last
+            mount_point, file_system = point, fields[2].decode("ascii", "replace")
+    return file_system.removeprefix("fuse.")
 
 
 def _polling_interval(folder: bytes) -> float:
-    """Return how often to look at a folder, so that looking takes a twentieth of the time."""
-    begun = monotonic()
-    for top, _, names in os.walk(folder):
+    """Return the seconds between two polls, so that polling takes a twentieth of the time."""
+    started_at = monotonic()
+    for parent, _, names in os.walk(folder):
         for name in names:
-            os.path.lexists(os.path.join(top, name))
-    return min(MAX_POLL_SECONDS, max(MIN_POLL_SECONDS, POLL_COST_FACTOR * (monotonic() - begun)))
+            os.path.lexists(os.path.join(parent, name))
+    return min(MAX_POLL_SECONDS, max(MIN_POLL_SECONDS, POLL_COST_FACTOR * (monotonic() - started_at)))

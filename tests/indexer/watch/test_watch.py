@@ -138,7 +138,7 @@ def test_what_is_saved_anew_is_found_as_it_is_now(folder, place):
         assert set(told.paths("blue")[:2]) == {folder / "red.png", folder / "blue.png"}
         (folder / "red.png").write_bytes(b"no picture")
         change = told.told("failed", folder / "red.png")
-        assert "not a picture" in change.reason
+        assert "not an image" in change.reason
         assert folder / "red.png" not in told.paths("blue")
     assert len(told.changes) == 2
 
