@@ -14,7 +14,7 @@ import pytest
 from indexer.cli.main import main
 
 ROOT = Path(__file__).parents[2]
-MAX_SHARES = {"retrieval": 0.12, "indexer": 0.13}  # of docstrings that match; the aim is 0.03
+MAX_SHARES = {"retrieval": 0.03, "indexer": 0.03}  # of docstrings that match
 ARCHAIC = re.compile(
     r"""\b(of which|of what|of whom|what is|what was|what it|what they|as it (is|was|has)|as they (are|were)
     |so many|so much|so long|anew|beside|behind|nobody|(is|are) no(?! longer)|lets? go|look(s|ed)? over|said
