@@ -1,1 +1,15 @@
-"""Commands that write a library, and the `clew` command group."""
+"""Commands that write a library, and the `clew` command group.
+
+demo         clew demo: create and search a small library of photos.
+evaluate     clew eval: measure a model or a library.
+formats      clew formats: list the file formats that clew reads.
+index        clew index: index folders or update a library.
+main         The `clew` command.
+maintenance  clew forget and clew verify: remove folders and check the library.
+models       clew prepare and clew switch: prepare a model, and change the model of a library.
+params       Click parameter types: byte sizes and durations.
+progress     Progress of the writing commands in a terminal.
+tag          clew tag: tag images with labels.
+teach        clew teach: learn concepts from example images.
+watch        clew watch: index folders and follow their changes.
+"""

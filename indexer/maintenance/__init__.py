@@ -1,1 +1,9 @@
-"""Index build, calibration, backfill, verification and repair."""
+"""Index build, calibration, backfill, verification and repair.
+
+backfill_vectors   Embed the segments that lack a vector of a space: texts from the catalog, pixels from the f
+build_index        Build the index files of a space from the catalog.
+calibrate          Calibrate each kind of a space: the scores of background queries show how unusual a match i
+refresh_metadata   Decode contents again: for the metadata that older versions did not read, or for thumbnails
+repair_thumbnails  Check the thumbnails of a library, and make missing ones from the files.
+verify             Verify the catalog and the index files of a library.
+"""

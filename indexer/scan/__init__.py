@@ -1,1 +1,8 @@
-"""Find files and compare them with the catalog."""
+"""Find files and compare them with the catalog.
+
+diff      Compare the files on disk with the catalog by merging two streams in path order.
+rules     Include and exclude rules of a root.
+sidecars  Pair captions with images and subtitles with videos by file name.
+targets   ScanTarget: a folder to scan and how.
+walker    Walk a folder in path order and yield the files that have a decoder.
+"""

@@ -1,1 +1,8 @@
-"""Follow changes in the indexed folders."""
+"""Follow changes in the indexed folders.
+
+change_log       Record the changes of files in the catalog with SQLite triggers.
+fs_events        File-system events below a folder, from the system or by polling.
+scheduler        Schedule rescans from file-system events, pending writes and timers.
+watcher          Update a library while its files change.
+write_detection  Detect files that are still being written.
+"""

@@ -1,1 +1,10 @@
-"""Open media files safely."""
+"""Open media files safely.
+
+archives/       Read files inside zip and tar archives.
+av/             Audio and video containers.
+download        Download images from http and https URLs on public addresses, within limits of size and time.
+images/         Image files as upright sRGB.
+limits          Limits on the size of decoded images.
+sandbox         Decode untrusted files in subprocesses with limits on time and memory.
+sandbox_runner  Answer the requests of `retrieval.media.sandbox`, which runs this file in a subprocess.
+"""

@@ -1,1 +1,13 @@
-"""Vector indexes: ids and unit vectors in, nearest neighbors out."""
+"""Vector indexes: ids and unit vectors in, nearest neighbors out.
+
+base          The protocol of vector indexes, which are tested against `exact`.
+exact         Exact search, which compares every vector with the query; the oracle of the faster indexes.
+faiss_index   FAISS indexes with one interface: built from chunks, loaded memory-mapped, searched by id.
+flat          An index of float16 rows that are all compared: exact, 2 bytes per dimension.
+hnsw          A graph of near neighbors with 6 bits per dimension and about 210 bytes per row, and a sketch.
+id_filter     Map the allowed ids of a filter to the rows of an index.
+ivf           An inverted file: 8-bit rows in lists by nearest centroid, of which a query searches the nearest
+kind_ranking  The ranking of one kind for one query: indexes propose candidates, the catalog's vectors order t
+lsh_sketch    A sketch of every row: one bit for the side of each of many planes on which it lies.
+space_index   Search in the vectors of one space, of all kinds.
+"""

@@ -108,6 +108,15 @@ def test_init_of_a_subpackage_has_only_a_docstring(path):
     assert module(path) in PACKAGES or len(ast.parse(path.read_text()).body) == 1
 
 
+@pytest.mark.parametrize("path", [p for p in FILES if p.name == "__init__.py"], ids=module)
+def test_docstring_of_a_subpackage_lists_its_modules(path):
+    listed = {line.split()[0].rstrip("/") for line in path.read_text().splitlines()[2:] if line.split()}
+    modules = {p.stem for p in path.parent.glob("*.py")} | {
+        p.parent.name for p in path.parent.glob("*/__init__.py")
+    }
+    assert module(path) in PACKAGES or listed >= modules - {"__init__"}
+
+
 def test_command_starts_without_heavy_imports():
     heavy = {"torch", "open_clip", "sqlite_utils", "faiss", "onnxruntime", "PIL", "rich"}
     assert not heavy & imported_modules("import indexer.cli.main")

@@ -1,1 +1,6 @@
-"""Audio and video containers."""
+"""Audio and video containers.
+
+clip        Write a time range of a video or audio file as a clip: copy its packets, or transcode it.
+container   Open video and audio files safely, and read their packets and frames.
+time_range  A time range of an open video or audio file: its packets and frames.
+"""
