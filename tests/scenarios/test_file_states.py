@@ -20,7 +20,11 @@ def test_changed_file_is_read_again(folder, index, place, toy):
     index(folder)
     shutil.copyfile(folder / "blue.png", folder / "red.png")
     report = index(folder)
-    assert (report.updated, report.unchanged, report.segments) == (1, 6, 0)  # blue is known already
+    assert (report.updated, report.unchanged, report.segments) == (
+        1,
+        6,
+        0,
+    )  # the content of blue.png is known
     draw_image(folder / "red.png", (250, 120, 0))
     assert index(folder).segments == 1
     assert hit_names(place, toy, "red", count=1) == ["red.png"]
@@ -37,7 +41,7 @@ def test_moved_copied_and_renamed_files_are_not_embedded_again(folder, index, pl
     assert (report.moved, report.added, report.gone, report.unchanged) == (2, 1, 0, 5)
     assert toy.image_count == image_count
     assert hit_names(place, toy, "red", count=1) == ["rouge.png"]
-    assert hit_names(place, toy, "green", count=9).count("green.png") == 1  # a copy is not a second answer
+    assert hit_names(place, toy, "green", count=9).count("green.png") == 1  # copies are one hit
     assert "vert.png" not in hit_names(place, toy, "green", count=9)
 
 
@@ -92,7 +96,7 @@ def test_many_missing_files_are_offline_until_confirmed(tmp_path, index, place, 
     report = index()
     assert (report.offline, report.gone, report.unchanged) == (60, 0, 20)
     assert "--confirm-gone" in report.notes[0]
-    assert index().gone == 0  # and it holds
+    assert index().gone == 0
     report = index(confirm_gone=True)
     assert report.gone == 60
     assert len(hit_names(place, toy, count=100)) == 20
@@ -122,10 +126,10 @@ def test_files_of_a_renamed_folder_are_moved(tmp_path, index, toy):
 
 
 def test_files_below_an_empty_mount_point_are_offline(folder, index, monkeypatch):
-    mounted = os.path.ismount
-    monkeypatch.setattr(os.path, "ismount", lambda path: path == os.fsencode(folder) or mounted(path))
+    ismount = os.path.ismount
+    monkeypatch.setattr(os.path, "ismount", lambda path: path == os.fsencode(folder) or ismount(path))
     index(folder)
-    monkeypatch.setattr(os.path, "ismount", mounted)
+    monkeypatch.setattr(os.path, "ismount", ismount)
     for file in list(folder.iterdir()):
         file.unlink()
     report = index()
@@ -209,8 +213,8 @@ def test_interrupted_run_after_a_rename_leaves_no_file_offline(tmp_path, index, 
     index(tmp_path / "images")
     (tmp_path / "images" / "old").rename(tmp_path / "images" / "new")
 
-    def stop(folder, done, total):
-        if done >= 60:
+    def stop(folder, done_count, total):
+        if done_count >= 60:
             raise KeyboardInterrupt
 
     assert index(progress=stop).interrupted
@@ -230,7 +234,7 @@ def test_one_of_two_equal_files_is_moved_and_the_other_gone(tmp_path, index):
 
 
 class EntryWithoutStatus:
-    """A folder's entry on a disk that gives names but does not answer for the files."""
+    """A folder entry on a disk that lists names but returns no file status."""
 
     def __init__(self, entry):
         self.name, self.is_dir, self.is_symlink = entry.name, entry.is_dir, entry.is_symlink
@@ -252,34 +256,34 @@ def test_files_without_status_are_offline(folder, index, monkeypatch):
 def test_read_error_keeps_the_known_content(folder, index, place, toy, monkeypatch):
     index(folder)
     os.utime(folder / "red.png", (5, 5))
-    opened = builtins.open
+    open_file = builtins.open
 
-    def fail(path, *how):
+    def fail(path, *arguments):
         if isinstance(path, bytes) and path.endswith(b"red.png"):
             raise OSError(5, "Input/output error")
-        return opened(path, *how)
+        return open_file(path, *arguments)
 
     monkeypatch.setattr(builtins, "open", fail)
     assert index().failed == 1
-    assert hit_names(place, toy, "red", count=1) == ["red.png"]  # as it was known
+    assert hit_names(place, toy, "red", count=1) == ["red.png"]  # its old content
     monkeypatch.undo()
     report = index()
     assert (report.failed, report.updated, report.segments) == (0, 1, 0)
 
 
 def test_file_that_changes_while_it_is_read_is_read_again(folder, index, place, toy, monkeypatch):
-    decode, times = reader.DECODERS["text"], []
+    decode, decoded = reader.DECODERS["text"], []
 
     def write_meanwhile(file, suffix, context):
-        times.append(1)
-        if len(times) == 1:
+        decoded.append(file.name)
+        if len(decoded) == 1:
             write_text(folder / "a.txt", "green green green")
         return decode(file, suffix, context)
 
     monkeypatch.setitem(reader.DECODERS, "text", write_meanwhile)
     write_text(folder / "a.txt", "red")
     index(folder)
-    assert len(times) == 2
+    assert len(decoded) == 2
     write_text(folder / "b.txt", "red")
     index(folder)
     with Library.open(place, embedder=toy) as library:
@@ -288,10 +292,10 @@ def test_file_that_changes_while_it_is_read_is_read_again(folder, index, place, 
 
 
 def test_former_mount_point_with_files_is_scanned(folder, index, monkeypatch):
-    mounted = os.path.ismount
-    monkeypatch.setattr(os.path, "ismount", lambda path: path == os.fsencode(folder) or mounted(path))
+    ismount = os.path.ismount
+    monkeypatch.setattr(os.path, "ismount", lambda path: path == os.fsencode(folder) or ismount(path))
     index(folder)
-    monkeypatch.setattr(os.path, "ismount", mounted)
+    monkeypatch.setattr(os.path, "ismount", ismount)
     assert index().unchanged == 7
 
 

@@ -125,8 +125,8 @@ def test_time_of_an_image_is_from_its_camera_or_else_its_file(tmp_path, index, p
     exif.get_ifd(0x8769)[0x9003] = "2019:05:04 12:00:00"
     draw_image(tmp_path / "images" / "camera.jpg", "red", exif=exif)
     file = draw_image(tmp_path / "images" / "file.png", "blue")
-    at = time.mktime((2021, 6, 30, 23, 0, 0, 0, 0, -1))
-    os.utime(file, (at, at))
+    modified = time.mktime((2021, 6, 30, 23, 0, 0, 0, 0, -1))
+    os.utime(file, (modified, modified))
     index(tmp_path / "images")
     assert hit_names(place, toy, before="2020") == ["camera.jpg"]
     assert hit_names(place, toy, after="2021-06-30", before="2021-07") == ["file.png"]
@@ -179,8 +179,8 @@ def test_next_run_continues_an_interrupted_run(tmp_path, index, toy, monkeypatch
     monkeypatch.setattr(batches, "TARGET_BATCH", 10)
     draw_images(tmp_path / "images", 100)
 
-    def stop(folder, done, total):
-        if done >= 30:
+    def stop(folder, done_count, total):
+        if done_count >= 30:
             raise KeyboardInterrupt
 
     report = index(tmp_path / "images", progress=stop)
@@ -220,7 +220,7 @@ def test_library_in_the_indexed_folder_is_not_indexed(folder, toy):
 
 
 def test_index_folder_raises_keyboard_interrupt(folder, place, toy):
-    def stop(path, done, total):
+    def stop(folder, done_count, total):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

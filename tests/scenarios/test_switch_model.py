@@ -1,4 +1,4 @@
-"""Another model for a library: the old one answers until the new one is whole, whatever happens."""
+"""A library switches to another model; the old space stays active until the new one is complete."""
 
 import json
 import shutil
@@ -30,35 +30,41 @@ def other():
     return RotatedToyEmbedder()
 
 
-def switch(place, other, **how):
-    return switch_library("other", library=place, embedder=other, **how)
+def switch(place, other, **options):
+    return switch_library("other", library=place, embedder=other, **options)
 
 
-def found(library):
-    """Return what is found, by score and then by id, as equal scores may round apart."""
+def rounded_hits(library):
+    """Return score, id and path of the hits, in this order: equal scores may be rounded differently."""
     return sorted((-round(hit.score, 3), hit.id, hit.path) for hit in library.search("red", count=10))
 
 
-def test_a_switch_embeds_everything_anew_and_then_answers(folder, index, place, toy, other):
+def test_switch_embeds_all_contents_and_activates_the_space(folder, index, place, toy, other):
     write_text(folder / "notes.md", "red and blue")
     index(folder)
     with Library.open(place, embedder=toy) as library:
-        before = found(library)
-    done = switch(place, other)
-    assert (done.old, done.new, done.embedded, done.waiting, done.answers) == ("toy", "other", 8, 0, True)
+        hits = rounded_hits(library)
+    result = switch(place, other)
+    assert (result.old, result.new, result.embedded, result.waiting, result.answers) == (
+        "toy",
+        "other",
+        8,
+        0,
+        True,
+    )
     with Library.open(place, embedder=other) as library:
-        assert found(library) == before
+        assert rounded_hits(library) == hits
         status = library.status()
         assert status.space.name == "other"
         assert status.spaces == {"toy": 8, "other": 8}
         assert {file.kind for file in status.space.indexes} == {"image", "text"}
         assert status.space.complete
     with Library.open(place, embedder=toy, space="toy") as library:
-        assert found(library) == before
+        assert rounded_hits(library) == hits
     assert verify_library(place).errors == []
 
 
-def test_the_vectors_are_those_of_a_library_made_with_that_model(folder, index, place, other, tmp_path):
+def test_vectors_after_a_switch_equal_those_of_a_new_library(folder, index, place, other, tmp_path):
     write_text(folder / "red.txt", "red and green")
     index(folder)
     switch(place, other)
@@ -78,9 +84,7 @@ def test_the_vectors_are_those_of_a_library_made_with_that_model(folder, index, 
     assert vectors(place) == vectors(tmp_path / "fresh")
 
 
-def test_a_picture_whose_pages_an_older_version_did_not_number_is_embedded_again(
-    tmp_path, index, place, other
-):
+def test_image_with_unnumbered_pages_of_an_older_version_is_embedded_again(tmp_path, index, place, other):
     pages = [Image.new("RGB", (24, 16), COLORS[name]) for name in ("red", "green")]
     (tmp_path / "pictures").mkdir()
     pages[0].save(tmp_path / "pictures" / "scan.tif", save_all=True, append_images=pages[1:])
@@ -88,11 +92,11 @@ def test_a_picture_whose_pages_an_older_version_did_not_number_is_embedded_again
     with closing(sqlite3.connect(place / CATALOG_FILE)) as db, db:
         db.execute("DELETE FROM segments WHERE page = 2")
         db.execute("UPDATE segments SET page = NULL")
-    done = switch(place, other)
-    assert (done.embedded, done.waiting) == (1, 0)
+    result = switch(place, other)
+    assert (result.embedded, result.waiting) == (1, 0)
 
 
-def test_content_known_to_a_space_is_never_embedded_twice(folder, index, place, toy, other):
+def test_content_is_embedded_once_in_each_space(folder, index, place, toy, other):
     index(folder)
     switch(place, other)
     assert other.embedded_count == 7
@@ -105,7 +109,7 @@ def test_content_known_to_a_space_is_never_embedded_twice(folder, index, place, 
     assert other.embedded_count == 8
 
 
-def test_a_text_too_long_for_the_new_model_is_the_mean_of_its_parts(tmp_path, place, toy, other):
+def test_vector_of_a_text_too_long_for_the_new_model_is_the_mean_of_its_parts(tmp_path, place, toy, other):
     write_text(tmp_path / "folder" / "long.md", "red red red red green green")
     update_library([tmp_path / "folder"], library=place, embedder=toy)
     switch(place, other)
@@ -117,7 +121,9 @@ def test_a_text_too_long_for_the_new_model_is_the_mean_of_its_parts(tmp_path, pl
     assert hit.score == pytest.approx(float(mean @ query), abs=1e-3)
 
 
-def test_ctrl_c_leaves_the_old_space_and_the_next_call_goes_on(folder, index, place, toy, other, monkeypatch):
+def test_interrupted_switch_keeps_the_old_space_and_is_continued_by_the_next(
+    folder, index, place, toy, other, monkeypatch
+):
     index(folder)
     monkeypatch.setattr(VectorPass, "batch_size", 2)
     calls = []
@@ -127,8 +133,8 @@ def test_ctrl_c_leaves_the_old_space_and_the_next_call_goes_on(folder, index, pl
         if len(calls) == 2:
             raise KeyboardInterrupt
 
-    done = switch(place, other, progress=stop)
-    assert (done.interrupted, done.answers) == (True, False)
+    result = switch(place, other, progress=stop)
+    assert (result.interrupted, result.answers) == (True, False)
     assert calls == [("other", 2, 7), ("other", 4, 7)]
     with Library.open(place, embedder=toy) as library:
         assert library.status().space.name == "toy"
@@ -138,12 +144,12 @@ def test_ctrl_c_leaves_the_old_space_and_the_next_call_goes_on(folder, index, pl
     assert switch(place, other).embedded == 3
 
 
-def test_files_that_are_away_get_their_vectors_when_they_are_back(folder, index, place, toy, other):
+def test_offline_files_are_embedded_when_they_return(folder, index, place, toy, other):
     write_text(folder / "red.txt", "red")
     index(folder)
     folder.rename(folder.with_name("away"))
-    done = switch(place, other)
-    assert (done.embedded, done.waiting, done.answers) == (1, 7, True)
+    result = switch(place, other)
+    assert (result.embedded, result.waiting, result.answers) == (1, 7, True)
     with Library.open(place, embedder=other) as library:
         assert not library.status().space.complete
         assert [hit.text for hit in library.search("red")] == ["red"]
@@ -156,36 +162,38 @@ def test_files_that_are_away_get_their_vectors_when_they_are_back(folder, index,
         assert len(library.search("red", kind="image", count=10)) == 7
 
 
-def test_a_file_that_is_another_now_waits_for_the_next_scan(folder, index, place, other):
+def test_changed_file_is_embedded_by_the_next_scan(folder, index, place, other):
     index(folder)
     draw_image(folder / "red.png", (1, 2, 3))
     assert switch(place, other).waiting == 1
     assert update_library(library=place, embedder=other).updated == 1
 
 
-def test_comparing_shows_both_and_swaps_nothing(folder, index, place, toy, other, monkeypatch):
+def test_comparison_has_hits_of_both_spaces_and_keeps_the_active_one(
+    folder, index, place, toy, other, monkeypatch
+):
     index(folder)
     monkeypatch.setattr("retrieval.embedders.registry.load_embedder", lambda name, fingerprint: toy)
-    done = switch(place, other, compare=["red", "blue"])
-    assert (done.embedded, done.answers) == (7, False)
-    for words, found in zip(("red", "blue"), done.comparisons, strict=True):
-        assert found.query == words
-        assert found.overlap == 1
-        assert [hit.space for hit in (found.old[0], found.new[0])] == ["toy", "other"]
-        assert found.old[0].path == found.new[0].path == folder / f"{words}.png"
+    result = switch(place, other, compare=["red", "blue"])
+    assert (result.embedded, result.answers) == (7, False)
+    for query, comparison in zip(("red", "blue"), result.comparisons, strict=True):
+        assert comparison.query == query
+        assert comparison.overlap == 1
+        assert [hit.space for hit in (comparison.old[0], comparison.new[0])] == ["toy", "other"]
+        assert comparison.old[0].path == comparison.new[0].path == folder / f"{query}.png"
     assert Library.open(place, embedder=toy).status().space.name == "toy"
     with pytest.raises(QueryError, match="empty"):
         switch(place, other, compare=["red", " "])
 
 
-def test_overlap_is_the_share_of_what_both_have(library):
+def test_overlap_is_the_share_of_common_hits(library):
     hits = library.search("red", count=4)
     assert Comparison("red", tuple(hits), tuple(hits[2:])).overlap == 0.5
     assert Comparison("red", (), ()).overlap == 0
 
 
-def test_many_that_were_away_are_found_once_they_are_back(tmp_path, place, toy, other):
-    """More than are compared one by one: they are older than what the index reaches."""
+def test_all_of_many_returned_files_are_found(tmp_path, place, toy, other):
+    """Their segments are older than the last segment in the index, and more than an exact search compares."""
     for number in range(700):
         draw_image(
             tmp_path / "folder" / str(number % 2) / f"{number}.png", (number % 256, number // 3, 90), (4, 4)
@@ -200,8 +208,8 @@ def test_many_that_were_away_are_found_once_they_are_back(tmp_path, place, toy, 
         assert sum(file.count for file in library.status().space.indexes) + library.status().tail == 700
 
 
-def test_a_text_of_which_the_new_model_reads_nothing_stops_no_switch(tmp_path, place, toy):
-    class Deaf(RotatedToyEmbedder):
+def test_switch_embeds_a_text_without_tokens_for_the_new_model(tmp_path, place, toy):
+    class EmbedderWithoutOdd(RotatedToyEmbedder):
         def count_tokens(self, text):
             return 0 if "odd" in text else len(text.split())
 
@@ -211,12 +219,12 @@ def test_a_text_of_which_the_new_model_reads_nothing_stops_no_switch(tmp_path, p
 
     write_text(tmp_path / "folder" / "notes.md", "odd\n\nred")
     update_library([tmp_path / "folder"], library=place, embedder=toy)
-    done = switch(place, Deaf())
-    assert (done.embedded, done.waiting) == (2, 0)
+    result = switch(place, EmbedderWithoutOdd())
+    assert (result.embedded, result.waiting) == (2, 0)
     assert verify_library(place).errors == []
 
 
-def test_a_space_is_forgotten_but_never_the_one_that_answers(folder, index, place, toy, other):
+def test_all_spaces_but_the_active_one_can_be_forgotten(folder, index, place, toy, other):
     index(folder)
     switch(place, other)
     with pytest.raises(LibraryError, match="is the active space"):
@@ -232,7 +240,7 @@ def test_a_space_is_forgotten_but_never_the_one_that_answers(folder, index, plac
     assert verify_library(place).errors == []
 
 
-def test_purging_leaves_no_vector_in_any_space(folder, index, place, other):
+def test_purge_deletes_vectors_in_all_spaces(folder, index, place, other):
     index(folder)
     switch(place, other)
     (folder / "red.png").unlink()
@@ -242,7 +250,7 @@ def test_purging_leaves_no_vector_in_any_space(folder, index, place, other):
         assert library.status().spaces == {"toy": 6, "other": 6}
 
 
-def test_an_open_library_follows_a_switch(folder, place, monkeypatch):
+def test_open_library_uses_the_space_of_a_later_switch(folder, place, monkeypatch):
     toys = {toy.fingerprint: toy for toy in (ToyEmbedder(), RotatedToyEmbedder())}
     monkeypatch.setattr(
         "retrieval.embedders.registry.load_embedder", lambda name, fingerprint: toys[fingerprint]
@@ -256,7 +264,7 @@ def test_an_open_library_follows_a_switch(folder, place, monkeypatch):
         assert library.embedder.name == "other"
 
 
-def test_a_library_of_the_first_version_is_brought_up_to_date(folder, index, place, toy):
+def test_library_of_the_first_version_is_migrated(folder, index, place, toy):
     index(folder)
     downgrade_catalog(place, "1-library")
     with pytest.raises(LibraryError, match="to upgrade it"):
@@ -266,7 +274,7 @@ def test_a_library_of_the_first_version_is_brought_up_to_date(folder, index, pla
         assert library.status().space.complete
 
 
-def test_there_must_be_a_library_and_a_space_must_be_there(place, other, folder, index):
+def test_missing_library_and_missing_space_are_rejected(place, other, folder, index):
     with pytest.raises(LibraryMissing):
         switch(place, other)
     index(folder)
@@ -320,24 +328,24 @@ def test_a_switch_killed_anywhere_leaves_the_old_space_answering(kills, busy, tm
         assert Library.open(place).status().spaces["other"] == len(segments)
 
 
-def test_the_command_switches_and_compares(clew, folder, tmp_path):
+def test_switch_command_compares_and_switches(clew, folder, tmp_path):
     from tests.support.model_checkpoints import make_checkpoint, register_architectures
 
     (tmp_path / "architectures").mkdir()
     register_architectures(tmp_path / "architectures")
     path = make_checkpoint("small-vit", tmp_path / "weights")
     assert clew("index", folder, "--model", "builtin").exit_code == 0
-    done = clew("switch", path, "--arch", "small-vit", "--compare", "red", "--compare", "a blue thing")
-    assert done.exit_code == 0, done.output
-    assert "7 of 7 in both (overlap@10 1.00)" in done.stdout
-    assert "7 segments embedded" in done.stdout
-    assert "still use builtin" in done.stdout
-    assert all(len(line) <= 80 or "weights" in line for line in done.stdout.splitlines())
+    result = clew("switch", path, "--arch", "small-vit", "--compare", "red", "--compare", "a blue thing")
+    assert result.exit_code == 0, result.output
+    assert "7 of 7 in both (overlap@10 1.00)" in result.stdout
+    assert "7 segments embedded" in result.stdout
+    assert "still use builtin" in result.stdout
+    assert all(len(line) <= 80 or "weights" in line for line in result.stdout.splitlines())
     assert "Model    builtin" in clew("status").stdout
-    compared = json.loads(clew("switch", path, "--compare", "red", "--json").stdout)
-    assert (compared["embedded"], compared["answers"]) == (0, False)
-    assert compared["compare"][0]["overlap@10"] == 1
-    assert len(compared["compare"][0]["new"]) == 7
+    comparison = json.loads(clew("switch", path, "--compare", "red", "--json").stdout)
+    assert (comparison["embedded"], comparison["answers"]) == (0, False)
+    assert comparison["compare"][0]["overlap@10"] == 1
+    assert len(comparison["compare"][0]["new"]) == 7
     assert "`clew forget --space builtin` deletes" in clew("switch", path).stdout
     assert f"Model    {path}" in clew("status").stdout
     assert "Unused   builtin: 7 vectors" in clew("status").stdout
