@@ -41,10 +41,10 @@ def large_png(shade: int) -> bytes:
     return file.getvalue()
 
 
-def search_scores(place, words="red", **how) -> dict[str, float]:
+def search_scores(place, words="red", **options) -> dict[str, float]:
     """Return the paths of all hits, relative to the folder of the library, and their scores."""
     with Library.open(place, embedder=ToyEmbedder()) as library:
-        hits = library.search(words, count=1_000, **how)
+        hits = library.search(words, count=1_000, **options)
     return {str(hit.path.relative_to(place.parent)): round(hit.score, 3) for hit in hits}
 
 
@@ -584,8 +584,8 @@ def test_hostile_tar_header_is_not_read(header, reason, tmp_path, index, place):
 def test_members_are_ordered_as_in_their_archive(tmp_path):
     path = write_archive(tmp_path / "a.tgz", {"c.txt": b"c", "a.txt": b"a", "b.txt": b"b"})
     plain = write_text(tmp_path / "d.txt", "d")
-    places = [os.fsencode(path / name) for name in ("a.txt", "b.txt", "gone.txt", "c.txt")]
-    turns = list(in_archive_order([os.fsencode(plain), None, *places], lambda place: place))
+    paths = [os.fsencode(path / name) for name in ("a.txt", "b.txt", "gone.txt", "c.txt")]
+    turns = list(in_archive_order([os.fsencode(plain), None, *paths], lambda path: path))
     assert [item for item, _ in turns] == [
         os.fsencode(plain),
         None,
@@ -621,8 +621,8 @@ def test_similar_like_and_teach_take_images_in_archives(tmp_path, index, place, 
 def test_embed_files_takes_files_in_archives(tmp_path, toy):
     path = write_archive(tmp_path / "a.tar.xz", COLOR_IMAGES)
     files = [FileEntry(os.fsencode(path / name), 0, 0, "picture") for name in ("in/red.png", "in/none.png")]
-    every, failures = embed_files(toy, files, lambda done, total: None)
-    assert every[os.fsencode(path / "in/red.png")].image.round(2).tolist() == [1, 0, 0]
+    vectors, failures = embed_files(toy, files, lambda result, total: None)
+    assert vectors[os.fsencode(path / "in/red.png")].image.round(2).tolist() == [1, 0, 0]
     assert [failure.path for failure in failures] == [path / "in" / "none.png"]
 
 
@@ -631,18 +631,18 @@ def test_model_switch_embeds_archives_again(suffix, tmp_path, index, place):
     write_archive(tmp_path / "root" / f"a{suffix}", {**COLOR_IMAGES, "in/red.txt": b"red"})
     draw_image(tmp_path / "root" / "b.png", (9, 9, 9))
     index(tmp_path / "root", archives=True)
-    done = switch_library("other", library=place, embedder=RotatedToyEmbedder())
-    assert (done.embedded, done.waiting, done.answers) == (9, 0, True)
+    result = switch_library("other", library=place, embedder=RotatedToyEmbedder())
+    assert (result.embedded, result.waiting, result.answers) == (9, 0, True)
     assert verify_library(place).errors == []
     again = tmp_path / "again"
     update_library(
         [tmp_path / "root"], library=again, embedder=RotatedToyEmbedder(), options=IndexOptions(archives=True)
     )
     with (
-        Library.open(place, embedder=RotatedToyEmbedder()) as one,
+        Library.open(place, embedder=RotatedToyEmbedder()) as switched,
         Library.open(again, embedder=RotatedToyEmbedder()) as two,
     ):
-        first = [(hit.path, round(hit.score, 4)) for hit in one.search("red", count=20)]
+        first = [(hit.path, round(hit.score, 4)) for hit in switched.search("red", count=20)]
         assert sorted(first) == sorted((h.path, round(h.score, 4)) for h in two.search("red", count=20))
 
 
@@ -654,8 +654,8 @@ def test_model_switch_continues_after_a_file_that_fails(tmp_path, index, place, 
         raise MediaError("damaged")
 
     monkeypatch.setitem(reader.DECODERS, "picture", fails)
-    done = switch_library("other", library=place, embedder=RotatedToyEmbedder())
-    assert (done.embedded, done.waiting) == (45, 9)
+    result = switch_library("other", library=place, embedder=RotatedToyEmbedder())
+    assert (result.embedded, result.waiting) == (45, 9)
 
 
 def test_duplicates_never_list_archive_members_for_deletion(tmp_path, clew, place, toy):
@@ -669,8 +669,8 @@ def test_duplicates_never_list_archive_members_for_deletion(tmp_path, clew, plac
     assert len(group.files) == 5
     assert group.files[0].path == tmp_path / "root" / "long-name-of-red.png"
     assert [file.in_archive for file in group.files] == [False, False, True, True, True]
-    done = clew("duplicates", "--by", "copy", "--paths")
-    assert done.stdout.splitlines() == [str(tmp_path / "root" / "another-long-name.png")]
+    result = clew("duplicates", "--by", "copy", "--paths")
+    assert result.stdout.splitlines() == [str(tmp_path / "root" / "another-long-name.png")]
     os.utime(tmp_path / "root" / "a.zip", (1, 1))  # changed archives are left out
     with Library.open(place, embedder=toy) as library:
         assert len(library.duplicates(by="copy")[0].files) == 4
@@ -680,11 +680,11 @@ def test_command_line_shows_paths_in_archives(tmp_path, clew):
     write_archive(tmp_path / "root" / "a.zip", {"in/red.txt": b"a red rose"})
     encrypted = write_archive(tmp_path / "root" / "b.zip", {"x.png": small_png("red")})
     encrypt(encrypted, {b"x.png"})
-    done = clew("index", tmp_path / "root", "--archives", "--model", "builtin", "--json")
-    assert json.loads(done.stdout)["added"] == 1
-    done = clew("search", "red rose", "--paths", "--all")
-    assert done.stdout == f"{tmp_path}/root/a.zip/in/red.txt\n"
-    assert done.stderr == ""
+    result = clew("index", tmp_path / "root", "--archives", "--model", "builtin", "--json")
+    assert json.loads(result.stdout)["added"] == 1
+    result = clew("search", "red rose", "--paths", "--all")
+    assert result.stdout == f"{tmp_path}/root/a.zip/in/red.txt\n"
+    assert result.stderr == ""
     assert clew("status", "--errors").stdout == f"{encrypted}\t1 file (x.png) skipped: encrypted\n"
     assert "1 file, 1 could not be read" in clew("status").stdout
     (tmp_path / "root" / "a.zip").unlink()
@@ -736,7 +736,7 @@ def test_incomplete_archive_is_read_by_a_later_run(tmp_path, index, place, toy):
     path = write_archive(tmp_path / "root" / "a.zip", COLOR_IMAGES)
     with LibraryWriter(place, lambda space: toy) as writer:
         early = update_folders(
-            writer, [path.parent], IndexOptions(archives=True), should_read=lambda top, found: False
+            writer, [path.parent], IndexOptions(archives=True), should_read=lambda root_path, entry: False
         )
     assert counts(early) == {}
     assert counts(index()) == {"added": 7}

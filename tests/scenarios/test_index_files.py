@@ -21,8 +21,8 @@ def test_index_is_rebuilt_when_more_than_a_tenth_is_new(tmp_path, index, place, 
     with Library.open(place, embedder=toy) as library:
         assert library.status().tail == 10
         assert len(library.search("red", count=200)) == 110
-    draw_image(tmp_path / "images" / "one more.png", (255, 99, 9))
-    draw_image(tmp_path / "images" / "and one.png", (255, 98, 9))
+    draw_image(tmp_path / "images" / "new10.png", (255, 99, 9))
+    draw_image(tmp_path / "images" / "new11.png", (255, 98, 9))
     index(tmp_path / "images")
     with Library.open(place, embedder=toy) as library:
         assert (library.status().space.indexes[0].count, library.status().tail) == (112, 0)
@@ -40,7 +40,7 @@ def test_index_method_is_saved_and_gives_the_same_hits(tmp_path, index, place, t
     assert index().segments == 0
     with Library.open(place, embedder=toy) as library:
         assert library.status().space.indexes[0].method == "flat"
-        assert [(h.path.name, round(h.score, 5)) for h in library.search("green", count=20)] == hits
+        assert [(hit.path.name, round(hit.score, 5)) for hit in library.search("green", count=20)] == hits
 
 
 def test_automatic_index_method_replaces_a_saved_one(tmp_path, index, place, toy):
@@ -56,12 +56,12 @@ def test_index_of_a_kind_without_new_vectors_is_kept(tmp_path, index, place, toy
     draw_images(tmp_path / "images", 60)
     index(tmp_path / "images")
     with Library.open(place, embedder=toy) as library:
-        (before,) = library.status().space.indexes
+        (image_index,) = library.status().space.indexes
     write_text(tmp_path / "images" / "notes.txt", "\n\n".join(f"red {n}" for n in range(30)))
     index()
     with Library.open(place, embedder=toy) as library:
         image, text = library.status().space.indexes
-        assert image == before
+        assert image == image_index
         assert text.count == 30
 
 

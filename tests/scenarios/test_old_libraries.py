@@ -41,16 +41,16 @@ KEYWORDS = {
 Row = tuple[str, float]  # a path under the folder of the fixture, and a score
 
 
-class Counting(ToyEmbedder):
+class RecordingEmbedder(ToyEmbedder):
     """A toy embedder that counts images, and keeps the texts that are not background queries."""
 
     def __init__(self) -> None:
-        self.images = 0
+        self.image_count = 0
         self.texts: list[str] = []
 
-    def embed_images(self, pictures):
-        self.images += len(pictures)
-        return super().embed_images(pictures)
+    def embed_images(self, images):
+        self.image_count += len(images)
+        return super().embed_images(images)
 
     def embed_texts(self, texts):
         self.texts += [text for text in texts if text not in BACKGROUND_QUERIES]
@@ -59,11 +59,11 @@ class Counting(ToyEmbedder):
 
 @dataclass
 class OldLibrary:
-    """An unpacked fixture, the models to update it with, and what they are given to do."""
+    """An unpacked fixture, and the models to update it with, which record their inputs."""
 
     folder: Path
     expected: dict
-    toy: Counting = field(default_factory=Counting)
+    toy: Counting = field(default_factory=RecordingEmbedder)
     transcriber: ToneTranscriber = field(default_factory=ToneTranscriber)
     listener: ToneClassifier = field(default_factory=ToneClassifier)
 
@@ -73,11 +73,11 @@ class OldLibrary:
 
     @property
     def has_metadata(self) -> bool:
-        """Return True if this version stored what images say of themselves."""
+        """Return True if this version stored the metadata of images."""
         return "3-details" in self.expected["steps"]
 
     def update(self) -> Report:
-        """Update the library with the options that it was made with; those of the catalog are remembered."""
+        """Update the library with the options that it was made with; the catalog has others."""
         options = self.expected["options"]
         return update_library(
             library=self.library,
@@ -89,7 +89,7 @@ class OldLibrary:
         )
 
     def verify(self) -> list[str]:
-        """Return what is wrong with the library."""
+        """Verify the library and return its errors."""
         return verify_library(self.library).errors
 
     def open(self) -> Library:
@@ -158,12 +158,12 @@ def recorded_files() -> Iterator[set[str]]:
         _opened.pop()
 
 
-def same_hits(found: list[Row], expected: list[list]) -> bool:
+def same_hits(actual: list[Row], expected: list[list]) -> bool:
     """Return True if paths and scores are equal, in any order: equal scores have none."""
-    found, wanted = sorted(found), sorted(map(tuple, expected))
-    same_paths = [path for path, _ in found] == [path for path, _ in wanted]
+    actual, wanted = sorted(actual), sorted(map(tuple, expected))
+    same_paths = [path for path, _ in actual] == [path for path, _ in wanted]
     # Expected scores have 5 digits.
-    return same_paths and [score for _, score in found] == pytest.approx([s for _, s in wanted], abs=2e-5)
+    return same_paths and [score for _, score in actual] == pytest.approx([s for _, s in wanted], abs=2e-5)
 
 
 def same_answers(old: OldLibrary) -> bool:
@@ -187,7 +187,7 @@ FILES = """SELECT iif(f.state = 'present', r.state, f.state), CAST(r.path || x'2
 
 def test_library_with_older_schema_is_not_opened_for_reading(old):
     before = (old.library / CATALOG_FILE).read_bytes()
-    if set(old.expected["steps"]) == set(MIGRATIONS):  # made with the schema of today
+    if set(old.expected["steps"]) == set(MIGRATIONS):  # made with the current schema
         assert same_answers(old)
     else:
         with pytest.raises(LibraryVersionMismatch, match="older version"):
@@ -205,7 +205,7 @@ def test_update_embeds_nothing_again(old):
     segments, vectors = old.select(SEGMENTS), old.select(VECTORS)
     assert len(vectors) == old.expected["vectors"]
     report = old.update()
-    assert old.toy.images == 0
+    assert old.toy.image_count == 0
     # Labels are embedded where the calibration, on which tags depend, has changed since that version.
     assert set(old.toy.texts) <= set(old.expected["tags"])
     assert (old.transcriber.durations, old.listener.durations) == ([], [])
@@ -241,7 +241,7 @@ def test_second_update_changes_nothing(old):
     segments, texts = old.select(SEGMENTS), list(old.toy.texts)
     report = old.update()
     assert (report.segments, report.added, report.updated, report.gone) == (0, 0, 0, 0)
-    assert (old.toy.images, old.toy.texts) == (0, texts)
+    assert (old.toy.image_count, old.toy.texts) == (0, texts)
     assert old.select(SEGMENTS) == segments
 
 
@@ -332,7 +332,7 @@ def test_new_image_is_found_tagged_and_tiled(old):
     path = draw_image(old.folder / "pictures" / "new.png", (250, 0, 0), (160, 130))
     tiles = 5 if "tiles" in old.expected["options"] else 0
     assert old.update().segments == 1 + tiles
-    assert old.toy.images == 1 + tiles
+    assert old.toy.image_count == 1 + tiles
     with old.open() as library:
         assert path in {hit.path for hit in library.search("red", kind="image", count=2)}
         tagged = [hit.path for hit in library.search("red", tag="red", count=MAX_HITS)]

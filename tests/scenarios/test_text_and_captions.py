@@ -32,7 +32,9 @@ def test_description_in_an_image_is_its_text(tmp_path, index, place, toy):
     with Library.open(place, embedder=toy) as library:
         hit = library.search("cyan", kind="text")[0]
         assert (hit.path.name, hit.text, hit.source) == ("a.jpg", "cyan", None)
-        assert [h.path.name for h in library.search("cyan")] == ["a.jpg"]  # a picture and its text are one
+        assert [hit.path.name for hit in library.search("cyan")] == [
+            "a.jpg"
+        ]  # an image and its text are one hit
 
 
 def test_caption_of_a_deleted_image_is_plain_text(folder, index, place, toy):

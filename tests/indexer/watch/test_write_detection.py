@@ -1,6 +1,7 @@
-"""Changed files become complete when nobody writes them and they have not changed for a while."""
+"""Changed files become complete when no process writes them and they have not changed for a while."""
 
 import os
+import sys
 
 import pytest
 
@@ -9,6 +10,7 @@ from indexer.watch.write_detection import (
     QUIET_SECONDS,
     RECHECK_SECONDS,
     PendingWrites,
+    is_being_written,
 )
 from tests.indexer.watch.clock import FakeClock
 
@@ -22,7 +24,7 @@ def clock():
 
 @pytest.fixture
 def path(tmp_path):
-    """Write a file of which the time is now."""
+    """Write a file with the current time."""
     file = tmp_path / "a.png"
     file.write_bytes(b"12")
     os.utime(file, (WALL_TIME, WALL_TIME))
@@ -169,3 +171,37 @@ def test_next_check_is_that_of_the_earliest_file(clock, path, tmp_path):
     clock.now = 101.0
     assert pending.completed() == [path]
     assert pending.next_check_at == 100.25 + QUIET_SECONDS
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux reports open files")
+def test_file_is_being_written_while_it_is_open_for_writing(path):
+    with open(path, "r+b"):
+        assert is_being_written(path)
+    with open(path, "rb"):
+        assert is_being_written(path) is False
+    assert is_being_written(path + b"none") is None
+
+
+@pytest.mark.parametrize("offset", [3_600, 0], ids=["ahead", "equal"])
+def test_file_of_another_clock_is_complete_after_its_last_change(offset, clock, path):
+    set_age(path, -offset)
+    pending = pending_writes(clock, None)
+    assert not pending.check(path)
+    for clock.now in (100.7, 101.4):
+        with open(path, "ab") as file:
+            file.write(b"3")
+        set_age(path, -offset)
+        assert not pending.check(path)
+    clock.now = 102.1
+    assert pending.completed() == []
+    clock.now = 102.3
+    assert pending.completed() == [path]
+    assert pending.check(path)  # unchanged since it was completed
+    assert len(pending) == 0
+    os.unlink(path)
+    assert pending.check(path)
+
+
+def test_file_of_a_clock_behind_is_complete_immediately(clock, path):
+    set_age(path, 3_600)
+    assert pending_writes(clock, None).check(path)

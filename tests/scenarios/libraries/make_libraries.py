@@ -223,7 +223,7 @@ def make(version: str) -> dict[str, object]:
 
 
 def answers(library) -> dict[str, object]:
-    """Return the answers to the queries, and what the library says of itself."""
+    """Return the answers to the queries, and the counts of the library."""
     kinds = sorted(set(library.status().segments) - {"part"})
     by = {"by": "meaning"} if "by" in inspect.signature(library.search).parameters else {}
     found: dict[str, object] = {
@@ -274,7 +274,7 @@ def relative(path: Path) -> str:
 
 
 def committed(db: sqlite3.Connection) -> dict[str, object]:
-    """Return the migrations, and what is in the tables that every version has."""
+    """Return the migrations, and the rows of the tables that all versions have."""
     steps = "SELECT name FROM _sqlite_migrations WHERE migration_set = 'clew' ORDER BY rowid"
     files = """SELECT iif(f.state = 'present', r.state, f.state), CAST(r.path || x'2f' || f.path AS BLOB)
                  FROM files f JOIN roots r ON r.id = f.root ORDER BY 1, 2"""
