@@ -589,10 +589,10 @@ def test_members_are_ordered_as_in_their_archive(tmp_path):
     assert [item for item, _ in turns] == [
         os.fsencode(plain),
         None,
-        places[3],
-        places[0],
-        places[1],
-        places[2],
+        paths[3],
+        paths[0],
+        paths[1],
+        paths[2],
     ]
     assert [opener is None for _, opener in turns] == [True, True, False, False, False, False]
     for _, opener in turns[2:5]:
@@ -640,10 +640,10 @@ def test_model_switch_embeds_archives_again(suffix, tmp_path, index, place):
     )
     with (
         Library.open(place, embedder=RotatedToyEmbedder()) as switched,
-        Library.open(again, embedder=RotatedToyEmbedder()) as two,
+        Library.open(again, embedder=RotatedToyEmbedder()) as fresh,
     ):
-        first = [(hit.path, round(hit.score, 4)) for hit in switched.search("red", count=20)]
-        assert sorted(first) == sorted((h.path, round(h.score, 4)) for h in two.search("red", count=20))
+        hits = [(hit.path, round(hit.score, 4)) for hit in switched.search("red", count=20)]
+        assert sorted(hits) == sorted((h.path, round(h.score, 4)) for h in fresh.search("red", count=20))
 
 
 def test_model_switch_continues_after_a_file_that_fails(tmp_path, index, place, monkeypatch):

@@ -63,7 +63,7 @@ class OldLibrary:
 
     folder: Path
     expected: dict
-    toy: Counting = field(default_factory=RecordingEmbedder)
+    toy: RecordingEmbedder = field(default_factory=RecordingEmbedder)
     transcriber: ToneTranscriber = field(default_factory=ToneTranscriber)
     listener: ToneClassifier = field(default_factory=ToneClassifier)
 
@@ -77,7 +77,7 @@ class OldLibrary:
         return "3-details" in self.expected["steps"]
 
     def update(self) -> Report:
-        """Update the library with the options that it was made with; the catalog has others."""
+        """Update the library with the options that it was made with and that its catalog lacks."""
         options = self.expected["options"]
         return update_library(
             library=self.library,
