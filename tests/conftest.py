@@ -1,4 +1,4 @@
-"""Folders of drawn pictures, a toy embedder, and where the real data is."""
+"""Fixtures: folders of drawn images, a toy embedder, an indexed library, the command, and shared data."""
 
 import os
 import tempfile
@@ -12,7 +12,7 @@ from indexer.types import no_progress
 from tests.support.files import SHARED_DATA, draw_image
 from tests.support.toy_embedder import COLORS, ToyEmbedder
 
-# No test asks the hub, but those that make one of their own; prepared models go into a folder of the run.
+# Only tests that start a hub of their own use the network. Prepared models are written to a temporary folder.
 os.environ["HF_HUB_OFFLINE"] = "1"
 _cache = tempfile.TemporaryDirectory(prefix="clew-cache-")
 os.environ["XDG_CACHE_HOME"] = _cache.name
@@ -25,68 +25,69 @@ def toy() -> ToyEmbedder:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Make a folder with a picture of each colour."""
-    for colour in COLORS:
-        draw_image(tmp_path / "pictures" / f"{colour}.png", colour)
+    """Return a folder with an image of each color."""
+    for color in COLORS:
+        draw_image(tmp_path / "pictures" / f"{color}.png", color)
     return tmp_path / "pictures"
 
 
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
+    """Return the path of the library."""
     return tmp_path / "library"
 
 
 @pytest.fixture
 def index(place, toy):
-    """Bring the toy library up to date with folders, and return the report."""
+    """Return a function that updates the toy library with folders and returns the report."""
 
-    def index_(*folders, progress=no_progress, **options):
+    def update(*folders, progress=no_progress, **options):
         return update_library(
             folders, library=place, embedder=toy, options=IndexOptions(**options), progress=progress
         )
 
-    return index_
+    return update
 
 
 @pytest.fixture
 def library(folder, place, toy):
+    """Yield an open library of the images in `folder`."""
     with index_folder(folder, library=place, embedder=toy) as opened:
         yield opened
 
 
 @pytest.fixture
 def clew(monkeypatch, tmp_path):
-    """Run the command in-process, with a library and a working folder of its own."""
+    """Return a function that runs the command in-process, with its own library and working directory."""
     from indexer.cli.main import main
 
     monkeypatch.setenv("CLEW_LIBRARY", str(tmp_path / "library"))
     monkeypatch.chdir(tmp_path)
 
-    def run(*words):
-        return CliRunner().invoke(main, [str(word) for word in words])
+    def run(*arguments):
+        return CliRunner().invoke(main, [str(argument) for argument in arguments])
 
     return run
 
 
+def _shared_data(name: str) -> Path:
+    """Return a folder of the shared data; skip the test if it is missing."""
+    folder = SHARED_DATA / name
+    if not folder.is_dir():
+        pytest.skip(f"needs ../shared/data/{name}")
+    return folder
+
+
 @pytest.fixture(scope="session")
 def flickr() -> Path:
-    place = SHARED_DATA / "flickr8k" / "test"
-    if not place.is_dir():
-        pytest.skip("needs ../shared/data/flickr8k")
-    return place
+    return _shared_data("flickr8k/test")
 
 
 @pytest.fixture(scope="session")
 def mixed() -> Path:
-    place = SHARED_DATA / "mixed"
-    if not place.is_dir():
-        pytest.skip("needs ../shared/data/mixed")
-    return place
+    return _shared_data("mixed")
 
 
 @pytest.fixture(scope="session")
 def camera() -> Path:
-    place = SHARED_DATA / "camera"
-    if not place.is_dir():
-        pytest.skip("needs ../shared/data/camera")
-    return place
+    return _shared_data("camera")

@@ -1,4 +1,4 @@
-"""Write archives of each format, and small images to put into them."""
+"""Write archives of each format, and small images as their members."""
 
 import io
 import os
@@ -17,7 +17,7 @@ SUFFIXES = (*TAR_MODES, *ZIP_METHODS)
 
 
 def small_png(color: str | tuple[int, int, int]) -> bytes:
-    """Return a plain image as PNG; the color may be one of the toy embedder."""
+    """Return a solid image as PNG; the color may be a color word of the toy embedder."""
     file = io.BytesIO()
     Image.new("RGB", (24, 16), COLORS.get(color, color)).save(file, "PNG")
     return file.getvalue()
@@ -27,7 +27,7 @@ COLOR_IMAGES = {f"in/{color}.png": small_png(color) for color in COLORS}
 
 
 def write_archive(path: Path, files: dict[str, bytes], mtime: float = 1_700_000_000) -> Path:
-    """Write an archive in the format of its suffix; the archive and its files have the same time."""
+    """Write an archive in the format of its suffix; the archive and its members have the same mtime."""
     path.parent.mkdir(parents=True, exist_ok=True)
     suffix = max((suffix for suffix in SUFFIXES if path.name.endswith(suffix)), key=len)
     if suffix in TAR_MODES:

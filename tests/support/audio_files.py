@@ -1,4 +1,4 @@
-"""Draw sounds: tones at known seconds, tags, a cover; a transcriber and a listener that hear the tones."""
+"""Write audio files of tones, with tags and cover, and recognize the tones as speech or sound events."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -11,32 +11,34 @@ from indexer.enrich import sound_events
 from indexer.enrich.sound_events import SoundLabel
 from indexer.enrich.speech import TranscriptSegment
 
-TONE_WORDS = {400: "red apples.", 800: "green boat.", 1600: "blue lamp."}  # what a tone of so many hertz says
+TONE_WORDS = {400: "red apples.", 800: "green boat.", 1600: "blue lamp."}  # hertz -> transcript
 CODECS = {
     **{".mp3": "libmp3lame", ".wav": "pcm_s16le", ".flac": "flac", ".ogg": "libopus", ".oga": "flac"},
     **{".opus": "libopus", ".m4a": "aac", ".aac": "aac", ".wma": "wmav2", ".aiff": "pcm_s16be"},
     **{".mka": "flac", ".mp4": "aac"},
 }
-TONE_SOUND_EVENTS = {400: "red dog barking", 800: "green rain", 1600: "blue guitar"}
-Tone = tuple[float, float, int]  # from and to which second, hertz
+TONE_SOUND_EVENTS = {400: "red dog barking", 800: "green rain", 1600: "blue guitar"}  # hertz -> label
+Tone = tuple[float, float, int]  # start and end in seconds, hertz
 
 
 def tone_samples(seconds: float, tones: Sequence[Tone] = (), rate: int = 48_000) -> np.ndarray:
-    """Return samples from -1 to 1, silent but for the tones."""
-    at = np.arange(round(seconds * rate)) / rate
-    sound = np.zeros(len(at), np.float32)
+    """Return samples from -1 to 1, silent except for the tones."""
+    times = np.arange(round(seconds * rate)) / rate
+    samples = np.zeros(len(times), np.float32)
     for start, end, hertz in tones:
-        sound += 0.5 * np.sin(2 * np.pi * hertz * at, dtype=np.float32) * ((at >= start) & (at < end))
-    return sound.astype(np.float32)
+        samples += (
+            0.5 * np.sin(2 * np.pi * hertz * times, dtype=np.float32) * ((times >= start) & (times < end))
+        )
+    return samples.astype(np.float32)
 
 
 def write_audio(
     path: Path, seconds: float = 1.0, tones: Sequence[Tone] = ((0, 1, 400),), tags: Mapping[str, str] = {}
 ) -> Path:
-    """Write a sound of the format that its suffix names; its parents are made."""
+    """Write an audio file in the format of its suffix; create the parent folders."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    format_ = {".oga": "ogg", ".m4a": "ipod", ".aac": "adts", ".wma": "asf", ".mka": "matroska"}
-    with av.open(str(path), "w", format=format_.get(path.suffix)) as container:
+    formats = {".oga": "ogg", ".m4a": "ipod", ".aac": "adts", ".wma": "asf", ".mka": "matroska"}
+    with av.open(str(path), "w", format=formats.get(path.suffix)) as container:
         container.metadata.update(tags)
         stream = container.add_stream(CODECS[path.suffix], rate=48_000, layout="mono", bit_rate=64_000)
         if path.suffix == ".mp4":
@@ -51,28 +53,27 @@ def write_audio(
 
 
 def add_red_video(container: av.container.OutputContainer, seconds: float) -> None:
-    """Write the pictures of a video: all of it is red."""
+    """Add a video stream of red frames."""
     stream = container.add_stream("mpeg4", rate=5)
     stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
     for number in range(round(5 * seconds)):
-        picture = av.VideoFrame.from_ndarray(np.full((48, 64, 3), (255, 0, 0), np.uint8))
-        picture.pts = number
-        container.mux(stream.encode(picture))
+        frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), (255, 0, 0), np.uint8))
+        frame.pts = number
+        container.mux(stream.encode(frame))
     container.mux(stream.encode(None))
 
 
 def add_cover(path: Path, image: bytes) -> Path:
-    """Put an ID3 tag with a PNG as its cover before an MP3."""
+    """Prepend an ID3 tag with a PNG cover to an MP3 file."""
     body = b"\0image/png\0\3\0" + image
     frame = b"APIC" + len(body).to_bytes(4, "big") + b"\0\0" + body
-    size = len(frame)
-    seven = bytes((size >> shift) & 127 for shift in (21, 14, 7, 0))
-    path.write_bytes(b"ID3\3\0\0" + seven + frame + path.read_bytes())
+    size = bytes((len(frame) >> shift) & 127 for shift in (21, 14, 7, 0))  # 7 bits per byte
+    path.write_bytes(b"ID3\3\0\0" + size + frame + path.read_bytes())
     return path
 
 
 class ToneTranscriber:
-    """A transcriber to which every tone is a word; it remembers how many seconds it has heard."""
+    """A transcriber that returns a text for each tone, and records the durations of its input in seconds."""
 
     def __init__(self, name: str = "tones", words: Mapping[int, str] = TONE_WORDS) -> None:
         self.name = name
@@ -82,24 +83,27 @@ class ToneTranscriber:
     def transcribe(self, samples: np.ndarray) -> Iterator[TranscriptSegment]:
         self.durations.append(len(samples) / SAMPLE_RATE)
         step = SAMPLE_RATE // 20
-        said: TranscriptSegment | None = None
+        segment: TranscriptSegment | None = None
         for number in range(len(samples) // step):
-            part = samples[number * step : (number + 1) * step]
-            strength = np.abs(np.fft.rfft(part))
+            window = samples[number * step : (number + 1) * step]
+            strength = np.abs(np.fft.rfft(window))
             hertz = round(float(strength.argmax()) * SAMPLE_RATE / step / 100) * 100
             text = self.words.get(hertz) if strength.max() > 0.1 * step else None
-            if said is not None and text != said.text:
-                yield said
-                said = None
+            if segment is not None and text != segment.text:
+                yield segment
+                segment = None
             if text is not None:
-                begin = number / 20 if said is None else said.start
-                said = TranscriptSegment(begin, (number + 1) / 20, text)
-        if said is not None:
-            yield said
+                start = number / 20 if segment is None else segment.start
+                segment = TranscriptSegment(start, (number + 1) / 20, text)
+        if segment is not None:
+            yield segment
 
 
 class ToneClassifier:
-    """A listener to which every tone is a word, the surer the longer; it remembers what it has heard."""
+    """A classifier that returns a label for each tone, with more confidence for longer tones.
+
+    It records the durations of its input in seconds.
+    """
 
     name = "ears"
 
@@ -115,9 +119,10 @@ class ToneClassifier:
         strength = np.abs(np.fft.rfft(samples, sound_events.SAMPLE_RATE * sound_events.WINDOW_SECONDS)) / len(
             samples
         )
-        near = {
+        confidences = {
             word: float(strength[hertz * sound_events.WINDOW_SECONDS]) for hertz, word in self.words.items()
         }
         return sorted(
-            (SoundLabel(*item) for item in near.items() if item[1] > 0.01), key=lambda one: -one.confidence
+            (SoundLabel(*item) for item in confidences.items() if item[1] > 0.01),
+            key=lambda label: -label.confidence,
         )

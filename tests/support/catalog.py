@@ -1,4 +1,4 @@
-"""What a library has committed, and libraries as older versions made them."""
+"""The committed segments of a library, and catalogs in the schemas of older versions."""
 
 import sqlite3
 from contextlib import closing
@@ -13,7 +13,7 @@ REPOSITORY_ROOT = Path(__file__).parents[2]
 
 
 def committed_segments(library) -> set[tuple[bytes, str, int, str | None]]:
-    """Return what a library has committed: (hash, reader, ordinal, text) of each segment."""
+    """Return the committed segments of a library: (content hash, decoder, ordinal, text)."""
     if not (library / "catalogue.sqlite").exists():
         return set()
     with closing(sqlite3.connect(library / "catalogue.sqlite")) as db:
@@ -27,7 +27,7 @@ def committed_segments(library) -> set[tuple[bytes, str, int, str | None]]:
         )
 
 
-_COLUMN_VALUES = {  # what step 15 renamed or moved: table, older column -> today's
+_COLUMN_VALUES = {  # renamed or moved by step 15: table, old column -> expression of the new schema
     ("archives", "how"): "options_hash",
     ("backgrounds", "asked"): "query_mode",
     ("calibrations", "asked"): "query_mode",
@@ -48,13 +48,13 @@ _COLUMN_VALUES = {  # what step 15 renamed or moved: table, older column -> toda
 
 
 def downgrade_catalog(library: Path, last_step: str) -> Path:
-    """Rebuild the catalog as a version that ended with this migration step made it; return its folder."""
+    """Rebuild the catalog in the schema after this migration step; return the library folder."""
     new, old = library / CATALOG_FILE, library / "older.sqlite"
-    names = list(MIGRATIONS)[: list(MIGRATIONS).index(last_step) + 1]
+    steps = list(MIGRATIONS)[: list(MIGRATIONS).index(last_step) + 1]
     db = sqlite_utils.Database(old)
     migrations = sqlite_utils.Migrations("clew")
-    for name in names:
-        migrations(name=name)(lambda db, name=name: [db.execute(statement) for statement in MIGRATIONS[name]])
+    for step in steps:
+        migrations(name=step)(lambda db, step=step: [db.execute(statement) for statement in MIGRATIONS[step]])
     migrations.apply(db)
     db.execute("ATTACH ? AS new", (str(new),))
     for row in list(db.query("SELECT name, sql FROM new.sqlite_master WHERE name LIKE 'vectors_%'")):
@@ -64,11 +64,11 @@ def downgrade_catalog(library: Path, last_step: str) -> Path:
     ]
     for table in tables:
         columns = [column.name for column in db[table].columns]
-        listed = ", ".join(f'"{column}"' for column in columns)
+        names = ", ".join(f'"{column}"' for column in columns)
         values = ", ".join(_COLUMN_VALUES.get((table, column), f'"{column}"') for column in columns)
         source = "analyses" if table == "said" else table
         where = "WHERE analysis IN ('ocr', 'speech')" if table == "said" else ""
-        db.conn.execute(f"INSERT INTO {table} ({listed}) SELECT {values} FROM new.{source} t {where}")
+        db.conn.execute(f"INSERT INTO {table} ({names}) SELECT {values} FROM new.{source} t {where}")
     db.conn.commit()
     db.close()
     old.replace(new)

@@ -1,4 +1,4 @@
-"""Documents made by hand: each as small as it can be and still be one."""
+"""Minimal documents: PDF, Office, OpenDocument and EPUB."""
 
 import io
 import zipfile
@@ -14,61 +14,61 @@ PDF_COLORS = {"red": "1 0 0", "green": "0 1 0", "blue": "0 0 1", "yellow": "1 1 
 
 
 def pdf(pages: Iterable[tuple[str, str]], *, created: str = "", box: str = "0 0 300 400") -> bytes:
-    """Return a PDF of plain pages, each of a colour and with lines of text."""
-    leaves = list(pages)
-    kids = " ".join(f"{4 + 2 * n} 0 R" for n in range(len(leaves)))
+    """Return a PDF; `pages` are (background color, lines of text)."""
+    pages = list(pages)
+    kids = " ".join(f"{4 + 2 * n} 0 R" for n in range(len(pages)))
     objects = [
         "<</Type/Catalog/Pages 2 0 R>>",
-        f"<</Type/Pages/Kids[{kids}]/Count {len(leaves)}>>",
+        f"<</Type/Pages/Kids[{kids}]/Count {len(pages)}>>",
         "<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>",
     ]
-    for n, (colour, text) in enumerate(leaves):
+    for n, (color, text) in enumerate(pages):
         lines = "".join(f"({line}) Tj T* " for line in text.split("\n") if line)
-        drawn = f"{PDF_COLORS[colour]} rg 0 0 9999 9999 re f 0 g BT /F 9 Tf 11 TL 20 380 Td {lines}ET"
+        content = f"{PDF_COLORS[color]} rg 0 0 9999 9999 re f 0 g BT /F 9 Tf 11 TL 20 380 Td {lines}ET"
         objects += [
             f"<</Type/Page/Parent 2 0 R/MediaBox[{box}]/Contents {5 + 2 * n} 0 R"
             "/Resources<</Font<</F 3 0 R>>>>>>",
-            f"<</Length {len(drawn)}>>stream\n{drawn}\nendstream",
+            f"<</Length {len(content)}>>stream\n{content}\nendstream",
         ]
     objects.append(f"<</CreationDate({created})>>")
-    return raw_pdf([one.encode("latin-1") for one in objects], info=len(objects))
+    return raw_pdf([body.encode("latin-1") for body in objects], info=len(objects))
 
 
 def raw_pdf(objects: list[bytes], info: int | None = None) -> bytes:
-    """Return a PDF of these objects, of which the first is its catalog."""
-    data, places = b"%PDF-1.5\n", []
-    for number, one in enumerate(objects, start=1):
-        places.append(len(data))
-        data += b"%d 0 obj\n%s\nendobj\n" % (number, one)
-    table = b"".join(b"%010d 00000 n \n" % place for place in places)
-    more = b"" if info is None else b"/Info %d 0 R" % info
+    """Return a PDF of these objects; the first is the catalog, and number `info` the info object."""
+    data, offsets = b"%PDF-1.5\n", []
+    for number, body in enumerate(objects, start=1):
+        offsets.append(len(data))
+        data += b"%d 0 obj\n%s\nendobj\n" % (number, body)
+    table = b"".join(b"%010d 00000 n \n" % offset for offset in offsets)
+    info_entry = b"" if info is None else b"/Info %d 0 R" % info
     size = len(objects) + 1
     return (
         data
         + b"xref\n0 %d\n0000000000 65535 f \n%strailer<</Size %d/Root 1 0 R%s>>\nstartxref\n%d\n%%%%EOF"
-        % (*(size, table, size, more, len(data)),)
+        % (*(size, table, size, info_entry, len(data)),)
     )
 
 
 def zip_bytes(members: Mapping[str, str | bytes]) -> bytes:
     file = io.BytesIO()
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as made:
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, text in members.items():
-            made.writestr(name, text)
+            archive.writestr(name, text)
     return file.getvalue()
 
 
 def relationships_xml(**targets: tuple[str, str]) -> str:
-    """Return a part that says what is meant by each id: (kind, target)."""
-    each = "".join(
+    """Return a relationships part; `targets` maps ids to (kind, target)."""
+    elements = "".join(
         f'<Relationship Id="{id_}" Type="{RELATIONSHIP_TYPES}/{kind}" Target="{target}"/>'
         for id_, (kind, target) in targets.items()
     )
-    return f'<Relationships xmlns="{RELATIONSHIPS_NAMESPACE}">{each}</Relationships>'
+    return f'<Relationships xmlns="{RELATIONSHIPS_NAMESPACE}">{elements}</Relationships>'
 
 
 def docx(*paragraphs: str, body: str = "") -> bytes:
-    text = "".join(f"<w:p><w:r><w:t>{one}</w:t></w:r></w:p>" for one in paragraphs)
+    text = "".join(f"<w:p><w:r><w:t>{paragraph}</w:t></w:r></w:p>" for paragraph in paragraphs)
     return zip_bytes(
         {
             "_rels/.rels": relationships_xml(rId1=("officeDocument", "word/document.xml")),
@@ -78,8 +78,8 @@ def docx(*paragraphs: str, body: str = "") -> bytes:
 
 
 def pptx(*slides: str, order: Iterable[int] = ()) -> bytes:
-    shown = list(order) or list(range(1, len(slides) + 1))
-    ids = "".join(f'<p:sldId r:id="rId{n}"/>' for n in shown)
+    slide_numbers = list(order) or list(range(1, len(slides) + 1))
+    ids = "".join(f'<p:sldId r:id="rId{n}"/>' for n in slide_numbers)
     members = {
         "_rels/.rels": relationships_xml(rId1=("officeDocument", "ppt/presentation.xml")),
         "ppt/presentation.xml": f"<p:all {PRESENTATION_NAMESPACE} "
@@ -109,7 +109,7 @@ def odt_text(inner: str) -> str:
 
 
 def epub(title: str, **chapters: str) -> bytes:
-    """Return a book whose spine is in the order given, and whose members are in another."""
+    """Return an EPUB whose spine is in the given order and whose members are in alphabetical order."""
     items = "".join(f'<item id="{name}" href="text/{name}.xhtml"/>' for name in sorted(chapters))
     spine = "".join(f'<itemref idref="{name}"/>' for name in chapters)
     container = '<rootfiles><rootfile full-path="OEBPS/book.opf"/></rootfiles>'

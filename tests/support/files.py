@@ -1,4 +1,4 @@
-"""Small files, and where the shared data is."""
+"""Small images and texts, and the path of the shared data."""
 
 import sys
 from pathlib import Path
@@ -8,15 +8,15 @@ from PIL import Image
 
 from tests.support.toy_embedder import COLORS
 
-# APFS, the file system of macOS, takes no name that is not UTF-8.
+# APFS, the file system of macOS, rejects names that are not valid UTF-8.
 requires_non_utf8_names = pytest.mark.skipif(
-    sys.platform == "darwin", reason="names that are no UTF-8 cannot be made"
+    sys.platform == "darwin", reason="cannot create file names that are not valid UTF-8"
 )
 SHARED_DATA = Path(__file__).parents[3] / "shared" / "data"
 
 
 def draw_image(path: Path, color: str | tuple[int, int, int] = "red", size=(24, 16), **save) -> Path:
-    """Draw a plain picture; its parents are made."""
+    """Write a solid image; create the parent folders."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("RGB", size, COLORS.get(color, color)).save(path, **save)
     return path

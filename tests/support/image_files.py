@@ -42,22 +42,22 @@ def full_box(name: bytes, *parts: bytes, version: int = 0, flags: int = 0) -> by
 
 @cache
 def hevc(pixels: bytes, size: tuple[int, int]) -> tuple[bytes, bytes]:
-    """Return one frame as HEVC: its decoder's configuration, and the data."""
+    """Return one frame as HEVC: the decoder configuration and the data."""
     encoder = av.CodecContext.create("libx265", "w")
     encoder.width, encoder.height, encoder.pix_fmt = *size, "yuv420p"
     encoder.time_base, encoder.options = Fraction(1), {"x265-params": "log-level=none:crf=8"}
-    picture = np.frombuffer(pixels, np.uint8).reshape(size[1], size[0], 3)
-    frame = av.VideoFrame.from_ndarray(picture, "rgb24").reformat(format="yuv420p")
+    array = np.frombuffer(pixels, np.uint8).reshape(size[1], size[0], 3)
+    frame = av.VideoFrame.from_ndarray(array, "rgb24").reformat(format="yuv420p")
     frame.pts = 0
     stream = b"".join(bytes(packet) for packet in [*encoder.encode(frame), *encoder.encode(None)])
     extra = encoder.extradata or b""
     units = [unit.strip(b"\0") for unit in re.split(b"\0\0\1", extra + stream) if unit.strip(b"\0")]
-    sets = {unit[0] >> 1: unit for unit in units if unit[0] >> 1 in (32, 33, 34)}
-    level = sets[33].replace(b"\0\0\3", b"\0\0")[3:15]
-    head = b"\1" + level + b"\xf0\0\xfc\xfd\xf8\xf8\0\0\x0f" + bytes([len(sets)])
-    rows = (struct.pack(">BHH", 0x80 | kind, 1, len(unit)) + unit for kind, unit in sets.items())
-    shown = (unit for unit in units if unit[0] >> 1 < 32)
-    return box(b"hvcC", head, *rows), b"".join(struct.pack(">I", len(unit)) + unit for unit in shown)
+    parameter_sets = {unit[0] >> 1: unit for unit in units if unit[0] >> 1 in (32, 33, 34)}
+    level = parameter_sets[33].replace(b"\0\0\3", b"\0\0")[3:15]
+    head = b"\1" + level + b"\xf0\0\xfc\xfd\xf8\xf8\0\0\x0f" + bytes([len(parameter_sets)])
+    rows = (struct.pack(">BHH", 0x80 | kind, 1, len(unit)) + unit for kind, unit in parameter_sets.items())
+    slices = (unit for unit in units if unit[0] >> 1 < 32)
+    return box(b"hvcC", head, *rows), b"".join(struct.pack(">I", len(unit)) + unit for unit in slices)
 
 
 def heic(image: Image.Image, quarter_turns: int = 0, exif: bytes = b"", brand: bytes = b"heic") -> bytes:
@@ -68,18 +68,18 @@ def heic(image: Image.Image, quarter_turns: int = 0, exif: bytes = b"", brand: b
     properties = [configuration, full_box(b"ispe", struct.pack(">II", *image.size))]
     if quarter_turns:
         properties.append(box(b"irot", bytes([quarter_turns])))
-    has = bytes([0x81, 0x02, 0x83][: len(properties)])
+    associations = bytes([0x81, 0x02, 0x83][: len(properties)])
 
     def meta(begin: int) -> bytes:
-        places, at = b"", begin
+        locations, offset = b"", begin
         for number, item in enumerate(items, start=1):
-            places += struct.pack(">HHHII", number, 0, 1, at, len(item))
-            at += len(item)
+            locations += struct.pack(">HHHII", number, 0, 1, offset, len(item))
+            offset += len(item)
         return full_box(
             b"meta",
             full_box(b"hdlr", bytes(4), b"pict", bytes(13)),
             full_box(b"pitm", struct.pack(">H", 1)),
-            full_box(b"iloc", b"\x44\0", struct.pack(">H", len(items)), places),
+            full_box(b"iloc", b"\x44\0", struct.pack(">H", len(items)), locations),
             full_box(
                 b"iinf",
                 struct.pack(">H", len(items)),
@@ -92,7 +92,7 @@ def heic(image: Image.Image, quarter_turns: int = 0, exif: bytes = b"", brand: b
             box(
                 b"iprp",
                 box(b"ipco", *properties),
-                full_box(b"ipma", struct.pack(">IHB", 1, 1, len(properties)), has),
+                full_box(b"ipma", struct.pack(">IHB", 1, 1, len(properties)), associations),
             ),
         )
 
@@ -102,7 +102,7 @@ def heic(image: Image.Image, quarter_turns: int = 0, exif: bytes = b"", brand: b
 
 
 def psd(image: Image.Image, depth: int = 8) -> bytes:
-    """Write a flat Photoshop file, not compressed."""
+    """Return an uncompressed Photoshop file without layers."""
     planes = np.asarray(image, np.uint16).transpose(2, 0, 1)
     values = planes.astype(np.uint8) if depth == 8 else (planes * 257).astype(">u2")
     head = struct.pack(">4sH6xHIIHH", b"8BPS", 1, 3, image.height, image.width, depth, 3)
@@ -116,9 +116,9 @@ def cursor(image: Image.Image) -> bytes:
 
 
 def red_ink_profile() -> bytes:
-    """Return a profile for four inks of which the first prints red, and the others nothing or black."""
+    """Return a CMYK profile: the first ink is red, the last is black and the others have no effect."""
     red, white, black = (137, 208, 195), (255, 128, 128), (0, 128, 128)  # in Lab
-    corners = [(n >> 3 & 1, n & 1) for n in range(16)]  # the last of the inks changes first
+    corners = [(n >> 3 & 1, n & 1) for n in range(16)]  # the last ink varies fastest
     table = b"".join(bytes(black if k else red if c else white) for c, k in corners)
     ramp = bytes(range(256))
     matrix = struct.pack(">9i", 65536, 0, 0, 0, 65536, 0, 0, 0, 65536)

@@ -12,13 +12,13 @@ SVG = b"""<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 40 30">
 <rect width="40" height="30" fill="#fa0a0a"/></svg>"""
 
 
-def preview(picture: Image.Image, **options) -> bytes:
-    return encode_image(picture.resize((640, 480)), "JPEG", quality=95, **options)
+def preview(image: Image.Image, **options) -> bytes:
+    return encode_image(image.resize((640, 480)), "JPEG", quality=95, **options)
 
 
-def jxl(picture: Image.Image, **options) -> bytes:
+def jxl(image: Image.Image, **options) -> bytes:
     pytest.importorskip("pillow_jxl")
-    return encode_image(picture, "JXL", **options)
+    return encode_image(image, "JXL", **options)
 
 
 FORMATS = {
@@ -54,10 +54,10 @@ FORMATS = {
 }
 
 
-def svg(picture: Image.Image) -> bytes:
+def svg(image: Image.Image) -> bytes:
     """Draw the colors of two corners of an image."""
     pytest.importorskip("resvg_py")
-    left, right = picture.getpixel((1, 1)), picture.getpixel((picture.width - 2, picture.height - 2))
+    left, right = image.getpixel((1, 1)), image.getpixel((image.width - 2, image.height - 2))
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 64 48"><rect width="64" height="48" '
         f'fill="rgb{right}"/><rect width="32" height="24" fill="rgb{left}"/></svg>'

@@ -1,4 +1,4 @@
-"""Index a folder with the toy model in small transactions, for a parent that kills it."""
+"""Child process that indexes a folder with the toy embedder in small transactions; its parent kills it."""
 
 import sys
 

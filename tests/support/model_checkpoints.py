@@ -1,4 +1,4 @@
-"""Checkpoints of random weights: small architectures of every family, and folders a person might have."""
+"""Checkpoints with random weights of small architectures, one of each family of open_clip models."""
 
 import json
 from pathlib import Path
@@ -69,14 +69,14 @@ SMALL_ARCHITECTURES = {
 
 
 def register_architectures(folder: Path) -> None:
-    """Make open_clip know the small architectures."""
+    """Register the small architectures with open_clip."""
     for name, config in SMALL_ARCHITECTURES.items():
         (folder / f"{name}.json").write_text(json.dumps(config))
     open_clip.add_model_config(folder)
 
 
 def make_checkpoint(arch: str, folder: Path, *, seed: int = 0, name: str | None = None) -> Path:
-    """Write random weights, with the tokenizer and text settings that cannot be fetched here."""
+    """Write random weights, with the tokenizer and text configuration that cannot be downloaded in tests."""
     folder.mkdir(parents=True, exist_ok=True)
     config = open_clip.get_model_config(arch)
     if "hf_tokenizer_name" in config["text_cfg"]:
@@ -84,12 +84,12 @@ def make_checkpoint(arch: str, folder: Path, *, seed: int = 0, name: str | None 
     if "hf_model_name" in config["text_cfg"]:
         make_roberta(folder, small=arch.startswith("small"))
         config["text_cfg"]["hf_model_name"] = str(folder)
-    (folder / "building").mkdir(exist_ok=True)
-    (folder / "building" / "open_clip_config.json").write_text(json.dumps({"model_cfg": config}))
+    (folder / "model").mkdir(exist_ok=True)
+    (folder / "model" / "open_clip_config.json").write_text(json.dumps({"model_cfg": config}))
     torch.manual_seed(seed)
     with quiet():
         weights = open_clip.create_model(
-            f"local-dir:{folder / 'building'}", pretrained_text=False
+            f"local-dir:{folder / 'model'}", pretrained_text=False
         ).state_dict()
     path = folder / (name or f"{arch}.safetensors")
     tensors = {key: value.contiguous().clone() for key, value in weights.items()}
@@ -101,17 +101,17 @@ def make_checkpoint(arch: str, folder: Path, *, seed: int = 0, name: str | None 
 
 
 def make_tokenizer(folder: Path, *, lower: bool) -> None:
-    """Write a small tokenizer in place of one that only the hub has."""
-    made = Tokenizer(models.BPE(unk_token="<unk>"))
-    made.pre_tokenizer = pre_tokenizers.Metaspace()
+    """Write a small tokenizer in place of one from the hub."""
+    tokenizer = Tokenizer(models.BPE(unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
     special = ["<pad>", "<eos>", "<bos>", "<unk>"]
     text = ["a photo of a dog on the beach", "two red cars and a green tree", "the quick brown fox"]
-    made.train_from_iterator(text * 3, trainers.BpeTrainer(vocab_size=300, special_tokens=special))
-    around = "$A <eos>" if lower else "<bos> $A <eos>"
-    made.post_processor = processors.TemplateProcessing(
-        single=around, special_tokens=[("<eos>", 1), ("<bos>", 2)]
+    tokenizer.train_from_iterator(text * 3, trainers.BpeTrainer(vocab_size=300, special_tokens=special))
+    template = "$A <eos>" if lower else "<bos> $A <eos>"
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=template, special_tokens=[("<eos>", 1), ("<bos>", 2)]
     )
-    made.save(str(folder / "tokenizer.json"))
+    tokenizer.save(str(folder / "tokenizer.json"))
     settings = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "pad_token": "<pad>",
@@ -123,17 +123,17 @@ def make_tokenizer(folder: Path, *, lower: bool) -> None:
 
 
 def make_roberta(folder: Path, *, small: bool) -> None:
-    """Write the settings of XLM-RoBERTa base, or of a small one."""
+    """Write the configuration of XLM-RoBERTa base, or of a small variant."""
     from transformers import XLMRobertaConfig
 
     sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
-    real = {"vocab_size": 250_002, "max_position_embeddings": 514, "type_vocab_size": 1}
-    settings = {**sizes, "vocab_size": 400} if small else real
+    base_sizes = {"vocab_size": 250_002, "max_position_embeddings": 514, "type_vocab_size": 1}
+    settings = {**sizes, "vocab_size": 400} if small else base_sizes
     XLMRobertaConfig(**settings, pad_token_id=0).save_pretrained(folder)
 
 
 def load_open_clip(prepared):
-    """Return open_clip's own model and transform for a prepared model, and how it tokenizes."""
+    """Return the model, the image transform and the tokenizer of open_clip for a prepared model."""
     from open_clip.transform import PreprocessCfg, image_transform_v2
 
     from retrieval.embedders.torch_towers import load_model

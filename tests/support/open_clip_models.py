@@ -1,4 +1,4 @@
-"""Fixtures: small open_clip models with random weights, prepared; and images and texts to embed."""
+"""Fixtures of small, prepared open_clip models with random weights, and sample images and texts."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ SIZES = [(90, 70), (64, 64), (300, 41), (40, 200), (65, 63)]  # of sample images
 
 
 def sample_images(count: int = 5) -> list[Image.Image]:
-    """Draw images of several sizes, the same every time."""
+    """Return images of several sizes with reproducible random pixels."""
     random = np.random.default_rng(1)
     return [
         Image.fromarray(random.integers(0, 256, (5, 7, 3), dtype=np.uint8)).resize(SIZES[n % 5], 3)
@@ -30,7 +30,7 @@ def architectures(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def checkpoints(architectures, tmp_path_factory):
-    """Return a function that writes the weights of an architecture, each once."""
+    """Return a function that writes the weights of an architecture once and returns their path."""
     folder, paths = tmp_path_factory.mktemp("checkpoints"), {}
 
     def checkpoint_of(arch):

@@ -18,19 +18,21 @@ def raw_terminal_output(args, folder, columns=80, **env):
     import pty
 
     script = [sys.executable, "-c", "from indexer.cli.main import main; main()", *map(str, args)]
-    main, side = pty.openpty()
+    parent_end, child_end = pty.openpty()
     env = {**os.environ, "COLUMNS": str(columns), "TERM": "xterm", "NO_COLOR": "1", **env}
-    process = subprocess.Popen(script, stdin=side, stdout=side, stderr=side, env=env, cwd=folder)
-    os.close(side)
+    process = subprocess.Popen(
+        script, stdin=child_end, stdout=child_end, stderr=child_end, env=env, cwd=folder
+    )
+    os.close(child_end)
     output = b""
     while True:
         try:
-            part = os.read(main, 65536)
-        except OSError:  # the other side is closed
+            chunk = os.read(parent_end, 65536)
+        except OSError:  # the child has closed its end
             break
-        if not part:
+        if not chunk:
             break
-        output += part
-    os.close(main)
+        output += chunk
+    os.close(parent_end)
     process.wait()
     return output.decode(errors="replace").replace("\r\n", "\n")

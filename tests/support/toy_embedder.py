@@ -1,4 +1,4 @@
-"""A toy embedder whose vectors a person can work out: colour words are the colours they name."""
+"""Toy embedders with exact expected vectors: images and color words map to their RGB color."""
 
 from typing import ClassVar
 
@@ -21,7 +21,7 @@ COLORS = {
 
 
 class ToyEmbedder:
-    """An embedder of three dimensions: red, green and blue. Words that name no colour are grey."""
+    """An embedder with three dimensions: red, green and blue. Words that are not colors are gray."""
 
     name = "toy"
     fingerprint = "toy-1"
@@ -65,11 +65,11 @@ def unit_rows(rows) -> Vectors:
     return matrix / np.linalg.norm(matrix, axis=1, keepdims=True)
 
 
-BACKGROUND_QUERIES = frozenset(load_background_queries())  # asked of every new space
+BACKGROUND_QUERIES = frozenset(load_background_queries())  # embedded for every new space
 
 
 class RotatedToyEmbedder(ToyEmbedder):
-    """Another toy of three dimensions, in which red is green and green is blue; it reads fewer words."""
+    """A toy embedder with rotated dimensions (red is green, green is blue) and a lower token limit."""
 
     name = "other"
     fingerprint = "other-1"
@@ -89,7 +89,7 @@ class RotatedToyEmbedder(ToyEmbedder):
 
 
 class ReversedToyEmbedder(ToyEmbedder):
-    """Another model, whose red is blue."""
+    """A toy embedder whose texts have red and blue exchanged."""
 
     name = "blue"
     fingerprint = "blue-1"

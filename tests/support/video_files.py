@@ -33,14 +33,14 @@ def scene_image(description: str, size=FRAME_SIZE) -> Image.Image:
     if not shape:
         return Image.new("RGB", size, fill)
     image = Image.new("RGB", size, COLORS["white"])
-    middle, high = size[0] // 2, size[1] // 2
+    x, y = size[0] // 2, size[1] // 2
     radius = size[1] // 3
-    box = (middle - radius, high - radius, middle + radius, high + radius)
+    box = (x - radius, y - radius, x + radius, y + radius)
     draw = ImageDraw.Draw(image)
     if shape in ("circle", "square"):
         {"circle": draw.ellipse, "square": draw.rectangle}[shape](box, fill=fill)
     else:
-        draw.text((high // 9, high), shape, fill=fill, font=ImageFont.load_default(high // 2), anchor="lm")
+        draw.text((y // 9, y), shape, fill=fill, font=ImageFont.load_default(y // 2), anchor="lm")
     return image
 
 
@@ -62,30 +62,32 @@ def write_video(
 ) -> Path:
     """Write a video of scenes; `steps` are milliseconds between frames, repeated to the end."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with av.open(str(path), "w", options={"movflags": "use_metadata_tags"} if metadata else {}) as made:
-        made.metadata.update(metadata or {})
-        stream = made.add_stream(codec, rate=rate, options=options)
+    with av.open(str(path), "w", options={"movflags": "use_metadata_tags"} if metadata else {}) as container:
+        container.metadata.update(metadata or {})
+        stream = container.add_stream(codec, rate=rate, options=options)
         stream.width, stream.height = size
         stream.pix_fmt = "yuv420p"
-        unit = Fraction(1, 1000) if steps else Fraction(1, rate)
-        stream.codec_context.time_base = unit
+        time_base = Fraction(1, 1000) if steps else Fraction(1, rate)
+        stream.codec_context.time_base = time_base
         if rotation:
             stream.set_display_rotation(rotation)
         if aspect:
             stream.codec_context.sample_aspect_ratio = aspect
-        texts = made.add_stream("mov_text" if path.suffix == ".mp4" else "srt") if subtitles else None
-        if texts is not None:
-            texts.codec_context.subtitle_header = ASS_HEADER
-        tone = made.add_stream("aac", rate=48_000) if audio else None
+        subtitle_stream = (
+            container.add_stream("mov_text" if path.suffix == ".mp4" else "srt") if subtitles else None
+        )
+        if subtitle_stream is not None:
+            subtitle_stream.codec_context.subtitle_header = ASS_HEADER
+        audio_stream = container.add_stream("aac", rate=48_000) if audio else None
         for time, description in frame_times(scenes, rate, steps):
             frame = av.VideoFrame.from_image(scene_image(description, size))
-            frame.pts, frame.time_base = round((time + Fraction(begin)) / unit), unit
-            made.mux(stream.encode(frame))
-        made.mux(stream.encode(None))
-        if tone is not None:
-            _encode_hum(made, tone, sum(seconds for _, seconds in scenes))
+            frame.pts, frame.time_base = round((time + Fraction(begin)) / time_base), time_base
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+        if audio_stream is not None:
+            _encode_tone(container, audio_stream, sum(seconds for _, seconds in scenes))
         for start, end, text in subtitles:
-            made.mux(_subtitle_packet(texts, start, end, text))
+            container.mux(_subtitle_packet(subtitle_stream, start, end, text))
     return path
 
 
@@ -120,10 +122,10 @@ def _subtitle_packet(stream, start: float, end: float, text: str) -> av.Packet:
     return packet
 
 
-def _encode_hum(made, stream, seconds: float) -> None:
-    wave = np.sin(np.arange(1024) / 20).astype(np.float32) / 10
-    for at in range(round(48_000 * seconds / 1024)):
-        frame = av.AudioFrame.from_ndarray(np.stack([wave, wave]), format="fltp", layout="stereo")
-        frame.sample_rate, frame.pts, frame.time_base = 48_000, 1024 * at, Fraction(1, 48_000)
-        made.mux(stream.encode(frame))
-    made.mux(stream.encode(None))
+def _encode_tone(container, stream, seconds: float) -> None:
+    samples = np.sin(np.arange(1024) / 20).astype(np.float32) / 10
+    for number in range(round(48_000 * seconds / 1024)):
+        frame = av.AudioFrame.from_ndarray(np.stack([samples, samples]), format="fltp", layout="stereo")
+        frame.sample_rate, frame.pts, frame.time_base = 48_000, 1024 * number, Fraction(1, 48_000)
+        container.mux(stream.encode(frame))
+    container.mux(stream.encode(None))

@@ -1,11 +1,11 @@
-"""Make a Whisper model of random weights, small, in the form that faster-whisper reads."""
+"""A small Whisper model with random weights, in the format of faster-whisper."""
 
 import json
 from pathlib import Path
 
 
 def make_whisper_model(folder: Path) -> Path:
-    """Return the folder of a model that hears nonsense; nothing is fetched."""
+    """Write a model whose transcripts are random, without a download; return its folder."""
     import torch
     from ctranslate2.converters import TransformersConverter
     from faster_whisper.tokenizer import _LANGUAGE_CODES
@@ -18,11 +18,18 @@ def make_whisper_model(folder: Path) -> Path:
     tokenizer = Tokenizer(models.BPE(vocab=letters, merges=[]))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
-    marks = ["endoftext", "startoftranscript", *_LANGUAGE_CODES, "translate", "transcribe", "startoflm"]
-    marks += ["startofprev", "nospeech", "notimestamps", *(f"{n * 0.02:.2f}" for n in range(1_501))]
-    tokenizer.add_special_tokens([f"<|{mark}|>" for mark in marks])
+    special_tokens = [
+        "endoftext",
+        "startoftranscript",
+        *_LANGUAGE_CODES,
+        "translate",
+        "transcribe",
+        "startoflm",
+    ]
+    special_tokens += ["startofprev", "nospeech", "notimestamps", *(f"{n * 0.02:.2f}" for n in range(1_501))]
+    tokenizer.add_special_tokens([f"<|{token}|>" for token in special_tokens])
     tokenizer.save(str(source / "tokenizer.json"))
-    end, start = (tokenizer.token_to_id(f"<|{mark}|>") for mark in marks[:2])
+    end, start = (tokenizer.token_to_id(f"<|{token}|>") for token in special_tokens[:2])
     sizes = ("encoder_layers", "decoder_layers"), ("d_model", "encoder_ffn_dim", "decoder_ffn_dim")
     torch.manual_seed(0)
     model = WhisperForConditionalGeneration(
