@@ -88,9 +88,7 @@ def make_checkpoint(arch: str, folder: Path, *, seed: int = 0, name: str | None 
     (folder / "model" / "open_clip_config.json").write_text(json.dumps({"model_cfg": config}))
     torch.manual_seed(seed)
     with quiet():
-        weights = open_clip.create_model(
-            f"local-dir:{folder / 'model'}", pretrained_text=False
-        ).state_dict()
+        weights = open_clip.create_model(f"local-dir:{folder / 'model'}", pretrained_text=False).state_dict()
     path = folder / (name or f"{arch}.safetensors")
     tensors = {key: value.contiguous().clone() for key, value in weights.items()}
     if path.suffix == ".safetensors":
