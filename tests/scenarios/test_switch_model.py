@@ -285,14 +285,42 @@ def test_missing_library_and_missing_space_are_rejected(place, other, folder, in
 
 
 CHILD = """
-import sys
+import sys, time
 from indexer import switch_library
 from indexer.maintenance.backfill_vectors import VectorPass
+from retrieval import Library
 from tests.support.toy_embedder import RotatedToyEmbedder
 VectorPass.batch_size = 8
+def report(space, done, total):
+    print(done, total, flush=True)
+    if done >= float(sys.argv[2]) * total > 0:
+        time.sleep(60)
+with Library.open(sys.argv[1]) as library:
+    counts = library.status().spaces
 print("go", flush=True)
-switch_library("other", library=sys.argv[1], embedder=RotatedToyEmbedder())
+report("other", 0, counts["toy"] - counts.get("other", 0))
+switch_library("other", library=sys.argv[1], embedder=RotatedToyEmbedder(), progress=report)
 """
+
+
+def start_switch(place, share):
+    """Start a switch in a child process, and wait until it has committed a share of the missing vectors.
+
+    Returns the process, and whether it has committed all vectors. If the share is below 1, the process pauses
+    before it has committed all, so that a kill on a slow machine does not come too late.
+    """
+    pause = (1 + share) / 2 if share < 1 else 2
+    child = subprocess.Popen(
+        [sys.executable, "-c", CHILD, str(place), str(pause)],
+        cwd=REPOSITORY_ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert child.stdout.readline() == "go\n"
+    while True:
+        done, total = map(int, child.stdout.readline().split())
+        if done >= share * total:
+            return child, done == total
 
 
 @pytest.mark.parametrize("kills", [8, pytest.param(25, marks=pytest.mark.large)])
@@ -306,11 +334,9 @@ def test_a_switch_killed_anywhere_leaves_the_old_space_answering(kills, busy, tm
         place, number = tmp_path / f"killed-{number % 5}", number + 1
         if not place.exists():
             shutil.copytree(tmp_path / "whole", place)
-        child = subprocess.Popen(
-            [sys.executable, "-c", CHILD, str(place)], cwd=REPOSITORY_ROOT, stdout=subprocess.PIPE, text=True
-        )
-        assert child.stdout.readline() == "go\n"
-        time.sleep(draws.uniform(0, 0.6))
+        # Kill before the first commit, between commits, or after the last one, while indexes are built.
+        child, has_all_vectors = start_switch(place, min(1.0, max(0.0, draws.uniform(-0.2, 1.1))))
+        time.sleep(draws.uniform(0, 1.2 if has_all_vectors else 0.02))
         child.send_signal(signal.SIGKILL)
         child.communicate()
         assert verify_library(place).errors == []
