@@ -324,19 +324,19 @@ def start_switch(place, share):
 
 
 @pytest.mark.parametrize("kills", [8, pytest.param(25, marks=pytest.mark.large)])
-def test_a_switch_killed_anywhere_leaves_the_old_space_answering(kills, busy, tmp_path):
-    update_library([busy], library=tmp_path / "whole", embedder=ToyEmbedder())
-    segments = committed_segments(tmp_path / "whole")
-    with Library.open(tmp_path / "whole", embedder=ToyEmbedder()) as library:
+def test_switch_killed_at_any_moment_keeps_the_old_space(kills, busy, tmp_path):
+    update_library([busy], library=tmp_path / "original", embedder=ToyEmbedder())
+    segments = committed_segments(tmp_path / "original")
+    with Library.open(tmp_path / "original", embedder=ToyEmbedder()) as library:
         hits = library.search("red 6", count=50)
-    draws, midway, number = np.random.default_rng(4), 0, 0
+    generator, midway, number = np.random.default_rng(4), 0, 0
     while number < kills or (not midway and number < 5 * kills):
         place, number = tmp_path / f"killed-{number % 5}", number + 1
         if not place.exists():
-            shutil.copytree(tmp_path / "whole", place)
+            shutil.copytree(tmp_path / "original", place)
         # Kill before the first commit, between commits, or after the last one, while indexes are built.
-        child, has_all_vectors = start_switch(place, min(1.0, max(0.0, draws.uniform(-0.2, 1.1))))
-        time.sleep(draws.uniform(0, 1.2 if has_all_vectors else 0.02))
+        child, has_all_vectors = start_switch(place, min(1.0, max(0.0, generator.uniform(-0.2, 1.1))))
+        time.sleep(generator.uniform(0, 1.2 if has_all_vectors else 0.02))
         child.send_signal(signal.SIGKILL)
         child.communicate()
         assert verify_library(place).errors == []
