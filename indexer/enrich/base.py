@@ -87,7 +87,7 @@ class AnalysisPass(ContentPass[tuple[int, WorkUnit], PartialResult]):
         content, unit = item
         return [PartialResult(content, unit.analyze(), unit.progress)]
 
-    def recover(self, item: tuple[int, WorkUnit]) -> Sequence[PartialResult]:
+    def recover(self, item: tuple[int, WorkUnit], error: Exception) -> Sequence[PartialResult]:
         """Record that nothing was found in a unit."""
         content, unit = item
         return [PartialResult(content, (), unit.progress)]

@@ -35,11 +35,12 @@ Result = TypeVar("Result")
 class ContentPass(ABC, Generic[Item, Result]):
     """Work that each stored content needs once.
 
-    What `commit` has written is no longer pending, so that an interrupted pass resumes after the last batch.
+    Committed items are not pending again, so that an interrupted pass resumes after the last batch.
     """
 
     total: int  # contents, or segments, at the start
     done = 0  # of them committed; counted by `commit`
+    failures: tuple[Exception, ...] = ()  # the errors that `process` raised
     threads: int | None = None  # that process items; None is one per core
     prefetch_per_thread = PREFETCH_PER_THREAD
     batch_size = TARGET_BATCH  # drafts in a transaction; a result without drafts counts as one
@@ -54,8 +55,8 @@ class ContentPass(ABC, Generic[Item, Result]):
     def process(self, item: Item) -> Sequence[Result]:
         """Return the results of an item, in any thread; none if it has to wait for a later run."""
 
-    def recover(self, item: Item) -> Sequence[Result]:
-        """Return the results of an item that `process` failed for; by default a later run retries it."""
+    def recover(self, item: Item, error: Exception) -> Sequence[Result]:
+        """Return the results of an item that failed; by default none, so that a later run retries it."""
         return ()
 
     def drafts(self, result: Result) -> Sequence[SegmentDraft]:
@@ -67,11 +68,11 @@ class ContentPass(ABC, Generic[Item, Result]):
         """Write the results, and the vectors (n, d) of their n drafts, in one transaction."""
 
 
-def run_pass(work: ContentPass[Item, Result], embedder: Embedder, progress: PassProgress) -> Exception | None:
+def run_pass(work: ContentPass[Item, Result], embedder: Embedder, progress: PassProgress) -> None:
     """Process everything that is pending, and commit it in batches.
 
     An item that fails holds up no other. If every item fails, the cause is probably not in the items: then
-    nothing is committed, and the last error is returned.
+    nothing is committed, and the last error is raised.
     """
     processor = _Processor(work)
     threads = work.threads or cores()
@@ -94,7 +95,8 @@ def run_pass(work: ContentPass[Item, Result], embedder: Embedder, progress: Pass
         for batch, vectors in batches:
             work.commit(batch, vectors)
             progress(work.done, work.total)
-    return None if processor.is_trusted else processor.last_error
+    if processor.last_error is not None and not processor.has_succeeded:
+        raise processor.last_error
 
 
 class _Processor(Generic[Item, Result]):
@@ -110,7 +112,8 @@ class _Processor(Generic[Item, Result]):
             results = self.work.process(item)
         except Exception as error:  # a defect of a library that one file triggers
             self.last_error = error
-            return self.work.recover(item)
+            self.work.failures += (error,)
+            return self.work.recover(item, error)
         self.has_succeeded = True
         return results
 

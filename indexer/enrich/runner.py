@@ -87,17 +87,17 @@ def _run(work: AnalysisPass, result: EnrichmentResult, progress: Callable[[int, 
     progress(0, work.total)
     try:
         work.load()
-        error = run_pass(work, work.writer.embedder, progress)
+        run_pass(work, work.writer.embedder, progress)
     except ExtraMissing as missing:
         result.missing_extras[str(missing)] += work.total
         return
     except EmbedderError as unusable:
         result.notes.append(str(unusable))
         return
-    result.kinds += work.new_segments
-    if error is not None:
+    except Exception as error:  # of every file, probably of the model
         result.notes.append(f"{title}: failed for every file, and will be retried: {error}")
-    elif work.done:
+    result.kinds += work.new_segments
+    if work.done:
         files = pluralize(work.done, "file")
         result.notes.append(f"{title}: found in {len(work.contents_with_results):,} of {files}.")
 

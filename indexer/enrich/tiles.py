@@ -42,10 +42,6 @@ class TilesPass(ContentPass[OpenableContent, PartialResult]):
         tiles = redecode_tiles(image.digest, image.path, self.writer.embedder, opener)
         return () if tiles is None else [PartialResult(image.content, tiles, None)]
 
-    def recover(self, item: OpenableContent) -> Sequence[PartialResult]:
-        """Record that an image has no tiles."""
-        return [PartialResult(item[0].content, (), None)]
-
     def drafts(self, result: PartialResult) -> Sequence[SegmentDraft]:
         """Return the tiles."""
         return result.drafts
@@ -58,11 +54,11 @@ class TilesPass(ContentPass[OpenableContent, PartialResult]):
         self.image_count += sum(bool(result.drafts) for result in results)
 
 
-def add_tiles(writer: LibraryWriter, progress: PassProgress) -> tuple[int, int]:
-    """Cut images that have no tiles; return the number of new tiles and of their images."""
+def add_tiles(writer: LibraryWriter, progress: PassProgress) -> TilesPass:
+    """Cut images that have no tiles; return the finished pass. Images that fail are retried later."""
     tiles = TilesPass(writer)
     run_pass(tiles, writer.embedder, progress)
-    return tiles.tile_count, tiles.image_count
+    return tiles
 
 
 def redecode_tiles(

@@ -87,6 +87,12 @@ class VectorPass(ContentPass[tuple[MissingContent, Opener | None], EmbeddingInpu
         """Return the texts of a content, and its pixels if its file is present and unchanged."""
         return _load_inputs(*item, self.context)
 
+    def recover(
+        self, item: tuple[MissingContent, Opener | None], error: Exception
+    ) -> Sequence[EmbeddingInput]:
+        """Raise the error: a space must not be activated without vectors that its model cannot make."""
+        raise error
+
     def drafts(self, result: EmbeddingInput) -> Sequence[SegmentDraft]:
         """Return the one draft of a segment."""
         return result[1:]

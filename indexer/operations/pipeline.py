@@ -120,7 +120,7 @@ class IndexRun:
         return TargetScan(target, changes, archives)
 
     def index_new_files(self, target: ScanTarget, entries: Sequence[FileEntry]) -> None:
-        """ReadResult, embed and write new files; an interruption loses at most one batch."""
+        """Read, embed and write new files; an interruption loses at most one batch."""
         done, indexed = 0, _count_indexed_vectors(active_space(self.writer.catalog))
         segments_at_build = self.report.segments
         reads = iter_batches(self._read_files(target.root_path, entries))
@@ -150,11 +150,17 @@ class IndexRun:
             self.writer.spaces.set_complete(space, not waiting)
             self.report.segments += done
         if self.writer.settings().tiles:
-            tiles, images = add_tiles(self.writer, partial(self.progress, "tiles"))
-            self.report.segments += tiles
-            if tiles:
+            tiles = add_tiles(self.writer, partial(self.progress, "tiles"))
+            self.report.segments += tiles.tile_count
+            if tiles.tile_count:
+                images = pluralize(tiles.image_count, "image")
                 self.report.notes.append(
-                    f"{pluralize(tiles, 'tile')} of {pluralize(images, 'image')} added, for small objects."
+                    f"{pluralize(tiles.tile_count, 'tile')} of {images} added, for small objects."
+                )
+            if tiles.failures:
+                images = pluralize(len(tiles.failures), "image")
+                self.report.notes.append(
+                    f"{images} not cut into tiles, and retried later: {tiles.failures[-1]}"
                 )
 
     def enrich(self) -> None:
@@ -186,7 +192,7 @@ class IndexRun:
         update_tags(self.writer, space, self.writer.embedder)
 
     def _read_files(self, root_path: bytes, entries: Sequence[FileEntry]) -> Iterator[ReadResult]:
-        """ReadResult and decode files in threads, ahead of their use."""
+        """Read and decode files in threads, ahead of their use."""
         embedder, is_known = self.writer.embedder, self.writer.is_known
         contexts = {wanted: DecodeContext(embedder, wanted) for wanted in (False, True)}
 

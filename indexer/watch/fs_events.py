@@ -45,11 +45,12 @@ class FolderWatcher:
                 self._start()
             except FileNotFoundError:
                 raise
-            except OSError as error:
+            except (OSError, RuntimeError) as error:
                 self.polling_reason = f"the system reports no events ({error})"
         if self.polling_reason is not None:
             self.poll_seconds = _polling_interval(folder)
-            self._start()
+            with suppress(RuntimeError):  # a name that is not UTF-8, handled by the thread
+                self._start()
         self._thread = Thread(target=self._forward_events, name="clew-watch", daemon=True)
         self._thread.start()
 
@@ -61,8 +62,7 @@ class FolderWatcher:
     def _start(self) -> None:
         """Start watching now, so that all later changes are reported."""
         self._changes = self._watch()
-        with suppress(RuntimeError):  # handled by the thread
-            self._events.put(next(self._changes, set()))
+        self._events.put(next(self._changes, set()))
 
     def _watch(self) -> Iterator[set[Any]]:
         """Yield events; the system is watched from the first one on, which comes after TIMEOUT_MS."""

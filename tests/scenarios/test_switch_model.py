@@ -379,3 +379,16 @@ def test_switch_command_compares_and_switches(clew, folder, tmp_path):
     assert clew("forget", "--space", "builtin").stdout == "the vectors of builtin deleted.\n"
     assert "Unused" not in clew("status").stdout
     assert clew("switch", "nix").exit_code == 2
+
+
+def test_switch_to_a_model_that_fails_raises_and_keeps_the_old_model(folder, index, place, toy):
+    class FailingEmbedder(RotatedToyEmbedder):
+        def prepare(self, image):
+            raise RuntimeError("no memory")
+
+    draw_image(folder / "large.png", "red", size=(640, 480))
+    index(folder, tiles=True)
+    with pytest.raises(RuntimeError, match="no memory"):
+        switch_library("other", library=place, embedder=FailingEmbedder())
+    with Library.open(place, embedder=toy) as library:
+        assert library.status().space.name == "toy"

@@ -33,7 +33,7 @@ class NumberPass(ContentPass[int, int]):
             raise ValueError(f"number {item}")
         return () if item in self.waiting else [item]
 
-    def recover(self, item):
+    def recover(self, item, error):
         return [-item]
 
     def drafts(self, result):
@@ -59,7 +59,7 @@ def progress(calls):
 
 def test_results_are_committed_in_order_and_in_batches(progress, calls, toy):
     work = NumberPass(range(8))
-    assert run_pass(work, toy, progress) is None
+    run_pass(work, toy, progress)
     assert work.batches == [[0, 1, 2], [3, 4, 5], [6, 7]]
     assert calls == [(3, 8), (6, 8), (8, 8)]
 
@@ -77,27 +77,27 @@ def test_vectors_belong_to_the_drafts_of_their_results(progress, toy):
 
 
 def test_an_empty_pass_commits_nothing(progress, calls, toy):
-    assert run_pass(NumberPass([]), toy, progress) is None
+    run_pass(NumberPass([]), toy, progress)
     assert calls == []
 
 
 def test_failing_item_is_recovered_and_delays_no_other(progress, toy):
     work = NumberPass(range(1, 7), failing=[1, 5])
-    assert run_pass(work, toy, progress) is None
+    run_pass(work, toy, progress)
     assert sorted(work.rows) == [1, 2, 3, 4, 5, 6]
     assert [number for number, row in work.rows.items() if row is None] == [1, 5]
 
 
 def test_nothing_is_committed_if_every_item_fails(progress, calls, toy):
     work = NumberPass(range(1, 8), failing=range(8))
-    error = run_pass(work, toy, progress)
-    assert isinstance(error, ValueError) and str(error) == "number 7"
+    with pytest.raises(ValueError, match="number 7"):
+        run_pass(work, toy, progress)
     assert (work.batches, calls) == ([], [])
 
 
 def test_failed_items_are_committed_after_the_first_success(progress, toy):
     work = NumberPass(range(1, 10), failing=range(9))
-    assert run_pass(work, toy, progress) is None
+    run_pass(work, toy, progress)
     assert sorted(work.rows) == list(range(1, 10))
     assert work.rows[9] is not None
 
@@ -110,11 +110,12 @@ def test_default_recovery_leaves_a_failing_item_pending(progress, toy):
     run_pass(work, toy, progress)
     assert sorted(work.rows) == [0, 1, 3]
     assert (work.done, work.total) == (3, 4)
+    assert [str(error) for error in work.failures] == ["number 2"]
 
 
 def test_waiting_items_are_neither_committed_nor_failures(progress, calls, toy):
     work = NumberPass(range(5), waiting=[0, 1, 2, 3, 4])
-    assert run_pass(work, toy, progress) is None
+    run_pass(work, toy, progress)
     assert (work.rows, calls) == ({}, [])
 
 
@@ -211,7 +212,7 @@ def test_items_are_processed_in_threads_and_read_and_committed_in_the_main_threa
             super().commit(results, vectors)
 
     work = Recorded(range(8))
-    assert run_pass(work, toy, progress) is None
+    run_pass(work, toy, progress)
     assert len(work.rows) == 8
 
 
@@ -237,5 +238,5 @@ def test_next_items_are_processed_while_a_batch_is_embedded(progress):
             return super().process(item)
 
     work = Ahead(range(6))
-    assert run_pass(work, Waiting(), progress) is None
+    run_pass(work, Waiting(), progress)
     assert work.batches == [[0, 1, 2], [3, 4, 5]]

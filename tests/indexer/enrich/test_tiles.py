@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw
 
 from indexer import switch_library, tag_library, verify_library
 from indexer.decode.images.crops import tile_boxes
+from indexer.enrich import tiles
 from indexer.enrich.tiles import TilesPass
 from retrieval import Library
 from retrieval.cli.hit_formats import as_dict
@@ -178,3 +179,21 @@ def test_tiles_are_within_the_image_and_cover_its_corners(width, height):
         assert {(left == 0, top == 0) for left, top, _, _ in boxes[:4]} == set(
             itertools.product((True, False), repeat=2)
         )
+
+
+def test_image_that_fails_once_is_cut_into_tiles_by_the_next_run(tmp_path, index, monkeypatch):
+    for number in range(3):
+        draw_image(tmp_path / "images" / f"{number}.png", (number, 9, 9), size=(640, 480))
+    cut, calls = tiles.redecode_tiles, []
+
+    def fail_once(*args):
+        calls.append(args)
+        if len(calls) == 2:
+            raise MemoryError("no memory")
+        return cut(*args)
+
+    monkeypatch.setattr(tiles, "redecode_tiles", fail_once)
+    first = index(tmp_path / "images", tiles=True)
+    assert any("1 image not cut into tiles, and retried later: no memory" in note for note in first.notes)
+    second = index()
+    assert (first.segments, second.segments) == (13, 5)

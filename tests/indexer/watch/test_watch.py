@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from contextlib import closing, contextmanager
 from pathlib import Path
+from queue import Queue
 from tempfile import TemporaryDirectory
 from threading import Event, Thread
 
@@ -24,7 +25,7 @@ from indexer.scan.targets import ScanTarget
 from indexer.scan.walker import ScanIssues, walk
 from indexer.store.lock import library_lock
 from indexer.store.writer import LibraryWriter
-from indexer.watch.fs_events import file_system_type
+from indexer.watch.fs_events import FolderWatcher, file_system_type
 from indexer.watch.watcher import EmbedderCache
 from retrieval import Library
 from retrieval.types import Space
@@ -423,3 +424,20 @@ def test_watch_command_rejects_wrong_arguments(clew, folder):
         result = clew("watch", *words, "--library", folder.parent / "library")
         assert result.exit_code == 2, words
     assert set(COLORS) == {path.stem for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("error", [OSError("no inotify instance"), RuntimeError("too many open files")])
+def test_watcher_polls_if_the_system_refuses_to_report_events(error, tmp_path, monkeypatch):
+    start, calls = FolderWatcher._start, []
+
+    def refuse_once(self):
+        calls.append(self)
+        if len(calls) == 1:
+            raise error
+        start(self)
+
+    monkeypatch.setattr(FolderWatcher, "_start", refuse_once)
+    watcher = FolderWatcher(os.fsencode(tmp_path), Queue())
+    watcher.close()
+    assert str(error) in watcher.polling_reason
+    assert watcher.poll_seconds >= 1
