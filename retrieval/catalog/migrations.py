@@ -348,8 +348,7 @@ MIGRATIONS: dict[str, tuple[str, ...]] = {
         """ALTER TABLE segments ADD COLUMN origin TEXT NOT NULL DEFAULT 'file'""",
         """UPDATE segments SET origin = CASE WHEN ordinal >= 3298534883328 THEN 'sounds'
              WHEN ordinal >= 2199023255552 THEN 'speech' WHEN ordinal >= 1099511627776 THEN 'ocr'
-             WHEN kind = 'image' AND box IS NOT NULL THEN 'tiles'
-             ELSE 'file' END WHERE ordinal >= 1000000""",
+             WHEN kind = 'image' AND box IS NOT NULL THEN 'tiles' ELSE 'file' END WHERE ordinal >= 1000000""",
         """ALTER TABLE segments RENAME COLUMN picture TO caption_target""",
         """ALTER TABLE contents RENAME COLUMN looks TO perceptual_hash""",
         """ALTER TABLE spaces RENAME COLUMN through TO indexed_to""",
