@@ -40,7 +40,7 @@ def formats_command(as_json: bool) -> None:
 def as_dict(file_format: FileFormat) -> dict[str, object]:
     """Return the public keys of a format; `extra` is None or has a name, a command and `installed`."""
     extra = file_format.extra
-    keys = {key: value for key, value in asdict(file_format).items() if key != "extra"}
+    keys = {key: value for key, value in asdict(file_format).items() if key not in ("extra", "decoder")}
     return {
         **keys,
         "extra": extra

@@ -290,8 +290,8 @@ def _save_settings(writer: LibraryWriter, options: IndexOptions) -> None:
 def _partial_file_notes(partly: Sequence[str], writer: LibraryWriter) -> Iterator[str]:
     """Yield notes on files that were read in part, at most MAX_REPORTED_FILES and a count."""
     waiting = [
-        f"{os.fsdecode(path)}: {missing:,} of the {pluralize(named, 'image')} it names "
-        f"{'is' if missing == 1 else 'are'} missing; their captions are kept until the files exist."
+        f"{os.fsdecode(path)}: {missing:,} of {pluralize(named, 'named image')} "
+        f"{'is' if missing == 1 else 'are'} missing; the captions are kept until the files exist."
         for path, missing, named in writer.captions.missing_images()
     ]
     notes = [*partly, *waiting]

@@ -42,7 +42,7 @@ class Report:
             first = ", ".join(f"{n:,} {printable(suffix)}" for suffix, n in self.skipped.most_common(6))
             more = ", ..." * (len(self.skipped) > 6)
             total = self.skipped.total()
-            lines.append(f"  {total:,} skipped: of a kind clew does not read ({first}{more})")
+            lines.append(f"  {total:,} skipped: unsupported format ({first}{more})")
         if any(self.skipped[suffix] for suffix in ARCHIVE_SUFFIXES):
             lines.append("  --archives reads what is in .zip and .tar files")
         return "\n".join(lines)

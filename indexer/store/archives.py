@@ -90,7 +90,7 @@ class ArchiveScan:
         )
         nested = sum(map(is_archive, listing.members))
         if nested:
-            listing.problems.append(f"{pluralize(nested, 'archive')} in it left out: unpack to have it read")
+            listing.problems.append(f"{pluralize(nested, 'archive')} inside not indexed: unpack to index it")
         entries = []
         for name, decoder, sidecar_of in assign_archive_decoders(listing.members):
             if describes_other_files(decoder):  # its captions are of images on disk

@@ -20,15 +20,13 @@ from retrieval.types import FileAttributes, GroupReason
 
 MAX_BURST_GAP_SECONDS = 3.0  # between consecutive images of a burst
 MAX_SCENE_GAP_SECONDS = 10.0  # between neighboring scenes of a video
-MIN_NEAR_DUPLICATE_SIMILARITY, SIMILARITY_PER_BIT = (
-    0.15,
-    0.07,
-)  # the likeness asked of near-duplicates: of equal hashes, and more for each bit
+# Required similarity of near-duplicates: with equal hashes, and added for each differing bit.
+MIN_NEAR_DUPLICATE_SIMILARITY = 0.15
+SIMILARITY_PER_BIT = 0.07
 MIN_RELATED_SIMILARITY = 0.5  # of images that are also related by time or name
-MIN_PLAIN_IMAGE_SIMILARITY, MIN_MINORITY_BITS = (
-    0.95,
-    16,
-)  # the likeness asked of pictures whose hashes tell nothing: fewer bits set, or unset
+# Required similarity of images whose hashes have few set, or few unset, bits.
+MIN_PLAIN_IMAGE_SIMILARITY = 0.95
+MIN_MINORITY_BITS = 16
 MAX_COMPARED_NEIGHBORS = 16  # neighbors with which each of many files with equal hash or camera is compared
 PAIRS_PER_BATCH = 200_000  # pairs compared at a time
 COMMON_IMAGE_SUFFIXES = frozenset(

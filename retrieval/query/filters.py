@@ -22,10 +22,8 @@ _TIME = re.compile(r"\d{4}(-\d\d(-\d\d([T ]\d\d:\d\d(:\d\d)?)?)?)?")
 _LOCATION = re.compile(
     r"\s*,\s*".join((r"([+-]?\d{1,3}(?:\.\d+)?)",) * 2 + (r"(\d{1,9}(?:\.\d+)?)\s*(km|m|)",)), re.I
 )
-_WIDTH_AND_HEIGHT, _MEGAPIXELS = (
-    re.compile(r"(\d{1,9})\s*[x×]\s*(\d{1,9})", re.I),
-    re.compile(r"(\d{1,9}(?:\.\d+)?)\s*mp", re.I),
-)
+_WIDTH_AND_HEIGHT = re.compile(r"(\d{1,9})\s*[x×]\s*(\d{1,9})", re.I)
+_MEGAPIXELS = re.compile(r"(\d{1,9}(?:\.\d+)?)\s*mp", re.I)
 
 
 class FilterOptions(TypedDict, total=False):

@@ -20,11 +20,10 @@ SEARCH_EFFORTS = (32, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048)  #
 MAX_SCANNED_ROWS = 4_000  # allowed rows that are all compared, which takes a millisecond
 GRAPH_CANDIDATE_SECONDS, SKETCH_ROW_SECONDS, SKETCH_PICKED_ROW_SECONDS = 5e-6, 5e-9, 20e-9  # seconds
 OVERSAMPLING_FACTOR = 1.5  # times the expected number of candidates, so that usually enough pass
-MIN_COMPARED_ROWS, MIN_COMPARED_SHARE, GROWTH_FACTOR = (
-    1_000,
-    0.01,
-    4,
-)  # rows compared after the sketch; then so many times as many
+# rows compared after the sketch; then so many times as many
+MIN_COMPARED_ROWS = 1_000
+MIN_COMPARED_SHARE = 0.01
+GROWTH_FACTOR = 4
 MAX_COMPARED_SHARE = 0.25  # of the rows; above it, the sketch is not selective and all are compared
 
 

@@ -31,7 +31,7 @@ def test_index_prints_counts_of_indexed_and_skipped_files(clew, folder):
     assert done.exit_code == 0
     assert done.stdout.startswith("7 images in ")
     assert "1 skipped: could not be read" in done.stdout
-    assert "1 skipped: of a kind clew does not read (1 .xyz)" in done.stdout
+    assert "1 skipped: unsupported format (1 .xyz)" in done.stdout
     assert "nothing new" in clew("index").stdout
 
 

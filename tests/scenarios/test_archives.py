@@ -308,7 +308,7 @@ def test_nested_archives_are_reported_and_not_read(tmp_path, index, place):
     inner = write_archive(tmp_path / "inner.zip", COLOR_IMAGES).read_bytes()
     write_archive(tmp_path / "root" / "a.tar", {"inner.zip": inner, "b.tgz": b"", "a.png": small_png("red")})
     assert counts(index(tmp_path / "root", archives=True)) == {"added": 1, "failed": 1}
-    assert failure_reasons(place) == {"root/a.tar": "2 archives in it left out: unpack to have it read"}
+    assert failure_reasons(place) == {"root/a.tar": "2 archives inside not indexed: unpack to index it"}
 
 
 def test_sparse_file_is_skipped_and_the_next_is_read(tmp_path, index, place):

@@ -23,12 +23,10 @@ CHUNK_BYTES = 1 << 16
 
 MAX_REPAIR_BYTES = 200_000_000  # of a truncated document
 
-LOCAL_HEADER_SIGNATURE, END_RECORD_SIGNATURE, ZIP64_END_RECORD_SIGNATURE, ZIP64_LOCATOR_SIGNATURE = (
-    b"PK\3\4",
-    b"PK\5\6",
-    b"PK\6\6",
-    b"PK\6\7",
-)
+LOCAL_HEADER_SIGNATURE = b"PK\3\4"
+END_RECORD_SIGNATURE = b"PK\5\6"
+ZIP64_END_RECORD_SIGNATURE = b"PK\6\6"
+ZIP64_LOCATOR_SIGNATURE = b"PK\6\7"
 ENCRYPTED_FLAG = 1  # of the flags of a member
 OLE_SIGNATURE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"  # of Office files before 2007, and of encrypted ones
 ENCRYPTED_STREAM_NAME = "EncryptedPackage".encode("utf-16-le")

@@ -58,23 +58,23 @@ class Scene:
 
     @property
     def representative_samples(self) -> list[Sample]:
-        """The samples without blank frames and scene starts, unless there are no others."""
+        """Return the samples without blank frames and scene starts, unless there are no others."""
         visible = [sample for sample in self.samples if not sample.is_blank] or self.samples
         return [sample for sample in visible if not sample.is_scene_start] or visible
 
     @property
     def vector(self) -> Vectors:
-        """The unit mean of the vectors of the representative samples, (d,)."""
+        """Return the unit mean of the vectors of the representative samples, (d,)."""
         return mean_vector([sample.vector for sample in self.representative_samples])
 
     @property
     def is_blank(self) -> bool:
-        """Whether all samples are blank."""
+        """Return True if all samples are blank."""
         return all(sample.is_blank for sample in self.samples)
 
     @property
     def sharpest(self) -> Sample:
-        """The sharpest representative sample."""
+        """Return the sharpest representative sample."""
         return max(self.representative_samples, key=lambda sample: sample.sharpness)
 
 

@@ -153,7 +153,7 @@ def test_captions_of_missing_images_wait_for_them(index, photos, place):
     rows = "sub/a.png,cyan\nsub/new.png,cyan\n../out.png,cyan\n/etc/x.png,cyan\n.,cyan\n"
     write_text(photos / "captions.csv", "image,caption\n" + rows)
     assert index(photos).notes == [
-        "captions.csv: 4 of the 5 images it names are missing; their captions are kept until the files exist."
+        "captions.csv: 4 of 5 named images are missing; the captions are kept until the files exist."
     ]
     assert [hit.path.name for hit in search(place, "cyan", kind="text")] == ["a.png"]
     with Library.open(place, embedder=ToyEmbedder()) as library:
