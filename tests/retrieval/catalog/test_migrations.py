@@ -66,7 +66,8 @@ def test_origin_of_a_segment_is_taken_from_its_ordinal(db):
     origins = {0: "file", 999_999: "file", 1_000_000: "tiles", 1 << 40: "ocr", 2 << 40: "speech"}
     origins[3 << 40] = "sounds"
     db.executemany(
-        "INSERT INTO segments (content, ordinal, kind) VALUES (1, ?, 'image')", [(n,) for n in origins]
+        "INSERT INTO segments (content, ordinal, kind, box) VALUES (1, ?, 'image', ?)",
+        [(n, "[0, 0, 9, 9]" if n >= 1_000_000 else None) for n in origins],
     )
     apply(db, 15, 15)
     assert dict(db.execute("SELECT ordinal, origin FROM segments")) == origins
