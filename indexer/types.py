@@ -1,7 +1,8 @@
-"""Shared types: FileEntry and the callback types."""
+"""Shared types: FileEntry, BatchLimits and the callback types."""
 
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import NamedTuple
 
 Notify = Callable[[str], None]
@@ -25,6 +26,17 @@ class FileEntry(NamedTuple):
     mtime: int
     decoder: str
     sidecar_of: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BatchLimits:
+    """When a batch ends and is committed; an interruption loses at most one batch."""
+
+    segments: int = 256  # or files without segments
+    seconds: float = 2.0  # of a smaller batch, for work that takes seconds per file
+
+
+DEFAULT_BATCH_LIMITS = BatchLimits()
 
 
 def mtime_nanoseconds(status: os.stat_result) -> int:

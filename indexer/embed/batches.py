@@ -8,15 +8,17 @@ import numpy as np
 from indexer.decode.base import SegmentDraft
 from indexer.decode.reader import ReadResult
 from indexer.store.writer import FileChunk
+from indexer.types import DEFAULT_BATCH_LIMITS, BatchLimits
 from retrieval.embedders.base import Embedder
 from retrieval.types import Vectors
 
 MAX_BATCH = 1_000  # segments in one transaction
-TARGET_BATCH = 256  # segments or files after which a batch ends
 
 
-def iter_batches(results: Iterable[ReadResult]) -> Iterator[list[FileChunk]]:
-    """Cut a stream of files into batches of about TARGET_BATCH and at most MAX_BATCH segments."""
+def iter_batches(
+    results: Iterable[ReadResult], limits: BatchLimits = DEFAULT_BATCH_LIMITS
+) -> Iterator[list[FileChunk]]:
+    """Cut a stream of files into batches that end at a limit, with at most MAX_BATCH segments."""
     batch: list[FileChunk] = []
     held = 0
     for read in results:
@@ -26,7 +28,7 @@ def iter_batches(results: Iterable[ReadResult]) -> Iterator[list[FileChunk]]:
             last = first + len(part) == len(drafts)
             batch.append(FileChunk(read, part, first, last))
             held, first = held + len(part), first + len(part)
-            if held >= TARGET_BATCH or len(batch) >= TARGET_BATCH:
+            if held >= limits.segments or len(batch) >= limits.segments:
                 yield batch
                 batch, held = [], 0
             if last:

@@ -7,7 +7,7 @@ from typing import BinaryIO, NamedTuple, Protocol
 
 from indexer.decode.base import SegmentDraft
 from indexer.decode.reader import open_unchanged
-from indexer.enrich.content_pass import COMMIT_INTERVAL_SECONDS, ContentPass, in_reading_order
+from indexer.enrich.content_pass import ContentPass, in_reading_order
 from indexer.store.analyses import (
     Analysis,
     PartialResult,
@@ -52,11 +52,11 @@ class AnalysisPass(ContentPass[tuple[int, WorkUnit], PartialResult]):
     """Runs an analyzer over the contents that its version has not analyzed."""
 
     prefetch_per_thread = 1  # units are large: minutes of audio, images in full size
-    commit_interval = COMMIT_INTERVAL_SECONDS
     analyzer: Analyzer  # created only if anything is pending
 
     def __init__(self, writer: LibraryWriter, enrichment: Enrichment) -> None:
         self.writer, self.enrichment = writer, enrichment
+        self.batch_size, self.commit_interval = writer.batch_limits.segments, writer.batch_limits.seconds
         self._key = enrichment.analysis, enrichment.version
         self.contents = pending_contents(writer.db.conn, *self._key, enrichment.decoders)
         self.total = len(self.contents)

@@ -13,17 +13,16 @@ from typing import Generic, TypeVar
 
 from indexer.decode.base import SegmentDraft
 from indexer.embed.archive_order import in_archive_order
-from indexer.embed.batches import TARGET_BATCH
 from indexer.embed.long_texts import embed_long_texts
 from indexer.prefetch import prefetch
 from indexer.store.analyses import PendingContent
+from indexer.types import DEFAULT_BATCH_LIMITS
 from retrieval.embedders.base import Embedder
 from retrieval.media.archives.archive import Opener
 from retrieval.system import cores
 from retrieval.types import Vectors
 
 PREFETCH_PER_THREAD = 16  # items processed ahead per thread
-COMMIT_INTERVAL_SECONDS = 2.0  # for passes that commit by time
 
 PassProgress = Callable[[int, int], None]  # done, total
 OpenableContent = tuple[PendingContent, Opener | None]  # with its opener if the file is in an archive
@@ -43,7 +42,9 @@ class ContentPass(ABC, Generic[Item, Result]):
     failures: tuple[Exception, ...] = ()  # the errors that `process` raised
     threads: int | None = None  # that process items; None is one per core
     prefetch_per_thread = PREFETCH_PER_THREAD
-    batch_size = TARGET_BATCH  # drafts in a transaction; a result without drafts counts as one
+    batch_size = (
+        DEFAULT_BATCH_LIMITS.segments
+    )  # drafts in a transaction; a result without drafts counts as one
     commit_interval = inf  # seconds after which a smaller batch is committed
     embed_threads = 0  # batches embedded while further items are processed; 0 commits each batch first
 

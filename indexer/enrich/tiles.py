@@ -26,7 +26,7 @@ class TilesPass(ContentPass[OpenableContent, PartialResult]):
     """Cuts images into tiles, unless they are stored as several segments already."""
 
     def __init__(self, writer: LibraryWriter) -> None:
-        self.writer = writer
+        self.writer, self.batch_size = writer, writer.batch_limits.segments
         self.embed_threads = writer.embedder.concurrency
         self.contents = pending_contents(writer.db.conn, "tiles", VERSION, ("picture",), _NOT_CUT_YET)
         self.total = len(self.contents)

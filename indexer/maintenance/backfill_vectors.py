@@ -44,7 +44,7 @@ class VectorPass(ContentPass[tuple[MissingContent, Opener | None], EmbeddingInpu
     """Embeds the segments that have no vector of a space."""
 
     def __init__(self, writer: LibraryWriter, space: Space, embedder: Embedder) -> None:
-        self.writer, self.space = writer, space
+        self.writer, self.space, self.batch_size = writer, space, writer.batch_limits.segments
         self.context = DecodeContext(embedder, thumbnails=False)
         self.embed_threads = embedder.concurrency
         self._condition = f"NOT EXISTS (SELECT 1 FROM {vectors_table(space.id)} v WHERE v.segment = s.id)"

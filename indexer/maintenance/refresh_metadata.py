@@ -9,7 +9,6 @@ from indexer.decode.context import DecodeContext
 from indexer.decode.metadata.properties import METADATA_VERSION
 from indexer.decode.reader import redecode
 from indexer.enrich.content_pass import (
-    COMMIT_INTERVAL_SECONDS,
     ContentPass,
     OpenableContent,
     PassProgress,
@@ -33,10 +32,9 @@ class RedecodedContent(NamedTuple):
 class ThumbnailPass(ContentPass[OpenableContent, RedecodedContent]):
     """Decodes contents again for their thumbnails; nothing is embedded."""
 
-    commit_interval = COMMIT_INTERVAL_SECONDS
-
     def __init__(self, writer: LibraryWriter, embedder: Embedder, contents: Sequence[int]) -> None:
         self.writer, self.contents = writer, contents
+        self.commit_interval = writer.batch_limits.seconds
         self.contexts = {wanted: DecodeContext(embedder, wanted) for wanted in (False, True)}
         self.total = len(contents)
 

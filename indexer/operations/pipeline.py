@@ -123,7 +123,7 @@ class IndexRun:
         """Read, embed and write new files; an interruption loses at most one batch."""
         done, indexed = 0, _count_indexed_vectors(active_space(self.writer.catalog))
         segments_at_build = self.report.segments
-        reads = iter_batches(self._read_files(target.root_path, entries))
+        reads = iter_batches(self._read_files(target.root_path, entries), self.writer.batch_limits)
         # A batch is embedded while the previous one is written and the next ones are read.
         embedder = self.writer.embedder
         threads = embedder.concurrency

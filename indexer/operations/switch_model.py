@@ -1,7 +1,8 @@
 """Change the model of a library: fill a new space while the old one is active, then activate it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from time import monotonic
 
@@ -74,45 +75,47 @@ def switch_library(
     is forgotten. After an interruption the next call resumes. With queries in `compare`, both spaces answer
     them and the old one stays active. Raises LibraryError and EmbedderError.
     """
-    begun, place = monotonic(), existing_library(library)
+    started_at, folder = monotonic(), existing_library(library)
     name = resolve.RECOMMENDED_MODEL if model == resolve.AUTO else model
     new = embedder or resolve.resolve_embedder(name, arch=arch, device=device, notify=notify)
     for words in compare:
         validate_query(parse(words))  # fail before the work if a query is invalid
-    with LibraryWriter(place) as writer:
-        space = writer.spaces.find_or_create(new)
-        old = active_space(writer.catalog)  # after it may have been renamed
+    with LibraryWriter(folder) as writer:
+        result = switch_space(writer, new, progress, activate=not compare)
+    if compare and not result.interrupted:
+        comparisons = _compare_spaces(folder, result.old, result.new, new, compare)
+        result = replace(result, comparisons=comparisons)
+    return replace(result, seconds=round(monotonic() - started_at, 3))
 
-        def advance(done: int, total: int) -> None:
-            progress(space.name, done, total)
 
-        try:
-            embedded, waiting = backfill_vectors(writer, space, new, advance)
-            space = build_if_due(writer, space=_reload_space(writer, space))
-            calibrate_if_due(writer, space, new)
-            retrain_concepts(writer, space, new)
-        except KeyboardInterrupt:
-            return Switched(old.name, space.name, seconds=_elapsed_seconds(begun), interrupted=True)
-        if not compare:
+def switch_space(
+    writer: LibraryWriter, embedder: Embedder, progress: Progress = no_progress, *, activate: bool = True
+) -> Switched:
+    """Fill the space of an embedder, build its indexes and, by default, activate it."""
+    space = writer.spaces.find_or_create(embedder)
+    old = active_space(writer.catalog)  # after it may have been renamed
+    result = Switched(old.name, space.name)
+    try:
+        embedded, waiting = backfill_vectors(writer, space, embedder, partial(progress, space.name))
+        space = build_if_due(writer, space=_reload_space(writer, space))
+        calibrate_if_due(writer, space, embedder)
+        retrain_concepts(writer, space, embedder)
+        result = replace(result, embedded=embedded, waiting=waiting)
+        if activate:
             writer.spaces.activate(space, complete=not waiting)
-            try:
-                update_tags(writer, space, new)
-            except KeyboardInterrupt:  # the next `clew index` continues the tagging
-                return Switched(old.name, space.name, embedded, waiting, _elapsed_seconds(begun), True, True)
-    found = _compare_spaces(place, old, space, new, compare)
-    return Switched(
-        old.name, space.name, embedded, waiting, _elapsed_seconds(begun), not compare, False, found
-    )
+            result = replace(result, answers=True)
+            update_tags(writer, space, embedder)
+    except KeyboardInterrupt:  # the next call resumes; after the activation, the next `clew index` tags
+        return replace(result, interrupted=True)
+    return result
 
 
 def _compare_spaces(
-    library_folder: Path, old: Space, space: Space, new: Embedder, queries: Sequence[str]
+    library_folder: Path, old: str, new: str, embedder: Embedder, queries: Sequence[str]
 ) -> tuple[Comparison, ...]:
-    if not queries:
-        return ()
     with (
-        Library.open(library_folder, space=old.name) as one,
-        Library.open(library_folder, space=space.name, embedder=new) as two,
+        Library.open(library_folder, space=old) as one,
+        Library.open(library_folder, space=new, embedder=embedder) as two,
     ):
         return tuple(
             Comparison(
@@ -129,7 +132,3 @@ def _reload_space(writer: LibraryWriter, space: Space) -> Space:
     found = writer.catalog.space(space.name)
     assert found is not None, "created above"
     return found
-
-
-def _elapsed_seconds(started_at: float) -> float:
-    return round(monotonic() - started_at, 3)

@@ -23,6 +23,7 @@ from indexer.store.roots import Roots
 from indexer.store.settings import save_settings
 from indexer.store.spaces import Spaces
 from indexer.store.thumbnails import NewThumbnail, ThumbnailFile
+from indexer.types import DEFAULT_BATCH_LIMITS, BatchLimits
 from retrieval.catalog.migrations import MIGRATIONS
 from retrieval.catalog.reader import Catalog, check_version
 from retrieval.catalog.schema import CATALOG_FILE, INDEX_FOLDER, vectors_table
@@ -66,14 +67,17 @@ class LibraryWriter:
     embedder: Embedder
 
     def __init__(
-        self, folder: Path, embedder_factory: Callable[[Space | None], Embedder] | None = None
+        self,
+        folder: Path,
+        embedder_factory: Callable[[Space | None], Embedder] | None = None,
+        batch_limits: BatchLimits = DEFAULT_BATCH_LIMITS,
     ) -> None:
         """Write to the library in `folder`.
 
         `embedder_factory` gets the active space, or None for a new library. Without it the library must
         exist, and no files can be added.
         """
-        self.folder = folder
+        self.folder, self.batch_limits = folder, batch_limits
         self._embedder_factory = embedder_factory
 
     def __enter__(self) -> Self:

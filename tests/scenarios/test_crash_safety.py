@@ -12,8 +12,10 @@ from contextlib import closing
 import pytest
 
 from indexer import IndexOptions, update_library, verify_library
+from indexer.types import BatchLimits
 from retrieval import Library
 from retrieval.catalog.schema import CATALOG_FILE
+from tests.scenarios.helpers import index_in_batches
 from tests.support.catalog import REPOSITORY_ROOT, committed_segments
 from tests.support.toy_embedder import ToyEmbedder
 
@@ -67,10 +69,8 @@ def test_library_loses_nothing_when_runs_are_killed_at_random_times(min_kills, b
 
 
 def test_long_text_is_continued_after_its_last_transaction(busy, tmp_path, monkeypatch):
-    from indexer.embed import batches
     from indexer.store import writer
 
-    monkeypatch.setattr(batches, "TARGET_BATCH", 8)
     write = writer.LibraryWriter.write
 
     def fail(self, root, portions):
@@ -79,15 +79,16 @@ def test_long_text_is_continued_after_its_last_transaction(busy, tmp_path, monke
         return write(self, root, portions)
 
     monkeypatch.setattr(writer.LibraryWriter, "write", fail)
+    limits = BatchLimits(segments=8)
     with pytest.raises(RuntimeError, match="power"):
-        update_library([busy], library=tmp_path, embedder=ToyEmbedder())
+        index_in_batches(limits, [busy], tmp_path, ToyEmbedder())
     committed = {row for row in committed_segments(tmp_path) if row[1] == "text"}
     assert 0 < len(committed) < 2_500
     with Library.open(tmp_path, embedder=ToyEmbedder()) as library:
         hits = library.search("blue", kind="text", count=5_000)
         assert not any(hit.path.name == "long.txt" for hit in hits)
     monkeypatch.setattr(writer.LibraryWriter, "write", write)
-    report = update_library([busy], library=tmp_path, embedder=ToyEmbedder())
+    report = index_in_batches(limits, [busy], tmp_path, ToyEmbedder())
     assert report.kinds["text"] >= 2_500 - len(committed)
     assert len({row for row in committed_segments(tmp_path) if row[1] == "text"}) == 2_500
 

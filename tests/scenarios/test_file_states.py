@@ -9,10 +9,10 @@ import pytest
 
 from indexer import forget
 from indexer.decode import reader
-from indexer.embed import batches
+from indexer.types import BatchLimits
 from retrieval import Library
 from retrieval.errors import LibraryError
-from tests.scenarios.helpers import draw_images, hit_names
+from tests.scenarios.helpers import draw_images, hit_names, index_in_batches
 from tests.support.files import draw_image, write_text
 
 
@@ -207,8 +207,7 @@ def test_files_moved_to_another_root_are_moved(tmp_path, index, toy):
     assert toy.image_count == image_count
 
 
-def test_interrupted_run_after_a_rename_leaves_no_file_offline(tmp_path, index, monkeypatch):
-    monkeypatch.setattr(batches, "TARGET_BATCH", 10)
+def test_interrupted_run_after_a_rename_leaves_no_file_offline(tmp_path, index, place, toy):
     draw_images(tmp_path / "images" / "old", 120)
     index(tmp_path / "images")
     (tmp_path / "images" / "old").rename(tmp_path / "images" / "new")
@@ -217,7 +216,7 @@ def test_interrupted_run_after_a_rename_leaves_no_file_offline(tmp_path, index, 
         if done_count >= 60:
             raise KeyboardInterrupt
 
-    assert index(progress=stop).interrupted
+    assert index_in_batches(BatchLimits(segments=10), [], place, toy, progress=stop).interrupted
     report = index()
     assert (report.offline, report.notes) == (0, [])
     assert index().unchanged == 120

@@ -9,11 +9,11 @@ from PIL import Image
 
 from indexer import IndexOptions, index_folder, update_library
 from indexer.decode import reader
-from indexer.embed import batches
 from indexer.store.lock import library_lock
+from indexer.types import BatchLimits
 from retrieval import Library
 from retrieval.errors import LibraryBusy, LibraryError, LibraryVersionMismatch, SpaceMismatch
-from tests.scenarios.helpers import draw_images, hit_names
+from tests.scenarios.helpers import draw_images, hit_names, index_in_batches
 from tests.support.files import draw_image, requires_non_utf8_names
 
 
@@ -175,15 +175,14 @@ def test_library_of_a_newer_version_is_rejected(folder, index, place):
         Library.open(place)
 
 
-def test_next_run_continues_an_interrupted_run(tmp_path, index, toy, monkeypatch):
-    monkeypatch.setattr(batches, "TARGET_BATCH", 10)
+def test_next_run_continues_an_interrupted_run(tmp_path, index, place, toy):
     draw_images(tmp_path / "images", 100)
 
     def stop(folder, done_count, total):
         if done_count >= 30:
             raise KeyboardInterrupt
 
-    report = index(tmp_path / "images", progress=stop)
+    report = index_in_batches(BatchLimits(segments=10), [tmp_path / "images"], place, toy, progress=stop)
     assert report.interrupted
     assert report.added == 30
     report = index(tmp_path / "images")

@@ -14,8 +14,9 @@ import pytest
 from PIL import Image
 
 from indexer import forget, index_folder, switch_library, update_library, verify_library
-from indexer.maintenance.backfill_vectors import VectorPass
-from indexer.operations.switch_model import Comparison
+from indexer.operations.switch_model import Comparison, switch_space
+from indexer.store.writer import LibraryWriter
+from indexer.types import BatchLimits
 from retrieval import Library
 from retrieval.catalog.reader import Catalog
 from retrieval.catalog.schema import CATALOG_FILE
@@ -122,10 +123,9 @@ def test_vector_of_a_text_too_long_for_the_new_model_is_the_mean_of_its_parts(tm
 
 
 def test_interrupted_switch_keeps_the_old_space_and_is_continued_by_the_next(
-    folder, index, place, toy, other, monkeypatch
+    folder, index, place, toy, other
 ):
     index(folder)
-    monkeypatch.setattr(VectorPass, "batch_size", 2)
     calls = []
 
     def stop(name, done, total):
@@ -133,7 +133,8 @@ def test_interrupted_switch_keeps_the_old_space_and_is_continued_by_the_next(
         if len(calls) == 2:
             raise KeyboardInterrupt
 
-    result = switch(place, other, progress=stop)
+    with LibraryWriter(place, batch_limits=BatchLimits(segments=2)) as writer:
+        result = switch_space(writer, other, stop)
     assert (result.interrupted, result.answers) == (True, False)
     assert calls == [("other", 2, 7), ("other", 4, 7)]
     with Library.open(place, embedder=toy) as library:
@@ -286,11 +287,12 @@ def test_missing_library_and_missing_space_are_rejected(place, other, folder, in
 
 CHILD = """
 import sys, time
-from indexer import switch_library
-from indexer.maintenance.backfill_vectors import VectorPass
+from pathlib import Path
+from indexer.operations.switch_model import switch_space
+from indexer.store.writer import LibraryWriter
+from indexer.types import BatchLimits
 from retrieval import Library
 from tests.support.toy_embedder import RotatedToyEmbedder
-VectorPass.batch_size = 8
 def report(space, done, total):
     print(done, total, flush=True)
     if done >= float(sys.argv[2]) * total > 0:
@@ -299,7 +301,8 @@ with Library.open(sys.argv[1]) as library:
     counts = library.status().spaces
 print("go", flush=True)
 report("other", 0, counts["toy"] - counts.get("other", 0))
-switch_library("other", library=sys.argv[1], embedder=RotatedToyEmbedder(), progress=report)
+with LibraryWriter(Path(sys.argv[1]), batch_limits=BatchLimits(segments=8)) as writer:
+    switch_space(writer, RotatedToyEmbedder(), report)
 """
 
 

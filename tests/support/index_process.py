@@ -1,19 +1,18 @@
 """Child process that indexes a folder with the toy embedder in small transactions; its parent kills it."""
 
 import sys
+from pathlib import Path
 
-from indexer import IndexOptions, update_library
-from indexer.embed import batches
+from indexer import IndexOptions
+from indexer.operations.pipeline import update_folders
+from indexer.store.writer import LibraryWriter
+from indexer.types import BatchLimits
 from tests.support.toy_embedder import ToyEmbedder
 
 if __name__ == "__main__":
-    batches.TARGET_BATCH = 8
+    folder, place, *flags = sys.argv[1:]
     sys.stdout.write("go\n")
     sys.stdout.flush()
-    update_library(
-        [sys.argv[1]],
-        library=sys.argv[2],
-        embedder=ToyEmbedder(),
-        options=IndexOptions(archives="archives" in sys.argv),
-    )
+    with LibraryWriter(Path(place), lambda space: ToyEmbedder(), BatchLimits(segments=8)) as writer:
+        update_folders(writer, [Path(folder)], IndexOptions(archives="archives" in flags))
     sys.stdout.write("done\n")

@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from indexer import switch_library, verify_library
+from indexer import IndexOptions, switch_library, verify_library
 from indexer.decode.audio import stream
-from indexer.enrich.base import AnalysisPass
 from indexer.enrich.sound_events import (
     LabeledWindow,
     SoundEventAnalyzer,
@@ -22,10 +21,12 @@ from indexer.enrich.sound_events import (
 )
 from indexer.enrich.sound_labels import PROMPT_TEMPLATE, SOUND_LABELS, UNREPORTED_LABELS
 from indexer.store.analyses import PendingContent
+from indexer.types import BatchLimits
 from retrieval import Library
 from retrieval.catalog.schema import CATALOG_FILE
 from retrieval.errors import EmbedderError, LibraryError
 from retrieval.formatting import format_location
+from tests.scenarios.helpers import index_in_batches
 from tests.support.audio_files import ToneClassifier, ToneTranscriber, add_cover, tone_samples, write_audio
 from tests.support.catalog import downgrade_catalog
 from tests.support.clap_model import make_clap_model
@@ -152,11 +153,12 @@ class InterruptedClassifier(ToneClassifier):
         return super().classify(windows)
 
 
-def test_interrupted_analysis_resumes_within_a_file(tmp_path, index, place, monkeypatch):
+def test_interrupted_analysis_resumes_within_a_file(tmp_path, index, place, toy, monkeypatch):
     monkeypatch.setattr(stream, "MAX_CHUNK_SECONDS", 10.0)
-    monkeypatch.setattr(AnalysisPass, "commit_interval", 0.0)
     write_audio(tmp_path / "walks" / "a.wav", 65, [(n, n + 8, 400) for n in range(1, 60, 10)])
-    assert index(tmp_path / "walks", sound_classifier=InterruptedClassifier(4)).interrupted
+    options = IndexOptions(sound_classifier=InterruptedClassifier(4))
+    limits = BatchLimits(seconds=0)
+    assert index_in_batches(limits, [tmp_path / "walks"], place, toy, options=options).interrupted
     assert verify_library(place).errors == []
     before, rest = len(rows_of(place)), ToneClassifier()
     assert 2 <= before <= 4

@@ -15,12 +15,13 @@ from indexer.decode.audio import stream
 from indexer.decode.audio.decoder import UNTAGGED_TEXT
 from indexer.decode.audio.stream import SAMPLE_RATE
 from indexer.decode.text.chunking import Chunker
-from indexer.enrich.base import AnalysisPass
 from indexer.enrich.speech import TranscriptSegment, transcript_passages
+from indexer.types import BatchLimits
 from retrieval import Library
 from retrieval.catalog.schema import CATALOG_FILE
 from retrieval.errors import LibraryError
 from retrieval.formatting import format_location
+from tests.scenarios.helpers import index_in_batches
 from tests.support.audio_files import (
     TONE_WORDS,
     ToneTranscriber,
@@ -101,15 +102,16 @@ class InterruptedTranscriber(ToneTranscriber):
         return super().transcribe(samples)
 
 
-def test_interrupted_transcription_resumes_within_a_file(tmp_path, index, place, monkeypatch):
+def test_interrupted_transcription_resumes_within_a_file(tmp_path, index, place, toy, monkeypatch):
     monkeypatch.setattr(stream, "MAX_CHUNK_SECONDS", 4.0)
     monkeypatch.setattr(stream, "QUIET_SEARCH_SECONDS", 1.0)
-    monkeypatch.setattr(AnalysisPass, "commit_interval", 0.0)
     for number in range(3):
         write_audio(
             tmp_path / "memos" / f"{number}.wav", 10 + number, [(1, 2, 400), (5, 6, 800), (8, 9, 1600)]
         )
-    assert index(tmp_path / "memos", transcriber=InterruptedTranscriber(4)).interrupted
+    options = IndexOptions(transcriber=InterruptedTranscriber(4))
+    limits = BatchLimits(seconds=0)
+    assert index_in_batches(limits, [tmp_path / "memos"], place, toy, options=options).interrupted
     assert verify_library(place).errors == []
     before = len(rows_of(place))
     rest = ToneTranscriber()
@@ -170,14 +172,16 @@ def test_transcripts_follow_a_model_switch_and_a_purge(tmp_path, index, place, t
 
 CHILD = """
 import sys
-from indexer import IndexOptions, update_library
-from indexer.enrich.base import AnalysisPass
+from pathlib import Path
+from indexer import IndexOptions
+from indexer.types import BatchLimits
+from tests.scenarios.helpers import index_in_batches
 from tests.support.audio_files import ToneTranscriber
 from tests.support.toy_embedder import ToyEmbedder
-AnalysisPass.commit_interval = 0.0
+folder, place = map(Path, sys.argv[1:])
 print("go", flush=True)
 options = IndexOptions(transcriber=ToneTranscriber())
-update_library([sys.argv[1]], library=sys.argv[2], embedder=ToyEmbedder(), options=options)
+index_in_batches(BatchLimits(seconds=0), [folder], place, ToyEmbedder(), options=options)
 """
 
 

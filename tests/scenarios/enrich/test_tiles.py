@@ -9,13 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
-from indexer import switch_library, tag_library, verify_library
+from indexer import IndexOptions, switch_library, tag_library, verify_library
 from indexer.decode.images.crops import tile_boxes
 from indexer.enrich import tiles
-from indexer.enrich.tiles import TilesPass
+from indexer.types import BatchLimits
 from retrieval import Library
 from retrieval.cli.hit_formats import as_dict
 from retrieval.formatting import format_location
+from tests.scenarios.helpers import index_in_batches
 from tests.support.files import draw_image
 from tests.support.toy_embedder import ToyEmbedder
 
@@ -105,8 +106,7 @@ def test_small_and_already_cropped_images_get_no_tiles(tmp_path, index):
     assert index(folder).segments == 0
 
 
-def test_interrupted_run_keeps_its_tiles_and_the_next_run_resumes(landscapes, index, monkeypatch, place):
-    monkeypatch.setattr(TilesPass, "batch_size", 1)
+def test_interrupted_run_keeps_its_tiles_and_the_next_run_resumes(landscapes, index, place, toy):
     index(landscapes)
     reported = []
 
@@ -114,7 +114,8 @@ def test_interrupted_run_keeps_its_tiles_and_the_next_run_resumes(landscapes, in
         reported.append((done, total))
         raise KeyboardInterrupt
 
-    assert index(landscapes, tiles=True, progress=stop).interrupted
+    limits, options = BatchLimits(segments=1), IndexOptions(tiles=True)
+    assert index_in_batches(limits, [landscapes], place, toy, options=options, progress=stop).interrupted
     assert reported == [(1, 3)]
     assert index(landscapes).segments == 10
     assert verify_library(place).errors == []
