@@ -13,8 +13,6 @@ from indexer.store.analyses import (
     PartialResult,
     PendingContent,
     locate,
-    pending_contents,
-    save_results,
 )
 from indexer.store.writer import LibraryWriter
 from retrieval.errors import ExtraMissing
@@ -49,24 +47,20 @@ class Enrichment(NamedTuple):
 
 
 class AnalysisPass(ContentPass[tuple[int, WorkUnit], PartialResult]):
-    """Runs an analyzer over the contents that its version has not analyzed."""
+    """Runs an analyzer over contents."""
 
     prefetch_per_thread = 1  # units are large: minutes of audio, images in full size
-    analyzer: Analyzer  # created only if anything is pending
 
-    def __init__(self, writer: LibraryWriter, enrichment: Enrichment) -> None:
-        self.writer, self.enrichment = writer, enrichment
+    def __init__(self, writer: LibraryWriter, enrichment: Enrichment, contents: Sequence[int]) -> None:
+        """Create the analyzer; raises ExtraMissing and EmbedderError."""
+        self.writer, self.contents = writer, contents
         self.batch_size, self.commit_interval = writer.batch_limits.segments, writer.batch_limits.seconds
-        self._key = enrichment.analysis, enrichment.version
-        self.contents = pending_contents(writer.db.conn, *self._key, enrichment.decoders)
-        self.total = len(self.contents)
+        self.analyzer = enrichment.create_analyzer()
+        self.threads = self.analyzer.threads
+        self.total = len(contents)
         self.new_segments = Counter[str]()
         self.contents_with_results = set[int]()
-
-    def load(self) -> None:
-        """Create the analyzer; raises ExtraMissing and EmbedderError."""
-        self.analyzer = self.enrichment.create_analyzer()
-        self.threads = self.analyzer.threads
+        self._key = enrichment.analysis, enrichment.version
 
     def pending(self) -> Iterator[tuple[int, WorkUnit]]:
         """Yield the units of each content; a missing or changed file waits for a later run."""
@@ -98,6 +92,6 @@ class AnalysisPass(ContentPass[tuple[int, WorkUnit], PartialResult]):
 
     def commit(self, results: Sequence[PartialResult], vectors: Vectors) -> None:
         """Append the new segments to their contents."""
-        self.new_segments += save_results(self.writer, *self._key, results, vectors)
+        self.new_segments += self.writer.save_results(*self._key, results, vectors)
         self.contents_with_results |= {result.content for result in results if result.drafts}
         self.done += sum(result.progress is None for result in results)

@@ -8,11 +8,10 @@ from importlib.util import find_spec
 
 from indexer.enrich import ocr, sound_events, speech
 from indexer.enrich.base import AnalysisPass, Enrichment
-from indexer.enrich.content_pass import run_pass
-from indexer.enrich.settings import EnrichmentOptions
+from indexer.enrich.content_pass import PassProgress, run_pass
 from indexer.enrich.sound_events import SoundClassifier
 from indexer.enrich.speech import Transcriber
-from indexer.store.analyses import scene_ranges
+from indexer.store.analyses import pending_contents, scene_ranges
 from indexer.store.writer import LibraryWriter
 from indexer.types import Notify
 from retrieval.errors import EmbedderError, ExtraMissing
@@ -32,26 +31,33 @@ class EnrichmentResult:
 
 def run_enrichment(
     writer: LibraryWriter,
-    options: EnrichmentOptions,
     progress: EnrichmentProgress,
     notify: Notify,
     *,
+    transcriber: Transcriber | None = None,
+    sound_classifier: SoundClassifier | None = None,
     new_audio_count: int = 0,
 ) -> EnrichmentResult:
     """Run each enabled analysis over the contents that its version has not analyzed.
 
-    If new audio files are not analyzed, a note tells how to enable it.
+    The transcriber and the classifier replace the models that the settings name. If new audio files are not
+    analyzed, a note tells how to enable it.
     """
-    result, enabled = EnrichmentResult(), list(_enabled(writer, options, notify))
+    result, enabled = EnrichmentResult(), list(_enabled(writer, transcriber, sound_classifier, notify))
     for enrichment in enabled:
-        _run(AnalysisPass(writer, enrichment), result, partial(progress, enrichment.title))
+        _run(writer, enrichment, result, partial(progress, enrichment.title))
     if new_audio_count and not {"speech", "sounds"} & {enrichment.analysis for enrichment in enabled}:
         result.notes.append(_missing_model_hint(new_audio_count))
     return result
 
 
-def _enabled(writer: LibraryWriter, options: EnrichmentOptions, notify: Notify) -> Iterator[Enrichment]:
-    """Yield the analyses that the library's settings or the options enable."""
+def _enabled(
+    writer: LibraryWriter,
+    transcriber: Transcriber | None,
+    sound_classifier: SoundClassifier | None,
+    notify: Notify,
+) -> Iterator[Enrichment]:
+    """Yield the analyses that the library's settings or the arguments enable."""
     settings, embedder = writer.settings(), writer.embedder
     if settings.ocr:
         yield Enrichment(
@@ -59,17 +65,17 @@ def _enabled(writer: LibraryWriter, options: EnrichmentOptions, notify: Notify) 
             "text in images",
             ocr.VERSION,
             ocr.SUPPORTED_DECODERS,
-            lambda: ocr.OcrAnalyzer(embedder, partial(scene_ranges, writer)),
+            lambda: ocr.OcrAnalyzer(embedder, partial(scene_ranges, writer.db.conn)),
         )
-    if transcriber := options.transcriber or settings.speech_model:
+    if recognizer := transcriber or settings.speech_model:
         yield Enrichment(
             "speech",
             "speech",
-            transcriber if isinstance(transcriber, str) else transcriber.name,
+            recognizer if isinstance(recognizer, str) else recognizer.name,
             speech.SUPPORTED_DECODERS,
-            lambda: speech.SpeechAnalyzer(_load_transcriber(transcriber, notify), embedder),
+            lambda: speech.SpeechAnalyzer(_load_transcriber(recognizer, notify), embedder),
         )
-    if classifier := options.sound_classifier or settings.sound_model:
+    if classifier := sound_classifier or settings.sound_model:
         yield Enrichment(
             "sounds",
             "sound events",
@@ -79,23 +85,29 @@ def _enabled(writer: LibraryWriter, options: EnrichmentOptions, notify: Notify) 
         )
 
 
-def _run(work: AnalysisPass, result: EnrichmentResult, progress: Callable[[int, int], None]) -> None:
+def _run(
+    writer: LibraryWriter, enrichment: Enrichment, result: EnrichmentResult, progress: PassProgress
+) -> None:
     """Run an analysis, if anything is pending, and add its outcome to the result."""
-    title = work.enrichment.title.capitalize()
-    if not work.total:
+    title = enrichment.title.capitalize()
+    contents = pending_contents(writer.db.conn, enrichment.analysis, enrichment.version, enrichment.decoders)
+    if not contents:
         return
-    progress(0, work.total)
+    progress(0, len(contents))
+    work = None
     try:
-        work.load()
-        run_pass(work, work.writer.embedder, progress)
+        work = AnalysisPass(writer, enrichment, contents)
+        run_pass(work, writer.embedder, progress)
     except ExtraMissing as missing:
-        result.missing_extras[str(missing)] += work.total
+        result.missing_extras[str(missing)] += len(contents)
         return
     except EmbedderError as unusable:
         result.notes.append(str(unusable))
         return
     except Exception as error:  # of every file, probably of the model
         result.notes.append(f"{title}: failed for every file, and will be retried: {error}")
+    if work is None:
+        return
     result.kinds += work.new_segments
     if work.done:
         files = pluralize(work.done, "file")

@@ -8,7 +8,7 @@ from indexer.decode.images.crops import TILE_SIDE_SHARE, iter_crops, tile_boxes
 from indexer.decode.metadata.properties import ImageHeader
 from indexer.decode.reader import open_unchanged
 from indexer.enrich.content_pass import ContentPass, OpenableContent, PassProgress, in_reading_order, run_pass
-from indexer.store.analyses import PartialResult, locate, pending_contents, save_results
+from indexer.store.analyses import PartialResult, locate, pending_contents
 from indexer.store.writer import LibraryWriter
 from retrieval.embedders.base import Embedder
 from retrieval.errors import ClewError, MediaError
@@ -48,7 +48,7 @@ class TilesPass(ContentPass[OpenableContent, PartialResult]):
 
     def commit(self, results: Sequence[PartialResult], vectors: Vectors) -> None:
         """Append the tiles to their images."""
-        save_results(self.writer, "tiles", VERSION, results, vectors)
+        self.writer.save_results("tiles", VERSION, results, vectors)
         self.done += len(results)
         self.tile_count += len(vectors)
         self.image_count += sum(bool(result.drafts) for result in results)

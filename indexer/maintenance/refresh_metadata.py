@@ -29,8 +29,8 @@ class RedecodedContent(NamedTuple):
     drafts: Sequence[SegmentDraft]
 
 
-class ThumbnailPass(ContentPass[OpenableContent, RedecodedContent]):
-    """Decodes contents again for their thumbnails; nothing is embedded."""
+class RedecodePass(ContentPass[OpenableContent, RedecodedContent]):
+    """Decodes contents again and saves their thumbnails; nothing is embedded."""
 
     def __init__(self, writer: LibraryWriter, embedder: Embedder, contents: Sequence[int]) -> None:
         self.writer, self.contents = writer, contents
@@ -58,8 +58,8 @@ class ThumbnailPass(ContentPass[OpenableContent, RedecodedContent]):
         self.done += len(results)
 
 
-class MetadataPass(ThumbnailPass):
-    """Decodes contents again that an older version has decoded, for their metadata and thumbnails."""
+class MetadataPass(RedecodePass):
+    """Decodes contents again and saves their metadata and thumbnails."""
 
     def commit(self, results: Sequence[RedecodedContent], vectors: Vectors) -> None:
         """Save the thumbnails and the metadata."""

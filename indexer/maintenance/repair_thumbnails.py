@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from itertools import takewhile
 
 from indexer.enrich.content_pass import OpenableContent, PassProgress, run_pass
-from indexer.maintenance.refresh_metadata import ThumbnailPass
+from indexer.maintenance.refresh_metadata import RedecodePass
 from indexer.maintenance.verify import Findings
 from indexer.store.thumbnails import ThumbnailFile
 from indexer.store.writer import LibraryWriter
@@ -73,7 +73,7 @@ def repair_thumbnails(
         findings.warnings.append(file.note)
 
 
-class MissingThumbnailPass(ThumbnailPass):
+class MissingThumbnailPass(RedecodePass):
     """Makes thumbnails for segments that lack one, until their file is full."""
 
     def pending(self) -> Iterator[OpenableContent]:

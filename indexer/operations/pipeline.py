@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from time import monotonic
@@ -12,7 +12,6 @@ from indexer.decode.reader import ReadResult, read_file
 from indexer.embed.archive_order import in_archive_order
 from indexer.embed.batches import embed_batch, iter_batches
 from indexer.enrich.runner import run_enrichment
-from indexer.enrich.settings import EnrichmentOptions, save_options
 from indexer.enrich.tiles import add_tiles
 from indexer.maintenance.backfill_vectors import backfill_vectors
 from indexer.maintenance.build_index import build_if_due
@@ -21,6 +20,7 @@ from indexer.maintenance.refresh_metadata import refresh_metadata
 from indexer.operations.options import DEFAULT_OPTIONS, IndexOptions
 from indexer.operations.reconcile import reconcile
 from indexer.operations.report import Report
+from indexer.operations.settings import save_settings
 from indexer.prefetch import prefetch
 from indexer.scan.diff import Changes, compare
 from indexer.scan.targets import ScanTarget
@@ -165,19 +165,12 @@ class IndexRun:
 
     def enrich(self) -> None:
         """Run the enabled enrichments: OCR, speech and sound events."""
-        options = self.options
-        enrichment = EnrichmentOptions(
-            options.ocr,
-            options.speech_model,
-            options.transcriber,
-            options.sound_model,
-            options.sound_classifier,
-        )
         result = run_enrichment(
             self.writer,
-            enrichment,
             self.progress,
             self.notify,
+            transcriber=self.options.transcriber,
+            sound_classifier=self.options.sound_classifier,
             new_audio_count=self.report.kinds["audio"],
         )
         self.report.kinds += result.kinds
@@ -260,7 +253,7 @@ def _register_folders(
     prefixes = tuple(path.rstrip(b"/") + b"/" for path in folders)
     exclude = [options.exclude] if isinstance(options.exclude, str) else options.exclude
     with writer.db.atomic():
-        _save_settings(writer, options)
+        save_settings(writer, options)
         targets = {
             path: writer.roots.register(path, exclude, options.hidden, options.archives) for path in folders
         }
@@ -269,22 +262,6 @@ def _register_folders(
                 targets[path] = writer.roots.register(path)
     # The scan of a folder includes the named folders below it.
     return [t for path, t in targets.items() if not (t.subpath and path.startswith(prefixes))]
-
-
-def _save_settings(writer: LibraryWriter, options: IndexOptions) -> None:
-    """Save the options that later runs keep."""
-    settings = writer.settings()
-    if options.tiles is not None:
-        settings = replace(settings, tiles=options.tiles)
-    if options.thumbnails_max_bytes is not None:
-        settings = replace(settings, thumbnails_max_bytes=options.thumbnails_max_bytes)
-    writer.save_settings(settings)
-    save_options(
-        writer,
-        EnrichmentOptions(
-            ocr=options.ocr, speech_model=options.speech_model, sound_model=options.sound_model
-        ),
-    )
 
 
 def _partial_file_notes(partly: Sequence[str], writer: LibraryWriter) -> Iterator[str]:

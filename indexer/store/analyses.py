@@ -4,17 +4,11 @@ The segments that an analysis finds are appended to complete contents.
 """
 
 import sqlite3
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from indexer.decode.base import SegmentDraft
-from retrieval.catalog.schema import vectors_table
-from retrieval.types import Vectors
-
-if TYPE_CHECKING:
-    from indexer.store.writer import LibraryWriter
 
 Analysis = Literal["ocr", "speech", "sounds", "tiles", "metadata"]
 
@@ -97,44 +91,7 @@ def set_progress(
     )
 
 
-def scene_ranges(writer: "LibraryWriter", content: int) -> list[tuple[float, float]]:
+def scene_ranges(db: sqlite3.Connection, content: int) -> list[tuple[float, float]]:
     """Return start and end, in seconds, of the scenes of a video, ascending."""
     query = "SELECT start, end FROM segments WHERE content = ? AND kind = 'video' ORDER BY start"
-    return [tuple(row) for row in writer.db.execute(query, (content,))]
-
-
-def save_results(
-    writer: "LibraryWriter",
-    analysis: Analysis,
-    version: str,
-    results: Sequence[PartialResult],
-    vectors: Vectors,
-) -> Counter[str]:
-    """Commit results with the vectors of their drafts, (n, d); return kind -> new segments.
-
-    The results that another version has left in these contents are deleted.
-    """
-    new_segments, start, db = Counter[str](), 0, writer.db.conn
-    query = "SELECT version FROM analyses WHERE content = ? AND analysis = ?"
-    with writer.db.atomic():
-        for result in results:
-            row = db.execute(query, (result.content, analysis)).fetchone()
-            if row is not None and row[0] != version:
-                _delete_results(writer, analysis, result.content)
-            end = start + len(result.drafts)
-            writer.add_segments(result.content, analysis, result.drafts, vectors[start:end])
-            set_progress(db, result.content, analysis, version, result.progress)
-            new_segments.update("part" if draft.is_image_part else draft.kind for draft in result.drafts)
-            start = end
-    return new_segments
-
-
-def _delete_results(writer: "LibraryWriter", analysis: Analysis, content: int) -> None:
-    """Delete the segments that an analysis has added to a content, within a transaction."""
-    db = writer.db.conn
-    query = "SELECT id FROM segments WHERE content = ? AND origin = ?"
-    ids = db.execute(query, (content, analysis)).fetchall()
-    for space in writer.catalog.spaces():
-        db.executemany(f"DELETE FROM {vectors_table(space.id)} WHERE segment = ?", ids)
-    db.executemany("DELETE FROM segments WHERE id = ?", ids)
-    db.execute("UPDATE contents SET segments = segments - ? WHERE id = ?", (len(ids), content))
+    return [tuple(row) for row in db.execute(query, (content,))]

@@ -16,6 +16,7 @@ import sqlite_utils
 from indexer.decode.base import SegmentDraft
 from indexer.decode.reader import ReadResult
 from indexer.decode.registry import describes_other_files
+from indexer.store.analyses import Analysis, PartialResult, set_progress
 from indexer.store.captions import Captions
 from indexer.store.contents import Contents
 from indexer.store.lock import library_lock
@@ -199,8 +200,39 @@ class LibraryWriter:
         )
         return int(row.lastrowid or 0)
 
-    def add_segments(
-        self, content: int, origin: str, drafts: Sequence[SegmentDraft], vectors: Vectors
+    def save_results(
+        self, analysis: Analysis, version: str, results: Sequence[PartialResult], vectors: Vectors
+    ) -> Counter[str]:
+        """Commit results of an analysis with the vectors of their drafts, (n, d); count new segments by kind.
+
+        The results that another version has left in these contents are deleted.
+        """
+        new_segments, start, db = Counter[str](), 0, self.db.conn
+        query = "SELECT version FROM analyses WHERE content = ? AND analysis = ?"
+        with self.db.atomic():
+            for result in results:
+                row = db.execute(query, (result.content, analysis)).fetchone()
+                if row is not None and row[0] != version:
+                    self._delete_results(analysis, result.content)
+                end = start + len(result.drafts)
+                self._append_segments(result.content, analysis, result.drafts, vectors[start:end])
+                set_progress(db, result.content, analysis, version, result.progress)
+                new_segments.update("part" if draft.is_image_part else draft.kind for draft in result.drafts)
+                start = end
+        return new_segments
+
+    def _delete_results(self, analysis: Analysis, content: int) -> None:
+        """Delete the segments that an analysis has added to a content, within a transaction."""
+        db = self.db.conn
+        query = "SELECT id FROM segments WHERE content = ? AND origin = ?"
+        ids = db.execute(query, (content, analysis)).fetchall()
+        for space in self.catalog.spaces():
+            db.executemany(f"DELETE FROM {vectors_table(space.id)} WHERE segment = ?", ids)
+        db.executemany("DELETE FROM segments WHERE id = ?", ids)
+        db.execute("UPDATE contents SET segments = segments - ? WHERE id = ?", (len(ids), content))
+
+    def _append_segments(
+        self, content: int, origin: Analysis, drafts: Sequence[SegmentDraft], vectors: Vectors
     ) -> None:
         """Append the segments of an analysis to a complete content, within a transaction."""
         query = "SELECT coalesce(max(ordinal), -1) + 1 FROM segments WHERE content = ?"

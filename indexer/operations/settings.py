@@ -1,10 +1,9 @@
-"""Options of enrichment, and the settings they are saved in."""
+"""Save the options of an indexing run in the settings of the library."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
-from indexer.enrich.sound_events import SoundClassifier
-from indexer.enrich.speech import Transcriber
+from indexer.operations.options import IndexOptions
 from indexer.store.writer import LibraryWriter
 from retrieval.errors import LibraryError
 
@@ -19,23 +18,13 @@ SOUND_MODEL_HELP = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class EnrichmentOptions:
-    """Options of enrichment; None keeps the setting of the library."""
-
-    ocr: bool | None = None
-    speech_model: str | None = None  # a folder or a name; "" disables the analysis
-    transcriber: Transcriber | None = None  # replaces the speech model in one run
-    sound_model: str | None = None  # a folder or a name; "" disables the analysis
-    sound_classifier: SoundClassifier | None = None  # replaces the sound model in one run
-
-
-DEFAULT_OPTIONS = EnrichmentOptions()
-
-
-def save_options(writer: LibraryWriter, options: EnrichmentOptions) -> None:
-    """Save options in the library; raises LibraryError if the folder of a model does not exist."""
+def save_settings(writer: LibraryWriter, options: IndexOptions) -> None:
+    """Save the options that later runs keep; raises LibraryError if the folder of a model does not exist."""
     settings = writer.settings()
+    if options.tiles is not None:
+        settings = replace(settings, tiles=options.tiles)
+    if options.thumbnails_max_bytes is not None:
+        settings = replace(settings, thumbnails_max_bytes=options.thumbnails_max_bytes)
     if options.ocr is not None:
         settings = replace(settings, ocr=options.ocr)
     if options.speech_model is not None:
