@@ -6,6 +6,7 @@ options       Options of an indexing run.
 pipeline      Index folders: scan, read ahead, embed, write and build indexes.
 reconcile     Set the states of known files after a scan: present, moved, offline or gone.
 report        Counts and notes of an indexing run.
+settings      Save the options of an indexing run in the settings of the library.
 switch_model  Change the model of a library: fill a new space while the old one is active, then activate it.
 verify        Public API: verify and repair a library.
 """
