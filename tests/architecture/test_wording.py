@@ -51,9 +51,7 @@ def help_texts() -> dict[str, str]:
 def test_few_docstrings_use_archaic_constructions(folder):
     texts = docstrings(folder)
     matches = {location: match[0] for location, text in texts.items() if (match := ARCHAIC.search(text))}
-    assert len(matches) <= MAX_SHARES[folder] * len(texts), "\n".join(
-        f"{k}: {v}" for k, v in matches.items()
-    )
+    assert len(matches) <= MAX_SHARES[folder] * len(texts), "\n".join(f"{k}: {v}" for k, v in matches.items())
 
 
 def test_no_help_text_uses_archaic_constructions():
