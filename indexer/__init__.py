@@ -10,6 +10,7 @@ Indexing
     update_library   index folders, or update all indexed folders
     watch_library    index folders and follow changes until stopped
     IndexOptions     the options of an indexing run
+    WatchOptions     the delays of watch_library
     Report           the counts and notes of an indexing run
 
 Models
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     from indexer.operations.verify import verify_library
     from indexer.tag.concepts import forget_concept, teach
     from indexer.tag.labels import Tagged, remove_labels, tag_library
+    from indexer.watch.options import WatchOptions
     from indexer.watch.watcher import watch_library
 
 __all__ = [
@@ -61,6 +63,7 @@ __all__ = [
     "Report",
     "Switched",
     "Tagged",
+    "WatchOptions",
     "evaluate",
     "evaluate_golden",
     "evaluate_labels",
@@ -83,6 +86,7 @@ _SUBMODULES = {
     "Report": "operations.report",
     "Switched": "operations.switch_model",
     "Tagged": "tag.labels",
+    "WatchOptions": "watch.options",
     "evaluate": "evaluation.captions",
     "evaluate_golden": "evaluation.golden_queries",
     "evaluate_labels": "evaluation.classification",

@@ -11,6 +11,7 @@ import click
 
 from indexer.cli.params import Duration
 from indexer.cli.progress import ProgressBar, quiet_decoders
+from indexer.watch.options import DEFAULT_WATCH_OPTIONS, WatchOptions
 from retrieval.catalog.schema import CATALOG_FILE
 from retrieval.cli.console import note, write
 from retrieval.cli.options import library_option
@@ -48,7 +49,7 @@ def watch_command(folders: tuple[Path, ...], every: float, as_json: bool, librar
         for line in [str(report), *report.notes]:
             note(line)
 
-    run_watch(folders, show, as_json, library=library, rescan_seconds=every)
+    run_watch(folders, show, as_json, library=library, watch_options=WatchOptions(rescan_seconds=every))
 
 
 def run_watch(
@@ -59,11 +60,11 @@ def run_watch(
     library: Path,
     model: str | None = None,
     options: "IndexOptions | None" = None,
-    rescan_seconds: float | None = None,
+    watch_options: WatchOptions = DEFAULT_WATCH_OPTIONS,
 ) -> None:
     """Watch until a signal: exit with 130 after Ctrl-C, return after SIGTERM."""
     from indexer.operations.options import DEFAULT_OPTIONS
-    from indexer.watch.watcher import RESCAN_SECONDS, watch_library
+    from indexer.watch.watcher import watch_library
 
     def show(change: "Change") -> None:
         if as_json:
@@ -84,7 +85,7 @@ def run_watch(
             library=library,
             model=model,
             options=options or DEFAULT_OPTIONS,
-            rescan_seconds=rescan_seconds or RESCAN_SECONDS,
+            watch_options=watch_options,
             on_change=show,
             on_initial_scan=show_initial_scan,
             progress=bar.advance,

@@ -40,9 +40,11 @@ FloatArray = NDArray[np.float32]
 class Clap:
     """A CLAP model: a folder that transformers has saved, or a repository of the hub."""
 
-    def __init__(self, model: str, notify: Notify = ignore_message) -> None:
+    def __init__(
+        self, model: str, notify: Notify = ignore_message, *, batch_size: int = WINDOW_BATCH_SIZE
+    ) -> None:
         """Load the model, downloaded if needed; raises EmbedderError."""
-        self.name = analysis_version(model)
+        self.name, self.batch_size = analysis_version(model), batch_size
         folder = Path(model) if Path(model).is_dir() else _hub_model_folder(model, notify)
         self._model, self._feature_extractor, self._tokenizer = _load(model, folder)
         self._label_vectors = _load_or_compute(_label_cache_path(folder), self._embed_labels)  # (labels, d)
@@ -53,8 +55,8 @@ class Clap:
 
     def probabilities(self, windows: Sequence[Samples]) -> FloatArray:
         """Return the probability of each of SOUND_LABELS for n windows, (n, labels): the model's softmax."""
-        batches = [windows[at : at + WINDOW_BATCH_SIZE] for at in range(0, len(windows), WINDOW_BATCH_SIZE)]
-        rows = np.concatenate([self._embed_windows(batch) for batch in batches])
+        starts = range(0, len(windows), self.batch_size)
+        rows = np.concatenate([self._embed_windows(windows[at : at + self.batch_size]) for at in starts])
         logits = np.exp(self._model.logit_scale_a.item()) * (rows @ self._label_vectors.T)
         exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
         return np.asarray(exponentials / exponentials.sum(axis=1, keepdims=True), np.float32)

@@ -42,9 +42,8 @@ class ContentPass(ABC, Generic[Item, Result]):
     failures: tuple[Exception, ...] = ()  # the errors that `process` raised
     threads: int | None = None  # that process items; None is one per core
     prefetch_per_thread = PREFETCH_PER_THREAD
-    batch_size = (
-        DEFAULT_BATCH_LIMITS.segments
-    )  # drafts in a transaction; a result without drafts counts as one
+    # Drafts in a transaction; a result without drafts counts as one.
+    batch_size = DEFAULT_BATCH_LIMITS.segments
     commit_interval = inf  # seconds after which a smaller batch is committed
     embed_threads = 0  # batches embedded while further items are processed; 0 commits each batch first
 

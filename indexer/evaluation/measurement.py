@@ -75,11 +75,12 @@ def measure(
     *,
     query_ids: NDArray[np.int64] | None = None,
     groups: NDArray[np.int64] | None = None,
+    max_batch_scores: int = MAX_BATCH_SCORES,
 ) -> Measurement:
     """Measure an exact search of queries, (q, d), in a gallery, (n, d), in batches."""
     batches, curves = list[dict[str, QueryValues]](), list[QueryValues]()
     columns = gallery.T.astype(np.float64)
-    rows = max(1, MAX_BATCH_SCORES // len(gallery))
+    rows = max(1, max_batch_scores // len(gallery))
     for start in range(0, len(queries), rows):
         part = slice(start, start + rows)
         # Sums in float64, rounded to float32, give equal vectors equal scores at any position.

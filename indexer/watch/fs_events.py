@@ -1,13 +1,15 @@
 """File-system events below a folder, from the system or by polling."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
 from queue import Queue
 from threading import Event, Thread
 from time import monotonic
 from typing import Any
+
+from indexer.watch.options import NETWORK_FILE_SYSTEMS
 
 # An event is reported when none followed for STEP_MS, at the latest after DEBOUNCE_MS.
 DEBOUNCE_MS, STEP_MS = 300, 50
@@ -16,13 +18,6 @@ MIN_POLL_SECONDS, MAX_POLL_SECONDS = 1.0, 60.0
 POLL_COST_FACTOR = 20  # a folder is polled every 20 times the duration of one poll
 RESTART_SECONDS = 1.0  # until a failed watcher is started again
 MOUNTS_FILE = Path("/proc/mounts")
-NETWORK_FILE_SYSTEMS = frozenset(
-    (
-        *("nfs", "nfs4", "cifs", "smbfs", "smb3", "9p", "afs", "ncpfs", "ceph", "glusterfs", "lustre"),
-        *("virtiofs", "vboxsf", "prl_fs", "vmhgfs", "davfs", "coda", "gpfs", "beegfs", "orangefs"),
-        *("sshfs", "rclone", "s3fs", "gcsfuse", "gvfsd-fuse", "curlftpfs", "smbnetfs", "drvfs"),
-    )
-)
 
 EVENT_ADDED = 1  # the value of watchfiles.Change.added
 FileEvent = tuple[int, str]  # the value of watchfiles.Change, and the path
@@ -31,14 +26,19 @@ FileEvent = tuple[int, str]  # the value of watchfiles.Change, and the path
 class FolderWatcher:
     """A thread that puts the events below a folder into a queue until it is closed."""
 
-    def __init__(self, folder: bytes, events: "Queue[set[FileEvent]]") -> None:
+    def __init__(
+        self,
+        folder: bytes,
+        events: "Queue[set[FileEvent]]",
+        polled_file_systems: Collection[str] = NETWORK_FILE_SYSTEMS,
+    ) -> None:
         """Start watching. Raises OSError if the folder is missing, ValueError if its name is not UTF-8."""
         self.folder = folder.decode()  # watchfiles accepts only UTF-8
         kind = file_system_type(folder)
         self.polling_reason: str | None = None
         self.poll_seconds = 0.0
         self._events, self._closed = events, Event()
-        if kind in NETWORK_FILE_SYSTEMS:
+        if kind in polled_file_systems:
             self.polling_reason = f"{kind} reports no events"
         else:
             try:

@@ -5,7 +5,7 @@ Events are only hints: they decide where to rescan, never what has changed.
 
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from queue import Empty, Queue
 from stat import S_ISDIR, S_ISREG
@@ -18,13 +18,13 @@ from indexer.scan.targets import ScanTarget
 from indexer.store.roots import Roots
 from indexer.types import Notify
 from indexer.watch.fs_events import EVENT_ADDED, FileEvent, FolderWatcher
+from indexer.watch.options import DEFAULT_WATCH_OPTIONS, WatchOptions
 from indexer.watch.write_detection import Clock, PendingWrites
 from retrieval.media.archives.archive import is_archive
 
-POLL_SECONDS = 0.5  # between two checks for missing and returned folders, and for the end
-EVENT_DELAY_SECONDS = 0.3  # from an event to its rescan: a move is reported as two events
-COALESCE_SECONDS = 0.1  # targets that are due within this time are rescanned together
 MAX_NAME_STEMS = 500  # with more changed files in a folder, the complete folder is rescanned
+
+StartWatcher = Callable[[bytes, Queue[set[FileEvent]], Collection[str]], FolderWatcher]
 
 
 class RescanTarget(NamedTuple):
@@ -42,15 +42,15 @@ class RescanScheduler:
         self,
         folders: Sequence[bytes],
         library_folder: bytes,
-        rescan_seconds: float,
         notify: Notify,
+        options: WatchOptions = DEFAULT_WATCH_OPTIONS,
         *,
         clock: Clock = monotonic,
-        start_watcher: Callable[[bytes, Queue[set[FileEvent]]], FolderWatcher] = FolderWatcher,
+        start_watcher: StartWatcher = FolderWatcher,
     ) -> None:
         """Watch these folders, or all roots if there are none; events in the library are ignored."""
-        self.folders, self.rescan_seconds, self.notify = folders, rescan_seconds, notify
-        self.pending_writes = PendingWrites(clock=clock)
+        self.folders, self.notify, self.options = folders, notify, options
+        self.pending_writes = PendingWrites(options=options, clock=clock)
         self._clock, self._start_watcher = clock, start_watcher
         self._library_prefix = library_folder + b"/"
         self._roots: list[ScanTarget] = []
@@ -58,7 +58,7 @@ class RescanScheduler:
         self._watchers: dict[bytes, FolderWatcher | None] = {}
         self._identities: dict[bytes, tuple[int, int] | None] = {}
         self._due_at: dict[RescanTarget, float] = {}
-        self._full_rescan_at = self._clock() + rescan_seconds
+        self._full_rescan_at = self._clock() + options.rescan_seconds
         self._watchers_checked_at = 0.0
         self._notified: set[str] = set()
 
@@ -74,7 +74,7 @@ class RescanScheduler:
             self._full_rescan_at,
             until,
             *self._due_at.values(),
-            self._clock() + POLL_SECONDS,
+            self._clock() + self.options.check_seconds,
         )
         with suppress(Empty):
             events = self._events.get(timeout=max(0.01, due - self._clock()))
@@ -83,10 +83,10 @@ class RescanScheduler:
                     self._handle_event(change == EVENT_ADDED, name)
                 events = self._events.get_nowait()
         now = self._clock()
-        if now >= self._watchers_checked_at + POLL_SECONDS:
+        if now >= self._watchers_checked_at + self.options.check_seconds:
             self._refresh_watchers()
         if now >= self._full_rescan_at:
-            self._full_rescan_at = now + self.rescan_seconds
+            self._full_rescan_at = now + self.options.rescan_seconds
             prefixes = tuple(folder.rstrip(b"/") + b"/" for folder in self._watched_folders)
             nested = [root.root_path for root in self._roots if root.root_path.startswith(prefixes)]
             folders = [*self._watched_folders, *nested]
@@ -99,7 +99,7 @@ class RescanScheduler:
         now = self._clock()
         if min(self._due_at.values(), default=now + 1) > now:
             return []
-        return [target for target, due in self._due_at.items() if due <= now + COALESCE_SECONDS]
+        return [target for target, due in self._due_at.items() if due <= now + self.options.coalesce_seconds]
 
     def mark_done(self, targets: Sequence[RescanTarget]) -> None:
         """Remove targets that have been rescanned."""
@@ -139,13 +139,13 @@ class RescanScheduler:
         except OSError:
             while not os.path.lexists(above := os.path.dirname(path)):
                 path = above
-            self._schedule(RescanTarget(path, recursive=True), now + EVENT_DELAY_SECONDS)
-            self._schedule(_target_of_file(path), now + EVENT_DELAY_SECONDS)
+            self._schedule(RescanTarget(path, recursive=True), now + self.options.event_delay_seconds)
+            self._schedule(_target_of_file(path), now + self.options.event_delay_seconds)
             return
         if S_ISDIR(mode):
-            self._schedule(RescanTarget(path, recursive=added), now + EVENT_DELAY_SECONDS)
+            self._schedule(RescanTarget(path, recursive=added), now + self.options.event_delay_seconds)
         elif S_ISREG(mode) and _is_indexable(path, root.options) and self.pending_writes.check(path):
-            self._schedule_file(path, now + EVENT_DELAY_SECONDS)
+            self._schedule_file(path, now + self.options.event_delay_seconds)
 
     def _restore_symlinks(self, path: bytes) -> bytes:
         """Return the path below its watched folder; the system resolves links in that folder's own path."""
@@ -193,17 +193,19 @@ class RescanScheduler:
             self._identities[top] = identity
             if known:
                 self._notified.clear()
-                self._schedule(RescanTarget(top, recursive=True), self._clock() + EVENT_DELAY_SECONDS)
+                self._schedule(
+                    RescanTarget(top, recursive=True), self._clock() + self.options.event_delay_seconds
+                )
                 if identity is not None:
                     self.notify(f"{os.fsdecode(top)} is available again.")
 
     def _open_watcher(self, folder: bytes) -> FolderWatcher | None:
         try:
-            watcher = self._start_watcher(folder, self._events)
+            watcher = self._start_watcher(folder, self._events, self.options.polled_file_systems)
         except (OSError, ValueError) as error:
             self.notify_once(
                 f"Cannot watch {os.fsdecode(folder)} ({error}). It will be rescanned every "
-                f"{self.rescan_seconds:.0f} s instead."
+                f"{self.options.rescan_seconds:.0f} s instead."
             )
             return None
         if watcher.polling_reason is not None:

@@ -19,15 +19,12 @@ from indexer.store.location import absolute_path, as_paths, existing_library, li
 from indexer.store.writer import LibraryWriter
 from indexer.types import FileEntry, Notify, Progress, ignore_message, no_progress
 from indexer.watch.change_log import Change, ChangeLog
+from indexer.watch.options import DEFAULT_WATCH_OPTIONS, WatchOptions
 from indexer.watch.scheduler import RescanScheduler, RescanTarget, scan_targets
 from retrieval.embedders.base import Embedder
 from retrieval.errors import LibraryBusy
 from retrieval.media.archives.archive import split_archive_path
 from retrieval.types import Space
-
-RESCAN_SECONDS = 600.0  # between two scans of all folders, for changes without an event
-BUSY_RETRY_SECONDS, ERROR_RETRY_SECONDS = 1.0, 10.0  # until the next attempt
-INDEX_UPDATE_SECONDS = 60.0  # from the first change until the indexes are updated
 
 EmbedderFactory = Callable[[Space | None], Embedder]
 InitialScan = Callable[[LibraryWriter], Report]
@@ -40,7 +37,7 @@ def watch_library(
     model: str | None = None,
     embedder: Embedder | None = None,
     options: IndexOptions = DEFAULT_OPTIONS,
-    rescan_seconds: float = RESCAN_SECONDS,
+    watch_options: WatchOptions = DEFAULT_WATCH_OPTIONS,
     on_change: Callable[[Change], None] = lambda change: None,
     on_initial_scan: Callable[[Report], None] = lambda report: None,
     progress: Progress = no_progress,
@@ -51,7 +48,7 @@ def watch_library(
 
     `on_initial_scan` gets the report of the first scan. `on_change` gets each change after it is committed,
     when searches find it. Files are read when they are completely written. All folders are scanned again
-    every `rescan_seconds`. The other parameters are those of `update_library`. Ctrl-C raises
+    every `watch_options.rescan_seconds`. The other parameters are those of `update_library`. Ctrl-C raises
     KeyboardInterrupt. Raises LibraryError and EmbedderError.
     """
     paths, library_folder = as_paths(folders), library_path(library)
@@ -62,8 +59,8 @@ def watch_library(
     scheduler = RescanScheduler(
         [absolute_path(path) for path in paths],
         fsencode(library_folder.absolute()),
-        rescan_seconds,
         notify,
+        watch_options,
     )
     watcher = LibraryWatcher(library_folder, embedders, scheduler, on_change)
 
@@ -112,6 +109,7 @@ class LibraryWatcher:
     ) -> None:
         self.library, self.embedders = library, embedders
         self.scheduler, self.on_change = scheduler, on_change
+        self.options = scheduler.options
         self._index_update_at = float("inf")
 
     def initial_scan(self, scan: InitialScan, stop: Event) -> Report | None:
@@ -124,7 +122,7 @@ class LibraryWatcher:
                     self.scheduler.set_roots(writer.roots)
             except LibraryBusy as error:
                 self.scheduler.notify_once(f"{error} Trying again.")
-                stop.wait(BUSY_RETRY_SECONDS)
+                stop.wait(self.options.busy_retry_seconds)
             else:
                 if not report.interrupted:
                     _warm_up(self.embedders.embedder)
@@ -159,10 +157,10 @@ class LibraryWatcher:
                 self.scheduler.mark_done(targets)  # before set_roots, which may schedule them again
                 self.scheduler.set_roots(writer.roots)
         except LibraryBusy as error:
-            self._retry_later(targets, BUSY_RETRY_SECONDS, f"{error} Trying again.")
+            self._retry_later(targets, self.options.busy_retry_seconds, f"{error} Trying again.")
         except (sqlite3.Error, OSError) as error:
             self._retry_later(
-                targets, ERROR_RETRY_SECONDS, f"Cannot write the library: {error}. Trying again."
+                targets, self.options.error_retry_seconds, f"Cannot write the library: {error}. Trying again."
             )
         else:
             for line in [*run.report.lacking, *run.report.notes]:
@@ -170,7 +168,9 @@ class LibraryWatcher:
         for change in changes:
             self.on_change(change)
         if changes:
-            self._index_update_at = min(self._index_update_at, monotonic() + INDEX_UPDATE_SECONDS)
+            self._index_update_at = min(
+                self._index_update_at, monotonic() + self.options.index_update_seconds
+            )
 
     def _update_indexes(self, run: IndexRun) -> None:
         """Update indexes and run enrichments if they are due."""

@@ -9,11 +9,9 @@ from collections.abc import Callable
 from time import monotonic, time
 from typing import NamedTuple
 
-Clock = Callable[[], float]  # seconds
+from indexer.watch.options import DEFAULT_WATCH_OPTIONS, WatchOptions
 
-QUIET_SECONDS = 0.8  # a file that no process has open is complete after this time without a change
-RECHECK_SECONDS = 0.2  # until an open file is checked again
-ASSUME_COMPLETE_SECONDS = 10.0  # age of a complete file, if the system does not report open files
+Clock = Callable[[], float]  # seconds
 
 
 def is_being_written(path: bytes) -> bool | None:
@@ -56,11 +54,13 @@ class PendingWrites:
         self,
         being_written: Callable[[bytes], bool | None] = is_being_written,
         *,
+        options: WatchOptions = DEFAULT_WATCH_OPTIONS,
         clock: Clock = monotonic,
         wall_clock: Clock = time,
     ) -> None:
         """Use a monotonic clock for waiting; a file's age is its time subtracted from the wall clock."""
-        self._being_written, self._clock, self._wall_clock = being_written, clock, wall_clock
+        self._being_written, self._options = being_written, options
+        self._clock, self._wall_clock = clock, wall_clock
         self._pending: dict[bytes, FileSnapshot] = {}
         self._completed: dict[bytes, FileSnapshot] = {}
 
@@ -106,8 +106,8 @@ class PendingWrites:
         """Return the seconds until a file counts as complete, given the seconds without a change."""
         writing = self._being_written(path)
         if writing:
-            return RECHECK_SECONDS
+            return self._options.recheck_seconds
         age = self._wall_clock() - status.st_mtime
-        if age < 0 or (writing is None and age < ASSUME_COMPLETE_SECONDS):
+        if age < 0 or (writing is None and age < self._options.assume_complete_seconds):
             age = 0.0  # its time may be from the clock of another machine
-        return QUIET_SECONDS - max(age, quiet_seconds)
+        return self._options.quiet_seconds - max(age, quiet_seconds)

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import sys
 
 import pytest
 from PIL import Image
@@ -276,7 +277,7 @@ def test_plot_draws_the_curves(clew, pairs, tmp_path, monkeypatch):
     for invalid in ("curves.txt", "none/curves.png"):
         done = clew("eval", pairs, "--plot", invalid)
         assert (done.exit_code, done.stdout) == (2, "")
-    monkeypatch.setattr("indexer.evaluation.plot.find_spec", lambda package: None)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)  # as if it were not installed
     missing = clew("eval", pairs, "--plot", "curves.png")
     assert missing.exit_code == 2
     assert 'pip install "clew-search[plot]"' in missing.stderr

@@ -1,6 +1,7 @@
 """`clew formats` prints the registry of decoders."""
 
 import json
+import sys
 import tomllib
 from pathlib import Path
 
@@ -53,7 +54,9 @@ def test_extra_is_described_with_its_state(module, state):
 
 
 def test_missing_extra_is_shown_with_its_install_command(clew, monkeypatch):
-    monkeypatch.setattr("indexer.decode.registry.find_spec", lambda module: None)
+    for entry in FORMATS:
+        if entry.extra is not None:
+            monkeypatch.setitem(sys.modules, entry.extra.module, None)  # as if it were not installed
     assert clew("formats").stdout.endswith('pip install "clew-search[audio,jxl,ocr,raw,svg]"\n')
 
 

@@ -1,6 +1,7 @@
 """Index and search real photos with the built-in model, through the command line."""
 
 import json
+import sys
 
 import pytest
 
@@ -54,7 +55,7 @@ def test_demo_makes_a_library_that_can_be_searched(clew, tmp_path):
 
 
 def test_demo_without_its_extra_fails_with_the_install_command(tmp_path, monkeypatch):
-    monkeypatch.setattr("indexer.cli.demo.find_spec", lambda package: None)
+    monkeypatch.setitem(sys.modules, "skimage", None)  # as if it were not installed
     with pytest.raises(ExtraMissing, match=r'pip install "clew-search\[demo\]"'):
         make_photos(tmp_path)
     assert len(PHOTOS) == 14

@@ -47,7 +47,6 @@ class Watch:
         self.scheduler = RescanScheduler(
             [os.fsencode(folder) for folder in folders],
             os.fsencode(self.top / "library"),
-            600.0,
             self.messages.append,
             clock=self.clock,
             start_watcher=self.start_watcher,
@@ -56,7 +55,7 @@ class Watch:
         self.scheduler.set_roots(self.roots)
         return self
 
-    def start_watcher(self, folder, queue):
+    def start_watcher(self, folder, queue, polled_file_systems):
         self.queue = queue
         self.watchers[folder] = FakeWatcher()
         return self.watchers[folder]
@@ -249,7 +248,7 @@ def test_missing_folder_is_rescanned_when_it_disappears_and_when_it_returns(watc
 
 
 def test_folder_that_cannot_be_watched_is_reported_once(top, db):
-    def fail(folder, queue):
+    def fail(folder, queue, polled_file_systems):
         raise OSError(28, "No space left on device")
 
     roots = Roots(db)

@@ -5,15 +5,11 @@ import sys
 
 import pytest
 
-from indexer.watch.write_detection import (
-    ASSUME_COMPLETE_SECONDS,
-    QUIET_SECONDS,
-    RECHECK_SECONDS,
-    PendingWrites,
-    is_being_written,
-)
+from indexer.watch.options import WatchOptions
+from indexer.watch.write_detection import PendingWrites, is_being_written
 from tests.indexer.watch.clock import FakeClock
 
+OPTIONS = WatchOptions()
 WALL_TIME = 1_700_000_000  # seconds; now, on the wall clock of the tests
 
 
@@ -32,7 +28,9 @@ def path(tmp_path):
 
 
 def pending_writes(clock, being_written):
-    return PendingWrites(lambda path: being_written, clock=clock, wall_clock=lambda: WALL_TIME)
+    return PendingWrites(
+        lambda path: being_written, options=OPTIONS, clock=clock, wall_clock=lambda: WALL_TIME
+    )
 
 
 def set_age(path, seconds):
@@ -49,7 +47,7 @@ def test_closed_file_is_complete_after_the_quiet_time(clock, path):
     pending = pending_writes(clock, False)
     assert not pending.check(path)
     assert len(pending) == 1
-    assert pending.next_check_at == 100.0 + QUIET_SECONDS
+    assert pending.next_check_at == 100.0 + OPTIONS.quiet_seconds
     clock.now = 100.5
     assert pending.completed() == []
     clock.now = 101.0
@@ -68,13 +66,13 @@ def test_open_file_is_pending_whatever_its_age(clock, path):
     set_age(path, 3_600)
     pending = pending_writes(clock, True)
     assert not pending.check(path)
-    assert pending.next_check_at == 100.0 + RECHECK_SECONDS
+    assert pending.next_check_at == 100.0 + OPTIONS.recheck_seconds
     clock.now = 200.0
     assert pending.completed() == []
-    assert pending.next_check_at == 200.0 + RECHECK_SECONDS
+    assert pending.next_check_at == 200.0 + OPTIONS.recheck_seconds
 
 
-@pytest.mark.parametrize(("age", "complete"), [(9, False), (ASSUME_COMPLETE_SECONDS, True)])
+@pytest.mark.parametrize(("age", "complete"), [(9, False), (OPTIONS.assume_complete_seconds, True)])
 def test_file_of_unknown_writers_is_complete_at_an_age(age, complete, clock, path):
     set_age(path, age)
     assert pending_writes(clock, None).check(path) is complete
@@ -95,7 +93,7 @@ def test_change_of_size_restarts_the_quiet_time(clock, path):
     clock.now = 100.5
     append(path)
     assert not pending.check(path)
-    assert pending.next_check_at == 100.5 + QUIET_SECONDS
+    assert pending.next_check_at == 100.5 + OPTIONS.quiet_seconds
     clock.now = 101.0  # more than the quiet time after the first check
     assert pending.completed() == []
     clock.now = 101.5
@@ -108,7 +106,7 @@ def test_change_of_time_restarts_the_quiet_time(clock, path):
     clock.now = 100.5
     set_age(path, 5)
     assert not pending.check(path)
-    assert pending.next_check_at == 100.5 + QUIET_SECONDS
+    assert pending.next_check_at == 100.5 + OPTIONS.quiet_seconds
 
 
 def test_repeated_check_of_an_unchanged_file_keeps_the_quiet_time(clock, path):
@@ -116,7 +114,7 @@ def test_repeated_check_of_an_unchanged_file_keeps_the_quiet_time(clock, path):
     pending.check(path)
     clock.now = 100.5
     assert not pending.check(path)
-    assert pending.next_check_at == pytest.approx(100.0 + QUIET_SECONDS)
+    assert pending.next_check_at == pytest.approx(100.0 + OPTIONS.quiet_seconds)
 
 
 def test_missing_file_is_complete_and_not_pending(clock, path):
@@ -157,7 +155,7 @@ def test_completed_file_that_changes_is_pending_again(clock, path):
     pending.completed()
     append(path)
     assert not pending.check(path)
-    assert pending.next_check_at == 101.0 + QUIET_SECONDS
+    assert pending.next_check_at == 101.0 + OPTIONS.quiet_seconds
 
 
 def test_next_check_is_that_of_the_earliest_file(clock, path, tmp_path):
@@ -167,10 +165,10 @@ def test_next_check_is_that_of_the_earliest_file(clock, path, tmp_path):
     later = os.fsencode(tmp_path / "b.png")
     append(later)
     pending.check(later)
-    assert pending.next_check_at == 100.0 + QUIET_SECONDS
+    assert pending.next_check_at == 100.0 + OPTIONS.quiet_seconds
     clock.now = 101.0
     assert pending.completed() == [path]
-    assert pending.next_check_at == 100.25 + QUIET_SECONDS
+    assert pending.next_check_at == 100.25 + OPTIONS.quiet_seconds
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux reports open files")

@@ -149,16 +149,16 @@ def test_measure_of_perfect_and_shifted_relevance():
     assert shifted.summary()["median_rank"] == pytest.approx(1 + 1 + 28 / 2)
 
 
-def test_measure_does_not_depend_on_the_order_of_equal_vectors_or_the_batch_size(monkeypatch):
+def test_measure_does_not_depend_on_the_order_of_equal_vectors_or_the_batch_size():
     """Every vector of the gallery occurs twice."""
     generator = np.random.default_rng(3)
     gallery = np.repeat(generator.standard_normal((20, 16)), 2, axis=0).astype(np.float32)
     gallery /= np.linalg.norm(gallery, axis=1, keepdims=True)
     queries, owners = gallery[::2] + np.float32(0.5), np.arange(20)
     expected = measure(queries, gallery, RelevanceByOwner(owners, np.arange(40)))
-    monkeypatch.setattr("indexer.evaluation.measurement.MAX_BATCH_SCORES", 3 * 40)
     order = generator.permutation(40)
-    shuffled = measure(queries, gallery[order], RelevanceByOwner(owners, np.arange(40)[order]))
+    relevant = RelevanceByOwner(owners, np.arange(40)[order])
+    shuffled = measure(queries, gallery[order], relevant, max_batch_scores=3 * 40)
     for name, values in expected.per_query.items():
         np.testing.assert_allclose(values, shuffled.per_query[name], **EXACT)
 

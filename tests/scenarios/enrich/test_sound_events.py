@@ -236,14 +236,13 @@ def test_labels_are_unique_and_lowercase():
     assert all(name == " ".join(name.lower().split()) for name in SOUND_LABELS)
 
 
-@pytest.mark.parametrize("batch", [1, 3])
-def test_labels_and_probabilities_agree_with_transformers(batch, model, windows, monkeypatch):
+@pytest.mark.parametrize("batch_size", [1, 3])
+def test_labels_and_probabilities_agree_with_transformers(batch_size, model, windows):
     import torch
     from transformers import ClapModel, ClapProcessor
 
     from indexer.enrich import clap
 
-    monkeypatch.setattr(clap, "WINDOW_BATCH_SIZE", batch)
     reference, processor = ClapModel.from_pretrained(model).eval(), ClapProcessor.from_pretrained(model)
     features = processor.feature_extractor(windows, sampling_rate=48_000, return_tensors="pt")
     tokens = processor.tokenizer(
@@ -257,7 +256,7 @@ def test_labels_and_probabilities_agree_with_transformers(batch, model, windows,
             is_longer=features["is_longer"],
         )
     expected = output.logits_per_audio.softmax(dim=-1)
-    classifier = clap.Clap(str(model))
+    classifier = clap.Clap(str(model), batch_size=batch_size)
     np.testing.assert_allclose(classifier.probabilities(windows), expected.numpy(), atol=1e-4)
     for labels, row in zip(classifier.classify(windows), expected, strict=True):
         best, indices = row.topk(3)

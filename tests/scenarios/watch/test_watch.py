@@ -9,16 +9,18 @@ import sys
 import time
 from collections import Counter
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from queue import Queue
 from tempfile import TemporaryDirectory
 from threading import Event, Thread
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from indexer import IndexOptions, update_library, watch_library
+from indexer import IndexOptions, WatchOptions, update_library, watch_library
+from indexer.operations.options import DEFAULT_OPTIONS
 from indexer.scan.rules import ScanOptions
 from indexer.scan.sidecars import name_stem
 from indexer.scan.targets import ScanTarget
@@ -33,6 +35,7 @@ from tests.support.files import draw_image, requires_non_utf8_names, write_text
 from tests.support.toy_embedder import COLORS, ToyEmbedder
 
 TIMEOUT_SECONDS = 60  # long, for busy machines
+SHORT_QUIET_TIME = WatchOptions(quiet_seconds=0.2)
 linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux reports open files")
 
 
@@ -73,7 +76,7 @@ def age(*folders):
 
 
 @contextmanager
-def watching(place, *folders, **options):
+def watching(place, *folders, options=DEFAULT_OPTIONS, watch_options=SHORT_QUIET_TIME):
     """Watch folders in a thread with the toy model, and yield the log after the first scan."""
     log = WatchLog(place)
     age(*(folder for folder in folders if isinstance(folder, Path)))
@@ -84,11 +87,12 @@ def watching(place, *folders, **options):
                 folders,
                 library=place,
                 embedder=ToyEmbedder(),
+                options=options,
+                watch_options=watch_options,
                 on_change=log.changes.append,
                 on_initial_scan=lambda report: log.initial_scan_done.set(),
                 notify=log.messages.append,
                 stop=log.stop,
-                **options,
             )
         except BaseException as error:
             log.error = error
@@ -103,12 +107,6 @@ def watching(place, *folders, **options):
         thread.join(TIMEOUT_SECONDS)
     assert not thread.is_alive()
     assert log.error is None
-
-
-@pytest.fixture(autouse=True)
-def _short_quiet_time(monkeypatch):
-    """Shorten the quiet time; tests of the command line keep its default."""
-    monkeypatch.setattr("indexer.watch.write_detection.QUIET_SECONDS", 0.2)
 
 
 def test_new_changed_and_deleted_files_and_captions_are_found(folder, place):
@@ -288,18 +286,16 @@ def test_names_that_are_not_utf8_are_added(folder, place):
 def test_folder_that_cannot_be_watched_is_rescanned_by_timer(tmp_path, place):
     folder = os.fsdecode(os.fsencode(tmp_path) + b"/\xe9")
     os.mkdir(folder)
-    with watching(place, folder, rescan_seconds=0.5) as log:
+    with watching(place, folder, watch_options=replace(SHORT_QUIET_TIME, rescan_seconds=0.5)) as log:
         assert any(line.startswith("Cannot watch") for line in log.messages)
         draw_image(tmp_path / "spare.png", "red").rename(folder + "/new.png")
         wait_for(lambda: log.changes, "the scan")
         assert len(log.paths()) == 1
 
 
-def test_network_file_system_is_polled(folder, place, monkeypatch):
-    monkeypatch.setattr(
-        "indexer.watch.fs_events.NETWORK_FILE_SYSTEMS", {file_system_type(os.fsencode(folder))}
-    )
-    with watching(place, folder) as log:
+def test_network_file_system_is_polled(folder, place):
+    watch_options = replace(SHORT_QUIET_TIME, polled_file_systems={file_system_type(os.fsencode(folder))})
+    with watching(place, folder, watch_options=watch_options) as log:
         assert any(line.startswith("Polling") for line in log.messages)
         log.wait_for("added", draw_image(folder / "deep" / "new.png", (9, 9, 200)))
         (folder / "red.png").unlink()
@@ -342,6 +338,7 @@ NAMES = st.lists(
 )  # fmt: skip
 
 
+@settings(deadline=None)  # it writes files
 @given(names=NAMES, changed=NAMES, hidden=st.booleans())
 def test_walk_of_name_stems_equals_the_filtered_walk_of_the_folder(names, changed, hidden):
     with TemporaryDirectory() as top:
