@@ -49,7 +49,7 @@ def test_damaged_utf8_stays_utf8(text):
     assert decode_text(data[:50] + b"\xff" + data[50:]).endswith(text * 8)
 
 
-def test_a_declared_encoding_is_used_only_if_it_fits():
+def test_declared_encoding_is_used_only_if_it_fits():
     assert decode_text(JAPANESE.encode("euc_jp"), "EUC-JP") == JAPANESE
     assert decode_text(RUSSIAN.encode(), "koi8-r") == RUSSIAN
     assert decode_text(RUSSIAN.encode("cp1251"), "shift_jis2") == RUSSIAN

@@ -76,7 +76,7 @@ def test_vectors_belong_to_the_drafts_of_their_results(progress, toy):
     }
 
 
-def test_an_empty_pass_commits_nothing(progress, calls, toy):
+def test_empty_pass_commits_nothing(progress, calls, toy):
     run_pass(NumberPass([]), toy, progress)
     assert calls == []
 

@@ -35,7 +35,7 @@ def delete_vectors(writer, ids):
             writer.db.execute("DELETE FROM segments WHERE id = ?", (id_,))
 
 
-def test_an_empty_library_gets_no_index(writer):
+def test_empty_library_gets_no_index(writer):
     assert build_if_due(writer).indexes == ()
 
 

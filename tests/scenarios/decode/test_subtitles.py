@@ -212,7 +212,7 @@ def test_subtitles_without_a_video_are_indexed_in_any_encoding(tmp_path, index, 
         assert "00:01:02,500 --> 00:01:04,000" in failure.reason
 
 
-def test_a_cue_longer_than_the_model_context_becomes_several_passages(tmp_path, index, place):
+def test_cue_longer_than_the_model_context_becomes_several_passages(tmp_path, index, place):
     long = " ".join(["red"] * 10 + ["green"] * 10)
     write_text(tmp_path / "texts" / "a.srt", f"1\n00:00:01,0 --> 00:00:09,0\n{long}\n")
     index(tmp_path / "texts")

@@ -1,4 +1,4 @@
-"""An open library answers rightly: every filter, every kind, whatever happens to its files meanwhile."""
+"""Searches of an open library: filters, kinds, invalid queries, damaged indexes and concurrent updates."""
 
 import os
 from pathlib import Path
@@ -19,22 +19,22 @@ def names(hits):
     return [hit.path.name for hit in hits]
 
 
-def test_words_find_pictures_best_first(library):
+def test_text_query_returns_images_by_descending_score(library):
     hits = library.search("red", count=7)
     assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
     assert names(hits)[0] == "red.png"
-    assert set(names(hits)) == {f"{colour}.png" for colour in COLORS}
+    assert set(names(hits)) == {f"{color}.png" for color in COLORS}
 
 
-def test_a_picture_finds_itself_and_similar_leaves_it_out(library, folder):
+def test_image_query_returns_the_image_itself_and_similar_does_not(library, folder):
     assert names(library.search(image=folder / "red.png", count=1)) == ["red.png"]
     assert "red.png" not in names(library.similar(folder / "red.png", count=10))
     assert set(names(library.similar(folder / "red.png", count=2))) == {"yellow.png", "magenta.png"}
 
 
-def test_similar_leaves_out_every_copy_and_takes_strangers(library, folder, tmp_path, index):
-    stranger = draw_image(tmp_path / "stranger.png", (250, 4, 4))
-    assert names(library.similar(stranger, count=1)) == ["red.png"]
+def test_similar_excludes_copies_and_accepts_unindexed_images(library, folder, tmp_path, index):
+    unindexed = draw_image(tmp_path / "unindexed.png", (250, 4, 4))
+    assert names(library.similar(unindexed, count=1)) == ["red.png"]
     (folder / "copy.png").write_bytes((folder / "red.png").read_bytes())
     index(folder)
     found = names(library.similar(folder / "copy.png", count=10))
@@ -42,22 +42,22 @@ def test_similar_leaves_out_every_copy_and_takes_strangers(library, folder, tmp_
     assert not {"red.png", "copy.png"} & set(found)
 
 
-def test_more_is_asked_for_than_there_is(library):
+def test_count_may_exceed_the_number_of_hits(library):
     assert len(library.search("red", count=1_000)) == 7
     assert len(library.search("red", count=10**15)) == 7
 
 
 @pytest.mark.parametrize(
-    "narrow",
+    "filters",
     [{"kind": "text"}, {"under": "nowhere"}, {"after": "2100"}, {"before": "1970"}],
 )
-def test_a_filter_that_nothing_passes_finds_nothing(library, narrow):
-    assert library.search("red", **narrow) == []
+def test_filter_without_matches_returns_nothing(library, filters):
+    assert library.search("red", **filters) == []
 
 
 @pytest.fixture
 def tree(tmp_path, index, place, toy):
-    """Index pictures and texts in some folders."""
+    """Yield a library of images and notes in nested folders."""
     for path in ("Trips/Rome/a.png", "Trips/b.png", "My Trips/c.png", "d.png"):
         draw_image(tmp_path / "tree" / path, (200, len(path), 9))
         write_text((tmp_path / "tree" / path).with_name(Path(path).stem + "-notes.md"), f"red {path}")
@@ -66,7 +66,7 @@ def tree(tmp_path, index, place, toy):
         yield opened
 
 
-def test_under_is_a_folder_by_name_by_place_or_by_path(tree, tmp_path, monkeypatch):
+def test_under_is_a_folder_name_or_a_relative_or_absolute_path(tree, tmp_path, monkeypatch):
     root = tmp_path / "tree"
     assert set(names(tree.search("red", kind="image", under="Trips"))) == {"a.png", "b.png"}
     assert names(tree.search("red", kind="image", under="Trips/Rome")) == ["a.png"]
@@ -78,14 +78,14 @@ def test_under_is_a_folder_by_name_by_place_or_by_path(tree, tmp_path, monkeypat
     assert tree.search("red", under="%") == []
 
 
-def test_kinds_are_mixed_in_one_list_and_narrowed_by_name(tree):
+def test_hits_of_all_kinds_are_merged_and_filtered_by_kind(tree):
     assert {hit.kind for hit in tree.search("red", count=8)} == {"image", "text"}
     assert {hit.kind for hit in tree.search("red", kind="text")} == {"text"}
     assert len(tree.search("red", kind=["image", "text"], count=20)) == 8
 
 
-def test_wrong_questions_say_what_is_wrong(library, folder, tmp_path):
-    for question, message in (
+def test_invalid_query_is_an_error_that_names_the_problem(library, folder, tmp_path):
+    for query, message in (
         ({}, "query is empty"),
         ({"words": "  "}, "query is empty"),
         ({"words": "- red"}, "negative terms"),
@@ -98,7 +98,7 @@ def test_wrong_questions_say_what_is_wrong(library, folder, tmp_path):
         ({"image": tmp_path / "none.png"}, "file not found"),
     ):
         with pytest.raises(QueryError, match=message):
-            library.search(**question)
+            library.search(**query)
     with pytest.raises(QueryError, match="Cannot use"):
         library.similar(tmp_path / "none.png")
 
@@ -106,16 +106,16 @@ def test_wrong_questions_say_what_is_wrong(library, folder, tmp_path):
 @pytest.mark.parametrize(
     "words", ["red \0 blue", "🐶", "x" * 100_000, "'; DROP TABLE files; --", "\udce9", "\ud800"]
 )
-def test_hostile_words_are_words(library, words):
+def test_unusual_text_is_a_valid_query(library, words):
     assert len(library.search(words)) == 7
 
 
 @pytest.mark.parametrize("under", ["a\0b", "/a\0b", "x" * 5_000, "%_*?[", "'\"", "~/none", "\ud800"])
-def test_hostile_folders_are_folders(library, under):
+def test_unusual_folder_name_is_a_valid_filter(library, under):
     assert library.search("red", under=under) == []
 
 
-def test_an_open_library_follows_the_writer(folder, library, index):
+def test_open_library_sees_changes_of_the_writer(folder, library, index):
     assert len(library.search("red", count=20)) == 7
     draw_image(folder / "new.png", (255, 1, 0))
     index(folder)
@@ -127,28 +127,26 @@ def test_an_open_library_follows_the_writer(folder, library, index):
     assert len(library.search("red", count=20)) == 7
 
 
-def drawn(tmp_path, refresh, count, method):
-    """Index many pictures of many colours."""
-    draw_ = np.random.default_rng(5)
-    for number, colour in enumerate(draw_.integers(0, 256, (count, 3))):
-        draw_image(
-            tmp_path / "many" / str(number % 7) / f"{number}.png", tuple(map(int, colour)), size=(4, 4)
-        )
-    refresh(tmp_path / "many", index_method=method)
+def index_random_images(tmp_path, index, count, method):
+    """Index images of random colors in seven folders."""
+    generator = np.random.default_rng(5)
+    for number, color in enumerate(generator.integers(0, 256, (count, 3))):
+        draw_image(tmp_path / "many" / str(number % 7) / f"{number}.png", tuple(map(int, color)), size=(4, 4))
+    index(tmp_path / "many", index_method=method)
 
 
 @pytest.mark.parametrize("method", ["flat", "hnsw", "ivf"])
-def test_answers_are_exact_with_every_index_under_every_filter(
+def test_hits_equal_exact_search_with_every_index_and_filter(
     tmp_path, index, place, toy, method, monkeypatch
 ):
     monkeypatch.setattr(
         "retrieval.vectors.space_index.MAX_EXACT_SCAN_VECTORS", 20
     )  # so that filters go through the index
-    drawn(tmp_path, index, 600, method)
+    index_random_images(tmp_path, index, 600, method)
     with Library.open(place, embedder=toy) as library:
         space = library._catalog.space()
-        every = list(library._catalog.vectors_after(space, "image", 0))
-        ids, vectors = np.concatenate([c[0] for c in every]), np.concatenate([c[1] for c in every])
+        chunks = list(library._catalog.vectors_after(space, "image", 0))
+        ids, vectors = np.concatenate([c[0] for c in chunks]), np.concatenate([c[1] for c in chunks])
         for words in ("red", "green blue", "yellow white"):
             query = toy.embed_texts([words])[0]
             for under, count in ((None, 15), ("3", 15), ("3", 600)):
@@ -175,13 +173,13 @@ def index_file(place):
     return file
 
 
-@pytest.mark.parametrize("harm", ["missing", "truncated", "garbage"])
-def test_a_damaged_index_costs_no_answers_and_is_built_again(folder, index, place, toy, harm):
+@pytest.mark.parametrize("damage", ["missing", "truncated", "garbage"])
+def test_damaged_index_is_bypassed_and_rebuilt(folder, index, place, toy, damage):
     index(folder)
     file = index_file(place)
-    if harm == "missing":
+    if damage == "missing":
         file.unlink()
-    elif harm == "truncated":
+    elif damage == "truncated":
         os.truncate(file, 20)
     else:
         file.write_bytes(os.urandom(file.stat().st_size))
@@ -194,7 +192,7 @@ def test_a_damaged_index_costs_no_answers_and_is_built_again(folder, index, plac
         assert (library.damage, library.status().space.indexes[0].count) == (None, 7)
 
 
-def test_a_library_that_cannot_be_written_can_be_searched(folder, index, place, toy, monkeypatch):
+def test_read_only_library_can_be_searched(folder, index, place, toy, monkeypatch):
     index(folder)
     monkeypatch.setattr(os, "access", lambda path, mode: False)
     before = sorted(path.name for path in place.iterdir())
@@ -203,15 +201,15 @@ def test_a_library_that_cannot_be_written_can_be_searched(folder, index, place, 
     assert sorted(path.name for path in place.iterdir()) == before
 
 
-def test_what_is_no_library_is_said(tmp_path):
+def test_missing_or_foreign_catalog_is_an_error(tmp_path):
     with pytest.raises(LibraryMissing, match="clew index"):
         Library.open(tmp_path / "none")
-    write_text(tmp_path / "odd" / "catalogue.sqlite", "not a database" * 100)
+    write_text(tmp_path / "foreign" / "catalogue.sqlite", "not a database" * 100)
     with pytest.raises(LibraryVersionMismatch, match="not a clew library"):
-        Library.open(tmp_path / "odd")
+        Library.open(tmp_path / "foreign")
 
 
-def test_status_tells_what_there_is(library, folder, place):
+def test_status_has_counts_roots_and_the_active_space(library, folder, place):
     status = library.status()
     assert status.folder == place
     assert status.segments == {"image": 7}
@@ -221,32 +219,32 @@ def test_status_tells_what_there_is(library, folder, place):
     assert status.size > 0
 
 
-def test_the_default_library_is_the_persons_own():
+def test_default_library_is_a_folder_named_clew():
     from retrieval import default_library
 
     assert default_library().is_absolute()
     assert default_library().name == "clew"
 
 
-def test_index_folder_returns_the_library_open(folder, place, toy):
+def test_index_folder_returns_an_open_library(folder, place, toy):
     with index_folder(str(folder), library=str(place), embedder=toy) as library:
         assert names(library.search("cyan", count=1)) == ["cyan.png"]
 
 
-def test_a_pillow_image_and_a_date_are_taken_too(library, folder):
+def test_pillow_images_and_date_objects_are_accepted(library, folder):
     from datetime import date
 
     from PIL import Image
 
-    with Image.open(folder / "red.png") as picture:
-        assert library.search(image=picture)[0] == library.search(image=str(folder / "red.png"))[0]
-        assert names(library.similar(picture, count=1)) == ["red.png"]
+    with Image.open(folder / "red.png") as image:
+        assert library.search(image=image)[0] == library.search(image=str(folder / "red.png"))[0]
+        assert names(library.similar(image, count=1)) == ["red.png"]
     assert len(library.search("red", after=2021, before=date(2100, 1, 1))) == 7
     assert library.search("red", after=2100) == []
     assert library.search("red")[0].time.startswith("20")
 
 
-def test_a_closed_library_says_so(library):
+def test_search_of_a_closed_library_is_an_error(library):
     library.close()
     library.close()
     with pytest.raises(LibraryError, match="is closed"):
@@ -254,25 +252,26 @@ def test_a_closed_library_says_so(library):
     assert str(library.folder) in repr(library)
 
 
-def test_as_many_answers_come_as_there_are_things(tmp_path, index, place, toy):
-    """Many captions of one picture are one answer, and do not crowd out the others."""
+def test_captions_of_one_image_are_one_hit(tmp_path, index, place, toy):
     for number in range(4):
         draw_image(tmp_path / "p" / f"{number}.png", (number, 9, 9))
-    for name, colour in (("0", "red"), ("1", "red yellow"), ("2", "red blue")):
-        write_text(tmp_path / "p" / f"{name}.txt", "\n".join(f"{colour} {n}" for n in range(30)))
+    for name, colors in (("0", "red"), ("1", "red yellow"), ("2", "red blue")):
+        write_text(tmp_path / "p" / f"{name}.txt", "\n".join(f"{colors} {n}" for n in range(30)))
     write_text(tmp_path / "p" / "notes.md", "red\n\nred red\n\nblue")
     index(tmp_path / "p")
     with Library.open(place, embedder=toy) as library:
-        assert len(library.search("red", count=7)) == 7  # four pictures, three passages
+        assert len(library.search("red", count=7)) == 7  # four images, three passages
         everything = library.search("red", count=50)
         assert len(everything) == 7
         for count in range(1, 8):
-            hits = library.search("red", count=count)  # of equal captions any may lead
+            hits = library.search(
+                "red", count=count
+            )  # which of equal captions represents its image is undefined
             assert [(h.path, h.score) for h in hits] == [(h.path, h.score) for h in everything[:count]]
         assert len(library.search("red", kind="text", count=50)) == 50
 
 
-def test_a_linked_root_is_filtered_by_the_folder_that_was_given(folder, index, place, toy, tmp_path):
+def test_root_that_is_a_link_is_filtered_by_its_own_path(folder, index, place, toy, tmp_path):
     (tmp_path / "link").symlink_to(folder)
     index(tmp_path / "link")
     with Library.open(place, embedder=toy) as library:
@@ -280,7 +279,7 @@ def test_a_linked_root_is_filtered_by_the_folder_that_was_given(folder, index, p
         assert library.search("red", under=folder) == []
 
 
-def test_a_graph_that_does_not_reach_all_equals_still_returns_them(tmp_path, index, place, toy):
+def test_hnsw_index_returns_all_of_many_equal_vectors(tmp_path, index, place, toy):
     for number in range(300):
         write_text(tmp_path / "p" / f"{number}.txt", "red" + " " * number)
     index(tmp_path / "p", index_method="hnsw")
@@ -288,7 +287,7 @@ def test_a_graph_that_does_not_reach_all_equals_still_returns_them(tmp_path, ind
         assert len(library.search("red", count=300)) == 300
 
 
-def test_the_best_of_a_long_list_are_the_short_list(tmp_path, index, place, toy):
+def test_hits_of_a_small_count_are_the_first_of_a_larger_count(tmp_path, index, place, toy):
     for number in range(12):
         draw_image(tmp_path / "p" / f"{number}.png", (200 - number, number * 9, 9))
     write_text(tmp_path / "p" / "0.txt", "\n".join(f"red {n}" for n in range(26)))
@@ -300,7 +299,7 @@ def test_the_best_of_a_long_list_are_the_short_list(tmp_path, index, place, toy)
         assert library.search("red", count=5) == everything[:5]
 
 
-def test_files_that_are_gone_do_not_hide_those_that_are_there(tmp_path, index, place, toy):
+def test_gone_files_do_not_reduce_the_number_of_hits(tmp_path, index, place, toy):
     for number in range(300):
         write_text(tmp_path / "p" / f"{number}.txt", f"red {number}")
     for number in range(5):
@@ -313,15 +312,15 @@ def test_files_that_are_gone_do_not_hide_those_that_are_there(tmp_path, index, p
         assert len(library.search("red", count=5)) == 5
 
 
-def test_what_is_usual_is_drawn_from_old_and_new_alike(tmp_path, index, place, toy):
+def test_background_vectors_are_sampled_from_first_to_last(tmp_path, index, place, toy):
     from retrieval.vectors.space_index import SpaceIndex
 
-    drawn(tmp_path, index, 900, "flat")
+    index_random_images(tmp_path, index, 900, "flat")
     with Library.open(place, embedder=toy) as library:
-        nearest = SpaceIndex(library._catalog, library._catalog.space())
-        some = nearest.background_vectors("image")
-        everything = np.concatenate(
-            [rows for _, rows in library._catalog.vectors_after(nearest.space, "image", 0)]
+        space_index = SpaceIndex(library._catalog, library._catalog.space())
+        sample = space_index.background_vectors("image")
+        vectors = np.concatenate(
+            [rows for _, rows in library._catalog.vectors_after(space_index.space, "image", 0)]
         )
-        assert len(some) == 500
-        np.testing.assert_array_equal(some[[0, -1]], everything[[0, -1]])
+        assert len(sample) == 500
+        np.testing.assert_array_equal(sample[[0, -1]], vectors[[0, -1]])

@@ -7,16 +7,16 @@ from PIL import Image
 from indexer.decode.images.crops import crop_box, iter_crops, panorama_boxes, tile_boxes
 
 
-def test_a_panorama_is_cut_into_overlapping_squares():
+def test_panorama_is_cut_into_overlapping_squares():
     # 7 squares of 200 pixels, each at most 150 pixels after the one before.
     assert panorama_boxes(1000, 200) == [(left, 0, 200, 200) for left in (0, 133, 267, 400, 533, 667, 800)]
 
 
-def test_a_tall_image_is_cut_from_top_to_bottom():
+def test_tall_image_is_cut_from_top_to_bottom():
     assert panorama_boxes(100, 301) == [(0, top, 100, 100) for top in (0, 67, 134, 201)]
 
 
-def test_a_very_long_panorama_has_eight_longer_crops():
+def test_very_long_panorama_has_eight_longer_crops():
     assert panorama_boxes(10_000, 100) == [(1200 * number, 0, 1600, 100) for number in range(8)]
 
 
@@ -42,7 +42,7 @@ def test_boxes_are_scaled_to_the_decoded_image():
     assert (crop.size, crop.getpixel((0, 0)), crop.getpixel((14, 19))) == ((15, 20), 25, 39)
 
 
-def test_the_smallest_crop_is_one_pixel():
+def test_smallest_crop_is_one_pixel():
     assert crop_box(Image.new("RGB", (10, 10)), (0, 0, 1, 1), 1000, 1000).size == (1, 1)
 
 

@@ -23,7 +23,7 @@ def levels(found: FrameSet) -> list[int]:
     return [frame.image.getpixel((4, 4))[0] for frame in found.frames]
 
 
-def test_a_still_image_is_one_frame_without_a_time():
+def test_still_image_is_one_frame_without_a_time():
     found = extract([gray(9)])
     assert (levels(found), found.frames[0].start, found.frames[0].page, found.duration) == (
         [9],
@@ -53,7 +53,7 @@ def test_frames_that_differ_by_less_than_6_percent_are_left_out():
     assert levels(extract([gray(0), gray(16), gray(0)])) == [0, 16]
 
 
-def test_the_four_frames_farthest_from_each_other_are_added_in_order():
+def test_four_frames_farthest_from_each_other_are_added_in_order():
     # The farthest from 0 is 250, then 120, then 180 and 60; 30 is the closest to those.
     assert levels(extract([gray(level) for level in (0, 30, 60, 250, 120, 180)])) == [0, 60, 250, 120, 180]
 
@@ -64,7 +64,7 @@ def test_pages_of_a_tiff_are_numbered_from_1():
     assert found.duration is None
 
 
-def test_a_tiff_of_one_page_has_no_page_number():
+def test_tiff_of_one_page_has_no_page_number():
     assert [frame.page for frame in extract([solid_image(RED)], "TIFF").frames] == [None]
 
 
@@ -82,12 +82,12 @@ def test_pages_of_a_tiff_may_be_equal():
         ((200, 100), False),
     ],
 )
-def test_a_page_of_the_same_shape_and_at_most_half_the_size_is_a_reduced_copy(size, expected):
+def test_page_of_the_same_shape_and_at_most_half_the_size_is_a_reduced_copy(size, expected):
     assert is_reduced_copy(Image.new("RGB", size), (200, 100)) is expected
 
 
 @pytest.mark.parametrize(("subfile_type", "expected"), [(0, False), (1, True), (2, False), (4, True)])
-def test_a_page_marked_as_reduced_or_as_a_mask_is_a_reduced_copy(subfile_type, expected):
+def test_page_marked_as_reduced_or_as_a_mask_is_a_reduced_copy(subfile_type, expected):
     data = encode_image(solid_image(RED, (20, 10)), "TIFF", tiffinfo={0x00FE: subfile_type})
     with Image.open(io.BytesIO(data)) as page:
         assert is_reduced_copy(page, (20, 10)) is expected

@@ -50,7 +50,7 @@ def test_each_time_has_its_own_offset():
         ("2021-06-30T18:00:01", None),
     ],
 )
-def test_the_zone_of_the_same_time_in_another_field_is_used(xmp_time, zone):
+def test_zone_of_the_same_time_in_another_field_is_used(xmp_time, zone):
     fields = MetadataFields(photo={ORIGINAL: TIME}, xmp={XMP_CREATED: [xmp_time]})
     assert capture_time(fields) == ("2021-06-30T18:00:01", zone)
 
@@ -70,12 +70,12 @@ def test_the_zone_of_the_same_time_in_another_field_is_used(xmp_time, zone):
         ((16, 0, 1), "unknown", None),
     ],
 )
-def test_the_zone_is_derived_from_the_utc_of_the_gps(gps_time, gps_date, zone):
+def test_zone_is_derived_from_the_utc_of_the_gps(gps_time, gps_date, zone):
     fields = MetadataFields(photo={ORIGINAL: TIME}, gps={7: gps_time, 29: gps_date})
     assert capture_time(fields)[1] == zone
 
 
-def test_a_written_offset_precedes_the_gps():
+def test_written_offset_precedes_the_gps():
     photo = {ORIGINAL: TIME, ORIGINAL_OFFSET: "+01:00"}
     fields = MetadataFields(photo=photo, gps={7: (16, 0, 1), 29: "2021:06:30"})
     assert capture_time(fields)[1] == "+01:00"

@@ -32,11 +32,11 @@ def half_white(side: str) -> Image.Image:
         ("bottom", b"\0\0\0\x80\0\0\0\x80"),
     ],
 )
-def test_the_hash_holds_the_signs_of_low_frequencies(side, expected):
+def test_hash_holds_the_signs_of_low_frequencies(side, expected):
     assert perceptual_hash(half_white(side)) == expected
 
 
-def test_a_plain_image_has_the_hash_zero():
+def test_plain_image_has_the_hash_zero():
     assert perceptual_hash(Image.new("RGB", (40, 30), (90, 10, 200))) == bytes(8)
 
 
@@ -53,7 +53,7 @@ def test_measured_images_are_gray_with_at_most_256_pixels():
     assert (small.size, small.mode) == ((30, 20), "L")
 
 
-def test_the_brightness_grid_has_48_cells_a_side():
+def test_brightness_grid_has_48_cells_a_side():
     grid = brightness_grid(half_white("left"))
     assert grid.shape == (48, 48)
     assert (grid[:, :24] == 255).all() and (grid[:, 24:] == 0).all()

@@ -33,7 +33,7 @@ def test_capture_times_are_kept_as_written(written, taken, zone):
     assert (found.taken, found.zone) == (taken, zone)
 
 
-def test_the_time_of_the_camera_precedes_that_of_the_container():
+def test_time_of_the_camera_precedes_that_of_the_container():
     tags = {
         "creation_time": "2019-07-24T08:25:40Z",
         "com.apple.quicktime.creationdate": "2019-07-24T11:25:40+03:00",

@@ -39,7 +39,7 @@ def interval(index: PacketIndex, end: int, distance: float) -> SampleInterval:
     return intervals(index, [sample(0), sample(end, distance)])[0]
 
 
-def test_a_packet_spike_between_different_samples_is_a_likely_cut():
+def test_packet_spike_between_different_samples_is_a_likely_cut():
     index = group_of_frames(20, 10, sizes={8: 500})
     assert interval(index, 20, 0.1) == SampleInterval(
         expected_cut=8,
@@ -56,7 +56,7 @@ def test_several_spikes_are_ascending_windows_and_the_largest_is_the_expected_cu
     assert found.decode_range.rows == (0, 14)
 
 
-def test_a_packet_below_four_times_the_median_is_no_spike():
+def test_packet_below_four_times_the_median_is_no_spike():
     assert interval(group_of_frames(20, 10, sizes={8: 40}), 20, 0.1).decode_range.windows == ()
     assert interval(group_of_frames(20, 10, sizes={8: 41}), 20, 0.1).decode_range.windows == ((7, 8),)
 
@@ -66,13 +66,13 @@ def test_one_or_two_packets_are_always_spikes():
     assert interval(index, 3, 0.1).decode_range.windows == ((0, 1), (1, 2))
 
 
-def test_a_spike_between_equal_samples_is_ignored():
+def test_spike_between_equal_samples_is_ignored():
     index = group_of_frames(20, 10, sizes={8: 500})
     found = interval(index, 20, 0.0)
     assert (found.expected_cut, found.priority) == (None, PRIORITY_NONE)
 
 
-def test_a_spike_counts_if_only_the_brightness_grids_differ():
+def test_spike_counts_if_only_the_brightness_grids_differ():
     index = group_of_frames(20, 10, sizes={8: 500})
     (found, _) = intervals(index, [sample(0), sample(20, brightness=200)])
     assert (found.expected_cut, found.priority) == (8, PRIORITY_LIKELY_CUT)
@@ -87,18 +87,18 @@ def test_with_b_frames_the_expected_cut_is_the_middle_of_the_window():
     assert found.decode_range.rows == (0, 9)  # up to the last B frame before time 9
 
 
-def test_a_cut_at_the_key_frame_of_a_calm_interval_needs_no_decoding():
+def test_cut_at_the_key_frame_of_a_calm_interval_needs_no_decoding():
     found = interval(group_of_frames(20, 10), 20, 0.1)  # 190 bytes, fewer than a key frame
     assert (found.expected_cut, found.priority) == (20, PRIORITY_NONE)
 
 
-def test_a_moderate_distance_in_a_busy_interval_is_a_possible_cut_at_the_second_sample():
+def test_moderate_distance_in_a_busy_interval_is_a_possible_cut_at_the_second_sample():
     found = interval(group_of_frames(20, 100), 20, 0.1)  # 1,900 bytes
     assert (found.expected_cut, found.priority) == (None, PRIORITY_POSSIBLE_CUT)
     assert found.decode_range.windows == ((19, 20),)
 
 
-def test_a_large_distance_in_a_busy_interval_is_expected_to_be_a_cut():
+def test_large_distance_in_a_busy_interval_is_expected_to_be_a_cut():
     found = interval(group_of_frames(20, 100), 20, 0.2)
     assert (found.expected_cut, found.priority) == (20, PRIORITY_POSSIBLE_CUT)
 
@@ -109,20 +109,20 @@ def test_key_frames_between_different_samples_are_decoded_alone():
     assert (found.expected_cut, found.priority) == (None, PRIORITY_REQUIRED)
 
 
-def test_a_long_busy_interval_is_sampled():
+def test_long_busy_interval_is_sampled():
     found = interval(group_of_frames(30, 100), 30, 0.0)  # 3 seconds
     assert (found.expected_cut, found.priority) == (None, PRIORITY_LONG_INTERVAL)
     assert found.decode_range.spaced_samples
     assert not interval(group_of_frames(20, 100), 20, 0.0).decode_range.spaced_samples
 
 
-def test_a_very_long_busy_interval_is_required():
+def test_very_long_busy_interval_is_required():
     assert interval(group_of_frames(120, 100), 120, 0.0).priority == PRIORITY_LONG_INTERVAL
     assert interval(group_of_frames(121, 100), 121, 0.0).priority == PRIORITY_REQUIRED
     assert interval(group_of_frames(121, 5), 121, 0.0).priority == PRIORITY_NONE  # 600 bytes: calm
 
 
-def test_the_last_interval_extends_to_the_end_of_the_video():
+def test_last_interval_extends_to_the_end_of_the_video():
     rows = range(21)
     sizes = [1000, *[10] * 7, 500, *[10] * 12]
     (found,) = intervals(packet_index(rows, [0], sizes), [sample(0)])
@@ -140,7 +140,7 @@ def budget_interval(first: int, last: int, priority: int) -> SampleInterval:
     return SampleInterval(None, DecodeRange((first, last)), priority)
 
 
-def test_the_budget_is_spent_on_the_most_urgent_intervals():
+def test_budget_is_spent_on_the_most_urgent_intervals():
     index = packet_index(range(1000), frame_pixels=HD_PIXELS)  # a budget of 300 + 0.04 x 1000 frames
     likely = budget_interval(0, 200, PRIORITY_LIKELY_CUT)
     possible = budget_interval(200, 400, PRIORITY_POSSIBLE_CUT)
@@ -197,10 +197,10 @@ def test_scenes_without_samples_are_sampled_every_two_seconds():
 
 
 @pytest.mark.parametrize(("end", "count"), [(120, 0), (121, 7)])
-def test_a_scene_with_one_sample_has_enough_up_to_12_seconds(end, count):
+def test_scene_with_one_sample_has_enough_up_to_12_seconds(end, count):
     index = packet_index(range(200), range(0, 200, 10))
     assert len(missing_sample_ranges(index, [Scene(0, end, [sample(0)])])) == count
 
 
-def test_a_scene_without_frames_has_no_range():
+def test_scene_without_frames_has_no_range():
     assert missing_sample_ranges(packet_index([0, 50]), [Scene(10, 40)]) == []

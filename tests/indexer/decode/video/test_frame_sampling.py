@@ -41,7 +41,7 @@ def test_key_frames_that_go_back_in_time_are_not_sampled():
     assert sampled_times([0, 20, 10, 40]) == [0, 20, 40]
 
 
-def test_the_distance_doubles_after_10000_samples():
+def test_distance_doubles_after_10000_samples():
     times = sampled_times(range(0, 20 * 12_000, 20))
     assert len(times) == 11_000
     assert times[9_999:10_002] == [199_980, 200_020, 200_060]
@@ -53,7 +53,7 @@ def test_windows_include_their_ends():
     assert not DecodeRange((0, 9)).is_in_window(0)
 
 
-def test_a_union_of_ranges_decodes_what_either_needs():
+def test_union_of_ranges_decodes_what_either_needs():
     first = DecodeRange((4, 9), ((5, 6),), frozenset((4,)), frozenset((7,)), key_frames_only=True)
     second = DecodeRange((0, 6), ((1, 2), (5, 6)), frozenset((4, 6)), spaced_samples=True)
     assert first + second == DecodeRange(
@@ -61,7 +61,7 @@ def test_a_union_of_ranges_decodes_what_either_needs():
     )
 
 
-def test_a_prominent_difference_exceeds_four_times_the_median_and_rounding():
+def test_prominent_difference_exceeds_four_times_the_median_and_rounding():
     assert not is_prominent(2.5, 0.5)
     assert is_prominent(2.6, 0.5)
     assert not is_prominent(0.5, 0.0)
@@ -95,7 +95,7 @@ def test_changes_are_reported_for_each_section():
     assert (summary(second), second.median_difference) == ([(5.0, 5, 6)], 0.0)
 
 
-def test_the_images_of_a_change_are_kept():
+def test_images_of_a_change_are_kept():
     (result,) = detect(DecodeRange((0, 1)), [10, 50])
     (change,) = result.changes
     assert (change.before.image.getpixel((5, 5)), change.after.image.getpixel((5, 5))) == (
@@ -104,7 +104,7 @@ def test_the_images_of_a_change_are_kept():
     )
 
 
-def test_the_four_greatest_changes_of_a_section_are_kept_in_descending_order():
+def test_four_greatest_changes_of_a_section_are_kept_in_descending_order():
     (result,) = detect(DecodeRange((0, 5)), [0, 10, 30, 60, 100, 150])
     assert [change.difference for change in result.changes] == [50.0, 40.0, 30.0, 20.0]
     assert result.median_difference == 30.0

@@ -39,26 +39,26 @@ def test_scenes_begin_at_cuts():
     assert spans(split_scenes(INDEX, samples, [30])) == [(0, 30, [0, 20]), (30, 100, [40, 60])]
 
 
-def test_the_last_of_several_cuts_before_a_sample_begins_its_scene():
+def test_last_of_several_cuts_before_a_sample_begins_its_scene():
     samples = [sample(20), sample(40)]
     assert spans(split_scenes(INDEX, samples, [35, 22])) == [(0, 35, [20]), (35, 100, [40])]
 
 
-def test_a_cut_without_a_later_sample_begins_no_scene():
+def test_cut_without_a_later_sample_begins_no_scene():
     assert spans(split_scenes(INDEX, [sample(0), sample(60)], [90])) == [(0, 100, [0, 60])]
 
 
-def test_a_changed_embedding_begins_a_scene_without_a_cut():
+def test_changed_embedding_begins_a_scene_without_a_cut():
     samples = [sample(0), sample(20, 0.1), sample(40, 0.3), sample(60, 0.3)]
     assert spans(split_scenes(INDEX, samples, [])) == [(0, 40, [0, 20]), (40, 100, [40, 60])]
 
 
-def test_the_first_frame_after_a_cut_is_not_compared_with_the_next_sample():
+def test_first_frame_after_a_cut_is_not_compared_with_the_next_sample():
     samples = [sample(10, is_scene_start=True), sample(20, 0.3), sample(40, 0.3)]
     assert spans(split_scenes(INDEX, samples, [10])) == [(10, 100, [10, 20, 40])]
 
 
-def test_a_scene_longer_than_two_minutes_is_split():
+def test_scene_longer_than_two_minutes_is_split():
     index = packet_index(range(250), time_base=Fraction(1))
     samples = [sample(time) for time in (0, 60, 120, 121, 200)]
     assert spans(split_scenes(index, samples, [])) == [(0, 121, [0, 60, 120]), (121, 250, [121, 200])]
@@ -69,7 +69,7 @@ def test_blank_scenes_are_left_out_but_separate_others():
     assert spans(split_scenes(INDEX, samples, [])) == [(0, 20, [0]), (60, 100, [60])]
 
 
-def test_a_blank_video_has_one_scene():
+def test_blank_video_has_one_scene():
     samples = [sample(0, is_blank=True), sample(50, is_blank=True)]
     assert spans(split_scenes(INDEX, samples, [])) == [(0, 100, [0, 50])]
 
@@ -89,7 +89,7 @@ def test_prominent_changes_are_candidates():
 
 
 @pytest.mark.parametrize(("median", "key_frames_only"), [(5.0, False), (0.5, True)])
-def test_the_greatest_change_is_the_only_candidate_if_none_is_prominent_or_they_are_key_frames(
+def test_greatest_change_is_the_only_candidate_if_none_is_prominent_or_they_are_key_frames(
     median, key_frames_only
 ):
     changes = [change(10.0), change(3.0)]
@@ -121,7 +121,7 @@ def test_cuts_are_confirmed_by_pixels_and_embeddings(
     assert is_cut(candidate, result, sample(0), after) is expected
 
 
-def test_a_candidate_is_replaced_by_the_strongest_cut_within_it():
+def test_candidate_is_replaced_by_the_strongest_cut_within_it():
     candidate = Cut(10, 20, 0.5, sample(20), True)
     cuts = [
         Cut(11, 12, 0.2, sample(12), False),
@@ -147,7 +147,7 @@ def test_representative_samples_exclude_blank_frames_and_scene_starts():
     assert Scene(0, 3, [blank]).representative_samples == [blank]
 
 
-def test_the_thumbnail_sample_is_the_sharpest_representative():
+def test_thumbnail_sample_is_the_sharpest_representative():
     samples = [sample(0, sharpness=9, is_scene_start=True), sample(1, sharpness=3), sample(2, sharpness=5)]
     assert Scene(0, 3, samples).sharpest.time == 2
 
@@ -158,7 +158,7 @@ def test_samples_within_a_scene_exclude_its_end():
     assert [each.time for each in Scene(20, 20).samples_within(samples)] == [20]  # at least one frame
 
 
-def test_the_mean_vector_has_unit_length():
+def test_mean_vector_has_unit_length():
     np.testing.assert_allclose(
         mean_vector([np.float32([1, 0]), np.float32([0, 1])]), [0.5**0.5, 0.5**0.5], atol=1e-6
     )
