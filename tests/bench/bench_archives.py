@@ -1,9 +1,9 @@
-"""Measure indexing and rescanning of archives, against the same files in a folder.
+"""Measure indexing and rescanning of archives against the same files in a folder.
 
-index: images into a new library with the built-in model, the folder and each kind of archive in turns; the
-zip is not compressed. `right` is the share of images found with the same score as in the folder.
-rescan: a run without changes, in the process, files in the page cache. The bare walk is `os.scandir` with a
-`stat` of each file: of the files themselves, and of the archives.
+index: images into a new library with the built-in model, alternately from the folder and from each kind of
+archive; the zip is not compressed. `correct` is the share of images found with the same score as in the
+folder. rescan: a run without changes, in this process, with files in the page cache. The walk is `os.scandir`
+with a `stat` of each file: of the files themselves, and of the archives.
 """
 
 import argparse
@@ -26,19 +26,19 @@ QUERY = "a red shape"
 
 
 def pack(kind: str, files: list[Path], place: Path) -> Path:
-    """Write archives of the files, and return their folder."""
+    """Write archives of the files; return their folder."""
     place.mkdir()
     for first in range(0, len(files), SHARD):
         path = place / f"{first:06d}.{kind}"
-        some = files[first : first + SHARD]
+        shard = files[first : first + SHARD]
         if kind == "zip":
-            with zipfile.ZipFile(path, "w") as opened:
-                for file in some:
-                    opened.write(file, file.name)
+            with zipfile.ZipFile(path, "w") as archive:
+                for file in shard:
+                    archive.write(file, file.name)
         else:
-            with tarfile.open(path, "w:gz" if kind == "tar.gz" else "w") as opened:
-                for file in some:
-                    opened.add(file, file.name)
+            with tarfile.open(path, "w:gz" if kind == "tar.gz" else "w") as archive:
+                for file in shard:
+                    archive.add(file, file.name)
     return place
 
 
@@ -55,29 +55,29 @@ def walk(folder: str) -> int:
 
 
 def measure(count: int, rounds: int, side: int, place: Path) -> list[dict[str, object]]:
-    """Return a row per kind: files/s, the share of equal scores, and the rescan."""
+    """Return a row per kind: files per second, share of equal scores, rescan time."""
     model = load_embedder("builtin")
     files = repeat_files(draw_jpegs(min(count, 100), side, side * 3 // 4, seed=1), count, place / "folder")
     places = {"folder": place / "folder"}
     places |= {kind: pack(kind, files, place / kind) for kind in KINDS[1:]}
-    took: dict[str, list[Took]] = {kind: [] for kind in KINDS}
+    times: dict[str, list[Took]] = {kind: [] for kind in KINDS}
     for turn in range(rounds):
         for kind, folder in places.items():
             library = place / f"library-{kind}-{turn}"
-            work = time_of(
+            took = time_of(
                 lambda folder=folder, library=library: update_library(
                     [folder], library=library, embedder=model, options=IndexOptions(archives=True)
                 )
             )
-            took[kind].append(work)
-    wall, cpu = ({kind: median(t[at] for t in took[kind]) for kind in KINDS} for at in (0, 1))
+            times[kind].append(took)
+    wall, cpu = ({kind: median(took[at] for took in times[kind]) for kind in KINDS} for at in (0, 1))
     truth = scores(place / "library-folder-0", count)
     bare = median(time_of(lambda: walk(str(places["folder"]))).wall for _ in range(5))
     rows = []
     for kind, folder in places.items():
         library = place / f"library-{kind}-0"
         found = scores(library, count)
-        again = median(
+        rescan = median(
             time_of(lambda library=library: update_library(library=library, embedder=model)).wall
             for _ in range(5)
         )
@@ -88,20 +88,21 @@ def measure(count: int, rounds: int, side: int, place: Path) -> list[dict[str, o
                 "files/s": count / wall[kind],
                 "of folder": wall["folder"] / wall[kind],
                 "by cpu": cpu["folder"] / cpu[kind],
-                "right": sum(abs(found.get(name, 2) - score) < 2e-3 for name, score in truth.items()) / count,
-                "rescan ms": 1e3 * again,
+                "correct": sum(abs(found.get(name, 2) - score) < 2e-3 for name, score in truth.items())
+                / count,
+                "rescan ms": 1e3 * rescan,
                 "walk of files ms": 1e3 * bare,
-                "ratio": again / bare,
+                "ratio": rescan / bare,
                 "walk of archives ms": 1e3 * walked,
             }
         )
     return rows
 
 
-def scores(library: Path, count: int) -> dict[str, float]:
-    """Return the score of each file, name -> score."""
-    with Library.open(library) as opened:
-        return {hit.path.name: hit.score for hit in opened.search(QUERY, kind="image", count=count)}
+def scores(folder: Path, count: int) -> dict[str, float]:
+    """Return file name -> score."""
+    with Library.open(folder) as library:
+        return {hit.path.name: hit.score for hit in library.search(QUERY, kind="image", count=count)}
 
 
 def main() -> None:
@@ -112,14 +113,14 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=320, help="pixels of the longer side")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--smoke", action="store_true", help="run for a few seconds")
-    given = parser.parse_args()
-    if given.smoke:
-        given.count, given.side, given.rounds = 60, 80, 1
-    print(f"{machine()}\n{given.count:,} JPEGs of {given.side} pixels, {SHARD:,} an archive, built-in\n")
+    args = parser.parse_args()
+    if args.smoke:
+        args.count, args.side, args.rounds = 60, 80, 1
+    print(f"{machine()}\n{args.count:,} JPEGs of {args.side} pixels, {SHARD:,} per archive, built-in model\n")
     with tempfile.TemporaryDirectory() as place:
-        rows = measure(given.count, given.rounds, given.side, Path(place))
+        rows = measure(args.count, args.rounds, args.side, Path(place))
     table(rows)
-    emit("archives", files=given.count, side=given.side, rounds=given.rounds, rows=rows)
+    emit("archives", files=args.count, side=args.side, rounds=args.rounds, rows=rows)
 
 
 if __name__ == "__main__":

@@ -49,16 +49,16 @@ def make(folder: Path, cloud: Cloud, kinds: dict[str, float], model: str) -> str
 def measure(library: Path, turns: int) -> dict[str, object]:
     """Return the medians of a number of rounds."""
     search = ("search", WORDS, "--library", library)
-    run(clew(), *search), run(*BARE)  # into the disk cache
-    both = [(run(clew(), *search), run(*BARE)) for _ in range(turns)]
-    cold, bare = (median(ran.took.wall for ran in each) for each in zip(*both, strict=True))
+    run(clew(), *search), run(*BARE)  # fills the disk cache
+    pairs = [(run(clew(), *search), run(*BARE)) for _ in range(turns)]
+    cold, bare = (median(ran.took.wall for ran in each) for each in zip(*pairs, strict=True))
     return {
-        "hits": both[0][0].out.count("\n"),
+        "hits": pairs[0][0].out.count("\n"),
         "cold s": cold,
         "bare s": bare,
         "x bare": cold / bare,
-        "peak MB": max(ran.peak for ran, _ in both),
-        "bare MB": max(ran.peak for _, ran in both),
+        "peak MB": max(ran.peak for ran, _ in pairs),
+        "bare MB": max(ran.peak for _, ran in pairs),
         "torch": run(sys.executable, "-c", TORCH, *search).out.split()[-1],
     }
 
@@ -70,21 +70,21 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=9)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--smoke", action="store_true", help="run for a few seconds")
-    given = parser.parse_args()
-    if given.smoke:
-        given.segments, given.turns = 2_000, 3
-    print(f"{machine()}; {given.segments:,} segments, median of {given.turns}, seed {given.seed}\n")
+    args = parser.parse_args()
+    if args.smoke:
+        args.segments, args.turns = 2_000, 3
+    print(f"{machine()}; {args.segments:,} segments, median of {args.turns}, seed {args.seed}\n")
     rows = []
     with tempfile.TemporaryDirectory(prefix="clew-bench-") as place:
         os.environ["XDG_CACHE_HOME"] = f"{place}/cache"
         os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # installed packages have bytecode
-        model, dim = alone(prepare, given.arch, Path(place)) if given.arch else ("builtin", 256)
+        model, dim = alone(prepare, args.arch, Path(place)) if args.arch else ("builtin", 256)
         for name, kinds in MIXTURES.items():
             library = Path(place) / name
-            kind = alone(make, library, Cloud(given.segments, dim, given.seed), kinds, model)
-            rows.append({"library": name, "index": kind, **measure(library, given.turns)})
+            kind = alone(make, library, Cloud(args.segments, dim, args.seed), kinds, model)
+            rows.append({"library": name, "index": kind, **measure(library, args.turns)})
     table(rows)
-    emit("cold", arch=given.arch, segments=given.segments, seed=given.seed, rows=rows)
+    emit("cold", arch=args.arch, segments=args.segments, seed=args.seed, rows=rows)
 
 
 if __name__ == "__main__":

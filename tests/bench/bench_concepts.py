@@ -1,14 +1,14 @@
-"""Measure concepts from a few examples on Flickr8k: average precision on the other photos.
+"""Measure concepts of a few examples on Flickr8k: average precision on the other photos.
 
     python tests/bench/bench_concepts.py [--part test] [--smoke]
 
-A photo shows a concept if two of its five captions name it. Examples of each concept are drawn ROUNDS
-times; `against` are as many wrong hits: the photos without the concept nearest to the mean of the examples.
-`word` ranks by the name of the concept, `mean` by the mean of the examples (search by image), `probe` is
-ours, and `drawn` ranks by random scores. All are judged on the same photos, without the examples. `refused`
-is the share of example sets that were not separable; the last rows show it for unrelated examples. `sure`
-is the precision of the photos that the probe is confident of, `of them` their recall. Then the milliseconds
-of a fit with 20 examples and 300 others, in 512 dimensions.
+A photo shows a concept if two of its five captions name it. Examples of each concept are drawn ROUNDS times;
+`against` adds as many counterexamples: the photos without the concept that are nearest to the mean of the
+examples. `word` ranks by the name of the concept, `mean` by the mean of the examples (search by image),
+`probe` by the fitted direction, and `chance` is the share of photos that show the concept. All are measured
+on the same photos, without the examples. `refused` is the share of example sets that were not separable; the
+last rows show it for unrelated examples. `confident precision` and `confident recall` are of the photos with
+a confident match. Finally the milliseconds of a fit with 20 examples and 300 others, in 512 dimensions.
 """
 
 import argparse
@@ -46,62 +46,70 @@ CONCEPTS = {
 
 
 def average_precision(scores, relevant):
-    found = relevant[np.argsort(-scores, kind="stable")]
-    return float((np.cumsum(found) / np.arange(1, len(found) + 1))[found].mean())
+    sorted_relevance = relevant[np.argsort(-scores, kind="stable")]
+    return float((np.cumsum(sorted_relevance) / np.arange(1, len(relevant) + 1))[sorted_relevance].mean())
 
 
 def photos(part: Path):
-    """Return the unit vectors of the photos in a folder, and which of them show each concept."""
+    """Return the unit vectors of the photos in a folder, and concepts x photos: True if shown."""
     embedder, rows, shown = load_embedder("builtin"), [], []
     captions = [json.loads(line) for line in (part / "captions.jsonl").open()]
     for line in captions:
-        picture = load_image(part / line["image"], min_side=embedder.min_image_side)
-        rows.append(embedder.embed_images([embedder.prepare(picture)])[0])
-        said = [caption.lower() for caption in line["captions"]]
+        image = load_image(part / line["image"], min_side=embedder.min_image_side)
+        rows.append(embedder.embed_images([embedder.prepare(image)])[0])
+        texts = [caption.lower() for caption in line["captions"]]
         shown.append(
-            [sum(bool(re.search(rf"\b({names})\b", one)) for one in said) >= 2 for names in CONCEPTS.values()]
+            [
+                sum(bool(re.search(rf"\b({names})\b", text)) for text in texts) >= 2
+                for names in CONCEPTS.values()
+            ]
         )
     return normalize_rows(round_to_float16(np.array(rows))), np.array(shown).T
 
 
 def draw(place: Path) -> Path:
     """Draw photos of snow and of grass, with captions."""
-    lines, pick = [], np.random.default_rng(0)
+    lines, rng = [], np.random.default_rng(0)
     for number in range(40):
-        colour = (240, 240, 250) if number % 2 else (40, 140, 40)
-        grain = pick.integers(-15, 16, (96, 96, 3))
-        Image.fromarray(np.clip(grain + colour, 0, 255).astype(np.uint8)).save(place / f"{number}.jpg")
+        color = (240, 240, 250) if number % 2 else (40, 140, 40)
+        grain = rng.integers(-15, 16, (96, 96, 3))
+        Image.fromarray(np.clip(grain + color, 0, 255).astype(np.uint8)).save(place / f"{number}.jpg")
         lines.append({"image": f"{number}.jpg", "captions": ["snow" if number % 2 else "grass"] * 5})
     (place / "captions.jsonl").write_text("\n".join(map(json.dumps, lines)))
     return place
 
 
 def measure(vectors, shows, word, count: int, against: bool, seed: int):
-    """Return the scores of each method with some drawn examples."""
+    """Return the measures of each method for examples that are drawn with a seed."""
     positives = np.random.default_rng([seed, count]).choice(np.flatnonzero(shows), count, replace=False)
     mean = vectors[positives].mean(axis=0)
-    wrong = np.flatnonzero(~shows)
-    near = wrong[np.argsort(-(vectors[wrong] @ (mean - vectors.mean(axis=0))))][: count * against]
+    irrelevant = np.flatnonzero(~shows)
+    negatives = irrelevant[np.argsort(-(vectors[irrelevant] @ (mean - vectors.mean(axis=0))))][
+        : count * against
+    ]
     left = np.ones(len(vectors), bool)
-    left[positives] = left[near] = False
+    left[positives] = left[negatives] = False
     others = vectors[np.linspace(0, len(vectors) - 1, OTHERS, dtype=int)]
-    probe = fit_probe(vectors[positives], vectors[near], others)
-    ways = {"word": word, "mean": mean, "probe": probe.direction}
-    reached = {name: average_precision(vectors[left] @ way, shows[left]) for name, way in ways.items()}
+    probe = fit_probe(vectors[positives], vectors[negatives], others)
+    directions = {"word": word, "mean": mean, "probe": probe.direction}
+    precisions = {
+        name: average_precision(vectors[left] @ direction, shows[left])
+        for name, direction in directions.items()
+    }
     confident = probe.z_scores(vectors[left] @ probe.direction) >= Z_QUARTILE
-    right = (confident & shows[left]).sum()
-    return reached | {
-        "drawn": float(shows[left].mean()),
+    correct = (confident & shows[left]).sum()
+    return precisions | {
+        "chance": float(shows[left].mean()),
         "AUROC": roc_auc(vectors[left] @ probe.direction, shows[left]),
         "held out": probe.auroc,
         "refused": float(probe.auroc < MIN_AUROC),
-        "sure": right / max(1, confident.sum()),
-        "of them": right / shows[left].sum(),
+        "confident precision": correct / max(1, confident.sum()),
+        "confident recall": correct / shows[left].sum(),
     }
 
 
-def measure_nonsense(vectors, count: int, seed: int) -> float:
-    """Return True if unrelated examples are refused."""
+def measure_unrelated(vectors, count: int, seed: int) -> float:
+    """Return 1 if a probe of unrelated examples is not separable, else 0."""
     drawn = np.random.default_rng([seed, count, 1]).permutation(len(vectors))
     others = vectors[np.linspace(0, len(vectors) - 1, OTHERS, dtype=int)]
     return float(
@@ -114,47 +122,47 @@ def time_fit() -> float:
     rows = next(Cloud(OTHERS + 20, 512, 0).chunks())
     times = []
     for _ in range(20):
-        begun = perf_counter()
+        start = perf_counter()
         fit_probe(rows[:10], rows[10:20], rows[20:])
-        times.append(1000 * (perf_counter() - begun))
+        times.append(1000 * (perf_counter() - start))
     return median(times)
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--part", choices=("dev", "test"), default="test")
-    options.add_argument("--smoke", action="store_true")
-    chosen = options.parse_args()
-    print(f"builtin, {ROUNDS} draws a concept, seeds 0-{ROUNDS - 1}; {machine()}\n")
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--part", choices=("dev", "test"), default="test")
+    parser.add_argument("--smoke", action="store_true")
+    args = parser.parse_args()
+    print(f"builtin, {ROUNDS} draws per concept, seeds 0-{ROUNDS - 1}; {machine()}\n")
     with tempfile.TemporaryDirectory() as drawn:
-        vectors, shown = photos(draw(Path(drawn)) if chosen.smoke else DATA / chosen.part)
+        vectors, shown = photos(draw(Path(drawn)) if args.smoke else DATA / args.part)
     words = load_embedder("builtin").embed_texts(list(CONCEPTS))
-    rows, each = [], []
-    for count in COUNTS[: 1 if chosen.smoke else None]:
+    rows, concept_rows = [], []
+    for count in COUNTS[: 1 if args.smoke else None]:
         for against in (False, True):
-            every = {
+            results = {
                 name: [measure(vectors, shows, word, count, against, seed) for seed in range(ROUNDS)]
                 for name, shows, word in zip(CONCEPTS, shown, words, strict=True)
                 if shows.sum() >= 2 * count
             }
             means = {
                 name: {key: float(np.mean([run[key] for run in runs])) for key in runs[0]}
-                for name, runs in every.items()
+                for name, runs in results.items()
             }
             label = f"{count}{' and as many against' * against}"
             keys = next(iter(means.values()))
             rows.append(
                 {"examples": label} | {key: float(np.mean([m[key] for m in means.values()])) for key in keys}
             )
-            each += [{"concept": name, "examples": label, **mean} for name, mean in means.items()]
-    for count in COUNTS[: 1 if chosen.smoke else None]:
-        refused = np.mean([measure_nonsense(vectors, count, seed) for seed in range(100)])
-        rows.append({"examples": f"{count} and as many against, any", "refused": float(refused)})
-    table(each)
+            concept_rows += [{"concept": name, "examples": label, **mean} for name, mean in means.items()]
+    for count in COUNTS[: 1 if args.smoke else None]:
+        refused = np.mean([measure_unrelated(vectors, count, seed) for seed in range(100)])
+        rows.append({"examples": f"{count} and as many against, unrelated", "refused": float(refused)})
+    table(concept_rows)
     table(rows)
-    took = time_fit()
-    print(f"a fit of 20 examples and {OTHERS} others, 512 dimensions: {took:.1f} ms\n")
-    emit("concepts", part="drawn" if chosen.smoke else chosen.part, rows=rows, fit_ms=took)
+    fit_ms = time_fit()
+    print(f"a fit of 20 examples and {OTHERS} others, 512 dimensions: {fit_ms:.1f} ms\n")
+    emit("concepts", part="drawn" if args.smoke else args.part, rows=rows, fit_ms=fit_ms)
 
 
 if __name__ == "__main__":

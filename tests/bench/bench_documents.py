@@ -2,13 +2,13 @@
 
     python tests/bench/bench_documents.py --pages 400 --seed 1 /usr/share/doc/*/*.pdf
 
-`plain` opens each file, renders each page in the same size and extracts its text, which no reader can
-avoid. `read` is clew's decoding: the same in a process of its own, then the pixels for the built-in model,
-the thumbnail and the passages, and the vectors of documents with more than 64 pages. `share` is the ratio
-of their times, and `of cores` of the CPU times, which other processes disturb less. `index` is a complete
+`plain` opens each file, renders each page in the same size and extracts its text, which every reader does.
+`read` is the decoder of clew: the same in a sandboxed process, then the input of the built-in model, the
+thumbnail and the passages, and the vectors of documents with more than 64 pages. `share` is the ratio of
+their times, and `of cores` that of their CPU times, which other processes disturb less. `index` is a complete
 run into a new library. Half of the drawn pages are text with a drawing, half are scans. `letters` is the
-share of plain's letters that clew extracts, and `cosine` compares the vector of a page with that of the
-page rendered four times as large: mean and minimum.
+share of the letters of plain that clew extracts; `cosine` and `min cosine` compare the vector of a page with
+that of the page rendered four times as large.
 """
 
 import argparse
@@ -32,22 +32,22 @@ from retrieval.embedders.base import Embedder
 from retrieval.embedders.registry import load_embedder
 
 WORDS = "river stone garden letter window summer engine paper silver morning harbour table bridge"
-LINES = 50  # of a page
+LINES = 50  # per page
 
 
 def draw_pdf(pages: int, seed: int) -> bytes:
     """Return a PDF whose pages alternate between text with a drawing, and scans."""
-    draw = np.random.default_rng([seed, 5])
+    rng = np.random.default_rng([seed, 5])
     scans = draw_jpegs(8, 800, 1120, seed)
     objects = [b"", b"<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>"]
-    look = b"<</Type/XObject/Subtype/Image/Width 800/Height 1120/ColorSpace/DeviceRGB/BitsPerComponent 8"
-    objects += [_stream(look + b"/Filter/DCTDecode", scan) for scan in scans]
+    image = b"<</Type/XObject/Subtype/Image/Width 800/Height 1120/ColorSpace/DeviceRGB/BitsPerComponent 8"
+    objects += [_stream(image + b"/Filter/DCTDecode", scan) for scan in scans]
     leaves = []
     for n in range(pages):
-        lines = [f"({' '.join(draw.choice(WORDS.split(), 10))}) Tj T*" for _ in range(LINES)]
-        shapes = [f"{x} {y} {w} {h} re f" for x, y, w, h in draw.integers(0, 150, (30, 4))]
-        colour = " ".join(map(str, draw.random(3).round(2)))
-        text = f"{colour} rg {' '.join(shapes)} 0 g BT /F 9 Tf 12 TL 40 760 Td {' '.join(lines)} ET"
+        lines = [f"({' '.join(rng.choice(WORDS.split(), 10))}) Tj T*" for _ in range(LINES)]
+        shapes = [f"{x} {y} {w} {h} re f" for x, y, w, h in rng.integers(0, 150, (30, 4))]
+        color = " ".join(map(str, rng.random(3).round(2)))
+        text = f"{color} rg {' '.join(shapes)} 0 g BT /F 9 Tf 12 TL 40 760 Td {' '.join(lines)} ET"
         objects.append(_stream(b"<<", text.encode() if n % 2 else b"560 0 0 800 20 20 cm /S Do"))
         use = b"/Font<</F 2 0 R>>/XObject<</S %d 0 R>>" % (3 + n % len(scans))
         leaves.append(len(objects) + 1)
@@ -68,14 +68,14 @@ def _stream(head: bytes, data: bytes) -> bytes:
 
 def _file(objects: Sequence[bytes]) -> bytes:
     """Return a PDF of these objects; the last is the catalog."""
-    data, places = b"%PDF-1.5\n", []
-    for number, one in enumerate(objects, start=1):
-        places.append(len(data))
-        data += b"%d 0 obj\n%s\nendobj\n" % (number, one)
-    listed = b"".join(b"%010d 00000 n \n" % place for place in places)
+    data, offsets = b"%PDF-1.5\n", []
+    for number, content in enumerate(objects, start=1):
+        offsets.append(len(data))
+        data += b"%d 0 obj\n%s\nendobj\n" % (number, content)
+    offset_table = b"".join(b"%010d 00000 n \n" % offset for offset in offsets)
     head = b"xref\n0 %d\n0000000000 65535 f \n" % (len(objects) + 1)
     end = b"trailer<</Size %d/Root %d 0 R>>\nstartxref\n%d\n" % (len(objects) + 1, len(objects), len(data))
-    return data + head + listed + end + b"%%EOF"
+    return data + head + offset_table + end + b"%%EOF"
 
 
 def read_plain(paths: Sequence[Path], shorter: int, longer: int) -> list[tuple[str, np.ndarray]]:
@@ -86,9 +86,9 @@ def read_plain(paths: Sequence[Path], shorter: int, longer: int) -> list[tuple[s
             for page in pdf:
                 width, height = page.get_size()
                 scale = max(shorter / min(width, height), longer / max(width, height))
-                picture = page.render(scale=scale).to_pil()
+                image = page.render(scale=scale).to_pil()
                 text = page.get_textpage()
-                pages.append((text.get_text_range(), picture))
+                pages.append((text.get_text_range(), image))
                 text.close()
                 page.close()
     return pages
@@ -98,11 +98,11 @@ def read_clew(paths: Sequence[Path], embedder: Embedder) -> None:
     for path in paths:
         with path.open("rb") as file:
             decode(file, ".pdf", DecodeContext(embedder))
-    POOL.close()  # so that its time counts
+    POOL.close()  # the processor time of a child counts when it has ended
 
 
 def cost(work: Callable[[], object]) -> Took:
-    """Time work in a thread, and of the cores' time also that of the process which ends with the thread."""
+    """Time the work in a thread; the processor time includes that of ended child processes."""
 
     def now() -> float:
         uses = [getrusage(who) for who in (RUSAGE_SELF, RUSAGE_CHILDREN)]
@@ -113,24 +113,24 @@ def cost(work: Callable[[], object]) -> Took:
     thread.start()
     thread.join()
     wall = perf_counter() - begun
-    sleep(0.2)  # until the process is gone
+    sleep(0.2)  # time for the child process to end
     return Took(wall, now() - before)
 
 
 def compare(paths: Sequence[Path], embedder: Embedder) -> tuple[float, float, float]:
-    """Return the share of plain's letters that clew takes, and how near its pages are: mean and least."""
-    letters, pictures = 0, []
+    """Return the share of the letters that clew extracts, and the mean and minimum cosine of its pages."""
+    letters, images = 0, []
     for path in paths:
         with path.open("rb") as file, open_pdf(file) as pdf:
             pages = list(
                 pdf.read_pages(pdf.page_count, min_side=embedder.min_image_side, min_long_side=THUMBNAIL_SIDE)
             )
             letters += sum(len(page.text) for page in pages)
-            pictures += [page.image for page in pages]
+            images += [page.image for page in pages]
     plain = read_plain(paths, 4 * embedder.min_image_side, 4 * THUMBNAIL_SIDE)
-    there = [row for row, picture in enumerate(pictures) if picture is not None]
-    small = embedder.embed_images([embedder.prepare(pictures[row]) for row in there])
-    large = embedder.embed_images([embedder.prepare(plain[row][1]) for row in there])
+    rendered = [row for row, image in enumerate(images) if image is not None]
+    small = embedder.embed_images([embedder.prepare(images[row]) for row in rendered])
+    large = embedder.embed_images([embedder.prepare(plain[row][1]) for row in rendered])
     cosines = (small * large).sum(axis=1)
     return letters / max(1, sum(len(text) for text, _ in plain)), float(cosines.mean()), float(cosines.min())
 
@@ -138,18 +138,18 @@ def compare(paths: Sequence[Path], embedder: Embedder) -> tuple[float, float, fl
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("files", nargs="*", type=Path, help="PDFs in addition to the drawn one")
-    parser.add_argument("--pages", type=int, default=400, help="of the drawn PDF")
+    parser.add_argument("--pages", type=int, default=400, help="pages of the drawn PDF")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--smoke", action="store_true", help="a few seconds")
-    given = parser.parse_args()
-    pages = 12 if given.smoke else given.pages
-    print(f"{machine()}; {pages} drawn pages, seed {given.seed}, {len(given.files)} other files\n")
+    parser.add_argument("--smoke", action="store_true", help="run for a few seconds")
+    args = parser.parse_args()
+    pages = 12 if args.smoke else args.pages
+    print(f"{machine()}; {pages} drawn pages, seed {args.seed}, {len(args.files)} other files\n")
     embedder = load_embedder("builtin")
     with tempfile.TemporaryDirectory() as home:
         drawn = Path(home) / "docs" / "drawn.pdf"
         drawn.parent.mkdir()
-        drawn.write_bytes(draw_pdf(pages, given.seed))
-        for number, path in enumerate(given.files):
+        drawn.write_bytes(draw_pdf(pages, args.seed))
+        for number, path in enumerate(args.files):
             (drawn.parent / f"{number:03d}.pdf").write_bytes(path.read_bytes())
         rows = []
         for name, paths in (("drawn", [drawn]), ("others", sorted(drawn.parent.glob("[0-9]*.pdf")))):
@@ -157,11 +157,11 @@ def main() -> None:
                 continue
             count = len(
                 read_plain(paths, embedder.min_image_side, THUMBNAIL_SIDE)
-            )  # once before, so that all start warm
+            )  # a first run fills the caches
             read_clew(paths, embedder)
             plain = cost(lambda paths=paths: read_plain(paths, embedder.min_image_side, THUMBNAIL_SIDE))
             read = cost(lambda paths=paths: read_clew(paths, embedder))
-            letters, mean, least = compare(paths, embedder)
+            letters, mean, minimum = compare(paths, embedder)
             rows.append(
                 {
                     "pages": name,
@@ -172,16 +172,16 @@ def main() -> None:
                     "of cores": plain.cpu / read.cpu,
                     "letters": letters,
                     "cosine": mean,
-                    "least": least,
+                    "min cosine": minimum,
                 }
             )
         table(rows)
-        every = sum(row["count"] for row in rows)
+        total = sum(row["count"] for row in rows)
         index = time_of(
             lambda: index_folder(drawn.parent, library=Path(home) / "library", model="builtin").close()
         )
-        print(f"index: {every / index.wall:,.0f} pages/s with all passages and pictures embedded")
-        emit("documents", rows=rows, index=every / index.wall)
+        print(f"index: {total / index.wall:,.0f} pages/s with all passages and images embedded")
+        emit("documents", rows=rows, index=total / index.wall)
 
 
 if __name__ == "__main__":
