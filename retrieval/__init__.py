@@ -35,6 +35,8 @@ The query language is described in retrieval.query.parser; `clew --help` lists t
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from retrieval.telemetry import disable_telemetry
+
 if TYPE_CHECKING:
     from retrieval.errors import ClewError
     from retrieval.library import Library
@@ -53,6 +55,8 @@ if TYPE_CHECKING:
         Space,
         Status,
     )
+
+disable_telemetry()
 
 __all__ = [
     "ClewError",

@@ -28,7 +28,7 @@ LAYERS = (
 LAYER = {folder: -row for row, folders in enumerate(LAYERS) for folder in folders.split()}
 PACKAGES = ("retrieval", "indexer")  # import their public names late, from any layer
 # Commands, and the script of subprocesses, which reads its arguments.
-MAY_PRINT = ("cli/", "sandbox_runner.py")
+MAY_PRINT = ("cli/", "sandbox_runner.py", "telemetry.py")
 
 
 def module(path: Path) -> str:

@@ -1,0 +1,16 @@
+"""Switch off the usage reports of dependencies.
+
+onnxruntime 1.32 sends reports to Microsoft: its import queues one, with a persistent identifier of the
+device, and a thread of the process sends it seconds later. The variable must be set before onnxruntime is
+imported, which another dependency may do, so `retrieval` calls this first. Child processes inherit it.
+"""
+
+import os
+
+_VARIABLES = ("ORT_DISABLE_TELEMETRY", "HF_HUB_DISABLE_TELEMETRY", "DO_NOT_TRACK")
+
+
+def disable_telemetry() -> None:
+    """Set the environment variables that switch reports off; values that the user has set remain."""
+    for name in _VARIABLES:
+        os.environ.setdefault(name, "1")
