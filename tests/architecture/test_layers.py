@@ -23,11 +23,12 @@ LAYERS = (
     "indexer.decode  retrieval.grouping  retrieval.vectors",
     "indexer.models  retrieval.catalog  retrieval.media",
     "retrieval.embedders  retrieval.scoring  retrieval.formatting",
-    "indexer.types  indexer.prefetch  retrieval.types  retrieval.errors  retrieval.system  retrieval.quiet",
+    "indexer.types  indexer.prefetch  retrieval.types  retrieval.errors  retrieval.system  retrieval.quiet"
+    "  retrieval.telemetry",
 )
 LAYER = {folder: -row for row, folders in enumerate(LAYERS) for folder in folders.split()}
 PACKAGES = ("retrieval", "indexer")  # import their public names late, from any layer
-# Commands, and the script of subprocesses, which reads its arguments.
+# Commands; the script of subprocesses, which reads its arguments; and what switches reports off by variables.
 MAY_PRINT = ("cli/", "sandbox_runner.py", "telemetry.py")
 
 
