@@ -9,12 +9,12 @@
 Libraries
     Library          an open library: search, similar, duplicates, clip, thumbnail, status
     default_library  return the folder of the default library of this user
+    SearchOptions    filters and options of a search
     ClewError        base class of all errors of clew (the others are in retrieval.errors)
 
 Results of searches
     Hit              a segment with its path, location in the file, score and confidence
     Kind             the kinds of segments: image, video, text, page, audio
-    Filters          conditions that hits satisfy
     Clip             a moment that was saved as a new file
 
 Results of Library.duplicates
@@ -41,12 +41,12 @@ if TYPE_CHECKING:
     from retrieval.errors import ClewError
     from retrieval.library import Library
     from retrieval.media.av.clip import Clip
+    from retrieval.query.options import SearchOptions
     from retrieval.system import default_library
     from retrieval.types import (
         ConceptInfo,
         Failure,
         FileAttributes,
-        Filters,
         Group,
         Hit,
         IndexFile,
@@ -64,13 +64,13 @@ __all__ = [
     "ConceptInfo",
     "Failure",
     "FileAttributes",
-    "Filters",
     "Group",
     "Hit",
     "IndexFile",
     "Kind",
     "Library",
     "Root",
+    "SearchOptions",
     "Space",
     "Status",
     "default_library",
@@ -80,6 +80,7 @@ _SUBMODULES = {
     "ClewError": "errors",
     "Clip": "media.av.clip",
     "Library": "library",
+    "SearchOptions": "query.options",
     "default_library": "system",
 }
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Unpack
+from typing import TYPE_CHECKING
 
 from retrieval.catalog import concepts, thumbnails
 from retrieval.catalog.reader import Catalog
@@ -18,15 +18,16 @@ from retrieval.grouping.clusters import duplicate_groups, parse_reasons
 from retrieval.media.archives.archive import is_file
 from retrieval.query import relevance_feedback as liking
 from retrieval.query.ast import Query
-from retrieval.query.encoder import EncodedQuery, encode_query, lookup_vector
-from retrieval.query.filters import FilterOptions, merge_filters
+from retrieval.query.encoder import EncodedQuery, encode_query, lookup_vector, validate_query
+from retrieval.query.filters import merge_filters
+from retrieval.query.options import DEFAULT_OPTIONS, SearchOptions
 from retrieval.query.parser import parse
 from retrieval.query.relevance_feedback import FeedbackExample
 from retrieval.scoring.linear_probe import Probe
 from retrieval.search.explain import explain
-from retrieval.search.hybrid_search import SearchMode, hybrid_search
+from retrieval.search.hybrid_search import hybrid_search
 from retrieval.search.request import SearchRequest
-from retrieval.search.results import ResultOptions, build_result_options, postprocess
+from retrieval.search.results import postprocess
 from retrieval.system import default_library
 from retrieval.types import ConceptInfo, Failure, Filters, Group, Hit, Space, Status
 from retrieval.vectors.space_index import SpaceIndex
@@ -76,45 +77,28 @@ class Library:
         unlike: "FeedbackExample | Iterable[FeedbackExample]" = (),
         kind: str | Iterable[str] | None = None,
         count: int = 10,
-        by: SearchMode = "both",
-        sort: str = "score",
-        diversity: float = 0.0,
-        group: bool = False,
-        allow_url: bool = False,
-        why: bool = False,
-        **filter_options: Unpack[FilterOptions],
+        options: SearchOptions = DEFAULT_OPTIONS,
     ) -> list[Hit]:
         """Return the best `count` hits for a query, best first.
 
         Args:
-            words: a query in the query language (see `retrieval.query`).
+            words: a query in the query language (see `retrieval.query`), which may contain filters:
+                "a dog under:Trips".
             image: a file or a Pillow image, a further term of the query.
             like, unlike: example images (segment ids, files or Pillow images); they are not returned.
             kind: one or more kinds.
-            by: search by "meaning", by "keyword", or "both".
-            sort: "score", "date", "date-desc" or "name"; sorting does not change which hits are returned.
-            diversity: from 0 to 1, prefers hits that differ from those before them.
-            group: return copies, near-duplicates, bursts and pairs as one hit, with the others as `more`.
-            allow_url: fetch the images of URLs in the query.
-            why: add the score of each term to the hits.
-            filter_options: see `retrieval.query.filters.FilterOptions`.
 
         A hit whose `match` is "weak" matches no better than background queries. Raises QueryError.
         """
         query = words if isinstance(words, Query) else parse(words or "")
-        options = build_result_options(sort, diversity, group)
-        filters = merge_filters(query.filters, kind, filter_options)
+        filters = merge_filters(query.filters, kind, options)
         space_index = self._open_space_index()
         liked, unliked = liking.as_examples(like), liking.as_examples(unlike)
         probe = self._train_probe(space_index, liked, unliked) if liked or unliked else None
         examples = query.segment_ids | liking.example_segments(space_index, [*liked, *unliked])
         examples |= {part for _, part in self._catalog.image_parts_of(examples)}
-        encoded_query = self._encode_query(space_index, query, image, allow_url, probe)
-        if by == "keyword" and not encoded_query.keywords:
-            raise QueryError("An image has no keywords. Search without --keyword-only.")
-        request = SearchRequest(space_index, encoded_query, filters, examples)
-        hits = self._answer(request, by, count, options)
-        return explain(request, hits) if why else hits
+        encoded_query = self._encode_query(space_index, query, image, options.allow_url, probe)
+        return self._answer(SearchRequest(space_index, encoded_query, filters, examples), count, options)
 
     def similar(
         self,
@@ -122,14 +106,10 @@ class Library:
         *,
         kind: str | Iterable[str] | None = "image",
         count: int = 10,
-        sort: str = "score",
-        diversity: float = 0.0,
-        group: bool = False,
-        **filter_options: Unpack[FilterOptions],
+        options: SearchOptions = DEFAULT_OPTIONS,
     ) -> list[Hit]:
         """Return the images most similar to `image`, without itself and its copies."""
-        options = build_result_options(sort, diversity, group)
-        filters = merge_filters((), kind, filter_options)
+        filters = merge_filters((), kind, options)
         own_segments = frozenset[int]()
         if isinstance(image, str | Path) and is_file(Path(image).expanduser()):
             digest = liking.file_digest(Path(image).expanduser())
@@ -137,7 +117,7 @@ class Library:
         space_index = self._open_space_index()
         encoded_query = self._encode_query(space_index, Query(), image)
         request = SearchRequest(space_index, encoded_query, filters, own_segments)
-        return self._answer(request, "both", count, options)
+        return self._answer(request, count, options)
 
     def duplicates(
         self, folder: str | Path | None = None, *, by: str | Iterable[str] = ("copy", "near-duplicate")
@@ -147,7 +127,7 @@ class Library:
         `folder` restricts the files, by absolute path or by name. `by` is one or more of copy, pair,
         near-duplicate and burst. Raises QueryError.
         """
-        reasons, under = parse_reasons(by), merge_filters((), None, {"under": folder}).under
+        reasons, under = parse_reasons(by), merge_filters((), None, SearchOptions(under=folder)).under
         files = load_file_attributes(self._catalog, *under)
         if folder is not None and not files:
             raise QueryError(f"No file under {folder} is in the library. `clew status` lists its folders.")
@@ -279,14 +259,16 @@ class Library:
         embedder = self._embedder_of(space_index.space)
         lookup = partial(lookup_vector, self._catalog, space_index.space)
         images = () if image is None else (image,)
-        return encode_query(query, embedder, lookup, space_index.mean_query, images, allow_url, probe)
+        validate_query(query, [*images, *[probe] * (probe is not None)], allow_url)
+        return encode_query(query, embedder, lookup, space_index.mean_query, images, probe)
 
-    def _answer(
-        self, request: SearchRequest, by: SearchMode, count: int, options: ResultOptions
-    ) -> list[Hit]:
+    def _answer(self, request: SearchRequest, count: int, options: SearchOptions) -> list[Hit]:
         if count < 1:
             raise QueryError(f"Invalid count {count}. Use 1 or more.")
-        return postprocess(hybrid_search(request, by), count, options, request)
+        if options.by == "keyword" and not request.query.keywords:
+            raise QueryError("An image has no keywords. Search without --keyword-only.")
+        hits = postprocess(hybrid_search(request, options.by), count, options, request)
+        return explain(request, hits) if options.why else hits
 
     def _embedder_of(self, space: Space) -> Embedder:
         """Return the embedder of a space. Raises SpaceMismatch if its model has changed."""

@@ -17,6 +17,7 @@ from retrieval.catalog.reader import Catalog
 from retrieval.embedders.base import Embedder
 from retrieval.errors import LibraryMissing, QueryError
 from retrieval.query.filters import MAX_PATTERN_LENGTH, build_filters
+from retrieval.query.options import SearchOptions
 from retrieval.types import CONFIDENCE_THRESHOLD, KINDS, VISUAL_KINDS, Filters, Space
 
 
@@ -77,7 +78,7 @@ def tag_library(
     The tags of an existing label are replaced. Raises QueryError and LibraryError.
     """
     folder, names = existing_library(library), _normalize_labels(labels)
-    rule = _build_rule(one_of, at_least, build_filters(kind, under=under), weight)
+    rule = _build_rule(one_of, at_least, build_filters(kind, SearchOptions(under=under)), weight)
     rule = replace(rule, one_of=tuple(names) if one_of else ())
 
     def load_embedder(space: Space | None) -> Embedder:

@@ -1,9 +1,10 @@
 """Options that several commands share, and their groups in the help."""
 
 from collections.abc import Callable, Sequence
-from functools import partial
+from dataclasses import fields
+from functools import partial, wraps
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import click
 
@@ -19,9 +20,7 @@ DEFAULT_GROUP = "General"
 class GroupedOption(click.Option):
     """An option that the help lists under the title of its group."""
 
-    def __init__(self, *args: Any, group: str, **attributes: Any) -> None:
-        super().__init__(*args, **attributes)
-        self.group = group
+    group = DEFAULT_GROUP
 
 
 class GroupedCommand(click.Command):
@@ -41,7 +40,26 @@ class GroupedCommand(click.Command):
 
 def option_group(title: str) -> Callable[..., Decorator[Any]]:
     """Return `click.option` for the options of a group."""
-    return partial(click.option, cls=GroupedOption, group=title)
+    return partial(click.option, cls=type("GroupedOption", (GroupedOption,), {"group": title}))
+
+
+def collect_options(record: type[object]) -> Decorator[Any]:
+    """Return a decorator that passes the options named as the fields of a dataclass as one, `options`.
+
+    Options that are not given keep the defaults of the dataclass.
+    """
+    names = [field.name for field in fields(cast(Any, record))]
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        @wraps(command)
+        def call(**arguments: Any) -> None:
+            values = {name: arguments.pop(name) for name in names if name in arguments}
+            given = {name: value for name, value in values.items() if value is not None}
+            command(options=record(**given), **arguments)
+
+        return call
+
+    return decorate
 
 
 def combine(*options: Decorator[Any]) -> Decorator[Any]:

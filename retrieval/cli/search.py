@@ -1,12 +1,12 @@
 """clew search: find media by words, images, examples and concepts."""
 
 from pathlib import Path
-from typing import Any
 
 import click
 
 from retrieval.cli.options import (
     GroupedCommand,
+    collect_options,
     filter_options,
     library_option,
     option_group,
@@ -14,6 +14,7 @@ from retrieval.cli.options import (
     result_options,
 )
 from retrieval.cli.output import describe_best_match, show_hits
+from retrieval.query.options import SearchOptions
 
 search_option = option_group("Search")
 result_option = option_group("Result")
@@ -44,15 +45,18 @@ result_option = option_group("Result")
 @result_option("--why", is_flag=True, help="Explain the score of each hit.")
 @output_options
 @library_option
+@collect_options(SearchOptions)
 def search_command(
     words: tuple[str, ...],
     image: Path | None,
+    like: tuple[str, ...],
+    unlike: tuple[str, ...],
+    kind: tuple[str, ...],
+    count: int,
     show_all: bool,
-    by: Any,
-    why: bool,
     library: Path,
     output_format: str | None,
-    **options: Any,
+    options: SearchOptions,
 ) -> None:
     """Find media that match WORDS, an image or both, best first.
 
@@ -75,8 +79,10 @@ def search_command(
 
     query = parse(" ".join(words))
     with Library.open(library) as opened:
-        hits = opened.search(query, image=image, by=by or "both", why=why, **options)
+        hits = opened.search(
+            query, image=image, like=like, unlike=unlike, kind=kind, count=count, options=options
+        )
         if hits and query.is_text_only and not image and not show_all and not has_good_match(hits):
             message = f"Nothing matches well: {describe_best_match(hits)}. To show the nearest hits: --all"
             show_hits([], output_format, opened, empty_message=message)
-        show_hits(hits, output_format, opened, options["group"])
+        show_hits(hits, output_format, opened, options.group)

@@ -1,18 +1,19 @@
 """clew similar: find images similar to an image."""
 
 from pathlib import Path
-from typing import Any
 
 import click
 
 from retrieval.cli.options import (
     GroupedCommand,
+    collect_options,
     filter_options,
     library_option,
     output_options,
     result_options,
 )
 from retrieval.cli.output import show_hits
+from retrieval.query.options import SearchOptions
 
 
 @click.command("similar", cls=GroupedCommand)
@@ -21,8 +22,14 @@ from retrieval.cli.output import show_hits
 @result_options
 @output_options
 @library_option
+@collect_options(SearchOptions)
 def similar_command(
-    image: Path, library: Path, output_format: str | None, kind: tuple[str, ...], **options: Any
+    image: Path,
+    kind: tuple[str, ...],
+    count: int,
+    library: Path,
+    output_format: str | None,
+    options: SearchOptions,
 ) -> None:
     """Find images similar to IMAGE.
 
@@ -32,5 +39,5 @@ def similar_command(
     from retrieval.library import Library
 
     with Library.open(library) as opened:
-        hits = opened.similar(image, kind=kind or "image", **options)
-        show_hits(hits, output_format, opened, options["group"])
+        hits = opened.similar(image, kind=kind or "image", count=count, options=options)
+        show_hits(hits, output_format, opened, options.group)

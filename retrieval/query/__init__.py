@@ -4,6 +4,7 @@ ast                 Syntax tree of a query; str() of a tree parses to the same t
 encoder             Encode a parsed query as vectors: embed, center and sum its terms.
 filters             Validate filters written by users.
 lexer               Split a query at spaces into tokens, and resolve quotes and backslashes.
+options             Options of a search.
 parser              The query language: one grammar for the command line, Python and the web page.
 relevance_feedback  Relevance feedback: train a probe on liked and unliked examples.
 """

@@ -67,16 +67,14 @@ def encode_query(
     lookup: LookupVector,
     mean_query: MeanQuery,
     images: "Sequence[str | Path | Image]" = (),
-    allow_url: bool = False,
     feedback_probe: Probe | None = None,
 ) -> EncodedQuery:
-    """Encode a query, together with images and a probe trained on relevance feedback; raises QueryError.
+    """Encode a valid query, together with images and a probe of relevance feedback; raises QueryError.
 
     A single term is its unit vector. Several terms are each centered by a share of the mean query of their
     mode, normalized and summed. Without the centering, images would outweigh words, because the vectors of
     images are close to each other.
     """
-    validate_query(query, [*images, *[feedback_probe] * (feedback_probe is not None)], allow_url)
     parts = [_encode_term(term.operand, term.weight, embedder, lookup) for term in query.terms]
     parts += [EncodedTerm("the image", "picture", 1.0, embed_image(embedder, image)) for image in images]
     if feedback_probe is not None:

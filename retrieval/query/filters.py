@@ -3,15 +3,15 @@
 import os
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import date, datetime
 from pathlib import Path
-from typing import TypeAlias, TypedDict
+from typing import Any
 from unicodedata import normalize
 
 from retrieval.errors import QueryError
+from retrieval.query.options import DEFAULT_OPTIONS, FILTER_NAMES, SearchOptions, Time
 from retrieval.types import KINDS, ORIENTATIONS, Filters, Kind, Orientation
-
-Time: TypeAlias = str | int | date  # "2021-06", 2021, date(2021, 6, 30)
 
 MAX_PATTERN_LENGTH = 200  # characters of a pattern or a tag
 DEFAULT_RADIUS_KM = 1.0
@@ -26,30 +26,15 @@ _WIDTH_AND_HEIGHT = re.compile(r"(\d{1,9})\s*[x×]\s*(\d{1,9})", re.I)
 _MEGAPIXELS = re.compile(r"(\d{1,9}(?:\.\d+)?)\s*mp", re.I)
 
 
-class FilterOptions(TypedDict, total=False):
-    """Filters other than the kind; None and empty values do not filter."""
-
-    under: str | Path | Iterable[str | Path] | None  # any of: absolute folders or folder names
-    after: Time | None  # inclusive: a date, a year or the prefix of an ISO time
-    before: Time | None  # exclusive
-    date: Time | None  # as `after`, or a range: "2022..2024", both ends inclusive
-    camera: str | Iterable[str] | None  # any of: parts of a name or patterns, "Canon*"
-    lens: str | Iterable[str] | None  # as `camera`
-    near: str | None  # "latitude,longitude" or "latitude,longitude,5km"
-    tag: str | Iterable[str] | None  # all of these keywords or labels
-    rating: str | int | None  # minimum number of stars
-    size: str | None  # minimum, "1000x800" or "2MP"
-    orientation: str | None  # landscape, portrait or square
-
-
 REPEATABLE_FILTERS = ("kind", "under", "camera", "lens", "tag")
 
 
 def merge_filters(
-    inline: Iterable[tuple[str, str]], kind: str | Iterable[str] | None, options: FilterOptions
+    inline: Iterable[tuple[str, str]], kind: str | Iterable[str] | None, options: SearchOptions
 ) -> Filters:
     """Validate the filters in a query together with those of options; raises QueryError."""
-    values: dict[str, object] = {"kind": kind, **options}
+    names = [name for name in FILTER_NAMES if name != "kind"]
+    values: dict[str, Any] = {"kind": kind} | {name: getattr(options, name) for name in names}
     for name, value in values.items():
         if value == "" or (isinstance(value, list | tuple) and "" in value):
             raise QueryError(f"The value of {name} is empty. Give a value or leave out {name}.")
@@ -60,38 +45,27 @@ def merge_filters(
             raise QueryError(f"{name} has two values. Give one.")
         else:
             values[name] = text
-    return build_filters(**values)  # type: ignore[arg-type]  # names and types are those of FilterOptions
+    return build_filters(values.pop("kind"), replace(options, **values))
 
 
 def build_filters(
-    kind: str | Iterable[str] | None = None,
-    under: str | Path | Iterable[str | Path] | None = None,
-    after: Time | None = None,
-    before: Time | None = None,
-    date: Time | None = None,
-    camera: str | Iterable[str] | None = None,
-    lens: str | Iterable[str] | None = None,
-    near: str | None = None,
-    tag: str | Iterable[str] | None = None,
-    rating: str | int | None = None,
-    size: str | None = None,
-    orientation: str | None = None,
+    kind: str | Iterable[str] | None = None, options: SearchOptions = DEFAULT_OPTIONS
 ) -> Filters:
-    """Validate filters, each as in `FilterOptions`; raises QueryError naming the invalid one."""
-    first, last = _parse_time_range(date)
-    ends = [end for end in (_parse_time("before", before), last) if end]
+    """Validate the filters of options; raises QueryError naming the invalid one."""
+    first, last = _parse_time_range(options.date)
+    ends = [end for end in (_parse_time("before", options.before), last) if end]
     return Filters(
         kinds=frozenset(map(_parse_kind, _as_list(kind))),
-        under=tuple(dict.fromkeys(filter(None, map(_parse_folder, _as_list(under))))),
-        after=max(_parse_time("after", after), first),
+        under=tuple(dict.fromkeys(filter(None, map(_parse_folder, _as_list(options.under))))),
+        after=max(_parse_time("after", options.after), first),
         before=min(ends, default=""),
-        camera=_parse_patterns("camera", camera),
-        lens=_parse_patterns("lens", lens),
-        near=_parse_near(near),
-        tags=_parse_patterns("tag", tag),
-        rating=_parse_rating(rating),
-        size=_parse_size(size),
-        orientation=_parse_orientation(orientation),
+        camera=_parse_patterns("camera", options.camera),
+        lens=_parse_patterns("lens", options.lens),
+        near=_parse_near(options.near),
+        tags=_parse_patterns("tag", options.tag),
+        rating=_parse_rating(options.rating),
+        size=_parse_size(options.size),
+        orientation=_parse_orientation(options.orientation),
     )
 
 

@@ -26,11 +26,8 @@ from retrieval.query.lexer import (
     tokenize,
     weight_prefix,
 )
+from retrieval.query.options import FILTER_NAMES
 
-FILTER_NAMES = (
-    *("kind", "under", "date", "after", "before", "near", "camera", "lens", "tag", "rating", "size"),
-    "orientation",
-)
 PREFIXES = (*FILTER_NAMES, "not", "file")
 
 

@@ -2,18 +2,17 @@
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
-from typing import Literal, NamedTuple, Protocol, TypeAlias
+from typing import NamedTuple, Protocol
 
 from retrieval.errors import QueryError
 from retrieval.query.ast import Words
+from retrieval.query.options import SearchMode
 from retrieval.scoring.ranking import average_ranks, reciprocal_rank_fusion
 from retrieval.search.keyword_search import KeywordMatches, keyword_search
 from retrieval.search.kind_hits import result_key
 from retrieval.search.request import SearchRequest
 from retrieval.search.vector_search import VectorRanking
 from retrieval.types import Hit
-
-SearchMode: TypeAlias = Literal["both", "meaning", "keyword"]
 
 MIN_FUSION_DEPTH = 50  # hits of each ranking that are fused, if fewer are requested
 DEPTH_GROWTH = 4  # if too many keyword matches are of deleted files, this many times as many are read

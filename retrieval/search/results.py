@@ -1,46 +1,25 @@
 """Postprocess ranked hits: group, diversify and sort them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
-from retrieval.errors import QueryError
 from retrieval.grouping.attributes import load_hit_attributes, segment_ids
 from retrieval.grouping.clusters import by_quality, group_rows
 from retrieval.grouping.similarity import mean_similarity, similarity_function
+from retrieval.query.options import SearchOptions
 from retrieval.scoring.ranking import diversify
 from retrieval.search.hybrid_search import DEPTH_GROWTH, HitRanking
 from retrieval.search.request import SearchRequest
-from retrieval.types import SORT_ORDERS, Filters, Hit, Scores, SortOrder
+from retrieval.types import Filters, Hit, Scores, SortOrder
 from retrieval.vectors.space_index import SpaceIndex
 
 CANDIDATES_PER_HIT = 5  # hits that are grouped or diversified for each hit that is returned
 MIN_CANDIDATES = 100
 
 
-@dataclass(frozen=True, slots=True)
-class ResultOptions:
-    """Options for choosing and ordering the best hits."""
-
-    sort: SortOrder = "score"
-    diversity: float = 0.0  # from 0 (none) to 1 (relevance is ignored)
-    group: bool = False  # return copies, near-duplicates, bursts and pairs as one hit
-
-
-def build_result_options(sort: str, diversity: float, group: bool) -> ResultOptions:
-    """Return validated options. Raises QueryError."""
-    if not 0 <= diversity <= 1:
-        raise QueryError(
-            f"Invalid diversity {diversity}. Use a number from 0 (none) to 1 (relevance is ignored)."
-        )
-    for known in SORT_ORDERS:
-        if sort == known:
-            return ResultOptions(known, float(diversity), group)
-    raise QueryError(f"Invalid sort order {sort!r}. Use one of {', '.join(SORT_ORDERS)}.")
-
-
-def postprocess(ranking: HitRanking, count: int, options: ResultOptions, request: SearchRequest) -> list[Hit]:
+def postprocess(ranking: HitRanking, count: int, options: SearchOptions, request: SearchRequest) -> list[Hit]:
     """Return the best `count` hits of a ranking, grouped, diversified and sorted by the options.
 
     A group has the rank of its best hit. Sorting never changes which hits are returned.

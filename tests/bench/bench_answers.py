@@ -16,7 +16,7 @@ import numpy as np
 
 from indexer import update_library
 from indexer.maintenance.calibrate import BestScores
-from retrieval import Library
+from retrieval import Library, SearchOptions
 from retrieval.embedders import builtin
 from retrieval.embedders.registry import load_embedder
 from retrieval.media.images.loader import load_image
@@ -108,7 +108,7 @@ def present_or_absent(
 
 
 def _best(library: Library, text: str) -> tuple[float, float]:
-    hit = library.search(quote(text), kind="image", count=1, by="meaning")[0]
+    hit = library.search(quote(text), kind="image", count=1, options=SearchOptions(by="meaning"))[0]
     assert hit.confidence is not None
     return hit.confidence, hit.score
 
@@ -196,12 +196,14 @@ def _found(library: Library, photos: list[tuple[Path, list[str]]], kind: str | N
     right = []
     for at, (_, captions) in enumerate(photos):
         text = quote(captions[1])
-        hits = library.search(text, kind=kind, count=COUNT, by="meaning")
+        hits = library.search(text, kind=kind, count=COUNT, options=SearchOptions(by="meaning"))
         if by_cosine:
             both = [
                 hit
                 for each_kind in ("image", "text")
-                for hit in library.search(text, kind=each_kind, count=COUNT, by="meaning")
+                for hit in library.search(
+                    text, kind=each_kind, count=COUNT, options=SearchOptions(by="meaning")
+                )
             ]
             hits = sorted(both, key=lambda hit: -hit.score)[:COUNT]
         right.append(any(hit.path.stem == str(at) for hit in hits))

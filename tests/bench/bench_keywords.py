@@ -30,7 +30,7 @@ from indexer.decode.reader import ReadResult
 from indexer.maintenance.build_index import build_indexes
 from indexer.store.writer import FileChunk, LibraryWriter
 from indexer.types import FileEntry
-from retrieval import Library
+from retrieval import Library, SearchOptions
 from retrieval.catalog.reader import Catalog
 from retrieval.catalog.schema import CATALOG_FILE
 from retrieval.embedders.registry import load_embedder
@@ -103,7 +103,7 @@ def ask(library: Library, what: str, asked: Sequence[Question], kind: str) -> li
     for way in WAYS:
         ranks = []
         for question in asked:
-            hits = library.search(question.words, kind=kind, by=way, count=DEPTH)
+            hits = library.search(question.words, kind=kind, count=DEPTH, options=SearchOptions(by=way))
             places = (at for at, hit in enumerate(hits, start=1) if hit.path.stem in question.right)
             ranks.append(next(places, np.inf))
         at = np.array(ranks)

@@ -27,7 +27,7 @@ from indexer import index_folder, tag_library
 from indexer.maintenance.build_index import build_indexes
 from indexer.maintenance.calibrate import calibrate_if_due
 from indexer.store.writer import LibraryWriter
-from retrieval import Library
+from retrieval import Library, SearchOptions
 from retrieval.catalog.reader import Catalog
 from retrieval.embedders.registry import load_embedder
 
@@ -71,7 +71,9 @@ def photos(folder: Path, place: Path) -> list[dict[str, object]]:
     rows = []
     with Library.open(place / "flickr") as library:
         for label in counts:
-            hits = library.search("a photo", tag=label.name, kind="image", count=max(1, label.count))
+            hits = library.search(
+                "a photo", kind="image", count=max(1, label.count), options=SearchOptions(tag=label.name)
+            )
             tagged, there = {hit.path.name for hit in hits}, right.get(label.name, set())
             good = len(tagged & there)
             precision = good / len(tagged) if tagged and there else None

@@ -21,7 +21,7 @@ from common import emit, machine, table
 from PIL import Image
 
 from indexer import IndexOptions, update_library
-from retrieval import Library
+from retrieval import Library, SearchOptions
 from retrieval.catalog.schema import CATALOG_FILE
 
 SIDE, SHARES, SEED = 900, (0.3, 0.4, 0.5), 1
@@ -61,7 +61,11 @@ def paste(scenes: Sequence[Photo], things: Sequence[Photo], share: float, folder
 def recall(library: Library, asked: Sequence[Photo], paths: Sequence[Path], count: int) -> float:
     """Return the share of queries whose image is among the first hits."""
     found = [
-        path in [hit.path for hit in library.search(photo.caption, by="meaning", count=count)]
+        path
+        in [
+            hit.path
+            for hit in library.search(photo.caption, count=count, options=SearchOptions(by="meaning"))
+        ]
         for photo, path in zip(asked, paths, strict=True)
     ]
     return sum(found) / len(found)

@@ -22,7 +22,7 @@ from statistics import median
 import numpy as np
 from common import clew, draw_jpegs, emit, machine, repeat_files, run, table
 
-from retrieval import Library
+from retrieval import Library, SearchOptions
 
 STILL = 5.0  # seconds without a change
 SCANS = 4  # runs of `clew index`
@@ -43,7 +43,10 @@ def until_found(library: Library, path: Path, patience: float = 60.0) -> float:
     """Return the seconds until a search for the name finds the file; infinite after a minute."""
     begun = time.monotonic()
     while time.monotonic() < begun + patience:
-        if any(hit.path == path for hit in library.search(path.stem, by="keyword", count=3)):
+        if any(
+            hit.path == path
+            for hit in library.search(path.stem, count=3, options=SearchOptions(by="keyword"))
+        ):
             return time.monotonic() - begun
         time.sleep(0.01)
     return float("inf")

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image, ImageEnhance
 
 from indexer import index_folder
-from retrieval import Library
+from retrieval import Library, SearchOptions
 from retrieval.errors import QueryError
 from tests.support.files import draw_image, write_text
 from tests.support.terminal import run_in_terminal
@@ -152,7 +152,7 @@ def test_deleted_files_are_not_listed_and_offline_files_come_last(album, photos,
 
 def test_group_is_one_hit_with_the_rest_as_more(album, photos):
     plain = album.search(image=photos / "rex.jpg", kind="image", count=30)
-    hits = album.search(image=photos / "rex.jpg", kind="image", count=30, group=True)
+    hits = album.search(image=photos / "rex.jpg", kind="image", count=30, options=SearchOptions(group=True))
     first = next(hit for hit in hits if hit.path == photos / "rex.jpg")
     assert first.score == next(hit.score for hit in plain if hit.id == first.id)
     assert {hit.path for hit in first.more} == {
@@ -176,9 +176,12 @@ def test_large_groups_do_not_reduce_the_number_of_hits(tmp_path, index, place, t
     save(scene(2, TEAL), tmp_path / "p" / "other.jpg")
     index(tmp_path / "p")
     with Library.open(place, embedder=toy) as library:
-        hits = library.search(image=tmp_path / "p" / "30.jpg", count=2, group=True)
+        hits = library.search(image=tmp_path / "p" / "30.jpg", count=2, options=SearchOptions(group=True))
         assert [len(hit.more) for hit in hits] == [29, 0]
-        assert len(library.search(image=tmp_path / "p" / "30.jpg", count=5, group=True)) == 2
+        assert (
+            len(library.search(image=tmp_path / "p" / "30.jpg", count=5, options=SearchOptions(group=True)))
+            == 2
+        )
 
 
 def test_group_is_ranked_by_its_best_score_and_represented_by_its_best_file(tmp_path, index, place, toy):
@@ -189,7 +192,7 @@ def test_group_is_ranked_by_its_best_score_and_represented_by_its_best_file(tmp_
     with Library.open(place, embedder=toy) as library:
         query = tmp_path / "p" / "small.png"
         assert [h.path.name for h in library.search(image=query)] == ["small.png", "between.png", "large.png"]
-        first, second = library.search(image=query, group=True)
+        first, second = library.search(image=query, options=SearchOptions(group=True))
     assert (first.path.name, first.more[0].path.name, second.path.name) == (
         "large.png", "small.png", "between.png"
     )  # fmt: skip
@@ -202,16 +205,16 @@ def test_captions_of_one_image_are_one_hit(tmp_path, index, place, toy):
     (tmp_path / "p" / "c.jpg").write_bytes((tmp_path / "p" / "a.jpg").read_bytes())
     index(tmp_path / "p")
     with Library.open(place, embedder=toy) as library:
-        (hit,) = library.search("red", kind="text", group=True)
+        (hit,) = library.search("red", kind="text", options=SearchOptions(group=True))
         assert (hit.path.name, hit.text, hit.more) == ("a.jpg", "red red", ())
-        hits = library.search("red", group=True)
+        hits = library.search("red", options=SearchOptions(group=True))
         assert [(hit.path.name, [other.path.name for other in hit.more]) for hit in hits] == [
             ("a.jpg", ["c.jpg"])
         ]
 
 
 def test_copies_excluded_by_a_filter_are_not_in_the_group(album, photos):
-    (hit,) = album.search(image=photos / "rex.jpg", under="backup", group=True)
+    (hit,) = album.search(image=photos / "rex.jpg", options=SearchOptions(under="backup", group=True))
     assert (hit.path.name, [other.path.name for other in hit.more]) == ("b.jpg", ["rex.jpg"])
 
 
@@ -282,7 +285,7 @@ def test_library_with_texts_only_has_groups(tmp_path, index, place, toy):
     write_text(tmp_path / "p" / "c.txt", "a red house\n")
     index(tmp_path / "p")
     with Library.open(place, embedder=toy) as library:
-        hits = library.search("red", group=True)
+        hits = library.search("red", options=SearchOptions(group=True))
         assert sorted((hit.path.name, len(hit.more)) for hit in hits) == [("a.txt", 1), ("c.txt", 0)]
         assert names(library.duplicates()) == [("copy", ["a.txt", "b.txt"])]
         assert library.duplicates(by=["near-duplicate", "burst", "pair"]) == []

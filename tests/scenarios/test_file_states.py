@@ -10,7 +10,7 @@ import pytest
 from indexer import forget
 from indexer.decode import reader
 from indexer.types import BatchLimits
-from retrieval import Library
+from retrieval import Library, SearchOptions
 from retrieval.errors import LibraryError
 from tests.scenarios.helpers import draw_images, hit_names, index_in_batches
 from tests.support.files import draw_image, write_text
@@ -55,7 +55,7 @@ def test_files_that_swap_names_keep_their_vectors(folder, index, place, toy):
     os.utime(folder / "blue.png", (2, 2))
     index(folder)
     assert toy.image_count == image_count
-    assert hit_names(place, toy, "red", count=1, by="meaning") == ["blue.png"]
+    assert hit_names(place, toy, "red", count=1, options=SearchOptions(by="meaning")) == ["blue.png"]
 
 
 def test_deleted_file_is_not_found_and_returns_without_embedding(folder, index, place, toy):

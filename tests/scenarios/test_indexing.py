@@ -11,7 +11,7 @@ from indexer import IndexOptions, index_folder, update_library
 from indexer.decode import reader
 from indexer.store.lock import library_lock
 from indexer.types import BatchLimits
-from retrieval import Library
+from retrieval import Library, SearchOptions
 from retrieval.errors import LibraryBusy, LibraryError, LibraryVersionMismatch, SpaceMismatch
 from tests.scenarios.helpers import draw_images, hit_names, index_in_batches
 from tests.support.files import draw_image, requires_non_utf8_names
@@ -23,7 +23,9 @@ def test_indexed_images_are_found(folder, library, toy):
     assert best.score == pytest.approx(1, abs=1e-3)
     assert best.kind == "image"
     assert best.space == "toy"
-    assert [hit.path.name for hit in library.search("red green", count=1, by="meaning")] == ["yellow.png"]
+    assert [
+        hit.path.name for hit in library.search("red green", count=1, options=SearchOptions(by="meaning"))
+    ] == ["yellow.png"]
 
 
 def test_second_run_embeds_nothing(folder, index, toy):
@@ -128,9 +130,9 @@ def test_time_of_an_image_is_from_its_camera_or_else_its_file(tmp_path, index, p
     modified = time.mktime((2021, 6, 30, 23, 0, 0, 0, 0, -1))
     os.utime(file, (modified, modified))
     index(tmp_path / "images")
-    assert hit_names(place, toy, before="2020") == ["camera.jpg"]
-    assert hit_names(place, toy, after="2021-06-30", before="2021-07") == ["file.png"]
-    assert hit_names(place, toy, after="2021-07") == []
+    assert hit_names(place, toy, options=SearchOptions(before="2020")) == ["camera.jpg"]
+    assert hit_names(place, toy, options=SearchOptions(after="2021-06-30", before="2021-07")) == ["file.png"]
+    assert hit_names(place, toy, options=SearchOptions(after="2021-07")) == []
 
 
 def test_missing_folder_is_rejected(index, tmp_path):

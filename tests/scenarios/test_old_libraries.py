@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from indexer import IndexOptions, Report, update_library, verify_library
-from retrieval import Library
+from retrieval import Library, SearchOptions
 from retrieval.catalog.migrations import MIGRATIONS
 from retrieval.catalog.schema import CATALOG_FILE
 from retrieval.errors import LibraryVersionMismatch
@@ -171,7 +171,7 @@ def same_answers(old: OldLibrary) -> bool:
     with old.open() as library:
         for words, by_kind in old.expected["answers"].items():
             for kind, expected in by_kind.items():
-                hits = library.search(words, kind=kind, by="meaning", count=MAX_HITS)
+                hits = library.search(words, kind=kind, count=MAX_HITS, options=SearchOptions(by="meaning"))
                 ordered = all(one.score >= other.score for one, other in pairwise(hits))
                 if not ordered or not same_hits([old.row(hit) for hit in hits], expected):
                     return False
@@ -270,7 +270,7 @@ def test_default_search_finds_the_hits_of_the_old_version(updated):
 @pytest.mark.parametrize("word", KEYWORDS)
 def test_keywords_are_found(updated, word):
     with updated.open() as library:
-        hits = library.search(word, by="keyword", count=MAX_HITS)
+        hits = library.search(word, count=MAX_HITS, options=SearchOptions(by="keyword"))
     assert {path for path, _ in map(updated.row, hits)} == KEYWORDS[word]
 
 
@@ -299,7 +299,7 @@ def test_tags_are_kept(updated):
     with updated.open() as library:
         assert library.tags() == {name: tag["count"] for name, tag in updated.expected["tags"].items()}
         for name, tag in updated.expected["tags"].items():
-            hits = library.search("red", tag=name, count=MAX_HITS)
+            hits = library.search("red", count=MAX_HITS, options=SearchOptions(tag=name))
             assert {path for path, _ in map(updated.row, hits)} == set(tag["paths"])
 
 
@@ -335,6 +335,6 @@ def test_new_image_is_found_tagged_and_tiled(old):
     assert old.toy.image_count == 1 + tiles
     with old.open() as library:
         assert path in {hit.path for hit in library.search("red", kind="image", count=2)}
-        tagged = [hit.path for hit in library.search("red", tag="red", count=MAX_HITS)]
+        tagged = [hit.path for hit in library.search("red", count=MAX_HITS, options=SearchOptions(tag="red"))]
     assert (path in tagged) == ("red" in old.expected["tags"])
     assert old.verify() == []

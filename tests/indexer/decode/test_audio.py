@@ -14,7 +14,7 @@ from indexer.decode.audio import stream
 from indexer.decode.audio.decoder import UNTAGGED_TEXT, decode, describe_tags
 from indexer.decode.audio.stream import SAMPLE_RATE, audio_chunks
 from indexer.decode.context import DecodeContext
-from retrieval import Library
+from retrieval import Library, SearchOptions
 from retrieval.errors import MediaError
 from retrieval.media.av.container import MEDIA_FORMATS, open_container
 from tests.support.audio_files import (
@@ -56,11 +56,11 @@ def test_audio_is_found_by_tags_file_name_and_genre(tmp_path, index, place, toy)
     memo = write_audio(tmp_path / "music" / "dentist_monday.wav")
     assert index(tmp_path / "music").kinds == {"audio": 2}
     with Library.open(place, embedder=toy) as library:
-        hit = library.search("larks", by="keyword")[0]
+        hit = library.search("larks", options=SearchOptions(by="keyword"))[0]
         assert (hit.path, hit.kind, hit.start, hit.timed) == (song, "audio", 0, True)
         assert library.search("dentist")[0].path == memo
-        assert [hit.path for hit in library.search("red", tag="jazz")] == [song]
-        (red,) = library.search("red", by="meaning", tag="jazz")
+        assert [hit.path for hit in library.search("red", options=SearchOptions(tag="jazz"))] == [song]
+        (red,) = library.search("red", options=SearchOptions(by="meaning", tag="jazz"))
         assert red.score == pytest.approx(cosine_similarity(toy, "red", DESCRIPTION), abs=1e-3)
 
 

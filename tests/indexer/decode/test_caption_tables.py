@@ -11,7 +11,7 @@ from indexer import forget, switch_library
 from indexer.decode.context import DecodeContext
 from indexer.decode.text import caption_table
 from indexer.decode.text.caption_rows import has_captions
-from retrieval import Library
+from retrieval import Library, SearchOptions
 from retrieval.errors import MediaError
 from retrieval.formatting import format_location as shown
 from tests.support.files import draw_image, write_text
@@ -119,7 +119,7 @@ def test_caption_hit_has_the_path_of_its_image(index, photos, place):
     assert [hit.start for hit in hits] == [2, 3]
     assert all(hit.score > 0.999 for hit in hits)
     assert shown(hits[0]) == str(photos / "sub" / "a.png")
-    mixed = search(place, "cyan white", by="meaning")  # with it the picture itself
+    mixed = search(place, "cyan white", options=SearchOptions(by="meaning"))  # with it the picture itself
     assert sorted(hit.path.name for hit in mixed) == ["a.png", "b.png", "c.png"]
 
 
@@ -128,13 +128,19 @@ def test_filters_apply_to_the_captioned_image(index, photos, place):
     draw_image(photos / "other" / "wide.png", "white", size=(90, 10))
     write_text(photos / "other" / "t.csv", "image,caption\n../sub/c.png,cyan\nwide.png,cyan\n")
     index(photos)
-    assert [hit.path.name for hit in search(place, "cyan", kind="text", under="sub")] == [
+    assert [
+        hit.path.name for hit in search(place, "cyan", kind="text", options=SearchOptions(under="sub"))
+    ] == [
         "a.png",
         "b.png",
         "c.png",
     ]
-    assert [hit.path.name for hit in search(place, "cyan", kind="text", under="other")] == ["wide.png"]
-    assert [hit.path.name for hit in search(place, "cyan", kind="text", size="50x5")] == ["wide.png"]
+    assert [
+        hit.path.name for hit in search(place, "cyan", kind="text", options=SearchOptions(under="other"))
+    ] == ["wide.png"]
+    assert [
+        hit.path.name for hit in search(place, "cyan", kind="text", options=SearchOptions(size="50x5"))
+    ] == ["wide.png"]
 
 
 def test_captions_of_one_image_from_several_files_group_to_one_hit(index, photos, place):
@@ -142,11 +148,11 @@ def test_captions_of_one_image_from_several_files_group_to_one_hit(index, photos
     write_text(photos / "one.csv", "image,caption\nsub/a.png,cyan white\nsub/a.png,white cyan\n")
     write_text(photos / "two.jsonl", json.dumps({"image": "sub/a.png", "captions": ["cyan white"]}))
     index(photos)
-    texts = search(place, "cyan white", kind="text", by="meaning")
+    texts = search(place, "cyan white", kind="text", options=SearchOptions(by="meaning"))
     assert {hit.source.name for hit in texts} == {"a.txt", "one.csv", "two.jsonl"}
     assert {hit.path.name for hit in texts} == {"a.png"}
-    assert len(search(place, "cyan white", by="meaning")) == 3  # pictures
-    assert len(search(place, "cyan white", kind="text", group=True)) == 1
+    assert len(search(place, "cyan white", options=SearchOptions(by="meaning"))) == 3  # pictures
+    assert len(search(place, "cyan white", kind="text", options=SearchOptions(group=True))) == 1
 
 
 def test_captions_of_missing_images_wait_for_them(index, photos, place):
@@ -164,7 +170,9 @@ def test_captions_of_missing_images_wait_for_them(index, photos, place):
     (photos / "sub" / "a.png").unlink()
     index(photos)
     assert [hit.path.name for hit in search(place, "cyan", kind="text")] == ["new.png"]
-    assert [hit.path.name for hit in search(place, "cyan", by="keyword")] == ["new.png"]
+    assert [hit.path.name for hit in search(place, "cyan", options=SearchOptions(by="keyword"))] == [
+        "new.png"
+    ]
 
 
 def test_captions_follow_a_table_that_moves_or_changes(index, photos, place):
@@ -199,9 +207,11 @@ def test_keyword_search_combines_image_name_and_caption(index, photos, place):
     rows = "sub/a.png,a boat\nsub/b.png,a tree\nsub/c.png,a car\nsub/harbour.png,a boat\n"
     write_text(photos / "captions.csv", "image,caption\n" + rows)
     index(photos)
-    first = search(place, "boat harbour", by="keyword", kind="text")[0]
+    first = search(place, "boat harbour", kind="text", options=SearchOptions(by="keyword"))[0]
     assert (first.path.name, first.words) == ("harbour.png", 1.0)
-    assert search(place, "captions", by="keyword") == []  # the table's own name is that of no picture
+    assert (
+        search(place, "captions", options=SearchOptions(by="keyword")) == []
+    )  # the table's own name is that of no picture
 
 
 def test_exclusion_of_an_image_excludes_its_captions(index, photos, place):

@@ -7,6 +7,7 @@ from io import BytesIO
 import pytest
 from PIL import Image
 
+from retrieval import SearchOptions
 from retrieval.errors import QueryError
 from retrieval.media import download as fetching
 from retrieval.media.download import fetch
@@ -94,8 +95,8 @@ def test_query_downloads_only_with_permission(library, site, monkeypatch):
     with pytest.raises(QueryError, match="--allow-url"):
         library.search(f"{site}/red.png")
     with pytest.raises(QueryError, match="private network"):
-        library.search(f"{site}/red.png", allow_url=True)
+        library.search(f"{site}/red.png", options=SearchOptions(allow_url=True))
     monkeypatch.setattr(fetching, "_is_public", lambda ip: True)
-    hits = library.search(f"{site}/red.png", allow_url=True, count=1)
+    hits = library.search(f"{site}/red.png", count=1, options=SearchOptions(allow_url=True))
     assert hits[0].path.name == "red.png"
     assert hits[0].score == pytest.approx(1, abs=1e-3)

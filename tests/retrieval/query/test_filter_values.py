@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from retrieval import SearchOptions
 from retrieval.catalog.filter_sql import distance_km
 from retrieval.errors import QueryError
 from retrieval.query.filters import build_filters
@@ -28,14 +29,14 @@ from retrieval.types import Filters
     ],
 )
 def test_date_range_includes_both_ends(written, after, before):
-    assert build_filters(date=written) == Filters(after=after, before=before)
+    assert build_filters(options=SearchOptions(date=written)) == Filters(after=after, before=before)
 
 
 def test_date_is_intersected_with_after_and_before():
-    assert build_filters(date="2022..2024", after="2023", before="2030") == Filters(
+    assert build_filters(options=SearchOptions(date="2022..2024", after="2023", before="2030")) == Filters(
         after="2023", before="2024~"
     )
-    assert build_filters(date="2022..2024", after="2001", before="2022-02") == Filters(
+    assert build_filters(options=SearchOptions(date="2022..2024", after="2001", before="2022-02")) == Filters(
         after="2022", before="2022-02"
     )
 
@@ -60,10 +61,10 @@ def test_date_is_intersected_with_after_and_before():
 )
 def test_near_is_a_latitude_a_longitude_and_a_radius(written, near):
     if near is not None:
-        assert build_filters(near=written).near == near
+        assert build_filters(options=SearchOptions(near=written)).near == near
     else:
         with pytest.raises(QueryError, match=r"Invalid place .* for near\. Use 48\.85,2\.35"):
-            build_filters(near=written)
+            build_filters(options=SearchOptions(near=written))
 
 
 @pytest.mark.parametrize(
@@ -82,34 +83,47 @@ def test_near_is_a_latitude_a_longitude_and_a_radius(written, near):
         ({"orientation": "sideways"}, "landscape, portrait or square"),
         ({"camera": "x" * 201}, "200 characters"),
         ({"tag": ["fine", "a\0b"]}, "200 characters"),
-        ({"kind": "movie"}, "Use image, video, text, page or audio"),
     ],
 )
 def test_invalid_value_is_refused_with_an_example(invalid, message):
     with pytest.raises(QueryError, match=message) as error:
-        build_filters(**invalid)
+        build_filters(options=SearchOptions(**invalid))
     assert next(iter(invalid)) in str(error.value)
+
+
+def test_unknown_kind_is_refused_with_the_known_kinds():
+    with pytest.raises(QueryError, match=r"kind 'movie'\. Use image, video, text, page or audio"):
+        build_filters("movie")
 
 
 def test_single_values_sequences_and_empty_values_are_accepted():
     assert (
-        build_filters(under="Trips")
-        == build_filters(under=["Trips", "Trips/"])
-        == build_filters(under=Path("Trips"))
+        build_filters(options=SearchOptions(under="Trips"))
+        == build_filters(options=SearchOptions(under=["Trips", "Trips/"]))
+        == build_filters(options=SearchOptions(under=Path("Trips")))
     )
-    assert build_filters(camera="Canon*", tag=("a", "b")) == Filters(camera=("Canon*",), tags=("a", "b"))
-    assert build_filters(size="2.5MP").size == (0, 0, 2_500_000)
-    assert build_filters(size="1000 X 800").size == (1000, 800, 0)
-    assert build_filters(rating="4").rating == build_filters(rating=4).rating == 4
-    assert build_filters(rating=0).has_non_kind_filters
-    assert build_filters(orientation="Portrait").orientation == "portrait"
+    assert build_filters(options=SearchOptions(camera="Canon*", tag=("a", "b"))) == Filters(
+        camera=("Canon*",), tags=("a", "b")
+    )
+    assert build_filters(options=SearchOptions(size="2.5MP")).size == (0, 0, 2_500_000)
+    assert build_filters(options=SearchOptions(size="1000 X 800")).size == (1000, 800, 0)
+    assert (
+        build_filters(options=SearchOptions(rating="4")).rating
+        == build_filters(options=SearchOptions(rating=4)).rating
+        == 4
+    )
+    assert build_filters(options=SearchOptions(rating=0)).has_non_kind_filters
+    assert build_filters(options=SearchOptions(orientation="Portrait")).orientation == "portrait"
     nothing = dict.fromkeys(
         ("under", "after", "before", "date", "camera", "lens", "near", "tag", "rating", "size")
     )
-    assert build_filters((), **nothing, orientation=None) == Filters()
-    assert build_filters(under=(), camera=[], lens="", tag=(), near="", size="", date="") == Filters()
+    assert build_filters((), SearchOptions(**nothing, orientation=None)) == Filters()
+    assert (
+        build_filters(options=SearchOptions(under=(), camera=[], lens="", tag=(), near="", size="", date=""))
+        == Filters()
+    )
     assert not build_filters("image").has_non_kind_filters
-    assert build_filters("image", tag="dog").has_non_kind_filters
+    assert build_filters("image", SearchOptions(tag="dog")).has_non_kind_filters
 
 
 @given(
@@ -119,7 +133,9 @@ def test_single_values_sequences_and_empty_values_are_accepted():
 )
 def test_arbitrary_text_is_parsed_or_refused_by_name(written):
     try:
-        assert hash(build_filters(**written)) == hash(build_filters(**written))
+        assert hash(build_filters(options=SearchOptions(**written))) == hash(
+            build_filters(options=SearchOptions(**written))
+        )
     except QueryError as error:
         assert any(name in str(error) for name in written)
 

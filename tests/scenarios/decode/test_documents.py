@@ -18,7 +18,7 @@ from indexer.decode.documents import html, office, pdf_process
 from indexer.decode.documents import pdf as document
 from indexer.decode.documents.html_text import extract_paragraphs
 from indexer.decode.documents.rtf import rtf_to_text
-from retrieval import Library
+from retrieval import Library, SearchOptions
 from retrieval.errors import MediaError
 from retrieval.formatting import format_location as shown
 from retrieval.media.sandbox import SandboxPool
@@ -89,7 +89,11 @@ def test_pdf_page_is_found_by_its_image_and_its_text(answers, tmp_path):
 
 
 def test_pdf_page_and_its_text_are_one_hit(answers):
-    hits = answers({"paper.pdf": pdf([("red", "red red"), ("green", "red red")])}, "red", by="meaning")
+    hits = answers(
+        {"paper.pdf": pdf([("red", "red red"), ("green", "red red")])},
+        "red",
+        options=SearchOptions(by="meaning"),
+    )
     assert sorted(hit.page for hit in hits) == [1, 2]
 
 
@@ -128,10 +132,10 @@ def test_pdf_time_is_its_creation_date(answers, tmp_path):
         "new.pdf": pdf([("red", "")], created="D:20210630180501Z"),
         "odd.pdf": pdf([("red", "")], created="D:99999999999999"),
     }
-    assert {hit.path.name: hit.time for hit in answers(files, "red", before="2015")} == {
-        "old.pdf": "2009-06-30T18:05:01"
-    }
-    assert {hit.path.name for hit in answers(files, "red", date="2021")} == {"new.pdf"}
+    assert {
+        hit.path.name: hit.time for hit in answers(files, "red", options=SearchOptions(before="2015"))
+    } == {"old.pdf": "2009-06-30T18:05:01"}
+    assert {hit.path.name for hit in answers(files, "red", options=SearchOptions(date="2021"))} == {"new.pdf"}
     assert read(files["old.pdf"]).properties.zone == "+02:00"
     assert read(files["new.pdf"]).properties.zone == "+00:00"
     assert read(files["odd.pdf"]).properties.taken is None

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from retrieval import Library
+from retrieval import Library, SearchOptions
 from retrieval.media.images.loader import load_image
 from tests.support import image_files
 from tests.support.files import draw_image
@@ -108,7 +108,9 @@ def test_date_camera_and_location_are_read_from_new_formats(name, tmp_path, plac
     (tmp_path / "pictures" / name).write_bytes(writers[name]())
     index(tmp_path / "pictures")
     with Library.open(place, embedder=toy) as library:
-        (hit,) = library.search("red", camera="EOS R5", date="2021-07-14", near="46.5,7.25,1km")
+        (hit,) = library.search(
+            "red", options=SearchOptions(camera="EOS R5", date="2021-07-14", near="46.5,7.25,1km")
+        )
         assert hit.path.name == name and hit.time == "2021-07-14T10:30:00"
 
 
@@ -117,7 +119,7 @@ def test_camera_of_a_raw_file_is_read_from_its_main_directory(tmp_path, place, t
     (tmp_path / "pictures" / "photo.cr2").write_bytes(image_files.cr2(preview(solid_image(RED))))
     index(tmp_path / "pictures")
     with Library.open(place, embedder=toy) as library:
-        assert library.search("red", camera="5D Mark II")[0].path.name == "photo.cr2"
+        assert library.search("red", options=SearchOptions(camera="5D Mark II"))[0].path.name == "photo.cr2"
 
 
 def test_largest_preview_of_a_raw_file_is_used():

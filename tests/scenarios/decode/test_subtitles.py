@@ -11,7 +11,7 @@ from indexer.decode.context import DecodeContext
 from indexer.decode.text import subtitles
 from indexer.decode.text.subtitle_cues import Cue, clean_cue_text, join_cues, substation_text
 from indexer.decode.text.subtitle_formats import MAX_CUES, lacks_frame_rate, parse_cues
-from retrieval import Library
+from retrieval import Library, SearchOptions
 from retrieval.errors import MediaError
 from retrieval.formatting import format_location as shown
 from tests.support.files import write_text
@@ -206,7 +206,7 @@ def test_subtitles_without_a_video_are_indexed_in_any_encoding(tmp_path, index, 
     report = index(path.parent)
     assert (report.added, report.failed, report.segments) == (1, 1, 2)
     with Library.open(place, embedder=toy) as library:
-        (hit, *_) = library.search("größer", by="keyword")
+        (hit, *_) = library.search("größer", options=SearchOptions(by="keyword"))
         assert shown(hit) == f"{path} @ 00:03.0"
         (failure,) = library.failures()
         assert "00:01:02,500 --> 00:01:04,000" in failure.reason

@@ -15,6 +15,7 @@ from PIL import Image
 from indexer import index_folder, switch_library, update_library
 from indexer.decode.context import DecodeContext
 from indexer.decode.video import decoder
+from retrieval import SearchOptions
 from retrieval.cli.hit_formats import as_tsv
 from retrieval.errors import MediaError
 from retrieval.formatting import format_location as shown
@@ -153,7 +154,7 @@ def test_scenes_are_found_by_text_and_image(tmp_path):
             assert (hit.path, round(hit.start, 1)) == (path, start)
             assert hit.score > 0.9
         for words, start, end in (("a red wall", 0, 3), ("green grass", 3, 5.4), ("the blue ocean", 5.4, 9)):
-            hits = library.search(words, kind="video", under=str(other.parent))
+            hits = library.search(words, kind="video", options=SearchOptions(under=str(other.parent)))
             hit = next(hit for hit in hits if hit.path == other)
             assert (hit.start, hit.end) == (start, end)
         assert shown(hit) == f"{other} @ 00:05.4"
@@ -170,7 +171,7 @@ def test_copies_are_duplicates_and_scenes_of_a_video_are_grouped(tmp_path, index
     with Library.open(place, embedder=toy) as library:
         (group,) = library.duplicates()
         assert (group.reason, [file.path.name for file in group.files]) == ("copy", ["clip.mp4", "copy.mp4"])
-        (hit,) = library.search("red", kind="video", group=True)
+        (hit,) = library.search("red", kind="video", options=SearchOptions(group=True))
         assert (hit.start, sorted(other.start for other in hit.more if other.path == hit.path)) == (
             0,
             [3, 5.4],

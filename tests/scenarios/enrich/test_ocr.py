@@ -18,7 +18,7 @@ from indexer.enrich import ocr
 from indexer.enrich.ocr import OcrAnalyzer, OcrImage
 from indexer.enrich.text_layout import Line, reading_order, text_blocks
 from indexer.store.analyses import PendingContent
-from retrieval import Library
+from retrieval import Library, SearchOptions
 from retrieval.catalog.schema import CATALOG_FILE
 from retrieval.embedders.builtin import BuiltinEmbedder
 from retrieval.system import cores
@@ -132,7 +132,7 @@ def test_every_image_is_analyzed_once_and_reported(indexed):
     ],
 )
 def test_image_is_found_by_keywords_in_its_text(opened, indexed, words, name):
-    hit = opened.search(words, by="keyword")[0]
+    hit = opened.search(words, options=SearchOptions(by="keyword"))[0]
     assert (hit.path, hit.kind, hit.words) == (indexed[0] / name, "text", 1.0)
     assert opened.search(words)[0].path == indexed[0] / name
 
@@ -141,7 +141,7 @@ def test_image_is_found_by_keywords_in_its_text(opened, indexed, words, name):
     ("words", "name"), [("a plane that is late", "shot.png"), ("bread and coffee", "receipt.png")]
 )
 def test_image_is_found_by_the_meaning_of_its_text(opened, indexed, words, name):
-    hit = opened.search(words, by="meaning", kind="text")[0]
+    hit = opened.search(words, kind="text", options=SearchOptions(by="meaning"))[0]
     assert hit.path == indexed[0] / name
     model = BuiltinEmbedder()
     cosine = float(model.embed_texts([words])[0] @ model.embed_texts([hit.text])[0])
@@ -149,12 +149,16 @@ def test_image_is_found_by_the_meaning_of_its_text(opened, indexed, words, name)
 
 
 def test_item_and_its_price_are_read_as_one_row(opened):
-    (text,) = {hit.text for hit in opened.search("sourdough", by="keyword") if hit.path.name == "receipt.png"}
+    (text,) = {
+        hit.text
+        for hit in opened.search("sourdough", options=SearchOptions(by="keyword"))
+        if hit.path.name == "receipt.png"
+    }
     assert text == "CORNER BAKERY Sourdough loaf 4.20 Cinnamon bun 2.80 Oat flat white 3.90 TOTAL 10.90"
 
 
 def test_box_is_in_coordinates_of_the_upright_image(opened):
-    (hit,) = [hit for hit in opened.search("goat", by="keyword") if hit.kind == "text"]
+    (hit,) = [hit for hit in opened.search("goat", options=SearchOptions(by="keyword")) if hit.kind == "text"]
     assert hit.path.name == "sign.jpg"
     assert near(hit.box, SIGN, (1510, 312))
 
@@ -185,7 +189,9 @@ def test_only_new_images_are_analyzed_by_the_next_run(indexed, copied, tmp_path,
     report = update_library(more, library=copied)
     assert (report.added, report.notes) == (2, ["Text in images: found in 1 of 1 file."])
     with Library.open(copied) as library:
-        assert library.search("ticket 7751", by="keyword")[0].path == more / "ticket.png"
+        assert (
+            library.search("ticket 7751", options=SearchOptions(by="keyword"))[0].path == more / "ticket.png"
+        )
     draw_text((400, 100), [((20, 30), "Not read")]).save(more / "last.png")
     assert update_library(library=copied, options=IndexOptions(ocr=False)).notes == []
     assert len(rows(copied, "SELECT 1 FROM analyses WHERE analysis = 'ocr'")) == 6
@@ -203,7 +209,7 @@ def test_new_analysis_version_replaces_the_results(copied, monkeypatch):
     ]
     assert verify_library(copied).errors == []
     with Library.open(copied) as library:
-        assert library.search("goat", by="keyword")[0].path.name == "sign.jpg"
+        assert library.search("goat", options=SearchOptions(by="keyword"))[0].path.name == "sign.jpg"
 
 
 def test_text_of_images_follows_a_model_switch(copied):
@@ -212,7 +218,7 @@ def test_text_of_images_follows_a_model_switch(copied):
     assert switched.embedded == len(rows(copied, "SELECT 1 FROM segments"))
     assert verify_library(copied).errors == []
     with Library.open(copied, embedder=ToyEmbedder()) as library:
-        hit = library.search("cinnamon", by="keyword")[0]
+        hit = library.search("cinnamon", options=SearchOptions(by="keyword"))[0]
         assert (hit.path.name, hit.space) == ("receipt.png", "toy")
 
 
@@ -246,7 +252,7 @@ def test_scanned_pages_are_read_with_their_page_number(tmp_path, index, place, t
     fax[0].save(folder / "fax.tiff", save_all=True, append_images=fax[1:], compression="tiff_lzw")
     assert index(folder, ocr=True).notes == ["Text in images: found in 2 of 2 files."]
     with Library.open(place, embedder=toy) as library:
-        hits = {hit.path.name: hit for hit in library.search("signed", by="keyword")}
+        hits = {hit.path.name: hit for hit in library.search("signed", options=SearchOptions(by="keyword"))}
     assert (hits["scan.pdf"].page, hits["scan.pdf"].box) == (3, None)
     assert hits["fax.tiff"].page == 2
     assert near(hits["fax.tiff"].box, "Signed by Ada", (80, 90))
@@ -267,12 +273,12 @@ def test_text_in_a_video_is_found_at_its_scene(tmp_path, index, place, toy):
     write_video(tmp_path / "talk" / "plain.mp4", [("red", 1.0)])
     assert index(tmp_path / "talk", ocr=True).notes == ["Text in images: found in 1 of 2 files."]
     with Library.open(place, embedder=toy) as library:
-        (hit,) = library.search("bicycle", by="keyword")
+        (hit,) = library.search("bicycle", options=SearchOptions(by="keyword"))
         assert (hit.start, hit.end, hit.timed, hit.kind) == (3.0, 5.0, True, "text")
         left, top, width, height = hit.box
         assert 0 <= left < left + width <= 180
         assert 0 <= top < top + height <= 320
-        assert [hit.start for hit in library.search("invoice", by="keyword")] == [5.0]
+        assert [hit.start for hit in library.search("invoice", options=SearchOptions(by="keyword"))] == [5.0]
     scene_ranges = [(0.0, 3.0), (3.0, 5.0), (5.0, 8.0)]
     with (tmp_path / "talk" / "slides.mp4").open("rb") as file:  # resume after the first scene
         parts = list(

@@ -22,7 +22,7 @@ from indexer.enrich.sound_events import (
 from indexer.enrich.sound_labels import PROMPT_TEMPLATE, SOUND_LABELS, UNREPORTED_LABELS
 from indexer.store.analyses import PendingContent
 from indexer.types import BatchLimits
-from retrieval import Library
+from retrieval import Library, SearchOptions
 from retrieval.catalog.schema import CATALOG_FILE
 from retrieval.errors import EmbedderError, LibraryError
 from retrieval.formatting import format_location
@@ -57,10 +57,10 @@ def test_sound_event_is_found_at_its_time(tmp_path, index, place, toy):
         assert (hit.path, hit.kind, hit.text, hit.timed) == (walk, "audio", "red dog barking", True)
         assert (hit.start, hit.end) == near(20, 30)
         assert format_location(hit) == f"{walk} @ 00:20.0"
-        (hit,) = library.search("green", by="meaning", count=1)
+        (hit,) = library.search("green", count=1, options=SearchOptions(by="meaning"))
         assert (hit.text, hit.start) == ("red dog barking, green rain", 30)
         assert hit.score == pytest.approx(cosine_similarity(toy, "green", hit.text), abs=1e-3)
-        (hit,) = library.search("guitar", by="keyword")
+        (hit,) = library.search("guitar", options=SearchOptions(by="keyword"))
         assert (hit.path.name, hit.start, hit.end) == ("other.wav", *near(0, 3))
 
 
@@ -69,9 +69,11 @@ def test_audio_track_of_a_video_gets_sound_events_and_speech(tmp_path, index, pl
     report = index(tmp_path / "clips", sound_classifier=ToneClassifier(), transcriber=ToneTranscriber())
     assert report.notes == ["Speech: found in 1 of 1 file.", "Sound events: found in 1 of 1 file."]
     with Library.open(place, embedder=toy) as library:
-        hit = library.search("rain", by="keyword")[0]
+        hit = library.search("rain", options=SearchOptions(by="keyword"))[0]
         assert (hit.path, hit.kind, hit.start, hit.end) == (clip, "audio", *near(10, 20))
-        assert library.search("boat", by="keyword")[0].start == pytest.approx(11, abs=0.1)
+        assert library.search("boat", options=SearchOptions(by="keyword"))[0].start == pytest.approx(
+            11, abs=0.1
+        )
         assert library.thumbnail(hit) is not None  # the video frame at that time
         cut = library.clip(hit, tmp_path / "cut.mp4")
         assert (cut.start, cut.end) == (pytest.approx(10, abs=2.5), pytest.approx(20, abs=0.3))
@@ -85,7 +87,7 @@ def test_sound_event_of_a_song_has_its_cover_as_thumbnail(tmp_path, index, place
     add_cover(write_audio(tmp_path / "music" / "song.mp3", 25, [(11, 19, 400)]), file.getvalue())
     index(tmp_path / "music", sound_classifier=ToneClassifier())
     with Library.open(place, embedder=toy) as library:
-        (hit,) = library.search("dog", by="keyword")
+        (hit,) = library.search("dog", options=SearchOptions(by="keyword"))
         assert hit.start == pytest.approx(10, abs=0.1)
         with Image.open(BytesIO(library.thumbnail(hit))) as cover:
             assert np.abs(np.array(cover.convert("RGB").getpixel((9, 9))) - (255, 0, 0)).max() < 12
@@ -188,7 +190,7 @@ def test_sound_events_follow_a_model_switch(tmp_path, index, place, toy):
     switched = switch_library("blue", library=place, embedder=ReversedToyEmbedder())
     assert (switched.waiting, switched.answers) == (0, True)
     with Library.open(place, embedder=ReversedToyEmbedder()) as library:
-        hit = library.search("green rain", kind="audio", by="meaning")[0]
+        hit = library.search("green rain", kind="audio", options=SearchOptions(by="meaning"))[0]
         assert (hit.text, hit.start, hit.space) == ("green rain", 10, "blue")
         assert hit.score == pytest.approx(
             cosine_similarity(ReversedToyEmbedder(), "green rain", "green rain"), abs=1e-3
@@ -202,7 +204,7 @@ def test_search_by_a_sound_event_uses_its_text_vector(tmp_path, index, place, to
     write_audio(tmp_path / "walks" / "b.wav", 6, [(0, 4, 400)])
     index(tmp_path / "walks", sound_classifier=ToneClassifier())
     with Library.open(place, embedder=toy) as library:
-        first, second = library.search("red dog", kind="audio", by="meaning", count=2)
+        first, second = library.search("red dog", kind="audio", count=2, options=SearchOptions(by="meaning"))
         hits = library.search(f"#{first.id}", kind="audio", count=3)
         assert hits[0].id == second.id
         assert hits[0].score == pytest.approx(1, abs=1e-3)

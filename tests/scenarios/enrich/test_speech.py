@@ -17,7 +17,7 @@ from indexer.decode.audio.stream import SAMPLE_RATE
 from indexer.decode.text.chunking import Chunker
 from indexer.enrich.speech import TranscriptSegment, transcript_passages
 from indexer.types import BatchLimits
-from retrieval import Library
+from retrieval import Library, SearchOptions
 from retrieval.catalog.schema import CATALOG_FILE
 from retrieval.errors import LibraryError
 from retrieval.formatting import format_location
@@ -52,7 +52,9 @@ def test_speech_is_found_at_its_time(tmp_path, index, place, toy):
         assert (hit.start, hit.end) == (pytest.approx(7.5, abs=0.1), pytest.approx(9, abs=0.1))
         assert format_location(hit) == f"{talk} @ 00:07.5"
         assert hit.score == pytest.approx(cosine_similarity(toy, "blue lamp", "blue lamp."), abs=1e-3)
-        assert library.search("apples", by="keyword")[0].start == pytest.approx(2, abs=0.1)
+        assert library.search("apples", options=SearchOptions(by="keyword"))[0].start == pytest.approx(
+            2, abs=0.1
+        )
 
 
 def test_audio_track_of_a_video_is_transcribed(tmp_path, index, place, toy):
@@ -134,8 +136,8 @@ def test_another_model_replaces_the_transcripts(tmp_path, index, place, toy):
     assert [row[1] for row in rows_of(place)] == [UNTAGGED_TEXT, "yellow pears."]
     assert verify_library(place).errors == []
     with Library.open(place, embedder=toy) as library:
-        assert library.search("apples", by="keyword") == []
-        assert library.search("pears", by="keyword")[0].text == "yellow pears."
+        assert library.search("apples", options=SearchOptions(by="keyword")) == []
+        assert library.search("pears", options=SearchOptions(by="keyword"))[0].text == "yellow pears."
 
 
 def test_transcripts_follow_a_model_switch_and_a_purge(tmp_path, index, place, toy):
@@ -146,7 +148,7 @@ def test_transcripts_follow_a_model_switch_and_a_purge(tmp_path, index, place, t
     assert (switched.embedded, switched.waiting, switched.answers) == (4, 0, True)
     assert verify_library(place).errors == []
     with Library.open(place, embedder=ReversedToyEmbedder()) as library:
-        best = library.search("green boat", kind="text", by="meaning")[0]
+        best = library.search("green boat", kind="text", options=SearchOptions(by="meaning"))[0]
         assert (best.text, best.space) == ("green boat.", "blue")
     later = write_audio(tmp_path / "memos" / "c.wav", 3, [(1, 2, 1600)])
     update_library(

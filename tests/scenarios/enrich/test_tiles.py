@@ -13,7 +13,7 @@ from indexer import IndexOptions, switch_library, tag_library, verify_library
 from indexer.decode.images.crops import tile_boxes
 from indexer.enrich import tiles
 from indexer.types import BatchLimits
-from retrieval import Library
+from retrieval import Library, SearchOptions
 from retrieval.cli.hit_formats import as_dict
 from retrieval.formatting import format_location
 from tests.scenarios.helpers import index_in_batches
@@ -62,7 +62,7 @@ def test_image_is_one_hit_with_the_score_of_its_best_tile(landscapes, index, ope
     index(landscapes, tiles=True)
     library = opened()
     for kind, by in itertools.product((None, "image"), ("both", "meaning", "keyword")):
-        hits = library.search("find red green", kind=kind, count=10, by=by)
+        hits = library.search("find red green", kind=kind, count=10, options=SearchOptions(by=by))
         assert len({hit.path for hit in hits}) == len(hits) == (1 if by == "keyword" else 3)
     assert len(library.search("green", count=2)) == 2
     assert len(library.search(image=landscapes / "find.png", count=10)) == 3
@@ -80,7 +80,7 @@ def test_tiles_are_excluded_from_similar_images_and_duplicates(landscapes, index
     assert {hit.path.name for hit in library.similar(landscapes / "find.png")} == {"lawn.png", "sea.png"}
     (group,) = library.duplicates(by="copy")
     assert {file.path.name for file in group.files} == {"find.png", "copy.png"}
-    grouped = library.search("red", group=True)
+    grouped = library.search("red", options=SearchOptions(group=True))
     assert grouped[0].path.name in ("find.png", "copy.png") and len(grouped[0].more) == 1
     tile = library.search("red")[0].id
     assert {hit.path.name for hit in library.search(f"#{tile}")} == {"lawn.png", "sea.png"}
@@ -154,10 +154,12 @@ def test_exclusion_filter_checks_tiles_too(landscapes, index, opened):
         ImageDraw.Draw(image).rectangle((180, 135, WIDTH, HEIGHT), fill=(255, 0, 0))
         image.save(landscapes / "find.png")
     index(landscapes)
-    before = [hit.path.name for hit in opened().search("green not:red", by="meaning")]
+    before = [hit.path.name for hit in opened().search("green not:red", options=SearchOptions(by="meaning"))]
     index(landscapes, tiles=True)
     assert before == ["lawn.png", "find.png", "sea.png"]
-    assert [hit.path.name for hit in opened().search("green not:red", by="meaning")] == [
+    assert [
+        hit.path.name for hit in opened().search("green not:red", options=SearchOptions(by="meaning"))
+    ] == [
         "lawn.png",
         "sea.png",
     ]

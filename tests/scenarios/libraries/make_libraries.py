@@ -224,8 +224,15 @@ def make(version: str) -> dict[str, object]:
 
 def answers(library) -> dict[str, object]:
     """Return the answers to the queries, and the counts of the library."""
+    import retrieval
+
     kinds = sorted(set(library.status().segments) - {"part"})
-    by = {"by": "meaning"} if "by" in inspect.signature(library.search).parameters else {}
+    parameters = inspect.signature(library.search).parameters  # by, then options since version 0.5
+
+    def options(**values):
+        return {"options": retrieval.SearchOptions(**values)} if "options" in parameters else values
+
+    by = options(by="meaning") if {"by", "options"} & set(parameters) else {}
     found: dict[str, object] = {
         # By meaning, kind by kind: in these lists the order is that of the scores in every version.
         "answers": {
@@ -245,7 +252,9 @@ def answers(library) -> dict[str, object]:
         found["tags"] = {
             name: {
                 "count": count,
-                "paths": sorted({relative(h.path) for h in library.search("red", tag=name, count=MAX_HITS)}),
+                "paths": sorted(
+                    {relative(h.path) for h in library.search("red", count=MAX_HITS, **options(tag=name))}
+                ),
             }
             for name, count in sorted(library.tags().items())
         }

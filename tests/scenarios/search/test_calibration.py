@@ -7,7 +7,7 @@ import pytest
 
 from indexer import index_folder, update_library
 from indexer.maintenance.calibrate import BestScores
-from retrieval import Library
+from retrieval import Library, SearchOptions
 from retrieval.scoring import calibration
 from retrieval.scoring.calibration import (
     Calibration,
@@ -176,7 +176,9 @@ def test_exclusion_by_image_removes_its_caption_in_a_small_library(tmp_path):
         red = next(hit for hit in library.search("white", kind="image") if hit.path.name == "red.png")
         for query in (f"white thing not:#{red.id}", f'white thing not:file:"{tmp_path / "in" / "red.png"}"'):
             for by in ("both", "meaning", "keyword"):
-                names = {hit.path.name for hit in library.search(query, count=20, by=by)}
+                names = {
+                    hit.path.name for hit in library.search(query, count=20, options=SearchOptions(by=by))
+                }
                 assert "red.png" not in names
             assert "blue.png" in {hit.path.name for hit in library.search(query, count=20)}
 

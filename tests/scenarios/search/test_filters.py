@@ -8,7 +8,7 @@ import pytest
 
 from indexer.decode.metadata.properties import METADATA_VERSION
 from indexer.store.analyses import outdated_contents
-from retrieval import Library
+from retrieval import Library, SearchOptions
 from retrieval.catalog.filter_sql import distance_km, where_clause
 from retrieval.catalog.reader import Catalog
 from retrieval.errors import LibraryVersionMismatch
@@ -88,14 +88,16 @@ def photos(tmp_path, index, place, toy):
     ],
 )
 def test_filter_returns_exactly_the_matching_images(photos, filters, expected):
-    hits = photos.search("red", kind="image", **filters)
+    hits = photos.search("red", kind="image", options=SearchOptions(**filters))
     assert names(hits) == expected
     assert [hit.score for hit in hits] == pytest.approx([RED] * len(expected), abs=1e-4)
-    assert names(photos.search("red", **filters)) == expected  # keywords have no segments
+    assert (
+        names(photos.search("red", options=SearchOptions(**filters))) == expected
+    )  # keywords have no segments
 
 
 def test_similar_accepts_the_same_filters(photos, tmp_path):
-    assert names(photos.similar(tmp_path / "photos" / "plain.jpg", tag="paris")) == [
+    assert names(photos.similar(tmp_path / "photos" / "plain.jpg", options=SearchOptions(tag="paris"))) == [
         "eiffel.jpg",
         "louvre.jpg",
     ]
@@ -124,7 +126,7 @@ def test_filter_by_index_equals_filter_by_row(photos):
         {"camera": "*o*"}, {"lens": "50"}, {"near": "48.86,2.34,5km"}, {"tag": "paris"}, {"rating": 1},
         {"size": "40x40"}, {"orientation": "portrait"}, {"date": "2022"}, {"under": "Trips"},
     ):  # fmt: skip
-        filters = build_filters(**fields)
+        filters = build_filters(options=SearchOptions(**fields))
         by_index = catalog.allowed_ids(filters).tolist()
         assert 0 < len(by_index) < len(everything)
         assert by_index == [hit.id for hit in catalog.hits(everything, "toy", filters)]
@@ -145,7 +147,9 @@ def test_filter_by_index_equals_filter_by_row(photos):
 )
 def test_filter_uses_its_index(photos, filters, index_):
     catalog = photos._catalog
-    plan = query_plan(catalog.db, lambda: catalog.allowed_ids(build_filters("image", **filters)))
+    plan = query_plan(
+        catalog.db, lambda: catalog.allowed_ids(build_filters("image", SearchOptions(**filters)))
+    )
     assert any(index_ in step for step in plan)
     assert {step.split()[1] for step in plan if step.startswith("SCAN")} <= {
         "names",
@@ -167,7 +171,8 @@ def test_radius_filter_equals_distance_for_all_places_on_earth(tmp_path, index, 
     for center in [*places[:40], *places[-6:]]:
         for radius in (0.5, 60.0, 900.0, 9_000.0, 20_100.0):
             test, values = where_clause(
-                build_filters(near=f"{center[0]:.6f},{center[1]:.6f},{radius}km"), per_row=False
+                build_filters(options=SearchOptions(near=f"{center[0]:.6f},{center[1]:.6f},{radius}km")),
+                per_row=False,
             )
             inner = test[test.index("WHERE") + 6 : -1]
             rows = db.execute(f"SELECT latitude, longitude FROM contents WHERE {inner}", values).fetchall()
@@ -204,18 +209,22 @@ def test_metadata_is_shared_by_an_image_its_sidecar_and_its_captions(tmp_path, i
             {"date": "2020"},
             {"tag": "Rex", "rating": 1},
         ):
-            assert names(library.search("red", **filters)) == ["dog.png"]
-            assert names(library.search("red", kind="image", **filters)) == ["dog.png"]
-            assert names(library.search("red", kind="text", **filters)) == ["dog.png"]
-        assert names(library.search("red", kind="text", camera="EOS")) == ["cat.jpg"]
-        assert names(library.search("red", kind="text", tag="tom", date="2019")) == ["cat.jpg"]
-        assert library.search("red", date="2001") == []  # the EXIF time of the image has precedence
-        assert library.search("red", date="2020")[0].time == "2020-05-05T00:00:00"
+            assert names(library.search("red", options=SearchOptions(**filters))) == ["dog.png"]
+            assert names(library.search("red", kind="image", options=SearchOptions(**filters))) == ["dog.png"]
+            assert names(library.search("red", kind="text", options=SearchOptions(**filters))) == ["dog.png"]
+        assert names(library.search("red", kind="text", options=SearchOptions(camera="EOS"))) == ["cat.jpg"]
+        assert names(library.search("red", kind="text", options=SearchOptions(tag="tom", date="2019"))) == [
+            "cat.jpg"
+        ]
+        assert (
+            library.search("red", options=SearchOptions(date="2001")) == []
+        )  # the EXIF time of the image has precedence
+        assert library.search("red", options=SearchOptions(date="2020"))[0].time == "2020-05-05T00:00:00"
     (folder / "dog.xmp").unlink()
     index(folder)
     with Library.open(place, embedder=toy) as library:
-        assert library.search("red", tag="rex") == []
-        assert library.search("red", rating=1) == []
+        assert library.search("red", options=SearchOptions(tag="rex")) == []
+        assert library.search("red", options=SearchOptions(rating=1)) == []
 
 
 def test_sidecar_that_is_added_later_is_applied(tmp_path, index, place, toy):
@@ -226,21 +235,21 @@ def test_sidecar_that_is_added_later_is_applied(tmp_path, index, place, toy):
     write_file(folder / "dog.xmp", xmp(("dc:subject", ["Rex"]), xmp_CreateDate="2020-05-05"))
     index(folder)
     with Library.open(place, embedder=toy) as library:
-        assert [h.time for h in library.search("red", kind="text", tag="rex", date="2020")] == [
-            "2020-05-05T00:00:00"
-        ]
-        assert names(library.search("red", kind="image", date="2020")) == ["dog.png"]
+        assert [
+            h.time for h in library.search("red", kind="text", options=SearchOptions(tag="rex", date="2020"))
+        ] == ["2020-05-05T00:00:00"]
+        assert names(library.search("red", kind="image", options=SearchOptions(date="2020"))) == ["dog.png"]
 
 
 def test_label_applies_to_its_segment_only(photos, place):
-    (first,) = photos.search("red", kind="image", camera="canon")
+    (first,) = photos.search("red", kind="image", options=SearchOptions(camera="canon"))
     db = sqlite3.connect(place / "catalogue.sqlite")
     db.execute("INSERT INTO tags VALUES (?, 'Tower', 0.9)", (first.id,))
     db.commit()
     db.close()
-    assert photos.search("red", tag="tower") == [first]
-    assert photos.search("red", tag=["tower", "Paris"]) == [first]
-    assert photos.search("red", tag=["tower", "art"]) == []
+    assert photos.search("red", options=SearchOptions(tag="tower")) == [first]
+    assert photos.search("red", options=SearchOptions(tag=["tower", "Paris"])) == [first]
+    assert photos.search("red", options=SearchOptions(tag=["tower", "art"])) == []
 
 
 def test_copy_without_a_sidecar_does_not_match_its_metadata(tmp_path, index, place, toy):
@@ -252,14 +261,16 @@ def test_copy_without_a_sidecar_does_not_match_its_metadata(tmp_path, index, pla
     index(folder)
     with Library.open(place, embedder=toy) as library:
         for filters in ({"tag": "rex"}, {"rating": 4}):
-            assert [h.path for h in library.search("red", **filters)] == [folder / "a" / "dog.png"]
-            assert library.search("red", under="b", **filters) == []
+            assert [h.path for h in library.search("red", options=SearchOptions(**filters))] == [
+                folder / "a" / "dog.png"
+            ]
+            assert library.search("red", options=SearchOptions(under="b", **filters)) == []
 
 
 def test_purge_deletes_metadata_and_labels(photos, place, tmp_path, index):
     from indexer.operations.forget import forget
 
-    (hit,) = photos.search("red", camera="canon")
+    (hit,) = photos.search("red", options=SearchOptions(camera="canon"))
     with sqlite3.connect(place / "catalogue.sqlite") as db:
         db.execute("INSERT INTO tags VALUES (?, 'Tower', 0.9)", (hit.id,))
     shutil.rmtree(tmp_path / "photos")
@@ -284,14 +295,14 @@ def test_migrated_library_reads_metadata_again_once_when_files_are_available(
     assert (report.segments, report.unchanged) == (0, 1)
     assert any("1 file read again" in line for line in report.notes)
     with Library.open(place, embedder=toy) as library:
-        assert names(library.search("red", camera="canon", near="48.8584,2.2945", tag="paris")) == [
-            "eiffel.jpg"
-        ]
-        assert library.search("red", tag="art") == []
+        assert names(
+            library.search("red", options=SearchOptions(camera="canon", near="48.8584,2.2945", tag="paris"))
+        ) == ["eiffel.jpg"]
+        assert library.search("red", options=SearchOptions(tag="art")) == []
     (tmp_path / "away").rename(tmp_path / "photos" / "Trips")
     assert any("2 files read again" in line for line in index().notes)
     with Library.open(place, embedder=toy) as library:
-        assert names(library.search("red", tag="art", rating=3)) == ["louvre.jpg"]
+        assert names(library.search("red", options=SearchOptions(tag="art", rating=3))) == ["louvre.jpg"]
     report = index()
     assert not [line for line in report.notes if "read again" in line]
     with sqlite3.connect(place / "catalogue.sqlite") as db:
@@ -313,10 +324,12 @@ def test_outdated_contents_are_found_by_an_index(photos, place):
 def test_metadata_of_real_camera_files_can_be_filtered(camera, index, place, toy):
     index(camera)
     with Library.open(place, embedder=toy) as library:
-        assert len(library.search("red", camera="Canon*", count=20)) == 12
-        assert names(library.search("red", near="51.76,-0.32,1km")) == ["Apple_iPhone_6.jpg"]
-        assert names(library.search("red", tag="btcc", lens="70-200")) == [
+        assert len(library.search("red", count=20, options=SearchOptions(camera="Canon*"))) == 12
+        assert names(library.search("red", options=SearchOptions(near="51.76,-0.32,1km"))) == [
+            "Apple_iPhone_6.jpg"
+        ]
+        assert names(library.search("red", options=SearchOptions(tag="btcc", lens="70-200"))) == [
             "Canon_EOS-1D_Mark_III_(via_Adobe_Lightroom).jpg"
         ]
-        assert len(library.search("red", orientation="portrait", count=20)) == 3
-        assert len(library.search("red", date="2004..2005", count=20)) == 4
+        assert len(library.search("red", count=20, options=SearchOptions(orientation="portrait"))) == 3
+        assert len(library.search("red", count=20, options=SearchOptions(date="2004..2005"))) == 4

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from indexer import tag_library
 from indexer.operations.forget import forget
 from indexer.operations.index import index_folder
-from retrieval import Library
+from retrieval import Library, SearchOptions
 from retrieval.catalog.reader import Catalog
 from retrieval.catalog.schema import CATALOG_FILE
 from retrieval.errors import QueryError
@@ -300,8 +300,10 @@ def test_library_of_an_older_schema_gets_keyword_tables(archive, index, place, t
     assert index(archive).unchanged == 7
     check_tables(place)
     with Library.open(place, embedder=toy) as library:
-        assert library.search("dog", by="keyword")[0].text == "A dog runs on the beach."
-        assert library.search("沙滩", by="keyword")[0].path.name == "chinese.txt"
+        assert (
+            library.search("dog", options=SearchOptions(by="keyword"))[0].text == "A dog runs on the beach."
+        )
+        assert library.search("沙滩", options=SearchOptions(by="keyword"))[0].path.name == "chinese.txt"
 
 
 @requires_non_utf8_names
@@ -343,21 +345,29 @@ def test_search_mode_selects_meaning_keywords_or_both(archive, index, place, toy
             return hit.text or hit.path.name
 
         assert (
-            first("IMG_20220612", kind="image", by="meaning") != "IMG_20220612_1830.png"
+            first("IMG_20220612", kind="image", options=SearchOptions(by="meaning"))
+            != "IMG_20220612_1830.png"
         )  # words that name no color are gray
         assert first("IMG_20220612", kind="image") == "IMG_20220612_1830.png"
         assert first('"fountain" red', kind="image") == "fountain.png"
-        assert first("red fountain", kind="image", by="meaning") == "sunset.png"
+        assert first("red fountain", kind="image", options=SearchOptions(by="meaning")) == "sunset.png"
         assert len(library.search("fountain", kind="image")) == 3
-        assert [hit.path.name for hit in library.search("fountain", by="keyword")] == ["fountain.png"]
-        assert library.search("xylophone", by="keyword") == []
-        assert library.search("rome", by="keyword", under="vacation") == []
-        assert len(library.search("rome", by="keyword", under="Rome 2022")) == 2
-        by_meaning = {hit.id: hit.score for hit in library.search("red fountain", by="meaning", count=20)}
-        for hit in library.search("red fountain", count=20) + library.search("red fountain", by="keyword"):
+        assert [hit.path.name for hit in library.search("fountain", options=SearchOptions(by="keyword"))] == [
+            "fountain.png"
+        ]
+        assert library.search("xylophone", options=SearchOptions(by="keyword")) == []
+        assert library.search("rome", options=SearchOptions(by="keyword", under="vacation")) == []
+        assert len(library.search("rome", options=SearchOptions(by="keyword", under="Rome 2022"))) == 2
+        by_meaning = {
+            hit.id: hit.score
+            for hit in library.search("red fountain", count=20, options=SearchOptions(by="meaning"))
+        }
+        for hit in library.search("red fountain", count=20) + library.search(
+            "red fountain", options=SearchOptions(by="keyword")
+        ):
             assert hit.score == pytest.approx(by_meaning[hit.id], abs=1e-6)
         with pytest.raises(QueryError, match="no keywords"):
-            library.search(image=archive / "vacation" / "sunset.png", by="keyword")
+            library.search(image=archive / "vacation" / "sunset.png", options=SearchOptions(by="keyword"))
 
 
 def test_keyword_matches_of_deleted_files_do_not_hide_others(tmp_path, index, place, toy, monkeypatch):
@@ -369,7 +379,9 @@ def test_keyword_matches_of_deleted_files_do_not_hide_others(tmp_path, index, pl
         (tmp_path / "notes" / f"{n}.txt").unlink()
     index(tmp_path / "notes", confirm_gone=True)
     with Library.open(place, embedder=toy) as library:
-        assert [hit.path.name for hit in library.search("heron", by="keyword", count=1)] == ["11.txt"]
+        assert [
+            hit.path.name for hit in library.search("heron", count=1, options=SearchOptions(by="keyword"))
+        ] == ["11.txt"]
 
 
 def test_search_command_has_options_for_the_search_mode(clew, archive):
@@ -386,11 +398,16 @@ def test_keyword_confidence_is_the_share_of_matched_words(tmp_path, toy):
     draw_image(tmp_path / "in" / "IMG_2022.png", "blue")
     write_text(tmp_path / "in" / "other.txt", "sunset")
     with index_folder(tmp_path / "in", library=tmp_path / "library", embedder=toy) as library:
-        hit = library.search("sunset beach mountain IMG_2022", by="keyword", kind="image")[0]
+        hit = library.search(
+            "sunset beach mountain IMG_2022", kind="image", options=SearchOptions(by="keyword")
+        )[0]
         assert hit.path.name == "IMG_2022.png"
         assert hit.words < 0.6
         assert hit.confidence == pytest.approx(0.99 * hit.words, abs=1e-3)
-        assert library.search("IMG_2022", by="keyword", kind="image")[0].confidence == 0.99
+        assert (
+            library.search("IMG_2022", kind="image", options=SearchOptions(by="keyword"))[0].confidence
+            == 0.99
+        )
 
 
 @pytest.fixture(scope="module")
@@ -420,10 +437,13 @@ def test_words_unknown_to_the_model_are_searched_as_keywords(multilingual_librar
 
 
 def test_words_unknown_to_the_model_do_not_change_the_query_vector(multilingual_library):
-    alone, combined = (multilingual_library.search(words, by="meaning")[0] for words in ("dog", "Ω + dog"))
+    alone, combined = (
+        multilingual_library.search(words, options=SearchOptions(by="meaning"))[0]
+        for words in ("dog", "Ω + dog")
+    )
     assert (alone.path.name, combined.path.name) == ("c.txt", "c.txt")
     with pytest.raises(QueryError, match="builtin knows no word"):
-        multilingual_library.search("Ω", by="meaning")
+        multilingual_library.search("Ω", options=SearchOptions(by="meaning"))
     with pytest.raises(QueryError, match="knows no word of not:Ω"):
         multilingual_library.search("dog not:Ω")
     with pytest.raises(QueryError, match="'Ω' has no word that the model knows"):

@@ -8,7 +8,7 @@ import pytest
 
 from indexer import index_folder
 from indexer.operations.forget import forget
-from retrieval import Library
+from retrieval import Library, SearchOptions
 from retrieval.errors import LibraryError, LibraryMissing, LibraryVersionMismatch, QueryError
 from retrieval.types import Filters
 from tests.support.files import draw_image, write_text
@@ -48,11 +48,16 @@ def test_count_may_exceed_the_number_of_hits(library):
 
 
 @pytest.mark.parametrize(
-    "filters",
-    [{"kind": "text"}, {"under": "nowhere"}, {"after": "2100"}, {"before": "1970"}],
+    "arguments",
+    [
+        {"kind": "text"},
+        {"options": SearchOptions(under="nowhere")},
+        {"options": SearchOptions(after="2100")},
+        {"options": SearchOptions(before="1970")},
+    ],
 )
-def test_filter_without_matches_returns_nothing(library, filters):
-    assert library.search("red", **filters) == []
+def test_filter_without_matches_returns_nothing(library, arguments):
+    assert library.search("red", **arguments) == []
 
 
 @pytest.fixture
@@ -68,14 +73,20 @@ def tree(tmp_path, index, place, toy):
 
 def test_under_is_a_folder_name_or_a_relative_or_absolute_path(tree, tmp_path, monkeypatch):
     root = tmp_path / "tree"
-    assert set(names(tree.search("red", kind="image", under="Trips"))) == {"a.png", "b.png"}
-    assert names(tree.search("red", kind="image", under="Trips/Rome")) == ["a.png"]
-    assert set(names(tree.search("red", kind="image", under=root / "Trips"))) == {"a.png", "b.png"}
-    assert len(tree.search("red", kind="image", under=root)) == 4
+    assert set(names(tree.search("red", kind="image", options=SearchOptions(under="Trips")))) == {
+        "a.png",
+        "b.png",
+    }
+    assert names(tree.search("red", kind="image", options=SearchOptions(under="Trips/Rome"))) == ["a.png"]
+    assert set(names(tree.search("red", kind="image", options=SearchOptions(under=root / "Trips")))) == {
+        "a.png",
+        "b.png",
+    }
+    assert len(tree.search("red", kind="image", options=SearchOptions(under=root))) == 4
     monkeypatch.chdir(root)
-    assert names(tree.search("red", kind="image", under="./My Trips")) == ["c.png"]
-    assert tree.search("red", under="rip") == []
-    assert tree.search("red", under="%") == []
+    assert names(tree.search("red", kind="image", options=SearchOptions(under="./My Trips"))) == ["c.png"]
+    assert tree.search("red", options=SearchOptions(under="rip")) == []
+    assert tree.search("red", options=SearchOptions(under="%")) == []
 
 
 def test_hits_of_all_kinds_are_merged_and_filtered_by_kind(tree):
@@ -92,8 +103,8 @@ def test_invalid_query_is_an_error_that_names_the_problem(library, folder, tmp_p
         ({"words": "red - red"}, "cancel each other"),
         ({"words": "#999"}, "No segment #999"),
         ({"words": "red", "kind": "movie"}, "Unknown kind 'movie'"),
-        ({"words": "red", "after": "yesterday"}, "Invalid after"),
-        ({"words": "red", "before": "2021-02-30"}, "Invalid before"),
+        ({"words": "red", "options": SearchOptions(after="yesterday")}, "Invalid after"),
+        ({"words": "red", "options": SearchOptions(before="2021-02-30")}, "Invalid before"),
         ({"words": "red", "count": 0}, "1 or more"),
         ({"image": tmp_path / "none.png"}, "file not found"),
     ):
@@ -112,7 +123,7 @@ def test_unusual_text_is_a_valid_query(library, words):
 
 @pytest.mark.parametrize("under", ["a\0b", "/a\0b", "x" * 5_000, "%_*?[", "'\"", "~/none", "\ud800"])
 def test_unusual_folder_name_is_a_valid_filter(library, under):
-    assert library.search("red", under=under) == []
+    assert library.search("red", options=SearchOptions(under=under)) == []
 
 
 def test_open_library_sees_changes_of_the_writer(folder, library, index):
@@ -153,7 +164,7 @@ def test_hits_equal_exact_search_with_every_index_and_filter(
                 allowed = ids if under is None else library._catalog.allowed_ids(Filters(under=(under,)))
                 scores = np.where(np.isin(ids, allowed), vectors @ query, -np.inf)
                 order = np.lexsort((ids, -scores))[: min(count, len(allowed))]
-                hits = library.search(words, under=under, count=count)
+                hits = library.search(words, count=count, options=SearchOptions(under=under))
                 found = np.array([hit.score for hit in hits], np.float32)
                 own = [vectors[np.searchsorted(ids, hit.id)] @ query for hit in hits]
                 np.testing.assert_allclose(found, own, atol=1e-6)
@@ -239,8 +250,8 @@ def test_pillow_images_and_date_objects_are_accepted(library, folder):
     with Image.open(folder / "red.png") as image:
         assert library.search(image=image)[0] == library.search(image=str(folder / "red.png"))[0]
         assert names(library.similar(image, count=1)) == ["red.png"]
-    assert len(library.search("red", after=2021, before=date(2100, 1, 1))) == 7
-    assert library.search("red", after=2100) == []
+    assert len(library.search("red", options=SearchOptions(after=2021, before=date(2100, 1, 1)))) == 7
+    assert library.search("red", options=SearchOptions(after=2100)) == []
     assert library.search("red")[0].time.startswith("20")
 
 
@@ -275,8 +286,8 @@ def test_root_that_is_a_link_is_filtered_by_its_own_path(folder, index, place, t
     (tmp_path / "link").symlink_to(folder)
     index(tmp_path / "link")
     with Library.open(place, embedder=toy) as library:
-        assert len(library.search("red", under=tmp_path / "link")) == 7
-        assert library.search("red", under=folder) == []
+        assert len(library.search("red", options=SearchOptions(under=tmp_path / "link"))) == 7
+        assert library.search("red", options=SearchOptions(under=folder)) == []
 
 
 def test_hnsw_index_returns_all_of_many_equal_vectors(tmp_path, index, place, toy):

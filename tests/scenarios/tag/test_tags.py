@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from indexer import forget, index_folder, remove_labels, switch_library, tag_library, update_library
 from indexer.tag import matcher
 from indexer.tag.zero_shot import DEFAULT_IMAGE_WEIGHT, classify, fuse, label_vectors
-from retrieval import Library
+from retrieval import Library, SearchOptions
 from retrieval.embedders.registry import load_embedder
 from retrieval.errors import ClewError, LibraryError, LibraryMissing, QueryError, SpaceMismatch
 from retrieval.types import CONFIDENCE_THRESHOLD
@@ -62,7 +62,7 @@ def tags_of(place, label=None):
 
 def confident_of(library, words, min_confidence=CONFIDENCE_THRESHOLD, kind="image"):
     """Return the confident hits of a search: {segment: confidence}."""
-    hits = library.search(words, kind=kind, count=1000, by="meaning")
+    hits = library.search(words, kind=kind, count=1000, options=SearchOptions(by="meaning"))
     return {hit.id: hit.confidence for hit in hits if hit.confidence >= min_confidence}
 
 
@@ -112,13 +112,13 @@ def test_tag_filter_returns_exactly_the_tagged_segments(many_colors, index, plac
     tags = tags_of(place)
     with Library.open(place, embedder=toy) as library:
         for label in ("red", "blue", "RED"):
-            hits = library.search("white", tag=label, kind="image", count=100)
+            hits = library.search("white", kind="image", count=100, options=SearchOptions(tag=label))
             assert {hit.id for hit in hits} == set(tags[label.lower()])
-        both = library.search("white", tag=["red", "blue"], kind="image", count=100)
+        both = library.search("white", kind="image", count=100, options=SearchOptions(tag=["red", "blue"]))
         assert {hit.id for hit in both} == set(tags["red"]) & set(tags["blue"])
         inline = library.search("white tag:red", kind="image", count=100)
         assert {hit.id for hit in inline} == set(tags["red"])
-        assert library.search("white", tag="receipt") == []
+        assert library.search("white", options=SearchOptions(tag="receipt")) == []
 
 
 def test_tags_do_not_depend_on_the_batch_of_labels_or_segments(many_colors, index, place, tag, monkeypatch):
@@ -191,7 +191,7 @@ def test_kind_and_folder_restrict_the_tagged_segments(tmp_path, index, place, to
             ({"under": "a", "kind": ["image", "text"]}, {"red.png"}),
         ):
             tag("red", at_least=0, **filters)
-            assert names(library, tag="red") == expected
+            assert names(library, options=SearchOptions(tag="red")) == expected
 
 
 def test_new_files_are_tagged_by_the_next_index_run(many_colors, index, place, toy, tag):
@@ -207,7 +207,7 @@ def test_new_files_are_tagged_by_the_next_index_run(many_colors, index, place, t
     assert new in after["yellow"]
     with Library.open(place, embedder=toy) as library:
         assert after["red"][new] == confident_of(library, "red", 0.5)[new]
-        assert "new red.png" in names(library, tag=["red", "yellow"])
+        assert "new red.png" in names(library, options=SearchOptions(tag=["red", "yellow"]))
     for number in range(20):  # many images near background queries change the calibration
         draw_image(many_colors / f"nearly grey {number}.png", (90, 95 + number, 85))
     index()
@@ -381,7 +381,7 @@ def test_label_of_any_text_is_rejected_or_found(library, place, toy, text):
     assert "\n" not in label.name
     with Library.open(place, embedder=toy) as opened:
         assert opened.tags() == {label.name: 7}
-        assert len(opened.search("red", tag=label.name)) == 7
+        assert len(opened.search("red", options=SearchOptions(tag=label.name))) == 7
     remove_labels(text, library=place)
 
 
