@@ -8,7 +8,9 @@ import pytest
 from click.testing import CliRunner
 
 from indexer import IndexOptions, index_folder, update_library
-from indexer.types import no_progress
+from indexer.operations.pipeline import update_folders
+from indexer.store.writer import LibraryWriter
+from indexer.types import DEFAULT_BATCH_LIMITS, no_progress
 from tests.support.files import SHARED_DATA, draw_image
 from tests.support.toy_embedder import COLORS, ToyEmbedder
 
@@ -45,6 +47,17 @@ def index(place, toy):
         return update_library(
             folders, library=place, embedder=toy, options=IndexOptions(**options), progress=progress
         )
+
+    return update
+
+
+@pytest.fixture
+def index_within(place, toy):
+    """Return a function that updates the toy library within limits of decoding and returns the report."""
+
+    def update(decode_limits, *folders, batch_limits=DEFAULT_BATCH_LIMITS, **options):
+        with LibraryWriter(place, lambda space: toy, batch_limits, decode_limits) as writer:
+            return update_folders(writer, folders, IndexOptions(**options))
 
     return update
 

@@ -1,4 +1,4 @@
-"""The context of decoders: the embedder, the chunker, and whether to make thumbnails."""
+"""The context of decoders: the embedder, the chunker, the limits, and whether to make thumbnails."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,6 +11,7 @@ from indexer.decode.base import DecodedFile
 from indexer.decode.images.thumbnail import make_thumbnail
 from indexer.decode.text.chunking import Chunker
 from retrieval.embedders.base import Embedder
+from retrieval.media.limits import DEFAULT_LIMITS, DecodeLimits
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,7 @@ class DecodeContext:
 
     embedder: Embedder
     thumbnails: bool = True
+    limits: DecodeLimits = DEFAULT_LIMITS
 
     @cached_property
     def chunker(self) -> Chunker:

@@ -21,6 +21,7 @@ from indexer.decode.video import decoder as video
 from indexer.types import FileEntry, mtime_nanoseconds
 from retrieval.errors import ExtraMissing, MediaError
 from retrieval.media.archives.archive import Opener, open_path
+from retrieval.media.limits import DEFAULT_LIMITS, DecodeLimits
 
 DECODERS: dict[str, Decoder] = {
     "picture": images.decode,
@@ -141,7 +142,7 @@ def redecode(
     The scenes of a video depend on the embedder; `scene_ranges`, in seconds, gives those that it has.
     """
     try:
-        with open_unchanged(digest, path, opener) as file:
+        with open_unchanged(digest, path, opener, context.limits) as file:
             if file is None:
                 return None
             if scene_ranges is not None:
@@ -153,10 +154,10 @@ def redecode(
 
 @contextmanager
 def open_unchanged(
-    digest: bytes, path: bytes, opener: Opener | None = None
+    digest: bytes, path: bytes, opener: Opener | None = None, limits: DecodeLimits = DEFAULT_LIMITS
 ) -> Iterator[BufferedReader | None]:
     """Open a file; yield None if its content has another digest. Raises OSError."""
-    with cast(BufferedReader, (opener or partial(open_path, path))()) as file:
+    with cast(BufferedReader, (opener or partial(open_path, path, limits))()) as file:
         unchanged = hashlib.file_digest(file, "sha256").digest() == digest
         file.seek(0)
         yield file if unchanged else None

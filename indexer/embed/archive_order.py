@@ -6,6 +6,7 @@ from functools import partial
 from typing import BinaryIO, TypeVar
 
 from retrieval.media.archives.archive import Opener, list_archive, member_openers, split_archive_path
+from retrieval.media.limits import DEFAULT_LIMITS, DecodeLimits
 
 MAX_REORDERED = 2_000  # items; after as many, a compressed tar is read from its start again
 
@@ -13,7 +14,10 @@ Item = TypeVar("Item")
 
 
 def in_archive_order(
-    items: Iterable[Item], path_of: Callable[[Item], bytes | None], max_reordered: int = MAX_REORDERED
+    items: Iterable[Item],
+    path_of: Callable[[Item], bytes | None],
+    max_reordered: int = MAX_REORDERED,
+    limits: DecodeLimits = DEFAULT_LIMITS,
 ) -> Iterator[tuple[Item, Opener | None]]:
     """Yield each item with its opener, None if its file is not in an archive.
 
@@ -29,22 +33,24 @@ def in_archive_order(
         archives.setdefault(member[0], {}).setdefault(member[1], []).append(item)
         count += 1
         if count == max_reordered:
-            yield from _all_members(archives)
+            yield from _all_members(archives, limits)
             archives, count = {}, 0
-    yield from _all_members(archives)
+    yield from _all_members(archives, limits)
 
 
 def _all_members(
-    archives: dict[bytes, dict[bytes, list[Item]]],
+    archives: dict[bytes, dict[bytes, list[Item]]], limits: DecodeLimits
 ) -> Iterator[tuple[Item, Opener | None]]:
     for archive, wanted in archives.items():
-        yield from _ordered_members(archive, wanted)
+        yield from _ordered_members(archive, wanted, limits)
 
 
-def _ordered_members(archive: bytes, wanted: dict[bytes, list[Item]]) -> Iterator[tuple[Item, Opener | None]]:
+def _ordered_members(
+    archive: bytes, wanted: dict[bytes, list[Item]], limits: DecodeLimits
+) -> Iterator[tuple[Item, Opener | None]]:
     missing: Opener = partial(_raise_not_found, archive)
     try:
-        openers = member_openers(archive, list_archive(archive, wanted.__contains__))
+        openers = member_openers(archive, list_archive(archive, wanted.__contains__, limits))
     except OSError as error:
         openers, missing = {}, partial(_raise_error, error)
     for name in [*openers, *(name for name in wanted if name not in openers)]:

@@ -64,9 +64,10 @@ class AnalysisPass(ContentPass[tuple[int, WorkUnit], PartialResult]):
 
     def pending(self) -> Iterator[tuple[int, WorkUnit]]:
         """Yield the units of each content; a missing or changed file waits for a later run."""
-        for content, opener in in_reading_order(locate(self.writer.db.conn, self.contents, *self._key)):
+        contents, limits = locate(self.writer.db.conn, self.contents, *self._key), self.writer.decode_limits
+        for content, opener in in_reading_order(contents, limits):
             try:
-                with open_unchanged(content.digest, content.path, opener) as file:
+                with open_unchanged(content.digest, content.path, opener, limits) as file:
                     if file is None:
                         continue
                     with closing(self.analyzer.work_units(file, content)) as units:

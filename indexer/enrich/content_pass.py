@@ -19,6 +19,7 @@ from indexer.store.analyses import PendingContent
 from indexer.types import DEFAULT_BATCH_LIMITS
 from retrieval.embedders.base import Embedder
 from retrieval.media.archives.archive import Opener
+from retrieval.media.limits import DEFAULT_LIMITS, DecodeLimits
 from retrieval.system import cores
 from retrieval.types import Vectors
 
@@ -140,6 +141,8 @@ def _batches(
         yield batch
 
 
-def in_reading_order(contents: Iterable[PendingContent]) -> Iterator[OpenableContent]:
+def in_reading_order(
+    contents: Iterable[PendingContent], limits: DecodeLimits = DEFAULT_LIMITS
+) -> Iterator[OpenableContent]:
     """Yield contents in the order in which their archives are read sequentially."""
-    return in_archive_order(contents, lambda content: content.path)
+    return in_archive_order(contents, lambda content: content.path, limits=limits)

@@ -21,6 +21,7 @@ from indexer.store.analyses import PendingContent
 from retrieval.embedders.base import Embedder
 from retrieval.errors import ExtraMissing, MediaError
 from retrieval.media.images.loader import decode_image, open_image
+from retrieval.media.limits import DEFAULT_LIMITS, DecodeLimits
 from retrieval.system import cores
 
 if TYPE_CHECKING:
@@ -40,7 +41,6 @@ CROP_MARGIN_RATIO = 0.05  # of the longer side, around the detected lines
 MIN_CONFIDENCE = 0.6  # of a line
 MAX_ENGINES = 4  # some hundred megabytes each
 PAGE_SIZE = 1_754  # pixels of the longer side of a page: A4 at 150 dpi
-MAX_PAGES = 5_000  # of a file
 MIN_PAGE_LETTERS = 16  # a page with fewer letters is a scan
 
 
@@ -57,10 +57,15 @@ class OcrImage(NamedTuple):
 class OcrAnalyzer:
     """Analyzer that recognizes text."""
 
-    def __init__(self, embedder: Embedder, scene_ranges: Callable[[int], Sequence[SceneRange]]) -> None:
+    def __init__(
+        self,
+        embedder: Embedder,
+        scene_ranges: Callable[[int], Sequence[SceneRange]],
+        limits: DecodeLimits = DEFAULT_LIMITS,
+    ) -> None:
         """Load the engines; `scene_ranges` returns the scenes of a video. Raises ExtraMissing."""
         self.threads = min(cores(), MAX_ENGINES)
-        self._chunker, self._scene_ranges = Chunker(embedder), scene_ranges
+        self._chunker, self._scene_ranges, self._limits = Chunker(embedder), scene_ranges, limits
         self._engines: SimpleQueue[Any] = SimpleQueue()
         for _ in range(self.threads):
             self._engines.put(_load_engine(max(1, cores() // self.threads)))
@@ -71,7 +76,7 @@ class OcrAnalyzer:
         if pending.decoder == "video":
             images = _scene_frames(file, pending.progress, self._scene_ranges(pending.content))
         else:
-            images = IMAGE_EXTRACTORS[pending.decoder](file, int(pending.progress))
+            images = IMAGE_EXTRACTORS[pending.decoder](file, int(pending.progress), self._limits)
         for image in images:
             progress = image.progress
             limited, factor = _limit_size(image.image)
@@ -181,28 +186,28 @@ def _is_text(text: str) -> bool:
     return sum(letter.isalnum() for letter in text) > 1
 
 
-def _image_pages(file: BinaryIO, after: int) -> Iterator[OcrImage]:
+def _image_pages(file: BinaryIO, after: int, limits: DecodeLimits) -> Iterator[OcrImage]:
     """Yield an image, or the readable pages of a TIFF after a number of pages."""
-    with open_image(file) as original:
+    with open_image(file, limits) as original:
         size = original.size
         if original.format not in PAGED_FORMATS or not getattr(original, "is_animated", False):
-            yield OcrImage(decode_image(original))
+            yield OcrImage(decode_image(original, limits))
             return
-        for number in range(after, MAX_PAGES):
+        for number in range(after, limits.max_pages):
             try:
                 original.seek(number)
                 if number and is_reduced_copy(original, size):
                     continue
-                image = decode_image(original).copy()
+                image = decode_image(original, limits).copy()
             except Exception:  # the end, or damage
                 return
             yield OcrImage(image, number + 1, number + 1)
 
 
-def _scanned_pages(file: BinaryIO, after: int) -> Iterator[OcrImage]:
+def _scanned_pages(file: BinaryIO, after: int, limits: DecodeLimits) -> Iterator[OcrImage]:
     """Yield the pages of a PDF after a number of pages that have no text layer."""
-    with open_pdf(file) as document:
-        for number in range(after + 1, min(MAX_PAGES, document.page_count) + 1):
+    with open_pdf(file, limits) as document:
+        for number in range(after + 1, min(limits.max_pages, document.page_count) + 1):
             with suppress(MediaError):  # other pages are read although this one is damaged
                 text = document.read_page(number, min_side=0, min_long_side=1).text.strip()
                 if len(text) < MIN_PAGE_LETTERS:
@@ -218,7 +223,7 @@ def _scene_frames(file: BinaryIO, after: float, scenes: Sequence[SceneRange]) ->
         yield OcrImage(frame, progress=scene[1], scene=scene)
 
 
-IMAGE_EXTRACTORS: dict[str, Callable[[BinaryIO, int], Iterator[OcrImage]]] = {
+IMAGE_EXTRACTORS: dict[str, Callable[[BinaryIO, int, DecodeLimits], Iterator[OcrImage]]] = {
     "picture": _image_pages,
     "document": _scanned_pages,
 }

@@ -58,14 +58,14 @@ def _enabled(
     notify: Notify,
 ) -> Iterator[Enrichment]:
     """Yield the analyses that the library's settings or the arguments enable."""
-    settings, embedder = writer.settings(), writer.embedder
+    settings, embedder, limits = writer.settings(), writer.embedder, writer.decode_limits
     if settings.ocr:
         yield Enrichment(
             "ocr",
             "text in images",
             ocr.VERSION,
             ocr.SUPPORTED_DECODERS,
-            lambda: ocr.OcrAnalyzer(embedder, partial(scene_ranges, writer.db.conn)),
+            lambda: ocr.OcrAnalyzer(embedder, partial(scene_ranges, writer.db.conn), limits),
         )
     if recognizer := transcriber or settings.speech_model:
         yield Enrichment(
@@ -73,7 +73,7 @@ def _enabled(
             "speech",
             recognizer if isinstance(recognizer, str) else recognizer.name,
             speech.SUPPORTED_DECODERS,
-            lambda: speech.SpeechAnalyzer(_load_transcriber(recognizer, notify), embedder),
+            lambda: speech.SpeechAnalyzer(_load_transcriber(recognizer, notify), embedder, limits),
         )
     if classifier := sound_classifier or settings.sound_model:
         yield Enrichment(
@@ -81,7 +81,7 @@ def _enabled(
             "sound events",
             sound_events.analysis_version(classifier) if isinstance(classifier, str) else classifier.name,
             sound_events.SUPPORTED_DECODERS,
-            lambda: sound_events.SoundEventAnalyzer(_load_classifier(classifier, notify)),
+            lambda: sound_events.SoundEventAnalyzer(_load_classifier(classifier, notify), limits),
         )
 
 

@@ -14,6 +14,7 @@ from indexer.enrich.base import WorkUnit
 from indexer.enrich.sound_labels import LABELS_VERSION
 from indexer.store.analyses import PendingContent
 from retrieval.media.av.container import MEDIA_FORMATS, open_container
+from retrieval.media.limits import DEFAULT_LIMITS, DecodeLimits
 
 SUPPORTED_DECODERS = ("sound", "video")
 SAMPLE_RATE = 48_000  # Hz, of the input of classifiers
@@ -57,13 +58,15 @@ class SoundEventAnalyzer:
 
     threads = 1  # a classifier uses all cores itself
 
-    def __init__(self, classifier: SoundClassifier) -> None:
-        self.classifier = classifier
+    def __init__(self, classifier: SoundClassifier, limits: DecodeLimits = DEFAULT_LIMITS) -> None:
+        self.classifier, self.limits = classifier, limits
 
     def work_units(self, file: BinaryIO, pending: PendingContent) -> Generator[WorkUnit]:
         """Yield the chunks of the audio after `pending.progress` seconds; raises MediaError."""
         with open_container(file, MEDIA_FORMATS) as container:
-            for chunk in audio_chunks(container, pending.progress, SAMPLE_RATE, _last_window_end):
+            for chunk in audio_chunks(
+                container, pending.progress, SAMPLE_RATE, _last_window_end, self.limits
+            ):
                 yield WorkUnit(partial(self._analyze, chunk), chunk.next_start)
 
     def _analyze(self, chunk: AudioChunk) -> list[SegmentDraft]:

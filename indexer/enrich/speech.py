@@ -11,6 +11,7 @@ from indexer.enrich.base import WorkUnit
 from indexer.store.analyses import PendingContent
 from retrieval.embedders.base import Embedder
 from retrieval.media.av.container import MEDIA_FORMATS, open_container
+from retrieval.media.limits import DEFAULT_LIMITS, DecodeLimits
 
 SUPPORTED_DECODERS = ("sound", "video")
 MAX_PASSAGE_SECONDS = 20.0  # a phrase that would make a passage longer starts another one
@@ -41,14 +42,16 @@ class SpeechAnalyzer:
 
     threads = 1  # a transcriber uses all cores itself
 
-    def __init__(self, transcriber: Transcriber, embedder: Embedder) -> None:
-        self.transcriber = transcriber
+    def __init__(
+        self, transcriber: Transcriber, embedder: Embedder, limits: DecodeLimits = DEFAULT_LIMITS
+    ) -> None:
+        self.transcriber, self.limits = transcriber, limits
         self._chunker = Chunker(embedder)
 
     def work_units(self, file: BinaryIO, pending: PendingContent) -> Generator[WorkUnit]:
         """Yield the chunks of the audio after `pending.progress` seconds; raises MediaError."""
         with open_container(file, MEDIA_FORMATS) as container:
-            for chunk in audio_chunks(container, pending.progress):
+            for chunk in audio_chunks(container, pending.progress, limits=self.limits):
                 yield WorkUnit(partial(self._analyze, chunk), chunk.next_start)
 
     def _analyze(self, chunk: AudioChunk) -> list[SegmentDraft]:

@@ -4,13 +4,13 @@ from collections.abc import Iterator, Sequence
 from math import ceil
 
 from indexer.decode.base import SegmentDraft
+from indexer.decode.context import DecodeContext
 from indexer.decode.images.crops import TILE_SIDE_SHARE, iter_crops, tile_boxes
 from indexer.decode.metadata.properties import ImageHeader
 from indexer.decode.reader import open_unchanged
 from indexer.enrich.content_pass import ContentPass, OpenableContent, PassProgress, in_reading_order, run_pass
 from indexer.store.analyses import PartialResult, locate, pending_contents
 from indexer.store.writer import LibraryWriter
-from retrieval.embedders.base import Embedder
 from retrieval.errors import ClewError, MediaError
 from retrieval.media.archives.archive import Opener
 from retrieval.media.images.loader import decode_image, open_image
@@ -27,6 +27,7 @@ class TilesPass(ContentPass[OpenableContent, PartialResult]):
 
     def __init__(self, writer: LibraryWriter) -> None:
         self.writer, self.batch_size = writer, writer.batch_limits.segments
+        self.context = DecodeContext(writer.embedder, thumbnails=False, limits=writer.decode_limits)
         self.embed_threads = writer.embedder.concurrency
         self.contents = pending_contents(writer.db.conn, "tiles", VERSION, ("picture",), _NOT_CUT_YET)
         self.total = len(self.contents)
@@ -34,12 +35,12 @@ class TilesPass(ContentPass[OpenableContent, PartialResult]):
 
     def pending(self) -> Iterator[OpenableContent]:
         """Yield the images without tiles."""
-        return in_reading_order(locate(self.writer.db.conn, self.contents))
+        return in_reading_order(locate(self.writer.db.conn, self.contents), self.writer.decode_limits)
 
     def process(self, item: OpenableContent) -> Sequence[PartialResult]:
         """Return the tiles of an image."""
         image, opener = item
-        tiles = redecode_tiles(image.digest, image.path, self.writer.embedder, opener)
+        tiles = redecode_tiles(image.digest, image.path, self.context, opener)
         return () if tiles is None else [PartialResult(image.content, tiles, None)]
 
     def drafts(self, result: PartialResult) -> Sequence[SegmentDraft]:
@@ -62,19 +63,21 @@ def add_tiles(writer: LibraryWriter, progress: PassProgress) -> TilesPass:
 
 
 def redecode_tiles(
-    digest: bytes, path: bytes, embedder: Embedder, opener: Opener | None = None
+    digest: bytes, path: bytes, context: DecodeContext, opener: Opener | None = None
 ) -> list[SegmentDraft] | None:
     """Decode the tiles of a stored image; return None if its file is missing or has changed.
 
     They are cut from a larger image than the one that is embedded, so that each has its full resolution.
     """
+    embedder, limits = context.embedder, context.limits
     try:
-        with open_unchanged(digest, path, opener) as file:
+        with open_unchanged(digest, path, opener, limits) as file:
             if file is None:
                 return None
-            with open_image(file) as original:
+            with open_image(file, limits) as original:
                 header = ImageHeader.from_image(original)
-                image = decode_image(original, min_side=ceil(embedder.min_image_side / TILE_SIDE_SHARE))
+                min_side = ceil(embedder.min_image_side / TILE_SIDE_SHARE)
+                image = decode_image(original, limits, min_side=min_side)
     except MediaError:  # not an image, whatever its suffix
         return []
     except (OSError, ClewError):

@@ -45,7 +45,7 @@ class VectorPass(ContentPass[tuple[MissingContent, Opener | None], EmbeddingInpu
 
     def __init__(self, writer: LibraryWriter, space: Space, embedder: Embedder) -> None:
         self.writer, self.space, self.batch_size = writer, space, writer.batch_limits.segments
-        self.context = DecodeContext(embedder, thumbnails=False)
+        self.context = DecodeContext(embedder, thumbnails=False, limits=writer.decode_limits)
         self.embed_threads = embedder.concurrency
         self._condition = f"NOT EXISTS (SELECT 1 FROM {vectors_table(space.id)} v WHERE v.segment = s.id)"
         self._page_ends = list[int]()  # the last content of each page
@@ -65,7 +65,7 @@ class VectorPass(ContentPass[tuple[MissingContent, Opener | None], EmbeddingInpu
 
     def pending(self) -> Iterator[tuple[MissingContent, Opener | None]]:
         """Yield the segments without vector of each content."""
-        return in_archive_order(self._missing_by_content(), _source_path)
+        return in_archive_order(self._missing_by_content(), _source_path, limits=self.writer.decode_limits)
 
     def _missing_by_content(self) -> Iterator[MissingContent]:
         """Read in pages, so that no open query keeps SQLite's log from being truncated."""
@@ -147,7 +147,7 @@ def _load_inputs(
         drafts_at |= {("file", position): draft for position, draft in enumerate(drafts)}
     if any(row.origin == "tiles" for row in visual):
         tile_opener = None if decodes_file else opener  # an opener opens only once
-        tiles = redecode_tiles(digest, path, context.embedder, tile_opener)
+        tiles = redecode_tiles(digest, path, context, tile_opener)
         drafts_at |= {("tiles", position): draft for position, draft in enumerate(tiles or ())}
     pairs = [(row, drafts_at.get((row.origin, row.position))) for row in visual]
     return texts + [

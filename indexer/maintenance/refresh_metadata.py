@@ -34,13 +34,13 @@ class RedecodePass(ContentPass[OpenableContent, RedecodedContent]):
 
     def __init__(self, writer: LibraryWriter, embedder: Embedder, contents: Sequence[int]) -> None:
         self.writer, self.contents = writer, contents
-        self.commit_interval = writer.batch_limits.seconds
-        self.contexts = {wanted: DecodeContext(embedder, wanted) for wanted in (False, True)}
+        self.commit_interval, limits = writer.batch_limits.seconds, writer.decode_limits
+        self.contexts = {wanted: DecodeContext(embedder, wanted, limits) for wanted in (False, True)}
         self.total = len(contents)
 
     def pending(self) -> Iterator[OpenableContent]:
         """Yield the contents whose files are present."""
-        return in_reading_order(locate(self.writer.db.conn, self.contents))
+        return in_reading_order(locate(self.writer.db.conn, self.contents), self.writer.decode_limits)
 
     def process(self, item: OpenableContent) -> Sequence[RedecodedContent]:
         """Decode a content; a missing or changed file waits for a later run."""

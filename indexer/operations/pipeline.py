@@ -109,7 +109,7 @@ class IndexRun:
             )
             return None
         issues = ScanIssues()
-        archives = ArchiveScan(self.writer.db, target, self.options.retry)
+        archives = ArchiveScan(self.writer.db, target, self.options.retry, self.writer.decode_limits)
         known = partial(self.writer.roots.catalog_files, target)
         changes = compare(archives.walk(issues), known, issues.unreadable, self.options.retry)
         changes.failed += archives.error_count
@@ -186,8 +186,8 @@ class IndexRun:
 
     def _read_files(self, root_path: bytes, entries: Sequence[FileEntry]) -> Iterator[ReadResult]:
         """Read and decode files in threads, ahead of their use."""
-        embedder, is_known = self.writer.embedder, self.writer.is_known
-        contexts = {wanted: DecodeContext(embedder, wanted) for wanted in (False, True)}
+        embedder, is_known, limits = self.writer.embedder, self.writer.is_known, self.writer.decode_limits
+        contexts = {wanted: DecodeContext(embedder, wanted, limits) for wanted in (False, True)}
 
         def work(turn: tuple[FileEntry, Opener | None]) -> ReadResult | None:
             entry, opener = turn
@@ -195,7 +195,9 @@ class IndexRun:
             return read_file(root_path, entry, context, is_known, opener)
 
         threads = cores()
-        turns = in_archive_order(entries, lambda entry: os.path.join(root_path, entry.path), len(entries))
+        turns = in_archive_order(
+            entries, lambda entry: os.path.join(root_path, entry.path), len(entries), limits
+        )
         reads = prefetch(
             work, turns, threads=threads, depth=PREFETCH_PER_THREAD * threads, weight=_prefetch_weight
         )

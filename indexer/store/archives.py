@@ -18,6 +18,7 @@ from indexer.types import FileEntry, mtime_nanoseconds
 from retrieval.formatting import pluralize
 from retrieval.media.archives.archive import is_archive, list_archive
 from retrieval.media.archives.member import Member
+from retrieval.media.limits import DEFAULT_LIMITS, DecodeLimits
 
 SCAN_VERSION = 1  # increase it to open every archive again
 NANOSECONDS_PER_SECOND = 10**9
@@ -41,9 +42,16 @@ class ArchiveScan:
     interrupted run opens it again.
     """
 
-    def __init__(self, db: sqlite_utils.Database, target: ScanTarget, retry: bool) -> None:
+    def __init__(
+        self,
+        db: sqlite_utils.Database,
+        target: ScanTarget,
+        retry: bool,
+        limits: DecodeLimits = DEFAULT_LIMITS,
+    ) -> None:
         """Read the known archives. `retry` opens those again that could not be read completely."""
         self.db, self.target, self.options_hash = db, target, _options_hash(target.options)
+        self._limits = limits
         rows = db.execute(
             """SELECT path, size, mtime, options_hash, read, failed, error IS NOT NULL FROM archives
                 WHERE root = ? AND path >= ? AND path < ?""",
@@ -87,6 +95,7 @@ class ArchiveScan:
         listing = list_archive(
             os.path.join(self.target.root_path, archive.path),
             lambda name: _is_indexed(name) and is_included(prefix + name),
+            self._limits,
         )
         nested = sum(map(is_archive, listing.members))
         if nested:

@@ -32,6 +32,7 @@ from retrieval.catalog.settings import LibrarySettings
 from retrieval.catalog.thumbnails import ThumbnailKey
 from retrieval.embedders.base import Embedder
 from retrieval.errors import LibraryError, LibraryMissing, SpaceMismatch, describe_differences
+from retrieval.media.limits import DEFAULT_LIMITS, DecodeLimits
 from retrieval.types import VISUAL_KINDS, Space, Vectors
 
 migrations = sqlite_utils.Migrations("clew")
@@ -72,13 +73,14 @@ class LibraryWriter:
         folder: Path,
         embedder_factory: Callable[[Space | None], Embedder] | None = None,
         batch_limits: BatchLimits = DEFAULT_BATCH_LIMITS,
+        decode_limits: DecodeLimits = DEFAULT_LIMITS,
     ) -> None:
         """Write to the library in `folder`.
 
         `embedder_factory` gets the active space, or None for a new library. Without it the library must
-        exist, and no files can be added.
+        exist, and no files can be added. Files are decoded within `decode_limits`.
         """
-        self.folder, self.batch_limits = folder, batch_limits
+        self.folder, self.batch_limits, self.decode_limits = folder, batch_limits, decode_limits
         self._embedder_factory = embedder_factory
 
     def __enter__(self) -> Self:

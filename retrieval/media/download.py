@@ -12,16 +12,15 @@ from time import monotonic
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 from retrieval.errors import QueryError
+from retrieval.media.limits import DEFAULT_LIMITS, DecodeLimits
 
-MAX_DOWNLOAD_BYTES = 50_000_000
-TIMEOUT_SECONDS = 20.0  # of the complete download
 MAX_REDIRECTS = 5
 CHUNK_BYTES = 65_536
 # IPv6 networks whose last 32 bits are an IPv4 address.
 IPV4_EMBEDDING_NETWORKS = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("::/96"))
 
 
-def fetch(url: str, *, allow_private: bool = False) -> BytesIO:
+def fetch(url: str, *, allow_private: bool = False, limits: DecodeLimits = DEFAULT_LIMITS) -> BytesIO:
     """Return the content of a URL; raises QueryError.
 
     The host is resolved once, and the connection uses the address that was checked (DNS rebinding).
@@ -29,33 +28,34 @@ def fetch(url: str, *, allow_private: bool = False) -> BytesIO:
     """
     started = monotonic()
     for _ in range(MAX_REDIRECTS):
-        with _request(url, allow_private, TIMEOUT_SECONDS - (monotonic() - started)) as response:
+        with _request(url, allow_private, started, limits) as response:
             if response.status in (301, 302, 303, 307, 308) and (target := response.getheader("Location")):
                 url = urljoin(url, target)
                 continue
             if response.status != 200:
                 raise QueryError(f"{url} returned {response.status} {response.reason}.")
-            return _read_body(response, url, started)
+            return _read_body(response, url, started, limits)
     raise QueryError(f"{url} has more than {MAX_REDIRECTS} redirects.")
 
 
 @contextmanager
-def _request(url: str, allow_private: bool, timeout: float) -> Iterator[HTTPResponse]:
+def _request(url: str, allow_private: bool, started: float, limits: DecodeLimits) -> Iterator[HTTPResponse]:
     """Send a GET request, and close the connection at the end."""
     parts = _parse_url(url)
     address = _resolve_host(parts, allow_private)
     connection_class = _PinnedHTTPSConnection if parts.scheme == "https" else _PinnedHTTPConnection
-    connection = connection_class(str(parts.hostname), address[1], address, max(0.1, timeout))
+    timeout = max(0.1, limits.max_download_seconds - (monotonic() - started))
+    connection = connection_class(str(parts.hostname), address[1], address, timeout)
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     # The timeout of a socket restarts with every byte.
-    deadline = Timer(max(0.1, timeout), connection.abort)
+    deadline = Timer(timeout, connection.abort)
     deadline.start()
     try:
         connection.request("GET", target, headers={"User-Agent": "clew", "Accept": "image/*"})
         yield connection.getresponse()
     except (OSError, HTTPException, ValueError) as error:
         if not deadline.is_alive():
-            raise _timeout_error(url) from error
+            raise _timeout_error(url, limits) from error
         raise QueryError(f"Cannot download {url}: {str(error) or type(error).__name__}.") from error
     finally:
         deadline.cancel()
@@ -99,23 +99,25 @@ def _is_public(ip: str) -> bool:
     return all(ip_.is_global and not ip_.is_multicast for ip_ in (address, embedded) if ip_ is not None)
 
 
-def _read_body(response: HTTPResponse, url: str, started: float) -> BytesIO:
+def _read_body(response: HTTPResponse, url: str, started: float, limits: DecodeLimits) -> BytesIO:
     """Return the body of a response, within the limits of size and time."""
     body = BytesIO()
     while chunk := response.read1(CHUNK_BYTES):
         body.write(chunk)
-        if body.tell() > MAX_DOWNLOAD_BYTES:
-            raise QueryError(f"{url} has more than {MAX_DOWNLOAD_BYTES:,} bytes.")
-        if monotonic() - started > TIMEOUT_SECONDS:
-            raise _timeout_error(url)
+        if body.tell() > limits.max_download_bytes:
+            raise QueryError(f"{url} has more than {limits.max_download_bytes:,} bytes.")
+        if monotonic() - started > limits.max_download_seconds:
+            raise _timeout_error(url, limits)
     if response.length:  # bytes that are missing
-        raise QueryError(f"The download of {url} is incomplete, or took more than {TIMEOUT_SECONDS:.0f} s.")
+        raise QueryError(
+            f"The download of {url} is incomplete, or took more than {limits.max_download_seconds:.0f} s."
+        )
     body.seek(0)
     return body
 
 
-def _timeout_error(url: str) -> QueryError:
-    return QueryError(f"The download of {url} took more than {TIMEOUT_SECONDS:.0f} s.")
+def _timeout_error(url: str, limits: DecodeLimits) -> QueryError:
+    return QueryError(f"The download of {url} took more than {limits.max_download_seconds:.0f} s.")
 
 
 class _PinnedHTTPConnection(HTTPConnection):

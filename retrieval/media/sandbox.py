@@ -23,6 +23,8 @@ from threading import Lock, Timer
 from time import monotonic
 from typing import Any, BinaryIO
 
+from retrieval.media.limits import DecodeLimits
+
 RUNNER_SCRIPT = Path(__file__).with_name("sandbox_runner.py")
 IDLE_SECONDS = 10.0  # a subprocess without requests for this long ends
 
@@ -180,6 +182,15 @@ class SandboxPool:
             self._timer_is_set = False
             if self._idle:
                 self._set_timer()
+
+
+_shared_pools: dict[Worker, SandboxPool] = {}
+
+
+def shared_pool(script: Path, limits: DecodeLimits) -> SandboxPool:
+    """Return the pool of a worker script and its limits, which all threads share."""
+    worker = Worker(script, limits.max_sandbox_seconds, limits.max_sandbox_memory_bytes)
+    return _shared_pools.setdefault(worker, SandboxPool(worker))
 
 
 @contextmanager

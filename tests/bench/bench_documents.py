@@ -26,7 +26,7 @@ from common import Took, draw_jpegs, emit, machine, table, time_of
 from indexer import index_folder
 from indexer.decode.context import DecodeContext
 from indexer.decode.documents.pdf import decode
-from indexer.decode.documents.pdf_process import POOL, open_pdf
+from indexer.decode.documents.pdf_process import open_pdf, pdf_pool
 from indexer.decode.images.thumbnail import THUMBNAIL_SIDE
 from retrieval.embedders.base import Embedder
 from retrieval.embedders.registry import load_embedder
@@ -98,7 +98,7 @@ def read_clew(paths: Sequence[Path], embedder: Embedder) -> None:
     for path in paths:
         with path.open("rb") as file:
             decode(file, ".pdf", DecodeContext(embedder))
-    POOL.close()  # the processor time of a child counts when it has ended
+    pdf_pool().close()  # the processor time of a child counts when it has ended
 
 
 def cost(work: Callable[[], object]) -> Took:

@@ -25,9 +25,9 @@ from indexer.store.writer import LibraryWriter
 from indexer.types import FileEntry
 from retrieval import Library
 from retrieval.errors import ExtraMissing, MediaError
-from retrieval.media.archives import archive, decompress
 from retrieval.media.archives.archive import open_path, split_archive_path
 from retrieval.media.images.loader import load_image
+from retrieval.media.limits import DecodeLimits
 from tests.support.archive_files import COLOR_IMAGES, SUFFIXES, ZIP_METHODS, small_png, write_archive
 from tests.support.catalog import REPOSITORY_ROOT, committed_segments
 from tests.support.files import draw_image, requires_non_utf8_names, write_text
@@ -426,13 +426,11 @@ def test_truncated_zip_is_reported_as_without_directory(suffix, tmp_path, index,
         }
 
 
-def test_zip_directory_has_a_size_limit(tmp_path, index, place, monkeypatch):
-    from retrieval.media.archives import zip
-
-    monkeypatch.setattr(zip, "MAX_DIRECTORY_BYTES", 400)
+def test_zip_directory_has_a_size_limit(tmp_path, index_within, place):
     write_archive(tmp_path / "root" / "a.zip", COLOR_IMAGES)
     write_archive(tmp_path / "root" / "b.zip", {"red.png": small_png("red")})
-    assert counts(index(tmp_path / "root", archives=True)) == {"added": 1, "failed": 1}
+    report = index_within(DecodeLimits(max_directory_bytes=400), tmp_path / "root", archives=True)
+    assert counts(report) == {"added": 1, "failed": 1}
     assert failure_reasons(place)["root/a.zip"].startswith("a directory of 4")
     assert failure_reasons(place)["root/a.zip"].endswith(" bytes, more than the limit of 400")
 
@@ -446,20 +444,20 @@ def test_unsupported_zip_compression_is_named(tmp_path, index, place):
     }
 
 
-def test_xz_memory_limit_applies_to_each_stream(tmp_path, index, place, monkeypatch):
+def test_xz_memory_limit_applies_to_each_stream(tmp_path, index_within, place):
     import lzma
 
-    monkeypatch.setattr(decompress, "MAX_XZ_MEMORY_BYTES", 4_000_000)
     whole = write_archive(tmp_path / "whole.tar", COLOR_IMAGES).read_bytes()
     small, large = lzma.compress(whole[:2048], preset=0), lzma.compress(whole[2048:], preset=9)
     path = tmp_path / "root" / "a.tar.xz"
     path.parent.mkdir()
     path.write_bytes(small + bytes(4) + large)
-    assert counts(index(tmp_path / "root", archives=True)) == {"added": 2, "failed": 1}
+    report = index_within(DecodeLimits(max_xz_memory_bytes=4_000_000), tmp_path / "root", archives=True)
+    assert counts(report) == {"added": 2, "failed": 1}
     assert failure_reasons(place) == {"root/a.tar.xz": "damaged: Memory usage limit exceeded"}
-    monkeypatch.setattr(decompress, "MAX_XZ_MEMORY_BYTES", 100_000_000)
     os.utime(path)
-    assert counts(index(tmp_path / "root")) == {"added": 5, "updated": 2}
+    report = index_within(DecodeLimits(max_xz_memory_bytes=100_000_000), tmp_path / "root")
+    assert counts(report) == {"added": 5, "updated": 2}
 
 
 def test_file_with_a_wrong_checksum_is_reported_and_retried(tmp_path, index, place):
@@ -477,21 +475,20 @@ def test_file_with_a_wrong_checksum_is_reported_and_retried(tmp_path, index, pla
     assert failure_reasons(place) == {}
 
 
-def test_compressed_tar_has_a_limit_of_its_unpacked_size(tmp_path, index, place, monkeypatch):
-    monkeypatch.setattr(decompress, "ALWAYS_ALLOWED_BYTES", 100_000)
+def test_compressed_tar_has_a_limit_of_its_unpacked_size(tmp_path, index_within, place):
     bomb = {"a.png": small_png("red"), "b.txt": bytes(1_000_000_000 // 100), "c.png": small_png("green")}
     path = write_archive(tmp_path / "root" / "a.tar.bz2", bomb)
     limit = max(100_000, 100 * path.stat().st_size)
-    assert counts(index(tmp_path / "root", archives=True)) == {"added": 1, "failed": 1}
+    report = index_within(DecodeLimits(always_allowed_bytes=100_000), tmp_path / "root", archives=True)
+    assert counts(report) == {"added": 1, "failed": 1}
     assert failure_reasons(place) == {
         "root/a.tar.bz2": f"it unpacks to more than the limit of {limit:,} bytes"
     }
     assert search_scores(place) == {"root/a.tar.bz2/a.png": 1.0}
 
 
-def test_zip_with_overlapping_compressed_files_is_limited(tmp_path, index, place, monkeypatch):
+def test_zip_with_overlapping_compressed_files_is_limited(tmp_path, index_within, place):
     """Many entries share compressed data, as in the zip bomb of Fifield (2019)."""
-    monkeypatch.setattr(decompress, "ALWAYS_ALLOWED_BYTES", 100_000)
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as zip_file:
         zip_file.writestr("a.txt", b"red " * 10_000)
@@ -507,7 +504,7 @@ def test_zip_with_overlapping_compressed_files_is_limited(tmp_path, index, place
     (tmp_path / "root").mkdir()
     (tmp_path / "root" / "a.zip").write_bytes(data[:at] + entries + tail)
     size = (tmp_path / "root" / "a.zip").stat().st_size
-    report = index(tmp_path / "root", archives=True)
+    report = index_within(DecodeLimits(always_allowed_bytes=100_000), tmp_path / "root", archives=True)
     assert report.added + report.failed - 1 <= 100 * size // 40_000
     reasons = failure_reasons(place)
     assert reasons.pop("root/a.zip") == (
@@ -526,24 +523,21 @@ def test_zip_member_with_a_false_size_is_damaged(tmp_path, index, place):
     assert failure_reasons(place) == {"root/a.cbz/a.txt": "damaged: wrong checksum"}
 
 
-def test_size_limit_applies_to_compressed_members_only(tmp_path, index, place, monkeypatch):
-    monkeypatch.setattr(decompress, "MAX_MEMBER_BYTES", 1_000)
+def test_size_limit_applies_to_compressed_members_only(tmp_path, index_within, place):
     for suffix in (".zip", ".cbz", ".tar", ".tgz"):
         text = f"{suffix} red ".encode() * 500
         write_archive(tmp_path / "root" / f"a{suffix}", {"large.txt": text, "small.png": small_png("red")})
-    from retrieval.media.archives import zip
-
-    monkeypatch.setattr(zip, "MAX_MEMBER_BYTES", 1_000)
-    assert index(tmp_path / "root", archives=True).failed == 2
+    limits = DecodeLimits(max_member_bytes=1_000)
+    assert index_within(limits, tmp_path / "root", archives=True).failed == 2
     reasons = failure_reasons(place)
     assert set(reasons) == {"root/a.cbz", "root/a.tgz"}
-    assert reasons["root/a.tgz"].startswith("1 file (large.txt) skipped: more than the limit of ")
+    assert reasons["root/a.tgz"].startswith("1 file (large.txt) skipped: more than the limit of 1,000 ")
 
 
-def test_archive_with_too_many_files_is_read_up_to_the_limit(tmp_path, index, place, monkeypatch):
-    monkeypatch.setattr(archive, "MAX_MEMBERS", 3)
+def test_archive_with_too_many_files_is_read_up_to_the_limit(tmp_path, index_within, place):
     write_archive(tmp_path / "root" / "a.zip", COLOR_IMAGES)
-    assert counts(index(tmp_path / "root", archives=True)) == {"added": 3, "failed": 1}
+    report = index_within(DecodeLimits(max_members=3), tmp_path / "root", archives=True)
+    assert counts(report) == {"added": 3, "failed": 1}
     assert failure_reasons(place) == {"root/a.zip": "more than the limit of 3 files; the rest is skipped"}
 
 

@@ -14,6 +14,7 @@ from retrieval import Library
 from retrieval.errors import MediaError
 from retrieval.media.av.container import MEDIA_FORMATS, open_container
 from retrieval.media.images.loader import load_image
+from retrieval.media.limits import DecodeLimits
 from tests.support import audio_files, document_files, image_files, video_files
 from tests.support.image_files import RED, encode_image, solid_image
 from tests.support.toy_embedder import ToyEmbedder
@@ -101,9 +102,7 @@ def test_truncated_images_are_read_independently_in_threads():
 
 
 @pytest.mark.parametrize("mode", ["I;16", "F", "RGBA", "L"])
-def test_large_image_is_reduced_during_conversion(mode, monkeypatch):
-    monkeypatch.setattr("retrieval.media.images.pixels.LARGE_IMAGE_PIXELS", 1_000)
-    monkeypatch.setattr("retrieval.media.images.pixels.BAND_PIXELS", 1_500)
+def test_large_image_is_reduced_during_conversion(mode):
     ramp = np.linspace(0, 255, 200 * 160).reshape(160, 200)
     if mode == "F":
         image = Image.fromarray(ramp.astype(np.float32))
@@ -111,7 +110,8 @@ def test_large_image_is_reduced_during_conversion(mode, monkeypatch):
         image = Image.fromarray((ramp * 257).astype(np.uint16))
     else:
         image = Image.fromarray(ramp.astype(np.uint8)).convert(mode)
-    reduced = load_image(io.BytesIO(encode_image(image, "TIFF")), min_side=40)
+    limits = DecodeLimits(large_image_pixels=1_000, band_pixels=1_500)
+    reduced = load_image(io.BytesIO(encode_image(image, "TIFF")), min_side=40, limits=limits)
     assert reduced.size == (50, 40)
     expected = ramp.reshape(40, 4, 50, 4).mean(axis=(1, 3))
     np.testing.assert_allclose(np.asarray(reduced)[:, :, 0], expected, atol=2)

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, BinaryIO
 from unicodedata import normalize
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 UNTAGGED_TEXT = "sound recording"  # of audio without tags; its file name is searched in addition
 MAX_TAG_CHARACTERS = 100
 MAX_COMMENT_CHARACTERS = 20_000  # of a comment, and of lyrics
-MAX_COVER_PIXELS = 40_000_000
 MAX_GENRES = 10
 TEXT_TAGS = ("comment", "description", "synopsis", "lyrics", "unsyncedlyrics")
 _CONTROL_CHARACTERS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ufffd]+")
@@ -84,8 +84,7 @@ def _cover_thumbnail(container: "InputContainer", context: DecodeContext) -> byt
         return None
     try:
         data = bytes(next(container.demux(covers[0])))
-        return context.thumbnail(
-            load_image(BytesIO(data), min_side=THUMBNAIL_SIDE, max_pixels=MAX_COVER_PIXELS)
-        )
+        limits = replace(context.limits, max_image_pixels=context.limits.max_cover_pixels)
+        return context.thumbnail(load_image(BytesIO(data), min_side=THUMBNAIL_SIDE, limits=limits))
     except Exception:  # the audio may still be valid
         return None

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.media.av.container import audio_stream, decode_frames
+from retrieval.media.limits import DEFAULT_LIMITS, DecodeLimits
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -14,8 +15,6 @@ if TYPE_CHECKING:
 Samples = NDArray[np.float32]  # (n,), mono, from -1 to 1
 
 SAMPLE_RATE = 16_000  # hertz, the input of speech recognition models
-MAX_CHUNK_SECONDS = 300.0  # in memory at a time
-QUIET_SEARCH_SECONDS = 20.0  # at the end of a chunk, in which it is cut at the quietest point
 MIN_GAP_SECONDS = 0.5  # missing audio of this length becomes silence
 MAX_GAP_SECONDS = 30.0  # a longer gap starts a new chunk
 ESTIMATED_LENGTH_FORMATS = frozenset(("aac", "amr"))  # no header; FFmpeg estimates from the file size
@@ -58,6 +57,7 @@ def audio_chunks(
     after: float = 0.0,
     sample_rate: int = SAMPLE_RATE,
     find_end: Callable[[Samples], int] | None = None,
+    limits: DecodeLimits = DEFAULT_LIMITS,
 ) -> Iterator[AudioChunk]:
     """Yield the audio from `after` seconds on as mono chunks; the last may be empty.
 
@@ -80,9 +80,9 @@ def audio_chunks(
         start = start if length else time
         parts.append(samples[skipped:])
         length += len(samples) - skipped
-        if length >= MAX_CHUNK_SECONDS * sample_rate:
+        if length >= limits.audio_chunk_seconds * sample_rate:
             full = np.concatenate(parts)
-            end = (find_end or _quietest_point)(full)
+            end = find_end(full) if find_end else _quietest_point(full, limits.quiet_search_seconds)
             yield AudioChunk(start, full[:end], start + end / sample_rate)
             parts, length, start = [full[end:]], len(full) - end, start + end / sample_rate
     yield AudioChunk(start, np.concatenate([np.empty(0, np.float32), *parts]), None)
@@ -110,10 +110,10 @@ def _resampled_pieces(
             yield time, np.clip(np.nan_to_num(samples), -1, 1)
 
 
-def _quietest_point(samples: Samples) -> int:
-    """Return the middle of the quietest tenth of a second in the last QUIET_SEARCH_SECONDS."""
+def _quietest_point(samples: Samples, search_seconds: float) -> int:
+    """Return the middle of the quietest tenth of a second in the last `search_seconds`."""
     step = SAMPLE_RATE // 10
-    tail = samples[-int(QUIET_SEARCH_SECONDS * SAMPLE_RATE) :]
+    tail = samples[-int(search_seconds * SAMPLE_RATE) :]
     tenths = tail[: len(tail) // step * step].reshape(-1, step)
     quiet = int(np.argmin(np.square(tenths).mean(axis=1)))
     return len(samples) - len(tail) + quiet * step + step // 2

@@ -13,13 +13,12 @@ from indexer.decode.text.encoding import decode_text
 from indexer.decode.text.plain import read_bytes
 from retrieval.errors import MediaError
 
-MAX_HTML_BYTES = 20_000_000
 CHARSET_DECLARATION = re.compile(rb"""(?:charset|encoding)\s*=\s*["']?([\w.:-]+)""", re.I)
 
 
 def decode(file: BinaryIO, suffix: str, context: DecodeContext) -> DecodedFile:
     """Split the visible text into passages with their lines in the source."""
-    data = read_bytes(file, MAX_HTML_BYTES)
+    data = read_bytes(file, context.limits.max_html_bytes)
     html = (
         _extract_mhtml_page(data)
         if suffix in (".mht", ".mhtml")

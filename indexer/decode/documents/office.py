@@ -11,19 +11,11 @@ from indexer.decode.context import DecodeContext
 from indexer.decode.documents.html import declared_charset
 from indexer.decode.documents.html_text import extract_paragraphs
 from indexer.decode.documents.rtf import rtf_to_text
-from indexer.decode.documents.zip_xml import (
-    MAX_UNPACKED_BYTES,
-    ZipDocument,
-    open_zip_document,
-    resolve_reference,
-)
-from indexer.decode.text.chunking import Chunker
+from indexer.decode.documents.zip_xml import ZipDocument, open_zip_document, resolve_reference
 from indexer.decode.text.encoding import decode_text
 from indexer.decode.text.plain import read_bytes
 from retrieval.errors import MediaError
 
-MAX_CHARACTERS = 20_000_000  # of a document, four times the Bible
-MAX_PAGES = 5_000  # slides or chapters
 TRUNCATED_REASON = "damaged: truncated before its text"
 RTF_SIGNATURE = b"{\\rtf"
 DRM_MEMBERS = frozenset(("META-INF/encryption.xml", "META-INF/rights.xml"))
@@ -101,29 +93,32 @@ def decode(file: BinaryIO, suffix: str, context: DecodeContext) -> DecodedFile:
     start = file.read(5)
     file.seek(0)
     if start == RTF_SIGNATURE:
-        texts = (OfficeParagraph(line) for line in rtf_to_text(read_bytes(file)).split("\n"))
-        return _decode_paragraphs(texts, context.chunker)
-    with open_zip_document(file) as parts:
-        return _decode_paragraphs(_read_paragraphs(parts), context.chunker, parts)
+        text = rtf_to_text(read_bytes(file, context.limits.max_text_bytes))
+        return _decode_paragraphs((OfficeParagraph(line) for line in text.split("\n")), context)
+    with open_zip_document(file, context.limits) as parts:
+        return _decode_paragraphs(_read_paragraphs(parts), context, parts)
 
 
 def _decode_paragraphs(
-    paragraphs: Iterator[OfficeParagraph], chunker: Chunker, document: ZipDocument | None = None
+    paragraphs: Iterator[OfficeParagraph], context: DecodeContext, document: ZipDocument | None = None
 ) -> DecodedFile:
     drafts, character_count, number, notes = list[SegmentDraft](), 0, 0, list[str]()
+    limits = context.limits
     for raw, page in paragraphs:
         text = " ".join(raw.split())
         if not text:
             continue
         character_count += len(text)
-        if character_count > MAX_CHARACTERS:
-            notes.append(f"only the first {MAX_CHARACTERS:,} characters are read (the limit)")
+        if character_count > limits.max_characters:
+            notes.append(f"only the first {limits.max_characters:,} characters are read (the limit)")
             break
         number += 1
         line = None if page is not None else number
-        drafts += chunker.drafts(text, start=line, end=line, page=page)
+        drafts += context.chunker.drafts(text, start=line, end=line, page=page)
     if document is not None and document.remaining_bytes <= 0:
-        notes.append(f"only the first {MAX_UNPACKED_BYTES:,} bytes of its content are read (the limit)")
+        notes.append(
+            f"only the first {limits.max_document_bytes:,} bytes of its content are read (the limit)"
+        )
     elif document is not None and document.truncated:
         notes.append("damaged: truncated, and read up to there")
     note = "; ".join(notes) or None
@@ -178,7 +173,7 @@ def _read_slides(document: ZipDocument, main: str) -> Iterator[OfficeParagraph]:
         for slide in document.read_xml(main).iter()
         if _has_tag(slide, "sldId")
     ]
-    for number, slide in enumerate(shown[:MAX_PAGES], start=1):
+    for number, slide in enumerate(shown[: document.limits.max_pages], start=1):
         for name in (slide, *_relationship_targets(document, slide, "/notesSlide").values()):
             yield from (
                 text._replace(page=number)
@@ -212,7 +207,7 @@ def _read_epub(document: ZipDocument) -> Iterator[OfficeParagraph]:
     order = dict.fromkeys(
         paths.get(element.get("idref"), "") for element in elements if _has_tag(element, "itemref")
     )
-    for chapter in islice(order, MAX_PAGES):
+    for chapter in islice(order, document.limits.max_pages):
         if chapter in document.member_names:
             data = b"".join(document.read_chunks(chapter))
             with suppress(MediaError):  # an encrypted chapter, or one that is not text

@@ -16,10 +16,6 @@ from retrieval.errors import MediaError
 from retrieval.media.images.pixels import WHITE
 from retrieval.types import MediaProperties
 
-MAX_PAGES = 5_000
-MAX_CHARACTERS = 20_000_000  # of all pages
-MAX_PAGES_IN_MEMORY = 64  # pages of longer documents are embedded in batches of this size
-
 LIGATURES = str.maketrans({0xFB00: "ff", 0xFB01: "fi", 0xFB02: "fl", 0xFB03: "ffi", 0xFB04: "ffl"})
 LINE_END_HYPHEN = re.compile(r"[\x02\xad\ufffe]\s*")  # inside a word
 DOT_LEADERS = re.compile(r"(?:\.[ \t]?){4,}")  # in tables of contents
@@ -43,7 +39,7 @@ class _PdfSegments:
             return
         if page.image is not None:
             self.page_images.append(self._page_draft(page.image, number))
-        text = _clean_text(page.text[: max(0, MAX_CHARACTERS - self.character_count)])
+        text = _clean_text(page.text[: max(0, self.context.limits.max_characters - self.character_count)])
         self.character_count += len(page.text)
         self.passages += self.context.chunker.drafts(text, page=number)
 
@@ -54,11 +50,12 @@ class _PdfSegments:
 
     def embed_held_pages(self) -> None:
         """Embed the page images if a batch is complete, to free the memory of their pixels."""
-        batch = self.page_images[-MAX_PAGES_IN_MEMORY:]
+        batch_size = self.context.limits.pages_in_memory
+        batch = self.page_images[-batch_size:]
         pixels = [draft.pixels for draft in batch if draft.pixels is not None]
-        if len(pixels) == MAX_PAGES_IN_MEMORY:
+        if len(pixels) == batch_size:
             vectors = self.context.embedder.embed_images(pixels)
-            self.page_images[-MAX_PAGES_IN_MEMORY:] = [
+            self.page_images[-batch_size:] = [
                 replace(draft, pixels=None, vector=vector)
                 for draft, vector in zip(batch, vectors, strict=True)
             ]
@@ -74,16 +71,17 @@ def decode(file: BinaryIO, suffix: str, context: DecodeContext) -> DecodedFile:
     In this order, the ordinal of an image does not depend on the embedder's passages. A document with only
     blank pages keeps its first page, so that it can be found by its name.
     """
-    with open_pdf(file) as document:
+    limits = context.limits
+    with open_pdf(file, limits) as document:
         segments = _PdfSegments(context)
         pages = document.read_pages(
-            min(document.page_count, MAX_PAGES),
+            min(document.page_count, limits.max_pages),
             min_side=context.embedder.min_image_side,
             min_long_side=THUMBNAIL_SIDE,
         )
         for number, page in enumerate(pages, start=1):
             segments.add_page(number, page)
-            if document.page_count > MAX_PAGES_IN_MEMORY:
+            if document.page_count > limits.pages_in_memory:
                 segments.embed_held_pages()
         if segments.page_errors and not segments.page_images and not segments.passages:
             raise MediaError(f"damaged: none of its pages can be read ({segments.page_errors[0]})")
@@ -99,16 +97,19 @@ def decode(file: BinaryIO, suffix: str, context: DecodeContext) -> DecodedFile:
 
 def _skipped_note(segments: _PdfSegments, document: PdfDocument) -> str | None:
     """Return a note on the parts that were not read, or None."""
+    limits = segments.context.limits
     notes = ["damaged: only complete pages are read"] if document.repaired else []
-    if document.page_count > MAX_PAGES:
-        notes.append(f"the first {MAX_PAGES:,} of {document.page_count:,} pages are read, which is the limit")
+    if document.page_count > limits.max_pages:
+        notes.append(
+            f"the first {limits.max_pages:,} of {document.page_count:,} pages are read, which is the limit"
+        )
     if segments.page_errors:
         notes.append(
             f"{len(segments.page_errors):,} of {document.page_count:,} pages cannot be read "
             f"({segments.page_errors[0]})"
         )
-    if segments.character_count > MAX_CHARACTERS:
-        notes.append(f"the first {MAX_CHARACTERS:,} letters are read, which is the limit")
+    if segments.character_count > limits.max_characters:
+        notes.append(f"the first {limits.max_characters:,} letters are read, which is the limit")
     return "; ".join(notes) or None
 
 

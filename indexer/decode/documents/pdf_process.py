@@ -8,7 +8,8 @@ from typing import Any, BinaryIO, NamedTuple
 from PIL import Image
 
 from retrieval.errors import MediaError
-from retrieval.media.sandbox import ProcessEnded, RequestFailed, SandboxedProcess, SandboxPool, Worker
+from retrieval.media.limits import DEFAULT_LIMITS, DecodeLimits
+from retrieval.media.sandbox import ProcessEnded, RequestFailed, SandboxedProcess, SandboxPool, shared_pool
 
 PDFIUM_ERRORS = {  # by error code of FPDF_GetLastError
     0: "no pages in it",
@@ -17,10 +18,7 @@ PDFIUM_ERRORS = {  # by error code of FPDF_GetLastError
 }
 MAX_CRASHES = 3  # per document; then its other pages are skipped
 SKIPPED_REASON = "skipped, because earlier pages took too much time or memory"
-WORKER = Worker(  # 20 seconds for one page, or to open a document
-    Path(__file__).with_name("pdf_worker.py"), timeout_seconds=20, max_memory_bytes=2_000_000_000
-)
-POOL = SandboxPool(WORKER)
+WORKER_SCRIPT = Path(__file__).with_name("pdf_worker.py")
 
 
 class PdfPage(NamedTuple):
@@ -109,10 +107,15 @@ class PdfDocument:
             raise MediaError(_open_error(error, self._file)) from error
 
 
+def pdf_pool(limits: DecodeLimits = DEFAULT_LIMITS) -> SandboxPool:
+    """Return the subprocesses that read PDFs within limits."""
+    return shared_pool(WORKER_SCRIPT, limits)
+
+
 @contextmanager
-def open_pdf(file: BinaryIO, pool: SandboxPool = POOL) -> Iterator[PdfDocument]:
+def open_pdf(file: BinaryIO, limits: DecodeLimits = DEFAULT_LIMITS) -> Iterator[PdfDocument]:
     """Open a PDF and close it at the end; raises MediaError."""
-    with pool.borrow() as process:
+    with pdf_pool(limits).borrow() as process:
         document = PdfDocument(file, process)
         try:
             yield document

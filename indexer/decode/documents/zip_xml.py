@@ -15,14 +15,9 @@ from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import DefusedXMLParser, fromstring
 
 from retrieval.errors import MediaError
+from retrieval.media.limits import DecodeLimits
 
-MAX_DIRECTORY_BYTES = 20_000_000  # of a zip's central directory, about 200,000 members
-MAX_UNPACKED_BYTES = 100_000_000  # of all members that are read, unpacked
-MAX_SMALL_MEMBER_BYTES = 5_000_000  # of relationships and manifests
 CHUNK_BYTES = 1 << 16
-
-MAX_REPAIR_BYTES = 200_000_000  # of a truncated document
-
 LOCAL_HEADER_SIGNATURE = b"PK\3\4"
 END_RECORD_SIGNATURE = b"PK\5\6"
 ZIP64_END_RECORD_SIGNATURE = b"PK\6\6"
@@ -33,23 +28,24 @@ ENCRYPTED_STREAM_NAME = "EncryptedPackage".encode("utf-16-le")
 
 
 class ZipDocument:
-    """The members of an open document, which unpacks at most MAX_UNPACKED_BYTES of them."""
+    """The members of an open document, which unpacks at most `max_document_bytes` of them."""
 
-    def __init__(self, zip_file: ZipFile, *, truncated: bool = False) -> None:
-        self._zip = zip_file
+    def __init__(self, zip_file: ZipFile, limits: DecodeLimits, *, truncated: bool = False) -> None:
+        self._zip, self.limits = zip_file, limits
         self.member_names = frozenset(zip_file.namelist())
-        self.remaining_bytes = MAX_UNPACKED_BYTES
+        self.remaining_bytes = limits.max_document_bytes
         self.truncated = truncated  # the file or a member ends early; it is read up to there
 
     def read_member(self, name: str) -> bytes:
         """Return a small member; empty if it is missing or the limit is reached. Raises MediaError."""
         if name not in self.member_names or self.remaining_bytes <= 0:
             return b""
+        max_bytes = self.limits.max_document_part_bytes
         with self._open_member(name) as member:
-            data = member.read(MAX_SMALL_MEMBER_BYTES + 1)
+            data = member.read(max_bytes + 1)
         self.remaining_bytes -= len(data)
-        if len(data) > MAX_SMALL_MEMBER_BYTES:
-            raise MediaError(f"{name} in it unpacks to more than {MAX_SMALL_MEMBER_BYTES:,} bytes")
+        if len(data) > max_bytes:
+            raise MediaError(f"{name} in it unpacks to more than {max_bytes:,} bytes")
         return data
 
     def read_xml(self, name: str) -> Element:
@@ -87,15 +83,15 @@ class ZipDocument:
 
 
 @contextmanager
-def open_zip_document(file: BinaryIO) -> Iterator[ZipDocument]:
+def open_zip_document(file: BinaryIO, limits: DecodeLimits) -> Iterator[ZipDocument]:
     """Open a document; raises MediaError if it is none, encrypted or damaged."""
-    complete = _check_zip(file)
+    complete = _check_zip(file, limits)
     try:
         with (
-            nullcontext(file) if complete else _rebuild_truncated(file) as source,
+            nullcontext(file) if complete else _rebuild_truncated(file, limits) as source,
             ZipFile(source) as zip_file,
         ):
-            yield ZipDocument(zip_file, truncated=not complete)
+            yield ZipDocument(zip_file, limits, truncated=not complete)
     except RuntimeError as error:  # zipfile raises it for an encrypted member
         if "password" in str(error) or "encrypted" in str(error):
             raise MediaError("needs a password") from error
@@ -115,7 +111,7 @@ def _error_message(error: Exception) -> str:
     return text.removeprefix("Error -3 while decompressing data: ")[:100] or type(error).__name__
 
 
-def _check_zip(file: BinaryIO) -> bool:
+def _check_zip(file: BinaryIO, limits: DecodeLimits) -> bool:
     """Return True if the file has a central directory, False if it is truncated.
 
     Raises MediaError if it is not a zip file, or has a central directory larger than any document's.
@@ -125,7 +121,7 @@ def _check_zip(file: BinaryIO) -> bool:
         raise MediaError("empty file")
     if start.startswith(OLE_SIGNATURE):
         file.seek(0)
-        if ENCRYPTED_STREAM_NAME in file.read(MAX_SMALL_MEMBER_BYTES):
+        if ENCRYPTED_STREAM_NAME in file.read(limits.max_document_part_bytes):
             raise MediaError("needs a password")
         raise MediaError("of an old Office format, which clew does not read. Save it as .docx, .pptx or .odt")
     if not start.startswith(b"PK"):
@@ -143,17 +139,18 @@ def _check_zip(file: BinaryIO) -> bool:
         directory_bytes = (
             int.from_bytes(end[40:48], "little")
             if end.startswith(ZIP64_END_RECORD_SIGNATURE)
-            else MAX_DIRECTORY_BYTES + 1
+            else limits.max_document_directory_bytes + 1
         )
-    if directory_bytes > MAX_DIRECTORY_BYTES:
+    if directory_bytes > limits.max_document_directory_bytes:
         raise MediaError(f"more members than any document has: {directory_bytes:,} bytes of directory")
     return True
 
 
-def _rebuild_truncated(file: BinaryIO) -> BytesIO:
+def _rebuild_truncated(file: BinaryIO, limits: DecodeLimits) -> BytesIO:
     """Return a truncated zip with a new central directory; the last member may be incomplete."""
     file.seek(0)
-    data, rebuilt, left, at = file.read(MAX_REPAIR_BYTES), BytesIO(), MAX_UNPACKED_BYTES, 0
+    data, rebuilt = file.read(limits.max_repair_bytes), BytesIO()
+    left, at = limits.max_document_bytes, 0
     with ZipFile(rebuilt, "w", ZIP_DEFLATED) as zipped, suppress(struct.error, ValueError):
         while data.startswith(LOCAL_HEADER_SIGNATURE, at) and left > 0:
             flags, method = struct.unpack_from("<HH", data, at + 6)

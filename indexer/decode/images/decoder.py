@@ -23,9 +23,9 @@ def decode(file: BinaryIO, suffix: str, context: DecodeContext) -> DecodedFile:
     crops of a panorama, then descriptions. The same segments result for every embedder.
     """
     min_side = max(context.embedder.min_image_side, MEASURED_SIDE)
-    with open_image(file) as original:
+    with open_image(file, context.limits) as original:
         header, descriptions = ImageHeader.from_image(original), read_descriptions(original)
-        frames, duration = extract_frames(original, min_side, min_long_side=THUMBNAIL_SIDE)
+        frames, duration = extract_frames(original, min_side, THUMBNAIL_SIDE, context.limits)
         note = original.info.get(DAMAGE_KEY)
     first = frames[0].image
     drafts = [_frame_draft(frame, context) for frame in frames]

@@ -10,15 +10,12 @@ from PIL import Image
 
 from indexer.decode.metadata.fields import try_read
 from retrieval.media.images.loader import decode_image
+from retrieval.media.limits import DEFAULT_LIMITS, DecodeLimits
 
 ANIMATED_FORMATS, PAGED_FORMATS = ("GIF", "WEBP", "PNG", "AVIF"), ("TIFF",)
 MAX_EXTRA_FRAMES = 4  # of an animation, in addition to the first
 MAX_CANDIDATE_FRAMES = 24  # evenly spaced frames from which the extra ones are chosen
-MAX_FRAMES_READ = 1_000  # of one animation
-MAX_ANIMATION_PIXELS = 60_000_000  # read of one animation; all frames of a 1.6 MB GIF can take 20 s
 MIN_FRAME_DIFFERENCE = 0.06  # mean difference of frames, 0 to 1; closer frames count as equal
-MAX_PAGES = 50  # of one TIFF
-MAX_TOTAL_PAGE_PIXELS = 400_000_000
 DEFAULT_FRAME_SECONDS = 0.1  # of a frame without a valid duration
 SUBFILE_TYPE, REDUCED_IMAGE, TRANSPARENCY_MASK = 0x00FE, 1, 4  # TIFF tag NewSubfileType and its bits
 COMPARED_SIDE = 16  # pixels
@@ -53,8 +50,7 @@ def extract_frames(
     original: Image.Image,
     min_side: int,
     min_long_side: int = 0,
-    *,
-    max_animation_pixels: int = MAX_ANIMATION_PIXELS,
+    limits: DecodeLimits = DEFAULT_LIMITS,
 ) -> FrameSet:
     """Return the distinct images of an open file; raises MediaError if the first cannot be decoded.
 
@@ -62,8 +58,9 @@ def extract_frames(
     pixels on their shorter side; the first one also keeps `min_long_side` on its longer side.
     """
     image_format = original.format or ""
-    first = decode_image(original, min_side=min_side, min_long_side=min_long_side)
-    max_frames = min(MAX_FRAMES_READ, max_animation_pixels // max(1, original.width * original.height))
+    first = decode_image(original, limits, min_side=min_side, min_long_side=min_long_side)
+    frame_pixels = max(1, original.width * original.height)
+    max_frames = min(limits.max_animation_frames, limits.max_animation_pixels // frame_pixels)
     is_animated = (
         image_format in ANIMATED_FORMATS
         and max_frames > 1
@@ -74,15 +71,18 @@ def extract_frames(
     if first is original:  # seeking changes its pixels
         first = first.copy()
     if is_animated:
-        return _animation_frames(original, first, min_side, max_frames)
-    return FrameSet(_tiff_pages(original, first, min_side))
+        frames = islice(_decode_frames(original, limits), max_frames)
+        return _animation_frames(original, first, min_side, frames)
+    return FrameSet(_tiff_pages(original, first, min_side, limits))
 
 
-def _animation_frames(original: Image.Image, first: Image.Image, min_side: int, max_frames: int) -> FrameSet:
+def _animation_frames(
+    original: Image.Image, first: Image.Image, min_side: int, frames: Iterator[Image.Image]
+) -> FrameSet:
     """Return the first frame and those that differ most from it and from each other, in order."""
     candidates = [_CandidateFrame(Frame(first, 0.0), _frame_signature(first))]
     step, seconds = 1, _frame_seconds(original)
-    for number, frame in enumerate(islice(_decode_frames(original), max_frames), start=1):
+    for number, frame in enumerate(frames, start=1):
         if number % step == 0:
             signature = _frame_signature(frame)
             candidates.append(_CandidateFrame(Frame(_shrink(frame, min_side), round(seconds, 3)), signature))
@@ -96,12 +96,12 @@ def _animation_frames(original: Image.Image, first: Image.Image, min_side: int, 
     return FrameSet([Frame(first), *extra_frames], round(seconds, 3))
 
 
-def _decode_frames(original: Image.Image) -> Iterator[Image.Image]:
+def _decode_frames(original: Image.Image, limits: DecodeLimits) -> Iterator[Image.Image]:
     """Yield each frame after the first, until the end or a damaged one."""
     for number in count(1):
         try:
             original.seek(number)
-            frame = decode_image(original).copy()
+            frame = decode_image(original, limits).copy()
         except Exception:  # the end, or damage, for which Pillow raises nearly any type
             return
         yield frame
@@ -138,19 +138,21 @@ def _frame_signature(image: Image.Image) -> NDArray[np.float32]:
     return np.asarray(small, np.float32).reshape(-1) / np.float32(255)
 
 
-def _tiff_pages(original: Image.Image, first: Image.Image, min_side: int) -> list[Frame]:
+def _tiff_pages(
+    original: Image.Image, first: Image.Image, min_side: int, limits: DecodeLimits
+) -> list[Frame]:
     """Return the pages of a TIFF; a single page has no page number."""
     pages, total_pixels = [Frame(first, page=1)], first.width * first.height
     first_size = original.size
-    for number in range(1, MAX_PAGES):
+    for number in range(1, limits.max_tiff_pages):
         try:
             original.seek(number)
             if is_reduced_copy(original, first_size):
                 continue
             total_pixels += original.width * original.height
-            if total_pixels > MAX_TOTAL_PAGE_PIXELS:
+            if total_pixels > limits.max_tiff_pixels:
                 break
-            image = decode_image(original, min_side=min_side).copy()
+            image = decode_image(original, limits, min_side=min_side).copy()
             pages.append(Frame(_shrink(image, min_side), page=number + 1))
         except Exception:  # the end, or damage
             break

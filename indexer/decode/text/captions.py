@@ -14,7 +14,7 @@ from retrieval.types import MediaProperties
 
 def decode(file: BinaryIO, suffix: str, context: DecodeContext) -> DecodedFile:
     """Return the segments of each caption, with its line if the file consists of lines."""
-    text = read_text(file)
+    text = read_text(file, context.limits.max_text_bytes)
     lines: list[tuple[int | None, str]]
     properties = MediaProperties()
     if suffix == ".json":

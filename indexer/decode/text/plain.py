@@ -7,25 +7,24 @@ from indexer.decode.context import DecodeContext
 from indexer.decode.text.encoding import decode_text
 from retrieval.errors import MediaError
 
-MAX_TEXT_BYTES = 50_000_000
 DOCUMENT_PREFIXES = ("%PDF-", "{\\rtf")  # of document formats that consist of text
 
 
 def decode(file: BinaryIO, suffix: str, context: DecodeContext) -> DecodedFile:
     """Split a text file into passages with their lines."""
-    text = read_text(file)
+    text = read_text(file, context.limits.max_text_bytes)
     if text.startswith(DOCUMENT_PREFIXES):
         raise MediaError("not plain text")
     passages = context.chunker.passages(text)
     return DecodedFile([SegmentDraft("text", text=p.text, start=p.start, end=p.end) for p in passages])
 
 
-def read_text(file: BinaryIO) -> str:
+def read_text(file: BinaryIO, max_bytes: int) -> str:
     """Return a file as text in its detected encoding; raises MediaError if it is none or too large."""
-    return decode_text(read_bytes(file))
+    return decode_text(read_bytes(file, max_bytes))
 
 
-def read_bytes(file: BinaryIO, max_bytes: int = MAX_TEXT_BYTES) -> bytes:
+def read_bytes(file: BinaryIO, max_bytes: int) -> bytes:
     """Return the bytes of a file; raises MediaError if there are more than `max_bytes`."""
     data = file.read(max_bytes + 1)
     if len(data) > max_bytes:

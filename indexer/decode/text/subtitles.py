@@ -19,7 +19,7 @@ FRAME_RATE_NOTE = f"no frame rate in it; its times assume {DEFAULT_FRAME_RATE} f
 
 def decode(file: BinaryIO, suffix: str, context: DecodeContext) -> DecodedFile:
     """Return a segment for each passage, with the seconds at which it is shown."""
-    data = read_bytes(file)
+    data = read_bytes(file, context.limits.max_text_bytes)
     if data.startswith(VOBSUB_SIGNATURE):
         raise MediaError("images of subtitles (VobSub), which clew does not read")
     text = decode_text(data)

@@ -7,7 +7,7 @@ import io
 import os
 import re
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from retrieval.errors import MediaError
 from retrieval.formatting import pluralize
+from retrieval.media.limits import DEFAULT_LIMITS, DecodeLimits
 
 if TYPE_CHECKING:
     from zipfile import ZipFile
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 ARCHIVE_SUFFIXES = (".zip", ".cbz", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 INVALID_NAME_REASON = "a name that is too long or points outside the archive"
-MAX_MEMBERS = 250_000  # of one archive
 MAX_NAME_BYTES = 1_000  # Linux limits a complete path to 4,096
 _SUFFIX_PATTERN = "|".join(map(re.escape, ARCHIVE_SUFFIXES)).encode()
 _ARCHIVE_NAME = re.compile(rb"(?:%b)\Z" % _SUFFIX_PATTERN, re.IGNORECASE)
@@ -37,6 +37,7 @@ Opener = Callable[[], BinaryIO]
 class ArchiveListing:
     """The members of an archive."""
 
+    limits: DecodeLimits  # within which it was read and its members are opened
     members: "dict[bytes, Member]" = field(default_factory=dict)  # by name, in the order of the archive
     compressed: bool = False  # a tar that can only be decompressed from its beginning
     zip_file: "ZipFile | None" = None  # open, if the archive is a zip
@@ -68,7 +69,7 @@ def path_exists(path: Path) -> bool:
     return os.path.exists(path) or split_archive_path(os.fsencode(path)) is not None
 
 
-def open_path(path: str | Path | bytes) -> BinaryIO:
+def open_path(path: str | Path | bytes, limits: DecodeLimits = DEFAULT_LIMITS) -> BinaryIO:
     """Open a file, which may be in an archive, as a seekable file; raises OSError and MediaError."""
     encoded_path = os.fsencode(path)
     try:
@@ -78,7 +79,7 @@ def open_path(path: str | Path | bytes) -> BinaryIO:
         if location is None:
             raise
     archive, name = location
-    listing = list_archive(archive, name.__eq__)
+    listing = list_archive(archive, name.__eq__, limits)
     if name not in listing.members:
         raise FileNotFoundError(2, f"Not in {os.fsdecode(archive)}", os.fsdecode(path))
     return member_openers(archive, listing)[name]()
@@ -89,13 +90,15 @@ def is_file(path: Path) -> bool:
     return path.is_file() or split_archive_path(os.fsencode(path)) is not None
 
 
-def list_archive(path: bytes, name_filter: Callable[[bytes], bool]) -> ArchiveListing:
+def list_archive(
+    path: bytes, name_filter: Callable[[bytes], bool], limits: DecodeLimits = DEFAULT_LIMITS
+) -> ArchiveListing:
     """Return the files of an archive whose names pass the filter; raises OSError.
 
     Of several members with the same name, the last is returned. Files that cannot be opened and invalid
     names are skipped and reported as problems.
     """
-    listing = ArchiveListing()
+    listing = ArchiveListing(limits)
     skipped_count, example_name = Counter[str](), dict[str, bytes]()  # by reason
     with open(path, "rb") as file:
         try:
@@ -110,8 +113,10 @@ def list_archive(path: bytes, name_filter: Callable[[bytes], bool]) -> ArchiveLi
                 else:
                     listing.members.pop(name, None)
                     listing.members[name] = member
-                    if len(listing.members) == MAX_MEMBERS:
-                        raise MediaError(f"more than the limit of {MAX_MEMBERS:,} files; the rest is skipped")
+                    if len(listing.members) == limits.max_members:
+                        raise MediaError(
+                            f"more than the limit of {limits.max_members:,} files; the rest is skipped"
+                        )
         except MediaError as error:
             listing.problems.append(str(error))
         except OSError:
@@ -132,10 +137,9 @@ def member_openers(path: bytes, listing: ArchiveListing) -> dict[bytes, Opener]:
     """
     if not listing.compressed:
         return {
-            name: partial(_open_member, path, listing.zip_file, member)
-            for name, member in listing.members.items()
+            name: partial(_open_member, path, listing, member) for name, member in listing.members.items()
         }
-    stream = CompressedTar(path, listing.members.values())
+    stream = CompressedTar(path, listing)
     return {name: partial(stream.open, member) for name, member in listing.members.items()}
 
 
@@ -146,9 +150,9 @@ class CompressedTar:
     members in order, at most one member per thread is kept.
     """
 
-    def __init__(self, path: bytes, members: "Iterable[Member]") -> None:
-        self._path, self._lock = path, Lock()
-        self._remaining = deque(sorted(members, key=lambda member: member.offset))
+    def __init__(self, path: bytes, listing: ArchiveListing) -> None:
+        self._path, self._limits, self._lock = path, listing.limits, Lock()
+        self._remaining = deque(sorted(listing.members.values(), key=lambda member: member.offset))
         self._unpacked = dict[int, BinaryIO | Exception]()
         self._tar_stream: TarStream | None = None
         self._file: BinaryIO | None = None
@@ -172,11 +176,11 @@ class CompressedTar:
         try:
             if self._tar_stream is None:
                 self._file = open(self._path, "rb")  # noqa: SIM115  closed with the last member
-                self._tar_stream = _open_compressed_tar(self._file)
+                self._tar_stream = _open_compressed_tar(self._file, self._limits)
             if self._tar_stream is None:  # the file was replaced
                 return MediaError(TRUNCATED_MEMBER_REASON)
             self._tar_stream.seek(member.offset)
-            return read_to_file(self._tar_stream.read_data, member.size)
+            return read_to_file(self._tar_stream.read_data, member.size, self._limits)
         except (OSError, MediaError) as error:
             return error
 
@@ -196,48 +200,49 @@ def _read_members(file: BinaryIO, path: bytes, listing: ArchiveListing) -> "Iter
     """Yield the members of an archive, whose format is detected from its first bytes."""
     from retrieval.media.archives import tar as tars
     from retrieval.media.archives import zip as zips
-    from retrieval.media.archives.decompress import MAX_MEMBER_BYTES, TOO_LARGE_REASON
+    from retrieval.media.archives.decompress import too_large_reason
 
+    limits = listing.limits
     size = os.fstat(file.fileno()).st_size
     start = file.read(512)
     file.seek(0)
     if not start:
         raise MediaError("empty file")
-    source = _open_compressed_tar(file)
+    source = _open_compressed_tar(file, limits)
     if source is not None:
         listing.compressed = True
         for member in tars.list_members(source):
             yield (
                 member
-                if member.size <= MAX_MEMBER_BYTES
-                else member._replace(unreadable_reason=TOO_LARGE_REASON)
+                if member.size <= limits.max_member_bytes
+                else member._replace(unreadable_reason=too_large_reason(limits))
             )
     elif start.startswith(b"PK") or (path[-4:].lower() in (b".zip", b".cbz") and start[257:262] != b"ustar"):
-        listing.zip_file = zips.open_zip(path)
-        yield from zips.list_members(listing.zip_file, size)
+        listing.zip_file = zips.open_zip(path, limits)
+        yield from zips.list_members(listing.zip_file, size, limits)
     else:
         yield from tars.list_members(tars.TarStream(file, size))
 
 
-def _open_compressed_tar(file: BinaryIO) -> "TarStream | None":
+def _open_compressed_tar(file: BinaryIO, limits: DecodeLimits) -> "TarStream | None":
     """Return the tar in a compressed file; None if the file is not compressed."""
-    from retrieval.media.archives.decompress import max_unpacked_size, open_decompressed
+    from retrieval.media.archives.decompress import open_decompressed
     from retrieval.media.archives.tar import TarStream
 
-    max_bytes = max_unpacked_size(os.fstat(file.fileno()).st_size)
-    tar = open_decompressed(file)
+    max_bytes = limits.max_unpacked_bytes(os.fstat(file.fileno()).st_size)
+    tar = open_decompressed(file, limits)
     if tar is None:
         return None
     return TarStream(tar, max_bytes, f"it unpacks to more than the limit of {max_bytes:,} bytes")
 
 
-def _open_member(path: bytes, archive: "ZipFile | None", member: "Member") -> BinaryIO:
+def _open_member(path: bytes, listing: ArchiveListing, member: "Member") -> BinaryIO:
     """Open a member of a zip or of an uncompressed tar."""
     from retrieval.media.archives.decompress import CHUNK_BYTES, TRUNCATED_MEMBER_REASON, FileWindow
     from retrieval.media.archives.zip import open_zip_member
 
-    if archive is not None and member.zip_info is not None:
-        return open_zip_member(archive, member.zip_info)
+    if listing.zip_file is not None and member.zip_info is not None:
+        return open_zip_member(listing.zip_file, member.zip_info, listing.limits)
     file = open(path, "rb")  # noqa: SIM115  closed by the window
     if member.offset + member.size > os.fstat(file.fileno()).st_size:
         file.close()

@@ -12,17 +12,12 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 from zipfile import BadZipFile
 
 from retrieval.errors import MediaError
+from retrieval.media.limits import DecodeLimits
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 CHUNK_BYTES = 1 << 16
-MAX_IN_MEMORY_BYTES = 8_000_000  # larger files are decompressed to a temporary file
-MAX_MEMBER_BYTES = 1_000_000_000  # of one decompressed file
-ALWAYS_ALLOWED_BYTES = 500_000_000  # to which any archive may unpack
-MAX_COMPRESSION_RATIO = 100  # of larger archives
-MAX_XZ_MEMORY_BYTES = 256_000_000  # of a decoder
-TOO_LARGE_REASON = f"more than the limit of {MAX_MEMBER_BYTES:,} bytes for a compressed file"
 DECOMPRESSION_ERRORS = (BadZipFile, LZMAError, NotImplementedError, OSError, ValueError, zlib.error)
 TRUNCATED_MEMBER_REASON = "damaged: truncated"
 
@@ -45,7 +40,7 @@ class ErrorTranslator:
             raise MediaError(f"damaged: {'wrong checksum' if 'CRC' in str(error) else error}") from error
 
 
-def open_decompressed(file: BinaryIO) -> BinaryIO | None:
+def open_decompressed(file: BinaryIO, limits: DecodeLimits) -> BinaryIO | None:
     """Return a file that decompresses gzip, bzip2 or xz, as detected from the first bytes; else None."""
     start = file.read(6)
     file.seek(0)
@@ -53,7 +48,7 @@ def open_decompressed(file: BinaryIO) -> BinaryIO | None:
         return cast(BinaryIO, GzipFile(fileobj=file))
     if start.startswith(b"BZh"):
         return cast(BinaryIO, BZ2File(file))
-    return io.BufferedReader(_XzFile(file)) if start == b"\xfd7zXZ\0" else None
+    return io.BufferedReader(_XzFile(file, limits.max_xz_memory_bytes)) if start == b"\xfd7zXZ\0" else None
 
 
 class _ReadableStream(io.RawIOBase):
@@ -64,8 +59,9 @@ class _ReadableStream(io.RawIOBase):
 class _XzFile(_ReadableStream):
     """An lzma.LZMAFile with a limit on memory: a few bytes of xz can request gigabytes."""
 
-    def __init__(self, file: BinaryIO) -> None:
-        self._file, self._decompressor = file, _xz_decompressor()
+    def __init__(self, file: BinaryIO, max_memory_bytes: int) -> None:
+        self._file, self._max_memory_bytes = file, max_memory_bytes
+        self._decompressor = self._create_decompressor()
 
     def readinto(self, buffer: "WriteableBuffer", /) -> int:
         view = memoryview(buffer).cast("B")
@@ -77,16 +73,15 @@ class _XzFile(_ReadableStream):
                 )
                 if not data:
                     return 0
-                self._decompressor = _xz_decompressor()
+                self._decompressor = self._create_decompressor()
             elif self._decompressor.needs_input and not (data := self._file.read(CHUNK_BYTES)):
                 raise EOFError
             if part := self._decompressor.decompress(data, len(view)):
                 view[: len(part)] = part
                 return len(part)
 
-
-def _xz_decompressor() -> LZMADecompressor:
-    return LZMADecompressor(FORMAT_XZ, memlimit=MAX_XZ_MEMORY_BYTES)
+    def _create_decompressor(self) -> LZMADecompressor:
+        return LZMADecompressor(FORMAT_XZ, memlimit=self._max_memory_bytes)
 
 
 class FileWindow(_ReadableStream):
@@ -122,9 +117,10 @@ class FileWindow(_ReadableStream):
         super().close()
 
 
-def read_to_file(read: Callable[[int], bytes], size: int) -> BinaryIO:
+def read_to_file(read: Callable[[int], bytes], size: int, limits: DecodeLimits) -> BinaryIO:
     """Return the next `size` bytes as a file in memory or on disk; raises MediaError if there are fewer."""
-    file = cast(BinaryIO, io.BytesIO() if size <= MAX_IN_MEMORY_BYTES else TemporaryFile(prefix="clew-"))  # noqa: SIM115
+    in_memory = size <= limits.member_memory_bytes
+    file = cast(BinaryIO, io.BytesIO() if in_memory else TemporaryFile(prefix="clew-"))  # noqa: SIM115
     try:
         while size and (part := read(min(size, CHUNK_BYTES))):
             size -= file.write(part)
@@ -137,6 +133,6 @@ def read_to_file(read: Callable[[int], bytes], size: int) -> BinaryIO:
     return file
 
 
-def max_unpacked_size(packed_size: int) -> int:
-    """Return the limit of the unpacked size of an archive."""
-    return max(ALWAYS_ALLOWED_BYTES, MAX_COMPRESSION_RATIO * packed_size)
+def too_large_reason(limits: DecodeLimits) -> str:
+    """Return why a compressed file of more than `max_member_bytes` cannot be opened."""
+    return f"more than the limit of {limits.max_member_bytes:,} bytes for a compressed file"

@@ -14,16 +14,14 @@ from zipfile import ZIP_BZIP2, ZIP_DEFLATED, ZIP_STORED, ZipFile, ZipInfo
 from retrieval.errors import MediaError
 from retrieval.media.archives.decompress import (
     CHUNK_BYTES,
-    MAX_MEMBER_BYTES,
-    TOO_LARGE_REASON,
     ErrorTranslator,
     FileWindow,
-    max_unpacked_size,
     read_to_file,
+    too_large_reason,
 )
 from retrieval.media.archives.member import Member
+from retrieval.media.limits import DecodeLimits
 
-MAX_DIRECTORY_BYTES = 50_000_000  # of the central directory: about 400,000 files
 COMPRESSION_NAMES = {6: "Implode", 9: "Deflate64", 14: "LZMA", 93: "Zstandard", 95: "XZ", 98: "PPMd"}
 ENCRYPTED_FLAGS, UTF8_FLAG = 1 | 1 << 6, 1 << 11  # general purpose bits of APPNOTE 4.4.4
 NO_DIRECTORY_REASON = "damaged: no readable directory; its download may be incomplete"
@@ -33,18 +31,24 @@ ENCRYPTED_REASON = "encrypted"
 class _LimitedFile(io.FileIO):
     """A zip on disk that limits how much zipfile reads at a time; it closes itself when it is unused."""
 
+    def __init__(self, path: bytes, max_directory_bytes: int) -> None:
+        super().__init__(path)
+        self._max_directory_bytes = max_directory_bytes
+
     def read(self, size: int | None = -1, /) -> bytes:
-        if size is not None and size > MAX_DIRECTORY_BYTES:
-            raise MediaError(f"a directory of {size:,} bytes, more than the limit of {MAX_DIRECTORY_BYTES:,}")
+        if size is not None and size > self._max_directory_bytes:
+            raise MediaError(
+                f"a directory of {size:,} bytes, more than the limit of {self._max_directory_bytes:,}"
+            )
         return super().read(size) or b""
 
     def __del__(self) -> None:
         self.close()
 
 
-def open_zip(path: bytes) -> ZipFile:
+def open_zip(path: bytes, limits: DecodeLimits) -> ZipFile:
     """Read the directory of a zip; raises OSError and MediaError."""
-    file = _LimitedFile(path)
+    file = _LimitedFile(path, limits.max_directory_bytes)
     start = file.read(8)
     try:
         with ErrorTranslator():
@@ -59,9 +63,9 @@ def open_zip(path: bytes) -> ZipFile:
         ) from error
 
 
-def list_members(archive: ZipFile, archive_size: int) -> Iterator[Member]:
+def list_members(archive: ZipFile, archive_size: int, limits: DecodeLimits) -> Iterator[Member]:
     """Yield the regular files of a zip; raises MediaError at the limit of their total size."""
-    max_total, total = max_unpacked_size(archive_size), 0
+    max_total, total = limits.max_unpacked_bytes(archive_size), 0
     for info in archive.infolist():
         if info.orig_filename.endswith("/") or S_ISLNK(info.external_attr >> 16):
             continue
@@ -73,16 +77,16 @@ def list_members(archive: ZipFile, archive_size: int) -> Iterator[Member]:
             info.header_offset,
             info.file_size,
             _mtime(info),
-            _unreadable_reason(info, archive_size),
+            _unreadable_reason(info, archive_size, limits),
             info,
         )
 
 
-def open_zip_member(archive: ZipFile, info: ZipInfo) -> BinaryIO:
+def open_zip_member(archive: ZipFile, info: ZipInfo, limits: DecodeLimits) -> BinaryIO:
     """Open a file of a zip. A stored file is read in place, after a check of its checksum."""
     with ErrorTranslator(), archive.open(info) as packed:
         if info.compress_type == ZIP_DEFLATED:
-            return read_to_file(packed.read, info.file_size)
+            return read_to_file(packed.read, info.file_size, limits)
         if info.compress_type == ZIP_STORED:
             while packed.read(CHUNK_BYTES):  # checks the checksum
                 pass
@@ -93,7 +97,7 @@ def open_zip_member(archive: ZipFile, info: ZipInfo) -> BinaryIO:
     if info.compress_type == ZIP_STORED:
         return window
     with ErrorTranslator(), window:  # zipfile decompresses a chunk of bzip2 without a limit
-        return read_to_file(BZ2File(window).read, info.file_size)
+        return read_to_file(BZ2File(window).read, info.file_size, limits)
 
 
 def _member_name(info: ZipInfo) -> bytes:
@@ -118,7 +122,7 @@ def _mtime(info: ZipInfo) -> float:
         return 0
 
 
-def _unreadable_reason(info: ZipInfo, archive_size: int) -> str | None:
+def _unreadable_reason(info: ZipInfo, archive_size: int, limits: DecodeLimits) -> str | None:
     """Return why a file of a zip cannot be opened, or None."""
     method, full = info.compress_type, info.file_size
     if info.flag_bits & ENCRYPTED_FLAGS:
@@ -129,4 +133,4 @@ def _unreadable_reason(info: ZipInfo, archive_size: int) -> str | None:
         return "damaged: its offset is outside the archive"
     if method == ZIP_STORED:
         return None if full == info.compress_size <= archive_size else "damaged: invalid size"
-    return TOO_LARGE_REASON if full > MAX_MEMBER_BYTES else None
+    return too_large_reason(limits) if full > limits.max_member_bytes else None

@@ -13,17 +13,13 @@ from PIL.TiffImagePlugin import TiffImageFile
 from retrieval.errors import ExtraMissing, MediaError
 from retrieval.media.archives.archive import open_path
 from retrieval.media.images.jpeg_xl import open_jxl
-from retrieval.media.images.pixels import (
-    LARGE_IMAGE_PIXELS,
-    apply_exif_orientation,
-    to_reduced_srgb,
-)
+from retrieval.media.images.pixels import apply_exif_orientation, to_reduced_srgb
 from retrieval.media.images.psd import open_psd
 from retrieval.media.images.raw import open_raw
 from retrieval.media.images.signatures import HEADER_BYTES, SIGNATURES, detect_format, unreadable_reason
 from retrieval.media.images.svg import open_svg
 from retrieval.media.images.truncated import load_partial, open_partial_webp
-from retrieval.media.limits import check_pixel_limit
+from retrieval.media.limits import DEFAULT_LIMITS, DecodeLimits, check_pixel_limit
 from retrieval.quiet import ignore_pillow_warnings
 
 # Left out: EPS, which runs programs, and formats without a signature.
@@ -31,8 +27,6 @@ PILLOW_FORMATS = (
     *("JPEG", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF"),
     *("JPEG2000", "PPM", "ICO", "CUR"),
 )
-MAX_PIXELS = 178_000_000  # a 20 KB PNG can decode to gigabytes; Pillow has a limit slightly above
-MAX_IN_MEMORY_BYTES = 500_000_000  # of files that a decoder reads at once
 _large_image_lock = Lock()
 UNHELPFUL_MESSAGE = re.compile(
     r"(decoder|encoder|codec) error -|cannot load this|could not create|failed to read next"
@@ -47,71 +41,75 @@ def load_image(
     *,
     min_side: int | None = None,
     min_long_side: int = 0,
-    max_pixels: int = MAX_PIXELS,
+    limits: DecodeLimits = DEFAULT_LIMITS,
 ) -> Image.Image:
     """Return an image as upright sRGB; raises MediaError, and ExtraMissing without an optional decoder.
 
     With `min_side`, the image may be decoded at a smaller scale: both sides keep at least that many pixels,
     and the longer side `min_long_side`.
     """
-    with open_image(source, max_pixels=max_pixels) as image:
-        return decode_image(image, min_side=min_side, min_long_side=min_long_side)
+    with open_image(source, limits) as image:
+        return decode_image(image, limits, min_side=min_side, min_long_side=min_long_side)
 
 
 @contextmanager
-def open_image(source: Path | BinaryIO, *, max_pixels: int = MAX_PIXELS) -> Iterator[Image.Image]:
+def open_image(source: Path | BinaryIO, limits: DecodeLimits = DEFAULT_LIMITS) -> Iterator[Image.Image]:
     """Open an image and read its metadata, without its pixels; raises MediaError and ExtraMissing."""
     try:
-        opened = open_path(source) if isinstance(source, Path) else nullcontext(source)
+        opened = open_path(source, limits) if isinstance(source, Path) else nullcontext(source)
     except FileNotFoundError as error:
         raise MediaError("file not found") from error
     except OSError as error:
         raise MediaError(error.strerror or str(error)) from error
     with opened as file:
-        with _translate_errors(file, max_pixels):
-            image = _open_by_format(file, max_pixels)
+        with _translate_errors(file, limits.max_image_pixels):
+            image = _open_by_format(file, limits)
         with image:
-            check_pixel_limit(image.width, image.height, max_pixels)
+            check_pixel_limit(image.width, image.height, limits.max_image_pixels)
             yield image
 
 
-def decode_image(image: Image.Image, *, min_side: int | None = None, min_long_side: int = 0) -> Image.Image:
+def decode_image(
+    image: Image.Image,
+    limits: DecodeLimits = DEFAULT_LIMITS,
+    *,
+    min_side: int | None = None,
+    min_long_side: int = 0,
+) -> Image.Image:
     """Return the current frame of an open image as upright sRGB."""
     draft_size = None
-    with _translate_errors(None, MAX_PIXELS):
+    with _translate_errors(None, limits.max_image_pixels):
         if min_side is not None:
             short, long = min_side, max(min_side, min_long_side)
             draft_size = (long, short) if image.width > image.height else (short, long)
             image.draft("RGB", draft_size)
-        with _large_image_lock if image.width * image.height > LARGE_IMAGE_PIXELS else nullcontext():
-            return apply_exif_orientation(
-                to_reduced_srgb(load_partial(image, draft_size), min_side, min_long_side), image
-            )
+        is_large = image.width * image.height > limits.large_image_pixels
+        with _large_image_lock if is_large else nullcontext():
+            loaded = load_partial(image, draft_size)
+            return apply_exif_orientation(to_reduced_srgb(loaded, min_side, min_long_side, limits), image)
 
 
-def _open_by_format(file: BinaryIO, max_pixels: int) -> Image.Image:
+def _open_by_format(file: BinaryIO, limits: DecodeLimits) -> Image.Image:
     """Open a file in the format of its signature."""
-    format_ = detect_format(file)
+    format_, max_pixels = detect_format(file), limits.max_image_pixels
+    if format_ in ("JXL", "HEIF", "AVIF", "WEBP"):
+        _check_file_size(file, limits.max_image_file_bytes)
     image = None
     if format_ in ("RAW", "TIFF"):
         image = open_raw(file, max_pixels)
     elif format_ == "PSD":
         image = open_psd(file, max_pixels)
     elif format_ == "SVG":
-        image = open_svg(file)
+        image = open_svg(file, limits)
     elif format_ == "JXL":
-        _check_file_size(file)
         image = open_jxl(file, max_pixels)
     elif format_ == "HEIF":
         from pi_heif.as_plugin import HeifImageFile  # heavy; it turns the image and updates the EXIF
 
-        _check_file_size(file)
         image = HeifImageFile(file)
     if image is not None:
         return image
     file.seek(0)
-    if format_ in ("AVIF", "WEBP"):
-        _check_file_size(file)
     if format_ == "WEBP":
         return _open_webp(file, max_pixels)
     return Image.open(file, formats=(format_,) if format_ in ("AVIF", "PSD", "TGA") else PILLOW_FORMATS)
@@ -130,10 +128,10 @@ def _open_webp(file: BinaryIO, max_pixels: int) -> Image.Image:
         return partial
 
 
-def _check_file_size(file: BinaryIO) -> None:
+def _check_file_size(file: BinaryIO, max_bytes: int) -> None:
     """Raise MediaError if a file is too large to be read at once."""
-    if file.seek(0, 2) > MAX_IN_MEMORY_BYTES:
-        raise MediaError(f"more than the limit of {MAX_IN_MEMORY_BYTES:,} bytes")
+    if file.seek(0, 2) > max_bytes:
+        raise MediaError(f"more than the limit of {max_bytes:,} bytes")
     file.seek(0)
 
 

@@ -7,9 +7,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from retrieval.media.images.color import convert_to_srgb, needs_srgb_conversion
+from retrieval.media.limits import DEFAULT_LIMITS, DecodeLimits
 
-LARGE_IMAGE_PIXELS = 40_000_000  # larger images are decoded one at a time
-BAND_PIXELS = 4_000_000  # converted at a time
 MAX_16_BIT = 65_535.0
 MAX_13_BIT = 8_192  # 12 and 13 bit images in 16 bits would be too dark
 WHITE = (255, 255, 255)
@@ -25,32 +24,36 @@ ORIENTATION_TRANSPOSES = {  # by EXIF orientation
 }
 
 
-def to_reduced_srgb(image: Image.Image, min_side: int | None, min_long_side: int) -> Image.Image:
+def to_reduced_srgb(
+    image: Image.Image, min_side: int | None, min_long_side: int, limits: DecodeLimits = DEFAULT_LIMITS
+) -> Image.Image:
     """Return an image in sRGB, reduced as far as the minimum sides permit before it is converted."""
     profile = image.info.get("icc_profile")
     if image.mode in ("CMYK", "LAB"):
         return to_rgb(convert_to_srgb(_reduce(image, min_side), profile))
-    rgb = _to_reduced_rgb(image, min_side, min_long_side)
+    rgb = _to_reduced_rgb(image, min_side, min_long_side, limits)
     if profile and image.mode not in ("L", "LA", "1", "I", "F") and needs_srgb_conversion(rgb, profile):
         return convert_to_srgb(_reduce(rgb, min_side), profile)
     return rgb
 
 
-def _to_reduced_rgb(image: Image.Image, min_side: int | None, min_long_side: int) -> Image.Image:
+def _to_reduced_rgb(
+    image: Image.Image, min_side: int | None, min_long_side: int, limits: DecodeLimits
+) -> Image.Image:
     """Return an image as RGB; a large image is converted and reduced in bands, which saves memory."""
     factor = (
         1
         if min_side is None
         else min(min(image.size) // min_side, max(image.size) // max(min_side, min_long_side))
     )
-    if factor <= 1 or image.width * image.height <= LARGE_IMAGE_PIXELS:
-        return to_rgb(image)
-    value_range = _value_range(image) if _is_high_bit_depth(image) else None
+    if factor <= 1 or image.width * image.height <= limits.large_image_pixels:
+        return to_rgb(image, limits=limits)
+    value_range = _value_range(image, limits.band_pixels) if _is_high_bit_depth(image) else None
     small = Image.new("RGB", (-(-image.width // factor), -(-image.height // factor)))
-    step = factor * max(1, BAND_PIXELS // (factor * image.width))
+    step = factor * max(1, limits.band_pixels // (factor * image.width))
     for top in range(0, image.height, step):
         band = image.crop((0, top, image.width, min(top + step, image.height)))
-        small.paste(to_rgb(band, value_range).reduce(factor), (0, top // factor))
+        small.paste(to_rgb(band, value_range, limits).reduce(factor), (0, top // factor))
     return small
 
 
@@ -60,15 +63,20 @@ def _reduce(image: Image.Image, min_side: int | None) -> Image.Image:
     return image.reduce(factor) if factor > 1 else image
 
 
-def to_rgb(image: Image.Image, value_range: tuple[float, float] | None = None) -> Image.Image:
+def to_rgb(
+    image: Image.Image,
+    value_range: tuple[float, float] | None = None,
+    limits: DecodeLimits = DEFAULT_LIMITS,
+) -> Image.Image:
     """Return an image as RGB: transparency on white, and 16 bit and float values scaled to 8 bits.
 
-    The limits of `value_range` become black and white; the default is `_value_range(image)`.
+    The limits of `value_range` become black and white; the default is that of the image.
     """
     if image.mode == "RGB" and "transparency" not in image.info:
         return image.copy() if image.readonly else image
     if _is_high_bit_depth(image):
-        return _scale_to_8_bit(image, value_range or _value_range(image))
+        value_range = value_range or _value_range(image, limits.band_pixels)
+        return _scale_to_8_bit(image, value_range, limits.band_pixels)
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
         rgba = image if image.mode == "RGBA" else image.convert("RGBA")
         background = Image.new("RGB", rgba.size, WHITE)
@@ -92,18 +100,18 @@ def _is_high_bit_depth(image: Image.Image) -> bool:
     return image.mode in ("I", "F") or image.mode.startswith("I;16")
 
 
-def _row_bands(image: Image.Image) -> Iterator[tuple[int, NDArray[np.float32]]]:
+def _row_bands(image: Image.Image, band_pixels: int) -> Iterator[tuple[int, NDArray[np.float32]]]:
     """Yield the rows of an image in bands, each with the number of its first row."""
-    step = max(1, BAND_PIXELS // max(1, image.width))
+    step = max(1, band_pixels // max(1, image.width))
     for top in range(0, image.height, step):
         band = image.crop((0, top, image.width, min(top + step, image.height)))
         yield top, np.asarray(band).astype(np.float32)
 
 
-def _value_range(image: Image.Image) -> tuple[float, float]:
+def _value_range(image: Image.Image, band_pixels: int) -> tuple[float, float]:
     """Return the values of black and white: the range of the type, or that of the image."""
     low, high, is_integer = np.inf, -np.inf, image.mode != "F"
-    for _, band in _row_bands(image):
+    for _, band in _row_bands(image, band_pixels):
         values = band if is_integer else band[np.isfinite(band)]
         low, high = min(low, values.min(initial=np.inf)), max(high, values.max(initial=-np.inf))
     if low > high:  # no finite value
@@ -113,11 +121,11 @@ def _value_range(image: Image.Image) -> tuple[float, float]:
     return 0.0, 255.0 if image.mode == "I" and high <= 255 else MAX_16_BIT
 
 
-def _scale_to_8_bit(image: Image.Image, value_range: tuple[float, float]) -> Image.Image:
+def _scale_to_8_bit(image: Image.Image, value_range: tuple[float, float], band_pixels: int) -> Image.Image:
     """Return a 16 bit, 32 bit or float grayscale image as RGB."""
     low, high = value_range
     gray = np.empty((image.height, image.width), np.uint8)
-    for top, band in _row_bands(image):
+    for top, band in _row_bands(image, band_pixels):
         with np.errstate(over="ignore", invalid="ignore"):
             scaled = (band - low) * (255.0 / max(high - low, 1e-12))
         gray[top : top + len(band)] = np.clip(np.nan_to_num(scaled), 0, 255)

@@ -10,20 +10,24 @@ from PIL import Image
 
 from retrieval.errors import ExtraMissing, MediaError
 from retrieval.media.images.signatures import GZIP_SIGNATURE
-from retrieval.media.sandbox import ProcessEnded, RequestFailed, SandboxPool, Worker
+from retrieval.media.limits import DEFAULT_LIMITS, DecodeLimits
+from retrieval.media.sandbox import ProcessEnded, RequestFailed, SandboxPool, shared_pool
 
-MAX_SVG_BYTES = 20_000_000  # of XML
-WORKER = Worker(Path(__file__).with_name("svg_worker.py"), timeout_seconds=20, max_memory_bytes=2_000_000_000)
-POOL = SandboxPool(WORKER)
+WORKER_SCRIPT = Path(__file__).with_name("svg_worker.py")
 
 
-def open_svg(file: BinaryIO, pool: SandboxPool = POOL) -> Image.Image:
+def svg_pool(limits: DecodeLimits = DEFAULT_LIMITS) -> SandboxPool:
+    """Return the subprocesses that draw within limits."""
+    return shared_pool(WORKER_SCRIPT, limits)
+
+
+def open_svg(file: BinaryIO, limits: DecodeLimits = DEFAULT_LIMITS) -> Image.Image:
     """Return a drawing as an open PNG; raises MediaError, and ExtraMissing without resvg."""
     if find_spec("resvg_py") is None:
         raise ExtraMissing("To draw SVG", "svg")
-    xml = BytesIO(_read_xml(file))
+    xml = BytesIO(_read_xml(file, limits.max_svg_bytes))
     try:
-        with pool.borrow() as process:
+        with svg_pool(limits).borrow() as process:
             _, png = process.request({}, xml)
     except RequestFailed as error:
         raise MediaError(f"damaged: {_failure_reason(str(error))}") from error
@@ -41,14 +45,14 @@ def _failure_reason(message: str) -> str:
     return message or "it cannot be drawn"
 
 
-def _read_xml(file: BinaryIO) -> bytes:
+def _read_xml(file: BinaryIO, max_bytes: int) -> bytes:
     """Return the XML, decompressed if the file is gzip."""
-    data = file.read(MAX_SVG_BYTES + 1)
+    data = file.read(max_bytes + 1)
     if data.startswith(GZIP_SIGNATURE):
         try:
-            data = zlib.decompressobj(31).decompress(data, MAX_SVG_BYTES + 1)
+            data = zlib.decompressobj(31).decompress(data, max_bytes + 1)
         except zlib.error as error:
             raise MediaError(f"damaged: {error}") from error
-    if len(data) > MAX_SVG_BYTES:
-        raise MediaError(f"a drawing of more than the limit of {MAX_SVG_BYTES:,} bytes")
+    if len(data) > max_bytes:
+        raise MediaError(f"a drawing of more than the limit of {max_bytes:,} bytes")
     return data

@@ -10,13 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from indexer.decode.audio import stream
 from indexer.decode.audio.decoder import UNTAGGED_TEXT, decode, describe_tags
 from indexer.decode.audio.stream import SAMPLE_RATE, audio_chunks
 from indexer.decode.context import DecodeContext
 from retrieval import Library, SearchOptions
 from retrieval.errors import MediaError
 from retrieval.media.av.container import MEDIA_FORMATS, open_container
+from retrieval.media.limits import DecodeLimits
 from tests.support.audio_files import (
     CODECS,
     add_cover,
@@ -123,13 +123,11 @@ def test_damaged_audio_raises_only_media_errors(data):
         assert str(error)
     else:
         assert 0 <= decoded.properties.duration < 1e8
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stream, "MAX_CHUNK_SECONDS", 0.5)
-        try:
-            with open_container(BytesIO(bytes(broken)), MEDIA_FORMATS) as container:
-                chunks = list(audio_chunks(container))
-        except MediaError:
-            return
+    try:
+        with open_container(BytesIO(bytes(broken)), MEDIA_FORMATS) as container:
+            chunks = list(audio_chunks(container, limits=DecodeLimits(audio_chunk_seconds=0.5)))
+    except MediaError:
+        return
     assert [chunk.next_start is None for chunk in chunks] == [False] * (len(chunks) - 1) + [True]
     assert all(np.isfinite(chunk.samples).all() for chunk in chunks)
 
@@ -144,12 +142,11 @@ def _write_files(tmp_path_factory):
 FILES: dict[str, bytes] = {}
 
 
-def test_long_audio_is_cut_at_quiet_points_and_read_from_any_second(tmp_path, monkeypatch):
-    monkeypatch.setattr(stream, "MAX_CHUNK_SECONDS", 5.0)
-    monkeypatch.setattr(stream, "QUIET_SEARCH_SECONDS", 2.0)
+def test_long_audio_is_cut_at_quiet_points_and_read_from_any_second(tmp_path):
+    limits = DecodeLimits(audio_chunk_seconds=5.0, quiet_search_seconds=2.0)
     long = write_audio(tmp_path / "long.ogg", 17, [(n + 0.25, n + 0.75, 400) for n in range(17)])
     with long.open("rb") as file, open_container(file, MEDIA_FORMATS) as container:
-        chunks = list(audio_chunks(container))
+        chunks = list(audio_chunks(container, limits=limits))
     assert len(chunks) == 5
     for chunk, following in pairwise(chunks):
         assert (
@@ -160,7 +157,7 @@ def test_long_audio_is_cut_at_quiet_points_and_read_from_any_second(tmp_path, mo
         assert abs(chunk.samples[-800:]).max() < 0.1  # between the tones
     assert sum(len(chunk.samples) for chunk in chunks) / SAMPLE_RATE == pytest.approx(17, abs=0.1)
     with long.open("rb") as file, open_container(file, MEDIA_FORMATS) as container:
-        rest = list(audio_chunks(container, after=chunks[2].start))
+        rest = list(audio_chunks(container, after=chunks[2].start, limits=limits))
     assert rest[0].start == pytest.approx(chunks[2].start, abs=1e-3)
     assert sum(len(chunk.samples) for chunk in rest) == pytest.approx(
         sum(len(chunk.samples) for chunk in chunks[2:]), abs=SAMPLE_RATE / 100

@@ -14,6 +14,7 @@ from indexer.decode.text.caption_rows import has_captions
 from retrieval import Library, SearchOptions
 from retrieval.errors import MediaError
 from retrieval.formatting import format_location as shown
+from retrieval.media.limits import DecodeLimits
 from tests.support.files import draw_image, write_text
 from tests.support.toy_embedder import RotatedToyEmbedder, ToyEmbedder
 
@@ -92,7 +93,8 @@ def test_table_without_captions_is_refused(text):
 
 def test_captions_are_limited():
     table = io.BytesIO(b"image,caption\n" + b"a.png,red\n" * 50)
-    decoded = caption_table.decode(table, ".csv", DecodeContext(ToyEmbedder()), max_captions=10)
+    context = DecodeContext(ToyEmbedder(), limits=DecodeLimits(max_captions=10))
+    decoded = caption_table.decode(table, ".csv", context)
     assert len(decoded.drafts) == 10
     assert decoded.note == "only the first 10 captions are read (the limit)"
 

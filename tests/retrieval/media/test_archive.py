@@ -13,7 +13,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from retrieval.errors import MediaError
-from retrieval.media.archives import decompress
 from retrieval.media.archives.archive import (
     ArchiveListing,
     archive_suffix,
@@ -22,11 +21,14 @@ from retrieval.media.archives.archive import (
     open_path,
     split_archive_path,
 )
+from retrieval.media.limits import DecodeLimits
 from tests.support.archive_files import COLOR_IMAGES, SUFFIXES, small_png, write_archive
 
+ON_DISK = DecodeLimits(member_memory_bytes=1_000)
 
-def list_all(path) -> ArchiveListing:
-    return list_archive(os.fsencode(path), lambda name: True)
+
+def list_all(path, **limits) -> ArchiveListing:
+    return list_archive(os.fsencode(path), lambda name: True, DecodeLimits(**limits))
 
 
 @pytest.mark.parametrize(
@@ -94,11 +96,10 @@ def test_zip64_directory_of_many_files_is_read(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("suffix", [".cbz", ".ZIP", ".tar.bz2", ".tar.xz"])
-def test_dense_compression_has_bounded_memory(suffix, tmp_path, monkeypatch):
-    monkeypatch.setattr(decompress, "MAX_IN_MEMORY_BYTES", 1_000)
+def test_dense_compression_has_bounded_memory(suffix, tmp_path):
     path = write_archive(tmp_path / f"a{suffix}", {"a.txt": bytes(24_000_000)})
     tracemalloc.start()
-    with open_path(path / "a.txt") as file:
+    with open_path(path / "a.txt", ON_DISK) as file:
         assert file.seek(0, os.SEEK_END) == 24_000_000
     peak_bytes = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
@@ -106,11 +107,10 @@ def test_dense_compression_has_bounded_memory(suffix, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_large_member_is_a_seekable_file(suffix, tmp_path, monkeypatch):
-    monkeypatch.setattr(decompress, "MAX_IN_MEMORY_BYTES", 1_000)
+def test_large_member_is_a_seekable_file(suffix, tmp_path):
     data = random.Random(1).randbytes(300_000)
     path = write_archive(tmp_path / f"a{suffix}", {"a.txt": b"before", "b.png": data, "c.txt": b"behind"})
-    with open_path(path / "b.png") as file:
+    with open_path(path / "b.png", ON_DISK) as file:
         assert file.read(10) == data[:10]
         assert file.seek(-10, os.SEEK_END) == 299_990
         assert file.read() == data[-10:]
@@ -192,10 +192,9 @@ def test_random_bytes_never_fail(tmp_path_factory, data):
         assert listing.members == {} or suffix == ".zip" or len(data) > 512
 
 
-def test_zip_with_overlapping_stored_files_is_limited(tmp_path, monkeypatch):
-    monkeypatch.setattr(decompress, "ALWAYS_ALLOWED_BYTES", 100_000)
+def test_zip_with_overlapping_stored_files_is_limited(tmp_path):
     path = write_archive(tmp_path / "a.zip", {f"{n}.txt": b"red " * 10_000 for n in range(2)})
-    assert len(list_all(path).members) == 2
+    assert len(list_all(path, always_allowed_bytes=100_000).members) == 2
     data = path.read_bytes()
     at, end = data.index(b"PK\1\2"), data.index(b"PK\5\6")
     entry = data[at : data.index(b"PK\1\2", at + 4)]
@@ -204,5 +203,5 @@ def test_zip_with_overlapping_stored_files_is_limited(tmp_path, monkeypatch):
     tail[8:10] = tail[10:12] = (2_000).to_bytes(2, "little")
     tail[12:16] = len(entries).to_bytes(4, "little")
     path.write_bytes(data[:at] + entries + tail)
-    listing = list_all(path)
+    listing = list_all(path, always_allowed_bytes=100_000)
     assert "more than the limit" in listing.problems[0] and len(listing.members) < 500

@@ -11,6 +11,7 @@ from retrieval import SearchOptions
 from retrieval.errors import QueryError
 from retrieval.media import download as fetching
 from retrieval.media.download import fetch
+from retrieval.media.limits import DecodeLimits
 
 
 @pytest.fixture
@@ -68,10 +69,9 @@ def test_failed_download_is_reported(site, path, message):
         fetch(site + path, allow_private=True)
 
 
-def test_download_has_a_size_limit(site, monkeypatch):
-    monkeypatch.setattr(fetching, "MAX_DOWNLOAD_BYTES", 10)
+def test_download_has_a_size_limit(site):
     with pytest.raises(QueryError, match="more than 10 bytes"):
-        fetch(f"{site}/red.png", allow_private=True)
+        fetch(f"{site}/red.png", allow_private=True, limits=DecodeLimits(max_download_bytes=10))
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from PIL import Image
 
 from retrieval.errors import MediaError
 from retrieval.media.images.loader import load_image
+from retrieval.media.limits import DecodeLimits
 from tests.support.files import draw_image
 
 
@@ -90,7 +91,7 @@ def test_large_jpeg_is_decoded_at_a_reduced_scale(tmp_path):
 
 def test_too_many_pixels_are_rejected():
     with pytest.raises(MediaError, match=r"200 x 100 pixels, more than the limit of 10,000"):
-        load_image(encoded(Image.new("RGB", (200, 100)), "PNG"), max_pixels=10_000)
+        load_image(encoded(Image.new("RGB", (200, 100)), "PNG"), limits=DecodeLimits(max_image_pixels=10_000))
 
 
 @pytest.mark.parametrize(

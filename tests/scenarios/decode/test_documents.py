@@ -4,8 +4,6 @@ import io
 import os
 import time
 import zlib
-from dataclasses import replace
-from functools import partial
 
 import pytest
 from hypothesis import given, settings
@@ -14,14 +12,15 @@ from PIL import Image
 
 from indexer import switch_library
 from indexer.decode.context import DecodeContext
-from indexer.decode.documents import html, office, pdf_process
+from indexer.decode.documents import html, office
 from indexer.decode.documents import pdf as document
 from indexer.decode.documents.html_text import extract_paragraphs
+from indexer.decode.documents.pdf_process import pdf_pool
 from indexer.decode.documents.rtf import rtf_to_text
 from retrieval import Library, SearchOptions
 from retrieval.errors import MediaError
 from retrieval.formatting import format_location as shown
-from retrieval.media.sandbox import SandboxPool
+from retrieval.media.limits import DEFAULT_LIMITS, DecodeLimits
 from tests.support.document_files import (
     docx,
     epub,
@@ -44,17 +43,18 @@ def put(path, data: bytes):
     return path
 
 
-def read(data: bytes, decoder=document, suffix=".pdf", embedder=None):
-    return decoder.decode(io.BytesIO(data), suffix, DecodeContext(embedder or ToyEmbedder()))
+def read(data: bytes, decoder=document, suffix=".pdf", **limits):
+    context = DecodeContext(ToyEmbedder(), limits=DecodeLimits(**limits))
+    return decoder.decode(io.BytesIO(data), suffix, context)
 
 
 def says(made) -> list[tuple[object, ...]]:
     return [(draft.text, draft.start, draft.page) for draft in made.drafts if draft.kind == "text"]
 
 
-def reason(data: bytes, decoder=document, suffix=".pdf") -> str:
+def reason(data: bytes, decoder=document, suffix=".pdf", **limits) -> str:
     with pytest.raises(MediaError) as error:
-        read(data, decoder, suffix)
+        read(data, decoder, suffix, **limits)
     return str(error.value)
 
 
@@ -146,18 +146,17 @@ def test_words_split_at_line_ends_are_joined():
     assert document._clean_text("Contents . . . . . . 12").split() == ["Contents", "12"]
 
 
-def test_long_pdf_is_embedded_in_batches(monkeypatch):
-    monkeypatch.setattr(document, "MAX_PAGES_IN_MEMORY", 2)
-    made = read(pdf([("red", "a"), ("blue", "b"), ("green", "c")]))
+def test_long_pdf_is_embedded_in_batches():
+    made = read(pdf([("red", "a"), ("blue", "b"), ("green", "c")]), pages_in_memory=2)
     assert [draft.page for draft in made.drafts] == [1, 2, 3, 1, 2, 3]
     assert [draft.pixels is None for draft in made.drafts[:3]] == [True, True, False]
     assert made.drafts[1].vector @ ToyEmbedder().embed_texts(["blue"])[0] > 0.999
 
 
-def test_switching_the_model_embeds_pages_and_passages(index, place, tmp_path, monkeypatch):
-    monkeypatch.setattr(document, "MAX_PAGES_IN_MEMORY", 2)  # some pages come with vectors, some with pixels
+def test_switching_the_model_embeds_pages_and_passages(index, place, tmp_path):
     words = "red blue green yellow cyan white red blue"
     pages = [("red", words), ("blue", ""), ("green", "yellow"), ("yellow", words), ("red", "")]
+    pages += [("red", "")] * DEFAULT_LIMITS.pages_in_memory  # the first come with vectors, others with pixels
     put(tmp_path / "docs" / "paper.pdf", pdf(pages))
     put(tmp_path / "docs" / "notes.docx", docx("red", "blue"))
     index(tmp_path / "docs")
@@ -204,8 +203,7 @@ def test_page_of_absurd_size_is_rendered_small(box):
     assert [draft.kind for draft in made.drafts] in (["page", "text"], ["page"])
 
 
-def test_pdf_pages_are_limited(monkeypatch):
-    monkeypatch.setattr(document, "MAX_PAGES", 20)
+def test_pdf_pages_are_limited():
     leaf = b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 9 9]/Contents 4 0 R/Resources<<>>>>"
     drawn = b"1 0 0 rg 0 0 9 9 re f"
     data = raw_pdf(
@@ -216,28 +214,18 @@ def test_pdf_pages_are_limited(monkeypatch):
             b"<</Length %d>>stream\n%s\nendstream" % (len(drawn), drawn),
         ]
     )
-    made = read(data)
+    made = read(data, max_pages=20)
     assert len(made.drafts) == 20
     assert made.note == "the first 20 of 30,000 pages are read, which is the limit"
 
 
-def test_pdf_characters_are_limited(monkeypatch):
-    monkeypatch.setattr(document, "MAX_CHARACTERS", 12)
-    made = read(pdf([("red", "red green"), ("red", "red blue")]))
+def test_pdf_characters_are_limited():
+    made = read(pdf([("red", "red green"), ("red", "red blue")]), max_characters=12)
     assert says(made) == [("red green", None, 1), ("red", None, 2)]
     assert made.note == "the first 12 letters are read, which is the limit"
 
 
-@pytest.fixture
-def short_timeout(monkeypatch):
-    """Limit each page to one second."""
-    pool = SandboxPool(replace(pdf_process.WORKER, timeout_seconds=1))
-    monkeypatch.setattr(document, "open_pdf", partial(pdf_process.open_pdf, pool=pool))
-    yield
-    pool.close()
-
-
-def test_page_that_takes_too_long_is_the_only_one_lost(short_timeout):
+def test_page_that_takes_too_long_is_the_only_one_lost():
     squeeze = zlib.compressobj(9)
     much = [squeeze.compress(b"0 0 600 700 re f\n" * 2000) for _ in range(1000)]
     contents = [(b"1 0 0 rg 0 0 99 99 re f", b""), (b"".join(much) + squeeze.flush(), b"/Filter/FlateDecode")]
@@ -251,19 +239,18 @@ def test_page_that_takes_too_long_is_the_only_one_lost(short_timeout):
         ]
     )
     assert len(data) < 100_000
-    made = read(data)
+    made = read(data, max_sandbox_seconds=1)
     assert [draft.page for draft in made.drafts] == [1, 3]
     assert made.note.startswith("1 of 3 pages cannot be read (")
 
 
-def test_pdf_of_endless_pages_is_given_up(short_timeout):
+def test_pdf_of_endless_pages_is_given_up():
     form = b"<</Type/XObject/Subtype/Form/BBox[0 0 9 9]/Resources<</XObject<</A %d 0 R>>>>/Length 11>>"
     nested = [form % (5 + n) + b"stream\n/A Do /A Do\nendstream" for n in range(30)]
     leaf = b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 9 9]/Contents 4 0 R/Resources<</XObject<</A 4 0 R>>>>>>"
     kids = b"<</Type/Pages/Kids[%s]/Count 50>>" % (b"3 0 R " * 50)
-    assert reason(raw_pdf([b"<</Type/Catalog/Pages 2 0 R>>", kids, leaf, *nested])).startswith(
-        "damaged: none of"
-    )
+    data = raw_pdf([b"<</Type/Catalog/Pages 2 0 R>>", kids, leaf, *nested])
+    assert reason(data, max_sandbox_seconds=1).startswith("damaged: none of")
 
 
 @settings(max_examples=10, deadline=None)
@@ -432,9 +419,8 @@ def test_truncated_office_file_is_read_up_to_its_end():
     assert made.note == "damaged: truncated, and read up to there"
 
 
-def test_notes_of_a_limit_and_of_damage_are_both_reported(monkeypatch):
-    monkeypatch.setattr(office, "MAX_CHARACTERS", 3)
-    made = read(docx("red", "blue")[:-30], office, ".docx")
+def test_notes_of_a_limit_and_of_damage_are_both_reported():
+    made = read(docx("red", "blue")[:-30], office, ".docx", max_characters=3)
     assert says(made) == [("red", 1, None)]
     assert (
         made.note
@@ -442,21 +428,18 @@ def test_notes_of_a_limit_and_of_damage_are_both_reported(monkeypatch):
     )
 
 
-def test_zip_bombs_are_limited_or_refused(monkeypatch):
+def test_zip_bombs_are_limited_or_refused():
     laughs = "".join(f'<!ENTITY l{n} "{f"&l{n - 1};" * 10}">' for n in range(1, 10))
     bomb = f'<!DOCTYPE d [<!ENTITY l0 "lol">{laughs}]><d>&l9;</d>'
     assert reason(zip_bytes({"content.xml": bomb}), office, ".odt").startswith("its XML defines entities")
-    monkeypatch.setattr("indexer.decode.documents.zip_xml.MAX_UNPACKED_BYTES", 300_000)
-    monkeypatch.setattr(office, "MAX_UNPACKED_BYTES", 300_000)
-    made = read(docx(*["red"] * 20_000), office, ".docx")
+    made = read(docx(*["red"] * 20_000), office, ".docx", max_document_bytes=300_000)
     assert 0 < len(made.drafts) < 20_000
     assert made.note == "only the first 300,000 bytes of its content are read (the limit)"
-    monkeypatch.setattr(office, "MAX_CHARACTERS", 3_000)
-    made = read(docx(*["red"] * 2_000), office, ".docx")
+    made = read(docx(*["red"] * 2_000), office, ".docx", max_characters=3_000)
     assert len(made.drafts) == 1_000
     assert made.note == "only the first 3,000 characters are read (the limit)"
-    monkeypatch.setattr("indexer.decode.documents.zip_xml.MAX_DIRECTORY_BYTES", 900)
-    assert "more members" in reason(zip_bytes({f"{n}": "" for n in range(20)}), office, ".docx")
+    data = zip_bytes({f"{n}": "" for n in range(20)})
+    assert "more members" in reason(data, office, ".docx", max_document_directory_bytes=900)
 
 
 def test_deep_xml_is_read_or_refused():
@@ -511,18 +494,18 @@ def test_indexing_leaves_no_file_open(index, tmp_path):
     put(tmp_path / "docs" / "b.pdf", b"%PDF-1.4 broken")
     put(tmp_path / "docs" / "c.docx", docx("red"))
     put(tmp_path / "docs" / "d.epub", epub("red", a="b")[:-10])
-    pdf_process.POOL.close()
+    pdf_pool().close()
     before = len(os.listdir("/dev/fd"))
     report = index(tmp_path / "docs")
     assert (report.added, report.failed) == (2, 2)
-    pdf_process.POOL.close()
+    pdf_pool().close()
     assert len(os.listdir("/dev/fd")) == before
 
 
-def test_truncated_documents_are_reported(index, tmp_path, monkeypatch):
-    monkeypatch.setattr(document, "MAX_PAGES", 1)
+def test_truncated_documents_are_reported(index_within, tmp_path):
     put(tmp_path / "docs" / "a.pdf", pdf(COLORED))
-    assert index(tmp_path / "docs").notes == ["a.pdf: the first 1 of 4 pages are read, which is the limit."]
+    report = index_within(DecodeLimits(max_pages=1), tmp_path / "docs")
+    assert report.notes == ["a.pdf: the first 1 of 4 pages are read, which is the limit."]
 
 
 def test_image_vector_of_a_pdf_is_that_of_its_first_page(tmp_path):

@@ -12,6 +12,7 @@ from indexer.decode.images.frames import extract_frames
 from retrieval import Library
 from retrieval.formatting import format_location as shown
 from retrieval.media.images.loader import open_image
+from retrieval.media.limits import DecodeLimits
 from tests.support.files import draw_image
 from tests.support.image_files import BLUE, GREEN, RED, encode_image, solid_image
 
@@ -73,7 +74,7 @@ def test_chosen_frames_do_not_depend_on_the_embedder():
 def test_animation_is_read_up_to_the_pixel_limit():
     colors = [(2 * n, 0, 0) for n in range(100)]
     with open_image(io.BytesIO(animation("party.gif", colors))) as original:
-        found = extract_frames(original, 16, max_animation_pixels=10 * 64 * 48)
+        found = extract_frames(original, 16, limits=DecodeLimits(max_animation_pixels=10 * 64 * 48))
     assert found.duration == pytest.approx(11 * 0.5)
 
 

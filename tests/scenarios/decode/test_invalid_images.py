@@ -4,7 +4,6 @@ import io
 import os
 import sys
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,10 +13,8 @@ from hypothesis import strategies as st
 from retrieval import Library
 from retrieval.errors import ExtraMissing, MediaError, QueryError
 from retrieval.media.images.loader import load_image
-from retrieval.media.images.svg import POOL as SVG_POOL
-from retrieval.media.images.svg import WORKER as SVG_WORKER
-from retrieval.media.images.svg import open_svg
-from retrieval.media.sandbox import SandboxPool
+from retrieval.media.images.svg import open_svg, svg_pool
+from retrieval.media.limits import DecodeLimits
 from tests.support import image_files
 from tests.support.files import draw_image
 from tests.support.image_files import RED, encode_image, quadrant_image, solid_image
@@ -39,9 +36,8 @@ def test_svg_does_not_read_other_files(tmp_path):
 
 def test_svg_that_takes_too_long_is_rejected():
     pytest.importorskip("resvg_py")
-    pool = SandboxPool(replace(SVG_WORKER, timeout_seconds=0.001))
     with pytest.raises(MediaError, match=r"takes more than 0\.001 seconds"):
-        open_svg(io.BytesIO(SVG), pool)
+        open_svg(io.BytesIO(SVG), DecodeLimits(max_sandbox_seconds=0.001))
 
 
 @pytest.mark.parametrize(
@@ -74,7 +70,7 @@ def test_too_large_images_are_rejected_in_every_format():
     large = solid_image(RED, (640, 480))
     for name in ("photo.heic", "photo.avif", "photo.jxl", "photo.jp2", "photo.tga", "deep.psd", "photo.cr2"):
         with pytest.raises(MediaError, match="640 x 480 pixels, more than the limit of 1,000"):
-            load_image(io.BytesIO(FORMATS[name](large)), max_pixels=1_000)
+            load_image(io.BytesIO(FORMATS[name](large)), limits=DecodeLimits(max_image_pixels=1_000))
 
 
 def test_unsupported_formats_are_rejected():
@@ -145,15 +141,15 @@ def test_broken_svg_raises_only_media_errors(data):
     from retrieval.media.images.svg import _read_xml
 
     try:
-        _read_xml(io.BytesIO(data))
-        _read_xml(io.BytesIO(b"\x1f\x8b\x08" + data))
+        _read_xml(io.BytesIO(data), max_bytes=20_000_000)
+        _read_xml(io.BytesIO(b"\x1f\x8b\x08" + data), max_bytes=20_000_000)
     except MediaError as error:
         assert str(error)
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc")
 def test_all_files_are_closed(tmp_path, toy):
-    SVG_POOL.close()
+    svg_pool().close()
     before = len(os.listdir("/proc/self/fd"))
     for name, write in FORMATS.items():
         path = tmp_path / name
@@ -162,5 +158,5 @@ def test_all_files_are_closed(tmp_path, toy):
         path.write_bytes(path.read_bytes()[:-40])
         with suppress(MediaError):
             load_image(path)
-    SVG_POOL.close()
+    svg_pool().close()
     assert len(os.listdir("/proc/self/fd")) == before

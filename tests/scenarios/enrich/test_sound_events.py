@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from indexer import IndexOptions, switch_library, verify_library
-from indexer.decode.audio import stream
+from indexer import switch_library, verify_library
 from indexer.enrich.sound_events import (
     LabeledWindow,
     SoundEventAnalyzer,
@@ -26,7 +25,7 @@ from retrieval import Library, SearchOptions
 from retrieval.catalog.schema import CATALOG_FILE
 from retrieval.errors import EmbedderError, LibraryError
 from retrieval.formatting import format_location
-from tests.scenarios.helpers import index_in_batches
+from retrieval.media.limits import DecodeLimits
 from tests.support.audio_files import ToneClassifier, ToneTranscriber, add_cover, tone_samples, write_audio
 from tests.support.catalog import downgrade_catalog
 from tests.support.clap_model import make_clap_model
@@ -126,19 +125,17 @@ def test_silence_and_a_short_last_window_are_not_classified(tmp_path):
         assert [(draft.start, draft.end) for draft in part.analyze()] == [(0, 0.4)]
 
 
-def test_chunks_of_long_audio_end_with_a_window(tmp_path, monkeypatch):
-    monkeypatch.setattr(stream, "MAX_CHUNK_SECONDS", 25.0)
+def test_chunks_of_long_audio_end_with_a_window(tmp_path):
+    analyzer = SoundEventAnalyzer(ToneClassifier(), DecodeLimits(audio_chunk_seconds=25.0))
     long = write_audio(tmp_path / "long.wav", 67, [(1, 66, 400)])
     with long.open("rb") as file:
-        parts = list(SoundEventAnalyzer(ToneClassifier()).work_units(file, AUDIO))
+        parts = list(analyzer.work_units(file, AUDIO))
         ranges = [(draft.start, draft.end) for part in parts for draft in part.analyze()]
     assert [part.progress for part in parts] == [20, 40, 60, None]
     assert ranges == [(0, 20), (20, 40), (40, 60), (60, 67)]
     with long.open("rb") as file:
-        assert [
-            part.progress
-            for part in SoundEventAnalyzer(ToneClassifier()).work_units(file, AUDIO._replace(progress=40.0))
-        ] == [60, None]
+        parts = list(analyzer.work_units(file, AUDIO._replace(progress=40.0)))
+    assert [part.progress for part in parts] == [60, None]
 
 
 class InterruptedClassifier(ToneClassifier):
@@ -155,20 +152,20 @@ class InterruptedClassifier(ToneClassifier):
         return super().classify(windows)
 
 
-def test_interrupted_analysis_resumes_within_a_file(tmp_path, index, place, toy, monkeypatch):
-    monkeypatch.setattr(stream, "MAX_CHUNK_SECONDS", 10.0)
+def test_interrupted_analysis_resumes_within_a_file(tmp_path, index_within, place):
+    limits, batches = DecodeLimits(audio_chunk_seconds=10.0), BatchLimits(seconds=0)
     write_audio(tmp_path / "walks" / "a.wav", 65, [(n, n + 8, 400) for n in range(1, 60, 10)])
-    options = IndexOptions(sound_classifier=InterruptedClassifier(4))
-    limits = BatchLimits(seconds=0)
-    assert index_in_batches(limits, [tmp_path / "walks"], place, toy, options=options).interrupted
+    classifier = InterruptedClassifier(4)
+    report = index_within(limits, tmp_path / "walks", batch_limits=batches, sound_classifier=classifier)
+    assert report.interrupted
     assert verify_library(place).errors == []
     before, rest = len(rows_of(place)), ToneClassifier()
     assert 2 <= before <= 4
-    assert not index(tmp_path / "walks", sound_classifier=rest).interrupted
+    assert not index_within(limits, tmp_path / "walks", sound_classifier=rest).interrupted
     assert len(rest.durations) == 6 - before  # committed parts are not classified again
     assert rows_of(place) == [("red dog barking", 10 * n, 10 * n + 10) for n in range(6)]
     # Nothing is pending.
-    assert index(tmp_path / "walks", sound_classifier=InterruptedClassifier(0)).notes == []
+    assert index_within(limits, tmp_path / "walks", sound_classifier=InterruptedClassifier(0)).notes == []
     assert verify_library(place).errors == []
 
 

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from indexer import IndexOptions, forget, switch_library, update_library, verify_library
-from indexer.decode.audio import stream
 from indexer.decode.audio.decoder import UNTAGGED_TEXT
 from indexer.decode.audio.stream import SAMPLE_RATE
 from indexer.decode.text.chunking import Chunker
@@ -21,7 +20,7 @@ from retrieval import Library, SearchOptions
 from retrieval.catalog.schema import CATALOG_FILE
 from retrieval.errors import LibraryError
 from retrieval.formatting import format_location
-from tests.scenarios.helpers import index_in_batches
+from retrieval.media.limits import DecodeLimits
 from tests.support.audio_files import (
     TONE_WORDS,
     ToneTranscriber,
@@ -104,26 +103,27 @@ class InterruptedTranscriber(ToneTranscriber):
         return super().transcribe(samples)
 
 
-def test_interrupted_transcription_resumes_within_a_file(tmp_path, index, place, toy, monkeypatch):
-    monkeypatch.setattr(stream, "MAX_CHUNK_SECONDS", 4.0)
-    monkeypatch.setattr(stream, "QUIET_SEARCH_SECONDS", 1.0)
+def test_interrupted_transcription_resumes_within_a_file(tmp_path, index_within, place):
+    limits = DecodeLimits(audio_chunk_seconds=4.0, quiet_search_seconds=1.0)
+    batches = BatchLimits(seconds=0)
     for number in range(3):
         write_audio(
             tmp_path / "memos" / f"{number}.wav", 10 + number, [(1, 2, 400), (5, 6, 800), (8, 9, 1600)]
         )
-    options = IndexOptions(transcriber=InterruptedTranscriber(4))
-    limits = BatchLimits(seconds=0)
-    assert index_in_batches(limits, [tmp_path / "memos"], place, toy, options=options).interrupted
+    transcriber = InterruptedTranscriber(4)
+    report = index_within(limits, tmp_path / "memos", batch_limits=batches, transcriber=transcriber)
+    assert report.interrupted
     assert verify_library(place).errors == []
     before = len(rows_of(place))
     rest = ToneTranscriber()
-    report = index(tmp_path / "memos", transcriber=rest)
+    report = index_within(limits, tmp_path / "memos", transcriber=rest)
     assert not report.interrupted
     assert sum(rest.durations) < 33 - 6  # committed parts are not transcribed again
     transcripts = [row for row in rows_of(place) if row[0] == "text"]
     assert before > 3
     assert sorted(row[1] for row in transcripts) == sorted(3 * list(TONE_WORDS.values()))
-    assert index(tmp_path / "memos", transcriber=InterruptedTranscriber(0)).notes == []  # nothing is pending
+    report = index_within(limits, tmp_path / "memos", transcriber=InterruptedTranscriber(0))
+    assert report.notes == []  # nothing is pending
     assert verify_library(place).errors == []
 
 
