@@ -1,14 +1,13 @@
-"""Measure embedding pictures with an open_clip model of random weights: every way in one run.
+"""Measure how fast an open_clip model with random weights embeds images, in each way.
 
     python tests/bench/bench_embed.py --arch ViT-B-32            # on the CPU
-    python tests/bench/bench_embed.py --avx2                     # as a CPU without AVX-512 and AMX
+    python tests/bench/bench_embed.py --avx2                     # without AVX-512 and AMX
     python tests/bench/bench_embed.py --device cuda --count 4096
 
-bare forward: the model in the precision that clew chose, on one batch that is ready as it wants it.
-clew: `embed_images` on as many prepared pictures, normalising, copying and all.
-float32, bfloat16: open_clip's `encode_image` on batches. documented loop: the same in float32, one picture at
-a time, as open_clip's README has it. onnxruntime float32: the exported tower, as rclip runs it.
-`cosine` is the least to open_clip's float32.
+bare forward: the model in the precision that clew chose, on one batch of prepared input. clew: `embed_images`
+of as many prepared images, including normalization and copies. float32, bfloat16: `encode_image` of open_clip
+on batches. documented loop: the same in float32, one image at a time, as in the README of open_clip.
+onnxruntime float32: the exported tower, as rclip runs it. `cosine` is the minimum to open_clip in float32.
 """
 
 import argparse
@@ -24,7 +23,7 @@ from common import ISA, alone, emit, machine, make_checkpoint, table, time_of
 
 
 def measure(arch: str, place: Path, device: str, count: int, batch: int, rounds: int) -> list[dict]:
-    """Return a row of each way, of a process of its own."""
+    """Return a row of each way. Run in a new process."""
     import onnxruntime
     import torch
 
@@ -36,20 +35,20 @@ def measure(arch: str, place: Path, device: str, count: int, batch: int, rounds:
 
     os.environ["XDG_CACHE_HOME"] = str(place / "cache")
     clew = prepare_model(str(make_checkpoint(arch, place)), arch=arch, device=device)
-    looks, model = clew.prepared.manifest.preprocessing, load_model(clew.prepared.folder)
-    pixels = probe_images(looks.size, min(count, 256))
+    preprocessing, model = clew.prepared.manifest.preprocessing, load_model(clew.prepared.folder)
+    pixels = probe_images(preprocessing.size, min(count, 256))
     pixels = [pixels[n % len(pixels)] for n in range(count)]
-    tower = ImageTower(copy.deepcopy(model), looks).eval()
-    export(tower, torch.from_numpy(np.stack(pixels[:2])), place / "whole.onnx")
-    session = onnxruntime.InferenceSession(place / "whole.onnx")
-    mean, std = torch.tensor(looks.mean).view(3, 1, 1), torch.tensor(looks.std).view(3, 1, 1)
-    ready = (torch.from_numpy(np.stack(pixels[:batch])).permute(0, 3, 1, 2) / 255 - mean) / std
-    ready = ready.contiguous()
+    tower = ImageTower(copy.deepcopy(model), preprocessing).eval()
+    export(tower, torch.from_numpy(np.stack(pixels[:2])), place / "image_tower.onnx")
+    session = onnxruntime.InferenceSession(place / "image_tower.onnx")
+    mean, std = torch.tensor(preprocessing.mean).view(3, 1, 1), torch.tensor(preprocessing.std).view(3, 1, 1)
+    inputs = (torch.from_numpy(np.stack(pixels[:batch])).permute(0, 3, 1, 2) / 255 - mean) / std
+    inputs = inputs.contiguous()
     model = model.to(device)
 
     def forward(net: torch.nn.Module, size: int, dtype: torch.dtype) -> Callable[[], np.ndarray]:
         torch.set_num_threads(cores())
-        x = ready[:size].to(device, dtype)
+        x = inputs[:size].to(device, dtype)
 
         def run() -> np.ndarray:
             with torch.inference_mode():
@@ -76,7 +75,7 @@ def measure(arch: str, place: Path, device: str, count: int, batch: int, rounds:
         ways = {f"bare forward, {precision}": (batch, lambda: best.run(None, {"rows": rows})[0]), **ways}
     truth = forward(model, batch, torch.float32)()
     print(f"chosen: {clew.choice}, cosine {clew.choice.cosine:.4f}\n")
-    found = {name: way() for name, (_, way) in ways.items()}
+    results = {name: way() for name, (_, way) in ways.items()}
     turns = [{name: time_of(way).wall / size for name, (size, way) in ways.items()} for _ in range(rounds)]
     rates = {name: 1 / median(turn[name] for turn in turns) for name in ways}
     return [
@@ -86,7 +85,7 @@ def measure(arch: str, place: Path, device: str, count: int, batch: int, rounds:
             "clew is x": rates["clew"] / rates[name],
             "cosine": float((vectors * truth[: len(vectors)]).sum(axis=1).min()),
         }
-        for name, vectors in found.items()
+        for name, vectors in results.items()
     ]
 
 
@@ -94,20 +93,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--arch", default="ViT-B-32")
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--count", type=int, default=128, help="pictures that clew is given")
+    parser.add_argument("--count", type=int, default=128, help="images that clew embeds at once")
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--avx2", action="store_true", help="play a CPU without AVX-512 and AMX")
-    parser.add_argument("--smoke", action="store_true", help="less than a minute, to see that it runs")
-    given = parser.parse_args()
-    if given.smoke:
-        given.arch, given.count, given.batch, given.rounds = "tiny", 8, 4, 1
-    os.environ.update(ISA if given.avx2 else {})
-    print(f"{machine()}{', AVX2 only' * given.avx2}; {given.arch}, {given.count} pictures, seed 0\n")
+    parser.add_argument("--avx2", action="store_true", help="do not use AVX-512 and AMX")
+    parser.add_argument("--smoke", action="store_true", help="run for less than a minute")
+    args = parser.parse_args()
+    if args.smoke:
+        args.arch, args.count, args.batch, args.rounds = "tiny", 8, 4, 1
+    os.environ.update(ISA if args.avx2 else {})
+    print(f"{machine()}{', AVX2 only' * args.avx2}; {args.arch}, {args.count} images, seed 0\n")
     with tempfile.TemporaryDirectory(prefix="clew-bench-") as place:
-        rows = alone(measure, given.arch, Path(place), given.device, given.count, given.batch, given.rounds)
+        rows = alone(measure, args.arch, Path(place), args.device, args.count, args.batch, args.rounds)
     table(rows)
-    emit("embed", arch=given.arch, device=given.device, avx2=given.avx2, rows=rows)
+    emit("embed", arch=args.arch, device=args.device, avx2=args.avx2, rows=rows)
 
 
 if __name__ == "__main__":

@@ -2,13 +2,13 @@
 
     python tests/bench/bench_keywords.py --data ../shared/data/flickr8k/test
 
-`captions`: the first caption of every photo is a document, a text file named as the photo is, and the others
-are queries; right is the document of the same photo. `quoted`: four successive words of a document in quotes;
-right is every document that has them. `names` and `pieces`: the photo's name, and the first 10 letters of it.
-`photos`: the photos themselves, which have no words but their names, asked by all captions; keywords must not
-harm them. Per cent, within the first 100 hits. Then what writing passages of three captions each costs with
-the keyword tables and without (one passage a file), and milliseconds a query in a larger library of such, the
-words embedded beforehand.
+`captions`: the first caption of every photo is a document, a text file with the name of the photo, and the
+other captions are queries; the document of the same photo is relevant. `quoted`: four successive words of a
+document in quotes; every document that contains them is relevant. `names` and `parts`: the name of the photo,
+and its first 10 letters. `photos`: the photos themselves, whose only words are their names, searched by all
+captions; keywords must not reduce the quality. Percentages within the first 100 hits. Then the cost of
+writing passages of three captions each with and without the keyword tables (one passage per file), and
+milliseconds per query in a larger library of such passages, without embedding the query.
 """
 
 import argparse
@@ -43,9 +43,9 @@ from retrieval.search.vector_search import vector_search
 from retrieval.vectors.space_index import SpaceIndex
 
 DEPTH = 100
-WAYS = ("meaning", "keyword", "both")
+MODES = ("meaning", "keyword", "both")
 SUBJECTS = ("dog", "cat", "child", "woman", "man", "horse", "bird", "boy", "girl", "skier")
-DOINGS = ("runs", "jumps", "sits", "sleeps", "swims", "plays", "stands", "eats", "hides", "waits")
+ACTIONS = ("runs", "jumps", "sits", "sleeps", "swims", "plays", "stands", "eats", "hides", "waits")
 PLACES = ("on the beach", "in the snow", "by a river", "in a park", "at a fence", "on grass", "near a car")
 
 
@@ -56,13 +56,17 @@ class Photo(NamedTuple):
     captions: list[str]
 
 
-def drawn(count: int, seed: int) -> list[Photo]:
-    """Return photos with three captions each, of few words, where there is no data."""
-    draw, photos = np.random.default_rng(seed), []
+def synthetic_photos(count: int, seed: int) -> list[Photo]:
+    """Return synthetic photos with three captions each, from a small vocabulary."""
+    rng, photos = np.random.default_rng(seed), []
     for n in range(count):
-        who, does, where = (draw.choice(words) for words in (SUBJECTS, DOINGS, PLACES))
-        said = [f"A {who} {does} {where} .", f"The {who} {where} {does} .", f"{where} , a {who} {does} ."]
-        photos.append(Photo(f"{n:05d}_{draw.integers(1 << 32):08x}", said))
+        subject, action, location = (rng.choice(words) for words in (SUBJECTS, ACTIONS, PLACES))
+        captions = [
+            f"A {subject} {action} {location} .",
+            f"The {subject} {location} {action} .",
+            f"{location} , a {subject} {action} .",
+        ]
+        photos.append(Photo(f"{n:05d}_{rng.integers(1 << 32):08x}", captions))
     return photos
 
 
@@ -72,78 +76,80 @@ def read_photos(folder: Path) -> list[Photo]:
     return [Photo(Path(row["image"]).stem, row["captions"]) for row in rows]
 
 
-class Question(NamedTuple):
-    """A query and the names of the files that are right."""
+class RelevanceQuery(NamedTuple):
+    """A query and the names of its relevant files."""
 
     words: str
-    right: frozenset[str]
+    relevant: frozenset[str]
 
 
-def questions(photos: Sequence[Photo]) -> dict[str, list[Question]]:
-    """Return the questions about documents, by what they are of."""
+def document_queries(photos: Sequence[Photo]) -> dict[str, list[RelevanceQuery]]:
+    """Return name of the set -> queries for the documents."""
     documents = {photo.name: f" {' '.join(photo.captions[0].lower().split())} " for photo in photos}
-    asked: dict[str, list[Question]] = {"captions": [], "quoted": [], "names": [], "pieces": []}
+    queries: dict[str, list[RelevanceQuery]] = {"captions": [], "quoted": [], "names": [], "parts": []}
     for photo in photos:
-        one, words = frozenset({photo.name}), photo.captions[0].split()
-        asked["captions"] += [Question(caption, one) for caption in photo.captions[1:]]
-        asked["names"].append(Question(photo.name, one))
-        asked["pieces"].append(
-            Question(photo.name[:10], frozenset(n for n in documents if photo.name[:10] in n))
+        relevant, words = frozenset({photo.name}), photo.captions[0].split()
+        queries["captions"] += [RelevanceQuery(caption, relevant) for caption in photo.captions[1:]]
+        queries["names"].append(RelevanceQuery(photo.name, relevant))
+        queries["parts"].append(
+            RelevanceQuery(photo.name[:10], frozenset(n for n in documents if photo.name[:10] in n))
         )
         phrase = " ".join(words[1:5])
         if len(words) > 5 and phrase.replace(" ", "").isalpha():
-            has = frozenset(n for n, text in documents.items() if f" {phrase.lower()} " in text)
-            asked["quoted"].append(Question(f'"{phrase}"', has))
-    return asked
+            containing = frozenset(n for n, text in documents.items() if f" {phrase.lower()} " in text)
+            queries["quoted"].append(RelevanceQuery(f'"{phrase}"', containing))
+    return queries
 
 
-def ask(library: Library, what: str, asked: Sequence[Question], kind: str) -> list[dict[str, object]]:
-    """Return a row of measures for each way to search."""
+def search_all(
+    library: Library, name: str, queries: Sequence[RelevanceQuery], kind: str
+) -> list[dict[str, object]]:
+    """Return a row of measures for each search mode."""
     rows = []
-    for way in WAYS:
+    for mode in MODES:
         ranks = []
-        for question in asked:
-            hits = library.search(question.words, kind=kind, count=DEPTH, options=SearchOptions(by=way))
-            places = (at for at, hit in enumerate(hits, start=1) if hit.path.stem in question.right)
+        for query in queries:
+            hits = library.search(query.words, kind=kind, count=DEPTH, options=SearchOptions(by=mode))
+            places = (at for at, hit in enumerate(hits, start=1) if hit.path.stem in query.relevant)
             ranks.append(next(places, np.inf))
         at = np.array(ranks)
         recalls = {f"R@{k}": float(100 * (at <= k).mean()) for k in (1, 5, 10)}
-        rows.append({"queries": what, "n": len(at), "by": way, **recalls, "MRR": float((1 / at).mean())})
+        rows.append({"queries": name, "n": len(at), "by": mode, **recalls, "MRR": float((1 / at).mean())})
     return rows
 
 
-def quality(photos: Sequence[Photo], pictures: Path | None, place: Path) -> list[dict[str, object]]:
-    """Index documents, and photos where there are some, and ask them."""
+def quality(photos: Sequence[Photo], image_folder: Path | None, place: Path) -> list[dict[str, object]]:
+    """Index the documents, and the photos if there is a folder of them; return all measures."""
     folder = place / "documents"
     folder.mkdir()
     for photo in photos:
         (folder / f"{photo.name}.txt").write_text(photo.captions[0] + "\n", "utf-8")
     rows = []
     with index_folder(folder, library=place / "library", model="builtin") as library:
-        for what, asked in questions(photos).items():
-            rows += ask(library, what, asked, "text")
-    if pictures is not None:
-        with index_folder(pictures, library=place / "photos", model="builtin") as library:
-            every = [Question(c, frozenset({photo.name})) for photo in photos for c in photo.captions]
-            rows += ask(library, "photos", every, "image")
+        for name, queries in document_queries(photos).items():
+            rows += search_all(library, name, queries, "text")
+    if image_folder is not None:
+        with index_folder(image_folder, library=place / "photos", model="builtin") as library:
+            queries = [RelevanceQuery(c, frozenset({photo.name})) for photo in photos for c in photo.captions]
+            rows += search_all(library, "photos", queries, "image")
     return rows
 
 
-def portions(texts: Sequence[str], cloud: Cloud) -> list[list[FileChunk]]:
-    """Return texts as files of one passage each, in batches as a run writes them."""
+def file_chunks(texts: Sequence[str], cloud: Cloud) -> list[list[FileChunk]]:
+    """Return texts as files of one passage each, in batches of 256."""
     vectors = np.concatenate(list(cloud.chunks()))
-    every = []
+    chunks = []
     for n, text in enumerate(texts):
-        found = FileEntry(b"%04d/%08d.txt" % (n // 500, n), 1, 1, "text", None)
+        entry = FileEntry(b"%04d/%08d.txt" % (n // 500, n), 1, 1, "text", None)
         draft = SegmentDraft("text", text=text, start=1, end=1)
-        read = ReadResult(found, n.to_bytes(32), decoded=DecodedFile([draft]))
-        every.append(FileChunk(read, read.decoded.drafts, vectors=vectors[n : n + 1]))
-    return [every[at : at + 256] for at in range(0, len(every), 256)]
+        read = ReadResult(entry, n.to_bytes(32), decoded=DecodedFile([draft]))
+        chunks.append(FileChunk(read, read.decoded.drafts, vectors=vectors[n : n + 1]))
+    return [chunks[at : at + 256] for at in range(0, len(chunks), 256)]
 
 
 def write(texts: Sequence[str], folder: Path, cloud: Cloud, *, keywords: bool) -> float:
-    """Write a library of these passages and build its index; return the CPU seconds that writing took."""
-    batches = portions(texts, cloud)
+    """Write a library of the passages and build its index; return the CPU seconds of writing."""
+    batches = file_chunks(texts, cloud)
     with LibraryWriter(folder, lambda _: load_embedder("builtin")) as writer:
         if not keywords:
             triggers = writer.db.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall()
@@ -161,76 +167,79 @@ def write(texts: Sequence[str], folder: Path, cloud: Cloud, *, keywords: bool) -
     return took.cpu
 
 
-def latency(folder: Path, asked: Sequence[str]) -> list[dict[str, object]]:
-    """Return milliseconds a query of a warm library, each way."""
+def latency(folder: Path, queries: Sequence[str]) -> list[dict[str, object]]:
+    """Return milliseconds per query in a warm library, for each search mode."""
     catalog = Catalog.open(folder)
-    nearest, embedder = SpaceIndex(catalog, catalog.space()), load_embedder("builtin")
-    composed = [
+    space_index, embedder = SpaceIndex(catalog, catalog.space()), load_embedder("builtin")
+    encoded = [
         encode_query(
-            parse(words), embedder, partial(lookup_vector, catalog, nearest.space), nearest.mean_query
+            parse(words), embedder, partial(lookup_vector, catalog, space_index.space), space_index.mean_query
         )
-        for words in asked
+        for words in queries
     ]
-    requests = [SearchRequest(nearest, query) for query in composed]
-    ways: dict[str, Callable[[int], object]] = {
+    requests = [SearchRequest(space_index, query) for query in encoded]
+    modes: dict[str, Callable[[int], object]] = {
         "meaning": lambda n: vector_search(requests[n], 10),
-        "keyword": lambda n: keyword_search(catalog, asked[n], count=DEPTH),
+        "keyword": lambda n: keyword_search(catalog, queries[n], count=DEPTH),
         "both": lambda n: hybrid_search(requests[n]).top(10),
     }
     rows = []
-    for way, work in ways.items():
+    for mode, work in modes.items():
         work(0)
         times = []
-        for n in range(len(asked)):
-            begun = perf_counter()
+        for n in range(len(queries)):
+            start = perf_counter()
             work(n)
-            times.append(1000 * (perf_counter() - begun))
+            times.append(1000 * (perf_counter() - start))
         p50, p95 = np.percentile(times, (50, 95))
-        rows.append({"by": way, "queries": len(times), "p50 ms": float(p50), "p95 ms": float(p95)})
+        rows.append({"by": mode, "queries": len(times), "p50 ms": float(p50), "p95 ms": float(p95)})
     return rows
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--data", type=Path, help="a folder of photos with captions.jsonl; drawn without")
+    parser.add_argument("--data", type=Path, help="a folder of photos with captions.jsonl [drawn captions]")
     parser.add_argument("--photos", action="store_true", help="index the photos too")
     parser.add_argument("--passages", type=int, default=100_000)
     parser.add_argument("--written", type=int, default=20_000)
-    parser.add_argument("--queries", type=int, default=200, help="of the latency")
+    parser.add_argument("--queries", type=int, default=200, help="queries of the latency")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--smoke", action="store_true", help="run for a few seconds")
-    given = parser.parse_args()
-    if given.smoke:
-        given.data, given.passages, given.written, given.queries = None, 500, 500, 20
-    photos = drawn(30 if given.smoke else 300, given.seed) if given.data is None else read_photos(given.data)
-    print(f"{machine()}; {given.data or 'drawn captions'}, {len(photos):,} documents, seed {given.seed}\n")
+    args = parser.parse_args()
+    if args.smoke:
+        args.data, args.passages, args.written, args.queries = None, 500, 500, 20
+    photos = (
+        synthetic_photos(30 if args.smoke else 300, args.seed)
+        if args.data is None
+        else read_photos(args.data)
+    )
+    print(f"{machine()}; {args.data or 'drawn captions'}, {len(photos):,} documents, seed {args.seed}\n")
     with tempfile.TemporaryDirectory(prefix="clew-bench-") as temporary:
         place = Path(temporary)
-        rows = quality(photos, given.data if given.photos else None, place)
+        rows = quality(photos, args.data if args.photos else None, place)
         table(rows)
-        draw, captions = np.random.default_rng(given.seed), [c for photo in photos for c in photo.captions]
-        texts = [" ".join(three) for three in draw.choice(captions, (given.passages, 3))]
-        few, cloud = texts[: given.written], Cloud(given.written, 256, given.seed)
-        wrote = {
-            name: write(few, place / name, cloud, keywords=name == "with") for name in ("without", "with")
+        rng, captions = np.random.default_rng(args.seed), [c for photo in photos for c in photo.captions]
+        texts = [" ".join(three) for three in rng.choice(captions, (args.passages, 3))]
+        written, cloud = texts[: args.written], Cloud(args.written, 256, args.seed)
+        seconds_of = {
+            name: write(written, place / name, cloud, keywords=name == "with") for name in ("without", "with")
         }
-        bytes_ = {name: (place / name / CATALOG_FILE).stat().st_size for name in wrote}
+        bytes_ = {name: (place / name / CATALOG_FILE).stat().st_size for name in seconds_of}
         writing = [
-            {"keywords": name, "passages": len(few), "cpu s": seconds, "us each": 1e6 * seconds / len(few),
-             "bytes each": bytes_[name] / len(few), "x": seconds / wrote["without"]}
-            for name, seconds in wrote.items()
+            {"keywords": name, "passages": len(written), "cpu s": seconds,
+             "us per passage": 1e6 * seconds / len(written),
+             "bytes per passage": bytes_[name] / len(written), "x": seconds / seconds_of["without"]}
+            for name, seconds in seconds_of.items()
         ]  # fmt: skip
         table(writing)
-        for name in wrote:
+        for name in seconds_of:
             shutil.rmtree(place / name)
-        write(texts, place / "large", Cloud(given.passages, 256, given.seed), keywords=True)
-        asked = [str(words) for words in draw.choice(captions, given.queries)]
-        speed = latency(place / "large", asked)
-        print(f"{given.passages:,} passages")
+        write(texts, place / "large", Cloud(args.passages, 256, args.seed), keywords=True)
+        queries = [str(words) for words in rng.choice(captions, args.queries)]
+        speed = latency(place / "large", queries)
+        print(f"{args.passages:,} passages")
         table(speed)
-    emit(
-        "keywords", data=str(given.data), quality=rows, writing=writing, passages=given.passages, speed=speed
-    )
+    emit("keywords", data=str(args.data), quality=rows, writing=writing, passages=args.passages, speed=speed)
 
 
 if __name__ == "__main__":

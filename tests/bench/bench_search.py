@@ -1,15 +1,15 @@
-"""Measure warm queries on one core: each method of index against exact search, with its recall.
+"""Measure warm queries on one core: each index method against exact search, with its recall.
 
     python tests/bench/bench_search.py --sizes 10000,100000,1000000 --dims 256,512
 
-A drawn library holds n pictures and a tenth as many texts. Of the pictures' index: `file` and `held`, the
-bytes a vector on disk and in the memory of a fresh process after its queries; `tuned`, the recall that the
-build found. Of each way to ask for pictures: `index`, the bare index; `nearest`, the same with its candidates
-scored again by the catalogue's vectors, for all pictures and for a share that a filter lets pass; `answer`,
-the whole of `search` over both kinds, places included. The queries are of the same clusters but not in the
-library, and others have warmed the pages up. `x exact` is exact numpy search over the same rows divided by
-it, in time; `x all` is the time with a filter divided by that without; `first ms` is the first query, which
-finds the rows of the ids that pass (the ids are at hand); `x before` is this size divided by the size before.
+A synthetic library has n images and a tenth as many texts. Columns of the image indexes: `file` and `memory`,
+bytes per vector on disk and in the memory of a new process after its queries; `tuned`, the recall measured by
+the build. Rows of the queries for images: `index`, the bare index; `rescored`, the same with its candidates
+scored again by the vectors of the catalog, among all images or those that a filter allows; `search`, the
+complete search over both kinds, including paths. The queries are of the same clusters as the library but not
+in it, and run after others that warm the caches. `x exact` is the time of exact numpy search over the same
+rows divided by this time; `x all` is the time with a filter divided by that without; `first ms` is the first
+query, which looks up the rows of the allowed ids; `x before` is this size divided by the size before.
 """
 
 import argparse
@@ -40,20 +40,23 @@ from retrieval.vectors.space_index import SpaceIndex
 Answer = TypeVar("Answer")
 COUNT = 10
 SHARES = {"image": 10 / 11, "text": 1 / 11}
-PASSING = {"50 %": 0.5, "10 %": 0.1, "1 %": 0.01, "0.1 %": 0.001}
-FILTERS = {"all": (None, 1.0), **{name: (Filters(under=(name,)), share) for name, share in PASSING.items()}}
+FILTER_SHARES = {"50 %": 0.5, "10 %": 0.1, "1 %": 0.01, "0.1 %": 0.001}
+FILTERS = {
+    "all": (None, 1.0),
+    **{name: (Filters(under=(name,)), share) for name, share in FILTER_SHARES.items()},
+}
 
 
-def passing(ids: Ids, share: float) -> Ids:
-    """Return the ids that a drawn filter lets pass."""
+def allowed_ids(ids: Ids, share: float) -> Ids:
+    """Return the ids that a synthetic filter allows, a share of all."""
     return ids[np.random.default_rng(2).random(len(ids)) < share]
 
 
-def time_each(ask: Callable[[Vectors], Answer], queries: Vectors) -> tuple[list[float], list[Answer]]:
-    """Return milliseconds and answer of each query."""
+def time_each(search: Callable[[Vectors], Answer], queries: Vectors) -> tuple[list[float], list[Answer]]:
+    """Return the milliseconds and the answer of each query."""
     times, answers = [perf_counter()], []
     for at in range(len(queries)):
-        answers.append(ask(queries[at : at + 1]))
+        answers.append(search(queries[at : at + 1]))
         times.append(perf_counter())
     return (1000 * np.diff(times)).tolist(), answers
 
@@ -65,17 +68,17 @@ def p50(times: Sequence[float]) -> float:
 def exact(folder: Path, queries: Vectors) -> dict[str, tuple[float, Scores]]:
     """Return median ms and true scores of exact search, for each filter."""
     catalog = Catalog.open(folder)
-    space, found = catalog.space(), {}
+    space, results = catalog.space(), {}
     ids = catalog.vector_ids(space, "image")
     vectors, at = np.empty((len(ids), space.dim), np.float32), 0
-    for some, rows in catalog.vectors_after(space, "image", 0):
-        vectors[at : at + len(some)] = rows
-        at += len(some)
+    for chunk_ids, rows in catalog.vectors_after(space, "image", 0):
+        vectors[at : at + len(chunk_ids)] = rows
+        at += len(chunk_ids)
     for name, (_, share) in FILTERS.items():
-        keep = np.isin(ids, passing(ids, share)) if share < 1 else slice(None)
+        keep = np.isin(ids, allowed_ids(ids, share)) if share < 1 else slice(None)
         times, scores = time_each(partial(_best, ExactIndex(ids[keep], vectors[keep])), queries)
-        found[name] = p50(times), np.concatenate(scores)
-    return found
+        results[name] = p50(times), np.concatenate(scores)
+    return results
 
 
 def _best(index: ExactIndex, query: Vectors) -> Scores:
@@ -85,102 +88,115 @@ def _best(index: ExactIndex, query: Vectors) -> Scores:
 def build_alone(folder: Path, dim: int, method: str) -> dict[str, float]:
     """Build both indexes; return seconds, peak MB of the process, and the status of the image index."""
     with LibraryWriter(folder, lambda _: embedder_of(dim)) as writer:
-        begun = perf_counter()
+        start = perf_counter()
         space = build_indexes(writer, writer.catalog.space(), method)
-        seconds = perf_counter() - begun
+        seconds = perf_counter() - start
     peak = getrusage(RUSAGE_SELF).ru_maxrss * 1024 / 1e6
     file = next(file for file in space.indexes if file.kind == "image")
-    said = {"size": file.size, "effort": file.effort, "tuned": file.recall}
-    return {"build s": seconds, "peak MB": peak, **said}
+    attributes = {"size": file.size, "effort": file.effort, "tuned": file.recall}
+    return {"build s": seconds, "peak MB": peak, **attributes}
 
 
-def ask_warm(folder: Path, queries: Vectors, truth: dict[str, Scores]) -> dict[str, object]:
+def measure_warm(folder: Path, queries: Vectors, truth: dict[str, Scores]) -> dict[str, object]:
     """Run half of the queries to warm up, and time the others: the bare index, then the layers above it."""
     faiss.omp_set_num_threads(1)
     halves = np.array_split(queries, 2)
     catalog = Catalog.open(folder)
     before = resident()
-    nearest = SpaceIndex(catalog, catalog.space())
-    nearest.unindexed("image")
-    rows = [_ask_index(nearest, *halves, truth["all"]), _ask_nearest(nearest, "all", *halves, truth["all"])]
-    held = resident() - before
-    ids = catalog.vector_ids(nearest.space, "image")
-    nearest._allowed_ids.update((narrow, passing(ids, share)) for narrow, share in FILTERS.values() if narrow)
-    rows += [_ask_nearest(nearest, among, *halves, truth[among]) for among in PASSING]
-    rows.append(_ask_whole(nearest, *halves))
-    return {"rows": rows, "held": held, "held after filters": resident() - before}
+    space_index = SpaceIndex(catalog, catalog.space())
+    space_index.unindexed("image")
+    rows = [
+        _measure_index(space_index, *halves, truth["all"]),
+        _measure_rescored(space_index, "all", *halves, truth["all"]),
+    ]
+    memory = resident() - before
+    ids = catalog.vector_ids(space_index.space, "image")
+    space_index._allowed_ids.update(
+        (filters, allowed_ids(ids, share)) for filters, share in FILTERS.values() if filters
+    )
+    rows += [_measure_rescored(space_index, among, *halves, truth[among]) for among in FILTER_SHARES]
+    rows.append(_measure_search(space_index, *halves))
+    return {"rows": rows, "memory": memory, "memory after filters": resident() - before}
 
 
-def _ask_index(nearest: SpaceIndex, warm: Vectors, asked: Vectors, truth: Scores) -> dict[str, object]:
-    def ask(query: Vectors) -> Ids:
-        return nearest.indexes["image"].search(query, COUNT)[1][0]
+def _measure_index(
+    space_index: SpaceIndex, warm: Vectors, queries: Vectors, truth: Scores
+) -> dict[str, object]:
+    def search(query: Vectors) -> Ids:
+        return space_index.indexes["image"].search(query, COUNT)[1][0]
 
-    time_each(ask, warm)
-    times, found = time_each(ask, asked)
-    there = [nearest.catalog.vectors_of(nearest.space, ids) for ids in found]
-    pairs = zip(asked, there, strict=True)
+    time_each(search, warm)
+    times, found = time_each(search, queries)
+    candidates = [space_index.catalog.vectors_of(space_index.space, ids) for ids in found]
+    pairs = zip(queries, candidates, strict=True)
     scores = [top_k(query[None] @ vectors.T, ids, COUNT)[0] for query, (ids, vectors) in pairs]
     return {"of": "index", "among": "all", "times": times, "recall": recall(np.concatenate(scores), truth)}
 
 
-def _ask_nearest(
-    nearest: SpaceIndex, among: str, warm: Vectors, asked: Vectors, truth: Scores
+def _measure_rescored(
+    space_index: SpaceIndex, among: str, warm: Vectors, queries: Vectors, truth: Scores
 ) -> dict[str, object]:
-    def ask(query: Vectors) -> Scores:
-        return nearest.search(query, "image", COUNT, FILTERS[among][0])[0]
+    def search(query: Vectors) -> Scores:
+        return space_index.search(query, "image", COUNT, FILTERS[among][0])[0]
 
-    first = time_each(ask, warm)[0][0]
-    times, found = time_each(ask, asked)
-    right = recall(np.stack(found), truth)
-    return {"of": "nearest", "among": among, "times": times, "recall": right, "first ms": first}
+    first = time_each(search, warm)[0][0]
+    times, found = time_each(search, queries)
+    share = recall(np.stack(found), truth)
+    return {"of": "rescored", "among": among, "times": times, "recall": share, "first ms": first}
 
 
-def _ask_whole(nearest: SpaceIndex, warm: Vectors, asked: Vectors) -> dict[str, object]:
-    def ask(query: Vectors) -> list[Hit]:
-        return vector_search(SearchRequest(nearest, EncodedQuery(query, "words", ())), COUNT)
+def _measure_search(space_index: SpaceIndex, warm: Vectors, queries: Vectors) -> dict[str, object]:
+    def search(query: Vectors) -> list[Hit]:
+        return vector_search(SearchRequest(space_index, EncodedQuery(query, "words", ())), COUNT)
 
-    first = time_each(ask, warm)[0][0]
-    return {"of": "answer", "among": "all", "times": time_each(ask, asked)[0], "first ms": first}
+    first = time_each(search, warm)[0][0]
+    return {"of": "search", "among": "all", "times": time_each(search, queries)[0], "first ms": first}
 
 
 def measure(
-    cloud: Cloud, methods: Sequence[str], queries: int, place: Path
+    cloud: Cloud, methods: Sequence[str], query_count: int, place: Path
 ) -> tuple[list[dict[str, object]], list[dict[str, object]]]:
-    """Return a row for each index and a row for each way to ask it."""
+    """Return a row for each index, and a row for each kind of query."""
     count = round(cloud.count * SHARES["image"])
     size: dict[str, object] = {"n": count, "dim": cloud.dim}
-    folder, asked = place / f"{cloud.count}-{cloud.dim}", cloud.queries(2 * queries)
+    folder, queries = place / f"{cloud.count}-{cloud.dim}", cloud.queries(2 * query_count)
     alone(make_library, folder, cloud, SHARES)
-    truth = alone(exact, folder, asked[queries:], threads=1)
-    indexes, questions = [], []
+    truth = alone(exact, folder, queries[query_count:], threads=1)
+    indexes, query_rows = [], []
     for method in methods:
         built = alone(build_alone, folder, cloud.dim, method)
         done = alone(
-            ask_warm, folder, asked, {name: scores for name, (_, scores) in truth.items()}, threads=1
+            measure_warm, folder, queries, {name: scores for name, (_, scores) in truth.items()}, threads=1
         )
-        bytes_ = {"file": built.pop("size"), "held": done["held"], "+ filters": done["held after filters"]}
-        each = {name: held / count for name, held in bytes_.items()}
-        indexes.append({**size, "method": method, **built, **each})
-        unfiltered = p50(next(row["times"] for row in done["rows"] if row["of"] == "nearest"))
+        bytes_ = {
+            "file": built.pop("size"),
+            "memory": done["memory"],
+            "+ filters": done["memory after filters"],
+        }
+        per_vector = {name: size_ / count for name, size_ in bytes_.items()}
+        indexes.append({**size, "method": method, **built, **per_vector})
+        unfiltered = p50(next(row["times"] for row in done["rows"] if row["of"] == "rescored"))
         for row in done["rows"]:
             times = row.pop("times")
             speed = {"p50 ms": p50(times), "p95 ms": float(np.percentile(times, 95))}
-            asking = {"of": row.pop("of"), "among": row["among"], **speed, "recall": row.get("recall")}
+            measures = {"of": row.pop("of"), "among": row["among"], **speed, "recall": row.get("recall")}
             ratio = {"x exact": truth[row["among"]][0] / speed["p50 ms"], "x all": None}
-            if row["among"] in PASSING:
+            if row["among"] in FILTER_SHARES:
                 ratio["x all"] = speed["p50 ms"] / unfiltered
-            questions.append({**size, "method": method, **asking, **ratio, "first ms": row.get("first ms")})
+            query_rows.append(
+                {**size, "method": method, **measures, **ratio, "first ms": row.get("first ms")}
+            )
     shutil.rmtree(folder)
-    return indexes, questions
+    return indexes, query_rows
 
 
-def add_growth(rows: Sequence[dict[str, object]], what: str) -> None:
-    """Add to each row how its number compares with that of the size before."""
+def add_growth(rows: Sequence[dict[str, object]], column: str) -> None:
+    """Add the ratio of a column to that of the previous size."""
     before: dict[object, float] = {}
     for row in rows:
         key = tuple(row.get(name) for name in ("dim", "method", "of", "among"))
-        row["x before"] = row[what] / before[key] if key in before else None
-        before[key] = row[what]
+        row["x before"] = row[column] / before[key] if key in before else None
+        before[key] = row[column]
 
 
 def numbers(text: str) -> list[int]:
@@ -195,26 +211,24 @@ def main() -> None:
     parser.add_argument("--queries", type=int, default=300)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--smoke", action="store_true", help="run for a few seconds")
-    given = parser.parse_args()
-    if given.smoke:
-        given.sizes, given.dims, given.queries = [5_000], [64], 50
-    print(
-        f"{machine()}; sizes {given.sizes}, dims {given.dims}, {given.queries} queries, seed {given.seed}\n"
-    )
-    indexes, questions = [], []
+    args = parser.parse_args()
+    if args.smoke:
+        args.sizes, args.dims, args.queries = [5_000], [64], 50
+    print(f"{machine()}; sizes {args.sizes}, dims {args.dims}, {args.queries} queries, seed {args.seed}\n")
+    indexes, query_rows = [], []
     with tempfile.TemporaryDirectory(prefix="clew-bench-") as place:
-        for dim in given.dims:
-            for count in given.sizes:
-                built, asked = measure(
-                    Cloud(count + count // 10, dim, given.seed), given.methods, given.queries, Path(place)
+        for dim in args.dims:
+            for count in args.sizes:
+                built, rows = measure(
+                    Cloud(count + count // 10, dim, args.seed), args.methods, args.queries, Path(place)
                 )
                 indexes += built
-                questions += asked
+                query_rows += rows
     add_growth(indexes, "build s")
-    add_growth(questions, "p50 ms")
+    add_growth(query_rows, "p50 ms")
     table(indexes)
-    table(questions)
-    emit("search", seed=given.seed, queries=given.queries, indexes=indexes, questions=questions)
+    table(query_rows)
+    emit("search", seed=args.seed, queries=args.queries, indexes=indexes, rows=query_rows)
 
 
 if __name__ == "__main__":

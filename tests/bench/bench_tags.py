@@ -1,13 +1,13 @@
-"""Measure labels: which photos get them at the default threshold, and what tagging costs.
+"""Measure labels: precision and recall at the default threshold, and the cost of tagging.
 
     python tests/bench/bench_tags.py --sizes 100000,1000000
 
-Of Flickr8k's test photos (../shared/data/flickr8k/test), tagged with the built-in model: `there`, the photos
-that at least two of five people say it of (a regular expression over their captions); `tagged`, those that
-get the label; precision, recall; and of labels that no photo shows, `false`, how many get them all the same.
-Of a drawn library of n pictures: seconds, the time of one multiplication of all vectors in memory by the
-labels divided by it (`x product`), and the peak of a fresh process, of all labels at once and of one of them
-all. --smoke measures a small drawn library alone.
+The test photos of Flickr8k (../shared/data/flickr8k/test) are tagged with the built-in model. `relevant`
+counts the photos with the label in at least two of five captions (by a regular expression); `tagged` those
+that get the label; `false` the tagged photos of labels that no photo shows. Of a synthetic library of n
+images: seconds, the ratio to one multiplication of all vectors in memory by the labels (`x product`), and the
+peak memory of a new process; with each label by itself, and with one label per image (`one of`). --smoke
+measures only a small synthetic library.
 """
 
 import argparse
@@ -32,7 +32,7 @@ from retrieval.catalog.reader import Catalog
 from retrieval.embedders.registry import load_embedder
 
 FLICKR = Path(__file__).parents[3] / "shared" / "data" / "flickr8k" / "test"
-THERE = {
+PRESENT = {
     "dog": r"dogs?|puppy|puppies",
     "snow": r"snow\w*",
     "beach": "beach|sand",
@@ -44,49 +44,55 @@ THERE = {
     "rock climbing": r"climb\w*",
 }
 ABSENT = ("receipt", "pizza", "spreadsheet", "screenshot of a chat", "x-ray", "passport", "sheet music")
-LABELS = [*THERE, *ABSENT, "sunset", "child", "cat", "boat"]  # twenty
+LABELS = [*PRESENT, *ABSENT, "sunset", "child", "cat", "boat"]  # twenty
 DIM = 256  # of the built-in model
 
 
 def truth(folder: Path) -> dict[str, set[str]]:
-    """Return label -> the photos that at least two captions say it of."""
+    """Return label -> photos with the label in at least two captions."""
     lines = (folder / "captions.jsonl").read_text("utf-8").splitlines()
-    told = {row["image"]: row["captions"] for row in map(json.loads, filter(None, lines))}
-    said = {label: re.compile(rf"\b({words})\b", re.I) for label, words in THERE.items()}
+    captions = {row["image"]: row["captions"] for row in map(json.loads, filter(None, lines))}
+    patterns = {label: re.compile(rf"\b({words})\b", re.I) for label, words in PRESENT.items()}
     return {
-        label: {name for name, texts in told.items() if sum(bool(found.search(t)) for t in texts) >= 2}
-        for label, found in said.items()
+        label: {name for name, texts in captions.items() if sum(bool(pattern.search(t)) for t in texts) >= 2}
+        for label, pattern in patterns.items()
     }
 
 
 def photos(folder: Path, place: Path) -> list[dict[str, object]]:
     """Index and tag the photos; return a row for each label."""
-    right = truth(folder)
+    expected = truth(folder)
     folder = folder.absolute()
     (place / "photos").mkdir()
     for photo in folder.glob("*.jpg"):
         (place / "photos" / photo.name).symlink_to(photo)
     index_folder(place / "photos", library=place / "flickr", model="builtin").close()
-    counts = tag_library([*THERE, *ABSENT], library=place / "flickr").labels
+    counts = tag_library([*PRESENT, *ABSENT], library=place / "flickr").labels
     rows = []
     with Library.open(place / "flickr") as library:
         for label in counts:
             hits = library.search(
                 "a photo", kind="image", count=max(1, label.count), options=SearchOptions(tag=label.name)
             )
-            tagged, there = {hit.path.name for hit in hits}, right.get(label.name, set())
-            good = len(tagged & there)
-            precision = good / len(tagged) if tagged and there else None
-            shares = {"precision": precision, "recall": good / len(there) if there else None}
-            false = None if there else len(tagged)
+            tagged, relevant = {hit.path.name for hit in hits}, expected.get(label.name, set())
+            correct = len(tagged & relevant)
+            precision = correct / len(tagged) if tagged and relevant else None
+            shares = {"precision": precision, "recall": correct / len(relevant) if relevant else None}
+            false = None if relevant else len(tagged)
             rows.append(
-                {"label": label.name, "there": len(there), "tagged": len(tagged), **shares, "false": false}
+                {
+                    "label": label.name,
+                    "relevant": len(relevant),
+                    "tagged": len(tagged),
+                    **shares,
+                    "false": false,
+                }
             )
     return rows
 
 
 def make(folder: Path, count: int, seed: int) -> None:
-    """Draw a library of pictures, with its index, calibrated."""
+    """Write a calibrated synthetic library with an index."""
     embedder = load_embedder("builtin")
     make_library(folder, Cloud(count, DIM, seed), {"image": 1.0}, embedder)
     with LibraryWriter(folder, lambda _: embedder) as writer:
@@ -94,27 +100,27 @@ def make(folder: Path, count: int, seed: int) -> None:
 
 
 def tag(folder: Path, one_of: bool) -> dict[str, float]:
-    """Tag with all labels; return the time, memory and counts."""
-    begun = perf_counter()
+    """Tag with all labels; return count, seconds and memory."""
+    start = perf_counter()
     done = tag_library(LABELS, library=folder, one_of=one_of)
-    took = perf_counter() - begun
-    given = sum(label.count for label in done.labels)
-    return {"tags": given, "seconds": took, "peak MB": getrusage(RUSAGE_SELF).ru_maxrss * 1024 / 1e6}
+    seconds = perf_counter() - start
+    count = sum(label.count for label in done.labels)
+    return {"tags": count, "seconds": seconds, "peak MB": getrusage(RUSAGE_SELF).ru_maxrss * 1024 / 1e6}
 
 
 def product(folder: Path) -> float:
-    """Return the seconds of one multiplication of all vectors, in memory, by as many labels."""
+    """Return the seconds of one multiplication of all vectors in memory by the labels."""
     catalog = Catalog.open(folder)
     rows = [vectors for _, vectors in catalog.vectors_after(catalog.space(), "image", 0)]
     labels = load_embedder("builtin").embed_texts(LABELS).T
-    begun = perf_counter()
+    start = perf_counter()
     for vectors in rows:
         np.max(vectors @ labels)
-    return perf_counter() - begun
+    return perf_counter() - start
 
 
 def sizes(counts: Sequence[int], seed: int, place: Path) -> list[dict[str, object]]:
-    """Return a row for each size and way to tag."""
+    """Return a row for each size and kind of tagging."""
     rows = []
     for count in counts:
         folder = place / str(count)
@@ -122,8 +128,8 @@ def sizes(counts: Sequence[int], seed: int, place: Path) -> list[dict[str, objec
         bare = alone(product, folder)
         for one_of in (False, True):
             row = alone(tag, folder, one_of)
-            what = {"n": count, "labels": len(LABELS), "how": "one of" if one_of else "each"}
-            rows.append({**what, **row, "x product": bare / row["seconds"]})
+            columns = {"n": count, "labels": len(LABELS), "how": "one of" if one_of else "each"}
+            rows.append({**columns, **row, "x product": bare / row["seconds"]})
         shutil.rmtree(folder)
     return rows
 
@@ -138,19 +144,19 @@ def main() -> None:
     parser.add_argument("--photos", type=Path, default=FLICKR, help="a folder with captions.jsonl")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--smoke", action="store_true", help="run for a few seconds")
-    given = parser.parse_args()
-    if given.smoke:
-        given.sizes, given.photos = [3_000], None
-    elif not given.photos.is_dir():
-        parser.error(f"needs ../shared/data/flickr8k ({given.photos} is not there); or --smoke")
-    print(f"{machine()}; sizes {given.sizes}, {len(LABELS)} labels, seed {given.seed}\n")
+    args = parser.parse_args()
+    if args.smoke:
+        args.sizes, args.photos = [3_000], None
+    elif not args.photos.is_dir():
+        parser.error(f"Needs ../shared/data/flickr8k ({args.photos} does not exist), or use --smoke")
+    print(f"{machine()}; sizes {args.sizes}, {len(LABELS)} labels, seed {args.seed}\n")
     with tempfile.TemporaryDirectory(prefix="clew-bench-") as place:
-        right = alone(photos, given.photos, Path(place)) if given.photos else []
-        cost = sizes(given.sizes, given.seed, Path(place))
-    if right:
-        table(right)
-    table(cost)
-    emit("tags", seed=given.seed, photos=right, sizes=cost)
+        label_rows = alone(photos, args.photos, Path(place)) if args.photos else []
+        cost_rows = sizes(args.sizes, args.seed, Path(place))
+    if label_rows:
+        table(label_rows)
+    table(cost_rows)
+    emit("tags", seed=args.seed, photos=label_rows, sizes=cost_rows)
 
 
 if __name__ == "__main__":

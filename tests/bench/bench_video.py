@@ -1,15 +1,15 @@
-"""Measure videos: how many times real time they are indexed, and whether scenes begin where they do.
+"""Measure videos: the speed of indexing relative to real time, and the accuracy of scene starts.
 
     python tests/bench/bench_video.py --minutes 10
 
-Drawn videos of 1920 x 1080, H.264 by libx264: scenes of some seconds that pan over soft shapes with grain
-and a thing that moves, repeated to the length asked for. `usual`: as libx264 codes by itself, key frames at
-cuts and at the latest every 250 frames; `every 2 s`, `every 1 s`: key frames at fixed times, as streams and
-phones have them, wherever the cuts are. `x real time` is the video's length by the time that reading,
-embedding with the built-in model and thumbnails take, `x on idle cores` by its processor time over all
-cores, which others on the machine disturb less; `x decoding` the same of decoding every frame, in the same
-run; `found` the share of cuts within a tenth of a second, `extra` how many begin where no scene does, `MB`
-the peak of a fresh process. --smoke draws a few small seconds.
+The videos are drawn, 1920 x 1080, H.264 by libx264: scenes of some seconds that pan over soft shapes with
+grain and a moving square, repeated to the requested length. `default`: as libx264 encodes by default, key
+frames at cuts and at least every 250 frames; `every 2 s`, `every 1 s`: key frames at fixed times, as in
+streams and videos of phones, wherever the cuts are. `x real time` is the duration divided by the time of
+decoding, embedding with the built-in model and thumbnails; `x on idle cores` the duration divided by the
+processor time over all cores, which other processes disturb less; `x decoding` the ratio to decoding every
+frame, in the same run; `found` the share of cuts within a tenth of a second of a scene start; `extra` the
+number of scene starts without a cut; `MB` the peak memory of a new process. --smoke draws small videos.
 """
 
 import argparse
@@ -29,70 +29,70 @@ from indexer.decode.video import decoder
 from retrieval.embedders.registry import load_embedder
 
 RATE = 30
-CODINGS = {
-    "usual": {},
+ENCODINGS = {
+    "default": {},
     "every 2 s": {"x264-params": "keyint=60:scenecut=0"},
     "every 1 s": {"x264-params": "keyint=30:scenecut=0"},
 }
 
 
-def scene(size: tuple[int, int], draw: np.random.Generator) -> np.ndarray:
-    """Draw a field to pan over: soft shapes of a few colours, and grain."""
+def scene(size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
+    """Draw an image to pan over: soft shapes of a few colors, and grain."""
     width, height = size[0] * 5 // 4, size[1] * 5 // 4
-    palette = draw.integers(0, 256, (3, 3), np.uint8)
-    small = Image.fromarray(palette[draw.integers(0, 3, draw.integers(3, 9, 2))])
+    palette = rng.integers(0, 256, (3, 3), np.uint8)
+    small = Image.fromarray(palette[rng.integers(0, 3, rng.integers(3, 9, 2))])
     soft = np.asarray(small.resize((width, height), Image.Resampling.BICUBIC), np.int16)
-    return np.clip(soft + draw.integers(-5, 6, (height, width, 1), np.int16), 0, 255).astype(np.uint8)
+    return np.clip(soft + rng.integers(-5, 6, (height, width, 1), np.int16), 0, 255).astype(np.uint8)
 
 
-def film(
+def write_video(
     path: Path, size: tuple[int, int], lengths: Sequence[int], options: dict[str, str], seed: int
 ) -> None:
-    """Draw scenes with this number of frames each."""
-    draw = np.random.default_rng(seed)
-    with av.open(str(path), "w") as made:
-        stream = made.add_stream("libx264", rate=RATE, options={"preset": "veryfast", **options})
+    """Write a video of scenes with these numbers of frames."""
+    rng = np.random.default_rng(seed)
+    with av.open(str(path), "w") as output:
+        stream = output.add_stream("libx264", rate=RATE, options={"preset": "veryfast", **options})
         stream.width, stream.height = size
         stream.pix_fmt = "yuv420p"
         for length in lengths:
-            field, thing = scene(size, draw), draw.integers(0, 256, 3)
-            high, pan = size[1] // 5, draw.choice([-1, 0, 1], 2)
+            background, square = scene(size, rng), rng.integers(0, 256, 3)
+            side, pan = size[1] // 5, rng.choice([-1, 0, 1], 2)
             for at in range(length):
                 x, y = (size[axis] // 8 + int(pan[axis] * at * size[axis] / 2200) for axis in (0, 1))
-                frame = field[y : y + size[1], x : x + size[0]].copy()
-                left = (at * size[0] // 400) % (size[0] - high)
-                frame[high : 2 * high, left : left + high] = thing
-                made.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
-        made.mux(stream.encode(None))
+                frame = background[y : y + size[1], x : x + size[0]].copy()
+                left = (at * size[0] // 400) % (size[0] - side)
+                frame[side : 2 * side, left : left + side] = square
+                output.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        output.mux(stream.encode(None))
 
 
 def repeat(path: Path, out: Path, times: int, frames: int) -> None:
-    """Write a video several times in a row, without coding it again."""
-    with av.open(str(out), "w") as made:
+    """Write a video several times in sequence, without encoding it again."""
+    with av.open(str(out), "w") as output:
         stream = None
         for number in range(times):
-            with av.open(str(path)) as given:
-                source = given.streams.video[0]
-                stream = stream or made.add_stream_from_template(source)
+            with av.open(str(path)) as container:
+                source = container.streams.video[0]
+                stream = stream or output.add_stream_from_template(source)
                 shift = round(Fraction(number * frames, RATE) / source.time_base)
-                for packet in given.demux(source):
+                for packet in container.demux(source):
                     if packet.size:
                         packet.pts, packet.dts = packet.pts + shift, packet.dts + shift
                         packet.stream = stream
-                        made.mux(packet)
+                        output.mux(packet)
 
 
 def index(path: Path) -> dict[str, object]:
-    """Read a video as the indexer does; a first one is read before, as a run loads its model once."""
-    embedder, found = load_embedder("builtin"), []
+    """Decode a video as the indexer does, with a loaded model."""
+    embedder, results = load_embedder("builtin"), []
     embedder.embed_images([np.zeros((128, 128, 3), np.uint8)])
 
     def read() -> None:
         with path.open("rb") as file:
-            found.append(decoder.decode(file, path.suffix, DecodeContext(embedder)))
+            results.append(decoder.decode(file, path.suffix, DecodeContext(embedder)))
 
     took = time_of(read)
-    starts = [draft.start for draft in found[0].drafts if draft.kind == "video"]
+    starts = [draft.start for draft in results[0].drafts if draft.kind == "video"]
     return {
         "wall": took.wall,
         "cpu": took.cpu,
@@ -102,13 +102,13 @@ def index(path: Path) -> dict[str, object]:
 
 
 def decode(path: Path, seconds: float) -> dict[str, float]:
-    """Decode every frame of the first seconds, on all cores."""
+    """Decode every frame of the first seconds with all cores."""
 
     def read() -> None:
-        with av.open(str(path)) as given:
-            stream = given.streams.video[0]
+        with av.open(str(path)) as container:
+            stream = container.streams.video[0]
             stream.thread_type = "AUTO"
-            for frame in given.decode(stream):
+            for frame in container.decode(stream):
                 if frame.time >= seconds:
                     return
 
@@ -117,30 +117,30 @@ def decode(path: Path, seconds: float) -> dict[str, float]:
 
 
 def measure(name: str, place: Path, size: tuple[int, int], lengths: list[int], times: int, seed: int) -> dict:
-    """Return the row of one way to code."""
+    """Return the row of one encoding."""
     frames = sum(lengths)
     seconds = frames * times / RATE
-    film(place / "once.mp4", size, lengths, CODINGS[name], seed)
-    repeat(place / "once.mp4", place / "film.mp4", times, frames)
-    ours = alone(index, place / "film.mp4")
-    some = min(60.0, seconds)
-    theirs = alone(decode, place / "film.mp4", some)
-    begun = (np.cumsum([0, *lengths])[:-1][None] + frames * np.arange(times)[:, None]).ravel() / RATE
-    starts = np.array(ours["starts"])
-    away = np.abs(begun[:, None] - starts).min(axis=1)
-    extra = int((np.abs(starts[:, None] - begun).min(axis=1) > 0.1).sum())
+    write_video(place / "once.mp4", size, lengths, ENCODINGS[name], seed)
+    repeat(place / "once.mp4", place / "video.mp4", times, frames)
+    indexed = alone(index, place / "video.mp4")
+    decode_seconds = min(60.0, seconds)
+    decoded = alone(decode, place / "video.mp4", decode_seconds)
+    cuts = (np.cumsum([0, *lengths])[:-1][None] + frames * np.arange(times)[:, None]).ravel() / RATE
+    starts = np.array(indexed["starts"])
+    distances = np.abs(cuts[:, None] - starts).min(axis=1)
+    extra = int((np.abs(starts[:, None] - cuts).min(axis=1) > 0.1).sum())
     return {
         "key frames": name,
         "minutes": seconds / 60,
-        "MB/minute": (place / "film.mp4").stat().st_size / 1e6 / (seconds / 60),
-        "x real time": seconds / ours["wall"],
-        "x on idle cores": seconds * cores() / ours["cpu"],
-        "decoding all": some / theirs["wall"],
-        "x decoding": (seconds / ours["cpu"]) / (some / theirs["cpu"]),
-        "scenes": len(begun),
-        "found": float((away <= 0.1).mean()),
+        "MB/minute": (place / "video.mp4").stat().st_size / 1e6 / (seconds / 60),
+        "x real time": seconds / indexed["wall"],
+        "x on idle cores": seconds * cores() / indexed["cpu"],
+        "decoding all": decode_seconds / decoded["wall"],
+        "x decoding": (seconds / indexed["cpu"]) / (decode_seconds / decoded["cpu"]),
+        "scenes": len(cuts),
+        "found": float((distances <= 0.1).mean()),
         "extra": extra,
-        "MB": ours["peak"],
+        "MB": indexed["peak"],
     }
 
 
@@ -149,18 +149,18 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--smoke", action="store_true", help="run for a few seconds")
-    given = parser.parse_args()
+    args = parser.parse_args()
     size, lengths = (1920, 1080), [107, 190, 61, 240, 133]
-    if given.smoke:
-        size, lengths, given.minutes = (320, 180), [50, 70], 0.2
-    times = max(1, round(given.minutes * 60 * RATE / sum(lengths)))
-    print(f"{machine()}; {size[0]} x {size[1]}, {RATE} frames a second, seed {given.seed}\n")
+    if args.smoke:
+        size, lengths, args.minutes = (320, 180), [50, 70], 0.2
+    times = max(1, round(args.minutes * 60 * RATE / sum(lengths)))
+    print(f"{machine()}; {size[0]} x {size[1]}, {RATE} frames a second, seed {args.seed}\n")
     rows = []
-    for name in CODINGS:
+    for name in ENCODINGS:
         with tempfile.TemporaryDirectory(prefix="clew-bench-") as place:
-            rows.append(measure(name, Path(place), size, lengths, times, given.seed))
+            rows.append(measure(name, Path(place), size, lengths, times, args.seed))
     table(rows)
-    emit("video", size=size, seed=given.seed, videos=rows)
+    emit("video", size=size, seed=args.seed, videos=rows)
 
 
 if __name__ == "__main__":

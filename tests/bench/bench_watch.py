@@ -1,12 +1,11 @@
-"""Measure `clew watch`: seconds from the moment a file is closed to the moment a search finds it.
+"""Measure `clew watch`: seconds from closing a file until a search finds it.
 
     python tests/bench/bench_watch.py --files 10000 --saves 40
 
-A folder of pictures, half of them in one folder and half in folders of 500, is watched by a process of its
-own; files are saved there one after another, and another process asks for each by a word in its name until
-it is found; then it must be the best hit for its own picture. Against a whole `clew index` of the same
-library, with one new file each time. `cpu` is what the watching process takes of a core while nothing
-changes.
+A process watches a folder of images, half of them in one folder and half in folders of 500. Files are saved
+there one after another; another process searches for a word in the name of each until it is found, and then
+for the image itself, which must be the best hit. Compared with the process `clew index` on the same library,
+with one new file each time. `cpu` is the share of a core that the watching process uses without changes.
 """
 
 import argparse
@@ -24,12 +23,12 @@ from common import clew, draw_jpegs, emit, machine, repeat_files, run, table
 
 from retrieval import Library, SearchOptions
 
-STILL = 5.0  # seconds without a change
+IDLE_SECONDS = 5.0  # without a change
 SCANS = 4  # runs of `clew index`
 
 
-def saved(folder: Path, jpeg: bytes, number: int) -> Path:
-    """Save a unique image, slowly enough that it is seen half-written."""
+def save_image(folder: Path, jpeg: bytes, number: int) -> Path:
+    """Save a unique image with a pause after the first half."""
     path = folder / f"saved{number:06d}.jpg"
     with path.open("wb") as file:
         file.write(jpeg[: len(jpeg) // 2])
@@ -39,15 +38,15 @@ def saved(folder: Path, jpeg: bytes, number: int) -> Path:
     return path
 
 
-def until_found(library: Library, path: Path, patience: float = 60.0) -> float:
-    """Return the seconds until a search for the name finds the file; infinite after a minute."""
-    begun = time.monotonic()
-    while time.monotonic() < begun + patience:
+def until_found(library: Library, path: Path, timeout: float = 60.0) -> float:
+    """Return the seconds until a search for the name finds the file; infinity after the timeout."""
+    start = time.monotonic()
+    while time.monotonic() < start + timeout:
         if any(
             hit.path == path
             for hit in library.search(path.stem, count=3, options=SearchOptions(by="keyword"))
         ):
-            return time.monotonic() - begun
+            return time.monotonic() - start
         time.sleep(0.01)
     return float("inf")
 
@@ -60,14 +59,19 @@ def measure(
     for number in range(saves):
         paths.append(save(places[number % len(places)]))
         took.append(until_found(library, paths[-1]))
-    own = [library.search(image=path, kind="image", count=3) for path in paths]
-    right = [path in {hit.path for hit in hits} for path, hits in zip(paths, own, strict=True)]
+    own_hits = [library.search(image=path, kind="image", count=3) for path in paths]
+    correct = [path in {hit.path for hit in hits} for path, hits in zip(paths, own_hits, strict=True)]
     p50, p95 = np.quantile(took, (0.5, 0.95))
-    return {"p50 s": float(p50), "p95 s": float(p95), "worst s": max(took), "right": float(np.mean(right))}
+    return {
+        "p50 s": float(p50),
+        "p95 s": float(p95),
+        "worst s": max(took),
+        "correct": float(np.mean(correct)),
+    }
 
 
 def cpu_of(process: int) -> float:
-    """Return the seconds that a process has used."""
+    """Return the processor seconds of a process."""
     fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
@@ -77,22 +81,22 @@ def main() -> None:
     parser.add_argument("--files", type=int, default=2_000)
     parser.add_argument("--saves", type=int, default=40)
     parser.add_argument("--smoke", action="store_true", help="run for a few seconds")
-    given = parser.parse_args()
-    if given.smoke:
-        given.files, given.saves = 100, 4
-    print(f"{machine()}; {given.files:,} files, {given.saves} saves, seed 1\n")
+    args = parser.parse_args()
+    if args.smoke:
+        args.files, args.saves = 100, 4
+    print(f"{machine()}; {args.files:,} files, {args.saves} saves, seed 1\n")
     jpegs, numbers = draw_jpegs(20, 160, 120, seed=1), count()
-    fresh = draw_jpegs(given.saves + SCANS, 320, 240, seed=2)
+    fresh = draw_jpegs(args.saves + SCANS, 320, 240, seed=2)
     with tempfile.TemporaryDirectory(prefix="clew-bench-") as name:
-        folder, library = Path(name) / "pictures", Path(name) / "library"
-        repeat_files(jpegs[:10], given.files // 2, folder / "flat", a_folder=given.files)
-        repeat_files(jpegs[10:], given.files // 2, folder / "deep")
+        folder, library = Path(name) / "images", Path(name) / "library"
+        repeat_files(jpegs[:10], args.files // 2, folder / "flat", folder_size=args.files)
+        repeat_files(jpegs[10:], args.files // 2, folder / "deep")
         first = run(clew(), "index", folder, "--library", library, "--model", "builtin").took.wall
         places = [*(folder / "flat").iterdir(), *sorted((folder / "deep").iterdir())]
 
         def save(place: Path) -> Path:
             number = next(numbers)
-            return saved(place, fresh[number], number)
+            return save_image(place, fresh[number], number)
 
         scans = []
         for place in islice(cycle(places), SCANS):
@@ -105,25 +109,25 @@ def main() -> None:
             text=True,
         )
         try:
-            begun = time.monotonic()
+            start = time.monotonic()
             while not watch.stderr.readline().startswith("Watching"):
                 pass
-            ready = time.monotonic() - begun
+            ready = time.monotonic() - start
             with Library.open(library) as opened:
-                found = measure(opened, places, save, given.saves)
+                found = measure(opened, places, save, args.saves)
             before = cpu_of(watch.pid)
-            time.sleep(STILL)
-            still = (cpu_of(watch.pid) - before) / STILL
+            time.sleep(IDLE_SECONDS)
+            idle_cpu = (cpu_of(watch.pid) - before) / IDLE_SECONDS
         finally:
             watch.terminate()
             watch.communicate()
     rows = [
-        {"from close to findable": "clew watch", **found, "cpu": still, "exit": watch.returncode},
-        {"from close to findable": "clew index, the process", "p50 s": median(scans), "worst s": max(scans)},
+        {"from closed to found": "clew watch", **found, "cpu": idle_cpu, "exit": watch.returncode},
+        {"from closed to found": "clew index, the process", "p50 s": median(scans), "worst s": max(scans)},
     ]
     table(rows)
-    print(f"indexed at first in {first:.1f} s; watching {ready:.1f} s after its start\n")
-    emit("watch", files=given.files, saves=given.saves, rows=rows)
+    print(f"first indexed in {first:.1f} s; watching {ready:.1f} s after the start\n")
+    emit("watch", files=args.files, saves=args.saves, rows=rows)
 
 
 if __name__ == "__main__":

@@ -26,8 +26,8 @@ from retrieval.embedders.registry import load_embedder
 from retrieval.system import cores
 from retrieval.types import Vectors
 
-ISA = {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}  # as of most users' CPUs
-TINY = {  # an architecture for a smoke run
+ISA = {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}  # instructions that most CPUs have
+TINY = {  # a small architecture, for --smoke
     "embed_dim": 64,
     "vision_cfg": {"image_size": 64, "layers": 2, "width": 64, "patch_size": 16, "head_width": 32},
     "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 64, "heads": 2, "layers": 2},
@@ -45,33 +45,33 @@ print(json.dumps([*took, usage.ru_maxrss, status]), file=sys.stderr)
 
 @dataclass(frozen=True)
 class Cloud:
-    """Clustered unit vectors with a decaying spectrum, as embeddings have; the same for the same seed."""
+    """Clustered unit vectors with a decaying spectrum, similar to embeddings; reproducible by the seed."""
 
     count: int
     dim: int
     seed: int
 
     def chunks(self, size: int = 50_000) -> Iterator[Vectors]:
-        """Yield all vectors, at most `size` at a time."""
-        draw = np.random.default_rng([self.seed, 1])
+        """Yield all vectors in chunks of at most `size`."""
+        rng = np.random.default_rng([self.seed, 1])
         for at in range(0, self.count, size):
-            yield self._points(draw, min(size, self.count - at))
+            yield self._points(rng, min(size, self.count - at))
 
     def queries(self, count: int) -> Vectors:
-        """Return vectors of the same kind that are not among `chunks`."""
+        """Return vectors of the same distribution that are not in `chunks`."""
         return self._points(np.random.default_rng([self.seed, 2]), count)
 
-    def _points(self, draw: np.random.Generator, count: int) -> Vectors:
+    def _points(self, rng: np.random.Generator, count: int) -> Vectors:
         spectrum = (1 + np.arange(self.dim, dtype=np.float32)) ** -0.5
         shape = (max(50, self.count // 100), self.dim)
-        centres = np.random.default_rng([self.seed, 0]).standard_normal(shape, np.float32)
-        points = draw.standard_normal((count, self.dim), np.float32)
-        points = (centres[draw.integers(len(centres), size=count)] + 0.7 * points) * spectrum
+        centers = np.random.default_rng([self.seed, 0]).standard_normal(shape, np.float32)
+        points = rng.standard_normal((count, self.dim), np.float32)
+        points = (centers[rng.integers(len(centers), size=count)] + 0.7 * points) * spectrum
         return points / np.linalg.norm(points, axis=1, keepdims=True)
 
 
 def embedder_of(dim: int) -> Embedder:
-    """Return the built-in model where it fits, else the name of one that embeds nothing."""
+    """Return the built-in model if it has this dimension, else a name and dimension that cannot embed."""
     return (
         load_embedder("builtin")
         if dim == 256
@@ -82,13 +82,13 @@ def embedder_of(dim: int) -> Embedder:
 def make_library(
     folder: Path, cloud: Cloud, kinds: Mapping[str, float], embedder: Embedder | None = None
 ) -> None:
-    """Fill a new library with one segment a file; `kinds` gives each kind's share. It has no index yet."""
-    draw = np.random.default_rng([cloud.seed, 3])
+    """Write a library without indexes, with one segment per file; `kinds` is kind -> share."""
+    rng = np.random.default_rng([cloud.seed, 3])
     with LibraryWriter(folder, lambda _: embedder or embedder_of(cloud.dim)) as writer:
         root, first = _insert_root(writer), 1
         for chunk in cloud.chunks():
             ids = range(first, first + len(chunk))
-            named = draw.choice(list(kinds), size=len(chunk), p=list(kinds.values()))
+            named = rng.choice(list(kinds), size=len(chunk), p=list(kinds.values()))
             with writer.db.atomic():
                 _insert(writer, root, ids, named.tolist(), chunk)
             first += len(chunk)
@@ -104,17 +104,17 @@ def _insert_root(writer: LibraryWriter) -> int:
 
 
 def _insert(writer: LibraryWriter, root: int, ids: range, kinds: Sequence[str], vectors: Vectors) -> None:
-    many = writer.db.conn.executemany
-    many(
+    execute_many = writer.db.conn.executemany
+    execute_many(
         "INSERT INTO contents (id, hash, reader, segments) VALUES (?, ?, 'picture', 1)",
         ((id_, id_.to_bytes(32)) for id_ in ids),
     )
-    many(
+    execute_many(
         """INSERT INTO files (root, path, size, mtime, reader, content, time, state)
            VALUES (?, ?, 1, 1, 'picture', ?, '2024-06-01T12:00:00', 'present')""",
         ((root, b"%04d/%08d.jpg" % (id_ // 500, id_), id_) for id_ in ids),
     )
-    many(
+    execute_many(
         "INSERT INTO segments (id, content, ordinal, kind, text) VALUES (?, ?, 0, ?, ?)",
         (
             (i, i, kind, f"passage {i}" if kind == "text" else None)
@@ -122,28 +122,28 @@ def _insert(writer: LibraryWriter, root: int, ids: range, kinds: Sequence[str], 
         ),
     )
     halves = vectors.astype(np.float16)
-    many(
+    execute_many(
         f"INSERT INTO {vectors_table(writer.space_id)} VALUES (?, ?)",
         ((id_, half.tobytes()) for id_, half in zip(ids, halves, strict=True)),
     )
 
 
 def draw_jpegs(count: int, width: int, height: int, seed: int) -> list[bytes]:
-    """Draw pictures of soft shapes and some grain, which compress about as photos do."""
-    draw, jpegs = np.random.default_rng(seed), []
+    """Draw images of soft shapes with grain, which compress about as well as photos."""
+    rng, jpegs = np.random.default_rng(seed), []
     for _ in range(count):
-        small = Image.fromarray(draw.integers(0, 256, (height // 40, width // 40, 3), np.uint8))
+        small = Image.fromarray(rng.integers(0, 256, (height // 40, width // 40, 3), np.uint8))
         soft = np.asarray(small.resize((width, height), Image.Resampling.BICUBIC), np.int16)
-        grain = draw.integers(-8, 9, (height, width, 1), np.int16)
+        grain = rng.integers(-8, 9, (height, width, 1), np.int16)
         file = BytesIO()
         Image.fromarray(np.clip(soft + grain, 0, 255).astype(np.uint8)).save(file, "JPEG", quality=90)
         jpegs.append(file.getvalue())
     return jpegs
 
 
-def repeat_files(jpegs: Sequence[bytes], count: int, folder: Path, a_folder: int = 500) -> list[Path]:
-    """Write `count` files; a number after each picture's end makes every content a new one."""
-    paths = [folder / f"{n // a_folder:04d}" / f"{n:07d}.jpg" for n in range(count)]
+def repeat_files(jpegs: Sequence[bytes], count: int, folder: Path, folder_size: int = 500) -> list[Path]:
+    """Write `count` files; a number after the end of each image makes every content unique."""
+    paths = [folder / f"{n // folder_size:04d}" / f"{n:07d}.jpg" for n in range(count)]
     for n, (path, jpeg) in enumerate(zip(paths, islice(cycle(jpegs), count), strict=True)):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(jpeg + n.to_bytes(8))
@@ -151,21 +151,21 @@ def repeat_files(jpegs: Sequence[bytes], count: int, folder: Path, a_folder: int
 
 
 class Took(NamedTuple):
-    """Seconds on the wall, and of all cores together, which others on the machine disturb less."""
+    """Wall seconds, and processor seconds of all cores, which other processes disturb less."""
 
     wall: float
     cpu: float
 
 
 def time_of(work: Callable[[], object]) -> Took:
-    """Do the work and return its times."""
+    """Run the work; return its times."""
     wall, cpu = perf_counter(), process_time()
     work()
     return Took(perf_counter() - wall, process_time() - cpu)
 
 
 class Ran(NamedTuple):
-    """The result of a process; `peak` is in MB."""
+    """The result of a process; `peak` is its memory in MB."""
 
     took: Took
     peak: float
@@ -173,7 +173,7 @@ class Ran(NamedTuple):
 
 
 def run(*command: str | Path) -> Ran:
-    """Run a process to its end. A tiny launcher starts it, as a process inherits its parent's peak."""
+    """Run a process. A small launcher starts it, because a process inherits the peak memory of its parent."""
     launch = [sys.executable, "-I", "-S", "-c", LAUNCH, *map(str, command)]
     done = subprocess.run(launch, capture_output=True, text=True, check=True)
     *notes, last = done.stderr.splitlines()
@@ -184,7 +184,7 @@ def run(*command: str | Path) -> Ran:
 
 
 def make_checkpoint(arch: str, place: Path) -> Path:
-    """Write a file of random weights of an architecture, the same every time."""
+    """Write a checkpoint of an architecture with random weights, reproducibly."""
     import open_clip
     import torch
     from safetensors.torch import save_file
@@ -203,30 +203,30 @@ def make_checkpoint(arch: str, place: Path) -> Path:
     return place / f"{arch}.safetensors"
 
 
-def alone(work: Callable[..., Any], *given: object, threads: int | None = None) -> Any:
-    """Return work(*given) of a fresh process, on a number of threads."""
+def alone(work: Callable[..., Any], *args: object, threads: int | None = None) -> Any:
+    """Return work(*args), run in a new process with a number of threads."""
     before = dict(os.environ)
     os.environ.update({} if threads is None else dict.fromkeys(THREADS, str(threads)))
     try:
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-            return pool.submit(work, *given).result()
+            return pool.submit(work, *args).result()
     finally:
         os.environ.clear()
         os.environ.update(before)
 
 
 def clew() -> Path:
-    """Return the installed command."""
+    """Return the path of the installed command."""
     return Path(sys.executable).with_name("clew")
 
 
 def resident() -> int:
-    """Return the bytes of memory this process holds now, mapped files included."""
+    """Return the resident memory of this process in bytes, mapped files included."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def machine() -> str:
-    """Name processor, cores and Python, and say how many processes were running of late."""
+    """Return processor, cores, load and Python version."""
     info = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
     models = [line.partition(":")[2].strip() for line in info.splitlines() if line.startswith("model name")]
     name = models[0] if models else platform.processor()
@@ -234,13 +234,13 @@ def machine() -> str:
 
 
 def table(rows: Sequence[Mapping[str, object]]) -> None:
-    """Print rows under their keys, words to the left and numbers to the right."""
+    """Print rows as a table with a header; texts are left-aligned, numbers right-aligned."""
     names = list(dict.fromkeys(name for row in rows for name in row))
     lines = [names] + [[_shown(row.get(name)) for name in names] for row in rows]
-    wide = [max(len(line[at]) for line in lines) for at in range(len(names))]
-    words = [isinstance(rows[0].get(name), str) for name in names]
+    widths = [max(len(line[at]) for line in lines) for at in range(len(names))]
+    is_text = [isinstance(rows[0].get(name), str) for name in names]
     for line in lines:
-        cells = [c.ljust(w) if left else c.rjust(w) for c, w, left in zip(line, wide, words, strict=True)]
+        cells = [c.ljust(w) if left else c.rjust(w) for c, w, left in zip(line, widths, is_text, strict=True)]
         print("  ".join(cells).rstrip())
     print()
 
@@ -252,13 +252,13 @@ def _shown(value: object) -> str:
 
 
 def emit(name: str, **numbers: object) -> None:
-    """Print everything as one line of JSON, the last."""
+    """Print all numbers as one line of JSON."""
     print(json.dumps({"bench": name, "machine": machine(), **_rounded(numbers)}))
 
 
 def _rounded(value: Any) -> Any:
     if isinstance(value, dict):
-        return {name: _rounded(each) for name, each in value.items()}
+        return {name: _rounded(item) for name, item in value.items()}
     if isinstance(value, list):
-        return [_rounded(each) for each in value]
+        return [_rounded(item) for item in value]
     return round(value, 4) if isinstance(value, float) else value
