@@ -20,7 +20,7 @@ class ByteSize(click.ParamType):  # type: ignore[type-arg]
             return int(float(match[1]) * 1000 ** " kmgt".index(match[2] or " "))  # type: ignore[index]
         except (TypeError, ValueError):
             self.fail(
-                f'Invalid size {value!r}. Use a number with a unit, such as 500MB or 2GB, or "off".',
+                f'{value!r} is not a size. Use a number with a unit, such as 500MB or 2GB, or "off".',
                 param,
                 ctx,
             )
@@ -35,5 +35,5 @@ class Duration(click.ParamType):  # type: ignore[type-arg]
         """Return seconds."""
         match = re.fullmatch(r"(\d{1,6}(?:\.\d+)?) *([smh]?)", str(value).lower())
         if match is None or float(match[1]) <= 0:
-            self.fail(f"Invalid duration {value!r}. Use a number with a unit: 30s, 10m or 1h.", param, ctx)
+            self.fail(f"{value!r} is not a duration. Use a number with a unit: 30s, 10m or 1h.", param, ctx)
         return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]

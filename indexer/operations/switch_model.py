@@ -11,7 +11,7 @@ from indexer.maintenance.build_index import build_if_due
 from indexer.maintenance.calibrate import calibrate_if_due
 from indexer.models import resolve
 from indexer.store.location import existing_library
-from indexer.store.spaces import active_space
+from indexer.store.spaces import active_space, space_embedder
 from indexer.store.writer import LibraryWriter
 from indexer.tag.concepts import retrain_concepts
 from indexer.tag.tag_table import update_tags
@@ -73,14 +73,14 @@ def switch_library(
 
     The old space stays active until the new one is complete and its indexes are built, and is kept until it
     is forgotten. After an interruption the next call resumes. With queries in `compare`, both spaces answer
-    them and the old one stays active. Raises LibraryError and EmbedderError.
+    them and the old one stays active. `model` may also name a space of the library that a newer version of
+    its model replaced. Raises LibraryError and EmbedderError.
     """
     started_at, folder = monotonic(), existing_library(library)
-    name = resolve.RECOMMENDED_MODEL if model == resolve.AUTO else model
-    new = embedder or resolve.resolve_embedder(name, arch=arch, device=device, notify=notify)
     for words in compare:
         validate_query(parse(words))  # fail before the work if a query is invalid
     with LibraryWriter(folder) as writer:
+        new = embedder or _resolve_embedder(writer, model, arch, device, notify)
         result = switch_space(writer, new, progress, activate=not compare)
     if compare and not result.interrupted:
         comparisons = _compare_spaces(folder, result.old, result.new, new, compare)
@@ -110,18 +110,29 @@ def switch_space(
     return result
 
 
+def _resolve_embedder(
+    writer: LibraryWriter, model: str, arch: str | None, device: str | None, notify: Notify
+) -> Embedder:
+    """Return the embedder of a model, or that of a space that a newer version of its model replaced."""
+    space = writer.catalog.space(model)
+    if space is not None and space.name != space.model:
+        return space_embedder(space, None, notify, arch=arch, device=device)
+    name = resolve.RECOMMENDED_MODEL if model == resolve.AUTO else model
+    return resolve.resolve_embedder(name, arch=arch, device=device, notify=notify)
+
+
 def _compare_spaces(
     library_folder: Path, old: str, new: str, embedder: Embedder, queries: Sequence[str]
 ) -> tuple[Comparison, ...]:
     with (
-        Library.open(library_folder, space=old) as one,
-        Library.open(library_folder, space=new, embedder=embedder) as two,
+        Library.open(library_folder, space=old) as old_library,
+        Library.open(library_folder, space=new, embedder=embedder) as new_library,
     ):
         return tuple(
             Comparison(
                 words,
-                tuple(one.search(words, count=MAX_COMPARED_HITS)),
-                tuple(two.search(words, count=MAX_COMPARED_HITS)),
+                tuple(old_library.search(words, count=MAX_COMPARED_HITS)),
+                tuple(new_library.search(words, count=MAX_COMPARED_HITS)),
             )
             for words in queries
         )
@@ -129,6 +140,6 @@ def _compare_spaces(
 
 def _reload_space(writer: LibraryWriter, space: Space) -> Space:
     """Return the current row of a space."""
-    found = writer.catalog.space(space.name)
-    assert found is not None, "created above"
-    return found
+    reloaded = writer.catalog.space(space.name)
+    assert reloaded is not None, "created above"
+    return reloaded

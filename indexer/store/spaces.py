@@ -127,10 +127,19 @@ def active_space(catalog: Catalog) -> Space:
     return space
 
 
-def space_embedder(space: Space, embedder: Embedder | None, notify: Notify) -> Embedder:
+def space_embedder(
+    space: Space,
+    embedder: Embedder | None,
+    notify: Notify,
+    *,
+    arch: str | None = None,
+    device: str | None = None,
+) -> Embedder:
     """Return the given embedder, or that of the space's model; raises SpaceMismatch and EmbedderError."""
-    embedder = embedder or resolve_embedder(space.model, fingerprint=space.fingerprint, notify=notify)
+    embedder = embedder or resolve_embedder(
+        space.model, arch=arch, device=device, fingerprint=space.fingerprint, notify=notify
+    )
     if embedder.fingerprint != space.fingerprint:
         differences = describe_differences(space.parts, embedder.parts)
-        raise SpaceMismatch(embedder.name, space.name, differences)
+        raise SpaceMismatch(embedder.name, space.model, differences)
     return embedder

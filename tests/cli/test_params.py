@@ -21,6 +21,12 @@ def test_invalid_size_is_refused_with_examples(text):
         ByteSize().convert(text, None, None)
 
 
+def test_error_message_has_one_prefix(clew):
+    message = clew("index", "--thumbnails", "much").stderr.splitlines()[-1]
+    assert message.count("nvalid") == 1
+    assert message.startswith("Error: Invalid value for '--thumbnails': 'much' is not a size.")
+
+
 @pytest.mark.parametrize(("text", "seconds"), [("30s", 30), ("10m", 600), ("1.5h", 5400), ("45", 45)])
 def test_duration_has_a_unit_or_is_in_seconds(text, seconds):
     assert Duration().convert(text, None, None) == seconds

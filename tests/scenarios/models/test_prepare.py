@@ -1,6 +1,7 @@
 """Tests of prepared models: what is loaded, what is refused, and what a fingerprint covers."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -59,6 +60,23 @@ def test_changed_weights_are_refused_until_the_library_is_switched(folder, tmp_p
     assert done.new == str(path)
     with Library.open(place, space=done.old) as library:
         assert len(library.search("a dog", count=10)) == 7
+
+
+def test_replaced_space_is_activated_by_its_name(clew, folder, tmp_path, float32_only):
+    path = make_checkpoint("small-vit", tmp_path / "weights", seed=4)
+    original = tmp_path / "original"
+    shutil.copy2(path, original)
+    assert clew("index", folder, "--model", path, "--arch", "small-vit").exit_code == 0
+    make_checkpoint("small-vit", tmp_path / "weights", seed=5)
+    replaced = json.loads(clew("switch", path, "--arch", "small-vit", "--json").stdout)["old"]
+    assert f"Unused   {replaced}: 7 vectors" in clew("status").stdout
+    refused = clew("switch", replaced, "--arch", "small-vit")
+    assert refused.exit_code == 2
+    assert "has changed" in refused.stderr
+    shutil.copy2(original, path)  # with its time, as from a backup
+    result = json.loads(clew("switch", replaced, "--arch", "small-vit", "--json").stdout)
+    assert (result["old"], result["new"], result["embedded"]) == (str(path), replaced, 0)
+    assert f"Model    {replaced}" in clew("status").stdout
 
 
 @pytest.mark.large
