@@ -72,7 +72,7 @@ class VectorPass(ContentPass[tuple[MissingContent, Opener | None], EmbeddingInpu
         query = f"""SELECT s.id, s.origin,
                            s.ordinal - (SELECT min(o.ordinal) FROM segments o
                                          WHERE o.content = s.content AND o.origin = s.origin),
-                           s.kind, s.text, s.page, c.hash, c.reader,
+                           s.kind, s.text, s.page, c.hash, c.decoder,
                            (SELECT path FROM present_files WHERE content = c.id LIMIT 1),
                            s.start, s."end", s.content
                       FROM segments s JOIN contents c ON c.id = s.content

@@ -19,7 +19,7 @@ _MISSING_ROWS = f"""FROM segments s
  WHERE s.kind IN ({THUMBNAIL_KINDS_SQL}) AND s.box IS NULL AND s.id NOT IN (SELECT segment FROM thumbnails)
    AND EXISTS (SELECT 1 FROM present_files f WHERE f.content = s.content)"""
 _DAMAGED_QUERY = """SELECT t.segment FROM thumbnails t JOIN segments s ON s.id = t.segment
-  JOIN contents c ON c.id = s.content WHERE t.seal != seal(c.hash, c.reader, s.ordinal, t.picture)"""
+  JOIN contents c ON c.id = s.content WHERE t.seal != seal(c.hash, c.decoder, s.ordinal, t.picture)"""
 
 
 def check_thumbnails(writer: LibraryWriter, findings: Findings) -> None:

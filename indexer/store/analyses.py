@@ -47,7 +47,7 @@ def pending_contents(
     query = f"""WITH pending AS MATERIALIZED (  -- few, so that few files are looked up
                     SELECT c.id, a.content IS NOT NULL AND a.progress IS NULL AS is_outdated
                       FROM contents c LEFT JOIN analyses a ON a.content = c.id AND a.analysis = ?2
-                     WHERE c.segments IS NOT NULL AND c.reader IN ({marks})
+                     WHERE c.segments IS NOT NULL AND c.decoder IN ({marks})
                            AND (a.version IS NOT ?1 OR a.progress IS NOT NULL) AND {condition})
                 SELECT id FROM pending
                  WHERE EXISTS (SELECT 1 FROM present_files WHERE content = id) ORDER BY is_outdated, id"""
@@ -70,7 +70,7 @@ def locate(
     db: sqlite3.Connection, contents: Iterable[int], analysis: str = "", version: str = ""
 ) -> Iterator[PendingContent]:
     """Yield contents with a present file, and how far this version of an analysis has come."""
-    query = """SELECT c.id, c.hash, c.reader,
+    query = """SELECT c.id, c.hash, c.decoder,
                       (SELECT path FROM present_files WHERE content = c.id LIMIT 1),
                       coalesce((SELECT progress FROM analyses
                                  WHERE content = c.id AND analysis = ?2 AND version = ?3), 0.0)

@@ -22,14 +22,14 @@ class Captions:
         if named:
             self.new_tables.add(file)
             rows = ((file, id_, resolve_image_path(path, name)) for id_, name in named)
-            self.db.conn.executemany("INSERT INTO captions (file, segment, picture) VALUES (?, ?, ?)", rows)
+            self.db.conn.executemany("INSERT INTO captions (file, segment, image) VALUES (?, ?, ?)", rows)
 
     def missing_images(self) -> Iterator[tuple[bytes, int, int]]:
         """Yield (path, missing images, named images) of each new caption table that names missing images."""
-        query = """SELECT t.path, count(DISTINCT c.picture) FILTER (WHERE p.id IS NULL) AS missing,
-                          count(DISTINCT c.picture)
+        query = """SELECT t.path, count(DISTINCT c.image) FILTER (WHERE p.id IS NULL) AS missing,
+                          count(DISTINCT c.image)
                      FROM captions c JOIN files t ON t.id = c.file
-                     LEFT JOIN files p ON p.root = t.root AND p.path = c.picture AND p.state != 'gone'
+                     LEFT JOIN files p ON p.root = t.root AND p.path = c.image AND p.state != 'gone'
                     WHERE c.file = ?"""
         for file in sorted(self.new_tables):
             path, missing, named = self.db.conn.execute(query, (file,)).fetchone()

@@ -20,7 +20,7 @@ class Contents:
 
     def insert(self, digest: bytes, decoder: str, details: MediaProperties) -> int:
         """Insert a content before its segments, within a transaction, and return its id."""
-        query = "INSERT INTO contents (hash, reader) VALUES (?, ?) RETURNING id"
+        query = "INSERT INTO contents (hash, decoder) VALUES (?, ?) RETURNING id"
         (row,) = self.db.conn.execute(query, (digest, decoder)).fetchall()
         self._write_properties(int(row[0]), details)
         if decoder in METADATA_DECODERS:
@@ -29,23 +29,23 @@ class Contents:
 
     def update_metadata(self, batch: Sequence[tuple[int, MediaProperties]]) -> None:
         """Commit the metadata of contents that were decoded again, and the times of their files."""
-        files = "SELECT root, coalesce(picture, path) FROM files WHERE content = ?"
+        files = "SELECT root, coalesce(sidecar_of, path) FROM files WHERE content = ?"
         with self.db.atomic():
             for content, details in batch:
                 self._write_properties(content, details)
                 set_progress(self.db.conn, content, "metadata", str(METADATA_VERSION))
-                for root, picture in self.db.conn.execute(files, (content,)).fetchall():
-                    self.update_capture_time(root, picture)
+                for root, image_path in self.db.conn.execute(files, (content,)).fetchall():
+                    self.update_capture_time(root, image_path)
 
     def update_capture_time(self, root: int, image_path: bytes) -> None:
         """Set the time of an image and its captions to the capture time in the image, else in its sidecar."""
         self.db.conn.execute(
             """WITH own (id) AS (SELECT id FROM files WHERE root = ?1 AND path = ?2
-                              UNION SELECT id FROM files WHERE root = ?1 AND picture = ?2)
+                              UNION SELECT id FROM files WHERE root = ?1 AND sidecar_of = ?2)
                UPDATE files SET time = capture.taken
                  FROM (SELECT c.taken FROM files f JOIN contents c ON c.id = f.content
                         WHERE f.id IN own AND f.state != 'gone' AND c.taken IS NOT NULL
-                        ORDER BY f.picture IS NOT NULL, f.path LIMIT 1) capture
+                        ORDER BY f.sidecar_of IS NOT NULL, f.path LIMIT 1) capture
                 WHERE id IN own AND time != capture.taken""",
             (root, image_path),
         )

@@ -15,7 +15,7 @@ from indexer.scan.sidecars import name_stem
 from indexer.scan.targets import ScanTarget, is_empty_or_missing, path_range, subpath_of
 from retrieval.errors import LibraryError
 
-_CATALOG_FILES = """SELECT id, path, size, mtime, reader, picture, state, error IS NOT NULL, retry
+_CATALOG_FILES = """SELECT id, path, size, mtime, decoder, sidecar_of, state, error IS NOT NULL, retry
               FROM files WHERE root = ?"""
 
 

@@ -18,7 +18,7 @@ _SCHEMA = """CREATE TABLE thumbnails (
     seal INTEGER NOT NULL,                     -- CRC-32 of the segment's key and of the WebP
     picture BLOB NOT NULL                      -- WebP
 ) STRICT"""
-_CONTENT_SEGMENTS = """SELECT s.id, c.hash, c.reader, s.ordinal, s.kind, s.page, s.start
+_CONTENT_SEGMENTS = """SELECT s.id, c.hash, c.decoder, s.ordinal, s.kind, s.page, s.start
   FROM catalog_db.segments s JOIN catalog_db.contents c ON c.id = s.content
  WHERE c.id = ? AND s.origin = 'file'"""
 _OVER_LIMIT = """SELECT segment FROM (             -- 1.1 with the overhead of SQLite

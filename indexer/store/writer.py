@@ -135,7 +135,7 @@ class LibraryWriter:
 
     def is_known(self, digest: bytes, decoder: str) -> bool:
         """Return True if all segments of a content are committed. Thread-safe."""
-        query = "SELECT 1 FROM contents WHERE hash = ? AND reader = ? AND segments IS NOT NULL"
+        query = "SELECT 1 FROM contents WHERE hash = ? AND decoder = ? AND segments IS NOT NULL"
         return self.catalog.db.execute(query, (digest, decoder)).fetchone() is not None
 
     def write(self, root: int, chunks: Sequence[FileChunk]) -> WriteCounts:
@@ -166,7 +166,7 @@ class LibraryWriter:
         read, decoded = chunk.read_result, chunk.read_result.decoded
         key = (read.digest, read.entry.decoder)
         execute = self.db.conn.execute
-        query = "SELECT id, segments FROM contents WHERE hash = ? AND reader = ?"
+        query = "SELECT id, segments FROM contents WHERE hash = ? AND decoder = ?"
         row = execute(query, key).fetchone() or (self.contents.insert(*key, decoded.properties), None)
         id_ = int(row[0])
         if row[1] is None:
@@ -251,13 +251,14 @@ class LibraryWriter:
         query = "SELECT 1 FROM files WHERE root = ? AND path = ?"
         there = self.db.conn.execute(query, here).fetchone() is not None
         row = self.db.conn.execute(
-            """INSERT INTO files (root, path, size, mtime, reader, picture, content, error, time,
+            """INSERT INTO files (root, path, size, mtime, decoder, sidecar_of, content, error, time,
                                   state, retry)
                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8,
                        coalesce((SELECT taken FROM contents WHERE id = ?7), ?9),
                        'present', ?10)
                ON CONFLICT (root, path) DO UPDATE SET size = ?3, mtime = ?4, error = ?8, retry = ?10,
-                       state = 'present', reader = iif(?10, reader, ?5), picture = iif(?10, picture, ?6),
+                       state = 'present', decoder = iif(?10, decoder, ?5),
+                       sidecar_of = iif(?10, sidecar_of, ?6),
                        content = iif(?10, content, ?7), time = iif(?10, time, excluded.time)
                RETURNING id""",
             (root, *found, content, read_result.error, read_result.modified_time, read_result.transient),

@@ -1,12 +1,13 @@
 """The SQLite catalog, read only.
 
-concepts    Read concepts from the catalog.
-filter_sql  Translate filters to SQL on segments s, files f and roots r.
-hit_rows    SQL from segments to the files that contain them, and hits from its rows.
-migrations  The migrations that create the tables of the catalog.
-reader      Read the catalog with sqlite3, read-only, so that no reader can damage a library.
-schema      Names of the files and tables of a library.
-settings    Settings that a library keeps for later runs.
-status      Read the status of a library: roots, counts, settings and failures.
-thumbnails  Read thumbnails: WebP images in a separate file of the library.
+concepts        Read concepts from the catalog.
+filter_sql      Translate filters to SQL on segments s, files f and roots r.
+hit_rows        SQL from segments to the files that contain them, and hits from its rows.
+keyword_tables  The SQL of the full-text tables and of the triggers that fill them.
+migrations      The migrations that create the tables of the catalog.
+reader          Read the catalog with sqlite3, read-only, so that no reader can damage a library.
+schema          Names of the files and tables of a library.
+settings        Settings that a library keeps for later runs.
+status          Read the status of a library: roots, counts, settings and failures.
+thumbnails      Read thumbnails: WebP images in a separate file of the library.
 """

@@ -33,7 +33,7 @@ def decode_path(path: bytes) -> Path:
 def hit_from_row(row: sqlite3.Row, score: float, space: str) -> Hit:
     """Return the hit of a row; the path of a caption is that of its image."""
     root, file = decode_path(row["root"]), decode_path(row["path"])
-    image = row["picture"]
+    image = row["image_path"]
     return Hit(
         id=row["id"],
         score=score,

@@ -4,39 +4,7 @@ A released migration is never edited; changes are new migrations at the end. Vec
 per space, `vectors_ID`, so that a vector is found by its segment and a space can be dropped at once.
 """
 
-from collections.abc import Callable
-
-# Scripts without spaces between words (in Korean, between words and particles), which are searched by
-# trigrams: Thai and Lao, Burmese, Khmer, Hangul, kana, Chinese. A character class for GLOB and for regular
-# expressions; part of the migration 4-keywords.
-UNSPACED_SCRIPTS = (
-    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u1100-\u11ff\u3040-\u31ff"
-    "\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff"
-)
-
-_KEYWORD_TABLES = (  # keyword table, column, and the view that it mirrors
-    ("text_words", "text", "texts"),
-    ("text_pieces", "text", "unspaced_texts"),
-    ("name_words", "name", "names"),
-    ("name_pieces", "name", "names"),
-)
-
-
-def _insert_sql(table: str, column: str, view: str, rows: str) -> str:
-    return f"INSERT INTO {table} (rowid, {column}) SELECT id, {column} FROM {view} WHERE {rows};"
-
-
-def _delete_sql(table: str, column: str, view: str, rows: str) -> str:
-    """Return SQL that deletes rows of a keyword table; FTS5 requires the text that was inserted."""
-    into = f"INSERT INTO {table} ({table}, rowid, {column})"
-    return f"{into} SELECT 'delete', id, {column} FROM {view} WHERE {rows};"
-
-
-def _trigger_sql(name: str, event: str, make_sql: Callable[..., str], column: str, rows: str) -> str:
-    """Return SQL for a trigger that updates the keyword tables of a column."""
-    changes = "\n".join(make_sql(*mirror, rows) for mirror in _KEYWORD_TABLES if mirror[1] == column)
-    return f"CREATE TRIGGER {name} {event} BEGIN\n{changes}\nEND"
-
+from retrieval.catalog.keyword_tables import KEYWORD_TABLES
 
 MIGRATIONS: dict[str, tuple[str, ...]] = {
     "1-library": (
@@ -161,60 +129,7 @@ MIGRATIONS: dict[str, tuple[str, ...]] = {
             SELECT o.id, c.content FROM files c JOIN files o ON o.root = c.root AND o.picture = c.picture
              WHERE c.picture IS NOT NULL AND c.state != 'gone' AND o.picture IS NOT NULL""",
     ),
-    "4-keywords": (
-        # The searched texts, as views, so that no text is stored twice.
-        """CREATE VIEW texts AS SELECT id, text FROM segments WHERE text IS NOT NULL""",
-        # Two spaces at the end make the last character the start of a trigram, too.
-        f"""CREATE VIEW unspaced_texts AS
-            SELECT id, text || '  ' AS text FROM segments WHERE text GLOB '*[{UNSPACED_SCRIPTS}]*'""",
-        # The name of the root and the path under it. Bytes that are not UTF-8 are replaced on reading.
-        """CREATE VIEW names AS
-            SELECT f.id, f.root,
-                   substr(r.name, length(rtrim(r.name, replace(r.name, '/', ''))) + 1) || '/'
-                       || CAST(f.path AS TEXT) AS name
-              FROM files f JOIN (SELECT id, CAST(path AS TEXT) AS name FROM roots) r ON r.id = f.root""",
-        """CREATE VIRTUAL TABLE text_words USING fts5 (
-            text, content='texts', content_rowid='id', tokenize='unicode61 remove_diacritics 2')""",
-        """CREATE VIRTUAL TABLE text_pieces USING fts5 (
-            text, content='unspaced_texts', content_rowid='id', tokenize='trigram')""",
-        """CREATE VIRTUAL TABLE name_words USING fts5 (
-            name, content='names', content_rowid='id', tokenize='unicode61 remove_diacritics 2')""",
-        """CREATE VIRTUAL TABLE name_pieces USING fts5 (
-            name, content='names', content_rowid='id', tokenize='trigram')""",
-        """CREATE VIRTUAL TABLE text_terms USING fts5vocab (text_pieces, instance)""",
-        """CREATE VIRTUAL TABLE name_terms USING fts5vocab (name_pieces, instance)""",
-        *(_insert_sql(*mirror, "1") for mirror in _KEYWORD_TABLES),
-        # Triggers keep the keyword tables complete. A deletion needs the old text, so it runs before.
-        _trigger_sql(
-            "segments_in",
-            "AFTER INSERT ON segments WHEN new.text IS NOT NULL",
-            _insert_sql,
-            "text",
-            "id = new.id",
-        ),
-        _trigger_sql(
-            "segments_out",
-            "BEFORE DELETE ON segments WHEN old.text IS NOT NULL",
-            _delete_sql,
-            "text",
-            "id = old.id",
-        ),
-        _trigger_sql(
-            "segments_from", "BEFORE UPDATE OF text ON segments", _delete_sql, "text", "id = old.id"
-        ),
-        _trigger_sql("segments_to", "AFTER UPDATE OF text ON segments", _insert_sql, "text", "id = new.id"),
-        _trigger_sql("files_in", "AFTER INSERT ON files", _insert_sql, "name", "id = new.id"),
-        _trigger_sql("files_out", "BEFORE DELETE ON files", _delete_sql, "name", "id = old.id"),
-        _trigger_sql(
-            "files_from", "BEFORE UPDATE OF root, path ON files", _delete_sql, "name", "id = old.id"
-        ),
-        _trigger_sql("files_to", "AFTER UPDATE OF root, path ON files", _insert_sql, "name", "id = new.id"),
-        _trigger_sql("roots_from", "BEFORE UPDATE OF path ON roots", _delete_sql, "name", "root = old.id"),
-        _trigger_sql("roots_to", "AFTER UPDATE OF path ON roots", _insert_sql, "name", "root = new.id"),
-        # A cascade would run after the name of the root is deleted.
-        """CREATE TRIGGER roots_out BEFORE DELETE ON roots
-            BEGIN DELETE FROM files WHERE root = old.id; END""",
-    ),
+    "4-keywords": KEYWORD_TABLES,
     "6-calibration": (
         # The vectors of the background queries of a space, by query mode.
         """CREATE TABLE backgrounds (
@@ -349,6 +264,14 @@ MIGRATIONS: dict[str, tuple[str, ...]] = {
         """UPDATE segments SET origin = CASE WHEN ordinal >= 3298534883328 THEN 'sounds'
              WHEN ordinal >= 2199023255552 THEN 'speech' WHEN ordinal >= 1099511627776 THEN 'ocr'
              WHEN kind = 'image' AND box IS NOT NULL THEN 'tiles' ELSE 'file' END WHERE ordinal >= 1000000""",
+        *(f"DROP VIEW {view}" for view in ("says", "captioned")),
+        *(f"DROP INDEX {index}" for index in ("files_by_picture", "captions_by_picture")),
+        """ALTER TABLE contents RENAME COLUMN reader TO decoder""",
+        """ALTER TABLE files RENAME COLUMN reader TO decoder""",
+        """ALTER TABLE files RENAME COLUMN picture TO sidecar_of""",
+        """ALTER TABLE captions RENAME COLUMN picture TO image""",
+        """CREATE INDEX files_by_sidecar_of ON files (root, sidecar_of) WHERE sidecar_of IS NOT NULL""",
+        """CREATE INDEX captions_by_image ON captions (image)""",
         """ALTER TABLE segments RENAME COLUMN picture TO caption_target""",
         """ALTER TABLE contents RENAME COLUMN looks TO perceptual_hash""",
         """ALTER TABLE spaces RENAME COLUMN through TO indexed_to""",
@@ -360,23 +283,22 @@ MIGRATIONS: dict[str, tuple[str, ...]] = {
         """ALTER TABLE calibrations RENAME COLUMN asked TO query_mode""",
         # Which contents describe a file: its own; for an image those of its captions; for a caption that of
         # its image and those of the other captions of that image.
-        """DROP VIEW says""",
         """CREATE VIEW described_by (file, content) AS
             SELECT id, content FROM files
             UNION ALL
-            SELECT p.id, c.content FROM files c JOIN files p ON p.root = c.root AND p.path = c.picture
-             WHERE c.picture IS NOT NULL AND c.state != 'gone'
+            SELECT p.id, c.content FROM files c JOIN files p ON p.root = c.root AND p.path = c.sidecar_of
+             WHERE c.sidecar_of IS NOT NULL AND c.state != 'gone'
             UNION ALL
-            SELECT c.id, p.content FROM files c JOIN files p ON p.root = c.root AND p.path = c.picture
-             WHERE c.picture IS NOT NULL AND p.state != 'gone'
+            SELECT c.id, p.content FROM files c JOIN files p ON p.root = c.root AND p.path = c.sidecar_of
+             WHERE c.sidecar_of IS NOT NULL AND p.state != 'gone'
             UNION ALL
-            SELECT o.id, c.content FROM files c JOIN files o ON o.root = c.root AND o.picture = c.picture
-             WHERE c.picture IS NOT NULL AND c.state != 'gone' AND o.picture IS NOT NULL""",
+            SELECT o.id, c.content FROM files c
+              JOIN files o ON o.root = c.root AND o.sidecar_of = c.sidecar_of
+             WHERE c.sidecar_of IS NOT NULL AND c.state != 'gone' AND o.sidecar_of IS NOT NULL""",
         # The images that captions of tables name, if they exist.
-        """DROP VIEW captioned""",
         """CREATE VIEW caption_images (segment, source, file) AS
             SELECT c.segment, t.id, p.id FROM captions c JOIN files t ON t.id = c.file
-              JOIN files p ON p.root = t.root AND p.path = c.picture
+              JOIN files p ON p.root = t.root AND p.path = c.image
              WHERE t.state != 'gone' AND p.state != 'gone'""",
         # The absolute paths at which a content can be read now.
         """CREATE VIEW present_files (content, path) AS

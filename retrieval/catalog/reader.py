@@ -167,7 +167,8 @@ class Catalog:
         tests, values = where_clause(filters, per_row=True)
         condition = f"s.id IN (SELECT value FROM json_each(?)) AND {tests}"
         rows = self.db.execute(
-            f"""SELECT {HIT_COLUMNS}, f.path, f.picture, 'offline' IN (f.state, r.state) AS offline
+            f"""SELECT {HIT_COLUMNS}, f.path, f.sidecar_of AS image_path,
+                       'offline' IN (f.state, r.state) AS offline
                   {FROM_FILES} AND {condition}
                  UNION ALL
                 SELECT {HIT_COLUMNS}, t.path, f.path, 'offline' IN (f.state, t.state, r.state)
@@ -176,7 +177,7 @@ class Catalog:
         )
         files: dict[int, dict[object, sqlite3.Row]] = {}
         for row in rows:  # present files first, then offline ones, each oldest first
-            path = row["path"] if include_copies and row["picture"] is None else row["picture"]
+            path = row["path"] if include_copies and row["image_path"] is None else row["image_path"]
             key = None if path is None else (row["root"], path)
             files.setdefault(row["id"], {}).setdefault(key, row)
         return [
@@ -254,7 +255,7 @@ class Catalog:
                 continue
             row = self.db.execute(
                 """SELECT coalesce(p.content, f.content) FROM files f
-                     LEFT JOIN files p ON p.root = f.root AND p.path = f.picture AND p.state != 'gone'
+                     LEFT JOIN files p ON p.root = f.root AND p.path = f.sidecar_of AND p.state != 'gone'
                     WHERE f.root = ? AND f.path = ? AND f.state != 'gone'""",
                 (root, absolute.removeprefix(prefix)),
             ).fetchone()

@@ -17,7 +17,7 @@ LIBRARY_FILE_NAMES = frozenset(
 
 # The captions in a table belong to the images that it names.
 DECODERS_OF_OTHER_FILES = ("table",)
-DESCRIBES_ITSELF = f"reader NOT IN ({', '.join(map(repr, DECODERS_OF_OTHER_FILES))})"  # a condition on files
+DESCRIBES_ITSELF = f"decoder NOT IN ({', '.join(map(repr, DECODERS_OF_OTHER_FILES))})"  # a condition on files
 
 
 def vectors_table(space_id: int) -> str:

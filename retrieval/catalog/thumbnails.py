@@ -16,7 +16,7 @@ from retrieval.types import VISUAL_KINDS, Hit
 MIN_FREE_BYTES = 65_536  # for one more thumbnail, which has about a fifth of that
 THUMBNAIL_KINDS_SQL = ", ".join(f"'{kind}'" for kind in VISUAL_KINDS)
 
-_KEY_COLUMNS = "s.id, c.hash, c.reader, s.ordinal"
+_KEY_COLUMNS = "s.id, c.hash, c.decoder, s.ordinal"
 _OWN_KEY_QUERY = f"SELECT {_KEY_COLUMNS} FROM segments s JOIN contents c ON c.id = s.content WHERE s.id = ?"
 # For text, audio and parts of images: the image on the same page, the last one before it in time, or the
 # cover of the audio file.

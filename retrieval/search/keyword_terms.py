@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import groupby
 
-from retrieval.catalog.migrations import UNSPACED_SCRIPTS
+from retrieval.catalog.keyword_tables import UNSPACED_SCRIPTS
 
 MAX_QUERY_LENGTH = 2_000  # characters of a query that are read
 MAX_TERMS = 50  # words of a query that are looked up

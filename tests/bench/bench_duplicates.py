@@ -119,8 +119,8 @@ def make(folder: Path, images: SyntheticImages) -> dict[str, set[frozenset[str]]
         )
         copied = range(2 * count // 10 + 1, 2 * count // 10 + 1 + count // 20)  # have no near-duplicates
         execute_many(
-            """INSERT INTO files (root, path, size, mtime, reader, content, time, state)
-               SELECT root, CAST('copy/' || CAST(path AS TEXT) AS BLOB), size, mtime, reader, content, time,
+            """INSERT INTO files (root, path, size, mtime, decoder, content, time, state)
+               SELECT root, CAST('copy/' || CAST(path AS TEXT) AS BLOB), size, mtime, decoder, content, time,
                       state FROM files WHERE content = ?""",
             ((id_,) for id_ in copied),
         )

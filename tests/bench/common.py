@@ -106,11 +106,11 @@ def _insert_root(writer: LibraryWriter) -> int:
 def _insert(writer: LibraryWriter, root: int, ids: range, kinds: Sequence[str], vectors: Vectors) -> None:
     execute_many = writer.db.conn.executemany
     execute_many(
-        "INSERT INTO contents (id, hash, reader, segments) VALUES (?, ?, 'picture', 1)",
+        "INSERT INTO contents (id, hash, decoder, segments) VALUES (?, ?, 'picture', 1)",
         ((id_, id_.to_bytes(32)) for id_ in ids),
     )
     execute_many(
-        """INSERT INTO files (root, path, size, mtime, reader, content, time, state)
+        """INSERT INTO files (root, path, size, mtime, decoder, content, time, state)
            VALUES (?, ?, 1, 1, 'picture', ?, '2024-06-01T12:00:00', 'present')""",
         ((root, b"%04d/%08d.jpg" % (id_ // 500, id_), id_) for id_ in ids),
     )

@@ -22,7 +22,7 @@ def committed_segments(library) -> set[tuple[bytes, str, int, str | None]]:
             return set()
         return set(
             db.execute(
-                """SELECT c.hash, c.reader, s.ordinal, s.text
+                """SELECT c.hash, c.decoder, s.ordinal, s.text
                      FROM segments s JOIN contents c ON c.id = s.content"""
             )
         )
@@ -32,12 +32,16 @@ _COLUMN_VALUES = {  # renamed or moved by step 15: table, old column -> expressi
     ("archives", "how"): "options_hash",
     ("backgrounds", "asked"): "query_mode",
     ("calibrations", "asked"): "query_mode",
+    ("captions", "picture"): "image",
     ("contents", "details"): """coalesce((SELECT CAST(version AS INTEGER) FROM new.analyses a
                                  WHERE a.content = t.id AND a.analysis = 'metadata'), 1)""",
     ("contents", "looks"): "perceptual_hash",
+    ("contents", "reader"): "decoder",
     ("contents", "tiles"): """(SELECT count(*) FROM new.analyses a JOIN new.segments s USING (content)
                                WHERE a.content = t.id AND a.analysis = 'tiles' AND s.origin = 'tiles'
                               HAVING count(a.content))""",
+    ("files", "picture"): "sidecar_of",
+    ("files", "reader"): "decoder",
     ("labels", "how"): "rule",
     ("labels", "through"): "tagged_to",
     ("said", "how"): "analysis",

@@ -54,7 +54,7 @@ def insert(writer):
             first = db.execute("SELECT coalesce(max(id), 0) + 1 FROM contents").fetchone()[0]
             ids = range(first, first + len(vectors))
             db.conn.executemany(
-                "INSERT INTO contents (id, hash, reader, segments) VALUES (?, ?, 'picture', 1)",
+                "INSERT INTO contents (id, hash, decoder, segments) VALUES (?, ?, 'picture', 1)",
                 [(id_, id_.to_bytes(32, "big")) for id_ in ids],
             )
             db.conn.executemany(

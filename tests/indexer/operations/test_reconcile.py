@@ -72,9 +72,9 @@ def add_file(writer, root, path, content=None, state="present"):
     execute = writer.db.conn.execute
     with writer.db.atomic():
         if content is not None:
-            execute("INSERT OR IGNORE INTO contents (hash, reader) VALUES (?, 'picture')", (content,))
+            execute("INSERT OR IGNORE INTO contents (hash, decoder) VALUES (?, 'picture')", (content,))
         id_ = execute(
-            """INSERT INTO files (root, path, size, mtime, reader, content, time, state)
+            """INSERT INTO files (root, path, size, mtime, decoder, content, time, state)
                VALUES (?, ?, 1, 1, 'picture', (SELECT id FROM contents WHERE hash = ?), '', ?)""",
             (root, path, content, state),
         ).lastrowid

@@ -27,7 +27,7 @@ def log(db):
 
 def insert(db, path, content, *, state="present", error=None, root=1):
     db.execute(
-        """INSERT INTO files (root, path, size, mtime, reader, content, error, time, state)
+        """INSERT INTO files (root, path, size, mtime, decoder, content, error, time, state)
            VALUES (?, ?, 1, 1, 'picture', ?, ?, '', ?)""",
         (root, path.encode(), content, error, state),
     )

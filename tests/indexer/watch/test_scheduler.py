@@ -310,7 +310,7 @@ def test_recursive_target_replaces_the_targets_below_it(watch, top):
 def test_deleted_folder_without_known_files_has_no_scan_target(watch, top, db):
     assert list(scan_targets(watch.roots, [tree(top / "deleted")])) == []
     db.execute(
-        """INSERT INTO files (root, path, size, mtime, reader, time, state)
+        """INSERT INTO files (root, path, size, mtime, decoder, time, state)
            VALUES (1, ?, 1, 1, 'picture', '', 'present')""",
         (b"deleted/a.png",),
     )

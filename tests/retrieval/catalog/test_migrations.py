@@ -71,3 +71,30 @@ def test_origin_of_a_segment_is_taken_from_its_ordinal(db):
     )
     apply(db, 15, 15)
     assert dict(db.execute("SELECT ordinal, origin FROM segments")) == origins
+
+
+def test_columns_have_the_words_of_the_code(db):
+    apply(db, 15, 15)
+    columns = {
+        table: {row[1] for row in db.execute(f"PRAGMA table_info({table})")}
+        for table in ("contents", "files", "captions")
+    }
+    assert "decoder" in columns["contents"]
+    assert {"decoder", "sidecar_of"} <= columns["files"]
+    assert "image" in columns["captions"]
+    assert not {"reader", "picture"} & set.union(*columns.values())
+
+
+def test_sidecar_describes_its_image_in_a_migrated_catalog(db):
+    db.execute("INSERT INTO roots (id, path, options, state) VALUES (1, x'2f', '{}', 'present')")
+    db.executemany(
+        "INSERT INTO contents (id, hash, reader) VALUES (?, ?, ?)",
+        [(1, b"a", "picture"), (2, b"b", "caption")],
+    )
+    db.executemany(
+        """INSERT INTO files (id, root, path, size, mtime, reader, picture, content, time, state)
+           VALUES (?1, 1, ?2, 1, 1, ?3, ?4, ?1, '', 'present')""",
+        [(1, b"a.jpg", "picture", None), (2, b"a.txt", "caption", b"a.jpg")],
+    )
+    apply(db, 15, 15)
+    assert set(db.execute("SELECT file, content FROM described_by")) == {(1, 1), (1, 2), (2, 2), (2, 1)}

@@ -98,7 +98,7 @@ def insert(writer, ids, vectors):
     executemany = writer.db.conn.executemany
     with writer.db.atomic():
         executemany(
-            "INSERT INTO contents (id, hash, reader, segments) VALUES (?, ?, 'picture', 1)",
+            "INSERT INTO contents (id, hash, decoder, segments) VALUES (?, ?, 'picture', 1)",
             ((id_, id_.to_bytes(32, "big")) for id_ in ids),
         )
         executemany(

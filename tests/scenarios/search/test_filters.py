@@ -166,7 +166,7 @@ def test_radius_filter_equals_distance_for_all_places_on_earth(tmp_path, index, 
     places = list(zip(latitudes.tolist(), longitudes.tolist(), strict=True))
     places += [(90.0, 0.0), (-90.0, 77.0), (0.0, 180.0), (0.0, -180.0), (89.99, 179.9), (-89.9, -0.1)]
     rows = [(n.to_bytes(2, "big"), *at) for n, at in enumerate(places)]
-    db.executemany("INSERT INTO contents (hash, reader, latitude, longitude) VALUES (?, 'x', ?, ?)", rows)
+    db.executemany("INSERT INTO contents (hash, decoder, latitude, longitude) VALUES (?, 'x', ?, ?)", rows)
     db.create_function("kilometres", 4, distance_km, deterministic=True)
     for center in [*places[:40], *places[-6:]]:
         for radius in (0.5, 60.0, 900.0, 9_000.0, 20_100.0):
