@@ -31,6 +31,8 @@ SIGNATURES = tuple(
         (rb"RIFF....WEBP", "a WebP", "picture"),
         (rb"8BPS\x00[\x01\x02]", "a Photoshop file", "picture"),
         (_any_of(image_signatures.SIGNATURES["TIFF"]), "a TIFF", "picture"),
+        (_any_of(image_signatures.RAW_SIGNATURES), "a raw photo", "picture"),
+        (_any_of(image_signatures.JXL_SIGNATURES), "a JPEG XL", "picture"),
         (rb"....ftyp" + _any_of(image_signatures.IMAGE_BRANDS), "an image", "picture"),
         (rb"....ftyp(M4A|M4B)", "an audio file", "sound"),
         (rb"....(ftyp|moov|mdat)", "a video", "video"),

@@ -17,7 +17,7 @@ from retrieval.media.images.loader import decode_image, open_image
 from retrieval.types import Vectors
 
 VERSION = "1"  # a larger one cuts every image into tiles again
-_NOT_CUT_YET = """NOT EXISTS (  -- panoramas and pages are stored as several segments
+_IS_ONE_SEGMENT = """NOT EXISTS (  -- panoramas and pages are stored as several segments
     SELECT 1 FROM segments s WHERE s.content = c.id AND s.kind = 'image' AND s.origin = 'file'
        AND coalesce(s.box, s.page, s.start) IS NOT NULL)"""
 
@@ -29,7 +29,7 @@ class TilesPass(ContentPass[OpenableContent, PartialResult]):
         self.writer, self.batch_size = writer, writer.batch_limits.segments
         self.context = DecodeContext(writer.embedder, thumbnails=False, limits=writer.decode_limits)
         self.embed_threads = writer.embedder.concurrency
-        self.contents = pending_contents(writer.db.conn, "tiles", VERSION, ("picture",), _NOT_CUT_YET)
+        self.contents = pending_contents(writer.db.conn, "tiles", VERSION, ("picture",), _IS_ONE_SEGMENT)
         self.total = len(self.contents)
         self.tile_count = self.image_count = 0
 

@@ -31,8 +31,8 @@ MAX_CURVE_K = 100  # recall@1 to recall@100
 class Measurement:
     """Metrics of q queries."""
 
-    per_query: Mapping[str, QueryValues]  # name -> (q,); recall in per cent; NaN if undefined
-    curve: QueryValues  # mean recall@1, recall@2 ... in per cent
+    per_query: Mapping[str, QueryValues]  # name -> (q,); recall in percent; NaN if undefined
+    curve: QueryValues  # mean recall@1, recall@2 ... in percent
     query_ids: NDArray[np.int64]  # pair queries with those of another measurement
     groups: NDArray[np.int64]  # of dependent queries, such as the captions of one image
 
@@ -47,7 +47,7 @@ class Measurement:
 
 
 def round_metric(name: str, value: float) -> float:
-    """Round a metric: per cents to two digits, shares to four."""
+    """Round a metric: percentages to two digits, shares to four."""
     return round(float(value), 2 if "recall" in name else 4)
 
 

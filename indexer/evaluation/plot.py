@@ -23,7 +23,7 @@ def check_plot_file(file: Path) -> None:
 
 
 def plot(file: Path, title: str, panels: Mapping[str, Mapping[str, QueryValues]], measure: str) -> None:
-    """Plot one panel per name, with a curve per model in per cent at 1, 2, 3 ..., to a .png or .svg file."""
+    """Plot one panel per name, with a curve per model in percent at 1, 2, 3 ..., to a .png or .svg file."""
     check_plot_file(file)
     from matplotlib.figure import Figure
     from matplotlib.ticker import NullLocator, ScalarFormatter
@@ -47,6 +47,6 @@ def plot(file: Path, title: str, panels: Mapping[str, Mapping[str, QueryValues]]
         ax.grid(color="0.92")
         ax.set_axisbelow(True)
         ax.spines[["top", "right"]].set_visible(False)
-    axes[0].set_ylabel(f"{measure}@k, per cent")
+    axes[0].set_ylabel(f"{measure}@k (%)")
     axes[-1].legend(frameon=False, loc="lower right")
     figure.savefig(file.expanduser())

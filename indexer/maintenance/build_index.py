@@ -32,8 +32,8 @@ def build_if_due(
 ) -> Space:
     """Build the indexes of a space, by default the active one, if it is due, and return the space.
 
-    It is due if a tenth of the vectors is unindexed or deleted, or if a file is damaged, of an older format
-    or of another method. `method` is saved in the library; "auto" chooses by size.
+    It is due if a tenth of the vectors is unindexed or deleted, or if a file is damaged, of another
+    format or of another method. `method` is saved in the library; "auto" chooses by size.
     """
     if method is not None:
         chosen = None if method == "auto" else method
@@ -71,13 +71,13 @@ def build_indexes(writer: LibraryWriter, space: Space, method: IndexMethod | Non
 
 
 def _needs_rebuild(catalog: Catalog, file: IndexFile, configured: IndexMethod | None, *, auto: bool) -> bool:
-    """Return True if a file is damaged, of an older format, or of another method than configured."""
+    """Return True if a file is damaged, of another format, or of another method than configured."""
     method = configured or (method_for(file.count) if auto else file.method)
     return file.method != method or is_outdated(file) or index_damage(catalog, file) is not None
 
 
 def is_outdated(file: IndexFile) -> bool:
-    """Return True if a file has the format of an older version, which is valid but slower."""
+    """Return True if a file does not have the current format; it may be older, unknown or empty."""
     return file.format != FILE_FORMATS[file.method]
 
 

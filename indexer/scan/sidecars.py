@@ -7,8 +7,7 @@ from indexer.decode.registry import CAPTION_SUFFIXES, DECODER_BY_SUFFIX
 
 MAX_SUBTITLE_TAGS = 2  # parts between the name of a video and .srt: a language, and "forced" or "sdh"
 
-_DECODERS_BY_SUFFIX = {suffix.encode(): (reader, None) for suffix, reader in DECODER_BY_SUFFIX.items()}
-
+_DECODERS_BY_SUFFIX = {suffix.encode(): (decoder, None) for suffix, decoder in DECODER_BY_SUFFIX.items()}
 _SIDECAR_SUFFIXES = frozenset(suffix.encode() for suffix in CAPTION_SUFFIXES)
 
 
@@ -28,54 +27,57 @@ def assign_decoders(names: list[bytes]) -> dict[bytes, tuple[str, bytes | None]]
 
     `photo.txt` and `photo.jpg.txt` are captions of `photo.jpg`; a `.json` only if there is no `.txt`.
     """
-    readers: dict[bytes, tuple[str, bytes | None]] = {}
-    beside: list[tuple[bytes, bytes, str]] = []
+    decoders: dict[bytes, tuple[str, bytes | None]] = {}
+    sidecars: list[tuple[bytes, bytes, str]] = []  # name, name without its suffix, suffix
     for name in names:
-        kind = name[name.rfind(b".") :].lower()
-        if kind in _DECODERS_BY_SUFFIX:
-            readers[name] = _DECODERS_BY_SUFFIX[kind]
-        if kind in _SIDECAR_SUFFIXES:
-            beside.append((name, name[: -len(kind)], kind.decode()))
-    _pair_subtitles(readers)
-    if not beside:
-        return readers
-    pictures: dict[bytes, bytes] = {}
-    for name in sorted(name for name, (reader, _) in readers.items() if reader == "picture"):
-        pictures[name] = name
-        pictures.setdefault(os.path.splitext(name)[0], name)
-    captioned = {stem for _, stem, suffix in beside if suffix == ".txt"}
-    for name, stem, suffix in beside:
-        if stem in pictures and (suffix != ".json" or stem not in captioned):
-            readers[name] = ("caption", pictures[stem])
-        elif stem in pictures:
-            readers.pop(name, None)
-    return readers
+        suffix = name[name.rfind(b".") :].lower()
+        if suffix in _DECODERS_BY_SUFFIX:
+            decoders[name] = _DECODERS_BY_SUFFIX[suffix]
+        if suffix in _SIDECAR_SUFFIXES:
+            sidecars.append((name, name[: -len(suffix)], suffix.decode()))
+    _pair_subtitles(decoders)
+    if not sidecars:
+        return decoders
+    images = _names_and_stems(decoders, "picture")
+    stems_of_texts = {stem for _, stem, suffix in sidecars if suffix == ".txt"}
+    for name, stem, suffix in sidecars:
+        if stem in images and (suffix != ".json" or stem not in stems_of_texts):
+            decoders[name] = ("caption", images[stem])
+        elif stem in images:
+            decoders.pop(name, None)
+    return decoders
 
 
 def assign_archive_decoders(names: Iterable[bytes]) -> Iterator[tuple[bytes, str, bytes | None]]:
     """Yield name, decoder and sidecar target of the files in an archive, folder by folder."""
     folders: dict[bytes, list[bytes]] = {}
-    for name in names:
-        folder, slash, last = name.rpartition(b"/")
-        folders.setdefault(folder + slash, []).append(last)
-    for prefix, lasts in folders.items():
-        for last, (reader, picture) in assign_decoders(lasts).items():
-            yield prefix + last, reader, None if picture is None else prefix + picture
+    for path in names:
+        folder, slash, name = path.rpartition(b"/")
+        folders.setdefault(folder + slash, []).append(name)
+    for prefix, names_in_folder in folders.items():
+        for name, (decoder, target) in assign_decoders(names_in_folder).items():
+            yield prefix + name, decoder, None if target is None else prefix + target
 
 
-def _pair_subtitles(readers: dict[bytes, tuple[str, bytes | None]]) -> None:
+def _pair_subtitles(decoders: dict[bytes, tuple[str, bytes | None]]) -> None:
     """Pair subtitles with videos: `clip.srt`, `clip.en.srt` and `clip.en.forced.srt` with `clip.mp4`."""
-    subtitles = [name for name, (reader, _) in readers.items() if reader == "subtitles"]
+    subtitles = [name for name, (decoder, _) in decoders.items() if decoder == "subtitles"]
     if not subtitles:
         return
-    videos: dict[bytes, bytes] = {}
-    for name in sorted(name for name, (reader, _) in readers.items() if reader == "video"):
-        videos[name] = name
-        videos.setdefault(os.path.splitext(name)[0], name)
+    videos = _names_and_stems(decoders, "video")
     for name in subtitles:
         stem = os.path.splitext(name)[0]
         for _ in range(MAX_SUBTITLE_TAGS + 1):
             if stem in videos:
-                readers[name] = ("subtitles", videos[stem])
+                decoders[name] = ("subtitles", videos[stem])
                 break
             stem = os.path.splitext(stem)[0]
+
+
+def _names_and_stems(decoders: dict[bytes, tuple[str, bytes | None]], decoder: str) -> dict[bytes, bytes]:
+    """Return name -> name, and name without suffix -> first name, of the files with a decoder."""
+    targets: dict[bytes, bytes] = {}
+    for name in sorted(name for name, (assigned, _) in decoders.items() if assigned == decoder):
+        targets[name] = name
+        targets.setdefault(os.path.splitext(name)[0], name)
+    return targets

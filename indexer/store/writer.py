@@ -145,16 +145,16 @@ class LibraryWriter:
         segments exist but are not visible, and the next run continues from them. Thumbnails are written after
         the commit; a crash may lose them.
         """
-        wrote, made = WriteCounts(), list[NewThumbnail]()
+        counts, new_thumbnails = WriteCounts(), list[NewThumbnail]()
         with self.db.atomic():
             for chunk in chunks:
                 failed = chunk.read_result.error is not None
-                content = None if failed else self._write_content(chunk, wrote.segments, made)
+                content = None if failed else self._write_content(chunk, counts.segments, new_thumbnails)
                 if chunk.is_last:
-                    fresh = self._write_file(root, chunk.read_result, content)
-                    wrote.files["failed" if failed else "added" if fresh else "updated"] += 1
-        self.thumbnails.save(made)
-        return wrote
+                    is_new = self._write_file(root, chunk.read_result, content)
+                    counts.files["failed" if failed else "added" if is_new else "updated"] += 1
+        self.thumbnails.save(new_thumbnails)
+        return counts
 
     def _write_content(
         self, chunk: FileChunk, counts: Counter[str], new_thumbnails: list[NewThumbnail]
@@ -170,8 +170,8 @@ class LibraryWriter:
         row = execute(query, key).fetchone() or (self.contents.insert(*key, decoded.properties), None)
         id_ = int(row[0])
         if row[1] is None:
-            there = execute("SELECT count(*) FROM segments WHERE content = ?", (id_,)).fetchone()[0]
-            for at in range(max(0, there - chunk.first_ordinal), len(chunk.drafts)):
+            stored = execute("SELECT count(*) FROM segments WHERE content = ?", (id_,)).fetchone()[0]
+            for at in range(max(0, stored - chunk.first_ordinal), len(chunk.drafts)):
                 draft, ordinal = chunk.drafts[at], chunk.first_ordinal + at
                 segment = self._write_segment(id_, ordinal, draft, chunk.vectors[at])
                 counts["part" if draft.is_image_part else draft.kind] += 1
@@ -246,10 +246,10 @@ class LibraryWriter:
 
     def _write_file(self, root: int, read_result: ReadResult, content: int | None) -> bool:
         """Insert or update the row of a file; return True if its path is new."""
-        found, here = read_result.entry, (root, read_result.entry.path)
-        self.db.conn.execute("DELETE FROM files WHERE root = ? AND path = ? AND state = 'gone'", here)
+        entry, key = read_result.entry, (root, read_result.entry.path)
+        self.db.conn.execute("DELETE FROM files WHERE root = ? AND path = ? AND state = 'gone'", key)
         query = "SELECT 1 FROM files WHERE root = ? AND path = ?"
-        there = self.db.conn.execute(query, here).fetchone() is not None
+        is_new = self.db.conn.execute(query, key).fetchone() is None
         row = self.db.conn.execute(
             """INSERT INTO files (root, path, size, mtime, decoder, sidecar_of, content, error, time,
                                   state, retry)
@@ -261,12 +261,12 @@ class LibraryWriter:
                        sidecar_of = iif(?10, sidecar_of, ?6),
                        content = iif(?10, content, ?7), time = iif(?10, time, excluded.time)
                RETURNING id""",
-            (root, *found, content, read_result.error, read_result.modified_time, read_result.transient),
+            (root, *entry, content, read_result.error, read_result.modified_time, read_result.transient),
         ).fetchone()
-        if describes_other_files(found.decoder) and not read_result.transient:
-            self.captions.save_links(row[0], found.path, content)
-        self.contents.update_capture_time(root, found.sidecar_of or found.path)
-        return not there
+        if describes_other_files(entry.decoder) and not read_result.transient:
+            self.captions.save_links(row[0], entry.path, content)
+        self.contents.update_capture_time(root, entry.sidecar_of or entry.path)
+        return is_new
 
     def settings(self) -> LibrarySettings:
         """Return the settings, including those that the open transaction has changed."""

@@ -55,7 +55,7 @@ class Embedder(Protocol):
 class ModelCard:
     """A model in the list of `clew models`; None is unknown without a download.
 
-    Recall is in per cent, measured on the 1,000 test photos of Flickr8k.
+    Recall is in percent, measured on the 1,000 test photos of Flickr8k.
     """
 
     name: str

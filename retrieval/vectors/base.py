@@ -25,3 +25,5 @@ def method_for(count: int) -> IndexMethod:
 
 # The current format of each method; index files in another format are rebuilt.
 FILE_FORMATS: dict[IndexMethod, str] = {"flat": "flat", "hnsw": "hnsw+sketch", "ivf": "ivf"}
+# "hnsw", a graph without a sketch, is valid but slower. Files in unknown formats are not opened.
+READABLE_FORMATS = frozenset((*FILE_FORMATS.values(), "hnsw"))

@@ -12,6 +12,7 @@ from retrieval.errors import LibraryDamaged, LibraryError
 from retrieval.scoring import calibration
 from retrieval.scoring.calibration import QueryMode
 from retrieval.types import Filters, Ids, IndexFile, Kind, Scores, Space, Vectors
+from retrieval.vectors.base import READABLE_FORMATS
 from retrieval.vectors.exact import ExactIndex
 from retrieval.vectors.faiss_index import FaissIndex
 from retrieval.vectors.kind_ranking import KindRanking
@@ -128,8 +129,13 @@ class SpaceIndex:
 
 
 def open_index(folder: Path, file: IndexFile) -> FaissIndex:
-    """Open an index file, memory-mapped. Raises LibraryDamaged if it is missing or incomplete."""
+    """Open an index file, memory-mapped.
+
+    Raises LibraryDamaged if it is missing, incomplete or in an unknown format.
+    """
     path = folder / INDEX_FOLDER / file.file
+    if file.format not in READABLE_FORMATS:
+        raise LibraryDamaged(f"The index file {path} has the unknown format {file.format!r}.")
     size = path.stat().st_size if path.is_file() else None
     if size is None:
         raise LibraryDamaged(f"The index file {path} is missing.")

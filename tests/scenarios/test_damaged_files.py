@@ -118,11 +118,15 @@ def test_large_image_is_reduced_during_conversion(mode):
 
 
 RED_PDF, RED_DOCX = document_files.pdf([("red", "red words")]), document_files.docx("red words")
+RED_PREVIEW = encode_image(solid_image(RED).resize((640, 480)), "JPEG")
 MISNAMED_FILES = {  # name -> content, expected number of segments by kind
     "photo.mp4": (encode_image(solid_image(RED), "PNG"), {"image": 1}),
     "photo.mp3": (encode_image(solid_image(RED), "JPEG"), {"image": 1}),
     "photo.txt": (encode_image(solid_image(RED), "JPEG"), {"image": 1}),
     "photo.pdf": (image_files.heic(solid_image(RED)), {"image": 1}),
+    "photo.docx": (image_files.rw2(RED_PREVIEW), {"image": 6}),
+    "photo.m4a": (image_files.orf(RED_PREVIEW), {"image": 6}),
+    "photo.mov": (image_files.raf(RED_PREVIEW), {"image": 6}),
     "words.jpg": (RED_PDF, {"page": 1, "text": 1}),
     "words.txt": (RED_PDF, {"page": 1, "text": 1}),
     "words.pdf": (RED_DOCX, {"text": 1}),

@@ -39,11 +39,15 @@ def tile_boxes(width: int, height: int) -> list[Box]:
 
 
 def crop_box(image: Image.Image, box: Box, width: int, height: int) -> Image.Image:
-    """Return the crop at a box in pixels of the full size, `width` x `height`; the image may be smaller."""
+    """Return the crop at a box in pixels of the full size, `width` x `height`; the image may be smaller.
+
+    The crop has at least one pixel.
+    """
     scale_x, scale_y = image.width / width, image.height / height
-    left, top, box_width, box_height = box
-    right, bottom = round((left + box_width) * scale_x), round((top + box_height) * scale_y)
-    return image.crop((round(left * scale_x), round(top * scale_y), max(1, right), max(1, bottom)))
+    left = min(round(box[0] * scale_x), image.width - 1)
+    top = min(round(box[1] * scale_y), image.height - 1)
+    right, bottom = round((box[0] + box[2]) * scale_x), round((box[1] + box[3]) * scale_y)
+    return image.crop((left, top, max(left + 1, right), max(top + 1, bottom)))
 
 
 def iter_crops(

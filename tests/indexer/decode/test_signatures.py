@@ -1,9 +1,13 @@
 """Recognition of files by their first bytes."""
 
 import pytest
+from PIL import Image
 
 from indexer.decode.signatures import fallback_decoders, mismatch_reason, sniff
 from retrieval.media.images.signatures import IMAGE_BRANDS
+from tests.support.image_files import encode_image, orf, raf, rw2
+
+JPEG = encode_image(Image.new("RGB", (640, 480), "red"), "JPEG")
 
 
 @pytest.mark.parametrize("brand", IMAGE_BRANDS)
@@ -23,6 +27,13 @@ def test_every_image_brand_is_read_as_image(brand):
         (b"\0\0\0\x18ftypM4A ", "sound"),
         (b"\0\0\0\x18ftypisom", "video"),
         (b"%PDF-1.7", "document"),
+        (raf(JPEG), "picture"),
+        (rw2(JPEG), "picture"),
+        (orf(JPEG), "picture"),
+        (b"IIRS" + orf(JPEG)[4:], "picture"),
+        (b"MMOR\0\0\0\x08", "picture"),
+        (b"\xff\x0a\xf8\x1f", "picture"),  # a codestream of JPEG XL, ISO 18181-1
+        (b"\0\0\0\x0cJXL \r\n\x87\n\0\0\0\x14ftypjxl ", "picture"),  # in a container, ISO 18181-2
     ],
 )
 def test_signature_selects_decoder(head, decoder):

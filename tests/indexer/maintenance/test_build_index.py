@@ -19,6 +19,7 @@ from indexer.maintenance.build_index import (
 from indexer.store.spaces import active_space
 from retrieval.catalog.schema import INDEX_FOLDER, vectors_table
 from retrieval.vectors.faiss_index import FaissIndex
+from retrieval.vectors.space_index import SpaceIndex
 from tests.indexer.maintenance.conftest import unit_vectors
 
 
@@ -119,6 +120,25 @@ def test_index_of_an_older_format_is_outdated(writer, insert):
     (file,) = build_if_due(writer).indexes
     assert not is_outdated(file)
     assert is_outdated(replace(file, format="other"))
+
+
+@pytest.mark.parametrize("unknown", ["", "annoy"])
+def test_index_of_an_unknown_format_is_searched_exactly_and_rebuilt(writer, insert, space_of, unknown):
+    vectors = unit_vectors(300)
+    ids = insert(vectors)
+    (file,) = build_if_due(writer, "ivf").indexes
+    with writer.db.atomic():
+        writer.db.execute("UPDATE indexes SET format = ?", (unknown,))
+    index = SpaceIndex(writer.catalog, space_of())
+    assert index.indexes == {}
+    assert "unknown format" in index.damage
+    scores, found_ids = index.search(vectors[:1], "image", 10)
+    exact = np.argsort(-(vectors @ vectors[0]))[:10]
+    assert found_ids[0].tolist() == [ids[row] for row in exact]
+    np.testing.assert_allclose(scores[0], vectors[exact] @ vectors[0], atol=2e-3)
+    (rebuilt,) = build_if_due(writer).indexes
+    assert rebuilt.format == file.format
+    assert SpaceIndex(writer.catalog, space_of()).damage is None
 
 
 def test_ground_truth_equals_exact_search_over_all_chunks():

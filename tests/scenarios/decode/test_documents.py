@@ -481,6 +481,36 @@ def test_pages_with_many_open_elements_are_read_in_linear_memory():
     assert len(list(extract_paragraphs(page))) == 3_000  # 9 million nodes in a tree of HTML 5
 
 
+@pytest.mark.parametrize(
+    ("charset", "encoding", "text"),
+    [
+        (0, "cp1252", "café"),
+        (204, "cp1251", "мост"),
+        (161, "cp1253", "γέφυρα"),
+        (238, "cp1250", "žluť"),
+        (128, "cp932", "橋ソ"),
+        (134, "gbk", "桥梁"),
+        (77, "mac_roman", "pâté"),
+    ],
+)
+def test_bytes_of_rtf_have_the_character_set_of_their_font(charset, encoding, text):
+    fonts = rb"{\fonttbl{\f0\fnil Arial;}{\f7\fswiss\fcharset%d Other;}}" % charset
+    quoted = b"".join(b"\\'%02x" % byte for byte in text.encode(encoding))
+    body = fonts + rb"\'ef {\f7 " + quoted + rb"} \'ef \f7 " + quoted + rb"\plain  \'ef"
+    assert rtf_to_text(rb"{\rtf1\ansi\ansicpg1251\deff0" + body + b"}") == f"п {text} п {text} п"
+
+
+def test_font_of_rtf_with_a_code_page_or_no_known_character_set():
+    fonts = rb"{\fonttbl{\f1\fcharset1\cpg1251 A;}{\f2\fcharset2 Symbol;}{\f3\fcharset999 B;}}"
+    text = rb"{\rtf1\ansi\ansicpg1252" + fonts + rb"\f1\'ef\f2\'e9\f3\'e9\f9\'e9}"
+    assert rtf_to_text(text) == "пééé"
+
+
+def test_character_of_two_bytes_in_rtf_may_end_with_an_ascii_letter():
+    fonts = rb"{\fonttbl{\f0\fcharset128 Mincho;}}"
+    assert rtf_to_text(rb"{\rtf1\deff0" + fonts + rb"\'83A\'83\'41\uc2\u12450\'83\'41!}") == "アアア!"
+
+
 @given(st.binary(max_size=100).map(lambda data: b"{\\rtf" + data))
 def test_any_rtf_is_read(data):
     assert rtf_to_text(data).encode() is not None  # no lone surrogate

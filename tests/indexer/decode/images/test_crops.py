@@ -42,8 +42,13 @@ def test_boxes_are_scaled_to_the_decoded_image():
     assert (crop.size, crop.getpixel((0, 0)), crop.getpixel((14, 19))) == ((15, 20), 25, 39)
 
 
-def test_smallest_crop_is_one_pixel():
-    assert crop_box(Image.new("RGB", (10, 10)), (0, 0, 1, 1), 1000, 1000).size == (1, 1)
+@pytest.mark.parametrize("box", [(0, 0, 1, 1), (500, 300, 1, 1), (999, 999, 1, 1), (500, 300, 0, 0)])
+def test_smallest_crop_is_one_pixel(box):
+    image = Image.fromarray(np.arange(100, dtype=np.uint8).reshape(10, 10))
+    crop = crop_box(image, box, 1000, 1000)
+    assert crop.size == (1, 1)
+    column, row = min(9, round(box[0] / 100)), min(9, round(box[1] / 100))
+    assert crop.getpixel((0, 0)) == 10 * row + column
 
 
 def test_crops_are_yielded_with_their_boxes():
