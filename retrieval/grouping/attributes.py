@@ -39,7 +39,7 @@ def load_file_attributes(catalog: Catalog, under: str = "") -> list[FileAttribut
                    s.kind
               FROM files f JOIN roots r ON r.id = f.root JOIN contents c ON c.id = f.content
               LEFT JOIN segments s ON s.content = c.id AND s.ordinal = 0
-             WHERE f.state != 'gone' AND f.picture IS NULL AND f.size > 0 ORDER BY r.path, f.path"""
+             WHERE f.state != 'gone' AND f.sidecar_of IS NULL AND f.size > 0 ORDER BY r.path, f.path"""
     )
     try:
         wanted = os.fsencode(under)
@@ -84,9 +84,9 @@ def load_hit_attributes(catalog: Catalog, hits: Sequence[Hit]) -> list[FileAttri
     """Return the attributes of the file that each hit shows: the image of a caption, or its own."""
     shown = f'SELECT s.id AS hit, {_ATTRIBUTE_COLUMNS}, s.start, s."end", s.id AS segment, s.kind'
     rows = catalog.db.execute(
-        f"""{shown}, coalesce(f.picture, f.path) AS path, coalesce(p.size, f.size) AS size
+        f"""{shown}, coalesce(f.sidecar_of, f.path) AS path, coalesce(p.size, f.size) AS size
               FROM segments s JOIN files f ON f.content = s.content JOIN roots r ON r.id = f.root
-              LEFT JOIN files p ON p.root = f.root AND p.path = f.picture
+              LEFT JOIN files p ON p.root = f.root AND p.path = f.sidecar_of
               JOIN contents c ON c.id = coalesce(p.content, f.content)
              WHERE s.id IN (SELECT value FROM json_each(?1)) AND f.state != 'gone'
              UNION ALL
