@@ -124,6 +124,27 @@ def test_status_shows_segments_model_and_recall(indexed, folder):
     assert [file["recall"] for file in status["space"]["indexes"]] == [1, 1]
 
 
+def test_status_json_has_exactly_these_keys(indexed):
+    status = json.loads(indexed("status", "--json").stdout)
+    (root,), (image_index, _) = status["roots"], status["space"]["indexes"]
+    assert {
+        "status": set(status),
+        "root": set(root),
+        "space": set(status["space"]),
+        "index": set(image_index),
+    } == {
+        "status": {
+            *("folder", "roots", "segments", "kept", "space", "spaces", "precision", "ocr", "speech"),
+            *("sounds", "tail", "size", "thumbnails", "thumbnail_limit", "thumbnails_full"),
+        },
+        "root": {"path", "state", "scanned", "present", "offline", "gone", "failed"},
+        "space": {
+            *("id", "name", "model", "fingerprint", "dim", "indexed_to", "parts", "complete", "indexes"),
+        },
+        "index": {"kind", "method", "file", "digest", "size", "count", "effort", "recall", "format"},
+    }
+
+
 def test_status_errors_lists_unreadable_files(clew, folder):
     (folder / "empty.png").touch()
     clew("index", folder)

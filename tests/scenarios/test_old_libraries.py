@@ -216,16 +216,20 @@ def test_update_embeds_nothing_again(old):
     assert old.select(VECTORS) == vectors
 
 
-def test_update_opens_only_files_that_an_old_version_left_unread(old):
-    """Metadata and perceptual hashes came with 0.3, text in videos with 0.4; nothing else is decoded again.
-
-    Each scan opens a CSV file to see whether it has captions. A version that reads more formats opens
-    archives again; .ass, .ssa and .sub came after 0.4.
-    """
+def opened_media(old: OldLibrary) -> set[Path]:
+    """Update a library and return the files in its roots that were opened."""
     with recorded_files() as opened:
         old.update()
     media = [old.folder / root for root in old.expected["roots"]]
-    read = {Path(path) for path in opened if any(Path(path).is_relative_to(folder) for folder in media)}
+    return {Path(path) for path in opened if any(Path(path).is_relative_to(folder) for folder in media)}
+
+
+def test_update_opens_only_files_that_an_old_version_left_unread(old):
+    """Metadata and perceptual hashes came with 0.3, text in videos with 0.4; nothing else is decoded again.
+
+    Each scan opens a CSV file to see whether it has captions.
+    """
+    captions_table, archive = old.folder / "pictures" / "captions.csv", old.folder / "pictures" / "album.zip"
     expected = set()
     if not old.has_metadata:
         images = {Path(path) for path, _ in old.expected["answers"]["red"]["image"]}
@@ -233,7 +237,12 @@ def test_update_opens_only_files_that_an_old_version_left_unread(old):
         expected = {path for path in map(old.folder.joinpath, images | captions) if path.exists()}
     elif "ocr" in old.expected["options"] and "14-sounds" not in old.expected["steps"]:
         expected = {old.folder / "pictures" / "clip.mp4"}
-    assert read - {old.folder / "pictures" / name for name in ("captions.csv", "album.zip")} == expected
+    if old.select("SELECT 1 FROM sqlite_master WHERE name = 'archives'") and archive.exists():
+        # It may contain files in formats that came later (.ass, .ssa and .sub after 0.4), which the old
+        # version skipped, so its table of contents is read once.
+        expected.add(archive)
+    assert opened_media(old) - {captions_table} == expected
+    assert opened_media(old) <= {captions_table}
 
 
 def test_second_update_changes_nothing(old):
