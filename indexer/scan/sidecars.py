@@ -28,20 +28,20 @@ def assign_decoders(names: list[bytes]) -> dict[bytes, tuple[str, bytes | None]]
     `photo.txt` and `photo.jpg.txt` are captions of `photo.jpg`; a `.json` only if there is no `.txt`.
     """
     decoders: dict[bytes, tuple[str, bytes | None]] = {}
-    sidecars: list[tuple[bytes, bytes, str]] = []  # name, name without its suffix, suffix
+    sidecars: list[tuple[bytes, bytes, bytes]] = []  # name, name without its suffix, suffix
     for name in names:
         suffix = name[name.rfind(b".") :].lower()
         if suffix in _DECODERS_BY_SUFFIX:
             decoders[name] = _DECODERS_BY_SUFFIX[suffix]
         if suffix in _SIDECAR_SUFFIXES:
-            sidecars.append((name, name[: -len(suffix)], suffix.decode()))
+            sidecars.append((name, name[: -len(suffix)], suffix))
     _pair_subtitles(decoders)
     if not sidecars:
         return decoders
     images = _names_and_stems(decoders, "picture")
-    stems_of_texts = {stem for _, stem, suffix in sidecars if suffix == ".txt"}
+    stems_of_texts = {stem for _, stem, suffix in sidecars if suffix == b".txt"}
     for name, stem, suffix in sidecars:
-        if stem in images and (suffix != ".json" or stem not in stems_of_texts):
+        if stem in images and (suffix != b".json" or stem not in stems_of_texts):
             decoders[name] = ("caption", images[stem])
         elif stem in images:
             decoders.pop(name, None)
