@@ -134,8 +134,8 @@ def test_index_of_an_unknown_format_is_searched_exactly_and_rebuilt(writer, inse
     assert "unknown format" in index.damage
     scores, found_ids = index.search(vectors[:1], "image", 10)
     exact = np.argsort(-(vectors @ vectors[0]))[:10]
-    assert found_ids[0].tolist() == [ids[row] for row in exact]
-    np.testing.assert_allclose(scores[0], vectors[exact] @ vectors[0], atol=2e-3)
+    assert found_ids.tolist() == [ids[row] for row in exact]
+    np.testing.assert_allclose(scores, vectors[exact] @ vectors[0], atol=2e-3)
     (rebuilt,) = build_if_due(writer).indexes
     assert rebuilt.format == file.format
     assert SpaceIndex(writer.catalog, space_of()).damage is None
