@@ -9,7 +9,8 @@ from retrieval.errors import MediaError
 class DecodeLimits:
     """The limits of decoding. More than a maximum is refused or left out, and reported.
 
-    Bounds that depend only on a file format are constants in the module of the format.
+    Decoders get them with their context, and archives keep them in their listing. Bounds that depend only on
+    a file format are constants in the module of the format.
     """
 
     # Images
@@ -17,16 +18,16 @@ class DecodeLimits:
     max_image_file_bytes: int = 500_000_000  # of formats whose decoder reads the complete file
     max_svg_bytes: int = 20_000_000  # of XML
     max_cover_pixels: int = 40_000_000  # of the cover of an audio file
-    max_animation_frames: int = 1_000
+    max_animation_frames: int = 1_000  # from which the distinct ones are chosen
     max_animation_pixels: int = 60_000_000  # of all frames: those of a 1.6 MB GIF can take 20 seconds
-    max_tiff_pages: int = 50
-    max_tiff_pixels: int = 400_000_000  # of all pages
+    max_tiff_pages: int = 50  # that are embedded
+    max_tiff_pixels: int = 400_000_000  # of all pages of a TIFF
     large_image_pixels: int = 40_000_000  # larger images are decoded one at a time
     band_pixels: int = 4_000_000  # of a large image, converted at a time
 
     # Archives
-    max_members: int = 250_000
-    max_member_bytes: int = 1_000_000_000  # of one decompressed file
+    max_members: int = 250_000  # files of an archive
+    max_member_bytes: int = 1_000_000_000  # of a decompressed file
     max_directory_bytes: int = 50_000_000  # of the directory of a zip, which lists about 400,000 files
     always_allowed_bytes: int = 500_000_000  # to which any archive may unpack
     max_compression_ratio: int = 100  # of archives that unpack to more
@@ -34,13 +35,13 @@ class DecodeLimits:
     member_memory_bytes: int = 8_000_000  # a larger file is decompressed to a temporary file
 
     # Texts and captions
-    max_text_bytes: int = 50_000_000
-    max_html_bytes: int = 20_000_000
+    max_text_bytes: int = 50_000_000  # of text, RTF, subtitle and caption files
+    max_html_bytes: int = 20_000_000  # of web pages and MIME archives
     max_captions: int = 200_000  # of a table
 
     # Documents
-    max_pages: int = 5_000  # or slides, or chapters
-    max_characters: int = 20_000_000  # four times the Bible
+    max_pages: int = 5_000  # pages, slides or chapters of a document
+    max_characters: int = 20_000_000  # of the text of a document, four times the Bible
     pages_in_memory: int = 64  # pages of a longer PDF are embedded in batches of this size
     max_document_bytes: int = 100_000_000  # unpacked, of an office file
     max_document_directory_bytes: int = 20_000_000  # of an office file, about 200,000 members
@@ -49,15 +50,15 @@ class DecodeLimits:
 
     # Sandboxed subprocesses
     max_sandbox_seconds: float = 20.0  # for one page of a PDF, to open it, or for an SVG
-    max_sandbox_memory_bytes: int = 2_000_000_000
+    max_sandbox_memory_bytes: int = 2_000_000_000  # of a subprocess
 
     # Audio
     audio_chunk_seconds: float = 300.0  # in memory at a time
-    quiet_search_seconds: float = 20.0  # at the end of a chunk, which ends at the quietest point in them
+    quiet_search_seconds: float = 20.0  # at the end of a chunk, which is cut at their quietest point
 
     # Downloads
-    max_download_bytes: int = 50_000_000
-    max_download_seconds: float = 20.0
+    max_download_bytes: int = 50_000_000  # of an image from a URL
+    max_download_seconds: float = 20.0  # of the complete download
 
     def max_unpacked_bytes(self, packed_bytes: int) -> int:
         """Return the limit of the unpacked size of an archive."""

@@ -37,7 +37,7 @@ Opener = Callable[[], BinaryIO]
 class ArchiveListing:
     """The members of an archive."""
 
-    limits: DecodeLimits  # within which it was read and its members are opened
+    limits: DecodeLimits  # on reading it and on opening its members
     members: "dict[bytes, Member]" = field(default_factory=dict)  # by name, in the order of the archive
     compressed: bool = False  # a tar that can only be decompressed from its beginning
     zip_file: "ZipFile | None" = None  # open, if the archive is a zip
