@@ -71,7 +71,7 @@ def library(folder, place, toy):
 
 @pytest.fixture
 def clew(monkeypatch, tmp_path):
-    """Return a function that runs the command in-process, with its own library and working directory."""
+    """Return a function that runs the command in-process, with a library and a working directory."""
     from indexer.cli.main import main
 
     monkeypatch.setenv("CLEW_LIBRARY", str(tmp_path / "library"))

@@ -1,4 +1,4 @@
-"""The README names every command, its Python runs, and its picture exists."""
+"""The README names every command, its Python code runs, and its links exist."""
 
 import re
 from pathlib import Path

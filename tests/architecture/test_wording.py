@@ -1,4 +1,4 @@
-"""Docstrings and help texts use plain technical English.
+"""Docstrings, help texts and names of tests use plain technical English.
 
 This is a ratchet: it detects drift, it does not judge style. The expression matches constructions that occur
 in at most 3 % of the docstrings of beets, txtai, docling and borg. Some matches are good English.
@@ -35,6 +35,16 @@ def docstrings(folder: str) -> dict[str, str]:
     }
 
 
+def names_of_tests() -> dict[str, str]:
+    """Return location -> words of the names of the test functions."""
+    return {
+        f"{path.relative_to(ROOT)}:{node.lineno}": node.name.removeprefix("test_").replace("_", " ")
+        for path in sorted((ROOT / "tests").rglob("test_*.py"))
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
+    }
+
+
 def help_texts() -> dict[str, str]:
     """Return name -> help of the commands and their options."""
     texts = {f"clew {name}": command.help for name, command in main.commands.items()}
@@ -52,6 +62,16 @@ def test_few_docstrings_use_archaic_constructions(folder):
     texts = docstrings(folder)
     matches = {location: match[0] for location, text in texts.items() if (match := ARCHAIC.search(text))}
     assert len(matches) <= MAX_SHARES[folder] * len(texts), "\n".join(f"{k}: {v}" for k, v in matches.items())
+
+
+def test_names_of_tests_begin_with_their_subject():
+    names = names_of_tests()
+    matches = {
+        location: name
+        for location, name in names.items()
+        if ARCHAIC.search(name) or name.split()[0] in ("a", "an", "the", "it", "what", "who", "whatever")
+    }
+    assert matches == {}
 
 
 def test_no_help_text_uses_archaic_constructions():

@@ -224,7 +224,7 @@ def test_error_in_a_captions_file_has_the_line(clew, tmp_path, text):
     assert "line 1" in done.stderr or "is empty" in done.stderr
 
 
-def test_help_shows_examples_and_version_the_name(clew):
+def test_help_shows_examples_and_version_shows_the_name(clew):
     assert "clew index ~/Pictures" in clew("--help").stdout
     assert max(map(len, clew("--help").stdout.splitlines())) <= 80
     assert "clew, version" in clew("--version").stdout

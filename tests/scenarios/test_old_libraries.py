@@ -254,7 +254,7 @@ def test_second_update_changes_nothing(old):
     assert old.select(SEGMENTS) == segments
 
 
-def test_images_of_libraries_without_metadata_are_read_for_it(updated):
+def test_metadata_is_read_from_images_of_libraries_without_it(updated):
     """Metadata came with 0.3, thus the first update reads the images again, without embedding them."""
     with_metadata = """SELECT count(*) FROM contents c WHERE c.sharpness IS NOT NULL AND EXISTS (
                          SELECT 1 FROM files f JOIN roots r ON r.id = f.root

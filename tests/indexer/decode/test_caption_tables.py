@@ -27,8 +27,8 @@ def captions(text: str | bytes, suffix: str = ".csv") -> list[tuple[bytes, str, 
 
 @pytest.fixture
 def photos(tmp_path):
-    for name, colour in (("a", "red"), ("b", "green"), ("c", "blue")):
-        draw_image(tmp_path / "photos" / "sub" / f"{name}.png", colour)
+    for name, color in (("a", "red"), ("b", "green"), ("c", "blue")):
+        draw_image(tmp_path / "photos" / "sub" / f"{name}.png", color)
     return tmp_path / "photos"
 
 
@@ -78,7 +78,7 @@ def test_several_and_long_captions_become_several_segments():
     words = "red green blue yellow. cyan white red green blue"
     found = captions(f"path,description,title\na.png,{words},red\n")
     assert [text for _, text, _ in found] == ["red", "red green blue yellow.", "cyan white red green blue"]
-    assert {(picture, line) for picture, _, line in found} == {(b"a.png", 2)}
+    assert {(image, line) for image, _, line in found} == {(b"a.png", 2)}
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_caption_hit_has_the_path_of_its_image(index, photos, place):
     assert [hit.start for hit in hits] == [2, 3]
     assert all(hit.score > 0.999 for hit in hits)
     assert shown(hits[0]) == str(photos / "sub" / "a.png")
-    mixed = search(place, "cyan white", options=SearchOptions(by="meaning"))  # with it the picture itself
+    mixed = search(place, "cyan white", options=SearchOptions(by="meaning"))  # captions and images
     assert sorted(hit.path.name for hit in mixed) == ["a.png", "b.png", "c.png"]
 
 
@@ -153,7 +153,7 @@ def test_captions_of_one_image_from_several_files_group_to_one_hit(index, photos
     texts = search(place, "cyan white", kind="text", options=SearchOptions(by="meaning"))
     assert {hit.source.name for hit in texts} == {"a.txt", "one.csv", "two.jsonl"}
     assert {hit.path.name for hit in texts} == {"a.png"}
-    assert len(search(place, "cyan white", options=SearchOptions(by="meaning"))) == 3  # pictures
+    assert len(search(place, "cyan white", options=SearchOptions(by="meaning"))) == 3  # images
     assert len(search(place, "cyan white", kind="text", options=SearchOptions(group=True))) == 1
 
 
@@ -213,7 +213,7 @@ def test_keyword_search_combines_image_name_and_caption(index, photos, place):
     assert (first.path.name, first.words) == ("harbour.png", 1.0)
     assert (
         search(place, "captions", options=SearchOptions(by="keyword")) == []
-    )  # the table's own name is that of no picture
+    )  # the name of the table is not that of an image
 
 
 def test_exclusion_of_an_image_excludes_its_captions(index, photos, place):

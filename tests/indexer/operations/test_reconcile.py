@@ -132,7 +132,7 @@ def test_file_that_moved_between_roots_is_counted_once(writer, target):
     assert (report.moved, report.gone) == (1, 1)
 
 
-def test_copy_in_a_root_that_was_not_scanned_is_no_move(writer, target):
+def test_copy_in_a_root_that_was_not_scanned_is_not_a_move(writer, target):
     other = writer.roots.register(b"/other")
     old = add_file(writer, target.root_id, b"a.png", b"red")
     add_file(writer, other.root_id, b"a.png", b"red")

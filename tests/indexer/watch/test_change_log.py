@@ -59,7 +59,7 @@ def test_changed_content_is_an_update(db, log):
     assert log.changes() == [change("updated", "known.png")]
 
 
-def test_changed_size_and_time_are_no_change(db, log):
+def test_changed_size_and_time_are_not_a_change(db, log):
     update(db, "known.png", "size = 2, mtime = 2, content = content")
     assert log.changes() == []
 
@@ -89,7 +89,7 @@ def test_deleted_row_of_a_present_file_is_gone(db, log):
     assert log.changes() == [change("gone", "known.png")]
 
 
-def test_deleted_row_of_a_gone_file_is_no_change(db, log):
+def test_deleted_row_of_a_gone_file_is_not_a_change(db, log):
     delete(db, "gone.png")
     assert log.changes() == []
 
@@ -135,7 +135,7 @@ def test_file_that_cannot_be_read_has_failed(db, log):
     ]
 
 
-def test_two_unreadable_files_are_no_move(db):
+def test_two_unreadable_files_are_not_a_move(db):
     insert(db, "bad.png", None, error="damaged")
     log = ChangeLog(db)
     delete(db, "bad.png")
@@ -150,7 +150,7 @@ def test_file_that_can_be_read_again_is_an_update(db):
     assert log.changes() == [change("updated", "bad.png")]
 
 
-def test_state_that_is_restored_is_no_change(db, log):
+def test_state_that_is_restored_is_not_a_change(db, log):
     update(db, "known.png", "state = 'offline'")
     update(db, "known.png", "state = 'present'")
     assert log.changes() == []
@@ -164,7 +164,7 @@ def test_several_changes_of_a_file_are_one(db, log):
     assert log.changes() == [change("gone", "known.png"), change("added", "new.png")]
 
 
-def test_file_that_is_added_and_deleted_is_no_change(db, log):
+def test_file_that_is_added_and_deleted_is_not_a_change(db, log):
     insert(db, "new.png", 9)
     delete(db, "new.png")
     assert log.changes() == []

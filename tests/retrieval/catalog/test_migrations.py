@@ -50,7 +50,7 @@ def test_format_of_an_index_is_taken_from_its_file_name(db):
     assert dict(db.execute("SELECT file, format FROM indexes")) == files
 
 
-def test_file_to_retry_is_told_by_a_column(db):
+def test_file_to_retry_is_marked_by_a_column(db):
     db.execute("INSERT INTO roots (id, path, options, state) VALUES (1, x'2f', '{}', 'present')")
     db.executemany(
         "INSERT INTO files (root, path, size, mtime, reader, time, state) "

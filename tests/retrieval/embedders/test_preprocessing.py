@@ -15,11 +15,11 @@ def test_preprocessing_matches_open_clip_bit_by_bit(mode, interpolation, size, e
     preprocessing = Preprocessing(size, mode, interpolation, (0.1, 0.2, 0.3), (0.9, 0.8, 0.7))
     settings_ = PreprocessCfg(size, "RGB", preprocessing.mean, preprocessing.std, interpolation, mode)
     transform = image_transform_v2(settings_, is_train=False)
-    for picture in sample_images():
-        pixels = preprocessing.apply(picture)
+    for image in sample_images():
+        pixels = preprocessing.apply(image)
         assert pixels.shape == (*size, 3)
         by_us = (pixels.astype(np.float32) / 255 - np.float32(preprocessing.mean)) / np.float32(
             preprocessing.std
         )
-        expected = transform(picture).permute(1, 2, 0).numpy()
+        expected = transform(image).permute(1, 2, 0).numpy()
         np.testing.assert_allclose(by_us, expected, atol=1e-6)

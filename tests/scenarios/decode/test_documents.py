@@ -311,7 +311,7 @@ def test_html_is_decoded_as_declared_or_detected(encoding, declared):
 
 
 @pytest.mark.parametrize("encoding", ["punycode", "idna", "zip", "base64", "unicode_escape", "undefined"])
-def test_declared_encodings_that_are_none_are_ignored(encoding):
+def test_invalid_declared_encodings_are_ignored(encoding):
     page = f"<meta charset={encoding}><p>red \xe9".encode("latin-1")
     assert says(read(page, html, ".html")) == [("red é", 1, None)]
 

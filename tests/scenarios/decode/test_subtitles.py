@@ -1,4 +1,4 @@
-"""Subtitles in a video and in files of their own: parsing, joining, and search by their times."""
+"""Subtitles in videos and in separate files: parsing, joining, and search by their times."""
 
 import io
 import time

@@ -97,7 +97,7 @@ def test_scenes_between_key_frames_are_found(tmp_path):
     np.testing.assert_allclose([start for start, _ in scene_times(path)], scene_starts(scenes), atol=0.001)
 
 
-def test_black_frames_separate_scenes_but_are_none(tmp_path):
+def test_black_frames_separate_scenes_but_are_not_scenes(tmp_path):
     scenes = [("black", 1.0), ("red", 3.0), ("black", 1.2), ("red", 3.0), ("black", 2.0)]
     times = scene_times(write_video(tmp_path / "fade.mp4", scenes))
     np.testing.assert_allclose(times, [(1, 4), (5.2, 8.2)], atol=0.001)

@@ -40,7 +40,7 @@ def test_copied_clip_starts_at_the_key_frame_before(tmp_path):
     assert (clip.start, clip.copied, clip.source) == (2.0, True, path)
     times_and_colors = frames(clip.path)
     assert times_and_colors[0] == (0.0, "red") and (1.0, "green") in times_and_colors
-    assert clip.end == pytest.approx(5.4, abs=0.1)  # what is shown last takes later frames to decode
+    assert clip.end == pytest.approx(5.4, abs=0.1)  # the last frames depend on later ones
     assert times_and_colors[-1][0] == pytest.approx(clip.end - clip.start, abs=0.05)
     with av.open(str(clip.path)) as container:
         assert [stream.type for stream in container.streams] == ["video", "audio"]

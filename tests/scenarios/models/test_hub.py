@@ -1,4 +1,4 @@
-"""Tests of downloads, from a hub of our own on the loopback interface."""
+"""Tests of downloads from a local server in place of the hub."""
 
 import hashlib
 import json
@@ -171,7 +171,7 @@ def hub(repositories):
 
 
 def run(code, *arguments, endpoint, home, offline=False):
-    """Run code in a process of its own with this hub and an empty cache in `home`."""
+    """Run code in a new process with this hub and an empty cache in `home`."""
     environment = {**os.environ, "HF_ENDPOINT": endpoint, "HF_HOME": str(home / "hf")}
     environment |= {"XDG_CACHE_HOME": str(home / "cache"), "HF_HUB_DISABLE_XET": "1"}
     environment["HF_HUB_OFFLINE"] = "1" if offline else "0"

@@ -34,12 +34,12 @@ REAL_ARCHITECTURES = ("ViT-B-32", "RN50", "ViT-B-16-SigLIP2", "MobileCLIP2-S0", 
 
 
 def reference_vectors(clew, folder):
-    """Return open_clip's own vectors of sample_images() and TEXTS, in float32."""
+    """Return the vectors that open_clip computes for sample_images() and TEXTS, in float32."""
     manifest = clew.prepared.manifest
     if manifest.arch and not manifest.arch.startswith(("small-bert", "small-siglip", "xlm")):
         tags = open_clip.list_pretrained_tags_by_model(manifest.arch)
         listed = open_clip.get_pretrained_cfg(manifest.arch, tags[0]) if tags else {}
-        # Of a file, open_clip does not know how its pictures are expected.
+        # open_clip does not know the preprocessing of a local file.
         preprocessing = {f"image_{name}": listed[name] for name in PREPROCESSING_KEYS if name in listed}
         model, _, transform = open_clip.create_model_and_transforms(
             manifest.arch,

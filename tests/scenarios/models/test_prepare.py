@@ -1,4 +1,4 @@
-"""Tests of prepared models: what is loaded, what is refused, and what a fingerprint covers."""
+"""Tests of prepared models: supported and rejected checkpoints, and the contents of a fingerprint."""
 
 import json
 import shutil

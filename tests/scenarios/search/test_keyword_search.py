@@ -206,7 +206,7 @@ def small_catalog(tmp_path_factory):
         st.lists(st.sampled_from([*HOSTILE_QUERIES[:20], "dog", " "])).map("".join),
     )
 )
-def test_hostile_query_does_not_fail(small_catalog, words):
+def test_unusual_query_does_not_fail(small_catalog, words):
     ids, scores, weights, shares = keyword_search(small_catalog, words)
     assert len(ids) == len(scores) == len(weights) == len(shares) == len(set(ids.tolist()))
     assert (np.diff(scores) <= 0).all()

@@ -136,7 +136,7 @@ def test_overwritten_file_is_updated_or_has_failed(folder, place):
         draw_image(folder / "red.png", "blue", size=(30, 20))
         log.wait_for("updated", folder / "red.png")
         assert set(log.paths("blue")[:2]) == {folder / "red.png", folder / "blue.png"}
-        (folder / "red.png").write_bytes(b"no picture")
+        (folder / "red.png").write_bytes(b"not an image")
         change = log.wait_for("failed", folder / "red.png")
         assert "not an image" in change.reason
         assert folder / "red.png" not in log.paths("blue")

@@ -32,7 +32,7 @@ def half_white(side: str) -> Image.Image:
         ("bottom", b"\0\0\0\x80\0\0\0\x80"),
     ],
 )
-def test_hash_holds_the_signs_of_low_frequencies(side, expected):
+def test_hash_has_the_signs_of_low_frequencies(side, expected):
     assert perceptual_hash(half_white(side)) == expected
 
 

@@ -56,7 +56,7 @@ def test_several_spikes_are_ascending_windows_and_the_largest_is_the_expected_cu
     assert found.decode_range.rows == (0, 14)
 
 
-def test_packet_below_four_times_the_median_is_no_spike():
+def test_packet_below_four_times_the_median_is_not_a_spike():
     assert interval(group_of_frames(20, 10, sizes={8: 40}), 20, 0.1).decode_range.windows == ()
     assert interval(group_of_frames(20, 10, sizes={8: 41}), 20, 0.1).decode_range.windows == ((7, 8),)
 

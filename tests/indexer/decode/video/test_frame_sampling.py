@@ -110,7 +110,7 @@ def test_four_greatest_changes_of_a_section_are_kept_in_descending_order():
     assert result.median_difference == 30.0
 
 
-def test_of_even_changes_only_the_first_is_kept():
+def test_only_the_first_of_equal_changes_is_kept():
     (result,) = detect(DecodeRange((0, 4)), [0, 10, 20, 30, 40])
     assert summary(result) == [(10.0, 0, 1)]
     assert result.median_difference == 10.0

@@ -74,11 +74,11 @@ def test_blank_video_has_one_scene():
     assert spans(split_scenes(INDEX, samples, [])) == [(0, 100, [0, 50])]
 
 
-def test_of_close_cuts_the_strongest_is_kept():
+def test_strongest_of_close_cuts_is_kept():
     assert suppress_close_cuts([(0.5, 10), (0.9, 12), (0.3, 15), (0.4, 14)], INDEX) == [12, 15]
 
 
-def test_of_equally_strong_close_cuts_the_first_is_kept():
+def test_first_of_equally_strong_close_cuts_is_kept():
     assert suppress_close_cuts([(1.0, 12), (1.0, 10)], INDEX) == [10]
     assert suppress_close_cuts([], INDEX) == []
 
