@@ -76,7 +76,7 @@ def test_trace_shows_an_address_that_is_contacted(strace):
     assert "192.0.2.1" in strace(sys.executable, "-c", f"try: {send}\nexcept OSError: pass")
 
 
-def test_commands_contact_nobody(strace, media, tmp_path):
+def test_commands_open_no_connections(strace, media, tmp_path):
     options = ("--library", tmp_path / "library")
     assert not strace(*CLEW, "index", media, "--model", "builtin", "--tiles", "--ocr", *options)
     assert not strace(*CLEW, "search", "a red thing", *options)
@@ -86,7 +86,7 @@ def test_commands_contact_nobody(strace, media, tmp_path):
     assert not strace(*FOR_A_WHILE, *CLEW, "watch", *options)
 
 
-def test_indexing_with_a_checkpoint_contacts_nobody(strace, media, tmp_path):
+def test_indexing_with_a_checkpoint_opens_no_connections(strace, media, tmp_path):
     code = f"""
 from pathlib import Path
 from tests.support.model_checkpoints import make_checkpoint, register_architectures
