@@ -56,9 +56,9 @@ def tag_command(labels: tuple[str, ...], library: Path, remove: bool, as_json: b
     files, and `clew switch` tags all files with the new model. Repeating a label tags again. Each line shows
     a label, its number of images and its three best matches.
     """
-    given = [name for name, value in options.items() if value not in (None, ()) and value is not False]
-    if given and (remove or not labels):
-        raise click.UsageError(f"--{given[0].replace('_', '-')} requires LABELS to tag with.")
+    used_options = [name for name, value in options.items() if value not in (None, ()) and value is not False]
+    if used_options and (remove or not labels):
+        raise click.UsageError(f"--{used_options[0].replace('_', '-')} requires LABELS to tag with.")
     if remove:
         _remove(labels, library)
     elif labels:

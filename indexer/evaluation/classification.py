@@ -168,9 +168,9 @@ def _read_examples(folder: Path) -> tuple[list[str], list[LabeledExample]]:
     root = os.fsencode(folder)
     examples: dict[bytes, LabeledExample] = {}
     for number, label in enumerate(labels):
-        for found in list_files(root, os.fsencode(label)):
-            file = found._replace(path=os.path.join(root, found.path))
-            examples.setdefault(found.sidecar_of or found.path, LabeledExample(number)).files.append(file)
+        for entry in list_files(root, os.fsencode(label)):
+            file = entry._replace(path=os.path.join(root, entry.path))
+            examples.setdefault(entry.sidecar_of or entry.path, LabeledExample(number)).files.append(file)
     return labels, list(examples.values())
 
 
@@ -194,11 +194,17 @@ def _label_probabilities(
     examples: Sequence[LabeledExample], label_rows: Vectors, scale: float, weight: float
 ) -> Probabilities:
     """Return the probabilities of the labels, (n, labels), from the image, the text, or both."""
-    pictures, seen = _modality_probabilities(
+    image_probabilities, has_image = _modality_probabilities(
         [example.image_vector for example in examples], label_rows, scale
     )
-    texts, read = _modality_probabilities([example.text_vector for example in examples], label_rows, scale)
-    return fuse(pictures, texts, np.where(seen & read, weight, seen)[:, None])
+    text_probabilities, has_text = _modality_probabilities(
+        [example.text_vector for example in examples], label_rows, scale
+    )
+    return fuse(
+        image_probabilities,
+        text_probabilities,
+        np.where(has_image & has_text, weight, has_image)[:, None],
+    )
 
 
 def _modality_probabilities(

@@ -37,7 +37,7 @@ class Report:
         lines += [f"  files: {', '.join(counts)}"] * bool(counts)
         if self.failed:
             lines.append(f"  {self.failed:,} skipped: could not be read (`clew status --errors` says why)")
-        lines += [f"  {pluralize(count, 'file')}: {what}" for what, count in self.lacking.items()]
+        lines += [f"  {pluralize(count, 'file')}: {extra}" for extra, count in self.lacking.items()]
         if self.skipped:
             first = ", ".join(f"{n:,} {printable(suffix)}" for suffix, n in self.skipped.most_common(6))
             more = ", ..." * (len(self.skipped) > 6)

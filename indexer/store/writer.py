@@ -129,8 +129,8 @@ class LibraryWriter:
                 save_settings(self.db, replace(self.settings(), active_space=self.embedder.name))
             return id_
         if space.fingerprint != self.embedder.fingerprint:
-            what = describe_differences(space.parts, self.embedder.parts)
-            raise SpaceMismatch(self.embedder.name, space.name, what)
+            differences = describe_differences(space.parts, self.embedder.parts)
+            raise SpaceMismatch(self.embedder.name, space.name, differences)
         return space.id
 
     def is_known(self, digest: bytes, decoder: str) -> bool:

@@ -110,15 +110,15 @@ def remove_labels(labels: str | Sequence[str], *, library: str | Path | None = N
 
 def _build_rule(one_of: bool, at_least: float | None, scope: Filters, weight: float | None) -> TagRule:
     """Return the rule of the arguments of `tag_library`; raises QueryError."""
-    least = (0.0 if one_of else CONFIDENCE_THRESHOLD) if at_least is None else at_least
+    min_confidence = (0.0 if one_of else CONFIDENCE_THRESHOLD) if at_least is None else at_least
     if weight is not None and not one_of:
         raise QueryError("A weight requires --one-of.")
     share = DEFAULT_IMAGE_WEIGHT if weight is None else weight
-    for name, value in (("confidence", least), ("weight", share)):
+    for name, value in (("confidence", min_confidence), ("weight", share)):
         if not 0 <= value <= 1:
             raise QueryError(f"Invalid {name} {value}. Use a number from 0 to 1.")
     kinds = tuple(kind for kind in KINDS if kind in scope.kinds) or VISUAL_KINDS
-    return TagRule(least, kinds, scope.under, weight=share if one_of else 1.0)
+    return TagRule(min_confidence, kinds, scope.under, weight=share if one_of else 1.0)
 
 
 def _validate_labels(names: Sequence[str], embedder: Embedder, one_of: bool) -> None:

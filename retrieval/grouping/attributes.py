@@ -58,26 +58,28 @@ def _existing_files(
     Offline files are not checked. Files in an archive are unchanged if the archive is.
     """
     names = dict[tuple[int, int, bytes], tuple[bool, FileAttributes]]()
-    away = []
+    offline_files = []
     for row, facts in files:
         if facts.offline:
-            away.append(facts)
+            offline_files.append(facts)
             continue
         inside = split_archive_path(os.fsencode(facts.path)) if archives else None
-        place, name = inside or (os.fsencode(facts.path), b"")
-        was = archives.get(place) if inside else (row["size"], row["mtime"])
+        path_on_disk, name = inside or (os.fsencode(facts.path), b"")
+        known_stat = archives.get(path_on_disk) if inside else (row["size"], row["mtime"])
         try:
-            now = os.stat(place)
+            status = os.stat(path_on_disk)
         except (OSError, ValueError):
             continue
-        if (now.st_size, now.st_mtime_ns) != was:
+        if (status.st_size, status.st_mtime_ns) != known_stat:
             continue
-        link = os.path.realpath(place) != place
-        key = now.st_dev, now.st_ino, name
+        link = os.path.realpath(path_on_disk) != path_on_disk
+        key = status.st_dev, status.st_ino, name
         known = names.get(key)
         if known is None or (known[0] and not link):
             names[key] = link, replace(facts, in_archive=inside is not None)
-    return sorted([*away, *(facts for _, facts in names.values())], key=lambda facts: os.fsencode(facts.path))
+    return sorted(
+        [*offline_files, *(facts for _, facts in names.values())], key=lambda facts: os.fsencode(facts.path)
+    )
 
 
 def load_hit_attributes(catalog: Catalog, hits: Sequence[Hit]) -> list[FileAttributes]:
@@ -107,10 +109,10 @@ def file_similarity_function(
     catalog: Catalog, space: Space, files: Sequence[FileAttributes]
 ) -> SimilarityFunction:
     """Return the similarity function of files, with a baseline from a sample of their images."""
-    seen = np.array(sorted({file.segment for file in files if file.kind == "image"}), np.int64)
-    some = seen[np.linspace(0, len(seen) - 1, min(BASELINE_SAMPLE_SIZE, len(seen)), dtype=np.int64)]
+    image_ids = np.array(sorted({file.segment for file in files if file.kind == "image"}), np.int64)
+    rows = np.linspace(0, len(image_ids) - 1, min(BASELINE_SAMPLE_SIZE, len(image_ids)), dtype=np.int64)
     return similarity_function(
-        catalog, space, segment_ids(files), mean_similarity(catalog.vectors_of(space, some)[1])
+        catalog, space, segment_ids(files), mean_similarity(catalog.vectors_of(space, image_ids[rows])[1])
     )
 
 

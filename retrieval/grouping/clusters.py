@@ -11,10 +11,10 @@ from retrieval.types import FILE_GROUP_REASONS, GROUP_REASONS, FileAttributes, G
 
 def parse_reasons(names: str | Iterable[str]) -> frozenset[GroupReason]:
     """Return validated reasons for grouping files. Raises QueryError."""
-    given = {names} if isinstance(names, str) else set(names)
-    if wrong := given - set(FILE_GROUP_REASONS):
+    requested = {names} if isinstance(names, str) else set(names)
+    if wrong := requested - set(FILE_GROUP_REASONS):
         raise QueryError(f"Invalid reason {min(wrong)!r}. Use {', '.join(FILE_GROUP_REASONS)}.")
-    return frozenset(reason for reason in FILE_GROUP_REASONS if reason in given)
+    return frozenset(reason for reason in FILE_GROUP_REASONS if reason in requested)
 
 
 def by_quality(files: Sequence[FileAttributes]) -> list[int]:

@@ -69,16 +69,16 @@ def near_duplicates(files: Sequence[FileAttributes], similarity: SimilarityFunct
     Hashes and vectors must both be near; the farther the hashes, the nearer the vectors. Hashes alone would
     link all plain images, vectors alone any two dogs on a lawn.
     """
-    seen = [row for row, each in enumerate(files) if each.perceptual_hash is not None]
+    hashed_rows = [row for row, each in enumerate(files) if each.perceptual_hash is not None]
     yield _equal_key_pairs(each.content if each.perceptual_hash is not None else None for each in files)
-    contents = {files[row].content: row for row in seen}
+    contents = {files[row].content: row for row in hashed_rows}
     rows = _row_array(contents[content] for content in sorted(contents))
-    looks = np.array([files[row].perceptual_hash for row in rows], np.uint64)
-    order = np.argsort(looks, kind="stable")
-    rows, looks = rows[order], looks[order]
-    for one, other in _batch_pairs(_near_duplicate_candidates(looks)):
-        bits = hamming_distance(looks[one], looks[other])
-        plain = np.minimum(_minority_bits(looks[one]), _minority_bits(looks[other])) < MIN_MINORITY_BITS
+    hashes = np.array([files[row].perceptual_hash for row in rows], np.uint64)
+    order = np.argsort(hashes, kind="stable")
+    rows, hashes = rows[order], hashes[order]
+    for one, other in _batch_pairs(_near_duplicate_candidates(hashes)):
+        bits = hamming_distance(hashes[one], hashes[other])
+        plain = np.minimum(_minority_bits(hashes[one]), _minority_bits(hashes[other])) < MIN_MINORITY_BITS
         enough = np.where(
             plain, MIN_PLAIN_IMAGE_SIMILARITY, MIN_NEAR_DUPLICATE_SIMILARITY + SIMILARITY_PER_BIT * bits
         )
@@ -89,12 +89,12 @@ def near_duplicates(files: Sequence[FileAttributes], similarity: SimilarityFunct
 def _near_duplicate_candidates(hashes: Hashes) -> Iterator[Pairs]:
     """Yield near pairs of ascending hashes; each of many equal hashes only with the next few."""
     yield from _neighbor_pairs(hashes)
-    some, starts, sizes = np.unique(hashes, return_index=True, return_counts=True)
+    distinct_hashes, starts, sizes = np.unique(hashes, return_index=True, return_counts=True)
     sizes = np.minimum(sizes, MAX_COMPARED_NEIGHBORS)
-    for one, other in similar_hash_pairs(some):
+    for one, other in similar_hash_pairs(distinct_hashes):
         for left, right in product(range(sizes[one].max(initial=0)), range(sizes[other].max(initial=0))):
-            there = (left < sizes[one]) & (right < sizes[other])
-            yield starts[one[there]] + left, starts[other[there]] + right
+            in_both = (left < sizes[one]) & (right < sizes[other])
+            yield starts[one[in_both]] + left, starts[other[in_both]] + right
 
 
 def _minority_bits(hashes: Hashes) -> NDArray[np.uint8]:
@@ -170,14 +170,14 @@ def _neighbor_pairs(keys: NDArray[Any]) -> Iterator[Pairs]:
 
 def _batch_pairs(pairs: Iterable[Pairs]) -> Iterator[Pairs]:
     """Yield the same pairs in large batches."""
-    held, size = [(_row_array(()), _row_array(()))], 0
+    batch, size = [(_row_array(()), _row_array(()))], 0
     for one, other in pairs:
-        held.append((one, other))
+        batch.append((one, other))
         size += len(one)
         if size > PAIRS_PER_BATCH:
-            yield _concatenate_pairs(held)
-            held, size = held[:1], 0
-    yield _concatenate_pairs(held)
+            yield _concatenate_pairs(batch)
+            batch, size = batch[:1], 0
+    yield _concatenate_pairs(batch)
 
 
 def _concatenate_pairs(pairs: Sequence[Pairs]) -> Pairs:

@@ -49,12 +49,12 @@ def similar_hash_pairs(hashes: Hashes) -> Iterator[Pairs]:
 
 def _multi_index_pairs(hashes: Hashes) -> Iterator[Pairs]:
     bands = _bands(hashes)
-    for band, most in BANDS:
+    for band, max_bits in BANDS:
         keys = bands[:, band]
         order = np.argsort(keys, kind="stable")
         sizes = np.bincount(keys, minlength=1 << 16)
         starts = np.cumsum(sizes) - sizes
-        for bits in (bits for count in range(most + 1) for bits in combinations(range(16), count)):
+        for bits in (bits for count in range(max_bits + 1) for bits in combinations(range(16), count)):
             across = keys ^ np.uint16(sum(1 << bit for bit in bits))
             for rows, at in _expand_ranges(starts[across], sizes[across]):
                 others = order[at]
@@ -62,10 +62,10 @@ def _multi_index_pairs(hashes: Hashes) -> Iterator[Pairs]:
                 rows, others = rows[once], others[once]
                 near = hamming_distance(hashes[rows], hashes[others]) <= MAX_HAMMING_DISTANCE
                 rows, others = rows[near], others[near]
-                fresh = np.ones(len(rows), bool)  # not yielded by an earlier band
-                for earlier, share in BANDS[:band]:
-                    fresh &= POPCOUNT_TABLE[bands[rows, earlier] ^ bands[others, earlier]] > share
-                yield rows[fresh], others[fresh]
+                is_new = np.ones(len(rows), bool)  # not yielded by an earlier band
+                for earlier, max_bits_earlier in BANDS[:band]:
+                    is_new &= POPCOUNT_TABLE[bands[rows, earlier] ^ bands[others, earlier]] > max_bits_earlier
+                yield rows[is_new], others[is_new]
 
 
 def _bands(hashes: Hashes) -> NDArray[np.uint16]:

@@ -40,7 +40,7 @@ def tokenize(text: str) -> Iterator[Token]:
         if text[at].isspace():
             at += 1
             continue
-        begun, chars, plain, quote = at, list[str](), None, None
+        start, chars, plain, quote = at, list[str](), None, None
         while at < len(text) and not text[at].isspace():
             if text[at] not in '"\\':
                 chars.append(text[at])
@@ -58,7 +58,7 @@ def tokenize(text: str) -> Iterator[Token]:
             chars += inside
         word = "".join(chars)
         if word.strip():
-            yield Token(word, begun, len(word) if plain is None else plain, quote)
+            yield Token(word, start, len(word) if plain is None else plain, quote)
 
 
 def _scan_quoted(text: str, at: int) -> tuple[list[str], int]:

@@ -53,11 +53,11 @@ def diversify(scores: Scores, vectors: Vectors, weight: float, count: int | None
     order = np.empty(wanted, dtype=np.int64)
     value = scores.astype(np.float64)  # the first is the most relevant, whatever the weight
     nearest = np.full(len(scores), -np.inf)
-    for place in range(wanted):
-        order[place] = row = int(value.argmax())
+    for position in range(wanted):
+        order[position] = row = int(value.argmax())
         nearest = np.maximum(nearest, vectors @ vectors[row])
         value = (1 - weight) * scores - weight * nearest
-        value[order[: place + 1]] = -np.inf
+        value[order[: position + 1]] = -np.inf
     return order
 
 

@@ -113,8 +113,8 @@ def _pack_sentences(
         if passage and token_count + sum(costs) > max_tokens:
             yield _join_words(passage)
             passage, token_count = [], 0
-        for whole, whole_cost in zip(sentence, costs, strict=True):
-            for word, cost in _cut_word(whole, whole_cost, count_tokens, max_tokens):
+        for sentence_word, sentence_cost in zip(sentence, costs, strict=True):
+            for word, cost in _cut_word(sentence_word, sentence_cost, count_tokens, max_tokens):
                 if passage and token_count + cost > max_tokens:
                     yield _join_words(passage)
                     passage, token_count = [], 0

@@ -25,8 +25,8 @@ def parse_cues(text: str) -> list[Cue]:
     parsers: tuple[Callable[[str], Iterator[Cue]], ...] = (_timed_cues, _substation_cues, _microdvd_cues)
     for parse in parsers:
         cues = (cue for cue in islice(parse(text), MAX_CUES) if cue.text and not _SPRITE.search(cue.text))
-        if found := sorted(cue._replace(end=max(cue.start, cue.end)) for cue in cues):
-            return found
+        if sorted_cues := sorted(cue._replace(end=max(cue.start, cue.end)) for cue in cues):
+            return sorted_cues
     return []
 
 
