@@ -234,7 +234,7 @@ class Library:
         moment = parse_timed_path(location)
         if moment is None:
             raise QueryError(
-                f"{location!r} is no moment. Use a location such as `clip.mp4 @ 01:23.4`, or an id."
+                f"{location!r} is not the location of a hit. Use one such as `clip.mp4 @ 01:23.4`, or an id."
             )
         path = Path(moment[0]).expanduser().absolute()
         segment = self._catalog.segment_at(path, moment[1])

@@ -55,7 +55,10 @@ def make_photos(folder: str | Path) -> Path:
 def demo_command(folder: Path) -> None:
     """Create a small library of photos with captions and search it.
 
-    The photos come from scikit-image and scikit-learn: pip install "clew-search[demo]"
+    The photos come from scikit-image and scikit-learn, which the extra `demo` installs:
+
+    \b
+    pip install "clew-search[demo]"
     """
     from indexer.operations.index import index_folder
 

@@ -26,7 +26,7 @@ def parse_minimums(
             minimums.append((name, float(minimum)))
         except ValueError:
             raise click.BadParameter(
-                f"Invalid minimum {text!r}. Use MEASURE=VALUE, such as recall@10=90.", ctx, option
+                f"{text!r} is not a minimum. Use MEASURE=VALUE, such as recall@10=90.", ctx, option
             ) from None
     return minimums
 
@@ -94,7 +94,7 @@ def eval_command(
 
     "not_relevant", "kind" and "k" (the number of hits) are optional. recall@k is the share of queries with a
     relevant hit among the first k, true_recall@k the share of relevant items among the first k. --against
-    adds differences with 95 % intervals, by bootstrap over the queries.
+    adds differences with 95% intervals, by bootstrap over the queries.
     """
     if (file is None) == (labels is None):
         raise click.UsageError("Give a file of captions or queries, or --labels DIR.")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     "--at-least",
     type=click.FloatRange(0, 1),
     metavar="SHARE",
-    show_default="0.75; with --one-of 0",
+    show_default="0.75, or 0 with --one-of",
     help="Tag only segments with at least this confidence.",
 )
 @click.option(

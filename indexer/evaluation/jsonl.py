@@ -14,7 +14,8 @@ def read_objects(path: Path, expected: str) -> Iterator[tuple[int, dict[str, Any
     try:
         lines = path.read_text("utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
-        raise EvaluationError(f"{path} cannot be read: {error}.") from error
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise EvaluationError(f"{path} cannot be read: {reason}.") from error
     empty = True
     for number, line in enumerate(lines, 1):
         if line.strip():

@@ -103,7 +103,8 @@ def _parse_time(name: str, value: Time | None) -> str:
             pass
         else:
             return text.replace(" ", "T")
-    raise QueryError(f"Invalid {name} {text!r}. Use 2021, 2021-06, 2021-06-30 or 2021-06-30T18:00.")
+    label = "date" if name == "date" else f"time for {name}:"
+    raise QueryError(f"Invalid {label} {text!r}. Use 2021, 2021-06, 2021-06-30 or 2021-06-30T18:00.")
 
 
 def _parse_time_range(value: Time | None) -> tuple[str, str]:

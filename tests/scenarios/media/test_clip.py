@@ -106,7 +106,7 @@ def test_clip_command_takes_ids_and_printed_locations(tmp_path, clew):
     for wrong, reason in (
         (photo["id"], "no times to cut at"),
         (999, "no segment #999"),
-        ("x", "is no moment"),
+        ("x", "is not the location of a hit"),
     ):
         clip = clew("clip", wrong, "b.mp4")
         assert clip.exit_code == 2 and reason in clip.stderr

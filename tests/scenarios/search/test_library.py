@@ -103,8 +103,14 @@ def test_invalid_query_is_an_error_that_names_the_problem(library, folder, tmp_p
         ({"words": "red - red"}, "cancel each other"),
         ({"words": "#999"}, "No segment #999"),
         ({"words": "red", "kind": "movie"}, "Unknown kind 'movie'"),
-        ({"words": "red", "options": SearchOptions(after="yesterday")}, "Invalid after"),
-        ({"words": "red", "options": SearchOptions(before="2021-02-30")}, "Invalid before"),
+        (
+            {"words": "red", "options": SearchOptions(after="yesterday")},
+            "Invalid time for after: 'yesterday'",
+        ),
+        (
+            {"words": "red", "options": SearchOptions(before="2021-02-30")},
+            "Invalid time for before: '2021-02-30'",
+        ),
         ({"words": "red", "count": 0}, "1 or more"),
         ({"image": tmp_path / "none.png"}, "file not found"),
     ):
