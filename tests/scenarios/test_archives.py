@@ -5,11 +5,7 @@ import json
 import os
 import random
 import shutil
-import signal
-import subprocess
-import sys
 import tarfile
-import time
 import zipfile
 from pathlib import Path
 
@@ -28,8 +24,9 @@ from retrieval.errors import ExtraMissing, MediaError
 from retrieval.media.archives.archive import open_path, split_archive_path
 from retrieval.media.images.loader import load_image
 from retrieval.media.limits import DecodeLimits
+from tests.scenarios.helpers import kill_index_process, start_index_process
 from tests.support.archive_files import COLOR_IMAGES, SUFFIXES, ZIP_METHODS, small_png, write_archive
-from tests.support.catalog import REPOSITORY_ROOT, committed_segments
+from tests.support.catalog import committed_segments
 from tests.support.files import draw_image, requires_non_utf8_names, write_text
 from tests.support.toy_embedder import COLORS, CountingToyEmbedder, RotatedToyEmbedder, ToyEmbedder
 
@@ -751,18 +748,8 @@ def test_killed_runs_over_archives_lose_nothing(tmp_path):
     kills, rng = 0, random.Random(5)
     while kills < 3:
         before = committed_segments(place)
-        child = subprocess.Popen(
-            [sys.executable, "-m", "tests.support.index_process", str(root), str(place), "archives"],
-            cwd=REPOSITORY_ROOT,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        assert child.stdout.readline() == "go\n"
-        time.sleep(rng.uniform(0, 0.4))
-        child.send_signal(signal.SIGKILL)
-        kills += child.wait() == -signal.SIGKILL
-        child.stdout.close()
+        child = start_index_process(root, place, "archives")
+        kills += kill_index_process(child, max(0.0, rng.uniform(-0.2, 1)))
         after = committed_segments(place)
         assert before <= after <= everything
         if after == everything:
