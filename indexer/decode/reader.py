@@ -16,7 +16,7 @@ from indexer.decode.context import DecodeContext, Decoder
 from indexer.decode.documents import html, office, pdf
 from indexer.decode.images import decoder as images
 from indexer.decode.signatures import DECODER_NOUNS, HEAD_BYTES, fallback_decoders, mismatch_reason
-from indexer.decode.text import caption_table, captions, plain, subtitles
+from indexer.decode.text import caption_table, plain, sidecar_captions, subtitles
 from indexer.decode.video import decoder as video
 from indexer.types import FileEntry, mtime_nanoseconds
 from retrieval.errors import ExtraMissing, MediaError
@@ -26,7 +26,7 @@ from retrieval.media.limits import DEFAULT_LIMITS, DecodeLimits
 DECODERS: dict[str, Decoder] = {
     "picture": images.decode,
     "text": plain.decode,
-    "caption": captions.decode,
+    "caption": sidecar_captions.decode,
     "sound": audio.decode,
     "document": pdf.decode,
     "web": html.decode,

@@ -5,5 +5,5 @@ build_index        Build the index files of a space from the catalog.
 calibrate          Calibrate each kind of a space: the scores of background queries show how unusual a match i
 refresh_metadata   Decode contents again: for the metadata that older versions did not read, or for thumbnails
 repair_thumbnails  Check the thumbnails of a library, and make missing ones from the files.
-verify             Verify the catalog and the index files of a library.
+verify_catalog     Verify the catalog and the index files of a library.
 """

@@ -6,7 +6,7 @@ from itertools import takewhile
 
 from indexer.enrich.content_pass import OpenableContent, PassProgress, run_pass
 from indexer.maintenance.refresh_metadata import RedecodePass
-from indexer.maintenance.verify import Findings
+from indexer.maintenance.verify_catalog import Findings
 from indexer.store.thumbnails import ThumbnailFile
 from indexer.store.writer import LibraryWriter
 from retrieval.catalog.thumbnails import THUMBNAIL_KINDS_SQL, thumbnail_checksum

@@ -1,12 +1,12 @@
 """Public operations and the orchestration of one run.
 
-forget        Public API: remove folders or spaces from a library.
-index         Public API: index a folder or update a library.
-options       Options of an indexing run.
-pipeline      Index folders: scan, read ahead, embed, write and build indexes.
-reconcile     Set the states of known files after a scan: present, moved, offline or gone.
-report        Counts and notes of an indexing run.
-settings      Save the options of an indexing run in the settings of the library.
-switch_model  Change the model of a library: fill a new space while the old one is active, then activate it.
-verify        Public API: verify and repair a library.
+forget         Public API: remove folders or spaces from a library.
+index          Public API: index a folder or update a library.
+options        Options of an indexing run.
+pipeline       Index folders: scan, read ahead, embed, write and build indexes.
+reconcile      Set the states of known files after a scan: present, moved, offline or gone.
+report         Counts and notes of an indexing run.
+saved_options  Save the options of an indexing run in the settings of the library.
+switch_model   Change the model of a library: fill a new space while the old one is active, then activate it.
+verify         Public API: verify and repair a library.
 """

@@ -20,7 +20,7 @@ from indexer.maintenance.refresh_metadata import refresh_metadata
 from indexer.operations.options import DEFAULT_OPTIONS, IndexOptions
 from indexer.operations.reconcile import reconcile
 from indexer.operations.report import Report
-from indexer.operations.settings import save_settings
+from indexer.operations.saved_options import save_settings
 from indexer.prefetch import prefetch
 from indexer.scan.diff import Changes, compare
 from indexer.scan.targets import ScanTarget

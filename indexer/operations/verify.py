@@ -4,7 +4,7 @@ from functools import partial
 from pathlib import Path
 
 from indexer.maintenance.repair_thumbnails import check_thumbnails, repair_thumbnails
-from indexer.maintenance.verify import Findings, verify
+from indexer.maintenance.verify_catalog import Findings, verify
 from indexer.models import resolve
 from indexer.store.location import existing_library
 from indexer.store.spaces import active_space

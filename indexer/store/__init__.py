@@ -1,14 +1,14 @@
 """Write the catalog; nothing else writes.
 
-analyses    The table `analyses`: which version has analyzed each content, and how far.
-archives    Archives of a scan target: which are unchanged, and the files of the others.
-captions    Write which images the captions of caption tables describe.
-contents    Write contents and their metadata.
-location    Resolve library and folder paths.
-lock        Lock a library, so that it has one writer at a time.
-roots       Write the roots of a library and the states of their files.
-settings    Write the settings of a library.
-spaces      Write the vector spaces of a library, one of which is active.
-thumbnails  Write thumbnails to a file of their own, after the catalog; a crash loses at most one batch of the
-writer      Write files, segments and vectors into the catalog.
+analyses       The table `analyses`: which version has analyzed each content, and how far.
+archives       Archives of a scan target: which are unchanged, and the files of the others.
+caption_links  Write which images the captions of caption tables describe.
+contents       Write contents and their metadata.
+location       Resolve library and folder paths.
+lock           Lock a library, so that it has one writer at a time.
+roots          Write the roots of a library and the states of their files.
+settings       Write the settings of a library.
+spaces         Write the vector spaces of a library, one of which is active.
+thumbnails     Write thumbnails to a file of their own, after the catalog; a crash loses at most one batch of the
+writer         Write files, segments and vectors into the catalog.
 """

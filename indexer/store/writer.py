@@ -17,7 +17,7 @@ from indexer.decode.base import SegmentDraft
 from indexer.decode.reader import ReadResult
 from indexer.decode.registry import describes_other_files
 from indexer.store.analyses import Analysis, PartialResult, set_progress
-from indexer.store.captions import Captions
+from indexer.store.caption_links import Captions
 from indexer.store.contents import Contents
 from indexer.store.lock import library_lock
 from indexer.store.roots import Roots

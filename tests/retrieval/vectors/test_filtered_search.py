@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from indexer.maintenance.build_index import build_if_due, build_indexes
-from indexer.maintenance.verify import verify
+from indexer.maintenance.verify_catalog import verify
 from indexer.store.writer import LibraryWriter
 from retrieval.catalog.reader import Catalog
 from retrieval.catalog.schema import vectors_table
