@@ -9,6 +9,6 @@ lock           Lock a library, so that it has one writer at a time.
 roots          Write the roots of a library and the states of their files.
 settings       Write the settings of a library.
 spaces         Write the vector spaces of a library, one of which is active.
-thumbnails     Write thumbnails to a file of their own, after the catalog; a crash loses at most one batch of the
+thumbnails     Write thumbnails to a separate file, after the catalog is committed.
 writer         Write files, segments and vectors into the catalog.
 """
