@@ -48,8 +48,8 @@ def read(data: bytes, decoder=document, suffix=".pdf", **limits):
     return decoder.decode(io.BytesIO(data), suffix, context)
 
 
-def says(made) -> list[tuple[object, ...]]:
-    return [(draft.text, draft.start, draft.page) for draft in made.drafts if draft.kind == "text"]
+def texts_of(decoded) -> list[tuple[object, ...]]:
+    return [(draft.text, draft.start, draft.page) for draft in decoded.drafts if draft.kind == "text"]
 
 
 def reason(data: bytes, decoder=document, suffix=".pdf", **limits) -> str:
@@ -113,15 +113,15 @@ def test_scan_without_text_is_found_by_its_image(answers):
 
 
 def test_blank_pages_are_skipped_unless_all_are_blank():
-    made = read(pdf(COLORED))
-    assert [draft.page for draft in made.drafts if draft.kind == "page"] == [1, 2, 3]
-    made = read(pdf([("white", ""), ("white", "")]))
-    assert [(draft.kind, draft.page) for draft in made.drafts] == [("page", 1)]
+    decoded = read(pdf(COLORED))
+    assert [draft.page for draft in decoded.drafts if draft.kind == "page"] == [1, 2, 3]
+    decoded = read(pdf([("white", ""), ("white", "")]))
+    assert [(draft.kind, draft.page) for draft in decoded.drafts] == [("page", 1)]
 
 
 def test_page_image_has_a_thumbnail_of_its_colors():
-    made = read(pdf([("red", "")]))
-    with Image.open(io.BytesIO(made.drafts[0].thumbnail)) as picture:
+    decoded = read(pdf([("red", "")]))
+    with Image.open(io.BytesIO(decoded.drafts[0].thumbnail)) as picture:
         assert picture.size == (240, 320)
         assert picture.convert("RGB").getpixel((9, 300)) == pytest.approx((255, 0, 0), abs=8)
 
@@ -147,10 +147,10 @@ def test_words_split_at_line_ends_are_joined():
 
 
 def test_long_pdf_is_embedded_in_batches():
-    made = read(pdf([("red", "a"), ("blue", "b"), ("green", "c")]), pages_in_memory=2)
-    assert [draft.page for draft in made.drafts] == [1, 2, 3, 1, 2, 3]
-    assert [draft.pixels is None for draft in made.drafts[:3]] == [True, True, False]
-    assert made.drafts[1].vector @ ToyEmbedder().embed_texts(["blue"])[0] > 0.999
+    decoded = read(pdf([("red", "a"), ("blue", "b"), ("green", "c")]), pages_in_memory=2)
+    assert [draft.page for draft in decoded.drafts] == [1, 2, 3, 1, 2, 3]
+    assert [draft.pixels is None for draft in decoded.drafts[:3]] == [True, True, False]
+    assert decoded.drafts[1].vector @ ToyEmbedder().embed_texts(["blue"])[0] > 0.999
 
 
 def test_switching_the_model_embeds_pages_and_passages(index, place, tmp_path):
@@ -186,21 +186,21 @@ def test_encrypted_pdf_needs_a_password():
 
 
 def test_truncated_pdf_keeps_its_complete_pages():
-    whole = pdf([("red", "green"), ("blue", "cyan"), ("green", "white")])
-    made = read(whole[: whole.index(b"8 0 obj")])
-    assert [(draft.kind, draft.page) for draft in made.drafts] == [
+    complete = pdf([("red", "green"), ("blue", "cyan"), ("green", "white")])
+    decoded = read(complete[: complete.index(b"8 0 obj")])
+    assert [(draft.kind, draft.page) for draft in decoded.drafts] == [
         *(("page", 1), ("page", 2)),
         *(("text", 1), ("text", 2)),
     ]
-    assert made.note == "damaged: only complete pages are read"
+    assert decoded.note == "damaged: only complete pages are read"
 
 
 @pytest.mark.parametrize(
     "box", ["0 0 100000 10", "0 0 1e9 1e9", "0 0 0 0", "-1 -1 nan nan", "0 0 0.001 9999"]
 )
 def test_page_of_absurd_size_is_rendered_small(box):
-    made = read(pdf([("red", "green")], box=box))
-    assert [draft.kind for draft in made.drafts] in (["page", "text"], ["page"])
+    decoded = read(pdf([("red", "green")], box=box))
+    assert [draft.kind for draft in decoded.drafts] in (["page", "text"], ["page"])
 
 
 def test_pdf_pages_are_limited():
@@ -214,15 +214,15 @@ def test_pdf_pages_are_limited():
             b"<</Length %d>>stream\n%s\nendstream" % (len(drawn), drawn),
         ]
     )
-    made = read(data, max_pages=20)
-    assert len(made.drafts) == 20
-    assert made.note == "the first 20 of 30,000 pages are read, which is the limit"
+    decoded = read(data, max_pages=20)
+    assert len(decoded.drafts) == 20
+    assert decoded.note == "the first 20 of 30,000 pages are read, which is the limit"
 
 
 def test_pdf_characters_are_limited():
-    made = read(pdf([("red", "red green"), ("red", "red blue")]), max_characters=12)
-    assert says(made) == [("red green", None, 1), ("red", None, 2)]
-    assert made.note == "the first 12 letters are read, which is the limit"
+    decoded = read(pdf([("red", "red green"), ("red", "red blue")]), max_characters=12)
+    assert texts_of(decoded) == [("red green", None, 1), ("red", None, 2)]
+    assert decoded.note == "the first 12 letters are read, which is the limit"
 
 
 def test_page_that_takes_too_long_is_the_only_one_lost():
@@ -239,9 +239,9 @@ def test_page_that_takes_too_long_is_the_only_one_lost():
         ]
     )
     assert len(data) < 100_000
-    made = read(data, max_sandbox_seconds=1)
-    assert [draft.page for draft in made.drafts] == [1, 3]
-    assert made.note.startswith("1 of 3 pages cannot be read (")
+    decoded = read(data, max_sandbox_seconds=1)
+    assert [draft.page for draft in decoded.drafts] == [1, 3]
+    assert decoded.note.startswith("1 of 3 pages cannot be read (")
 
 
 def test_pdf_of_endless_pages_is_given_up():
@@ -256,11 +256,11 @@ def test_pdf_of_endless_pages_is_given_up():
 @settings(max_examples=10, deadline=None)
 @given(st.data())
 def test_pdf_with_wrong_bytes_is_read_or_refused(data):
-    whole = bytearray(pdf(COLORED))
+    complete = bytearray(pdf(COLORED))
     for _ in range(data.draw(st.integers(1, 8))):
-        whole[data.draw(st.integers(0, len(whole) - 1))] = data.draw(st.integers(0, 255))
+        complete[data.draw(st.integers(0, len(complete) - 1))] = data.draw(st.integers(0, 255))
     try:
-        assert read(bytes(whole)).drafts
+        assert read(bytes(complete)).drafts
     except MediaError as error:
         assert len(str(error)) < 200
 
@@ -283,7 +283,7 @@ def test_html_paragraphs_are_the_visible_text_with_lines():
         *(("Red & green", 1), ("yellow white", 3), ("one word two", 5), ("three four", 5)),
         *(("a b", 6), ("café 3 < 4", 6)),
     ]
-    assert says(read(PAGE.encode(), html, ".html"))[:2] == [
+    assert texts_of(read(PAGE.encode(), html, ".html"))[:2] == [
         ("Red & green", 1, None),
         ("yellow white", 3, None),
     ]
@@ -305,7 +305,7 @@ def test_html_page_is_found_with_its_line(answers, tmp_path):
 def test_html_is_decoded_as_declared_or_detected(encoding, declared):
     word = {"iso-8859-5": "привет", "shift_jis": "こんにちは"}.get(encoding, "café")
     page = f"<meta charset={declared!r}><p>{word} end"
-    text = says(read(page.encode(encoding), html, ".html"))[0][0]
+    text = texts_of(read(page.encode(encoding), html, ".html"))[0][0]
     assert text.endswith(" end")
     assert (text == f"{word} end") == (encoding != "gb18030")  # a wrong declaration of a Latin text
 
@@ -313,7 +313,7 @@ def test_html_is_decoded_as_declared_or_detected(encoding, declared):
 @pytest.mark.parametrize("encoding", ["punycode", "idna", "zip", "base64", "unicode_escape", "undefined"])
 def test_invalid_declared_encodings_are_ignored(encoding):
     page = f"<meta charset={encoding}><p>red \xe9".encode("latin-1")
-    assert says(read(page, html, ".html")) == [("red é", 1, None)]
+    assert texts_of(read(page, html, ".html")) == [("red é", 1, None)]
 
 
 def test_mhtml_archive_is_read():
@@ -322,7 +322,7 @@ def test_mhtml_archive_is_read():
         b"Content-Type: text/html; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n"
         b"<p>r=\r\ned caf=C3=A9</p>\r\n--x\r\nContent-Type: image/png\r\n\r\nPNG\r\n--x--\r\n"
     )
-    assert says(read(archive, html, ".mhtml")) == [("red café", 1, None)]
+    assert texts_of(read(archive, html, ".mhtml")) == [("red café", 1, None)]
     assert reason(b"red", html, ".mht") == "no web page in it"
     binary = b"MIME-Version: 1.0\r\nContent-Type: text/html\r\n\r\n<p>red\0"
     assert reason(binary, html, ".mht") == "not text: it holds zero bytes"
@@ -360,25 +360,29 @@ def test_paragraphs_of_docx_and_odt_are_read_in_order():
     box = "<w:p><w:r><w:t>with </w:t><w:tab/><w:t>box</w:t></w:r></w:p>"
     gone = "<w:p><w:del><w:r><w:delText>gone</w:delText></w:r></w:del></w:p>"
     away = "<w:p><w:moveFrom><w:r><w:t>too</w:t></w:r></w:moveFrom></w:p>"
-    made = read(docx("red title", "", "green one. blue two", body=box + gone + away), office, ".docx")
-    assert says(made) == [("red title", 1, None), ("green one. blue two", 2, None), ("with box", 3, None)]
+    decoded = read(docx("red title", "", "green one. blue two", body=box + gone + away), office, ".docx")
+    assert texts_of(decoded) == [
+        ("red title", 1, None),
+        ("green one. blue two", 2, None),
+        ("with box", 3, None),
+    ]
     gone = "<t:tracked-changes><t:p>gone</t:p></t:tracked-changes>"
     text = f"<o:text>{gone}<t:h>red title</t:h><t:p>a<t:s/>b<t:span>c</t:span></t:p></o:text>"
-    assert says(read(odt(text), office, ".odt")) == [("red title", 1, None), ("a bc", 2, None)]
+    assert texts_of(read(odt(text), office, ".odt")) == [("red title", 1, None), ("a bc", 2, None)]
 
 
 def test_slides_are_pages_in_presentation_order():
-    made = read(pptx("red first", "blue second", order=(2, 1)), office, ".pptx")
-    assert says(made) == [("blue second", None, 1), ("red first", None, 2)]
+    decoded = read(pptx("red first", "blue second", order=(2, 1)), office, ".pptx")
+    assert texts_of(decoded) == [("blue second", None, 1), ("red first", None, 2)]
     slides = (
         "<o:presentation><d:page><t:p>red</t:p></d:page><d:page><t:p>blue</t:p></d:page></o:presentation>"
     )
-    assert says(read(odt(slides), office, ".odp")) == [("red", None, 1), ("blue", None, 2)]
+    assert texts_of(read(odt(slides), office, ".odp")) == [("red", None, 1), ("blue", None, 2)]
 
 
 def test_epub_is_read_chapter_by_chapter():
     book = epub("The red book", b="<h1>one</h1><p>blue &nbsp;sky</p><script src='x'/>", a="<p>two</p>")
-    assert says(read(book, office, ".epub")) == [
+    assert texts_of(read(book, office, ".epub")) == [
         *(("The red book", 1, None), ("one", 2, None), ("blue sky", 3, None), ("two", 4, None)),
     ]
 
@@ -393,7 +397,7 @@ def test_rtf_is_read_without_its_hidden_groups():
     text = rb"""{\rtf1\ansi\ansicpg1251{\fonttbl{\f0 Arial;}}{\*\generator x;}{\info{\title y}}
 {\b red} caf\'e9\par \uc1\u1087?\u-3? \{x\}{\pict 00ff}\'ef\'f0\tab z\par}"""
     assert rtf_to_text(text) == "red cafй\nп\ufffd {x}пр z\n".replace("\ufffd", chr(65533))
-    assert says(read(text, office, ".docx"))[0] == ("red cafй", 1, None)  # the suffix does not matter
+    assert texts_of(read(text, office, ".docx"))[0] == ("red cafй", 1, None)  # the suffix does not matter
 
 
 def test_unreadable_office_file_has_a_reason():
@@ -411,19 +415,19 @@ def test_unreadable_office_file_has_a_reason():
 
 
 def test_truncated_office_file_is_read_up_to_its_end():
-    made = read(zip_bytes({"content.xml": odt_text("<t:p>red</t:p><t:p>blue")[:-36]}), office, ".odt")
-    assert says(made) == [("red", 1, None)]
-    assert made.note == "damaged: truncated, and read up to there"
-    made = read(docx("red")[:-30], office, ".docx")
-    assert says(made) == [("red", 1, None)]
-    assert made.note == "damaged: truncated, and read up to there"
+    decoded = read(zip_bytes({"content.xml": odt_text("<t:p>red</t:p><t:p>blue")[:-36]}), office, ".odt")
+    assert texts_of(decoded) == [("red", 1, None)]
+    assert decoded.note == "damaged: truncated, and read up to there"
+    decoded = read(docx("red")[:-30], office, ".docx")
+    assert texts_of(decoded) == [("red", 1, None)]
+    assert decoded.note == "damaged: truncated, and read up to there"
 
 
 def test_notes_of_a_limit_and_of_damage_are_both_reported():
-    made = read(docx("red", "blue")[:-30], office, ".docx", max_characters=3)
-    assert says(made) == [("red", 1, None)]
+    decoded = read(docx("red", "blue")[:-30], office, ".docx", max_characters=3)
+    assert texts_of(decoded) == [("red", 1, None)]
     assert (
-        made.note
+        decoded.note
         == "only the first 3 characters are read (the limit); damaged: truncated, and read up to there"
     )
 
@@ -432,12 +436,12 @@ def test_zip_bombs_are_limited_or_refused():
     laughs = "".join(f'<!ENTITY l{n} "{f"&l{n - 1};" * 10}">' for n in range(1, 10))
     bomb = f'<!DOCTYPE d [<!ENTITY l0 "lol">{laughs}]><d>&l9;</d>'
     assert reason(zip_bytes({"content.xml": bomb}), office, ".odt").startswith("its XML defines entities")
-    made = read(docx(*["red"] * 20_000), office, ".docx", max_document_bytes=300_000)
-    assert 0 < len(made.drafts) < 20_000
-    assert made.note == "only the first 300,000 bytes of its content are read (the limit)"
-    made = read(docx(*["red"] * 2_000), office, ".docx", max_characters=3_000)
-    assert len(made.drafts) == 1_000
-    assert made.note == "only the first 3,000 characters are read (the limit)"
+    decoded = read(docx(*["red"] * 20_000), office, ".docx", max_document_bytes=300_000)
+    assert 0 < len(decoded.drafts) < 20_000
+    assert decoded.note == "only the first 300,000 bytes of its content are read (the limit)"
+    decoded = read(docx(*["red"] * 2_000), office, ".docx", max_characters=3_000)
+    assert len(decoded.drafts) == 1_000
+    assert decoded.note == "only the first 3,000 characters are read (the limit)"
     data = zip_bytes({f"{n}": "" for n in range(20)})
     assert "more members" in reason(data, office, ".docx", max_document_directory_bytes=900)
 
@@ -445,18 +449,18 @@ def test_zip_bombs_are_limited_or_refused():
 def test_deep_xml_is_read_or_refused():
     deep = "<o:a>" * 100_000
     assert reason(odt(deep), office, ".odt") == "damaged: truncated before its text"
-    assert says(read(odt("<t:p>red</t:p>" + "<t:p>" * 50_000), office, ".odt")) == [("red", 1, None)]
+    assert texts_of(read(odt("<t:p>red</t:p>" + "<t:p>" * 50_000), office, ".odt")) == [("red", 1, None)]
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_office_file_with_wrong_bytes_is_read_or_refused(data):
-    made = data.draw(st.sampled_from([docx("red", "blue"), pptx("red"), epub("red", a="<p>blue</p>")]))
-    whole = bytearray(made)
+    document = data.draw(st.sampled_from([docx("red", "blue"), pptx("red"), epub("red", a="<p>blue</p>")]))
+    complete = bytearray(document)
     for _ in range(data.draw(st.integers(1, 6))):
-        whole[data.draw(st.integers(0, len(whole) - 1))] = data.draw(st.integers(0, 255))
+        complete[data.draw(st.integers(0, len(complete) - 1))] = data.draw(st.integers(0, 255))
     try:
-        assert read(bytes(whole[: data.draw(st.integers(1, len(whole)))]), office, ".docx").drafts
+        assert read(bytes(complete[: data.draw(st.integers(1, len(complete)))]), office, ".docx").drafts
     except MediaError as error:
         assert str(error)
 
@@ -543,9 +547,9 @@ def test_image_vector_of_a_pdf_is_that_of_its_first_page(tmp_path):
     from indexer.types import FileEntry
 
     place = os.fsencode(put(tmp_path / "a.pdf", pdf([("red", "green"), ("blue", "")])))
-    made, failures = embed_files(
+    embedded, failures = embed_files(
         ToyEmbedder(), [FileEntry(place, 1, 1, "document")], lambda done, total: None
     )
     assert not failures
-    assert made[place].image @ ToyEmbedder().embed_texts(["red"])[0] > 0.999
-    assert len(made[place].texts) == 1
+    assert embedded[place].image @ ToyEmbedder().embed_texts(["red"])[0] > 0.999
+    assert len(embedded[place].texts) == 1
