@@ -8,6 +8,7 @@ import av
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from tests.support.audio_files import Tone, tone_samples
 from tests.support.toy_embedder import COLORS
 
 FRAME_SIZE = (320, 180)
@@ -56,13 +57,22 @@ def write_video(
     aspect: Fraction | None = None,
     size=FRAME_SIZE,
     subtitles: Sequence[tuple[float, float, str]] = (),
-    audio: bool = False,
+    audio: bool | str = False,
+    audio_seconds: float | None = None,
+    tones: Sequence[Tone] = (),
+    offset: float = 0.0,
     metadata: dict[str, str] | None = None,
     **options: str,
 ) -> Path:
-    """Write a video of scenes; `steps` are milliseconds between frames, repeated to the end."""
+    """Write a video of scenes.
+
+    `steps` are milliseconds between frames, repeated to the end; `begin` and `offset` are the seconds at
+    which the video, and all streams, begin; `audio` may name a codec, and has a hum or `tones`.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with av.open(str(path), "w", options={"movflags": "use_metadata_tags"} if metadata else {}) as container:
+    muxer_options = {"output_ts_offset": str(offset)}
+    muxer_options |= {"movflags": "use_metadata_tags"} if metadata else {}
+    with av.open(str(path), "w", options=muxer_options) as container:
         container.metadata.update(metadata or {})
         stream = container.add_stream(codec, rate=rate, options=options)
         stream.width, stream.height = size
@@ -78,14 +88,16 @@ def write_video(
         )
         if subtitle_stream is not None:
             subtitle_stream.codec_context.subtitle_header = ASS_HEADER
-        audio_stream = container.add_stream("aac", rate=48_000) if audio else None
+        audio_codec = audio if isinstance(audio, str) else "aac"
+        audio_stream = container.add_stream(audio_codec, rate=48_000) if audio else None
         for time, description in frame_times(scenes, rate, steps):
             frame = av.VideoFrame.from_image(scene_image(description, size))
             frame.pts, frame.time_base = round((time + Fraction(begin)) / time_base), time_base
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
         if audio_stream is not None:
-            _encode_tone(container, audio_stream, sum(seconds for _, seconds in scenes))
+            seconds = audio_seconds or sum(seconds for _, seconds in scenes)
+            _encode_audio(container, audio_stream, seconds, tones)
         for start, end, text in subtitles:
             container.mux(_subtitle_packet(subtitle_stream, start, end, text))
     return path
@@ -122,10 +134,13 @@ def _subtitle_packet(stream, start: float, end: float, text: str) -> av.Packet:
     return packet
 
 
-def _encode_tone(container, stream, seconds: float) -> None:
-    samples = np.sin(np.arange(1024) / 20).astype(np.float32) / 10
-    for number in range(round(48_000 * seconds / 1024)):
-        frame = av.AudioFrame.from_ndarray(np.stack([samples, samples]), format="fltp", layout="stereo")
-        frame.sample_rate, frame.pts, frame.time_base = 48_000, 1024 * number, Fraction(1, 48_000)
+def _encode_audio(container, stream, seconds: float, tones: Sequence[Tone]) -> None:
+    samples = np.sin(np.arange(round(48_000 * seconds)) / 20).astype(np.float32) / 10
+    if tones:
+        samples = tone_samples(seconds, tones)
+    for begin in range(0, len(samples) - 1023, 1024):
+        data = np.stack([samples[begin : begin + 1024]] * 2)
+        frame = av.AudioFrame.from_ndarray(data, format="fltp", layout="stereo")
+        frame.sample_rate, frame.pts, frame.time_base = 48_000, begin, Fraction(1, 48_000)
         container.mux(stream.encode(frame))
     container.mux(stream.encode(None))

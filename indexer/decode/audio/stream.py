@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from retrieval.media.av.container import audio_stream, decode_frames
+from retrieval.media.av.container import audio_stream, decode_frames, read_packets
 from retrieval.media.limits import DEFAULT_LIMITS, DecodeLimits
 
 if TYPE_CHECKING:
@@ -40,15 +40,10 @@ def duration_seconds(container: "InputContainer", stream: Any) -> float:
 
 def _measure_duration(container: "InputContainer", stream: Any) -> float:
     """Return the end of the last packet, in seconds."""
-    import av
-
     end, origin = 0.0, (container.start_time or 0) / 1e6
-    try:
-        for packet in container.demux(stream):
-            if packet.pts is not None and packet.time_base:
-                end = max(end, float((packet.pts + (packet.duration or 0)) * packet.time_base) - origin)
-    except (av.FFmpegError, ValueError):  # the rest is damaged
-        pass
+    for packet in read_packets(container, stream):
+        if packet.pts is not None and packet.time_base:
+            end = max(end, float((packet.pts + (packet.duration or 0)) * packet.time_base) - origin)
     return min(end, MAX_DURATION_SECONDS)
 
 
@@ -66,11 +61,13 @@ def audio_chunks(
     parts: list[Samples] = []
     start, length = after, 0  # seconds and samples of the chunk
     for time, samples in _resampled_pieces(container, audio_stream(container), sample_rate):
-        skipped = max(0, round((after - time) * sample_rate))
+        end_time = start + length / sample_rate
+        is_overlap = length and time < end_time - MIN_GAP_SECONDS
+        skipped = max(0, round(((end_time if is_overlap else after) - time) * sample_rate))
         if skipped >= len(samples):
             continue
         time += skipped / sample_rate
-        gap = time - (start + length / sample_rate) if length else 0.0
+        gap = time - end_time if length else 0.0
         if gap > MAX_GAP_SECONDS:
             yield AudioChunk(start, np.concatenate(parts), time)
             parts, length = [], 0

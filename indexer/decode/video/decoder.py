@@ -25,7 +25,7 @@ from indexer.decode.video.packet_index import PacketIndex
 from indexer.decode.video.scenes import Cut, Sample, Scene
 from indexer.prefetch import prefetch
 from retrieval.errors import MediaError
-from retrieval.media.av.container import open_container, video_stream
+from retrieval.media.av.container import open_container, video_stream, zero_time
 
 if TYPE_CHECKING:
     from av import VideoStream
@@ -82,7 +82,8 @@ def _embed_key_frames(
     """Index the packets of a video and embed key frames throughout."""
     with open_container(file) as container:
         stream = video_stream(container)
-        index, sizes = PacketIndex(stream.time_base or Fraction(1, 1000)), list[tuple[int, int]]()
+        time_base, sizes = stream.time_base or Fraction(1, 1000), list[tuple[int, int]]()
+        index = PacketIndex(time_base, zero=zero_time(container, time_base))
 
         def frames() -> Iterator[ConvertedFrame]:
             converter = _frame_converter(stream, context)
@@ -197,7 +198,7 @@ def _scene_draft(index: PacketIndex, scene: Scene) -> SegmentDraft:
 
 
 def _subtitle_cues(index: PacketIndex) -> list[Cue]:
-    """Return the subtitles, ascending, in seconds after the first frame."""
-    start = index.start_time * float(index.time_base)
+    """Return the subtitles, ascending, in seconds from the zero of the file."""
+    start = index.zero * float(index.time_base)
     cues = sorted(Cue(max(0.0, cue.start - start), max(0.0, cue.end - start), cue.text) for cue in index.cues)
     return [cue for cue in cues if cue.end > 0]

@@ -16,6 +16,7 @@ from retrieval.media.av.container import (
     demux_packets,
     open_container,
     video_stream,
+    zero_time,
 )
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from av.container import InputContainer
     from PIL.Image import Image
 
-SceneRange = tuple[float, float]  # seconds after the first frame
+SceneRange = tuple[float, float]  # seconds
 
 
 class SceneFrame(NamedTuple):
@@ -54,7 +55,8 @@ def extract_scene_frames(
 
 def _index_packets(container: "InputContainer", stream: "VideoStream") -> PacketIndex:
     """Return the packet index of a stream, without decoding it."""
-    index, start = PacketIndex(stream.time_base or Fraction(1, 1000)), StartTimeDetector()
+    time_base, start = stream.time_base or Fraction(1, 1000), StartTimeDetector()
+    index = PacketIndex(time_base, zero=zero_time(container, time_base))
     for packet in islice(demux_packets(container, stream), MAX_PACKETS):
         start.add_packet(packet)
         index.add_packet(packet)

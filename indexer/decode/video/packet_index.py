@@ -27,6 +27,7 @@ class PacketIndex:
     times: "array[int]" = field(default_factory=_int64_array)  # display time of each row
     sizes: "array[int]" = field(default_factory=_int64_array)  # bytes of each row
     key_rows: "array[int]" = field(default_factory=_int64_array)  # rows of key frames, ascending
+    zero: int = 0  # the time from which seconds count, the same in all streams of the file
     start_time: int = 0  # of the first frame that is shown
     end_time: int = 0  # when the last frame ends
     frame_pixels: int = 0  # width x height
@@ -48,12 +49,12 @@ class PacketIndex:
         self.start_time = min(self.times, default=0) if detected is None else detected
 
     def to_seconds(self, time: int) -> float:
-        """Return the seconds from the first frame to a time, at least 0."""
-        return round(float(max(0, time - self.start_time) * self.time_base), 6)
+        """Return the seconds from the zero of the file to a time, at least 0."""
+        return round(float(max(0, time - self.zero) * self.time_base), 6)
 
     def to_time(self, seconds: float) -> int:
-        """Return the time that is this many seconds after the first frame."""
-        return self.start_time + round(Fraction(seconds) / self.time_base)
+        """Return the time that is this many seconds after the zero of the file."""
+        return self.zero + round(Fraction(seconds) / self.time_base)
 
     @property
     def display_times(self) -> "array[int]":

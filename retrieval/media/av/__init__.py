@@ -1,6 +1,7 @@
 """Audio and video containers.
 
-clip        Write a time range of a video or audio file as a clip: copy its packets, or transcode it.
-container   Open video and audio files safely, and read their packets and frames.
-time_range  A time range of an open video or audio file: its packets and frames.
+clip              Write a time range of a video or audio file as a clip: copy its packets, or transcode it.
+container         Open video and audio files safely, and read their packets and frames.
+continuous_clock  Correct discontinuities of timestamps, so that one clock runs through a file.
+time_range        A time range of a video or audio file: its packets and frames.
 """

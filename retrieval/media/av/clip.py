@@ -5,21 +5,26 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from retrieval.errors import MediaError, QueryError
 from retrieval.media.archives.archive import is_file, open_path, split_archive_path
 from retrieval.media.av.container import MEDIA_FORMATS, decode_frames, open_container, video_stream
-from retrieval.media.av.time_range import TimeRange, packet_time, packet_time_base
+from retrieval.media.av.time_range import (
+    TIME_TOLERANCE,
+    UNREADABLE_RANGE_REASON,
+    TimeRange,
+    packet_time,
+    packet_time_base,
+)
 from retrieval.types import Hit
 
 if TYPE_CHECKING:
     from av.container import InputContainer, OutputContainer
     from av.stream import Stream
 
-UNREADABLE_RANGE_REASON = "no frame in this time range can be decoded"
-TIME_TOLERANCE = Fraction(1, 2000)  # seconds, because times are rounded
 VIDEO_ENCODERS = {".webm": "libvpx-vp9"}  # other formats get H.264 and AAC
 AUDIO_ENCODERS = {
     **dict.fromkeys((".webm", ".ogg", ".oga", ".opus"), "libopus"),
@@ -33,7 +38,7 @@ class Clip:
 
     path: Path
     source: Path
-    start: float  # seconds from the first frame of the source
+    start: float  # seconds
     end: float
     copied: bool  # begins at a key frame, at or before the requested start
 
@@ -59,8 +64,9 @@ def write_clip(
     _check_paths(source, out, force)
     temporary = out.with_name(f".{out.stem}.tmp-{os.getpid()}{out.suffix}")
     try:
-        copied = None if exact else _copy_packets(source, temporary, start, end)
-        first, last = copied or _transcode(source, temporary, start, end)
+        time_range = TimeRange.find(partial(_open_source, source), start, end)
+        copied = None if exact else _copy_packets(source, temporary, time_range)
+        first, last = copied or _transcode(source, temporary, time_range)
         temporary.replace(out)
     finally:
         temporary.unlink(missing_ok=True)
@@ -96,19 +102,19 @@ def _open_source(source: Path) -> "Iterator[InputContainer]":
         yield container
 
 
-def _copy_packets(source: Path, out: Path, start: float, end: float) -> tuple[float, float] | None:
+def _copy_packets(source: Path, out: Path, time_range: TimeRange) -> tuple[float, float] | None:
     """Copy packets and return their start and end; None if the output format does not support them."""
     import av
 
     with _open_source(source) as container:
-        time_range = TimeRange.from_container(container, start, end)
+        inputs = [container.streams[index] for index in time_range.streams]
         try:
             with av.open(str(out.absolute()), "w") as output:
-                streams = {each.index: output.add_stream_from_template(each) for each in time_range.streams}
+                streams = {each.index: output.add_stream_from_template(each) for each in inputs}
                 last = time_range.start
-                for packet in time_range.packets():
+                for packet in time_range.packets(container):
                     unit = packet_time_base(packet)
-                    if packet.stream.index == time_range.main_stream.index:
+                    if packet.stream.index == time_range.streams[0]:
                         last = max(last, packet_time(packet) + (packet.duration or 0) * unit)
                     shift = round(time_range.key_frame_time / unit)
                     packet.pts = (packet.pts or 0) - shift
@@ -122,19 +128,19 @@ def _copy_packets(source: Path, out: Path, start: float, end: float) -> tuple[fl
     return float(time_range.key_frame_time - time_range.origin), float(last - time_range.origin)
 
 
-def _transcode(source: Path, out: Path, start: float, end: float) -> tuple[float, float]:
+def _transcode(source: Path, out: Path, time_range: TimeRange) -> tuple[float, float]:
     """Decode and encode the frames of a time range; return the start and end of the clip."""
     import av
 
     with _open_source(source) as container:
-        time_range = TimeRange.from_container(container, start, end)
+        inputs = [container.streams[index] for index in time_range.streams]
         try:
             with av.open(str(out.absolute()), "w") as output:
                 encoders = {
                     each.index: _add_encoder(output, each, out.suffix, _display_rotation(source, each.type))
-                    for each in time_range.streams
+                    for each in inputs
                 }
-                return _encode_frames(time_range, output, encoders)
+                return _encode_frames(time_range, container, output, encoders)
         except av.FFmpegError as error:
             raise MediaError(
                 f"cannot be written as {out.suffix}: {error.strerror}; use .mp4 or .mkv"
@@ -144,15 +150,18 @@ def _transcode(source: Path, out: Path, start: float, end: float) -> tuple[float
 
 
 def _encode_frames(
-    time_range: TimeRange, output: "OutputContainer", encoders: dict[int, Any]
+    time_range: TimeRange,
+    container: "InputContainer",
+    output: "OutputContainer",
+    encoders: dict[int, Any],
 ) -> tuple[float, float]:
     first, last = None, time_range.start
-    for frame, stream in time_range.frames():
+    for frame, stream in time_range.frames(container):
         unit = stream.time_base or Fraction(1)
         time = (frame.pts or 0) * unit
         if not time_range.start - TIME_TOLERANCE <= time < time_range.end:
             continue
-        if stream.index == time_range.main_stream.index:
+        if stream.index == time_range.streams[0]:
             first = time if first is None else first
             last = max(last, time + (frame.duration or 0) * unit)
         frame.pts, frame.time_base = max(0, round((time - time_range.start) / unit)), unit

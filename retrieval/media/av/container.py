@@ -1,11 +1,13 @@
 """Open video and audio files safely, and read their packets and frames."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from errno import EINVAL
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from retrieval.errors import MediaError
+from retrieval.media.av.continuous_clock import ContinuousClock
 from retrieval.media.limits import check_pixel_limit
 
 if TYPE_CHECKING:
@@ -46,16 +48,21 @@ def open_container(file: BinaryIO, formats: str = VIDEO_FORMATS) -> Iterator["In
 def video_stream(container: "InputContainer") -> "VideoStream":
     """Return the video stream; raises MediaError if the file has none that can be decoded."""
     from av import VideoStream
-    from av.stream import Disposition
 
     stream = container.streams.best("video")
-    if not isinstance(stream, VideoStream) or stream.disposition & Disposition.attached_pic:  # a cover
+    if not isinstance(stream, VideoStream) or _is_cover(stream):
         raise MediaError("no video in it, only audio" if container.streams.audio else "no video in it")
     context: VideoCodecContext | None = stream.codec_context
     if context is None:
         raise MediaError("its video is in a codec that clew does not read")
     check_pixel_limit(context.width, context.height, MAX_FRAME_PIXELS)
     return stream
+
+
+def _is_cover(stream: "Stream") -> bool:
+    from av.stream import Disposition
+
+    return bool(stream.disposition & Disposition.attached_pic)
 
 
 def audio_stream(container: "InputContainer") -> Any:
@@ -66,29 +73,62 @@ def audio_stream(container: "InputContainer") -> Any:
     raise MediaError("no audio in it that can be decoded")
 
 
-def demux_packets(container: "InputContainer", *streams: "Stream") -> Iterator["Packet[Any]"]:
-    """Yield the packets of these streams that have a time, as far as the file can be read.
+def zero_time(container: "InputContainer", time_base: Fraction) -> int:
+    """Return the zero of the times of a file, as players count them, in the time base of a stream."""
+    return round((container.start_time or 0) / (1_000_000 * time_base))
 
-    Packets of bare streams have no times: they follow each other.
-    """
+
+def is_broadcast_format(container: "InputContainer") -> bool:
+    """Return True for formats whose timestamps may jump, so that a seek to a time is unreliable."""
+    from av.format import Flags
+
+    return Flags.ts_discont in Flags(container.format.flags)
+
+
+def read_packets(container: "InputContainer", *streams: "Stream") -> Iterator["Packet[Any]"]:
+    """Yield the packets of these streams on one continuous clock, as far as the file can be read."""
+    is_broadcast = is_broadcast_format(container)
+    if not is_broadcast and "matroska" not in container.format.name:  # others number their packets
+        yield from _demux(container, streams)
+        return
+    tracks = [track for track in (*container.streams.video, *container.streams.audio) if not _is_cover(track)]
+    clock = ContinuousClock(tracks, is_broadcast=is_broadcast)
+    wanted = {stream.index for stream in streams}
+    all_streams = {stream.index: stream for stream in (*streams, *tracks)}
+    for packet in clock.correct(_demux(container, list(all_streams.values()))):
+        if packet.stream.index in wanted:
+            yield packet
+
+
+def _demux(container: "InputContainer", streams: "Sequence[Stream]") -> Iterator["Packet[Any]"]:
     import av
 
-    clock: int | None = 0  # for packets without a time
     try:
         for packet in container.demux(*streams):
-            if packet.pts is None:
-                packet.pts = packet.dts
-            if packet.pts is not None or len(streams) > 1:
-                clock = None
-            elif clock is not None and packet.size:
-                packet.pts = clock
-                clock += packet.duration or _default_duration(packet)
-            if packet.pts is not None and packet.size:
+            if packet.size:
                 yield packet
     except (av.FFmpegError, ValueError, OSError) as error:
         if is_io_error(error):
             raise
         return  # the file is truncated or damaged; the packets before are good
+
+
+def demux_packets(container: "InputContainer", *streams: "Stream") -> Iterator["Packet[Any]"]:
+    """Yield the packets of these streams that have a time, on one continuous clock.
+
+    Packets of bare streams have no times: they follow each other.
+    """
+    clock: int | None = 0  # for packets without a time
+    for packet in read_packets(container, *streams):
+        if packet.pts is None:
+            packet.pts = packet.dts
+        if packet.pts is not None or len(streams) > 1:
+            clock = None
+        elif clock is not None:
+            packet.pts = clock
+            clock += packet.duration or _default_duration(packet)
+        if packet.pts is not None:
+            yield packet
 
 
 def _default_duration(packet: "Packet[Any]") -> int:
@@ -107,20 +147,21 @@ def decode_packet(stream: Any, packet: "Packet[Any] | None") -> list[Any]:
         return []
 
 
-def decode_frames(container: "InputContainer", stream: "Stream") -> Iterator[Any]:
+def decode_frames(container: "InputContainer", stream: Any) -> Iterator[Any]:
     """Yield the frames of a stream, until its end or until MAX_EMPTY_PACKETS packets in a row have none."""
     import av
 
     empty_count = 0
-    with suppress(av.FFmpegError, ValueError):  # the rest of the file is damaged
-        for packet in container.demux(stream):
-            frames: list[Any] = []
-            with suppress(av.FFmpegError, ValueError):  # only this packet is damaged
-                frames = packet.decode()
-            yield from frames
-            empty_count = 0 if frames else empty_count + 1
-            if empty_count == MAX_EMPTY_PACKETS:
-                return
+    for packet in read_packets(container, stream):
+        frames: list[Any] = []
+        with suppress(av.FFmpegError, ValueError):  # only this packet is damaged
+            frames = packet.decode()
+        yield from frames
+        empty_count = 0 if frames else empty_count + 1
+        if empty_count == MAX_EMPTY_PACKETS:
+            return
+    with suppress(av.FFmpegError, ValueError, MemoryError):
+        yield from stream.codec_context.decode(None)
 
 
 class StartTimeDetector:

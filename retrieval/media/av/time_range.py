@@ -1,63 +1,94 @@
-"""A time range of an open video or audio file: its packets and frames."""
+"""A time range of a video or audio file: its packets and frames."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, suppress
+from dataclasses import dataclass, replace
 from fractions import Fraction
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from retrieval.errors import MediaError
-from retrieval.media.av.container import StartTimeDetector, decode_packet, demux_packets, video_stream
+from retrieval.media.av.container import (
+    decode_packet,
+    demux_packets,
+    is_broadcast_format,
+    video_stream,
+    zero_time,
+)
 
 if TYPE_CHECKING:
     from av import Packet
     from av.container import InputContainer
     from av.stream import Stream
 
-MAX_START_PACKETS = 2_000  # searched for the first frame
+UNREADABLE_RANGE_REASON = "no frame in this time range can be decoded"
+TIME_TOLERANCE = Fraction(1, 2000)  # seconds, because times are rounded
 MAX_INTERLEAVE_SECONDS = 1  # by which audio may follow its video in a file
+
+
+OpenSource = Callable[[], AbstractContextManager["InputContainer"]]
 
 
 @dataclass(frozen=True, slots=True)
 class TimeRange:
-    """A time range of an open file, in the file's own times."""
+    """A time range of a video or audio file, in the file's own times."""
 
-    container: "InputContainer"
-    streams: "list[Stream]"  # the main stream first
-    main_stream: "Stream"  # the video, or audio without video; the clip begins at its key frame
-    origin: Fraction  # the time of the first frame
+    streams: tuple[int, ...]  # indexes, the main stream first: the video, or else an audio stream
+    origin: Fraction  # the zero of the times of hits
     start: Fraction
     end: Fraction
-    key_frame_time: Fraction  # the last key frame at or before the start
+    key_frame_time: Fraction  # the last key frame of the main stream at or before the start
     seek_time: Fraction | None  # a seek to this time finds the key frame; None is the start of the file
 
     @classmethod
-    def from_container(cls, container: "InputContainer", start: float, end: float) -> "TimeRange":
-        """Return the range between two times in seconds, after a search for its key frame."""
-        main = _main_stream(container)
-        detector = StartTimeDetector()
-        for packet in islice(demux_packets(container, main), MAX_START_PACKETS):
-            detector.add_packet(packet)
-        origin = (detector.start_time or 0) * (main.time_base or Fraction(1))
-        first, last = (origin + Fraction(time).limit_denominator(10**6) for time in (start, end))
+    def find(cls, open_source: OpenSource, start: float, end: float) -> "TimeRange":
+        """Return the range between two times in seconds; raises MediaError.
+
+        A range in which no picture is shown has the audio only.
+        """
+        with open_source() as container:
+            main = _main_stream(container).index
+            audio = [stream.index for stream in container.streams.audio if stream.index != main]
+        time_range = cls._find_in_stream(open_source, main, start, end)
+        if time_range is None and audio:
+            main, *audio = audio
+            time_range = cls._find_in_stream(open_source, main, start, end)
+        if time_range is None:
+            raise MediaError(UNREADABLE_RANGE_REASON)
+        return replace(time_range, streams=(main, *audio))
+
+    @classmethod
+    def _find_in_stream(
+        cls, open_source: OpenSource, index: int, start: float, end: float
+    ) -> "TimeRange | None":
+        """Return the range of one stream; None if the stream has nothing in it.
+
+        Each search opens the file again, because FFmpeg adds to its seek index what it reads.
+        """
         step_back = Fraction(0)
         while True:
-            seek = first - step_back if first - step_back > origin else None
-            key_frame = _key_frame_before(container, main, first, seek)
-            if key_frame is not None or seek is None:
-                streams = [main, *(audio for audio in container.streams.audio if audio.index != main.index)]
-                return cls(container, streams, main, origin, first, last, key_frame or origin, seek)
+            with open_source() as container:
+                stream = container.streams[index]
+                time_base = stream.time_base or Fraction(1)
+                origin = zero_time(container, time_base) * time_base
+                first, last = (origin + Fraction(time).limit_denominator(10**6) for time in (start, end))
+                is_inside = first - step_back > origin and not is_broadcast_format(container)
+                seek = first - step_back if is_inside else None
+                key_frame, is_shown = _find_key_frame(container, stream, (first, last), seek)
+            if seek is None or key_frame is not None:
+                key_frame = first if key_frame is None else key_frame
+                return cls((index,), origin, first, last, key_frame, seek) if is_shown else None
             step_back = 2 * step_back + 2
 
-    def packets(self) -> "Iterator[Packet[Any]]":
+    def packets(self, container: "InputContainer") -> "Iterator[Packet[Any]]":
         """Yield the packets from the key frame to the end, and later ones that these depend on."""
         started = False
         later: list[Packet[Any]] = []
-        _seek_to(self.container, self.main_stream, self.seek_time)
-        for packet in demux_packets(self.container, *self.streams):
+        main, *others = (container.streams[index] for index in self.streams)
+        _seek_to(container, main, self.seek_time)
+        for packet in demux_packets(container, main, *others):
             time = packet_time(packet)
-            is_main = packet.stream.index == self.main_stream.index
-            started = started or (is_main and packet.is_keyframe and time == self.key_frame_time)
+            is_main = packet.stream.index == main.index
+            started = started or (is_main and packet.is_keyframe and time >= self.key_frame_time)
             if is_main and _decode_time(packet) >= self.end + MAX_INTERLEAVE_SECONDS:
                 return
             if time < self.key_frame_time or (is_main and not started):
@@ -70,12 +101,12 @@ class TimeRange:
             elif is_main:
                 later.append(packet)
 
-    def frames(self) -> "Iterator[tuple[Any, Stream]]":
+    def frames(self, container: "InputContainer") -> "Iterator[tuple[Any, Stream]]":
         """Yield the frames from the key frame to the end, each with its stream."""
-        for packet in self.packets():
+        for packet in self.packets(container):
             for frame in decode_packet(packet.stream, packet):
                 yield frame, packet.stream
-        for stream in self.streams:
+        for stream in (container.streams[index] for index in self.streams):
             for frame in decode_packet(stream, None):
                 yield frame, stream
 
@@ -90,30 +121,35 @@ def _main_stream(container: "InputContainer") -> "Stream":
         return container.streams.audio[0]
 
 
-def _key_frame_before(
-    container: "InputContainer", main_stream: "Stream", time: Fraction, seek_time: Fraction | None
-) -> Fraction | None:
-    """Return the time of the last key frame at or before a time; the search begins at `seek_time`."""
-    key_frame_time = None
-    _seek_to(container, main_stream, seek_time)
-    for packet in demux_packets(container, main_stream):
-        if packet.is_keyframe and packet_time(packet) <= time:
-            key_frame_time = packet_time(packet)
-        if _decode_time(packet) > time:
+def _find_key_frame(
+    container: "InputContainer",
+    stream: "Stream",
+    times: tuple[Fraction, Fraction],
+    seek_time: Fraction | None,
+) -> tuple[Fraction | None, bool]:
+    """Return the time of the last key frame at or before a range, and whether the range has a packet.
+
+    The search begins at `seek_time`.
+    """
+    (start, end), key_frame_time, is_shown = times, None, False
+    _seek_to(container, stream, seek_time)
+    for packet in demux_packets(container, stream):
+        time = packet_time(packet)
+        if packet.is_keyframe and time <= start + TIME_TOLERANCE:
+            key_frame_time = time
+        is_shown |= time < end and time + (packet.duration or 0) * packet_time_base(packet) > start
+        decode_time = _decode_time(packet)
+        if decode_time > start and (is_shown or decode_time >= end):
             break
-    return key_frame_time
+    return key_frame_time, is_shown
 
 
-def _seek_to(container: "InputContainer", main_stream: "Stream", time: Fraction | None) -> None:
+def _seek_to(container: "InputContainer", stream: "Stream", time: Fraction | None) -> None:
     import av
 
-    try:
-        if time is None:
-            container.seek(0)
-        else:
-            container.seek(int(time / (main_stream.time_base or Fraction(1))), stream=main_stream)
-    except av.FFmpegError:  # without an index, reading continues at the current position
-        return
+    if time is not None:
+        with suppress(av.FFmpegError):  # without an index, reading begins at the start
+            container.seek(int(time / (stream.time_base or Fraction(1))), stream=stream)
 
 
 def packet_time(packet: "Packet[Any]") -> Fraction:

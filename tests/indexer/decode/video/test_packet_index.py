@@ -36,11 +36,12 @@ def test_start_time_defaults_to_the_first_packet(detected, start_time):
     assert index.start_time == start_time
 
 
-def test_seconds_count_from_the_first_frame():
+def test_seconds_count_from_the_zero_of_the_file():
     index = packet_index([50, 51, 52])
-    assert index.to_seconds(75) == 2.5
+    index.zero = 45
+    assert index.to_seconds(75) == 3.0
     assert index.to_seconds(40) == 0.0
-    assert index.to_time(2.5) == 75
+    assert index.to_time(3.0) == 75
 
 
 def test_display_times_of_b_frames_are_sorted():
