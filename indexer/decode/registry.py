@@ -43,7 +43,7 @@ JXL = Extra("jxl", "pillow_jxl")
 _IMAGE_SUFFIXES = """.jpg .jpeg .jpe .jfif .png .apng .webp .gif .bmp .dib .tif .tiff .heic .heif .hif .avif
     .jp2 .j2k .j2c .jpc .jpf .jpx .psd .psb .ico .cur .tga .ppm .pgm .pbm .pnm .pfm"""
 _RAW_SUFFIXES = """.cr2 .cr3 .nef .nrw .arw .sr2 .srf .dng .rw2 .rwl .orf .raf .pef .srw .3fr"""
-_VIDEO_SUFFIXES = ".mp4 .m4v .mov .mkv .webm .avi .mpg .mpeg .ts .mts .m2ts .3gp .wmv .flv .ogv"
+_VIDEO_SUFFIXES = ".mp4 .m4v .mov .mkv .webm .avi .mpg .mpeg .vob .ts .mts .m2ts .3gp .wmv .flv .ogv"
 _AUDIO_SUFFIXES = ".mp3 .wav .flac .m4a .aac .ogg .oga .opus .wma .aiff .aif .amr .mka"
 _TEXT_SUFFIXES = ".txt .text .md .markdown .rst .org .adoc .asciidoc .tex"
 _OFFICE_SUFFIXES = ".docx .docm .dotx .odt .ott .epub .rtf .pptx .pptm .ppsx .odp"

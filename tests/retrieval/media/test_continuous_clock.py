@@ -60,20 +60,20 @@ def test_streams_that_jump_at_different_packets_stay_synchronous(first):
         assert times_of(index, found)[-4:] == [7.0, 7.5, 8.0, 8.5]
 
 
-def test_a_stream_that_is_interrupted_goes_on_with_the_others():
+def test_interrupted_stream_goes_on_with_the_others():
     packets = [*part(0, 4), *part(2, 40, [VIDEO]), *part(0, 4, [VIDEO]), *part(2, 4)]
     found = corrected(packets)
     assert times_of(VIDEO, found) == [number / 2 for number in range(52)]
     assert times_of(AUDIO, found) == [0, 0.5, 1, 1.5, 24, 24.5, 25, 25.5]
 
 
-def test_a_stream_may_begin_in_a_later_part():
+def test_stream_may_begin_in_a_later_part():
     found = corrected([*part(0, 60, [VIDEO]), *part(0, 60, [VIDEO]), *part(30, 4)])
     assert times_of(AUDIO, found) == [60, 60.5, 61, 61.5]
 
 
 @pytest.mark.parametrize("wrong", [0.0, 7.0, 700.0, 95_000.0])
-def test_a_single_wrong_timestamp_is_no_restart(wrong):
+def test_single_wrong_timestamp_is_no_restart(wrong):
     found = corrected(video(3, 3.5, 4, wrong, 5, 5.5, 6), streams=[VIDEO])
     assert times_of(VIDEO, found) == [3, 3.5, 4, 4.5, 5, 5.5, 6]
 
@@ -99,7 +99,7 @@ def test_subtitles_follow_the_part_of_the_packet_after_them():
     assert corrected([(SUBTITLE, 1.0)]) == [(SUBTITLE, 1.0)]
 
 
-def test_a_slow_part_after_a_short_one_is_a_restart():
+def test_slow_part_after_a_short_one_is_a_restart():
     found = corrected(video(0, 0.2, 0.4, 0.6, 0, 1, 2, 3, 4), streams=[VIDEO])
     assert times_of(VIDEO, found) == pytest.approx([0, 0.2, 0.4, 0.6, 0.8, 1.8, 2.8, 3.8, 4.8])
 
@@ -114,7 +114,7 @@ def test_decoding_times_that_are_estimated_may_go_back():
     assert times_of(VIDEO, corrected(packets, is_broadcast=False)) == [0, 0.4, 0.2, 0.6, 1.0, 0.8]
 
 
-def test_a_display_time_of_another_part_is_replaced():
+def test_display_time_of_another_part_is_replaced():
     packets = video((1.2, 1.0), (1.4, 1.2), (900.0, 1.4), (900.2, 900), (900.4, 900.2), (900.6, 900.4))
     found = times_of(VIDEO, corrected(packets, streams=[VIDEO]))
     assert found == pytest.approx([1.2, 1.4, 1.6, 1.8, 2.0, 2.2])

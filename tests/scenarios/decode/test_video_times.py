@@ -76,7 +76,7 @@ def color_of(image) -> str:
         (".ts", "short-late-short-late"),
         (".m2ts", "late-short"),
         (".mpg", "short-late"),
-        (".mpg", "late-short"),
+        (".vob", "late-short"),
         (".mkv", "long-short"),
         (".mkv", "short-long"),
     ],
@@ -88,7 +88,7 @@ def test_joined_recordings_have_one_continuous_clock(tmp_path, suffix, order):
         scenes = SECOND if name == "short" else FIRST
         offset = offsets[name] if suffix != ".mkv" else 0
         part = tmp_path / f"{number}{suffix}"
-        settings = MPEG2 if suffix == ".mpg" else {"audio": True}
+        settings = MPEG2 if suffix in (".mpg", ".vob") else {"audio": True}
         write_video(part, scenes, size=(96, 64), tones=TONES, offset=offset, **settings)
         data += part.read_bytes()
         for color, seconds in scenes:
