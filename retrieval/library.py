@@ -1,6 +1,6 @@
 """An open library, the entry point for searching."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from retrieval.catalog import concepts, thumbnails
 from retrieval.catalog.reader import Catalog
 from retrieval.catalog.status import failures, status_of
-from retrieval.embedders import registry
 from retrieval.embedders.base import Embedder
+from retrieval.embedders.registry import load_space_embedder
 from retrieval.errors import LibraryError, LibraryMissing, QueryError, SpaceMismatch, describe_differences
 from retrieval.formatting import format_timestamp, parse_timed_path
 from retrieval.grouping.attributes import file_similarity_function, load_file_attributes
@@ -48,10 +48,17 @@ class Library:
     ```
     """
 
-    def __init__(self, catalog: Catalog, embedder: Embedder | None = None, space: str | None = None) -> None:
+    def __init__(
+        self,
+        catalog: Catalog,
+        embedder: Embedder | None = None,
+        space: str | None = None,
+        *,
+        load_embedder: Callable[[Space], Embedder] = load_space_embedder,
+    ) -> None:
         self._open_catalog: Catalog | None = catalog
         self.folder = catalog.folder
-        self._embedder_override = embedder
+        self._embedder_override, self._load_embedder = embedder, load_embedder
         self._loaded_embedder: Embedder | None = None
         self._space_name = space
         self._cached_index: tuple[int, SpaceIndex] | None = None
@@ -276,9 +283,7 @@ class Library:
         if embedder is None or (
             self._embedder_override is None and embedder.fingerprint != space.fingerprint
         ):
-            embedder = self._loaded_embedder = registry.load_embedder(
-                space.model, fingerprint=space.fingerprint
-            )
+            embedder = self._loaded_embedder = self._load_embedder(space)
         if embedder.fingerprint != space.fingerprint:
             raise SpaceMismatch(embedder.name, space.name, describe_differences(space.parts, embedder.parts))
         return embedder

@@ -44,6 +44,9 @@ PAGE_SIZE = 1_754  # pixels of the longer side of a page: A4 at 150 dpi
 MIN_PAGE_LETTERS = 16  # a page with fewer letters is a scan
 
 
+Engine = Callable[..., Any]  # a RapidOCR: BGR pixels -> boxes, texts and scores of lines
+
+
 class OcrImage(NamedTuple):
     """An image to recognize, and its location in the file."""
 
@@ -54,6 +57,34 @@ class OcrImage(NamedTuple):
     scene: SceneRange | tuple[None, None] = (None, None)
 
 
+def load_engine(threads: int) -> Engine:
+    """Load an engine with the models in its package, so that nothing is downloaded; raises ExtraMissing."""
+    try:
+        import rapidocr
+        from rapidocr import RapidOCR
+    except ImportError as error:
+        raise ExtraMissing("Text recognition", "ocr") from error
+    folder = Path(str(rapidocr.__file__)).parent / "models"
+    files = {
+        task: next(iter(sorted(folder.glob(f"*_{task}_*.onnx"))), None) for task in ("det", "cls", "rec")
+    }
+    if None in files.values():
+        raise ExtraMissing("Text recognition (this rapidocr contains no models)", "ocr")
+    engine: Engine = RapidOCR(
+        params={
+            "Global.log_level": "critical",
+            "Global.max_side_len": RECOGNITION_SIZE,
+            "Det.limit_type": "max",
+            "Det.limit_side_len": DETECTION_SIZE,
+            "Rec.rec_batch_num": 1,  # a batch pads its lines to the longest
+            "EngineConfig.onnxruntime.intra_op_num_threads": threads,
+            "EngineConfig.onnxruntime.inter_op_num_threads": 1,
+            **{f"{task.capitalize()}.model_path": str(file) for task, file in files.items()},
+        }
+    )
+    return engine
+
+
 class OcrAnalyzer:
     """Analyzer that recognizes text."""
 
@@ -62,13 +93,14 @@ class OcrAnalyzer:
         embedder: Embedder,
         scene_ranges: Callable[[int], Sequence[SceneRange]],
         limits: DecodeLimits = DEFAULT_LIMITS,
+        load_engine: Callable[[int], Engine] = load_engine,
     ) -> None:
         """Load the engines; `scene_ranges` returns the scenes of a video. Raises ExtraMissing."""
         self.threads = min(cores(), MAX_ENGINES)
         self._chunker, self._scene_ranges, self._limits = Chunker(embedder), scene_ranges, limits
-        self._engines: SimpleQueue[Any] = SimpleQueue()
+        self._engines: SimpleQueue[Engine] = SimpleQueue()
         for _ in range(self.threads):
-            self._engines.put(_load_engine(max(1, cores() // self.threads)))
+            self._engines.put(load_engine(max(1, cores() // self.threads)))
 
     def work_units(self, file: BinaryIO, pending: PendingContent) -> Generator[WorkUnit]:
         """Yield the image, the scanned pages of a document or the scenes of a video; raises MediaError."""
@@ -106,7 +138,7 @@ class OcrAnalyzer:
         ]
 
 
-def _recognize_lines(engine: Any, image: "Image") -> Iterator[Line]:
+def _recognize_lines(engine: Engine, image: "Image") -> Iterator[Line]:
     """Yield the lines of an image, in its pixels; a long one is recognized in pieces."""
     (width, height), is_tall = image.size, image.height >= image.width
     short, long = sorted(image.size)
@@ -122,7 +154,7 @@ def _recognize_lines(engine: Any, image: "Image") -> Iterator[Line]:
                 yield placed
 
 
-def _detect_and_recognize(engine: Any, image: "Image") -> Iterator[Line]:
+def _detect_and_recognize(engine: Engine, image: "Image") -> Iterator[Line]:
     """Detect lines in a small image first, and recognize a crop around them."""
     box = (0, 0, *image.size)
     if max(image.size) > 1.3 * FIRST_PASS_SIZE:
@@ -150,7 +182,7 @@ def _crop_box(corners: NDArray[np.float64], image: "Image") -> tuple[int, int, i
     return left, top, right, bottom
 
 
-def _run_engine(engine: Any, image: "Image", size: int, *, recognize: bool) -> Any:
+def _run_engine(engine: Engine, image: "Image", size: int, *, recognize: bool) -> Any:
     """Detect the lines of an image at a size, and recognize them if required."""
     pixels = np.asarray(_shrink(image, _shrink_factor(image, size)))
     bgr = np.ascontiguousarray(pixels[:, :, ::-1])
@@ -228,30 +260,3 @@ IMAGE_EXTRACTORS: dict[str, Callable[[BinaryIO, int, DecodeLimits], Iterator[Ocr
     "document": _scanned_pages,
 }
 SUPPORTED_DECODERS = (*IMAGE_EXTRACTORS, "video")
-
-
-def _load_engine(threads: int) -> Any:
-    """Load an engine with the models in its package, so that nothing is downloaded."""
-    try:
-        import rapidocr
-        from rapidocr import RapidOCR
-    except ImportError as error:
-        raise ExtraMissing("Text recognition", "ocr") from error
-    folder = Path(str(rapidocr.__file__)).parent / "models"
-    files = {
-        task: next(iter(sorted(folder.glob(f"*_{task}_*.onnx"))), None) for task in ("det", "cls", "rec")
-    }
-    if None in files.values():
-        raise ExtraMissing("Text recognition (this rapidocr contains no models)", "ocr")
-    return RapidOCR(
-        params={
-            "Global.log_level": "critical",
-            "Global.max_side_len": RECOGNITION_SIZE,
-            "Det.limit_type": "max",
-            "Det.limit_side_len": DETECTION_SIZE,
-            "Rec.rec_batch_num": 1,  # a batch pads its lines to the longest
-            "EngineConfig.onnxruntime.intra_op_num_threads": threads,
-            "EngineConfig.onnxruntime.inter_op_num_threads": 1,
-            **{f"{task.capitalize()}.model_path": str(file) for task, file in files.items()},
-        }
-    )

@@ -1,7 +1,7 @@
 """Run the enabled analyses after indexing: text in images, speech, and sound events."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.util import find_spec
@@ -43,12 +43,36 @@ def run_enrichment(
     The transcriber and the classifier replace the models that the settings name. If new audio files are not
     analyzed, a note tells how to enable it.
     """
-    result, enabled = EnrichmentResult(), list(_enabled(writer, transcriber, sound_classifier, notify))
-    for enrichment in enabled:
-        _run(writer, enrichment, result, partial(progress, enrichment.title))
+    enabled = list(_enabled(writer, transcriber, sound_classifier, notify))
+    result = run_analyses(writer, enabled, progress)
     if new_audio_count and not {"speech", "sounds"} & {enrichment.analysis for enrichment in enabled}:
         result.notes.append(_missing_model_hint(new_audio_count))
     return result
+
+
+def run_analyses(
+    writer: LibraryWriter, enrichments: Sequence[Enrichment], progress: EnrichmentProgress
+) -> EnrichmentResult:
+    """Run analyses over the contents that their versions have not analyzed."""
+    result = EnrichmentResult()
+    for enrichment in enrichments:
+        _run(writer, enrichment, result, partial(progress, enrichment.title))
+    return result
+
+
+def ocr_enrichment(
+    writer: LibraryWriter, load_engine: Callable[[int], ocr.Engine] = ocr.load_engine
+) -> Enrichment:
+    """Return the recognition of text in images."""
+    return Enrichment(
+        "ocr",
+        "text in images",
+        ocr.VERSION,
+        ocr.SUPPORTED_DECODERS,
+        lambda: ocr.OcrAnalyzer(
+            writer.embedder, partial(scene_ranges, writer.db.conn), writer.decode_limits, load_engine
+        ),
+    )
 
 
 def _enabled(
@@ -60,13 +84,7 @@ def _enabled(
     """Yield the analyses that the library's settings or the arguments enable."""
     settings, embedder, limits = writer.settings(), writer.embedder, writer.decode_limits
     if settings.ocr:
-        yield Enrichment(
-            "ocr",
-            "text in images",
-            ocr.VERSION,
-            ocr.SUPPORTED_DECODERS,
-            lambda: ocr.OcrAnalyzer(embedder, partial(scene_ranges, writer.db.conn), limits),
-        )
+        yield ocr_enrichment(writer)
     if recognizer := transcriber or settings.speech_model:
         yield Enrichment(
             "speech",

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 CONFIDENCE_DIGITS = 4  # of a confidence, as in hits
 MAX_BATCH_CELLS = 1_000_000  # segments x labels in one matrix
+MIN_BATCH_SEGMENTS, MAX_BATCH_SEGMENTS = 64, 8_192
 
 Matcher: TypeAlias = Callable[[Ids, Vectors], "Tags"]
 
@@ -48,16 +49,24 @@ class Tags(NamedTuple):
 
 
 def match_labels(
-    catalog: Catalog, space: Space, embedder: Embedder, names: Sequence[str], rule: TagRule, after: int = 0
+    catalog: Catalog,
+    space: Space,
+    embedder: Embedder,
+    names: Sequence[str],
+    rule: TagRule,
+    after: int = 0,
+    *,
+    batch_size: int | None = None,
 ) -> Iterator[Tags]:
     """Yield the tags of all segments after `after`, in batches; parts of images get none.
 
-    Raises LibraryError if the library is not calibrated.
+    The default size of a batch depends on the number of labels. Raises LibraryError if the library is not
+    calibrated.
     """
     if not names:
         return
     allowed = catalog.allowed_ids(Filters(under=rule.under)) if rule.under else None
-    size = max(64, min(8_192, MAX_BATCH_CELLS // max(len(names), len(rule.one_of))))
+    size = batch_size or _default_batch_size(max(len(names), len(rule.one_of)))
     matchers = _exclusive_matchers if rule.one_of else _independent_matchers
     for kind, matcher in matchers(catalog, space, embedder, names, rule):
         for ids, vectors in catalog.vectors_after(space, kind, after, batch_size=size):
@@ -65,6 +74,11 @@ def match_labels(
             if allowed is not None:
                 is_allowed &= np.isin(ids, allowed)
             yield matcher(ids[is_allowed], vectors[is_allowed])
+
+
+def _default_batch_size(label_count: int) -> int:
+    """Return the number of segments in a batch, so that its matrix has about MAX_BATCH_CELLS."""
+    return max(MIN_BATCH_SEGMENTS, min(MAX_BATCH_SEGMENTS, MAX_BATCH_CELLS // label_count))
 
 
 def _independent_matchers(

@@ -4,6 +4,7 @@ from shlex import quote
 
 from retrieval.embedders.base import Embedder, ModelCard
 from retrieval.errors import EmbedderError
+from retrieval.types import Space
 
 
 def load_embedder(name: str, *, fingerprint: str | None = None, device: str = "cpu") -> Embedder:
@@ -29,6 +30,11 @@ def load_embedder(name: str, *, fingerprint: str | None = None, device: str = "c
     from retrieval.embedders.open_clip import OpenClipEmbedder
 
     return OpenClipEmbedder(prepared, device)
+
+
+def load_space_embedder(space: Space) -> Embedder:
+    """Return the embedder of a space; raises EmbedderError as `load_embedder` does."""
+    return load_embedder(space.model, fingerprint=space.fingerprint)
 
 
 def describe_precision(fingerprint: str) -> str | None:

@@ -12,6 +12,7 @@ from PIL import Image, ImageEnhance
 from indexer import index_folder
 from retrieval import Library, SearchOptions
 from retrieval.errors import QueryError
+from retrieval.search.results import MIN_CANDIDATES
 from tests.support.files import draw_image, write_text
 from tests.support.terminal import run_in_terminal
 
@@ -167,21 +168,19 @@ def test_group_is_one_hit_with_the_rest_as_more(album, photos):
     assert {hit.path for hit in plain} < set(shown)
 
 
-def test_large_groups_do_not_reduce_the_number_of_hits(tmp_path, index, place, toy, monkeypatch):
-    from retrieval.search import results
-
-    monkeypatch.setattr(results, "MIN_CANDIDATES", 1)
-    for quality in range(30, 60):
-        save(scene(1), tmp_path / "p" / f"{quality}.jpg", quality=quality)
+def test_large_groups_do_not_reduce_the_number_of_hits(tmp_path, index, place, toy):
+    """The group is larger than the number of hits that are grouped at first."""
+    size, image = MIN_CANDIDATES + 20, scene(1)
+    for number in range(size):
+        path = tmp_path / "p" / f"{number}.jpg"
+        save(image, path, quality=30 + number % 30, comment=str(number))
     save(scene(2, TEAL), tmp_path / "p" / "other.jpg")
     index(tmp_path / "p")
     with Library.open(place, embedder=toy) as library:
-        hits = library.search(image=tmp_path / "p" / "30.jpg", count=2, options=SearchOptions(group=True))
-        assert [len(hit.more) for hit in hits] == [29, 0]
-        assert (
-            len(library.search(image=tmp_path / "p" / "30.jpg", count=5, options=SearchOptions(group=True)))
-            == 2
-        )
+        query, options = tmp_path / "p" / "0.jpg", SearchOptions(group=True)
+        hits = library.search(image=query, count=2, options=options)
+        assert [len(hit.more) for hit in hits] == [size - 1, 0]
+        assert len(library.search(image=query, count=5, options=options)) == 2
 
 
 def test_group_is_ranked_by_its_best_score_and_represented_by_its_best_file(tmp_path, index, place, toy):

@@ -170,19 +170,16 @@ def test_changed_file_is_embedded_by_the_next_scan(folder, index, place, other):
     assert update_library(library=place, embedder=other).updated == 1
 
 
-def test_comparison_has_hits_of_both_spaces_and_keeps_the_active_one(
-    folder, index, place, toy, other, monkeypatch
-):
-    index(folder)
-    monkeypatch.setattr("retrieval.embedders.registry.load_embedder", lambda name, fingerprint: toy)
+def test_comparison_has_hits_of_both_spaces_and_keeps_the_active_one(folder, place, other):
+    update_library(folder, library=place, model="builtin")
     result = switch(place, other, compare=["red", "blue"])
     assert (result.embedded, result.answers) == (7, False)
     for query, comparison in zip(("red", "blue"), result.comparisons, strict=True):
         assert comparison.query == query
         assert comparison.overlap == 1
-        assert [hit.space for hit in (comparison.old[0], comparison.new[0])] == ["toy", "other"]
+        assert [hit.space for hit in (comparison.old[0], comparison.new[0])] == ["builtin", "other"]
         assert comparison.old[0].path == comparison.new[0].path == folder / f"{query}.png"
-    assert Library.open(place, embedder=toy).status().space.name == "toy"
+    assert Library.open(place).status().space.name == "builtin"
     with pytest.raises(QueryError, match="empty"):
         switch(place, other, compare=["red", " "])
 
@@ -251,16 +248,12 @@ def test_purge_deletes_vectors_in_all_spaces(folder, index, place, other):
         assert library.status().spaces == {"toy": 6, "other": 6}
 
 
-def test_open_library_uses_the_space_of_a_later_switch(folder, place, monkeypatch):
-    toys = {toy.fingerprint: toy for toy in (ToyEmbedder(), RotatedToyEmbedder())}
-    monkeypatch.setattr(
-        "retrieval.embedders.registry.load_embedder", lambda name, fingerprint: toys[fingerprint]
-    )
-    with index_folder(folder, library=place, embedder=ToyEmbedder()):
-        pass
-    with Library.open(place) as library:
+def test_open_library_uses_the_space_of_a_later_switch(folder, index, place, toy, other):
+    index(folder)
+    toys = {embedder.fingerprint: embedder for embedder in (toy, other)}
+    with Library(Catalog.open(place), load_embedder=lambda space: toys[space.fingerprint]) as library:
         assert library.search("red", count=1)[0].space == "toy"
-        switch(place, RotatedToyEmbedder())
+        switch(place, other)
         assert library.search("red", count=1)[0].space == "other"
         assert library.embedder.name == "other"
 

@@ -16,8 +16,11 @@ from indexer import IndexOptions, switch_library, update_library, verify_library
 from indexer.decode.text.chunking import Chunker
 from indexer.enrich import ocr
 from indexer.enrich.ocr import OcrAnalyzer, OcrImage
+from indexer.enrich.runner import ocr_enrichment, run_analyses
 from indexer.enrich.text_layout import Line, reading_order, text_blocks
 from indexer.store.analyses import PendingContent
+from indexer.store.writer import LibraryWriter
+from indexer.types import no_progress
 from retrieval import Library, SearchOptions
 from retrieval.catalog.schema import CATALOG_FILE
 from retrieval.embedders.builtin import BuiltinEmbedder
@@ -106,6 +109,13 @@ def copied(indexed, tmp_path):
     return tmp_path / "library"
 
 
+def run_ocr(library: Path, *, version=ocr.VERSION, load_engine=ocr.load_engine) -> list[str]:
+    """Recognize the text of pending images as a version of the analysis does; return the notes."""
+    with LibraryWriter(library, lambda space: BuiltinEmbedder()) as writer:
+        enrichment = ocr_enrichment(writer, load_engine)._replace(version=version)
+        return run_analyses(writer, [enrichment], no_progress).notes
+
+
 def rows(library: Path, query: str) -> list[tuple]:
     with closing(sqlite3.connect(library / CATALOG_FILE)) as db:
         return db.execute(query).fetchall()
@@ -178,10 +188,9 @@ def test_long_image_is_read_completely_and_each_line_once(indexed):
     assert text.index("number 3 of") < text.index("number 17 of")
 
 
-def test_only_new_images_are_analyzed_by_the_next_run(indexed, copied, tmp_path, monkeypatch):
-    monkeypatch.setattr(ocr, "_load_engine", _never)
-    assert update_library(library=copied).notes == []  # OCR is saved as enabled, and nothing is pending
-    monkeypatch.undo()
+def test_only_new_images_are_analyzed_by_the_next_run(indexed, copied, tmp_path):
+    assert run_ocr(copied, load_engine=_never) == []  # nothing is pending
+    assert update_library(library=copied).notes == []  # OCR is saved as enabled
     more = tmp_path / "more"
     more.mkdir()
     draw_text((400, 100), [((20, 30), "Museum ticket 7751")]).save(more / "ticket.png")
@@ -197,11 +206,10 @@ def test_only_new_images_are_analyzed_by_the_next_run(indexed, copied, tmp_path,
     assert len(rows(copied, "SELECT 1 FROM analyses WHERE analysis = 'ocr'")) == 6
 
 
-def test_new_analysis_version_replaces_the_results(copied, monkeypatch):
+def test_new_analysis_version_replaces_the_results(copied):
     query = "SELECT content, ordinal, text, box{} FROM segments WHERE text IS NOT NULL ORDER BY 1, 2"
     before, ids = rows(copied, query.format("")), rows(copied, query.format(", id"))
-    monkeypatch.setattr(ocr, "VERSION", "2")
-    assert update_library(library=copied).notes == ["Text in images: found in 4 of 5 files."]
+    assert run_ocr(copied, version="2") == ["Text in images: found in 4 of 5 files."]
     assert rows(copied, query.format("")) == before
     assert not set(rows(copied, query.format(", id"))) & set(ids)
     assert rows(copied, "SELECT version, count(*) FROM analyses WHERE analysis = 'ocr' GROUP BY 1") == [
@@ -222,12 +230,12 @@ def test_text_of_images_follows_a_model_switch(copied):
         assert (hit.path.name, hit.space) == ("receipt.png", "toy")
 
 
-def test_unreadable_image_is_retried_later(indexed, copied, monkeypatch):
-    monkeypatch.setattr(ocr, "VERSION", "2")
+def test_unreadable_image_is_retried_later(indexed, copied):
     away = indexed[0].rename(indexed[0].with_name("away"))
     try:
         report = update_library(library=copied)
         assert report.offline == 5
+        assert run_ocr(copied, version="2") == []
         assert rows(copied, "SELECT DISTINCT version FROM analyses WHERE analysis = 'ocr'") == [("1",)]
     finally:
         away.rename(indexed[0])
@@ -235,8 +243,8 @@ def test_unreadable_image_is_retried_later(indexed, copied, monkeypatch):
     def fail(*args, **kwargs):
         raise ValueError("a bug of rapidocr")
 
-    monkeypatch.setattr(ocr, "_load_engine", lambda threads: fail)
-    (note,) = update_library(library=copied).notes
+    assert update_library(library=copied).unchanged == 5
+    (note,) = run_ocr(copied, version="2", load_engine=lambda threads: fail)
     assert note == "Text in images: failed for every file, and will be retried: a bug of rapidocr"
     assert rows(copied, "SELECT DISTINCT version FROM analyses WHERE analysis = 'ocr'") == [("1",)]
 

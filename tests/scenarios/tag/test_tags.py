@@ -10,9 +10,10 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from indexer import forget, index_folder, remove_labels, switch_library, tag_library, update_library
-from indexer.tag import matcher
+from indexer.tag.matcher import TagRule, match_labels
 from indexer.tag.zero_shot import DEFAULT_IMAGE_WEIGHT, classify, fuse, label_vectors
 from retrieval import Library, SearchOptions
+from retrieval.catalog.reader import Catalog
 from retrieval.embedders.registry import load_embedder
 from retrieval.errors import ClewError, LibraryError, LibraryMissing, QueryError, SpaceMismatch
 from retrieval.types import CONFIDENCE_THRESHOLD
@@ -121,16 +122,21 @@ def test_tag_filter_returns_exactly_the_tagged_segments(many_colors, index, plac
         assert library.search("white", options=SearchOptions(tag="receipt")) == []
 
 
-def test_tags_do_not_depend_on_the_batch_of_labels_or_segments(many_colors, index, place, tag, monkeypatch):
+def test_tags_do_not_depend_on_the_batch_of_labels_or_segments(many_colors, index, place, toy, tag):
     index(many_colors)
     tag("red", "cyan", "green", at_least=0.5)
     together = tags_of(place)
     for label in ("green", "red", "cyan"):
         tag(label, at_least=0.5)
     assert tags_of(place) == together
-    monkeypatch.setattr(matcher, "MAX_BATCH_CELLS", 1)  # the smallest batches of segments
-    tag("red", "cyan", "green", at_least=0.5)
-    assert tags_of(place) == together
+    names, in_batches = ["red", "cyan", "green"], {}
+    with closing(Catalog.open(place)) as catalog:
+        batches = list(match_labels(catalog, catalog.space(), toy, names, TagRule(0.5), batch_size=10))
+    for segments, labels, confidences, _ in batches:
+        for segment, label, confidence in zip(segments, labels, confidences.tolist(), strict=True):
+            in_batches.setdefault(names[label], {})[segment] = confidence
+    assert len(batches) == 7
+    assert in_batches == together
 
 
 def test_one_of_assigns_each_image_its_most_likely_label(many_colors, index, place, toy, tag):
