@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import tempfile
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,8 @@ from indexer.models import checkpoint as checkpoints
 from indexer.models import tokenizer_export
 from indexer.models.checkpoint import CONFIG_FILE, TOKENIZER_PROBES, Checkpoint
 from indexer.models.onnx_export import delete_tower, export
-from indexer.models.precision import choose_precision, probe_images
+from indexer.models.precision import choose_precision
+from indexer.models.precision_candidates import probe_images
 from indexer.types import Notify
 from retrieval.embedders.model_cache import (
     CHOICES_FILE,
@@ -42,8 +44,13 @@ from retrieval.errors import EmbedderError
 
 MIN_TEXT_TOWER_COSINE = 0.9999  # of the exported text tower to torch
 
+# Chooses the precision of a loaded model for a device, and exports image towers to the folder.
+PrecisionChooser = Callable[[PreparedModel, Any, str | None, Path], PrecisionChoice]
 
-def prepare(source: ModelSource, device: str | None, notify: Notify) -> PreparedModel:
+
+def prepare(
+    source: ModelSource, device: str | None, notify: Notify, choose: PrecisionChooser = choose_precision
+) -> PreparedModel:
     """Prepare a model, or the parts of it that are missing; raises EmbedderError."""
     checkpoint = checkpoints.find_checkpoint(source, notify)
     # Taken before the files are read, so that a change during the preparation is noticed.
@@ -90,28 +97,33 @@ def prepare(source: ModelSource, device: str | None, notify: Notify) -> Prepared
         )
         prepared = PreparedModel(folder, manifest)
         if prepared.choice(device or "auto") is None:
-            _choose_and_save_precision(prepared, model, device, notify)
+            _choose_and_save_precision(prepared, model, device, notify, choose)
         sync_files(folder)
         write_atomically(folder / MANIFEST_FILE, json.dumps(asdict(manifest), indent=1))
     return prepared
 
 
-def choose_and_save_precision(prepared: PreparedModel, device: str | None, notify: Notify) -> PrecisionChoice:
+def choose_and_save_precision(
+    prepared: PreparedModel,
+    device: str | None,
+    notify: Notify,
+    choose: PrecisionChooser = choose_precision,
+) -> PrecisionChoice:
     """Choose the precision for a device of this machine; None chooses the fastest device."""
     from retrieval.embedders.torch_towers import load_model
 
     with FileLock(prepared.folder.with_suffix(".lock")):
-        return _choose_and_save_precision(prepared, load_model(prepared.folder), device, notify)
+        return _choose_and_save_precision(prepared, load_model(prepared.folder), device, notify, choose)
 
 
 def _choose_and_save_precision(
-    prepared: PreparedModel, model: Any, device: str | None, notify: Notify
+    prepared: PreparedModel, model: Any, device: str | None, notify: Notify, choose: PrecisionChooser
 ) -> PrecisionChoice:
     """Choose a precision, and keep the exported image towers that the choices use."""
     notify(f"Measuring which precision of {prepared.manifest.name} is the fastest here ...")
     folder = prepared.folder
     with tempfile.TemporaryDirectory(dir=folder, prefix="exported-") as exported:
-        choice = choose_precision(prepared, model, device, Path(exported))
+        choice = choose(prepared, model, device, Path(exported))
         sync_files(Path(exported))
         for path in Path(exported).glob(f"{EXPORTED_IMAGE_TOWERS.get(choice.precision, 'nothing')}*"):
             path.replace(folder / path.name)

@@ -113,14 +113,9 @@ class OpenClipEmbedder:
                 f"The weights of {self.name} are missing or have changed: {self.prepared.manifest.weights}. "
                 "Restore them, or `clew switch` to another model. Text queries still work."
             )
-        from retrieval.embedders.torch_towers import TorchTowers, bfloat16_is_fast, check_device, load_model
+        from retrieval.embedders.torch_towers import load_towers  # heavy: torch
 
-        precision, manifest = self.choice.precision, self.prepared.manifest
-        if self.device == "cpu" and precision == "bfloat16" and not bfloat16_is_fast():
-            precision = "float32"
-        device = check_device(self.device)
-        model = load_model(self.prepared.folder)
-        return TorchTowers(model, manifest.preprocessing, precision, device, trim_padding=manifest.cut)
+        return load_towers(self.prepared, self.choice.precision, self.device)
 
 
 def batch_size(image_side: int, count: int, device: str) -> int:

@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from torch import nn
 from torch.nn.functional import normalize
 
 from retrieval.embedders.base import InputBatch
+from retrieval.embedders.model_cache import PreparedModel
 from retrieval.embedders.preprocessing import Preprocessing
 from retrieval.errors import EmbedderError
 from retrieval.quiet import quiet
@@ -215,3 +216,21 @@ def bfloat16_is_fast() -> bool:
                 times.append(time.perf_counter() - start)
             seconds[dtype] = min(times)
     return seconds[torch.bfloat16] < seconds[torch.float32]
+
+
+def load_towers(
+    prepared: PreparedModel,
+    precision: str,
+    device: str,
+    is_bfloat16_fast: Callable[[], bool] = bfloat16_is_fast,
+) -> TorchTowers:
+    """Load the towers of a prepared model; raises EmbedderError.
+
+    On a CPU, float32 replaces bfloat16 unless it is fast in this process: a library may be configured not to
+    use the units of the processor.
+    """
+    if device == "cpu" and precision == "bfloat16" and not is_bfloat16_fast():
+        precision = "float32"
+    checked, manifest = check_device(device), prepared.manifest
+    model = load_model(prepared.folder)
+    return TorchTowers(model, manifest.preprocessing, precision, checked, trim_padding=manifest.cut)

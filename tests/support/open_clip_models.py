@@ -1,11 +1,16 @@
 """Fixtures of small, prepared open_clip models with random weights, and sample images and texts."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from indexer.models import resolve
-from retrieval.embedders.model_cache import PrecisionChoice
+from indexer.models.prepare import prepare
+from indexer.types import ignore_message
+from retrieval.embedders.model_cache import PrecisionChoice, PreparedModel
+from retrieval.embedders.model_name import parse_model_name
 from retrieval.embedders.open_clip import OpenClipEmbedder
 from tests.support.model_checkpoints import make_checkpoint, register_architectures
 
@@ -51,8 +56,8 @@ def embedder_of(checkpoints):
     return resolve_
 
 
-@pytest.fixture
-def float32_only(architectures, monkeypatch):
-    """Choose float32 without a benchmark."""
+def prepare_in_float32(path: Path, arch: str) -> PreparedModel:
+    """Prepare a model without a benchmark, so that all devices use float32 on the CPU."""
     choice = PrecisionChoice("cpu", "float32", {}, 1.0)
-    monkeypatch.setattr("indexer.models.prepare.choose_precision", lambda *arguments: choice)
+    source = parse_model_name(str(path), arch)
+    return prepare(source, None, ignore_message, choose=lambda *arguments: choice)

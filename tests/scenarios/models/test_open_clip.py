@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from functools import partial
 
 import numpy as np
 import open_clip
@@ -10,15 +11,15 @@ import torch
 from open_clip.tokenizer import HFTokenizer, SimpleTokenizer
 
 from indexer import switch_library, update_library
-from indexer.models import precision
 from indexer.models.checkpoint import PREPROCESSING_KEYS
-from indexer.models.precision import MIN_COSINE
+from indexer.models.precision import MIN_COSINE, choose_precision
 from indexer.models.prepare import choose_and_save_precision
+from indexer.types import ignore_message
 from retrieval import Library
 from retrieval.catalog.reader import Catalog
-from retrieval.embedders.model_cache import TEXT_TOWER_FILE, PrecisionChoice
+from retrieval.embedders.model_cache import TEXT_TOWER_FILE
 from retrieval.embedders.open_clip import OpenClipEmbedder
-from retrieval.embedders.torch_towers import TorchTowers, load_model
+from retrieval.embedders.torch_towers import TorchTowers, load_model, load_towers
 from retrieval.media.images.loader import load_image
 from retrieval.system import cores
 from retrieval.types import Filters
@@ -27,7 +28,7 @@ from tests.support.model_checkpoints import (
     SMALL_ARCHITECTURES,
     load_open_clip,
 )
-from tests.support.open_clip_models import TEXTS, sample_images
+from tests.support.open_clip_models import TEXTS, prepare_in_float32, sample_images
 
 RARE_ARCHITECTURES = ("small-quick", "small-resnet", "small-coca")
 REAL_ARCHITECTURES = ("ViT-B-32", "RN50", "ViT-B-16-SigLIP2", "MobileCLIP2-S0", "xlm-roberta-base-ViT-B-32")
@@ -111,12 +112,13 @@ def test_each_model_family_matches_open_clip(arch, embedder_of, checkpoints):
 @pytest.mark.large
 @pytest.mark.parametrize("arch", REAL_ARCHITECTURES)
 def test_real_architecture_matches_open_clip_before_and_after_a_switch(
-    arch, embedder_of, checkpoints, float32_only, tmp_path
+    arch, embedder_of, checkpoints, tmp_path
 ):
     for number, picture in enumerate(sample_images()):
         (tmp_path / "pictures").mkdir(exist_ok=True)
         picture.save(tmp_path / "pictures" / f"{number}.png")
     update_library([tmp_path / "pictures"], library=tmp_path / "library", model="builtin")
+    prepare_in_float32(checkpoints(arch), arch)
     embedder = embedder_of(arch)
     assert_matches_open_clip(embedder, checkpoints(arch).parent)
     done = switch_library(str(checkpoints(arch)), library=tmp_path / "library", arch=arch)
@@ -134,19 +136,19 @@ def test_real_architecture_matches_open_clip_before_and_after_a_switch(
     checkpoints(arch).parent.joinpath("gone").touch()
 
 
-def test_bfloat16_is_not_used_if_it_is_slow_now(embedder_of, monkeypatch):
-    embedder = embedder_of("small-vit")
-    embedder.choice = PrecisionChoice("cpu", "bfloat16", {}, 1.0)
-    monkeypatch.setattr("retrieval.embedders.torch_towers.bfloat16_is_fast", lambda: False)
-    assert embedder._torch_towers.image_tower.dtype is torch.float32
+@pytest.mark.parametrize(("is_fast", "dtype"), [(True, torch.bfloat16), (False, torch.float32)])
+def test_bfloat16_is_used_only_if_it_is_fast_now(is_fast, dtype, embedder_of):
+    towers = load_towers(embedder_of("small-vit").prepared, "bfloat16", "cpu", lambda: is_fast)
+    assert towers.image_tower.dtype is dtype
 
 
-def test_exported_image_tower_runs_without_torch(embedder_of, monkeypatch):
+def test_exported_image_tower_runs_without_torch(embedder_of):
     embedder = embedder_of("small-vit")
     rates = {"float32": 1.0, "onnx float32": 1.2, "int8": 9.0}
-    monkeypatch.setattr(precision, "bfloat16_is_fast", lambda: False)
-    monkeypatch.setattr(precision, "_benchmark", lambda ways, pixels: rates)
-    choice = choose_and_save_precision(embedder.prepared, "cpu", lambda line: None)
+    choose = partial(
+        choose_precision, is_bfloat16_fast=lambda: False, benchmark=lambda candidates, images: rates
+    )
+    choice = choose_and_save_precision(embedder.prepared, "cpu", ignore_message, choose)
     assert choice.precision == "int8"
     assert {path.name for path in embedder.prepared.folder.glob("int8*")} == {
         "int8.image.onnx",
@@ -156,9 +158,9 @@ def test_exported_image_tower_runs_without_torch(embedder_of, monkeypatch):
     embedder = OpenClipEmbedder(embedder.prepared)
     assert embedder.choice == choice
     pixels = [embedder.prepare(image) for image in sample_images(20)]
-    monkeypatch.setattr(OpenClipEmbedder, "_torch_towers", None)
     many, one = embedder.embed_images(pixels), embedder.embed_images(pixels[3:4])
     np.testing.assert_allclose((many[3:4] * one).sum(), 1, atol=1e-3)
+    assert embedder._loaded_towers is None
 
 
 def test_text_search_with_open_clip_model_imports_no_torch(embedder_of, checkpoints, folder, place):

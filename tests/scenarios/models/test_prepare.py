@@ -16,10 +16,11 @@ from tests.support.model_checkpoints import (
     make_checkpoint,
     make_tokenizer,
 )
+from tests.support.open_clip_models import prepare_in_float32
 
 
 @pytest.mark.large
-def test_fingerprint_covers_weights_preprocessing_and_tokenizer(tmp_path, float32_only):
+def test_fingerprint_covers_weights_preprocessing_and_tokenizer(tmp_path, architectures):
     config = {
         "model_cfg": SMALL_ARCHITECTURES["small-siglip"],
         "preprocess_cfg": {"mean": [0.5] * 3, "std": [0.5] * 3},
@@ -44,8 +45,9 @@ def test_fingerprint_covers_weights_preprocessing_and_tokenizer(tmp_path, float3
         assert [key for key in parts if parts[key] != changed[key]] == [name]
 
 
-def test_changed_weights_are_refused_until_the_library_is_switched(folder, tmp_path, place, float32_only):
+def test_changed_weights_are_refused_until_the_library_is_switched(folder, tmp_path, place, architectures):
     path = make_checkpoint("small-vit", tmp_path / "weights", seed=4)
+    prepare_in_float32(path, "small-vit")  # an exported image tower would not need the weights
     update_library([folder], library=place, model=str(path), options=IndexOptions(arch="small-vit"))
     make_checkpoint("small-vit", tmp_path / "weights", seed=5)
     with pytest.raises(SpaceMismatch, match=r"weights SHA-256 \w+, now SHA-256 \w+"):
@@ -81,7 +83,7 @@ def test_replaced_space_is_activated_by_its_name(clew, folder, tmp_path, float32
 
 @pytest.mark.large
 def test_changed_configuration_is_refused_until_the_library_is_switched(
-    folder, tmp_path, place, float32_only
+    folder, tmp_path, place, architectures
 ):
     make_checkpoint("small-vit", tmp_path / "model", seed=6)
     settings_ = tmp_path / "model" / "open_clip_config.json"
@@ -113,7 +115,7 @@ def test_weights_with_nan_are_refused(tmp_path):
         make_checkpoint("small-vit", tmp_path)
 
 
-def test_pt_file_and_folder_give_the_same_vectors_as_safetensors(tmp_path, float32_only):
+def test_pt_file_and_folder_give_the_same_vectors_as_safetensors(tmp_path, architectures):
     safe = resolve.resolve_embedder(str(make_checkpoint("small-vit", tmp_path)), arch="small-vit")
     pickled = resolve.resolve_embedder(
         str(make_checkpoint("small-vit", tmp_path, name="w.pt")), arch="small-vit"

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import asdict
 
 import open_clip
 import pytest
@@ -10,7 +11,7 @@ import torch
 from indexer import update_library
 from indexer.models import resolve
 from retrieval import Library
-from retrieval.embedders.model_cache import PrecisionChoice
+from retrieval.embedders.model_cache import CHOICES_FILE, PrecisionChoice, machine_key
 from retrieval.errors import EmbedderError
 from tests.support.interpreter import imported_modules
 from tests.support.model_checkpoints import (
@@ -18,15 +19,15 @@ from tests.support.model_checkpoints import (
 )
 
 
-def test_precision_is_chosen_again_if_the_device_is_missing(embedder_of, monkeypatch):
+def test_precision_is_chosen_again_if_the_device_is_missing(embedder_of):
     embedder = embedder_of("small-vit")
-    there = PrecisionChoice("cuda", "bfloat16", {}, 1.0, "a card of another machine")
-    monkeypatch.setattr("retrieval.embedders.model_cache.PreparedModel.choice", lambda self, device: there)
-    monkeypatch.setattr(
-        resolve, "_choose_precision", lambda known, device, say: PrecisionChoice("cpu", "float32", {}, 1.0)
-    )
+    choice = PrecisionChoice("cuda", "bfloat16", {}, 1.0, "a card of another machine")
+    saved = {machine_key("auto"): asdict(choice)}
+    (embedder.prepared.folder / CHOICES_FILE).write_text(json.dumps(saved))
+    assert embedder.prepared.choice("auto") == choice
     if not torch.cuda.is_available():
         assert resolve.resolve_embedder(embedder.name).device == "cpu"
+        assert embedder.prepared.choice("auto").device == "cpu"
 
 
 def test_invalid_model_is_an_error_that_helps(tmp_path, checkpoints):
@@ -74,7 +75,7 @@ def test_recommended_model_is_listed_by_open_clip():
     assert open_clip.get_pretrained_cfg(arch, tag)["hf_hub"] == f"{resolve._RECOMMENDED_REPO}/"
 
 
-def test_unprepared_model_is_an_error_with_the_command(folder, place, tmp_path, float32_only):
+def test_unprepared_model_is_an_error_with_the_command(folder, place, tmp_path, architectures):
     path = make_checkpoint("small-vit", tmp_path, seed=3)
     embedder = resolve.resolve_embedder(str(path), arch="small-vit")
     update_library([folder], library=place, model=str(path))
