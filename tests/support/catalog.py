@@ -18,7 +18,9 @@ def committed_segments(library) -> set[tuple[bytes, str, int, str | None]]:
     if not (library / "catalogue.sqlite").exists():
         return set()
     with closing(sqlite3.connect(library / "catalogue.sqlite")) as db:
-        if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'segments'").fetchone():
+        # A run that was killed while it created the tables left them at an earlier version, and empty.
+        columns = "SELECT 1 FROM pragma_table_info('contents') WHERE name = 'decoder'"
+        if not db.execute(columns).fetchone():
             return set()
         return set(
             db.execute(
