@@ -61,7 +61,7 @@ def ranked_hits(request: SearchRequest, page_size: int) -> Iterator[Hit]:
         yield from (hit for _, hit in streams[0])
         return
     seen = set[Hashable]()
-    for _, hit in merge(*streams, key=lambda scored_hit: -scored_hit[0]):
+    for _, hit in merge(*streams, key=lambda scored_hit: (-scored_hit[0], scored_hit[1].id)):
         yield from deduplicate([hit], seen)  # an image and its captions are one result
 
 

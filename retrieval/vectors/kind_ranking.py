@@ -1,28 +1,56 @@
 """The ranking of one kind for one query: indexes propose candidates, the catalog's vectors order them."""
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 
 from retrieval.catalog.reader import Catalog
 from retrieval.scoring.ranking import top_k
 from retrieval.types import Ids, Scores, Space, Vectors
-from retrieval.vectors.exact import ExactIndex
-from retrieval.vectors.faiss_index import FaissIndex
+from retrieval.vectors.base import VectorIndex
 
 PAGE_GROWTH = 4  # each page is this many times as large as the one before
 OVERSAMPLING_FACTOR, MIN_EXTRA_CANDIDATES = 2, 20  # a quantized index may order its best slightly wrong
 MAX_RESCORED_VECTORS = 1_000  # candidates read to make sure of the order under a filter
 SCORE_TOLERANCE = 1e-5  # scores that differ by less are equal
+ROUNDING_ERROR = 1e-6  # of the scores of an index for equal vectors
 
 _NO_IDS: Ids = np.empty(0, np.int64)
 _NO_SCORES: Scores = np.empty(0, np.float32)
 
 
+class Proposal(NamedTuple):
+    """The best candidates of an index that may hold more, by its own scores and by those of the catalog."""
+
+    index_scores: Scores
+    exact_scores: Scores  # NaN for vectors that were deleted
+
+    def includes_ties(self, score: float) -> bool:
+        """Return True if the index holds back no vector with this exact score.
+
+        Equal vectors have equal scores in every index. The graph of hnsw may still miss a few of many.
+        """
+        tied = self.index_scores[self.exact_scores == score]
+        lowest = tied.min() if len(tied) else score
+        return bool(lowest > self.index_scores[-1] + ROUNDING_ERROR)
+
+    def upper_bound(self) -> float:
+        """Return the highest score that a vector can have that the index did not propose.
+
+        The scores of a quantized index have errors. The largest error among its proposals is known; among
+        the many other vectors it may be twice as large.
+        """
+        errors = np.abs(self.exact_scores - self.index_scores)
+        return float(self.index_scores[-1] + 2 * np.nanmax(errors, initial=0.0) - SCORE_TOLERANCE)
+
+
 class KindRanking:
     """Candidates with their exact scores, yielded best first and extended on demand.
 
-    Each vector is read and scored once. Without `unindexed` only the candidates that were added are ranked.
+    Each vector is read and scored once. Equal scores are ordered by id, so more candidates are read until all
+    that tie with the last one of a page are known. Without `unindexed` only the candidates that were added
+    are ranked.
     """
 
     def __init__(
@@ -30,8 +58,8 @@ class KindRanking:
         catalog: Catalog,
         space: Space,
         query: Vectors,
-        unindexed: ExactIndex | None = None,
-        index: FaissIndex | None = None,
+        unindexed: VectorIndex | None = None,
+        index: VectorIndex | None = None,
         allowed: Ids | None = None,
     ) -> None:
         self.catalog = catalog
@@ -43,6 +71,7 @@ class KindRanking:
         self._ids, self._scores = _NO_IDS, _NO_SCORES  # all candidates, by id
         self._yielded = _NO_IDS
         self._proposed = 0  # the number of candidates last requested from each index
+        self._incomplete: list[Proposal] = []  # of the indexes that hold more candidates
         self._bound = -np.inf  # no vector that was not proposed scores higher
         self._is_complete = unindexed is None
 
@@ -69,14 +98,20 @@ class KindRanking:
 
     def _next_page(self, count: int) -> tuple[Scores, Ids]:
         """Return the best `count` candidates that were not yielded, fewer only if no more exist."""
-        while True:
-            scores, ids = self._best(count)
-            total = len(self._yielded) + count
-            if self._is_complete:
-                return scores, ids
-            if self._proposed >= _candidate_count(total) and len(ids) == count and scores[-1] >= self._bound:
-                return scores, ids
-            self._propose(max(PAGE_GROWTH * self._proposed, _candidate_count(total)))
+        wanted = _candidate_count(len(self._yielded) + count)
+        while not self._is_complete:
+            if self._proposed >= wanted:
+                scores, ids = self._best(count)
+                if len(ids) == count and self._is_settled(float(scores[-1])):
+                    return scores, ids
+            self._propose(max(PAGE_GROWTH * self._proposed, wanted))
+        return self._best(count)
+
+    def _is_settled(self, last_score: float) -> bool:
+        """Return True if no vector that was not proposed comes before the last candidate of a page."""
+        return last_score >= self._bound and all(
+            proposal.includes_ties(last_score) for proposal in self._incomplete
+        )
 
     def _best(self, count: int) -> tuple[Scores, Ids]:
         scores, ids = self._scores, self._ids
@@ -88,41 +123,30 @@ class KindRanking:
 
     def _propose(self, count: int) -> None:
         """Add the best `count` candidates of the index and of the vectors that it does not cover."""
-        assert self.unindexed is not None
-        size = len(self.unindexed) + (0 if self.index is None else len(self.index))
-        _, near = self.unindexed.search(self.query, min(count, size), self.allowed)
-        index_scores, index_ids = self._search_index(count)
-        ids = np.concatenate([near[near >= 0], index_ids])
-        self.add(ids)
+        proposals = [
+            self._search(index, count) for index in (self.unindexed, self.index) if index is not None
+        ]
+        self.add(np.concatenate([ids for _, ids in proposals]))
         self._proposed = count
-        self._is_complete = len(ids) < count
+        self._is_complete = sum(len(ids) for _, ids in proposals) < count
+        self._incomplete = [
+            Proposal(scores, self._exact_scores(ids)) for scores, ids in proposals if len(ids) == count
+        ]
         self._bound = -np.inf
-        # Vectors that were deleted take places among the candidates, so a filtered index may hold some back.
-        if (
-            self.allowed is not None
-            and len(index_ids) == count
-            and PAGE_GROWTH * count <= MAX_RESCORED_VECTORS
-        ):
-            self._bound = self._upper_bound(index_scores, index_ids)
+        # An approximate index with a filter proposes allowed vectors out of order.
+        if self.allowed is not None and PAGE_GROWTH * count <= MAX_RESCORED_VECTORS:
+            self._bound = max((proposal.upper_bound() for proposal in self._incomplete), default=-np.inf)
 
-    def _search_index(self, count: int) -> tuple[Scores, Ids]:
-        if self.index is None:
-            return _NO_SCORES, _NO_IDS
-        scores, ids = self.index.search(self.query, min(count, len(self.index)), self.allowed)
+    def _search(self, index: VectorIndex, count: int) -> tuple[Scores, Ids]:
+        scores, ids = index.search(self.query, min(count, len(index)), self.allowed)
         return scores[ids >= 0], ids[ids >= 0]
 
-    def _upper_bound(self, index_scores: Scores, index_ids: Ids) -> float:
-        """Return the highest score that a vector can have that the index did not propose.
-
-        The scores of a quantized index have errors. The largest error among its proposals is known; among
-        the many other vectors it may be twice as large.
-        """
-        if not len(self._ids):  # all proposals were deleted vectors
-            return float(index_scores[-1])
-        rows = np.minimum(np.searchsorted(self._ids, index_ids), len(self._ids) - 1)
-        known = self._ids[rows] == index_ids
-        error = np.abs(self._scores[rows] - index_scores)[known].max(initial=0.0)
-        return float(index_scores[-1] + 2 * error - SCORE_TOLERANCE)
+    def _exact_scores(self, ids: Ids) -> Scores:
+        """Return the scores of the catalog's vectors, NaN for those that were deleted."""
+        if not len(self._ids):
+            return np.full(len(ids), np.nan, np.float32)
+        rows = np.minimum(np.searchsorted(self._ids, ids), len(self._ids) - 1)
+        return np.where(self._ids[rows] == ids, self._scores[rows], np.float32(np.nan))
 
 
 def _candidate_count(count: int) -> int:
