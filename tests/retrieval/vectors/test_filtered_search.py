@@ -1,7 +1,5 @@
 """Tests of filtered search, whose results must equal an exact search of the vectors that pass."""
 
-from types import SimpleNamespace
-
 import faiss
 import numpy as np
 import pytest
@@ -20,6 +18,7 @@ from retrieval.vectors.exact import ExactIndex
 from retrieval.vectors.faiss_index import FaissIndex
 from retrieval.vectors.id_filter import IdFilter
 from retrieval.vectors.space_index import SpaceIndex
+from tests.support.vector_library import drawn_embedder, insert_vectors
 
 METHODS = ["flat", "hnsw", "ivf"]
 COUNT, SMALL_COUNT, DIM, FILTER = 4_000, 1_200, 24, Filters(under=("some",))
@@ -82,33 +81,11 @@ def with_sketch(use_strategy):
 def drawn_library(tmp_path_factory, vectors):
     """Write a library of images; the last tenth of them is not in the index."""
     folder = tmp_path_factory.mktemp("drawn")
-    with LibraryWriter(folder, lambda _: embedder()) as writer:
-        insert(writer, range(1, 9 * COUNT // 10 + 1), vectors)
+    with LibraryWriter(folder, lambda _: drawn_embedder(DIM)) as writer:
+        insert_vectors(writer, range(1, 9 * COUNT // 10 + 1), vectors)
         build_indexes(writer, writer.catalog.space(), "hnsw")
-        insert(writer, range(9 * COUNT // 10 + 1, COUNT + 1), vectors)
+        insert_vectors(writer, range(9 * COUNT // 10 + 1, COUNT + 1), vectors)
     return folder
-
-
-def embedder():
-    return SimpleNamespace(name="drawn", fingerprint="0", parts={}, dim=DIM)
-
-
-def insert(writer, ids, vectors):
-    """Insert images without files. Row n of `vectors` belongs to id n + 1."""
-    executemany = writer.db.conn.executemany
-    with writer.db.atomic():
-        executemany(
-            "INSERT INTO contents (id, hash, decoder, segments) VALUES (?, ?, 'picture', 1)",
-            ((id_, id_.to_bytes(32, "big")) for id_ in ids),
-        )
-        executemany(
-            "INSERT INTO segments (id, content, ordinal, kind) VALUES (?, ?, 0, 'image')",
-            ((id_, id_) for id_ in ids),
-        )
-        executemany(
-            f"INSERT INTO {vectors_table(writer.space_id)} VALUES (?, ?)",
-            ((id_, vectors[id_ - 1].astype(np.float16).tobytes()) for id_ in ids),
-        )
 
 
 def choose_allowed(correlation, share, query, vectors):
@@ -198,8 +175,8 @@ def test_unknown_allowed_ids_do_not_displace_hits(indexes, with_sketch, vectors,
 
 
 def test_purged_vectors_do_not_displace_hits(tmp_path, with_sketch, vectors, queries):
-    with LibraryWriter(tmp_path, lambda _: embedder()) as writer:
-        insert(writer, range(1, SMALL_COUNT + 1), vectors)
+    with LibraryWriter(tmp_path, lambda _: drawn_embedder(DIM)) as writer:
+        insert_vectors(writer, range(1, SMALL_COUNT + 1), vectors)
         build_indexes(writer, writer.catalog.space(), "hnsw")
         order = np.argsort(-vectors[:SMALL_COUNT] @ queries[0])
         purged = [int(id_) for id_ in order[:300] + 1]
@@ -291,10 +268,10 @@ def old_library(tmp_path, vectors, monkeypatch):
     def create(dim, count):
         return faiss.IndexHNSWSQ(dim, faiss.ScalarQuantizer.QT_6bit, 24, faiss.METRIC_INNER_PRODUCT)
 
-    with LibraryWriter(tmp_path, lambda _: embedder()) as writer, monkeypatch.context() as patch:
+    with LibraryWriter(tmp_path, lambda _: drawn_embedder(DIM)) as writer, monkeypatch.context() as patch:
         patch.setattr(hnsw, "create", create)
         patch.setitem(FILE_FORMATS, "hnsw", "hnsw")
-        insert(writer, range(1, SMALL_COUNT + 1), vectors)
+        insert_vectors(writer, range(1, SMALL_COUNT + 1), vectors)
         build_if_due(writer, "hnsw")
     return tmp_path
 
