@@ -66,7 +66,7 @@ class _Parser:
             self._set_weight(float(weight), token)
             self._parse_weighted(drop_prefix(token, len(weight) + 1))
         elif not self._parse_prefixed(token):
-            self._add_operand(self._parse_operand(token), token.column)
+            self._add_operand(self._parse_operand(token))
 
     def _parse_weighted(self, token: Token) -> None:
         """Parse the rest of a token after its sign or weight; filters take neither."""
@@ -97,7 +97,7 @@ class _Parser:
                 f"{name}: requires a value directly after it, as in {name}:{_example_value(name)}",
             )
         if name == "file":
-            self._add_operand(File(value.text), token.column)
+            self._add_operand(File(value.text))
         elif name == "not":
             self.exclusions.append(self._parse_exclusion(value))
         else:
@@ -129,7 +129,7 @@ class _Parser:
             return Concept(text[1:])
         return (text, False)
 
-    def _add_operand(self, operand: Operand | tuple[str, bool], column: int) -> None:
+    def _add_operand(self, operand: Operand | tuple[str, bool]) -> None:
         """Add words to the current term, or end the term and add another one."""
         if isinstance(operand, tuple):
             if operand[0].strip():

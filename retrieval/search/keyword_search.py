@@ -66,11 +66,11 @@ class TermMatches:
         if not len(self.ids):
             self.ids, self.scores = ids, scores
             return
-        every = _union(self.ids, ids)
-        best = np.zeros((2, len(every)), np.float32)
-        best[0, np.searchsorted(every, self.ids)] = self.scores
-        best[1, np.searchsorted(every, ids)] = scores
-        self.ids, self.scores = every, best.max(axis=0)
+        all_ids = _union(self.ids, ids)
+        best = np.zeros((2, len(all_ids)), np.float32)
+        best[0, np.searchsorted(all_ids, self.ids)] = self.scores
+        best[1, np.searchsorted(all_ids, ids)] = scores
+        self.ids, self.scores = all_ids, best.max(axis=0)
 
 
 class Lookup(NamedTuple):
@@ -104,18 +104,18 @@ def keyword_search(
     ignored unless all words are common. `allowed` are the ids that pass the filters, ascending. Segments of
     deleted files may be included.
     """
-    evidence = _match_terms(catalog.db, split_terms(words))
-    every = sum(said.idf for said in evidence.values())
-    ids = _union(*(said.ids for said in evidence.values()))
+    matches = _match_terms(catalog.db, split_terms(words))
+    total_idf = sum(term_matches.idf for term_matches in matches.values())
+    ids = _union(*(term_matches.ids for term_matches in matches.values()))
     scores, shares, weights = np.zeros((3, len(ids)))
     wanted = np.ones(len(ids), bool)
-    for term, said in evidence.items():
-        at = np.searchsorted(ids, said.ids)
-        scores[at] += said.scores
-        shares[at] += said.idf / every
-        weights[at] += said.idf / every * (EXACT_MATCH_WEIGHT if term.is_exact else 1)
+    for term, term_matches in matches.items():
+        at = np.searchsorted(ids, term_matches.ids)
+        scores[at] += term_matches.scores
+        shares[at] += term_matches.idf / total_idf
+        weights[at] += term_matches.idf / total_idf * (EXACT_MATCH_WEIGHT if term.is_exact else 1)
         if term.quoted:
-            wanted &= np.isin(ids, said.ids)
+            wanted &= np.isin(ids, term_matches.ids)
     scores += (shares > 1 - 1e-6) * scores.max(initial=0)
     if allowed is not None:
         wanted &= np.isin(ids, allowed)
@@ -131,38 +131,42 @@ def _match_terms(db: sqlite3.Connection, terms: Sequence[KeywordTerm]) -> dict[K
     sizes = {
         source: _query_int(db, f"SELECT count(*) FROM {source}_words_docsize") for source in KEYWORD_SOURCES
     }
-    ways = [way for term in terms for source in KEYWORD_SOURCES for way in _lookups(term, source)]
-    counts = {way: n for way in ways if (n := _count_rows(db, way, _common_threshold(sizes[way.source]) + 1))}
-    telling = _discriminative(counts, sizes)
-    if counts and not telling:
-        counts = {way: _count_rows(db, way, -1) for way in counts}
-        telling = [way for way, n in counts.items() if n == min(counts.values())]
-    idle = {way.term for way in counts} - {way.term for way in telling}
-    rarity = {term: _idf(0, sum(sizes.values())) for term in terms if term not in idle}
-    rarity |= {way.term: _idf(counts[way], sizes[way.source]) for way in telling}
-    evidence = {term: TermMatches(rare) for term, rare in rarity.items()}
-    for way in telling:
-        if way.source == "text":
-            evidence[way.term].add(*_match_texts(db, way, counts[way], sizes["text"]))
-    beside = _union(*(said.ids for said in evidence.values()))
-    for way in telling:
-        if way.source == "name":
-            evidence[way.term].add(*_match_names(db, way, counts[way], sizes["name"], beside))
+    lookups = [lookup for term in terms for source in KEYWORD_SOURCES for lookup in _lookups(term, source)]
+    counts = {
+        lookup: n
+        for lookup in lookups
+        if (n := _count_rows(db, lookup, _common_threshold(sizes[lookup.source]) + 1))
+    }
+    discriminative = _discriminative(counts, sizes)
+    if counts and not discriminative:
+        counts = {lookup: _count_rows(db, lookup, -1) for lookup in counts}
+        discriminative = [lookup for lookup, n in counts.items() if n == min(counts.values())]
+    common_terms = {lookup.term for lookup in counts} - {lookup.term for lookup in discriminative}
+    rarity = {term: _idf(0, sum(sizes.values())) for term in terms if term not in common_terms}
+    rarity |= {lookup.term: _idf(counts[lookup], sizes[lookup.source]) for lookup in discriminative}
+    matches = {term: TermMatches(rare) for term, rare in rarity.items()}
+    for lookup in discriminative:
+        if lookup.source == "text":
+            matches[lookup.term].add(*_match_texts(db, lookup, counts[lookup], sizes["text"]))
+    text_ids = _union(*(term_matches.ids for term_matches in matches.values()))
+    for lookup in discriminative:
+        if lookup.source == "name":
+            matches[lookup.term].add(*_match_names(db, lookup, counts[lookup], sizes["name"], text_ids))
     for term, ids in _match_tags(db, terms):
-        if term in evidence:
-            evidence[term].add(ids, _uniform_scores(ids, len(ids), sizes["name"]))
-    return evidence
+        if term in matches:
+            matches[term].add(ids, _uniform_scores(ids, len(ids), sizes["name"]))
+    return matches
 
 
 def _discriminative(counts: Mapping[Lookup, int], sizes: Mapping[KeywordSource, int]) -> list[Lookup]:
     """Return the lookups of terms that are not common."""
     common = {
-        (way.term, way.source)
-        for way, n in counts.items()
-        if n > _common_threshold(sizes[way.source]) and not way.term.quoted
+        (lookup.term, lookup.source)
+        for lookup, n in counts.items()
+        if n > _common_threshold(sizes[lookup.source]) and not lookup.term.quoted
     }
     # A word that is common in texts is common even if only one name contains it.
-    return [way for way in counts if not common & {(way.term, "text"), (way.term, way.source)}]
+    return [lookup for lookup in counts if not common & {(lookup.term, "text"), (lookup.term, lookup.source)}]
 
 
 def _common_threshold(size: int) -> int:
@@ -210,11 +214,11 @@ def _match_names(
 
 def _match_tags(db: sqlite3.Connection, terms: Sequence[KeywordTerm]) -> Iterator[tuple[KeywordTerm, Ids]]:
     """Yield each term of a tag with the segments of the tag; a tag may have several words."""
-    there = {row[0] for row in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    tables = {row[0] for row in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     runs = [
         terms[at : at + size] for size in range(1, MAX_TAG_WORDS + 1) for at in range(len(terms) - size + 1)
     ]
-    for table in TAG_QUERIES.keys() & there:
+    for table in TAG_QUERIES.keys() & tables:
         for run in runs:
             ids = _query_ids(db, TAG_QUERIES[table], (" ".join(term.text for term in run),))
             yield from ((term, ids) for term in run)
