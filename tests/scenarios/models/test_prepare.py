@@ -64,7 +64,7 @@ def test_changed_weights_are_refused_until_the_library_is_switched(folder, tmp_p
         assert len(library.search("a dog", count=10)) == 7
 
 
-def test_replaced_space_is_activated_by_its_name(clew, folder, tmp_path, float32_only):
+def test_replaced_space_is_activated_by_its_name(clew, folder, tmp_path, architectures):
     path = make_checkpoint("small-vit", tmp_path / "weights", seed=4)
     original = tmp_path / "original"
     shutil.copy2(path, original)
