@@ -20,13 +20,17 @@ def create(dim: int, count: int) -> faiss.Index:
 
 
 def search(
-    index: faiss.IndexScalarQuantizer, queries: Vectors, count: int, rows: Ids | None = None
+    index: faiss.IndexScalarQuantizer,
+    queries: Vectors,
+    count: int,
+    rows: Ids | None = None,
+    max_copied_share: float = MAX_COPIED_SHARE,
 ) -> tuple[Scores, Ids]:
     """Return the scores and rows of the best `count` of all rows, or of `rows`."""
     if rows is None:
         scores, best = index.search(queries, count)
         return scores, best
-    if len(rows) > MAX_COPIED_SHARE * index.ntotal:
+    if len(rows) > max_copied_share * index.ntotal:
         scores, best = index.search(queries, count, params=faiss.SearchParameters(sel=selector(rows)))
         return scores, best
     codes = faiss.rev_swig_ptr(index.codes.data(), index.ntotal * index.code_size)

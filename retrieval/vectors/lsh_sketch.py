@@ -29,8 +29,9 @@ def create(dim: int) -> faiss.IndexLSH:
 class LshSketch:
     """A sketch, for searching."""
 
-    def __init__(self, index: faiss.IndexLSH) -> None:
+    def __init__(self, index: faiss.IndexLSH, chunk_rows: int = CHUNK_ROWS) -> None:
         self.index = index
+        self.chunk_rows = chunk_rows
         size = index.ntotal * index.code_size
         self.codes = faiss.rev_swig_ptr(index.codes.data(), size).reshape(-1, index.code_size)
 
@@ -39,10 +40,10 @@ class LshSketch:
         bits = self.index.sa_encode(query)
         if len(rows) > MAX_PICKED_SHARE * len(self.codes):
             return _hamming_distances(bits, self.codes)[rows]
-        picked = np.empty((CHUNK_ROWS, self.codes.shape[1]), np.uint8)
+        picked = np.empty((self.chunk_rows, self.codes.shape[1]), np.uint8)
         chunks = [np.empty(0, np.int32)]
-        for at in range(0, len(rows), CHUNK_ROWS):
-            chunk = rows[at : at + CHUNK_ROWS]
+        for at in range(0, len(rows), self.chunk_rows):
+            chunk = rows[at : at + self.chunk_rows]
             # With `out` and `clip`, numpy copies complete rows; otherwise it takes 4 times as long.
             chunks.append(
                 _hamming_distances(bits, np.take(self.codes, chunk, 0, out=picked[: len(chunk)], mode="clip"))

@@ -215,21 +215,17 @@ def test_uninformative_sketch_does_not_lower_recall(with_sketch, indexes, vector
 
 
 @pytest.mark.parametrize("share", [0.05, 0.6])
-def test_sketch_distances_of_selected_rows_are_hamming_distances(
-    indexes, vectors, queries, share, monkeypatch
-):
-    monkeypatch.setattr(lsh_sketch, "CHUNK_ROWS", 64)
-    sketch = indexes["hnsw"]._graph.sketch
+def test_sketch_distances_of_selected_rows_are_hamming_distances(indexes, vectors, queries, share):
+    sketch = lsh_sketch.LshSketch(indexes["hnsw"]._graph.sketch.index, chunk_rows=64)
     rows = np.flatnonzero(np.random.default_rng(2).random(COUNT) < share)
     bits = np.unpackbits(sketch.codes, axis=1) != np.unpackbits(sketch.index.sa_encode(queries[:1]), axis=1)
     np.testing.assert_array_equal(sketch.distances(queries[:1], rows), bits[rows].sum(axis=1))
 
 
 @pytest.mark.parametrize("copied", [0.0, 1.0])
-def test_flat_search_is_the_same_with_and_without_copying_rows(indexes, queries, copied, monkeypatch):
-    monkeypatch.setattr(flat, "MAX_COPIED_SHARE", copied)
+def test_flat_search_is_the_same_with_and_without_copying_rows(indexes, queries, copied):
     storage, rows = indexes["hnsw"]._graph.storage, np.arange(5, COUNT, 7)
-    scores, best = flat.search(storage, queries, 50, rows)
+    scores, best = flat.search(storage, queries, 50, rows, max_copied_share=copied)
     all_scores, all_rows = storage.search(queries, COUNT)
     for query_scores, query_rows, expected_scores, expected_rows in zip(
         scores, best, all_scores, all_rows, strict=True
