@@ -10,17 +10,19 @@ Indexing
     update_library   index folders, or update all indexed folders
     watch_library    index folders and follow changes until stopped
     IndexOptions     the options of an indexing run
-    WatchOptions     the delays of watch_library
+    WatchOptions     the options of watch_library
     Report           the counts and notes of an indexing run
 
 Models
     prepare_model    download a model and prepare it for this machine
+    ModelOptions     the options of loading a model
     switch_library   embed a library with another model
     Switched         the result of switch_library
     Comparison       the hits of two models for one query
 
 Labels and concepts
     tag_library      tag images with labels
+    TagOptions       the options of tag_library
     Tagged           the result of tag_library
     remove_labels    remove labels and their tags
     teach            learn a concept from example images
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
     from indexer.evaluation.captions import evaluate
     from indexer.evaluation.classification import evaluate_labels
     from indexer.evaluation.golden_queries import evaluate_golden
+    from indexer.models.options import ModelOptions
     from indexer.models.resolve import prepare_model
     from indexer.operations.forget import forget
     from indexer.operations.index import index_folder, update_library
@@ -54,14 +57,17 @@ if TYPE_CHECKING:
     from indexer.operations.verify import verify_library
     from indexer.tag.concepts import forget_concept, teach
     from indexer.tag.labels import Tagged, remove_labels, tag_library
+    from indexer.tag.options import TagOptions
     from indexer.watch.options import WatchOptions
     from indexer.watch.watcher import watch_library
 
 __all__ = [
     "Comparison",
     "IndexOptions",
+    "ModelOptions",
     "Report",
     "Switched",
+    "TagOptions",
     "Tagged",
     "WatchOptions",
     "evaluate",
@@ -83,8 +89,10 @@ __all__ = [
 _SUBMODULES = {
     "Comparison": "operations.switch_model",
     "IndexOptions": "operations.options",
+    "ModelOptions": "models.options",
     "Report": "operations.report",
     "Switched": "operations.switch_model",
+    "TagOptions": "tag.options",
     "Tagged": "tag.labels",
     "WatchOptions": "watch.options",
     "evaluate": "evaluation.captions",

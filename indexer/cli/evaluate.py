@@ -1,14 +1,18 @@
 """clew eval: measure a model or a library."""
 
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from indexer.cli.models import model_options
 from indexer.cli.progress import ProgressBar, quiet_decoders
+from indexer.models.options import ModelOptions
 from retrieval.cli.console import note, write
-from retrieval.cli.options import library_option
+from retrieval.cli.options import collect_options, library_option
 from retrieval.formatting import printable
 
 if TYPE_CHECKING:
@@ -70,6 +74,7 @@ def parse_minimums(
 )
 @click.option("--json", "as_json", is_flag=True, help="Write JSON.")
 @library_option
+@collect_options(ModelOptions)
 def eval_command(
     file: Path | None,
     labels: Path | None,
@@ -78,7 +83,9 @@ def eval_command(
     at_least: list[tuple[str, float]],
     plot_file: Path | None,
     as_json: bool,
-    **options: Any,
+    weight: float | None,
+    library: Path,
+    options: ModelOptions,
 ) -> None:
     """Measure a model on captions or labels, or a library.
 
@@ -98,15 +105,23 @@ def eval_command(
     """
     if (file is None) == (labels is None):
         raise click.UsageError("Give a file of captions or queries, or --labels DIR.")
-    if labels is None and options["weight"] is not None:
+    if labels is None and weight is not None:
         raise click.UsageError("--weight requires --labels.")
     from indexer.evaluation import plot, report
 
     if plot_file is not None:
         plot.check_plot_file(plot_file)
     with quiet_decoders(), ProgressBar() as bar:
-        new = _evaluate(file, labels, model, bar, **options)
-        old = None if against is None else _evaluate(file, labels, against, bar, **options | {"arch": None})
+
+        def measure(model: str | None, options: ModelOptions) -> "EvaluationResult":
+            progress = partial(bar.advance, model or str(file or labels))
+            if labels is not None:
+                return _evaluate_labels(labels, model, weight, options, progress)
+            assert file is not None, "FILE or --labels is given"
+            return _evaluate_file(file, model, library, options, progress)
+
+        new = measure(model, options)
+        old = None if against is None else measure(against, replace(options, arch=None))
     too_low = _below_minimum(at_least, new)
     write(report.as_json(new, old) if as_json else report.as_table(new, old))
     for failure in new.failures:
@@ -118,38 +133,40 @@ def eval_command(
         raise SystemExit(1)
 
 
-def _evaluate(
-    file: Path | None,
-    labels: Path | None,
+def _evaluate_labels(
+    folder: Path,
     model: str | None,
-    bar: ProgressBar,
-    *,
-    library: Path,
     weight: float | None,
-    **options: Any,
+    options: ModelOptions,
+    progress: Callable[[int, int], None],
 ) -> "EvaluationResult":
-    """Measure one model on captions, labels or queries."""
+    """Measure a model on folders that are named by their label."""
+    from indexer.evaluation.classification import evaluate_labels
+    from indexer.tag.zero_shot import DEFAULT_IMAGE_WEIGHT
 
-    def progress(done: int, total: int) -> None:
-        bar.advance(model or str(file or labels), done, total)
+    share = DEFAULT_IMAGE_WEIGHT if weight is None else weight
+    return evaluate_labels(
+        folder, model=model or "builtin", weight=share, options=options, progress=progress, notify=note
+    )
 
-    if labels is not None:
-        from indexer.evaluation.classification import evaluate_labels
-        from indexer.tag.zero_shot import DEFAULT_IMAGE_WEIGHT
 
-        share = DEFAULT_IMAGE_WEIGHT if weight is None else weight
-        model = model or "builtin"
-        return evaluate_labels(labels, model=model, weight=share, progress=progress, notify=note, **options)
-    assert file is not None, "FILE or --labels is given"
+def _evaluate_file(
+    file: Path,
+    model: str | None,
+    library: Path,
+    options: ModelOptions,
+    progress: Callable[[int, int], None],
+) -> "EvaluationResult":
+    """Measure a model on captions, or a library on golden queries."""
     from indexer.evaluation.golden_queries import evaluate_golden, has_golden_queries
 
     if has_golden_queries(file.expanduser()):
-        if options["arch"] or options["device"]:
+        if options.arch or options.device:
             raise click.UsageError("--arch and --device do not apply to queries: the library has its model.")
         return evaluate_golden(file, library=library, space=model, progress=progress)
     from indexer.evaluation.captions import evaluate
 
-    return evaluate(file, model=model or "builtin", progress=progress, notify=note, **options)
+    return evaluate(file, model=model or "builtin", options=options, progress=progress, notify=note)
 
 
 def _plot_curves(file: Path, new: "EvaluationResult", old: "EvaluationResult | None") -> None:

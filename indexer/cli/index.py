@@ -2,7 +2,7 @@
 
 import gc
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -10,9 +10,11 @@ from indexer.cli.models import model_options
 from indexer.cli.params import ByteSize
 from indexer.cli.progress import ProgressBar, quiet_decoders
 from indexer.cli.watch import run_watch
+from indexer.operations.options import IndexOptions
+from indexer.watch.options import WatchOptions
 from retrieval.catalog.schema import CATALOG_FILE
 from retrieval.cli.console import note, write
-from retrieval.cli.options import GroupedCommand, library_option, option_group
+from retrieval.cli.options import GroupedCommand, collect_options, library_option, option_group
 from retrieval.formatting import to_json
 
 if TYPE_CHECKING:
@@ -26,11 +28,19 @@ run_option = option_group("Run")
 output_option = option_group("Output")
 
 
+def parse_patterns(
+    ctx: click.Context, option: click.Parameter, patterns: tuple[str, ...]
+) -> list[str] | None:
+    """Return the patterns that are not empty, or None if there was no option."""
+    return [pattern for pattern in patterns if pattern] if patterns else None
+
+
 @click.command("index", cls=GroupedCommand)
 @click.argument("folders", nargs=-1, type=click.Path(path_type=Path))
 @what_to_index(
     "--exclude",
     multiple=True,
+    callback=parse_patterns,
     metavar="PATTERN",
     help='Skip these names or paths, such as *.png or Private/*. Repeatable. Saved with the folder; "" '
     "removes them.",
@@ -94,14 +104,14 @@ output_option = option_group("Output")
 @run_option("--retry", is_flag=True, help="Retry files that failed before.")
 @output_option("--json", "as_json", is_flag=True, help="Write the counts as JSON.")
 @library_option
+@collect_options(IndexOptions)
 def index_command(
     folders: tuple[Path, ...],
     library: Path,
     model: str | None,
-    exclude: tuple[str, ...],
     watch: bool,
     as_json: bool,
-    **fields: Any,
+    options: IndexOptions,
 ) -> None:
     """Index FOLDERS, or update all indexed folders.
 
@@ -109,13 +119,10 @@ def index_command(
     listed by `clew status --errors`. Ctrl-C is safe: the next run resumes.
     """
     from indexer.operations.index import update_library
-    from indexer.operations.options import IndexOptions
 
     if not folders and not (library / CATALOG_FILE).exists():
         raise click.UsageError("Give a folder to index, as in: clew index ~/Pictures")
     gc.set_threshold(100_000)  # the scan allocates many long-lived objects; collecting them only costs time
-    patterns = [pattern for pattern in exclude if pattern] if exclude else None
-    options = IndexOptions(exclude=patterns, **fields)  # fields and options have the same names
 
     def show(report: "Report") -> None:
         write(summary_json(report) if as_json else f"{report}\n")
@@ -123,7 +130,14 @@ def index_command(
             note(line)
 
     if watch:
-        run_watch(folders, show, as_json, library=library, model=model, options=options)
+        run_watch(
+            folders,
+            as_json,
+            library=library,
+            model=model,
+            options=options,
+            watch_options=WatchOptions(on_initial_scan=show),
+        )
         return
     with quiet_decoders(), ProgressBar() as bar:
         report = update_library(

@@ -1,18 +1,21 @@
 """clew prepare and clew switch: prepare a model, and change the model of a library."""
 
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from shlex import quote
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from indexer.cli.progress import ProgressBar, quiet_decoders
+from indexer.models.options import ModelOptions
 from retrieval.cli.console import note, write
 from retrieval.cli.hit_formats import as_dict, relative_location
-from retrieval.cli.options import combine, library_option, option_group
+from retrieval.cli.options import collect_options, combine, library_option, option_group
 from retrieval.formatting import format_bytes, one_line, pluralize, to_json
+from retrieval.types import Hit
 
 if TYPE_CHECKING:
     from indexer.operations.switch_model import Comparison, Switched
@@ -34,7 +37,8 @@ model_options = combine(
 @click.argument("model")
 @model_options
 @click.option("--json", "as_json", is_flag=True, help="Write JSON.")
-def prepare_command(model: str, as_json: bool, **options: Any) -> None:
+@collect_options(ModelOptions)
+def prepare_command(model: str, as_json: bool, options: ModelOptions) -> None:
     """Download MODEL and prepare it for use.
 
     MODEL is ARCH/WEIGHTS as listed by `clew models`, hf-hub:ORG/REPO, a weights file with --arch, or a folder
@@ -44,7 +48,7 @@ def prepare_command(model: str, as_json: bool, **options: Any) -> None:
     from indexer.models.resolve import prepare_model
     from retrieval.embedders.open_clip import OpenClipEmbedder
 
-    embedder = prepare_model(model, notify=note, **options)
+    embedder = prepare_model(model, arch=options.arch, device=options.device, notify=note)
     if isinstance(embedder, OpenClipEmbedder):
         write(prepared_json(embedder) if as_json else describe_prepared(embedder))
     else:
@@ -63,8 +67,9 @@ def prepare_command(model: str, as_json: bool, **options: Any) -> None:
 )
 @click.option("--json", "as_json", is_flag=True, help="Write JSON.")
 @library_option
+@collect_options(ModelOptions)
 def switch_command(
-    model: str, compare: tuple[str, ...], as_json: bool, library: Path, **options: Any
+    model: str, compare: tuple[str, ...], as_json: bool, library: Path, options: ModelOptions
 ) -> None:
     """Change the model of the library to MODEL.
 
@@ -79,7 +84,7 @@ def switch_command(
         raise click.UsageError("No queries to compare: stdin has no lines.")
     with quiet_decoders(), ProgressBar() as bar:
         result = switch_library(
-            model, library=library, compare=queries, progress=bar.advance, notify=note, **options
+            model, library=library, compare=queries, progress=bar.advance, notify=note, options=options
         )
     if result.interrupted:
         note(f"Stopped. Searches still use {result.old}; the same command resumes the switch.")
@@ -147,7 +152,7 @@ def comparison_table(comparison: "Comparison", old: str, new: str) -> str:
     def cell(text: str, width: int = width) -> str:
         return (text if len(text) <= width else "…" + text[1 - width :]).ljust(width)
 
-    def shown(hits: Any, rank: int) -> str:
+    def shown(hits: Sequence[Hit], rank: int) -> str:
         if rank >= len(hits):
             return " " * width
         return f"{hits[rank].score:6.3f} {cell(relative_location(hits[rank]), width - 7)}"

@@ -1,12 +1,15 @@
 """clew tag: tag images with labels."""
 
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
+from indexer.tag.options import TagOptions
 from retrieval.cli.console import note, relative_path, write
-from retrieval.cli.options import format_choices, library_option
+from retrieval.cli.options import collect_options, format_choices, library_option
 from retrieval.formatting import one_line, to_json
 from retrieval.types import KINDS
 
@@ -44,7 +47,15 @@ if TYPE_CHECKING:
 @click.option("--remove", is_flag=True, help="Remove LABELS and their tags from the library.")
 @click.option("--json", "as_json", is_flag=True, help="Write one JSON array.")
 @library_option
-def tag_command(labels: tuple[str, ...], library: Path, remove: bool, as_json: bool, **options: Any) -> None:
+@collect_options(TagOptions)
+def tag_command(
+    labels: tuple[str, ...],
+    library: Path,
+    remove: bool,
+    dry_run: bool,
+    as_json: bool,
+    options: TagOptions,
+) -> None:
     """Tag images with LABELS, or list the labels.
 
     \b
@@ -56,21 +67,22 @@ def tag_command(labels: tuple[str, ...], library: Path, remove: bool, as_json: b
     files, and `clew switch` tags all files with the new model. Repeating a label tags again. Each line shows
     a label, its number of images and its three best matches.
     """
-    used_options = [name for name, value in options.items() if value not in (None, ()) and value is not False]
+    values = {**asdict(options), "dry_run": dry_run}
+    used_options = [name for name, value in values.items() if value not in (None, ()) and value is not False]
     if used_options and (remove or not labels):
         raise click.UsageError(f"--{used_options[0].replace('_', '-')} requires LABELS to tag with.")
     if remove:
         _remove(labels, library)
     elif labels:
-        _tag(labels, library, as_json, **options)
+        _tag(labels, library, options, dry_run, as_json)
     else:
         _list(library, as_json)
 
 
-def _tag(labels: tuple[str, ...], library: Path, as_json: bool, **options: Any) -> None:
+def _tag(labels: Sequence[str], library: Path, options: TagOptions, dry_run: bool, as_json: bool) -> None:
     from indexer.tag.labels import tag_library
 
-    result = tag_library(labels, library=library, notify=note, **options)
+    result = tag_library(labels, library=library, options=options, dry_run=dry_run, notify=note)
     write(to_json(result.labels) + "\n" if as_json else "".join(map(_format_label, result.labels)))
     if result.dry_run:
         note("Nothing was saved (--dry-run).")

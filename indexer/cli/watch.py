@@ -1,8 +1,9 @@
 """clew watch: index folders and follow their changes."""
 
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING
@@ -11,14 +12,14 @@ import click
 
 from indexer.cli.params import Duration
 from indexer.cli.progress import ProgressBar, quiet_decoders
-from indexer.watch.options import DEFAULT_WATCH_OPTIONS, WatchOptions
+from indexer.operations.options import DEFAULT_OPTIONS, IndexOptions
+from indexer.watch.options import WatchOptions
 from retrieval.catalog.schema import CATALOG_FILE
 from retrieval.cli.console import note, write
 from retrieval.cli.options import library_option
 from retrieval.formatting import printable, to_json
 
 if TYPE_CHECKING:
-    from indexer.operations.options import IndexOptions
     from indexer.operations.report import Report
     from indexer.watch.change_log import Change
 
@@ -49,21 +50,20 @@ def watch_command(folders: tuple[Path, ...], every: float, as_json: bool, librar
         for line in [str(report), *report.notes]:
             note(line)
 
-    run_watch(folders, show, as_json, library=library, watch_options=WatchOptions(rescan_seconds=every))
+    options = WatchOptions(on_initial_scan=show, rescan_seconds=every)
+    run_watch(folders, as_json, library=library, watch_options=options)
 
 
 def run_watch(
     folders: Sequence[Path],
-    on_initial_scan: Callable[["Report"], None],
     as_json: bool,
     *,
     library: Path,
     model: str | None = None,
-    options: "IndexOptions | None" = None,
-    watch_options: WatchOptions = DEFAULT_WATCH_OPTIONS,
+    options: IndexOptions = DEFAULT_OPTIONS,
+    watch_options: WatchOptions,
 ) -> None:
     """Watch until a signal: exit with 130 after Ctrl-C, return after SIGTERM."""
-    from indexer.operations.options import DEFAULT_OPTIONS
     from indexer.watch.watcher import watch_library
 
     def show(change: "Change") -> None:
@@ -76,7 +76,7 @@ def run_watch(
 
         def show_initial_scan(report: "Report") -> None:
             bar.stop()
-            on_initial_scan(report)
+            watch_options.on_initial_scan(report)
             if not report.interrupted:
                 note("Watching for changes. Press Ctrl-C to stop.")
 
@@ -84,13 +84,12 @@ def run_watch(
             folders,
             library=library,
             model=model,
-            options=options or DEFAULT_OPTIONS,
-            watch_options=watch_options,
-            on_change=show,
-            on_initial_scan=show_initial_scan,
+            options=options,
+            watch_options=replace(
+                watch_options, on_initial_scan=show_initial_scan, on_change=show, stop=stop
+            ),
             progress=bar.advance,
             notify=note,
-            stop=stop,
         )
     note("Stopped. Indexed files are kept.")
     if signal.SIGTERM not in received:

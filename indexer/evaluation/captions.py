@@ -11,6 +11,7 @@ from indexer.embed.files import embed_files, round_to_float16
 from indexer.evaluation.jsonl import parse_paths, parse_texts, read_objects
 from indexer.evaluation.measurement import Measurement, RelevanceByOwner, measure
 from indexer.models import resolve
+from indexer.models.options import DEFAULT_MODEL_OPTIONS, ModelOptions
 from indexer.types import FileEntry, Notify, ignore_message
 from retrieval.embedders.base import Embedder
 from retrieval.errors import EvaluationError
@@ -58,8 +59,7 @@ def evaluate(
     captions: str | Path,
     *,
     model: str = "builtin",
-    arch: str | None = None,
-    device: str | None = None,
+    options: ModelOptions = DEFAULT_MODEL_OPTIONS,
     embedder: Embedder | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
     notify: Notify = ignore_message,
@@ -69,7 +69,9 @@ def evaluate(
     The file is JSON lines of {"image": path relative to the file, "captions": [...]}. Images that cannot be
     read are skipped and reported as failures. Raises EvaluationError.
     """
-    encoder = embedder or resolve.resolve_embedder(model, arch=arch, device=device, notify=notify)
+    encoder = embedder or resolve.resolve_embedder(
+        model, arch=options.arch, device=options.device, notify=notify
+    )
     pairs = read_captioned_images(Path(captions).expanduser())
     files = [FileEntry(os.fsencode(pair.image), 0, 0, "picture") for pair in pairs]
     embedded, failures = embed_files(encoder, files, progress)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from indexer.embed.files import FileVectors, embed_files
 from indexer.evaluation.measurement import MAX_CURVE_K, Measurement, round_metric
 from indexer.models import resolve
+from indexer.models.options import DEFAULT_MODEL_OPTIONS, ModelOptions
 from indexer.scan.walker import list_files
 from indexer.tag.zero_shot import (
     DEFAULT_IMAGE_WEIGHT,
@@ -112,8 +113,7 @@ def evaluate_labels(
     folder: str | Path,
     *,
     model: str = "builtin",
-    arch: str | None = None,
-    device: str | None = None,
+    options: ModelOptions = DEFAULT_MODEL_OPTIONS,
     weight: float = DEFAULT_IMAGE_WEIGHT,
     embedder: Embedder | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
@@ -126,7 +126,9 @@ def evaluate_labels(
     """
     if not 0 <= weight <= 1:
         raise EvaluationError(f"Invalid image weight {weight}. Use a number from 0 to 1.")
-    encoder = embedder or resolve.resolve_embedder(model, arch=arch, device=device, notify=notify)
+    encoder = embedder or resolve.resolve_embedder(
+        model, arch=options.arch, device=options.device, notify=notify
+    )
     labels, examples = _read_examples(Path(folder).expanduser().absolute())
     files = [file for example in examples for file in example.files]
     embedded, failures = embed_files(encoder, files, progress)

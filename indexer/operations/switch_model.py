@@ -10,6 +10,7 @@ from indexer.maintenance.backfill_vectors import backfill_vectors
 from indexer.maintenance.build_index import build_if_due
 from indexer.maintenance.calibrate import calibrate_if_due
 from indexer.models import resolve
+from indexer.models.options import DEFAULT_MODEL_OPTIONS, ModelOptions
 from indexer.store.location import existing_library
 from indexer.store.spaces import active_space, space_embedder
 from indexer.store.writer import LibraryWriter
@@ -62,8 +63,7 @@ def switch_library(
     model: str,
     *,
     library: str | Path | None = None,
-    arch: str | None = None,
-    device: str | None = None,
+    options: ModelOptions = DEFAULT_MODEL_OPTIONS,
     compare: Sequence[str] = (),
     embedder: Embedder | None = None,
     progress: Progress = no_progress,
@@ -80,7 +80,7 @@ def switch_library(
     for words in compare:
         validate_query(parse(words))  # fail before the work if a query is invalid
     with LibraryWriter(folder) as writer:
-        new = embedder or _resolve_embedder(writer, model, arch, device, notify)
+        new = embedder or _resolve_embedder(writer, model, options, notify)
         result = switch_space(writer, new, progress, activate=not compare)
     if compare and not result.interrupted:
         comparisons = _compare_spaces(folder, result.old, result.new, new, compare)
@@ -110,15 +110,13 @@ def switch_space(
     return result
 
 
-def _resolve_embedder(
-    writer: LibraryWriter, model: str, arch: str | None, device: str | None, notify: Notify
-) -> Embedder:
+def _resolve_embedder(writer: LibraryWriter, model: str, options: ModelOptions, notify: Notify) -> Embedder:
     """Return the embedder of a model, or that of a space that a newer version of its model replaced."""
     space = writer.catalog.space(model)
     if space is not None and space.name != space.model:
-        return space_embedder(space, None, notify, arch=arch, device=device)
+        return space_embedder(space, None, notify, arch=options.arch, device=options.device)
     name = resolve.RECOMMENDED_MODEL if model == resolve.AUTO else model
-    return resolve.resolve_embedder(name, arch=arch, device=device, notify=notify)
+    return resolve.resolve_embedder(name, arch=options.arch, device=options.device, notify=notify)
 
 
 def _compare_spaces(

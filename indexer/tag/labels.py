@@ -1,8 +1,8 @@
 """Tag the segments of a library with zero-shot labels; segments that are indexed later are tagged too."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from unicodedata import normalize
 
@@ -10,6 +10,7 @@ from indexer.store.location import existing_library
 from indexer.store.spaces import active_space, space_embedder
 from indexer.store.writer import LibraryWriter
 from indexer.tag.matcher import CONFIDENCE_DIGITS, TagRule, match_labels
+from indexer.tag.options import DEFAULT_OPTIONS, TagOptions
 from indexer.tag.tag_table import TagCounter, delete_labels, write_tags
 from indexer.tag.zero_shot import DEFAULT_IMAGE_WEIGHT
 from indexer.types import Notify, ignore_message
@@ -52,11 +53,7 @@ def tag_library(
     labels: str | Sequence[str],
     *,
     library: str | Path | None = None,
-    one_of: bool = False,
-    at_least: float | None = None,
-    kind: str | Iterable[str] | None = None,
-    under: str | Path | Iterable[str | Path] | None = None,
-    weight: float | None = None,
+    options: TagOptions = DEFAULT_OPTIONS,
     dry_run: bool = False,
     embedder: Embedder | None = None,
     notify: Notify = ignore_message,
@@ -64,28 +61,21 @@ def tag_library(
     """Tag segments with labels, save the labels for segments that are indexed later, and return the counts.
 
     Args:
-        one_of: Give each segment its most probable label only; otherwise every label that a search for it
-            would find with confidence.
-        at_least: Least confidence (default: `CONFIDENCE_THRESHOLD`), or least probability with `one_of`
-            (default: 0).
-        kind: Kinds to tag (default: image, video, page).
-        under: Folders to tag, as in a search.
-        weight: With `one_of`, the weight of an image; its captions have the rest (default:
-            `DEFAULT_IMAGE_WEIGHT`; 1 ignores captions).
+        options: Which segments get which label; by default every label that a search for it would find with
+            confidence.
         dry_run: Write nothing, and do not lock the library.
         embedder: Replaces the library's model.
 
     The tags of an existing label are replaced. Raises QueryError and LibraryError.
     """
     folder, names = existing_library(library), _normalize_labels(labels)
-    rule = _build_rule(one_of, at_least, build_filters(kind, SearchOptions(under=under)), weight)
-    rule = replace(rule, one_of=tuple(names) if one_of else ())
+    rule = _build_rule(names, options)
 
     def load_embedder(space: Space | None) -> Embedder:
         if space is None:
             raise LibraryMissing(folder)
         loaded = space_embedder(space, embedder, notify)
-        _validate_labels(names, loaded, one_of)
+        _validate_labels(names, loaded, options.one_of)
         return loaded
 
     if dry_run:
@@ -108,17 +98,22 @@ def remove_labels(labels: str | Sequence[str], *, library: str | Path | None = N
         delete_labels(writer, _normalize_labels(labels))
 
 
-def _build_rule(one_of: bool, at_least: float | None, scope: Filters, weight: float | None) -> TagRule:
-    """Return the rule of the arguments of `tag_library`; raises QueryError."""
-    min_confidence = (0.0 if one_of else CONFIDENCE_THRESHOLD) if at_least is None else at_least
-    if weight is not None and not one_of:
+def _build_rule(names: Sequence[str], options: TagOptions) -> TagRule:
+    """Return the rule of options; raises QueryError."""
+    scope = build_filters(options.kind, SearchOptions(under=options.under))
+    min_confidence, weight = options.at_least, options.weight
+    if min_confidence is None:
+        min_confidence = 0.0 if options.one_of else CONFIDENCE_THRESHOLD
+    if weight is not None and not options.one_of:
         raise QueryError("A weight requires --one-of.")
     share = DEFAULT_IMAGE_WEIGHT if weight is None else weight
     for name, value in (("confidence", min_confidence), ("weight", share)):
         if not 0 <= value <= 1:
             raise QueryError(f"Invalid {name} {value}. Use a number from 0 to 1.")
     kinds = tuple(kind for kind in KINDS if kind in scope.kinds) or VISUAL_KINDS
-    return TagRule(min_confidence, kinds, scope.under, weight=share if one_of else 1.0)
+    if options.one_of:
+        return TagRule(min_confidence, kinds, scope.under, tuple(names), share)
+    return TagRule(min_confidence, kinds, scope.under)
 
 
 def _validate_labels(names: Sequence[str], embedder: Embedder, one_of: bool) -> None:

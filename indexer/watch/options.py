@@ -1,7 +1,13 @@
-"""Options of a watch: its delays and the file systems that are polled."""
+"""Options of a watch: what it calls, its delays, and the file systems that are polled."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from threading import Event
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from indexer.operations.report import Report
+    from indexer.watch.change_log import Change
 
 NETWORK_FILE_SYSTEMS = frozenset(
     (
@@ -15,6 +21,10 @@ NETWORK_FILE_SYSTEMS = frozenset(
 @dataclass(frozen=True, slots=True)
 class WatchOptions:
     """Options of a watch; times in seconds."""
+
+    on_initial_scan: "Callable[[Report], None]" = lambda report: None  # gets the report of the first scan
+    on_change: "Callable[[Change], None]" = lambda change: None  # gets each change after it is committed
+    stop: Event | None = None  # ends the watch when it is set
 
     rescan_seconds: float = 600.0  # between two scans of all folders, for changes without an event
     polled_file_systems: Collection[str] = NETWORK_FILE_SYSTEMS  # they report no events

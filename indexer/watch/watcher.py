@@ -38,17 +38,13 @@ def watch_library(
     embedder: Embedder | None = None,
     options: IndexOptions = DEFAULT_OPTIONS,
     watch_options: WatchOptions = DEFAULT_WATCH_OPTIONS,
-    on_change: Callable[[Change], None] = lambda change: None,
-    on_initial_scan: Callable[[Report], None] = lambda report: None,
     progress: Progress = no_progress,
     notify: Notify = ignore_message,
-    stop: Event | None = None,
 ) -> None:
-    """Index folders, or all folders of the library, then follow their changes until `stop` is set.
+    """Index folders, or all folders of the library, then follow their changes.
 
-    `on_initial_scan` gets the report of the first scan. `on_change` gets each change after it is committed,
-    when searches find it. Files are read when they are completely written. All folders are scanned again
-    every `watch_options.rescan_seconds`. The other parameters are those of `update_library`. Ctrl-C raises
+    Files are read when they are completely written. All folders are scanned again every
+    `watch_options.rescan_seconds`, and `watch_options.stop` ends the watch. The other parameters are those of `update_library`. Ctrl-C raises
     KeyboardInterrupt. Raises LibraryError and EmbedderError.
     """
     paths, library_folder = as_paths(folders), library_path(library)
@@ -62,18 +58,18 @@ def watch_library(
         notify,
         watch_options,
     )
-    watcher = LibraryWatcher(library_folder, embedders, scheduler, on_change)
+    watcher = LibraryWatcher(library_folder, embedders, scheduler, watch_options.on_change)
 
     def scan(writer: LibraryWriter) -> Report:
         return update_folders(
             writer, paths, options, progress=progress, should_read=watcher.is_complete, notify=notify
         )
 
-    stop = stop or Event()
+    stop = watch_options.stop or Event()
     try:
         report = watcher.initial_scan(scan, stop)
         if report is not None:
-            on_initial_scan(report)
+            watch_options.on_initial_scan(report)
             if report.interrupted and not stop.is_set():
                 raise KeyboardInterrupt
         watcher.run(stop)

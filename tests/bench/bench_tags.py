@@ -23,7 +23,7 @@ from time import perf_counter
 import numpy as np
 from common import Cloud, alone, emit, machine, make_library, table
 
-from indexer import index_folder, tag_library
+from indexer import TagOptions, index_folder, tag_library
 from indexer.maintenance.build_index import build_indexes
 from indexer.maintenance.calibrate import calibrate_if_due
 from indexer.store.writer import LibraryWriter
@@ -102,7 +102,7 @@ def make(folder: Path, count: int, seed: int) -> None:
 def tag(folder: Path, one_of: bool) -> dict[str, float]:
     """Tag with all labels; return count, seconds and memory."""
     start = perf_counter()
-    done = tag_library(LABELS, library=folder, one_of=one_of)
+    done = tag_library(LABELS, library=folder, options=TagOptions(one_of=one_of))
     seconds = perf_counter() - start
     count = sum(label.count for label in done.labels)
     return {"tags": count, "seconds": seconds, "peak MB": getrusage(RUSAGE_SELF).ru_maxrss * 1024 / 1e6}

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
-from indexer import IndexOptions, switch_library, tag_library, verify_library
+from indexer import IndexOptions, TagOptions, switch_library, tag_library, verify_library
 from indexer.decode.images.crops import tile_boxes
 from indexer.enrich import tiles
 from indexer.types import BatchLimits
@@ -167,7 +167,7 @@ def test_exclusion_filter_checks_tiles_too(landscapes, index, opened):
 
 def test_labels_are_assigned_to_images_not_tiles(landscapes, index, place, toy, opened):
     index(landscapes, tiles=True)
-    tag_library(["red", "green"], library=place, embedder=toy, at_least=0)
+    tag_library(["red", "green"], library=place, embedder=toy, options=TagOptions(at_least=0))
     assert opened().tags() == {"green": 3, "red": 3}
 
 

@@ -204,7 +204,10 @@ def make(version: str) -> dict[str, object]:
     report = indexer.update_library(**how)
     print(report, *report.notes, sep="\n")
     if hasattr(indexer, "tag_library"):
-        print(indexer.tag_library(["red", "blue"], library=place, embedder=Toy(), at_least=0.5))
+        at_least = {"at_least": 0.5}
+        if hasattr(indexer, "TagOptions"):  # since version 0.5
+            at_least = {"options": indexer.TagOptions(**at_least)}
+        print(indexer.tag_library(["red", "blue"], library=place, embedder=Toy(), **at_least))
         examples = [BASE / "pictures/red.png", BASE / "more/pink.png"]
         against = [BASE / "pictures" / f"{color}.png" for color in ("green", "blue", "cyan")]
         print(indexer.teach("warm", examples, against=against, library=place, embedder=Toy()))

@@ -10,7 +10,7 @@ import pytest
 import torch
 from open_clip.tokenizer import HFTokenizer, SimpleTokenizer
 
-from indexer import switch_library, update_library
+from indexer import ModelOptions, switch_library, update_library
 from indexer.models.checkpoint import PREPROCESSING_KEYS
 from indexer.models.precision import MIN_COSINE, choose_precision
 from indexer.models.prepare import choose_and_save_precision
@@ -121,7 +121,9 @@ def test_real_architecture_matches_open_clip_before_and_after_a_switch(
     prepare_in_float32(checkpoints(arch), arch)
     embedder = embedder_of(arch)
     assert_matches_open_clip(embedder, checkpoints(arch).parent)
-    done = switch_library(str(checkpoints(arch)), library=tmp_path / "library", arch=arch)
+    done = switch_library(
+        str(checkpoints(arch)), library=tmp_path / "library", options=ModelOptions(arch=arch)
+    )
     assert (done.embedded, done.waiting, done.answers) == (5, 0, True)
     images, texts = reference_vectors(embedder, checkpoints(arch).parent)
     with Library.open(tmp_path / "library") as library:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from indexer import IndexOptions, switch_library, update_library
+from indexer import IndexOptions, ModelOptions, switch_library, update_library
 from indexer.models import resolve
 from retrieval import Library
 from retrieval.errors import EmbedderError, SpaceMismatch
@@ -56,7 +56,7 @@ def test_changed_weights_are_refused_until_the_library_is_switched(folder, tmp_p
         assert len(library.search("a dog", count=10)) == 7
         with pytest.raises(EmbedderError, match="Text queries still work"):
             library.search(image=folder / "red.png")
-    done = switch_library(str(path), library=place, arch="small-vit")
+    done = switch_library(str(path), library=place, options=ModelOptions(arch="small-vit"))
     assert (done.embedded, done.answers) == (7, True)
     assert "(before " in done.old
     assert done.new == str(path)

@@ -45,8 +45,10 @@ class RotatedTextEmbedder(ToyEmbedder):
 
 @pytest.fixture
 def tag(place, toy):
-    def tag_labels(*labels, **options):
-        return tag_library(labels, **{"library": place, "embedder": toy} | options)
+    def tag_labels(*labels, embedder=toy, dry_run=False, **options):
+        return tag_library(
+            labels, library=place, embedder=embedder, dry_run=dry_run, options=TagOptions(**options)
+        )
 
     return tag_labels
 
@@ -379,7 +381,7 @@ def test_uncalibrated_library_cannot_be_tagged(folder, index, place, tag):
 @example("\udce9 é É ß")
 def test_label_of_any_text_is_rejected_or_found(library, place, toy, text):
     try:
-        done = tag_library(text, library=place, embedder=toy, at_least=0)
+        done = tag_library(text, library=place, embedder=toy, options=TagOptions(at_least=0))
     except ClewError:
         return
     (label,) = done.labels
@@ -394,7 +396,7 @@ def test_label_of_any_text_is_rejected_or_found(library, place, toy, text):
 def test_reindexing_an_unchanged_folder_imports_no_heavy_package(folder, place):
     index_folder(folder, library=place, model="builtin").close()
     tag_library(["red", "a dog"], library=place)
-    tag_library(["red wall", "dog"], library=place, one_of=True)
+    tag_library(["red wall", "dog"], library=place, options=TagOptions(one_of=True))
     loaded = imported_modules(f"from indexer import update_library\nupdate_library(library={str(place)!r})")
     assert not {"torch", "open_clip", "faiss", "onnxruntime"} & loaded
 
@@ -415,7 +417,7 @@ def test_builtin_model_tags_by_meaning(flickr, place, tmp_path):
     index_folder(tmp_path / "photos", library=place, embedder=load_embedder("builtin")).close()
     captions = [json.loads(line) for line in (flickr / "captions.jsonl").read_text().splitlines()]
     dogs = {row["image"] for row in captions if sum(" dog" in text for text in row["captions"]) >= 2}
-    done = tag_library(["dog", "receipt", "spreadsheet"], library=place, at_least=0.6)
+    done = tag_library(["dog", "receipt", "spreadsheet"], library=place, options=TagOptions(at_least=0.6))
     dog, receipt, spreadsheet = done.labels
     assert {hit.path.name for hit in dog.best} <= dogs
     assert len(dog.best) == 3
@@ -466,12 +468,13 @@ def test_invalid_arguments_exit_with_2(clew, folder, arguments, message):
 
 def test_tags_of_many_small_updates_equal_those_of_one_run(tmp_path, place, toy):
     shades = [(250, 3 * n, n) for n in range(24)]
+    options = TagOptions(one_of=True, weight=1)
     for number, shade in enumerate(shades):
         draw_image(tmp_path / "step" / f"{number}.png", shade)
         update_library([tmp_path / "step"], library=place, embedder=toy)
         if number == 0:
-            tag_library(["red", "yellow"], library=place, embedder=toy, one_of=True, weight=1)
+            tag_library(["red", "yellow"], library=place, embedder=toy, options=options)
     stepwise = tags_of(place)
-    tag_library(["red", "yellow"], library=place, embedder=toy, one_of=True, weight=1)
+    tag_library(["red", "yellow"], library=place, embedder=toy, options=options)
     assert tags_of(place) == stepwise
     assert sum(map(len, stepwise.values())) == 24

@@ -88,11 +88,13 @@ def watching(place, *folders, options=DEFAULT_OPTIONS, watch_options=SHORT_QUIET
                 library=place,
                 embedder=ToyEmbedder(),
                 options=options,
-                watch_options=watch_options,
-                on_change=log.changes.append,
-                on_initial_scan=lambda report: log.initial_scan_done.set(),
+                watch_options=replace(
+                    watch_options,
+                    on_initial_scan=lambda report: log.initial_scan_done.set(),
+                    on_change=log.changes.append,
+                    stop=log.stop,
+                ),
                 notify=log.messages.append,
-                stop=log.stop,
             )
         except BaseException as error:
             log.error = error
