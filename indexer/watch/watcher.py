@@ -44,8 +44,8 @@ def watch_library(
     """Index folders, or all folders of the library, then follow their changes.
 
     Files are read when they are completely written. All folders are scanned again every
-    `watch_options.rescan_seconds`, and `watch_options.stop` ends the watch. The other parameters are those of `update_library`. Ctrl-C raises
-    KeyboardInterrupt. Raises LibraryError and EmbedderError.
+    `watch_options.rescan_seconds`, and `watch_options.stop` ends the watch. The other parameters are those of
+    `update_library`. Ctrl-C raises KeyboardInterrupt. Raises LibraryError and EmbedderError.
     """
     paths, library_folder = as_paths(folders), library_path(library)
     embedders = EmbedderCache(
