@@ -94,6 +94,7 @@ class Library:
             image: a file or a Pillow image, a further term of the query.
             like, unlike: example images (segment ids, files or Pillow images); they are not returned.
             kind: one or more kinds.
+            options: filters, and how hits are ranked and shown, as `SearchOptions(after=2021, group=True)`.
 
         A hit whose `match` is "weak" matches no better than background queries. Raises QueryError.
         """
