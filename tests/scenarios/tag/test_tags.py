@@ -9,7 +9,15 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from indexer import forget, index_folder, remove_labels, switch_library, tag_library, update_library
+from indexer import (
+    TagOptions,
+    forget,
+    index_folder,
+    remove_labels,
+    switch_library,
+    tag_library,
+    update_library,
+)
 from indexer.tag.matcher import TagRule, match_labels
 from indexer.tag.zero_shot import DEFAULT_IMAGE_WEIGHT, classify, fuse, label_vectors
 from retrieval import Library, SearchOptions
