@@ -38,7 +38,9 @@ def clip_command(
     clew clip 1234 dog.mp4                   by id (see --json)
 
     The streams are copied without re-encoding if the format of OUT permits it; the clip then starts at the
-    key frame before HIT, and its actual start is printed. Otherwise the video is re-encoded.
+    key frame before HIT, and its actual start is printed. Otherwise they are re-encoded. Streams that OUT
+    does not contain, such as subtitles, or the video in OUT.mp3, are named. OUT is read again before it
+    appears under its name.
     """
     from retrieval.library import Library
 
@@ -56,4 +58,6 @@ def clip_command(
     write(f"{printable(str(clip.path))}\n")
     method = "copied from the key frame before the hit" if clip.copied else "re-encoded"
     source = printable(relative_path(clip.source))
+    if clip.left_out:
+        note(f"Not in {printable(clip.path.name)}: {', '.join(clip.left_out)} of {source}.")
     note(f"{format_timestamp(clip.start)} to {format_timestamp(clip.end)} of {source}, {method}.")

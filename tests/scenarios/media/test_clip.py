@@ -121,7 +121,7 @@ def test_clip_command_takes_ids_and_printed_locations(tmp_path, clew):
 
 def test_failed_clip_leaves_no_file(tmp_path):
     path = write_video(tmp_path / "a.mp4", SCENES[:1])
-    with pytest.raises(MediaError, match=r"cannot be written as \.txt"):
+    with pytest.raises(MediaError, match=r"\.txt is not a format of clips; use one of \.mp4"):
         write_clip(path, tmp_path / "out.txt", 0, 1)
     with pytest.raises(MediaError, match="no frame in this time range"):
         write_clip(path, tmp_path / "out.mp4", 50, 60)
@@ -175,3 +175,80 @@ def test_library_clip_keeps_the_aspect_ratio(tmp_path, place, toy):
         assert (clip.start, clip.end) == (hit.start, hit.end) == (3.0, 5.4)
     with av.open(str(clip.path)) as container:
         assert container.streams.video[0].sample_aspect_ratio == Fraction(4, 3)
+
+
+def streams(path) -> dict[str, tuple[str, int]]:
+    """Return the codec and the number of decoded frames of each stream, by type."""
+    found = {}
+    with av.open(str(path)) as container:
+        types = [stream.type for stream in container.streams]
+    for index, kind in enumerate(types):
+        with av.open(str(path)) as container:
+            stream = container.streams[index]
+            count = sum(1 for _ in container.decode(stream))
+            found[kind] = stream.codec_context.codec.canonical_name, count
+    return found
+
+
+@pytest.mark.parametrize(
+    ("source", "codec", "suffix", "copied", "video"),
+    [
+        ("a.webm", "libvpx", ".ts", False, "h264"),  # FFmpeg writes VP8 into MPEG-TS, and nobody reads it
+        ("a.webm", "libvpx", ".mp4", False, "h264"),
+        ("a.webm", "libvpx", ".avi", False, "mpeg4"),
+        ("a.webm", "libvpx", ".mkv", True, "vp8"),
+        ("a.mp4", "libx264", ".TS", True, "h264"),
+        ("a.mp4", "libx264", ".mov", True, "h264"),
+        ("a.mp4", "libx264", ".webm", False, "vp9"),
+        ("a.mkv", "mpeg4", ".avi", True, "mpeg4"),
+    ],
+)
+def test_codecs_are_copied_only_into_formats_that_players_expect_them_in(
+    tmp_path, source, codec, suffix, copied, video
+):
+    path = write_video(tmp_path / source, SCENES[:1], codec=codec, size=(96, 64))
+    clip = write_clip(path, tmp_path / f"out{suffix}", 1.0, 2.0)
+    assert clip.copied is copied
+    ((kind, (name, count)),) = streams(clip.path).items()
+    assert (kind, name) == ("video", video)
+    assert count == pytest.approx(25 * (clip.end - clip.start), abs=3)
+
+
+@pytest.mark.parametrize("suffix", [".ts", ".wav", ".mp3", ".opus", ".ogg", ".mka", ".aiff"])
+def test_every_audio_clip_can_be_decoded(tmp_path, suffix):
+    source = write_audio(tmp_path / "a.ogg", 4, [(0, 4, 400)])
+    with av.open(str(source)) as container:
+        source_codec = container.streams[0].codec_context.codec.canonical_name
+    clip = write_clip(source, tmp_path / f"out{suffix}", 1, 3)
+    ((kind, (codec, count)),) = streams(clip.path).items()
+    assert kind == "audio" and count > 1
+    assert clip.copied is (codec == source_codec)
+    with av.open(str(clip.path)) as container:
+        samples = sum(frame.samples / frame.sample_rate for frame in container.decode(audio=0))
+    assert samples == pytest.approx(2, abs=0.15)
+
+
+@pytest.mark.parametrize("name", ["a.m3u8", "a.mpd", "a.jpg", "a%03d.png", "a.ism", "a.mxf"])
+def test_formats_of_several_files_are_refused(tmp_path, name):
+    path = write_video(tmp_path / "in" / "a.mp4", SCENES[:1], size=(96, 64))
+    (tmp_path / "init-stream0.m4s").write_text("mine")
+    with pytest.raises(MediaError, match="is not a format of clips"):
+        write_clip(path, tmp_path / name, 0, 1, force=True)
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["in", "init-stream0.m4s"]
+    assert (tmp_path / "init-stream0.m4s").read_text() == "mine"
+
+
+def test_streams_that_a_clip_does_not_contain_are_named(tmp_path, clew):
+    path = write_video(
+        tmp_path / "videos" / "a.mp4", SCENES[:1], audio=True, subtitles=[(0.5, 2, "hello")], size=(96, 64)
+    )
+    assert write_clip(path, tmp_path / "a.mkv", 0, 2).left_out == ("subtitle stream 1 (mov_text)",)
+    sound = write_clip(path, tmp_path / "a.flac", 0, 2)
+    assert sound.left_out == ("video stream 0 (h264)", "subtitle stream 1 (mov_text)")
+    assert set(streams(sound.path)) == {"audio"}
+    assert clew("index", "videos", "--model", "builtin").exit_code == 0
+    done = clew("clip", "videos/a.mp4 @ 00:00.0", "b.mp3")
+    assert "Not in b.mp3: video stream 0 (h264), subtitle stream 1 (mov_text) of videos/a.mp4." in done.stderr
+    silent = write_video(tmp_path / "silent.mp4", SCENES[:1], size=(96, 64))
+    with pytest.raises(MediaError, match="audio only, and the source has none"):
+        write_clip(silent, tmp_path / "c.mp3", 0, 1)
