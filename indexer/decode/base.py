@@ -38,3 +38,4 @@ class DecodedFile:
     drafts: list[SegmentDraft] = field(default_factory=list)
     properties: MediaProperties = field(default_factory=MediaProperties)
     note: str | None = None
+    is_taken_in_utc: bool = False  # the capture time in `properties` is universal, not local

@@ -15,6 +15,7 @@ from indexer.decode.base import DecodedFile
 from indexer.decode.context import DecodeContext, Decoder
 from indexer.decode.documents import html, office, pdf
 from indexer.decode.images import decoder as images
+from indexer.decode.metadata.local_time import to_local_time
 from indexer.decode.signatures import DECODER_NOUNS, HEAD_BYTES, fallback_decoders, mismatch_reason
 from indexer.decode.text import caption_table, plain, sidecar_captions, subtitles
 from indexer.decode.video import decoder as video
@@ -98,9 +99,8 @@ def _read_open_file(
         return ReadResult(entry, digest)
     file.seek(0)
     try:
-        return ReadResult(
-            entry, digest, decoded=_decode_or_sniff(entry.decoder, file, _suffix(entry.path), context)
-        )
+        decoded = _decode_or_sniff(entry.decoder, file, _suffix(entry.path), context)
+        return ReadResult(entry, digest, localize(decoded, entry.path, entry.mtime / 1e9))
     except MediaError as error:
         return ReadResult(entry, error=str(error))
     except ExtraMissing as error:
@@ -147,7 +147,8 @@ def redecode(
                 return None
             if scene_ranges is not None:
                 return DecodedFile(video.embed_known_scenes(file, context, scene_ranges))
-            return _decode_or_sniff(decoder_name, file, _suffix(path), context)
+            decoded = _decode_or_sniff(decoder_name, file, _suffix(path), context)
+            return localize(decoded, path, modified_seconds(path))
     except Exception:  # also a decoder that now rejects the file
         return None
 
@@ -161,6 +162,22 @@ def open_unchanged(
         unchanged = hashlib.file_digest(file, "sha256").digest() == digest
         file.seek(0)
         yield file if unchanged else None
+
+
+def localize(decoded: DecodedFile, path: bytes, modified: float | None) -> DecodedFile:
+    """Return a file whose capture time is local; `modified` is its modification time in seconds."""
+    if not decoded.is_taken_in_utc:
+        return decoded
+    name = os.fsdecode(os.path.basename(path))
+    return replace(decoded, properties=to_local_time(decoded.properties, name, modified))
+
+
+def modified_seconds(path: bytes) -> float | None:
+    """Return the modification time of a file; None for a file in an archive."""
+    try:
+        return os.stat(path).st_mtime
+    except OSError:
+        return None
 
 
 def _suffix(path: bytes) -> str:

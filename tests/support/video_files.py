@@ -20,6 +20,7 @@ Style: Default,Arial,16,&Hffffff,2
 [Events]
 Format: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text
 """
+Subtitle = tuple[float, float, str]  # start and end in seconds, text
 Scene = tuple[str, float]  # a color of the toy embedder, "black", or a color and a shape; seconds
 
 
@@ -56,7 +57,8 @@ def write_video(
     rotation: int = 0,
     aspect: Fraction | None = None,
     size=FRAME_SIZE,
-    subtitles: Sequence[tuple[float, float, str]] = (),
+    subtitles: Sequence[Subtitle] = (),
+    more_subtitles: Sequence[Sequence[Subtitle]] = (),
     audio: bool | str = False,
     audio_seconds: float | None = None,
     tones: Sequence[Tone] = (),
@@ -83,10 +85,10 @@ def write_video(
             stream.set_display_rotation(rotation)
         if aspect:
             stream.codec_context.sample_aspect_ratio = aspect
-        subtitle_stream = (
-            container.add_stream("mov_text" if path.suffix == ".mp4" else "srt") if subtitles else None
-        )
-        if subtitle_stream is not None:
+        tracks = [track for track in (subtitles, *more_subtitles) if track]
+        subtitle_codec = "mov_text" if path.suffix == ".mp4" else "srt"
+        subtitle_streams = [container.add_stream(subtitle_codec) for _ in tracks]
+        for subtitle_stream in subtitle_streams:
             subtitle_stream.codec_context.subtitle_header = ASS_HEADER
         audio_codec = audio if isinstance(audio, str) else "aac"
         audio_stream = container.add_stream(audio_codec, rate=48_000) if audio else None
@@ -98,8 +100,9 @@ def write_video(
         if audio_stream is not None:
             seconds = audio_seconds or sum(seconds for _, seconds in scenes)
             _encode_audio(container, audio_stream, seconds, tones)
-        for start, end, text in subtitles:
-            container.mux(_subtitle_packet(subtitle_stream, start, end, text))
+        for subtitle_stream, track in zip(subtitle_streams, tracks, strict=True):
+            for start, end, text in track:
+                container.mux(_subtitle_packet(subtitle_stream, start, end, text))
     return path
 
 

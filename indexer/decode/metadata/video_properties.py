@@ -22,10 +22,10 @@ def video_properties(
 ) -> MediaProperties:
     """Return the properties of a video from its container's metadata; invalid values are left out.
 
-    `taken` and `zone` are stored as written: cameras use their own time zone, most programs UTC.
+    `taken` and `zone` are as written, see `is_taken_in_utc`.
     """
-    tags = {name.lower(): clean_text(text[:MAX_TAG_CHARACTERS]).strip() for name, text in metadata.items()}
-    taken, zone = _capture_time(tags)
+    tags = _clean_tags(metadata)
+    _, taken, zone = _capture_time(tags)
     latitude, longitude = try_read(lambda: _parse_location(_first_tag(tags, LOCATION_TAGS))) or (None, None)
     return MediaProperties(
         width=size[0] if size else None,
@@ -39,13 +39,27 @@ def video_properties(
     )
 
 
-def _capture_time(tags: Mapping[str, str]) -> tuple[str | None, str | None]:
+def is_taken_in_utc(metadata: Mapping[str, str]) -> bool:
+    """Return True if the capture time is universal: that of MP4 (ISO 14496-12) and Matroska.
+
+    Apple's `creationdate` has the time zone of the camera.
+    """
+    name, _, zone = _capture_time(_clean_tags(metadata))
+    return (name, zone) == ("creation_time", "+00:00")
+
+
+def _clean_tags(metadata: Mapping[str, str]) -> dict[str, str]:
+    return {name.lower(): clean_text(text[:MAX_TAG_CHARACTERS]).strip() for name, text in metadata.items()}
+
+
+def _capture_time(tags: Mapping[str, str]) -> tuple[str, str | None, str | None]:
+    """Return the tag of the capture time, the time and its zone."""
     for name in TIME_TAGS:
         time = try_read(lambda name=name: datetime.fromisoformat(tags[name]))  # type: ignore[misc]
         if time is not None and time.year > MAX_UNSET_CLOCK_YEAR:
             zone = time.isoformat()[-6:] if time.tzinfo else None
-            return time.replace(tzinfo=None, microsecond=0).isoformat(), zone
-    return None, None
+            return name, time.replace(tzinfo=None, microsecond=0).isoformat(), zone
+    return "", None, None
 
 
 def _parse_location(text: str) -> tuple[float, float] | None:

@@ -8,5 +8,6 @@ plain             Decoder of plain text and Markdown.
 sidecar_captions  Decoder of the captions of one image: lines of text, JSON of img2dataset, or an XMP sidecar.
 subtitle_cues     Cues of subtitles: cleaning their text, joining them to sentences, reading tracks of videos.
 subtitle_formats  Parsers of subtitle files: SubRip, WebVTT, SubStation Alpha (.ass, .ssa) and MicroDVD (.sub)
+subtitle_tracks   Select the subtitle tracks of a video that have different texts.
 subtitles         Decoder of subtitle files, which belong to a video of the same name or stand alone.
 """

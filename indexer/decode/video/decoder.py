@@ -15,8 +15,9 @@ from PIL import Image
 from indexer.decode.base import DecodedFile, SegmentDraft
 from indexer.decode.context import DecodeContext
 from indexer.decode.metadata.perceptual_hash import brightness_grid, sharpness, small_grayscale
-from indexer.decode.metadata.video_properties import video_properties
+from indexer.decode.metadata.video_properties import is_taken_in_utc, video_properties
 from indexer.decode.text.subtitle_cues import Cue
+from indexer.decode.text.subtitle_tracks import distinct_tracks
 from indexer.decode.text.subtitles import subtitle_drafts
 from indexer.decode.video import cut_search, scenes
 from indexer.decode.video.frame_converter import ConvertedFrame, FrameConverter
@@ -51,9 +52,11 @@ def decode(file: BinaryIO, suffix: str, context: DecodeContext) -> DecodedFile:
     scan = _embed_key_frames(file, context)
     index = scan.index
     drafts = [_scene_draft(index, scene) for scene in _find_scenes(file, index, scan.samples, context)]
-    drafts += subtitle_drafts(_subtitle_cues(index), context.chunker)
+    for cues in _subtitle_tracks(index):
+        drafts += subtitle_drafts(cues, context.chunker)
     duration = round(index.to_seconds(index.end_time), 3)
-    return DecodedFile(drafts, video_properties(scan.metadata, scan.display_size, duration))
+    properties = video_properties(scan.metadata, scan.display_size, duration)
+    return DecodedFile(drafts, properties, is_taken_in_utc=is_taken_in_utc(scan.metadata))
 
 
 def embed_known_scenes(
@@ -197,8 +200,11 @@ def _scene_draft(index: PacketIndex, scene: Scene) -> SegmentDraft:
     )
 
 
-def _subtitle_cues(index: PacketIndex) -> list[Cue]:
-    """Return the subtitles, ascending, in seconds from the zero of the file."""
+def _subtitle_tracks(index: PacketIndex) -> list[Sequence[Cue]]:
+    """Return the subtitles of each distinct track, ascending, in seconds from the zero of the file."""
     start = index.zero * float(index.time_base)
-    cues = sorted(Cue(max(0.0, cue.start - start), max(0.0, cue.end - start), cue.text) for cue in index.cues)
-    return [cue for cue in cues if cue.end > 0]
+    tracks = [
+        sorted(Cue(max(0.0, cue.start - start), cue.end - start, cue.text) for cue in cues if cue.end > start)
+        for cues in index.cues.values()
+    ]
+    return distinct_tracks(tracks)

@@ -101,7 +101,8 @@ def sample_key_frames(
 
     for packet in demux_packets(container, stream, *subtitle_streams):
         if packet.stream.index != stream.index:
-            index.cues += packet_cues(packet) if len(index.cues) < MAX_CUES else []
+            cues = index.cues.setdefault(packet.stream.index, [])
+            cues += packet_cues(packet) if len(cues) < MAX_CUES else []
             continue
         if len(index.times) >= MAX_PACKETS:
             break

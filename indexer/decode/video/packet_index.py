@@ -31,7 +31,7 @@ class PacketIndex:
     start_time: int = 0  # of the first frame that is shown
     end_time: int = 0  # when the last frame ends
     frame_pixels: int = 0  # width x height
-    cues: list[Cue] = field(default_factory=list)  # subtitles, in seconds of the container
+    cues: dict[int, list[Cue]] = field(default_factory=dict)  # of each text track, in seconds of the file
     _display_times: "array[int]" = field(default_factory=_int64_array)
 
     def add_packet(self, packet: "Packet[Any]") -> int:

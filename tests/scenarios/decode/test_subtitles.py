@@ -11,6 +11,7 @@ from indexer.decode.context import DecodeContext
 from indexer.decode.text import subtitles
 from indexer.decode.text.subtitle_cues import Cue, clean_cue_text, join_cues, substation_text
 from indexer.decode.text.subtitle_formats import MAX_CUES, lacks_frame_rate, parse_cues
+from indexer.decode.video import decoder as video
 from retrieval import Library, SearchOptions
 from retrieval.errors import MediaError
 from retrieval.formatting import format_location as shown
@@ -168,6 +169,20 @@ def test_subtitle_tracks_of_a_video_are_found_with_their_times(tmp_path, index, 
         assert (hit.start, hit.end, hit.text, hit.timed) == (3.0, 4.25, "cyan magenta", True)
         assert shown(hit) == f"{path} @ 00:03.0"
         assert hit.score == pytest.approx(1.0, abs=0.01)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_subtitle_tracks_of_two_languages_are_joined_separately(tmp_path, suffix):
+    english = [(0.5, 2.0, "When young"), (2.0, 4.0, "we lived by the sea.")]
+    german = [(0.6, 2.1, "als ich jung war,"), (2.1, 4.0, "wohnten wir am Meer.")]
+    tracks = [german, english]
+    path = write_video(tmp_path / f"clip{suffix}", [("red", 5.0)], subtitles=english, more_subtitles=tracks)
+    with path.open("rb") as file:
+        drafts = video.decode(file, suffix, DecodeContext(ToyEmbedder())).drafts
+    assert [draft.text for draft in drafts if draft.kind == "text"] == [
+        "When young we lived by the sea.",
+        "als ich jung war, wohnten wir am Meer.",
+    ]
 
 
 @pytest.mark.parametrize(

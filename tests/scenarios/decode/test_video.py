@@ -294,3 +294,14 @@ def test_replaced_video_is_read_again(tmp_path, place, toy):
     write_video(path, SCENES)
     report = update_library([path.parent], library=place, embedder=toy)
     assert (report.updated, report.segments) == (1, 3)
+
+
+def test_video_is_filed_under_its_local_date(tmp_path, index, place, toy):
+    metadata = {"creation_time": "2022-01-01T23:30:00.000000Z"}
+    path = write_video(tmp_path / "videos" / "VID_20220102_083000.mp4", SCENES[:1], metadata=metadata)
+    index(path.parent)
+    from retrieval import Library, SearchOptions
+
+    with Library.open(place, embedder=toy) as library:
+        (hit,) = library.search("red", options=SearchOptions(date="2022-01-02"))
+    assert hit.time == "2022-01-02T08:30:00"
