@@ -23,6 +23,7 @@ from indexer.types import FileEntry, mtime_nanoseconds
 from retrieval.errors import ExtraMissing, MediaError
 from retrieval.media.archives.archive import Opener, open_path
 from retrieval.media.limits import DEFAULT_LIMITS, DecodeLimits
+from retrieval.media.regular_file import open_regular_file
 
 DECODERS: dict[str, Decoder] = {
     "picture": images.decode,
@@ -74,7 +75,7 @@ def read_file(
             with cast(BufferedReader, opener()) as file:
                 return _read_open_file(file, entry, context, is_known)
         for _ in range(3):
-            with open(os.path.join(root, entry.path), "rb") as file:
+            with open_regular_file(os.path.join(root, entry.path)) as file:
                 before = os.fstat(file.fileno())
                 entry = entry._replace(size=before.st_size, mtime=mtime_nanoseconds(before))
                 result = _read_open_file(file, entry, context, is_known)

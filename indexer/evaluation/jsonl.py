@@ -6,14 +6,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from retrieval.errors import EvaluationError
+from retrieval.errors import EvaluationError, MediaError
+from retrieval.media.regular_file import open_regular_file
 
 
 def read_objects(path: Path, expected: str) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield number and object of each line that is not blank; raises EvaluationError."""
     try:
-        lines = path.read_text("utf-8-sig").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
+        with open_regular_file(os.fspath(path)) as file:
+            lines = file.read().decode("utf-8-sig").split("\n")
+    except (OSError, UnicodeDecodeError, MediaError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise EvaluationError(f"{path} cannot be read: {reason}.") from error
     empty = True

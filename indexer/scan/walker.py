@@ -17,7 +17,9 @@ from indexer.scan.sidecars import assign_decoders, name_stem
 from indexer.scan.targets import ScanTarget
 from indexer.types import FileEntry, mtime_nanoseconds
 from retrieval.catalog.schema import CATALOG_FILE, INDEX_FOLDER, LIBRARY_FILE_NAMES
+from retrieval.errors import MediaError
 from retrieval.media.archives.archive import archive_suffix
+from retrieval.media.regular_file import open_regular_file
 
 # Errors of a link to nothing or to itself: it has no file.
 BROKEN_LINK_ERRORS = frozenset((errno.ENOENT, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOTDIR))
@@ -168,9 +170,9 @@ def _file_entries(
 def _is_caption_table(path: bytes) -> bool:
     """Return True if a table has captions of images, or cannot be opened: its decoder reports the reason."""
     try:
-        with open(path, "rb") as file:
+        with open_regular_file(path) as file:
             start = file.read(HEADER_BYTES)
-    except OSError:
+    except (OSError, MediaError):
         return True
     return has_captions(start, _suffix(path))
 

@@ -12,6 +12,12 @@ from indexer.decode.base import SegmentDraft
 
 Analysis = Literal["ocr", "speech", "sounds", "tiles", "metadata"]
 
+# The decoder that wrote the segments of a content `c`: a file with a wrong suffix is read by another decoder
+# than that of its suffix, which the content keeps as a part of its key.
+_ACTUAL_DECODER = """coalesce((SELECT CASE s.kind WHEN 'image' THEN 'picture' WHEN 'page' THEN 'document'
+                                              WHEN 'video' THEN 'video' WHEN 'audio' THEN 'sound' END
+                                FROM segments s WHERE s.content = c.id AND s.ordinal = 0), c.decoder)"""
+
 
 class PendingContent(NamedTuple):
     """A content to process, a file that holds it, and how far it has been analyzed."""
@@ -47,8 +53,8 @@ def pending_contents(
     query = f"""WITH pending AS MATERIALIZED (  -- few, so that few files are looked up
                     SELECT c.id, a.content IS NOT NULL AND a.progress IS NULL AS is_outdated
                       FROM contents c LEFT JOIN analyses a ON a.content = c.id AND a.analysis = ?2
-                     WHERE c.segments IS NOT NULL AND c.decoder IN ({marks})
-                           AND (a.version IS NOT ?1 OR a.progress IS NOT NULL) AND {condition})
+                     WHERE c.segments IS NOT NULL AND (a.version IS NOT ?1 OR a.progress IS NOT NULL)
+                           AND {_ACTUAL_DECODER} IN ({marks}) AND {condition})
                 SELECT id FROM pending
                  WHERE EXISTS (SELECT 1 FROM present_files WHERE content = id) ORDER BY is_outdated, id"""
     return [row[0] for row in db.execute(query, (version, analysis, *decoders))]
@@ -70,7 +76,7 @@ def locate(
     db: sqlite3.Connection, contents: Iterable[int], analysis: str = "", version: str = ""
 ) -> Iterator[PendingContent]:
     """Yield contents with a present file, and how far this version of an analysis has come."""
-    query = """SELECT c.id, c.hash, c.decoder,
+    query = f"""SELECT c.id, c.hash, {_ACTUAL_DECODER},
                       (SELECT path FROM present_files WHERE content = c.id LIMIT 1),
                       coalesce((SELECT progress FROM analyses
                                  WHERE content = c.id AND analysis = ?2 AND version = ?3), 0.0)

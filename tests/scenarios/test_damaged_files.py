@@ -2,6 +2,7 @@
 
 import io
 import threading
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -10,6 +11,8 @@ from PIL import Image, ImageFile
 from indexer import switch_library
 from indexer.decode.text.caption_rows import has_captions
 from indexer.decode.text.encoding import decode_text
+from indexer.store.analyses import locate, pending_contents
+from indexer.store.writer import LibraryWriter
 from retrieval import Library
 from retrieval.errors import MediaError
 from retrieval.media.av.container import MEDIA_FORMATS, open_container
@@ -139,7 +142,7 @@ def test_file_with_wrong_suffix_is_read_by_its_content(name, tmp_path, index, pl
     data, kinds = MISNAMED_FILES[name]
     (tmp_path / "files").mkdir()
     (tmp_path / "files" / name).write_bytes(data)
-    report = index(tmp_path / "files", tiles=True, retry=True)
+    report = index(tmp_path / "files", retry=True)
     assert (report.failed, report.kinds, report.notes) == (0, kinds, [])
     assert index(tmp_path / "files").unchanged == 1
     with Library.open(place, embedder=toy) as library:
@@ -155,6 +158,25 @@ def test_video_with_wrong_suffix_is_indexed_and_embedded_for_a_new_model(tmp_pat
     new_model.fingerprint = "toy-2"
     report = switch_library("toy", library=place, embedder=new_model)
     assert (report.embedded, report.waiting) == (1, 0)
+
+
+VISUAL_FILES = [name for name, (_, kinds) in MISNAMED_FILES.items() if kinds != {"text": 1}]
+
+
+@pytest.mark.parametrize("name", VISUAL_FILES)
+def test_analyses_take_a_file_with_wrong_suffix_by_its_content(name, tmp_path, index, place, toy):
+    data, kinds = MISNAMED_FILES[name][0], Counter(MISNAMED_FILES[name][1])
+    (tmp_path / "files").mkdir()
+    (tmp_path / "files" / name).write_bytes(data)
+    index(tmp_path / "files")
+    with LibraryWriter(place, lambda space: toy) as writer:
+        db = writer.db.conn
+        images, pages, sounds = (
+            [found.decoder for found in locate(db, pending_contents(db, "ocr", "1", [decoder]))]
+            for decoder in ("picture", "document", "sound")
+        )
+    assert (images, sounds) == (["picture"] * kinds["image"], [])
+    assert pages == ["document"] * kinds["page"]
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from retrieval.errors import MediaError
 from retrieval.formatting import pluralize
 from retrieval.media.limits import DEFAULT_LIMITS, DecodeLimits
+from retrieval.media.regular_file import open_regular_file
 
 if TYPE_CHECKING:
     from zipfile import ZipFile
@@ -73,7 +74,7 @@ def open_path(path: str | Path | bytes, limits: DecodeLimits = DEFAULT_LIMITS) -
     """Open a file, which may be in an archive, as a seekable file; raises OSError and MediaError."""
     encoded_path = os.fsencode(path)
     try:
-        return open(encoded_path, "rb")
+        return open_regular_file(encoded_path)
     except NotADirectoryError:
         location = split_archive_path(encoded_path)
         if location is None:
@@ -100,7 +101,7 @@ def list_archive(
     """
     listing = ArchiveListing(limits)
     skipped_count, example_name = Counter[str](), dict[str, bytes]()  # by reason
-    with open(path, "rb") as file:
+    with open_regular_file(path) as file:
         try:
             for member in _read_members(file, path, listing):
                 name = _normalize_name(member.name)
@@ -175,7 +176,7 @@ class CompressedTar:
 
         try:
             if self._tar_stream is None:
-                self._file = open(self._path, "rb")  # noqa: SIM115  closed with the last member
+                self._file = open_regular_file(self._path)  # closed with the last member
                 self._tar_stream = _open_compressed_tar(self._file, self._limits)
             if self._tar_stream is None:  # the file was replaced
                 return MediaError(TRUNCATED_MEMBER_REASON)
@@ -243,7 +244,7 @@ def _open_member(path: bytes, listing: ArchiveListing, member: "Member") -> Bina
 
     if listing.zip_file is not None and member.zip_info is not None:
         return open_zip_member(listing.zip_file, member.zip_info, listing.limits)
-    file = open(path, "rb")  # noqa: SIM115  closed by the window
+    file = open_regular_file(path)  # closed by the window
     if member.offset + member.size > os.fstat(file.fileno()).st_size:
         file.close()
         raise MediaError(TRUNCATED_MEMBER_REASON)

@@ -3,10 +3,12 @@
 import io
 import os
 import random
+import socket
 import tarfile
 import tracemalloc
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import pytest
 from hypothesis import given, settings
@@ -205,3 +207,98 @@ def test_zip_with_overlapping_stored_files_is_limited(tmp_path):
     path.write_bytes(data[:at] + entries + tail)
     listing = list_all(path, always_allowed_bytes=100_000)
     assert "more than the limit" in listing.problems[0] and len(listing.members) < 500
+
+
+DIRECTORY_ERRORS = {  # change of the second entry of a directory, at these bytes of it
+    "name that is not UTF-8": (b"bXY.png", b"b\xe4\xff.png"),
+    "name with half a character": (b"bXY.png", b"b\xed\xa0.png"),
+    "extra field that is too long": (b"\1\2\4\0data", b"\1\2\xff\xffdata"),
+    "zip64 field without its sizes": (b"\1\2\4\0data", b"\1\0\4\0data"),
+    "path field of Info-ZIP that is not UTF-8": (b"\1\2\4\0data", b"\x75\x70\4\0\xff\xff\xff\xff"),
+}
+
+
+def zip_with_entry_error(path, error: str):
+    """Write a zip of three images; the directory entry of the second has an error."""
+    with zipfile.ZipFile(path, "w") as zipped:
+        for name in ("a.png", "bXY.png", "ü.png"):
+            info = zipfile.ZipInfo(name)
+            info.extra = b"\1\2\4\0data" if name == "bXY.png" else b""
+            zipped.writestr(info, small_png("red"))
+    data = bytearray(path.read_bytes())
+    correct, wrong = DIRECTORY_ERRORS[error]
+    if correct.startswith(b"bXY"):  # the local header has the name too, with the flag of UTF-8
+        local = data.index(correct)
+        data[local : local + len(wrong)] = wrong
+        data[local - 24] |= 8
+    entry = data.rindex(b"PK\1\2", 0, data.rindex(correct))
+    data[entry + 9] |= 8
+    at = data.rindex(correct)
+    data[at : at + len(wrong)] = wrong
+    path.write_bytes(data)
+    return path
+
+
+@pytest.mark.parametrize("error", DIRECTORY_ERRORS)
+def test_error_in_one_entry_of_a_zip_loses_no_other(error, tmp_path):
+    path = zip_with_entry_error(tmp_path / "a.zip", error)
+    listing = list_all(path)
+    assert len(listing.members) == 3 and listing.problems == []
+    for opener in member_openers(os.fsencode(path), listing).values():
+        with opener() as file:
+            assert file.read() == small_png("red")
+
+
+def test_unknown_zip_version_of_one_entry_loses_no_other(tmp_path):
+    path = write_archive(tmp_path / "a.zip", {"a.png": b"1", "b.png": b"2"})
+    data = bytearray(path.read_bytes())
+    data[data.index(b"PK\1\2") + 6] = 99
+    path.write_bytes(data)
+    assert list(list_all(path).members) == [b"a.png", b"b.png"]
+
+
+def test_size_of_a_member_that_cannot_be_read_does_not_count(tmp_path):
+    path = write_archive(tmp_path / "a.zip", {"a.png": b"1", "b.png": b"2"})
+    data = bytearray(path.read_bytes())
+    entry = data.index(b"PK\1\2")
+    data[entry + 24 : entry + 28] = b"\xfe\xff\xff\xff"
+    path.write_bytes(data)
+    listing = list_all(path, always_allowed_bytes=1_000_000)
+    assert list(listing.members) == [b"b.png"] and "1 file (a.png) skipped" in listing.problems[0]
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.integers(0, 400), st.binary(min_size=1, max_size=8))
+def test_any_bytes_in_a_zip_directory_lose_at_most_the_rest(tmp_path_factory, offset, wrong):
+    path = zip_with_entry_error(tmp_path_factory.mktemp("zip") / "a.zip", "extra field that is too long")
+    data = bytearray(path.read_bytes())
+    start = data.index(b"PK\1\2")
+    at = min(start + offset, len(data) - len(wrong))
+    data[at : at + len(wrong)] = wrong
+    path.write_bytes(data)
+    listing = list_all(path)
+    assert len(listing.members) == 3 or listing.problems or offset > 0
+    for opener in member_openers(os.fsencode(path), listing).values():
+        with suppress(MediaError):
+            opener().close()
+
+
+@pytest.mark.parametrize("name", ["pipe.jpg", "pipe.zip"])
+def test_pipe_is_refused_without_waiting(name, tmp_path):
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(MediaError, match="not a regular file but a named pipe"):
+        open_path(tmp_path / name)
+    with pytest.raises(MediaError, match="not a regular file but a named pipe"):
+        list_all(tmp_path / name)
+
+
+def test_devices_and_sockets_are_refused(tmp_path):
+    with socket.socket(socket.AF_UNIX) as bound:
+        bound.bind(str(tmp_path / "s.jpg"))
+        with pytest.raises(MediaError, match="a socket"):
+            open_path(tmp_path / "s.jpg")
+    (tmp_path / "link.jpg").symlink_to("/dev/zero")
+    with pytest.raises(MediaError, match="a device"):
+        open_path(tmp_path / "link.jpg")
+    with pytest.raises(IsADirectoryError):
+        open_path(tmp_path)

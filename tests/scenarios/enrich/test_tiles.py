@@ -106,6 +106,17 @@ def test_small_and_already_cropped_images_get_no_tiles(tmp_path, index):
     assert index(folder).segments == 0
 
 
+@pytest.mark.parametrize("name", ["photo.pdf", "photo.txt", "photo.mp4", "photo.mp3", "photo.docx"])
+def test_image_with_wrong_suffix_gets_tiles(name, landscapes, index, opened):
+    (landscapes / "find.png").rename(landscapes / name)
+    report = index(landscapes, tiles=True)
+    assert (report.kinds, report.segments) == ({"image": 3}, 18)
+    assert report.notes == ["15 tiles of 3 images added, for small objects."]
+    hit = opened().search("red")[0]
+    assert (hit.path.name, hit.box) == (name, BOTTOM_RIGHT_TILE)
+    assert index(landscapes).notes == []
+
+
 def test_interrupted_run_keeps_its_tiles_and_the_next_run_resumes(landscapes, index, place, toy):
     index(landscapes)
     reported = []
