@@ -4,7 +4,7 @@ import json
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
@@ -289,8 +289,9 @@ class LibraryWriter:
                 self.db.execute(f"DELETE FROM {vectors_table(space['id'])} WHERE segment IN ({segments})")
             count = int(self.db.execute(f"DELETE FROM segments WHERE content IN ({lost})").rowcount)
             self.db.execute(f"DELETE FROM contents WHERE id IN ({lost})")
-        self.db.execute("VACUUM")
         self.thumbnails.drop_orphans()
+        with suppress(sqlite3.OperationalError):  # the disk is full; the next purge shrinks the file
+            self.db.execute("VACUUM")
         return count
 
 

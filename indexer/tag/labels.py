@@ -11,7 +11,7 @@ from indexer.store.spaces import active_space, space_embedder
 from indexer.store.writer import LibraryWriter
 from indexer.tag.matcher import CONFIDENCE_DIGITS, TagRule, match_labels
 from indexer.tag.options import DEFAULT_OPTIONS, TagOptions
-from indexer.tag.tag_table import TagCounter, delete_labels, write_tags
+from indexer.tag.tag_table import TagCounter, delete_labels, left_over_alternatives, write_tags
 from indexer.tag.zero_shot import DEFAULT_IMAGE_WEIGHT
 from indexer.types import Notify, ignore_message
 from retrieval.catalog.reader import Catalog
@@ -66,7 +66,8 @@ def tag_library(
         dry_run: Write nothing, and do not lock the library.
         embedder: Replaces the library's model.
 
-    The tags of an existing label are replaced. Raises QueryError and LibraryError.
+    The tags of an existing label are replaced. With `one_of`, earlier alternatives of these labels that are
+    not among them are deleted, so that an image never has two of them. Raises QueryError and LibraryError.
     """
     folder, names = existing_library(library), _normalize_labels(labels)
     rule = _build_rule(names, options)
@@ -88,7 +89,14 @@ def tag_library(
             return _build_result(catalog, space, names, counter, dry_run=True)
     with LibraryWriter(folder, load_embedder) as writer:
         space = active_space(writer.catalog)
-        counter = write_tags(writer, space, writer.embedder, names, rule)
+        with writer.db.atomic():
+            left_over = left_over_alternatives(writer.catalog, names) if options.one_of else []
+            delete_labels(writer, left_over)
+            counter = write_tags(writer, space, writer.embedder, names, rule)
+        if left_over:
+            notify(
+                f"No longer a label, because it is not among the new alternatives: {', '.join(left_over)}."
+            )
         return _build_result(writer.catalog, space, names, counter, dry_run=False)
 
 

@@ -113,6 +113,17 @@ def delete_labels(writer: LibraryWriter, names: Sequence[str]) -> None:
             writer.db.execute("DELETE FROM tags WHERE name = ?", (name,))
 
 
+def left_over_alternatives(catalog: Catalog, names: Sequence[str]) -> list[str]:
+    """Return the labels that were alternatives of one of these names, and are not among them."""
+    chosen = {name.casefold() for name in names}
+    return [
+        label.name
+        for label in _stored_labels(catalog)
+        if label.name.casefold() not in chosen
+        and not chosen.isdisjoint(name.casefold() for name in label.rule.one_of)
+    ]
+
+
 def rule_fingerprint(catalog: Catalog, space: Space, rule: TagRule) -> str:
     """Return what the tags depend on besides segments: the space and, unless `one_of`, its calibration."""
     calibrations = {} if rule.one_of else catalog.calibrations(space)

@@ -165,6 +165,27 @@ def test_one_of_assigns_each_image_its_most_likely_label(many_colors, index, pla
     assert 0 < sum(map(len, tags_of(place).values())) < 63
 
 
+def test_one_of_with_fewer_labels_removes_the_others(many_colors, index, place, toy, tag):
+    index(many_colors)
+    notes = []
+    tag("red", "green", "blue", "cyan", one_of=True)
+    tag("grey", "white", one_of=True)
+    tag("yellow", at_least=0.5)
+    others = {name: tags for name, tags in tags_of(place).items() if name in ("grey", "white", "yellow")}
+    assert "grey" in others
+    tag_library(
+        ["RED", "green"], library=place, embedder=toy, options=TagOptions(one_of=True), notify=notes.append
+    )
+    assert notes == ["No longer a label, because it is not among the new alternatives: blue, cyan."]
+    assert set(tags_of(place)) == {"RED", "green", *others}
+    assert not set(tags_of(place, "RED")) & set(tags_of(place, "green"))
+    assert {name: tags_of(place, name) for name in others} == others
+    tag("green", "black", one_of=True, dry_run=True)
+    assert "RED" in tags_of(place)
+    tag("green", "black", one_of=True)  # a label that moves to another group
+    assert set(tags_of(place)) - set(others) <= {"green", "black"}
+
+
 def test_captions_and_images_are_fused(tmp_path, index, place, toy, tag):
     folder = tmp_path / "images"
     for name in ("captioned", "bare"):
