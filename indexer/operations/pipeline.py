@@ -17,6 +17,7 @@ from indexer.maintenance.backfill_vectors import backfill_vectors
 from indexer.maintenance.build_index import build_if_due
 from indexer.maintenance.calibrate import calibrate_if_due
 from indexer.maintenance.refresh_metadata import refresh_metadata
+from indexer.maintenance.refresh_videos import refresh_videos
 from indexer.operations.options import DEFAULT_OPTIONS, IndexOptions
 from indexer.operations.reconcile import reconcile
 from indexer.operations.report import Report
@@ -141,6 +142,11 @@ class IndexRun:
         if refreshed:
             self.report.notes.append(
                 f"{pluralize(refreshed, 'file')} read again for metadata that older versions left out."
+            )
+        corrected = refresh_videos(self.writer, partial(self.progress, "videos"))
+        if corrected:
+            self.report.notes.append(
+                f"{pluralize(corrected, 'video')} of an older version checked, and the times corrected."
             )
         space = active_space(self.writer.catalog)
         if not space.complete:

@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 
 from indexer.decode.base import SegmentDraft
 
-Analysis = Literal["ocr", "speech", "sounds", "tiles", "metadata"]
+Analysis = Literal["ocr", "speech", "sounds", "tiles", "metadata", "scenes"]
 
 # The decoder that wrote the segments of a content `c`: a file with a wrong suffix is read by another decoder
 # than that of its suffix, which the content keeps as a part of its key.

@@ -6,6 +6,7 @@ from dataclasses import asdict
 import sqlite_utils
 
 from indexer.decode.metadata.properties import METADATA_VERSION
+from indexer.decode.video.correction import VIDEO_VERSION
 from indexer.store.analyses import set_progress
 from retrieval.types import MediaProperties
 
@@ -25,17 +26,17 @@ class Contents:
         self._write_properties(int(row[0]), details)
         if decoder in METADATA_DECODERS:
             set_progress(self.db.conn, int(row[0]), "metadata", str(METADATA_VERSION))
+        if decoder == "video":
+            set_progress(self.db.conn, int(row[0]), "scenes", VIDEO_VERSION)
         return int(row[0])
 
     def update_metadata(self, batch: Sequence[tuple[int, MediaProperties]]) -> None:
         """Commit the metadata of contents that were decoded again, and the times of their files."""
-        files = "SELECT root, coalesce(sidecar_of, path) FROM files WHERE content = ?"
         with self.db.atomic():
             for content, details in batch:
                 self._write_properties(content, details)
                 set_progress(self.db.conn, content, "metadata", str(METADATA_VERSION))
-                for root, image_path in self.db.conn.execute(files, (content,)).fetchall():
-                    self.update_capture_time(root, image_path)
+                self._update_file_times(content)
 
     def update_capture_time(self, root: int, image_path: bytes) -> None:
         """Set the time of an image and its captions to the capture time in the image, else in its sidecar."""
@@ -49,6 +50,25 @@ class Contents:
                 WHERE id IN own AND time != capture.taken""",
             (root, image_path),
         )
+
+    def correct_video(self, content: int, shift: float, details: MediaProperties) -> None:
+        """Add seconds to the times of a video, and write its capture time, within a transaction."""
+        execute = self.db.conn.execute
+        execute(
+            """UPDATE segments SET start = round(start + ?2, 6), "end" = round("end" + ?2, 6)
+                WHERE content = ?1 AND origin IN ('file', 'ocr')""",
+            (content, shift),
+        )
+        execute(
+            """UPDATE contents SET duration = round(duration + ?2, 3), taken = ?3, zone = ?4 WHERE id = ?1""",
+            (content, shift, details.taken, details.zone),
+        )
+        self._update_file_times(content)
+
+    def _update_file_times(self, content: int) -> None:
+        query = "SELECT root, coalesce(sidecar_of, path) FROM files WHERE content = ?"
+        for root, image_path in self.db.conn.execute(query, (content,)).fetchall():
+            self.update_capture_time(root, image_path)
 
     def _write_properties(self, content: int, details: MediaProperties) -> None:
         columns = asdict(details)

@@ -223,11 +223,32 @@ class LibraryWriter:
                 start = end
         return new_segments
 
-    def _delete_results(self, analysis: Analysis, content: int) -> None:
-        """Delete the segments that an analysis has added to a content, within a transaction."""
+    def replace_segments(
+        self, content: int, drafts: Sequence[SegmentDraft], vectors: Vectors, outdated: Sequence[Analysis]
+    ) -> None:
+        """Replace the segments of a file that was decoded again, within a transaction.
+
+        The results of outdated analyses are deleted, and these are pending again.
+        """
+        db = self.db.conn
+        self._delete_results("file", content)
+        for analysis in outdated:
+            self._delete_results(analysis, content)
+            db.execute("DELETE FROM analyses WHERE content = ? AND analysis = ?", (content, analysis))
+        db.execute(  # the results of other analyses follow the new segments
+            """UPDATE segments SET ordinal = ordinal + ?2
+                       + (SELECT max(ordinal) + 1 FROM segments WHERE content = ?1) WHERE content = ?1""",
+            (content, len(drafts)),
+        )
+        for ordinal, draft in enumerate(drafts):
+            self._write_segment(content, ordinal, draft, vectors[ordinal])
+        db.execute("UPDATE contents SET segments = segments + ? WHERE id = ?", (len(drafts), content))
+
+    def _delete_results(self, origin: str, content: int) -> None:
+        """Delete the segments of an origin from a content, within a transaction."""
         db = self.db.conn
         query = "SELECT id FROM segments WHERE content = ? AND origin = ?"
-        ids = db.execute(query, (content, analysis)).fetchall()
+        ids = db.execute(query, (content, origin)).fetchall()
         for space in self.catalog.spaces():
             db.executemany(f"DELETE FROM {vectors_table(space.id)} WHERE segment = ?", ids)
         db.executemany("DELETE FROM segments WHERE id = ?", ids)

@@ -319,4 +319,9 @@ MIGRATIONS: dict[str, tuple[str, ...]] = {
              WHEN instr(file, '-hnsw+sketch-') THEN 'hnsw+sketch' WHEN instr(file, '-hnsw-') THEN 'hnsw'
              WHEN instr(file, '-ivf-') THEN 'ivf' ELSE '' END""",
     ),
+    "16-video-versions": (
+        # The version of the decoder of each video: the times of version 1 count from the first picture.
+        """INSERT OR IGNORE INTO analyses
+            SELECT id, 'scenes', '1', NULL FROM contents WHERE decoder = 'video'""",
+    ),
 }

@@ -1,5 +1,6 @@
 """Videos: scenes from key frames and cuts.
 
+correction        Determine how the stored times of a video that an older version decoded are corrected.
 cut_search        Find possible cuts between sampled frames, and choose the ranges that are worth decoding.
 decoder           Decode a video to one segment per scene, and its subtitles to passages.
 frame_converter   Convert decoded video frames to small upright images with square pixels.
