@@ -1,8 +1,8 @@
 """A time range of a video or audio file: its packets and frames."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
@@ -43,40 +43,41 @@ class TimeRange:
     def find(cls, open_source: OpenSource, start: float, end: float) -> "TimeRange":
         """Return the range between two times in seconds; raises MediaError.
 
-        A range in which no picture is shown has the audio only.
+        Streams that have nothing in the range are left out, so that it may have the audio only.
         """
         with open_source() as container:
             main = _main_stream(container).index
             audio = [stream.index for stream in container.streams.audio if stream.index != main]
-        time_range = cls._find_in_stream(open_source, main, start, end)
+        time_range = cls._find_in_streams(open_source, (main, *audio), start, end)
         if time_range is None and audio:
-            main, *audio = audio
-            time_range = cls._find_in_stream(open_source, main, start, end)
+            time_range = cls._find_in_streams(open_source, audio, start, end)
         if time_range is None:
             raise MediaError(UNREADABLE_RANGE_REASON)
-        return replace(time_range, streams=(main, *audio))
+        return time_range
 
     @classmethod
-    def _find_in_stream(
-        cls, open_source: OpenSource, index: int, start: float, end: float
+    def _find_in_streams(
+        cls, open_source: OpenSource, indexes: Sequence[int], start: float, end: float
     ) -> "TimeRange | None":
-        """Return the range of one stream; None if the stream has nothing in it.
+        """Return the range of streams, the main one first; None if that has nothing in it.
 
         Each search opens the file again, because FFmpeg adds to its seek index what it reads.
         """
         step_back = Fraction(0)
         while True:
             with open_source() as container:
-                stream = container.streams[index]
-                time_base = stream.time_base or Fraction(1)
+                streams = [container.streams[index] for index in indexes]
+                time_base = streams[0].time_base or Fraction(1)
                 origin = zero_time(container, time_base) * time_base
                 first, last = (origin + Fraction(time).limit_denominator(10**6) for time in (start, end))
                 is_inside = first - step_back > origin and not is_broadcast_format(container)
                 seek = first - step_back if is_inside else None
-                key_frame, is_shown = _find_key_frame(container, stream, (first, last), seek)
+                key_frame, shown = _find_key_frame(container, streams, (first, last), seek)
             if seek is None or key_frame is not None:
                 key_frame = first if key_frame is None else key_frame
-                return cls((index,), origin, first, last, key_frame, seek) if is_shown else None
+                chosen = tuple(index for index in indexes if index in shown)
+                is_found = chosen[:1] == (indexes[0],)
+                return cls(chosen, origin, first, last, key_frame, seek) if is_found else None
             step_back = 2 * step_back + 2
 
     def packets(self, container: "InputContainer") -> "Iterator[Packet[Any]]":
@@ -123,25 +124,29 @@ def _main_stream(container: "InputContainer") -> "Stream":
 
 def _find_key_frame(
     container: "InputContainer",
-    stream: "Stream",
+    streams: "Sequence[Stream]",
     times: tuple[Fraction, Fraction],
     seek_time: Fraction | None,
-) -> tuple[Fraction | None, bool]:
-    """Return the time of the last key frame at or before a range, and whether the range has a packet.
+) -> tuple[Fraction | None, set[int]]:
+    """Return the time of the last key frame at or before a range, and the streams with a packet in it.
 
-    The search begins at `seek_time`.
+    The key frame is of the first stream. The search begins at `seek_time`.
     """
-    (start, end), key_frame_time, is_shown = times, None, False
-    _seek_to(container, stream, seek_time)
-    for packet in demux_packets(container, stream):
-        time = packet_time(packet)
-        if packet.is_keyframe and time <= start + TIME_TOLERANCE:
-            key_frame_time = time
-        is_shown |= time < end and time + (packet.duration or 0) * packet_time_base(packet) > start
-        decode_time = _decode_time(packet)
-        if decode_time > start and (is_shown or decode_time >= end):
+    (start, end), key_frame_time, shown, is_past_start = times, None, set[int](), False
+    _seek_to(container, streams[0], seek_time)
+    for packet in demux_packets(container, *streams):
+        time, index = packet_time(packet), packet.stream.index
+        if index == streams[0].index:
+            is_past_start = is_past_start or _decode_time(packet) > start
+            if packet.is_keyframe and time <= start + TIME_TOLERANCE:
+                key_frame_time = time
+        if time < end and time + (packet.duration or 0) * packet_time_base(packet) > start:
+            shown.add(index)
+        if (is_past_start and len(shown) == len(streams)) or (
+            _decode_time(packet) >= end + MAX_INTERLEAVE_SECONDS
+        ):
             break
-    return key_frame_time, is_shown
+    return key_frame_time, shown
 
 
 def _seek_to(container: "InputContainer", stream: "Stream", time: Fraction | None) -> None:

@@ -145,6 +145,13 @@ def test_thumbnail_shows_its_scene(tmp_path):
             assert np.argmax(small.convert("RGB").getpixel((160, 90))) == channel
 
 
+def test_thumbnails_are_not_made_if_they_are_off(tmp_path):
+    path = write_video(tmp_path / "a.mp4", SCENES)
+    with path.open("rb") as file:
+        found = decoder.decode(file, ".mp4", DecodeContext(ToyEmbedder(), thumbnails=False))
+    assert {draft.thumbnail for draft in found.drafts} == {None}
+
+
 def test_scenes_are_found_by_text_and_image(tmp_path):
     path = write_video(tmp_path / "videos" / "shapes.mp4", SHAPES)
     other = write_video(tmp_path / "videos" / "clip.mp4", SCENES)
