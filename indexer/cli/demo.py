@@ -6,8 +6,9 @@ from pathlib import Path
 
 import click
 
-from retrieval.cli import output
+from retrieval.cli.command import ClewCommand
 from retrieval.cli.console import write
+from retrieval.cli.hits import output
 from retrieval.errors import ExtraMissing
 from retrieval.formatting import format_segment_counts
 
@@ -44,7 +45,7 @@ def make_photos(folder: str | Path) -> Path:
     return folder
 
 
-@click.command("demo")
+@click.command("demo", cls=ClewCommand)
 @click.option(
     "--folder",
     type=click.Path(path_type=Path, file_okay=False),

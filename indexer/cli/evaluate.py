@@ -11,6 +11,7 @@ import click
 from indexer.cli.models import model_options
 from indexer.cli.progress import ProgressBar, quiet_decoders
 from indexer.models.options import ModelOptions
+from retrieval.cli.command import ClewCommand
 from retrieval.cli.console import note, write
 from retrieval.cli.options import collect_options, library_option
 from retrieval.formatting import printable
@@ -35,7 +36,7 @@ def parse_minimums(
     return minimums
 
 
-@click.command("eval")
+@click.command("eval", cls=ClewCommand)
 @click.argument("file", required=False, type=click.Path(path_type=Path))
 @click.option(
     "--labels",

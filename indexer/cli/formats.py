@@ -6,6 +6,7 @@ from textwrap import wrap
 import click
 
 from indexer.decode.registry import FILE_FORMATS, SIDECAR_FORMAT, Extra, FileFormat
+from retrieval.cli.command import ClewCommand
 from retrieval.cli.console import write
 from retrieval.formatting import to_json
 from retrieval.media.archives.archive import ARCHIVE_SUFFIXES
@@ -13,7 +14,7 @@ from retrieval.media.archives.archive import ARCHIVE_SUFFIXES
 COLUMN_WIDTHS = (5, 27, 25, 19)  # 80 columns with the gaps
 
 
-@click.command("formats")
+@click.command("formats", cls=ClewCommand)
 @click.option("--json", "as_json", is_flag=True, help="Write one JSON array.")
 def formats_command(as_json: bool) -> None:
     """List the file formats that clew reads.

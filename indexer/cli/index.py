@@ -13,8 +13,9 @@ from indexer.cli.watch import run_watch
 from indexer.operations.options import IndexOptions
 from indexer.watch.options import WatchOptions
 from retrieval.catalog.schema import CATALOG_FILE
+from retrieval.cli.command import GroupedCommand, option_group
 from retrieval.cli.console import note, write
-from retrieval.cli.options import GroupedCommand, collect_options, library_option, option_group
+from retrieval.cli.options import collect_options, library_option
 from retrieval.formatting import to_json
 
 if TYPE_CHECKING:

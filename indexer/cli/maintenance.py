@@ -5,12 +5,13 @@ from pathlib import Path
 import click
 
 from indexer.cli.progress import ProgressBar, quiet_decoders
+from retrieval.cli.command import ClewCommand
 from retrieval.cli.console import note, write
 from retrieval.cli.options import library_option
 from retrieval.formatting import pluralize
 
 
-@click.command("forget")
+@click.command("forget", cls=ClewCommand)
 @click.argument("folders", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--purge", is_flag=True, help="Delete the stored data of removed and deleted files.")
 @click.option("--space", metavar="MODEL", help="Delete the vectors of a model that is no longer used.")
@@ -31,7 +32,7 @@ def forget_command(folders: tuple[Path, ...], purge: bool, space: str | None, li
     write(", ".join(results) + ".\n")
 
 
-@click.command("verify")
+@click.command("verify", cls=ClewCommand)
 @click.option("--repair", is_flag=True, help="Rebuild damaged indexes and missing thumbnails.")
 @library_option
 def verify_command(repair: bool, library: Path) -> None:

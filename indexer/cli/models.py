@@ -11,9 +11,10 @@ import click
 
 from indexer.cli.progress import ProgressBar, quiet_decoders
 from indexer.models.options import ModelOptions
+from retrieval.cli.command import ClewCommand, option_group
 from retrieval.cli.console import note, write
-from retrieval.cli.hit_formats import as_dict, relative_location
-from retrieval.cli.options import collect_options, combine, library_option, option_group
+from retrieval.cli.hits.formats import as_dict, relative_location
+from retrieval.cli.options import collect_options, combine, library_option
 from retrieval.formatting import format_bytes, one_line, pluralize, to_json
 from retrieval.types import Hit
 
@@ -33,7 +34,7 @@ model_options = combine(
 )
 
 
-@click.command("prepare")
+@click.command("prepare", cls=ClewCommand)
 @click.argument("model")
 @model_options
 @click.option("--json", "as_json", is_flag=True, help="Write JSON.")
@@ -55,7 +56,7 @@ def prepare_command(model: str, as_json: bool, options: ModelOptions) -> None:
         write(f"{embedder.name} is part of clew and needs no preparation.\n" if not as_json else "{}\n")
 
 
-@click.command("switch")
+@click.command("switch", cls=ClewCommand)
 @click.argument("model")
 @model_options
 @click.option(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from indexer.tag.options import TagOptions
+from retrieval.cli.command import ClewCommand
 from retrieval.cli.console import note, relative_path, write
 from retrieval.cli.options import collect_options, format_choices, library_option
 from retrieval.formatting import one_line, to_json
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from indexer.tag.labels import LabelTags
 
 
-@click.command("tag")
+@click.command("tag", cls=ClewCommand)
 @click.argument("labels", nargs=-1)
 @click.option("--one-of", is_flag=True, help="Give each image exactly one of LABELS: the likeliest.")
 @click.option(

@@ -6,13 +6,14 @@ from pathlib import Path
 import click
 
 from indexer.cli.progress import quiet_decoders
+from retrieval.cli.command import ClewCommand
 from retrieval.cli.console import note, write
 from retrieval.cli.options import library_option
 from retrieval.formatting import pluralize, to_json
 from retrieval.types import ConceptInfo
 
 
-@click.command("teach")
+@click.command("teach", cls=ClewCommand)
 @click.argument("name", required=False)
 @click.argument("examples", nargs=-1)
 @click.option("--not", "against", multiple=True, metavar="EXAMPLE", help="Add a counterexample. Repeatable.")

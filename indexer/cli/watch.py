@@ -15,6 +15,7 @@ from indexer.cli.progress import ProgressBar, quiet_decoders
 from indexer.operations.options import DEFAULT_OPTIONS, IndexOptions
 from indexer.watch.options import WatchOptions
 from retrieval.catalog.schema import CATALOG_FILE
+from retrieval.cli.command import ClewCommand
 from retrieval.cli.console import note, write
 from retrieval.cli.options import library_option
 from retrieval.formatting import printable, to_json
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from indexer.watch.change_log import Change
 
 
-@click.command("watch")
+@click.command("watch", cls=ClewCommand)
 @click.argument("folders", nargs=-1, type=click.Path(path_type=Path))
 @click.option(
     "--every",

@@ -1,14 +1,15 @@
 """Commands that read a library.
 
-clip         clew clip: save a moment of a video or an audio file as a new file.
-console      Write results to stdout and messages to stderr.
-duplicates   clew duplicates: list groups of copies, near-duplicates, pairs and bursts.
-hit_formats  Format hits as JSON, JSON Lines, CSV, TSV or paths.
-hit_table    Print hits as a table with one line per hit, as wide as the terminal.
-models       clew models: list available models.
-options      Options that several commands share, and their groups in the help.
-output       Show hits: a table in a terminal, tab-separated lines in a pipe, or the requested format.
-search       clew search: find media by words, images, examples and concepts.
-similar      clew similar: find images similar to an image.
-status       clew status: show the contents and settings of a library.
+clip        clew clip: save a moment of a video or an audio file as a new file.
+command     Classes of commands: they refuse conflicting options, list options in groups, and accept `-word`.
+console     Write results to stdout and messages to stderr.
+duplicates  clew duplicates: list groups of copies, near-duplicates, pairs and bursts.
+group       The `clew` command: a group of commands; other arguments are a search.
+hits/       Show hits in a terminal, in a pipe, or in a requested format.
+main        The commands that read a library, for a process that must not write to it.
+models      clew models: list available models.
+options     Options that several commands share, and their groups in the help.
+search      clew search: find media by words, images, examples and concepts.
+similar     clew similar: find images similar to an image.
+status      clew status: show the contents and settings of a library.
 """

@@ -4,13 +4,14 @@ from pathlib import Path
 
 import click
 
+from retrieval.cli.command import ClewCommand
 from retrieval.cli.console import note, relative_path, write
 from retrieval.cli.options import library_option
 from retrieval.errors import MediaError
 from retrieval.formatting import format_timestamp, printable, to_json
 
 
-@click.command("clip")
+@click.command("clip", cls=ClewCommand)
 @click.argument("hit")
 @click.argument("out", type=click.Path(path_type=Path, dir_okay=False))
 @click.option(

@@ -5,13 +5,14 @@ from pathlib import Path
 
 import click
 
+from retrieval.cli.command import ClewCommand
 from retrieval.cli.console import note, relative_path, write
 from retrieval.cli.options import library_option
 from retrieval.formatting import format_bytes, pluralize, printable, to_json
 from retrieval.types import FILE_GROUP_REASONS, FileAttributes, Group
 
 
-@click.command("duplicates")
+@click.command("duplicates", cls=ClewCommand)
 @click.argument("folder", required=False)
 @click.option(
     "--by",

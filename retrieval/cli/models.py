@@ -5,13 +5,14 @@ from typing import TYPE_CHECKING
 import click
 
 from retrieval import formatting
+from retrieval.cli.command import ClewCommand
 from retrieval.cli.console import note, write
 
 if TYPE_CHECKING:
     from retrieval.embedders.base import ModelCard
 
 
-@click.command("models")
+@click.command("models", cls=ClewCommand)
 @click.argument("names", nargs=-1)
 @click.option("--json", "as_json", is_flag=True, help="Write one JSON array.")
 def models_command(names: tuple[str, ...], as_json: bool) -> None:

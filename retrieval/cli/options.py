@@ -2,45 +2,15 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import fields
-from functools import partial, wraps
+from functools import wraps
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 import click
 
+from retrieval.cli.command import AnyCommand, Decorator, option_group
 from retrieval.system import default_library
 from retrieval.types import KINDS, ORIENTATIONS, SORT_ORDERS
-
-Command = TypeVar("Command", bound=Callable[..., Any])
-Decorator = Callable[[Command], Command]
-
-DEFAULT_GROUP = "General"
-
-
-class GroupedOption(click.Option):
-    """An option that the help lists under the title of its group."""
-
-    group = DEFAULT_GROUP
-
-
-class GroupedCommand(click.Command):
-    """A command whose help lists its options in groups, in the order of their declaration."""
-
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write a section for each group; options without a group come last."""
-        groups: dict[str, list[tuple[str, str]]] = {}
-        options = [param for param in self.get_params(ctx) if isinstance(param, click.Option)]
-        for param in sorted(options, key=lambda option: not isinstance(option, GroupedOption)):
-            if record := param.get_help_record(ctx):
-                groups.setdefault(getattr(param, "group", DEFAULT_GROUP), []).append(record)
-        for title, records in groups.items():
-            with formatter.section(title):
-                formatter.write_dl(records)
-
-
-def option_group(title: str) -> Callable[..., Decorator[Any]]:
-    """Return `click.option` for the options of a group."""
-    return partial(click.option, cls=type("GroupedOption", (GroupedOption,), {"group": title}))
 
 
 def collect_options(record: type[object]) -> Decorator[Any]:
@@ -65,7 +35,7 @@ def collect_options(record: type[object]) -> Decorator[Any]:
 def combine(*options: Decorator[Any]) -> Decorator[Any]:
     """Return one decorator for several options, in this order in the help."""
 
-    def add(command: Command) -> Command:
+    def add(command: AnyCommand) -> AnyCommand:
         for option in reversed(options):
             command = option(command)
         return command

@@ -4,23 +4,22 @@ from pathlib import Path
 
 import click
 
+from retrieval.cli.command import QueryCommand, option_group
+from retrieval.cli.hits.output import describe_best_match, show_hits
 from retrieval.cli.options import (
-    GroupedCommand,
     collect_options,
     filter_options,
     library_option,
-    option_group,
     output_options,
     result_options,
 )
-from retrieval.cli.output import describe_best_match, show_hits
 from retrieval.query.options import SearchOptions
 
 search_option = option_group("Search")
 result_option = option_group("Result")
 
 
-@click.command("search", cls=GroupedCommand)
+@click.command("search", cls=QueryCommand)
 @click.argument("words", nargs=-1)
 @search_option(
     "--image",
@@ -74,10 +73,11 @@ def search_command(
     is 1 if nothing matches well.
     """
     from retrieval.library import Library
+    from retrieval.query.arguments import join_arguments
     from retrieval.query.parser import parse
     from retrieval.search.vector_search import has_good_match
 
-    query = parse(" ".join(words))
+    query = parse(join_arguments(words))
     with Library.open(library) as opened:
         hits = opened.search(
             query, image=image, like=like, unlike=unlike, kind=kind, count=count, options=options

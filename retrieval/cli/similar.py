@@ -4,15 +4,15 @@ from pathlib import Path
 
 import click
 
+from retrieval.cli.command import GroupedCommand
+from retrieval.cli.hits.output import show_hits
 from retrieval.cli.options import (
-    GroupedCommand,
     collect_options,
     filter_options,
     library_option,
     output_options,
     result_options,
 )
-from retrieval.cli.output import show_hits
 from retrieval.query.options import SearchOptions
 
 

@@ -5,12 +5,13 @@ from pathlib import Path
 import click
 
 from retrieval import formatting
+from retrieval.cli.command import ClewCommand
 from retrieval.cli.console import note, write
 from retrieval.cli.options import library_option
 from retrieval.types import Failure, Root, Space, Status
 
 
-@click.command("status")
+@click.command("status", cls=ClewCommand)
 @click.option("--errors", is_flag=True, help="List files that could not be read, with the reason.")
 @click.option("--json", "as_json", is_flag=True, help="Write JSON.")
 @library_option

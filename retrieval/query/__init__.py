@@ -1,5 +1,6 @@
 """Query text to query vector and filters.
 
+arguments           Make one query of the arguments of a shell, which has removed the quotes.
 ast                 Syntax tree of a query; str() of a tree parses to the same tree.
 encoder             Encode a parsed query as vectors: embed, center and sum its terms.
 filters             Validate filters written by users.

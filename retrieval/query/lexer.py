@@ -6,10 +6,13 @@ from dataclasses import dataclass
 
 from retrieval.errors import QuerySyntaxError
 
-WEIGHT_PATTERN = re.compile(r"([0-9]+(?:\.[0-9]+)?|\.[0-9]+):")
-PREFIX_PATTERN = re.compile(r"([a-z]+):", re.IGNORECASE)
+WEIGHT_PATTERN = re.compile(r"([0-9]+(?:\.[0-9]+)?|\.[0-9]+)[:：]")
+PREFIX_PATTERN = re.compile(r"([a-z]+)[:：]", re.IGNORECASE)
 PATH_PREFIXES = ("./", "../", "/", "~/")
 URL_PREFIXES = ("http://", "https://")
+# Characters that phones and word processors write instead of those of a keyboard.
+SIGNS = {"+": "+", "＋": "+"} | dict.fromkeys("-\N{MINUS SIGN}\N{EN DASH}－", "-")
+CLOSING_QUOTES = {'"': '"', "＂": "＂"} | dict.fromkeys("“”„‟", "“”„‟") | dict.fromkeys("«»", "«»")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +45,8 @@ def tokenize(text: str) -> Iterator[Token]:
             continue
         start, chars, plain, quote = at, list[str](), None, None
         while at < len(text) and not text[at].isspace():
-            if text[at] not in '"\\':
-                chars.append(text[at])
+            if text[at] != "\\" and text[at] not in CLOSING_QUOTES:
+                chars.append(text[at] if at > start else SIGNS.get(text[at], text[at]))
                 quote = None
                 at += 1
                 continue
@@ -63,16 +66,17 @@ def tokenize(text: str) -> Iterator[Token]:
 
 def _scan_quoted(text: str, at: int) -> tuple[list[str], int]:
     """Return the characters in the quotes that open at `at`, and the index after the closing quote."""
-    opened, chars = at, list[str]()
+    opened, chars, closing = at, list[str](), CLOSING_QUOTES[text[at]]
     at += 1
     while at < len(text):
-        if text[at] == '"':
-            return chars, at + 1
+        if text[at] in closing:  # French puts spaces within its quotation marks
+            return chars if text[opened] == '"' else list("".join(chars).strip()), at + 1
         if text[at] == "\\" and at + 1 < len(text):
             at += 1
         chars.append(text[at])
         at += 1
-    raise QuerySyntaxError(text, opened, 'this quote is not closed; write \\" for the character itself')
+    message = f"this quote is not closed; write \\{text[opened]} for the character itself"
+    raise QuerySyntaxError(text, opened, message)
 
 
 def quote(text: str) -> str:
@@ -83,7 +87,7 @@ def quote(text: str) -> str:
 
 def escape(text: str) -> str:
     """Return the text escaped so that it is one unquoted token."""
-    return "".join(f"\\{c}" if c in '"\\' or c.isspace() else c for c in text)
+    return "".join(f"\\{c}" if c == "\\" or c in CLOSING_QUOTES or c.isspace() else c for c in text)
 
 
 def escape_word(text: str) -> str:
@@ -95,7 +99,8 @@ def escape_word(text: str) -> str:
 def _has_special_meaning(text: str) -> bool:
     """Return True if a token that begins with this word would not be parsed as a word."""
     return (
-        text[0] in "+-#@./~"
+        text[0] in SIGNS
+        or text[0] in "#@./~"
         or WEIGHT_PATTERN.match(text) is not None
         or (PREFIX_PATTERN.match(text) is not None)
         or text.lower().startswith(URL_PREFIXES)

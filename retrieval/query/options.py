@@ -16,6 +16,7 @@ FILTER_NAMES = (  # in queries, as in `kind:image`
     *("kind", "under", "date", "after", "before", "near", "camera", "lens", "tag", "rating", "size"),
     "orientation",
 )
+PREFIXES = (*FILTER_NAMES, "not", "file")  # of the tokens in a query
 
 
 @dataclass(frozen=True, slots=True)

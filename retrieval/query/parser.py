@@ -26,9 +26,7 @@ from retrieval.query.lexer import (
     tokenize,
     weight_prefix,
 )
-from retrieval.query.options import FILTER_NAMES
-
-PREFIXES = (*FILTER_NAMES, "not", "file")
+from retrieval.query.options import FILTER_NAMES, PREFIXES
 
 
 def parse(text: str) -> Query:

@@ -12,6 +12,7 @@ FILES = sorted([*ROOT.glob("retrieval/**/*.py"), *ROOT.glob("indexer/**/*.py")])
 
 # From top to bottom: a folder imports its own modules and those of lower layers.
 LAYERS = (
+    "indexer.__main__  retrieval.__main__",
     "indexer.cli",
     "indexer.watch",
     "indexer.operations",

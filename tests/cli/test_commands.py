@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from retrieval.cli.hit_formats import HIT_KEYS
+from retrieval.cli.hits.formats import HIT_KEYS
 from retrieval.formatting import one_line, printable
 from tests.support.files import draw_image, requires_non_utf8_names, write_text
 from tests.support.terminal import raw_terminal_output, run_in_terminal

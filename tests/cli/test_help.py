@@ -4,7 +4,8 @@ import click
 import pytest
 
 from indexer.cli.main import COMMAND_GROUPS, main
-from retrieval.cli.options import GroupedCommand, combine, option_group
+from retrieval.cli.command import GroupedCommand, option_group
+from retrieval.cli.options import combine
 
 GROUPS = {
     "search": ["Search", "Filter", "Result", "Output", "General"],

@@ -11,7 +11,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from retrieval.cli.console import relative_path
-from retrieval.cli.hit_table import (
+from retrieval.cli.hits.table import (
     COLUMN_GAP,
     MIN_TEXT_WIDTH,
     divide_width,

@@ -39,6 +39,13 @@ PIECES = st.sampled_from(
         "\u3000",
         "\0",
         "犬",
+        "−",
+        "–",
+        "“",
+        "”",
+        "«",
+        "not：",
+        "2：",
     ]
 )
 WORDS = [
@@ -85,6 +92,34 @@ def test_query_is_parsed_to_a_tree(text, tree):
     assert parse(text) == tree
 
 
+@pytest.mark.parametrize(
+    ("text", "keyboard"),
+    [
+        ("beach −people", "beach -people"),
+        ("beach –people", "beach -people"),
+        ("beach – people", "beach - people"),
+        ("beach －people ＋dog", "beach -people +dog"),
+        ("“red bicycle”", '"red bicycle"'),
+        ("„red bicycle“", '"red bicycle"'),
+        ("« red bicycle »", '"red bicycle"'),
+        ("»red bicycle«", '"red bicycle"'),
+        ("＂red bicycle＂", '"red bicycle"'),
+        ("−“red bicycle”", '-"red bicycle"'),
+        ("under:“My Trips” not：people", 'under:"My Trips" not:people'),
+        ("2：dog −2：cat", "2:dog -2:cat"),
+        ("kind：image", "kind:image"),
+    ],
+)
+def test_typographic_characters_mean_those_of_a_keyboard(text, keyboard):
+    assert str(parse(text)) == str(parse(keyboard))
+
+
+@pytest.mark.parametrize("text", ["2019–2021", "T−shirt", "–5", r"\−people", "12：30", "L’Oréal"])
+def test_typographic_characters_within_a_word_are_text(text):
+    assert [type(term.operand) for term in parse(text).terms] == [Words]
+    assert parse(text).terms[0].weight == 1
+
+
 @pytest.mark.parametrize("text", WORDS)
 def test_text_that_resembles_an_operator_is_words(text):
     query = parse(text)
@@ -102,6 +137,8 @@ def test_text_that_resembles_an_operator_is_words(text):
         ("sea not:", 5, "as in not:people"),
         ("sea knd:video", 5, "perhaps kind:"),
         ("sea -kind:video", 6, "takes no sign"),
+        ("red „bicycle", 5, "not closed"),
+        ("sea −kind：video", 6, "takes no sign"),
         ("2:not:x", 3, "takes no sign or weight"),
         ("0:dog", 1, "not between 0.001 and 1000"),
         ("#99999999999999999999", 1, "not a valid segment id"),

@@ -16,7 +16,7 @@ from indexer import index_folder, switch_library, update_library
 from indexer.decode.context import DecodeContext
 from indexer.decode.video import decoder
 from retrieval import SearchOptions
-from retrieval.cli.hit_formats import as_tsv
+from retrieval.cli.hits.formats import as_tsv
 from retrieval.errors import MediaError
 from retrieval.formatting import format_location as shown
 from tests.support.toy_embedder import ToyEmbedder

@@ -14,7 +14,7 @@ from indexer.decode.images.crops import tile_boxes
 from indexer.enrich import tiles
 from indexer.types import BatchLimits
 from retrieval import Library, SearchOptions
-from retrieval.cli.hit_formats import as_dict
+from retrieval.cli.hits.formats import as_dict
 from retrieval.formatting import format_location
 from tests.scenarios.helpers import index_in_batches
 from tests.support.files import draw_image

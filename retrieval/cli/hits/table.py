@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from retrieval.cli.console import relative_path
-from retrieval.cli.hit_formats import group_count
+from retrieval.cli.hits.formats import group_count
 from retrieval.formatting import location_suffix, printable
 from retrieval.media.archives.archive import split_archive_path
 from retrieval.types import Hit

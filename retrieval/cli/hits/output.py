@@ -5,8 +5,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from retrieval.cli import hit_formats
 from retrieval.cli.console import note, write
+from retrieval.cli.hits import formats
 from retrieval.media.archives.archive import path_exists
 from retrieval.types import CONFIDENCE_THRESHOLD, Hit
 
@@ -28,21 +28,21 @@ def show_hits(
     empty_message: str = "Nothing found.",
 ) -> None:
     """Write hits to stdout and notes on them to stderr; exit with 1 if there are no hits."""
-    formats: dict[str, Callable[[list[Hit]], str]] = {
-        "json": partial(hit_formats.as_json, group=group),
-        "nl": partial(hit_formats.as_json_lines, group=group),
-        "csv": partial(hit_formats.as_csv, group=group),
-        "paths": hit_formats.as_paths,
-        "null": partial(hit_formats.as_paths, end="\0"),
+    writers: dict[str, Callable[[list[Hit]], str]] = {
+        "json": partial(formats.as_json, group=group),
+        "nl": partial(formats.as_json_lines, group=group),
+        "csv": partial(formats.as_csv, group=group),
+        "paths": formats.as_paths,
+        "null": partial(formats.as_paths, end="\0"),
     }
     if output_format is None and any(hit.why for hit in hits):
-        write(hit_formats.as_explanations(hits))
+        write(formats.as_explanations(hits))
     elif output_format is None and sys.stdout.isatty():
-        from retrieval.cli.hit_table import print_table
+        from retrieval.cli.hits.table import print_table
 
         print_table(hits)
     else:
-        write(formats.get(output_format or "", partial(hit_formats.as_tsv, group=group))(hits))
+        write(writers.get(output_format or "", partial(formats.as_tsv, group=group))(hits))
     note(library.damage)
     if any(not hit.offline and not path_exists(hit.path) for hit in hits):
         note("Some of these files no longer exist. Run `clew index` to update the library.")

@@ -1,0 +1,110 @@
+"""The `clew` command: a group of commands; other arguments are a search."""
+
+import errno
+import sqlite3
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from shlex import join
+from typing import Any
+
+import click
+from click_default_group import DefaultGroup
+
+from retrieval.errors import ClewError
+
+MIN_SIMILARITY = 0.75  # of a misspelled command, as a ratio of difflib
+OTHER_NAMES = {  # names that other programs give to these commands
+    **dict.fromkeys(("ls", "list", "dir", "info"), "status"),
+    **dict.fromkeys(("find", "query", "grep"), "search"),
+    **dict.fromkeys(("add", "scan", "update", "import"), "index"),
+    **dict.fromkeys(("dup", "dups", "dupes"), "duplicates"),
+    **dict.fromkeys(("rm", "remove", "delete"), "forget"),
+    **dict.fromkeys(("check", "repair", "fsck"), "verify"),
+}
+
+
+class CommandError(click.ClickException):
+    """An error that is shown as one message; the exit code is 2."""
+
+    exit_code = 2
+
+
+class ClewGroup(DefaultGroup):  # type: ignore[misc]
+    """The command group; arguments that do not start with a command are a search."""
+
+    def __init__(
+        self,
+        *args: Any,
+        groups: Mapping[str, Sequence[click.Command]],
+        default: str = "search",
+        **fields: Any,
+    ) -> None:
+        super().__init__(*args, default=default, **fields)
+        self.groups = groups  # title -> commands, in the order of use
+        for command in (command for commands in groups.values() for command in commands):
+            self.add_command(command)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the options of the group and the name of the command."""
+        return list(super().parse_args(ctx, args if ctx.resilient_parsing else self._expand(ctx, args)))
+
+    def _expand(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Return the arguments with `help`, `version` and a missing `search` in the form of click."""
+        options = {name for param in self.get_params(ctx) for name in param.opts}
+        if not args or args[0] in self.commands or args[0] in options:
+            return args
+        if args == ["version"]:
+            return ["--version"]
+        if args[0] == "help" and (len(args) == 1 or (len(args) == 2 and args[1] in self.commands)):
+            return [*args[1:], "--help"]
+        if meant := self._misspelled_command(args):
+            command, search = join(["clew", meant, *args[1:]]), join(["clew", "search", *args])
+            raise CommandError(
+                f"No command {args[0]!r}. Did you mean `{command}`? To search for the words: `{search}`."
+            )
+        return ["search", *args]
+
+    def _misspelled_command(self, args: Sequence[str]) -> str | None:
+        """Return the command that the first argument probably means, None for a word to search for."""
+        word = args[0].lower()
+        other_name = OTHER_NAMES.get(word)
+        if other_name in self.commands and (not _is_word(word) or (args[1:] and Path(args[1]).exists())):
+            return other_name
+        for name in get_close_matches(word, self.commands, 1, MIN_SIMILARITY):
+            is_typo = name[0] == word[0] or sorted(name) == sorted(word)
+            return name if is_typo and not _is_word(word) else None
+        return None
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; show library, SQLite and file errors without a traceback."""
+        try:
+            return super().invoke(ctx)
+        except ClewError as error:
+            raise CommandError(str(error)) from error
+        except sqlite3.Error as error:
+            raise CommandError(f"Cannot use the library: {error}. Run `clew verify` for details.") from error
+        except OSError as error:
+            if error.errno == errno.EPIPE:
+                raise
+            raise CommandError(f"{error.strerror or error}: {error.filename or 'writing'}") from error
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write a section for each group of commands."""
+        width = max(map(len, self.commands))
+        limit = formatter.width - width - 6  # columns of a command's short help
+        for title, commands in self.groups.items():
+            with formatter.section(title):
+                formatter.write_dl(
+                    [
+                        ((command.name or "").ljust(width), command.get_short_help_str(limit))
+                        for command in commands
+                    ]
+                )
+
+
+def _is_word(word: str) -> bool:
+    """Return True for a word in the vocabulary of the built-in model: `beach`, but not `serach`."""
+    from retrieval.embedders.builtin import BuiltinEmbedder  # late, as few arguments resemble a command
+
+    return BuiltinEmbedder().count_tokens(word) == 1

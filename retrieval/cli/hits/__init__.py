@@ -1,0 +1,6 @@
+"""Show hits in a terminal, in a pipe, or in a requested format.
+
+formats  Format hits as JSON, JSON Lines, CSV, TSV or paths.
+output   Show hits: a table in a terminal, tab-separated lines in a pipe, or the requested format.
+table    Print hits as a table with one line per hit, as wide as the terminal.
+"""
