@@ -1,10 +1,11 @@
 """An open library, the entry point for searching."""
 
+import sqlite3
 from collections.abc import Callable, Iterable
-from functools import partial
+from functools import partial, wraps
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
 from retrieval.catalog import concepts, thumbnails
 from retrieval.catalog.reader import Catalog
@@ -38,6 +39,32 @@ if TYPE_CHECKING:
     from retrieval.media.av.clip import Clip
 
 
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
+
+
+def reads_catalog(
+    method: "Callable[Concatenate[Library, Parameters], Result]",
+) -> "Callable[Concatenate[Library, Parameters], Result]":
+    """Convert errors of SQLite to LibraryError; call again if the catalog was replaced meanwhile."""
+
+    @wraps(method)
+    def read(self: "Library", /, *args: Parameters.args, **options: Parameters.kwargs) -> Result:
+        try:
+            try:
+                return method(self, *args, **options)
+            except sqlite3.Error:
+                if not self._catalog.is_outdated():
+                    raise
+                return method(self, *args, **options)
+        except sqlite3.Error as error:
+            raise LibraryError(
+                f"Cannot read the library at {self.folder}: {error}. Run `clew verify` for details."
+            ) from error
+
+    return read
+
+
 class Library:
     """A library opened for reading; results include the changes of a running indexer.
 
@@ -61,7 +88,7 @@ class Library:
         self._embedder_override, self._load_embedder = embedder, load_embedder
         self._loaded_embedder: Embedder | None = None
         self._space_name = space
-        self._cached_index: tuple[int, SpaceIndex] | None = None
+        self._cached_index: tuple[tuple[Catalog, int], SpaceIndex] | None = None
 
     @classmethod
     def open(
@@ -75,6 +102,7 @@ class Library:
         folder = default_library() if folder is None else Path(folder).expanduser().absolute()
         return cls(Catalog.open(folder), embedder, space)
 
+    @reads_catalog
     def search(
         self,
         words: str | Query | None = None,
@@ -108,6 +136,7 @@ class Library:
         encoded_query = self._encode_query(space_index, query, image, options.allow_url, probe)
         return self._answer(SearchRequest(space_index, encoded_query, filters, examples), count, options)
 
+    @reads_catalog
     def similar(
         self,
         image: "str | Path | Image",
@@ -127,6 +156,7 @@ class Library:
         request = SearchRequest(space_index, encoded_query, filters, own_segments)
         return self._answer(request, count, options)
 
+    @reads_catalog
     def duplicates(
         self, folder: str | Path | None = None, *, by: str | Iterable[str] = ("copy", "near-duplicate")
     ) -> list[Group]:
@@ -143,6 +173,7 @@ class Library:
             files, file_similarity_function(self._catalog, self._active_space(), files), reasons
         )
 
+    @reads_catalog
     def thumbnail(self, hit: Hit | int) -> bytes | None:
         """Return the thumbnail of a hit, or of a segment id, as WebP of at most 320 pixels a side.
 
@@ -154,6 +185,7 @@ class Library:
         hits = self._catalog.hits([(hit, 0.0)], "", Filters())
         return thumbnails.find_thumbnail(self._catalog, hits[0]) if hits else None
 
+    @reads_catalog
     def clip(
         self,
         hit: Hit | int | str,
@@ -177,28 +209,34 @@ class Library:
             hit.path, Path(out).expanduser(), *hit_time_range(hit, around), exact=exact, force=force
         )
 
+    @reads_catalog
     def tags(self) -> dict[str, int]:
         """Return each label with its number of segments, most frequent first."""
         return self._catalog.tag_counts()
 
+    @reads_catalog
     def status(self) -> Status:
         """Return the contents and settings of the library."""
         return status_of(self._catalog, self._space_name)
 
+    @reads_catalog
     def failures(self) -> list[Failure]:
         """Return the files that could not be read, and why."""
         return failures(self._catalog)
 
+    @reads_catalog
     def concepts(self) -> list[ConceptInfo]:
         """Return the concepts, by name, as fitted to the active space."""
         return concepts.list_concepts(self._catalog, self._open_space_index().space)
 
     @property
+    @reads_catalog
     def damage(self) -> str | None:
         """Return the problem with the index files, if any; results are correct even so."""
         return self._open_space_index().damage
 
     @property
+    @reads_catalog
     def embedder(self) -> Embedder:
         """Return the embedder of the active space."""
         return self._embedder_of(self._open_space_index().space)
@@ -228,6 +266,8 @@ class Library:
     def _catalog(self) -> Catalog:
         if self._open_catalog is None:
             raise LibraryError(f"The library at {self.folder} is closed. Open it again.")
+        if self._open_catalog.is_outdated():  # other threads may still use the old connection
+            self._open_catalog = Catalog.open(self.folder)
         return self._open_catalog
 
     def _find_hit(self, id_or_location: int | str) -> Hit:
@@ -299,13 +339,14 @@ class Library:
 
     def _open_space_index(self) -> SpaceIndex:
         """Return the opened active space, reopened whenever the catalog has changed."""
-        version = self._catalog.data_version()
+        catalog = self._catalog
+        version = catalog, catalog.data_version()
         if self._cached_index is None or self._cached_index[0] != version:
             space = self._active_space()
             if self._embedder_override is not None:
                 self._embedder_of(space)
-            space_index = SpaceIndex(self._catalog, space)
-            if space_index.damage and self._catalog.space(self._space_name) != space:  # rebuilt meanwhile
+            space_index = SpaceIndex(catalog, space)
+            if space_index.damage and catalog.space(self._space_name) != space:  # rebuilt meanwhile
                 return self._open_space_index()
             self._cached_index = version, space_index
         return self._cached_index[1]

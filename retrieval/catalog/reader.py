@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from retrieval.catalog.connection import FileVersion, ReadOnlyConnection, connect_read_only, file_version
 from retrieval.catalog.filter_sql import ABSOLUTE_PATH, distance_km, where_clause
 from retrieval.catalog.hit_rows import (
     FROM_CAPTIONED_IMAGES,
@@ -21,7 +22,7 @@ from retrieval.catalog.hit_rows import (
 from retrieval.catalog.migrations import MIGRATIONS
 from retrieval.catalog.schema import CATALOG_FILE, vectors_table
 from retrieval.catalog.settings import LibrarySettings
-from retrieval.errors import LibraryMissing, LibraryVersionMismatch
+from retrieval.errors import LibraryError, LibraryMissing, LibraryVersionMismatch
 from retrieval.scoring.calibration import Calibration, QueryMode
 from retrieval.types import KINDS, Filters, Hit, Ids, IndexFile, Kind, Space, Vectors
 
@@ -32,14 +33,14 @@ class Catalog:
 
     folder: Path
     db: sqlite3.Connection
+    snapshot: FileVersion | None = None  # the version of the file, if the connection does not follow it
 
     @classmethod
     def open(cls, folder: Path) -> "Catalog":
         """Open the library in `folder`; raises LibraryMissing or LibraryVersionMismatch."""
         file = folder / CATALOG_FILE
-        if not file.is_file():
-            raise LibraryMissing(folder)
-        db = connect_read_only(file)
+        connection = _connect(file)
+        db = connection.db
         db.row_factory = sqlite3.Row
         db.create_function("kilometres", 4, distance_km, deterministic=True)
         try:
@@ -47,11 +48,15 @@ class Catalog:
         except BaseException:
             db.close()
             raise
-        return cls(folder, db)
+        return cls(folder, db, connection.version)
 
     def close(self) -> None:
         """Close the connection."""
         self.db.close()
+
+    def is_outdated(self) -> bool:
+        """Return True if another process has written what this connection will never show."""
+        return self.snapshot is not None and self.snapshot != file_version(self.folder / CATALOG_FILE)
 
     def data_version(self) -> int:
         """Return a number that changes whenever another process has written."""
@@ -284,13 +289,17 @@ class Catalog:
         return int(self.db.execute(query, (space.indexed_to,)).fetchone()[0])
 
 
-def connect_read_only(file: Path) -> sqlite3.Connection:
-    """Open a database in WAL mode read-only, for use in any thread."""
-    # Readers of a WAL database write to its folder. In a read-only folder without a WAL, SQLite can read it
-    # as immutable.
-    immutable = not os.access(file.parent, os.W_OK) and not file.with_name(file.name + "-wal").exists()
-    address = f"{file.absolute().as_uri()}?mode=ro{'&immutable=1' if immutable else ''}"
-    return sqlite3.connect(address, uri=True, check_same_thread=False)
+def _connect(file: Path) -> ReadOnlyConnection:
+    try:
+        if not file.is_file():
+            raise LibraryMissing(file.parent)
+        return connect_read_only(file)
+    except OSError as error:
+        raise LibraryError(f"Cannot read {file}: {error.strerror}.") from error
+    except sqlite3.OperationalError as error:
+        raise LibraryVersionMismatch(f"Cannot read {file} as a library: {error}.") from error
+    except sqlite3.DatabaseError as error:
+        raise LibraryVersionMismatch(f"{file} is not a clew library: {error}.") from error
 
 
 def check_version(db: sqlite3.Connection, folder: Path) -> None:

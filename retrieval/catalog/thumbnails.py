@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import NamedTuple
 from zlib import crc32
 
-from retrieval.catalog.reader import Catalog, connect_read_only
+from retrieval.catalog.connection import connect_once
+from retrieval.catalog.reader import Catalog
 from retrieval.catalog.schema import THUMBNAILS_FILE
 from retrieval.types import VISUAL_KINDS, Hit
 
@@ -45,7 +46,7 @@ def thumbnail_checksum(digest: bytes, decoder: str, ordinal: int, webp: bytes) -
 
 def find_thumbnail(catalog: Catalog, hit: Hit) -> bytes | None:
     """Return the thumbnail of a hit or of a related segment as WebP, None if it has none."""
-    with suppress(sqlite3.Error), closing(connect_read_only(catalog.folder / THUMBNAILS_FILE)) as db:
+    with suppress(sqlite3.Error), closing(connect_once(catalog.folder / THUMBNAILS_FILE)) as db:
         for key in _candidate_keys(catalog, hit):
             row = db.execute("SELECT seal, picture FROM thumbnails WHERE segment = ?", key[:1]).fetchone()
             if row is not None and row[0] == thumbnail_checksum(*key[1:], row[1]):

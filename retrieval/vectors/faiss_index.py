@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType
+from typing import BinaryIO
 
 import faiss
 import numpy as np
@@ -54,8 +55,9 @@ class FaissIndex:
     def load(cls, path: Path, method: IndexMethod, search_effort: int) -> "FaissIndex":
         """Map a file into memory; a query reads only the pages it needs. Raises LibraryDamaged."""
         try:
-            index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
-        except (RuntimeError, MemoryError) as error:
+            with path.open("rb") as file:
+                index = faiss.read_index(_utf8_name(path, file), faiss.IO_FLAG_MMAP_IFC)
+        except (OSError, RuntimeError, MemoryError) as error:
             raise LibraryDamaged(f"Cannot read the index file {path}.") from error
         return cls(method, index, search_effort)
 
@@ -98,3 +100,11 @@ class FaissIndex:
     @cached_property
     def _graph(self) -> hnsw.Graph:
         return hnsw.Graph(self.faiss_index.index)
+
+
+def _utf8_name(path: Path, file: BinaryIO) -> str:
+    """Return a name that FAISS can open: its path, or if that is not UTF-8, its descriptor."""
+    try:
+        return str(path).encode().decode()
+    except UnicodeEncodeError:
+        return f"/dev/fd/{file.fileno()}"

@@ -174,15 +174,42 @@ def test_unknown_allowed_ids_do_not_displace_hits(indexes, with_sketch, vectors,
             assert np.isin(exact_search(query, vectors, known, 10)[1], found).all()
 
 
+@pytest.mark.parametrize("purged_count", [25, 60, 300])
+@pytest.mark.parametrize("method", METHODS)
+def test_purged_cluster_hides_no_indexed_vector_behind_newer_ones(tmp_path, method, purged_count):
+    """As after a burst was deleted: the nearest rows of the index are all purged ones."""
+    draw = np.random.default_rng(purged_count)
+    query = np.eye(1, DIM, dtype=np.float32)
+    near = query + 0.05 * draw.standard_normal((purged_count, DIM))
+    less_near = query + 0.12 * draw.standard_normal((50, DIM))
+    rows = np.concatenate([near, less_near, draw.standard_normal((1_000, DIM))])
+    vectors = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float16).astype(np.float32)
+    indexed = len(vectors) - 120
+    with LibraryWriter(tmp_path, lambda _: drawn_embedder(DIM)) as writer:
+        insert_vectors(writer, range(1, indexed + 1), vectors)
+        build_indexes(writer, writer.catalog.space(), method)
+        insert_vectors(writer, range(indexed + 1, len(vectors) + 1), vectors)
+        purge_vectors(writer, range(1, purged_count + 1))
+    index = nearest_of(tmp_path)
+    remaining = np.arange(purged_count + 1, len(vectors) + 1)
+    for count in (1, 4, 10, 40):
+        _, found = index.search(query, "image", count)
+        np.testing.assert_array_equal(found, exact_search(query[0], vectors, remaining, count)[1])
+
+
+def purge_vectors(writer, ids):
+    with writer.db.atomic():
+        for table, column in ((vectors_table(writer.space_id), "segment"), ("segments", "id")):
+            writer.db.conn.executemany(f"DELETE FROM {table} WHERE {column} = ?", ((id_,) for id_ in ids))
+
+
 def test_purged_vectors_do_not_displace_hits(tmp_path, with_sketch, vectors, queries):
     with LibraryWriter(tmp_path, lambda _: drawn_embedder(DIM)) as writer:
         insert_vectors(writer, range(1, SMALL_COUNT + 1), vectors)
         build_indexes(writer, writer.catalog.space(), "hnsw")
         order = np.argsort(-vectors[:SMALL_COUNT] @ queries[0])
         purged = [int(id_) for id_ in order[:300] + 1]
-        with writer.db.atomic():
-            for table, column in ((vectors_table(writer.space_id), "segment"), ("segments", "id")):
-                writer.db.conn.executemany(f"DELETE FROM {table} WHERE {column} = ?", zip(purged))
+        purge_vectors(writer, purged)
     remaining = np.setdiff1d(np.arange(2, SMALL_COUNT + 1, 2), purged)
     nearest = nearest_of(tmp_path, np.arange(2, SMALL_COUNT + 1, 2))
     scores, found = nearest.search(queries[:1], "image", 10, FILTER)

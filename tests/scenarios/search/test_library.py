@@ -209,15 +209,6 @@ def test_damaged_index_is_bypassed_and_rebuilt(folder, index, place, toy, damage
         assert (library.damage, library.status().space.indexes[0].count) == (None, 7)
 
 
-def test_read_only_library_can_be_searched(folder, index, place, toy, monkeypatch):
-    index(folder)
-    monkeypatch.setattr(os, "access", lambda path, mode: False)
-    before = sorted(path.name for path in place.iterdir())
-    with Library.open(place, embedder=toy) as library:
-        assert names(library.search("red", count=1)) == ["red.png"]
-    assert sorted(path.name for path in place.iterdir()) == before
-
-
 def test_missing_or_foreign_catalog_is_an_error(tmp_path):
     with pytest.raises(LibraryMissing, match="clew index"):
         Library.open(tmp_path / "none")

@@ -1,0 +1,108 @@
+"""Open the databases of a library read-only, also for readers who may not write to its folder.
+
+SQLite reads a WAL database through a shared `-shm` file. Without write permission it cannot create that file,
+which does not exist while no writer is running. Then a private copy of the database is read. A database on a
+read-only file system is not copied: no process of this machine can change it through that mount.
+"""
+
+import os
+import shutil
+import sqlite3
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TypeAlias
+
+from retrieval.errors import LibraryError
+
+MAX_COPY_ATTEMPTS = 5  # a writer may change the file while it is copied
+CANNOT_CREATE_SHM = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
+
+FileVersion: TypeAlias = tuple[tuple[int, int, int] | None, ...]  # (inode, bytes, mtime) of database and log
+
+
+@dataclass(frozen=True, slots=True)
+class ReadOnlyConnection:
+    """An open database, and for one that does not follow its file, the version of the file that it shows."""
+
+    db: sqlite3.Connection
+    version: FileVersion | None = None
+
+
+def connect_read_only(file: Path) -> ReadOnlyConnection:
+    """Open a database for use in any thread. Raises LibraryError and sqlite3.DatabaseError."""
+    try:
+        return ReadOnlyConnection(_connect(file, "mode=ro"))
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode & 0xFF not in CANNOT_CREATE_SHM:
+            raise
+        return _open_snapshot(file)
+
+
+def connect_once(file: Path) -> sqlite3.Connection:
+    """Open a database for one query whose result the caller verifies, without copying it."""
+    try:
+        return _connect(file, "mode=ro")
+    except sqlite3.OperationalError:
+        return _connect(file, "mode=ro&immutable=1")
+
+
+def file_version(file: Path) -> FileVersion:
+    """Return what changes whenever a writer commits: a commit extends the log or writes the database."""
+    return tuple(map(_stat, (file, _log_of(file))))
+
+
+def _open_snapshot(file: Path) -> ReadOnlyConnection:
+    try:
+        for _ in range(MAX_COPY_ATTEMPTS):
+            version = file_version(file)
+            if os.statvfs(file).f_flag & os.ST_RDONLY and version[1] is None:
+                return ReadOnlyConnection(_connect(file, "mode=ro&immutable=1"), version)
+            with TemporaryDirectory(prefix="clew-", ignore_cleanup_errors=True) as folder:
+                copy = _copy(file, Path(folder))
+                if file_version(file) == version:
+                    # The copy remains open after it is deleted, so that nothing is left behind.
+                    return ReadOnlyConnection(_connect(copy, "mode=ro&immutable=1"), version)
+    except OSError as error:
+        raise LibraryError(
+            f"Cannot read {file}: {error.strerror}. It is copied to {error.filename or 'a temporary folder'} "
+            "because its folder is not writable."
+        ) from error
+    raise LibraryError(f"{file} is being written. Search again when `clew index` has ended.")
+
+
+def _copy(file: Path, folder: Path) -> Path:
+    """Copy a database and apply its log."""
+    copy = folder / "copy.sqlite"
+    shutil.copyfile(file, copy)
+    if _stat(_log_of(file)):
+        shutil.copyfile(_log_of(file), _log_of(copy))
+    db = sqlite3.connect(copy)
+    try:
+        db.execute("PRAGMA journal_mode = DELETE")
+    finally:
+        db.close()
+    return copy
+
+
+def _connect(file: Path, parameters: str) -> sqlite3.Connection:
+    db = sqlite3.connect(f"{file.absolute().as_uri()}?{parameters}", uri=True, check_same_thread=False)
+    try:
+        db.execute("SELECT 1 FROM sqlite_master").fetchone()  # opens the log
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def _log_of(file: Path) -> Path:
+    return file.with_name(f"{file.name}-wal")
+
+
+def _stat(path: Path) -> tuple[int, int, int] | None:
+    """Return None for a file that is missing or empty, as a log that was applied."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    return (status.st_ino, status.st_size, status.st_mtime_ns) if status.st_size else None
