@@ -19,7 +19,7 @@ from retrieval.grouping.clusters import duplicate_groups, parse_reasons
 from retrieval.media.archives.archive import is_file
 from retrieval.query import relevance_feedback as liking
 from retrieval.query.ast import Query
-from retrieval.query.encoder import EncodedQuery, encode_query, lookup_vector, validate_query
+from retrieval.query.encoder import EncodedQuery, encode_query, file_digest, lookup_vector, validate_query
 from retrieval.query.filters import merge_filters
 from retrieval.query.options import DEFAULT_OPTIONS, SearchOptions
 from retrieval.query.parser import parse
@@ -149,7 +149,7 @@ class Library:
         filters = merge_filters((), kind, options)
         own_segments = frozenset[int]()
         if isinstance(image, str | Path) and is_file(Path(image).expanduser()):
-            digest = liking.file_digest(Path(image).expanduser())
+            digest = file_digest(Path(image).expanduser())
             own_segments = frozenset(self._catalog.segments_of(digest))
         space_index = self._open_space_index()
         encoded_query = self._encode_query(space_index, Query(), image)

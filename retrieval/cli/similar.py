@@ -33,7 +33,8 @@ def similar_command(
 ) -> None:
     """Find images similar to IMAGE.
 
-    IMAGE itself and its copies are left out; it need not be in the library. --kind video or --kind page
+    IMAGE itself and its copies are left out; it need not be in the library. It may be a video, which is
+    represented by a frame from its middle. --kind video or --kind page
     searches those instead.
     """
     from retrieval.library import Library

@@ -1,9 +1,12 @@
 """Encode a parsed query as vectors: embed, center and sum its terms."""
 
+import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from io import BufferedReader
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, TypeAlias
+from typing import TYPE_CHECKING, BinaryIO, TypeAlias, cast
 
 import numpy as np
 
@@ -11,6 +14,7 @@ from retrieval.catalog.concepts import find_probe
 from retrieval.catalog.reader import Catalog
 from retrieval.embedders.base import Embedder
 from retrieval.errors import MediaError, QueryError
+from retrieval.media.archives.archive import is_file, open_path
 from retrieval.query.ast import Concept, File, Operand, Query, Segment, Url, Words
 from retrieval.scoring.calibration import CENTERING, QueryMode, normalize_rows
 from retrieval.scoring.linear_probe import Probe
@@ -21,7 +25,9 @@ if TYPE_CHECKING:
 
 MeanQuery: TypeAlias = Callable[[QueryMode], Vectors | None]  # the mean background query of a mode, (d,)
 KnownVector: TypeAlias = tuple[Vectors, QueryMode, Probe | None]
-LookupVector: TypeAlias = Callable[[Segment | Concept], KnownVector]  # the vector that the library has for it
+LookupVector: TypeAlias = Callable[
+    [Segment | Concept | File], KnownVector
+]  # the vector that the library has for it
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +82,12 @@ def encode_query(
     images are close to each other.
     """
     parts = [_encode_term(term.operand, term.weight, embedder, lookup) for term in query.terms]
-    parts += [EncodedTerm("the image", "picture", 1.0, embed_image(embedder, image)) for image in images]
+    parts += [
+        replace(_encode_file(str(image), 1.0, embedder, lookup), text="the image")
+        if isinstance(image, str | Path)
+        else EncodedTerm("the image", "picture", 1.0, embed_image(embedder, image))
+        for image in images
+    ]
     if feedback_probe is not None:
         parts.append(_probe_term("the examples", 1.0, feedback_probe))
     exclusions = tuple(_encode_term(operand, 1.0, embedder, lookup) for operand in query.exclusions)
@@ -126,17 +137,40 @@ def embed_text(embedder: Embedder, words: str) -> Vectors:
 
 
 def embed_image(embedder: Embedder, image: "str | Path | Image", data: BinaryIO | None = None) -> Vectors:
-    """Return the (1, d) vector of an image: a file, a Pillow image, or a name with its data."""
+    """Return the (1, d) vector of an image: a file, a Pillow image, or a name with its data.
+
+    A video is represented by a frame from its middle. Raises QueryError.
+    """
     from retrieval.media.images.loader import load_image
     from retrieval.media.images.pixels import apply_exif_orientation, to_rgb  # Pillow: late, for images only
 
     if not isinstance(image, str | Path):
         return embedder.embed_images([embedder.prepare(apply_exif_orientation(to_rgb(image), image))])
+    path = Path(image).expanduser()
     try:
-        loaded = load_image(data or Path(image).expanduser(), min_side=embedder.min_image_side)
+        loaded = load_image(data or path, min_side=embedder.min_image_side)
     except (MediaError, OSError, ValueError, RuntimeError) as error:
-        raise QueryError(f"Cannot use {image} as a query: {error}.") from error
+        frame = None if data is not None or not is_file(path) else _video_frame(path)
+        if frame is None:
+            raise QueryError(f"Cannot use {image} as a query: {error}.") from error
+        loaded = frame
     return embedder.embed_images([embedder.prepare(loaded)])
+
+
+def _video_frame(path: Path) -> "Image | None":
+    """Return a frame of a video, or None if a file is none; raises QueryError if it has sound only."""
+    from retrieval.media.av.container import MEDIA_FORMATS, audio_stream, open_container
+    from retrieval.media.av.frame import load_middle_frame
+
+    with suppress(MediaError, OSError):
+        return load_middle_frame(path)
+    with suppress(MediaError, OSError), open_path(path) as file, open_container(file, MEDIA_FORMATS) as sound:
+        audio_stream(sound)
+        raise QueryError(
+            f"Cannot use {path} as a query: it has sound only. Run `clew index` on its folder; then "
+            "`clew search` compares it with other sounds."
+        )
+    return None
 
 
 def _query_mode(terms: Sequence[EncodedTerm]) -> QueryMode:
@@ -146,8 +180,13 @@ def _query_mode(terms: Sequence[EncodedTerm]) -> QueryMode:
     return "sum" if all(part.mode == "words" for part in terms) else "mixed"
 
 
-def lookup_vector(catalog: Catalog, space: Space, operand: Segment | Concept) -> KnownVector:
-    """Return the (1, d) vector of a segment or concept, its mode and its probe; raises QueryError."""
+def lookup_vector(catalog: Catalog, space: Space, operand: Segment | Concept | File) -> KnownVector:
+    """Return the (1, d) vector of a segment, concept or sound, its mode and its probe; raises QueryError."""
+    if isinstance(operand, File):
+        segments = catalog.segments_of(file_digest(Path(operand.path).expanduser()))
+        if not segments or catalog.kind_of(segments[0]) != "audio":
+            raise QueryError(f"{operand.path} is no sound of this library.")
+        operand = Segment(segments[0])
     if isinstance(operand, Segment):
         ids, vectors = catalog.vectors_of(space, [operand.id])
         if not len(ids):
@@ -166,7 +205,7 @@ def _encode_term(operand: Operand, weight: float, embedder: Embedder, lookup: Lo
     if isinstance(operand, Words):
         return EncodedTerm(operand.text, "words", weight, embed_text(embedder, operand.text))
     if isinstance(operand, File):
-        return EncodedTerm(operand.path, "picture", weight, embed_image(embedder, operand.path))
+        return _encode_file(operand.path, weight, embedder, lookup)
     if isinstance(operand, Url):
         from retrieval.media.download import fetch  # late, for URLs only
 
@@ -174,6 +213,24 @@ def _encode_term(operand: Operand, weight: float, embedder: Embedder, lookup: Lo
         return EncodedTerm(operand.address, "picture", weight, vector)
     vector, mode, probe = lookup(operand)
     return EncodedTerm(str(operand), mode, weight, vector, probe)
+
+
+def _encode_file(path: str, weight: float, embedder: Embedder, lookup: LookupVector) -> EncodedTerm:
+    """Embed an image or video, or return the vector that the library has for a sound."""
+    try:
+        return EncodedTerm(path, "picture", weight, embed_image(embedder, path))
+    except QueryError as error:
+        try:
+            vector, mode, probe = lookup(File(path))
+        except (QueryError, OSError):
+            raise error from None
+        return EncodedTerm(path, mode, weight, vector, probe)
+
+
+def file_digest(path: Path) -> bytes:
+    """Return the SHA-256 of a file."""
+    with cast(BufferedReader, open_path(path)) as file:
+        return hashlib.file_digest(file, "sha256").digest()
 
 
 def _probe_term(text: str, weight: float, probe: Probe) -> EncodedTerm:

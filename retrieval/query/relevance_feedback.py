@@ -1,18 +1,16 @@
 """Relevance feedback: train a probe on liked and unliked examples."""
 
-import hashlib
 from collections.abc import Iterable, Sequence
-from io import BufferedReader
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias, cast
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
 from retrieval.catalog.concepts import image_vectors
 from retrieval.embedders.base import Embedder
 from retrieval.errors import QueryError
-from retrieval.media.archives.archive import is_file, open_path
-from retrieval.query.encoder import embed_image
+from retrieval.media.archives.archive import is_file
+from retrieval.query.encoder import embed_image, file_digest
 from retrieval.scoring.calibration import normalize_rows
 from retrieval.scoring.linear_probe import Probe, fit_probe
 from retrieval.types import VISUAL_KINDS, Vectors
@@ -78,12 +76,6 @@ def example_segments(space_index: SpaceIndex, examples: "Iterable[FeedbackExampl
         elif isinstance(example, str | Path) and is_file(Path(example).expanduser()):
             segments |= set(space_index.catalog.segments_of(file_digest(Path(example).expanduser())))
     return frozenset(segments)
-
-
-def file_digest(path: Path) -> bytes:
-    """Return the SHA-256 of a file."""
-    with cast(BufferedReader, open_path(path)) as file:
-        return hashlib.file_digest(file, "sha256").digest()
 
 
 def _example_vector(space_index: SpaceIndex, embedder: Embedder, example: "FeedbackExample") -> Vectors:
