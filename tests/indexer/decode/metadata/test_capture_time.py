@@ -1,8 +1,19 @@
 """The capture time and its zone, from EXIF, XMP and GPS fields."""
 
-import pytest
+from datetime import datetime
 
-from indexer.decode.metadata.capture_time import EXIF_DATETIME, EXIF_OFFSET, XMP_DATES, capture_time
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from indexer.decode.metadata.capture_time import (
+    EXIF_DATETIME,
+    EXIF_OFFSET,
+    TIME_PATTERN,
+    XMP_DATES,
+    capture_time,
+    parse_time,
+)
 from indexer.decode.metadata.fields import MetadataFields
 
 ORIGINAL, DIGITIZED = 0x9003, 0x9004
@@ -33,6 +44,51 @@ def test_invalid_times_are_skipped():
     assert capture_time(fields) == ("2021-06-30T18:00:01", None)
     xmp = {XMP_ORIGINAL: ["unknown", "2021-06"]}
     assert capture_time(MetadataFields(xmp=xmp)) == ("2021-06-01T00:00:00", None)
+
+
+@pytest.mark.parametrize(
+    ("text", "taken", "zone"),
+    [
+        ("2020-01-02 03:04:05", "2020-01-02T03:04:05", None),
+        ("2020/01/02 03:04:05", "2020-01-02T03:04:05", None),
+        ("2020:01:02", "2020-01-02T00:00:00", None),
+        ("2020-01-02\0", "2020-01-02T00:00:00", None),
+        ("2020:01:02T03:04:05", "2020-01-02T03:04:05", None),
+        ("2020:01:02 03:04", "2020-01-02T03:04:00", None),
+        ("2020:1:2 3:04:05", "2020-01-02T03:04:05", None),
+        ("2020:01:02 03:04:60", "2020-01-02T03:04:59", None),
+        ("2020:01:02 03:04:05.678", "2020-01-02T03:04:05", None),
+        ("2020:01:02 03:04:05+02:00", "2020-01-02T03:04:05", "+02:00"),
+        ("2020-01-02T03:04:05.5-0930", "2020-01-02T03:04:05", "-09:30"),
+        ("2020-01-02T03:04:05z", "2020-01-02T03:04:05", "+00:00"),
+        (b"2020:01:02 03:04:05\0", "2020-01-02T03:04:05", None),
+        ("2020:01:02 03:04:61", "2021-06-30T18:00:01", None),
+        ("2020:13:02 03:04:05", "2021-06-30T18:00:01", None),
+        ("2020:02:30", "2021-06-30T18:00:01", None),
+        ("2020:01:02 24:00:00", "2021-06-30T18:00:01", None),
+        ("    :  :     :  :  ", "2021-06-30T18:00:01", None),
+        ("20200102", "2021-06-30T18:00:01", None),
+    ],
+)
+def test_times_of_other_programs_are_read_and_invalid_ones_skipped(text, taken, zone):
+    assert capture_time(MetadataFields(photo={ORIGINAL: text, DIGITIZED: TIME})) == (taken, zone)
+    if isinstance(text, str):
+        assert capture_time(MetadataFields(ifd0={EXIF_DATETIME: text}, xmp={XMP_CREATED: [TIME]}))[0] == taken
+
+
+@given(st.datetimes(datetime(1, 1, 1)), st.sampled_from(":/-."), st.sampled_from("T "))
+def test_time_with_any_separators_is_read(time, date_separator, separator):
+    time = time.replace(microsecond=0)
+    text = f"{time:%m:%d}".replace(":", date_separator)
+    text = f"{time.year:04}{date_separator}{text}{separator}{time:%H:%M:%S}"
+    assert parse_time(text) == (time, None)
+
+
+@given(st.text(max_size=30) | st.from_regex(TIME_PATTERN))
+def test_any_text_is_a_time_or_invalid(text):
+    fields = MetadataFields(photo={ORIGINAL: text}, xmp={XMP_CREATED: [text]})
+    taken, _ = capture_time(fields)
+    assert taken is None or datetime.fromisoformat(taken)
 
 
 def test_each_time_has_its_own_offset():
