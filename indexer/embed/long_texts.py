@@ -37,4 +37,4 @@ def _passages(chunker: Chunker, draft: SegmentDraft) -> list[SegmentDraft]:
         return [draft]
     if chunker.count_tokens(draft.text) == 0:
         return [replace(draft, text=PLACEHOLDER_TEXT)]
-    return [draft] if chunker.fits(draft.text) else chunker.drafts(draft.text) or [draft]
+    return [draft] if chunker.fits(draft.text) else list(chunker.drafts(draft.text)) or [draft]

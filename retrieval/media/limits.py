@@ -16,6 +16,9 @@ class DecodeLimits:
     # Images
     max_image_pixels: int = 178_000_000  # a 20 KB PNG can decode to gigabytes; Pillow's limit is above this
     max_image_file_bytes: int = 500_000_000  # of formats whose decoder reads the complete file
+    max_jpeg_scan_pixels: int = 20_000_000_000  # scans x pixels of a JPEG: 3 to 9 seconds of empty scans
+    min_jpeg_scan_limit: int = 100  # scans that any JPEG may have; the most that encoders write
+    max_jpeg_scan_limit: int = 1_000  # scans that no JPEG may exceed
     max_svg_bytes: int = 20_000_000  # of XML
     max_cover_pixels: int = 40_000_000  # of the cover of an audio file
     max_animation_frames: int = 1_000  # from which the distinct ones are chosen
@@ -37,11 +40,14 @@ class DecodeLimits:
     # Texts and captions
     max_text_bytes: int = 50_000_000  # of text, RTF, subtitle and caption files
     max_html_bytes: int = 20_000_000  # of web pages and MIME archives
-    max_captions: int = 200_000  # of a table
+    max_passages: int = 200_000  # passages, captions or subtitles of a file
 
     # Documents
     max_pages: int = 5_000  # pages, slides or chapters of a document
     max_characters: int = 20_000_000  # of the text of a document, four times the Bible
+    pdf_seconds: float = 20.0  # of processor time to read a PDF, and
+    pdf_page_seconds: float = 2.0  # for each of its pages in addition, up to
+    pdf_total_seconds: float = 900.0  # in total
     pages_in_memory: int = 64  # pages of a longer PDF are embedded in batches of this size
     max_document_bytes: int = 100_000_000  # unpacked, of an office file
     max_document_directory_bytes: int = 20_000_000  # of an office file, about 200,000 members
@@ -59,6 +65,15 @@ class DecodeLimits:
     # Downloads
     max_download_bytes: int = 50_000_000  # of an image from a URL
     max_download_seconds: float = 20.0  # of the complete download
+
+    def max_jpeg_scans(self, pixels: int) -> int:
+        """Return the limit of the scans of a JPEG with this many pixels."""
+        scans = self.max_jpeg_scan_pixels // max(1, pixels)
+        return min(max(scans, self.min_jpeg_scan_limit), self.max_jpeg_scan_limit)
+
+    def max_pdf_seconds(self, page_count: int) -> float:
+        """Return the limit of the processor time to read a PDF."""
+        return min(self.pdf_seconds + self.pdf_page_seconds * page_count, self.pdf_total_seconds)
 
     def max_unpacked_bytes(self, packed_bytes: int) -> int:
         """Return the limit of the unpacked size of an archive."""

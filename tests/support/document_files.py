@@ -77,6 +77,21 @@ def docx(*paragraphs: str, body: str = "") -> bytes:
     )
 
 
+def strict(document: bytes) -> bytes:
+    """Return an Office file in the namespaces of ISO/IEC 29500 Strict."""
+    with zipfile.ZipFile(io.BytesIO(document)) as archive:
+        members = {name: archive.read(name).decode() for name in archive.namelist()}
+    names = {
+        "http://schemas.openxmlformats.org/officeDocument/2006/": "http://purl.oclc.org/ooxml/officeDocument/",
+        "http://schemas.openxmlformats.org/presentationml/2006/": "http://purl.oclc.org/ooxml/presentationml/",
+        "http://schemas.openxmlformats.org/drawingml/2006/": "http://purl.oclc.org/ooxml/drawingml/",
+        "http://schemas.openxmlformats.org/wordprocessingml/2006/": "http://purl.oclc.org/ooxml/wordprocessingml/",
+    }
+    for transitional, name in names.items():
+        members = {part: text.replace(transitional, name) for part, text in members.items()}
+    return zip_bytes(members)
+
+
 def pptx(*slides: str, order: Iterable[int] = ()) -> bytes:
     slide_numbers = list(order) or list(range(1, len(slides) + 1))
     ids = "".join(f'<p:sldId r:id="rId{n}"/>' for n in slide_numbers)

@@ -1,14 +1,14 @@
 """Decoder of web pages, alone or in a MIME archive: passages of their visible text."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from email import message_from_bytes
 from typing import BinaryIO
 
 from indexer.decode.base import DecodedFile, SegmentDraft
 from indexer.decode.context import DecodeContext
 from indexer.decode.documents.html_text import Paragraph, extract_paragraphs
-from indexer.decode.text.chunking import Chunker
+from indexer.decode.text.chunking import Chunker, PassageLimit
 from indexer.decode.text.encoding import decode_text
 from indexer.decode.text.plain import read_bytes
 from retrieval.errors import MediaError
@@ -24,21 +24,19 @@ def decode(file: BinaryIO, suffix: str, context: DecodeContext) -> DecodedFile:
         if suffix in (".mht", ".mhtml")
         else decode_text(data, declared_charset(data))
     )
-    drafts = split_paragraphs(
-        extract_paragraphs(html.replace("\r\n", "\n").replace("\r", "\n")), context.chunker
-    )
+    paragraphs = extract_paragraphs(html.replace("\r\n", "\n").replace("\r", "\n"))
+    limit = PassageLimit(context.limits)
+    drafts = limit.take(split_paragraphs(paragraphs, context.chunker))
     if not drafts:
         raise MediaError("no text in it")
-    return DecodedFile(drafts)
+    return DecodedFile(drafts, note=limit.note)
 
 
-def split_paragraphs(paragraphs: Iterable[Paragraph], chunker: Chunker) -> list[SegmentDraft]:
+def split_paragraphs(paragraphs: Iterable[Paragraph], chunker: Chunker) -> Iterator[SegmentDraft]:
     """Split paragraphs into passages with their lines."""
-    return [
-        SegmentDraft("text", text=part.text, start=line + part.start - 1, end=line + part.end - 1)
-        for text, line in paragraphs
-        for part in chunker.passages(text)
-    ]
+    for text, line in paragraphs:
+        for part in chunker.passages(text):
+            yield SegmentDraft("text", text=part.text, start=line + part.start - 1, end=line + part.end - 1)
 
 
 def declared_charset(data: bytes) -> str | None:

@@ -31,10 +31,8 @@ OPTIONAL_END_TAGS = _tag_names("dd dt li option p td th tr")
 
 TAG_START = re.compile(r"<(?:(/?)([a-zA-Z][^\s/>]*)|(!--)|([!?/]))")
 TAG_REST = re.compile(r"""(?:[^>"']++|"[^"]*+"|'[^']*+')*+>""")  # > in quotes does not end it
-HIDDEN_ATTRIBUTE = re.compile(
-    r"""\s(?:hidden(?=[\s=/>])|style\s*=\s*["']?[^"'>]*(?:display\s*:\s*none|visibility\s*:\s*hidden))""",
-    re.I,
-)
+ATTRIBUTE = re.compile(r"""([^\s"'>/=]++)(?:\s*+=\s*+("[^"]*+"|'[^']*+'|[^\s>]++))?""")
+HIDDEN_STYLE = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden")
 INVALID_CHARACTER_REFERENCE = re.compile(
     r"&#(?:\d{8,}|[xX][0-9a-fA-F]{7,});?"
 )  # of no character; unescape() raises an error
@@ -112,9 +110,20 @@ def _tokenize(html: str) -> Iterator["str | tuple[HtmlTag, str]"]:
 
 
 def _is_hidden(name: str, source: str) -> bool:
-    """Return True if an opening tag hides its element; only its first 2,000 characters are searched."""
-    return name not in VOID_TAGS and (
-        name in HIDDEN_TAGS or HIDDEN_ATTRIBUTE.search(source, 0, 2000) is not None
+    """Return True if an opening tag hides its element."""
+    if name in VOID_TAGS:
+        return False
+    source = source.lower()
+    return name in HIDDEN_TAGS or (
+        ("hidden" in source or "none" in source) and _has_hiding_attribute(name, source)
+    )
+
+
+def _has_hiding_attribute(name: str, source: str) -> bool:
+    """Return True if a tag, in lower case, has the attribute `hidden` or a style that hides it."""
+    return any(
+        attribute[1] == "hidden" or (attribute[1] == "style" and HIDDEN_STYLE.search(attribute[2] or ""))
+        for attribute in ATTRIBUTE.finditer(source, len(name) + 1)
     )
 
 

@@ -12,6 +12,7 @@ from indexer.decode.documents.html import declared_charset
 from indexer.decode.documents.html_text import extract_paragraphs
 from indexer.decode.documents.rtf import rtf_to_text
 from indexer.decode.documents.zip_xml import ZipDocument, open_zip_document, resolve_reference
+from indexer.decode.text.chunking import PassageLimit
 from indexer.decode.text.encoding import decode_text
 from indexer.decode.text.plain import read_bytes
 from retrieval.errors import MediaError
@@ -20,10 +21,17 @@ TRUNCATED_REASON = "damaged: truncated before its text"
 RTF_SIGNATURE = b"{\\rtf"
 DRM_MEMBERS = frozenset(("META-INF/encryption.xml", "META-INF/rights.xml"))
 
-RELATIONSHIP_ID = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}id"
-# Deleted and moved text, comments, field codes, and alternatives of the same content.
+RELATIONSHIP_IDS = (  # of transitional and of strict files (ISO/IEC 29500)
+    "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}id",
+    "{http://purl.oclc.org/ooxml/officeDocument/relationships}id",
+)
+# Deleted and moved text, comments, field codes, alternatives of the same content, and the numbers of
+# footnotes and pages, which would be joined to the words before.
 IGNORED_ELEMENTS = frozenset(
-    ("Fallback", "moveFrom", "tracked-changes", "annotation", "instrText", "delText")
+    (
+        *("Fallback", "moveFrom", "tracked-changes", "annotation", "instrText", "delText"),
+        *("note-citation", "page-number"),
+    )
 )
 ELEMENT_TEXT = {**dict.fromkeys(("tab", "br", "cr", "s", "line-break"), " "), "noBreakHyphen": "-"}
 
@@ -50,7 +58,8 @@ class ParagraphCollector:
     def start(self, tag: str, attributes: dict[str, str]) -> None:
         """Handle the start of an element."""
         name, self.started = tag.rpartition("}")[2], True
-        if name in IGNORED_ELEMENTS or self._ignored_depth:
+        is_slide_number = name == "fld" and attributes.get("type") == "slidenum"
+        if name in IGNORED_ELEMENTS or is_slide_number or self._ignored_depth:
             self._ignored_depth += 1
         elif name in ("p", "h"):
             self._open_paragraphs.append([])
@@ -102,19 +111,10 @@ def decode(file: BinaryIO, suffix: str, context: DecodeContext) -> DecodedFile:
 def _decode_paragraphs(
     paragraphs: Iterator[OfficeParagraph], context: DecodeContext, document: ZipDocument | None = None
 ) -> DecodedFile:
-    drafts, character_count, number, notes = list[SegmentDraft](), 0, 0, list[str]()
-    limits = context.limits
-    for raw, page in paragraphs:
-        text = " ".join(raw.split())
-        if not text:
-            continue
-        character_count += len(text)
-        if character_count > limits.max_characters:
-            notes.append(f"only the first {limits.max_characters:,} characters are read (the limit)")
-            break
-        number += 1
-        line = None if page is not None else number
-        drafts += context.chunker.drafts(text, start=line, end=line, page=page)
+    limits, notes = context.limits, list[str]()
+    limit = PassageLimit(limits)
+    drafts = limit.take(_paragraph_drafts(paragraphs, context, notes))
+    notes += [limit.note] if limit.note else []
     if document is not None and document.remaining_bytes <= 0:
         notes.append(
             f"only the first {limits.max_document_bytes:,} bytes of its content are read (the limit)"
@@ -129,6 +129,24 @@ def _decode_paragraphs(
     if document is not None and document.truncated:
         raise MediaError(TRUNCATED_REASON)
     raise MediaError(note or "no text in it")
+
+
+def _paragraph_drafts(
+    paragraphs: Iterator[OfficeParagraph], context: DecodeContext, notes: list[str]
+) -> Iterator[SegmentDraft]:
+    """Yield the passages of paragraphs, and add a note if their characters reach the limit."""
+    character_count, number, max_characters = 0, 0, context.limits.max_characters
+    for raw, page in paragraphs:
+        text = " ".join(raw.split())
+        if not text:
+            continue
+        character_count += len(text)
+        if character_count > max_characters:
+            notes.append(f"only the first {max_characters:,} characters are read (the limit)")
+            return
+        number += 1
+        line = None if page is not None else number
+        yield from context.chunker.drafts(text, start=line, end=line, page=page)
 
 
 def _read_paragraphs(document: ZipDocument) -> Iterator[OfficeParagraph]:
@@ -169,7 +187,7 @@ def _read_slides(document: ZipDocument, main: str) -> Iterator[OfficeParagraph]:
     """Yield the paragraphs of slides in presentation order, each followed by its notes."""
     slides = _relationship_targets(document, main, "/slide")
     shown = [
-        slides.get(slide.get(RELATIONSHIP_ID, ""), "")
+        slides.get(next(filter(None, map(slide.get, RELATIONSHIP_IDS)), ""), "")
         for slide in document.read_xml(main).iter()
         if _has_tag(slide, "sldId")
     ]

@@ -12,6 +12,7 @@ from indexer.decode.base import DecodedFile, SegmentDraft
 from indexer.decode.context import DecodeContext
 from indexer.decode.documents.pdf_process import PdfDocument, PdfPage, open_pdf
 from indexer.decode.images.thumbnail import THUMBNAIL_SIDE
+from indexer.decode.text.chunking import PassageLimit
 from retrieval.errors import MediaError
 from retrieval.media.images.pixels import WHITE
 from retrieval.types import MediaProperties
@@ -31,6 +32,10 @@ class _PdfSegments:
     passages: list[SegmentDraft] = field(default_factory=list)
     character_count: int = 0
     page_errors: list[str] = field(default_factory=list)  # one for each page that cannot be read
+    passage_limit: PassageLimit = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.passage_limit = PassageLimit(self.context.limits)
 
     def add_page(self, number: int, page: PdfPage | MediaError) -> None:
         """Add the image of a page, unless it is blank, and its text."""
@@ -41,7 +46,7 @@ class _PdfSegments:
             self.page_images.append(self._page_draft(page.image, number))
         text = _clean_text(page.text[: max(0, self.context.limits.max_characters - self.character_count)])
         self.character_count += len(page.text)
-        self.passages += self.context.chunker.drafts(text, page=number)
+        self.passages += self.passage_limit.take(self.context.chunker.drafts(text, page=number))
 
     def add_blank_page(self) -> None:
         """Add a white page."""
@@ -110,6 +115,8 @@ def _skipped_note(segments: _PdfSegments, document: PdfDocument) -> str | None:
         )
     if segments.character_count > limits.max_characters:
         notes.append(f"the first {limits.max_characters:,} letters are read, which is the limit")
+    if segments.passage_limit.note:
+        notes.append(segments.passage_limit.note)
     return "; ".join(notes) or None
 
 

@@ -31,13 +31,16 @@ class PdfPage(NamedTuple):
 class PdfDocument:
     """An open PDF; if its end is missing, it is `repaired`: it has the pages that are complete."""
 
-    def __init__(self, file: BinaryIO, process: SandboxedProcess) -> None:
+    def __init__(
+        self, file: BinaryIO, process: SandboxedProcess, limits: DecodeLimits = DEFAULT_LIMITS
+    ) -> None:
         self._file, self._process = file, process
-        self._crash_count = 0
+        self._crash_count, self._seconds = 0, 0.0  # processor time of the pages so far
         summary = self._open()
         self.page_count: int = summary["pages"]
         self.creation_date: str = summary["created"]
         self.repaired: bool = summary["repaired"]
+        self._max_seconds = limits.max_pdf_seconds(self.page_count)
 
     def read_pages(self, count: int, *, min_side: int, min_long_side: int) -> Iterator[PdfPage | MediaError]:
         """Yield the first `count` pages, or the reason why a page cannot be read.
@@ -50,9 +53,12 @@ class PdfDocument:
         for index in range(count):
             has_next = index + 1 < count
             try:
+                self._check_time()
                 if not requested:
                     raise ProcessEnded(SKIPPED_REASON)
-                page = _to_page(*self._process.receive())
+                page = self._to_page(*self._process.receive())
+            except MediaError as error:
+                page, has_next = error, False
             except RequestFailed as error:
                 page = MediaError(str(error))
             except ProcessEnded as error:
@@ -66,8 +72,9 @@ class PdfDocument:
         """Return one page, numbered from 1; raises MediaError. The sides are those of `read_pages`."""
         if self._crash_count >= MAX_CRASHES:
             raise MediaError(SKIPPED_REASON)
+        self._check_time()
         try:
-            return _to_page(*self._process.request(_page_request(number - 1, min_side, min_long_side)))
+            return self._to_page(*self._process.request(_page_request(number - 1, min_side, min_long_side)))
         except RequestFailed as error:
             raise MediaError(str(error)) from error
         except ProcessEnded as error:
@@ -76,10 +83,25 @@ class PdfDocument:
             raise MediaError(str(error)) from error
 
     def close(self) -> None:
-        """Close the document in the subprocess."""
-        if self._process.is_running:
+        """Close the document in the subprocess, which ends if it is still drawing a page."""
+        if self._process.is_idle:
             with suppress(ProcessEnded, RequestFailed):
                 self._process.request({"open": False})
+
+    def _check_time(self) -> None:
+        """Raise MediaError if the pages so far took too much processor time.
+
+        Time in which the subprocess waits for clew does not count.
+        """
+        if self._seconds > self._max_seconds:
+            raise MediaError(
+                f"skipped, because the pages before took the time limit of {self._max_seconds:g} seconds"
+            )
+
+    def _to_page(self, answer: dict[str, Any], pixels: bytes) -> PdfPage:
+        self._seconds += answer["seconds"]
+        width, height = answer["size"]
+        return PdfPage(answer["text"], Image.frombytes("RGB", (width, height), pixels) if pixels else None)
 
     def _request_page(self, index: int, min_side: int, min_long_side: int) -> bool:
         """Request a page; return False if the subprocess has ended."""
@@ -116,7 +138,7 @@ def pdf_pool(limits: DecodeLimits = DEFAULT_LIMITS) -> SandboxPool:
 def open_pdf(file: BinaryIO, limits: DecodeLimits = DEFAULT_LIMITS) -> Iterator[PdfDocument]:
     """Open a PDF and close it at the end; raises MediaError."""
     with pdf_pool(limits).borrow() as process:
-        document = PdfDocument(file, process)
+        document = PdfDocument(file, process, limits)
         try:
             yield document
         finally:
@@ -125,11 +147,6 @@ def open_pdf(file: BinaryIO, limits: DecodeLimits = DEFAULT_LIMITS) -> Iterator[
 
 def _page_request(index: int, min_side: int, min_long_side: int) -> dict[str, int]:
     return {"page": index, "min_side": min_side, "min_long_side": min_long_side}
-
-
-def _to_page(answer: dict[str, Any], pixels: bytes) -> PdfPage:
-    width, height = answer["size"]
-    return PdfPage(answer["text"], Image.frombytes("RGB", (width, height), pixels) if pixels else None)
 
 
 def _open_error(error: RequestFailed, file: BinaryIO) -> str:

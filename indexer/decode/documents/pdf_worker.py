@@ -5,6 +5,7 @@ A hundred kilobytes of PDF can take gigabytes of memory or hours, which pdfium d
 
 import re
 from contextlib import suppress
+from time import process_time
 from typing import Any, BinaryIO
 
 MAX_PAGE_PIXELS = 4_000_000  # a page can be a meter high and a millimeter wide
@@ -48,10 +49,11 @@ class PdfiumDocument:
         return {"pages": len(self.pdf), "created": created, "repaired": self.repaired}
 
     def read_page(self, page: int, min_side: int, min_long_side: int) -> tuple[dict[str, Any], bytes]:
-        """Return the text and the size of a page, and its pixels as RGB; no pixels if it is blank.
+        """Return text, size and processor time of a page, and its pixels as RGB; no pixels if it is blank.
 
         A page that cannot be rendered may still have text.
         """
+        started = process_time()
         opened = self.pdf[page]
         try:
             text = _page_text(opened)
@@ -60,7 +62,7 @@ class PdfiumDocument:
                 size, pixels = _render(opened, min_side, min_long_side)
             if not text.strip() and _is_blank(opened, pixels):
                 pixels = b""
-            return {"text": text, "size": size}, pixels
+            return {"text": text, "size": size, "seconds": process_time() - started}, pixels
         finally:
             opened.close()
 

@@ -12,6 +12,7 @@ from indexer.decode.images.thumbnail import THUMBNAIL_SIDE
 from indexer.decode.metadata.descriptions import read_descriptions
 from indexer.decode.metadata.perceptual_hash import MEASURED_SIDE
 from indexer.decode.metadata.properties import ImageHeader, image_properties
+from indexer.decode.text.chunking import PassageLimit
 from retrieval.media.images.loader import open_image
 from retrieval.media.images.truncated import DAMAGE_KEY
 
@@ -31,9 +32,10 @@ def decode(file: BinaryIO, suffix: str, context: DecodeContext) -> DecodedFile:
     drafts = [_frame_draft(frame, context) for frame in frames]
     if len(frames) == 1:
         drafts += _crop_drafts(first, header, context)
-    for description in descriptions:
-        drafts += context.chunker.drafts(description)
-    return DecodedFile(drafts, image_properties(header, first, duration), note)
+    limit = PassageLimit(context.limits)
+    drafts += limit.take(draft for text in descriptions for draft in context.chunker.drafts(text))
+    notes = "; ".join(filter(None, (note, limit.note))) or None
+    return DecodedFile(drafts, image_properties(header, first, duration), notes)
 
 
 def _frame_draft(frame: Frame, context: DecodeContext) -> SegmentDraft:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from io import StringIO
 from typing import Any, NamedTuple
 
+from indexer.decode.text.chunking import split_lines
 from indexer.decode.text.encoding import decode_text
 from retrieval.errors import MediaError
 
@@ -53,8 +54,8 @@ def has_captions(head: bytes, suffix: str) -> bool:
     except MediaError:
         return False
     if suffix in (".jsonl", ".ndjson"):  # other lines may come first
-        return any(row and find_columns(list(row)) for row in map(_parse_object, text.splitlines()))
-    first = next((line for line in text.splitlines() if line.strip()), "")
+        return any(row and find_columns(list(row)) for row in map(_parse_object, split_lines(text)))
+    first = next((line for line in split_lines(text) if line.strip()), "")
     return _detect_delimiter(first) is not None
 
 
@@ -93,7 +94,7 @@ def _csv_rows(text: str) -> Iterator[CaptionRow]:
 
 def _json_rows(text: str) -> Iterator[CaptionRow]:
     has_columns = False
-    for number, line in enumerate(text.split("\n"), start=1):
+    for number, line in enumerate(split_lines(text), start=1):
         row = _parse_object(line) if line.strip() else None
         columns = None if row is None else find_columns(list(row))
         if row is None or columns is None:

@@ -1,12 +1,14 @@
 """Split text into passages that fit the context of the text encoder."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
+from itertools import islice
 from typing import NamedTuple
 
 from indexer.decode.base import SegmentDraft
 from retrieval.embedders.base import Embedder
+from retrieval.media.limits import DecodeLimits
 
 MAX_CACHED_WORDS = 50_000  # whose token counts are cached
 MAX_WORD_CHARACTERS = 100  # WordPiece tokenizers treat a longer word as unknown
@@ -48,8 +50,8 @@ class Chunker:
         """Return True if the text encoder reads a text to its end."""
         return self.count_tokens(text) <= self.max_tokens
 
-    def passages(self, text: str) -> list[Passage]:
-        """Return the passages of a text with their lines."""
+    def passages(self, text: str) -> Iterator[Passage]:
+        """Yield the passages of a text with their lines."""
         return split_text(text, self.count_tokens, self.max_tokens)
 
     def drafts(
@@ -60,33 +62,54 @@ class Chunker:
         start: float | None = None,
         end: float | None = None,
         caption_target: bytes | None = None,
-    ) -> list[SegmentDraft]:
-        """Return a segment for each passage of a text, all at the same location in the file."""
-        return [
-            SegmentDraft(
+    ) -> Iterator[SegmentDraft]:
+        """Yield a segment for each passage of a text, all at the same location in the file."""
+        for passage in self.passages(text):
+            yield SegmentDraft(
                 "text", text=passage.text, page=page, start=start, end=end, caption_target=caption_target
             )
-            for passage in self.passages(text)
-        ]
 
 
-def split_text(text: str, count_tokens: Callable[[str], int], max_tokens: int) -> list[Passage]:
+class PassageLimit:
+    """A limit on the passages of a file, for all decoders: small files can hold millions."""
+
+    def __init__(self, limits: DecodeLimits) -> None:
+        self._max_passages = self._remaining = limits.max_passages
+        self.note: str | None = None  # if passages were left out
+
+    def take(self, drafts: Iterable[SegmentDraft]) -> list[SegmentDraft]:
+        """Return the next drafts of the file, up to the limit; further ones are not computed."""
+        taken = list(islice(drafts, self._remaining + 1))
+        if len(taken) > self._remaining:
+            taken.pop()
+            self.note = f"only the first {self._max_passages:,} passages are read (the limit)"
+        self._remaining -= len(taken)
+        return taken
+
+
+def split_lines(text: str) -> list[str]:
+    """Return the lines of a text as editors and `grep -n` count them.
+
+    Python's splitlines() also ends lines at form feeds and at U+0085 and U+2028.
+    """
+    return text.split("\n" if "\n" in text else "\r")
+
+
+def split_text(text: str, count_tokens: Callable[[str], int], max_tokens: int) -> Iterator[Passage]:
     """Split at headings and blank lines, then between sentences, then between words.
 
     Each passage has between 1 and `max_tokens` tokens, and at least one letter or digit.
     """
-    return [
-        passage
-        for paragraph in _paragraphs(text)
-        for passage in _pack_sentences(paragraph, count_tokens, max_tokens)
-        if any(char.isalnum() for char in passage.text) and count_tokens(passage.text)
-    ]
+    for paragraph in _paragraphs(text):
+        for passage in _pack_sentences(paragraph, count_tokens, max_tokens):
+            if any(char.isalnum() for char in passage.text) and count_tokens(passage.text):
+                yield passage
 
 
 def _paragraphs(text: str) -> Iterator[list[Word]]:
     """Yield the words of each paragraph; a heading is a paragraph of its own."""
     paragraph: list[Word] = []
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(split_lines(text), start=1):
         heading = line.startswith("#")
         if paragraph and (heading or not line.strip()):
             yield paragraph

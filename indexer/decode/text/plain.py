@@ -4,6 +4,7 @@ from typing import BinaryIO
 
 from indexer.decode.base import DecodedFile, SegmentDraft
 from indexer.decode.context import DecodeContext
+from indexer.decode.text.chunking import PassageLimit
 from indexer.decode.text.encoding import decode_text
 from retrieval.errors import MediaError
 
@@ -15,8 +16,9 @@ def decode(file: BinaryIO, suffix: str, context: DecodeContext) -> DecodedFile:
     text = read_text(file, context.limits.max_text_bytes)
     if text.startswith(DOCUMENT_PREFIXES):
         raise MediaError("not plain text")
-    passages = context.chunker.passages(text)
-    return DecodedFile([SegmentDraft("text", text=p.text, start=p.start, end=p.end) for p in passages])
+    limit, passages = PassageLimit(context.limits), context.chunker.passages(text)
+    drafts = limit.take(SegmentDraft("text", text=p.text, start=p.start, end=p.end) for p in passages)
+    return DecodedFile(drafts, note=limit.note)
 
 
 def read_text(file: BinaryIO, max_bytes: int) -> str:

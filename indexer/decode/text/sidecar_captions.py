@@ -7,6 +7,7 @@ from indexer.decode.base import DecodedFile
 from indexer.decode.context import DecodeContext
 from indexer.decode.metadata.descriptions import xmp_descriptions
 from indexer.decode.metadata.properties import sidecar_properties
+from indexer.decode.text.chunking import PassageLimit, split_lines
 from indexer.decode.text.plain import read_text
 from retrieval.errors import MediaError
 from retrieval.types import MediaProperties
@@ -23,11 +24,12 @@ def decode(file: BinaryIO, suffix: str, context: DecodeContext) -> DecodedFile:
         captions, properties = _xmp_captions(text)
         lines = [(None, caption) for caption in captions]
     else:
-        lines = list(enumerate(text.splitlines(), start=1))
-    return DecodedFile(
-        [draft for number, line in lines for draft in context.chunker.drafts(line, start=number, end=number)],
-        properties,
+        lines = list(enumerate(split_lines(text), start=1))
+    limit = PassageLimit(context.limits)
+    drafts = limit.take(
+        draft for number, line in lines for draft in context.chunker.drafts(line, start=number, end=number)
     )
+    return DecodedFile(drafts, properties, limit.note)
 
 
 def _json_captions(text: str) -> list[str]:

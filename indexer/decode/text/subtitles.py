@@ -1,11 +1,11 @@
 """Decoder of subtitle files, which belong to a video of the same name or stand alone."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import BinaryIO
 
 from indexer.decode.base import DecodedFile, SegmentDraft
 from indexer.decode.context import DecodeContext
-from indexer.decode.text.chunking import Chunker
+from indexer.decode.text.chunking import Chunker, PassageLimit
 from indexer.decode.text.encoding import decode_text
 from indexer.decode.text.plain import read_bytes
 from indexer.decode.text.subtitle_cues import Cue, join_cues
@@ -26,19 +26,15 @@ def decode(file: BinaryIO, suffix: str, context: DecodeContext) -> DecodedFile:
     cues = parse_cues(text)
     if not cues:
         raise MediaError("no subtitles in it: no line has times such as 00:01:02,500 --> 00:01:04,000")
-    return DecodedFile(
-        subtitle_drafts(cues, context.chunker),
-        MediaProperties(duration=max(cue.end for cue in cues)),
-        FRAME_RATE_NOTE if lacks_frame_rate(text) else None,
-    )
+    limit = PassageLimit(context.limits)
+    drafts = limit.take(subtitle_drafts(cues, context.chunker))
+    notes = [FRAME_RATE_NOTE if lacks_frame_rate(text) else None, limit.note]
+    properties = MediaProperties(duration=max(cue.end for cue in cues))
+    return DecodedFile(drafts, properties, "; ".join(filter(None, notes)) or None)
 
 
-def subtitle_drafts(cues: Sequence[Cue], chunker: Chunker) -> list[SegmentDraft]:
-    """Return the segments of cues, joined to sentences."""
-    return [
-        draft
-        for cue in join_cues(cues)
-        for draft in chunker.drafts(
-            cue.text.replace("\n", " "), start=round(cue.start, 3), end=round(cue.end, 3)
-        )
-    ]
+def subtitle_drafts(cues: Sequence[Cue], chunker: Chunker) -> Iterator[SegmentDraft]:
+    """Yield the segments of cues, joined to sentences."""
+    for cue in join_cues(cues):
+        text = cue.text.replace("\n", " ")
+        yield from chunker.drafts(text, start=round(cue.start, 3), end=round(cue.end, 3))

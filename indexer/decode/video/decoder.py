@@ -16,6 +16,7 @@ from indexer.decode.base import DecodedFile, SegmentDraft
 from indexer.decode.context import DecodeContext
 from indexer.decode.metadata.perceptual_hash import brightness_grid, sharpness, small_grayscale
 from indexer.decode.metadata.video_properties import is_taken_in_utc, video_properties
+from indexer.decode.text.chunking import PassageLimit
 from indexer.decode.text.subtitle_cues import Cue
 from indexer.decode.text.subtitle_tracks import distinct_tracks
 from indexer.decode.text.subtitles import subtitle_drafts
@@ -52,11 +53,12 @@ def decode(file: BinaryIO, suffix: str, context: DecodeContext) -> DecodedFile:
     scan = _embed_key_frames(file, context)
     index = scan.index
     drafts = [_scene_draft(index, scene) for scene in _find_scenes(file, index, scan.samples, context)]
+    limit = PassageLimit(context.limits)
     for cues in _subtitle_tracks(index):
-        drafts += subtitle_drafts(cues, context.chunker)
+        drafts += limit.take(subtitle_drafts(cues, context.chunker))
     duration = round(index.to_seconds(index.end_time), 3)
     properties = video_properties(scan.metadata, scan.display_size, duration)
-    return DecodedFile(drafts, properties, is_taken_in_utc=is_taken_in_utc(scan.metadata))
+    return DecodedFile(drafts, properties, limit.note, is_taken_in_utc=is_taken_in_utc(scan.metadata))
 
 
 def embed_known_scenes(

@@ -93,10 +93,10 @@ def test_table_without_captions_is_refused(text):
 
 def test_captions_are_limited():
     table = io.BytesIO(b"image,caption\n" + b"a.png,red\n" * 50)
-    context = DecodeContext(ToyEmbedder(), limits=DecodeLimits(max_captions=10))
+    context = DecodeContext(ToyEmbedder(), limits=DecodeLimits(max_passages=10))
     decoded = caption_table.decode(table, ".csv", context)
     assert len(decoded.drafts) == 10
-    assert decoded.note == "only the first 10 captions are read (the limit)"
+    assert decoded.note == "only the first 10 passages are read (the limit)"
 
 
 @given(st.text(alphabet='",;|\t\n\r ab\u2028\0', max_size=80), st.sampled_from([".csv", ".tsv", ".jsonl"]))

@@ -15,8 +15,9 @@ from indexer.decode.context import DecodeContext
 from indexer.decode.documents import html, office
 from indexer.decode.documents import pdf as document
 from indexer.decode.documents.html_text import extract_paragraphs
-from indexer.decode.documents.pdf_process import pdf_pool
+from indexer.decode.documents.pdf_process import open_pdf, pdf_pool
 from indexer.decode.documents.rtf import rtf_to_text
+from indexer.decode.text import caption_table, plain, sidecar_captions, subtitles
 from retrieval import Library, SearchOptions
 from retrieval.errors import MediaError
 from retrieval.formatting import format_location as shown
@@ -30,6 +31,7 @@ from tests.support.document_files import (
     pptx,
     raw_pdf,
     relationships_xml,
+    strict,
     zip_bytes,
 )
 from tests.support.toy_embedder import COLORS, RotatedToyEmbedder, ToyEmbedder
@@ -244,6 +246,49 @@ def test_page_that_takes_too_long_is_the_only_one_lost():
     assert decoded.note.startswith("1 of 3 pages cannot be read (")
 
 
+def heavy_pdf(count: int) -> bytes:
+    """Return a PDF of pages that share one content, which takes a while to draw."""
+    squeeze = zlib.compressobj(9)
+    content = squeeze.compress(b"0 0 600 700 re f\n" * 3_000) + squeeze.flush()
+    leaf = b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 99 99]/Contents 4 0 R/Resources<<>>>>"
+    kids = b"<</Type/Pages/Kids[%s]/Count %d>>" % (b"3 0 R " * count, count)
+    stream = b"<</Length %d/Filter/FlateDecode>>stream\n%s\nendstream" % (len(content), content)
+    return raw_pdf([b"<</Type/Catalog/Pages 2 0 R>>", kids, leaf, stream])
+
+
+def test_time_of_a_pdf_is_limited():
+    data = heavy_pdf(50)
+    decoded = read(data, pdf_seconds=0.1, pdf_page_seconds=0.001)
+    assert 0 < len(decoded.drafts) < 50
+    skipped = 50 - len(decoded.drafts)
+    assert decoded.note == (
+        f"{skipped} of 50 pages cannot be read (skipped, because the pages before took the time limit "
+        "of 0.15 seconds)"
+    )
+    assert len(read(data, pdf_seconds=0.1, pdf_page_seconds=5).drafts) == 50
+    limits = DecodeLimits(pdf_seconds=0.1, pdf_page_seconds=0)
+    with open_pdf(io.BytesIO(data), limits) as opened, pytest.raises(MediaError, match="time limit"):
+        for _ in range(50):
+            opened.read_page(1, min_side=32, min_long_side=64)
+
+
+@pytest.mark.parametrize(("pages", "seconds"), [(1, 22), (12, 44), (300, 620), (5_000, 900), (10**9, 900)])
+def test_time_limit_of_a_pdf_grows_with_its_pages(pages, seconds):
+    assert DEFAULT_LIMITS.max_pdf_seconds(pages) == seconds
+
+
+def test_slow_embedding_loses_no_page_of_a_pdf():
+    class SlowEmbedder(ToyEmbedder):
+        def embed_images(self, images):
+            time.sleep(1.2)
+            return super().embed_images(images)
+
+    limits = DecodeLimits(max_sandbox_seconds=1, pages_in_memory=64, pdf_seconds=1, pdf_page_seconds=0.005)
+    data = pdf([("red", "")] * 300)
+    decoded = document.decode(io.BytesIO(data), ".pdf", DecodeContext(SlowEmbedder(), limits=limits))
+    assert (len(decoded.drafts), decoded.note) == (300, None)
+
+
 def test_pdf_of_endless_pages_is_given_up():
     form = b"<</Type/XObject/Subtype/Form/BBox[0 0 9 9]/Resources<</XObject<</A %d 0 R>>>>/Length 11>>"
     nested = [form % (5 + n) + b"stream\n/A Do /A Do\nendstream" for n in range(30)]
@@ -287,6 +332,38 @@ def test_html_paragraphs_are_the_visible_text_with_lines():
         ("Red & green", 1, None),
         ("yellow white", 3, None),
     ]
+
+
+@pytest.mark.parametrize(
+    ("attributes", "is_hidden"),
+    [
+        ("hidden", True),
+        ("HIDDEN", True),
+        ('id="a"hidden', True),
+        ('id=a hidden=""', True),
+        ('hidden="until-found"', True),
+        ("hidden/", False),  # of an element that has no content
+        ('style="display:none"', True),
+        ("class='x' STYLE='color: red; Display : None'", True),
+        ("style=visibility:hidden", True),
+        ('title="The hidden life of trees"', False),
+        ("data-title='a hidden gem'", False),
+        ('class="a hidden b"', False),
+        ("class='hidden b'", False),
+        ('aria-hidden="true"', False),
+        ("data-hidden", False),
+        ('x-style="display:none"', False),
+        ('title="style=display:none"', False),
+        ('style="color:red" title="display:none"', False),
+        ("title=hidden", False),
+        ("alt = hidden", False),
+        ('data-x="' + "y " * 5_000 + '" hidden', True),
+    ],
+)
+def test_html_is_hidden_by_an_attribute_and_not_by_a_word_in_one(attributes, is_hidden):
+    page = f"<p>before</p><article {attributes}><h1>trees</h1> grow</article><p>after</p>"
+    texts = [" ".join(text.split()) for text, _ in extract_paragraphs(page)]
+    assert texts == ["before", *(["trees", "grow"] * (not is_hidden)), "after"]
 
 
 def test_html_page_is_found_with_its_line(answers, tmp_path):
@@ -430,6 +507,70 @@ def test_notes_of_a_limit_and_of_damage_are_both_reported():
         decoded.note
         == "only the first 3 characters are read (the limit); damaged: truncated, and read up to there"
     )
+
+
+def test_numbers_of_footnotes_and_slides_are_not_text():
+    note = (
+        "<t:note><t:note-citation>1</t:note-citation><t:note-body><t:p>red wool</t:p></t:note-body></t:note>"
+    )
+    page = "<t:p>page <t:page-number>3</t:page-number></t:p>"
+    found = texts_of(read(odt(f"<t:p>The sheep{note} grazes.</t:p>{page}"), office, ".odt"))
+    assert [each[0] for each in found] == ["red wool", "The sheep grazes.", "page"]
+    fields = (f'<a:fld type="{name}"><a:t>May</a:t></a:fld>' for name in ("slidenum", "datetime1"))
+    slide = f"red </a:t></a:r>{''.join(fields)}<a:r><a:t>"
+    only_number = '</a:t></a:r><a:fld type="slidenum"><a:t>2</a:t></a:fld><a:r><a:t>'
+    assert texts_of(read(pptx(slide, only_number), office, ".pptx")) == [("red May", None, 1)]
+
+
+def test_strict_office_files_are_read():
+    slides = pptx("red", "blue", order=[2, 1])
+    assert texts_of(read(strict(slides), office, ".pptx")) == [("blue", None, 1), ("red", None, 2)]
+    assert texts_of(read(strict(docx("red", "blue")), office, ".docx")) == [
+        ("red", 1, None),
+        ("blue", 2, None),
+    ]
+
+
+MANY_SUBTITLES = b"".join(b"00:00:%d,0 --> 00:00:%d,9\nred %d.\n\n" % (n, n, n) for n in range(10, 60))
+
+
+@pytest.mark.parametrize(
+    ("data", "decoder", "suffix"),
+    [
+        (docx(*["red"] * 100), office, ".docx"),
+        (odt("<t:p>red</t:p>" * 100), office, ".odt"),
+        (epub("red", a="<p>red" * 50, b="<p>red" * 50), office, ".epub"),
+        (b"{\\rtf1 " + b"red\\par " * 100 + b"}", office, ".rtf"),
+        (b"<p>red" * 100, html, ".html"),
+        (b"red\n\n" * 100, plain, ".txt"),
+        (b"red\n" * 100, sidecar_captions, ".txt"),
+        (b"image,caption\n" + b"a.jpg,red\n" * 100, caption_table, ".csv"),
+        (MANY_SUBTITLES, subtitles, ".srt"),
+        (pdf([("red", "red")] * 30), document, ".pdf"),
+    ],
+)
+def test_passages_of_every_format_are_limited(data, decoder, suffix):
+    decoded = read(data, decoder, suffix, max_passages=20)
+    assert len(texts_of(decoded)) == 20
+    assert decoded.note == "only the first 20 passages are read (the limit)"
+    complete = read(data, decoder, suffix, max_passages=1_000)
+    assert complete.note is None and len(texts_of(complete)) > 20
+
+
+def test_passages_beyond_the_limit_are_not_computed():
+    split = []
+
+    class RecordingEmbedder(ToyEmbedder):
+        def count_tokens(self, text):
+            split.append(text)
+            return super().count_tokens(text)
+
+    words = [f"w{number}" for number in range(1_000)]
+    context = DecodeContext(RecordingEmbedder(), limits=DecodeLimits(max_passages=10))
+    for data, decoder in ((docx(*words), office), ("\n\n".join(words).encode(), plain)):
+        split.clear()
+        assert len(decoder.decode(io.BytesIO(data), "", context).drafts) <= 10
+        assert len(split) < 100
 
 
 def test_zip_bombs_are_limited_or_refused():
