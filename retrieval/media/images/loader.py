@@ -12,6 +12,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from retrieval.errors import ExtraMissing, MediaError
 from retrieval.media.archives.archive import open_path
+from retrieval.media.images.jpeg_scans import check_jpeg_scans
 from retrieval.media.images.jpeg_xl import open_jxl
 from retrieval.media.images.pixels import apply_exif_orientation, to_reduced_srgb
 from retrieval.media.images.psd import open_psd
@@ -66,6 +67,9 @@ def open_image(source: Path | BinaryIO, limits: DecodeLimits = DEFAULT_LIMITS) -
             image = _open_by_format(file, limits)
         with image:
             check_pixel_limit(image.width, image.height, limits.max_image_pixels)
+            opened_file = getattr(image, "fp", None)
+            if opened_file is not None and image.format in ("JPEG", "MPO"):
+                check_jpeg_scans(opened_file, image.width * image.height, limits)
             yield image
 
 

@@ -4,11 +4,15 @@ import io
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from retrieval.errors import MediaError
+from retrieval.media.images.jpeg_scans import check_jpeg_scans
 from retrieval.media.images.loader import load_image
 from retrieval.media.limits import DecodeLimits
+from tests.support import image_files
 from tests.support.files import draw_image
 
 
@@ -129,3 +133,73 @@ def test_eps_is_not_opened():
     eps = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n"
     with pytest.raises(MediaError, match="not an image"):
         load_image(io.BytesIO(eps))
+
+
+def repeat_last_scan(jpeg: bytes, count: int) -> bytes:
+    """Return a progressive JPEG whose last scan occurs this many times."""
+    last = jpeg.rindex(b"\xff\xda")
+    return jpeg[:last] + jpeg[last:-2] * count + jpeg[-2:]
+
+
+SMOOTH = Image.radial_gradient("L").resize((160, 120)).convert("RGB")
+PROGRESSIVE = encoded(SMOOTH, "JPEG", progressive=True).getvalue()
+COMMENT_WITH_END = b"\xff\xfe\0\6\xff\xd9\xff\xd9"  # bytes of an end of image in a comment
+
+
+@pytest.mark.parametrize("before", [b"", COMMENT_WITH_END, b"\xff\xff\xff"])
+def test_jpeg_of_many_scans_is_refused(before):
+    limits = DecodeLimits(min_jpeg_scan_limit=50, max_jpeg_scan_limit=50)
+    last = PROGRESSIVE.rindex(b"\xff\xda")
+    data = PROGRESSIVE[:last] + before + PROGRESSIVE[last:]
+    assert load_image(io.BytesIO(repeat_last_scan(data, 20)), limits=limits).size == (160, 120)
+    with pytest.raises(MediaError, match="more than the limit of 50 scans"):
+        load_image(io.BytesIO(repeat_last_scan(data, 60)), limits=limits)
+
+
+def test_jpeg_in_a_raw_file_or_with_a_wrong_header_has_the_limit_of_scans():
+    limits = DecodeLimits(min_jpeg_scan_limit=50, max_jpeg_scan_limit=50)
+    large = encoded(SMOOTH.resize((640, 480)), "JPEG", progressive=True).getvalue()
+    with pytest.raises(MediaError, match="more than the limit of 50 scans"):
+        load_image(io.BytesIO(image_files.nef(repeat_last_scan(large, 60))), limits=limits)
+
+
+def test_scans_after_the_end_of_a_jpeg_and_in_its_thumbnail_do_not_count():
+    limits = DecodeLimits(min_jpeg_scan_limit=20, max_jpeg_scan_limit=20)
+    noise = b"\xff\xda\0\2" * 100
+    for data in (PROGRESSIVE + noise, PROGRESSIVE[:2] + b"\xff\xe5\1\x92" + noise + PROGRESSIVE[2:]):
+        assert load_image(io.BytesIO(data), limits=limits).size == (160, 120)
+
+
+def test_jpeg_of_one_scan_is_read_only_at_its_header():
+    file = io.BytesIO(encoded(SMOOTH, "JPEG").getvalue() + b"\xff\xda" * 5_000)
+    read_bytes = []
+
+    class CountingFile(io.BytesIO):
+        def read(self, size=-1):
+            read_bytes.append(size)
+            return super().read(size)
+
+    check_jpeg_scans(CountingFile(file.getvalue()), 160 * 120, DecodeLimits())
+    assert max(read_bytes) == 10
+    separate = bytearray(file.getvalue())
+    separate[separate.index(b"\xff\xda") + 4] = 1  # the first scan has one of three components
+    with pytest.raises(MediaError, match="scans"):
+        check_jpeg_scans(
+            io.BytesIO(repeat_last_scan(bytes(separate[:-10_000]), 2_000)), 160 * 120, DecodeLimits()
+        )
+
+
+@pytest.mark.parametrize(
+    ("pixels", "scans"), [(1, 1_000), (50_000_000, 400), (178_000_000, 112), (10**9, 100)]
+)
+def test_limit_of_scans_falls_with_the_pixels(pixels, scans):
+    assert DecodeLimits().max_jpeg_scans(pixels) == scans
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.integers(0, len(PROGRESSIVE) - 1), st.binary(max_size=12))
+def test_scans_of_any_jpeg_are_counted(at, inserted):
+    file = io.BytesIO(PROGRESSIVE[:at] + inserted + PROGRESSIVE[at:])
+    file.seek(5)
+    check_jpeg_scans(file, 160 * 120, DecodeLimits())
+    assert file.tell() == 5
