@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from retrieval.media.images.fax_tiff import decode_fax, is_fax
 from retrieval.media.limits import check_pixel_limit
 
 DAMAGE_KEY = "clew"  # in the `info` of an image: a note on the missing part
@@ -42,6 +43,8 @@ def load_partial(image: Image.Image, draft_size: tuple[int, int] | None = None) 
     little can be decoded.
     """
     file = getattr(image, "fp", None)
+    if file is not None and is_fax(image):
+        return _load_fax(image, file)
     try:
         image.load()
     except (OSError, SyntaxError, ValueError, IndexError):
@@ -55,6 +58,20 @@ def load_partial(image: Image.Image, draft_size: tuple[int, int] | None = None) 
         image.info[DAMAGE_KEY] = partial.info[DAMAGE_KEY]
         return partial
     return image
+
+
+def _load_fax(image: Image.Image, file: BinaryIO) -> Image.Image:
+    """Return the current page of a TIFF with fax compression; raises OSError if too little is intact."""
+    fax = decode_fax(image, file)
+    loaded = Image.fromarray(fax.pixels)
+    loaded.info.update(image.info)
+    if fax.is_decoded.all():
+        return loaded
+    partial = _with_damage_note(loaded, int(fax.is_decoded.sum()))
+    if partial is None:
+        raise OSError("image file is truncated")
+    image.info[DAMAGE_KEY] = partial.info[DAMAGE_KEY]
+    return partial
 
 
 def open_partial_webp(file: BinaryIO, max_pixels: int) -> Image.Image | None:
