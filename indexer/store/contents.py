@@ -1,5 +1,6 @@
 """Write contents and their metadata."""
 
+import sqlite3
 from collections.abc import Sequence
 from dataclasses import asdict
 
@@ -38,19 +39,6 @@ class Contents:
                 set_progress(self.db.conn, content, "metadata", str(METADATA_VERSION))
                 self._update_file_times(content)
 
-    def update_capture_time(self, root: int, image_path: bytes) -> None:
-        """Set the time of an image and its captions to the capture time in the image, else in its sidecar."""
-        self.db.conn.execute(
-            """WITH own (id) AS (SELECT id FROM files WHERE root = ?1 AND path = ?2
-                              UNION SELECT id FROM files WHERE root = ?1 AND sidecar_of = ?2)
-               UPDATE files SET time = capture.taken
-                 FROM (SELECT c.taken FROM files f JOIN contents c ON c.id = f.content
-                        WHERE f.id IN own AND f.state != 'gone' AND c.taken IS NOT NULL
-                        ORDER BY f.sidecar_of IS NOT NULL, f.path LIMIT 1) capture
-                WHERE id IN own AND time != capture.taken""",
-            (root, image_path),
-        )
-
     def correct_video(self, content: int, shift: float, details: MediaProperties) -> None:
         """Add seconds to the times of a video, and write its capture time, within a transaction."""
         execute = self.db.conn.execute
@@ -68,7 +56,7 @@ class Contents:
     def _update_file_times(self, content: int) -> None:
         query = "SELECT root, coalesce(sidecar_of, path) FROM files WHERE content = ?"
         for root, image_path in self.db.conn.execute(query, (content,)).fetchall():
-            self.update_capture_time(root, image_path)
+            update_capture_time(self.db.conn, root, image_path)
 
     def _write_properties(self, content: int, details: MediaProperties) -> None:
         columns = asdict(details)
@@ -79,3 +67,24 @@ class Contents:
         execute("DELETE FROM keywords WHERE content = ?", (content,))
         for name in keywords:
             execute("INSERT OR IGNORE INTO keywords VALUES (?, ?)", (content, name))
+
+
+def update_capture_time(db: sqlite3.Connection, root: int, image_path: bytes) -> None:
+    """Set the time of an image and its captions, within a transaction.
+
+    It is the capture time in the image, else in a sidecar, else when each of the files was last written.
+    """
+    db.execute(
+        """WITH own (id) AS (SELECT id FROM files WHERE root = ?1 AND path = ?2
+                          UNION SELECT id FROM files WHERE root = ?1 AND sidecar_of = ?2),
+                capture (taken) AS (SELECT c.taken FROM files f JOIN contents c ON c.id = f.content
+                                     WHERE f.id IN own AND f.state != 'gone' AND c.taken IS NOT NULL
+                                     ORDER BY f.sidecar_of IS NOT NULL, f.path LIMIT 1)
+           UPDATE files SET time = coalesce(
+                      (SELECT taken FROM capture),
+                      strftime('%Y-%m-%dT%H:%M:%S', mtime / 1000000000 - (mtime % 1000000000 < 0),
+                               'unixepoch', 'localtime'),
+                      time)
+            WHERE id IN own""",
+        (root, image_path),
+    )

@@ -13,6 +13,7 @@ from indexer.scan.diff import CatalogFile
 from indexer.scan.rules import ScanOptions, is_included
 from indexer.scan.sidecars import name_stem
 from indexer.scan.targets import ScanTarget, is_empty_or_missing, path_range, subpath_of
+from indexer.store.contents import update_capture_time
 from retrieval.errors import LibraryError
 
 _CATALOG_FILES = """SELECT id, path, size, mtime, decoder, sidecar_of, state, error IS NOT NULL, retry
@@ -141,7 +142,16 @@ class Roots:
         """Set the state of files and return how many changed."""
         query = "UPDATE files SET state = ?1 WHERE id = ?2 AND state != ?1"
         with self.db.atomic():
-            return sum(self.db.execute(query, (state, id_)).rowcount for id_ in files)
+            changed = [id_ for id_ in files if self.db.execute(query, (state, id_)).rowcount]
+            for image in self._images_of_sidecars(changed):
+                update_capture_time(self.db.conn, *image)
+        return len(changed)
+
+    def _images_of_sidecars(self, files: Sequence[int]) -> list[tuple[int, bytes]]:
+        """Return the roots and paths of the images that these files describe."""
+        query = """SELECT DISTINCT root, sidecar_of FROM files
+                    WHERE id IN (SELECT value FROM json_each(?)) AND sidecar_of IS NOT NULL"""
+        return self.db.execute(query, (json.dumps(list(files)),)).fetchall()
 
     def mark_scanned(self, root: int) -> None:
         """Store that a root is present and was scanned now."""
@@ -163,6 +173,7 @@ class Roots:
         missing_ids, new_copies = {old.id for old in missing}, dict[int, int | None]()
         moves, execute = Moves(), self.db.conn.execute
         with self.db.atomic():
+            images = self._images_of_sidecars(sorted(missing_ids))
             for id_ in sorted(missing_ids):
                 (content,) = execute("SELECT content FROM files WHERE id = ?", (id_,)).fetchone()
                 if content is None:
@@ -181,6 +192,8 @@ class Roots:
                     moves.removed.add(id_)
                     moves.moved_count += count > 0
                     new_copies[content] = max(0, count - 1)
+            for image in images if moves.removed else ():
+                update_capture_time(self.db.conn, *image)
         return moves
 
     def forget(self, paths: Sequence[bytes]) -> int:

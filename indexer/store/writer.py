@@ -18,7 +18,7 @@ from indexer.decode.reader import ReadResult
 from indexer.decode.registry import describes_other_files
 from indexer.store.analyses import Analysis, PartialResult, set_progress
 from indexer.store.caption_links import Captions
-from indexer.store.contents import Contents
+from indexer.store.contents import Contents, update_capture_time
 from indexer.store.lock import library_lock
 from indexer.store.roots import Roots
 from indexer.store.settings import save_settings
@@ -286,7 +286,7 @@ class LibraryWriter:
         ).fetchone()
         if describes_other_files(entry.decoder) and not read_result.transient:
             self.captions.save_links(row[0], entry.path, content)
-        self.contents.update_capture_time(root, entry.sidecar_of or entry.path)
+        update_capture_time(self.db.conn, root, entry.sidecar_of or entry.path)
         return is_new
 
     def settings(self) -> LibrarySettings:

@@ -1,6 +1,5 @@
 """Files change, move, disappear and return; no file is embedded twice and no drive is taken for deleted."""
 
-import builtins
 import os
 import shutil
 from contextlib import nullcontext
@@ -255,14 +254,14 @@ def test_files_without_status_are_offline(folder, index, monkeypatch):
 def test_read_error_keeps_the_known_content(folder, index, place, toy, monkeypatch):
     index(folder)
     os.utime(folder / "red.png", (5, 5))
-    open_file = builtins.open
+    open_file = os.open
 
-    def fail(path, *arguments):
-        if isinstance(path, bytes) and path.endswith(b"red.png"):
+    def fail(path, *arguments, **options):
+        if os.fsencode(path).endswith(b"red.png"):
             raise OSError(5, "Input/output error")
-        return open_file(path, *arguments)
+        return open_file(path, *arguments, **options)
 
-    monkeypatch.setattr(builtins, "open", fail)
+    monkeypatch.setattr(os, "open", fail)
     assert index().failed == 1
     assert hit_names(place, toy, "red", count=1) == ["red.png"]  # its old content
     monkeypatch.undo()

@@ -1,5 +1,6 @@
 """Filters on metadata, sidecars and labels return exactly the segments that match."""
 
+import os
 import shutil
 import sqlite3
 
@@ -239,6 +240,56 @@ def test_sidecar_that_is_added_later_is_applied(tmp_path, index, place, toy):
             h.time for h in library.search("red", kind="text", options=SearchOptions(tag="rex", date="2020"))
         ] == ["2020-05-05T00:00:00"]
         assert names(library.search("red", kind="image", options=SearchOptions(date="2020"))) == ["dog.png"]
+
+
+@pytest.fixture
+def dated_photo(tmp_path, index):
+    """Index a photo last written in 2010, with a sidecar of 2001; return both paths."""
+    image = draw_image(tmp_path / "photos" / "dog.png", (250, 0, 0))
+    sidecar = image.with_suffix(".xmp")
+    write_file(sidecar, xmp(xmp_CreateDate="2001-02-03"))
+    os.utime(image, (1_270_000_000, 1_270_000_000))
+    index(image.parent)
+    return image, sidecar
+
+
+def _year(place, toy):
+    with Library.open(place, embedder=toy) as library:
+        (hit,) = library.search("red", kind="image")
+        return hit.time[:4]
+
+
+def test_date_of_a_sidecar_lasts_until_it_is_deleted(dated_photo, index, place, toy):
+    assert _year(place, toy) == "2001"
+    dated_photo[1].unlink()
+    index()
+    assert _year(place, toy) == "2010"
+
+
+def test_date_of_a_sidecar_lasts_until_the_date_is_removed(dated_photo, index, place, toy):
+    write_file(dated_photo[1], xmp(("dc:subject", ["Rex"])))
+    index()
+    assert _year(place, toy) == "2010"
+
+
+def test_date_of_a_sidecar_ends_if_only_a_copy_elsewhere_is_left(dated_photo, index, place, toy):
+    image, sidecar = dated_photo
+    copy = draw_image(image.parent / "copies" / "cat.png", (0, 250, 0)).with_suffix(".xmp")
+    copy.write_bytes(sidecar.read_bytes())
+    sidecar.unlink()
+    index()
+    with Library.open(place, embedder=toy) as library:
+        years = {hit.path.name: hit.time[:4] for hit in library.search("red", kind="image")}
+    assert years == {"dog.png": "2010", "cat.png": "2001"}
+
+
+def test_date_of_a_returned_sidecar_applies_to_a_new_image(dated_photo, index, place, toy):
+    image, _ = dated_photo
+    image.unlink()
+    index()
+    draw_image(image, (240, 0, 0))
+    index()
+    assert _year(place, toy) == "2001"
 
 
 def test_label_applies_to_its_segment_only(photos, place):
