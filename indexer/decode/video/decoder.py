@@ -27,10 +27,11 @@ from indexer.decode.video.packet_index import PacketIndex
 from indexer.decode.video.scenes import Cut, Sample, Scene
 from indexer.prefetch import prefetch
 from retrieval.errors import MediaError
-from retrieval.media.av.container import open_container, video_stream, zero_time
+from retrieval.media.av.container import is_broadcast_format, open_container, video_stream, zero_time
 
 if TYPE_CHECKING:
     from av import VideoStream
+    from av.container import InputContainer
 
 EMBEDDING_BATCH_FRAMES = 16
 MIN_FRAME_SIDE = 256  # pixels of the shorter side of a converted frame, at least
@@ -46,6 +47,7 @@ class _KeyFrameScan:
     samples: list[Sample]  # ascending
     display_size: tuple[int, int]
     metadata: dict[str, str]
+    note: str | None  # on streams that are left out
 
 
 def decode(file: BinaryIO, suffix: str, context: DecodeContext) -> DecodedFile:
@@ -58,7 +60,8 @@ def decode(file: BinaryIO, suffix: str, context: DecodeContext) -> DecodedFile:
         drafts += limit.take(subtitle_drafts(cues, context.chunker))
     duration = round(index.to_seconds(index.end_time), 3)
     properties = video_properties(scan.metadata, scan.display_size, duration)
-    return DecodedFile(drafts, properties, limit.note, is_taken_in_utc=is_taken_in_utc(scan.metadata))
+    note = "; ".join(filter(None, (scan.note, limit.note))) or None
+    return DecodedFile(drafts, properties, note, is_taken_in_utc=is_taken_in_utc(scan.metadata))
 
 
 def embed_known_scenes(
@@ -103,12 +106,20 @@ def _embed_key_frames(
             lambda batch: _embed_frames(batch, context), _frame_batches(frames()), threads=1, depth=2
         )
         samples = [sample for batch in batches for sample in batch]
-        metadata = dict(container.metadata)
+        metadata, note = dict(container.metadata), _note_on_other_streams(container)
     if samples:
-        return _KeyFrameScan(index, sorted(samples, key=lambda sample: sample.time), sizes[0], metadata)
+        return _KeyFrameScan(index, sorted(samples, key=lambda sample: sample.time), sizes[0], metadata, note)
     if not slice_threads:
         return _embed_key_frames(file, context, slice_threads=True)
     raise MediaError("damaged: no frame can be decoded")
+
+
+def _note_on_other_streams(container: "InputContainer") -> str | None:
+    """Return a note if a recording has several video streams, as if recordings of two devices are joined."""
+    count = len(container.streams.video)
+    if count < 2 or not is_broadcast_format(container):
+        return None
+    return f"it has {count} video streams, of which one is read"
 
 
 def _find_scenes(

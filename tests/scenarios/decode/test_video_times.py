@@ -136,3 +136,23 @@ def test_sound_has_the_same_times_whichever_streams_are_read(tmp_path):
     loud = np.flatnonzero(np.abs(samples) > 0.1) / 16_000
     assert loud[0] == pytest.approx(1, abs=0.1)
     assert loud[loud > 3][0] == pytest.approx(11, abs=0.15)
+
+
+def test_part_with_other_streams_is_reported(tmp_path):
+    """Recordings of two devices may have other stream numbers; FFmpeg reads these as another video."""
+    parts = [write_video(tmp_path / f"{name}.ts", SECOND, size=(96, 64)) for name in "ab"]
+    other = tmp_path / "other.ts"
+    with (
+        av.open(str(parts[1])) as source,
+        av.open(str(other), "w", options={"mpegts_start_pid": "600"}) as output,
+    ):
+        stream = output.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                output.mux(packet)
+    path = tmp_path / "joined.ts"
+    path.write_bytes(parts[0].read_bytes() + other.read_bytes())
+    with path.open("rb") as file:
+        found = decoder.decode(file, ".ts", DecodeContext(ToyEmbedder()))
+    assert found.note == "it has 2 video streams, of which one is read"
