@@ -8,7 +8,7 @@ from indexer.models import resolve
 from indexer.operations.options import DEFAULT_OPTIONS, IndexOptions
 from indexer.operations.pipeline import update_folders
 from indexer.operations.report import Report
-from indexer.store.location import as_paths, library_path
+from indexer.store.location import as_paths, library_path, require_folders
 from indexer.store.writer import LibraryWriter
 from indexer.types import Notify, Progress, ignore_message, no_progress
 from retrieval.embedders.base import Embedder
@@ -67,8 +67,10 @@ def update_library(
     LibraryError and EmbedderError.
     """
     factory = embedder_factory(embedder, model, options.arch, options.device, notify)
-    with LibraryWriter(library_path(library), factory) as writer:
-        return update_folders(writer, as_paths(folders), options, progress=progress, notify=notify)
+    paths, library_folder = as_paths(folders), library_path(library)
+    require_folders(library_folder, paths)
+    with LibraryWriter(library_folder, factory) as writer:
+        return update_folders(writer, paths, options, progress=progress, notify=notify)
 
 
 def embedder_factory(

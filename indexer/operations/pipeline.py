@@ -27,12 +27,11 @@ from indexer.scan.diff import Changes, compare
 from indexer.scan.targets import ScanTarget
 from indexer.scan.walker import ScanIssues
 from indexer.store.archives import ArchiveScan
-from indexer.store.location import absolute_path
+from indexer.store.location import absolute_path, missing_folder_error
 from indexer.store.spaces import active_space
 from indexer.store.writer import LibraryWriter, WriteCounts
 from indexer.tag.tag_table import update_tags
 from indexer.types import FileEntry, Notify, Progress, ignore_message, no_progress
-from retrieval.errors import LibraryError
 from retrieval.formatting import pluralize, printable
 from retrieval.media.archives.archive import Opener
 from retrieval.system import cores
@@ -257,7 +256,7 @@ def _register_folders(
     known = writer.roots.paths()
     for folder in folders:
         if folder not in known and not os.path.isdir(folder):
-            raise LibraryError(f"Folder {os.fsdecode(folder)} not found.")
+            raise missing_folder_error(folder)
     prefixes = tuple(path.rstrip(b"/") + b"/" for path in folders)
     exclude = [options.exclude] if isinstance(options.exclude, str) else options.exclude
     with writer.db.atomic():

@@ -63,7 +63,8 @@ def walk(
     root = target.root_path
     excluded = exclude_patterns(target.options)
     real_root, followed = os.path.realpath(root), set[tuple[int, int]]()
-    stack: list[Iterator[FileEntry | Archive | Folder]] = [iter([Folder(target.subpath, False)])]
+    start = [] if _is_below_loop(target, real_root, followed) else [Folder(target.subpath, False)]
+    stack: list[Iterator[FileEntry | Archive | Folder]] = [iter(start)]
     while stack:
         step = next(stack[-1], None)
         if step is None:
@@ -179,6 +180,13 @@ def _is_caption_table(path: bytes) -> bool:
 
 def _suffix(name: bytes) -> str:
     return os.path.splitext(name)[1].lower().decode("utf-8", "replace")
+
+
+def _is_below_loop(target: ScanTarget, real_root: bytes, followed: set[tuple[int, int]]) -> bool:
+    """Return True if the path of a target contains a link that a walk of its root does not follow."""
+    parts = target.subpath.split(b"/") if target.subpath else []
+    folders = [os.path.join(target.root_path, *parts[: count + 1]) for count in range(len(parts))]
+    return any(os.path.islink(folder) and _is_loop(folder, real_root, followed) for folder in folders)
 
 
 def _is_loop(folder: bytes, real_root: bytes, followed: set[tuple[int, int]]) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from retrieval.catalog.schema import CATALOG_FILE
-from retrieval.errors import LibraryMissing
+from retrieval.errors import LibraryError, LibraryMissing
 from retrieval.system import default_library
 
 
@@ -31,3 +31,19 @@ def library_path(library: str | Path | None) -> Path:
 def as_paths(folders: str | Path | Sequence[str | Path]) -> list[Path]:
     """Return one folder or several as a list."""
     return [Path(folder) for folder in ([folders] if isinstance(folders, str | Path) else folders)]
+
+
+def require_folders(library: Path, folders: Sequence[Path]) -> None:
+    """Raise LibraryError if a folder for a new library does not exist, before the library is made."""
+    if not (library / CATALOG_FILE).exists():
+        for folder in map(absolute_path, folders):
+            if not os.path.isdir(folder):
+                raise missing_folder_error(folder)
+
+
+def missing_folder_error(path: bytes) -> LibraryError:
+    """Return the error of a path that is not a folder."""
+    name = os.fsdecode(path)
+    if os.path.lexists(path):
+        return LibraryError(f"{name} is not a folder. Name the folder that contains it.")
+    return LibraryError(f"Folder {name} not found.")

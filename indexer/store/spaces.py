@@ -93,6 +93,14 @@ class Spaces:
         """Store whether every segment has its vector in a space."""
         self.db.execute("UPDATE spaces SET complete = ? WHERE id = ?", (int(complete), space.id))
 
+    def delete(self, space: Space) -> None:
+        """Delete a space with its vectors and index files."""
+        with self.db.atomic():
+            self.db.execute(f"DROP TABLE {vectors_table(space.id)}")
+            self.db.execute("DELETE FROM spaces WHERE id = ?", (space.id,))
+        for file in space.indexes:
+            (self.catalog.folder / INDEX_FOLDER / file.file).unlink(missing_ok=True)
+
     def drop(self, name: str) -> int:
         """Delete a space that is not active, and return its number of vectors. Raises LibraryError."""
         space = self.catalog.space(name)
@@ -102,11 +110,7 @@ class Spaces:
         if space == self.catalog.space():
             raise LibraryError(f"{name} is the active space. Activate another one first, with `clew switch`.")
         count = self.catalog.count_vectors(space)
-        with self.db.atomic():
-            self.db.execute(f"DROP TABLE {vectors_table(space.id)}")
-            self.db.execute("DELETE FROM spaces WHERE id = ?", (space.id,))
-        for file in space.indexes:
-            (self.catalog.folder / INDEX_FOLDER / file.file).unlink(missing_ok=True)
+        self.delete(space)
         with suppress(sqlite3.OperationalError):  # the disk is full; the space is deleted nevertheless
             self.db.execute("VACUUM")
         return count

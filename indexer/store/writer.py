@@ -86,6 +86,9 @@ class LibraryWriter:
     def __enter__(self) -> Self:
         """Lock the library, migrate its tables, and find or create the space of the embedder."""
         self._exit_stack = ExitStack()
+        is_new = not (self.folder / CATALOG_FILE).exists()
+        if is_new and self._embedder_factory is not None:
+            self.embedder = self._embedder_factory(None)  # an error leaves no library
         with ExitStack() as entered:
             _make_folder(self.folder)
             entered.enter_context(library_lock(self.folder))
@@ -98,7 +101,7 @@ class LibraryWriter:
             self.thumbnails = ThumbnailFile(self.catalog)
             entered.callback(self.thumbnails.close)
             self.spaces = Spaces(self.db, self.catalog)
-            self.space_id = self._find_space()
+            self.space_id = self._find_space(is_new)
             self._exit_stack = entered.pop_all()
         return self
 
@@ -115,20 +118,25 @@ class LibraryWriter:
         finally:
             self._exit_stack.close()
 
-    def _find_space(self) -> int:
-        """Return the id of the active space; a new library gets that of the embedder."""
+    def _find_space(self, is_new: bool) -> int:
+        """Return the id of the active space; a new or empty library gets that of the embedder."""
         space = self.catalog.space()
         if self._embedder_factory is None:
             if space is None:
                 raise LibraryMissing(self.folder)
             return space.id
-        self.embedder = self._embedder_factory(space)
+        if space is not None or not is_new:
+            self.embedder = self._embedder_factory(space)
+        has_changed = space is not None and space.fingerprint != self.embedder.fingerprint
+        if space is not None and has_changed and not self.db.table("contents").count:
+            self.spaces.delete(space)
+            space = None
         if space is None:
             with self.db.atomic():
                 id_ = self.spaces.insert(self.embedder, complete=True)
                 save_settings(self.db, replace(self.settings(), active_space=self.embedder.name))
             return id_
-        if space.fingerprint != self.embedder.fingerprint:
+        if has_changed:
             differences = describe_differences(space.parts, self.embedder.parts)
             raise SpaceMismatch(self.embedder.name, space.name, differences)
         return space.id

@@ -15,7 +15,7 @@ from indexer.operations.index import embedder_factory
 from indexer.operations.options import DEFAULT_OPTIONS, IndexOptions
 from indexer.operations.pipeline import IndexRun, update_folders
 from indexer.operations.report import Report
-from indexer.store.location import absolute_path, as_paths, existing_library, library_path
+from indexer.store.location import absolute_path, as_paths, existing_library, library_path, require_folders
 from indexer.store.writer import LibraryWriter
 from indexer.types import FileEntry, Notify, Progress, ignore_message, no_progress
 from indexer.watch.change_log import Change, ChangeLog
@@ -48,6 +48,7 @@ def watch_library(
     `update_library`. Ctrl-C raises KeyboardInterrupt. Raises LibraryError and EmbedderError.
     """
     paths, library_folder = as_paths(folders), library_path(library)
+    require_folders(library_folder, paths)
     embedders = EmbedderCache(
         embedder_factory(embedder, model, options.arch, options.device, notify),
         embedder_factory(embedder, None, None, options.device, notify),

@@ -17,13 +17,17 @@ FILE_TYPE_NAMES = {
 def open_regular_file(path: str | bytes) -> BufferedReader:
     """Open a file for reading; raises OSError, and MediaError if it is a pipe, a socket or a device."""
     _check_type(os.stat(path).st_mode)  # opening a device can have an effect
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # for a file replaced by a pipe
+    file = open(path, "rb", opener=_open_without_blocking)  # noqa: SIM115 -- the caller closes it
     try:
-        _check_type(os.fstat(descriptor).st_mode)
-        return open(descriptor, "rb")
+        _check_type(os.fstat(file.fileno()).st_mode)
     except BaseException:
-        os.close(descriptor)
+        file.close()
         raise
+    return file
+
+
+def _open_without_blocking(path: str | bytes, flags: int) -> int:
+    return os.open(path, flags | os.O_CLOEXEC | os.O_NONBLOCK)  # for a file that was replaced by a pipe
 
 
 def _check_type(mode: int) -> None:

@@ -7,12 +7,12 @@ import time
 import pytest
 from PIL import Image
 
-from indexer import IndexOptions, index_folder, update_library
+from indexer import IndexOptions, index_folder, update_library, watch_library
 from indexer.decode import reader
 from indexer.store.lock import library_lock
 from indexer.types import BatchLimits
 from retrieval import Library, SearchOptions
-from retrieval.errors import LibraryBusy, LibraryError, LibraryVersionMismatch, SpaceMismatch
+from retrieval.errors import EmbedderError, LibraryBusy, LibraryError, LibraryVersionMismatch, SpaceMismatch
 from tests.scenarios.helpers import draw_images, hit_names, index_in_batches
 from tests.support.files import draw_image, requires_non_utf8_names
 
@@ -138,8 +138,30 @@ def test_time_of_an_image_is_from_its_camera_or_else_its_file(tmp_path, index, p
 def test_missing_folder_is_rejected(index, tmp_path):
     with pytest.raises(LibraryError, match="not found"):
         index(tmp_path / "none")
-    with pytest.raises(LibraryError, match="not found"):
+    with pytest.raises(LibraryError, match="not a folder"):
         index(draw_image(tmp_path / "a.png"))
+
+
+def test_missing_folder_makes_no_library(folder, index, place, toy):
+    with pytest.raises(LibraryError, match="not found"):
+        index(folder, folder / "none")
+    with pytest.raises(LibraryError, match="not found"):
+        watch_library(folder / "none", library=place, embedder=toy)
+    assert not place.exists()
+
+
+def test_model_that_cannot_be_loaded_makes_no_library(folder, place):
+    with pytest.raises(EmbedderError):
+        index_folder(folder, library=place, model="no such model")
+    assert not place.exists()
+
+
+def test_empty_library_accepts_another_model(folder, place, tmp_path, toy):
+    (tmp_path / "empty").mkdir()
+    index_folder(tmp_path / "empty", library=place, model="builtin").close()
+    with index_folder(folder, library=place, embedder=toy) as library:
+        assert list(library.status().spaces) == ["toy"]
+        assert library.search("red")[0].path.name == "red.png"
 
 
 def test_other_model_is_rejected_with_a_hint(folder, index, place):

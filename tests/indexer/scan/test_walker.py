@@ -90,6 +90,24 @@ def test_link_to_a_folder_of_the_root_is_not_followed(tmp_path):
     assert paths(tmp_path) == [b"a/b/c.png"]
 
 
+@pytest.mark.parametrize("subpath", ["self", "again", "a/b/up", "self/a", "again/c"])
+def test_part_of_a_root_below_a_link_into_the_root_is_not_walked(tmp_path, subpath):
+    draw_image(tmp_path / "a" / "b" / "c" / "d.png")
+    (tmp_path / "a" / "b" / "up").symlink_to(tmp_path / "a")
+    (tmp_path / "again").symlink_to(tmp_path / "a" / "b")
+    (tmp_path / "self").symlink_to(tmp_path)
+    target = ScanTarget(0, os.fsencode(tmp_path), ScanOptions(), os.fsencode(subpath))
+    assert list(walk(target, ScanIssues())) == []
+
+
+def test_part_of_a_root_below_a_link_to_elsewhere_is_walked(tmp_path):
+    draw_image(tmp_path / "elsewhere" / "sub" / "a.png")
+    (tmp_path / "root").mkdir()
+    (tmp_path / "root" / "one").symlink_to(tmp_path / "elsewhere")
+    target = ScanTarget(0, os.fsencode(tmp_path / "root"), ScanOptions(), b"one/sub")
+    assert [entry.path for entry in walk(target, ScanIssues())] == [b"one/sub/a.png"]
+
+
 def test_folder_outside_the_root_is_listed_for_one_link(tmp_path):
     draw_image(tmp_path / "elsewhere" / "a.png")
     (tmp_path / "elsewhere" / "loop").symlink_to(tmp_path / "elsewhere")
