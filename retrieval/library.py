@@ -14,7 +14,7 @@ from retrieval.embedders.base import Embedder
 from retrieval.embedders.registry import load_space_embedder
 from retrieval.errors import LibraryError, LibraryMissing, QueryError, SpaceMismatch, describe_differences
 from retrieval.formatting import format_timestamp, parse_timed_path
-from retrieval.grouping.attributes import file_similarity_function, load_file_attributes
+from retrieval.grouping.attributes import compare_files, load_file_attributes
 from retrieval.grouping.clusters import duplicate_groups, parse_reasons
 from retrieval.media.archives.archive import is_file
 from retrieval.query import relevance_feedback as liking
@@ -169,9 +169,7 @@ class Library:
         files = load_file_attributes(self._catalog, *under)
         if folder is not None and not files:
             raise QueryError(f"No file under {folder} is in the library. `clew status` lists its folders.")
-        return duplicate_groups(
-            files, file_similarity_function(self._catalog, self._active_space(), files), reasons
-        )
+        return duplicate_groups(files, compare_files(self._catalog, self._active_space(), files), reasons)
 
     @reads_catalog
     def thumbnail(self, hit: Hit | int) -> bytes | None:

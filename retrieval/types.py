@@ -130,10 +130,17 @@ class FileAttributes:
     camera: str | None = None
     perceptual_hash: int | None = None
     sharpness: float | None = None
+    frames: int = 1  # frames or pages of an image
     start: float | None = None  # seconds in a video
     end: float | None = None
     offline: bool = False
     in_archive: bool = False  # so it cannot be deleted on its own
+    modified: int = 0  # nanoseconds since 1970; 0: unknown
+
+    @property
+    def pixels(self) -> int:
+        """Return width times height, 0 if they are unknown."""
+        return (self.width or 0) * (self.height or 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,9 +156,15 @@ class Group:
         return sum(file.size for file in self.files)
 
     @property
+    def redundant(self) -> tuple[FileAttributes, ...]:
+        """Return all files but the best, without those that have more pixels than it."""
+        best, *others = self.files
+        return tuple(file for file in others if file.pixels <= best.pixels or not best.pixels)
+
+    @property
     def waste(self) -> int:
-        """Return the bytes of all files but the best."""
-        return self.size - self.files[0].size
+        """Return the bytes of the redundant files."""
+        return sum(file.size for file in self.redundant)
 
 
 @dataclass(frozen=True, slots=True)

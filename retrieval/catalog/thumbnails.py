@@ -4,6 +4,7 @@ Any thumbnail may be missing, and the file may be damaged or deleted; hits do no
 """
 
 import sqlite3
+from collections.abc import Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -46,8 +47,17 @@ def thumbnail_checksum(digest: bytes, decoder: str, ordinal: int, webp: bytes) -
 
 def find_thumbnail(catalog: Catalog, hit: Hit) -> bytes | None:
     """Return the thumbnail of a hit or of a related segment as WebP, None if it has none."""
+    return _first_thumbnail(catalog, _candidate_keys(catalog, hit))
+
+
+def find_segment_thumbnail(catalog: Catalog, segment: int) -> bytes | None:
+    """Return the thumbnail of a segment itself as WebP, None if it has none."""
+    return _first_thumbnail(catalog, _own_keys(catalog, segment))
+
+
+def _first_thumbnail(catalog: Catalog, keys: Sequence[ThumbnailKey]) -> bytes | None:
     with suppress(sqlite3.Error), closing(connect_once(catalog.folder / THUMBNAILS_FILE)) as db:
-        for key in _candidate_keys(catalog, hit):
+        for key in keys:
             row = db.execute("SELECT seal, picture FROM thumbnails WHERE segment = ?", key[:1]).fetchone()
             if row is not None and row[0] == thumbnail_checksum(*key[1:], row[1]):
                 return bytes(row[1])
@@ -69,7 +79,7 @@ def is_full(used_bytes: int, max_bytes: int) -> bool:
 
 def _candidate_keys(catalog: Catalog, hit: Hit) -> list[ThumbnailKey]:
     """Return the segments whose thumbnails represent a hit, best first."""
-    own = [ThumbnailKey(*row) for row in catalog.db.execute(_OWN_KEY_QUERY, (hit.id,))]
+    own = _own_keys(catalog, hit.id)
     if hit.kind in VISUAL_KINDS and hit.box is None:
         return own
     parameters = {
@@ -79,3 +89,7 @@ def _candidate_keys(catalog: Catalog, hit: Hit) -> list[ThumbnailKey]:
         "at": hit.start or 0 if hit.timed else 0,
     }
     return own + [ThumbnailKey(*row) for row in catalog.db.execute(_RELATED_KEY_QUERY, parameters)]
+
+
+def _own_keys(catalog: Catalog, segment: int) -> list[ThumbnailKey]:
+    return [ThumbnailKey(*row) for row in catalog.db.execute(_OWN_KEY_QUERY, (segment,))]

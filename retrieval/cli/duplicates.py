@@ -37,14 +37,19 @@ def duplicates_command(
 
     \b
     copy            the same bytes
-    near-duplicate  the same image, resized, recompressed, brightened or cropped
+    near-duplicate  the same image, resized, recompressed, brightened or cropped;
+                    of documents and screenshots, the text is the same, too
     pair            a raw file and its JPEG, or a photo and its clip
     burst           similar photos taken by one camera within seconds
 
     Groups with the most redundant bytes come first. The best file of each group is marked * and comes
-    first: online before offline, outside archives, then more pixels, sharper, larger, and the shorter path.
+    first, and every other file is a duplicate of that one. The best is online, not in an archive, and not
+    in a folder or under a name that marks a copy (backup, copy, export, trash, downloads, WhatsApp ...).
+    Of the files that are left, it has more pixels, is sharper, has a date and a camera, is larger, is
+    older, and has the shorter path, in this order.
+
     Files that have changed since they were indexed and hard links are left out; --paths also leaves out
-    files in archives. The exit code is 1 if nothing is found.
+    files in archives, and files with more pixels than the best. The exit code is 1 if nothing is found.
     """
     from retrieval.library import Library
 
@@ -61,7 +66,7 @@ def duplicates_command(
         note("No duplicates found.")
         raise SystemExit(1)
     if output_format is None:
-        redundant = sum({file.path: file.size for group in groups for file in group.files[1:]}.values())
+        redundant = sum({file.path: file.size for group in groups for file in group.redundant}.values())
         note(f"{pluralize(len(groups), 'group')}, {format_bytes(redundant)} redundant. Nothing was deleted.")
 
 
@@ -95,7 +100,7 @@ def as_dict(group: Group) -> dict[str, object]:
 def redundant_paths(groups: Sequence[Group]) -> list[str]:
     """Return the paths of all but the best of each group, each once, without files in archives.
 
-    `rm` cannot delete a file in an archive.
+    `rm` cannot delete a file in an archive. Files with more pixels than the best are left out, too.
     """
-    extras = (file for group in groups for file in group.files[1:] if not file.in_archive)
+    extras = (file for group in groups for file in group.redundant if not file.in_archive)
     return list(dict.fromkeys(str(file.path) for file in extras))

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from retrieval.catalog.reader import Catalog
-from retrieval.grouping.similarity import SimilarityFunction, mean_similarity, similarity_function
+from retrieval.grouping.similarity import Comparison, mean_similarity, similarity_function
 from retrieval.media.archives.archive import split_archive_path
-from retrieval.types import FileAttributes, Hit, Ids, Space
+from retrieval.types import FileAttributes, Hit, Space
 
 BASELINE_SAMPLE_SIZE = 500  # images that determine the mean similarity
 
@@ -23,7 +23,9 @@ _ATTRIBUTE_COLUMNS = """c.id AS content, c.width, c.height, c.taken, c.camera, c
        (SELECT i.id FROM segments i WHERE i.content = c.id AND i.ordinal = 0 AND i.kind = 'image') AS seen,
        (SELECT i.id FROM segments i WHERE i.content = s.content AND i.ordinal < s.page AND i.page = s.page
            AND i.kind = 'page') AS leaf,
-       'offline' IN (f.state, r.state) AS offline"""
+       (SELECT count(*) FROM segments i WHERE i.content = c.id AND i.kind = 'image' AND i.origin = 'file'
+           AND i.box IS NULL) AS frames,
+       f.mtime AS modified, 'offline' IN (f.state, r.state) AS offline"""
 
 
 def load_file_attributes(catalog: Catalog, under: str = "") -> list[FileAttributes]:
@@ -105,20 +107,23 @@ def load_hit_attributes(catalog: Catalog, hits: Sequence[Hit]) -> list[FileAttri
     ]
 
 
-def file_similarity_function(
-    catalog: Catalog, space: Space, files: Sequence[FileAttributes]
-) -> SimilarityFunction:
-    """Return the similarity function of files, with a baseline from a sample of their images."""
-    image_ids = np.array(sorted({file.segment for file in files if file.kind == "image"}), np.int64)
-    rows = np.linspace(0, len(image_ids) - 1, min(BASELINE_SAMPLE_SIZE, len(image_ids)), dtype=np.int64)
-    return similarity_function(
-        catalog, space, segment_ids(files), mean_similarity(catalog.vectors_of(space, image_ids[rows])[1])
+def compare_files(catalog: Catalog, space: Space, files: Sequence[FileAttributes]) -> Comparison:
+    """Return the comparison of files, with a baseline of similarity from a sample of their images."""
+    seen = np.array(sorted({file.segment for file in files if file.kind == "image"}), np.int64)
+    some = seen[np.linspace(0, len(seen) - 1, min(BASELINE_SAMPLE_SIZE, len(seen)), dtype=np.int64)]
+    return comparison_of(catalog, space, files, mean_similarity(catalog.vectors_of(space, some)[1]))
+
+
+def comparison_of(
+    catalog: Catalog, space: Space, files: Sequence[FileAttributes], baseline: float
+) -> Comparison:
+    """Return the comparison of files with a known baseline of similarity."""
+    from retrieval.grouping.image_comparison import PixelComparison  # imports Pillow
+
+    segments = np.array([file.segment for file in files], np.int64)
+    return Comparison(
+        similarity_function(catalog, space, segments, baseline), PixelComparison(catalog, files)
     )
-
-
-def segment_ids(files: Sequence[FileAttributes]) -> Ids:
-    """Return the segment of each file, (n,)."""
-    return np.array([file.segment for file in files], np.int64)
 
 
 def _file_attributes(row: sqlite3.Row) -> FileAttributes:
@@ -135,6 +140,8 @@ def _file_attributes(row: sqlite3.Row) -> FileAttributes:
         camera=row["camera"],
         perceptual_hash=None if row["perceptual_hash"] is None else int.from_bytes(row["perceptual_hash"]),
         sharpness=row["sharpness"],
+        frames=row["frames"],
+        modified=row["modified"],
         start=row["start"] if seen is None else None,
         end=row["end"] if seen is None else None,
         offline=bool(row["offline"]),

@@ -1,30 +1,52 @@
 """Similarity of images by perceptual hashes and by vectors."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import combinations
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.catalog.reader import Catalog
+from retrieval.grouping.pairs import Pairs, Rows, concatenate_pairs, row_array
 from retrieval.types import Ids, Scores, Space, Vectors
 
-Rows: TypeAlias = NDArray[np.int64]
-Pairs: TypeAlias = tuple[Rows, Rows]  # the rows of each pair, both (n,)
 Hashes: TypeAlias = NDArray[np.uint64]  # 64 bits, each set if a low frequency is strong
 SimilarityFunction: TypeAlias = Callable[
     [Rows, Rows], Scores
 ]  # of each pair: 0 for any two images, 1 for equal ones, NaN if unknown
 
 MAX_BRUTE_FORCE_HASHES = 2_000  # up to here, comparing all pairs is faster than buckets
+BRUTE_FORCE_NEIGHBORS = 256  # of each hash, if all pairs are compared
 MAX_PAIRS_IN_MEMORY = 2_000_000  # pairs in memory
+BUCKET_WINDOW = 1_024  # rows of a large bucket with which each row is compared
 BANDS = ((0, 2), (1, 2), (2, 2), (3, 1))  # bands of 16 bits, and how many of them may differ
 MAX_HAMMING_DISTANCE = 10  # bits that may differ; with 11 every band could exceed its limit
 MAX_MEAN_SIMILARITY = 0.6  # the mean of different photos in any known model; one scene alone exceeds it
 POPCOUNT_TABLE = (
     np.unpackbits(np.arange(1 << 16, dtype=np.uint16).view(np.uint8)).reshape(-1, 16).sum(1, np.uint8)
 )
+
+
+class ImageComparison(Protocol):
+    """A comparison of the pixels of files, by their rows."""
+
+    def rank(self, one: int, others: Sequence[int]) -> list[int]:
+        """Return the positions of the others, the most similar first."""
+        ...
+
+    def show_the_same(self, one: int, other: int) -> bool:
+        """Return True if two files show the same image and, if they have text, the same text."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Comparisons of files by their vectors and by their pixels."""
+
+    similarity: SimilarityFunction
+    images: ImageComparison
 
 
 def hamming_distance(left: Hashes, right: Hashes) -> NDArray[np.uint8]:
@@ -66,6 +88,49 @@ def _multi_index_pairs(hashes: Hashes) -> Iterator[Pairs]:
                 for earlier, max_bits_earlier in BANDS[:band]:
                     is_new &= POPCOUNT_TABLE[bands[rows, earlier] ^ bands[others, earlier]] > max_bits_earlier
                 yield rows[is_new], others[is_new]
+
+
+def nearest_hash_pairs(hashes: Hashes, max_neighbors: int) -> Pairs:
+    """Return the pairs of `similar_hash_pairs`; of many hashes each with its nearest `max_neighbors` or so.
+
+    `hashes` are ascending. Of a large bucket, each row is compared with those next to it in that order only,
+    so the time is linear even if all hashes are similar, as those of a time-lapse are.
+    """
+    if len(hashes) <= MAX_BRUTE_FORCE_HASHES:
+        one, other = concatenate_pairs(similar_hash_pairs(hashes))
+        return _nearest_pairs(hashes, one, other, max(max_neighbors, BRUTE_FORCE_NEIGHBORS))
+    bands, counts = _bands(hashes), np.zeros(len(hashes), np.int64)
+    codes = [row_array(())]
+    for count in range(max(most for _, most in BANDS) + 1):
+        for keys in (bands[:, band] for band, most in BANDS if count <= most):
+            order = np.argsort(keys, kind="stable")
+            sizes = np.bincount(keys, minlength=1 << 16)
+            starts = np.cumsum(sizes) - sizes
+            places = keys[order].astype(np.uint64) << np.uint64(48) | hashes[order] >> np.uint64(16)
+            for bits in combinations(range(16), count):
+                active = np.flatnonzero(counts < max_neighbors)
+                across = keys[active] ^ np.uint16(sum(1 << bit for bit in bits))
+                place = across.astype(np.uint64) << np.uint64(48) | hashes[active] >> np.uint64(16)
+                window = np.minimum(sizes[across], BUCKET_WINDOW)
+                first = np.searchsorted(places, place) - window // 2
+                first = np.clip(first, starts[across], starts[across] + sizes[across] - window)
+                for at, position in _expand_ranges(first, window):
+                    found = _nearest_pairs(hashes, active[at], order[position], max_neighbors)
+                    np.add.at(counts, found[0], 1)
+                    codes.append(np.minimum(*found) * len(hashes) + np.maximum(*found))
+    one, other = np.divmod(np.unique(np.concatenate(codes)), len(hashes))
+    return one, other
+
+
+def _nearest_pairs(hashes: Hashes, rows: Rows, others: Rows, max_neighbors: int) -> Pairs:
+    """Return the pairs of similar hashes, of each row those with its nearest others; rows are ascending."""
+    bits = hamming_distance(hashes[rows], hashes[others])
+    near = (bits <= MAX_HAMMING_DISTANCE) & (rows != others)
+    rows, others, bits = rows[near], others[near], bits[near]
+    order = np.lexsort((bits, rows))
+    rows, others = rows[order], others[order]
+    rank = np.arange(len(rows)) - np.searchsorted(rows, rows)
+    return rows[rank < max_neighbors], others[rank < max_neighbors]
 
 
 def _bands(hashes: Hashes) -> NDArray[np.uint16]:

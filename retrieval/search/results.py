@@ -5,9 +5,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from retrieval.grouping.attributes import load_hit_attributes, segment_ids
-from retrieval.grouping.clusters import by_quality, group_rows
-from retrieval.grouping.similarity import mean_similarity, similarity_function
+from retrieval.grouping.attributes import comparison_of, load_hit_attributes
+from retrieval.grouping.clusters import group_rows
+from retrieval.grouping.quality import by_quality
+from retrieval.grouping.similarity import mean_similarity
 from retrieval.query.options import SearchOptions
 from retrieval.scoring.ranking import diversify
 from retrieval.search.hybrid_search import DEPTH_GROWTH, HitRanking
@@ -36,8 +37,9 @@ def postprocess(ranking: HitRanking, count: int, options: SearchOptions, request
 def group_hits(ranking: HitRanking, depth: int, count: int, request: SearchRequest) -> list[Hit]:
     """Return the groups among the best `depth` hits, or among more if those make fewer than `count`.
 
-    The member of the best quality leads and keeps its own score; the others are its `more`, in the order of
-    their rank. Members that are not among these hits are left out, as they hardly match the query.
+    The member of the best quality leads and keeps its own score, but has the confidence of the best match.
+    The others are its `more`, in the order of their rank. Members that are not among these hits are left
+    out, as they hardly match the query.
     """
     while True:
         hits = ranking.top(depth)
@@ -52,14 +54,15 @@ def collapse_groups(hits: Sequence[Hit], space_index: SpaceIndex, filters: Filte
     members = add_copies(hits, space_index, filters)
     files = load_hit_attributes(space_index.catalog, members)
     baseline = mean_similarity(space_index.background_vectors("image"))
-    similarity = similarity_function(space_index.catalog, space_index.space, segment_ids(files), baseline)
+    comparison = comparison_of(space_index.catalog, space_index.space, files, baseline)
     leaders = []
-    for rows in group_rows(files, similarity):
+    for rows in group_rows(files, comparison):
         # Of several captions of one image, the best.
         distinct = {(files[row].path, files[row].segment): row for row in reversed(rows)}
         leader = rows[by_quality([files[row] for row in rows])[0]]
         more = tuple(members[row] for row in sorted(distinct.values()) if row != leader)
-        leaders.append(replace(members[leader], more=more))
+        confidences = [c for row in rows if (c := members[row].confidence) is not None]
+        leaders.append(replace(members[leader], more=more, confidence=max(confidences, default=None)))
     return leaders
 
 

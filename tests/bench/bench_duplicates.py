@@ -1,20 +1,23 @@
 """Measure `duplicates` on synthetic libraries and on photos: seconds, recall and precision.
 
     python tests/bench/bench_duplicates.py --sizes 10000,100000 --photos ../shared/data/flickr8k/test
+    python tests/bench/bench_duplicates.py --sizes "" --documents 1000
 
 Of the synthetic images, one in ten is a near-duplicate of another (up to 10 bits of the hash differ, with
 the least cosine that is still similar), one in ten follows another in a burst, and one in twenty has a copy.
 Three in ten are similar to another only in hash, in vector, or in time, and must not be grouped.
 `recall` and `precision` count pairs in groups. `near hashes` are all pairs of hashes at most 10 bits apart,
-compared with an exhaustive search. Photos are changed in one way at a time: `grouped` is the share of changed
-photos that are grouped with their original, `wrong` the number of pairs of different photos in one group,
-among all photos of the folder.
+compared with an exhaustive search.
+Drawn documents (receipts, chats, screenshots and so on, no two with the same text) and photos:
+`wrong groups` of different ones. Then they are changed one way at a time: `found` is the share that comes
+into a group with its original.
 """
 
 import argparse
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -28,10 +31,11 @@ from indexer import index_folder
 from indexer.store.writer import LibraryWriter
 from retrieval import Library
 from retrieval.catalog.reader import Catalog
-from retrieval.grouping.attributes import file_similarity_function, load_file_attributes
+from retrieval.grouping.attributes import compare_files, load_file_attributes
 from retrieval.grouping.clusters import group_rows
 from retrieval.grouping.similarity import MAX_HAMMING_DISTANCE, Hashes, similar_hash_pairs
-from retrieval.types import Vectors
+from retrieval.types import FileAttributes, Vectors
+from tests.support.drawn_documents import draw_document
 
 REASONS = ("copy", "near-duplicate", "burst")
 CHANGES = {
@@ -180,44 +184,53 @@ def compare(count: int, dim: int, seed: int) -> dict[str, object]:
     return {"near hashes": len(hashes), "pairs": found[0], "s": ours.wall, "exhaustive s": plain.wall}
 
 
-def group_changed_photos(photos: Path, take: int, place: Path) -> list[dict[str, object]]:
-    """Return a row for each change of `take` photos, grouped together with all photos of the folder."""
-    originals = sorted(path for path in photos.iterdir() if path.suffix == ".jpg")
+def group_changed_images(images: Path, take: int, place: Path) -> list[dict[str, object]]:
+    """Return how many of all the different images are wrongly grouped, then what becomes of changed ones."""
+    originals = sorted(path for path in images.iterdir() if path.suffix in (".jpg", ".png"))
     changed = place / "changed"
+    some = originals[:: max(1, len(originals) // take)][:take]
     for name, change in CHANGES.items():
         (changed / name).mkdir(parents=True)
-        for path in originals[:: max(1, len(originals) // take)][:take]:
+        for path in some:
             with Image.open(path) as image:
                 change(image.convert("RGB")).save(
-                    changed / name / path.name, quality=30 if "quality" in name else 90
+                    (changed / name / path.stem).with_suffix(".jpg"), quality=30 if "quality" in name else 90
                 )
-    index_folder(photos, library=place / "library", model="builtin").close()
+    index_folder(images, library=place / "library", model="builtin").close()
     index_folder(changed, library=place / "library").close()
-    catalog = Catalog.open(place / "library")
-    all_attributes = [file for file in load_file_attributes(catalog) if file.path.suffix == ".jpg"]
-    rows = []
-    for name in CHANGES:
-        attributes = [
-            file for file in all_attributes if file.path.parent == photos or file.path.parent.name == name
+    with closing(Catalog.open(place / "library")) as catalog:
+        every = [facts for facts in load_file_attributes(catalog) if facts.path.suffix in (".jpg", ".png")]
+        groups: list[list[Path]] = []
+        took = time_of(lambda: groups.extend(group(catalog, [f for f in every if f.path.parent == images])))
+        wrong = [paths for paths in groups if len(paths) > 1]
+        rows: list[dict[str, object]] = [
+            {"change": "none", "images": len(originals), "wrong groups": len(wrong), "s": took.wall}
         ]
-        similarity = file_similarity_function(catalog, catalog.space(), attributes)
-        groups = [
-            [attributes[row].path for row in group]
-            for group in group_rows(attributes, similarity, ["near-duplicate"])
-        ]
-        pairs = [pair for paths in groups for pair in combinations(paths, 2)]
-        grouped = sum(first.name == second.name for first, second in pairs)
-        changed_count = sum(file.path.parent.name == name for file in attributes)
-        rows.append(
-            {
-                "change": name,
-                "photos": changed_count,
-                "grouped": grouped / changed_count,
-                "wrong": len(pairs) - grouped,
-            }
-        )
-    catalog.close()
+        for name in CHANGES:
+            facts = [each for each in every if each.path in some or each.path.parent.name == name]
+            groups, right, other = [], 0, 0
+            took = time_of(lambda facts=facts, groups=groups: groups.extend(group(catalog, facts)))
+            for pair in (pair for paths in groups for pair in combinations(paths, 2)):
+                right += pair[0].stem == pair[1].stem
+                other += pair[0].stem != pair[1].stem
+            rows.append(
+                {"change": name, "images": take, "found": right / take, "wrong pairs": other, "s": took.wall}
+            )
     return rows
+
+
+def group(catalog: Catalog, facts: Sequence[FileAttributes]) -> list[list[Path]]:
+    """Return the near-duplicate groups of these files."""
+    comparison = compare_files(catalog, catalog.space(), facts)
+    return [[facts[row].path for row in rows] for rows in group_rows(facts, comparison, ["near-duplicate"])]
+
+
+def draw_documents(folder: Path, count: int, seed: int) -> Path:
+    """Draw documents of a few templates, no two with the same text."""
+    folder.mkdir(parents=True)
+    for number in range(count):
+        draw_document(number, seed).save(folder / f"{number:05d}.png")
+    return folder
 
 
 def main() -> None:
@@ -228,26 +241,31 @@ def main() -> None:
     parser.add_argument("--dim", type=int, default=512)
     parser.add_argument("--photos", type=Path, help="a folder of JPEGs to change")
     parser.add_argument("--take", type=int, default=200, help="photos to change")
+    parser.add_argument("--documents", type=int, default=1_000, help="documents to draw")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--smoke", action="store_true", help="run for a few seconds")
     args = parser.parse_args()
     if args.smoke:
-        args.sizes, args.dim, args.take = "1000,3000", 64, 5
-    sizes = [int(size) // 20 * 20 for size in args.sizes.split(",")]
+        args.sizes, args.dim, args.take, args.documents = "1000,3000", 64, 7, 14
+    sizes = [int(size) // 20 * 20 for size in args.sizes.split(",") if size]
     print(f"{machine()}\nsizes {sizes}, {args.dim} dimensions, seed {args.seed}\n")
     with tempfile.TemporaryDirectory() as place:
         rows = [measure(size, args.dim, args.seed, Path(place)) for size in sizes]
-        table(rows)
         hashes = [compare(size, args.dim, args.seed) for size in sizes]
-        table(hashes)
+        if sizes:
+            table(rows)
+            table(hashes)
+        drawn = draw_documents(Path(place) / "documents" / "drawn", args.documents, args.seed)
+        documents = group_changed_images(drawn, min(args.take, args.documents), drawn.parent)
+        table(documents)
+        folder = Path(place) / "photos"
         photos = (
-            group_changed_photos(Path(os.path.abspath(args.photos)), args.take, Path(place))
-            if args.photos
-            else []
+            group_changed_images(Path(os.path.abspath(args.photos)), args.take, folder) if args.photos else []
         )
         if photos:
             table(photos)
-    emit("duplicates", seed=args.seed, dim=args.dim, libraries=rows, hashes=hashes, photos=photos)
+    numbers = {"libraries": rows, "hashes": hashes, "documents": documents, "photos": photos}
+    emit("duplicates", seed=args.seed, dim=args.dim, **numbers)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -77,6 +78,8 @@ def photos(tmp_path):
     write_text(place / "b.md", "the same words\n")
     write_text(place / "nothing.txt", "")
     write_text(place / "void.txt", "")
+    for path in place.rglob("*"):
+        os.utime(path, ns=(10**18, 10**18))  # of copies, the shortest path is first
     return place
 
 
@@ -95,7 +98,7 @@ def test_duplicates_are_copies_and_near_duplicates_by_default(album, photos):
     assert sorted(names(album.duplicates())) == [
         ("copy", ["b.md", "a.txt"]),
         ("copy", ["rex.jpg", "b.jpg", "rex.jpg"]),
-        ("near-duplicate", ["rex.jpg", "b.jpg", "rex.jpg", "again.jpg", "small.jpg"]),
+        ("near-duplicate", ["rex.jpg", "again.jpg", "small.jpg", "b.jpg", "rex.jpg"]),
     ]
     assert sorted(
         (reason, sorted(files)) for reason, files in names(album.duplicates(by=["pair", "burst"]))
@@ -196,6 +199,22 @@ def test_group_is_ranked_by_its_best_score_and_represented_by_its_best_file(tmp_
         "large.png", "small.png", "between.png"
     )  # fmt: skip
     assert first.score < second.score < first.more[0].score
+
+
+def test_group_has_the_confidence_of_its_best_match(tmp_path, index, place, toy):
+    """A small image matches well, the larger one of its group does not."""
+    for number in range(60):
+        draw_image(tmp_path / "p" / f"{number}.png", (3 * number, 250 - 4 * number, 40))
+    save(scene(1, size=(64, 48)), tmp_path / "p" / "small.jpg")
+    save(ImageEnhance.Color(scene(1)).enhance(0.4), tmp_path / "p" / "large.jpg")
+    index(tmp_path / "p")
+    query = tmp_path / "p" / "small.jpg"
+    with Library.open(place, embedder=toy) as library:
+        plain = {hit.path.stem: hit for hit in library.search(image=query, count=70)}
+        first, *_ = library.search(image=query, count=70, options=SearchOptions(group=True))
+    assert (first.path.stem, [hit.path.stem for hit in first.more]) == ("large", ["small"])
+    assert plain["large"].confidence < plain["small"].confidence == first.confidence
+    assert first.score == plain["large"].score
 
 
 def test_captions_of_one_image_are_one_hit(tmp_path, index, place, toy):

@@ -9,17 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from retrieval.errors import QueryError
-from retrieval.grouping.clusters import (
-    by_quality,
-    connected_components,
-    duplicate_groups,
-    group_rows,
-    parse_reasons,
-)
+from retrieval.grouping.clusters import duplicate_groups, group_rows, parse_reasons
+from retrieval.grouping.pairs import connected_components
+from retrieval.grouping.quality import by_quality
 from retrieval.grouping.similarity import (
     MAX_BRUTE_FORCE_HASHES,
+    Comparison,
     hamming_distance,
     mean_similarity,
+    nearest_hash_pairs,
     similar_hash_pairs,
 )
 from retrieval.types import GROUP_REASONS, FileAttributes
@@ -27,9 +25,19 @@ from retrieval.types import GROUP_REASONS, FileAttributes
 PHOTO_HASH = 0x0F0F_3C3C_5A5A_F0F0  # half of the bits are set, as in the hash of a photo
 
 
-def constant_similarity(value):
-    """Return a similarity function with the same value for all pairs."""
-    return lambda left, right: np.full(len(left), value, np.float32)
+class Pixels:
+    """A comparison of pixels by the contents of files; by default all show the same image."""
+
+    def __init__(self, show_the_same=lambda one, other: True):
+        self.show_the_same = show_the_same
+
+    def rank(self, one, others):
+        return list(range(len(others)))
+
+
+def constant_similarity(value, pixels=None):
+    """Return a comparison with the same similarity for all pairs."""
+    return Comparison(lambda left, right: np.full(len(left), value, np.float32), pixels or Pixels())
 
 
 def image(name, content, **attributes):
@@ -91,8 +99,11 @@ def test_groups_do_not_depend_on_the_order_of_files(images, paths, scenes, data)
 
     def similarity(files):
         segments = np.array([file.segment for file in files], np.int64)
-        return lambda left, right: np.maximum(
-            random[segments[left], segments[right]], random[segments[right], segments[left]]
+        return Comparison(
+            lambda left, right: np.maximum(
+                random[segments[left], segments[right]], random[segments[right], segments[left]]
+            ),
+            Pixels(),
         )
 
     order = data.draw(st.permutations(range(len(files))))
@@ -250,3 +261,108 @@ def test_mean_similarity_is_the_mean_cosine_of_different_images():
         mean_similarity(np.ones((5, 1), np.float32)) == 0.6
     )  # limited, so that similar images can still exceed it
     assert mean_similarity(np.array([[1.0], [-1.0]], np.float32)) == 0
+
+
+def test_near_duplicates_are_linked_to_the_best_and_not_to_each_other():
+    """In a pan each frame is like the next, and the first and the last share nothing."""
+    files = [
+        image(f"{n:02d}.jpg", n, perceptual_hash=flip_bits(PHOTO_HASH, *range(3 * n)), size=100 - n, width=9)
+        for n in range(12)
+    ]
+
+    def near(one, other):
+        return abs(files[one].content - files[other].content) <= 3
+
+    groups = duplicate_groups(files, constant_similarity(1.0, Pixels(near)), ["near-duplicate"])
+    assert sorted([file.content for file in group.files] for group in groups) == [
+        [0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11]
+    ]  # fmt: skip
+    assert all(near(group.files[0].content, file.content) for group in groups for file in group.files)
+
+
+def test_leader_is_first_even_if_it_is_not_the_best_of_its_group():
+    """The image that is linked to all others leads, also where its group orders them differently."""
+    leader = image("a.jpg", 1, perceptual_hash=PHOTO_HASH, width=9, height=9, sharpness=6.0, size=1)
+    blurred = image("b.jpg", 2, perceptual_hash=PHOTO_HASH, width=9, height=9, sharpness=4.0, size=9)
+    sharpest = image("c.jpg", 3, perceptual_hash=PHOTO_HASH, width=9, height=9, sharpness=10.0, size=0)
+    files = [leader, blurred, sharpest]
+    linked = Pixels(lambda one, other: 2 not in (one, other))
+    (group,) = duplicate_groups(files, constant_similarity(1.0, linked), ["near-duplicate"])
+    assert group.files == (leader, blurred)
+    assert [files[row] for row in by_quality(files[:2])] == [blurred, leader]
+
+
+def test_images_with_other_pixels_are_not_near_duplicates():
+    files = [image(f"{n}.png", n, perceptual_hash=PHOTO_HASH) for n in range(9)]
+    different = Pixels(lambda one, other: False)
+    assert duplicate_groups(files, constant_similarity(1.0, different), ["near-duplicate"]) == []
+    pages = [replace(file, frames=2) for file in files]
+    assert duplicate_groups(pages, constant_similarity(1.0), ["near-duplicate"]) == []
+
+
+def test_number_of_pixel_comparisons_is_linear():
+    """Frames of a fixed camera: all hashes are similar, and either no pair or every pair shows the same."""
+    draw, count = np.random.default_rng(2), 3_000
+    hashes = [flip_bits(PHOTO_HASH, *draw.choice(64, 5, replace=False).tolist()) for _ in range(count)]
+    files = [image(f"{n}.jpg", n, perceptual_hash=hash_) for n, hash_ in enumerate(hashes)]
+    for shown, most in ((False, 4 * count), (True, 1.1 * count)):
+        calls = []
+        pixels = Pixels(lambda one, other, shown=shown, calls=calls: bool(calls.append(one)) or shown)
+        groups = duplicate_groups(files, constant_similarity(1.0, pixels), ["near-duplicate"])
+        assert len(calls) <= most
+        assert [len(group.files) for group in groups] == ([count] if shown else [])
+
+
+@pytest.mark.parametrize("count", [400, MAX_BRUTE_FORCE_HASHES + 400])
+def test_nearest_hash_pairs_contain_every_hash_with_its_nearest(count):
+    draw = np.random.default_rng(3)
+    hashes = draw.integers(0, 2**64, count, np.uint64)
+    hashes[: count // 2] = [
+        flip_bits(PHOTO_HASH, *draw.choice(64, 5, replace=False).tolist()) for _ in range(count // 2)
+    ]
+    for row in range(0, count // 2, 2):  # each has one that differs in a bit
+        hashes[row + 1] = hashes[row] ^ np.uint64(1 << int(draw.integers(64)))
+    hashes.sort()
+    one, other = nearest_hash_pairs(hashes, 8)
+    assert len(one) == len({*zip(one.tolist(), other.tolist(), strict=True)})
+    assert (one < other).all() and (hamming_distance(hashes[one], hashes[other]) <= 10).all()
+    bits = hamming_distance(hashes[one], hashes[other])
+    assert len({*one[bits <= 1].tolist(), *other[bits <= 1].tolist()}) >= 0.9 * (count // 2)
+    if count > MAX_BRUTE_FORCE_HASHES:
+        assert len(one) <= 16 * count
+
+
+@pytest.mark.parametrize(
+    ("kept", "redundant"),
+    [
+        ("Album/IMG_1.jpg", "Phone backup/IMG_1.jpg"),
+        ("Trips/2019 Paris, with all our friends/IMG_1.jpg", "Backup/a.jpg"),
+        ("Album/IMG_1.jpg", "WhatsApp Images/IMG_1.jpg"),
+        ("Album/long name.jpg", ".Trash-1000/a.jpg"),
+        ("Album/IMG_1.jpg", "export/a.jpg"),
+        ("Album/IMG_1.jpg", "Old_Copies/a.jpg"),
+        ("Album/IMG_1.jpg", "Album/IMG_1 (1).jpg"),
+        ("Album/IMG_1 of the house.jpg", "Album/IMG_1 copy.jpg"),
+        ("My backup/Album/IMG_1.jpg", "My backup/Downloads/a.jpg"),
+        ("Goldfish/exporter/backupper.jpg", "old/a.jpg"),  # parts of words are no marks
+    ],
+)
+def test_copy_in_a_folder_of_copies_is_redundant(kept, redundant):
+    files = [image(redundant, 1, size=9, modified=1), image(kept, 1, size=9, modified=2)]
+    (group,) = duplicate_groups(files, constant_similarity(0.0), ["copy"])
+    assert [file.path for file in group.redundant] == [Path("/p") / redundant]
+
+
+def test_older_file_and_file_with_metadata_are_kept():
+    dated = image("dated longer.jpg", 1, size=5, taken="2020-01-01T00:00:00", camera="A", modified=9)
+    large = image("large.jpg", 2, size=9, modified=5)
+    older, newer = image("older longer.jpg", 3, size=5, modified=1), image("newer.jpg", 4, size=5, modified=2)
+    files = [newer, older, large, dated]
+    assert [files[row] for row in by_quality(files)] == [dated, large, older, newer]
+
+
+def test_larger_image_in_a_folder_of_copies_is_not_redundant():
+    album = image("album/a.jpg", 1, perceptual_hash=PHOTO_HASH, width=100, height=80, size=10)
+    backup = image("backup/a.jpg", 2, perceptual_hash=PHOTO_HASH, width=400, height=320, size=90)
+    (group,) = duplicate_groups([backup, album], constant_similarity(1.0), ["near-duplicate"])
+    assert (group.files, group.redundant, group.waste) == ((album, backup), (), 0)
