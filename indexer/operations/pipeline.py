@@ -88,7 +88,7 @@ class IndexRun:
             confirm_gone=self.options.confirm_gone,
         )
         for scan in scans:
-            scan.archives.finish()
+            scan.archives.finish(scan.changes.unreadable)
         self.report.notes += _partial_file_notes(self.report.partly, self.writer)
 
     def finish(self) -> None:
@@ -109,7 +109,13 @@ class IndexRun:
             )
             return None
         issues = ScanIssues()
-        archives = ArchiveScan(self.writer.db, target, self.options.retry, self.writer.decode_limits)
+        archives = ArchiveScan(
+            self.writer.db,
+            target,
+            self.options.retry,
+            self.writer.decode_limits,
+            lambda archive: self.should_read(target.root_path, FileEntry(*archive, decoder="")),
+        )
         known = partial(self.writer.roots.catalog_files, target)
         changes = compare(archives.walk(issues), known, issues.unreadable, self.options.retry)
         changes.failed += archives.error_count

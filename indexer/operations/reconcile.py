@@ -6,13 +6,16 @@ from dataclasses import dataclass
 
 from indexer.operations.report import Report
 from indexer.scan.diff import CatalogFile, Changes
+from indexer.scan.rules import is_included
 from indexer.scan.targets import ScanTarget
 from indexer.store.roots import Roots
+from retrieval.formatting import pluralize, printable
 from retrieval.media.archives.archive import split_archive_path
 
 # More missing files than both of these are taken for a drive that is disconnected.
 MIN_MISSING_FILES = 50
 MAX_MISSING_SHARE = 0.2  # of the files of the target
+MAX_NAMED_PATHS = 5  # unreadable folders and files that a note names
 
 ScannedTarget = tuple[ScanTarget, Changes]
 
@@ -43,9 +46,20 @@ def classify_missing(
     return MissingFiles([old.id for old in missing if old.id not in kept], offline)
 
 
-def exists_on_disk(path: bytes) -> bool:
-    """Return True if a file, or the archive that contains it, exists."""
-    return os.path.lexists(path) or split_archive_path(path) is not None
+def exists_on_disk(target: ScanTarget, path: bytes) -> bool:
+    """Return True if a missing file of a target exists, and is excluded now.
+
+    In an archive, which is opened by the scan, only excluded files exist.
+    """
+    full_path = os.path.join(target.root_path, path)
+    if os.path.lexists(full_path):
+        return True
+    is_scanned = (
+        target.options.archives
+        and is_included(target.options, path)
+        and not path.startswith(tuple(nested + b"/" for nested in target.nested_roots))
+    )
+    return not is_scanned and split_archive_path(full_path) is not None
 
 
 def reconcile(
@@ -55,7 +69,7 @@ def reconcile(
     report: Report,
     *,
     confirm_gone: bool = False,
-    exists: Callable[[bytes], bool] = exists_on_disk,
+    exists: Callable[[ScanTarget, bytes], bool] = exists_on_disk,
 ) -> None:
     """Set the state of all known files of scanned targets, and count them in `report`.
 
@@ -74,7 +88,7 @@ def reconcile(
     report.gone += len(moves.removed) - moves.moved_count
     for target, changes in scans:
         left = [old for old in changes.missing if old.id not in moves.removed]
-        excluded = {old.id for old in left if exists(os.path.join(target.root_path, old.path))}
+        excluded = {old.id for old in left if exists(target, old.path)}
         report.gone += roots.set_state(sorted(excluded), "gone")
         left = [old for old in left if old.id not in excluded]
         known_count = changes.known_count
@@ -83,7 +97,8 @@ def reconcile(
         states = classify_missing(left, known_count, confirm_gone=confirm_gone)
         roots.set_state(states.offline, "offline")
         report.gone += roots.set_state(states.gone, "gone")
-        report.offline += len(states.offline) + len(changes.unreadable)
+        report.offline += len(states.offline)
+        report.unchanged += len(changes.unreadable)
         report.notes += _notes(target, states, changes, known_count)
         roots.mark_scanned(target.root_id)
 
@@ -97,9 +112,12 @@ def _notes(target: ScanTarget, states: MissingFiles, changes: Changes, known_cou
             "missing. Their drive may be disconnected, so they are kept as offline. If they have been "
             "deleted, run `clew index --confirm-gone`."
         )
-    if changes.unreadable:
+    shown, more = changes.unreadable_paths[:MAX_NAMED_PATHS], len(changes.unreadable_paths) - MAX_NAMED_PATHS
+    if shown:
+        names = ", ".join(os.fsdecode(os.path.join(target.root_path, path)) for path in shown)
+        kept = pluralize(len(changes.unreadable), "known file")
         notes.append(
-            f"Some folders in {os.fsdecode(target.folder)} cannot be read. "
-            f"Their {len(changes.unreadable):,} files are kept unchanged."
+            f"Cannot read {names}{f' and {more:,} more' * (more > 0)}. "
+            f"{kept} in there {'is' if len(changes.unreadable) == 1 else 'are'} kept unchanged."
         )
-    return notes
+    return [printable(note) for note in notes]

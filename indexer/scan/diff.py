@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from indexer.types import FileEntry
+from retrieval.media.archives.archive import is_archive
 
 
 class UnchangedArchive(NamedTuple):
@@ -37,7 +38,8 @@ class Changes:
     new_or_changed: list[FileEntry] = field(default_factory=list)
     returned: list[int] = field(default_factory=list)  # unchanged files that were offline or gone
     missing: list[CatalogFile] = field(default_factory=list)
-    unreadable: list[CatalogFile] = field(default_factory=list)  # below a folder that cannot be read
+    unreadable: list[CatalogFile] = field(default_factory=list)  # in or below a path that cannot be read
+    unreadable_paths: list[bytes] = field(default_factory=list)
     known_count: int = 0  # files in the catalog that were not gone
     unchanged: int = 0
     failed: int = 0  # unchanged files that failed earlier
@@ -109,7 +111,15 @@ def _separate_unreadable(changes: Changes, unreadable: list[bytes]) -> None:
             old.id for old in changes.missing if any(path in names for path in _path_and_parents(old.path))
         }
         changes.unreadable = [old for old in changes.missing if old.id in unseen]
+        kept = {path for old in changes.unreadable for path in _path_and_parents(old.path)}
+        # Archives are listed as failures; they are named here only if they keep known files.
+        changes.unreadable_paths = [path for path in unreadable if path in kept or not _is_in_archive(path)]
         changes.missing = [old for old in changes.missing if old.id not in unseen]
+
+
+def _is_in_archive(path: bytes) -> bool:
+    """Return True if the name of a file, or of a folder above it, is that of an archive."""
+    return any(is_archive(part) for part in path.split(b"/"))
 
 
 def _path_and_parents(path: bytes) -> Iterator[bytes]:

@@ -3,13 +3,13 @@
 import hashlib
 import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import sqlite_utils
 
 from indexer.decode.registry import CAPTION_SUFFIXES, DECODER_BY_SUFFIX, describes_other_files
-from indexer.scan.diff import UnchangedArchive
+from indexer.scan.diff import CatalogFile, UnchangedArchive
 from indexer.scan.rules import ScanOptions, inclusion_filter
 from indexer.scan.sidecars import assign_archive_decoders
 from indexer.scan.targets import ScanTarget, path_range
@@ -48,10 +48,15 @@ class ArchiveScan:
         target: ScanTarget,
         retry: bool,
         limits: DecodeLimits = DEFAULT_LIMITS,
+        is_complete: Callable[[Archive], bool] = lambda archive: True,
     ) -> None:
-        """Read the known archives. `retry` opens those again that could not be read completely."""
+        """Read the known archives. `retry` opens those again that could not be read completely.
+
+        Archives that are not `is_complete`, because they are being written, count as unchanged.
+        """
         self.db, self.target, self.options_hash = db, target, _options_hash(target.options)
-        self._limits = limits
+        self._limits, self._is_complete = limits, is_complete
+        self._issues = ScanIssues()
         rows = db.execute(
             """SELECT path, size, mtime, options_hash, read, failed, error IS NOT NULL FROM archives
                 WHERE root = ? AND path >= ? AND path < ?""",
@@ -72,6 +77,7 @@ class ArchiveScan:
 
         A target that is not recursive includes no archives. A target that was deleted has no files.
         """
+        self._issues = issues
         if os.path.isdir(self.target.folder):
             yield from walk(self.target, issues, self._list if self.target.recursive else None)
         changed = [(self.target.root_id, path) for path in self._known if path not in self._unchanged]
@@ -85,7 +91,7 @@ class ArchiveScan:
             archive.path, (None, None, None, 0, 0, False)
         )
         same = (size, mtime, options_hash) == (archive.size, archive.mtime, self.options_hash)
-        if same and not (self._retry and (failed_count or has_error)):
+        if (same and not (self._retry and (failed_count or has_error))) or not self._is_complete(archive):
             self._unchanged.add(archive.path)
             return [UnchangedArchive(archive.path + b"/", read_count, failed_count, has_error)]
         return [*self._open(archive)]
@@ -97,6 +103,9 @@ class ArchiveScan:
             lambda name: _is_indexed(name) and is_included(prefix + name),
             self._limits,
         )
+        if listing.is_incomplete:
+            self._issues.unreadable.append(archive.path)
+        self._issues.unreadable += [prefix + name for name in listing.unreadable]
         nested = sum(map(is_archive, listing.members))
         if nested:
             listing.problems.append(f"{pluralize(nested, 'archive')} inside not indexed: unpack to index it")
@@ -117,18 +126,25 @@ class ArchiveScan:
         self._opened.append(OpenedArchive(archive, len(entries), "; ".join(listing.problems) or None))
         return sorted(entries)
 
-    def finish(self) -> None:
-        """Store the opened archives whose files are all written, unless they have changed since."""
+    def finish(self, unreadable: Sequence[CatalogFile]) -> None:
+        """Store the opened archives whose files are all written, unless they have changed since.
+
+        `unreadable` are known files that could not be checked, and are kept.
+        """
         with self.db.atomic():
             for opened in self._opened:
                 archive = opened.archive
                 read, failed, waiting = self.db.execute(
-                    """SELECT count(*) FILTER (WHERE error IS NULL), count(error),
-                              count(*) FILTER (WHERE retry)
-                         FROM files WHERE root = ? AND path >= ? AND path < ? AND state = 'present'""",
+                    """SELECT count(*) FILTER (WHERE state = 'present' AND error IS NULL),
+                              count(error) FILTER (WHERE state = 'present'),
+                              count(*) FILTER (WHERE retry OR state = 'offline')
+                         FROM files WHERE root = ? AND path >= ? AND path < ? AND state != 'gone'""",
                     (self.target.root_id, *path_range(archive.path)),
                 ).fetchone()
-                is_complete = read + failed == opened.file_count and not waiting
+                kept = sum(
+                    old.state == "present" and old.path.startswith(archive.path + b"/") for old in unreadable
+                )
+                is_complete = read + failed == opened.file_count + kept and not waiting
                 if is_complete and _is_unchanged(os.path.join(self.target.root_path, archive.path), archive):
                     self.db.execute(
                         "INSERT OR REPLACE INTO archives VALUES (?, ?, ?, ?, ?, ?, ?, ?)",

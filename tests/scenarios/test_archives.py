@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from indexer import IndexOptions, switch_library, teach, update_library, verify_library
+from indexer import IndexOptions, forget, switch_library, teach, update_library, verify_library
 from indexer.decode import reader
 from indexer.embed.archive_order import in_archive_order
 from indexer.embed.files import embed_files
@@ -131,7 +131,7 @@ def test_unchanged_archive_is_not_opened(suffix, tmp_path, index):
     assert counts(index()) == {"unchanged": 8}
     path.write_bytes(b"?" * status.st_size)
     os.utime(path)
-    assert counts(index()) == {"unchanged": 1, "gone": 7, "failed": 1}
+    assert counts(index()) == {"unchanged": 8, "failed": 1}  # damaged: the known files are kept
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
@@ -761,3 +761,73 @@ def test_killed_runs_over_archives_lose_nothing(tmp_path):
     assert report.failed == 0
     assert update_library([root], library=place, embedder=ToyEmbedder()).unchanged == 100 + 80
     assert verify_library(place).errors == []
+
+
+NUMBERED_IMAGES = {f"{number}.png": small_png((number, 255 - number, 7)) for number in range(120)}
+
+
+@pytest.mark.parametrize("length", [0, 10, 0.5, -1])
+@pytest.mark.parametrize("suffix", [".zip", ".tar", ".tar.gz"])
+def test_damaged_archive_keeps_its_known_files(suffix, length, tmp_path, index, place, toy):
+    path = write_archive(tmp_path / "root" / f"a{suffix}", NUMBERED_IMAGES)
+    complete = path.read_bytes()
+    index(tmp_path / "root", archives=True)
+    path.write_bytes(complete[: int(len(complete) * length) if isinstance(length, float) else length])
+    report = index()
+    assert (report.gone, report.offline) == (0, 0)
+    assert report.unchanged + report.updated == 120
+    if length != -1 or suffix == ".zip":  # a tar without its last zero byte is complete
+        assert any(f"Cannot read {path}" in note for note in report.notes)
+        assert f"root/a{suffix}" in failure_reasons(place)
+    assert index().gone == 0
+    assert forget(library=place, purge=True) == (0, 0)
+    path.write_bytes(complete)
+    report = index()
+    assert (report.gone, report.offline, report.unchanged + report.updated) == (0, 0, 120)
+    assert failure_reasons(place) == {}
+
+
+def test_tar_that_ends_between_two_files_keeps_its_known_files(tmp_path, index, place):
+    path = write_archive(tmp_path / "root" / "a.tar", COLOR_IMAGES)
+    index(tmp_path / "root", archives=True)
+    path.write_bytes(path.read_bytes()[:2_048])  # two files of a header and a block
+    report = index()
+    assert (report.gone, report.unchanged + report.updated) == (0, 7)
+    assert "no end-of-archive marker" in failure_reasons(place)["root/a.tar"]
+
+
+def test_members_that_cannot_be_opened_now_are_kept(tmp_path, index, place):
+    path = write_archive(tmp_path / "root" / "a.zip", COLOR_IMAGES)
+    index(tmp_path / "root", archives=True)
+    data = bytearray(path.read_bytes())
+    flags = data.index(b"PK\x01\x02") + 8
+    data[flags] |= 1  # encrypted
+    path.write_bytes(data)
+    report = index()
+    assert (report.gone, report.offline, report.unchanged) == (0, 0, 7)
+    assert len(search_scores(place)) == 7
+
+
+def test_many_files_missing_from_an_archive_are_offline_until_confirmed(tmp_path, index):
+    path = write_archive(tmp_path / "root" / "a.zip", NUMBERED_IMAGES)
+    index(tmp_path / "root", archives=True)
+    write_archive(path, dict(list(NUMBERED_IMAGES.items())[:10]), mtime=1_700_000_900)  # also of its files
+    assert counts(index()) == {"updated": 10, "offline": 110}
+    assert counts(index(confirm_gone=True)) == {"unchanged": 10, "gone": 110}
+
+
+def test_exclusions_in_an_archive_need_no_confirmation(tmp_path, index):
+    write_archive(tmp_path / "root" / "a.zip", NUMBERED_IMAGES)
+    index(tmp_path / "root", archives=True)
+    assert counts(index(tmp_path / "root", exclude=["*.png"])) == {"gone": 120}
+
+
+def test_archive_that_is_being_written_is_not_opened(tmp_path, index, place, toy):
+    path = write_archive(tmp_path / "root" / "a.zip", COLOR_IMAGES)
+    index(tmp_path / "root", archives=True)
+    write_archive(path, {"new.png": small_png("red")}, mtime=1_700_000_900)
+    with LibraryWriter(place, lambda space: toy) as writer:
+        run = IndexRun(writer, should_read=lambda root, entry: entry.path != b"a.zip")
+        run.scan(writer.roots.all())
+    assert counts(run.report) == {"unchanged": 7}
+    assert counts(index()) == {"gone": 6, "moved": 1}

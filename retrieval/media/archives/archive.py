@@ -43,6 +43,8 @@ class ArchiveListing:
     compressed: bool = False  # a tar that can only be decompressed from its beginning
     zip_file: "ZipFile | None" = None  # open, if the archive is a zip
     problems: list[str] = field(default_factory=list)  # why members are missing
+    is_incomplete: bool = False  # it could not be listed to its end
+    unreadable: list[bytes] = field(default_factory=list)  # names of members that cannot be opened
 
 
 def is_archive(name: bytes) -> bool:
@@ -111,6 +113,7 @@ def list_archive(
                 if name is None or reason is not None:
                     skipped_count[reason or ""] += 1
                     example_name.setdefault(reason or "", member.name)
+                    listing.unreadable += [] if name is None else [name]
                 else:
                     listing.members.pop(name, None)
                     listing.members[name] = member
@@ -120,9 +123,11 @@ def list_archive(
                         )
         except MediaError as error:
             listing.problems.append(str(error))
+            listing.is_incomplete = True
         except OSError:
             raise
         except Exception as error:  # a bug in clew must not stop the indexing of other files
+            listing.is_incomplete = True
             listing.problems.append(f"unexpected {type(error).__name__}: {error}")
     listing.problems += [
         f"{_format_file_count(count, example_name[reason])} skipped: {reason}"

@@ -11,6 +11,7 @@ from retrieval.media.archives.member import Member
 
 MAX_HEADER_BYTES = 100_000  # of the headers of one file
 PAX_RECORD = re.compile(rb"([1-9]\d{0,5}) [^=\n]+=")  # "length key=value"
+MISSING_END_REASON = "damaged: no end-of-archive marker; files may be missing"
 DIGITS = re.compile(rb"\d+")
 MAX_DIGITS = 300  # in a row, in a pax header
 TRUNCATED_TAR_REASON = "damaged: truncated; the files before are read"
@@ -87,6 +88,8 @@ def list_members(stream: TarStream) -> Iterator[Member]:
             yield _to_member(info)
         stream.header_budget, tar.pax_headers = MAX_HEADER_BYTES, {}
         tar.members.clear()  # type: ignore[attr-defined]
+    if lost_offset is None and not stream.last_header:  # cut off between two files
+        raise MediaError(MISSING_END_REASON)
     if lost_offset is not None:
         raise MediaError(f"damaged: no valid header at byte {lost_offset:,}; a file may be missing")
 
