@@ -13,7 +13,7 @@ from typing import BinaryIO, cast
 from indexer.decode.audio import decoder as audio
 from indexer.decode.base import DecodedFile
 from indexer.decode.context import DecodeContext, Decoder
-from indexer.decode.documents import html, office, pdf
+from indexer.decode.documents import html, message, office, pdf
 from indexer.decode.images import decoder as images
 from indexer.decode.metadata.local_time import to_local_time
 from indexer.decode.signatures import DECODER_NOUNS, HEAD_BYTES, fallback_decoders, mismatch_reason
@@ -33,6 +33,7 @@ DECODERS: dict[str, Decoder] = {
     "document": pdf.decode,
     "web": html.decode,
     "office": office.decode,
+    "message": message.decode,
     "table": caption_table.decode,
     "video": video.decode,
     "subtitles": subtitles.decode,

@@ -46,7 +46,7 @@ _RAW_SUFFIXES = """.cr2 .cr3 .nef .nrw .arw .sr2 .srf .dng .rw2 .rwl .orf .raf .
 _VIDEO_SUFFIXES = ".mp4 .m4v .mov .mkv .webm .avi .mpg .mpeg .vob .ts .mts .m2ts .3gp .wmv .flv .ogv"
 _AUDIO_SUFFIXES = ".mp3 .wav .flac .m4a .aac .ogg .oga .opus .wma .aiff .aif .amr .mka"
 _TEXT_SUFFIXES = ".txt .text .md .markdown .rst .org .adoc .asciidoc .tex"
-_OFFICE_SUFFIXES = ".docx .docm .dotx .odt .ott .epub .rtf .pptx .pptm .ppsx .odp"
+_OFFICE_SUFFIXES = ".docx .docm .dotx .odt .ott .epub .rtf .pptx .pptm .ppsx .odp .xlsx .xlsm .ods"
 
 
 def _format(decoder: str, kind: Kind, suffixes: str, found_by: str, extra: Extra | None = None) -> FileFormat:
@@ -66,8 +66,13 @@ FILE_FORMATS = (
     _format("document", "page", ".pdf", "its pages and passages; scanned text by --ocr", OCR),
     _format("office", "text", _OFFICE_SUFFIXES, "passages of its text"),
     _format("web", "text", ".html .htm .xhtml .mht .mhtml", "passages of its visible text"),
+    _format("message", "text", ".eml", "its subject, people, text and names of attachments"),
     _format("text", "text", _TEXT_SUFFIXES, "passages of its text"),
-    _format("table", "text", ".csv .tsv .jsonl .ndjson", "captions, with the image that each row names"),
+    _format("text", "text", ".ics", "its events"),
+    _format(
+        *("table", "text", ".csv .tsv .jsonl .ndjson"),
+        "captions, with the image that each row names; rows of a .csv or .tsv without captions",
+    ),
 )
 SIDECAR_FORMAT = _format("caption", "text", ".txt .json .xmp", "captions, with the image of the same name")
 

@@ -62,6 +62,7 @@ DECODER_NOUNS = {
     "document": "a PDF",
     "office": "a document",
     "web": "a web page",
+    "message": "a message",
     "text": "text",
 }
 

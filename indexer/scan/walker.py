@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from indexer.decode.registry import describes_other_files
 from indexer.decode.text.caption_rows import HEADER_BYTES, has_captions
+from indexer.decode.text.records import TABLE_SUFFIXES
 from indexer.scan.diff import UnchangedArchive
 from indexer.scan.rules import IGNORED_FOLDERS, ScanOptions, exclude_patterns, matches_any_pattern
 from indexer.scan.sidecars import assign_decoders, name_stem
@@ -154,8 +155,10 @@ def _file_entries(
             yield name + b"/", Archive(prefix + name, status.st_size, mtime_nanoseconds(status))
         elif stat.S_ISREG(status.st_mode):
             if describes_other_files(decoder) and not _is_caption_table(entry.path):
-                issues.skipped[_suffix(name)] += 1
-                continue
+                if _suffix(name) not in TABLE_SUFFIXES:
+                    issues.skipped[_suffix(name)] += 1
+                    continue
+                decoder = "text"
             yield (
                 name,
                 FileEntry(

@@ -16,13 +16,17 @@ class Captions:
     def save_links(self, file: int, path: bytes, content: int | None) -> None:
         """Write the images that a file's captions name, relative to its folder, within a transaction."""
         execute = self.db.conn.execute
-        execute("DELETE FROM captions WHERE file = ?", (file,))
+        self.delete_links(file)
         query = "SELECT id, caption_target FROM segments WHERE content = ? AND caption_target IS NOT NULL"
         named = execute(query, (content,)).fetchall()
         if named:
             self.new_tables.add(file)
             rows = ((file, id_, resolve_image_path(path, name)) for id_, name in named)
             self.db.conn.executemany("INSERT INTO captions (file, segment, image) VALUES (?, ?, ?)", rows)
+
+    def delete_links(self, file: int) -> None:
+        """Delete the links of a file, within a transaction."""
+        self.db.conn.execute("DELETE FROM captions WHERE file = ?", (file,))
 
     def missing_images(self) -> Iterator[tuple[bytes, int, int]]:
         """Yield (path, missing images, named images) of each new caption table that names missing images."""

@@ -294,6 +294,8 @@ class LibraryWriter:
         ).fetchone()
         if describes_other_files(entry.decoder) and not read_result.transient:
             self.captions.save_links(row[0], entry.path, content)
+        elif not is_new and not read_result.transient:  # it may have been a table of captions
+            self.captions.delete_links(row[0])
         update_capture_time(self.db.conn, root, entry.sidecar_of or entry.path)
         return is_new
 

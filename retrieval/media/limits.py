@@ -41,6 +41,7 @@ class DecodeLimits:
     max_text_bytes: int = 50_000_000  # of text, RTF, subtitle and caption files
     max_html_bytes: int = 20_000_000  # of web pages and MIME archives
     max_passages: int = 200_000  # passages, captions or subtitles of a file
+    max_table_passages: int = 5_000  # rows of a table without captions, or of a spreadsheet
 
     # Documents
     max_pages: int = 5_000  # pages, slides or chapters of a document

@@ -77,6 +77,33 @@ def docx(*paragraphs: str, body: str = "") -> bytes:
     )
 
 
+def xlsx(*sheets: list[list[str | int]], shared: Iterable[str] = ()) -> bytes:
+    """Return an Excel file; a text cell `#n` refers to the shared text n, other texts are inline."""
+    members = {
+        "_rels/.rels": relationships_xml(rId1=("officeDocument", "xl/workbook.xml")),
+        "xl/workbook.xml": f'<workbook xmlns:r="{RELATIONSHIP_TYPES}"><sheets>'
+        + "".join(f'<sheet r:id="rId{n}"/>' for n in range(1, len(sheets) + 1))
+        + "</sheets></workbook>",
+        "xl/_rels/workbook.xml.rels": relationships_xml(
+            rId99=("sharedStrings", "sharedStrings.xml"),
+            **{f"rId{n}": ("worksheet", f"sheets/s{n}.xml") for n in range(1, len(sheets) + 1)},
+        ),
+        "xl/sharedStrings.xml": "<sst>" + "".join(f"<si><t>{text}</t></si>" for text in shared) + "</sst>",
+    }
+    for n, rows in enumerate(sheets, start=1):
+        lines = "".join(f"<row>{''.join(map(_xlsx_cell, row))}</row>" for row in rows)
+        members[f"xl/sheets/s{n}.xml"] = f"<worksheet><sheetData>{lines}</sheetData></worksheet>"
+    return zip_bytes(members)
+
+
+def _xlsx_cell(value: str | int) -> str:
+    if isinstance(value, int):
+        return f"<c><v>{value}</v></c>"
+    if value.startswith("#"):
+        return f'<c t="s"><v>{value[1:]}</v></c>'
+    return f'<c t="inlineStr"><is><t>{value}</t></is></c>'
+
+
 def strict(document: bytes) -> bytes:
     """Return an Office file in the namespaces of ISO/IEC 29500 Strict."""
     with zipfile.ZipFile(io.BytesIO(document)) as archive:

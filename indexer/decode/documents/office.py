@@ -1,4 +1,4 @@
-"""Decoder of Word, PowerPoint, OpenDocument, RTF and EPUB files: passages in reading order."""
+"""Decoder of Word, Excel, PowerPoint, OpenDocument, RTF and EPUB files: passages in reading order."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -11,10 +11,12 @@ from indexer.decode.context import DecodeContext
 from indexer.decode.documents.html import declared_charset
 from indexer.decode.documents.html_text import extract_paragraphs
 from indexer.decode.documents.rtf import rtf_to_text
+from indexer.decode.documents.spreadsheet import read_excel_rows, read_rows
 from indexer.decode.documents.zip_xml import ZipDocument, open_zip_document, resolve_reference
 from indexer.decode.text.chunking import PassageLimit
 from indexer.decode.text.encoding import decode_text
 from indexer.decode.text.plain import read_bytes
+from indexer.decode.text.records import WORD
 from retrieval.errors import MediaError
 
 TRUNCATED_REASON = "damaged: truncated before its text"
@@ -112,7 +114,8 @@ def _decode_paragraphs(
     paragraphs: Iterator[OfficeParagraph], context: DecodeContext, document: ZipDocument | None = None
 ) -> DecodedFile:
     limits, notes = context.limits, list[str]()
-    limit = PassageLimit(limits)
+    is_spreadsheet = document is not None and _is_spreadsheet(document)
+    limit = PassageLimit(limits, limits.max_table_passages if is_spreadsheet else None)
     drafts = limit.take(_paragraph_drafts(paragraphs, context, notes))
     notes += [limit.note] if limit.note else []
     if document is not None and document.remaining_bytes <= 0:
@@ -154,7 +157,10 @@ def _read_paragraphs(document: ZipDocument) -> Iterator[OfficeParagraph]:
     if "content.xml" in document.member_names:
         if b"encryption-data" in document.read_member("META-INF/manifest.xml"):
             raise MediaError("needs a password")
-        yield from _collect_paragraphs(document, "content.xml", ParagraphCollector())
+        if _is_spreadsheet(document):
+            yield from _row_paragraphs(read_rows(document, "content.xml", []))
+        else:
+            yield from _collect_paragraphs(document, "content.xml", ParagraphCollector())
     elif "META-INF/container.xml" in document.member_names:
         yield from _read_epub(document)
     else:
@@ -164,15 +170,19 @@ def _read_paragraphs(document: ZipDocument) -> Iterator[OfficeParagraph]:
         elif main.startswith("word/"):
             for name in (main, "word/footnotes.xml", "word/endnotes.xml"):
                 yield from _collect_paragraphs(document, name, ParagraphCollector("t"))
+        elif main.startswith("xl/"):
+            yield from _read_workbook(document, main)
+        elif document.truncated:
+            raise MediaError(TRUNCATED_REASON)
         else:
-            if document.truncated:
-                raise MediaError(TRUNCATED_REASON)
-            is_spreadsheet = main.startswith("xl/")
-            raise MediaError(
-                "a spreadsheet, which clew does not read"
-                if is_spreadsheet
-                else "not a document: another zip file"
-            )
+            raise MediaError("not a document: another zip file")
+
+
+def _is_spreadsheet(document: ZipDocument) -> bool:
+    """Return True for Excel and OpenDocument spreadsheets."""
+    return "xl/workbook.xml" in document.member_names or b"opendocument.spreadsheet" in document.read_member(
+        "mimetype"
+    )
 
 
 def _collect_paragraphs(
@@ -183,11 +193,28 @@ def _collect_paragraphs(
             yield from collector.pop_paragraphs()
 
 
+def _read_workbook(document: ZipDocument, main: str) -> Iterator[OfficeParagraph]:
+    """Yield the rows of an Excel file; its sheets are pages, in their order."""
+    sheets = _relationship_targets(document, main, "/worksheet")
+    strings = _relationship_targets(document, main, "/sharedStrings")
+    shown = [
+        sheets.get(_relationship_id(sheet), "")
+        for sheet in document.read_xml(main).iter()
+        if _has_tag(sheet, "sheet")
+    ]
+    yield from _row_paragraphs(read_excel_rows(document, next(iter(strings.values()), ""), shown))
+
+
+def _row_paragraphs(rows: Iterator[tuple[int, str]]) -> Iterator[OfficeParagraph]:
+    """Yield the rows of a spreadsheet that have words."""
+    return (OfficeParagraph(text, sheet) for sheet, text in rows if WORD.search(text))
+
+
 def _read_slides(document: ZipDocument, main: str) -> Iterator[OfficeParagraph]:
     """Yield the paragraphs of slides in presentation order, each followed by its notes."""
     slides = _relationship_targets(document, main, "/slide")
     shown = [
-        slides.get(next(filter(None, map(slide.get, RELATIONSHIP_IDS)), ""), "")
+        slides.get(_relationship_id(slide), "")
         for slide in document.read_xml(main).iter()
         if _has_tag(slide, "sldId")
     ]
@@ -244,6 +271,10 @@ def _relationship_targets(document: ZipDocument, name: str, kind: str) -> dict[s
         for element in references.iter()
         if element.get("Type", "").endswith(kind)
     }
+
+
+def _relationship_id(element: Element) -> str:
+    return next(filter(None, map(element.get, RELATIONSHIP_IDS)), "")
 
 
 def _has_tag(element: Element, name: str) -> bool:

@@ -73,8 +73,8 @@ class Chunker:
 class PassageLimit:
     """A limit on the passages of a file, for all decoders: small files can hold millions."""
 
-    def __init__(self, limits: DecodeLimits) -> None:
-        self._max_passages = self._remaining = limits.max_passages
+    def __init__(self, limits: DecodeLimits, max_passages: int | None = None) -> None:
+        self._max_passages = self._remaining = min(max_passages or limits.max_passages, limits.max_passages)
         self.note: str | None = None  # if passages were left out
 
     def take(self, drafts: Iterable[SegmentDraft]) -> list[SegmentDraft]:

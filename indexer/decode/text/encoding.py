@@ -1,7 +1,11 @@
 """Decode the bytes of text files: by byte order mark, as UTF-8, as declared, or by detection."""
 
 import re
+from collections import Counter
+from typing import NamedTuple
+from unicodedata import category
 
+from indexer.decode.text.latin_encodings import detect_latin_encoding
 from retrieval.errors import MediaError
 
 # Encodings that files may declare; Python knows others that are none (zip) or slow (punycode).
@@ -11,10 +15,13 @@ DECLARED_ENCODING = re.compile(
 )
 # Encodings of scripts other than Latin: Japanese, Chinese, Korean, Cyrillic, Greek, Hebrew, Arabic, Thai.
 DETECTED_ENCODINGS = (
-    *("cp932", "euc_jp", "gb18030", "big5", "cp949", "koi8_r", "cp1251", "cp866", "iso8859_5"),
+    *("cp932", "euc_jp", "gb18030", "big5", "cp949", "koi8_r", "koi8_u", "cp1251", "cp866", "iso8859_5"),
     *("mac_cyrillic", "cp1253", "cp1255", "cp1256", "cp874"),
 )
 FALLBACK_ENCODING = "cp1252"
+JAPANESE_ESCAPE = b"\x1b$"
+LINE_BREAKS = str.maketrans("\r\n\t", "   ")
+NO_TEXT_CATEGORIES = ("Cc", "Cn", "Co", "Cs")  # control, unassigned, private use and surrogates
 MAX_UTF8_ERRORS = 0.05  # a byte above 127, at which a text is UTF-8 with damage
 UTF16_SAMPLE_BYTES = 4_096
 DETECTION_SAMPLE_BYTES = 1 << 16
@@ -23,32 +30,61 @@ _HIGH_BYTES = re.compile(rb"[\x80-\xff]+")
 _REPEATED_BYTES = re.compile(rb"([\x80-\xff])\1+")  # a line of dashes or of a box
 
 
+class DecodedText(NamedTuple):
+    """A text, and the encoding of another script than Windows-1252 that was detected from its bytes."""
+
+    text: str
+    detected_encoding: str | None = None
+
+    @property
+    def note(self) -> str | None:
+        """Return a note on the detected encoding."""
+        return self.detected_encoding and f"declares no encoding, and is read as {self.detected_encoding}"
+
+
 def decode_text(data: bytes, declared: str | None = None) -> str:
     """Return bytes as text; `declared` is the encoding that the file names, which may be wrong.
 
     Raises MediaError if the text has zero bytes.
     """
-    text = _decode(data, declared)
-    if "\0" in text:
+    return detect_and_decode(data, declared).text
+
+
+def detect_and_decode(data: bytes, declared: str | None = None) -> DecodedText:
+    """Return bytes as text with the detected encoding; the parameters and errors are those of decode_text."""
+    decoded = _decode(data, declared)
+    if "\0" in decoded.text:
         raise MediaError("not text: it holds zero bytes")
-    return text
+    return decoded
 
 
-def _decode(data: bytes, declared: str | None) -> str:
+def _decode(data: bytes, declared: str | None) -> DecodedText:
     if (wide := _detect_wide_encoding(data)) is not None:
-        return data.decode(wide, "replace").removeprefix("\ufeff")
+        return DecodedText(data.decode(wide, "replace").removeprefix("\ufeff"))
     names = ["utf-8-sig"]
     if declared is not None and DECLARED_ENCODING.fullmatch(declared):
         names.append(declared)
     for name in names:
         try:
-            return data.decode(name)
+            return _decode_escapes(data) or DecodedText(data.decode(name))
         except (UnicodeDecodeError, LookupError):
             continue
     damaged = data.decode("utf-8", "replace")
     if MAX_UTF8_ERRORS * len(data.translate(None, _ASCII)) > damaged.count("\ufffd"):
-        return damaged
-    return data.decode(_detect_encoding(data), "replace")
+        return DecodedText(damaged)
+    detected = _detect_encoding(data)
+    text = data.decode(detected, "replace")
+    return DecodedText(text, detected if detected != FALLBACK_ENCODING else None)
+
+
+def _decode_escapes(data: bytes) -> DecodedText | None:
+    """Return Japanese text that switches between character sets with escape sequences (RFC 1468)."""
+    if JAPANESE_ESCAPE not in data:
+        return None
+    try:
+        return DecodedText(data.decode("iso2022_jp_2"), "iso2022_jp")
+    except UnicodeDecodeError:
+        return None
 
 
 def _detect_wide_encoding(data: bytes) -> str | None:
@@ -61,7 +97,28 @@ def _detect_wide_encoding(data: bytes) -> str | None:
     high, low = sample[::2].count(0), sample[1::2].count(0)
     if max(high, low) > len(sample) / 4 and not min(high, low):
         return "utf-16-be" if high else "utf-16-le"
+    return _detect_unmarked_utf16(sample) if high or low else None
+
+
+def _detect_unmarked_utf16(sample: bytes) -> str | None:
+    """Return the byte order of UTF-16 in a script without ASCII, if all of its characters are text in it."""
+    sample = sample[: len(sample) // 2 * 2]
+    for encoding in ("utf-16-le", "utf-16-be"):
+        text = sample.decode(encoding, "replace")
+        categories = Counter(map(category, text.translate(LINE_BREAKS)))
+        spaces_and_letters = sum(count for name, count in categories.items() if name[0] in "LZMNP")
+        if not any(name in categories for name in NO_TEXT_CATEGORIES) and "\ufffd" not in text:
+            scripts = Counter(ord(char) >> 8 for char in text if category(char)[0] == "L")
+            if spaces_and_letters >= 0.95 * categories.total() and _is_common_script(scripts):
+                return encoding
     return None
+
+
+def _is_common_script(letters_by_block: Counter[int]) -> bool:
+    """Return True if most letters are in the blocks of scripts in use, by the high byte of their code."""
+    common = sum(letters_by_block[block] for block in (*range(0x0F), *range(0x30, 0x32), *range(0x4E, 0xA0)))
+    korean = sum(letters_by_block[block] for block in range(0xAC, 0xD8))
+    return common + korean >= 0.95 * letters_by_block.total() > 0
 
 
 def _detect_encoding(data: bytes) -> str:
@@ -76,7 +133,7 @@ def _detect_encoding(data: bytes) -> str:
     sample = sample[: sample.rfind(b"\n") + 1] or sample  # no character is cut
     runs = [len(run) for run in _HIGH_BYTES.findall(_REPEATED_BYTES.sub(rb"\1", sample))]
     if 2 * sum(run for run in runs if run > 2) <= sum(runs):
-        return FALLBACK_ENCODING
+        return detect_latin_encoding(sample)
     from charset_normalizer import from_bytes
 
     match = from_bytes(sample, cp_isolation=list(DETECTED_ENCODINGS)).best()

@@ -1,11 +1,18 @@
-"""Decoder of plain text and Markdown."""
+"""Decoder of plain text and Markdown, of tables without captions, and of calendars."""
 
+from dataclasses import replace
 from typing import BinaryIO
 
 from indexer.decode.base import DecodedFile, SegmentDraft
 from indexer.decode.context import DecodeContext
 from indexer.decode.text.chunking import PassageLimit
-from indexer.decode.text.encoding import decode_text
+from indexer.decode.text.encoding import decode_text, detect_and_decode
+from indexer.decode.text.records import (
+    CALENDAR_SUFFIXES,
+    TABLE_SUFFIXES,
+    calendar_records,
+    table_records,
+)
 from retrieval.errors import MediaError
 
 DOCUMENT_PREFIXES = ("%PDF-", "{\\rtf")  # of document formats that consist of text
@@ -13,17 +20,42 @@ DOCUMENT_PREFIXES = ("%PDF-", "{\\rtf")  # of document formats that consist of t
 
 def decode(file: BinaryIO, suffix: str, context: DecodeContext) -> DecodedFile:
     """Split a text file into passages with their lines."""
-    text = read_text(file, context.limits.max_text_bytes)
+    text, encoding_note = read_text_with_note(file, context.limits.max_text_bytes)
     if text.startswith(DOCUMENT_PREFIXES):
         raise MediaError("not plain text")
+    if suffix in TABLE_SUFFIXES or suffix in CALENDAR_SUFFIXES:
+        return add_note(_decode_records(text, suffix, context), encoding_note)
     limit, passages = PassageLimit(context.limits), context.chunker.passages(text)
     drafts = limit.take(SegmentDraft("text", text=p.text, start=p.start, end=p.end) for p in passages)
+    return add_note(DecodedFile(drafts, note=limit.note), encoding_note)
+
+
+def _decode_records(text: str, suffix: str, context: DecodeContext) -> DecodedFile:
+    """Return the segments of each row of a table, or of each event of a calendar."""
+    is_table = suffix in TABLE_SUFFIXES
+    limit = PassageLimit(context.limits, context.limits.max_table_passages if is_table else None)
+    drafts = limit.take(
+        draft
+        for record, line in (table_records(text) if is_table else calendar_records(text))
+        for draft in context.chunker.drafts(record, start=line, end=line)
+    )
     return DecodedFile(drafts, note=limit.note)
 
 
 def read_text(file: BinaryIO, max_bytes: int) -> str:
     """Return a file as text in its detected encoding; raises MediaError if it is none or too large."""
     return decode_text(read_bytes(file, max_bytes))
+
+
+def read_text_with_note(file: BinaryIO, max_bytes: int) -> tuple[str, str | None]:
+    """Return a file as text, and a note if its encoding was detected; raises MediaError as `read_text`."""
+    decoded = detect_and_decode(read_bytes(file, max_bytes))
+    return decoded.text, decoded.note
+
+
+def add_note(decoded: DecodedFile, note: str | None) -> DecodedFile:
+    """Return a decoded file with a further note."""
+    return replace(decoded, note="; ".join(filter(None, (decoded.note, note))) or None)
 
 
 def read_bytes(file: BinaryIO, max_bytes: int) -> bytes:

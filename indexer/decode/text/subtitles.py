@@ -6,7 +6,7 @@ from typing import BinaryIO
 from indexer.decode.base import DecodedFile, SegmentDraft
 from indexer.decode.context import DecodeContext
 from indexer.decode.text.chunking import Chunker, PassageLimit
-from indexer.decode.text.encoding import decode_text
+from indexer.decode.text.encoding import detect_and_decode
 from indexer.decode.text.plain import read_bytes
 from indexer.decode.text.subtitle_cues import Cue, join_cues
 from indexer.decode.text.subtitle_formats import DEFAULT_FRAME_RATE, lacks_frame_rate, parse_cues
@@ -22,13 +22,14 @@ def decode(file: BinaryIO, suffix: str, context: DecodeContext) -> DecodedFile:
     data = read_bytes(file, context.limits.max_text_bytes)
     if data.startswith(VOBSUB_SIGNATURE):
         raise MediaError("images of subtitles (VobSub), which clew does not read")
-    text = decode_text(data)
+    decoded = detect_and_decode(data)
+    text = decoded.text
     cues = parse_cues(text)
     if not cues:
         raise MediaError("no subtitles in it: no line has times such as 00:01:02,500 --> 00:01:04,000")
     limit = PassageLimit(context.limits)
     drafts = limit.take(subtitle_drafts(cues, context.chunker))
-    notes = [FRAME_RATE_NOTE if lacks_frame_rate(text) else None, limit.note]
+    notes = [FRAME_RATE_NOTE if lacks_frame_rate(text) else None, limit.note, decoded.note]
     properties = MediaProperties(duration=max(cue.end for cue in cues))
     return DecodedFile(drafts, properties, "; ".join(filter(None, notes)) or None)
 

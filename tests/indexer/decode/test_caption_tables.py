@@ -192,16 +192,17 @@ def test_captions_follow_a_table_that_moves_or_changes(index, photos, place):
     ]
     write_text(photos / "sub" / "captions.csv", "a,b\n1,2\n")
     report = index(photos)
-    assert (report.gone, report.failed, report.skipped) == (1, 0, {".csv": 1})
-    assert search(place, "cyan", kind="text") == []
+    assert (report.gone, report.failed, report.updated, report.skipped) == (0, 0, 1, {})
+    assert [hit.text for hit in search(place, "cyan", kind="text")] == []
 
 
-def test_tables_without_captions_are_skipped(index, photos, place):
+def test_tables_without_captions_are_texts_and_json_lines_are_skipped(index, photos, place):
     write_text(photos / "sums.csv", "date,amount\n2021,3\n")
     write_text(photos / "log.jsonl", '{"time": 3}\n')
     report = index(photos)
-    assert (report.added, report.failed, report.skipped) == (3, 0, {".csv": 1, ".jsonl": 1})
-    assert index(photos).unchanged == 3
+    assert (report.added, report.failed, report.skipped) == (4, 0, {".jsonl": 1})
+    assert report.kinds["text"] == 1
+    assert index(photos).unchanged == 4
 
 
 def test_keyword_search_combines_image_name_and_caption(index, photos, place):

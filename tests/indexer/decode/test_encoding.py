@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from indexer.decode.text.encoding import decode_text
+from indexer.decode.text.encoding import decode_text, detect_and_decode
 from retrieval.errors import MediaError
 
 JAPANESE = "昨日、私たちは京都の寺を訪れました。庭園はとても静かで、紅葉が美しかったです。"
@@ -29,6 +29,63 @@ GERMAN = "Größer grün, déjà vu — café crème “quoted” ÄÖÜ\n" + "�
 @pytest.mark.parametrize("header", ["", "# notes\nkind: text\n\n"])
 def test_old_encodings_of_other_scripts_are_detected(text, encoding, header):
     assert decode_text((header + text).encode(encoding)) == header + text
+
+
+POLISH = "Cześć, jak się masz? Pies biegnie po trawie. Dawno cię nie widziałem, gdzie byłeś?"
+CZECH = "Ahoj, jak se máš? Pes běží po trávě. Dlouho jsem tě neviděl, příšerně žluťoučký kůň."
+HUNGARIAN = "Őszintén szólva örülök, hogy itt vagy. A fűben fut egy kutya, és nagyon gyönyörű."
+TURKISH = "Merhaba, nasılsın? Köpek çimenlerin üzerinde koşuyor. Şimdi ne yapıyorsun, güzel iş?"
+LATVIAN = "Suns skrien pa zāli. Sveiki, kā jums klājas šodien? Es ļoti priecājos, ka jūs esat šeit."
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        *((POLISH, "cp1250"), (POLISH, "iso8859_2"), (CZECH, "cp1250"), (CZECH, "iso8859_2")),
+        *((HUNGARIAN, "cp1250"), (TURKISH, "cp1254"), (LATVIAN, "cp1257")),
+        *((RUSSIAN, "cp1251"), (JAPANESE, "iso2022_jp")),
+    ],
+)
+@pytest.mark.parametrize("count", [1, 30])
+def test_detected_encodings_are_named(text, encoding, count):
+    cues = "".join(f"{n}\n00:00:01,000 --> 00:00:02,000\n{text}\n\n" for n in range(count))
+    decoded = detect_and_decode(cues.encode(encoding))
+    assert decoded.text == cues
+    assert decoded.note == f"declares no encoding, and is read as {encoding}"
+
+
+WESTERN_TEXTS = (
+    "Bonjour, ça va ? Où étais-tu ? Noël, naïve, cœur, œuvre, déjà là, garçon, forêt, août.",
+    "Grüße aus München, schöne Übung, Straße, Äpfel, Öl, müde, weiß, über, fünf, zwölf",
+    "El niño comió una piña. ¿Dónde está el corazón? ¡Qué día más frío! Mañana iré a León.",
+    "Não sei, coração, amanhã às três, pão, você está lá? Às vezes é difícil, órgão, avó.",
+    "Perché è così? Città, università, più, già, però, lunedì, caffè, virtù, sarà, né.",
+    "Jeg så en rød bil på gaden. Æbler, øl og blå bær. Håber på smørrebrød, på gensyn.",
+    "Það er gott veður í dag. Ég á hús og bíl, þú ert góður, í gær, ætla að fara, öll börn.",
+    "Søren met Łukasz at a café crème stand; Dvořák, naïve Zoë and François were there." * 20,
+)
+
+
+@pytest.mark.parametrize("text", WESTERN_TEXTS)
+@pytest.mark.parametrize("count", [1, 30])
+def test_western_texts_are_windows_1252_without_a_note(text, count):
+    data = (text * count).encode("cp1252", "replace")
+    assert detect_and_decode(data) == (data.decode("cp1252"), None)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("text", [JAPANESE, CHINESE, TAIWANESE, KOREAN, RUSSIAN, GREEK])
+def test_utf16_without_a_mark_is_detected_in_every_script(text, encoding):
+    lines = f"1\r\n{text}\r\n" * 3
+    assert detect_and_decode(lines.encode(encoding)) == (lines, None)
+
+
+@given(st.binary(min_size=50, max_size=300))
+def test_bytes_with_zeros_are_rarely_text(data):
+    try:
+        assert "\0" not in decode_text(b"\0\1\2" + data)
+    except MediaError as error:
+        assert "zero bytes" in str(error)
 
 
 @pytest.mark.parametrize("text", ["é", "café", "größer", GERMAN, "red \xe9"])

@@ -12,12 +12,13 @@ from PIL import Image
 
 from indexer import switch_library
 from indexer.decode.context import DecodeContext
-from indexer.decode.documents import html, office
+from indexer.decode.documents import html, message, office
 from indexer.decode.documents import pdf as document
 from indexer.decode.documents.html_text import extract_paragraphs
 from indexer.decode.documents.pdf_process import open_pdf, pdf_pool
 from indexer.decode.documents.rtf import rtf_to_text
 from indexer.decode.text import caption_table, plain, sidecar_captions, subtitles
+from indexer.decode.text.records import calendar_records, table_records
 from retrieval import Library, SearchOptions
 from retrieval.errors import MediaError
 from retrieval.formatting import format_location as shown
@@ -32,6 +33,7 @@ from tests.support.document_files import (
     raw_pdf,
     relationships_xml,
     strict,
+    xlsx,
     zip_bytes,
 )
 from tests.support.toy_embedder import COLORS, RotatedToyEmbedder, ToyEmbedder
@@ -482,7 +484,7 @@ def test_unreadable_office_file_has_a_reason():
     assert reason(b"GIF89a", office, ".docx") == "not a document: it starts with b'GIF89a'"
     assert reason(zip_bytes({"a.txt": "red"}), office, ".docx") == "not a document: another zip file"
     sheet = zip_bytes({"_rels/.rels": relationships_xml(rId1=("officeDocument", "xl/workbook.xml"))})
-    assert reason(sheet, office, ".docx") == "a spreadsheet, which clew does not read"
+    assert reason(sheet, office, ".docx") == "no text in it"
     ole = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600)
     assert reason(ole, office, ".docx").startswith("of an old Office format")
     assert reason(ole + "EncryptedPackage".encode("utf-16-le"), office, ".docx") == "needs a password"
@@ -529,6 +531,117 @@ def test_strict_office_files_are_read():
         ("red", 1, None),
         ("blue", 2, None),
     ]
+
+
+def test_rows_of_spreadsheets_are_passages_with_their_sheet():
+    rows = [["#1", 12, "red"], [2020, 7], ["#0"]]
+    data = xlsx(rows, [["green"]], shared=["blue &amp; white", "cyan"])
+    expected = [("cyan, 12, red", None, 1), ("blue & white", None, 1), ("green", None, 2)]
+    assert texts_of(read(data, office, ".xlsx")) == expected
+    assert texts_of(read(strict(data), office, ".xlsx")) == expected
+    cells = "<t:table-cell><t:p>{}</t:p></t:table-cell>"
+    table = f"<t:table><t:table-row>{cells.format('red')}{cells.format('7')}</t:table-row></t:table>"
+    sheets = zip_bytes(
+        {"mimetype": "application/vnd.oasis.opendocument.spreadsheet", "content.xml": odt_text(2 * table)}
+    )
+    assert texts_of(read(sheets, office, ".ods")) == [("red, 7", None, 1), ("red, 7", None, 2)]
+    many = read(xlsx([["red"]] * 100), office, ".xlsx", max_table_passages=30)
+    assert (len(many.drafts), many.note) == (30, "only the first 30 passages are read (the limit)")
+    broken = xlsx([["#9", "#x", "red"]], shared=["blue"])
+    assert texts_of(read(broken, office, ".xlsx"))[0][0].endswith("red")
+
+
+EMAIL = """From: Ann =?utf-8?q?Gr=C3=BCn?= <ann@example.org>
+To: bob@example.org
+Subject: The red kite
+Date: Tue, 02 Jan 2024 10:20:30 +0100
+MIME-Version: 1.0
+Content-Type: multipart/mixed; boundary="x"
+
+--x
+Content-Type: multipart/alternative; boundary="y"
+
+--y
+Content-Type: text/plain; charset="utf-8"
+Content-Transfer-Encoding: quoted-printable
+
+It flies =C3=BCber the green hill.
+--y
+Content-Type: text/html
+
+<p>It flies as HTML.</p>
+--y--
+--x
+Content-Type: text/plain
+Content-Disposition: attachment; filename="kite plan.txt"
+
+secret
+--x--
+"""
+
+
+def test_message_is_read_with_its_people_text_and_attachments():
+    decoded = read(EMAIL.encode(), message, ".eml")
+    text = " | ".join(text for text, *_ in texts_of(decoded))
+    assert text.startswith("The red kite | From Ann Grün")
+    assert "To bob@example.org" in text and "It flies über the green hill." in text
+    assert text.endswith(" | kite plan.txt") and "HTML" not in text and "secret" not in text
+    assert (decoded.properties.taken, decoded.properties.zone) == ("2024-01-02T10:20:30", "+01:00")
+    only_html = "Subject: a\nContent-Type: text/html\n\n<p>red <b>blue</b></p>"
+    assert texts_of(read(only_html.encode(), message, ".eml"))[-1][0] == "red blue"
+    assert reason(b"words", message, ".eml").startswith("not a message")
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_message_with_wrong_bytes_is_read_or_refused(data):
+    complete = bytearray(EMAIL.encode())
+    for _ in range(data.draw(st.integers(1, 6))):
+        complete[data.draw(st.integers(0, len(complete) - 1))] = data.draw(st.integers(0, 255))
+    try:
+        assert read(bytes(complete), message, ".eml").drafts
+    except MediaError as error:
+        assert str(error)
+
+
+CALENDAR = """BEGIN:VCALENDAR\r
+BEGIN:VEVENT\r
+DTSTART;TZID=Europe/Berlin:20240102T102000\r
+SUMMARY:Red kite\\, a walk to\r
+ gether\r
+LOCATION;LANGUAGE=en:Green hill\r
+DESCRIPTION:Bring blue\\nshoes\r
+END:VEVENT\r
+BEGIN:VEVENT\r
+DTSTART;VALUE=DATE:20240505\r
+SUMMARY:White day\r
+END:VEVENT\r
+END:VCALENDAR\r
+"""
+
+
+def test_events_of_a_calendar_are_passages_with_their_lines():
+    found = texts_of(read(CALENDAR.encode(), plain, ".ics"))
+    assert " ".join(text for text, line, _ in found if line == 2) == (
+        "Red kite, a walk together 2024-01-02 10:20 Green hill Bring blue shoes"
+    )
+    assert found[-1] == ("White day 2024-05-05", 9, None)
+
+
+def test_rows_with_words_of_a_table_without_captions_are_passages(tmp_path, index, answers):
+    table = b'name;age\n"red; tall\nman";7\n1;2\ngreen;8\n'
+    found = texts_of(read(table, plain, ".csv"))
+    assert found == [("name, age", 1, None), ("red; tall man, 7", 2, None), ("green, 8", 5, None)]
+    assert read(b"red\n" * 50, plain, ".tsv", max_table_passages=20).drafts[-1].start == 20
+    (hit,) = answers({"people.csv": table}, "green", count=1)
+    assert shown(hit) == f"{tmp_path / 'docs' / 'people.csv'}:5"
+
+
+@given(st.text(alphabet='",;|\t\n\r ab1\u2028\0', max_size=80))
+def test_any_table_has_records(text):
+    lines = text.count("\n") + text.count("\r") + 1
+    assert all(record.text and 1 <= record.line <= lines for record in table_records(text))
+    assert list(calendar_records(f"BEGIN:VEVENT\n{text}\nEND:VEVENT")) == []
 
 
 MANY_SUBTITLES = b"".join(b"00:00:%d,0 --> 00:00:%d,9\nred %d.\n\n" % (n, n, n) for n in range(10, 60))
