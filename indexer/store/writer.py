@@ -26,7 +26,7 @@ from indexer.store.spaces import Spaces
 from indexer.store.thumbnails import NewThumbnail, ThumbnailFile
 from indexer.types import DEFAULT_BATCH_LIMITS, BatchLimits
 from retrieval.catalog.migrations import MIGRATIONS
-from retrieval.catalog.reader import Catalog, check_version
+from retrieval.catalog.reader import Catalog, add_functions, check_version
 from retrieval.catalog.schema import CATALOG_FILE, INDEX_FOLDER, vectors_table
 from retrieval.catalog.settings import LibrarySettings
 from retrieval.catalog.thumbnails import ThumbnailKey
@@ -334,6 +334,7 @@ def _open_catalog(folder: Path) -> sqlite_utils.Database:
             "Use a Python from python.org or conda, which includes a newer one."
         )
     db = sqlite_utils.Database(folder / CATALOG_FILE)
+    add_functions(db.conn)
     db.execute("PRAGMA page_size = 16384")  # complete vectors on a page
     db.execute("PRAGMA journal_mode = WAL")
     db.execute("PRAGMA synchronous = NORMAL")  # a power failure may lose the last batches, not the file

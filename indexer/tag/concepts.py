@@ -24,6 +24,7 @@ from retrieval.embedders.base import Embedder
 from retrieval.errors import MediaError, QueryError
 from retrieval.media.archives.archive import open_path
 from retrieval.media.images.loader import load_image
+from retrieval.normalization import nfc
 from retrieval.query.relevance_feedback import as_examples, visual_background
 from retrieval.scoring.linear_probe import MIN_AUROC, Probe, fit_probe
 from retrieval.types import VISUAL_KINDS, ConceptInfo, Filters, Space, Vectors
@@ -115,7 +116,7 @@ def retrain_concepts(writer: LibraryWriter, space: Space, embedder: Embedder) ->
 
 
 def _validate_name(name: str) -> str:
-    name = name.removeprefix("@")
+    name = nfc(name.removeprefix("@"))
     if not re.fullmatch(r"[\w-]+", name):
         raise QueryError(f"Invalid concept name {name!r}. Use letters, digits, - and _.")
     return name

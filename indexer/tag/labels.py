@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from unicodedata import normalize
 
 from indexer.store.location import existing_library
 from indexer.store.spaces import active_space, space_embedder
@@ -17,6 +16,7 @@ from indexer.types import Notify, ignore_message
 from retrieval.catalog.reader import Catalog
 from retrieval.embedders.base import Embedder
 from retrieval.errors import LibraryMissing, QueryError
+from retrieval.normalization import nfc
 from retrieval.query.filters import MAX_PATTERN_LENGTH, build_filters
 from retrieval.query.options import SearchOptions
 from retrieval.types import CONFIDENCE_THRESHOLD, KINDS, VISUAL_KINDS, Filters, Space
@@ -138,7 +138,7 @@ def _validate_labels(names: Sequence[str], embedder: Embedder, one_of: bool) -> 
 def _normalize_labels(labels: str | Sequence[str]) -> list[str]:
     """Return labels without duplicates, in NFC and on one line each, as filters have them."""
     sequence = [labels] if isinstance(labels, str) else labels
-    texts = [normalize("NFC", label.encode("utf-8", "replace").decode()) for label in sequence]
+    texts = [nfc(label.encode("utf-8", "replace").decode()) for label in sequence]
     names = [" ".join(text.split()) for text in texts]
     return list({name.casefold(): name for name in reversed(names)}.values())[::-1]
 

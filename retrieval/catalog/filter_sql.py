@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from math import asin, cos, degrees, radians, sin, sqrt
 from typing import TypeAlias
 
+from retrieval.normalization import nfc
 from retrieval.types import Filters
 
 Condition: TypeAlias = tuple[str, list[object]]  # SQL condition and its parameters
@@ -60,17 +61,20 @@ def _folder_condition(folder: str) -> Condition:
         path = os.fsencode(folder).rstrip(b"/")
     except UnicodeEncodeError:  # a lone surrogate, which no path contains
         return "0", []
+    stored = ABSOLUTE_PATH
+    if not path.isascii():  # either side may be decomposed, as on macOS
+        stored, path = f"nfc({ABSOLUTE_PATH})", nfc(path)
     if path.startswith(b"/") or not path:
-        return f"substr({ABSOLUTE_PATH}, 1, ?) = ?", [len(path) + 1, path + b"/"]
-    return f"instr({ABSOLUTE_PATH}, ?)", [b"/" + path.strip(b"/") + b"/"]
+        return f"substr({stored}, 1, ?) = ?", [len(path) + 1, path + b"/"]
+    return f"instr({stored}, ?)", [b"/" + path.strip(b"/") + b"/"]
 
 
 def _content_conditions(filters: Filters) -> Iterator[Condition]:
     """Yield the conditions on a content that describes the file."""
     if filters.camera:
-        yield _name_condition("camera", filters.camera)
+        yield name_condition("camera", filters.camera)
     if filters.lens:
-        yield _name_condition("lens", filters.lens)
+        yield name_condition("lens", filters.lens)
     if filters.near:
         yield _radius_condition(*filters.near)
     if filters.rating is not None:
@@ -108,7 +112,7 @@ def _tag_condition(tag: str, per_row: bool) -> Condition:
     return f"s.id IN (SELECT segment {labeled} UNION ALL {segments})", names * 2
 
 
-def _name_condition(column: str, patterns: Sequence[str]) -> Condition:
+def name_condition(column: str, patterns: Sequence[str]) -> Condition:
     """Return the condition that a name matches any pattern; one without * and ? matches parts of names."""
     likes = []
     for pattern in patterns:

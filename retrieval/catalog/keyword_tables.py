@@ -1,4 +1,4 @@
-"""The SQL of the full-text tables and of the triggers that fill them: the released migration 4-keywords."""
+"""The SQL of the full-text tables and of the triggers that fill them: migrations 4 and 18."""
 
 from collections.abc import Callable
 
@@ -83,4 +83,28 @@ KEYWORD_TABLES = (
     # A cascade would run after the name of the root is deleted.
     """CREATE TRIGGER roots_out BEFORE DELETE ON roots
             BEGIN DELETE FROM files WHERE root = old.id; END""",
+)
+
+# The views of the migration 18-composed-texts: the same in NFC, so that names from macOS are found.
+COMPOSED_KEYWORD_TABLES = (
+    *(f"DROP VIEW IF EXISTS {view}" for view in ("texts", "unspaced_texts", "names")),
+    """CREATE VIEW texts AS SELECT id, nfc(text) AS text FROM segments WHERE text IS NOT NULL""",
+    f"""CREATE VIEW unspaced_texts AS
+            SELECT id, nfc(text) || '  ' AS text FROM segments WHERE text GLOB '*[{UNSPACED_SCRIPTS}]*'""",
+    """CREATE VIEW names AS
+            SELECT f.id, f.root, CAST(nfc(CAST(
+                   substr(r.name, length(rtrim(r.name, replace(r.name, '/', ''))) + 1) || '/'
+                       || CAST(f.path AS TEXT) AS BLOB)) AS TEXT) AS name
+              FROM files f JOIN (SELECT id, CAST(path AS TEXT) AS name FROM roots) r ON r.id = f.root""",
+    *(
+        f"""INSERT INTO {table} ({table}) SELECT 'rebuild'
+             WHERE EXISTS (SELECT 1 FROM segments WHERE text IS NOT NULL AND nfc(text) != text)"""
+        for table in ("text_words", "text_pieces")
+    ),
+    *(
+        f"""INSERT INTO {table} ({table}) SELECT 'rebuild'
+             WHERE EXISTS (SELECT 1 FROM files WHERE nfc(path) != path)
+                OR EXISTS (SELECT 1 FROM roots WHERE nfc(path) != path)"""
+        for table in ("name_words", "name_pieces")
+    ),
 )

@@ -4,7 +4,7 @@ A released migration is never edited; changes are new migrations at the end. Vec
 per space, `vectors_ID`, so that a vector is found by its segment and a space can be dropped at once.
 """
 
-from retrieval.catalog.keyword_tables import KEYWORD_TABLES
+from retrieval.catalog.keyword_tables import COMPOSED_KEYWORD_TABLES, KEYWORD_TABLES
 
 MIGRATIONS: dict[str, tuple[str, ...]] = {
     "1-library": (
@@ -324,4 +324,5 @@ MIGRATIONS: dict[str, tuple[str, ...]] = {
         """INSERT OR IGNORE INTO analyses
             SELECT id, 'scenes', '1', NULL FROM contents WHERE decoder = 'video'""",
     ),
+    "18-composed-texts": COMPOSED_KEYWORD_TABLES,
 }

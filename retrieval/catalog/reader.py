@@ -23,6 +23,7 @@ from retrieval.catalog.migrations import MIGRATIONS
 from retrieval.catalog.schema import CATALOG_FILE, vectors_table
 from retrieval.catalog.settings import LibrarySettings
 from retrieval.errors import LibraryError, LibraryMissing, LibraryVersionMismatch
+from retrieval.normalization import nfc
 from retrieval.scoring.calibration import Calibration, QueryMode
 from retrieval.types import KINDS, Filters, Hit, Ids, IndexFile, Kind, Space, Vectors
 
@@ -42,7 +43,7 @@ class Catalog:
         connection = _connect(file)
         db = connection.db
         db.row_factory = sqlite3.Row
-        db.create_function("kilometres", 4, distance_km, deterministic=True)
+        add_functions(db)
         try:
             check_version(db, folder)
         except BaseException:
@@ -251,6 +252,15 @@ class Catalog:
         row = self.db.execute("SELECT kind FROM segments WHERE id = ?", (segment,)).fetchone()
         return None if row is None else row["kind"]
 
+    def page_text(self, segment: int) -> str | None:
+        """Return the text on the page of a segment, None if the page has none."""
+        rows = self.db.execute(
+            """SELECT s.text FROM segments own JOIN segments s ON s.content = own.content
+                  AND s.page = own.page WHERE own.id = ? AND s.text IS NOT NULL ORDER BY s.ordinal""",
+            (segment,),
+        ).fetchall()
+        return " ".join(row[0] for row in rows) or None
+
     def content_at(self, path: Path) -> int | None:
         """Return the content of the file at this absolute path, for a caption that of its image."""
         absolute = os.fsencode(path)
@@ -300,6 +310,12 @@ def _connect(file: Path) -> ReadOnlyConnection:
         raise LibraryVersionMismatch(f"Cannot read {file} as a library: {error}.") from error
     except sqlite3.DatabaseError as error:
         raise LibraryVersionMismatch(f"{file} is not a clew library: {error}.") from error
+
+
+def add_functions(db: sqlite3.Connection) -> None:
+    """Add the SQL functions of filters and keyword tables to a connection."""
+    db.create_function("kilometres", 4, distance_km, deterministic=True)
+    db.create_function("nfc", 1, nfc, deterministic=True)
 
 
 def check_version(db: sqlite3.Connection, folder: Path) -> None:

@@ -15,6 +15,7 @@ from retrieval.catalog.reader import Catalog
 from retrieval.embedders.base import Embedder
 from retrieval.errors import MediaError, QueryError
 from retrieval.media.archives.archive import is_file, open_path
+from retrieval.normalization import nfc
 from retrieval.query.ast import Concept, File, Operand, Query, Segment, Url, Words
 from retrieval.scoring.calibration import CENTERING, QueryMode, normalize_rows
 from retrieval.scoring.linear_probe import Probe
@@ -56,6 +57,11 @@ class EncodedQuery:
     exclusions: tuple[EncodedTerm, ...] = ()
     keywords: tuple[Words, ...] = ()  # for the keyword search
 
+    @classmethod
+    def empty(cls, dim: int) -> "EncodedQuery":
+        """Return a query without terms, which lists files."""
+        return cls(np.zeros((1, dim), np.float32), "words", ())
+
     @property
     def is_known(self) -> bool:
         """Return True if the vector is not zero; otherwise only keywords can be searched."""
@@ -94,6 +100,8 @@ def encode_query(
     words = tuple(term.operand for term in query.terms if isinstance(term.operand, Words) and term.weight > 0)
     if unknown := [term.text for term in exclusions if not term.is_known]:
         raise QueryError(f"The model {embedder.name} knows no word of not:{unknown[0]}. Use other words.")
+    if not parts:
+        return replace(EncodedQuery.empty(embedder.dim), exclusions=exclusions)
     if len(parts) == 1:
         return EncodedQuery(parts[0].vector, parts[0].mode, tuple(parts), exclusions, words)
     if not any(part.is_known and part.weight > 0 for part in parts):
@@ -101,14 +109,19 @@ def encode_query(
     return EncodedQuery(combine_terms(parts, mean_query), _query_mode(parts), tuple(parts), exclusions, words)
 
 
-def validate_query(query: Query, other_inputs: Sequence[object] = (), allow_url: bool = False) -> None:
-    """Raise QueryError for an empty query, for one with only negative terms, and for forbidden URLs."""
+def validate_query(
+    query: Query, other_inputs: Sequence[object] = (), allow_url: bool = False, has_filters: bool = False
+) -> None:
+    """Raise QueryError for an empty query, for one with only negative terms, and for forbidden URLs.
+
+    Filters and exclusions alone are a query, which lists files.
+    """
     operands = [*(term.operand for term in query.terms), *query.exclusions]
     if not allow_url and (urls := [operand for operand in operands if isinstance(operand, Url)]):
         raise QueryError(f"{urls[0]} is downloaded only with --allow-url. Quote it to search for the text.")
-    if not query.terms and not other_inputs:
-        raise QueryError("The query is empty. Give words, an image, a segment or a concept.")
-    if not other_inputs and not any(term.weight > 0 for term in query.terms):
+    if not (query.terms or query.exclusions or query.filters or has_filters or other_inputs):
+        raise QueryError("The query is empty. Give words, an image, a segment, a concept or a filter.")
+    if query.terms and not other_inputs and not any(term.weight > 0 for term in query.terms):
         raise QueryError("The query has only negative terms (-). Add a term to search for.")
 
 
@@ -127,7 +140,7 @@ def combine_terms(terms: Sequence[EncodedTerm], mean_query: MeanQuery) -> Vector
 
 def embed_text(embedder: Embedder, words: str) -> Vectors:
     """Return the (1, d) vector of these words, zero if the model knows none of them."""
-    text = words.encode("utf-8", "replace").decode()
+    text = nfc(words.encode("utf-8", "replace").decode())
     if embedder.count_tokens(text) and not embedder.knows(text):
         return np.zeros((1, embedder.dim), np.float32)
     try:

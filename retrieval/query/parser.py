@@ -15,6 +15,7 @@ import re
 from difflib import get_close_matches
 
 from retrieval.errors import QuerySyntaxError
+from retrieval.normalization import nfc
 from retrieval.query.ast import Concept, File, Operand, Query, Segment, Term, Url, Words
 from retrieval.query.lexer import (
     PATH_PREFIXES,
@@ -123,8 +124,8 @@ class _Parser:
             if len(text) > 19:
                 raise self._error(token.column, "this is not a valid segment id")
             return Segment(int(text[1:]))
-        if text[0] == "@" and re.fullmatch(r"[\w-]+", text[1:]) and plain == len(text):
-            return Concept(text[1:])
+        if text[0] == "@" and re.fullmatch(r"[\w-]+", nfc(text[1:])) and plain == len(text):
+            return Concept(nfc(text[1:]))
         return (text, False)
 
     def _add_operand(self, operand: Operand | tuple[str, bool]) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from retrieval.catalog.keyword_tables import UNSPACED_SCRIPTS
+from retrieval.normalization import nfc
 
 MAX_QUERY_LENGTH = 2_000  # characters of a query that are read
 MAX_TERMS = 50  # words of a query that are looked up
@@ -43,7 +44,7 @@ class KeywordTerm:
 
 def split_terms(words: str) -> list[KeywordTerm]:
     """Return the distinct words and quoted phrases of a query, in order."""
-    text = words[:MAX_QUERY_LENGTH].encode("utf-8", "ignore").decode().replace("\0", " ")
+    text = nfc(words[:MAX_QUERY_LENGTH].encode("utf-8", "ignore").decode()).replace("\0", " ")
     terms: list[KeywordTerm] = []
     for at, part in enumerate(_PHRASE.split(text)):  # every second part was in quotes
         if at % 2:

@@ -25,7 +25,7 @@ LAYERS = (
     "indexer.models  retrieval.catalog  retrieval.media",
     "retrieval.embedders  retrieval.scoring  retrieval.formatting",
     "indexer.types  indexer.prefetch  retrieval.types  retrieval.errors  retrieval.system  retrieval.quiet"
-    "  retrieval.telemetry",
+    "  retrieval.telemetry  retrieval.normalization",
 )
 LAYER = {folder: -row for row, folders in enumerate(LAYERS) for folder in folders.split()}
 PACKAGES = ("retrieval", "indexer")  # import their public names late, from any layer

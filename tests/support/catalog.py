@@ -8,6 +8,7 @@ from pathlib import Path
 import sqlite_utils
 
 from retrieval.catalog.migrations import MIGRATIONS
+from retrieval.catalog.reader import add_functions
 from retrieval.catalog.schema import CATALOG_FILE
 
 REPOSITORY_ROOT = Path(__file__).parents[2]
@@ -59,6 +60,7 @@ def downgrade_catalog(library: Path, last_step: str) -> Path:
     new, old = library / CATALOG_FILE, library / "older.sqlite"
     steps = list(MIGRATIONS)[: list(MIGRATIONS).index(last_step) + 1]
     db = sqlite_utils.Database(old)
+    add_functions(db.conn)
     migrations = sqlite_utils.Migrations("clew")
     for step in steps:
         migrations(name=step)(lambda db, step=step: [db.execute(statement) for statement in MIGRATIONS[step]])
@@ -86,6 +88,7 @@ def downgrade_catalog(library: Path, last_step: str) -> Path:
 def _empty_catalog_bytes() -> bytes:
     """Return an empty catalog as SQLite would store it; the migrations take 50 ms."""
     with closing(sqlite3.connect(":memory:")) as db:
+        add_functions(db)
         for statements in MIGRATIONS.values():
             for statement in statements:
                 db.execute(statement)
@@ -96,5 +99,6 @@ def _empty_catalog_bytes() -> bytes:
 def empty_catalog() -> sqlite_utils.Database:
     """Return a catalog in memory with the current schema and no rows."""
     db = sqlite_utils.Database(memory=True)
+    add_functions(db.conn)
     db.conn.deserialize(_empty_catalog_bytes())
     return db

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, BinaryIO
-from unicodedata import normalize
 
 from indexer.decode.audio.stream import duration_seconds
 from indexer.decode.base import DecodedFile, SegmentDraft
@@ -14,6 +13,7 @@ from indexer.decode.images.thumbnail import THUMBNAIL_SIDE
 from retrieval.errors import MediaError
 from retrieval.media.av.container import MEDIA_FORMATS, audio_stream, decode_frames, open_container
 from retrieval.media.images.loader import load_image
+from retrieval.normalization import nfc
 from retrieval.types import MediaProperties
 
 if TYPE_CHECKING:
@@ -61,9 +61,7 @@ def describe_tags(tags: Mapping[str, str]) -> str:
 def _read_tags(container: "InputContainer", stream: Any) -> dict[str, str]:
     """Return the tags of the container and the stream, with lowercase names and clean values."""
     items = [*stream.metadata.items(), *container.metadata.items()]
-    clean = {
-        name.lower(): normalize("NFC", _CONTROL_CHARACTERS.sub(" ", value)).strip() for name, value in items
-    }
+    clean = {name.lower(): nfc(_CONTROL_CHARACTERS.sub(" ", value)).strip() for name, value in items}
     return {name: value for name, value in clean.items() if value}
 
 

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import isfinite
 from typing import Any
-from unicodedata import normalize
 
 from PIL import Image
 
@@ -19,6 +18,7 @@ from indexer.decode.metadata.fields import (
     try_read,
 )
 from indexer.decode.metadata.perceptual_hash import perceptual_hash, sharpness, small_grayscale
+from retrieval.normalization import nfc
 from retrieval.types import MediaProperties
 
 METADATA_VERSION = 1  # increase it to read the properties of all images again in the next `clew index`
@@ -188,4 +188,4 @@ def _first_value(xmp: XmpProperties, name: str) -> str:
 
 
 def _one_line(text: str) -> str:
-    return normalize("NFC", clean_text(text[:MAX_TEXT_CHARACTERS]))
+    return nfc(clean_text(text[:MAX_TEXT_CHARACTERS]))

@@ -13,7 +13,7 @@ from indexer import tag_library
 from indexer.operations.forget import forget
 from indexer.operations.index import index_folder
 from retrieval import Library, SearchOptions
-from retrieval.catalog.reader import Catalog
+from retrieval.catalog.reader import Catalog, add_functions
 from retrieval.catalog.schema import CATALOG_FILE
 from retrieval.errors import QueryError
 from retrieval.search.keyword_search import keyword_search
@@ -57,6 +57,7 @@ def texts_of(catalog, words, **filters):
 def check_tables(place):
     """Raise unless every keyword table is consistent with the tables that it indexes."""
     with sqlite3.connect(place / CATALOG_FILE) as db:
+        add_functions(db)
         for table in TABLES:
             db.execute(f"INSERT INTO {table} ({table}, rank) VALUES ('integrity-check', 1)")
             for (view,) in db.execute("SELECT 'texts' WHERE ? GLOB 'text_words'", (table,)):
@@ -244,6 +245,7 @@ def test_keyword_tables_follow_renames_changes_and_deletions(archive, index, pla
     assert search("dog") == []
     forget([archive], library=place, purge=True)
     with sqlite3.connect(place / CATALOG_FILE) as db:
+        add_functions(db)
         assert [db.execute(f"SELECT count(*) FROM {table}_docsize").fetchone()[0] for table in TABLES] == [
             0
         ] * 4
@@ -254,6 +256,7 @@ def test_keyword_tables_follow_renames_changes_and_deletions(archive, index, pla
 def test_keyword_tables_follow_direct_sql_writes(archive, index, place):
     index(archive)
     db = sqlite3.connect(place / CATALOG_FILE, isolation_level=None)
+    add_functions(db)
     db.execute("PRAGMA foreign_keys = ON")
 
     def count(table, word):
@@ -286,6 +289,7 @@ def test_keyword_tables_follow_direct_sql_writes(archive, index, place):
 def test_integrity_check_detects_a_missing_keyword(archive, index, place):
     index(archive)
     with sqlite3.connect(place / CATALOG_FILE) as db:
+        add_functions(db)
         db.execute(
             "INSERT INTO name_words (name_words, rowid, name) SELECT 'delete', id, 'x' FROM names LIMIT 1"
         )
@@ -322,6 +326,7 @@ def test_non_utf8_name_is_found_by_its_words(archive, index, place):
 def test_tags_and_metadata_keywords_are_searched_as_names(catalog, place):
     sunset, fountain = (int(keyword_search(catalog, name).ids[0]) for name in ("sunset", "fountain"))
     with sqlite3.connect(place / CATALOG_FILE) as db:
+        add_functions(db)
         db.execute("CREATE TABLE IF NOT EXISTS tags (segment, name, confidence)")
         db.execute("CREATE TABLE IF NOT EXISTS keywords (content, name)")
         db.execute("INSERT INTO tags (segment, name, confidence) VALUES (?, 'golden hour', 0.9)", (sunset,))
@@ -366,7 +371,7 @@ def test_search_mode_selects_meaning_keywords_or_both(archive, index, place, toy
             "red fountain", options=SearchOptions(by="keyword")
         ):
             assert hit.score == pytest.approx(by_meaning[hit.id], abs=1e-6)
-        with pytest.raises(QueryError, match="no keywords"):
+        with pytest.raises(QueryError, match="Only words have keywords"):
             library.search(image=archive / "vacation" / "sunset.png", options=SearchOptions(by="keyword"))
 
 

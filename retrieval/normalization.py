@@ -1,0 +1,14 @@
+"""Unicode normalization: texts and names that look equal become equal."""
+
+from typing import AnyStr
+from unicodedata import normalize
+
+
+def nfc(text: AnyStr) -> AnyStr:
+    """Return a text, or the bytes of a path, in the composed form NFC; macOS decomposes names of files."""
+    if text.isascii():
+        return text
+    if isinstance(text, str):
+        return normalize("NFC", text)
+    composed = normalize("NFC", text.decode("utf-8", "surrogateescape"))  # other bytes stay as they are
+    return composed.encode("utf-8", "surrogateescape")
