@@ -7,9 +7,9 @@ from dataclasses import replace
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
-from unicodedata import normalize
 
 from retrieval.errors import QueryError
+from retrieval.normalization import nfc
 from retrieval.query.options import DEFAULT_OPTIONS, FILTER_NAMES, SearchOptions, Time
 from retrieval.types import KINDS, ORIENTATIONS, Filters, Kind, Orientation
 
@@ -103,25 +103,44 @@ def _parse_time(name: str, value: Time | None) -> str:
             pass
         else:
             return text.replace(" ", "T")
+    return _parse_words(name, text)[0]
+
+
+def _parse_words(name: str, text: str) -> tuple[str, str]:
+    """Return the first and last day of a date in words; raises QueryError."""
+    from retrieval.query.dates import parse_period  # late: most queries have no date in words
+
+    if (period := parse_period(text, date.today())) is not None:
+        return period
     label = "date" if name == "date" else f"time for {name}:"
-    raise QueryError(f"Invalid {label} {text!r}. Use 2021, 2021-06, 2021-06-30 or 2021-06-30T18:00.")
+    raise QueryError(
+        f"Invalid {label} {text!r}. Use 2021, 2021-06, 2021-06-30T18:00, July 2021, yesterday or last summer."
+    )
 
 
 def _parse_time_range(value: Time | None) -> tuple[str, str]:
-    """Return `after` and `before` for 2022..2024, 2022.., ..2024 or 2022."""
+    """Return `after` and `before` for 2022..2024, 2022.., ..2024, 2022 or `last summer`."""
     if not isinstance(value, str):
         first = last = _parse_time("date", value)
     else:
-        start, dots, end = value.partition("..")
-        first = _parse_time("date", start.strip())
-        last = _parse_time("date", end.strip()) if dots else first
+        start, dots, end = (part.strip() for part in value.partition(".."))
+        first = _parse_period(start)[0]
+        last = _parse_period(end if dots else start)[1]
         if (dots and not first and not last) or (last and last + END_OF_PREFIX < first):
             raise QueryError(f"The date range {value!r} is empty. Use 2022, 2022..2024, 2022-06.. or ..2024.")
     return first, last and last + END_OF_PREFIX
 
 
+def _parse_period(text: str) -> tuple[str, str]:
+    """Return the first and last day, month or year of an ISO date or of a date in words."""
+    if not text or _TIME.fullmatch(text):
+        time = _parse_time("date", text)
+        return time, time
+    return _parse_words("date", text)
+
+
 def _parse_patterns(name: str, values: str | Iterable[str] | None) -> tuple[str, ...]:
-    texts = [normalize("NFC", text.encode("utf-8", "replace").decode()).strip() for text in _as_list(values)]
+    texts = [nfc(text.encode("utf-8", "replace").decode()).strip() for text in _as_list(values)]
     for text in texts:
         if len(text) > MAX_PATTERN_LENGTH or "\0" in text:
             raise QueryError(f"Invalid {name} {text[:20]!r}... Use at most {MAX_PATTERN_LENGTH} characters.")
@@ -140,7 +159,8 @@ def _parse_near(near: str | None) -> tuple[float, float, float] | None:
         if abs(latitude) <= 90 and abs(longitude) <= 180 and kilometers > 0:
             return latitude, longitude, kilometers
     raise QueryError(
-        f"Invalid place {near!r} for near. Use 48.85,2.35, with a radius 48.85,2.35,5km or 48.85,2.35,500m."
+        f"Invalid place {near!r} for near. Use a latitude and a longitude, 48.85,2.35, or also a radius: "
+        "48.85,2.35,5km or 48.85,2.35,500m."
     )
 
 

@@ -87,7 +87,12 @@ def quote(text: str) -> str:
 
 def escape(text: str) -> str:
     """Return the text escaped so that it is one unquoted token."""
-    return "".join(f"\\{c}" if c == "\\" or c in CLOSING_QUOTES or c.isspace() else c for c in text)
+    return "".join(f"\\{c}" if _is_replaced(c) or c.isspace() else c for c in text)
+
+
+def _is_replaced(char: str) -> bool:
+    """Return True for a character that a token does not contain as written."""
+    return char == "\\" or char in CLOSING_QUOTES or SIGNS.get(char, char) != char
 
 
 def escape_word(text: str) -> str:
