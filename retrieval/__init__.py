@@ -17,6 +17,12 @@ Results of searches
     Kind             the kinds of segments: image, video, text, page, audio
     Clip             a moment that was saved as a new file
 
+Results of Library.details
+    FileDetails      everything that a library knows of a file
+    SegmentDetails   a segment of the file, with its text and location
+    Caption          a caption of the file, with the file that contains it
+    Label            a label that the model gave to the file
+
 Results of Library.duplicates
     Group            files that belong together, best first
     FileAttributes   a file of a group: size, dimensions, capture time
@@ -44,14 +50,18 @@ if TYPE_CHECKING:
     from retrieval.query.options import SearchOptions
     from retrieval.system import default_library
     from retrieval.types import (
+        Caption,
         ConceptInfo,
         Failure,
         FileAttributes,
+        FileDetails,
         Group,
         Hit,
         IndexFile,
         Kind,
+        Label,
         Root,
+        SegmentDetails,
         Space,
         Status,
     )
@@ -59,18 +69,22 @@ if TYPE_CHECKING:
 disable_telemetry()
 
 __all__ = [
+    "Caption",
     "ClewError",
     "Clip",
     "ConceptInfo",
     "Failure",
     "FileAttributes",
+    "FileDetails",
     "Group",
     "Hit",
     "IndexFile",
     "Kind",
+    "Label",
     "Library",
     "Root",
     "SearchOptions",
+    "SegmentDetails",
     "Space",
     "Status",
     "default_library",

@@ -88,6 +88,11 @@ def parse_timed_path(text: str) -> tuple[str, float] | None:
 _TIMED_PATH = re.compile(r"(.+?) *@ *(?:(\d{1,3}):)?(\d{1,2}):(\d{1,2}(?:\.\d{1,6})?)", re.DOTALL | re.ASCII)
 
 
+def format_share(share: float) -> str:
+    """Return a share of 1 in percent: 75 %."""
+    return f"{100 * share:.0f} %"
+
+
 def format_bytes(count: float) -> str:
     """Return a number of bytes with a decimal unit: 3.2 MB."""
     if count < 1000:

@@ -1,13 +1,14 @@
 """An open library, the entry point for searching."""
 
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial, wraps
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
 from retrieval.catalog import concepts, thumbnails
+from retrieval.catalog.file_details import file_details
 from retrieval.catalog.reader import Catalog
 from retrieval.catalog.status import failures, status_of
 from retrieval.embedders.base import Embedder
@@ -21,16 +22,18 @@ from retrieval.query import relevance_feedback as liking
 from retrieval.query.ast import Query
 from retrieval.query.encoder import EncodedQuery, encode_query, file_digest, lookup_vector, validate_query
 from retrieval.query.filters import merge_filters
+from retrieval.query.known_values import unknown_values
 from retrieval.query.options import DEFAULT_OPTIONS, SearchOptions
 from retrieval.query.parser import parse
 from retrieval.query.relevance_feedback import FeedbackExample
 from retrieval.scoring.linear_probe import Probe
+from retrieval.search.browse import FileRanking
 from retrieval.search.explain import explain
 from retrieval.search.hybrid_search import hybrid_search
 from retrieval.search.request import SearchRequest
 from retrieval.search.results import postprocess
 from retrieval.system import default_library
-from retrieval.types import ConceptInfo, Failure, Filters, Group, Hit, Space, Status
+from retrieval.types import ConceptInfo, Failure, FileDetails, Filters, Group, Hit, Space, Status
 from retrieval.vectors.space_index import SpaceIndex
 
 if TYPE_CHECKING:
@@ -118,7 +121,7 @@ class Library:
 
         Args:
             words: a query in the query language (see `retrieval.query`), which may contain filters:
-                "a dog under:Trips".
+                "a dog under:Trips". Filters and exclusions alone list the files that pass, newest first.
             image: a file or a Pillow image, a further term of the query.
             like, unlike: example images (segment ids, files or Pillow images); they are not returned.
             kind: one or more kinds.
@@ -133,10 +136,26 @@ class Library:
         probe = self._train_probe(space_index, liked, unliked) if liked or unliked else None
         examples = query.segment_ids | liking.example_segments(space_index, [*liked, *unliked])
         examples |= {part for _, part in self._catalog.image_parts_of(examples)}
-        encoded_query = self._encode_query(space_index, query, image, options.allow_url, probe)
+        images = () if image is None else (image,)
+        inputs = [*images, *[probe] * (probe is not None)]
+        validate_query(query, inputs, options.allow_url, has_filters=filters != Filters())
+        encoded_query = self._encode_query(space_index, query, images, probe)
         return self._answer(SearchRequest(space_index, encoded_query, filters, examples), count, options)
 
     @reads_catalog
+    def unknown_filter_values(
+        self,
+        words: str | Query | None = None,
+        options: SearchOptions = DEFAULT_OPTIONS,
+        found: bool = False,
+    ) -> list[str]:
+        """Return a message for each folder, camera, lens and tag of a search that is not in the library.
+
+        If the search `found` hits, only values with alternatives are examined.
+        """
+        query = words if isinstance(words, Query) else parse(words or "")
+        return unknown_values(self._catalog, merge_filters(query.filters, None, options), found)
+
     def similar(
         self,
         image: "str | Path | Image",
@@ -152,7 +171,7 @@ class Library:
             digest = file_digest(Path(image).expanduser())
             own_segments = frozenset(self._catalog.segments_of(digest))
         space_index = self._open_space_index()
-        encoded_query = self._encode_query(space_index, Query(), image)
+        encoded_query = self._encode_query(space_index, Query(), (image,))
         request = SearchRequest(space_index, encoded_query, filters, own_segments)
         return self._answer(request, count, options)
 
@@ -184,6 +203,16 @@ class Library:
         return thumbnails.find_thumbnail(self._catalog, hits[0]) if hits else None
 
     @reads_catalog
+    def text(self, hit: Hit) -> str | None:
+        """Return the text of a hit, for a page the text on it."""
+        return hit.text if hit.page is None or hit.text else self._catalog.page_text(hit.id)
+
+    def details(self, file: str | Path | int) -> FileDetails:
+        """Return everything that the library knows of a file, by its path or by the id of a segment."""
+        return file_details(
+            self._catalog, file if isinstance(file, int) else Path(file).expanduser().absolute()
+        )
+
     def clip(
         self,
         hit: Hit | int | str,
@@ -273,7 +302,7 @@ class Library:
         segment = self._segment_at(id_or_location) if isinstance(id_or_location, str) else id_or_location
         hits = self._catalog.hits([(segment, 1.0)], self._active_space().name, Filters())
         if not hits:
-            raise QueryError(f"The library has no segment #{segment}. `clew search ... --json` prints ids.")
+            raise QueryError(f"The library has no segment #{segment}. The table of `clew search` shows ids.")
         return hits[0]
 
     def _segment_at(self, location: str) -> int:
@@ -297,23 +326,24 @@ class Library:
         self,
         space_index: SpaceIndex,
         query: Query,
-        image: "str | Path | Image | None" = None,
-        allow_url: bool = False,
+        images: "Sequence[str | Path | Image]" = (),
         probe: Probe | None = None,
     ) -> EncodedQuery:
-        """Embed a query, with an image and a probe of examples as further terms."""
+        """Embed a query, with images and a probe of examples as further terms."""
+        if not (query.terms or query.exclusions or images or probe):
+            return EncodedQuery.empty(space_index.space.dim)
         embedder = self._embedder_of(space_index.space)
         lookup = partial(lookup_vector, self._catalog, space_index.space)
-        images = () if image is None else (image,)
-        validate_query(query, [*images, *[probe] * (probe is not None)], allow_url)
         return encode_query(query, embedder, lookup, space_index.mean_query, images, probe)
 
     def _answer(self, request: SearchRequest, count: int, options: SearchOptions) -> list[Hit]:
         if count < 1:
             raise QueryError(f"Invalid count {count}. Use 1 or more.")
         if options.by == "keyword" and not request.query.keywords:
-            raise QueryError("An image has no keywords. Search without --keyword-only.")
-        hits = postprocess(hybrid_search(request, options.by), count, options, request)
+            raise QueryError("Only words have keywords. Give words, or search without --keyword-only.")
+        is_listing = not request.query.terms
+        ranking = FileRanking(request, options.sort) if is_listing else hybrid_search(request, options.by)
+        hits = postprocess(ranking, count, options, request)
         return explain(request, hits) if options.why else hits
 
     def _embedder_of(self, space: Space) -> Embedder:

@@ -248,3 +248,60 @@ class ConceptInfo:
     negatives: int
     auroc: float | None = None  # of held-out examples: 0.5 is chance; None: one example, or not fitted
     fitted: bool = True  # to the active space
+
+
+@dataclass(frozen=True, slots=True)
+class Caption:
+    """A text that describes an image, and the file that contains it."""
+
+    text: str
+    source: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """A label that the model gave to a file, with the confidence of its best segment."""
+
+    name: str
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentDetails:
+    """A segment of a file; its query is `#id`."""
+
+    id: int
+    kind: Kind
+    origin: str  # that made it: file, ocr, speech, sounds or tiles
+    text: str | None = None
+    start: float | None = None  # seconds, or the first line of a text
+    end: float | None = None
+    page: int | None = None  # from 1
+    box: tuple[int, int, int, int] | None = None  # left, top, width, height in pixels
+
+
+@dataclass(frozen=True, slots=True)
+class FileDetails:
+    """Everything that a library knows of a file; None if unknown."""
+
+    path: Path
+    root: Path
+    offline: bool
+    size: int  # bytes
+    time: str  # capture time, else modification time; ISO, local
+    error: str | None = None  # why the file could not be read
+    width: int | None = None  # pixels, as displayed
+    height: int | None = None
+    taken: str | None = None  # capture time, ISO, local time of the camera
+    zone: str | None = None  # UTC offset of the camera: +02:00
+    camera: str | None = None
+    lens: str | None = None
+    latitude: float | None = None  # degrees north
+    longitude: float | None = None  # degrees east
+    rating: int | None = None  # -1 (rejected) to 5
+    duration: float | None = None  # seconds
+    keywords: tuple[str, ...] = ()  # written in the file or its sidecar
+    labels: tuple[Label, ...] = ()  # given by the model
+    captions: tuple[Caption, ...] = ()
+    copies: tuple[Path, ...] = ()  # other files with the same bytes
+    segments: tuple[SegmentDetails, ...] = ()

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from retrieval.cli.command import ClewCommand
-from retrieval.cli.console import write
+from retrieval.cli.console import note, write
 from retrieval.cli.hits import output
 from retrieval.errors import ExtraMissing
 from retrieval.formatting import format_segment_counts
@@ -63,6 +63,8 @@ def demo_command(folder: Path) -> None:
     """
     from indexer.operations.index import index_folder
 
+    if folder.exists():
+        note(f"{folder} exists already. Its demo is updated.")
     photos = make_photos(folder / "photos")
     write(f"$ clew index {photos} --library {folder / 'library'}\n")
     with index_folder(photos, library=folder / "library", model="builtin") as library:
@@ -74,5 +76,6 @@ def demo_command(folder: Path) -> None:
             f"\n$ clew search --image {photos / 'cat.png'} --kind text -k 3 --library {folder / 'library'}\n"
         )
         output.show_hits(library.search(image=photos / "cat.png", kind="text", count=3), None, library)
-    write(f'\nSearch for your own words: clew "..." --library {folder / "library"}\n')
+    write(f"\nThe photos and the library are in {folder.absolute()}; delete this folder to remove them.\n")
+    write(f'Search for your own words: clew "..." --library {folder / "library"}\n')
     write("Index your own folder:     clew index ~/Pictures\n")

@@ -16,12 +16,13 @@ from retrieval.cli.duplicates import duplicates_command
 from retrieval.cli.group import ClewGroup
 from retrieval.cli.models import models_command
 from retrieval.cli.search import search_command
+from retrieval.cli.show import show_command
 from retrieval.cli.similar import similar_command
 from retrieval.cli.status import status_command
 
 COMMAND_GROUPS = {  # title -> commands, in the order of use
     "Start": (demo_command, formats_command, index_command, watch_command),
-    "Search": (search_command, similar_command, clip_command, duplicates_command),
+    "Search": (search_command, similar_command, show_command, clip_command, duplicates_command),
     "Organize": (tag_command, teach_command),
     "Models": (models_command, prepare_command, switch_command),
     "Maintain": (status_command, verify_command, forget_command),

@@ -8,7 +8,7 @@ from indexer.cli.progress import ProgressBar, quiet_decoders
 from retrieval.cli.command import ClewCommand
 from retrieval.cli.console import note, write
 from retrieval.cli.options import library_option
-from retrieval.formatting import pluralize
+from retrieval.formatting import pluralize, to_json
 
 
 @click.command("forget", cls=ClewCommand)
@@ -34,8 +34,9 @@ def forget_command(folders: tuple[Path, ...], purge: bool, space: str | None, li
 
 @click.command("verify", cls=ClewCommand)
 @click.option("--repair", is_flag=True, help="Rebuild damaged indexes and missing thumbnails.")
+@click.option("--json", "as_json", is_flag=True, help="Write errors, repairs and warnings as JSON.")
 @library_option
-def verify_command(repair: bool, library: Path) -> None:
+def verify_command(repair: bool, as_json: bool, library: Path) -> None:
     """Check the library for damage.
 
     The exit code is 1 if something is damaged. Searches remain correct with a damaged index, but are slower.
@@ -44,10 +45,13 @@ def verify_command(repair: bool, library: Path) -> None:
 
     with quiet_decoders(), ProgressBar() as bar:
         findings = verify_library(library, repair=repair, progress=bar.advance, notify=note)
-    for line in findings.repaired:
-        write(line + "\n")
-    for line in [*findings.errors, *findings.warnings]:
-        note(line)
+    if as_json:
+        keys = ("errors", "repaired", "warnings")
+        write(to_json({key: getattr(findings, key) for key in keys}) + "\n")
+    else:
+        write("".join(line + "\n" for line in findings.repaired))
+        for line in [*findings.errors, *findings.warnings]:
+            note(line)
+        write("No damage found.\n" * (not findings.errors))
     if findings.errors:
         raise SystemExit(1)
-    write("No damage found.\n")

@@ -11,7 +11,7 @@ from indexer.tag.options import TagOptions
 from retrieval.cli.command import ClewCommand
 from retrieval.cli.console import note, relative_path, write
 from retrieval.cli.options import collect_options, format_choices, library_option
-from retrieval.formatting import one_line, to_json
+from retrieval.formatting import format_share, one_line, to_json
 from retrieval.types import KINDS
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def _tag(labels: Sequence[str], library: Path, options: TagOptions, dry_run: boo
 
 def _format_label(label: "LabelTags") -> str:
     """Return name, count and best matches, separated by tabs."""
-    best = [f"{relative_path(match.path)} ({match.confidence:.0%})" for match in label.best]
+    best = [f"{relative_path(match.path)} ({format_share(match.confidence)})" for match in label.best]
     return "\t".join(map(one_line, [label.name, f"{label.count:,}", ", ".join(best)])).rstrip("\t") + "\n"
 
 

@@ -9,7 +9,7 @@ from indexer.cli.progress import quiet_decoders
 from retrieval.cli.command import ClewCommand
 from retrieval.cli.console import note, write
 from retrieval.cli.options import library_option
-from retrieval.formatting import pluralize, to_json
+from retrieval.formatting import format_share, pluralize, to_json
 from retrieval.types import ConceptInfo
 
 
@@ -38,7 +38,7 @@ def teach_command(
     clew teach rex photos/of/rex --not photos/of/other/dogs
     clew "@rex + beach"
 
-    EXAMPLES are image files, folders of them, or ids of images in the library ("#12", from --json). A small
+    EXAMPLES are image files, folders of them, or ids of images in the library ("#12"). A small
     copy of each is saved in the library. Five examples are enough; ten to twenty are better. Repeating a
     name adds examples.
     """
@@ -83,4 +83,4 @@ def _describe_examples(concept: ConceptInfo) -> str:
         return f"{examples}; not fitted to this model yet (`clew teach {concept.name}`)"
     if concept.auroc is None:
         return f"{examples}; too few to measure the quality"
-    return f"{examples}; held-out examples rank above other images in {concept.auroc:.0%} of pairs"
+    return f"{examples}; held-out examples rank above other images in {format_share(concept.auroc)} of pairs"

@@ -36,7 +36,7 @@ def clip_command(
     \b
     clew "a dog jumps" --kind video          prints: walk.mp4 @ 01:23.4
     clew clip "walk.mp4 @ 01:23.4" dog.mp4
-    clew clip 1234 dog.mp4                   by id (see --json)
+    clew clip 1234 dog.mp4                   by id (`clew search` shows ids)
 
     The streams are copied without re-encoding if the format of OUT permits it; the clip then starts at the
     key frame before HIT, and its actual start is printed. Otherwise they are re-encoded. Streams that OUT

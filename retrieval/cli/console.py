@@ -1,7 +1,10 @@
 """Write results to stdout and messages to stderr."""
 
 import os
+import sys
+from contextlib import suppress
 from pathlib import Path
+from textwrap import fill
 
 import click
 
@@ -17,6 +20,29 @@ def write(text: str) -> None:
 
 
 def note(text: str | None) -> None:
-    """Write a note to stderr."""
+    """Write a note to stderr, in a terminal wrapped at words."""
     if text:
-        click.echo(text, err=True)
+        click.echo(wrap(text, _terminal_width()), err=True)
+
+
+def wrap(text: str, width: int | None) -> str:
+    """Return the text with long lines wrapped at spaces; indented lines and long words stay as they are."""
+    if width is None:
+        return text
+    return "\n".join(
+        line
+        if len(line) <= width or line[:1].isspace()
+        else fill(line, width, break_long_words=False, break_on_hyphens=False)
+        for line in text.split("\n")
+    )
+
+
+def _terminal_width() -> int | None:
+    """Return the columns of the terminal that shows stderr, None if it is no terminal."""
+    if not sys.stderr.isatty():
+        return None
+    if (columns := os.environ.get("COLUMNS", "")).isdecimal():
+        return int(columns)
+    with suppress(OSError, ValueError):
+        return os.get_terminal_size(sys.stderr.fileno()).columns or None
+    return None

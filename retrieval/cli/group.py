@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from shlex import join
-from typing import Any
+from typing import IO, Any
 
 import click
 from click_default_group import DefaultGroup
 
+from retrieval.cli.console import note
 from retrieval.errors import ClewError
 
 MIN_SIMILARITY = 0.75  # of a misspelled command, as a ratio of difflib
@@ -28,6 +29,10 @@ class CommandError(click.ClickException):
     """An error that is shown as one message; the exit code is 2."""
 
     exit_code = 2
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """Write the message to stderr, wrapped at words."""
+        note(f"Error: {self.format_message()}")
 
 
 class ClewGroup(DefaultGroup):  # type: ignore[misc]

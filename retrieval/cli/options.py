@@ -43,6 +43,12 @@ def combine(*options: Decorator[Any]) -> Decorator[Any]:
     return add
 
 
+class Count(click.IntRange):
+    """A number in a range, which messages call a number."""
+
+    name = "number"
+
+
 def format_choices(names: Sequence[str]) -> str:
     """Return `a, b or c`."""
     return f"{', '.join(names[:-1])} or {names[-1]}"
@@ -74,7 +80,12 @@ filter_options = combine(
         help="Return only files in this folder: an absolute path, ./here, or a folder name. Repeatable: "
         "files in any of them.",
     ),
-    _filter("--date", metavar="DATES", help="Return only files of this period: 2022, 2022..2024, 2022-06.."),
+    _filter(
+        "--date",
+        metavar="DATES",
+        help="Return only files of this period: 2022, 2022..2024, 2022-06.., July 2022, yesterday or last "
+        "summer.",
+    ),
     _filter("--after", metavar="TIME", help="Return only files from this time on: 2021, 2021-06-30."),
     _filter("--before", metavar="TIME", help="Return only files from before this time."),
     _filter(
@@ -120,7 +131,7 @@ result_options = combine(
         "count",
         default=10,
         show_default=True,
-        type=click.IntRange(1),
+        type=Count(1),
         metavar="N",
         help="Return at most this many hits.",
     ),
@@ -130,7 +141,8 @@ result_options = combine(
         metavar="ORDER",
         default="score",
         show_default=True,
-        help=f"Sort the best hits by {format_choices(SORT_ORDERS)}; they remain the same hits.",
+        help=f"Sort the best hits by {format_choices(SORT_ORDERS)}; they remain the same hits. "
+        "Without a query, list all files in this order; score is newest first.",
     ),
     _result(
         "--diversity",

@@ -5,7 +5,8 @@ from pathlib import Path
 import click
 
 from retrieval.cli.command import QueryCommand, option_group
-from retrieval.cli.hits.output import describe_best_match, show_hits
+from retrieval.cli.console import note
+from retrieval.cli.hits.output import NO_HITS, describe_best_match, show_hits
 from retrieval.cli.options import (
     collect_options,
     filter_options,
@@ -62,11 +63,13 @@ def search_command(
     \b
     2:golden retriever + ./pool.jpg - fruit   add, weight and subtract terms
     beach -people "red bicycle"               subtract one word; a phrase
-    #1234 + at night                          an earlier hit (ids: --json)
+    #1234 + at night                          an earlier hit, by its id
     @rex + beach                              a concept (see `clew teach`)
     beach not:people                          exclude hits that show people
-    sunset kind:image under:Trips             filters, as the options below
+    sunset kind:image under:"My Trips"        filters, as the options below
+    kind:video date:2021                      filters alone: the newest files
 
+    Of several arguments, each is one word or phrase, as if it was quoted; one argument is a complete query.
     "-" moves the query away from a term; "not:" removes hits that match it well. All kinds of media are
     ranked in one list, and hits that contain the words in their text or file name rank higher. "match" is
     the share of several hundred background queries that find nothing as good in this library. The exit code
@@ -82,7 +85,10 @@ def search_command(
         hits = opened.search(
             query, image=image, like=like, unlike=unlike, kind=kind, count=count, options=options
         )
+        unknown = opened.unknown_filter_values(query, options, bool(hits))
         if hits and query.is_text_only and not image and not show_all and not has_good_match(hits):
             message = f"Nothing matches well: {describe_best_match(hits)}. To show the nearest hits: --all"
             show_hits([], output_format, opened, empty_message=message)
-        show_hits(hits, output_format, opened, options.group)
+        show_hits(hits, output_format, opened, options.group, query.words, "\n".join(unknown) or NO_HITS)
+        if hits and unknown:
+            note("\n".join(unknown))

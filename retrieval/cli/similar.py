@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from retrieval.cli.command import GroupedCommand
-from retrieval.cli.hits.output import show_hits
+from retrieval.cli.hits.output import NO_HITS, show_hits
 from retrieval.cli.options import (
     collect_options,
     filter_options,
@@ -41,4 +41,5 @@ def similar_command(
 
     with Library.open(library) as opened:
         hits = opened.similar(image, kind=kind or "image", count=count, options=options)
-        show_hits(hits, output_format, opened, options.group)
+        unknown = opened.unknown_filter_values(options=options, found=bool(hits))
+        show_hits(hits, output_format, opened, options.group, empty_message="\n".join(unknown) or NO_HITS)

@@ -100,6 +100,13 @@ class Query:
         return bool(operands) and all(isinstance(operand, Words) for operand in operands)
 
     @property
+    def words(self) -> str:
+        """Return the words of the terms with a positive weight, phrases in quotes."""
+        operands = [term.operand for term in self.terms if term.weight > 0]
+        pieces = [piece for operand in operands if isinstance(operand, Words) for piece in operand.pieces]
+        return " ".join(f'"{text.replace(chr(34), " ")}"' if quoted else text for text, quoted in pieces)
+
+    @property
     def segment_ids(self) -> frozenset[int]:
         """Return the ids of the segments among the terms."""
         return frozenset(term.operand.id for term in self.terms if isinstance(term.operand, Segment))

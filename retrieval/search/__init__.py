@@ -1,5 +1,6 @@
 """Candidates to ranked hits.
 
+browse          The ranking of a search without a query: the files that pass the filters, newest first.
 exclusions      Drop the hits that match an exclusion (not:) of the query.
 explain         Explain hits by the terms of the query.
 hybrid_search   Fuse the ranking by meaning with the ranking by keyword.

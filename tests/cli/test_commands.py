@@ -47,8 +47,10 @@ def test_words_without_a_command_are_a_search(indexed):
     explicit, implicit = indexed("search", "a red wall"), indexed("a", "red", "wall")
     assert explicit.exit_code == 0
     assert explicit.stdout == implicit.stdout
-    rank, score, path, text, location = explicit.stdout.splitlines()[0].split("\t")
+    rank, score, path, text, location, confidence, id_ = explicit.stdout.splitlines()[0].split("\t")
     assert (rank, text, location) == ("1", "a red wall", "")
+    assert 0.75 <= float(confidence) <= 1
+    assert indexed("search", f"{id_} + red").exit_code == 0
     assert float(score) > 0.9
     assert path.endswith("red.png")
 
@@ -240,7 +242,7 @@ def test_terminal_shows_a_table_of_one_line_per_hit(indexed, folder):
     draw_image(folder / ("long " * 30 + "name\n.png"), (200, 10, 10))
     indexed("index")
     header, *lines = run_in_terminal(["search", "a red wall"], folder.parent).splitlines()
-    assert header.split() == ["#", "match", "score", "kind", "path", "text"]
+    assert header.split() == ["#", "id", "match", "score", "kind", "path", "text"]
     assert len(lines) == 8  # red.png by its caption, and seven images
     assert [line for line in lines if "pictures/red.png" in line]
     assert [line for line in lines if "…" in line and "name\\n.png" in line]
@@ -258,3 +260,12 @@ def test_control_characters_are_escaped():
     assert one_line("a\tb\nc") == "a\\tb\\nc"
     assert one_line("a\\b\x1b[31m") == "a\\b\\x1b[31m"
     assert printable("a\x1b[31m\udce9é") == "a\\x1b[31m\\udce9é"
+
+
+def test_shares_have_a_space_before_the_percent_sign(indexed):
+    explained = indexed("search", "a red wall", "--why").stdout
+    assert "100 %  " in explained and "100 %  of the words" in explained
+    weak = indexed("search", "tax return form").stderr
+    assert "the minimum 75 %" in weak or "Nothing found" in weak
+    assert "%)" not in indexed("tag", "red wall", "--at-least", "0").stdout.replace(" %)", "")
+    assert not [word for word in explained.split() if word.endswith("%") and word != "%"]

@@ -285,7 +285,7 @@ def test_every_output_format_has_groups(indexed, photos):
     assert "more" not in first["more"][0]
     assert {**json.loads(indexed(*query, "--nl").stdout.splitlines()[0])} == first
     assert next(csv.DictReader(io.StringIO(indexed(*query, "--csv").stdout)))["more"] == "4"
-    rank, _, path, _, more, _ = indexed(*query).stdout.splitlines()[0].split("\t")
+    rank, _, path, _, more, *_ = indexed(*query).stdout.splitlines()[0].split("\t")
     assert (rank, path, more) == ("1", str(photos / "rex.jpg"), "+4")
     assert indexed(*query, "--paths").stdout.splitlines()[0] == str(photos / "rex.jpg")
     without = indexed(*query[:-1], "--json").stdout, indexed(*query[:-1], "--csv").stdout

@@ -11,27 +11,27 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from retrieval.cli.console import relative_path
+from retrieval.cli.hits.snippets import snippet
 from retrieval.cli.hits.table import (
     COLUMN_GAP,
     MIN_TEXT_WIDTH,
     divide_width,
     file_uri,
     print_table,
-    shorten,
     shorten_path,
 )
 from retrieval.types import Hit
 
 
 def hit(path: str, *, kind="image", **fields) -> Hit:
-    return Hit(id=1, score=0.25, kind=kind, path=Path(path), space="toy", confidence=0.9, **fields)
+    id_ = hash((path, fields.get("text"))) % 100
+    return Hit(id=id_, score=0.25, kind=kind, path=Path(path), space="toy", confidence=0.9, **fields)
 
 
-def printed(hits, width=80, terminal=True) -> str:
+def printed(hits, width=80, terminal=True, words="") -> str:
     buffer = StringIO()
-    print_table(
-        hits, Console(file=buffer, width=width, force_terminal=terminal, no_color=True, legacy_windows=False)
-    )
+    console = Console(file=buffer, width=width, force_terminal=terminal, no_color=True, legacy_windows=False)
+    print_table(hits, {hit.id: hit.text or "" for hit in hits}, words, console)
     return buffer.getvalue()
 
 
@@ -62,7 +62,7 @@ def test_shortened_path_never_exceeds_its_width(path, width):
 
 @given(st.text(st.sampled_from("ab写 "), max_size=40), st.integers(1, 30))
 def test_shortened_text_never_exceeds_its_width(text, width):
-    assert cell_len(shorten(text, width)) <= width
+    assert snippet(text, "a dog", width).cell_len <= width
 
 
 @pytest.mark.parametrize(
@@ -144,3 +144,45 @@ def test_relative_path_is_used_if_it_is_shorter(tmp_path, monkeypatch):
     assert relative_path(tmp_path / "here" / "a.jpg") == "a.jpg"
     assert relative_path(tmp_path / "there" / "a.jpg") == "../there/a.jpg"
     assert relative_path("/a.jpg") == "/a.jpg"
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "width", "shown", "marked"),
+    [
+        ("a dog on a beach", "dog", 40, "a dog on a beach", ["dog"]),
+        ("a dog on a beach", "a", 40, "a dog on a beach", ["a", "a"]),
+        ("a dog on a beach", "a dog", 40, "a dog on a beach", ["dog"]),
+        ("hotdogs and DOGS, Dog.", "dog", 40, "hotdogs and DOGS, Dog.", ["Dog"]),
+        ("word " * 20 + "the drain pump is clogged", "drain pump", 30, None, ["drain", "pump"]),
+        ("the drain, pump", '"drain pump"', 30, "the drain, pump", ["drain, pump"]),
+        ("Café d’été", "cafe", 30, "Café d’été", ["Café"]),
+        ("한국여행사진", "여행", 30, "한국여행사진", ["여행"]),
+        ("two\n\nlines", "lines", 30, "two lines", ["lines"]),
+        ("nothing here", "dog", 30, "nothing here", []),
+    ],
+)
+def test_snippet_shows_and_marks_the_words_of_the_query(text, words, width, shown, marked):
+    result = snippet(text, words, width)
+    assert shown is None or result.plain == shown
+    assert [result.plain[span.start : span.end] for span in result.spans] == marked
+    assert result.cell_len <= width
+
+
+def test_words_are_bold_in_a_terminal_only():
+    hits = [hit("/a.pdf", text="the drain pump")]
+    assert "\x1b[1mdrain\x1b[0m" in printed(hits, words="drain")
+    assert "\x1b" not in printed(hits, words="drain", terminal=False)
+
+
+def test_id_is_shown_and_a_listing_shows_dates():
+    listed = Hit(id=7, score=0.0, kind="image", path=Path("/a.jpg"), space="toy", time="2021-06-30T18:00:00")
+    assert printed([listed], terminal=False).split() == [
+        "#",
+        "id",
+        "date",
+        "path",
+        "1",
+        "#7",
+        "2021-06-30",
+        "/a.jpg",
+    ]

@@ -51,7 +51,11 @@ def test_demo_makes_a_library_that_can_be_searched(clew, tmp_path):
     assert "the face of a tabby cat" in result.stdout
     assert (tmp_path / "clew-demo" / "library" / "catalogue.sqlite").exists()
     assert clew("a moon", "--library", "clew-demo/library").exit_code == 0
-    assert clew("demo").exit_code == 0  # a second run
+    assert f"The photos and the library are in {tmp_path / 'clew-demo'}" in result.stdout
+    assert "exists already" not in result.stderr
+    again = clew("demo")
+    assert again.exit_code == 0
+    assert again.stderr.startswith("clew-demo exists already.")
 
 
 def test_demo_without_its_extra_fails_with_the_install_command(tmp_path, monkeypatch):

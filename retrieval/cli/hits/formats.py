@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from retrieval.cli.console import relative_path
-from retrieval.formatting import location_suffix, one_line, printable, to_json
+from retrieval.formatting import format_share, location_suffix, one_line, printable, to_json
 from retrieval.types import Hit
 
 HIT_KEYS = ("id", "score", "confidence", "kind", "path", "text", "start", "end", "page", "box", "space")
@@ -46,19 +46,22 @@ def as_csv(hits: Sequence[Hit], group: bool = False) -> str:
 
 
 def as_tsv(hits: Sequence[Hit], group: bool = False) -> str:
-    """Return lines of rank, score, path, text, with `group` the group size, and the location in the file."""
-    return "".join(
-        f"{rank}\t{hit.score:.4f}\t{one_line(str(hit.path))}\t{one_line(hit.text or '')}"
-        f"{chr(9) + group_count(hit) if group else ''}\t{location_suffix(hit).strip()}\n"
-        for rank, hit in enumerate(hits, start=1)
-    )
+    """Return lines of rank, score, path, text, with `group` the group size, location, confidence and id."""
+    lines = []
+    for rank, hit in enumerate(hits, start=1):
+        cells = [str(rank), f"{hit.score:.4f}", one_line(str(hit.path)), one_line(hit.text or "")]
+        cells += [group_count(hit)] * group
+        confidence = "" if hit.confidence is None else f"{hit.confidence:.2f}"
+        cells += [location_suffix(hit).strip(), confidence, f"#{hit.id}"]
+        lines.append("\t".join(cells) + "\n")
+    return "".join(lines)
 
 
 def as_explanations(hits: Sequence[Hit]) -> str:
     """Return each hit on a line, followed by one line for each part of its score."""
     lines = []
     for rank, hit in enumerate(hits, start=1):
-        match = "" if hit.confidence is None else f"{hit.confidence:4.0%}  "
+        match = "" if hit.confidence is None else f"{format_share(hit.confidence):>5}  "
         lines.append(f"{rank}  {match}{hit.score:.3f}  {relative_location(hit)} {group_count(hit)}".rstrip())
         lines += [
             f"   {term.score:9.3f}  {one_line(term.asked)}{_weight_suffix(term.weight)}" for term in hit.why
@@ -66,7 +69,7 @@ def as_explanations(hits: Sequence[Hit]) -> str:
         if hit.usual is not None:
             lines.append(f"   {hit.usual:9.3f}  the median of the background queries")
         if hit.words:
-            lines.append(f"   {hit.words:9.0%}  of the words are in its text or file name")
+            lines.append(f"   {format_share(hit.words):>9}  of the words are in its text or file name")
         if hit.text:
             lines.append(f"              {one_line(hit.text)[:66]}")
     return "\n".join(lines) + "\n"

@@ -7,17 +7,20 @@ from typing import TYPE_CHECKING
 
 from retrieval.cli.console import note, write
 from retrieval.cli.hits import formats
+from retrieval.formatting import format_share
 from retrieval.media.archives.archive import path_exists
 from retrieval.types import CONFIDENCE_THRESHOLD, Hit
 
 if TYPE_CHECKING:
     from retrieval.library import Library
 
+NO_HITS = "Nothing found."
+
 
 def describe_best_match(hits: list[Hit]) -> str:
     """Return the match of the best hit and the match that is required."""
     best = max(hit.confidence or 0 for hit in hits)
-    return f"the best match is {best:.0%}, the minimum {CONFIDENCE_THRESHOLD:.0%}"
+    return f"the best match is {format_share(best)}, the minimum {format_share(CONFIDENCE_THRESHOLD)}"
 
 
 def show_hits(
@@ -25,9 +28,13 @@ def show_hits(
     output_format: str | None,
     library: "Library",
     group: bool = False,
-    empty_message: str = "Nothing found.",
+    words: str = "",
+    empty_message: str = NO_HITS,
 ) -> None:
-    """Write hits to stdout and notes on them to stderr; exit with 1 if there are no hits."""
+    """Write hits to stdout and notes on them to stderr; exit with 1 if there are no hits.
+
+    A table marks these words of the query in the texts.
+    """
     writers: dict[str, Callable[[list[Hit]], str]] = {
         "json": partial(formats.as_json, group=group),
         "nl": partial(formats.as_json_lines, group=group),
@@ -40,7 +47,7 @@ def show_hits(
     elif output_format is None and sys.stdout.isatty():
         from retrieval.cli.hits.table import print_table
 
-        print_table(hits)
+        print_table(hits, {hit.id: library.text(hit) or "" for hit in hits}, words)
     else:
         write(writers.get(output_format or "", partial(formats.as_tsv, group=group))(hits))
     note(library.damage)

@@ -1,7 +1,7 @@
 """Print hits as a table with one line per hit, as wide as the terminal."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from rich.cells import cell_len, set_cell_size
@@ -12,38 +12,51 @@ from rich.text import Text
 
 from retrieval.cli.console import relative_path
 from retrieval.cli.hits.formats import group_count
-from retrieval.formatting import location_suffix, printable
+from retrieval.cli.hits.snippets import ELLIPSIS, snippet
+from retrieval.formatting import format_share, location_suffix, printable
 from retrieval.media.archives.archive import split_archive_path
 from retrieval.types import Hit
 
 COLUMN_GAP = 2
 MIN_TEXT_WIDTH = 24  # columns that long paths leave to the text, but at most a third
 MIN_WIDTH_WITH_TEXT = 60  # columns; narrower terminals show no text
-ELLIPSIS = "…"
 
 
-def print_table(hits: Sequence[Hit], console: Console | None = None) -> None:
-    """Print rank, match, score, kind (if the hits have several kinds), path and text."""
+def print_table(
+    hits: Sequence[Hit], texts: Mapping[int, str], words: str = "", console: Console | None = None
+) -> None:
+    """Print rank, id, match, score, kind (if the hits have several kinds), path and text.
+
+    Hits that were listed without a query have a date instead of match and score. `texts` are the texts by
+    id; these words of a query are marked in them.
+    """
     if not hits:
         return
     console = console or Console()
     columns = {
         "#": [str(rank) for rank in range(1, len(hits) + 1)],
-        "match": ["" if hit.confidence is None else f"{100 * hit.confidence:.0f} %" for hit in hits],
-        "score": [f"{hit.score:.3f}" for hit in hits],
+        "id": [f"#{hit.id}" for hit in hits],
     }
+    if any(hit.score or hit.confidence for hit in hits):
+        columns["match"] = ["" if hit.confidence is None else format_share(hit.confidence) for hit in hits]
+        columns["score"] = [f"{hit.score:.3f}" for hit in hits]
+    else:
+        columns["date"] = [(hit.time or "")[:10] for hit in hits]
     if len({hit.kind for hit in hits}) > 1:
         columns["kind"] = [hit.kind for hit in hits]
     paths = [printable(relative_path(hit.path)) for hit in hits]
     suffixes = [_suffix(hit) for hit in hits]
-    texts = [printable(hit.text or "") for hit in hits] if console.width >= MIN_WIDTH_WITH_TEXT else []
+    shown = console.width >= MIN_WIDTH_WITH_TEXT
+    previews = [printable(" ".join(texts.get(hit.id, "").split())) for hit in hits] if shown else []
     available = console.width - sum(_width([title, *cells]) + COLUMN_GAP for title, cells in columns.items())
     path_width, text_width = divide_width(
-        _width(path + suffix for path, suffix in zip(paths, suffixes, strict=True)), _width(texts), available
+        _width(path + suffix for path, suffix in zip(paths, suffixes, strict=True)),
+        _width(previews),
+        available,
     )
     table = Table(box=None, pad_edge=False, padding=(0, COLUMN_GAP, 0, 0), header_style="dim")
     for title, cells in columns.items():
-        justify: JustifyMethod = "right" if title in ("#", "match") else "left"
+        justify: JustifyMethod = "right" if title in ("#", "id", "match") else "left"
         table.add_column(title, justify=justify, no_wrap=True, min_width=_width([title, *cells]))
     table.add_column("path", no_wrap=True, min_width=path_width)
     if text_width:
@@ -52,7 +65,7 @@ def print_table(hits: Sequence[Hit], console: Console | None = None) -> None:
         path = shorten_path(paths[row], path_width - cell_len(suffixes[row]))
         values = [cells[row] for cells in columns.values()]
         location = Text.assemble((path, Style(link=file_uri(hit.path))), suffixes[row])
-        text = [Text(shorten(texts[row], text_width))] if text_width else []
+        text = [snippet(previews[row], words, text_width)] if text_width else []
         table.add_row(*values, location, *text, style="dim" if hit.match == "weak" else None)
     console.print(table)
 
@@ -82,11 +95,6 @@ def shorten_path(path: str, width: int) -> str:
     if cell_len(name) + 2 <= width:
         return f"{ELLIPSIS}/{name}"
     return _shorten_middle(name, width)
-
-
-def shorten(text: str, width: int) -> str:
-    """Return the text in at most `width` columns, with an ellipsis if it is cut."""
-    return text if cell_len(text) <= width else set_cell_size(text, width - 1).rstrip() + ELLIPSIS
 
 
 def file_uri(path: Path) -> str:

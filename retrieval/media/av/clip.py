@@ -71,7 +71,7 @@ def hit_time_range(hit: Hit, around: float = 0.0) -> tuple[float, float]:
     if not hit.timed or hit.start is None or hit.end is None:
         raise QueryError(
             f"#{hit.id} ({hit.path.name}) has no times to cut at. Use the id of a video or audio hit, as "
-            "listed by `clew search ... --kind video --json`."
+            "listed by `clew search ... --kind video`."
         )
     return max(0.0, hit.start - around), hit.end + around
 

@@ -1,5 +1,6 @@
 """Tests of `clew verify`, which detects damage and repairs derived files."""
 
+import json
 import os
 import sqlite3
 
@@ -51,5 +52,10 @@ def test_verify_command_exits_with_1_for_a_damaged_library(folder, clew):
     library = folder.parent / "library"
     flip_byte(next((library / "indexes").iterdir()))
     assert clew("verify").exit_code == 1
+    done = clew("verify", "--json")
+    assert (done.exit_code, done.stderr) == (1, "")
+    findings = json.loads(done.stdout)
+    assert (len(findings["errors"]), findings["repaired"], findings["warnings"]) == (1, [], [])
     assert "Rebuilt" in clew("verify", "--repair").stdout
     assert clew("verify").exit_code == 0
+    assert json.loads(clew("verify", "--json").stdout) == {"errors": [], "repaired": [], "warnings": []}
