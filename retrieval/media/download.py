@@ -9,15 +9,18 @@ from io import BytesIO
 from ssl import create_default_context
 from threading import Timer
 from time import monotonic
-from urllib.parse import SplitResult, urljoin, urlsplit
+from urllib.parse import SplitResult, quote, urljoin, urlsplit
 
 from retrieval.errors import QueryError
 from retrieval.media.limits import DEFAULT_LIMITS, DecodeLimits
 
 MAX_REDIRECTS = 5
 CHUNK_BYTES = 65_536
-# IPv6 networks whose last 32 bits are an IPv4 address.
-IPV4_EMBEDDING_NETWORKS = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("::/96"))
+# IPv6 networks whose last 32 bits are an IPv4 address: NAT64, IPv4-translated and IPv4-compatible addresses.
+IPV4_EMBEDDING_NETWORKS = tuple(map(ipaddress.ip_network, ("64:ff9b::/96", "::ffff:0:0:0/96", "::/96")))
+GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")  # all public addresses that do not embed an IPv4 address
+IPV6_DOCUMENTATION = ipaddress.ip_network("3fff::/20")  # unknown to Python before 3.12.4
+URL_CHARACTERS = "!#$%&'()*+,/:;=?@[]~"  # that are not quoted, because they have a meaning or are quotes
 
 
 def fetch(url: str, *, allow_private: bool = False, limits: DecodeLimits = DEFAULT_LIMITS) -> BytesIO:
@@ -27,10 +30,10 @@ def fetch(url: str, *, allow_private: bool = False, limits: DecodeLimits = DEFAU
     `allow_private` allows addresses of private networks.
     """
     started = monotonic()
-    for _ in range(MAX_REDIRECTS):
+    for _ in range(MAX_REDIRECTS + 1):
         with _request(url, allow_private, started, limits) as response:
             if response.status in (301, 302, 303, 307, 308) and (target := response.getheader("Location")):
-                url = urljoin(url, target)
+                url = urljoin(url, _decode_header(target))
                 continue
             if response.status != 200:
                 raise QueryError(f"{url} returned {response.status} {response.reason}.")
@@ -46,7 +49,7 @@ def _request(url: str, allow_private: bool, started: float, limits: DecodeLimits
     connection_class = _PinnedHTTPSConnection if parts.scheme == "https" else _PinnedHTTPConnection
     timeout = max(0.1, limits.max_download_seconds - (monotonic() - started))
     connection = connection_class(str(parts.hostname), address[1], address, timeout)
-    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    target = quote((parts.path or "/") + (f"?{parts.query}" if parts.query else ""), URL_CHARACTERS)
     # The timeout of a socket restarts with every byte.
     deadline = Timer(timeout, connection.abort)
     deadline.start()
@@ -60,6 +63,14 @@ def _request(url: str, allow_private: bool, started: float, limits: DecodeLimits
     finally:
         deadline.cancel()
         connection.close()
+
+
+def _decode_header(value: str) -> str:
+    """Return a header with characters beyond ASCII, which servers send as UTF-8."""
+    try:
+        return value.encode("latin-1").decode()
+    except UnicodeError:
+        return value
 
 
 def _parse_url(url: str) -> SplitResult:
@@ -94,7 +105,8 @@ def _is_public(ip: str) -> bool:
         embedded = address.ipv4_mapped or address.sixtofour or (address.teredo or (None, None))[1]
         if any(address in network for network in IPV4_EMBEDDING_NETWORKS):
             embedded = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
-        if address.is_site_local:
+        is_unicast = address in GLOBAL_UNICAST and address not in IPV6_DOCUMENTATION
+        if address.is_site_local or not (is_unicast or embedded):
             return False
     return all(ip_.is_global and not ip_.is_multicast for ip_ in (address, embedded) if ip_ is not None)
 
@@ -108,10 +120,10 @@ def _read_body(response: HTTPResponse, url: str, started: float, limits: DecodeL
             raise QueryError(f"{url} has more than {limits.max_download_bytes:,} bytes.")
         if monotonic() - started > limits.max_download_seconds:
             raise _timeout_error(url, limits)
+    if monotonic() - started > limits.max_download_seconds:  # the deadline has ended the headers or the body
+        raise _timeout_error(url, limits)
     if response.length:  # bytes that are missing
-        raise QueryError(
-            f"The download of {url} is incomplete, or took more than {limits.max_download_seconds:.0f} s."
-        )
+        raise QueryError(f"The download of {url} is incomplete.")
     body.seek(0)
     return body
 
