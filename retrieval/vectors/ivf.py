@@ -8,6 +8,7 @@ import faiss
 from retrieval.types import Ids, Scores, Vectors
 from retrieval.vectors import flat
 
+OVERSAMPLING_FACTOR = 20  # rows in the searched lists for each of the best; fewer lower the recall
 SEARCH_EFFORTS = (4, 8, 16, 32, 48, 64, 96, 128, 192, 256, 384, 512, 1024)  # nprobe: lists searched
 
 
@@ -39,12 +40,14 @@ def search(
 ) -> tuple[Scores, Ids]:
     """Return the best `count` ids in the nearest lists; a filter searches proportionally more of them.
 
-    If they contain too few, all lists are searched.
+    The effort is tuned for the best ten. For more, so many lists are searched that OVERSAMPLING_FACTOR times
+    as many rows are compared. If the lists contain too few, all are searched.
     """
     available = index.ntotal if allowed is None else len(allowed)
     selector = None if allowed is None else flat.selector(allowed)
+    effort = max(search_effort, OVERSAMPLING_FACTOR * count * index.nlist / max(1, index.ntotal))
     for share in (available / max(1, index.ntotal), 0.0):
-        nearest = min(int(search_effort / max(share, 1e-6)), index.nlist)
+        nearest = min(int(effort / max(share, 1e-6)), index.nlist)
         parameters = faiss.SearchParametersIVF(nprobe=max(1, nearest), sel=selector)
         scores, ids = index.search(queries, count, params=parameters)
         if (ids[:, : min(count, available)] >= 0).all():

@@ -133,3 +133,33 @@ def test_exact_search_breaks_ties_by_id_and_pads():
 def test_method_is_flat_for_small_and_hnsw_for_large_libraries():
     assert method_for(1) == method_for(200_000) == "flat"
     assert method_for(1_000_000) == "hnsw"
+
+
+def clustered(draw, size, dim):
+    """Return unit vectors around 200 centers."""
+    rows = draw.standard_normal((200, dim))[draw.integers(0, 200, size)]
+    rows = rows + 1.2 * draw.standard_normal((size, dim))
+    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+
+@pytest.mark.parametrize("count", [100, 400])
+@pytest.mark.parametrize("share", [1, 0.9, 0.5, 0.3])
+def test_ivf_finds_more_than_the_ten_that_its_effort_is_tuned_for(count, share):
+    draw = np.random.default_rng(11)
+    vectors, queries = np.split(clustered(draw, 12_040, 48), [12_000])
+    ids = np.arange(len(vectors), dtype=np.int64)
+    index = FaissIndex.build("ivf", vectors, iter([(ids, vectors)]), len(ids))
+    index.search_effort = next(
+        effort for effort in index.search_efforts if recall_of(index, effort, queries, vectors, 10) >= 0.995
+    )
+    allowed = ids[draw.random(len(ids)) < share]
+    assert recall_of(index, index.search_effort, queries, vectors, count, allowed) >= 0.97
+
+
+def recall_of(index, effort, queries, vectors, count, allowed=None):
+    """Return the share of the best `count` among the candidates that a ranking requests for them."""
+    index.search_effort = effort
+    found = index.search(queries, 2 * count + 20, allowed)[1]
+    ids = np.arange(len(vectors)) if allowed is None else allowed
+    best = top_k(queries @ vectors[ids].T, ids, count)[1]
+    return np.mean([np.isin(row, near).mean() for row, near in zip(best, found, strict=True)])
