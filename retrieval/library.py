@@ -136,6 +136,7 @@ class Library:
         probe = self._train_probe(space_index, liked, unliked) if liked or unliked else None
         examples = query.segment_ids | liking.example_segments(space_index, [*liked, *unliked])
         examples |= {part for _, part in self._catalog.image_parts_of(examples)}
+        examples |= set(self._catalog.texts_of_images(examples).tolist())
         images = () if image is None else (image,)
         inputs = [*images, *[probe] * (probe is not None)]
         validate_query(query, inputs, options.allow_url, has_filters=filters != Filters())
@@ -169,7 +170,8 @@ class Library:
         own_segments = frozenset[int]()
         if isinstance(image, str | Path) and is_file(Path(image).expanduser()):
             digest = file_digest(Path(image).expanduser())
-            own_segments = frozenset(self._catalog.segments_of(digest))
+            segments = self._catalog.segments_of(digest)
+            own_segments = frozenset([*segments, *self._catalog.texts_of_images(segments).tolist()])
         space_index = self._open_space_index()
         encoded_query = self._encode_query(space_index, Query(), (image,))
         request = SearchRequest(space_index, encoded_query, filters, own_segments)

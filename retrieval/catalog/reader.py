@@ -247,6 +247,22 @@ class Catalog:
         )
         return [tuple(row) for row in rows]
 
+    def texts_of_images(self, ids: Iterable[int]) -> Ids:
+        """Return the texts of the images among the given segments: captions, and text in the images."""
+        return self._query_ids(
+            """WITH shown (file, root, path) AS (
+                   SELECT f.id, f.root, f.path FROM segments s JOIN files f ON f.content = s.content
+                    WHERE s.id IN (SELECT value FROM json_each(?1)) AND s.kind = 'image'
+                      AND f.state != 'gone')
+               SELECT s.id FROM shown p JOIN files c ON c.root = p.root AND c.sidecar_of = p.path
+                 JOIN segments s ON s.content = c.content WHERE c.state != 'gone'
+                UNION SELECT d.segment FROM shown JOIN caption_images d ON d.file = shown.file
+                UNION SELECT t.id FROM segments s JOIN segments t ON t.content = s.content AND t.kind = 'text'
+                       WHERE s.id IN (SELECT value FROM json_each(?1)) AND s.kind = 'image'
+                         AND t.page IS s.page""",
+            (json.dumps([int(id_) for id_ in ids]),),
+        )
+
     def kind_of(self, segment: int) -> Kind | None:
         """Return the kind of a segment, None if it does not exist."""
         row = self.db.execute("SELECT kind FROM segments WHERE id = ?", (segment,)).fetchone()

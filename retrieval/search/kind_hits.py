@@ -5,7 +5,6 @@ from dataclasses import replace
 
 from retrieval.search.request import SearchRequest
 from retrieval.types import Hit, Kind
-from retrieval.vectors.kind_ranking import PAGE_GROWTH
 
 
 def kind_hits(request: SearchRequest, kind: Kind, page_size: int) -> Iterator[list[Hit]]:
@@ -18,20 +17,13 @@ def kind_hits(request: SearchRequest, kind: Kind, page_size: int) -> Iterator[li
 
 def _located_hits(request: SearchRequest, kind: Kind, page_size: int) -> Iterator[list[Hit]]:
     """Yield pages of segments, best first, as hits at the files that pass the filters."""
-    vector, filters = request.query.vector, replace(request.filters, kinds=frozenset({kind}))
-    is_narrow, seen = filters.has_non_kind_filters, set(request.excluded_ids)
-    ranking = request.space_index.ranked(vector, kind, page_size, filters if is_narrow else None)
-    while (page := next(ranking, None)) is not None:
-        page_size *= PAGE_GROWTH
-        pairs = zip(*(part.tolist() for part in page), strict=True)
-        scored_ids = [(id_, score) for score, id_ in pairs if id_ not in seen]
-        hits = request.catalog.hits(scored_ids, request.space_index.space.name, filters)
-        if not is_narrow and len({hit.id for hit in hits}) < len(scored_ids):
-            # Segments of deleted files take places in the ranking, so rank only those that have a file.
-            is_narrow, ranking = True, request.space_index.ranked(vector, kind, page_size, filters)
-            continue
-        seen.update(id_ for id_, _ in scored_ids)
-        yield hits
+    filters = replace(request.filters, kinds=frozenset({kind}))
+    narrowing = filters if filters.has_non_kind_filters else None
+    for scores, ids in request.space_index.ranked(request.query.vector, kind, page_size, narrowing):
+        pairs = zip(ids.tolist(), scores.tolist(), strict=True)
+        scored_ids = [(id_, score) for id_, score in pairs if id_ not in request.excluded_ids]
+        # Segments of deleted files have no hits, so a page may be short; the next one is larger.
+        yield request.catalog.hits(scored_ids, request.space_index.space.name, filters)
 
 
 def deduplicate(hits: list[Hit], seen: set[Hashable]) -> list[Hit]:

@@ -168,7 +168,8 @@ def test_hits_equal_exact_search_with_every_index_and_filter(
             query = toy.embed_texts([words])[0]
             for under, count in ((None, 15), ("3", 15), ("3", 600)):
                 allowed = ids if under is None else library._catalog.allowed_ids(Filters(under=(under,)))
-                scores = np.where(np.isin(ids, allowed), vectors @ query, -np.inf)
+                exact = vectors.astype(np.float64) @ query.astype(np.float64)
+                scores = np.where(np.isin(ids, allowed), exact, -np.inf)
                 order = np.lexsort((ids, -scores))[: min(count, len(allowed))]
                 hits = library.search(words, count=count, options=SearchOptions(under=under))
                 found = np.array([hit.score for hit in hits], np.float32)
@@ -279,6 +280,24 @@ def test_captions_of_one_image_are_one_hit(tmp_path, index, place, toy):
         assert len(library.search("red", kind="text", count=50)) == 50
 
 
+def test_image_of_the_query_is_not_returned_by_its_captions(tmp_path, index, place, toy):
+    for number in range(4):
+        draw_image(tmp_path / "p" / f"{number}.png", (250 - number, 9, 9))
+        write_text(tmp_path / "p" / f"{number}.txt", "red")
+    write_text(tmp_path / "p" / "captions.csv", "image,caption\n0.png,red image\n1.png,red image\n")
+    index(tmp_path / "p")
+    with Library.open(place, embedder=toy) as library:
+        query = library.search("red", kind="image", count=1)[0]
+        for hits in (
+            library.search(f"#{query.id}", count=50),
+            library.search(like=[query.id], kind=["image", "text"], count=50),
+            library.similar(query.path, kind=["image", "text"], count=50),
+        ):
+            assert {hit.path for hit in hits} == {tmp_path / "p" / f"{n}.png" for n in range(4)} - {
+                query.path
+            }
+
+
 def test_root_that_is_a_link_is_filtered_by_its_own_path(folder, index, place, toy, tmp_path):
     (tmp_path / "link").symlink_to(folder)
     index(tmp_path / "link")
@@ -318,6 +337,13 @@ def test_gone_files_do_not_reduce_the_number_of_hits(tmp_path, index, place, toy
     index(confirm_gone=True)
     with Library.open(place, embedder=toy) as library:
         assert len(library.search("red", count=5)) == 5
+
+
+def test_gone_files_do_not_make_a_search_list_all_segments(folder, index, library, monkeypatch):
+    (folder / "red.png").unlink()
+    index(folder)
+    monkeypatch.setattr(type(library._catalog), "allowed_ids", lambda *args: pytest.fail("listed"))
+    assert set(names(library.search("red", count=6))) == {f"{color}.png" for color in COLORS} - {"red.png"}
 
 
 def test_background_vectors_are_sampled_from_first_to_last(tmp_path, index, place, toy):
