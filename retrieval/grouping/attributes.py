@@ -12,6 +12,7 @@ import numpy as np
 from retrieval.catalog.reader import Catalog
 from retrieval.grouping.similarity import Comparison, mean_similarity, similarity_function
 from retrieval.media.archives.archive import split_archive_path
+from retrieval.normalization import nfc
 from retrieval.types import FileAttributes, Hit, Space
 
 BASELINE_SAMPLE_SIZE = 500  # images that determine the mean similarity
@@ -44,7 +45,7 @@ def load_file_attributes(catalog: Catalog, under: str = "") -> list[FileAttribut
              WHERE f.state != 'gone' AND f.sidecar_of IS NULL AND f.size > 0 ORDER BY r.path, f.path"""
     )
     try:
-        wanted = os.fsencode(under)
+        wanted = nfc(os.fsencode(under))
     except UnicodeEncodeError:  # no file can have such a name
         return []
     return _existing_files(
@@ -150,7 +151,7 @@ def _file_attributes(row: sqlite3.Row) -> FileAttributes:
 
 def _is_under(row: sqlite3.Row, under: bytes) -> bool:
     """Return True if a file is in a folder: an absolute path, or folder names anywhere in the path."""
-    path: bytes = os.path.join(row["root"], row["path"])
+    path: bytes = nfc(os.path.join(row["root"], row["path"]))
     if under.startswith(b"/"):
         return path.startswith(under.rstrip(b"/") + b"/")
     return not under or b"/" + under.strip(b"/") + b"/" in path

@@ -24,7 +24,7 @@ def join_arguments(arguments: Sequence[str]) -> str:
     A single argument is a query. Of several, each is one token, so one with spaces is quoted again:
     `not:two people` is `not:"two people"`. An argument with an operator within it remains a query.
     """
-    if len(arguments) == 1 and not _is_file(arguments[0]):
+    if len(arguments) == 1 and not _is_file(arguments[0].strip()):
         return arguments[0]
     return " ".join(map(_as_token, arguments))
 
@@ -33,7 +33,7 @@ def _as_token(argument: str) -> str:
     """Return the argument with quotes around what follows its sign, weight and prefix."""
     argument = argument.strip()
     if _is_file(argument):
-        return escape(argument)
+        return f"file:{quote(argument.removeprefix('file:'))}"
     if len(argument.split()) < 2 or any(char in CLOSING_QUOTES or char == "\\" for char in argument):
         return argument
     sign = argument[:1] if argument[0] in SIGNS and not argument[1].isspace() else ""
@@ -67,7 +67,7 @@ def _is_literal(text: str) -> bool:
 
 
 def _is_file(argument: str) -> bool:
-    """Return True for the path of a file whose name has spaces."""
-    argument = argument.strip()
-    has_space = any(map(str.isspace, argument))
-    return has_space and argument.startswith(PATH_PREFIXES) and Path(argument).expanduser().is_file()
+    """Return True for the path of an existing file whose name has spaces."""
+    path = argument.removeprefix("file:")
+    is_path = path != argument or path.startswith(PATH_PREFIXES)
+    return is_path and any(map(str.isspace, path)) and Path(path).expanduser().is_file()

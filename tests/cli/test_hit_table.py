@@ -157,6 +157,7 @@ def test_relative_path_is_used_if_it_is_shorter(tmp_path, monkeypatch):
         ("the drain, pump", '"drain pump"', 30, "the drain, pump", ["drain, pump"]),
         ("Café d’été", "cafe", 30, "Café d’été", ["Café"]),
         ("한국여행사진", "여행", 30, "한국여행사진", ["여행"]),
+        ("年" * 40 + "旅行写真", "旅行", 30, None, ["旅行"]),
         ("two\n\nlines", "lines", 30, "two lines", ["lines"]),
         ("nothing here", "dog", 30, "nothing here", []),
     ],

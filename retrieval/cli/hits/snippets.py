@@ -21,7 +21,9 @@ def snippet(text: str, words: str, width: int) -> Text:
     spans = find_words(text, split_terms(words))
     start = 0
     if spans and cell_len(text[: spans[0][1]]) > width - len(ELLIPSIS):
-        start = text.rfind(" ", 0, max(0, spans[0][0] - width // CONTEXT_SHARE)) + 1
+        first = spans[0][0]
+        context = max(0, min(first - width // CONTEXT_SHARE, len(text) - width + len(ELLIPSIS)))
+        start = text.find(" ", context, first) + 1 or context
     shown = Text(ELLIPSIS * (start > 0) + text[start:])
     for first, end in spans:
         if first >= start:

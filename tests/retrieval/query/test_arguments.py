@@ -57,7 +57,9 @@ def test_argument_with_spaces_is_one_token_unless_it_contains_operators(argument
 def test_single_argument_may_be_a_file_with_spaces_in_its_name(tmp_path):
     file = tmp_path / "my pool.jpg"
     file.touch()
-    assert [term.operand for term in parse(join_arguments([str(file)])).terms] == [File(str(file))]
+    for argument in (str(file), f"file:{file}", f" {file} "):
+        for arguments in ([argument], [argument, "dog"]):
+            assert parse(join_arguments(arguments)).terms[0].operand == File(str(file))
 
 
 def test_mistyped_filter_with_spaces_is_an_error():

@@ -76,3 +76,14 @@ def test_changed_decomposed_text_leaves_no_old_keywords(composed_and_decomposed,
     index()
     assert ("NFD", "note") in found(place, toy, "부산", by="keyword")
     assert ("NFD", "note") not in found(place, toy, "서울", by="keyword")
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_duplicates_of_a_folder_of_either_form_are_found(tmp_path, index, place, toy, form):
+    for name in ("a.png", "b.png"):
+        draw_image(tmp_path / "photos" / normalize("NFD", "été") / name, "red")
+    index(tmp_path / "photos")
+    with Library.open(place, embedder=toy) as library:
+        for folder in ("été", tmp_path / "photos" / "été"):
+            (group,) = library.duplicates(normalize(form, str(folder)))
+            assert len(group.files) == 2
