@@ -38,10 +38,15 @@ def _unknown_folders(catalog: Catalog, folders: Iterable[str]) -> Iterator[str]:
 
 
 def _folders(catalog: Catalog, depth: int) -> set[str]:
-    """Return the absolute paths of all folders, or with a depth the last names of each path."""
-    rows = catalog.db.execute(f"SELECT DISTINCT {ABSOLUTE_PATH} {_FILES}")
-    paths = {os.fsdecode(row[0]).rpartition("/")[0] for row in rows}
-    paths |= {str(parent) for path in paths for parent in Path(path).parents}
+    """Return the absolute paths of all indexed folders, or with a depth the last names of each path."""
+    rows = catalog.db.execute(f"SELECT DISTINCT {ABSOLUTE_PATH}, r.path {_FILES}").fetchall()
+    folders = {(os.fsdecode(path).rpartition("/")[0], os.fsdecode(root)) for path, root in rows}
+    paths = {
+        str(parent)
+        for folder, root in folders
+        for parent in (Path(folder), *Path(folder).parents)
+        if parent.is_relative_to(root)
+    }
     return {"/".join(path.split("/")[-depth:]) for path in paths} if depth else paths
 
 

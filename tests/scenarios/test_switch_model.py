@@ -18,7 +18,7 @@ from indexer.operations.switch_model import Comparison, switch_space
 from indexer.store.writer import LibraryWriter
 from indexer.types import BatchLimits
 from retrieval import Library
-from retrieval.catalog.reader import Catalog
+from retrieval.catalog.reader import Catalog, add_functions
 from retrieval.catalog.schema import CATALOG_FILE
 from retrieval.errors import LibraryError, LibraryMissing, QueryError, SpaceMismatch
 from tests.support.catalog import REPOSITORY_ROOT, committed_segments, downgrade_catalog
@@ -91,6 +91,7 @@ def test_image_with_unnumbered_pages_of_an_older_version_is_embedded_again(tmp_p
     pages[0].save(tmp_path / "pictures" / "scan.tif", save_all=True, append_images=pages[1:])
     index(tmp_path / "pictures")
     with closing(sqlite3.connect(place / CATALOG_FILE)) as db, db:
+        add_functions(db)
         db.execute("DELETE FROM segments WHERE page = 2")
         db.execute("UPDATE segments SET page = NULL")
     result = switch(place, other)

@@ -19,11 +19,7 @@ def snippet(text: str, words: str, width: int) -> Text:
     """Return the text in at most `width` columns, cut before its first word of the query, words in bold."""
     text = " ".join(nfc(text).split())
     spans = find_words(text, split_terms(words))
-    start = 0
-    if spans and cell_len(text[: spans[0][1]]) > width - len(ELLIPSIS):
-        first = spans[0][0]
-        context = max(0, min(first - width // CONTEXT_SHARE, len(text) - width + len(ELLIPSIS)))
-        start = text.find(" ", context, first) + 1 or context
+    start = _start(text, spans[0], width) if spans else 0
     shown = Text(ELLIPSIS * (start > 0) + text[start:])
     for first, end in spans:
         if first >= start:
@@ -31,6 +27,20 @@ def snippet(text: str, words: str, width: int) -> Text:
     if shown.cell_len > width:
         shown.truncate(width, overflow="ellipsis")
     return shown
+
+
+def _start(text: str, span: tuple[int, int], width: int) -> int:
+    """Return the index at which a text is cut so that `width` columns show the span and some context."""
+    first, end = span
+    if cell_len(text[:end]) < width:
+        return 0
+    start = first
+    while start > 0 and (
+        cell_len(text[start - 1 : first]) <= width // CONTEXT_SHARE
+        or cell_len(text[start - 1 : start + width]) < width - len(ELLIPSIS)  # the rest is short
+    ):
+        start -= 1
+    return text.find(" ", start, first) + 1 or start
 
 
 def find_words(text: str, terms: Sequence[KeywordTerm]) -> list[tuple[int, int]]:

@@ -8,6 +8,7 @@ from PIL import Image
 
 from indexer import IndexOptions, update_library, verify_library
 from retrieval import Library
+from retrieval.catalog.reader import add_functions
 from retrieval.catalog.schema import CATALOG_FILE
 from tests.support.audio_files import ToneTranscriber
 from tests.support.video_files import write_video
@@ -20,6 +21,7 @@ ROWS = 'SELECT kind, origin, text, start, "end" FROM segments ORDER BY start, ki
 
 def rows(place, query=ROWS):
     with closing(sqlite3.connect(place / CATALOG_FILE)) as db, db:
+        add_functions(db)
         return db.execute(query).fetchall()
 
 

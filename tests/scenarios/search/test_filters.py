@@ -114,7 +114,7 @@ def test_command_accepts_every_filter(photos, tmp_path, clew):
         ("--lens EF* --camera nothing --camera canon", "eiffel.jpg"),
     ):
         done = clew("red", "--paths", *options.split(), *place)
-        assert [line.rpartition("/")[2] for line in done.output.splitlines()] == [found]
+        assert [line.rpartition("/")[2] for line in done.stdout.splitlines()] == [found]
         assert clew("red", "--tag", "nothing", *options.split(), *place).exit_code == 1
     wrong = clew("red", "--near", "Paris", *place)
     assert (wrong.exit_code, "Invalid place" in wrong.output) == (2, True)

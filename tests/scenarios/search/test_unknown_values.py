@@ -21,6 +21,7 @@ def indexed(clew, tmp_path):
         (["--under", "Norwya"], "No folder 'Norwya' in this library. The nearest is 'Norway'."),
         (["under:norway"], "No folder 'norway' in this library. The nearest is 'Norway'."),
         (["--under", "Trips/Pariss 2021"], "The nearest is 'Trips/Paris 2021'."),
+        (["--under", "xylophone"], "It has 'Family', 'Norway', 'Paris 2021', 'Trips', 'photos'."),
         (["--under", "/none/at/all"], "No folder '/none/at/all' in this library."),
         (["--tag", "beech"], "No tag 'beech' in this library. The nearest is 'beach'."),
         (["tag:xylophone"], "No tag 'xylophone' in this library. It has 'beach', 'sunset'."),

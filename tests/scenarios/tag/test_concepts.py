@@ -383,7 +383,7 @@ def test_teach_command_teaches_lists_and_forgets_concepts(clew, tmp_path):
     done = clew("teach", "rosso", "red", "--not", "blue")
     assert done.exit_code == 0, done.output
     assert done.output == (
-        "@rosso  5 examples, 5 counterexamples; held-out examples rank above other images in 100% of pairs\n"
+        "@rosso  5 examples, 5 counterexamples; held-out examples rank above other images in 100 % of pairs\n"
     )
     assert clew("teach").output == done.output
     assert clew("@rosso", "-k", "5", "--paths").output.count("/red/") == 5

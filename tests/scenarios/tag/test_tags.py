@@ -21,7 +21,7 @@ from indexer import (
 from indexer.tag.matcher import TagRule, match_labels
 from indexer.tag.zero_shot import DEFAULT_IMAGE_WEIGHT, classify, fuse, label_vectors
 from retrieval import Library, SearchOptions
-from retrieval.catalog.reader import Catalog
+from retrieval.catalog.reader import Catalog, add_functions
 from retrieval.embedders.registry import load_embedder
 from retrieval.errors import ClewError, LibraryError, LibraryMissing, QueryError, SpaceMismatch
 from retrieval.types import CONFIDENCE_THRESHOLD
@@ -318,9 +318,11 @@ def test_dry_run_writes_nothing_and_returns_the_same_labels(many_colors, index, 
     index(many_colors)
     tag("blue")
     with closing(sqlite3.connect(place / "catalogue.sqlite")) as db:
+        add_functions(db)
         before = list(db.iterdump())
     preview = tag("red", "blue", at_least=0.5, dry_run=True)
     with closing(sqlite3.connect(place / "catalogue.sqlite")) as db:
+        add_functions(db)
         assert list(db.iterdump()) == before
     done = tag("red", "blue", at_least=0.5)
     assert preview.labels == done.labels
