@@ -16,8 +16,8 @@ class DecodeLimits:
     # Images
     max_image_pixels: int = 178_000_000  # a 20 KB PNG can decode to gigabytes; Pillow's limit is above this
     max_image_file_bytes: int = 500_000_000  # of formats whose decoder reads the complete file
-    max_jpeg_scan_pixels: int = 20_000_000_000  # scans x pixels of a JPEG: 3 to 9 seconds of empty scans
-    min_jpeg_scan_limit: int = 100  # scans that any JPEG may have; the most that encoders write
+    max_jpeg_scan_pixels: int = 2_000_000_000  # scans x pixels of a JPEG: some seconds
+    min_jpeg_scan_limit: int = 32  # scans that any JPEG may have; encoders write 6 to 23
     max_jpeg_scan_limit: int = 1_000  # scans that no JPEG may exceed
     max_svg_bytes: int = 20_000_000  # of XML
     max_cover_pixels: int = 40_000_000  # of the cover of an audio file
