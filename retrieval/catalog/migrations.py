@@ -325,4 +325,9 @@ MIGRATIONS: dict[str, tuple[str, ...]] = {
             SELECT id, 'scenes', '1', NULL FROM contents WHERE decoder = 'video'""",
     ),
     "18-composed-texts": COMPOSED_KEYWORD_TABLES,
+    "19-capture-times": (
+        # Read again the images with EXIF but without a capture time: more ways to write it are known.
+        """UPDATE analyses SET version = '0' WHERE analysis = 'metadata' AND content IN (
+            SELECT id FROM contents WHERE taken IS NULL AND camera IS NOT NULL)""",
+    ),
 }

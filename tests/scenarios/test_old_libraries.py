@@ -23,7 +23,9 @@ from retrieval import Library, SearchOptions
 from retrieval.catalog.migrations import MIGRATIONS
 from retrieval.catalog.schema import CATALOG_FILE
 from retrieval.errors import LibraryVersionMismatch
+from tests.support import metadata_files
 from tests.support.audio_files import ToneClassifier, ToneTranscriber
+from tests.support.catalog import downgrade_catalog
 from tests.support.files import draw_image
 from tests.support.toy_embedder import BACKGROUND_QUERIES, ToyEmbedder
 
@@ -348,3 +350,18 @@ def test_new_image_is_found_tagged_and_tiled(old):
         tagged = [hit.path for hit in library.search("red", count=MAX_HITS, options=SearchOptions(tag="red"))]
     assert (path in tagged) == ("red" in old.expected["tags"])
     assert old.verify() == []
+
+
+def test_times_that_older_versions_could_not_read_are_read_again(tmp_path, index, place):
+    exif = metadata_files.exif(main={0x010F: "Canon", 0x0132: "2020/01/02 03:04:05"})
+    draw_image(tmp_path / "root" / "a.jpg", exif=exif)
+    draw_image(tmp_path / "root" / "b.png")
+    index(tmp_path / "root")
+    with closing(sqlite3.connect(place / CATALOG_FILE)) as db, db:
+        db.execute("UPDATE contents SET taken = NULL")
+    downgrade_catalog(place, "16-video-versions")
+    assert index().notes == ["1 file read again for metadata that older versions left out."]
+    with closing(sqlite3.connect(place / CATALOG_FILE)) as db:
+        query = "SELECT time, taken FROM files JOIN contents c ON c.id = content WHERE taken IS NOT NULL"
+        assert db.execute(query).fetchall() == [("2020-01-02T03:04:05",) * 2]
+    assert index().notes == []
