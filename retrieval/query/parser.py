@@ -7,8 +7,9 @@
     not     = "not:" operand       one word, quoted words, a file, a segment or a concept
     filter  = NAME ":" value       NAME is one of FILTER_NAMES; a value with spaces is quoted
 
-Operands without a sign are added. A backslash escapes the next character. `str` of a tree is a query that
-parses to the same tree.
+Operands without a sign are added. Filters and exclusions alone list files. Typographic quotes, minus signs
+and full-width colons mean those of a keyboard. A backslash escapes the next character. `str` of a tree is a
+query that parses to the same tree.
 """
 
 import re
