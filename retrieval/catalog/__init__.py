@@ -3,7 +3,7 @@
 concepts        Read concepts from the catalog.
 connection      Open the databases of a library read-only, also for readers who may not write to its folder.
 file_details    Read everything that the catalog knows of a file.
-filter_sql      Translate filters to SQL on segments s, files f and roots r.
+filter_sql      Evaluate filters by SQL on segments s, files f and roots r.
 hit_rows        SQL from segments to the files that contain them, and hits from its rows.
 keyword_tables  The SQL of the full-text tables and of the triggers that fill them.
 migrations      The migrations that create the tables of the catalog.

@@ -1,15 +1,21 @@
-"""Translate filters to SQL on segments s, files f and roots r."""
+"""Evaluate filters by SQL on segments s, files f and roots r."""
 
 import os
+import sqlite3
 from collections.abc import Iterator, Sequence
 from math import asin, cos, degrees, radians, sin, sqrt
 from typing import TypeAlias
 
+import numpy as np
+from numpy.typing import NDArray
+
+from retrieval.catalog.schema import DESCRIBES_ITSELF
 from retrieval.normalization import nfc
-from retrieval.types import Filters
+from retrieval.types import Filters, Ids
 
 Condition: TypeAlias = tuple[str, list[object]]  # SQL condition and its parameters
 
+MAX_JOINED_ROWS = 10_000  # contents that pass; so few are joined faster through the indexes of SQLite
 EARTH_RADIUS_KM = 6371.0088  # mean radius, IUGG
 ABSOLUTE_PATH = "CAST(iif(r.path = x'2f', x'', r.path) || x'2f' || f.path AS BLOB)"  # as bytes
 ORIENTATION_CONDITIONS = {
@@ -25,6 +31,65 @@ _DISTINCT_NAMES = """WITH RECURSIVE names (name) AS (
             SELECT name FROM names WHERE {1}"""
 
 
+def find_allowed(
+    db: sqlite3.Connection, filters: Filters, *, max_joined_rows: int = MAX_JOINED_ROWS
+) -> Ids | None:
+    """Return the segments of files that pass, ascending; None if `where_clause` is faster or needed.
+
+    Each table is scanned once, and the results are joined as arrays. For most of 500,000 segments this takes
+    a fifth of the time of SQLite's joins, but for few of them longer. Sidecars, which describe other files,
+    are not considered.
+    """
+    conditions = [*_content_conditions(filters)]
+    has_sidecars = "SELECT 1 FROM files WHERE sidecar_of IS NOT NULL LIMIT 1"
+    if (conditions or filters.tags) and db.execute(has_sidecars).fetchone():
+        return None
+    contents = [
+        _fetch_ids(db, f"SELECT id FROM contents WHERE {each}", values) for each, values in conditions
+    ]
+    tags = [_find_tagged(db, tag) for tag in filters.tags]
+    tests, values = _all_of(_time_conditions(filters))
+    in_range = f"SELECT count(*) FROM (SELECT 1 FROM files f WHERE {tests} LIMIT ?)"
+    sizes = [db.execute(in_range, (*values, max_joined_rows + 1)).fetchone()[0]] if values else []
+    sizes += [*map(len, contents), *(len(labeled) + len(named) for labeled, named in tags)]
+    if min(sizes, default=max_joined_rows + 1) <= max_joined_rows:
+        return None
+    roots = "JOIN roots r ON r.id = f.root" if filters.under else ""
+    tests, values = _file_conditions(filters)
+    files = f"FROM files f {roots} WHERE f.state != 'gone' AND f.{DESCRIBES_ITSELF} AND f.content IS NOT NULL"
+    contents.append(_fetch_ids(db, f"SELECT f.content {files} AND {tests}", values))
+    segments = "segments INDEXED BY sqlite_autoindex_segments_1"  # it contains the ids and contents
+    ids, owners = (_fetch_ids(db, f"SELECT {column} FROM {segments}") for column in ("id", "content"))
+    passing = [_is_member(owners, members) for members in contents]
+    passing += [_is_member(ids, labeled) | _is_member(owners, named) for labeled, named in tags]
+    if filters.kinds:
+        kinds = ", ".join(f"'{kind}'" for kind in sorted(filters.kinds))
+        passing.append(_is_member(ids, _fetch_ids(db, f"SELECT id FROM segments WHERE kind IN ({kinds})")))
+    return np.sort(ids[np.logical_and.reduce(passing)])
+
+
+def _find_tagged(db: sqlite3.Connection, tag: str) -> tuple[Ids, Ids]:
+    """Return the segments that are labeled with a tag, and the contents that have it as a keyword."""
+    named, names = _named(tag)
+    return (
+        _fetch_ids(db, f"SELECT segment FROM tags WHERE {named}", names),
+        _fetch_ids(db, f"SELECT content FROM keywords WHERE {named}", names),
+    )
+
+
+def _fetch_ids(db: sqlite3.Connection, query: str, values: Sequence[object] = ()) -> Ids:
+    """Return the ids of a query; read as one text, three times as fast as rows."""
+    row = db.execute(f"WITH found (id) AS ({query}) SELECT group_concat(id) FROM found", values).fetchone()
+    return np.fromstring(row[0] or "", np.int64, sep=",")
+
+
+def _is_member(ids: Ids, members: Ids) -> NDArray[np.bool_]:
+    """Return which of the ids, small numbers, are members; faster than np.isin."""
+    table = np.zeros(max(ids.max(initial=0), members.max(initial=0)) + 1, bool)
+    table[members] = True
+    return table[ids]
+
+
 def where_clause(filters: Filters, *, per_row: bool) -> Condition:
     """Return the condition for all filters but the kinds.
 
@@ -32,12 +97,20 @@ def where_clause(filters: Filters, *, per_row: bool) -> Condition:
     index of each filter, which is fast for all segments; a keyword then also passes the other files of its
     content.
     """
-    tests = [_any_of([_folder_condition(folder) for folder in filters.under])] if filters.under else []
-    tests += [("f.time >= ?", [filters.after])] if filters.after else []
-    tests += [("f.time < ?", [filters.before])] if filters.before else []
+    tests = [_file_conditions(filters)]
     tests += [_described_by(test, per_row) for test in _content_conditions(filters)]
     tests += [_tag_condition(tag, per_row) for tag in filters.tags]
-    return " AND ".join(test for test, _ in tests) or "1", [value for _, values in tests for value in values]
+    return _all_of(tests)
+
+
+def _file_conditions(filters: Filters) -> Condition:
+    tests = [_any_of([_folder_condition(folder) for folder in filters.under])] if filters.under else []
+    return _all_of(tests + _time_conditions(filters))
+
+
+def _time_conditions(filters: Filters) -> list[Condition]:
+    tests: list[Condition] = [("f.time >= ?", [filters.after])] if filters.after else []
+    return tests + ([("f.time < ?", [filters.before])] if filters.before else [])
 
 
 def distance_km(latitude: float, longitude: float, other_latitude: float, other_longitude: float) -> float:
@@ -48,6 +121,12 @@ def distance_km(latitude: float, longitude: float, other_latitude: float, other_
     north, east = radians(other_latitude - latitude) / 2, radians(other_longitude - longitude) / 2
     haversine = sin(north) ** 2 + cos(radians(latitude)) * cos(radians(other_latitude)) * sin(east) ** 2
     return 2 * EARTH_RADIUS_KM * asin(sqrt(min(1.0, haversine)))
+
+
+def _all_of(conditions: Sequence[Condition]) -> Condition:
+    return " AND ".join(test for test, _ in conditions) or "1", [
+        value for _, values in conditions for value in values
+    ]
 
 
 def _any_of(conditions: Sequence[Condition]) -> Condition:
@@ -95,13 +174,18 @@ def _described_by(content_condition: Condition, per_row: bool) -> Condition:
     return f"f.id IN (SELECT described_by.file {described})", values
 
 
-def _tag_condition(tag: str, per_row: bool) -> Condition:
-    """Return the condition that a segment has a label, or its file, sidecar or image a keyword.
+def _named(tag: str) -> Condition:
+    """Return the condition that a name equals a tag, ignoring case.
 
     SQLite ignores case in ASCII only, so common spellings of other letters are tried.
     """
     names: list[object] = list(dict.fromkeys((tag, tag.lower(), tag.upper(), tag.capitalize(), tag.title())))
-    named = f"name IN ({', '.join('?' * len(names))})"
+    return f"name IN ({', '.join('?' * len(names))})", names
+
+
+def _tag_condition(tag: str, per_row: bool) -> Condition:
+    """Return the condition that a segment has a label, or its file, sidecar or image a keyword."""
+    named, names = _named(tag)
     labeled = f"FROM tags WHERE {named}"
     written = f"FROM keywords JOIN described_by USING (content) WHERE {named}"
     if per_row:

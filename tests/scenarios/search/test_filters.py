@@ -3,6 +3,7 @@
 import os
 import shutil
 import sqlite3
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from indexer.decode.metadata.properties import METADATA_VERSION
 from indexer.store.analyses import outdated_contents
 from retrieval import Library, SearchOptions
-from retrieval.catalog.filter_sql import distance_km, where_clause
+from retrieval.catalog.filter_sql import distance_km, find_allowed, where_clause
 from retrieval.catalog.reader import Catalog
 from retrieval.errors import LibraryVersionMismatch
 from retrieval.query.filters import build_filters
@@ -384,3 +385,27 @@ def test_metadata_of_real_camera_files_can_be_filtered(camera, index, place, toy
         ]
         assert len(library.search("red", count=20, options=SearchOptions(orientation="portrait"))) == 3
         assert len(library.search("red", count=20, options=SearchOptions(date="2004..2005"))) == 4
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"under": "Trips"},
+        {"camera": "canon"},
+        {"rating": 3, "orientation": "landscape"},
+        {"size": "40x40", "date": "2022..2024"},
+        {"tag": "paris"},
+        {"tag": ("paris", "art"), "after": "2000", "under": ("Trips", "nowhere")},
+        {"near": "48.85,2.35,50km"},
+    ],
+)
+@pytest.mark.parametrize("kind", [None, "image", ("text", "image")])
+def test_filters_joined_as_arrays_pass_the_same_segments_as_joins_of_sqlite(photos, options, kind):
+    catalog = photos._catalog
+    filters = build_filters(kind, SearchOptions(**options))
+    with closing(sqlite3.connect(photos.folder / "catalogue.sqlite")) as db:
+        db.execute("UPDATE files SET state = 'gone' WHERE id = (SELECT max(id) FROM files)")
+        db.commit()
+    allowed = find_allowed(catalog.db, filters, max_joined_rows=-1)
+    np.testing.assert_array_equal(allowed, np.unique(catalog._join_allowed(filters)))
