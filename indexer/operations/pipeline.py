@@ -23,8 +23,8 @@ from indexer.operations.reconcile import reconcile
 from indexer.operations.report import Report
 from indexer.operations.saved_options import save_settings
 from indexer.prefetch import prefetch
-from indexer.scan.diff import Changes, compare
-from indexer.scan.targets import ScanTarget
+from indexer.scan.diff import Changes, compare, separate_disconnected
+from indexer.scan.targets import ScanTarget, dangling_links_above
 from indexer.scan.walker import ScanIssues
 from indexer.store.archives import ArchiveScan
 from indexer.store.location import absolute_path, missing_folder_error
@@ -118,6 +118,9 @@ class IndexRun:
         )
         known = partial(self.writer.roots.catalog_files, target)
         changes = compare(archives.walk(issues), known, issues.unreadable, self.options.retry)
+        if not self.options.confirm_gone:
+            mounts = self.writer.mounts.disconnected(target, issues.mounts, changes.missing)
+            separate_disconnected(changes, [*mounts, *issues.dangling_links, *dangling_links_above(target)])
         changes.failed += archives.error_count
         changes.new_or_changed = [
             entry for entry in changes.new_or_changed if self.should_read(target.root_path, entry)

@@ -87,6 +87,7 @@ def reconcile(
     report.added -= moves.moved_count
     report.gone += len(moves.removed) - moves.moved_count
     for target, changes in scans:
+        roots.set_state([old.id for old in changes.disconnected], "offline")
         left = [old for old in changes.missing if old.id not in moves.removed]
         excluded = {old.id for old in left if exists(target, old.path)}
         report.gone += roots.set_state(sorted(excluded), "gone")
@@ -97,7 +98,7 @@ def reconcile(
         states = classify_missing(left, known_count, confirm_gone=confirm_gone)
         roots.set_state(states.offline, "offline")
         report.gone += roots.set_state(states.gone, "gone")
-        report.offline += len(states.offline)
+        report.offline += len(states.offline) + len(changes.disconnected)
         report.unchanged += len(changes.unreadable)
         report.notes += _notes(target, states, changes, known_count)
         roots.mark_scanned(target.root_id)
@@ -110,6 +111,17 @@ def _notes(target: ScanTarget, states: MissingFiles, changes: Changes, known_cou
         notes.append(
             f"{len(states.offline):,} of {known_count:,} files of {os.fsdecode(target.root_path)} are "
             "missing. Their drive may be disconnected, so they are kept as offline. If they have been "
+            "deleted, run `clew index --confirm-gone`."
+        )
+    if changes.disconnected:
+        names = ", ".join(
+            os.fsdecode(os.path.join(target.root_path, path) if path else target.root_path)
+            for path in changes.disconnected_paths
+        )
+        files = pluralize(len(changes.disconnected), "file")
+        notes.append(
+            f"The drive of {names} is not connected. {files} there "
+            f"{'is' if len(changes.disconnected) == 1 else 'are'} kept as offline until it returns; if "
             "deleted, run `clew index --confirm-gone`."
         )
     shown, more = changes.unreadable_paths[:MAX_NAMED_PATHS], len(changes.unreadable_paths) - MAX_NAMED_PATHS

@@ -1,6 +1,7 @@
 """Find files and compare them with the catalog.
 
 diff      Compare the files on disk with the catalog by merging two streams in path order.
+mounts    Find the mount points of drives.
 rules     Include and exclude rules of a root.
 sidecars  Pair captions with images and subtitles with videos by file name.
 targets   ScanTarget: a folder to scan and how.

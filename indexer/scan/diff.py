@@ -40,6 +40,8 @@ class Changes:
     missing: list[CatalogFile] = field(default_factory=list)
     unreadable: list[CatalogFile] = field(default_factory=list)  # in or below a path that cannot be read
     unreadable_paths: list[bytes] = field(default_factory=list)
+    disconnected: list[CatalogFile] = field(default_factory=list)  # below a mount or link of a missing drive
+    disconnected_paths: list[bytes] = field(default_factory=list)
     known_count: int = 0  # files in the catalog that were not gone
     unchanged: int = 0
     failed: int = 0  # unchanged files that failed earlier
@@ -108,10 +110,10 @@ def _separate_unreadable(changes: Changes, unreadable: list[bytes]) -> None:
     if unreadable:
         names = frozenset(unreadable)
         unseen = {
-            old.id for old in changes.missing if any(path in names for path in _path_and_parents(old.path))
+            old.id for old in changes.missing if any(path in names for path in path_and_parents(old.path))
         }
         changes.unreadable = [old for old in changes.missing if old.id in unseen]
-        kept = {path for old in changes.unreadable for path in _path_and_parents(old.path)}
+        kept = {path for old in changes.unreadable for path in path_and_parents(old.path)}
         # Archives are listed as failures; they are named here only if they keep known files.
         changes.unreadable_paths = [path for path in unreadable if path in kept or not _is_in_archive(path)]
         changes.missing = [old for old in changes.missing if old.id not in unseen]
@@ -122,7 +124,19 @@ def _is_in_archive(path: bytes) -> bool:
     return any(is_archive(part) for part in path.split(b"/"))
 
 
-def _path_and_parents(path: bytes) -> Iterator[bytes]:
+def separate_disconnected(changes: Changes, paths: list[bytes]) -> None:
+    """Move the files in and below disconnected mounts and links from missing to disconnected."""
+    if not paths:
+        return
+    names, missing, used = frozenset(paths), list[CatalogFile](), set[bytes]()
+    for old in changes.missing:
+        above = names.intersection(path_and_parents(old.path))
+        (changes.disconnected if above else missing).append(old)
+        used |= above
+    changes.missing, changes.disconnected_paths = missing, sorted(used)
+
+
+def path_and_parents(path: bytes) -> Iterator[bytes]:
     """Yield a path and every folder above it, up to the root, which is empty."""
     while path:
         yield path

@@ -30,7 +30,9 @@ class ScanTarget(NamedTuple):
         if not os.path.isdir(self.root_path):
             return True
         return (
-            self.options.mount and not os.path.ismount(self.root_path) and is_empty_or_missing(self.root_path)
+            self.options.mount
+            and not os.path.ismount(os.path.realpath(self.root_path))
+            and is_empty_or_missing(self.root_path)
         )
 
 
@@ -43,6 +45,17 @@ def subpath_of(path: bytes, root: bytes) -> bytes | None:
     """Return a path relative to a root, or None if it is not below the root."""
     stem = root.rstrip(b"/") + b"/"
     return path[len(stem) :] if path.startswith(stem) and path != root else None
+
+
+def dangling_links_above(target: ScanTarget) -> list[bytes]:
+    """Return the folder of a target, or those above it in the root, if they are links that lead nowhere."""
+    paths, path = list[bytes](), target.subpath
+    while path:
+        full_path = os.path.join(target.root_path, path)
+        if os.path.islink(full_path) and not os.path.exists(full_path):
+            paths.append(path)
+        path = path.rpartition(b"/")[0]
+    return paths
 
 
 def is_empty_or_missing(path: bytes) -> bool:

@@ -13,6 +13,7 @@ from indexer.decode.registry import describes_other_files
 from indexer.decode.text.caption_rows import HEADER_BYTES, has_captions
 from indexer.decode.text.records import TABLE_SUFFIXES
 from indexer.scan.diff import UnchangedArchive
+from indexer.scan.mounts import Mount, is_mount, mount_points
 from indexer.scan.rules import IGNORED_FOLDERS, ScanOptions, exclude_patterns, matches_any_pattern
 from indexer.scan.sidecars import assign_decoders, name_stem
 from indexer.scan.targets import ScanTarget
@@ -39,6 +40,7 @@ class Folder(NamedTuple):
 
     path: bytes
     is_link: bool
+    parent_device: int = -1
 
 
 ListArchive = Callable[[Archive], Iterable[FileEntry | UnchangedArchive]]
@@ -50,6 +52,8 @@ class ScanIssues:
 
     skipped: Counter[str] = field(default_factory=Counter)  # suffix without a decoder -> files
     unreadable: list[bytes] = field(default_factory=list)  # paths of files and folders
+    mounts: list[Mount] = field(default_factory=list)
+    dangling_links: list[bytes] = field(default_factory=list)
 
 
 def walk(
@@ -64,6 +68,7 @@ def walk(
     root = target.root_path
     excluded = exclude_patterns(target.options)
     real_root, followed = os.path.realpath(root), set[tuple[int, int]]()
+    points = mount_points() if target.recursive else frozenset()
     start = [] if _is_below_loop(target, real_root, followed) else [Folder(target.subpath, False)]
     stack: list[Iterator[FileEntry | Archive | Folder]] = [iter(start)]
     while stack:
@@ -78,11 +83,15 @@ def walk(
             except OSError:
                 issues.unreadable.append(step.path)
         else:
-            folder, is_link = step
+            folder, is_link, parent_device = step
             if folder in target.nested_roots or not (target.recursive or folder == target.subpath):
                 continue
             if not is_link or not _is_loop(os.path.join(root, folder), real_root, followed):
-                stack.append(iter(_list_folder(target, folder, excluded, issues)))
+                device = _device(os.path.join(root, folder))
+                if is_link or device != parent_device or os.path.join(real_root, folder) in points:
+                    is_link = os.path.islink(os.path.join(root, folder)) if folder else False
+                    issues.mounts += [Mount(folder, is_link)] * is_mount(os.path.join(root, folder), points)
+                stack.append(iter(_list_folder(target, folder, device, excluded, issues)))
 
 
 def list_files(folder: bytes, subpath: bytes = b"") -> Iterator[FileEntry]:
@@ -92,7 +101,7 @@ def list_files(folder: bytes, subpath: bytes = b"") -> Iterator[FileEntry]:
 
 
 def _list_folder(
-    target: ScanTarget, folder: bytes, excluded: list[re.Pattern[str]], issues: ScanIssues
+    target: ScanTarget, folder: bytes, device: int, excluded: list[re.Pattern[str]], issues: ScanIssues
 ) -> list[FileEntry | Archive | Folder]:
     """Return the files and folders of a folder in the byte order of their paths.
 
@@ -125,7 +134,7 @@ def _list_folder(
                 issues.unreadable.append(prefix + name)
         else:
             if is_folder:
-                rows.append((name + b"/", Folder(prefix + name, entry.is_symlink())))
+                rows.append((name + b"/", Folder(prefix + name, entry.is_symlink(), device)))
             else:
                 files[name] = entry
     rows += _file_entries(prefix, files, options, issues)
@@ -143,6 +152,8 @@ def _file_entries(
         archive = None if decoder else archive_suffix(name)
         is_archive = options.archives and archive is not None
         if not decoder and not is_archive:
+            if entry.is_symlink() and not os.path.exists(entry.path):  # its folder may be on a missing drive
+                issues.dangling_links.append(prefix + name)
             issues.skipped[archive or _suffix(name) or "no suffix"] += 1
             continue
         try:
@@ -150,6 +161,8 @@ def _file_entries(
         except OSError as error:
             if error.errno not in BROKEN_LINK_ERRORS:
                 issues.unreadable.append(prefix + name)
+            elif entry.is_symlink():
+                issues.dangling_links.append(prefix + name)
             continue
         if is_archive and stat.S_ISREG(status.st_mode):
             yield name + b"/", Archive(prefix + name, status.st_size, mtime_nanoseconds(status))
@@ -169,6 +182,14 @@ def _file_entries(
                     None if sidecar_of is None else prefix + sidecar_of,
                 ),
             )
+
+
+def _device(folder: bytes) -> int:
+    """Return the number of the device that a folder is on; -1 if it cannot be read."""
+    try:
+        return os.stat(folder).st_dev
+    except OSError:
+        return -1
 
 
 def _is_caption_table(path: bytes) -> bool:

@@ -6,6 +6,7 @@ caption_links  Write which images the captions of caption tables describe.
 contents       Write contents and their metadata.
 location       Resolve library and folder paths.
 lock           Lock a library, so that it has one writer at a time.
+mounts         Remember the mount points in roots, and find those whose drive is disconnected.
 roots          Write the roots of a library and the states of their files.
 settings       Write the settings of a library.
 spaces         Write the vector spaces of a library, one of which is active.

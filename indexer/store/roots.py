@@ -68,7 +68,7 @@ class Roots:
         options = ScanOptions(
             exclude=old.exclude if exclude is None else list(exclude),
             hidden=old.hidden if hidden is None else hidden,
-            mount=os.path.ismount(path) or (old.mount and is_empty_or_missing(path)),
+            mount=os.path.ismount(os.path.realpath(path)) or (old.mount and is_empty_or_missing(path)),
             archives=old.archives if archives is None else archives,
         )
         row = {"path": path, "options": json.dumps(options._asdict()), "state": "present"}

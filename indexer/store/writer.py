@@ -20,6 +20,7 @@ from indexer.store.analyses import Analysis, PartialResult, set_progress
 from indexer.store.caption_links import Captions
 from indexer.store.contents import Contents, update_capture_time
 from indexer.store.lock import library_lock
+from indexer.store.mounts import Mounts
 from indexer.store.roots import Roots
 from indexer.store.settings import save_settings
 from indexer.store.spaces import Spaces
@@ -94,6 +95,7 @@ class LibraryWriter:
             entered.enter_context(library_lock(self.folder))
             self.db = entered.enter_context(_open_catalog(self.folder))
             self.roots = Roots(self.db)
+            self.mounts = Mounts(self.db)
             self.captions = Captions(self.db)
             self.contents = Contents(self.db)
             self.catalog = Catalog.open(self.folder)

@@ -9,6 +9,7 @@ from threading import Event, Thread
 from time import monotonic
 from typing import Any
 
+from indexer.scan.mounts import read_mounts
 from indexer.watch.options import NETWORK_FILE_SYSTEMS
 
 # An event is reported when none followed for STEP_MS, at the latest after DEBOUNCE_MS.
@@ -17,7 +18,6 @@ TIMEOUT_MS = 100  # without an event; a watcher takes so long to start
 MIN_POLL_SECONDS, MAX_POLL_SECONDS = 1.0, 60.0
 POLL_COST_FACTOR = 20  # a folder is polled every 20 times the duration of one poll
 RESTART_SECONDS = 1.0  # until a failed watcher is started again
-MOUNTS_FILE = Path("/proc/mounts")
 
 EVENT_ADDED = 1  # the value of watchfiles.Change.added
 FileEvent = tuple[int, str]  # the value of watchfiles.Change, and the path
@@ -102,19 +102,13 @@ class FolderWatcher:
                 self._events.put({(EVENT_ADDED, self.folder)})
 
 
-def file_system_type(folder: bytes, mounts: Path = MOUNTS_FILE) -> str:
+def file_system_type(folder: bytes, mounts: Path | None = None) -> str:
     """Return the file system type of a folder without `fuse.`, or "" if it is unknown."""
     real_path, mount_point, file_system = os.path.realpath(folder), b"", ""
-    try:
-        lines = mounts.read_bytes().splitlines()
-    except OSError:
-        return ""
-    for line in lines:
-        fields = line.split()
-        point = fields[1].replace(rb"\040", b" ").replace(rb"\011", b"\t").replace(rb"\134", b"\\")
+    for point, type_name in read_mounts(mounts):
         is_below = real_path == point or real_path.startswith(point.rstrip(b"/") + b"/")
         if is_below and len(point) >= len(mount_point):  # the innermost; at the same point the last
-            mount_point, file_system = point, fields[2].decode("ascii", "replace")
+            mount_point, file_system = point, type_name
     return file_system.removeprefix("fuse.")
 
 

@@ -330,4 +330,13 @@ MIGRATIONS: dict[str, tuple[str, ...]] = {
         """UPDATE analyses SET version = '0' WHERE analysis = 'metadata' AND content IN (
             SELECT id FROM contents WHERE taken IS NULL AND camera IS NOT NULL)""",
     ),
+    "20-mounts": (
+        # Folders in roots that are mount points of drives, or links to them.
+        """CREATE TABLE mounts (
+            root INTEGER NOT NULL REFERENCES roots (id) ON DELETE CASCADE,
+            path BLOB NOT NULL,                    -- under the root
+            is_link INTEGER NOT NULL CHECK (is_link IN (0, 1)),
+            PRIMARY KEY (root, path)
+        ) STRICT, WITHOUT ROWID""",
+    ),
 }

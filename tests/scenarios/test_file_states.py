@@ -8,6 +8,9 @@ import pytest
 
 from indexer import forget
 from indexer.decode import reader
+from indexer.operations.pipeline import IndexRun
+from indexer.scan import mounts
+from indexer.store.writer import LibraryWriter
 from indexer.types import BatchLimits
 from retrieval import Library, SearchOptions
 from retrieval.errors import LibraryError
@@ -336,3 +339,100 @@ def test_changed_files_count_as_present_for_the_missing_share(tmp_path, index):
         os.utime(tmp_path / "images" / f"{number}.png", (7, 7))
     report = index()
     assert (report.gone, report.offline) == (60, 0)
+
+
+@pytest.fixture
+def mount_list(tmp_path, monkeypatch):
+    """Return the file that lists the mount points; at first there are none."""
+    file = tmp_path / "mounts"
+    file.write_text("")
+    monkeypatch.setattr(mounts, "MOUNTS_FILE", file)
+    return file
+
+
+def mount(mount_list, tmp_path, folder):
+    """Copy a drive with 3 images to its mount point."""
+    drive = tmp_path / "drive"
+    if not drive.exists():
+        draw_images(drive, 3)
+    shutil.copytree(drive, folder, dirs_exist_ok=True)
+    mount_list.write_text(f"/dev/sdb1 {folder} ext4 rw 0 0\n")
+
+
+def unmount(mount_list, folder):
+    shutil.rmtree(folder)
+    folder.mkdir()
+    mount_list.write_text("")
+
+
+@pytest.mark.parametrize("leftover", ["empty", "placeholder", "missing"])
+def test_files_of_a_drive_below_the_root_are_offline(leftover, folder, tmp_path, index, place, mount_list):
+    mount(mount_list, tmp_path, folder / "usb")
+    index(folder)
+    unmount(mount_list, folder / "usb")
+    if leftover == "placeholder":
+        write_text(folder / "usb" / "NOT_MOUNTED.txt", "nothing here")
+    elif leftover == "missing":
+        (folder / "usb").rmdir()
+    report = index(folder)
+    assert (report.offline, report.gone, report.unchanged) == (3, 0, 7)
+    assert f"The drive of {folder / 'usb'} is not connected." in report.notes[0]
+    if leftover == "empty":
+        assert index(folder / "usb").offline == 3  # as a part of the root
+    assert forget(library=place, purge=True) == (0, 0)
+    mount(mount_list, tmp_path, folder / "usb")
+    assert index(folder).unchanged == 10 + (leftover == "placeholder")
+    unmount(mount_list, folder / "usb")
+    assert index(folder, confirm_gone=True).gone == 3 + (leftover == "placeholder")
+
+
+def test_former_mount_point_below_the_root_is_a_folder(folder, tmp_path, index, mount_list):
+    mount(mount_list, tmp_path, folder / "usb")
+    index(folder)
+    mount_list.write_text("")  # the same files, on the disk of the root
+    (folder / "usb" / "0.png").unlink()
+    assert index(folder).gone == 1
+    (folder / "usb" / "1.png").unlink()
+    (folder / "usb" / "2.png").unlink()
+    assert index(folder).gone == 2
+
+
+@pytest.mark.parametrize("target", ["drive/pics", "drive"])
+def test_files_behind_a_link_to_a_missing_drive_are_offline(target, folder, tmp_path, index, place, toy):
+    draw_images(tmp_path / "drive" / "pics" / "sub", 3)
+    (folder / "link").symlink_to(tmp_path / target)
+    draw_image(tmp_path / "drive" / "one.png", (1, 2, 3))
+    (folder / "one.png").symlink_to(tmp_path / "drive" / "one.png")
+    count = index(folder).added - 7
+    (tmp_path / "drive").rename(tmp_path / "away")
+    for part in (folder / "link", folder / "link" / "sub"):  # as `clew watch` scans them after an event
+        with LibraryWriter(place, lambda space: toy) as writer:
+            run = IndexRun(writer)
+            run.scan([writer.roots.target_at(os.fsencode(part), recursive=True)])
+        assert run.report.gone == 0
+    report = index(folder)
+    assert (report.offline, report.gone, report.unchanged) == (count, 0, 7)
+    (tmp_path / "away").rename(tmp_path / "drive")
+    assert index(folder).unchanged == 7 + count
+    (folder / "link").unlink()
+    assert index(folder).gone == count - 1  # not one.png in the root
+
+
+def test_files_behind_a_link_to_an_empty_mount_point_are_offline(folder, tmp_path, index, mount_list):
+    mount(mount_list, tmp_path, tmp_path / "usb")
+    (folder / "link").symlink_to(tmp_path / "usb")
+    index(folder)
+    unmount(mount_list, tmp_path / "usb")
+    report = index(folder)
+    assert (report.offline, report.gone) == (3, 0)
+    (folder / "link").unlink()
+    assert index(folder, confirm_gone=True).gone == 3
+
+
+def test_root_that_links_to_an_empty_mount_point_is_offline(tmp_path, index, mount_list):
+    mount(mount_list, tmp_path, tmp_path / "usb")
+    (tmp_path / "root").symlink_to(tmp_path / "usb")
+    index(tmp_path / "root")
+    unmount(mount_list, tmp_path / "usb")
+    report = index()
+    assert (report.offline, report.gone) == (3, 0)
