@@ -208,6 +208,9 @@ class Root:
     offline: int = 0
     gone: int = 0
     failed: int = 0  # could not be read
+    exclude: tuple[str, ...] = ()  # patterns that are not indexed
+    hidden: bool = False  # hidden files are indexed too
+    archives: bool = False  # the files in archives are indexed too
 
 
 @dataclass(frozen=True, slots=True)

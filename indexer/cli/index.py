@@ -32,8 +32,8 @@ output_option = option_group("Output")
 def parse_patterns(
     ctx: click.Context, option: click.Parameter, patterns: tuple[str, ...]
 ) -> list[str] | None:
-    """Return the patterns that are not empty, or None if there was no option."""
-    return [pattern for pattern in patterns if pattern] if patterns else None
+    """Return the patterns, or None if there was no option."""
+    return list(patterns) if patterns else None
 
 
 @click.command("index", cls=GroupedCommand)
@@ -43,8 +43,8 @@ def parse_patterns(
     multiple=True,
     callback=parse_patterns,
     metavar="PATTERN",
-    help='Skip these names or paths, such as *.png or Private/*. Repeatable. Saved with the folder; "" '
-    "removes them.",
+    help="Skip these names or paths, such as *.png or ~/Pictures/Private. Repeatable. Added to those "
+    'saved with the folder; "" removes these.',
 )
 @what_to_index(
     "--hidden/--no-hidden", default=None, help="Index hidden files and folders too. Saved with the folder."

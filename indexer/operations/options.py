@@ -15,8 +15,10 @@ if TYPE_CHECKING:
 class IndexOptions:
     """Options of an indexing run. `None` keeps what the library has saved."""
 
-    # Saved with each folder that the run names.
-    exclude: str | Sequence[str] | None = None  # patterns of file names, or of paths under the folder
+    # Saved with each folder that the run names; without folders, with all of the library.
+    exclude: str | Sequence[str] | None = (
+        None  # names or paths to skip, added to the saved ones; "" removes those
+    )
     hidden: bool | None = None  # index hidden files and folders
     archives: bool | None = None  # index the files in .zip and .tar archives
 

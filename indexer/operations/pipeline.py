@@ -24,6 +24,7 @@ from indexer.operations.report import Report
 from indexer.operations.saved_options import save_settings
 from indexer.prefetch import prefetch
 from indexer.scan.diff import Changes, compare, separate_disconnected
+from indexer.scan.pattern_paths import resolve_pattern
 from indexer.scan.targets import ScanTarget, dangling_links_above
 from indexer.scan.walker import ScanIssues
 from indexer.store.archives import ArchiveScan
@@ -32,6 +33,7 @@ from indexer.store.spaces import active_space
 from indexer.store.writer import LibraryWriter, WriteCounts
 from indexer.tag.tag_table import update_tags
 from indexer.types import FileEntry, Notify, Progress, ignore_message, no_progress
+from retrieval.errors import LibraryError
 from retrieval.formatting import pluralize, printable
 from retrieval.media.archives.archive import Opener
 from retrieval.system import cores
@@ -73,6 +75,7 @@ class IndexRun:
         self.writer, self.options, self.progress, self.should_read = writer, options, progress, should_read
         self.notify = notify
         self.report = Report()
+        self.used_patterns = set[str]()
 
     def scan(self, targets: Collection[ScanTarget]) -> None:
         """Scan folders, index their new files, and set the state of every known file."""
@@ -126,6 +129,7 @@ class IndexRun:
             entry for entry in changes.new_or_changed if self.should_read(target.root_path, entry)
         ]
         self.report.skipped += issues.skipped
+        self.used_patterns |= issues.used_patterns
         return TargetScan(target, changes, archives)
 
     def index_new_files(self, target: ScanTarget, entries: Sequence[FileEntry]) -> None:
@@ -247,6 +251,7 @@ def update_folders(
     targets = _register_folders(writer, [absolute_path(folder) for folder in folders], options)
     try:
         run.scan(targets)
+        run.report.notes += _unused_pattern_notes(_given_patterns(options), targets, run.used_patterns)
         run.finish()
         run.report.notes += filter(None, [writer.thumbnails.note])
     except KeyboardInterrupt:  # committed batches stay, and the next run resumes
@@ -260,14 +265,18 @@ def _register_folders(
 ) -> list[ScanTarget]:
     """Save the options, and return the targets of these folders and of the roots below them.
 
-    Without folders, return all roots.
+    Without folders, return all roots; the options are then those of all roots.
     """
     known = writer.roots.paths()
     for folder in folders:
         if folder not in known and not os.path.isdir(folder):
             raise missing_folder_error(folder)
     prefixes = tuple(path.rstrip(b"/") + b"/" for path in folders)
-    exclude = [options.exclude] if isinstance(options.exclude, str) else options.exclude
+    exclude = _given_patterns(options)
+    for pattern in exclude or ():
+        if pattern and all(resolve_pattern(pattern, path) is None for path in folders or known):
+            names = ", ".join(map(os.fsdecode, folders or known)) or "an indexed folder"
+            raise LibraryError(f"Path {pattern} of --exclude is not below {names}.")
     with writer.db.atomic():
         save_settings(writer, options)
         targets = {
@@ -275,9 +284,26 @@ def _register_folders(
         }
         for path in known:
             if path not in targets and (not folders or path.startswith(prefixes)):
-                targets[path] = writer.roots.register(path)
+                targets[path] = (
+                    writer.roots.register(path)
+                    if folders
+                    else writer.roots.register(path, exclude, options.hidden, options.archives)
+                )
     # The scan of a folder includes the named folders below it.
     return [t for path, t in targets.items() if not (t.subpath and path.startswith(prefixes))]
+
+
+def _given_patterns(options: IndexOptions) -> Sequence[str] | None:
+    return [options.exclude] if isinstance(options.exclude, str) else options.exclude
+
+
+def _unused_pattern_notes(
+    patterns: Sequence[str] | None, targets: Sequence[ScanTarget], used: Collection[str]
+) -> Iterator[str]:
+    """Yield a note for each pattern that has excluded nothing."""
+    for pattern in filter(None, patterns or ()):
+        if not any(resolve_pattern(pattern, target.root_path) in used for target in targets):
+            yield printable(f"--exclude '{pattern}' matches nothing that would be indexed otherwise.")
 
 
 def _partial_file_notes(partly: Sequence[str], writer: LibraryWriter) -> Iterator[str]:

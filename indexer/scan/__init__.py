@@ -2,6 +2,7 @@
 
 diff      Compare the files on disk with the catalog by merging two streams in path order.
 mounts    Find the mount points of drives.
+pattern_paths  Resolve exclude patterns that are paths as a shell takes them.
 rules     Include and exclude rules of a root.
 sidecars  Pair captions with images and subtitles with videos by file name.
 targets   ScanTarget: a folder to scan and how.

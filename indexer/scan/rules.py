@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Sequence
 from fnmatch import translate
 from typing import NamedTuple
+from unicodedata import normalize
 
 # Folders with copies and temporary files of other programs. Names with a leading dot are hidden.
 IGNORED_FOLDERS = frozenset(
@@ -19,7 +20,7 @@ IGNORED_FOLDERS = frozenset(
 class ScanOptions(NamedTuple):
     """Options of a root, stored with it."""
 
-    exclude: Sequence[str] = ()  # patterns of names, or of paths under the root
+    exclude: Sequence[str] = ()  # patterns of names or of paths under the root; with a first slash of paths
     hidden: bool = False  # include hidden files and folders
     mount: bool = False  # the root was a mount point; if it is empty, its drive is disconnected
     archives: bool = False  # include the files in archives
@@ -30,29 +31,46 @@ def is_included(options: ScanOptions, path: bytes) -> bool:
     return inclusion_filter(options)(path)
 
 
-def inclusion_filter(options: ScanOptions) -> Callable[[bytes], bool]:
-    """Return `is_included` for one set of options, with compiled patterns."""
-    excluded = exclude_patterns(options)
+def inclusion_filter(options: ScanOptions, used: set[str] | None = None) -> Callable[[bytes], bool]:
+    """Return `is_included` for one set of options, with compiled patterns; see ExcludePatterns for `used`."""
+    excluded = ExcludePatterns(options.exclude, used)
 
     def passes(path: bytes) -> bool:
         parts = path.split(b"/")
         return not any(
             part in IGNORED_FOLDERS
             or (part.startswith(b".") and not options.hidden)
-            or (excluded and matches_any_pattern(b"/".join(parts[: n + 1]), excluded))
+            or excluded.match(b"/".join(parts[: n + 1]))
             for n, part in enumerate(parts)
         )
 
     return passes
 
 
-def exclude_patterns(options: ScanOptions) -> list[re.Pattern[str]]:
-    """Compile the exclude patterns of a root."""
-    return [re.compile(translate(pattern.rstrip("/"))) for pattern in options.exclude]
+class ExcludePatterns:
+    """Compiled exclude patterns of a root. A name that contains wildcards also matches itself."""
+
+    def __init__(self, patterns: Sequence[str], used: set[str] | None = None) -> None:
+        """Compile patterns; those that match are added to `used`."""
+        self.used = set() if used is None else used
+        self._compiled = [(text, *_compile(text)) for text in patterns]
+
+    def match(self, path: bytes) -> bool:
+        """Return True if a pattern matches the name or the path under the root."""
+        if not self._compiled:
+            return False
+        text = normalize("NFC", os.fsdecode(path))
+        name = text.rpartition("/")[2]
+        matching = [
+            pattern
+            for pattern, regex, is_anchored in self._compiled
+            if regex.match(text) or (not is_anchored and regex.match(name))
+        ]
+        self.used.update(matching)
+        return bool(matching)
 
 
-def matches_any_pattern(path: bytes, patterns: list[re.Pattern[str]]) -> bool:
-    """Return True if a pattern matches the name or the path under the root."""
-    text = os.fsdecode(path)
-    name = text.rpartition("/")[2]
-    return any(pattern.match(name) or pattern.match(text) for pattern in patterns)
+def _compile(pattern: str) -> tuple[re.Pattern[str], bool]:
+    """Return a pattern as a regular expression, and whether it matches only complete paths."""
+    text = normalize("NFC", pattern).strip("/")
+    return re.compile(f"{translate(text)}|{re.escape(text)}\\Z"), pattern.startswith("/")

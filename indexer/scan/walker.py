@@ -2,7 +2,6 @@
 
 import errno
 import os
-import re
 import stat
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -14,7 +13,7 @@ from indexer.decode.text.caption_rows import HEADER_BYTES, has_captions
 from indexer.decode.text.records import TABLE_SUFFIXES
 from indexer.scan.diff import UnchangedArchive
 from indexer.scan.mounts import Mount, is_mount, mount_points
-from indexer.scan.rules import IGNORED_FOLDERS, ScanOptions, exclude_patterns, matches_any_pattern
+from indexer.scan.rules import IGNORED_FOLDERS, ExcludePatterns, ScanOptions
 from indexer.scan.sidecars import assign_decoders, name_stem
 from indexer.scan.targets import ScanTarget
 from indexer.types import FileEntry, mtime_nanoseconds
@@ -54,6 +53,7 @@ class ScanIssues:
     unreadable: list[bytes] = field(default_factory=list)  # paths of files and folders
     mounts: list[Mount] = field(default_factory=list)
     dangling_links: list[bytes] = field(default_factory=list)
+    used_patterns: set[str] = field(default_factory=set)  # exclude patterns that match
 
 
 def walk(
@@ -66,7 +66,7 @@ def walk(
     is walked as a folder; without it archives are skipped.
     """
     root = target.root_path
-    excluded = exclude_patterns(target.options)
+    excluded = ExcludePatterns(target.options.exclude, issues.used_patterns)
     real_root, followed = os.path.realpath(root), set[tuple[int, int]]()
     points = mount_points() if target.recursive else frozenset()
     start = [] if _is_below_loop(target, real_root, followed) else [Folder(target.subpath, False)]
@@ -101,7 +101,7 @@ def list_files(folder: bytes, subpath: bytes = b"") -> Iterator[FileEntry]:
 
 
 def _list_folder(
-    target: ScanTarget, folder: bytes, device: int, excluded: list[re.Pattern[str]], issues: ScanIssues
+    target: ScanTarget, folder: bytes, device: int, excluded: ExcludePatterns, issues: ScanIssues
 ) -> list[FileEntry | Archive | Folder]:
     """Return the files and folders of a folder in the byte order of their paths.
 
@@ -125,7 +125,7 @@ def _list_folder(
     rows: list[tuple[bytes, FileEntry | Archive | Folder]] = []
     files: dict[bytes, os.DirEntry[bytes]] = {}
     for name, entry in entries.items():
-        if name in IGNORED_FOLDERS or (excluded and matches_any_pattern(prefix + name, excluded)):
+        if name in IGNORED_FOLDERS or excluded.match(prefix + name):
             continue
         try:
             is_folder = entry.is_dir()
@@ -152,17 +152,14 @@ def _file_entries(
         archive = None if decoder else archive_suffix(name)
         is_archive = options.archives and archive is not None
         if not decoder and not is_archive:
-            if entry.is_symlink() and not os.path.exists(entry.path):  # its folder may be on a missing drive
-                issues.dangling_links.append(prefix + name)
+            issues.dangling_links += [prefix + name] * _is_dangling(entry)  # perhaps to a folder on a drive
             issues.skipped[archive or _suffix(name) or "no suffix"] += 1
             continue
         try:
             status = entry.stat()
         except OSError as error:
-            if error.errno not in BROKEN_LINK_ERRORS:
-                issues.unreadable.append(prefix + name)
-            elif entry.is_symlink():
-                issues.dangling_links.append(prefix + name)
+            issues.unreadable += [prefix + name] * (error.errno not in BROKEN_LINK_ERRORS)
+            issues.dangling_links += [prefix + name] * _is_dangling(entry)
             continue
         if is_archive and stat.S_ISREG(status.st_mode):
             yield name + b"/", Archive(prefix + name, status.st_size, mtime_nanoseconds(status))
@@ -182,6 +179,11 @@ def _file_entries(
                     None if sidecar_of is None else prefix + sidecar_of,
                 ),
             )
+
+
+def _is_dangling(entry: os.DirEntry[bytes]) -> bool:
+    """Return True for a link that leads nowhere."""
+    return entry.is_symlink() and not os.path.exists(entry.path)
 
 
 def _device(folder: bytes) -> int:

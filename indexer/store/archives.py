@@ -97,7 +97,10 @@ class ArchiveScan:
         return [*self._open(archive)]
 
     def _open(self, archive: Archive) -> list[FileEntry]:
-        is_included, prefix = inclusion_filter(self.target.options), archive.path + b"/"
+        is_included, prefix = (
+            inclusion_filter(self.target.options, self._issues.used_patterns),
+            archive.path + b"/",
+        )
         listing = list_archive(
             os.path.join(self.target.root_path, archive.path),
             lambda name: _is_indexed(name) and is_included(prefix + name),

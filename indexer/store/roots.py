@@ -10,6 +10,7 @@ from typing import cast
 import sqlite_utils
 
 from indexer.scan.diff import CatalogFile
+from indexer.scan.pattern_paths import merge_patterns
 from indexer.scan.rules import ScanOptions, is_included
 from indexer.scan.sidecars import name_stem
 from indexer.scan.targets import ScanTarget, is_empty_or_missing, path_range, subpath_of
@@ -47,8 +48,8 @@ class Roots:
     ) -> ScanTarget:
         """Return the scan target of a folder: a root, a part of a root that includes it, or a new root.
 
-        Options that are None keep their saved values. Raises LibraryError if options are given for a part of
-        a root.
+        Options that are None keep their saved values; patterns are added (`merge_patterns`). Raises
+        LibraryError if options are given for a part of a root.
         """
         roots = sorted(self.all(), key=lambda root: -len(root.root_path))
         own = next((root for root in roots if root.root_path == path), None)
@@ -66,7 +67,7 @@ class Roots:
                 )
         old = ScanOptions() if own is None else own.options
         options = ScanOptions(
-            exclude=old.exclude if exclude is None else list(exclude),
+            exclude=old.exclude if exclude is None else merge_patterns(old.exclude, exclude, path),
             hidden=old.hidden if hidden is None else hidden,
             mount=os.path.ismount(os.path.realpath(path)) or (old.mount and is_empty_or_missing(path)),
             archives=old.archives if archives is None else archives,

@@ -1,5 +1,7 @@
 """Read the status of a library: roots, counts, settings and failures."""
 
+import json
+import sqlite3
 from contextlib import suppress
 from pathlib import Path
 
@@ -45,10 +47,27 @@ def roots(catalog: Catalog) -> tuple[Root, ...]:
                                          OR f.state = 'present' AND r.state = 'offline') AS offline,
                   count(f.id) FILTER (WHERE f.state = 'gone') AS gone,
                   count(f.id) FILTER (WHERE f.state != 'gone' AND f.error IS NOT NULL)
-                    + (SELECT count(error) FROM archives a WHERE a.root = r.id) AS failed
+                    + (SELECT count(error) FROM archives a WHERE a.root = r.id) AS failed,
+                  r.options
              FROM roots r LEFT JOIN files f ON f.root = r.id GROUP BY r.id ORDER BY r.path"""
     )
-    return tuple(Root(decode_path(row["path"]), *tuple(row)[1:]) for row in rows)
+    return tuple(_root(row) for row in rows)
+
+
+def _root(row: sqlite3.Row) -> Root:
+    rules = json.loads(row["options"])
+    return Root(
+        decode_path(row["path"]),
+        row["state"],
+        row["scanned"],
+        row["present"],
+        row["offline"],
+        row["gone"],
+        row["failed"],
+        exclude=tuple(rules.get("exclude", ())),
+        hidden=rules.get("hidden", False),
+        archives=rules.get("archives", False),
+    )
 
 
 def segment_counts(catalog: Catalog) -> tuple[dict[str, int], int]:

@@ -40,6 +40,9 @@ def describe_status(status: Status) -> str:
         rows.append(("", f"{deleted}, kept until `clew forget --purge`"))
     for root in status.roots:
         rows += [("Folder", _describe_root(root)), ("", f"last scanned {root.scanned or 'never'}")]
+        rows += [("", f"without {', '.join(map(formatting.printable, root.exclude))}")] * bool(root.exclude)
+        included = ["hidden files"] * root.hidden + ["files in archives"] * root.archives
+        rows += [("", f"with {' and '.join(included)}")] * bool(included)
     if status.space is not None:
         rows += _describe_space(status, status.space)
     rows.append(("Thumbs", _thumbnail_usage(status)))

@@ -14,6 +14,7 @@ from indexer.types import BatchLimits
 from retrieval import Library, SearchOptions
 from retrieval.errors import EmbedderError, LibraryBusy, LibraryError, LibraryVersionMismatch, SpaceMismatch
 from tests.scenarios.helpers import draw_images, hit_names, index_in_batches
+from tests.support.archive_files import small_png, write_archive
 from tests.support.files import draw_image, requires_non_utf8_names
 
 
@@ -268,3 +269,86 @@ def test_folder_and_its_subfolder_are_indexed_once(tmp_path, index):
     report = index(tmp_path / "images", tmp_path / "images" / "sub")
     assert (report.added, report.updated, report.unchanged) == (2, 0, 0)
     assert index(tmp_path / "images", tmp_path / "images" / "sub").unchanged == 2
+
+
+@pytest.fixture
+def pictures(tmp_path, monkeypatch):
+    """Return a root with 2 images in each of the folders private, work and work/private."""
+    for number, name in enumerate(("private", "work", "work/private")):
+        for color in range(2):
+            draw_image(tmp_path / "p" / name / f"{number}{color}.png", (60 * number, 90 * color, 9))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "p"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "added"),
+    [
+        ("{root}/private", 4),  # not the folder of that name in work
+        ("{root}/private/", 4),
+        ("p/private", 4),
+        ("./p/private", 4),
+        ("../{parent}/p/private", 4),
+        ("{root}/private/*.png", 4),
+        ("p/work/private", 4),
+        ("work/private", 4),
+        ("private", 2),
+        ("Private", 6),
+    ],
+)
+def test_exclude_takes_paths_of_the_shell(pattern, added, pictures, index):
+    text = pattern.format(root=pictures, parent=pictures.parent.name)
+    report = index(pictures, exclude=text)
+    assert report.added == added
+    expected = [f"--exclude '{text}' matches nothing that would be indexed otherwise."] * (added == 6)
+    assert report.notes == expected
+
+
+def test_exclude_takes_a_path_relative_to_the_current_folder(pictures, index, monkeypatch):
+    monkeypatch.chdir(pictures / "work")
+    assert index(pictures, exclude="./private").added == 4
+    assert index(exclude="../private").gone == 2
+
+
+def test_exclude_takes_names_with_brackets_and_in_any_unicode_form(pictures, index):
+    draw_image(pictures / "a[1]" / "a.png", (1, 2, 3))
+    draw_image(pictures / "cafe\u0301" / "b.png", (1, 2, 200))
+    report = index(pictures, exclude=["./p/a[1]", "caf\u00e9"])
+    assert (report.added, report.notes) == (6, [])
+
+
+def test_exclude_outside_all_folders_is_an_error(pictures, index, place):
+    index(pictures)
+    with pytest.raises(LibraryError, match="is not below"):
+        index(pictures, exclude="/elsewhere/private")
+    assert index().unchanged == 6
+
+
+def test_second_exclude_adds_to_the_first_and_empty_removes_it(pictures, index, place, toy):
+    assert index(pictures, exclude="private").added == 2
+    assert index(pictures, exclude="./p/work").gone == 2
+    with Library.open(place, embedder=toy) as library:
+        assert library.status().roots[0].exclude == ("private", "/work")
+    assert index(pictures, exclude=["", "./p/work"]).added == 2
+    report = index(pictures, exclude="")
+    assert (report.added, report.unchanged) == (2, 4)
+
+
+def test_options_without_a_folder_apply_to_all_roots(pictures, index, place, toy):
+    draw_image(pictures / ".hidden" / "h.png", (3, 3, 3))
+    index(pictures / "private")
+    index(pictures / "work")
+    assert index(exclude="*0.png").gone == 3
+    assert index(exclude="").unchanged == 6
+    write_archive(pictures / "work" / "a.zip", {"z.png": small_png("red")})
+    draw_image(pictures / "private" / ".h.png", (3, 3, 3))
+    report = index(hidden=True, archives=True)
+    assert (report.added, report.unchanged) == (2, 6)
+    with Library.open(place, embedder=toy) as library:
+        assert all(root.hidden and root.archives for root in library.status().roots)
+
+
+def test_status_shows_excluded_patterns(pictures, clew):
+    clew("index", pictures, "--model", "builtin", "--exclude", "p/private", "--hidden")
+    assert "without /private\n" in clew("status").stdout
+    assert "with hidden files\n" in clew("status").stdout
