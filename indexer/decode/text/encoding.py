@@ -20,6 +20,8 @@ DETECTED_ENCODINGS = (
 )
 FALLBACK_ENCODING = "cp1252"
 JAPANESE_ESCAPE = b"\x1b$"
+PRINTABLE_ASCII = bytes(range(32, 127))
+MIN_OTHER_BYTES = 0.15  # of a text in UTF-16; those of Japanese are a fifth
 LINE_BREAKS = str.maketrans("\r\n\t", "   ")
 NO_TEXT_CATEGORIES = ("Cc", "Cn", "Co", "Cs")  # control, unassigned, private use and surrogates
 MAX_UTF8_ERRORS = 0.05  # a byte above 127, at which a text is UTF-8 with damage
@@ -97,16 +99,19 @@ def _detect_wide_encoding(data: bytes) -> str | None:
     high, low = sample[::2].count(0), sample[1::2].count(0)
     if max(high, low) > len(sample) / 4 and not min(high, low):
         return "utf-16-be" if high else "utf-16-le"
-    return _detect_unmarked_utf16(sample) if high or low else None
+    return _detect_unmarked_utf16(sample) if (high or low) and len(data) % 2 == 0 else None
 
 
 def _detect_unmarked_utf16(sample: bytes) -> str | None:
     """Return the byte order of UTF-16 in a script without ASCII, if all of its characters are text in it."""
-    sample = sample[: len(sample) // 2 * 2]
+    if len(sample.translate(None, PRINTABLE_ASCII)) < MIN_OTHER_BYTES * len(sample):
+        return None  # pairs of letters would be ideographs
     for encoding in ("utf-16-le", "utf-16-be"):
         text = sample.decode(encoding, "replace")
         categories = Counter(map(category, text.translate(LINE_BREAKS)))
         spaces_and_letters = sum(count for name, count in categories.items() if name[0] in "LZMNP")
+        if " " not in text.translate(LINE_BREAKS):  # UTF-16 has its zero bytes in spaces and line breaks
+            continue
         if not any(name in categories for name in NO_TEXT_CATEGORIES) and "\ufffd" not in text:
             scripts = Counter(ord(char) >> 8 for char in text if category(char)[0] == "L")
             if spaces_and_letters >= 0.95 * categories.total() and _is_common_script(scripts):

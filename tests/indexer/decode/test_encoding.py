@@ -80,6 +80,14 @@ def test_utf16_without_a_mark_is_detected_in_every_script(text, encoding):
     assert detect_and_decode(lines.encode(encoding)) == (lines, None)
 
 
+@pytest.mark.parametrize(
+    "data", [b"<p>red\0", b"<p>red!\0", b"red\n\0green hill ", b"a\0" + b" bc" * 99 + b"\n"]
+)
+def test_ascii_with_a_zero_byte_is_not_utf16(data):
+    with pytest.raises(MediaError, match="zero bytes"):
+        decode_text(data)
+
+
 @given(st.binary(min_size=50, max_size=300))
 def test_bytes_with_zeros_are_rarely_text(data):
     try:
