@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from retrieval.grouping.attributes import load_hit_attributes
-from retrieval.query.encoder import EncodedQuery
+from retrieval.query.encoder import EncodedQuery, EncodedTerm
 from retrieval.scoring import calibration
-from retrieval.types import VISUAL_KINDS, Hit, Kind
+from retrieval.types import CONFIDENCE_THRESHOLD, VISUAL_KINDS, Hit, Ids, Kind, Scores
 from retrieval.vectors.space_index import SpaceIndex
 
 BATCH_SEGMENTS = 4_096  # segments compared with all background queries
@@ -24,6 +24,7 @@ class ExclusionFilter:
         self.space_index = space_index
         self.exclusions = encoded_query.exclusions
         self._excluded: dict[int, bool] = {}
+        self._confident: dict[tuple[str, Kind], bool] = {}
 
     def apply(self, hits: Sequence[Hit]) -> list[Hit]:
         """Return the hits that no exclusion matches, in order."""
@@ -47,6 +48,17 @@ class ExclusionFilter:
             )
         ]
 
+    def apply_to_ids(self, ids: Ids, scores: Scores, kind: Kind) -> tuple[Ids, Scores]:
+        """Return the segments of one kind that no exclusion matches by their own vectors, with their scores.
+
+        This needs no files, so it is fast even if most segments are dropped. `apply` does the rest.
+        """
+        if not self.exclusions:
+            return ids, scores
+        self._evaluate({(id_, kind) for id_ in ids.tolist()})
+        kept = np.array([not self._excluded[id_] for id_ in ids.tolist()], bool)
+        return ids[kept], scores[kept]
+
     def _evaluate(self, segments: set[tuple[int, Kind]]) -> None:
         new = sorted(segment for segment in segments if segment[0] not in self._excluded)
         self._excluded |= dict.fromkeys((id_ for id_, _ in new), False)
@@ -61,8 +73,29 @@ class ExclusionFilter:
             if exclusion.probe is not None and kind in VISUAL_KINDS:
                 fits = exclusion.probe.z_scores(vectors @ exclusion.probe.direction) >= calibration.Z_QUARTILE
             else:
+                if not self._has_confident_match(exclusion, kind):
+                    continue
                 fits = (
                     self.space_index.match_quality(exclusion.vector, exclusion.mode, vectors)
                     >= calibration.EXCLUSION_THRESHOLD
                 )
             self._excluded |= dict.fromkeys(np.asarray(ids)[fits].tolist(), True)
+
+    def _has_confident_match(self, exclusion: EncodedTerm, kind: Kind) -> bool:
+        """Return True if a search for an exclusion finds a confident match, or before calibration.
+
+        Otherwise the kind hardly has a segment that shows it, and those that match it best stay.
+        """
+        key = exclusion.text, kind
+        if key not in self._confident:
+            space_index = self.space_index
+            known = space_index.calibrations.get((exclusion.mode, kind))
+            mean = space_index.mean_query(exclusion.mode)
+            self._confident[key] = True
+            if known is not None and mean is not None:
+                scores, nearest = space_index.search(exclusion.vector, kind, calibration.TOP_N)
+                vectors = self.catalog.vectors_of(space_index.space, nearest)[1]
+                baseline = calibration.baseline_score(exclusion.vector[0], vectors, mean)
+                z_scores = known.z_scores(scores, baseline)
+                self._confident[key] = bool(calibration.confidence(z_scores.max(initial=-9.0)) >= CONFIDENCE_THRESHOLD)
+        return self._confident[key]

@@ -20,6 +20,7 @@ def _located_hits(request: SearchRequest, kind: Kind, page_size: int) -> Iterato
     filters = replace(request.filters, kinds=frozenset({kind}))
     narrowing = filters if filters.has_non_kind_filters else None
     for scores, ids in request.space_index.ranked(request.query.vector, kind, page_size, narrowing):
+        ids, scores = request.exclusion_filter.apply_to_ids(ids, scores, kind)
         pairs = zip(ids.tolist(), scores.tolist(), strict=True)
         scored_ids = [(id_, score) for id_, score in pairs if id_ not in request.excluded_ids]
         # Segments of deleted files have no hits, so a page may be short; the next one is larger.

@@ -1,6 +1,7 @@
 """Tests of calibration, which converts scores to confidences."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -150,6 +151,32 @@ def test_exclusion_filter_removes_confident_matches_and_minus_only_reranks(tmp_p
         assert kept == [name for name in names if name != "d"]
         assert len(library.search("red - blue")) == 4
         assert [hit.path.stem for hit in library.search("red not:blue", count=1)] == kept[:1]
+
+
+def test_exclusion_needs_no_files_of_the_segments_that_it_drops(library, monkeypatch):
+    """Of a library in which most images are excluded, only the others are read with their paths."""
+    read, hits_of = [], type(library._catalog).hits
+
+    def recorded(catalog, scored_ids, *rest, **options):
+        read.extend(scored_ids)
+        return hits_of(catalog, scored_ids, *rest, **options)
+
+    monkeypatch.setattr(type(library._catalog), "hits", recorded)
+    names = {hit.path.stem for hit in library.search("red not:blue", count=7)}
+    query = """SELECT s.id FROM segments s JOIN files f ON f.content = s.content
+                WHERE f.path = CAST('blue.png' AS BLOB)"""
+    blue = library._catalog.db.execute(query).fetchone()[0]
+    assert "red" in names
+    assert "blue" not in names
+    assert blue not in {id_ for id_, _ in read}
+
+
+def test_exclusion_of_which_nothing_matches_well_drops_nothing(library):
+    """The best match of an absent thing may still match it better than most other queries."""
+    space_index = library._open_space_index()
+    for (mode, kind), known in list(space_index.calibrations.items()):
+        space_index.calibrations[mode, kind] = replace(known, center=known.center + 1)
+    assert "blue" in {hit.path.stem for hit in library.search("red not:blue", count=7)}
 
 
 def test_images_and_texts_are_ranked_by_confidence(tmp_path):
