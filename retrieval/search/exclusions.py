@@ -97,5 +97,7 @@ class ExclusionFilter:
                 vectors = self.catalog.vectors_of(space_index.space, nearest)[1]
                 baseline = calibration.baseline_score(exclusion.vector[0], vectors, mean)
                 z_scores = known.z_scores(scores, baseline)
-                self._confident[key] = bool(calibration.confidence(z_scores.max(initial=-9.0)) >= CONFIDENCE_THRESHOLD)
+                self._confident[key] = bool(
+                    calibration.confidence(z_scores.max(initial=-9.0)) >= CONFIDENCE_THRESHOLD
+                )
         return self._confident[key]
