@@ -208,6 +208,7 @@ class Root:
     offline: int = 0
     gone: int = 0
     failed: int = 0  # could not be read
+    partial: int = 0  # read in part
     exclude: tuple[str, ...] = ()  # patterns that are not indexed
     hidden: bool = False  # hidden files are indexed too
     archives: bool = False  # the files in archives are indexed too

@@ -102,7 +102,7 @@ def parse_patterns(
     help="Build this index: auto, flat, hnsw or ivf. Saved in the library.",
 )
 @run_option("--watch", is_flag=True, help="Follow changes until Ctrl-C, as `clew watch` does.")
-@run_option("--retry", is_flag=True, help="Retry files that failed before.")
+@run_option("--retry", is_flag=True, help="Retry files that failed before, or were read in part.")
 @output_option("--json", "as_json", is_flag=True, help="Write the counts as JSON.")
 @library_option
 @collect_options(IndexOptions)

@@ -36,7 +36,7 @@ class IndexOptions:
     transcriber: "Transcriber | None" = None  # used instead of the speech model
     sound_classifier: "SoundClassifier | None" = None  # used instead of the sound model
     confirm_gone: bool = False  # forget missing files even if many are missing at once
-    retry: bool = False  # read files again that failed before
+    retry: bool = False  # read files again that failed before, or were read in part
 
 
 DEFAULT_OPTIONS = IndexOptions()

@@ -120,10 +120,11 @@ class IndexRun:
             lambda archive: self.should_read(target.root_path, FileEntry(*archive, decoder="")),
         )
         known = partial(self.writer.roots.catalog_files, target)
-        changes = compare(archives.walk(issues), known, issues.unreadable, self.options.retry)
+        changes = compare(archives.walk(issues), known, issues, self.options.retry)
         if not self.options.confirm_gone:
             mounts = self.writer.mounts.disconnected(target, issues.mounts, changes.missing)
             separate_disconnected(changes, [*mounts, *issues.dangling_links, *dangling_links_above(target)])
+        self.writer.roots.save_unreadable(target, issues.unreadable)
         changes.failed += archives.error_count
         changes.new_or_changed = [
             entry for entry in changes.new_or_changed if self.should_read(target.root_path, entry)
@@ -204,7 +205,8 @@ class IndexRun:
 
     def _read_files(self, root_path: bytes, entries: Sequence[FileEntry]) -> Iterator[ReadResult]:
         """Read and decode files in threads, ahead of their use."""
-        embedder, is_known, limits = self.writer.embedder, self.writer.is_known, self.writer.decode_limits
+        embedder, limits = self.writer.embedder, self.writer.decode_limits
+        is_known = partial(self.writer.is_known, retry=self.options.retry)
         contexts = {wanted: DecodeContext(embedder, wanted, limits) for wanted in (False, True)}
 
         def work(turn: tuple[FileEntry, Opener | None]) -> ReadResult | None:
@@ -316,7 +318,8 @@ def _partial_file_notes(partly: Sequence[str], writer: LibraryWriter) -> Iterato
     notes = [*partly, *waiting]
     yield from map(printable, notes[:MAX_REPORTED_FILES])
     if len(notes) > MAX_REPORTED_FILES:
-        yield f"{len(notes) - MAX_REPORTED_FILES:,} more files were read only in part."
+        more = len(notes) - MAX_REPORTED_FILES
+        yield f"{more:,} more files were read only in part; `clew status --errors` lists them."
 
 
 def _count_indexed_vectors(space: Space) -> int:

@@ -127,9 +127,7 @@ def _notes(target: ScanTarget, states: MissingFiles, changes: Changes, known_cou
     shown, more = changes.unreadable_paths[:MAX_NAMED_PATHS], len(changes.unreadable_paths) - MAX_NAMED_PATHS
     if shown:
         names = ", ".join(os.fsdecode(os.path.join(target.root_path, path)) for path in shown)
-        kept = pluralize(len(changes.unreadable), "known file")
-        notes.append(
-            f"Cannot read {names}{f' and {more:,} more' * (more > 0)}. "
-            f"{kept} in there {'is' if len(changes.unreadable) == 1 else 'are'} kept unchanged."
-        )
+        count = len(changes.unreadable)
+        kept = f" {pluralize(count, 'known file')} in there {'is' if count == 1 else 'are'} kept unchanged."
+        notes.append(f"Cannot read {names}{f' and {more:,} more' * (more > 0)}.{kept * (count > 0)}")
     return [printable(note) for note in notes]

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from indexer.types import FileEntry
-from retrieval.media.archives.archive import is_archive
 
 
 class UnchangedArchive(NamedTuple):
@@ -29,6 +28,15 @@ class CatalogFile(NamedTuple):
     state: str
     failed: bool
     retry: bool = False
+    partial: bool = False  # a part of it could not be read
+
+
+@dataclass(slots=True)
+class UncheckedPaths:
+    """Paths whose known files, in or below them, are kept because they cannot be checked."""
+
+    unreadable: list[bytes] = field(default_factory=list)  # files and folders
+    damaged: list[bytes] = field(default_factory=list)  # archives and their members
 
 
 @dataclass(slots=True)
@@ -50,14 +58,14 @@ class Changes:
 def compare(
     entries: Iterator[FileEntry | UnchangedArchive],
     catalog_files: Callable[[bytes], Iterator[CatalogFile]],
-    unreadable: list[bytes],
+    unchecked: UncheckedPaths,
     retry: bool,
 ) -> Changes:
     """Merge files on disk and in the catalog, both in path order; memory grows with the changes only.
 
     `catalog_files(folder)` yields the known files after a folder with its slash, from b"" on: the files of an
-    unchanged archive are skipped by it. `unreadable` is filled while `entries` is consumed. `retry` counts
-    files that failed earlier as changed.
+    unchanged archive are skipped by it. `unchecked` is filled while `entries` is consumed. `retry` counts
+    files that failed earlier, or were read in part, as changed.
     """
     changes = Changes()
     known = catalog_files(b"")
@@ -83,13 +91,13 @@ def compare(
             changes.known_count += old.state != "gone"
             _compare_entry(new, old, changes, retry)
             new, old = next(entries, None), next(known, None)
-    _separate_unreadable(changes, unreadable)
+    _separate_unreadable(changes, unchecked)
     return changes
 
 
 def _compare_entry(new: FileEntry, old: CatalogFile, changes: Changes, retry: bool) -> None:
     """Add a file that is both on disk and in the catalog."""
-    if new[1:] != old[2:6] or old.retry or (retry and old.failed):
+    if new[1:] != old[2:6] or old.retry or (retry and (old.failed or old.partial)):
         changes.new_or_changed.append(new)
     else:
         changes.failed += old.failed
@@ -105,23 +113,18 @@ def _count_archive(archive: UnchangedArchive, changes: Changes) -> None:
     changes.failed += archive.failed_count + archive.has_error
 
 
-def _separate_unreadable(changes: Changes, unreadable: list[bytes]) -> None:
+def _separate_unreadable(changes: Changes, unchecked: UncheckedPaths) -> None:
     """Move files that could not be checked, or whose folder could not, from missing to unreadable."""
-    if unreadable:
-        names = frozenset(unreadable)
-        unseen = {
-            old.id for old in changes.missing if any(path in names for path in path_and_parents(old.path))
-        }
-        changes.unreadable = [old for old in changes.missing if old.id in unseen]
-        kept = {path for old in changes.unreadable for path in path_and_parents(old.path)}
-        # Archives are listed as failures; they are named here only if they keep known files.
-        changes.unreadable_paths = [path for path in unreadable if path in kept or not _is_in_archive(path)]
-        changes.missing = [old for old in changes.missing if old.id not in unseen]
-
-
-def _is_in_archive(path: bytes) -> bool:
-    """Return True if the name of a file, or of a folder above it, is that of an archive."""
-    return any(is_archive(part) for part in path.split(b"/"))
+    names, missing, used = {*unchecked.unreadable, *unchecked.damaged}, list[CatalogFile](), set[bytes]()
+    if not names:
+        return
+    for old in changes.missing:
+        above = names.intersection(path_and_parents(old.path))
+        (changes.unreadable if above else missing).append(old)
+        used |= above
+    changes.missing = missing
+    # Damaged archives are listed as failures; they are named here only if they keep known files.
+    changes.unreadable_paths = [*unchecked.unreadable, *(path for path in unchecked.damaged if path in used)]
 
 
 def separate_disconnected(changes: Changes, paths: list[bytes]) -> None:

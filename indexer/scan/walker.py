@@ -11,7 +11,7 @@ from typing import NamedTuple
 from indexer.decode.registry import describes_other_files
 from indexer.decode.text.caption_rows import HEADER_BYTES, has_captions
 from indexer.decode.text.records import TABLE_SUFFIXES
-from indexer.scan.diff import UnchangedArchive
+from indexer.scan.diff import UnchangedArchive, UncheckedPaths
 from indexer.scan.mounts import Mount, is_mount, mount_points
 from indexer.scan.rules import IGNORED_FOLDERS, ExcludePatterns, ScanOptions
 from indexer.scan.sidecars import assign_decoders, name_stem
@@ -46,11 +46,10 @@ ListArchive = Callable[[Archive], Iterable[FileEntry | UnchangedArchive]]
 
 
 @dataclass(slots=True)
-class ScanIssues:
+class ScanIssues(UncheckedPaths):
     """Files that a walk skipped."""
 
     skipped: Counter[str] = field(default_factory=Counter)  # suffix without a decoder -> files
-    unreadable: list[bytes] = field(default_factory=list)  # paths of files and folders
     mounts: list[Mount] = field(default_factory=list)
     dangling_links: list[bytes] = field(default_factory=list)
     used_patterns: set[str] = field(default_factory=set)  # exclude patterns that match

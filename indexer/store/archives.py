@@ -91,10 +91,18 @@ class ArchiveScan:
             archive.path, (None, None, None, 0, 0, False)
         )
         same = (size, mtime, options_hash) == (archive.size, archive.mtime, self.options_hash)
-        if (same and not (self._retry and (failed_count or has_error))) or not self._is_complete(archive):
+        retry = self._retry and (failed_count or has_error or self._has_partial_files(archive))
+        if (same and not retry) or not self._is_complete(archive):
             self._unchanged.add(archive.path)
             return [UnchangedArchive(archive.path + b"/", read_count, failed_count, has_error)]
         return [*self._open(archive)]
+
+    def _has_partial_files(self, archive: Archive) -> bool:
+        """Return True if a file in an archive was read in part."""
+        query = """SELECT 1 FROM files WHERE root = ? AND path >= ? AND path < ?
+                      AND content IN (SELECT id FROM contents WHERE note IS NOT NULL) LIMIT 1"""
+        values = (self.target.root_id, *path_range(archive.path))
+        return self.db.execute(query, values).fetchone() is not None
 
     def _open(self, archive: Archive) -> list[FileEntry]:
         is_included, prefix = (
@@ -107,8 +115,8 @@ class ArchiveScan:
             self._limits,
         )
         if listing.is_incomplete:
-            self._issues.unreadable.append(archive.path)
-        self._issues.unreadable += [prefix + name for name in listing.unreadable]
+            self._issues.damaged.append(archive.path)
+        self._issues.damaged += [prefix + name for name in listing.unreadable]
         nested = sum(map(is_archive, listing.members))
         if nested:
             listing.problems.append(f"{pluralize(nested, 'archive')} inside not indexed: unpack to index it")

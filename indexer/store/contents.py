@@ -24,7 +24,7 @@ class Contents:
         """Insert a content before its segments, within a transaction, and return its id."""
         query = "INSERT INTO contents (hash, decoder) VALUES (?, ?) RETURNING id"
         (row,) = self.db.conn.execute(query, (digest, decoder)).fetchall()
-        self._write_properties(int(row[0]), details)
+        self.write_properties(int(row[0]), details)
         if decoder in METADATA_DECODERS:
             set_progress(self.db.conn, int(row[0]), "metadata", str(METADATA_VERSION))
         if decoder == "video":
@@ -35,7 +35,7 @@ class Contents:
         """Commit the metadata of contents that were decoded again, and the times of their files."""
         with self.db.atomic():
             for content, details in batch:
-                self._write_properties(content, details)
+                self.write_properties(content, details)
                 set_progress(self.db.conn, content, "metadata", str(METADATA_VERSION))
                 self._update_file_times(content)
 
@@ -58,7 +58,8 @@ class Contents:
         for root, image_path in self.db.conn.execute(query, (content,)).fetchall():
             update_capture_time(self.db.conn, root, image_path)
 
-    def _write_properties(self, content: int, details: MediaProperties) -> None:
+    def write_properties(self, content: int, details: MediaProperties) -> None:
+        """Write the metadata of a content, within a transaction."""
         columns = asdict(details)
         keywords = columns.pop("keywords")
         names = ", ".join(f"{name} = ?" for name in columns)

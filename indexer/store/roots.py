@@ -17,7 +17,8 @@ from indexer.scan.targets import ScanTarget, is_empty_or_missing, path_range, su
 from indexer.store.contents import update_capture_time
 from retrieval.errors import LibraryError
 
-_CATALOG_FILES = """SELECT id, path, size, mtime, decoder, sidecar_of, state, error IS NOT NULL, retry
+_CATALOG_FILES = """SELECT id, path, size, mtime, decoder, sidecar_of, state, error IS NOT NULL, retry,
+                   content IN (SELECT id FROM contents WHERE note IS NOT NULL)
               FROM files WHERE root = ?"""
 
 
@@ -158,6 +159,19 @@ class Roots:
         """Store that a root is present and was scanned now."""
         now = datetime.now().isoformat(" ", "seconds")
         self.db.table("roots").update(root, {"state": "present", "scanned": now})
+
+    def save_unreadable(self, target: ScanTarget, paths: Sequence[bytes]) -> None:
+        """Store the files and folders of a target that could not be read."""
+        if not target.recursive:
+            return
+        first, last = path_range(target.subpath)
+        with self.db.atomic():
+            self.db.execute(
+                "DELETE FROM unreadable WHERE root = ? AND (path = ? OR path >= ? AND path < ?)",
+                (target.root_id, target.subpath, first, last),
+            )
+            rows = ((target.root_id, path) for path in paths)
+            self.db.conn.executemany("INSERT OR IGNORE INTO unreadable VALUES (?, ?)", rows)
 
     def mark_offline(self, root: int) -> int:
         """Store that a root is offline and return how many files it has."""

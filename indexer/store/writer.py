@@ -34,7 +34,7 @@ from retrieval.catalog.thumbnails import ThumbnailKey
 from retrieval.embedders.base import Embedder
 from retrieval.errors import LibraryError, LibraryMissing, SpaceMismatch, describe_differences
 from retrieval.media.limits import DEFAULT_LIMITS, DecodeLimits
-from retrieval.types import VISUAL_KINDS, Space, Vectors
+from retrieval.types import VISUAL_KINDS, MediaProperties, Space, Vectors
 
 migrations = sqlite_utils.Migrations("clew")
 for _name, _statements in MIGRATIONS.items():
@@ -83,6 +83,7 @@ class LibraryWriter:
         """
         self.folder, self.batch_limits, self.decode_limits = folder, batch_limits, decode_limits
         self._embedder_factory = embedder_factory
+        self._read_again = set[int]()  # contents that this writer has read
 
     def __enter__(self) -> Self:
         """Lock the library, migrate its tables, and find or create the space of the embedder."""
@@ -143,10 +144,14 @@ class LibraryWriter:
             raise SpaceMismatch(self.embedder.name, space.name, differences)
         return space.id
 
-    def is_known(self, digest: bytes, decoder: str) -> bool:
-        """Return True if all segments of a content are committed. Thread-safe."""
-        query = "SELECT 1 FROM contents WHERE hash = ? AND decoder = ? AND segments IS NOT NULL"
-        return self.catalog.db.execute(query, (digest, decoder)).fetchone() is not None
+    def is_known(self, digest: bytes, decoder: str, *, retry: bool = False) -> bool:
+        """Return True if all segments of a content are committed. Thread-safe.
+
+        With `retry`, a content that was read only in part is not known.
+        """
+        query = """SELECT 1 FROM contents WHERE hash = ? AND decoder = ? AND segments IS NOT NULL
+                      AND NOT (? AND note IS NOT NULL)"""
+        return self.catalog.db.execute(query, (digest, decoder, retry)).fetchone() is not None
 
     def write(self, root: int, chunks: Sequence[FileChunk]) -> WriteCounts:
         """Commit a batch in one transaction.
@@ -176,10 +181,14 @@ class LibraryWriter:
         read, decoded = chunk.read_result, chunk.read_result.decoded
         key = (read.digest, read.entry.decoder)
         execute = self.db.conn.execute
-        query = "SELECT id, segments FROM contents WHERE hash = ? AND decoder = ?"
-        row = execute(query, key).fetchone() or (self.contents.insert(*key, decoded.properties), None)
-        id_ = int(row[0])
-        if row[1] is None:
+        query = "SELECT id, segments, note FROM contents WHERE hash = ? AND decoder = ?"
+        row = execute(query, key).fetchone() or (self.contents.insert(*key, decoded.properties), None, None)
+        id_, is_new = int(row[0]), row[1] is None
+        if row[1] is not None and row[2] is not None and chunk.drafts and id_ not in self._read_again:
+            self._empty_content(id_, decoded.properties)
+            is_new = True
+        if is_new:
+            self._read_again.add(id_)
             stored = execute("SELECT count(*) FROM segments WHERE content = ?", (id_,)).fetchone()[0]
             for at in range(max(0, stored - chunk.first_ordinal), len(chunk.drafts)):
                 draft, ordinal = chunk.drafts[at], chunk.first_ordinal + at
@@ -189,8 +198,25 @@ class LibraryWriter:
                     new_thumbnails.append(NewThumbnail(ThumbnailKey(segment, *key, ordinal), draft.thumbnail))
             if chunk.is_last:
                 count = chunk.first_ordinal + len(chunk.drafts)
-                execute("UPDATE contents SET segments = ? WHERE id = ?", (count, id_))
+                query = "UPDATE contents SET segments = ?, note = ? WHERE id = ?"
+                execute(query, (count, decoded.note, id_))
         return id_
+
+    def _empty_content(self, content: int, properties: MediaProperties) -> None:
+        """Delete all segments of a content that was read in part, before those of a new reading.
+
+        Its files are read again if that is interrupted.
+        """
+        execute = self.db.conn.execute
+        query = "SELECT DISTINCT origin FROM segments WHERE content = ?"
+        for (origin,) in execute(query, (content,)).fetchall():
+            self._delete_results(origin, content)
+        execute(
+            "DELETE FROM analyses WHERE content = ? AND analysis NOT IN ('metadata', 'scenes')", (content,)
+        )
+        execute("UPDATE contents SET segments = NULL WHERE id = ?", (content,))
+        execute("UPDATE files SET retry = 1 WHERE content = ?", (content,))
+        self.contents.write_properties(content, properties)
 
     def _write_segment(
         self, content: int, ordinal: int, draft: SegmentDraft, vector: Vectors, origin: str = "file"
@@ -290,7 +316,8 @@ class LibraryWriter:
                ON CONFLICT (root, path) DO UPDATE SET size = ?3, mtime = ?4, error = ?8, retry = ?10,
                        state = 'present', decoder = iif(?10, decoder, ?5),
                        sidecar_of = iif(?10, sidecar_of, ?6),
-                       content = iif(?10, content, ?7), time = iif(?10, time, excluded.time)
+                       content = iif(?10 OR (?8 IS NOT NULL AND size = ?3 AND mtime = ?4), content, ?7),
+                       time = iif(?10, time, excluded.time)
                RETURNING id""",
             (root, *entry, content, read_result.error, read_result.modified_time, read_result.transient),
         ).fetchone()

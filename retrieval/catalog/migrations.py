@@ -339,4 +339,15 @@ MIGRATIONS: dict[str, tuple[str, ...]] = {
             PRIMARY KEY (root, path)
         ) STRICT, WITHOUT ROWID""",
     ),
+    "21-partial-reads": (
+        # What a decoder left out of a content.
+        """ALTER TABLE contents ADD COLUMN note TEXT""",
+        """CREATE INDEX contents_by_note ON contents (id) WHERE note IS NOT NULL""",
+        # Files and folders that the last scan could not read.
+        """CREATE TABLE unreadable (
+            root INTEGER NOT NULL REFERENCES roots (id) ON DELETE CASCADE,
+            path BLOB NOT NULL,                    -- under the root
+            PRIMARY KEY (root, path)
+        ) STRICT, WITHOUT ROWID""",
+    ),
 }

@@ -47,7 +47,11 @@ def roots(catalog: Catalog) -> tuple[Root, ...]:
                                          OR f.state = 'present' AND r.state = 'offline') AS offline,
                   count(f.id) FILTER (WHERE f.state = 'gone') AS gone,
                   count(f.id) FILTER (WHERE f.state != 'gone' AND f.error IS NOT NULL)
-                    + (SELECT count(error) FROM archives a WHERE a.root = r.id) AS failed,
+                    + (SELECT count(error) FROM archives a WHERE a.root = r.id)
+                    + (SELECT count(*) FROM unreadable u WHERE u.root = r.id) AS failed,
+                  count(f.id) FILTER (WHERE f.state != 'gone' AND f.error IS NULL
+                                        AND f.content IN (SELECT id FROM contents WHERE note IS NOT NULL))
+                    AS partial,
                   r.options
              FROM roots r LEFT JOIN files f ON f.root = r.id GROUP BY r.id ORDER BY r.path"""
     )
@@ -64,6 +68,7 @@ def _root(row: sqlite3.Row) -> Root:
         row["offline"],
         row["gone"],
         row["failed"],
+        partial=row["partial"],
         exclude=tuple(rules.get("exclude", ())),
         hidden=rules.get("hidden", False),
         archives=rules.get("archives", False),
@@ -89,13 +94,20 @@ def segment_counts(catalog: Catalog) -> tuple[dict[str, int], int]:
 
 
 def failures(catalog: Catalog) -> list[Failure]:
-    """Return the files and archives that could not be read, by path."""
+    """Return the files, folders and archives that could not be read, or only in part, by path."""
     rows = catalog.db.execute(
         f"""SELECT {ABSOLUTE_PATH} AS path, f.error FROM files f JOIN roots r ON r.id = f.root
              WHERE f.error IS NOT NULL AND f.state != 'gone'
              UNION ALL
             SELECT {ABSOLUTE_PATH}, f.error FROM archives f JOIN roots r ON r.id = f.root
-             WHERE f.error IS NOT NULL ORDER BY 1"""
+             WHERE f.error IS NOT NULL
+             UNION ALL
+            SELECT {ABSOLUTE_PATH}, 'cannot be read: no permission, or a disk error'
+              FROM unreadable f JOIN roots r ON r.id = f.root
+             UNION ALL
+            SELECT {ABSOLUTE_PATH}, 'read in part: ' || c.note
+              FROM contents c JOIN files f ON f.content = c.id JOIN roots r ON r.id = f.root
+             WHERE c.note IS NOT NULL AND f.error IS NULL AND f.state != 'gone' ORDER BY 1"""
     )
     return [Failure(decode_path(row["path"]), row["error"]) for row in rows]
 

@@ -12,7 +12,9 @@ from retrieval.types import Failure, Root, Space, Status
 
 
 @click.command("status", cls=ClewCommand)
-@click.option("--errors", is_flag=True, help="List files that could not be read, with the reason.")
+@click.option(
+    "--errors", is_flag=True, help="List files that could not be read, or only in part, with the reason."
+)
 @click.option("--json", "as_json", is_flag=True, help="Write JSON.")
 @library_option
 def status_command(library: Path, errors: bool, as_json: bool) -> None:
@@ -57,8 +59,8 @@ def describe_status(status: Status) -> str:
     if reads:
         rows.append(("Reads", "; ".join(reads)))
     lines = [f"{label:<9}{value}" for label, value in rows]
-    if any(root.failed for root in status.roots):
-        lines.append("`clew status --errors` lists the files that could not be read.")
+    if any(root.failed or root.partial for root in status.roots):
+        lines.append("`clew status --errors` lists the files that could not be read, or only in part.")
     return "\n".join(lines) + "\n"
 
 
@@ -73,6 +75,7 @@ def _describe_root(root: Root) -> str:
     states = [formatting.pluralize(root.present, "file")] * bool(root.present or not root.offline)
     states += [f"{root.offline:,} offline"] * bool(root.offline)
     states += [f"{root.failed:,} could not be read"] * bool(root.failed)
+    states += [f"{root.partial:,} read in part"] * bool(root.partial)
     state = "; the folder is not available now" if root.state == "offline" else ""
     return f"{formatting.printable(str(root.path))}: {', '.join(states)}{state}"
 

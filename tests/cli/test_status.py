@@ -26,7 +26,7 @@ def test_folders_have_counts_state_and_last_scan():
     page = lines(roots=(root,))
     assert "Folder   /photos: 3 offline, 2 could not be read; the folder is not available now" in page
     assert "         last scanned 2024-05-01T12:00:00" in page
-    assert page[-1] == "`clew status --errors` lists the files that could not be read."
+    assert page[-1] == "`clew status --errors` lists the files that could not be read, or only in part."
 
 
 def test_folder_that_was_never_scanned_has_no_files():

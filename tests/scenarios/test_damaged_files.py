@@ -1,6 +1,8 @@
 """Indexing of damaged, truncated and wrongly named files: they are read as far as possible, or reported."""
 
 import io
+import os
+import shutil
 import threading
 from collections import Counter
 
@@ -8,7 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFile
 
-from indexer import switch_library
+from indexer import switch_library, verify_library
+from indexer.decode import reader
+from indexer.decode.base import DecodedFile, SegmentDraft
 from indexer.decode.text.caption_rows import has_captions
 from indexer.decode.text.encoding import decode_text
 from indexer.store.analyses import locate, pending_contents
@@ -19,6 +23,8 @@ from retrieval.media.av.container import MEDIA_FORMATS, open_container
 from retrieval.media.images.loader import load_image
 from retrieval.media.limits import DecodeLimits
 from tests.support import audio_files, document_files, image_files, video_files
+from tests.support.archive_files import write_archive
+from tests.support.files import draw_image, write_text
 from tests.support.image_files import RED, encode_image, solid_image
 from tests.support.toy_embedder import ToyEmbedder
 
@@ -224,7 +230,10 @@ def test_truncated_document_is_read_up_to_the_truncation(tmp_path, index, place,
     assert report.notes == [f"a.docx: {note}", f"b.odt: {note}"]
     with Library.open(place, embedder=toy) as library:
         assert {hit.path.name for hit in library.search("red", count=2)} == {"a.docx", "b.odt"}
-        assert [failure.reason for failure in library.failures()] == ["damaged: truncated before its text"]
+        assert {failure.reason for failure in library.failures()} == {
+            "damaged: truncated before its text",
+            "read in part: damaged: truncated, and read up to there",
+        }
 
 
 def test_unnamed_and_duplicate_zip_members_do_not_hide_other_members(tmp_path, index):
@@ -284,3 +293,92 @@ def test_failure_reason_names_the_recognized_type(data, description, tmp_path, i
         reasons = sorted(failure.reason for failure in library.failures())
     for expected_type, reason in zip(("a PDF", "a video", "an audio file", "an image"), reasons, strict=True):
         assert reason.startswith(f"not {expected_type}: it seems to be {description}")
+
+
+@pytest.fixture
+def failing_pages(monkeypatch):
+    """Return the pages of a text that cannot be read, a set to change; the other lines are red or blue."""
+    pages = {1}
+
+    def decode(file, suffix, context):
+        lines = file.read().decode().split()
+        drafts = [SegmentDraft("text", text=line) for n, line in enumerate(lines) if n not in pages]
+        if not drafts:
+            raise MediaError("no page can be read")
+        return DecodedFile(drafts, note=f"{len(pages)} pages cannot be read" if pages else None)
+
+    monkeypatch.setitem(reader.DECODERS, "text", decode)
+    return pages
+
+
+def reasons(place, toy):
+    with Library.open(place, embedder=toy) as library:
+        root = library.status().roots[0]
+        return {each.path.name: each.reason for each in library.failures()}, root.partial
+
+
+def texts(place, toy):
+    with Library.open(place, embedder=toy) as library:
+        return sorted(hit.text for hit in library.search("red", kind="text", count=20))
+
+
+def test_file_that_was_read_in_part_is_listed_and_read_again_on_retry(
+    tmp_path, index, place, toy, failing_pages
+):
+    write_text(tmp_path / "root" / "a.txt", "red blue green")
+    index(tmp_path / "root")
+    partly = ({"a.txt": "read in part: 1 pages cannot be read"}, 1)
+    assert reasons(place, toy) == partly
+    assert index().unchanged == 1
+    (tmp_path / "root" / "a.txt").rename(tmp_path / "root" / "b.txt")
+    assert index().moved == 1
+    assert reasons(place, toy)[0] == {"b.txt": partly[0]["a.txt"]}
+    failing_pages.clear()
+    assert index().unchanged == 1
+    assert texts(place, toy) == ["green", "red"]
+    shutil.copyfile(tmp_path / "root" / "b.txt", tmp_path / "root" / "c.txt")
+    assert index(retry=True).segments == 3
+    assert texts(place, toy) == ["blue", "green", "red"]
+    assert reasons(place, toy) == ({}, 0)
+    report = index(retry=True)
+    assert (report.unchanged, report.segments) == (2, 0)
+    assert verify_library(place).errors == []
+
+
+def test_failed_retry_keeps_what_was_read_in_part(tmp_path, index, place, toy, failing_pages):
+    write_text(tmp_path / "root" / "a.txt", "red blue green")
+    index(tmp_path / "root")
+    failing_pages.update(range(3))
+    assert index(retry=True).failed == 1
+    assert texts(place, toy) == ["green", "red"]
+    failing_pages.clear()
+    index(retry=True)
+    assert texts(place, toy) == ["blue", "green", "red"]
+
+
+def test_file_in_an_archive_that_was_read_in_part_is_read_again_on_retry(
+    tmp_path, index, place, toy, failing_pages
+):
+    write_archive(tmp_path / "root" / "a.zip", {"a.txt": b"red blue green"})
+    index(tmp_path / "root", archives=True)
+    failing_pages.clear()
+    index(retry=True)
+    assert texts(place, toy) == ["blue", "green", "red"]
+
+
+def test_unreadable_folder_is_listed_until_it_can_be_read(folder, index, place, toy, monkeypatch):
+    draw_image(folder / "locked" / "grey.png", (50, 50, 50))
+    scandir = os.scandir
+
+    def refuse(path):
+        if os.fsencode(path).endswith(b"locked"):
+            raise PermissionError(13, "Permission denied")
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    report = index(folder)
+    assert report.notes == [f"Cannot read {folder / 'locked'}."]
+    assert reasons(place, toy)[0] == {"locked": "cannot be read: no permission, or a disk error"}
+    monkeypatch.undo()
+    index(folder)
+    assert reasons(place, toy)[0] == {}

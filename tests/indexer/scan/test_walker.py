@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from indexer.scan.diff import CatalogFile, compare
+from indexer.scan.diff import CatalogFile, UncheckedPaths, compare
 from indexer.scan.rules import ScanOptions
 from indexer.scan.targets import ScanTarget
 from indexer.scan.walker import ScanIssues, list_files, walk
@@ -170,7 +170,7 @@ def test_comparison_of_sorted_files_equals_that_of_sets(disk, catalog, state):
         CatalogFile(next(ids), path, size, 0, "picture", None, state, False)
         for path, size in sorted(catalog.items())
     ]
-    changes = compare(iter(entries), lambda after: iter(known), [], retry=False)
+    changes = compare(iter(entries), lambda after: iter(known), UncheckedPaths(), retry=False)
     same = {path for path in disk if catalog.get(path) == disk[path]}
     assert {f.path for f in changes.new_or_changed} == set(disk) - same
     assert changes.unchanged == len(same)
@@ -184,6 +184,6 @@ def test_files_below_an_unreadable_folder_are_not_missing():
         CatalogFile(i, path, 1, 1, "picture", None, "present", False)
         for i, path in enumerate([b"a/x", b"ab/x", b"b"])
     ]
-    changes = compare(iter([]), lambda after: iter(known), [b"a"], retry=False)
+    changes = compare(iter([]), lambda after: iter(known), UncheckedPaths([b"a"]), retry=False)
     assert [k.path for k in changes.unreadable] == [b"a/x"]
     assert [k.path for k in changes.missing] == [b"ab/x", b"b"]
