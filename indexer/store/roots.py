@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -216,9 +217,15 @@ class Roots:
         roots = {root.root_path: root.root_id for root in self.all()}
         for path in paths:
             if path not in roots:
-                raise LibraryError(
-                    f"{os.fsdecode(path)} is not an indexed folder of this library. `clew status` lists them."
+                above = next((root for root in sorted(roots, reverse=True) if subpath_of(path, root)), None)
+                folder = os.fsdecode(path)
+                hint = (
+                    "`clew status` lists them."
+                    if above is None
+                    else f"It is in {os.fsdecode(above)}; to leave it out: "
+                    f"clew index {shlex.quote(os.fsdecode(above))} --exclude {shlex.quote(folder)}"
                 )
+                raise LibraryError(f"{folder} is not an indexed folder of this library. {hint}")
         count = 0
         with self.db.atomic():
             for path in paths:

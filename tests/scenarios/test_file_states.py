@@ -436,3 +436,11 @@ def test_root_that_links_to_an_empty_mount_point_is_offline(tmp_path, index, mou
     unmount(mount_list, tmp_path / "usb")
     report = index()
     assert (report.offline, report.gone) == (3, 0)
+
+
+def test_forget_of_a_subfolder_says_how_to_exclude_it(folder, index, place):
+    draw_image(folder / "sub" / "a.png", (1, 2, 3))
+    index(folder)
+    with pytest.raises(LibraryError, match=f"clew index {folder} --exclude {folder}/sub"):
+        forget([folder / "sub"], library=place)
+    assert index(folder, exclude=str(folder / "sub")).gone == 1
