@@ -65,7 +65,7 @@ def build_indexes(writer: LibraryWriter, space: Space, method: IndexMethod | Non
     writer.spaces.set_indexes(built)
     used = {file.file for other in catalog.spaces() for file in other.indexes}
     for path in folder.iterdir():
-        if path.name not in used:  # old indexes and temporary files
+        if path.name not in used and not path.is_dir():  # old indexes and temporary files; @eaDir stays
             path.unlink()
     return built
 

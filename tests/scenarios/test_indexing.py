@@ -352,3 +352,11 @@ def test_status_shows_excluded_patterns(pictures, clew):
     clew("index", pictures, "--model", "builtin", "--exclude", "p/private", "--hidden")
     assert "without /private\n" in clew("status").stdout
     assert "with hidden files\n" in clew("status").stdout
+
+
+def test_folder_of_another_program_in_the_indexes_is_kept(folder, index, place):
+    (place / "indexes" / "@eaDir").mkdir(parents=True)
+    assert index(folder).added == 7
+    draw_image(folder / "new.png", (7, 70, 170))
+    assert index(folder).added == 1
+    assert (place / "indexes" / "@eaDir").is_dir()
