@@ -375,7 +375,8 @@ class Library:
             space = self._active_space()
             if self._embedder_override is not None:
                 self._embedder_of(space)
-            space_index = SpaceIndex(catalog, space)
+            previous = None if self._cached_index is None else self._cached_index[1]
+            space_index = SpaceIndex(catalog, space, previous)
             if space_index.damage and catalog.space(self._space_name) != space:  # rebuilt meanwhile
                 return self._open_space_index()
             self._cached_index = version, space_index

@@ -31,12 +31,19 @@ class SpaceIndex:
     If an index file is missing or damaged, all its vectors are compared instead, and `damage` has the reason.
     """
 
-    def __init__(self, catalog: Catalog, space: Space) -> None:
+    def __init__(self, catalog: Catalog, space: Space, previous: "SpaceIndex | None" = None) -> None:
+        """Open a space. Its unindexed vectors extend those of `previous`, before the last commits.
+
+        Vectors are missing from a space that is not complete, so they may be inserted before later ones.
+        """
         self.catalog = catalog
         self.space = space
         self.damage: str | None = None
         self.indexes = {file.kind: index for file in space.indexes if (index := self._open_index(file))}
         self._unindexed: dict[Kind, ExactIndex] = {}
+        self._known_unindexed: dict[Kind, ExactIndex] = {}
+        if previous is not None and previous.space == space and space.complete and not previous.damage:
+            self._known_unindexed |= previous._unindexed
         self._allowed_ids: dict[Filters, Ids] = {}
         self._background_vectors: dict[Kind, Vectors] = {}
         self._background_queries: dict[QueryMode, Vectors | None] = {}
@@ -104,10 +111,18 @@ class SpaceIndex:
 
     def _read_unindexed(self, kind: Kind) -> ExactIndex:
         built = kind in self.indexes or kind not in {file.kind for file in self.space.indexes}
-        chunks = list(self.catalog.vectors_after(self.space, kind, self.space.indexed_to if built else 0))
+        known = self._known_unindexed.pop(kind, None)
+        if known is None or not len(known):
+            known = ExactIndex(np.empty(0, np.int64), np.empty((0, self.space.dim), np.float32))
+            last = self.space.indexed_to if built else 0
+        else:
+            last = int(known.ids[-1])
+        newer = list(self.catalog.vectors_after(self.space, kind, last))
+        if not newer:  # deleted vectors remain; a ranking reads the vectors of its candidates
+            return known
         return ExactIndex(
-            np.concatenate([ids for ids, _ in chunks] or [np.empty(0, np.int64)]),
-            np.concatenate([rows for _, rows in chunks] or [np.empty((0, self.space.dim), np.float32)]),
+            np.concatenate([known.ids, *(ids for ids, _ in newer)]),
+            np.concatenate([known.vectors, *(rows for _, rows in newer)]),
         )
 
     def _read_background_vectors(self, kind: Kind) -> Vectors:

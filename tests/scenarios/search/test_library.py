@@ -8,7 +8,10 @@ import pytest
 
 from indexer import index_folder
 from indexer.operations.forget import forget
+from indexer.store.writer import LibraryWriter
 from retrieval import Library, SearchOptions
+from retrieval.catalog.reader import Catalog
+from retrieval.catalog.schema import vectors_table
 from retrieval.errors import LibraryError, LibraryMissing, LibraryVersionMismatch, QueryError
 from retrieval.types import Filters
 from tests.support.files import draw_image, write_text
@@ -142,6 +145,38 @@ def test_open_library_sees_changes_of_the_writer(folder, library, index):
     assert "red.png" not in names(library.search("red", count=20))
     forget(library=library.status().folder, purge=True)
     assert len(library.search("red", count=20)) == 7
+
+
+def test_commit_of_the_writer_does_not_reload_unindexed_vectors(library, folder, index, toy, monkeypatch):
+    with LibraryWriter(library.folder, lambda _: toy) as writer, writer.db.atomic():
+        writer.db.execute("UPDATE spaces SET indexed_to = 0")
+        writer.db.execute("DELETE FROM indexes")
+    everything = names(library.search("red", count=20))
+    read, vectors_after = [], Catalog.vectors_after
+
+    def recorded(catalog, space, kind, after_id):
+        for ids, vectors in vectors_after(catalog, space, kind, after_id):
+            read.extend(ids.tolist())
+            yield ids, vectors
+
+    monkeypatch.setattr(Catalog, "vectors_after", recorded)
+    with LibraryWriter(library.folder, lambda _: toy) as writer:
+        writer.save_settings(writer.settings())
+    assert names(library.search("red", count=20)) == everything
+    assert read == []
+    with LibraryWriter(library.folder, lambda _: toy) as writer, writer.db.atomic():
+        last = writer.db.execute("SELECT max(id) FROM segments").fetchone()[0]
+        writer.db.execute(
+            "INSERT INTO contents (hash, decoder, segments) SELECT x'01', decoder, 1 FROM contents LIMIT 1"
+        )
+        content = writer.db.execute("SELECT max(id) FROM contents").fetchone()[0]
+        writer.db.execute("INSERT INTO segments (content, ordinal, kind) VALUES (?, 0, 'image')", (content,))
+        table = vectors_table(writer.space_id)
+        writer.db.execute(f"INSERT INTO {table} SELECT {last + 1}, vector FROM {table} WHERE segment = 1")
+        writer.db.execute(f"DELETE FROM {table} WHERE segment = 2")
+    hits = library.search("red", count=20)
+    assert read == [last + 1]
+    assert len(hits) == len(everything) - 1  # the new segment has no file
 
 
 def index_random_images(tmp_path, index, count, method):
