@@ -50,7 +50,12 @@ class ExtraMissing(ClewError):
     """A feature whose optional dependency is not installed."""
 
     def __init__(self, feature: str, extra: str) -> None:
+        self.feature, self.extra = feature, extra
         super().__init__(f'{feature} requires an extra: pip install "clew-search[{extra}]"')
+
+    def __reduce__(self) -> tuple[type["ExtraMissing"], tuple[str, str]]:
+        """Return how to restore an error of a subprocess."""
+        return type(self), (self.feature, self.extra)
 
 
 class EmbedderError(ClewError):

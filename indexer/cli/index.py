@@ -8,7 +8,7 @@ import click
 
 from indexer.cli.models import model_options
 from indexer.cli.params import ByteSize
-from indexer.cli.progress import ProgressBar, quiet_decoders
+from indexer.cli.progress import ProgressBar, exit_after_interrupt, quiet_decoders, second_interrupt_ends
 from indexer.cli.watch import run_watch
 from indexer.operations.options import IndexOptions
 from indexer.watch.options import WatchOptions
@@ -140,14 +140,14 @@ def index_command(
             watch_options=WatchOptions(on_initial_scan=show),
         )
         return
-    with quiet_decoders(), ProgressBar() as bar:
+    with second_interrupt_ends(), quiet_decoders(), ProgressBar() as bar:
         report = update_library(
             folders, library=library, model=model, options=options, progress=bar.advance, notify=note
         )
     show(report)
     if report.interrupted:
         note("Interrupted. Indexed files are kept; `clew index` resumes.")
-        raise SystemExit(130)
+        exit_after_interrupt()
 
 
 def summary_json(report: "Report") -> str:

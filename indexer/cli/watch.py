@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from indexer.cli.params import Duration
-from indexer.cli.progress import ProgressBar, quiet_decoders
+from indexer.cli.progress import ProgressBar, end_process, exit_after_interrupt, quiet_decoders
 from indexer.operations.options import DEFAULT_OPTIONS, IndexOptions
 from indexer.watch.options import WatchOptions
 from retrieval.catalog.schema import CATALOG_FILE
@@ -94,18 +94,21 @@ def run_watch(
         )
     note("Stopped. Indexed files are kept.")
     if signal.SIGTERM not in received:
-        raise SystemExit(130)
+        exit_after_interrupt()
 
 
 @contextmanager
 def interrupt_on_signal() -> Iterator[tuple[Event, set[int]]]:
     """Raise KeyboardInterrupt on SIGINT and SIGTERM and end quietly; yield an event and the signals.
 
-    The event is set first, because an interrupt that arrives during a finalizer is lost.
+    A second signal of the same number ends the process at once. The event is set first,
+    because an interrupt that arrives during a finalizer is lost.
     """
     stop, received = Event(), set[int]()
 
     def handle(number: int, _: object) -> None:
+        if number in received:
+            end_process()
         received.add(number)
         stop.set()
         raise KeyboardInterrupt

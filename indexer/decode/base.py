@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from retrieval.embedders.base import Pixels
 from retrieval.types import Kind, MediaProperties, Vectors
 
+DRAFT_BYTES = 400  # of a draft without its contents
+
 
 @dataclass(frozen=True, slots=True)
 class SegmentDraft:
@@ -20,6 +22,12 @@ class SegmentDraft:
     vector: Vectors | None = None  # (d,), if the decoder has embedded the segment itself
     thumbnail: bytes | None = None  # WebP
     caption_target: bytes | None = None  # the image of a table's caption; path relative to the table
+
+    @property
+    def memory_bytes(self) -> int:
+        """Return the approximate memory of the segment."""
+        arrays = sum(array.nbytes for array in (self.pixels, self.vector) if array is not None)
+        return DRAFT_BYTES + arrays + 2 * len(self.text or "") + len(self.thumbnail or b"")
 
     @property
     def is_image_part(self) -> bool:

@@ -3,11 +3,14 @@
 import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from errno import EBUSY
 from functools import partial
-from io import BufferedReader
+from io import BufferedReader, UnsupportedOperation
+from threading import Event
 from typing import BinaryIO, cast
 
 from indexer.decode.audio import decoder as audio
@@ -24,6 +27,8 @@ from retrieval.errors import ExtraMissing, MediaError
 from retrieval.media.archives.archive import Opener, open_path
 from retrieval.media.limits import DEFAULT_LIMITS, DecodeLimits
 from retrieval.media.regular_file import open_regular_file
+
+HASH_BUFFER_BYTES = 1 << 20
 
 DECODERS: dict[str, Decoder] = {
     "picture": images.decode,
@@ -96,7 +101,7 @@ def _read_open_file(
     file: BufferedReader, entry: FileEntry, context: DecodeContext, is_known: Callable[[bytes, str], bool]
 ) -> ReadResult:
     """Hash an open file, and decode it if its content is new."""
-    digest = hashlib.file_digest(file, "sha256").digest()
+    digest = _hash(file, context.stop)
     if is_known(digest, entry.decoder):
         return ReadResult(entry, digest)
     file.seek(0)
@@ -107,6 +112,8 @@ def _read_open_file(
         return ReadResult(entry, error=str(error))
     except ExtraMissing as error:
         return ReadResult(entry, error=str(error), transient=True, missing_extra=str(error))
+    except CancelledError:
+        raise
     except Exception as error:  # a bug of a decoder must not stop the run
         return ReadResult(entry, error=f"unexpected {type(error).__name__}: {error}")
 
@@ -144,26 +151,58 @@ def redecode(
     The scenes of a video depend on the embedder; `scene_ranges`, in seconds, gives those that it has.
     """
     try:
-        with open_unchanged(digest, path, opener, context.limits) as file:
+        with open_unchanged(digest, path, opener, context.limits, context.stop) as file:
             if file is None:
                 return None
             if scene_ranges is not None:
                 return DecodedFile(video.embed_known_scenes(file, context, scene_ranges))
             decoded = _decode_or_sniff(decoder_name, file, _suffix(path), context)
             return localize(decoded, path, modified_seconds(path))
+    except CancelledError:
+        raise
     except Exception:  # also a decoder that now rejects the file
         return None
 
 
 @contextmanager
 def open_unchanged(
-    digest: bytes, path: bytes, opener: Opener | None = None, limits: DecodeLimits = DEFAULT_LIMITS
+    digest: bytes,
+    path: bytes,
+    opener: Opener | None = None,
+    limits: DecodeLimits = DEFAULT_LIMITS,
+    stop: Event | None = None,
 ) -> Iterator[BufferedReader | None]:
-    """Open a file; yield None if its content has another digest. Raises OSError."""
+    """Open a file; yield None if its content has another digest.
+
+    Raises OSError, also at the end if the file has changed meanwhile.
+    """
     with cast(BufferedReader, (opener or partial(open_path, path, limits))()) as file:
-        unchanged = hashlib.file_digest(file, "sha256").digest() == digest
+        before = size_and_time(file)
+        unchanged = _hash(file, stop) == digest
         file.seek(0)
         yield file if unchanged else None
+        if unchanged and size_and_time(file) != before:
+            raise OSError(EBUSY, "is being written")
+
+
+def size_and_time(file: BinaryIO) -> tuple[int, int] | None:
+    """Return size and modification time of an open file; None if it is in memory."""
+    try:
+        status = os.fstat(file.fileno())
+    except (UnsupportedOperation, AttributeError):
+        return None
+    return status.st_size, status.st_mtime_ns
+
+
+def _hash(file: BinaryIO, stop: Event | None) -> bytes:
+    """Return the SHA-256 of a file; raises CancelledError when `stop` is set."""
+    sha256, buffer = hashlib.sha256(), bytearray(HASH_BUFFER_BYTES)
+    view = memoryview(buffer)
+    while count := cast(BufferedReader, file).readinto(buffer):
+        if stop is not None and stop.is_set():
+            raise CancelledError
+        sha256.update(view[:count])
+    return sha256.digest()
 
 
 def localize(decoded: DecodedFile, path: bytes, modified: float | None) -> DecodedFile:

@@ -9,12 +9,15 @@ from indexer.decode.base import SegmentDraft
 from indexer.decode.text.chunking import Chunker
 from indexer.embed.batches import embed_drafts
 from retrieval.embedders.base import Embedder
+from retrieval.embedders.pace import EmbeddingPace
 from retrieval.types import Vectors
 
 PLACEHOLDER_TEXT = "text"  # replaces a text without any token of the model, such as &nbsp;
 
 
-def embed_long_texts(embedder: Embedder, drafts: Sequence[SegmentDraft]) -> Vectors:
+def embed_long_texts(
+    embedder: Embedder, drafts: Sequence[SegmentDraft], pace: EmbeddingPace | None = None
+) -> Vectors:
     """Return the vectors of drafts, (n, d); that of a long text is the mean over its passages."""
     chunker = Chunker(embedder)
     parts: list[SegmentDraft] = []
@@ -23,7 +26,7 @@ def embed_long_texts(embedder: Embedder, drafts: Sequence[SegmentDraft]) -> Vect
         passages = _passages(chunker, draft)
         parts += passages
         owners += [row] * len(passages)
-    vectors = embed_drafts(embedder, parts)
+    vectors = embed_drafts(embedder, parts, pace)
     if len(parts) == len(drafts):
         return vectors
     sums = np.zeros((len(drafts), embedder.dim), np.float32)

@@ -5,6 +5,7 @@ clap          Classify sound events with a CLAP model, by transformers: the labe
 content_pass  Passes: work that each stored content needs once, with one runner for all of them.
 ocr           Text recognition (OCR) in images, scanned pages and videos, by rapidocr, offline.
 runner        Run the enabled analyses after indexing: text in images, speech, and sound events.
+screenshots   Recognize screenshots by their names, to suggest reading their text.
 sound_events  Sound events in audio files and videos: the labels of each window of ten seconds.
 sound_labels  The labels of everyday sounds that audio windows are compared with.
 speech        Speech in audio files and videos, as passages of a transcript with their times.

@@ -1,21 +1,29 @@
 """Analyzer protocol, its work units, and the pass that runs an analyzer over contents."""
 
+import os
+import sqlite3
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import CancelledError
 from contextlib import closing
+from threading import Event
 from typing import BinaryIO, NamedTuple, Protocol
 
 from indexer.decode.base import SegmentDraft
-from indexer.decode.reader import open_unchanged
+from indexer.decode.reader import open_unchanged, size_and_time
 from indexer.enrich.content_pass import ContentPass, in_reading_order
+from indexer.prefetch import LinkedEvent
 from indexer.store.analyses import (
     Analysis,
     PartialResult,
     PendingContent,
     locate,
 )
-from indexer.store.writer import LibraryWriter
+from indexer.types import BatchLimits
+from retrieval.catalog.settings import LibrarySettings
+from retrieval.embedders.base import Embedder
 from retrieval.errors import ExtraMissing
+from retrieval.media.limits import DecodeLimits
 from retrieval.types import Vectors
 
 
@@ -43,49 +51,108 @@ class Enrichment(NamedTuple):
     title: str  # for progress and notes
     version: str  # another one analyzes all contents again
     decoders: Sequence[str]  # of the contents that are analyzed
-    create_analyzer: Callable[[], Analyzer]  # raises ExtraMissing and EmbedderError
+    create_analyzer: Callable[[Event], Analyzer]  # raises ExtraMissing and EmbedderError; the event stops it
 
 
-class AnalysisPass(ContentPass[tuple[int, WorkUnit], PartialResult]):
+class AnalyzedLibrary(Protocol):
+    """A library whose contents are analyzed: a `LibraryWriter`, or one that is locked only for writing."""
+
+    @property
+    def embedder(self) -> Embedder:
+        """The embedder of the active space."""
+        ...
+
+    @property
+    def decode_limits(self) -> DecodeLimits:
+        """The limits of decoding."""
+        ...
+
+    @property
+    def batch_limits(self) -> BatchLimits:
+        """When results are committed."""
+        ...
+
+    @property
+    def connection(self) -> sqlite3.Connection:
+        """A connection to the catalog, for reading."""
+        ...
+
+    def settings(self) -> LibrarySettings:
+        """Return the settings."""
+        ...
+
+    def save_results(
+        self, analysis: Analysis, version: str, results: Sequence[PartialResult], vectors: Vectors
+    ) -> Counter[str]:
+        """Commit results of an analysis; count new segments by kind."""
+        ...
+
+
+class ContentUnit(NamedTuple):
+    """A unit of a content's file."""
+
+    content: int
+    path: bytes
+    unit: WorkUnit
+
+
+class AnalysisPass(ContentPass[ContentUnit, PartialResult]):
     """Runs an analyzer over contents."""
 
     prefetch_per_thread = 1  # units are large: minutes of audio, images in full size
 
-    def __init__(self, writer: LibraryWriter, enrichment: Enrichment, contents: Sequence[int]) -> None:
+    def __init__(
+        self,
+        writer: AnalyzedLibrary,
+        enrichment: Enrichment,
+        contents: Sequence[int],
+        stop: Event | None = None,
+    ) -> None:
         """Create the analyzer; raises ExtraMissing and EmbedderError."""
-        self.writer, self.contents = writer, contents
+        self.writer, self.contents, self.stop = writer, contents, LinkedEvent(stop)
         self.batch_size, self.commit_interval = writer.batch_limits.segments, writer.batch_limits.seconds
-        self.analyzer = enrichment.create_analyzer()
+        self.analyzer = enrichment.create_analyzer(self.stop)
         self.threads = self.analyzer.threads
         self.total = len(contents)
         self.new_segments = Counter[str]()
         self.contents_with_results = set[int]()
         self._key = enrichment.analysis, enrichment.version
 
-    def pending(self) -> Iterator[tuple[int, WorkUnit]]:
+    def name(self, item: ContentUnit) -> str:
+        """Return the name of an item's file."""
+        return os.fsdecode(os.path.basename(item.path))
+
+    def pending(self) -> Iterator[ContentUnit]:
         """Yield the units of each content; a missing or changed file waits for a later run."""
-        contents, limits = locate(self.writer.db.conn, self.contents, *self._key), self.writer.decode_limits
+        contents, limits = (
+            locate(self.writer.connection, self.contents, *self._key),
+            self.writer.decode_limits,
+        )
         for content, opener in in_reading_order(contents, limits):
             try:
-                with open_unchanged(content.digest, content.path, opener, limits) as file:
+                with open_unchanged(content.digest, content.path, opener, limits, self.stop) as file:
                     if file is None:
                         continue
+                    before = size_and_time(file)
                     with closing(self.analyzer.work_units(file, content)) as units:
-                        yield from ((content.content, unit) for unit in units)
+                        for unit in units:
+                            if size_and_time(file) != before:  # the unit may be of another content
+                                break
+                            yield ContentUnit(content.content, content.path, unit)
             except (OSError, ExtraMissing):  # removed meanwhile, or not readable at the moment
                 continue
+            except CancelledError:
+                return
             except Exception:  # no version of this analyzer can read it
-                yield content.content, WorkUnit(list, None)
+                yield ContentUnit(content.content, content.path, WorkUnit(list, None))
 
-    def process(self, item: tuple[int, WorkUnit]) -> Sequence[PartialResult]:
+    def process(self, item: ContentUnit) -> Sequence[PartialResult]:
         """Analyze a unit."""
-        content, unit = item
-        return [PartialResult(content, unit.analyze(), unit.progress)]
+        return [PartialResult(item.content, item.unit.analyze(), item.unit.progress)]
 
-    def recover(self, item: tuple[int, WorkUnit], error: Exception) -> Sequence[PartialResult]:
+    def recover(self, item: ContentUnit, error: Exception) -> Sequence[PartialResult]:
         """Record that nothing was found in a unit."""
-        content, unit = item
-        return [PartialResult(content, (), unit.progress)]
+        return [PartialResult(item.content, (), item.unit.progress)]
 
     def drafts(self, result: PartialResult) -> Sequence[SegmentDraft]:
         """Return the new segments."""

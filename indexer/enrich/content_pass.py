@@ -6,24 +6,29 @@ commits in batches and reports progress.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import CancelledError
 from contextlib import closing
 from math import inf
+from threading import Event
 from time import monotonic
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 from indexer.decode.base import SegmentDraft
 from indexer.embed.archive_order import in_archive_order
 from indexer.embed.long_texts import embed_long_texts
-from indexer.prefetch import prefetch
+from indexer.prefetch import finishing_message, prefetch
 from indexer.store.analyses import PendingContent
-from indexer.types import DEFAULT_BATCH_LIMITS
+from indexer.types import DEFAULT_BATCH_LIMITS, Notify, ignore_message
 from retrieval.embedders.base import Embedder
+from retrieval.embedders.pace import EmbeddingPace
 from retrieval.media.archives.archive import Opener
 from retrieval.media.limits import DEFAULT_LIMITS, DecodeLimits
 from retrieval.system import cores
 from retrieval.types import Vectors
 
 PREFETCH_PER_THREAD = 16  # items processed ahead per thread
+
+TICK_SECONDS = 0.5  # between two checks whether a batch is due while an item is processed
 
 PassProgress = Callable[[int, int], None]  # done, total
 OpenableContent = tuple[PendingContent, Opener | None]  # with its opener if the file is in an archive
@@ -39,6 +44,7 @@ class ContentPass(ABC, Generic[Item, Result]):
     """
 
     total: int  # contents, or segments, at the start
+    stop: Event | None = None  # ends the items in hand with CancelledError; set at an early end of the pass
     done = 0  # of them committed; counted by `commit`
     failures: tuple[Exception, ...] = ()  # the errors that `process` raised
     threads: int | None = None  # that process items; None is one per core
@@ -47,6 +53,10 @@ class ContentPass(ABC, Generic[Item, Result]):
     batch_size = DEFAULT_BATCH_LIMITS.segments
     commit_interval = inf  # seconds after which a smaller batch is committed
     embed_threads = 0  # batches embedded while further items are processed; 0 commits each batch first
+
+    def name(self, item: Item) -> str:
+        """Return the name of an item's file, to report that it is still in hand."""
+        return ""
 
     @abstractmethod
     def pending(self) -> Iterable[Item]:
@@ -69,7 +79,12 @@ class ContentPass(ABC, Generic[Item, Result]):
         """Write the results, and the vectors (n, d) of their n drafts, in one transaction."""
 
 
-def run_pass(work: ContentPass[Item, Result], embedder: Embedder, progress: PassProgress) -> None:
+def run_pass(
+    work: ContentPass[Item, Result],
+    embedder: Embedder,
+    progress: PassProgress,
+    notify: Notify = ignore_message,
+) -> None:
     """Process everything that is pending, and commit it in batches.
 
     An item that fails holds up no other. If every item fails, the cause is probably not in the items: then
@@ -78,18 +93,34 @@ def run_pass(work: ContentPass[Item, Result], embedder: Embedder, progress: Pass
     processor = _Processor(work)
     threads = work.threads or cores()
     depth = 1 + work.prefetch_per_thread * threads
+    pace, no_results = EmbeddingPace(work.stop), cast("Sequence[Result]", ())
 
     def embed(batch: list[Result]) -> tuple[list[Result], Vectors]:
-        return batch, embed_long_texts(embedder, [draft for result in batch for draft in work.drafts(result)])
+        drafts = [draft for result in batch for draft in work.drafts(result)]
+        return batch, embed_long_texts(embedder, drafts, pace)
+
+    def report_wait(items: Sequence[Item]) -> None:
+        notify(finishing_message([name for item in items if (name := work.name(item))]))
 
     with (
-        closing(prefetch(processor, work.pending(), threads=threads, depth=depth)) as processed,
+        closing(
+            prefetch(
+                processor,
+                work.pending(),
+                threads=threads,
+                depth=depth,
+                stop=work.stop,
+                on_wait=report_wait,
+                tick=(TICK_SECONDS, no_results),
+            )
+        ) as processed,
         closing(
             prefetch(
                 embed,
                 _batches(processor, processed),
                 threads=work.embed_threads or 1,
                 depth=work.embed_threads + 1,
+                stop=work.stop,
             )
         ) as batches,
     ):
@@ -111,6 +142,8 @@ class _Processor(Generic[Item, Result]):
     def __call__(self, item: Item) -> Sequence[Result]:
         try:
             results = self.work.process(item)
+        except CancelledError:
+            raise
         except Exception as error:  # a defect of a library that one file triggers
             self.last_error = error
             self.work.failures += (error,)
@@ -137,6 +170,9 @@ def _batches(
             if is_due and processor.is_trusted:
                 yield batch
                 batch, size, started = [], 0, monotonic()
+        if batch and not results and processor.is_trusted and monotonic() - started > work.commit_interval:
+            yield batch
+            batch, size, started = [], 0, monotonic()
     if batch and processor.is_trusted:
         yield batch
 

@@ -5,6 +5,7 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
+from threading import Event
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 import numpy as np
@@ -22,6 +23,7 @@ from retrieval.embedders.base import Embedder
 from retrieval.errors import ExtraMissing, MediaError
 from retrieval.media.images.loader import decode_image, open_image
 from retrieval.media.limits import DEFAULT_LIMITS, DecodeLimits
+from retrieval.media.sandboxed_calls import iterate_sandboxed
 from retrieval.system import cores
 
 if TYPE_CHECKING:
@@ -42,6 +44,7 @@ MIN_CONFIDENCE = 0.6  # of a line
 MAX_ENGINES = 4  # some hundred megabytes each
 PAGE_SIZE = 1_754  # pixels of the longer side of a page: A4 at 150 dpi
 MIN_PAGE_LETTERS = 16  # a page with fewer letters is a scan
+SUPPORTED_DECODERS = ("picture", "document", "video")
 
 
 Engine = Callable[..., Any]  # a RapidOCR: BGR pixels -> boxes, texts and scores of lines
@@ -53,6 +56,7 @@ class OcrImage(NamedTuple):
     image: "Image"
     page: int | None = None  # from 1
     progress: float | None = None  # seconds or pages up to its end; None completes the content
+    factor: float = 1.0  # by which it was reduced
     has_boxes: bool = True  # False for a page of a PDF, which has no pixels
     scene: SceneRange | tuple[None, None] = (None, None)
 
@@ -93,10 +97,11 @@ class OcrAnalyzer:
         embedder: Embedder,
         scene_ranges: Callable[[int], Sequence[SceneRange]],
         limits: DecodeLimits = DEFAULT_LIMITS,
+        stop: Event | None = None,
         load_engine: Callable[[int], Engine] = load_engine,
     ) -> None:
         """Load the engines; `scene_ranges` returns the scenes of a video. Raises ExtraMissing."""
-        self.threads = min(cores(), MAX_ENGINES)
+        self.threads, self._stop = min(cores(), MAX_ENGINES), stop
         self._chunker, self._scene_ranges, self._limits = Chunker(embedder), scene_ranges, limits
         self._engines: SimpleQueue[Engine] = SimpleQueue()
         for _ in range(self.threads):
@@ -105,34 +110,43 @@ class OcrAnalyzer:
     def work_units(self, file: BinaryIO, pending: PendingContent) -> Generator[WorkUnit]:
         """Yield the image, the scanned pages of a document or the scenes of a video; raises MediaError."""
         progress: float | None = 0.0
-        if pending.decoder == "video":
-            images = _scene_frames(file, pending.progress, self._scene_ranges(pending.content))
-        else:
-            images = IMAGE_EXTRACTORS[pending.decoder](file, int(pending.progress), self._limits)
-        for image in images:
+        for image in self._images(file, pending):
             progress = image.progress
-            limited, factor = _limit_size(image.image)
-            yield WorkUnit(partial(self.recognize, image._replace(image=limited), factor), progress)
+            yield WorkUnit(partial(self.recognize, image), progress)
         if progress is not None:
             yield WorkUnit(list, None)
 
-    def recognize(self, ocr_image: OcrImage, factor: float = 1) -> list[SegmentDraft]:
-        """Return the passages in an image that was reduced by a factor; their boxes refer to the original."""
+    def _images(self, file: BinaryIO, pending: PendingContent) -> Iterator[OcrImage]:
+        """Yield the images of a file after `pending.progress`."""
+        after, limits, stop = pending.progress, self._limits, self._stop
+        if pending.decoder == "document":
+            yield from map(_limit_size, _scanned_pages(file, int(after), limits, stop))
+        elif pending.decoder == "picture":
+            yield from iterate_sandboxed(read_image_pages, file, int(after), limits, limits=limits, stop=stop)
+        else:
+            scenes = [scene for scene in self._scene_ranges(pending.content) if scene[1] > after]
+            for scene, frame in iterate_sandboxed(
+                extract_scene_frames, file, scenes, RECOGNITION_SIZE, limits=limits, stop=stop
+            ):
+                yield _limit_size(OcrImage(frame, progress=scene[1], scene=scene))
+
+    def recognize(self, image: OcrImage) -> list[SegmentDraft]:
+        """Return the passages in an image; their boxes refer to the original."""
         engine = self._engines.get()
         try:
-            lines = [line.transformed(0, 0, factor) for line in _recognize_lines(engine, ocr_image.image)]
+            lines = [line.transformed(0, 0, image.factor) for line in _recognize_lines(engine, image.image)]
         finally:
             self._engines.put(engine)
         blocks = text_blocks(lines, self._chunker)
-        start, end = ocr_image.scene
+        start, end = image.scene
         return [
             SegmentDraft(
                 "text",
                 text=block.text,
                 start=start,
                 end=end,
-                page=ocr_image.page,
-                box=block.box if ocr_image.has_boxes else None,
+                page=image.page,
+                box=block.box if image.has_boxes else None,
             )
             for block in blocks
         ]
@@ -189,8 +203,9 @@ def _run_engine(engine: Engine, image: "Image", size: int, *, recognize: bool) -
     return engine(bgr, use_det=True, use_cls=recognize, use_rec=recognize)
 
 
-def _limit_size(image: "Image") -> tuple["Image", float]:
-    """Return an image within the size limits, and the factor it was reduced by."""
+def _limit_size(ocr_image: OcrImage) -> OcrImage:
+    """Return an image within the size limits."""
+    image = ocr_image.image
     short, long = sorted(image.size)
     if long <= LONG_ASPECT_RATIO * short:
         factor = max(1.0, long / MAX_IMAGE_SIZE)
@@ -198,7 +213,7 @@ def _limit_size(image: "Image") -> tuple["Image", float]:
         factor = max(1.0, short / MAX_LONG_IMAGE_WIDTH)
         max_length = round(MAX_PIECES * PIECE_LENGTH_RATIO * short)
         image = image.crop((0, 0, min(image.width, max_length), min(image.height, max_length)))
-    return _shrink(image, factor), factor
+    return ocr_image._replace(image=_shrink(image, factor), factor=factor)
 
 
 def _shrink(image: "Image", factor: float) -> "Image":
@@ -218,12 +233,12 @@ def _is_text(text: str) -> bool:
     return sum(letter.isalnum() for letter in text) > 1
 
 
-def _image_pages(file: BinaryIO, after: int, limits: DecodeLimits) -> Iterator[OcrImage]:
+def read_image_pages(file: BinaryIO, after: int, limits: DecodeLimits) -> Iterator[OcrImage]:
     """Yield an image, or the readable pages of a TIFF after a number of pages."""
     with open_image(file, limits) as original:
         size = original.size
         if original.format not in PAGED_FORMATS or not getattr(original, "is_animated", False):
-            yield OcrImage(decode_image(original, limits))
+            yield _limit_size(OcrImage(decode_image(original, limits)))
             return
         for number in range(after, limits.max_pages):
             try:
@@ -233,12 +248,14 @@ def _image_pages(file: BinaryIO, after: int, limits: DecodeLimits) -> Iterator[O
                 image = decode_image(original, limits).copy()
             except Exception:  # the end, or damage
                 return
-            yield OcrImage(image, number + 1, number + 1)
+            yield _limit_size(OcrImage(image, number + 1, number + 1))
 
 
-def _scanned_pages(file: BinaryIO, after: int, limits: DecodeLimits) -> Iterator[OcrImage]:
+def _scanned_pages(
+    file: BinaryIO, after: int, limits: DecodeLimits, stop: Event | None
+) -> Iterator[OcrImage]:
     """Yield the pages of a PDF after a number of pages that have no text layer."""
-    with open_pdf(file, limits) as document:
+    with open_pdf(file, limits, stop) as document:
         for number in range(after + 1, min(limits.max_pages, document.page_count) + 1):
             with suppress(MediaError):  # other pages are read although this one is damaged
                 text = document.read_page(number, min_side=0, min_long_side=1).text.strip()
@@ -246,17 +263,3 @@ def _scanned_pages(file: BinaryIO, after: int, limits: DecodeLimits) -> Iterator
                     image = document.read_page(number, min_side=0, min_long_side=PAGE_SIZE).image
                     if image is not None:
                         yield OcrImage(image, number, number, has_boxes=False)
-
-
-def _scene_frames(file: BinaryIO, after: float, scenes: Sequence[SceneRange]) -> Iterator[OcrImage]:
-    """Yield a frame of each scene of a video that ends after a number of seconds."""
-    pending = [scene for scene in scenes if scene[1] > after]
-    for scene, frame in extract_scene_frames(file, pending, RECOGNITION_SIZE):
-        yield OcrImage(frame, progress=scene[1], scene=scene)
-
-
-IMAGE_EXTRACTORS: dict[str, Callable[[BinaryIO, int, DecodeLimits], Iterator[OcrImage]]] = {
-    "picture": _image_pages,
-    "document": _scanned_pages,
-}
-SUPPORTED_DECODERS = (*IMAGE_EXTRACTORS, "video")

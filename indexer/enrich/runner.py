@@ -2,18 +2,19 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import CancelledError
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.util import find_spec
+from threading import Event
 
 from indexer.enrich import ocr, sound_events, speech
-from indexer.enrich.base import AnalysisPass, Enrichment
+from indexer.enrich.base import AnalysisPass, AnalyzedLibrary, Enrichment
 from indexer.enrich.content_pass import PassProgress, run_pass
 from indexer.enrich.sound_events import SoundClassifier
 from indexer.enrich.speech import Transcriber
 from indexer.store.analyses import pending_contents, scene_ranges
-from indexer.store.writer import LibraryWriter
-from indexer.types import Notify
+from indexer.types import Notify, ignore_message
 from retrieval.errors import EmbedderError, ExtraMissing
 from retrieval.formatting import pluralize
 
@@ -30,13 +31,14 @@ class EnrichmentResult:
 
 
 def run_enrichment(
-    writer: LibraryWriter,
+    writer: AnalyzedLibrary,
     progress: EnrichmentProgress,
     notify: Notify,
     *,
     transcriber: Transcriber | None = None,
     sound_classifier: SoundClassifier | None = None,
     new_audio_count: int = 0,
+    stop: Event | None = None,
 ) -> EnrichmentResult:
     """Run each enabled analysis over the contents that its version has not analyzed.
 
@@ -44,24 +46,29 @@ def run_enrichment(
     analyzed, a note tells how to enable it.
     """
     enabled = list(_enabled(writer, transcriber, sound_classifier, notify))
-    result = run_analyses(writer, enabled, progress)
+    result = run_analyses(writer, enabled, progress, notify, stop)
     if new_audio_count and not {"speech", "sounds"} & {enrichment.analysis for enrichment in enabled}:
         result.notes.append(_missing_model_hint(new_audio_count))
     return result
 
 
 def run_analyses(
-    writer: LibraryWriter, enrichments: Sequence[Enrichment], progress: EnrichmentProgress
+    writer: AnalyzedLibrary,
+    enrichments: Sequence[Enrichment],
+    progress: EnrichmentProgress,
+    notify: Notify = ignore_message,
+    stop: Event | None = None,
 ) -> EnrichmentResult:
     """Run analyses over the contents that their versions have not analyzed."""
     result = EnrichmentResult()
     for enrichment in enrichments:
-        _run(writer, enrichment, result, partial(progress, enrichment.title))
+        if work := _create_pass(writer, enrichment, result, stop):
+            _run(work, enrichment.title, result, partial(progress, enrichment.title), notify)
     return result
 
 
 def ocr_enrichment(
-    writer: LibraryWriter, load_engine: Callable[[int], ocr.Engine] = ocr.load_engine
+    writer: AnalyzedLibrary, load_engine: Callable[[int], ocr.Engine] = ocr.load_engine
 ) -> Enrichment:
     """Return the recognition of text in images."""
     return Enrichment(
@@ -69,14 +76,14 @@ def ocr_enrichment(
         "text in images",
         ocr.VERSION,
         ocr.SUPPORTED_DECODERS,
-        lambda: ocr.OcrAnalyzer(
-            writer.embedder, partial(scene_ranges, writer.db.conn), writer.decode_limits, load_engine
+        lambda stop: ocr.OcrAnalyzer(
+            writer.embedder, partial(scene_ranges, writer.connection), writer.decode_limits, stop, load_engine
         ),
     )
 
 
 def _enabled(
-    writer: LibraryWriter,
+    writer: AnalyzedLibrary,
     transcriber: Transcriber | None,
     sound_classifier: SoundClassifier | None,
     notify: Notify,
@@ -91,7 +98,7 @@ def _enabled(
             "speech",
             recognizer if isinstance(recognizer, str) else recognizer.name,
             speech.SUPPORTED_DECODERS,
-            lambda: speech.SpeechAnalyzer(_load_transcriber(recognizer, notify), embedder, limits),
+            lambda stop: speech.SpeechAnalyzer(_load_transcriber(recognizer, notify), embedder, limits, stop),
         )
     if classifier := sound_classifier or settings.sound_model:
         yield Enrichment(
@@ -99,33 +106,40 @@ def _enabled(
             "sound events",
             sound_events.analysis_version(classifier) if isinstance(classifier, str) else classifier.name,
             sound_events.SUPPORTED_DECODERS,
-            lambda: sound_events.SoundEventAnalyzer(_load_classifier(classifier, notify), limits),
+            lambda stop: sound_events.SoundEventAnalyzer(_load_classifier(classifier, notify), limits, stop),
         )
 
 
-def _run(
-    writer: LibraryWriter, enrichment: Enrichment, result: EnrichmentResult, progress: PassProgress
-) -> None:
-    """Run an analysis, if anything is pending, and add its outcome to the result."""
-    title = enrichment.title.capitalize()
-    contents = pending_contents(writer.db.conn, enrichment.analysis, enrichment.version, enrichment.decoders)
+def _create_pass(
+    writer: AnalyzedLibrary, enrichment: Enrichment, result: EnrichmentResult, stop: Event | None
+) -> AnalysisPass | None:
+    """Return the pass of an analysis if anything is pending and its model can be loaded."""
+    contents = pending_contents(
+        writer.connection, enrichment.analysis, enrichment.version, enrichment.decoders
+    )
     if not contents:
-        return
-    progress(0, len(contents))
-    work = None
+        return None
     try:
-        work = AnalysisPass(writer, enrichment, contents)
-        run_pass(work, writer.embedder, progress)
+        return AnalysisPass(writer, enrichment, contents, stop)
     except ExtraMissing as missing:
         result.missing_extras[str(missing)] += len(contents)
-        return
     except EmbedderError as unusable:
         result.notes.append(str(unusable))
-        return
+    return None
+
+
+def _run(
+    work: AnalysisPass, title: str, result: EnrichmentResult, progress: PassProgress, notify: Notify
+) -> None:
+    """Run an analysis, and add its outcome to the result; raises CancelledError."""
+    title = title.capitalize()
+    progress(0, work.total)
+    try:
+        run_pass(work, work.writer.embedder, progress, notify)
+    except CancelledError:
+        raise
     except Exception as error:  # of every file, probably of the model
         result.notes.append(f"{title}: failed for every file, and will be retried: {error}")
-    if work is None:
-        return
     result.kinds += work.new_segments
     if work.done:
         files = pluralize(work.done, "file")

@@ -4,17 +4,18 @@ from collections import Counter
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import groupby
+from threading import Event
 from typing import BinaryIO, NamedTuple, Protocol
 
 import numpy as np
 
-from indexer.decode.audio.stream import AudioChunk, Samples, audio_chunks
+from indexer.decode.audio.stream import AudioChunk, Samples, read_audio_chunks
 from indexer.decode.base import SegmentDraft
 from indexer.enrich.base import WorkUnit
 from indexer.enrich.sound_labels import LABELS_VERSION
 from indexer.store.analyses import PendingContent
-from retrieval.media.av.container import MEDIA_FORMATS, open_container
 from retrieval.media.limits import DEFAULT_LIMITS, DecodeLimits
+from retrieval.media.sandboxed_calls import iterate_sandboxed
 
 SUPPORTED_DECODERS = ("sound", "video")
 SAMPLE_RATE = 48_000  # Hz, of the input of classifiers
@@ -58,16 +59,20 @@ class SoundEventAnalyzer:
 
     threads = 1  # a classifier uses all cores itself
 
-    def __init__(self, classifier: SoundClassifier, limits: DecodeLimits = DEFAULT_LIMITS) -> None:
-        self.classifier, self.limits = classifier, limits
+    def __init__(
+        self,
+        classifier: SoundClassifier,
+        limits: DecodeLimits = DEFAULT_LIMITS,
+        stop: Event | None = None,
+    ) -> None:
+        self.classifier, self.limits, self.stop = classifier, limits, stop
 
     def work_units(self, file: BinaryIO, pending: PendingContent) -> Generator[WorkUnit]:
         """Yield the chunks of the audio after `pending.progress` seconds; raises MediaError."""
-        with open_container(file, MEDIA_FORMATS) as container:
-            for chunk in audio_chunks(
-                container, pending.progress, SAMPLE_RATE, _last_window_end, self.limits
-            ):
-                yield WorkUnit(partial(self._analyze, chunk), chunk.next_start)
+        limits = self.limits
+        arguments = (pending.progress, SAMPLE_RATE, _last_window_end, limits)
+        for chunk in iterate_sandboxed(read_audio_chunks, file, *arguments, limits=limits, stop=self.stop):
+            yield WorkUnit(partial(self._analyze, chunk), chunk.next_start)
 
     def _analyze(self, chunk: AudioChunk) -> list[SegmentDraft]:
         windows = list(_windows(chunk))

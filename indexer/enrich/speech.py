@@ -1,17 +1,19 @@
 """Speech in audio files and videos, as passages of a transcript with their times."""
 
 from collections.abc import Generator, Iterable, Iterator
+from concurrent.futures import CancelledError
 from functools import partial
+from threading import Event
 from typing import BinaryIO, NamedTuple, Protocol
 
-from indexer.decode.audio.stream import SAMPLE_RATE, AudioChunk, Samples, audio_chunks
+from indexer.decode.audio.stream import SAMPLE_RATE, AudioChunk, Samples, read_audio_chunks
 from indexer.decode.base import SegmentDraft
 from indexer.decode.text.chunking import Chunker
 from indexer.enrich.base import WorkUnit
 from indexer.store.analyses import PendingContent
 from retrieval.embedders.base import Embedder
-from retrieval.media.av.container import MEDIA_FORMATS, open_container
 from retrieval.media.limits import DEFAULT_LIMITS, DecodeLimits
+from retrieval.media.sandboxed_calls import iterate_sandboxed
 
 SUPPORTED_DECODERS = ("sound", "video")
 MAX_PASSAGE_SECONDS = 20.0  # a phrase that would make a passage longer starts another one
@@ -43,16 +45,21 @@ class SpeechAnalyzer:
     threads = 1  # a transcriber uses all cores itself
 
     def __init__(
-        self, transcriber: Transcriber, embedder: Embedder, limits: DecodeLimits = DEFAULT_LIMITS
+        self,
+        transcriber: Transcriber,
+        embedder: Embedder,
+        limits: DecodeLimits = DEFAULT_LIMITS,
+        stop: Event | None = None,
     ) -> None:
-        self.transcriber, self.limits = transcriber, limits
+        self.transcriber, self.limits, self.stop = transcriber, limits, stop
         self._chunker = Chunker(embedder)
 
     def work_units(self, file: BinaryIO, pending: PendingContent) -> Generator[WorkUnit]:
         """Yield the chunks of the audio after `pending.progress` seconds; raises MediaError."""
-        with open_container(file, MEDIA_FORMATS) as container:
-            for chunk in audio_chunks(container, pending.progress, limits=self.limits):
-                yield WorkUnit(partial(self._analyze, chunk), chunk.next_start)
+        limits = self.limits
+        arguments = (pending.progress, SAMPLE_RATE, None, limits)
+        for chunk in iterate_sandboxed(read_audio_chunks, file, *arguments, limits=limits, stop=self.stop):
+            yield WorkUnit(partial(self._analyze, chunk), chunk.next_start)
 
     def _analyze(self, chunk: AudioChunk) -> list[SegmentDraft]:
         if not len(chunk.samples):
@@ -62,13 +69,20 @@ class SpeechAnalyzer:
             TranscriptSegment(
                 chunk.start + max(0.0, start), chunk.start + min(max(start, end), duration), text.strip()
             )
-            for start, end, text in self.transcriber.transcribe(chunk.samples)
+            for start, end, text in self._transcribe(chunk)
             if start < duration and any(letter.isalnum() for letter in text)
         ]
         return [
             SegmentDraft("text", text=passage.text, start=round(passage.start, 3), end=round(passage.end, 3))
             for passage in transcript_passages(phrases, self._chunker)
         ]
+
+    def _transcribe(self, chunk: AudioChunk) -> Iterator[TranscriptSegment]:
+        """Yield the phrases of a chunk; raises CancelledError on a stop."""
+        for phrase in self.transcriber.transcribe(chunk.samples):
+            if self.stop is not None and self.stop.is_set():
+                raise CancelledError
+            yield phrase
 
 
 def transcript_passages(

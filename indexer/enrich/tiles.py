@@ -2,6 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 from math import ceil
+from threading import Event
+from typing import BinaryIO
+
+from PIL.Image import Image
 
 from indexer.decode.base import SegmentDraft
 from indexer.decode.context import DecodeContext
@@ -14,6 +18,8 @@ from indexer.store.writer import LibraryWriter
 from retrieval.errors import ClewError, MediaError
 from retrieval.media.archives.archive import Opener
 from retrieval.media.images.loader import decode_image, open_image
+from retrieval.media.limits import DecodeLimits
+from retrieval.media.sandboxed_calls import call_sandboxed
 from retrieval.types import Vectors
 
 VERSION = "1"  # a larger one cuts every image into tiles again
@@ -27,7 +33,10 @@ class TilesPass(ContentPass[OpenableContent, PartialResult]):
 
     def __init__(self, writer: LibraryWriter) -> None:
         self.writer, self.batch_size = writer, writer.batch_limits.segments
-        self.context = DecodeContext(writer.embedder, thumbnails=False, limits=writer.decode_limits)
+        self.stop = Event()
+        self.context = DecodeContext(
+            writer.embedder, thumbnails=False, limits=writer.decode_limits, stop=self.stop
+        )
         self.embed_threads = writer.embedder.concurrency
         self.contents = pending_contents(writer.db.conn, "tiles", VERSION, ("picture",), _IS_ONE_SEGMENT)
         self.total = len(self.contents)
@@ -71,19 +80,25 @@ def redecode_tiles(
     """
     embedder, limits = context.embedder, context.limits
     try:
-        with open_unchanged(digest, path, opener, limits) as file:
+        with open_unchanged(digest, path, opener, limits, context.stop) as file:
             if file is None:
                 return None
-            with open_image(file, limits) as original:
-                header = ImageHeader.from_image(original)
-                min_side = ceil(embedder.min_image_side / TILE_SIDE_SHARE)
-                image = decode_image(original, limits, min_side=min_side)
+            min_side = ceil(embedder.min_image_side / TILE_SIDE_SHARE)
+            size, image = call_sandboxed(
+                read_upright, file, min_side, limits, limits=limits, stop=context.stop
+            )
     except MediaError:  # not an image, whatever its suffix
         return []
     except (OSError, ClewError):
         return None
-    size = header.width, header.height
     return [
         SegmentDraft("image", pixels=embedder.prepare(tile), box=box)
         for box, tile in iter_crops(image, tile_boxes(*size), *size)
     ]
+
+
+def read_upright(file: BinaryIO, min_side: int, limits: DecodeLimits) -> tuple[tuple[int, int], Image]:
+    """Return the size of an upright image, and its pixels at the scale of `min_side`; raises MediaError."""
+    with open_image(file, limits) as original:
+        header = ImageHeader.from_image(original)
+        return (header.width, header.height), decode_image(original, limits, min_side=min_side)

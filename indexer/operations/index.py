@@ -8,6 +8,7 @@ from indexer.models import resolve
 from indexer.operations.options import DEFAULT_OPTIONS, IndexOptions
 from indexer.operations.pipeline import update_folders
 from indexer.operations.report import Report
+from indexer.operations.saved_options import check_extras
 from indexer.store.location import as_paths, library_path, require_folders
 from indexer.store.writer import LibraryWriter
 from indexer.types import Notify, Progress, ignore_message, no_progress
@@ -64,8 +65,10 @@ def update_library(
     is the recommended open_clip model if it is cached or can be downloaded, else `builtin`. An existing
     library keeps its model. `embedder` replaces the named model. Ctrl-C ends the run early and sets
     `interrupted` in the report. Files that cannot be read raise no error: see `Library.failures`. Raises
-    LibraryError and EmbedderError.
+    LibraryError, EmbedderError, and ExtraMissing for an option
+    without its extra.
     """
+    check_extras(options)
     factory = embedder_factory(embedder, model, options.arch, options.device, notify)
     paths, library_folder = as_paths(folders), library_path(library)
     require_folders(library_folder, paths)

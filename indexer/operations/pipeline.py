@@ -1,10 +1,12 @@
 """Index folders: scan, read ahead, embed, write and build indexes."""
 
 import os
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from threading import Event
 from time import monotonic
 
 from indexer.decode.context import DecodeContext
@@ -12,6 +14,7 @@ from indexer.decode.reader import ReadResult, read_file
 from indexer.embed.archive_order import in_archive_order
 from indexer.embed.batches import embed_batch, iter_batches
 from indexer.enrich.runner import run_enrichment
+from indexer.enrich.screenshots import is_screenshot, unread_screenshots_hint
 from indexer.enrich.tiles import add_tiles
 from indexer.maintenance.backfill_vectors import backfill_vectors
 from indexer.maintenance.build_index import build_if_due
@@ -21,8 +24,8 @@ from indexer.maintenance.refresh_videos import refresh_videos
 from indexer.operations.options import DEFAULT_OPTIONS, IndexOptions
 from indexer.operations.reconcile import reconcile
 from indexer.operations.report import Report
-from indexer.operations.saved_options import save_settings
-from indexer.prefetch import prefetch
+from indexer.operations.saved_options import remove_disabled_results, save_settings
+from indexer.prefetch import finishing_message, prefetch
 from indexer.scan.diff import Changes, compare, separate_disconnected
 from indexer.scan.pattern_paths import resolve_pattern
 from indexer.scan.targets import ScanTarget, dangling_links_above
@@ -33,6 +36,7 @@ from indexer.store.spaces import active_space
 from indexer.store.writer import LibraryWriter, WriteCounts
 from indexer.tag.tag_table import update_tags
 from indexer.types import FileEntry, Notify, Progress, ignore_message, no_progress
+from retrieval.embedders.pace import EmbeddingPace
 from retrieval.errors import LibraryError
 from retrieval.formatting import pluralize, printable
 from retrieval.media.archives.archive import Opener
@@ -41,6 +45,9 @@ from retrieval.types import Space
 
 PREFETCH_PER_THREAD = 16  # files decoded ahead, per thread
 MAX_REPORTED_FILES = 10  # partly read files that are named in notes
+TICK_SECONDS = 0.5  # between two checks whether a batch is due while a file is read
+WAITING = ReadResult(FileEntry(b"", 0, 0, ""))  # instead of a file that takes longer
+WAITING_TICK: tuple[float, ReadResult | None] = (TICK_SECONDS, WAITING)
 REBUILD_AFTER_VECTORS = 50_000  # new vectors after which a long run rebuilds the index before its end
 
 ShouldRead = Callable[[bytes, FileEntry], bool]  # root and new file -> True to read it now
@@ -76,6 +83,27 @@ class IndexRun:
         self.notify = notify
         self.report = Report()
         self.used_patterns = set[str]()
+        self.screenshot_count = 0  # new ones
+
+    def update(self, folders: Sequence[Path], *, analyses: bool = True) -> Report:
+        """Index folders, or all folders of the library; save the options first. Raises LibraryError.
+
+        Without `analyses`, text in images, speech and sound events are left to the caller.
+        """
+        started_at = monotonic()
+        targets = _register_folders(self.writer, [absolute_path(folder) for folder in folders], self.options)
+        self.report.notes += remove_disabled_results(self.writer, self.options)
+        try:
+            self.scan(targets)
+            self.report.notes += _unused_pattern_notes(
+                _given_patterns(self.options), targets, self.used_patterns
+            )
+            self.finish(analyses=analyses)
+            self.report.notes += filter(None, [self.writer.thumbnails.note])
+        except KeyboardInterrupt:  # committed batches stay, and the next run resumes
+            self.report.interrupted = True
+        self.report.seconds = round(monotonic() - started_at, 3)
+        return self.report
 
     def scan(self, targets: Collection[ScanTarget]) -> None:
         """Scan folders, index their new files, and set the state of every known file."""
@@ -93,11 +121,15 @@ class IndexRun:
         for scan in scans:
             scan.archives.finish(scan.changes.unreadable)
         self.report.notes += _partial_file_notes(self.report.partly, self.writer)
+        if self.screenshot_count and not self.writer.settings().ocr:
+            self.report.notes.append(unread_screenshots_hint(self.screenshot_count))
 
-    def finish(self) -> None:
+    def finish(self, *, analyses: bool = True) -> None:
         """Backfill, update indexes and run the enrichments."""
         self.backfill()
         self.update_indexes()
+        if not analyses:
+            return
         before = self.report.segments
         self.enrich()
         if self.report.segments > before:
@@ -135,19 +167,29 @@ class IndexRun:
 
     def index_new_files(self, target: ScanTarget, entries: Sequence[FileEntry]) -> None:
         """Read, embed and write new files; an interruption loses at most one batch."""
-        done, indexed = 0, _count_indexed_vectors(active_space(self.writer.catalog))
+        indexed = _count_indexed_vectors(active_space(self.writer.catalog))
         segments_at_build = self.report.segments
-        reads = iter_batches(self._read_files(target.root_path, entries), self.writer.batch_limits)
         # A batch is embedded while the previous one is written and the next ones are read.
-        embedder = self.writer.embedder
-        threads = embedder.concurrency
-        for batch in prefetch(partial(embed_batch, embedder), reads, threads=threads, depth=threads + 1):
-            self._add_counts(self.writer.write(target.root_id, batch))
-            done += sum(chunk.is_last for chunk in batch)
-            self.progress(os.fsdecode(target.root_path), done, len(entries))
-            if self.report.segments - segments_at_build > max(REBUILD_AFTER_VECTORS, indexed):
-                indexed = _count_indexed_vectors(build_if_due(self.writer, self.options.index_method))
-                segments_at_build = self.report.segments
+        embedder, stop = self.writer.embedder, Event()
+        threads, pace = embedder.concurrency, EmbeddingPace(stop)
+        with (
+            closing(self._read_files(target.root_path, entries, stop)) as reads,
+            closing(iter_batches(reads, self.writer.batch_limits, pace)) as read_batches,
+            closing(
+                prefetch(
+                    partial(embed_batch, embedder, pace=pace),
+                    read_batches,
+                    threads=threads,
+                    depth=threads + 1,
+                    stop=stop,
+                )
+            ) as batches,
+        ):
+            for batch in filter(None, batches):
+                self._add_counts(self.writer.write(target.root_id, batch))
+                if self.report.segments - segments_at_build > max(REBUILD_AFTER_VECTORS, indexed):
+                    indexed = _count_indexed_vectors(build_if_due(self.writer, self.options.index_method))
+                    segments_at_build = self.report.segments
 
     def backfill(self) -> None:
         """Add what earlier runs left out because files were offline or the version was older."""
@@ -203,26 +245,49 @@ class IndexRun:
         calibrate_if_due(self.writer, space, self.writer.embedder)
         update_tags(self.writer, space, self.writer.embedder)
 
-    def _read_files(self, root_path: bytes, entries: Sequence[FileEntry]) -> Iterator[ReadResult]:
-        """Read and decode files in threads, ahead of their use."""
+    def _read_files(
+        self, root_path: bytes, entries: Sequence[FileEntry], stop: Event
+    ) -> Generator[ReadResult | None]:
+        """Read and decode files in threads, ahead of their use; yield None while a file takes long."""
         embedder, limits = self.writer.embedder, self.writer.decode_limits
         is_known = partial(self.writer.is_known, retry=self.options.retry)
-        contexts = {wanted: DecodeContext(embedder, wanted, limits) for wanted in (False, True)}
+        contexts = {wanted: DecodeContext(embedder, wanted, limits, stop) for wanted in (False, True)}
 
         def work(turn: tuple[FileEntry, Opener | None]) -> ReadResult | None:
             entry, opener = turn
             context = contexts[self.writer.thumbnails.is_accepting]
             return read_file(root_path, entry, context, is_known, opener)
 
+        def report_wait(turns: Sequence[tuple[FileEntry, Opener | None]]) -> None:
+            names = [os.fsdecode(os.path.basename(entry.path)) for entry, _ in turns]
+            self.notify(printable(finishing_message(names)))
+
         threads = cores()
         turns = in_archive_order(
             entries, lambda entry: os.path.join(root_path, entry.path), len(entries), limits
         )
         reads = prefetch(
-            work, turns, threads=threads, depth=PREFETCH_PER_THREAD * threads, weight=_prefetch_weight
+            work,
+            turns,
+            threads=threads,
+            depth=PREFETCH_PER_THREAD * threads,
+            weight=_prefetch_bytes,
+            max_weight=limits.max_prefetch_bytes,
+            stop=stop,
+            on_wait=report_wait,
+            tick=WAITING_TICK,
         )
-        for result in reads:
-            if result is not None:
+        done = 0
+        with closing(reads):
+            for result in reads:
+                if result is WAITING:
+                    yield None
+                    continue
+                done += 1
+                self.progress(os.fsdecode(root_path), done, len(entries))
+                if result is None:
+                    continue
+                self.screenshot_count += bool(result.decoded.drafts) and is_screenshot(result.entry)
                 if result.missing_extra is not None:
                     self.report.lacking[result.missing_extra] += 1
                 if result.decoded.note is not None:
@@ -248,18 +313,8 @@ def update_folders(
     notify: Notify = ignore_message,
 ) -> Report:
     """Index folders, or all folders of the library; save the options first. Raises LibraryError."""
-    started_at = monotonic()
     run = IndexRun(writer, options, progress=progress, should_read=should_read, notify=notify)
-    targets = _register_folders(writer, [absolute_path(folder) for folder in folders], options)
-    try:
-        run.scan(targets)
-        run.report.notes += _unused_pattern_notes(_given_patterns(options), targets, run.used_patterns)
-        run.finish()
-        run.report.notes += filter(None, [writer.thumbnails.note])
-    except KeyboardInterrupt:  # committed batches stay, and the next run resumes
-        run.report.interrupted = True
-    run.report.seconds = round(monotonic() - started_at, 3)
-    return run.report
+    return run.update(folders)
 
 
 def _register_folders(
@@ -327,6 +382,6 @@ def _count_indexed_vectors(space: Space) -> int:
     return sum(file.count for file in space.indexes)
 
 
-def _prefetch_weight(read: ReadResult | None) -> int:
-    """Return the weight of a file by its segments: a few long texts fill the look-ahead as many images do."""
-    return 1 if read is None else 1 + len(read.decoded.drafts) // 100
+def _prefetch_bytes(read: ReadResult | None) -> int:
+    """Return the approximate memory of a decoded file."""
+    return 0 if read is None else sum(draft.memory_bytes for draft in read.decoded.drafts)

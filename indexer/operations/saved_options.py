@@ -1,11 +1,15 @@
 """Save the options of an indexing run in the settings of the library."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from indexer.decode.registry import AUDIO, OCR
 from indexer.operations.options import IndexOptions
+from indexer.store.analyses import Analysis, delete_analysis
 from indexer.store.writer import LibraryWriter
-from retrieval.errors import LibraryError
+from retrieval.errors import ExtraMissing, LibraryError
+from retrieval.formatting import pluralize
 
 SPEECH_MODEL_HELP = (
     "a speech model needs a model.bin, as those of huggingface.co/Systran have. To download one, use a name: "
@@ -16,6 +20,34 @@ SOUND_MODEL_HELP = (
     "a sound model needs a config.json and a model.safetensors, as transformers saves a CLAP model. To "
     "download one, use a name: laion/clap-htsat-unfused"
 )
+
+
+def check_extras(options: IndexOptions) -> None:
+    """Raise ExtraMissing if an option turns on an analysis whose optional dependency is not installed."""
+    if options.ocr and not OCR.installed:
+        raise ExtraMissing("Text recognition", OCR.name)
+    if options.speech_model and options.transcriber is None and not AUDIO.installed:
+        raise ExtraMissing("Speech recognition in audio and video files", AUDIO.name)
+
+
+def remove_disabled_results(writer: LibraryWriter, options: IndexOptions) -> Iterator[str]:
+    """Delete the results of the analyses that the options turn off, and yield a note on each."""
+    disabled: dict[Analysis, tuple[bool, str]] = {
+        "tiles": (options.tiles is False, "tile"),
+        "ocr": (options.ocr is False, "passage of text in images"),
+        "speech": (options.speech_model == "", "passage of speech"),
+        "sounds": (options.sound_model == "", "sound event"),
+    }
+    for analysis, (is_disabled, name) in disabled.items():
+        if not is_disabled:
+            continue
+        with writer.db.atomic():
+            spaces = [space.id for space in writer.catalog.spaces()]
+            count = delete_analysis(writer.connection, analysis, spaces)
+        if count:
+            first, _, rest = name.partition(" ")
+            counted = pluralize(count, first) + f" {rest}" * bool(rest)
+            yield f"{counted} removed, because this analysis is off now."
 
 
 def save_settings(writer: LibraryWriter, options: IndexOptions) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from indexer.decode.base import SegmentDraft
+from retrieval.catalog.schema import vectors_table
 
 Analysis = Literal["ocr", "speech", "sounds", "tiles", "metadata", "scenes"]
 
@@ -101,3 +102,19 @@ def scene_ranges(db: sqlite3.Connection, content: int) -> list[tuple[float, floa
     """Return start and end, in seconds, of the scenes of a video, ascending."""
     query = "SELECT start, end FROM segments WHERE content = ? AND kind = 'video' ORDER BY start"
     return [tuple(row) for row in db.execute(query, (content,))]
+
+
+def delete_analysis(db: sqlite3.Connection, analysis: Analysis, space_ids: Iterable[int]) -> int:
+    """Delete all results of an analysis, within a transaction; return the number of deleted segments."""
+    found = "SELECT id FROM segments WHERE origin = ?"
+    for id_ in space_ids:
+        db.execute(f"DELETE FROM {vectors_table(id_)} WHERE segment IN ({found})", (analysis,))
+    db.execute(
+        """UPDATE contents SET segments = segments - n
+             FROM (SELECT content, count(*) AS n FROM segments WHERE origin = ? GROUP BY content) f
+            WHERE f.content = contents.id""",
+        (analysis,),
+    )
+    count = int(db.execute("DELETE FROM segments WHERE origin = ?", (analysis,)).rowcount)
+    db.execute("DELETE FROM analyses WHERE analysis = ?", (analysis,))
+    return count

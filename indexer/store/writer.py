@@ -144,6 +144,12 @@ class LibraryWriter:
             raise SpaceMismatch(self.embedder.name, space.name, differences)
         return space.id
 
+    @property
+    def connection(self) -> sqlite3.Connection:
+        """The connection of the catalog."""
+        connection: sqlite3.Connection = self.db.conn
+        return connection
+
     def is_known(self, digest: bytes, decoder: str, *, retry: bool = False) -> bool:
         """Return True if all segments of a content are committed. Thread-safe.
 
@@ -243,7 +249,8 @@ class LibraryWriter:
     ) -> Counter[str]:
         """Commit results of an analysis with the vectors of their drafts, (n, d); count new segments by kind.
 
-        The results that another version has left in these contents are deleted.
+        The results that another version has left in these contents are deleted. Contents that were purged
+        meanwhile are left out.
         """
         new_segments, start, db = Counter[str](), 0, self.db.conn
         query = "SELECT version FROM analyses WHERE content = ? AND analysis = ?"
@@ -253,6 +260,9 @@ class LibraryWriter:
                 if row is not None and row[0] != version:
                     self._delete_results(analysis, result.content)
                 end = start + len(result.drafts)
+                if db.execute("SELECT 1 FROM contents WHERE id = ?", (result.content,)).fetchone() is None:
+                    start = end
+                    continue
                 self._append_segments(result.content, analysis, result.drafts, vectors[start:end])
                 set_progress(db, result.content, analysis, version, result.progress)
                 new_segments.update("part" if draft.is_image_part else draft.kind for draft in result.drafts)

@@ -1,7 +1,7 @@
 """Update a library while its files change.
 
 Each update is the scan of `clew index`, limited to the folders with events. The library is locked only
-meanwhile, and the model stays loaded.
+meanwhile, and the model stays loaded. Text in images, speech and sound events are analyzed in a thread.
 """
 
 import sqlite3
@@ -13,11 +13,13 @@ from time import monotonic
 
 from indexer.operations.index import embedder_factory
 from indexer.operations.options import DEFAULT_OPTIONS, IndexOptions
-from indexer.operations.pipeline import IndexRun, update_folders
+from indexer.operations.pipeline import IndexRun
 from indexer.operations.report import Report
+from indexer.operations.saved_options import check_extras
 from indexer.store.location import absolute_path, as_paths, existing_library, library_path, require_folders
 from indexer.store.writer import LibraryWriter
 from indexer.types import FileEntry, Notify, Progress, ignore_message, no_progress
+from indexer.watch.background_analysis import BackgroundAnalysis
 from indexer.watch.change_log import Change, ChangeLog
 from indexer.watch.options import DEFAULT_WATCH_OPTIONS, WatchOptions
 from indexer.watch.scheduler import RescanScheduler, RescanTarget, scan_targets
@@ -47,6 +49,7 @@ def watch_library(
     `watch_options.rescan_seconds`, and `watch_options.stop` ends the watch. The other parameters are those of
     `update_library`. Ctrl-C raises KeyboardInterrupt. Raises LibraryError and EmbedderError.
     """
+    check_extras(options)
     paths, library_folder = as_paths(folders), library_path(library)
     require_folders(library_folder, paths)
     embedders = EmbedderCache(
@@ -59,12 +62,12 @@ def watch_library(
         notify,
         watch_options,
     )
-    watcher = LibraryWatcher(library_folder, embedders, scheduler, watch_options.on_change)
+    analysis = BackgroundAnalysis(library_folder, options, notify)
+    watcher = LibraryWatcher(library_folder, embedders, scheduler, analysis, watch_options.on_change)
 
     def scan(writer: LibraryWriter) -> Report:
-        return update_folders(
-            writer, paths, options, progress=progress, should_read=watcher.is_complete, notify=notify
-        )
+        run = IndexRun(writer, options, progress=progress, should_read=watcher.is_complete, notify=notify)
+        return run.update(paths, analyses=False)
 
     stop = watch_options.stop or Event()
     try:
@@ -73,8 +76,10 @@ def watch_library(
             watch_options.on_initial_scan(report)
             if report.interrupted and not stop.is_set():
                 raise KeyboardInterrupt
+            watcher.start_analysis(report.kinds["audio"])
         watcher.run(stop)
     finally:
+        analysis.close()
         scheduler.close()
 
 
@@ -102,12 +107,14 @@ class LibraryWatcher:
         library: Path,
         embedders: EmbedderCache,
         scheduler: RescanScheduler,
+        analysis: BackgroundAnalysis,
         on_change: Callable[[Change], None],
     ) -> None:
         self.library, self.embedders = library, embedders
-        self.scheduler, self.on_change = scheduler, on_change
+        self.scheduler, self.analysis, self.on_change = scheduler, analysis, on_change
         self.options = scheduler.options
         self._index_update_at = float("inf")
+        self._has_new_segments = Event()  # of an analysis, which are not yet in the indexes
 
     def initial_scan(self, scan: InitialScan, stop: Event) -> Report | None:
         """Scan all folders while events are collected, and load the model. Return None if stopped."""
@@ -130,8 +137,19 @@ class LibraryWatcher:
         """Follow changes until `stop` is set."""
         while not stop.is_set():
             self.scheduler.wait(self._index_update_at)
+            if self._has_new_segments.is_set():
+                self._has_new_segments.clear()
+                self._index_update_at = monotonic()
             if (targets := self.scheduler.due()) or self._index_update_at <= monotonic():
                 self._rescan(targets)
+
+    def start_analysis(self, new_audio_count: int = 0) -> None:
+        """Analyze new files in the background; if a thread runs already, try again later."""
+        embedder = self.embedders.embedder
+        if embedder is not None and not self.analysis.start(
+            embedder, self._has_new_segments.set, new_audio_count
+        ):
+            self._index_update_at = monotonic() + self.options.index_update_seconds
 
     def is_complete(self, root_path: bytes, entry: FileEntry) -> bool:
         """Return True if a new file is completely written; another one is scheduled."""
@@ -143,7 +161,10 @@ class LibraryWatcher:
         """Scan targets, index their changes and report them; temporary failures are retried."""
         changes: list[Change] = []
         try:
-            with LibraryWriter(existing_library(self.library), self.embedders) as writer:
+            with (
+                self.analysis.mutex,
+                LibraryWriter(existing_library(self.library), self.embedders) as writer,
+            ):
                 run = IndexRun(writer, should_read=self.is_complete)
                 log = ChangeLog(writer.db)
                 try:
@@ -172,8 +193,9 @@ class LibraryWatcher:
     def _update_indexes(self, run: IndexRun) -> None:
         """Update indexes and run enrichments if they are due."""
         if self._index_update_at <= monotonic():
-            run.finish()
+            run.finish(analyses=False)
             self._index_update_at = float("inf")
+            self.start_analysis(run.report.kinds["audio"])
 
     def _retry_later(self, targets: Sequence[RescanTarget], seconds: float, line: str) -> None:
         self.scheduler.retry_after(targets, seconds)

@@ -1,5 +1,6 @@
 """clew status: show the contents and settings of a library."""
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import click
@@ -53,8 +54,8 @@ def describe_status(status: Status) -> str:
         for name, count in status.spaces.items()
         if status.space is None or name != status.space.name
     ]
-    reads = ["text in images (OCR)"] * status.ocr
-    reads += [f"speech, by {status.speech}"] * bool(status.speech)
+    reads = ["text in images (OCR)" + _missing_extra("rapidocr", "ocr")] * status.ocr
+    reads += [f"speech, by {status.speech}" + _missing_extra("faster_whisper", "audio")] * bool(status.speech)
     reads += [f"sound events, by {status.sounds}"] * bool(status.sounds)
     if reads:
         rows.append(("Reads", "; ".join(reads)))
@@ -102,6 +103,11 @@ def _describe_space(status: Status, space: Space) -> list[tuple[str, str]]:
     if status.tail:
         rows.append(("", f"{formatting.pluralize(status.tail, 'newer vector')} compared one by one"))
     return rows
+
+
+def _missing_extra(module: str, extra: str) -> str:
+    """Return a remark if the extra of an analysis is not installed, else an empty text."""
+    return "" if find_spec(module) is not None else f' (not now: pip install "clew-search[{extra}]")'
 
 
 def _thumbnail_usage(status: Status) -> str:

@@ -7,6 +7,7 @@ model_list     List the models of open_clip and their state on this machine, wit
 model_name     Names of models, and the sources that they refer to.
 onnx_tower     Towers exported to ONNX, on onnxruntime, which starts in a fraction of a second without torch.
 open_clip      Prepared models of open_clip, with their own tokenizer and preprocessing, in the fastest precis
+pace           Measure the speed of an embedder, so that its calls and batches take about the same time.
 preprocessing  Resize and crop images as open_clip does, without torch.
 registry       Load an embedder by name; list available models.
 tokenizer      Convert texts to token ids as open_clip does, without torch, with the library `tokenizers`.

@@ -1,11 +1,13 @@
 """Open media files safely.
 
-archives/       Read files inside zip and tar archives.
-av/             Audio and video containers.
-download        Download images from http and https URLs on public addresses, within limits of size and time.
-images/         Image files as upright sRGB.
-limits          Limits on the size of decoded images.
-regular_file    Open regular files only: a named pipe or a device can block a reader forever.
-sandbox         Decode untrusted files in subprocesses with limits on time and memory.
-sandbox_runner  Answer the requests of `retrieval.media.sandbox`, which runs this file in a subprocess.
+archives/        Read files inside zip and tar archives.
+av/              Audio and video containers.
+call_worker      Call functions by name in a sandboxed subprocess, for `retrieval.media.sandboxed_calls`.
+download         Download images from http and https URLs on public addresses, within limits of size and time.
+images/          Image files as upright sRGB.
+limits           Limits on the size of decoded images.
+regular_file     Open regular files only: a named pipe or a device can block a reader forever.
+sandbox          Decode untrusted files in subprocesses with limits on time and memory.
+sandbox_runner   Answer the requests of `retrieval.media.sandbox`, which runs this file in a subprocess.
+sandboxed_calls  Call the functions of clew that decode untrusted files in sandboxed subprocesses.
 """

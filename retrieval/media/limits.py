@@ -57,7 +57,12 @@ class DecodeLimits:
 
     # Sandboxed subprocesses
     max_sandbox_seconds: float = 20.0  # for one page of a PDF, to open it, or for an SVG
-    max_sandbox_memory_bytes: int = 2_000_000_000  # of a subprocess
+    max_sandbox_memory_bytes: int = 2_000_000_000  # of a subprocess for PDF or SVG
+    max_decoder_memory_bytes: int = 4_000_000_000  # of a subprocess for images, audio and video
+    min_decoded_bytes_per_second: int = 1_000_000  # of a large file, in addition to max_sandbox_seconds
+
+    # Files decoded ahead of embedding
+    max_prefetch_bytes: int = 64_000_000  # of pixels and text; no further file is started beyond it
 
     # Audio
     audio_chunk_seconds: float = 300.0  # in memory at a time
@@ -75,6 +80,10 @@ class DecodeLimits:
     def max_pdf_seconds(self, page_count: int) -> float:
         """Return the limit of the processor time to read a PDF."""
         return min(self.pdf_seconds + self.pdf_page_seconds * page_count, self.pdf_total_seconds)
+
+    def max_decode_seconds(self, file_bytes: int) -> float:
+        """Return the time for an image, or until the next part of an audio or video file."""
+        return self.max_sandbox_seconds + file_bytes / self.min_decoded_bytes_per_second
 
     def max_unpacked_bytes(self, packed_bytes: int) -> int:
         """Return the limit of the unpacked size of an archive."""

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import weakref
 from collections.abc import Iterator, Mapping
+from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from io import UnsupportedOperation
@@ -19,7 +20,7 @@ from multiprocessing.reduction import send_handle
 from pathlib import Path
 from socket import socketpair
 from tempfile import TemporaryFile
-from threading import Lock, Timer
+from threading import Event, Lock, Timer
 from time import monotonic
 from typing import Any, BinaryIO
 
@@ -27,6 +28,7 @@ from retrieval.media.limits import DecodeLimits
 
 RUNNER_SCRIPT = Path(__file__).with_name("sandbox_runner.py")
 IDLE_SECONDS = 10.0  # a subprocess without requests for this long ends
+STOP_CHECK_SECONDS = 0.1  # between two checks for the stop of a request
 
 Answer = tuple[dict[str, Any], bytes]
 
@@ -47,12 +49,13 @@ class ProcessEnded(Exception):
 class Worker:
     """A worker script and its limits.
 
-    The script defines `create_handler`, whose result is called with each request and its file, and returns
-    an answer. It runs without the folder of the script or the current folder in `sys.path`.
+    The script defines `create_handler`, whose result is called with each request and its file. It returns
+    an answer, or yields several: all but the last contain a true "more". It runs without the folder of the
+    script or the current folder in `sys.path`.
     """
 
     script: Path
-    timeout_seconds: float  # of one request
+    timeout_seconds: float  # of one answer; a request may contain its own "seconds"
     max_memory_bytes: int
 
 
@@ -62,6 +65,8 @@ class SandboxedProcess:
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
         self._pending_count = 0  # requests without an answer
+        self._timeout_seconds = worker.timeout_seconds  # of the last request
+        self.stop: Event | None = None  # ends the subprocess and its requests when it is set
         self._stop: weakref.finalize[..., SandboxedProcess] | None = None
 
     @property
@@ -87,6 +92,7 @@ class SandboxedProcess:
 
     def send(self, request: Mapping[str, Any], file: BinaryIO | None = None) -> None:
         """Send a request whose answer `receive` returns later; raises ProcessEnded."""
+        self._timeout_seconds = request.get("seconds", self._worker.timeout_seconds)
         if not self.is_running:
             self._start()
         with self._detect_end():
@@ -97,10 +103,16 @@ class SandboxedProcess:
         self._pending_count += 1
 
     def receive(self) -> Answer:
-        """Return the next answer; raises RequestFailed and ProcessEnded."""
+        """Return the next answer; raises RequestFailed, ProcessEnded, and CancelledError on a stop."""
         with self._detect_end():
+            while self.stop is not None:
+                if self.stop.is_set():
+                    self.close()
+                    raise CancelledError
+                if self._connection.poll(STOP_CHECK_SECONDS):
+                    break
             answer, data = json.loads(self._connection.recv_bytes()), self._connection.recv_bytes()
-        self._pending_count -= 1
+        self._pending_count -= not answer.get("more")
         if "error" in answer:
             raise RequestFailed(answer["error"], answer["code"])
         return answer, data
@@ -108,6 +120,8 @@ class SandboxedProcess:
     def close(self) -> None:
         """End the subprocess."""
         if self._stop is not None:
+            if self._pending_count and self.is_running:
+                self._process.kill()  # it may decode for long
             self._stop()
         self._pending_count = 0
 
@@ -132,10 +146,12 @@ class SandboxedProcess:
             yield
         except (EOFError, OSError) as error:
             self.close()
-            if self._process.returncode == -signal.SIGALRM:
-                raise ProcessEnded(f"takes more than {self._worker.timeout_seconds:g} seconds") from error
+            code = self._process.returncode
+            if code == -signal.SIGALRM:
+                raise ProcessEnded(f"takes more than {self._timeout_seconds:.3g} seconds") from error
             memory = self._worker.max_memory_bytes / 1e9
-            raise ProcessEnded(f"broken, or takes more than {memory:g} GB of memory") from error
+            name = f" ({signal.Signals(-code).name})" if -code in set(signal.Signals) else ""
+            raise ProcessEnded(f"broken, or takes more than {memory:g} GB of memory{name}") from error
 
 
 class SandboxPool:
@@ -148,10 +164,11 @@ class SandboxPool:
         self._timer_is_set = False
 
     @contextmanager
-    def borrow(self) -> Iterator[SandboxedProcess]:
-        """Yield a subprocess that no other thread uses."""
+    def borrow(self, stop: Event | None = None) -> Iterator[SandboxedProcess]:
+        """Yield a subprocess that no other thread uses; setting `stop` ends its requests."""
         with self._lock:
             process = self._idle.pop()[1] if self._idle else SandboxedProcess(self._worker)
+        process.stop = stop
         try:
             yield process
         finally:
@@ -187,9 +204,10 @@ class SandboxPool:
 _shared_pools: dict[Worker, SandboxPool] = {}
 
 
-def shared_pool(script: Path, limits: DecodeLimits) -> SandboxPool:
+def shared_pool(script: Path, limits: DecodeLimits, max_memory_bytes: int | None = None) -> SandboxPool:
     """Return the pool of a worker script and its limits, which all threads share."""
-    worker = Worker(script, limits.max_sandbox_seconds, limits.max_sandbox_memory_bytes)
+    memory = limits.max_sandbox_memory_bytes if max_memory_bytes is None else max_memory_bytes
+    worker = Worker(script, limits.max_sandbox_seconds, memory)
     return _shared_pools.setdefault(worker, SandboxPool(worker))
 
 

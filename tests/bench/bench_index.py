@@ -1,6 +1,6 @@
 """Measure indexing: its rate, a rescan of unchanged files, and its memory.
 
-    python tests/bench/bench_index.py --part rate,rescan,memory
+    python tests/bench/bench_index.py --part rate,sandbox,rescan,memory
     python tests/bench/bench_index.py --part rate --arch ViT-B-32 --count 504 [--avx2]
 
 rate: `update_library` on camera JPEGs against a plain loop (decode at full size, prepare, embed, one image at
@@ -12,16 +12,19 @@ is the way of clip-retrieval (workers that decode, batches of 32, float32), onnx
 ahead in threads, batches of 8, float32); these loops run on a quarter of the files.
 rescan: `update_library`, and the process `clew index`, on unchanged files against a bare recursive
 `os.scandir` with a `stat` of each file, and a Python process that does only that; files in the page cache.
+sandbox: `update_library` on camera JPEGs with images decoded in subprocesses, as always, and with the same
+functions called in its own threads.
 memory: peak of the process `clew index`, also on ten times as many files.
 """
 
 import argparse
 import inspect
 import os
+import resource
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, partial
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
@@ -46,12 +49,15 @@ from common import (
 from PIL import Image
 
 from indexer import update_library
+from indexer.decode.images import decoder as image_decoder
 from indexer.models.resolve import resolve_embedder
 from retrieval.catalog.reader import Catalog
 from retrieval.embedders.base import Embedder, Pixels
 from retrieval.embedders.model_cache import EXPORTED_IMAGE_TOWERS
 from retrieval.embedders.open_clip import OpenClipEmbedder
 from retrieval.embedders.registry import load_embedder
+from retrieval.media.limits import DEFAULT_LIMITS
+from retrieval.media.sandboxed_calls import decoder_pool
 from retrieval.system import cores
 from retrieval.types import Filters, Vectors
 
@@ -59,7 +65,7 @@ if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
 CAMERA = Path(__file__).parents[3] / "shared" / "data" / "camera"
-PARTS = ("rate", "rescan", "memory")
+PARTS = ("rate", "sandbox", "rescan", "memory")
 
 
 def rate(jpegs: Sequence[bytes], count: int, rounds: int, place: Path, arch: str | None) -> dict[str, object]:
@@ -177,6 +183,50 @@ def decode_reduced(path: Path, side: int) -> Image.Image:
     return image.convert("RGB")
 
 
+def sandbox(jpegs: Sequence[bytes], count: int, rounds: int, place: Path) -> dict[str, object]:
+    """Print and return files per second with and without subprocesses, measured alternately."""
+    paths = repeat_files(jpegs, count, place / "sandbox")
+    turns = [alone(sandbox_once, paths, place / f"sandbox-{turn}") for turn in range(rounds)]
+    rows = [
+        {
+            "images decoded in": way,
+            "files/s": median(count / turn[way].wall for turn in turns),
+            "core-ms per file": median(1000 * turn[way].cpu / count for turn in turns),
+            "wall is x": median(turn[way].wall / turn["threads"].wall for turn in turns),
+            "core time is x": median(turn[way].cpu / turn["threads"].cpu for turn in turns),
+        }
+        for way in ("threads", "subprocesses")
+    ]
+    table(rows)
+    return {"files": count, "rows": rows}
+
+
+def sandbox_once(paths: Sequence[Path], library: Path) -> dict[str, Took]:
+    """Measure both ways once, with the processor time of the subprocesses and of their start."""
+    model, isolated = load_embedder("builtin"), image_decoder.call_sandboxed
+
+    def index(folder: Path) -> None:
+        update_library(paths[0].parents[1], library=folder, embedder=model)
+        decoder_pool(DEFAULT_LIMITS).close()
+
+    def call_here(function: Callable[..., object], file: object, *arguments: object, **_: object) -> object:
+        return function(file, *arguments)
+
+    took = {}
+    for name, way in {"warm-up": isolated, "subprocesses": isolated, "threads": call_here}.items():
+        image_decoder.call_sandboxed = way
+        before = children_seconds()
+        wall, cpu = time_of(partial(index, library.with_name(f"{library.name}-{name}")))
+        took[name] = Took(wall, cpu + children_seconds() - before)
+    return took
+
+
+def children_seconds() -> float:
+    """Return the processor time of the subprocesses that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def image_vectors(library: Path) -> Vectors:
     catalog = Catalog.open(library)
     return catalog.vectors_of(catalog.space(), catalog.allowed_ids(Filters(frozenset({"image"}))))[1]
@@ -278,6 +328,9 @@ def main() -> None:
                 numbers[f"rate {arch or 'builtin'}"] = rate(
                     jpegs, args.count, args.rounds or 3, place / (arch or "builtin"), arch
                 )
+        if "sandbox" in args.part:
+            jpegs = jpegs or draw_jpegs(8, 3072, 2304, seed=1)
+            numbers["sandbox"] = sandbox(jpegs, args.count, args.rounds or 3, place)
         if "rescan" in args.part:
             numbers["rescan"] = rescan(args.files, args.rounds or 5, place)
         if "memory" in args.part:

@@ -27,7 +27,9 @@ def test_no_more_items_start_than_the_depth():
 
 def test_heavy_results_delay_later_items():
     started = []
-    heavy = prefetch(lambda n: started.append(n) or n, range(100), threads=2, depth=50, weight=lambda n: 25)
+    heavy = prefetch(
+        lambda n: started.append(n) or n, range(100), threads=2, depth=50, weight=lambda n: 25, max_weight=50
+    )
     consumed = 0
     for consumed, _ in enumerate(heavy, start=1):
         time.sleep(0.002)
@@ -52,4 +54,42 @@ def test_error_is_raised_in_order_and_ends_the_threads():
 def test_next_item_is_not_blocked_by_later_items():
     """Results that weigh more than the limit must not block the item before them."""
     for _ in range(200):
-        assert list(prefetch(lambda n: n, range(8), threads=4, depth=3, weight=lambda n: 9)) == list(range(8))
+        assert list(
+            prefetch(lambda n: n, range(8), threads=4, depth=3, weight=lambda n: 9, max_weight=3)
+        ) == list(range(8))
+
+
+def test_early_end_stops_running_items_and_reports_those_that_go_on():
+    stop, ended, waiting, running = threading.Event(), [], [], threading.Barrier(3)
+
+    def work(number):
+        if number:
+            running.wait()
+            stop.wait(9)
+            time.sleep(0.6)
+        ended.append(number)
+
+    results = prefetch(work, range(3), threads=3, depth=3, stop=stop, on_wait=waiting.extend)
+    assert next(results) is None
+    running.wait()
+    started = time.monotonic()
+    results.close()
+    assert time.monotonic() - started < 2
+    assert waiting == [1, 2]
+    assert sorted(ended) == [0, 1, 2]
+
+
+def test_stop_is_not_set_at_the_regular_end():
+    stop = threading.Event()
+    assert list(prefetch(str, range(3), threads=1, depth=1, stop=stop)) == ["0", "1", "2"]
+    assert not stop.is_set()
+
+
+def test_tick_is_yielded_while_a_result_takes_long():
+    def work(number):
+        time.sleep(0.5 * (number == 2))
+        return number
+
+    results = list(prefetch(work, range(4), threads=2, depth=2, tick=(0.1, -1)))
+    assert [number for number in results if number >= 0] == [0, 1, 2, 3]
+    assert results.count(-1) >= 2

@@ -1,8 +1,10 @@
 """A folder is indexed with options, roots and errors; a later run reads only the changes."""
 
+import itertools
 import os
 import sqlite3
 import time
+from contextlib import closing
 
 import pytest
 from PIL import Image
@@ -10,12 +12,14 @@ from PIL import Image
 from indexer import IndexOptions, index_folder, update_library, watch_library
 from indexer.decode import reader
 from indexer.store.lock import library_lock
+from indexer.store.writer import LibraryWriter
 from indexer.types import BatchLimits
 from retrieval import Library, SearchOptions
 from retrieval.errors import EmbedderError, LibraryBusy, LibraryError, LibraryVersionMismatch, SpaceMismatch
 from tests.scenarios.helpers import draw_images, hit_names, index_in_batches
 from tests.support.archive_files import small_png, write_archive
 from tests.support.files import draw_image, requires_non_utf8_names
+from tests.support.toy_embedder import CountingToyEmbedder
 
 
 def test_indexed_images_are_found(folder, library, toy):
@@ -200,19 +204,93 @@ def test_library_of_a_newer_version_is_rejected(folder, index, place):
         Library.open(place)
 
 
-def test_next_run_continues_an_interrupted_run(tmp_path, index, place, toy):
+def test_next_run_continues_an_interrupted_run(tmp_path, index, place, toy, monkeypatch):
     draw_images(tmp_path / "images", 100)
+    write, counts = LibraryWriter.write, []
 
-    def stop(folder, done_count, total):
-        if done_count >= 30:
+    def interrupt(self, root, chunks):
+        counts.append(len(chunks))
+        if len(counts) == 4:
             raise KeyboardInterrupt
+        return write(self, root, chunks)
 
-    report = index_in_batches(BatchLimits(segments=10), [tmp_path / "images"], place, toy, progress=stop)
+    monkeypatch.setattr(LibraryWriter, "write", interrupt)
+    report = index_in_batches(BatchLimits(segments=10), [tmp_path / "images"], place, toy)
     assert report.interrupted
-    assert report.added == 30
+    assert report.added == sum(counts[:3]) >= 20
     report = index(tmp_path / "images")
-    assert (report.added, report.unchanged, report.interrupted) == (70, 30, False)
+    assert (report.added, report.unchanged, report.interrupted) == (
+        100 - sum(counts[:3]),
+        sum(counts[:3]),
+        False,
+    )
     assert toy.image_count < 100 + 2 * 10
+
+
+def test_progress_counts_read_files_before_the_first_commit(tmp_path, place, toy):
+    draw_images(tmp_path / "images", 30)
+    committed = []
+
+    def check(folder, done_count, total):
+        committed.append((done_count, total, len(list_of_files(place))))
+
+    def list_of_files(place):
+        with closing(sqlite3.connect(place / "catalogue.sqlite")) as db:
+            return db.execute("SELECT id FROM files").fetchall()
+
+    index_in_batches(BatchLimits(segments=30), [tmp_path / "images"], place, toy, progress=check)
+    assert committed[0] == (1, 30, 0)
+    assert [done for done, _, _ in committed if done <= 30][:30] == list(range(1, 31))
+
+
+def on_write(monkeypatch, call):
+    """Call a function with the chunks of each transaction before it."""
+    write = LibraryWriter.write
+
+    def write_reported(self, root, chunks):
+        call(chunks)
+        return write(self, root, chunks)
+
+    monkeypatch.setattr(LibraryWriter, "write", write_reported)
+
+
+class SlowToyEmbedder(CountingToyEmbedder):
+    """A toy embedder that takes 50 ms for each image."""
+
+    def embed_images(self, images):
+        time.sleep(0.05 * len(images))
+        return super().embed_images(images)
+
+
+def test_batches_of_a_slow_model_are_committed_after_some_seconds(tmp_path, place, monkeypatch):
+    draw_images(tmp_path / "images", 120)
+    write, times = LibraryWriter.write, []
+    monkeypatch.setattr(
+        LibraryWriter,
+        "write",
+        lambda self, root, chunks: times.append(time.monotonic()) or write(self, root, chunks),
+    )
+    embedder, started = SlowToyEmbedder(), time.monotonic()
+    report = index_in_batches(BatchLimits(seconds=1), [tmp_path / "images"], place, embedder)
+    assert (report.added, embedder.image_count) == (120, 120)
+    assert len(times) >= 4
+    assert times[0] - started < 4
+    assert max(after - before for before, after in itertools.pairwise(times)) < 4
+
+
+def test_slow_files_are_committed_after_some_seconds(tmp_path, place, toy, monkeypatch):
+    draw_images(tmp_path / "images", 16)
+    decode = reader.DECODERS["picture"]
+    monkeypatch.setitem(reader.DECODERS, "picture", lambda *args: time.sleep(0.3) or decode(*args))
+    sizes, write = [], LibraryWriter.write
+    monkeypatch.setattr(
+        LibraryWriter,
+        "write",
+        lambda self, root, chunks: sizes.append(len(chunks)) or write(self, root, chunks),
+    )
+    index_in_batches(BatchLimits(seconds=0.5), [tmp_path / "images"], place, toy)
+    assert sum(sizes) == 16
+    assert len(sizes) >= 3
 
 
 def test_folder_and_pattern_may_be_strings(folder, place, toy):

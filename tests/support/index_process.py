@@ -13,15 +13,27 @@ from indexer.types import BatchLimits
 from tests.support.toy_embedder import ToyEmbedder
 
 
-def report(folder: str, done: int, total: int) -> None:
-    sys.stdout.write(f"{done} {total}\n")
-    sys.stdout.flush()
+class ReportingWriter(LibraryWriter):
+    """A writer that reports the files of each transaction."""
+
+    done, total = 0, 0
+
+    def write(self, root, chunks):
+        counts = super().write(root, chunks)
+        self.done += sum(chunk.is_last for chunk in chunks)
+        sys.stdout.write(f"{self.done} {self.total}\n")
+        sys.stdout.flush()
+        return counts
+
+    def set_total(self, folder: str, done: int, total: int) -> None:
+        self.total = total
 
 
 if __name__ == "__main__":
     folder, place, *flags = sys.argv[1:]
     sys.stdout.write("go\n")
     sys.stdout.flush()
-    with LibraryWriter(Path(place), lambda space: ToyEmbedder(), BatchLimits(segments=8)) as writer:
-        update_folders(writer, [Path(folder)], IndexOptions(archives="archives" in flags), progress=report)
+    with ReportingWriter(Path(place), lambda space: ToyEmbedder(), BatchLimits(segments=8)) as writer:
+        options = IndexOptions(archives="archives" in flags)
+        update_folders(writer, [Path(folder)], options, progress=writer.set_total)
     sys.stdout.write("done\n")

@@ -4,7 +4,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 from io import BytesIO
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
+
+from PIL.Image import Image
 
 from indexer.decode.audio.stream import duration_seconds
 from indexer.decode.base import DecodedFile, SegmentDraft
@@ -13,6 +15,8 @@ from indexer.decode.images.thumbnail import THUMBNAIL_SIDE
 from retrieval.errors import MediaError
 from retrieval.media.av.container import MEDIA_FORMATS, audio_stream, decode_frames, open_container
 from retrieval.media.images.loader import load_image
+from retrieval.media.limits import DecodeLimits
+from retrieval.media.sandboxed_calls import call_sandboxed
 from retrieval.normalization import nfc
 from retrieval.types import MediaProperties
 
@@ -27,23 +31,37 @@ TEXT_TAGS = ("comment", "description", "synopsis", "lyrics", "unsyncedlyrics")
 _CONTROL_CHARACTERS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ufffd]+")
 
 
+class AudioContents(NamedTuple):
+    """What is read of an audio file."""
+
+    tags: Mapping[str, str]
+    cover: Image | None
+    duration: float  # seconds
+
+
 def decode(file: BinaryIO, suffix: str, context: DecodeContext) -> DecodedFile:
     """Read tags, duration and cover; raises MediaError if no audio can be decoded."""
-    with open_container(file, MEDIA_FORMATS) as container:
-        stream = audio_stream(container)
-        tags = _read_tags(container, stream)
-        cover = _cover_thumbnail(container, context)
-        if next(decode_frames(container, stream), None) is None:
-            raise MediaError("damaged: no audio can be decoded")
-        duration = duration_seconds(container, stream)
+    limits = context.limits
+    tags, cover, duration = call_sandboxed(read_contents, file, limits, limits=limits, stop=context.stop)
+    thumbnail = None if cover is None else context.thumbnail(cover)
     text = describe_tags(tags)
     vector = None  # the text is embedded later, unless the model knows none of its words
     if not context.embedder.count_tokens(text):
         vector = context.embedder.embed_texts([UNTAGGED_TEXT])[0]
-    drafts = [SegmentDraft("audio", text=text, start=0.0, end=duration, vector=vector, thumbnail=cover)]
+    drafts = [SegmentDraft("audio", text=text, start=0.0, end=duration, vector=vector, thumbnail=thumbnail)]
     for comment in dict.fromkeys(tags[name] for name in tags if name.partition("-")[0] in TEXT_TAGS):
         drafts += context.chunker.drafts(comment[:MAX_COMMENT_CHARACTERS])
     return DecodedFile(drafts, MediaProperties(duration=duration, keywords=_genres(tags)))
+
+
+def read_contents(file: BinaryIO, limits: DecodeLimits) -> AudioContents:
+    """Read tags, cover and duration of an audio file; raises MediaError."""
+    with open_container(file, MEDIA_FORMATS) as container:
+        stream = audio_stream(container)
+        tags, cover = _read_tags(container, stream), _read_cover(container, limits)
+        if next(decode_frames(container, stream), None) is None:
+            raise MediaError("damaged: no audio can be decoded")
+        return AudioContents(tags, cover, duration_seconds(container, stream))
 
 
 def describe_tags(tags: Mapping[str, str]) -> str:
@@ -73,8 +91,8 @@ def _genres(tags: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for name in names if name))[:MAX_GENRES]
 
 
-def _cover_thumbnail(container: "InputContainer", context: DecodeContext) -> bytes | None:
-    """Return a thumbnail of the cover, or None if it is missing or broken."""
+def _read_cover(container: "InputContainer", limits: DecodeLimits) -> Image | None:
+    """Return the cover, or None if it is missing or broken."""
     from av.stream import Disposition
 
     covers = [s for s in container.streams.video if s.disposition & Disposition.attached_pic]
@@ -82,7 +100,7 @@ def _cover_thumbnail(container: "InputContainer", context: DecodeContext) -> byt
         return None
     try:
         data = bytes(next(container.demux(covers[0])))
-        limits = replace(context.limits, max_image_pixels=context.limits.max_cover_pixels)
-        return context.thumbnail(load_image(BytesIO(data), min_side=THUMBNAIL_SIDE, limits=limits))
+        limits = replace(limits, max_image_pixels=limits.max_cover_pixels)
+        return load_image(BytesIO(data), min_side=THUMBNAIL_SIDE, limits=limits)
     except Exception:  # the audio may still be valid
         return None

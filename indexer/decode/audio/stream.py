@@ -1,12 +1,18 @@
 """Audio samples of audio and video files, in chunks."""
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from retrieval.media.av.container import audio_stream, decode_frames, read_packets
+from retrieval.media.av.container import (
+    MEDIA_FORMATS,
+    audio_stream,
+    decode_frames,
+    open_container,
+    read_packets,
+)
 from retrieval.media.limits import DEFAULT_LIMITS, DecodeLimits
 
 if TYPE_CHECKING:
@@ -45,6 +51,12 @@ def _measure_duration(container: "InputContainer", stream: Any) -> float:
         if packet.pts is not None and packet.time_base:
             end = max(end, float((packet.pts + (packet.duration or 0)) * packet.time_base) - origin)
     return min(end, MAX_DURATION_SECONDS)
+
+
+def read_audio_chunks(file: BinaryIO, *arguments: Any) -> Iterator[AudioChunk]:
+    """Yield the audio of a file in chunks; the arguments are those of `audio_chunks`. Raises MediaError."""
+    with open_container(file, MEDIA_FORMATS) as container:
+        yield from audio_chunks(container, *arguments)
 
 
 def audio_chunks(

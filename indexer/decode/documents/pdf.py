@@ -59,7 +59,7 @@ class _PdfSegments:
         batch = self.page_images[-batch_size:]
         pixels = [draft.pixels for draft in batch if draft.pixels is not None]
         if len(pixels) == batch_size:
-            vectors = self.context.embedder.embed_images(pixels)
+            vectors = self.context.embed_images(pixels)
             self.page_images[-batch_size:] = [
                 replace(draft, pixels=None, vector=vector)
                 for draft, vector in zip(batch, vectors, strict=True)
@@ -77,7 +77,7 @@ def decode(file: BinaryIO, suffix: str, context: DecodeContext) -> DecodedFile:
     blank pages keeps its first page, so that it can be found by its name.
     """
     limits = context.limits
-    with open_pdf(file, limits) as document:
+    with open_pdf(file, limits, context.stop) as document:
         segments = _PdfSegments(context)
         pages = document.read_pages(
             min(document.page_count, limits.max_pages),

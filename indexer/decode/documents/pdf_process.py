@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import Event
 from typing import Any, BinaryIO, NamedTuple
 
 from PIL import Image
@@ -135,9 +136,11 @@ def pdf_pool(limits: DecodeLimits = DEFAULT_LIMITS) -> SandboxPool:
 
 
 @contextmanager
-def open_pdf(file: BinaryIO, limits: DecodeLimits = DEFAULT_LIMITS) -> Iterator[PdfDocument]:
-    """Open a PDF and close it at the end; raises MediaError."""
-    with pdf_pool(limits).borrow() as process:
+def open_pdf(
+    file: BinaryIO, limits: DecodeLimits = DEFAULT_LIMITS, stop: Event | None = None
+) -> Iterator[PdfDocument]:
+    """Open a PDF and close it at the end; raises MediaError, and CancelledError when `stop` is set."""
+    with pdf_pool(limits).borrow(stop) as process:
         document = PdfDocument(file, process, limits)
         try:
             yield document

@@ -3,7 +3,8 @@
 import re
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
-from itertools import islice
+from itertools import chain, groupby, islice
+from operator import itemgetter
 from typing import NamedTuple
 
 from indexer.decode.base import SegmentDraft
@@ -12,7 +13,9 @@ from retrieval.media.limits import DecodeLimits
 
 MAX_CACHED_WORDS = 50_000  # whose token counts are cached
 MAX_WORD_CHARACTERS = 100  # WordPiece tokenizers treat a longer word as unknown
-_SENTENCE_BOUNDARY = re.compile(r"(?<=[.!?…。！？])\s+")
+MAX_SPLIT_CHARACTERS = 100_000  # of a line whose words are split at once
+SENTENCE_ENDINGS = ".!?…。！？"  # of the last word of a sentence
+_WORD = re.compile(r"\S+")
 
 
 class Passage(NamedTuple):
@@ -106,37 +109,47 @@ def split_text(text: str, count_tokens: Callable[[str], int], max_tokens: int) -
                 yield passage
 
 
-def _paragraphs(text: str) -> Iterator[list[Word]]:
-    """Yield the words of each paragraph; a heading is a paragraph of its own."""
-    paragraph: list[Word] = []
+def _paragraphs(text: str) -> Iterator[Iterator[Word]]:
+    """Yield the words of each paragraph, lazily: a long one has millions."""
+    for _, words in groupby(_numbered_words(text), key=itemgetter(0)):
+        yield (word for _, word in words)
+
+
+def _numbered_words(text: str) -> Iterator[tuple[int, Word]]:
+    """Yield words with the number of their paragraph; a heading is a paragraph of its own."""
+    paragraph = 0
     for number, line in enumerate(split_lines(text), start=1):
         heading = line.startswith("#")
-        if paragraph and (heading or not line.strip()):
-            yield paragraph
-            paragraph = []
-        for sentence in _SENTENCE_BOUNDARY.split(line.lstrip("#>*-+ \t") if heading else line):
-            words = sentence.split()
-            paragraph += [Word(word, number, False) for word in words[:-1]]
-            paragraph += [Word(word, number, word[-1] in ".!?…。！？") for word in words[-1:]]
-        if heading and paragraph:
-            yield paragraph
-            paragraph = []
-    if paragraph:
-        yield paragraph
+        paragraph += heading or not line.strip()
+        for word in _split_words(line.lstrip("#>*-+ \t") if heading else line):
+            yield paragraph, Word(word, number, word[-1] in SENTENCE_ENDINGS)
+        paragraph += heading
+
+
+def _split_words(line: str) -> Iterable[str]:
+    """Return the words of a line, lazily if it is long."""
+    return line.split() if len(line) < MAX_SPLIT_CHARACTERS else (word[0] for word in _WORD.finditer(line))
 
 
 def _pack_sentences(
-    paragraph: list[Word], count_tokens: Callable[[str], int], max_tokens: int
+    paragraph: Iterator[Word], count_tokens: Callable[[str], int], max_tokens: int
 ) -> Iterator[Passage]:
     """Fill passages with sentences; only a sentence too long for a passage is cut between words."""
     passage: list[Word] = []
     token_count = 0
-    for sentence in _sentences(paragraph):
-        costs = [count_tokens(word.text) for word in sentence]
-        if passage and token_count + sum(costs) > max_tokens:
+    for first in paragraph:
+        sentence = chain((first,), () if first.ends_sentence else _rest_of_sentence(paragraph))
+        start, start_tokens = list[tuple[Word, int]](), 0
+        for word in sentence:
+            start.append((word, count_tokens(word.text)))
+            start_tokens += start[-1][1]
+            if token_count + start_tokens > max_tokens:
+                break
+        if passage and token_count + start_tokens > max_tokens:
             yield _join_words(passage)
             passage, token_count = [], 0
-        for sentence_word, sentence_cost in zip(sentence, costs, strict=True):
+        rest = ((word, count_tokens(word.text)) for word in sentence)
+        for sentence_word, sentence_cost in chain(start, rest):
             for word, cost in _cut_word(sentence_word, sentence_cost, count_tokens, max_tokens):
                 if passage and token_count + cost > max_tokens:
                     yield _join_words(passage)
@@ -145,6 +158,14 @@ def _pack_sentences(
                 token_count += cost
     if passage:
         yield _join_words(passage)
+
+
+def _rest_of_sentence(words: Iterator[Word]) -> Iterator[Word]:
+    """Yield words up to the end of the sentence."""
+    for word in words:
+        yield word
+        if word.ends_sentence:
+            return
 
 
 def _cut_word(
@@ -163,17 +184,6 @@ def _cut_word(
         for part in parts
         for piece in _cut_word(part, count_tokens(part.text), count_tokens, max_tokens)
     ]
-
-
-def _sentences(paragraph: list[Word]) -> Iterator[list[Word]]:
-    sentence: list[Word] = []
-    for word in paragraph:
-        sentence.append(word)
-        if word.ends_sentence:
-            yield sentence
-            sentence = []
-    if sentence:
-        yield sentence
 
 
 def _join_words(words: list[Word]) -> Passage:

@@ -3,11 +3,11 @@
 Frames are embedded here, in batches, because their embeddings decide where scenes begin.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import islice
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, TypeAlias
 
 import numpy as np
 from PIL import Image
@@ -22,15 +22,20 @@ from indexer.decode.text.subtitle_tracks import distinct_tracks
 from indexer.decode.text.subtitles import subtitle_drafts
 from indexer.decode.video import cut_search, scenes
 from indexer.decode.video.frame_converter import ConvertedFrame, FrameConverter
-from indexer.decode.video.frame_sampling import DecodeRange, decode_ranges, sample_key_frames
+from indexer.decode.video.frame_sampling import (
+    DecodeRange,
+    RangeResult,
+    decode_ranges,
+    sample_key_frames,
+)
 from indexer.decode.video.packet_index import PacketIndex
 from indexer.decode.video.scenes import Cut, Sample, Scene
 from indexer.prefetch import prefetch
 from retrieval.errors import MediaError
 from retrieval.media.av.container import is_broadcast_format, open_container, video_stream, zero_time
+from retrieval.media.sandboxed_calls import iterate_sandboxed
 
 if TYPE_CHECKING:
-    from av import VideoStream
     from av.container import InputContainer
 
 EMBEDDING_BATCH_FRAMES = 16
@@ -84,34 +89,65 @@ def embed_known_scenes(
     return [_scene_draft(index, scene) for scene in known]
 
 
+# The packet index, the display size, the metadata, and a note on streams that are not read.
+KeyFrameResult: TypeAlias = tuple[PacketIndex, tuple[int, int], dict[str, str], str | None]
+
+
+class _KeyFrameDecoder:
+    """The key frames of a video, decoded in a subprocess; the results of the pass follow the last."""
+
+    def __init__(self, file: BinaryIO, context: DecodeContext, slice_threads: bool) -> None:
+        self._frames = iterate_sandboxed(
+            decode_key_frames,
+            file,
+            _min_frame_side(context),
+            slice_threads,
+            limits=context.limits,
+            stop=context.stop,
+        )
+        self.index: PacketIndex
+        self.display_size: tuple[int, int]
+        self.metadata: dict[str, str]
+        self.note: str | None
+
+    def __iter__(self) -> Iterator[ConvertedFrame]:
+        self.index, self.display_size, self.metadata, self.note = yield from self._frames
+
+
 def _embed_key_frames(
     file: BinaryIO, context: DecodeContext, *, slice_threads: bool = False
 ) -> _KeyFrameScan:
     """Index the packets of a video and embed key frames throughout."""
-    with open_container(file) as container:
-        stream = video_stream(container)
-        time_base, sizes = stream.time_base or Fraction(1, 1000), list[tuple[int, int]]()
-        index = PacketIndex(time_base, zero=zero_time(container, time_base))
-
-        def frames() -> Iterator[ConvertedFrame]:
-            converter = _frame_converter(stream, context)
-            for frame, size in sample_key_frames(
-                container, stream, index, converter, slice_threads=slice_threads
-            ):
-                sizes.append(size)
-                yield frame
-
-        # The next frames are decoded while a batch is embedded.
-        batches = prefetch(
-            lambda batch: _embed_frames(batch, context), _frame_batches(frames()), threads=1, depth=2
-        )
-        samples = [sample for batch in batches for sample in batch]
-        metadata, note = dict(container.metadata), _note_on_other_streams(container)
+    decoder = _KeyFrameDecoder(file, context, slice_threads)
+    # The next frames are decoded while a batch is embedded.
+    batches = prefetch(
+        lambda batch: _embed_frames(batch, context), _frame_batches(decoder), threads=1, depth=2
+    )
+    samples = [sample for batch in batches for sample in batch]
     if samples:
-        return _KeyFrameScan(index, sorted(samples, key=lambda sample: sample.time), sizes[0], metadata, note)
+        samples.sort(key=lambda sample: sample.time)
+        return _KeyFrameScan(decoder.index, samples, decoder.display_size, decoder.metadata, decoder.note)
     if not slice_threads:
         return _embed_key_frames(file, context, slice_threads=True)
     raise MediaError("damaged: no frame can be decoded")
+
+
+def decode_key_frames(
+    file: BinaryIO, min_side: int, slice_threads: bool
+) -> Generator[ConvertedFrame, None, KeyFrameResult]:
+    """Yield key frames throughout a video; return what else was read of it."""
+    size = 0, 0
+    with open_container(file) as container:
+        stream = video_stream(container)
+        time_base = stream.time_base or Fraction(1, 1000)
+        index = PacketIndex(time_base, zero=zero_time(container, time_base))
+        converter = FrameConverter(stream, min_side)
+        for frame, frame_size in sample_key_frames(
+            container, stream, index, converter, slice_threads=slice_threads
+        ):
+            size = size if any(size) else frame_size
+            yield frame
+        return index, size, dict(container.metadata), _note_on_other_streams(container)
 
 
 def _note_on_other_streams(container: "InputContainer") -> str | None:
@@ -151,24 +187,40 @@ def _search_ranges(
     cuts, samples = list[Cut](), list[Sample]()
     if not ranges:
         return cuts, samples
-    with open_container(file) as container:
-        stream = video_stream(container)
-        for result in decode_ranges(container, stream, index, _frame_converter(stream, context), ranges):
-            if result.frame is not None:
-                samples += _embed_frames([result.frame], context)
-            changes = scenes.cut_candidates(result)
-            frames = [frame for change in changes for frame in (change.before, change.after)]
-            embedded = _embed_frames(frames, context)
-            for change, before, after in zip(changes, embedded[::2], embedded[1::2], strict=True):
-                if scenes.is_cut(change, result, before, after):
-                    distance = scenes.cosine_distance(before, after)
-                    after = replace(after, is_scene_start=True)
-                    cuts.append(Cut(before.time, after.time, distance, after, result.key_frames_only))
+    results = iterate_sandboxed(
+        decode_search_ranges,
+        file,
+        index.time_base,
+        _min_frame_side(context),
+        ranges,
+        limits=context.limits,
+        stop=context.stop,
+    )
+    for result in results:
+        if result.frame is not None:
+            samples += _embed_frames([result.frame], context)
+        changes = scenes.cut_candidates(result)
+        frames = [frame for change in changes for frame in (change.before, change.after)]
+        embedded = _embed_frames(frames, context)
+        for change, before, after in zip(changes, embedded[::2], embedded[1::2], strict=True):
+            if scenes.is_cut(change, result, before, after):
+                distance = scenes.cosine_distance(before, after)
+                after = replace(after, is_scene_start=True)
+                cuts.append(Cut(before.time, after.time, distance, after, result.key_frames_only))
     return cuts, samples
 
 
-def _frame_converter(stream: "VideoStream", context: DecodeContext) -> FrameConverter:
-    return FrameConverter(stream, max(MIN_FRAME_SIDE, context.embedder.min_image_side))
+def decode_search_ranges(
+    file: BinaryIO, time_base: Fraction, min_side: int, ranges: Sequence[DecodeRange]
+) -> Iterator[RangeResult]:
+    """Decode ranges of a video, and yield the result of each of their sections."""
+    with open_container(file) as container:
+        stream = video_stream(container)
+        yield from decode_ranges(container, stream, time_base, FrameConverter(stream, min_side), ranges)
+
+
+def _min_frame_side(context: DecodeContext) -> int:
+    return max(MIN_FRAME_SIDE, context.embedder.min_image_side)
 
 
 def _frame_batches(frames: Iterable[ConvertedFrame]) -> Iterator[list[ConvertedFrame]]:

@@ -187,7 +187,7 @@ class RangeResult:
 def decode_ranges(
     container: "InputContainer",
     stream: "VideoStream",
-    index: PacketIndex,
+    time_base: Fraction,
     converter: FrameConverter,
     ranges: Sequence[DecodeRange],
 ) -> Iterator[RangeResult]:
@@ -203,7 +203,7 @@ def decode_ranges(
         if row < decode_range.rows[0]:
             continue
         if detector is None:
-            detector = ChangeDetector(decode_range, index, converter)
+            detector = ChangeDetector(decode_range, time_base, converter)
         if decode_range.key_frames_only:
             context.skip_frame = "NONKEY"
         else:
@@ -222,9 +222,9 @@ def decode_ranges(
 class ChangeDetector:
     """A detector of changes between consecutive frames; it keeps the greatest of each section."""
 
-    def __init__(self, decode_range: DecodeRange, index: PacketIndex, converter: FrameConverter) -> None:
+    def __init__(self, decode_range: DecodeRange, time_base: Fraction, converter: FrameConverter) -> None:
         self._range, self._converter = decode_range, converter
-        self._spacing = round(SAMPLE_SECONDS / index.time_base)
+        self._spacing = round(SAMPLE_SECONDS / time_base)
         self._last_boundary = min(decode_range.boundaries, default=0)
         self._previous: tuple[VideoFrame, FrameSignature] | None = None
         self._changes: list[FrameChange] = []

@@ -1,8 +1,10 @@
 """Load image files of the supported formats as upright sRGB, reduced to the size that is needed."""
 
+import fcntl
 import re
+import signal
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from threading import Lock
 from typing import BinaryIO
@@ -88,9 +90,20 @@ def decode_image(
             draft_size = (long, short) if image.width > image.height else (short, long)
             image.draft("RGB", draft_size)
         is_large = image.width * image.height > limits.large_image_pixels
-        with _large_image_lock if is_large else nullcontext():
+        with _one_large_image() if is_large else nullcontext():
             loaded = load_partial(image, draft_size)
             return apply_exif_orientation(to_reduced_srgb(loaded, min_side, min_long_side, limits), image)
+
+
+@contextmanager
+def _one_large_image() -> Iterator[None]:
+    """Wait until no other thread or process decodes a large image; the wait is not timed."""
+    seconds, _ = signal.setitimer(signal.ITIMER_REAL, 0)  # of the sandbox, if this is a subprocess
+    with _large_image_lock, Path(__file__).open("rb") as lock_file:
+        with suppress(OSError):  # a network file system without locks
+            fcntl.flock(lock_file, fcntl.LOCK_EX)
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+        yield
 
 
 def _open_by_format(file: BinaryIO, limits: DecodeLimits) -> Image.Image:

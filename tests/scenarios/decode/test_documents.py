@@ -23,6 +23,7 @@ from retrieval import Library, SearchOptions
 from retrieval.errors import MediaError
 from retrieval.formatting import format_location as shown
 from retrieval.media.limits import DEFAULT_LIMITS, DecodeLimits
+from retrieval.media.sandboxed_calls import decoder_pool
 from tests.support.document_files import (
     docx,
     epub,
@@ -782,11 +783,14 @@ def test_indexing_leaves_no_file_open(index, tmp_path):
     put(tmp_path / "docs" / "b.pdf", b"%PDF-1.4 broken")
     put(tmp_path / "docs" / "c.docx", docx("red"))
     put(tmp_path / "docs" / "d.epub", epub("red", a="b")[:-10])
-    pdf_pool().close()
+    pools = pdf_pool(), decoder_pool(DEFAULT_LIMITS)
+    for pool in pools:
+        pool.close()
     before = len(os.listdir("/dev/fd"))
     report = index(tmp_path / "docs")
     assert (report.added, report.failed) == (2, 2)
-    pdf_pool().close()
+    for pool in pools:
+        pool.close()
     assert len(os.listdir("/dev/fd")) == before
 
 

@@ -14,8 +14,10 @@ from retrieval import Library
 from retrieval.errors import ExtraMissing, MediaError, QueryError
 from retrieval.media.images.loader import load_image
 from retrieval.media.images.svg import open_svg, svg_pool
-from retrieval.media.limits import DecodeLimits
+from retrieval.media.limits import DEFAULT_LIMITS, DecodeLimits
+from retrieval.media.sandboxed_calls import decoder_pool
 from tests.support import image_files
+from tests.support.catalog import REPOSITORY_ROOT
 from tests.support.files import draw_image
 from tests.support.image_files import RED, encode_image, quadrant_image, solid_image
 from tests.support.image_formats import FORMATS, SVG
@@ -52,6 +54,9 @@ def test_missing_extra_is_reported_once_and_its_files_are_retried(
     name, data, module, extra, tmp_path, index, monkeypatch, place, toy
 ):
     monkeypatch.setitem(sys.modules, module, None)
+    monkeypatch.setenv("PYTHONPATH", str(REPOSITORY_ROOT / "tests" / "support" / "failing_decoders"))
+    monkeypatch.setenv("MISSING_MODULE", module)
+    decoder_pool(DEFAULT_LIMITS).close()
     folder = tmp_path / "pictures"
     folder.mkdir()
     (folder / name).write_bytes(data)
@@ -63,6 +68,7 @@ def test_missing_extra_is_reported_once_and_its_files_are_retried(
     with Library.open(place, embedder=toy) as library, pytest.raises(ExtraMissing):
         library.search(image=folder / name)
     monkeypatch.undo()
+    decoder_pool(DEFAULT_LIMITS).close()
     assert index(folder).unchanged == 0
 
 

@@ -202,8 +202,9 @@ def test_only_new_images_are_analyzed_by_the_next_run(indexed, copied, tmp_path)
             library.search("ticket 7751", options=SearchOptions(by="keyword"))[0].path == more / "ticket.png"
         )
     draw_text((400, 100), [((20, 30), "Not read")]).save(more / "last.png")
-    assert update_library(library=copied, options=IndexOptions(ocr=False)).notes == []
-    assert len(rows(copied, "SELECT 1 FROM analyses WHERE analysis = 'ocr'")) == 6
+    (note,) = update_library(library=copied, options=IndexOptions(ocr=False)).notes
+    assert note.endswith("removed, because this analysis is off now.")
+    assert rows(copied, "SELECT 1 FROM analyses WHERE analysis = 'ocr'") == []
 
 
 def test_new_analysis_version_replaces_the_results(copied):
@@ -298,15 +299,50 @@ def test_text_in_a_video_is_found_at_its_scene(tmp_path, index, place, toy):
         assert [draft.text for part in parts for draft in part.analyze()] == ["BICYCLE", "INVOICE"]
 
 
-def test_missing_extra_is_reported_once_with_the_number_of_files(tmp_path, clew, monkeypatch):
+def test_missing_extra_is_an_error_before_anything_runs(tmp_path, clew, place, monkeypatch):
     monkeypatch.setitem(sys.modules, "rapidocr", None)
     draw_image(tmp_path / "images" / "a.png")
-    draw_image(tmp_path / "images" / "b.png", "blue")
     done = clew("index", tmp_path / "images", "--model", "builtin", "--ocr")
+    assert done.exit_code == 2
+    assert 'Text recognition requires an extra: pip install "clew-search[ocr]"' in done.stderr
+    assert not place.exists()
+
+
+def test_extra_that_was_uninstalled_is_reported_once_with_the_number_of_files(tmp_path, clew, monkeypatch):
+    assert clew("index", tmp_path, "--model", "builtin", "--ocr").exit_code == 0
+    monkeypatch.setitem(sys.modules, "rapidocr", None)
+    draw_image(tmp_path / "a.png")
+    draw_image(tmp_path / "b.png", "blue")
+    done = clew("index")
     assert done.exit_code == 0
     assert '2 files: Text recognition requires an extra: pip install "clew-search[ocr]"' in done.stdout
     assert clew("index").stdout.count("[ocr]") == 1
+    assert 'text in images (OCR) (not now: pip install "clew-search[ocr]")' in clew("status").stdout
     assert "[ocr]" not in clew("index", "--no-ocr").stdout
+
+
+def test_results_are_removed_when_recognition_is_turned_off(copied):
+    count = rows(copied, "SELECT count(*) FROM segments WHERE origin = 'ocr'")[0][0]
+    report = update_library(library=copied, options=IndexOptions(ocr=False))
+    assert count > 1
+    assert report.notes == [f"{count} passages of text in images removed, because this analysis is off now."]
+    assert rows(copied, "SELECT count(*) FROM segments WHERE origin = 'ocr'") == [(0,)]
+    assert rows(copied, "SELECT count(*) FROM analyses WHERE analysis = 'ocr'") == [(0,)]
+    assert verify_library(copied).errors == []
+    assert update_library(library=copied, options=IndexOptions(ocr=False)).notes == []
+    again = update_library(library=copied, options=IndexOptions(ocr=True))
+    assert again.kinds["text"] == count
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["Screenshot 2024-06-11 at 08.03.40.png", "Screenshots/a.jpg", "Bildschirmfoto 3.png", "IMG_0042.PNG"],
+)
+def test_unread_screenshots_are_hinted(name, folder, index):
+    draw_image(folder / name)
+    draw_image(folder / "IMG_0042.jpg", "blue")
+    assert index(folder).notes == ["1 screenshot was not read for text. To read: `clew index --ocr`."]
+    assert index(folder).notes == []
 
 
 def test_recognition_prints_nothing(indexed, tmp_path, capfd):

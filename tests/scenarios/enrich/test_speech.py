@@ -230,18 +230,38 @@ def test_missing_model_is_noted_once(tmp_path, index, place):
     assert index(tmp_path / "memos").notes == []
 
 
-def test_missing_extra_is_reported_once_with_the_number_of_files(tmp_path, clew, monkeypatch):
+def test_missing_extra_is_an_error_before_anything_runs(tmp_path, clew, place, monkeypatch):
+    monkeypatch.setitem(sys.modules, "faster_whisper", None)
+    write_audio(tmp_path / "memos" / "a.wav", 1)
+    done = clew("index", tmp_path / "memos", "--model", "builtin", "--speech-model", "small")
+    assert done.exit_code == 2
+    assert done.stderr.count('pip install "clew-search[audio]"') == 1
+    assert not place.exists()
+
+
+def test_extra_that_was_uninstalled_is_reported_once_with_the_number_of_files(tmp_path, clew, monkeypatch):
+    (tmp_path / "memos").mkdir()
+    clew("index", tmp_path / "memos", "--model", "builtin", "--speech-model", "small")
     monkeypatch.setitem(sys.modules, "faster_whisper", None)
     write_audio(tmp_path / "memos" / "a.wav", 1)
     write_audio(tmp_path / "memos" / "b.wav", 2)
-    done = clew("index", tmp_path / "memos", "--model", "builtin", "--speech-model", "small")
+    done = clew("index")
     assert done.exit_code == 0
-    assert done.stdout.count('pip install "clew-search[audio]"') == 1
     assert "2 files: Speech recognition" in done.stdout
     assert clew("index").stdout.count("[audio]") == 1  # the model is saved
-    assert "Reads    speech, by small\n" in clew("status").stdout
+    assert 'Reads    speech, by small (not now: pip install "clew-search[audio]")' in clew("status").stdout
     assert "[audio]" not in clew("index", "--speech-model", "").stdout
     assert "Reads" not in clew("status").stdout
+
+
+def test_results_are_removed_when_speech_is_turned_off(tmp_path, index, place):
+    write_audio(tmp_path / "memos" / "talk.mp3", 12, [(2, 3, 400), (7.5, 9, 1600)])
+    index(tmp_path / "memos", transcriber=ToneTranscriber())
+    before = rows_of(place)
+    (note, *_) = index(speech_model="").notes
+    assert note == "2 passages of speech removed, because this analysis is off now."
+    assert rows_of(place) == [row for row in before if row[0] == "audio"]
+    assert verify_library(place).errors == []
 
 
 def test_unusable_model_is_noted(tmp_path, index, place, clew):

@@ -92,9 +92,10 @@ def test_tiles_setting_is_saved_until_it_is_changed(landscapes, index):
     draw_image(landscapes / "wood.png", (0, 90, 0), (WIDTH, HEIGHT))
     assert index(landscapes).segments == 6
     draw_image(landscapes / "sky.png", (90, 90, 255), (WIDTH, HEIGHT))
-    assert index(landscapes, tiles=False).segments == 1
+    report = index(landscapes, tiles=False)
+    assert (report.segments, report.notes) == (1, ["20 tiles removed, because this analysis is off now."])
     assert index(landscapes).segments == 0
-    assert index(landscapes, tiles=True).segments == 5
+    assert index(landscapes, tiles=True).segments == 25
 
 
 def test_small_and_already_cropped_images_get_no_tiles(tmp_path, index):

@@ -6,6 +6,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from contextlib import closing, contextmanager
@@ -31,6 +32,7 @@ from indexer.watch.fs_events import FolderWatcher, file_system_type
 from indexer.watch.watcher import EmbedderCache
 from retrieval import Library
 from retrieval.types import Space
+from tests.support.audio_files import ToneTranscriber, write_audio
 from tests.support.files import draw_image, requires_non_utf8_names, write_text
 from tests.support.toy_embedder import COLORS, ToyEmbedder
 
@@ -99,7 +101,7 @@ def watching(place, *folders, options=DEFAULT_OPTIONS, watch_options=SHORT_QUIET
         except BaseException as error:
             log.error = error
 
-    thread = Thread(target=run)
+    thread = Thread(target=run, name="watch")
     thread.start()
     try:
         wait_for(lambda: log.initial_scan_done.is_set() or log.error, "the first scan")
@@ -440,3 +442,50 @@ def test_watcher_polls_if_the_system_refuses_to_report_events(error, tmp_path, m
     watcher.close()
     assert str(error) in watcher.polling_reason
     assert watcher.poll_seconds >= 1
+
+
+class SlowTranscriber(ToneTranscriber):
+    """A transcriber that takes seconds for each file."""
+
+    name = "slow"
+
+    def transcribe(self, samples):
+        time.sleep(4)
+        return super().transcribe(samples)
+
+
+def test_saved_files_are_answered_while_speech_is_transcribed(folder, place):
+    for number in range(3):
+        write_audio(folder / f"talk {number}.wav", 2 + number, [(0.5, 1.5, 400)])
+    options = IndexOptions(transcriber=SlowTranscriber())
+    with watching(place, folder, options=options) as log:
+        started = time.monotonic()
+        draw_image(folder / "new.png", "magenta")
+        log.wait_for("added", folder / "new.png")
+        assert time.monotonic() - started < 4
+        with library_lock(place):  # another command can write meanwhile
+            assert not any("Speech" in message for message in log.messages)
+        wait_for(lambda: any("Speech: found in 3 of 3 files" in message for message in log.messages))
+        (folder / "new.png").unlink()
+        log.wait_for("gone", folder / "new.png")
+        assert len([path for path in log.paths("apples", kind="text") if path.suffix == ".wav"]) == 3
+    assert time.monotonic() - started < 30
+
+
+def test_watch_ends_while_speech_is_transcribed(folder, place):
+    write_audio(folder / "talk.wav", 2, [(0.5, 1.5, 400)])
+    with watching(place, folder, options=IndexOptions(transcriber=SlowTranscriber())) as log:
+        time.sleep(0.5)
+        started = time.monotonic()
+        log.stop.set()
+        wait_for(lambda: not any(thread.name == "watch" for thread in threading.enumerate()))
+    assert time.monotonic() - started < 2.5
+
+
+def test_analysis_starts_again_after_a_change_of_settings(folder, place):
+    write_audio(folder / "talk.wav", 2, [(0.5, 1.5, 400)])
+    with watching(place, folder, options=IndexOptions(transcriber=SlowTranscriber())) as log:
+        time.sleep(0.5)
+        update_library(library=place, embedder=ToyEmbedder(), options=IndexOptions(tiles=True))
+        wait_for(lambda: log.paths("apples", kind="text"))
+        assert log.error is None

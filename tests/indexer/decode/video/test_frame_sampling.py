@@ -77,7 +77,7 @@ def detect(decode_range: DecodeRange, levels: list[int]) -> list[RangeResult]:
     """Return the sections of frames of uniform gray at the times 0, 1, ..."""
     with av.open(BytesIO(), "w", format="mp4") as container:
         converter = FrameConverter(container.add_stream("mpeg4", rate=10), 32)
-    detector = ChangeDetector(decode_range, packet_index([0]), converter)
+    detector = ChangeDetector(decode_range, packet_index([0]).time_base, converter)
     results = [
         result for time, level in enumerate(levels) for result in detector.add_frame(gray_frame(time, level))
     ]
