@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial, wraps
+from numbers import Integral
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
@@ -339,8 +340,9 @@ class Library:
         return encode_query(query, embedder, lookup, space_index.mean_query, images, probe)
 
     def _answer(self, request: SearchRequest, count: int, options: SearchOptions) -> list[Hit]:
-        if count < 1:
-            raise QueryError(f"Invalid count {count}. Use 1 or more.")
+        if not isinstance(count, Integral) or count < 1:
+            raise QueryError(f"Invalid count {count!r}. Use a whole number, 1 or more.")
+        count = int(count)
         if options.by == "keyword" and not request.query.keywords:
             raise QueryError("Only words have keywords. Give words, or search without --keyword-only.")
         is_listing = not request.query.terms

@@ -73,8 +73,9 @@ def _as_list(value: object) -> list[str]:
     """Return a single value as a list; a string is a single value."""
     if value is None or isinstance(value, str | Path):
         return [] if value is None else [str(value)]
-    assert isinstance(value, Iterable)
-    return list(map(str, value))
+    if isinstance(value, bytes):
+        return [os.fsdecode(value)]
+    return list(map(str, value)) if isinstance(value, Iterable) else [str(value)]
 
 
 def _parse_kind(name: str) -> Kind:
@@ -95,7 +96,11 @@ def _parse_time(name: str, value: Time | None) -> str:
     """Validate the prefix of an ISO time; times are compared as text, so `2021` is before all of 2021."""
     if value is None or value == "":
         return ""
-    text = value.isoformat() if isinstance(value, date) else str(value)
+    if isinstance(value, datetime):  # times in the catalog are local, in seconds
+        local = value if value.tzinfo is None else value.astimezone().replace(tzinfo=None)
+        text = local.isoformat(timespec="seconds")
+    else:
+        text = value.isoformat() if isinstance(value, date) else str(value)
     if _TIME.fullmatch(text):
         try:
             datetime.fromisoformat(text + "0001-01-01"[len(text) :])
@@ -175,6 +180,7 @@ def _parse_rating(rating: str | int | None) -> int | None:
 def _parse_size(size: str | None) -> tuple[int, int, int] | None:
     if not size:
         return None
+    size = "x".join(map(str, size)) if isinstance(size, tuple | list) else str(size)
     if match := _WIDTH_AND_HEIGHT.fullmatch(size.strip()):
         return int(match[1]), int(match[2]), 0
     if match := _MEGAPIXELS.fullmatch(size.strip()):

@@ -4,12 +4,13 @@ import datetime
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 from retrieval.errors import QueryError
 from retrieval.types import SORT_ORDERS, SortOrder
 
 SearchMode: TypeAlias = Literal["both", "meaning", "keyword"]
+SEARCH_MODES: tuple[SearchMode, ...] = get_args(SearchMode)
 Time: TypeAlias = str | int | datetime.date  # "2021-06", 2021, date(2021, 6, 30)
 
 FILTER_NAMES = (  # in queries, as in `kind:image`
@@ -51,6 +52,8 @@ class SearchOptions:
             raise QueryError(
                 f"Invalid diversity {self.diversity}. Use a number from 0 (none) to 1 (relevance is ignored)."
             )
+        if self.by not in SEARCH_MODES:
+            raise QueryError(f"Invalid search mode {self.by!r}. Use one of {', '.join(SEARCH_MODES)}.")
         if self.sort not in SORT_ORDERS:
             raise QueryError(f"Invalid sort order {self.sort!r}. Use one of {', '.join(SORT_ORDERS)}.")
 

@@ -393,3 +393,26 @@ def test_background_vectors_are_sampled_from_first_to_last(tmp_path, index, plac
         )
         assert len(sample) == 500
         np.testing.assert_array_equal(sample[[0, -1]], vectors[[0, -1]])
+
+
+@pytest.mark.parametrize(
+    ("count", "options"),
+    [(0, {}), ("5", {}), (2.5, {}), (5, {"by": "words"}), (5, {"size": 7}), (5, {"size": ("a", 2, 3)})],
+)
+def test_value_of_a_wrong_type_is_a_query_error(library, count, options):
+    with pytest.raises(QueryError, match="Invalid"):
+        library.search("red", count=count, options=SearchOptions(**options))
+
+
+def test_values_of_related_types_are_accepted(library, folder):
+    from datetime import UTC, datetime, timedelta
+
+    hit = library.search("red", count=1)[0]
+    for like in (hit, [hit], np.int64(hit.id), [np.int64(hit.id)]):
+        assert names(library.search(like=like, count=2)) == names(library.search(like=hit.id, count=2))
+    ago = timedelta(days=1, microseconds=5)
+    for after in (datetime.now() - ago, datetime.now(UTC) - ago):
+        assert len(library.search("red", options=SearchOptions(after=after))) == 7
+    options = SearchOptions(under=os.fsencode(folder), size=(1, 1), tag=())
+    assert len(library.search("red", count=np.int64(7), options=options)) == 7
+    assert library.search("red", options=SearchOptions(tag=5)) == []
