@@ -343,7 +343,7 @@ class Library:
         if not isinstance(count, Integral) or count < 1:
             raise QueryError(f"Invalid count {count!r}. Use a whole number, 1 or more.")
         count = int(count)
-        if options.by == "keyword" and not request.query.keywords:
+        if options.by == "keyword" and not request.query.has_keywords:
             raise QueryError("Only words have keywords. Give words, or search without --keyword-only.")
         is_listing = not request.query.terms
         ranking = FileRanking(request, options.sort) if is_listing else hybrid_search(request, options.by)

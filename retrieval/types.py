@@ -104,12 +104,18 @@ class Hit:
     offline: bool = False
     usual: float | None = None  # median score of the background queries
     words: float = 0.0  # share of the query's words in the text or the file name
+    has_words: bool = False  # all words of the query, or all its quotations and file names
     why: "tuple[TermScore, ...]" = ()  # only if requested
     more: "tuple[Hit, ...]" = ()  # the rest of its group, if groups were requested
 
     @property
-    def match(self) -> Literal["confident", "weak"] | None:
-        """Return "confident" if the confidence reaches the threshold; None before calibration."""
+    def match(self) -> Literal["words", "confident", "weak"] | None:
+        """Return "words" for a hit with the words of the query, which comes before all others.
+
+        Others are "confident" if the confidence reaches the threshold; None without calibration.
+        """
+        if self.has_words:
+            return "words"
         if self.confidence is None:
             return None
         return "confident" if self.confidence >= CONFIDENCE_THRESHOLD else "weak"

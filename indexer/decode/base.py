@@ -30,6 +30,11 @@ class SegmentDraft:
         return DRAFT_BYTES + arrays + 2 * len(self.text or "") + len(self.thumbnail or b"")
 
     @property
+    def has_vector(self) -> bool:
+        """Return False for a segment that says nothing: a sound without tags."""
+        return not (self.pixels is None and self.text is None and self.vector is None)
+
+    @property
     def is_image_part(self) -> bool:
         """Return True for a part of an image that has a segment: a tile, a crop or a later frame."""
         return self.kind == "image" and (self.box is not None or self.start is not None)

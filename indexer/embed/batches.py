@@ -67,13 +67,16 @@ def embed_batch(
 def embed_drafts(
     embedder: Embedder, drafts: Sequence[SegmentDraft], pace: EmbeddingPace | None = None
 ) -> Vectors:
-    """Return the vectors of drafts, (n, d): all images are embedded together, and all texts."""
+    """Return the vectors of drafts, (n, d): all images are embedded together, and all texts.
+
+    Zero for drafts without a vector.
+    """
     pace = pace or EmbeddingPace()
-    vectors = np.empty((len(drafts), embedder.dim), np.float32)
+    vectors = np.zeros((len(drafts), embedder.dim), np.float32)
     for row, draft in enumerate(drafts):
         if draft.vector is not None:
             vectors[row] = draft.vector
-    rows = [row for row, draft in enumerate(drafts) if draft.vector is None]
+    rows = [row for row, draft in enumerate(drafts) if draft.vector is None and draft.has_vector]
     images = [row for row in rows if drafts[row].pixels is not None]
     texts = [row for row in rows if drafts[row].pixels is None]
     if images:

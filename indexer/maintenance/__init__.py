@@ -3,6 +3,7 @@
 backfill_vectors   Embed the segments that lack a vector of a space: texts from the catalog, pixels from the f
 build_index        Build the index files of a space from the catalog.
 calibrate          Calibrate each kind of a space: the scores of background queries show how unusual a match i
+noise_queries      Queries without meaning, which nothing should match: random letters, keys and syllables.
 refresh_metadata   Decode contents again: for the metadata that older versions did not read, or for thumbnails
 refresh_videos     Correct the segments of videos that an older version decoded, or decode these again.
 repair_thumbnails  Check the thumbnails of a library, and make missing ones from the files.

@@ -11,7 +11,7 @@ from indexer.embed.archive_order import in_archive_order
 from indexer.enrich.content_pass import ContentPass, PassProgress, run_pass
 from indexer.enrich.tiles import redecode_tiles
 from indexer.store.writer import LibraryWriter
-from retrieval.catalog.schema import vectors_table
+from retrieval.catalog.schema import HAS_NO_VECTOR, vectors_table
 from retrieval.embedders.base import Embedder
 from retrieval.media.archives.archive import Opener
 from retrieval.types import Kind, Space, Vectors
@@ -47,7 +47,8 @@ class VectorPass(ContentPass[tuple[MissingContent, Opener | None], EmbeddingInpu
         self.writer, self.space, self.batch_size = writer, space, writer.batch_limits.segments
         self.context = DecodeContext(embedder, thumbnails=False, limits=writer.decode_limits)
         self.embed_threads = embedder.concurrency
-        self._condition = f"NOT EXISTS (SELECT 1 FROM {vectors_table(space.id)} v WHERE v.segment = s.id)"
+        has_vector = f"EXISTS (SELECT 1 FROM {vectors_table(space.id)} v WHERE v.segment = s.id)"
+        self._condition = f"NOT ({HAS_NO_VECTOR}) AND NOT {has_vector}"
         self._page_ends = list[int]()  # the last content of each page
         self.total = self._count_and_paginate()
 

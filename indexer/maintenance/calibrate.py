@@ -2,10 +2,10 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 
 import numpy as np
 
+from indexer.maintenance.noise_queries import noise_queries
 from indexer.store.writer import LibraryWriter
 from retrieval.catalog.reader import Catalog
 from retrieval.embedders.base import Embedder
@@ -13,13 +13,16 @@ from retrieval.scoring.calibration import (
     BACKGROUND_QUERIES_FILE,
     CENTERING,
     HUBNESS_SHIFT,
+    MAX_NOISE_SHARE,
     MIN_COPY_COSINE,
+    MIN_DIFFERENT_VECTORS,
     MIN_SPREAD,
     QUERY_MEAN_SHIFT,
     TOP_N,
     Calibration,
     QueryMode,
     fit_calibration,
+    fit_library,
     load_background_queries,
     normalize_rows,
 )
@@ -37,6 +40,9 @@ CALIBRATION_SETTINGS = (
     MIN_SPREAD,
     MAX_QUERY_IMAGES,
     MIN_COPY_COSINE,
+    MIN_DIFFERENT_VECTORS,
+    MAX_NOISE_SHARE,
+    *noise_queries()[:3],
 )  # part of the version of the queries
 
 
@@ -55,8 +61,9 @@ def calibrate_if_due(writer: LibraryWriter, space: Space, embedder: Embedder) ->
         due = [mode for mode in versions if _is_due(catalog, space, mode, kind, versions[mode], count)]
         if count and due:
             key: dict[str, object] = {"space": space.id, "kind": kind, "count": count}
-            for mode, calibration in _fit_calibrations(catalog, space, kind, due, new_queries).items():
-                rows.append({**key, "query_mode": mode, "version": versions[mode], **calibration})
+            for mode, scores in _best_scores(catalog, space, kind, due, new_queries).items():
+                blob = None if scores is None else scores.astype(np.float32).tobytes()
+                rows.append({**key, "query_mode": mode, "version": versions[mode], "best_scores": blob})
     if not new_queries and not rows:
         return
     with writer.db.atomic():
@@ -66,11 +73,47 @@ def calibrate_if_due(writer: LibraryWriter, space: Space, embedder: Embedder) ->
             writer.db.table("backgrounds").upsert({**key, "vectors": blob}, pk=("space", "query_mode"))
         for row in rows:
             writer.db.table("calibrations").upsert(row, pk=("space", "query_mode", "kind"))
+        if rows:
+            _fit_all(writer, space)
+
+
+def _fit_all(writer: LibraryWriter, space: Space) -> None:
+    """Fit the calibrations of all kinds together, within a transaction."""
+    scores: dict[QueryMode, dict[Kind, Scores]] = {}
+    query = "SELECT query_mode, kind, best_scores FROM calibrations WHERE space = ?"
+    existing = set(writer.catalog.kinds())
+    for mode, kind, blob in writer.db.conn.execute(query, (space.id,)).fetchall():
+        scores.setdefault(mode, {})
+        if blob is not None and kind in existing:
+            scores[mode][kind] = np.frombuffer(blob, np.float32)
+    update = "UPDATE calibrations SET center = ?, spread = ?"
+    writer.db.execute("UPDATE calibrations SET center = NULL, spread = NULL WHERE space = ?", (space.id,))
+    noise = scores.pop("noise", {})
+    for mode, known in scores.items():
+        kinds = [kind for kind in known if mode != "words" or kind in noise]
+        if not kinds:
+            continue
+        fitted = [fit_calibration(known[kind][~np.isnan(known[kind])]) for kind in kinds]
+        noise_scores = [noise[kind] for kind in kinds] if mode == "words" else []
+        for kind, each in zip(
+            kinds, fit_library([known[kind] for kind in kinds], fitted, noise_scores), strict=True
+        ):
+            writer.db.execute(
+                f"{update} WHERE space = ? AND query_mode = ? AND kind = ?",
+                (each.center, each.spread, space.id, mode, kind),
+            )
 
 
 def _count_vectors(catalog: Catalog, space: Space, kind: Kind) -> int:
-    """Count the vectors of a kind; for a complete space, the faster count of segments is the same."""
-    return catalog.count_segments(kind) if space.complete else len(catalog.vector_ids(space, kind))
+    """Count the vectors of a kind; for a complete space, the faster count of segments is the same.
+
+    Except for audio, which has no vector if it has no tags.
+    """
+    return (
+        catalog.count_segments(kind)
+        if space.complete and kind != "audio"
+        else len(catalog.vector_ids(space, kind))
+    )
 
 
 def _query_versions(catalog: Catalog, space: Space) -> dict[QueryMode, str]:
@@ -98,6 +141,7 @@ def _new_queries(
             if 0 < embedder.count_tokens(text) <= embedder.max_tokens
         ]
         queries["words"] = settings_hash, embedder.embed_texts(texts)
+        queries["noise"] = settings_hash, embedder.embed_texts(noise_queries())
     old_count, _, old_hash = known.get("picture", "0").partition(" ")
     if count >= MIN_QUERY_IMAGES and not (
         old_hash == settings_hash
@@ -145,35 +189,41 @@ def _is_due(catalog: Catalog, space: Space, mode: QueryMode, kind: Kind, version
     return row is None or row["version"] != version or abs(count - row["count"]) * 10 > row["count"]
 
 
-def _fit_calibrations(
+def _best_scores(
     catalog: Catalog,
     space: Space,
     kind: Kind,
     due: Sequence[QueryMode],
     new_queries: Mapping[QueryMode, tuple[str, Vectors]],
-) -> dict[QueryMode, dict[str, float | None]]:
-    """Compare background queries with all vectors of a kind, in one pass, and fit their best scores."""
+) -> dict[QueryMode, Scores | None]:
+    """Compare background queries with all vectors of a kind, in one pass; return their best scores.
+
+    None for a mode if the kind has too few different vectors.
+    """
     best_scores = {}
+    words = _queries_of(catalog, space, "words", new_queries)
     for mode in due:
         queries = _queries_of(catalog, space, mode, new_queries)
         if queries is not None:
-            best_scores[mode] = BestScores(queries)
+            best_scores[mode] = BestScores(queries, words if mode == "noise" else None)
+    different = set[bytes]()
     for _, vectors in catalog.vectors_after(space, kind, 0):
         for scores in best_scores.values():
             scores.update(vectors)
-    unknown: dict[str, float | None] = {"center": None, "spread": None}
-    return {
-        mode: asdict(calibration) if (calibration := scores.fit()) else unknown
-        for mode, scores in best_scores.items()
-    }
+        if len(different) < MIN_DIFFERENT_VECTORS:
+            different.update(vector.tobytes() for vector in vectors)
+    if len(different) < MIN_DIFFERENT_VECTORS:
+        return dict.fromkeys(best_scores)
+    return {mode: scores.without_baselines() for mode, scores in best_scores.items()}
 
 
 class BestScores:
     """The best cosines of queries (m, d), and the cosines of their matches with the mean query."""
 
-    def __init__(self, queries: Vectors) -> None:
+    def __init__(self, queries: Vectors, background: Vectors | None = None) -> None:
+        """`background` are the queries whose mean determines the baselines, by default `queries`."""
         self.queries = queries
-        self.mean_query = np.asarray(queries.mean(axis=0), np.float32)
+        self.mean_query = np.asarray((queries if background is None else background).mean(axis=0), np.float32)
         self.scores: Scores = np.full((len(queries), TOP_N), -np.inf, np.float32)
         self.mean_query_cosines: Scores = np.zeros((len(queries), TOP_N), np.float32)
 
@@ -191,14 +241,21 @@ class BestScores:
         self.scores[rows] = np.take_along_axis(candidates, best, axis=1)
         self.mean_query_cosines[rows] = np.take_along_axis(candidate_cosines, best, axis=1)
 
-    def fit(self) -> Calibration | None:
-        """Return the calibration of the best scores; None if all vectors are copies of the queries."""
+    def without_baselines(self) -> Scores | None:
+        """Return the best score of each query without its baseline, (m,), NaN if all vectors are its copies.
+
+        None if that is so for all queries.
+        """
         is_match = np.isfinite(self.scores)
         has_match = is_match.any(axis=1)
         if not has_match.any():
             return None
-        sums = np.where(is_match, self.mean_query_cosines, 0).sum(axis=1)[has_match]
-        mean_cosines = sums / is_match.sum(axis=1)[has_match]
-        query_cosines = (self.queries @ self.mean_query)[has_match]
-        baselines = HUBNESS_SHIFT * mean_cosines + QUERY_MEAN_SHIFT * query_cosines
-        return fit_calibration(self.scores[has_match].max(axis=1) - baselines)
+        sums = np.where(is_match, self.mean_query_cosines, 0).sum(axis=1)
+        mean_cosines = sums / np.maximum(1, is_match.sum(axis=1))
+        baselines = HUBNESS_SHIFT * mean_cosines + QUERY_MEAN_SHIFT * (self.queries @ self.mean_query)
+        return np.where(has_match, self.scores.max(axis=1) - baselines, np.float32(np.nan))
+
+    def fit(self) -> Calibration | None:
+        """Return the calibration of the best scores; None if all vectors are copies of the queries."""
+        scores = self.without_baselines()
+        return None if scores is None else fit_calibration(scores[~np.isnan(scores)])

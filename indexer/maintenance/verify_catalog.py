@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from indexer.maintenance.build_index import build_indexes, index_damage
 from indexer.store.writer import LibraryWriter
 from retrieval.catalog.reader import Catalog
-from retrieval.catalog.schema import vectors_table
+from retrieval.catalog.schema import HAS_NO_VECTOR, vectors_table
 
 
 @dataclass(slots=True)
@@ -54,7 +54,8 @@ def _check_catalog(catalog: Catalog) -> list[str]:
              WHERE NOT EXISTS (SELECT 1 FROM segments s WHERE s.id = v.segment)"""
         if space.complete and space == catalog.space():  # others are completed by a switch
             counts["segments have no vector"] = f"""SELECT count(*) FROM segments s
-                 WHERE NOT EXISTS (SELECT 1 FROM {table} v WHERE v.segment = s.id)"""
+                 WHERE NOT ({HAS_NO_VECTOR})
+                   AND NOT EXISTS (SELECT 1 FROM {table} v WHERE v.segment = s.id)"""
     for problem, query in counts.items():
         if count := catalog.db.execute(query).fetchone()[0]:
             errors.append(f"{count:,} {problem}.")

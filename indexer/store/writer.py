@@ -28,7 +28,7 @@ from indexer.store.thumbnails import NewThumbnail, ThumbnailFile
 from indexer.types import DEFAULT_BATCH_LIMITS, BatchLimits
 from retrieval.catalog.migrations import MIGRATIONS
 from retrieval.catalog.reader import Catalog, add_functions, check_version
-from retrieval.catalog.schema import CATALOG_FILE, INDEX_FOLDER, vectors_table
+from retrieval.catalog.schema import CATALOG_FILE, HAS_NO_VECTOR, INDEX_FOLDER, vectors_table
 from retrieval.catalog.settings import LibrarySettings
 from retrieval.catalog.thumbnails import ThumbnailKey
 from retrieval.embedders.base import Embedder
@@ -238,10 +238,11 @@ class LibraryWriter:
                 origin,
             ),
         )
-        self.db.conn.execute(
-            f"INSERT INTO {vectors_table(self.space_id)} VALUES (?, ?)",
-            (row.lastrowid, vector.astype(np.float16).tobytes()),
-        )
+        if draft.has_vector:
+            self.db.conn.execute(
+                f"INSERT INTO {vectors_table(self.space_id)} VALUES (?, ?)",
+                (row.lastrowid, vector.astype(np.float16).tobytes()),
+            )
         return int(row.lastrowid or 0)
 
     def save_results(
@@ -379,12 +380,22 @@ def _open_catalog(folder: Path) -> sqlite_utils.Database:
     db.execute("PRAGMA synchronous = NORMAL")  # a power failure may lose the last batches, not the file
     db.execute("PRAGMA foreign_keys = ON")
     try:
+        is_outdated = any(migration.name == "22-calibrated-lists" for migration in migrations.pending(db))
         migrations.apply(db)
+        if is_outdated:
+            _delete_vectors_of_silent_sounds(db)
         check_version(db.conn, folder)
     except BaseException:
         db.close()
         raise
     return db
+
+
+def _delete_vectors_of_silent_sounds(db: sqlite_utils.Database) -> None:
+    """Delete the vectors that earlier versions gave to sounds without tags, all the same."""
+    for (space,) in db.conn.execute("SELECT id FROM spaces").fetchall():
+        silent = f"SELECT id FROM segments s WHERE {HAS_NO_VECTOR}"
+        db.execute(f"DELETE FROM {vectors_table(space)} WHERE segment IN ({silent})")
 
 
 def _make_folder(folder: Path) -> None:

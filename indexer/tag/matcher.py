@@ -13,13 +13,12 @@ from indexer.tag.zero_shot import Probabilities, classify, fuse, label_vectors, 
 from retrieval.catalog.reader import Catalog
 from retrieval.embedders.base import Embedder
 from retrieval.errors import LibraryError
-from retrieval.query.encoder import EncodedQuery
 from retrieval.scoring import calibration as calibrate
 from retrieval.scoring.calibration import Calibration
 from retrieval.types import VISUAL_KINDS, Filters, Ids, Kind, Scores, Space, Vectors
 
 if TYPE_CHECKING:
-    from retrieval.vectors.space_index import SpaceIndex  # heavy: faiss
+    pass  # heavy: faiss
 
 CONFIDENCE_DIGITS = 4  # of a confidence, as in hits
 MAX_BATCH_CELLS = 1_000_000  # segments x labels in one matrix
@@ -92,8 +91,8 @@ def _independent_matchers(
     from retrieval.vectors.space_index import SpaceIndex
 
     index = SpaceIndex(catalog, space)
-    mean, labels = index.mean_query("words"), embedder.embed_texts(names)
-    if mean is None:
+    labels = embedder.embed_texts(names)
+    if index.mean_query("words") is None:
         raise LibraryError("This library is not calibrated. Run `clew index` first.")
     min_surprise = (
         NormalDist().inv_cdf(max(1e-9, rule.at_least - 0.5 * 10**-CONFIDENCE_DIGITS))
@@ -103,20 +102,8 @@ def _independent_matchers(
     for kind in rule.kinds:
         calibration = index.calibrations.get(("words", kind))
         if calibration is not None:
-            baselines = [_label_baseline(index, label, kind, mean) for label in labels]
+            baselines = [index.baseline(label[None], "words", kind) for label in labels]
             yield kind, IndependentLabels(labels, np.array(baselines, np.float32), calibration, min_surprise)
-
-
-def _label_baseline(index: "SpaceIndex", label: Vectors, kind: Kind, mean: Vectors) -> float:
-    """Return the baseline score of a label (d,) from its nearest findable segments, as in a search."""
-    from retrieval.search.request import SearchRequest  # imports faiss
-    from retrieval.search.vector_search import vector_search
-
-    query, filters = EncodedQuery(label[None], "words", ()), Filters(frozenset({kind}))
-    ids = [hit.id for hit in vector_search(SearchRequest(index, query, filters), calibrate.TOP_N)]
-    if not ids:
-        return 0.0  # every file is gone
-    return calibrate.baseline_score(label, index.catalog.vectors_of(index.space, ids)[1], mean)
 
 
 @dataclass(frozen=True, slots=True)

@@ -350,4 +350,29 @@ MIGRATIONS: dict[str, tuple[str, ...]] = {
             PRIMARY KEY (root, path)
         ) STRICT, WITHOUT ROWID""",
     ),
+    "22-calibrated-lists": (
+        # The best scores of the background queries in a kind, float32 (NaN: none), from which the confidence
+        # in a list of all kinds is calibrated.
+        # A new table, as an early version 0.2 required a center.
+        """CREATE TABLE calibrated (
+            space INTEGER NOT NULL REFERENCES spaces (id) ON DELETE CASCADE,
+            query_mode TEXT NOT NULL,
+            kind TEXT NOT NULL,
+            version TEXT NOT NULL,
+            count INTEGER NOT NULL,                -- vectors that were compared
+            center REAL,                           -- NULL if they are too few or copies of the queries
+            spread REAL,
+            best_scores BLOB,
+            PRIMARY KEY (space, query_mode, kind)
+        ) STRICT, WITHOUT ROWID""",
+        """INSERT INTO calibrated
+            SELECT space, query_mode, kind, version, count, center, spread, NULL FROM calibrations""",
+        """DROP TABLE calibrations""",
+        """ALTER TABLE calibrated RENAME TO calibrations""",
+        # The distinct words of texts and names, among which misspelled words are looked up.
+        """CREATE VIRTUAL TABLE text_vocabulary USING fts5vocab (text_words, row)""",
+        """CREATE VIRTUAL TABLE name_vocabulary USING fts5vocab (name_words, row)""",
+        # A sound without tags says nothing; earlier its text was "sound recording".
+        """UPDATE segments SET text = NULL WHERE kind = 'audio' AND text = 'sound recording'""",
+    ),
 }

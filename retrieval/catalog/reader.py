@@ -220,6 +220,13 @@ class Catalog:
             (json.dumps(ids.tolist()),),
         )
 
+    def ids_of_kind(self, ids: Ids, kind: Kind) -> Ids:
+        """Return the given segments of a kind, ascending."""
+        query = (
+            "SELECT id FROM segments WHERE id IN (SELECT value FROM json_each(?)) AND kind = ? ORDER BY id"
+        )
+        return self._query_ids(query, (json.dumps(ids.tolist()), kind))
+
     def tag_counts(self) -> dict[str, int]:
         """Return label -> number of findable segments, most frequent first."""
         rows = self.db.execute(

@@ -19,6 +19,8 @@ LIBRARY_FILE_NAMES = frozenset(
 DECODERS_OF_OTHER_FILES = ("table",)
 DESCRIBES_ITSELF = f"decoder NOT IN ({', '.join(map(repr, DECODERS_OF_OTHER_FILES))})"  # a condition on files
 
+HAS_NO_VECTOR = "s.kind = 'audio' AND s.text IS NULL"  # a sound without tags says nothing
+
 
 def vectors_table(space_id: int) -> str:
     """Return the name of a space's table of vectors.

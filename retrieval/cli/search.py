@@ -78,7 +78,7 @@ def search_command(
     from retrieval.library import Library
     from retrieval.query.arguments import join_arguments
     from retrieval.query.parser import parse
-    from retrieval.search.vector_search import has_good_match
+    from retrieval.search.results import has_good_match
 
     query = parse(join_arguments(words))
     with Library.open(library) as opened:
@@ -86,7 +86,14 @@ def search_command(
             query, image=image, like=like, unlike=unlike, kind=kind, count=count, options=options
         )
         unknown = opened.unknown_filter_values(query, options, bool(hits))
-        if hits and query.is_text_only and not image and not show_all and not has_good_match(hits):
+        if (
+            hits
+            and query.is_text_only
+            and not image
+            and not like
+            and not show_all
+            and not has_good_match(hits)
+        ):
             message = f"Nothing matches well: {describe_best_match(hits)}. To show the nearest hits: --all"
             show_hits([], output_format, opened, empty_message=message)
         show_hits(hits, output_format, opened, options.group, query.words, "\n".join(unknown) or NO_HITS)

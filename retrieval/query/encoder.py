@@ -1,6 +1,7 @@
 """Encode a parsed query as vectors: embed, center and sum its terms."""
 
 import hashlib
+import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -16,13 +17,15 @@ from retrieval.embedders.base import Embedder
 from retrieval.errors import MediaError, QueryError
 from retrieval.media.archives.archive import is_file, open_path
 from retrieval.normalization import nfc
-from retrieval.query.ast import Concept, File, Operand, Query, Segment, Url, Words
+from retrieval.query.ast import Concept, File, Operand, Query, Segment, Term, Url, Words
 from retrieval.scoring.calibration import CENTERING, QueryMode, normalize_rows
 from retrieval.scoring.linear_probe import Probe
 from retrieval.types import Space, Vectors
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+MAX_RARE_WORDS = 50  # words of a query whose tokens are counted
 
 MeanQuery: TypeAlias = Callable[[QueryMode], Vectors | None]  # the mean background query of a mode, (d,)
 KnownVector: TypeAlias = tuple[Vectors, QueryMode, Probe | None]
@@ -55,7 +58,26 @@ class EncodedQuery:
     mode: QueryMode
     terms: tuple[EncodedTerm, ...]
     exclusions: tuple[EncodedTerm, ...] = ()
-    keywords: tuple[Words, ...] = ()  # for the keyword search
+    keywords: tuple[Term, ...] = ()  # the terms of words, for the keyword search
+
+    rare_words: frozenset[str] = frozenset()  # in lower case, that the model does not know as one word
+
+    @property
+    def has_keywords(self) -> bool:
+        """Return True if words are searched for."""
+        return any(term.weight > 0 for term in self.keywords)
+
+    @property
+    def keyword_share(self) -> float:
+        """Return the share of words in the weight of what is searched for; 1 for words only."""
+        total = sum(term.weight for term in self.terms if term.weight > 0)
+        words = sum(term.weight for term in self.keywords if term.weight > 0)
+        return words / total if total else 1.0
+
+    @property
+    def has_probe(self) -> bool:
+        """Return True if a term was learned from example images."""
+        return any(term.probe is not None for term in self.terms)
 
     @classmethod
     def empty(cls, dim: int) -> "EncodedQuery":
@@ -97,16 +119,17 @@ def encode_query(
     if feedback_probe is not None:
         parts.append(_probe_term("the examples", 1.0, feedback_probe))
     exclusions = tuple(_encode_term(operand, 1.0, embedder, lookup) for operand in query.exclusions)
-    words = tuple(term.operand for term in query.terms if isinstance(term.operand, Words) and term.weight > 0)
+    words = tuple(term for term in query.terms if isinstance(term.operand, Words))
     if unknown := [term.text for term in exclusions if not term.is_known]:
         raise QueryError(f"The model {embedder.name} knows no word of not:{unknown[0]}. Use other words.")
     if not parts:
         return replace(EncodedQuery.empty(embedder.dim), exclusions=exclusions)
-    if len(parts) == 1:
-        return EncodedQuery(parts[0].vector, parts[0].mode, tuple(parts), exclusions, words)
-    if not any(part.is_known and part.weight > 0 for part in parts):
-        return EncodedQuery(np.zeros_like(parts[0].vector), parts[0].mode, tuple(parts), exclusions, words)
-    return EncodedQuery(combine_terms(parts, mean_query), _query_mode(parts), tuple(parts), exclusions, words)
+    vector, mode = parts[0].vector, parts[0].mode
+    if len(parts) > 1 and not any(part.is_known and part.weight > 0 for part in parts):
+        vector = np.zeros_like(vector)
+    elif len(parts) > 1:
+        vector, mode = combine_terms(parts, mean_query), _query_mode(parts)
+    return EncodedQuery(vector, mode, tuple(parts), exclusions, words, _rare_words(words, embedder))
 
 
 def validate_query(
@@ -184,6 +207,12 @@ def _video_frame(path: Path) -> "Image | None":
             "`clew search` compares it with other sounds."
         )
     return None
+
+
+def _rare_words(terms: Sequence[Term], embedder: Embedder) -> frozenset[str]:
+    """Return the words that the model splits into several tokens: rare, foreign or misspelled ones."""
+    words = {word for term in terms for word in re.findall(r"[^\W\d_]+", str(term.operand).casefold())}
+    return frozenset(word for word in list(words)[:MAX_RARE_WORDS] if embedder.count_tokens(word) > 1)
 
 
 def _query_mode(terms: Sequence[EncodedTerm]) -> QueryMode:

@@ -1,7 +1,6 @@
 """Arithmetic of ranked lists: arrays in, arrays out."""
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
-from itertools import groupby
+from collections.abc import Hashable
 from typing import TypeVar
 
 import numpy as np
@@ -42,18 +41,22 @@ def standardize(scores: Scores, background: Scores, prior: Scores, *, weight: in
     return np.asarray((scores - mean) / np.sqrt(spread + 1e-6), dtype=np.float32)
 
 
-def diversify(scores: Scores, vectors: Vectors, weight: float, count: int | None = None) -> NDArray[np.int64]:
-    """Return `count` rows, or all, in the order of maximal marginal relevance.
+def diversify(
+    scores: Scores, vectors: Vectors, weight: float, before: Vectors | None = None
+) -> NDArray[np.int64]:
+    """Return the rows in the order of maximal marginal relevance.
 
     Each next row has the largest (1 - weight) * score - weight * (cosine to the nearest row before it); the
-    first of equals: Carbonell & Goldstein, SIGIR 1998. scores (n,), from 0 to 1, and unit vectors (n, d)
-    -> rows (count,).
+    first of equals: Carbonell & Goldstein, SIGIR 1998. scores (n,), from 0 to 1, unit vectors (n, d) and,
+    optionally, those that come before all rows, (m, d) -> rows (n,).
     """
-    wanted = len(scores) if count is None else min(count, len(scores))
-    order = np.empty(wanted, dtype=np.int64)
+    order = np.empty(len(scores), dtype=np.int64)
     value = scores.astype(np.float64)  # the first is the most relevant, whatever the weight
     nearest = np.full(len(scores), -np.inf)
-    for position in range(wanted):
+    if before is not None and len(before):
+        nearest = (vectors @ before.T).max(axis=1)
+        value = (1 - weight) * scores - weight * nearest
+    for position in range(len(scores)):
         order[position] = row = int(value.argmax())
         nearest = np.maximum(nearest, vectors @ vectors[row])
         value = (1 - weight) * scores - weight * nearest
@@ -70,28 +73,3 @@ def recall(found_scores: Scores, true_scores: Scores, *, tolerance: float = 1e-5
     worst = np.where(real, true_scores, np.inf).min(axis=1, keepdims=True) - tolerance
     good = np.minimum((found_scores >= worst).sum(axis=1), real.sum(axis=1))
     return float(good.sum() / max(1, real.sum()))
-
-
-def average_ranks(keys: Iterable[Key], scores: Iterable[float]) -> dict[Key, float]:
-    """Return the rank of each key of a list that is sorted best first; equals share their mean rank."""
-    ranks: dict[Key, float] = {}
-    for _, tied in groupby(zip(keys, scores, strict=True), key=lambda pair: pair[1]):
-        equals = [key for key, _ in tied]
-        ranks |= dict.fromkeys(equals, len(ranks) + (1 + len(equals)) / 2)
-    return ranks
-
-
-def reciprocal_rank_fusion(
-    rankings: Sequence[Mapping[Key, float]], weights: Sequence[Mapping[Key, float] | float], *, k: int = 60
-) -> dict[Key, float]:
-    """Merge rankings (key -> rank) by the sum of weight / (k + rank), best first.
-
-    Cormack, Clarke & Büttcher, SIGIR 2009. A weight applies to a ranking, or to each key in it. Equals stay
-    in the order of the rankings.
-    """
-    sums: dict[Key, float] = {}
-    for ranking, weight in zip(rankings, weights, strict=True):
-        for key, rank in ranking.items():
-            share = weight[key] if isinstance(weight, Mapping) else weight
-            sums[key] = sums.get(key, 0.0) + share / (k + rank)
-    return dict(sorted(sums.items(), key=lambda pair: -pair[1]))

@@ -1,23 +1,35 @@
-"""Fuse the ranking by meaning with the ranking by keyword."""
+"""Rank hits by their words and by their meaning, in one list.
 
-from collections.abc import Callable, Hashable, Sequence
+Hits that contain all words of the query come first, ordered by meaning. The others follow by confidence: by
+meaning, raised by the share of the words that they contain.
+"""
+
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import replace
+from heapq import merge
+from itertools import islice
 from typing import NamedTuple, Protocol
 
+import numpy as np
+
 from retrieval.errors import QueryError
-from retrieval.query.ast import Words
+from retrieval.query.ast import Term, Words
 from retrieval.query.options import SearchMode
-from retrieval.scoring.ranking import average_ranks, reciprocal_rank_fusion
-from retrieval.search.keyword_search import KeywordMatches, keyword_search
+from retrieval.scoring import calibration
+from retrieval.search.keyword_search import KeywordMatches, Tier, keyword_search
+from retrieval.search.keyword_spelling import correct_spelling
+from retrieval.search.keyword_terms import KeywordTerm, distinct_terms, split_terms
 from retrieval.search.kind_hits import result_key
 from retrieval.search.request import SearchRequest
-from retrieval.search.vector_search import VectorRanking
-from retrieval.types import Hit
+from retrieval.search.vector_search import ScoredHit, VectorRanking, ranked_hits
+from retrieval.types import VISUAL_KINDS, Hit, Ids
 
-MIN_FUSION_DEPTH = 50  # hits of each ranking that are fused, if fewer are requested
-DEPTH_GROWTH = 4  # if too many keyword matches are of deleted files, this many times as many are read
-FULL_MATCH_CONFIDENCE = 0.99  # confidence in a hit that contains all words of the query
-RRF_K = 5  # the first few hits of a ranking count most; best of 5 to 60 on the dev captions of Flickr8k
+MATCH_CONFIDENCE = 0.99  # confidence in a hit that contains all words of the query
+CORRECTED_CONFIDENCE = 0.8  # if the spelling of a word was corrected
+WORDS_BONUS = 1.5  # standard deviations that all words are worth; 1 to 2 rank captions equally well
+MAX_COMPARED_MATCHES = 200  # matches whose vectors are read at once
+MAX_RAISED_GROUPS = 3  # groups of matches of some words that are raised; those of the smallest shares are not
+KEYWORD_ONLY_BONUS = 1e6  # without meaning, any larger share comes first
 
 
 class HitRanking(Protocol):
@@ -31,18 +43,28 @@ class HitRanking(Protocol):
 def hybrid_search(request: SearchRequest, by: SearchMode = "both") -> HitRanking:
     """Return the ranking of a request by meaning, by keyword, or by both.
 
-    A query whose words are all unknown to the model is searched by keyword. Raises QueryError.
+    A query whose words are all unknown to the model is searched by keyword. A concept learned from images is
+    searched in visual kinds, unless other kinds are requested. Raises QueryError.
     """
-    text = " ".join(_keyword_text(words) for words in request.query.keywords)
-    if not request.query.is_known and by == "meaning":
+    query = request.query
+    if query.has_probe and not request.filters.kinds:
+        request = replace(request, filters=replace(request.filters, kinds=frozenset(VISUAL_KINDS)))
+    if not query.is_known and by == "meaning":
         raise QueryError(
             f"The model {request.space_index.space.name} knows no word of the query; keywords may match."
         )
-    if by == "meaning" or not text:
+    if by == "meaning" or not query.has_keywords:
         return VectorRanking(request)
-    if by == "keyword" or not request.query.is_known:
-        return KeywordRanking(request, text)
-    return FusedRanking(VectorRanking(request), KeywordRanking(request, text))
+    return WordRanking(request, by_meaning=by == "both" and query.is_known)
+
+
+def keyword_terms(terms: Sequence[Term], sign: int) -> list[list[KeywordTerm]]:
+    """Return the keywords of each term of words that is added (sign 1) or subtracted (-1)."""
+    return [
+        split_terms(_keyword_text(term.operand), abs(term.weight))
+        for term in terms
+        if isinstance(term.operand, Words) and sign * term.weight > 0
+    ]
 
 
 def _keyword_text(words: Words) -> str:
@@ -52,114 +74,168 @@ def _keyword_text(words: Words) -> str:
     )
 
 
-class FusedRanking:
-    """A ranking by meaning fused with one by keyword.
+class MatchGroup(NamedTuple):
+    """Matches of one tier that are ranked together: few of similar shares, or all of one share."""
 
-    The fusion covers a fixed depth of both. A deeper one may order its first hits differently.
+    tier: Tier
+    matches: KeywordMatches
+
+
+def match_groups(matches: KeywordMatches) -> Iterator[MatchGroup]:
+    """Yield the matches of each tier in groups, best first.
+
+    Matches of equal share are never separated, because meaning alone decides between them.
     """
-
-    def __init__(self, vector_ranking: "VectorRanking", keyword_ranking: "KeywordRanking") -> None:
-        self.vector_ranking = vector_ranking
-        self.keyword_ranking = keyword_ranking
-
-    def top(self, count: int) -> list[Hit]:
-        """Return the best `count` hits, fewer only if no more exist."""
-        depth = max(count, MIN_FUSION_DEPTH)
-        keyword_hits = self.keyword_ranking.among(depth)
-        if not keyword_hits:
-            return self.vector_ranking.top(count)
-        return fuse_hits(self.vector_ranking.top(depth), keyword_hits)[:count]
-
-
-class KeywordHit(NamedTuple):
-    """A hit by keyword, how well its words match, and its weight relative to a hit by meaning."""
-
-    hit: Hit
-    keyword_score: float
-    weight: float
+    for tier in Tier:
+        own = matches.part(matches.tiers == tier)
+        is_new = np.diff(own.shares, prepend=np.nan) != 0
+        starts = np.flatnonzero(is_new) if tier >= Tier.EXACT else np.arange(min(1, len(own.ids)))
+        first = end = 0
+        for next_start in [*starts[1:].tolist(), len(own.ids)]:
+            if next_start - first > MAX_COMPARED_MATCHES and end > first:
+                yield MatchGroup(tier, own.part(slice(first, end)))
+                first = end
+            end = next_start
+        if end > first:
+            yield MatchGroup(tier, own.part(slice(first, end)))
 
 
-class KeywordRanking:
-    """A ranking by keyword, whose matches are resolved to hits on demand."""
+class WordRanking:
+    """A ranking of hits by their words, followed or mixed with one by meaning."""
 
-    def __init__(self, request: SearchRequest, text: str) -> None:
+    def __init__(self, request: SearchRequest, *, by_meaning: bool) -> None:
         self.request = request
-        allowed = (
-            request.space_index.allowed_ids(request.filters) if request.filters.has_non_kind_filters else None
-        )
-        self.matches = keyword_search(
-            request.catalog, text, kinds=request.filters.kinds, allowed=allowed, count=None
-        )
-        self._resolved_count = 0
-        self._hits: list[KeywordHit] = []
+        self.by_meaning = by_meaning
+        self.top_confidence = MATCH_CONFIDENCE
+        self.matches = self._find_matches()
+        self._shares = dict(zip(self.matches.ids.tolist(), self.matches.shares.tolist(), strict=True))
+        self._hits: list[Hit] = []
+        self._remaining: Iterator[Hit] | None = None
 
     def top(self, count: int) -> list[Hit]:
-        """Return the best `count` hits, fewer only if no more exist."""
-        depth = max(count, MIN_FUSION_DEPTH)
-        while len(self.among(depth)) < count and depth < len(self.matches.ids):
-            depth *= DEPTH_GROWTH
-        return fuse_hits([], self.among(depth))[:count]
+        """Return the best `count` hits, fewer only if no more exist; the first call sets the page size."""
+        if self._remaining is None:
+            self._remaining = self._ranked(count)
+        self._hits += islice(self._remaining, max(0, count - len(self._hits)))
+        return self._hits[:count]
 
-    def among(self, depth: int) -> list[KeywordHit]:
-        """Return the hits among the first `depth` matches; `depth` must not be less than in earlier calls."""
-        if depth > self._resolved_count:
-            new = self.matches.part(slice(self._resolved_count, depth))
-            self._hits += resolve_keyword_hits(self.request, new)
-            self._resolved_count = depth
-        return self._hits
+    def _find_matches(self) -> KeywordMatches:
+        """Return all matches, of corrected words if nothing contains the words as they are written."""
+        request, query = self.request, self.request.query
+        terms = distinct_terms([term for part in keyword_terms(query.keywords, 1) for term in part])
+        matches = self._search(terms)
+        if len(matches.ids) or not query.rare_words:
+            return matches
+        corrected = correct_spelling(request.catalog.db, terms, query.rare_words)
+        if corrected == terms:
+            return matches
+        self.top_confidence = CORRECTED_CONFIDENCE
+        return self._search(distinct_terms(corrected))
 
+    def _search(self, terms: Sequence[KeywordTerm]) -> KeywordMatches:
+        request, filters = self.request, self.request.filters
+        matches = keyword_search(
+            request.catalog,
+            terms,
+            without=keyword_terms(request.query.keywords, -1),
+            kinds=filters.kinds,
+            allowed=request.space_index.allowed_ids(filters) if filters.has_non_kind_filters else None,
+            query_share=request.query.keyword_share,
+            count=None,
+        )
+        excluded = np.fromiter(request.excluded_ids, np.int64)
+        return matches.part(~np.isin(matches.ids, excluded)) if len(excluded) else matches
 
-def resolve_keyword_hits(request: SearchRequest, matches: KeywordMatches) -> list[KeywordHit]:
-    """Return a hit for each match with a file that no exclusion drops, in order.
+    def _ranked(self, page_size: int) -> Iterator[Hit]:
+        """Yield each result once, best first."""
+        kinds = self.request.filters.kinds or self.request.catalog.kinds()
+        key = result_key if len(kinds) > 1 else location_key
+        seen = set[Hashable]()
+        for hit in self._hits_by_tier(page_size):
+            if key(hit) not in seen:
+                seen.add(key(hit))
+                yield hit
 
-    Scores are cosines with the query; segments without a vector in this space are dropped. Confidence is
-    the share of the query that the hit contains.
-    """
-    ids, vectors = request.catalog.vectors_of(request.space_index.space, matches.ids)
-    cosines = dict(zip(ids.tolist(), (vectors @ request.query.vector[0]).tolist(), strict=True))
-    rows = {row[0]: row for row in zip(*(column.tolist() for column in matches), strict=True)}
-    scored_ids = [(id_, cosines[id_]) for id_ in rows if id_ in cosines and id_ not in request.excluded_ids]
-    hits = request.catalog.hits(scored_ids, request.space_index.space.name, request.filters)
-    keyword_hits = []
-    for hit in request.exclusion_filter.apply(hits):
-        _, keyword_score, weight, query_share = rows[hit.id]
-        confidence = round(FULL_MATCH_CONFIDENCE * query_share, 4)
-        hit = replace(hit, words=round(query_share, 4), confidence=confidence)
-        keyword_hits.append(KeywordHit(hit, keyword_score, weight))
-    return keyword_hits
+    def _hits_by_tier(self, page_size: int) -> Iterator[Hit]:
+        raised: list[MatchGroup] = []
+        for group in match_groups(self.matches):
+            if group.tier < Tier.SOME_WORDS or not self.by_meaning:
+                yield from (hit for _, hit in self._ranked_group(group, page_size))
+            elif len(raised) < MAX_RAISED_GROUPS:
+                raised.append(group)
+        if not self.by_meaning:
+            return
+        known = {id_ for group in raised for id_ in group.matches.ids.tolist()}
+        others = (
+            (score, replace(hit, words=round(self._shares.get(hit.id, 0.0), 4)))
+            for score, hit in ranked_hits(self.request, page_size)
+            if hit.id not in known
+        )
+        streams = [others, *(self._ranked_group(group, page_size) for group in raised)]
+        for _, hit in merge(*streams, key=lambda scored_hit: (-scored_hit[0], scored_hit[1].id)):
+            yield hit
+
+    def _ranked_group(self, group: MatchGroup, page_size: int) -> Iterator[ScoredHit]:
+        """Yield the hits of a group, best first."""
+        matches = group.matches
+        if not self.request.query.is_known:
+            for at in range(0, len(matches.ids), MAX_COMPARED_MATCHES):
+                part = matches.part(slice(at, at + MAX_COMPARED_MATCHES))
+                yield from (self._rate(group.tier, *scored_hit) for scored_hit in self._compare(part.ids))
+            return
+        if len(matches.ids) <= MAX_COMPARED_MATCHES:
+            hits = [self._rate(group.tier, *scored_hit) for scored_hit in self._compare(matches.ids)]
+            yield from sorted(hits, key=lambda scored_hit: (-scored_hit[0], scored_hit[1].id))
+            return
+        yielded, ids, last = set[int](), np.sort(matches.ids), 0.0
+        for scored_hit in ranked_hits(self.request, page_size, ids):
+            last, hit = self._rate(group.tier, *scored_hit)
+            yielded.add(hit.id)
+            yield last, hit
+        rest = [id_ for id_ in ids.tolist() if id_ not in yielded]  # most of them have no vector
+        for at in range(0, len(rest), MAX_COMPARED_MATCHES):
+            for _, hit in self._compare(np.array(rest[at : at + MAX_COMPARED_MATCHES])):
+                yield last, self._rate(group.tier, last, hit)[1]
+
+    def _compare(self, ids: Ids) -> list[ScoredHit]:
+        """Return the hits of segments that no exclusion drops, in order, with their scores by meaning.
+
+        A segment without a vector has the cosine 0 and the score of an average background query.
+        """
+        request = self.request
+        known, vectors = request.catalog.vectors_of(request.space_index.space, ids.tolist())
+        cosines = dict(
+            zip(
+                known.tolist(), np.einsum("qd,nd->qn", request.query.vector, vectors)[0].tolist(), strict=True
+            )
+        )
+        scored_ids = [(id_, cosines.get(id_, 0.0)) for id_ in ids.tolist()]
+        hits = request.exclusion_filter.apply(
+            request.catalog.hits(scored_ids, request.space_index.space.name, request.filters)
+        )
+        scored_hits: list[ScoredHit] = [(0.0, hit) for hit in hits]
+        for kind in {hit.kind for hit in hits} if request.query.is_known else ():
+            rows = [row for row, hit in enumerate(hits) if hit.kind == kind and hit.id in cosines]
+            annotated = request.scales.of(kind).annotate([hits[row] for row in rows])
+            for row, scored_hit in zip(rows, annotated, strict=True):
+                scored_hits[row] = scored_hit
+        return scored_hits
+
+    def _rate(self, tier: Tier, score: float, hit: Hit) -> ScoredHit:
+        """Return a hit with the confidence that its words give it, and its score in its tier."""
+        share = self._shares[hit.id]
+        hit = replace(hit, words=round(share, 4), has_words=tier < Tier.SOME_WORDS)
+        if tier < Tier.EXACT:
+            return score, replace(hit, confidence=max(hit.confidence or 0.0, self.top_confidence))
+        if not self.by_meaning:  # by share, and meaning decides between equals
+            confidence = round(self.top_confidence * share, 4)
+            return KEYWORD_ONLY_BONUS * share + score, replace(hit, confidence=confidence)
+        score += WORDS_BONUS * share
+        if hit.confidence is None and score < 0:
+            return score, hit
+        return score, replace(hit, confidence=calibration.rounded_confidence(score))
 
 
 def location_key(hit: Hit) -> Hashable:
     """Return the image, or the segment and its file: a caption of several images is a hit of each."""
     return result_key(hit) if hit.kind == "image" else (hit.id, hit.path)
-
-
-def fuse_hits(vector_hits: Sequence[Hit], keyword_hits: Sequence[KeywordHit]) -> list[Hit]:
-    """Merge hits by meaning with hits by keyword, both best first.
-
-    If they are of several kinds, an image and its captions are one result. Of equal results the hit by
-    meaning is returned, with the larger confidence. Hits whose words match equally well share a rank, so
-    the name of a folder lifts all its files and leaves their order to meaning.
-    """
-    kinds = {hit.kind for hit in vector_hits} | {keyword_hit.hit.kind for keyword_hit in keyword_hits}
-    key: Callable[[Hit], Hashable] = result_key if len(kinds) > 1 else location_key
-    near: dict[Hashable, float] = {}
-    for hit in vector_hits:
-        near.setdefault(key(hit), len(near) + 1)
-    named: dict[Hashable, KeywordHit] = {}
-    for keyword_hit in keyword_hits:
-        named.setdefault(key(keyword_hit.hit), keyword_hit)
-    hits = {name: keyword_hit.hit for name, keyword_hit in named.items()}
-    hits |= {key(hit): _with_larger_confidence(hit, hits.get(key(hit))) for hit in reversed(vector_hits)}
-    weights = {name: keyword_hit.weight for name, keyword_hit in named.items()}
-    by_words = average_ranks(named, [keyword_hit.keyword_score for keyword_hit in named.values()])
-    return [hits[name] for name in reciprocal_rank_fusion([near, by_words], [1.0, weights], k=RRF_K)]
-
-
-def _with_larger_confidence(hit: Hit, other: Hit | None) -> Hit:
-    """Return the hit with the larger of two confidences, and with the share of words of the other."""
-    if other is None:
-        return hit
-    if other.confidence is None or hit.confidence is None:
-        return replace(hit, words=other.words)
-    return replace(hit, confidence=max(hit.confidence, other.confidence), words=other.words)

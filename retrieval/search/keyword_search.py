@@ -4,9 +4,12 @@ import json
 import sqlite3
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import IntEnum
+from functools import partial, reduce
 from typing import Literal, NamedTuple, TypeAlias, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
 from retrieval.catalog.reader import Catalog
 from retrieval.catalog.schema import DESCRIBES_ITSELF
@@ -15,19 +18,17 @@ from retrieval.types import Ids, Kind, Scores
 
 MIN_COMMON_SHARE = 0.2  # a word in this share of all texts is common and carries little, like "a" and "on"
 MAX_BM25_TEXTS = 2_000  # a word in more texts has the same score in each, because BM25 of each would be slow
-EXACT_MATCH_WEIGHT = 10.0  # weight in fusion of a quotation or a file name, relative to other words
+MIN_REQUIRED_WEIGHT = 0.1  # words with a smaller share of the largest weight need not be in a hit
 MAX_TAG_WORDS = 4  # words of the longest recognized tag
 
 KeywordSource: TypeAlias = Literal["text", "name"]
 KEYWORD_SOURCES: tuple[KeywordSource, ...] = get_args(KeywordSource)
 _NO_IDS: Ids = np.empty(0, np.int64)
 
-# Names are looked up in the tags of contents and of segments, too.
-TAG_QUERIES = {
-    "keywords": """SELECT min(s.id) FROM keywords k JOIN segments s ON s.content = k.content
-                    WHERE k.name = ? COLLATE NOCASE GROUP BY s.content, s.kind""",
-    "tags": "SELECT segment FROM tags WHERE name = ? COLLATE NOCASE",
-}
+# The keywords that people wrote into files count as names. The labels that a model gave do not: they are
+# guesses of the ranking by meaning, and would confirm themselves.
+_TAG_QUERY = """SELECT min(s.id) FROM keywords k JOIN segments s ON s.content = k.content
+                 WHERE k.name = ? COLLATE NOCASE GROUP BY s.content, s.kind"""
 # A file's name matches its first segment of each kind, and its segments that contain other words.
 _NAMED_SEGMENTS_QUERY = f"""
     WITH named AS (SELECT content FROM files
@@ -40,17 +41,26 @@ _NAMED_SEGMENTS_QUERY = f"""
            WHERE d.file IN (SELECT value FROM json_each(?1))"""
 
 
+class Tier(IntEnum):
+    """How a segment contains the words of a query, best first."""
+
+    ALL_WORDS = 0  # all of them, as words
+    ALL_PARTS = 1  # all of them, some as a part of a longer word
+    EXACT = 2  # all quotations, file names and long numbers
+    SOME_WORDS = 3
+
+
 class KeywordMatches(NamedTuple):
-    """Segments that contain words of a query, best first."""
+    """Segments that contain words of a query, by tier, then by share, score and id."""
 
     ids: Ids
-    scores: Scores  # only their order is meaningful
-    weights: Scores  # in fusion: the share, with exact words counting EXACT_MATCH_WEIGHT times
+    tiers: NDArray[np.int8]
     shares: Scores  # of the query, to 1 for all words; a rare word is a larger share than a frequent one
+    scores: Scores  # BM25; only their order is meaningful
 
-    def part(self, rows: slice) -> "KeywordMatches":
+    def part(self, rows: slice | NDArray[np.bool_] | Ids) -> "KeywordMatches":
         """Return the matches at these positions."""
-        return KeywordMatches(self.ids[rows], self.scores[rows], self.weights[rows], self.shares[rows])
+        return KeywordMatches(self.ids[rows], self.tiers[rows], self.shares[rows], self.scores[rows])
 
 
 @dataclass(slots=True)
@@ -60,9 +70,13 @@ class TermMatches:
     idf: float
     ids: Ids = field(default_factory=lambda: _NO_IDS)
     scores: Scores = field(default_factory=lambda: np.empty(0, np.float32))
+    word_ids: Ids = field(default_factory=lambda: _NO_IDS)  # that contain it as a word
+    name_ids: Ids = field(default_factory=lambda: _NO_IDS)  # that have it in a name or a tag
 
-    def add(self, ids: Ids, scores: Scores) -> None:
+    def add(self, ids: Ids, scores: Scores, *, is_word: bool, is_name: bool) -> None:
         """Merge further matches, ascending; a segment keeps its highest score."""
+        self.word_ids = _union(self.word_ids, ids) if is_word else self.word_ids
+        self.name_ids = _union(self.name_ids, ids) if is_name else self.name_ids
         if not len(self.ids):
             self.ids, self.scores = ids, scores
             return
@@ -83,6 +97,11 @@ class Lookup(NamedTuple):
     weight: float = 1.0
 
     @property
+    def is_word(self) -> bool:
+        """Return True if the match is a word, or a part of a longer word that the term is meant to be."""
+        return self.weight == 1 or self.term.is_exact
+
+    @property
     def sql(self) -> str:
         """Return the SQL that selects the rows with the term."""
         if len(self.parameters) == 2:  # a range of a vocabulary
@@ -92,38 +111,79 @@ class Lookup(NamedTuple):
 
 def keyword_search(
     catalog: Catalog,
-    words: str,
+    words: str | Sequence[KeywordTerm],
     *,
+    without: Sequence[Sequence[KeywordTerm]] = (),
     kinds: Collection[Kind] = (),
     allowed: Ids | None = None,
+    query_share: float = 1.0,
     count: int | None = 1_000,
 ) -> KeywordMatches:
     """Return the best `count` segments, or all, with words of a query; those with all words come first.
 
     Texts are scored by BM25, names and tags by their rarity. A quoted phrase is required. Common words are
-    ignored unless all words are common. `allowed` are the ids that pass the filters, ascending. Segments of
-    deleted files may be included.
+    ignored unless all words are common. A name is seldom a sentence, so if a word is in a segment's name,
+    words that are nowhere in the library are not missed in it. Segments with all terms of any of `without`
+    are left out. `allowed` are the ids that pass the filters, ascending. `query_share` is less than 1 if the
+    query consists not only of words; then no segment has all of it. Segments of deleted files may be
+    included.
     """
-    matches = _match_terms(catalog.db, split_terms(words))
-    total_idf = sum(term_matches.idf for term_matches in matches.values())
+    terms = split_terms(words) if isinstance(words, str) else words
+    matches = _match_terms(catalog.db, terms)
     ids = _union(*(term_matches.ids for term_matches in matches.values()))
-    scores, shares, weights = np.zeros((3, len(ids)))
+    scores = np.zeros(len(ids), np.float32)
     wanted = np.ones(len(ids), bool)
     for term, term_matches in matches.items():
-        at = np.searchsorted(ids, term_matches.ids)
-        scores[at] += term_matches.scores
-        shares[at] += term_matches.idf / total_idf
-        weights[at] += term_matches.idf / total_idf * (EXACT_MATCH_WEIGHT if term.is_exact else 1)
+        scores[np.searchsorted(ids, term_matches.ids)] += term.weight * term_matches.scores
         if term.quoted:
             wanted &= np.isin(ids, term_matches.ids)
-    scores += (shares > 1 - 1e-6) * scores.max(initial=0)
+    shares, tiers = _rate(ids, matches)
+    if query_share < 1:
+        shares, tiers = shares * query_share, np.full(len(ids), Tier.SOME_WORDS, np.int8)
+    for excluded in without:
+        wanted &= np.isin(ids, _ids_with_all(catalog.db, excluded), invert=True)
     if allowed is not None:
         wanted &= np.isin(ids, allowed)
     if kinds:
         wanted &= np.isin(ids, _filter_by_kind(catalog.db, ids[wanted], kinds))
-    order = np.flatnonzero(wanted)
-    order = order[np.lexsort((ids[order], -scores[order]))][:count]
-    return KeywordMatches(ids[order], *(part[order].astype(np.float32) for part in (scores, weights, shares)))
+    found = KeywordMatches(ids, tiers, shares, scores).part(wanted)
+    return found.part(np.lexsort((found.ids, -found.scores, -found.shares, found.tiers))[:count])
+
+
+def _rate(ids: Ids, matches: Mapping[KeywordTerm, TermMatches]) -> tuple[Scores, NDArray[np.int8]]:
+    """Return the share of the query that each segment contains, and its tier."""
+    shares, found = np.zeros((2, len(ids)), np.float32)
+    has_name = np.zeros(len(ids), bool)
+    largest = max((term.weight for term in matches), default=1.0)
+    # Per segment: a required term is missing; one is a part of a longer word; an exact term is missing.
+    lacks, is_part, lacks_exact = np.zeros((3, len(ids)), bool)
+    weights = {term: term.weight * term_matches.idf for term, term_matches in matches.items()}
+    for term, term_matches in matches.items():
+        found[np.searchsorted(ids, term_matches.ids)] += weights[term]
+        has_name[np.searchsorted(ids, term_matches.name_ids)] = True
+    unknown = {term for term, term_matches in matches.items() if not len(term_matches.ids)}
+    for term, term_matches in matches.items():
+        missing = np.isin(ids, term_matches.ids, invert=True)
+        lacks_exact |= missing & term.is_exact
+        if term.weight >= MIN_REQUIRED_WEIGHT * largest:
+            lacks |= missing & ~has_name if term in unknown else missing
+            is_part |= ~missing & np.isin(ids, term_matches.word_ids, invert=True)
+    total = sum(weights.values())
+    total_of_known = total - sum(weights[term] for term in unknown)
+    if total:
+        shares = np.asarray(found / np.where(has_name, total_of_known, total), np.float32)
+    has_exact = any(term.is_exact for term in matches) & ~lacks_exact
+    tiers = np.full(len(ids), Tier.SOME_WORDS, np.int8)
+    tiers[has_exact] = Tier.EXACT
+    tiers[~lacks] = Tier.ALL_PARTS
+    tiers[~lacks & ~is_part] = Tier.ALL_WORDS
+    return np.minimum(shares, np.float32(1)), tiers
+
+
+def _ids_with_all(db: sqlite3.Connection, terms: Sequence[KeywordTerm]) -> Ids:
+    """Return the segments that contain all terms that are not common, ascending."""
+    ids = [term_matches.ids for term_matches in _match_terms(db, terms).values()]
+    return reduce(partial(np.intersect1d, assume_unique=True), ids) if ids else _NO_IDS
 
 
 def _match_terms(db: sqlite3.Connection, terms: Sequence[KeywordTerm]) -> dict[KeywordTerm, TermMatches]:
@@ -131,6 +191,8 @@ def _match_terms(db: sqlite3.Connection, terms: Sequence[KeywordTerm]) -> dict[K
     sizes = {
         source: _query_int(db, f"SELECT count(*) FROM {source}_words_docsize") for source in KEYWORD_SOURCES
     }
+    all_terms = terms
+    terms = [term for term in terms if not term.is_function_word] or terms
     lookups = [lookup for term in terms for source in KEYWORD_SOURCES for lookup in _lookups(term, source)]
     counts = {
         lookup: n
@@ -147,14 +209,17 @@ def _match_terms(db: sqlite3.Connection, terms: Sequence[KeywordTerm]) -> dict[K
     matches = {term: TermMatches(rare) for term, rare in rarity.items()}
     for lookup in discriminative:
         if lookup.source == "text":
-            matches[lookup.term].add(*_match_texts(db, lookup, counts[lookup], sizes["text"]))
+            found = _match_texts(db, lookup, counts[lookup], sizes["text"])
+            matches[lookup.term].add(*found, is_word=lookup.is_word, is_name=False)
     text_ids = _union(*(term_matches.ids for term_matches in matches.values()))
     for lookup in discriminative:
         if lookup.source == "name":
-            matches[lookup.term].add(*_match_names(db, lookup, counts[lookup], sizes["name"], text_ids))
-    for term, ids in _match_tags(db, terms):
+            found = _match_names(db, lookup, counts[lookup], sizes["name"], text_ids)
+            matches[lookup.term].add(*found, is_word=lookup.is_word, is_name=True)
+    for term, ids in _match_tags(db, all_terms):
         if term in matches:
-            matches[term].add(ids, _uniform_scores(ids, len(ids), sizes["name"]))
+            scores = _uniform_scores(ids, len(ids), sizes["name"])
+            matches[term].add(ids, scores, is_word=True, is_name=True)
     return matches
 
 
@@ -214,14 +279,12 @@ def _match_names(
 
 def _match_tags(db: sqlite3.Connection, terms: Sequence[KeywordTerm]) -> Iterator[tuple[KeywordTerm, Ids]]:
     """Yield each term of a tag with the segments of the tag; a tag may have several words."""
-    tables = {row[0] for row in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     runs = [
         terms[at : at + size] for size in range(1, MAX_TAG_WORDS + 1) for at in range(len(terms) - size + 1)
     ]
-    for table in TAG_QUERIES.keys() & tables:
-        for run in runs:
-            ids = _query_ids(db, TAG_QUERIES[table], (" ".join(term.text for term in run),))
-            yield from ((term, ids) for term in run)
+    for run in runs:
+        ids = _query_ids(db, _TAG_QUERY, (" ".join(term.text for term in run),))
+        yield from ((term, ids) for term in run)
 
 
 def _filter_by_kind(db: sqlite3.Connection, ids: Ids, kinds: Collection[Kind]) -> Ids:

@@ -4,22 +4,33 @@ from collections.abc import Hashable, Iterator
 from dataclasses import replace
 
 from retrieval.search.request import SearchRequest
-from retrieval.types import Hit, Kind
+from retrieval.types import Hit, Ids, Kind
 
 
-def kind_hits(request: SearchRequest, kind: Kind, page_size: int) -> Iterator[list[Hit]]:
-    """Yield pages of the hits of a kind, best first; of each image only the part that fits best."""
+def kind_hits(
+    request: SearchRequest, kind: Kind, page_size: int, among: Ids | None = None
+) -> Iterator[list[Hit]]:
+    """Yield pages of the hits of a kind, best first; of each image only the part that fits best.
+
+    With `among`, ascending, only hits of these segments, which pass the filters.
+    """
     seen = set[Hashable]()
-    for page in _located_hits(request, kind, page_size + len(request.excluded_ids)):
+    for page in _located_hits(request, kind, page_size + len(request.excluded_ids), among):
         hits = request.exclusion_filter.apply(page)
         yield deduplicate(hits, seen) if kind == "image" else hits
 
 
-def _located_hits(request: SearchRequest, kind: Kind, page_size: int) -> Iterator[list[Hit]]:
+def _located_hits(
+    request: SearchRequest, kind: Kind, page_size: int, among: Ids | None
+) -> Iterator[list[Hit]]:
     """Yield pages of segments, best first, as hits at the files that pass the filters."""
     filters = replace(request.filters, kinds=frozenset({kind}))
-    narrowing = filters if filters.has_non_kind_filters else None
-    for scores, ids in request.space_index.ranked(request.query.vector, kind, page_size, narrowing):
+    if among is not None:
+        pages = request.space_index.ranked_among(request.query.vector, kind, page_size, among)
+    else:
+        narrowing = filters if filters.has_non_kind_filters else None
+        pages = request.space_index.ranked(request.query.vector, kind, page_size, narrowing)
+    for scores, ids in pages:
         ids, scores = request.exclusion_filter.apply_to_ids(ids, scores, kind)
         pairs = zip(ids.tolist(), scores.tolist(), strict=True)
         scored_ids = [(id_, score) for id_, score in pairs if id_ not in request.excluded_ids]

@@ -6,6 +6,7 @@ from functools import cached_property
 from retrieval.catalog.reader import Catalog
 from retrieval.query.encoder import EncodedQuery
 from retrieval.search.exclusions import ExclusionFilter
+from retrieval.search.query_scales import QueryScales
 from retrieval.types import Filters
 from retrieval.vectors.space_index import SpaceIndex
 
@@ -28,3 +29,8 @@ class SearchRequest:
     def exclusion_filter(self) -> ExclusionFilter:
         """Return the filter of the query's exclusions, which remembers the segments it has evaluated."""
         return ExclusionFilter(self.space_index, self.query)
+
+    @cached_property
+    def scales(self) -> QueryScales:
+        """Return the scales of the query in each kind."""
+        return QueryScales(self.space_index, self.query)

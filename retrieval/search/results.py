@@ -11,13 +11,15 @@ from retrieval.grouping.quality import by_quality
 from retrieval.grouping.similarity import mean_similarity
 from retrieval.query.options import SearchOptions
 from retrieval.scoring.ranking import diversify
-from retrieval.search.hybrid_search import DEPTH_GROWTH, HitRanking
+from retrieval.search.hybrid_search import HitRanking
 from retrieval.search.request import SearchRequest
 from retrieval.types import Filters, Hit, Scores, SortOrder
 from retrieval.vectors.space_index import SpaceIndex
 
 CANDIDATES_PER_HIT = 5  # hits that are grouped or diversified for each hit that is returned
 MIN_CANDIDATES = 100
+DIVERSIFIED_HITS = 100  # that compete for a place; the next ones compete for the next places
+DEPTH_GROWTH = 4  # if the groups are too few, this many times as many hits are read
 
 
 def postprocess(ranking: HitRanking, count: int, options: SearchOptions, request: SearchRequest) -> list[Hit]:
@@ -27,10 +29,14 @@ def postprocess(ranking: HitRanking, count: int, options: SearchOptions, request
     """
     if not options.group and not options.diversity:
         return sort_hits(ranking.top(count), options.sort)
-    depth = max(MIN_CANDIDATES, CANDIDATES_PER_HIT * count)
-    hits = group_hits(ranking, depth, count, request) if options.group else ranking.top(depth)
+    # The first hits must not depend on `count`, so the same ones always compete.
+    wanted = -(-count // DIVERSIFIED_HITS) * DIVERSIFIED_HITS if options.diversity else count
+    if options.group:
+        hits = group_hits(ranking, max(MIN_CANDIDATES, CANDIDATES_PER_HIT * wanted), wanted, request)
+    else:
+        hits = ranking.top(wanted)
     if options.diversity:
-        hits = diversify_hits(hits, options.diversity, count, request.space_index)
+        hits = diversify_hits(hits[:wanted], options.diversity, request.space_index)
     return sort_hits(hits[:count], options.sort)
 
 
@@ -62,7 +68,14 @@ def collapse_groups(hits: Sequence[Hit], space_index: SpaceIndex, filters: Filte
         leader = rows[by_quality([files[row] for row in rows])[0]]
         more = tuple(members[row] for row in sorted(distinct.values()) if row != leader)
         confidences = [c for row in rows if (c := members[row].confidence) is not None]
-        leaders.append(replace(members[leader], more=more, confidence=max(confidences, default=None)))
+        best = replace(
+            members[leader],
+            more=more,
+            confidence=max(confidences, default=None),
+            words=max(members[row].words for row in rows),
+            has_words=any(members[row].has_words for row in rows),
+        )
+        leaders.append(best)
     return leaders
 
 
@@ -78,22 +91,33 @@ def add_copies(hits: Sequence[Hit], space_index: SpaceIndex, filters: Filters) -
     for hit, segment in zip(hits, shown, strict=True):
         members.append(hit)
         members += [
-            replace(copy, score=hit.score, confidence=hit.confidence)
+            replace(
+                copy,
+                score=hit.score,
+                confidence=hit.confidence,
+                words=hit.words,
+                has_words=hit.has_words,
+            )
             for copy in copies.get(segment, ())
             if copy.path != hit.path
         ]
     return members
 
 
-def diversify_hits(hits: Sequence[Hit], diversity: float, count: int, space_index: SpaceIndex) -> list[Hit]:
-    """Return `count` of the hits, each relevant and unlike those before it."""
+def diversify_hits(hits: Sequence[Hit], diversity: float, space_index: SpaceIndex) -> list[Hit]:
+    """Return the hits ordered so that each is relevant and unlike those before it."""
     ids, stored = space_index.catalog.vectors_of(space_index.space, {hit.id for hit in hits})
     known = dict(zip(ids.tolist(), stored, strict=True))
     none = np.zeros(space_index.space.dim, np.float32)  # a hit by keyword that is not embedded yet
     vectors = np.array([known.get(hit.id, none) for hit in hits], np.float32).reshape(
         -1, space_index.space.dim
     )
-    return [hits[row] for row in diversify(relevance(hits), vectors, diversity, count)]
+    order = np.empty(0, np.int64)
+    for start in range(0, len(hits), DIVERSIFIED_HITS):
+        part = slice(start, start + DIVERSIFIED_HITS)
+        rows = diversify(relevance(hits[part]), vectors[part], diversity, vectors[order])
+        order = np.concatenate([order, start + rows])
+    return [hits[row] for row in order.tolist()]
 
 
 def relevance(hits: Sequence[Hit]) -> Scores:
@@ -105,6 +129,14 @@ def relevance(hits: Sequence[Hit]) -> Scores:
         if (np.diff(numbers) <= 0).all() and len(numbers) > 1 and numbers[0] > numbers[-1]:
             return np.asarray((numbers - numbers[-1]) / (numbers[0] - numbers[-1]), np.float32)
     return np.linspace(1, 0, len(hits), dtype=np.float32)
+
+
+def has_good_match(hits: Sequence[Hit]) -> bool:
+    """Return True if a hit contains the words or is better than those of background queries.
+
+    Also if no hit can be compared with background queries, because the library is not calibrated yet.
+    """
+    return any(hit.match in ("words", "confident") for hit in hits) or all(hit.match is None for hit in hits)
 
 
 def sort_hits(hits: list[Hit], sort: SortOrder) -> list[Hit]:

@@ -58,6 +58,19 @@ class SpaceIndex:
         Scores are those of the catalog's vectors. With filters, the order is exact.
         """
         allowed = None if filters is None else self.allowed_ids(filters)
+        return self._ranked(query, kind, page_size, allowed)
+
+    def ranked_among(
+        self, query: Vectors, kind: Kind, page_size: int, ids: Ids
+    ) -> Iterator[tuple[Scores, Ids]]:
+        """Yield as `ranked`, of the segments of a kind among `ids`, ascending."""
+        if len(ids) <= MAX_EXACT_SCAN_VECTORS:
+            ids = self.catalog.ids_of_kind(ids, kind)
+        return self._ranked(query, kind, page_size, ids)
+
+    def _ranked(
+        self, query: Vectors, kind: Kind, page_size: int, allowed: Ids | None
+    ) -> Iterator[tuple[Scores, Ids]]:
         if allowed is not None and len(allowed) <= MAX_EXACT_SCAN_VECTORS:
             ranking = KindRanking(self.catalog, self.space, query)
             ranking.add(allowed)
@@ -99,6 +112,13 @@ class SpaceIndex:
     def _compute_mean_query(self, mode: QueryMode) -> Vectors | None:
         queries = self.background_queries(mode)
         return None if queries is None else np.asarray(queries.mean(axis=0), np.float32)
+
+    def baseline(self, query: Vectors, mode: QueryMode, kind: Kind) -> float:
+        """Return the part of the best cosines of a (1, d) query in a kind that any query would have."""
+        nearest, mean = self.search(query, kind, calibration.TOP_N)[1], self.mean_query(mode)
+        if not len(nearest) or mean is None:
+            return 0.0
+        return calibration.baseline_score(query[0], self.catalog.vectors_of(self.space, nearest)[1], mean)
 
     def match_quality(self, query: Vectors, mode: QueryMode, vectors: Vectors) -> Scores:
         """Return how much better each of `vectors` matches a (1, d) query than background queries, 0 to 1."""

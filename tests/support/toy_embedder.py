@@ -5,6 +5,7 @@ from typing import ClassVar
 import numpy as np
 from PIL.Image import Image
 
+from indexer.maintenance.noise_queries import noise_queries
 from retrieval.embedders.base import Pixels
 from retrieval.scoring.calibration import load_background_queries
 from retrieval.types import Vectors
@@ -65,7 +66,8 @@ def unit_rows(rows) -> Vectors:
     return matrix / np.linalg.norm(matrix, axis=1, keepdims=True)
 
 
-BACKGROUND_QUERIES = frozenset(load_background_queries())  # embedded for every new space
+# Embedded for every new space.
+BACKGROUND_QUERIES = frozenset((*load_background_queries(), *noise_queries()))
 
 
 class RotatedToyEmbedder(ToyEmbedder):

@@ -23,7 +23,6 @@ from retrieval.types import MediaProperties
 if TYPE_CHECKING:
     from av.container import InputContainer
 
-UNTAGGED_TEXT = "sound recording"  # of audio without tags; its file name is searched in addition
 MAX_TAG_CHARACTERS = 100
 MAX_COMMENT_CHARACTERS = 20_000  # of a comment, and of lyrics
 MAX_GENRES = 10
@@ -45,10 +44,9 @@ def decode(file: BinaryIO, suffix: str, context: DecodeContext) -> DecodedFile:
     tags, cover, duration = call_sandboxed(read_contents, file, limits, limits=limits, stop=context.stop)
     thumbnail = None if cover is None else context.thumbnail(cover)
     text = describe_tags(tags)
-    vector = None  # the text is embedded later, unless the model knows none of its words
-    if not context.embedder.count_tokens(text):
-        vector = context.embedder.embed_texts([UNTAGGED_TEXT])[0]
-    drafts = [SegmentDraft("audio", text=text, start=0.0, end=duration, vector=vector, thumbnail=thumbnail)]
+    if text is not None and not context.embedder.count_tokens(text):
+        text = None
+    drafts = [SegmentDraft("audio", text=text, start=0.0, end=duration, thumbnail=thumbnail)]
     for comment in dict.fromkeys(tags[name] for name in tags if name.partition("-")[0] in TEXT_TAGS):
         drafts += context.chunker.drafts(comment[:MAX_COMMENT_CHARACTERS])
     return DecodedFile(drafts, MediaProperties(duration=duration, keywords=_genres(tags)))
@@ -64,8 +62,8 @@ def read_contents(file: BinaryIO, limits: DecodeLimits) -> AudioContents:
         return AudioContents(tags, cover, duration_seconds(container, stream))
 
 
-def describe_tags(tags: Mapping[str, str]) -> str:
-    """Return the tags of audio as text: `title by artist, from album, genre, year`."""
+def describe_tags(tags: Mapping[str, str]) -> str | None:
+    """Return the tags of audio as text: `title by artist, from album, genre, year`; None without tags."""
     short = {name: " ".join(value.split())[:MAX_TAG_CHARACTERS] for name, value in tags.items()}
     title, album = short.get("title", ""), short.get("album", "")
     artist = short.get("artist") or short.get("album_artist") or short.get("composer", "")
@@ -73,7 +71,7 @@ def describe_tags(tags: Mapping[str, str]) -> str:
     year = re.search(r"\b\d{4}\b", short.get("date", ""))
     parts = (work, f"from {album}" if album else "", ", ".join(_genres(tags)), year[0] if year else "")
     text = ", ".join(filter(None, parts))
-    return text if any(letter.isalpha() for letter in text) else UNTAGGED_TEXT
+    return text if any(letter.isalpha() for letter in text) else None
 
 
 def _read_tags(container: "InputContainer", stream: Any) -> dict[str, str]:

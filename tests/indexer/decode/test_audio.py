@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from indexer.decode.audio.decoder import UNTAGGED_TEXT, decode, describe_tags
+from indexer.decode.audio.decoder import decode, describe_tags
 from indexer.decode.audio.stream import SAMPLE_RATE, audio_chunks
 from indexer.decode.context import DecodeContext
 from retrieval import Library, SearchOptions
@@ -26,7 +26,7 @@ from tests.support.toy_embedder import ToyEmbedder, cosine_similarity
 
 TAGS = {"title": "Red Song", "artist": "The Larks", "album": "Meadow", "genre": "Jazz", "date": "1999-05-01"}
 DESCRIPTION = "Red Song by The Larks, from Meadow, Jazz, 1999"
-PARTIAL_DESCRIPTIONS = {".aac": UNTAGGED_TEXT, ".aiff": "Red Song"}  # of formats that drop tags
+PARTIAL_DESCRIPTIONS = {".aac": None, ".aiff": "Red Song"}  # of formats that drop tags
 
 
 def read(path: Path):
@@ -47,7 +47,7 @@ def test_description_contains_the_available_tags():
     assert describe_tags({"artist": "The Larks"}) == "The Larks"
     assert describe_tags({"title": " Night\n drive ", "album_artist": "Ada"}) == "Night drive by Ada"
     assert describe_tags({"album": "Meadow", "date": "May 7"}) == "from Meadow"
-    assert describe_tags({"title": "--- 12"}) == describe_tags({}) == UNTAGGED_TEXT
+    assert describe_tags({"title": "--- 12"}) is describe_tags({}) is None
     assert len(describe_tags(dict.fromkeys(("title", "artist", "album"), "word " * 1000))) < 350
 
 

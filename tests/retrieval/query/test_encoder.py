@@ -75,7 +75,7 @@ def test_mode_of_a_query_depends_on_its_terms(toy, text, mode):
 def test_image_and_words_are_a_mixed_query(toy, tmp_path):
     encoded = encode_query(parse("blue"), toy, refuse, no_mean, [draw_image(tmp_path / "red.png")])
     assert (encoded.mode, len(encoded.terms)) == ("mixed", 2)
-    assert [words.text for words in encoded.keywords] == ["blue"]
+    assert [term.operand.text for term in encoded.keywords] == ["blue"]
 
 
 def test_exclusions_are_encoded_separately(toy):

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from indexer import IndexOptions, forget, switch_library, update_library, verify_library
-from indexer.decode.audio.decoder import UNTAGGED_TEXT
 from indexer.decode.audio.stream import SAMPLE_RATE
 from indexer.decode.text.chunking import Chunker
 from indexer.enrich.speech import TranscriptSegment, transcript_passages
@@ -133,7 +132,7 @@ def test_another_model_replaces_the_transcripts(tmp_path, index, place, toy):
     other = ToneTranscriber("better", {400: "yellow pears."})
     report = index(tmp_path / "memos", transcriber=other)
     assert (len(other.durations), report.kinds) == (1, {"text": 1})
-    assert [row[1] for row in rows_of(place)] == [UNTAGGED_TEXT, "yellow pears."]
+    assert [row[1] for row in rows_of(place)] == [None, "yellow pears."]
     assert verify_library(place).errors == []
     with Library.open(place, embedder=toy) as library:
         assert library.search("apples", options=SearchOptions(by="keyword")) == []
@@ -145,7 +144,7 @@ def test_transcripts_follow_a_model_switch_and_a_purge(tmp_path, index, place, t
     write_audio(tmp_path / "memos" / "b.wav", 3, [(1, 2, 800)])
     index(tmp_path / "memos", transcriber=ToneTranscriber())
     switched = switch_library("blue", library=place, embedder=ReversedToyEmbedder())
-    assert (switched.embedded, switched.waiting, switched.answers) == (4, 0, True)
+    assert (switched.embedded, switched.waiting, switched.answers) == (3, 0, True)  # b.wav has no tags
     assert verify_library(place).errors == []
     with Library.open(place, embedder=ReversedToyEmbedder()) as library:
         best = library.search("green boat", kind="text", options=SearchOptions(by="meaning"))[0]

@@ -15,9 +15,10 @@ from retrieval.scoring.calibration import (
     baseline_score,
     confidence,
     fit_calibration,
+    fit_library,
     match_quality,
 )
-from retrieval.search.vector_search import has_good_match
+from retrieval.search.results import has_good_match
 from retrieval.types import CONFIDENCE_THRESHOLD
 from tests.support.files import draw_image, write_text
 
@@ -79,6 +80,27 @@ def test_best_scores_do_not_depend_on_chunks_and_exclude_the_query_itself():
     assert (fitted.center, fitted.spread) == pytest.approx((expected.center, expected.spread), abs=1e-5)
 
 
+def test_library_calibration_holds_for_the_best_of_all_kinds():
+    draw = np.random.default_rng(3)
+    scores = [
+        draw.normal(center, spread, 20_000).astype(np.float32) for center, spread in ((0.2, 0.1), (0.6, 0.02))
+    ]
+    scores[1][:100] = np.nan  # of these, the kind has only copies
+    alone = [fit_calibration(each[~np.isnan(each)]) for each in scores]
+    together = fit_library(scores, alone)
+
+    def shares_of_confident(calibrations, scores):
+        z_scores = [each.z_scores(row, 0.0) for each, row in zip(calibrations, scores, strict=True)]
+        return [float((z >= calibration.Z_QUARTILE).mean()) for z in (*z_scores, np.nanmax(z_scores, axis=0))]
+
+    assert shares_of_confident(alone, scores)[2] == pytest.approx(0.44, abs=0.01)
+    assert shares_of_confident(together, scores)[2] == pytest.approx(0.25, abs=0.01)
+    noise = [row + np.float32(0.05) for row in scores]
+    strict = fit_library(scores, alone, noise)
+    assert shares_of_confident(strict, noise)[2] == pytest.approx(calibration.MAX_NOISE_SHARE, abs=0.01)
+    assert fit_library(scores[:1], alone[:1])[0].center == pytest.approx(alone[0].center, abs=1e-3)
+
+
 def test_background_queries_are_several_hundred_unique_phrases():
     queries = calibration.load_background_queries()
     assert len(queries) > 400
@@ -114,7 +136,7 @@ def test_hits_of_an_uncalibrated_library_have_no_confidence(index, folder, place
     with LibraryWriter(place) as writer:
         writer.db.execute("DELETE FROM calibrations")
     with Library.open(place, embedder=toy) as library:
-        hits = library.search("red")
+        hits = library.search("red", options=SearchOptions(by="meaning"))
         assert [hit.confidence for hit in hits] == [None] * 7
         assert has_good_match(hits)
     index(folder)
