@@ -14,7 +14,7 @@ from indexer.models.resolve import resolve_embedder
 from indexer.store.settings import save_settings
 from indexer.types import Notify
 from retrieval.catalog.reader import Catalog
-from retrieval.catalog.schema import INDEX_FOLDER, vectors_table
+from retrieval.catalog.schema import HAS_NO_VECTOR, INDEX_FOLDER, vectors_table
 from retrieval.catalog.settings import LibrarySettings
 from retrieval.embedders.base import Embedder
 from retrieval.errors import LibraryError, SpaceMismatch, describe_differences
@@ -147,3 +147,10 @@ def space_embedder(
         differences = describe_differences(space.parts, embedder.parts)
         raise SpaceMismatch(embedder.name, space.model, differences)
     return embedder
+
+
+def delete_vectors_of_silent_sounds(db: sqlite_utils.Database) -> None:
+    """Delete the vectors that earlier versions gave to sounds without tags, all the same."""
+    for (space,) in db.conn.execute("SELECT id FROM spaces").fetchall():
+        silent = f"SELECT id FROM segments s WHERE {HAS_NO_VECTOR}"
+        db.execute(f"DELETE FROM {vectors_table(space)} WHERE segment IN ({silent})")

@@ -23,12 +23,12 @@ from indexer.store.lock import library_lock
 from indexer.store.mounts import Mounts
 from indexer.store.roots import Roots
 from indexer.store.settings import save_settings
-from indexer.store.spaces import Spaces
+from indexer.store.spaces import Spaces, delete_vectors_of_silent_sounds
 from indexer.store.thumbnails import NewThumbnail, ThumbnailFile
 from indexer.types import DEFAULT_BATCH_LIMITS, BatchLimits
 from retrieval.catalog.migrations import MIGRATIONS
 from retrieval.catalog.reader import Catalog, add_functions, check_version
-from retrieval.catalog.schema import CATALOG_FILE, HAS_NO_VECTOR, INDEX_FOLDER, vectors_table
+from retrieval.catalog.schema import CATALOG_FILE, INDEX_FOLDER, vectors_table
 from retrieval.catalog.settings import LibrarySettings
 from retrieval.catalog.thumbnails import ThumbnailKey
 from retrieval.embedders.base import Embedder
@@ -383,19 +383,12 @@ def _open_catalog(folder: Path) -> sqlite_utils.Database:
         is_outdated = any(migration.name == "22-calibrated-lists" for migration in migrations.pending(db))
         migrations.apply(db)
         if is_outdated:
-            _delete_vectors_of_silent_sounds(db)
+            delete_vectors_of_silent_sounds(db)
         check_version(db.conn, folder)
     except BaseException:
         db.close()
         raise
     return db
-
-
-def _delete_vectors_of_silent_sounds(db: sqlite_utils.Database) -> None:
-    """Delete the vectors that earlier versions gave to sounds without tags, all the same."""
-    for (space,) in db.conn.execute("SELECT id FROM spaces").fetchall():
-        silent = f"SELECT id FROM segments s WHERE {HAS_NO_VECTOR}"
-        db.execute(f"DELETE FROM {vectors_table(space)} WHERE segment IN ({silent})")
 
 
 def _make_folder(folder: Path) -> None:
