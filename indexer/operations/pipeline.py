@@ -140,7 +140,10 @@ class IndexRun:
         if target.is_offline:
             self.report.offline += self.writer.roots.mark_offline(target.root_id)
             self.report.notes.append(
-                f"{os.fsdecode(target.folder)} is missing. Its files are kept as offline until it returns."
+                printable(
+                    f"{os.fsdecode(target.folder)} is missing. "
+                    "Its files are kept as offline until it returns."
+                )
             )
             return None
         issues = ScanIssues()
@@ -320,7 +323,7 @@ def update_folders(
 def _register_folders(
     writer: LibraryWriter, folders: Sequence[bytes], options: IndexOptions
 ) -> list[ScanTarget]:
-    """Save the options, and return the targets of these folders and of the roots below them.
+    """Save the options, and return the targets of these folders, the roots below them and offline roots.
 
     Without folders, return all roots; the options are then those of all roots.
     """
@@ -346,6 +349,11 @@ def _register_folders(
                     if folders
                     else writer.roots.register(path, exclude, options.hidden, options.archives)
                 )
+        targets |= {
+            root.root_path: root
+            for root in writer.roots.all()
+            if root.root_path not in targets and root.is_offline
+        }
     # The scan of a folder includes the named folders below it.
     return [t for path, t in targets.items() if not (t.subpath and path.startswith(prefixes))]
 

@@ -90,6 +90,18 @@ def test_missing_root_is_offline_and_returns_without_embedding(folder, index, pl
         assert not library.search("red")[0].offline
 
 
+def test_run_for_one_folder_marks_other_missing_roots_as_offline(tmp_path, index, place, toy):
+    draw_images(tmp_path / "pictures\x1b[31m", 3)
+    index(tmp_path / "pictures\x1b[31m")
+    (tmp_path / "pictures\x1b[31m").rename(tmp_path / "photos")
+    report = index(tmp_path / "photos")
+    assert (report.added, report.offline, len(report.notes)) == (3, 3, 1)
+    assert "is missing" in report.notes[0]
+    assert "\x1b" not in report.notes[0]
+    with Library.open(place, embedder=toy) as library:
+        assert library.search("red")[0].path.parent == tmp_path / "photos"
+
+
 def test_many_missing_files_are_offline_until_confirmed(tmp_path, index, place, toy):
     draw_images(tmp_path / "drive", 80)
     index(tmp_path / "drive")
