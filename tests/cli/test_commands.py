@@ -139,7 +139,10 @@ def test_status_json_has_exactly_these_keys(indexed):
             *("folder", "roots", "segments", "kept", "space", "spaces", "precision", "ocr", "speech"),
             *("sounds", "tail", "size", "thumbnails", "thumbnail_limit", "thumbnails_full"),
         },
-        "root": {"path", "state", "scanned", "present", "offline", "gone", "failed"},
+        "root": {
+            *("path", "state", "scanned", "present", "offline", "gone", "failed", "partial"),
+            *("exclude", "hidden", "archives"),
+        },
         "space": {
             *("id", "name", "model", "fingerprint", "dim", "indexed_to", "parts", "complete", "indexes"),
         },

@@ -165,7 +165,8 @@ def test_scenes_are_found_by_text_and_image(tmp_path):
             hit = next(hit for hit in hits if hit.path == other)
             assert (hit.start, hit.end) == (start, end)
         assert shown(hit) == f"{other} @ 00:05.4"
-        assert as_tsv([hit]).split("\t")[2:] == [str(other), "", "@ 00:05.4\n"]
+        columns = as_tsv([hit]).rstrip("\n").split("\t")
+        assert columns[2:] == [str(other), "", "@ 00:05.4", f"{hit.confidence:.2f}", f"#{hit.id}"]
 
 
 def test_copies_are_duplicates_and_scenes_of_a_video_are_grouped(tmp_path, index, place, toy):
