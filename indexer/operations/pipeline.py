@@ -22,7 +22,7 @@ from indexer.maintenance.calibrate import calibrate_if_due
 from indexer.maintenance.refresh_metadata import refresh_metadata
 from indexer.maintenance.refresh_videos import refresh_videos
 from indexer.operations.options import DEFAULT_OPTIONS, IndexOptions
-from indexer.operations.reconcile import reconcile
+from indexer.operations.reconcile import keep_offline, reconcile
 from indexer.operations.report import Report
 from indexer.operations.saved_options import remove_disabled_results, save_settings
 from indexer.prefetch import finishing_message, prefetch
@@ -120,6 +120,13 @@ class IndexRun:
         )
         for scan in scans:
             scan.archives.finish(scan.changes.unreadable)
+        scanned_roots = {scan.target.root_id for scan in scans}
+        keep_offline(
+            self.writer.roots,
+            [target for target in targets if target.root_id not in scanned_roots],
+            self.report,
+            confirm_gone=self.options.confirm_gone,
+        )
         self.report.notes += _partial_file_notes(self.report.partly, self.writer)
         if self.screenshot_count and not self.writer.settings().ocr:
             self.report.notes.append(unread_screenshots_hint(self.screenshot_count))
@@ -138,13 +145,7 @@ class IndexRun:
     def scan_target(self, target: ScanTarget) -> TargetScan | None:
         """Diff a folder against the catalog. Return None if its root is offline; its files are then kept."""
         if target.is_offline:
-            self.report.offline += self.writer.roots.mark_offline(target.root_id)
-            self.report.notes.append(
-                printable(
-                    f"{os.fsdecode(target.folder)} is missing. "
-                    "Its files are kept as offline until it returns."
-                )
-            )
+            self.writer.roots.mark_offline(target.root_id)
             return None
         issues = ScanIssues()
         archives = ArchiveScan(

@@ -1,6 +1,7 @@
 """Set the states of known files after a scan: present, moved, offline or gone."""
 
 import os
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -102,6 +103,29 @@ def reconcile(
         report.unchanged += len(changes.unreadable)
         report.notes += _notes(target, states, changes, known_count)
         roots.mark_scanned(target.root_id)
+
+
+def keep_offline(
+    roots: Roots, targets: Sequence[ScanTarget], report: Report, *, confirm_gone: bool = False
+) -> None:
+    """Count the files of offline roots, with a note on each root. Call it after `reconcile`.
+
+    `confirm_gone` makes those gone whose content is present in another root: they have been moved there.
+    """
+    for target in targets:
+        folder = os.fsdecode(target.root_path)
+        gone = roots.set_copies_gone(target.root_id) if confirm_gone else 0
+        offline = roots.count_files(target.root_id)
+        report.gone += gone
+        report.offline += offline
+        if offline or not gone:
+            note = f"{folder} is missing. Its files are kept as offline until it returns."
+        else:
+            note = (
+                f"{folder} is missing, and all of its files are in other folders. If it will not return: "
+                f"clew forget {shlex.quote(folder)}"
+            )
+        report.notes.append(printable(note))
 
 
 def _notes(target: ScanTarget, states: MissingFiles, changes: Changes, known_count: int) -> list[str]:

@@ -174,10 +174,19 @@ class Roots:
             rows = ((target.root_id, path) for path in paths)
             self.db.conn.executemany("INSERT OR IGNORE INTO unreadable VALUES (?, ?)", rows)
 
-    def mark_offline(self, root: int) -> int:
-        """Store that a root is offline and return how many files it has."""
+    def mark_offline(self, root: int) -> None:
+        """Store that a root is offline."""
         self.db.table("roots").update(root, {"state": "offline"})
-        return self.count_files(root)
+
+    def set_copies_gone(self, root: int) -> int:
+        """Make the files of an offline root gone whose content is present elsewhere; return how many."""
+        query = """SELECT id FROM files WHERE root = ? AND state != 'gone'
+                      AND content IN (SELECT content FROM present_files)"""
+        with self.db.atomic():
+            copies = [id_ for (id_,) in self.db.execute(query, (root,)).fetchall()]
+            # If the root returns, the archives are opened again.
+            self.db.execute("DELETE FROM archives WHERE root = ?", (root,))
+            return self.set_state(copies, "gone")
 
     def resolve_moves(
         self, missing: Sequence[CatalogFile], scanned_roots: Collection[int], since_id: int

@@ -34,7 +34,8 @@ def load_file_attributes(catalog: Catalog, under: str = "") -> list[FileAttribut
 
     `under` is a folder as in Filters. Online files are checked on disk: files that were deleted or changed
     since they were indexed are left out, and of several names of one file (links, and folders reached by
-    links) only one is returned, so that no link is taken for a redundant copy.
+    links) only one is returned, so that no link is taken for a redundant copy. Offline files are left out if
+    an online file has the same content: they may have been moved there.
     """
     rows = catalog.db.execute(
         f"""SELECT {_ATTRIBUTE_COLUMNS}, f.path, f.size, f.mtime, NULL AS start,
@@ -80,9 +81,10 @@ def _existing_files(
         known = names.get(key)
         if known is None or (known[0] and not link):
             names[key] = link, replace(facts, in_archive=inside is not None)
-    return sorted(
-        [*offline_files, *(facts for _, facts in names.values())], key=lambda facts: os.fsencode(facts.path)
-    )
+    online_files = [facts for _, facts in names.values()]
+    online = {facts.content for facts in online_files}
+    left = [facts for facts in offline_files if facts.content not in online]
+    return sorted([*online_files, *left], key=lambda facts: os.fsencode(facts.path))
 
 
 def load_hit_attributes(catalog: Catalog, hits: Sequence[Hit]) -> list[FileAttributes]:

@@ -102,6 +102,30 @@ def test_run_for_one_folder_marks_other_missing_roots_as_offline(tmp_path, index
         assert library.search("red")[0].path.parent == tmp_path / "photos"
 
 
+def test_confirmed_files_of_a_missing_root_are_gone_if_they_are_elsewhere(tmp_path, index, place, toy):
+    draw_images(tmp_path / "pictures", 3)
+    shutil.make_archive(tmp_path / "pictures" / "packed", "zip", tmp_path / "pictures", "0.png")
+    draw_image(tmp_path / "pictures" / "only here.png", (9, 200, 90))
+    index(tmp_path / "pictures", archives=True)
+    pictures, photos = tmp_path / "pictures", tmp_path / "photos"
+    shutil.copytree(pictures, photos)
+    away = pictures.rename(tmp_path / "away")
+    (photos / "only here.png").unlink()
+    assert index(photos, archives=True).offline == 5
+    report = index(confirm_gone=True)
+    assert (report.gone, report.offline) == (4, 1)  # the drive of the other file may be away
+    assert "kept as offline" in report.notes[0]
+    shutil.copyfile(away / "only here.png", photos / "only here.png")
+    report = index(confirm_gone=True)
+    assert (report.gone, report.offline) == (1, 0)
+    assert f"clew forget {pictures}" in report.notes[0]
+    image_count = toy.image_count
+    away.rename(pictures)
+    assert (index().unchanged, toy.image_count) == (10, image_count)
+    with Library.open(place, embedder=toy) as library:
+        assert [root.present for root in library.status().roots] == [5, 5]
+
+
 def test_many_missing_files_are_offline_until_confirmed(tmp_path, index, place, toy):
     draw_images(tmp_path / "drive", 80)
     index(tmp_path / "drive")
