@@ -75,7 +75,7 @@ def reconcile(
     """Set the state of all known files of scanned targets, and count them in `report`.
 
     Call it after the new files of all targets have been written: files with ids above `since_id`. In this
-    order: files that returned are present; missing files with another copy have moved or are dropped; those
+    order: files that returned are present; missing files whose content is in a new file have moved; those
     that exist on disk are excluded now, and gone; the others are offline or gone.
     """
     for _, changes in scans:
@@ -102,7 +102,7 @@ def reconcile(
         report.offline += len(states.offline) + len(changes.disconnected)
         report.unchanged += len(changes.unreadable)
         report.notes += _notes(target, states, changes, known_count)
-        roots.mark_scanned(target.root_id)
+        roots.mark_scanned(target)
 
 
 def keep_offline(

@@ -25,10 +25,10 @@ _CATALOG_FILES = """SELECT id, path, size, mtime, decoder, sidecar_of, state, er
 
 @dataclass(slots=True)
 class Moves:
-    """Missing files whose content is known elsewhere."""
+    """Missing files whose content is in a new file."""
 
     removed: set[int] = field(default_factory=set)  # ids whose rows were deleted
-    moved_count: int = 0  # how many of them have moved to a new path; the others were copies
+    moved_count: int = 0  # how many of them have moved to a file that this run added
 
 
 class Roots:
@@ -156,10 +156,15 @@ class Roots:
                     WHERE id IN (SELECT value FROM json_each(?)) AND sidecar_of IS NOT NULL"""
         return self.db.execute(query, (json.dumps(list(files)),)).fetchall()
 
-    def mark_scanned(self, root: int) -> None:
+    def mark_scanned(self, target: ScanTarget) -> None:
         """Store that a root is present and was scanned now."""
-        now = datetime.now().isoformat(" ", "seconds")
-        self.db.table("roots").update(root, {"state": "present", "scanned": now})
+        fields: dict[str, object] = {
+            "state": "present",
+            "scanned": datetime.now().isoformat(" ", "seconds"),
+        }
+        if target.recursive and not target.subpath:
+            fields["last_file"] = self.last_file_id()
+        self.db.table("roots").update(target.root_id, fields)
 
     def save_unreadable(self, target: ScanTarget, paths: Sequence[bytes]) -> None:
         """Store the files and folders of a target that could not be read."""
@@ -191,32 +196,33 @@ class Roots:
     def resolve_moves(
         self, missing: Sequence[CatalogFile], scanned_roots: Collection[int], since_id: int
     ) -> Moves:
-        """Delete the rows of missing files whose content has another present file in the scanned roots.
+        """Delete the rows of missing files that have moved: one for each new file of its content.
 
-        A missing file has moved for each new file of its content: one with an id above `since_id`.
+        New files are those in the scanned roots with ids above `since_id`, and those that an earlier run had
+        added when it was interrupted.
         """
-        missing_ids, new_copies = {old.id for old in missing}, dict[int, int | None]()
+        missing_ids, new_copies = {old.id for old in missing}, dict[int, list[int]]()
         moves, execute = Moves(), self.db.conn.execute
+        query = """SELECT f.id, f.root FROM files f JOIN roots r ON r.id = f.root
+                    WHERE f.content = ? AND f.state = 'present' AND f.id > min(?, r.last_file)
+                    ORDER BY f.id"""
         with self.db.atomic():
             images = self._images_of_sidecars(sorted(missing_ids))
-            for id_ in sorted(missing_ids):
+            # Files that were present until now have moved rather than those that were offline already.
+            for _, id_ in sorted((old.state == "offline", old.id) for old in missing):
                 (content,) = execute("SELECT content FROM files WHERE id = ?", (id_,)).fetchone()
                 if content is None:
                     continue
                 if content not in new_copies:
-                    query = "SELECT id, root FROM files WHERE content = ? AND state = 'present'"
-                    copies = [
-                        copy_id
-                        for copy_id, root in execute(query, (content,))
-                        if copy_id not in missing_ids and root in scanned_roots
+                    new_copies[content] = [
+                        copy
+                        for copy, root in execute(query, (content, since_id))
+                        if copy not in missing_ids and root in scanned_roots
                     ]
-                    new_copies[content] = sum(copy > since_id for copy in copies) if copies else None
-                count = new_copies[content]
-                if count is not None:
+                if new_copies[content]:
                     execute("DELETE FROM files WHERE id = ?", (id_,))
                     moves.removed.add(id_)
-                    moves.moved_count += count > 0
-                    new_copies[content] = max(0, count - 1)
+                    moves.moved_count += new_copies[content].pop() > since_id  # the newest first
             for image in images if moves.removed else ():
                 update_capture_time(self.db.conn, *image)
         return moves

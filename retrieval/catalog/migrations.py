@@ -375,4 +375,9 @@ MIGRATIONS: dict[str, tuple[str, ...]] = {
         # A sound without tags says nothing; earlier its text was "sound recording".
         """UPDATE segments SET text = NULL WHERE kind = 'audio' AND text = 'sound recording'""",
     ),
+    "23-last-files": (
+        # The newest file of the library when all of a root was last scanned.
+        """ALTER TABLE roots ADD COLUMN last_file INTEGER NOT NULL DEFAULT 0""",
+        """UPDATE roots SET last_file = (SELECT coalesce(max(id), 0) FROM files)""",
+    ),
 }

@@ -140,6 +140,22 @@ def test_many_missing_files_are_offline_until_confirmed(tmp_path, index, place, 
     assert len(hit_names(place, toy, count=100)) == 20
 
 
+def test_many_missing_copies_are_offline_until_confirmed(tmp_path, index):
+    draw_images(tmp_path / "images" / "photos", 60)
+    shutil.copytree(tmp_path / "images" / "photos", tmp_path / "images" / "backup")
+    index(tmp_path / "images")
+    (tmp_path / "images" / "backup").rename(tmp_path / "unplugged")
+    report = index()
+    assert (report.gone, report.offline, report.moved) == (0, 60, 0)
+    assert "--confirm-gone" in report.notes[0]
+    (tmp_path / "images" / "photos").rename(tmp_path / "images" / "pictures")
+    assert index().moved == 60
+    (tmp_path / "unplugged").rename(tmp_path / "images" / "backup")
+    assert index().unchanged == 120
+    shutil.rmtree(tmp_path / "images" / "backup")
+    assert index(confirm_gone=True).gone == 60
+
+
 def test_few_missing_files_or_a_small_share_are_gone(tmp_path, index):
     draw_images(tmp_path / "few", 60)
     index(tmp_path / "few")
