@@ -21,6 +21,19 @@ def test_invalid_size_is_refused_with_examples(text):
         ByteSize().convert(text, None, None)
 
 
+@pytest.mark.parametrize("text", ["9" * 400 + "g", "9" * 300, "1e9", "1000001TB"])
+def test_too_large_size_is_refused(text):
+    with pytest.raises(click.BadParameter):
+        ByteSize().convert(text, None, None)
+    assert ByteSize().convert("1000000TB", None, None) == 10**18
+
+
+@pytest.mark.parametrize("text", ["0.001s", "0.9", "0.01m", "0.0001h"])
+def test_too_short_duration_is_refused(text):
+    with pytest.raises(click.BadParameter, match="shortest duration is 1s"):
+        Duration().convert(text, None, None)
+
+
 def test_error_message_has_one_prefix(clew):
     message = clew("index", "--thumbnails", "much").stderr.splitlines()[-1]
     assert message.count("nvalid") == 1
