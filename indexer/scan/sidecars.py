@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterable, Iterator
 
 from indexer.decode.registry import CAPTION_SUFFIXES, DECODER_BY_SUFFIX
+from retrieval.normalization import nfc
 
 MAX_SUBTITLE_TAGS = 2  # parts between the name of a video and .srt: a language, and "forced" or "sdh"
 
@@ -12,8 +13,8 @@ _SIDECAR_SUFFIXES = frozenset(suffix.encode() for suffix in CAPTION_SUFFIXES)
 
 
 def name_stem(name: bytes) -> bytes:
-    """Return the part of a name that an image shares with its captions: all before the first dot."""
-    return name[:1] + name[1:].partition(b".")[0]
+    """Return the part of a name that an image shares with its captions: all before the first dot, in NFC."""
+    return nfc(name[:1] + name[1:].partition(b".")[0])
 
 
 def has_decoder(name: bytes) -> bool:
@@ -25,7 +26,8 @@ def has_decoder(name: bytes) -> bool:
 def assign_decoders(names: list[bytes]) -> dict[bytes, tuple[str, bytes | None]]:
     """Return name -> decoder and, for a caption, its image; for subtitles, their video.
 
-    `photo.txt` and `photo.jpg.txt` are captions of `photo.jpg`; a `.json` only if there is no `.txt`.
+    `photo.txt` and `photo.jpg.txt` are captions of `photo.jpg`; a `.json` only if there is no `.txt`. Names
+    that are not equal are compared in NFC: macOS decomposes names.
     """
     decoders: dict[bytes, tuple[str, bytes | None]] = {}
     sidecars: list[tuple[bytes, bytes, bytes]] = []  # name, name without its suffix, suffix
@@ -39,11 +41,12 @@ def assign_decoders(names: list[bytes]) -> dict[bytes, tuple[str, bytes | None]]
     if not sidecars:
         return decoders
     images = _names_and_stems(decoders, "picture")
-    stems_of_texts = {stem for _, stem, suffix in sidecars if suffix == b".txt"}
+    stems_of_texts = {nfc(stem) for _, stem, suffix in sidecars if suffix == b".txt"}
     for name, stem, suffix in sidecars:
-        if stem in images and (suffix != b".json" or stem not in stems_of_texts):
-            decoders[name] = ("caption", images[stem])
-        elif stem in images:
+        image = images.get(stem) or images.get(nfc(stem))
+        if image and (suffix != b".json" or nfc(stem) not in stems_of_texts):
+            decoders[name] = ("caption", image)
+        elif image:
             decoders.pop(name, None)
     return decoders
 
@@ -68,16 +71,21 @@ def _pair_subtitles(decoders: dict[bytes, tuple[str, bytes | None]]) -> None:
     for name in subtitles:
         stem = os.path.splitext(name)[0]
         for _ in range(MAX_SUBTITLE_TAGS + 1):
-            if stem in videos:
-                decoders[name] = ("subtitles", videos[stem])
+            if video := videos.get(stem) or videos.get(nfc(stem)):
+                decoders[name] = ("subtitles", video)
                 break
             stem = os.path.splitext(stem)[0]
 
 
 def _names_and_stems(decoders: dict[bytes, tuple[str, bytes | None]], decoder: str) -> dict[bytes, bytes]:
-    """Return name -> name, and name without suffix -> first name, of the files with a decoder."""
+    """Return name -> name, and name without suffix -> first name, of the files with a decoder.
+
+    Names in NFC come last, so that equal names are preferred.
+    """
     targets: dict[bytes, bytes] = {}
     for name in sorted(name for name, (assigned, _) in decoders.items() if assigned == decoder):
         targets[name] = name
         targets.setdefault(os.path.splitext(name)[0], name)
+    for key, name in [item for item in targets.items() if not item[0].isascii()]:
+        targets.setdefault(nfc(key), name)
     return targets

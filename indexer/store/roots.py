@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shlex
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -126,7 +127,10 @@ class Roots:
         query = f"{_CATALOG_FILES} AND path >= ? AND path < ?"
         prefix = target.subpath + b"/" if target.subpath else b""
         for stem in target.name_stems:
-            for row in self.db.execute(query, (target.root_id, prefix + stem, prefix + stem + b"/")):
+            # Names of a stem that is not ASCII, composed or not, share only what is before that.
+            first = prefix + re.split(rb"[\x80-\xff]", stem, maxsplit=1)[0]
+            last = first + (b"/" if stem.isascii() else b"\xff")
+            for row in self.db.execute(query, (target.root_id, first, last)):
                 known = CatalogFile._make(row)
                 name = known.path[len(prefix) :]
                 if b"/" not in name and name_stem(name) == stem:  # a-b.jpg is also between a and a/

@@ -1,10 +1,14 @@
 """Text files, captions and descriptions in images become passages."""
 
 import json
+import os
+from unicodedata import normalize
 
 import pytest
 from PIL import Image
 
+from indexer.scan.sidecars import assign_decoders, name_stem
+from indexer.store.writer import LibraryWriter
 from retrieval import Library
 from tests.scenarios.helpers import hit_names
 from tests.support.files import draw_image, write_text
@@ -22,6 +26,37 @@ def test_captions_are_found_as_text_of_their_image(folder, index, place, toy):
         assert library.search("magenta", kind="text")[0].path == folder / "green.png"
         best = library.search(image=folder / "yellow.png", kind="text")[0]
         assert (best.text, best.path) == ("red green", folder / "blue.png")
+
+
+@pytest.mark.parametrize(("of_image", "of_text"), [("NFD", "NFC"), ("NFC", "NFD")])
+def test_names_of_captions_are_compared_in_nfc(of_image, of_text, tmp_path, index, place, toy):
+    image = tmp_path / "images" / f"{normalize(of_image, 'café')}.png"
+    caption = tmp_path / "images" / f"{normalize(of_text, 'café')}.txt"
+    draw_image(image, "red")
+    write_text(caption, "cyan")
+    index(tmp_path / "images")
+    with Library.open(place, embedder=toy) as library:
+        hit = library.search("cyan", kind="text")[0]
+        assert (hit.path, hit.source) == (image, caption)
+
+
+def test_caption_with_exactly_the_name_of_an_image_is_preferred():
+    images = [f"{normalize(form, 'café')}.png".encode() for form in ("NFC", "NFD")]
+    texts = [f"{normalize(form, 'café')}.txt".encode() for form in ("NFC", "NFD")]
+    decoders = assign_decoders([*images, *texts])
+    assert [decoders[text][1] for text in texts] == images
+
+
+def test_known_files_of_a_name_are_found_in_either_form(tmp_path, index, place, toy):
+    names = [f"{normalize(form, 'café')}.{suffix}" for form, suffix in (("NFC", "txt"), ("NFD", "png"))]
+    write_text(tmp_path / "images" / names[0], "cyan")
+    draw_image(tmp_path / "images" / names[1], "red")
+    draw_image(tmp_path / "images" / "cafe.png", "blue")
+    index(tmp_path / "images")
+    with LibraryWriter(place, lambda space: toy) as writer:
+        root = writer.roots.all()[0]
+        target = root._replace(recursive=False, name_stems=frozenset({name_stem(os.fsencode(names[1]))}))
+        assert {os.fsdecode(known.path) for known in writer.roots.catalog_files(target)} == {*names}
 
 
 def test_description_in_an_image_is_its_text(tmp_path, index, place, toy):
