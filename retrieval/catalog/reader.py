@@ -63,6 +63,10 @@ class Catalog:
         """Return a number that changes whenever another process has written."""
         return int(self.db.execute("PRAGMA data_version").fetchone()[0])
 
+    def change_count(self) -> int:
+        """Return a number that grows with each change to what filters and backgrounds are read from."""
+        return int(self.db.execute("SELECT changes FROM change_count").fetchone()[0])
+
     def settings(self) -> LibrarySettings:
         """Return the saved settings."""
         return LibrarySettings.read(self.db)

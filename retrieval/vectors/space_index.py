@@ -32,9 +32,10 @@ class SpaceIndex:
     """
 
     def __init__(self, catalog: Catalog, space: Space, previous: "SpaceIndex | None" = None) -> None:
-        """Open a space. Its unindexed vectors extend those of `previous`, before the last commits.
+        """Open a space. What `previous`, before the last commits, has read is kept unless they changed it.
 
-        Vectors are missing from a space that is not complete, so they may be inserted before later ones.
+        Unindexed vectors are extended. Vectors are missing from a space that is not complete, so they may be
+        inserted before later ones.
         """
         self.catalog = catalog
         self.space = space
@@ -42,13 +43,27 @@ class SpaceIndex:
         self.indexes = {file.kind: index for file in space.indexes if (index := self._open_index(file))}
         self._unindexed: dict[Kind, ExactIndex] = {}
         self._known_unindexed: dict[Kind, ExactIndex] = {}
-        if previous is not None and previous.space == space and space.complete and not previous.damage:
-            self._known_unindexed |= previous._unindexed
         self._allowed_ids: dict[Filters, Ids] = {}
         self._background_vectors: dict[Kind, Vectors] = {}
         self._background_queries: dict[QueryMode, Vectors | None] = {}
         self._mean_queries: dict[QueryMode, Vectors | None] = {}
+        self._change_count = catalog.change_count()
+        if previous is not None:
+            self._keep(previous)
         self.calibrations = catalog.calibrations(space)
+
+    def _keep(self, previous: "SpaceIndex") -> None:
+        """Keep what `previous` has read, if it is still correct."""
+        is_unchanged = previous._change_count == self._change_count
+        if is_unchanged:
+            self._allowed_ids |= previous._allowed_ids
+        if previous.space != self.space or not self.space.complete or previous.damage:
+            return
+        self._known_unindexed |= previous._unindexed
+        if is_unchanged:
+            self._background_vectors |= previous._background_vectors
+            self._background_queries |= previous._background_queries
+            self._mean_queries |= previous._mean_queries
 
     def ranked(
         self, query: Vectors, kind: Kind, page_size: int, filters: Filters | None = None

@@ -179,6 +179,73 @@ def test_commit_of_the_writer_does_not_reload_unindexed_vectors(library, folder,
     assert len(hits) == len(everything) - 1  # the new segment has no file
 
 
+@pytest.fixture
+def filter_reads(monkeypatch):
+    """Return a list to which every filter is added that is read from the catalog."""
+    reads, allowed_ids = [], Catalog.allowed_ids
+
+    def recorded(catalog, filters):
+        reads.append(filters)
+        return allowed_ids(catalog, filters)
+
+    monkeypatch.setattr(Catalog, "allowed_ids", recorded)
+    return reads
+
+
+def test_commit_that_does_not_concern_filters_keeps_what_was_read(
+    library, folder, toy, filter_reads, monkeypatch
+):
+    under = SearchOptions(under=folder)
+    before = library.search("red", options=under)
+    read = len(filter_reads)
+    assert read
+    monkeypatch.setattr(Catalog, "background_queries", lambda *args: pytest.fail("read again"))
+    for value in range(3):
+        with LibraryWriter(library.folder, lambda _: toy) as writer, writer.db.atomic():
+            writer.db.execute("INSERT OR REPLACE INTO settings VALUES ('unknown', ?)", (str(value),))
+        assert library.search("red", options=under) == before
+    assert len(filter_reads) == read
+
+
+CHANGES_OF_FILTERS = {
+    "tag": "INSERT INTO tags (segment, name, confidence) VALUES (1, 'dog', 0.9)",
+    "keyword": "INSERT INTO keywords (content, name) VALUES (1, 'dog')",
+    "gone": "UPDATE files SET state = 'gone' WHERE id = 1",
+    "moved": "UPDATE files SET path = x'31' WHERE id = 1",
+    "metadata": "UPDATE contents SET rating = 3 WHERE id = 1",
+    "segment": "INSERT INTO segments (content, ordinal, kind) VALUES (1, 77, 'image')",
+    "deleted": "DELETE FROM files WHERE id = 1",
+    "caption": "INSERT INTO captions (segment, file, image) VALUES (1, 2, x'31')",
+    "root": "UPDATE roots SET path = x'2f31'",
+}
+
+
+@pytest.mark.parametrize("change", CHANGES_OF_FILTERS)
+def test_commit_that_concerns_filters_reads_them_again(library, toy, filter_reads, change):
+    options = SearchOptions(after="1980")
+    library.search("red", options=options)
+    read = len(filter_reads)
+    library.search("red", options=options)
+    assert len(filter_reads) == read
+    with LibraryWriter(library.folder, lambda _: toy) as writer, writer.db.atomic():
+        writer.db.execute(CHANGES_OF_FILTERS[change])
+    library.search("red", options=options)
+    assert len(filter_reads) > read
+
+
+def test_new_file_and_new_label_pass_the_filters_of_an_open_library(library, folder, index):
+    under, tagged = SearchOptions(under=folder), SearchOptions(tag="dog")
+    assert len(library.search("red", count=30, options=under)) == 7
+    assert library.search("red", options=tagged) == []
+    draw_image(folder / "new.png", (255, 1, 0))
+    write_text(folder / "new.csv", "image,caption\nblue.png,a heron\n")
+    index(folder)
+    assert {"new.png", "blue.png"} <= {*names(library.search("red", count=30, options=under))}
+    with LibraryWriter(library.folder) as writer, writer.db.atomic():
+        writer.db.execute("INSERT INTO tags (segment, name, confidence) VALUES (1, 'dog', 0.9)")
+    assert [hit.id for hit in library.search("red", options=tagged)] == [1]
+
+
 def index_random_images(tmp_path, index, count, method):
     """Index images of random colors in seven folders."""
     generator = np.random.default_rng(5)
