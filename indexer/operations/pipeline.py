@@ -118,6 +118,8 @@ class IndexRun:
             self.report,
             confirm_gone=self.options.confirm_gone,
         )
+        if self.writer.roots.last_file_id() > since_id or self.writer.captions.new_tables:
+            self.writer.captions.match_names()
         for scan in scans:
             scan.archives.finish(scan.changes.unreadable)
         scanned_roots = {scan.target.root_id for scan in scans}

@@ -2,6 +2,7 @@
 
 import posixpath
 from collections.abc import Iterator
+from unicodedata import normalize
 
 import sqlite_utils
 
@@ -27,6 +28,21 @@ class Captions:
     def delete_links(self, file: int) -> None:
         """Delete the links of a file, within a transaction."""
         self.db.conn.execute("DELETE FROM captions WHERE file = ?", (file,))
+
+    def match_names(self) -> None:
+        """Link captions to images whose paths are equal only in NFC or NFD, in one transaction."""
+        # Only names that are not ASCII have more bytes than characters.
+        query = """SELECT c.segment, c.file, c.image, t.root FROM captions c JOIN files t ON t.id = c.file
+                    WHERE length(CAST(c.image AS TEXT)) < length(c.image) AND NOT EXISTS (
+                        SELECT 1 FROM files p WHERE p.root = t.root AND p.path = c.image AND p.state != 'gone')"""
+        link = """UPDATE captions SET image = ?1 WHERE segment = ?2 AND file = ?3 AND EXISTS (
+                      SELECT 1 FROM files p WHERE p.root = ?4 AND p.path = ?1 AND p.state != 'gone')"""
+        with self.db.atomic():
+            for segment, file, image, root in self.db.conn.execute(query).fetchall():
+                name = image.decode("utf-8", "surrogateescape")
+                for form in ("NFC", "NFD"):
+                    path = normalize(form, name).encode("utf-8", "surrogateescape")
+                    self.db.conn.execute(link, (path, segment, file, root))
 
     def missing_images(self) -> Iterator[tuple[bytes, int, int]]:
         """Yield (path, missing images, named images) of each new caption table that names missing images."""

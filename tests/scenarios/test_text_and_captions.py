@@ -40,6 +40,22 @@ def test_names_of_captions_are_compared_in_nfc(of_image, of_text, tmp_path, inde
         assert (hit.path, hit.source) == (image, caption)
 
 
+@pytest.mark.parametrize(("of_image", "of_table"), [("NFD", "NFC"), ("NFC", "NFD")])
+def test_names_in_caption_tables_are_compared_in_nfc(of_image, of_table, tmp_path, index, place, toy):
+    images = tmp_path / "images"
+    rows = "".join(f"{normalize(of_table, name)}.png,cyan\n" for name in ("café", "naïve"))
+    write_text(images / "captions.csv", f"image,caption\n{rows}")
+    draw_image(images / f"{normalize(of_image, 'café')}.png", "red")
+    assert "1 of 2" in index(images).notes[0]
+    draw_image(images / f"{normalize(of_image, 'naïve')}.png", "blue")
+    assert index(images).notes == []
+    with Library.open(place, embedder=toy) as library:
+        hits = library.search("cyan", kind="text")
+        assert {(hit.path, hit.text) for hit in hits} == {
+            (images / f"{normalize(of_image, name)}.png", "cyan") for name in ("café", "naïve")
+        }
+
+
 def test_caption_with_exactly_the_name_of_an_image_is_preferred():
     images = [f"{normalize(form, 'café')}.png".encode() for form in ("NFC", "NFD")]
     texts = [f"{normalize(form, 'café')}.txt".encode() for form in ("NFC", "NFD")]
