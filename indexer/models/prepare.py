@@ -6,6 +6,7 @@ The manifest is written last, after all other files are on disk: a folder withou
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import asdict
@@ -43,6 +44,8 @@ from retrieval.embedders.tokenizer import ModelTokenizer
 from retrieval.errors import EmbedderError
 
 MIN_TEXT_TOWER_COSINE = 0.9999  # of the exported text tower to torch
+
+EXPORT_PREFIXES = "exported-", "drafts-"  # of folders with image towers; the second of earlier versions
 
 # Chooses the precision of a loaded model for a device, and exports image towers to the folder.
 PrecisionChooser = Callable[[PreparedModel, Any, str | None, Path], PrecisionChoice]
@@ -122,7 +125,10 @@ def _choose_and_save_precision(
     """Choose a precision, and keep the exported image towers that the choices use."""
     notify(f"Measuring which precision of {prepared.manifest.name} is the fastest here ...")
     folder = prepared.folder
-    with tempfile.TemporaryDirectory(dir=folder, prefix="exported-") as exported:
+    for prefix in EXPORT_PREFIXES:
+        for stale in folder.glob(f"{prefix}*/"):  # of a killed run; the folder is locked
+            shutil.rmtree(stale, ignore_errors=True)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=EXPORT_PREFIXES[0]) as exported:
         choice = choose(prepared, model, device, Path(exported))
         sync_files(Path(exported))
         for path in Path(exported).glob(f"{EXPORTED_IMAGE_TOWERS.get(choice.precision, 'nothing')}*"):

@@ -37,6 +37,8 @@ def resolve_embedder(
         return registry.load_embedder(name)
     prepared = None if fingerprint is None else find_by_fingerprint(fingerprint)
     if prepared is None or not prepared.up_to_date:
+        if prepared is not None and source.arch is None and prepared.manifest.name == source.name:
+            source = model_name.parse_model_name(name, prepared.manifest.arch)  # as it was prepared
         prepared = find_by_source(source) or _prepare(source, device, notify)
     from retrieval.embedders.open_clip import OpenClipEmbedder
 

@@ -1,6 +1,7 @@
 """Tests of prepared models: supported and rejected checkpoints, and the contents of a fingerprint."""
 
 import json
+import os
 import shutil
 
 import numpy as np
@@ -10,6 +11,8 @@ import torch
 from indexer import IndexOptions, ModelOptions, switch_library, update_library
 from indexer.models import resolve
 from retrieval import Library
+from retrieval.embedders.model_cache import CHOICES_FILE, find_by_source
+from retrieval.embedders.model_name import parse_model_name
 from retrieval.errors import EmbedderError, SpaceMismatch
 from tests.support.model_checkpoints import (
     SMALL_ARCHITECTURES,
@@ -62,6 +65,29 @@ def test_changed_weights_are_refused_until_the_library_is_switched(folder, tmp_p
     assert done.new == str(path)
     with Library.open(place, space=done.old) as library:
         assert len(library.search("a dog", count=10)) == 7
+
+
+def test_architecture_of_local_weights_is_remembered(folder, tmp_path, place, architectures):
+    path = make_checkpoint("small-vit", tmp_path / "weights", seed=4)
+    prepare_in_float32(path, "small-vit")
+    update_library([folder], library=place, model=str(path), options=IndexOptions(arch="small-vit"))
+    os.utime(path, (1, 1))  # the same bytes
+    assert update_library(library=place).unchanged == 7
+    assert find_by_source(parse_model_name(str(path))).manifest.mtime == 10**9
+    make_checkpoint("small-vit", tmp_path / "weights", seed=5)
+    with pytest.raises(SpaceMismatch, match=r"weights SHA-256 \w+, now SHA-256 \w+"):
+        update_library(library=place)
+
+
+def test_image_towers_of_a_killed_run_are_removed(tmp_path, architectures):
+    path = make_checkpoint("small-vit", tmp_path / "weights", seed=4)
+    folder = prepare_in_float32(path, "small-vit").folder
+    for name in ("exported-abc", "drafts-abc"):
+        (folder / name).mkdir()
+        (folder / name / "int8.image.onnx").touch()
+    (folder / CHOICES_FILE).unlink()
+    resolve.resolve_embedder(str(path), arch="small-vit")
+    assert not [*folder.glob("exported-*"), *folder.glob("drafts-*")]
 
 
 def test_replaced_space_is_activated_by_its_name(clew, folder, tmp_path, architectures):
