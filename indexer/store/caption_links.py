@@ -34,7 +34,8 @@ class Captions:
         # Only names that are not ASCII have more bytes than characters.
         query = """SELECT c.segment, c.file, c.image, t.root FROM captions c JOIN files t ON t.id = c.file
                     WHERE length(CAST(c.image AS TEXT)) < length(c.image) AND NOT EXISTS (
-                        SELECT 1 FROM files p WHERE p.root = t.root AND p.path = c.image AND p.state != 'gone')"""
+                        SELECT 1 FROM files p
+                         WHERE p.root = t.root AND p.path = c.image AND p.state != 'gone')"""
         link = """UPDATE captions SET image = ?1 WHERE segment = ?2 AND file = ?3 AND EXISTS (
                       SELECT 1 FROM files p WHERE p.root = ?4 AND p.path = ?1 AND p.state != 'gone')"""
         with self.db.atomic():
