@@ -18,6 +18,7 @@ from retrieval.types import Ids, Kind, Scores
 
 MIN_COMMON_SHARE = 0.2  # a word in this share of all texts is common and carries little, like "a" and "on"
 MAX_BM25_TEXTS = 2_000  # a word in more texts has the same score in each, because BM25 of each would be slow
+INNER_MATCH_SHARE = 0.5  # of a word that is inside a longer word: "tractor" in "extractor"
 MIN_REQUIRED_WEIGHT = 0.1  # words with a smaller share of the largest weight need not be in a hit
 MAX_TAG_WORDS = 4  # words of the longest recognized tag
 
@@ -45,7 +46,7 @@ class Tier(IntEnum):
     """How a segment contains the words of a query, best first."""
 
     ALL_WORDS = 0  # all of them, as words
-    ALL_PARTS = 1  # all of them, some as a part of a longer word
+    ALL_STARTS = 1  # all of them, some as the start of a longer word
     EXACT = 2  # all quotations, file names and long numbers
     SOME_WORDS = 3
 
@@ -71,11 +72,13 @@ class TermMatches:
     ids: Ids = field(default_factory=lambda: _NO_IDS)
     scores: Scores = field(default_factory=lambda: np.empty(0, np.float32))
     word_ids: Ids = field(default_factory=lambda: _NO_IDS)  # that contain it as a word
+    start_ids: Ids = field(default_factory=lambda: _NO_IDS)  # also as the start of a longer word
     name_ids: Ids = field(default_factory=lambda: _NO_IDS)  # that have it in a name or a tag
 
-    def add(self, ids: Ids, scores: Scores, *, is_word: bool, is_name: bool) -> None:
+    def add(self, ids: Ids, scores: Scores, *, is_word: bool, is_start: bool, is_name: bool) -> None:
         """Merge further matches, ascending; a segment keeps its highest score."""
         self.word_ids = _union(self.word_ids, ids) if is_word else self.word_ids
+        self.start_ids = _union(self.start_ids, ids) if is_start else self.start_ids
         self.name_ids = _union(self.name_ids, ids) if is_name else self.name_ids
         if not len(self.ids):
             self.ids, self.scores = ids, scores
@@ -100,6 +103,11 @@ class Lookup(NamedTuple):
     def is_word(self) -> bool:
         """Return True if the match is a word, or a part of a longer word that the term is meant to be."""
         return self.weight == 1 or self.term.is_exact
+
+    @property
+    def is_start(self) -> bool:
+        """Return True if the match is a word or the start of a longer one."""
+        return self.is_word or self.parameters[0].endswith("*")
 
     @property
     def sql(self) -> str:
@@ -159,14 +167,17 @@ def _rate(ids: Ids, matches: Mapping[KeywordTerm, TermMatches]) -> tuple[Scores,
     lacks, is_part, lacks_exact = np.zeros((3, len(ids)), bool)
     weights = {term: term.weight * term_matches.idf for term, term_matches in matches.items()}
     for term, term_matches in matches.items():
-        found[np.searchsorted(ids, term_matches.ids)] += weights[term]
+        rows = np.searchsorted(ids, term_matches.ids)
+        is_inner = np.isin(term_matches.ids, term_matches.start_ids, invert=True)
+        found[rows] += weights[term] * np.where(is_inner, np.float32(INNER_MATCH_SHARE), np.float32(1))
         has_name[np.searchsorted(ids, term_matches.name_ids)] = True
     unknown = {term for term, term_matches in matches.items() if not len(term_matches.ids)}
     for term, term_matches in matches.items():
         missing = np.isin(ids, term_matches.ids, invert=True)
         lacks_exact |= missing & term.is_exact
         if term.weight >= MIN_REQUIRED_WEIGHT * largest:
-            lacks |= missing & ~has_name if term in unknown else missing
+            inner = np.isin(ids, term_matches.start_ids, invert=True)
+            lacks |= missing & ~has_name if term in unknown else inner
             is_part |= ~missing & np.isin(ids, term_matches.word_ids, invert=True)
     total = sum(weights.values())
     total_of_known = total - sum(weights[term] for term in unknown)
@@ -175,7 +186,7 @@ def _rate(ids: Ids, matches: Mapping[KeywordTerm, TermMatches]) -> tuple[Scores,
     has_exact = any(term.is_exact for term in matches) & ~lacks_exact
     tiers = np.full(len(ids), Tier.SOME_WORDS, np.int8)
     tiers[has_exact] = Tier.EXACT
-    tiers[~lacks] = Tier.ALL_PARTS
+    tiers[~lacks] = Tier.ALL_STARTS
     tiers[~lacks & ~is_part] = Tier.ALL_WORDS
     return np.minimum(shares, np.float32(1)), tiers
 
@@ -210,16 +221,16 @@ def _match_terms(db: sqlite3.Connection, terms: Sequence[KeywordTerm]) -> dict[K
     for lookup in discriminative:
         if lookup.source == "text":
             found = _match_texts(db, lookup, counts[lookup], sizes["text"])
-            matches[lookup.term].add(*found, is_word=lookup.is_word, is_name=False)
+            matches[lookup.term].add(*found, is_word=lookup.is_word, is_start=lookup.is_start, is_name=False)
     text_ids = _union(*(term_matches.ids for term_matches in matches.values()))
     for lookup in discriminative:
         if lookup.source == "name":
             found = _match_names(db, lookup, counts[lookup], sizes["name"], text_ids)
-            matches[lookup.term].add(*found, is_word=lookup.is_word, is_name=True)
+            matches[lookup.term].add(*found, is_word=lookup.is_word, is_start=lookup.is_start, is_name=True)
     for term, ids in _match_tags(db, all_terms):
         if term in matches:
             scores = _uniform_scores(ids, len(ids), sizes["name"])
-            matches[term].add(ids, scores, is_word=True, is_name=True)
+            matches[term].add(ids, scores, is_word=True, is_start=True, is_name=True)
     return matches
 
 
@@ -250,6 +261,8 @@ def _lookups(term: KeywordTerm, source: KeywordSource) -> Iterator[Lookup]:
     yield Lookup(term, source, f"{source}_words", (quoted,))
     if term.is_substring and len(term.text) > 2:
         share = 1.0 if term.is_unspaced or term.quoted else 0.5
+        if share < 1:
+            yield Lookup(term, source, f"{source}_words", (f"{quoted} *",), share)
         yield Lookup(term, source, f"{source}_pieces", (quoted,), share)
     elif term.is_unspaced:  # too short for the trigram table, but not for its vocabulary
         yield Lookup(term, source, f"{source}_terms", (term.text, term.text + chr(0x10FFFF)))

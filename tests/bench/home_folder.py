@@ -31,7 +31,7 @@ NOTES = {
         "frost.\n\nThe hedge needs cutting before the birds nest."
     ),
     "notes/books.txt": (
-        "Finished the novel about the lighthouse keeper.\n\nLent the atlas to Jonas.\n\nThe biography was "
+        "Finished the novel about the island doctor.\n\nLent the atlas to Jonas.\n\nThe biography was "
         "too long, but the chapter on the voyage is good."
     ),
     "notes/car.txt": (

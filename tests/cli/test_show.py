@@ -17,6 +17,8 @@ def indexed(clew, tmp_path):
     draw_image(photos / "Trips" / "red.png", "red")
     write_text(photos / "Trips" / "red.txt", "a red wall\n")
     draw_image(photos / "copy.png", "red")
+    for color in ("green", "blue"):  # labels need a calibrated kind
+        draw_image(photos / "other" / f"{color}.png", color)
     write_text(photos / "notes.md", "\n\n".join(f"passage {number} " * 60 for number in range(60)))
     assert clew("index", photos).exit_code == 0
     assert clew("tag", "red wall", "--at-least", "0").exit_code == 0

@@ -185,6 +185,16 @@ def test_function_word_in_a_name_does_not_raise_a_file(notes, tmp_path, index):
     assert notes.search("a", count=1)[0].has_words  # if the query has no other words
 
 
+def test_start_of_a_word_counts_and_its_inside_does_not(tmp_path, place, toy):
+    for name in ("extractor", "vacation", "red", "green"):
+        write_text(tmp_path / "in" / f"{name}.txt", f"a {name} thing")
+    with index_folder(tmp_path / "in", library=place, embedder=toy) as library:
+        assert library.search("vacat")[0].match == "words"
+        assert not any(hit.has_words for hit in library.search("tractor"))
+        hits = library.search("tractor", options=KEYWORD_ONLY)
+        assert [(hit.path.name, hit.words) for hit in hits] == [("extractor.txt", 0.5)]
+
+
 def test_words_with_examples_are_shown_without_calibration(clew, tmp_path):
     for number in range(12):
         draw_image(tmp_path / "in" / f"{number}.png", (20 * number, 255 - 20 * number, 90))
