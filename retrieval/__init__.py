@@ -32,7 +32,7 @@ Results of Library.status, failures and concepts
     Root             an indexed folder with the numbers of its files
     Space            the vector space of a model, with its indexes
     IndexFile        the index of one kind of segments
-    Failure          a file that could not be read, with the reason
+    Failure          a file that could not be read, or only in part, with the reason
     ConceptInfo      a concept with its number of examples and its quality
 
 The query language is described in retrieval.query.parser; `clew --help` lists the commands.

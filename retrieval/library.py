@@ -251,7 +251,7 @@ class Library:
 
     @reads_catalog
     def failures(self) -> list[Failure]:
-        """Return the files that could not be read, and why."""
+        """Return the files that could not be read, or only in part, and why."""
         return failures(self._catalog)
 
     @reads_catalog

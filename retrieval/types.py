@@ -243,7 +243,7 @@ class Status:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A file that could not be read."""
+    """A file that could not be read, or only in part."""
 
     path: Path
     reason: str
