@@ -155,6 +155,8 @@ def measure(count: int, dim: int, seed: int, place: Path) -> dict[str, object]:
         took = time_of(lambda: groups.extend(library.duplicates(by=REASONS)))
     row: dict[str, object] = {"images": count, "seconds": took.wall, "cpu s": took.cpu}
     for reason, truth in expected.items():
+        if reason == "near-duplicate":
+            continue  # it compares pixels, which synthetic images do not have: see --photos and --documents
         found = {
             frozenset(pair)
             for group in groups
@@ -162,8 +164,7 @@ def measure(count: int, dim: int, seed: int, place: Path) -> dict[str, object]:
             for pair in combinations([str(file.path) for file in group.files], 2)
         }
         row[f"{reason} recall"] = len(found & truth) / len(truth)
-        row["precision"] = len(found & truth) / len(found)
-        row[f"{reason} precision"] = row.pop("precision")
+        row[f"{reason} precision"] = len(found & truth) / len(found) if found else None
     return row
 
 

@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from common import emit, machine, table
+from common import draw_jpegs, emit, machine, table
 
 from indexer import IndexOptions, index_folder
 from retrieval import Library
@@ -79,9 +79,30 @@ def measure(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("folder", type=Path, help="a folder of photos with captions.jsonl")
+    parser.add_argument("folder", type=Path, nargs="?", help="a folder of photos with captions.jsonl")
     parser.add_argument("--library", type=Path, help="an existing library of that folder")
+    parser.add_argument("--smoke", action="store_true", help="a few drawn images, to see that it runs")
     args = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="clew-bench-") as drawn:
+        if args.smoke:
+            args.folder = draw_folder(Path(drawn))
+        elif args.folder is None:
+            parser.error("Needs a folder of photos with captions.jsonl, or use --smoke")
+        run(args)
+
+
+def draw_folder(folder: Path) -> Path:
+    """Draw images whose captions name all things, or none."""
+    for number, data in enumerate(draw_jpegs(40, 160, 120, 1)):
+        (folder / f"{number}.jpg").write_bytes(data)
+    things = ", ".join(words[0] for words in THINGS.values())
+    rows = [{"image": f"{n}.jpg", "captions": [things if n % 2 else "a wall"] * 3} for n in range(40)]
+    (folder / "captions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return folder
+
+
+def run(args: argparse.Namespace) -> None:
+    """Measure a folder and print the shares."""
     lines = (args.folder / "captions.jsonl").read_text().splitlines()
     photos = {Path(row["image"]).name: row["captions"] for row in map(json.loads, lines)}
     print(f"{machine()}; {len(photos):,} photos\n")
