@@ -71,9 +71,9 @@ def search_command(
 
     Of several arguments, each is one word or phrase, as if it was quoted; one argument is a complete query.
     "-" moves the query away from a term; "not:" removes hits that match it well. All kinds of media are
-    ranked in one list, and hits that contain the words in their text or file name rank higher. "match" is
-    the share of several hundred background queries that find nothing as good in this library. The exit code
-    is 1 if nothing matches well.
+    ranked in one list: first the hits with all the words in their text or file name, then the others by
+    "match", the share of several hundred background queries that find nothing as good in this library. The
+    exit code is 1 if nothing matches well.
     """
     from retrieval.library import Library
     from retrieval.query.arguments import join_arguments

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from retrieval.catalog.reader import Catalog
-from retrieval.grouping.similarity import Comparison, mean_similarity, similarity_function
+from retrieval.grouping.similarity import FileComparison, mean_similarity, similarity_function
 from retrieval.media.archives.archive import split_archive_path
 from retrieval.normalization import nfc
 from retrieval.types import FileAttributes, Hit, Space
@@ -110,7 +110,7 @@ def load_hit_attributes(catalog: Catalog, hits: Sequence[Hit]) -> list[FileAttri
     ]
 
 
-def compare_files(catalog: Catalog, space: Space, files: Sequence[FileAttributes]) -> Comparison:
+def compare_files(catalog: Catalog, space: Space, files: Sequence[FileAttributes]) -> FileComparison:
     """Return the comparison of files, with a baseline of similarity from a sample of their images."""
     seen = np.array(sorted({file.segment for file in files if file.kind == "image"}), np.int64)
     some = seen[np.linspace(0, len(seen) - 1, min(BASELINE_SAMPLE_SIZE, len(seen)), dtype=np.int64)]
@@ -119,12 +119,12 @@ def compare_files(catalog: Catalog, space: Space, files: Sequence[FileAttributes
 
 def comparison_of(
     catalog: Catalog, space: Space, files: Sequence[FileAttributes], baseline: float
-) -> Comparison:
+) -> FileComparison:
     """Return the comparison of files with a known baseline of similarity."""
     from retrieval.grouping.image_comparison import PixelComparison  # imports Pillow
 
     segments = np.array([file.segment for file in files], np.int64)
-    return Comparison(
+    return FileComparison(
         similarity_function(catalog, space, segments, baseline), PixelComparison(catalog, files)
     )
 

@@ -6,7 +6,7 @@ from retrieval.errors import QueryError
 from retrieval.grouping.pairs import Pairs, concatenate_pairs, connected_components
 from retrieval.grouping.quality import by_quality
 from retrieval.grouping.rules import GROUPING_RULES
-from retrieval.grouping.similarity import Comparison
+from retrieval.grouping.similarity import FileComparison
 from retrieval.types import FILE_GROUP_REASONS, GROUP_REASONS, FileAttributes, Group, GroupReason
 
 
@@ -20,7 +20,7 @@ def parse_reasons(names: str | Iterable[str]) -> frozenset[GroupReason]:
 
 def group_rows(
     files: Sequence[FileAttributes],
-    comparison: Comparison,
+    comparison: FileComparison,
     reasons: Iterable[GroupReason] = GROUP_REASONS,
 ) -> list[list[int]]:
     """Return the groups of rows that are linked by any of the reasons, including single rows.
@@ -33,7 +33,7 @@ def group_rows(
 
 
 def duplicate_groups(
-    files: Sequence[FileAttributes], comparison: Comparison, reasons: Iterable[GroupReason]
+    files: Sequence[FileAttributes], comparison: FileComparison, reasons: Iterable[GroupReason]
 ) -> list[Group]:
     """Return the groups of two or more files for each reason, largest waste first.
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from retrieval.grouping.pairs import Pairs, Rows, connected_components, pairs_from_links, row_array
 from retrieval.grouping.quality import by_quality
-from retrieval.grouping.similarity import Comparison, Hashes, hamming_distance, nearest_hash_pairs
+from retrieval.grouping.similarity import FileComparison, Hashes, hamming_distance, nearest_hash_pairs
 from retrieval.types import FileAttributes
 
 # Required similarity: with equal hashes, and added for each differing bit.
@@ -22,7 +22,7 @@ MAX_NEIGHBORS = 32  # with near hashes, with which each of many images is compar
 MAX_FAILURES = 3  # in a row of pixel comparisons, before the search for duplicates of an image ends
 
 
-def near_duplicates(files: Sequence[FileAttributes], comparison: Comparison) -> Iterator[Pairs]:
+def near_duplicates(files: Sequence[FileAttributes], comparison: FileComparison) -> Iterator[Pairs]:
     """Link images that were resized, recompressed, brightened or slightly cropped to the best of them.
 
     Hashes and vectors must both be near; the farther the hashes, the nearer the vectors. Hashes alone would
@@ -52,7 +52,7 @@ class _Candidates:
 
     rows: Rows
     hashes: Hashes
-    comparison: Comparison
+    comparison: FileComparison
 
     def near(self, one: Rows, other: Rows) -> NDArray[np.bool_]:
         """Return which pairs of images have near hashes and vectors, (n,)."""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from retrieval.grouping.near_duplicates import near_duplicates
 from retrieval.grouping.pairs import Pairs, equal_key_pairs, pairs_from_links, row_array
-from retrieval.grouping.similarity import Comparison
+from retrieval.grouping.similarity import FileComparison
 from retrieval.types import FileAttributes, GroupReason
 
 MAX_BURST_GAP_SECONDS = 3.0  # between consecutive images of a burst
@@ -25,12 +25,12 @@ COMMON_IMAGE_SUFFIXES = frozenset(
 )
 
 
-def copies(files: Sequence[FileAttributes], comparison: Comparison) -> Iterator[Pairs]:
+def copies(files: Sequence[FileAttributes], comparison: FileComparison) -> Iterator[Pairs]:
     """Link files with the same bytes, and captions of the same image."""
     yield equal_key_pairs((file.content, file.segment) for file in files)
 
 
-def same_stem_pairs(files: Sequence[FileAttributes], comparison: Comparison) -> Iterator[Pairs]:
+def same_stem_pairs(files: Sequence[FileAttributes], comparison: FileComparison) -> Iterator[Pairs]:
     """Link files of one folder whose names differ only in the suffix: raw and JPEG, a photo and its clip.
 
     Two common images must also be similar, because a photo and its mask often have such names.
@@ -49,7 +49,7 @@ def same_stem_pairs(files: Sequence[FileAttributes], comparison: Comparison) -> 
     yield one[sure], other[sure]
 
 
-def bursts(files: Sequence[FileAttributes], comparison: Comparison) -> Iterator[Pairs]:
+def bursts(files: Sequence[FileAttributes], comparison: FileComparison) -> Iterator[Pairs]:
     """Link similar images that one camera took within seconds."""
     dated = sorted(
         (each.camera or "", when, str(each.path), row)
@@ -66,7 +66,7 @@ def bursts(files: Sequence[FileAttributes], comparison: Comparison) -> Iterator[
         yield one[near], other[near]
 
 
-def adjacent_scenes(files: Sequence[FileAttributes], comparison: Comparison) -> Iterator[Pairs]:
+def adjacent_scenes(files: Sequence[FileAttributes], comparison: FileComparison) -> Iterator[Pairs]:
     """Link neighboring scenes of one video."""
     moments = sorted(
         (each.content, each.start, each.end or each.start, row)
@@ -80,7 +80,7 @@ def adjacent_scenes(files: Sequence[FileAttributes], comparison: Comparison) -> 
     )
 
 
-GROUPING_RULES: dict[GroupReason, Callable[[Sequence[FileAttributes], Comparison], Iterator[Pairs]]] = {
+GROUPING_RULES: dict[GroupReason, Callable[[Sequence[FileAttributes], FileComparison], Iterator[Pairs]]] = {
     "copy": copies,
     "pair": same_stem_pairs,
     "near-duplicate": near_duplicates,

@@ -42,7 +42,7 @@ class ImageComparison(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class FileComparison:
     """Comparisons of files by their vectors and by their pixels."""
 
     similarity: SimilarityFunction

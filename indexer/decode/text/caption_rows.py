@@ -7,11 +7,14 @@ import csv
 import json
 from collections.abc import Iterator, Sequence
 from io import StringIO
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from indexer.decode.text.chunking import split_lines
 from indexer.decode.text.encoding import decode_text
 from retrieval.errors import MediaError
+
+if TYPE_CHECKING:
+    from _csv import Reader as CsvReader
 
 IMAGE_COLUMNS = (
     *("image", "img", "picture", "photo", "file_name", "filename", "file", "path", "filepath", "file_path"),
@@ -78,7 +81,15 @@ def _csv_rows(text: str) -> Iterator[CaptionRow]:
     assert columns is not None, "the delimiter was chosen by its columns"
     image, texts = names.index(columns.image), [names.index(name) for name in columns.captions]
     reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=True)
-    line = header_line + 1
+    for line, cells in read_cells(reader):
+        if image < len(cells) and cells[image].strip():
+            captions = (cells[column] for column in texts if column < len(cells))
+            yield CaptionRow(header_line + line, cells[image].strip(), _clean_texts(captions))
+
+
+def read_cells(reader: "CsvReader") -> Iterator[tuple[int, list[str]]]:
+    """Yield the first line and the cells of each row, from 1; a row that csv refuses has no cells."""
+    line = 1
     while True:
         try:
             cells = next(reader)
@@ -86,10 +97,8 @@ def _csv_rows(text: str) -> Iterator[CaptionRow]:
             return
         except csv.Error:  # a field above the limit of csv: a quote that is not closed
             cells = []
-        if image < len(cells) and cells[image].strip():
-            captions = (cells[column] for column in texts if column < len(cells))
-            yield CaptionRow(line, cells[image].strip(), _clean_texts(captions))
-        line = header_line + reader.line_num + 1
+        yield line, cells
+        line = reader.line_num + 1
 
 
 def _json_rows(text: str) -> Iterator[CaptionRow]:

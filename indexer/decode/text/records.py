@@ -5,10 +5,10 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from indexer.decode.text.caption_rows import DELIMITERS, read_cells
 from indexer.decode.text.chunking import split_lines
 
 TABLE_SUFFIXES, CALENDAR_SUFFIXES = (".csv", ".tsv"), (".ics",)
-DELIMITERS = ",;\t|"
 WORD = re.compile(r"[^\W\d_]{2}")  # a row without one has only numbers
 CALENDAR_FIELDS = ("SUMMARY", "DTSTART", "LOCATION", "DESCRIPTION")
 CALENDAR_RECORDS = ("VEVENT", "VTODO", "VJOURNAL")
@@ -29,18 +29,10 @@ def table_records(text: str) -> Iterator[Record]:
     first = next((line for line in lines if line.strip()), "")
     delimiter = max(DELIMITERS, key=first.count)
     reader = csv.reader((line.rstrip("\r") + "\n" for line in lines), delimiter=delimiter)
-    line = 1
-    while True:
-        try:
-            cells = next(reader)
-        except StopIteration:
-            return
-        except csv.Error:  # a field above the limit of csv: a quote that is not closed
-            cells = []
+    for line, cells in read_cells(reader):
         row = ", ".join(cell for cell in (" ".join(cell.split()) for cell in cells) if cell)
         if WORD.search(row):
             yield Record(row, line)
-        line = reader.line_num + 1
 
 
 def calendar_records(text: str) -> Iterator[Record]:

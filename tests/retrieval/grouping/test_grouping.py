@@ -14,7 +14,7 @@ from retrieval.grouping.pairs import connected_components
 from retrieval.grouping.quality import by_quality
 from retrieval.grouping.similarity import (
     MAX_BRUTE_FORCE_HASHES,
-    Comparison,
+    FileComparison,
     hamming_distance,
     mean_similarity,
     nearest_hash_pairs,
@@ -37,7 +37,7 @@ class Pixels:
 
 def constant_similarity(value, pixels=None):
     """Return a comparison with the same similarity for all pairs."""
-    return Comparison(lambda left, right: np.full(len(left), value, np.float32), pixels or Pixels())
+    return FileComparison(lambda left, right: np.full(len(left), value, np.float32), pixels or Pixels())
 
 
 def image(name, content, **attributes):
@@ -99,7 +99,7 @@ def test_groups_do_not_depend_on_the_order_of_files(images, paths, scenes, data)
 
     def similarity(files):
         segments = np.array([file.segment for file in files], np.int64)
-        return Comparison(
+        return FileComparison(
             lambda left, right: np.maximum(
                 random[segments[left], segments[right]], random[segments[right], segments[left]]
             ),
