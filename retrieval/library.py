@@ -23,9 +23,17 @@ from retrieval.query import relevance_feedback as liking
 from retrieval.query.ast import Query
 from retrieval.query.encoder import EncodedQuery, encode_query, file_digest, lookup_vector, validate_query
 from retrieval.query.filters import merge_filters
+from retrieval.query.input_types import (
+    as_count,
+    as_examples,
+    as_image,
+    as_path,
+    as_query,
+    as_segment_id,
+    check_options,
+)
 from retrieval.query.known_values import unknown_values
 from retrieval.query.options import DEFAULT_OPTIONS, SearchOptions
-from retrieval.query.parser import parse
 from retrieval.query.relevance_feedback import FeedbackExample
 from retrieval.scoring.linear_probe import Probe
 from retrieval.search.browse import FileRanking
@@ -130,15 +138,16 @@ class Library:
 
         A hit whose `match` is "weak" matches no better than background queries. Raises QueryError.
         """
-        query = words if isinstance(words, Query) else parse(words or "")
+        query, count = as_query(words), as_count(count)
+        liked, unliked = as_examples(like), as_examples(unlike)
+        images = () if image is None else (as_image(image),)
+        check_options(options)
         filters = merge_filters(query.filters, kind, options)
         space_index = self._open_space_index()
-        liked, unliked = liking.as_examples(like), liking.as_examples(unlike)
         probe = self._train_probe(space_index, liked, unliked) if liked or unliked else None
         examples = query.segment_ids | liking.example_segments(space_index, [*liked, *unliked])
         examples |= {part for _, part in self._catalog.image_parts_of(examples)}
         examples |= set(self._catalog.texts_of_images(examples).tolist())
-        images = () if image is None else (image,)
         inputs = [*images, *[probe] * (probe is not None)]
         validate_query(query, inputs, options.allow_url, has_filters=filters != Filters())
         encoded_query = self._encode_query(space_index, query, images, probe)
@@ -155,7 +164,8 @@ class Library:
 
         If the search `found` hits, only values with alternatives are examined.
         """
-        query = words if isinstance(words, Query) else parse(words or "")
+        query = as_query(words)
+        check_options(options)
         return unknown_values(self._catalog, merge_filters(query.filters, None, options), found)
 
     def similar(
@@ -167,6 +177,8 @@ class Library:
         options: SearchOptions = DEFAULT_OPTIONS,
     ) -> list[Hit]:
         """Return the images most similar to `image`, without itself and its copies."""
+        image, count = as_image(image), as_count(count)
+        check_options(options)
         filters = merge_filters((), kind, options)
         own_segments = frozenset[int]()
         if isinstance(image, str | Path) and is_file(Path(image).expanduser()):
@@ -188,6 +200,8 @@ class Library:
         near-duplicate and burst. Raises QueryError.
         """
         reasons, under = parse_reasons(by), merge_filters((), None, SearchOptions(under=folder)).under
+        if len(under) > 1:
+            raise QueryError(f"Invalid folder {folder!r}. Give one.")
         files = load_file_attributes(self._catalog, *under)
         if folder is not None and not files:
             raise QueryError(f"No file under {folder} is in the library. `clew status` lists its folders.")
@@ -202,7 +216,7 @@ class Library:
         """
         if isinstance(hit, Hit):
             return thumbnails.find_thumbnail(self._catalog, hit)
-        hits = self._catalog.hits([(hit, 0.0)], "", Filters())
+        hits = self._catalog.hits([(as_segment_id(hit), 0.0)], "", Filters())
         return thumbnails.find_thumbnail(self._catalog, hits[0]) if hits else None
 
     @reads_catalog
@@ -212,9 +226,8 @@ class Library:
 
     def details(self, file: str | Path | int) -> FileDetails:
         """Return everything that the library knows of a file, by its path or by the id of a segment."""
-        return file_details(
-            self._catalog, file if isinstance(file, int) else Path(file).expanduser().absolute()
-        )
+        is_id = isinstance(file, Integral)
+        return file_details(self._catalog, as_segment_id(file) if is_id else as_path(file).absolute())
 
     def clip(
         self,
@@ -302,7 +315,10 @@ class Library:
 
     def _find_hit(self, id_or_location: int | str) -> Hit:
         """Return a segment, by its id or by path and time, as a hit. Raises QueryError."""
-        segment = self._segment_at(id_or_location) if isinstance(id_or_location, str) else id_or_location
+        if isinstance(id_or_location, str):
+            segment = self._segment_at(id_or_location)
+        else:
+            segment = as_segment_id(id_or_location)
         hits = self._catalog.hits([(segment, 1.0)], self._active_space().name, Filters())
         if not hits:
             raise QueryError(f"The library has no segment #{segment}. The table of `clew search` shows ids.")
@@ -340,9 +356,6 @@ class Library:
         return encode_query(query, embedder, lookup, space_index.mean_query, images, probe)
 
     def _answer(self, request: SearchRequest, count: int, options: SearchOptions) -> list[Hit]:
-        if not isinstance(count, Integral) or count < 1:
-            raise QueryError(f"Invalid count {count!r}. Use a whole number, 1 or more.")
-        count = int(count)
         if options.by == "keyword" and not request.query.has_keywords:
             raise QueryError("Only words have keywords. Give words, or search without --keyword-only.")
         is_listing = not request.query.terms

@@ -25,7 +25,8 @@ from retrieval.errors import MediaError, QueryError
 from retrieval.media.archives.archive import open_path
 from retrieval.media.images.loader import load_image
 from retrieval.normalization import nfc
-from retrieval.query.relevance_feedback import as_examples, visual_background
+from retrieval.query.input_types import as_examples
+from retrieval.query.relevance_feedback import visual_background
 from retrieval.scoring.linear_probe import MIN_AUROC, Probe, fit_probe
 from retrieval.types import VISUAL_KINDS, ConceptInfo, Filters, Space, Vectors
 from retrieval.vectors.space_index import SpaceIndex

@@ -12,9 +12,9 @@ from retrieval.types import FILE_GROUP_REASONS, GROUP_REASONS, FileAttributes, G
 
 def parse_reasons(names: str | Iterable[str]) -> frozenset[GroupReason]:
     """Return validated reasons for grouping files. Raises QueryError."""
-    requested = {names} if isinstance(names, str) else set(names)
-    if wrong := requested - set(FILE_GROUP_REASONS):
-        raise QueryError(f"Invalid reason {min(wrong)!r}. Use {', '.join(FILE_GROUP_REASONS)}.")
+    requested = list(names) if isinstance(names, Iterable) and not isinstance(names, str) else [names]
+    if wrong := [name for name in requested if not isinstance(name, str) or name not in FILE_GROUP_REASONS]:
+        raise QueryError(f"Invalid reason {wrong[0]!r}. Use {', '.join(FILE_GROUP_REASONS)}.")
     return frozenset(reason for reason in FILE_GROUP_REASONS if reason in requested)
 
 

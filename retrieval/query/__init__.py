@@ -5,6 +5,7 @@ ast                 Syntax tree of a query; str() of a tree parses to the same t
 dates               Parse dates in words, such as `yesterday`, `last summer` and `July 2021`.
 encoder             Encode a parsed query as vectors: embed, center and sum its terms.
 filters             Validate filters written by users.
+input_types         Check the types of what a program passes to a search; a wrong one is a QueryError.
 known_values        Find values of filters that nothing in a library has, and the nearest ones that exist.
 lexer               Split a query at spaces into tokens, and resolve quotes and backslashes.
 options             Options of a search.

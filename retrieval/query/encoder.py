@@ -264,7 +264,7 @@ def _encode_file(path: str, weight: float, embedder: Embedder, lookup: LookupVec
     except QueryError as error:
         try:
             vector, mode, probe = lookup(File(path))
-        except (QueryError, OSError):
+        except (QueryError, OSError, ValueError):
             raise error from None
         return EncodedTerm(path, mode, weight, vector, probe)
 

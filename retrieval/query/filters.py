@@ -35,6 +35,7 @@ def merge_filters(
     """Validate the filters in a query together with those of options; raises QueryError."""
     names = [name for name in FILTER_NAMES if name != "kind"]
     values: dict[str, Any] = {"kind": kind} | {name: getattr(options, name) for name in names}
+    values = {name: value.tolist() if hasattr(value, "tolist") else value for name, value in values.items()}
     for name, value in values.items():
         if value == "" or (isinstance(value, list | tuple) and "" in value):
             raise QueryError(f"The value of {name} is empty. Give a value or leave out {name}.")
@@ -152,11 +153,10 @@ def _parse_patterns(name: str, values: str | Iterable[str] | None) -> tuple[str,
     return tuple(dict.fromkeys(text for text in texts if text))
 
 
-def _parse_near(near: str | None) -> tuple[float, float, float] | None:
-    if not near:
+def _parse_near(near: object) -> tuple[float, float, float] | None:
+    if near is None or near in ("", ()):
         return None
-    if isinstance(near, tuple | list):
-        near = ",".join(map(str, near))
+    near = ",".join(map(str, near)) if isinstance(near, tuple | list) else str(near)
     match = _LOCATION.fullmatch(near.strip()) or _LOCATION.fullmatch(f"{near.strip()},{DEFAULT_RADIUS_KM}")
     if match:
         latitude, longitude, radius = map(float, match.groups()[:3])
@@ -188,11 +188,11 @@ def _parse_size(size: str | None) -> tuple[int, int, int] | None:
     raise QueryError(f"Invalid size {size!r}. Use a minimum such as 1000x800 or 2MP.")
 
 
-def _parse_orientation(name: str | None) -> Orientation | None:
-    if not name:
+def _parse_orientation(name: object) -> Orientation | None:
+    if name is None or name == "":
         return None
     for orientation in ORIENTATIONS:
-        if name.strip().lower() == orientation:
+        if str(name).strip().lower() == orientation:
             return orientation
     raise QueryError(
         f"Unknown orientation {name!r}. Use {', '.join(ORIENTATIONS[:-1])} or {ORIENTATIONS[-1]}."

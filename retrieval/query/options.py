@@ -3,6 +3,7 @@
 import datetime
 from collections.abc import Iterable
 from dataclasses import dataclass
+from numbers import Real
 from pathlib import Path
 from typing import Literal, TypeAlias, get_args
 
@@ -48,14 +49,18 @@ class SearchOptions:
     why: bool = False  # add the score of each term to the hits
 
     def __post_init__(self) -> None:
-        if not 0 <= self.diversity <= 1:
+        if not isinstance(self.diversity, Real) or not 0 <= self.diversity <= 1:
             raise QueryError(
-                f"Invalid diversity {self.diversity}. Use a number from 0 (none) to 1 (relevance is ignored)."
+                f"Invalid diversity {self.diversity!r}. Use a number from 0 (none) to 1 (relevance is "
+                "ignored)."
             )
-        if self.by not in SEARCH_MODES:
+        if not isinstance(self.by, str) or self.by not in SEARCH_MODES:
             raise QueryError(f"Invalid search mode {self.by!r}. Use one of {', '.join(SEARCH_MODES)}.")
-        if self.sort not in SORT_ORDERS:
+        if not isinstance(self.sort, str) or self.sort not in SORT_ORDERS:
             raise QueryError(f"Invalid sort order {self.sort!r}. Use one of {', '.join(SORT_ORDERS)}.")
+        for name in ("allow_url", "group", "why"):
+            if not isinstance(value := getattr(self, name), bool):
+                raise QueryError(f"Invalid {name} {value!r}. Use True or False.")
 
 
 DEFAULT_OPTIONS = SearchOptions()

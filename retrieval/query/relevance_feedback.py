@@ -1,7 +1,6 @@
 """Relevance feedback: train a probe on liked and unliked examples."""
 
 from collections.abc import Iterable, Sequence
-from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -14,28 +13,13 @@ from retrieval.media.archives.archive import is_file
 from retrieval.query.encoder import embed_image, file_digest
 from retrieval.scoring.calibration import normalize_rows
 from retrieval.scoring.linear_probe import Probe, fit_probe
-from retrieval.types import VISUAL_KINDS, Hit, Vectors
+from retrieval.types import VISUAL_KINDS, Vectors
 from retrieval.vectors.space_index import MAX_BACKGROUND_VECTORS, SpaceIndex
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 FeedbackExample: TypeAlias = "int | str | Path | Image"  # a segment id, "#12", a file or an image
-
-
-def as_examples(examples: "FeedbackExample | Iterable[FeedbackExample]") -> "list[FeedbackExample]":
-    """Return examples as a list, with "#12", a hit or a number of NumPy as a segment id."""
-    if isinstance(examples, int | str | Path) or not isinstance(examples, Iterable):
-        examples = [examples]
-    examples = [example.id if isinstance(example, Hit) else example for example in examples]
-    examples = [int(example) if isinstance(example, Integral) else example for example in examples]
-    return [example if (id_ := parse_segment_id(example)) is None else id_ for example in examples]
-
-
-def parse_segment_id(example: object) -> int | None:
-    """Return the segment id of "#12", None for other examples."""
-    text = example[1:] if isinstance(example, str) and example.startswith("#") else ""
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
 
 
 def fit_feedback_probe(

@@ -90,7 +90,10 @@ def open_path(path: str | Path | bytes, limits: DecodeLimits = DEFAULT_LIMITS) -
 
 def is_file(path: Path) -> bool:
     """Return True if a path is a file, or points into an archive that exists."""
-    return path.is_file() or split_archive_path(os.fsencode(path)) is not None
+    try:
+        return path.is_file() or split_archive_path(os.fsencode(path)) is not None
+    except (OSError, ValueError):  # too long, with a NUL, in a folder that cannot be read
+        return False
 
 
 def list_archive(

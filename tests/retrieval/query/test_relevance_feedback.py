@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from retrieval.errors import QueryError
-from retrieval.query.relevance_feedback import as_examples, fit_feedback_probe, parse_segment_id
+from retrieval.query.input_types import as_examples, parse_segment_id
+from retrieval.query.relevance_feedback import fit_feedback_probe
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,16 @@
 """Searches of an open library: filters, kinds, invalid queries, damaged indexes and concurrent updates."""
 
+import math
 import os
+from contextlib import suppress
+from dataclasses import fields
+from datetime import date
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from indexer import index_folder
 from indexer.operations.forget import forget
@@ -12,7 +18,7 @@ from indexer.store.writer import LibraryWriter
 from retrieval import Library, SearchOptions
 from retrieval.catalog.reader import Catalog
 from retrieval.catalog.schema import vectors_table
-from retrieval.errors import LibraryError, LibraryMissing, LibraryVersionMismatch, QueryError
+from retrieval.errors import ClewError, LibraryError, LibraryMissing, LibraryVersionMismatch, QueryError
 from retrieval.types import Filters
 from tests.support.files import draw_image, write_text
 from tests.support.toy_embedder import COLORS
@@ -469,6 +475,54 @@ def test_background_vectors_are_sampled_from_first_to_last(tmp_path, index, plac
 def test_value_of_a_wrong_type_is_a_query_error(library, count, options):
     with pytest.raises(QueryError, match="Invalid"):
         library.search("red", count=count, options=SearchOptions(**options))
+
+
+WRONG_VALUES = [
+    *(b"", b"abc", 2.5, math.nan, 1j, 10**30, -1, True, object(), int, lambda: 1),
+    *([], [b""], [None], [1, "a", b"c"], {}, {"a": 1}, (), ("a",), range(3)),
+    *("", " ", "#", "\0", "\ud800", "./\0 a", "x" * 5_000, Path(), Path("/no/file"), date(2020, 1, 1)),
+    *(np.int64(1), np.zeros((3, 3)), np.array([1, 2]), Image.new("RGB", (1, 1)), Image.new("RGB", (0, 0))),
+]
+
+
+@pytest.mark.parametrize("value", WRONG_VALUES, ids=lambda value: f"{type(value).__name__}-{value!r:.12}")
+def test_any_value_is_accepted_or_a_clew_error(library, value):
+    def options(**fields):
+        return library.search("red", options=SearchOptions(**fields))
+
+    calls = [
+        library.search,
+        *(
+            partial(lambda name, value: library.search("red", **{name: value}), name)
+            for name in ("image", "like", "kind", "count", "options")
+        ),
+        lambda value: library.search(image=value),
+        lambda value: library.search("red", like=1, unlike=value),
+        library.similar,
+        lambda value: library.similar("/no/file", kind=value),
+        *(
+            partial(lambda name, value: options(**{name: value}), field.name)
+            for field in fields(SearchOptions)
+        ),
+        library.duplicates,
+        lambda value: library.duplicates(by=value),
+        library.details,
+        library.thumbnail,
+        lambda value: library.clip(value, "clip.mp4"),
+        library.unknown_filter_values,
+    ]
+    for call in calls:
+        with suppress(ClewError):
+            call(value)
+
+
+@pytest.mark.parametrize("image", [b"", b"abc", 2.5, None, [None], object()])
+def test_image_of_a_wrong_type_is_a_query_error_that_says_what_to_use(library, image):
+    with pytest.raises(QueryError, match="Use a path or a Pillow image"):
+        library.search(like=[image])
+    if image is not None:
+        with pytest.raises(QueryError, match="Use a path or a Pillow image"):
+            library.search("red", image=image)
 
 
 def test_values_of_related_types_are_accepted(library, folder):
