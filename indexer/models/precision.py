@@ -17,7 +17,6 @@ from retrieval.types import Vectors
 
 # The least cosine of a vector to that of float32.
 MIN_COSINE = {"float32": 0.9999, "onnx float32": 0.9999, "bfloat16": 0.999, "float16": 0.999, "int8": 0.99}
-MIN_SPEEDUP = 1.5  # of an exported image tower over the fastest precision on torch, which needs no export
 BENCHMARK_ROUNDS = 3
 MAX_SLOWDOWN = 3.0  # of a candidate to the fastest, above which it is not measured again
 CPU_PROBES, ACCELERATOR_PROBES = 16, 256  # images; an accelerator takes one batch
@@ -51,7 +50,8 @@ def choose_precision(
 ) -> PrecisionChoice:
     """Return the precision for a device, by default the fastest device; `model` is in float32, on the CPU.
 
-    Exported image towers are left in `temp_folder`. Raises EmbedderError.
+    On a CPU, it is that of an exported image tower, which needs no torch, unless none is accurate. Exported
+    image towers are left in `temp_folder`. Raises EmbedderError.
     """
     device = check_device(device or device_types()[0])
     size = prepared.manifest.preprocessing.size
@@ -65,18 +65,22 @@ def choose_precision(
             "NaN or infinite values."
         )
     rates = benchmark(candidates, images)
-    best = fastest_accurate(rates, cosines)
+    on_torch, exported = fastest_accurate(rates, cosines)
+    best = exported or on_torch
     rounded = {name: round(rate, 1) for name, rate in rates.items()}
-    return PrecisionChoice(device, best, rounded, round(cosines[best], 6), accelerator_name(device) or "")
+    hardware = accelerator_name(device) or ""
+    return PrecisionChoice(device, best, rounded, round(cosines[best], 6), hardware, on_torch)
 
 
-def fastest_accurate(rates: Mapping[str, float], cosines: Mapping[str, float]) -> str:
-    """Return the precision of the highest rate among those with MIN_COSINE, by default float32.
+def fastest_accurate(rates: Mapping[str, float], cosines: Mapping[str, float]) -> tuple[str, str | None]:
+    """Return the precisions of the highest rates among those with MIN_COSINE: on torch, and exported.
 
-    An exported image tower must be faster than the others by MIN_SPEEDUP.
+    The first is float32 if no other is accurate, and the second None.
     """
     accurate = [name for name in rates if name == "float32" or cosines[name] >= MIN_COSINE[name]]
-    return max(accurate, key=lambda name: rates[name] / (MIN_SPEEDUP if name in EXPORTED_IMAGE_TOWERS else 1))
+    exported = [name for name in accurate if name in EXPORTED_IMAGE_TOWERS]
+    on_torch = [name for name in accurate if name not in EXPORTED_IMAGE_TOWERS]
+    return max(on_torch, key=rates.__getitem__), max(exported, key=rates.__getitem__, default=None)
 
 
 def min_cosines(candidates: Candidates, images: list[Pixels]) -> dict[str, float]:

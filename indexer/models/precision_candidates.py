@@ -35,7 +35,7 @@ def precision_candidates(
 ) -> dict[str, PrecisionCandidate]:
     """Return float32 and the precisions that may be faster on a device, by name.
 
-    On a CPU, these are bfloat16 if it is fast, else the image towers that are exported to `temp_folder`.
+    On a CPU, these are the image towers that are exported to `temp_folder`, and bfloat16 if it is fast.
     """
 
     def on_torch(*precisions: str) -> dict[str, PrecisionCandidate]:
@@ -49,9 +49,8 @@ def precision_candidates(
         return on_torch("float32", "bfloat16" if has_bfloat16 else "float16")
     if device == "mps":
         return on_torch("float32", "float16")
-    if is_bfloat16_fast():
-        return on_torch("float32", "bfloat16")
-    return {**on_torch("float32"), **_exported_candidates(prepared, model, temp_folder)}
+    precisions = ("float32", "bfloat16") if is_bfloat16_fast() else ("float32",)
+    return {**on_torch(*precisions), **_exported_candidates(prepared, model, temp_folder)}
 
 
 def probe_images(size: tuple[int, int], count: int) -> list[Pixels]:

@@ -58,6 +58,22 @@ def prepare_model(
     return resolve_embedder(name, arch=arch, device=device, notify=notify)
 
 
+def export_towers_if_due(embedder: Embedder, notify: Notify) -> None:
+    """Export the image tower of a model that an older version prepared, if this run has loaded torch.
+
+    Later runs then need no torch.
+    """
+    from retrieval.embedders.open_clip import OpenClipEmbedder
+
+    if (
+        isinstance(embedder, OpenClipEmbedder)
+        and embedder.has_loaded_torch
+        and embedder.device == "cpu"
+        and not embedder.choice.torch_precision
+    ):
+        _choose_precision(embedder.prepared, embedder.device, notify)
+
+
 def recommended_embedder(device: str | None, notify: Notify) -> Embedder:
     """Return the recommended open_clip model if it is cached or can be downloaded, else the built-in one."""
     source, reason = model_name.parse_model_name(RECOMMENDED_MODEL), None

@@ -73,7 +73,10 @@ def update_library(
     paths, library_folder = as_paths(folders), library_path(library)
     require_folders(library_folder, paths)
     with LibraryWriter(library_folder, factory) as writer:
-        return update_folders(writer, paths, options, progress=progress, notify=notify)
+        report = update_folders(writer, paths, options, progress=progress, notify=notify)
+    if not report.interrupted:
+        resolve.export_towers_if_due(writer.embedder, notify)
+    return report
 
 
 def embedder_factory(

@@ -82,6 +82,8 @@ def switch_library(
     with LibraryWriter(folder) as writer:
         new = embedder or _resolve_embedder(writer, model, options, notify)
         result = switch_space(writer, new, progress, activate=not compare)
+    if not result.interrupted:
+        resolve.export_towers_if_due(new, notify)
     if compare and not result.interrupted:
         comparisons = _compare_spaces(folder, result.old, result.new, new, compare)
         result = replace(result, comparisons=comparisons)

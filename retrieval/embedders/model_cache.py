@@ -4,7 +4,7 @@ open_clip_config.json     architecture and preprocessing, in open_clip's format
 open_clip_model.*         a link to the weights
 tokenizer.json            in the format of the library `tokenizers`
 text.onnx                 the text tower, for queries without torch
-int8.image.onnx ...       the image tower, if onnxruntime is the fastest on some machine
+int8.image.onnx ...       the image tower, in the precision that is the fastest on some machine
 recipe.json               the manifest
 choices.json              the precision chosen for each machine and device
 """
@@ -60,6 +60,7 @@ class PrecisionChoice:
     rates: dict[str, float]  # measured images/s, by precision
     cosine: float  # the smallest to float32
     hardware: str = ""  # name of the accelerator
+    torch_precision: str = ""  # the fastest accurate one on torch; empty in choices of older versions
 
     def __str__(self) -> str:
         if len(self.rates) < 2:

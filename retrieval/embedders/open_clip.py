@@ -15,6 +15,7 @@ from retrieval.embedders.model_cache import (
     PreparedModel,
 )
 from retrieval.embedders.onnx_tower import OnnxTower
+from retrieval.embedders.pace import RunLength, break_even
 from retrieval.embedders.tokenizer import ModelTokenizer
 from retrieval.errors import EmbedderError
 from retrieval.system import cores, memory_limit
@@ -25,15 +26,14 @@ if TYPE_CHECKING:
 
     from retrieval.embedders.torch_towers import TorchTowers
 
-MAX_TEXTS_WITHOUT_TORCH = 16  # that are embedded by the exported tower rather than by loading torch
+MAX_TEXTS_WITHOUT_TORCH = 16  # of a call, if images are embedded on torch
 MAX_BATCH = 32
 
 
 class OpenClipEmbedder:
     """A prepared model on a device, by default the CPU; each tower is loaded on first use.
 
-    Towers exported to ONNX run without torch: the text tower for a few texts, and the image tower if that
-    is the fastest precision on this machine.
+    Towers exported to ONNX run without torch. A long run loads torch nevertheless if it is much faster.
     """
 
     def __init__(self, prepared: PreparedModel, device: str = "cpu") -> None:
@@ -49,6 +49,10 @@ class OpenClipEmbedder:
         self._text_tower = OnnxTower(prepared.folder / TEXT_TOWER_FILE)
         self._has_text_tower = self._text_tower.file.is_file()
         self._image_tower = OnnxTower(prepared.folder / EXPORTED_IMAGE_TOWERS.get(self.choice.precision, ""))
+        self._exports_images = self.choice.precision in EXPORTED_IMAGE_TOWERS
+        rates, on_torch = self.choice.rates, self.choice.torch_precision
+        self._image_run = RunLength(break_even(rates, self.choice.precision, on_torch))
+        self._text_run = RunLength(break_even(rates, "float32", on_torch))
         self._load_lock = Lock()
         self._loaded_towers: TorchTowers | None = None
 
@@ -62,7 +66,8 @@ class OpenClipEmbedder:
             return np.empty((0, self.dim), np.float32)
         size = self._batch_size(len(images))
         batches = [np.stack(images[at : at + size]) for at in range(0, len(images), size)]
-        if self.choice.precision in EXPORTED_IMAGE_TOWERS:
+        is_long = self._image_run.add(len(images))
+        if self._exports_images and not (is_long and self.prepared.weights_present):
             return self._image_tower.embed(batches)
         return self._torch_towers.embed_images(batches)
 
@@ -76,13 +81,11 @@ class OpenClipEmbedder:
         row_batches = [order[at : at + size] for at in range(0, len(order), size)]
         trim = self.prepared.manifest.cut
         batches = [ids[rows, : lengths[rows].max()] if trim else ids[rows] for rows in row_batches]
-        avoid_torch = (
-            len(texts) <= MAX_TEXTS_WITHOUT_TORCH
-            or self.choice.precision in EXPORTED_IMAGE_TOWERS
-            or not self.prepared.weights_present
-        )
+        is_long = self._text_run.add(len(texts))
+        if not self._exports_images:
+            is_long = len(texts) > MAX_TEXTS_WITHOUT_TORCH
         vectors = np.empty((len(texts), self.dim), np.float32)
-        if avoid_torch and self._has_text_tower:
+        if self._has_text_tower and not (is_long and self.prepared.weights_present):
             vectors[order] = self._text_tower.embed(batches)
         else:
             vectors[order] = self._torch_towers.embed_texts(batches)
@@ -100,6 +103,11 @@ class OpenClipEmbedder:
         return batch_size(max(self.prepared.manifest.preprocessing.size), count, self.device)
 
     @property
+    def has_loaded_torch(self) -> bool:
+        """Return True if a tower has run on torch."""
+        return self._loaded_towers is not None
+
+    @property
     def _torch_towers(self) -> "TorchTowers":
         """Return the towers on torch, loaded once."""
         with self._load_lock:
@@ -115,7 +123,10 @@ class OpenClipEmbedder:
             )
         from retrieval.embedders.torch_towers import load_towers  # heavy: torch
 
-        return load_towers(self.prepared, self.choice.precision, self.device)
+        precision = self.choice.torch_precision or self.choice.precision
+        return load_towers(
+            self.prepared, "float32" if precision in EXPORTED_IMAGE_TOWERS else precision, self.device
+        )
 
 
 def batch_size(image_side: int, count: int, device: str) -> int:

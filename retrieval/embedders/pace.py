@@ -1,6 +1,7 @@
-"""Measure the speed of an embedder, so that its calls and batches take about the same time."""
+"""Choose the size of calls and batches, and when to load torch, by the speed of an embedder."""
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import CancelledError
 from threading import Event
 from time import monotonic
@@ -13,6 +14,9 @@ from retrieval.types import Vectors
 MIN_CALL = 32  # inputs of a call, if there are as many: a part of its time does not depend on them
 MIN_BATCH, FIRST_BATCH = 4, 16  # inputs of a batch, and of the first one, whose speed is not known
 CALL_SECONDS = 0.5  # of a call, between two checks for a stop
+MIN_TORCH_SPEEDUP = 1.5  # over an exported tower, for which torch is loaded in a long run
+TORCH_LOAD_SECONDS = 5.0  # to import torch and load a model
+PAUSE_SECONDS = 60.0  # without inputs, after which a new run begins
 
 Input = TypeVar("Input")
 
@@ -45,3 +49,28 @@ class EmbeddingPace:
         """Return how many inputs of the slowest type take some seconds, at most `most`."""
         rate = min(self._rates.values(), default=None)
         return min(most, FIRST_BATCH if rate is None else max(MIN_BATCH, int(rate * seconds)))
+
+
+def break_even(rates: Mapping[str, float], exported: str, on_torch: str) -> float:
+    """Return how many inputs are embedded faster on torch by as much as it takes to load; never is infinite.
+
+    `rates` are inputs a second, by precision.
+    """
+    slow, fast = rates.get(exported, math.inf), rates.get(on_torch, 0.0)
+    return TORCH_LOAD_SECONDS / (1 / slow - 1 / fast) if fast >= MIN_TORCH_SPEEDUP * slow else math.inf
+
+
+class RunLength:
+    """Count the inputs of a run, whose length is not known before its end."""
+
+    def __init__(self, limit: float) -> None:
+        self._limit, self._count, self._time = limit, 0, -math.inf
+
+    def add(self, count: int) -> bool:
+        """Count further inputs; return True if the run was longer than the limit before them."""
+        now = monotonic()
+        if now - self._time > PAUSE_SECONDS:
+            self._count = 0
+        is_long = self._count >= self._limit
+        self._count, self._time = self._count + count, now
+        return is_long

@@ -58,6 +58,6 @@ def embedder_of(checkpoints):
 
 def prepare_in_float32(path: Path, arch: str) -> PreparedModel:
     """Prepare a model without a benchmark, so that all devices use float32 on the CPU."""
-    choice = PrecisionChoice("cpu", "float32", {}, 1.0)
+    choice = PrecisionChoice("cpu", "float32", {}, 1.0, torch_precision="float32")
     source = parse_model_name(str(path), arch)
     return prepare(source, None, ignore_message, choose=lambda *arguments: choice)

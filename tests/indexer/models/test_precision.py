@@ -22,21 +22,28 @@ def returns(images, texts=None):
 @pytest.mark.parametrize(
     ("rates", "expected"),
     [
-        ({"float32": 10.0, "bfloat16": 40.0}, "bfloat16"),
-        ({"float32": 10.0, "bfloat16": 9.9}, "float32"),
-        ({"float32": 10.0, "onnx float32": 12.0, "int8": 14.9}, "float32"),
-        ({"float32": 10.0, "onnx float32": 12.0, "int8": 15.1}, "int8"),
-        ({"float32": 10.0, "onnx float32": 20.0, "int8": 15.1}, "onnx float32"),
+        ({"float32": 10.0, "bfloat16": 40.0}, ("bfloat16", None)),
+        ({"float32": 10.0, "bfloat16": 9.9}, ("float32", None)),
+        ({"float32": 10.0, "onnx float32": 12.0, "int8": 11.9}, ("float32", "onnx float32")),
+        ({"float32": 10.0, "onnx float32": 9.0, "int8": 9.1}, ("float32", "int8")),
+        ({"float32": 10.0, "bfloat16": 40.0, "onnx float32": 9.0, "int8": 30.0}, ("bfloat16", "int8")),
     ],
 )
-def test_fastest_precision_is_chosen_and_an_exported_tower_only_if_much_faster(rates, expected):
+def test_fastest_precisions_on_torch_and_exported_are_chosen(rates, expected):
     assert fastest_accurate(rates, ACCURATE) == expected
 
 
 @pytest.mark.parametrize("cosine", [0.9989, nan])
 def test_inaccurate_precision_is_not_chosen(cosine):
     rates = {"float32": 10.0, "bfloat16": 40.0}
-    assert fastest_accurate(rates, {"float32": 1.0, "bfloat16": cosine}) == "float32"
+    assert fastest_accurate(rates, {"float32": 1.0, "bfloat16": cosine}) == ("float32", None)
+
+
+@pytest.mark.parametrize("cosine", [0.9899, nan])
+def test_inaccurate_exported_tower_is_not_chosen(cosine):
+    rates = {"float32": 10.0, "onnx float32": 9.0, "int8": 40.0}
+    cosines = {"float32": 1.0, "onnx float32": 1.0, "int8": cosine}
+    assert fastest_accurate(rates, cosines) == ("float32", "onnx float32")
 
 
 def test_cosine_is_the_smallest_of_images_and_texts():

@@ -2,13 +2,16 @@
 
 import json
 import shutil
+from dataclasses import replace
 from functools import partial
+from itertools import pairwise
 
 import numpy as np
 import open_clip
 import pytest
 import torch
 from open_clip.tokenizer import HFTokenizer, SimpleTokenizer
+from PIL import Image
 
 from indexer import ModelOptions, switch_library, update_library
 from indexer.models.checkpoint import PREPROCESSING_KEYS
@@ -17,7 +20,12 @@ from indexer.models.prepare import choose_and_save_precision
 from indexer.types import ignore_message
 from retrieval import Library
 from retrieval.catalog.reader import Catalog
-from retrieval.embedders.model_cache import TEXT_TOWER_FILE
+from retrieval.embedders.model_cache import (
+    CHOICES_FILE,
+    EXPORTED_IMAGE_TOWERS,
+    TEXT_TOWER_FILE,
+    machine_key,
+)
 from retrieval.embedders.open_clip import OpenClipEmbedder
 from retrieval.embedders.torch_towers import TorchTowers, load_model, load_towers
 from retrieval.media.images.loader import load_image
@@ -147,22 +155,91 @@ def test_bfloat16_is_used_only_if_it_is_fast_now(is_fast, dtype, embedder_of):
 def test_exported_image_tower_runs_without_torch(embedder_of):
     embedder = embedder_of("small-vit")
     rates = {"float32": 1.0, "onnx float32": 1.2, "int8": 9.0}
-    choose = partial(
-        choose_precision, is_bfloat16_fast=lambda: False, benchmark=lambda candidates, images: rates
-    )
-    choice = choose_and_save_precision(embedder.prepared, "cpu", ignore_message, choose)
-    assert choice.precision == "int8"
+    embedder = choose_from(embedder, rates, is_bfloat16_fast=lambda: False)
+    assert embedder.choice.precision == "int8"
     assert {path.name for path in embedder.prepared.folder.glob("int8*")} == {
         "int8.image.onnx",
         "int8.image.onnx.data",
     }
     assert not [*embedder.prepared.folder.glob("drafts-*")]
-    embedder = OpenClipEmbedder(embedder.prepared)
-    assert embedder.choice == choice
     pixels = [embedder.prepare(image) for image in sample_images(20)]
     many, one = embedder.embed_images(pixels), embedder.embed_images(pixels[3:4])
     np.testing.assert_allclose((many[3:4] * one).sum(), 1, atol=1e-3)
     assert embedder._loaded_towers is None
+
+
+def choose_from(embedder, rates, **options):
+    """Choose the precision of an embedder from these rates, and return an embedder that uses it."""
+    choose = partial(choose_precision, benchmark=lambda candidates, images: rates, **options)
+    choose_and_save_precision(embedder.prepared, "cpu", ignore_message, choose)
+    return OpenClipEmbedder(embedder.prepared)
+
+
+@pytest.mark.parametrize(("rate", "on_torch"), [(14.0, False), (16.0, True)])
+def test_long_run_loads_torch_only_if_it_is_much_faster(rate, on_torch, embedder_of):
+    rates = {"float32": 1.0, "bfloat16": rate, "onnx float32": 1.0, "int8": 10.0}
+    embedder = choose_from(embedder_of("small-vit"), rates, is_bfloat16_fast=lambda: True)
+    pixels = [embedder.prepare(image) for image in sample_images(40)]
+    exported = np.concatenate([embedder.embed_images(pixels) for _ in range(4)])
+    assert not embedder.has_loaded_torch  # 160 images at 10 a second cost what loading torch saves at 16
+    later = embedder.embed_images(pixels)
+    assert embedder.has_loaded_torch == on_torch
+    assert (later * exported[:40]).sum(axis=1).min() >= 0.98
+    texts = [f"number {number}" for number in range(20)]
+    fresh = OpenClipEmbedder(embedder.prepared)
+    fresh.embed_texts(texts)
+    assert not fresh.has_loaded_torch
+
+
+def test_new_photo_is_indexed_without_torch_as_on_torch(embedder_of, checkpoints, folder, place, tmp_path):
+    embedder = embedder_of("small-vit")
+    assert embedder.choice.precision in EXPORTED_IMAGE_TOWERS
+    on_torch = OpenClipEmbedder(embedder.prepared)
+    on_torch._exports_images = False
+    on_torch.choice = replace(embedder.choice, torch_precision="float32")
+    reference = tmp_path / "by-torch"
+    update_library([folder], library=place, model=str(checkpoints("small-vit")))
+    update_library([folder], library=reference, embedder=on_torch)
+    sample_images(1)[0].save(folder / "new.png")
+    update_library(library=reference, embedder=on_torch)
+    assert on_torch.has_loaded_torch
+    code = f"from indexer import update_library\nassert update_library(library={str(place)!r}).added == 1"
+    loaded = imported_modules(code)
+    assert "onnxruntime" in loaded
+    assert not {"torch", "torchvision", "open_clip", "transformers", "timm"} & loaded
+    with Library.open(place) as library, Library.open(reference) as expected:
+        for query in ("a red thing", "two green trees", "new"):
+            mine, right = (x.search(query, count=20) for x in (library, expected))
+            assert {hit.id for hit in mine} == {hit.id for hit in right}
+            scores = {hit.id: hit.score for hit in right}
+            np.testing.assert_allclose(
+                [hit.score for hit in mine], [scores[hit.id] for hit in mine], atol=0.02
+            )
+            exact = {hit.id: hit.score for hit in mine}
+            gaps = [scores[a.id] - scores[b.id] for a, b in pairwise(right)]
+            if min(gaps) > 2 * max(abs(scores[i] - exact[i]) for i in scores):
+                assert [hit.id for hit in mine] == [hit.id for hit in right]
+
+
+def test_model_of_an_older_version_is_exported_by_the_first_run_that_loads_torch(
+    embedder_of, checkpoints, folder, place
+):
+    prepared = embedder_of("small-vit").prepared
+    update_library([folder], library=place, model=str(checkpoints("small-vit")))
+    old = {"device": "cpu", "precision": "float32", "rates": {"float32": 1.0}, "cosine": 1.0, "hardware": ""}
+    choices = {machine_key("cpu"): old, machine_key("auto"): old}
+    (prepared.folder / CHOICES_FILE).write_text(json.dumps(choices))
+    for tower in prepared.folder.glob("*.image.onnx*"):
+        tower.unlink()
+    run = f"from indexer import update_library\nupdate_library(library={str(place)!r})"
+    assert "torch" not in imported_modules(run)  # nothing new
+    assert prepared.choice("cpu").precision == "float32"
+    for name, has_torch in (("first.png", True), ("second.png", False)):
+        Image.new("RGB", (64, 64), (has_torch * 200, 90, 30)).save(folder / name)
+        assert ("torch" in imported_modules(run)) == has_torch
+        assert prepared.choice("cpu").precision in EXPORTED_IMAGE_TOWERS
+    with Library.open(place) as library:
+        assert len(library.search("a red thing", count=20)) == 9
 
 
 def test_text_search_with_open_clip_model_imports_no_torch(embedder_of, checkpoints, folder, place):

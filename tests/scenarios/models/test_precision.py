@@ -29,14 +29,16 @@ def choose(embedder_of, tmp_path):
     return choose_from
 
 
-def test_bfloat16_is_chosen_if_the_cpu_multiplies_it_fast(choose):
-    rates = {"float32": 10.0, "bfloat16": 40.0}
+def test_exported_tower_is_chosen_and_bfloat16_for_long_runs_if_the_cpu_multiplies_it_fast(choose):
+    rates = {"float32": 10.0, "bfloat16": 40.0, "onnx float32": 9.0, "int8": 20.0}
     choice = choose(rates, is_bfloat16_fast=True)
-    assert (choice.device, choice.precision, choice.rates) == ("cpu", "bfloat16", rates)
-    assert choice.cosine >= 0.999
+    assert (choice.device, choice.precision, choice.torch_precision) == ("cpu", "int8", "bfloat16")
+    assert choice.rates == rates
+    assert choice.cosine >= 0.99
 
 
-@pytest.mark.parametrize(("rate", "expected"), [(14.9, "float32"), (15.1, "int8")])
-def test_exported_tower_is_chosen_on_other_cpus_if_it_is_much_faster(choose, rate, expected):
-    rates = {"float32": 10.0, "onnx float32": 12.0, "int8": rate}
-    assert choose(rates, is_bfloat16_fast=False).precision == expected
+@pytest.mark.parametrize(("rate", "expected"), [(11.9, "onnx float32"), (12.1, "int8")])
+def test_fastest_exported_tower_is_chosen_on_other_cpus(choose, rate, expected):
+    rates = {"float32": 14.0, "onnx float32": 12.0, "int8": rate}
+    choice = choose(rates, is_bfloat16_fast=False)
+    assert (choice.precision, choice.torch_precision) == (expected, "float32")
