@@ -4,7 +4,6 @@ Native libraries can crash, overflow their stack, or take hours on a small file.
 that subprocess, and the file is reported.
 """
 
-import json
 import shutil
 import signal
 import subprocess
@@ -12,11 +11,9 @@ import sys
 import weakref
 from collections.abc import Iterator, Mapping
 from concurrent.futures import CancelledError
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from io import UnsupportedOperation
-from multiprocessing.connection import Connection
-from multiprocessing.reduction import send_handle
 from pathlib import Path
 from socket import socketpair
 from tempfile import TemporaryFile
@@ -25,12 +22,11 @@ from time import monotonic
 from typing import Any, BinaryIO
 
 from retrieval.media.limits import DecodeLimits
+from retrieval.media.sandbox_runner import Answer, Channel
 
 RUNNER_SCRIPT = Path(__file__).with_name("sandbox_runner.py")
 IDLE_SECONDS = 10.0  # a subprocess without requests for this long ends
 STOP_CHECK_SECONDS = 0.1  # between two checks for the stop of a request
-
-Answer = tuple[dict[str, Any], bytes]
 
 
 class RequestFailed(Exception):
@@ -96,10 +92,8 @@ class SandboxedProcess:
         if not self.is_running:
             self._start()
         with self._detect_end():
-            self._connection.send_bytes(json.dumps([request, file is not None]).encode())
-            if file is not None:
-                with _with_descriptor(file) as descriptor:
-                    send_handle(self._connection, descriptor, self._process.pid)
+            with nullcontext() if file is None else _with_descriptor(file) as descriptor:
+                self._channel.send(request, descriptor=descriptor)
         self._pending_count += 1
 
     def receive(self) -> Answer:
@@ -109,9 +103,9 @@ class SandboxedProcess:
                 if self.stop.is_set():
                     self.close()
                     raise CancelledError
-                if self._connection.poll(STOP_CHECK_SECONDS):
+                if self._channel.has_message(STOP_CHECK_SECONDS):
                     break
-            answer, data = json.loads(self._connection.recv_bytes()), self._connection.recv_bytes()
+            answer, data, _ = self._channel.receive()
         self._pending_count -= not answer.get("more")
         if "error" in answer:
             raise RequestFailed(answer["error"], answer["code"])
@@ -137,8 +131,8 @@ class SandboxedProcess:
                 stderr=subprocess.DEVNULL,
                 process_group=0,  # Ctrl-C ends clew, which then closes this subprocess
             )
-        self._connection = Connection(ours.detach())
-        self._stop = weakref.finalize(self, _stop_process, self._connection, self._process)
+        self._channel = Channel(ours)
+        self._stop = weakref.finalize(self, _stop_process, self._channel, self._process)
 
     @contextmanager
     def _detect_end(self) -> Iterator[None]:
@@ -226,8 +220,8 @@ def _with_descriptor(file: BinaryIO) -> Iterator[int]:
         yield descriptor
 
 
-def _stop_process(connection: Connection, process: "subprocess.Popen[bytes]") -> None:
-    connection.close()
+def _stop_process(channel: Channel, process: "subprocess.Popen[bytes]") -> None:
+    channel.close()
     try:
         process.wait(1)
     except subprocess.TimeoutExpired:

@@ -99,7 +99,7 @@ class PdfDocument:
                 f"skipped, because the pages before took the time limit of {self._max_seconds:g} seconds"
             )
 
-    def _to_page(self, answer: dict[str, Any], pixels: bytes) -> PdfPage:
+    def _to_page(self, answer: dict[str, Any], pixels: bytes | bytearray) -> PdfPage:
         self._seconds += answer["seconds"]
         width, height = answer["size"]
         return PdfPage(answer["text"], Image.frombytes("RGB", (width, height), pixels) if pixels else None)

@@ -6,7 +6,6 @@ Each failure is one of native code: the process ends, never answers, or takes me
 """
 
 import mmap
-import multiprocessing.reduction as reduction
 import os
 import signal
 import sys
@@ -15,11 +14,10 @@ import time
 if "MISSING_MODULE" in os.environ:
     sys.modules[os.environ["MISSING_MODULE"]] = None
 
-receive = reduction.recv_handle
+open_descriptor = os.fdopen
 
 
-def recv_handle(connection):
-    handle = receive(connection)
+def fdopen(handle, *arguments, **options):
     size = os.fstat(handle).st_size
     end = os.pread(handle, 20, max(0, size - 20))
     if b"fail:abort" in end:
@@ -33,7 +31,7 @@ def recv_handle(connection):
     if b"fail:memory" in end:
         memory = mmap.mmap(-1, 10_000_000_000, flags=mmap.MAP_PRIVATE)  # fails at the limit
         memory[:: 1 << 12] = bytes(len(memory) >> 12)
-    return handle
+    return open_descriptor(handle, *arguments, **options)
 
 
-reduction.recv_handle = recv_handle
+os.fdopen = fdopen
