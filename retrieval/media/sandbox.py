@@ -91,9 +91,9 @@ class SandboxedProcess:
         self._timeout_seconds = request.get("seconds", self._worker.timeout_seconds)
         if not self.is_running:
             self._start()
-        with self._detect_end():
-            with nullcontext() if file is None else _with_descriptor(file) as descriptor:
-                self._channel.send(request, descriptor=descriptor)
+        copied = nullcontext() if file is None else _with_descriptor(file)
+        with self._detect_end(), copied as descriptor:
+            self._channel.send(request, descriptor=descriptor)
         self._pending_count += 1
 
     def receive(self) -> Answer:
