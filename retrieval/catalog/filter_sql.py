@@ -7,15 +7,16 @@ from math import asin, cos, degrees, radians, sin, sqrt
 from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from retrieval.catalog.schema import DESCRIBES_ITSELF
+from retrieval.id_sets import is_member, union
 from retrieval.normalization import nfc
-from retrieval.types import Filters, Ids
+from retrieval.types import KINDS, Filters, Ids
 
 Condition: TypeAlias = tuple[str, list[object]]  # SQL condition and its parameters
 
 MAX_JOINED_ROWS = 10_000  # contents that pass; so few are joined faster through the indexes of SQLite
+MAX_DESCRIBED_FILES = 10_000  # with sidecars; more are joined faster together with all others
 EARTH_RADIUS_KM = 6371.0088  # mean radius, IUGG
 ABSOLUTE_PATH = "CAST(iif(r.path = x'2f', x'', r.path) || x'2f' || f.path AS BLOB)"  # as bytes
 ORIENTATION_CONDITIONS = {
@@ -23,6 +24,10 @@ ORIENTATION_CONDITIONS = {
     "portrait": "width < height",
     "square": "width = height",
 }
+# The sidecars and the files that they describe.
+DESCRIBED_FILES = """SELECT id FROM files WHERE sidecar_of IS NOT NULL
+    UNION SELECT p.id FROM files c JOIN files p ON p.root = c.root AND p.path = c.sidecar_of
+     WHERE c.sidecar_of IS NOT NULL"""
 # The distinct values of a column, by one index search per value instead of a scan of the table.
 _DISTINCT_NAMES = """WITH RECURSIVE names (name) AS (
               SELECT min({0}) FROM contents WHERE {0} > ''
@@ -32,21 +37,26 @@ _DISTINCT_NAMES = """WITH RECURSIVE names (name) AS (
 
 
 def find_allowed(
-    db: sqlite3.Connection, filters: Filters, *, max_joined_rows: int = MAX_JOINED_ROWS
+    db: sqlite3.Connection,
+    filters: Filters,
+    *,
+    max_joined_rows: int = MAX_JOINED_ROWS,
+    max_described_files: int = MAX_DESCRIBED_FILES,
 ) -> Ids | None:
     """Return the segments of files that pass, ascending; None if `where_clause` is faster or needed.
 
     Each table is scanned once, and the results are joined as arrays. For most of 500,000 segments this takes
-    a fifth of the time of SQLite's joins, but for few of them longer. Sidecars, which describe other files,
-    are not considered.
+    a fifth of the time of SQLite's joins, but for few of them longer. The files that sidecars describe are
+    joined by SQLite, if they are few.
     """
     conditions = [*_content_conditions(filters)]
-    has_sidecars = "SELECT 1 FROM files WHERE sidecar_of IS NOT NULL LIMIT 1"
-    if (conditions or filters.tags) and db.execute(has_sidecars).fetchone():
+    described = DESCRIBED_FILES if conditions or filters.tags else "SELECT 1 WHERE 0"
+    query = f"SELECT count(*) FROM ({described} LIMIT {max_described_files + 1})"
+    described_count = db.execute(query).fetchone()[0]
+    if described_count > max_described_files:
         return None
-    contents = [
-        _fetch_ids(db, f"SELECT id FROM contents WHERE {each}", values) for each, values in conditions
-    ]
+    test, values = _all_of(conditions)
+    contents = [fetch_ids(db, f"SELECT id FROM contents WHERE {test}", values)] if conditions else []
     tags = [_find_tagged(db, tag) for tag in filters.tags]
     tests, values = _all_of(_time_conditions(filters))
     in_range = f"SELECT count(*) FROM (SELECT 1 FROM files f WHERE {tests} LIMIT ?)"
@@ -57,37 +67,42 @@ def find_allowed(
     roots = "JOIN roots r ON r.id = f.root" if filters.under else ""
     tests, values = _file_conditions(filters)
     files = f"FROM files f {roots} WHERE f.state != 'gone' AND f.{DESCRIBES_ITSELF} AND f.content IS NOT NULL"
-    contents.append(_fetch_ids(db, f"SELECT f.content {files} AND {tests}", values))
+    contents.append(fetch_ids(db, f"SELECT f.content {files} AND {tests}", values))
     segments = "segments INDEXED BY sqlite_autoindex_segments_1"  # it contains the ids and contents
-    ids, owners = (_fetch_ids(db, f"SELECT {column} FROM {segments}") for column in ("id", "content"))
-    passing = [_is_member(owners, members) for members in contents]
-    passing += [_is_member(ids, labeled) | _is_member(owners, named) for labeled, named in tags]
+    ids, owners = (fetch_ids(db, f"SELECT {column} FROM {segments}") for column in ("id", "content"))
+    passing = [is_member(owners, members) for members in contents]
+    passing += [is_member(ids, labeled) | is_member(owners, named) for labeled, named in tags]
     if filters.kinds:
         kinds = ", ".join(f"'{kind}'" for kind in sorted(filters.kinds))
-        passing.append(_is_member(ids, _fetch_ids(db, f"SELECT id FROM segments WHERE kind IN ({kinds})")))
-    return np.sort(ids[np.logical_and.reduce(passing)])
+        passing.append(is_member(ids, fetch_ids(db, f"SELECT id FROM segments WHERE kind IN ({kinds})")))
+    ids = union(ids[np.logical_and.reduce(passing)])
+    return union(ids, _find_described(db, filters)) if described_count else ids
+
+
+def _find_described(db: sqlite3.Connection, filters: Filters) -> Ids:
+    """Return the segments that pass of sidecars and of the files that they describe."""
+    tests, values = where_clause(filters, per_row=True)
+    kinds = ", ".join(f"'{kind}'" for kind in sorted(filters.kinds or KINDS))
+    query = f"""SELECT s.id FROM files f JOIN roots r ON r.id = f.root
+                  JOIN segments s ON s.content = f.content
+                 WHERE f.id IN ({DESCRIBED_FILES}) AND f.state != 'gone' AND f.{DESCRIBES_ITSELF}
+                   AND s.kind IN ({kinds}) AND {tests}"""
+    return fetch_ids(db, query, values)
 
 
 def _find_tagged(db: sqlite3.Connection, tag: str) -> tuple[Ids, Ids]:
     """Return the segments that are labeled with a tag, and the contents that have it as a keyword."""
     named, names = _named(tag)
     return (
-        _fetch_ids(db, f"SELECT segment FROM tags WHERE {named}", names),
-        _fetch_ids(db, f"SELECT content FROM keywords WHERE {named}", names),
+        fetch_ids(db, f"SELECT segment FROM tags WHERE {named}", names),
+        fetch_ids(db, f"SELECT content FROM keywords WHERE {named}", names),
     )
 
 
-def _fetch_ids(db: sqlite3.Connection, query: str, values: Sequence[object] = ()) -> Ids:
-    """Return the ids of a query; read as one text, three times as fast as rows."""
+def fetch_ids(db: sqlite3.Connection, query: str, values: Sequence[object] = ()) -> Ids:
+    """Return the ids of a query in its order; read as one text, three times as fast as rows."""
     row = db.execute(f"WITH found (id) AS ({query}) SELECT group_concat(id) FROM found", values).fetchone()
     return np.fromstring(row[0] or "", np.int64, sep=",")
-
-
-def _is_member(ids: Ids, members: Ids) -> NDArray[np.bool_]:
-    """Return which of the ids, small numbers, are members; faster than np.isin."""
-    table = np.zeros(max(ids.max(initial=0), members.max(initial=0)) + 1, bool)
-    table[members] = True
-    return table[ids]
 
 
 def where_clause(filters: Filters, *, per_row: bool) -> Condition:

@@ -23,7 +23,7 @@ LAYERS = (
     "indexer.scan  retrieval.query",
     "indexer.decode  retrieval.grouping  retrieval.vectors",
     "indexer.models  retrieval.catalog  retrieval.media",
-    "retrieval.embedders  retrieval.scoring  retrieval.formatting",
+    "retrieval.embedders  retrieval.scoring  retrieval.formatting  retrieval.id_sets",
     "indexer.types  indexer.prefetch  retrieval.types  retrieval.errors  retrieval.system  retrieval.quiet"
     "  retrieval.telemetry  retrieval.normalization",
 )

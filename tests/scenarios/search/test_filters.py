@@ -409,3 +409,36 @@ def test_filters_joined_as_arrays_pass_the_same_segments_as_joins_of_sqlite(phot
         db.commit()
     allowed = find_allowed(catalog.db, filters, max_joined_rows=-1)
     np.testing.assert_array_equal(allowed, np.unique(catalog._join_allowed(filters)))
+
+
+@pytest.mark.parametrize(
+    ("options", "count"),
+    [
+        ({"rating": 4}, 2),
+        ({"tag": "rex"}, 3),
+        ({"tag": "rex", "rating": 4}, 2),
+        ({"size": "1x1", "tag": "rex"}, 3),
+        ({"near": "10,20,1km", "date": "2020"}, 2),
+        ({"rating": 4, "under": "nowhere"}, 0),
+    ],
+)
+@pytest.mark.parametrize("kind", [None, "image"])
+def test_files_with_sidecars_are_joined_as_arrays_too(tmp_path, index, place, toy, kind, options, count):
+    folder = tmp_path / "photos"
+    for green, name in enumerate(("dog", "cat", "other")):
+        draw_image(folder / f"{name}.png", (250, 9 * green, 0))
+    metadata = {"xmp_Rating": "4", "xmp_CreateDate": "2020-05-05"}
+    metadata |= {"exif_GPSLatitude": "10,0N", "exif_GPSLongitude": "20,0E"}
+    write_file(folder / "dog.xmp", xmp(("dc:subject", ["Rex"]), **metadata))
+    write_file(folder / "cat.xmp", xmp(("dc:subject", ["Rex"])))
+    write_text(folder / "dog.txt", "red dog")
+    index(folder)
+    with Library.open(place, embedder=toy) as library:
+        filters = build_filters(kind, SearchOptions(**options))
+        allowed = find_allowed(library._catalog.db, filters, max_joined_rows=-1)
+        expected = np.unique(library._catalog._join_allowed(filters))
+        np.testing.assert_array_equal(allowed, expected)
+        assert kind or len(expected) == count
+        assert (
+            find_allowed(library._catalog.db, filters, max_described_files=0) is None or "tag" not in options
+        )
