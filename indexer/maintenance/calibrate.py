@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from indexer.maintenance.noise_queries import noise_queries
+from indexer.models.text_vectors import embed_constant_texts
 from indexer.store.writer import LibraryWriter
 from retrieval.catalog.reader import Catalog
 from retrieval.embedders.base import Embedder
@@ -140,8 +141,8 @@ def _new_queries(
             for text in load_background_queries()
             if 0 < embedder.count_tokens(text) <= embedder.max_tokens
         ]
-        queries["words"] = settings_hash, embedder.embed_texts(texts)
-        queries["noise"] = settings_hash, embedder.embed_texts(noise_queries())
+        queries["words"] = settings_hash, embed_constant_texts(embedder, texts)
+        queries["noise"] = settings_hash, embed_constant_texts(embedder, noise_queries())
     old_count, _, old_hash = known.get("picture", "0").partition(" ")
     if count >= MIN_QUERY_IMAGES and not (
         old_hash == settings_hash

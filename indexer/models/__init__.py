@@ -8,5 +8,6 @@ precision             Choose the fastest accurate precision of a model on this m
 precision_candidates  Precisions of a model that may be the fastest on a device, and images to measure them.
 prepare               Prepare a model for this machine: export and verify its towers.
 resolve               Resolve the name of a model to an embedder, and prepare the model if needed.
+text_vectors          Keep the vectors of texts that are part of clew with the model.
 tokenizer_export      Export open_clip's tokenizers to files that need no torch.
 """

@@ -10,6 +10,7 @@ choices.json              the precision chosen for each machine and device
 """
 
 import json
+import math
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -61,6 +62,19 @@ class PrecisionChoice:
     cosine: float  # the smallest to float32
     hardware: str = ""  # name of the accelerator
     torch_precision: str = ""  # the fastest accurate one on torch; empty in choices of older versions
+
+    @property
+    def torch_speedup(self) -> float:
+        """Return how much faster images are embedded on torch than by the exported tower."""
+        return self._speedup_over(self.precision)
+
+    @property
+    def torch_text_speedup(self) -> float:
+        """Return how much faster texts are embedded on torch; their exported tower is in float32."""
+        return self._speedup_over("float32")
+
+    def _speedup_over(self, precision: str) -> float:
+        return self.rates.get(self.torch_precision, 0.0) / self.rates.get(precision, math.inf)
 
     def __str__(self) -> str:
         if len(self.rates) < 2:

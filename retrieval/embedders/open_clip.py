@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from threading import Lock
+from time import monotonic
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from retrieval.embedders.base import Pixels
+from retrieval.embedders.base import InputBatch, Pixels
 from retrieval.embedders.model_cache import (
     EXPORTED_IMAGE_TOWERS,
     TEXT_TOWER_FILE,
@@ -15,7 +16,7 @@ from retrieval.embedders.model_cache import (
     PreparedModel,
 )
 from retrieval.embedders.onnx_tower import OnnxTower
-from retrieval.embedders.pace import RunLength, break_even
+from retrieval.embedders.pace import TORCH_LOAD_SECONDS, TorchDecision
 from retrieval.embedders.tokenizer import ModelTokenizer
 from retrieval.errors import EmbedderError
 from retrieval.system import cores, memory_limit
@@ -36,7 +37,9 @@ class OpenClipEmbedder:
     Towers exported to ONNX run without torch. A long run loads torch nevertheless if it is much faster.
     """
 
-    def __init__(self, prepared: PreparedModel, device: str = "cpu") -> None:
+    def __init__(
+        self, prepared: PreparedModel, device: str = "cpu", *, torch_load_seconds: float = TORCH_LOAD_SECONDS
+    ) -> None:
         manifest = prepared.manifest
         self.prepared, self.device = prepared, device
         self.name, self.fingerprint = manifest.name, manifest.fingerprint
@@ -50,9 +53,8 @@ class OpenClipEmbedder:
         self._has_text_tower = self._text_tower.file.is_file()
         self._image_tower = OnnxTower(prepared.folder / EXPORTED_IMAGE_TOWERS.get(self.choice.precision, ""))
         self._exports_images = self.choice.precision in EXPORTED_IMAGE_TOWERS
-        rates, on_torch = self.choice.rates, self.choice.torch_precision
-        self._image_run = RunLength(break_even(rates, self.choice.precision, on_torch))
-        self._text_run = RunLength(break_even(rates, "float32", on_torch))
+        self._image_decision = TorchDecision(self.choice.torch_speedup, torch_load_seconds)
+        self._text_decision = TorchDecision(self.choice.torch_text_speedup, torch_load_seconds)
         self._load_lock = Lock()
         self._loaded_towers: TorchTowers | None = None
 
@@ -66,10 +68,12 @@ class OpenClipEmbedder:
             return np.empty((0, self.dim), np.float32)
         size = self._batch_size(len(images))
         batches = [np.stack(images[at : at + size]) for at in range(0, len(images), size)]
-        is_long = self._image_run.add(len(images))
-        if self._exports_images and not (is_long and self.prepared.weights_present):
-            return self._image_tower.embed(batches)
-        return self._torch_towers.embed_images(batches)
+        wants_torch = not self._exports_images or (
+            self._image_decision.is_due and self.prepared.weights_present
+        )
+        if wants_torch:
+            return self._torch_towers.embed_images(batches)
+        return _embed_timed(self._image_tower, batches, self._image_decision)
 
     def embed_texts(self, texts: Sequence[str]) -> Vectors:
         """Embed n texts: (n, dim); raises ValueError if a text has no tokens."""
@@ -81,14 +85,14 @@ class OpenClipEmbedder:
         row_batches = [order[at : at + size] for at in range(0, len(order), size)]
         trim = self.prepared.manifest.cut
         batches = [ids[rows, : lengths[rows].max()] if trim else ids[rows] for rows in row_batches]
-        is_long = self._text_run.add(len(texts))
-        if not self._exports_images:
-            is_long = len(texts) > MAX_TEXTS_WITHOUT_TORCH
+        wants_torch = self.prepared.weights_present and (
+            self._text_decision.is_due if self._exports_images else len(texts) > MAX_TEXTS_WITHOUT_TORCH
+        )
         vectors = np.empty((len(texts), self.dim), np.float32)
-        if self._has_text_tower and not (is_long and self.prepared.weights_present):
-            vectors[order] = self._text_tower.embed(batches)
-        else:
+        if wants_torch or not self._has_text_tower:
             vectors[order] = self._torch_towers.embed_texts(batches)
+        else:
+            vectors[order] = _embed_timed(self._text_tower, batches, self._text_decision)
         return vectors
 
     def count_tokens(self, text: str) -> int:
@@ -127,6 +131,13 @@ class OpenClipEmbedder:
         return load_towers(
             self.prepared, "float32" if precision in EXPORTED_IMAGE_TOWERS else precision, self.device
         )
+
+
+def _embed_timed(tower: OnnxTower, batches: Sequence[InputBatch], decision: TorchDecision) -> Vectors:
+    started = monotonic()
+    vectors = tower.embed(batches)
+    decision.add(monotonic() - started)
+    return vectors
 
 
 def batch_size(image_side: int, count: int, device: str) -> int:

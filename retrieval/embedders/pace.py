@@ -1,7 +1,7 @@
 """Choose the size of calls and batches, and when to load torch, by the speed of an embedder."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError
 from threading import Event
 from time import monotonic
@@ -51,26 +51,25 @@ class EmbeddingPace:
         return min(most, FIRST_BATCH if rate is None else max(MIN_BATCH, int(rate * seconds)))
 
 
-def break_even(rates: Mapping[str, float], exported: str, on_torch: str) -> float:
-    """Return how many inputs are embedded faster on torch by as much as it takes to load; never is infinite.
+class TorchDecision:
+    """Tell when a run, whose length is not known before its end, is long enough to load torch.
 
-    `rates` are inputs a second, by precision.
+    At most as much time is lost as torch takes to load.
     """
-    slow, fast = rates.get(exported, math.inf), rates.get(on_torch, 0.0)
-    return TORCH_LOAD_SECONDS / (1 / slow - 1 / fast) if fast >= MIN_TORCH_SPEEDUP * slow else math.inf
 
+    def __init__(self, speedup: float, load_seconds: float = TORCH_LOAD_SECONDS) -> None:
+        """`speedup` is that of torch over the exported tower."""
+        self._limit = load_seconds / (1 - 1 / speedup) if speedup >= MIN_TORCH_SPEEDUP else math.inf
+        self._seconds = self._time = 0.0
 
-class RunLength:
-    """Count the inputs of a run, whose length is not known before its end."""
-
-    def __init__(self, limit: float) -> None:
-        self._limit, self._count, self._time = limit, 0, -math.inf
-
-    def add(self, count: int) -> bool:
-        """Count further inputs; return True if the run was longer than the limit before them."""
+    def add(self, seconds: float) -> None:
+        """Count seconds that the exported tower has just run; a pause begins a new run."""
         now = monotonic()
         if now - self._time > PAUSE_SECONDS:
-            self._count = 0
-        is_long = self._count >= self._limit
-        self._count, self._time = self._count + count, now
-        return is_long
+            self._seconds = 0.0
+        self._seconds, self._time = self._seconds + seconds, now
+
+    @property
+    def is_due(self) -> bool:
+        """Return True if torch would have saved in this run what it takes to load."""
+        return self._seconds >= self._limit
