@@ -15,6 +15,10 @@ rescan: `update_library`, and the process `clew index`, on unchanged files again
 sandbox: `update_library` on camera JPEGs with images decoded in subprocesses, as always, and with the same
 functions called in its own threads.
 memory: peak of the process `clew index`, also on ten times as many files.
+rclip: the processes `clew index` and `rclip`, the real one, with the same random weights, on camera JPEGs and
+on small photos, start included. Only if named: it installs rclip from PyPI into an environment of its own.
+
+    python tests/bench/bench_index.py --part rclip --count 500 --rclip-venv ~/rclip
 """
 
 import argparse
@@ -47,6 +51,7 @@ from common import (
     time_of,
 )
 from PIL import Image
+from rclip_peer import against_rclip
 
 from indexer import update_library
 from indexer.decode.images import decoder as image_decoder
@@ -65,7 +70,8 @@ if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
 CAMERA = Path(__file__).parents[3] / "shared" / "data" / "camera"
-PARTS = ("rate", "sandbox", "rescan", "memory")
+SMALL = CAMERA.parent / "flickr8k" / "test"
+PARTS = ("rate", "sandbox", "rescan", "memory")  # by default
 
 
 def rate(jpegs: Sequence[bytes], count: int, rounds: int, place: Path, arch: str | None) -> dict[str, object]:
@@ -306,6 +312,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--part", type=lambda text: text.split(","), default=PARTS)
     parser.add_argument("--images", type=Path, default=CAMERA, help="a folder of JPEGs; drawn if it has none")
+    parser.add_argument("--small-images", type=Path, default=SMALL, help="of the rclip part; else drawn")
+    parser.add_argument("--rclip-venv", type=Path, help="with rclip, or to be made [temporary]")
     parser.add_argument("--count", type=int, default=300, help="files of the rate part")
     parser.add_argument("--files", type=int, default=100_000, help="files of the rescan part")
     parser.add_argument("--arch", help="an architecture of open_clip for the rate part [the built-in model]")
@@ -331,6 +339,14 @@ def main() -> None:
         if "sandbox" in args.part:
             jpegs = jpegs or draw_jpegs(8, 3072, 2304, seed=1)
             numbers["sandbox"] = sandbox(jpegs, args.count, args.rounds or 3, place)
+        if "rclip" in args.part:
+            small = [path.read_bytes() for path in sorted(args.small_images.glob("*.jp*g"))[:200]]
+            sources = {
+                "camera": (jpegs or draw_jpegs(8, 3072, 2304, seed=1), args.count),
+                "small": (small or draw_jpegs(200, 640, 480, seed=1), min(200, args.count)),
+            }
+            venv = args.rclip_venv or place / "venv"
+            numbers["rclip"] = against_rclip(sources, args.rounds or 3, place / "rclip", venv)
         if "rescan" in args.part:
             numbers["rescan"] = rescan(args.files, args.rounds or 5, place)
         if "memory" in args.part:
