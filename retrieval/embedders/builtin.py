@@ -23,8 +23,10 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 MODEL_FOLDER = Path(__file__).with_name("builtin_model")
-IMAGE_SIDE, DIM, MAX_TOKENS, BATCH_SIZE = 128, 256, 32, 32
-UNKNOWN_TOKEN = "[UNK]"
+VERSION = 3  # of the space: models of different versions have vectors that cannot be compared
+IMAGE_SIDE, DIM, BATCH_SIZE = 256, 384, 32
+START_TOKEN, END_TOKEN, SPACE_TOKEN = 1, 2, 3  # 0 is unknown, and the padding; 3 is the start of a word
+MAX_TOKENS = 62  # without the first and the last
 
 
 class BuiltinEmbedder:
@@ -40,20 +42,18 @@ class BuiltinEmbedder:
         self.folder = folder
         sums = (folder / "SHA256SUMS").read_text()
         self.checksums = {name: digest for digest, name in map(str.split, sums.splitlines())}
-        self.fingerprint = hashlib.sha256(
-            f"{sorted(self.checksums.items())} {IMAGE_SIDE}".encode()
-        ).hexdigest()
-        self.parts: Mapping[str, str] = {name: f"SHA-256 {digest}" for name, digest in self.checksums.items()}
+        self.parts: Mapping[str, str] = {"version": str(VERSION)}
+        self.fingerprint = hashlib.sha256(f"clew builtin {VERSION}".encode()).hexdigest()
 
     def prepare(self, image: "Image") -> Pixels:
-        """Resize an image to (128, 128, 3), regardless of its aspect ratio."""
+        """Resize an image to (256, 256, 3), regardless of its aspect ratio."""
         from PIL.Image import Resampling  # heavy, and text queries need no Pillow
 
         small = image.resize((IMAGE_SIDE, IMAGE_SIDE), Resampling.BILINEAR, reducing_gap=3.0)
         return np.asarray(small, dtype=np.uint8)
 
     def embed_images(self, images: Sequence[Pixels]) -> Vectors:
-        """Embed n images of (128, 128, 3): (n, 256)."""
+        """Embed n images of (256, 256, 3): (n, 384)."""
         rows = [
             self._image_tower.run(None, {"image": np.stack(images[at : at + BATCH_SIZE])})[0]
             for at in range(0, len(images), BATCH_SIZE)
@@ -61,27 +61,34 @@ class BuiltinEmbedder:
         return np.concatenate(rows) if rows else np.empty((0, DIM), np.float32)
 
     def embed_texts(self, texts: Sequence[str]) -> Vectors:
-        """Embed n texts: (n, 256); raises ValueError if a text has no tokens."""
-        ids = [encoding.ids[:MAX_TOKENS] for encoding in self._tokenizer.encode_batch(list(texts))]
+        """Embed n texts: (n, 384), a zero row if no token is known; raises ValueError if there is no token."""
+        ids = self._tokenize(texts)
         if not all(ids):
             raise ValueError(f"no word in {texts[next(i for i, x in enumerate(ids) if not x)]!r}")
-        vectors = np.empty((len(ids), DIM), np.float32)
-        order = sorted(range(len(ids)), key=lambda row: len(ids[row]))  # similar lengths need little padding
+        vectors = np.zeros((len(ids), DIM), np.float32)
+        known = (row for row in range(len(ids)) if _is_known(ids[row]))
+        order = sorted(known, key=lambda row: len(ids[row]))  # similar lengths need little padding
         for at in range(0, len(order), BATCH_SIZE):
             rows = order[at : at + BATCH_SIZE]
-            padded = np.zeros((len(rows), len(ids[rows[-1]])), np.int64)
+            padded = np.zeros((len(rows), min(len(ids[rows[-1]]), MAX_TOKENS) + 2), np.int64)
             for line, row in enumerate(rows):
-                padded[line, : len(ids[row])] = ids[row]
+                framed = [START_TOKEN, *ids[row][:MAX_TOKENS], END_TOKEN]
+                padded[line, : len(framed)] = framed
             vectors[rows] = self._text_tower.run(None, {"ids": padded})[0]
         return vectors
 
     def count_tokens(self, text: str) -> int:
-        """Count the WordPiece tokens of a text."""
-        return len(self._tokenizer.encode(text).ids)
+        """Count the Unigram tokens of a text."""
+        return len(self._tokenize([text])[0])
 
     def knows(self, text: str) -> bool:
         """Return True if the model knows any token of a text."""
-        return any(token != UNKNOWN_TOKEN for token in self._tokenizer.encode(text).tokens)
+        return _is_known(self._tokenize([text])[0])
+
+    def _tokenize(self, texts: Sequence[str]) -> list[list[int]]:
+        """Return the ids of the tokens of each text, without the first and the last."""
+        encodings = self._tokenizer.encode_batch(list(texts), add_special_tokens=False)
+        return [encoding.ids for encoding in encodings]
 
     @cached_property
     def _image_tower(self) -> "InferenceSession":
@@ -96,7 +103,7 @@ class BuiltinEmbedder:
         from tokenizers import Tokenizer
 
         tokenizer = Tokenizer.from_str(self._read_verified("tokenizer.json").decode())
-        tokenizer.no_truncation()  # its file truncates to 32, but count_tokens counts all
+        tokenizer.no_truncation()  # its file truncates to 64, but count_tokens counts all
         return tokenizer
 
     def _session(self, name: str) -> "InferenceSession":
@@ -119,6 +126,11 @@ class BuiltinEmbedder:
         return data
 
 
+def _is_known(ids: Sequence[int]) -> bool:
+    """Return True if any token of a text has a meaning."""
+    return any(id_ > SPACE_TOKEN for id_ in ids)
+
+
 def model_card() -> ModelCard:
     """Return the card of this model, with the numbers of builtin_model/card.md."""
     measured = json.loads((MODEL_FOLDER / "metrics.json").read_text())["flickr8k_test"]
@@ -129,12 +141,14 @@ def model_card() -> ModelCard:
         side=IMAGE_SIDE,
         megabytes=round(size / 1e6, 1),
         licence="Apache-2.0",
-        languages="English",
+        languages="15 languages",
         state="in clew",
         text_to_image=measured["text_to_image"],
         image_to_text=measured["image_to_text"],
         limits=(
-            "Basic. It knows people and animals doing things outdoors; objects, food, clothes, places by "
-            "name, text in pictures, counting, art and screenshots are weak or unknown to it."
+            "Basic. It knows people and animals doing things, and common objects, vehicles, food and scenes; "
+            "text in pictures, counting, colors of single things, names of people and places, drawings and "
+            "screenshots are weak or unknown to it. Languages: Arabic, Chinese, Dutch, English, French, "
+            "German, Italian, Japanese, Korean, Polish, Portuguese, Russian, Spanish, Thai, Turkish."
         ),
     )

@@ -78,7 +78,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="clew-bench-") as place:
         os.environ["XDG_CACHE_HOME"] = f"{place}/cache"
         os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # installed packages have bytecode
-        model, dim = alone(prepare, args.arch, Path(place)) if args.arch else ("builtin", 256)
+        model, dim = alone(prepare, args.arch, Path(place)) if args.arch else ("builtin", 384)
         for name, kinds in MIXTURES.items():
             library = Path(place) / name
             kind = alone(make, library, Cloud(args.segments, dim, args.seed), kinds, model)

@@ -220,7 +220,7 @@ def main() -> None:
         table(rows)
         rng, captions = np.random.default_rng(args.seed), [c for photo in photos for c in photo.captions]
         texts = [" ".join(three) for three in rng.choice(captions, (args.passages, 3))]
-        written, cloud = texts[: args.written], Cloud(args.written, 256, args.seed)
+        written, cloud = texts[: args.written], Cloud(args.written, 384, args.seed)
         seconds_of = {
             name: write(written, place / name, cloud, keywords=name == "with") for name in ("without", "with")
         }
@@ -234,7 +234,7 @@ def main() -> None:
         table(writing)
         for name in seconds_of:
             shutil.rmtree(place / name)
-        write(texts, place / "large", Cloud(args.passages, 256, args.seed), keywords=True)
+        write(texts, place / "large", Cloud(args.passages, 384, args.seed), keywords=True)
         queries = [str(words) for words in rng.choice(captions, args.queries)]
         speed = latency(place / "large", queries)
         print(f"{args.passages:,} passages")

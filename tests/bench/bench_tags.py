@@ -45,7 +45,7 @@ PRESENT = {
 }
 ABSENT = ("receipt", "pizza", "spreadsheet", "screenshot of a chat", "x-ray", "passport", "sheet music")
 LABELS = [*PRESENT, *ABSENT, "sunset", "child", "cat", "boat"]  # twenty
-DIM = 256  # of the built-in model
+DIM = 384  # of the built-in model
 
 
 def truth(folder: Path) -> dict[str, set[str]]:

@@ -118,7 +118,7 @@ def test_index_without_a_folder_or_a_library_shows_an_example(clew):
 def test_status_shows_segments_model_and_recall(indexed, folder):
     text = indexed("status").stdout
     assert "7 images, 1 passage" in text
-    assert "builtin, 256 dimensions" in text
+    assert "builtin, 384 dimensions" in text
     assert "recall@10 1.000" in text
     assert str(folder) in text
     status = json.loads(indexed("status", "--json").stdout)
@@ -159,9 +159,9 @@ def test_status_errors_lists_unreadable_files(clew, folder):
 
 def test_models_shows_quality_and_limits(clew):
     text = clew("models").stdout
-    assert "9.6 / 28.2 / 39.4" in text
+    assert "24.9 / 54.6 / 69.0" in text
     assert "Basic" in text
-    assert json.loads(clew("models", "--json").stdout)[0]["dim"] == 256
+    assert json.loads(clew("models", "--json").stdout)[0]["dim"] == 384
 
 
 def test_offline_files_are_marked(indexed, folder):
