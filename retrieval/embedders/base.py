@@ -39,7 +39,10 @@ class Embedder(Protocol):
         ...
 
     def embed_texts(self, texts: Sequence[str]) -> Vectors:
-        """Embed n texts: (n, dim); raises ValueError if a text has no tokens."""
+        """Embed n texts: (n, dim); raises ValueError if a text has no tokens.
+
+        A row is zero, similar to nothing, if the model knows none of its tokens.
+        """
         ...
 
     def count_tokens(self, text: str) -> int:

@@ -61,7 +61,7 @@ class BuiltinEmbedder:
         return np.concatenate(rows) if rows else np.empty((0, DIM), np.float32)
 
     def embed_texts(self, texts: Sequence[str]) -> Vectors:
-        """Embed n texts: (n, 384), a zero row if no token is known; raises ValueError if there is no token."""
+        """Embed n texts: (n, 384), zeros if no token is known; raises ValueError if a text has no tokens."""
         ids = self._tokenize(texts)
         if not all(ids):
             raise ValueError(f"no word in {texts[next(i for i, x in enumerate(ids) if not x)]!r}")

@@ -74,7 +74,7 @@ def embedder_of(dim: int) -> Embedder:
     """Return the built-in model if it has this dimension, else a name and dimension that cannot embed."""
     return (
         load_embedder("builtin")
-        if dim == 256
+        if dim == builtin.DIM
         else SimpleNamespace(name="drawn", fingerprint="0", parts={}, dim=dim)
     )
 
