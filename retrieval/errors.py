@@ -62,6 +62,17 @@ class EmbedderError(ClewError):
     """A model that is unknown or damaged."""
 
 
+class ModelOutdated(EmbedderError):
+    """A version of the built-in model that is no longer part of clew."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This library was indexed with an earlier version of the built-in model, which this version of "
+            "clew no longer has, so words are only searched for as keywords. Run `clew switch builtin` to "
+            "embed the library with the current version."
+        )
+
+
 class LibraryError(ClewError):
     """A library that cannot be used."""
 
@@ -98,7 +109,12 @@ class SpaceMismatch(LibraryError):
     """A model that is not the one of the library, or another version of it."""
 
     def __init__(self, requested: str, library_space: str, differences: str = "") -> None:
-        if requested == library_space:
+        if requested == library_space == "builtin":
+            super().__init__(
+                f"The built-in model has changed since this library was created ({differences}). Run `clew "
+                "switch builtin` to embed the library with the current version."
+            )
+        elif requested == library_space:
             super().__init__(
                 f"The model {requested} has changed since this library was created ({differences}). "
                 f"Run `clew switch {quote(requested)}` to re-embed the library, or restore the original "
@@ -114,6 +130,8 @@ class SpaceMismatch(LibraryError):
 
 def describe_differences(old: Mapping[str, str], new: Mapping[str, str]) -> str:
     """Return the parts of a fingerprint that differ, with both values."""
+    if "version" in new:  # of the built-in model, which had none at first
+        return f"version {old.get('version', 1)}, now version {new['version']}"
     changed = [name for name in {**old, **new} if old.get(name) != new.get(name)]
     parts = [f"{name} {old.get(name, 'unknown')}, now {new.get(name, 'unknown')}" for name in changed]
     return "; ".join(parts) or "its fingerprint"

@@ -13,8 +13,14 @@ from retrieval.catalog.file_details import file_details
 from retrieval.catalog.reader import Catalog
 from retrieval.catalog.status import failures, status_of
 from retrieval.embedders.base import Embedder
-from retrieval.embedders.registry import load_space_embedder
-from retrieval.errors import LibraryError, LibraryMissing, QueryError, SpaceMismatch, describe_differences
+from retrieval.embedders.registry import is_outdated, load_space_embedder
+from retrieval.errors import (
+    LibraryError,
+    LibraryMissing,
+    QueryError,
+    SpaceMismatch,
+    describe_differences,
+)
 from retrieval.formatting import format_timestamp, parse_timed_path
 from retrieval.grouping.attributes import compare_files, load_file_attributes
 from retrieval.grouping.clusters import duplicate_groups, parse_reasons
@@ -277,6 +283,13 @@ class Library:
     def damage(self) -> str | None:
         """Return the problem with the index files, if any; results are correct even so."""
         return self._open_space_index().damage
+
+    @property
+    @reads_catalog
+    def is_outdated(self) -> bool:
+        """Return True if its built-in model is no longer part of clew, so that only keywords are searched."""
+        space = self._active_space()
+        return is_outdated(space.model, space.fingerprint)
 
     @property
     @reads_catalog

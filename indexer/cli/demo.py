@@ -1,6 +1,7 @@
 """clew demo: create and search a small library of photos."""
 
 import shutil
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import click
 from retrieval.cli.command import ClewCommand
 from retrieval.cli.console import note, write
 from retrieval.cli.hits import output
-from retrieval.errors import ExtraMissing
+from retrieval.errors import ExtraMissing, LibraryMissing
 from retrieval.formatting import format_segment_counts
 
 DEMO_QUERIES = (("a cat", "image"), ("a rocket at night", "image"), ("an orange flower", "image"))
@@ -62,11 +63,18 @@ def demo_command(folder: Path) -> None:
     pip install "clew-search[demo]"
     """
     from indexer.operations.index import index_folder
+    from indexer.operations.switch_model import switch_library
+    from retrieval.library import Library
 
     if folder.exists():
         note(f"{folder} exists already. Its demo is updated.")
     photos = make_photos(folder / "photos")
     write(f"$ clew index {photos} --library {folder / 'library'}\n")
+    with suppress(LibraryMissing):
+        with Library.open(folder / "library") as library:
+            is_outdated = library.is_outdated
+        if is_outdated:
+            switch_library("builtin", library=folder / "library")
     with index_folder(photos, library=folder / "library", model="builtin") as library:
         write(format_segment_counts(library.status().segments) + "\n")
         for words, kind in DEMO_QUERIES:

@@ -9,6 +9,7 @@ from retrieval import formatting
 from retrieval.cli.command import ClewCommand
 from retrieval.cli.console import note, write
 from retrieval.cli.options import library_option
+from retrieval.errors import ModelOutdated
 from retrieval.types import Failure, Root, Space, Status
 
 
@@ -29,6 +30,8 @@ def status_command(library: Path, errors: bool, as_json: bool) -> None:
             status = opened.status()
             write(formatting.to_json(status) + "\n" if as_json else describe_status(status))
             note(opened.damage)
+            if opened.is_outdated:
+                note(str(ModelOutdated()))
 
 
 def describe_status(status: Status) -> str:

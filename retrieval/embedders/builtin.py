@@ -8,14 +8,15 @@ import json
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from retrieval.embedders.base import ModelCard, Pixels
-from retrieval.errors import EmbedderError
+from retrieval.errors import EmbedderError, ModelOutdated
 from retrieval.system import cores
-from retrieval.types import Vectors
+from retrieval.types import Space, Vectors
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 MODEL_FOLDER = Path(__file__).with_name("builtin_model")
 VERSION = 3  # of the space: models of different versions have vectors that cannot be compared
+FINGERPRINT = hashlib.sha256(f"clew builtin {VERSION}".encode()).hexdigest()
 IMAGE_SIDE, DIM, BATCH_SIZE = 256, 384, 32
 START_TOKEN, END_TOKEN, SPACE_TOKEN = 1, 2, 3  # 0 is unknown, and the padding; 3 is the start of a word
 MAX_TOKENS = 62  # without the first and the last
@@ -33,6 +35,8 @@ class BuiltinEmbedder:
     """A small dual encoder; each tower is loaded, and its checksum verified, on first use."""
 
     name = "builtin"
+    fingerprint = FINGERPRINT
+    parts: Mapping[str, str] = MappingProxyType({"version": str(VERSION)})
     dim = DIM
     min_image_side = 2 * IMAGE_SIDE
     max_tokens = MAX_TOKENS
@@ -42,8 +46,6 @@ class BuiltinEmbedder:
         self.folder = folder
         sums = (folder / "SHA256SUMS").read_text()
         self.checksums = {name: digest for digest, name in map(str.split, sums.splitlines())}
-        self.parts: Mapping[str, str] = {"version": str(VERSION)}
-        self.fingerprint = hashlib.sha256(f"clew builtin {VERSION}".encode()).hexdigest()
 
     def prepare(self, image: "Image") -> Pixels:
         """Resize an image to (256, 256, 3), regardless of its aspect ratio."""
@@ -124,6 +126,43 @@ class BuiltinEmbedder:
         if hashlib.sha256(data).hexdigest() != self.checksums[name]:
             raise EmbedderError(f"{self.folder / name} has a wrong checksum. Reinstall clew-search.")
         return data
+
+
+class OutdatedEmbedder:
+    """The embedder of a space of an earlier version: it knows no word, and refuses images.
+
+    A library with such a space is searched by keywords, filters and stored vectors.
+    """
+
+    min_image_side, max_tokens, concurrency = BuiltinEmbedder.min_image_side, MAX_TOKENS, 1
+
+    def __init__(self, space: Space) -> None:
+        self.name, self.fingerprint, self.parts, self.dim = (
+            space.model,
+            space.fingerprint,
+            space.parts,
+            space.dim,
+        )
+
+    def prepare(self, image: "Image") -> Pixels:
+        """Raise ModelOutdated."""
+        raise ModelOutdated
+
+    def embed_images(self, images: Sequence[Pixels]) -> Vectors:
+        """Raise ModelOutdated."""
+        raise ModelOutdated
+
+    def embed_texts(self, texts: Sequence[str]) -> Vectors:
+        """Return zeros, (n, dim)."""
+        return np.zeros((len(texts), self.dim), np.float32)
+
+    def count_tokens(self, text: str) -> int:
+        """Count the words of a text."""
+        return len(text.split())
+
+    def knows(self, text: str) -> bool:
+        """Return False."""
+        return False
 
 
 def _is_known(ids: Sequence[int]) -> bool:

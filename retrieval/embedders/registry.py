@@ -33,8 +33,24 @@ def load_embedder(name: str, *, fingerprint: str | None = None, device: str = "c
 
 
 def load_space_embedder(space: Space) -> Embedder:
-    """Return the embedder of a space; raises EmbedderError as `load_embedder` does."""
+    """Return the embedder of a space; raises EmbedderError as `load_embedder` does.
+
+    The space of an earlier version of the built-in model gets one that can embed nothing.
+    """
+    if is_outdated(space.model, space.fingerprint):
+        from retrieval.embedders.builtin import OutdatedEmbedder
+
+        return OutdatedEmbedder(space)
     return load_embedder(space.model, fingerprint=space.fingerprint)
+
+
+def is_outdated(name: str, fingerprint: str) -> bool:
+    """Return True for an earlier version of the built-in model."""
+    if name != "builtin":
+        return False
+    from retrieval.embedders.builtin import FINGERPRINT
+
+    return fingerprint != FINGERPRINT
 
 
 def describe_precision(fingerprint: str) -> str | None:

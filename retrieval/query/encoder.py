@@ -14,7 +14,8 @@ import numpy as np
 from retrieval.catalog.concepts import find_probe
 from retrieval.catalog.reader import Catalog
 from retrieval.embedders.base import Embedder
-from retrieval.errors import MediaError, QueryError
+from retrieval.embedders.registry import is_outdated
+from retrieval.errors import MediaError, ModelOutdated, QueryError
 from retrieval.media.archives.archive import is_file, open_path
 from retrieval.normalization import nfc
 from retrieval.query.ast import Concept, File, Operand, Query, Segment, Term, Url, Words
@@ -121,6 +122,8 @@ def encode_query(
     exclusions = tuple(_encode_term(operand, 1.0, embedder, lookup) for operand in query.exclusions)
     words = tuple(term for term in query.terms if isinstance(term.operand, Words))
     if unknown := [term.text for term in exclusions if not term.is_known]:
+        if is_outdated(embedder.name, embedder.fingerprint):
+            raise ModelOutdated
         raise QueryError(f"The model {embedder.name} knows no word of not:{unknown[0]}. Use other words.")
     if not parts:
         return replace(EncodedQuery.empty(embedder.dim), exclusions=exclusions)
@@ -223,12 +226,14 @@ def _query_mode(terms: Sequence[EncodedTerm]) -> QueryMode:
 
 
 def lookup_vector(catalog: Catalog, space: Space, operand: Segment | Concept | File) -> KnownVector:
-    """Return the (1, d) vector of a segment, concept or sound, its mode and its probe; raises QueryError."""
+    """Return the (1, d) vector of a segment, concept or file, its mode and its probe; raises QueryError."""
     if isinstance(operand, File):
         segments = catalog.segments_of(file_digest(Path(operand.path).expanduser()))
-        if not segments or catalog.kind_of(segments[0]) != "audio":
-            raise QueryError(f"{operand.path} is no sound of this library.")
-        operand = Segment(segments[0])
+        kind = catalog.kind_of(segments[0]) if segments else None
+        if kind is None or kind == "text":
+            raise QueryError(f"{operand.path} is no image, video or sound of this library.")
+        scenes = [segment for segment in segments if kind == "video" == catalog.kind_of(segment)]
+        operand = Segment(scenes[len(scenes) // 2] if scenes else segments[0])
     if isinstance(operand, Segment):
         ids, vectors = catalog.vectors_of(space, [operand.id])
         if not len(ids):
@@ -258,10 +263,10 @@ def _encode_term(operand: Operand, weight: float, embedder: Embedder, lookup: Lo
 
 
 def _encode_file(path: str, weight: float, embedder: Embedder, lookup: LookupVector) -> EncodedTerm:
-    """Embed an image or video, or return the vector that the library has for a sound."""
+    """Embed an image or video, or return the vector that the library has for this file."""
     try:
         return EncodedTerm(path, "picture", weight, embed_image(embedder, path))
-    except QueryError as error:
+    except (QueryError, ModelOutdated) as error:
         try:
             vector, mode, probe = lookup(File(path))
         except (QueryError, OSError, ValueError):

@@ -12,7 +12,8 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from retrieval.errors import QueryError
+from retrieval.embedders.registry import is_outdated
+from retrieval.errors import ModelOutdated, QueryError
 from retrieval.query.ast import Term, Words
 from retrieval.query.options import SearchMode
 from retrieval.scoring import calibration
@@ -50,9 +51,10 @@ def hybrid_search(request: SearchRequest, by: SearchMode = "both") -> HitRanking
     if query.has_probe and not request.filters.kinds:
         request = replace(request, filters=replace(request.filters, kinds=frozenset(VISUAL_KINDS)))
     if not query.is_known and by == "meaning":
-        raise QueryError(
-            f"The model {request.space_index.space.name} knows no word of the query; keywords may match."
-        )
+        space = request.space_index.space
+        if is_outdated(space.model, space.fingerprint):
+            raise ModelOutdated
+        raise QueryError(f"The model {space.name} knows no word of the query; keywords may match.")
     if by == "meaning" or not query.has_keywords:
         return VectorRanking(request)
     return WordRanking(request, by_meaning=by == "both" and query.is_known)

@@ -21,6 +21,7 @@ from PIL import Image
 
 from indexer.store.writer import LibraryWriter
 from retrieval.catalog.schema import vectors_table
+from retrieval.embedders import builtin
 from retrieval.embedders.base import Embedder
 from retrieval.embedders.registry import load_embedder
 from retrieval.system import cores

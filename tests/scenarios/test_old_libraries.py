@@ -21,6 +21,7 @@ import pytest
 from indexer import IndexOptions, Report, update_library, verify_library
 from retrieval import Library, SearchOptions
 from retrieval.catalog.migrations import MIGRATIONS
+from retrieval.catalog.reader import add_functions
 from retrieval.catalog.schema import CATALOG_FILE
 from retrieval.errors import LibraryVersionMismatch
 from tests.support import metadata_files
@@ -118,6 +119,7 @@ def unpack(version: str, folder: Path) -> OldLibrary:
             os.utime(packed.extract(info, folder), (time, time))
     old = OldLibrary(folder, json.loads((folder / "expected.json").read_text("utf-8")))
     with closing(sqlite3.connect(old.library / CATALOG_FILE)) as db, db:
+        add_functions(db)  # for the triggers of later catalogs
         for root in old.expected["roots"]:
             moved = (os.fsencode(folder / root), os.fsencode(f"{old.expected['base']}/{root}"))
             assert db.execute("UPDATE roots SET path = ? WHERE path = ?", moved).rowcount == 1

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from retrieval.cli.console import note, write
 from retrieval.cli.hits import formats
+from retrieval.errors import ModelOutdated
 from retrieval.formatting import format_share
 from retrieval.media.archives.archive import path_exists
 from retrieval.types import CONFIDENCE_THRESHOLD, Hit
@@ -51,6 +52,8 @@ def show_hits(
     else:
         write(writers.get(output_format or "", partial(formats.as_tsv, group=group))(hits))
     note(library.damage)
+    if library.is_outdated:
+        note(str(ModelOutdated()))
     if any(not hit.offline and not path_exists(hit.path) for hit in hits):
         note("Some of these files no longer exist. Run `clew index` to update the library.")
     if any(hit.offline for hit in hits):
