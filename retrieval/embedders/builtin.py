@@ -14,14 +14,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from retrieval.embedders.base import ModelCard, Pixels
-from retrieval.errors import EmbedderError, ModelOutdated
+from retrieval.embedders.builtin_model.checksums import read_checksums, verify_file
+from retrieval.embedders.builtin_model.text_tower import TextTower
+from retrieval.embedders.builtin_model.unigram import UnigramTokenizer
+from retrieval.errors import ModelOutdated
 from retrieval.system import cores
 from retrieval.types import Space, Vectors
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
     from PIL.Image import Image
-    from tokenizers import Tokenizer
 
 MODEL_FOLDER = Path(__file__).with_name("builtin_model")
 VERSION = 3  # of the space: models of different versions have vectors that cannot be compared
@@ -29,6 +31,7 @@ FINGERPRINT = hashlib.sha256(f"clew builtin {VERSION}".encode()).hexdigest()
 IMAGE_SIDE, DIM, BATCH_SIZE = 256, 384, 32
 START_TOKEN, END_TOKEN, SPACE_TOKEN = 1, 2, 3  # 0 is unknown, and the padding; 3 is the start of a word
 MAX_TOKENS = 62  # without the first and the last
+MAX_SINGLE_TEXTS = 8  # texts after which a session of onnxruntime is worth its start
 
 
 class BuiltinEmbedder:
@@ -43,9 +46,8 @@ class BuiltinEmbedder:
     concurrency = 1
 
     def __init__(self, folder: Path = MODEL_FOLDER) -> None:
-        self.folder = folder
-        sums = (folder / "SHA256SUMS").read_text()
-        self.checksums = {name: digest for digest, name in map(str.split, sums.splitlines())}
+        self.folder, self.checksums = folder, read_checksums(folder)
+        self._text_count = 0
 
     def prepare(self, image: "Image") -> Pixels:
         """Resize an image to (256, 256, 3), regardless of its aspect ratio."""
@@ -57,56 +59,57 @@ class BuiltinEmbedder:
     def embed_images(self, images: Sequence[Pixels]) -> Vectors:
         """Embed n images of (256, 256, 3): (n, 384)."""
         rows = [
-            self._image_tower.run(None, {"image": np.stack(images[at : at + BATCH_SIZE])})[0]
+            self._image_session.run(None, {"image": np.stack(images[at : at + BATCH_SIZE])})[0]
             for at in range(0, len(images), BATCH_SIZE)
         ]
         return np.concatenate(rows) if rows else np.empty((0, DIM), np.float32)
 
     def embed_texts(self, texts: Sequence[str]) -> Vectors:
         """Embed n texts: (n, 384), zeros if no token is known; raises ValueError if a text has no tokens."""
-        ids = self._tokenize(texts)
+        ids = self._tokenizer.encode(texts)
         if not all(ids):
             raise ValueError(f"no word in {texts[next(i for i, x in enumerate(ids) if not x)]!r}")
         vectors = np.zeros((len(ids), DIM), np.float32)
+        framed = [[START_TOKEN, *row[:MAX_TOKENS], END_TOKEN] for row in ids]
         known = (row for row in range(len(ids)) if _is_known(ids[row]))
         order = sorted(known, key=lambda row: len(ids[row]))  # similar lengths need little padding
+        self._text_count += len(order)
+        if self._text_count <= MAX_SINGLE_TEXTS:
+            for row in order:
+                vectors[row] = self._text_tower.embed(framed[row])
+            return vectors
         for at in range(0, len(order), BATCH_SIZE):
             rows = order[at : at + BATCH_SIZE]
-            padded = np.zeros((len(rows), min(len(ids[rows[-1]]), MAX_TOKENS) + 2), np.int64)
+            padded = np.zeros((len(rows), len(framed[rows[-1]])), np.int64)
             for line, row in enumerate(rows):
-                framed = [START_TOKEN, *ids[row][:MAX_TOKENS], END_TOKEN]
-                padded[line, : len(framed)] = framed
-            vectors[rows] = self._text_tower.run(None, {"ids": padded})[0]
+                padded[line, : len(framed[row])] = framed[row]
+            vectors[rows] = self._text_session.run(None, {"ids": padded})[0]
         return vectors
 
     def count_tokens(self, text: str) -> int:
         """Count the Unigram tokens of a text."""
-        return len(self._tokenize([text])[0])
+        return len(self._tokenizer.encode([text])[0])
 
     def knows(self, text: str) -> bool:
         """Return True if the model knows any token of a text."""
-        return _is_known(self._tokenize([text])[0])
-
-    def _tokenize(self, texts: Sequence[str]) -> list[list[int]]:
-        """Return the ids of the tokens of each text, without the first and the last."""
-        encodings = self._tokenizer.encode_batch(list(texts), add_special_tokens=False)
-        return [encoding.ids for encoding in encodings]
+        return _is_known(self._tokenizer.encode([text])[0])
 
     @cached_property
-    def _image_tower(self) -> "InferenceSession":
+    def _image_session(self) -> "InferenceSession":
         return self._session("image.onnx")
 
     @cached_property
-    def _text_tower(self) -> "InferenceSession":
+    def _text_session(self) -> "InferenceSession":
         return self._session("text.onnx")
 
     @cached_property
-    def _tokenizer(self) -> "Tokenizer":
-        from tokenizers import Tokenizer
+    def _text_tower(self) -> TextTower:
+        return TextTower(self._verified("text.onnx"))
 
-        tokenizer = Tokenizer.from_str(self._read_verified("tokenizer.json").decode())
-        tokenizer.no_truncation()  # its file truncates to 64, but count_tokens counts all
-        return tokenizer
+    @cached_property
+    def _tokenizer(self) -> UnigramTokenizer:
+        tables = [self._verified(name) for name in self.checksums if name.startswith("tokenizer/")]
+        return UnigramTokenizer(tables[0].parent)
 
     def _session(self, name: str) -> "InferenceSession":
         """Load a tower whose idle threads do not spin, because decoding needs the cores."""
@@ -115,17 +118,15 @@ class BuiltinEmbedder:
         onnxruntime.disable_telemetry_events()
         options = onnxruntime.SessionOptions()
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        if name == "text.onnx":  # its weights have 8 bits, but its arithmetic is that of `TextTower`
+            options.add_session_config_entry("session.disable_quant_qdq", "1")
         options.intra_op_num_threads = cores()
-        return onnxruntime.InferenceSession(
-            self._read_verified(name), options, providers=["CPUExecutionProvider"]
-        )
+        file = self._verified(name)
+        return onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
 
-    def _read_verified(self, name: str) -> bytes:
-        """Read a file of the model and verify its SHA-256; raises EmbedderError."""
-        data = (self.folder / name).read_bytes()
-        if hashlib.sha256(data).hexdigest() != self.checksums[name]:
-            raise EmbedderError(f"{self.folder / name} has a wrong checksum. Reinstall clew-search.")
-        return data
+    def _verified(self, name: str) -> Path:
+        """Return the path of a file of the model with the right SHA-256; raises EmbedderError."""
+        return verify_file(self.folder / name, self.checksums[name])
 
 
 class OutdatedEmbedder:
