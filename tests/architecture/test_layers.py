@@ -124,7 +124,7 @@ def test_command_starts_without_heavy_imports():
     assert not heavy & imported_modules("import indexer.cli.main")
 
 
-def test_text_search_imports_neither_torch_nor_pillow_nor_the_indexer(place, folder):
+def test_text_search_imports_no_runtime_of_models_no_pillow_and_no_indexer(place, folder):
     from indexer import index_folder
 
     built = place.with_name("built")
@@ -132,5 +132,6 @@ def test_text_search_imports_neither_torch_nor_pillow_nor_the_indexer(place, fol
     loaded = imported_modules(
         f"from retrieval import Library\nassert Library.open({str(built)!r}).search('a red thing')"
     )
-    assert {"faiss", "onnxruntime"} <= loaded
-    assert not {"torch", "open_clip", "PIL", "sqlite_utils", "indexer"} & loaded
+    assert "faiss" in loaded
+    heavy = {"torch", "open_clip", "onnxruntime", "tokenizers", "PIL", "sqlite_utils", "indexer"}
+    assert not heavy & loaded

@@ -54,15 +54,15 @@ class UnigramTokenizer:
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """Return the ids of the pieces of each text."""
+        texts = [text.encode("utf-8", "replace").decode() for text in texts]  # without surrogates
         self._character_count += sum(map(len, texts))
         if self._character_count > MAX_OWN_CHARACTERS:
-            encodings = self._library.encode_batch(list(texts), add_special_tokens=False)
+            encodings = self._library.encode_batch(texts, add_special_tokens=False)
             return [encoding.ids for encoding in encodings]
         return [self.segment(self.normalize(text)) for text in texts]
 
     def normalize(self, text: str) -> str:
         """Return a text normalized as SentencePiece does it, in lower case, with single spaces."""
-        text = text.encode("utf-8", "replace").decode()
         if not (text.isascii() and text.isprintable()):
             text = self._normalize_clusters(text)
         text = "".join(map(str.lower, text)) if "Σ" in text else text.lower()  # no final form of sigma

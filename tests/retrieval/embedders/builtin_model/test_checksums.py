@@ -62,7 +62,7 @@ def test_damaged_table_of_the_tokenizer_is_rejected(tmp_path, cache):
     with (folder / "tokenizer" / "scores.npy").open("r+b") as file:
         file.seek(500)
         file.write(b"!")
-    with pytest.raises(EmbedderError, match="scores.npy has a wrong checksum"):
+    with pytest.raises(EmbedderError, match=r"scores\.npy has a wrong checksum"):
         builtin.BuiltinEmbedder(folder).embed_texts(["a dog"])
 
 
