@@ -14,9 +14,13 @@ from retrieval.embedders.builtin_model import unigram
 from retrieval.embedders.builtin_model.unigram import UnigramTokenizer
 from tests.conftest import SHARED_DATA
 
+BLOCK_NAMES = """
+20-7E 00-1F 80-24F 300-36F 370-52F 590-6FF 900-97F E00-E7F 1100-11FF 1E00-1FFF 2000-206F
+2070-2BFF 3000-30FF 3100-33FF 4E00-9FFF AC00-D7A3 F900-FB4F FB50-FDFF FE00-FFFF 1D400-1D7FF
+1F000-1FAFF E0000-E01EF
+"""
 BLOCKS = [  # of Unicode: the 15 languages, other scripts, marks, symbols, emoji, controls, variants
-    [int(end, 16) for end in block.split("-")]
-    for block in ["20-7E", "00-1F", "80-24F", "300-36F", "370-52F", "590-6FF", "900-97F", "E00-E7F", "1100-11FF", "1E00-1FFF", "2000-206F", "2070-2BFF", "3000-30FF", "3100-33FF", "4E00-9FFF", "AC00-D7A3", "F900-FB4F", "FB50-FDFF", "FE00-FFFF", "1D400-1D7FF", "1F000-1FAFF", "E0000-E01EF"]
+    [int(end, 16) for end in block.split("-")] for block in BLOCK_NAMES.split()
 ]
 SENTENCES = (
     "كلب في الثلج",
