@@ -18,6 +18,7 @@ from indexer import update_library
 from indexer.maintenance.calibrate import BestScores
 from retrieval import Library, SearchOptions
 from retrieval.embedders import builtin
+from retrieval.embedders.builtin_model.unigram import UnigramTokenizer
 from retrieval.embedders.registry import load_embedder
 from retrieval.media.images.loader import load_image
 from retrieval.query.encoder import EncodedTerm, combine_terms
@@ -72,8 +73,9 @@ def present_or_absent(
 ) -> list[dict[str, object]]:
     """Measure how well confidence and cosine separate queries for present and for absent things."""
     rng = random.Random(SEED)
-    known = json.loads((builtin.MODEL_FOLDER / "tokenizer.json").read_text())["model"]["vocab"]
-    vocabulary = [word for word in known if word.isalpha() and len(word) > 3]
+    pieces = UnigramTokenizer(builtin.MODEL_FOLDER / "tokenizer").pieces()
+    words = [piece[1:] for piece, _ in pieces if piece.startswith("▁")]
+    vocabulary = [word for word in words if word.isascii() and word.isalpha() and len(word) > 3]
     update_library([photos[0][0].parent], library=place / "presence", model="builtin")
     queries = {
         "captions of its photos": [text for _, texts in photos for text in texts],

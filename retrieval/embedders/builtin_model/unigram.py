@@ -165,7 +165,7 @@ class UnigramTokenizer:
         """Return the same tokenizer of the library `tokenizers`."""
         from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
 
-        tokenizer = Tokenizer(models.Unigram(self._pieces(), UNKNOWN, False))
+        tokenizer = Tokenizer(models.Unigram(self.pieces(), UNKNOWN, False))
         charsmap = b"".join(
             (self._normalizations.nbytes.to_bytes(4, "little"), self._normalizations, self._normalized)
         )
@@ -180,7 +180,7 @@ class UnigramTokenizer:
         tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(SPACE_MARK, prepend_scheme="always", split=False)
         return tokenizer
 
-    def _pieces(self) -> list[tuple[str, float]]:
+    def pieces(self) -> list[tuple[str, float]]:
         """Return the pieces and their scores, by id."""
         children = self._children.tolist()
         texts = [""] * len(self._ids)

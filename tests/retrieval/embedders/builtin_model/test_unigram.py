@@ -105,7 +105,7 @@ def test_library_has_the_pieces_of_the_trained_tokenizer(tokenizer):
     for text in SENTENCES:
         assert trained.encode(text, add_special_tokens=False).ids == library(tokenizer, text)
     pieces = json.loads(file.read_text("utf-8"))["model"]["vocab"]
-    assert [list(piece) for piece in tokenizer._pieces()] == pieces
+    assert [list(piece) for piece in tokenizer.pieces()] == pieces
 
 
 def strings(value):
@@ -160,7 +160,7 @@ def test_many_texts_are_left_to_the_library(tokenizer, monkeypatch):
 
 
 def test_pieces_are_in_the_order_of_their_ids(tokenizer):
-    pieces = tokenizer._pieces()
+    pieces = tokenizer.pieces()
     assert (len(pieces), pieces[:4]) == (
         105_730,
         [("<unk>", 0), ("<s>", 0), ("</s>", 0), ("▁", pieces[3][1])],
