@@ -109,7 +109,8 @@ class ClewGroup(DefaultGroup):  # type: ignore[misc]
 
 
 def _is_word(word: str) -> bool:
-    """Return True for a word in the vocabulary of the built-in model: `beach`, but not `serach`."""
+    """Return True for a word that the built-in model knows: `beach`, `watches`, but not `serach`."""
     from retrieval.embedders.builtin import BuiltinEmbedder  # late, as few arguments resemble a command
 
-    return BuiltinEmbedder().count_tokens(word) == 1
+    count = BuiltinEmbedder().count_tokens
+    return count(word) == 1 or (word.endswith(("ed", "es")) and count(word[:-2]) == 1)

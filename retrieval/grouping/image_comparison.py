@@ -58,6 +58,8 @@ GRID_CROPS = (0.0, 0.02, 0.05, 0.1)  # of the grids by which candidates are rank
 SATURATED = 6  # gray levels from black or white
 MIN_TONE_CORRELATION = 0.8
 MAX_GAIN = 3.0
+MIN_CHROMA = 15.0  # of the mean color of an image that is not gray, in levels of Cb and Cr
+MAX_CHROMA_DISTANCE = 50.0  # of two images of one scene, whose white balance may differ
 
 
 class Mismatch(NamedTuple):
@@ -75,6 +77,7 @@ class PixelComparison:
         self._thumbnail = lru_cache(512)(self._load_thumbnail)
         self._full = lru_cache(8)(self._load_full)
         self._grids = lru_cache(2_048)(self._load_grids)
+        self._chroma = lru_cache(2_048)(self._load_chroma)
 
     def rank(self, one: int, others: Sequence[int]) -> list[int]:
         """Return the positions of the others, the most similar first."""
@@ -105,9 +108,15 @@ class PixelComparison:
         if measure_mismatch(first, second, transform).share > most:
             return False
         if not is_document:
-            return True
+            return not self._have_other_colors(one, other)
         full, other_full = self._full(one), self._full(other)
         return full is not None and other_full is not None and is_same_document(full, other_full, transform)
+
+    def _have_other_colors(self, one: int, other: int) -> bool:
+        """Return True if both images are colored and their mean colors are far from each other."""
+        first, second = self._chroma(one), self._chroma(other)
+        least = min(np.linalg.norm(first), np.linalg.norm(second))
+        return bool(least >= MIN_CHROMA and np.linalg.norm(first - second) > MAX_CHROMA_DISTANCE)
 
     def _is_illegible(self, one: int, other: int) -> bool:
         """Return True if one of two documents is too small to compare their texts."""
@@ -115,21 +124,35 @@ class PixelComparison:
         return small < MIN_LEGIBLE_AREA and small < large / 5
 
     def _load_thumbnail(self, row: int) -> Image.Image | None:
+        """Return the thumbnail in gray."""
+        thumbnail = self._load_colored(row)
+        return None if thumbnail is None else thumbnail.convert("L")
+
+    def _load_chroma(self, row: int) -> NDArray[np.float32]:
+        """Return the mean color of a thumbnail, as Cb and Cr without gray, (2,)."""
+        thumbnail = self._load_colored(row)
+        if thumbnail is None:
+            return np.zeros(2, np.float32)
+        channels = np.asarray(thumbnail.convert("YCbCr"), np.float32)
+        return np.asarray(channels[..., 1:].mean(axis=(0, 1)) - 128, np.float32)
+
+    def _load_colored(self, row: int) -> Image.Image | None:
         webp = find_segment_thumbnail(self._catalog, self._files[row].segment)
         if webp is None:
             return self._load(row, THUMBNAIL_SIDE**2)
         with Image.open(BytesIO(webp)) as image:
-            return image.convert("L")
+            return image.convert("RGB")
 
     def _load_full(self, row: int) -> Image.Image | None:
-        return self._load(row, DOCUMENT_AREA)
+        image = self._load(row, DOCUMENT_AREA)
+        return None if image is None else image.convert("L")
 
     def _load(self, row: int, area: int) -> Image.Image | None:
-        """Return an image in gray, at most as large as `area`; None if its file cannot be read."""
+        """Return an image at most as large as `area`; None if its file cannot be read."""
         file = self._files[row]
         size = (file.width or 1, file.height or 1)
         try:
-            image = load_image(file.path, min_side=min(fit_size(size, area))).convert("L")
+            image = load_image(file.path, min_side=min(fit_size(size, area)))
         except (ClewError, OSError):
             return None
         return scaled(image, fit_size(image.size, area))
