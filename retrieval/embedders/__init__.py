@@ -1,7 +1,7 @@
 """Models: images and texts in, unit vectors of one shared space out.
 
 base           The protocol of embedders: images and texts in, unit vectors of one shared space out.
-builtin        The model that is part of the package: two ONNX towers on onnxruntime, no torch, no download.
+builtin        The model that is part of the package: two small towers, no torch, no download.
 builtin_model/ The files of the built-in model, and code that uses them where they lie, for a fast start.
 model_cache    Prepared models: one folder each in the cache, with all files that are needed to run them offli
 model_list     List the models of open_clip and their state on this machine, without torch and without the hub

@@ -1,4 +1,4 @@
-"""The model that is part of the package: two ONNX towers on onnxruntime, no torch, no download.
+"""The model that is part of the package: two small towers, no torch, no download.
 
 `builtin_model/card.md` describes its training, its quality and its limits.
 """
@@ -31,7 +31,7 @@ FINGERPRINT = hashlib.sha256(f"clew builtin {VERSION}".encode()).hexdigest()
 IMAGE_SIDE, DIM, BATCH_SIZE = 256, 384, 32
 START_TOKEN, END_TOKEN, SPACE_TOKEN = 1, 2, 3  # 0 is unknown, and the padding; 3 is the start of a word
 MAX_TOKENS = 62  # without the first and the last
-MAX_SINGLE_TEXTS = 8  # texts after which a session of onnxruntime is worth its start
+MAX_OWN_TEXTS = 8  # texts in batches, after which a session of onnxruntime is worth its start
 
 
 class BuiltinEmbedder:
@@ -47,7 +47,7 @@ class BuiltinEmbedder:
 
     def __init__(self, folder: Path = MODEL_FOLDER) -> None:
         self.folder, self.checksums = folder, read_checksums(folder)
-        self._text_count = 0
+        self._batched_count = 0
 
     def prepare(self, image: "Image") -> Pixels:
         """Resize an image to (256, 256, 3), regardless of its aspect ratio."""
@@ -73,8 +73,8 @@ class BuiltinEmbedder:
         framed = [[START_TOKEN, *row[:MAX_TOKENS], END_TOKEN] for row in ids]
         known = (row for row in range(len(ids)) if _is_known(ids[row]))
         order = sorted(known, key=lambda row: len(ids[row]))  # similar lengths need little padding
-        self._text_count += len(order)
-        if self._text_count <= MAX_SINGLE_TEXTS:
+        self._batched_count += len(order) if len(texts) > 1 else 0  # one text is a query
+        if self._batched_count <= MAX_OWN_TEXTS:
             for row in order:
                 vectors[row] = self._text_tower.embed(framed[row])
             return vectors

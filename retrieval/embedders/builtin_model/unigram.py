@@ -29,6 +29,7 @@ MAX_MAPPED_CLUSTER = 5  # bytes of a grapheme cluster that is normalized as one
 MAX_OWN_CHARACTERS = (
     20_000  # characters after which the library is faster, with the time that it needs to start
 )
+MAX_QUERY_CHARACTERS = 200  # of a query or a word
 MAX_CACHED = 4096  # characters and clusters whose normalization is kept
 OTHER, CONTROL, EXTEND, JOINER, PREPEND, PICTOGRAPH = range(6)  # classes of characters in grapheme clusters
 
@@ -48,14 +49,17 @@ class UnigramTokenizer:
         self._normalizations, self._normalized = table("normalizations"), table("normalized")
         self._starts, self._classes = np.load(folder / "clusters.npy").tolist()
         self._unknown_score = float(np.load(folder / "scores.npy", mmap_mode="r").min()) - UNKNOWN_PENALTY
-        self._character_count = 0  # that this tokenizer has read
+        self._character_count = 0  # of passages that this tokenizer has read
         self._map = lru_cache(MAX_CACHED)(self._find_normalization)
         self._class = lru_cache(MAX_CACHED)(self._find_class)
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """Return the ids of the pieces of each text."""
         texts = [text.encode("utf-8", "replace").decode() for text in texts]  # without surrogates
-        self._character_count += sum(map(len, texts))
+        size = sum(map(len, texts))
+        if len(texts) == 1 and size <= MAX_QUERY_CHARACTERS:
+            return [self.segment(self.normalize(texts[0]))]
+        self._character_count += size
         if self._character_count > MAX_OWN_CHARACTERS:
             encodings = self._library.encode_batch(texts, add_special_tokens=False)
             return [encoding.ids for encoding in encodings]

@@ -30,7 +30,7 @@ def test_vectors_are_those_of_the_model_without_optimizations(session):
 def test_batch_has_the_vectors_of_single_texts():
     texts = ["a dog", "zwei Männer sprechen über 🙂 einen Zaun", "雪の中の犬", "word " * 100, "x", "собака"]
     batches, single = BuiltinEmbedder(), BuiltinEmbedder()
-    batches._text_count = 1_000
+    batches._batched_count = 1_000
     vectors = batches.embed_texts(texts)
     assert "_text_session" in vars(batches) and "_text_tower" not in vars(batches)
     for text, vector in zip(texts, vectors, strict=True):
