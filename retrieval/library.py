@@ -14,13 +14,7 @@ from retrieval.catalog.reader import Catalog
 from retrieval.catalog.status import failures, status_of
 from retrieval.embedders.base import Embedder
 from retrieval.embedders.registry import is_outdated, load_space_embedder
-from retrieval.errors import (
-    LibraryError,
-    LibraryMissing,
-    QueryError,
-    SpaceMismatch,
-    describe_differences,
-)
+from retrieval.errors import LibraryError, LibraryMissing, QueryError, SpaceMismatch, describe_differences
 from retrieval.formatting import format_timestamp, parse_timed_path
 from retrieval.grouping.attributes import compare_files, load_file_attributes
 from retrieval.grouping.clusters import duplicate_groups, parse_reasons
@@ -150,7 +144,10 @@ class Library:
         check_options(options)
         filters = merge_filters(query.filters, kind, options)
         space_index = self._open_space_index()
-        probe = self._train_probe(space_index, liked, unliked) if liked or unliked else None
+        probe: Probe | None = None
+        if liked or unliked:
+            embedder = self._embedder_of(space_index.space)
+            probe = liking.fit_feedback_probe(space_index, embedder, liked, unliked)
         examples = query.segment_ids | liking.example_segments(space_index, [*liked, *unliked])
         examples |= {part for _, part in self._catalog.image_parts_of(examples)}
         examples |= set(self._catalog.texts_of_images(examples).tolist())
@@ -326,12 +323,9 @@ class Library:
             self._open_catalog = Catalog.open(self.folder)
         return self._open_catalog
 
-    def _find_hit(self, id_or_location: int | str) -> Hit:
+    def _find_hit(self, hit: int | str) -> Hit:
         """Return a segment, by its id or by path and time, as a hit. Raises QueryError."""
-        if isinstance(id_or_location, str):
-            segment = self._segment_at(id_or_location)
-        else:
-            segment = as_segment_id(id_or_location)
+        segment = self._segment_at(hit) if isinstance(hit, str) else as_segment_id(hit)
         hits = self._catalog.hits([(segment, 1.0)], self._active_space().name, Filters())
         if not hits:
             raise QueryError(f"The library has no segment #{segment}. The table of `clew search` shows ids.")
@@ -348,11 +342,6 @@ class Library:
         if segment is None:
             raise QueryError(f"Nothing that was found begins in {path} at {format_timestamp(moment[1])}.")
         return segment
-
-    def _train_probe(
-        self, space_index: SpaceIndex, liked: "list[FeedbackExample]", unliked: "list[FeedbackExample]"
-    ) -> Probe:
-        return liking.fit_feedback_probe(space_index, self._embedder_of(space_index.space), liked, unliked)
 
     def _encode_query(
         self,

@@ -26,9 +26,7 @@ UNKNOWN, UNKNOWN_PENALTY = 0, 10.0
 SPACE_MARK = "▁"
 WHITE_SPACE = "\t\n\v\f\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"  # as Unicode has it
 MAX_MAPPED_CLUSTER = 5  # bytes of a grapheme cluster that is normalized as one
-MAX_OWN_CHARACTERS = (
-    20_000  # characters after which the library is faster, with the time that it needs to start
-)
+MAX_OWN_CHARACTERS = 100_000  # after which the library is worth the time that it needs to start
 MAX_QUERY_CHARACTERS = 200  # of a query or a word
 MAX_CACHED = 4096  # characters and clusters whose normalization is kept
 OTHER, CONTROL, EXTEND, JOINER, PREPEND, PICTOGRAPH = range(6)  # classes of characters in grapheme clusters
