@@ -19,13 +19,14 @@ def no_progress(folder: str, done: int, total: int) -> None:
 
 
 class FileEntry(NamedTuple):
-    """A file that a decoder can read; `path` is relative to the root, `mtime` in nanoseconds."""
+    """A file that a decoder can read; `path` is relative to the root, times are in nanoseconds."""
 
     path: bytes
     size: int
     mtime: int
     decoder: str
     sidecar_of: bytes | None = None
+    ctime: int | None = None  # when the content or the status was last changed; None in a zip archive
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,5 +42,13 @@ DEFAULT_BATCH_LIMITS = BatchLimits()
 
 def mtime_nanoseconds(status: os.stat_result) -> int:
     """Return the modification time, limited to the 64-bit integers of SQLite (the year 2262)."""
-    mtime = status.st_mtime_ns
-    return mtime if -(2**63) <= mtime < 2**63 else 2**63 - 1
+    return _limit(status.st_mtime_ns)
+
+
+def ctime_nanoseconds(status: os.stat_result) -> int:
+    """Return the time of the last change of content or status, limited as the modification time."""
+    return _limit(status.st_ctime_ns)
+
+
+def _limit(time: int) -> int:
+    return time if -(2**63) <= time < 2**63 else 2**63 - 1

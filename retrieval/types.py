@@ -200,6 +200,7 @@ class Space:
     indexed_to: int = 0  # the last segment in the index files
     parts: Mapping[str, str] = field(default_factory=dict)  # what the fingerprint covers
     complete: bool = True  # every segment has its vector
+    arch: str | None = None  # open_clip architecture of local weights, if the user named it
     indexes: tuple[IndexFile, ...] = ()
 
 
@@ -300,6 +301,7 @@ class FileDetails:
     size: int  # bytes
     time: str  # capture time, else modification time; ISO, local
     error: str | None = None  # why the file could not be read
+    assumption: str | None = None  # what it does not tell and was assumed, such as its encoding
     width: int | None = None  # pixels, as displayed
     height: int | None = None
     taken: str | None = None  # capture time, ISO, local time of the camera

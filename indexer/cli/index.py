@@ -103,6 +103,12 @@ def parse_patterns(
 )
 @run_option("--watch", is_flag=True, help="Follow changes until Ctrl-C, as `clew watch` does.")
 @run_option("--retry", is_flag=True, help="Retry files that failed before, or were read in part.")
+@run_option(
+    "--again",
+    is_flag=True,
+    help="Read the files in FOLDERS again, also those whose size and time are the same. Only other content "
+    "is embedded.",
+)
 @output_option("--json", "as_json", is_flag=True, help="Write the counts as JSON.")
 @library_option
 @collect_options(IndexOptions)

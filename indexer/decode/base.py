@@ -46,9 +46,10 @@ class SegmentDraft:
 
 @dataclass(frozen=True, slots=True)
 class DecodedFile:
-    """The segments and metadata of a file, and a note on the parts that were left out."""
+    """The segments and metadata of a file, a note on omissions, and what the decoder had to assume."""
 
     drafts: list[SegmentDraft] = field(default_factory=list)
     properties: MediaProperties = field(default_factory=MediaProperties)
-    note: str | None = None
+    note: str | None = None  # on the parts that were left out
+    assumption: str | None = None  # of what the file does not tell, such as its encoding
     is_taken_in_utc: bool = False  # the capture time in `properties` is universal, not local

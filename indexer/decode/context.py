@@ -26,6 +26,7 @@ class DecodeContext:
     thumbnails: bool = True
     limits: DecodeLimits = DEFAULT_LIMITS
     stop: Event = field(default_factory=Event)  # ends decoding with CancelledError
+    language: str | None = None  # of the file, if its name gives one
 
     def check_stop(self) -> None:
         """Raise CancelledError if decoding has to stop; decoders call it between their parts."""

@@ -21,8 +21,9 @@ from indexer.decode.images import decoder as images
 from indexer.decode.metadata.local_time import to_local_time
 from indexer.decode.signatures import DECODER_NOUNS, HEAD_BYTES, fallback_decoders, mismatch_reason
 from indexer.decode.text import caption_table, plain, sidecar_captions, subtitles
+from indexer.decode.text.latin_encodings import language_in_name
 from indexer.decode.video import decoder as video
-from indexer.types import FileEntry, mtime_nanoseconds
+from indexer.types import FileEntry, ctime_nanoseconds, mtime_nanoseconds
 from retrieval.errors import ExtraMissing, MediaError
 from retrieval.media.archives.archive import Opener, open_path
 from retrieval.media.limits import DEFAULT_LIMITS, DecodeLimits
@@ -43,6 +44,7 @@ DECODERS: dict[str, Decoder] = {
     "video": video.decode,
     "subtitles": subtitles.decode,
 }
+TEXT_DECODERS = frozenset(("text", "caption", "table", "subtitles"))  # whose files declare no encoding
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +85,12 @@ def read_file(
         for _ in range(3):
             with open_regular_file(os.path.join(root, entry.path)) as file:
                 before = os.fstat(file.fileno())
-                entry = entry._replace(size=before.st_size, mtime=mtime_nanoseconds(before))
+                entry = entry._replace(
+                    size=before.st_size, mtime=mtime_nanoseconds(before), ctime=ctime_nanoseconds(before)
+                )
                 result = _read_open_file(file, entry, context, is_known)
                 after = os.fstat(file.fileno())
-            if (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns):
+            if _size_and_times(before) == _size_and_times(after):
                 return result
         return ReadResult(entry, error="is being written", transient=True)
     except FileNotFoundError:
@@ -106,7 +110,7 @@ def _read_open_file(
         return ReadResult(entry, digest)
     file.seek(0)
     try:
-        decoded = _decode_or_sniff(entry.decoder, file, _suffix(entry.path), context)
+        decoded = _decode_or_sniff(entry.decoder, file, entry.path, context)
         return ReadResult(entry, digest, localize(decoded, entry.path, entry.mtime / 1e9))
     except MediaError as error:
         return ReadResult(entry, error=str(error))
@@ -118,8 +122,12 @@ def _read_open_file(
         return ReadResult(entry, error=f"unexpected {type(error).__name__}: {error}")
 
 
-def _decode_or_sniff(decoder_name: str, file: BinaryIO, suffix: str, context: DecodeContext) -> DecodedFile:
+def _decode_or_sniff(decoder_name: str, file: BinaryIO, path: bytes, context: DecodeContext) -> DecodedFile:
     """Decode a file with the decoder of its suffix, or else with that of its first bytes."""
+    suffix = _suffix(path)
+    if decoder_name in TEXT_DECODERS:
+        language = language_in_name(os.fsdecode(os.path.basename(path)))
+        context = context if language is None else replace(context, language=language)
     try:
         return DECODERS[decoder_name](file, suffix, context)
     except MediaError as error:
@@ -156,7 +164,7 @@ def redecode(
                 return None
             if scene_ranges is not None:
                 return DecodedFile(video.embed_known_scenes(file, context, scene_ranges))
-            decoded = _decode_or_sniff(decoder_name, file, _suffix(path), context)
+            decoded = _decode_or_sniff(decoder_name, file, path, context)
             return localize(decoded, path, modified_seconds(path))
     except CancelledError:
         raise
@@ -177,21 +185,24 @@ def open_unchanged(
     Raises OSError, also at the end if the file has changed meanwhile.
     """
     with cast(BufferedReader, (opener or partial(open_path, path, limits))()) as file:
-        before = size_and_time(file)
+        before = size_and_times(file)
         unchanged = _hash(file, stop) == digest
         file.seek(0)
         yield file if unchanged else None
-        if unchanged and size_and_time(file) != before:
+        if unchanged and size_and_times(file) != before:
             raise OSError(EBUSY, "is being written")
 
 
-def size_and_time(file: BinaryIO) -> tuple[int, int] | None:
-    """Return size and modification time of an open file; None if it is in memory."""
+def size_and_times(file: BinaryIO) -> tuple[int, int, int] | None:
+    """Return the size and the times of the last changes of an open file; None if it is in memory."""
     try:
-        status = os.fstat(file.fileno())
+        return _size_and_times(os.fstat(file.fileno()))
     except (UnsupportedOperation, AttributeError):
         return None
-    return status.st_size, status.st_mtime_ns
+
+
+def _size_and_times(status: os.stat_result) -> tuple[int, int, int]:
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 def _hash(file: BinaryIO, stop: Event | None) -> bytes:

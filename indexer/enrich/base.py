@@ -5,12 +5,12 @@ import sqlite3
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import CancelledError
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from threading import Event
 from typing import BinaryIO, NamedTuple, Protocol
 
 from indexer.decode.base import SegmentDraft
-from indexer.decode.reader import open_unchanged, size_and_time
+from indexer.decode.reader import open_unchanged, size_and_times
 from indexer.enrich.content_pass import ContentPass, in_reading_order
 from indexer.prefetch import LinkedEvent
 from indexer.store.analyses import (
@@ -19,7 +19,9 @@ from indexer.store.analyses import (
     PendingContent,
     locate,
 )
+from indexer.store.writer import LibraryWriter
 from indexer.types import BatchLimits
+from retrieval.catalog.reader import Catalog
 from retrieval.catalog.settings import LibrarySettings
 from retrieval.embedders.base import Embedder
 from retrieval.errors import ExtraMissing
@@ -58,6 +60,20 @@ class AnalyzedLibrary(Protocol):
     """A library whose contents are analyzed: a `LibraryWriter`, or one that is locked only for writing."""
 
     @property
+    def catalog(self) -> Catalog:
+        """The catalog, for reading."""
+        ...
+
+    @property
+    def wants_thumbnails(self) -> bool:
+        """True if thumbnails are made."""
+        ...
+
+    def writing(self) -> AbstractContextManager[LibraryWriter]:
+        """Return the writer, which is locked meanwhile; raises CancelledError if it must not write now."""
+        ...
+
+    @property
     def embedder(self) -> Embedder:
         """The embedder of the active space."""
         ...
@@ -79,12 +95,6 @@ class AnalyzedLibrary(Protocol):
 
     def settings(self) -> LibrarySettings:
         """Return the settings."""
-        ...
-
-    def save_results(
-        self, analysis: Analysis, version: str, results: Sequence[PartialResult], vectors: Vectors
-    ) -> Counter[str]:
-        """Commit results of an analysis; count new segments by kind."""
         ...
 
 
@@ -133,10 +143,10 @@ class AnalysisPass(ContentPass[ContentUnit, PartialResult]):
                 with open_unchanged(content.digest, content.path, opener, limits, self.stop) as file:
                     if file is None:
                         continue
-                    before = size_and_time(file)
+                    before = size_and_times(file)
                     with closing(self.analyzer.work_units(file, content)) as units:
                         for unit in units:
-                            if size_and_time(file) != before:  # the unit may be of another content
+                            if size_and_times(file) != before:  # the unit may be of another content
                                 break
                             yield ContentUnit(content.content, content.path, unit)
             except (OSError, ExtraMissing):  # removed meanwhile, or not readable at the moment
@@ -160,6 +170,7 @@ class AnalysisPass(ContentPass[ContentUnit, PartialResult]):
 
     def commit(self, results: Sequence[PartialResult], vectors: Vectors) -> None:
         """Append the new segments to their contents."""
-        self.new_segments += self.writer.save_results(*self._key, results, vectors)
+        with self.writer.writing() as writer:
+            self.new_segments += writer.save_results(*self._key, results, vectors)
         self.contents_with_results |= {result.content for result in results if result.drafts}
         self.done += sum(result.progress is None for result in results)

@@ -12,9 +12,10 @@ from indexer.decode.context import DecodeContext
 from indexer.decode.images.crops import TILE_SIDE_SHARE, iter_crops, tile_boxes
 from indexer.decode.metadata.properties import ImageHeader
 from indexer.decode.reader import open_unchanged
+from indexer.enrich.base import AnalyzedLibrary
 from indexer.enrich.content_pass import ContentPass, OpenableContent, PassProgress, in_reading_order, run_pass
+from indexer.prefetch import LinkedEvent
 from indexer.store.analyses import PartialResult, locate, pending_contents
-from indexer.store.writer import LibraryWriter
 from retrieval.errors import ClewError, MediaError
 from retrieval.media.archives.archive import Opener
 from retrieval.media.images.loader import decode_image, open_image
@@ -31,20 +32,20 @@ _IS_ONE_SEGMENT = """NOT EXISTS (  -- panoramas and pages are stored as several 
 class TilesPass(ContentPass[OpenableContent, PartialResult]):
     """Cuts images into tiles, unless they are stored as several segments already."""
 
-    def __init__(self, writer: LibraryWriter) -> None:
-        self.writer, self.batch_size = writer, writer.batch_limits.segments
-        self.stop = Event()
+    def __init__(self, library: AnalyzedLibrary, stop: Event | None = None) -> None:
+        self.library, self.stop = library, LinkedEvent(stop)
+        self.batch_size, self.commit_interval = library.batch_limits.segments, library.batch_limits.seconds
         self.context = DecodeContext(
-            writer.embedder, thumbnails=False, limits=writer.decode_limits, stop=self.stop
+            library.embedder, thumbnails=False, limits=library.decode_limits, stop=self.stop
         )
-        self.embed_threads = writer.embedder.concurrency
-        self.contents = pending_contents(writer.db.conn, "tiles", VERSION, ("picture",), _IS_ONE_SEGMENT)
+        self.embed_threads = library.embedder.concurrency
+        self.contents = pending_contents(library.connection, "tiles", VERSION, ("picture",), _IS_ONE_SEGMENT)
         self.total = len(self.contents)
         self.tile_count = self.image_count = 0
 
     def pending(self) -> Iterator[OpenableContent]:
         """Yield the images without tiles."""
-        return in_reading_order(locate(self.writer.db.conn, self.contents), self.writer.decode_limits)
+        return in_reading_order(locate(self.library.connection, self.contents), self.library.decode_limits)
 
     def process(self, item: OpenableContent) -> Sequence[PartialResult]:
         """Return the tiles of an image."""
@@ -58,16 +59,17 @@ class TilesPass(ContentPass[OpenableContent, PartialResult]):
 
     def commit(self, results: Sequence[PartialResult], vectors: Vectors) -> None:
         """Append the tiles to their images."""
-        self.writer.save_results("tiles", VERSION, results, vectors)
+        with self.library.writing() as writer:
+            writer.save_results("tiles", VERSION, results, vectors)
         self.done += len(results)
         self.tile_count += len(vectors)
         self.image_count += sum(bool(result.drafts) for result in results)
 
 
-def add_tiles(writer: LibraryWriter, progress: PassProgress) -> TilesPass:
+def add_tiles(library: AnalyzedLibrary, progress: PassProgress, stop: Event | None = None) -> TilesPass:
     """Cut images that have no tiles; return the finished pass. Images that fail are retried later."""
-    tiles = TilesPass(writer)
-    run_pass(tiles, writer.embedder, progress)
+    tiles = TilesPass(library, stop)
+    run_pass(tiles, library.embedder, progress)
     return tiles
 
 

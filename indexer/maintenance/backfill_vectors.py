@@ -2,15 +2,17 @@
 
 from collections.abc import Iterator, Sequence
 from itertools import groupby, pairwise
+from threading import Event
 from typing import NamedTuple
 
 from indexer.decode.base import SegmentDraft
 from indexer.decode.context import DecodeContext
 from indexer.decode.reader import redecode
 from indexer.embed.archive_order import in_archive_order
+from indexer.enrich.base import AnalyzedLibrary
 from indexer.enrich.content_pass import ContentPass, PassProgress, run_pass
 from indexer.enrich.tiles import redecode_tiles
-from indexer.store.writer import LibraryWriter
+from indexer.prefetch import LinkedEvent
 from retrieval.catalog.schema import HAS_NO_VECTOR, vectors_table
 from retrieval.embedders.base import Embedder
 from retrieval.media.archives.archive import Opener
@@ -43,9 +45,12 @@ EmbeddingInput = tuple[int, SegmentDraft]  # a segment and what is embedded for 
 class VectorPass(ContentPass[tuple[MissingContent, Opener | None], EmbeddingInput]):
     """Embeds the segments that have no vector of a space."""
 
-    def __init__(self, writer: LibraryWriter, space: Space, embedder: Embedder) -> None:
-        self.writer, self.space, self.batch_size = writer, space, writer.batch_limits.segments
-        self.context = DecodeContext(embedder, thumbnails=False, limits=writer.decode_limits)
+    def __init__(
+        self, library: AnalyzedLibrary, space: Space, embedder: Embedder, stop: Event | None = None
+    ) -> None:
+        self.library, self.space, self.stop = library, space, LinkedEvent(stop)
+        self.batch_size = library.batch_limits.segments
+        self.context = DecodeContext(embedder, thumbnails=False, limits=library.decode_limits, stop=self.stop)
         self.embed_threads = embedder.concurrency
         has_vector = f"EXISTS (SELECT 1 FROM {vectors_table(space.id)} v WHERE v.segment = s.id)"
         self._condition = f"NOT ({HAS_NO_VECTOR}) AND NOT {has_vector}"
@@ -55,7 +60,7 @@ class VectorPass(ContentPass[tuple[MissingContent, Opener | None], EmbeddingInpu
     def _count_and_paginate(self) -> int:
         query = f"SELECT content, count(*) FROM segments s WHERE {self._condition} GROUP BY content"
         total = page_start = content = 0
-        for content, count in self.writer.db.conn.execute(query + " ORDER BY content"):
+        for content, count in self.library.connection.execute(query + " ORDER BY content"):
             total += count
             if total - page_start >= PAGE_SEGMENTS:
                 self._page_ends.append(content)
@@ -66,7 +71,7 @@ class VectorPass(ContentPass[tuple[MissingContent, Opener | None], EmbeddingInpu
 
     def pending(self) -> Iterator[tuple[MissingContent, Opener | None]]:
         """Yield the segments without vector of each content."""
-        return in_archive_order(self._missing_by_content(), _source_path, limits=self.writer.decode_limits)
+        return in_archive_order(self._missing_by_content(), _source_path, limits=self.library.decode_limits)
 
     def _missing_by_content(self) -> Iterator[MissingContent]:
         """Read in pages, so that no open query keeps SQLite's log from being truncated."""
@@ -80,7 +85,7 @@ class VectorPass(ContentPass[tuple[MissingContent, Opener | None], EmbeddingInpu
                      WHERE s.content > ? AND s.content <= ? AND {self._condition}
                      ORDER BY s.content, s.ordinal"""
         for start, end in pairwise([0, *self._page_ends]):
-            rows = self.writer.db.conn.execute(query, (start, end)).fetchall()
+            rows = self.library.connection.execute(query, (start, end)).fetchall()
             for _, group in groupby(rows, key=lambda row: row[-1]):
                 yield [MissingVector(*row[:-1]) for row in group]
 
@@ -100,18 +105,23 @@ class VectorPass(ContentPass[tuple[MissingContent, Opener | None], EmbeddingInpu
 
     def commit(self, results: Sequence[EmbeddingInput], vectors: Vectors) -> None:
         """Write the vectors."""
-        self.writer.spaces.write_vectors(self.space, [segment for segment, _ in results], vectors)
+        with self.library.writing() as writer:
+            writer.spaces.write_vectors(self.space, [segment for segment, _ in results], vectors)
         self.done += len(results)
 
 
 def backfill_vectors(
-    writer: LibraryWriter, space: Space, embedder: Embedder, progress: PassProgress
+    library: AnalyzedLibrary,
+    space: Space,
+    embedder: Embedder,
+    progress: PassProgress,
+    stop: Event | None = None,
 ) -> tuple[int, int]:
     """Embed all segments without a vector of a space.
 
     Returns the number of new vectors, and of segments that wait because their file is missing or has changed.
     """
-    vectors = VectorPass(writer, space, embedder)
+    vectors = VectorPass(library, space, embedder, stop)
     run_pass(vectors, embedder, progress)
     return vectors.done, vectors.total - vectors.done
 

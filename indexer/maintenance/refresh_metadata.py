@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from threading import Event
 from typing import NamedTuple
 
 from indexer.decode.base import SegmentDraft
 from indexer.decode.context import DecodeContext
 from indexer.decode.metadata.properties import METADATA_VERSION
 from indexer.decode.reader import redecode
+from indexer.enrich.base import AnalyzedLibrary
 from indexer.enrich.content_pass import (
     ContentPass,
     OpenableContent,
@@ -15,8 +17,8 @@ from indexer.enrich.content_pass import (
     in_reading_order,
     run_pass,
 )
+from indexer.prefetch import LinkedEvent
 from indexer.store.analyses import locate, outdated_contents
-from indexer.store.writer import LibraryWriter
 from retrieval.embedders.base import Embedder
 from retrieval.types import MediaProperties, Vectors
 
@@ -32,20 +34,28 @@ class RedecodedContent(NamedTuple):
 class RedecodePass(ContentPass[OpenableContent, RedecodedContent]):
     """Decodes contents again and saves their thumbnails; nothing is embedded."""
 
-    def __init__(self, writer: LibraryWriter, embedder: Embedder, contents: Sequence[int]) -> None:
-        self.writer, self.contents = writer, contents
-        self.commit_interval, limits = writer.batch_limits.seconds, writer.decode_limits
-        self.contexts = {wanted: DecodeContext(embedder, wanted, limits) for wanted in (False, True)}
+    def __init__(
+        self,
+        library: AnalyzedLibrary,
+        embedder: Embedder,
+        contents: Sequence[int],
+        stop: Event | None = None,
+    ) -> None:
+        self.library, self.contents, self.stop = library, contents, LinkedEvent(stop)
+        self.commit_interval, limits = library.batch_limits.seconds, library.decode_limits
+        self.contexts = {
+            wanted: DecodeContext(embedder, wanted, limits, self.stop) for wanted in (False, True)
+        }
         self.total = len(contents)
 
     def pending(self) -> Iterator[OpenableContent]:
         """Yield the contents whose files are present."""
-        return in_reading_order(locate(self.writer.db.conn, self.contents), self.writer.decode_limits)
+        return in_reading_order(locate(self.library.connection, self.contents), self.library.decode_limits)
 
     def process(self, item: OpenableContent) -> Sequence[RedecodedContent]:
         """Decode a content; a missing or changed file waits for a later run."""
         (content, digest, decoder, path, _), opener = item
-        decoded = redecode(digest, decoder, path, self.contexts[self.writer.thumbnails.is_accepting], opener)
+        decoded = redecode(digest, decoder, path, self.contexts[self.library.wants_thumbnails], opener)
         if decoded is None:
             return ()
         drafts = [replace(draft, pixels=None, vector=None) for draft in decoded.drafts]  # to save memory
@@ -53,8 +63,9 @@ class RedecodePass(ContentPass[OpenableContent, RedecodedContent]):
 
     def commit(self, results: Sequence[RedecodedContent], vectors: Vectors) -> None:
         """Save the thumbnails."""
-        for result in results:
-            self.writer.thumbnails.save_content(result.content, result.drafts)
+        with self.library.writing() as writer:
+            for result in results:
+                writer.thumbnails.save_content(result.content, result.drafts)
         self.done += len(results)
 
 
@@ -64,12 +75,13 @@ class MetadataPass(RedecodePass):
     def commit(self, results: Sequence[RedecodedContent], vectors: Vectors) -> None:
         """Save the thumbnails and the metadata."""
         super().commit(results, vectors)
-        self.writer.contents.update_metadata([(result.content, result.properties) for result in results])
+        with self.library.writing() as writer:
+            writer.contents.update_metadata([(result.content, result.properties) for result in results])
 
 
-def refresh_metadata(writer: LibraryWriter, progress: PassProgress) -> int:
+def refresh_metadata(library: AnalyzedLibrary, progress: PassProgress, stop: Event | None = None) -> int:
     """Decode contents again whose metadata is outdated, and return how many were decoded."""
-    contents = outdated_contents(writer.db.conn, "metadata", str(METADATA_VERSION))
-    metadata = MetadataPass(writer, writer.embedder, contents)
-    run_pass(metadata, writer.embedder, progress)
+    contents = outdated_contents(library.connection, "metadata", str(METADATA_VERSION))
+    metadata = MetadataPass(library, library.embedder, contents, stop)
+    run_pass(metadata, library.embedder, progress)
     return metadata.done

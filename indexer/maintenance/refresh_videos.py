@@ -1,12 +1,14 @@
 """Correct the segments of videos that an older version decoded, or decode these videos again."""
 
 from collections.abc import Iterator, Sequence
+from threading import Event
 from typing import NamedTuple
 
 from indexer.decode.base import DecodedFile, SegmentDraft
 from indexer.decode.context import DecodeContext
 from indexer.decode.reader import localize, modified_seconds, open_unchanged, redecode
 from indexer.decode.video.correction import VIDEO_VERSION, VideoCorrection, find_correction
+from indexer.enrich.base import AnalyzedLibrary
 from indexer.enrich.content_pass import (
     ContentPass,
     OpenableContent,
@@ -14,8 +16,8 @@ from indexer.enrich.content_pass import (
     in_reading_order,
     run_pass,
 )
+from indexer.prefetch import LinkedEvent
 from indexer.store.analyses import Analysis, locate, outdated_contents, set_progress
-from indexer.store.writer import LibraryWriter
 from retrieval.types import Vectors
 
 
@@ -33,20 +35,24 @@ class VideoPass(ContentPass[OpenableContent, CorrectedVideo]):
     threads = 1  # a decoder uses all cores itself
     prefetch_per_thread = 1
 
-    def __init__(self, writer: LibraryWriter, contents: Sequence[int]) -> None:
-        self.writer, self.contents, self.total = writer, contents, len(contents)
-        self.commit_interval = writer.batch_limits.seconds
+    def __init__(self, library: AnalyzedLibrary, contents: Sequence[int], stop: Event | None = None) -> None:
+        self.library, self.contents, self.total = library, contents, len(contents)
+        self.commit_interval, self.stop = library.batch_limits.seconds, LinkedEvent(stop)
+        self.contexts = {
+            wanted: DecodeContext(library.embedder, wanted, library.decode_limits, self.stop)
+            for wanted in (False, True)
+        }
 
     def pending(self) -> Iterator[OpenableContent]:
         """Yield the contents whose files are present."""
-        return in_reading_order(locate(self.writer.db.conn, self.contents), self.writer.decode_limits)
+        return in_reading_order(locate(self.library.connection, self.contents), self.library.decode_limits)
 
     def process(self, item: OpenableContent) -> Sequence[CorrectedVideo]:
         """Find the correction of a video; a missing or changed file waits for a later run."""
         (content, digest, decoder, path, _), opener = item
-        limits = self.writer.decode_limits
+        limits = self.library.decode_limits
         try:
-            with open_unchanged(digest, path, opener, limits) as file:
+            with open_unchanged(digest, path, opener, limits, self.stop) as file:
                 if file is None:
                     return ()
                 correction = find_correction(file)
@@ -56,7 +62,7 @@ class VideoPass(ContentPass[OpenableContent, CorrectedVideo]):
             return [CorrectedVideo(content, None)]
         decoded = localize(correction.metadata, path, modified_seconds(path))
         if correction.needs_decoding:
-            context = DecodeContext(self.writer.embedder, self.writer.thumbnails.is_accepting, limits)
+            context = self.contexts[self.library.wants_thumbnails]
             again = redecode(digest, decoder, path, context, opener)
             if again is None:
                 return ()
@@ -69,10 +75,14 @@ class VideoPass(ContentPass[OpenableContent, CorrectedVideo]):
 
     def commit(self, results: Sequence[CorrectedVideo], vectors: Vectors) -> None:
         """Correct times, or replace the segments, in one transaction; then save the thumbnails."""
-        start, writer = 0, self.writer
-        with writer.db.atomic():
+        start = 0
+        with self.library.writing() as writer, writer.db.atomic():
+            outdated_ids = set(outdated_contents(writer.connection, "scenes", VIDEO_VERSION))
             for content, correction, decoded in results:
                 end = start + len(decoded.drafts)
+                if content not in outdated_ids:  # purged, or corrected by another process meanwhile
+                    start = end
+                    continue
                 if correction is not None and correction.needs_decoding:
                     outdated: list[Analysis] = ["ocr"]
                     outdated += ["speech", "sounds"] if correction.has_jumps else []
@@ -82,13 +92,14 @@ class VideoPass(ContentPass[OpenableContent, CorrectedVideo]):
                     writer.contents.correct_video(content, correction.shift, decoded.properties)
                 set_progress(writer.db.conn, content, "scenes", VIDEO_VERSION)
                 start = end
-        for content, _, decoded in results:
-            writer.thumbnails.save_content(content, decoded.drafts)
+        with self.library.writing() as writer:
+            for content, _, decoded in results:
+                writer.thumbnails.save_content(content, decoded.drafts)
         self.done += len(results)
 
 
-def refresh_videos(writer: LibraryWriter, progress: PassProgress) -> int:
+def refresh_videos(library: AnalyzedLibrary, progress: PassProgress, stop: Event | None = None) -> int:
     """Correct the videos that an older version decoded, and return their number."""
-    videos = VideoPass(writer, outdated_contents(writer.db.conn, "scenes", VIDEO_VERSION))
-    run_pass(videos, writer.embedder, progress)
+    videos = VideoPass(library, outdated_contents(library.connection, "scenes", VIDEO_VERSION), stop)
+    run_pass(videos, library.embedder, progress)
     return videos.done

@@ -78,7 +78,7 @@ class MissingThumbnailPass(RedecodePass):
 
     def pending(self) -> Iterator[OpenableContent]:
         """Yield contents until the file is full."""
-        return takewhile(lambda _: self.writer.thumbnails.is_accepting, super().pending())
+        return takewhile(lambda _: self.library.wants_thumbnails, super().pending())
 
 
 def _damage_message(file: ThumbnailFile) -> str | None:

@@ -1,7 +1,9 @@
 """Public operations and the orchestration of one run.
 
+backfill       Add what earlier runs left out, because files were offline or the version was older.
 forget         Public API: remove folders or spaces from a library.
 index          Public API: index a folder or update a library.
+notes          Notes of an indexing run on exclude patterns, partly read files and links.
 options        Options of an indexing run.
 pipeline       Index folders: scan, read ahead, embed, write and build indexes.
 reconcile      Set the states of known files after a scan: present, moved, offline or gone.

@@ -87,11 +87,11 @@ def embedder_factory(
     def create(space: Space | None) -> Embedder:
         if embedder is not None:
             return embedder
-        name, fingerprint = model or resolve.AUTO, None
+        name, fingerprint, saved_arch = model or resolve.AUTO, None, None
         if space is not None and name in (resolve.AUTO, space.name):
-            name, fingerprint = space.model, space.fingerprint
+            name, fingerprint, saved_arch = space.model, space.fingerprint, space.arch
         return resolve.resolve_embedder(
-            name, arch=arch, device=device, fingerprint=fingerprint, notify=notify
+            name, arch=arch or saved_arch, device=device, fingerprint=fingerprint, notify=notify
         )
 
     return create

@@ -37,6 +37,7 @@ class IndexOptions:
     sound_classifier: "SoundClassifier | None" = None  # used instead of the sound model
     confirm_gone: bool = False  # forget missing files even if many are missing at once
     retry: bool = False  # read files again that failed before, or were read in part
+    again: bool = False  # read files again even if their size and times are the same
 
 
 DEFAULT_OPTIONS = IndexOptions()

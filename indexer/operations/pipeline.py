@@ -1,7 +1,7 @@
 """Index folders: scan, read ahead, embed, write and build indexes."""
 
 import os
-from collections.abc import Callable, Collection, Generator, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -15,18 +15,16 @@ from indexer.embed.archive_order import in_archive_order
 from indexer.embed.batches import embed_batch, iter_batches
 from indexer.enrich.runner import run_enrichment
 from indexer.enrich.screenshots import is_screenshot, unread_screenshots_hint
-from indexer.enrich.tiles import add_tiles
-from indexer.maintenance.backfill_vectors import backfill_vectors
 from indexer.maintenance.build_index import build_if_due
 from indexer.maintenance.calibrate import calibrate_if_due
-from indexer.maintenance.refresh_metadata import refresh_metadata
-from indexer.maintenance.refresh_videos import refresh_videos
+from indexer.operations.backfill import run_backfill
+from indexer.operations.notes import other_link_note, partial_file_notes, unused_pattern_notes
 from indexer.operations.options import DEFAULT_OPTIONS, IndexOptions
-from indexer.operations.reconcile import keep_offline, reconcile
+from indexer.operations.reconcile import accept_mass_touch, keep_offline, reconcile
 from indexer.operations.report import Report
 from indexer.operations.saved_options import remove_disabled_results, save_settings
 from indexer.prefetch import finishing_message, prefetch
-from indexer.scan.diff import Changes, compare, separate_disconnected
+from indexer.scan.diff import Changes, Reread, compare, separate_disconnected
 from indexer.scan.pattern_paths import resolve_pattern
 from indexer.scan.targets import ScanTarget, dangling_links_above
 from indexer.scan.walker import ScanIssues
@@ -38,13 +36,12 @@ from indexer.tag.tag_table import update_tags
 from indexer.types import FileEntry, Notify, Progress, ignore_message, no_progress
 from retrieval.embedders.pace import EmbeddingPace
 from retrieval.errors import LibraryError
-from retrieval.formatting import pluralize, printable
+from retrieval.formatting import printable
 from retrieval.media.archives.archive import Opener
 from retrieval.system import cores
 from retrieval.types import Space
 
 PREFETCH_PER_THREAD = 16  # files decoded ahead, per thread
-MAX_REPORTED_FILES = 10  # partly read files that are named in notes
 TICK_SECONDS = 0.5  # between two checks whether a batch is due while a file is read
 WAITING = ReadResult(FileEntry(b"", 0, 0, ""))  # instead of a file that takes longer
 WAITING_TICK: tuple[float, ReadResult | None] = (TICK_SECONDS, WAITING)
@@ -81,6 +78,7 @@ class IndexRun:
     ) -> None:
         self.writer, self.options, self.progress, self.should_read = writer, options, progress, should_read
         self.notify = notify
+        self.reread: Reread = "all" if options.again else "failed" if options.retry else "none"
         self.report = Report()
         self.used_patterns = set[str]()
         self.screenshot_count = 0  # new ones
@@ -88,14 +86,14 @@ class IndexRun:
     def update(self, folders: Sequence[Path], *, analyses: bool = True) -> Report:
         """Index folders, or all folders of the library; save the options first. Raises LibraryError.
 
-        Without `analyses`, text in images, speech and sound events are left to the caller.
+        Without `analyses`, the backfill, text in images, speech and sound events are left to the caller.
         """
         started_at = monotonic()
         targets = _register_folders(self.writer, [absolute_path(folder) for folder in folders], self.options)
         self.report.notes += remove_disabled_results(self.writer, self.options)
         try:
             self.scan(targets)
-            self.report.notes += _unused_pattern_notes(
+            self.report.notes += unused_pattern_notes(
                 _given_patterns(self.options), targets, self.used_patterns
             )
             self.finish(analyses=analyses)
@@ -129,13 +127,14 @@ class IndexRun:
             self.report,
             confirm_gone=self.options.confirm_gone,
         )
-        self.report.notes += _partial_file_notes(self.report.partly, self.writer)
+        self.report.notes += partial_file_notes(self.report, self.writer)
         if self.screenshot_count and not self.writer.settings().ocr:
             self.report.notes.append(unread_screenshots_hint(self.screenshot_count))
 
     def finish(self, *, analyses: bool = True) -> None:
         """Backfill, update indexes and run the enrichments."""
-        self.backfill()
+        if analyses:
+            self.backfill()
         self.update_indexes()
         if not analyses:
             return
@@ -153,16 +152,20 @@ class IndexRun:
         archives = ArchiveScan(
             self.writer.db,
             target,
-            self.options.retry,
+            self.reread,
             self.writer.decode_limits,
-            lambda archive: self.should_read(target.root_path, FileEntry(*archive, decoder="")),
+            lambda archive: self.should_read(target.root_path, FileEntry(*archive[:3], decoder="")),
         )
         known = partial(self.writer.roots.catalog_files, target)
-        changes = compare(archives.walk(issues), known, issues, self.options.retry)
+        changes = compare(archives.walk(issues), known, issues, self.reread)
+        self.report.notes += accept_mass_touch(self.writer.roots, target, changes)
         if not self.options.confirm_gone:
             mounts = self.writer.mounts.disconnected(target, issues.mounts, changes.missing)
             separate_disconnected(changes, [*mounts, *issues.dangling_links, *dangling_links_above(target)])
         self.writer.roots.save_unreadable(target, issues.unreadable)
+        self.writer.roots.save_links(target, issues.links)
+        if issues.is_behind_other_link:
+            self.report.notes.append(other_link_note(target))
         changes.failed += archives.error_count
         changes.new_or_changed = [
             entry for entry in changes.new_or_changed if self.should_read(target.root_path, entry)
@@ -199,36 +202,9 @@ class IndexRun:
 
     def backfill(self) -> None:
         """Add what earlier runs left out because files were offline or the version was older."""
-        refreshed = refresh_metadata(self.writer, partial(self.progress, "read again"))
-        if refreshed:
-            self.report.notes.append(
-                f"{pluralize(refreshed, 'file')} read again for metadata that older versions left out."
-            )
-        corrected = refresh_videos(self.writer, partial(self.progress, "videos"))
-        if corrected:
-            self.report.notes.append(
-                f"{pluralize(corrected, 'video')} of an older version checked, and the times corrected."
-            )
-        space = active_space(self.writer.catalog)
-        if not space.complete:
-            done, waiting = backfill_vectors(
-                self.writer, space, self.writer.embedder, lambda done, total: None
-            )
-            self.writer.spaces.set_complete(space, not waiting)
-            self.report.segments += done
-        if self.writer.settings().tiles:
-            tiles = add_tiles(self.writer, partial(self.progress, "tiles"))
-            self.report.segments += tiles.tile_count
-            if tiles.tile_count:
-                images = pluralize(tiles.image_count, "image")
-                self.report.notes.append(
-                    f"{pluralize(tiles.tile_count, 'tile')} of {images} added, for small objects."
-                )
-            if tiles.failures:
-                images = pluralize(len(tiles.failures), "image")
-                self.report.notes.append(
-                    f"{images} not cut into tiles, and retried later: {tiles.failures[-1]}"
-                )
+        result = run_backfill(self.writer, self.progress)
+        self.report.segments += result.segments
+        self.report.notes += result.notes
 
     def enrich(self) -> None:
         """Run the enabled enrichments: OCR, speech and sound events."""
@@ -296,14 +272,16 @@ class IndexRun:
                 self.screenshot_count += bool(result.decoded.drafts) and is_screenshot(result.entry)
                 if result.missing_extra is not None:
                     self.report.lacking[result.missing_extra] += 1
-                if result.decoded.note is not None:
-                    self.report.partly.append(f"{os.fsdecode(result.entry.path)}: {result.decoded.note}.")
+                name, decoded = os.fsdecode(result.entry.path), result.decoded
+                self.report.partly += [f"{name}: {decoded.note}."] * (decoded.note is not None)
+                self.report.assumed += [f"{name}: {decoded.assumption}."] * (decoded.assumption is not None)
                 yield result
 
     def _add_counts(self, counts: WriteCounts) -> None:
         """Add the counts of a written batch to the report."""
         self.report.added += counts.files["added"]
         self.report.updated += counts.files["updated"]
+        self.report.unchanged += counts.files["unchanged"]
         self.report.failed += counts.files["failed"]
         self.report.segments += counts.segments.total()
         self.report.kinds += counts.segments
@@ -343,7 +321,10 @@ def _register_folders(
     with writer.db.atomic():
         save_settings(writer, options)
         targets = {
-            path: writer.roots.register(path, exclude, options.hidden, options.archives) for path in folders
+            path: writer.roots.register(path)
+            if path not in known and path.startswith(prefixes)  # a part of another of these folders
+            else writer.roots.register(path, exclude, options.hidden, options.archives)
+            for path in sorted(folders)
         }
         for path in known:
             if path not in targets and (not folders or path.startswith(prefixes)):
@@ -363,29 +344,6 @@ def _register_folders(
 
 def _given_patterns(options: IndexOptions) -> Sequence[str] | None:
     return [options.exclude] if isinstance(options.exclude, str) else options.exclude
-
-
-def _unused_pattern_notes(
-    patterns: Sequence[str] | None, targets: Sequence[ScanTarget], used: Collection[str]
-) -> Iterator[str]:
-    """Yield a note for each pattern that has excluded nothing."""
-    for pattern in filter(None, patterns or ()):
-        if not any(resolve_pattern(pattern, target.root_path) in used for target in targets):
-            yield printable(f"--exclude '{pattern}' matches nothing that would be indexed otherwise.")
-
-
-def _partial_file_notes(partly: Sequence[str], writer: LibraryWriter) -> Iterator[str]:
-    """Yield notes on files that were read in part, at most MAX_REPORTED_FILES and a count."""
-    waiting = [
-        f"{os.fsdecode(path)}: {missing:,} of {pluralize(named, 'named image')} "
-        f"{'is' if missing == 1 else 'are'} missing; the captions are kept until the files exist."
-        for path, missing, named in writer.captions.missing_images()
-    ]
-    notes = [*partly, *waiting]
-    yield from map(printable, notes[:MAX_REPORTED_FILES])
-    if len(notes) > MAX_REPORTED_FILES:
-        more = len(notes) - MAX_REPORTED_FILES
-        yield f"{more:,} more files were read only in part; `clew status --errors` lists them."
 
 
 def _count_indexed_vectors(space: Space) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from indexer.operations.report import Report
-from indexer.scan.diff import CatalogFile, Changes
+from indexer.scan.diff import CatalogFile, Changes, accept_touched, read_touched
 from indexer.scan.rules import is_included
 from indexer.scan.targets import ScanTarget
 from indexer.store.roots import Roots
@@ -32,6 +32,32 @@ class MissingFiles:
 def too_many_missing(missing_count: int, known_count: int) -> bool:
     """Return True if so many files are missing that a drive seems to be disconnected."""
     return missing_count > max(MIN_MISSING_FILES, MAX_MISSING_SHARE * known_count)
+
+
+def accept_mass_touch(roots: Roots, target: ScanTarget, changes: Changes) -> list[str]:
+    """Read files of which only the ctime differs, unless they are many; return a note then.
+
+    A backup that is restored, or `chmod -R`, changes the ctime of many files; these are taken as unchanged.
+    """
+    notes = []
+    if too_many_missing(len(changes.touched), _known_count(roots, target, changes, len(changes.touched))):
+        files = pluralize(accept_touched(changes), "file")
+        folder = os.fsdecode(target.folder)
+        notes.append(
+            f"{files} in {folder} have the same size and time, but were copied or restored, or their "
+            "permissions have changed. They are not read again. To do so: "
+            f"clew index --again {shlex.quote(folder)}"
+        )
+    read_touched(changes)
+    roots.save_ctimes(changes.new_ctimes)
+    return [printable(note) for note in notes]
+
+
+def _known_count(roots: Roots, target: ScanTarget, changes: Changes, count: int) -> int:
+    """Return the number of known files of a target; of its root if it is a part with many changes."""
+    if count > MIN_MISSING_FILES and (target.subpath or not target.recursive):
+        return roots.count_files(target.root_id)
+    return changes.known_count
 
 
 def classify_missing(
@@ -93,9 +119,7 @@ def reconcile(
         excluded = {old.id for old in left if exists(target, old.path)}
         report.gone += roots.set_state(sorted(excluded), "gone")
         left = [old for old in left if old.id not in excluded]
-        known_count = changes.known_count
-        if len(left) > MIN_MISSING_FILES and (target.subpath or not target.recursive):
-            known_count = roots.count_files(target.root_id)  # the share of the root, not of a part of it
+        known_count = _known_count(roots, target, changes, len(left))
         states = classify_missing(left, known_count, confirm_gone=confirm_gone)
         roots.set_state(states.offline, "offline")
         report.gone += roots.set_state(states.gone, "gone")

@@ -24,6 +24,7 @@ class Report:
     skipped: Counter[str] = field(default_factory=Counter)  # suffix without a decoder -> files
     lacking: Counter[str] = field(default_factory=Counter)  # missing extra -> files that need it
     partly: list[str] = field(default_factory=list)  # files that were read in part, and the omission
+    assumed: list[str] = field(default_factory=list)  # files of which a decoder assumed something, and what
     notes: list[str] = field(default_factory=list)
     interrupted: bool = False
 

@@ -118,7 +118,8 @@ def _resolve_embedder(writer: LibraryWriter, model: str, options: ModelOptions, 
     if space is not None and space.name != space.model:
         return space_embedder(space, None, notify, arch=options.arch, device=options.device)
     name = resolve.RECOMMENDED_MODEL if model == resolve.AUTO else model
-    return resolve.resolve_embedder(name, arch=options.arch, device=options.device, notify=notify)
+    arch = options.arch or (None if space is None else space.arch)
+    return resolve.resolve_embedder(name, arch=arch, device=options.device, notify=notify)
 
 
 def _compare_spaces(

@@ -30,7 +30,7 @@ def verify_library(
         def load() -> Embedder:
             space = active_space(writer.catalog)
             return embedder or resolve.resolve_embedder(
-                space.model, fingerprint=space.fingerprint, notify=notify
+                space.model, arch=space.arch, fingerprint=space.fingerprint, notify=notify
             )
 
         findings = verify(writer, repair=repair)

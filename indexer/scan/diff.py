@@ -2,9 +2,12 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from indexer.types import FileEntry
+
+# Unchanged files that are read again: none, those that failed earlier or were read in part, or all.
+Reread = Literal["none", "failed", "all"]
 
 
 class UnchangedArchive(NamedTuple):
@@ -29,6 +32,7 @@ class CatalogFile(NamedTuple):
     failed: bool
     retry: bool = False
     partial: bool = False  # a part of it could not be read
+    ctime: int | None = None  # unknown in a library of an earlier version
 
 
 @dataclass(slots=True)
@@ -44,6 +48,8 @@ class Changes:
     """Differences between a scanned folder and the catalog."""
 
     new_or_changed: list[FileEntry] = field(default_factory=list)
+    touched: list[tuple[FileEntry, CatalogFile]] = field(default_factory=list)  # only their ctime differs
+    new_ctimes: list[tuple[int, int]] = field(default_factory=list)  # to store, and the id of the file
     returned: list[int] = field(default_factory=list)  # unchanged files that were offline or gone
     missing: list[CatalogFile] = field(default_factory=list)
     unreadable: list[CatalogFile] = field(default_factory=list)  # in or below a path that cannot be read
@@ -59,13 +65,13 @@ def compare(
     entries: Iterator[FileEntry | UnchangedArchive],
     catalog_files: Callable[[bytes], Iterator[CatalogFile]],
     unchecked: UncheckedPaths,
-    retry: bool,
+    reread: Reread = "none",
 ) -> Changes:
     """Merge files on disk and in the catalog, both in path order; memory grows with the changes only.
 
     `catalog_files(folder)` yields the known files after a folder with its slash, from b"" on: the files of an
-    unchanged archive are skipped by it. `unchecked` is filled while `entries` is consumed. `retry` counts
-    files that failed earlier, or were read in part, as changed.
+    unchanged archive are skipped by it. `unchecked` is filled while `entries` is consumed. Files to
+    `reread` count as changed.
     """
     changes = Changes()
     known = catalog_files(b"")
@@ -89,21 +95,52 @@ def compare(
         else:
             assert isinstance(new, FileEntry)  # the path of an archive ends with a slash
             changes.known_count += old.state != "gone"
-            _compare_entry(new, old, changes, retry)
+            _compare_entry(new, old, changes, reread)
             new, old = next(entries, None), next(known, None)
     _separate_unreadable(changes, unchecked)
     return changes
 
 
-def _compare_entry(new: FileEntry, old: CatalogFile, changes: Changes, retry: bool) -> None:
+def _compare_entry(new: FileEntry, old: CatalogFile, changes: Changes, reread: Reread) -> None:
     """Add a file that is both on disk and in the catalog."""
-    if new[1:] != old[2:6] or old.retry or (retry and (old.failed or old.partial)):
+    if (
+        new[1:5] != old[2:6]
+        or old.retry
+        or reread == "all"
+        or (reread == "failed" and (old.failed or old.partial))
+    ):
         changes.new_or_changed.append(new)
+    elif new.ctime is None or new.ctime == old.ctime:
+        _add_unchanged(old, changes)
+    elif old.ctime is None:
+        changes.new_ctimes.append((new.ctime, old.id))
+        _add_unchanged(old, changes)
     else:
-        changes.failed += old.failed
-        changes.unchanged += not old.failed
-        if old.state != "present":
-            changes.returned.append(old.id)
+        changes.touched.append((new, old))
+
+
+def _add_unchanged(old: CatalogFile, changes: Changes) -> None:
+    changes.failed += old.failed
+    changes.unchanged += not old.failed
+    if old.state != "present":
+        changes.returned.append(old.id)
+
+
+def accept_touched(changes: Changes) -> int:
+    """Count the files of which only the ctime differs as unchanged, and return how many there are."""
+    for new, old in changes.touched:
+        changes.new_ctimes.append((new.ctime or 0, old.id))
+        _add_unchanged(old, changes)
+    count, changes.touched = len(changes.touched), []
+    return count
+
+
+def read_touched(changes: Changes) -> None:
+    """Count the files of which only the ctime differs as changed: other bytes may have this size and time."""
+    if changes.touched:
+        changes.new_or_changed += [new for new, _ in changes.touched]
+        changes.new_or_changed.sort()
+        changes.touched = []
 
 
 def _count_archive(archive: UnchangedArchive, changes: Changes) -> None:

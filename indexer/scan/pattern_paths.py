@@ -13,6 +13,22 @@ def merge_patterns(old: Sequence[str], new: Sequence[str], root: bytes) -> list[
     return list(dict.fromkeys([*kept, *(pattern for pattern in resolved if pattern is not None)]))
 
 
+def patterns_below(patterns: Sequence[str], folder: bytes) -> list[str]:
+    """Return the exclude patterns of a root as those of a folder in it, without those of other folders.
+
+    Patterns with wildcards before the name of the folder ends are kept as they are.
+    """
+    prefix, kept = os.fsdecode(folder) + "/", list[str]()
+    for pattern in patterns:
+        path = pattern.lstrip("/")
+        if path.startswith(prefix):
+            kept.append("/" + path.removeprefix(prefix))
+        elif not pattern.startswith("/") or any(sign in path for sign in "*?["):
+            kept.append(pattern.removeprefix("/") if pattern.startswith("/") else pattern)
+            kept += [path.removeprefix("*/")] * path.startswith("*/")
+    return list(dict.fromkeys(kept))
+
+
 def resolve_pattern(pattern: str, root: bytes) -> str | None:
     """Return a pattern relative to a root; None for a path that is not below it.
 

@@ -17,6 +17,7 @@ class ScanTarget(NamedTuple):
     subpath: bytes = b""  # of the folder under the root
     nested_roots: frozenset[bytes] = frozenset()  # other roots below, as paths under this root
     recursive: bool = True  # False: only the files directly in the folder
+    known_links: tuple[tuple[bytes, bytes], ...] = ()  # real path of a folder, path of the link to it
     name_stems: frozenset[bytes] = frozenset()  # if not empty, only files with these stems (`name_stem`)
 
     @property

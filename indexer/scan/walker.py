@@ -12,11 +12,12 @@ from indexer.decode.registry import describes_other_files
 from indexer.decode.text.caption_rows import HEADER_BYTES, has_captions
 from indexer.decode.text.records import TABLE_SUFFIXES
 from indexer.scan.diff import UnchangedArchive, UncheckedPaths
+from indexer.scan.links import FollowedLinks
 from indexer.scan.mounts import Mount, is_mount, mount_points
 from indexer.scan.rules import IGNORED_FOLDERS, ExcludePatterns, ScanOptions
 from indexer.scan.sidecars import assign_decoders, name_stem
 from indexer.scan.targets import ScanTarget
-from indexer.types import FileEntry, mtime_nanoseconds
+from indexer.types import FileEntry, ctime_nanoseconds, mtime_nanoseconds
 from retrieval.catalog.schema import CATALOG_FILE, INDEX_FOLDER, LIBRARY_FILE_NAMES
 from retrieval.errors import MediaError
 from retrieval.media.archives.archive import archive_suffix
@@ -32,6 +33,7 @@ class Archive(NamedTuple):
     path: bytes
     size: int
     mtime: int  # nanoseconds
+    ctime: int
 
 
 class Folder(NamedTuple):
@@ -53,6 +55,8 @@ class ScanIssues(UncheckedPaths):
     mounts: list[Mount] = field(default_factory=list)
     dangling_links: list[bytes] = field(default_factory=list)
     used_patterns: set[str] = field(default_factory=set)  # exclude patterns that match
+    links: dict[bytes, bytes] = field(default_factory=dict)  # real path of a folder -> link that is followed
+    is_behind_other_link: bool = False  # the folder of the target is walked at another path
 
 
 def walk(
@@ -60,15 +64,17 @@ def walk(
 ) -> Iterator[FileEntry | UnchangedArchive]:
     """Yield the files of a target that have a decoder, in the byte order of their paths.
 
-    A link to a folder is followed once, and only if it leads out of the root: folders inside the root are
-    walked at their own paths. Nested roots are skipped. `list_archive` returns the files of an archive, which
-    is walked as a folder; without it archives are skipped.
+    Links to folders are followed as FollowedLinks says: folders inside the root are walked at their own
+    paths. Nested roots are skipped. `list_archive` returns the files of an archive, which is walked as a
+    folder; without it archives are skipped.
     """
     root = target.root_path
     excluded = ExcludePatterns(target.options.exclude, issues.used_patterns)
-    real_root, followed = os.path.realpath(root), set[tuple[int, int]]()
+    real_root, links = os.path.realpath(root), FollowedLinks(target)
+    issues.links = links.found
     points = mount_points() if target.recursive else frozenset()
-    start = [] if _is_below_loop(target, real_root, followed) else [Folder(target.subpath, False)]
+    issues.is_behind_other_link = not links.follows_parents()
+    start = [] if issues.is_behind_other_link else [Folder(target.subpath, False)]
     stack: list[Iterator[FileEntry | Archive | Folder]] = [iter(start)]
     while stack:
         step = next(stack[-1], None)
@@ -85,7 +91,7 @@ def walk(
             folder, is_link, parent_device = step
             if folder in target.nested_roots or not (target.recursive or folder == target.subpath):
                 continue
-            if not is_link or not _is_loop(os.path.join(root, folder), real_root, followed):
+            if not is_link or links.follows(folder):
                 device = _device(os.path.join(root, folder))
                 if is_link or device != parent_device or os.path.join(real_root, folder) in points:
                     is_link = os.path.islink(os.path.join(root, folder)) if folder else False
@@ -161,7 +167,10 @@ def _file_entries(
             issues.dangling_links += [prefix + name] * _is_dangling(entry)
             continue
         if is_archive and stat.S_ISREG(status.st_mode):
-            yield name + b"/", Archive(prefix + name, status.st_size, mtime_nanoseconds(status))
+            yield (
+                name + b"/",
+                Archive(prefix + name, status.st_size, mtime_nanoseconds(status), ctime_nanoseconds(status)),
+            )
         elif stat.S_ISREG(status.st_mode):
             if describes_other_files(decoder) and not _is_caption_table(entry.path):
                 if _suffix(name) not in TABLE_SUFFIXES:
@@ -176,6 +185,7 @@ def _file_entries(
                     mtime_nanoseconds(status),
                     decoder,
                     None if sidecar_of is None else prefix + sidecar_of,
+                    ctime_nanoseconds(status),
                 ),
             )
 
@@ -205,25 +215,3 @@ def _is_caption_table(path: bytes) -> bool:
 
 def _suffix(name: bytes) -> str:
     return os.path.splitext(name)[1].lower().decode("utf-8", "replace")
-
-
-def _is_below_loop(target: ScanTarget, real_root: bytes, followed: set[tuple[int, int]]) -> bool:
-    """Return True if the path of a target contains a link that a walk of its root does not follow."""
-    parts = target.subpath.split(b"/") if target.subpath else []
-    folders = [os.path.join(target.root_path, *parts[: count + 1]) for count in range(len(parts))]
-    return any(os.path.islink(folder) and _is_loop(folder, real_root, followed) for folder in folders)
-
-
-def _is_loop(folder: bytes, real_root: bytes, followed: set[tuple[int, int]]) -> bool:
-    """Return True if a link leads into the root, above it, or to a folder that another link led to."""
-    target = os.path.realpath(folder)
-    if os.path.commonpath((target, real_root)) in (real_root, target):
-        return True
-    try:
-        status = os.stat(folder)
-    except OSError:
-        return True
-    key = (status.st_dev, status.st_ino)
-    seen = key in followed
-    followed.add(key)
-    return seen

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import sqlite_utils
 
 from indexer.decode.registry import CAPTION_SUFFIXES, DECODER_BY_SUFFIX, describes_other_files
-from indexer.scan.diff import CatalogFile, UnchangedArchive
+from indexer.scan.diff import CatalogFile, Reread, UnchangedArchive
 from indexer.scan.rules import ScanOptions, inclusion_filter
 from indexer.scan.sidecars import assign_archive_decoders
 from indexer.scan.targets import ScanTarget, path_range
 from indexer.scan.walker import Archive, ScanIssues, walk
-from indexer.types import FileEntry, mtime_nanoseconds
+from indexer.types import FileEntry, ctime_nanoseconds, mtime_nanoseconds
 from retrieval.formatting import pluralize
 from retrieval.media.archives.archive import is_archive, list_archive
 from retrieval.media.archives.member import Member
@@ -46,11 +46,11 @@ class ArchiveScan:
         self,
         db: sqlite_utils.Database,
         target: ScanTarget,
-        retry: bool,
+        reread: Reread,
         limits: DecodeLimits = DEFAULT_LIMITS,
         is_complete: Callable[[Archive], bool] = lambda archive: True,
     ) -> None:
-        """Read the known archives. `retry` opens those again that could not be read completely.
+        """Read the known archives. `reread` opens all, or those again that could not be read completely.
 
         Archives that are not `is_complete`, because they are being written, count as unchanged.
         """
@@ -58,14 +58,15 @@ class ArchiveScan:
         self._limits, self._is_complete = limits, is_complete
         self._issues = ScanIssues()
         rows = db.execute(
-            """SELECT path, size, mtime, options_hash, read, failed, error IS NOT NULL FROM archives
+            """SELECT path, size, mtime, ctime, options_hash, read, failed, error IS NOT NULL FROM archives
                 WHERE root = ? AND path >= ? AND path < ?""",
             (target.root_id, *path_range(target.subpath)),
         )
         self._known = {row[0]: row[1:] for row in rows} if target.recursive else {}
-        self._retry = retry
+        self._reread = reread
         self._unchanged = set[bytes]()
         self._opened = list[OpenedArchive]()
+        self._new_ctimes = list[tuple[int, int, bytes]]()
 
     @property
     def error_count(self) -> int:
@@ -81,19 +82,27 @@ class ArchiveScan:
         if os.path.isdir(self.target.folder):
             yield from walk(self.target, issues, self._list if self.target.recursive else None)
         changed = [(self.target.root_id, path) for path in self._known if path not in self._unchanged]
-        if changed:
+        if changed or self._new_ctimes:
             with self.db.atomic():
                 self.db.conn.executemany("DELETE FROM archives WHERE root = ? AND path = ?", changed)
+                self.db.conn.executemany(
+                    "UPDATE archives SET ctime = ? WHERE root = ? AND path = ?", self._new_ctimes
+                )
 
     def _list(self, archive: Archive) -> list[FileEntry | UnchangedArchive]:
         """Return the files of an archive by path. Raises OSError."""
-        size, mtime, options_hash, read_count, failed_count, has_error = self._known.get(
-            archive.path, (None, None, None, 0, 0, False)
+        size, mtime, ctime, options_hash, read_count, failed_count, has_error = self._known.get(
+            archive.path, (None, None, None, None, 0, 0, False)
         )
         same = (size, mtime, options_hash) == (archive.size, archive.mtime, self.options_hash)
-        retry = self._retry and (failed_count or has_error or self._has_partial_files(archive))
-        if (same and not retry) or not self._is_complete(archive):
+        same = same and ctime in (None, archive.ctime)
+        reread = self._reread == "all" or (
+            self._reread == "failed" and (failed_count or has_error or self._has_partial_files(archive))
+        )
+        if (same and not reread) or not self._is_complete(archive):
             self._unchanged.add(archive.path)
+            if same and ctime is None:
+                self._new_ctimes.append((archive.ctime, self.target.root_id, archive.path))
             return [UnchangedArchive(archive.path + b"/", read_count, failed_count, has_error)]
         return [*self._open(archive)]
 
@@ -132,6 +141,7 @@ class ArchiveScan:
                     _member_mtime(member, archive),
                     decoder,
                     None if sidecar_of is None else prefix + sidecar_of,
+                    archive.ctime if member.zip_info is None else None,  # the checksums of a tar are unknown
                 )
             )
         self._opened.append(OpenedArchive(archive, len(entries), "; ".join(listing.problems) or None))
@@ -158,7 +168,9 @@ class ArchiveScan:
                 is_complete = read + failed == opened.file_count + kept and not waiting
                 if is_complete and _is_unchanged(os.path.join(self.target.root_path, archive.path), archive):
                     self.db.execute(
-                        "INSERT OR REPLACE INTO archives VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                        """INSERT OR REPLACE INTO archives
+                                  (root, path, size, mtime, ctime, options_hash, read, failed, error)
+                           VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)""",
                         (self.target.root_id, *archive, self.options_hash, read, failed, opened.error),
                     )
 
@@ -192,7 +204,7 @@ def _member_mtime(member: Member, archive: Archive) -> int:
         if 0 < member.mtime < MAX_TIMESTAMP_SECONDS
         else archive.mtime // NANOSECONDS_PER_SECOND
     )
-    checksum = zlib.crc32(b"%d %d" % archive[1:]) if member.zip_info is None else member.zip_info.CRC
+    checksum = zlib.crc32(b"%d %d" % archive[1:3]) if member.zip_info is None else member.zip_info.CRC
     return seconds * NANOSECONDS_PER_SECOND + checksum % NANOSECONDS_PER_SECOND
 
 
@@ -202,4 +214,5 @@ def _is_unchanged(path: bytes, archive: Archive) -> bool:
         status = os.stat(path)
     except OSError:
         return False
-    return (status.st_size, mtime_nanoseconds(status)) == archive[1:]
+    times = mtime_nanoseconds(status), ctime_nanoseconds(status)
+    return (status.st_size, *times) == archive[1:]

@@ -1,16 +1,21 @@
 """Write contents and their metadata."""
 
+import json
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import asdict
 
+import numpy as np
 import sqlite_utils
 
+from indexer.decode.base import DecodedFile
 from indexer.decode.metadata.properties import METADATA_VERSION
 from indexer.decode.video.correction import VIDEO_VERSION
 from indexer.store.analyses import set_progress
-from retrieval.types import MediaProperties
+from retrieval.catalog.schema import vectors_table
+from retrieval.types import MediaProperties, Vectors
 
+MAX_DIFFERENCE = 0.002  # of the elements of a vector that is stored in 16 bits
 METADATA_DECODERS = ("picture", "caption")  # whose contents are decoded again when the version changes
 
 
@@ -31,10 +36,41 @@ class Contents:
             set_progress(self.db.conn, int(row[0]), "scenes", VIDEO_VERSION)
         return int(row[0])
 
+    def exists(self, content: int) -> bool:
+        """Return True unless a content was purged."""
+        return self.db.execute("SELECT 1 FROM contents WHERE id = ?", (content,)).fetchone() is not None
+
+    def is_same(self, content: int, decoded: DecodedFile, space_id: int, first_vectors: Vectors) -> bool:
+        """Return True if what is stored of a content is a decoded file: note, segments and first vectors."""
+        execute = self.db.conn.execute
+        query = """SELECT kind, text, start, "end", page, box, caption_target FROM segments
+                    WHERE content = ? AND origin = 'file' ORDER BY ordinal"""
+        drafts = [
+            (d.kind, d.text, d.start, d.end, d.page, d.box and json.dumps(d.box), d.caption_target)
+            for d in decoded.drafts
+        ]
+        (note,) = execute("SELECT note FROM contents WHERE id = ?", (content,)).fetchone()
+        if decoded.note != note or execute(query, (content,)).fetchall() != drafts:
+            return False
+        query = f"""SELECT vector FROM segments s LEFT JOIN {vectors_table(space_id)} v ON v.segment = s.id
+                     WHERE content = ? AND origin = 'file' ORDER BY ordinal"""
+        return all(
+            vector is not None and np.allclose(np.frombuffer(vector, np.float16), new, atol=MAX_DIFFERENCE)
+            for draft, (vector,), new in zip(
+                decoded.drafts, execute(query, (content,)), first_vectors, strict=False
+            )
+            if draft.has_vector
+        )
+
     def update_metadata(self, batch: Sequence[tuple[int, MediaProperties]]) -> None:
-        """Commit the metadata of contents that were decoded again, and the times of their files."""
+        """Commit the metadata of contents that were decoded again, and the times of their files.
+
+        Contents that were purged meanwhile are left out.
+        """
         with self.db.atomic():
             for content, details in batch:
+                if not self.exists(content):
+                    continue
                 self.write_properties(content, details)
                 set_progress(self.db.conn, content, "metadata", str(METADATA_VERSION))
                 self._update_file_times(content)

@@ -4,15 +4,17 @@ import json
 import os
 import re
 import shlex
-from collections.abc import Collection, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import cast
 
 import sqlite_utils
 
+from indexer.decode.reader import ReadResult
 from indexer.scan.diff import CatalogFile
-from indexer.scan.pattern_paths import merge_patterns
+from indexer.scan.pattern_paths import merge_patterns, patterns_below
 from indexer.scan.rules import ScanOptions, is_included
 from indexer.scan.sidecars import name_stem
 from indexer.scan.targets import ScanTarget, is_empty_or_missing, path_range, subpath_of
@@ -20,7 +22,7 @@ from indexer.store.contents import update_capture_time
 from retrieval.errors import LibraryError
 
 _CATALOG_FILES = """SELECT id, path, size, mtime, decoder, sidecar_of, state, error IS NOT NULL, retry,
-                   content IN (SELECT id FROM contents WHERE note IS NOT NULL)
+                   content IN (SELECT id FROM contents WHERE note IS NOT NULL), ctime
               FROM files WHERE root = ?"""
 
 
@@ -51,24 +53,24 @@ class Roots:
     ) -> ScanTarget:
         """Return the scan target of a folder: a root, a part of a root that includes it, or a new root.
 
-        Options that are None keep their saved values; patterns are added (`merge_patterns`). Raises
-        LibraryError if options are given for a part of a root.
+        Options that are None keep their saved values; patterns are added (`merge_patterns`). A part of a root
+        that gets options becomes a root of its own, with its known files and the options of the other root.
         """
         roots = sorted(self.all(), key=lambda root: -len(root.root_path))
         own = next((root for root in roots if root.root_path == path), None)
+        parent, subpath = None, b""
         for root in roots if own is None else ():  # the innermost first
-            subpath = subpath_of(path, root.root_path)
-            if subpath and is_included(root.options, subpath):
-                if exclude is None and hidden is None and archives is None:
-                    return root._replace(
-                        subpath=subpath, nested_roots=self._nested_roots(root.root_path, roots)
-                    )
-                folder = os.fsdecode(root.root_path)
-                raise LibraryError(
-                    f"{os.fsdecode(path)} is part of the indexed folder {folder}, which has one set of "
-                    f"options. Change the options of {folder} instead."
-                )
-        old = ScanOptions() if own is None else own.options
+            inner_path = subpath_of(path, root.root_path)
+            if inner_path and is_included(root.options, inner_path):
+                parent, subpath = root, inner_path
+                break
+        if parent is not None and exclude is None and hidden is None and archives is None:
+            nested = self._nested_roots(parent.root_path, roots)
+            return parent._replace(subpath=subpath, nested_roots=nested)
+        if parent is not None:
+            old = parent.options._replace(exclude=patterns_below(parent.options.exclude, subpath))
+        else:
+            old = ScanOptions() if own is None else own.options
         options = ScanOptions(
             exclude=old.exclude if exclude is None else merge_patterns(old.exclude, exclude, path),
             hidden=old.hidden if hidden is None else hidden,
@@ -78,10 +80,39 @@ class Roots:
         row = {"path": path, "options": json.dumps(options._asdict()), "state": "present"}
         if own is None:
             id_ = cast(int, self.db.table("roots").insert(row, pk="id").last_pk)
+            if parent is not None:
+                self._move_files(parent.root_id, subpath, id_)
         else:
             id_ = own.root_id
             self.db.table("roots").update(id_, {"options": row["options"]})
-        return ScanTarget(id_, path, options, nested_roots=self._nested_roots(path, roots))
+        return ScanTarget(
+            id_,
+            path,
+            options,
+            nested_roots=self._nested_roots(path, roots),
+            known_links=() if own is None else own.known_links,
+        )
+
+    def _move_files(self, root: int, folder: bytes, new_root: int) -> None:
+        """Move the known files in a folder of a root to a root of their own, within a transaction."""
+        execute, bounds = self.db.conn.execute, path_range(folder)
+        execute(
+            """UPDATE files SET root = ?1, path = substr(path, ?3), sidecar_of = substr(sidecar_of, ?3),
+                      retry = max(retry, decoder = 'table')  -- its captions name images of this root now
+                WHERE root = ?2 AND path >= ?4 AND path < ?5""",
+            (new_root, root, len(folder) + 2, *bounds),
+        )
+        for table in ("archives", "mounts", "unreadable", "links"):
+            execute(
+                f"""UPDATE {table} SET root = ?1, path = substr(path, ?3)
+                     WHERE root = ?2 AND path >= ?4 AND path < ?5""",
+                (new_root, root, len(folder) + 2, *bounds),
+            )
+        execute(
+            """UPDATE roots SET last_file = o.last_file FROM (SELECT last_file FROM roots WHERE id = ?) o
+                WHERE id = ?""",
+            (root, new_root),
+        )
 
     def target_at(self, path: bytes, *, recursive: bool) -> ScanTarget | None:
         """Return the scan target of a folder in a root, or None if it is excluded or in no root."""
@@ -98,7 +129,28 @@ class Roots:
     def all(self) -> list[ScanTarget]:
         """Return every root."""
         rows = self.db.query("SELECT id, path, options FROM roots")
-        return [ScanTarget(row["id"], row["path"], ScanOptions(**json.loads(row["options"]))) for row in rows]
+        links = defaultdict[int, list[tuple[bytes, bytes]]](list)
+        for root, *link in self.db.execute("SELECT root, folder, path FROM links").fetchall():
+            links[root].append((link[0], link[1]))
+        return [
+            ScanTarget(
+                row["id"],
+                row["path"],
+                ScanOptions(**json.loads(row["options"])),
+                known_links=tuple(links[row["id"]]),
+            )
+            for row in rows
+        ]
+
+    def save_links(self, target: ScanTarget, links: Mapping[bytes, bytes]) -> None:
+        """Store the links that a walk of a target has followed: the real paths of folders -> links.
+
+        Others stay: their drive may be away, and they are checked before they are used.
+        """
+        rows = [(target.root_id, *link) for link in links.items() if link not in target.known_links]
+        if rows:
+            with self.db.atomic():
+                self.db.conn.executemany("INSERT OR REPLACE INTO links VALUES (?, ?, ?)", rows)
 
     def _nested_roots(self, path: bytes, roots: Sequence[ScanTarget]) -> frozenset[bytes]:
         """Return the roots below this one, relative to it."""
@@ -153,6 +205,44 @@ class Roots:
             for image in self._images_of_sidecars(changed):
                 update_capture_time(self.db.conn, *image)
         return len(changed)
+
+    def save_ctimes(self, ctimes: Sequence[tuple[int, int]]) -> None:
+        """Store the ctime of files by their ids."""
+        if ctimes:
+            with self.db.atomic():
+                self.db.conn.executemany("UPDATE files SET ctime = ? WHERE id = ?", ctimes)
+
+    def write_file(self, root: int, read_result: ReadResult, content: int | None) -> tuple[int, str]:
+        """Insert or update the row of a file, within a transaction; return its id and what has changed.
+
+        That is "added", "updated", or "unchanged" if size, time and content are those that were stored. A
+        file that was gone is new if they differ.
+        """
+        entry, execute = read_result.entry, self.db.conn.execute
+        key = (root, entry.path)
+        query = """SELECT size, mtime, decoder, sidecar_of, content, error, retry FROM files
+                    WHERE root = ? AND path = ?"""
+        old = execute(query, key).fetchone()
+        is_same = old == (*entry[1:5], content, read_result.error, False)
+        if not is_same:
+            execute("DELETE FROM files WHERE root = ? AND path = ? AND state = 'gone'", key)
+            old = execute(query, key).fetchone()
+        row = execute(
+            """INSERT INTO files (root, path, size, mtime, decoder, sidecar_of, ctime, content, error, time,
+                                  state, retry)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9,
+                       coalesce((SELECT taken FROM contents WHERE id = ?8), ?10),
+                       'present', ?11)
+               ON CONFLICT (root, path) DO UPDATE SET size = ?3, mtime = ?4, ctime = ?7, error = ?9,
+                       retry = ?11, state = 'present', decoder = iif(?11, decoder, ?5),
+                       sidecar_of = iif(?11, sidecar_of, ?6),
+                       content = iif(?11 OR (?9 IS NOT NULL AND size = ?3 AND mtime = ?4
+                                             AND coalesce(ctime = ?7, TRUE)), content, ?8),
+                       time = iif(?11, time, excluded.time)
+               RETURNING id""",
+            (root, *entry, content, read_result.error, read_result.modified_time, read_result.transient),
+        ).fetchone()
+        return row[0], "added" if old is None else "unchanged" if is_same else "updated"
 
     def _images_of_sidecars(self, files: Sequence[int]) -> list[tuple[int, bytes]]:
         """Return the roots and paths of the images that these files describe."""

@@ -58,6 +58,7 @@ class Spaces:
             "dim": embedder.dim,
             "parts": json.dumps(dict(embedder.parts)),
             "complete": int(complete),
+            "arch": getattr(embedder, "arch", None),
         }
         id_ = int(str(self.db.table("spaces").insert(space, pk="id").last_pk))
         self.db.execute(
@@ -66,8 +67,15 @@ class Spaces:
         )
         return id_
 
+    def save_arch(self, space: Space, embedder: Embedder) -> None:
+        """Store the architecture of the embedder of a space, which earlier versions did not."""
+        arch = getattr(embedder, "arch", None)
+        if arch is not None and arch != space.arch:
+            with self.db.atomic():
+                self.db.execute("UPDATE spaces SET arch = ? WHERE id = ?", (arch, space.id))
+
     def write_vectors(self, space: Space, segments: Sequence[int], vectors: Vectors) -> None:
-        """Commit the missing vectors of segments.
+        """Commit the missing vectors of segments that exist, unless another process has written them.
 
         Indexes and tags do not include them, so the first of these segments and all later ones become
         unindexed and untagged.
@@ -78,7 +86,9 @@ class Spaces:
             for table, column, key in (("spaces", "indexed_to", "id"), ("labels", "tagged_to", "space"))
         ]
         with self.db.atomic():
-            self.db.conn.executemany(f"INSERT INTO {vectors_table(space.id)} VALUES (?, ?)", rows)
+            query = f"""INSERT OR IGNORE INTO {vectors_table(space.id)}
+                        SELECT id, ?2 FROM segments WHERE id = ?1"""
+            self.db.conn.executemany(query, rows)
             for reach in reaches:
                 self.db.execute(reach, (min(segments) - 1, space.id))
 
@@ -141,7 +151,7 @@ def space_embedder(
 ) -> Embedder:
     """Return the given embedder, or that of the space's model; raises SpaceMismatch and EmbedderError."""
     embedder = embedder or resolve_embedder(
-        space.model, arch=arch, device=device, fingerprint=space.fingerprint, notify=notify
+        space.model, arch=arch or space.arch, device=device, fingerprint=space.fingerprint, notify=notify
     )
     if embedder.fingerprint != space.fingerprint:
         differences = describe_differences(space.parts, embedder.parts)

@@ -4,7 +4,7 @@ import json
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
@@ -58,7 +58,7 @@ class FileChunk:
 
 @dataclass(frozen=True, slots=True)
 class WriteCounts:
-    """Counts of a transaction: files added, updated and failed, and new segments by kind."""
+    """Counts of a transaction: files added, updated, unchanged and failed, and new segments by kind."""
 
     files: Counter[str] = field(default_factory=Counter)
     segments: Counter[str] = field(default_factory=Counter)
@@ -84,6 +84,7 @@ class LibraryWriter:
         self.folder, self.batch_limits, self.decode_limits = folder, batch_limits, decode_limits
         self._embedder_factory = embedder_factory
         self._read_again = set[int]()  # contents that this writer has read
+        self._confirmed = set[int]()  # contents read in part of which a new reading gave the same
 
     def __enter__(self) -> Self:
         """Lock the library, migrate its tables, and find or create the space of the embedder."""
@@ -142,7 +143,17 @@ class LibraryWriter:
         if has_changed:
             differences = describe_differences(space.parts, self.embedder.parts)
             raise SpaceMismatch(self.embedder.name, space.name, differences)
+        self.spaces.save_arch(space, self.embedder)
         return space.id
+
+    def writing(self) -> AbstractContextManager[Self]:
+        """Return this writer, which stays locked."""
+        return nullcontext(self)
+
+    @property
+    def wants_thumbnails(self) -> bool:
+        """Return True if there is space for thumbnails."""
+        return self.thumbnails.is_accepting
 
     @property
     def connection(self) -> sqlite3.Connection:
@@ -172,8 +183,7 @@ class LibraryWriter:
                 failed = chunk.read_result.error is not None
                 content = None if failed else self._write_content(chunk, counts.segments, new_thumbnails)
                 if chunk.is_last:
-                    is_new = self._write_file(root, chunk.read_result, content)
-                    counts.files["failed" if failed else "added" if is_new else "updated"] += 1
+                    counts.files[self._write_file(root, chunk.read_result, content)] += 1
         self.thumbnails.save(new_thumbnails)
         return counts
 
@@ -191,8 +201,11 @@ class LibraryWriter:
         row = execute(query, key).fetchone() or (self.contents.insert(*key, decoded.properties), None, None)
         id_, is_new = int(row[0]), row[1] is None
         if row[1] is not None and row[2] is not None and chunk.drafts and id_ not in self._read_again:
-            self._empty_content(id_, decoded.properties)
-            is_new = True
+            if id_ in self._confirmed or self.contents.is_same(id_, decoded, self.space_id, chunk.vectors):
+                self._confirmed.add(id_)
+            else:
+                self._empty_content(id_, decoded.properties)
+                is_new = True
         if is_new:
             self._read_again.add(id_)
             stored = execute("SELECT count(*) FROM segments WHERE content = ?", (id_,)).fetchone()[0]
@@ -204,8 +217,8 @@ class LibraryWriter:
                     new_thumbnails.append(NewThumbnail(ThumbnailKey(segment, *key, ordinal), draft.thumbnail))
             if chunk.is_last:
                 count = chunk.first_ordinal + len(chunk.drafts)
-                query = "UPDATE contents SET segments = ?, note = ? WHERE id = ?"
-                execute(query, (count, decoded.note, id_))
+                query = "UPDATE contents SET segments = ?, note = ?, assumption = ? WHERE id = ?"
+                execute(query, (count, decoded.note, decoded.assumption, id_))
         return id_
 
     def _empty_content(self, content: int, properties: MediaProperties) -> None:
@@ -250,20 +263,20 @@ class LibraryWriter:
     ) -> Counter[str]:
         """Commit results of an analysis with the vectors of their drafts, (n, d); count new segments by kind.
 
-        The results that another version has left in these contents are deleted. Contents that were purged
-        meanwhile are left out.
+        The results that another version has left in these contents are deleted. Contents that were purged or
+        analyzed by another process meanwhile are left out.
         """
         new_segments, start, db = Counter[str](), 0, self.db.conn
-        query = "SELECT version FROM analyses WHERE content = ? AND analysis = ?"
+        query = "SELECT version, progress FROM analyses WHERE content = ? AND analysis = ?"
         with self.db.atomic():
             for result in results:
                 row = db.execute(query, (result.content, analysis)).fetchone()
-                if row is not None and row[0] != version:
-                    self._delete_results(analysis, result.content)
                 end = start + len(result.drafts)
-                if db.execute("SELECT 1 FROM contents WHERE id = ?", (result.content,)).fetchone() is None:
+                if not self.contents.exists(result.content) or row == (version, None):
                     start = end
                     continue
+                if row is not None and row[0] != version:
+                    self._delete_results(analysis, result.content)
                 self._append_segments(result.content, analysis, result.drafts, vectors[start:end])
                 set_progress(db, result.content, analysis, version, result.progress)
                 new_segments.update("part" if draft.is_image_part else draft.kind for draft in result.drafts)
@@ -312,32 +325,18 @@ class LibraryWriter:
         query = "UPDATE contents SET segments = segments + ? WHERE id = ?"
         self.db.conn.execute(query, (len(drafts), content))
 
-    def _write_file(self, root: int, read_result: ReadResult, content: int | None) -> bool:
-        """Insert or update the row of a file; return True if its path is new."""
-        entry, key = read_result.entry, (root, read_result.entry.path)
-        self.db.conn.execute("DELETE FROM files WHERE root = ? AND path = ? AND state = 'gone'", key)
-        query = "SELECT 1 FROM files WHERE root = ? AND path = ?"
-        is_new = self.db.conn.execute(query, key).fetchone() is None
-        row = self.db.conn.execute(
-            """INSERT INTO files (root, path, size, mtime, decoder, sidecar_of, content, error, time,
-                                  state, retry)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8,
-                       coalesce((SELECT taken FROM contents WHERE id = ?7), ?9),
-                       'present', ?10)
-               ON CONFLICT (root, path) DO UPDATE SET size = ?3, mtime = ?4, error = ?8, retry = ?10,
-                       state = 'present', decoder = iif(?10, decoder, ?5),
-                       sidecar_of = iif(?10, sidecar_of, ?6),
-                       content = iif(?10 OR (?8 IS NOT NULL AND size = ?3 AND mtime = ?4), content, ?7),
-                       time = iif(?10, time, excluded.time)
-               RETURNING id""",
-            (root, *entry, content, read_result.error, read_result.modified_time, read_result.transient),
-        ).fetchone()
+    def _write_file(self, root: int, read_result: ReadResult, content: int | None) -> str:
+        """Insert or update the row of a file; return "failed", "added", "updated" or "unchanged"."""
+        entry = read_result.entry
+        file, change = self.roots.write_file(root, read_result, content)
         if describes_other_files(entry.decoder) and not read_result.transient:
-            self.captions.save_links(row[0], entry.path, content)
-        elif not is_new and not read_result.transient:  # it may have been a table of captions
-            self.captions.delete_links(row[0])
+            self.captions.save_links(file, entry.path, content)
+        elif change != "added" and not read_result.transient:  # it may have been a table of captions
+            self.captions.delete_links(file)
         update_capture_time(self.db.conn, root, entry.sidecar_of or entry.path)
-        return is_new
+        if read_result.error is not None:
+            return "failed"
+        return "updated" if change == "unchanged" and content in self._read_again else change
 
     def settings(self) -> LibrarySettings:
         """Return the settings, including those that the open transaction has changed."""

@@ -1,16 +1,15 @@
-"""Run the enabled analyses in a thread, and lock the library only while their results are written."""
+"""Run backfill and analyses in a thread, and lock the library only while their results are written."""
 
 import sqlite3
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
-from contextlib import closing
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from threading import Event, Lock, Thread
 
 from indexer.enrich.runner import run_enrichment
+from indexer.operations.backfill import run_backfill
 from indexer.operations.options import IndexOptions
-from indexer.store.analyses import Analysis, PartialResult
 from indexer.store.writer import LibraryWriter
 from indexer.types import DEFAULT_BATCH_LIMITS, Notify, no_progress
 from retrieval.catalog.reader import Catalog
@@ -18,7 +17,7 @@ from retrieval.catalog.settings import LibrarySettings
 from retrieval.embedders.base import Embedder
 from retrieval.errors import ClewError, LibraryBusy
 from retrieval.media.limits import DEFAULT_LIMITS
-from retrieval.types import Space, Vectors
+from retrieval.types import Space
 
 BUSY_RETRY_SECONDS = 0.2  # until the next attempt if another process writes the library
 MAX_END_SECONDS = 1.0  # for a unit in hand at the end of the watch
@@ -43,19 +42,33 @@ class UnlockedLibrary:
         """Return the settings at the start of the analyses."""
         return self._settings
 
-    def save_results(
-        self, analysis: Analysis, version: str, results: Sequence[PartialResult], vectors: Vectors
-    ) -> Counter[str]:
-        """Commit results; raises CancelledError if the model or the enabled analyses have changed."""
-        while not self._stop.is_set():
-            try:
-                with self._mutex, LibraryWriter(self.catalog.folder, self._embedder_of) as writer:
-                    if writer.settings() != self._settings:
-                        raise CancelledError
-                    return writer.save_results(analysis, version, results, vectors)
-            except LibraryBusy:
+    @property
+    def wants_thumbnails(self) -> bool:
+        """Return True if thumbnails are enabled."""
+        return self._settings.thumbnails_max_bytes > 0
+
+    @contextmanager
+    def writing(self) -> Iterator[LibraryWriter]:
+        """Lock the library; raises CancelledError if the model or the settings have changed."""
+        with ExitStack() as locks:
+            writer = self._lock(locks)
+            while writer is None:
                 self._stop.wait(BUSY_RETRY_SECONDS)
-        raise CancelledError
+                writer = self._lock(locks)
+            if writer.settings() != self._settings:
+                raise CancelledError
+            yield writer
+
+    def _lock(self, locks: ExitStack) -> LibraryWriter | None:
+        """Return a writer; None if another process writes. Raises CancelledError on a stop."""
+        if self._stop.is_set():
+            raise CancelledError
+        locks.enter_context(self._mutex)
+        try:
+            return locks.enter_context(LibraryWriter(self.catalog.folder, self._embedder_of))
+        except LibraryBusy:
+            locks.close()
+            return None
 
     def _embedder_of(self, space: Space | None) -> Embedder:
         if space is None or space.fingerprint != self.embedder.fingerprint:
@@ -95,6 +108,11 @@ class BackgroundAnalysis:
         try:
             with closing(Catalog.open(self._library)) as catalog:
                 library = UnlockedLibrary(catalog, embedder, self.mutex, self._stop)
+                backfilled = run_backfill(library, no_progress, self._stop)
+                for line in backfilled.notes:
+                    self._notify(line)
+                if backfilled.segments:
+                    on_results()
                 result = run_enrichment(
                     library,
                     no_progress,

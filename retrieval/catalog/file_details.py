@@ -58,6 +58,7 @@ def file_details(catalog: Catalog, file: Path | int) -> FileDetails:
         size=row["size"],
         time=row["time"],
         error=row["error"],
+        assumption=None if own is None else _assumption(catalog, own),
         **properties,
         keywords=tuple(found[0] for found in keywords),
         labels=_labels(catalog, own),
@@ -67,6 +68,11 @@ def file_details(catalog: Catalog, file: Path | int) -> FileDetails:
         copies=tuple(decode_path(found["absolute"]) for found in copies),
         segments=tuple(map(_segment, segments)),
     )
+
+
+def _assumption(catalog: Catalog, content: int) -> str | None:
+    row = catalog.db.execute("SELECT assumption FROM contents WHERE id = ?", (content,)).fetchone()
+    return row[0]  # type: ignore[no-any-return]
 
 
 def _find_segment_file(catalog: Catalog, segment: int) -> sqlite3.Row:

@@ -5,9 +5,7 @@ per space, `vectors_ID`, so that a vector is found by its segment and a space ca
 """
 
 from retrieval.catalog.keyword_tables import COMPOSED_KEYWORD_TABLES, KEYWORD_TABLES
-
-# The tables that filters and the backgrounds of calibrations are read from.
-COUNTED_TABLES = ("roots", "files", "contents", "segments", "keywords", "tags", "captions", "backgrounds")
+from retrieval.catalog.schema import ASSUMPTIONS, CHANGE_COUNT, CHANGE_TIMES, FOLLOWED_LINKS
 
 MIGRATIONS: dict[str, tuple[str, ...]] = {
     "1-library": (
@@ -383,15 +381,10 @@ MIGRATIONS: dict[str, tuple[str, ...]] = {
         """ALTER TABLE roots ADD COLUMN last_file INTEGER NOT NULL DEFAULT 0""",
         """UPDATE roots SET last_file = (SELECT coalesce(max(id), 0) FROM files)""",
     ),
-    "24-change-count": (
-        # The number of changes to the counted tables. What was read of them is correct while it is equal.
-        """CREATE TABLE change_count (changes INTEGER NOT NULL) STRICT""",
-        """INSERT INTO change_count VALUES (0)""",
-        *(
-            f"""CREATE TRIGGER {table}_count_{event.lower()} AFTER {event} ON {table} BEGIN
-                UPDATE change_count SET changes = changes + 1; END"""
-            for table in COUNTED_TABLES
-            for event in ("INSERT", "UPDATE", "DELETE")
-        ),
-    ),
+    "24-change-count": CHANGE_COUNT,
+    "25-change-times": CHANGE_TIMES,
+    "26-followed-links": FOLLOWED_LINKS,
+    "27-assumptions": ASSUMPTIONS,
+    # The architecture of local weights that the user named; the cache of models may be deleted.
+    "28-architectures": ("""ALTER TABLE spaces ADD COLUMN arch TEXT""",),
 }

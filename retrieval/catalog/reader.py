@@ -87,7 +87,7 @@ class Catalog:
         columns = ", ".join(field.name for field in fields(IndexFile))
         query = f"SELECT {columns} FROM indexes WHERE space = ? ORDER BY kind"
         files = tuple(IndexFile(*file) for file in self.db.execute(query, (row["id"],)))
-        known = {key: row[key] for key in ("id", "name", "model", "fingerprint", "dim")}
+        known = {key: row[key] for key in ("id", "name", "model", "fingerprint", "dim", "arch")}
         return Space(
             **known,
             indexed_to=row["indexed_to"],

@@ -1,4 +1,4 @@
-"""Names of the files and tables of a library."""
+"""Names of the files and tables of a library, and statements of migrations."""
 
 CATALOG_FILE = "catalogue.sqlite"
 INDEX_FOLDER = "indexes"  # can be rebuilt
@@ -20,6 +20,45 @@ DECODERS_OF_OTHER_FILES = ("table",)
 DESCRIBES_ITSELF = f"decoder NOT IN ({', '.join(map(repr, DECODERS_OF_OTHER_FILES))})"  # a condition on files
 
 HAS_NO_VECTOR = "s.kind = 'audio' AND s.text IS NULL"  # a sound without tags says nothing
+
+
+# The tables that filters and the backgrounds of calibrations are read from.
+COUNTED_TABLES = ("roots", "files", "contents", "segments", "keywords", "tags", "captions", "backgrounds")
+CHANGE_COUNT = (
+    # The number of changes to the counted tables. What was read of them is correct while it is equal.
+    """CREATE TABLE change_count (changes INTEGER NOT NULL) STRICT""",
+    """INSERT INTO change_count VALUES (0)""",
+    *(
+        f"""CREATE TRIGGER {table}_count_{event.lower()} AFTER {event} ON {table} BEGIN
+            UPDATE change_count SET changes = changes + 1; END"""
+        for table in COUNTED_TABLES
+        for event in ("INSERT", "UPDATE", "DELETE")
+    ),
+)
+CHANGE_TIMES = (
+    # When content or status was last changed, in nanoseconds: a file of the same size and mtime may have
+    # other bytes. NULL for files in zip archives, and until the next scan for those of earlier versions.
+    """ALTER TABLE files ADD COLUMN ctime INTEGER""",
+    """ALTER TABLE archives ADD COLUMN ctime INTEGER""",
+)
+FOLLOWED_LINKS = (
+    # The links to folders outside of a root that are followed, one for each folder.
+    """CREATE TABLE links (
+        root INTEGER NOT NULL REFERENCES roots (id) ON DELETE CASCADE,
+        folder BLOB NOT NULL,                  -- the real path
+        path BLOB NOT NULL,                    -- of the link, under the root
+        PRIMARY KEY (root, folder)
+    ) STRICT, WITHOUT ROWID""",
+)
+ASSUMPTIONS = (
+    # What a decoder assumed, such as an encoding; earlier it was in the note on what was left out.
+    """ALTER TABLE contents ADD COLUMN assumption TEXT""",
+    """UPDATE contents SET assumption = substr(note, instr(note, 'declares no encoding')),
+               note = nullif(rtrim(substr(note, 1, instr(note, 'declares no encoding') - 1), '; '), '')
+         WHERE instr(note, 'declares no encoding') > 0""",
+    """UPDATE contents SET assumption = note || coalesce('; ' || assumption, ''), note = NULL
+         WHERE note LIKE 'no frame rate in it; its times assume % frames a second'""",
+)
 
 
 def vectors_table(space_id: int) -> str:

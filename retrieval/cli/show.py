@@ -58,6 +58,7 @@ def describe_file(details: FileDetails) -> str:
     """Return a line for each property, keyword, caption and segment."""
     rows = [("File", relative_path(details.path) + " (offline)" * details.offline)]
     rows += [("Error", details.error)] if details.error else []
+    rows += [("Assumed", details.assumption)] if details.assumption else []
     rows += [("Taken", details.taken.replace("T", " ") + (details.zone or ""))] if details.taken else []
     rows += [("Modified", details.time.replace("T", " "))] if not details.taken else []
     size = [format_bytes(details.size)]

@@ -44,6 +44,7 @@ class OpenClipEmbedder:
         self.prepared, self.device = prepared, device
         self.name, self.fingerprint = manifest.name, manifest.fingerprint
         self.parts: Mapping[str, str] = manifest.parts
+        self.arch = manifest.arch
         self.dim, self.max_tokens = manifest.dim, manifest.frame.max_tokens
         self.min_image_side = 2 * max(manifest.preprocessing.size)
         self.choice = prepared.choice(device) or PrecisionChoice(device, "float32", {}, 1.0)

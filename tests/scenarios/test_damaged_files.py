@@ -3,8 +3,10 @@
 import io
 import os
 import shutil
+import sqlite3
 import threading
 from collections import Counter
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -18,12 +20,14 @@ from indexer.decode.text.encoding import decode_text
 from indexer.store.analyses import locate, pending_contents
 from indexer.store.writer import LibraryWriter
 from retrieval import Library
+from retrieval.catalog.schema import CATALOG_FILE
 from retrieval.errors import MediaError
 from retrieval.media.av.container import MEDIA_FORMATS, open_container
 from retrieval.media.images.loader import load_image
 from retrieval.media.limits import DecodeLimits
 from tests.support import audio_files, document_files, image_files, video_files
 from tests.support.archive_files import write_archive
+from tests.support.catalog import downgrade_catalog
 from tests.support.files import draw_image, write_text
 from tests.support.image_files import RED, encode_image, solid_image
 from tests.support.toy_embedder import ToyEmbedder
@@ -382,3 +386,57 @@ def test_unreadable_folder_is_listed_until_it_can_be_read(folder, index, place, 
     monkeypatch.undo()
     index(folder)
     assert reasons(place, toy)[0] == {}
+
+
+def segment_ids(place) -> list[tuple]:
+    with closing(sqlite3.connect(place / CATALOG_FILE)) as db:
+        return db.execute("SELECT id, content, ordinal, text FROM segments ORDER BY id").fetchall()
+
+
+def test_retry_of_what_cannot_be_repaired_keeps_its_segments(tmp_path, index, place, toy, failing_pages):
+    write_text(tmp_path / "root" / "a.txt", "red blue green")
+    write_text(tmp_path / "root" / "copy.txt", "red blue green")
+    index(tmp_path / "root")
+    before = segment_ids(place)
+    for _ in range(2):
+        report = index(retry=True)
+        assert (report.unchanged, report.updated, report.segments) == (2, 0, 0)
+        assert segment_ids(place) == before
+    failing_pages.clear()
+    failing_pages.add(0)  # other pages
+    assert index(retry=True).segments == 2
+    assert segment_ids(place) != before
+    assert verify_library(place).errors == []
+
+
+def test_detected_encoding_is_no_partial_read(tmp_path, index, place, toy, monkeypatch):
+    path = tmp_path / "root" / "film.ru.srt"
+    path.parent.mkdir()
+    path.write_bytes("1\n00:00:01,000 --> 00:00:02,000\nДа, red\n".encode("cp1251"))
+    report = index(tmp_path / "root")
+    assert report.notes == ["film.ru.srt: declares no encoding, and is read as cp1251."]
+    assert reasons(place, toy) == ({}, 0)
+    with Library.open(place, embedder=toy) as library:
+        assert library.details(path).assumption == "declares no encoding, and is read as cp1251"
+        assert [segment.text for segment in library.details(path).segments] == ["Да, red"]
+    monkeypatch.setattr("indexer.decode.reader._hash", lambda *args: pytest.fail("read again"))
+    assert index(retry=True).unchanged == 1
+
+
+def test_detected_encodings_of_an_earlier_version_are_no_partial_reads(tmp_path, index, place, toy):
+    for name in ("a.txt", "b.txt", "c.txt"):
+        write_text(tmp_path / "root" / name, name)
+    index(tmp_path / "root")
+    downgrade_catalog(place, "26-followed-links")
+    guess = "declares no encoding, and is read as koi8_r"
+    notes = {"a.txt": guess, "b.txt": f"only the first 2 passages are read (the limit); {guess}"}
+    notes["c.txt"] = "no frame rate in it; its times assume 23.976 frames a second"
+    with closing(sqlite3.connect(place / CATALOG_FILE)) as db, db:
+        for name, note in notes.items():
+            query = "UPDATE contents SET note = ? WHERE id = (SELECT content FROM files WHERE path = ?)"
+            db.execute(query, (note, name.encode()))
+    index()
+    assert reasons(place, toy)[0] == {"b.txt": "read in part: only the first 2 passages are read (the limit)"}
+    with Library.open(place, embedder=toy) as library:
+        assumed = [library.details(tmp_path / "root" / name).assumption for name in notes]
+    assert assumed == [guess, guess, notes["c.txt"]]

@@ -6,10 +6,11 @@ from contextlib import nullcontext
 
 import pytest
 
-from indexer import forget
+from indexer import forget, verify_library
 from indexer.decode import reader
 from indexer.operations.pipeline import IndexRun
 from indexer.scan import mounts
+from indexer.scan.pattern_paths import patterns_below
 from indexer.store.writer import LibraryWriter
 from indexer.types import BatchLimits
 from retrieval import Library, SearchOptions
@@ -496,3 +497,108 @@ def test_forget_of_a_subfolder_says_how_to_exclude_it(folder, index, place):
     with pytest.raises(LibraryError, match=f"clew index {folder} --exclude {folder}/sub"):
         forget([folder / "sub"], library=place)
     assert index(folder, exclude=str(folder / "sub")).gone == 1
+
+
+@pytest.fixture
+def linked(tmp_path, index):
+    """Index a root with a link to a folder outside of it; return the root."""
+    draw_images(tmp_path / "elsewhere", 3)
+    draw_images(tmp_path / "root" / "sub", 2)
+    (tmp_path / "root" / "first").symlink_to(tmp_path / "elsewhere")
+    assert index(tmp_path / "root").added == 5
+    return tmp_path / "root"
+
+
+@pytest.mark.parametrize("name", ["a", "second", "sub/deeper"])  # before and after the first one
+def test_second_link_to_a_folder_adds_nothing_in_a_part_and_in_the_root(linked, index, name):
+    (linked / name).symlink_to(linked.parent / "elsewhere")
+    for folder in ((linked / name), (linked / name).parent):
+        report = index(folder)
+        assert (report.added, report.gone, report.moved) == (0, 0, 0)
+    report = index(linked / name)
+    assert report.notes == [
+        f"{linked / name} is a link to {linked.parent / 'elsewhere'}, which is indexed at another path."
+    ]
+    assert index().unchanged == 5
+
+
+@pytest.mark.parametrize("target", ["sub", "."])
+def test_link_into_the_root_adds_nothing_in_a_part_and_in_the_root(linked, index, target):
+    (linked / "alias").symlink_to(target)
+    report = index(linked / "alias")
+    assert (report.added, report.gone) == (0, 0)
+    assert "which is indexed at another path" in report.notes[0]
+    assert (index().unchanged, index(linked).unchanged) == (5, 5)
+
+
+def test_second_link_is_followed_after_the_first_one_is_removed(linked, index, toy):
+    (linked / "a").symlink_to(linked.parent / "elsewhere")
+    assert index().unchanged == 5
+    image_count = toy.image_count
+    (linked / "first").unlink()
+    report = index()
+    assert (report.moved, report.unchanged, report.gone, report.added) == (3, 2, 0, 0)
+    assert toy.image_count == image_count
+    (linked / "first").symlink_to(linked.parent / "elsewhere")
+    assert (index(linked / "first").added, index().unchanged) == (0, 5)
+
+
+def test_first_link_is_kept_while_its_drive_is_away(linked, index):
+    (linked / "a").symlink_to(linked.parent / "elsewhere")
+    away = (linked.parent / "elsewhere").rename(linked.parent / "away")
+    assert index().offline == 3
+    away.rename(linked.parent / "elsewhere")
+    assert index().unchanged == 5
+
+
+@pytest.fixture
+def outer(tmp_path, index):
+    """Index a root with a folder, a caption, an archive and a table in it; return the root."""
+    draw_images(tmp_path / "outer" / "sub", 12)
+    draw_images(tmp_path / "outer" / "other", 2)
+    write_text(tmp_path / "outer" / "sub" / "3.txt", "blue caption")
+    write_text(tmp_path / "outer" / "sub" / "captions.csv", "image,caption\n4.png,yellow caption\n")
+    shutil.make_archive(tmp_path / "outer" / "sub" / "packed", "zip", tmp_path / "outer" / "other")
+    assert index(tmp_path / "outer", exclude=["/other/1.png", "/sub/5.png"], archives=True).added == 16
+    return tmp_path / "outer"
+
+
+def test_folder_in_an_indexed_folder_gets_its_own_options(outer, index, place, toy):
+    image_count = toy.image_count
+    report = index(outer / "sub", exclude="1*")
+    assert (report.gone, report.added, report.segments) == (4, 0, 0)  # 1, 10 and 11.png, and 1.png in the zip
+    assert report.unchanged + report.updated == 11
+    report = index()
+    assert (report.gone, report.added, report.unchanged) == (0, 0, 12)
+    assert toy.image_count == image_count
+    with Library.open(place, embedder=toy) as library:
+        roots = {root.path: (root.present, tuple(root.exclude)) for root in library.status().roots}
+        assert roots == {outer: (1, ("/other/1.png", "/sub/5.png")), outer / "sub": (11, ("/5.png", "1*"))}
+        for words in ("blue caption", "yellow caption"):
+            assert library.search(words)[0].path.parent == outer / "sub"
+            assert library.search(words)[0].path.name in ("3.png", "4.png", "3.txt", "captions.csv")
+    assert verify_library(place).errors == []
+
+
+def test_forgotten_folder_of_its_own_is_a_part_of_the_other_one_again(outer, index, place, toy):
+    index(outer / "sub", hidden=True)
+    with Library.open(place, embedder=toy) as library:
+        assert library.details(outer / "sub" / "7.png").root == outer / "sub"
+    forget(outer / "sub", library=place)
+    report = index()
+    assert (report.added, report.segments) == (15, 0)
+    with Library.open(place, embedder=toy) as library:
+        assert library.details(outer / "sub" / "7.png").root == outer
+
+
+def test_options_of_two_folders_of_which_one_contains_the_other_are_of_the_outer_one(tmp_path, index, place):
+    draw_images(tmp_path / "outer" / "sub", 3)
+    index(tmp_path / "outer" / "sub", tmp_path / "outer", exclude="1.png")
+    with Library.open(place) as library:
+        assert [root.path for root in library.status().roots] == [tmp_path / "outer"]
+
+
+def test_patterns_of_a_root_apply_to_a_folder_in_it():
+    patterns = ["*.gif", "/sub/private", "sub/x/*.jpg", "/other/y", "*/tmp", "/a*/z", "other/w"]
+    expected = ["*.gif", "/private", "/x/*.jpg", "*/tmp", "tmp", "a*/z", "other/w"]
+    assert patterns_below(patterns, b"sub") == expected

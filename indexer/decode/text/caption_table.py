@@ -16,12 +16,13 @@ MAX_PATH_BYTES = 4_000
 
 def decode(file: BinaryIO, suffix: str, context: DecodeContext) -> DecodedFile:
     """Return the captions with their line and the path of their image, relative to the table."""
-    rows = caption_rows(read_text(file, context.limits.max_text_bytes), suffix)
+    decoded = read_text(file, context)
+    rows = caption_rows(decoded.text, suffix)
     limit = PassageLimit(context.limits)
     drafts = limit.take(draft for row in rows for draft in _row_drafts(row, context))
     if not drafts:
         raise MediaError(NO_CAPTIONS)
-    return DecodedFile(drafts, note=limit.note)
+    return DecodedFile(drafts, note=limit.note, assumption=decoded.assumption)
 
 
 def _row_drafts(row: CaptionRow, context: DecodeContext) -> Iterator[SegmentDraft]:

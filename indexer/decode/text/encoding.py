@@ -1,11 +1,14 @@
-"""Decode the bytes of text files: by byte order mark, as UTF-8, as declared, or by detection."""
+"""Decode the bytes of text files: by byte order mark, as UTF-8, as declared, or by detection.
+
+The language that the name of a file gives is a hint for the detection.
+"""
 
 import re
 from collections import Counter
 from typing import NamedTuple
 from unicodedata import category
 
-from indexer.decode.text.latin_encodings import detect_latin_encoding
+from indexer.decode.text.latin_encodings import detect_latin_encoding, encoding_of_language
 from retrieval.errors import MediaError
 
 # Encodings that files may declare; Python knows others that are none (zip) or slow (punycode).
@@ -33,14 +36,14 @@ _REPEATED_BYTES = re.compile(rb"([\x80-\xff])\1+")  # a line of dashes or of a b
 
 
 class DecodedText(NamedTuple):
-    """A text, and the encoding of another script than Windows-1252 that was detected from its bytes."""
+    """A text, and the encoding that was detected from its bytes, unless it is UTF-8 or Windows-1252."""
 
     text: str
     detected_encoding: str | None = None
 
     @property
-    def note(self) -> str | None:
-        """Return a note on the detected encoding."""
+    def assumption(self) -> str | None:
+        """Return a remark on the detected encoding."""
         return self.detected_encoding and f"declares no encoding, and is read as {self.detected_encoding}"
 
 
@@ -52,17 +55,22 @@ def decode_text(data: bytes, declared: str | None = None) -> str:
     return detect_and_decode(data, declared).text
 
 
-def detect_and_decode(data: bytes, declared: str | None = None) -> DecodedText:
-    """Return bytes as text with the detected encoding; the parameters and errors are those of decode_text."""
-    decoded = _decode(data, declared)
+def detect_and_decode(data: bytes, declared: str | None = None, language: str | None = None) -> DecodedText:
+    """Return bytes as text with the detected encoding.
+
+    `language` is that of `language_in_name`. The other parameters and errors are those of `decode_text`.
+    """
+    decoded = _decode(data, declared, language)
     if "\0" in decoded.text:
         raise MediaError("not text: it holds zero bytes")
     return decoded
 
 
-def _decode(data: bytes, declared: str | None) -> DecodedText:
+def _decode(data: bytes, declared: str | None, language: str | None) -> DecodedText:
+    if (marked := _marked_encoding(data)) is not None:
+        return DecodedText(data.decode(marked, "replace").removeprefix("\ufeff"))
     if (wide := _detect_wide_encoding(data)) is not None:
-        return DecodedText(data.decode(wide, "replace").removeprefix("\ufeff"))
+        return DecodedText(data.decode(wide, "replace"), wide)
     names = ["utf-8-sig"]
     if declared is not None and DECLARED_ENCODING.fullmatch(declared):
         names.append(declared)
@@ -74,7 +82,7 @@ def _decode(data: bytes, declared: str | None) -> DecodedText:
     damaged = data.decode("utf-8", "replace")
     if MAX_UTF8_ERRORS * len(data.translate(None, _ASCII)) > damaged.count("\ufffd"):
         return DecodedText(damaged)
-    detected = _detect_encoding(data)
+    detected = _detect_encoding(data, language)
     text = data.decode(detected, "replace")
     return DecodedText(text, detected if detected != FALLBACK_ENCODING else None)
 
@@ -89,12 +97,17 @@ def _decode_escapes(data: bytes) -> DecodedText | None:
         return None
 
 
-def _detect_wide_encoding(data: bytes) -> str | None:
-    """Return UTF-32 or UTF-16 by the byte order mark or by the position of zero bytes, else None."""
+def _marked_encoding(data: bytes) -> str | None:
+    """Return UTF-32 or UTF-16 by the byte order mark, else None."""
     if data.startswith((b"\xff\xfe\0\0", b"\0\0\xfe\xff")):
         return "utf-32"
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         return "utf-16"
+    return None
+
+
+def _detect_wide_encoding(data: bytes) -> str | None:
+    """Return UTF-16 without a mark by the position of zero bytes and by the characters, else None."""
     sample = data[:UTF16_SAMPLE_BYTES]
     high, low = sample[::2].count(0), sample[1::2].count(0)
     if max(high, low) > len(sample) / 4 and not min(high, low):
@@ -126,7 +139,7 @@ def _is_common_script(letters_by_block: Counter[int]) -> bool:
     return common + korean >= 0.95 * letters_by_block.total() > 0
 
 
-def _detect_encoding(data: bytes) -> str:
+def _detect_encoding(data: bytes, language: str | None) -> str:
     """Return the encoding of text that is not UTF-8, detected from its first lines beyond ASCII.
 
     Only a text in another script has runs of bytes above 127: in Latin texts those are single letters,
@@ -136,6 +149,8 @@ def _detect_encoding(data: bytes) -> str:
     begin = data.rfind(b"\n", 0, first.start() if first else 0) + 1
     sample = data[begin : begin + DETECTION_SAMPLE_BYTES]
     sample = sample[: sample.rfind(b"\n") + 1] or sample  # no character is cut
+    if language is not None and (hinted := encoding_of_language(sample, language)) is not None:
+        return hinted
     runs = [len(run) for run in _HIGH_BYTES.findall(_REPEATED_BYTES.sub(rb"\1", sample))]
     if 2 * sum(run for run in runs if run > 2) <= sum(runs):
         return detect_latin_encoding(sample)

@@ -6,7 +6,7 @@ from typing import BinaryIO
 from indexer.decode.base import DecodedFile, SegmentDraft
 from indexer.decode.context import DecodeContext
 from indexer.decode.text.chunking import PassageLimit
-from indexer.decode.text.encoding import decode_text, detect_and_decode
+from indexer.decode.text.encoding import DecodedText, detect_and_decode
 from indexer.decode.text.records import (
     CALENDAR_SUFFIXES,
     TABLE_SUFFIXES,
@@ -20,14 +20,15 @@ DOCUMENT_PREFIXES = ("%PDF-", "{\\rtf")  # of document formats that consist of t
 
 def decode(file: BinaryIO, suffix: str, context: DecodeContext) -> DecodedFile:
     """Split a text file into passages with their lines."""
-    text, encoding_note = read_text_with_note(file, context.limits.max_text_bytes)
+    decoded = read_text(file, context)
+    text, assumption = decoded.text, decoded.assumption
     if text.startswith(DOCUMENT_PREFIXES):
         raise MediaError("not plain text")
     if suffix in TABLE_SUFFIXES or suffix in CALENDAR_SUFFIXES:
-        return add_note(_decode_records(text, suffix, context), encoding_note)
+        return replace(_decode_records(text, suffix, context), assumption=assumption)
     limit, passages = PassageLimit(context.limits), context.chunker.passages(text)
     drafts = limit.take(SegmentDraft("text", text=p.text, start=p.start, end=p.end) for p in passages)
-    return add_note(DecodedFile(drafts, note=limit.note), encoding_note)
+    return DecodedFile(drafts, note=limit.note, assumption=assumption)
 
 
 def _decode_records(text: str, suffix: str, context: DecodeContext) -> DecodedFile:
@@ -42,20 +43,9 @@ def _decode_records(text: str, suffix: str, context: DecodeContext) -> DecodedFi
     return DecodedFile(drafts, note=limit.note)
 
 
-def read_text(file: BinaryIO, max_bytes: int) -> str:
+def read_text(file: BinaryIO, context: DecodeContext) -> DecodedText:
     """Return a file as text in its detected encoding; raises MediaError if it is none or too large."""
-    return decode_text(read_bytes(file, max_bytes))
-
-
-def read_text_with_note(file: BinaryIO, max_bytes: int) -> tuple[str, str | None]:
-    """Return a file as text, and a note if its encoding was detected; raises MediaError as `read_text`."""
-    decoded = detect_and_decode(read_bytes(file, max_bytes))
-    return decoded.text, decoded.note
-
-
-def add_note(decoded: DecodedFile, note: str | None) -> DecodedFile:
-    """Return a decoded file with a further note."""
-    return replace(decoded, note="; ".join(filter(None, (decoded.note, note))) or None)
+    return detect_and_decode(read_bytes(file, context.limits.max_text_bytes), language=context.language)
 
 
 def read_bytes(file: BinaryIO, max_bytes: int) -> bytes:

@@ -15,7 +15,8 @@ from retrieval.types import MediaProperties
 
 def decode(file: BinaryIO, suffix: str, context: DecodeContext) -> DecodedFile:
     """Return the segments of each caption, with its line if the file consists of lines."""
-    text = read_text(file, context.limits.max_text_bytes)
+    decoded = read_text(file, context)
+    text = decoded.text
     lines: list[tuple[int | None, str]]
     properties = MediaProperties()
     if suffix == ".json":
@@ -29,7 +30,7 @@ def decode(file: BinaryIO, suffix: str, context: DecodeContext) -> DecodedFile:
     drafts = limit.take(
         draft for number, line in lines for draft in context.chunker.drafts(line, start=number, end=number)
     )
-    return DecodedFile(drafts, properties, limit.note)
+    return DecodedFile(drafts, properties, limit.note, decoded.assumption)
 
 
 def _json_captions(text: str) -> list[str]:

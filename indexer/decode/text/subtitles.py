@@ -22,16 +22,16 @@ def decode(file: BinaryIO, suffix: str, context: DecodeContext) -> DecodedFile:
     data = read_bytes(file, context.limits.max_text_bytes)
     if data.startswith(VOBSUB_SIGNATURE):
         raise MediaError("images of subtitles (VobSub), which clew does not read")
-    decoded = detect_and_decode(data)
+    decoded = detect_and_decode(data, language=context.language)
     text = decoded.text
     cues = parse_cues(text)
     if not cues:
         raise MediaError("no subtitles in it: no line has times such as 00:01:02,500 --> 00:01:04,000")
     limit = PassageLimit(context.limits)
     drafts = limit.take(subtitle_drafts(cues, context.chunker))
-    notes = [FRAME_RATE_NOTE if lacks_frame_rate(text) else None, limit.note, decoded.note]
+    assumptions = [FRAME_RATE_NOTE if lacks_frame_rate(text) else None, decoded.assumption]
     properties = MediaProperties(duration=max(cue.end for cue in cues))
-    return DecodedFile(drafts, properties, "; ".join(filter(None, notes)) or None)
+    return DecodedFile(drafts, properties, limit.note, "; ".join(filter(None, assumptions)) or None)
 
 
 def subtitle_drafts(cues: Sequence[Cue], chunker: Chunker) -> Iterator[SegmentDraft]:

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from indexer.decode.text.encoding import decode_text, detect_and_decode
+from indexer.decode.text.latin_encodings import language_in_name
 from retrieval.errors import MediaError
 
 JAPANESE = "昨日、私たちは京都の寺を訪れました。庭園はとても静かで、紅葉が美しかったです。"
@@ -51,7 +52,7 @@ def test_detected_encodings_are_named(text, encoding, count):
     cues = "".join(f"{n}\n00:00:01,000 --> 00:00:02,000\n{text}\n\n" for n in range(count))
     decoded = detect_and_decode(cues.encode(encoding))
     assert decoded.text == cues
-    assert decoded.note == f"declares no encoding, and is read as {encoding}"
+    assert decoded.assumption == f"declares no encoding, and is read as {encoding}"
 
 
 WESTERN_TEXTS = (
@@ -77,7 +78,8 @@ def test_western_texts_are_windows_1252_without_a_note(text, count):
 @pytest.mark.parametrize("text", [JAPANESE, CHINESE, TAIWANESE, KOREAN, RUSSIAN, GREEK])
 def test_utf16_without_a_mark_is_detected_in_every_script(text, encoding):
     lines = f"1\r\n{text}\r\n" * 3
-    assert detect_and_decode(lines.encode(encoding)) == (lines, None)
+    assert detect_and_decode(lines.encode(encoding)) == (lines, encoding)
+    assert detect_and_decode("\ufeff".encode(encoding) + lines.encode(encoding)) == (lines, None)
 
 
 @pytest.mark.parametrize(
@@ -142,3 +144,53 @@ def test_any_bytes_are_decoded_or_refused(data):
         assert "\0" not in decode_text(data)
     except MediaError:
         assert b"\0" in data
+
+
+@pytest.mark.parametrize(
+    ("name", "language"),
+    [
+        *(("film.ru.srt", "ru"), ("film.zh.srt", "zh"), ("Film.2001.DE.srt", "de"), ("a.pt-BR.srt", "pt")),
+        *(("a.zh-TW.sdh.srt", "zh-tw"), ("a.zh_Hant.srt", "zh-hant"), ("a.rus.forced.ass", "rus")),
+        *(("ru.srt", None), ("film.srt", None), ("film.forced.srt", None), ("a.ru", None), ("ru", None)),
+    ],
+)
+def test_language_is_read_from_the_name(name, language):
+    assert language_in_name(name) == language
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "encoding"),
+    [  # too short, or too Latin, to be detected
+        *(("ru", "Да!", "cp1251"), ("ru", "Я иду.", "koi8_r"), ("uk", "Так, і ні.", "cp1251")),
+        *(("ru", "<i>OK, John Smith and Mary Brown, нет</i>", "cp866"), ("bg", "Да", "cp1251")),
+        *(("zh", "你好", "gb18030"), ("zh", "Hello John, 这是你的", "gb18030"), ("zh-tw", "你說的", "big5")),
+        *(("zh", "這是我們的國家", "big5"), ("ja", "はい", "cp932"), ("ja", "そうですか", "euc_jp")),
+        *(("ko", "네가 어디", "cp949"), ("el", "Ναι, όχι", "cp1253"), ("he", "לא, אני", "cp1255")),
+        *(("ar", "لا، أنا", "cp1256"), ("th", "ไม่", "cp874"), ("pl", "Cześć", "cp1250")),
+        *(("cs", "Ahoj, že jo, šéfe", "iso8859_2"), ("tr", "Nasılsın", "cp1254"), ("lt", "Ačiū", "cp1257")),
+    ],
+)
+def test_language_of_the_name_is_a_hint(language, text, encoding):
+    data = f"1\n00:00:01,000 --> 00:00:02,000\n{text}\n".encode(encoding)
+    decoded = detect_and_decode(data, language=language)
+    assert text in decoded.text
+    assert decoded.assumption == f"declares no encoding, and is read as {encoding}"
+
+
+@pytest.mark.parametrize("language", ["de", "fr", "es", "pt-br", "en"])
+@pytest.mark.parametrize("text", WESTERN_TEXTS)
+def test_western_language_of_the_name_leaves_western_texts(language, text):
+    hint = language_in_name(f"film.{language}.srt")
+    assert detect_and_decode(text.encode("cp1252", "replace"), language=hint)[1] is None
+
+
+@pytest.mark.parametrize("language", ["ru", "zh", "ja", "he", "th", "el", "ko"])
+@pytest.mark.parametrize("text", WESTERN_TEXTS[:7])
+def test_wrong_language_of_the_name_is_ignored_for_western_texts(language, text):
+    data = text.encode("cp1252", "replace")
+    assert detect_and_decode(data, language=language) == (data.decode("cp1252"), None)
+
+
+@pytest.mark.parametrize("language", ["de", "pl", "en", "zh"])
+def test_wrong_language_of_the_name_is_ignored_for_cyrillic(language):
+    assert detect_and_decode(RUSSIAN.encode("cp1251"), language=language) == (RUSSIAN, "cp1251")

@@ -170,7 +170,7 @@ def test_comparison_of_sorted_files_equals_that_of_sets(disk, catalog, state):
         CatalogFile(next(ids), path, size, 0, "picture", None, state, False)
         for path, size in sorted(catalog.items())
     ]
-    changes = compare(iter(entries), lambda after: iter(known), UncheckedPaths(), retry=False)
+    changes = compare(iter(entries), lambda after: iter(known), UncheckedPaths())
     same = {path for path in disk if catalog.get(path) == disk[path]}
     assert {f.path for f in changes.new_or_changed} == set(disk) - same
     assert changes.unchanged == len(same)
@@ -184,6 +184,24 @@ def test_files_below_an_unreadable_folder_are_not_missing():
         CatalogFile(i, path, 1, 1, "picture", None, "present", False)
         for i, path in enumerate([b"a/x", b"ab/x", b"b"])
     ]
-    changes = compare(iter([]), lambda after: iter(known), UncheckedPaths([b"a"]), retry=False)
+    changes = compare(iter([]), lambda after: iter(known), UncheckedPaths([b"a"]))
     assert [k.path for k in changes.unreadable] == [b"a/x"]
     assert [k.path for k in changes.missing] == [b"ab/x", b"b"]
+
+
+def test_link_that_was_followed_before_is_followed_again(tmp_path):
+    draw_image(tmp_path / "elsewhere" / "a.png")
+    root = tmp_path / "root"
+    (root / "sub").mkdir(parents=True)
+    for name in ("one", "sub/two", "three"):
+        (root / name).symlink_to(tmp_path / "elsewhere")
+    known = ((os.fsencode(tmp_path / "elsewhere"), b"sub/two"),)
+    target = ScanTarget(0, os.fsencode(root), ScanOptions(), known_links=known)
+    assert [entry.path for entry in walk(target, ScanIssues())] == [b"sub/two/a.png"]
+    for subpath, expected in [(b"one", []), (b"sub", [b"sub/two/a.png"]), (b"sub/two", [b"sub/two/a.png"])]:
+        part = target._replace(subpath=subpath)
+        assert [entry.path for entry in walk(part, ScanIssues())] == expected
+    excluded = target._replace(options=ScanOptions(exclude=["sub"]))
+    assert [entry.path for entry in walk(excluded, ScanIssues())] == [b"one/a.png"]
+    (root / "sub" / "two").unlink()
+    assert [entry.path for entry in walk(target, ScanIssues())] == [b"one/a.png"]

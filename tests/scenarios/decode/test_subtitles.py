@@ -102,8 +102,9 @@ def test_microdvd_without_a_frame_rate_assumes_that_of_films():
     assert lacks_frame_rate(text) and not any(map(lacks_frame_rate, (SUB, SRT, VTT, ASS, "")))
     assert [round(cue.start * 23.976) for cue in parse_cues(text)] == [10, 60]
     decoded = subtitles.decode(io.BytesIO(text.encode()), ".sub", DecodeContext(ToyEmbedder()))
-    assert decoded.note == subtitles.FRAME_RATE_NOTE
-    assert subtitles.decode(io.BytesIO(SUB.encode()), ".sub", DecodeContext(ToyEmbedder())).note is None
+    assert (decoded.note, decoded.assumption) == (None, subtitles.FRAME_RATE_NOTE)
+    decoded = subtitles.decode(io.BytesIO(SUB.encode()), ".sub", DecodeContext(ToyEmbedder()))
+    assert (decoded.note, decoded.assumption) == (None, None)
 
 
 def test_subtitles_of_a_dvd_are_refused():

@@ -20,7 +20,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from indexer import IndexOptions, WatchOptions, update_library, watch_library
+from indexer import IndexOptions, WatchOptions, tag_library, update_library, verify_library, watch_library
 from indexer.operations.options import DEFAULT_OPTIONS
 from indexer.scan.rules import ScanOptions
 from indexer.scan.sidecars import name_stem
@@ -31,6 +31,7 @@ from indexer.store.writer import LibraryWriter
 from indexer.watch.fs_events import FolderWatcher, file_system_type
 from indexer.watch.watcher import EmbedderCache
 from retrieval import Library
+from retrieval.catalog.schema import CATALOG_FILE
 from retrieval.types import Space
 from tests.support.audio_files import ToneTranscriber, write_audio
 from tests.support.files import draw_image, requires_non_utf8_names, write_text
@@ -148,6 +149,26 @@ def test_overwritten_file_is_updated_or_has_failed(folder, place):
 
 
 @linux
+def test_second_link_to_a_folder_adds_nothing(folder, place, tmp_path):
+    draw_image(tmp_path / "elsewhere" / "e.png")
+    (folder / "first").symlink_to(tmp_path / "elsewhere")
+    options = WatchOptions(quiet_seconds=0.2, rescan_seconds=1.5)
+    with watching(place, folder, watch_options=options) as log:
+        (folder / "a").symlink_to(tmp_path / "elsewhere")
+        (folder / "alias").symlink_to(".")
+        draw_image(folder / "new.png")
+        log.wait_for("added", folder / "new.png")
+        time.sleep(3.5)  # two scans of all files
+    assert [(change.change, change.path.name) for change in log.changes] == [("added", "new.png")]
+
+
+def test_changed_permissions_are_no_change(folder, place):
+    with watching(place, folder, watch_options=WatchOptions(quiet_seconds=0.2, rescan_seconds=0.5)) as log:
+        (folder / "red.png").chmod(0o600)
+        time.sleep(1.5)
+    assert log.changes == []
+
+
 def test_file_that_is_being_written_is_added_once_when_it_is_complete(folder, place, tmp_path):
     data = draw_image(tmp_path / "source.png", (200, 0, 0), size=(400, 300)).read_bytes()
     with watching(place, folder) as log:
@@ -489,3 +510,53 @@ def test_analysis_starts_again_after_a_change_of_settings(folder, place):
         update_library(library=place, embedder=ToyEmbedder(), options=IndexOptions(tiles=True))
         wait_for(lambda: log.paths("apples", kind="text"))
         assert log.error is None
+
+
+@pytest.mark.parametrize("work", ["tiles", "metadata", "vectors"])
+def test_saved_files_are_answered_while_files_are_decoded_again(folder, place, monkeypatch, work):
+    """The library is locked only while results are written."""
+    from indexer.enrich import tiles
+    from indexer.maintenance import backfill_vectors, refresh_metadata
+
+    update_library(folder, library=place, embedder=ToyEmbedder())
+    with closing(sqlite3.connect(place / CATALOG_FILE)) as db, db:
+        if work == "metadata":
+            db.execute("UPDATE analyses SET version = '0' WHERE analysis = 'metadata'")
+        elif work == "vectors":
+            db.execute("UPDATE spaces SET complete = 0")
+            db.execute("DELETE FROM vectors_1")
+    modules = {"tiles": tiles, "metadata": refresh_metadata, "vectors": backfill_vectors}
+    name = "redecode_tiles" if work == "tiles" else "redecode"
+    original, begun = getattr(modules[work], name), Event()
+
+    def slow(*args, **keywords):
+        begun.set()
+        time.sleep(3)
+        return original(*args, **keywords)
+
+    monkeypatch.setattr(modules[work], name, slow)
+    options = IndexOptions(tiles=True) if work == "tiles" else DEFAULT_OPTIONS
+    with watching(place, folder, options=options) as log:
+        assert begun.wait(TIMEOUT_SECONDS)
+        started = time.monotonic()
+        new = draw_image(folder / "new.png", (255, 60, 60))
+        log.wait_for("added", new)
+        assert time.monotonic() - started < 2
+        tag_library(["red"], library=place, embedder=ToyEmbedder())
+        wait_for(lambda: not pending(place, work), f"{work}: {log.messages} {log.error}")
+        log.stop.set()
+    assert verify_library(place).errors == []
+
+
+def pending(place, work) -> int:
+    """Count what has no tiles, metadata or vectors yet."""
+    condition = {
+        "tiles": """decoder = 'picture' AND NOT EXISTS
+                    (SELECT 1 FROM analyses a WHERE a.content = c.id AND a.analysis = 'tiles')""",
+        "metadata": """EXISTS (SELECT 1 FROM analyses a
+                                 WHERE a.content = c.id AND a.analysis = 'metadata' AND a.version = '0')""",
+        "vectors": """EXISTS (SELECT 1 FROM segments s WHERE s.content = c.id AND NOT EXISTS
+                              (SELECT 1 FROM vectors_1 v WHERE v.segment = s.id))""",
+    }[work]
+    with closing(sqlite3.connect(place / CATALOG_FILE)) as db:
+        return db.execute(f"SELECT count(*) FROM contents c WHERE {condition}").fetchone()[0]
