@@ -8,7 +8,7 @@ from indexer.cli.progress import ProgressBar, quiet_decoders
 from retrieval.cli.command import ClewCommand
 from retrieval.cli.console import note, write
 from retrieval.cli.options import library_option
-from retrieval.formatting import pluralize, to_json
+from retrieval.formatting import pluralize, printable, to_json
 
 
 @click.command("forget", cls=ClewCommand)
@@ -49,7 +49,7 @@ def verify_command(repair: bool, as_json: bool, library: Path) -> None:
         keys = ("errors", "repaired", "warnings")
         write(to_json({key: getattr(findings, key) for key in keys}) + "\n")
     else:
-        write("".join(line + "\n" for line in findings.repaired))
+        write("".join(printable(line) + "\n" for line in findings.repaired))
         for line in [*findings.errors, *findings.warnings]:
             note(line)
         write("No damage found.\n" * (not findings.errors))

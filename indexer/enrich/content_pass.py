@@ -21,6 +21,7 @@ from indexer.store.analyses import PendingContent
 from indexer.types import DEFAULT_BATCH_LIMITS, Notify, ignore_message
 from retrieval.embedders.base import Embedder
 from retrieval.embedders.pace import EmbeddingPace
+from retrieval.formatting import printable
 from retrieval.media.archives.archive import Opener
 from retrieval.media.limits import DEFAULT_LIMITS, DecodeLimits
 from retrieval.system import cores
@@ -100,7 +101,7 @@ def run_pass(
         return batch, embed_long_texts(embedder, drafts, pace)
 
     def report_wait(items: Sequence[Item]) -> None:
-        notify(finishing_message([name for item in items if (name := work.name(item))]))
+        notify(printable(finishing_message([name for item in items if (name := work.name(item))])))
 
     with (
         closing(

@@ -5,6 +5,7 @@ A file is written under a temporary name, synced and renamed; then the catalog r
 
 import hashlib
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +24,7 @@ from retrieval.vectors.base import FILE_FORMATS, method_for
 if TYPE_CHECKING:
     from retrieval.vectors.faiss_index import FaissIndex  # heavy: only to build
 
+_OWN_NAME = re.compile(r"\d+-[a-z]+-.*\.faiss|\.\d+\.tmp")
 TUNING_QUERIES, RECALL_AT = 200, 10
 TARGET_RECALL = 0.995  # recall@10; the least search effort that reaches it is chosen
 
@@ -65,8 +67,8 @@ def build_indexes(writer: LibraryWriter, space: Space, method: IndexMethod | Non
     writer.spaces.set_indexes(built)
     used = {file.file for other in catalog.spaces() for file in other.indexes}
     for path in folder.iterdir():
-        if path.name not in used and not path.is_dir():  # old indexes and temporary files; @eaDir stays
-            path.unlink()
+        if path.name not in used and _OWN_NAME.fullmatch(path.name) and not path.is_dir():
+            path.unlink()  # old indexes and temporary files; those of other programs stay
     return built
 
 

@@ -100,12 +100,14 @@ class IndexRun:
             self.report.notes += filter(None, [self.writer.thumbnails.note])
         except KeyboardInterrupt:  # committed batches stay, and the next run resumes
             self.report.interrupted = True
+        self.report.notes = list(map(printable, self.report.notes))
         self.report.seconds = round(monotonic() - started_at, 3)
         return self.report
 
     def scan(self, targets: Collection[ScanTarget]) -> None:
         """Scan folders, index their new files, and set the state of every known file."""
         since_id = self.writer.roots.last_file_id()
+        self.writer.roots.mark_returned()
         scans = [scan for target in targets if (scan := self.scan_target(target)) is not None]
         for scan in scans:
             self.index_new_files(scan.target, scan.changes.new_or_changed)
@@ -317,7 +319,7 @@ def _register_folders(
     for pattern in exclude or ():
         if pattern and all(resolve_pattern(pattern, path) is None for path in folders or known):
             names = ", ".join(map(os.fsdecode, folders or known)) or "an indexed folder"
-            raise LibraryError(f"Path {pattern} of --exclude is not below {names}.")
+            raise LibraryError(printable(f"Path {pattern} of --exclude is not below {names}."))
     with writer.db.atomic():
         save_settings(writer, options)
         targets = {

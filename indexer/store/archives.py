@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import sqlite_utils
 
 from indexer.decode.registry import CAPTION_SUFFIXES, DECODER_BY_SUFFIX, describes_other_files
+from indexer.decode.text.records import TABLE_SUFFIXES
 from indexer.scan.diff import CatalogFile, Reread, UnchangedArchive
 from indexer.scan.rules import ScanOptions, inclusion_filter
 from indexer.scan.sidecars import assign_archive_decoders
@@ -20,7 +21,7 @@ from retrieval.media.archives.archive import is_archive, list_archive
 from retrieval.media.archives.member import Member
 from retrieval.media.limits import DEFAULT_LIMITS, DecodeLimits
 
-SCAN_VERSION = 1  # increase it to open every archive again
+SCAN_VERSION = 2  # increase it to open every archive again
 NANOSECONDS_PER_SECOND = 10**9
 MAX_TIMESTAMP_SECONDS = 2**63 // NANOSECONDS_PER_SECOND  # the largest that SQLite can store as nanoseconds
 _INDEXED_SUFFIXES = frozenset(suffix.encode() for suffix in (*DECODER_BY_SUFFIX, *CAPTION_SUFFIXES))
@@ -131,8 +132,12 @@ class ArchiveScan:
             listing.problems.append(f"{pluralize(nested, 'archive')} inside not indexed: unpack to index it")
         entries = []
         for name, decoder, sidecar_of in assign_archive_decoders(listing.members):
-            if describes_other_files(decoder):  # its captions are of images on disk
-                continue
+            if describes_other_files(decoder):  # its images are not looked up: its rows are texts
+                suffix = os.path.splitext(name)[1].lower().decode("ascii", "replace")
+                if suffix not in TABLE_SUFFIXES:
+                    self._issues.skipped[suffix] += 1
+                    continue
+                decoder = "text"
             member = listing.members[name]
             entries.append(
                 FileEntry(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from retrieval.catalog.schema import CATALOG_FILE
 from retrieval.errors import LibraryError, LibraryMissing
+from retrieval.formatting import printable
 from retrieval.system import default_library
 
 
@@ -43,7 +44,7 @@ def require_folders(library: Path, folders: Sequence[Path]) -> None:
 
 def missing_folder_error(path: bytes) -> LibraryError:
     """Return the error of a path that is not a folder."""
-    name = os.fsdecode(path)
+    name = printable(os.fsdecode(path))
     if os.path.lexists(path):
         return LibraryError(f"{name} is not a folder. Name the folder that contains it.")
     return LibraryError(f"Folder {name} not found.")

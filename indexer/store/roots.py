@@ -20,6 +20,7 @@ from indexer.scan.sidecars import name_stem
 from indexer.scan.targets import ScanTarget, is_empty_or_missing, path_range, subpath_of
 from indexer.store.contents import update_capture_time
 from retrieval.errors import LibraryError
+from retrieval.formatting import printable
 
 _CATALOG_FILES = """SELECT id, path, size, mtime, decoder, sidecar_of, state, error IS NOT NULL, retry,
                    content IN (SELECT id FROM contents WHERE note IS NOT NULL), ctime
@@ -273,6 +274,13 @@ class Roots:
             rows = ((target.root_id, path) for path in paths)
             self.db.conn.executemany("INSERT OR IGNORE INTO unreadable VALUES (?, ?)", rows)
 
+    def mark_returned(self) -> None:
+        """Store that offline roots are present again, without a scan."""
+        offline = {row["id"] for row in self.db.query("SELECT id FROM roots WHERE state = 'offline'")}
+        for root in self.all() if offline else ():
+            if root.root_id in offline and not root.is_offline and not is_empty_or_missing(root.root_path):
+                self.db.table("roots").update(root.root_id, {"state": "present"})
+
     def mark_offline(self, root: int) -> None:
         """Store that a root is offline."""
         self.db.table("roots").update(root, {"state": "offline"})
@@ -334,7 +342,7 @@ class Roots:
                     else f"It is in {os.fsdecode(above)}; to leave it out: "
                     f"clew index {shlex.quote(os.fsdecode(above))} --exclude {shlex.quote(folder)}"
                 )
-                raise LibraryError(f"{folder} is not an indexed folder of this library. {hint}")
+                raise LibraryError(printable(f"{folder} is not an indexed folder of this library. {hint}"))
         count = 0
         with self.db.atomic():
             for path in paths:

@@ -22,6 +22,7 @@ from indexer.types import Notify, ignore_message
 from retrieval.catalog.concepts import concept_names, image_vectors, list_concepts
 from retrieval.embedders.base import Embedder
 from retrieval.errors import MediaError, QueryError
+from retrieval.formatting import printable
 from retrieval.media.archives.archive import open_path
 from retrieval.media.images.loader import load_image
 from retrieval.normalization import nfc
@@ -140,7 +141,7 @@ def _read_examples(
             try:
                 yield _load_example(image_path, positive)
             except MediaError as error:
-                notify(f"skipped {image_path}: {error}")
+                notify(printable(f"skipped {image_path}: {error}"))
 
 
 def _images_in(folder: Path) -> list[Path]:

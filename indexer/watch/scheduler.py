@@ -20,6 +20,7 @@ from indexer.types import Notify
 from indexer.watch.fs_events import EVENT_ADDED, FileEvent, FolderWatcher
 from indexer.watch.options import DEFAULT_WATCH_OPTIONS, WatchOptions
 from indexer.watch.write_detection import Clock, PendingWrites
+from retrieval.formatting import printable
 from retrieval.media.archives.archive import is_archive
 
 MAX_NAME_STEMS = 500  # with more changed files in a folder, the complete folder is rescanned
@@ -49,7 +50,8 @@ class RescanScheduler:
         start_watcher: StartWatcher = FolderWatcher,
     ) -> None:
         """Watch these folders, or all roots if there are none; events in the library are ignored."""
-        self.folders, self.notify, self.options = folders, notify, options
+        self.folders, self.options = folders, options
+        self.notify: Notify = lambda message: notify(printable(message))
         self.pending_writes = PendingWrites(options=options, clock=clock)
         self._clock, self._start_watcher = clock, start_watcher
         self._library_prefix = library_folder + b"/"

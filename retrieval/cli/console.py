@@ -8,6 +8,8 @@ from textwrap import fill
 
 import click
 
+from retrieval.formatting import printable
+
 
 def relative_path(path: str | Path) -> str:
     """Return the path relative to the current folder, or the absolute path if that is shorter."""
@@ -22,7 +24,8 @@ def write(text: str) -> None:
 def note(text: str | None) -> None:
     """Write a note to stderr, in a terminal wrapped at words."""
     if text:
-        click.echo(wrap(text, _terminal_width()), err=True)
+        lines = map(printable, text.split("\n"))  # a name may hold escape sequences
+        click.echo(wrap("\n".join(lines), _terminal_width()), err=True)
 
 
 def wrap(text: str, width: int | None) -> str:

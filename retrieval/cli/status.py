@@ -38,7 +38,7 @@ def describe_status(status: Status) -> str:
     """Return the status as lines of a label and its value."""
     segments = formatting.format_segment_counts(status.segments) or "nothing yet"
     rows = [
-        ("Library", f"{status.folder} ({formatting.format_bytes(status.size)})"),
+        ("Library", f"{formatting.printable(str(status.folder))} ({formatting.format_bytes(status.size)})"),
         ("Contents", segments),
     ]
     if status.kept:

@@ -24,7 +24,7 @@ from retrieval.errors import ExtraMissing, MediaError
 from retrieval.media.archives.archive import open_path, split_archive_path
 from retrieval.media.images.loader import load_image
 from retrieval.media.limits import DecodeLimits
-from tests.scenarios.helpers import kill_index_process, start_index_process
+from tests.scenarios.helpers import hit_names, kill_index_process, start_index_process
 from tests.support.archive_files import COLOR_IMAGES, SUFFIXES, ZIP_METHODS, small_png, write_archive
 from tests.support.catalog import committed_segments
 from tests.support.files import draw_image, requires_non_utf8_names, write_text
@@ -831,3 +831,20 @@ def test_archive_that_is_being_written_is_not_opened(tmp_path, index, place, toy
         run.scan(writer.roots.all())
     assert counts(run.report) == {"unchanged": 7}
     assert counts(index()) == {"gone": 6, "moved": 1}
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_rows_of_tables_in_an_archive_are_found(suffix, tmp_path, index, place, toy):
+    files = {
+        "prices.csv": b"item,price\nlawnmower,12\n",
+        "a.png": b"",
+        "captions.jsonl": b'{"image": "a.png"}\n',
+    }
+    write_archive(
+        tmp_path / "root" / f"a{suffix}", files | {"captions.csv": b"image,caption\na.png,red sea\n"}
+    )
+    report = index(tmp_path / "root", archives=True)
+    assert (report.added, report.failed, report.skipped[".jsonl"]) == (2, 1, 1)  # a.png is no image
+    assert hit_names(place, toy, "lawnmower")[0] == "prices.csv"
+    assert hit_names(place, toy, "sea")[0] == "captions.csv"
+    assert verify_library(place).errors == []

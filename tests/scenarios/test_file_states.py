@@ -602,3 +602,50 @@ def test_patterns_of_a_root_apply_to_a_folder_in_it():
     patterns = ["*.gif", "/sub/private", "sub/x/*.jpg", "/other/y", "*/tmp", "/a*/z", "other/w"]
     expected = ["*.gif", "/private", "/x/*.jpg", "*/tmp", "tmp", "a*/z", "other/w"]
     assert patterns_below(patterns, b"sub") == expected
+
+
+def test_root_that_is_back_is_present_after_a_run_for_another_folder(tmp_path, index, place, toy):
+    draw_images(tmp_path / "one", 2)
+    draw_images(tmp_path / "two" / "sub", 3)
+    index(tmp_path / "one")
+    index(tmp_path / "two")
+    (tmp_path / "one").rename(tmp_path / "away")
+    assert index(tmp_path / "two").offline == 2
+    (tmp_path / "one").mkdir()  # an empty folder is none that is back
+    index(tmp_path / "two" / "sub")
+    (tmp_path / "one").rmdir()
+    with Library.open(place, embedder=toy) as library:
+        assert [root.state for root in library.status().roots] == ["offline", "present"]
+    (tmp_path / "away").rename(tmp_path / "one")
+    assert index(tmp_path / "two" / "sub").offline == 0
+    with Library.open(place, embedder=toy) as library:
+        assert [root.state for root in library.status().roots] == ["present", "present"]
+        assert not library.search("red")[0].offline
+
+
+ESCAPES = "a\x1b[31m\nb"
+
+
+def test_messages_escape_names_with_line_breaks_and_escape_sequences(tmp_path, index, place, clew):
+    folder = tmp_path / ESCAPES
+    draw_images(folder / "sub", 60)
+    (folder / f"{ESCAPES}.srt").write_bytes("1\n00:00:01,000 --> 00:00:02,000\nДа, нет\n".encode("cp1251"))
+    (folder / f"{ESCAPES}.png").write_bytes(b"damaged")
+    commands = [
+        ("index", folder, "--exclude", f"{ESCAPES}.gif"),
+        ("index", folder / "missing"),
+        ("index", folder / "sub", "--exclude", tmp_path / "elsewhere" / ESCAPES),
+        ("status",),
+        ("status", "--errors"),
+        ("forget", folder / "sub"),
+        ("verify",),
+    ]
+    for command in commands:
+        done = clew(*map(str, command))
+        assert "\x1b" not in done.output, command
+        assert "\nb" not in done.output, command
+    os.rename(folder / "sub", tmp_path / "away")
+    for command in (("index",), ("index", "--confirm-gone"), ("index", tmp_path / "away")):
+        done = clew(*map(str, command))
+        assert "\x1b" not in done.output
+        assert "\nb" not in done.output

@@ -18,7 +18,7 @@ from retrieval import Library, SearchOptions
 from retrieval.errors import EmbedderError, LibraryBusy, LibraryError, LibraryVersionMismatch, SpaceMismatch
 from tests.scenarios.helpers import draw_images, hit_names, index_in_batches
 from tests.support.archive_files import small_png, write_archive
-from tests.support.files import draw_image, requires_non_utf8_names
+from tests.support.files import draw_image, requires_non_utf8_names, write_text
 from tests.support.toy_embedder import CountingToyEmbedder
 
 
@@ -59,8 +59,8 @@ def test_subfolder_of_a_root_is_scanned_alone(folder, index):
     report = index(folder / "trips")
     assert (report.added, report.unchanged, report.gone) == (1, 1, 0)
     assert index(folder).added == 1
-    with pytest.raises(LibraryError, match="is part of"):
-        index(folder / "trips", exclude=["*.gif"])
+    assert index(folder / "trips", exclude=["*.gif"]).unchanged == 2  # it is a root of its own now
+    assert (index(folder).unchanged, index(folder / "trips", exclude=["b.*"]).gone) == (10, 1)
 
 
 def test_root_inside_a_new_root_keeps_its_options(tmp_path, index, place, toy):
@@ -434,7 +434,15 @@ def test_status_shows_excluded_patterns(pictures, clew):
 
 def test_folder_of_another_program_in_the_indexes_is_kept(folder, index, place):
     (place / "indexes" / "@eaDir").mkdir(parents=True)
+    foreign = ("notes.txt", ".stfolder", "1-image.faiss.bak", "backup.faiss")
+    for name in foreign:
+        write_text(place / "indexes" / name, "of a person")
+    old = [place / "indexes" / name for name in ("1-image-flat-7-0123abcd.faiss", ".4711.tmp")]
+    for path in old:
+        write_text(path, "old")
     assert index(folder).added == 7
     draw_image(folder / "new.png", (7, 70, 170))
     assert index(folder).added == 1
     assert (place / "indexes" / "@eaDir").is_dir()
+    assert all((place / "indexes" / name).exists() for name in foreign)
+    assert not any(path.exists() for path in old)

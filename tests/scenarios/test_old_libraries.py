@@ -28,7 +28,7 @@ from tests.support import metadata_files
 from tests.support.audio_files import ToneClassifier, ToneTranscriber
 from tests.support.catalog import downgrade_catalog
 from tests.support.files import draw_image
-from tests.support.toy_embedder import BACKGROUND_QUERIES, ToyEmbedder
+from tests.support.toy_embedder import BACKGROUND_QUERIES, ToyEmbedder, cosine_similarity
 
 LIBRARIES = Path(__file__).parent / "libraries"
 VERSIONS = ("0.1-first", "0.1", "0.2-release", "0.2", "0.3-release", "0.3", "0.4")
@@ -170,6 +170,18 @@ def same_hits(actual: list[Row], expected: list[list]) -> bool:
     return same_paths and [score for _, score in actual] == pytest.approx([s for _, s in wanted], abs=2e-5)
 
 
+def without_silent_sounds(old: OldLibrary, words: str, rows: list[list]) -> list[list]:
+    """Return rows without those of sounds without tags: their text was "sound recording", and is none now."""
+    score = cosine_similarity(ToyEmbedder(), words, "sound recording")
+    count = sum(text == "sound recording" for _, text in old.expected["segments"])
+    is_current = set(old.expected["steps"]) == set(MIGRATIONS)
+    silent = [
+        row for row in rows if row[0] == "pictures/walk.opus" and row[1] == pytest.approx(score, abs=4e-4)
+    ]
+    assert is_current or len(silent) == count
+    return rows if is_current else [row for row in rows if row not in silent]
+
+
 def same_answers(old: OldLibrary) -> bool:
     """Return True if searches by meaning, kind by kind, find what the old version found, the best first."""
     with old.open() as library:
@@ -177,11 +189,8 @@ def same_answers(old: OldLibrary) -> bool:
             for kind, expected in by_kind.items():
                 hits = library.search(words, kind=kind, count=MAX_HITS, options=SearchOptions(by="meaning"))
                 ordered = all(one.score >= other.score for one, other in pairwise(hits))
-                actual = [old.row(hit) for hit in hits]
-                # A sound without tags, which was "sound recording", has no vector now.
-                shorter = [expected[:at] + expected[at + 1 :] for at in range(len(expected))]
-                lists = [expected, *(shorter if kind == "audio" else [])]
-                if not ordered or not any(same_hits(actual, each) for each in lists):
+                wanted = without_silent_sounds(old, words, expected) if kind == "audio" else expected
+                if not ordered or not same_hits([old.row(hit) for hit in hits], wanted):
                     return False
     return True
 
@@ -282,11 +291,14 @@ def test_answers_are_those_of_the_old_version(updated):
 
 def test_default_search_finds_the_hits_of_the_old_version(updated):
     """Their order follows from confidence and keywords, which are not the same in all versions."""
+    page = "pictures/page.pdf"  # either the page or its text is the hit
     with updated.open() as library:
         for words, expected in updated.expected["mixed"].items():
-            hits = library.search(words, count=MAX_HITS)
-            # Of a page and its text, either may come first; sounds without tags have no vector now.
-            assert {path for path, _ in map(updated.row, hits)} == {path for path, _ in expected}, words
+            actual = [updated.row(hit) for hit in library.search(words, count=MAX_HITS)]
+            wanted = without_silent_sounds(updated, words, expected)
+            assert [path for path, _ in actual].count(page) == [path for path, _ in wanted].count(page)
+            others = [[row for row in rows if row[0] != page] for rows in (actual, wanted)]
+            assert same_hits(*others), words
 
 
 @pytest.mark.parametrize("word", KEYWORDS)

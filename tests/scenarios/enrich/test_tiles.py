@@ -1,7 +1,6 @@
 """Tests of tiles, the segments that make small objects in large images searchable."""
 
 import itertools
-import os
 from contextlib import ExitStack
 
 import pytest
@@ -12,6 +11,7 @@ from PIL import Image, ImageDraw
 from indexer import IndexOptions, TagOptions, switch_library, tag_library, verify_library
 from indexer.decode.images.crops import tile_boxes
 from indexer.enrich import tiles
+from indexer.operations.pipeline import IndexRun
 from indexer.types import BatchLimits
 from retrieval import Library, SearchOptions
 from retrieval.cli.hits.formats import as_dict
@@ -135,10 +135,13 @@ def test_interrupted_run_keeps_its_tiles_and_the_next_run_resumes(landscapes, in
 
 def test_file_changed_since_the_scan_is_skipped(landscapes, index, monkeypatch):
     index(landscapes)
-    status = (landscapes / "sea.png").stat()
-    data = (landscapes / "sea.png").read_bytes()
-    (landscapes / "sea.png").write_bytes(data[:-1] + b"!")
-    os.utime(landscapes / "sea.png", ns=(status.st_atime_ns, status.st_mtime_ns))
+    data, scan = (landscapes / "sea.png").read_bytes(), IndexRun.scan
+
+    def scan_and_change(*args):
+        scan(*args)
+        (landscapes / "sea.png").write_bytes(data[:-1] + b"!")
+
+    monkeypatch.setattr(IndexRun, "scan", scan_and_change)
     assert index(landscapes, tiles=True).segments == 10
 
 
