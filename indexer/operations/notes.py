@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterator, Sequence
 
 from indexer.operations.report import Report
 from indexer.scan.pattern_paths import resolve_pattern
-from indexer.scan.targets import ScanTarget
+from indexer.scan.targets import ScanTarget, subpath_of
 from indexer.store.writer import LibraryWriter
 from retrieval.formatting import pluralize, printable
 
@@ -46,3 +46,12 @@ def other_link_note(target: ScanTarget) -> str:
     """Return a note on a target in a link that is not followed."""
     folder, real_path = os.fsdecode(target.folder), os.fsdecode(os.path.realpath(target.folder))
     return printable(f"{folder} is a link to {real_path}, which is indexed at another path.")
+
+
+def own_root_notes(known: Sequence[bytes], targets: Sequence[ScanTarget]) -> Iterator[str]:
+    """Yield a note on each new root in a known root."""
+    for target in targets:
+        outer = next((path for path in reversed(known) if subpath_of(target.root_path, path)), None)
+        if target.root_path not in known and outer is not None:
+            folder = os.fsdecode(target.root_path)
+            yield f"{folder} has its own options now, and is no longer indexed with {os.fsdecode(outer)}."

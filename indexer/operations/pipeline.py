@@ -18,7 +18,7 @@ from indexer.enrich.screenshots import is_screenshot, unread_screenshots_hint
 from indexer.maintenance.build_index import build_if_due
 from indexer.maintenance.calibrate import calibrate_if_due
 from indexer.operations.backfill import run_backfill
-from indexer.operations.notes import other_link_note, partial_file_notes, unused_pattern_notes
+from indexer.operations.notes import other_link_note, own_root_notes, partial_file_notes, unused_pattern_notes
 from indexer.operations.options import DEFAULT_OPTIONS, IndexOptions
 from indexer.operations.reconcile import accept_mass_touch, keep_offline, reconcile
 from indexer.operations.report import Report
@@ -89,7 +89,9 @@ class IndexRun:
         Without `analyses`, the backfill, text in images, speech and sound events are left to the caller.
         """
         started_at = monotonic()
+        known = self.writer.roots.paths()
         targets = _register_folders(self.writer, [absolute_path(folder) for folder in folders], self.options)
+        self.report.notes += own_root_notes(known, targets)
         self.report.notes += remove_disabled_results(self.writer, self.options)
         try:
             self.scan(targets)

@@ -568,6 +568,9 @@ def test_folder_in_an_indexed_folder_gets_its_own_options(outer, index, place, t
     report = index(outer / "sub", exclude="1*")
     assert (report.gone, report.added, report.segments) == (4, 0, 0)  # 1, 10 and 11.png, and 1.png in the zip
     assert report.unchanged + report.updated == 11
+    assert report.notes == [
+        f"{outer / 'sub'} has its own options now, and is no longer indexed with {outer}."
+    ]
     report = index()
     assert (report.gone, report.added, report.unchanged) == (0, 0, 12)
     assert toy.image_count == image_count
