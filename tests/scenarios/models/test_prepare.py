@@ -8,13 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from indexer import IndexOptions, ModelOptions, switch_library, tag_library, update_library
+from indexer import IndexOptions, ModelOptions, switch_library, update_library
 from indexer.models import resolve
 from retrieval import Library
 from retrieval.embedders.model_cache import CHOICES_FILE, find_by_source
 from retrieval.embedders.model_name import parse_model_name
 from retrieval.errors import EmbedderError, SpaceMismatch
-from tests.support.catalog import downgrade_catalog
 from tests.support.model_checkpoints import (
     SMALL_ARCHITECTURES,
     make_checkpoint,
@@ -76,27 +75,6 @@ def test_architecture_of_local_weights_is_remembered(folder, tmp_path, place, ar
     assert update_library(library=place).unchanged == 7
     assert find_by_source(parse_model_name(str(path))).manifest.mtime == 10**9
     make_checkpoint("small-vit", tmp_path / "weights", seed=5)
-    with pytest.raises(SpaceMismatch, match=r"weights SHA-256 \w+, now SHA-256 \w+"):
-        update_library(library=place)
-
-
-@pytest.mark.parametrize("was_made_by_an_earlier_version", [False, True])
-def test_architecture_of_local_weights_does_not_depend_on_the_cache_of_models(
-    folder, tmp_path, place, architectures, was_made_by_an_earlier_version
-):
-    path = make_checkpoint("small-vit", tmp_path / "weights", seed=6)
-    prepare_in_float32(path, "small-vit")
-    update_library([folder], library=place, model=str(path), options=IndexOptions(arch="small-vit"))
-    if was_made_by_an_earlier_version:
-        downgrade_catalog(place, "27-assumptions")
-        update_library(library=place)
-    shutil.rmtree(find_by_source(parse_model_name(str(path))).folder)
-    os.utime(path, (1, 1))
-    assert update_library(library=place).unchanged == 7
-    shutil.rmtree(find_by_source(parse_model_name(str(path))).folder)
-    assert tag_library(["a dog"], library=place)
-    shutil.rmtree(find_by_source(parse_model_name(str(path))).folder)
-    make_checkpoint("small-vit", tmp_path / "weights", seed=7)
     with pytest.raises(SpaceMismatch, match=r"weights SHA-256 \w+, now SHA-256 \w+"):
         update_library(library=place)
 
