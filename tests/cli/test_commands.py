@@ -144,7 +144,8 @@ def test_status_json_has_exactly_these_keys(indexed):
             *("exclude", "hidden", "archives"),
         },
         "space": {
-            *("id", "name", "model", "fingerprint", "dim", "indexed_to", "parts", "complete", "indexes"),
+            *("id", "name", "model", "fingerprint", "dim", "indexed_to", "parts", "complete", "arch"),
+            "indexes",
         },
         "index": {"kind", "method", "file", "digest", "size", "count", "effort", "recall", "format"},
     }
