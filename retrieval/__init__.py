@@ -14,6 +14,7 @@ Libraries
 
 Results of searches
     Hit              a segment with its path, location in the file, score and confidence
+    Hits             a list of hits with a note, if a search ended early
     Kind             the kinds of segments: image, video, text, page, audio
     Clip             a moment that was saved as a new file
 
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
         FileDetails,
         Group,
         Hit,
+        Hits,
         IndexFile,
         Kind,
         Label,
@@ -78,6 +80,7 @@ __all__ = [
     "FileDetails",
     "Group",
     "Hit",
+    "Hits",
     "IndexFile",
     "Kind",
     "Label",

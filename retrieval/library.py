@@ -42,7 +42,7 @@ from retrieval.search.hybrid_search import hybrid_search
 from retrieval.search.request import SearchRequest
 from retrieval.search.results import postprocess
 from retrieval.system import default_library
-from retrieval.types import ConceptInfo, Failure, FileDetails, Filters, Group, Hit, Space, Status
+from retrieval.types import ConceptInfo, Failure, FileDetails, Filters, Group, Hit, Hits, Space, Status
 from retrieval.vectors.space_index import SpaceIndex
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ class Library:
         kind: str | Iterable[str] | None = None,
         count: int = 10,
         options: SearchOptions = DEFAULT_OPTIONS,
-    ) -> list[Hit]:
+    ) -> Hits:
         """Return the best `count` hits for a query, best first.
 
         Args:
@@ -178,7 +178,7 @@ class Library:
         kind: str | Iterable[str] | None = "image",
         count: int = 10,
         options: SearchOptions = DEFAULT_OPTIONS,
-    ) -> list[Hit]:
+    ) -> Hits:
         """Return the images most similar to `image`, without itself and its copies."""
         image, count = as_image(image), as_count(count)
         check_options(options)
@@ -357,13 +357,13 @@ class Library:
         lookup = partial(lookup_vector, self._catalog, space_index.space)
         return encode_query(query, embedder, lookup, space_index.mean_query, images, probe)
 
-    def _answer(self, request: SearchRequest, count: int, options: SearchOptions) -> list[Hit]:
+    def _answer(self, request: SearchRequest, count: int, options: SearchOptions) -> Hits:
         if options.by == "keyword" and not request.query.has_keywords:
             raise QueryError("Only words have keywords. Give words, or search without --keyword-only.")
         is_listing = not request.query.terms
         ranking = FileRanking(request, options.sort) if is_listing else hybrid_search(request, options.by)
         hits = postprocess(ranking, count, options, request)
-        return explain(request, hits) if options.why else hits
+        return Hits(explain(request, hits) if options.why else hits, request.exclusion_filter.note)
 
     def _embedder_of(self, space: Space) -> Embedder:
         """Return the embedder of a space. Raises SpaceMismatch if its model has changed."""

@@ -1,6 +1,6 @@
 """Shared records and type aliases."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias, get_args
@@ -119,6 +119,14 @@ class Hit:
         if self.confidence is None:
             return None
         return "confident" if self.confidence >= CONFIDENCE_THRESHOLD else "weak"
+
+
+class Hits(list[Hit]):
+    """The hits of a search, best first, with a note if it ended before all segments were compared."""
+
+    def __init__(self, hits: Iterable[Hit] = (), note: str | None = None) -> None:
+        super().__init__(hits)
+        self.note = note
 
 
 @dataclass(frozen=True, slots=True)

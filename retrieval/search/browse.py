@@ -35,9 +35,11 @@ _ORDERS = {
 class FileRanking:
     """A ranking of files by date or name, each by its first segment that passes; evaluated on demand."""
 
-    def __init__(self, request: SearchRequest, order: SortOrder = "score") -> None:
+    def __init__(
+        self, request: SearchRequest, order: SortOrder = "score", page_size: int = PAGE_SIZE
+    ) -> None:
         self._hits: list[Hit] = []
-        self._rest = _first_of_each_file(request, order)
+        self._rest = _first_of_each_file(request, order, page_size)
 
     def top(self, count: int) -> list[Hit]:
         """Return the first `count` files, fewer only if no more exist."""
@@ -45,10 +47,10 @@ class FileRanking:
         return self._hits[:count]
 
 
-def _first_of_each_file(request: SearchRequest, order: SortOrder) -> Iterator[Hit]:
+def _first_of_each_file(request: SearchRequest, order: SortOrder, page_size: int) -> Iterator[Hit]:
     seen = set[Path]()
     segments = _list_segments(request.catalog, request.filters, order, request.space_index.space.name)
-    while page := list(islice(segments, PAGE_SIZE)):
+    while (page := list(islice(segments, page_size))) and not request.exclusion_filter.is_exhausted():
         for hit in request.exclusion_filter.apply(page):
             if hit.path not in seen:
                 seen.add(hit.path)

@@ -1,5 +1,6 @@
 """Drop the hits that match an exclusion (not:) of the query."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,20 +12,47 @@ from retrieval.types import CONFIDENCE_THRESHOLD, VISUAL_KINDS, Hit, Ids, Kind, 
 from retrieval.vectors.space_index import SpaceIndex
 
 BATCH_SEGMENTS = 4_096  # segments compared with all background queries
+MAX_DROPPED_SEGMENTS = 10_000  # of a kind; then its search ends if not even MIN_KEPT_SHARE remained
+MIN_KEPT_SHARE = 0.1
 
 
 class ExclusionFilter:
     """A filter that evaluates each segment once.
 
-    A caption is dropped with its image, and an image if any of its parts matches.
+    A caption is dropped with its image, and an image if any of its parts matches. If nearly all segments
+    match, the search ends early, and `note` says so.
     """
 
-    def __init__(self, space_index: SpaceIndex, encoded_query: EncodedQuery) -> None:
+    def __init__(
+        self,
+        space_index: SpaceIndex,
+        encoded_query: EncodedQuery,
+        max_dropped: int = MAX_DROPPED_SEGMENTS,
+    ) -> None:
+        self.max_dropped = max_dropped
         self.catalog = space_index.catalog
         self.space_index = space_index
         self.exclusions = encoded_query.exclusions
         self._excluded: dict[int, bool] = {}
         self._confident: dict[tuple[str, Kind], bool] = {}
+        self._dropped_count, self._kept_count = Counter[Kind](), Counter[Kind]()
+        self.note: str | None = None
+
+    def has_dropped(self, id_: int) -> bool:
+        """Return True if a segment was evaluated and matches an exclusion."""
+        return self._excluded.get(id_, False)
+
+    def is_exhausted(self, *kinds: Kind) -> bool:
+        """Return True if so many segments of one of these kinds, or of any, were dropped that it ends."""
+        for kind in kinds or self._dropped_count:
+            dropped, kept = self._dropped_count[kind], self._kept_count[kind]
+            if dropped > self.max_dropped and kept < MIN_KEPT_SHARE * (kept + dropped):
+                self.note = (
+                    f"not: drops nearly all segments of the kind {kind}; only the best {dropped + kept:,} "
+                    "were compared. To compare others, add words or filters."
+                )
+                return True
+        return False
 
     def apply(self, hits: Sequence[Hit]) -> list[Hit]:
         """Return the hits that no exclusion matches, in order."""
@@ -38,7 +66,7 @@ class ExclusionFilter:
             {*((hit.id, hit.kind) for hit in hits), *shown, *((part, "image") for _, part in parts)}
         )
         with_excluded_part = {segment for segment, part in parts if self._excluded.get(part, False)}
-        return [
+        kept = [
             hit
             for hit, (segment, _) in zip(hits, shown, strict=True)
             if not (
@@ -47,6 +75,10 @@ class ExclusionFilter:
                 or with_excluded_part & {hit.id, segment}
             )
         ]
+        kept_count = Counter(hit.kind for hit in kept)
+        self._kept_count += kept_count
+        self._dropped_count += Counter(hit.kind for hit in hits) - kept_count
+        return kept
 
     def apply_to_ids(self, ids: Ids, scores: Scores, kind: Kind) -> tuple[Ids, Scores]:
         """Return the segments of one kind that no exclusion matches by their own vectors, with their scores.
@@ -57,6 +89,7 @@ class ExclusionFilter:
             return ids, scores
         self._evaluate({(id_, kind) for id_ in ids.tolist()})
         kept = np.array([not self._excluded[id_] for id_ in ids.tolist()], bool)
+        self._dropped_count[kind] += len(ids) - int(kept.sum())
         return ids[kept], scores[kept]
 
     def _evaluate(self, segments: set[tuple[int, Kind]]) -> None:

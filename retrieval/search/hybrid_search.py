@@ -179,9 +179,11 @@ class WordRanking:
 
     def _ranked_group(self, group: MatchGroup, page_size: int) -> Iterator[ScoredHit]:
         """Yield the hits of a group, best first."""
-        matches = group.matches
+        matches, exclusions = group.matches, self.request.exclusion_filter
         if not self.request.query.is_known:
             for at in range(0, len(matches.ids), MAX_COMPARED_MATCHES):
+                if exclusions.is_exhausted():
+                    return
                 part = matches.part(slice(at, at + MAX_COMPARED_MATCHES))
                 yield from (self._rate(group.tier, *scored_hit) for scored_hit in self._compare(part.ids))
             return
@@ -194,8 +196,11 @@ class WordRanking:
             last, hit = self._rate(group.tier, *scored_hit)
             yielded.add(hit.id)
             yield last, hit
-        rest = [id_ for id_ in ids.tolist() if id_ not in yielded]  # most of them have no vector
+        known = (id_ for id_ in ids.tolist() if id_ not in yielded)  # most of them have no vector
+        rest = [id_ for id_ in known if not exclusions.has_dropped(id_)]
         for at in range(0, len(rest), MAX_COMPARED_MATCHES):
+            if exclusions.is_exhausted():
+                return
             for _, hit in self._compare(np.array(rest[at : at + MAX_COMPARED_MATCHES])):
                 yield last, self._rate(group.tier, last, hit)[1]
 

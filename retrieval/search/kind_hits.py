@@ -12,7 +12,8 @@ def kind_hits(
 ) -> Iterator[list[Hit]]:
     """Yield pages of the hits of a kind, best first; of each image only the part that fits best.
 
-    With `among`, ascending, only hits of these segments, which pass the filters.
+    With `among`, ascending, only hits of these segments, which pass the filters. The pages end early if the
+    exclusions of the query drop nearly everything.
     """
     seen = set[Hashable]()
     for page in _located_hits(request, kind, page_size + len(request.excluded_ids), among):
@@ -30,7 +31,8 @@ def _located_hits(
     else:
         narrowing = filters if filters.has_non_kind_filters else None
         pages = request.space_index.ranked(request.query.vector, kind, page_size, narrowing)
-    for scores, ids in pages:
+    while not request.exclusion_filter.is_exhausted(kind) and (page := next(pages, None)):
+        scores, ids = page
         ids, scores = request.exclusion_filter.apply_to_ids(ids, scores, kind)
         pairs = zip(ids.tolist(), scores.tolist(), strict=True)
         scored_ids = [(id_, score) for id_, score in pairs if id_ not in request.excluded_ids]

@@ -5,7 +5,7 @@ from functools import cached_property
 
 from retrieval.catalog.reader import Catalog
 from retrieval.query.encoder import EncodedQuery
-from retrieval.search.exclusions import ExclusionFilter
+from retrieval.search.exclusions import MAX_DROPPED_SEGMENTS, ExclusionFilter
 from retrieval.search.query_scales import QueryScales
 from retrieval.types import Filters
 from retrieval.vectors.space_index import SpaceIndex
@@ -19,6 +19,7 @@ class SearchRequest:
     query: EncodedQuery
     filters: Filters = field(default_factory=Filters)
     excluded_ids: frozenset[int] = frozenset()  # segments that are never returned, such as examples
+    max_dropped: int = MAX_DROPPED_SEGMENTS  # by exclusions, of a kind, before its search may end
 
     @property
     def catalog(self) -> Catalog:
@@ -28,7 +29,7 @@ class SearchRequest:
     @cached_property
     def exclusion_filter(self) -> ExclusionFilter:
         """Return the filter of the query's exclusions, which remembers the segments it has evaluated."""
-        return ExclusionFilter(self.space_index, self.query)
+        return ExclusionFilter(self.space_index, self.query, self.max_dropped)
 
     @cached_property
     def scales(self) -> QueryScales:

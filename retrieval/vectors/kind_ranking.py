@@ -11,6 +11,7 @@ from retrieval.types import Ids, Scores, Space, Vectors
 from retrieval.vectors.base import VectorIndex
 
 PAGE_GROWTH = 4  # each page is this many times as large as the one before
+MAX_GROWN_PAGE = 4_096  # segments; only the first page may be larger
 OVERSAMPLING_FACTOR, MIN_EXTRA_CANDIDATES = 2, 20  # a quantized index may order its best slightly wrong
 MAX_RESCORED_VECTORS = 1_000  # candidates read to make sure of the order under a filter
 SCORE_TOLERANCE = 1e-5  # scores that differ by less are equal
@@ -83,7 +84,7 @@ class KindRanking:
                 return
             yield scores, ids
             self._yielded = np.concatenate([self._yielded, ids])
-            page_size *= PAGE_GROWTH
+            page_size = max(page_size, min(PAGE_GROWTH * page_size, MAX_GROWN_PAGE))
 
     def add(self, ids: Ids) -> None:
         """Read and score the candidates that are new."""

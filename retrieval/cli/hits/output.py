@@ -10,7 +10,7 @@ from retrieval.cli.hits import formats
 from retrieval.errors import ModelOutdated
 from retrieval.formatting import format_share
 from retrieval.media.archives.archive import path_exists
-from retrieval.types import CONFIDENCE_THRESHOLD, Hit
+from retrieval.types import CONFIDENCE_THRESHOLD, Hit, Hits
 
 if TYPE_CHECKING:
     from retrieval.library import Library
@@ -54,6 +54,7 @@ def show_hits(
     note(library.damage)
     if library.is_outdated:
         note(str(ModelOutdated()))
+    note(hits.note if isinstance(hits, Hits) else None)
     if any(not hit.offline and not path_exists(hit.path) for hit in hits):
         note("Some of these files no longer exist. Run `clew index` to update the library.")
     if any(hit.offline for hit in hits):

@@ -9,6 +9,8 @@ import pytest
 from indexer import index_folder, update_library
 from indexer.maintenance.calibrate import BestScores
 from retrieval import Library, SearchOptions
+from retrieval.cli.hits.output import show_hits
+from retrieval.query.parser import parse
 from retrieval.scoring import calibration
 from retrieval.scoring.calibration import (
     Calibration,
@@ -18,8 +20,11 @@ from retrieval.scoring.calibration import (
     fit_library,
     match_quality,
 )
+from retrieval.search.browse import FileRanking
+from retrieval.search.hybrid_search import hybrid_search
+from retrieval.search.request import SearchRequest
 from retrieval.search.results import has_good_match
-from retrieval.types import CONFIDENCE_THRESHOLD
+from retrieval.types import CONFIDENCE_THRESHOLD, Hits
 from tests.support.files import draw_image, write_text
 
 
@@ -191,6 +196,54 @@ def test_exclusion_needs_no_files_of_the_segments_that_it_drops(library, monkeyp
     assert "red" in names
     assert "blue" not in names
     assert blue not in {id_ for id_, _ in read}
+
+
+@pytest.fixture
+def reds(tmp_path, index, place, toy):
+    """Yield a library of 60 red images, a blue one and the word red in all file names."""
+    for number in range(60):
+        draw_image(tmp_path / "reds" / f"red {number}.png", (255 - number, 0, 0))
+    draw_image(tmp_path / "reds" / "blue.png", "blue")
+    index(tmp_path / "reds")
+    with Library.open(place, embedder=toy) as library:
+        yield library
+
+
+@pytest.mark.parametrize("by", ["meaning", "both"])
+def test_search_ends_with_a_note_if_exclusions_drop_nearly_everything(reds, by):
+    space_index = reds._open_space_index()
+    query = reds._encode_query(space_index, parse("red not:red"))
+    request = SearchRequest(space_index, query, max_dropped=10)
+    hits = hybrid_search(request, by).top(1)
+    assert "nearly all segments of the kind image" in request.exclusion_filter.note
+    assert {hit.path.stem for hit in hits} <= {"blue"}
+    if by == "meaning":
+        assert 10 < len(request.exclusion_filter._excluded) < 60
+        assert hits == []
+
+
+def test_list_of_files_ends_with_a_note_if_exclusions_drop_nearly_everything(reds):
+    space_index = reds._open_space_index()
+    query = reds._encode_query(space_index, parse("not:red"))
+    request = SearchRequest(space_index, query, max_dropped=10)
+    assert [hit.path.stem for hit in FileRanking(request).top(100)] == ["blue"]
+    assert request.exclusion_filter.note is None  # all files were compared
+    request = SearchRequest(space_index, query, max_dropped=10)
+    assert [hit.path.stem for hit in FileRanking(request, "name", page_size=8).top(100)] == ["blue"]
+    assert "nearly all segments of the kind image" in request.exclusion_filter.note
+
+
+def test_search_has_no_note_if_exclusions_keep_enough(reds):
+    hits = reds.search("red not:blue", count=100)
+    assert (len(hits), hits.note) == (60, None)
+    hits = reds.search("red not:red", count=100)  # fewer than the limit
+    assert ([hit.path.stem for hit in hits], hits.note) == (["blue"], None)
+
+
+def test_note_on_the_hits_is_written_to_stderr(reds, capsys):
+    with pytest.raises(SystemExit):
+        show_hits(Hits([], "Dropped."), "json", reds)
+    assert "Dropped." in capsys.readouterr().err
 
 
 def test_exclusion_of_which_nothing_matches_well_drops_nothing(library):
