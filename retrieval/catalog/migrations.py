@@ -5,7 +5,7 @@ per space, `vectors_ID`, so that a vector is found by its segment and a space ca
 """
 
 from retrieval.catalog.keyword_tables import COMPOSED_KEYWORD_TABLES, KEYWORD_TABLES
-from retrieval.catalog.schema import ASSUMPTIONS, CHANGE_COUNT, CHANGE_TIMES, FOLLOWED_LINKS
+from retrieval.catalog.schema import ASSUMPTIONS, CHANGE_COUNT, CHANGE_TIMES, FOLLOWED_LINKS, ROOT_CHANGES
 
 MIGRATIONS: dict[str, tuple[str, ...]] = {
     "1-library": (
@@ -387,4 +387,5 @@ MIGRATIONS: dict[str, tuple[str, ...]] = {
     "27-assumptions": ASSUMPTIONS,
     # The architecture of local weights that the user named; the cache of models may be deleted.
     "28-architectures": ("""ALTER TABLE spaces ADD COLUMN arch TEXT""",),
+    "29-root-changes": ROOT_CHANGES,
 }

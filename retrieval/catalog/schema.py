@@ -59,6 +59,12 @@ ASSUMPTIONS = (
     """UPDATE contents SET assumption = note || coalesce('; ' || assumption, ''), note = NULL
          WHERE note LIKE 'no frame rate in it; its times assume % frames a second'""",
 )
+ROOT_CHANGES = (
+    # Each scan writes its time to the root, which changes no filter.
+    """DROP TRIGGER IF EXISTS roots_count_update""",
+    """CREATE TRIGGER roots_count_update AFTER UPDATE OF path, state ON roots BEGIN
+        UPDATE change_count SET changes = changes + 1; END""",
+)
 
 
 def vectors_table(space_id: int) -> str:

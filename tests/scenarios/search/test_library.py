@@ -209,6 +209,7 @@ def test_commit_that_does_not_concern_filters_keeps_what_was_read(
     for value in range(3):
         with LibraryWriter(library.folder, lambda _: toy) as writer, writer.db.atomic():
             writer.db.execute("INSERT OR REPLACE INTO settings VALUES ('unknown', ?)", (str(value),))
+            writer.db.execute("UPDATE roots SET last_file = last_file + 1, scanned = ?", (str(value),))
         assert library.search("red", options=under) == before
     assert len(filter_reads) == read
 
@@ -223,6 +224,7 @@ CHANGES_OF_FILTERS = {
     "deleted": "DELETE FROM files WHERE id = 1",
     "caption": "INSERT INTO captions (segment, file, image) VALUES (1, 2, x'31')",
     "root": "UPDATE roots SET path = x'2f31'",
+    "offline root": "UPDATE roots SET state = 'offline'",
 }
 
 
