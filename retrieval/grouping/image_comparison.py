@@ -20,10 +20,12 @@ from retrieval.grouping.registration import (
     COARSE_LEVELS,
     FINE_LEVELS,
     IDENTITY,
+    GrayImage,
     Plane,
     Transform,
+    covered,
     fit_size,
-    overlap,
+    inverse,
     refine,
     scaled,
     search_crop,
@@ -34,20 +36,26 @@ from retrieval.types import FileAttributes
 
 THUMBNAIL_SIDE = 320  # pixels, of an image without a stored thumbnail
 DOCUMENT_AREA = 1_500_000  # pixels at which documents are compared: A4 at 125 dpi
-GRID_SIDE = 32  # of the grid by which candidates are ranked
-CELL = 3  # pixels; the structure of squares of 3 x 3 cells, about a letter, is compared at each cell
+GRID_SIDE = 48  # of the grids by which candidates are ranked
+MIN_DOCUMENT_GRID_CORRELATION = 0.8  # of the edges of documents that are compared in detail
+# The structure of squares of 3 x 3 cells, about a letter, is compared at each cell.
+CELL, SMALL_CELL = 3, 1  # pixels of its side
 BLUR = 1.0  # pixels; hides differences of scaling
+SMALL_BLUR = 0.4
+SMALL_AREA = 45_000  # pixels; the text of a smaller image is hardly legible
 NOISE_VARIANCE = 100.0  # gray levels squared, of compression
 MIN_VARIANCE = 225.0  # of a square with structure
 MIN_AGREEMENT = 0.6  # of the structure of a square; equal is 1, unrelated is 0
 MAX_PHOTO_MISMATCH = 0.03  # of the squares with structure, in thumbnails
-MAX_DOCUMENT_THUMBNAIL_MISMATCH = 0.12
-MAX_REDUCED_DOCUMENT_MISMATCH = 0.1  # at a fifth of the pixels
+MAX_DOCUMENT_THUMBNAIL_MISMATCH = 0.03
+MAX_REDUCED_DOCUMENT_MISMATCH = 0.05  # at a fifth of the pixels
 MAX_DOCUMENT_MISMATCH = 0.0005  # in full
 MIN_CROP = 0.005  # of a side
 REDUCED_DOCUMENT_AREA = 300_000  # pixels
 MAX_MISMATCHED_SQUARES = 4  # in any document; a changed digit has more
-MIN_REGISTERED = 0.9  # correlation of thumbnails that needs no search for a crop
+MIN_REGISTERED = 0.95  # correlation of edges in thumbnails that needs no search for a crop
+MIN_CORRELATION = 0.5  # of edges in thumbnails
+MIN_DOCUMENT_CORRELATION = 0.65  # of edges in documents at about 384 x 384 pixels
 MIN_DOCUMENT_SHARE = 0.75  # of flat pixels, plus that of pixels as bright as the paper; photos have 0.5
 MAX_FLAT_RANGE, PAPER_RANGE = 8, 8  # gray levels
 MIN_LEGIBLE_AREA = 60_000  # pixels of a document with a legible text
@@ -74,8 +82,9 @@ class PixelComparison:
 
     def __init__(self, catalog: Catalog, files: Sequence[FileAttributes]) -> None:
         self._catalog, self._files = catalog, files
-        self._thumbnail = lru_cache(512)(self._load_thumbnail)
-        self._full = lru_cache(8)(self._load_full)
+        self._thumbnail = lru_cache(256)(self._load_thumbnail)
+        self._full = lru_cache(16)(self._load_full)
+        self._is_document = lru_cache(8_192)(self._looks_like_document)
         self._grids = lru_cache(2_048)(self._load_grids)
         self._chroma = lru_cache(2_048)(self._load_chroma)
 
@@ -83,13 +92,7 @@ class PixelComparison:
         """Return the positions of the others, the most similar first."""
         if len(others) < 2:
             return list(range(len(others)))
-        first = self._grids(one)
-        scores = []
-        for other in others:
-            second = self._grids(other)
-            scores.append(
-                max(float((first[:1] * second).sum(1).max()), float((first * second[:1]).sum(1).max()))
-            )
+        scores = [sum(self._grid_correlations(one, other)) for other in others]
         return sorted(range(len(others)), key=lambda position: -scores[position])
 
     def show_the_same(self, one: int, other: int) -> bool:
@@ -100,10 +103,14 @@ class PixelComparison:
         first, second = self._thumbnail(one), self._thumbnail(other)
         if first is None or second is None or _aspect_ratio(first, second) > MAX_ASPECT_RATIO:
             return False
-        is_document = looks_like_document(first) or looks_like_document(second)
+        is_document = self._is_document(one) or self._is_document(other)
         if is_document and self._is_illegible(one, other):
             return False
-        transform = _register(first, second, search=is_document)
+        if is_document and self._grid_correlations(one, other)[1] < MIN_DOCUMENT_GRID_CORRELATION:
+            return False
+        transform, correlation = _register(first, second, search=is_document)
+        if correlation < MIN_CORRELATION:
+            return False
         most = MAX_DOCUMENT_THUMBNAIL_MISMATCH if is_document else MAX_PHOTO_MISMATCH
         if measure_mismatch(first, second, transform).share > most:
             return False
@@ -123,10 +130,13 @@ class PixelComparison:
         small, large = sorted(self._files[row].pixels for row in (one, other))
         return small < MIN_LEGIBLE_AREA and small < large / 5
 
-    def _load_thumbnail(self, row: int) -> Image.Image | None:
-        """Return the thumbnail in gray."""
+    def _looks_like_document(self, row: int) -> bool:
+        thumbnail = self._thumbnail(row)
+        return thumbnail is not None and looks_like_document(thumbnail.image)
+
+    def _load_thumbnail(self, row: int) -> GrayImage | None:
         thumbnail = self._load_colored(row)
-        return None if thumbnail is None else thumbnail.convert("L")
+        return None if thumbnail is None else GrayImage(thumbnail.convert("L"))
 
     def _load_chroma(self, row: int) -> NDArray[np.float32]:
         """Return the mean color of a thumbnail, as Cb and Cr without gray, (2,)."""
@@ -143,9 +153,9 @@ class PixelComparison:
         with Image.open(BytesIO(webp)) as image:
             return image.convert("RGB")
 
-    def _load_full(self, row: int) -> Image.Image | None:
+    def _load_full(self, row: int) -> GrayImage | None:
         image = self._load(row, DOCUMENT_AREA)
-        return None if image is None else image.convert("L")
+        return None if image is None else GrayImage(image.convert("L"))
 
     def _load(self, row: int, area: int) -> Image.Image | None:
         """Return an image at most as large as `area`; None if its file cannot be read."""
@@ -157,19 +167,34 @@ class PixelComparison:
             return None
         return scaled(image, fit_size(image.size, area))
 
-    def _load_grids(self, row: int) -> NDArray[np.float32]:
-        """Return the normalized grids of an image and of crops of it, (n, cells)."""
-        image = self._thumbnail(row)
-        if image is None:
-            return np.zeros((len(GRID_CROPS), GRID_SIDE**2), np.float32)
-        grids = []
-        for share in GRID_CROPS:
-            x, y = image.width * share / 2, image.height * share / 2
-            box = (x, y, image.width - x, image.height - y)
-            grid = image.resize((GRID_SIDE, GRID_SIDE), Image.Resampling.BOX, box=box)
-            grids.append(np.asarray(grid, np.float32).ravel())
-        centered = np.array(grids) - np.mean(grids, axis=1, keepdims=True)
-        return np.asarray(centered / (np.sqrt(np.square(centered).sum(1, keepdims=True)) + 1e-3), np.float32)
+    def _grid_correlations(self, one: int, other: int) -> tuple[float, float]:
+        """Return the correlation of two images and that of their edges; crops match the center of others."""
+        pairs = zip(self._grids(one), self._grids(other), strict=True)
+        gray, edges = (
+            max(float((first[:1] * second).sum(1).max()), float((first * second[:1]).sum(1).max()))
+            for first, second in pairs
+        )
+        return gray, edges
+
+    def _load_grids(self, row: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return grids of an image and its crops, and of their edges, normalized, each (n, cells)."""
+        thumbnail = self._thumbnail(row)
+        if thumbnail is None:
+            empty = np.zeros((len(GRID_CROPS), GRID_SIDE**2), np.float32)
+            return empty, empty
+        return _grids(thumbnail.image), _grids(thumbnail.edges())
+
+
+def _grids(image: Image.Image) -> NDArray[np.float32]:
+    """Return the normalized grids of an image and of crops of it, (n, cells)."""
+    grids = []
+    for share in GRID_CROPS:
+        x, y = image.width * share / 2, image.height * share / 2
+        box = (x, y, image.width - x, image.height - y)
+        grid = image.resize((GRID_SIDE, GRID_SIDE), Image.Resampling.BOX, box=box)
+        grids.append(np.asarray(grid, np.float32).ravel())
+    centered = np.array(grids) - np.mean(grids, axis=1, keepdims=True)
+    return np.asarray(centered / (np.sqrt(np.square(centered).sum(1, keepdims=True)) + 1e-3), np.float32)
 
 
 def looks_like_document(gray: Image.Image) -> bool:
@@ -184,7 +209,7 @@ def looks_like_document(gray: Image.Image) -> bool:
     return bool((high - low <= MAX_FLAT_RANGE).mean() + paper >= MIN_DOCUMENT_SHARE)
 
 
-def is_same_document(one: Image.Image, other: Image.Image, transform: Transform) -> bool:
+def is_same_document(one: GrayImage, other: GrayImage, transform: Transform) -> bool:
     """Return True if the text and all other structure of two gray images agree.
 
     `transform` registers their thumbnails. That of a crop may be wrong by a line of text, so another one is
@@ -196,75 +221,82 @@ def is_same_document(one: Image.Image, other: Image.Image, transform: Transform)
     return bool(is_cropped) and _is_same_registered_document(one, other, search_crop(one, other))
 
 
-def _is_same_registered_document(one: Image.Image, other: Image.Image, transform: Transform) -> bool:
-    transform, _ = refine(one, other, FINE_LEVELS[:1], transform)
-    size = fit_size(one.size, REDUCED_DOCUMENT_AREA)
-    other_size = fit_size(other.size, size[0] * size[1])
-    reduced = measure_mismatch(scaled(one, size), scaled(other, other_size), transform)
+def _is_same_registered_document(one: GrayImage, other: GrayImage, transform: Transform) -> bool:
+    transform, correlation = refine(one, other, FINE_LEVELS[:2], transform)
+    if correlation < MIN_DOCUMENT_CORRELATION:
+        return False
+    reduced = measure_mismatch(one, other, transform, REDUCED_DOCUMENT_AREA)
     if reduced.share > MAX_REDUCED_DOCUMENT_MISMATCH:
         return False
-    transform, _ = refine(one, other, FINE_LEVELS[1:], transform)
+    transform, _ = refine(one, other, FINE_LEVELS[2:], transform)
     mismatch = measure_mismatch(one, other, transform)
     return mismatch.squares <= MAX_MISMATCHED_SQUARES or mismatch.share <= MAX_DOCUMENT_MISMATCH
 
 
-def measure_mismatch(first: Image.Image, second: Image.Image, transform: Transform) -> Mismatch:
-    """Compare the structure of two registered gray images square by square, at the scale of the smaller one.
+def measure_mismatch(
+    first: GrayImage, second: GrayImage, transform: Transform, area: float = DOCUMENT_AREA
+) -> Mismatch:
+    """Compare the structure of two registered images square by square, at the scale of the smaller one.
 
     The agreement of a square is its contrast and structure term in SSIM: Wang et al., IEEE TIP 2004.
     """
-    if first.width * first.height > second.width * second.height:
-        first, second = second, first
-        transform = np.linalg.inv(np.vstack([transform, [0, 0, 1]]))[:2]
-    second = scaled(second, fit_size(second.size, first.width * first.height * 1.3))
-    blur = ImageFilter.GaussianBlur(BLUR)
-    mask = overlap(second, transform, first.size)
-    one = np.asarray(first.filter(blur), np.float32)
-    one, other = _equal_tone(one, warp(second.filter(blur), transform, first.size), mask)
-    mean, other_mean = _square_means(one), _square_means(other)
-    variance = _square_means(np.square(one)) - np.square(mean)
-    other_variance = _square_means(np.square(other)) - np.square(other_mean)
-    covariance = _square_means(one * other) - mean * other_mean
+    if first.area > second.area:
+        first, second, transform = second, first, inverse(transform)
+    area = min(area, first.area)
+    cell, blur = (CELL, BLUR) if area >= SMALL_AREA else (SMALL_CELL, SMALL_BLUR)
+    one, other = first.blurred(area, blur), second.blurred(area * 1.3, blur)
+    plane, warped = np.asarray(one, np.float32), warp(other, transform, one.size)
+    shown = covered(transform, one.size, cell, margin=0)
+    plane, warped = _equal_tone(plane, warped, shown, cell)
+    mean, other_mean = _square_means(plane, cell), _square_means(warped, cell)
+    variance = _square_means(np.square(plane), cell) - np.square(mean)
+    other_variance = _square_means(np.square(warped), cell) - np.square(other_mean)
+    covariance = _square_means(plane * warped, cell) - mean * other_mean
     agreement = (2 * covariance + NOISE_VARIANCE) / (variance + other_variance + NOISE_VARIANCE)
     structured = np.maximum(variance, other_variance) > MIN_VARIANCE
-    structured &= _square_means(mask.astype(np.float32)) > 0.999
+    structured &= covered(transform, one.size, cell, margin=1.5 * cell + 1)[1:-1, 1:-1]
     different = int(np.count_nonzero(agreement[structured] < MIN_AGREEMENT))
     return Mismatch(different, different / max(1, int(structured.sum())))
 
 
-def _square_means(plane: Plane) -> Plane:
+def _square_means(plane: Plane, cell: int) -> Plane:
     """Return the means of squares of 3 x 3 cells."""
-    cells = np.asarray(Image.fromarray(plane).reduce(CELL), np.float32)
+    cells = np.asarray(Image.fromarray(plane).reduce(cell), np.float32) if cell > 1 else plane
     rows = cells[:-2] + cells[1:-1] + cells[2:]
     return np.asarray((rows[:, :-2] + rows[:, 1:-1] + rows[:, 2:]) / 9, np.float32)
 
 
-def _register(first: Image.Image, second: Image.Image, *, search: bool) -> Transform:
-    """Return the transform of two thumbnails; the lines of a text may need a `search` for a crop."""
-    transform, correlation = refine(first, second, COARSE_LEVELS)
-    if search and correlation < MIN_REGISTERED:
-        return refine(first, second, FINE_LEVELS[:1], search_crop(first, second))[0]
-    if correlation < 0:
-        return IDENTITY
-    return refine(first, second, FINE_LEVELS[:1], transform)[0]
+def _register(first: GrayImage, second: GrayImage, *, search: bool) -> tuple[Transform, float]:
+    """Return the transform of two thumbnails and their correlation; a text may need a `search` for a crop."""
+    coarse, correlation = refine(first, second, COARSE_LEVELS)
+    found = [refine(first, second, FINE_LEVELS[:1], coarse if correlation > 0 else IDENTITY)]
+    if search and found[0][1] < MIN_REGISTERED:
+        found.append(refine(first, second, FINE_LEVELS[:1], search_crop(first, second)))
+    return max(found, key=lambda one: one[1])
 
 
-def _equal_tone(one: Plane, other: Plane, mask: NDArray[np.bool_]) -> tuple[Plane, Plane]:
-    """Return both images with the brightness and contrast, and the clipped whites, of the brighter one."""
-    gain, bias = _tone(one[mask], other[mask])
+def _equal_tone(one: Plane, other: Plane, shown: NDArray[np.bool_], cell: int) -> tuple[Plane, Plane]:
+    """Return both images with the brightness and contrast, and the clipped whites, of the brighter one.
+
+    `shown` are the cells that are in both.
+    """
+    centers = slice(cell // 2, None, cell)
+    height, width = one[centers, centers].shape
+    shown = shown[:height, :width]
+    gain, bias = _tone(one[centers, centers][shown], other[centers, centers][shown])
     if gain >= 1:
         one = np.clip(gain * one + bias, 0, 255)
     else:
         other = np.clip((other - bias) / gain, 0, 255)
-    shown = one[mask][::16]
-    contrast = float(np.subtract(*np.percentile(shown, (99.5, 0.5)))) if len(shown) else 0.0
+    levels = one[centers, centers][shown]
+    contrast = float(np.subtract(*np.percentile(levels, (99.5, 0.5)))) if len(levels) else 0.0
     stretch = max(1.0, FULL_CONTRAST / max(contrast, MIN_CONTRAST))
     return stretch * (one - 128), stretch * (other - 128)
 
 
-def _aspect_ratio(one: Image.Image, other: Image.Image) -> float:
+def _aspect_ratio(one: GrayImage, other: GrayImage) -> float:
     """Return how many times longer one shape is than the other."""
-    ratio = (one.width * other.height) / (one.height * other.width)
+    ratio = (one.size[0] * other.size[1]) / (one.size[1] * other.size[0])
     return max(ratio, 1 / ratio)
 
 

@@ -13,8 +13,8 @@ from retrieval.grouping.similarity import FileComparison, Hashes, hamming_distan
 from retrieval.types import FileAttributes
 
 # Required similarity: with equal hashes, and added for each differing bit.
-MIN_SIMILARITY = 0.15
-SIMILARITY_PER_BIT = 0.07
+MIN_SIMILARITY = -0.15
+SIMILARITY_PER_BIT = 0.1
 # Required similarity of images whose hashes have few set, or few unset, bits.
 MIN_PLAIN_IMAGE_SIMILARITY = 0.95
 MIN_MINORITY_BITS = 16

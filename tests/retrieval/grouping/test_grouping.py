@@ -144,7 +144,7 @@ def test_text_and_image_are_not_a_pair():
 
 @pytest.mark.parametrize(
     ("bits", "similarity", "grouped"),
-    [(0, 0.16, True), (0, 0.14, False), (4, 0.44, True), (4, 0.42, False),
+    [(0, -0.14, True), (0, -0.16, False), (4, 0.26, True), (4, 0.24, False),
      (10, 0.86, True), (10, 0.84, False), (12, 1.0, False), (0, np.nan, False)],
 )  # fmt: skip
 def test_near_duplicates_have_near_hashes_and_vectors(bits, similarity, grouped):

@@ -56,6 +56,21 @@ def test_changed_document_is_grouped_with_its_original(groups_of, change):
     assert len(found) >= count - (change == "cropped")
 
 
+def test_small_copies_of_documents_with_different_text_are_not_grouped(groups_of):
+    """Their text is hardly legible, and only its shape differs."""
+    images = {n: draw_document(n) for n in range(3 * len(TEMPLATES))}
+    small = {f"{n}.jpg": image.resize((image.width // 5, image.height // 5)) for n, image in images.items()}
+    assert groups_of(small) == []
+
+
+def test_small_copies_of_photos_are_grouped_with_them(groups_of):
+    colors = np.random.default_rng(2).integers(20, 236, (4, 18, 24, 3)).astype(np.uint8)
+    photos = [Image.fromarray(each).resize((320, 240), Image.Resampling.BICUBIC) for each in colors]
+    images = {f"{n}.png": photo for n, photo in enumerate(photos)}
+    images |= {f"{n} small.jpg": photo.resize((64, 48)) for n, photo in enumerate(photos)}
+    assert groups_of(images) == [[f"{n} small.jpg", f"{n}.png"] for n in range(4)]
+
+
 @pytest.mark.parametrize("size", [20, 28])
 def test_documents_that_differ_in_one_number_are_not_grouped(groups_of, size):
     images = {}
