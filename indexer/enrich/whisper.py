@@ -4,7 +4,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from indexer.decode.audio.stream import Samples
+import numpy as np
+from numpy.typing import NDArray
+
+from indexer.decode.audio.stream import SAMPLE_RATE, Samples
 from indexer.enrich.speech import TranscriptSegment
 from indexer.models.hub import HubModel, fetch
 from indexer.types import Notify, ignore_message
@@ -30,6 +33,8 @@ REPOSITORIES = {  # of the names that faster-whisper knows
     "large-v3-turbo": "mobiuslabsgmbh/faster-whisper-large-v3-turbo",
     "turbo": "mobiuslabsgmbh/faster-whisper-large-v3-turbo",
 }
+SPEECH_PADDING = 200  # milliseconds before and after speech that count as speech
+MAX_WORD_DEVIATION = 0.5  # seconds by which Whisper's times of words may be wrong
 REQUIRED_FILES = (("config.json",), ("vocabulary.json", "vocabulary.txt"), ("model.bin",))
 OPTIONAL_FILES = ("tokenizer.json", "preprocessor_config.json")
 
@@ -44,9 +49,27 @@ class Whisper:
 
     def transcribe(self, samples: Samples) -> Iterator[TranscriptSegment]:
         """Yield the transcript in the language that is spoken; silence and music have none."""
-        segments, _ = self._model.transcribe(samples, vad_filter=True, condition_on_previous_text=False)
+        from faster_whisper.vad import VadOptions, get_speech_timestamps
+
+        segments, _ = self._model.transcribe(
+            samples,
+            vad_filter=True,
+            vad_parameters=VadOptions(speech_pad_ms=SPEECH_PADDING),
+            condition_on_previous_text=False,
+            word_timestamps=True,  # without them a phrase lasts until the next one
+        )
+        spans = get_speech_timestamps(samples, VadOptions(speech_pad_ms=0))
+        starts, ends = (np.array([span[key] / SAMPLE_RATE for span in spans]) for key in ("start", "end"))
         for segment in segments:
-            yield TranscriptSegment(segment.start, segment.end, segment.text)
+            yield TranscriptSegment(
+                _nearest(starts, segment.start), _nearest(ends, segment.end), segment.text
+            )
+
+
+def _nearest(times: NDArray[np.float64], time: float) -> float:
+    """Return the nearest of the times at which speech starts or ends, if one is near."""
+    nearest = times[np.abs(times - time).argmin()] if len(times) else time
+    return float(nearest) if abs(nearest - time) <= MAX_WORD_DEVIATION else time
 
 
 def _load(name: str, notify: Notify) -> Any:
