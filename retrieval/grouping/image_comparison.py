@@ -82,10 +82,10 @@ class PixelComparison:
 
     def __init__(self, catalog: Catalog, files: Sequence[FileAttributes]) -> None:
         self._catalog, self._files = catalog, files
-        self._thumbnail = lru_cache(256)(self._load_thumbnail)
-        self._full = lru_cache(16)(self._load_full)
+        self._thumbnail = lru_cache(64)(self._load_thumbnail)
+        self._full = lru_cache(8)(self._load_full)
         self._is_document = lru_cache(8_192)(self._looks_like_document)
-        self._grids = lru_cache(2_048)(self._load_grids)
+        self._grids = lru_cache(512)(self._load_grids)
         self._chroma = lru_cache(2_048)(self._load_chroma)
 
     def rank(self, one: int, others: Sequence[int]) -> list[int]:
