@@ -1,12 +1,16 @@
 """Write the list of open_clip's models, so that `clew models` can print it without loading torch.
 
-    python .ci/update_model_list.py
+    python .ci/update_model_list.py openclip_retrieval_results.csv
 
 Sizes come from building each architecture without memory for its weights. Licenses and languages are those
-that the authors publish with the weights, and null if unknown.
+that the authors publish with the weights, and null if unknown. The recall (text to image, recall@1 on
+MS COCO) is that of the table of open_clip, of which a copy is the argument, or of SIGLIP2_RECALL.
 """
 
+import csv
 import json
+import sys
+from pathlib import Path
 
 import open_clip
 import torch
@@ -37,6 +41,29 @@ LANGUAGES = (  # part of the architecture's name -> languages
     ("SigLIP-i18n", "109 languages"),
     ("worldwide", "300 languages"),
 )
+RECALL_SOURCES = {
+    "open_clip": "https://github.com/mlfoundations/open_clip/blob/main/docs/openclip_retrieval_results.csv",
+    "SigLIP 2": "https://github.com/google-research/big_vision/blob/main/big_vision/configs/proj/image_text/"
+    "README_siglip2.md",
+}
+SIGLIP2_RECALL = {  # column "COCO T→I", in percent
+    **{"ViT-B-32-SigLIP2-256": 47.2, "ViT-B-16-SigLIP2": 52.1, "ViT-B-16-SigLIP2-256": 53.2},
+    **{"ViT-B-16-SigLIP2-384": 54.6, "ViT-B-16-SigLIP2-512": 55.2, "ViT-L-16-SigLIP2-256": 54.7},
+    **{"ViT-L-16-SigLIP2-384": 55.3, "ViT-L-16-SigLIP2-512": 55.2, "ViT-SO400M-14-SigLIP2": 55.1},
+    **{"ViT-SO400M-16-SigLIP2-256": 55.4, "ViT-SO400M-16-SigLIP2-384": 56.0},
+    **{"ViT-SO400M-16-SigLIP2-512": 56.0, "ViT-gopt-16-SigLIP2-256": 55.7, "ViT-gopt-16-SigLIP2-384": 56.1},
+}
+
+
+def read_recall(file: Path) -> dict[str, tuple[float, str]]:
+    """Return the published recall of models in percent, and its source, by name."""
+    with file.open(newline="") as rows:
+        table = {
+            f"{row['name']}/{row['pretrained']}": (100 * float(row["MSCOCO image retr. R@1"]), "open_clip")
+            for row in csv.DictReader(rows)
+            if row["MSCOCO image retr. R@1"]
+        }
+    return table | {f"{arch}/webli": (value, "SigLIP 2") for arch, value in SIGLIP2_RECALL.items()}
 
 
 def describe(arch: str, tag: str) -> dict[str, object]:
@@ -70,8 +97,15 @@ def main() -> None:
     pairs = open_clip.list_pretrained()
     counts = {arch: parameters(arch) for arch in dict(pairs)}
     rows = [{**describe(*pair), "parameters": counts[pair[0]]} for pair in pairs]
+    published = read_recall(Path(sys.argv[1]))
+    for row in rows:
+        recall, source = published.get(str(row["name"]), (None, None))
+        row |= {"recall": None if recall is None else round(recall, 1), "recall_source": source}
     lines = ",\n".join(json.dumps(row) for row in rows)
-    MODEL_LIST_FILE.write_text(f'{{"open_clip": "{open_clip.__version__}", "models": [\n{lines}\n]}}\n')
+    sources = json.dumps(RECALL_SOURCES)
+    MODEL_LIST_FILE.write_text(
+        f'{{"open_clip": "{open_clip.__version__}", "recall_sources": {sources}, "models": [\n{lines}\n]}}\n'
+    )
     print(f"{len(rows)} models in {MODEL_LIST_FILE}")
 
 

@@ -20,7 +20,9 @@ def models_command(names: tuple[str, ...], as_json: bool) -> None:
 
     With NAMES, only models whose names contain all of them are listed. The list has the built-in model,
     models on this machine, and the models of open_clip. MB is the size of the weights in float32; a download
-    may be half of it. The exit code is 1 if no model matches.
+    may be half of it. Recall is the published share of captions, in percent, whose photo is found first in
+    the test set of MS COCO. Images/s is measured on this machine when a model is prepared. The exit code is
+    1 if no model matches.
     """
     from retrieval.embedders.registry import model_cards
 
@@ -33,15 +35,18 @@ def models_command(names: tuple[str, ...], as_json: bool) -> None:
 
 def describe_models(cards: "list[ModelCard]") -> str:
     """Return a table of models, followed by their measured quality if it is known."""
-    rows = [("model", "dims", "pixels", "MB", "license", "languages", "state")]
+    rows = [("model", "dims", "pixels", "MB", "recall", "images/s", "license", "languages", "state")]
     for card in cards:
-        size = "-" if card.megabytes is None else f"{card.megabytes:,.0f}"
-        numbers = (str(card.dim), str(card.side), size)
+        recall = "-" if card.recall is None else f"{card.recall:.1f}"
+        size, rate = (
+            "-" if number is None else f"{number:,.0f}" for number in (card.megabytes, card.images_per_second)
+        )
+        numbers = (str(card.dim), str(card.side), size, recall, rate)
         rows.append((card.name, *numbers, card.licence or "unknown", card.languages, card.state))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [
         "  ".join(
-            f"{cell:{'>' if 0 < column < 4 else '<'}{width}}" for column, (cell, width) in enumerate(cells)
+            f"{cell:{'>' if 0 < column < 6 else '<'}{width}}" for column, (cell, width) in enumerate(cells)
         ).rstrip()
         for cells in (list(zip(row, widths, strict=True)) for row in rows)
     ]
@@ -53,6 +58,8 @@ def describe_models(cards: "list[ModelCard]") -> str:
                 f"{_format_recalls(card.image_to_text)}.",
                 click.wrap_text(card.limits or "", 78),
             ]
+    sources = list(dict.fromkeys(card.recall_source for card in cards if card.recall_source))
+    lines += ["\nRecall is published in", *sources] if sources else []
     return "\n".join(lines) + "\n" if cards else ""
 
 

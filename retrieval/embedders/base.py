@@ -68,6 +68,9 @@ class ModelCard:
     licence: str | None
     languages: str
     state: Literal["in clew", "prepared", "downloaded", "on the hub"]
+    recall: float | None = None  # published: text to image, recall@1 on MS COCO, in percent
+    recall_source: str | None = None  # address of the table
+    images_per_second: float | None = None  # measured on this machine when the model was prepared
     text_to_image: dict[str, float] | None = None
     image_to_text: dict[str, float] | None = None
     limits: str | None = None

@@ -13,19 +13,22 @@ MODEL_LIST_FILE = Path(__file__).with_name("open_clip_models.json")  # written b
 
 def model_cards() -> list[ModelCard]:
     """Return a card of each model: prepared, then downloaded, then others, each in open_clip's order."""
-    listed = json.loads(MODEL_LIST_FILE.read_text("utf-8"))["models"]
+    model_list = json.loads(MODEL_LIST_FILE.read_text("utf-8"))
+    listed, sources = model_list["models"], model_list["recall_sources"]
     prepared = {model.manifest.name: model for model in prepared_models()}
     unlisted = [
         _prepared_card(model)
         for name, model in prepared.items()
         if name not in {row["name"] for row in listed}
     ]
-    known = [_listed_card(row, row["name"] in prepared) for row in listed]
+    known = [
+        _listed_card(row, sources.get(row["recall_source"]), prepared.get(row["name"])) for row in listed
+    ]
     order = ("prepared", "downloaded", "on the hub")
     return sorted([*unlisted, *known], key=lambda card: order.index(card.state))
 
 
-def _listed_card(row: dict[str, Any], prepared: bool) -> ModelCard:
+def _listed_card(row: dict[str, Any], recall_source: str | None, prepared: PreparedModel | None) -> ModelCard:
     count = row["parameters"]
     return ModelCard(
         name=row["name"],
@@ -35,6 +38,9 @@ def _listed_card(row: dict[str, Any], prepared: bool) -> ModelCard:
         licence=row["licence"],
         languages=row["languages"],
         state="prepared" if prepared else "downloaded" if _is_downloaded(row["repo"]) else "on the hub",
+        recall=row["recall"],
+        recall_source=recall_source,
+        images_per_second=None if prepared is None else _images_per_second(prepared),
     )
 
 
@@ -49,7 +55,14 @@ def _prepared_card(prepared: PreparedModel) -> ModelCard:
         licence=None,
         languages="unknown",
         state="prepared",
+        images_per_second=_images_per_second(prepared),
     )
+
+
+def _images_per_second(prepared: PreparedModel) -> float | None:
+    """Return the rate that was measured on this machine, or None."""
+    choice = prepared.choice("auto") or prepared.choice("cpu")
+    return None if choice is None else choice.rates.get(choice.precision)
 
 
 def _is_downloaded(repo: str) -> bool:

@@ -7,7 +7,8 @@ import sys
 import open_clip
 import pytest
 
-from retrieval.embedders import registry
+from retrieval.cli.models import describe_models
+from retrieval.embedders import model_list, registry
 from retrieval.embedders.model_cache import prepared_models
 from tests.support.catalog import REPOSITORY_ROOT
 
@@ -24,6 +25,12 @@ def test_model_list_is_that_of_open_clip():
     cards = {card.name: card for card in registry.model_cards()}
     assert cards["builtin"].state == "in clew"
     assert cards["ViT-B-16-SigLIP2/webli"].languages == "109 languages"
+    for arch, tag, recall, source in (
+        ("ViT-B-32-256", "datacomp_s34b_b86k", 39.9, "open_clip"),
+        ("ViT-B-16-SigLIP2", "webli", 52.1, "big_vision"),
+    ):
+        assert cards[f"{arch}/{tag}"].recall == recall
+        assert source in cards[f"{arch}/{tag}"].recall_source
     for prepared in prepared_models():
         assert cards[prepared.manifest.name].state == "prepared"
 
@@ -42,3 +49,12 @@ def test_update_model_list_describes_a_model():
         cwd=REPOSITORY_ROOT / ".ci",
     )
     assert done.stdout.strip() == "timm/resnet50_clip.openai"
+
+
+def test_models_show_their_rate_on_this_machine(embedder_of, monkeypatch):
+    embedder = embedder_of("small-vit")
+    choice = embedder.prepared.choice("auto")
+    monkeypatch.setattr(model_list, "prepared_models", lambda: [embedder.prepared])
+    card = next(card for card in model_list.model_cards() if card.name == embedder.prepared.manifest.name)
+    assert card.images_per_second == choice.rates[choice.precision] > 0
+    assert f"{card.images_per_second:,.0f}" in describe_models([card])
