@@ -9,20 +9,16 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from errno import EBUSY
 from functools import partial
+from importlib import import_module
 from io import BufferedReader, UnsupportedOperation
 from threading import Event
 from typing import BinaryIO, cast
 
-from indexer.decode.audio import decoder as audio
 from indexer.decode.base import DecodedFile
 from indexer.decode.context import DecodeContext, Decoder
-from indexer.decode.documents import html, message, office, pdf
-from indexer.decode.images import decoder as images
 from indexer.decode.metadata.local_time import to_local_time
 from indexer.decode.signatures import DECODER_NOUNS, HEAD_BYTES, fallback_decoders, mismatch_reason
-from indexer.decode.text import caption_table, plain, sidecar_captions, subtitles
 from indexer.decode.text.latin_encodings import language_in_name
-from indexer.decode.video import decoder as video
 from indexer.types import FileEntry, ctime_nanoseconds, mtime_nanoseconds
 from retrieval.errors import ExtraMissing, MediaError
 from retrieval.media.archives.archive import Opener, open_path
@@ -31,18 +27,29 @@ from retrieval.media.regular_file import open_regular_file
 
 HASH_BUFFER_BYTES = 1 << 20
 
+
+def _late(module: str) -> Decoder:
+    """Return the decoder of a module, which is imported on first use: a rescan needs none."""
+
+    def decode(file: BinaryIO, suffix: str, context: DecodeContext) -> DecodedFile:
+        late: Decoder = import_module(f"indexer.decode.{module}").decode
+        return late(file, suffix, context)
+
+    return decode
+
+
 DECODERS: dict[str, Decoder] = {
-    "picture": images.decode,
-    "text": plain.decode,
-    "caption": sidecar_captions.decode,
-    "sound": audio.decode,
-    "document": pdf.decode,
-    "web": html.decode,
-    "office": office.decode,
-    "message": message.decode,
-    "table": caption_table.decode,
-    "video": video.decode,
-    "subtitles": subtitles.decode,
+    "picture": _late("images.decoder"),
+    "text": _late("text.plain"),
+    "caption": _late("text.sidecar_captions"),
+    "sound": _late("audio.decoder"),
+    "document": _late("documents.pdf"),
+    "web": _late("documents.html"),
+    "office": _late("documents.office"),
+    "message": _late("documents.message"),
+    "table": _late("text.caption_table"),
+    "video": _late("video.decoder"),
+    "subtitles": _late("text.subtitles"),
 }
 TEXT_DECODERS = frozenset(("text", "caption", "table", "subtitles"))  # whose files declare no encoding
 
@@ -163,7 +170,9 @@ def redecode(
             if file is None:
                 return None
             if scene_ranges is not None:
-                return DecodedFile(video.embed_known_scenes(file, context, scene_ranges))
+                from indexer.decode.video.decoder import embed_known_scenes
+
+                return DecodedFile(embed_known_scenes(file, context, scene_ranges))
             decoded = _decode_or_sniff(decoder_name, file, path, context)
             return localize(decoded, path, modified_seconds(path))
     except CancelledError:

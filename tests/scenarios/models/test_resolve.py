@@ -110,3 +110,16 @@ def test_run_without_new_files_imports_no_heavy_modules(embedder_of, checkpoints
     update_library([folder], library=place, model=str(checkpoints("small-vit")))
     code = f"from indexer import update_library\nupdate_library(library={str(place)!r})"
     assert not {"torch", "open_clip", "transformers", "faiss", "onnxruntime"} & imported_modules(code)
+
+
+def test_run_without_new_files_imports_no_decoders(folder, place):
+    update_library([folder], library=place, model="builtin")
+    code = f"""
+import sys
+from indexer import update_library
+assert update_library(library={str(place)!r}).unchanged
+names = (".decoder", ".office", ".message", ".html", ".pdf", ".plain", ".subtitles")
+late = [name for name in sys.modules if name.startswith("indexer.decode.") and name.endswith(names)]
+assert not late, late
+"""
+    imported_modules(code)
