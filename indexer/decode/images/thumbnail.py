@@ -13,7 +13,8 @@ def make_thumbnail(image: Image.Image) -> bytes:
     """Return a thumbnail of an upright RGB image as WebP, at most 320 pixels a side."""
     scale = min(1.0, THUMBNAIL_SIDE / max(image.size))
     width, height = (max(1, round(side * scale)) for side in image.size)
-    small = image.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=2.0)
+    # A gap of 1 takes half the time of 2; pixels differ by 1 of 255 on average.
+    small = image.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=1.0)
     file = BytesIO()
     # Method 0 takes half the time of 2, a quarter of Pillow's default 4, and 20 % more bytes.
     small.save(file, "WEBP", quality=WEBP_QUALITY, method=0, icc_profile=_rgb_profile(image))
