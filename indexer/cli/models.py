@@ -29,7 +29,7 @@ model_options = combine(
         "--device",
         metavar="NAME",
         show_default="the fastest",
-        help="Embed with torch on this device: cpu, cuda, cuda:1 or mps.",
+        help="Embed on this device: cpu, cuda, cuda:1 or mps.",
     ),
 )
 
@@ -43,8 +43,9 @@ def prepare_command(model: str, as_json: bool, options: ModelOptions) -> None:
     """Download MODEL and prepare it for use.
 
     MODEL is ARCH/WEIGHTS as listed by `clew models`, hf-hub:ORG/REPO, a weights file with --arch, or a folder
-    with open_clip_config.json. Its towers are exported, so that searches do not load torch, and checked; the
-    fastest accurate precision on this machine is measured. `clew index` prepares models by itself.
+    with open_clip_config.json. Its towers are exported, so that neither searches nor `clew index` on a CPU
+    load torch, and checked; the fastest accurate precision on this machine is measured. `clew index` prepares
+    models by itself.
     """
     from indexer.models.resolve import prepare_model
     from retrieval.embedders.open_clip import OpenClipEmbedder
