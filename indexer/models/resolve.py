@@ -1,5 +1,7 @@
 """Resolve the name of a model to an embedder, and prepare the model if needed."""
 
+from contextlib import suppress
+
 from indexer.models import hub
 from indexer.types import Notify, ignore_message
 from retrieval.embedders import model_name, registry
@@ -61,7 +63,7 @@ def prepare_model(
 def export_towers_if_due(embedder: Embedder, notify: Notify) -> None:
     """Export the image tower of a model that an older version prepared, if this run has loaded torch.
 
-    Later runs then need no torch.
+    Later runs then need no torch. Without space on the disk, or after Ctrl-C, a later run exports it.
     """
     from retrieval.embedders.open_clip import OpenClipEmbedder
 
@@ -71,7 +73,8 @@ def export_towers_if_due(embedder: Embedder, notify: Notify) -> None:
         and embedder.device == "cpu"
         and not embedder.choice.torch_precision
     ):
-        _choose_precision(embedder.prepared, embedder.device, notify)
+        with suppress(KeyboardInterrupt, OSError, EmbedderError):
+            _choose_precision(embedder.prepared, embedder.device, notify)
 
 
 def recommended_embedder(device: str | None, notify: Notify) -> Embedder:

@@ -241,6 +241,22 @@ def test_model_of_an_older_version_is_exported_by_the_first_run_that_loads_torch
         assert len(library.search("a red thing", count=20)) == 9
 
 
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError(28, "No space left on device")])
+def test_run_succeeds_if_the_export_fails(error, checkpoints, folder, place, monkeypatch):
+    def fail(*arguments):
+        raise error
+
+    prepared = prepare_in_float32(checkpoints("small-vit"), "small-vit")
+    choice = {"device": "cpu", "precision": "float32", "rates": {}, "cosine": 1.0}
+    (prepared.folder / CHOICES_FILE).write_text(json.dumps({machine_key("cpu"): choice}))
+    embedder = OpenClipEmbedder(prepared)
+    monkeypatch.setattr("indexer.models.resolve._choose_precision", fail)
+    assert update_library([folder], library=place, embedder=embedder).added == 7
+    assert embedder.has_loaded_torch
+    assert OpenClipEmbedder(prepared).choice.precision == "float32"
+    (prepared.folder / CHOICES_FILE).unlink()
+
+
 def test_text_search_with_open_clip_model_imports_no_torch(embedder_of, checkpoints, folder, place):
     embedder_of("small-vit")
     update_library([folder], library=place, model=str(checkpoints("small-vit")))
