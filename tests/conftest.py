@@ -97,6 +97,11 @@ def flickr() -> Path:
 
 
 @pytest.fixture(scope="session")
+def languages() -> Path:
+    return _shared_data("languages")
+
+
+@pytest.fixture(scope="session")
 def mixed() -> Path:
     return _shared_data("mixed")
 

@@ -86,11 +86,8 @@ def test_ids_are_those_of_the_library(tokenizer, text):
     assert own(tokenizer, text) == library(tokenizer, text)
 
 
-def test_ids_of_captions_and_words_in_all_languages_are_those_of_the_library(tokenizer):
-    folder = SHARED_DATA / "languages"
-    if not folder.is_dir():
-        pytest.skip("needs ../shared/data/languages")
-    lines = [line for file in folder.glob("*.jsonl") for line in file.read_text("utf-8").splitlines()]
+def test_ids_of_captions_and_words_in_all_languages_are_those_of_the_library(tokenizer, languages):
+    lines = [line for file in languages.glob("*.jsonl") for line in file.read_text("utf-8").splitlines()]
     texts = [text for line in lines for text in strings(json.loads(line))]
     assert len(texts) > 5_000
     assert [text for text in texts if own(tokenizer, text) != library(tokenizer, text)] == []
