@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -13,19 +14,23 @@ from retrieval.embedders.base import Embedder
 from retrieval.scoring.calibration import (
     BACKGROUND_QUERIES_FILE,
     CENTERING,
-    HUBNESS_SHIFT,
     MAX_NOISE_SHARE,
     MIN_COPY_COSINE,
     MIN_DIFFERENT_VECTORS,
     MIN_SPREAD,
-    QUERY_MEAN_SHIFT,
+    RIVAL_SHARE,
+    RIVAL_WEIGHT,
     TOP_N,
+    TOP_SHARE,
+    UNFAMILIARITY_PENALTY,
     Calibration,
     QueryMode,
     fit_calibration,
     fit_library,
     load_background_queries,
+    nearest_count,
     normalize_rows,
+    rival_levels,
 )
 from retrieval.types import Kind, Scores, Space, Vectors
 
@@ -34,9 +39,11 @@ MIN_QUERY_IMAGES = 8  # images; fewer do not give a distribution
 MAX_COUNT_RATIO = 1.5  # growth of the library after which other images are sampled
 
 CALIBRATION_SETTINGS = (
-    HUBNESS_SHIFT,
-    QUERY_MEAN_SHIFT,
+    RIVAL_SHARE,
+    RIVAL_WEIGHT,
     TOP_N,
+    TOP_SHARE,
+    UNFAMILIARITY_PENALTY,
     CENTERING,
     MIN_SPREAD,
     MAX_QUERY_IMAGES,
@@ -63,6 +70,9 @@ def calibrate_if_due(writer: LibraryWriter, space: Space, embedder: Embedder) ->
         if count and due:
             key: dict[str, object] = {"space": space.id, "kind": kind, "count": count}
             for mode, scores in _best_scores(catalog, space, kind, due, new_queries).items():
+                if mode == "noise" and scores is not None:
+                    unfamiliarity = [embedder.unfamiliarity(text) for text in noise_queries()]
+                    scores = scores - UNFAMILIARITY_PENALTY * np.array(unfamiliarity, np.float32)
                 blob = None if scores is None else scores.astype(np.float32).tobytes()
                 rows.append({**key, "query_mode": mode, "version": versions[mode], "best_scores": blob})
     if not new_queries and not rows:
@@ -215,48 +225,53 @@ def _best_scores(
             different.update(vector.tobytes() for vector in vectors)
     if len(different) < MIN_DIFFERENT_VECTORS:
         return dict.fromkeys(best_scores)
-    return {mode: scores.without_baselines() for mode, scores in best_scores.items()}
+    return {mode: scores.standard_scores() for mode, scores in best_scores.items()}
 
 
 class BestScores:
-    """The best cosines of queries (m, d), and the cosines of their matches with the mean query."""
+    """The best cosines of queries (m, d), and the levels and spreads of the vectors that have them."""
 
     def __init__(self, queries: Vectors, background: Vectors | None = None) -> None:
-        """`background` are the queries whose mean determines the baselines, by default `queries`."""
+        """`background` are the queries that vectors are also compared with, by default `queries`."""
         self.queries = queries
-        self.mean_query = np.asarray((queries if background is None else background).mean(axis=0), np.float32)
-        self.scores: Scores = np.full((len(queries), TOP_N), -np.inf, np.float32)
-        self.mean_query_cosines: Scores = np.zeros((len(queries), TOP_N), np.float32)
+        self.background = queries if background is None else background
+        self.count = 0  # of the vectors
+        shape = 3, len(queries), TOP_N
+        self.best = np.zeros(shape, np.float32)  # cosines, levels and spreads
+        self.best[0] = -np.inf
+        self.best[2] = 1.0
 
     def update(self, vectors: Vectors) -> None:
         """Compare the queries with vectors (n, d); copies of the query do not count."""
-        scores, mean_cosines = self.queries @ vectors.T, vectors @ self.mean_query
-        scores[scores >= MIN_COPY_COSINE] = -np.inf
-        rows = np.flatnonzero(scores.max(axis=1) > self.scores.min(axis=1))
-        candidates = np.concatenate([self.scores[rows], scores[rows]], axis=1)
-        candidate_cosines = np.concatenate(
-            [self.mean_query_cosines[rows], np.broadcast_to(mean_cosines, (len(rows), len(mean_cosines)))],
-            axis=1,
-        )
-        best = np.argpartition(-candidates, TOP_N - 1, axis=1)[:, :TOP_N]
-        self.scores[rows] = np.take_along_axis(candidates, best, axis=1)
-        self.mean_query_cosines[rows] = np.take_along_axis(candidate_cosines, best, axis=1)
+        self.count += len(vectors)
+        cosines = self.queries @ vectors.T
+        cosines[cosines >= MIN_COPY_COSINE] = -np.inf
+        nearer = np.flatnonzero((cosines > self.best[0].min(axis=1, keepdims=True)).any(axis=0))
+        if not len(nearer):
+            return
+        norms = rival_levels(vectors[nearer] @ self.background.T)
+        new = [cosines[:, nearer], *(np.broadcast_to(norm, (len(cosines), len(nearer))) for norm in norms)]
+        candidates = np.concatenate([self.best, np.stack(new)], axis=2)
+        order = np.argsort(-candidates[0], axis=1, kind="stable")[:, :TOP_N]
+        self.best = np.take_along_axis(candidates, order[None], axis=2)
 
-    def without_baselines(self) -> Scores | None:
-        """Return the best score of each query without its baseline, (m,), NaN if all vectors are its copies.
+    def standard_scores(self) -> Scores | None:
+        """Return the standard score of each query, (m,), NaN if all vectors are its copies.
 
         None if that is so for all queries.
         """
-        is_match = np.isfinite(self.scores)
-        has_match = is_match.any(axis=1)
-        if not has_match.any():
+        cosines, levels, spreads = self.best[:, :, : nearest_count(self.count)]
+        is_match = np.isfinite(cosines)
+        if not is_match.any():
             return None
-        sums = np.where(is_match, self.mean_query_cosines, 0).sum(axis=1)
-        mean_cosines = sums / np.maximum(1, is_match.sum(axis=1))
-        baselines = HUBNESS_SHIFT * mean_cosines + QUERY_MEAN_SHIFT * (self.queries @ self.mean_query)
-        return np.where(has_match, self.scores.max(axis=1) - baselines, np.float32(np.nan))
+        standard = np.where(is_match, (np.where(is_match, cosines, 0) - levels) / spreads, 0)
+        count = is_match.sum(axis=1)
+        mean = standard.sum(axis=1) / np.maximum(1, count)
+        return np.where(count > 0, mean, np.float32(np.nan))
 
     def fit(self) -> Calibration | None:
-        """Return the calibration of the best scores; None if all vectors are copies of the queries."""
-        scores = self.without_baselines()
-        return None if scores is None else fit_calibration(scores[~np.isnan(scores)])
+        """Return the calibration of the scores; None if all vectors are copies of the queries."""
+        scores = self.standard_scores()
+        if scores is None:
+            return None
+        return replace(fit_calibration(scores[~np.isnan(scores)]), nearest=nearest_count(self.count))

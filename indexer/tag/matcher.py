@@ -92,7 +92,7 @@ def _independent_matchers(
 
     index = SpaceIndex(catalog, space)
     labels = embedder.embed_texts(names)
-    if index.mean_query("words") is None:
+    if index.background_queries("words") is None:
         raise LibraryError("This library is not calibrated. Run `clew index` first.")
     min_surprise = (
         NormalDist().inv_cdf(max(1e-9, rule.at_least - 0.5 * 10**-CONFIDENCE_DIGITS))
@@ -102,8 +102,10 @@ def _independent_matchers(
     for kind in rule.kinds:
         calibration = index.calibrations.get(("words", kind))
         if calibration is not None:
-            baselines = [index.baseline(label[None], "words", kind) for label in labels]
-            yield kind, IndependentLabels(labels, np.array(baselines, np.float32), calibration, min_surprise)
+            scales = [index.query_scale(label[None], "words", kind) for label in labels]
+            origins = np.array([scale.origin for scale in scales], np.float32)
+            units = np.array([scale.unit for scale in scales], np.float32)
+            yield kind, IndependentLabels(labels, origins, units, calibration, min_surprise)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,13 +113,14 @@ class IndependentLabels:
     """Matcher that gives a segment every label whose score is unusually high."""
 
     labels: Vectors  # (m, d)
-    baselines: Scores  # (m,)
+    origins: Scores  # (m,), of their scales
+    units: Scores  # (m,)
     calibration: Calibration
     min_surprise: float
 
     def __call__(self, ids: Ids, vectors: Vectors) -> Tags:
         """Return the tags of these segments."""
-        surprise = self.calibration.z_scores(vectors @ self.labels.T - self.baselines, 0.0)
+        surprise = self.calibration.z_scores((vectors @ self.labels.T - self.origins) / self.units)
         segments, labels = np.nonzero(surprise >= self.min_surprise)
         scores = surprise[segments, labels]
         confidences = [round(calibrate.confidence(score), CONFIDENCE_DIGITS) for score in scores.tolist()]

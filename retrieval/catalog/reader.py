@@ -31,7 +31,7 @@ from retrieval.catalog.settings import LibrarySettings
 from retrieval.errors import LibraryError, LibraryMissing, LibraryVersionMismatch
 from retrieval.id_sets import union
 from retrieval.normalization import nfc
-from retrieval.scoring.calibration import Calibration, QueryMode
+from retrieval.scoring.calibration import Calibration, QueryMode, nearest_count
 from retrieval.types import KINDS, Filters, Hit, Ids, IndexFile, Kind, Space, Vectors
 
 
@@ -222,7 +222,12 @@ class Catalog:
         rows = self.db.execute(
             "SELECT * FROM calibrations WHERE space = ? AND center IS NOT NULL", (space.id,)
         )
-        return {(row["query_mode"], row["kind"]): Calibration(row["center"], row["spread"]) for row in rows}
+        return {
+            (row["query_mode"], row["kind"]): Calibration(
+                row["center"], row["spread"], nearest_count(row["count"])
+            )
+            for row in rows
+        }
 
     def findable_ids(self, ids: Ids) -> Ids:
         """Return the given segments that have a file that is not gone."""

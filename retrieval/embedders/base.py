@@ -53,6 +53,10 @@ class Embedder(Protocol):
         """Return True if the model knows any token of a text."""
         ...
 
+    def unfamiliarity(self, text: str) -> float:
+        """Return how unlike a text in the languages of the model a text is, from 0 to 1."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class ModelCard:

@@ -94,6 +94,10 @@ class BuiltinEmbedder:
         """Return True if the model knows any token of a text."""
         return _is_known(self._tokenizer.encode([text])[0])
 
+    def unfamiliarity(self, text: str) -> float:
+        """Return how unlike a text in the languages of the model a text is, from 0 to 1."""
+        return self._tokenizer.unfamiliarity(text)
+
     @cached_property
     def _image_session(self) -> "InferenceSession":
         return self._session("image.onnx")
@@ -164,6 +168,10 @@ class OutdatedEmbedder:
     def knows(self, text: str) -> bool:
         """Return False."""
         return False
+
+    def unfamiliarity(self, text: str) -> float:
+        """Return 1."""
+        return 1.0
 
 
 def _is_known(ids: Sequence[int]) -> bool:

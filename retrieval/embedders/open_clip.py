@@ -104,6 +104,10 @@ class OpenClipEmbedder:
         """Return True if the model knows any token of a text."""
         return self._tokenizer.knows(text)
 
+    def unfamiliarity(self, text: str) -> float:
+        """Return 0 if the model knows any token: its tokenizer does not tell how rare tokens are."""
+        return 0.0 if self.knows(text) else 1.0
+
     def _batch_size(self, count: int) -> int:
         return batch_size(max(self.prepared.manifest.preprocessing.size), count, self.device)
 

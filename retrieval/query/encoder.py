@@ -44,6 +44,7 @@ class EncodedTerm:
     weight: float
     vector: Vectors  # (1, d)
     probe: Probe | None = None  # that was trained on examples
+    unfamiliarity: float = 0.0  # of words to the model, 0 to 1
 
     @property
     def is_known(self) -> bool:
@@ -74,6 +75,13 @@ class EncodedQuery:
         total = sum(term.weight for term in self.terms if term.weight > 0)
         words = sum(term.weight for term in self.keywords if term.weight > 0)
         return words / total if total else 1.0
+
+    @property
+    def unfamiliarity(self) -> float:
+        """Return how unfamiliar the terms that are searched for are to the model, 0 to 1."""
+        wanted = [term for term in self.terms if term.weight > 0]
+        total = sum(term.weight for term in wanted)
+        return sum(term.weight * term.unfamiliarity for term in wanted) / total if total else 0.0
 
     @property
     def has_probe(self) -> bool:
@@ -250,7 +258,9 @@ def lookup_vector(catalog: Catalog, space: Space, operand: Segment | Concept | F
 def _encode_term(operand: Operand, weight: float, embedder: Embedder, lookup: LookupVector) -> EncodedTerm:
     """Embed an operand."""
     if isinstance(operand, Words):
-        return EncodedTerm(operand.text, "words", weight, embed_text(embedder, operand.text))
+        vector = embed_text(embedder, operand.text)
+        unfamiliarity = embedder.unfamiliarity(operand.text)
+        return EncodedTerm(operand.text, "words", weight, vector, unfamiliarity=unfamiliarity)
     if isinstance(operand, File):
         return _encode_file(operand.path, weight, embedder, lookup)
     if isinstance(operand, Url):

@@ -1,13 +1,14 @@
 """Calibrate cosines by those of background queries.
 
-Raw cosines do not compare: some queries (gibberish among them) are near everything, and images are farther
-from words than texts are. So several hundred background queries are searched when a library is indexed, and
-a match is rated by its position among their best matches.
+Raw cosines do not compare: some vectors are near every query, and images are farther from words than texts
+are. So several hundred background queries are searched when a library is indexed. The cosine of a vector
+with a query is compared with those that the vector has with the background queries, and a match is rated by
+its position among their best matches.
 """
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -19,12 +20,14 @@ from retrieval.types import CONFIDENCE_THRESHOLD, Scores, Vectors
 # Noise is no form of a query, but random letters, which no query should match less well than.
 QueryMode: TypeAlias = Literal["words", "picture", "sum", "mixed", "difference", "noise"]
 
-# The part of a cosine that any query would have is subtracted: these shares of the mean cosine of the nearest
-# vectors with all queries, and of the query with all queries. Chosen on the dev photos of Flickr8k.
-HUBNESS_SHIFT, QUERY_MEAN_SHIFT = 0.5, 0.4
+# Share of background queries that are nearest to a vector, and the share of their mean cosine that is
+# subtracted from the cosines of the vector. Chosen on Flickr8k with words in 15 languages.
+RIVAL_SHARE, RIVAL_WEIGHT = 0.03, 0.75
 CENTERING = 0.5  # share of the mean of its modality that is subtracted from a term before terms are added
-TOP_N = 5  # nearest vectors that determine the baseline of a query
+TOP_N, TOP_SHARE = 5, 0.05  # nearest vectors that a query is rated by: so many, or this share of fewer
 MIN_SPREAD = 0.005  # cosine; if all background queries match almost equally
+MIN_STANDARD_SPREAD = 0.05  # the same, in standard scores
+UNFAMILIARITY_PENALTY = 3.0  # standard scores that a text without a familiar word is rated lower
 EXCLUSION_THRESHOLD = 0.9  # share of background queries that an excluded segment matches less well
 MAX_NOISE_SHARE = 0.125  # of queries without meaning that may have a confident match
 MIN_DIFFERENT_VECTORS = 3  # a kind with fewer is not calibrated, as most queries have the same best match
@@ -38,35 +41,66 @@ assert CONFIDENCE_THRESHOLD == 0.75, "Z_QUARTILE is the deviation with this conf
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """The best cosines of background queries in one kind: their median, and the spread above it."""
+    """The standard scores of background queries in one kind: their median, and the spread above it."""
 
     center: float
     spread: float
+    nearest: int = TOP_N  # vectors that each query is rated by
 
-    def z_scores(self, scores: Scores, baseline: float) -> Scores:
-        """Return the spreads of each cosine, (n,), above the baseline of the query and the center."""
-        return np.asarray((scores - baseline - self.center) / self.spread, dtype=np.float32)
+    def z_scores(self, scores: Scores) -> Scores:
+        """Return the spreads of each score, (n,), above the center."""
+        return np.asarray((scores - self.center) / self.spread, dtype=np.float32)
 
 
-def baseline_score(query: Vectors, top_vectors: Vectors, mean_query: Vectors) -> float:
-    """Return the part of a query's best cosines that any query would have.
+@dataclass(frozen=True, slots=True)
+class QueryScale:
+    """The scale of the cosines of one query in one kind."""
 
-    `query` (d,), `top_vectors` (n, d) the vectors nearest to it, `mean_query` (d,) the mean background query.
-    Vectors that are near everything (hubs: Radovanović et al., JMLR 2010) are near the mean.
+    origin: float
+    unit: float
+
+    def standard_scores(self, cosines: Scores) -> Scores:
+        """Return the standard scores of cosines, (n,), in the same order."""
+        return np.asarray((cosines - self.origin) / self.unit, dtype=np.float32)
+
+
+def nearest_count(count: int) -> int:
+    """Return the number of nearest vectors that a query is rated by, of `count` vectors."""
+    return min(TOP_N, max(1, round(TOP_SHARE * count)))
+
+
+def rival_levels(cosines: Scores) -> tuple[Scores, Scores]:
+    """Return the level and the spread of the cosines of n vectors with m background queries, (n, m).
+
+    The level is high for vectors that are near many queries (hubs: Radovanović et al., JMLR 2010), as in
+    cross-domain similarity local scaling (Conneau et al., ICLR 2018). The cosine of a copy counts as a usual
+    one.
     """
-    return float(
-        HUBNESS_SHIFT * (top_vectors[:TOP_N] @ mean_query).mean() + QUERY_MEAN_SHIFT * (query @ mean_query)
-    )
+    is_copy = cosines >= MIN_COPY_COSINE
+    if is_copy.any():
+        cosines = np.where(is_copy, np.median(cosines, axis=1, keepdims=True), cosines)
+    count = max(1, round(RIVAL_SHARE * cosines.shape[1]))
+    rivals = np.partition(cosines, -count, axis=1)[:, -count:]
+    return RIVAL_WEIGHT * rivals.mean(axis=1), np.maximum(MIN_SPREAD, cosines.std(axis=1))
+
+
+def fit_scale(cosines: Scores, levels: Scores, spreads: Scores) -> QueryScale:
+    """Return the scale of a query from its nearest vectors: their cosines, levels and spreads, (k,) each.
+
+    The best cosine has the mean of their standard scores, so a single vector that fits by chance counts less.
+    """
+    unit = float(spreads.mean())
+    return QueryScale(float(cosines.max() - unit * ((cosines - levels) / spreads).mean()), unit)
 
 
 def fit_calibration(best_scores: Scores) -> Calibration:
-    """Fit the best cosines of background queries, from each of which its baseline was subtracted.
+    """Fit the standard scores of background queries.
 
     The spread is that of a normal distribution with the same upper quartile, so the upper quartile has
     exactly CONFIDENCE_THRESHOLD.
     """
     center, upper = np.quantile(best_scores, [0.5, 0.75])
-    return Calibration(float(center), max(MIN_SPREAD, float(upper - center) / Z_QUARTILE))
+    return Calibration(float(center), max(MIN_STANDARD_SPREAD, float(upper - center) / Z_QUARTILE))
 
 
 def fit_library(
@@ -75,21 +109,24 @@ def fit_library(
     """Adjust the calibrations of several kinds to a list of all kinds.
 
     Each kind has its own best match for a query, so the best of several kinds is higher than that of one.
-    `best_scores` are, for each kind, those of the same background queries, (m,), without their baselines and
-    NaN if there is none; `fitted` is the calibration of each kind. At most MAX_NOISE_SHARE of `noise_scores`,
-    those of queries without meaning, reach CONFIDENCE_THRESHOLD.
+    `best_scores` are, for each kind, those of the same background queries, (m,), NaN if there is
+    none; `fitted` is the calibration of each kind. At most MAX_NOISE_SHARE of `noise_scores`, those of
+    queries without meaning, reach CONFIDENCE_THRESHOLD.
     """
     together = fit_calibration(_best_z_scores(best_scores, fitted))
     center, spread = together.center, max(MIN_LIBRARY_SPREAD, together.spread)
     if len(noise_scores):
         limit = float(np.quantile(_best_z_scores(noise_scores, fitted), 1 - MAX_NOISE_SHARE))
         center = max(center, limit - Z_QUARTILE * spread)
-    return [Calibration(each.center + each.spread * center, each.spread * spread) for each in fitted]
+    return [
+        replace(each, center=each.center + each.spread * center, spread=each.spread * spread)
+        for each in fitted
+    ]
 
 
 def _best_z_scores(best_scores: Sequence[Scores], fitted: Sequence[Calibration]) -> Scores:
     """Return the best score of each query among the kinds, in spreads above the center of the kind."""
-    z_scores = np.array([each.z_scores(row, 0.0) for row, each in zip(best_scores, fitted, strict=True)])
+    z_scores = np.array([each.z_scores(row) for row, each in zip(best_scores, fitted, strict=True)])
     z_scores = z_scores[:, ~np.isnan(z_scores).all(axis=0)]
     return np.asarray(np.nanmax(z_scores, axis=0), np.float32)
 

@@ -29,7 +29,7 @@ class Probe:
 
     def z_scores(self, scores: Scores) -> Scores:
         """Return the spreads of each cosine with the direction, (n,), above the center."""
-        return self.calibration.z_scores(scores, 0.0)
+        return self.calibration.z_scores(scores)
 
 
 def fit_probe(positive: Vectors, negative: Vectors, background: Vectors) -> Probe:

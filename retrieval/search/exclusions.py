@@ -123,13 +123,12 @@ class ExclusionFilter:
         if key not in self._confident:
             space_index = self.space_index
             known = space_index.calibrations.get((exclusion.mode, kind))
-            mean = space_index.mean_query(exclusion.mode)
             self._confident[key] = True
-            if known is not None and mean is not None:
-                scores, nearest = space_index.search(exclusion.vector, kind, calibration.TOP_N)
-                vectors = self.catalog.vectors_of(space_index.space, nearest)[1]
-                baseline = calibration.baseline_score(exclusion.vector[0], vectors, mean)
-                z_scores = known.z_scores(scores, baseline)
+            if known is not None:
+                scores = space_index.search(exclusion.vector, kind, 1)[0]
+                scale = space_index.query_scale(exclusion.vector, exclusion.mode, kind)
+                penalty = calibration.UNFAMILIARITY_PENALTY * exclusion.unfamiliarity
+                z_scores = known.z_scores(scale.standard_scores(scores) - penalty)
                 self._confident[key] = bool(
                     calibration.confidence(z_scores.max(initial=-9.0)) >= CONFIDENCE_THRESHOLD
                 )

@@ -10,7 +10,7 @@ from retrieval.catalog.reader import Catalog
 from retrieval.catalog.schema import INDEX_FOLDER
 from retrieval.errors import LibraryDamaged, LibraryError
 from retrieval.scoring import calibration
-from retrieval.scoring.calibration import QueryMode
+from retrieval.scoring.calibration import QueryMode, QueryScale, fit_scale, rival_levels
 from retrieval.types import Filters, Ids, IndexFile, Kind, Scores, Space, Vectors
 from retrieval.vectors.base import READABLE_FORMATS
 from retrieval.vectors.exact import ExactIndex
@@ -128,12 +128,14 @@ class SpaceIndex:
         queries = self.background_queries(mode)
         return None if queries is None else np.asarray(queries.mean(axis=0), np.float32)
 
-    def baseline(self, query: Vectors, mode: QueryMode, kind: Kind) -> float:
-        """Return the part of the best cosines of a (1, d) query in a kind that any query would have."""
-        nearest, mean = self.search(query, kind, calibration.TOP_N)[1], self.mean_query(mode)
-        if not len(nearest) or mean is None:
-            return 0.0
-        return calibration.baseline_score(query[0], self.catalog.vectors_of(self.space, nearest)[1], mean)
+    def query_scale(self, query: Vectors, mode: QueryMode, kind: Kind) -> QueryScale:
+        """Return the scale of the cosines of a (1, d) query in a kind that is calibrated."""
+        background, known = self.background_queries(mode), self.calibrations[mode, kind]
+        nearest = self.search(query, kind, known.nearest)[1]
+        if not len(nearest) or background is None:
+            return QueryScale(0.0, 1.0)
+        vectors = self.catalog.vectors_of(self.space, nearest)[1]
+        return fit_scale(vectors @ query[0], *rival_levels(vectors @ background.T))
 
     def match_quality(self, query: Vectors, mode: QueryMode, vectors: Vectors) -> Scores:
         """Return how much better each of `vectors` matches a (1, d) query than background queries, 0 to 1."""

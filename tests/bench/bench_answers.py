@@ -136,14 +136,10 @@ def removed_topics(
         queries = texts[on_topic | ~removed[owner]]
         truth = ~on_topic[on_topic | ~removed[owner]]
         cosines = queries @ rest.T
-        nearest = np.argsort(-cosines, axis=1)[:, : calibrate.TOP_N]
-        baselines = np.array(
-            [
-                calibrate.baseline_score(text, rest[rows], best.mean_query)
-                for text, rows in zip(queries, nearest, strict=True)
-            ]
-        )
-        z_scores = calibration.z_scores(cosines.max(axis=1), 0.0) - baselines / calibration.spread
+        levels, spreads = calibrate.rival_levels(rest @ bank.T)
+        nearest = np.argsort(-cosines, axis=1)[:, : calibration.nearest]
+        standard = (np.take_along_axis(cosines, nearest, axis=1) - levels[nearest]) / spreads[nearest]
+        z_scores = calibration.z_scores(standard.mean(axis=1))
         rows.append(
             {
                 "topic": topic,

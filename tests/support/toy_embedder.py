@@ -46,6 +46,9 @@ class ToyEmbedder:
     def count_tokens(self, text: str) -> int:
         return len(text.split())
 
+    def unfamiliarity(self, text: str) -> float:
+        return 0.0 if self.knows(text) else 1.0
+
     def knows(self, text: str) -> bool:
         return self.count_tokens(text) > 0
 

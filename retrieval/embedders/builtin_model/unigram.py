@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 UNKNOWN, UNKNOWN_PENALTY = 0, 10.0
 SPACE_MARK = "▁"
+RARE_SCORE = -14.0  # of a character that is no piece, to rate the familiarity of a text
+FAMILIARITY = 0.56  # share of the score by characters that pieces save in a long familiar text
+IDEOGRAPH_RATIO = 0.45  # score of a known ideograph, relative to its score as a character
 WHITE_SPACE = "\t\n\v\f\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"  # as Unicode has it
 MAX_MAPPED_CLUSTER = 5  # bytes of a grapheme cluster that is normalized as one
 MAX_OWN_CHARACTERS = 100_000  # after which the library is worth the time that it needs to start
@@ -70,14 +73,54 @@ class UnigramTokenizer:
         text = "".join(map(str.lower, text)) if "Σ" in text else text.lower()  # no final form of sigma
         return _outer_space.sub("", _many_spaces.sub(" ", text))
 
+    def unfamiliarity(self, text: str) -> float:
+        """Return how unlike a text in the languages of the tokenizer a text is, from 0 to 1.
+
+        Familiar words are much likelier as pieces than as characters. Random letters and words of unknown
+        languages are not. A known ideograph or Hangul syllable is itself a familiar piece. The shorter a
+        text, the less is expected of it. The constants were chosen on words and captions in 15 languages,
+        words in others, and random letters of nine scripts.
+        """
+        normalized = self.normalize(text).replace(" ", SPACE_MARK)
+        marked, length = _with_space_mark(normalized), 0
+        by_pieces = by_characters = 0.0
+        for start, end, piece in self._best_pieces(marked):
+            word = marked[start:end].replace(SPACE_MARK, "")
+            single = sum(map(self._single_score, word))
+            length += len(word)
+            by_characters += single
+            if piece == UNKNOWN:
+                by_pieces += single
+            elif all(map(_is_ideograph, word)):
+                by_pieces += IDEOGRAPH_RATIO * single
+            elif word:
+                by_pieces += max(self._scores[piece], single)
+        if not by_characters:
+            return 0.0
+        expected = max(0.05, FAMILIARITY - FAMILIARITY / float(length**0.5))
+        return max(0.0, 1 - (1 - by_pieces / by_characters) / expected)
+
+    def _single_score(self, character: str) -> float:
+        """Return the score of a character as a piece."""
+        first, beyond = self._children[0], self._children[1]
+        node = bisect_left(self._characters, ord(character), first, beyond)
+        if node == beyond or self._characters[node] != ord(character) or self._ids[node] < 0:
+            return RARE_SCORE
+        return float(self._scores[self._ids[node]])
+
     def segment(self, text: str) -> list[int]:
         """Return the ids of the likeliest pieces of a normalized text; unknown neighbors are one piece."""
         if not text:
             return []
-        text = text.replace(" ", SPACE_MARK)
+        ids = list[int]()
+        for _, _, piece in self._best_pieces(_with_space_mark(text.replace(" ", SPACE_MARK))):
+            if not (piece == UNKNOWN and ids and ids[-1] == UNKNOWN):
+                ids.append(piece)
+        return ids
+
+    def _best_pieces(self, text: str) -> list[tuple[int, int, int]]:
+        """Return the start, end and id of the likeliest pieces of a text with space marks."""
         codes = [ord(character) for character in text]
-        if text[0] != SPACE_MARK:
-            codes.insert(0, ord(SPACE_MARK))
         characters, children, ids, scores = self._characters, self._children, self._ids, self._scores
         size = len(codes)
         best = [0.0] + [float("-inf")] * size  # the score of the best pieces of the text until a position
@@ -199,12 +242,22 @@ def _offset(unit: int) -> int:
     return unit >> 10 << ((unit & 1 << 9) >> 6)
 
 
-def _read_back(last: list[tuple[int, int]]) -> list[int]:
-    """Return the ids of the best pieces, in order."""
-    pieces = list[int]()
+def _with_space_mark(text: str) -> str:
+    """Return a text with a space mark before its first word."""
+    return text if not text or text[0] == SPACE_MARK else SPACE_MARK + text
+
+
+def _is_ideograph(character: str) -> bool:
+    """Return True for Chinese characters and Hangul syllables, most of which are pieces."""
+    return "\u3400" <= character <= "\u9fff" or "\uac00" <= character <= "\ud7a3"
+
+
+def _read_back(last: list[tuple[int, int]]) -> list[tuple[int, int, int]]:
+    """Return the start, end and id of the best pieces, in order."""
+    pieces = list[tuple[int, int, int]]()
     end = len(last) - 1
     while end > 0:
-        end, piece = last[end]
-        if not (piece == UNKNOWN and pieces and pieces[-1] == UNKNOWN):
-            pieces.append(piece)
+        start, piece = last[end]
+        pieces.append((start, end, piece))
+        end = start
     return pieces[::-1]

@@ -14,11 +14,13 @@ from retrieval.query.parser import parse
 from retrieval.scoring import calibration
 from retrieval.scoring.calibration import (
     Calibration,
-    baseline_score,
     confidence,
     fit_calibration,
     fit_library,
+    fit_scale,
     match_quality,
+    nearest_count,
+    rival_levels,
 )
 from retrieval.search.browse import FileRanking
 from retrieval.search.hybrid_search import hybrid_search
@@ -34,23 +36,35 @@ def test_confidence_is_the_share_of_background_queries_with_lower_scores():
     assert fitted.center == pytest.approx(0.3, abs=0.002)
     assert fitted.spread == pytest.approx(0.05, abs=0.002)
     for score in (0.2, 0.3, 0.35, 0.42):
-        z_score = float(fitted.z_scores(np.array([score], np.float32), 0.0)[0])
+        z_score = float(fitted.z_scores(np.array([score], np.float32))[0])
         assert confidence(z_score) == pytest.approx(float((bests < score).mean()), abs=0.01)
 
 
 def test_upper_quartile_of_the_background_has_the_confidence_threshold():
     bests = np.float32([0.1, 0.2, 0.3, 0.4, 0.9])
-    z_scores = fit_calibration(bests).z_scores(np.quantile(bests, [0.5, 0.75]).astype(np.float32), 0.0)
+    z_scores = fit_calibration(bests).z_scores(np.quantile(bests, [0.5, 0.75]).astype(np.float32))
     assert confidence(float(z_scores[0])) == pytest.approx(0.5)
     assert confidence(float(z_scores[1])) == pytest.approx(CONFIDENCE_THRESHOLD, abs=1e-4)
 
 
-def test_baseline_score_is_subtracted():
-    nearest = np.float32([[1, 0], [0, 1], [0.6, 0.8], [0.8, 0.6], [1, 0], [0, 1]])
-    mean = np.float32([0.5, 0.0])
-    common = 0.5 * 0.5 * (1 + 0 + 0.6 + 0.8 + 1) / 5
-    assert baseline_score(np.float32([0.6, 0.8]), nearest, mean) == pytest.approx(common + 0.4 * 0.5 * 0.6)
-    assert Calibration(0.2, 0.1).z_scores(np.float32([0.7]), 0.3)[0] == pytest.approx(2.0)
+def test_vectors_near_many_queries_have_a_high_level():
+    levels, spreads = rival_levels(np.float32([[0.1, 0.2, 0.3], [0.5, 0.2, 0.2], [1.0, 0.4, 0.2]]))
+    weight = calibration.RIVAL_WEIGHT
+    assert levels == pytest.approx([0.3 * weight, 0.5 * weight, 0.4 * weight])  # 1.0 is a copy
+    assert spreads[:2] == pytest.approx([np.std([0.1, 0.2, 0.3]), np.std([0.5, 0.2, 0.2])])
+
+
+def test_best_cosine_has_the_mean_standard_score_of_the_nearest_vectors():
+    cosines, levels, spreads = np.float32([0.6, 0.5]), np.float32([0.3, 0.1]), np.float32([0.1, 0.2])
+    scale = fit_scale(cosines, levels, spreads)
+    standard = scale.standard_scores(np.float32([0.6, 0.45]))
+    assert standard[0] == pytest.approx((0.3 / 0.1 + 0.4 / 0.2) / 2)
+    assert standard[0] - standard[1] == pytest.approx(0.15 / 0.15)  # in units of the mean spread
+    assert Calibration(0.2, 0.1).z_scores(np.float32([0.4]))[0] == pytest.approx(2.0)
+
+
+def test_few_vectors_rate_a_query_by_fewer_nearest_ones():
+    assert [nearest_count(count) for count in (1, 14, 40, 100, 10**6)] == [1, 1, 2, 5, 5]
 
 
 def test_match_quality_is_relative_to_the_background_of_each_segment():
@@ -70,16 +84,14 @@ def test_best_scores_do_not_depend_on_chunks_and_exclude_the_query_itself():
     at_once.update(vectors)
     for start in range(0, 200, 7):
         in_chunks.update(vectors[start : start + 7])
-    np.testing.assert_allclose(np.sort(at_once.scores), np.sort(in_chunks.scores), atol=1e-6)
+    np.testing.assert_allclose(at_once.best, in_chunks.best, atol=1e-5)
     scores = queries @ vectors.T
+    levels, spreads = rival_levels(scores.T)
     scores[np.arange(5), np.arange(5)] = -1
-    np.testing.assert_allclose(at_once.scores.max(axis=1), scores.max(axis=1), atol=1e-6)
+    np.testing.assert_allclose(at_once.best[0].max(axis=1), scores.max(axis=1), atol=1e-6)
     first = np.argsort(-scores, axis=1)[:, : calibration.TOP_N]
-    common = (vectors @ queries.mean(axis=0))[first].mean(axis=1)
-    baseline = calibration.HUBNESS_SHIFT * common + calibration.QUERY_MEAN_SHIFT * (
-        queries @ queries.mean(axis=0)
-    )
-    expected = fit_calibration(scores.max(axis=1) - baseline)
+    standard = (np.take_along_axis(scores, first, axis=1) - levels[first]) / spreads[first]
+    expected = fit_calibration(standard.mean(axis=1))
     fitted = at_once.fit()
     assert fitted is not None
     assert (fitted.center, fitted.spread) == pytest.approx((expected.center, expected.spread), abs=1e-5)
@@ -95,7 +107,7 @@ def test_library_calibration_holds_for_the_best_of_all_kinds():
     together = fit_library(scores, alone)
 
     def shares_of_confident(calibrations, scores):
-        z_scores = [each.z_scores(row, 0.0) for each, row in zip(calibrations, scores, strict=True)]
+        z_scores = [each.z_scores(row) for each, row in zip(calibrations, scores, strict=True)]
         return [float((z >= calibration.Z_QUARTILE).mean()) for z in (*z_scores, np.nanmax(z_scores, axis=0))]
 
     assert shares_of_confident(alone, scores)[2] == pytest.approx(0.44, abs=0.01)
