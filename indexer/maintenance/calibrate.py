@@ -14,6 +14,7 @@ from retrieval.embedders.base import Embedder
 from retrieval.scoring.calibration import (
     BACKGROUND_QUERIES_FILE,
     CENTERING,
+    MAX_LAG,
     MAX_NOISE_SHARE,
     MIN_COPY_COSINE,
     MIN_DIFFERENT_VECTORS,
@@ -28,6 +29,7 @@ from retrieval.scoring.calibration import (
     fit_calibration,
     fit_library,
     load_background_queries,
+    mean_standard_score,
     nearest_count,
     normalize_rows,
     rival_levels,
@@ -39,6 +41,7 @@ MIN_QUERY_IMAGES = 8  # images; fewer do not give a distribution
 MAX_COUNT_RATIO = 1.5  # growth of the library after which other images are sampled
 
 CALIBRATION_SETTINGS = (
+    MAX_LAG,
     RIVAL_SHARE,
     RIVAL_WEIGHT,
     TOP_N,
@@ -261,13 +264,9 @@ class BestScores:
         None if that is so for all queries.
         """
         cosines, levels, spreads = self.best[:, :, : nearest_count(self.count)]
-        is_match = np.isfinite(cosines)
-        if not is_match.any():
+        if not np.isfinite(cosines).any():
             return None
-        standard = np.where(is_match, (np.where(is_match, cosines, 0) - levels) / spreads, 0)
-        count = is_match.sum(axis=1)
-        mean = standard.sum(axis=1) / np.maximum(1, count)
-        return np.where(count > 0, mean, np.float32(np.nan))
+        return mean_standard_score((cosines - levels) / spreads)
 
     def fit(self) -> Calibration | None:
         """Return the calibration of the scores; None if all vectors are copies of the queries."""

@@ -24,10 +24,11 @@ QueryMode: TypeAlias = Literal["words", "picture", "sum", "mixed", "difference",
 # subtracted from the cosines of the vector. Chosen on Flickr8k with words in 15 languages.
 RIVAL_SHARE, RIVAL_WEIGHT = 0.03, 0.75
 CENTERING = 0.5  # share of the mean of its modality that is subtracted from a term before terms are added
+MAX_LAG = 0.5  # standard scores that a vector counts less than the best one, which may be the only match
 TOP_N, TOP_SHARE = 5, 0.05  # nearest vectors that a query is rated by: so many, or this share of fewer
 MIN_SPREAD = 0.005  # cosine; if all background queries match almost equally
-MIN_STANDARD_SPREAD = 0.05  # the same, in standard scores
-UNFAMILIARITY_PENALTY = 3.0  # standard scores that a text without a familiar word is rated lower
+MIN_STANDARD_SPREAD = 0.02  # the same, in standard scores
+UNFAMILIARITY_PENALTY = 0.8  # standard scores that a text without a familiar word is rated lower
 EXCLUSION_THRESHOLD = 0.9  # share of background queries that an excluded segment matches less well
 MAX_NOISE_SHARE = 0.125  # of queries without meaning that may have a confident match
 MIN_DIFFERENT_VECTORS = 3  # a kind with fewer is not calibrated, as most queries have the same best match
@@ -72,6 +73,9 @@ def nearest_count(count: int) -> int:
 def rival_levels(cosines: Scores) -> tuple[Scores, Scores]:
     """Return the level and the spread of the cosines of n vectors with m background queries, (n, m).
 
+    The spread is the square root of the standard deviation, so that a vector which is about as near to every
+    query, of an empty page for example, does not seem to match each of them well.
+
     The level is high for vectors that are near many queries (hubs: Radovanović et al., JMLR 2010), as in
     cross-domain similarity local scaling (Conneau et al., ICLR 2018). The cosine of a copy counts as a usual
     one.
@@ -81,16 +85,28 @@ def rival_levels(cosines: Scores) -> tuple[Scores, Scores]:
         cosines = np.where(is_copy, np.median(cosines, axis=1, keepdims=True), cosines)
     count = max(1, round(RIVAL_SHARE * cosines.shape[1]))
     rivals = np.partition(cosines, -count, axis=1)[:, -count:]
-    return RIVAL_WEIGHT * rivals.mean(axis=1), np.maximum(MIN_SPREAD, cosines.std(axis=1))
+    return RIVAL_WEIGHT * rivals.mean(axis=1), np.sqrt(np.maximum(MIN_SPREAD, cosines.std(axis=1)))
+
+
+def mean_standard_score(scores: Scores) -> Scores:
+    """Return the mean standard score of the nearest vectors of each query, (q, k) -> (q,); NaN if none.
+
+    A single vector that fits by chance counts less than several; scores may be -inf.
+    """
+    best = scores.max(axis=1, keepdims=True)
+    counted = np.where(np.isfinite(scores), np.maximum(scores, best - MAX_LAG), np.nan)
+    known = np.isfinite(scores).sum(axis=1)
+    return np.asarray(np.where(known, np.nansum(counted, axis=1) / np.maximum(1, known), np.nan), np.float32)
 
 
 def fit_scale(cosines: Scores, levels: Scores, spreads: Scores) -> QueryScale:
     """Return the scale of a query from its nearest vectors: their cosines, levels and spreads, (k,) each.
 
-    The best cosine has the mean of their standard scores, so a single vector that fits by chance counts less.
+    The best cosine has the mean of their standard scores.
     """
     unit = float(spreads.mean())
-    return QueryScale(float(cosines.max() - unit * ((cosines - levels) / spreads).mean()), unit)
+    standard = float(mean_standard_score(((cosines - levels) / spreads)[None])[0])
+    return QueryScale(float(cosines.max()) - unit * standard, unit)
 
 
 def fit_calibration(best_scores: Scores) -> Calibration:

@@ -139,7 +139,7 @@ def removed_topics(
         levels, spreads = calibrate.rival_levels(rest @ bank.T)
         nearest = np.argsort(-cosines, axis=1)[:, : calibration.nearest]
         standard = (np.take_along_axis(cosines, nearest, axis=1) - levels[nearest]) / spreads[nearest]
-        z_scores = calibration.z_scores(standard.mean(axis=1))
+        z_scores = calibration.z_scores(calibrate.mean_standard_score(standard))
         rows.append(
             {
                 "topic": topic,

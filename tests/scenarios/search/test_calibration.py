@@ -19,6 +19,7 @@ from retrieval.scoring.calibration import (
     fit_library,
     fit_scale,
     match_quality,
+    mean_standard_score,
     nearest_count,
     rival_levels,
 )
@@ -51,16 +52,23 @@ def test_vectors_near_many_queries_have_a_high_level():
     levels, spreads = rival_levels(np.float32([[0.1, 0.2, 0.3], [0.5, 0.2, 0.2], [1.0, 0.4, 0.2]]))
     weight = calibration.RIVAL_WEIGHT
     assert levels == pytest.approx([0.3 * weight, 0.5 * weight, 0.4 * weight])  # 1.0 is a copy
-    assert spreads[:2] == pytest.approx([np.std([0.1, 0.2, 0.3]), np.std([0.5, 0.2, 0.2])])
+    assert spreads[:2] == pytest.approx([np.std([0.1, 0.2, 0.3]) ** 0.5, np.std([0.5, 0.2, 0.2]) ** 0.5])
 
 
 def test_best_cosine_has_the_mean_standard_score_of_the_nearest_vectors():
     cosines, levels, spreads = np.float32([0.6, 0.5]), np.float32([0.3, 0.1]), np.float32([0.1, 0.2])
     scale = fit_scale(cosines, levels, spreads)
     standard = scale.standard_scores(np.float32([0.6, 0.45]))
-    assert standard[0] == pytest.approx((0.3 / 0.1 + 0.4 / 0.2) / 2)
+    assert standard[0] == pytest.approx(3.0 - calibration.MAX_LAG / 2)  # 3, and 2 that counts as MAX_LAG less
     assert standard[0] - standard[1] == pytest.approx(0.15 / 0.15)  # in units of the mean spread
     assert Calibration(0.2, 0.1).z_scores(np.float32([0.4]))[0] == pytest.approx(2.0)
+
+
+def test_mean_standard_score_ignores_missing_vectors():
+    scores = np.float32([[1.0, 0.9, -np.inf], [-np.inf, -np.inf, -np.inf], [5.0, 0.0, 0.0]])
+    lag = calibration.MAX_LAG
+    assert mean_standard_score(scores)[[0, 2]] == pytest.approx([0.95, 5 - lag * 2 / 3])
+    assert np.isnan(mean_standard_score(scores)[1])
 
 
 def test_few_vectors_rate_a_query_by_fewer_nearest_ones():
@@ -91,7 +99,7 @@ def test_best_scores_do_not_depend_on_chunks_and_exclude_the_query_itself():
     np.testing.assert_allclose(at_once.best[0].max(axis=1), scores.max(axis=1), atol=1e-6)
     first = np.argsort(-scores, axis=1)[:, : calibration.TOP_N]
     standard = (np.take_along_axis(scores, first, axis=1) - levels[first]) / spreads[first]
-    expected = fit_calibration(standard.mean(axis=1))
+    expected = fit_calibration(mean_standard_score(standard))
     fitted = at_once.fit()
     assert fitted is not None
     assert (fitted.center, fitted.spread) == pytest.approx((expected.center, expected.spread), abs=1e-5)
@@ -262,7 +270,7 @@ def test_exclusion_of_which_nothing_matches_well_drops_nothing(library):
     """The best match of an absent thing may still match it better than most other queries."""
     space_index = library._open_space_index()
     for (mode, kind), known in list(space_index.calibrations.items()):
-        space_index.calibrations[mode, kind] = replace(known, center=known.center + 1)
+        space_index.calibrations[mode, kind] = replace(known, center=known.center + 10)
     assert "blue" in {hit.path.stem for hit in library.search("red not:blue", count=7)}
 
 
