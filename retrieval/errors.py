@@ -7,6 +7,7 @@ ClewError
 ├── EvaluationError         captions, golden queries or labels are invalid
 ├── ExtraMissing            an optional dependency is not installed
 ├── EmbedderError           a model is unknown or damaged
+│   └── ModelOutdated       the library was made with an earlier built-in model
 └── LibraryError            a library cannot be used
     ├── LibraryMissing           the folder has no library
     ├── LibraryBusy              another process writes to it

@@ -40,7 +40,7 @@ from retrieval.search.browse import FileRanking
 from retrieval.search.explain import explain
 from retrieval.search.hybrid_search import hybrid_search
 from retrieval.search.request import SearchRequest
-from retrieval.search.results import postprocess
+from retrieval.search.results import note_on, postprocess
 from retrieval.system import default_library
 from retrieval.types import ConceptInfo, Failure, FileDetails, Filters, Group, Hit, Hits, Space, Status
 from retrieval.vectors.space_index import SpaceIndex
@@ -363,7 +363,7 @@ class Library:
         is_listing = not request.query.terms
         ranking = FileRanking(request, options.sort) if is_listing else hybrid_search(request, options.by)
         hits = postprocess(ranking, count, options, request)
-        return Hits(explain(request, hits) if options.why else hits, request.exclusion_filter.note)
+        return Hits(explain(request, hits) if options.why else hits, note_on(hits, request))
 
     def _embedder_of(self, space: Space) -> Embedder:
         """Return the embedder of a space. Raises SpaceMismatch if its model has changed."""

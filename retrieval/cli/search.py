@@ -79,6 +79,7 @@ def search_command(
     from retrieval.query.arguments import join_arguments
     from retrieval.query.parser import parse
     from retrieval.search.results import has_good_match
+    from retrieval.types import Hits
 
     query = parse(join_arguments(words))
     with Library.open(library) as opened:
@@ -95,7 +96,7 @@ def search_command(
             and not has_good_match(hits)
         ):
             message = f"Nothing matches well: {describe_best_match(hits)}. To show the nearest hits: --all"
-            show_hits([], output_format, opened, empty_message=message)
+            show_hits(Hits([], hits.note), output_format, opened, empty_message=message)
         show_hits(hits, output_format, opened, options.group, query.words, "\n".join(unknown) or NO_HITS)
         if hits and unknown:
             note("\n".join(unknown))

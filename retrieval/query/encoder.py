@@ -26,6 +26,7 @@ from retrieval.types import Space, Vectors
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+MIN_UNFAMILIARITY = 0.3  # of text in a language that the model does not know, and of random letters
 MAX_RARE_WORDS = 50  # words of a query whose tokens are counted
 
 MeanQuery: TypeAlias = Callable[[QueryMode], Vectors | None]  # the mean background query of a mode, (d,)
@@ -75,6 +76,11 @@ class EncodedQuery:
         total = sum(term.weight for term in self.terms if term.weight > 0)
         words = sum(term.weight for term in self.keywords if term.weight > 0)
         return words / total if total else 1.0
+
+    @property
+    def unfamiliar_texts(self) -> list[str]:
+        """Return the terms that look like no text in the languages of the model."""
+        return [term.text for term in self.terms if term.unfamiliarity >= MIN_UNFAMILIARITY]
 
     @property
     def unfamiliarity(self) -> float:

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from retrieval.formatting import printable
 from retrieval.grouping.attributes import comparison_of, load_hit_attributes
 from retrieval.grouping.clusters import group_rows
 from retrieval.grouping.quality import by_quality
@@ -137,6 +138,16 @@ def has_good_match(hits: Sequence[Hit]) -> bool:
     Also if no hit can be compared with background queries, because the library is not calibrated yet.
     """
     return any(hit.match in ("words", "confident") for hit in hits) or all(hit.match is None for hit in hits)
+
+
+def note_on(hits: Sequence[Hit], request: SearchRequest) -> str | None:
+    """Return what a person should know about the hits of a search."""
+    notes = [request.exclusion_filter.note]
+    texts = request.query.unfamiliar_texts
+    if texts and not any(hit.match in ("words", "confident") for hit in hits):
+        quoted = ", ".join(f'"{printable(text)}"' for text in texts)
+        notes.append(f"The model may not know {quoted}. `clew models` lists the languages of each model.")
+    return "\n".join(filter(None, notes)) or None
 
 
 def sort_hits(hits: list[Hit], sort: SortOrder) -> list[Hit]:

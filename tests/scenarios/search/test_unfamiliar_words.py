@@ -1,0 +1,38 @@
+"""Words in languages that the model does not know, and random letters, are never confident matches."""
+
+import pytest
+
+from indexer import index_folder
+from tests.support.files import draw_image
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    """Yield a library of 31 images in the space of the built-in model."""
+    folder = tmp_path_factory.mktemp("photos")
+    draw_image(folder / "in" / "qxvzkwpt.png", "white")
+    for number in range(30):
+        draw_image(folder / "in" / f"{number}.png", (8 * number, 255 - 8 * number, (40 * number) % 256))
+    with index_folder(folder / "in", library=folder / "library", model="builtin") as library:
+        yield library
+
+
+@pytest.mark.parametrize("text", ["σκύλος στο χιόνι", "बर्फ में कुत्ता", "zzkwvqpt fhgjrt", "ฆฌฏฐฑฒณฌฏฐ"])
+def test_text_that_the_model_does_not_know_is_reported(photos, text):
+    hits = photos.search(text)
+    assert not any(hit.match == "confident" for hit in hits)
+    assert text in hits.note
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a dog in the snow", "ein Hund im Schnee", "雪の中の犬", "Собака в снегу", "눈 속의 개", "كلب في الثلج"],
+)
+def test_text_in_a_language_of_the_model_has_no_note(photos, text):
+    assert photos.search(text).note is None
+
+
+def test_file_that_is_found_by_an_unknown_name_has_no_note(photos):
+    hits = photos.search("qxvzkwpt")
+    assert hits[0].match == "words"
+    assert hits.note is None
