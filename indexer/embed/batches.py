@@ -69,7 +69,7 @@ def embed_drafts(
 ) -> Vectors:
     """Return the vectors of drafts, (n, d): all images are embedded together, and all texts.
 
-    Zero for drafts without a vector.
+    Equal texts, such as the name of a camera, are embedded once. Zero for drafts without a vector.
     """
     pace = pace or EmbeddingPace()
     vectors = np.zeros((len(drafts), embedder.dim), np.float32)
@@ -83,5 +83,8 @@ def embed_drafts(
         pixels = [pixels for row in images if (pixels := drafts[row].pixels) is not None]
         vectors[images] = pace.embed("image", embedder.embed_images, pixels)
     if texts:
-        vectors[texts] = pace.embed("text", embedder.embed_texts, [drafts[row].text or "" for row in texts])
+        words = [drafts[row].text or "" for row in texts]
+        positions = {text: at for at, text in enumerate(dict.fromkeys(words))}
+        text_vectors = pace.embed("text", embedder.embed_texts, list(positions))
+        vectors[texts] = text_vectors[[positions[text] for text in words]]
     return vectors
