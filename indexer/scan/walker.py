@@ -6,6 +6,7 @@ import stat
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import NamedTuple
 
 from indexer.decode.registry import describes_other_files
@@ -130,7 +131,7 @@ def _list_folder(
     rows: list[tuple[bytes, FileEntry | Archive | Folder]] = []
     files: dict[bytes, os.DirEntry[bytes]] = {}
     for name, entry in entries.items():
-        if name in IGNORED_FOLDERS or excluded.match(prefix + name):
+        if name in IGNORED_FOLDERS or (options.exclude and excluded.match(prefix + name)):
             continue
         try:
             is_folder = entry.is_dir()
@@ -143,7 +144,7 @@ def _list_folder(
             else:
                 files[name] = entry
     rows += _file_entries(prefix, files, options, issues)
-    rows.sort(key=lambda row: row[0])
+    rows.sort(key=itemgetter(0))
     return [row for _, row in rows]
 
 
@@ -166,28 +167,19 @@ def _file_entries(
             issues.unreadable += [prefix + name] * (error.errno not in BROKEN_LINK_ERRORS)
             issues.dangling_links += [prefix + name] * _is_dangling(entry)
             continue
-        if is_archive and stat.S_ISREG(status.st_mode):
-            yield (
-                name + b"/",
-                Archive(prefix + name, status.st_size, mtime_nanoseconds(status), ctime_nanoseconds(status)),
-            )
-        elif stat.S_ISREG(status.st_mode):
+        if not stat.S_ISREG(status.st_mode):
+            continue
+        mtime, ctime = mtime_nanoseconds(status), ctime_nanoseconds(status)
+        if is_archive:
+            yield name + b"/", Archive(prefix + name, status.st_size, mtime, ctime)
+        else:
             if describes_other_files(decoder) and not _is_caption_table(entry.path):
                 if _suffix(name) not in TABLE_SUFFIXES:
                     issues.skipped[_suffix(name)] += 1
                     continue
                 decoder = "text"
-            yield (
-                name,
-                FileEntry(
-                    prefix + name,
-                    status.st_size,
-                    mtime_nanoseconds(status),
-                    decoder,
-                    None if sidecar_of is None else prefix + sidecar_of,
-                    ctime_nanoseconds(status),
-                ),
-            )
+            sidecar_path = None if sidecar_of is None else prefix + sidecar_of
+            yield name, FileEntry(prefix + name, status.st_size, mtime, decoder, sidecar_path, ctime)
 
 
 def _is_dangling(entry: os.DirEntry[bytes]) -> bool:
