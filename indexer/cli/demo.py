@@ -1,7 +1,6 @@
 """clew demo: create and search a small library of photos."""
 
 import shutil
-from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import click
 from retrieval.cli.command import ClewCommand
 from retrieval.cli.console import note, write
 from retrieval.cli.hits import output
-from retrieval.errors import ExtraMissing, LibraryMissing
+from retrieval.errors import ExtraMissing, SpaceMismatch
 from retrieval.formatting import format_segment_counts
 
 DEMO_QUERIES = (("a cat", "image"), ("a rocket at night", "image"), ("an orange flower", "image"))
@@ -70,12 +69,15 @@ def demo_command(folder: Path) -> None:
         note(f"{folder} exists already. Its demo is updated.")
     photos = make_photos(folder / "photos")
     write(f"$ clew index {photos} --library {folder / 'library'}\n")
-    with suppress(LibraryMissing):
-        with Library.open(folder / "library") as library:
-            is_outdated = library.is_outdated
-        if is_outdated:
-            switch_library("builtin", library=folder / "library")
-    with index_folder(photos, library=folder / "library", model="builtin") as library:
+    try:
+        library = index_folder(photos, library=folder / "library", model="builtin")
+    except SpaceMismatch:
+        with Library.open(folder / "library") as old:
+            if not old.is_outdated:
+                raise
+        switch_library("builtin", library=folder / "library")
+        library = index_folder(photos, library=folder / "library", model="builtin")
+    with library:
         write(format_segment_counts(library.status().segments) + "\n")
         for words, kind in DEMO_QUERIES:
             write(f'\n$ clew "{words}" --kind {kind} -k 3 --library {folder / "library"}\n')

@@ -5,10 +5,11 @@ import sys
 
 import pytest
 
-from indexer import evaluate, update_library
+from indexer import evaluate, index_folder, update_library
 from indexer.cli.demo import PHOTOS, make_photos
-from retrieval import Library
+from retrieval import Library, SearchOptions
 from retrieval.errors import ExtraMissing
+from tests.support.files import write_text
 
 
 @pytest.fixture
@@ -47,6 +48,24 @@ def test_photos_are_found_by_text_and_image_and_after_a_move(clew, photos):
     report = json.loads(clew("index", "--json").stdout)
     assert (report["moved"], report["segments"], report["unchanged"]) == (2, 0, 26)
     assert clew("a cat", "--paths", "-k", 1).stdout == f"{photos / 'kitten.png'}\n"
+
+
+def test_passages_are_found_by_questions_in_another_language(tmp_path):
+    notes = {
+        "train": "Der Zug nach Hamburg fährt um acht Uhr ab.",
+        "cake": "リンゴのケーキのレシピ",
+        "cat": "Кошка спит на диване.",
+    }
+    for name, text in notes.items():
+        write_text(tmp_path / "notes" / f"{name}.txt", text)
+    with index_folder(tmp_path / "notes", library=tmp_path / "library", model="builtin") as library:
+        for words, name in (
+            ("when does the train leave?", "train"),
+            ("apple pie recipe", "cake"),
+            ("eine schlafende Katze", "cat"),
+        ):
+            hits = library.search(words, options=SearchOptions(by="meaning"))
+            assert hits[0].path.stem == name, words
 
 
 def test_demo_makes_a_library_that_can_be_searched(clew, tmp_path):

@@ -25,8 +25,11 @@ NOTE = "Run `clew switch builtin` to embed the library with the current version.
 
 @pytest.fixture
 def old(tmp_path):
-    """Unpack the fixture."""
-    return test_old_libraries.unpack("builtin-1", tmp_path)
+    """Unpack the fixture, and upgrade its catalog, for which `clew index` is enough."""
+    unpacked = test_old_libraries.unpack("builtin-1", tmp_path)
+    with pytest.raises(SpaceMismatch):
+        update_library(library=unpacked.library)
+    return unpacked
 
 
 @pytest.fixture
@@ -120,7 +123,9 @@ def test_old_space_of_a_switched_library_still_opens(old):
         switch_library(name, library=old.library)
 
 
-def test_demo_made_with_the_earlier_version_is_switched(old, clew, monkeypatch):
+def test_demo_made_with_the_earlier_version_is_switched(tmp_path, clew, monkeypatch):
+    old = test_old_libraries.unpack("builtin-1", tmp_path)  # with the catalog of that version
+
     def photos(folder):
         Path(folder).mkdir(exist_ok=True)
         draw_image(Path(folder) / "cat.png", "red")
