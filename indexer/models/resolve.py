@@ -1,6 +1,7 @@
 """Resolve the name of a model to an embedder, and prepare the model if needed."""
 
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from indexer.models import hub
 from indexer.types import Notify, ignore_message
@@ -13,6 +14,9 @@ from retrieval.embedders.model_cache import (
     find_by_source,
 )
 from retrieval.errors import EmbedderError
+
+if TYPE_CHECKING:
+    from retrieval.embedders.open_clip import OpenClipEmbedder
 
 RECOMMENDED_MODEL = "ViT-B-32-256/datacomp_s34b_b86k"  # MIT license
 _RECOMMENDED_REPO = "laion/CLIP-ViT-B-32-256x256-DataComp-s34B-b86K"
@@ -53,10 +57,15 @@ def resolve_embedder(
 def prepare_model(
     name: str, *, arch: str | None = None, device: str | None = None, notify: Notify = ignore_message
 ) -> Embedder:
-    """Download a model if needed, export its text tower, and choose its precision on this machine.
+    """Download a model if needed, export its towers, and choose its precision on this machine.
 
     Raises EmbedderError.
     """
+    embedder = resolve_embedder(name, arch=arch, device=device, notify=notify)
+    old = _of_older_version(embedder)
+    if old is None:
+        return embedder
+    _choose_precision(old.prepared, old.device, notify)
     return resolve_embedder(name, arch=arch, device=device, notify=notify)
 
 
@@ -65,16 +74,19 @@ def export_towers_if_due(embedder: Embedder, notify: Notify) -> None:
 
     Later runs then need no torch. Without space on the disk, or after Ctrl-C, a later run exports it.
     """
+    old = _of_older_version(embedder)
+    if old is not None and old.has_loaded_torch:
+        with suppress(KeyboardInterrupt, OSError, EmbedderError):
+            _choose_precision(old.prepared, old.device, notify)
+
+
+def _of_older_version(embedder: Embedder) -> "OpenClipEmbedder | None":
+    """Return an embedder on the CPU whose image tower may not have been exported, else None."""
     from retrieval.embedders.open_clip import OpenClipEmbedder
 
-    if (
-        isinstance(embedder, OpenClipEmbedder)
-        and embedder.has_loaded_torch
-        and embedder.device == "cpu"
-        and not embedder.choice.torch_precision
-    ):
-        with suppress(KeyboardInterrupt, OSError, EmbedderError):
-            _choose_precision(embedder.prepared, embedder.device, notify)
+    if not isinstance(embedder, OpenClipEmbedder) or embedder.device != "cpu":
+        return None
+    return None if embedder.choice.torch_precision else embedder
 
 
 def recommended_embedder(device: str | None, notify: Notify) -> Embedder:

@@ -17,6 +17,7 @@ from indexer import ModelOptions, switch_library, update_library
 from indexer.models.checkpoint import PREPROCESSING_KEYS
 from indexer.models.precision import MIN_COSINE, choose_precision
 from indexer.models.prepare import choose_and_save_precision
+from indexer.models.resolve import prepare_model
 from indexer.types import ignore_message
 from retrieval import Library
 from retrieval.catalog.reader import Catalog
@@ -239,6 +240,17 @@ def test_model_of_an_older_version_is_exported_by_the_first_run_that_loads_torch
         assert prepared.choice("cpu").precision in EXPORTED_IMAGE_TOWERS
     with Library.open(place) as library:
         assert len(library.search("a red thing", count=20)) == 9
+
+
+def test_model_of_an_older_version_is_exported_by_prepare_model(checkpoints):
+    path = checkpoints("small-vit")
+    prepared = prepare_in_float32(path, "small-vit")
+    old = {"device": "cpu", "precision": "float32", "rates": {"float32": 1.0}, "cosine": 1.0}
+    choices = {machine_key("cpu"): old, machine_key("auto"): old}
+    (prepared.folder / CHOICES_FILE).write_text(json.dumps(choices))
+    embedder = prepare_model(str(path), arch="small-vit")
+    assert embedder.choice.precision in EXPORTED_IMAGE_TOWERS
+    assert prepare_model(str(path), arch="small-vit").choice == embedder.choice
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError(28, "No space left on device")])
