@@ -19,6 +19,7 @@ from retrieval.formatting import format_timestamp, parse_timed_path
 from retrieval.grouping.attributes import compare_files, load_file_attributes
 from retrieval.grouping.clusters import duplicate_groups, parse_reasons
 from retrieval.media.archives.archive import is_file
+from retrieval.query import encoder
 from retrieval.query import relevance_feedback as liking
 from retrieval.query.ast import Query
 from retrieval.query.encoder import EncodedQuery, encode_query, file_digest, lookup_vector, validate_query
@@ -334,9 +335,8 @@ class Library:
     def _segment_at(self, location: str) -> int:
         moment = parse_timed_path(location)
         if moment is None:
-            raise QueryError(
-                f"{location!r} is not the location of a hit. Use one such as `clip.mp4 @ 01:23.4`, or an id."
-            )
+            example = "Use one such as `clip.mp4 @ 01:23.4`, or an id."
+            raise QueryError(f"{location!r} is not the location of a hit. {example}")
         path = Path(moment[0]).expanduser().absolute()
         segment = self._catalog.segment_at(path, moment[1])
         if segment is None:
@@ -353,6 +353,7 @@ class Library:
         """Embed a query, with images and a probe of examples as further terms."""
         if not (query.terms or query.exclusions or images or probe):
             return EncodedQuery.empty(space_index.space.dim)
+        encoder.start_decoder(query, images)
         embedder = self._embedder_of(space_index.space)
         lookup = partial(lookup_vector, self._catalog, space_index.space)
         return encode_query(query, embedder, lookup, space_index.mean_query, images, probe)

@@ -15,10 +15,11 @@ Answer = tuple[dict[str, Any], bytes]
 
 
 def create_handler() -> Any:
-    """Return the handler of requests."""
+    """Return the handler of requests, and import what most of them need: clew may start ahead of them."""
     found = find_spec("retrieval")
     if found is None or found.origin is None or Path(found.origin).parents[1] != PACKAGE_FOLDER:
         sys.path.insert(0, str(PACKAGE_FOLDER))
+    import_module("retrieval.media.images.loader")
     return call
 
 

@@ -89,8 +89,7 @@ class SandboxedProcess:
     def send(self, request: Mapping[str, Any], file: BinaryIO | None = None) -> None:
         """Send a request whose answer `receive` returns later; raises ProcessEnded."""
         self._timeout_seconds = request.get("seconds", self._worker.timeout_seconds)
-        if not self.is_running:
-            self._start()
+        self.start()
         copied = nullcontext() if file is None else _with_descriptor(file)
         with self._detect_end(), copied as descriptor:
             self._channel.send(request, descriptor=descriptor)
@@ -119,7 +118,10 @@ class SandboxedProcess:
             self._stop()
         self._pending_count = 0
 
-    def _start(self) -> None:
+    def start(self) -> None:
+        """Start the subprocess if it is not running."""
+        if self.is_running:
+            return
         ours, theirs = socketpair()
         limits = (str(theirs.fileno()), str(self._worker.timeout_seconds), str(self._worker.max_memory_bytes))
         with theirs:
@@ -156,6 +158,15 @@ class SandboxPool:
         self._idle: list[tuple[float, SandboxedProcess]] = []  # when each was returned, oldest first
         self._lock = Lock()
         self._timer_is_set = False
+
+    def start(self, count: int) -> None:
+        """Start subprocesses ahead of their first request, until this many are idle."""
+        with self._lock:
+            while len(self._idle) < count:
+                process = SandboxedProcess(self._worker)
+                process.start()
+                self._idle.append((monotonic(), process))
+            self._set_timer()
 
     @contextmanager
     def borrow(self, stop: Event | None = None) -> Iterator[SandboxedProcess]:

@@ -3,7 +3,7 @@
 import hashlib
 import re
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from io import BufferedReader
 from pathlib import Path
@@ -16,7 +16,7 @@ from retrieval.catalog.reader import Catalog
 from retrieval.embedders.base import Embedder
 from retrieval.embedders.registry import is_outdated
 from retrieval.errors import MediaError, ModelOutdated, QueryError
-from retrieval.media.archives.archive import is_file, open_path
+from retrieval.media.archives.archive import open_path
 from retrieval.normalization import nfc
 from retrieval.query.ast import Concept, File, Operand, Query, Segment, Term, Url, Words
 from retrieval.scoring.calibration import CENTERING, QueryMode, normalize_rows
@@ -178,6 +178,18 @@ def combine_terms(terms: Sequence[EncodedTerm], mean_query: MeanQuery) -> Vector
     return normalize_rows(total)
 
 
+def start_decoder(query: Query, images: "Sequence[str | Path | Image]") -> None:
+    """Start the subprocess that decodes the pictures of a query, if it has any, while the model loads."""
+    operands = [*(term.operand for term in query.terms), *query.exclusions]
+    if any(isinstance(each, str | Path) for each in images) or any(
+        isinstance(operand, File | Url) for operand in operands
+    ):
+        from retrieval.media.limits import DEFAULT_LIMITS
+        from retrieval.media.sandboxed_calls import decoder_pool  # late, for pictures only
+
+        decoder_pool(DEFAULT_LIMITS).start(1)
+
+
 def embed_text(embedder: Embedder, words: str) -> Vectors:
     """Return the (1, d) vector of these words, zero if the model knows none of them."""
     text = nfc(words.encode("utf-8", "replace").decode())
@@ -194,36 +206,27 @@ def embed_image(embedder: Embedder, image: "str | Path | Image", data: BinaryIO 
 
     A video is represented by a frame from its middle. Raises QueryError.
     """
-    from retrieval.media.images.loader import load_image
-    from retrieval.media.images.pixels import apply_exif_orientation, to_rgb  # Pillow: late, for images only
-
     if not isinstance(image, str | Path):
+        from retrieval.media.images.pixels import apply_exif_orientation, to_rgb  # Pillow: late
+
         return embedder.embed_images([embedder.prepare(apply_exif_orientation(to_rgb(image), image))])
+    from retrieval.media.picture import SoundOnly, decode_picture
+
     path = Path(image).expanduser()
     try:
-        loaded = load_image(data or path, min_side=embedder.min_image_side)
-    except (MediaError, OSError, ValueError, RuntimeError) as error:
-        frame = None if data is not None or not is_file(path) else _video_frame(path)
-        if frame is None:
-            raise QueryError(f"Cannot use {image} as a query: {error}.") from error
-        loaded = frame
-    return embedder.embed_images([embedder.prepare(loaded)])
-
-
-def _video_frame(path: Path) -> "Image | None":
-    """Return a frame of a video, or None if a file is none; raises QueryError if it has sound only."""
-    from retrieval.media.av.container import MEDIA_FORMATS, audio_stream, open_container
-    from retrieval.media.av.frame import load_middle_frame
-
-    with suppress(MediaError, OSError):
-        return load_middle_frame(path)
-    with suppress(MediaError, OSError), open_path(path) as file, open_container(file, MEDIA_FORMATS) as sound:
-        audio_stream(sound)
+        with nullcontext(data) if data is not None else open_path(path) as file:
+            loaded = decode_picture(file, embedder.min_image_side)
+    except SoundOnly as error:
         raise QueryError(
             f"Cannot use {path} as a query: it has sound only. Run `clew index` on its folder; then "
             "`clew search` compares it with other sounds."
-        )
-    return None
+        ) from error
+    except FileNotFoundError as error:
+        raise QueryError(f"Cannot use {image} as a query: file not found.") from error
+    except (MediaError, OSError, ValueError, RuntimeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise QueryError(f"Cannot use {image} as a query: {reason}.") from error
+    return embedder.embed_images([embedder.prepare(loaded)])
 
 
 def _rare_words(terms: Sequence[Term], embedder: Embedder) -> frozenset[str]:

@@ -11,8 +11,11 @@ from indexer import verify_library
 from indexer.decode.context import DecodeContext
 from indexer.decode.reader import DECODERS
 from retrieval import Library
-from retrieval.media.limits import DecodeLimits
-from retrieval.media.sandboxed_calls import call_sandboxed, iterate_sandboxed
+from retrieval.errors import MediaError, QueryError
+from retrieval.media.limits import DEFAULT_LIMITS, DecodeLimits
+from retrieval.media.picture import decode_picture
+from retrieval.media.sandboxed_calls import call_sandboxed, decoder_pool, iterate_sandboxed
+from retrieval.query.encoder import embed_image
 from tests.support.audio_files import write_audio
 from tests.support.document_files import pdf
 from tests.support.files import draw_image
@@ -75,6 +78,27 @@ def test_failure_of_a_decoder_costs_one_file(failure, failing_decoders, tmp_path
     again = index_within(limits, tmp_path / "media")
     assert (again.failed, again.unchanged, again.segments) == (len(files), others, 0)
     assert time.monotonic() - started < 3  # failed files are not read again
+
+
+@pytest.mark.parametrize("failure", ["abort", "crash", "memory"])
+def test_query_picture_whose_decoder_fails_is_a_query_error(failure, failing_decoders, toy, tmp_path):
+    decoder_pool(DEFAULT_LIMITS).close()
+    for path in (draw_image(tmp_path / "red.png"), write_video(tmp_path / "film.mp4", [("red", 1)])):
+        assert embed_image(toy, path).any()
+        with path.open("ab") as file:
+            file.write(f"fail:{failure}".encode())
+        with pytest.raises(QueryError, match="decoder fails"):
+            embed_image(toy, path)
+
+
+def test_query_picture_has_a_time_limit_and_a_pixel_limit(failing_decoders, tmp_path):
+    path = draw_image(tmp_path / "red.png", size=(64, 64))
+    with path.open("rb") as file, pytest.raises(MediaError, match="more than the limit of 100"):
+        decode_picture(file, 16, DecodeLimits(max_image_pixels=100))
+    with path.open("ab") as file:
+        file.write(b"fail:loop")
+    with path.open("rb") as file, pytest.raises(MediaError, match="more than 2 seconds"):
+        decode_picture(file, 16, DecodeLimits(max_sandbox_seconds=2))
 
 
 def fail_between(file, count):

@@ -1,11 +1,9 @@
 """Decode one frame from the middle of a video."""
 
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from retrieval.errors import MediaError
-from retrieval.media.archives.archive import open_path
 from retrieval.media.av.container import decode_frames, open_container, video_stream
 
 if TYPE_CHECKING:
@@ -16,13 +14,12 @@ STEPS_BACK = (0.0, 5.0, 20.0)  # seconds: seeks in some formats go to the next k
 MAX_FRAMES = 500  # decoded from a key frame on
 
 
-def load_middle_frame(path: Path) -> "Image":
+def load_middle_frame(file: BinaryIO) -> "Image":
     """Return a frame from the middle of a video, upright with square pixels; raises MediaError, OSError."""
-    with open_path(path) as file:
-        for seconds in (*STEPS_BACK, None):
-            image = _decode_middle(file, seconds)
-            if image is not None:
-                return image
+    for seconds in (*STEPS_BACK, None):
+        image = _decode_middle(file, seconds)
+        if image is not None:
+            return image
     raise MediaError("damaged: no frame can be decoded")
 
 

@@ -64,7 +64,8 @@ def test_frame_is_upright(tmp_path, rotation):
     from indexer.decode.video.frame_extraction import extract_scene_frames
 
     path = write_video(tmp_path / "a.mp4", [("half", 2.0)], rotation=rotation)
-    frame = load_middle_frame(path)
+    with path.open("rb") as file:
+        frame = load_middle_frame(file)
     (expected,) = extract_scene_frames(BytesIO(path.read_bytes()), [(0.0, 2.0)], 180)
     assert frame.size == expected.image.size
     assert max(high for _, high in ImageChops.difference(frame, expected.image).getextrema()) < 20
