@@ -6,8 +6,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from retrieval.types import Hit
+if TYPE_CHECKING:
+    from retrieval.types import Hit
 
 SEGMENT_NOUNS = {
     "image": "image",
@@ -45,7 +47,7 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
-def format_location(hit: Hit) -> str:
+def format_location(hit: "Hit") -> str:
     """Return the path and the location in the file: `notes.md:12`, `clip.mp4 @ 01:23.4`, `paper.pdf p. 3`.
 
     A part of an image is written in the notation of ImageMagick: `photo.jpg [1200x900+0+300]`.
@@ -53,7 +55,7 @@ def format_location(hit: Hit) -> str:
     return printable(f"{hit.path}{location_suffix(hit)}")
 
 
-def location_suffix(hit: Hit) -> str:
+def location_suffix(hit: "Hit") -> str:
     """Return the location in the file, empty for a complete file."""
     suffix = ""
     if hit.page is not None:

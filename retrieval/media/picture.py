@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from retrieval.errors import MediaError
 from retrieval.media.limits import DEFAULT_LIMITS, DecodeLimits
-from retrieval.media.sandboxed_calls import call_sandboxed
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -20,6 +19,8 @@ def decode_picture(file: BinaryIO, min_side: int, limits: DecodeLimits = DEFAULT
 
     Raises MediaError, also if the decoder crashes or reaches a limit, and SoundOnly.
     """
+    from retrieval.media.sandboxed_calls import call_sandboxed  # late: the subprocess does without it
+
     return call_sandboxed(read_picture, file, min_side, limits, limits=limits)
 
 

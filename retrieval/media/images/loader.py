@@ -17,10 +17,8 @@ from retrieval.media.archives.archive import open_path
 from retrieval.media.images.jpeg_scans import check_jpeg_scans
 from retrieval.media.images.jpeg_xl import open_jxl
 from retrieval.media.images.pixels import apply_exif_orientation, to_reduced_srgb
-from retrieval.media.images.psd import open_psd
 from retrieval.media.images.raw import open_raw
 from retrieval.media.images.signatures import HEADER_BYTES, SIGNATURES, detect_format, unreadable_reason
-from retrieval.media.images.svg import open_svg
 from retrieval.media.images.truncated import load_partial, open_partial_webp
 from retrieval.media.limits import DEFAULT_LIMITS, DecodeLimits, check_pixel_limit
 from retrieval.quiet import ignore_pillow_warnings
@@ -115,8 +113,12 @@ def _open_by_format(file: BinaryIO, limits: DecodeLimits) -> Image.Image:
     if format_ in ("RAW", "TIFF"):
         image = open_raw(file, max_pixels)
     elif format_ == "PSD":
+        from retrieval.media.images.psd import open_psd  # late, for numpy
+
         image = open_psd(file, max_pixels)
     elif format_ == "SVG":
+        from retrieval.media.images.svg import open_svg
+
         image = open_svg(file, limits)
     elif format_ == "JXL":
         image = open_jxl(file, max_pixels)

@@ -1,13 +1,16 @@
 """Pixel conversions: orientation, transparency, 16-bit and float scaling."""
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from retrieval.media.images.color import convert_to_srgb, needs_srgb_conversion
 from retrieval.media.limits import DEFAULT_LIMITS, DecodeLimits
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 MAX_16_BIT = 65_535.0
 MAX_13_BIT = 8_192  # 12 and 13 bit images in 16 bits would be too dark
@@ -100,8 +103,10 @@ def _is_high_bit_depth(image: Image.Image) -> bool:
     return image.mode in ("I", "F") or image.mode.startswith("I;16")
 
 
-def _row_bands(image: Image.Image, band_pixels: int) -> Iterator[tuple[int, NDArray[np.float32]]]:
+def _row_bands(image: Image.Image, band_pixels: int) -> "Iterator[tuple[int, NDArray[np.float32]]]":
     """Yield the rows of an image in bands, each with the number of its first row."""
+    import numpy as np  # late: few images have more than 8 bits per channel
+
     step = max(1, band_pixels // max(1, image.width))
     for top in range(0, image.height, step):
         band = image.crop((0, top, image.width, min(top + step, image.height)))
@@ -110,6 +115,8 @@ def _row_bands(image: Image.Image, band_pixels: int) -> Iterator[tuple[int, NDAr
 
 def _value_range(image: Image.Image, band_pixels: int) -> tuple[float, float]:
     """Return the values of black and white: the range of the type, or that of the image."""
+    import numpy as np
+
     low, high, is_integer = np.inf, -np.inf, image.mode != "F"
     for _, band in _row_bands(image, band_pixels):
         values = band if is_integer else band[np.isfinite(band)]
@@ -123,6 +130,8 @@ def _value_range(image: Image.Image, band_pixels: int) -> tuple[float, float]:
 
 def _scale_to_8_bit(image: Image.Image, value_range: tuple[float, float], band_pixels: int) -> Image.Image:
     """Return a 16 bit, 32 bit or float grayscale image as RGB."""
+    import numpy as np
+
     low, high = value_range
     gray = np.empty((image.height, image.width), np.uint8)
     for top, band in _row_bands(image, band_pixels):

@@ -5,14 +5,15 @@ it is decoded, and rows that are still gray afterwards are missing.
 """
 
 from io import BytesIO
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
-from retrieval.media.images.fax_tiff import decode_fax, is_fax
 from retrieval.media.limits import check_pixel_limit
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 DAMAGE_KEY = "clew"  # in the `info` of an image: a note on the missing part
 MIN_ROW_SHARE = 0.25  # of the rows must be decoded
@@ -43,8 +44,11 @@ def load_partial(image: Image.Image, draft_size: tuple[int, int] | None = None) 
     little can be decoded.
     """
     file = getattr(image, "fp", None)
-    if file is not None and is_fax(image):
-        return _load_fax(image, file)
+    if file is not None and (image.format, image.mode) == ("TIFF", "1"):
+        from retrieval.media.images.fax_tiff import is_fax
+
+        if is_fax(image):
+            return _load_fax(image, file)
     try:
         image.load()
     except (OSError, SyntaxError, ValueError, IndexError):
@@ -62,6 +66,8 @@ def load_partial(image: Image.Image, draft_size: tuple[int, int] | None = None) 
 
 def _load_fax(image: Image.Image, file: BinaryIO) -> Image.Image:
     """Return the current page of a TIFF with fax compression; raises OSError if too little is intact."""
+    from retrieval.media.images.fax_tiff import decode_fax
+
     fax = decode_fax(image, file)
     loaded = Image.fromarray(fax.pixels)
     loaded.info.update(image.info)
@@ -138,6 +144,8 @@ def _decode_top_rows(
     partial.load()  # the palette
     is_decoded = _decoded_rows(partial)
     if partial.mode == "P":  # its palette may have no gray
+        import numpy as np
+
         pixels = np.array(partial.convert("RGB"))
         pixels[~is_decoded] = GRAY_VALUES["RGB"]
         return _with_damage_note(Image.fromarray(pixels), int(is_decoded.sum()))
@@ -152,8 +160,10 @@ def _reopen(file: BinaryIO, image: Image.Image, draft_size: tuple[int, int] | No
     return reopened
 
 
-def _decoded_rows(image: Image.Image) -> NDArray[np.bool_]:
+def _decoded_rows(image: Image.Image) -> "NDArray[np.bool_]":
     """Return which rows, (height,), are not entirely gray."""
+    import numpy as np  # late: most images are intact
+
     gray = np.asarray(Image.new(image.mode, (1, 1), GRAY_VALUES[image.mode]))[0, 0]
     is_decoded = np.zeros(image.height, bool)
     for top in range(0, image.height, BAND_ROWS):
