@@ -22,7 +22,6 @@ from retrieval.media.archives.archive import is_file
 from retrieval.query import encoder
 from retrieval.query import relevance_feedback as liking
 from retrieval.query.ast import Query
-from retrieval.query.encoder import EncodedQuery, encode_query, file_digest, lookup_vector, validate_query
 from retrieval.query.filters import merge_filters
 from retrieval.query.input_types import (
     as_count,
@@ -153,7 +152,7 @@ class Library:
         examples |= {part for _, part in self._catalog.image_parts_of(examples)}
         examples |= set(self._catalog.texts_of_images(examples).tolist())
         inputs = [*images, *[probe] * (probe is not None)]
-        validate_query(query, inputs, options.allow_url, has_filters=filters != Filters())
+        encoder.validate_query(query, inputs, options.allow_url, has_filters=filters != Filters())
         encoded_query = self._encode_query(space_index, query, images, probe)
         return self._answer(SearchRequest(space_index, encoded_query, filters, examples), count, options)
 
@@ -186,8 +185,7 @@ class Library:
         filters = merge_filters((), kind, options)
         own_segments = frozenset[int]()
         if isinstance(image, str | Path) and is_file(Path(image).expanduser()):
-            digest = file_digest(Path(image).expanduser())
-            segments = self._catalog.segments_of(digest)
+            segments = self._catalog.segments_of(encoder.file_digest(Path(image).expanduser()))
             own_segments = frozenset([*segments, *self._catalog.texts_of_images(segments).tolist()])
         space_index = self._open_space_index()
         encoded_query = self._encode_query(space_index, Query(), (image,))
@@ -335,8 +333,9 @@ class Library:
     def _segment_at(self, location: str) -> int:
         moment = parse_timed_path(location)
         if moment is None:
-            example = "Use one such as `clip.mp4 @ 01:23.4`, or an id."
-            raise QueryError(f"{location!r} is not the location of a hit. {example}")
+            raise QueryError(
+                f"{location!r} is not the location of a hit. Use one such as `clip.mp4 @ 01:23.4`, or an id."
+            )
         path = Path(moment[0]).expanduser().absolute()
         segment = self._catalog.segment_at(path, moment[1])
         if segment is None:
@@ -349,14 +348,14 @@ class Library:
         query: Query,
         images: "Sequence[str | Path | Image]" = (),
         probe: Probe | None = None,
-    ) -> EncodedQuery:
+    ) -> encoder.EncodedQuery:
         """Embed a query, with images and a probe of examples as further terms."""
         if not (query.terms or query.exclusions or images or probe):
-            return EncodedQuery.empty(space_index.space.dim)
+            return encoder.EncodedQuery.empty(space_index.space.dim)
         encoder.start_decoder(query, images)
         embedder = self._embedder_of(space_index.space)
-        lookup = partial(lookup_vector, self._catalog, space_index.space)
-        return encode_query(query, embedder, lookup, space_index.mean_query, images, probe)
+        lookup = partial(encoder.lookup_vector, self._catalog, space_index.space)
+        return encoder.encode_query(query, embedder, lookup, space_index.mean_query, images, probe)
 
     def _answer(self, request: SearchRequest, count: int, options: SearchOptions) -> Hits:
         if options.by == "keyword" and not request.query.has_keywords:

@@ -6,6 +6,7 @@ call_worker      Call functions by name in a sandboxed subprocess, for `retrieva
 download         Download images from http and https URLs on public addresses, within limits of size and time.
 images/          Image files as upright sRGB.
 limits           Limits on the size of decoded images.
+picture          Decode the picture of a query in a sandboxed subprocess: an image, or a frame of a video.
 regular_file     Open regular files only: a named pipe or a device can block a reader forever.
 sandbox          Decode untrusted files in subprocesses with limits on time and memory.
 sandbox_runner   Answer the requests of `retrieval.media.sandbox`, which runs this file in a subprocess.
