@@ -50,7 +50,9 @@ class FileRanking:
 def _first_of_each_file(request: SearchRequest, order: SortOrder, page_size: int) -> Iterator[Hit]:
     seen = set[Path]()
     segments = _list_segments(request.catalog, request.filters, order, request.space_index.space.name)
-    while (page := list(islice(segments, page_size))) and not request.exclusion_filter.is_exhausted():
+    while page := list(islice(segments, page_size)):
+        if request.exclusion_filter.is_exhausted({hit.kind for hit in page}):
+            return
         for hit in request.exclusion_filter.apply(page):
             if hit.path not in seen:
                 seen.add(hit.path)

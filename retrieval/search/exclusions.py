@@ -1,7 +1,7 @@
 """Drop the hits that match an exclusion (not:) of the query."""
 
-from collections import Counter
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -35,17 +35,20 @@ class ExclusionFilter:
         self.exclusions = encoded_query.exclusions
         self._excluded: dict[int, bool] = {}
         self._confident: dict[tuple[str, Kind], bool] = {}
-        self._dropped_count, self._kept_count = Counter[Kind](), Counter[Kind]()
+        self._dropped, self._kept = defaultdict[Kind, set[int]](set), defaultdict[Kind, set[int]](set)
         self.note: str | None = None
 
     def has_dropped(self, id_: int) -> bool:
         """Return True if a segment was evaluated and matches an exclusion."""
         return self._excluded.get(id_, False)
 
-    def is_exhausted(self, *kinds: Kind) -> bool:
-        """Return True if so many segments of one of these kinds, or of any, were dropped that it ends."""
-        for kind in kinds or self._dropped_count:
-            dropped, kept = self._dropped_count[kind], self._kept_count[kind]
+    def is_exhausted(self, kinds: Iterable[Kind]) -> bool:
+        """Return True if so many segments of one of these kinds were dropped that it ends, with a note.
+
+        Call this only if segments of these kinds remain to be compared.
+        """
+        for kind in kinds:
+            dropped, kept = len(self._dropped[kind]), len(self._kept[kind])
             if dropped > self.max_dropped and kept < MIN_KEPT_SHARE * (kept + dropped):
                 self.note = (
                     f"not: drops nearly all segments of the kind {kind}; only the best {dropped + kept:,} "
@@ -53,6 +56,14 @@ class ExclusionFilter:
                 )
                 return True
         return False
+
+    def remaining(self, ids: Ids) -> Ids:
+        """Return, of segments to compare, those of kinds that are not exhausted, in order."""
+        for kind in list(self._dropped):
+            of_kind = self.catalog.ids_of_kind(ids, kind)
+            if len(of_kind) and self.is_exhausted([kind]):
+                ids = ids[np.isin(ids, of_kind, invert=True)]
+        return ids
 
     def apply(self, hits: Sequence[Hit]) -> list[Hit]:
         """Return the hits that no exclusion matches, in order."""
@@ -75,9 +86,9 @@ class ExclusionFilter:
                 or with_excluded_part & {hit.id, segment}
             )
         ]
-        kept_count = Counter(hit.kind for hit in kept)
-        self._kept_count += kept_count
-        self._dropped_count += Counter(hit.kind for hit in hits) - kept_count
+        kept_ids = {hit.id for hit in kept}
+        for hit in hits:
+            (self._kept if hit.id in kept_ids else self._dropped)[hit.kind].add(hit.id)
         return kept
 
     def apply_to_ids(self, ids: Ids, scores: Scores, kind: Kind) -> tuple[Ids, Scores]:
@@ -89,7 +100,7 @@ class ExclusionFilter:
             return ids, scores
         self._evaluate({(id_, kind) for id_ in ids.tolist()})
         kept = np.array([not self._excluded[id_] for id_ in ids.tolist()], bool)
-        self._dropped_count[kind] += len(ids) - int(kept.sum())
+        self._dropped[kind].update(ids[~kept].tolist())
         return ids[kept], scores[kept]
 
     def _evaluate(self, segments: set[tuple[int, Kind]]) -> None:

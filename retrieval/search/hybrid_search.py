@@ -182,10 +182,8 @@ class WordRanking:
         matches, exclusions = group.matches, self.request.exclusion_filter
         if not self.request.query.is_known:
             for at in range(0, len(matches.ids), MAX_COMPARED_MATCHES):
-                if exclusions.is_exhausted():
-                    return
-                part = matches.part(slice(at, at + MAX_COMPARED_MATCHES))
-                yield from (self._rate(group.tier, *scored_hit) for scored_hit in self._compare(part.ids))
+                ids = exclusions.remaining(matches.ids[at : at + MAX_COMPARED_MATCHES])
+                yield from (self._rate(group.tier, *scored_hit) for scored_hit in self._compare(ids))
             return
         if len(matches.ids) <= MAX_COMPARED_MATCHES:
             hits = [self._rate(group.tier, *scored_hit) for scored_hit in self._compare(matches.ids)]
@@ -197,11 +195,9 @@ class WordRanking:
             yielded.add(hit.id)
             yield last, hit
         known = (id_ for id_ in ids.tolist() if id_ not in yielded)  # most of them have no vector
-        rest = [id_ for id_ in known if not exclusions.has_dropped(id_)]
+        rest = np.array([id_ for id_ in known if not exclusions.has_dropped(id_)], np.int64)
         for at in range(0, len(rest), MAX_COMPARED_MATCHES):
-            if exclusions.is_exhausted():
-                return
-            for _, hit in self._compare(np.array(rest[at : at + MAX_COMPARED_MATCHES])):
+            for _, hit in self._compare(exclusions.remaining(rest[at : at + MAX_COMPARED_MATCHES])):
                 yield last, self._rate(group.tier, last, hit)[1]
 
     def _compare(self, ids: Ids) -> list[ScoredHit]:

@@ -31,8 +31,9 @@ def _located_hits(
     else:
         narrowing = filters if filters.has_non_kind_filters else None
         pages = request.space_index.ranked(request.query.vector, kind, page_size, narrowing)
-    while not request.exclusion_filter.is_exhausted(kind) and (page := next(pages, None)):
-        scores, ids = page
+    for scores, ids in pages:
+        if request.exclusion_filter.is_exhausted([kind]):
+            return
         ids, scores = request.exclusion_filter.apply_to_ids(ids, scores, kind)
         pairs = zip(ids.tolist(), scores.tolist(), strict=True)
         scored_ids = [(id_, score) for id_, score in pairs if id_ not in request.excluded_ids]

@@ -242,6 +242,26 @@ def test_search_ends_with_a_note_if_exclusions_drop_nearly_everything(reds, by):
         assert hits == []
 
 
+# Of 60, the last page exceeds the limit; or none does, because each is counted once in both rankings.
+@pytest.mark.parametrize(("by", "max_dropped"), [("meaning", 59), ("both", 90)])
+def test_search_that_compared_all_segments_has_no_note(reds, by, max_dropped):
+    space_index = reds._open_space_index()
+    query = reds._encode_query(space_index, parse("red not:red"))
+    request = SearchRequest(space_index, query, max_dropped=max_dropped)
+    assert [hit.path.stem for hit in hybrid_search(request, by).top(100)] == ["blue"]
+    assert request.exclusion_filter.note is None
+
+
+def test_list_of_files_continues_with_other_kinds_if_all_of_one_were_compared(reds, tmp_path, index):
+    write_text(tmp_path / "reds" / "zebra.txt", "green")
+    index(tmp_path / "reds")
+    reds = Library.open(reds._catalog.folder, embedder=reds._embedder_override)
+    space_index = reds._open_space_index()
+    request = SearchRequest(space_index, reds._encode_query(space_index, parse("not:red")), max_dropped=59)
+    names = [hit.path.stem for hit in FileRanking(request, "name", page_size=61).top(100)]
+    assert (names, request.exclusion_filter.note) == (["blue", "zebra"], None)
+
+
 def test_list_of_files_ends_with_a_note_if_exclusions_drop_nearly_everything(reds):
     space_index = reds._open_space_index()
     query = reds._encode_query(space_index, parse("not:red"))
