@@ -3,18 +3,27 @@
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 Notify = Callable[[str], None]
 
-Progress = Callable[[str, int, int], None]  # the folder, files done, files to do
+
+class Progress(Protocol):
+    """Receives the progress of a run."""
+
+    def __call__(self, title: str, done: int, total: int, size: int = 0) -> None:
+        """Handle that `done` of `total` files of a folder, or other items, are done.
+
+        `total` is 0 while a scan still counts the files. `size` is in bytes, of the files that are done.
+        """
+        ...
 
 
 def ignore_message(message: str) -> None:
     """Ignore a message."""
 
 
-def no_progress(folder: str, done: int, total: int) -> None:
+def no_progress(title: str, done: int, total: int, size: int = 0) -> None:
     """Ignore progress."""
 
 

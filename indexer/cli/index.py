@@ -109,6 +109,7 @@ def parse_patterns(
     help="Read the files in FOLDERS again, also those whose size and time are the same. Only other content "
     "is embedded.",
 )
+@output_option("--quiet", "-q", is_flag=True, help="Write errors only: no progress, notes or summary.")
 @output_option("--json", "as_json", is_flag=True, help="Write the counts as JSON.")
 @library_option
 @collect_options(IndexOptions)
@@ -117,6 +118,7 @@ def index_command(
     library: Path,
     model: str | None,
     watch: bool,
+    quiet: bool,
     as_json: bool,
     options: IndexOptions,
 ) -> None:
@@ -131,10 +133,15 @@ def index_command(
         raise click.UsageError("Give a folder to index, as in: clew index ~/Pictures")
     gc.set_threshold(100_000)  # the scan allocates many long-lived objects; collecting them only costs time
 
+    def tell(message: str) -> None:
+        if not quiet:
+            note(message)
+
     def show(report: "Report") -> None:
-        write(summary_json(report) if as_json else f"{report}\n")
+        if as_json or not quiet:
+            write(summary_json(report) if as_json else f"{report}\n")
         for line in report.notes:
-            note(line)
+            tell(line)
 
     if watch:
         run_watch(
@@ -146,9 +153,9 @@ def index_command(
             watch_options=WatchOptions(on_initial_scan=show),
         )
         return
-    with second_interrupt_ends(), quiet_decoders(), ProgressBar() as bar:
+    with second_interrupt_ends(), quiet_decoders(), ProgressBar(quiet=quiet) as bar:
         report = update_library(
-            folders, library=library, model=model, options=options, progress=bar.advance, notify=note
+            folders, library=library, model=model, options=options, progress=bar.advance, notify=tell
         )
     show(report)
     if report.interrupted:

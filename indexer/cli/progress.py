@@ -7,11 +7,13 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from time import monotonic
 from types import FrameType
 from typing import Any
 
-from retrieval.formatting import printable
+from retrieval.formatting import format_timestamp, printable
 
+MIN_RATE_SECONDS = 1.0  # before a rate means something
 SHOW_CURSOR = "\x1b[?25h"
 
 
@@ -66,50 +68,72 @@ def end_process() -> None:
 
 
 class ProgressBar:
-    """A progress bar with rate and remaining time on stderr; hidden if stderr is not a terminal."""
+    """A line on stderr with the files found by a scan, or a bar with rate and remaining time.
+
+    Hidden if stderr is not a terminal, or if `quiet`.
+    """
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self.quiet = quiet
 
     def __enter__(self) -> "ProgressBar":
         self.progress: Any = None
         self.task: Any = None
         self.title = ""
+        self.total = 0
         return self
 
     def _start(self) -> None:
-        if sys.stderr.isatty():
-            from rich.console import Console
-            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+        if self.quiet or not sys.stderr.isatty():
+            return
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn
 
-            columns = (
-                TextColumn("{task.description}"),
-                BarColumn(bar_width=20),
-                MofNCompleteColumn(),
-                TextColumn("{task.fields[rate]}"),
-                TimeRemainingColumn(),
-                TextColumn("left"),
-            )
-            self.progress = Progress(*columns, console=Console(stderr=True), transient=True)
-            self.progress.start()
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=20),
+            TextColumn("{task.fields[state]}"),
+        )
+        self.progress = Progress(*columns, console=Console(stderr=True), transient=True)
+        self.progress.start()
 
-    def advance(self, title: str, done: int, total: int) -> None:
-        """Show `done` of `total` for this title.
+    def advance(self, title: str, done: int, total: int, size: int = 0) -> None:
+        """Show `done` of `total` for this title, and the rate of bytes if `size` is known.
 
-        The bar starts here rather than on entry, so that it does not mix with earlier notes.
+        A total of 0 is not known yet. The bar starts here rather than on entry, so that it does not mix with
+        earlier notes.
         """
         if self.progress is None:
             self._start()
         if self.progress is None:
             return
-        if title != self.title:
-            self.title = title
-            self.task = self.progress.add_task(printable(Path(title).name), total=total, rate="")
-        speed = self.progress.tasks[-1].speed
-        self.progress.update(self.task, completed=done, rate=f"{speed:,.0f}/s" if speed else "")
+        if (title, total) != (self.title, self.total):
+            self.title, self.total, self.started = title, total, monotonic()
+            if self.task is not None:
+                self.progress.remove_task(self.task)
+            name = printable(Path(title).name)
+            self.task = self.progress.add_task(name, total=total or None, state="")
+        seconds = monotonic() - self.started
+        self.progress.update(self.task, completed=done, state=describe_progress(done, total, size, seconds))
 
     def stop(self) -> None:
         """Remove the bar; the next call of `advance` starts a new one."""
         if self.progress is not None:
             self.progress.stop()
-        self.progress, self.title = None, ""
+        self.progress, self.task, self.title, self.total = None, None, "", 0
 
     def __exit__(self, *error: object) -> None:
         self.stop()
+
+
+def describe_progress(done: int, total: int, size: int, seconds: float) -> str:
+    """Return counts, rates and the remaining time, such as "120/400  35/s  12 MB/s  0:08 left"."""
+    if not total:
+        return f"{done:,} files found" if done else "looking for files"
+    parts = [f"{done:,}/{total:,}"]
+    if done and seconds >= MIN_RATE_SECONDS:
+        parts.append(f"{done / seconds:,.0f}/s" if done >= seconds else f"{seconds / done:,.1f} s each")
+        if size:
+            parts.append(f"{size / seconds / 1e6:,.1f} MB/s")
+        parts.append(f"{format_timestamp((total - done) * seconds / done).partition('.')[0]} left")
+    return "  ".join(parts)

@@ -101,10 +101,7 @@ def recommended_embedder(device: str | None, notify: Notify) -> Embedder:
             return resolve_embedder(RECOMMENDED_MODEL, device=device, notify=notify)
         except EmbedderError as error:
             reason = str(error).rstrip(".")
-    notify(
-        f"Using the built-in model, which is basic: {reason}. To get much better results, run "
-        f"`clew switch {RECOMMENDED_MODEL}` with a network connection."
-    )
+    notify(f"Using the built-in model ({reason}). Better, when online: `clew switch {RECOMMENDED_MODEL}`.")
     return registry.load_embedder("builtin")
 
 

@@ -1,7 +1,7 @@
 """Index folders: scan, read ahead, embed, write and build indexes."""
 
 import os
-from collections.abc import Callable, Collection, Generator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -24,7 +24,7 @@ from indexer.operations.reconcile import accept_mass_touch, keep_offline, reconc
 from indexer.operations.report import Report
 from indexer.operations.saved_options import remove_disabled_results, save_settings
 from indexer.prefetch import finishing_message, prefetch
-from indexer.scan.diff import Changes, Reread, compare, separate_disconnected
+from indexer.scan.diff import Changes, Reread, UnchangedArchive, compare, separate_disconnected
 from indexer.scan.pattern_paths import resolve_pattern
 from indexer.scan.targets import ScanTarget, dangling_links_above
 from indexer.scan.walker import ScanIssues
@@ -41,6 +41,7 @@ from retrieval.media.archives.archive import Opener
 from retrieval.system import cores
 from retrieval.types import Space
 
+FILES_PER_REPORT = 250  # of a scan
 PREFETCH_PER_THREAD = 16  # files decoded ahead, per thread
 TICK_SECONDS = 0.5  # between two checks whether a batch is due while a file is read
 WAITING = ReadResult(FileEntry(b"", 0, 0, ""))  # instead of a file that takes longer
@@ -161,7 +162,7 @@ class IndexRun:
             lambda archive: self.should_read(target.root_path, FileEntry(*archive[:3], decoder="")),
         )
         known = partial(self.writer.roots.catalog_files, target)
-        changes = compare(archives.walk(issues), known, issues, self.reread)
+        changes = compare(self._count_files(target, archives.walk(issues)), known, issues, self.reread)
         self.report.notes += accept_mass_touch(self.writer.roots, target, changes)
         if not self.options.confirm_gone:
             mounts = self.writer.mounts.disconnected(target, issues.mounts, changes.missing)
@@ -177,6 +178,17 @@ class IndexRun:
         self.report.skipped += issues.skipped
         self.used_patterns |= issues.used_patterns
         return TargetScan(target, changes, archives)
+
+    def _count_files(
+        self, target: ScanTarget, files: Iterable[FileEntry | UnchangedArchive]
+    ) -> Iterator[FileEntry | UnchangedArchive]:
+        """Yield the files of a scan and report their count."""
+        title, count = os.fsdecode(target.root_path), 0
+        self.progress(title, 0, 0)
+        for count, file in enumerate(files, start=1):
+            if count % FILES_PER_REPORT == 0:
+                self.progress(title, count, 0)
+            yield file
 
     def index_new_files(self, target: ScanTarget, entries: Sequence[FileEntry]) -> None:
         """Read, embed and write new files; an interruption loses at most one batch."""
@@ -263,14 +275,16 @@ class IndexRun:
             on_wait=report_wait,
             tick=WAITING_TICK,
         )
-        done = 0
+        done = size = 0
         with closing(reads):
             for result in reads:
                 if result is WAITING:
                     yield None
                     continue
                 done += 1
-                self.progress(os.fsdecode(root_path), done, len(entries))
+                if result is not None:
+                    size += result.entry.size
+                self.progress(os.fsdecode(root_path), done, len(entries), size)
                 if result is None:
                     continue
                 self.screenshot_count += bool(result.decoded.drafts) and is_screenshot(result.entry)

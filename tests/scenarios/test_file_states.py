@@ -267,7 +267,7 @@ def test_interrupted_run_after_a_rename_leaves_no_file_offline(tmp_path, index, 
     index(tmp_path / "images")
     (tmp_path / "images" / "old").rename(tmp_path / "images" / "new")
 
-    def stop(folder, done_count, total):
+    def stop(folder, done_count, total, size=0):
         if done_count >= 60:
             raise KeyboardInterrupt
 

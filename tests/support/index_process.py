@@ -25,7 +25,7 @@ class ReportingWriter(LibraryWriter):
         sys.stdout.flush()
         return counts
 
-    def set_total(self, folder: str, done: int, total: int) -> None:
+    def set_total(self, title: str, done: int, total: int, size: int = 0) -> None:
         self.total = total
 
 

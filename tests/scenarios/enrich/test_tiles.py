@@ -122,7 +122,7 @@ def test_interrupted_run_keeps_its_tiles_and_the_next_run_resumes(landscapes, in
     index(landscapes)
     reported = []
 
-    def stop(title, done, total):
+    def stop(title, done, total, size=0):
         reported.append((done, total))
         raise KeyboardInterrupt
 
