@@ -106,6 +106,7 @@ class Hit:
     words: float = 0.0  # share of the query's words in the text or the file name
     has_words: bool = False  # all words of the query, or all its quotations and file names
     why: "tuple[TermScore, ...]" = ()  # only if requested
+    labels: "tuple[Label, ...]" = ()  # that the model gave to the segment; only if `why` was requested
     more: "tuple[Hit, ...]" = ()  # the rest of its group, if groups were requested
 
     @property

@@ -59,7 +59,7 @@ class SpaceIndex:
             self._allowed_ids |= previous._allowed_ids
         if previous.space != self.space or not self.space.complete or previous.damage:
             return
-        self._known_unindexed |= previous._unindexed
+        self._known_unindexed |= previous._known_unindexed | previous._unindexed
         if is_unchanged:
             self._background_vectors |= previous._background_vectors
             self._background_queries |= previous._background_queries

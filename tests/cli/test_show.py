@@ -39,6 +39,16 @@ def test_file_is_described_by_path_and_by_id(indexed, tmp_path):
     assert indexed("show", id_).stdout == indexed("show", id_.removeprefix("#")).stdout == done.stdout
 
 
+@pytest.mark.parametrize("query", ["red", 'tag:"red wall"', 'red tag:"red wall"'])
+def test_why_tells_the_labels_that_the_model_gave(indexed, query):
+    first = indexed("search", query, "--kind", "image", "--why").stdout.split("\n2  ")[0]
+    assert first.count("%  for the tag red wall, a guess of the model that counts only in filters") == 1
+    hit = json.loads(indexed("search", query, "--kind", "image", "--why", "--json").stdout)[0]
+    (label,) = hit["why"]["labels"]
+    assert label["name"] == "red wall" and 0 <= label["confidence"] <= 1
+    assert "why" not in json.loads(indexed("search", query, "--json").stdout)[0]
+
+
 def test_json_has_all_properties_and_segments(indexed):
     details = json.loads(indexed("show", "photos/notes.md", "--json").stdout)
     assert {"path", "time", "size", "width", "camera", "latitude", "keywords", "labels", "captions", "copies",

@@ -16,12 +16,17 @@ def as_dict(hit: Hit, group: bool = False) -> dict[str, object]:
     """Return the public keys of a hit, None if absent; with `group` also `more`, the rest of its group."""
     keys = {key: getattr(hit, key) for key in HIT_KEYS}
     more = {"more": [as_dict(member) for member in hit.more]} if group else {}
-    why = {"why": _explanation(hit)} if hit.why else {}
+    why = {"why": _explanation(hit)} if hit.why or hit.labels else {}
     return {**keys, "score": round(hit.score, 6), "path": str(hit.path), **more, **why}
 
 
 def _explanation(hit: Hit) -> dict[str, object]:
-    return {"terms": [asdict(term) for term in hit.why], "usual": hit.usual, "words": hit.words}
+    return {
+        "terms": [asdict(term) for term in hit.why],
+        "usual": hit.usual,
+        "words": hit.words,
+        "labels": [asdict(label) for label in hit.labels],
+    }
 
 
 def as_json(hits: Sequence[Hit], group: bool = False) -> str:
@@ -70,6 +75,11 @@ def as_explanations(hits: Sequence[Hit]) -> str:
             lines.append(f"   {hit.usual:9.3f}  the median of the background queries")
         if hit.words:
             lines.append(f"   {format_share(hit.words):>9}  of the words are in its text or file name")
+        lines += [
+            f"   {format_share(label.confidence):>9}  for the tag {one_line(label.name)}, "
+            "a guess of the model that counts only in filters"
+            for label in hit.labels
+        ]
         if hit.text:
             lines.append(f"              {one_line(hit.text)[:66]}")
     return "\n".join(lines) + "\n"

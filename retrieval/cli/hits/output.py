@@ -43,7 +43,7 @@ def show_hits(
         "paths": formats.as_paths,
         "null": partial(formats.as_paths, end="\0"),
     }
-    if output_format is None and any(hit.why for hit in hits):
+    if output_format is None and any(hit.why or hit.labels for hit in hits):
         write(formats.as_explanations(hits))
     elif output_format is None and sys.stdout.isatty():
         from retrieval.cli.hits.table import print_table
