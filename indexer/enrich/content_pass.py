@@ -16,7 +16,7 @@ from typing import Generic, TypeVar, cast
 from indexer.decode.base import SegmentDraft
 from indexer.embed.archive_order import in_archive_order
 from indexer.embed.long_texts import embed_long_texts
-from indexer.prefetch import finishing_message, prefetch
+from indexer.prefetch import Prefetch, PrefetchLimits, finishing_message, prefetch
 from indexer.store.analyses import PendingContent
 from indexer.types import DEFAULT_BATCH_LIMITS, Notify, ignore_message
 from retrieval.embedders.base import Embedder
@@ -105,15 +105,13 @@ def run_pass(
 
     with (
         closing(
-            prefetch(
+            Prefetch(
                 processor,
-                work.pending(),
-                threads=threads,
-                depth=depth,
+                PrefetchLimits(threads=threads, depth=depth),
                 stop=work.stop,
                 on_wait=report_wait,
                 tick=(TICK_SECONDS, no_results),
-            )
+            ).run(work.pending())
         ) as processed,
         closing(
             prefetch(

@@ -23,7 +23,7 @@ from indexer.operations.options import DEFAULT_OPTIONS, IndexOptions
 from indexer.operations.reconcile import accept_mass_touch, keep_offline, reconcile
 from indexer.operations.report import Report
 from indexer.operations.saved_options import remove_disabled_results, save_settings
-from indexer.prefetch import finishing_message, prefetch
+from indexer.prefetch import Prefetch, PrefetchLimits, finishing_message, prefetch
 from indexer.scan.diff import Changes, Reread, UnchangedArchive, compare, separate_disconnected
 from indexer.scan.pattern_paths import resolve_pattern
 from indexer.scan.targets import ScanTarget, dangling_links_above
@@ -264,17 +264,13 @@ class IndexRun:
         turns = in_archive_order(
             entries, lambda entry: os.path.join(root_path, entry.path), len(entries), limits
         )
-        reads = prefetch(
-            work,
-            turns,
+        ahead = PrefetchLimits(
             threads=threads,
             depth=PREFETCH_PER_THREAD * threads,
             weight=_prefetch_bytes,
             max_weight=limits.max_prefetch_bytes,
-            stop=stop,
-            on_wait=report_wait,
-            tick=WAITING_TICK,
         )
+        reads = Prefetch(work, ahead, stop=stop, on_wait=report_wait, tick=WAITING_TICK).run(turns)
         done = size = 0
         with closing(reads):
             for result in reads:

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from indexer.prefetch import prefetch
+from indexer.prefetch import Prefetch, PrefetchLimits, prefetch
 
 
 def test_results_keep_the_order_of_items():
@@ -27,9 +27,8 @@ def test_no_more_items_start_than_the_depth():
 
 def test_heavy_results_delay_later_items():
     started = []
-    heavy = prefetch(
-        lambda n: started.append(n) or n, range(100), threads=2, depth=50, weight=lambda n: 25, max_weight=50
-    )
+    limits = PrefetchLimits(threads=2, depth=50, weight=lambda n: 25, max_weight=50)
+    heavy = Prefetch(lambda n: started.append(n) or n, limits).run(range(100))
     consumed = 0
     for consumed, _ in enumerate(heavy, start=1):
         time.sleep(0.002)
@@ -53,10 +52,9 @@ def test_error_is_raised_in_order_and_ends_the_threads():
 
 def test_next_item_is_not_blocked_by_later_items():
     """Results that weigh more than the limit must not block the item before them."""
+    limits = PrefetchLimits(threads=4, depth=3, weight=lambda n: 9, max_weight=3)
     for _ in range(200):
-        assert list(
-            prefetch(lambda n: n, range(8), threads=4, depth=3, weight=lambda n: 9, max_weight=3)
-        ) == list(range(8))
+        assert list(Prefetch(lambda n: n, limits).run(range(8))) == list(range(8))
 
 
 def test_early_end_stops_running_items_and_reports_those_that_go_on():
@@ -69,7 +67,8 @@ def test_early_end_stops_running_items_and_reports_those_that_go_on():
             time.sleep(0.6)
         ended.append(number)
 
-    results = prefetch(work, range(3), threads=3, depth=3, stop=stop, on_wait=waiting.extend)
+    limits = PrefetchLimits(threads=3, depth=3)
+    results = Prefetch(work, limits, stop=stop, on_wait=waiting.extend).run(range(3))
     assert next(results) is None
     running.wait()
     started = time.monotonic()
@@ -90,6 +89,6 @@ def test_tick_is_yielded_while_a_result_takes_long():
         time.sleep(0.5 * (number == 2))
         return number
 
-    results = list(prefetch(work, range(4), threads=2, depth=2, tick=(0.1, -1)))
+    results = list(Prefetch(work, PrefetchLimits(threads=2, depth=2), tick=(0.1, -1)).run(range(4)))
     assert [number for number in results if number >= 0] == [0, 1, 2, 3]
     assert results.count(-1) >= 2
