@@ -46,6 +46,9 @@ _RAW_SUFFIXES = """.cr2 .cr3 .nef .nrw .arw .sr2 .srf .dng .rw2 .rwl .orf .raf .
 _VIDEO_SUFFIXES = ".mp4 .m4v .mov .mkv .webm .avi .mpg .mpeg .vob .ts .mts .m2ts .3gp .wmv .flv .ogv"
 _AUDIO_SUFFIXES = ".mp3 .wav .flac .m4a .aac .ogg .oga .opus .wma .aiff .aif .amr .mka"
 _TEXT_SUFFIXES = ".txt .text .md .markdown .rst .org .adoc .asciidoc .tex"
+_SOURCE_SUFFIXES = """.py .js .mjs .cjs .jsx .tsx .java .kt .c .h .cc .cpp .hpp .cs .go .rs .rb .php .swift
+    .scala .lua .pl .r .jl .sh .bash .zsh .fish .ps1 .bat .sql .css .scss .vue .json .json5 .yaml .yml .toml
+    .ini .cfg .conf .properties .log .diff .patch .bib"""  # .ts is a video
 _OFFICE_SUFFIXES = ".docx .docm .dotx .odt .ott .epub .rtf .pptx .pptm .ppsx .odp .xlsx .xlsm .ods"
 
 
@@ -68,6 +71,7 @@ FILE_FORMATS = (
     _format("web", "text", ".html .htm .xhtml .mht .mhtml", "passages of its visible text"),
     _format("message", "text", ".eml", "its subject, people, text and names of attachments"),
     _format("text", "text", _TEXT_SUFFIXES, "passages of its text"),
+    _format("text", "text", _SOURCE_SUFFIXES, "the first passages of the code, data or log"),
     _format("text", "text", ".ics", "its events"),
     _format(
         *("table", "text", ".csv .tsv .jsonl .ndjson"),
@@ -77,6 +81,7 @@ FILE_FORMATS = (
 SIDECAR_FORMAT = _format("caption", "text", ".txt .json .xmp", "captions, with the image of the same name")
 
 DECODER_BY_SUFFIX = {suffix: entry.decoder for entry in FILE_FORMATS for suffix in entry.suffixes}
+SOURCE_SUFFIXES = frozenset(_SOURCE_SUFFIXES.split())
 CAPTION_SUFFIXES = frozenset(SIDECAR_FORMAT.suffixes)
 
 

@@ -42,6 +42,8 @@ class DecodeLimits:
     max_html_bytes: int = 20_000_000  # of web pages and MIME archives
     max_passages: int = 200_000  # passages, captions or subtitles of a file
     max_table_passages: int = 5_000  # rows of a table without captions, or of a spreadsheet
+    max_source_passages: int = 200  # of code, data or a log, which would outnumber the notes of a library
+    max_source_line: int = 2_000  # characters; of a file with a longer line, one passage is read: generated
 
     # Documents
     max_pages: int = 5_000  # pages, slides or chapters of a document

@@ -85,7 +85,9 @@ class PassageLimit:
         taken = list(islice(drafts, self._remaining + 1))
         if len(taken) > self._remaining:
             taken.pop()
-            self.note = f"only the first {self._max_passages:,} passages are read (the limit)"
+            count = self._max_passages
+            part = "passage is" if count == 1 else f"{count:,} passages are"
+            self.note = f"only the first {part} read (the limit)"
         self._remaining -= len(taken)
         return taken
 

@@ -5,7 +5,8 @@ from typing import BinaryIO
 
 from indexer.decode.base import DecodedFile, SegmentDraft
 from indexer.decode.context import DecodeContext
-from indexer.decode.text.chunking import PassageLimit
+from indexer.decode.registry import SOURCE_SUFFIXES
+from indexer.decode.text.chunking import PassageLimit, split_lines
 from indexer.decode.text.encoding import DecodedText, detect_and_decode
 from indexer.decode.text.records import (
     CALENDAR_SUFFIXES,
@@ -14,6 +15,7 @@ from indexer.decode.text.records import (
     table_records,
 )
 from retrieval.errors import MediaError
+from retrieval.media.limits import DecodeLimits
 
 DOCUMENT_PREFIXES = ("%PDF-", "{\\rtf")  # of document formats that consist of text
 
@@ -26,9 +28,18 @@ def decode(file: BinaryIO, suffix: str, context: DecodeContext) -> DecodedFile:
         raise MediaError("not plain text")
     if suffix in TABLE_SUFFIXES or suffix in CALENDAR_SUFFIXES:
         return replace(_decode_records(text, suffix, context), assumption=assumption)
-    limit, passages = PassageLimit(context.limits), context.chunker.passages(text)
+    limit = PassageLimit(context.limits, _max_passages(text, suffix, context.limits))
+    passages = context.chunker.passages(text)
     drafts = limit.take(SegmentDraft("text", text=p.text, start=p.start, end=p.end) for p in passages)
     return DecodedFile(drafts, note=limit.note, assumption=assumption)
+
+
+def _max_passages(text: str, suffix: str, limits: DecodeLimits) -> int | None:
+    """Return the limit of the passages of code, data or a log; None for other texts."""
+    if suffix not in SOURCE_SUFFIXES:
+        return None
+    is_generated = any(len(line) > limits.max_source_line for line in split_lines(text))
+    return 1 if is_generated else limits.max_source_passages
 
 
 def _decode_records(text: str, suffix: str, context: DecodeContext) -> DecodedFile:
