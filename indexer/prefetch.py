@@ -111,7 +111,8 @@ def prefetch(
     stop: Event | None = None,
 ) -> Generator[Result]:
     """Yield work(item) in order, computed ahead; `Prefetch` has further options."""
-    return Prefetch(work, PrefetchLimits[Result](threads=threads, depth=depth), stop=stop).run(items)
+    limits: PrefetchLimits[Result] = PrefetchLimits(threads=threads, depth=depth)
+    return Prefetch(work, limits, stop=stop).run(items)
 
 
 def _wait_for_running(

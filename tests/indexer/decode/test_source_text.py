@@ -2,20 +2,21 @@
 
 import json
 
-import pytest
-
 from indexer.decode.registry import SOURCE_SUFFIXES
+from retrieval import Library, SearchOptions
 from retrieval.media.limits import DEFAULT_LIMITS
 from tests.support.files import draw_image, write_text
 
 
-@pytest.mark.parametrize("suffix", sorted(SOURCE_SUFFIXES))
-def test_code_data_and_logs_are_found_by_their_words(suffix, tmp_path, index, open_library):
-    write_text(tmp_path / "media" / f"settings{suffix}", "the wifi password is hunter2\n")
-    assert index(tmp_path / "media").segments == 1
-    with open_library() as library:
-        (hit,) = library.search('"hunter2"', kind="text")[:1]
-    assert (hit.path.name, hit.start) == (f"settings{suffix}", 1)
+def test_code_data_and_logs_are_found_by_their_words(tmp_path, index, place, toy):
+    for suffix in SOURCE_SUFFIXES:
+        write_text(tmp_path / "media" / f"settings{suffix}", f"first line\nred wifi {suffix[1:]}\n")
+    report = index(tmp_path / "media")
+    assert (report.added, report.failed, report.notes) == (len(SOURCE_SUFFIXES), 0, [])
+    with Library.open(place, embedder=toy) as library:
+        for suffix in SOURCE_SUFFIXES:
+            hits = library.search(f'"wifi {suffix[1:]}"', options=SearchOptions(by="keyword"))
+            assert (hits[0].path.name, hits[0].kind) == (f"settings{suffix}", "text")
 
 
 def test_long_logs_are_read_to_a_limit_and_generated_files_to_one_passage(tmp_path, index):
@@ -24,7 +25,7 @@ def test_long_logs_are_read_to_a_limit_and_generated_files_to_one_passage(tmp_pa
     write_text(media / "data.json", json.dumps({f"key {n}": f"value {n}" for n in range(5_000)}))
     report = index(media)
     assert (report.added, report.failed) == (2, 0)
-    assert report.segments == DEFAULT_LIMITS.max_source_passages + 1
+    assert report.kinds["text"] == DEFAULT_LIMITS.max_source_passages + 1
     notes = "\n".join(report.notes)
     assert "server.log: only the first 200 passages are read" in notes
     assert "data.json: only the first passage is read" in notes
@@ -37,9 +38,10 @@ def test_folders_of_packages_and_hidden_ones_are_left_out(tmp_path, index):
     assert index(tmp_path / "media").added == 1
 
 
-def test_json_next_to_an_image_is_its_caption(tmp_path, index, open_library):
+def test_json_next_to_an_image_is_only_its_caption(tmp_path, index, place, toy):
     draw_image(tmp_path / "media" / "a.png", "red")
-    write_text(tmp_path / "media" / "a.json", '{"caption": "sunrise over water"}')
+    write_text(tmp_path / "media" / "a.json", '{"caption": "sunrise over water", "id": 7}')
     index(tmp_path / "media")
-    with open_library() as library:
-        assert library.search('"sunrise"')[0].path.name in ("a.png", "a.json")
+    with Library.open(place, embedder=toy) as library:
+        hits = library.search('"sunrise"', options=SearchOptions(by="keyword"))
+        assert [hit.path.name for hit in hits] == ["a.png"]
