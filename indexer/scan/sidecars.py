@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from indexer.decode.registry import CAPTION_SUFFIXES, DECODER_BY_SUFFIX
 from retrieval.normalization import nfc
 
+MEDIA_DECODERS = ("picture", "video", "sound")
 MAX_SUBTITLE_TAGS = 2  # parts between the name of a video and .srt: a language, and "forced" or "sdh"
 
 _DECODERS_BY_SUFFIX = {suffix.encode(): (decoder, None) for suffix, decoder in DECODER_BY_SUFFIX.items()}
@@ -26,8 +27,9 @@ def has_decoder(name: bytes) -> bool:
 def assign_decoders(names: list[bytes]) -> dict[bytes, tuple[str, bytes | None]]:
     """Return name -> decoder and, for a caption, its image; for subtitles, their video.
 
-    `photo.txt` and `photo.jpg.txt` are captions of `photo.jpg`; a `.json` only if there is no `.txt`. Names
-    that are not equal are compared in NFC: macOS decomposes names.
+    `photo.txt` and `photo.jpg.txt` are captions of `photo.jpg`; a `.json` only if there is no `.txt`. Other
+    metadata of a media file, such as `clip.mp4.json`, has no decoder. Names that are not equal are compared
+    in NFC: macOS decomposes names.
     """
     decoders: dict[bytes, tuple[str, bytes | None]] = {}
     sidecars: list[tuple[bytes, bytes, bytes]] = []  # name, name without its suffix, suffix
@@ -46,7 +48,7 @@ def assign_decoders(names: list[bytes]) -> dict[bytes, tuple[str, bytes | None]]
         image = images.get(stem) or images.get(nfc(stem))
         if image and (suffix != b".json" or nfc(stem) not in stems_of_texts):
             decoders[name] = ("caption", image)
-        elif image:
+        elif image or (suffix == b".json" and _is_metadata(stem, decoders)):
             decoders.pop(name, None)
     return decoders
 
@@ -60,6 +62,12 @@ def assign_archive_decoders(names: Iterable[bytes]) -> Iterator[tuple[bytes, str
     for prefix, names_in_folder in folders.items():
         for name, (decoder, target) in assign_decoders(names_in_folder).items():
             yield prefix + name, decoder, None if target is None else prefix + target
+
+
+def _is_metadata(stem: bytes, decoders: dict[bytes, tuple[str, bytes | None]]) -> bool:
+    """Return True for the name of a media file, or with one more part as in the exports of Google Photos."""
+    names = (stem, os.path.splitext(stem)[0])  # clip.mp4, and clip.mp4 of clip.mp4.supplemental-metadata
+    return any(name in decoders and decoders[name][0] in MEDIA_DECODERS for name in names)
 
 
 def _pair_subtitles(decoders: dict[bytes, tuple[str, bytes | None]]) -> None:

@@ -139,7 +139,23 @@ def test_captions_are_sidecars_of_their_image(tmp_path):
     assert entries[b"d.txt"] == ("caption", b"d.jpg")
     assert entries[b"lone.txt"] == ("text", None)
     assert b"d.json" not in entries  # img2dataset writes its caption to d.txt too
-    assert b"lone.json" not in entries
+    assert entries[b"lone.json"] == ("text", None)
+
+
+def test_metadata_of_a_media_file_is_not_a_text(tmp_path):
+    """Google Photos exports one JSON for each photo and video, under several names."""
+    media = ("a.jpg", "a(1).jpg", "b.mp4", "c.mp3")
+    tags = (
+        "a.jpg.supplemental-metadata.json",
+        "a.jpg.supplemental-met(1).json",
+        "b.mp4.json",
+        "c.mp3.suppl.json",
+    )
+    for name in (*media, *tags, "metadata.json"):
+        write_text(tmp_path / name, "{}")
+    entries = {entry.path.decode(): entry.decoder for entry in list_files(os.fsencode(tmp_path))}
+    assert sorted(entries) == sorted((*media, "metadata.json"))
+    assert entries["metadata.json"] == "text"
 
 
 def test_folder_that_cannot_be_listed_is_reported(tmp_path, monkeypatch):
