@@ -4,7 +4,7 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +30,7 @@ from retrieval.catalog.schema import CATALOG_FILE, vectors_table
 from retrieval.catalog.settings import LibrarySettings
 from retrieval.errors import LibraryError, LibraryMissing, LibraryVersionMismatch
 from retrieval.id_sets import union
+from retrieval.named_segments import NamedSegments
 from retrieval.normalization import nfc
 from retrieval.scoring.calibration import Calibration, QueryMode, nearest_count
 from retrieval.types import KINDS, Filters, Hit, Ids, IndexFile, Kind, Space, Vectors
@@ -42,6 +43,7 @@ class Catalog:
     folder: Path
     db: sqlite3.Connection
     snapshot: FileVersion | None = None  # the version of the file, if the connection does not follow it
+    named_segments: NamedSegments = field(default_factory=NamedSegments, compare=False, repr=False)
 
     @classmethod
     def open(cls, folder: Path) -> "Catalog":

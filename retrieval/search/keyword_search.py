@@ -1,6 +1,5 @@
 """Keyword search in the texts of segments and the names of their files, folders and tags."""
 
-import json
 import sqlite3
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.catalog.reader import Catalog
-from retrieval.catalog.schema import DESCRIBES_ITSELF
-from retrieval.id_sets import union
+from retrieval.id_sets import is_member, union
 from retrieval.search.keyword_terms import KeywordTerm, split_terms
 from retrieval.types import Ids, Kind, Scores
 
@@ -31,16 +29,6 @@ _NO_IDS: Ids = np.empty(0, np.int64)
 # guesses of the ranking by meaning, and would confirm themselves.
 _TAG_QUERY = """SELECT min(s.id) FROM keywords k JOIN segments s ON s.content = k.content
                  WHERE k.name = ? COLLATE NOCASE GROUP BY s.content, s.kind"""
-# A file's name matches its first segment of each kind, and its segments that contain other words.
-_NAMED_SEGMENTS_QUERY = f"""
-    WITH named AS (SELECT content FROM files
-                    WHERE id IN (SELECT value FROM json_each(?1)) AND state != 'gone'
-                      AND {DESCRIBES_ITSELF})
-    SELECT min(id) FROM segments WHERE content IN (SELECT content FROM named) GROUP BY content, kind
-    UNION SELECT s.id FROM json_each(?2) j JOIN segments s ON s.id = j.value
-           WHERE s.content IN (SELECT content FROM named)
-    UNION SELECT d.segment FROM json_each(?2) j JOIN caption_images d ON d.segment = j.value
-           WHERE d.file IN (SELECT value FROM json_each(?1))"""
 
 
 class Tier(IntEnum):
@@ -138,7 +126,7 @@ def keyword_search(
     included.
     """
     terms = split_terms(words) if isinstance(words, str) else words
-    matches = _match_terms(catalog.db, terms)
+    matches = _match_terms(catalog, terms)
     ids = union(*(term_matches.ids for term_matches in matches.values()))
     scores = np.zeros(len(ids), np.float32)
     wanted = np.ones(len(ids), bool)
@@ -150,11 +138,14 @@ def keyword_search(
     if query_share < 1:
         shares, tiers = shares * query_share, np.full(len(ids), Tier.SOME_WORDS, np.int8)
     for excluded in without:
-        wanted &= np.isin(ids, _ids_with_all(catalog.db, excluded), invert=True)
+        wanted &= np.isin(ids, _ids_with_all(catalog, excluded), invert=True)
     if allowed is not None:
-        wanted &= np.isin(ids, allowed)
+        wanted &= is_member(ids, allowed)
     if kinds:
-        wanted &= np.isin(ids, _filter_by_kind(catalog.db, ids[wanted], kinds))
+        of_kinds = catalog.named_segments.filter_by_kind(
+            catalog.db, ids[wanted], kinds, catalog.change_count()
+        )
+        wanted &= is_member(ids, of_kinds)
     found = KeywordMatches(ids, tiers, shares, scores).part(wanted)
     return found.part(np.lexsort((found.ids, -found.scores, -found.shares, found.tiers))[:count])
 
@@ -192,28 +183,31 @@ def _rate(ids: Ids, matches: Mapping[KeywordTerm, TermMatches]) -> tuple[Scores,
     return np.minimum(shares, np.float32(1)), tiers
 
 
-def _ids_with_all(db: sqlite3.Connection, terms: Sequence[KeywordTerm]) -> Ids:
+def _ids_with_all(catalog: Catalog, terms: Sequence[KeywordTerm]) -> Ids:
     """Return the segments that contain all terms that are not common, ascending."""
-    ids = [term_matches.ids for term_matches in _match_terms(db, terms).values()]
+    ids = [term_matches.ids for term_matches in _match_terms(catalog, terms).values()]
     return reduce(partial(np.intersect1d, assume_unique=True), ids) if ids else _NO_IDS
 
 
-def _match_terms(db: sqlite3.Connection, terms: Sequence[KeywordTerm]) -> dict[KeywordTerm, TermMatches]:
+def _match_terms(catalog: Catalog, terms: Sequence[KeywordTerm]) -> dict[KeywordTerm, TermMatches]:
     """Return the matches of each term; common terms are left out."""
+    db, change_count = catalog.db, catalog.change_count()
     sizes = {
         source: _query_int(db, f"SELECT count(*) FROM {source}_words_docsize") for source in KEYWORD_SOURCES
     }
     all_terms = terms
     terms = [term for term in terms if not term.is_function_word] or terms
     lookups = [lookup for term in terms for source in KEYWORD_SOURCES for lookup in _lookups(term, source)]
-    counts = {
-        lookup: n
+    rows = {
+        lookup: ids
         for lookup in lookups
-        if (n := _count_rows(db, lookup, _common_threshold(sizes[lookup.source]) + 1))
+        if len(ids := _read_rows(db, lookup, _common_threshold(sizes[lookup.source]) + 1))
     }
+    counts = {lookup: len(ids) for lookup, ids in rows.items()}
     discriminative = _discriminative(counts, sizes)
     if counts and not discriminative:
-        counts = {lookup: _count_rows(db, lookup, -1) for lookup in counts}
+        rows = {lookup: _read_rows(db, lookup, -1) for lookup in rows}
+        counts = {lookup: len(ids) for lookup, ids in rows.items()}
         discriminative = [lookup for lookup, n in counts.items() if n == min(counts.values())]
     common_terms = {lookup.term for lookup in counts} - {lookup.term for lookup in discriminative}
     rarity = {term: _idf(0, sum(sizes.values())) for term in terms if term not in common_terms}
@@ -221,17 +215,16 @@ def _match_terms(db: sqlite3.Connection, terms: Sequence[KeywordTerm]) -> dict[K
     matches = {term: TermMatches(rare) for term, rare in rarity.items()}
     for lookup in discriminative:
         if lookup.source == "text":
-            found = _match_texts(db, lookup, counts[lookup], sizes["text"])
+            found = _match_texts(db, lookup, rows[lookup], sizes["text"])
             matches[lookup.term].add(*found, is_word=lookup.is_word, is_start=lookup.is_start, is_name=False)
     text_ids = union(*(term_matches.ids for term_matches in matches.values()))
     files: dict[KeywordTerm, Ids] = {}  # matched by earlier lookups of a term, which are better
     for lookup in discriminative:
         if lookup.source == "name":
-            found_files = _query_ids(db, lookup.sql, lookup.parameters)
             known = files.get(lookup.term, _NO_IDS)
-            new = found_files[np.isin(found_files, known, invert=True)]
+            new = rows[lookup][~is_member(rows[lookup], known)]
             files[lookup.term] = union(known, new)
-            ids = _find_named(db, new, text_ids)
+            ids = catalog.named_segments.find(db, new, text_ids, change_count)
             found = ids, lookup.weight * _uniform_scores(ids, counts[lookup], sizes["name"])
             matches[lookup.term].add(*found, is_word=lookup.is_word, is_start=lookup.is_start, is_name=True)
     for term, ids in _match_tags(db, all_terms):
@@ -257,9 +250,9 @@ def _common_threshold(size: int) -> int:
     return int(max(MIN_COMMON_SHARE * size, min(10, size / 2)))
 
 
-def _count_rows(db: sqlite3.Connection, lookup: Lookup, limit: int) -> int:
-    """Count the rows with a term, at most `limit`; -1 for no limit."""
-    return _query_int(db, f"SELECT count(*) FROM ({lookup.sql} LIMIT ?)", (*lookup.parameters, limit))
+def _read_rows(db: sqlite3.Connection, lookup: Lookup, limit: int) -> Ids:
+    """Return the rows with a term, ascending, at most `limit`; -1 for no limit."""
+    return _query_ids(db, f"{lookup.sql} LIMIT ?", (*lookup.parameters, limit))
 
 
 def _lookups(term: KeywordTerm, source: KeywordSource) -> Iterator[Lookup]:
@@ -275,23 +268,14 @@ def _lookups(term: KeywordTerm, source: KeywordSource) -> Iterator[Lookup]:
         yield Lookup(term, source, f"{source}_terms", (term.text, term.text + chr(0x10FFFF)))
 
 
-def _match_texts(db: sqlite3.Connection, lookup: Lookup, n: int, size: int) -> tuple[Ids, Scores]:
-    """Return the n texts with a term and its BM25 score in each (Robertson & Zaragoza, FnTIR 2009)."""
-    if len(lookup.parameters) == 2 or n > MAX_BM25_TEXTS:
-        ids = _query_ids(db, lookup.sql, lookup.parameters)
-        return ids, lookup.weight * _uniform_scores(ids, n, size)
+def _match_texts(db: sqlite3.Connection, lookup: Lookup, ids: Ids, size: int) -> tuple[Ids, Scores]:
+    """Return the texts with a term and its BM25 score in each (Robertson & Zaragoza, FnTIR 2009)."""
+    if len(lookup.parameters) == 2 or len(ids) > MAX_BM25_TEXTS:
+        return ids, lookup.weight * _uniform_scores(ids, len(ids), size)
     query = f"SELECT rowid, -bm25({lookup.table}) FROM {lookup.table} WHERE {lookup.table} MATCH ?"
     rows = db.execute(query, lookup.parameters).fetchall()
     scores = np.array([row[1] for row in rows], np.float32)
     return np.array([row[0] for row in rows], np.int64), lookup.weight * scores
-
-
-def _find_named(db: sqlite3.Connection, files: Ids, matched_ids: Ids) -> Ids:
-    """Return the segments matched by the names of files, ascending."""
-    if not len(files):
-        return _NO_IDS
-    values = json.dumps(files.tolist()), json.dumps(matched_ids.tolist())
-    return _query_ids(db, _NAMED_SEGMENTS_QUERY, values)
 
 
 def _match_tags(db: sqlite3.Connection, terms: Sequence[KeywordTerm]) -> Iterator[tuple[KeywordTerm, Ids]]:
@@ -302,12 +286,6 @@ def _match_tags(db: sqlite3.Connection, terms: Sequence[KeywordTerm]) -> Iterato
     for run in runs:
         ids = _query_ids(db, _TAG_QUERY, (" ".join(term.text for term in run),))
         yield from ((term, ids) for term in run)
-
-
-def _filter_by_kind(db: sqlite3.Connection, ids: Ids, kinds: Collection[Kind]) -> Ids:
-    query = """SELECT id FROM segments WHERE id IN (SELECT value FROM json_each(?))
-                  AND kind IN (SELECT value FROM json_each(?))"""
-    return _query_ids(db, query, (json.dumps(ids.tolist()), json.dumps(sorted(kinds))))
 
 
 def _idf(n: int, size: int) -> float:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from indexer import tag_library
 from indexer.operations.forget import forget
 from indexer.operations.index import index_folder
-from retrieval import Library, SearchOptions
+from retrieval import Library, SearchOptions, named_segments
 from retrieval.catalog.reader import Catalog, add_functions
 from retrieval.catalog.schema import CATALOG_FILE
 from retrieval.errors import QueryError
@@ -125,6 +125,50 @@ def test_folder_name_matches_all_its_files_with_equal_scores(catalog):
     assert len(set(keyword_search(catalog, "rome").scores.tolist())) == 1
     assert texts_of(catalog, "rome fountain")[0] == "fountain.png"
     assert len(texts_of(catalog, "archive")) == 7  # the first passage of each text
+
+
+WORDS = (
+    "archive",
+    "rome",
+    "archive bicycle",
+    "cafe menu",
+    "table photo",
+    "rome blue sky",
+    "photo -rome",
+    "a",
+)
+
+
+def test_map_of_segments_finds_the_same_as_the_catalog(catalog, archive, index, monkeypatch):
+    """In a library with captions, copies, deleted files, and files that change after the map was read."""
+
+    def found():
+        kinds = [{}, {"kinds": ["image"]}, {"kinds": ["text"]}]
+        return [
+            [column.tolist() for column in keyword_search(catalog, words, count=None, **options)]
+            for words in WORDS
+            for options in kinds
+        ]
+
+    def check():
+        catalog.named_segments.__init__()
+        monkeypatch.setattr(named_segments, "MIN_MAPPED_FILES", 1_000)
+        expected = found()
+        monkeypatch.setattr(named_segments, "MIN_MAPPED_FILES", 0)
+        assert found() == found() == expected
+        assert catalog.named_segments._map is not None
+        return expected
+
+    before = check()
+    segment_map = catalog.named_segments._map
+    rows = "a photo of a blue sky,fountain.png\nanother photo,IMG_20220612_1830.png\n"
+    write_text(archive / "Rome 2022" / "captions.csv", "caption,image\n" + rows)
+    shutil.copy(archive / "city.txt", archive / "Café" / "town.txt")
+    (archive / "vacation" / "sunset.png").unlink()
+    index(archive)
+    after_without_reset = found()
+    assert catalog.named_segments._map is not segment_map
+    assert check() == after_without_reset != before
 
 
 def test_words_of_name_and_text_are_combined(catalog):
