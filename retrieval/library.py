@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
-from retrieval.catalog import concepts, thumbnails
+from retrieval.catalog import thumbnails
 from retrieval.catalog.file_details import file_details
 from retrieval.catalog.reader import Catalog
 from retrieval.catalog.status import failures, status_of
@@ -19,7 +19,7 @@ from retrieval.formatting import format_timestamp, parse_timed_path
 from retrieval.grouping.attributes import compare_files, load_file_attributes
 from retrieval.grouping.clusters import duplicate_groups, parse_reasons
 from retrieval.media.archives.archive import is_file
-from retrieval.query import encoder
+from retrieval.query import concepts, encoder
 from retrieval.query import relevance_feedback as liking
 from retrieval.query.ast import Query
 from retrieval.query.filters import merge_filters

@@ -19,13 +19,13 @@ from indexer.store.location import existing_library
 from indexer.store.spaces import active_space, space_embedder
 from indexer.store.writer import LibraryWriter
 from indexer.types import Notify, ignore_message
-from retrieval.catalog.concepts import concept_names, image_vectors, list_concepts
 from retrieval.embedders.base import Embedder
 from retrieval.errors import MediaError, QueryError
 from retrieval.formatting import printable
 from retrieval.media.archives.archive import open_path
 from retrieval.media.images.loader import load_image
 from retrieval.normalization import nfc
+from retrieval.query.concepts import concept_names, image_vectors, list_concepts
 from retrieval.query.input_types import as_examples
 from retrieval.query.relevance_feedback import visual_background
 from retrieval.scoring.linear_probe import MIN_AUROC, Probe, fit_probe

@@ -26,11 +26,11 @@ from retrieval.catalog.hit_rows import (
     hit_from_row,
 )
 from retrieval.catalog.migrations import MIGRATIONS
+from retrieval.catalog.named_segments import NamedSegments
 from retrieval.catalog.schema import CATALOG_FILE, vectors_table
 from retrieval.catalog.settings import LibrarySettings
 from retrieval.errors import LibraryError, LibraryMissing, LibraryVersionMismatch
 from retrieval.id_sets import union
-from retrieval.named_segments import NamedSegments
 from retrieval.normalization import nfc
 from retrieval.scoring.calibration import Calibration, QueryMode, nearest_count
 from retrieval.types import KINDS, Filters, Hit, Ids, IndexFile, Kind, Space, Vectors

@@ -2,6 +2,7 @@
 
 arguments           Make one query of the arguments of a shell, which has removed the quotes.
 ast                 Syntax tree of a query; str() of a tree parses to the same tree.
+concepts            Read concepts from the catalog.
 dates               Parse dates in words, such as `yesterday`, `last summer` and `July 2021`.
 encoder             Encode a parsed query as vectors: embed, center and sum its terms.
 filters             Validate filters written by users.

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, BinaryIO, TypeAlias, cast
 
 import numpy as np
 
-from retrieval.catalog.concepts import find_probe
 from retrieval.catalog.reader import Catalog
 from retrieval.embedders.base import Embedder
 from retrieval.embedders.registry import is_outdated
@@ -19,6 +18,7 @@ from retrieval.errors import MediaError, ModelOutdated, QueryError
 from retrieval.media.archives.archive import open_path
 from retrieval.normalization import nfc
 from retrieval.query.ast import Concept, File, Operand, Query, Segment, Term, Url, Words
+from retrieval.query.concepts import find_probe
 from retrieval.scoring.calibration import CENTERING, QueryMode, normalize_rows
 from retrieval.scoring.linear_probe import Probe
 from retrieval.types import Space, Vectors

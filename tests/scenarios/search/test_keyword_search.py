@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from indexer import tag_library
 from indexer.operations.forget import forget
 from indexer.operations.index import index_folder
-from retrieval import Library, SearchOptions, named_segments
+from retrieval import Library, SearchOptions
+from retrieval.catalog import named_segments
 from retrieval.catalog.reader import Catalog, add_functions
 from retrieval.catalog.schema import CATALOG_FILE
 from retrieval.errors import QueryError
