@@ -40,7 +40,9 @@ PIECE_LENGTH_RATIO, PIECE_OVERLAP_RATIO = 2.0, 0.1  # of the shorter side
 MAX_PIECES = 16
 FULL_READ_LINES = 4  # more lines in the first detection: read the complete image, else a crop around them
 CROP_MARGIN_RATIO = 0.05  # of the longer side, around the detected lines
-MIN_CONFIDENCE = 0.6  # of a line
+MIN_CONFIDENCE = 0.6  # of a line in an image with more text that is certain
+CERTAIN_CONFIDENCE = 0.8  # of a line that is text in any image
+CERTAIN_SHORT_CONFIDENCES = {2: 0.95, 3: 0.9}  # by letters and digits: textures look like short words
 MAX_ENGINES = 4  # some hundred megabytes each
 PAGE_SIZE = 1_754  # pixels of the longer side of a page: A4 at 150 dpi
 MIN_PAGE_LETTERS = 16  # a page with fewer letters is a scan
@@ -48,6 +50,23 @@ SUPPORTED_DECODERS = ("picture", "document", "video")
 
 
 Engine = Callable[..., Any]  # a RapidOCR: BGR pixels -> boxes, texts and scores of lines
+
+
+class RecognizedLine(NamedTuple):
+    """A line of text, and how certain the engine is of it."""
+
+    line: Line
+    confidence: float  # 0 to 1
+
+    @property
+    def letter_count(self) -> int:
+        """Return the number of letters and digits."""
+        return sum(map(str.isalnum, self.line.text))
+
+    @property
+    def is_certain(self) -> bool:
+        """Return True if this is text, and no texture."""
+        return self.confidence >= CERTAIN_SHORT_CONFIDENCES.get(self.letter_count, CERTAIN_CONFIDENCE)
 
 
 class OcrImage(NamedTuple):
@@ -134,9 +153,10 @@ class OcrAnalyzer:
         """Return the passages in an image; their boxes refer to the original."""
         engine = self._engines.get()
         try:
-            lines = [line.transformed(0, 0, image.factor) for line in _recognize_lines(engine, image.image)]
+            recognized = list(_recognize_lines(engine, image.image))
         finally:
             self._engines.put(engine)
+        lines = [line.transformed(0, 0, image.factor) for line in text_lines(recognized)]
         blocks = text_blocks(lines, self._chunker)
         start, end = image.scene
         return [
@@ -152,7 +172,14 @@ class OcrAnalyzer:
         ]
 
 
-def _recognize_lines(engine: Engine, image: "Image") -> Iterator[Line]:
+def text_lines(recognized: Sequence[RecognizedLine]) -> list[Line]:
+    """Return the lines that are text: the certain ones, and all if most letters of the image are certain."""
+    certain = [each for each in recognized if each.is_certain]
+    certain_count, count = (sum(each.letter_count for each in part) for part in (certain, recognized))
+    return [each.line for each in (recognized if 2 * certain_count > count else certain)]
+
+
+def _recognize_lines(engine: Engine, image: "Image") -> Iterator[RecognizedLine]:
     """Yield the lines of an image, in its pixels; a long one is recognized in pieces."""
     (width, height), is_tall = image.size, image.height >= image.width
     short, long = sorted(image.size)
@@ -161,14 +188,14 @@ def _recognize_lines(engine: Engine, image: "Image") -> Iterator[Line]:
     for begin in range(0, min(long, MAX_PIECES * step), step):
         first, last = max(0, begin - margin), min(long, begin + step + margin)
         box = (0, first, width, last) if is_tall else (first, 0, last, height)
-        for line in _detect_and_recognize(engine, image.crop(box)):
+        for line, confidence in _detect_and_recognize(engine, image.crop(box)):
             placed = line.transformed(*box[:2], 1)
             middle = (placed.top + placed.bottom) / 2 if is_tall else (placed.left + placed.right) / 2
             if begin <= middle < begin + step:
-                yield placed
+                yield RecognizedLine(placed, confidence)
 
 
-def _detect_and_recognize(engine: Engine, image: "Image") -> Iterator[Line]:
+def _detect_and_recognize(engine: Engine, image: "Image") -> Iterator[RecognizedLine]:
     """Detect lines in a small image first, and recognize a crop around them."""
     box = (0, 0, *image.size)
     if max(image.size) > 1.3 * FIRST_PASS_SIZE:
@@ -185,7 +212,8 @@ def _detect_and_recognize(engine: Engine, image: "Image") -> Iterator[Line]:
     for corners, text, confidence in lines:
         points = np.asarray(corners) * _shrink_factor(piece, RECOGNITION_SIZE) + box[:2]
         if confidence >= MIN_CONFIDENCE and _is_text(text):
-            yield Line(text.strip(), *points.min(axis=0).tolist(), *points.max(axis=0).tolist())
+            line = Line(text.strip(), *points.min(axis=0).tolist(), *points.max(axis=0).tolist())
+            yield RecognizedLine(line, float(confidence))
 
 
 def _crop_box(corners: NDArray[np.float64], image: "Image") -> tuple[int, int, int, int]:
