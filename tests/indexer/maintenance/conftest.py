@@ -34,6 +34,7 @@ def embedder():
         max_tokens=70,
         embed_texts=embed_texts,
         count_tokens=lambda text: len(text.split()),
+        unfamiliarity=lambda text: 0.0,
     )
 
 

@@ -99,7 +99,7 @@ def test_best_scores_equal_the_sorted_cosines():
     best.update(vectors[:70])
     best.update(vectors[70:])
     exact = np.sort(queries @ vectors.T, axis=1)[:, -TOP_N:]
-    np.testing.assert_allclose(np.sort(best.scores, axis=1), exact, atol=1e-6)
+    np.testing.assert_allclose(np.sort(best.best[0], axis=1), exact, atol=1e-6)
 
 
 def test_copies_of_queries_give_no_calibration():
