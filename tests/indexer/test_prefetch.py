@@ -5,7 +5,13 @@ import time
 
 import pytest
 
+from indexer.decode.reader import read_file
+from indexer.operations import pipeline
 from indexer.prefetch import Prefetch, PrefetchLimits, prefetch
+from indexer.store.writer import LibraryWriter
+from retrieval.media.limits import DecodeLimits
+from retrieval.system import cores
+from tests.support.files import draw_image
 
 
 def test_results_keep_the_order_of_items():
@@ -92,3 +98,29 @@ def test_tick_is_yielded_while_a_result_takes_long():
     results = list(Prefetch(work, PrefetchLimits(threads=2, depth=2), tick=(0.1, -1)).run(range(4)))
     assert [number for number in results if number >= 0] == [0, 1, 2, 3]
     assert results.count(-1) >= 2
+
+
+@pytest.mark.parametrize(("max_bytes", "is_limited"), [(1, True), (10**9, False)])
+def test_pixels_of_decoded_files_delay_the_files_after_them(
+    max_bytes, is_limited, monkeypatch, tmp_path, place, toy
+):
+    started, ahead = [], []
+
+    def read(*arguments):
+        started.append(None)
+        return read_file(*arguments)
+
+    def consume(folder, done, total, size=0):
+        if done:
+            time.sleep(0.02)
+            ahead.append(len(started) - done)
+
+    for number in range(60):
+        draw_image(tmp_path / "media" / f"{number}.png", (number, 0, 0))
+    monkeypatch.setattr(pipeline, "read_file", read)
+    with LibraryWriter(
+        place, lambda space: toy, decode_limits=DecodeLimits(max_prefetch_bytes=max_bytes)
+    ) as writer:
+        pipeline.update_folders(writer, [tmp_path / "media"], progress=consume)
+    assert len(started) == 60
+    assert (max(ahead) <= 2 * cores()) == is_limited
