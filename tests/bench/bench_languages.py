@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from common import emit, machine, table
+from common import draw_jpegs, emit, machine, table
 
 from indexer import IndexOptions, index_folder
 from retrieval import Library
@@ -102,20 +102,47 @@ def read_lines(path: Path) -> list[dict[str, str | list[str]]]:
     return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
 
 
+def draw_data(data: Path) -> None:
+    """Write drawn images in the place of the photos, each with all words as its caption."""
+    folder = data / "flickr8k" / "test"
+    folder.mkdir(parents=True)
+    (data / "languages").mkdir()
+    absent = read_lines(ABSENT_FILE)
+    for number, jpeg in enumerate(draw_jpegs(40, 160, 120, 1)):
+        (folder / f"{number}.jpg").write_bytes(jpeg)
+    write_lines(
+        folder / "captions.jsonl", [{"image": f"{n}.jpg", "captions": ["a thing"]} for n in range(40)]
+    )
+    words = [{"found_if": "thing", "words": row} for row in absent[:2]]
+    write_lines(data / "languages" / "words.jsonl", words)
+    for language in ("de", "fr"):
+        captions = [{"captions": [row[language]]} for row in absent[:2]]
+        write_lines(data / "languages" / f"captions.{language}.jsonl", captions)
+
+
+def write_lines(path: Path, rows: list[dict[str, object]]) -> None:
+    """Write objects as JSON Lines."""
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--data", type=Path, default=DATA, help="a folder with flickr8k and languages")
+    parser.add_argument("--smoke", action="store_true", help="a few drawn images, to see that it runs")
     args = parser.parse_args()
-    folder = args.data / "flickr8k" / "test"
-    photos = {
-        Path(row["image"]).name: " | ".join(row["captions"]).lower()
-        for row in read_lines(folder / "captions.jsonl")
-    }
-    print(f"{machine()}; {len(photos):,} photos\n")
     with tempfile.TemporaryDirectory(prefix="clew-bench-") as place:
+        data = args.data
+        if args.smoke:
+            data = Path(place) / "data"
+            draw_data(data)
+        folder = data / "flickr8k" / "test"
+        lines = read_lines(folder / "captions.jsonl")
+        photos = {Path(row["image"]).name: " | ".join(row["captions"]).lower() for row in lines}
+        print(f"{machine()}; {len(photos):,} photos\n")
         options = IndexOptions(exclude=["*.jsonl"])
-        with index_folder(folder, library=place, model="builtin", options=options) as library:
-            rows = measure(library, args.data, photos)
+        library_folder = Path(place) / "library"
+        with index_folder(folder, library=library_folder, model="builtin", options=options) as library:
+            rows = measure(library, data, photos)
     table(rows)
     emit("languages", photos=len(photos), rows=rows)
 
