@@ -8,6 +8,7 @@ Each failure is one of native code: the process ends, never answers, or takes me
 import mmap
 import os
 import signal
+import stat
 import sys
 import time
 
@@ -18,7 +19,10 @@ open_descriptor = os.fdopen
 
 
 def fdopen(handle, *arguments, **options):
-    size = os.fstat(handle).st_size
+    status = os.fstat(handle)
+    if not stat.S_ISREG(status.st_mode):  # a terminal or pipe
+        return open_descriptor(handle, *arguments, **options)
+    size = status.st_size
     end = os.pread(handle, 20, max(0, size - 20))
     if b"fail:abort" in end:
         os.abort()
