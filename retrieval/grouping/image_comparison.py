@@ -103,6 +103,8 @@ class PixelComparison:
         first, second = self._thumbnail(one), self._thumbnail(other)
         if first is None or second is None or _aspect_ratio(first, second) > MAX_ASPECT_RATIO:
             return False
+        if is_plain(first.image) and is_plain(second.image):
+            return not self._have_other_colors(one, other)
         is_document = self._is_document(one) or self._is_document(other)
         if is_document and self._is_illegible(one, other):
             return False
@@ -195,6 +197,11 @@ def _grids(image: Image.Image) -> NDArray[np.float32]:
         grids.append(np.asarray(grid, np.float32).ravel())
     centered = np.array(grids) - np.mean(grids, axis=1, keepdims=True)
     return np.asarray(centered / (np.sqrt(np.square(centered).sum(1, keepdims=True)) + 1e-3), np.float32)
+
+
+def is_plain(gray: Image.Image) -> bool:
+    """Return True if an image shows nothing."""
+    return bool(np.ptp(np.asarray(gray)) <= MAX_FLAT_RANGE)
 
 
 def looks_like_document(gray: Image.Image) -> bool:
