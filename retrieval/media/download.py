@@ -57,7 +57,7 @@ def _request(url: str, allow_private: bool, started: float, limits: DecodeLimits
         connection.request("GET", target, headers={"User-Agent": "clew", "Accept": "image/*"})
         yield connection.getresponse()
     except (OSError, HTTPException, ValueError) as error:
-        if not deadline.is_alive():
+        if monotonic() - started >= limits.max_download_seconds:
             raise _timeout_error(url, limits) from error
         raise QueryError(f"Cannot download {url}: {str(error) or type(error).__name__}.") from error
     finally:

@@ -1,5 +1,6 @@
 """Images are downloaded only when allowed, never from private networks, and within limits."""
 
+import socket
 import threading
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -97,6 +98,22 @@ def test_five_redirects_and_characters_beyond_ascii_are_accepted(site, path):
 def test_slow_download_ends_at_its_time_limit(site, path):
     with pytest.raises(QueryError, match="took more than 1 s"):
         fetch(site + path, allow_private=True, limits=DecodeLimits(max_download_seconds=1))
+
+
+def test_silent_server_is_reported_while_the_thread_that_ends_the_download_still_runs(monkeypatch):
+    abort = fetching._PinnedHTTPConnection.abort
+
+    def abort_and_wait(connection):
+        abort(connection)
+        sleep(0.5)  # on a loaded machine
+
+    monkeypatch.setattr(fetching._PinnedHTTPConnection, "abort", abort_and_wait)
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        pytest.raises(QueryError, match="took more than 1 s"),
+    ):
+        address = f"http://127.0.0.1:{server.getsockname()[1]}"
+        fetch(address, allow_private=True, limits=DecodeLimits(max_download_seconds=1))
 
 
 def test_download_has_a_size_limit(site):
