@@ -10,10 +10,14 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Thread
+from typing import TYPE_CHECKING
 
 from indexer.types import Notify
 from retrieval.errors import EmbedderError, first_line
 from retrieval.formatting import format_bytes
+
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi
 
 HUB_TIMEOUT = 3.0  # seconds to learn that the hub cannot be reached
 MIN_REPORTED_BYTES = 1_000_000  # downloads of this size or more are announced
@@ -92,9 +96,11 @@ def list_files(repo: str) -> dict[str, int]:
 
     if constants.HF_HUB_OFFLINE:
         raise HubError("HF_HUB_OFFLINE is set")
+    from huggingface_hub import HfApi  # before the time begins, or a slow disk would look like a silent hub
+
     answer: Future[dict[str, int]] = Future()
     # A DNS lookup has no timeout of its own, but a daemon thread can be abandoned.
-    Thread(target=_request_files, args=(repo, answer), daemon=True).start()
+    Thread(target=_request_files, args=(HfApi(), repo, answer), daemon=True).start()
     try:
         return answer.result(HUB_TIMEOUT)
     except TimeoutError as error:
@@ -112,12 +118,10 @@ def unreachable_reason(repo: str) -> str | None:
     return None
 
 
-def _request_files(repo: str, answer: "Future[dict[str, int]]") -> None:
+def _request_files(hub: "HfApi", repo: str, answer: "Future[dict[str, int]]") -> None:
     """Set the files of a repository, or the exception that the request raises."""
-    from huggingface_hub import HfApi
-
     try:
-        files = HfApi().model_info(repo, files_metadata=True, timeout=HUB_TIMEOUT).siblings or []
+        files = hub.model_info(repo, files_metadata=True, timeout=HUB_TIMEOUT).siblings or []
         answer.set_result({file.rfilename: file.size or 0 for file in files})
     except Exception as error:
         answer.set_exception(error)
