@@ -25,7 +25,9 @@ from retrieval.catalog.reader import Catalog
 from retrieval.catalog.settings import LibrarySettings
 from retrieval.embedders.base import Embedder
 from retrieval.errors import ExtraMissing
+from retrieval.formatting import printable
 from retrieval.media.limits import DecodeLimits
+from retrieval.media.sandbox import ProcessEnded
 from retrieval.types import Vectors
 
 
@@ -126,6 +128,7 @@ class AnalysisPass(ContentPass[ContentUnit, PartialResult]):
         self.total = len(contents)
         self.new_segments = Counter[str]()
         self.contents_with_results = set[int]()
+        self.postponed: list[str] = []  # a file, and why its subprocess ended
         self._key = enrichment.analysis, enrichment.version
 
     def name(self, item: ContentUnit) -> str:
@@ -133,7 +136,10 @@ class AnalysisPass(ContentPass[ContentUnit, PartialResult]):
         return os.fsdecode(os.path.basename(item.path))
 
     def pending(self) -> Iterator[ContentUnit]:
-        """Yield the units of each content; a missing or changed file waits for a later run."""
+        """Yield the units of each content; a missing or changed file waits for a later run.
+
+        So does a file whose subprocess ends: time and memory also depend on the load of the machine.
+        """
         contents, limits = (
             locate(self.writer.connection, self.contents, *self._key),
             self.writer.decode_limits,
@@ -153,7 +159,11 @@ class AnalysisPass(ContentPass[ContentUnit, PartialResult]):
                 continue
             except CancelledError:
                 return
-            except Exception:  # no version of this analyzer can read it
+            except Exception as error:
+                if isinstance(error.__cause__, ProcessEnded):
+                    self.postponed.append(f"{printable(os.fsdecode(content.path))}: {error}")
+                    continue
+                # No version of this analyzer can read it.
                 yield ContentUnit(content.content, content.path, WorkUnit(list, None))
 
     def process(self, item: ContentUnit) -> Sequence[PartialResult]:

@@ -140,6 +140,17 @@ def _run(
         raise
     except Exception as error:  # of every file, probably of the model
         result.notes.append(f"{title}: failed for every file, and will be retried: {error}")
+    else:
+        if work.failures:
+            parts = pluralize(len(work.failures), "part")
+            result.notes.append(
+                f"{title}: nothing found in {parts} of files, which failed: {work.failures[-1]}"
+            )
+    if work.postponed:
+        files = pluralize(len(work.postponed), "file")
+        result.notes.append(
+            f"{title}: {files} not analyzed, and retried by the next run: {work.postponed[-1]}"
+        )
     result.kinds += work.new_segments
     if work.done:
         files = pluralize(work.done, "file")

@@ -1,5 +1,6 @@
 """Write audio files of tones, with tags and cover, and recognize the tones as speech or sound events."""
 
+import signal
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -70,6 +71,11 @@ def add_cover(path: Path, image: bytes) -> Path:
     size = bytes((len(frame) >> shift) & 127 for shift in (21, 14, 7, 0))  # 7 bits per byte
     path.write_bytes(b"ID3\3\0\0" + size + frame + path.read_bytes())
     return path
+
+
+def exceed_time_limit(*arguments: object) -> None:
+    """End the process as its limit of time does."""
+    signal.raise_signal(signal.SIGALRM)
 
 
 class ToneTranscriber:

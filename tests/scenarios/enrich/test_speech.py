@@ -13,16 +13,18 @@ import pytest
 from indexer import IndexOptions, forget, switch_library, update_library, verify_library
 from indexer.decode.audio.stream import SAMPLE_RATE
 from indexer.decode.text.chunking import Chunker
+from indexer.enrich import speech
 from indexer.enrich.speech import TranscriptSegment, transcript_passages
 from indexer.types import BatchLimits
 from retrieval import Library, SearchOptions
 from retrieval.catalog.schema import CATALOG_FILE
-from retrieval.errors import LibraryError
+from retrieval.errors import LibraryError, MediaError
 from retrieval.formatting import format_location
 from retrieval.media.limits import DecodeLimits
 from tests.support.audio_files import (
     TONE_WORDS,
     ToneTranscriber,
+    exceed_time_limit,
     tone_samples,
     write_audio,
 )
@@ -275,6 +277,43 @@ def test_unusable_model_is_noted(tmp_path, index, place, clew):
     (note,) = index(speech_model=str(tmp_path / "bare")).notes
     assert "model.bin" in note
     assert rows_of(place, "SELECT count(*) FROM analyses WHERE analysis = 'speech'") == [(0,)]
+
+
+def test_file_whose_audio_takes_too_long_is_reported_and_retried(tmp_path, index, place, monkeypatch):
+    memo = write_audio(tmp_path / "memos" / "memo.wav", 3, [(1, 2, 400)])
+    with monkeypatch.context() as patch:
+        patch.setattr(speech, "read_audio_chunks", exceed_time_limit)
+        (note,) = index(tmp_path / "memos", transcriber=ToneTranscriber()).notes
+    assert note.startswith(f"Speech: 1 file not analyzed, and retried by the next run: {memo}: ")
+    assert "takes more than 20.3 seconds" in note
+    assert rows_of(place, "SELECT count(*) FROM analyses WHERE analysis = 'speech'") == [(0,)]
+    assert index(transcriber=ToneTranscriber()).notes == ["Speech: found in 1 of 1 file."]
+
+
+def test_video_without_sound_is_analyzed_once_and_not_reported(tmp_path, index, monkeypatch):
+    def no_audio(*arguments, **options):
+        raise MediaError("no audio in it that can be decoded")
+
+    write_audio(tmp_path / "memos" / "memo.wav", 3, [(1, 2, 400)])
+    monkeypatch.setattr(speech, "iterate_sandboxed", no_audio)
+    report = index(tmp_path / "memos", transcriber=ToneTranscriber())
+    assert report.notes == ["Speech: found in 0 of 1 file."]
+    assert index(transcriber=ToneTranscriber()).notes == []
+
+
+def test_failed_part_of_a_transcript_is_reported(tmp_path, index):
+    class FailingTranscriber(ToneTranscriber):
+        def transcribe(self, samples):
+            if self.durations:
+                raise MemoryError("too little memory")
+            yield from super().transcribe(samples)
+
+    write_audio(tmp_path / "memos" / "a.wav", 3, [(1, 2, 400)])
+    write_audio(tmp_path / "memos" / "b.wav", 4, [(1, 2, 800)])
+    assert index(tmp_path / "memos", transcriber=FailingTranscriber()).notes == [
+        "Speech: nothing found in 1 part of files, which failed: too little memory",
+        "Speech: found in 1 of 2 files.",
+    ]
 
 
 @pytest.mark.large
