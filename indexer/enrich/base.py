@@ -24,7 +24,7 @@ from indexer.types import BatchLimits
 from retrieval.catalog.reader import Catalog
 from retrieval.catalog.settings import LibrarySettings
 from retrieval.embedders.base import Embedder
-from retrieval.errors import ExtraMissing
+from retrieval.errors import ExtraMissing, MediaError
 from retrieval.formatting import printable
 from retrieval.media.limits import DecodeLimits
 from retrieval.media.sandbox import ProcessEnded
@@ -128,7 +128,7 @@ class AnalysisPass(ContentPass[ContentUnit, PartialResult]):
         self.total = len(contents)
         self.new_segments = Counter[str]()
         self.contents_with_results = set[int]()
-        self.postponed: list[str] = []  # a file, and why its subprocess ended
+        self.postponed: list[str] = []  # files that failed, and why
         self._key = enrichment.analysis, enrichment.version
 
     def name(self, item: ContentUnit) -> str:
@@ -138,7 +138,8 @@ class AnalysisPass(ContentPass[ContentUnit, PartialResult]):
     def pending(self) -> Iterator[ContentUnit]:
         """Yield the units of each content; a missing or changed file waits for a later run.
 
-        So does a file whose subprocess ends: time and memory also depend on the load of the machine.
+        So does a file whose subprocess ends, or that fails for another reason than its content: time and
+        memory also depend on the load of the machine.
         """
         contents, limits = (
             locate(self.writer.connection, self.contents, *self._key),
@@ -160,7 +161,7 @@ class AnalysisPass(ContentPass[ContentUnit, PartialResult]):
             except CancelledError:
                 return
             except Exception as error:
-                if isinstance(error.__cause__, ProcessEnded):
+                if not isinstance(error, MediaError) or isinstance(error.__cause__, ProcessEnded):
                     self.postponed.append(f"{printable(os.fsdecode(content.path))}: {error}")
                     continue
                 # No version of this analyzer can read it.

@@ -78,6 +78,11 @@ def exceed_time_limit(*arguments: object) -> None:
     signal.raise_signal(signal.SIGALRM)
 
 
+def exceed_memory(*arguments: object) -> None:
+    """Fail as a decoder does that gets no more memory."""
+    raise MemoryError("no more memory")
+
+
 class ToneTranscriber:
     """A transcriber that returns a text for each tone, and records the durations of its input in seconds."""
 

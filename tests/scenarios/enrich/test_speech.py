@@ -24,6 +24,7 @@ from retrieval.media.limits import DecodeLimits
 from tests.support.audio_files import (
     TONE_WORDS,
     ToneTranscriber,
+    exceed_memory,
     exceed_time_limit,
     tone_samples,
     write_audio,
@@ -279,13 +280,19 @@ def test_unusable_model_is_noted(tmp_path, index, place, clew):
     assert rows_of(place, "SELECT count(*) FROM analyses WHERE analysis = 'speech'") == [(0,)]
 
 
-def test_file_whose_audio_takes_too_long_is_reported_and_retried(tmp_path, index, place, monkeypatch):
+@pytest.mark.parametrize(
+    ("fail", "reason"),
+    [(exceed_time_limit, "takes more than 20.3 seconds"), (exceed_memory, "no more memory")],
+)
+def test_file_whose_audio_cannot_be_read_now_is_reported_and_retried(
+    fail, reason, tmp_path, index, place, monkeypatch
+):
     memo = write_audio(tmp_path / "memos" / "memo.wav", 3, [(1, 2, 400)])
     with monkeypatch.context() as patch:
-        patch.setattr(speech, "read_audio_chunks", exceed_time_limit)
+        patch.setattr(speech, "read_audio_chunks", fail)
         (note,) = index(tmp_path / "memos", transcriber=ToneTranscriber()).notes
     assert note.startswith(f"Speech: 1 file not analyzed, and retried by the next run: {memo}: ")
-    assert "takes more than 20.3 seconds" in note
+    assert reason in note
     assert rows_of(place, "SELECT count(*) FROM analyses WHERE analysis = 'speech'") == [(0,)]
     assert index(transcriber=ToneTranscriber()).notes == ["Speech: found in 1 of 1 file."]
 
