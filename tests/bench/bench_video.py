@@ -85,7 +85,7 @@ def repeat(path: Path, out: Path, times: int, frames: int) -> None:
 def index(path: Path) -> dict[str, object]:
     """Decode a video as the indexer does, with a loaded model."""
     embedder, results = load_embedder("builtin"), []
-    embedder.embed_images([np.zeros((128, 128, 3), np.uint8)])
+    embedder.embed_images([embedder.prepare(Image.new("RGB", (256, 256)))])
 
     def read() -> None:
         with path.open("rb") as file:

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 UNKNOWN, UNKNOWN_PENALTY = 0, 10.0
 SPACE_MARK = "▁"
 RARE_SCORE = -14.0  # of a character that is no piece, to rate the familiarity of a text
-FAMILIARITY = 0.56  # share of the score by characters that pieces save in a long familiar text
+FAMILIARITY = 0.6  # share of the score by characters that pieces save in a long familiar text
+SHORT_TEXT = 0.9  # less of it is expected of n characters, by this over the square root of n
 IDEOGRAPH_RATIO = 0.45  # score of a known ideograph, relative to its score as a character
 WHITE_SPACE = "\t\n\v\f\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"  # as Unicode has it
 MAX_MAPPED_CLUSTER = 5  # bytes of a grapheme cluster that is normalized as one
@@ -97,7 +98,9 @@ class UnigramTokenizer:
                 by_pieces += max(self._scores[piece], single)
         if not by_characters:
             return 0.0
-        expected = max(0.05, FAMILIARITY - FAMILIARITY / float(length**0.5))
+        expected = FAMILIARITY - SHORT_TEXT / float(length**0.5)
+        if expected <= 0:  # so short that it may be any word
+            return 0.0
         return max(0.0, 1 - (1 - by_pieces / by_characters) / expected)
 
     def _single_score(self, character: str) -> float:

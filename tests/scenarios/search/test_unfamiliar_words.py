@@ -26,7 +26,18 @@ def test_text_that_the_model_does_not_know_is_reported(photos, text):
 
 @pytest.mark.parametrize(
     "text",
-    ["a dog in the snow", "ein Hund im Schnee", "雪の中の犬", "Собака в снегу", "눈 속의 개", "كلب في الثلج"],
+    [
+        "ねこ",
+        "イヌ",
+        "犬",
+        "개",
+        "a dog in the snow",
+        "ein Hund im Schnee",
+        "雪の中の犬",
+        "Собака в снегу",
+        "눈 속의 개",
+        "كلب في الثلج",
+    ],
 )
 def test_text_in_a_language_of_the_model_has_no_note(photos, text):
     assert photos.search(text).note is None
