@@ -102,7 +102,10 @@ def _independent_matchers(
     for kind in rule.kinds:
         calibration = index.calibrations.get(("words", kind))
         if calibration is not None:
-            scales = [index.query_scale(label[None], "words", kind) for label in labels]
+            scales = [
+                index.query_scale(label[None], "words", kind, embedder.unfamiliarity(name))
+                for name, label in zip(names, labels, strict=True)
+            ]
             origins = np.array([scale.origin for scale in scales], np.float32)
             units = np.array([scale.unit for scale in scales], np.float32)
             yield kind, IndependentLabels(labels, origins, units, calibration, min_surprise)

@@ -137,9 +137,10 @@ class ExclusionFilter:
             self._confident[key] = True
             if known is not None:
                 scores = space_index.search(exclusion.vector, kind, 1)[0]
-                scale = space_index.query_scale(exclusion.vector, exclusion.mode, kind)
-                penalty = calibration.UNFAMILIARITY_PENALTY * exclusion.unfamiliarity
-                z_scores = known.z_scores(scale.standard_scores(scores) - penalty)
+                scale = space_index.query_scale(
+                    exclusion.vector, exclusion.mode, kind, exclusion.unfamiliarity
+                )
+                z_scores = known.z_scores(scale.standard_scores(scores))
                 self._confident[key] = bool(
                     calibration.confidence(z_scores.max(initial=-9.0)) >= CONFIDENCE_THRESHOLD
                 )

@@ -68,12 +68,9 @@ class QueryScales:
         calibrations = {} if is_composed_probe else space_index.calibrations
         known = calibrations.get((query.mode, kind))
         if known is not None:
-            scale = space_index.query_scale(query.vector, query.mode, kind)
-            penalty = calibration.UNFAMILIARITY_PENALTY * query.unfamiliarity
-            usual = round(scale.origin + scale.unit * (known.center + penalty), 4)
-            return KindScale(
-                lambda cosines: known.z_scores(scale.standard_scores(cosines) - penalty), usual=usual
-            )
+            scale = space_index.query_scale(query.vector, query.mode, kind, query.unfamiliarity)
+            usual = round(scale.origin + scale.unit * known.center, 4)
+            return KindScale(lambda cosines: known.z_scores(scale.standard_scores(cosines)), usual=usual)
         if any(mode == query.mode for mode, _ in calibrations):
             return KindScale(lambda cosines: cosines + np.float32(UNCALIBRATED_OFFSET), is_calibrated=False)
         return KindScale(self._standardized(kind), is_calibrated=False)

@@ -1,6 +1,7 @@
 """Search in the vectors of one space, of all kinds."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -128,14 +129,22 @@ class SpaceIndex:
         queries = self.background_queries(mode)
         return None if queries is None else np.asarray(queries.mean(axis=0), np.float32)
 
-    def query_scale(self, query: Vectors, mode: QueryMode, kind: Kind) -> QueryScale:
-        """Return the scale of the cosines of a (1, d) query in a kind that is calibrated."""
+    def query_scale(
+        self, query: Vectors, mode: QueryMode, kind: Kind, unfamiliarity: float = 0.0
+    ) -> QueryScale:
+        """Return the scale of the cosines of a (1, d) query in a kind that is calibrated.
+
+        The `unfamiliarity` of its words, 0 to 1, lowers all standard scores.
+        """
         background, known = self.background_queries(mode), self.calibrations[mode, kind]
         nearest = self.search(query, kind, known.nearest)[1]
         if not len(nearest) or background is None:
             return QueryScale(0.0, 1.0)
         vectors = self.catalog.vectors_of(self.space, nearest)[1]
-        return fit_scale(vectors @ query[0], *rival_levels(vectors @ background.T))
+        scale = fit_scale(vectors @ query[0], *rival_levels(vectors @ background.T))
+        return replace(
+            scale, origin=scale.origin + scale.unit * calibration.UNFAMILIARITY_PENALTY * unfamiliarity
+        )
 
     def match_quality(self, query: Vectors, mode: QueryMode, vectors: Vectors) -> Scores:
         """Return how much better each of `vectors` matches a (1, d) query than background queries, 0 to 1."""

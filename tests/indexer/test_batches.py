@@ -4,19 +4,11 @@ import numpy as np
 
 from indexer.decode.base import SegmentDraft
 from indexer.embed.batches import embed_drafts
-from tests.support.toy_embedder import ToyEmbedder
+from tests.support.toy_embedder import ListsTexts, ToyEmbedder
 
 
-class ListingEmbedder(ToyEmbedder):
+class ListingEmbedder(ListsTexts, ToyEmbedder):
     """The toy embedder, which lists the texts that it embeds."""
-
-    def __init__(self):
-        super().__init__()
-        self.embedded = []
-
-    def embed_texts(self, texts):
-        self.embedded += texts
-        return super().embed_texts(texts)
 
 
 def test_equal_texts_of_a_batch_are_embedded_once_and_keep_their_order():

@@ -64,6 +64,18 @@ class CountingToyEmbedder(ToyEmbedder):
         return super().embed_images(images)
 
 
+class ListsTexts:
+    """A mixin for embedders that lists the texts that were embedded."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedded: list[str] = []
+
+    def embed_texts(self, texts) -> Vectors:
+        self.embedded += texts
+        return super().embed_texts(texts)
+
+
 def unit_rows(rows) -> Vectors:
     matrix = np.array(rows, dtype=np.float32).reshape(-1, 3) + 1e-3
     return matrix / np.linalg.norm(matrix, axis=1, keepdims=True)

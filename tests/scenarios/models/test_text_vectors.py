@@ -8,6 +8,7 @@ from indexer.models.text_vectors import embed_constant_texts
 from retrieval.embedders.builtin import BuiltinEmbedder
 from retrieval.embedders.model_cache import model_folder
 from retrieval.embedders.open_clip import OpenClipEmbedder
+from tests.support.toy_embedder import ListsTexts
 
 WORDS = ["a dog", "two red cars", "snow"]
 
@@ -18,16 +19,8 @@ def cache(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
-class Spy(BuiltinEmbedder):
+class Spy(ListsTexts, BuiltinEmbedder):
     """The built-in model, which lists the texts that it embeds."""
-
-    def __init__(self):
-        super().__init__()
-        self.embedded = []
-
-    def embed_texts(self, texts):
-        self.embedded += texts
-        return super().embed_texts(texts)
 
 
 def test_background_queries_are_embedded_once_for_all_libraries(folder, place, tmp_path):

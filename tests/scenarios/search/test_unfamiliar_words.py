@@ -3,6 +3,7 @@
 import pytest
 
 from indexer import index_folder
+from retrieval.scoring.calibration import UNFAMILIARITY_PENALTY
 from tests.support.files import draw_image
 
 
@@ -47,3 +48,14 @@ def test_file_that_is_found_by_an_unknown_name_has_no_note(photos):
     hits = photos.search("qxvzkwpt")
     assert hits[0].match == "words"
     assert hits.note is None
+
+
+def test_unfamiliar_text_is_rated_lower_than_a_known_one(photos):
+    space_index = photos._open_space_index()
+    vector = photos._embedder_of(space_index.space).embed_texts(["zzkwvqpt fhgjrt"])
+    cosines = space_index.search(vector, "image", 5)[0]
+    as_query, as_known_text = (
+        space_index.query_scale(vector, "words", "image", unfamiliarity).standard_scores(cosines)
+        for unfamiliarity in (1.0, 0.0)
+    )
+    assert (as_known_text - as_query) == pytest.approx(UNFAMILIARITY_PENALTY, abs=1e-4)

@@ -5,7 +5,7 @@ import onnxruntime
 import pytest
 
 from retrieval.embedders.builtin import MODEL_FOLDER, BuiltinEmbedder
-from retrieval.embedders.builtin_model.text_tower import TextTower, read_tensors
+from retrieval.embedders.builtin_model.text_tower import MappedTextTower, read_tensors
 
 FILE = MODEL_FOLDER / "text.onnx"
 
@@ -18,7 +18,7 @@ def session():
 
 
 def test_vectors_are_those_of_the_model_without_optimizations(session):
-    tower, draw = TextTower(FILE), np.random.default_rng(0)
+    tower, draw = MappedTextTower(FILE), np.random.default_rng(0)
     for length in (1, 2, 3, 5, 10, 30, 62):
         ids = draw.integers(4, 105_730, length)
         ids[1::4] = 0  # unknown tokens between the others
