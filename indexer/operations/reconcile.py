@@ -35,7 +35,7 @@ def too_many_missing(missing_count: int, known_count: int) -> bool:
 
 
 def accept_mass_touch(roots: Roots, target: ScanTarget, changes: Changes) -> list[str]:
-    """Read files of which only the ctime differs, unless they are many; return a note then.
+    """Accept files whose ctime alone differs if they are many, and return a note; otherwise read them.
 
     A backup that is restored, or `chmod -R`, changes the ctime of many files; these are taken as unchanged.
     """

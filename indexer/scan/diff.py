@@ -127,7 +127,7 @@ def _add_unchanged(old: CatalogFile, changes: Changes) -> None:
 
 
 def accept_touched(changes: Changes) -> int:
-    """Count the files of which only the ctime differs as unchanged, and return how many there are."""
+    """Count the files whose ctime alone differs as unchanged, and return their number."""
     for new, old in changes.touched:
         changes.new_ctimes.append((new.ctime or 0, old.id))
         _add_unchanged(old, changes)
@@ -136,7 +136,7 @@ def accept_touched(changes: Changes) -> int:
 
 
 def read_touched(changes: Changes) -> None:
-    """Count the files of which only the ctime differs as changed: other bytes may have this size and time."""
+    """Count the files whose ctime alone differs as changed: their bytes may differ too."""
     if changes.touched:
         changes.new_or_changed += [new for new, _ in changes.touched]
         changes.new_or_changed.sort()

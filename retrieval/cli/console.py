@@ -41,7 +41,7 @@ def wrap(text: str, width: int | None) -> str:
 
 
 def _terminal_width() -> int | None:
-    """Return the columns of the terminal that shows stderr, None if it is no terminal."""
+    """Return the columns of the terminal that shows stderr, None if it is not a terminal."""
     if not sys.stderr.isatty():
         return None
     if (columns := os.environ.get("COLUMNS", "")).isdecimal():

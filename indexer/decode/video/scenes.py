@@ -101,7 +101,7 @@ def differs(first: Sample, second: Sample) -> bool:
 
 
 def cut_candidates(result: RangeResult) -> list[FrameChange]:
-    """Return the prominent changes of a result, or else the greatest one."""
+    """Return the prominent changes of a result, or the greatest one if none is prominent."""
     prominent = [
         change for change in result.changes if is_prominent(change.difference, result.median_difference)
     ]

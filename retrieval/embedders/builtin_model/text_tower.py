@@ -31,7 +31,7 @@ Tensors: TypeAlias = dict[str, NDArray[Any]]
 Field: TypeAlias = tuple[int, Any]  # its number and its value, an int or a memoryview
 
 
-class TextTower:
+class MappedTextTower:
     """The tower of a mapped ONNX file."""
 
     def __init__(self, file: Path) -> None:

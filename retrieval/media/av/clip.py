@@ -115,7 +115,7 @@ def _checked(draft: ClipDraft, written: WrittenStreams) -> WrittenStreams:
 
 
 def _find_problem(path: Path, written: WrittenStreams) -> str | None:
-    """Read a clip again; return in what it differs from the streams that were written."""
+    """Read a clip again; return how it differs from the streams that were written."""
     import av
 
     try:
@@ -140,7 +140,7 @@ def _find_problem(path: Path, written: WrittenStreams) -> str | None:
 
 
 def _move(draft: Path, out: Path, force: bool) -> None:
-    """Move a complete clip to its path; without `force` a file that exists by now is not replaced."""
+    """Move a complete clip to its path; replace an existing file only with `force`."""
     if not force:
         try:
             os.link(draft, out)
