@@ -10,7 +10,7 @@ from retrieval.catalog.hit_rows import HIT_COLUMNS, hit_from_row
 from retrieval.catalog.reader import Catalog
 from retrieval.catalog.schema import DESCRIBES_ITSELF
 from retrieval.search.request import SearchRequest
-from retrieval.types import Filters, Hit, SortOrder
+from retrieval.types import Filters, Hit, Kind, SortOrder
 
 PAGE_SIZE = 256  # segments that are compared with the exclusions at once
 # CROSS JOIN keeps the files outside, so that they are read in the order of their index by time.
@@ -48,12 +48,15 @@ class FileRanking:
 
 
 def _first_of_each_file(request: SearchRequest, order: SortOrder, page_size: int) -> Iterator[Hit]:
-    seen = set[Path]()
+    seen, ended = set[Path](), set[Kind]()
     segments = _list_segments(request.catalog, request.filters, order, request.space_index.space.name)
     while page := list(islice(segments, page_size)):
-        if request.exclusion_filter.is_exhausted({hit.kind for hit in page}):
+        ended |= {
+            kind for kind in {hit.kind for hit in page} if request.exclusion_filter.is_exhausted([kind])
+        }
+        if ended and ended.issuperset(request.filters.kinds or request.catalog.kinds()):
             return
-        for hit in request.exclusion_filter.apply(page):
+        for hit in request.exclusion_filter.apply([hit for hit in page if hit.kind not in ended]):
             if hit.path not in seen:
                 seen.add(hit.path)
                 yield hit

@@ -273,6 +273,19 @@ def test_list_of_files_ends_with_a_note_if_exclusions_drop_nearly_everything(red
     assert "nearly all segments of the kind image" in request.exclusion_filter.note
 
 
+def test_list_of_files_goes_on_with_the_kinds_of_which_exclusions_keep_enough(reds, tmp_path, index):
+    """Of the images, only the first are compared; the texts after them are listed to the end."""
+    for number in range(20):
+        write_text(tmp_path / "reds" / f"zebra {number:02}.txt", "green")
+    index(tmp_path / "reds")
+    reds = Library.open(reds._catalog.folder, embedder=reds._embedder_override)
+    space_index = reds._open_space_index()
+    request = SearchRequest(space_index, reds._encode_query(space_index, parse("not:red")), max_dropped=10)
+    names = [hit.path.stem for hit in FileRanking(request, "name", page_size=8).top(100)]
+    assert names == ["blue", *(f"zebra {number:02}" for number in range(20))]
+    assert "nearly all segments of the kind image" in request.exclusion_filter.note
+
+
 def test_search_has_no_note_if_exclusions_keep_enough(reds):
     hits = reds.search("red not:blue", count=100)
     assert (len(hits), hits.note) == (60, None)
