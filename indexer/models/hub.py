@@ -47,6 +47,10 @@ class HubError(Exception):
     """The reason for which files of the hub cannot be downloaded."""
 
 
+class HubOffline(HubError):
+    """The hub does not answer, or may not be contacted."""
+
+
 def cached_file(repo: str, names: Sequence[str]) -> Path | None:
     """Return the first of these files that is in the cache."""
     from huggingface_hub import try_to_load_from_cache
@@ -95,7 +99,7 @@ def list_files(repo: str) -> dict[str, int]:
     from huggingface_hub import constants
 
     if constants.HF_HUB_OFFLINE:
-        raise HubError("HF_HUB_OFFLINE is set")
+        raise HubOffline("HF_HUB_OFFLINE is set")
     from huggingface_hub import HfApi  # before the time begins, or a slow disk would look like a silent hub
 
     answer: Future[dict[str, int]] = Future()
@@ -104,18 +108,9 @@ def list_files(repo: str) -> dict[str, int]:
     try:
         return answer.result(HUB_TIMEOUT)
     except TimeoutError as error:
-        raise HubError(f"{constants.ENDPOINT} does not answer within {HUB_TIMEOUT:.0f} seconds") from error
+        raise HubOffline(f"{constants.ENDPOINT} does not answer within {HUB_TIMEOUT:.0f} seconds") from error
     except Exception as error:  # of any library that huggingface_hub uses
         raise _hub_error(error) from error
-
-
-def unreachable_reason(repo: str) -> str | None:
-    """Return why files of a repository cannot be downloaded, or None if they can."""
-    try:
-        list_files(repo)
-    except HubError as error:
-        return str(error)
-    return None
 
 
 def _request_files(hub: "HfApi", repo: str, answer: "Future[dict[str, int]]") -> None:
@@ -145,5 +140,7 @@ def _download(repo: str, name: str) -> Path:
 
 def _hub_error(error: Exception) -> HubError:
     from huggingface_hub import constants
+    from huggingface_hub.errors import HfHubHTTPError
 
-    return HubError(f"{constants.ENDPOINT} reports {first_line(error)}")
+    kind = HubError if isinstance(error, HfHubHTTPError) else HubOffline  # an answer, or none
+    return kind(f"{constants.ENDPOINT} reports {first_line(error)}")

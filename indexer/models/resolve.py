@@ -93,15 +93,15 @@ def _of_older_version(embedder: Embedder) -> "OpenClipEmbedder | None":
 
 def recommended_embedder(device: str | None, notify: Notify) -> Embedder:
     """Return the recommended open_clip model if it is cached or can be downloaded, else the built-in one."""
-    source, reason = model_name.parse_model_name(RECOMMENDED_MODEL), None
-    if find_by_source(source) is None and not hub.cached_file(_RECOMMENDED_REPO, [_RECOMMENDED_WEIGHTS]):
-        reason = hub.unreachable_reason(_RECOMMENDED_REPO)
-    if reason is None:
-        try:
-            return resolve_embedder(RECOMMENDED_MODEL, device=device, notify=notify)
-        except EmbedderError as error:
-            reason = str(error).rstrip(".")
-    notify(f"Using the built-in model ({reason}). Better, when online: `clew switch {RECOMMENDED_MODEL}`.")
+    source = model_name.parse_model_name(RECOMMENDED_MODEL)
+    try:
+        if find_by_source(source) is None and not hub.cached_file(_RECOMMENDED_REPO, [_RECOMMENDED_WEIGHTS]):
+            hub.list_files(_RECOMMENDED_REPO)  # fails within seconds, before torch is imported
+        return resolve_embedder(RECOMMENDED_MODEL, device=device, notify=notify)
+    except (hub.HubError, EmbedderError) as error:
+        cause = error.__cause__ if isinstance(error.__cause__, hub.HubError) else error
+        reason = "offline" if isinstance(cause, hub.HubOffline) else str(cause).rstrip(".")
+    notify(f"Using the built-in model ({reason}). Better: `clew switch {AUTO}` when online.")
     return registry.load_embedder("builtin")
 
 

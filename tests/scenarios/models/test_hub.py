@@ -45,6 +45,7 @@ with Library.open(sys.argv[2]) as library:
     print(json.dumps({"space": library.status().space.name, "messages": messages, "seconds": seconds,
                       "hits": len(library.search("a dog"))}))
 """
+OFFLINE_NOTE = "Using the built-in model (offline). Better: `clew switch auto` when online."
 FETCH_CLAP = """
 import sys
 from indexer.enrich.clap import _hub_model_folder
@@ -254,11 +255,30 @@ def test_unreachable_hub_costs_at_most_three_seconds(failure, tmp_path):
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
     assert result["space"] == "builtin"
-    (message,) = result["messages"]
-    assert "clew switch hf-hub:someone/small" in message
-    assert ("HF_HUB_OFFLINE" in message) == (failure == "offline")
+    assert result["messages"] == [OFFLINE_NOTE]
+    named = run(
+        COMMAND,
+        *("prepare", "hf-hub:someone/small"),
+        endpoint=endpoint,
+        home=tmp_path,
+        offline=failure == "offline",
+    )
+    assert ("HF_HUB_OFFLINE is set." in named.stderr) == (failure == "offline")
+    assert (f"{endpoint} " in named.stderr) == (failure != "offline")
     (seconds,) = result["seconds"]  # the hub is tried once
     assert seconds < 3 + 1
+
+
+def test_note_on_a_missing_recommended_model_names_the_answer_of_the_hub(hub, tmp_path):
+    draw_image(tmp_path / "pictures" / "red.png", "red")
+    folders = tmp_path / "pictures", tmp_path / "library"
+    code = INDEX_WITH_RECOMMENDED_MODEL.replace("someone/small", "someone/else")
+    done = run(code, *folders, endpoint=hub.endpoint, home=tmp_path)
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert result["space"] == "builtin"
+    (message,) = result["messages"]
+    assert f"Using the built-in model ({hub.endpoint} reports 404" in message
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import open_clip
 import pytest
 import torch
 
-from indexer import update_library
+from indexer import switch_library, update_library
 from indexer.models import resolve
 from retrieval import Library
 from retrieval.embedders.model_cache import CHOICES_FILE, PrecisionChoice, machine_key
@@ -62,12 +62,17 @@ def test_error_without_hub_lists_the_alternatives():
 def test_auto_without_hub_uses_the_builtin_model_with_one_note(folder, place):
     messages = []
     update_library([folder], library=place, notify=messages.append)
-    assert len(messages) == 1
-    assert "clew switch ViT-B-32-256/datacomp_s34b_b86k" in messages[0]
+    assert messages == ["Using the built-in model (offline). Better: `clew switch auto` when online."]
     with Library.open(place) as library:
         assert library.status().space.name == "builtin"
     update_library([folder], library=place, model="auto", notify=messages.append)
     assert len(messages) == 1  # it was chosen once
+
+
+def test_switch_to_auto_without_hub_names_the_model_and_the_reason(folder, place):
+    update_library([folder], library=place, model="builtin")
+    with pytest.raises(EmbedderError, match=rf"model {resolve.RECOMMENDED_MODEL} .*HF_HUB_OFFLINE is set"):
+        switch_library("auto", library=place)
 
 
 def test_recommended_model_is_listed_by_open_clip():
