@@ -1,16 +1,21 @@
 """Write the list of open_clip's models, so that `clew models` can print it without loading torch.
 
-    python .ci/update_model_list.py openclip_retrieval_results.csv
+    python .ci/update_model_list.py openclip_retrieval_results.csv openclip_multilingual_retrieval_results.csv
 
-Sizes come from building each architecture without memory for its weights. Licenses and languages are those
-that the authors publish with the weights, and null if unknown. The recall (text to image, recall@1 on
-MS COCO) is that of the table of open_clip, of which a copy is the argument, or of SIGLIP2_RECALL.
+Sizes come from building each architecture without memory for its weights, or from the table of open_clip if
+its text tower is configured on the hub. Licenses and languages are those that the authors publish with the
+weights, and null if unknown. The recall (text to image, recall@1 on MS COCO) is that of the table of
+open_clip, of which a copy is the first argument, or of SIGLIP2_RECALL. The recall in the 15 languages of
+the built-in model (text to image, mean of recall@1, 5 and 10 on Crossmodal-3600) is that of the second
+argument, or of SIGLIP2_LANGUAGE_RECALL: its mean and that of the worst language.
 """
 
 import csv
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from statistics import mean
 
 import open_clip
 import torch
@@ -45,6 +50,9 @@ RECALL_SOURCES = {
     "open_clip": "https://github.com/mlfoundations/open_clip/blob/main/docs/openclip_retrieval_results.csv",
     "SigLIP 2": "https://github.com/google-research/big_vision/blob/main/big_vision/configs/proj/image_text/"
     "README_siglip2.md",
+    "open_clip, languages": "https://github.com/mlfoundations/open_clip/blob/main/docs/"
+    "openclip_multilingual_retrieval_results.csv",
+    "immich": "https://github.com/immich-app/immich/blob/main/docs/docs/features/searching.md",
 }
 SIGLIP2_RECALL = {  # column "COCO T→I", in percent
     **{"ViT-B-32-SigLIP2-256": 47.2, "ViT-B-16-SigLIP2": 52.1, "ViT-B-16-SigLIP2-256": 53.2},
@@ -52,6 +60,17 @@ SIGLIP2_RECALL = {  # column "COCO T→I", in percent
     **{"ViT-L-16-SigLIP2-384": 55.3, "ViT-L-16-SigLIP2-512": 55.2, "ViT-SO400M-14-SigLIP2": 55.1},
     **{"ViT-SO400M-16-SigLIP2-256": 55.4, "ViT-SO400M-16-SigLIP2-384": 56.0},
     **{"ViT-SO400M-16-SigLIP2-512": 56.0, "ViT-gopt-16-SigLIP2-256": 55.7, "ViT-gopt-16-SigLIP2-384": 56.1},
+}
+LANGUAGE_CODES = "ar", "de", "en", "es", "fr", "it", "ja", "ko", "nl", "pl", "pt", "ru", "th", "tr", "zh"
+SIGLIP2_LANGUAGE_RECALL = {  # column "Recall (%)" of each language's table, in the order of LANGUAGE_CODES
+    "ViT-B-32-SigLIP2-256": (
+        *(60.70, 84.44, 73.15, 78.99, 82.27, 81.81, 55.31, 67.54),
+        *(72.72, 70.34, 74.82, 81.59, 35.28, 64.76, 62.56),
+    ),
+    "ViT-B-16-SigLIP2": (
+        *(61.71, 86.44, 75.19, 82.22, 84.30, 83.78, 58.10, 70.25),
+        *(75.33, 73.44, 77.54, 84.29, 37.35, 66.72, 64.39),
+    ),
 }
 
 
@@ -64,6 +83,42 @@ def read_recall(file: Path) -> dict[str, tuple[float, str]]:
             if row["MSCOCO image retr. R@1"]
         }
     return table | {f"{arch}/webli": (value, "SigLIP 2") for arch, value in SIGLIP2_RECALL.items()}
+
+
+def read_language_recall(file: Path) -> dict[str, tuple[Sequence[float], str]]:
+    """Return the published recall of models in each of LANGUAGE_CODES in percent, and its source, by name."""
+    column = "crossmodal3600 image_retrieval_recall@{} {}"
+    with file.open(newline="") as rows:
+        table = {
+            f"{row['model']}/{row['version']}": (
+                [
+                    100 * mean(float(row[column.format(k, code)]) for k in (1, 5, 10))
+                    for code in LANGUAGE_CODES
+                ],
+                "open_clip, languages",
+            )
+            for row in csv.DictReader(rows)
+        }
+    return table | {f"{arch}/webli": (recall, "immich") for arch, recall in SIGLIP2_LANGUAGE_RECALL.items()}
+
+
+def read_parameters(file: Path) -> dict[str, int]:
+    """Return the number of parameters of each architecture in the table of open_clip."""
+    with file.open(newline="") as rows:
+        return {row["name"]: round(1e6 * float(row["params (M)"])) for row in csv.DictReader(rows)}
+
+
+def add_recall(row: dict[str, object], retrieval_file: Path, languages_file: Path) -> dict[str, object]:
+    """Return the row of a model with its published recall, null if unknown."""
+    recall, source = read_recall(retrieval_file).get(str(row["name"]), (None, None))
+    languages, languages_source = read_language_recall(languages_file).get(str(row["name"]), (None, None))
+    return row | {
+        "recall": None if recall is None else round(recall, 1),
+        "recall_source": source,
+        "recall_15": None if languages is None else round(mean(languages), 1),
+        "recall_15_lowest": None if languages is None else round(min(languages), 1),
+        "recall_15_source": languages_source,
+    }
 
 
 def describe(arch: str, tag: str) -> dict[str, object]:
@@ -95,12 +150,10 @@ def parameters(arch: str) -> int | None:
 
 def main() -> None:
     pairs = open_clip.list_pretrained()
-    counts = {arch: parameters(arch) for arch in dict(pairs)}
-    rows = [{**describe(*pair), "parameters": counts[pair[0]]} for pair in pairs]
-    published = read_recall(Path(sys.argv[1]))
-    for row in rows:
-        recall, source = published.get(str(row["name"]), (None, None))
-        row |= {"recall": None if recall is None else round(recall, 1), "recall_source": source}
+    published = read_parameters(Path(sys.argv[1]))
+    counts = {arch: parameters(arch) or published.get(arch) for arch in dict(pairs)}
+    files = Path(sys.argv[1]), Path(sys.argv[2])
+    rows = [add_recall(describe(*pair) | {"parameters": counts[pair[0]]}, *files) for pair in pairs]
     lines = ",\n".join(json.dumps(row) for row in rows)
     sources = json.dumps(RECALL_SOURCES)
     MODEL_LIST_FILE.write_text(

@@ -21,14 +21,12 @@ def model_cards() -> list[ModelCard]:
         for name, model in prepared.items()
         if name not in {row["name"] for row in listed}
     ]
-    known = [
-        _listed_card(row, sources.get(row["recall_source"]), prepared.get(row["name"])) for row in listed
-    ]
+    known = [_listed_card(row, sources, prepared.get(row["name"])) for row in listed]
     order = ("prepared", "downloaded", "on the hub")
     return sorted([*unlisted, *known], key=lambda card: order.index(card.state))
 
 
-def _listed_card(row: dict[str, Any], recall_source: str | None, prepared: PreparedModel | None) -> ModelCard:
+def _listed_card(row: dict[str, Any], sources: dict[str, str], prepared: PreparedModel | None) -> ModelCard:
     count = row["parameters"]
     return ModelCard(
         name=row["name"],
@@ -39,7 +37,10 @@ def _listed_card(row: dict[str, Any], recall_source: str | None, prepared: Prepa
         languages=row["languages"],
         state="prepared" if prepared else "downloaded" if _is_downloaded(row["repo"]) else "on the hub",
         recall=row["recall"],
-        recall_source=recall_source,
+        recall_source=sources.get(row["recall_source"]),
+        recall_15=row["recall_15"],
+        recall_15_lowest=row["recall_15_lowest"],
+        recall_15_source=sources.get(row["recall_15_source"]),
         images_per_second=None if prepared is None else _images_per_second(prepared),
     )
 

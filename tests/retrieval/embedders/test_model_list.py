@@ -31,8 +31,36 @@ def test_model_list_is_that_of_open_clip():
     ):
         assert cards[f"{arch}/{tag}"].recall == recall
         assert source in cards[f"{arch}/{tag}"].recall_source
+    for name, recall, lowest, source in (
+        ("ViT-B-32-256/datacomp_s34b_b86k", 22.9, 0.3, "open_clip"),
+        ("ViT-B-32-SigLIP2-256/webli", 69.8, 35.3, "immich"),
+        ("xlm-roberta-base-ViT-B-32/laion5b_s13b_b90k", 72.9, 59.7, "open_clip"),
+    ):
+        card = cards[name]
+        assert (card.recall_15, card.recall_15_lowest) == (recall, lowest)
+        assert source in card.recall_15_source
     for prepared in prepared_models():
         assert cards[prepared.manifest.name].state == "prepared"
+
+
+def test_model_with_a_text_tower_of_the_hub_has_a_size():
+    cards = {card.name: card for card in registry.model_cards()}
+    assert cards["xlm-roberta-base-ViT-B-32/laion5b_s13b_b90k"].megabytes == 1464
+
+
+def test_models_show_recall_and_its_sources():
+    names = "ViT-B-32-256/datacomp_s34b_b86k", "ViT-B-32-SigLIP2-256/webli"
+    cards = [card for card in registry.model_cards() if card.name in names]
+    rows = describe_models(cards).splitlines()
+    assert rows[0].split()[4:9] == ["recall", "15", "lang.", "lowest", "images/s"]
+    assert {row.split()[0]: row.split()[4:7] for row in rows[1:3]} == {
+        names[0]: ["39.9", "22.9", "0.3"],
+        names[1]: ["47.2", "69.8", "35.3"],
+    }
+    assert set(rows[5:]) == {
+        *(card.recall_source for card in cards),
+        *(card.recall_15_source for card in cards),
+    }
 
 
 @pytest.mark.large
