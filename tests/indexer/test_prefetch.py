@@ -1,5 +1,6 @@
 """Prefetching runs work ahead, yields results in order and keeps its limit."""
 
+import sys
 import threading
 import time
 
@@ -98,6 +99,55 @@ def test_tick_is_yielded_while_a_result_takes_long():
     results = list(Prefetch(work, PrefetchLimits(threads=2, depth=2), tick=(0.1, -1)).run(range(4)))
     assert [number for number in results if number >= 0] == [0, 1, 2, 3]
     assert results.count(-1) >= 2
+
+
+def callers(frame):
+    """Yield the name of a function and of those that called it."""
+    while frame is not None:
+        yield frame.f_code.co_name
+        frame = frame.f_back
+
+
+class InterruptAt:
+    """A trace function that raises KeyboardInterrupt before an instruction of this thread."""
+
+    def __init__(self, instruction):
+        self.instruction, self.count = instruction, 0
+
+    def __call__(self, frame, event, argument):
+        if {"start", "_close"} & set(callers(frame)):  # short, and both need their end
+            return None
+        frame.f_trace_opcodes, frame.f_trace_lines = True, False
+        self.count += event == "opcode"
+        if event == "opcode" and self.count == self.instruction:
+            raise KeyboardInterrupt
+        return self
+
+
+def run_until_interrupt(instruction):
+    """Run a prefetch with an interrupt; return the instructions until the last result, and its threads."""
+    interrupt, count = InterruptAt(instruction), 0
+    limits = PrefetchLimits(threads=2, depth=3, weight=lambda result: 1, max_weight=2)
+    results = Prefetch(lambda number: number, limits, stop=threading.Event()).run(range(6))
+    previous = sys.gettrace()
+    sys.settrace(interrupt)
+    try:
+        for _ in results:
+            count = interrupt.count
+    except KeyboardInterrupt:
+        pass
+    finally:
+        sys.settrace(previous)
+    results.close()
+    return count, [thread for thread in threading.enumerate() if thread.name == "clew-decode"]
+
+
+def test_interrupt_at_any_instruction_ends_the_threads():
+    """A lock that the interrupted thread left locked would keep the others, and the process, for ever."""
+    count, _ = run_until_interrupt(0)
+    assert count > 100
+    for instruction in range(1, count, 3):
+        assert run_until_interrupt(instruction)[1] == []
 
 
 @pytest.mark.parametrize(("max_bytes", "is_limited"), [(1, True), (10**9, False)])

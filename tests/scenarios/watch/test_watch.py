@@ -152,6 +152,7 @@ def test_overwritten_file_is_updated_or_has_failed(folder, place):
 def test_second_link_to_a_folder_adds_nothing(folder, place, tmp_path):
     draw_image(tmp_path / "elsewhere" / "e.png")
     (folder / "first").symlink_to(tmp_path / "elsewhere")
+    age(tmp_path / "elsewhere")
     options = WatchOptions(quiet_seconds=0.2, rescan_seconds=1.5)
     with watching(place, folder, watch_options=options) as log:
         (folder / "a").symlink_to(tmp_path / "elsewhere")
