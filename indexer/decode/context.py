@@ -17,6 +17,8 @@ from retrieval.embedders.pace import EmbeddingPace
 from retrieval.media.limits import DEFAULT_LIMITS, DecodeLimits
 from retrieval.types import Vectors
 
+Prepare = Callable[[Image.Image], Pixels]  # `prepare` of an embedder
+
 
 @dataclass(frozen=True)
 class DecodeContext:
@@ -37,6 +39,13 @@ class DecodeContext:
     def chunker(self) -> Chunker:
         """The chunker of the embedder's text encoder."""
         return Chunker(self.embedder)
+
+    @cached_property
+    def sendable_prepare(self) -> Prepare | None:
+        """`prepare` of the embedder if subprocesses can call it: a function of clew without the embedder."""
+        prepare = self.embedder.prepare
+        is_bound = getattr(prepare, "__self__", None) is self.embedder
+        return prepare if prepare.__module__.startswith("retrieval.") and not is_bound else None
 
     @cached_property
     def _pace(self) -> EmbeddingPace:

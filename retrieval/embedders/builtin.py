@@ -15,6 +15,7 @@ import numpy as np
 
 from retrieval.embedders.base import ModelCard, Pixels
 from retrieval.embedders.builtin_model.checksums import read_checksums, verify_file
+from retrieval.embedders.builtin_model.pixels import IMAGE_SIDE, prepare_image
 from retrieval.embedders.builtin_model.text_tower import MappedTextTower
 from retrieval.embedders.builtin_model.unigram import UnigramTokenizer
 from retrieval.errors import ModelOutdated
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 MODEL_FOLDER = Path(__file__).with_name("builtin_model")
 VERSION = 3  # of the space: models of different versions have vectors that cannot be compared
 FINGERPRINT = hashlib.sha256(f"clew builtin {VERSION}".encode()).hexdigest()
-IMAGE_SIDE, DIM, BATCH_SIZE = 256, 384, 32
+DIM, BATCH_SIZE = 384, 32
 START_TOKEN, END_TOKEN, SPACE_TOKEN = 1, 2, 3  # 0 is unknown, and the padding; 3 is the start of a word
 MAX_TOKENS = 62  # without the first and the last
 MAX_OWN_TEXTS = 8  # texts in batches, after which a session of onnxruntime is worth its start
@@ -44,17 +45,11 @@ class BuiltinEmbedder:
     min_image_side = 2 * IMAGE_SIDE
     max_tokens = MAX_TOKENS
     concurrency = 1
+    prepare = staticmethod(prepare_image)
 
     def __init__(self, folder: Path = MODEL_FOLDER) -> None:
         self.folder, self.checksums = folder, read_checksums(folder)
         self._batched_count = 0
-
-    def prepare(self, image: "Image") -> Pixels:
-        """Resize an image to (256, 256, 3), regardless of its aspect ratio."""
-        from PIL.Image import Resampling  # heavy, and text queries need no Pillow
-
-        small = image.resize((IMAGE_SIDE, IMAGE_SIDE), Resampling.BILINEAR, reducing_gap=3.0)
-        return np.asarray(small, dtype=np.uint8)
 
     def embed_images(self, images: Sequence[Pixels]) -> Vectors:
         """Embed n images of (256, 256, 3): (n, 384)."""

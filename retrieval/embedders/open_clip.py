@@ -23,8 +23,6 @@ from retrieval.system import cores, memory_limit
 from retrieval.types import Vectors
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
-
     from retrieval.embedders.torch_towers import TorchTowers
 
 MAX_TEXTS_WITHOUT_TORCH = 16  # of a call, if images are embedded on torch
@@ -45,6 +43,7 @@ class OpenClipEmbedder:
         self.name, self.fingerprint = manifest.name, manifest.fingerprint
         self.parts: Mapping[str, str] = manifest.parts
         self.arch = manifest.arch
+        self.prepare = manifest.preprocessing.apply
         self.dim, self.max_tokens = manifest.dim, manifest.frame.max_tokens
         self.min_image_side = 2 * max(manifest.preprocessing.size)
         self.choice = prepared.choice(device) or PrecisionChoice(device, "float32", {}, 1.0)
@@ -58,10 +57,6 @@ class OpenClipEmbedder:
         self._text_decision = TorchDecision(self.choice.torch_text_speedup, torch_load_seconds)
         self._load_lock = Lock()
         self._loaded_towers: TorchTowers | None = None
-
-    def prepare(self, image: "Image") -> Pixels:
-        """Resize and crop an image as open_clip does."""
-        return self.prepared.manifest.preprocessing.apply(image)
 
     def embed_images(self, images: Sequence[Pixels]) -> Vectors:
         """Embed n images of (height, width, 3): (n, dim)."""

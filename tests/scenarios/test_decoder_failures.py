@@ -141,14 +141,14 @@ def test_time_limit_grows_with_the_size_of_the_file():
 
 @pytest.mark.parametrize("name", ["photo.jpg", "photo.heic", "photo.tif"])
 def test_result_of_a_subprocess_equals_that_of_its_function(name, tmp_path):
-    from indexer.decode.images.decoder import read_contents
+    from indexer.decode.images.decoder import ImageOutput, all_pixels, read_contents
 
-    data, limits = FORMATS[name](quadrant_image()), DecodeLimits()
-    remote = call_sandboxed(read_contents, io.BytesIO(data), 64, limits, limits=limits)
-    local = read_contents(io.BytesIO(data), 64, limits)
-    assert remote.header == local.header
-    assert [frame.image.tobytes() for frame in remote.frame_set.frames] == [
-        frame.image.tobytes() for frame in local.frame_set.frames
+    data, output, limits = FORMATS[name](quadrant_image()), ImageOutput(64, all_pixels, True), DecodeLimits()
+    remote = call_sandboxed(read_contents, io.BytesIO(data), output, limits, limits=limits)
+    local = read_contents(io.BytesIO(data), output, limits)
+    assert remote.properties == local.properties
+    assert [(draft.pixels.tobytes(), draft.thumbnail) for draft in remote.drafts] == [
+        (draft.pixels.tobytes(), draft.thumbnail) for draft in local.drafts
     ]
 
 

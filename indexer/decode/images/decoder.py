@@ -1,32 +1,44 @@
 """Decode an image to segments: the image, its further frames, pages or crops, and its descriptions."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import BinaryIO, NamedTuple
 
+import numpy as np
 from PIL import Image
 
 from indexer.decode.base import DecodedFile, SegmentDraft
-from indexer.decode.context import DecodeContext
+from indexer.decode.context import DecodeContext, Prepare
 from indexer.decode.images.crops import iter_crops, panorama_boxes
-from indexer.decode.images.frames import Frame, FrameSet, extract_frames
-from indexer.decode.images.thumbnail import THUMBNAIL_SIDE
+from indexer.decode.images.frames import Frame, extract_frames
+from indexer.decode.images.thumbnail import THUMBNAIL_SIDE, make_thumbnail
 from indexer.decode.metadata.descriptions import read_descriptions
 from indexer.decode.metadata.perceptual_hash import MEASURED_SIDE
 from indexer.decode.metadata.properties import ImageHeader, image_properties
 from indexer.decode.text.chunking import PassageLimit
+from retrieval.embedders.base import Pixels
 from retrieval.media.images.loader import open_image
 from retrieval.media.images.truncated import DAMAGE_KEY
 from retrieval.media.limits import DecodeLimits
 from retrieval.media.sandboxed_calls import call_sandboxed
+from retrieval.types import MediaProperties
 
 
 class ImageContents(NamedTuple):
-    """What is read of an image file."""
+    """What is read of an image file: all that is kept of its pixels, and its metadata."""
 
-    header: ImageHeader
+    drafts: list[SegmentDraft]
+    properties: MediaProperties
     descriptions: Sequence[str]
-    frame_set: FrameSet
     note: str | None  # on the part that is missing
+
+
+class ImageOutput(NamedTuple):
+    """What is made of the pixels of an image."""
+
+    min_side: int  # pixels of each side at which it is decoded
+    prepare: Prepare
+    thumbnails: bool
 
 
 def decode(file: BinaryIO, suffix: str, context: DecodeContext) -> DecodedFile:
@@ -36,43 +48,59 @@ def decode(file: BinaryIO, suffix: str, context: DecodeContext) -> DecodedFile:
     crops of a panorama, then descriptions. The same segments result for every embedder.
     """
     min_side = max(context.embedder.min_image_side, MEASURED_SIDE)
+    output = ImageOutput(min_side, context.sendable_prepare or all_pixels, context.thumbnails)
     limits = context.limits
-    contents = call_sandboxed(read_contents, file, min_side, limits, limits=limits, stop=context.stop)
-    header, (frames, duration) = contents.header, contents.frame_set
-    first = frames[0].image
-    drafts = [_frame_draft(frame, context) for frame in frames]
-    if len(frames) == 1:
-        drafts += _crop_drafts(first, header, context)
+    contents = call_sandboxed(read_contents, file, output, limits, limits=limits, stop=context.stop)
+    drafts = contents.drafts
+    if context.sendable_prepare is None:
+        drafts = [_prepare(draft, context.embedder.prepare) for draft in drafts]
     limit = PassageLimit(context.limits)
     drafts += limit.take(draft for text in contents.descriptions for draft in context.chunker.drafts(text))
     notes = "; ".join(filter(None, (contents.note, limit.note))) or None
-    return DecodedFile(drafts, image_properties(header, first, duration), notes)
+    return DecodedFile(drafts, contents.properties, notes)
 
 
-def read_contents(file: BinaryIO, min_side: int, limits: DecodeLimits) -> ImageContents:
-    """Decode an image at the scale of `min_side`, and read its metadata; raises MediaError."""
+def read_contents(file: BinaryIO, output: ImageOutput, limits: DecodeLimits) -> ImageContents:
+    """Decode an image, and read its metadata; raises MediaError.
+
+    Its segments are made here, because its pixels take ten times as many bytes to send.
+    """
     with open_image(file, limits) as original:
         header, descriptions = ImageHeader.from_image(original), read_descriptions(original)
-        frame_set = extract_frames(original, min_side, THUMBNAIL_SIDE, limits)
-        return ImageContents(header, descriptions, frame_set, original.info.get(DAMAGE_KEY))
+        frames, duration = extract_frames(original, output.min_side, THUMBNAIL_SIDE, limits)
+        note = original.info.get(DAMAGE_KEY)
+        for frame in frames:
+            frame.image.info.clear()  # sRGB needs no color profile in a thumbnail
+        drafts = [_frame_draft(frame, output) for frame in frames]
+        if len(frames) == 1:
+            drafts += _crop_drafts(frames[0].image, header, output)
+        return ImageContents(drafts, image_properties(header, frames[0].image, duration), descriptions, note)
 
 
-def _frame_draft(frame: Frame, context: DecodeContext) -> SegmentDraft:
-    return SegmentDraft(
-        "image",
-        pixels=context.embedder.prepare(frame.image),
-        start=frame.start,
-        page=frame.page,
-        thumbnail=context.thumbnail(frame.image),
-    )
+def all_pixels(image: Image.Image) -> Pixels:
+    """Return the pixels of an RGB image, for an embedder that cannot prepare it in a subprocess."""
+    return np.asarray(image, np.uint8)
 
 
-def _crop_drafts(image: Image.Image, header: ImageHeader, context: DecodeContext) -> list[SegmentDraft]:
+def _prepare(draft: SegmentDraft, prepare: Prepare) -> SegmentDraft:
+    """Return a segment with `all_pixels` of its image prepared for the embedder."""
+    assert draft.pixels is not None
+    return replace(draft, pixels=prepare(Image.fromarray(draft.pixels)))
+
+
+def _frame_draft(frame: Frame, output: ImageOutput) -> SegmentDraft:
+    return replace(_draft(frame.image, output), start=frame.start, page=frame.page)
+
+
+def _crop_drafts(image: Image.Image, header: ImageHeader, output: ImageOutput) -> list[SegmentDraft]:
     """Return segments for the crops of a panorama, which loses its detail when scaled to a square."""
     size = header.width, header.height
     return [
-        SegmentDraft(
-            "image", pixels=context.embedder.prepare(crop), box=box, thumbnail=context.thumbnail(crop)
-        )
+        replace(_draft(crop, output), box=box)
         for box, crop in iter_crops(image, panorama_boxes(*size), *size)
     ]
+
+
+def _draft(image: Image.Image, output: ImageOutput) -> SegmentDraft:
+    thumbnail = make_thumbnail(image) if output.thumbnails else None
+    return SegmentDraft("image", pixels=output.prepare(image), thumbnail=thumbnail)

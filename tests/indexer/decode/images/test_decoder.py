@@ -1,0 +1,87 @@
+"""Segments of images are made in the subprocess that decodes them, as they would be made here."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image, ImageCms
+
+from indexer.decode.context import DecodeContext
+from indexer.decode.images.crops import crop_box
+from indexer.decode.images.decoder import decode
+from indexer.decode.images.frames import extract_frames
+from indexer.decode.images.thumbnail import THUMBNAIL_SIDE, make_thumbnail
+from indexer.decode.metadata.properties import ImageHeader, image_properties
+from retrieval.embedders.builtin import BuiltinEmbedder
+from retrieval.media.images.loader import open_image
+from retrieval.media.sandbox import SandboxedProcess
+from tests.support.image_files import BLUE, GREEN, RED, encode_image, solid_image
+
+
+def noise(width: int, height: int) -> Image.Image:
+    """Return an image in which every change of a pixel counts."""
+    small = np.random.default_rng(5).integers(0, 256, (height // 8, width // 8, 3), np.uint8)
+    return Image.fromarray(small).resize((width, height))
+
+
+def turned() -> Image.Exif:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    return exif
+
+
+SRGB_PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+FILES = {
+    "photo": encode_image(noise(1600, 1200), "JPEG", exif=turned(), icc_profile=SRGB_PROFILE),
+    "small": encode_image(noise(104, 80), "PNG"),
+    "panorama": encode_image(noise(2400, 400), "JPEG"),
+    "animation": encode_image(
+        solid_image(RED), "GIF", save_all=True, append_images=map(solid_image, (GREEN, BLUE))
+    ),
+    "pages": encode_image(noise(800, 600), "TIFF", save_all=True, append_images=[noise(640, 480)]),
+    "truncated": encode_image(noise(800, 600), "JPEG")[:-9_000],
+}
+
+
+class MethodEmbedder(BuiltinEmbedder):
+    """An embedder that prepares images by a method, which only its own process has."""
+
+    def prepare(self, image):
+        return BuiltinEmbedder.prepare(image)
+
+
+@pytest.mark.parametrize("embedder", [BuiltinEmbedder(), MethodEmbedder()], ids=["function", "method"])
+@pytest.mark.parametrize("name", FILES)
+def test_segments_equal_those_made_of_the_decoded_pixels(name, embedder):
+    context = DecodeContext(embedder)
+    decoded = decode(io.BytesIO(FILES[name]), "", context)
+    with open_image(io.BytesIO(FILES[name])) as original:
+        header = ImageHeader.from_image(original)
+        frames, duration = extract_frames(original, embedder.min_image_side, THUMBNAIL_SIDE)
+    images = [Image.frombytes("RGB", frame.image.size, frame.image.tobytes()) for frame in frames]
+    assert decoded.properties == image_properties(header, images[0], duration)
+    boxes = [draft.box for draft in decoded.drafts if draft.box is not None]
+    assert len(boxes) == (8 if name == "panorama" else 0)
+    images += [crop_box(images[0], box, header.width, header.height) for box in boxes]
+    assert len(images) == len(decoded.drafts)
+    for draft, image in zip(decoded.drafts, images, strict=True):
+        np.testing.assert_array_equal(draft.pixels, BuiltinEmbedder.prepare(image))
+        assert draft.thumbnail == make_thumbnail(image)
+    assert [(draft.start, draft.page) for draft in decoded.drafts[: len(frames)]] == [
+        (frame.start, frame.page) for frame in frames
+    ]
+
+
+def test_subprocess_sends_the_input_of_the_model_instead_of_the_pixels(monkeypatch):
+    sizes, receive = [], SandboxedProcess.receive
+
+    def counted(process):
+        answer, data = receive(process)
+        sizes.append(len(data))
+        return answer, data
+
+    monkeypatch.setattr(SandboxedProcess, "receive", counted)
+    decode(io.BytesIO(FILES["photo"]), "", DecodeContext(BuiltinEmbedder()))
+    assert sum(sizes) < 256 * 256 * 3 + 100_000
+    decode(io.BytesIO(FILES["photo"]), "", DecodeContext(MethodEmbedder(), thumbnails=False))
+    assert sizes[-1] > 800 * 600 * 3
