@@ -6,7 +6,7 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -30,6 +30,7 @@ MODEL_FOLDER = Path(__file__).with_name("builtin_model")
 VERSION = 3  # of the space: models of different versions have vectors that cannot be compared
 FINGERPRINT = hashlib.sha256(f"clew builtin {VERSION}".encode()).hexdigest()
 DIM, BATCH_SIZE = 384, 32
+IMAGE_BATCH_SIZE = 8  # larger batches take more time per image and more memory
 START_TOKEN, END_TOKEN, SPACE_TOKEN = 1, 2, 3  # 0 is unknown, and the padding; 3 is the start of a word
 MAX_TOKENS = 62  # without the first and the last
 MAX_OWN_TEXTS = 8  # texts in batches, after which a session of onnxruntime is worth its start
@@ -53,11 +54,19 @@ class BuiltinEmbedder:
 
     def embed_images(self, images: Sequence[Pixels]) -> Vectors:
         """Embed n images of (256, 256, 3): (n, 384)."""
-        rows = [
-            self._image_session.run(None, {"image": np.stack(images[at : at + BATCH_SIZE])})[0]
-            for at in range(0, len(images), BATCH_SIZE)
-        ]
-        return np.concatenate(rows) if rows else np.empty((0, DIM), np.float32)
+        if not len(images):
+            return np.empty((0, DIM), np.float32)
+        from concurrent.futures import ThreadPoolExecutor  # late: a text query needs no threads
+
+        if len(images) < cores():
+            return _embed_pixels(self._multi_thread_session, images)
+        rounds = -(-len(images) // (IMAGE_BATCH_SIZE * cores()))  # each core computes one batch per round
+        size = -(-len(images) // (rounds * cores()))
+        batches = [images[at : at + size] for at in range(0, len(images), size)]
+        with ThreadPoolExecutor(cores()) as threads:
+            return np.concatenate(
+                list(threads.map(partial(_embed_pixels, self._single_thread_session), batches))
+            )
 
     def embed_texts(self, texts: Sequence[str]) -> Vectors:
         """Embed n texts: (n, 384), zeros if no token is known; raises ValueError if a text has no tokens."""
@@ -94,12 +103,18 @@ class BuiltinEmbedder:
         return self._tokenizer.unfamiliarity(text)
 
     @cached_property
-    def _image_session(self) -> "InferenceSession":
-        return self._session("image.onnx")
+    def _multi_thread_session(self) -> "InferenceSession":
+        """Return a session in which all cores compute one image, for a single query."""
+        return self._session("image.onnx", cores())
+
+    @cached_property
+    def _single_thread_session(self) -> "InferenceSession":
+        """Return a session in which each core computes its own batches, which takes 20 % less time."""
+        return self._session("image.onnx", 1)
 
     @cached_property
     def _text_session(self) -> "InferenceSession":
-        return self._session("text.onnx")
+        return self._session("text.onnx", cores())
 
     @cached_property
     def _text_tower(self) -> MappedTextTower:
@@ -110,7 +125,7 @@ class BuiltinEmbedder:
         tables = [self._verified(name) for name in self.checksums if name.startswith("tokenizer/")]
         return UnigramTokenizer(tables[0].parent)
 
-    def _session(self, name: str) -> "InferenceSession":
+    def _session(self, name: str, threads: int) -> "InferenceSession":
         """Load a tower whose idle threads do not spin, because decoding needs the cores."""
         import onnxruntime
 
@@ -119,7 +134,7 @@ class BuiltinEmbedder:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         if name == "text.onnx":  # its weights have 8 bits, but its arithmetic is that of `MappedTextTower`
             options.add_session_config_entry("session.disable_quant_qdq", "1")
-        options.intra_op_num_threads = cores()
+        options.intra_op_num_threads = threads
         file = self._verified(name)
         return onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
 
@@ -167,6 +182,10 @@ class OutdatedEmbedder:
     def unfamiliarity(self, text: str) -> float:
         """Return 0: the version is at fault, not the text."""
         return 0.0
+
+
+def _embed_pixels(session: "InferenceSession", images: Sequence[Pixels]) -> Vectors:
+    return np.asarray(session.run(None, {"image": np.stack(images)})[0], np.float32)
 
 
 def _is_known(ids: Sequence[int]) -> bool:
