@@ -2,14 +2,15 @@
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from threading import Event
 from typing import BinaryIO
 
+import numpy as np
 from PIL import Image
 
-from indexer.decode.base import DecodedFile
+from indexer.decode.base import DecodedFile, SegmentDraft
 from indexer.decode.images.thumbnail import make_thumbnail
 from indexer.decode.text.chunking import Chunker
 from retrieval.embedders.base import Embedder, Pixels
@@ -18,6 +19,11 @@ from retrieval.media.limits import DEFAULT_LIMITS, DecodeLimits
 from retrieval.types import Vectors
 
 Prepare = Callable[[Image.Image], Pixels]  # `prepare` of an embedder
+
+
+def all_pixels(image: Image.Image) -> Pixels:
+    """Return the pixels of an RGB image, (height, width, 3)."""
+    return np.asarray(image, np.uint8)
 
 
 @dataclass(frozen=True)
@@ -40,12 +46,27 @@ class DecodeContext:
         """The chunker of the embedder's text encoder."""
         return Chunker(self.embedder)
 
+    @property
+    def remote_prepare(self) -> Prepare:
+        """`prepare` of the embedder, or `all_pixels` if a subprocess cannot have it without the embedder."""
+        return self.embedder.prepare if self._is_prepared_remotely else all_pixels
+
+    def prepare_received(self, drafts: Sequence[SegmentDraft]) -> list[SegmentDraft]:
+        """Return image segments from a subprocess that has called `remote_prepare`, ready to be embedded."""
+        if self._is_prepared_remotely:
+            return list(drafts)
+        return [
+            replace(draft, pixels=self.embedder.prepare(Image.fromarray(draft.pixels)))
+            for draft in drafts
+            if draft.pixels is not None
+        ]
+
     @cached_property
-    def sendable_prepare(self) -> Prepare | None:
-        """`prepare` of the embedder if subprocesses can call it: a function of clew without the embedder."""
+    def _is_prepared_remotely(self) -> bool:
+        """True if `prepare` is a function of clew, or a method of a small record of clew."""
         prepare = self.embedder.prepare
         is_bound = getattr(prepare, "__self__", None) is self.embedder
-        return prepare if prepare.__module__.startswith("retrieval.") and not is_bound else None
+        return prepare.__module__.startswith("retrieval.") and not is_bound
 
     @cached_property
     def _pace(self) -> EmbeddingPace:

@@ -5,10 +5,8 @@ from math import ceil
 from threading import Event
 from typing import BinaryIO
 
-from PIL.Image import Image
-
 from indexer.decode.base import SegmentDraft
-from indexer.decode.context import DecodeContext
+from indexer.decode.context import DecodeContext, Prepare
 from indexer.decode.images.crops import TILE_SIDE_SHARE, iter_crops, tile_boxes
 from indexer.decode.metadata.properties import ImageHeader
 from indexer.decode.reader import open_unchanged
@@ -80,27 +78,27 @@ def redecode_tiles(
 
     They are cut from a larger image than the one that is embedded, so that each has its full resolution.
     """
-    embedder, limits = context.embedder, context.limits
+    limits = context.limits
     try:
         with open_unchanged(digest, path, opener, limits, context.stop) as file:
             if file is None:
                 return None
-            min_side = ceil(embedder.min_image_side / TILE_SIDE_SHARE)
-            size, image = call_sandboxed(
-                read_upright, file, min_side, limits, limits=limits, stop=context.stop
-            )
+            min_side = ceil(context.embedder.min_image_side / TILE_SIDE_SHARE)
+            arguments = (min_side, context.remote_prepare, limits)
+            tiles = call_sandboxed(read_tiles, file, *arguments, limits=limits, stop=context.stop)
     except MediaError:  # not an image, whatever its suffix
         return []
     except (OSError, ClewError):
         return None
-    return [
-        SegmentDraft("image", pixels=embedder.prepare(tile), box=box)
-        for box, tile in iter_crops(image, tile_boxes(*size), *size)
-    ]
+    return context.prepare_received(tiles)
 
 
-def read_upright(file: BinaryIO, min_side: int, limits: DecodeLimits) -> tuple[tuple[int, int], Image]:
-    """Return the size of an upright image, and its pixels at the scale of `min_side`; raises MediaError."""
+def read_tiles(file: BinaryIO, min_side: int, prepare: Prepare, limits: DecodeLimits) -> list[SegmentDraft]:
+    """Return the tiles of an upright image that is decoded at the scale of `min_side`; raises MediaError."""
     with open_image(file, limits) as original:
         header = ImageHeader.from_image(original)
-        return (header.width, header.height), decode_image(original, limits, min_side=min_side)
+        image, size = decode_image(original, limits, min_side=min_side), (header.width, header.height)
+        return [
+            SegmentDraft("image", pixels=prepare(tile), box=box)
+            for box, tile in iter_crops(image, tile_boxes(*size), *size)
+        ]

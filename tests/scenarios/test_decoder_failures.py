@@ -141,7 +141,8 @@ def test_time_limit_grows_with_the_size_of_the_file():
 
 @pytest.mark.parametrize("name", ["photo.jpg", "photo.heic", "photo.tif"])
 def test_result_of_a_subprocess_equals_that_of_its_function(name, tmp_path):
-    from indexer.decode.images.decoder import ImageOutput, all_pixels, read_contents
+    from indexer.decode.context import all_pixels
+    from indexer.decode.images.decoder import ImageOutput, read_contents
 
     data, output, limits = FORMATS[name](quadrant_image()), ImageOutput(64, all_pixels, True), DecodeLimits()
     remote = call_sandboxed(read_contents, io.BytesIO(data), output, limits, limits=limits)

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import BinaryIO, NamedTuple
 
-import numpy as np
 from PIL import Image
 
 from indexer.decode.base import DecodedFile, SegmentDraft
@@ -16,7 +15,6 @@ from indexer.decode.metadata.descriptions import read_descriptions
 from indexer.decode.metadata.perceptual_hash import MEASURED_SIDE
 from indexer.decode.metadata.properties import ImageHeader, image_properties
 from indexer.decode.text.chunking import PassageLimit
-from retrieval.embedders.base import Pixels
 from retrieval.media.images.loader import open_image
 from retrieval.media.images.truncated import DAMAGE_KEY
 from retrieval.media.limits import DecodeLimits
@@ -48,12 +46,9 @@ def decode(file: BinaryIO, suffix: str, context: DecodeContext) -> DecodedFile:
     crops of a panorama, then descriptions. The same segments result for every embedder.
     """
     min_side = max(context.embedder.min_image_side, MEASURED_SIDE)
-    output = ImageOutput(min_side, context.sendable_prepare or all_pixels, context.thumbnails)
-    limits = context.limits
+    output, limits = ImageOutput(min_side, context.remote_prepare, context.thumbnails), context.limits
     contents = call_sandboxed(read_contents, file, output, limits, limits=limits, stop=context.stop)
-    drafts = contents.drafts
-    if context.sendable_prepare is None:
-        drafts = [_prepare(draft, context.embedder.prepare) for draft in drafts]
+    drafts = context.prepare_received(contents.drafts)
     limit = PassageLimit(context.limits)
     drafts += limit.take(draft for text in contents.descriptions for draft in context.chunker.drafts(text))
     notes = "; ".join(filter(None, (contents.note, limit.note))) or None
@@ -75,17 +70,6 @@ def read_contents(file: BinaryIO, output: ImageOutput, limits: DecodeLimits) -> 
         if len(frames) == 1:
             drafts += _crop_drafts(frames[0].image, header, output)
         return ImageContents(drafts, image_properties(header, frames[0].image, duration), descriptions, note)
-
-
-def all_pixels(image: Image.Image) -> Pixels:
-    """Return the pixels of an RGB image, for an embedder that cannot prepare it in a subprocess."""
-    return np.asarray(image, np.uint8)
-
-
-def _prepare(draft: SegmentDraft, prepare: Prepare) -> SegmentDraft:
-    """Return a segment with `all_pixels` of its image prepared for the embedder."""
-    assert draft.pixels is not None
-    return replace(draft, pixels=prepare(Image.fromarray(draft.pixels)))
 
 
 def _frame_draft(frame: Frame, output: ImageOutput) -> SegmentDraft:
