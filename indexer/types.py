@@ -49,15 +49,13 @@ class BatchLimits:
 DEFAULT_BATCH_LIMITS = BatchLimits()
 
 
-def mtime_nanoseconds(status: os.stat_result) -> int:
-    """Return the modification time, limited to the 64-bit integers of SQLite (the year 2262)."""
-    return _limit(status.st_mtime_ns)
+def file_times(status: os.stat_result) -> tuple[int, int]:
+    """Return the times of the last change of a file's content, and of its content or status.
 
-
-def ctime_nanoseconds(status: os.stat_result) -> int:
-    """Return the time of the last change of content or status, limited as the modification time."""
-    return _limit(status.st_ctime_ns)
-
-
-def _limit(time: int) -> int:
-    return time if -(2**63) <= time < 2**63 else 2**63 - 1
+    They are in nanoseconds, and limited to the 64-bit integers of SQLite (the year 2262).
+    """
+    mtime, ctime = status.st_mtime_ns, status.st_ctime_ns
+    return (
+        mtime if -(2**63) <= mtime < 2**63 else 2**63 - 1,
+        ctime if -(2**63) <= ctime < 2**63 else 2**63 - 1,
+    )

@@ -19,7 +19,7 @@ from indexer.decode.context import DecodeContext, Decoder
 from indexer.decode.metadata.local_time import to_local_time
 from indexer.decode.signatures import DECODER_NOUNS, HEAD_BYTES, fallback_decoders, mismatch_reason
 from indexer.decode.text.latin_encodings import language_in_name
-from indexer.types import FileEntry, ctime_nanoseconds, mtime_nanoseconds
+from indexer.types import FileEntry, file_times
 from retrieval.errors import ExtraMissing, MediaError
 from retrieval.media.archives.archive import Opener, open_path
 from retrieval.media.limits import DEFAULT_LIMITS, DecodeLimits
@@ -92,9 +92,8 @@ def read_file(
         for _ in range(3):
             with open_regular_file(os.path.join(root, entry.path)) as file:
                 before = os.fstat(file.fileno())
-                entry = entry._replace(
-                    size=before.st_size, mtime=mtime_nanoseconds(before), ctime=ctime_nanoseconds(before)
-                )
+                mtime, ctime = file_times(before)
+                entry = entry._replace(size=before.st_size, mtime=mtime, ctime=ctime)
                 result = _read_open_file(file, entry, context, is_known)
                 after = os.fstat(file.fileno())
             if _size_and_times(before) == _size_and_times(after):

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from indexer.decode.base import SegmentDraft
 from indexer.decode.context import DecodeContext
-from indexer.decode.metadata.properties import METADATA_VERSION
 from indexer.decode.reader import redecode
+from indexer.decode.versions import METADATA_VERSION
 from indexer.enrich.base import AnalyzedLibrary
 from indexer.enrich.content_pass import (
     ContentPass,

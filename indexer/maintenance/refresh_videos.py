@@ -7,7 +7,8 @@ from typing import NamedTuple
 from indexer.decode.base import DecodedFile, SegmentDraft
 from indexer.decode.context import DecodeContext
 from indexer.decode.reader import localize, modified_seconds, open_unchanged, redecode
-from indexer.decode.video.correction import VIDEO_VERSION, VideoCorrection, find_correction
+from indexer.decode.versions import VIDEO_VERSION
+from indexer.decode.video.correction import VideoCorrection, find_correction
 from indexer.enrich.base import AnalyzedLibrary
 from indexer.enrich.content_pass import (
     ContentPass,

@@ -3,9 +3,10 @@
 backfill       Add what earlier runs left out, because files were offline or the version was older.
 forget         Public API: remove folders or spaces from a library.
 index          Public API: index a folder or update a library.
+new_files      Read, embed and write the new files of a scan.
 notes          Notes of an indexing run on exclude patterns, partly read files and links.
 options        Options of an indexing run.
-pipeline       Index folders: scan, read ahead, embed, write and build indexes.
+pipeline       Index folders: scan, index new files, set the states of known ones and build indexes.
 reconcile      Set the states of known files after a scan: present, moved, offline or gone.
 report         Counts and notes of an indexing run.
 saved_options  Save the options of an indexing run in the settings of the library.

@@ -1,6 +1,6 @@
 """Compare the files on disk with the catalog by merging two streams in path order."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
@@ -20,7 +20,7 @@ class UnchangedArchive(NamedTuple):
 
 
 class CatalogFile(NamedTuple):
-    """A file as stored in the catalog."""
+    """A file as stored in the catalog: its id, the fields of a FileEntry, and its state."""
 
     id: int
     path: bytes
@@ -28,11 +28,14 @@ class CatalogFile(NamedTuple):
     mtime: int
     decoder: str
     sidecar_of: bytes | None
+    ctime: int | None  # unknown in a library of an earlier version
     state: str
     failed: bool
     retry: bool = False
     partial: bool = False  # a part of it could not be read
-    ctime: int | None = None  # unknown in a library of an earlier version
+
+
+_READ = ("present", False, False, False)  # the last fields of a CatalogFile that was read without errors
 
 
 @dataclass(slots=True)
@@ -62,7 +65,7 @@ class Changes:
 
 
 def compare(
-    entries: Iterator[FileEntry | UnchangedArchive],
+    entries: Iterable[FileEntry | UnchangedArchive],
     catalog_files: Callable[[bytes], Iterator[CatalogFile]],
     unchecked: UncheckedPaths,
     reread: Reread = "none",
@@ -73,30 +76,34 @@ def compare(
     unchanged archive are skipped by it. `unchecked` is filled while `entries` is consumed. Files to
     `reread` count as changed.
     """
-    changes = Changes()
+    changes, unchanged = Changes(), 0
     known = catalog_files(b"")
-    new, old = next(entries, None), next(known, None)
-    while new is not None or old is not None:
-        if old is None or (new is not None and new.path < old.path):
-            assert new is not None
-            if isinstance(new, FileEntry):
-                changes.new_or_changed.append(new)
-            else:
-                _count_archive(new, changes)
-                if old is not None and old.path.startswith(new.path):
-                    known = catalog_files(new.path)
-                    old = next(known, None)
-            new = next(entries, None)
-        elif new is None or old.path < new.path:
-            if old.state != "gone":
-                changes.known_count += 1
-                changes.missing.append(old)
+    old = next(known, None)
+    for new in entries:
+        # Nearly all files take this branch, so it compares slices of tuples instead of fields.
+        if old is not None and old[1:7] == new and old[7:] == _READ and reread != "all":
+            unchanged += 1
             old = next(known, None)
+            continue
+        while old is not None and old.path < new.path:
+            _add_missing(old, changes)
+            old = next(known, None)
+        if not isinstance(new, FileEntry):
+            _count_archive(new, changes)
+            if old is not None and old.path.startswith(new.path):
+                known = catalog_files(new.path)
+                old = next(known, None)
+        elif old is None or old.path != new.path:
+            changes.new_or_changed.append(new)
         else:
-            assert isinstance(new, FileEntry)  # the path of an archive ends with a slash
             changes.known_count += old.state != "gone"
             _compare_entry(new, old, changes, reread)
-            new, old = next(entries, None), next(known, None)
+            old = next(known, None)
+    while old is not None:
+        _add_missing(old, changes)
+        old = next(known, None)
+    changes.unchanged += unchanged
+    changes.known_count += unchanged
     _separate_unreadable(changes, unchecked)
     return changes
 
@@ -104,7 +111,7 @@ def compare(
 def _compare_entry(new: FileEntry, old: CatalogFile, changes: Changes, reread: Reread) -> None:
     """Add a file that is both on disk and in the catalog."""
     if (
-        new[1:5] != old[2:6]
+        new[:5] != old[1:6]
         or old.retry
         or reread == "all"
         or (reread == "failed" and (old.failed or old.partial))
@@ -117,6 +124,12 @@ def _compare_entry(new: FileEntry, old: CatalogFile, changes: Changes, reread: R
         _add_unchanged(old, changes)
     else:
         changes.touched.append((new, old))
+
+
+def _add_missing(old: CatalogFile, changes: Changes) -> None:
+    if old.state != "gone":
+        changes.known_count += 1
+        changes.missing.append(old)
 
 
 def _add_unchanged(old: CatalogFile, changes: Changes) -> None:

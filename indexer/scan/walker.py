@@ -4,12 +4,12 @@ import errno
 import os
 import stat
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from operator import itemgetter
 from typing import NamedTuple
 
-from indexer.decode.registry import describes_other_files
 from indexer.decode.text.caption_rows import HEADER_BYTES, has_captions
 from indexer.decode.text.records import TABLE_SUFFIXES
 from indexer.scan.diff import UnchangedArchive, UncheckedPaths
@@ -18,8 +18,13 @@ from indexer.scan.mounts import Mount, is_mount, mount_points
 from indexer.scan.rules import IGNORED_FOLDERS, ExcludePatterns, ScanOptions
 from indexer.scan.sidecars import assign_decoders, name_stem
 from indexer.scan.targets import ScanTarget
-from indexer.types import FileEntry, ctime_nanoseconds, mtime_nanoseconds
-from retrieval.catalog.schema import CATALOG_FILE, INDEX_FOLDER, LIBRARY_FILE_NAMES
+from indexer.types import FileEntry, file_times
+from retrieval.catalog.schema import (
+    CATALOG_FILE,
+    DECODERS_OF_OTHER_FILES,
+    INDEX_FOLDER,
+    LIBRARY_FILE_NAMES,
+)
 from retrieval.errors import MediaError
 from retrieval.media.archives.archive import archive_suffix
 from retrieval.media.regular_file import open_regular_file
@@ -45,7 +50,7 @@ class Folder(NamedTuple):
     parent_device: int = -1
 
 
-ListArchive = Callable[[Archive], Iterable[FileEntry | UnchangedArchive]]
+ListArchive = Callable[[Archive], Sequence[FileEntry | UnchangedArchive]]
 
 
 @dataclass(slots=True)
@@ -69,6 +74,13 @@ def walk(
     paths. Nested roots are skipped. `list_archive` returns the files of an archive, which is walked as a
     folder; without it archives are skipped.
     """
+    return chain.from_iterable(walk_runs(target, issues, list_archive))
+
+
+def walk_runs(
+    target: ScanTarget, issues: ScanIssues, list_archive: ListArchive | None = None
+) -> Iterator[Sequence[FileEntry | UnchangedArchive]]:
+    """Yield the files of `walk` in runs: those of a folder or an archive that follow each other."""
     root = target.root_path
     excluded = ExcludePatterns(target.options.exclude, issues.used_patterns)
     real_root, links = os.path.realpath(root), FollowedLinks(target)
@@ -76,16 +88,16 @@ def walk(
     points = mount_points() if target.recursive else frozenset()
     issues.is_behind_other_link = not links.follows_parents()
     start = [] if issues.is_behind_other_link else [Folder(target.subpath, False)]
-    stack: list[Iterator[FileEntry | Archive | Folder]] = [iter(start)]
+    stack: list[Iterator[list[FileEntry] | Archive | Folder]] = [iter(start)]
     while stack:
         step = next(stack[-1], None)
         if step is None:
             stack.pop()
-        elif isinstance(step, FileEntry):
+        elif isinstance(step, list):
             yield step
         elif isinstance(step, Archive):
             try:
-                yield from () if list_archive is None else list_archive(step)
+                yield () if list_archive is None else list_archive(step)
             except OSError:
                 issues.unreadable.append(step.path)
         else:
@@ -97,7 +109,7 @@ def walk(
                 if is_link or device != parent_device or os.path.join(real_root, folder) in points:
                     is_link = os.path.islink(os.path.join(root, folder)) if folder else False
                     issues.mounts += [Mount(folder, is_link)] * is_mount(os.path.join(root, folder), points)
-                stack.append(iter(_list_folder(target, folder, device, excluded, issues)))
+                stack.append(_join_files(_list_folder(target, folder, device, excluded, issues)))
 
 
 def list_files(folder: bytes, subpath: bytes = b"") -> Iterator[FileEntry]:
@@ -148,6 +160,23 @@ def _list_folder(
     return [row for _, row in rows]
 
 
+def _join_files(
+    rows: Iterable[FileEntry | Archive | Folder],
+) -> Iterator[list[FileEntry] | Archive | Folder]:
+    """Yield files that follow each other as one list, and all else as it is."""
+    files: list[FileEntry] = []
+    for row in rows:
+        if isinstance(row, FileEntry):
+            files.append(row)
+            continue
+        if files:
+            yield files
+            files = []
+        yield row
+    if files:
+        yield files
+
+
 def _file_entries(
     prefix: bytes, entries: dict[bytes, os.DirEntry[bytes]], options: ScanOptions, issues: ScanIssues
 ) -> Iterator[tuple[bytes, FileEntry | Archive]]:
@@ -155,12 +184,13 @@ def _file_entries(
     decoders = assign_decoders(list(entries))
     for name, entry in entries.items():
         decoder, sidecar_of = decoders.get(name, ("", None))
-        archive = None if decoder else archive_suffix(name)
-        is_archive = options.archives and archive is not None
-        if not decoder and not is_archive:
-            issues.dangling_links += [prefix + name] * _is_dangling(entry)  # perhaps to a folder on a drive
-            issues.skipped[archive or _suffix(name) or "no suffix"] += 1
-            continue
+        if not decoder:
+            archive = archive_suffix(name)
+            if archive is None or not options.archives:
+                # It may lead to a folder on a drive that is disconnected.
+                issues.dangling_links += [prefix + name] * _is_dangling(entry)
+                issues.skipped[archive or _suffix(name) or "no suffix"] += 1
+                continue
         try:
             status = entry.stat()
         except OSError as error:
@@ -169,17 +199,17 @@ def _file_entries(
             continue
         if not stat.S_ISREG(status.st_mode):
             continue
-        mtime, ctime = mtime_nanoseconds(status), ctime_nanoseconds(status)
-        if is_archive:
+        mtime, ctime = file_times(status)
+        if not decoder:
             yield name + b"/", Archive(prefix + name, status.st_size, mtime, ctime)
-        else:
-            if describes_other_files(decoder) and not _is_caption_table(entry.path):
-                if _suffix(name) not in TABLE_SUFFIXES:
-                    issues.skipped[_suffix(name)] += 1
-                    continue
-                decoder = "text"
-            sidecar_path = None if sidecar_of is None else prefix + sidecar_of
-            yield name, FileEntry(prefix + name, status.st_size, mtime, decoder, sidecar_path, ctime)
+            continue
+        if decoder in DECODERS_OF_OTHER_FILES and not _is_caption_table(entry.path):
+            if _suffix(name) not in TABLE_SUFFIXES:
+                issues.skipped[_suffix(name)] += 1
+                continue
+            decoder = "text"
+        sidecar_path = None if sidecar_of is None else prefix + sidecar_of
+        yield name, FileEntry(prefix + name, status.st_size, mtime, decoder, sidecar_path, ctime)
 
 
 def _is_dangling(entry: os.DirEntry[bytes]) -> bool:

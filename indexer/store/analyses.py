@@ -6,10 +6,12 @@ The segments that an analysis finds are appended to complete contents.
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from indexer.decode.base import SegmentDraft
 from retrieval.catalog.schema import vectors_table
+
+if TYPE_CHECKING:
+    from indexer.decode.base import SegmentDraft
 
 Analysis = Literal["ocr", "speech", "sounds", "tiles", "metadata", "scenes"]
 
@@ -35,7 +37,7 @@ class PartialResult:
     """The segments that were found in a part of a content."""
 
     content: int
-    drafts: Sequence[SegmentDraft]
+    drafts: "Sequence[SegmentDraft]"
     progress: float | None  # seconds or pages up to the end of this part; None completes the content
 
 

@@ -14,8 +14,8 @@ from indexer.scan.diff import CatalogFile, Reread, UnchangedArchive
 from indexer.scan.rules import ScanOptions, inclusion_filter
 from indexer.scan.sidecars import assign_archive_decoders
 from indexer.scan.targets import ScanTarget, path_range
-from indexer.scan.walker import Archive, ScanIssues, walk
-from indexer.types import FileEntry, ctime_nanoseconds, mtime_nanoseconds
+from indexer.scan.walker import Archive, ScanIssues, walk_runs
+from indexer.types import FileEntry, file_times
 from retrieval.formatting import pluralize
 from retrieval.media.archives.archive import is_archive, list_archive
 from retrieval.media.archives.member import Member
@@ -74,14 +74,14 @@ class ArchiveScan:
         """Return how many of the opened archives could not be read completely."""
         return sum(opened.error is not None for opened in self._opened)
 
-    def walk(self, issues: ScanIssues) -> Iterator[FileEntry | UnchangedArchive]:
-        """Walk the target; at the end, delete the rows of archives that are missing or were opened.
+    def walk(self, issues: ScanIssues) -> Iterator[Sequence[FileEntry | UnchangedArchive]]:
+        """Yield runs of files (`walk_runs`); at the end, delete the rows of missing and of opened archives.
 
         A target that is not recursive includes no archives. A target that was deleted has no files.
         """
         self._issues = issues
         if os.path.isdir(self.target.folder):
-            yield from walk(self.target, issues, self._list if self.target.recursive else None)
+            yield from walk_runs(self.target, issues, self._list if self.target.recursive else None)
         changed = [(self.target.root_id, path) for path in self._known if path not in self._unchanged]
         if changed or self._new_ctimes:
             with self.db.atomic():
@@ -219,5 +219,4 @@ def _is_unchanged(path: bytes, archive: Archive) -> bool:
         status = os.stat(path)
     except OSError:
         return False
-    times = mtime_nanoseconds(status), ctime_nanoseconds(status)
-    return (status.st_size, *times) == archive[1:]
+    return (status.st_size, *file_times(status)) == archive[1:]

@@ -4,16 +4,18 @@ import json
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import numpy as np
 import sqlite_utils
 
-from indexer.decode.base import DecodedFile
-from indexer.decode.metadata.properties import METADATA_VERSION
-from indexer.decode.video.correction import VIDEO_VERSION
+from indexer.decode.versions import METADATA_VERSION, VIDEO_VERSION
 from indexer.store.analyses import set_progress
 from retrieval.catalog.schema import vectors_table
 from retrieval.types import MediaProperties, Vectors
+
+if TYPE_CHECKING:
+    from indexer.decode.base import DecodedFile
 
 MAX_DIFFERENCE = 0.002  # of the elements of a vector that is stored in 16 bits
 METADATA_DECODERS = ("picture", "caption")  # whose contents are decoded again when the version changes
@@ -40,7 +42,7 @@ class Contents:
         """Return True unless a content was purged."""
         return self.db.execute("SELECT 1 FROM contents WHERE id = ?", (content,)).fetchone() is not None
 
-    def is_same(self, content: int, decoded: DecodedFile, space_id: int, first_vectors: Vectors) -> bool:
+    def is_same(self, content: int, decoded: "DecodedFile", space_id: int, first_vectors: Vectors) -> bool:
         """Return True if what is stored of a content is a decoded file: note, segments and first vectors."""
         execute = self.db.conn.execute
         query = """SELECT kind, text, start, "end", page, box, caption_target FROM segments

@@ -8,11 +8,10 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import sqlite_utils
 
-from indexer.decode.reader import ReadResult
 from indexer.scan.diff import CatalogFile
 from indexer.scan.pattern_paths import merge_patterns, patterns_below
 from indexer.scan.rules import ScanOptions, is_included
@@ -22,8 +21,11 @@ from indexer.store.contents import update_capture_time
 from retrieval.errors import LibraryError
 from retrieval.formatting import printable
 
-_CATALOG_FILES = """SELECT id, path, size, mtime, decoder, sidecar_of, state, error IS NOT NULL, retry,
-                   content IN (SELECT id FROM contents WHERE note IS NOT NULL), ctime
+if TYPE_CHECKING:
+    from indexer.decode.reader import ReadResult
+
+_CATALOG_FILES = """SELECT id, path, size, mtime, decoder, sidecar_of, ctime, state, error IS NOT NULL, retry,
+                   content IN (SELECT id FROM contents WHERE note IS NOT NULL)
               FROM files WHERE root = ?"""
 
 
@@ -213,7 +215,7 @@ class Roots:
             with self.db.atomic():
                 self.db.conn.executemany("UPDATE files SET ctime = ? WHERE id = ?", ctimes)
 
-    def write_file(self, root: int, read_result: ReadResult, content: int | None) -> tuple[int, str]:
+    def write_file(self, root: int, read_result: "ReadResult", content: int | None) -> tuple[int, str]:
         """Insert or update the row of a file, within a transaction; return its id and what has changed.
 
         That is "added", "updated", or "unchanged" if size, time and content are those that were stored. A

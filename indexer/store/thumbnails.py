@@ -4,13 +4,15 @@ import sqlite3
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from indexer.decode.base import SegmentDraft
 from retrieval.catalog.reader import Catalog
 from retrieval.catalog.schema import CATALOG_FILE, THUMBNAILS_FILE
 from retrieval.catalog.thumbnails import ThumbnailKey, file_size, is_full, thumbnail_checksum
 from retrieval.formatting import format_bytes, pluralize
+
+if TYPE_CHECKING:
+    from indexer.decode.base import SegmentDraft
 
 SCHEMA_VERSION = 1
 _SCHEMA = """CREATE TABLE thumbnails (
@@ -88,7 +90,7 @@ class ThumbnailFile:
                     self._is_full = is_full(_used_bytes(db), self.max_bytes)
         return len(batch)
 
-    def save_content(self, content: int, drafts: Sequence[SegmentDraft]) -> None:
+    def save_content(self, content: int, drafts: "Sequence[SegmentDraft]") -> None:
         """Save the thumbnails of a content that was decoded again; other drafts are ignored."""
         if not self.is_accepting:
             return

@@ -8,13 +8,11 @@ from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import sqlite_utils
 
-from indexer.decode.base import SegmentDraft
-from indexer.decode.reader import ReadResult
 from indexer.decode.registry import describes_other_files
 from indexer.store.analyses import Analysis, PartialResult, set_progress
 from indexer.store.caption_links import Captions
@@ -36,6 +34,10 @@ from retrieval.errors import LibraryError, LibraryMissing, SpaceMismatch, descri
 from retrieval.media.limits import DEFAULT_LIMITS, DecodeLimits
 from retrieval.types import VISUAL_KINDS, MediaProperties, Space, Vectors
 
+if TYPE_CHECKING:
+    from indexer.decode.base import SegmentDraft
+    from indexer.decode.reader import ReadResult
+
 migrations = sqlite_utils.Migrations("clew")
 for _name, _statements in MIGRATIONS.items():
 
@@ -49,8 +51,8 @@ for _name, _statements in MIGRATIONS.items():
 class FileChunk:
     """Consecutive segments of a file and their vectors."""
 
-    read_result: ReadResult
-    drafts: Sequence[SegmentDraft] = ()
+    read_result: "ReadResult"
+    drafts: "Sequence[SegmentDraft]" = ()
     first_ordinal: int = 0
     is_last: bool = True
     vectors: Vectors = field(default_factory=lambda: np.empty((0, 0), np.float32))
@@ -238,7 +240,7 @@ class LibraryWriter:
         self.contents.write_properties(content, properties)
 
     def _write_segment(
-        self, content: int, ordinal: int, draft: SegmentDraft, vector: Vectors, origin: str = "file"
+        self, content: int, ordinal: int, draft: "SegmentDraft", vector: Vectors, origin: str = "file"
     ) -> int:
         row = self.db.conn.execute(
             """INSERT INTO segments (content, ordinal, kind, text, start, "end", page, box, caption_target,
@@ -284,7 +286,7 @@ class LibraryWriter:
         return new_segments
 
     def replace_segments(
-        self, content: int, drafts: Sequence[SegmentDraft], vectors: Vectors, outdated: Sequence[Analysis]
+        self, content: int, drafts: "Sequence[SegmentDraft]", vectors: Vectors, outdated: Sequence[Analysis]
     ) -> None:
         """Replace the segments of a file that was decoded again, within a transaction.
 
@@ -315,7 +317,7 @@ class LibraryWriter:
         db.execute("UPDATE contents SET segments = segments - ? WHERE id = ?", (len(ids), content))
 
     def _append_segments(
-        self, content: int, origin: Analysis, drafts: Sequence[SegmentDraft], vectors: Vectors
+        self, content: int, origin: Analysis, drafts: "Sequence[SegmentDraft]", vectors: Vectors
     ) -> None:
         """Append the segments of an analysis to a complete content, within a transaction."""
         query = "SELECT coalesce(max(ordinal), -1) + 1 FROM segments WHERE content = ?"
@@ -325,7 +327,7 @@ class LibraryWriter:
         query = "UPDATE contents SET segments = segments + ? WHERE id = ?"
         self.db.conn.execute(query, (len(drafts), content))
 
-    def _write_file(self, root: int, read_result: ReadResult, content: int | None) -> str:
+    def _write_file(self, root: int, read_result: "ReadResult", content: int | None) -> str:
         """Insert or update the row of a file; return "failed", "added", "updated" or "unchanged"."""
         entry = read_result.entry
         file, change = self.roots.write_file(root, read_result, content)

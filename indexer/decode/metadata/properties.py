@@ -21,7 +21,6 @@ from indexer.decode.metadata.perceptual_hash import perceptual_hash, sharpness, 
 from retrieval.normalization import nfc
 from retrieval.types import MediaProperties
 
-METADATA_VERSION = 1  # increase it to read the properties of all images again in the next `clew index`
 MAX_KEYWORDS = 500  # per image
 MAX_TEXT_CHARACTERS = 500  # per value
 

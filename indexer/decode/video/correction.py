@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from av import VideoStream
     from av.container import InputContainer
 
-VIDEO_VERSION = "2"  # of the decoder; 1 counted from the first picture, and mixed subtitle tracks
 MAX_START_PACKETS = 2_000  # searched for the first picture
 MAX_BACKWARD_SECONDS, MAX_FORWARD_SECONDS = 2, 10  # a longer step may be a jump of the clock
 

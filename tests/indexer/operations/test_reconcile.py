@@ -15,7 +15,7 @@ from indexer.store.writer import LibraryWriter
 
 def missing_files(count, state="present"):
     return [
-        CatalogFile(number, b"%d" % number, 1, 1, "picture", None, state, False)
+        CatalogFile(number, b"%d" % number, 1, 1, "picture", None, None, state, False)
         for number in range(1, count + 1)
     ]
 
@@ -78,7 +78,7 @@ def add_file(writer, root, path, content=None, state="present"):
                VALUES (?, ?, 1, 1, 'picture', (SELECT id FROM contents WHERE hash = ?), '', ?)""",
             (root, path, content, state),
         ).lastrowid
-    return CatalogFile(id_, path, 1, 1, "picture", None, state, False)
+    return CatalogFile(id_, path, 1, 1, "picture", None, None, state, False)
 
 
 def states(writer):

@@ -183,7 +183,7 @@ def test_comparison_of_sorted_files_equals_that_of_sets(disk, catalog, state):
     entries = [FileEntry(path, size, 0, "picture") for path, size in sorted(disk.items())]
     ids = count(1)
     known = [
-        CatalogFile(next(ids), path, size, 0, "picture", None, state, False)
+        CatalogFile(next(ids), path, size, 0, "picture", None, None, state, False)
         for path, size in sorted(catalog.items())
     ]
     changes = compare(iter(entries), lambda after: iter(known), UncheckedPaths())
@@ -197,7 +197,7 @@ def test_comparison_of_sorted_files_equals_that_of_sets(disk, catalog, state):
 
 def test_files_below_an_unreadable_folder_are_not_missing():
     known = [
-        CatalogFile(i, path, 1, 1, "picture", None, "present", False)
+        CatalogFile(i, path, 1, 1, "picture", None, None, "present", False)
         for i, path in enumerate([b"a/x", b"ab/x", b"b"])
     ]
     changes = compare(iter([]), lambda after: iter(known), UncheckedPaths([b"a"]))

@@ -8,7 +8,7 @@ from contextlib import closing
 import numpy as np
 import pytest
 
-from indexer.decode.metadata.properties import METADATA_VERSION
+from indexer.decode.versions import METADATA_VERSION
 from indexer.store.analyses import outdated_contents
 from retrieval import Library, SearchOptions
 from retrieval.catalog.filter_sql import distance_km, find_allowed, where_clause
