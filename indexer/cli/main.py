@@ -2,31 +2,39 @@
 
 import click
 
-from indexer.cli.demo import demo_command
-from indexer.cli.evaluate import eval_command
-from indexer.cli.formats import formats_command
-from indexer.cli.index import index_command
-from indexer.cli.maintenance import forget_command, verify_command
-from indexer.cli.models import prepare_command, switch_command
-from indexer.cli.tag import tag_command
-from indexer.cli.teach import teach_command
-from indexer.cli.watch import watch_command
-from retrieval.cli.clip import clip_command
-from retrieval.cli.duplicates import duplicates_command
 from retrieval.cli.group import ClewGroup
-from retrieval.cli.models import models_command
-from retrieval.cli.search import search_command
-from retrieval.cli.show import show_command
-from retrieval.cli.similar import similar_command
-from retrieval.cli.status import status_command
 
-COMMAND_GROUPS = {  # title -> commands, in the order of use
-    "Start": (demo_command, formats_command, index_command, watch_command),
-    "Search": (search_command, similar_command, show_command, clip_command, duplicates_command),
-    "Organize": (tag_command, teach_command),
-    "Models": (models_command, prepare_command, switch_command),
-    "Maintain": (status_command, verify_command, forget_command),
-    "Measure": (eval_command,),
+COMMAND_GROUPS = {  # title -> names of commands, in the order of use, and their modules
+    "Start": {
+        "demo": "indexer.cli.demo",
+        "formats": "indexer.cli.formats",
+        "index": "indexer.cli.index",
+        "watch": "indexer.cli.watch",
+    },
+    "Search": {
+        "search": "retrieval.cli.search",
+        "similar": "retrieval.cli.similar",
+        "show": "retrieval.cli.show",
+        "clip": "retrieval.cli.clip",
+        "duplicates": "retrieval.cli.duplicates",
+    },
+    "Organize": {
+        "tag": "indexer.cli.tag",
+        "teach": "indexer.cli.teach",
+    },
+    "Models": {
+        "models": "retrieval.cli.models",
+        "prepare": "indexer.cli.models",
+        "switch": "indexer.cli.models",
+    },
+    "Maintain": {
+        "status": "retrieval.cli.status",
+        "verify": "indexer.cli.maintenance",
+        "forget": "indexer.cli.maintenance",
+    },
+    "Measure": {
+        "eval": "indexer.cli.evaluate",
+    },
 }
 
 

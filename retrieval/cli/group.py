@@ -2,8 +2,9 @@
 
 import errno
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
+from importlib import import_module
 from pathlib import Path
 from shlex import join
 from typing import IO, Any
@@ -35,20 +36,36 @@ class CommandError(click.ClickException):
         note(f"Error: {self.format_message()}")
 
 
+class LateCommands(Mapping[str, click.Command]):
+    """The commands of some modules, imported when they are needed: a command needs few modules of others."""
+
+    def __init__(self, modules: Mapping[str, str]) -> None:
+        """Take the module of each command: `index` is `index_command` there."""
+        self._modules = modules
+
+    def __getitem__(self, name: str) -> click.Command:
+        return getattr(import_module(self._modules[name]), f"{name}_command")  # type: ignore[no-any-return]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._modules)
+
+    def __len__(self) -> int:
+        return len(self._modules)
+
+
 class ClewGroup(DefaultGroup):  # type: ignore[misc]
     """The command group; arguments that do not start with a command are a search."""
 
     def __init__(
         self,
         *args: Any,
-        groups: Mapping[str, Sequence[click.Command]],
+        groups: Mapping[str, Mapping[str, str]],
         default: str = "search",
         **fields: Any,
     ) -> None:
-        super().__init__(*args, default=default, **fields)
-        self.groups = groups  # title -> commands, in the order of use
-        for command in (command for commands in groups.values() for command in commands):
-            self.add_command(command)
+        modules = {name: module for group in groups.values() for name, module in group.items()}
+        super().__init__(*args, default=default, commands=LateCommands(modules), **fields)
+        self.groups = groups  # title -> names of commands, in the order of use, and their modules
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse the options of the group and the name of the command."""
@@ -98,13 +115,10 @@ class ClewGroup(DefaultGroup):  # type: ignore[misc]
         """Write a section for each group of commands."""
         width = max(map(len, self.commands))
         limit = formatter.width - width - 6  # columns of a command's short help
-        for title, commands in self.groups.items():
+        for title, names in self.groups.items():
             with formatter.section(title):
                 formatter.write_dl(
-                    [
-                        ((command.name or "").ljust(width), command.get_short_help_str(limit))
-                        for command in commands
-                    ]
+                    [(name.ljust(width), self.commands[name].get_short_help_str(limit)) for name in names]
                 )
 
 

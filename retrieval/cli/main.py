@@ -2,18 +2,20 @@
 
 import click
 
-from retrieval.cli.clip import clip_command
-from retrieval.cli.duplicates import duplicates_command
 from retrieval.cli.group import ClewGroup
-from retrieval.cli.models import models_command
-from retrieval.cli.search import search_command
-from retrieval.cli.show import show_command
-from retrieval.cli.similar import similar_command
-from retrieval.cli.status import status_command
 
-COMMAND_GROUPS = {  # title -> commands, in the order of use
-    "Search": (search_command, similar_command, show_command, clip_command, duplicates_command),
-    "Library": (status_command, models_command),
+COMMAND_GROUPS = {  # title -> names of commands, in the order of use, and their modules
+    "Search": {
+        "search": "retrieval.cli.search",
+        "similar": "retrieval.cli.similar",
+        "show": "retrieval.cli.show",
+        "clip": "retrieval.cli.clip",
+        "duplicates": "retrieval.cli.duplicates",
+    },
+    "Library": {
+        "status": "retrieval.cli.status",
+        "models": "retrieval.cli.models",
+    },
 }
 
 

@@ -121,7 +121,9 @@ def test_docstring_of_a_subpackage_lists_its_modules(path):
 
 def test_command_starts_without_heavy_imports():
     heavy = {"torch", "open_clip", "sqlite_utils", "faiss", "onnxruntime", "PIL", "rich"}
-    assert not heavy & imported_modules("import indexer.cli.main")
+    assert not heavy & imported_modules(
+        "from indexer.cli.main import main\nassert list(main.commands.values())"
+    )
 
 
 def test_text_search_imports_no_runtime_of_models_no_pillow_and_no_indexer(place, folder):
@@ -135,3 +137,17 @@ def test_text_search_imports_no_runtime_of_models_no_pillow_and_no_indexer(place
     assert "faiss" in loaded
     heavy = {"torch", "open_clip", "onnxruntime", "tokenizers", "PIL", "sqlite_utils", "indexer"}
     assert not heavy & loaded
+
+
+def test_update_that_finds_nothing_new_imports_no_decoders(place, folder):
+    from indexer import index_folder
+
+    built = place.with_name("built")
+    index_folder(folder, library=built).close()
+    loaded = imported_modules(
+        f"from indexer import update_library\nassert not update_library(library={str(built)!r}).added\n"
+        "import sys\n"
+        "heavy = {'indexer.decode.reader', 'indexer.enrich.runner', 'indexer.operations.backfill'}\n"
+        "assert not heavy & set(sys.modules)"
+    )
+    assert not {"torch", "open_clip", "onnxruntime", "tokenizers", "PIL", "av", "xml", "faiss"} & loaded

@@ -22,7 +22,7 @@ def test_commands_are_listed_in_groups_in_the_order_of_use(clew):
     text = clew("--help").stdout
     assert titles(text) == ["Options", *COMMAND_GROUPS]
     names = [line.split()[0] for line in text.partition("Start:")[2].splitlines() if line.startswith("  ")]
-    assert names == [command.name for commands in COMMAND_GROUPS.values() for command in commands]
+    assert names == [name for group in COMMAND_GROUPS.values() for name in group]
     assert set(names) == set(main.commands)
     assert "..." not in text.partition("Start:")[2]  # every short help is complete
 

@@ -195,6 +195,36 @@ def test_comparison_of_sorted_files_equals_that_of_sets(disk, catalog, state):
     assert {k.path for k in changes.missing} == (set(catalog) - set(disk) if state != "gone" else set())
 
 
+states = st.tuples(
+    st.sampled_from([None, 1, 2]),  # ctime
+    st.sampled_from(["present", "offline", "gone"]),
+    *[st.booleans()] * 3,  # failed, retry, partial
+)
+
+
+@given(st.integers(1, 2), st.lists(states, max_size=8), st.sampled_from(["none", "failed", "all"]))
+@settings(deadline=None)
+def test_comparison_counts_only_read_files_as_unchanged_without_looking_further(size, known_states, reread):
+    """A file takes the fast path only if the rules, one by one, call it unchanged and present."""
+    entries = [FileEntry(b"%d" % n, size, 0, "picture", None, 1) for n in range(len(known_states))]
+    known = [CatalogFile(n, b"%d" % n, 1, 0, "picture", None, *state) for n, state in enumerate(known_states)]
+    changes = compare(entries, lambda after: iter(known), UncheckedPaths(), reread)
+    read_again = [
+        old
+        for old in known
+        if size != 1 or old.retry or reread == "all" or (reread == "failed" and (old.failed or old.partial))
+    ]
+    same = [old for old in known if old not in read_again]
+    kept = [old for old in same if old.ctime != 2]
+    assert [new.path for new in changes.new_or_changed] == [old.path for old in read_again]
+    assert [old for _, old in changes.touched] == [old for old in same if old.ctime == 2]
+    assert changes.new_ctimes == [(1, old.id) for old in kept if old.ctime is None]
+    assert changes.returned == [old.id for old in kept if old.state != "present"]
+    assert changes.failed == sum(old.failed for old in kept)
+    assert changes.unchanged == sum(not old.failed for old in kept)
+    assert changes.known_count == sum(old.state != "gone" for old in known)
+
+
 def test_files_below_an_unreadable_folder_are_not_missing():
     known = [
         CatalogFile(i, path, 1, 1, "picture", None, None, "present", False)
