@@ -191,7 +191,7 @@ def _export_text_tower(model: Any, ids: Any, lengths: Any, folder: Path) -> bool
     """
     import torch
 
-    from retrieval.embedders.torch_towers import CausalTextTower, TextTower
+    from retrieval.embedders.torch_towers import TextTower, trimmable_text_tower
 
     tower = TextTower(model).eval()
     with torch.inference_mode():
@@ -200,8 +200,9 @@ def _export_text_tower(model: Any, ids: Any, lengths: Any, folder: Path) -> bool
         raise EmbedderError(f"The weights in {folder} embed texts as vectors with NaN or infinite values.")
     file, max_length = folder / TEXT_TOWER_FILE, ids.shape[1]
     trimmed = [row[None, :length] for row, length in zip(ids, lengths, strict=True)]
-    if CausalTextTower.is_causal(model) and _export_and_verify(
-        CausalTextTower(model).eval(), ids[:2, : max_length // 2], file, trimmed, expected, max_length
+    trimmable = trimmable_text_tower(model)
+    if trimmable is not None and _export_and_verify(
+        trimmable.eval(), ids[:2, : max_length // 2], file, trimmed, expected, max_length
     ):
         return True
     if not _export_and_verify(tower, ids[:2], file, [ids], expected, None):

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import open_clip
 import torch
+from open_clip.hf_model import HFTextEncoder
 from torch import nn
 from torch.nn.functional import normalize
 
@@ -97,6 +98,16 @@ class CausalTextTower(nn.Module):
         return normalize(x.float(), dim=-1)
 
 
+def trimmable_text_tower(model: Any) -> nn.Module | None:
+    """Return a text tower from whose ids padding may be trimmed, or None.
+
+    Encoders of transformers mask padding, so that its length does not change the result.
+    """
+    if CausalTextTower.is_causal(model):
+        return CausalTextTower(model)
+    return TextTower(model) if isinstance(getattr(model, "text", None), HFTextEncoder) else None
+
+
 class TorchTowers:
     """Both towers of a model in one precision on one device.
 
@@ -117,7 +128,8 @@ class TorchTowers:
         model = model.to(device=device, dtype=dtype).to(memory_format=torch.channels_last)
         self.device = torch.device(device)
         self.image_tower = ImageTower(model, preprocessing, dtype).to(device).eval()
-        self.text_tower = (CausalTextTower(model) if trim_padding else TextTower(model)).eval()
+        trimmable = trimmable_text_tower(model) if trim_padding else None
+        self.text_tower = (TextTower(model) if trimmable is None else trimmable).eval()
 
     def embed_images(self, batches: Sequence[InputBatch]) -> Vectors:
         """Embed batches of images, each (n, height, width, 3), in order: (sum of n, d)."""
