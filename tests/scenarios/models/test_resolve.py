@@ -12,6 +12,7 @@ from indexer import switch_library, update_library
 from indexer.models import resolve
 from retrieval import Library
 from retrieval.embedders.model_cache import CHOICES_FILE, PrecisionChoice, machine_key
+from retrieval.embedders.registry import model_cards
 from retrieval.errors import EmbedderError
 from tests.support.interpreter import imported_modules
 from tests.support.model_checkpoints import (
@@ -78,6 +79,12 @@ def test_switch_to_auto_without_hub_names_the_model_and_the_reason(folder, place
 def test_recommended_model_is_listed_by_open_clip():
     arch, tag = resolve.RECOMMENDED_MODEL.split("/")
     assert open_clip.get_pretrained_cfg(arch, tag)["hf_hub"] == f"{resolve._RECOMMENDED_REPO}/"
+
+
+def test_recommended_model_understands_the_languages_of_the_builtin_model():
+    cards = {card.name: card for card in model_cards()}
+    assert cards[resolve.RECOMMENDED_MODEL].recall_15_lowest > 50
+    assert cards["ViT-B-32-256/datacomp_s34b_b86k"].recall_15_lowest < 1  # English only
 
 
 def test_unprepared_model_is_an_error_with_the_command(folder, place, tmp_path, architectures):
