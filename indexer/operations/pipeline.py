@@ -155,7 +155,7 @@ class IndexRun:
             self.writer.decode_limits,
             lambda archive: self.should_read(target.root_path, FileEntry(*archive[:3], decoder="")),
         )
-        known = partial(self.writer.roots.catalog_files, target)
+        known = partial(self.writer.roots.catalog_rows, target)
         files = chain.from_iterable(self._count_files(target, archives.walk(issues)))
         changes = compare(files, known, issues, self.reread)
         self.report.notes += accept_mass_touch(self.writer.roots, target, changes)

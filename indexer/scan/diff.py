@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Literal, NamedTuple
 
 from indexer.types import FileEntry
@@ -35,7 +36,9 @@ class CatalogFile(NamedTuple):
     partial: bool = False  # a part of it could not be read
 
 
-_READ = ("present", False, False, False)  # the last fields of a CatalogFile that was read without errors
+# The fields of a CatalogFile, before they are made one: most are only compared.
+CatalogRow = tuple[int, bytes, int, int, str, bytes | None, int | None, str, bool, bool, bool]
+_READ = ("present", False, False, False)  # the last fields of a file that was read without errors
 
 
 @dataclass(slots=True)
@@ -66,42 +69,40 @@ class Changes:
 
 def compare(
     entries: Iterable[FileEntry | UnchangedArchive],
-    catalog_files: Callable[[bytes], Iterator[CatalogFile]],
+    catalog_rows: Callable[[bytes], Iterator[CatalogRow]],
     unchecked: UncheckedPaths,
     reread: Reread = "none",
 ) -> Changes:
     """Merge files on disk and in the catalog, both in path order; memory grows with the changes only.
 
-    `catalog_files(folder)` yields the known files after a folder with its slash, from b"" on: the files of an
+    `catalog_rows(folder)` yields the known files after a folder with its slash, from b"" on: the files of an
     unchanged archive are skipped by it. `unchecked` is filled while `entries` is consumed. Files to
     `reread` count as changed.
     """
     changes, unchanged = Changes(), 0
-    known = catalog_files(b"")
-    old = next(known, None)
+    known = catalog_rows(b"")
+    row = next(known, None)
     for new in entries:
         # Nearly all files take this branch, so it compares slices of tuples instead of fields.
-        if old is not None and old[1:7] == new and old[7:] == _READ and reread != "all":
+        if row is not None and row[1:7] == new and row[7:] == _READ and reread != "all":
             unchanged += 1
-            old = next(known, None)
+            row = next(known, None)
             continue
-        while old is not None and old.path < new.path:
-            _add_missing(old, changes)
-            old = next(known, None)
+        while row is not None and row[1] < new.path:
+            _add_missing(CatalogFile(*row), changes)
+            row = next(known, None)
         if not isinstance(new, FileEntry):
             _count_archive(new, changes)
-            if old is not None and old.path.startswith(new.path):
-                known = catalog_files(new.path)
-                old = next(known, None)
-        elif old is None or old.path != new.path:
+            if row is not None and row[1].startswith(new.path):
+                known = catalog_rows(new.path)
+                row = next(known, None)
+        elif row is None or row[1] != new.path:
             changes.new_or_changed.append(new)
         else:
-            changes.known_count += old.state != "gone"
-            _compare_entry(new, old, changes, reread)
-            old = next(known, None)
-    while old is not None:
+            _compare_entry(new, CatalogFile(*row), changes, reread)
+            row = next(known, None)
+    for old in (CatalogFile(*rest) for rest in chain([] if row is None else [row], known)):
         _add_missing(old, changes)
-        old = next(known, None)
     changes.unchanged += unchanged
     changes.known_count += unchanged
     _separate_unreadable(changes, unchecked)
@@ -110,6 +111,7 @@ def compare(
 
 def _compare_entry(new: FileEntry, old: CatalogFile, changes: Changes, reread: Reread) -> None:
     """Add a file that is both on disk and in the catalog."""
+    changes.known_count += old.state != "gone"
     if (
         new[:5] != old[1:6]
         or old.retry

@@ -8,11 +8,12 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from operator import itemgetter
 from typing import TYPE_CHECKING, cast
 
 import sqlite_utils
 
-from indexer.scan.diff import CatalogFile
+from indexer.scan.diff import CatalogFile, CatalogRow
 from indexer.scan.pattern_paths import merge_patterns, patterns_below
 from indexer.scan.rules import ScanOptions, is_included
 from indexer.scan.sidecars import name_stem
@@ -159,13 +160,13 @@ class Roots:
         """Return the roots below this one, relative to it."""
         return frozenset(subpath for root in roots if (subpath := subpath_of(root.root_path, path)))
 
-    def catalog_files(self, target: ScanTarget, after: bytes = b"") -> Iterator[CatalogFile]:
-        """Yield the known files of a target in the byte order of their paths.
+    def catalog_rows(self, target: ScanTarget, after: bytes = b"") -> Iterator[CatalogRow]:
+        """Yield the rows of the known files of a target in the byte order of their paths.
 
         `after` is a folder with its slash: its files and all before it are skipped.
         """
         if target.name_stems:
-            return iter(sorted(self._files_with_stems(target), key=lambda known: known.path))
+            return iter(sorted(self._files_with_stems(target), key=itemgetter(1)))
         query = f"{_CATALOG_FILES} {{}} ORDER BY path"
         conditions = ""
         values: list[object] = [target.root_id]
@@ -176,9 +177,9 @@ class Roots:
         if not target.recursive:
             conditions += " AND instr(substr(path, ?), x'2f') = 0"
             values.append(len(target.subpath) + 2 if target.subpath else 1)
-        return map(CatalogFile._make, self.db.execute(query.format(conditions), values))
+        return self.db.execute(query.format(conditions), values)
 
-    def _files_with_stems(self, target: ScanTarget) -> Iterator[CatalogFile]:
+    def _files_with_stems(self, target: ScanTarget) -> Iterator[CatalogRow]:
         query = f"{_CATALOG_FILES} AND path >= ? AND path < ?"
         prefix = target.subpath + b"/" if target.subpath else b""
         for stem in target.name_stems:
@@ -186,10 +187,9 @@ class Roots:
             first = prefix + re.split(rb"[\x80-\xff]", stem, maxsplit=1)[0]
             last = first + (b"/" if stem.isascii() else b"\xff")
             for row in self.db.execute(query, (target.root_id, first, last)):
-                known = CatalogFile._make(row)
-                name = known.path[len(prefix) :]
+                name = row[1][len(prefix) :]
                 if b"/" not in name and name_stem(name) == stem:  # a-b.jpg is also between a and a/
-                    yield known
+                    yield row
 
     def count_files(self, root: int) -> int:
         """Count the files of a root that are not gone."""

@@ -243,7 +243,7 @@ def scan_targets(roots: Roots, rescan_targets: Sequence[RescanTarget]) -> Iterat
         names = stems[target.folder]
         if not target.recursive and b"" not in names and len(names) <= MAX_NAME_STEMS:
             target = target._replace(name_stems=frozenset(names))
-        if os.path.isdir(target.folder) or target.is_offline or next(roots.catalog_files(target), None):
+        if os.path.isdir(target.folder) or target.is_offline or next(roots.catalog_rows(target), None):
             yield target
 
 

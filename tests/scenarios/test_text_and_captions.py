@@ -72,7 +72,7 @@ def test_known_files_of_a_name_are_found_in_either_form(tmp_path, index, place, 
     with LibraryWriter(place, lambda space: toy) as writer:
         root = writer.roots.all()[0]
         target = root._replace(recursive=False, name_stems=frozenset({name_stem(os.fsencode(names[1]))}))
-        assert {os.fsdecode(known.path) for known in writer.roots.catalog_files(target)} == {*names}
+        assert {os.fsdecode(row[1]) for row in writer.roots.catalog_rows(target)} == {*names}
 
 
 def test_description_in_an_image_is_its_text(tmp_path, index, place, toy):

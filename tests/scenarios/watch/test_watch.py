@@ -397,10 +397,9 @@ def test_catalog_files_of_name_stems_equal_the_filtered_files_of_the_folder(fold
             assert target.subpath == subpath
             for stems in ({b"a"}, {b"a-b", b"a"}, {b"ab", b"none"}):
                 partial = [
-                    known.path
-                    for known in writer.roots.catalog_files(target._replace(name_stems=frozenset(stems)))
+                    row[1] for row in writer.roots.catalog_rows(target._replace(name_stems=frozenset(stems)))
                 ]
-                names = (known.path for known in writer.roots.catalog_files(target))
+                names = (row[1] for row in writer.roots.catalog_rows(target))
                 assert partial == [name for name in names if name_stem(os.path.basename(name)) in stems]
 
 
