@@ -100,6 +100,13 @@ def set_progress(
     )
 
 
+def is_saved(db: sqlite3.Connection, result: PartialResult, analysis: Analysis, version: str) -> bool:
+    """Return True if this version has saved this part of a content already, perhaps in another process."""
+    query = """SELECT 1 FROM analyses WHERE content = ? AND analysis = ? AND version = ?
+                  AND (progress IS NULL OR progress >= ?)"""
+    return db.execute(query, (result.content, analysis, version, result.progress)).fetchone() is not None
+
+
 def scene_ranges(db: sqlite3.Connection, content: int) -> list[tuple[float, float]]:
     """Return start and end, in seconds, of the scenes of a video, ascending."""
     query = "SELECT start, end FROM segments WHERE content = ? AND kind = 'video' ORDER BY start"

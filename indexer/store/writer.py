@@ -14,7 +14,7 @@ import numpy as np
 import sqlite_utils
 
 from indexer.decode.registry import describes_other_files
-from indexer.store.analyses import Analysis, PartialResult, set_progress
+from indexer.store.analyses import Analysis, PartialResult, is_saved, set_progress
 from indexer.store.caption_links import Captions
 from indexer.store.contents import Contents, update_capture_time
 from indexer.store.lock import library_lock
@@ -265,19 +265,18 @@ class LibraryWriter:
     ) -> Counter[str]:
         """Commit results of an analysis with the vectors of their drafts, (n, d); count new segments by kind.
 
-        The results that another version has left in these contents are deleted. Contents that were purged or
-        analyzed by another process meanwhile are left out.
+        The results that another version has left in these contents are deleted. Contents that were purged,
+        and parts that another process has analyzed meanwhile, are left out.
         """
         new_segments, start, db = Counter[str](), 0, self.db.conn
-        query = "SELECT version, progress FROM analyses WHERE content = ? AND analysis = ?"
+        other_version = "SELECT 1 FROM analyses WHERE content = ? AND analysis = ? AND version != ?"
         with self.db.atomic():
             for result in results:
-                row = db.execute(query, (result.content, analysis)).fetchone()
                 end = start + len(result.drafts)
-                if not self.contents.exists(result.content) or row == (version, None):
+                if not self.contents.exists(result.content) or is_saved(db, result, analysis, version):
                     start = end
                     continue
-                if row is not None and row[0] != version:
+                if db.execute(other_version, (result.content, analysis, version)).fetchone():
                     self._delete_results(analysis, result.content)
                 self._append_segments(result.content, analysis, result.drafts, vectors[start:end])
                 set_progress(db, result.content, analysis, version, result.progress)

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from indexer import switch_library, verify_library
+from indexer.decode.base import SegmentDraft
 from indexer.enrich.sound_events import (
     LabeledWindow,
     SoundEventAnalyzer,
@@ -19,7 +20,8 @@ from indexer.enrich.sound_events import (
     merge_windows,
 )
 from indexer.enrich.sound_labels import PROMPT_TEMPLATE, SOUND_LABELS, UNREPORTED_LABELS
-from indexer.store.analyses import PendingContent
+from indexer.store.analyses import PartialResult, PendingContent
+from indexer.store.writer import LibraryWriter
 from indexer.types import BatchLimits
 from retrieval import Library, SearchOptions
 from retrieval.catalog.schema import CATALOG_FILE
@@ -166,6 +168,24 @@ def test_interrupted_analysis_resumes_within_a_file(tmp_path, index_within, plac
     assert rows_of(place) == [("red dog barking", 10 * n, 10 * n + 10) for n in range(6)]
     # Nothing is pending.
     assert index_within(limits, tmp_path / "walks", sound_classifier=InterruptedClassifier(0)).notes == []
+    assert verify_library(place).errors == []
+
+
+def test_part_that_another_process_has_saved_meanwhile_is_not_saved_again(tmp_path, index, place, toy):
+    write_audio(tmp_path / "walks" / "a.wav", 5, [(0, 4, 400)])
+    index(tmp_path / "walks")
+    vectors = np.zeros((1, toy.dim), np.float32)
+    with LibraryWriter(place) as writer:
+        (content,) = writer.db.execute("SELECT id FROM contents").fetchone()
+
+        def save(end: float, *, completes: bool = False) -> int:
+            draft = SegmentDraft("audio", text=f"dog until {end}", start=end - 10, end=end)
+            result = PartialResult(content, [draft], None if completes else end)
+            return writer.save_results("sounds", "ears", [result], vectors).total()
+
+        assert [save(10.0), save(10.0)] == [1, 0]
+        assert [save(20.0), save(10.0), save(20.0)] == [1, 0, 0]
+        assert [save(30.0, completes=True), save(20.0), save(30.0, completes=True)] == [1, 0, 0]
     assert verify_library(place).errors == []
 
 
