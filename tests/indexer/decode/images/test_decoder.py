@@ -13,6 +13,7 @@ from indexer.decode.images.frames import extract_frames
 from indexer.decode.images.thumbnail import THUMBNAIL_SIDE, make_thumbnail
 from indexer.decode.metadata.properties import ImageHeader, image_properties
 from retrieval.embedders.builtin import BuiltinEmbedder
+from retrieval.embedders.preprocessing import Preprocessing
 from retrieval.media.images.loader import open_image
 from retrieval.media.sandbox import SandboxedProcess
 from tests.support.image_files import BLUE, GREEN, RED, encode_image, solid_image
@@ -50,7 +51,16 @@ class MethodEmbedder(BuiltinEmbedder):
         return BuiltinEmbedder.prepare(image)
 
 
-@pytest.mark.parametrize("embedder", [BuiltinEmbedder(), MethodEmbedder()], ids=["function", "method"])
+class RecordEmbedder(BuiltinEmbedder):
+    """An embedder that prepares images by a record, as those of open_clip do."""
+
+    prepare = Preprocessing((224, 224), "shortest", "bicubic", (0.5,) * 3, (0.5,) * 3).apply
+
+
+EMBEDDERS = {"function": BuiltinEmbedder(), "method": MethodEmbedder(), "record": RecordEmbedder()}
+
+
+@pytest.mark.parametrize("embedder", EMBEDDERS.values(), ids=EMBEDDERS)
 @pytest.mark.parametrize("name", FILES)
 def test_segments_equal_those_made_of_the_decoded_pixels(name, embedder):
     context = DecodeContext(embedder)
@@ -65,7 +75,7 @@ def test_segments_equal_those_made_of_the_decoded_pixels(name, embedder):
     images += [crop_box(images[0], box, header.width, header.height) for box in boxes]
     assert len(images) == len(decoded.drafts)
     for draft, image in zip(decoded.drafts, images, strict=True):
-        np.testing.assert_array_equal(draft.pixels, BuiltinEmbedder.prepare(image))
+        np.testing.assert_array_equal(draft.pixels, embedder.prepare(image))
         assert draft.thumbnail == make_thumbnail(image)
     assert [(draft.start, draft.page) for draft in decoded.drafts[: len(frames)]] == [
         (frame.start, frame.page) for frame in frames
@@ -81,7 +91,8 @@ def test_subprocess_sends_the_input_of_the_model_instead_of_the_pixels(monkeypat
         return answer, data
 
     monkeypatch.setattr(SandboxedProcess, "receive", counted)
-    decode(io.BytesIO(FILES["photo"]), "", DecodeContext(BuiltinEmbedder()))
-    assert sum(sizes) < 256 * 256 * 3 + 100_000
+    for embedder in (BuiltinEmbedder(), RecordEmbedder()):
+        decode(io.BytesIO(FILES["photo"]), "", DecodeContext(embedder))
+        assert sizes.pop() < 256 * 256 * 3 + 100_000
     decode(io.BytesIO(FILES["photo"]), "", DecodeContext(MethodEmbedder(), thumbnails=False))
     assert sizes[-1] > 800 * 600 * 3
