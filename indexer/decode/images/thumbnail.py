@@ -2,9 +2,10 @@
 
 from io import BytesIO
 
-from PIL import Image
+from PIL import Image, WebPImagePlugin
 
 THUMBNAIL_SIDE = 320  # pixels of the longer side
+FORMAT = WebPImagePlugin.WebPImageFile.format  # imported above, else Pillow imports all of its formats
 WEBP_QUALITY = 70
 MAX_PROFILE_BYTES = 1_000  # of a color profile; Display P3 and Adobe RGB take half of it
 
@@ -17,7 +18,7 @@ def make_thumbnail(image: Image.Image) -> bytes:
     small = image.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=1.0)
     file = BytesIO()
     # Method 0 takes half the time of 2, a quarter of Pillow's default 4, and 20 % more bytes.
-    small.save(file, "WEBP", quality=WEBP_QUALITY, method=0, icc_profile=_rgb_profile(image))
+    small.save(file, FORMAT, quality=WEBP_QUALITY, method=0, icc_profile=_rgb_profile(image))
     return file.getvalue()
 
 

@@ -46,7 +46,8 @@ def perceptual_hash(image: Image.Image) -> bytes:
     amplitudes = _DCT_BASIS @ np.asarray(gray, np.float64) @ _DCT_BASIS.T  # (8, 32) (32, 32) (32, 8)
     amplitudes[0, 0] = 0  # the mean brightness does not characterize an image
     amplitudes[np.abs(amplitudes) < MIN_FREQUENCY_AMPLITUDE] = 0
-    return np.packbits(amplitudes > np.median(amplitudes)).tobytes()
+    median = np.sort(amplitudes, axis=None)[31:33].mean()  # `np.median` imports numpy.ma, which takes 10 ms
+    return np.packbits(amplitudes > median).tobytes()
 
 
 def sharpness(image: Image.Image) -> float:

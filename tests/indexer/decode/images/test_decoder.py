@@ -17,6 +17,7 @@ from retrieval.embedders.preprocessing import Preprocessing
 from retrieval.media.images.loader import open_image
 from retrieval.media.sandbox import SandboxedProcess
 from tests.support.image_files import BLUE, GREEN, RED, encode_image, solid_image
+from tests.support.interpreter import imported_modules
 
 
 def noise(width: int, height: int) -> Image.Image:
@@ -96,3 +97,18 @@ def test_subprocess_sends_the_input_of_the_model_instead_of_the_pixels(monkeypat
         assert sizes.pop() < 256 * 256 * 3 + 100_000
     decode(io.BytesIO(FILES["photo"]), "", DecodeContext(MethodEmbedder(), thumbnails=False))
     assert sizes[-1] > 800 * 600 * 3
+
+
+def test_first_jpeg_of_a_subprocess_imports_no_other_formats(tmp_path):
+    (tmp_path / "photo.jpg").write_bytes(FILES["photo"])
+    imported_modules(
+        f"""if True:
+        import sys
+        from indexer.decode.context import all_pixels
+        from indexer.decode.images.decoder import ImageOutput, read_contents
+        from retrieval.media.limits import DEFAULT_LIMITS
+        with open({str(tmp_path / "photo.jpg")!r}, "rb") as file:
+            assert read_contents(file, ImageOutput(512, all_pixels, True), DEFAULT_LIMITS).drafts[0].thumbnail
+        assert not {{"PIL.PdfImagePlugin", "PIL.AvifImagePlugin", "numpy.ma"}} & set(sys.modules)
+        """
+    )

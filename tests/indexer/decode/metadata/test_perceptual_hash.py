@@ -36,6 +36,17 @@ def test_hash_has_the_signs_of_low_frequencies(side, expected):
     assert perceptual_hash(half_white(side)) == expected
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_half_of_the_frequencies_exceed_their_median(seed):
+    levels = np.random.default_rng(seed).integers(0, 256, (32, 32), np.uint8)
+    positions = np.arange(32)
+    basis = np.cos(np.pi * np.outer(np.arange(8), 2 * positions + 1) / 64)
+    amplitudes = basis @ levels.astype(np.float64) @ basis.T
+    amplitudes[0, 0] = 0
+    expected = np.packbits(amplitudes > np.median(amplitudes)).tobytes()
+    assert perceptual_hash(Image.fromarray(levels)) == expected
+
+
 def test_plain_image_has_the_hash_zero():
     assert perceptual_hash(Image.new("RGB", (40, 30), (90, 10, 200))) == bytes(8)
 
