@@ -3,6 +3,7 @@
 import os
 import platform
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 
 import platformdirs
@@ -32,6 +33,11 @@ def processor_description() -> str:
     sets = {"avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile"} & set(flags[0] if flags else ())
     name = names[0] if names else platform.processor() or platform.machine()
     return f"{name}, {cores()} cores, {' '.join(sorted(sets)) or platform.machine()}"
+
+
+def clew_version() -> str:
+    """Return the version of the installed package."""
+    return version("clew-search")
 
 
 def default_library() -> Path:

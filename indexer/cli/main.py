@@ -13,6 +13,7 @@ COMMAND_GROUPS = {  # title -> names of commands, in the order of use, and their
     },
     "Search": {
         "search": "retrieval.cli.search",
+        "serve": "retrieval.cli.serving.serve",
         "similar": "retrieval.cli.similar",
         "show": "retrieval.cli.show",
         "clip": "retrieval.cli.clip",

@@ -10,6 +10,7 @@ main        The commands that read a library, for a process that must not write 
 models      clew models: list available models.
 options     Options that several commands share, and their groups in the help.
 search      clew search: find media by words, images, examples and concepts.
+serving/    Commands that answer other programs.
 show        clew show: show everything that a library knows of a file.
 similar     clew similar: find images similar to an image.
 status      clew status: show the contents and settings of a library.

@@ -7,6 +7,7 @@ from retrieval.cli.group import ClewGroup
 COMMAND_GROUPS = {  # title -> names of commands, in the order of use, and their modules
     "Search": {
         "search": "retrieval.cli.search",
+        "serve": "retrieval.cli.serving.serve",
         "similar": "retrieval.cli.similar",
         "show": "retrieval.cli.show",
         "clip": "retrieval.cli.clip",

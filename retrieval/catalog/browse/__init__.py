@@ -1,0 +1,8 @@
+"""What a page shows of a library beyond hits.
+
+display        Read how segments are drawn: ratio, duration, number of pages, thumbnail.
+facets         Count the values of filters.
+indexed_files  Read how a file was when it was indexed.
+passages       Read a passage with its neighbors.
+timeline       Count files by month, and list those of one.
+"""

@@ -1,0 +1,81 @@
+"""Count the values of filters."""
+
+import os
+from collections import Counter
+from dataclasses import dataclass, field
+
+from retrieval.catalog.browse.timeline import timeline
+from retrieval.catalog.reader import Catalog
+from retrieval.types import Filters
+
+MAX_FOLDERS = 200  # the folders with the most files
+MAX_NAMES = 200  # cameras and tags
+_FILES = "FROM files f JOIN roots r ON r.id = f.root WHERE f.state != 'gone' AND f.sidecar_of IS NULL"
+
+
+@dataclass(frozen=True, slots=True)
+class Facets:
+    """The values of filters with the number of their files; of kinds and tags, the number of segments."""
+
+    kinds: dict[str, int] = field(default_factory=dict)
+    years: dict[str, int] = field(default_factory=dict)
+    months: dict[str, int] = field(default_factory=dict)
+    cameras: dict[str, int] = field(default_factory=dict)
+    folders: dict[str, int] = field(default_factory=dict)
+    tags: dict[str, int] = field(default_factory=dict)
+
+
+def facets(catalog: Catalog, filters: Filters) -> Facets:
+    """Return the values of the files that pass the filters."""
+    times = timeline(catalog, filters)
+    allowed = None if filters == Filters() else catalog.allowed_ids(filters)
+    segments = "" if allowed is None else " AND s.id IN (SELECT value FROM json_each(:ids))"
+    values = {} if allowed is None else {"ids": f"[{','.join(map(str, allowed.tolist()))}]"}
+    among = (
+        "" if allowed is None else f" AND f.content IN (SELECT s.content FROM segments s WHERE 1{segments})"
+    )
+    kinds = catalog.db.execute(
+        f"""SELECT s.kind, count(*) FROM segments s WHERE EXISTS (
+              SELECT 1 FROM files f WHERE f.content = s.content AND f.state != 'gone')
+              AND NOT (s.kind = 'image' AND s.box IS NOT NULL){segments} GROUP BY 1""",
+        values,
+    )
+    cameras = catalog.db.execute(
+        f"""SELECT c.camera, count(*) FROM contents c WHERE c.camera > '' AND EXISTS (
+              SELECT 1 FROM files f WHERE f.content = c.id AND f.state != 'gone'{among})
+             GROUP BY 1 ORDER BY 2 DESC LIMIT {MAX_NAMES}""",
+        values,
+    )
+    keywords = catalog.db.execute(
+        f"""SELECT k.name, count(*) FROM keywords k WHERE EXISTS (
+              SELECT 1 FROM files f WHERE f.content = k.content AND f.state != 'gone'{among})
+             GROUP BY 1 ORDER BY 2 DESC LIMIT {MAX_NAMES}""",
+        values,
+    )
+    labels = catalog.db.execute(
+        f"""SELECT t.name, count(*) FROM tags t JOIN segments s ON s.id = t.segment
+             WHERE EXISTS (SELECT 1 FROM files f WHERE f.content = s.content AND f.state != 'gone'){segments}
+             GROUP BY 1 ORDER BY 2 DESC LIMIT {MAX_NAMES}""",
+        values,
+    )
+    tags = Counter[str]()
+    for name, count in [*keywords, *labels]:
+        tags[name] += count
+    return Facets(
+        kinds=dict(kinds.fetchall()),
+        years=times.years,
+        months=times.months,
+        cameras=dict(cameras.fetchall()),
+        folders=_folders(catalog, among, values),
+        tags=dict(tags.most_common(MAX_NAMES)),
+    )
+
+
+def _folders(catalog: Catalog, among: str, values: dict[str, str]) -> dict[str, int]:
+    """Return the folders, as paths, with the number of files directly in them."""
+    counts = Counter[bytes]()
+    rows = catalog.db.execute(f"SELECT r.path, f.path {_FILES} AND f.content IS NOT NULL{among}", values)
+    rows.row_factory = None
+    for root, path in rows:
+        counts[os.path.join(root, path.rpartition(b"/")[0]).rstrip(b"/")] += 1
+    return {os.fsdecode(folder): count for folder, count in counts.most_common(MAX_FOLDERS)}

@@ -1,0 +1,117 @@
+"""clew serve: search on a web page, and by programs through HTTP."""
+
+import errno
+import socket
+import webbrowser
+from pathlib import Path
+from threading import Timer
+
+import click
+
+from retrieval.cli.command import ClewCommand
+from retrieval.cli.console import note
+from retrieval.cli.options import library_option
+
+DEFAULT_PORT = 8765
+LOOPBACK_HOST = "127.0.0.1"
+
+
+@click.command("serve", cls=ClewCommand)
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65_535),
+    default=DEFAULT_PORT,
+    show_default=True,
+    metavar="PORT",
+    help="Listen on this port; 0 is any free one.",
+)
+@click.option(
+    "--host",
+    default=LOOPBACK_HOST,
+    show_default=True,
+    metavar="ADDRESS",
+    help="Listen on this address. Others than 127.0.0.1 need --token.",
+)
+@click.option("--token", metavar="TEXT", help="Answer only requests that contain this token.")
+@click.option("--no-open", is_flag=True, help="Do not open the page in a browser.")
+@library_option
+def serve_command(library: Path, port: int, host: str, token: str | None, no_open: bool) -> None:
+    """Search on a web page, until Ctrl-C.
+
+    The page and the HTTP API (see /docs on the page) only read the library. Without --host, only programs
+    on this machine can connect.
+    """
+    run_server(library, port, host, token, open_page=not no_open)
+
+
+def run_server(library: Path, port: int, host: str, token: str | None, *, open_page: bool) -> None:
+    """Serve a library until SIGINT or SIGTERM."""
+    import uvicorn
+
+    from retrieval.server.app import create_app
+    from retrieval.server.options import ServerOptions
+
+    options = ServerOptions(library=library, host=host, port=port, token=token)
+    if not options.is_local and not token:
+        raise click.UsageError(
+            f"--host {host} lets other machines search and read the files of this library. Give a --token "
+            "that they have to send."
+        )
+    listener = open_listener(host, port)
+    with listener:
+        address = page_address(host, listener.getsockname()[1])
+        app = create_app(options)
+        config = uvicorn.Config(
+            app,
+            log_level="error",
+            access_log=False,
+            server_header=False,
+            date_header=False,
+            proxy_headers=False,
+            timeout_keep_alive=30,
+            timeout_graceful_shutdown=5,
+            h11_max_incomplete_event_size=65_536,
+            ws="none",
+        )
+        if not options.is_local:
+            note(
+                f"Everyone who can connect to {host} and has the token can search this library and read its "
+                "files. The connection is not encrypted."
+            )
+        note(f"Serving {address} Press Ctrl-C to stop.")
+        if open_page:
+            query = f"?token={token}" if token else ""
+            timer = Timer(0.5, webbrowser.open, (address + query,))
+            timer.daemon = True
+            timer.start()
+        uvicorn.Server(config).run(sockets=[listener])
+
+
+def open_listener(host: str, port: int) -> socket.socket:
+    """Return a socket that listens on an address; raises UsageError if that is not possible."""
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, socket.SOCK_STREAM)
+    except OSError as error:
+        raise click.UsageError(
+            f"Cannot listen on {host}: {error.strerror}. Use an address of this machine."
+        ) from error
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(128)
+    except OSError as error:
+        listener.close()
+        if error.errno == errno.EADDRINUSE:
+            raise click.UsageError(
+                f"Port {port} of {host} is in use, perhaps by another `clew serve`. "
+                "Use --port 0 for a free one."
+            ) from error
+        raise click.UsageError(f"Cannot listen on {host}, port {port}: {error.strerror}.") from error
+    return listener
+
+
+def page_address(host: str, port: int) -> str:
+    """Return the address of the page."""
+    shown = f"[{host}]" if ":" in host else LOOPBACK_HOST if host == "0.0.0.0" else host
+    return f"http://{shown}:{port}/"

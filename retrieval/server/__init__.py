@@ -1,0 +1,15 @@
+"""The HTTP server of a library: a web page and an API, which only read.
+
+app           Create the application from its routes.
+cursors       Continue a list of hits although the library changes.
+errors        Answer errors as JSON, without tracebacks.
+items         Describe hits for the page: size on the screen, thumbnail, moments and stack.
+media_files   Open the file of a segment, if it is the file that was indexed.
+metrics       Count requests for Prometheus.
+options       Options of the server.
+pictures      Keep uploaded pictures for queries.
+query_tokens  Split a query for display, and read its pictures.
+security      Check each request before a route reads it.
+worker        Run calls on one library in few threads, with a limit on waiting calls.
+routes/       The routes of the API.
+"""

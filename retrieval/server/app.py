@@ -1,0 +1,73 @@
+"""Create the application from its routes."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from time import monotonic
+
+from fastapi import FastAPI
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from retrieval.server.cursors import Cursors
+from retrieval.server.errors import add_error_handlers
+from retrieval.server.metrics import Metrics
+from retrieval.server.options import ServerOptions
+from retrieval.server.pictures import Pictures
+from retrieval.server.routes import browse, documentation, search, segments, status
+from retrieval.server.security import SecurityMiddleware
+from retrieval.server.worker import Worker
+from retrieval.system import clew_version
+
+DESCRIPTION = "Search a library of photos, videos, documents and audio. Everything only reads."
+
+
+class MetricsMiddleware:
+    """Count each request by its route."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self.app, self.metrics = app, metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, and count it when its answer begins."""
+        started = monotonic()
+
+        async def counted(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                path = getattr(scope.get("route"), "path", "other")
+                self.metrics.add(path, message["status"], monotonic() - started)
+            await send(message)
+
+        await self.app(scope, receive, counted if scope["type"] == "http" else send)
+
+
+def create_app(options: ServerOptions) -> FastAPI:
+    """Return the application for a library; raises LibraryError if it cannot be opened.
+
+    `app.state` has the `worker` that routes search with, the `options`, `cursors`, `pictures` and `metrics`.
+    """
+    worker, pictures = Worker(options), Pictures(options.max_pictures)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        worker.warm_up()
+        try:
+            yield
+        finally:
+            worker.close()
+            pictures.close()
+
+    app = FastAPI(
+        title="clew",
+        version=clew_version(),
+        description=DESCRIPTION,
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+    )
+    app.state.options, app.state.worker, app.state.pictures = options, worker, pictures
+    app.state.cursors, app.state.metrics = Cursors(options.max_cursors), Metrics()
+    add_error_handlers(app)
+    for module in (search, segments, browse, status, documentation):
+        app.include_router(module.router)
+    app.add_middleware(MetricsMiddleware, metrics=app.state.metrics)
+    app.add_middleware(SecurityMiddleware, options=options)
+    return app

@@ -1,0 +1,52 @@
+"""Keep uploaded pictures for queries."""
+
+import io
+import secrets
+from collections import OrderedDict
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from threading import Lock
+
+from retrieval.errors import MediaError, QueryError
+
+
+class Pictures:
+    """Uploaded pictures, decoded and small, in a private folder that is deleted at the end."""
+
+    def __init__(self, max_pictures: int) -> None:
+        self._max_pictures, self._lock = max_pictures, Lock()
+        self._folder = TemporaryDirectory(prefix="clew-pictures-", ignore_cleanup_errors=True)
+        self._files = OrderedDict[str, Path]()  # token -> file
+
+    def add(self, data: bytes, min_side: int) -> str:
+        """Decode a picture in a sandbox, keep it with at least `min_side` pixels, and return its token.
+
+        Raises QueryError.
+        """
+        from retrieval.media.picture import decode_picture  # late: most searches have no picture
+
+        try:
+            picture = decode_picture(io.BytesIO(data), min_side)
+        except (MediaError, OSError, ValueError, RuntimeError) as error:
+            raise QueryError(f"The picture cannot be read: {error}. Use JPEG, PNG or WebP.") from error
+        token = secrets.token_urlsafe(9)
+        file = Path(self._folder.name) / f"{token}.png"
+        picture.save(file, compress_level=1)
+        with self._lock:
+            self._files[token] = file
+            while len(self._files) > self._max_pictures:
+                self._files.popitem(last=False)[1].unlink()
+        return token
+
+    def find(self, token: str) -> str | None:
+        """Return the file of a picture, None if it has been forgotten."""
+        with self._lock:
+            file = self._files.get(token)
+            if file is None:
+                return None
+            self._files.move_to_end(token)
+            return str(file)
+
+    def close(self) -> None:
+        """Delete the pictures."""
+        self._folder.cleanup()

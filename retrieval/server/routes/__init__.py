@@ -1,0 +1,8 @@
+"""The routes of the API: read the arguments, call one function, answer.
+
+browse        The library by time, and the values of filters.
+documentation A page that describes the API, and the files of the web page.
+search        Searches by words, pictures and segments.
+segments      A segment: its details, thumbnail, media, text and clip.
+status        The state of the library and of the server.
+"""

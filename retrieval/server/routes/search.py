@@ -1,0 +1,291 @@
+"""Searches by words, pictures and segments."""
+
+import base64
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from time import monotonic
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query, Request
+from starlette.responses import Response
+
+from retrieval.catalog.browse.facets import facets
+from retrieval.errors import QueryError
+from retrieval.query.ast import Query as QueryTree
+from retrieval.query.filters import merge_filters
+from retrieval.query.options import FILTER_NAMES, SearchOptions
+from retrieval.query.parser import parse
+from retrieval.server.cursors import Cursors, Place
+from retrieval.server.errors import json_response
+from retrieval.server.items import items_of
+from retrieval.server.pictures import Pictures
+from retrieval.server.query_tokens import query_tokens, with_pictures
+from retrieval.server.worker import Worker
+from retrieval.types import Filters, Hit, Hits
+
+MAX_COUNT = 1_000  # hits of an answer
+DEFAULT_COUNT = 40
+MAX_QUERY_LENGTH = 4_000  # characters
+SORTED_HITS = 1_000  # the best hits, which are sorted by date
+
+router = APIRouter()
+Order = Literal["score", "date"]
+
+
+@dataclass(frozen=True, slots=True)
+class SearchCall:
+    """The arguments of a search."""
+
+    q: str = ""
+    count: int = DEFAULT_COUNT
+    cursor: str | None = None
+    order: Order = "score"
+    kind: tuple[str, ...] = ()
+    group: bool = True
+    facets: bool = False
+    filters: tuple[tuple[str, str], ...] = ()
+    picture: str | None = None  # token of an uploaded picture
+
+    @property
+    def identity(self) -> tuple[object, ...]:
+        """Return what selects and orders the hits."""
+        return self.q, self.order, self.kind, self.group, self.filters, self.picture
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What a search uses of the application."""
+
+    worker: Worker
+    cursors: Cursors
+    pictures: Pictures
+
+    @classmethod
+    def of(cls, request: Request) -> "Services":
+        """Return the services of the application that answers a request."""
+        state = request.app.state
+        return cls(state.worker, state.cursors, state.pictures)
+
+
+@router.get("/api/search")
+async def search(
+    request: Request,
+    q: Annotated[str, Query(max_length=MAX_QUERY_LENGTH)] = "",
+    count: Annotated[int, Query(ge=1, le=MAX_COUNT)] = DEFAULT_COUNT,
+    cursor: Annotated[str | None, Query(max_length=200)] = None,
+    order: Order = "score",
+    kind: Annotated[list[str] | None, Query()] = None,
+    group: bool = True,
+    facets: bool = False,
+) -> Response:
+    """Search by a query in the query language. Without words, list files, newest first."""
+    call = SearchCall(q, count, cursor, order, tuple(kind or ()), group, facets)
+    return await _answer(request, call)
+
+
+@router.post("/api/search", openapi_extra={"requestBody": {"content": {"application/json": {}}}})
+async def search_by_body(request: Request) -> Response:
+    """Search as GET does, with typed `filters` and with a picture, `image`, in base64 or as a form field."""
+    values, image = await _read_body(request)
+    call = _call_of(values)
+    if image is not None:
+        worker, pictures = request.app.state.worker, request.app.state.pictures
+        side = partial(pictures.add, image)
+        token = await worker.run(request, lambda: side(worker.library.embedder.min_image_side))
+        call = replace(call, picture=token)
+    return await _answer(request, call)
+
+
+@router.get("/api/similar/{segment}")
+async def similar(
+    request: Request,
+    segment: int,
+    count: Annotated[int, Query(ge=1, le=MAX_COUNT)] = DEFAULT_COUNT,
+    cursor: Annotated[str | None, Query(max_length=200)] = None,
+) -> Response:
+    """Search by a segment alone."""
+    return await _answer(request, SearchCall(f"#{max(0, segment)}", count, cursor))
+
+
+async def _answer(request: Request, call: SearchCall) -> Response:
+    services = Services.of(request)
+    return await services.worker.run(request, lambda: json_response(run_search(services, call)))
+
+
+async def _read_body(request: Request) -> tuple[dict[str, Any], bytes | None]:
+    """Return the values of a JSON or form body, and its picture; raises QueryError."""
+    if request.headers.get("content-type", "").startswith("multipart/form-data"):
+        async with request.form(max_files=1, max_fields=20) as form:
+            values = {name: value for name, value in form.items() if isinstance(value, str)}
+            upload = form.get("image")
+            image = None if upload is None or isinstance(upload, str) else await upload.read()
+        values.pop("image", None)
+        if "filters" in values:
+            values["filters"] = _parse_json(values["filters"])
+        return values, image
+    body = _parse_json(await request.body())
+    if not isinstance(body, dict):
+        raise QueryError('The body is no JSON object. Send one such as {"q": "a dog"}.')
+    text = body.pop("image", None)
+    if text is None:
+        return body, None
+    try:
+        return body, base64.b64decode(str(text).partition("base64,")[2] or str(text), validate=True)
+    except ValueError as error:
+        raise QueryError("`image` is not base64.") from error
+
+
+def _parse_json(text: str | bytes) -> Any:
+    try:
+        return json.loads(text or "{}")
+    except (ValueError, RecursionError) as error:
+        raise QueryError(f"The body is not JSON: {error}.") from error
+
+
+def _call_of(values: dict[str, Any]) -> SearchCall:
+    """Return the arguments of a body; raises QueryError."""
+    known = ("q", "count", "cursor", "order", "kind", "group", "facets", "filters")
+    if unknown := values.keys() - set(known):
+        raise QueryError(f"Unknown key {sorted(map(str, unknown))[0]!r}. Use {', '.join(known)} or image.")
+    try:
+        count = int(values.get("count", DEFAULT_COUNT))
+    except (TypeError, ValueError) as error:
+        raise QueryError("Invalid count. Use a whole number.") from error
+    q, cursor, order = values.get("q") or "", values.get("cursor") or None, values.get("order") or "score"
+    if not isinstance(q, str) or len(q) > MAX_QUERY_LENGTH or not isinstance(cursor, str | None):
+        raise QueryError(f"Invalid q or cursor. Use text of at most {MAX_QUERY_LENGTH:,} characters.")
+    if order not in ("score", "date") or not 1 <= count <= MAX_COUNT:
+        raise QueryError(f"Invalid order or count. Use score or date, and 1 to {MAX_COUNT:,}.")
+    kind = values.get("kind") or ()
+    kinds = (kind,) if isinstance(kind, str) else kind
+    if not isinstance(kinds, list | tuple):
+        raise QueryError("Invalid kind. Use one or a list.")
+    return SearchCall(
+        q,
+        count,
+        cursor,
+        "date" if order == "date" else "score",
+        tuple(map(str, kinds)),
+        group=_is_true(values.get("group", True)),
+        facets=_is_true(values.get("facets", False)),
+        filters=tuple(typed_filters({} if values.get("filters") is None else values["filters"])),
+    )
+
+
+def _is_true(value: object) -> bool:
+    return str(value).lower() not in ("0", "false", "none", "")
+
+
+def typed_filters(filters: object) -> list[tuple[str, str]]:
+    """Return filters as pairs of a name and a value, from `{"tag": {"all": ["sea"]}, "rating": 4}`.
+
+    `any` is for kind, under, camera and lens, `all` for tag, as in the query language. Raises QueryError.
+    """
+    if not isinstance(filters, dict):
+        raise QueryError('Invalid filters. Use an object such as {"tag": {"all": ["sea"]}}.')
+    pairs = []
+    for name, value in filters.items():
+        if name not in FILTER_NAMES:
+            raise QueryError(f"Unknown filter {name!r}. Use {', '.join(FILTER_NAMES)}.")
+        operators = value if isinstance(value, dict) else {"all" if name == "tag" else "any": value}
+        for operator, operand in operators.items():
+            values = operand if isinstance(operand, list) else [operand]
+            is_single = len(values) == 1 and operator in ("any", "all", "eq")
+            if not is_single and operator != ("all" if name == "tag" else "any"):
+                raise QueryError(f"{name} has no operator {operator!r}. Use any, or for tag all.")
+            pairs += [(name, str(each)) for each in values if each is not None]
+    return pairs
+
+
+def run_search(services: Services, call: SearchCall) -> dict[str, object]:
+    """Return the answer to a search, as JSON object; raises QueryError."""
+    started = monotonic()
+    library, catalog = services.worker.library, services.worker.catalog
+    tokens = query_tokens(call.q)
+    query = _tree(call, services.pictures)
+    options = SearchOptions(group=call.group)
+    filters = merge_filters(query.filters, call.kind or None, options)
+    place = services.cursors.find(call.cursor, call.identity)
+    before = place.count if place.given is None else len(place.given)
+    hits, rest, note = Hits(), False, None
+    if query.terms or query.exclusions or filters != Filters() or not call.q.strip():
+        wanted = before + call.count + 1
+        wanted = max(wanted, SORTED_HITS) if call.order == "date" else wanted
+        ranked = _ranked(services, query, call, wanted, options)
+        hits, rest = next_hits(ranked, place, call.count)
+        note = ranked.note
+        given = place.given if place.given is not None else tuple(map(key_of, ranked[: place.count]))
+    cursor = services.cursors.save(place, call.identity, [*given, *map(key_of, hits)]) if rest else None
+    confident = [hit for hit in hits if is_confident(hit)]
+    best = max((hit.confidence for hit in hits if hit.confidence is not None), default=None)
+    return {
+        "items": items_of(catalog, hits),
+        "cursor": cursor,
+        "confident": len(confident),
+        "kinds": Counter(hit.kind for hit in confident),
+        "best": best,
+        "note": note,
+        "tokens": [asdict(token) for token in tokens],
+        "filters": applied_filters(filters),
+        "messages": library.unknown_filter_values(query, options, bool(hits)),
+        "offers": {"read_as": [], "narrow_to": []},
+        "total": None,
+        "picture": call.picture,
+        "seconds": round(monotonic() - started, 4),
+        "facets": asdict(facets(catalog, filters)) if call.facets else None,
+    }
+
+
+def _tree(call: SearchCall, pictures: Pictures) -> QueryTree:
+    """Return the tree of a query with its pictures and typed filters."""
+    query = with_pictures(parse(call.q), pictures.find)
+    if call.picture is not None:
+        picture = with_pictures(parse(f"pic:{call.picture}"), pictures.find)
+        query = replace(query, terms=query.terms + picture.terms)
+    return replace(query, filters=query.filters + call.filters)
+
+
+def _ranked(
+    services: Services, query: QueryTree, call: SearchCall, count: int, options: SearchOptions
+) -> Hits:
+    """Return the best hits, by date only the confident ones before the others; by default newest first."""
+    if query == QueryTree() and not call.kind:
+        query = QueryTree(filters=(("after", "0001"),))  # every file
+    hits = services.worker.library.search(query, kind=call.kind or None, count=count, options=options)
+    if call.order == "date" and query.terms:
+        confident = [hit for hit in hits if is_confident(hit)]
+        confident.sort(key=lambda hit: hit.time or "", reverse=True)
+        return Hits([*confident, *(hit for hit in hits if not is_confident(hit))], hits.note)
+    return hits
+
+
+def next_hits(ranked: Sequence[Hit], place: Place, count: int) -> tuple[Hits, bool]:
+    """Return the next hits of a list that were not given, and True if more follow."""
+    if place.given is None:
+        remaining = ranked[place.count :]
+    else:
+        given = set(place.given)
+        remaining = [hit for hit in ranked if key_of(hit) not in given]
+    return Hits(remaining[:count]), len(remaining) > count
+
+
+def key_of(hit: Hit) -> tuple[int, str]:
+    """Return the key of a hit in a list: copies and captioned images share their segment."""
+    return hit.id, str(hit.path)
+
+
+def is_confident(hit: Hit) -> bool:
+    """Return True if a hit is counted as a match; without calibration every hit is."""
+    return hit.match in ("words", "confident", None)
+
+
+def applied_filters(filters: Filters) -> dict[str, object]:
+    """Return the filters that were applied."""
+    return {
+        name: sorted(value) if isinstance(value, frozenset) else value
+        for name, value in asdict(filters).items()
+        if value not in (None, "", (), frozenset())
+    }

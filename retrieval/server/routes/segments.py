@@ -1,0 +1,202 @@
+"""A segment: its details, thumbnail, media, text and clip."""
+
+import hashlib
+from dataclasses import asdict
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query, Request
+from fastapi import Path as PathParameter
+from starlette.background import BackgroundTask
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import FileResponse, Response
+
+from retrieval.catalog.browse.passages import passages_around
+from retrieval.errors import MediaError, QueryError
+from retrieval.query.options import SearchOptions
+from retrieval.query.parser import parse
+from retrieval.server.errors import NotFound, json_response
+from retrieval.server.items import items_of
+from retrieval.server.media_files import content_disposition, find_hit, media_response, open_media
+from retrieval.server.query_tokens import with_pictures
+from retrieval.server.worker import Worker
+from retrieval.types import CONFIDENCE_THRESHOLD, FileDetails, Hit
+
+EXPLAINED_HITS = 200  # of a query, among which a segment is explained
+MAX_NEIGHBORS = 200  # passages before and after
+MAX_CLIP_SECONDS = 600.0
+
+router = APIRouter()
+SegmentId = Annotated[int, PathParameter(ge=1, lt=2**63)]
+
+
+@router.get("/api/segments/{segment}")
+async def details(
+    request: Request, segment: SegmentId, q: Annotated[str, Query(max_length=4_000)] = ""
+) -> Response:
+    """Return everything that the library knows of a segment, and why it matches a query."""
+    worker = request.app.state.worker
+    find_picture = request.app.state.pictures.find
+
+    def read() -> Response:
+        hit = find_hit(worker.catalog, segment)
+        found = worker.library.details(segment)
+        [item] = items_of(worker.catalog, [hit])
+        scenes = [each for each in found.segments if each.kind == "video"]
+        return json_response(
+            item
+            | {
+                "details": describe(hit, found),
+                "why": _explain(worker, hit, q, find_picture) if q.strip() else [],
+                "scenes": [{"id": each.id, "start": each.start, "end": each.end} for each in scenes],
+            }
+        )
+
+    return await worker.run(request, read)  # type: ignore[no-any-return]
+
+
+def describe(hit: Hit, file: FileDetails) -> dict[str, object]:
+    """Return the details of the file of a segment, in the keys of the API."""
+    names = ("width", "height", "camera", "lens", "latitude", "longitude", "taken", "rating")
+    own = next((each for each in file.segments if each.id == hit.id), None)
+    captions = [caption.text for caption in file.captions]
+    return {name: getattr(file, name) for name in names} | {
+        "size_bytes": file.size,
+        "modified": file.time,
+        "tags": list(file.keywords),
+        "labels": [asdict(label) for label in file.labels],
+        "caption": captions[0] if captions else None,
+        "captions": captions,
+        "recognized": [
+            {"text": each.text, "box": each.box}
+            for each in file.segments
+            if each.origin == "ocr" and each.page == hit.page and each.text
+        ],
+        "copies": [str(path) for path in file.copies],
+        "root": str(file.root),
+        "content_type": _shown(hit)[1],
+        "shown": _shown(hit)[0],
+        "origin": None if own is None else own.origin,
+    }
+
+
+def _shown(hit: Hit) -> tuple[str, str]:
+    """Return how the page shows the file of a hit, and the type with which it is sent."""
+    from retrieval.server.media_files import DOWNLOAD_TYPE, content_type
+
+    kind = content_type(hit)
+    if hit.page is not None or kind == "application/pdf":
+        return "page", kind
+    shown = kind.partition("/")[0]
+    if shown == "text" and hit.source is None:
+        return "text", kind
+    return (shown if shown in ("image", "video", "audio") and kind != DOWNLOAD_TYPE else "none"), kind
+
+
+def _explain(worker: Worker, hit: Hit, q: str, find_picture: object) -> list[dict[str, object]]:
+    """Return the terms of a query with their scores for a segment, if it is among the best hits."""
+    query = with_pictures(parse(q), find_picture)  # type: ignore[arg-type]
+    if not query.terms:
+        return []
+    options = SearchOptions(why=True)
+    hits = worker.library.search(query, count=EXPLAINED_HITS, options=options)
+    found = next((each for each in hits if each.id == hit.id), None)
+    terms = () if found is None else found.why
+    return [
+        {"term": term.asked, "weight": term.weight, "score": term.score, "tick": CONFIDENCE_THRESHOLD}
+        for term in terms
+    ]
+
+
+@router.get("/api/segments/{segment}/thumbnail")
+async def thumbnail(request: Request, segment: SegmentId, size: Literal["320", "640"] = "320") -> Response:
+    """Return the stored thumbnail as WebP of at most 320 pixels a side."""
+    worker = request.app.state.worker
+
+    def read() -> Response:
+        find_hit(worker.catalog, segment)
+        webp = worker.library.thumbnail(segment)
+        if webp is None:
+            raise NotFound(f"No thumbnail of #{segment} is stored.")
+        etag = f'"{hashlib.sha256(webp).hexdigest()[:16]}"'
+        headers = {"ETag": etag, "Cache-Control": "private, max-age=604800"}
+        if request.headers.get("if-none-match") == etag:
+            return Response(status_code=304, headers=headers)
+        return Response(webp, 200, headers, "image/webp")
+
+    return await run_in_threadpool(read)
+
+
+@router.get("/api/segments/{segment}/media")
+async def media(request: Request, segment: SegmentId, download: bool = False) -> Response:
+    """Return the file of a segment, or a range of it. Types that could run scripts are downloads."""
+    catalog = request.app.state.worker.catalog
+
+    def read() -> Response:
+        opened = open_media(catalog, find_hit(catalog, segment))
+        if request.headers.get("if-none-match") == opened.etag:
+            opened.file.close()
+            return Response(status_code=304, headers={"ETag": opened.etag})
+        return media_response(opened, request.headers.get("range"), download)
+
+    return await run_in_threadpool(read)
+
+
+@router.get("/api/segments/{segment}/text")
+async def text(
+    request: Request, segment: SegmentId, around: Annotated[int, Query(ge=0, le=MAX_NEIGHBORS)] = 40
+) -> Response:
+    """Return a passage with those before and after it."""
+    catalog = request.app.state.worker.catalog
+
+    def read() -> Response:
+        hit = find_hit(catalog, segment)
+        passages = passages_around(catalog, segment, around)
+        return json_response({"id": segment, "name": hit.path.name, "passages": list(map(asdict, passages))})
+
+    return await run_in_threadpool(read)
+
+
+@router.get("/api/segments/{segment}/clip")
+async def clip(
+    request: Request,
+    segment: SegmentId,
+    start: Annotated[float | None, Query(ge=0, lt=1e7)] = None,
+    end: Annotated[float | None, Query(ge=0, lt=1e7)] = None,
+) -> Response:
+    """Cut a moment out of a video or audio file; without times, the one that the segment covers."""
+    worker = request.app.state.worker
+
+    def cut() -> Response:
+        from retrieval.media.av.clip import write_clip
+
+        hit = find_hit(worker.catalog, segment)
+        if not hit.timed:
+            raise QueryError(f"{hit.path.name} is no video or audio file, so no moment can be cut out of it.")
+        open_media(worker.catalog, hit).file.close()  # only files that are still the indexed ones
+        first = hit.start or 0.0 if start is None else start
+        last = (hit.end or first + 1.0) if end is None else end
+        if not 0 < last - first <= MAX_CLIP_SECONDS:
+            raise QueryError(
+                f"Invalid times. A clip has more than 0 and at most {MAX_CLIP_SECONDS:.0f} seconds."
+            )
+        folder = TemporaryDirectory(prefix="clew-clip-", ignore_cleanup_errors=True)
+        out = Path(folder.name) / f"clip{hit.path.suffix.lower() or '.mp4'}"
+        try:
+            write_clip(hit.path, out, first, last)
+        except MediaError as error:
+            folder.cleanup()
+            raise QueryError(f"This moment cannot be cut out: {error}.") from error
+        except BaseException:
+            folder.cleanup()
+            raise
+        name = f"{hit.path.stem} {first:.1f}-{last:.1f}{out.suffix}"
+        return FileResponse(
+            out,
+            media_type="application/octet-stream",
+            headers={"Content-Disposition": content_disposition(name, inline=False)},
+            background=BackgroundTask(folder.cleanup),
+        )
+
+    return await run_in_threadpool(cut)

@@ -1,0 +1,54 @@
+"""The state of the library and of the server."""
+
+from dataclasses import asdict
+from time import monotonic
+
+from fastapi import APIRouter, Request
+from starlette.responses import PlainTextResponse, Response
+
+from retrieval.server.errors import json_response
+from retrieval.system import clew_version
+
+router = APIRouter()
+
+
+@router.get("/api/status")
+async def status(request: Request) -> Response:
+    """Return the contents and settings of the library, and what is missing of it now."""
+    worker = request.app.state.worker
+
+    def read() -> Response:
+        found = worker.library.status()
+        offline = [{"root": str(root.path), "files": root.offline} for root in found.roots if root.offline]
+        return json_response(
+            asdict(found)
+            | {
+                "indexing": None,
+                "offline": offline,
+                "failures": sum(root.failed + root.partial for root in found.roots),
+                "version": clew_version(),
+            }
+        )
+
+    return await worker.run(request, read)  # type: ignore[no-any-return]
+
+
+@router.get("/healthz")
+async def health() -> Response:
+    """Return that the server answers."""
+    return json_response({"status": "ok"})
+
+
+@router.get("/metrics")
+async def metrics(request: Request) -> Response:
+    """Return counters for Prometheus."""
+    worker = request.app.state.worker
+    gauges = {
+        "calls_running": worker.running,
+        "calls_waiting": worker.waiting,
+        "calls_dropped": worker.dropped,
+        "calls_refused": worker.refused,
+        "uptime_seconds": monotonic() - worker.started,
+    }
+    text = request.app.state.metrics.text(gauges)
+    return PlainTextResponse(text, media_type="text/plain; version=0.0.4; charset=utf-8")

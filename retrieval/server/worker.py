@@ -1,0 +1,101 @@
+"""Run calls on one library in few threads, with a limit on waiting calls."""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from threading import Lock
+from time import monotonic
+from typing import TypeVar
+
+from starlette.requests import Request
+
+from retrieval.catalog.reader import Catalog
+from retrieval.errors import ClewError
+from retrieval.library import Library
+from retrieval.server.errors import Busy, ClientGone
+from retrieval.server.options import ServerOptions
+
+Result = TypeVar("Result")
+
+
+class Worker:
+    """One open library with its model, and the threads that use it.
+
+    A call waits until a thread is free. If its client closes the connection meanwhile, it is dropped.
+    """
+
+    def __init__(self, options: ServerOptions) -> None:
+        self.options = options
+        self.library = Library.open(options.library, embedder=options.embedder)
+        self._open_catalog = Catalog.open(self.library.folder)
+        self._catalog_lock = Lock()
+        self._executor = ThreadPoolExecutor(options.threads, "clew-server")
+        self.running = self.waiting = self.dropped = self.refused = 0
+        self.started = monotonic()
+        self._counts = Lock()
+
+    @property
+    def catalog(self) -> Catalog:
+        """Return the catalog, opened again if its file was replaced."""
+        with self._catalog_lock:
+            if self._open_catalog.is_outdated():  # other threads may still use the old connection
+                self._open_catalog = Catalog.open(self.library.folder)
+            return self._open_catalog
+
+    def warm_up(self) -> None:
+        """Load the model and the index in a thread, so that the first search does not wait."""
+        self._executor.submit(self._load)
+
+    def _load(self) -> None:
+        with suppress(ClewError):  # the first search reports it
+            self.library.search("a photo", count=1)
+
+    async def run(self, request: Request, function: Callable[[], Result]) -> Result:
+        """Return the result of a call; raises Busy, and ClientGone if its client no longer waits."""
+        with self._counts:
+            if self.waiting >= self.options.max_waiting:
+                self.refused += 1
+                raise Busy
+            self.waiting += 1
+        future = self._executor.submit(self._call, function)
+        future.add_done_callback(self._count_dropped)
+        gone = asyncio.ensure_future(_disconnection(request))
+        answer = asyncio.wrap_future(future)
+        try:
+            await asyncio.wait((answer, gone), return_when=asyncio.FIRST_COMPLETED)
+            if answer.done():
+                return answer.result()
+            raise ClientGone
+        finally:
+            future.cancel()
+            answer.cancel()
+            gone.cancel()
+
+    def _call(self, function: Callable[[], Result]) -> Result:
+        with self._counts:
+            self.waiting -= 1
+            self.running += 1
+        try:
+            return function()
+        finally:
+            with self._counts:
+                self.running -= 1
+
+    def _count_dropped(self, future: "Future[Result]") -> None:
+        if future.cancelled():
+            with self._counts:
+                self.waiting -= 1
+                self.dropped += 1
+
+    def close(self) -> None:
+        """Drop the waiting calls, wait for the running ones, and close the library."""
+        self._executor.shutdown(wait=True, cancel_futures=True)
+        self._open_catalog.close()
+        self.library.close()
+
+
+async def _disconnection(request: Request) -> None:
+    """Return when the client closes the connection; the body has been read before."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,191 @@
+"""Searches through HTTP answer as searches in Python do, with what the page draws."""
+
+import base64
+
+import pytest
+
+from tests.support.files import draw_image
+from tests.support.toy_embedder import COLORS
+
+
+def names(answer) -> list[str]:
+    assert answer.status_code == 200, answer.text
+    return [item["name"] for item in answer.json()["items"]]
+
+
+def test_answer_equals_a_search_in_python(client, library):
+    answer = client.get("/api/search", params={"q": "red", "count": 3}).json()
+    hits = library.search("red", count=3)
+    assert [item["id"] for item in answer["items"]] == [hit.id for hit in hits]
+    assert [item["score"] for item in answer["items"]] == pytest.approx([hit.score for hit in hits], abs=1e-6)
+    assert [item["path"] for item in answer["items"]] == [str(hit.path) for hit in hits]
+
+
+def test_item_has_what_the_page_draws(client, folder):
+    item = client.get("/api/search", params={"q": "red", "count": 1}).json()["items"][0]
+    assert (item["name"], item["folder"], item["kind"]) == ("red.png", folder.name, "image")
+    assert item["ratio"] == pytest.approx(1, abs=2)
+    assert item["thumbnail"] is True
+    assert item["match"] in ("words", "confident", "weak", None)
+    assert {"moments", "more", "offline", "time", "duration", "length", "placeholder"} <= item.keys()
+
+
+def test_ratio_is_that_of_the_displayed_image(index, serve, tmp_path):
+    draw_image(tmp_path / "wide" / "red.png", "red", size=(96, 64))
+    index(tmp_path / "wide")
+    assert serve().get("/api/search").json()["items"][0]["ratio"] == 1.5
+
+
+def test_post_answers_as_get(client):
+    query = {"q": "blue", "count": 2}
+    assert names(client.post("/api/search", json=query)) == names(client.get("/api/search", params=query))
+
+
+def test_without_words_files_are_listed(client):
+    assert len(names(client.get("/api/search"))) == len(COLORS)
+
+
+def test_filters_of_a_body_are_those_of_the_query_language(client):
+    assert names(client.post("/api/search", json={"filters": {"kind": {"any": ["image"]}}}))
+    assert not names(client.post("/api/search", json={"filters": {"kind": {"any": ["video"]}}}))
+    assert not names(client.post("/api/search", json={"filters": {"tag": {"all": ["sea", "sun"]}}}))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"filters": {"colour": "red"}},
+        {"filters": {"tag": {"any": ["sea", "sun"]}}},
+        {"filters": []},
+        {"count": 0},
+        {"count": "many"},
+        {"order": "size"},
+        {"q": 5},
+        {"surprise": 1},
+        {"image": "not base64!"},
+        {"image": base64.b64encode(b"no picture").decode()},
+        [],
+    ],
+    ids=str,
+)
+def test_invalid_body_is_answered_with_what_to_use(client, body):
+    answer = client.post("/api/search", json=body)
+    assert answer.status_code == 400
+    assert answer.json()["error"]
+
+
+def test_syntax_error_has_its_column(client):
+    answer = client.get("/api/search", params={"q": 'red "sea'})
+    assert answer.status_code == 400
+    assert answer.json()["column"] == 5
+    assert "\n" not in answer.json()["error"]
+
+
+@pytest.mark.parametrize("form", ["json", "multipart"])
+def test_uploaded_picture_is_a_query_and_can_be_used_again(client, folder, form):
+    data = (folder / "green.png").read_bytes()
+    if form == "json":
+        answer = client.post("/api/search", json={"image": base64.b64encode(data).decode()})
+    else:
+        answer = client.post("/api/search", data={"count": "3"}, files={"image": data})
+    assert names(answer)[0] == "green.png"
+    again = client.get("/api/search", params={"q": f"+pic:{answer.json()['picture']}"})
+    assert names(again)[0] == "green.png"
+    away = client.get("/api/search", params={"q": f"white - pic:{answer.json()['picture']}"})
+    assert names(away)[-1] == "green.png"
+
+
+def test_forgotten_picture_is_reported(client):
+    answer = client.get("/api/search", params={"q": "+pic:unknown"})
+    assert answer.status_code == 404
+    assert answer.json()["error"] == "This picture is gone. Drop it again."
+
+
+@pytest.mark.parametrize("query", ["file:/etc/passwd", "./red.png", "http://127.0.0.1/x.png", "a - ~/x"])
+def test_query_names_no_files_or_addresses(client, query):
+    answer = client.get("/api/search", params={"q": query})
+    assert answer.status_code == 400
+    assert "not read by the server" in answer.json()["error"]
+
+
+def test_similar_finds_the_others(client, segment_of):
+    found = names(client.get(f"/api/similar/{segment_of('red.png')}", params={"count": 3}))
+    assert len(found) == 3
+    assert "red.png" not in found
+
+
+def test_tokens_describe_the_query(client):
+    query = 'a "red car" kind:image not:blue + #12 - @rex'
+    tokens = client.get("/api/search", params={"q": query}).json()
+    assert "tokens" not in tokens  # an unknown concept is an error
+    query = query.removesuffix(" - @rex").replace("+ #12", "+ 2:green")
+    tokens = client.get("/api/search", params={"q": query}).json()["tokens"]
+    assert [(token["text"], token["type"], token["key"]) for token in tokens] == [
+        ("a", "words", None),
+        ('"red car"', "words", None),
+        ("kind:image", "filter", "kind"),
+        ("not:blue", "not", "not"),
+        ("+", "operator", None),
+        ("2:green", "words", None),
+    ]
+    assert all(query[token["start"] : token["end"]] == token["text"] for token in tokens)
+
+
+def read_all(client, **parameters) -> list[str]:
+    found, cursor = [], None
+    while True:
+        answer = client.get("/api/search", params=parameters | ({"cursor": cursor} if cursor else {}))
+        found += names(answer)
+        cursor = answer.json()["cursor"]
+        if cursor is None:
+            return found
+
+
+@pytest.mark.parametrize("parameters", [{"q": "red"}, {}, {"q": "red", "order": "date"}, {"q": "kind:image"}])
+def test_parts_of_a_list_make_the_list(client, parameters):
+    assert read_all(client, count=2, **parameters) == read_all(client, count=100, **parameters)
+
+
+def test_continued_list_neither_repeats_nor_loses_hits_when_files_change(client, folder, index):
+    first = client.get("/api/search", params={"q": "red", "count": 3}).json()
+    draw_image(folder / "better.png", (250, 1, 1))
+    (folder / first["items"][1]["name"]).unlink()
+    index(folder)
+    second = client.get("/api/search", params={"q": "red", "count": 100, "cursor": first["cursor"]})
+    given = [item["name"] for item in first["items"]]
+    assert not set(given) & set(names(second))
+    assert {*given, *names(second)} == {f"{color}.png" for color in COLORS} | {"better.png"}
+
+
+def test_forgotten_list_continues_at_its_place(serve, library):
+    client = serve(max_cursors=1)
+    first = client.get("/api/search", params={"q": "red", "count": 3}).json()
+    client.get("/api/search", params={"q": "blue", "count": 3})
+    second = client.get("/api/search", params={"q": "red", "count": 2, "cursor": first["cursor"]})
+    third = client.get("/api/search", params={"q": "red", "count": 9, "cursor": second.json()["cursor"]})
+    found = [item["name"] for item in first["items"]] + names(second) + names(third)
+    assert found == read_all(client, q="red", count=100)
+
+
+@pytest.mark.parametrize("cursor", ["x", "bm9uZQ", "W10", "WyJhIiwtMSwiYiJd", "\u00e4", "WyJhIiwxZTksIngiXQ"])
+def test_invalid_cursor_is_refused(client, cursor):
+    assert client.get("/api/search", params={"q": "red", "cursor": cursor}).status_code == 400
+
+
+def test_cursor_of_another_search_is_refused(client):
+    cursor = client.get("/api/search", params={"q": "red", "count": 1}).json()["cursor"]
+    answer = client.get("/api/search", params={"q": "blue", "count": 1, "cursor": cursor})
+    assert answer.status_code == 400
+    assert "another search" in answer.json()["error"]
+
+
+def test_unknown_filter_value_has_a_message(client):
+    answer = client.get("/api/search", params={"q": "red under:Nowhere"}).json()
+    assert answer["items"] == []
+    assert "Nowhere" in answer["messages"][0]
+
+
+def test_facets_come_on_request(client):
+    assert client.get("/api/search", params={"q": "red"}).json()["facets"] is None
+    facets = client.get("/api/search", params={"q": "red", "facets": 1}).json()["facets"]
+    assert facets["kinds"] == {"image": len(COLORS)}
