@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial, wraps
+from itertools import chain
 from numbers import Integral
 from pathlib import Path
 from types import TracebackType
@@ -19,7 +20,7 @@ from retrieval.formatting import format_timestamp, parse_timed_path
 from retrieval.grouping.attributes import compare_files, load_file_attributes
 from retrieval.grouping.clusters import duplicate_groups, parse_reasons
 from retrieval.media.archives.archive import is_file
-from retrieval.query import concepts, encoder
+from retrieval.query import encoder, names
 from retrieval.query import relevance_feedback as liking
 from retrieval.query.ast import Query
 from retrieval.query.filters import merge_filters
@@ -36,11 +37,8 @@ from retrieval.query.known_values import unknown_values
 from retrieval.query.options import DEFAULT_OPTIONS, SearchOptions
 from retrieval.query.relevance_feedback import FeedbackExample
 from retrieval.scoring.linear_probe import Probe
-from retrieval.search.browse import FileRanking
-from retrieval.search.explain import explain
-from retrieval.search.hybrid_search import hybrid_search
+from retrieval.search.answer import answer
 from retrieval.search.request import SearchRequest
-from retrieval.search.results import note_on, postprocess
 from retrieval.system import default_library
 from retrieval.types import ConceptInfo, Failure, FileDetails, Filters, Group, Hit, Hits, Space, Status
 from retrieval.vectors.space_index import SpaceIndex
@@ -138,23 +136,30 @@ class Library:
 
         A hit whose `match` is "weak" matches no better than background queries. Raises QueryError.
         """
-        query, count = as_query(words), as_count(count)
+        query, count = self.parse(words), as_count(count)
         liked, unliked = as_examples(like), as_examples(unlike)
         images = () if image is None else (as_image(image),)
         check_options(options)
-        filters = merge_filters(query.filters, kind, options)
         space_index = self._open_space_index()
-        probe: Probe | None = None
+        probe = None
         if liked or unliked:
             embedder = self._embedder_of(space_index.space)
             probe = liking.fit_feedback_probe(space_index, embedder, liked, unliked)
         examples = query.segment_ids | liking.example_segments(space_index, [*liked, *unliked])
         examples |= {part for _, part in self._catalog.image_parts_of(examples)}
         examples |= set(self._catalog.texts_of_images(examples).tolist())
-        inputs = [*images, *[probe] * (probe is not None)]
-        encoder.validate_query(query, inputs, options.allow_url, has_filters=filters != Filters())
-        encoded_query = self._encode_query(space_index, query, images, probe)
-        return self._answer(SearchRequest(space_index, encoded_query, filters, examples), count, options)
+        inputs, requests = [*images, *[probe] * (probe is not None)], []
+        for each in query.alternatives:
+            filters = merge_filters(each.filters, kind, options)
+            encoder.validate_query(each, inputs, options.allow_url, has_filters=filters != Filters())
+            encoded = self._encode_query(space_index, each, images, probe)
+            requests.append(SearchRequest(space_index, encoded, filters, examples))
+        return answer(requests, count, options)
+
+    @reads_catalog
+    def parse(self, words: str | Query | None) -> Query:
+        """Return the tree of a query, with its saved searches written out. Raises QueryError."""
+        return names.expand_saved_searches(as_query(words), names.saved_searches(self._catalog))
 
     @reads_catalog
     def unknown_filter_values(
@@ -163,13 +168,13 @@ class Library:
         options: SearchOptions = DEFAULT_OPTIONS,
         found: bool = False,
     ) -> list[str]:
-        """Return a message for each folder, camera, lens and tag of a search that is not in the library.
+        """Return a message for each folder, camera, lens and tag that is not in the library.
 
         If the search `found` hits, only values with alternatives are examined.
         """
-        query = as_query(words)
         check_options(options)
-        return unknown_values(self._catalog, merge_filters(query.filters, None, options), found)
+        filters = [merge_filters(each.filters, None, options) for each in self.parse(words).alternatives]
+        return list(dict.fromkeys(chain(*(unknown_values(self._catalog, each, found) for each in filters))))
 
     def similar(
         self,
@@ -183,14 +188,13 @@ class Library:
         image, count = as_image(image), as_count(count)
         check_options(options)
         filters = merge_filters((), kind, options)
-        own_segments = frozenset[int]()
+        own = frozenset[int]()
         if isinstance(image, str | Path) and is_file(Path(image).expanduser()):
             segments = self._catalog.segments_of(encoder.file_digest(Path(image).expanduser()))
-            own_segments = frozenset([*segments, *self._catalog.texts_of_images(segments).tolist()])
+            own = frozenset([*segments, *self._catalog.texts_of_images(segments).tolist()])
         space_index = self._open_space_index()
-        encoded_query = self._encode_query(space_index, Query(), (image,))
-        request = SearchRequest(space_index, encoded_query, filters, own_segments)
-        return self._answer(request, count, options)
+        encoded = self._encode_query(space_index, Query(), (image,))
+        return answer([SearchRequest(space_index, encoded, filters, own)], count, options)
 
     @reads_catalog
     def duplicates(
@@ -211,10 +215,9 @@ class Library:
 
     @reads_catalog
     def thumbnail(self, hit: Hit | int) -> bytes | None:
-        """Return the thumbnail of a hit, or of a segment id, as WebP of at most 320 pixels a side.
+        """Return the thumbnail of a hit, or of a segment id, as WebP of at most 320 pixels a side, if any.
 
-        A caption has the thumbnail of its image; speech that of its scene, and text that of its page. None if
-        no thumbnail is stored.
+        A caption has the thumbnail of its image; speech that of its scene, and text that of its page.
         """
         if isinstance(hit, Hit):
             return thumbnails.find_thumbnail(self._catalog, hit)
@@ -270,9 +273,14 @@ class Library:
         return failures(self._catalog)
 
     @reads_catalog
+    def saved_searches(self) -> dict[str, str]:
+        """Return name -> query of the saved searches, by name; queries name them @NAME."""
+        return names.saved_searches(self._catalog)
+
+    @reads_catalog
     def concepts(self) -> list[ConceptInfo]:
         """Return the concepts, by name, as fitted to the active space."""
-        return concepts.list_concepts(self._catalog, self._open_space_index().space)
+        return names.list_concepts(self._catalog, self._open_space_index().space)
 
     @property
     @reads_catalog
@@ -334,7 +342,7 @@ class Library:
         moment = parse_timed_path(location)
         if moment is None:
             raise QueryError(
-                f"{location!r} is not the location of a hit. Use one such as `clip.mp4 @ 01:23.4`, or an id."
+                f"{location!r} is not the location of a hit, such as `clip.mp4 @ 01:23.4`, or an id."
             )
         path = Path(moment[0]).expanduser().absolute()
         segment = self._catalog.segment_at(path, moment[1])
@@ -356,14 +364,6 @@ class Library:
         embedder = self._embedder_of(space_index.space)
         lookup = partial(encoder.lookup_vector, self._catalog, space_index.space)
         return encoder.encode_query(query, embedder, lookup, space_index.mean_query, images, probe)
-
-    def _answer(self, request: SearchRequest, count: int, options: SearchOptions) -> Hits:
-        if options.by == "keyword" and not request.query.has_keywords:
-            raise QueryError("Only words have keywords. Give words, or search without --keyword-only.")
-        is_listing = not request.query.terms
-        ranking = FileRanking(request, options.sort) if is_listing else hybrid_search(request, options.by)
-        hits = postprocess(ranking, count, options, request)
-        return Hits(explain(request, hits) if options.why else hits, note_on(hits, request))
 
     def _embedder_of(self, space: Space) -> Embedder:
         """Return the embedder of a space. Raises SpaceMismatch if its model has changed."""

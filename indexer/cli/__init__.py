@@ -7,9 +7,9 @@ index        clew index: index folders or update a library.
 main         The `clew` command.
 maintenance  clew forget and clew verify: remove folders and check the library.
 models       clew prepare and clew switch: prepare a model, and change the model of a library.
+names        clew teach and clew save: concepts and saved searches, which queries name @NAME.
 params       Click parameter types: byte sizes and durations.
 progress     Progress of the writing commands in a terminal.
 tag          clew tag: tag images with labels.
-teach        clew teach: learn concepts from example images.
 watch        clew watch: index folders and follow their changes.
 """

@@ -21,7 +21,8 @@ COMMAND_GROUPS = {  # title -> names of commands, in the order of use, and their
     },
     "Organize": {
         "tag": "indexer.cli.tag",
-        "teach": "indexer.cli.teach",
+        "teach": "indexer.cli.names",
+        "save": "indexer.cli.names",
     },
     "Models": {
         "models": "retrieval.cli.models",

@@ -25,8 +25,8 @@ from retrieval.formatting import printable
 from retrieval.media.archives.archive import open_path
 from retrieval.media.images.loader import load_image
 from retrieval.normalization import nfc
-from retrieval.query.concepts import concept_names, image_vectors, list_concepts
 from retrieval.query.input_types import as_examples
+from retrieval.query.names import concept_names, image_vectors, list_concepts, saved_searches
 from retrieval.query.relevance_feedback import visual_background
 from retrieval.scoring.linear_probe import MIN_AUROC, Probe, fit_probe
 from retrieval.types import VISUAL_KINDS, ConceptInfo, Filters, Space, Vectors
@@ -71,9 +71,11 @@ def teach(
 
     Raises QueryError, and changes nothing, if an example is invalid or the examples cannot be separated.
     """
-    name = _validate_name(name)
+    name = validate_name(name)
     with LibraryWriter(existing_library(library)) as writer:
         space = active_space(writer.catalog)
+        if name in saved_searches(writer.catalog):
+            raise QueryError(f"@{name} is a saved search. Choose another name.")
         known = [] if replace else _stored_examples(writer, name)
         added = [
             *_read_examples(writer, examples, True, notify),
@@ -95,7 +97,7 @@ def teach(
 
 def forget_concept(name: str, *, library: str | Path | None = None) -> None:
     """Delete a concept and its examples; raises QueryError if it does not exist."""
-    name = _validate_name(name)
+    name = validate_name(name)
     with LibraryWriter(existing_library(library)) as writer:
         if name not in concept_names(writer.catalog):
             raise QueryError(f"Concept @{name} does not exist. `clew teach` lists the concepts.")
@@ -117,10 +119,11 @@ def retrain_concepts(writer: LibraryWriter, space: Space, embedder: Embedder) ->
                 _write_probe(writer, space, concept.name, probe)
 
 
-def _validate_name(name: str) -> str:
+def validate_name(name: str) -> str:
+    """Return the name of a concept or saved search without its @. Raises QueryError."""
     name = nfc(name.removeprefix("@"))
     if not re.fullmatch(r"[\w-]+", name):
-        raise QueryError(f"Invalid concept name {name!r}. Use letters, digits, - and _.")
+        raise QueryError(f"Invalid name {name!r}. Use letters, digits, - and _.")
     return name
 
 

@@ -388,4 +388,7 @@ MIGRATIONS: dict[str, tuple[str, ...]] = {
     # The architecture of local weights that the user named; the cache of models may be deleted.
     "28-architectures": ("""ALTER TABLE spaces ADD COLUMN arch TEXT""",),
     "29-root-changes": ROOT_CHANGES,
+    "30-saved-searches": (
+        """CREATE TABLE saved_searches (name TEXT PRIMARY KEY, query TEXT NOT NULL) STRICT, WITHOUT ROWID""",
+    ),
 }

@@ -64,7 +64,8 @@ def search_command(
     2:golden retriever + ./pool.jpg - fruit   add, weight and subtract terms
     beach -people "red bicycle"               subtract one word; a phrase
     #1234 + at night                          an earlier hit, by its id
-    @rex + beach                              a concept (see `clew teach`)
+    @rex + beach                              a concept (`clew teach`) or saved search
+    dog date:2021 | cat                       either; filters belong to their side
     beach not:people                          exclude hits that show people
     sunset kind:image under:"My Trips"        filters, as the options below
     kind:video date:2021                      filters alone: the newest files
@@ -83,6 +84,7 @@ def search_command(
 
     query = parse(join_arguments(words))
     with Library.open(library) as opened:
+        query = opened.parse(query)
         hits = opened.search(
             query, image=image, like=like, unlike=unlike, kind=kind, count=count, options=options
         )

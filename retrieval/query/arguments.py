@@ -63,7 +63,9 @@ def _is_literal(text: str) -> bool:
         query = parse(text)
     except QuerySyntaxError:
         return False
-    return not (query.exclusions or query.filters) and [type(term.operand) for term in query.terms] == [Words]
+    if query.exclusions or query.filters or query.others:
+        return False
+    return [type(term.operand) for term in query.terms] == [Words]
 
 
 def _is_file(argument: str) -> bool:

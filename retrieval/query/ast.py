@@ -1,6 +1,6 @@
 """Syntax tree of a query; str() of a tree parses to the same tree."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from retrieval.query.lexer import escape, escape_word, quote
@@ -58,7 +58,7 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class Concept:
-    """A concept that was taught from examples."""
+    """A concept that was taught from examples, or a saved search."""
 
     name: str
 
@@ -87,32 +87,52 @@ class Term:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A parsed query: terms to sum, exclusions, and filters as pairs of a name and a value."""
+    """A parsed query: terms to sum, exclusions, and filters as pairs of a name and a value.
+
+    `others` are alternatives to these, each with its own terms, exclusions and filters.
+    """
 
     terms: tuple[Term, ...] = ()
     exclusions: tuple[Operand, ...] = ()
     filters: tuple[tuple[str, str], ...] = ()
+    others: "tuple[Query, ...]" = ()
+
+    @property
+    def alternatives(self) -> "tuple[Query, ...]":
+        """Return the queries of which a hit matches any, at least one."""
+        return (replace(self, others=()), *self.others) if self.others else (self,)
 
     @property
     def is_text_only(self) -> bool:
-        """Return True if all terms with a positive weight are words."""
-        operands = [term.operand for term in self.terms if term.weight > 0]
-        return bool(operands) and all(isinstance(operand, Words) for operand in operands)
+        """Return True if all terms with a positive weight are words, and each alternative has one."""
+        return all(
+            operands and all(isinstance(operand, Words) for operand in operands)
+            for operands in map(_added_operands, self.alternatives)
+        )
 
     @property
     def words(self) -> str:
         """Return the words of the terms with a positive weight, phrases in quotes."""
-        operands = [term.operand for term in self.terms if term.weight > 0]
+        operands = [operand for query in self.alternatives for operand in _added_operands(query)]
         pieces = [piece for operand in operands if isinstance(operand, Words) for piece in operand.pieces]
         return " ".join(f'"{text.replace(chr(34), " ")}"' if quoted else text for text, quoted in pieces)
 
     @property
     def segment_ids(self) -> frozenset[int]:
         """Return the ids of the segments among the terms."""
-        return frozenset(term.operand.id for term in self.terms if isinstance(term.operand, Segment))
+        terms = [term for query in self.alternatives for term in query.terms]
+        return frozenset(term.operand.id for term in terms if isinstance(term.operand, Segment))
 
     def __str__(self) -> str:
-        parts = [str(term) for term in self.terms]
-        parts += [f"not:{operand}" for operand in self.exclusions]
-        parts += [f"{name}:{quote(value)}" for name, value in self.filters]
-        return " ".join(parts).removeprefix("+ ")
+        return " | ".join(map(_format_alternative, self.alternatives))
+
+
+def _added_operands(query: Query) -> list[Operand]:
+    return [term.operand for term in query.terms if term.weight > 0]
+
+
+def _format_alternative(query: Query) -> str:
+    parts = [str(term) for term in query.terms]
+    parts += [f"not:{operand}" for operand in query.exclusions]
+    parts += [f"{name}:{quote(value)}" for name, value in query.filters]
+    return " ".join(parts).removeprefix("+ ")

@@ -18,7 +18,7 @@ from retrieval.errors import MediaError, ModelOutdated, QueryError
 from retrieval.media.archives.archive import open_path
 from retrieval.normalization import nfc
 from retrieval.query.ast import Concept, File, Operand, Query, Segment, Term, Url, Words
-from retrieval.query.concepts import find_probe
+from retrieval.query.names import find_probe
 from retrieval.scoring.calibration import CENTERING, QueryMode, normalize_rows
 from retrieval.scoring.linear_probe import Probe
 from retrieval.types import Space, Vectors

@@ -11,7 +11,7 @@ PREFIX_PATTERN = re.compile(r"([a-z]+)[:：]", re.IGNORECASE)
 PATH_PREFIXES = ("./", "../", "/", "~/")
 URL_PREFIXES = ("http://", "https://")
 # Characters that phones and word processors write instead of those of a keyboard.
-SIGNS = {"+": "+", "＋": "+"} | dict.fromkeys("-\N{MINUS SIGN}\N{EN DASH}－", "-")
+SIGNS = {"+": "+", "＋": "+", "|": "|", "｜": "|"} | dict.fromkeys("-\N{MINUS SIGN}\N{EN DASH}－", "-")
 CLOSING_QUOTES = {'"': '"', "＂": "＂"} | dict.fromkeys("“”„‟", "“”„‟") | dict.fromkeys("«»", "«»")
 
 

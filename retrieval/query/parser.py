@@ -1,18 +1,20 @@
 """The query language: one grammar for the command line, Python and the web page.
 
-    query   = { [sign] [weight] operand | not | filter }
+    query   = part { "|" part }    hits match any part: "|" alone, between spaces
+    part    = { [sign] [weight] operand | not | filter }
     sign    = "+" | "-"            alone: applies up to the next sign; before a word: to that word
     weight  = number ":"           "2:" doubles the weight
-    operand = words | "quoted words" | ./file | /file | ~/file | file:NAME | #SEGMENT | @CONCEPT | http://...
+    operand = words | "quoted words" | ./file | /file | ~/file | file:NAME | #SEGMENT | @NAME | http://...
     not     = "not:" operand       one word, quoted words, a file, a segment or a concept
     filter  = NAME ":" value       NAME is one of FILTER_NAMES; a value with spaces is quoted
 
-Operands without a sign are added. Filters and exclusions alone list files. Typographic quotes, minus signs
-and full-width colons mean those of a keyboard. A backslash escapes the next character. `str` of a tree is a
-query that parses to the same tree.
+@NAME is a concept or a saved search. Operands without a sign are added. Filters and exclusions alone list
+files. Typographic quotes, minus signs and full-width colons mean those of a keyboard. A backslash escapes the
+next character. `str` of a tree is a query that parses to the same tree.
 """
 
 import re
+from dataclasses import replace
 from difflib import get_close_matches
 
 from retrieval.errors import QuerySyntaxError
@@ -41,6 +43,7 @@ class _Parser:
 
     def __init__(self, text: str) -> None:
         self.text = text
+        self.alternatives: list[Query] = []
         self.terms: list[Term] = []
         self.exclusions: list[Operand] = []
         self.filters: list[tuple[str, str]] = []
@@ -49,10 +52,24 @@ class _Parser:
         self.pending_column: int | None = None  # of a sign or weight without an operand so far
 
     def parse(self) -> Query:
+        bar = None
         for token in tokenize(self.text):
-            self._parse_token(token)
+            if token.plain_length == 1 and token.text == "|":
+                bar = token.column
+                self._end_alternative(bar)
+            else:
+                self._parse_token(token)
+        self._end_alternative(bar)
+        return replace(self.alternatives[0], others=tuple(self.alternatives[1:]))
+
+    def _end_alternative(self, bar: int | None) -> None:
+        """Make a query of what follows the last `|`; next to one, at column `bar`, it is not empty."""
         self._end_term()
-        return Query(tuple(self.terms), tuple(self.exclusions), tuple(self.filters))
+        query = Query(tuple(self.terms), tuple(self.exclusions), tuple(self.filters))
+        if query == Query() and bar is not None:
+            raise self._error(bar, 'nothing is before or after "|"; quote it to search for it')
+        self.alternatives.append(query)
+        self.terms, self.exclusions, self.filters = [], [], []
 
     def _parse_token(self, token: Token) -> None:
         """Parse one token."""

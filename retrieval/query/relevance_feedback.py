@@ -9,8 +9,8 @@ import numpy as np
 from retrieval.embedders.base import Embedder
 from retrieval.errors import QueryError
 from retrieval.media.archives.archive import is_file
-from retrieval.query.concepts import image_vectors
 from retrieval.query.encoder import embed_image, file_digest
+from retrieval.query.names import image_vectors
 from retrieval.scoring.calibration import normalize_rows
 from retrieval.scoring.linear_probe import Probe, fit_probe
 from retrieval.types import VISUAL_KINDS, Vectors

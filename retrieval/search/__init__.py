@@ -1,8 +1,8 @@
 """Candidates to ranked hits.
 
+answer          Answer the requests of a query: rank, merge, postprocess and explain the hits.
 browse          The ranking of a search without a query: the files that pass the filters, newest first.
 exclusions      Drop the hits that match an exclusion (not:) of the query.
-explain         Explain hits by the terms of the query.
 hybrid_search   Rank hits by their words and by their meaning, in one list.
 keyword_search  Keyword search in the texts of segments and the names of their files, folders and tags.
 keyword_spelling  Replace words that the library does not contain by the nearest words that it contains.

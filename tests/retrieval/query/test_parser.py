@@ -16,6 +16,7 @@ PIECES = st.sampled_from(
         " ",
         "+",
         "-",
+        "|",
         "2:",
         "0.5:",
         "not:",
@@ -50,7 +51,7 @@ PIECES = st.sampled_from(
 )
 WORDS = [
     "T-shirt", "C++", "AC/DC", "12:30 train", "2:1 ratio", "temperature -5", "we are #one", "me@home", "/",
-    "note: this", "rock'n'roll", r"\kind:video", r"\-people", '"- kind:video"', '5 \\" nails',
+    "note: this", "a|b", '"|"', "rock'n'roll", r"\kind:video", r"\-people", '"- kind:video"', '5 \\" nails',
 ]
 # fmt: on
 
@@ -85,6 +86,17 @@ def words(text: str, weight: float = 1.0) -> Term:
                 (words("sea"),), filters=(("kind", "video"), ("under", "My Trips"), ("date", "2022..2024"))
             ),
         ),
+        (
+            "dog date:2021 | -cat not:tree | @rex",
+            Query(
+                (words("dog"),),
+                filters=(("date", "2021"),),
+                others=(
+                    Query((words("cat", -1.0),), (words("tree").operand,)),
+                    Query((Term(Concept("rex")),)),
+                ),
+            ),
+        ),
         ("", Query()),
     ],
 )
@@ -108,6 +120,7 @@ def test_query_is_parsed_to_a_tree(text, tree):
         ("under:“My Trips” not：people", 'under:"My Trips" not:people'),
         ("2：dog −2：cat", "2:dog -2:cat"),
         ("kind：image", "kind:image"),
+        ("dog ｜ cat", "dog | cat"),
     ],
 )
 def test_typographic_characters_mean_those_of_a_keyboard(text, keyboard):
@@ -169,3 +182,12 @@ def test_error_of_a_long_query_shows_the_part_around_the_column():
     with pytest.raises(QuerySyntaxError) as error:
         parse("x" * 500 + ' "')
     assert all(len(line) <= 80 for line in str(error.value).splitlines()[1:])
+
+
+@pytest.mark.parametrize(
+    ("text", "column"), [("| dog", 1), ("dog |", 5), ("dog | | cat", 7), ("|", 1), ("a | -", 5)]
+)
+def test_alternative_without_a_term_is_an_error(text, column):
+    with pytest.raises(QuerySyntaxError) as caught:
+        parse(text)
+    assert caught.value.column == column

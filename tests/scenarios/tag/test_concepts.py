@@ -229,7 +229,7 @@ def test_invalid_examples_raise_and_save_nothing(shades, place, toy, examples, a
 
 @pytest.mark.parametrize("name", ["", "a b", "x/y", "@", "rex!", "a\nb"])
 def test_invalid_concept_name_is_rejected(shades, place, toy, name):
-    with pytest.raises(QueryError, match="Invalid concept name"):
+    with pytest.raises(QueryError, match="Invalid name"):
         teach(name, shades / "reds", library=place, embedder=toy)
 
 
@@ -265,7 +265,7 @@ def test_damaged_image_in_a_folder_is_skipped_and_reported(shades, place, toy):
 def test_unknown_concept_is_reported_with_the_existing_ones(concept, shades, place, toy):
     teach("blu", shades / "blues", library=place, embedder=toy)
     with Library.open(place, embedder=toy) as library:
-        with pytest.raises(QueryError, match=r"concept @roso\. This library has @rosso, @blu"):
+        with pytest.raises(QueryError, match=r"name @roso\. This library has @rosso, @blu"):
             library.search("@roso")
         forget_concept("rosso", library=place)
         forget_concept("@blu", library=place)

@@ -1,4 +1,4 @@
-"""clew teach: learn concepts from example images."""
+"""clew teach and clew save: concepts and saved searches, which queries name @NAME."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +9,7 @@ from indexer.cli.progress import quiet_decoders
 from retrieval.cli.command import ClewCommand
 from retrieval.cli.console import note, write
 from retrieval.cli.options import library_option
-from retrieval.formatting import format_share, pluralize, to_json
+from retrieval.formatting import format_share, pluralize, printable, to_json
 from retrieval.types import ConceptInfo
 
 
@@ -84,3 +84,67 @@ def _describe_examples(concept: ConceptInfo) -> str:
     if concept.auroc is None:
         return f"{examples}; too few to measure the quality"
     return f"{examples}; held-out examples rank above other images in {format_share(concept.auroc)} of pairs"
+
+
+@click.command("save", cls=ClewCommand)
+@click.argument("name", required=False)
+@click.argument("words", nargs=-1, metavar="[QUERY]")
+@click.option("--replace", is_flag=True, help="Overwrite the query that has this name.")
+@click.option("--rename", metavar="NEW", help="Give the saved search NAME another name.")
+@click.option("--delete", is_flag=True, help="Delete the saved search NAME.")
+@click.option("--json", "as_json", is_flag=True, help="Write JSON.")
+@library_option
+def save_command(
+    name: str | None,
+    words: tuple[str, ...],
+    replace: bool,
+    rename: str | None,
+    delete: bool,
+    as_json: bool,
+    library: Path,
+) -> None:
+    """Save QUERY as @NAME, or list the saved searches.
+
+    \b
+    clew save beach "beach sunset date:2019.."
+    clew "@beach + dog"
+    clew save beach --rename coast
+    clew save coast --delete
+
+    A saved search can be used wherever a concept can. Its filters apply too.
+    """
+    if name is None:
+        if words or replace or rename or delete:
+            raise click.UsageError('Give a name and a query, as in: clew save beach "beach date:2021"')
+        _list_searches(library, as_json)
+        return
+    if bool(words) + bool(rename) + delete != 1:
+        raise click.UsageError("Give one of QUERY, --rename NEW and --delete.")
+    from indexer.tag.saved_searches import delete_search, rename_search, save_search
+    from retrieval.query.arguments import join_arguments
+
+    shown = f"@{name.removeprefix('@')}"
+    if rename:
+        rename_search(name, rename, library=library)
+        note(f"{shown} is now @{rename.removeprefix('@')}.")
+    elif delete:
+        delete_search(name, library=library)
+        note(f"{shown} deleted.")
+    else:
+        query = join_arguments(words)
+        save_search(name, query, library=library, replace=replace)
+        note(f"Saved {printable(query)} as {shown}.")
+
+
+def _list_searches(library: Path, as_json: bool) -> None:
+    from retrieval.library import Library
+
+    with Library.open(library) as opened:
+        saved = opened.saved_searches()
+    if as_json:
+        write(to_json([{"name": name, "query": query} for name, query in saved.items()]) + "\n")
+        return
+    width = max((len(name) for name in saved), default=0) + 1
+    write("".join(f"{'@' + name:{width}}  {printable(query)}\n" for name, query in saved.items()))
+    if not saved:
+        note('No saved searches yet. Save one, as in: clew save beach "beach sunset date:2019.."')
