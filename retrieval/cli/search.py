@@ -64,7 +64,7 @@ def search_command(
     2:golden retriever + ./pool.jpg - fruit   add, weight and subtract terms
     beach -people "red bicycle"               subtract one word; a phrase
     #1234 + at night                          an earlier hit, by its id
-    @rex + beach                              a concept (`clew teach`) or saved search
+    @rex + beach                              a concept or a saved search
     dog date:2021 | cat                       either; filters belong to their side
     beach not:people                          exclude hits that show people
     sunset kind:image under:"My Trips"        filters, as the options below
