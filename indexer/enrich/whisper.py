@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,9 @@ from indexer.models.hub import HubModel, fetch
 from indexer.types import Notify, ignore_message
 from retrieval.errors import EmbedderError, ExtraMissing, first_line
 from retrieval.system import cores
+
+if TYPE_CHECKING:
+    from faster_whisper.transcribe import Segment
 
 MODEL_NAMES = (
     "tiny (75 MB), base (145 MB), small (484 MB), medium (1.5 GB), turbo (1.6 GB), large-v3 (3.1 GB)"
@@ -35,6 +38,7 @@ REPOSITORIES = {  # of the names that faster-whisper knows
 }
 SPEECH_PADDING = 200  # milliseconds before and after speech that count as speech
 MAX_WORD_DEVIATION = 0.5  # seconds by which Whisper's times of words may be wrong
+MAX_PHRASE_PAUSE = 1.0  # seconds without a word inside a phrase
 REQUIRED_FILES = (("config.json",), ("vocabulary.json", "vocabulary.txt"), ("model.bin",))
 OPTIONAL_FILES = ("tokenizer.json", "preprocessor_config.json")
 
@@ -61,9 +65,26 @@ class Whisper:
         spans = get_speech_timestamps(samples, VadOptions(speech_pad_ms=0))
         starts, ends = (np.array([span[key] / SAMPLE_RATE for span in spans]) for key in ("start", "end"))
         for segment in segments:
-            yield TranscriptSegment(
-                _nearest(starts, segment.start), _nearest(ends, segment.end), segment.text
-            )
+            for phrase in split_at_pauses(segment):
+                yield TranscriptSegment(
+                    _nearest(starts, phrase.start), _nearest(ends, phrase.end), phrase.text
+                )
+
+
+def split_at_pauses(segment: "Segment") -> Iterator[TranscriptSegment]:
+    """Yield the parts of a segment between pauses.
+
+    Whisper gets the speech without the pauses, and may write several sentences as one segment.
+    """
+    phrase: TranscriptSegment | None = None
+    for word in segment.words or []:
+        if phrase is not None and word.start - phrase.end <= MAX_PHRASE_PAUSE:
+            phrase = phrase._replace(end=word.end, text=phrase.text + word.word)
+            continue
+        if phrase is not None:
+            yield phrase
+        phrase = TranscriptSegment(word.start, word.end, word.word)
+    yield phrase or TranscriptSegment(segment.start, segment.end, segment.text)
 
 
 def _nearest(times: NDArray[np.float64], time: float) -> float:
