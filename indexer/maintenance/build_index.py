@@ -165,7 +165,7 @@ def _exact_scores(index: "FaissIndex", queries: Vectors, catalog: Catalog, space
     return np.concatenate(rows)
 
 
-def _noisy_queries(vectors: Vectors, rng: np.random.Generator) -> Vectors:
+def _noisy_queries(vectors: Vectors, rng: "np.random.Generator") -> Vectors:
     """Return normalized queries near the vectors: each plus noise of norm 0.5."""
     noise = rng.standard_normal(vectors.shape, dtype=np.float32)
     noisy = vectors + 0.5 * noise / np.linalg.norm(noise, axis=1, keepdims=True)
