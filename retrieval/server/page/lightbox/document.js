@@ -1,0 +1,66 @@
+// Pages, passages and sounds on the stage.
+
+import { clock, marked } from "../logic/format.js";
+import { markWords } from "../logic/query.js";
+import { mediaUrl, passage } from "../model/api.js";
+import { el, icon, markedText } from "../view/dom.js";
+import { cannotShow } from "../view/states.js";
+import { showPhoto } from "./photo.js";
+
+const PAGE_WIDTH = 1600; // pixels of a rendered page
+
+/** Return the view of a page, a passage or a sound. */
+export function showDocument(lightbox, options) {
+  const { item } = lightbox;
+  if (item.kind === "page") return showPage(lightbox, options);
+  return item.kind === "text" && !item.timed ? showPassage(lightbox) : showSound(lightbox);
+}
+
+function showPage(lightbox, options) {
+  const { item } = lightbox, view = showPhoto(lightbox, options);
+  const image = lightbox.fit.querySelector(".full");
+  if (image && !item.offline) image.src = mediaUrl(item.id, { page: item.page ?? 1, width: PAGE_WIDTH });
+  image?.decode().then(() => image.classList.add("ready"), () => null);
+  return view;
+}
+
+function showPassage(lightbox) {
+  const { item, fit, app } = lightbox, words = markWords(app.state.q), request = new AbortController();
+  const stage = el("div.paper-stage", { tabindex: "0" }, markedText(marked(item.text ?? "", words, Infinity)));
+  fit.append(stage);
+  const draw = ({ lines, first, from, text, before = "", after = "" }) => {
+    const start = first ?? from ?? 1;
+    if (Array.isArray(lines)) {
+      stage.replaceChildren(...lines.map((line, i) => {
+        const number = line.number ?? line.line ?? start + i, content = line.text ?? String(line);
+        const isHere = line.hit ?? (item.start != null && number >= item.start && number <= (item.end ?? item.start));
+        return el(`span.${isHere ? "here" : "around"}`, {}, markedText(marked(content, words, Infinity)), "\n");
+      }));
+    } else if (text != null) {
+      stage.replaceChildren(el("span.around", {}, before), el("span.here", {}, markedText(marked(text, words, Infinity))), el("span.around", {}, after));
+    }
+    stage.querySelector(".here")?.scrollIntoView({ block: "center" });
+  };
+  passage(item.id, request.signal).then(draw).catch(() => null);
+  return { stop: () => request.abort() };
+}
+
+function showSound(lightbox) {
+  const { item, fit, app } = lightbox;
+  const audio = el("audio", { controls: true, preload: "metadata", src: item.offline ? null : mediaUrl(item.id) });
+  const start = app.state.t ?? (item.timed ? item.start : 0) ?? 0;
+  audio.addEventListener("loadedmetadata", () => (audio.currentTime = start), { once: true });
+  audio.addEventListener("error", () => fit.replaceChildren(cannotShow(item.offline ? "Its drive is not connected." : "The browser cannot play this sound.", () => lightbox.act("copy"), () => lightbox.act("download"))));
+  fit.append(el("div.listen", {}, icon("sound"), item.timed && start ? el("p", {}, `from ${clock(start)}`) : null, audio));
+  return {
+    stop: () => { audio.pause(); audio.removeAttribute("src"); },
+    setTime: (seconds) => (audio.currentTime = seconds),
+    key(event) {
+      if (event.key === " ") audio.paused ? audio.play() : audio.pause();
+      else if (event.shiftKey && /^Arrow(Left|Right)$/.test(event.key)) audio.currentTime += event.key === "ArrowLeft" ? -5 : 5;
+      else return false;
+      return true;
+    },
+  };
+}
+

@@ -1,0 +1,113 @@
+// A photo on the stage: the thumbnail at once, the original when it is decoded; zoom, and boxes of text.
+
+import { mediaUrl, thumbnailUrl } from "../model/api.js";
+import { el } from "../view/dom.js";
+import { cannotShow } from "../view/states.js";
+
+const MOST_ZOOM = 8;
+
+/** Return the view of a photo: `{zoom, fit, details, stop}`. */
+export function showPhoto(lightbox, { from } = {}) {
+  const { fit: parent, pic } = lightbox;
+  let { item } = lightbox, scale = 1, x = 0, y = 0;
+  const small = el("img", { src: thumbnailUrl(item.id, 640), alt: item.caption || item.name || "" });
+  const full = el("img.full", { alt: "", decoding: "async" });
+  const figure = el("figure", {}, small, full);
+  parent.append(figure);
+  small.addEventListener("error", () => small.remove());
+  small.addEventListener("load", () => { if (!item.ratio) { item.ratio = small.naturalWidth / small.naturalHeight; fit(); } });
+
+  const loadFull = () => {
+    if (item.offline || full.src) return;
+    full.src = mediaUrl(item.id);
+    full.decode().then(() => { full.classList.add("ready"); small.remove(); }, () => failed());
+  };
+  const failed = () => {
+    full.remove();
+    if (small.isConnected && small.naturalWidth) return;
+    figure.remove();
+    parent.append(cannotShow("The browser cannot decode it.", () => lightbox.act("copy"), () => lightbox.act("download")));
+  };
+
+  function fit() {
+    const width = parent.clientWidth, height = parent.clientHeight, ratio = item.ratio || 1.5;
+    const w = Math.min(width, height * ratio);
+    Object.assign(figure.style, { width: `${Math.round(w)}px`, height: `${Math.round(w / ratio)}px` });
+  }
+
+  function apply() {
+    pic.classList.toggle("zoomed", scale > 1);
+    figure.style.transform = scale === 1 ? "" : `translate(-50%,-50%) translate(${x}px,${y}px) scale(${scale})`;
+  }
+
+  /** Zoom by a factor at a point of the viewport; the point stays where it is. */
+  function zoom(factor, clientX, clientY) {
+    const rect = parent.getBoundingClientRect();
+    const px = (clientX ?? rect.left + rect.width / 2) - rect.left - rect.width / 2;
+    const py = (clientY ?? rect.top + rect.height / 2) - rect.top - rect.height / 2;
+    const next = Math.min(MOST_ZOOM, Math.max(1, scale * factor)), change = next / scale;
+    x = next === 1 ? 0 : px - (px - x) * change;
+    y = next === 1 ? 0 : py - (py - y) * change;
+    scale = next;
+    limit();
+    apply();
+  }
+
+  function limit() {
+    const mostX = (figure.offsetWidth * scale) / 2, mostY = (figure.offsetHeight * scale) / 2;
+    x = Math.min(mostX, Math.max(-mostX, x));
+    y = Math.min(mostY, Math.max(-mostY, y));
+  }
+
+  const pan = (dx, dy) => { x += dx; y += dy; limit(); apply(); };
+  const reset = () => { scale = 1; x = y = 0; apply(); };
+
+  parent.addEventListener("wheel", (event) => { event.preventDefault(); zoom(Math.exp(-event.deltaY * 0.0022), event.clientX, event.clientY); }, { passive: false });
+  parent.addEventListener("dblclick", (event) => (scale > 1 ? reset() : zoom(2.5, event.clientX, event.clientY)));
+  parent.addEventListener("pointerdown", (event) => {
+    if (event.pointerType !== "mouse" || scale === 1 || event.button) return;
+    parent.setPointerCapture(event.pointerId);
+    const move = (moved) => pan(moved.movementX, moved.movementY);
+    parent.addEventListener("pointermove", move);
+    parent.addEventListener("pointerup", () => parent.removeEventListener("pointermove", move), { once: true });
+  });
+
+  function drawBoxes({ details, box, match }) {
+    figure.querySelectorAll(".ocr").forEach((node) => node.remove());
+    const { width, height } = details ?? {};
+    if (!width || !height) return;
+    const boxes = (details.recognized ?? []).map((part) => ({ ...part, hit: false }));
+    if (box && match) boxes.push({ box, hit: true });
+    boxes.forEach((part, i) => {
+      if (!part.box) return;
+      const [left, top, w, h] = part.box, share = (n, of) => `${((100 * n) / of).toFixed(2)}%`;
+      figure.append(el("span.ocr", { class: part.hit ? "hit" : "", data: { index: part.hit ? "" : i }, title: part.text,
+        style: { left: share(left, width), top: share(top, height), width: share(w, width), height: share(h, height) } }));
+    });
+  }
+
+  const observer = new ResizeObserver(fit);
+  observer.observe(parent);
+  fit();
+  lightbox.growFrom(figure, from);
+  const timer = setTimeout(loadFull, 60);
+  if (item.details) drawBoxes(item);
+  return {
+    zoom, pan, reset, fit,
+    isZoomed: () => scale > 1,
+    light: (index, isOn) => figure.querySelector(`.ocr[data-index="${index}"]`)?.classList.toggle("hit", isOn),
+    details(known) {
+      item = known;
+      const shown = known.details ?? {};
+      if (shown.width && shown.height && !item.ratio) item.ratio = shown.width / shown.height;
+      fit();
+      drawBoxes(known);
+      if (shown.shown === "none" && !small.isConnected) failed();
+    },
+    stop() {
+      clearTimeout(timer);
+      observer.disconnect();
+      full.src = "";
+    },
+  };
+}

@@ -1,0 +1,446 @@
+// Joins the parts of the page: the query line and the URL are the state, everything else follows from them.
+
+import { formatAddress, parseAddress } from "./logic/address.js";
+import { counted } from "./logic/format.js";
+import { chosenKind, formatLine, isFiltersOnly, markWords, parseLine, withKind, withTerm } from "./logic/query.js";
+import { Lightbox } from "./lightbox/lightbox.js";
+import { details, facets, mediaUrl, searchPicture, status } from "./model/api.js";
+import { fetchResults, WEAK } from "./model/results.js";
+import { Selection } from "./model/selection.js";
+import { fetchTimeline } from "./model/timeline.js";
+import { Bar } from "./view/bar.js";
+import { Box } from "./view/box.js";
+import { $, announce, copyText, download, el, toast } from "./view/dom.js";
+import { Grid } from "./view/grid.js";
+import { listenForKeys } from "./view/keyboard.js";
+import { listenForTouch } from "./view/touch.js";
+import { listenForPictures } from "./view/pictures.js";
+import { Rail } from "./view/rail.js";
+import { SelectionBar } from "./view/selection_bar.js";
+import { empty, indexing, noneFits, nothing, offline, readAs, serverGone } from "./view/states.js";
+import { MapView } from "./view/map.js";
+
+const DEBOUNCE = 120; // milliseconds
+const KEPT_MODELS = 6; // so that Back shows what was there without a request
+
+class App {
+  constructor() {
+    history.scrollRestoration = "manual";
+    this.state = parseAddress(location.search);
+    this.models = new Map();
+    this.kindCounts = new Map();
+    this.box = new Box($(".box"));
+    this.bar = new Bar($(".bar"));
+    this.selection = new Selection();
+    this.grid = new Grid({ root: $("main.grid"), canvas: $(".canvas"), href: (item) => this.href({ open: item.id }), isSelected: (id) => this.selection.has(id) });
+    this.rail = new Rail({ node: $(".rail"), link: $("svg.link"), grid: this.grid });
+    this.lightbox = new Lightbox(this);
+    this.map = new MapView(this);
+    this.selectionBar = new SelectionBar(this);
+    this.listen();
+  }
+
+  href(patch) {
+    return `/${formatAddress({ ...this.state, at: null, t: null, p: null, ...patch })}`;
+  }
+
+  listen() {
+    const { box, bar, grid } = this;
+    box.addEventListener("type", () => this.typed());
+    box.addEventListener("commit", () => this.go(box.line));
+    box.addEventListener("go", () => box.input.select());
+    box.addEventListener("down", () => this.focusFirst());
+    box.addEventListener("picture", (event) => this.usePicture(event.detail));
+    bar.addEventListener("kind", (event) => box.setChips(withKind(box.chips, event.detail)));
+    bar.addEventListener("order", (event) => this.setOrder(event.detail));
+    bar.addEventListener("offer", (event) => this.accept(event.detail));
+    grid.addEventListener("scrolled", () => this.saveScroll());
+    grid.canvas.addEventListener("click", (event) => this.click(event));
+    addEventListener("popstate", (event) => this.restore(event.state));
+    $(".brand").addEventListener("click", (event) => { event.preventDefault(); this.go(""); });
+    $(".to-grid").addEventListener("click", (event) => { event.preventDefault(); this.setView("grid"); });
+    $(".to-map").addEventListener("click", (event) => { event.preventDefault(); this.setView("map"); });
+    this.selection.addEventListener("change", () => { grid.refreshSelection(); this.selectionBar.update(); this.saveState(); });
+    listenForKeys(this);
+    listenForTouch(this);
+    listenForPictures((file) => this.usePicture(file));
+    if (document.fonts) document.fonts.ready.then(() => box.fit());
+  }
+
+  async start() {
+    this.box.set(this.state.q);
+    this.selection.restore(history.state?.selected);
+    this.map.discover();
+    this.watchStatus();
+    await this.run(this.state.at);
+    if (this.state.open != null) this.lightbox.open(this.state.open, { isRestored: true });
+  }
+
+  // The address
+
+  write(push, patch = {}) {
+    Object.assign(this.state, patch);
+    const address = `/${formatAddress(this.state)}`;
+    const saved = { typing: false, ...(push ? {} : history.state), ...this.place(), ...patch.saved };
+    clearTimeout(this.saving);
+    this.saving = null;
+    history[push ? "pushState" : "replaceState"](saved, "", address);
+    document.title = this.state.q ? `${this.state.q} - clew` : "clew";
+  }
+
+  place() {
+    return { selected: this.selection.ids().slice(0, 2000) };
+  }
+
+  saveState() {
+    this.write(false);
+  }
+
+  saveScroll() {
+    if (this.saving || this.lightbox.isOpen || this.state.view === "map") return;
+    this.saving = setTimeout(() => {
+      this.saving = null;
+      if (this.lightbox.isOpen) return;
+      const anchor = scrollY > 0 ? this.grid.anchor() : null;
+      this.write(false, { at: anchor?.id != null ? anchor : null });
+    }, 250);
+  }
+
+  async restore(saved) {
+    const before = this.state;
+    this.state = parseAddress(location.search);
+    const isSame = before.q === this.state.q && before.order === this.state.order && before.view === this.state.view;
+    if (isSame) {
+      if (this.state.open == null) this.lightbox.close({ isRestored: true });
+      else this.lightbox.open(this.state.open, { isRestored: true });
+      return;
+    }
+    this.lightbox.close({ isRestored: true, keepFocus: true });
+    this.box.set(this.state.q);
+    this.map.show(this.state.view === "map");
+    await this.run(this.state.at);
+    this.selection.restore(saved?.selected);
+    if (this.state.open != null) this.lightbox.open(this.state.open, { isRestored: true });
+  }
+
+  // Searches
+
+  typed() {
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => {
+      if (this.box.line === this.state.q) return;
+      this.write(!history.state?.typing, { q: this.box.line, at: null, saved: { typing: true } });
+      this.selection.clear({ silent: true });
+      this.run();
+    }, DEBOUNCE);
+  }
+
+  /** Search a line now, as its own step in the history. */
+  go(line, anchor = null) {
+    clearTimeout(this.timer);
+    this.box.set(line);
+    const isNew = line !== this.state.q || this.state.view === "map" && line;
+    if (this.state.view === "map") this.setView("grid", { silent: true });
+    if (isNew) {
+      this.selection.clear({ silent: true });
+      this.write(true, { q: line, at: null, open: null, saved: { typing: false } });
+    } else {
+      this.write(false, { saved: { typing: false } });
+    }
+    this.lightbox.close({ isRestored: true, keepFocus: true });
+    return this.run(anchor);
+  }
+
+  setOrder(order) {
+    if (order === this.state.order) return;
+    this.write(true, { order, at: null });
+    this.run();
+  }
+
+  setView(view, { silent } = {}) {
+    if (view === this.state.view) return;
+    this.write(!silent, { view, at: null });
+    this.map.show(view === "map");
+    if (view === "grid" && !silent) this.run();
+  }
+
+  accept(offer) {
+    if (offer.type === "read") this.go(readAs(this.box.line, offer));
+    else this.box.setChips(withTerm(this.box.chips, offer.token));
+  }
+
+  /** Append a term such as `+ #12` to the line. */
+  addTerm(sign, id) {
+    const term = sign === "not" ? `not:#${id}` : `${sign} #${id}`;
+    this.box.settle(-1);
+    this.go(formatLine(this.box.input.value, withTerm(this.box.chips, term)));
+  }
+
+  addTerms(sign, ids) {
+    const chips = ids.slice(0, 8).reduce((list, id) => withTerm(list, `${sign} #${id}`), this.box.chips);
+    this.go(formatLine(this.box.input.value, chips));
+  }
+
+  async usePicture(file) {
+    this.box.wait(true);
+    try {
+      const answer = await searchPicture(file, { count: 1 });
+      if (!answer.picture) throw new Error("The server did not keep the picture.");
+      this.box.pictures.set(answer.picture, URL.createObjectURL(file));
+      const chips = this.box.chips.filter((chip) => !/pic:/.test(chip));
+      await this.go(formatLine(this.box.input.value, [...chips, `+pic:${answer.picture}`]));
+    } catch (error) {
+      toast(error.message);
+    } finally {
+      this.box.wait(false);
+    }
+  }
+
+  /** Show the state: from memory if it was shown before, else from the server. Old results stay until then. */
+  async run(anchor = null) {
+    const { q, order } = this.state, key = `${order}|${q}`;
+    this.request?.abort();
+    const request = (this.request = new AbortController());
+    this.gone?.stop?.();
+    this.retry && clearTimeout(this.retry);
+    const waiting = setTimeout(() => this.box.wait(true), 300);
+    try {
+      const model = this.models.get(key) ?? await (isFiltersOnly(q) ? fetchTimeline(q, request.signal) : fetchResults(q, order, request.signal));
+      if (request.signal.aborted) return;
+      this.keep(key, model);
+      this.model = model;
+      this.box.complain(null);
+      if (anchor && model.load) await this.loadAt(model, anchor, request.signal);
+      if (request.signal.aborted) return;
+      this.show(anchor);
+    } catch (error) {
+      if (error.name !== "AbortError") this.fail(error, anchor);
+    } finally {
+      clearTimeout(waiting);
+      if (this.request === request) this.box.wait(false);
+    }
+  }
+
+  keep(key, model) {
+    this.models.delete(key);
+    this.models.set(key, model);
+    if (this.models.size > KEPT_MODELS) this.models.delete(this.models.keys().next().value);
+  }
+
+  /** Load the month of a tile that is to be restored. */
+  async loadAt(model, { id }, signal) {
+    if (model.list.some((section) => section.items.some((item) => item.id === id))) return;
+    const item = await details(id, null, signal).catch(() => null);
+    const month = item?.time?.slice(0, 7);
+    const section = model.list.find((other) => other.month === month) ?? model.list.at(-1);
+    while (section && section.items.length < section.total && !section.items.some((other) => other.id === id)) {
+      const before = section.items.length;
+      await model.load(section);
+      if (section.items.length === before) break;
+    }
+  }
+
+  fail(error, anchor) {
+    if (error.status === 503) {
+      const seconds = error.retryAfter;
+      this.setLead(el("p.note", {}, `Busy. Trying again in ${seconds} s.`));
+      this.retry = setTimeout(() => this.run(anchor), seconds * 1000);
+    } else if (error.status === 0) {
+      this.gone = serverGone(error, 4, () => this.run(anchor));
+      this.setLead(this.gone);
+    } else if (/pic:/.test(this.state.q) && /picture/i.test(error.message)) {
+      this.box.complain({ message: "This picture is gone. Drop it again." });
+    } else {
+      this.box.complain(error);
+    }
+  }
+
+  setLead(...nodes) {
+    $(".lead").replaceChildren(...nodes.flat().filter(Boolean));
+    this.grid.render();
+    this.rail.update();
+  }
+
+  show(anchor) {
+    const isTimeline = Boolean(this.model.load);
+    this.bar.showOrder(isTimeline || !this.model.hasLevels ? null : this.state.order);
+    const context = { words: markWords(this.state.q), order: isTimeline ? "time" : this.state.order, onTiles: (tiles) => this.fillTexts(tiles) };
+    if (isTimeline) this.showTimeline(context, anchor);
+    else this.showResults(context, anchor);
+    this.showOffers();
+  }
+
+  showTimeline(context, anchor) {
+    const { model } = this;
+    model.onload = (section) => this.model === model && this.grid.refresh(section);
+    model.onerror = (error) => this.model === model && this.fail(error);
+    const isEmpty = !model.total && !this.state.q;
+    this.setLead(isEmpty ? this.emptyPage() : null, !model.total && this.state.q ? noneFits(this.state.q, (line) => this.go(line)) : null, this.drives());
+    this.rail.setMode("time");
+    this.grid.show(model.sections(), context, anchor);
+    $(".tail").replaceChildren();
+    this.showTimelineKinds();
+    announce(model.total ? counted(model.total, "item") : "Nothing fits");
+  }
+
+  emptyPage() {
+    return this.status?.indexing ? indexing(this.status) : empty();
+  }
+
+  drives() {
+    return offline(this.status?.offline ?? []);
+  }
+
+  async showTimelineKinds() {
+    const { chips } = parseLine(this.state.q), model = this.model;
+    const rest = formatLine("", withKind(chips, null));
+    const answer = this.kindCounts.get(rest) ?? await facets(rest).catch(() => null);
+    if (!answer || this.model !== model) return;
+    this.kindCounts.set(rest, answer);
+    if (Object.keys(answer.kinds ?? {}).length) this.bar.showKinds("Everything", answer.kinds, chosenKind(chips));
+    else this.bar.kinds.replaceChildren();
+  }
+
+  showResults(context, anchor) {
+    const { model } = this, { chips, words } = parseLine(this.state.q);
+    const sections = model.sections(() => this.loadMore());
+    const strong = model.of("strong").length, confident = model.inside ? model.strongAndLikely().length : model.confident;
+    const isNothing = model.hasLevels && !confident;
+    const rest = formatLine(words, withKind(chips, null));
+    const kind = chosenKind(chips);
+    if (!kind) this.kindCounts.set(rest, model.answer.kinds);
+    const total = model.answer.total ?? null;
+    this.setLead(isNothing ? nothing(model, total, (line) => this.go(line)) : null,
+      !model.items.length && !isNothing ? noneFits(this.state.q, (line) => this.go(line)) : null, this.drives());
+    if (isNothing) this.bar.say(total != null ? `${counted(total, "item")} searched` : "");
+    else this.bar.showKinds("All", this.kindCounts.get(rest) ?? model.answer.kinds ?? {}, kind);
+    this.rail.setMode(!model.hasLevels ? null : this.state.order === "date" && confident ? "time" : "confidence");
+    this.grid.show(sections, context, anchor);
+    this.showTail();
+    announce(!model.hasLevels ? counted(model.items.length, "item") : confident ? `${counted(confident, "match", "matches")}, ${strong} strong` : "Nothing here matches well");
+  }
+
+  showTail() {
+    const { model } = this;
+    const more = () => { model.weakShown += WEAK; this.loadMore(); };
+    const ends = model.hasLevels && !model.missing() && model.items.length;
+    $(".tail").replaceChildren(...(!ends ? [] : model.hasMoreWeak() && model.of("weak").length
+      ? [el("button.btn2", { type: "button", onclick: more }, `${WEAK} more`)]
+      : [el("p", {}, "That is all")]));
+  }
+
+  /** Load the next hits and show them below; what is shown stays where it is. */
+  async loadMore() {
+    const { model } = this;
+    if (model.loading) return;
+    try {
+      if (model.missing() || model.of("weak").length < model.weakShown || !model.hasLevels) await model.more();
+    } catch (error) {
+      return this.fail(error);
+    }
+    if (this.model !== model) return;
+    const anchor = this.grid.anchor();
+    this.grid.show(model.sections(() => this.loadMore()), this.grid.context, anchor?.id != null ? anchor : null);
+    this.showTail();
+  }
+
+  showOffers() {
+    this.bar.hideOffers();
+    clearTimeout(this.offering);
+    const { model } = this;
+    if (model.answer?.offers) this.offering = setTimeout(() => this.model === model && this.bar.showOffers(model.answer.offers), 280);
+  }
+
+  /** Request the texts of passages in the time grid, whose columns have none. */
+  fillTexts(tiles) {
+    for (const tile of tiles) {
+      const { item } = tile;
+      if (item.kind !== "text" || item.text != null || item.asked) continue;
+      item.asked = true;
+      details(item.id).then(({ text, start }) => {
+        item.text = text ?? "";
+        const words = tile.querySelector(".words");
+        if (words) words.textContent = item.text.slice(0, 400);
+        if (start && item.start == null) item.start = start;
+      }).catch(() => null);
+    }
+  }
+
+  // Tiles
+
+  async click(event) {
+    const tile = event.target.closest(".tile");
+    if (!tile) return;
+    const { item } = tile, button = event.target.closest("button");
+    const isPick = button?.classList.contains("pick") || event.ctrlKey || event.metaKey || event.shiftKey;
+    if (!isPick && event.button) return;
+    event.preventDefault();
+    if (this.grid.suppressClick) return;
+    if (isPick) return event.shiftKey ? this.selection.extendTo(item.id, this) : this.selection.toggle(item.id);
+    if (button?.dataset.act) return this.act(button.dataset.act, item);
+    this.open(item, { play: button?.classList.contains("play") });
+  }
+
+  open(item, options = {}) {
+    const t = item.kind === "video" || item.kind === "audio" ? (item.timed || item.start != null ? item.start ?? null : null) : null;
+    this.grid.focusId = item.id;
+    this.write(true, { open: item.id, t, p: item.kind === "page" ? item.page : null, at: this.grid.anchor()?.id != null ? this.grid.anchor() : this.state.at });
+    this.lightbox.open(item.id, options);
+  }
+
+  act(name, item) {
+    if (name === "more") this.addTerm("+", item.id);
+    else if (name === "less") this.addTerm("-", item.id);
+    else if (name === "without") this.addTerm("not", item.id);
+    else if (name === "similar") this.go(`#${item.id}`);
+    else if (name === "copy") this.copyPath(item);
+    else if (name === "download") download(mediaUrl(item.id, { download: 1 }), item.name);
+    else if (name === "spread") this.spread(item);
+  }
+
+  async copyPath(item) {
+    const path = item.path ?? (await details(item.id)).path;
+    copyText(path, "Path copied");
+  }
+
+  /** Show the items of a stack in place of its leader. */
+  spread(item) {
+    if (!item.more?.length || !this.model.items) return;
+    const at = this.model.items.indexOf(item);
+    if (at < 0) return;
+    const members = item.more.map((other) => ({ ...item, ...other, more: [] }));
+    this.model.items.splice(at, 1, { ...item, more: [] }, ...members);
+    const anchor = this.grid.anchor();
+    this.grid.show(this.model.sections(() => this.loadMore()), this.grid.context, anchor);
+    this.grid.focusItem(item.id);
+  }
+
+  focusFirst() {
+    const first = this.grid.items()[0];
+    if (first) this.grid.focusItem(first.id);
+  }
+
+  confidentIds() {
+    return this.model.strongAndLikely ? this.model.strongAndLikely().map((item) => item.id) : this.grid.items().map((item) => item.id);
+  }
+
+  // The server's state
+
+  async watchStatus() {
+    const before = this.status;
+    this.status = await status().catch(() => before ?? null);
+    this.bar.showIndexing(this.model?.total === 0 ? null : this.status?.indexing);
+    const changed = JSON.stringify([before?.offline, before?.indexing && 1]) !== JSON.stringify([this.status?.offline, this.status?.indexing && 1]);
+    if (this.model && (changed || (this.model.total === 0 && !this.state.q && this.status?.indexing))) this.refreshLead();
+    setTimeout(() => document.hidden || this.watchStatus(), this.status?.indexing ? 3000 : 30000);
+  }
+
+  refreshLead() {
+    if (this.model.load && !this.state.q && !this.model.total) this.setLead(this.emptyPage(), this.drives());
+    else if (!$(".lead .say, .lead .none")) this.setLead(this.drives());
+  }
+}
+
+const app = new App();
+window.clew = app; // for tests and the curious
+app.start();

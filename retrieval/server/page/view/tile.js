@@ -1,0 +1,134 @@
+// A tile: recognizable without reading, by kind.
+
+import { thumbnailSize, thumbnailUrl } from "../model/api.js";
+import { clock, date, level, levelText, marked, tileName } from "../logic/format.js";
+import { placeholderUrl } from "../logic/thumbhash.js";
+import { el, icon, markedText, svg } from "./dom.js";
+
+const BADGE_SLACK = 0.5; // seconds at the start of a video that are no moment
+
+/** Return a gridcell of an item. `context` has words to mark, `dated` for the time grid, and `href`. */
+export function buildTile(item, width, height, context) {
+  const link = el("a.open", { href: context.href(item), tabindex: "-1", "aria-label": tileName(item), draggable: "false" });
+  const tile = el("div.tile", { role: "gridcell", data: { id: item.id }, class: tileClass(item) }, link);
+  (BODIES[item.kind] ?? pictureBody)(tile, link, item, context);
+  if (item.more?.length) addStack(tile, link, item);
+  if (item.offline) link.append(el("span.badge.bl", {}, icon("drive"), "offline"));
+  if (context.order === "date" && item.confidence != null) addDateThread(tile, item, width);
+  tile.append(el("button.pick", { type: "button", tabindex: "-1", title: "Select (x)", "aria-label": "Select (x)" }, icon("check")));
+  tile.dataset.size = thumbnailSize(width, height);
+  return tile;
+}
+
+function tileClass(item) {
+  const names = { video: "v", page: "paper", text: "text", audio: "sound" };
+  return [names[item.kind], item.more?.length && "stack", item.offline && "off"].filter(Boolean).join(" ");
+}
+
+const hasPicture = (item) => item.thumbnail !== false && item.kind !== "text" && item.kind !== "audio";
+
+function pictureBody(tile, link, item) {
+  if (!hasPicture(item)) link.append(el("span.src", {}, icon("picture"), el("span", {}, item.name)));
+  else setPlaceholder(link, item);
+}
+
+function setPlaceholder(node, item) {
+  const url = placeholderUrl(item.placeholder);
+  if (url) node.style.backgroundImage = `url("${url}")`;
+}
+
+const BODIES = {
+  video(tile, link, item, context) {
+    pictureBody(tile, link, item);
+    const isMoment = !context.dated && item.start != null && (item.start > BADGE_SLACK || item.moments?.length);
+    const length = item.duration != null ? clock(item.duration) : null;
+    if (isMoment || length) {
+      const text = isMoment ? [clock(item.start), length && el("span.q", {}, `of ${length}`)] : [length];
+      tile.append(el("button.badge.bl.play", { type: "button", tabindex: "-1", "aria-label": "Play" }, icon("play"), ...text));
+    }
+    if (!context.dated && item.duration) link.append(momentBar(item));
+  },
+  page(tile, link, item) {
+    const sheet = el("span.sheet", { style: { "--sheet": item.ratio || 0.77 } });
+    if (hasPicture(item)) setPlaceholder(sheet, item);
+    link.append(sheet, source("page", item.name, item.page ? `p. ${item.page}` : null));
+  },
+  text(tile, link, item, context) {
+    const text = item.text ?? "";
+    link.append(el("span.words", {}, markedText(marked(text.slice(0, 1200), context.words))));
+    const line = item.start != null && !item.timed ? `line ${item.start}` : item.timed ? clock(item.start) : null;
+    link.append(source("text", item.name, line));
+  },
+  audio(tile, link, item) {
+    const said = item.text ? item.text.slice(0, 60) : null;
+    const where = [item.start != null && item.timed ? clock(item.start) : null, said].filter(Boolean).join(", ");
+    link.append(plainWave(item), source("sound", item.name, where || (item.duration ? clock(item.duration) : null)));
+  },
+};
+
+function source(name, file, place) {
+  return el("span.src", {}, icon(name), el("span", {}, file ?? ""), place && el("em", {}, place));
+}
+
+/** Return the bar of a video with its matching moments lit. */
+function momentBar(item) {
+  const lit = [item, ...(item.moments ?? [])].filter((moment) => moment.start != null);
+  const share = (seconds) => `${Math.min(100, (100 * seconds) / item.duration).toFixed(2)}%`;
+  return el("span.moments", {}, lit.map((moment) => el("b", {
+    style: { left: share(moment.start), width: share(Math.max(0, (moment.end ?? moment.start) - moment.start)) },
+  })));
+}
+
+/** Return bars in place of a waveform, which is not stored; those of the matching stretch are lit. */
+function plainWave(item) {
+  const wave = svg("svg", { class: "w", viewBox: "0 0 202 44", preserveAspectRatio: "none", "aria-hidden": "true" });
+  const total = item.duration || 1, from = (item.start ?? 0) / total, to = (item.end ?? item.start ?? 0) / total;
+  for (let i = 0; i < 46; i++) {
+    const at = (i + 0.5) / 46, isLit = item.timed && item.start != null && at >= from && at <= Math.max(to, from + 0.02);
+    const height = 6 + 10 * Math.abs(Math.sin(i * 1.7 + item.id)) + (isLit ? 14 : 0);
+    wave.append(svg("rect", { class: isLit ? "lit" : "", x: i * 4.4, y: 22 - height / 2, width: 2.6, height, rx: 1.3 }));
+  }
+  return wave;
+}
+
+function addStack(tile, link, item) {
+  tile.prepend(el("span.edge"), el("span.edge"));
+  link.append(el("span.badge.tr", {}, icon("stack"), String(item.more.length + 1)));
+}
+
+function addDateThread(tile, item, width) {
+  const share = Math.max(0, (item.confidence - 0.75) / 0.25);
+  tile.append(el("span.date-thread", { style: { width: `${Math.max(12, Math.round(share * width))}px` } }));
+}
+
+/** Add the strip and the buttons that hover and focus show. */
+export function addHover(tile, item) {
+  if (tile.querySelector(".acts")) return;
+  const act = (name, label) => el("button", { type: "button", tabindex: "-1", data: { act: name }, title: label, "aria-label": label }, icon(name));
+  tile.append(
+    el("span.acts", {}, act("more", "More like this (m)"), act("less", "Less like this (l)"), act("without", "Without this (w)")),
+    el("span.strip", {}, el("span", {}, date(item.time) || item.name), el("span", {}, levelText(item))),
+  );
+}
+
+/** Load the picture of a tile, at most once. A picture that took long fades in. */
+export function loadPicture(tile, item) {
+  const parent = item.kind === "page" ? tile.querySelector(".sheet") : tile.querySelector(".open");
+  if (!hasPicture(item) || !parent || parent.querySelector("img")) return;
+  const image = el("img", { alt: "", decoding: "async", draggable: "false" });
+  const begun = performance.now();
+  image.addEventListener("load", () => performance.now() - begun > 80 && image.classList.add("fade"));
+  image.addEventListener("error", () => { image.remove(); tile.classList.add("bare"); });
+  image.src = thumbnailUrl(item.id, Number(tile.dataset.size));
+  parent.prepend(image);
+}
+
+/** Drop the picture of a tile far from the viewport, so that few are decoded. */
+export function dropPicture(tile) {
+  const image = tile.querySelector("img");
+  if (!image) return false;
+  image.remove();
+  return true;
+}
+
+export const isWeak = (item) => level(item) === "weak";
