@@ -75,9 +75,10 @@ def switch_command(
 ) -> None:
     """Change the model of the library to MODEL.
 
-    All files are embedded again. Searches use the old model until the last vector is written, then the new
-    one. Indexing waits until the switch ends. Ctrl-C is safe: the same command resumes. The old vectors are
-    kept until `clew forget --space`, so that switching back is fast.
+    MODEL is as in `clew prepare`, or auto for the recommended one. All files are embedded again. Searches use
+    the old model until the last vector is written, then the new one. Indexing waits until the switch ends.
+    Ctrl-C is safe: the same command resumes. The old vectors are kept until `clew forget --space`, so that
+    switching back is fast.
     """
     from indexer.operations.switch_model import switch_library
 
