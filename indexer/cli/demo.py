@@ -81,11 +81,11 @@ def demo_command(folder: Path) -> None:
         write(format_segment_counts(library.status().segments) + "\n")
         for words, kind in DEMO_QUERIES:
             write(f'\n$ clew "{words}" --kind {kind} -k 3 --library {folder / "library"}\n')
-            output.show_hits(library.search(words, kind=kind, count=3), None, library)
+            output.show_hits(library.search(words, kind=kind, count=3), library)
         write(
             f"\n$ clew search --image {photos / 'cat.png'} --kind text -k 3 --library {folder / 'library'}\n"
         )
-        output.show_hits(library.search(image=photos / "cat.png", kind="text", count=3), None, library)
+        output.show_hits(library.search(image=photos / "cat.png", kind="text", count=3), library)
     write(f"\nThe photos and the library are in {folder.absolute()}; delete this folder to remove them.\n")
     write(f'Search for your own words: clew "..." --library {folder / "library"}\n')
     write("Index your own folder:     clew index ~/Pictures\n")

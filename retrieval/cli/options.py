@@ -13,8 +13,8 @@ from retrieval.system import default_library
 from retrieval.types import KINDS, ORIENTATIONS, SORT_ORDERS
 
 
-def collect_options(record: type[object]) -> Decorator[Any]:
-    """Return a decorator that passes the options named as the fields of a dataclass as one, `options`.
+def collect_options(record: type[object], name: str = "options") -> Decorator[Any]:
+    """Return a decorator that passes the options named as the fields of a dataclass as one, under a name.
 
     Options that are not given keep the defaults of the dataclass.
     """
@@ -25,7 +25,7 @@ def collect_options(record: type[object]) -> Decorator[Any]:
         def call(**arguments: Any) -> None:
             values = {name: arguments.pop(name) for name in names if name in arguments}
             given = {name: value for name, value in values.items() if value is not None}
-            command(options=record(**given), **arguments)
+            command(**{name: record(**given)}, **arguments)
 
         return call
 
@@ -172,4 +172,6 @@ output_options = combine(
         help="Write each path once; for a group only that of its best file.",
     ),
     _output("-0", "output_format", flag_value="null", help="Write paths separated by NUL, for xargs -0."),
+    _output("--preview", is_flag=True, help="Show pictures in the terminal."),
+    _output("--open", "open_rank", type=Count(1), metavar="N", help="Open the file of hit N in its program."),
 )

@@ -6,7 +6,7 @@ import click
 
 from retrieval.cli.command import QueryCommand, option_group
 from retrieval.cli.console import note
-from retrieval.cli.hits.output import NO_HITS, describe_best_match, show_hits
+from retrieval.cli.hits.output import NO_HITS, ShowOptions, describe_best_match, show_hits
 from retrieval.cli.options import (
     collect_options,
     filter_options,
@@ -46,6 +46,7 @@ result_option = option_group("Result")
 @output_options
 @library_option
 @collect_options(SearchOptions)
+@collect_options(ShowOptions, "show")
 def search_command(
     words: tuple[str, ...],
     image: Path | None,
@@ -53,10 +54,9 @@ def search_command(
     unlike: tuple[str, ...],
     kind: tuple[str, ...],
     count: int,
-    show_all: bool,
     library: Path,
-    output_format: str | None,
     options: SearchOptions,
+    show: ShowOptions,
 ) -> None:
     """Find media that match WORDS, an image or both, best first.
 
@@ -94,11 +94,12 @@ def search_command(
             and query.is_text_only
             and not image
             and not like
-            and not show_all
+            and not show.show_all
             and not has_good_match(hits)
         ):
             message = f"Nothing matches well: {describe_best_match(hits)}. To show the nearest hits: --all"
-            show_hits(Hits([], hits.note), output_format, opened, empty_message=message)
-        show_hits(hits, output_format, opened, options.group, query.words, "\n".join(unknown) or NO_HITS)
+            show_hits(Hits([], hits.note), opened, show, empty_message=message)
+        message = "\n".join(unknown) or NO_HITS
+        show_hits(hits, opened, show, group=options.group, words=query.words, empty_message=message)
         if hits and unknown:
             note("\n".join(unknown))

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from retrieval.cli.command import GroupedCommand
-from retrieval.cli.hits.output import NO_HITS, show_hits
+from retrieval.cli.hits.output import NO_HITS, ShowOptions, show_hits
 from retrieval.cli.options import (
     collect_options,
     filter_options,
@@ -23,13 +23,14 @@ from retrieval.query.options import SearchOptions
 @output_options
 @library_option
 @collect_options(SearchOptions)
+@collect_options(ShowOptions, "show")
 def similar_command(
     image: Path,
     kind: tuple[str, ...],
     count: int,
     library: Path,
-    output_format: str | None,
     options: SearchOptions,
+    show: ShowOptions,
 ) -> None:
     """Find images similar to IMAGE.
 
@@ -42,4 +43,5 @@ def similar_command(
     with Library.open(library) as opened:
         hits = opened.similar(image, kind=kind or "image", count=count, options=options)
         unknown = opened.unknown_filter_values(options=options, found=bool(hits))
-        show_hits(hits, output_format, opened, options.group, empty_message="\n".join(unknown) or NO_HITS)
+        message = "\n".join(unknown) or NO_HITS
+        show_hits(hits, opened, show, group=options.group, empty_message=message)

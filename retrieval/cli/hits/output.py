@@ -2,13 +2,16 @@
 
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
+
+import click
 
 from retrieval.cli.console import note, write
 from retrieval.cli.hits import formats
 from retrieval.errors import ModelOutdated
-from retrieval.formatting import format_share
+from retrieval.formatting import format_share, pluralize, printable
 from retrieval.media.archives.archive import path_exists
 from retrieval.types import CONFIDENCE_THRESHOLD, Hit, Hits
 
@@ -16,6 +19,19 @@ if TYPE_CHECKING:
     from retrieval.library import Library
 
 NO_HITS = "Nothing found."
+
+
+@dataclass(frozen=True, slots=True)
+class ShowOptions:
+    """Options of the commands that show hits."""
+
+    output_format: str | None = None  # json, nl, csv, paths or null
+    show_all: bool = False  # the nearest hits even if none matches well
+    preview: bool = False  # pictures in the terminal
+    open_rank: int | None = None  # of the hit whose file is opened
+
+
+DEFAULT_OPTIONS = ShowOptions()
 
 
 def describe_best_match(hits: list[Hit]) -> str:
@@ -26,8 +42,9 @@ def describe_best_match(hits: list[Hit]) -> str:
 
 def show_hits(
     hits: list[Hit],
-    output_format: str | None,
     library: "Library",
+    options: ShowOptions = DEFAULT_OPTIONS,
+    *,
     group: bool = False,
     words: str = "",
     empty_message: str = NO_HITS,
@@ -36,6 +53,7 @@ def show_hits(
 
     A table marks these words of the query in the texts.
     """
+    output_format = options.output_format
     writers: dict[str, Callable[[list[Hit]], str]] = {
         "json": partial(formats.as_json, group=group),
         "nl": partial(formats.as_json_lines, group=group),
@@ -43,9 +61,14 @@ def show_hits(
         "paths": formats.as_paths,
         "null": partial(formats.as_paths, end="\0"),
     }
-    if output_format is None and any(hit.why or hit.labels for hit in hits):
+    is_table = output_format is None and sys.stdout.isatty()
+    if options.preview and is_table:
+        from retrieval.cli.hits.preview import print_previews
+
+        print_previews(hits, {hit.id: library.thumbnail(hit) for hit in hits})
+    elif output_format is None and any(hit.why or hit.labels for hit in hits):
         write(formats.as_explanations(hits))
-    elif output_format is None and sys.stdout.isatty():
+    elif is_table:
         from retrieval.cli.hits.table import print_table
 
         print_table(hits, {hit.id: library.text(hit) or "" for hit in hits}, words)
@@ -62,3 +85,16 @@ def show_hits(
     if not hits:
         note(empty_message)
         raise SystemExit(1)
+    if options.open_rank is not None:
+        open_hit(hits, options.open_rank)
+
+
+def open_hit(hits: list[Hit], rank: int) -> None:
+    """Open the file of a hit, by its rank from 1, in the program that the system has for it."""
+    if rank > len(hits):
+        raise click.UsageError(f"There is no hit {rank}: {pluralize(len(hits), 'hit')} found.")
+    path = hits[rank - 1].path
+    if not path.is_file():  # offline, gone, or in an archive
+        raise click.ClickException(f"Cannot open {printable(str(path))}: it is not a file on this machine.")
+    if click.launch(str(path)):
+        raise click.ClickException(f"No program opened {printable(str(path))}.")

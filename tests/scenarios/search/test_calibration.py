@@ -9,7 +9,7 @@ import pytest
 from indexer import index_folder, update_library
 from indexer.maintenance.calibrate import BestScores
 from retrieval import Library, SearchOptions
-from retrieval.cli.hits.output import show_hits
+from retrieval.cli.hits.output import ShowOptions, show_hits
 from retrieval.query.parser import parse
 from retrieval.scoring import calibration
 from retrieval.scoring.calibration import (
@@ -295,7 +295,7 @@ def test_search_has_no_note_if_exclusions_keep_enough(reds):
 
 def test_note_on_the_hits_is_written_to_stderr(reds, capsys):
     with pytest.raises(SystemExit):
-        show_hits(Hits([], "Dropped."), "json", reds)
+        show_hits(Hits([], "Dropped."), reds, ShowOptions("json"))
     assert "Dropped." in capsys.readouterr().err
 
 

@@ -1,0 +1,46 @@
+"""Print hits with their pictures, in the graphics that the terminal understands."""
+
+from collections.abc import Callable, Mapping, Sequence
+from io import BytesIO
+from typing import Any
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.text import Text
+
+from retrieval.cli.console import relative_path
+from retrieval.formatting import format_share, location_suffix, printable
+from retrieval.types import Hit
+
+HEIGHT = 10  # rows of a picture; two hits and the prompt fit a terminal of 24
+
+
+def print_previews(
+    hits: Sequence[Hit],
+    thumbnails: Mapping[int, bytes | None],
+    console: Console | None = None,
+    picture: Callable[..., Any] | None = None,
+) -> None:
+    """Print the picture of each hit, if it has one, and a line with its rank, match, path and text.
+
+    `thumbnails` are WebP images by id. `picture` is a class of `textual_image.renderable`; by default the one
+    for this terminal.
+    """
+    console = console or Console()
+    picture = picture or _picture_of_terminal()
+    for rank, hit in enumerate(hits, start=1):
+        thumbnail = thumbnails.get(hit.id)
+        if thumbnail is not None:
+            console.print(picture(BytesIO(thumbnail), height=HEIGHT))
+        match = "" if hit.confidence is None else f"  {format_share(hit.confidence)}"
+        title = Text(f"{rank}  #{hit.id}{match}  {printable(relative_path(hit.path))}{location_suffix(hit)}")
+        console.print(title, style="dim" if hit.match == "weak" else "", overflow="ellipsis", no_wrap=True)
+        if thumbnail is None and hit.text:
+            console.print(Padding(Text(printable(" ".join(hit.text.split())[:400])), (0, 0, 0, 3)))
+        console.print()
+
+
+def _picture_of_terminal() -> Callable[..., Any]:
+    from textual_image.renderable import Image  # late: its import asks the terminal what it understands
+
+    return Image
