@@ -15,7 +15,7 @@ class Pictures:
 
     def __init__(self, max_pictures: int) -> None:
         self._max_pictures, self._lock = max_pictures, Lock()
-        self._folder = TemporaryDirectory(prefix="clew-pictures-", ignore_cleanup_errors=True)
+        self._folder: TemporaryDirectory[str] | None = None  # created with the first picture
         self._files = OrderedDict[str, Path]()  # token -> file
 
     def add(self, data: bytes, min_side: int) -> str:
@@ -30,13 +30,19 @@ class Pictures:
         except (MediaError, OSError, ValueError, RuntimeError) as error:
             raise QueryError(f"The picture cannot be read: {error}. Use JPEG, PNG or WebP.") from error
         token = secrets.token_urlsafe(9)
-        file = Path(self._folder.name) / f"{token}.png"
+        file = self._open_folder() / f"{token}.png"
         picture.save(file, compress_level=1)
         with self._lock:
             self._files[token] = file
             while len(self._files) > self._max_pictures:
                 self._files.popitem(last=False)[1].unlink()
         return token
+
+    def _open_folder(self) -> Path:
+        with self._lock:
+            if self._folder is None:
+                self._folder = TemporaryDirectory(prefix="clew-pictures-", ignore_cleanup_errors=True)
+            return Path(self._folder.name)
 
     def find(self, token: str) -> str | None:
         """Return the file of a picture, None if it has been forgotten."""
@@ -49,4 +55,5 @@ class Pictures:
 
     def close(self) -> None:
         """Delete the pictures."""
-        self._folder.cleanup()
+        if self._folder is not None:
+            self._folder.cleanup()

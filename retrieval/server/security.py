@@ -12,7 +12,7 @@ import socket
 from collections import defaultdict, deque
 from http.cookies import CookieError, SimpleCookie
 from time import monotonic
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, quote, unquote_to_bytes, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import RedirectResponse, Response
@@ -141,9 +141,9 @@ class SecurityMiddleware:
             wait = {"Retry-After": str(int(RATE_SECONDS))}
             return error_response(429, "Too many wrong tokens. Try again in a minute.", headers=wait)
         given = _given_token(headers)
-        query = parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[0]
+        query = parse_qs(scope["query_string"].decode("latin-1"), errors="replace").get("token", [""])[0]
         in_address = scope["path"] == "/" and scope["method"] == "GET" and bool(query)
-        if hmac.compare_digest((query if in_address else given).encode("utf-8", "replace"), self._token):
+        if hmac.compare_digest(query.encode() if in_address else given, self._token):
             if not failures:
                 self._failures.pop(address, None)
             return _login(query, scope["scheme"]) if in_address else None
@@ -196,23 +196,25 @@ def _failure(error: Exception) -> Response:
     return error_response(500, "The server failed to answer. Its terminal shows why.")
 
 
-def _given_token(headers: Headers) -> str:
+def _given_token(headers: Headers) -> bytes:
     """Return the token of a request: of its header, else of its cookie."""
     scheme, _, value = headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer":
-        return value.strip()
+        return value.strip().encode("latin-1")
     cookie = SimpleCookie()
     try:
         cookie.load(headers.get("cookie", ""))
     except CookieError:
-        return ""
-    return cookie[COOKIE].value if COOKIE in cookie else ""
+        return b""
+    return unquote_to_bytes(cookie[COOKIE].value) if COOKIE in cookie else b""
 
 
 def _login(token: str, scheme: str) -> Response:
     """Return a redirection to the page that stores the token as a cookie, out of reach for scripts."""
     response = RedirectResponse("/", 303)
-    response.set_cookie(COOKIE, token, httponly=True, samesite="strict", secure=scheme == "https")
+    response.set_cookie(
+        COOKIE, quote(token, safe=""), httponly=True, samesite="strict", secure=scheme == "https"
+    )
     return response
 
 

@@ -1,0 +1,125 @@
+"""The time line and the values of filters count what a search lists."""
+
+import os
+from datetime import datetime
+
+import pytest
+
+from tests.support.files import draw_image
+from tests.support.toy_embedder import COLORS
+
+DATES = {"red": "2022-06-26", "green": "2022-06-02", "blue": "2022-07-01", "yellow": "2021-01-14"}
+
+
+@pytest.fixture
+def dated(index, serve, tmp_path):
+    """Return a client of a library whose files were written at DATES, one of them twice."""
+    for color, day in DATES.items():
+        path = tmp_path / "media" / day[:4] / f"{color}.png"
+        draw_image(path, color)
+        seconds = datetime.fromisoformat(f"{day}T12:00").timestamp()
+        os.utime(path, (seconds, seconds))
+    copy = tmp_path / "media" / "copies" / "red.png"
+    copy.parent.mkdir()
+    copy.write_bytes((tmp_path / "media" / "2022" / "red.png").read_bytes())
+    os.utime(copy, ns=((tmp_path / "media" / "2022" / "red.png").stat().st_mtime_ns,) * 2)
+    index(tmp_path / "media")
+    return serve()
+
+
+def test_time_line_counts_each_content_once(dated):
+    found = dated.get("/api/timeline").json()
+    assert found["total"] == len(DATES)
+    assert found["years"] == {"2022": 3, "2021": 1}
+    assert found["buckets"] == [
+        {"month": "2022-07", "count": 1},
+        {"month": "2022-06", "count": 2},
+        {"month": "2021-01", "count": 1},
+    ]
+    assert found["undated"] == 0
+
+
+def test_month_lists_its_files_newest_first(dated):
+    month = dated.get("/api/timeline/2022-06").json()
+    assert month["name"] == ["red.png", "green.png"]
+    assert month["day"] == [26, 2]
+    assert month["more"] is False
+    assert {len(values) for values in month.values() if isinstance(values, list)} == {2}
+    assert all(month["thumbnail"])
+
+
+def test_offset_continues_a_month(dated, monkeypatch):
+    monkeypatch.setattr("retrieval.catalog.browse.timeline.MAX_LISTED", 1)
+    first = dated.get("/api/timeline/2022-06").json()
+    second = dated.get("/api/timeline/2022-06", params={"offset": 1}).json()
+    assert (first["name"], first["more"]) == (["red.png"], True)
+    assert (second["name"], second["more"]) == (["green.png"], False)
+
+
+@pytest.mark.parametrize("query", ["", "kind:image", "date:2022", "under:2021", "kind:video", "date:2022-06"])
+def test_counts_agree_with_lists_and_with_the_search(dated, query):
+    found = dated.get("/api/timeline", params={"q": query}).json()
+    listed = [
+        id_
+        for bucket in found["buckets"]
+        for id_ in dated.get(f"/api/timeline/{bucket['month']}", params={"q": query}).json()["id"]
+    ]
+    assert len(listed) == found["total"]
+    searched = dated.get("/api/search", params={"q": query, "count": 100}).json()["items"]
+    assert set(listed) == {item["id"] for item in searched}
+
+
+def test_facets_count_the_values_of_filters(client, folder):
+    found = client.get("/api/facets").json()
+    assert found["kinds"] == {"image": len(COLORS)}
+    assert found["folders"] == {str(folder): len(COLORS)}
+    assert found.keys() >= {"years", "months", "cameras", "tags", "concepts", "saved"}
+    assert client.get("/api/facets", params={"q": "kind:video"}).json()["kinds"] == {}
+
+
+def test_suggestions_complete_the_filter_at_the_caret(client, folder):
+    def tokens(q, caret=None):
+        answer = client.get("/api/suggest", params={"q": q} | ({} if caret is None else {"caret": caret}))
+        return [token["token"] for token in answer.json()["tokens"]]
+
+    assert tokens("a dog kind:im") == ["kind:image"]
+    assert tokens("kind:im a dog", 7) == ["kind:image"]
+    assert tokens(f"under:{folder.name[:3]}") == [f"under:{folder.name}"]
+    assert tokens("a dog") == []
+
+
+@pytest.mark.parametrize("month", ["2022", "2022-6", "abcd-ef", "2022-06-01"])
+def test_invalid_month_is_refused(client, month):
+    assert client.get(f"/api/timeline/{month}").status_code == 400
+
+
+def test_status_has_the_version_and_the_contents(client):
+    status = client.get("/api/status").json()
+    assert status["segments"] == {"image": len(COLORS)}
+    assert status["version"]
+    assert status["offline"] == []
+    assert status["failures"] == 0
+
+
+def test_offline_root_is_reported(client, folder, index):
+    folder.rename(folder.with_name("elsewhere"))
+    index()
+    status = client.get("/api/status").json()
+    assert status["offline"] == [{"root": str(folder), "files": len(COLORS)}]
+    assert all(item["offline"] for item in client.get("/api/search").json()["items"])
+
+
+def test_metrics_count_requests(client):
+    client.get("/api/search", params={"q": "red"})
+    client.get("/api/search", params={"q": '"'})
+    text = client.get("/metrics").text
+    assert 'clew_requests_total{route="/api/search",status="200"} 1' in text
+    assert 'clew_requests_total{route="/api/search",status="400"} 1' in text
+    assert 'clew_request_seconds_count{route="/api/search"} 2' in text
+
+
+def test_documentation_lists_the_routes_without_scripts(client):
+    page = client.get("/docs").text
+    assert "GET /api/search" in page
+    assert "<script" not in page
+    assert client.get("/openapi.json").json()["paths"].keys() >= {"/api/search", "/api/timeline"}

@@ -1,0 +1,218 @@
+"""Details, thumbnails, media, texts and clips of segments, by id only."""
+
+import os
+import zipfile
+
+import pytest
+
+from tests.support.audio_files import write_audio
+from tests.support.files import draw_image, write_text
+
+DOCUMENT = "first line\n\nthe red line\n\nlast line\n"
+
+
+def items(client, **parameters):
+    return client.get("/api/search", params={"count": 1000, **parameters}).json()["items"]
+
+
+def test_media_is_the_file_with_its_type(client, folder, segment_of):
+    answer = client.get(f"/api/segments/{segment_of('red.png')}/media")
+    assert answer.content == (folder / "red.png").read_bytes()
+    assert answer.headers["content-type"] == "image/png"
+    assert answer.headers["content-disposition"].startswith("inline")
+    assert "sandbox" in answer.headers["content-security-policy"]
+    again = {"If-None-Match": answer.headers["etag"]}
+    assert client.get(f"/api/segments/{segment_of('red.png')}/media", headers=again).status_code == 304
+
+
+@pytest.mark.parametrize(
+    ("requested", "part"),
+    [
+        ("bytes=0-0", slice(0, 1)),
+        ("bytes=2-5", slice(2, 6)),
+        ("bytes=3-", slice(3, None)),
+        ("bytes=-4", slice(-4, None)),
+        ("bytes=0-999999", slice(0, None)),
+    ],
+)
+def test_range_of_media(client, folder, segment_of, requested, part):
+    data = (folder / "red.png").read_bytes()
+    path = f"/api/segments/{segment_of('red.png')}/media"
+    answer = client.get(path, headers={"Range": requested})
+    assert answer.status_code == 206
+    assert answer.content == data[part]
+    start = data.index(data[part])
+    assert answer.headers["content-range"].endswith(f"/{len(data)}")
+    assert int(answer.headers["content-length"]) == len(data[part])
+    assert start >= 0
+
+
+@pytest.mark.parametrize("requested", ["bytes=999999-", "bytes=5-2", "bytes=-", "bytes=-0"])
+def test_range_outside_of_media_is_refused(client, segment_of, requested):
+    answer = client.get(f"/api/segments/{segment_of('red.png')}/media", headers={"Range": requested})
+    assert answer.status_code == 416
+    assert answer.headers["content-range"].startswith("bytes */")
+
+
+@pytest.mark.parametrize("requested", ["lines=1-2", "bytes=0-1,4-5", "bytes", "bytes=x-y"])
+def test_other_ranges_are_ignored(client, segment_of, requested):
+    answer = client.get(f"/api/segments/{segment_of('red.png')}/media", headers={"Range": requested})
+    assert answer.status_code == 200
+
+
+@pytest.mark.parametrize("route", ["", "/media", "/thumbnail", "/text", "/clip"])
+@pytest.mark.parametrize("segment", ["999999", "0", "-1", "99999999999999999999", "abc"])
+def test_unknown_segment_is_not_found(client, route, segment):
+    answer = client.get(f"/api/segments/{segment}{route}")
+    assert answer.status_code in (400, 404)
+    assert answer.json()["error"]
+
+
+def test_changed_file_is_not_sent(client, folder, segment_of):
+    segment = segment_of("red.png")
+    draw_image(folder / "red.png", "blue", size=(99, 99))
+    answer = client.get(f"/api/segments/{segment}/media")
+    assert answer.status_code == 404
+    assert "changed since it was indexed" in answer.json()["error"]
+
+
+def test_file_that_was_replaced_by_a_link_is_not_sent(client, folder, segment_of, tmp_path):
+    segment = segment_of("red.png")
+    status = (folder / "red.png").stat()
+    secret = tmp_path / "secret"
+    secret.write_bytes(b"s" * status.st_size)
+    os.utime(secret, ns=(status.st_mtime_ns, status.st_mtime_ns))
+    (folder / "red.png").unlink()
+    (folder / "red.png").symlink_to(secret)
+    answer = client.get(f"/api/segments/{segment}/media")
+    assert answer.status_code == 404
+    assert "link" in answer.json()["error"]
+
+
+def test_folder_that_was_replaced_by_a_link_is_not_followed(index, serve, tmp_path):
+    draw_image(tmp_path / "media" / "in" / "red.png", "red")
+    index(tmp_path / "media")
+    client = serve()
+    [item] = items(client)
+    (tmp_path / "media" / "in").rename(tmp_path / "out")
+    (tmp_path / "media" / "in").symlink_to(tmp_path / "out")
+    os.utime(tmp_path / "out" / "red.png", ns=((tmp_path / "out" / "red.png").stat().st_mtime_ns,) * 2)
+    assert client.get(f"/api/segments/{item['id']}/media").status_code == 404
+
+
+def test_link_that_was_indexed_is_sent(index, serve, tmp_path):
+    draw_image(tmp_path / "elsewhere" / "red.png", "red")
+    (tmp_path / "media").mkdir()
+    (tmp_path / "media" / "link.png").symlink_to(tmp_path / "elsewhere" / "red.png")
+    index(tmp_path / "media")
+    client = serve()
+    [item] = items(client)
+    assert client.get(f"/api/segments/{item['id']}/media").status_code == 200
+
+
+def test_missing_file_is_reported_and_its_thumbnail_remains(client, folder, segment_of):
+    segment = segment_of("red.png")
+    (folder / "red.png").unlink()
+    answer = client.get(f"/api/segments/{segment}/media")
+    assert answer.status_code == 404
+    assert "clew index" in answer.json()["error"]
+    assert client.get(f"/api/segments/{segment}/thumbnail").status_code == 200
+
+
+def test_pipe_in_place_of_a_file_does_not_block(client, folder, segment_of):
+    segment = segment_of("red.png")
+    (folder / "red.png").unlink()
+    os.mkfifo(folder / "red.png")
+    assert client.get(f"/api/segments/{segment}/media").status_code == 404
+
+
+def test_member_of_an_archive_is_sent(index, serve, tmp_path):
+    draw_image(tmp_path / "red.png", "red")
+    (tmp_path / "media").mkdir()
+    with zipfile.ZipFile(tmp_path / "media" / "album.zip", "w") as archive:
+        archive.write(tmp_path / "red.png", "in/red.png")
+    index(tmp_path / "media", archives=True)
+    client = serve()
+    [item] = items(client)
+    answer = client.get(f"/api/segments/{item['id']}/media")
+    assert answer.content == (tmp_path / "red.png").read_bytes()
+    with zipfile.ZipFile(tmp_path / "media" / "album.zip", "a") as archive:
+        archive.writestr("more.txt", "changed")
+    assert client.get(f"/api/segments/{item['id']}/media").status_code == 404
+
+
+@pytest.mark.parametrize("name", ["page.html", "page.htm", "drawing.svg"])
+def test_markup_is_a_download(index, serve, tmp_path, name):
+    svg = '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><script>alert(1)</script></svg>'
+    text = svg if name.endswith("svg") else f"<html><body>red words<script>{name}</script></body></html>"
+    write_text(tmp_path / "media" / name, text)
+    index(tmp_path / "media")
+    client = serve()
+    if not (found := items(client, q="kind:text") + items(client, q="kind:image")):
+        pytest.skip(f"{name} is not indexed here")
+    answer = client.get(f"/api/segments/{found[0]['id']}/media")
+    assert answer.headers["content-type"] == "application/octet-stream"
+    assert answer.headers["content-disposition"].startswith("attachment")
+    assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+def test_text_is_sent_as_plain_text(index, serve, tmp_path):
+    write_text(tmp_path / "media" / "note.md", DOCUMENT)
+    index(tmp_path / "media")
+    client = serve()
+    [item] = items(client, q="kind:text")
+    answer = client.get(f"/api/segments/{item['id']}/media")
+    assert answer.headers["content-type"] == "text/plain; charset=utf-8"
+    assert answer.text == DOCUMENT
+
+
+def test_passage_has_its_neighbors(index, serve, tmp_path):
+    text = "\n\n".join(f"paragraph {n} " + "word " * 7 for n in range(9))
+    write_text(tmp_path / "media" / "long.txt", text)
+    index(tmp_path / "media")
+    client = serve()
+    ids = [item["id"] for item in items(client, q="paragraph", group=0)]
+    middle = sorted(ids)[len(ids) // 2]
+    passages = client.get(f"/api/segments/{middle}/text", params={"around": 1}).json()["passages"]
+    assert [passage["is_current"] for passage in passages] == [False, True, False]
+    assert [passage["start"] for passage in passages] == sorted(passage["start"] for passage in passages)
+
+
+def test_details_have_what_the_panel_shows(client, folder, segment_of):
+    answer = client.get(f"/api/segments/{segment_of('red.png')}", params={"q": "red"}).json()
+    assert answer["name"] == "red.png"
+    details = answer["details"]
+    assert details["size_bytes"] == (folder / "red.png").stat().st_size
+    assert (details["shown"], details["content_type"]) == ("image", "image/png")
+    assert details["root"] == str(folder)
+    assert [term["term"] for term in answer["why"]] == ["red"]
+    assert answer["why"][0]["score"] > 0.9
+
+
+def test_clip_of_a_moment_is_a_download(index, serve, tmp_path):
+    write_audio(tmp_path / "media" / "tone.wav")
+    index(tmp_path / "media")
+    client = serve()
+    [item] = items(client, q="kind:audio")
+    path = f"/api/segments/{item['id']}/clip"
+    answer = client.get(path, params={"start": 0, "end": 0.5})
+    assert answer.status_code == 200, answer.text
+    assert answer.content[:4] == b"RIFF"
+    assert answer.headers["content-disposition"].startswith("attachment")
+    for times in ({"start": 1, "end": 1}, {"start": 0, "end": 9e6}):
+        assert client.get(path, params=times).status_code == 400
+
+
+def test_image_has_no_clip(client, segment_of):
+    answer = client.get(f"/api/segments/{segment_of('red.png')}/clip", params={"start": 0, "end": 1})
+    assert answer.status_code == 400
+    assert "no video or audio" in answer.json()["error"]
+
+
+def test_thumbnail_is_cached_by_its_tag(client, segment_of, library):
+    segment = segment_of("red.png")
+    answer = client.get(f"/api/segments/{segment}/thumbnail")
+    assert answer.content == library.thumbnail(segment)
+    assert answer.headers["content-type"] == "image/webp"
+    headers = {"If-None-Match": answer.headers["etag"]}
+    assert client.get(f"/api/segments/{segment}/thumbnail", headers=headers).status_code == 304

@@ -1,0 +1,102 @@
+"""Calls wait in a queue with a limit, are dropped with their client, and never block the event loop."""
+
+import asyncio
+from threading import Event
+
+import pytest
+
+from retrieval.server.errors import Busy, ClientGone
+from retrieval.server.options import ServerOptions
+from retrieval.server.worker import Worker
+
+
+class Client:
+    """A client that closes its connection when it is told to."""
+
+    def __init__(self) -> None:
+        self.gone = asyncio.Event()
+
+    async def receive(self):
+        await self.gone.wait()
+        return {"type": "http.disconnect"}
+
+
+@pytest.fixture
+def worker(library, place, toy):
+    started = Worker(ServerOptions(place, embedder=toy, threads=1, max_waiting=2))
+    yield started
+    started.close()
+
+
+def test_result_and_error_of_a_call_are_passed_on(worker):
+    async def run():
+        assert await worker.run(Client(), lambda: 5) == 5
+        with pytest.raises(ZeroDivisionError):
+            await worker.run(Client(), lambda: 1 // 0)
+
+    asyncio.run(run())
+    assert (worker.running, worker.waiting) == (0, 0)
+
+
+def test_more_calls_than_the_limit_are_refused(worker):
+    release = Event()
+
+    async def run():
+        first = asyncio.create_task(worker.run(Client(), release.wait))
+        while not worker.running:
+            await asyncio.sleep(0.01)
+        waiting = [asyncio.create_task(worker.run(Client(), lambda: None)) for _ in range(2)]
+        await asyncio.sleep(0.01)
+        with pytest.raises(Busy):
+            await worker.run(Client(), lambda: None)
+        release.set()
+        await asyncio.gather(first, *waiting)
+        assert await worker.run(Client(), lambda: "free again") == "free again"
+
+    asyncio.run(run())
+    assert worker.refused == 1
+
+
+def test_waiting_call_of_a_client_that_left_is_dropped(worker):
+    release, calls = Event(), []
+
+    async def run():
+        first = asyncio.create_task(worker.run(Client(), release.wait))
+        while not worker.running:
+            await asyncio.sleep(0.01)
+        client = Client()
+        superseded = asyncio.create_task(worker.run(client, lambda: calls.append("superseded")))
+        await asyncio.sleep(0.01)
+        client.gone.set()
+        with pytest.raises(ClientGone):
+            await superseded
+        assert worker.waiting == 0
+        release.set()
+        await first
+        await worker.run(Client(), lambda: calls.append("next"))
+
+    asyncio.run(run())
+    assert calls == ["next"]
+    assert worker.dropped == 1
+
+
+def test_event_loop_is_free_while_a_call_runs(worker):
+    release = Event()
+
+    async def run():
+        call = asyncio.create_task(worker.run(Client(), lambda: release.wait(30)))
+        while not worker.running:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0)
+        release.set()
+        return await call
+
+    assert asyncio.run(run()) is True
+
+
+def test_busy_server_answers_503_with_retry_after(library, serve):
+    client = serve(max_waiting=0)
+    answer = client.get("/api/search", params={"q": "red"})
+    assert answer.status_code == 503
+    assert answer.headers["retry-after"] == "1"
+    assert client.get("/healthz").status_code == 200
