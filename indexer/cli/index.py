@@ -127,11 +127,11 @@ def index_command(
     Unchanged files are skipped and moved files are recognized by content. Files that cannot be read are
     listed by `clew status --errors`. Ctrl-C is safe: the next run resumes.
     """
-    from indexer.operations.index import update_library
-
     if not folders and not (library / CATALOG_FILE).exists():
         raise click.UsageError("Give a folder to index, as in: clew index ~/Pictures")
-    gc.set_threshold(100_000)  # the scan allocates many long-lived objects; collecting them only costs time
+    # Imports and the scan allocate many long-lived objects; collecting them only costs time.
+    gc.set_threshold(100_000)
+    from indexer.operations.index import update_library
 
     def tell(message: str) -> None:
         if not quiet:
