@@ -257,8 +257,7 @@ class App {
 
   setLead(...nodes) {
     $(".lead").replaceChildren(...nodes.flat().filter(Boolean));
-    this.grid.render();
-    this.rail.update();
+    this.grid.request();
   }
 
   show(anchor) {
@@ -304,16 +303,16 @@ class App {
   showResults(context, anchor) {
     const { model } = this, { chips, words } = parseLine(this.state.q);
     const sections = model.sections(() => this.loadMore());
-    const strong = model.of("strong").length, confident = model.inside ? model.strongAndLikely().length : model.confident;
+    const strong = model.of("strong").length, { confident } = model;
     const isNothing = model.hasLevels && !confident;
     const rest = formatLine(words, withKind(chips, null));
     const kind = chosenKind(chips);
-    if (!kind) this.kindCounts.set(rest, model.answer.kinds);
+    if (!kind) this.kindCounts.set(rest, model.kinds());
     const total = model.answer.total ?? null;
     this.setLead(isNothing ? nothing(model, total, (line) => this.go(line)) : null,
       !model.items.length && !isNothing ? noneFits(this.state.q, (line) => this.go(line)) : null, this.drives());
     if (isNothing) this.bar.say(total != null ? `${counted(total, "item")} searched` : "");
-    else this.bar.showKinds("All", this.kindCounts.get(rest) ?? model.answer.kinds ?? {}, kind);
+    else this.bar.showKinds("All", this.kindCounts.get(rest) ?? model.kinds(), kind, model.missing() ? "+" : "");
     this.rail.setMode(!model.hasLevels ? null : this.state.order === "date" && confident ? "time" : "confidence");
     this.grid.show(sections, context, anchor);
     this.showTail();
@@ -322,7 +321,7 @@ class App {
 
   showTail() {
     const { model } = this;
-    const more = () => { model.weakShown += WEAK; this.loadMore(); };
+    const more = () => { model.weakShown += WEAK; this.loadMore({ isAsked: true }); };
     const ends = model.hasLevels && !model.missing() && model.items.length;
     $(".tail").replaceChildren(...(!ends ? [] : model.hasMoreWeak() && model.of("weak").length
       ? [el("button.btn2", { type: "button", onclick: more }, `${WEAK} more`)]
@@ -330,18 +329,18 @@ class App {
   }
 
   /** Load the next hits and show them below; what is shown stays where it is. */
-  async loadMore() {
+  async loadMore({ isAsked } = {}) {
     const { model } = this;
     if (model.loading) return;
     try {
-      if (model.missing() || model.of("weak").length < model.weakShown || !model.hasLevels) await model.more();
+      const isShort = model.missing() || !model.hasLevels || model.of("weak").length < model.weakShown;
+      if (!(isShort && (await model.more())) && !isAsked) return;
     } catch (error) {
       return this.fail(error);
     }
     if (this.model !== model) return;
     const anchor = this.grid.anchor();
-    this.grid.show(model.sections(() => this.loadMore()), this.grid.context, anchor?.id != null ? anchor : null);
-    this.showTail();
+    this.showResults(this.grid.context, anchor?.id != null ? anchor : null);
   }
 
   showOffers() {

@@ -28,17 +28,8 @@ function showPassage(lightbox) {
   const { item, fit, app } = lightbox, words = markWords(app.state.q), request = new AbortController();
   const stage = el("div.paper-stage", { tabindex: "0" }, markedText(marked(item.text ?? "", words, Infinity)));
   fit.append(stage);
-  const draw = ({ lines, first, from, text, before = "", after = "" }) => {
-    const start = first ?? from ?? 1;
-    if (Array.isArray(lines)) {
-      stage.replaceChildren(...lines.map((line, i) => {
-        const number = line.number ?? line.line ?? start + i, content = line.text ?? String(line);
-        const isHere = line.hit ?? (item.start != null && number >= item.start && number <= (item.end ?? item.start));
-        return el(`span.${isHere ? "here" : "around"}`, {}, markedText(marked(content, words, Infinity)), "\n");
-      }));
-    } else if (text != null) {
-      stage.replaceChildren(el("span.around", {}, before), el("span.here", {}, markedText(marked(text, words, Infinity))), el("span.around", {}, after));
-    }
+  const draw = ({ passages = [] }) => {
+    if (passages.length) stage.replaceChildren(...passages.map(({ text, is_current: isHere }) => el(`p.${isHere ? "here" : "around"}`, {}, markedText(marked(text, words, Infinity)))));
     stage.querySelector(".here")?.scrollIntoView({ block: "center" });
   };
   passage(item.id, request.signal).then(draw).catch(() => null);

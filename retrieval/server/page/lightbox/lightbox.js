@@ -127,7 +127,7 @@ export class Lightbox {
     const items = this.items(), at = items.findIndex((other) => other.id === this.item.id);
     const { words } = parseLine(this.app.state.q), lv = level(this.item);
     const confident = items.filter((other) => ["strong", "likely"].includes(level(other))).length;
-    const text = at < 0 ? "" : lv === "weak" ? "weak" : this.app.model.hasLevels && !this.stack ? `${at + 1} of ${number(Math.max(confident, this.app.model.missing?.() ? this.app.model.confident : 0))}` : `${number(at + 1)} of ${number(this.stack ? items.length : this.app.model.total ?? items.length)}`;
+    const text = at < 0 ? "" : lv === "weak" && !this.stack ? "weak" : this.app.model.hasLevels && !this.stack ? `${at + 1} of ${this.app.model.count(confident)}` : `${number(at + 1)} of ${number(this.stack ? items.length : this.app.model.total ?? items.length)}`;
     this.pos.replaceChildren(el("b.num", {}, this.stack ? `${text} in the stack` : text), words.trim());
   }
 

@@ -81,7 +81,7 @@ export class Panel {
       const place = `${details.latitude.toFixed(3)}, ${details.longitude.toFixed(3)}`;
       fact("pin", this.link(place, `near:${place.replace(" ", "")}`), details.nearby ? `${number(details.nearby)} more within 5 km` : null);
     }
-    const type = (details.content_type ?? "").split("/").at(-1).toUpperCase();
+    const type = (details.content_type ?? "").split(";")[0].split("/").at(-1).replace("plain", "text").toUpperCase();
     const size = bytes(details.size_bytes);
     const pixels = details.width && details.height ? `${details.width} × ${details.height}` : "";
     const id = el("span.mono", {}, `#${item.id}`);

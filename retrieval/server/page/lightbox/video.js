@@ -37,7 +37,7 @@ export function showVideo(lightbox, { play, from } = {}) {
   lightbox.below.replaceChildren(el("div.ctl", {}, seek, controls), scenes);
 
   const moments = () => momentsOf(item);
-  const at = () => moments().findIndex((moment) => video.currentTime >= moment.start - 0.05 && video.currentTime <= (moment.end ?? moment.start) + 0.3);
+  const at = () => moments().findLastIndex((moment) => video.currentTime >= moment.start - 0.05 && video.currentTime <= (moment.end ?? moment.start) + 0.3);
   const share = (seconds) => `${Math.min(100, Math.max(0, (100 * seconds) / length()))}%`;
 
   function drawMoments() {

@@ -14,17 +14,24 @@ export async function fetchResults(line, order, signal) {
   return new Results(line, order, await search({ q: line, count }, signal));
 }
 
+/** Return a hit whose stack has other files only: frames of a video are its moments. */
+function withMoments(item) {
+  if (item.kind !== "video" && item.kind !== "audio") return item;
+  const own = (item.more ?? []).filter((other) => other.path === item.path);
+  const known = new Set((item.moments ?? []).map((moment) => moment.id));
+  return { ...item, more: item.more.filter((other) => other.path !== item.path), moments: [...(item.moments ?? []), ...own.filter((other) => !known.has(other.id))] };
+}
+
 export class Results {
   constructor(line, order, answer) {
     Object.assign(this, { line, order, answer, items: [], weakShown: WEAK, inside: null });
     this.add(answer);
-    this.confident = answer.confident ?? this.strongAndLikely().length;
     this.hasLevels = this.items.some((item) => level(item));
   }
 
   add(answer) {
     const known = new Set(this.items.map((item) => item.id));
-    this.items.push(...answer.items.filter((item) => !known.has(item.id)));
+    this.items.push(...answer.items.filter((item) => !known.has(item.id)).map(withMoments));
     this.cursor = answer.cursor;
   }
 
@@ -52,9 +59,21 @@ export class Results {
     return this.visible().filter((item) => ["strong", "likely"].includes(level(item)));
   }
 
-  /** Return the number of confident hits that are not loaded. */
+  get confident() {
+    return this.strongAndLikely().length;
+  }
+
+  /** Return a guess of the number of confident hits that are not loaded: answers count only their own. */
   missing() {
-    return this.cursor && !this.inside ? Math.max(0, this.confident - this.strongAndLikely().length) : 0;
+    const last = this.items.at(-1);
+    return this.cursor && !this.inside && last && level(last) !== "weak" ? NEXT : 0;
+  }
+
+  /** Return the number of confident hits of each kind. */
+  kinds() {
+    const counts = {};
+    for (const { kind } of this.strongAndLikely()) counts[kind] = (counts[kind] ?? 0) + 1;
+    return counts;
   }
 
   /** Return true if button "40 more" has more to show. */
@@ -84,7 +103,12 @@ export class Results {
   levels() {
     return ["strong", "likely"].map((name) => ({ key: name, level: name, title: LEVELS[name], items: this.of(name) }))
       .filter((section) => section.items.length)
-      .map((section) => ({ ...section, small: number(section.items.length) }));
+      .map((section, i, all) => ({ ...section, small: this.count(section.items.length, i === all.length - 1) }));
+  }
+
+  /** Return a count, with "+" if more may follow. */
+  count(n, isLast = true) {
+    return `${number(n)}${isLast && this.missing() ? "+" : ""}`;
   }
 
   months() {

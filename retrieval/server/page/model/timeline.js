@@ -64,6 +64,6 @@ export function itemsOf(columns, month) {
   return id.map((value, i) => ({
     id: value, ratio: ratio[i], placeholder: placeholder[i], kind: kind[i], duration: duration[i], folder: folder[i], name: name[i],
     day: day[i] ?? null, time: month === "undated" || !day[i] ? null : `${month}-${String(day[i]).padStart(2, "0")}`,
-    offline: columns.offline?.[i] ?? false, page: columns.page?.[i] ?? null, text: columns.text?.[i] ?? null,
+    offline: columns.offline?.[i] ?? false, thumbnail: columns.thumbnail?.[i], page: columns.page?.[i] ?? null, text: columns.text?.[i] ?? null,
   }));
 }

@@ -28,12 +28,12 @@ export class Bar extends EventTarget {
   }
 
   /** Show the kinds with counts; `all` is the name of all of them. */
-  showKinds(all, counts, chosen) {
+  showKinds(all, counts, chosen, plus = "") {
     const total = Object.values(counts).reduce((sum, count) => sum + count, 0);
     const kinds = Object.keys(KINDS).filter((kind) => counts[kind] || kind === chosen);
     const button = (kind, name, count) => el("button", {
       type: "button", "aria-pressed": String((chosen ?? null) === kind), onclick: () => this.emit("kind", kind),
-    }, name, el("span.num", {}, number(count ?? 0)));
+    }, name, el("span.num", {}, `${number(count ?? 0)}${plus}`));
     this.kinds.replaceChildren(button(null, all, total), ...kinds.map((kind) => button(kind, KINDS[kind], counts[kind])));
   }
 

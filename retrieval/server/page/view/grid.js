@@ -48,16 +48,22 @@ export class Grid extends EventTarget {
   /** Lay out again after the items of some sections changed; other rows stay in the document. */
   refresh(section) {
     const anchor = this.anchor();
-    const index = this.sections.indexOf(section);
     section.rows = null;
     for (const [key, live] of this.live) {
       if (live.section === section) { live.node.remove(); this.live.delete(key); }
     }
-    this.place(index);
-    for (const live of this.live.values()) live.node.style.top = `${live.section.top}px`;
+    this.place();
+    for (const live of this.live.values()) this.move(live);
     this.restore(anchor);
     this.render();
     this.dispatchEvent(new Event("layout"));
+  }
+
+  /** Move what is in the document to where its section is now. */
+  move(live) {
+    const { section, row, node } = live;
+    if (row) live.middle = section.top + section.headHeight + row.top + row.height / 2;
+    else Object.assign(node.style, { top: `${section.top}px`, height: `${section.height}px` });
   }
 
   place() {
