@@ -26,7 +26,7 @@ def webp(color):
 
 
 @pytest.mark.parametrize(
-    ("picture", "mark"), [(HalfcellImage, "\u2584"), (SixelImage, "\x1bP"), (TGPImage, "\x1b_G")]
+    ("picture", "mark"), [(HalfcellImage, "\u2580"), (SixelImage, "\x1bP"), (TGPImage, "\x1b_G")]
 )
 def test_hits_are_drawn_in_the_graphics_of_the_terminal(picture, mark, monkeypatch):
     file = StringIO()
