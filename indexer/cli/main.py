@@ -37,6 +37,9 @@ COMMAND_GROUPS = {  # title -> names of commands, in the order of use, and their
     "Measure": {
         "eval": "indexer.cli.evaluate",
     },
+    "Shell": {
+        "completion": "retrieval.cli.group",
+    },
 }
 
 

@@ -80,6 +80,8 @@ class QueryCommand(GroupedCommand):
                 param = known.get(arg)
                 if isinstance(param, click.Option) and not param.is_flag:
                     value = next(rest, None)
+                    if value is None and ctx.resilient_parsing:  # a shell completes the value
+                        return options, words
                     if value is None:
                         raise click.BadOptionUsage(arg, f"Option {arg!r} requires an argument.", ctx)
                     options.append(value)

@@ -10,11 +10,14 @@ from shlex import join
 from typing import IO, Any
 
 import click
+from click.shell_completion import CompletionItem, get_completion_class
 from click_default_group import DefaultGroup
 
-from retrieval.cli.console import note
+from retrieval.cli.command import ClewCommand
+from retrieval.cli.console import note, write
 from retrieval.errors import ClewError
 
+COMPLETION_VARIABLE = "_CLEW_COMPLETE"  # that click reads in `clew` to complete its arguments
 MIN_SIMILARITY = 0.75  # of a misspelled command, as a ratio of difflib
 OTHER_NAMES = {  # names that other programs give to these commands
     **dict.fromkeys(("ls", "list", "dir", "info"), "status"),
@@ -71,6 +74,13 @@ class ClewGroup(DefaultGroup):  # type: ignore[misc]
         """Parse the options of the group and the name of the command."""
         return list(super().parse_args(ctx, args if ctx.resilient_parsing else self._expand(ctx, args)))
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Return the commands that begin with a text, else what completes it as a word of a search."""
+        found: list[CompletionItem] = super().shell_complete(ctx, incomplete)
+        search = self.commands["search"]
+        with search.make_context("search", [], ctx, resilient_parsing=True) as context:
+            return found or search.params[0].shell_complete(context, incomplete)
+
     def _expand(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Return the arguments with `help`, `version` and a missing `search` in the form of click."""
         options = {name for param in self.get_params(ctx) for name in param.opts}
@@ -120,6 +130,21 @@ class ClewGroup(DefaultGroup):  # type: ignore[misc]
                 formatter.write_dl(
                     [(name.ljust(width), self.commands[name].get_short_help_str(limit)) for name in names]
                 )
+
+
+@click.command("completion", cls=ClewCommand)
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@click.pass_context
+def completion_command(context: click.Context, shell: str) -> None:
+    """Write the completion script of a shell.
+
+    \b
+    eval "$(clew completion bash)"     in ~/.bashrc
+    eval "$(clew completion zsh)"      in ~/.zshrc
+    clew completion fish > ~/.config/fish/completions/clew.fish
+    """
+    group = context.find_root().command
+    write(get_completion_class(shell)(group, {}, "clew", COMPLETION_VARIABLE).source())  # type: ignore[misc]
 
 
 def _is_word(word: str) -> bool:

@@ -17,6 +17,9 @@ COMMAND_GROUPS = {  # title -> names of commands, in the order of use, and their
         "status": "retrieval.cli.status",
         "models": "retrieval.cli.models",
     },
+    "Shell": {
+        "completion": "retrieval.cli.group",
+    },
 }
 
 

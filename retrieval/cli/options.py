@@ -1,16 +1,22 @@
 """Options that several commands share, and their groups in the help."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import fields
 from functools import wraps
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import click
+from click.shell_completion import CompletionItem
 
 from retrieval.cli.command import AnyCommand, Decorator, option_group
+from retrieval.errors import ClewError
 from retrieval.system import default_library
 from retrieval.types import KINDS, ORIENTATIONS, SORT_ORDERS
+
+if TYPE_CHECKING:
+    from retrieval.library import Library
 
 
 def collect_options(record: type[object], name: str = "options") -> Decorator[Any]:
@@ -64,6 +70,36 @@ library_option = click.option(
     help="Use the library in this folder.",
 )
 
+
+def complete_tags(context: click.Context, parameter: click.Parameter, start: str) -> list[str]:
+    """Return the tags of the library that begin with a text, for the completion of a shell."""
+    with suppress(ClewError, OSError), _library_of(context) as library:
+        return [tag for tag in library.tags() if tag.startswith(start)]
+    return []
+
+
+def complete_words(context: click.Context, parameter: click.Parameter, start: str) -> list[CompletionItem]:
+    """Return what completes a word of a query: @names, the values of kind: and tag:, else files."""
+    key, colon, value = start.rpartition(":")
+    if start.startswith("@"):
+        with suppress(ClewError, OSError), _library_of(context) as library:
+            names = [*(concept.name for concept in library.concepts()), *library.saved_searches()]
+            return [CompletionItem(f"@{name}") for name in sorted(names) if name.startswith(start[1:])]
+        return []
+    if key == "kind":
+        return [CompletionItem(f"kind:{kind}") for kind in KINDS if kind.startswith(value)]
+    if key == "tag":
+        tags = complete_tags(context, parameter, value)
+        return [CompletionItem(f'tag:"{tag}"' if " " in tag else f"tag:{tag}") for tag in tags]
+    return [] if colon else [CompletionItem(start, type="file")]
+
+
+def _library_of(context: click.Context) -> "Library":
+    from retrieval.library import Library
+
+    return Library.open(context.params.get("library") or default_library())
+
+
 _filter = option_group("Filter")
 filter_options = combine(
     _filter(
@@ -109,6 +145,7 @@ filter_options = combine(
     _filter(
         "--tag",
         metavar="NAME",
+        shell_complete=complete_tags,
         multiple=True,
         help="Return only hits with this keyword or label. Repeatable: all of them.",
     ),

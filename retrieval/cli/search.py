@@ -9,6 +9,7 @@ from retrieval.cli.console import note
 from retrieval.cli.hits.output import NO_HITS, ShowOptions, describe_best_match, show_hits
 from retrieval.cli.options import (
     collect_options,
+    complete_words,
     filter_options,
     library_option,
     output_options,
@@ -21,7 +22,7 @@ result_option = option_group("Result")
 
 
 @click.command("search", cls=QueryCommand)
-@click.argument("words", nargs=-1)
+@click.argument("words", nargs=-1, shell_complete=complete_words)
 @search_option(
     "--image",
     type=click.Path(path_type=Path),
