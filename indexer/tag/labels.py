@@ -61,8 +61,8 @@ def tag_library(
     """Tag segments with labels, save the labels for segments that are indexed later, and return the counts.
 
     Args:
-        options: Which segments get which label; by default every label that a search for it would find with
-            confidence.
+        options: Which segments get which label; by default every label that a segment matches better than
+            most background queries.
         dry_run: Write nothing, and do not lock the library.
         embedder: Replaces the library's model.
 

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +16,6 @@ from retrieval.errors import LibraryError
 from retrieval.scoring import calibration as calibrate
 from retrieval.scoring.calibration import Calibration
 from retrieval.types import VISUAL_KINDS, Filters, Ids, Kind, Scores, Space, Vectors
-
-if TYPE_CHECKING:
-    pass  # heavy: faiss
 
 CONFIDENCE_DIGITS = 4  # of a confidence, as in hits
 MAX_BATCH_CELLS = 1_000_000  # segments x labels in one matrix
@@ -83,8 +80,9 @@ def _default_batch_size(label_count: int) -> int:
 def _independent_matchers(
     catalog: Catalog, space: Space, embedder: Embedder, names: Sequence[str], rule: TagRule
 ) -> Iterator[tuple[Kind, Matcher]]:
-    """Yield a matcher for each kind that gives the confidence of a search for the label's name.
+    """Yield a matcher for each kind that compares an image with the background queries by itself.
 
+    A search for the label rates all its hits by the best ones together, and finds fewer with confidence.
     With the built-in model the bare name separates better than an ensemble of prompts (Flickr8k, "dog": AUROC
     0.88 against 0.85), and the background queries of the calibration are bare as well.
     """
@@ -103,7 +101,7 @@ def _independent_matchers(
         calibration = index.calibrations.get(("words", kind))
         if calibration is not None:
             scales = [
-                index.query_scale(label[None], "words", kind, embedder.unfamiliarity(name))
+                index.label_scale(label[None], kind, embedder.unfamiliarity(name))
                 for name, label in zip(names, labels, strict=True)
             ]
             origins = np.array([scale.origin for scale in scales], np.float32)

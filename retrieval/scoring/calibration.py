@@ -109,6 +109,14 @@ def fit_scale(cosines: Scores, levels: Scores, spreads: Scores) -> QueryScale:
     return QueryScale(float(cosines.max()) - unit * standard, unit)
 
 
+def fit_label_scale(levels: Scores, spreads: Scores) -> QueryScale:
+    """Return the scale of a label from the levels and spreads of its nearest vectors, (k,) each.
+
+    A query asks if anything matches, and is rated by several vectors. A label asks it of each vector.
+    """
+    return QueryScale(float(levels.mean()), float(spreads.mean()))
+
+
 def fit_calibration(best_scores: Scores) -> Calibration:
     """Fit the standard scores of background queries.
 

@@ -11,7 +11,13 @@ from retrieval.catalog.reader import Catalog
 from retrieval.catalog.schema import INDEX_FOLDER
 from retrieval.errors import LibraryDamaged, LibraryError
 from retrieval.scoring import calibration
-from retrieval.scoring.calibration import QueryMode, QueryScale, fit_scale, rival_levels
+from retrieval.scoring.calibration import (
+    QueryMode,
+    QueryScale,
+    fit_label_scale,
+    fit_scale,
+    rival_levels,
+)
 from retrieval.types import Filters, Ids, IndexFile, Kind, Scores, Space, Vectors
 from retrieval.vectors.base import READABLE_FORMATS
 from retrieval.vectors.exact import ExactIndex
@@ -136,15 +142,22 @@ class SpaceIndex:
 
         The `unfamiliarity` of its words, 0 to 1, lowers all standard scores.
         """
+        nearest = self._nearest(query, mode, kind)
+        return _lowered(fit_scale(*nearest), unfamiliarity) if nearest else QueryScale(0.0, 1.0)
+
+    def label_scale(self, label: Vectors, kind: Kind, unfamiliarity: float = 0.0) -> QueryScale:
+        """Return the scale of the cosines of a (1, d) label with each vector of a kind that is calibrated."""
+        nearest = self._nearest(label, "words", kind)
+        return _lowered(fit_label_scale(*nearest[1:]), unfamiliarity) if nearest else QueryScale(0.0, 1.0)
+
+    def _nearest(self, query: Vectors, mode: QueryMode, kind: Kind) -> tuple[Scores, Scores, Scores] | None:
+        """Return cosines, levels and spreads of the vectors that rate a query, (k,) each."""
         background, known = self.background_queries(mode), self.calibrations[mode, kind]
         nearest = self.search(query, kind, known.nearest)[1]
         if not len(nearest) or background is None:
-            return QueryScale(0.0, 1.0)
+            return None
         vectors = self.catalog.vectors_of(self.space, nearest)[1]
-        scale = fit_scale(vectors @ query[0], *rival_levels(vectors @ background.T))
-        return replace(
-            scale, origin=scale.origin + scale.unit * calibration.UNFAMILIARITY_PENALTY * unfamiliarity
-        )
+        return vectors @ query[0], *rival_levels(vectors @ background.T)
 
     def match_quality(self, query: Vectors, mode: QueryMode, vectors: Vectors) -> Scores:
         """Return how much better each of `vectors` matches a (1, d) query than background queries, 0 to 1."""
@@ -187,6 +200,12 @@ class SpaceIndex:
         except LibraryDamaged as error:
             self.damage = f"{error} All vectors are compared instead. `clew index` rebuilds it."
             return None
+
+
+def _lowered(scale: QueryScale, unfamiliarity: float) -> QueryScale:
+    """Return a scale whose standard scores are lower for unfamiliar words."""
+    lowered_by = scale.unit * calibration.UNFAMILIARITY_PENALTY * unfamiliarity
+    return replace(scale, origin=scale.origin + lowered_by)
 
 
 def open_index(folder: Path, file: IndexFile) -> FaissIndex:

@@ -16,6 +16,7 @@ from retrieval.scoring.calibration import (
     Calibration,
     confidence,
     fit_calibration,
+    fit_label_scale,
     fit_library,
     fit_scale,
     match_quality,
@@ -69,6 +70,12 @@ def test_mean_standard_score_ignores_missing_vectors():
     lag = calibration.MAX_LAG
     assert mean_standard_score(scores)[[0, 2]] == pytest.approx([0.95, 5 - lag * 2 / 3])
     assert np.isnan(mean_standard_score(scores)[1])
+
+
+def test_label_scale_does_not_depend_on_the_best_cosine():
+    """A common thing has no best photo, so each photo is compared with the level of its neighbors."""
+    scale = fit_label_scale(np.array([0.2, 0.1]), np.array([0.2, 0.3]))
+    assert scale.standard_scores(np.array([0.15, 0.4])) == pytest.approx([0.0, 1.0])
 
 
 def test_few_vectors_rate_a_query_by_fewer_nearest_ones():
