@@ -363,7 +363,7 @@ class Library:
         encoder.start_decoder(query, images)
         embedder = self._embedder_of(space_index.space)
         lookup = partial(encoder.lookup_vector, self._catalog, space_index.space)
-        return encoder.encode_query(query, embedder, lookup, space_index.mean_query, images, probe)
+        return encoder.encode_query(query, embedder, lookup, space_index.mean_words, images, probe)
 
     def _embedder_of(self, space: Space) -> Embedder:
         """Return the embedder of a space. Raises SpaceMismatch if its model has changed."""

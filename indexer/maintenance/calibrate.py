@@ -192,8 +192,7 @@ def _composite_queries(texts: Vectors, images: Vectors | None) -> dict[QueryMode
         "difference": normalize_rows(centered - others),
     }
     if images is not None:
-        centered_images = normalize_rows(images - CENTERING * images.mean(axis=0))
-        queries["mixed"] = normalize_rows(centered + np.resize(centered_images, centered.shape))
+        queries["mixed"] = normalize_rows(centered + np.resize(images, centered.shape))
     return queries
 
 

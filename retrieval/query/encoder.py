@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 MIN_UNFAMILIARITY = 0.3  # of text in a language that the model does not know, and of random letters
 MAX_RARE_WORDS = 50  # words of a query whose tokens are counted
 
-MeanQuery: TypeAlias = Callable[[QueryMode], Vectors | None]  # the mean background query of a mode, (d,)
+MeanWords: TypeAlias = Callable[[], Vectors | None]  # the mean background query by words, (d,)
 KnownVector: TypeAlias = tuple[Vectors, QueryMode, Probe | None]
 LookupVector: TypeAlias = Callable[
     [Segment | Concept | File], KnownVector
@@ -114,15 +114,14 @@ def encode_query(
     query: Query,
     embedder: Embedder,
     lookup: LookupVector,
-    mean_query: MeanQuery,
+    mean_words: MeanWords,
     images: "Sequence[str | Path | Image]" = (),
     feedback_probe: Probe | None = None,
 ) -> EncodedQuery:
     """Encode a valid query, together with images and a probe of relevance feedback; raises QueryError.
 
-    A single term is its unit vector. Several terms are each centered by a share of the mean query of their
-    mode, normalized and summed. Without the centering, images would outweigh words, because the vectors of
-    images are close to each other.
+    A single term is its unit vector. Several terms are normalized and summed, words after a share of their
+    mean query is subtracted. Without this, images outweigh words, as their vectors are close to each other.
     """
     parts = [_encode_term(term.operand, term.weight, embedder, lookup) for term in query.terms]
     parts += [
@@ -145,7 +144,7 @@ def encode_query(
     if len(parts) > 1 and not any(part.is_known and part.weight > 0 for part in parts):
         vector = np.zeros_like(vector)
     elif len(parts) > 1:
-        vector, mode = combine_terms(parts, mean_query), _query_mode(parts)
+        vector, mode = combine_terms(parts, mean_words), _query_mode(parts)
     return EncodedQuery(vector, mode, tuple(parts), exclusions, words, _rare_words(words, embedder))
 
 
@@ -165,14 +164,14 @@ def validate_query(
         raise QueryError("The query has only negative terms (-). Add a term to search for.")
 
 
-def combine_terms(terms: Sequence[EncodedTerm], mean_query: MeanQuery) -> Vectors:
-    """Return the normalized sum of the centered terms, (1, d); raises QueryError if the sum is zero."""
-    total = np.zeros_like(terms[0].vector)
+def combine_terms(terms: Sequence[EncodedTerm], mean_words: MeanWords) -> Vectors:
+    """Return the normalized sum of the terms, (1, d), words centered; raises QueryError if it is zero."""
+    total, mean = np.zeros_like(terms[0].vector), mean_words()
+    center = np.zeros_like(total) if mean is None else CENTERING * mean
     for part in terms:
         if not part.is_known:
             continue
-        mean = mean_query(part.mode)
-        total += part.weight * normalize_rows(part.vector if mean is None else part.vector - CENTERING * mean)
+        total += part.weight * normalize_rows(part.vector - center if part.mode == "words" else part.vector)
     if np.linalg.norm(total) < 1e-3:
         raise QueryError("The terms of this query cancel each other. Change their weights.")
     return normalize_rows(total)

@@ -23,7 +23,7 @@ QueryMode: TypeAlias = Literal["words", "picture", "sum", "mixed", "difference",
 # Share of background queries that are nearest to a vector, and the share of their mean cosine that is
 # subtracted from the cosines of the vector. Chosen on Flickr8k with words in 15 languages.
 RIVAL_SHARE, RIVAL_WEIGHT = 0.1, 0.75
-CENTERING = 0.5  # share of the mean of its modality that is subtracted from a term before terms are added
+CENTERING = 0.5  # share of the mean of words that is subtracted from words before terms are added
 MAX_LAG = 0.5  # standard scores that a vector counts less than the best one, which may be the only match
 TOP_N, TOP_SHARE = 10, 0.05  # nearest vectors that a query is rated by: so many, or this share of fewer
 MIN_SPREAD = 0.005  # cosine; if all background queries match almost equally

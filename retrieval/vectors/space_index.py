@@ -53,7 +53,6 @@ class SpaceIndex:
         self._allowed_ids: dict[Filters, Ids] = {}
         self._background_vectors: dict[Kind, Vectors] = {}
         self._background_queries: dict[QueryMode, Vectors | None] = {}
-        self._mean_queries: dict[QueryMode, Vectors | None] = {}
         self._change_count = catalog.change_count()
         if previous is not None:
             self._keep(previous)
@@ -70,7 +69,6 @@ class SpaceIndex:
         if is_unchanged:
             self._background_vectors |= previous._background_vectors
             self._background_queries |= previous._background_queries
-            self._mean_queries |= previous._mean_queries
 
     def ranked(
         self, query: Vectors, kind: Kind, page_size: int, filters: Filters | None = None
@@ -127,12 +125,9 @@ class SpaceIndex:
             self._background_queries, mode, lambda mode: self.catalog.background_queries(self.space, mode)
         )
 
-    def mean_query(self, mode: QueryMode) -> Vectors | None:
-        """Return the mean background query, (d,)."""
-        return _get_or_compute(self._mean_queries, mode, self._compute_mean_query)
-
-    def _compute_mean_query(self, mode: QueryMode) -> Vectors | None:
-        queries = self.background_queries(mode)
+    def mean_words(self) -> Vectors | None:
+        """Return the mean background query by words, (d,)."""
+        queries = self.background_queries("words")
         return None if queries is None else np.asarray(queries.mean(axis=0), np.float32)
 
     def query_scale(

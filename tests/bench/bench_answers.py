@@ -215,7 +215,7 @@ def composed(
     rng = np.random.default_rng(SEED)
     owner = np.repeat(np.arange(len(photos)), [len(captions) for _, captions in photos])
     bank = load_embedder("builtin").embed_texts(calibrate.load_background_queries())
-    means = {"words": bank.mean(axis=0), "picture": vectors.mean(axis=0)}
+    mean = bank.mean(axis=0)
     similarities = vectors @ vectors.T
     np.fill_diagonal(similarities, -1)
     targets = np.arange(len(photos))
@@ -229,14 +229,14 @@ def composed(
     rows: list[dict[str, object]] = []
     for name, other in others.items():
         recalls = {}
-        for label, centers in (("centered", means), ("plain sum", {})):
+        for label, center in (("centered", mean), ("plain sum", None)):
             queries = [
                 combine_terms(
                     [
                         EncodedTerm("", "words", 1, texts[[text]]),
                         EncodedTerm("", "picture", 1, vectors[[row]]),
                     ],
-                    centers.get,
+                    lambda center=center: center,
                 )
                 for text, row in zip(captions, other, strict=True)
             ]

@@ -176,7 +176,7 @@ def latency(folder: Path, queries: Sequence[str]) -> list[dict[str, object]]:
     space_index, embedder = SpaceIndex(catalog, catalog.space()), load_embedder("builtin")
     encoded = [
         encode_query(
-            parse(words), embedder, partial(lookup_vector, catalog, space_index.space), space_index.mean_query
+            parse(words), embedder, partial(lookup_vector, catalog, space_index.space), space_index.mean_words
         )
         for words in queries
     ]

@@ -21,7 +21,7 @@ def term(vector, weight=1.0, mode="words") -> EncodedTerm:
     return EncodedTerm("x", mode, weight, np.array([vector], np.float32))
 
 
-def no_mean(mode):
+def no_mean():
     return None
 
 
@@ -50,10 +50,12 @@ def test_terms_are_summed_by_weight_and_normalized():
     assert total == pytest.approx(np.array([[0.6, -0.8]]))
 
 
-def test_terms_are_centered_by_the_mean_of_their_mode():
+def test_words_are_centered_by_their_mean_and_images_are_not():
     mean = np.array([0.0, 1.0], np.float32)
-    total = combine_terms([term([1, 0])], {"words": mean}.get)
+    words = term([1, 0])
+    total = combine_terms([words], lambda: mean)
     assert total == pytest.approx(normalize_rows(np.array([[1, -CENTERING]], np.float32)))
+    assert combine_terms([term([1, 0], mode="picture")], lambda: mean) == pytest.approx(words.vector)
 
 
 def test_unknown_terms_do_not_contribute():
