@@ -11,5 +11,6 @@ pictures      Keep uploaded pictures for queries.
 query_tokens  Split a query for display, and read its pictures.
 security      Check each request before a route reads it.
 worker        Run calls on one library in few threads, with a limit on waiting calls.
+dialects/     Interfaces that clients of other programs already use.
 routes/       The routes of the API.
 """

@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from retrieval.server.cursors import Cursors
+from retrieval.server.dialects.mount import add_dialects
 from retrieval.server.errors import add_error_handlers
 from retrieval.server.metrics import Metrics
 from retrieval.server.options import ServerOptions
@@ -68,6 +69,7 @@ def create_app(options: ServerOptions) -> FastAPI:
     add_error_handlers(app)
     for module in (search, segments, browse, status, documentation):
         app.include_router(module.router)
+    add_dialects(app)
     app.add_middleware(MetricsMiddleware, metrics=app.state.metrics)
     app.add_middleware(SecurityMiddleware, options=options)
     return app

@@ -1,5 +1,6 @@
 """What a page shows of a library beyond hits.
 
+captions       Read the captions of segments.
 display        Read how segments are drawn: ratio, duration, number of pages, thumbnail.
 facets         Count the values of filters.
 indexed_files  Read how a file was when it was indexed.
