@@ -32,20 +32,19 @@ def decode_path(path: bytes) -> Path:
 
 def hit_from_row(row: sqlite3.Row, score: float, space: str) -> Hit:
     """Return the hit of a row; the path of a caption is that of its image."""
-    root, file = decode_path(row["root"]), decode_path(row["path"])
-    image = row["image_path"]
+    prefix, file, image = row["root"].rstrip(b"/") + b"/", row["path"], row["image_path"]
     return Hit(
         id=row["id"],
         score=score,
         kind=row["kind"],
-        path=root / (file if image is None else decode_path(image)),
+        path=decode_path(prefix + (file if image is None else image)),
         space=space,
         text=row["text"],
         start=row["start"],
         end=row["end"],
         page=row["page"],
         box=None if row["box"] is None else tuple(json.loads(row["box"])),
-        source=None if image is None else root / file,
+        source=None if image is None else decode_path(prefix + file),
         time=row["time"],
         timed=bool(row["timed"]),
         offline=bool(row["offline"]),

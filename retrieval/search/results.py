@@ -14,7 +14,7 @@ from retrieval.query.options import SearchOptions
 from retrieval.scoring.ranking import diversify
 from retrieval.search.hybrid_search import HitRanking
 from retrieval.search.request import SearchRequest
-from retrieval.types import Filters, Hit, Scores, SortOrder
+from retrieval.types import FileAttributes, Filters, Hit, Scores, SortOrder
 from retrieval.vectors.space_index import SpaceIndex
 
 CANDIDATES_PER_HIT = 5  # hits that are grouped or diversified for each hit that is returned
@@ -58,8 +58,12 @@ def group_hits(ranking: HitRanking, depth: int, count: int, request: SearchReque
 
 def collapse_groups(hits: Sequence[Hit], space_index: SpaceIndex, filters: Filters) -> list[Hit]:
     """Return the leader of each group, in the order of their best-ranked members."""
-    members = add_copies(hits, space_index, filters)
-    files = load_hit_attributes(space_index.catalog, members)
+    own = load_hit_attributes(space_index.catalog, hits)
+    members = add_copies(hits, own, space_index, filters)
+    known = dict(zip(map(id, hits), own, strict=True))
+    copies = [member for member in members if id(member) not in known]
+    known |= dict(zip(map(id, copies), load_hit_attributes(space_index.catalog, copies), strict=True))
+    files = [known[id(member)] for member in members]
     baseline = mean_similarity(space_index.background_vectors("image"))
     comparison = comparison_of(space_index.catalog, space_index.space, files, baseline)
     leaders = []
@@ -80,9 +84,14 @@ def collapse_groups(hits: Sequence[Hit], space_index: SpaceIndex, filters: Filte
     return leaders
 
 
-def add_copies(hits: Sequence[Hit], space_index: SpaceIndex, filters: Filters) -> list[Hit]:
-    """Return each hit followed by its copies that pass the filters; for a caption, by its image."""
-    shown = [file.segment for file in load_hit_attributes(space_index.catalog, hits)]
+def add_copies(
+    hits: Sequence[Hit], files: Sequence[FileAttributes], space_index: SpaceIndex, filters: Filters
+) -> list[Hit]:
+    """Return each hit followed by its copies that pass the filters; for a caption, by its image.
+
+    `files` are the attributes of the hits.
+    """
+    shown = [file.segment for file in files]
     scored_ids = [(segment, 0.0) for segment in dict.fromkeys(shown)]
     copies: dict[int, list[Hit]] = {}
     for copy in space_index.catalog.hits(scored_ids, space_index.space.name, filters, include_copies=True):

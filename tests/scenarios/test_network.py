@@ -108,3 +108,19 @@ def test_python_users_have_no_reports_either():
     environment = {name: value for name, value in os.environ.items() if not name.startswith("ORT_")}
     run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
     assert run.stdout == "1\n"
+
+
+def test_server_opens_no_connections(strace, media, tmp_path):
+    options = ("--library", tmp_path / "library")
+    assert not strace(*CLEW, "index", media, "--model", "builtin", *options)
+    code = """
+import re, signal, subprocess, sys, urllib.request
+command = [sys.executable, "-c", "from indexer.cli.main import main; main()", "serve", "--port", "0"]
+process = subprocess.Popen([*command, "--no-open", *sys.argv[1:]], stderr=subprocess.PIPE, text=True)
+address = re.search(r"http://\\S+/", process.stderr.readline())[0]
+for path in ("api/search?q=red", "api/timeline", "api/facets", "api/status", "docs", "metrics"):
+    urllib.request.urlopen(address + path).read()
+process.send_signal(signal.SIGTERM)
+assert process.wait(30) == 0
+"""
+    assert not strace(sys.executable, "-c", code, *options)

@@ -1,6 +1,7 @@
 """clew serve: search on a web page, and by programs through HTTP."""
 
 import errno
+import signal
 import socket
 import webbrowser
 from pathlib import Path
@@ -14,6 +15,7 @@ from retrieval.cli.options import library_option
 
 DEFAULT_PORT = 8765
 LOOPBACK_HOST = "127.0.0.1"
+INTERRUPTED = 130  # exit code after Ctrl-C
 
 
 @click.command("serve", cls=ClewCommand)
@@ -46,9 +48,8 @@ def serve_command(library: Path, port: int, host: str, token: str | None, no_ope
 
 def run_server(library: Path, port: int, host: str, token: str | None, *, open_page: bool) -> None:
     """Serve a library until SIGINT or SIGTERM."""
-    import uvicorn
-
     from retrieval.server.app import create_app
+    from retrieval.server.http_server import run_app
     from retrieval.server.options import ServerOptions
 
     options = ServerOptions(library=library, host=host, port=port, token=token)
@@ -61,18 +62,6 @@ def run_server(library: Path, port: int, host: str, token: str | None, *, open_p
     with listener:
         address = page_address(host, listener.getsockname()[1])
         app = create_app(options)
-        config = uvicorn.Config(
-            app,
-            log_level="error",
-            access_log=False,
-            server_header=False,
-            date_header=False,
-            proxy_headers=False,
-            timeout_keep_alive=30,
-            timeout_graceful_shutdown=5,
-            h11_max_incomplete_event_size=65_536,
-            ws="none",
-        )
         if not options.is_local:
             note(
                 f"Everyone who can connect to {host} and has the token can search this library and read its "
@@ -84,7 +73,8 @@ def run_server(library: Path, port: int, host: str, token: str | None, *, open_p
             timer = Timer(0.5, webbrowser.open, (address + query,))
             timer.daemon = True
             timer.start()
-        uvicorn.Server(config).run(sockets=[listener])
+        if run_app(app, listener) == signal.SIGINT:
+            raise SystemExit(INTERRUPTED)
 
 
 def open_listener(host: str, port: int) -> socket.socket:

@@ -1,0 +1,130 @@
+"""`clew serve` as a process: it answers, refuses what it must, and stops at a signal."""
+
+import json
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.request import Request, urlopen
+
+import pytest
+
+from indexer import index_folder
+from tests.support.files import draw_image
+
+CLEW = (sys.executable, "-c", "from indexer.cli.main import main; main()")
+
+
+@pytest.fixture
+def built(tmp_path):
+    """Return a library of two images, indexed with the built-in model."""
+    for color in ("red", "blue"):
+        draw_image(tmp_path / "media" / f"{color}.png", color, size=(96, 64))
+    index_folder(tmp_path / "media", library=tmp_path / "library", model="builtin").close()
+    return tmp_path / "library"
+
+
+@contextmanager
+def serving(library, *options):
+    """Run `clew serve`, and yield the process and its address."""
+    command = [*CLEW, "serve", "--library", library, "--port", "0", "--no-open", *options]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        line = process.stderr.readline()
+        found = re.search(r"http://\S+/", line)
+        assert found, line + process.stderr.read()
+        yield process, found[0]
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def get(address, **headers):
+    with urlopen(Request(address, headers=headers), timeout=30) as answer:
+        return json.loads(answer.read())
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
+def test_server_answers_and_stops_at_a_signal(built, number, code):
+    with serving(built) as (process, address):
+        items = get(f"{address}api/search?q=red")["items"]
+        assert {item["name"] for item in items} == {"red.png", "blue.png"}
+        process.send_signal(number)
+        output, errors = process.communicate(timeout=20)
+    assert process.returncode == code
+    assert "Traceback" not in output + errors
+
+
+def test_only_loopback_listens(built):
+    with serving(built) as (_, address):
+        port = int(address.rstrip("/").rpartition(":")[2])
+        get(f"{address}healthz")
+        lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+        local = [line[1] for line in lines if line[3] == "0A" and int(line[1].partition(":")[2], 16) == port]
+        assert local == [f"0100007F:{port:04X}"]
+
+
+def test_port_in_use_is_reported(built):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = str(other.getsockname()[1])
+        command = [*CLEW, "serve", "--library", built, "--port", port, "--no-open"]
+        run = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert run.returncode == 2
+    assert f"Port {port} of 127.0.0.1 is in use" in run.stderr
+
+
+def test_other_address_needs_a_token_and_says_what_it_exposes(built):
+    command = [*CLEW, "serve", "--library", built, "--host", "0.0.0.0", "--port", "0", "--no-open"]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert run.returncode == 2
+    assert "--token" in run.stderr
+    process = subprocess.Popen([*command, "--token", "s3cret"], stderr=subprocess.PIPE, text=True)
+    try:
+        text = process.stderr.readline()
+        while "http://" not in text:
+            text += process.stderr.readline()
+        assert "search this library and read its" in text
+        address = re.search(r"http://\S+/", text)[0]
+        assert get(f"{address}api/status", Authorization="Bearer s3cret")["version"]
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_missing_library_is_reported(tmp_path):
+    command = [*CLEW, "serve", "--library", tmp_path / "none", "--port", "0", "--no-open"]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert run.returncode == 2
+    assert "clew index" in run.stderr
+
+
+def test_connection_without_a_request_is_closed(built):
+    code = f"""
+from retrieval.server import http_server
+http_server.LimitedProtocol.header_seconds = 0.5
+from indexer.cli.main import main
+main(["serve", "--library", {str(built)!r}, "--port", "0", "--no-open"])
+"""
+    process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
+    try:
+        port = int(re.search(r":(\d+)/", process.stderr.readline())[1])
+        with socket.create_connection(("127.0.0.1", port), 30) as slow:
+            slow.settimeout(30)
+            slow.sendall(b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Slow: ")
+            assert slow.recv(100) == b""
+        with socket.create_connection(("127.0.0.1", port), 30) as kept:
+            kept.settimeout(30)
+            for _ in range(3):  # requests on one connection, with pauses between them
+                kept.sendall(b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+                answer = kept.recv(4_000)
+                while not answer.endswith(b"}"):
+                    answer += kept.recv(4_000)
+                assert b"200 OK" in answer
+                time.sleep(0.7)
+    finally:
+        process.kill()
+        process.communicate()
