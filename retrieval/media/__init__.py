@@ -8,6 +8,7 @@ images/          Image files as upright sRGB.
 limits           Limits on the size of decoded images.
 picture          Decode the picture of a query in a sandboxed subprocess: an image, or a frame of a video.
 regular_file     Open regular files only: a named pipe or a device can block a reader forever.
+rendering        Render an image or a page of a PDF as WebP for a screen, in a sandboxed subprocess.
 sandbox          Decode untrusted files in subprocesses with limits on time and memory.
 sandbox_runner   Answer the requests of `retrieval.media.sandbox`, which runs this file in a subprocess.
 sandboxed_calls  Call the functions of clew that decode untrusted files in sandboxed subprocesses.

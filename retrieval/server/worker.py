@@ -30,7 +30,8 @@ class Worker:
         self.library = Library.open(options.library, embedder=options.embedder)
         self._open_catalog = Catalog.open(self.library.folder)
         self._catalog_lock = Lock()
-        self._executor = ThreadPoolExecutor(options.threads, "clew-server")
+        self._executor = ThreadPoolExecutor(options.threads, "clew-search")
+        self._media_executor = ThreadPoolExecutor(options.threads, "clew-media")
         self.running = self.waiting = self.dropped = self.refused = 0
         self.started = monotonic()
         self._counts = Lock()
@@ -51,14 +52,20 @@ class Worker:
         with suppress(ClewError):  # the first search reports it
             self.library.search("a photo", count=1)
 
-    async def run(self, request: Request, function: Callable[[], Result]) -> Result:
-        """Return the result of a call; raises Busy, and ClientGone if its client no longer waits."""
+    async def run(
+        self, request: Request, function: Callable[[], Result], *, decodes_media: bool = False
+    ) -> Result:
+        """Return the result of a call; raises Busy, and ClientGone if its client no longer waits.
+
+        Calls that decode media have threads of their own, so that searches do not wait for them.
+        """
         with self._counts:
             if self.waiting >= self.options.max_waiting:
                 self.refused += 1
                 raise Busy
             self.waiting += 1
-        future = self._executor.submit(self._call, function)
+        executor = self._media_executor if decodes_media else self._executor
+        future = executor.submit(self._call, function)
         future.add_done_callback(self._count_dropped)
         gone = asyncio.ensure_future(_disconnection(request))
         answer = asyncio.wrap_future(future)
@@ -90,7 +97,8 @@ class Worker:
 
     def close(self) -> None:
         """Drop the waiting calls, wait for the running ones, and close the library."""
-        self._executor.shutdown(wait=True, cancel_futures=True)
+        for executor in (self._executor, self._media_executor):
+            executor.shutdown(wait=True, cancel_futures=True)
         self._open_catalog.close()
         self.library.close()
 

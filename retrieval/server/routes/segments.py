@@ -18,7 +18,14 @@ from retrieval.query.options import SearchOptions
 from retrieval.query.parser import parse
 from retrieval.server.errors import NotFound, json_response
 from retrieval.server.items import items_of
-from retrieval.server.media_files import content_disposition, find_hit, media_response, open_media
+from retrieval.server.media_files import (
+    MediaFile,
+    content_disposition,
+    content_type,
+    find_hit,
+    media_response,
+    open_media,
+)
 from retrieval.server.query_tokens import with_pictures
 from retrieval.server.worker import Worker
 from retrieval.types import CONFIDENCE_THRESHOLD, FileDetails, Hit
@@ -26,6 +33,8 @@ from retrieval.types import CONFIDENCE_THRESHOLD, FileDetails, Hit
 EXPLAINED_HITS = 200  # of a query, among which a segment is explained
 MAX_NEIGHBORS = 200  # passages before and after
 MAX_CLIP_SECONDS = 600.0
+MAX_RENDERED_SIDE = 4_096  # pixels
+DEFAULT_RENDERED_SIDE = 1_600
 
 router = APIRouter()
 SegmentId = Annotated[int, PathParameter(ge=1, lt=2**63)]
@@ -75,23 +84,24 @@ def describe(hit: Hit, file: FileDetails) -> dict[str, object]:
         ],
         "copies": [str(path) for path in file.copies],
         "root": str(file.root),
-        "content_type": _shown(hit)[1],
+        "content_type": content_type(hit),
         "shown": _shown(hit)[0],
+        "media": _shown(hit)[1],
         "origin": None if own is None else own.origin,
     }
 
 
-def _shown(hit: Hit) -> tuple[str, str]:
-    """Return how the page shows the file of a hit, and the type with which it is sent."""
-    from retrieval.server.media_files import DOWNLOAD_TYPE, content_type
-
-    kind = content_type(hit)
-    if hit.page is not None or kind == "application/pdf":
-        return "page", kind
+def _shown(hit: Hit) -> tuple[str, str | None]:
+    """Return how the page shows the file of a hit, and the address of what it shows."""
+    kind, address = content_type(hit), f"/api/segments/{hit.id}/media"
+    if kind == "application/pdf":
+        return "page", f"{address}?page={hit.page or 1}&width={DEFAULT_RENDERED_SIDE}"
     shown = kind.partition("/")[0]
-    if shown == "text" and hit.source is None:
-        return "text", kind
-    return (shown if shown in ("image", "video", "audio") and kind != DOWNLOAD_TYPE else "none"), kind
+    if shown in ("image", "video", "audio"):
+        return shown, address
+    if hit.kind == "image":  # in a format that browsers do not know
+        return "image", f"{address}?width={2 * DEFAULT_RENDERED_SIDE}"
+    return ("text", address) if hit.text is not None and hit.source is None else ("none", None)
 
 
 def _explain(worker: Worker, hit: Hit, q: str, find_picture: object) -> list[dict[str, object]]:
@@ -129,9 +139,26 @@ async def thumbnail(request: Request, segment: SegmentId, size: Literal["320", "
 
 
 @router.get("/api/segments/{segment}/media")
-async def media(request: Request, segment: SegmentId, download: bool = False) -> Response:
-    """Return the file of a segment, or a range of it. Types that could run scripts are downloads."""
-    catalog = request.app.state.worker.catalog
+async def media(
+    request: Request,
+    segment: SegmentId,
+    download: bool = False,
+    page: Annotated[int | None, Query(ge=1, le=1_000_000)] = None,
+    width: Annotated[int | None, Query(ge=16, le=MAX_RENDERED_SIDE)] = None,
+) -> Response:
+    """Return the file of a segment, or a range of it. Types that could run scripts are downloads.
+
+    With `width`, return an image or a page as WebP with at most so many pixels on its longer side.
+    """
+    worker = request.app.state.worker
+    catalog = worker.catalog
+
+    def render() -> Response:
+        hit = find_hit(catalog, segment)
+        return render_media(open_media(catalog, hit), hit, page, width or DEFAULT_RENDERED_SIDE)
+
+    if width is not None or page is not None:
+        return await worker.run(request, render, decodes_media=True)  # type: ignore[no-any-return]
 
     def read() -> Response:
         opened = open_media(catalog, find_hit(catalog, segment))
@@ -141,6 +168,25 @@ async def media(request: Request, segment: SegmentId, download: bool = False) ->
         return media_response(opened, request.headers.get("range"), download)
 
     return await run_in_threadpool(read)
+
+
+def render_media(media: MediaFile, hit: Hit, page: int | None, side: int) -> Response:
+    """Return an image or a page of a PDF as WebP; raises QueryError if it cannot be rendered."""
+    from retrieval.media.rendering import render_image, render_page  # late: most requests decode nothing
+
+    is_document = hit.path.suffix.lower() == ".pdf"
+    with media.file:
+        try:
+            if is_document:
+                webp = render_page(media.file, page or hit.page or 1, side)
+            elif hit.kind == "image":
+                webp = render_image(media.file, side)
+            else:
+                raise QueryError(f"{media.name} is no image and has no pages. Leave out page and width.")
+        except (MediaError, OSError) as error:
+            raise QueryError(f"{media.name} cannot be shown: {error}.") from error
+    headers = {"ETag": f'{media.etag[:-1]}-{page}-{side}"', "Cache-Control": "private, max-age=3600"}
+    return Response(webp, 200, headers, "image/webp")
 
 
 @router.get("/api/segments/{segment}/text")
@@ -199,4 +245,4 @@ async def clip(
             background=BackgroundTask(folder.cleanup),
         )
 
-    return await run_in_threadpool(cut)
+    return await worker.run(request, cut, decodes_media=True)  # type: ignore[no-any-return]

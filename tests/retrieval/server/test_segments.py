@@ -2,10 +2,13 @@
 
 import os
 import zipfile
+from io import BytesIO
 
 import pytest
+from PIL import Image
 
 from tests.support.audio_files import write_audio
+from tests.support.document_files import pdf
 from tests.support.files import draw_image, write_text
 
 DOCUMENT = "first line\n\nthe red line\n\nlast line\n"
@@ -216,3 +219,53 @@ def test_thumbnail_is_cached_by_its_tag(client, segment_of, library):
     assert answer.headers["content-type"] == "image/webp"
     headers = {"If-None-Match": answer.headers["etag"]}
     assert client.get(f"/api/segments/{segment}/thumbnail", headers=headers).status_code == 304
+
+
+def webp_size(answer) -> tuple[int, int]:
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["content-type"] == "image/webp"
+    return Image.open(BytesIO(answer.content)).size
+
+
+def test_page_of_a_document_is_rendered(index, serve, tmp_path):
+    (tmp_path / "media").mkdir()
+    (tmp_path / "media" / "two.pdf").write_bytes(pdf([("red", "a page"), ("blue", "another page")]))
+    index(tmp_path / "media")
+    client = serve()
+    pages = {item["page"]: item for item in items(client, q="kind:page", group=0)}
+    assert pages
+    item = next(iter(pages.values()))
+    assert item["length"] == 2
+    assert item["ratio"]
+    path = f"/api/segments/{item['id']}/media"
+    assert max(webp_size(client.get(path, params={"page": 2, "width": 300}))) == 300
+    assert client.get(path, params={"page": 3, "width": 300}).status_code == 400
+    details = client.get(f"/api/segments/{item['id']}").json()["details"]
+    assert details["shown"] == "page"
+    assert max(webp_size(client.get(details["media"]))) == 1_600
+
+
+def test_image_that_browsers_do_not_know_is_rendered(index, serve, tmp_path):
+    draw_image(tmp_path / "media" / "scan.tiff", "red", size=(400, 200))
+    index(tmp_path / "media")
+    client = serve()
+    [item] = items(client)
+    details = client.get(f"/api/segments/{item['id']}").json()["details"]
+    assert details["shown"] == "image"
+    assert webp_size(client.get(details["media"])) == (400, 200)
+    path = f"/api/segments/{item['id']}/media"
+    assert webp_size(client.get(path, params={"width": 100})) == (100, 50)
+
+
+def test_damaged_file_is_not_rendered(index, serve, tmp_path):
+    draw_image(tmp_path / "media" / "red.png", "red")
+    index(tmp_path / "media")
+    client = serve()
+    [item] = items(client)
+    file = tmp_path / "media" / "red.png"
+    times = file.stat().st_mtime_ns
+    file.write_bytes(file.read_bytes()[:30] + b"x" * (file.stat().st_size - 30))
+    os.utime(file, ns=(times, times))
+    answer = client.get(f"/api/segments/{item['id']}/media", params={"width": 100})
+    assert answer.status_code == 400
+    assert "cannot be shown" in answer.json()["error"]
