@@ -1,0 +1,415 @@
+"""The web page in a browser: a real server of a toy library, and answers written here where size matters."""
+
+import json
+import os
+import re
+import time
+from datetime import datetime
+from urllib.parse import urlsplit
+
+import pytest
+
+from indexer import IndexOptions, update_library
+from tests.support.browser import LONG_MS, answer, hit, launched_browser, month_columns, serving
+from tests.support.document_files import pdf
+from tests.support.files import draw_image, write_text
+from tests.support.toy_embedder import COLORS, ToyEmbedder
+from tests.support.video_files import write_video
+
+HOSTILE = "<img src=x onerror=alert(1)>.jpg"
+MONTHS = [f"{year}-{month:02}" for year in (2024, 2023) for month in range(12, 0, -1)]
+PER_MONTH = 500
+
+
+@pytest.fixture(scope="module")
+def media(tmp_path_factory):
+    """Return a folder with an image of each color in different months, a video, a note and a document."""
+    folder = tmp_path_factory.mktemp("media")
+    for number, color in enumerate(COLORS):
+        path = draw_image(folder / f"{color}.png", color, size=(300, 200))
+        taken = datetime(2022, 1 + number, 12).timestamp()
+        os.utime(path, (taken, taken))
+    write_video(folder / "walk.mp4", [("green", 2.0), ("yellow", 2.0)])
+    write_text(folder / "notes.md", "The red boat came home.\n")
+    (folder / "report.pdf").write_bytes(pdf([("blue", "The report of the year")]))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def address(media, tmp_path_factory):
+    library, toy = tmp_path_factory.mktemp("library") / "library", ToyEmbedder()
+    update_library([media], library=library, embedder=toy, options=IndexOptions())
+    with serving(library, toy) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with launched_browser() as started:
+        yield started
+
+
+@pytest.fixture
+def open_page(browser, address):
+    """Return a function that opens the page; afterwards nothing failed and nothing left the origin."""
+    contexts, problems, requests = [], [], []
+
+    def start(path="/", *, routes=(), **options):
+        options = {"viewport": {"width": 1440, "height": 900}, "reduced_motion": "reduce"} | options
+        context = browser.new_context(**options)
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(LONG_MS)
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.on("console", lambda message: message.type == "error" and problems.append(message.text))
+        page.on("request", lambda request: requests.append(request.url))
+        for pattern, reply in routes:
+            page.route(re.compile(pattern), reply)
+        page.goto(address + path)
+        return page
+
+    yield start
+    for context in contexts:
+        context.close()
+    assert problems == []
+    schemes = {url.partition(":")[0] for url in requests} - {"blob", "data"}
+    assert schemes == {"http"}
+    assert {urlsplit(url).netloc for url in requests if url.startswith("http")} == {urlsplit(address).netloc}
+
+
+def reply(body):
+    """Return a handler that answers with JSON, or with what a function of the request returns."""
+
+    def handle(route):
+        content = body(route.request) if callable(body) else body
+        route.fulfill(body=json.dumps(content), content_type="application/json")
+
+    return handle
+
+
+def picture(route):
+    svg = '<svg xmlns="http://www.w3.org/2000/svg" width="3" height="2"><rect width="3" height="2"/></svg>'
+    route.fulfill(body=svg, content_type="image/svg+xml")
+
+
+THOUSANDS = (
+    (r"/thumbnail", picture),
+    (
+        r"/api/timeline(\?|$)",
+        reply(
+            {
+                "total": PER_MONTH * len(MONTHS),
+                "years": {},
+                "undated": 0,
+                "buckets": [{"month": month, "count": PER_MONTH} for month in MONTHS],
+            }
+        ),
+    ),
+    (r"/api/timeline/\d", reply(lambda request: month_columns(urlsplit(request.url).path[-7:], PER_MONTH))),
+    (
+        r"/api/segments/\d+(\?|$)",
+        reply(lambda request: of_month(urlsplit(request.url).path.split("/")[3])),
+    ),
+)
+
+
+def of_month(number):
+    """Return the details of a photo, whose id begins with its month."""
+    return hit(int(number), 0.9, time=f"{number[:4]}-{number[4:6]}-20T12:00:00")
+
+
+def names(page):
+    """Return the names of the tiles in the document, in their order."""
+    return page.eval_on_selector_all(".tile", "tiles => tiles.map(tile => tile.item.name)")
+
+
+def until(page, condition):
+    """Wait until a condition holds; the policy of the page forbids Playwright's own way."""
+    deadline = time.monotonic() + LONG_MS / 1000
+    while not page.evaluate(f"Boolean({condition})"):
+        assert time.monotonic() < deadline, f"still false: {condition}"
+        page.wait_for_timeout(30)
+
+
+def place_of(page, number):
+    return round(page.locator(f'.tile[data-id="{number}"]').bounding_box()["y"])
+
+
+def first_in_sight(page):
+    return page.evaluate("clew.grid.anchor().id")
+
+
+def wait_for_pictures(page):
+    until(page, "document.querySelectorAll('.tile img').length > 5")
+
+
+def test_library_is_shown_by_month_with_a_scale_of_years(open_page):
+    page = open_page()
+    page.wait_for_selector("text=July 2022")
+    assert page.locator(".rail").get_attribute("role") == "slider"
+    assert page.locator(".rail .lab b").first.is_visible()
+    assert "Everything" in page.locator(".kinds").inner_text()
+
+
+def test_words_are_searched_while_they_are_typed(open_page):
+    page = open_page()
+    page.wait_for_selector(".tile")
+    page.keyboard.press("/")
+    page.keyboard.type("red")
+    page.wait_for_selector("h2:has-text('Strong')")
+    until(page, "clew.grid.items().some(item => item.name === 'red.png')")
+    assert {"red.png", "notes.md"} <= set(names(page)[:3])
+    assert page.url.endswith("?q=red")
+    assert page.locator("[role=status]").first.inner_text().count("strong") == 1
+
+
+def test_filter_becomes_a_chip_when_the_caret_leaves_it_and_text_again(open_page):
+    page = open_page()
+    page.wait_for_selector(".tile")
+    page.locator("#words").press_sequentially("red kind:image")
+    assert page.locator(".chip").count() == 0
+    page.keyboard.press("Space")
+    assert page.locator(".chip").inner_text() == "kind:image"
+    until(page, "clew.grid.items().length && clew.grid.items().every(item => item.kind === 'image')")
+    page.locator(".chip .edit").click()
+    assert page.locator("#words").input_value() == "red kind:image"
+    page.locator("#words").press("Enter")
+    page.locator(".chip .remove").click()
+    until(page, "clew.grid.items().some(item => item.kind === 'text')")
+    assert page.url.endswith("?q=red")
+
+
+def test_invalid_filter_keeps_the_results_and_shows_the_message(open_page):
+    page = open_page("/?q=red")
+    page.wait_for_selector(".tile")
+    before = names(page)
+    page.evaluate(
+        "clew.fail(Object.assign(new Error('rating: takes a number'), {status: 400, column: 4}), null)"
+    )
+    assert page.locator(".complaint").inner_text() == "rating: takes a number (column 5)"
+    assert names(page) == before
+
+
+def test_dropped_picture_is_searched(open_page, media):
+    page = open_page()
+    page.wait_for_selector(".tile")
+    page.locator(".file").set_input_files(media / "blue.png")
+    page.wait_for_selector(".chip img")
+    until(page, "clew.model.items?.[0]?.name === 'blue.png'")
+    data = page.evaluate_handle(
+        """async () => {
+            const data = new DataTransfer();
+            const canvas = Object.assign(document.createElement("canvas"), {width: 30, height: 20});
+            const context = canvas.getContext("2d");
+            context.fillStyle = "rgb(0,255,0)";
+            context.fillRect(0, 0, 30, 20);
+            const blob = await new Promise(resolve => canvas.toBlob(resolve));
+            data.items.add(new File([blob], "green.png", {type: "image/png"}));
+            return data;
+        }"""
+    )
+    page.dispatch_event("main", "drop", {"dataTransfer": data})
+    until(page, "/green.png|walk.mp4/.test(clew.model.items?.[0]?.name)")
+    assert page.locator(".chip").count() == 1
+
+
+def test_term_of_a_tile_is_added_to_the_line(open_page):
+    page = open_page("/?q=red")
+    page.wait_for_selector(".tile")
+    page.keyboard.press("ArrowDown")
+    number = page.evaluate("document.activeElement.closest('.tile').item.id")
+    page.keyboard.press("l")
+    page.wait_for_selector(".chip img")
+    assert page.locator(".chip").inner_text() == f"- #{number}"
+    page.go_back()
+    until(page, "document.querySelectorAll('.chip').length === 0")
+
+
+def test_thousands_scroll_with_few_pictures_and_steady_places(open_page):
+    page = open_page(routes=THOUSANDS)
+    wait_for_pictures(page)
+    page.evaluate("clew.grid.scrollToOffset(clew.grid.height / 2)")
+    until(page, "clew.grid.anchor()?.id > 0")
+    wait_for_pictures(page)
+    assert page.locator(".canvas img").count() <= 60
+    assert page.locator(".tile").count() < 200
+    number = first_in_sight(page)
+    before = place_of(page, number)
+    page.evaluate("clew.model.load(clew.grid.sections[2])")  # a month above turns out higher or lower
+    until(page, "clew.grid.sections[2].items.length > 0")
+    assert place_of(page, number) == before
+    for _ in range(10):
+        page.mouse.wheel(0, 700)
+    page.wait_for_timeout(300)
+    assert page.locator(".canvas img").count() <= 60
+
+
+def test_rail_jumps_to_a_month(open_page):
+    page = open_page(routes=THOUSANDS)
+    wait_for_pictures(page)
+    rail = page.locator(".rail .in").bounding_box()
+    page.mouse.click(rail["x"] + rail["width"] - 28, rail["y"] + rail["height"] * 0.75)
+    assert page.locator(".rail").get_attribute("aria-valuetext").endswith("2023 500")
+    page.locator(".rail").press("Home")
+    until(page, "scrollY === 0")
+
+
+def test_back_restores_the_tile_and_its_distance(open_page):
+    page = open_page(routes=[*THOUSANDS, (r"/api/search", reply(answer(hit(7, 0.95))))])
+    wait_for_pictures(page)
+    page.evaluate("clew.grid.scrollToOffset(clew.grid.sections[5].top + 900)")
+    until(page, "clew.grid.sections[5].items.length > 0 && clew.grid.anchor()?.id > 0")
+    until(page, "/at=/.test(location.search)")
+    page.wait_for_timeout(400)
+    number = first_in_sight(page)
+    before = place_of(page, number)
+    page.locator("#words").fill("dog")
+    until(page, "clew.grid.items()[0]?.id === 7")
+    page.go_back()
+    until(page, "clew.grid.items().length > 1")
+    assert abs(place_of(page, number) - before) <= 1
+    page.reload()
+    until(page, f"document.querySelector('.tile[data-id=\"{number}\"]')")
+    page.wait_for_timeout(300)
+    assert abs(place_of(page, number) - before) <= 1
+
+
+def test_lightbox_by_keyboard_alone(open_page):
+    page = open_page()
+    page.wait_for_selector(".tile")
+    page.keyboard.press("/")
+    page.keyboard.type("red")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("h2:has-text('Strong')")
+    page.keyboard.press("ArrowDown")
+    first = page.evaluate("document.activeElement.closest('.tile').item.id")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("[role=dialog]")
+    assert f"open={first}" in page.url
+    assert page.evaluate("document.querySelector('#page').inert")
+    page.keyboard.press("ArrowRight")
+    until(page, f"clew.lightbox.item.id !== {first}")
+    second = page.evaluate("clew.lightbox.item.id")
+    page.keyboard.press("i")
+    assert "info=0" in page.url
+    page.keyboard.press("i")
+    page.keyboard.press("Escape")
+    page.wait_for_selector("[role=dialog]", state="detached")
+    assert page.evaluate("document.activeElement.closest('.tile').item.id") == second
+    page.keyboard.press("x")
+    assert page.locator(".selbar b").inner_text() == "1 selected"
+    page.keyboard.press("Escape")
+    assert page.locator(".selbar").count() == 0
+
+
+def test_video_opens_at_its_moment(open_page):
+    page = open_page("/?q=yellow kind:video")
+    page.locator(".tile .open").first.click()
+    until(page, "document.querySelector('video')?.currentTime >= 1.5")
+    assert page.locator(".seek .m").count() >= 1
+    assert "t=" in page.url
+
+
+def test_confidence_rail_shows_where_hits_turn_weak(open_page):
+    items = [hit(n, 0.97) for n in range(1, 9)] + [hit(n, 0.8) for n in range(9, 12)]
+    items += [hit(n, 0.3) for n in range(12, 72)]
+    page = open_page("/?q=dog", routes=[(r"/thumbnail", picture), (r"/api/search", reply(answer(*items)))])
+    page.wait_for_selector("h2:has-text('Weaker from here')")
+    assert page.locator(".rail .lab b").all_inner_texts() == ["Strong", "Likely", "Weak"]
+    assert page.locator(".knot").is_visible() and page.locator("svg.link path").is_visible()
+    assert page.locator(".part.weak .tile").count() > 0
+    assert page.evaluate("clew.grid.items().length") == 8 + 3 + 40
+    page.locator("text=40 more").click()
+    until(page, "clew.grid.items().length === 71")
+    assert page.locator(".kinds button").first.inner_text().split() == ["All", "11"]
+
+
+def test_list_without_confident_hits_says_so(open_page):
+    page = open_page(
+        "/?q=violin",
+        routes=[(r"/thumbnail", picture), (r"/api/search", reply(answer(hit(1, 0.58), total=412)))],
+    )
+    page.wait_for_selector("h1:has-text('Nothing here matches well')")
+    assert "The best of 412 items reaches 0.58." in page.locator(".none").inner_text()
+
+
+def test_hostile_name_is_shown_as_text(open_page):
+    item = hit(1, 0.9, name=HOSTILE, folder=HOSTILE, path=f"/{HOSTILE}", text=HOSTILE, kind="text")
+    details = item | {"details": {"caption": HOSTILE, "tags": [HOSTILE], "camera": HOSTILE}, "why": []}
+    routes = [
+        (r"/api/search", reply(answer(item))),
+        (r"/api/segments/1(\?|$)", reply(details)),
+        (r"/api/segments/1/text", reply({"passages": [{"id": 1, "text": HOSTILE, "is_current": True}]})),
+    ]
+    page = open_page("/?q=img", routes=routes)
+    page.locator(".tile .open").click()
+    page.wait_for_selector(f'.tags a:has-text("{HOSTILE}")')
+    assert page.locator('img[src="x"]').count() == 0
+
+
+def test_server_that_does_not_answer_keeps_the_results(open_page):
+    page = open_page("/?q=red")
+    page.wait_for_selector(".tile")
+    before = names(page)
+    page.evaluate(
+        "() => { window.fetchBefore = fetch; window.fetch = async () => { throw new TypeError(); }; }"
+    )
+    page.locator("#words").fill("green")
+    page.wait_for_selector("h1:has-text('The server does not answer')")
+    assert names(page) == before
+    page.evaluate("() => { window.fetch = fetchBefore; }")
+    page.locator("text=Try now").click()
+    page.wait_for_selector(".say", state="detached")
+    until(page, "clew.grid.items()[0].name === 'green.png' || clew.grid.items()[0].name === 'walk.mp4'")
+
+
+@pytest.mark.parametrize(("scheme", "color"), [("light", "rgb(251, 250, 248)"), ("dark", "rgb(19, 18, 16)")])
+def test_theme_follows_the_system(open_page, scheme, color):
+    page = open_page(color_scheme=scheme)
+    page.wait_for_selector(".tile")
+    assert page.evaluate("getComputedStyle(document.documentElement).backgroundColor") == color
+
+
+def test_phone_has_chips_in_their_own_row_and_no_sideways_scrolling(open_page):
+    page = open_page(
+        "/?q=red kind:image", viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True
+    )
+    page.wait_for_selector(".tile")
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    assert page.locator(".chips-row .chip").is_visible()
+    assert page.locator(".rail").bounding_box()["width"] == 26
+    page.locator(".tile .open").first.tap()
+    page.wait_for_selector("[role=dialog]")
+    assert page.locator(".handle").is_visible()
+
+
+def test_rows_fill_the_width_exactly_and_are_the_same_each_time(open_page):
+    page = open_page()
+    rows = page.evaluate(
+        """async () => {
+            const { justify } = await import("/page/logic/layout.js");
+            const ratios = Array.from({length: 97}, (_, i) => 0.5 + (i * 37 % 20) / 10.5);
+            const rows = justify(ratios, 1304, 160, 6);
+            return [rows, JSON.stringify(rows) === JSON.stringify(justify(ratios, 1304, 160, 6))];
+        }"""
+    )
+    assert rows[1]
+    for row in rows[0][:-1]:
+        assert sum(row["widths"]) + 6 * (len(row["widths"]) - 1) == 1304
+        assert 0.75 * 160 <= row["height"] <= 1.35 * 160
+    assert [row["to"] for row in rows[0][:-1]] == [row["from"] for row in rows[0][1:]]
+    assert rows[0][-1]["to"] == 97
+
+
+def test_line_is_split_into_words_and_chips(open_page):
+    page = open_page()
+    lines = {
+        "a dog date:2019.. not:people - #31077": ("a dog", ["date:2019..", "not:people", "- #31077"]),
+        "dog | cat date:2022": ("dog | cat date:2022", []),
+        'tag:"my dog" x': ("x", ['tag:"my dog"']),
+        "a + #3 sunset": ("a + #3 sunset", []),  # a chip would move "sunset" away from its sign
+        "beach - people @anna": ("beach - people @anna", []),
+    }
+    for line, (words, chips) in lines.items():
+        found = page.evaluate("async line => (await import('/page/logic/query.js')).parseLine(line)", line)
+        assert (found["words"], found["chips"]) == (words, chips)
