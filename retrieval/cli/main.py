@@ -8,6 +8,7 @@ COMMAND_GROUPS = {  # title -> names of commands, in the order of use, and their
     "Search": {
         "search": "retrieval.cli.search",
         "serve": "retrieval.cli.serving.serve",
+        "mcp": "retrieval.cli.serving.mcp",
         "similar": "retrieval.cli.similar",
         "show": "retrieval.cli.show",
         "clip": "retrieval.cli.clip",

@@ -5,5 +5,6 @@ display        Read how segments are drawn: ratio, duration, number of pages, th
 facets         Count the values of filters.
 indexed_files  Read how a file was when it was indexed.
 passages       Read a passage with its neighbors.
+places         Read where segments were taken.
 timeline       Count files by month, and list those of one.
 """

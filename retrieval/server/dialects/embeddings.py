@@ -5,6 +5,7 @@ Pictures are data URIs, with `extra_body={"modality": "image"}`.
 """
 
 import base64
+import io
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
@@ -117,11 +118,12 @@ def embed_pictures(embedder: Embedder, uris: list[str]) -> Vectors:
         raise QueryError(
             "Addresses are not downloaded. Send each picture as a data URI: data:image/...;base64,..."
         )
+    side = embedder.min_image_side
     return np.concatenate(
         [
             embedder.embed_images(
                 [
-                    embedder.prepare(decode_picture(decode_base64(uri, "input"), embedder.min_image_side))
+                    embedder.prepare(decode_picture(io.BytesIO(decode_base64(uri, "input")), side))
                     for uri in uris[at : at + MAX_BATCH]
                 ]
             )

@@ -1,9 +1,8 @@
 """Read the body of a request that other programs send."""
 
 import base64
-import io
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from retrieval.errors import MediaError, QueryError
 
@@ -33,11 +32,11 @@ def decode_base64(text: object, name: str) -> bytes:
         raise QueryError(f"`{name}` is not base64: {error}.") from error
 
 
-def decode_picture(data: bytes, min_side: int) -> "Image":
+def decode_picture(file: BinaryIO, min_side: int) -> "Image":
     """Return a picture, decoded in a sandbox at the scale of `min_side`; raises QueryError."""
     from retrieval.media import picture  # late: most requests have no picture
 
     try:
-        return picture.decode_picture(io.BytesIO(data), min_side)
+        return picture.decode_picture(file, min_side)
     except (MediaError, OSError, ValueError, RuntimeError) as error:
         raise QueryError(f"The picture cannot be read: {error}. Use JPEG, PNG or WebP.") from error

@@ -159,7 +159,7 @@ def search(library: Library, call: KnnCall) -> list[Hit]:
         query = Query((Term(Words(((call.text, False),))),))
         hits = library.search(query, kind=call.kinds, count=call.count, options=options)
     else:
-        picture = decode_picture(call.image or b"", library.embedder.min_image_side)
+        picture = decode_picture(io.BytesIO(call.image or b""), library.embedder.min_image_side)
         hits = library.search(image=picture, kind=call.kinds, count=call.count, options=options)
     distinct = {hit.id: hit for hit in reversed(hits)}
     return sorted(distinct.values(), key=lambda hit: -hit.score)
