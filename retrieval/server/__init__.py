@@ -9,7 +9,7 @@ media_files   Open the file of a segment, if it is the file that was indexed.
 metrics       Count requests for Prometheus.
 options       Options of the server.
 pictures      Keep uploaded pictures for queries.
-query_tokens  Split a query for display, and read its pictures.
+queries/      What the box of the page shows of a query.
 security      Check each request before a route reads it.
 worker        Run calls on one library in few threads, with a limit on waiting calls.
 dialects/     Interfaces that clients of other programs already use.

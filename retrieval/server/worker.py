@@ -1,22 +1,28 @@
 """Run calls on one library in few threads, with a limit on waiting calls."""
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from threading import Lock
 from time import monotonic
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from starlette.requests import Request
 
+from retrieval.catalog.browse.facets import facets
+from retrieval.catalog.browse.timeline import timeline
 from retrieval.catalog.reader import Catalog
 from retrieval.errors import ClewError
 from retrieval.library import Library
 from retrieval.server.errors import Busy, ClientGone
 from retrieval.server.options import ServerOptions
+from retrieval.types import Filters
 
 Result = TypeVar("Result")
+
+MAX_CACHED = 64  # counts by filters
 
 
 class Worker:
@@ -35,6 +41,7 @@ class Worker:
         self.running = self.waiting = self.dropped = self.refused = 0
         self.started = monotonic()
         self._counts = Lock()
+        self._cache, self._cache_lock = OrderedDict[tuple[str, Filters, int], Any](), Lock()
 
     @property
     def catalog(self) -> Catalog:
@@ -44,6 +51,21 @@ class Worker:
                 self._open_catalog = Catalog.open(self.library.folder)
             return self._open_catalog
 
+    def cached(self, name: str, filters: Filters, function: Callable[[Catalog, Filters], Result]) -> Result:
+        """Return function(catalog, filters), computed again only if the library has changed."""
+        catalog = self.catalog
+        key = name, filters, catalog.change_count()
+        with self._cache_lock:
+            if key in self._cache:
+                self._cache.move_to_end(key)
+                return self._cache[key]  # type: ignore[no-any-return]
+        result = function(catalog, filters)
+        with self._cache_lock:
+            self._cache[key] = result
+            while len(self._cache) > MAX_CACHED:
+                self._cache.popitem(last=False)
+        return result
+
     def warm_up(self) -> None:
         """Load the model and the index in a thread, so that the first search does not wait."""
         self._executor.submit(self._load)
@@ -51,6 +73,8 @@ class Worker:
     def _load(self) -> None:
         with suppress(ClewError):  # the first search reports it
             self.library.search("a photo", count=1)
+            for name, function in (("facets", facets), ("timeline", timeline)):
+                self.cached(name, Filters(), function)
 
     async def run(
         self, request: Request, function: Callable[[], Result], *, decodes_media: bool = False

@@ -1,7 +1,9 @@
 """Count the values of filters."""
 
+import json
 import os
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from retrieval.catalog.browse.timeline import timeline
@@ -69,6 +71,16 @@ def facets(catalog: Catalog, filters: Filters) -> Facets:
         folders=_folders(catalog, among, values),
         tags=dict(tags.most_common(MAX_NAMES)),
     )
+
+
+def cameras_of(catalog: Catalog, segments: Sequence[int]) -> dict[int, str]:
+    """Return the camera of each segment that has one."""
+    rows = catalog.db.execute(
+        """SELECT s.id, c.camera FROM segments s JOIN contents c ON c.id = s.content
+            WHERE s.id IN (SELECT value FROM json_each(?)) AND c.camera > ''""",
+        (json.dumps(segments),),
+    )
+    return dict(rows.fetchall())
 
 
 def _folders(catalog: Catalog, among: str, values: dict[str, str]) -> dict[str, int]:

@@ -14,6 +14,7 @@ from retrieval.query.filters import merge_filters
 from retrieval.query.options import DEFAULT_OPTIONS, FILTER_NAMES
 from retrieval.query.parser import parse
 from retrieval.server.errors import json_response
+from retrieval.server.queries.offers import quoted
 from retrieval.types import KINDS, ORIENTATIONS, Filters
 
 MAX_SUGGESTIONS = 8
@@ -33,7 +34,8 @@ async def timeline(request: Request, q: QueryText = "") -> Response:
     worker = request.app.state.worker
 
     def read() -> Response:
-        found = times.timeline(worker.catalog, filters_of(q))
+        filters = filters_of(q)
+        found = worker.cached("timeline", filters, times.timeline)
         buckets = [{"month": month, "count": count} for month, count in found.months.items()]
         return json_response(
             {"total": found.total, "years": found.years, "buckets": buckets, "undated": found.undated}
@@ -87,7 +89,7 @@ async def list_facets(request: Request, q: QueryText = "") -> Response:
 
     def read() -> Response:
         concepts = {concept.name: concept.positives for concept in worker.library.concepts()}
-        found = asdict(facets(worker.catalog, filters_of(q)))
+        found = asdict(worker.cached("facets", filters_of(q), facets))
         return json_response(found | {"concepts": concepts, "saved": {}})
 
     return await worker.run(request, read)  # type: ignore[no-any-return]
@@ -107,7 +109,7 @@ async def suggest(
             found = {f"@{each.name}": each.positives for each in worker.library.concepts()}
             start = written
         elif colon and key in FILTER_NAMES:
-            found = _values(key, facets(worker.catalog, Filters()))
+            found = _values(key, worker.cached("facets", Filters(), facets))
         else:
             found = {}
         prefix = "" if written.startswith("@") else f"{key}:"
@@ -116,7 +118,7 @@ async def suggest(
         return json_response(
             {
                 "tokens": [
-                    {"token": prefix + _quoted(value), "label": value, "count": count}
+                    {"token": prefix + quoted(value), "label": value, "count": count}
                     for value, count in near[:MAX_SUGGESTIONS]
                 ]
             }
@@ -136,11 +138,3 @@ def _values(key: str, found: Facets) -> dict[str, int]:
     if key in ("date", "after", "before"):
         return found.years | found.months
     return {"camera": found.cameras, "tag": found.tags}.get(key, {})
-
-
-def _quoted(value: str) -> str:
-    """Return a value as it is written in a query."""
-    if re.fullmatch(r"[\w./-]+", value):
-        return value
-    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'

@@ -5,6 +5,7 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from datetime import date
 from functools import partial
 from time import monotonic
 from typing import Annotated, Any, Literal
@@ -12,7 +13,8 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from retrieval.catalog.browse.facets import facets
+from retrieval.catalog.browse.facets import cameras_of, facets
+from retrieval.catalog.browse.timeline import timeline
 from retrieval.errors import QueryError
 from retrieval.query.ast import Query as QueryTree
 from retrieval.query.filters import merge_filters
@@ -22,7 +24,8 @@ from retrieval.server.cursors import Cursors, Place
 from retrieval.server.errors import json_response
 from retrieval.server.items import items_of
 from retrieval.server.pictures import Pictures
-from retrieval.server.query_tokens import query_tokens, with_pictures
+from retrieval.server.queries.offers import narrow_to, read_as
+from retrieval.server.queries.query_tokens import QueryToken, query_tokens, with_pictures
 from retrieval.server.worker import Worker
 from retrieval.types import Filters, Hit, Hits
 
@@ -231,11 +234,21 @@ def run_search(services: Services, call: SearchCall) -> dict[str, object]:
         "tokens": [asdict(token) for token in tokens],
         "filters": applied_filters(filters),
         "messages": library.unknown_filter_values(query, options, bool(hits)),
-        "offers": {"read_as": [], "narrow_to": []},
-        "total": None,
+        "offers": _offers(services.worker, tokens, confident if query.terms else []),
+        "total": None if query.terms else services.worker.cached("timeline", filters, timeline).total,
         "picture": call.picture,
         "seconds": round(monotonic() - started, 4),
-        "facets": asdict(facets(catalog, filters)) if call.facets else None,
+        "facets": asdict(services.worker.cached("facets", filters, facets)) if call.facets else None,
+    }
+
+
+def _offers(worker: Worker, tokens: Sequence[QueryToken], confident: Sequence[Hit]) -> dict[str, object]:
+    """Return filters to choose from; none is applied unasked."""
+    known = worker.cached("facets", Filters(), facets)
+    cameras = cameras_of(worker.catalog, [hit.id for hit in confident])
+    return {
+        "read_as": read_as(tokens, known, date.today()),
+        "narrow_to": narrow_to(confident, cameras, tokens),
     }
 
 

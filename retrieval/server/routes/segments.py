@@ -26,7 +26,7 @@ from retrieval.server.media_files import (
     media_response,
     open_media,
 )
-from retrieval.server.query_tokens import with_pictures
+from retrieval.server.queries.query_tokens import with_pictures
 from retrieval.server.worker import Worker
 from retrieval.types import CONFIDENCE_THRESHOLD, FileDetails, Hit
 
