@@ -3,14 +3,13 @@
 import { formatAddress, parseAddress } from "./logic/address.js";
 import { counted } from "./logic/format.js";
 import { chosenKind, formatLine, isFiltersOnly, markWords, parseLine, withKind, withTerm } from "./logic/query.js";
-import { Lightbox } from "./lightbox/lightbox.js";
 import { details, facets, mediaUrl, searchPicture, status } from "./model/api.js";
-import { fetchResults, WEAK } from "./model/results.js";
+import { fetchResults, Results, WEAK } from "./model/results.js";
 import { Selection } from "./model/selection.js";
 import { fetchTimeline } from "./model/timeline.js";
 import { Bar } from "./view/bar.js";
 import { Box } from "./view/box.js";
-import { $, announce, copyText, download, el, toast } from "./view/dom.js";
+import { $, announce, copyText, download, el, stylesheet, toast } from "./view/dom.js";
 import { Grid } from "./view/grid.js";
 import { listenForKeys } from "./view/keyboard.js";
 import { listenForTouch } from "./view/touch.js";
@@ -18,7 +17,6 @@ import { listenForPictures } from "./view/pictures.js";
 import { Rail } from "./view/rail.js";
 import { SelectionBar } from "./view/selection_bar.js";
 import { empty, indexing, noneFits, nothing, offline, readAs, serverGone } from "./view/states.js";
-import { MapView } from "./view/map.js";
 
 const DEBOUNCE = 120; // milliseconds
 const KEPT_MODELS = 6; // so that Back shows what was there without a request
@@ -34,8 +32,8 @@ class App {
     this.selection = new Selection();
     this.grid = new Grid({ root: $("main.grid"), canvas: $(".canvas"), href: (item) => this.href({ open: item.id }), isSelected: (id) => this.selection.has(id) });
     this.rail = new Rail({ node: $(".rail"), link: $("svg.link"), grid: this.grid });
-    this.lightbox = new Lightbox(this);
-    this.map = new MapView(this);
+    this.lightbox = { isOpen: false, close() {}, open: (...options) => this.loadLightbox().then((lightbox) => lightbox.open(...options)) };
+    this.map = { isKnown: false, show() {}, discover: (found) => found?.map && this.loadMap(found) };
     this.selectionBar = new SelectionBar(this);
     this.listen();
   }
@@ -67,13 +65,27 @@ class App {
     if (document.fonts) document.fonts.ready.then(() => box.fit());
   }
 
+  /** Load what the first view does not need. */
+  loadLightbox() {
+    this.lightboxLoading ??= Promise.all([import("./lightbox/lightbox.js"), stylesheet("/page/stage.css")])
+      .then(([{ Lightbox }]) => (this.lightbox = new Lightbox(this)));
+    return this.lightboxLoading;
+  }
+
+  async loadMap(found) {
+    this.map.discover = () => null;
+    const [{ MapView }] = await Promise.all([import("./view/map.js"), stylesheet("/page/stage.css")]);
+    this.map = new MapView(this);
+    this.map.discover(found);
+  }
+
   async start() {
     this.box.set(this.state.q);
     this.selection.restore(history.state?.selected);
-    this.map.discover();
     this.watchStatus();
     await this.run(this.state.at);
     if (this.state.open != null) this.lightbox.open(this.state.open, { isRestored: true });
+    else (window.requestIdleCallback ?? setTimeout)(() => this.loadLightbox());
   }
 
   // The address
@@ -205,9 +217,9 @@ class App {
     this.retry && clearTimeout(this.retry);
     const waiting = setTimeout(() => this.box.wait(true), 300);
     try {
-      const model = this.models.get(key) ?? await (isFiltersOnly(q) ? fetchTimeline(q, request.signal) : fetchResults(q, order, request.signal));
+      const model = this.inside ? await this.fetchInside(request.signal) : this.models.get(key) ?? await (isFiltersOnly(q) ? fetchTimeline(q, request.signal) : fetchResults(q, order, request.signal));
       if (request.signal.aborted) return;
-      this.keep(key, model);
+      if (!this.inside) this.keep(key, model);
       this.model = model;
       this.box.complain(null);
       if (anchor && model.load) await this.loadAt(model, anchor, request.signal);
@@ -219,6 +231,22 @@ class App {
       clearTimeout(waiting);
       if (this.request === request) this.box.wait(false);
     }
+  }
+
+  /** Return the hits inside the lasso, or without words its items. */
+  async fetchInside(signal) {
+    const { q, order } = this.state;
+    if (parseLine(q).words.trim()) return Object.assign(await fetchResults(q, order, signal, { isAll: true }), { inside: this.inside });
+    const items = await Promise.all([...this.inside].slice(0, 300).map((id) => details(id, null, signal).catch(() => null)));
+    return new Results(q, order, { items: items.filter(Boolean), cursor: null });
+  }
+
+  /** Search only among the items of a lasso; the chip that says so is no text of the query. */
+  searchInside(ids) {
+    this.inside = ids;
+    this.box.extra = { text: "in lasso", remove: () => { this.inside = this.box.extra = null; this.box.draw(); this.write(false, { lasso: null }); this.run(); } };
+    this.box.draw();
+    this.setView("grid");
   }
 
   keep(key, model) {
@@ -428,6 +456,7 @@ class App {
   async watchStatus() {
     const before = this.status;
     this.status = await status().catch(() => before ?? null);
+    this.map.discover(this.status);
     this.bar.showIndexing(this.model?.total === 0 ? null : this.status?.indexing);
     const changed = JSON.stringify([before?.offline, before?.indexing && 1]) !== JSON.stringify([this.status?.offline, this.status?.indexing && 1]);
     if (this.model && (changed || (this.model.total === 0 && !this.state.q && this.status?.indexing))) this.refreshLead();

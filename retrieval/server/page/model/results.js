@@ -9,8 +9,8 @@ const MOST = 1000; // hits of one request by date
 export const WEAK = 40; // weak hits that are shown at once
 
 /** Request the hits of a line; throws as `request` does. */
-export async function fetchResults(line, order, signal) {
-  const count = order === "date" ? MOST : FIRST;
+export async function fetchResults(line, order, signal, { isAll } = {}) {
+  const count = isAll || order === "date" ? MOST : FIRST;
   return new Results(line, order, await search({ q: line, count }, signal));
 }
 
@@ -72,7 +72,7 @@ export class Results {
   /** Return the number of confident hits of each kind. */
   kinds() {
     const counts = {};
-    for (const { kind } of this.strongAndLikely()) counts[kind] = (counts[kind] ?? 0) + 1;
+    for (const { kind } of this.hasLevels ? this.strongAndLikely() : this.visible()) counts[kind] = (counts[kind] ?? 0) + 1;
     return counts;
   }
 

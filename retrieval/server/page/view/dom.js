@@ -68,6 +68,12 @@ export async function copyText(text, said = "Copied") {
   toast(said);
 }
 
+/** Load a style sheet once; resolves when it applies. */
+export function stylesheet(href) {
+  if ($(`link[href="${href}"]`)) return null;
+  return new Promise((resolve) => document.head.append(el("link", { rel: "stylesheet", href, onload: resolve, onerror: resolve })));
+}
+
 /** Start a download without leaving the page. */
 export function download(url, name = "") {
   const link = el("a", { href: url, download: name });
@@ -77,3 +83,11 @@ export function download(url, name = "") {
 }
 
 export const reducedMotion = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
+
+/** Use a theme, and remember it; "" follows the system. */
+export function setTheme(theme) {
+  theme ? localStorage.setItem("clew.theme", theme) : localStorage.removeItem("clew.theme");
+  theme ? (document.documentElement.dataset.theme = theme) : delete document.documentElement.dataset.theme;
+}
+
+setTheme(localStorage.getItem("clew.theme") ?? "");

@@ -1,7 +1,6 @@
 // Help: the keys and the query language.
 
-import { el, iconButton } from "./dom.js";
-import { singleKeys } from "./keyboard.js";
+import { el, iconButton, setTheme } from "./dom.js";
 
 const KEYS = [
   ["Everywhere", [["/", "the box"], ["Esc", "one step out"], ["o", "order"], ["g", "grid or map"], ["?", "this help"]]],
@@ -29,8 +28,8 @@ export function showHelp() {
 }
 
 function keySwitch() {
-  const box = el("input", { type: "checkbox", onchange: () => (singleKeys.areOn = box.checked) });
-  box.checked = singleKeys.areOn;
+  const box = el("input", { type: "checkbox", onchange: () => localStorage.setItem("clew.keys", box.checked ? "1" : "0") });
+  box.checked = localStorage.getItem("clew.keys") !== "0";
   return el("label", {}, box, "Single keys (turn off if you speak to your computer)");
 }
 
@@ -42,11 +41,3 @@ function theme() {
     return el("label", {}, input, name);
   }));
 }
-
-/** Use a theme, and remember it; "" follows the system. */
-export function setTheme(theme) {
-  theme ? localStorage.setItem("clew.theme", theme) : localStorage.removeItem("clew.theme");
-  theme ? (document.documentElement.dataset.theme = theme) : delete document.documentElement.dataset.theme;
-}
-
-setTheme(localStorage.getItem("clew.theme") ?? "");

@@ -1,14 +1,12 @@
 // The keyboard: single keys only while no field has the focus; keys of the browser are never taken.
 
-import { showHelp } from "./help.js";
+
+const showHelp = () => import("./help.js").then((help) => help.showHelp());
 
 const GRID_MOVES = ["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown", "Home", "End", "PageUp", "PageDown"];
 const ACTS = { m: "more", l: "less", w: "without", s: "similar", c: "copy", d: "download", e: "spread" };
 
-export const singleKeys = {
-  get areOn() { return localStorage.getItem("clew.keys") !== "0"; },
-  set areOn(isOn) { localStorage.setItem("clew.keys", isOn ? "1" : "0"); },
-};
+const singleKeys = { get areOn() { return localStorage.getItem("clew.keys") !== "0"; } };
 
 /** Listen for the keys of the page. */
 export function listenForKeys(app) {
