@@ -3,6 +3,7 @@
 import os
 import platform
 from functools import cache
+from hashlib import blake2b
 from importlib.metadata import version
 from pathlib import Path
 
@@ -48,3 +49,12 @@ def default_library() -> Path:
 def model_cache_folder() -> Path:
     """Return the folder of prepared models, which can be deleted and prepared again."""
     return platformdirs.user_cache_path("clew", appauthor=False) / "models"
+
+
+def server_socket(library: Path) -> Path:
+    """Return the socket on which `clew serve` answers the commands of this user for a library.
+
+    It is not in the library, which may be read-only, on another machine, or have a long path.
+    """
+    name = blake2b(os.fsencode(library.expanduser().resolve()), digest_size=8).hexdigest()
+    return platformdirs.user_cache_path("clew", appauthor=False) / "run" / f"{name}.sock"

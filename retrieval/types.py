@@ -129,6 +129,16 @@ class Hits(list[Hit]):
         super().__init__(hits)
         self.note = note
 
+    @property
+    def have_good_match(self) -> bool:
+        """Return True if a hit contains the words or is better than those of background queries.
+
+        Also if no hit can be compared with background queries, because the library is not calibrated yet.
+        """
+        return any(hit.match in ("words", "confident") for hit in self) or all(
+            hit.match is None for hit in self
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class FileAttributes:

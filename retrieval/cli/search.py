@@ -1,12 +1,14 @@
 """clew search: find media by words, images, examples and concepts."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import click
 
 from retrieval.cli.command import QueryCommand, option_group
 from retrieval.cli.console import note
-from retrieval.cli.hits.output import NO_HITS, ShowOptions, describe_best_match, show_hits
+from retrieval.cli.hits.output import NO_HITS, HitSource, ShowOptions, describe_best_match, show_hits
 from retrieval.cli.options import (
     collect_options,
     complete_words,
@@ -15,7 +17,9 @@ from retrieval.cli.options import (
     output_options,
     result_options,
 )
+from retrieval.query.ast import Query
 from retrieval.query.options import SearchOptions
+from retrieval.types import Hits
 
 search_option = option_group("Search")
 result_option = option_group("Result")
@@ -77,30 +81,42 @@ def search_command(
     "match", the share of several hundred background queries that find nothing as good in this library. The
     exit code is 1 if nothing matches well.
     """
-    from retrieval.library import Library
+    from retrieval.cli.serving.socket_client import ask_server
     from retrieval.query.arguments import join_arguments
     from retrieval.query.parser import parse
-    from retrieval.search.results import has_good_match
-    from retrieval.types import Hits
 
-    query = parse(join_arguments(words))
+    query, has_images = parse(join_arguments(words)), bool(image or like or unlike)
+    if not (has_images or options.allow_url or show.preview):
+        answer = ask_server(library, query, kind, count, options)
+        if answer is not None:
+            show_answer(answer.hits, answer, answer.query, answer.unknown, options, show)
+            return
+    from retrieval.library import Library  # late: a server has it loaded
+
     with Library.open(library) as opened:
         query = opened.parse(query)
         hits = opened.search(
             query, image=image, like=like, unlike=unlike, kind=kind, count=count, options=options
         )
         unknown = opened.unknown_filter_values(query, options, bool(hits))
-        if (
-            hits
-            and query.is_text_only
-            and not image
-            and not like
-            and not show.show_all
-            and not has_good_match(hits)
-        ):
-            message = f"Nothing matches well: {describe_best_match(hits)}. To show the nearest hits: --all"
-            show_hits(Hits([], hits.note), opened, show, empty_message=message)
-        message = "\n".join(unknown) or NO_HITS
-        show_hits(hits, opened, show, group=options.group, words=query.words, empty_message=message)
-        if hits and unknown:
-            note("\n".join(unknown))
+        if has_images:  # the nearest images are shown even if they match weakly
+            show = replace(show, show_all=True)
+        show_answer(hits, opened, query, unknown, options, show)
+
+
+def show_answer(
+    hits: Hits,
+    source: HitSource,
+    query: Query,
+    unknown: Sequence[str],
+    options: SearchOptions,
+    show: ShowOptions,
+) -> None:
+    """Show the hits of a query, or that nothing matches well; exit with 1 if nothing is shown."""
+    if hits and query.is_text_only and not show.show_all and not hits.have_good_match:
+        message = f"Nothing matches well: {describe_best_match(hits)}. To show the nearest hits: --all"
+        show_hits(Hits([], hits.note), source, show, empty_message=message)
+    message = "\n".join(unknown) or NO_HITS
+    show_hits(hits, source, show, group=options.group, words=query.words, empty_message=message)
+    if hits and unknown:
+        note(message)

@@ -141,14 +141,6 @@ def relevance(hits: Sequence[Hit]) -> Scores:
     return np.linspace(1, 0, len(hits), dtype=np.float32)
 
 
-def has_good_match(hits: Sequence[Hit]) -> bool:
-    """Return True if a hit contains the words or is better than those of background queries.
-
-    Also if no hit can be compared with background queries, because the library is not calibrated yet.
-    """
-    return any(hit.match in ("words", "confident") for hit in hits) or all(hit.match is None for hit in hits)
-
-
 def note_on(hits: Sequence[Hit], request: SearchRequest) -> str | None:
     """Return what a person should know about the hits of a search."""
     notes = [request.exclusion_filter.note]

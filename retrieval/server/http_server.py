@@ -83,8 +83,8 @@ class Server(uvicorn.Server):
         self.handle_exit(number, frame)
 
 
-def run_app(app: FastAPI, listener: socket.socket) -> int | None:
-    """Answer requests on a listening socket until a signal, and return its number."""
+def run_app(app: FastAPI, listeners: list[socket.socket]) -> int | None:
+    """Answer requests on listening sockets until a signal, and return its number."""
     config = uvicorn.Config(
         app,
         http=LimitedProtocol,
@@ -100,5 +100,5 @@ def run_app(app: FastAPI, listener: socket.socket) -> int | None:
         h11_max_incomplete_event_size=MAX_HEADER_BYTES,
     )
     server = Server(config)
-    server.run(sockets=[listener])
+    server.run(sockets=listeners)
     return server.stopped_by

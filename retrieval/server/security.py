@@ -95,7 +95,7 @@ class SecurityMiddleware:
             return error_response(403, "This name does not belong to the server. Use its address.")
         if not self._is_own_origin(scope, headers):
             return error_response(403, "Another site made this request. Open the page of the server itself.")
-        if self._token and scope["path"] != PUBLIC_PATH:
+        if self._token and scope["path"] != PUBLIC_PATH and not is_from_user_socket(scope):
             refusal = self._check_token(scope, headers)
             if refusal is not None:
                 return refusal
@@ -184,6 +184,12 @@ class SecurityMiddleware:
             headers["Access-Control-Allow-Origin"] = origin
             headers["Cross-Origin-Resource-Policy"] = "cross-origin"
             headers.add_vary_header("Origin")
+
+
+def is_from_user_socket(scope: Scope) -> bool:
+    """Return True for a request through the Unix socket, which only the user of the server can open."""
+    server = scope.get("server")
+    return server is not None and server[1] is None
 
 
 def _failure(error: Exception) -> Response:

@@ -23,7 +23,6 @@ from home_folder import draw_home_folder
 
 from indexer import index_folder
 from retrieval import Library, SearchOptions
-from retrieval.search.results import has_good_match
 from tests.support.audio_files import write_audio
 
 FLICKR = Path(__file__).parents[3] / "shared" / "data" / "flickr8k"
@@ -96,7 +95,7 @@ def false_matches(name: str, library: Library) -> dict[str, object]:
     """Count the queries without an answer that have a confident match."""
     row: dict[str, object] = {"library": name}
     for label, queries in (("random letters", gibberish()), ("absent things", ABSENT)):
-        found = sum(has_good_match(library.search(query, count=COUNT)) for query in queries)
+        found = sum(library.search(query, count=COUNT).have_good_match for query in queries)
         row[label] = f"{found} of {len(queries)}"
     return row
 

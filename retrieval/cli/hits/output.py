@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import click
 
@@ -15,10 +15,25 @@ from retrieval.formatting import format_share, pluralize, printable
 from retrieval.media.archives.archive import path_exists
 from retrieval.types import CONFIDENCE_THRESHOLD, Hit, Hits
 
-if TYPE_CHECKING:
-    from retrieval.library import Library
-
 NO_HITS = "Nothing found."
+
+
+class HitSource(Protocol):
+    """What is shown of a library besides its hits."""
+
+    @property
+    def damage(self) -> str | None:
+        """Return the problem with the index files, if any."""
+
+    @property
+    def is_outdated(self) -> bool:
+        """Return True if the model is no longer part of clew."""
+
+    def text(self, hit: Hit) -> str | None:
+        """Return the text of a hit."""
+
+    def thumbnail(self, hit: Hit | int) -> bytes | None:
+        """Return the thumbnail of a hit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +57,7 @@ def describe_best_match(hits: list[Hit]) -> str:
 
 def show_hits(
     hits: list[Hit],
-    library: "Library",
+    library: HitSource,
     options: ShowOptions = DEFAULT_OPTIONS,
     *,
     group: bool = False,

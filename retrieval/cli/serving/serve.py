@@ -1,9 +1,12 @@
 """clew serve: search on a web page, and by programs through HTTP."""
 
 import errno
+import os
 import signal
 import socket
 import webbrowser
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from threading import Timer
 
@@ -12,6 +15,7 @@ import click
 from retrieval.cli.command import ClewCommand
 from retrieval.cli.console import note
 from retrieval.cli.options import library_option
+from retrieval.system import server_socket
 
 DEFAULT_PORT = 8765
 LOOPBACK_HOST = "127.0.0.1"
@@ -41,7 +45,7 @@ def serve_command(library: Path, port: int, host: str, token: str | None, no_ope
     """Search on a web page, until Ctrl-C.
 
     The page and the HTTP API (see /docs on the page) only read the library. Without --host, only programs
-    on this machine can connect.
+    on this machine can connect. While it runs, `clew search` asks it instead of loading the model.
     """
     run_server(library, port, host, token, open_page=not no_open)
 
@@ -59,7 +63,7 @@ def run_server(library: Path, port: int, host: str, token: str | None, *, open_p
             "that they have to send."
         )
     listener = open_listener(host, port)
-    with listener:
+    with listener, open_user_socket(library) as user_sockets:
         address = page_address(host, listener.getsockname()[1])
         app = create_app(options)
         if not options.is_local:
@@ -73,7 +77,7 @@ def run_server(library: Path, port: int, host: str, token: str | None, *, open_p
             timer = Timer(0.5, webbrowser.open, (address + query,))
             timer.daemon = True
             timer.start()
-        if run_app(app, listener) == signal.SIGINT:
+        if run_app(app, [listener, *user_sockets]) == signal.SIGINT:
             raise SystemExit(INTERRUPTED)
 
 
@@ -98,6 +102,44 @@ def open_listener(host: str, port: int) -> socket.socket:
                 "Use --port 0 for a free one."
             ) from error
         raise click.UsageError(f"Cannot listen on {host}, port {port}: {error.strerror}.") from error
+    return listener
+
+
+@contextmanager
+def open_user_socket(library: Path) -> Iterator[list[socket.socket]]:
+    """Yield the socket on which the commands of this user are answered.
+
+    There is none if another server of the library has it, or if the system has no such sockets.
+    """
+    listener, address = None, server_socket(library)
+    if hasattr(socket, "AF_UNIX"):
+        with suppress(OSError):
+            listener = _bind_user_socket(address)
+    if listener is None:
+        yield []
+        return
+    try:
+        yield [listener]
+    finally:
+        address.unlink(missing_ok=True)
+        listener.close()
+
+
+def _bind_user_socket(address: Path) -> socket.socket | None:
+    """Return a socket that only this user can connect to, None if another server listens there."""
+    address.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with closing(socket.socket(socket.AF_UNIX)) as other, suppress(OSError):
+        other.connect(os.fspath(address))
+        return None
+    address.unlink(missing_ok=True)  # of a server that was killed
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        listener.bind(os.fspath(address))
+        address.chmod(0o600)
+        listener.listen(128)
+    except OSError:
+        listener.close()
+        raise
     return listener
 
 

@@ -27,7 +27,6 @@ from retrieval.scoring.calibration import (
 from retrieval.search.browse import FileRanking
 from retrieval.search.hybrid_search import hybrid_search
 from retrieval.search.request import SearchRequest
-from retrieval.search.results import has_good_match
 from retrieval.types import CONFIDENCE_THRESHOLD, Hits
 from tests.support.files import draw_image, write_text
 
@@ -170,7 +169,7 @@ def test_hits_of_an_uncalibrated_library_have_no_confidence(index, folder, place
     with Library.open(place, embedder=toy) as library:
         hits = library.search("red", options=SearchOptions(by="meaning"))
         assert [hit.confidence for hit in hits] == [None] * 7
-        assert has_good_match(hits)
+        assert hits.have_good_match
     index(folder)
     with Library.open(place, embedder=toy) as library:
         assert library.search("red")[0].confidence is not None
