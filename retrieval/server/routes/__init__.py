@@ -5,4 +5,5 @@ documentation A page that describes the API, and the files of the web page.
 search        Searches by words, pictures and segments.
 segments      A segment: its details, thumbnail, media, text and clip.
 status        The state of the library and of the server.
+terminal       Searches of `clew search` through the socket of a library.
 """
