@@ -290,7 +290,7 @@ class App {
 
   show(anchor) {
     const isTimeline = Boolean(this.model.load);
-    this.bar.showOrder(isTimeline || !this.model.hasLevels ? null : this.state.order);
+    this.bar.showOrder(isTimeline || !this.model.hasLevels || !this.model.confident ? null : this.state.order);
     const context = { words: markWords(this.state.q), order: isTimeline ? "time" : this.state.order, onTiles: (tiles) => this.fillTexts(tiles) };
     if (isTimeline) this.showTimeline(context, anchor);
     else this.showResults(context, anchor);
@@ -303,6 +303,7 @@ class App {
     model.onerror = (error) => this.model === model && this.fail(error);
     const isEmpty = !model.total && !this.state.q;
     this.setLead(isEmpty ? this.emptyPage() : null, !model.total && this.state.q ? noneFits(this.state.q, (line) => this.go(line)) : null, this.drives());
+    this.bar.showIndexing(model.total ? this.status?.indexing : null);
     this.rail.setMode("time");
     this.grid.show(model.sections(), context, anchor);
     $(".tail").replaceChildren();

@@ -123,3 +123,12 @@ def test_documentation_lists_the_routes_without_scripts(client):
     assert "GET /api/search" in page
     assert "<script" not in page
     assert client.get("/openapi.json").json()["paths"].keys() >= {"/api/search", "/api/timeline"}
+
+
+def test_page_is_compressed_for_clients_that_accept_it(client):
+    plain = client.get("/", headers={"Accept-Encoding": "identity"})
+    compressed = client.get("/", headers={"Accept-Encoding": "gzip"})
+    assert compressed.headers["content-encoding"] == "gzip"
+    assert "content-encoding" not in plain.headers
+    assert int(compressed.headers["content-length"]) < int(plain.headers["content-length"])
+    assert compressed.text == plain.text

@@ -7,21 +7,11 @@ import { el, icon, markedText } from "../view/dom.js";
 import { cannotShow } from "../view/states.js";
 import { showPhoto } from "./photo.js";
 
-const PAGE_WIDTH = 1600; // pixels of a rendered page
-
 /** Return the view of a page, a passage or a sound. */
 export function showDocument(lightbox, options) {
   const { item } = lightbox;
-  if (item.kind === "page") return showPage(lightbox, options);
+  if (item.kind === "page") return showPhoto(lightbox, options);
   return item.kind === "text" && !item.timed ? showPassage(lightbox) : showSound(lightbox);
-}
-
-function showPage(lightbox, options) {
-  const { item } = lightbox, view = showPhoto(lightbox, options);
-  const image = lightbox.fit.querySelector(".full");
-  if (image && !item.offline) image.src = mediaUrl(item.id, { page: item.page ?? 1, width: PAGE_WIDTH });
-  image?.decode().then(() => image.classList.add("ready"), () => null);
-  return view;
 }
 
 function showPassage(lightbox) {

@@ -1,6 +1,6 @@
 // A photo on the stage: the thumbnail at once, the original when it is decoded; zoom, and boxes of text.
 
-import { mediaUrl, thumbnailUrl } from "../model/api.js";
+import { thumbnailUrl } from "../model/api.js";
 import { el } from "../view/dom.js";
 import { cannotShow } from "../view/states.js";
 
@@ -17,9 +17,11 @@ export function showPhoto(lightbox, { from } = {}) {
   small.addEventListener("error", () => small.remove());
   small.addEventListener("load", () => { if (!item.ratio) { item.ratio = small.naturalWidth / small.naturalHeight; fit(); } });
 
-  const loadFull = () => {
+  /** Load what the server shows for the file: the original, or a copy that browsers can decode. */
+  const loadFull = (url) => {
     if (item.offline || full.src) return;
-    full.src = mediaUrl(item.id);
+    if (!url) return failed();
+    full.src = url;
     full.decode().then(() => { full.classList.add("ready"); small.remove(); }, () => failed());
   };
   const failed = () => {
@@ -90,8 +92,6 @@ export function showPhoto(lightbox, { from } = {}) {
   observer.observe(parent);
   fit();
   lightbox.growFrom(figure, from);
-  const timer = setTimeout(loadFull, 60);
-  if (item.details) drawBoxes(item);
   return {
     zoom, pan, reset, fit,
     isZoomed: () => scale > 1,
@@ -102,10 +102,9 @@ export function showPhoto(lightbox, { from } = {}) {
       if (shown.width && shown.height && !item.ratio) item.ratio = shown.width / shown.height;
       fit();
       drawBoxes(known);
-      if (shown.shown === "none" && !small.isConnected) failed();
+      loadFull(shown.media);
     },
     stop() {
-      clearTimeout(timer);
       observer.disconnect();
       full.src = "";
     },

@@ -50,7 +50,7 @@ export class Rail {
   }
 
   updateTime() {
-    const months = this.grid.sections.map((section) => ({ year: section.year, count: section.total ?? section.items.length, section }));
+    const months = this.grid.sections.filter((section) => section.year).map((section) => ({ year: section.year, count: section.total ?? section.items.length, section }));
     this.time = timeScale(months, this.height);
     const points = sampled(this.time.months.map((span) => ({ y: (span.from + span.to) / 2, width: span.width })));
     const ends = [{ y: 0, width: 1.8 }, ...points, { y: this.height, width: 1.2 }];
@@ -141,7 +141,7 @@ export class Rail {
 
   nameAt(offset) {
     const section = this.grid.sections.find((other) => offset < other.top + other.height) ?? this.grid.sections.at(-1);
-    if (this.mode === "time") return { text: `${section.title} ${number(section.total ?? section.items.length)}`, word: section.year };
+    if (this.mode === "time") return { text: section.weak ? section.title : `${section.title} ${number(section.total ?? section.items.length)}`, word: section.year };
     const rows = section.rows, y = offset - section.top - section.headHeight;
     const row = rows.find((other) => other.top + other.height > y) ?? rows.at(-1);
     const item = row && section.items[row.from];

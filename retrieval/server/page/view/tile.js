@@ -117,7 +117,10 @@ export function loadPicture(tile, item) {
   if (!hasPicture(item) || !parent || parent.querySelector("img")) return;
   const image = el("img", { alt: "", decoding: "async", draggable: "false" });
   const begun = performance.now();
-  image.addEventListener("load", () => performance.now() - begun > 80 && image.classList.add("fade"));
+  image.addEventListener("load", () => {
+    if (performance.now() - begun > 80) image.classList.add("fade");
+    parent.style.backgroundImage = "none"; // dimmed pictures show the ground, not the placeholder
+  });
   image.addEventListener("error", () => { image.remove(); tile.classList.add("bare"); });
   image.src = thumbnailUrl(item.id, Number(tile.dataset.size));
   parent.prepend(image);
@@ -126,9 +129,9 @@ export function loadPicture(tile, item) {
 /** Drop the picture of a tile far from the viewport, so that few are decoded. */
 export function dropPicture(tile) {
   const image = tile.querySelector("img");
-  if (!image) return false;
+  if (!image) return;
+  setPlaceholder(image.parentNode, tile.item);
   image.remove();
-  return true;
 }
 
 export const isWeak = (item) => level(item) === "weak";
