@@ -1,0 +1,181 @@
+"""Measure `clew serve`: its start, its memory, and searches through HTTP against searches in one process.
+
+    python tests/bench/bench_server.py --segments 100000 --seconds 10 [--smoke]
+
+The library is synthetic, with the space of the built-in model. `start` is the time until the server answers,
+and `first` until it has answered a search. Each search is a different query; it is grouped as the page asks
+for it, or plain. The clients and the server share the cores. `in process` are threads that search with one
+open library, as many as the server has.
+"""
+
+import argparse
+import http.client
+import json
+import re
+import subprocess
+import tempfile
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
+from pathlib import Path
+from statistics import quantiles
+from time import perf_counter
+from urllib.parse import urlencode
+
+from common import Cloud, alone, clew, emit, machine, make_library, table
+
+from indexer.maintenance.build_index import build_if_due
+from indexer.store.writer import LibraryWriter
+from retrieval.embedders.registry import load_embedder
+from retrieval.library import Library
+from retrieval.query.options import SearchOptions
+from retrieval.server.options import ServerOptions
+
+KINDS = {"image": 0.7, "text": 0.2, "video": 0.1}
+NOUNS = ("dog", "car", "beach", "house", "child", "tree", "street", "river", "table", "horse")
+COLORS = ("red", "green", "blue", "yellow", "white", "black", "brown", "gray", "old", "small")
+HITS = 40
+
+
+def query(number: int) -> str:
+    """Return one of many queries."""
+    noun, color = NOUNS[number % 10], COLORS[number // 10 % 10]
+    return f"a {color} {noun} number {number}"
+
+
+def measure(work: Callable[[int], object], clients: int, seconds: float) -> dict[str, object]:
+    """Call work(number) from threads for some seconds; return the rate, the quantiles and the errors."""
+    numbers, times, errors = count(), list[float](), list[str]()
+    end = perf_counter() + seconds
+
+    def call_until_end() -> None:
+        while (begun := perf_counter()) < end:
+            try:
+                work(next(numbers))
+            except Exception as error:
+                errors.append(repr(error))
+            else:
+                times.append(perf_counter() - begun)
+
+    threads = [threading.Thread(target=call_until_end) for _ in range(clients)]
+    begun = perf_counter()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    cuts = quantiles(times, n=100)
+    return {
+        "clients": clients,
+        "a second": len(times) / (perf_counter() - begun),
+        "p50 ms": 1000 * cuts[49],
+        "p95 ms": 1000 * cuts[94],
+        "p99 ms": 1000 * cuts[98],
+        "errors": len(errors),
+    }
+
+
+def in_process(folder: Path, group: bool, clients: int, seconds: float) -> dict[str, object]:
+    """Measure searches of threads with one open library."""
+    with Library.open(folder) as library, ThreadPoolExecutor(ServerOptions(folder).threads) as pool:
+        options = SearchOptions(group=group)
+
+        def search(number: int) -> None:
+            pool.submit(library.search, query(number), count=HITS + 1, options=options).result()
+
+        search(0)
+        return measure(search, clients, seconds)
+
+
+class Clients(threading.local):
+    """A connection of each thread that is kept open."""
+
+    def __init__(self, port: int) -> None:
+        self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+
+    def get(self, path: str) -> bytes:
+        """Return the body of an answer; raises RuntimeError for an error."""
+        self.connection.request("GET", path)
+        answer = self.connection.getresponse()
+        body = answer.read()
+        if answer.status != 200:
+            raise RuntimeError(f"{answer.status} {body[:200]!r}")
+        return body
+
+
+def through_http(port: int, group: bool, clients: int, seconds: float) -> dict[str, object]:
+    """Measure searches of clients with a connection each."""
+    each = Clients(port)
+
+    def search(number: int) -> None:
+        each.get(f"/api/search?{urlencode({'q': query(number), 'count': HITS, 'group': int(group)})}")
+
+    search(0)
+    return measure(search, clients, seconds)
+
+
+def start(folder: Path) -> tuple["subprocess.Popen[str]", int, float, float]:
+    """Start a server; return the process, the port, and the seconds to the first answer and search."""
+    begun = perf_counter()
+    command: Sequence[str | Path] = (clew(), "serve", "--library", folder, "--port", "0", "--no-open")
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    line = process.stderr.readline()
+    found = re.search(r":(\d+)/", line)
+    if found is None:
+        raise RuntimeError(line + process.stderr.read())
+    clients = Clients(int(found[1]))
+    clients.get("/healthz")
+    ready = perf_counter() - begun
+    assert json.loads(clients.get("/api/search?q=a+dog"))["items"]
+    return process, int(found[1]), ready, perf_counter() - begun
+
+
+def memory(process: int) -> tuple[float, float]:
+    """Return the memory of a process in MB: without its mapped files, and with them."""
+    fields = dict(
+        line.split(":", 1) for line in Path(f"/proc/{process}/status").read_text().splitlines() if ":" in line
+    )
+    return int(fields["RssAnon"].split()[0]) * 1024 / 1e6, int(fields["VmRSS"].split()[0]) * 1024 / 1e6
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--segments", type=int, default=100_000)
+    parser.add_argument("--seconds", type=float, default=10.0, help="of each measurement")
+    parser.add_argument("--library", type=Path, help="a library to search instead of a synthetic one")
+    parser.add_argument("--smoke", action="store_true", help="a small library and one second each")
+    options = parser.parse_args()
+    segments, seconds = (2_000, 1.0) if options.smoke else (options.segments, options.seconds)
+    print(machine())
+    with tempfile.TemporaryDirectory() as place:
+        folder = options.library or Path(place) / "library"
+        if options.library is None:
+            embedder = load_embedder("builtin")
+            make_library(folder, Cloud(segments, embedder.dim, 5), KINDS, embedder)
+            with LibraryWriter(folder, lambda _: embedder) as writer:
+                build_if_due(writer)
+        process, port, ready, first = start(folder)
+        try:
+            rows = []
+            for group in (False, True):
+                shown = "grouped" if group else "plain"
+                for clients in (1, 8):
+                    rows += [
+                        {"search": f"{shown}, HTTP"} | alone(through_http, port, group, clients, seconds),
+                        {"search": f"{shown}, in process"}
+                        | alone(in_process, folder, group, clients, seconds),
+                    ]
+            rows.append({"search": "grouped, HTTP"} | alone(through_http, port, True, 50, seconds))
+            anonymous, resident = memory(process.pid)
+        finally:
+            process.terminate()
+            code = process.wait(30)
+    table(rows)
+    start_row = {"start s": ready, "first s": first, "MB": resident, "anonymous MB": anonymous, "exit": code}
+    table([start_row])
+    emit("server", segments=segments, seconds=seconds, searches=rows, server=start_row)
+
+
+if __name__ == "__main__":
+    main()
