@@ -4,7 +4,6 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import date
-from pathlib import Path
 
 from retrieval.catalog.browse.facets import Facets
 from retrieval.query.dates import Period, parse_period
@@ -22,7 +21,8 @@ MIN_NAME_LENGTH = 3  # characters of a single word that is taken for a name
 
 def read_as(tokens: Sequence[QueryToken], known: Facets, today: date) -> list[dict[str, str]]:
     """Return filters that words of a query may mean: dates, and names that the library has."""
-    folders = {Path(folder).name.casefold(): Path(folder).name for folder in known.folders}
+    names = [folder.rpartition("/")[2] for folder in known.folders]
+    folders = {name.casefold(): name for name in names}
     tags = {tag.casefold(): tag for tag in known.tags}
     cameras = {word.casefold(): word for camera in known.cameras for word in camera.split() if word.isalpha()}
     offers: dict[str, dict[str, str]] = {}
