@@ -2,14 +2,18 @@
 
 import sqlite3
 from collections.abc import Callable, Iterator
+from io import BytesIO
 from itertools import takewhile
 
+from PIL import Image
+
+from indexer.decode.images.placeholder import make_placeholder
 from indexer.enrich.content_pass import OpenableContent, PassProgress, run_pass
 from indexer.maintenance.refresh_metadata import RedecodePass
 from indexer.maintenance.verify_catalog import Findings
 from indexer.store.thumbnails import ThumbnailFile
 from indexer.store.writer import LibraryWriter
-from retrieval.catalog.thumbnails import THUMBNAIL_KINDS_SQL, thumbnail_checksum
+from retrieval.catalog.thumbnails import THUMBNAIL_KINDS_SQL, split_thumbnail, thumbnail_checksum
 from retrieval.embedders.base import Embedder
 from retrieval.errors import EmbedderError
 from retrieval.formatting import pluralize
@@ -20,6 +24,10 @@ _MISSING_ROWS = f"""FROM segments s
    AND EXISTS (SELECT 1 FROM present_files f WHERE f.content = s.content)"""
 _DAMAGED_QUERY = """SELECT t.segment FROM thumbnails t JOIN segments s ON s.id = t.segment
   JOIN contents c ON c.id = s.content WHERE t.seal != seal(c.hash, c.decoder, s.ordinal, t.picture)"""
+_THUMBNAILS_AFTER = """SELECT t.segment, c.hash, c.decoder, s.ordinal, t.picture FROM thumbnails t
+  JOIN segments s ON s.id = t.segment JOIN contents c ON c.id = s.content
+ WHERE t.segment > ? ORDER BY t.segment LIMIT ?"""
+PLACEHOLDER_BATCH = 500  # thumbnails in memory
 
 
 def check_thumbnails(writer: LibraryWriter, findings: Findings) -> None:
@@ -54,6 +62,8 @@ def repair_thumbnails(
         findings.repaired.append(f"{damage} Deleted.")
     if file.path.exists() and _count_rows(file, _ORPHANED_ROWS):
         findings.repaired.append(f"{_pluralize_thumbnails(file.drop_orphans())} of deleted segments deleted.")
+    if file.path.exists() and (count := _add_placeholders(file)):
+        findings.repaired.append(f"Placeholders of {_pluralize_thumbnails(count)} added.")
     missing = _count_rows(file, _MISSING_ROWS) if file.is_accepting else 0
     if not missing:
         return
@@ -104,6 +114,22 @@ def _drop_damaged(file: ThumbnailFile) -> None:
         is_repaired = False
     if not is_repaired:
         file.delete_file()
+
+
+def _add_placeholders(file: ThumbnailFile) -> int:
+    """Add placeholders to thumbnails that were made without, and return their number."""
+    db, count, last = file.open(), 0, 0
+    while rows := db.execute(_THUMBNAILS_AFTER, (last, PLACEHOLDER_BATCH)).fetchall():
+        last = rows[-1][0]
+        with db:
+            for segment, digest, decoder, ordinal, stored in rows:
+                webp, placeholder = split_thumbnail(stored)
+                if not placeholder:
+                    stored = webp + make_placeholder(Image.open(BytesIO(webp)).convert("RGB"))
+                    values = thumbnail_checksum(digest, decoder, ordinal, stored), stored, segment
+                    db.execute("UPDATE thumbnails SET seal = ?, picture = ? WHERE segment = ?", values)
+                    count += 1
+    return count
 
 
 def _damaged_segments(file: ThumbnailFile) -> list[int]:

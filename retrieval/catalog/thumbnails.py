@@ -1,4 +1,4 @@
-"""Read thumbnails: WebP images in a separate file of the library.
+"""Read thumbnails: WebP images in a separate file of the library, each followed by its placeholder.
 
 Any thumbnail may be missing, and the file may be damaged or deleted; hits do not depend on it.
 """
@@ -45,6 +45,20 @@ def thumbnail_checksum(digest: bytes, decoder: str, ordinal: int, webp: bytes) -
     return crc32(webp, crc32(b"%b %b %d" % (digest, decoder.encode(), ordinal)))
 
 
+def split_thumbnail(stored: bytes) -> tuple[bytes, bytes]:
+    """Return the WebP of a stored thumbnail, and its placeholder, empty before version 0.6.
+
+    A RIFF file such as WebP contains its size, and what follows is not a part of it.
+    """
+    end = webp_size(stored)
+    return bytes(stored[:end]), bytes(stored[end:])
+
+
+def webp_size(header: bytes) -> int:
+    """Return the size in bytes of a WebP image from its first 8 bytes; RFC 9649."""
+    return 8 + int.from_bytes(header[4:8], "little")
+
+
 def find_thumbnail(catalog: Catalog, hit: Hit) -> bytes | None:
     """Return the thumbnail of a hit or of a related segment as WebP, None if it has none."""
     return _first_thumbnail(catalog, _candidate_keys(catalog, hit))
@@ -60,7 +74,7 @@ def _first_thumbnail(catalog: Catalog, keys: Sequence[ThumbnailKey]) -> bytes | 
         for key in keys:
             row = db.execute("SELECT seal, picture FROM thumbnails WHERE segment = ?", key[:1]).fetchone()
             if row is not None and row[0] == thumbnail_checksum(*key[1:], row[1]):
-                return bytes(row[1])
+                return split_thumbnail(row[1])[0]
     return None
 
 

@@ -4,6 +4,8 @@ from io import BytesIO
 
 from PIL import Image, WebPImagePlugin
 
+from indexer.decode.images.placeholder import make_placeholder
+
 THUMBNAIL_SIDE = 320  # pixels of the longer side
 FORMAT = WebPImagePlugin.WebPImageFile.format  # imported above, else Pillow imports all of its formats
 WEBP_QUALITY = 70
@@ -11,7 +13,7 @@ MAX_PROFILE_BYTES = 1_000  # of a color profile; Display P3 and Adobe RGB take h
 
 
 def make_thumbnail(image: Image.Image) -> bytes:
-    """Return a thumbnail of an upright RGB image as WebP, at most 320 pixels a side."""
+    """Return a thumbnail of an upright RGB image as WebP, at most 320 pixels a side, and its placeholder."""
     scale = min(1.0, THUMBNAIL_SIDE / max(image.size))
     width, height = (max(1, round(side * scale)) for side in image.size)
     # A gap of 1 takes half the time of 2; pixels differ by 1 of 255 on average.
@@ -19,7 +21,7 @@ def make_thumbnail(image: Image.Image) -> bytes:
     file = BytesIO()
     # Method 0 takes half the time of 2, a quarter of Pillow's default 4, and 20 % more bytes.
     small.save(file, FORMAT, quality=WEBP_QUALITY, method=0, icc_profile=_rgb_profile(image))
-    return file.getvalue()
+    return file.getvalue() + make_placeholder(small)
 
 
 def _rgb_profile(image: Image.Image) -> bytes | None:

@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+from base64 import b64encode
 from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -9,9 +10,11 @@ from dataclasses import dataclass
 from retrieval.catalog.connection import connect_once
 from retrieval.catalog.reader import Catalog
 from retrieval.catalog.schema import THUMBNAILS_FILE
+from retrieval.catalog.thumbnails import webp_size
 from retrieval.types import VISUAL_KINDS, Hit
 
 WEBP_HEADER_BYTES = 30
+MAX_PLACEHOLDER_BYTES = 40
 
 _PROPERTIES = """SELECT s.id, s.content, s.kind, c.width, c.height, c.duration,
        CASE s.kind WHEN 'page' THEN
@@ -22,7 +25,8 @@ _RELATED = """SELECT s.id, t.id FROM segments s JOIN segments t ON t.content = s
  WHERE s.id IN (SELECT value FROM json_each(?)) AND t.id != s.id AND t.box IS NULL
    AND (t.kind IN ('image', 'video', 'page') OR t.kind = 'audio' AND t.ordinal = 0)
    AND (t.page IS s.page OR t.page IS NULL)"""
-_HEADERS = f"""SELECT segment, substr(picture, 1, {WEBP_HEADER_BYTES}) FROM thumbnails
+_HEADERS = f"""SELECT segment, substr(picture, 1, {WEBP_HEADER_BYTES}), length(picture),
+       substr(picture, -{MAX_PLACEHOLDER_BYTES}) FROM thumbnails
  WHERE segment IN (SELECT value FROM json_each(?))"""
 
 
@@ -33,8 +37,19 @@ class Display:
     ratio: float | None = None  # width / height
     duration: float | None = None  # seconds, of the file
     pages: int | None = None  # of the document
-    placeholder: str | None = None
+    placeholder: str | None = None  # in base64; see `indexer.decode.images.placeholder`
     has_thumbnail: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StoredThumbnail:
+    """What a stored thumbnail tells of an image without being decoded."""
+
+    ratio: float | None = None
+    placeholder: str | None = None
+
+
+_NO_THUMBNAIL = StoredThumbnail()
 
 
 def display_of(catalog: Catalog, hits: Iterable[Hit]) -> dict[int, Display]:
@@ -46,26 +61,36 @@ def display_of(catalog: Catalog, hits: Iterable[Hit]) -> dict[int, Display]:
     for segment, other in catalog.db.execute(_RELATED, (json.dumps(derived),)):
         related.setdefault(segment, []).append(other)
     shown = {*kinds, *(other for others in related.values() for other in others)}
-    ratios = thumbnail_ratios(catalog, sorted(shown))
+    stored = stored_thumbnails(catalog, sorted(shown))
     return {
         row["id"]: Display(
-            ratio=_ratio(row["width"], row["height"]) or ratios.get(row["id"]),
+            ratio=_ratio(row["width"], row["height"]) or stored.get(row["id"], _NO_THUMBNAIL).ratio,
             duration=row["duration"],
             pages=row["pages"],
-            has_thumbnail=any(each in ratios for each in (row["id"], *related.get(row["id"], ()))),
+            placeholder=stored.get(row["id"], _NO_THUMBNAIL).placeholder,
+            has_thumbnail=any(each in stored for each in (row["id"], *related.get(row["id"], ()))),
         )
         for row in rows
     }
 
 
-def thumbnail_ratios(catalog: Catalog, segments: Sequence[int]) -> dict[int, float]:
-    """Return width / height of the thumbnails of those segments that have one."""
+def stored_thumbnails(catalog: Catalog, segments: Sequence[int]) -> dict[int, StoredThumbnail]:
+    """Return the thumbnails of those segments that have one."""
     try:
         with closing(connect_once(catalog.folder / THUMBNAILS_FILE)) as db:
             rows = db.execute(_HEADERS, (json.dumps(segments),)).fetchall()
     except sqlite3.Error:  # a missing or damaged file
         return {}
-    return {segment: ratio for segment, header in rows if (ratio := webp_ratio(header))}
+    return {
+        segment: StoredThumbnail(ratio, _placeholder(length - webp_size(header), tail))
+        for segment, header, length, tail in rows
+        if (ratio := webp_ratio(header))
+    }
+
+
+def _placeholder(count: int, tail: bytes) -> str | None:
+    """Return the last `count` bytes of a thumbnail in base64, None if it has no placeholder."""
+    return b64encode(tail[-count:]).decode() if 0 < count <= len(tail) else None
 
 
 def webp_ratio(header: bytes) -> float | None:

@@ -21,8 +21,8 @@ MIN_NAME_LENGTH = 3  # characters of a single word that is taken for a name
 
 def read_as(tokens: Sequence[QueryToken], known: Facets, today: date) -> list[dict[str, str]]:
     """Return filters that words of a query may mean: dates, and names that the library has."""
-    names = [folder.rpartition("/")[2] for folder in known.folders]
-    folders = {name.casefold(): name for name in names}
+    last_names = [folder.rpartition("/")[2] for folder in known.folders]
+    folders = {name.casefold(): name for name in last_names}
     tags = {tag.casefold(): tag for tag in known.tags}
     cameras = {word.casefold(): word for camera in known.cameras for word in camera.split() if word.isalpha()}
     offers: dict[str, dict[str, str]] = {}

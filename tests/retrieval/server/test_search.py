@@ -26,6 +26,7 @@ def test_item_has_what_the_page_draws(client, folder):
     assert (item["name"], item["folder"], item["kind"]) == ("red.png", folder.name, "image")
     assert item["ratio"] == pytest.approx(1, abs=2)
     assert item["thumbnail"] is True
+    assert 18 <= len(base64.b64decode(item["placeholder"])) <= 30
     assert item["match"] in ("words", "confident", "weak", None)
     assert {"moments", "more", "offline", "time", "duration", "length", "placeholder"} <= item.keys()
 

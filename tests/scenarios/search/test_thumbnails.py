@@ -15,7 +15,12 @@ from indexer.store.thumbnails import NewThumbnail
 from indexer.store.writer import LibraryWriter
 from retrieval import Library
 from retrieval.catalog.schema import THUMBNAILS_FILE
-from retrieval.catalog.thumbnails import MIN_FREE_BYTES, ThumbnailKey
+from retrieval.catalog.thumbnails import (
+    MIN_FREE_BYTES,
+    ThumbnailKey,
+    split_thumbnail,
+    thumbnail_checksum,
+)
 from retrieval.media.images.loader import load_image
 from tests.support.files import draw_image, write_text
 from tests.support.toy_embedder import COLORS, ToyEmbedder
@@ -182,7 +187,7 @@ def test_thumbnails_are_kept_for_moved_files_and_deleted_by_a_purge(folder, inde
             id_ for id_, data in before.items() if np.allclose(center_color(data), (0, 0, 255), atol=8)
         ]
         assert red.path.name == "rouge.png"
-        assert library.thumbnail(red) == before[red.id]
+        assert library.thumbnail(red) == split_thumbnail(before[red.id])[0]
     forget(library=place, purge=True)
     assert thumbnails_of(place) == {id_: data for id_, data in before.items() if id_ != blue}
     assert before[blue] not in (place / THUMBNAILS_FILE).read_bytes()
@@ -383,3 +388,35 @@ def test_thumbnails_option_sets_the_limit_that_status_shows(clew, folder):
         done = clew("index", "--thumbnails", size)
         assert done.exit_code == 2, size
         assert "500MB" in done.stderr
+
+
+def test_repair_adds_placeholders_to_earlier_thumbnails(folder, index, place, toy):
+    index(folder)
+    made = thumbnails_of(place)
+    assert all(split_thumbnail(stored)[1] for stored in made.values())
+    with (
+        Library.open(place, embedder=toy) as library,
+        closing(sqlite3.connect(place / THUMBNAILS_FILE)) as db,
+    ):
+        for segment, digest, decoder, ordinal in library._catalog.db.execute(
+            "SELECT s.id, c.hash, c.decoder, s.ordinal FROM segments s JOIN contents c ON c.id = s.content"
+        ):
+            webp, _ = split_thumbnail(made[segment])
+            seal = thumbnail_checksum(digest, decoder, ordinal, webp)
+            with db:
+                db.execute(
+                    "UPDATE thumbnails SET seal = ?, picture = ? WHERE segment = ?", (seal, webp, segment)
+                )
+    assert verify_library(place).errors == verify_library(place).warnings == []
+    report = verify_library(place, repair=True)
+    assert f"Placeholders of {len(made)} thumbnails added." in report.repaired
+    repaired = thumbnails_of(place)
+    assert {id_: split_thumbnail(stored)[0] for id_, stored in repaired.items()} == {
+        id_: split_thumbnail(stored)[0] for id_, stored in made.items()
+    }
+    assert all(18 <= len(split_thumbnail(stored)[1]) <= 30 for stored in repaired.values())
+    assert verify_library(place, repair=True).repaired == []
+    with Library.open(place, embedder=toy) as library:
+        assert {segment: library.thumbnail(segment) for segment in made} == {
+            segment: split_thumbnail(stored)[0] for segment, stored in made.items()
+        }
