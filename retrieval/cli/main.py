@@ -9,6 +9,7 @@ COMMAND_GROUPS = {  # title -> names of commands, in the order of use, and their
         "search": "retrieval.cli.search",
         "serve": "retrieval.cli.serving.serve",
         "mcp": "retrieval.cli.serving.mcp",
+        "export": "retrieval.cli.serving.export",
         "similar": "retrieval.cli.similar",
         "show": "retrieval.cli.show",
         "clip": "retrieval.cli.clip",

@@ -18,7 +18,7 @@ LAYERS = (
     "indexer.operations",
     "indexer.maintenance",
     "indexer.enrich  indexer.evaluation  retrieval.cli",
-    "retrieval.server",
+    "retrieval.server  retrieval.export",
     "indexer.embed  indexer.tag  retrieval.library",
     "indexer.store  retrieval.search",
     "indexer.scan  retrieval.query",

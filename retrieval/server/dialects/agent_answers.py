@@ -89,7 +89,8 @@ def describe_segment(worker: Worker, id_: int) -> JsonObject:
     """Return everything that is known of a segment and its file; empty values are left out."""
     hit, file = find_hit(worker.catalog, id_), worker.library.details(id_)
     text = worker.library.text(hit)
-    values = describe(hit, file) | {
+    shown = describe(hit, file)
+    values = {key: shown[key] for key in shown.keys() - {"media", "shown"}} | {
         "id": id_,
         "kind": hit.kind,
         "path": printable(str(hit.path)),
