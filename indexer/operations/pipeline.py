@@ -11,6 +11,7 @@ from time import monotonic
 from indexer.decode.versions import METADATA_VERSION, VIDEO_VERSION
 from indexer.maintenance.build_index import build_if_due
 from indexer.maintenance.calibrate import calibrate_if_due
+from indexer.maintenance.map.build_map import build_map_if_due
 from indexer.operations.notes import other_link_note, own_root_notes, partial_file_notes, unused_pattern_notes
 from indexer.operations.options import DEFAULT_OPTIONS, IndexOptions
 from indexer.operations.reconcile import accept_mass_touch, keep_offline, reconcile
@@ -218,10 +219,11 @@ class IndexRun:
         self.report.notes += result.notes
 
     def update_indexes(self) -> None:
-        """Update indexes, calibrations and tags if they are due."""
+        """Update indexes, calibrations, tags and the map if they are due."""
         space = build_if_due(self.writer, self.options.index_method)
         calibrate_if_due(self.writer, space, self.writer.embedder)
         update_tags(self.writer, space, self.writer.embedder)
+        build_map_if_due(self.writer, space)
 
 
 def update_folders(

@@ -9,6 +9,7 @@ from time import monotonic
 from indexer.maintenance.backfill_vectors import backfill_vectors
 from indexer.maintenance.build_index import build_if_due
 from indexer.maintenance.calibrate import calibrate_if_due
+from indexer.maintenance.map.build_map import build_map_if_due
 from indexer.models import resolve
 from indexer.models.options import DEFAULT_MODEL_OPTIONS, ModelOptions
 from indexer.store.location import existing_library
@@ -107,6 +108,7 @@ def switch_space(
             writer.spaces.activate(space, complete=not waiting)
             result = replace(result, answers=True)
             update_tags(writer, space, embedder)
+        build_map_if_due(writer, space)
     except KeyboardInterrupt:  # the next call resumes; after the activation, the next `clew index` tags
         return replace(result, interrupted=True)
     return result

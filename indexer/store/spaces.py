@@ -77,13 +77,17 @@ class Spaces:
     def write_vectors(self, space: Space, segments: Sequence[int], vectors: Vectors) -> None:
         """Commit the missing vectors of segments that exist, unless another process has written them.
 
-        Indexes and tags do not include them, so the first of these segments and all later ones become
-        unindexed and untagged.
+        Indexes, tags and maps do not include them, so the first of these segments and all later ones become
+        unindexed, untagged and unmapped.
         """
         rows = zip(segments, (vector.astype(np.float16).tobytes() for vector in vectors), strict=True)
         reaches = [
             f"UPDATE {table} SET {column} = min({column}, ?) WHERE {key} = ?"
-            for table, column, key in (("spaces", "indexed_to", "id"), ("labels", "tagged_to", "space"))
+            for table, column, key in (
+                ("spaces", "indexed_to", "id"),
+                ("labels", "tagged_to", "space"),
+                ("maps", "mapped_to", "space"),
+            )
         ]
         with self.db.atomic():
             query = f"""INSERT OR IGNORE INTO {vectors_table(space.id)}

@@ -4,8 +4,8 @@ A released migration is never edited; changes are new migrations at the end. Vec
 per space, `vectors_ID`, so that a vector is found by its segment and a space can be dropped at once.
 """
 
+from retrieval.catalog import schema
 from retrieval.catalog.keyword_tables import COMPOSED_KEYWORD_TABLES, KEYWORD_TABLES
-from retrieval.catalog.schema import ASSUMPTIONS, CHANGE_COUNT, CHANGE_TIMES, FOLLOWED_LINKS, ROOT_CHANGES
 
 MIGRATIONS: dict[str, tuple[str, ...]] = {
     "1-library": (
@@ -381,14 +381,15 @@ MIGRATIONS: dict[str, tuple[str, ...]] = {
         """ALTER TABLE roots ADD COLUMN last_file INTEGER NOT NULL DEFAULT 0""",
         """UPDATE roots SET last_file = (SELECT coalesce(max(id), 0) FROM files)""",
     ),
-    "24-change-count": CHANGE_COUNT,
-    "25-change-times": CHANGE_TIMES,
-    "26-followed-links": FOLLOWED_LINKS,
-    "27-assumptions": ASSUMPTIONS,
+    "24-change-count": schema.CHANGE_COUNT,
+    "25-change-times": schema.CHANGE_TIMES,
+    "26-followed-links": schema.FOLLOWED_LINKS,
+    "27-assumptions": schema.ASSUMPTIONS,
     # The architecture of local weights that the user named; the cache of models may be deleted.
     "28-architectures": ("""ALTER TABLE spaces ADD COLUMN arch TEXT""",),
-    "29-root-changes": ROOT_CHANGES,
+    "29-root-changes": schema.ROOT_CHANGES,
     "30-saved-searches": (
         """CREATE TABLE saved_searches (name TEXT PRIMARY KEY, query TEXT NOT NULL) STRICT, WITHOUT ROWID""",
     ),
+    "31-maps": schema.MAPS,
 }

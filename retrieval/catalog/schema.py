@@ -65,6 +65,20 @@ ROOT_CHANGES = (
     """CREATE TRIGGER roots_count_update AFTER UPDATE OF path, state ON roots BEGIN
         UPDATE change_count SET changes = changes + 1; END""",
 )
+MAPS = (
+    # The two-dimensional layout of a space.
+    """CREATE TABLE maps (
+        space INTEGER PRIMARY KEY REFERENCES spaces (id) ON DELETE CASCADE,
+        version TEXT NOT NULL,                 -- of the layout
+        mapped_to INTEGER NOT NULL,            -- the last segment that was considered
+        laid_out INTEGER NOT NULL,             -- points of the last new layout; later ones were placed
+        shares TEXT NOT NULL,                  -- JSON: kind -> share of its segments that are points
+        segments BLOB NOT NULL,                -- int64, ascending
+        positions BLOB NOT NULL,               -- int16, x and y of each segment, 0 to 10,000
+        clusters BLOB NOT NULL,                -- int8, the cluster of each segment
+        names TEXT NOT NULL                    -- JSON: {cluster, text, x, y} of named clusters
+    ) STRICT""",
+)
 
 
 def vectors_table(space_id: int) -> str:

@@ -6,6 +6,7 @@ from time import monotonic
 from fastapi import APIRouter, Request
 from starlette.responses import PlainTextResponse, Response
 
+from retrieval.catalog.browse.library_map import has_map
 from retrieval.server.errors import json_response
 from retrieval.system import clew_version
 
@@ -18,7 +19,7 @@ async def status(request: Request) -> Response:
     worker = request.app.state.worker
 
     def read() -> Response:
-        found = worker.library.status()
+        found, space = worker.library.status(), worker.catalog.space()
         offline = [{"root": str(root.path), "files": root.offline} for root in found.roots if root.offline]
         return json_response(
             asdict(found)
@@ -26,6 +27,7 @@ async def status(request: Request) -> Response:
                 "indexing": None,
                 "offline": offline,
                 "failures": sum(root.failed + root.partial for root in found.roots),
+                "map": space is not None and has_map(worker.catalog, space),
                 "version": clew_version(),
             }
         )
