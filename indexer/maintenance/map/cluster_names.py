@@ -63,4 +63,11 @@ def _best_words(
         if share >= MIN_SHARE and share >= MIN_LIFT * elsewhere:
             scores[word] = share * float(np.log(share / elsewhere))
     ranked = sorted(scores, key=lambda word: (-scores[word], word))
-    return [word for word in ranked[:2] if scores[word] >= MIN_SECOND * scores[ranked[0]]]
+    first = ranked[:1]
+    second = [word for word in ranked[1:2] if scores[word] >= MIN_SECOND * scores[first[0]]]
+    return first + [word for word in second if not _are_alike(word, first[0])]
+
+
+def _are_alike(word: str, other: str) -> bool:
+    """Return True if words are forms of one another, such as a plural, or one contains the other."""
+    return word[:4] == other[:4] or word in other or other in word

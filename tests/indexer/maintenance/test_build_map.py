@@ -138,3 +138,9 @@ def test_better_source_names_a_cluster():
     labels = [{"winter"}] * 10 + [set()] * 10
     words = [{"snow"}] * 10 + [{"beach"}] * 10
     assert name_clusters(clusters, [labels, words])[1] == "beach"
+
+
+def test_plural_is_no_second_name():
+    clusters = np.repeat([0, 1], 10).astype(np.int8)
+    words = [{"model", "models"}] * 10 + [{"beach", "sand"}] * 10
+    assert name_clusters(clusters, [words]) == {0: "model", 1: "beach, sand"}
