@@ -7,7 +7,7 @@ import time
 import pytest
 
 from indexer.decode.reader import read_file
-from indexer.operations import pipeline
+from indexer.operations import new_files, pipeline
 from indexer.prefetch import Prefetch, PrefetchLimits, prefetch
 from indexer.store.writer import LibraryWriter
 from retrieval.media.limits import DecodeLimits
@@ -167,7 +167,7 @@ def test_pixels_of_decoded_files_delay_the_files_after_them(
 
     for number in range(60):
         draw_image(tmp_path / "media" / f"{number}.png", (number, 0, 0))
-    monkeypatch.setattr(pipeline, "read_file", read)
+    monkeypatch.setattr(new_files, "read_file", read)
     with LibraryWriter(
         place, lambda space: toy, decode_limits=DecodeLimits(max_prefetch_bytes=max_bytes)
     ) as writer:

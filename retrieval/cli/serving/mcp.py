@@ -13,9 +13,9 @@ from retrieval.errors import ExtraMissing
 @click.command("mcp", cls=ClewCommand)
 @library_option
 def mcp_command(library: Path) -> None:
-    """Let an agent search: a server of the Model Context Protocol on standard input and output.
+    """Let an agent search.
 
-    Register `clew mcp` as a command in the settings of the agent. Its six tools only read. `clew serve` has
+    This is a server of the Model Context Protocol on standard input and output. Register `clew mcp` as a command in the settings of the agent. Its six tools only read. `clew serve` has
     the same tools at the address /mcp.
     """
     if find_spec("mcp") is None:

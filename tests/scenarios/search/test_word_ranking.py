@@ -8,6 +8,7 @@ from indexer import TagOptions, index_folder, tag_library, teach, verify_library
 from retrieval import Library, SearchOptions
 from retrieval.catalog.schema import CATALOG_FILE
 from retrieval.search import hybrid_search
+from retrieval.types import Hits
 from tests.support.audio_files import write_audio
 from tests.support.files import draw_image, write_text
 
@@ -153,7 +154,7 @@ def test_kind_with_few_different_vectors_is_never_confident(tmp_path, index, pla
         kinds = [hit.kind for hit in hits]
         assert kinds == sorted(kinds)  # the images, then the texts
         assert {hit.confidence for hit in hits if hit.kind == "text"} == {None}
-        weak = [hit for hit in hits if hit.match in (None, "weak")]
+        weak = Hits(hit for hit in hits if hit.match in (None, "weak"))
         assert not weak.have_good_match
 
 
