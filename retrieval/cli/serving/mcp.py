@@ -15,8 +15,8 @@ from retrieval.errors import ExtraMissing
 def mcp_command(library: Path) -> None:
     """Let an agent search.
 
-    This is a server of the Model Context Protocol on standard input and output. Register `clew mcp` as a command in the settings of the agent. Its six tools only read. `clew serve` has
-    the same tools at the address /mcp.
+    This is a server of the Model Context Protocol on standard input and output. Register `clew mcp` as a
+    command in the settings of the agent. Its six tools only read. `clew serve` has the same tools at /mcp.
     """
     if find_spec("mcp") is None:
         raise ExtraMissing("clew mcp", "mcp")
