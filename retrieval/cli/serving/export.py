@@ -44,11 +44,13 @@ def export_command(
     as_json: bool,
     library: Path,
 ) -> None:
-    """Write the vectors of the library to OUT, with the id, path and kind of each.
+    """Write the vectors of the library to OUT.
+
+    Each has its id, path and kind.
 
     \b
     clew export vectors.parquet              one table; needs the extra [parquet]
-    clew export vectors.npy                  an array, and its rows in vectors.jsonl
+    clew export vectors.npy                  an array, its rows in vectors.jsonl
     clew export embeddings --format clip-retrieval
 
     The last one is a folder of images as clip-retrieval has it: img_emb/*.npy and metadata/*.parquet.
