@@ -31,6 +31,7 @@ def media(tmp_path_factory):
         os.utime(path, (taken, taken))
     write_video(folder / "walk.mp4", [("green", 2.0), ("yellow", 2.0)])
     write_text(folder / "notes.md", "The red boat came home.\n")
+    write_text(folder / "blue.txt", "a kingfisher\n")
     (folder / "report.pdf").write_bytes(pdf([("blue", "The report of the year")]))
     return folder
 
@@ -413,3 +414,10 @@ def test_line_is_split_into_words_and_chips(open_page):
     for line, (words, chips) in lines.items():
         found = page.evaluate("async line => (await import('/page/logic/query.js')).parseLine(line)", line)
         assert (found["words"], found["chips"]) == (words, chips)
+
+
+def test_caption_is_shown_as_its_image(open_page):
+    page = open_page("/?q=kingfisher")
+    tile = page.locator("[role=gridcell]").first
+    tile.locator("img").wait_for()
+    assert "kingfisher" in tile.locator("a").get_attribute("aria-label")

@@ -14,6 +14,12 @@ export async function fetchResults(line, order, signal, { isAll } = {}) {
   return new Results(line, order, await search({ q: line, count }, signal));
 }
 
+/** Return a caption as the image that it describes. */
+function withImage(item) {
+  const isCaption = item.kind === "text" && item.source && !item.timed;
+  return isCaption ? { ...item, kind: "image", thumbnail: true, caption: item.text } : item;
+}
+
 /** Return a hit whose stack has other files only: frames of a video are its moments. */
 function withMoments(item) {
   if (item.kind !== "video" && item.kind !== "audio") return item;
@@ -31,7 +37,7 @@ export class Results {
 
   add(answer) {
     const known = new Set(this.items.map((item) => item.id));
-    this.items.push(...answer.items.filter((item) => !known.has(item.id)).map(withMoments));
+    this.items.push(...answer.items.filter((item) => !known.has(item.id)).map(withImage).map(withMoments));
     this.cursor = answer.cursor;
   }
 
