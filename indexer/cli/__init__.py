@@ -11,5 +11,5 @@ names        clew teach and clew save: concepts and saved searches, which querie
 params       Click parameter types: byte sizes and durations.
 progress     Progress of the writing commands in a terminal.
 tag          clew tag: tag images with labels.
-watch        clew watch: index folders and follow their changes.
+watch        clew watch, and clew serve with --watch: follow the changes of folders.
 """

@@ -13,7 +13,7 @@ COMMAND_GROUPS = {  # title -> names of commands, in the order of use, and their
     },
     "Search": {
         "search": "retrieval.cli.search",
-        "serve": "retrieval.cli.serving.serve",
+        "serve": "indexer.cli.watch",
         "mcp": "retrieval.cli.serving.mcp",
         "export": "retrieval.cli.serving.export",
         "similar": "retrieval.cli.similar",

@@ -1,12 +1,12 @@
-"""clew watch: index folders and follow their changes."""
+"""clew watch, and clew serve with --watch: index folders and follow their changes."""
 
 import signal
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
-from threading import Event
-from typing import TYPE_CHECKING
+from threading import Event, Thread
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,6 +18,8 @@ from retrieval.catalog.schema import CATALOG_FILE
 from retrieval.cli.command import ClewCommand
 from retrieval.cli.console import note, write
 from retrieval.cli.options import library_option
+from retrieval.cli.serving.serve import serve_command as read_only_serve
+from retrieval.errors import ClewError, LibraryMissing
 from retrieval.formatting import printable, to_json
 
 if TYPE_CHECKING:
@@ -128,3 +130,44 @@ def describe_change(change: "Change") -> str:
     source = f"{change.was} -> " if change.was else ""
     reason = f": {change.reason}" if change.reason else ""
     return printable(f"{change.change:8} {source}{change.path}{reason}")
+
+
+def _serve(watch: bool, **arguments: Any) -> None:
+    with watch_in_thread(arguments["library"]) if watch else nullcontext():
+        read_only_serve.callback(**arguments)  # type: ignore[misc]
+
+
+serve_command = ClewCommand(
+    "serve",
+    params=[
+        *read_only_serve.params,
+        click.Option(["--watch"], is_flag=True, help="Also follow the changes of all indexed folders."),
+    ],
+    callback=_serve,
+    help=read_only_serve.help,
+)
+
+
+@contextmanager
+def watch_in_thread(library: Path) -> Iterator[None]:
+    """Follow the changes of a library's folders in a thread; an error ends only the watch, with a note."""
+    from indexer.watch.watcher import watch_library
+
+    if not (library / CATALOG_FILE).exists():
+        raise LibraryMissing(library)
+    stop = Event()
+
+    def run() -> None:
+        options = WatchOptions(stop=stop, on_change=lambda change: note(describe_change(change)))
+        try:
+            watch_library(library=library, watch_options=options, notify=note)
+        except ClewError as error:
+            note(f"Changes are not followed: {error}")
+
+    thread = Thread(target=run, name="clew-watch-library")
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()

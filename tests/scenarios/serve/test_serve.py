@@ -68,6 +68,29 @@ def test_only_loopback_listens(built):
         assert local == [f"0100007F:{port:04X}"]
 
 
+def test_watch_finds_new_files_while_the_server_answers(built):
+    with serving(built, "--watch") as (process, address):
+        draw_image(built.parent / "media" / "green.png", "green", size=(96, 64))
+        end = time.monotonic() + 60
+        names = set()
+        while "green.png" not in names and time.monotonic() < end:
+            time.sleep(0.2)
+            names = {item["name"] for item in get(f"{address}api/search?q=kind:image")["items"]}
+        assert "green.png" in names
+        process.send_signal(signal.SIGINT)
+        output, errors = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "added" in errors
+    assert "Traceback" not in output + errors
+
+
+def test_watch_of_a_missing_library_is_an_error(tmp_path):
+    command = [*CLEW, "serve", "--library", tmp_path / "none", "--port", "0", "--no-open", "--watch"]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert run.returncode == 2
+    assert "Traceback" not in run.stderr
+
+
 def test_port_in_use_is_reported(built):
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = str(other.getsockname()[1])
