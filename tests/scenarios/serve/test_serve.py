@@ -14,6 +14,7 @@ from urllib.request import Request, urlopen
 import pytest
 
 from indexer import index_folder
+from retrieval.cli.serving.serve import open_listener
 from tests.support.files import draw_image
 
 CLEW = (sys.executable, "-c", "from indexer.cli.main import main; main()")
@@ -151,3 +152,10 @@ main(["serve", "--library", {str(built)!r}, "--port", "0", "--no-open"])
     finally:
         process.kill()
         process.communicate()
+
+
+def test_connection_sends_each_part_of_an_answer_at_once():
+    with open_listener("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()):
+        connection, _ = listener.accept()
+        with connection:
+            assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
