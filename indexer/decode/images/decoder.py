@@ -23,7 +23,7 @@ from retrieval.types import MediaProperties
 
 
 class ImageContents(NamedTuple):
-    """What is read of an image file: all that is kept of its pixels, and its metadata."""
+    """The contents of an image file: segments with the results of its pixels, and metadata."""
 
     drafts: list[SegmentDraft]
     properties: MediaProperties
@@ -32,7 +32,7 @@ class ImageContents(NamedTuple):
 
 
 class ImageOutput(NamedTuple):
-    """What is made of the pixels of an image."""
+    """The results that the pixels of an image are decoded for."""
 
     min_side: int  # pixels of each side at which it is decoded
     prepare: Prepare

@@ -15,7 +15,7 @@ API_SIDE = 1_000
 
 @dataclass(frozen=True, slots=True)
 class MapName:
-    """The name of a cluster of points, and where it is written."""
+    """The name of a cluster of points, and its position."""
 
     text: str
     x: float
@@ -48,7 +48,7 @@ class StoredMap:
 
 
 def stored_map(catalog: Catalog, space: Space) -> StoredMap | None:
-    """Return the stored map of a space, None if there is none yet."""
+    """Return the stored map of a space, or None before it is built."""
     row = catalog.db.execute("SELECT * FROM maps WHERE space = ?", (space.id,)).fetchone()
     if row is None:
         return None
@@ -68,7 +68,7 @@ def has_map(catalog: Catalog, space: Space) -> bool:
 
 
 def read_map(catalog: Catalog, space: Space) -> LibraryMap | None:
-    """Return the map of a space without segments that cannot be found now, None if there is none yet."""
+    """Return the map of a space without segments that cannot be found now, or None before it is built."""
     stored = stored_map(catalog, space)
     if stored is None:
         return None

@@ -19,7 +19,7 @@ NO_HITS = "Nothing found."
 
 
 class HitSource(Protocol):
-    """What is shown of a library besides its hits."""
+    """The source of hits, for the parts of a library that are shown with them."""
 
     @property
     def damage(self) -> str | None:

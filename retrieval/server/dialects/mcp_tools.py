@@ -79,7 +79,7 @@ def create_mcp_server(services: Services) -> MCPServer[Any]:
 
     @server.tool(annotations=READ_ONLY)
     async def similar(id: SegmentId, k: Count = 10, cursor: Cursor = None) -> dict[str, Any]:
-        """Find what is most similar to a hit."""
+        """Find the segments that are most similar to a hit."""
         return await run(lambda: answers.find(services, f"#{id}", k, cursor))
 
     @server.tool(annotations=READ_ONLY)
@@ -93,7 +93,7 @@ def create_mcp_server(services: Services) -> MCPServer[Any]:
 
     @server.tool(annotations=READ_ONLY)
     async def details(id: SegmentId) -> dict[str, Any]:
-        """Return what is known of a hit: its text, tags, captions, camera, place, size and copies."""
+        """Return the details of a hit: its text, tags, captions, camera, place, size and copies."""
         return await run(lambda: answers.describe_segment(worker, id))
 
     @server.tool(annotations=READ_ONLY)
@@ -102,7 +102,7 @@ def create_mcp_server(services: Services) -> MCPServer[Any]:
             int, Field(ge=0, le=100, description="The number of unreadable files to list.")
         ] = 0,
     ) -> dict[str, Any]:
-        """Return what the library contains, its folders, and which of them are offline."""
+        """Return the contents of the library, its folders, and which of them are offline."""
         return await run(lambda: answers.describe_library(worker, failures))
 
     return server
