@@ -42,7 +42,7 @@ class ProcessEnded(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Worker:
+class WorkerScript:
     """A worker script and its limits.
 
     The script defines `create_handler`, whose result is called with each request and its file. It returns
@@ -58,7 +58,7 @@ class Worker:
 class SandboxedProcess:
     """A subprocess that answers requests in their order; it starts with the first request after its end."""
 
-    def __init__(self, worker: Worker) -> None:
+    def __init__(self, worker: WorkerScript) -> None:
         self._worker = worker
         self._pending_count = 0  # requests without an answer
         self._timeout_seconds = worker.timeout_seconds  # of the last request
@@ -153,7 +153,7 @@ class SandboxedProcess:
 class SandboxPool:
     """Subprocesses of one worker, as many as are borrowed at a time; idle ones end after a while."""
 
-    def __init__(self, worker: Worker, idle_seconds: float = IDLE_SECONDS) -> None:
+    def __init__(self, worker: WorkerScript, idle_seconds: float = IDLE_SECONDS) -> None:
         self._worker, self._idle_seconds = worker, idle_seconds
         self._idle: list[tuple[float, SandboxedProcess]] = []  # when each was returned, oldest first
         self._lock = Lock()
@@ -206,13 +206,13 @@ class SandboxPool:
                 self._set_timer()
 
 
-_shared_pools: dict[Worker, SandboxPool] = {}
+_shared_pools: dict[WorkerScript, SandboxPool] = {}
 
 
 def shared_pool(script: Path, limits: DecodeLimits, max_memory_bytes: int | None = None) -> SandboxPool:
     """Return the pool of a worker script and its limits, which all threads share."""
     memory = limits.max_sandbox_memory_bytes if max_memory_bytes is None else max_memory_bytes
-    worker = Worker(script, limits.max_sandbox_seconds, memory)
+    worker = WorkerScript(script, limits.max_sandbox_seconds, memory)
     return _shared_pools.setdefault(worker, SandboxPool(worker))
 
 

@@ -6,7 +6,7 @@ from retrieval.catalog.reader import Catalog
 
 
 @dataclass(frozen=True, slots=True)
-class Passage:
+class NearbyPassage:
     """A text of a file, and its place in the file."""
 
     id: int
@@ -17,7 +17,7 @@ class Passage:
     is_current: bool
 
 
-def passages_around(catalog: Catalog, segment: int, count: int) -> list[Passage]:
+def passages_around(catalog: Catalog, segment: int, count: int) -> list[NearbyPassage]:
     """Return a passage with up to `count` passages of the same file and origin before and after it."""
     rows = catalog.db.execute(
         """WITH own AS (SELECT * FROM segments WHERE id = ?1),
@@ -31,6 +31,6 @@ def passages_around(catalog: Catalog, segment: int, count: int) -> list[Passage]
         (segment, count),
     )
     return [
-        Passage(row["id"], row["text"], row["start"], row["end"], row["page"], row["id"] == segment)
+        NearbyPassage(row["id"], row["text"], row["start"], row["end"], row["page"], row["id"] == segment)
         for row in rows
     ]

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from retrieval.media.sandbox import ProcessEnded, RequestFailed, SandboxedProcess, SandboxPool, Worker
+from retrieval.media.sandbox import ProcessEnded, RequestFailed, SandboxedProcess, SandboxPool, WorkerScript
 
 SCRIPT = """
 import os, signal, sys, time
@@ -33,7 +33,7 @@ def handle(request, file):
 def worker(tmp_path):
     script = tmp_path / "worker.py"
     script.write_text(SCRIPT)
-    return Worker(script, timeout_seconds=1, max_memory_bytes=1_000_000_000)
+    return WorkerScript(script, timeout_seconds=1, max_memory_bytes=1_000_000_000)
 
 
 @pytest.fixture
