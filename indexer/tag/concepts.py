@@ -5,7 +5,6 @@ The examples are stored, so that the concepts can be trained again in the space 
 
 import hashlib
 import os
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from retrieval.media.archives.archive import open_path
 from retrieval.media.images.loader import load_image
 from retrieval.normalization import nfc
 from retrieval.query.input_types import as_examples
+from retrieval.query.lexer import NAME_PATTERN
 from retrieval.query.names import concept_names, image_vectors, list_concepts, saved_searches
 from retrieval.query.relevance_feedback import visual_background
 from retrieval.scoring.linear_probe import MIN_AUROC, Probe, fit_probe
@@ -122,7 +122,7 @@ def retrain_concepts(writer: LibraryWriter, space: Space, embedder: Embedder) ->
 def validate_name(name: str) -> str:
     """Return the name of a concept or saved search without its @. Raises QueryError."""
     name = nfc(name.removeprefix("@"))
-    if not re.fullmatch(r"[\w-]+", name):
+    if not NAME_PATTERN.fullmatch(name):
         raise QueryError(f"Invalid name {name!r}. Use letters, digits, - and _.")
     return name
 

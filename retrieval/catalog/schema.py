@@ -76,7 +76,7 @@ MAPS = (
         segments BLOB NOT NULL,                -- int64, ascending
         positions BLOB NOT NULL,               -- int16, x and y of each segment, 0 to 10,000
         clusters BLOB NOT NULL,                -- int8, the cluster of each segment
-        names TEXT NOT NULL                    -- JSON: {cluster, text, x, y} of named clusters
+        names TEXT NOT NULL                    -- JSON: [[cluster, text, x, y], ...] of named clusters
     ) STRICT""",
 )
 

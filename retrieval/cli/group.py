@@ -40,7 +40,7 @@ class CommandError(click.ClickException):
 
 
 class LateCommands(Mapping[str, click.Command]):
-    """The commands of some modules, imported when they are needed: a command needs few modules of others."""
+    """The commands of some modules, imported when they are needed, so that each starts fast."""
 
     def __init__(self, modules: Mapping[str, str]) -> None:
         """Take the module of each command: `index` is `index_command` there."""

@@ -80,5 +80,5 @@ def write_parquet(batches: Iterable[VectorBatch], space: Space, out: Path) -> in
 
 
 def plain_path(hit: Hit) -> str:
-    """Return the path of a hit as UTF-8 can have it; other bytes are written as \\udcXX."""
+    """Return the path of a hit as valid UTF-8; other bytes are written as \\udcXX."""
     return str(hit.path).encode("utf-8", "backslashreplace").decode()

@@ -45,6 +45,8 @@ def export_vectors(
     form = form or out.suffix.removeprefix(".").lower()
     if form not in EXPORT_FORMATS:
         raise QueryError(f"{out} is neither .npy nor .parquet. Use one, or --format clip-retrieval.")
+    if form == "npy" and out.suffix.lower() == ".jsonl":
+        raise QueryError(f"{out} is the name of the rows. Give the array another suffix, such as .npy.")
     targets = [out, out.with_suffix(".jsonl")] if form == "npy" else [out]
     for target in targets:
         _check_target(target, form, force)
@@ -66,8 +68,10 @@ def _check_target(target: Path, form: str, force: bool) -> None:
         return
     if target.is_dir():
         names = {path.name for path in target.iterdir()}
-        if form != "clip-retrieval" or names - CLIP_RETRIEVAL_FOLDERS:
+        if names - CLIP_RETRIEVAL_FOLDERS or (names and form != "clip-retrieval"):
             raise QueryError(f"{target} is a folder with other files. Use another name.")
+        if form != "clip-retrieval":
+            raise QueryError(f"{target} is a folder. Use another name.")
         if not names:
             return
     if not force:

@@ -1,5 +1,6 @@
 """Syntax tree of a query; str() of a tree parses to the same tree."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
@@ -101,6 +102,11 @@ class Query:
     def alternatives(self) -> "tuple[Query, ...]":
         """Return the queries of which a hit matches any, at least one."""
         return (replace(self, others=()), *self.others) if self.others else (self,)
+
+    def map(self, change: "Callable[[Query], Query]") -> "Query":
+        """Return the query with each alternative changed to one other."""
+        first, *others = map(change, self.alternatives)
+        return replace(first, others=tuple(others))
 
     @property
     def is_text_only(self) -> bool:

@@ -8,6 +8,7 @@ from retrieval.errors import QuerySyntaxError
 
 WEIGHT_PATTERN = re.compile(r"([0-9]+(?:\.[0-9]+)?|\.[0-9]+)[:：]")
 PREFIX_PATTERN = re.compile(r"([a-z]+)[:：]", re.IGNORECASE)
+NAME_PATTERN = re.compile(r"[\w-]+")  # of a concept or a saved search
 PATH_PREFIXES = ("./", "../", "/", "~/")
 URL_PREFIXES = ("http://", "https://")
 # Characters that phones and word processors write instead of those of a keyboard.

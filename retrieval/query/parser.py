@@ -13,7 +13,6 @@ files. Typographic quotes, minus signs and full-width colons mean those of a key
 next character. `str` of a tree is a query that parses to the same tree.
 """
 
-import re
 from dataclasses import replace
 from difflib import get_close_matches
 
@@ -21,6 +20,7 @@ from retrieval.errors import QuerySyntaxError
 from retrieval.normalization import nfc
 from retrieval.query.ast import Concept, File, Operand, Query, Segment, Term, Url, Words
 from retrieval.query.lexer import (
+    NAME_PATTERN,
     PATH_PREFIXES,
     PREFIX_PATTERN,
     URL_PREFIXES,
@@ -142,7 +142,7 @@ class _Parser:
             if len(text) > 19:
                 raise self._error(token.column, "this is not a valid segment id")
             return Segment(int(text[1:]))
-        if text[0] == "@" and re.fullmatch(r"[\w-]+", nfc(text[1:])) and plain == len(text):
+        if text[0] == "@" and NAME_PATTERN.fullmatch(nfc(text[1:])) and plain == len(text):
             return Concept(nfc(text[1:]))
         return (text, False)
 

@@ -4,6 +4,7 @@ app           Create the application from its routes.
 cursors       Continue a list of hits although the library changes.
 errors        Answer errors as JSON, without tracebacks.
 http_server   Run the application on a socket until a signal, and close connections that send nothing.
+input         Read the body of a request that programs send.
 items         Describe hits for the page: size on the screen, thumbnail, moments and stack.
 media_files   Open the file of a segment, if it is the file that was indexed.
 metrics       Count requests for Prometheus.

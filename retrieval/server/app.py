@@ -13,7 +13,16 @@ from retrieval.server.errors import add_error_handlers
 from retrieval.server.metrics import Metrics
 from retrieval.server.options import ServerOptions
 from retrieval.server.pictures import Pictures
-from retrieval.server.routes import browse, documentation, library_map, search, segments, status, terminal
+from retrieval.server.routes import (
+    browse,
+    documentation,
+    export,
+    library_map,
+    search,
+    segments,
+    status,
+    terminal,
+)
 from retrieval.server.security import SecurityMiddleware
 from retrieval.server.worker import Worker
 from retrieval.system import clew_version
@@ -67,7 +76,7 @@ def create_app(options: ServerOptions) -> FastAPI:
     app.state.options, app.state.worker, app.state.pictures = options, worker, pictures
     app.state.cursors, app.state.metrics = Cursors(options.max_cursors), Metrics()
     add_error_handlers(app)
-    for module in (search, segments, browse, library_map, status, terminal, documentation):
+    for module in (search, segments, export, browse, library_map, status, terminal, documentation):
         app.include_router(module.router)
     add_dialects(app)
     app.add_middleware(MetricsMiddleware, metrics=app.state.metrics)

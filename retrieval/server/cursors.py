@@ -8,19 +8,22 @@ from collections import OrderedDict
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 from threading import Lock
+from typing import TypeAlias
 
 from retrieval.errors import QueryError
+
+Keys: TypeAlias = tuple[Hashable, ...]  # of a hit and the others of its group
 
 MAX_PLACE = 1_000_000  # hits before a cursor
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A place in a list: the hits before it; their keys are None if they have been forgotten."""
+    """A place in a list: the hits before it, by the keys of their groups; None if they were forgotten."""
 
     list_id: str
     count: int = 0
-    given: tuple[Hashable, ...] | None = ()
+    given: tuple[Keys, ...] | None = ()
 
 
 class Cursors:
@@ -33,7 +36,7 @@ class Cursors:
 
     def __init__(self, max_lists: int) -> None:
         self._max_lists, self._lock = max_lists, Lock()
-        self._lists = OrderedDict[str, tuple[str, tuple[Hashable, ...]]]()  # id -> query, keys of hits
+        self._lists = OrderedDict[str, tuple[str, tuple[Keys, ...]]]()  # id -> query, keys of hits
 
     def find(self, cursor: str | None, query: object) -> Place:
         """Return the place of a cursor of this query, without a cursor the beginning; raises QueryError."""
@@ -53,7 +56,7 @@ class Cursors:
         is_known = known == digest and len(given) >= count
         return Place(list_id[:32], count, given[:count] if is_known else None)
 
-    def save(self, place: Place, query: object, given: Iterable[Hashable]) -> str:
+    def save(self, place: Place, query: object, given: Iterable[Keys]) -> str:
         """Return the cursor of a list of which these hits have been given, including earlier ones."""
         keys, digest = tuple(given), _digest(query)
         with self._lock:

@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Lock
 
-from retrieval.errors import MediaError, QueryError
+from retrieval.server.input import decode_picture
 
 
 class Pictures:
@@ -23,12 +23,7 @@ class Pictures:
 
         Raises QueryError.
         """
-        from retrieval.media.picture import decode_picture  # late: most searches have no picture
-
-        try:
-            picture = decode_picture(io.BytesIO(data), min_side)
-        except (MediaError, OSError, ValueError, RuntimeError) as error:
-            raise QueryError(f"The picture cannot be read: {error}. Use JPEG, PNG or WebP.") from error
+        picture = decode_picture(io.BytesIO(data), min_side)
         token = secrets.token_urlsafe(9)
         file = self._open_folder() / f"{token}.png"
         picture.save(file, compress_level=1)

@@ -21,9 +21,16 @@ SELECT p.segment, s.text FROM shown p JOIN caption_images d ON d.file = p.file
   JOIN segments s ON s.id = d.segment"""
 
 
+def captions_of(catalog: Catalog, segments: Iterable[int]) -> dict[int, list[str]]:
+    """Return the captions of each of some segments of images that have any, without repetitions."""
+    captions: dict[int, list[str]] = {}
+    for segment, text in catalog.db.execute(_CAPTIONS, (json.dumps([*segments]),)):
+        known = captions.setdefault(segment, [])
+        if text not in known:
+            known.append(text)
+    return captions
+
+
 def first_captions(catalog: Catalog, segments: Iterable[int]) -> dict[int, str]:
     """Return the first caption of each of some segments of images that have one."""
-    captions: dict[int, str] = {}
-    for segment, text in catalog.db.execute(_CAPTIONS, (json.dumps([*segments]),)):
-        captions.setdefault(segment, text)
-    return captions
+    return {segment: captions[0] for segment, captions in captions_of(catalog, segments).items()}

@@ -1,4 +1,4 @@
-"""Read how a file was when it was indexed."""
+"""Read the stored size and times of a file."""
 
 import os
 from dataclasses import dataclass

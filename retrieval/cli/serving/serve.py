@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from threading import Timer
+from urllib.parse import quote
 
 import click
 
@@ -36,7 +37,7 @@ INTERRUPTED = 130  # exit code after Ctrl-C
     default=LOOPBACK_HOST,
     show_default=True,
     metavar="ADDRESS",
-    help="Listen on this address. Others than 127.0.0.1 need --token.",
+    help="Listen on this address. Addresses other than loopback require --token.",
 )
 @click.option("--token", metavar="TEXT", help="Answer only requests that contain this token.")
 @click.option("--no-open", is_flag=True, help="Do not open the page in a browser.")
@@ -73,7 +74,7 @@ def run_server(library: Path, port: int, host: str, token: str | None, *, open_p
             )
         note(f"Serving {address} Press Ctrl-C to stop.")
         if open_page:
-            query = f"?token={token}" if token else ""
+            query = f"?token={quote(token, safe='')}" if token else ""
             timer = Timer(0.5, webbrowser.open, (address + query,))
             timer.daemon = True
             timer.start()

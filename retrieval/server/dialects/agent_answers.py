@@ -1,4 +1,4 @@
-"""Answer the calls of agents: hits, pictures, details and counts, as short as they can be used."""
+"""Answer the calls of agents: hits, pictures, details and counts, in a compact form."""
 
 import json
 from collections.abc import Sequence
@@ -10,13 +10,14 @@ from retrieval.catalog.browse.places import places_of
 from retrieval.errors import QueryError
 from retrieval.formatting import printable
 from retrieval.server.dialects.contact_sheet import contact_sheet, encode_jpeg
-from retrieval.server.dialects.input import decode_picture
 from retrieval.server.errors import NotFound
+from retrieval.server.input import decode_picture
 from retrieval.server.media_files import find_hit, open_media
 from retrieval.server.routes.browse import filters_of
 from retrieval.server.routes.search import SearchCall, Services, run_search
 from retrieval.server.routes.segments import describe
 from retrieval.server.worker import Worker
+from retrieval.types import Hit
 
 SNIPPET_LENGTH = 300  # characters of the text of a hit
 MAX_TEXT_LENGTH = 8_000  # characters of a passage
@@ -59,7 +60,7 @@ def draw(worker: Worker, ids: Sequence[int]) -> tuple[str, bytes]:
     """Return a note and a JPEG: one picture of at most 1,024 pixels a side, or a sheet of thumbnails."""
     hits = [find_hit(worker.catalog, id_) for id_ in dict.fromkeys(ids)]
     if len(hits) == 1:
-        return _draw_one(worker, hits[0].id)
+        return _draw_one(worker, hits[0])
     thumbnails = [(f"#{hit.id}", worker.library.thumbnail(hit)) for hit in hits]
     missing = [label for label, webp in thumbnails if webp is None]
     note = "In reading order: " + " ".join(label for label, _ in thumbnails) + "."
@@ -68,8 +69,8 @@ def draw(worker: Worker, ids: Sequence[int]) -> tuple[str, bytes]:
     return note, contact_sheet(thumbnails)
 
 
-def _draw_one(worker: Worker, id_: int) -> tuple[str, bytes]:
-    hit, reason = find_hit(worker.catalog, id_), ""
+def _draw_one(worker: Worker, hit: Hit) -> tuple[str, bytes]:
+    id_, reason = hit.id, ""
     if hit.kind == "image" and hit.source is None:
         try:
             media = open_media(worker.catalog, hit)
@@ -79,7 +80,7 @@ def _draw_one(worker: Worker, id_: int) -> tuple[str, bytes]:
             return f"#{id_}, {picture.width} x {picture.height} pixels.", encode_jpeg(picture)
         except (NotFound, QueryError) as error:
             reason = f" {error}"
-    webp = worker.library.thumbnail(id_)
+    webp = worker.library.thumbnail(hit)
     if webp is None:
         raise NotFound(f"#{id_} has no picture.{reason} Use `details` for its text.")
     return f"The thumbnail of #{id_}.{reason}", contact_sheet([(f"#{id_}", webp)])
@@ -110,7 +111,7 @@ def describe_segment(worker: Worker, id_: int) -> JsonObject:
 
 def count_values(worker: Worker, query: str) -> JsonObject:
     """Return the values of each filter with the number of their files, the most frequent ones."""
-    found = asdict(facets(worker.catalog, filters_of(query)))
+    found = asdict(worker.cached("facets", filters_of(worker.library, query), facets))
     found["concepts"] = {f"@{each.name}": each.positives for each in worker.library.concepts()}
     found["saved_searches"] = {f"@{name}": text for name, text in worker.library.saved_searches().items()}
     shown = {name: dict(list(values.items())[:MAX_VALUES]) for name, values in found.items() if values}
@@ -144,6 +145,6 @@ def describe_library(worker: Worker, failures: int) -> JsonObject:
 
 
 def _plain(value: object) -> JsonObject:
-    """Return a value as JSON can have it; bytes of paths that are not UTF-8 become question marks."""
+    """Return a value that is valid JSON; bytes of paths that are not UTF-8 become question marks."""
     text = json.dumps(value, ensure_ascii=False, default=str)
     return json.loads(text.encode("utf-8", "replace"))  # type: ignore[no-any-return]

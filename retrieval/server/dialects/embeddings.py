@@ -16,8 +16,8 @@ from starlette.responses import Response
 from retrieval.embedders.base import Embedder
 from retrieval.errors import QueryError
 from retrieval.normalization import nfc
-from retrieval.server.dialects.input import decode_base64, decode_picture, parse_object
 from retrieval.server.errors import json_response
+from retrieval.server.input import decode_base64, decode_picture, parse_object
 from retrieval.types import Vectors
 
 MAX_TEXTS = 2_048  # of a request, as in the API of OpenAI
@@ -47,7 +47,9 @@ async def create_embeddings(request: Request) -> Response:
         call = parse_call(parse_object(body))
         embedder = worker.library.embedder
         if call.dimensions not in (None, 0, embedder.dim):
-            raise QueryError(f"The vectors of {embedder.name} have {embedder.dim} dimensions. Leave it out.")
+            raise QueryError(
+                f"The vectors of {embedder.name} have {embedder.dim} dimensions. Omit `dimensions`."
+            )
         vectors = (embed_texts if call.modality == "text" else embed_pictures)(embedder, call.input)
         tokens = sum(map(embedder.count_tokens, call.input)) if call.modality == "text" else 0
         return json_response(

@@ -20,8 +20,8 @@ from retrieval.library import Library
 from retrieval.query.ast import Query, Term, Words
 from retrieval.query.options import SearchOptions
 from retrieval.search.answer import nearest
-from retrieval.server.dialects.input import decode_base64, decode_picture, parse_object
 from retrieval.server.errors import json_response
+from retrieval.server.input import decode_base64, decode_picture, parse_object
 from retrieval.server.worker import Worker
 from retrieval.types import VISUAL_KINDS, Filters, Hit, Kind, Vectors
 

@@ -15,7 +15,7 @@ from retrieval.embedders.base import Embedder
 from retrieval.embedders.model_cache import prepared_models
 from retrieval.embedders.registry import load_embedder
 from retrieval.server.dialects.embeddings import embed_texts
-from retrieval.server.dialects.input import decode_picture
+from retrieval.server.input import decode_picture
 
 
 class ClewModel(EmbeddingModel):

@@ -26,7 +26,7 @@ from retrieval.system import clew_version
 
 MAX_LOOKED_AT = 30  # pictures of a sheet
 INSTRUCTIONS = """Search the user's own photos, videos, documents and audio by meaning and by words.
-Start with `search`; `look` at the ids that it returns before you tell what is on them. A hit whose match is
+Start with `search`; call `look` with the ids of hits before you describe their content. A hit whose match is
 "weak" matches no better than chance. Filters are part of a query, such as
 "a dog date:2022..2024 kind:image under:Trips camera:Canon tag:beach -cat"; `facets` lists their values.
 "#12" is the segment with this id, "a | b" is either, "+" adds, "-" subtracts, "not:" excludes."""
@@ -73,7 +73,7 @@ def create_mcp_server(services: Services) -> MCPServer[Any]:
             list[SegmentId], Field(min_length=1, max_length=MAX_LOOKED_AT, description="The ids of hits.")
         ],
     ) -> list[Any]:
-        """Look at pictures: of one id at most 1,024 pixels a side, of several a sheet of thumbnails."""
+        """Return the picture of one id, at most 1,024 pixels a side, or a sheet of thumbnails for several."""
         note, jpeg = await run(lambda: answers.draw(worker, ids))
         return [note, Image(data=jpeg, format="jpeg")]
 

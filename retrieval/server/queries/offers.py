@@ -21,6 +21,8 @@ MIN_NAME_LENGTH = 3  # characters of a single word that is taken for a name
 
 def read_as(tokens: Sequence[QueryToken], known: Facets, today: date) -> list[dict[str, str]]:
     """Return filters that words of a query may mean: dates, and names that the library has."""
+    if _has_alternatives(tokens):
+        return []
     last_names = [folder.rpartition("/")[2] for folder in known.folders]
     folders = {name.casefold(): name for name in last_names}
     tags = {tag.casefold(): tag for tag in known.tags}
@@ -41,6 +43,11 @@ def read_as(tokens: Sequence[QueryToken], known: Facets, today: date) -> list[di
             used |= set(places)
             offers.setdefault(token, {"words": words, "token": token})
     return list(offers.values())[:MAX_OFFERS]
+
+
+def _has_alternatives(tokens: Sequence[QueryToken]) -> bool:
+    """Return True for a query with `|`: a filter at its end would apply to the last part only."""
+    return any(token.type == "operator" and token.text in "|｜" for token in tokens)
 
 
 def _phrases(tokens: Sequence[QueryToken]) -> Iterator[tuple[range, str]]:
@@ -70,7 +77,7 @@ def narrow_to(
     hits: Sequence[Hit], cameras: dict[int, str], tokens: Sequence[QueryToken]
 ) -> list[dict[str, object]]:
     """Return filters by values that most of the confident hits share; `cameras` is id -> camera."""
-    if len(hits) < MIN_HITS:
+    if len(hits) < MIN_HITS or _has_alternatives(tokens):
         return []
     filtered = {token.key for token in tokens if token.key}
     counts = {

@@ -4,8 +4,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from retrieval.errors import QueryError
+from retrieval.normalization import nfc
 from retrieval.query.ast import File, Operand, Query, Term, Url, Words
 from retrieval.query.lexer import (
+    NAME_PATTERN,
     PATH_PREFIXES,
     PREFIX_PATTERN,
     URL_PREFIXES,
@@ -64,7 +66,7 @@ def _classify(token: Token) -> tuple[str, str | None, int | None]:
     digits = token.text[1:]
     if is_plain and token.text[0] == "#" and digits.isascii() and digits.isdigit() and len(digits) < 19:
         return "segment", None, int(digits)
-    if is_plain and token.text[0] == "@" and digits.replace("-", "_").isidentifier():
+    if is_plain and token.text[0] == "@" and NAME_PATTERN.fullmatch(nfc(digits)):
         return "name", None, None
     if name in ("file", "pic") or token.text.lower().startswith((*PATH_PREFIXES, *URL_PREFIXES)):
         return "picture", None, None
@@ -77,11 +79,21 @@ def with_pictures(query: Query, find_picture: Callable[[str], str | None]) -> Qu
     Raises QueryError if the query names another file or an address, which a page must not read, and
     NotFound for a picture that has been forgotten.
     """
-    terms = [new for term in query.terms for new in _replace_pictures(term, find_picture)]
-    exclusions = [
-        new.operand for operand in query.exclusions for new in _replace_pictures(Term(operand), find_picture)
-    ]
-    return replace(query, terms=tuple(terms), exclusions=tuple(exclusions))
+
+    def replaced(part: Query) -> Query:
+        terms = [new for term in part.terms for new in _replace_pictures(term, find_picture)]
+        excluded = [new for each in part.exclusions for new in _replace_pictures(Term(each), find_picture)]
+        return replace(part, terms=tuple(terms), exclusions=tuple(term.operand for term in excluded))
+
+    return query.map(replaced)
+
+
+def add_picture(text: str, token: str) -> str:
+    """Return a query with an uploaded picture as a further term of each alternative."""
+    bars = [each.start for each in query_tokens(text) if each.type == "operator" and each.text in "|｜"]
+    starts = [0, *(bar + 1 for bar in bars)]
+    parts = [text[start:end].strip() for start, end in zip(starts, [*bars, len(text)], strict=True)]
+    return " | ".join(f"{part} + {PICTURE_PREFIX}{token}".lstrip() for part in parts)
 
 
 def _replace_pictures(term: Term, find_picture: Callable[[str], str | None]) -> Iterator[Term]:

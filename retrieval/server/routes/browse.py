@@ -10,9 +10,10 @@ from starlette.responses import Response
 
 from retrieval.catalog.browse import timeline as times
 from retrieval.catalog.browse.facets import Facets, facets
+from retrieval.errors import QueryError
+from retrieval.library import Library
 from retrieval.query.filters import merge_filters
 from retrieval.query.options import DEFAULT_OPTIONS, FILTER_NAMES
-from retrieval.query.parser import parse
 from retrieval.server.errors import json_response
 from retrieval.server.queries.offers import quoted
 from retrieval.types import KINDS, ORIENTATIONS, Filters
@@ -23,9 +24,12 @@ router = APIRouter()
 QueryText = Annotated[str, Query(max_length=4_000)]
 
 
-def filters_of(q: str) -> Filters:
-    """Return the filters of a query."""
-    return merge_filters(parse(q).filters, None, DEFAULT_OPTIONS)
+def filters_of(library: Library, q: str) -> Filters:
+    """Return the filters of a query and its saved searches; raises QueryError for alternatives."""
+    query = library.parse(q)
+    if query.others:
+        raise QueryError('Files are counted for one set of filters. Ask for each side of "|" on its own.')
+    return merge_filters(query.filters, None, DEFAULT_OPTIONS)
 
 
 @router.get("/api/timeline")
@@ -34,7 +38,7 @@ async def timeline(request: Request, q: QueryText = "") -> Response:
     worker = request.app.state.worker
 
     def read() -> Response:
-        filters = filters_of(q)
+        filters = filters_of(worker.library, q)
         found = worker.cached("timeline", filters, times.timeline)
         buckets = [{"month": month, "count": count} for month, count in found.months.items()]
         return json_response(
@@ -56,7 +60,8 @@ async def month_of_timeline(
 
     def read() -> Response:
         limit = times.MAX_LISTED
-        hits, displays = times.files_of_month(worker.catalog, month, filters_of(q), offset, limit + 1)
+        filters = filters_of(worker.library, q)
+        hits, displays = times.files_of_month(worker.catalog, month, filters, offset, limit + 1)
         more, hits = len(hits) > limit, hits[:limit]
         shown = [displays[hit.id] for hit in hits]
         return json_response(
@@ -89,8 +94,8 @@ async def list_facets(request: Request, q: QueryText = "") -> Response:
 
     def read() -> Response:
         concepts = {concept.name: concept.positives for concept in worker.library.concepts()}
-        found = asdict(worker.cached("facets", filters_of(q), facets))
-        return json_response(found | {"concepts": concepts, "saved": {}})
+        found = asdict(worker.cached("facets", filters_of(worker.library, q), facets))
+        return json_response(found | {"concepts": concepts, "saved": worker.library.saved_searches()})
 
     return await worker.run(request, read)  # type: ignore[no-any-return]
 
@@ -107,18 +112,19 @@ async def suggest(
         key, colon, start = written.partition(":")
         if written.startswith("@"):
             found = {f"@{each.name}": each.positives for each in worker.library.concepts()}
+            found |= {f"@{name}": 0 for name in worker.library.saved_searches()}
             start = written
         elif colon and key in FILTER_NAMES:
             found = _values(key, worker.cached("facets", Filters(), facets))
         else:
             found = {}
-        prefix = "" if written.startswith("@") else f"{key}:"
+        is_name = written.startswith("@")
         near = [(value, n) for value, n in found.items() if start.strip('"').casefold() in value.casefold()]
         near.sort(key=lambda pair: (not pair[0].casefold().startswith(start.casefold()), -pair[1]))
         return json_response(
             {
                 "tokens": [
-                    {"token": prefix + quoted(value), "label": value, "count": count}
+                    {"token": value if is_name else f"{key}:{quoted(value)}", "label": value, "count": count}
                     for value, count in near[:MAX_SUGGESTIONS]
                 ]
             }

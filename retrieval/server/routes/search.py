@@ -1,12 +1,9 @@
 """Searches by words, pictures and segments."""
 
-import base64
-import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import date
-from functools import partial
 from time import monotonic
 from typing import Annotated, Any, Literal
 
@@ -22,10 +19,11 @@ from retrieval.query.options import FILTER_NAMES, SearchOptions
 from retrieval.query.parser import parse
 from retrieval.server.cursors import Cursors, Place
 from retrieval.server.errors import json_response
+from retrieval.server.input import decode_base64, parse_object
 from retrieval.server.items import items_of
 from retrieval.server.pictures import Pictures
 from retrieval.server.queries.offers import narrow_to, read_as
-from retrieval.server.queries.query_tokens import QueryToken, query_tokens, with_pictures
+from retrieval.server.queries.query_tokens import QueryToken, add_picture, query_tokens, with_pictures
 from retrieval.server.worker import Worker
 from retrieval.types import Filters, Hit, Hits
 
@@ -50,12 +48,12 @@ class SearchCall:
     group: bool = True
     facets: bool = False
     filters: tuple[tuple[str, str], ...] = ()
-    picture: str | None = None  # token of an uploaded picture
+    picture: str | None = None  # token of a picture that this call has uploaded, and that is in `q`
 
     @property
     def identity(self) -> tuple[object, ...]:
-        """Return what selects and orders the hits."""
-        return self.q, self.order, self.kind, self.group, self.filters, self.picture
+        """Return what selects and orders the hits. Raises QueryError."""
+        return str(parse(self.q)), self.order, self.kind, self.group, self.filters
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +94,12 @@ async def search_by_body(request: Request) -> Response:
     call = _call_of(values)
     if image is not None:
         worker, pictures = request.app.state.worker, request.app.state.pictures
-        side = partial(pictures.add, image)
-        token = await worker.run(request, lambda: side(worker.library.embedder.min_image_side))
-        call = replace(call, picture=token)
+        token = await worker.run(
+            request,
+            lambda data=image: pictures.add(data, worker.library.embedder.min_image_side),
+            decodes_media=True,
+        )
+        call = replace(call, q=add_picture(call.q, token), picture=token)
     return await _answer(request, call)
 
 
@@ -122,30 +123,16 @@ async def _read_body(request: Request) -> tuple[dict[str, Any], bytes | None]:
     """Return the values of a JSON or form body, and its picture; raises QueryError."""
     if request.headers.get("content-type", "").startswith("multipart/form-data"):
         async with request.form(max_files=1, max_fields=20) as form:
-            values = {name: value for name, value in form.items() if isinstance(value, str)}
+            values: dict[str, Any] = {name: value for name, value in form.items() if isinstance(value, str)}
             upload = form.get("image")
             image = None if upload is None or isinstance(upload, str) else await upload.read()
         values.pop("image", None)
         if "filters" in values:
-            values["filters"] = _parse_json(values["filters"])
+            values["filters"] = parse_object(values["filters"].encode())
         return values, image
-    body = _parse_json(await request.body())
-    if not isinstance(body, dict):
-        raise QueryError('The body is no JSON object. Send one such as {"q": "a dog"}.')
+    body = parse_object(await request.body() or b"{}")
     text = body.pop("image", None)
-    if text is None:
-        return body, None
-    try:
-        return body, base64.b64decode(str(text).partition("base64,")[2] or str(text), validate=True)
-    except ValueError as error:
-        raise QueryError("`image` is not base64.") from error
-
-
-def _parse_json(text: str | bytes) -> Any:
-    try:
-        return json.loads(text or "{}")
-    except (ValueError, RecursionError) as error:
-        raise QueryError(f"The body is not JSON: {error}.") from error
+    return body, None if text is None else decode_base64(text, "image")
 
 
 def _call_of(values: dict[str, Any]) -> SearchCall:
@@ -155,7 +142,7 @@ def _call_of(values: dict[str, Any]) -> SearchCall:
         raise QueryError(f"Unknown key {sorted(map(str, unknown))[0]!r}. Use {', '.join(known)} or image.")
     try:
         count = int(values.get("count", DEFAULT_COUNT))
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise QueryError("Invalid count. Use a whole number.") from error
     q, cursor, order = values.get("q") or "", values.get("cursor") or None, values.get("order") or "score"
     if not isinstance(q, str) or len(q) > MAX_QUERY_LENGTH or not isinstance(cursor, str | None):
@@ -206,22 +193,27 @@ def typed_filters(filters: object) -> list[tuple[str, str]]:
 def run_search(services: Services, call: SearchCall) -> dict[str, object]:
     """Return the answer to a search, as JSON object; raises QueryError."""
     started = monotonic()
-    library, catalog = services.worker.library, services.worker.catalog
+    worker, library, catalog = services.worker, services.worker.library, services.worker.catalog
     tokens = query_tokens(call.q)
-    query = _tree(call, services.pictures)
+    query = library.parse(_tree(call, services.pictures))
     options = SearchOptions(group=call.group)
-    filters = merge_filters(query.filters, call.kind or None, options)
+    parts = query.alternatives
+    filters = [merge_filters(part.filters, call.kind or None, options) for part in parts]
+    has_terms = any(part.terms for part in parts)
+    only_filters = filters[0] if not (has_terms or query.exclusions or query.others) else None
     place = services.cursors.find(call.cursor, call.identity)
     before = place.count if place.given is None else len(place.given)
     hits, rest, note = Hits(), False, None
-    if query.terms or query.exclusions or filters != Filters() or not call.q.strip():
+    if only_filters != Filters() or not call.q.strip():
         wanted = before + call.count + 1
         wanted = max(wanted, SORTED_HITS) if call.order == "date" else wanted
         ranked = _ranked(services, query, call, wanted, options)
         hits, rest = next_hits(ranked, place, call.count)
         note = ranked.note
-        given = place.given if place.given is not None else tuple(map(key_of, ranked[: place.count]))
-    cursor = services.cursors.save(place, call.identity, [*given, *map(key_of, hits)]) if rest else None
+        given = place.given if place.given is not None else tuple(map(keys_of, ranked[: place.count]))
+    cursor = services.cursors.save(place, call.identity, [*given, *map(keys_of, hits)]) if rest else None
+    applied = [applied_filters(each) for each in filters]
+    counts = worker.cached("facets", filters[0], facets) if call.facets and not query.others else None
     confident = [hit for hit in hits if is_confident(hit)]
     best = max((hit.confidence for hit in hits if hit.confidence is not None), default=None)
     return {
@@ -232,13 +224,13 @@ def run_search(services: Services, call: SearchCall) -> dict[str, object]:
         "best": best,
         "note": note,
         "tokens": [asdict(token) for token in tokens],
-        "filters": applied_filters(filters),
+        "filters": {"any": applied} if query.others else applied[0],
         "messages": library.unknown_filter_values(query, options, bool(hits)),
-        "offers": _offers(services.worker, tokens, confident if query.terms else []),
-        "total": None if query.terms else services.worker.cached("timeline", filters, timeline).total,
+        "offers": _offers(worker, tokens, confident if has_terms else []),
+        "total": None if only_filters is None else worker.cached("timeline", only_filters, timeline).total,
         "picture": call.picture,
         "seconds": round(monotonic() - started, 4),
-        "facets": asdict(services.worker.cached("facets", filters, facets)) if call.facets else None,
+        "facets": asdict(counts) if counts else None,
     }
 
 
@@ -253,12 +245,9 @@ def _offers(worker: Worker, tokens: Sequence[QueryToken], confident: Sequence[Hi
 
 
 def _tree(call: SearchCall, pictures: Pictures) -> QueryTree:
-    """Return the tree of a query with its pictures and typed filters."""
+    """Return the tree of a query with its pictures, and with the typed filters in each alternative."""
     query = with_pictures(parse(call.q), pictures.find)
-    if call.picture is not None:
-        picture = with_pictures(parse(f"pic:{call.picture}"), pictures.find)
-        query = replace(query, terms=query.terms + picture.terms)
-    return replace(query, filters=query.filters + call.filters)
+    return query.map(lambda part: replace(part, filters=part.filters + call.filters))
 
 
 def _ranked(
@@ -268,7 +257,7 @@ def _ranked(
     if query == QueryTree() and not call.kind:
         query = QueryTree(filters=(("after", "0001"),))  # every file
     hits = services.worker.library.search(query, kind=call.kind or None, count=count, options=options)
-    if call.order == "date" and query.terms:
+    if call.order == "date" and any(part.terms for part in query.alternatives):
         confident = [hit for hit in hits if is_confident(hit)]
         confident.sort(key=lambda hit: hit.time or "", reverse=True)
         return Hits([*confident, *(hit for hit in hits if not is_confident(hit))], hits.note)
@@ -276,18 +265,26 @@ def _ranked(
 
 
 def next_hits(ranked: Sequence[Hit], place: Place, count: int) -> tuple[Hits, bool]:
-    """Return the next hits of a list that were not given, and True if more follow."""
+    """Return the next hits of a list that were not given, alone or in a group, and True if more follow."""
     if place.given is None:
         remaining = ranked[place.count :]
     else:
-        given = set(place.given)
-        remaining = [hit for hit in ranked if key_of(hit) not in given]
+        given = {key for keys in place.given for key in keys}
+        remaining = [
+            replace(hit, more=tuple(member for member in hit.more if _key_of(member) not in given))
+            for hit in ranked
+            if _key_of(hit) not in given
+        ]
     return Hits(remaining[:count]), len(remaining) > count
 
 
-def key_of(hit: Hit) -> tuple[int, str]:
-    """Return the key of a hit in a list: copies and captioned images share their segment."""
-    return hit.id, str(hit.path)
+def keys_of(hit: Hit) -> tuple[tuple[int, str], ...]:
+    """Return the keys of a hit and its group in a list."""
+    return tuple(map(_key_of, (hit, *hit.more)))
+
+
+def _key_of(hit: Hit) -> tuple[int, str]:
+    return hit.id, str(hit.path)  # copies and captioned images share their segment
 
 
 def is_confident(hit: Hit) -> bool:

@@ -4,7 +4,7 @@ import hashlib
 from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated, Literal
+from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 from fastapi import Path as PathParameter
@@ -14,6 +14,7 @@ from starlette.responses import FileResponse, Response
 
 from retrieval.catalog.browse.passages import passages_around
 from retrieval.errors import MediaError, QueryError
+from retrieval.query.ast import File
 from retrieval.query.options import SearchOptions
 from retrieval.query.parser import parse
 from retrieval.server.errors import NotFound, json_response
@@ -107,26 +108,32 @@ def _shown(hit: Hit) -> tuple[str, str | None]:
 def _explain(worker: Worker, hit: Hit, q: str, find_picture: object) -> list[dict[str, object]]:
     """Return the terms of a query with their scores for a segment, if it is among the best hits."""
     query = with_pictures(parse(q), find_picture)  # type: ignore[arg-type]
-    if not query.terms:
+    operands = [term.operand for part in query.alternatives for term in part.terms]
+    if not operands:
         return []
+    pictures = {operand.path for operand in operands if isinstance(operand, File)}
     options = SearchOptions(why=True)
     hits = worker.library.search(query, count=EXPLAINED_HITS, options=options)
     found = next((each for each in hits if each.id == hit.id), None)
     terms = () if found is None else found.why
     return [
-        {"term": term.asked, "weight": term.weight, "score": term.score, "tick": CONFIDENCE_THRESHOLD}
+        {
+            "term": "the picture" if term.asked in pictures else term.asked,
+            "weight": term.weight,
+            "score": term.score,
+            "tick": CONFIDENCE_THRESHOLD,
+        }
         for term in terms
     ]
 
 
 @router.get("/api/segments/{segment}/thumbnail")
-async def thumbnail(request: Request, segment: SegmentId, size: Literal["320", "640"] = "320") -> Response:
+async def thumbnail(request: Request, segment: SegmentId) -> Response:
     """Return the stored thumbnail as WebP of at most 320 pixels a side."""
     worker = request.app.state.worker
 
     def read() -> Response:
-        find_hit(worker.catalog, segment)
-        webp = worker.library.thumbnail(segment)
+        webp = worker.library.thumbnail(find_hit(worker.catalog, segment))
         if webp is None:
             raise NotFound(f"No thumbnail of #{segment} is stored.")
         etag = f'"{hashlib.sha256(webp).hexdigest()[:16]}"'

@@ -94,6 +94,12 @@ def test_file_is_replaced_only_with_force(library, place, tmp_path, name):
     assert export_vectors(place, tmp_path / name, form=form, force=True).count == len(COLORS)
 
 
+def test_array_with_the_name_of_its_rows_is_refused(library, place, tmp_path):
+    with pytest.raises(QueryError, match="name of the rows"):
+        export_vectors(place, tmp_path / "x.jsonl", form="npy")
+    assert not (tmp_path / "x.jsonl").exists()
+
+
 @pytest.mark.parametrize("form", ["npy", "parquet", "clip-retrieval"])
 def test_folder_with_other_files_is_never_replaced(library, place, folder, form):
     with pytest.raises(QueryError, match="other files"):

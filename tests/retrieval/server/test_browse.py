@@ -5,6 +5,7 @@ from datetime import datetime
 
 import pytest
 
+from indexer.tag.saved_searches import save_search
 from tests.support.files import draw_image
 from tests.support.toy_embedder import COLORS
 
@@ -75,6 +76,23 @@ def test_facets_count_the_values_of_filters(client, folder):
     assert found["folders"] == {str(folder): len(COLORS)}
     assert found.keys() >= {"years", "months", "cameras", "tags", "concepts", "saved"}
     assert client.get("/api/facets", params={"q": "kind:video"}).json()["kinds"] == {}
+
+
+def test_saved_searches_are_listed_completed_and_counted(client, place):
+    save_search("2021-trip", "kind:video", library=place)
+    assert client.get("/api/facets").json()["saved"] == {"2021-trip": "kind:video"}
+    [found] = client.get("/api/suggest", params={"q": "red @2021"}).json()["tokens"]
+    assert found["token"] == "@2021-trip"
+    assert client.get("/api/timeline", params={"q": "@2021-trip"}).json()["total"] == 0
+    [token] = client.get("/api/search", params={"q": "@2021-trip"}).json()["tokens"]
+    assert token["type"] == "name"
+
+
+@pytest.mark.parametrize("path", ["timeline", "timeline/2022-06", "facets"])
+def test_alternatives_are_not_counted(client, path):
+    answer = client.get(f"/api/{path}", params={"q": "kind:text | kind:image"})
+    assert answer.status_code == 400
+    assert "one set of filters" in answer.json()["error"]
 
 
 def test_suggestions_complete_the_filter_at_the_caret(client, folder):

@@ -1,11 +1,21 @@
 """Searches through HTTP answer as searches in Python do, with what the page draws."""
 
 import base64
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from indexer.tag.saved_searches import save_search
+from retrieval.server.cursors import Place
+from retrieval.server.routes.search import keys_of, next_hits
+from retrieval.types import Hit
 from tests.support.files import draw_image
 from tests.support.toy_embedder import COLORS
+
+
+def hit(number):
+    return Hit(number, 0.5, "image", Path(f"/photos/{number}.jpg"), "toy")
 
 
 def names(answer) -> list[str]:
@@ -102,7 +112,17 @@ def test_forgotten_picture_is_reported(client):
     assert answer.json()["error"] == "This picture is gone. Drop it again."
 
 
-@pytest.mark.parametrize("query", ["file:/etc/passwd", "./red.png", "http://127.0.0.1/x.png", "a - ~/x"])
+@pytest.mark.parametrize(
+    "query",
+    [
+        "file:/etc/passwd",
+        "./red.png",
+        "http://127.0.0.1/x.png",
+        "a - ~/x",
+        "red | file:/etc/passwd",
+        "red | blue not:./red.png",
+    ],
+)
 def test_query_names_no_files_or_addresses(client, query):
     answer = client.get("/api/search", params={"q": query})
     assert answer.status_code == 400
@@ -190,3 +210,55 @@ def test_facets_come_on_request(client):
     assert client.get("/api/search", params={"q": "red"}).json()["facets"] is None
     facets = client.get("/api/search", params={"q": "red", "facets": 1}).json()["facets"]
     assert facets["kinds"] == {"image": len(COLORS)}
+
+
+def test_picture_and_typed_filters_belong_to_each_alternative(client, folder, index, tmp_path):
+    (folder / "notes.md").write_text("a red wall")
+    index(folder)
+    body = {"q": "red | blue", "filters": {"kind": "text"}}
+    assert names(client.post("/api/search", json=body)) == ["notes.md"]
+    draw_image(tmp_path / "query.png", "green")
+    image = base64.b64encode((tmp_path / "query.png").read_bytes()).decode()
+    token = client.post("/api/search", json={"q": "red", "image": image}).json()["picture"]
+    assert names(client.get("/api/search", params={"q": f"kind:video red | pic:{token}"}))[0] == "green.png"
+    answer = client.post("/api/search", json={"q": "kind:video | kind:image", "image": image}).json()
+    assert answer["items"][0]["name"] == "green.png"
+    assert [token["type"] for token in answer["tokens"]].count("picture") == 2
+
+
+def test_list_of_a_picture_is_continued(client, tmp_path):
+    draw_image(tmp_path / "query.png", "green")
+    image = base64.b64encode((tmp_path / "query.png").read_bytes()).decode()
+    first = client.post("/api/search", json={"image": image, "count": 2}).json()
+    parameters = {"q": f"pic:{first['picture']}", "count": 100}
+    second = client.get("/api/search", params=parameters | {"cursor": first["cursor"]})
+    every = names(client.get("/api/search", params=parameters))
+    assert [item["name"] for item in first["items"]] + names(second) == every
+
+
+@pytest.mark.parametrize(
+    ("query", "total", "filters"),
+    [
+        ("kind:image", len(COLORS), {"kinds": ["image"]}),
+        ("@pictures", len(COLORS), {"kinds": ["image"]}),
+        ("kind:image | kind:text", None, {"any": [{"kinds": ["image"]}, {"kinds": ["text"]}]}),
+        ("not:red", None, {}),
+        ("red", None, {}),
+    ],
+)
+def test_filters_and_number_of_files_are_those_of_the_complete_query(client, place, query, total, filters):
+    save_search("pictures", "kind:image", library=place)
+    answer = client.get("/api/search", params={"q": query, "count": 100}).json()
+    assert (answer["total"], answer["filters"]) == (total, filters)
+
+
+@pytest.mark.parametrize("text", ['{"count": Infinity}', '{"count": 1e400}', '{"q": "red", "count": NaN}'])
+def test_count_that_is_no_number_is_refused(client, text):
+    assert client.post("/api/search", content=text).status_code == 400
+
+
+def test_members_of_a_group_are_given_once_although_its_leader_changes():
+    first, _ = next_hits([replace(hit(1), more=(hit(2),)), hit(3)], Place("list"), 1)
+    place = Place("list", 1, (keys_of(first[0]),))
+    found, _ = next_hits([replace(hit(2), more=(hit(1),)), replace(hit(4), more=(hit(1), hit(5)))], place, 9)
+    assert [(each.id, [member.id for member in each.more]) for each in found] == [(4, [5])]

@@ -44,10 +44,9 @@ def test_range_of_media(client, folder, segment_of, requested, part):
     answer = client.get(path, headers={"Range": requested})
     assert answer.status_code == 206
     assert answer.content == data[part]
-    start = data.index(data[part])
-    assert answer.headers["content-range"].endswith(f"/{len(data)}")
+    first, last, _ = part.indices(len(data))
+    assert answer.headers["content-range"] == f"bytes {first}-{last - 1}/{len(data)}"
     assert int(answer.headers["content-length"]) == len(data[part])
-    assert start >= 0
 
 
 @pytest.mark.parametrize("requested", ["bytes=999999-", "bytes=5-2", "bytes=-", "bytes=-0"])

@@ -191,7 +191,7 @@ export class Lightbox {
   preload() {
     for (const direction of [1, -1]) {
       const item = this.neighbor(direction);
-      if (item && item.kind !== "text" && item.kind !== "audio") new Image().src = thumbnailUrl(item.id, 640);
+      if (item && item.kind !== "text" && item.kind !== "audio") new Image().src = thumbnailUrl(item.id);
     }
   }
 

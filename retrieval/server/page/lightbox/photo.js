@@ -10,7 +10,7 @@ const MOST_ZOOM = 8;
 export function showPhoto(lightbox, { from } = {}) {
   const { fit: parent, pic } = lightbox;
   let { item } = lightbox, scale = 1, x = 0, y = 0;
-  const small = el("img", { src: thumbnailUrl(item.id, 640), alt: item.caption || item.name || "" });
+  const small = el("img", { src: thumbnailUrl(item.id), alt: item.caption || item.name || "" });
   const full = el("img.full", { alt: "", decoding: "async" });
   const figure = el("figure", {}, small, full);
   parent.append(figure);

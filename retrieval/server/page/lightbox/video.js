@@ -17,7 +17,7 @@ export function showVideo(lightbox, { play, from } = {}) {
   const { fit: parent, app } = lightbox;
   let { item } = lightbox, cut = null;
   const start = app.state.open === item.id && app.state.t != null ? app.state.t : item.start ?? 0;
-  const video = el("video", { src: item.offline ? null : mediaUrl(item.id), poster: thumbnailUrl(item.id, 640), preload: "metadata", playsinline: true, tabindex: "-1", "aria-label": item.name });
+  const video = el("video", { src: item.offline ? null : mediaUrl(item.id), poster: thumbnailUrl(item.id), preload: "metadata", playsinline: true, tabindex: "-1", "aria-label": item.name });
   const figure = el("figure", {}, video);
   parent.append(figure);
   const fit = () => {

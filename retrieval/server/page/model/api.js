@@ -55,9 +55,6 @@ export function searchPicture(file, parameters) {
   return request("/api/search", { method: "POST", body: form });
 }
 
-export const thumbnailUrl = (id, size = 320) => `/api/segments/${id}/thumbnail?size=${size}`;
+export const thumbnailUrl = (id) => `/api/segments/${id}/thumbnail`;
 export const mediaUrl = (id, parameters = {}) => withParameters(`/api/segments/${id}/media`, parameters);
 export const clipUrl = (id, start, end) => withParameters(`/api/segments/${id}/clip`, { start, end });
-
-/** Return the size of thumbnail that a tile needs: two sizes only, so that they are cached. */
-export const thumbnailSize = (width, height) => (Math.max(width, height) * devicePixelRatio > 400 ? 640 : 320);

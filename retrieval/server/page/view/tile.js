@@ -1,6 +1,6 @@
 // A tile: recognizable without reading, by kind.
 
-import { thumbnailSize, thumbnailUrl } from "../model/api.js";
+import { thumbnailUrl } from "../model/api.js";
 import { clock, date, level, levelText, marked, tileName } from "../logic/format.js";
 import { placeholderUrl } from "../logic/thumbhash.js";
 import { el, icon, markedText, svg } from "./dom.js";
@@ -16,7 +16,6 @@ export function buildTile(item, width, height, context) {
   if (item.offline) link.append(el("span.badge.bl", {}, icon("drive"), "offline"));
   if (context.order === "date" && item.confidence != null) addDateThread(tile, item, width);
   tile.append(el("button.pick", { type: "button", tabindex: "-1", title: "Select (x)", "aria-label": "Select (x)" }, icon("check")));
-  tile.dataset.size = thumbnailSize(width, height);
   return tile;
 }
 
@@ -122,7 +121,7 @@ export function loadPicture(tile, item) {
     parent.style.backgroundImage = "none"; // dimmed pictures show the ground, not the placeholder
   });
   image.addEventListener("error", () => { image.remove(); tile.classList.add("bare"); });
-  image.src = thumbnailUrl(item.id, Number(tile.dataset.size));
+  image.src = thumbnailUrl(item.id);
   parent.prepend(image);
 }
 

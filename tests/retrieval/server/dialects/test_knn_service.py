@@ -139,13 +139,15 @@ def test_caption_of_an_image_is_sent(index, serve, tmp_path):
     assert text["image_path"].endswith("red.png")
 
 
-def test_copies_are_one_result(index, serve, tmp_path):
-    for name in ("first", "second"):
-        draw_image(tmp_path / "twice" / f"{name}.png", "red")
+def test_near_duplicates_are_one_result_on_request(index, serve, tmp_path):
+    gradient = Image.linear_gradient("L").resize((300, 200)).convert("RGB")
+    (tmp_path / "twice").mkdir()
+    gradient.save(tmp_path / "twice" / "first.png")
+    gradient.save(tmp_path / "twice" / "second.jpg", quality=90)
     index(tmp_path / "twice")
     client = serve()
     assert len(knn(client, text="red", deduplicate=True).json()) == 1
-    assert len(knn(client, text="red", deduplicate=False).json()) == 1
+    assert len(knn(client, text="red", deduplicate=False).json()) == 2
 
 
 def test_ids_that_do_not_exist_have_no_metadata(client):

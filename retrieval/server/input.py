@@ -1,4 +1,4 @@
-"""Read the body of a request that other programs send."""
+"""Read the body of a request that programs send."""
 
 import base64
 import json

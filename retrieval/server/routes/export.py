@@ -1,0 +1,119 @@
+"""Chosen hits as a list of paths, a captions file, or a ZIP file."""
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from shutil import copyfileobj
+from tempfile import TemporaryFile
+from typing import IO, Annotated, Literal
+from zipfile import ZIP_STORED, ZipFile
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, Field
+from starlette.responses import Response, StreamingResponse
+
+from retrieval.catalog.browse.captions import captions_of
+from retrieval.catalog.reader import Catalog
+from retrieval.errors import QueryError
+from retrieval.server.errors import NotFound, json_response
+from retrieval.server.media_files import CHUNK_BYTES, content_disposition, open_media
+from retrieval.server.worker import Worker
+from retrieval.types import Filters, Hit
+
+MAX_IDS = 10_000
+MAX_ZIP_BYTES = 2_000_000_000
+MISSING_NAME = "missing.txt"  # in a ZIP file: the files that could not be included, with reasons
+
+router = APIRouter()
+
+
+class ExportCall(BaseModel):
+    """The hits to export, by id, and the format."""
+
+    ids: Annotated[list[Annotated[int, Field(ge=1, lt=2**63)]], Field(min_length=1, max_length=MAX_IDS)]
+    format: Literal["list", "captions", "zip", "size"] = "list"
+
+
+@router.post("/api/export")
+async def export(request: Request, call: ExportCall) -> Response:
+    """Return the paths of hits, their captions as JSON Lines, their files as ZIP, or the size of these."""
+    worker: Worker = request.app.state.worker
+    return await worker.run(
+        request, lambda: _export(worker.catalog, call), decodes_media=call.format in ("zip", "size")
+    )
+
+
+def _export(catalog: Catalog, call: ExportCall) -> Response:
+    hits = _distinct_files(catalog, call.ids)
+    if call.format == "list":
+        paths = b"".join(os.fsencode(hit.path) + b"\n" for hit in hits)
+        return _download(paths, "clew-list.txt", "text/plain; charset=utf-8")
+    if call.format == "captions":
+        captions = captions_of(catalog, [hit.id for hit in hits])
+        rows = [{"image": str(hit.path), "captions": captions[hit.id]} for hit in hits if hit.id in captions]
+        lines = "".join(json.dumps(row) + "\n" for row in rows)
+        return _download(lines.encode(), "captions.jsonl", "application/jsonl")
+    size = sum(_size(hit.path) for hit in hits)
+    if call.format == "size":
+        return json_response({"bytes": size, "files": len(hits)})
+    if size > MAX_ZIP_BYTES:
+        raise QueryError(f"The files have {size:,} bytes; a ZIP may have {MAX_ZIP_BYTES:,}. Export the list.")
+    headers = {"Content-Disposition": content_disposition("clew.zip", inline=False)}
+    return StreamingResponse(_chunks(_write_zip(catalog, hits)), 200, headers, "application/zip")
+
+
+def _distinct_files(catalog: Catalog, ids: Sequence[int]) -> list[Hit]:
+    """Return the hits in the order of their ids, one of each file; raises NotFound if none is left."""
+    found = catalog.hits([(id_, 0.0) for id_ in dict.fromkeys(ids)], "", Filters())
+    hits = list({hit.path: hit for hit in reversed(found)}.values())[::-1]
+    if not hits:
+        raise NotFound("None of these segments is in the library.")
+    return hits
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:  # missing, or in an archive
+        return 0
+
+
+def _write_zip(catalog: Catalog, hits: Sequence[Hit]) -> IO[bytes]:
+    """Return a temporary ZIP file at its beginning; media are compressed already, so it only stores them."""
+    file, names, missing = TemporaryFile(), set[str](), list[str]()  # noqa: SIM115 -- sent by the response
+    with ZipFile(file, "w", ZIP_STORED) as archive:
+        for hit in hits:
+            try:
+                media = open_media(catalog, hit)
+            except NotFound as error:
+                missing.append(f"{hit.path}: {error}\n")
+                continue
+            with media.file as source, archive.open(_unused_name(hit.path.name, names), "w") as target:
+                copyfileobj(source, target, CHUNK_BYTES)
+        if missing:
+            archive.writestr(MISSING_NAME, "".join(missing).encode("utf-8", "replace"))
+    file.seek(0)
+    return file
+
+
+def _unused_name(name: str, names: set[str]) -> str:
+    """Return a name that the ZIP does not have yet, and add it."""
+    path, number = Path(name.encode("utf-8", "replace").decode()), 1
+    unused = path.name
+    while unused in names or unused == MISSING_NAME:
+        number += 1
+        unused = f"{path.stem} ({number}){path.suffix}"
+    names.add(unused)
+    return unused
+
+
+def _chunks(file: IO[bytes]) -> Iterator[bytes]:
+    with file:
+        while chunk := file.read(CHUNK_BYTES):
+            yield chunk
+
+
+def _download(content: bytes, name: str, media_type: str) -> Response:
+    headers = {"Content-Disposition": content_disposition(name, inline=False)}
+    return Response(content, 200, headers, media_type)
