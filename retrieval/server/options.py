@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from retrieval.embedders.base import Embedder
+if TYPE_CHECKING:
+    from retrieval.embedders.base import Embedder
 
 LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "::1")
 DEFAULT_PORT = 8765
@@ -11,10 +13,10 @@ DEFAULT_PORT = 8765
 
 @dataclass(frozen=True, slots=True)
 class ServerOptions:
-    """What is served, to whom, and within which limits."""
+    """The library that is served, who may connect, and limits."""
 
     library: Path
-    embedder: Embedder | None = None  # instead of the one that the library names
+    embedder: "Embedder | None" = None  # instead of the one that the library names
     host: str = LOOPBACK_HOSTS[0]
     port: int = DEFAULT_PORT
     token: str | None = None  # that each request must contain

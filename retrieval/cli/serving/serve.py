@@ -16,10 +16,9 @@ import click
 from retrieval.cli.command import ClewCommand
 from retrieval.cli.console import note
 from retrieval.cli.options import library_option
+from retrieval.server.options import DEFAULT_PORT, LOOPBACK_HOSTS
 from retrieval.system import server_socket
 
-DEFAULT_PORT = 8765
-LOOPBACK_HOST = "127.0.0.1"
 INTERRUPTED = 130  # exit code after Ctrl-C
 
 
@@ -34,7 +33,7 @@ INTERRUPTED = 130  # exit code after Ctrl-C
 )
 @click.option(
     "--host",
-    default=LOOPBACK_HOST,
+    default=LOOPBACK_HOSTS[0],
     show_default=True,
     metavar="ADDRESS",
     help="Listen on this address. Addresses other than loopback require --token.",
@@ -148,5 +147,5 @@ def _bind_user_socket(address: Path) -> socket.socket | None:
 
 def page_address(host: str, port: int) -> str:
     """Return the address of the page."""
-    shown = f"[{host}]" if ":" in host else LOOPBACK_HOST if host == "0.0.0.0" else host
+    shown = f"[{host}]" if ":" in host else LOOPBACK_HOSTS[0] if host == "0.0.0.0" else host
     return f"http://{shown}:{port}/"
