@@ -24,6 +24,7 @@ from indexer.store.settings import save_settings
 from indexer.store.spaces import Spaces, delete_vectors_of_silent_sounds
 from indexer.store.thumbnails import NewThumbnail, ThumbnailFile
 from indexer.types import DEFAULT_BATCH_LIMITS, BatchLimits
+from retrieval.catalog.connection import InterruptibleConnection
 from retrieval.catalog.migrations import MIGRATIONS
 from retrieval.catalog.reader import Catalog, add_functions, check_version
 from retrieval.catalog.schema import CATALOG_FILE, INDEX_FOLDER, vectors_table
@@ -373,7 +374,7 @@ def _open_catalog(folder: Path) -> sqlite_utils.Database:
             f"clew needs SQLite 3.37 or newer; this Python has {sqlite3.sqlite_version}. "
             "Use a Python from python.org or conda, which includes a newer one."
         )
-    db = sqlite_utils.Database(folder / CATALOG_FILE)
+    db = sqlite_utils.Database(sqlite3.connect(folder / CATALOG_FILE, factory=InterruptibleConnection))
     add_functions(db.conn)
     db.execute("PRAGMA page_size = 16384")  # complete vectors on a page
     db.execute("PRAGMA journal_mode = WAL")

@@ -11,14 +11,39 @@ import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from retrieval.errors import LibraryError
 
 MAX_COPY_ATTEMPTS = 5  # a writer may change the file while it is copied
+FUNCTION_ERROR = "user-defined function raised exception"
 CANNOT_CREATE_SHM = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
 
 FileVersion: TypeAlias = tuple[tuple[int, int, int] | None, ...]  # (inode, bytes, mtime) of database and log
+
+
+class InterruptibleConnection(sqlite3.Connection):
+    """A connection that raises KeyboardInterrupt if Ctrl-C ended a Python function of a statement.
+
+    `sqlite3` replaces every exception of such a function by one OperationalError. The functions of a catalog
+    accept all values, so that only an interrupt ends them.
+    """
+
+    def execute(self, *arguments: Any) -> sqlite3.Cursor:
+        """Run a statement."""
+        try:
+            return super().execute(*arguments)
+        except sqlite3.OperationalError as error:
+            _raise_interrupt(error)
+            raise
+
+    def executemany(self, *arguments: Any) -> sqlite3.Cursor:
+        """Run a statement for each of many rows."""
+        try:
+            return super().executemany(*arguments)
+        except sqlite3.OperationalError as error:
+            _raise_interrupt(error)
+            raise
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +111,23 @@ def _copy(file: Path, folder: Path) -> Path:
 
 
 def _connect(file: Path, parameters: str) -> sqlite3.Connection:
-    db = sqlite3.connect(f"{file.absolute().as_uri()}?{parameters}", uri=True, check_same_thread=False)
+    db = sqlite3.connect(
+        f"{file.absolute().as_uri()}?{parameters}",
+        uri=True,
+        check_same_thread=False,
+        factory=InterruptibleConnection,
+    )
     try:
         db.execute("SELECT 1 FROM sqlite_master").fetchone()  # opens the log
     except BaseException:
         db.close()
         raise
     return db
+
+
+def _raise_interrupt(error: sqlite3.OperationalError) -> None:
+    if str(error) == FUNCTION_ERROR:
+        raise KeyboardInterrupt from error
 
 
 def _log_of(file: Path) -> Path:

@@ -217,3 +217,20 @@ def test_library_in_a_folder_that_is_not_utf8_is_searched_by_its_index(folder, t
     with index_folder(folder, library=place, embedder=toy) as library:
         assert [hit.path.name for hit in library.search("red", count=1)] == ["red.png"]
         assert library.damage is None
+
+
+@pytest.mark.parametrize("call", ["execute", "executemany"])
+def test_interrupt_in_a_function_of_a_statement_is_raised(call, tmp_path):
+    """Most signals during a long write are handled where SQLite next calls Python."""
+
+    def interrupt():
+        raise KeyboardInterrupt
+
+    factory = connection.InterruptibleConnection
+    with closing(sqlite3.connect(tmp_path / "catalog.sqlite", factory=factory)) as db:
+        db.execute("CREATE TABLE files (id)")
+        db.create_function("fail", 0, interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            getattr(db, call)("INSERT INTO files VALUES (fail())", [()] if call == "executemany" else ())
+        with pytest.raises(sqlite3.OperationalError, match="no such table"):
+            db.execute("SELECT * FROM roots")
