@@ -1,15 +1,14 @@
 """Commands that write a library, and the `clew` command group.
 
-demo         clew demo: create and search a small library of photos.
-evaluate     clew eval: measure a model or a library.
-formats      clew formats: list the file formats that clew reads.
-index        clew index: index folders or update a library.
-main         The `clew` command.
-maintenance  clew forget and clew verify: remove folders and check the library.
-models       clew prepare and clew switch: prepare a model, and change the model of a library.
-names        clew teach and clew save: concepts and saved searches, which queries name @NAME.
-params       Click parameter types: byte sizes and durations.
-progress     Progress of the writing commands in a terminal.
-tag          clew tag: tag images with labels.
-watch        clew watch, and clew serve with --watch: follow the changes of folders.
+demo            clew demo: create and search a small library of photos.
+evaluate        clew eval: measure a model or a library.
+formats         clew formats: list the file formats that clew reads.
+index           clew index: index folders or update a library.
+main            The `clew` command.
+maintenance     clew forget and clew verify: remove folders and check the library.
+models          clew prepare and clew switch: prepare a model, and change the model of a library.
+organize        Commands that name what is in a library.
+params          Click parameter types: byte sizes and durations.
+progress        Progress of the writing commands in a terminal.
+watch           clew watch, and clew serve with --watch: follow the changes of folders.
 """

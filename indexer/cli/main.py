@@ -22,9 +22,9 @@ COMMAND_GROUPS = {  # title -> names of commands, in the order of use, and their
         "duplicates": "retrieval.cli.duplicates",
     },
     "Organize": {
-        "tag": "indexer.cli.tag",
-        "teach": "indexer.cli.names",
-        "save": "indexer.cli.names",
+        "tag": "indexer.cli.organize.tag",
+        "teach": "indexer.cli.organize.names",
+        "save": "indexer.cli.organize.names",
     },
     "Models": {
         "models": "retrieval.cli.models",

@@ -1,15 +1,13 @@
 """Public operations and the orchestration of one run.
 
-backfill       Add what earlier runs left out, because files were offline or the version was older.
-forget         Public API: remove folders or spaces from a library.
-index          Public API: index a folder or update a library.
-new_files      Read, embed and write the new files of a scan.
-notes          Notes of an indexing run on exclude patterns, partly read files and links.
-options        Options of an indexing run.
-pipeline       Index folders: scan, index new files, set the states of known ones and build indexes.
-reconcile      Set the states of known files after a scan: present, moved, offline or gone.
-report         Counts and notes of an indexing run.
-saved_options  Save the options of an indexing run in the settings of the library.
-switch_model   Change the model of a library: fill a new space while the old one is active, then activate it.
-verify         Public API: verify and repair a library.
+forget          Public API: remove folders or spaces from a library.
+index           Public API: index a folder or update a library.
+notes           Notes of an indexing run on exclude patterns, partly read files and links.
+options         Options of an indexing run.
+pipeline        Index folders: scan, index new files, set the states of known ones and build indexes.
+report          Counts and notes of an indexing run.
+saved_options   Save the options of an indexing run in the settings of the library.
+steps           Steps of an indexing run.
+switch_model    Change the model of a library: fill a new space while the old one is active, then activate it.
+verify          Public API: verify and repair a library.
 """

@@ -14,9 +14,9 @@ from indexer.maintenance.calibrate import calibrate_if_due
 from indexer.maintenance.map.build_map import build_map_if_due
 from indexer.operations.notes import other_link_note, own_root_notes, partial_file_notes, unused_pattern_notes
 from indexer.operations.options import DEFAULT_OPTIONS, IndexOptions
-from indexer.operations.reconcile import accept_mass_touch, keep_offline, reconcile
 from indexer.operations.report import Report
 from indexer.operations.saved_options import remove_disabled_results, save_settings
+from indexer.operations.steps.reconcile import accept_mass_touch, keep_offline, reconcile
 from indexer.scan.diff import Changes, Reread, UnchangedArchive, compare, separate_disconnected
 from indexer.scan.pattern_paths import resolve_pattern
 from indexer.scan.targets import ScanTarget, dangling_links_above
@@ -104,7 +104,7 @@ class IndexRun:
         scans = [scan for target in targets if (scan := self.scan_target(target)) is not None]
         for scan in scans:
             if scan.changes.new_or_changed:
-                from indexer.operations.new_files import index_new_files  # heavy
+                from indexer.operations.steps.new_files import index_new_files  # heavy
 
                 index_new_files(self, scan.target, scan.changes.new_or_changed)
         reconcile(
@@ -191,7 +191,7 @@ class IndexRun:
         """Add what earlier runs left out because files were offline or the version was older."""
         if not is_backfill_due(self.writer):
             return
-        from indexer.operations.backfill import run_backfill  # heavy
+        from indexer.operations.steps.backfill import run_backfill  # heavy
 
         result = run_backfill(self.writer, self.progress)
         self.report.segments += result.segments

@@ -8,8 +8,8 @@ from pathlib import Path
 from threading import Event, Lock, Thread
 
 from indexer.enrich.runner import run_enrichment
-from indexer.operations.backfill import run_backfill
 from indexer.operations.options import IndexOptions
+from indexer.operations.steps.backfill import run_backfill
 from indexer.store.writer import LibraryWriter
 from indexer.types import DEFAULT_BATCH_LIMITS, Notify, no_progress
 from retrieval.catalog.reader import Catalog

@@ -148,7 +148,7 @@ def test_update_that_finds_nothing_new_imports_no_decoders(place, folder):
     loaded = imported_modules(
         f"from indexer import update_library\nassert not update_library(library={str(built)!r}).added\n"
         "import sys\n"
-        "decoders = {'indexer.decode.reader', 'indexer.enrich.runner', 'indexer.operations.backfill'}\n"
+        "decoders = {'indexer.decode.reader', 'indexer.enrich.runner', 'indexer.operations.steps.backfill'}\n"
         "assert not (decoders | {'numpy.random'}) & set(sys.modules)"
     )
     assert not {"torch", "open_clip", "onnxruntime", "tokenizers", "PIL", "av", "xml", "faiss"} & loaded

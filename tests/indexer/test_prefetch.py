@@ -7,7 +7,8 @@ import time
 import pytest
 
 from indexer.decode.reader import read_file
-from indexer.operations import new_files, pipeline
+from indexer.operations import pipeline
+from indexer.operations.steps import new_files
 from indexer.prefetch import Prefetch, PrefetchLimits, prefetch
 from indexer.store.writer import LibraryWriter
 from retrieval.media.limits import DecodeLimits

@@ -2,13 +2,13 @@
 
 import pytest
 
-from indexer.operations.reconcile import (
+from indexer.operations.report import Report
+from indexer.operations.steps.reconcile import (
     MIN_MISSING_FILES,
     classify_missing,
     reconcile,
     too_many_missing,
 )
-from indexer.operations.report import Report
 from indexer.scan.diff import CatalogFile, Changes
 from indexer.store.writer import LibraryWriter
 

@@ -1,0 +1,6 @@
+"""Steps of an indexing run.
+
+backfill   Add what earlier runs left out, because files were offline or the version was older.
+new_files  Read, embed and write the new files of a scan.
+reconcile  Set the states of known files after a scan: present, moved, offline or gone.
+"""
