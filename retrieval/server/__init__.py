@@ -15,4 +15,5 @@ security      Check each request before a route reads it.
 worker        Run calls on one library in few threads, with a limit on waiting calls.
 dialects/     Interfaces that clients of other programs already use.
 routes/       The routes of the API.
+schema/       The OpenAPI document of the API.
 """

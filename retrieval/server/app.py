@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from time import monotonic
+from typing import Any
 
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -23,6 +24,7 @@ from retrieval.server.routes import (
     status,
     terminal,
 )
+from retrieval.server.schema.document import add_errors
 from retrieval.server.security import SecurityMiddleware
 from retrieval.server.worker import Worker
 from retrieval.system import clew_version
@@ -47,6 +49,13 @@ class MetricsMiddleware:
             await send(message)
 
         await self.app(scope, receive, counted if scope["type"] == "http" else send)
+
+
+def _schema(app: FastAPI) -> dict[str, Any]:
+    """Return the schema of the API, with the errors that all routes share."""
+    if app.openapi_schema is None:
+        app.openapi_schema = add_errors(FastAPI.openapi(app))
+    return app.openapi_schema
 
 
 def create_app(options: ServerOptions) -> FastAPI:
@@ -75,6 +84,7 @@ def create_app(options: ServerOptions) -> FastAPI:
     )
     app.state.options, app.state.worker, app.state.pictures = options, worker, pictures
     app.state.cursors, app.state.metrics = Cursors(options.max_cursors), Metrics()
+    app.openapi = lambda: _schema(app)  # type: ignore[method-assign]
     add_error_handlers(app)
     for module in (search, segments, export, browse, library_map, status, terminal, documentation):
         app.include_router(module.router)

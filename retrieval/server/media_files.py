@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, BinaryIO
 from urllib.parse import quote
 
 from starlette.responses import Response, StreamingResponse
@@ -164,6 +164,13 @@ def _read(file: BinaryIO, start: int, end: int) -> Iterator[bytes]:
         file.seek(start)
         while start < end and (chunk := file.read(min(CHUNK_BYTES, end - start))):
             start += len(chunk)
+            yield chunk
+
+
+def read_chunks(file: IO[bytes]) -> Iterator[bytes]:
+    """Yield the bytes of a file from its current place, and close it."""
+    with file:
+        while chunk := file.read(CHUNK_BYTES):
             yield chunk
 
 

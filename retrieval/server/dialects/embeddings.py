@@ -18,12 +18,21 @@ from retrieval.errors import QueryError
 from retrieval.normalization import nfc
 from retrieval.server.errors import json_response
 from retrieval.server.input import decode_base64, decode_picture, parse_object
+from retrieval.server.schema.answers import EmbeddingsAnswer, ModelsAnswer
+from retrieval.server.schema.document import json_body, with_json
 from retrieval.types import Vectors
 
 MAX_TEXTS = 2_048  # of a request, as in the API of OpenAI
 MAX_PICTURES = 128
 MAX_BATCH = 32  # pictures that are in memory at once
-BODY = {"requestBody": {"content": {"application/json": {"schema": {"type": "object"}}}}}
+BODY = json_body(
+    ("input",),
+    input={"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]},
+    modality={"enum": ["text", "image"]},
+    encoding_format={"enum": ["float", "base64"]},
+    dimensions={"type": ["integer", "null"]},
+    model={"type": "string"},
+)
 
 router = APIRouter()
 
@@ -38,7 +47,7 @@ class EmbeddingCall:
     dimensions: int | None
 
 
-@router.post("/v1/embeddings", openapi_extra=BODY)
+@router.post("/v1/embeddings", responses=with_json(EmbeddingsAnswer), openapi_extra=BODY)
 async def create_embeddings(request: Request) -> Response:
     """Return the unit vectors of texts, or of pictures in data URIs, in the vector space of the library."""
     worker, body = request.app.state.worker, await request.body()
@@ -67,7 +76,7 @@ async def create_embeddings(request: Request) -> Response:
     return await worker.run(request, embed)  # type: ignore[no-any-return]
 
 
-@router.get("/v1/models")
+@router.get("/v1/models", responses=with_json(ModelsAnswer))
 async def list_models(request: Request) -> Response:
     """Return the model of the library."""
     worker = request.app.state.worker

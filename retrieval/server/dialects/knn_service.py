@@ -22,6 +22,8 @@ from retrieval.query.options import SearchOptions
 from retrieval.search.answer import nearest
 from retrieval.server.errors import json_response
 from retrieval.server.input import decode_base64, decode_picture, parse_object
+from retrieval.server.schema.answers import KnnResult, MetadataResult
+from retrieval.server.schema.document import json_body, with_json
 from retrieval.server.worker import Worker
 from retrieval.types import VISUAL_KINDS, Filters, Hit, Kind, Vectors
 
@@ -29,7 +31,19 @@ MAX_RESULTS = 10_000  # ids of an answer
 MAX_DESCRIBED = 1_000  # results with a picture; /metadata describes the others
 MAX_TEXT_LENGTH = 4_000  # characters
 KINDS_OF_MODALITY: dict[str, tuple[Kind, ...]] = {"image": VISUAL_KINDS, "text": ("text", "audio")}
-BODY = {"requestBody": {"content": {"application/json": {"schema": {"type": "object"}}}}}
+BODY = json_body(
+    text={"type": ["string", "null"], "maxLength": MAX_TEXT_LENGTH},
+    image={"type": ["string", "null"], "description": "A picture in base64."},
+    image_url={"type": ["string", "null"], "description": "Refused: addresses are not downloaded."},
+    embedding_input={"type": ["array", "null"], "items": {"type": "number"}},
+    modality={"enum": list(KINDS_OF_MODALITY)},
+    num_images={"type": "integer", "minimum": 1},
+    num_result_ids={"type": "integer", "minimum": 1},
+    deduplicate={"type": "boolean"},
+)
+METADATA_BODY = json_body(
+    ("ids",), ids={"type": "array", "items": {"type": "integer"}, "maxItems": MAX_DESCRIBED}
+)
 
 router = APIRouter()
 
@@ -47,14 +61,14 @@ class KnnCall:
     deduplicate: bool
 
 
-@router.get("/indices-list")
+@router.get("/indices-list", responses=with_json(list[str]))
 async def indices_list(request: Request) -> Response:
     """Return the names of the indexes: that of the library's vector space."""
     worker = request.app.state.worker
     return await worker.run(request, lambda: json_response([_space_name(worker)]))  # type: ignore[no-any-return]
 
 
-@router.post("/knn-service", openapi_extra=BODY)
+@router.post("/knn-service", responses=with_json(list[KnnResult]), openapi_extra=BODY)
 async def knn_service(request: Request) -> Response:
     """Return the results most similar to a text, picture or vector, best first; the first are described."""
     worker, body, address = request.app.state.worker, await request.body(), str(request.base_url)
@@ -74,7 +88,7 @@ async def knn_service(request: Request) -> Response:
     return await worker.run(request, answer)  # type: ignore[no-any-return]
 
 
-@router.post("/metadata", openapi_extra=BODY)
+@router.post("/metadata", responses=with_json(list[MetadataResult]), openapi_extra=METADATA_BODY)
 async def metadata(request: Request) -> Response:
     """Return the descriptions of results by their ids; ids that do not exist any more are left out."""
     worker, body, address = request.app.state.worker, await request.body(), str(request.base_url)
@@ -141,7 +155,7 @@ def _vector(values: object) -> Vectors:
     """Return a list of numbers as a unit vector, (1, d)."""
     try:
         vector = np.array(values, np.float64).reshape(1, -1)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise QueryError("Invalid embedding_input. Use a list of numbers.") from error
     length = np.linalg.norm(vector)
     if not np.isfinite(length) or not length:

@@ -1,5 +1,6 @@
 """Split a query for display, and read its pictures."""
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
@@ -50,10 +51,7 @@ def _classify(token: Token) -> tuple[str, str | None, int | None]:
     """Return the type of a token, the name of its filter, and the id of its segment."""
     if token.plain_length == len(token.text) == 1 and token.text in "+-|":
         return "operator", None, None
-    if is_signed(token):
-        return _classify(drop_prefix(token, 1))
-    if weight := weight_prefix(token):
-        return _classify(drop_prefix(token, len(weight) + 1))
+    token = _without_sign_and_weight(token)
     if token.is_quoted or not token.plain_length:
         return "words", None, None
     prefix = PREFIX_PATTERN.match(token.text)
@@ -61,16 +59,32 @@ def _classify(token: Token) -> tuple[str, str | None, int | None]:
     if name in FILTER_NAMES:
         return "filter", name, None
     if name == "not":
-        return "not", name, _classify(drop_prefix(token, len("not:")))[2]
+        return "not", name, _segment_id(drop_prefix(token, len("not:")))
+    if (segment := _segment_id(token)) is not None:
+        return "segment", None, segment
     is_plain = token.plain_length == len(token.text)
-    digits = token.text[1:]
-    if is_plain and token.text[0] == "#" and digits.isascii() and digits.isdigit() and len(digits) < 19:
-        return "segment", None, int(digits)
-    if is_plain and token.text[0] == "@" and NAME_PATTERN.fullmatch(nfc(digits)):
+    if is_plain and token.text[0] == "@" and NAME_PATTERN.fullmatch(nfc(token.text[1:])):
         return "name", None, None
     if name in ("file", "pic") or token.text.lower().startswith((*PATH_PREFIXES, *URL_PREFIXES)):
         return "picture", None, None
     return "words", None, None
+
+
+def _without_sign_and_weight(token: Token) -> Token:
+    while token.text:
+        if is_signed(token):
+            token = drop_prefix(token, 1)
+        elif weight := weight_prefix(token):
+            token = drop_prefix(token, len(weight) + 1)
+        else:
+            break
+    return token
+
+
+def _segment_id(token: Token) -> int | None:
+    """Return the id of `#id`, None for other tokens."""
+    is_plain = token.plain_length == len(token.text)
+    return int(token.text[1:]) if is_plain and re.fullmatch(r"#\d{1,18}", token.text, re.ASCII) else None
 
 
 def with_pictures(query: Query, find_picture: Callable[[str], str | None]) -> Query:

@@ -16,6 +16,8 @@ from retrieval.query.filters import merge_filters
 from retrieval.query.options import DEFAULT_OPTIONS, FILTER_NAMES
 from retrieval.server.errors import json_response
 from retrieval.server.queries.offers import quoted
+from retrieval.server.schema.answers import CompletionsAnswer, FacetsAnswer, MonthAnswer, TimelineAnswer
+from retrieval.server.schema.document import with_json
 from retrieval.types import KINDS, ORIENTATIONS, Filters
 
 MAX_SUGGESTIONS = 8
@@ -32,7 +34,7 @@ def filters_of(library: Library, q: str) -> Filters:
     return merge_filters(query.filters, None, DEFAULT_OPTIONS)
 
 
-@router.get("/api/timeline")
+@router.get("/api/timeline", responses=with_json(TimelineAnswer))
 async def timeline(request: Request, q: QueryText = "") -> Response:
     """Return the number of files in each year and month, newest first; of a query, only filters count."""
     worker = request.app.state.worker
@@ -48,7 +50,7 @@ async def timeline(request: Request, q: QueryText = "") -> Response:
     return await worker.run(request, read)  # type: ignore[no-any-return]
 
 
-@router.get("/api/timeline/{month}")
+@router.get("/api/timeline/{month}", responses=with_json(MonthAnswer))
 async def month_of_timeline(
     request: Request,
     month: Annotated[str, PathParameter(pattern=r"^\d{4}-\d{2}$")],
@@ -87,7 +89,7 @@ async def month_of_timeline(
     return await worker.run(request, read)  # type: ignore[no-any-return]
 
 
-@router.get("/api/facets")
+@router.get("/api/facets", responses=with_json(FacetsAnswer))
 async def list_facets(request: Request, q: QueryText = "") -> Response:
     """Return the values of filters with their counts; of a query, only filters count."""
     worker = request.app.state.worker
@@ -100,7 +102,7 @@ async def list_facets(request: Request, q: QueryText = "") -> Response:
     return await worker.run(request, read)  # type: ignore[no-any-return]
 
 
-@router.get("/api/suggest")
+@router.get("/api/suggest", responses=with_json(CompletionsAnswer))
 async def suggest(
     request: Request, q: QueryText = "", caret: Annotated[int | None, Query(ge=0, le=4_000)] = None
 ) -> Response:

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from shutil import copyfileobj
 from tempfile import TemporaryFile
@@ -17,13 +17,18 @@ from retrieval.catalog.browse.captions import captions_of
 from retrieval.catalog.reader import Catalog
 from retrieval.errors import QueryError
 from retrieval.server.errors import NotFound, json_response
-from retrieval.server.media_files import CHUNK_BYTES, content_disposition, open_media
+from retrieval.server.media_files import CHUNK_BYTES, content_disposition, open_media, read_chunks
+from retrieval.server.schema.answers import SizeAnswer
+from retrieval.server.schema.document import NOT_FOUND, with_content
 from retrieval.server.worker import Worker
 from retrieval.types import Filters, Hit
 
 MAX_IDS = 10_000
 MAX_ZIP_BYTES = 2_000_000_000
 MISSING_NAME = "missing.txt"  # in a ZIP file: the files that could not be included, with reasons
+
+EXPORT = {200: with_content("text/plain", "application/jsonl", "application/zip")} | NOT_FOUND
+EXPORT[200]["content"] |= {"application/json": {"schema": SizeAnswer.model_json_schema()}}
 
 router = APIRouter()
 
@@ -35,7 +40,7 @@ class ExportCall(BaseModel):
     format: Literal["list", "captions", "zip", "size"] = "list"
 
 
-@router.post("/api/export")
+@router.post("/api/export", response_class=Response, responses=EXPORT)
 async def export(request: Request, call: ExportCall) -> Response:
     """Return the paths of hits, their captions as JSON Lines, their files as ZIP, or the size of these."""
     worker: Worker = request.app.state.worker
@@ -60,7 +65,7 @@ def _export(catalog: Catalog, call: ExportCall) -> Response:
     if size > MAX_ZIP_BYTES:
         raise QueryError(f"The files have {size:,} bytes; a ZIP may have {MAX_ZIP_BYTES:,}. Export the list.")
     headers = {"Content-Disposition": content_disposition("clew.zip", inline=False)}
-    return StreamingResponse(_chunks(_write_zip(catalog, hits)), 200, headers, "application/zip")
+    return StreamingResponse(read_chunks(_write_zip(catalog, hits)), 200, headers, "application/zip")
 
 
 def _distinct_files(catalog: Catalog, ids: Sequence[int]) -> list[Hit]:
@@ -106,12 +111,6 @@ def _unused_name(name: str, names: set[str]) -> str:
         unused = f"{path.stem} ({number}){path.suffix}"
     names.add(unused)
     return unused
-
-
-def _chunks(file: IO[bytes]) -> Iterator[bytes]:
-    with file:
-        while chunk := file.read(CHUNK_BYTES):
-            yield chunk
 
 
 def _download(content: bytes, name: str, media_type: str) -> Response:

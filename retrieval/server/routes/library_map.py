@@ -5,11 +5,13 @@ from starlette.responses import Response
 
 from retrieval.catalog.browse.library_map import read_map
 from retrieval.server.errors import NotFound, json_response
+from retrieval.server.schema.answers import MapAnswer
+from retrieval.server.schema.document import with_json
 
 router = APIRouter()
 
 
-@router.get("/api/map")
+@router.get("/api/map", responses=with_json(MapAnswer, is_found=True))
 async def library_map(request: Request) -> Response:
     """Return a point for each segment, 0 to 1,000 on both axes, similar ones near each other, and names."""
     worker = request.app.state.worker

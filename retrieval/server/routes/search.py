@@ -24,13 +24,41 @@ from retrieval.server.items import items_of
 from retrieval.server.pictures import Pictures
 from retrieval.server.queries.offers import narrow_to, read_as
 from retrieval.server.queries.query_tokens import QueryToken, add_picture, query_tokens, with_pictures
+from retrieval.server.schema.answers import SearchAnswer
+from retrieval.server.schema.document import BINARY, SegmentId, with_json
 from retrieval.server.worker import Worker
-from retrieval.types import Filters, Hit, Hits
+from retrieval.types import KINDS, Filters, Hit, Hits
 
 MAX_COUNT = 1_000  # hits of an answer
 DEFAULT_COUNT = 40
 MAX_QUERY_LENGTH = 4_000  # characters
 SORTED_HITS = 1_000  # the best hits, which are sorted by date
+
+FIELDS: dict[str, Any] = {
+    "q": {"type": "string", "maxLength": MAX_QUERY_LENGTH},
+    "count": {"type": "integer", "minimum": 1, "maximum": MAX_COUNT, "default": DEFAULT_COUNT},
+    "cursor": {"type": "string"},
+    "order": {"enum": ["score", "date"]},
+    "kind": {"type": "array", "items": {"enum": list(KINDS)}},
+    "group": {"type": "boolean", "default": True},
+    "facets": {"type": "boolean", "default": False},
+    "filters": {"type": "object", "properties": {name: {} for name in FILTER_NAMES}},
+    "image": {"type": "string", "description": "A picture in base64, also as a data URI."},
+}
+FORM_FIELDS = FIELDS | {
+    "kind": {"enum": list(KINDS)},
+    "filters": {"type": "string", "description": "The object as JSON."},
+    "image": BINARY,
+}
+BODY = {
+    "requestBody": {
+        "content": {
+            "application/json": {"schema": {"type": "object", "properties": FIELDS}},
+            "multipart/form-data": {"schema": {"type": "object", "properties": FORM_FIELDS}},
+        }
+    }
+}
+FOUND = with_json(SearchAnswer, is_found=True)
 
 router = APIRouter()
 Order = Literal["score", "date"]
@@ -71,7 +99,7 @@ class Services:
         return cls(state.worker, state.cursors, state.pictures)
 
 
-@router.get("/api/search")
+@router.get("/api/search", responses=FOUND)
 async def search(
     request: Request,
     q: Annotated[str, Query(max_length=MAX_QUERY_LENGTH)] = "",
@@ -87,7 +115,7 @@ async def search(
     return await _answer(request, call)
 
 
-@router.post("/api/search", openapi_extra={"requestBody": {"content": {"application/json": {}}}})
+@router.post("/api/search", responses=FOUND, openapi_extra=BODY)
 async def search_by_body(request: Request) -> Response:
     """Search as GET does, with typed `filters` and with a picture, `image`, in base64 or as a form field."""
     values, image = await _read_body(request)
@@ -103,15 +131,15 @@ async def search_by_body(request: Request) -> Response:
     return await _answer(request, call)
 
 
-@router.get("/api/similar/{segment}")
+@router.get("/api/similar/{segment}", responses=FOUND)
 async def similar(
     request: Request,
-    segment: int,
+    segment: SegmentId,
     count: Annotated[int, Query(ge=1, le=MAX_COUNT)] = DEFAULT_COUNT,
     cursor: Annotated[str | None, Query(max_length=200)] = None,
 ) -> Response:
     """Search by a segment alone."""
-    return await _answer(request, SearchCall(f"#{max(0, segment)}", count, cursor))
+    return await _answer(request, SearchCall(f"#{segment}", count, cursor))
 
 
 async def _answer(request: Request, call: SearchCall) -> Response:
@@ -122,17 +150,24 @@ async def _answer(request: Request, call: SearchCall) -> Response:
 async def _read_body(request: Request) -> tuple[dict[str, Any], bytes | None]:
     """Return the values of a JSON or form body, and its picture; raises QueryError."""
     if request.headers.get("content-type", "").startswith("multipart/form-data"):
-        async with request.form(max_files=1, max_fields=20) as form:
-            values: dict[str, Any] = {name: value for name, value in form.items() if isinstance(value, str)}
-            upload = form.get("image")
-            image = None if upload is None or isinstance(upload, str) else await upload.read()
-        values.pop("image", None)
-        if "filters" in values:
-            values["filters"] = parse_object(values["filters"].encode())
-        return values, image
+        try:
+            return await _read_form(request)
+        except UnicodeError as error:  # in the charset of the content type
+            raise QueryError("The text of the form cannot be decoded. Use utf-8.") from error
     body = parse_object(await request.body() or b"{}")
     text = body.pop("image", None)
     return body, None if text is None else decode_base64(text, "image")
+
+
+async def _read_form(request: Request) -> tuple[dict[str, Any], bytes | None]:
+    async with request.form(max_files=1, max_fields=20) as form:
+        values: dict[str, Any] = {name: value for name, value in form.items() if isinstance(value, str)}
+        upload = form.get("image")
+        image = None if upload is None or isinstance(upload, str) else await upload.read()
+    values.pop("image", None)
+    if "filters" in values:
+        values["filters"] = parse_object(values["filters"].encode())
+    return values, image
 
 
 def _call_of(values: dict[str, Any]) -> SearchCall:

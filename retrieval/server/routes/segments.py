@@ -7,10 +7,8 @@ from tempfile import TemporaryDirectory
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
-from fastapi import Path as PathParameter
-from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
-from starlette.responses import FileResponse, Response
+from starlette.responses import Response, StreamingResponse
 
 from retrieval.catalog.browse.passages import passages_around
 from retrieval.errors import MediaError, QueryError
@@ -20,14 +18,26 @@ from retrieval.query.parser import parse
 from retrieval.server.errors import NotFound, json_response
 from retrieval.server.items import items_of
 from retrieval.server.media_files import (
+    DOWNLOAD_TYPE,
     MediaFile,
     content_disposition,
     content_type,
     find_hit,
     media_response,
     open_media,
+    read_chunks,
 )
 from retrieval.server.queries.query_tokens import with_pictures
+from retrieval.server.schema.answers import PassagesAnswer, SegmentAnswer
+from retrieval.server.schema.document import (
+    NO_BODY,
+    NOT_FOUND,
+    ByteRange,
+    Etag,
+    SegmentId,
+    with_content,
+    with_json,
+)
 from retrieval.server.worker import Worker
 from retrieval.types import CONFIDENCE_THRESHOLD, FileDetails, Hit
 
@@ -37,11 +47,19 @@ MAX_CLIP_SECONDS = 600.0
 MAX_RENDERED_SIDE = 4_096  # pixels
 DEFAULT_RENDERED_SIDE = 1_600
 
+THUMBNAIL = {200: with_content("image/webp")} | NOT_FOUND | NO_BODY
+MEDIA = {
+    200: with_content("*/*"),
+    206: with_content("*/*"),
+    416: {"description": "The range is not in the file."},
+    **(NOT_FOUND | NO_BODY),
+}
+CLIP = {200: with_content(DOWNLOAD_TYPE)} | NOT_FOUND
+
 router = APIRouter()
-SegmentId = Annotated[int, PathParameter(ge=1, lt=2**63)]
 
 
-@router.get("/api/segments/{segment}")
+@router.get("/api/segments/{segment}", responses=with_json(SegmentAnswer, is_found=True))
 async def details(
     request: Request, segment: SegmentId, q: Annotated[str, Query(max_length=4_000)] = ""
 ) -> Response:
@@ -127,8 +145,8 @@ def _explain(worker: Worker, hit: Hit, q: str, find_picture: object) -> list[dic
     ]
 
 
-@router.get("/api/segments/{segment}/thumbnail")
-async def thumbnail(request: Request, segment: SegmentId) -> Response:
+@router.get("/api/segments/{segment}/thumbnail", response_class=Response, responses=THUMBNAIL)
+async def thumbnail(request: Request, segment: SegmentId, etag: Etag = None) -> Response:
     """Return the stored thumbnail as WebP of at most 320 pixels a side."""
     worker = request.app.state.worker
 
@@ -136,22 +154,24 @@ async def thumbnail(request: Request, segment: SegmentId) -> Response:
         webp = worker.library.thumbnail(find_hit(worker.catalog, segment))
         if webp is None:
             raise NotFound(f"No thumbnail of #{segment} is stored.")
-        etag = f'"{hashlib.sha256(webp).hexdigest()[:16]}"'
-        headers = {"ETag": etag, "Cache-Control": "private, max-age=604800"}
-        if request.headers.get("if-none-match") == etag:
+        current = f'"{hashlib.sha256(webp).hexdigest()[:16]}"'
+        headers = {"ETag": current, "Cache-Control": "private, max-age=604800"}
+        if etag == current:
             return Response(status_code=304, headers=headers)
         return Response(webp, 200, headers, "image/webp")
 
     return await run_in_threadpool(read)
 
 
-@router.get("/api/segments/{segment}/media")
+@router.get("/api/segments/{segment}/media", response_class=Response, responses=MEDIA)
 async def media(
     request: Request,
     segment: SegmentId,
     download: bool = False,
     page: Annotated[int | None, Query(ge=1, le=1_000_000)] = None,
     width: Annotated[int | None, Query(ge=16, le=MAX_RENDERED_SIDE)] = None,
+    byte_range: ByteRange = None,
+    etag: Etag = None,
 ) -> Response:
     """Return the file of a segment, or a range of it. Types that could run scripts are downloads.
 
@@ -169,10 +189,10 @@ async def media(
 
     def read() -> Response:
         opened = open_media(catalog, find_hit(catalog, segment))
-        if request.headers.get("if-none-match") == opened.etag:
+        if etag == opened.etag:
             opened.file.close()
             return Response(status_code=304, headers={"ETag": opened.etag})
-        return media_response(opened, request.headers.get("range"), download)
+        return media_response(opened, byte_range, download)
 
     return await run_in_threadpool(read)
 
@@ -196,7 +216,7 @@ def render_media(media: MediaFile, hit: Hit, page: int | None, side: int) -> Res
     return Response(webp, 200, headers, "image/webp")
 
 
-@router.get("/api/segments/{segment}/text")
+@router.get("/api/segments/{segment}/text", responses=with_json(PassagesAnswer, is_found=True))
 async def text(
     request: Request, segment: SegmentId, around: Annotated[int, Query(ge=0, le=MAX_NEIGHBORS)] = 40
 ) -> Response:
@@ -211,7 +231,7 @@ async def text(
     return await run_in_threadpool(read)
 
 
-@router.get("/api/segments/{segment}/clip")
+@router.get("/api/segments/{segment}/clip", response_class=Response, responses=CLIP)
 async def clip(
     request: Request,
     segment: SegmentId,
@@ -222,8 +242,6 @@ async def clip(
     worker = request.app.state.worker
 
     def cut() -> Response:
-        from retrieval.media.av.clip import write_clip
-
         hit = find_hit(worker.catalog, segment)
         if not hit.timed:
             raise QueryError(f"{hit.path.name} is no video or audio file, so no moment can be cut out of it.")
@@ -234,22 +252,23 @@ async def clip(
             raise QueryError(
                 f"Invalid times. A clip has more than 0 and at most {MAX_CLIP_SECONDS:.0f} seconds."
             )
-        folder = TemporaryDirectory(prefix="clew-clip-", ignore_cleanup_errors=True)
-        out = Path(folder.name) / f"clip{hit.path.suffix.lower() or '.mp4'}"
-        try:
-            write_clip(hit.path, out, first, last)
-        except MediaError as error:
-            folder.cleanup()
-            raise QueryError(f"This moment cannot be cut out: {error}.") from error
-        except BaseException:
-            folder.cleanup()
-            raise
-        name = f"{hit.path.stem} {first:.1f}-{last:.1f}{out.suffix}"
-        return FileResponse(
-            out,
-            media_type="application/octet-stream",
-            headers={"Content-Disposition": content_disposition(name, inline=False)},
-            background=BackgroundTask(folder.cleanup),
-        )
+        return cut_response(hit.path, first, last)
 
     return await worker.run(request, cut, decodes_media=True)  # type: ignore[no-any-return]
+
+
+def cut_response(path: Path, first: float, last: float) -> Response:
+    """Return a part of a file as a download; raises QueryError if it cannot be cut out."""
+    from retrieval.media.av.clip import write_clip  # late: it imports the decoders
+
+    suffix = path.suffix.lower() or ".mp4"
+    with TemporaryDirectory(prefix="clew-clip-", ignore_cleanup_errors=True) as folder:
+        out = Path(folder) / f"clip{suffix}"
+        try:
+            write_clip(path, out, first, last)
+        except MediaError as error:
+            raise QueryError(f"This moment cannot be cut out: {error}.") from error
+        file = out.open("rb")  # its bytes remain after the folder is deleted
+    name = f"{path.stem} {first:.1f}-{last:.1f}{suffix}"
+    headers = {"Content-Disposition": content_disposition(name, inline=False)}
+    return StreamingResponse(read_chunks(file), 200, headers, DOWNLOAD_TYPE)

@@ -8,12 +8,14 @@ from starlette.responses import PlainTextResponse, Response
 
 from retrieval.catalog.browse.library_map import has_map
 from retrieval.server.errors import json_response
+from retrieval.server.schema.answers import HealthAnswer, StatusAnswer
+from retrieval.server.schema.document import with_json
 from retrieval.system import clew_version
 
 router = APIRouter()
 
 
-@router.get("/api/status")
+@router.get("/api/status", responses=with_json(StatusAnswer))
 async def status(request: Request) -> Response:
     """Return the contents and settings of the library, and what is missing of it now."""
     worker = request.app.state.worker
@@ -35,13 +37,13 @@ async def status(request: Request) -> Response:
     return await worker.run(request, read)  # type: ignore[no-any-return]
 
 
-@router.get("/healthz")
+@router.get("/healthz", responses=with_json(HealthAnswer))
 async def health() -> Response:
     """Return that the server answers."""
     return json_response({"status": "ok"})
 
 
-@router.get("/metrics")
+@router.get("/metrics", response_class=PlainTextResponse)
 async def metrics(request: Request) -> Response:
     """Return counters for Prometheus."""
     worker = request.app.state.worker

@@ -257,6 +257,19 @@ def test_count_that_is_no_number_is_refused(client, text):
     assert client.post("/api/search", content=text).status_code == 400
 
 
+@pytest.mark.parametrize("q", ["not:", "red not:", "not:" * 900, "-not:", "2:", "|not:", "1:" * 2_000])
+def test_query_that_ends_at_a_prefix_is_answered_while_it_is_typed(client, q):
+    for path in ("/api/search", "/api/suggest", "/api/facets", "/api/timeline"):
+        assert client.get(path, params={"q": q}).status_code in (200, 400)
+
+
+@pytest.mark.parametrize("charset", ["undefined", "unknown", "utf-16", "zlib", "idna"])
+def test_form_in_any_charset_is_answered(client, charset):
+    headers = {"Content-Type": f"multipart/form-data; boundary=x; charset={charset}"}
+    form = b'--x\r\nContent-Disposition: form-data; name="q"\r\n\r\nred\r\n--x--\r\n'
+    assert client.post("/api/search", headers=headers, content=form).status_code in (200, 400)
+
+
 def test_members_of_a_group_are_given_once_although_its_leader_changes():
     first, _ = next_hits([replace(hit(1), more=(hit(2),)), hit(3)], Place("list"), 1)
     place = Place("list", 1, (keys_of(first[0]),))

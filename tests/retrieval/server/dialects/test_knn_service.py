@@ -173,6 +173,7 @@ def test_ids_that_do_not_exist_have_no_metadata(client):
         {"embedding_input": [1.0, 2.0]},
         {"embedding_input": [0, 0, 0]},
         {"embedding_input": [float("nan"), 0, 0]},
+        {"embedding_input": [10**400, 0, 0]},
         {"embedding_input": "red"},
         {"embedding_input": {"a": 1}},
     ],
