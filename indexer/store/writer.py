@@ -381,10 +381,11 @@ def _open_catalog(folder: Path) -> sqlite_utils.Database:
     db.execute("PRAGMA synchronous = NORMAL")  # a power failure may lose the last batches, not the file
     db.execute("PRAGMA foreign_keys = ON")
     try:
-        is_outdated = any(migration.name == "22-calibrated-lists" for migration in migrations.pending(db))
-        migrations.apply(db)
-        if is_outdated:
-            delete_vectors_of_silent_sounds(db)
+        with db.atomic():  # all or none, so that a crash leaves no library between two versions
+            is_outdated = any(migration.name == "22-calibrated-lists" for migration in migrations.pending(db))
+            migrations.apply(db)
+            if is_outdated:
+                delete_vectors_of_silent_sounds(db)
         check_version(db.conn, folder)
     except BaseException:
         db.close()

@@ -1,0 +1,12 @@
+"""Faults during operations on a library: kills, failed writes and power losses, and what a library keeps.
+
+checks        Check a library after a fault: its state, its answers and its orphans.
+fork_server   Run operations in forked processes of a warm parent.
+interpose     Compile the interposed C library, and control it.
+living        Kill the operations on one library at random moments.
+media         Folders of media that change between the runs of an operation.
+operations    The operations under test, with toy embedders.
+state         The committed state of a library, and reports of commits.
+sweep         Run each operation with a fault at its durable operations.
+workplace     The folder of a part of the harness, and the counts of its cases.
+"""

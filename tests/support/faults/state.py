@@ -1,0 +1,143 @@
+"""The committed state of a library, and the reports of a process about its commits.
+
+A process reports the state that a transaction will leave before it commits, and again when it has committed.
+After a kill, a library has the state that was last committed, or that of the commit in progress.
+"""
+
+import ctypes
+import json
+import os
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+from indexer.store import writer
+from retrieval.catalog.connection import InterruptibleConnection
+from retrieval.catalog.schema import CATALOG_FILE
+
+# Counts and migrations change without a row of the library, and the tables of FTS5 follow their triggers.
+_UNCOUNTED_TABLES = frozenset(("change_count", "_sqlite_migrations"))
+Segments = dict[str, str]  # id -> content, decoder and ordinal
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """The rows of a catalog as a digest, and its segments."""
+
+    digest: str
+    segments: Segments
+
+
+EMPTY = State(blake2b(digest_size=16).hexdigest(), {})
+
+
+def stored_tables(db: sqlite3.Connection) -> list[str]:
+    """Return the tables of a catalog, without the virtual ones and theirs."""
+    rows = db.execute("SELECT name, sql FROM sqlite_master WHERE type = 'table' ORDER BY name").fetchall()
+    virtual = tuple(f"{name}_" for name, sql in rows if sql.startswith("CREATE VIRTUAL"))
+    return [
+        name
+        for name, sql in rows
+        if not name.startswith(("sqlite_", *virtual))
+        and not sql.startswith("CREATE VIRTUAL")
+        and name not in _UNCOUNTED_TABLES
+    ]
+
+
+def state_of(db: sqlite3.Connection) -> State:
+    """Return the state of a catalog, including that of an open transaction."""
+    digest, tables = blake2b(digest_size=16), stored_tables(db)
+    for table in tables:
+        rows = sqlite3.Cursor(db).execute(f"SELECT * FROM {table}").fetchall()
+        if rows:
+            digest.update(repr((table, rows)).encode())
+    segments: Segments = {}
+    if "segments" in tables and "contents" in tables:
+        query = "SELECT s.id, c.*, s.ordinal FROM segments s JOIN contents c ON c.id = s.content"
+        rows = sqlite3.Cursor(db).execute(query)  # the third column is the decoder, which had another name
+        segments = {str(id_): f"{hash_.hex()} {row[0]} {row[-1]}" for id_, _, hash_, *row in rows}
+    return State(digest.hexdigest(), segments)
+
+
+def read_state(library: Path) -> State:
+    """Return the committed state of a library."""
+    if not (library / CATALOG_FILE).exists():
+        return EMPTY
+    with closing(connect(library)) as db:
+        return state_of(db)
+
+
+def connect(library: Path) -> sqlite3.Connection:
+    """Open a catalog without changing its files."""
+    return sqlite3.connect(f"{(library / CATALOG_FILE).absolute().as_uri()}?mode=ro", uri=True)
+
+
+class ReportingConnection(InterruptibleConnection):
+    """A connection that reports each commit."""
+
+    report: Callable[[str, State], None]
+
+    def execute(self, sql: str, *values: Any) -> Any:
+        if sql.startswith("COMMIT"):
+            return self._commit(lambda: super(ReportingConnection, self).execute(sql, *values))
+        return super().execute(sql, *values)
+
+    def commit(self) -> None:
+        if self.in_transaction:
+            self._commit(super().commit)
+
+    def _commit(self, commit: Callable[[], Any]) -> Any:
+        state = state_of(self)
+        self.report("prepared", state)
+        result = commit()
+        self.report("committed", state)
+        return result
+
+
+class Reports:
+    """A file of reports, which a kill leaves complete up to the last line."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def install(self) -> None:
+        """Report the commits of this process."""
+        descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        mark = getattr(ctypes.CDLL(None), "faults_mark", None)
+        commits = 0
+
+        def report(phase: str, state: State) -> None:
+            nonlocal commits
+            line = json.dumps({"phase": phase, "digest": state.digest, "segments": state.segments})
+            os.write(descriptor, f"{line}\n".encode())
+            if phase == "committed":
+                commits += 1
+                if mark is not None:
+                    mark(commits)
+
+        ReportingConnection.report = staticmethod(report)
+        writer.InterruptibleConnection = ReportingConnection  # type: ignore[misc, attr-defined]
+
+    def read(self) -> Iterator[tuple[str, State]]:
+        """Yield the phase and state of each report."""
+        if self.path.exists():
+            for line in self.path.read_text().splitlines():
+                row = json.loads(line)
+                yield row["phase"], State(row["digest"], row["segments"])
+
+    def allowed(self, before: State) -> tuple[State, list[State]]:
+        """Return the last committed state, and the states that a kill may leave."""
+        committed, prepared = before, before
+        for phase, state in self.read():
+            prepared = state
+            if phase == "committed":
+                committed = state
+        return committed, [committed, prepared]
+
+    def committed(self) -> list[State]:
+        """Return the committed states in order."""
+        return [state for phase, state in self.read() if phase == "committed"]
