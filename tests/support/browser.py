@@ -1,5 +1,6 @@
 """A server of the page in a thread, and the browser that opens it."""
 
+import json
 import shutil
 import socket
 import threading
@@ -8,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import uvicorn
@@ -16,6 +18,8 @@ from retrieval.server.app import create_app
 from retrieval.server.options import ServerOptions
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+MONTHS = [f"{year}-{month:02}" for year in (2024, 2023) for month in range(12, 0, -1)]
+PER_MONTH = 500
 LONG_MS = 20_000  # for anything that the page does on a busy machine
 
 
@@ -82,3 +86,69 @@ def hit(number: int, confidence: float, **keys: Any) -> dict[str, Any]:
 def answer(*items: dict[str, Any], **keys: Any) -> dict[str, Any]:
     """Return an answer to a search."""
     return {"items": items, "cursor": None, "offers": {"read_as": [], "narrow_to": []}, "total": None, **keys}
+
+
+def reply(body):
+    """Return a handler that answers with JSON, or with what a function of the request returns."""
+
+    def handle(route):
+        content = body(route.request) if callable(body) else body
+        route.fulfill(body=json.dumps(content), content_type="application/json")
+
+    return handle
+
+
+def picture(route):
+    svg = '<svg xmlns="http://www.w3.org/2000/svg" width="3" height="2"><rect width="3" height="2"/></svg>'
+    route.fulfill(body=svg, content_type="image/svg+xml")
+
+
+def of_month(number):
+    """Return the details of a photo, whose id begins with its month."""
+    return hit(int(number), 0.9, time=f"{number[:4]}-{number[4:6]}-20T12:00:00")
+
+
+THOUSANDS = (
+    (r"/thumbnail", picture),
+    (
+        r"/api/timeline(\?|$)",
+        reply(
+            {
+                "total": PER_MONTH * len(MONTHS),
+                "years": {},
+                "undated": 0,
+                "buckets": [{"month": month, "count": PER_MONTH} for month in MONTHS],
+            }
+        ),
+    ),
+    (r"/api/timeline/\d", reply(lambda request: month_columns(urlsplit(request.url).path[-7:], PER_MONTH))),
+    (
+        r"/api/segments/\d+(\?|$)",
+        reply(lambda request: of_month(urlsplit(request.url).path.split("/")[3])),
+    ),
+)
+
+
+def names(page):
+    """Return the names of the tiles in the document, in their order."""
+    return page.eval_on_selector_all(".tile", "tiles => tiles.map(tile => tile.item.name)")
+
+
+def until(page, condition):
+    """Wait until a condition holds; the policy of the page forbids Playwright's own way."""
+    deadline = time.monotonic() + LONG_MS / 1000
+    while not page.evaluate(f"Boolean({condition})"):
+        assert time.monotonic() < deadline, f"still false: {condition}"
+        page.wait_for_timeout(30)
+
+
+def place_of(page, number):
+    return round(page.locator(f'.tile[data-id="{number}"]').bounding_box()["y"])
+
+
+def first_in_sight(page):
+    return page.evaluate("clew.grid.anchor().id")
+
+
+def wait_for_pictures(page):
+    until(page, "document.querySelectorAll('.tile img').length > 5")

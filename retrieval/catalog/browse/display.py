@@ -39,6 +39,7 @@ class Display:
     pages: int | None = None  # of the document
     placeholder: str | None = None  # in base64; see `indexer.decode.images.placeholder`
     has_thumbnail: bool = False
+    is_image: bool = False  # the file is an image, and the segment all of it, a part, or text in it
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,24 +55,31 @@ _NO_THUMBNAIL = StoredThumbnail()
 
 def display_of(catalog: Catalog, hits: Iterable[Hit]) -> dict[int, Display]:
     """Return how each of some hits is drawn, by their ids."""
-    kinds = {hit.id: hit.kind for hit in hits}
-    rows = catalog.db.execute(_PROPERTIES, (json.dumps([*kinds]),)).fetchall()
-    derived = [hit_id for hit_id, kind in kinds.items() if kind not in VISUAL_KINDS]
+    boxes = {hit.id: (hit.kind, hit.box) for hit in hits}
+    rows = catalog.db.execute(_PROPERTIES, (json.dumps([*boxes]),)).fetchall()
+    derived = [hit_id for hit_id, (kind, box) in boxes.items() if kind not in VISUAL_KINDS or box]
     related: dict[int, list[int]] = {}
     for segment, other in catalog.db.execute(_RELATED, (json.dumps(derived),)):
         related.setdefault(segment, []).append(other)
-    shown = {*kinds, *(other for others in related.values() for other in others)}
+    shown = {*boxes, *(other for others in related.values() for other in others)}
     stored = stored_thumbnails(catalog, sorted(shown))
-    return {
-        row["id"]: Display(
-            ratio=_ratio(row["width"], row["height"]) or stored.get(row["id"], _NO_THUMBNAIL).ratio,
-            duration=row["duration"],
-            pages=row["pages"],
-            placeholder=stored.get(row["id"], _NO_THUMBNAIL).placeholder,
-            has_thumbnail=any(each in stored for each in (row["id"], *related.get(row["id"], ()))),
-        )
-        for row in rows
+    found = {
+        hit_id: next((stored[each] for each in (hit_id, *related.get(hit_id, ())) if each in stored), None)
+        for hit_id in boxes
     }
+    return {row["id"]: _display(row, found[row["id"]]) for row in rows}
+
+
+def _display(row: sqlite3.Row, thumbnail: StoredThumbnail | None) -> Display:
+    shown = thumbnail or _NO_THUMBNAIL
+    return Display(
+        ratio=_ratio(row["width"], row["height"]) or shown.ratio,
+        duration=row["duration"],
+        pages=row["pages"],
+        placeholder=shown.placeholder,
+        has_thumbnail=thumbnail is not None,
+        is_image=row["width"] is not None and row["duration"] is None,
+    )
 
 
 def stored_thumbnails(catalog: Catalog, segments: Sequence[int]) -> dict[int, StoredThumbnail]:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from retrieval.catalog.browse.timeline import timeline
+from retrieval.catalog.browse.timeline import kinds_of_files, timeline
 from retrieval.catalog.reader import Catalog
 from retrieval.types import Filters
 
@@ -17,7 +17,7 @@ _FILES = "FROM files f JOIN roots r ON r.id = f.root WHERE f.state != 'gone' AND
 
 @dataclass(frozen=True, slots=True)
 class Facets:
-    """The values of filters with the number of their files; of kinds and tags, the number of segments."""
+    """The values of filters with the number of their files; of tags, the number of segments."""
 
     kinds: dict[str, int] = field(default_factory=dict)
     years: dict[str, int] = field(default_factory=dict)
@@ -35,12 +35,6 @@ def facets(catalog: Catalog, filters: Filters) -> Facets:
     values = {} if allowed is None else {"ids": f"[{','.join(map(str, allowed.tolist()))}]"}
     among = (
         "" if allowed is None else f" AND f.content IN (SELECT s.content FROM segments s WHERE 1{segments})"
-    )
-    kinds = catalog.db.execute(
-        f"""SELECT s.kind, count(*) FROM segments s WHERE EXISTS (
-              SELECT 1 FROM files f WHERE f.content = s.content AND f.state != 'gone')
-              AND NOT (s.kind = 'image' AND s.box IS NOT NULL){segments} GROUP BY 1""",
-        values,
     )
     cameras = catalog.db.execute(
         f"""SELECT c.camera, count(*) FROM contents c WHERE c.camera > '' AND EXISTS (
@@ -64,7 +58,7 @@ def facets(catalog: Catalog, filters: Filters) -> Facets:
     for name, count in [*keywords, *labels]:
         tags[name] += count
     return Facets(
-        kinds=dict(kinds.fetchall()),
+        kinds=kinds_of_files(catalog, filters),
         years=times.years,
         months=times.months,
         cameras=dict(cameras.fetchall()),

@@ -58,6 +58,18 @@ def timeline(catalog: Catalog, filters: Filters) -> Timeline:
     return Timeline(months, sum(count for month, count in rows if len(month) != 7))
 
 
+def kinds_of_files(catalog: Catalog, filters: Filters) -> dict[str, int]:
+    """Return the number of files of each kind that pass the filters, as `files_of_month` lists them."""
+    if filters == Filters():
+        query = f"""SELECT (SELECT s.kind FROM segments s WHERE s.content = c.id ORDER BY s.ordinal LIMIT 1),
+                   count(*) FROM contents c
+             WHERE c.segments > 0 AND EXISTS (SELECT 1 FROM files f WHERE f.content = c.id
+               AND f.state != 'gone' AND f.sidecar_of IS NULL AND f.{DESCRIBES_ITSELF}) GROUP BY 1"""
+        return dict(catalog.db.execute(query).fetchall())
+    tests, values = _tests(filters)
+    return dict(catalog.db.execute(f"SELECT s.kind, count(*) {_from(tests)} GROUP BY 1", values).fetchall())
+
+
 def files_of_month(
     catalog: Catalog, month: str, filters: Filters, offset: int = 0, limit: int = MAX_LISTED
 ) -> tuple[list[Hit], dict[int, Display]]:

@@ -3,7 +3,7 @@
 import { formatAddress, parseAddress } from "./logic/address.js";
 import { counted } from "./logic/format.js";
 import { chosenKind, formatLine, isFiltersOnly, markWords, parseLine, withKind, withTerm } from "./logic/query.js";
-import { details, facets, mediaUrl, searchPicture, status } from "./model/api.js";
+import { details, facets, mediaUrl, searchPicture, segments, status } from "./model/api.js";
 import { fetchResults, Results, WEAK } from "./model/results.js";
 import { Selection } from "./model/selection.js";
 import { fetchTimeline } from "./model/timeline.js";
@@ -46,8 +46,9 @@ class App {
     const { box, bar, grid } = this;
     box.addEventListener("type", () => this.typed());
     box.addEventListener("commit", () => this.go(box.line));
+    box.addEventListener("clear", () => this.go("", { lasso: null }));
     box.addEventListener("go", () => box.input.select());
-    box.addEventListener("down", () => this.focusFirst());
+    box.addEventListener("down", () => this.go(box.line).then(() => grid.focusEdge(false)));
     box.addEventListener("picture", (event) => this.usePicture(event.detail));
     bar.addEventListener("kind", (event) => box.setChips(withKind(box.chips, event.detail)));
     bar.addEventListener("order", (event) => this.setOrder(event.detail));
@@ -55,7 +56,7 @@ class App {
     grid.addEventListener("scrolled", () => this.saveScroll());
     grid.canvas.addEventListener("click", (event) => this.click(event));
     addEventListener("popstate", (event) => this.restore(event.state));
-    $(".brand").addEventListener("click", (event) => { event.preventDefault(); this.go(""); });
+    $(".brand").addEventListener("click", (event) => { event.preventDefault(); this.go("", { lasso: null }); });
     $(".to-grid").addEventListener("click", (event) => { event.preventDefault(); this.setView("grid"); });
     $(".to-map").addEventListener("click", (event) => { event.preventDefault(); this.setView("map"); });
     this.selection.addEventListener("change", () => { grid.refreshSelection(); this.selectionBar.update(); this.saveState(); });
@@ -80,12 +81,24 @@ class App {
   }
 
   async start() {
-    this.box.set(this.state.q);
+    this.showLine();
     this.selection.restore(history.state?.selected);
     this.watchStatus();
     await this.run(this.state.at);
     if (this.state.open != null) this.lightbox.open(this.state.open, { isRestored: true });
     else (window.requestIdleCallback ?? setTimeout)(() => this.loadLightbox());
+  }
+
+  /** Show the line and the lasso of the address in the box. */
+  showLine() {
+    const remove = () => { this.write(true, { lasso: null }); this.showLine(); this.run(); };
+    this.box.extra = this.isInside ? { text: "in lasso", remove } : null;
+    this.box.set(this.state.q);
+  }
+
+  /** True if only items of a lasso are shown: an address of the grid that has one. */
+  get isInside() {
+    return Boolean(this.state.lasso) && this.state.view !== "map";
   }
 
   // The address
@@ -121,14 +134,14 @@ class App {
   async restore(saved) {
     const before = this.state;
     this.state = parseAddress(location.search);
-    const isSame = before.q === this.state.q && before.order === this.state.order && before.view === this.state.view;
+    const isSame = ["q", "order", "view"].every((name) => before[name] === this.state[name]) && String(before.lasso) === String(this.state.lasso);
     if (isSame) {
       if (this.state.open == null) this.lightbox.close({ isRestored: true });
       else this.lightbox.open(this.state.open, { isRestored: true });
       return;
     }
     this.lightbox.close({ isRestored: true, keepFocus: true });
-    this.box.set(this.state.q);
+    this.showLine();
     this.map.show(this.state.view === "map");
     await this.run(this.state.at);
     this.selection.restore(saved?.selected);
@@ -148,19 +161,19 @@ class App {
   }
 
   /** Search a line now, as its own step in the history. */
-  go(line, anchor = null) {
+  go(line, { lasso = this.isInside ? this.state.lasso : null } = {}) {
     clearTimeout(this.timer);
-    this.box.set(line);
-    const isNew = line !== this.state.q || this.state.view === "map" && line;
-    if (this.state.view === "map") this.setView("grid", { silent: true });
+    const isMap = this.state.view === "map", isNew = line !== this.state.q || isMap || lasso !== this.state.lasso;
     if (isNew) {
       this.selection.clear({ silent: true });
-      this.write(true, { q: line, at: null, open: null, saved: { typing: false } });
+      this.write(true, { q: line, view: "grid", lasso, at: null, open: null, saved: { typing: false } });
+      if (isMap) this.map.show(false);
     } else {
       this.write(false, { saved: { typing: false } });
     }
+    this.showLine();
     this.lightbox.close({ isRestored: true, keepFocus: true });
-    return this.run(anchor);
+    return this.run();
   }
 
   setOrder(order) {
@@ -169,11 +182,12 @@ class App {
     this.run();
   }
 
-  setView(view, { silent } = {}) {
+  setView(view, lasso = null) {
     if (view === this.state.view) return;
-    this.write(!silent, { view, at: null });
+    this.write(true, { view, lasso: view === "map" ? this.map.lasso ?? null : lasso, at: null });
     this.map.show(view === "map");
-    if (view === "grid" && !silent) this.run();
+    this.showLine();
+    if (view === "grid") this.run();
   }
 
   accept(offer) {
@@ -210,16 +224,14 @@ class App {
 
   /** Show the state: from memory if it was shown before, else from the server. Old results stay until then. */
   async run(anchor = null) {
-    const { q, order } = this.state, key = `${order}|${q}`;
     this.request?.abort();
     const request = (this.request = new AbortController());
     this.gone?.stop?.();
     this.retry && clearTimeout(this.retry);
     const waiting = setTimeout(() => this.box.wait(true), 300);
     try {
-      const model = this.inside ? await this.fetchInside(request.signal) : this.models.get(key) ?? await (isFiltersOnly(q) ? fetchTimeline(q, request.signal) : fetchResults(q, order, request.signal));
+      const model = await this.fetchModel(request.signal);
       if (request.signal.aborted) return;
-      if (!this.inside) this.keep(key, model);
       this.model = model;
       this.box.complain(null);
       if (anchor && model.load) await this.loadAt(model, anchor, request.signal);
@@ -233,20 +245,25 @@ class App {
     }
   }
 
-  /** Return the hits inside the lasso, or without words its items. */
-  async fetchInside(signal) {
+  /** Return what the address asks for. */
+  async fetchModel(signal) {
     const { q, order } = this.state;
-    if (parseLine(q).words.trim()) return Object.assign(await fetchResults(q, order, signal, { isAll: true }), { inside: this.inside });
-    const items = await Promise.all([...this.inside].slice(0, 300).map((id) => details(id, null, signal).catch(() => null)));
-    return new Results(q, order, { items: items.filter(Boolean), cursor: null });
+    if (this.isInside) return this.fetchInside(signal);
+    const model = this.models.get(q) ?? (await (isFiltersOnly(q) ? fetchTimeline(q, signal) : fetchResults(q, signal)));
+    this.keep(q, model);
+    if (order === "date") await model.complete?.();
+    return model;
   }
 
-  /** Search only among the items of a lasso; the chip that says so is no text of the query. */
-  searchInside(ids) {
-    this.inside = ids;
-    this.box.extra = { text: "in lasso", remove: () => { this.inside = this.box.extra = null; this.box.draw(); this.write(false, { lasso: null }); this.run(); } };
-    this.box.draw();
-    this.setView("grid");
+  /** Return the hits inside the lasso, or without words its items. */
+  async fetchInside(signal) {
+    const { q, lasso } = this.state;
+    const { idsInside } = await import("./model/lasso.js");
+    const ids = await idsInside(lasso);
+    const model = q.trim()
+      ? await fetchResults(q, signal, { isAll: true })
+      : new Results(q, { items: ids.size ? await segments([...ids].slice(0, 1000), signal) : [], cursor: null });
+    return Object.assign(model, { inside: ids, cut: !q.trim() && ids.size > 1000 ? ids.size : null });
   }
 
   keep(key, model) {
@@ -290,10 +307,12 @@ class App {
 
   show(anchor) {
     const isTimeline = Boolean(this.model.load);
+    this.model.order = this.state.order;
     this.bar.showOrder(isTimeline || !this.model.hasLevels || !this.model.confident ? null : this.state.order);
     const context = { words: markWords(this.state.q), order: isTimeline ? "time" : this.state.order, onTiles: (tiles) => this.fillTexts(tiles) };
     if (isTimeline) this.showTimeline(context, anchor);
     else this.showResults(context, anchor);
+    if (this.state.view === "map") this.map.draw?.();
     this.showOffers();
   }
 
@@ -325,7 +344,7 @@ class App {
     const answer = this.kindCounts.get(rest) ?? await facets(rest).catch(() => null);
     if (!answer || this.model !== model) return;
     this.kindCounts.set(rest, answer);
-    if (Object.keys(answer.kinds ?? {}).length) this.bar.showKinds("Everything", answer.kinds, chosenKind(chips));
+    if (Object.keys(answer.kinds ?? {}).length) this.bar.showKinds("Everything", { counts: answer.kinds }, chosenKind(chips));
     else this.bar.kinds.replaceChildren();
   }
 
@@ -336,16 +355,29 @@ class App {
     const isNothing = model.hasLevels && !confident;
     const rest = formatLine(words, withKind(chips, null));
     const kind = chosenKind(chips);
-    if (!kind) this.kindCounts.set(rest, model.kinds());
+    if (!kind && !model.inside) this.kindCounts.set(rest, { counts: model.kinds(), plus: model.missing() ? "+" : "" });
     const total = model.answer.total ?? null;
     this.setLead(isNothing ? nothing(model, total, (line) => this.go(line)) : null,
-      !model.items.length && !isNothing ? noneFits(this.state.q, (line) => this.go(line)) : null, this.drives());
+      !model.items.length && !isNothing ? noneFits(this.state.q, (line) => this.go(line)) : null, this.drives(),
+      model.cut && el("p.note", {}, `The first 1,000 of ${counted(model.cut, "item")} in the lasso.`));
     if (isNothing) this.bar.say(total != null ? `${counted(total, "item")} searched` : "");
-    else this.bar.showKinds("All", this.kindCounts.get(rest) ?? model.kinds(), kind, model.missing() ? "+" : "");
+    else this.showResultKinds(kind, rest);
     this.rail.setMode(!model.hasLevels ? null : this.state.order === "date" && confident ? "time" : "confidence");
     this.grid.show(sections, context, anchor);
     this.showTail();
     announce(!model.hasLevels ? counted(model.items.length, "item") : confident ? `${counted(confident, "match", "matches")}, ${strong} strong` : "Nothing here matches well");
+  }
+
+  /** Show how many hits of each kind a line finds without its kind. */
+  async showResultKinds(kind, rest) {
+    const { model } = this, own = { counts: model.kinds(), plus: model.missing() ? "+" : "" };
+    const found = model.inside ? own : this.kindCounts.get(rest);
+    this.bar.showKinds("All", found ?? { ...own, isPart: true }, kind);
+    if (found || model.inside) return;
+    const all = this.models.get(rest) ?? (await fetchResults(rest).catch(() => null));
+    if (!all?.kinds) return;
+    this.kindCounts.set(rest, { counts: all.kinds(), plus: all.missing() ? "+" : "" });
+    if (this.model === model) this.bar.showKinds("All", this.kindCounts.get(rest), kind);
   }
 
   showTail() {
@@ -381,17 +413,15 @@ class App {
 
   /** Request the texts of passages in the time grid, whose columns have none. */
   fillTexts(tiles) {
-    for (const tile of tiles) {
-      const { item } = tile;
-      if (item.kind !== "text" || item.text != null || item.asked) continue;
-      item.asked = true;
-      details(item.id).then(({ text, start }) => {
-        item.text = text ?? "";
-        const words = tile.querySelector(".words");
-        if (words) words.textContent = item.text.slice(0, 400);
-        if (start && item.start == null) item.start = start;
-      }).catch(() => null);
-    }
+    const asked = new Map(tiles.filter(({ item }) => item.kind === "text" && item.text == null && !item.asked).map((tile) => [tile.item.id, tile]));
+    if (!asked.size) return;
+    for (const { item } of asked.values()) item.asked = true;
+    segments([...asked.keys()]).then((found) => found.forEach(({ id, text, start }) => {
+      const tile = asked.get(id), words = tile.querySelector(".words");
+      tile.item.text = text ?? "";
+      if (start) tile.item.start ??= start;
+      if (words) words.textContent = tile.item.text.slice(0, 400);
+    })).catch(() => null);
   }
 
   // Tiles
@@ -441,11 +471,6 @@ class App {
     const anchor = this.grid.anchor();
     this.grid.show(this.model.sections(() => this.loadMore()), this.grid.context, anchor);
     this.grid.focusItem(item.id);
-  }
-
-  focusFirst() {
-    const first = this.grid.items()[0];
-    if (first) this.grid.focusItem(first.id);
   }
 
   confidentIds() {

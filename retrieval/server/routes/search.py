@@ -250,6 +250,7 @@ def run_search(services: Services, call: SearchCall) -> dict[str, object]:
     applied = [applied_filters(each) for each in filters]
     counts = worker.cached("facets", filters[0], facets) if call.facets and not query.others else None
     confident = [hit for hit in hits if is_confident(hit)]
+    counted = only_filters if confident or query.others else filters[0]  # how many items were searched
     best = max((hit.confidence for hit in hits if hit.confidence is not None), default=None)
     return {
         "items": items_of(catalog, hits),
@@ -262,7 +263,7 @@ def run_search(services: Services, call: SearchCall) -> dict[str, object]:
         "filters": {"any": applied} if query.others else applied[0],
         "messages": library.unknown_filter_values(query, options, bool(hits)),
         "offers": _offers(worker, tokens, confident if has_terms else []),
-        "total": None if only_filters is None else worker.cached("timeline", only_filters, timeline).total,
+        "total": None if counted is None else worker.cached("timeline", counted, timeline).total,
         "picture": call.picture,
         "seconds": round(monotonic() - started, 4),
         "facets": asdict(counts) if counts else None,

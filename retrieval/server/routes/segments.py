@@ -7,6 +7,7 @@ from tempfile import TemporaryDirectory
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
+from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response, StreamingResponse
 
@@ -28,7 +29,7 @@ from retrieval.server.media_files import (
     read_chunks,
 )
 from retrieval.server.queries.query_tokens import with_pictures
-from retrieval.server.schema.answers import PassagesAnswer, SegmentAnswer
+from retrieval.server.schema.answers import PassagesAnswer, SegmentAnswer, SegmentsAnswer
 from retrieval.server.schema.document import (
     NO_BODY,
     NOT_FOUND,
@@ -39,9 +40,10 @@ from retrieval.server.schema.document import (
     with_json,
 )
 from retrieval.server.worker import Worker
-from retrieval.types import CONFIDENCE_THRESHOLD, FileDetails, Hit
+from retrieval.types import CONFIDENCE_THRESHOLD, FileDetails, Filters, Hit
 
 EXPLAINED_HITS = 200  # of a query, among which a segment is explained
+MAX_SEGMENTS = 1_000  # of an answer
 MAX_NEIGHBORS = 200  # passages before and after
 MAX_CLIP_SECONDS = 600.0
 MAX_RENDERED_SIDE = 4_096  # pixels
@@ -57,6 +59,24 @@ MEDIA = {
 CLIP = {200: with_content(DOWNLOAD_TYPE)} | NOT_FOUND
 
 router = APIRouter()
+
+
+class SegmentsCall(BaseModel):
+    """The segments to describe, by id."""
+
+    ids: Annotated[list[Annotated[int, Field(ge=1, lt=2**63)]], Field(min_length=1, max_length=MAX_SEGMENTS)]
+
+
+@router.post("/api/segments", responses=with_json(SegmentsAnswer))
+async def describe_segments(request: Request, call: SegmentsCall) -> Response:
+    """Return segments as a search returns hits, in the order of their ids; unknown ones are left out."""
+    catalog = request.app.state.worker.catalog
+
+    def read() -> Response:
+        hits = catalog.hits([(id_, 0.0) for id_ in dict.fromkeys(call.ids)], "", Filters())
+        return json_response({"items": items_of(catalog, hits)})
+
+    return await request.app.state.worker.run(request, read)  # type: ignore[no-any-return]
 
 
 @router.get("/api/segments/{segment}", responses=with_json(SegmentAnswer, is_found=True))

@@ -67,6 +67,12 @@ class Item(Answer):
     more: list["Item"]
 
 
+class SegmentsAnswer(Answer):
+    """Segments as hits without a score."""
+
+    items: list[Item]
+
+
 class ReadAs(Answer):
     """A filter that words of the query may mean."""
 

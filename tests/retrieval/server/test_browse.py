@@ -6,7 +6,8 @@ from datetime import datetime
 import pytest
 
 from indexer.tag.saved_searches import save_search
-from tests.support.files import draw_image
+from tests.support.document_files import pdf
+from tests.support.files import draw_image, write_text
 from tests.support.toy_embedder import COLORS
 
 DATES = {"red": "2022-06-26", "green": "2022-06-02", "blue": "2022-07-01", "yellow": "2021-01-14"}
@@ -68,6 +69,22 @@ def test_counts_agree_with_lists_and_with_the_search(dated, query):
     assert len(listed) == found["total"]
     searched = dated.get("/api/search", params={"q": query, "count": 100}).json()["items"]
     assert set(listed) == {item["id"] for item in searched}
+
+
+def test_kinds_count_files_as_the_time_line_does(index, serve, tmp_path):
+    draw_image(tmp_path / "media" / "red.png", "red")
+    write_text(
+        tmp_path / "media" / "long.txt", "\n\n".join(f"paragraph {n} " + "word " * 7 for n in range(9))
+    )
+    (tmp_path / "media" / "two.pdf").write_bytes(pdf([("red", "a page"), ("blue", "another page")]))
+    index(tmp_path / "media")
+    client = serve()
+    for query in ("", "under:media"):
+        kinds = client.get("/api/facets", params={"q": query}).json()["kinds"]
+        assert kinds == {"image": 1, "text": 1, "page": 1}
+        for kind, count in kinds.items():
+            filters = {"q": f"{query} kind:{kind}"}
+            assert client.get("/api/timeline", params=filters).json()["total"] == count
 
 
 def test_facets_count_the_values_of_filters(client, folder):

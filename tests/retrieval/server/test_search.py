@@ -5,12 +5,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from indexer.tag.saved_searches import save_search
 from retrieval.server.cursors import Place
 from retrieval.server.routes.search import keys_of, next_hits
 from retrieval.types import Hit
-from tests.support.files import draw_image
+from tests.support.files import draw_image, write_text
+from tests.support.metadata_files import exif, jpeg, write_file
 from tests.support.toy_embedder import COLORS
 
 
@@ -45,6 +47,35 @@ def test_ratio_is_that_of_the_displayed_image(index, serve, tmp_path):
     draw_image(tmp_path / "wide" / "red.png", "red", size=(96, 64))
     index(tmp_path / "wide")
     assert serve().get("/api/search").json()["items"][0]["ratio"] == 1.5
+
+
+def test_part_of_an_image_has_its_thumbnail_and_ratio(index, serve, tmp_path):
+    image = Image.new("RGB", (600, 400), COLORS["blue"])
+    image.paste(COLORS["red"], (0, 0, 300, 250))
+    (tmp_path / "media").mkdir()
+    image.save(tmp_path / "media" / "flag.png")
+    index(tmp_path / "media", tiles=True)
+    item = serve().get("/api/search", params={"q": "red"}).json()["items"][0]
+    assert item["box"] is not None
+    assert (item["thumbnail"], item["ratio"]) == (True, 1.5)
+    assert item["placeholder"]
+
+
+def test_text_in_an_image_is_drawn_as_the_image_and_a_note_is_not(index, serve, tmp_path):
+    image = jpeg((300, 200), exif=exif({0x010E: "Kingfishers at the river"}))
+    write_file(tmp_path / "media" / "photo.jpg", image)
+    write_text(tmp_path / "media" / "note.txt", "kingfishers everywhere")
+    index(tmp_path / "media")
+    items = serve().get("/api/search", params={"q": "kingfishers kind:text"}).json()["items"]
+    ratios = {item["name"]: item["ratio"] for item in items if item["kind"] == "text"}
+    assert ratios == {"photo.jpg": 1.5, "note.txt": None}
+
+
+def test_number_of_searched_files_comes_if_nothing_matches_well(client):
+    answer = client.get("/api/search", params={"q": "red under:nowhere | blue under:nowhere"}).json()
+    assert (answer["confident"], answer["total"]) == (0, None)
+    nothing = client.get("/api/search", params={"q": "red date:1999"}).json()
+    assert (nothing["confident"], nothing["total"]) == (0, 0)
 
 
 def test_post_answers_as_get(client):

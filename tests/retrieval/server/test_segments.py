@@ -180,6 +180,15 @@ def test_passage_has_its_neighbors(index, serve, tmp_path):
     assert [passage["start"] for passage in passages] == sorted(passage["start"] for passage in passages)
 
 
+def test_segments_are_described_in_the_order_of_their_ids(client, segment_of):
+    red, blue = segment_of("red.png"), segment_of("blue.png")
+    answer = client.post("/api/segments", json={"ids": [blue, 999_999, red, blue]})
+    assert [item["id"] for item in answer.json()["items"]] == [blue, red]
+    assert answer.json()["items"][1]["name"] == "red.png"
+    assert client.post("/api/segments", json={"ids": []}).status_code == 400
+    assert client.post("/api/segments", json={"ids": [1] * 1_001}).status_code == 400
+
+
 def test_details_have_what_the_panel_shows(client, folder, segment_of):
     answer = client.get(f"/api/segments/{segment_of('red.png')}", params={"q": "red"}).json()
     assert answer["name"] == "red.png"

@@ -10,9 +10,12 @@ import { showPhoto } from "./photo.js";
 /** Return the view of a page, a passage or a sound. */
 export function showDocument(lightbox, options) {
   const { item } = lightbox;
-  if (item.kind === "page") return showPhoto(lightbox, options);
+  if (isOnPage(item)) return showPhoto(lightbox, options);
   return item.kind === "text" && !item.timed ? showPassage(lightbox) : showSound(lightbox);
 }
+
+/** True for a page, and for a passage of a page whose picture the server draws. */
+export const isOnPage = (item) => item.kind === "page" || (item.kind === "text" && Boolean(item.page) && /\.pdf$/i.test(item.name));
 
 function showPassage(lightbox) {
   const { item, fit, app } = lightbox, words = markWords(app.state.q), request = new AbortController();

@@ -5,8 +5,9 @@ import { tileRatio } from "../logic/layout.js";
 import { ribbon, threadWidth } from "../logic/rail_scale.js";
 import { parseLine } from "../logic/query.js";
 import { details, thumbnailUrl } from "../model/api.js";
+import { asShown } from "../model/results.js";
 import { $, el, icon, iconButton, reducedMotion, svg } from "../view/dom.js";
-import { showDocument } from "./document.js";
+import { isOnPage, showDocument } from "./document.js";
 import { Panel } from "./panel.js";
 import { showPhoto } from "./photo.js";
 import { listenForSwipes } from "./swipe.js";
@@ -79,7 +80,7 @@ export class Lightbox {
     if (!item.isUnknown) this.showStage({ play, from });
     this.panel.show(item, null);
     try {
-      const full = await details(item.id, app.state.q, request.signal);
+      const full = asShown(await details(item.id, app.state.q, request.signal));
       if (request.signal.aborted || this.item !== item) return;
       const known = item.isUnknown ? {} : item;
       this.item = Object.assign(item.isUnknown ? item : { ...item }, Object.fromEntries(Object.entries(full).filter(([key, value]) => value != null || !(key in known))));
@@ -105,6 +106,7 @@ export class Lightbox {
     this.fit = el("div.fit", { tabindex: "0", role: "group", "aria-label": this.item.name || "Picture" });
     this.pic.replaceChildren(...[nav(-1, "left"), this.fit, nav(1, "right")].filter(Boolean));
     this.pic.classList.remove("zoomed");
+    this.buttons.boxes.hidden = true; // until there are boxes
     this.film.hidden = this.item.kind === "video" && innerWidth >= 768;
     this.view = (SHOWN[this.item.kind] ?? showPhoto)(this, options);
     this.fit.focus({ preventScroll: true });
@@ -144,7 +146,7 @@ export class Lightbox {
       const width = Math.round((isThis ? tall : height) * ratio);
       points.push({ y: x + width / 2, item });
       x += width + 4 + (isThis ? 12 : 0);
-      const hasPicture = item.kind !== "text" && item.kind !== "audio";
+      const hasPicture = isOnPage(item) || (item.kind !== "text" && item.kind !== "audio");
       return el("li", { class: level(item) === "weak" ? "w" : "", "aria-current": isThis && "true", style: { width: `${width}px` } },
         el("button", { type: "button", tabindex: "-1", "aria-label": item.name, onclick: () => this.go(item) },
           hasPicture ? el("img", { src: thumbnailUrl(item.id), alt: "", loading: "lazy" }) : icon(item.kind === "text" ? "text" : "sound")));
@@ -188,19 +190,29 @@ export class Lightbox {
     this.app.grid.render();
   }
 
+  /** Load the pictures of both neighbors, so that a step shows them at once. */
   preload() {
-    for (const direction of [1, -1]) {
-      const item = this.neighbor(direction);
-      if (item && item.kind !== "text" && item.kind !== "audio") new Image().src = thumbnailUrl(item.id);
+    const { signal } = this.request, load = (src) => { const image = new Image(); image.src = src; return image; };
+    this.preloaded = [];
+    for (const item of [this.neighbor(1), this.neighbor(-1)]) {
+      if (!item || item.kind === "text" || item.kind === "audio") continue;
+      this.preloaded.push(load(thumbnailUrl(item.id)));
+      if (item.kind === "video" || item.offline) continue;
+      details(item.id, null, signal).then(({ details: { media } }) => media && this.preloaded.push(load(media))).catch(() => null);
     }
   }
 
-  act(name, id = this.item.id) {
-    const { app } = this, item = id === this.item.id ? this.item : { id };
+  act(name) {
+    const { app, item } = this;
     if (name === "copy" || name === "download") return app.act(name, item);
-    const { pendingClose } = this;
+    if (name === "spread") {
+      const leader = app.grid.find(item.id)?.item;
+      if (!leader?.more?.length) return null;
+      this.close();
+      return app.act(name, leader);
+    }
     this.close({ isRestored: true, keepFocus: true });
-    return pendingClose ?? app.act(name, item);
+    return app.act(name, item);
   }
 
   toggleInfo() {

@@ -4,6 +4,7 @@ import { bytes, clock, dateParts, levelText, marked, number } from "../logic/for
 import { formatLine, markWords, parseLine, quoted, tokenType, withTerm } from "../logic/query.js";
 import { thumbnailUrl } from "../model/api.js";
 import { el, icon, iconButton, markedText } from "../view/dom.js";
+import { isOnPage } from "./document.js";
 import { momentsOf } from "./video.js";
 
 const section = (title, ...children) => el("section", {}, title && el("h2", {}, title), ...children);
@@ -27,7 +28,7 @@ export class Panel {
       handle, el("h1", {}, item.name),
       el("div.path", {}, el("span", {}, folder), iconButtonSmall("copy", "Copy path (c)", () => this.lightbox.act("copy"))),
       item.kind === "video" && momentsOf(item).length > 1 ? this.moments(item) : this.why(item, full), this.terms(),
-      item.kind === "video" && item.text && section(`Subtitles at ${clock(item.start)}`, `“${item.text}”`), full && this.facts(item, details),
+      item.kind === "video" && item.text && section(`Subtitles at ${clock(item.start)}`, `“${item.text}”`), this.passage(item, details), full && this.facts(item, details),
       this.texts(item, details), this.tags(details), this.recognized(details), this.copies(details),
     ].filter(Boolean));
   }
@@ -87,10 +88,16 @@ export class Panel {
     const id = el("span.mono", {}, `#${item.id}`);
     const small = el("span", {}, [item.kind === "video" ? pixels : "", type].filter(Boolean).join(" \u00a0 "), " \u00a0 ", id);
     if (item.kind === "video" || item.kind === "audio") fact(item.kind === "video" ? "play" : "sound", [item.duration && clock(item.duration), size].filter(Boolean).join(", ") || type, small);
-    else if (item.kind === "page") fact("page", `Page ${item.page ?? 1}${item.length ? ` of ${item.length}` : ""}${size ? `, ${size}` : ""}`, small);
+    else if (isOnPage(item)) fact("page", `Page ${item.page ?? 1}${item.length ? ` of ${item.length}` : ""}${size ? `, ${size}` : ""}`, small);
     else fact(item.kind === "text" ? "text" : "picture", [pixels, size].filter(Boolean).join(", ") || type, small);
     if (item.offline) fact("drive", "offline", "Its drive is not connected; the stored thumbnail is shown.");
     return section(null, el("div.facts", {}, list));
+  }
+
+  /** Return the passage of a page, unless it is recognized text, which follows. */
+  passage(item, { recognized = [] }) {
+    if (item.kind !== "text" || !isOnPage(item) || recognized.some((part) => part.text === item.text)) return null;
+    return section("Passage", el("p", {}, markedText(marked(item.text ?? "", markWords(this.app.state.q), Infinity))));
   }
 
   /** Return a link that adds a filter to the line. */

@@ -72,9 +72,9 @@ export function estimatedHeight(count, width, target, gap) {
 
 export const BAND = 26;
 
-/** Return the labels `{index, x, text, folder}` of the days that begin in a row of dated items.
+/** Return the labels `{index, x, room, text, folder}` of the days that begin in a row of dated items.
 
-A label that another one follows within 64 pixels is dropped. */
+A label that another one follows within 64 pixels is dropped; `room` is its width up to the next one. */
 export function dayLabels(items, row, gap, dayName) {
   const labels = [];
   let x = 0;
@@ -84,7 +84,7 @@ export function dayLabels(items, row, gap, dayName) {
     }
     x += row.widths[i - row.from] + gap;
   }
-  return labels.filter((label, n) => !labels[n + 1] || labels[n + 1].x - label.x >= 64);
+  return labels.map((label, n) => ({ ...label, room: (labels[n + 1]?.x ?? x) - label.x - gap })).filter((label, n) => !labels[n + 1] || label.room + gap >= 64);
 }
 
 function onlyFolder(items, first) {

@@ -35,3 +35,13 @@ export function nearestNames(names, toScreen, { width, height, most, lasso, pict
   }
   return placed;
 }
+
+/** Return the places of the `count` points nearest to one, nearest first. */
+export function nearestPoints({ x, y }, xs, ys, count) {
+  const distances = Float64Array.from(xs, (value, i) => (value - x) ** 2 + (ys[i] - y) ** 2);
+  return Array.from(xs.keys()).sort((a, b) => distances[a] - distances[b]).slice(0, count);
+}
+
+/** Return the name that is nearest to a point. */
+export const nearestName = (names, x, y) =>
+  names.reduce((best, name) => (!best || (name.x - x) ** 2 + (name.y - y) ** 2 < (best.x - x) ** 2 + (best.y - y) ** 2 ? name : best), null);

@@ -35,8 +35,8 @@ const post = (path, body, options = {}) =>
   request(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body), ...options });
 
 export const search = (parameters, signal) => request("/api/search", { parameters, signal });
-export const similar = (id, parameters) => request(`/api/similar/${id}`, { parameters });
 export const details = (id, q, signal) => request(`/api/segments/${id}`, { parameters: { q }, signal });
+export const segments = (ids, signal) => post("/api/segments", { ids }, { signal }).then((answer) => answer.items);
 export const passage = (id, signal) => request(`/api/segments/${id}/text`, { parameters: { around: 40 }, signal });
 export const timeline = (q, signal) => request("/api/timeline", { parameters: { q }, signal });
 export const timelineMonth = (month, parameters) => request(`/api/timeline/${month}`, { parameters });

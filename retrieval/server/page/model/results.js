@@ -5,52 +5,62 @@ import { search } from "./api.js";
 
 const FIRST = 100; // hits of the first request: about three screens
 const NEXT = 200;
-const MOST = 1000; // hits of one request by date
+const MOST = 1000; // hits of one request
 export const WEAK = 40; // weak hits that are shown at once
 
 /** Request the hits of a line; throws as `request` does. */
-export async function fetchResults(line, order, signal, { isAll } = {}) {
-  const count = isAll || order === "date" ? MOST : FIRST;
-  return new Results(line, order, await search({ q: line, count }, signal));
+export async function fetchResults(line, signal, { isAll } = {}) {
+  return new Results(line, await search({ q: line, count: isAll ? MOST : FIRST }, signal));
 }
 
-/** Return a caption as the image that it describes. */
+/** Return an item of the server as the page shows it. */
+export const asShown = (item) => withMoments(withImage(item));
+
+/** Return a caption as the image that it describes, and text in an image as the image. */
 function withImage(item) {
-  const isCaption = item.kind === "text" && item.source && !item.timed;
-  return isCaption ? { ...item, kind: "image", thumbnail: true, caption: item.text } : item;
+  const isCaption = item.source && !item.timed, isInImage = item.ratio != null && !item.source;
+  return item.kind === "text" && (isCaption || isInImage)
+    ? { ...item, kind: "image", found: isInImage ? "text" : "image", thumbnail: isCaption || item.thumbnail, caption: item.text }
+    : item;
 }
 
-/** Return a hit whose stack has other files only: frames of a video are its moments. */
+/** Return a hit with its confident moments; frames of the same video are moments, not members of a stack. */
 function withMoments(item) {
   if (item.kind !== "video" && item.kind !== "audio") return item;
   const own = (item.more ?? []).filter((other) => other.path === item.path);
   const known = new Set((item.moments ?? []).map((moment) => moment.id));
-  return { ...item, more: item.more.filter((other) => other.path !== item.path), moments: [...(item.moments ?? []), ...own.filter((other) => !known.has(other.id))] };
+  const moments = [...(item.moments ?? []), ...own.filter((other) => !known.has(other.id))];
+  return { ...item, more: item.more.filter((other) => other.path !== item.path), moments: moments.filter((moment) => level(moment) !== "weak") };
 }
 
 export class Results {
-  constructor(line, order, answer) {
-    Object.assign(this, { line, order, answer, items: [], weakShown: WEAK, inside: null });
+  constructor(line, answer) {
+    Object.assign(this, { line, answer, order: "score", items: [], weakShown: WEAK, inside: null });
     this.add(answer);
     this.hasLevels = this.items.some((item) => level(item));
   }
 
   add(answer) {
     const known = new Set(this.items.map((item) => item.id));
-    this.items.push(...answer.items.filter((item) => !known.has(item.id)).map(withImage).map(withMoments));
+    this.items.push(...answer.items.filter((item) => !known.has(item.id)).map(asShown));
     this.cursor = answer.cursor;
   }
 
   /** Request the next hits; false if there are no more or they are on the way. */
-  async more() {
+  async more(count = NEXT) {
     if (!this.cursor || this.loading) return false;
     this.loading = true;
     try {
-      this.add(await search({ q: this.line, count: NEXT, cursor: this.cursor }));
+      this.add(await search({ q: this.line, count, cursor: this.cursor }));
     } finally {
       this.loading = false;
     }
     return true;
+  }
+
+  /** Request all confident hits, up to a limit: by date, all of them must be known. */
+  async complete() {
+    while (this.missing() && this.items.length < MOST) if (!(await this.more(MOST - FIRST))) return;
   }
 
   of(name) {
@@ -78,7 +88,7 @@ export class Results {
   /** Return the number of confident hits of each kind. */
   kinds() {
     const counts = {};
-    for (const { kind } of this.hasLevels ? this.strongAndLikely() : this.visible()) counts[kind] = (counts[kind] ?? 0) + 1;
+    for (const { kind, found = kind } of this.hasLevels ? this.strongAndLikely() : this.visible()) counts[found] = (counts[found] ?? 0) + 1;
     return counts;
   }
 

@@ -27,14 +27,14 @@ export class Bar extends EventTarget {
     this.dispatchEvent(new CustomEvent(name, { detail }));
   }
 
-  /** Show the kinds with counts; `all` is the name of all of them. */
-  showKinds(all, counts, chosen, plus = "") {
+  /** Show the kinds with counts; `all` is the name of all of them, without a count if only a part is known. */
+  showKinds(all, { counts, plus = "", isPart }, chosen) {
     const total = Object.values(counts).reduce((sum, count) => sum + count, 0);
     const kinds = Object.keys(KINDS).filter((kind) => counts[kind] || kind === chosen);
     const button = (kind, name, count) => el("button", {
       type: "button", "aria-pressed": String((chosen ?? null) === kind), onclick: () => this.emit("kind", kind),
-    }, name, el("span.num", {}, `${number(count ?? 0)}${plus}`));
-    this.kinds.replaceChildren(button(null, all, total), ...kinds.map((kind) => button(kind, KINDS[kind], counts[kind])));
+    }, name, count != null && el("span.num", {}, `${number(count)}${plus}`));
+    this.kinds.replaceChildren(button(null, all, isPart ? null : total), ...kinds.map((kind) => button(kind, KINDS[kind], counts[kind] ?? 0)));
   }
 
   /** Show a text in place of kinds. */

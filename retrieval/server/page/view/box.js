@@ -22,7 +22,7 @@ export class Box extends EventTarget {
     input.addEventListener("blur", () => { this.settle(-1); this.hideSuggestions(); form.classList.remove("on"); });
     input.addEventListener("focus", () => form.classList.add("on"));
     for (const name of ["copy", "cut"]) input.addEventListener(name, (event) => this.copy(event));
-    $(".clear", form).addEventListener("click", () => { this.set(""); input.focus(); this.emit("commit"); });
+    $(".clear", form).addEventListener("click", () => { this.set(""); input.focus(); this.emit("clear"); });
     $(".pictures", form).addEventListener("click", () => $(".file", form).click());
     $(".file", form).addEventListener("change", (event) => this.pick(event.target));
     form.addEventListener("mousedown", (event) => event.target === $(".terms", form) && (event.preventDefault(), input.focus()));
@@ -150,7 +150,7 @@ export class Box extends EventTarget {
     } else if (chosen >= 0 && (event.key === "Enter" || event.key === "Tab")) options[chosen].click();
     else if (event.key === "Escape" && options.length) { this.hideSuggestions(); event.stopPropagation(); }
     else if (event.key === "Enter") { this.commit(); this.emit("go"); }
-    else if (event.key === "ArrowDown") { this.commit(); this.emit("down"); }
+    else if (event.key === "ArrowDown") { this.settle(-1); this.hideSuggestions(); this.emit("down"); }
     else if (event.key === "ArrowRight" && isAtEnd && this.chips.length) this.list.querySelector(".edit").focus();
     else if (event.key === "Backspace" && !input.value && this.chips.length) this.edit(this.chips.length - 1);
     else return;

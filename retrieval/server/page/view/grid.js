@@ -276,6 +276,16 @@ export class Grid extends EventTarget {
     return true;
   }
 
+  /** Focus the first or last item, once its section is loaded. */
+  async focusEdge(isLast) {
+    const section = this.sections.at(isLast ? -1 : 0);
+    if (!section) return;
+    const isShort = () => section.items.length < (isLast ? section.total ?? 0 : 1);
+    for (let before = -1; isShort() && section.items.length > before; await section.load?.()) before = section.items.length;
+    const item = section.items.at(isLast ? -1 : 0);
+    if (item) this.focusItem(item.id);
+  }
+
   refreshSelection() {
     for (const tile of this.tiles()) tile.classList.toggle("picked", this.isSelected(tile.item.id));
   }
@@ -327,6 +337,6 @@ const startsDay = (items, row) => {
 
 function dayLabel(label) {
   const node = el("div.day", { role: "presentation" }, el("b", {}, label.text), label.folder && ` \u00a0${label.folder}`);
-  node.style.left = `${label.x}px`;
+  Object.assign(node.style, { left: `${label.x}px`, maxWidth: `${Math.max(40, label.room)}px` });
   return node;
 }

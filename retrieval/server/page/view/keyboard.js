@@ -1,6 +1,5 @@
 // The keyboard: single keys only while no field has the focus; keys of the browser are never taken.
 
-
 const showHelp = () => import("./help.js").then((help) => help.showHelp());
 
 const GRID_MOVES = ["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown", "Home", "End", "PageUp", "PageDown"];
@@ -43,8 +42,8 @@ function controlKey(app, event) {
   const isInGrid = focused(app) || document.activeElement === document.body;
   if (event.key === "a" && isInGrid) { app.selection.add(app.confidentIds()); return true; }
   if ((event.key === "Home" || event.key === "End") && isInGrid) {
-    const items = app.grid.items();
-    return Boolean(items.length) && app.grid.focusItem(event.key === "Home" ? items[0].id : items.at(-1).id);
+    app.grid.focusEdge(event.key === "End");
+    return app.grid.sections.length > 0;
   }
   return false;
 }
@@ -86,7 +85,7 @@ function lightboxKey(app, event) {
     "/": () => { lightbox.close(); app.box.input.focus(); app.box.input.select(); },
   }[event.key];
   if (run) { run(); return true; }
-  if (ACTS[event.key] && event.key !== "e") { lightbox.act(ACTS[event.key]); return true; }
+  if (ACTS[event.key]) { lightbox.act(ACTS[event.key]); return true; }
   return false;
 }
 

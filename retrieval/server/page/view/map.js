@@ -2,14 +2,19 @@
 
 import { counted, number } from "../logic/format.js";
 import { justify, stackRows, tileRatio } from "../logic/layout.js";
-import { inside, nearestNames, thinLasso } from "../logic/map_geometry.js";
-import { details, exportFile, map, thumbnailUrl } from "../model/api.js";
+import { inside, nearestName, nearestNames, nearestPoints, thinLasso } from "../logic/map_geometry.js";
+import { exportFile, segments, thumbnailUrl } from "../model/api.js";
+import { mapData } from "../model/lasso.js";
+import { asShown } from "../model/results.js";
 import { $, copyText, download, el, icon, iconButton } from "./dom.js";
 import { buildTile, loadPicture } from "./tile.js";
 
 const MOST_NAMES = 12;
 const MOST_TILES = 60; // in the panel
 const PICTURES = 5; // of clusters
+const PICTURES_TRIED = 8; // items near the middle of a cluster, until one has a picture
+const MOST_DATED = 1000; // items whose years are looked up
+const MIN_SHARE = 0.2; // of the points in a lasso, for a cluster to be named
 
 export class MapView {
   constructor(app) {
@@ -37,7 +42,7 @@ export class MapView {
     if (!isOn) { this.node?.remove(); this.node = null; $("main.grid").inert = false; return; }
     if (this.node || !this.isKnown) return;
     this.build();
-    this.data ??= await map().catch(() => null);
+    this.data ??= await mapData().catch(() => null);
     if (!this.data || !this.node) return;
     const { state } = this.app;
     if (state.c) this.camera = state.c;
@@ -145,22 +150,26 @@ export class MapView {
   /** Show at most twelve names that overlap neither each other nor the lasso. */
   drawNames() {
     const placed = nearestNames(this.data.names, (x, y) => this.toScreen(x, y), { width: this.width, height: this.height, most: MOST_NAMES, lasso: this.lasso, pictures: innerWidth < 768 ? 4 : PICTURES });
-    this.labels.replaceChildren(...placed.map(({ name, left, top, hasPicture }, i) => {
-      const image = hasPicture && this.nearestId(name);
-      return el("div.name", { class: i > 3 ? "few" : "", style: { left: `${left}px`, top: `${top}px` } },
-        image && el("img", { src: thumbnailUrl(image), alt: "" }), el("span", {}, name.text, el("small.num", {}, number(name.count))));
-    }));
+    this.labels.replaceChildren(...placed.map(({ name, left, top, hasPicture }, i) =>
+      el("div.name", { class: i > 3 ? "few" : "", style: { left: `${left}px`, top: `${top}px` } },
+        hasPicture && this.picture(name), el("span", {}, name.text, el("small.num", {}, number(name.count))))));
   }
 
-  nearestId(name) {
-    if (name.id) return name.id;
+  /** Return the picture of a cluster: of its nearest item that has one. */
+  picture(name) {
+    if (name.image !== undefined) return name.image;
     const { id, x, y } = this.data.points;
-    let best = Infinity;
-    for (let i = 0; i < id.length; i++) {
-      const d = (x[i] - name.x) ** 2 + (y[i] - name.y) ** 2;
-      if (d < best) { best = d; name.id = id[i]; }
-    }
-    return name.id;
+    const nearest = nearestPoints(name, x, y, PICTURES_TRIED).map((i) => id[i]);
+    name.image = el("img", { alt: "", draggable: "false" });
+    const next = () => {
+      const other = nearest.shift();
+      if (other != null) { name.image.src = thumbnailUrl(other); return; }
+      name.image.remove();
+      name.image = null;
+    };
+    name.image.addEventListener("error", next);
+    next();
+    return name.image;
   }
 
   press(event) {
@@ -221,21 +230,38 @@ export class MapView {
   }
 
   lassoPanel() {
-    const ids = this.chosen, near = this.data.names.filter((name) => inside(this.lasso)(name.x, name.y)).slice(0, 2).map((name) => name.text);
+    const ids = this.chosen;
+    this.about = el("p", {}, this.mostly());
     const button = (name, text, run, isMain) => el("button.btn2", { type: "button", class: isMain ? "main" : "", onclick: run }, icon(name), text);
-    return [el("h1", { tabindex: "-1" }, el("span.num", {}, number(ids.length)), " in the lasso"), near.length && el("p", {}, `Mostly ${near.join(" and ")}`),
+    return [el("h1", { tabindex: "-1" }, el("span.num", {}, number(ids.length)), " in the lasso"), this.about,
       el("div.acts2", {}, button("search", "Search inside", () => this.searchInside(), true), button("copy", "Copy paths", () => this.copyPaths()), button("down", "Export", () => this.export())),
       el("div.mini", { role: "list" })].filter(Boolean);
   }
 
-  async fillTiles() {
-    const ids = this.chosen.slice(0, MOST_TILES), { lasso } = this;
-    const items = [];
-    for (let i = 0; i < ids.length && this.lasso === lasso; i += 12) {
-      const some = await Promise.all(ids.slice(i, i + 12).map((id) => details(id).catch(() => null)));
-      items.push(...some.filter(Boolean));
-      if (this.lasso === lasso && this.node) this.drawTiles(items);
+  /** Return the clusters of what is in the lasso, such as "Mostly dog (221) and snow (198)". */
+  mostly() {
+    const { id, x, y } = this.data.points, { names } = this.data, counts = new Map();
+    const chosen = new Set(this.chosen);
+    for (let i = 0; i < id.length; i++) {
+      const name = chosen.has(id[i]) ? nearestName(names, x[i], y[i]) : null;
+      if (name) counts.set(name, (counts.get(name) ?? 0) + 1);
     }
+    const most = [...counts].sort((a, b) => b[1] - a[1]).slice(0, 2).filter(([, count]) => count >= MIN_SHARE * chosen.size);
+    return most.length ? `Mostly ${most.map(([name, count]) => `${name.text} (${number(count)})`).join(" and ")}` : "";
+  }
+
+  async fillTiles() {
+    const { chosen, lasso } = this;
+    if (!chosen.length) return;
+    const items = await segments(chosen.slice(0, MOST_TILES)).catch(() => []);
+    if (this.lasso !== lasso || !this.node) return;
+    this.drawTiles(items.map(asShown));
+    if (chosen.length > MOST_DATED) return;
+    const rest = chosen.length > MOST_TILES ? await segments(chosen.slice(MOST_TILES)).catch(() => []) : [];
+    const years = [...items, ...rest].map((item) => item.time?.slice(0, 4)).filter(Boolean).sort();
+    if (this.lasso !== lasso || !years.length) return;
+    const first = years[0], last = years.at(-1), span = first === last ? first : `${first} to ${last}`;
+    this.about.textContent = [this.about.textContent, span].filter(Boolean).join(", ");
   }
 
   drawTiles(items) {
@@ -259,7 +285,7 @@ export class MapView {
   }
 
   searchInside() {
-    this.app.searchInside(new Set(this.chosen));
+    this.app.setView("grid", this.lasso);
   }
 
   async copyPaths() {

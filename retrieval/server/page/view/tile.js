@@ -55,8 +55,8 @@ const BODIES = {
   text(tile, link, item, context) {
     const text = item.text ?? "";
     link.append(el("span.words", {}, markedText(marked(text.slice(0, 1200), context.words))));
-    const line = item.start != null && !item.timed ? `line ${item.start}` : item.timed ? clock(item.start) : null;
-    link.append(source("text", item.name, line));
+    const line = item.start == null ? null : item.timed ? clock(item.start) : `line ${item.start}`;
+    link.append(source("text", item.name, item.page ? `p. ${item.page}` : line));
   },
   audio(tile, link, item) {
     const said = item.text ? item.text.slice(0, 60) : null;

@@ -1,147 +1,21 @@
 """The web page in a browser: a real server of a toy library, and answers written here where size matters."""
 
-import json
-import os
-import re
-import time
-from datetime import datetime
-from urllib.parse import urlsplit
-
 import pytest
 
-from indexer import IndexOptions, update_library
-from tests.support.browser import LONG_MS, answer, hit, launched_browser, month_columns, serving
-from tests.support.document_files import pdf
-from tests.support.files import draw_image, write_text
-from tests.support.toy_embedder import COLORS, ToyEmbedder
-from tests.support.video_files import write_video
-
-HOSTILE = "<img src=x onerror=alert(1)>.jpg"
-MONTHS = [f"{year}-{month:02}" for year in (2024, 2023) for month in range(12, 0, -1)]
-PER_MONTH = 500
-
-
-@pytest.fixture(scope="module")
-def media(tmp_path_factory):
-    """Return a folder with an image of each color in different months, a video, a note and a document."""
-    folder = tmp_path_factory.mktemp("media")
-    for number, color in enumerate(COLORS):
-        path = draw_image(folder / f"{color}.png", color, size=(300, 200))
-        taken = datetime(2022, 1 + number, 12).timestamp()
-        os.utime(path, (taken, taken))
-    write_video(folder / "walk.mp4", [("green", 2.0), ("yellow", 2.0)])
-    write_text(folder / "notes.md", "The red boat came home.\n")
-    write_text(folder / "blue.txt", "a kingfisher\n")
-    (folder / "report.pdf").write_bytes(pdf([("blue", "The report of the year")]))
-    return folder
-
-
-@pytest.fixture(scope="module")
-def address(media, tmp_path_factory):
-    library, toy = tmp_path_factory.mktemp("library") / "library", ToyEmbedder()
-    update_library([media], library=library, embedder=toy, options=IndexOptions())
-    with serving(library, toy) as url:
-        yield url
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with launched_browser() as started:
-        yield started
-
-
-@pytest.fixture
-def open_page(browser, address):
-    """Return a function that opens the page; afterwards nothing failed and nothing left the origin."""
-    contexts, problems, requests = [], [], []
-
-    def start(path="/", *, routes=(), **options):
-        options = {"viewport": {"width": 1440, "height": 900}, "reduced_motion": "reduce"} | options
-        context = browser.new_context(**options)
-        contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(LONG_MS)
-        page.on("pageerror", lambda error: problems.append(str(error)))
-        page.on("console", lambda message: message.type == "error" and problems.append(message.text))
-        page.on("request", lambda request: requests.append(request.url))
-        for pattern, reply in routes:
-            page.route(re.compile(pattern), reply)
-        page.goto(address + path)
-        return page
-
-    yield start
-    for context in contexts:
-        context.close()
-    assert problems == []
-    schemes = {url.partition(":")[0] for url in requests} - {"blob", "data"}
-    assert schemes == {"http"}
-    assert {urlsplit(url).netloc for url in requests if url.startswith("http")} == {urlsplit(address).netloc}
-
-
-def reply(body):
-    """Return a handler that answers with JSON, or with what a function of the request returns."""
-
-    def handle(route):
-        content = body(route.request) if callable(body) else body
-        route.fulfill(body=json.dumps(content), content_type="application/json")
-
-    return handle
-
-
-def picture(route):
-    svg = '<svg xmlns="http://www.w3.org/2000/svg" width="3" height="2"><rect width="3" height="2"/></svg>'
-    route.fulfill(body=svg, content_type="image/svg+xml")
-
-
-THOUSANDS = (
-    (r"/thumbnail", picture),
-    (
-        r"/api/timeline(\?|$)",
-        reply(
-            {
-                "total": PER_MONTH * len(MONTHS),
-                "years": {},
-                "undated": 0,
-                "buckets": [{"month": month, "count": PER_MONTH} for month in MONTHS],
-            }
-        ),
-    ),
-    (r"/api/timeline/\d", reply(lambda request: month_columns(urlsplit(request.url).path[-7:], PER_MONTH))),
-    (
-        r"/api/segments/\d+(\?|$)",
-        reply(lambda request: of_month(urlsplit(request.url).path.split("/")[3])),
-    ),
+from tests.support.browser import (
+    THOUSANDS,
+    answer,
+    first_in_sight,
+    hit,
+    names,
+    picture,
+    place_of,
+    reply,
+    until,
+    wait_for_pictures,
 )
 
-
-def of_month(number):
-    """Return the details of a photo, whose id begins with its month."""
-    return hit(int(number), 0.9, time=f"{number[:4]}-{number[4:6]}-20T12:00:00")
-
-
-def names(page):
-    """Return the names of the tiles in the document, in their order."""
-    return page.eval_on_selector_all(".tile", "tiles => tiles.map(tile => tile.item.name)")
-
-
-def until(page, condition):
-    """Wait until a condition holds; the policy of the page forbids Playwright's own way."""
-    deadline = time.monotonic() + LONG_MS / 1000
-    while not page.evaluate(f"Boolean({condition})"):
-        assert time.monotonic() < deadline, f"still false: {condition}"
-        page.wait_for_timeout(30)
-
-
-def place_of(page, number):
-    return round(page.locator(f'.tile[data-id="{number}"]').bounding_box()["y"])
-
-
-def first_in_sight(page):
-    return page.evaluate("clew.grid.anchor().id")
-
-
-def wait_for_pictures(page):
-    until(page, "document.querySelectorAll('.tile img').length > 5")
+HOSTILE = "<img src=x onerror=alert(1)>.jpg"
 
 
 def test_library_is_shown_by_month_with_a_scale_of_years(open_page):

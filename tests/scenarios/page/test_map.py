@@ -1,0 +1,83 @@
+"""The map of the page: clusters, the lasso, and the grid of what is inside it."""
+
+import json
+
+from tests.support.browser import answer, hit, picture, reply, until
+
+POINTS = {"id": [1, 2, 3, 4, 5], "x": [100, 110, 120, 800, 810], "y": [100, 110, 105, 800, 805]}
+NAMES = [{"text": "dog", "x": 110, "y": 105, "count": 3}, {"text": "beach", "x": 805, "y": 803, "count": 2}]
+AROUND_DOGS = "50,50;200,50;200,200;50,200"
+NO_PICTURE = 2  # an item whose thumbnail is missing
+YEARS = {1: 2019, 2: 2021, 3: 2024}
+
+
+def items(request):
+    return {"items": [item(number) for number in json.loads(request.post_data)["ids"]]}
+
+
+def item(number):
+    time = f"{YEARS.get(number, 2020)}-06-01T12:00:00"
+    return hit(number, 0, time=time) | {"confidence": None, "match": None}
+
+
+def thumbnail(route):
+    if f"/{NO_PICTURE}/" in route.request.url:
+        route.fulfill(body="no picture", content_type="image/webp")
+    else:
+        picture(route)
+
+
+ROUTES = (
+    (r"/thumbnail", thumbnail),
+    (r"/api/status", reply({"map": True, "indexing": None, "offline": [], "failures": 0})),
+    (r"/api/map", reply({"points": POINTS, "names": NAMES, "sampled": False})),
+    (r"/api/segments$", reply(items)),
+    (r"/api/search", reply(lambda request: answer(*(hit(n, 0.95) for n in POINTS["id"])))),
+)
+
+
+def shown(page):
+    return page.evaluate("clew.grid.items().map(item => item.id)")
+
+
+def test_cluster_without_a_picture_at_its_middle_has_that_of_a_neighbor(open_page):
+    page = open_page("/?view=map", routes=ROUTES)
+    until(page, "document.querySelectorAll('.name img').length === 2")
+    until(page, "[...document.querySelectorAll('.name img')].every(image => image.naturalWidth)")
+    sources = page.eval_on_selector_all(".name img", "images => images.map(image => image.src)")
+    assert not any(f"/{NO_PICTURE}/" in source for source in sources)
+
+
+def test_lasso_tells_which_clusters_and_years_it_has(open_page):
+    page = open_page(f"/?view=map&lasso={AROUND_DOGS}", routes=ROUTES)
+    page.wait_for_selector("text=Mostly dog (3), 2019 to 2024")
+    assert page.locator(".mini .tile").count() == 3
+
+
+def test_search_inside_is_in_the_address_and_its_chip_is_removable(open_page):
+    page = open_page(f"/?view=map&lasso={AROUND_DOGS}", routes=ROUTES)
+    page.locator("text=Search inside").click()
+    until(page, "clew.grid.items().length === 3")
+    assert page.locator(".chip").inner_text() == "in lasso"
+    page.reload()
+    until(page, "clew.grid.items().length === 3")
+    page.locator("#words").fill("dog")
+    until(page, "clew.state.q === 'dog' && clew.model.hasLevels")
+    assert shown(page) == [1, 2, 3]
+    page.locator(".chip .remove").click()
+    until(page, "clew.grid.items().length === 5")
+    page.go_back()
+    until(page, "clew.grid.items().length === 3")
+    page.locator(".clear").click()
+    until(page, "document.querySelectorAll('.chip').length === 0")
+    assert "lasso" not in page.url
+
+
+def test_grid_after_the_map_shows_everything(open_page):
+    page = open_page(f"/?view=map&lasso={AROUND_DOGS}&q=dog", routes=ROUTES)
+    page.wait_for_selector("text=in the lasso")
+    page.keyboard.press("g")
+    until(page, "clew.state.view === 'grid' && clew.grid.items().length === 5")
+    assert page.locator(".chip").count() == 0
+    page.keyboard.press("g")
+    page.wait_for_selector("text=in the lasso")
