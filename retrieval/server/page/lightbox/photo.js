@@ -80,12 +80,12 @@ export function showPhoto(lightbox, { from } = {}) {
     if (!width || !height) return;
     const isHit = (part) => box && match && String(part.box) === String(box);
     const boxes = (details.recognized ?? []).map((part) => ({ ...part, hit: isHit(part) }));
-    if (box && match && !boxes.some(isHit)) boxes.push({ box, hit: true });
+    if (box && match && !boxes.some(isHit)) boxes.push({ box, part: true }); // the part of the picture that matched
     lightbox.buttons.boxes.hidden = !boxes.some((part) => part.box);
     boxes.forEach((part, i) => {
       if (!part.box) return;
       const [left, top, w, h] = part.box, share = (n, of) => `${((100 * n) / of).toFixed(2)}%`;
-      figure.append(el("span.ocr", { class: part.hit ? "hit" : "", data: { index: i }, title: part.text,
+      figure.append(el("span.ocr", { class: part.hit ? "hit" : part.part ? "part" : "", data: { index: i }, title: part.text,
         style: { left: share(left, width), top: share(top, height), width: share(w, width), height: share(h, height) } }));
     });
   }

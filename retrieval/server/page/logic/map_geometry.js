@@ -16,9 +16,9 @@ export function thinLasso(points, most = 48) {
   return Array.from({ length: Math.min(points.length, most) }, (_, i) => points[Math.floor(i * step)]);
 }
 
-/** Return the names, largest first, that overlap neither each other nor the lasso. */
-export function nearestNames(names, toScreen, { width, height, most, lasso, pictures }) {
-  const boxes = [], placed = [];
+/** Return the names, largest first, that overlap neither each other nor the lasso, nor what is `taken`. */
+export function nearestNames(names, toScreen, { width, height, taken = [], most, lasso, pictures }) {
+  const boxes = [...taken], placed = [];
   if (lasso) {
     const points = lasso.map(([x, y]) => toScreen(x, y)), xs = points.map((p) => p[0]), ys = points.map((p) => p[1]);
     boxes.push([Math.min(...xs), Math.min(...ys), Math.max(...xs), Math.max(...ys)]);

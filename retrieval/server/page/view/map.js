@@ -59,7 +59,7 @@ export class MapView {
     this.tools = el("div.mapctl", { role: "toolbar", "aria-label": "Map tools" },
       tool("lasso", "Lasso (a)", () => this.choose("lasso")), tool("move", "Move (hold Space)", () => this.choose("move")),
       iconButton("plus", "Zoom in (+)", () => this.zoom(1.5)), iconButton("minus", "Zoom out (-)", () => this.zoom(1 / 1.5)));
-    this.node = el("div.map", {}, el("div.c", {}, this.canvas, this.labels, this.tools, el("div.near", {}, "Near means similar. The axes have no meaning.")), this.side);
+    this.node = el("div.map", { role: "region", "aria-label": "Map" }, el("div.c", {}, this.canvas, this.labels, this.tools, el("div.near", {}, "Near means similar. The axes have no meaning.")), this.side);
     $("#page").append(this.node);
     $("main.grid").inert = true;
     this.canvas.addEventListener("pointerdown", (event) => this.press(event));
@@ -149,7 +149,9 @@ export class MapView {
 
   /** Show at most twelve names that overlap neither each other nor the lasso. */
   drawNames() {
-    const placed = nearestNames(this.data.names, (x, y) => this.toScreen(x, y), { width: this.width, height: this.height, most: MOST_NAMES, lasso: this.lasso, pictures: innerWidth < 768 ? 4 : PICTURES });
+    const { offsetLeft: left, offsetTop: top, offsetWidth: w, offsetHeight: h } = this.tools;
+    const room = { width: this.width, height: this.height, taken: [[left, top, left + w, top + h]] };
+    const placed = nearestNames(this.data.names, (x, y) => this.toScreen(x, y), { ...room, most: MOST_NAMES, lasso: this.lasso, pictures: innerWidth < 768 ? 4 : PICTURES });
     this.labels.replaceChildren(...placed.map(({ name, left, top, hasPicture }, i) =>
       el("div.name", { class: i > 3 ? "few" : "", style: { left: `${left}px`, top: `${top}px` } },
         hasPicture && this.picture(name), el("span", {}, name.text, el("small.num", {}, number(name.count))))));

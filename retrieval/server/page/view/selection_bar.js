@@ -44,7 +44,7 @@ export class SelectionBar {
       act("copy", "Copy paths", () => this.copyPaths()), act("text", "List", () => this.export("list", "clew-list.txt")),
       act("down", "ZIP", () => this.zip()), act("quote", "Captions", () => this.export("captions", "captions.jsonl")), el("span.line"),
       act("more", "More like these", () => app.addTerms("+", app.selection.ids())));
-    $("#page").append(this.node);
+    $("main.grid").append(this.node);
   }
 
   async copyPaths() {
