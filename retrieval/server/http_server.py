@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
+import h11
 import uvicorn
 from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -36,6 +37,12 @@ class LimitedProtocol(H11Protocol):
         super().data_received(data)
         if not self._is_waiting():
             self._stop_deadline()
+
+    def on_response_complete(self) -> None:
+        """Wait for the next request, or for a limited time for the rest of a body that was refused."""
+        super().on_response_complete()
+        if self.conn.their_state is h11.SEND_BODY and self._deadline is None:
+            self._start_deadline()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop waiting."""
@@ -83,8 +90,8 @@ class Server(uvicorn.Server):
         self.handle_exit(number, frame)
 
 
-def run_app(app: FastAPI, listeners: list[socket.socket]) -> int | None:
-    """Answer requests on listening sockets until a signal, and return its number."""
+def create_server(app: FastAPI) -> Server:
+    """Return a server of the application with limits on connections."""
     config = uvicorn.Config(
         app,
         http=LimitedProtocol,
@@ -99,6 +106,11 @@ def run_app(app: FastAPI, listeners: list[socket.socket]) -> int | None:
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
         h11_max_incomplete_event_size=MAX_HEADER_BYTES,
     )
-    server = Server(config)
+    return Server(config)
+
+
+def run_app(app: FastAPI, listeners: list[socket.socket]) -> int | None:
+    """Answer requests on listening sockets until a signal, and return its number."""
+    server = create_server(app)
     server.run(sockets=listeners)
     return server.stopped_by

@@ -12,9 +12,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-import uvicorn
 
 from retrieval.server.app import create_app
+from retrieval.server.http_server import create_server
 from retrieval.server.options import ServerOptions
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -24,12 +24,11 @@ LONG_MS = 20_000  # for anything that the page does on a busy machine
 
 
 @contextmanager
-def serving(library: Path, embedder: Any) -> Iterator[str]:
-    """Serve a library; yield its address."""
+def serving(library: Path, embedder: Any, **options: Any) -> Iterator[str]:
+    """Serve a library in a thread, as `clew serve` does; yield its address."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-        app = create_app(ServerOptions(library, embedder=embedder, port=port))
-        server = uvicorn.Server(uvicorn.Config(app, log_level="error"))
+        server = create_server(create_app(ServerOptions(library, embedder=embedder, port=port, **options)))
         thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
         thread.start()
         while not server.started and thread.is_alive():
