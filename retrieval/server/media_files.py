@@ -9,6 +9,7 @@ from typing import IO, BinaryIO
 from urllib.parse import quote
 
 from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from retrieval.catalog.browse.indexed_files import IndexedFile, indexed_file
 from retrieval.catalog.reader import Catalog
@@ -154,24 +155,38 @@ def media_response(media: MediaFile, range_header: str | None, download: bool) -
             return error_response(416, "This range is not in the file.", headers=headers)
         status = 206
         headers["Content-Range"] = f"bytes {first}-{last}/{media.size}"
-    headers["Content-Length"] = str(last - first + 1)
-    return StreamingResponse(_read(media.file, first, last + 1), status, headers, media.content_type)
+    return OpenFileResponse(media.file, range(first, last + 1), status, headers, media.content_type)
 
 
-def _read(file: BinaryIO, start: int, end: int) -> Iterator[bytes]:
-    """Yield the bytes of a file from `start` to `end`."""
-    with file:
-        file.seek(start)
-        while start < end and (chunk := file.read(min(CHUNK_BYTES, end - start))):
-            start += len(chunk)
-            yield chunk
+class OpenFileResponse(StreamingResponse):
+    """A part of an open file, which is closed in the end, even if the client leaves before the first byte."""
+
+    def __init__(self, file: IO[bytes], part: range, status: int, headers: dict[str, str], kind: str) -> None:
+        headers = headers | {"Content-Length": str(len(part))}
+        super().__init__(_read(file, part), status, headers, kind)
+        self._file = file
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the part."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._file.close()
 
 
-def read_chunks(file: IO[bytes]) -> Iterator[bytes]:
-    """Yield the bytes of a file from its current place, and close it."""
-    with file:
-        while chunk := file.read(CHUNK_BYTES):
-            yield chunk
+def _read(file: IO[bytes], part: range) -> Iterator[bytes]:
+    """Yield a part of a file."""
+    file.seek(part.start)
+    remaining = len(part)
+    while remaining and (chunk := file.read(min(CHUNK_BYTES, remaining))):
+        remaining -= len(chunk)
+        yield chunk
+
+
+def download(file: IO[bytes], name: str, kind: str) -> Response:
+    """Return a response with an open file as a download."""
+    headers = {"Content-Disposition": content_disposition(name, inline=False)}
+    return OpenFileResponse(file, range(file.seek(0, os.SEEK_END)), 200, headers, kind)
 
 
 def content_disposition(name: str, *, inline: bool) -> str:

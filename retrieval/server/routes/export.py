@@ -11,13 +11,13 @@ from zipfile import ZIP_STORED, ZipFile
 
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from retrieval.catalog.browse.captions import captions_of
 from retrieval.catalog.reader import Catalog
 from retrieval.errors import QueryError
 from retrieval.server.errors import NotFound, json_response
-from retrieval.server.media_files import CHUNK_BYTES, content_disposition, open_media, read_chunks
+from retrieval.server.media_files import CHUNK_BYTES, content_disposition, download, open_media
 from retrieval.server.schema.answers import SizeAnswer
 from retrieval.server.schema.document import NOT_FOUND, with_content
 from retrieval.server.worker import Worker
@@ -64,8 +64,7 @@ def _export(catalog: Catalog, call: ExportCall) -> Response:
         return json_response({"bytes": size, "files": len(hits)})
     if size > MAX_ZIP_BYTES:
         raise QueryError(f"The files have {size:,} bytes; a ZIP may have {MAX_ZIP_BYTES:,}. Export the list.")
-    headers = {"Content-Disposition": content_disposition("clew.zip", inline=False)}
-    return StreamingResponse(read_chunks(_write_zip(catalog, hits)), 200, headers, "application/zip")
+    return download(_write_zip(catalog, hits), "clew.zip", "application/zip")
 
 
 def _distinct_files(catalog: Catalog, ids: Sequence[int]) -> list[Hit]:
@@ -85,7 +84,7 @@ def _size(path: Path) -> int:
 
 
 def _write_zip(catalog: Catalog, hits: Sequence[Hit]) -> IO[bytes]:
-    """Return a temporary ZIP file at its beginning; media are compressed already, so it only stores them."""
+    """Return a temporary ZIP file; media are compressed already, so it only stores them."""
     file, names, missing = TemporaryFile(), set[str](), list[str]()  # noqa: SIM115 -- sent by the response
     with ZipFile(file, "w", ZIP_STORED) as archive:
         for hit in hits:
@@ -98,7 +97,6 @@ def _write_zip(catalog: Catalog, hits: Sequence[Hit]) -> IO[bytes]:
                 copyfileobj(source, target, CHUNK_BYTES)
         if missing:
             archive.writestr(MISSING_NAME, "".join(missing).encode("utf-8", "replace"))
-    file.seek(0)
     return file
 
 

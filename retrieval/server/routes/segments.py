@@ -9,7 +9,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from retrieval.catalog.browse.passages import passages_around
 from retrieval.errors import MediaError, QueryError
@@ -21,12 +21,11 @@ from retrieval.server.items import items_of
 from retrieval.server.media_files import (
     DOWNLOAD_TYPE,
     MediaFile,
-    content_disposition,
     content_type,
+    download,
     find_hit,
     media_response,
     open_media,
-    read_chunks,
 )
 from retrieval.server.queries.query_tokens import with_pictures
 from retrieval.server.schema.answers import PassagesAnswer, SegmentAnswer, SegmentsAnswer
@@ -187,7 +186,7 @@ async def thumbnail(request: Request, segment: SegmentId, etag: Etag = None) -> 
 async def media(
     request: Request,
     segment: SegmentId,
-    download: bool = False,
+    as_download: Annotated[bool, Query(alias="download")] = False,
     page: Annotated[int | None, Query(ge=1, le=1_000_000)] = None,
     width: Annotated[int | None, Query(ge=16, le=MAX_RENDERED_SIDE)] = None,
     byte_range: ByteRange = None,
@@ -212,7 +211,7 @@ async def media(
         if etag == opened.etag:
             opened.file.close()
             return Response(status_code=304, headers={"ETag": opened.etag})
-        return media_response(opened, byte_range, download)
+        return media_response(opened, byte_range, as_download)
 
     return await run_in_threadpool(read)
 
@@ -290,5 +289,4 @@ def cut_response(path: Path, first: float, last: float) -> Response:
             raise QueryError(f"This moment cannot be cut out: {error}.") from error
         file = out.open("rb")  # its bytes remain after the folder is deleted
     name = f"{path.stem} {first:.1f}-{last:.1f}{suffix}"
-    headers = {"Content-Disposition": content_disposition(name, inline=False)}
-    return StreamingResponse(read_chunks(file), 200, headers, DOWNLOAD_TYPE)
+    return download(file, name, DOWNLOAD_TYPE)

@@ -1,5 +1,6 @@
 """Details, thumbnails, media, texts and clips of segments, by id only."""
 
+import asyncio
 import os
 import zipfile
 from io import BytesIO
@@ -7,6 +8,7 @@ from io import BytesIO
 import pytest
 from PIL import Image
 
+from retrieval.server.media_files import OpenFileResponse
 from tests.support.audio_files import write_audio
 from tests.support.document_files import pdf
 from tests.support.files import draw_image, write_text
@@ -277,3 +279,16 @@ def test_damaged_file_is_not_rendered(index, serve, tmp_path):
     answer = client.get(f"/api/segments/{item['id']}/media", params={"width": 100})
     assert answer.status_code == 400
     assert "cannot be shown" in answer.json()["error"]
+
+
+def test_file_is_closed_if_the_client_leaves_before_the_first_byte(tmp_path):
+    async def receive():
+        return {"type": "http.disconnect"}
+
+    async def send(message):
+        await asyncio.sleep(60)
+
+    file = write_text(tmp_path / "a.txt", "abc").open("rb")
+    response = OpenFileResponse(file, range(3), 200, {}, "text/plain")
+    asyncio.run(response({"type": "http"}, receive, send))
+    assert file.closed
