@@ -108,6 +108,7 @@ def recorder():
 @pytest.mark.parametrize("name", inner_addresses(0, ""))
 @pytest.mark.parametrize("interface", [knn_service, embeddings, words, picture, agent])
 def test_no_address_is_connected_to(served, recorder, interface, name):
+    recorder.requests.clear()
     address = inner_addresses(recorder.port, served.secret)[name]
     with audited_process() as events:
         answer = interface(served, address)
