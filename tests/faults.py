@@ -24,6 +24,7 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from tests.support.faults.living import random_kills
+from tests.support.faults.power_loss import power_losses
 from tests.support.faults.sweep import failed_writes, kill_points
 from tests.support.faults.workplace import Plan, Tally, Workplace
 
@@ -35,6 +36,7 @@ Part = Callable[[Workplace, Plan], Tally]
 PARTS: dict[str, tuple[str, Part]] = {
     "kill-points": ("kill -9 at write points", kill_points),
     "kills": ("kill -9 at random moments", random_kills),
+    "power": ("power losses", power_losses),
     "errors": ("ENOSPC, EIO, short writes", failed_writes),
 }
 

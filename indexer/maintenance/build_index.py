@@ -50,7 +50,7 @@ def build_if_due(
         _needs_rebuild(catalog, file, configured, auto=is_auto) for file in space.indexes
     ):
         return build_indexes(writer, space, configured)
-    delete_unused_files(catalog)  # that a killed process has left
+    delete_unused_files(writer)  # that a killed process has left
     return space
 
 
@@ -66,16 +66,22 @@ def build_indexes(writer: LibraryWriter, space: Space, method: IndexMethod | Non
     _fsync_folder(folder)
     built = replace(space, indexed_to=int(last_id), indexes=tuple(files))
     writer.spaces.set_indexes(built)
-    delete_unused_files(catalog)
+    delete_unused_files(writer)
     return built
 
 
-def delete_unused_files(catalog: Catalog) -> None:
+def delete_unused_files(writer: LibraryWriter) -> None:
     """Delete old index files and temporary files; those of other programs stay."""
-    used = {file.file for space in catalog.spaces() for file in space.indexes}
-    for path in (catalog.folder / INDEX_FOLDER).iterdir():
-        if path.name not in used and _OWN_NAME.fullmatch(path.name) and not path.is_dir():
-            path.unlink()
+    used = {file.file for space in writer.catalog.spaces() for file in space.indexes}
+    unused = [
+        path
+        for path in (writer.folder / INDEX_FOLDER).iterdir()
+        if path.name not in used and _OWN_NAME.fullmatch(path.name) and not path.is_dir()
+    ]
+    if unused:  # a power failure must not restore a catalog that refers to them
+        writer.sync_commits()
+    for path in unused:
+        path.unlink()
 
 
 def _needs_rebuild(catalog: Catalog, file: IndexFile, configured: IndexMethod | None, *, auto: bool) -> bool:

@@ -14,7 +14,7 @@ from indexer.models.resolve import resolve_embedder
 from indexer.store.settings import save_settings
 from indexer.types import Notify
 from retrieval.catalog.reader import Catalog
-from retrieval.catalog.schema import HAS_NO_VECTOR, INDEX_FOLDER, vectors_table
+from retrieval.catalog.schema import HAS_NO_VECTOR, vectors_table
 from retrieval.catalog.settings import LibrarySettings
 from retrieval.embedders.base import Embedder
 from retrieval.errors import LibraryError, SpaceMismatch, describe_differences
@@ -108,12 +108,10 @@ class Spaces:
         self.db.execute("UPDATE spaces SET complete = ? WHERE id = ?", (int(complete), space.id))
 
     def delete(self, space: Space) -> None:
-        """Delete a space with its vectors and index files."""
+        """Delete a space with its vectors; the next build deletes its index files."""
         with self.db.atomic():
             self.db.execute(f"DROP TABLE {vectors_table(space.id)}")
             self.db.execute("DELETE FROM spaces WHERE id = ?", (space.id,))
-        for file in space.indexes:
-            (self.catalog.folder / INDEX_FOLDER / file.file).unlink(missing_ok=True)
 
     def drop(self, name: str) -> int:
         """Delete a space that is not active, and return its number of vectors. Raises LibraryError."""

@@ -1,6 +1,7 @@
 """Write files, segments and vectors into the catalog."""
 
 import json
+import os
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -163,6 +164,15 @@ class LibraryWriter:
         """The connection of the catalog."""
         connection: sqlite3.Connection = self.db.conn
         return connection
+
+    def sync_commits(self) -> None:
+        """Make the commits durable, which SQLite does only at the next checkpoint. Raises OSError."""
+        with suppress(FileNotFoundError):
+            handle = os.open(self.folder / f"{CATALOG_FILE}-wal", os.O_RDONLY)
+            try:
+                os.fsync(handle)
+            finally:
+                os.close(handle)
 
     def is_known(self, digest: bytes, decoder: str, *, retry: bool = False) -> bool:
         """Return True if all segments of a content are committed. Thread-safe.

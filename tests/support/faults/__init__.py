@@ -6,6 +6,7 @@ interpose     Compile the interposed C library, and control it.
 living        Kill the operations on one library at random moments.
 media         Folders of media that change between the runs of an operation.
 operations    The operations under test, with toy embedders.
+power_loss    Rebuild the files of a library as a power loss leaves them.
 state         The committed state of a library, and reports of commits.
 sweep         Run each operation with a fault at its durable operations.
 workplace     The folder of a part of the harness, and the counts of its cases.

@@ -88,9 +88,9 @@ class ForkServer:
         self._ask({"do": "import", "modules": outcome.result})
 
     def close(self) -> None:
-        assert self._process.stdin
-        self._process.stdin.close()
-        self._process.wait()
+        with self._process as process:
+            assert process.stdin
+            process.stdin.close()
 
     def _base(self, number: int) -> Path:
         return self.folder / f"process-{number}"

@@ -15,7 +15,6 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from indexer.store import writer
 from retrieval.catalog.connection import InterruptibleConnection
 from retrieval.catalog.schema import CATALOG_FILE
 
@@ -76,26 +75,24 @@ def connect(library: Path) -> sqlite3.Connection:
     return sqlite3.connect(f"{(library / CATALOG_FILE).absolute().as_uri()}?mode=ro", uri=True)
 
 
-class ReportingConnection(InterruptibleConnection):
-    """A connection that reports each commit."""
+def report_commits(report: Callable[[str, State], None]) -> None:
+    """Report the state of each commit of this process, before and after it."""
 
-    report: Callable[[str, State], None]
+    def execute(db: sqlite3.Connection, sql: str, *values: Any) -> sqlite3.Cursor:
+        if not sql.startswith("COMMIT"):
+            return sqlite3.Connection.execute(db, sql, *values)
+        state = state_of(db)
+        report("prepared", state)
+        cursor = sqlite3.Connection.execute(db, sql, *values)
+        report("committed", state)
+        return cursor
 
-    def execute(self, sql: str, *values: Any) -> Any:
-        if sql.startswith("COMMIT"):
-            return self._commit(lambda: super(ReportingConnection, self).execute(sql, *values))
-        return super().execute(sql, *values)
+    def commit(db: sqlite3.Connection) -> None:
+        if db.in_transaction:
+            execute(db, "COMMIT")
 
-    def commit(self) -> None:
-        if self.in_transaction:
-            self._commit(super().commit)
-
-    def _commit(self, commit: Callable[[], Any]) -> Any:
-        state = state_of(self)
-        self.report("prepared", state)
-        result = commit()
-        self.report("committed", state)
-        return result
+    InterruptibleConnection.execute = execute  # type: ignore[method-assign]
+    InterruptibleConnection.commit = commit  # type: ignore[method-assign]
 
 
 class Reports:
@@ -119,8 +116,7 @@ class Reports:
                 if mark is not None:
                     mark(commits)
 
-        ReportingConnection.report = staticmethod(report)
-        writer.InterruptibleConnection = ReportingConnection  # type: ignore[misc, attr-defined]
+        report_commits(report)
 
     def read(self) -> Iterator[tuple[str, State]]:
         """Yield the phase and state of each report."""
