@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from indexer.store.location import sync, sync_commits
 from indexer.store.spaces import active_space
 from indexer.store.writer import LibraryWriter
 from retrieval.catalog.reader import Catalog
@@ -63,7 +64,7 @@ def build_indexes(writer: LibraryWriter, space: Space, method: IndexMethod | Non
     table = vectors_table(space.id)
     last_id = catalog.db.execute(f"SELECT max(segment) FROM {table}").fetchone()[0] or 0
     files = [file for kind in catalog.kinds() if (file := _build_kind(catalog, space, kind, method))]
-    _fsync_folder(folder)
+    sync(folder)
     built = replace(space, indexed_to=int(last_id), indexes=tuple(files))
     writer.spaces.set_indexes(built)
     delete_unused_files(writer)
@@ -79,7 +80,7 @@ def delete_unused_files(writer: LibraryWriter) -> None:
         if path.name not in used and _OWN_NAME.fullmatch(path.name) and not path.is_dir()
     ]
     if unused:  # a power failure must not restore a catalog that refers to them
-        writer.sync_commits()
+        sync_commits(writer.folder)
     for path in unused:
         path.unlink()
 
@@ -193,12 +194,3 @@ def index_damage(catalog: Catalog, file: IndexFile) -> str | None:
     except OSError as error:
         return f"The index file {path} cannot be read: {error.strerror}."
     return None if digest == file.digest else f"The index file {path} is damaged: its checksum is wrong."
-
-
-def _fsync_folder(folder: Path) -> None:
-    """Sync a folder, so that a rename in it is durable."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

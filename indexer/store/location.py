@@ -1,10 +1,11 @@
-"""Resolve library and folder paths."""
+"""Resolve library and folder paths, and create the folder of a library."""
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
-from retrieval.catalog.schema import CATALOG_FILE
+from retrieval.catalog.schema import CATALOG_FILE, INDEX_FOLDER
 from retrieval.errors import LibraryError, LibraryMissing
 from retrieval.formatting import printable
 from retrieval.system import default_library
@@ -48,3 +49,30 @@ def missing_folder_error(path: bytes) -> LibraryError:
     if os.path.lexists(path):
         return LibraryError(f"{name} is not a folder. Name the folder that contains it.")
     return LibraryError(f"Folder {name} not found.")
+
+
+def make_library_folder(folder: Path) -> None:
+    """Create the folders of a library durably. Raises LibraryError."""
+    indexes = folder / INDEX_FOLDER
+    new = [path for path in (indexes, *indexes.parents) if not path.exists()]
+    try:
+        indexes.mkdir(parents=True, exist_ok=True)
+        for path in new:
+            sync(path.parent)
+    except OSError as error:
+        raise LibraryError(f"Cannot create the library folder {folder}: {error.strerror}.") from error
+
+
+def sync_commits(library: Path) -> None:
+    """Make the commits of a library durable, which SQLite does only at a checkpoint. Raises OSError."""
+    with suppress(FileNotFoundError):
+        sync(library / f"{CATALOG_FILE}-wal")
+
+
+def sync(path: Path) -> None:
+    """Write the data of a file, or the names in a folder, to the disk. Raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,7 +1,6 @@
 """Write files, segments and vectors into the catalog."""
 
 import json
-import os
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -18,6 +17,7 @@ from indexer.decode.registry import describes_other_files
 from indexer.store.analyses import Analysis, PartialResult, is_saved, set_progress
 from indexer.store.caption_links import Captions
 from indexer.store.contents import Contents, update_capture_time
+from indexer.store.location import make_library_folder
 from indexer.store.lock import library_lock
 from indexer.store.mounts import Mounts
 from indexer.store.roots import Roots
@@ -28,7 +28,7 @@ from indexer.types import DEFAULT_BATCH_LIMITS, BatchLimits
 from retrieval.catalog.connection import InterruptibleConnection
 from retrieval.catalog.migrations import MIGRATIONS
 from retrieval.catalog.reader import Catalog, add_functions, check_version
-from retrieval.catalog.schema import CATALOG_FILE, INDEX_FOLDER, vectors_table
+from retrieval.catalog.schema import CATALOG_FILE, vectors_table
 from retrieval.catalog.settings import LibrarySettings
 from retrieval.catalog.thumbnails import ThumbnailKey
 from retrieval.embedders.base import Embedder
@@ -97,7 +97,7 @@ class LibraryWriter:
         if is_new and self._embedder_factory is not None:
             self.embedder = self._embedder_factory(None)  # an error leaves no library
         with ExitStack() as entered:
-            _make_folder(self.folder)
+            make_library_folder(self.folder)
             entered.enter_context(library_lock(self.folder))
             self.db = entered.enter_context(_open_catalog(self.folder))
             self.roots = Roots(self.db)
@@ -164,15 +164,6 @@ class LibraryWriter:
         """The connection of the catalog."""
         connection: sqlite3.Connection = self.db.conn
         return connection
-
-    def sync_commits(self) -> None:
-        """Make the commits durable, which SQLite does only at the next checkpoint. Raises OSError."""
-        with suppress(FileNotFoundError):
-            handle = os.open(self.folder / f"{CATALOG_FILE}-wal", os.O_RDONLY)
-            try:
-                os.fsync(handle)
-            finally:
-                os.close(handle)
 
     def is_known(self, digest: bytes, decoder: str, *, retry: bool = False) -> bool:
         """Return True if all segments of a content are committed. Thread-safe.
@@ -401,10 +392,3 @@ def _open_catalog(folder: Path) -> sqlite_utils.Database:
         db.close()
         raise
     return db
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        (folder / INDEX_FOLDER).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise LibraryError(f"Cannot create the library folder {folder}: {error.strerror}.") from error

@@ -49,7 +49,7 @@ class LivingLibrary:
 
     def __init__(self, workplace: Workplace, plan: Plan) -> None:
         self.workplace, self.plan, self.random = workplace, plan, workplace.random("living")
-        self.twin, self.tally, self.kills, self.steps = workplace.folder / "twin", Tally(), 0, 0
+        self.twin, self.tally, self.kills, self.steps = workplace.folder / "twin" / "library", Tally(), 0, 0
         for name in ("main", "more"):
             media.add_files(workplace.media / name, self.random, 6)
 

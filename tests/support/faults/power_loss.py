@@ -101,10 +101,10 @@ class Disk:
     """A folder whose operations are replayed, so that a power loss can be applied."""
 
     def __init__(self, base: Path, folder: Path) -> None:
-        """Read the files below `base`, which are synced, as those of `folder`."""
+        """Read the files of the library `base`, which are synced, as those of the library `folder`."""
         names = {path: str(folder / path.relative_to(base)) for path in (base, *base.rglob("*"))}
         self.files = {name: File(path.read_bytes()) for path, name in names.items() if path.is_file()}
-        self.folders = {name for path, name in names.items() if path.is_dir()}
+        self.folders = {str(folder.parent), *(name for path, name in names.items() if path.is_dir())}
         self.synced_files, self.synced_folders = dict(self.files), set(self.folders)
         self._root, self._by_inode = folder, dict[int, File]()
         self._pending_names: list[tuple[Operation, File | None]] = []

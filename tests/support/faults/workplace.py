@@ -78,7 +78,8 @@ class Workplace:
     def __init__(self, folder: Path, seed: int) -> None:
         """Compile the interposer, and start the server with the modules of all operations."""
         self.folder, self.seed = folder, seed
-        self.library, self.media = folder / "library", folder / "media"
+        self.library, self.media = folder / "place" / "library", folder / "media"
+        self.library.parent.mkdir()
         self.interposer = Interposer(folder)
         self.server = ForkServer(folder, self.interposer.environment())
         self.reports = Reports(folder / "reports")
@@ -97,9 +98,12 @@ class Workplace:
         return random.Random(repr((self.seed, *keys)))
 
     def run(self, operation: str, library: Path, fault: Fault = NO_FAULT, **wait: Any) -> Outcome:
-        """Run an operation with a fault; the number of its durable operations is in the control block."""
+        """Run an operation with a fault; the number of its durable operations is in the control block.
+
+        Those in the parent folder of the library count too.
+        """
         self.reports.path.unlink(missing_ok=True)
-        self.interposer.arm(library, fault, wait.pop("record", None))
+        self.interposer.arm(library.parent, fault, wait.pop("record", None))
         number = self.server.start(
             "operations:run",
             operation=operation,
