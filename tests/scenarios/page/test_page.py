@@ -295,3 +295,43 @@ def test_caption_is_shown_as_its_image(open_page):
     tile = page.locator("[role=gridcell]").first
     tile.locator("img").wait_for()
     assert "kingfisher" in tile.locator("a").get_attribute("aria-label")
+
+
+def test_fast_scrolling_draws_placeholders_without_pictures(open_page):
+    page = open_page(routes=THOUSANDS)
+    wait_for_pictures(page)
+    most_tiles, most_pictures = page.evaluate(
+        """() => new Promise(done => {
+            const end = performance.now() + 2000, most = [0, 0];
+            const step = () => {
+                scrollBy({top: 300, behavior: "instant"});
+                const isFar = scrollY > 20000;
+                if (isFar) most[0] = Math.max(most[0], document.querySelectorAll(".tile").length);
+                if (isFar) most[1] = Math.max(most[1], document.querySelectorAll(".tile img").length);
+                performance.now() < end ? requestAnimationFrame(step) : done(most);
+            };
+            step();
+        })"""
+    )
+    assert most_tiles > 0
+    assert most_pictures == 0
+    wait_for_pictures(page)
+
+
+def test_last_item_is_focused_although_its_month_is_not_loaded(open_page):
+    page = open_page(routes=THOUSANDS)
+    wait_for_pictures(page)
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Control+End")
+    until(page, "document.activeElement.closest('.tile')?.item.name === '2023-01-499.jpg'")
+    page.keyboard.press("Control+Home")
+    until(page, "document.activeElement.closest('.tile')?.item.name === '2024-12-0.jpg'")
+
+
+def test_down_in_the_box_focuses_the_first_hit_of_its_line(open_page):
+    page = open_page("/?q=red")
+    page.wait_for_selector(".tile")
+    page.locator("#words").fill("blue")
+    page.keyboard.press("ArrowDown")
+    until(page, "document.activeElement.closest('.tile')?.item.name === 'blue.png'")
+    assert page.url.startswith(page.url.partition("?")[0] + "?q=blue")

@@ -6,12 +6,13 @@ import { addHover, buildTile, dropPicture, loadPicture } from "./tile.js";
 
 const MAX_PICTURES = 60;
 const FAST = 3; // screens per second: only placeholders are drawn
+const SETTLED = 120; // milliseconds without scrolling, after which pictures are loaded
 const HEADINGS = { level: [37, 50], month: [36, 60], turn: [22, 69], plain: [6, 24] }; // first, later
 
 export class Grid extends EventTarget {
   constructor({ root, canvas, href, isSelected }) {
     super();
-    Object.assign(this, { root, canvas, href, isSelected, sections: [], context: {}, live: new Map(), focusId: null });
+    Object.assign(this, { root, canvas, href, isSelected, sections: [], context: {}, live: new Map(), focusId: null, loading: new Set() });
     this.speed = { at: 0, time: 0, value: 0 };
     addEventListener("scroll", () => this.request(), { passive: true });
     addEventListener("resize", () => this.relayout());
@@ -81,7 +82,14 @@ export class Grid extends EventTarget {
     }
     this.height = top;
     this.canvas.style.height = `${top}px`;
+    this.measurePlace();
+  }
+
+  /** Measure the viewport before the document changes: afterwards the browser would have to lay out first. */
+  measurePlace() {
+    this.scrollTop = scrollY;
     this.canvasTop = this.canvas.getBoundingClientRect().top + scrollY;
+    this.edge = document.querySelector(".bar").getBoundingClientRect().bottom;
   }
 
   placeRows(section, width, m) {
@@ -108,17 +116,18 @@ export class Grid extends EventTarget {
 
   measureSpeed() {
     const now = performance.now(), { at, time } = this.speed;
+    if (scrollY === at && now - time < SETTLED) return this.speed.value > FAST; // a month was loaded meanwhile
     const value = time && now - time < 300 ? (Math.abs(scrollY - at) / innerHeight / Math.max(1, now - time)) * 1000 : 0;
     this.speed = { at: scrollY, time: now, value };
     clearTimeout(this.slow);
-    if (value > FAST) this.slow = setTimeout(() => this.render(), 120);
+    if (value > FAST) this.slow = setTimeout(() => this.render(), SETTLED + 20);
     return value > FAST;
   }
 
   /** Bring the rows within a screen of the viewport into the document, and remove the others. */
   render() {
     if (!this.sections.length) return;
-    this.canvasTop = this.canvas.getBoundingClientRect().top + scrollY;
+    this.measurePlace();
     const isFast = this.measureSpeed();
     const low = scrollY - this.canvasTop - innerHeight, high = low + 3 * innerHeight;
     const wanted = new Set();
@@ -126,7 +135,8 @@ export class Grid extends EventTarget {
       wanted.add(section.key);
       this.ensureSection(section);
       const end = section.top + section.headHeight + (section.rows.at(-1)?.top ?? 0);
-      if (section.items.length < (section.total ?? 0) && end < high && !isFast) section.load?.();
+      const isSeen = end < high - innerHeight && section.top + section.height > low + innerHeight;
+      if (section.items.length < (section.total ?? 0) && end < high && (isSeen || !isFast)) this.load(section, isFast ? 2 : 6);
       section.rows.forEach((row, i) => {
         const top = section.top + section.headHeight + row.top - row.band;
         if (top + row.band + row.height < low || top > high) return;
@@ -140,6 +150,14 @@ export class Grid extends EventTarget {
     }
     if (!isFast) this.updatePictures(low + 1.5 * innerHeight);
     this.updateTabStop();
+  }
+
+  /** Load the next items of a section, unless `most` requests are on their way. */
+  async load(section, most) {
+    if (this.loading.has(section) || this.loading.size >= most) return;
+    this.loading.add(section);
+    await Promise.resolve(section.load?.()).catch(() => null);
+    this.loading.delete(section);
   }
 
   between(low, high) {
@@ -214,12 +232,17 @@ export class Grid extends EventTarget {
   }
 
   stickyHeight() {
-    return document.querySelector(".bar").getBoundingClientRect().bottom;
+    return this.edge;
   }
 
+  /** Return the first tile below the bar. */
   firstVisible() {
-    const edge = this.stickyHeight();
-    return this.tiles().find((tile) => tile.getBoundingClientRect().bottom > edge + 8);
+    const low = this.scrollTop + this.edge + 8 - this.canvasTop;
+    let first = null;
+    for (const live of this.live.values()) {
+      if (live.row && live.middle + live.row.height / 2 > low && !(first?.middle < live.middle)) first = live;
+    }
+    return first?.node.querySelector(".tile") ?? null;
   }
 
   /** Return where the reader is: the first visible tile, and its section in case it is not loaded. */

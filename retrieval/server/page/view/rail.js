@@ -122,7 +122,7 @@ export class Rail {
   follow() {
     if (this.node.hidden || !this.mode) return;
     const edge = this.grid.stickyHeight();
-    const top = scrollY + edge - this.grid.canvasTop, bottom = scrollY + innerHeight - this.grid.canvasTop;
+    const top = this.grid.scrollTop + edge - this.grid.canvasTop, bottom = top - edge + innerHeight;
     const from = this.toRail(Math.max(0, top)), to = this.toRail(Math.min(this.grid.height, bottom));
     const height = Math.min(this.height, Math.max(36, to - from));
     const place = Math.max(0, Math.min(this.height - height, from));
@@ -153,14 +153,14 @@ export class Rail {
   /** Draw the joint: the line where hits turn weak runs into the knot while it is on screen. */
   join() {
     const line = this.mode === "confidence" && !this.knot.hidden && !this.grid.measures.phone;
-    const rect = this.grid.root.getBoundingClientRect();
-    const y0 = this.turnTop + this.grid.canvasTop - scrollY + 0.75;
+    if (!line) { this.link.style.display = "none"; return; }
+    const y0 = this.turnTop + this.grid.canvasTop - this.grid.scrollTop + 0.75;
     const edge = this.grid.stickyHeight();
-    const isSeen = line && y0 > edge && y0 < innerHeight;
+    const isSeen = y0 > edge && y0 < innerHeight;
     this.link.style.display = isSeen ? "block" : "none";
     if (!isSeen) return;
     const k = this.knot.getBoundingClientRect();
-    const x0 = rect.right - this.grid.measures.right + 13, x1 = k.left + 1, y1 = k.top + k.height / 2, h = (x1 - x0) * 0.55;
+    const x0 = document.documentElement.clientWidth - this.grid.measures.right + 13, x1 = k.left + 1, y1 = k.top + k.height / 2, h = (x1 - x0) * 0.55;
     const path = this.link.querySelector("path");
     path.setAttribute("d", `M${x0} ${y0}C${x0 + h} ${y0} ${x1 - h} ${y1} ${x1} ${y1}`);
     path.style.opacity = Math.min(1, (y0 - edge) / 40, (innerHeight - y0) / 40);
