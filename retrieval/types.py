@@ -241,6 +241,17 @@ class Root:
 
 
 @dataclass(frozen=True, slots=True)
+class RunProgress:
+    """The progress of a run that writes to a library, such as of `clew index`."""
+
+    title: str  # a folder, or a step such as "tiles"
+    done: int  # files, or other items
+    total: int  # 0 while files are counted
+    rate: float | None = None  # items a second
+    seconds_left: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """The contents and settings of a library."""
 
@@ -259,6 +270,7 @@ class Status:
     thumbnails: int = 0  # bytes
     thumbnail_limit: int = 0  # bytes; 0: no thumbnails
     thumbnails_full: bool = False
+    indexing: RunProgress | None = None  # of a run by any process
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,7 +67,8 @@ class IndexRun:
         should_read: ShouldRead = read_always,
         notify: Notify = ignore_message,
     ) -> None:
-        self.writer, self.options, self.progress, self.should_read = writer, options, progress, should_read
+        self.writer, self.options, self.should_read = writer, options, should_read
+        self.progress = writer.progress_file.shared(progress)
         self.notify = notify
         self.reread: Reread = "all" if options.again else "failed" if options.retry else "none"
         self.report = Report()

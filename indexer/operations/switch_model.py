@@ -95,6 +95,7 @@ def switch_space(
     writer: LibraryWriter, embedder: Embedder, progress: Progress = no_progress, *, activate: bool = True
 ) -> Switched:
     """Fill the space of an embedder, build its indexes and, by default, activate it."""
+    progress = writer.progress_file.shared(progress)
     space = writer.spaces.find_or_create(embedder)
     old = active_space(writer.catalog)  # after it may have been renamed
     result = Switched(old.name, space.name)

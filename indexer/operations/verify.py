@@ -35,7 +35,8 @@ def verify_library(
 
         findings = verify(writer, repair=repair)
         if findings.catalog_ok and repair:
-            repair_thumbnails(writer, findings, load, partial(progress, "thumbnails"))
+            shared = writer.progress_file.shared(progress)
+            repair_thumbnails(writer, findings, load, partial(shared, "thumbnails"))
         elif findings.catalog_ok:
             check_thumbnails(writer, findings)
     return findings

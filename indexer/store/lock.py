@@ -1,21 +1,31 @@
-"""Lock a library, so that it has one writer at a time."""
+"""Lock a library, so that it has one writer at a time, and write the progress of its run for readers."""
 
+import json
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
+from math import inf
 from pathlib import Path
+from time import monotonic, time
+from typing import Self
 
 from filelock import FileLock, Timeout
 
-from retrieval.catalog.schema import LOCK_FILE
+from indexer.types import Progress
+from retrieval.catalog.schema import LOCK_FILE, PROGRESS_FILE
 from retrieval.errors import LibraryBusy, LibraryError
+
+WRITE_SECONDS = 1.0  # between two writes of the progress
 
 
 @contextmanager
-def library_lock(folder: Path) -> Iterator[None]:
-    """Hold the lock of a library. The system releases it even after kill -9. Raises LibraryBusy."""
+def library_lock(folder: Path) -> Iterator["ProgressFile"]:
+    """Hold the lock of a library, and yield the file for the progress of the run. Raises LibraryBusy.
+
+    The system releases the lock even after kill -9.
+    """
     holder = folder / f"{LOCK_FILE}ed-by"  # another file, because opening the lock file truncates it
     lock = FileLock(folder / LOCK_FILE, timeout=0)
     try:
@@ -31,7 +41,53 @@ def library_lock(folder: Path) -> Iterator[None]:
     try:
         now = datetime.now().isoformat(" ", "seconds")
         holder.write_text(f"process {os.getpid()} on {socket.gethostname()} since {now}\n")
-        yield
+        with ProgressFile(folder) as progress:
+            yield progress
     finally:
         holder.unlink(missing_ok=True)
         lock.release()
+
+
+class ProgressFile:
+    """The progress of the run that holds the lock, which other processes read; it may be lost in a crash."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path, self._new_path = folder / PROGRESS_FILE, folder / f"{PROGRESS_FILE}.new"
+        self._step: tuple[str, bool] | None = None  # title, and True while files are counted
+        self._begun, self._written = 0.0, -inf
+
+    def __enter__(self) -> Self:
+        self._delete()  # of a run that was killed
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._delete()
+
+    def shared(self, progress: Progress) -> Progress:
+        """Return a receiver that writes the progress and passes it on."""
+
+        def report(title: str, done: int, total: int, size: int = 0) -> None:
+            self._write(title, done, total)
+            progress(title, done, total, size)
+
+        return report
+
+    def _write(self, title: str, done: int, total: int) -> None:
+        """Replace the file, at most once in WRITE_SECONDS."""
+        now = monotonic()
+        if self._step != (title, total == 0):
+            self._step, self._begun = (title, total == 0), now
+        if now < self._written + WRITE_SECONDS:
+            return
+        self._written = now
+        values = {
+            **{"process": os.getpid(), "machine": socket.gethostname(), "time": time()},
+            **{"title": title, "done": done, "total": total, "seconds": now - self._begun},
+        }
+        with suppress(OSError):  # a full disk must not end the run
+            self._new_path.write_text(json.dumps(values))
+            self._new_path.replace(self._path)
+
+    def _delete(self) -> None:
+        for path in (self._path, self._new_path):
+            path.unlink(missing_ok=True)

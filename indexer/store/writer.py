@@ -98,7 +98,7 @@ class LibraryWriter:
             self.embedder = self._embedder_factory(None)  # an error leaves no library
         with ExitStack() as entered:
             make_library_folder(self.folder)
-            entered.enter_context(library_lock(self.folder))
+            self.progress_file = entered.enter_context(library_lock(self.folder))
             self.db = entered.enter_context(_open_catalog(self.folder))
             self.roots = Roots(self.db)
             self.mounts = Mounts(self.db)

@@ -4,6 +4,7 @@ CATALOG_FILE = "catalogue.sqlite"
 INDEX_FOLDER = "indexes"  # can be rebuilt
 THUMBNAILS_FILE = "thumbnails.sqlite"  # separate, to keep the catalog small; can be rebuilt
 LOCK_FILE = "writer.lock"
+PROGRESS_FILE = "progress.json"  # of the run that holds the lock
 LIBRARY_FILE_NAMES = frozenset(
     (
         *(
@@ -11,7 +12,7 @@ LIBRARY_FILE_NAMES = frozenset(
             for database in (CATALOG_FILE, THUMBNAILS_FILE)
             for part in ("", "-wal", "-shm")
         ),
-        *(INDEX_FOLDER, LOCK_FILE, f"{LOCK_FILE}ed-by"),
+        *(INDEX_FOLDER, LOCK_FILE, f"{LOCK_FILE}ed-by", PROGRESS_FILE, f"{PROGRESS_FILE}.new"),
     )
 )
 

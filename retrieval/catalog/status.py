@@ -1,17 +1,23 @@
-"""Read the status of a library: roots, counts, settings and failures."""
+"""Read the status of a library: roots, counts, settings, failures and progress."""
 
 import json
+import os
+import socket
 import sqlite3
 from contextlib import suppress
 from pathlib import Path
+from time import time
 
 from retrieval.catalog import thumbnails
 from retrieval.catalog.filter_sql import ABSOLUTE_PATH
 from retrieval.catalog.hit_rows import IS_FINDABLE, IS_IMAGE_PART, decode_path
 from retrieval.catalog.reader import Catalog
-from retrieval.catalog.schema import INDEX_FOLDER, LIBRARY_FILE_NAMES
+from retrieval.catalog.schema import INDEX_FOLDER, LIBRARY_FILE_NAMES, PROGRESS_FILE
 from retrieval.embedders import registry
-from retrieval.types import Failure, Root, Status
+from retrieval.types import Failure, Root, RunProgress, Status
+
+MAX_PROGRESS_AGE_SECONDS = 3_600  # a step such as building an index reports nothing meanwhile
+MAX_FOREIGN_AGE_SECONDS = 120  # of the file of another machine, whose processes are not known
 
 
 def status_of(catalog: Catalog, name: str | None = None) -> Status:
@@ -34,6 +40,7 @@ def status_of(catalog: Catalog, name: str | None = None) -> Status:
         size=_library_bytes(catalog.folder),
         thumbnails=thumbnail_bytes,
         thumbnail_limit=settings.thumbnails_max_bytes,
+        indexing=read_progress(catalog.folder),
         thumbnails_full=thumbnails.is_full(thumbnail_bytes, settings.thumbnails_max_bytes),
     )
 
@@ -122,3 +129,34 @@ def _library_bytes(folder: Path) -> int:
         with suppress(FileNotFoundError):
             sizes.append(path.stat().st_size)
     return sum(sizes)
+
+
+def read_progress(folder: Path) -> RunProgress | None:
+    """Return the progress of a run that writes to the library now, None without one."""
+    try:
+        values = json.loads((folder / PROGRESS_FILE).read_bytes())
+        process, machine, written = int(values["process"]), str(values["machine"]), float(values["time"])
+        title, done, total = str(values["title"]), int(values["done"]), int(values["total"])
+        seconds = float(values["seconds"])
+    except (OSError, ValueError, KeyError, TypeError, OverflowError):
+        return None
+    is_here = machine == socket.gethostname()
+    if abs(time() - written) > (MAX_PROGRESS_AGE_SECONDS if is_here else MAX_FOREIGN_AGE_SECONDS):
+        return None
+    if is_here and not _is_running(process):  # it was killed
+        return None
+    rate = done / seconds if done > 0 and seconds > 0 else None
+    left = (total - done) / rate if rate and total > done else None
+    return RunProgress(title, done, total, rate and round(rate, 2), left and round(left, 1))
+
+
+def _is_running(process: int) -> bool:
+    """Return True if a process of this machine has this number."""
+    try:
+        if process > 0:
+            os.kill(process, 0)  # sends nothing
+    except PermissionError:  # of another user
+        return True
+    except (OSError, OverflowError):
+        return False
+    return process > 0

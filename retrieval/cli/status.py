@@ -10,7 +10,7 @@ from retrieval.cli.command import ClewCommand
 from retrieval.cli.console import note, write
 from retrieval.cli.options import library_option
 from retrieval.errors import ModelOutdated
-from retrieval.types import Failure, Root, Space, Status
+from retrieval.types import Failure, Root, RunProgress, Space, Status
 
 
 @click.command("status", cls=ClewCommand)
@@ -41,6 +41,8 @@ def describe_status(status: Status) -> str:
         ("Library", f"{formatting.printable(str(status.folder))} ({formatting.format_bytes(status.size)})"),
         ("Contents", segments),
     ]
+    if status.indexing is not None:
+        rows.append(("Indexing", _describe_run(status.indexing)))
     if status.kept:
         deleted = f"{formatting.pluralize(status.kept, 'segment')} of deleted files"
         rows.append(("", f"{deleted}, kept until `clew forget --purge`"))
@@ -73,6 +75,17 @@ def describe_failures(failures: list[Failure], as_json: bool) -> str:
     if as_json:
         return formatting.to_json(failures) + "\n"
     return "".join(f"{formatting.one_line(str(f.path))}\t{formatting.one_line(f.reason)}\n" for f in failures)
+
+
+def _describe_run(run: RunProgress) -> str:
+    """Return the progress of a run by another process."""
+    title = formatting.printable(run.title)
+    if not run.total:
+        return f"{title}: {formatting.pluralize(run.done, 'file')} found so far"
+    counts = f"{title}: {run.done:,} of {run.total:,}"
+    if run.seconds_left is None:
+        return counts
+    return f"{counts}, {formatting.format_timestamp(run.seconds_left).partition('.')[0]} left"
 
 
 def _describe_root(root: Root) -> str:

@@ -26,7 +26,6 @@ async def status(request: Request) -> Response:
         return json_response(
             asdict(found)
             | {
-                "indexing": None,
                 "offline": offline,
                 "failures": sum(root.failed + root.partial for root in found.roots),
                 "map": space is not None and has_map(worker.catalog, space),

@@ -353,7 +353,6 @@ class ModelsAnswer(Answer):
 class StatusAnswer(Status):
     """The contents and settings of the library, and what is missing of it now."""
 
-    indexing: None = None
     offline: tuple[OfflineRoot, ...] = ()
     failures: int = 0
     map: bool = False

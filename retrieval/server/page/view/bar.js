@@ -77,8 +77,9 @@ export class Bar extends EventTarget {
 
   /** Show how many files are left to index; null hides it. */
   showIndexing(indexing) {
-    const left = indexing ? Math.max(0, (indexing.total ?? 0) - (indexing.done ?? 0)) : 0;
-    this.progress.textContent = left ? `Indexing: ${number(left)} left` : "";
+    const { done = 0, total = 0 } = indexing ?? {}, left = Math.max(0, total - done);
+    const counts = total ? `${number(left)} left` : `${number(done)} files found`;
+    this.progress.textContent = indexing ? `Indexing: ${counts}` : "";
   }
 }
 

@@ -20,11 +20,11 @@ export function indexing(status) {
   const share = total ? done / total : 0, end = Math.max(4, 560 * share);
   const path = `M0 2.5C${end * 0.5} 2.5 ${end * 0.8} 4 ${end} 5.8V8.2C${end * 0.8} 10 ${end * 0.5} 11.5 0 11.5Z`;
   const fact = (value, word) => value && el("div", {}, el("b.num", {}, value), el("span", {}, word));
-  return el("div.say", {}, big("time"), el("h1", {}, `Indexing ${title ?? "your folders"}`),
+  return el("div.say", {}, big("time"), el("h1", {}, `Indexing ${title?.split("/").filter(Boolean).at(-1) ?? "your folders"}`),
     el("p", {}, "You can search already. New items join the results when you search again."),
     el("div.prog", { role: "progressbar", "aria-label": "Indexing", "aria-valuemin": 0, "aria-valuemax": 100, "aria-valuenow": Math.round(100 * share) },
       svg("svg", { class: "p", viewBox: "0 0 560 14", preserveAspectRatio: "none", "aria-hidden": "true" }, svg("path", { class: "rest", d: "M0 7H560" }), svg("path", { class: "done", d: path })),
-      el("div.nums", {}, fact(number(done), "searchable"), fact(number(Math.max(0, total - done)), "files left"), fact(rate && `${number(rate)} / s`, "rate"), fact(left != null && duration(left), "left"))),
+      el("div.nums", {}, fact(number(done), total ? "searchable" : "files found"), fact(total && number(Math.max(0, total - done)), "files left"), fact(rate && `${number(Math.round(rate))} / s`, "rate"), fact(left != null && duration(left), "left"))),
     failures(status));
 }
 
