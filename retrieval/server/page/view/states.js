@@ -24,7 +24,7 @@ export function indexing(status) {
     el("p", {}, "You can search already. New items join the results when you search again."),
     el("div.prog", { role: "progressbar", "aria-label": "Indexing", "aria-valuemin": 0, "aria-valuemax": 100, "aria-valuenow": Math.round(100 * share) },
       svg("svg", { class: "p", viewBox: "0 0 560 14", preserveAspectRatio: "none", "aria-hidden": "true" }, svg("path", { class: "rest", d: "M0 7H560" }), svg("path", { class: "done", d: path })),
-      el("div.nums", {}, fact(number(done), total ? "searchable" : "files found"), fact(total && number(Math.max(0, total - done)), "files left"), fact(rate && `${number(Math.round(rate))} / s`, "rate"), fact(left != null && duration(left), "left"))),
+      el("div.nums", {}, fact(number(done), total ? "searchable" : "files found"), fact(total ? number(Math.max(0, total - done)) : null, "files left"), fact(rate && `${number(Math.round(rate))} / s`, "rate"), fact(left != null && duration(left), "left"))),
     failures(status));
 }
 
