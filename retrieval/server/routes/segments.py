@@ -28,7 +28,7 @@ from retrieval.server.media_files import (
     open_media,
 )
 from retrieval.server.queries.query_tokens import with_pictures
-from retrieval.server.schema.answers import PassagesAnswer, SegmentAnswer, SegmentsAnswer
+from retrieval.server.schema.answers import PassagesAnswer, SegmentAnswer, SegmentsAnswer, WordsAnswer
 from retrieval.server.schema.document import (
     NO_BODY,
     NOT_FOUND,
@@ -248,6 +248,34 @@ async def text(
         return json_response({"id": segment, "name": hit.path.name, "passages": list(map(asdict, passages))})
 
     return await run_in_threadpool(read)
+
+
+@router.get("/api/segments/{segment}/words", responses=with_json(WordsAnswer, is_found=True))
+async def words(
+    request: Request,
+    segment: SegmentId,
+    word: Annotated[
+        list[Annotated[str, Query(min_length=1, max_length=100)]] | None, Query(max_length=20)
+    ] = None,
+) -> Response:
+    """Return where words are on the page of a PDF, as shares of its width and height."""
+    worker = request.app.state.worker
+
+    def read() -> Response:
+        from retrieval.media.rendering import find_words  # late: most requests decode nothing
+
+        hit = find_hit(worker.catalog, segment)
+        boxes = []
+        if word and hit.path.suffix.lower() == ".pdf":
+            opened = open_media(worker.catalog, hit)
+            with opened.file:
+                try:
+                    boxes = find_words(opened.file, hit.page or 1, word)
+                except (MediaError, OSError) as error:
+                    raise QueryError(f"{opened.name} cannot be read: {error}.") from error
+        return json_response({"boxes": boxes})
+
+    return await worker.run(request, read, decodes_media=True)  # type: ignore[no-any-return]
 
 
 @router.get("/api/segments/{segment}/clip", response_class=Response, responses=CLIP)

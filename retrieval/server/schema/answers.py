@@ -193,6 +193,12 @@ class PassagesAnswer(Answer):
     passages: list[NearbyPassage]
 
 
+class WordsAnswer(Answer):
+    """Boxes of words on a page: left, top, width and height, as shares of the page."""
+
+    boxes: list[list[float]]
+
+
 class Month(Answer):
     """A month and the number of its files."""
 

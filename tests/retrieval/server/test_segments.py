@@ -5,6 +5,7 @@ import os
 import zipfile
 from io import BytesIO
 
+import pypdfium2
 import pytest
 from PIL import Image
 
@@ -253,6 +254,35 @@ def test_page_of_a_document_is_rendered(index, serve, tmp_path):
     details = client.get(f"/api/segments/{item['id']}").json()["details"]
     assert details["shown"] == "page"
     assert max(webp_size(client.get(details["media"]))) == 1_600
+
+
+@pytest.mark.parametrize("rotation", [0, 90, 180, 270])
+def test_words_are_located_on_the_page_as_it_is_rendered(index, serve, tmp_path, rotation):
+    document = pypdfium2.PdfDocument(pdf([("red", "nothing"), ("white", "A kingfisher and another")]))
+    document[1].set_rotation(rotation)
+    (tmp_path / "media").mkdir()
+    document.save(tmp_path / "media" / "birds.pdf")
+    index(tmp_path / "media")
+    client = serve()
+    page = next(item["id"] for item in items(client, q="kingfisher", group=0) if item["page"] == 2)
+    found = client.get(f"/api/segments/{page}/words", params={"word": ["KING", "fisher"]}).json()["boxes"]
+    assert len(found) == 1  # "fisher" begins no word
+    answer = client.get(f"/api/segments/{page}/media", params={"page": 2, "width": 1000})
+    image = Image.open(BytesIO(answer.content)).convert("L").point(lambda value: 255 * (value < 128))
+    left, top, width, height = found[0]
+    box = (
+        left * image.width,
+        top * image.height,
+        (left + width) * image.width,
+        (top + height) * image.height,
+    )
+    assert image.crop(tuple(map(round, box))).getbbox() is not None
+    assert (width > height) == (rotation in (0, 180))
+
+
+def test_image_has_no_words_on_a_page(client, segment_of):
+    answer = client.get(f"/api/segments/{segment_of('red.png')}/words", params={"word": "red"})
+    assert answer.json() == {"boxes": []}
 
 
 def test_image_that_browsers_do_not_know_is_rendered(index, serve, tmp_path):

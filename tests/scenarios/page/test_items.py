@@ -157,3 +157,12 @@ def test_labels_of_days_do_not_overlap(open_page):
     )
     assert page.locator(".row .day ~ .day").count() > 0
     assert overlaps == 0
+
+
+def test_words_are_marked_on_a_page_in_the_lightbox(open_page):
+    page = open_page("/?q=report year kind:page")
+    page.locator(".tile .open").first.click()
+    page.wait_for_selector(".ocr.word", state="attached")
+    assert page.locator(".ocr.word").count() == 2
+    page.keyboard.press("b")
+    assert page.locator(".ocr.word").first.is_hidden()

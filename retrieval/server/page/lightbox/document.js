@@ -1,7 +1,7 @@
 // Pages, passages and sounds on the stage.
 
 import { clock, marked } from "../logic/format.js";
-import { markWords } from "../logic/query.js";
+import { isOnPage, markWords } from "../logic/query.js";
 import { mediaUrl, passage } from "../model/api.js";
 import { el, icon, markedText } from "../view/dom.js";
 import { cannotShow } from "../view/states.js";
@@ -13,9 +13,6 @@ export function showDocument(lightbox, options) {
   if (isOnPage(item)) return showPhoto(lightbox, options);
   return item.kind === "text" && !item.timed ? showPassage(lightbox) : showSound(lightbox);
 }
-
-/** True for a page, and for a passage of a page whose picture the server draws. */
-export const isOnPage = (item) => item.kind === "page" || (item.kind === "text" && Boolean(item.page) && /\.pdf$/i.test(item.name));
 
 function showPassage(lightbox) {
   const { item, fit, app } = lightbox, words = markWords(app.state.q), request = new AbortController();

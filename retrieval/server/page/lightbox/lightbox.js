@@ -3,11 +3,11 @@
 import { clock, level, number } from "../logic/format.js";
 import { tileRatio } from "../logic/layout.js";
 import { ribbon, threadWidth } from "../logic/rail_scale.js";
-import { parseLine } from "../logic/query.js";
+import { isOnPage, parseLine } from "../logic/query.js";
 import { details, thumbnailUrl } from "../model/api.js";
 import { asShown } from "../model/results.js";
 import { $, el, icon, iconButton, reducedMotion, svg } from "../view/dom.js";
-import { isOnPage, showDocument } from "./document.js";
+import { showDocument } from "./document.js";
 import { Panel } from "./panel.js";
 import { showPhoto } from "./photo.js";
 import { listenForSwipes } from "./swipe.js";

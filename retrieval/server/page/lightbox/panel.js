@@ -1,10 +1,9 @@
 // What is known about an item: why it matched, when and where, and where it is on disk.
 
 import { bytes, clock, dateParts, levelText, marked, number } from "../logic/format.js";
-import { formatLine, markWords, parseLine, quoted, tokenType, withTerm } from "../logic/query.js";
+import { formatLine, isOnPage, markWords, parseLine, quoted, tokenType, withTerm } from "../logic/query.js";
 import { thumbnailUrl } from "../model/api.js";
 import { el, icon, iconButton, markedText } from "../view/dom.js";
-import { isOnPage } from "./document.js";
 import { momentsOf } from "./video.js";
 
 const section = (title, ...children) => el("section", {}, title && el("h2", {}, title), ...children);

@@ -1,6 +1,7 @@
 // A photo on the stage: the thumbnail at once, the original when it is decoded; zoom, and boxes of text.
 
-import { thumbnailUrl } from "../model/api.js";
+import { isOnPage, markWords } from "../logic/query.js";
+import { thumbnailUrl, wordsOnPage } from "../model/api.js";
 import { el } from "../view/dom.js";
 import { cannotShow } from "../view/states.js";
 
@@ -90,6 +91,17 @@ export function showPhoto(lightbox, { from } = {}) {
     });
   }
 
+  /** Mark the words of the line on the picture of a page. */
+  async function drawWords(known) {
+    const words = isOnPage(known) ? markWords(lightbox.app.state.q) : [];
+    if (!words.length || known.offline) return;
+    const boxes = await wordsOnPage(known.id, words).catch(() => []);
+    if (!figure.isConnected || !boxes.length) return;
+    const share = (n) => `${(100 * n).toFixed(2)}%`;
+    figure.append(...boxes.map(([left, top, width, height]) => el("span.ocr.word", { style: { left: share(left), top: share(top), width: share(width), height: share(height) } })));
+    lightbox.buttons.boxes.hidden = false;
+  }
+
   const observer = new ResizeObserver(fit);
   observer.observe(parent);
   fit();
@@ -104,6 +116,7 @@ export function showPhoto(lightbox, { from } = {}) {
       if (shown.width && shown.height && !item.ratio) item.ratio = shown.width / shown.height;
       fit();
       drawBoxes(known);
+      drawWords(known);
       loadFull(shown.media);
     },
     stop() {

@@ -112,3 +112,6 @@ export function markWords(line) {
 
 /** Return a value as it is written after `key:`. */
 export const quoted = (value) => (/[\s"\\]/.test(value) ? `"${value.replace(/[\\"]/g, "\\$&")}"` : value);
+
+/** True for a page, and for a passage of a page whose picture the server draws. */
+export const isOnPage = (item) => item.kind === "page" || (item.kind === "text" && Boolean(item.page) && /\.pdf$/i.test(item.name));
