@@ -7,7 +7,7 @@
             print(hit.score, hit.path)
 
 Libraries
-    Library          an open library: search, similar, duplicates, clip, thumbnail, status
+    Library          an open library: search, similar, nearest, duplicates, clip, thumbnail, status
     default_library  return the folder of the default library of this user
     SearchOptions    filters and options of a search
     ClewError        base class of all errors of clew (the others are in retrieval.errors)
@@ -30,6 +30,7 @@ Results of Library.duplicates
 
 Results of Library.status, failures and concepts
     Status           contents, model, indexes and disk usage of a library
+    RunProgress      the progress of a run that writes to a library
     Root             an indexed folder with the numbers of its files
     Space            the vector space of a model, with its indexes
     IndexFile        the index of one kind of segments
@@ -63,6 +64,7 @@ if TYPE_CHECKING:
         Kind,
         Label,
         Root,
+        RunProgress,
         SegmentDetails,
         Space,
         Status,
@@ -86,6 +88,7 @@ __all__ = [
     "Label",
     "Library",
     "Root",
+    "RunProgress",
     "SearchOptions",
     "SegmentDetails",
     "Space",

@@ -1,22 +1,21 @@
 """An open library, the entry point for searching."""
 
-import sqlite3
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial, wraps
+from functools import partial
 from itertools import chain
 from numbers import Integral
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING
 
 from retrieval.catalog import thumbnails
+from retrieval.catalog.connection import reads_catalog
 from retrieval.catalog.file_details import file_details
 from retrieval.catalog.reader import Catalog
 from retrieval.catalog.status import failures, status_of
 from retrieval.embedders.base import Embedder
 from retrieval.embedders.registry import is_outdated, load_space_embedder
 from retrieval.errors import LibraryError, LibraryMissing, QueryError, SpaceMismatch, describe_differences
-from retrieval.formatting import format_timestamp, parse_timed_path
 from retrieval.grouping.attributes import compare_files, load_file_attributes
 from retrieval.grouping.clusters import duplicate_groups, parse_reasons
 from retrieval.media.archives.archive import is_file
@@ -31,7 +30,9 @@ from retrieval.query.input_types import (
     as_path,
     as_query,
     as_segment_id,
+    as_vector,
     check_options,
+    find_hit,
 )
 from retrieval.query.known_values import unknown_values
 from retrieval.query.options import DEFAULT_OPTIONS, SearchOptions
@@ -40,39 +41,24 @@ from retrieval.scoring.linear_probe import Probe
 from retrieval.search.answer import answer
 from retrieval.search.request import SearchRequest
 from retrieval.system import default_library
-from retrieval.types import ConceptInfo, Failure, FileDetails, Filters, Group, Hit, Hits, Space, Status
+from retrieval.types import (
+    ConceptInfo,
+    Failure,
+    FileDetails,
+    Filters,
+    Group,
+    Hit,
+    Hits,
+    Space,
+    Status,
+    Vectors,
+)
 from retrieval.vectors.space_index import SpaceIndex
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
     from retrieval.media.av.clip import Clip
-
-
-Parameters = ParamSpec("Parameters")
-Result = TypeVar("Result")
-
-
-def reads_catalog(
-    method: "Callable[Concatenate[Library, Parameters], Result]",
-) -> "Callable[Concatenate[Library, Parameters], Result]":
-    """Convert errors of SQLite to LibraryError; call again if the catalog was replaced meanwhile."""
-
-    @wraps(method)
-    def read(self: "Library", /, *args: Parameters.args, **options: Parameters.kwargs) -> Result:
-        try:
-            try:
-                return method(self, *args, **options)
-            except sqlite3.Error:
-                if not self._catalog.is_outdated():
-                    raise
-                return method(self, *args, **options)
-        except sqlite3.Error as error:
-            raise LibraryError(
-                f"Cannot read the library at {self.folder}: {error}. Run `clew verify` for details."
-            ) from error
-
-    return read
 
 
 class Library:
@@ -197,6 +183,25 @@ class Library:
         return answer([SearchRequest(space_index, encoded, filters, own)], count, options)
 
     @reads_catalog
+    def nearest(
+        self,
+        vector: Sequence[float] | Vectors,
+        *,
+        kind: str | Iterable[str] | None = None,
+        count: int = 10,
+        options: SearchOptions = DEFAULT_OPTIONS,
+    ) -> Hits:
+        """Return the segments whose vectors are most similar to one of the active space, of any length.
+
+        The other arguments are those of `search`. Raises QueryError.
+        """
+        count, space_index = as_count(count), self._open_space_index()
+        check_options(options)
+        encoded = encoder.EncodedQuery.of_vector(as_vector(vector, space_index.space.dim))
+        filters = merge_filters((), kind, options)
+        return answer([SearchRequest(space_index, encoded, filters)], count, options)
+
+    @reads_catalog
     def duplicates(
         self, folder: str | Path | None = None, *, by: str | Iterable[str] = ("copy", "near-duplicate")
     ) -> list[Group]:
@@ -252,7 +257,8 @@ class Library:
         """
         from retrieval.media.av.clip import hit_time_range, write_clip
 
-        hit = hit if isinstance(hit, Hit) else self._find_hit(hit)
+        if not isinstance(hit, Hit):
+            hit = find_hit(self._catalog, hit, self._active_space().name)
         return write_clip(
             hit.path, Path(out).expanduser(), *hit_time_range(hit, around), exact=exact, force=force
         )
@@ -308,6 +314,10 @@ class Library:
             self._open_catalog.close()
         self._open_catalog = None
 
+    def _is_replaced(self) -> bool:
+        """Return True if another process has replaced the catalog since it was opened."""
+        return self._catalog.is_outdated()
+
     def __repr__(self) -> str:
         return f"Library({str(self.folder)!r})"
 
@@ -329,26 +339,6 @@ class Library:
         if self._open_catalog.is_outdated():  # other threads may still use the old connection
             self._open_catalog = Catalog.open(self.folder)
         return self._open_catalog
-
-    def _find_hit(self, hit: int | str) -> Hit:
-        """Return a segment, by its id or by path and time, as a hit. Raises QueryError."""
-        segment = self._segment_at(hit) if isinstance(hit, str) else as_segment_id(hit)
-        hits = self._catalog.hits([(segment, 1.0)], self._active_space().name, Filters())
-        if not hits:
-            raise QueryError(f"The library has no segment #{segment}. The table of `clew search` shows ids.")
-        return hits[0]
-
-    def _segment_at(self, location: str) -> int:
-        moment = parse_timed_path(location)
-        if moment is None:
-            raise QueryError(
-                f"{location!r} is not the location of a hit, such as `clip.mp4 @ 01:23.4`, or an id."
-            )
-        path = Path(moment[0]).expanduser().absolute()
-        segment = self._catalog.segment_at(path, moment[1])
-        if segment is None:
-            raise QueryError(f"Nothing that was found begins in {path} at {format_timestamp(moment[1])}.")
-        return segment
 
     def _encode_query(
         self,

@@ -8,10 +8,12 @@ read-only file system is not copied: no process of this machine can change it th
 import os
 import shutil
 import sqlite3
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, TypeAlias
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeAlias, TypeVar
 
 from retrieval.errors import LibraryError
 
@@ -20,6 +22,10 @@ FUNCTION_ERROR = "user-defined function raised exception"
 CANNOT_CREATE_SHM = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
 
 FileVersion: TypeAlias = tuple[tuple[int, int, int] | None, ...]  # (inode, bytes, mtime) of database and log
+
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
+LibraryT = TypeVar("LibraryT", bound="OpenLibrary")
 
 
 class InterruptibleConnection(sqlite3.Connection):
@@ -141,3 +147,35 @@ def _stat(path: Path) -> tuple[int, int, int] | None:
     except FileNotFoundError:
         return None
     return (status.st_ino, status.st_size, status.st_mtime_ns) if status.st_size else None
+
+
+class OpenLibrary(Protocol):
+    """An object with a folder that tells when its catalog was replaced."""
+
+    folder: Path
+
+    def _is_replaced(self) -> bool:
+        """Return True if the open catalog is not the one in the folder any more."""
+        ...
+
+
+def reads_catalog(
+    method: Callable[Concatenate[LibraryT, Parameters], Result],
+) -> Callable[Concatenate[LibraryT, Parameters], Result]:
+    """Convert errors of SQLite to LibraryError; call again if the catalog was replaced meanwhile."""
+
+    @wraps(method)
+    def read(self: LibraryT, /, *args: Parameters.args, **options: Parameters.kwargs) -> Result:
+        try:
+            try:
+                return method(self, *args, **options)
+            except sqlite3.Error:
+                if not self._is_replaced():
+                    raise
+                return method(self, *args, **options)
+        except sqlite3.Error as error:
+            raise LibraryError(
+                f"Cannot read the library at {self.folder}: {error}. Run `clew verify` for details."
+            ) from error
+
+    return read

@@ -95,6 +95,11 @@ class EncodedQuery:
         return any(term.probe is not None for term in self.terms)
 
     @classmethod
+    def of_vector(cls, vector: Vectors) -> "EncodedQuery":
+        """Return a query by a unit vector of any origin, (1, d)."""
+        return cls(vector, "picture", (EncodedTerm("the vector", "picture", 1.0, vector),))
+
+    @classmethod
     def empty(cls, dim: int) -> "EncodedQuery":
         """Return a query without terms, which lists files."""
         return cls(np.zeros((1, dim), np.float32), "words", ())

@@ -7,11 +7,15 @@ from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from retrieval.catalog.reader import Catalog
 from retrieval.errors import QueryError
+from retrieval.formatting import format_timestamp, parse_timed_path
 from retrieval.query.ast import Query
 from retrieval.query.options import SearchOptions
 from retrieval.query.parser import parse
-from retrieval.types import Hit
+from retrieval.types import Filters, Hit, Vectors
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -80,6 +84,42 @@ def parse_segment_id(example: object) -> int | None:
     """Return the segment id of "#12", None for other examples."""
     text = example[1:] if isinstance(example, str) and example.startswith("#") else ""
     return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
+
+
+def as_vector(values: object, dim: int) -> Vectors:
+    """Return numbers as a unit vector with `dim` dimensions, (1, d)."""
+    try:
+        vector = np.array(values, np.float64).reshape(1, -1)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise QueryError(f"Invalid vector {_show(values)}. Use a list of numbers.") from error
+    if vector.shape != (1, dim):
+        raise QueryError(f"The vector has {vector.size} dimensions, those of the library have {dim}.")
+    length = np.linalg.norm(vector)
+    if not np.isfinite(length) or not length:
+        raise QueryError("Invalid vector. Its numbers must be finite, and not all 0.")
+    return np.asarray(vector / length, np.float32)
+
+
+def find_hit(catalog: Catalog, hit: object, space: str) -> Hit:
+    """Return a segment, by its id or by path and time, as a hit."""
+    segment = _segment_at(catalog, hit) if isinstance(hit, str) else as_segment_id(hit)
+    hits = catalog.hits([(segment, 1.0)], space, Filters())
+    if not hits:
+        raise QueryError(f"The library has no segment #{segment}. The table of `clew search` shows ids.")
+    return hits[0]
+
+
+def _segment_at(catalog: Catalog, location: str) -> int:
+    moment = parse_timed_path(location)
+    if moment is None:
+        raise QueryError(
+            f"{location!r} is not the location of a hit, such as `clip.mp4 @ 01:23.4`, or an id."
+        )
+    path = Path(moment[0]).expanduser().absolute()
+    segment = catalog.segment_at(path, moment[1])
+    if segment is None:
+        raise QueryError(f"Nothing that was found begins in {path} at {format_timestamp(moment[1])}.")
+    return segment
 
 
 def check_options(options: object) -> None:

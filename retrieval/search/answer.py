@@ -7,7 +7,7 @@ from dataclasses import fields, replace
 
 from retrieval.catalog.reader import Catalog
 from retrieval.errors import QueryError
-from retrieval.query.encoder import EncodedQuery, EncodedTerm
+from retrieval.query.encoder import EncodedTerm
 from retrieval.query.options import SearchOptions
 from retrieval.search.browse import FileRanking
 from retrieval.search.hybrid_search import HitRanking, hybrid_search
@@ -15,7 +15,6 @@ from retrieval.search.kind_hits import result_key
 from retrieval.search.request import SearchRequest
 from retrieval.search.results import note_on, postprocess, sort_hits
 from retrieval.types import Filters, Hit, Hits, Label, SortOrder, TermScore, Vectors
-from retrieval.vectors.space_index import SpaceIndex
 
 
 def answer(requests: Sequence[SearchRequest], count: int, options: SearchOptions) -> Hits:
@@ -38,15 +37,6 @@ def answer(requests: Sequence[SearchRequest], count: int, options: SearchOptions
     hits = postprocess(ranking, count, options, common)
     notes = dict.fromkeys(note for request in requests if (note := note_on(hits, request)))
     return Hits(explain(requests, hits) if options.why else hits, "\n".join(notes) or None)
-
-
-def nearest(space_index: SpaceIndex, vector: Vectors, filters: Filters, count: int, grouped: bool) -> Hits:
-    """Return the best `count` hits for a unit vector of any origin, (1, d). Raises QueryError."""
-    dim = space_index.space.dim
-    if vector.shape != (1, dim):
-        raise QueryError(f"The vector has {vector.size} dimensions, those of the library have {dim}.")
-    query = EncodedQuery(vector, "picture", (EncodedTerm("the vector", "picture", 1.0, vector),))
-    return answer([SearchRequest(space_index, query, filters)], count, SearchOptions(group=grouped))
 
 
 class Alternatives:

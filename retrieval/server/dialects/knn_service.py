@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
@@ -19,13 +18,12 @@ from retrieval.errors import QueryError
 from retrieval.library import Library
 from retrieval.query.ast import Query, Term, Words
 from retrieval.query.options import SearchOptions
-from retrieval.search.answer import nearest
 from retrieval.server.errors import json_response
 from retrieval.server.input import decode_base64, decode_picture, parse_object
 from retrieval.server.schema.answers import KnnResult, MetadataResult
 from retrieval.server.schema.document import json_body, with_json
 from retrieval.server.worker import Worker
-from retrieval.types import VISUAL_KINDS, Filters, Hit, Kind, Vectors
+from retrieval.types import VISUAL_KINDS, Filters, Hit, Kind
 
 MAX_RESULTS = 10_000  # ids of an answer
 MAX_DESCRIBED = 1_000  # results with a picture; /metadata describes the others
@@ -54,7 +52,7 @@ class KnnCall:
 
     text: str | None
     image: bytes | None
-    vector: Vectors | None  # (1, d)
+    vector: Sequence[float] | None
     kinds: tuple[Kind, ...]
     described: int  # results that are described
     count: int
@@ -126,6 +124,8 @@ def parse_call(values: dict[str, Any]) -> KnnCall:
         raise QueryError("image_url is not downloaded by the server. Send the picture itself as `image`.")
     if text is None and image is None and vector is None:
         raise QueryError("The query is empty. Give text, image or embedding_input.")
+    if vector is not None and not isinstance(vector, list):
+        raise QueryError("Invalid embedding_input. Use a list of numbers.")
     modality = values.get("modality", "image")
     if not isinstance(modality, str) or modality not in KINDS_OF_MODALITY:
         raise QueryError("Invalid modality. Use image or text.")
@@ -133,7 +133,7 @@ def parse_call(values: dict[str, Any]) -> KnnCall:
     return KnnCall(
         text=text,
         image=decode_base64(image, "image") if text is None and image is not None else None,
-        vector=_vector(vector) if text is None and image is None else None,
+        vector=vector if text is None and image is None else None,
         kinds=KINDS_OF_MODALITY[modality],
         described=min(described, MAX_DESCRIBED),
         count=min(_count(values, "num_result_ids", described), MAX_RESULTS),
@@ -151,24 +151,11 @@ def _count(values: dict[str, Any], name: str, default: int) -> int:
     return count
 
 
-def _vector(values: object) -> Vectors:
-    """Return a list of numbers as a unit vector, (1, d)."""
-    try:
-        vector = np.array(values, np.float64).reshape(1, -1)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise QueryError("Invalid embedding_input. Use a list of numbers.") from error
-    length = np.linalg.norm(vector)
-    if not np.isfinite(length) or not length:
-        raise QueryError("Invalid embedding_input. Its numbers must be finite, and not all 0.")
-    return np.asarray(vector / length, np.float32)
-
-
 def search(library: Library, call: KnnCall) -> list[Hit]:
     """Return the hits of a call by similarity, each segment once."""
     options = SearchOptions(by="meaning", group=call.deduplicate)
     if call.vector is not None:
-        filters = Filters(kinds=frozenset(call.kinds))
-        hits = nearest(library._open_space_index(), call.vector, filters, call.count, call.deduplicate)
+        hits = library.nearest(call.vector, kind=call.kinds, count=call.count, options=options)
     elif call.text is not None:  # literally, as the original has no query language
         query = Query((Term(Words(((call.text, False),))),))
         hits = library.search(query, kind=call.kinds, count=call.count, options=options)

@@ -546,3 +546,25 @@ def test_values_of_related_types_are_accepted(library, folder):
     options = SearchOptions(under=os.fsencode(folder), size=(1, 1), tag=())
     assert len(library.search("red", count=np.int64(7), options=options)) == 7
     assert library.search("red", options=SearchOptions(tag=5)) == []
+
+
+def test_nearest_finds_by_a_vector_as_a_search_by_that_vector_finds(library):
+    [stored] = library.search("blue", count=1)
+    blue = library.embedder.embed_texts(["blue"])
+    hits = library.nearest(7 * blue[0], count=3)
+    assert [hit.id for hit in hits][:1] == [stored.id]
+    expected = library.search("blue", count=3, options=SearchOptions(by="meaning"))
+    assert [(hit.id, hit.score) for hit in hits] == [
+        (hit.id, pytest.approx(hit.score, abs=1e-6)) for hit in expected
+    ]
+    assert library.nearest(blue, kind="video") == []
+    under = SearchOptions(under="elsewhere")
+    assert library.nearest(blue, options=under) == []
+
+
+@pytest.mark.parametrize(
+    "vector", [[1.0], [0, 0, 0], [float("nan"), 0, 0], ["a", "b", "c"], None, 5, [10**400, 0, 0]]
+)
+def test_vector_that_does_not_fit_the_space_is_refused(library, vector):
+    with pytest.raises(QueryError):
+        library.nearest(vector)
