@@ -48,7 +48,7 @@ def _item(hit: Hit, context: Context) -> dict[str, object]:
         "source": None if hit.source is None else str(hit.source),
         "name": hit.path.name,
         "folder": hit.path.parent.name,
-        "ratio": display.ratio if hit.kind not in ("text", "audio") or display.is_image else None,
+        "ratio": display.ratio if hit.kind not in ("text", "audio") or display.is_picture else None,
         "duration": display.duration,
         "length": display.pages,
         "placeholder": display.placeholder,

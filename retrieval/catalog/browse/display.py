@@ -39,7 +39,7 @@ class Display:
     pages: int | None = None  # of the document
     placeholder: str | None = None  # in base64; see `indexer.decode.images.placeholder`
     has_thumbnail: bool = False
-    is_image: bool = False  # the file is an image, and the segment all of it, a part, or text in it
+    is_picture: bool = False  # the file is an image or a video; the segment may be text or speech in it
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ def _display(row: sqlite3.Row, thumbnail: StoredThumbnail | None) -> Display:
         pages=row["pages"],
         placeholder=shown.placeholder,
         has_thumbnail=thumbnail is not None,
-        is_image=row["width"] is not None and row["duration"] is None,
+        is_picture=row["width"] is not None,
     )
 
 

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from indexer import IndexOptions, update_library
+from tests.support.audio_files import write_audio
 from tests.support.browser import LONG_MS, launched_browser, serving
 from tests.support.document_files import pdf
 from tests.support.files import draw_image, write_text
@@ -24,6 +25,8 @@ def media(tmp_path_factory):
         taken = datetime(2022, 1 + number, 12).timestamp()
         os.utime(path, (taken, taken))
     write_video(folder / "walk.mp4", [("green", 2.0), ("yellow", 2.0)])
+    write_video(folder / "talk.mkv", [("magenta", 4.0)], subtitles=[(1.0, 3.0, "The heron speaks at last.")])
+    write_audio(folder / "tone.wav", seconds=3)
     write_text(folder / "notes.md", "The red boat came home.\n")
     write_text(folder / "blue.txt", "a kingfisher\n")
     (folder / "report.pdf").write_bytes(pdf([("blue", "The report of the year")]))

@@ -166,3 +166,36 @@ def test_words_are_marked_on_a_page_in_the_lightbox(open_page):
     assert page.locator(".ocr.word").count() == 2
     page.keyboard.press("b")
     assert page.locator(".ocr.word").first.is_hidden()
+
+
+def test_words_in_a_video_are_shown_as_the_video_at_their_moment(open_page):
+    page = open_page("/?q=heron speaks")
+    page.wait_for_selector(".tile.v .badge")
+    assert page.locator(".tile.v .badge").first.inner_text().split() == ["0:01", "of", "0:04"]
+    page.locator(".tile.v .open").first.click()
+    page.wait_for_selector(".pic video")
+    assert page.locator(".side mark").all_inner_texts() == ["heron", "speaks"]
+    assert "t=1" in page.url
+
+
+def test_sound_has_the_controls_of_a_video(open_page):
+    page = open_page("/?q=kind:audio")
+    page.locator(".tile .open").click()
+    page.wait_for_selector(".time:has-text('of 0:03')")
+    page.keyboard.press("Shift+ArrowRight")
+    until(page, "document.querySelector('audio').currentTime === 3")
+    page.keyboard.press("[")
+    assert page.locator(".cutting").is_visible()
+    assert page.locator("button[title^='Full screen']").count() == 0
+
+
+def test_stack_is_spread_from_the_lightbox(open_page):
+    stack = hit(1, 0.95, more=[hit(2, 0.94), hit(3, 0.93)])
+    page = open_page("/?q=dog", routes=routes_of(stack, hit(2, 0.94), hit(3, 0.93)))
+    page.evaluate("clew.grid.focusItem(1)")
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".film li")
+    page.keyboard.press("e")
+    page.wait_for_selector("[role=dialog]", state="detached")
+    until(page, "document.querySelectorAll('.tile.stack').length === 0")
+    assert page.evaluate("clew.grid.items().map(item => item.id)")[:3] == [1, 2, 3]

@@ -27,7 +27,7 @@ export class Panel {
       handle, el("h1", {}, item.name),
       el("div.path", {}, el("span", {}, folder), iconButtonSmall("copy", "Copy path (c)", () => this.lightbox.act("copy"))),
       item.kind === "video" && momentsOf(item).length > 1 ? this.moments(item) : this.why(item, full), this.terms(),
-      item.kind === "video" && item.text && section(`Subtitles at ${clock(item.start)}`, `“${item.text}”`), this.passage(item, details), full && this.facts(item, details),
+      item.kind === "video" && item.text && section(`Words at ${clock(item.start)}`, el("p", {}, "“", markedText(marked(item.text, markWords(this.app.state.q), Infinity)), "”")), this.passage(item, details), full && this.facts(item, details),
       this.texts(item, details), this.tags(details), this.recognized(details), this.copies(details),
     ].filter(Boolean));
   }

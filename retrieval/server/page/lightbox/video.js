@@ -1,8 +1,9 @@
-// A video on the stage: it starts at its moment, and all its matching moments are raised on its bar.
+// A video or a sound on the stage: it starts at its moment, and all its matching moments are raised on its bar.
 
-import { clock, levelText } from "../logic/format.js";
+import { clock, levelText, marked } from "../logic/format.js";
+import { markWords } from "../logic/query.js";
 import { clipUrl, mediaUrl, thumbnailUrl } from "../model/api.js";
-import { download, el, icon, iconButton } from "../view/dom.js";
+import { download, el, icon, iconButton, markedText } from "../view/dom.js";
 import { cannotShow } from "../view/states.js";
 
 /** Return the matching moments of a video in the order of time, the item itself among them. */
@@ -13,14 +14,16 @@ export function momentsOf(item) {
 }
 
 /** Return the view of a video: `{key, fit, details, stop}`. */
-export function showVideo(lightbox, { play, from } = {}) {
+export function showVideo(lightbox, { play, from, isSound } = {}) {
   const { fit: parent, app } = lightbox;
   let { item } = lightbox, cut = null;
   const start = app.state.open === item.id && app.state.t != null ? app.state.t : item.start ?? 0;
-  const video = el("video", { src: item.offline ? null : mediaUrl(item.id), poster: thumbnailUrl(item.id), preload: "metadata", playsinline: true, tabindex: "-1", "aria-label": item.name });
-  const figure = el("figure", {}, video);
+  const source = { src: item.offline ? null : mediaUrl(item.id), preload: "metadata", tabindex: "-1", "aria-label": item.name };
+  const video = isSound ? el("audio", source) : el("video", { ...source, poster: thumbnailUrl(item.id), playsinline: true });
+  const figure = isSound ? el("div.listen", {}, icon("sound"), item.text && el("p", {}, markedText(marked(item.text, markWords(app.state.q)))), video) : el("figure", {}, video);
   parent.append(figure);
   const fit = () => {
+    if (isSound) return;
     const ratio = item.ratio || 16 / 9, w = Math.min(parent.clientWidth, parent.clientHeight * ratio);
     Object.assign(figure.style, { width: `${Math.round(w)}px`, height: `${Math.round(w / ratio)}px` });
   };
@@ -32,7 +35,7 @@ export function showVideo(lightbox, { play, from } = {}) {
   const time = el("span.time.num"), which = el("span.hide-m.num");
   const muteButton = iconButton("volume", "Mute (v)", () => mute());
   const controls = el("div.controls", {}, playButton, iconButton("previous", "Previous moment (,)", () => jump(-1)), iconButton("next", "Next moment (.)", () => jump(1)), time, which, el("span.sep"),
-    el("button.btn.hide-m", { type: "button", title: "Cut this moment ([ and ] set its ends, Enter saves it)", onclick: () => (cut ? saveCut() : startCut()) }, icon("cut", "s"), el("span", {}, "Cut this moment")), muteButton, iconButton("full-screen", "Full screen (f)", () => lightbox.toggleFullScreen()));
+    el("button.btn.hide-m", { type: "button", title: "Cut this moment ([ and ] set its ends, Enter saves it)", onclick: () => (cut ? saveCut() : startCut()) }, icon("cut", "s"), el("span", {}, "Cut this moment")), muteButton, isSound ? "" : iconButton("full-screen", "Full screen (f)", () => lightbox.toggleFullScreen()));
   const scenes = el("ol.scenes.hide-m");
   lightbox.below.replaceChildren(el("div.ctl", {}, seek, controls), scenes);
 
@@ -136,7 +139,7 @@ export function showVideo(lightbox, { play, from } = {}) {
   }
 
   video.addEventListener("loadedmetadata", () => {
-    if (!item.ratio && video.videoWidth) { item.ratio = video.videoWidth / video.videoHeight; fit(); }
+    if (!isSound && !item.ratio && video.videoWidth) { item.ratio = video.videoWidth / video.videoHeight; fit(); }
     video.currentTime = start;
     drawMoments();
     if (play) video.play().catch(() => null);
@@ -147,7 +150,7 @@ export function showVideo(lightbox, { play, from } = {}) {
   video.addEventListener("pause", () => { setButton(playButton, "play", "Play (Space)"); if (lightbox.view) app.write(false, { t: video.currentTime }); });
   video.addEventListener("error", () => {
     figure.remove();
-    parent.append(cannotShow(item.offline ? "Its drive is not connected." : "The browser cannot decode this video.", () => lightbox.act("copy"), () => lightbox.act("download")));
+    parent.append(cannotShow(item.offline ? "Its drive is not connected." : `The browser cannot play this ${isSound ? "sound" : "video"}.`, () => lightbox.act("copy"), () => lightbox.act("download")));
   });
   video.addEventListener("click", (event) => {
     if (matchMedia("(hover: none)").matches) {
@@ -160,7 +163,7 @@ export function showVideo(lightbox, { play, from } = {}) {
   const observer = new ResizeObserver(fit);
   observer.observe(parent);
   fit();
-  lightbox.growFrom(figure, from);
+  if (!isSound) lightbox.growFrom(figure, from);
   drawMoments();
   return {
     fit, setTime,

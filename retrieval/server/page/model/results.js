@@ -16,12 +16,12 @@ export async function fetchResults(line, signal, { isAll } = {}) {
 /** Return an item of the server as the page shows it. */
 export const asShown = (item) => withMoments(withImage(item));
 
-/** Return a caption as the image that it describes, and text in an image as the image. */
+/** Return a caption as the image that it describes, text in an image as the image, and speech as its video. */
 function withImage(item) {
-  const isCaption = item.source && !item.timed, isInImage = item.ratio != null && !item.source;
-  return item.kind === "text" && (isCaption || isInImage)
-    ? { ...item, kind: "image", found: isInImage ? "text" : "image", thumbnail: isCaption || item.thumbnail, caption: item.text }
-    : item;
+  if (item.kind !== "text") return item;
+  if (item.source && !item.timed) return { ...item, kind: "image", thumbnail: true, caption: item.text };
+  if (item.ratio == null) return item;
+  return item.timed ? { ...item, kind: "video", found: "text" } : { ...item, kind: "image", found: "text", caption: item.text };
 }
 
 /** Return a hit with its confident moments; frames of the same video are moments, not members of a stack. */
