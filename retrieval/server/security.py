@@ -40,6 +40,11 @@ SECURITY_HEADERS = {
     "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
 }
 log = logging.getLogger("clew.server")
+PREFLIGHT_HEADERS = {
+    "Access-Control-Allow-Methods": "GET, POST",
+    "Access-Control-Allow-Headers": "Authorization, Content-Type, If-None-Match, Range",
+    "Access-Control-Max-Age": "600",  # seconds
+}
 
 
 class BodyTooLarge(Exception):
@@ -95,6 +100,8 @@ class SecurityMiddleware:
             return error_response(403, "This name does not belong to the server. Use its address.")
         if not self._is_own_origin(scope, headers):
             return error_response(403, "Another site made this request. Open the page of the server itself.")
+        if _is_preflight(scope, headers):  # browsers send no token with it
+            return Response(status_code=204, headers=PREFLIGHT_HEADERS)
         if self._token and scope["path"] != PUBLIC_PATH and not is_from_user_socket(scope):
             refusal = self._check_token(scope, headers)
             if refusal is not None:
@@ -182,8 +189,14 @@ class SecurityMiddleware:
         origin = Headers(scope=scope).get("origin")
         if origin in self.options.origins:
             headers["Access-Control-Allow-Origin"] = origin
+            headers["Access-Control-Expose-Headers"] = "Content-Disposition, Content-Range, ETag, Retry-After"
             headers["Cross-Origin-Resource-Policy"] = "cross-origin"
             headers.add_vary_header("Origin")
+
+
+def _is_preflight(scope: Scope, headers: Headers) -> bool:
+    """Return True for the question of a browser whether a page of an allowed origin may send a request."""
+    return scope["method"] == "OPTIONS" and "origin" in headers and "access-control-request-method" in headers
 
 
 def is_from_user_socket(scope: Scope) -> bool:

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from threading import Timer
-from urllib.parse import quote
+from typing import TYPE_CHECKING
+from urllib.parse import quote, urlsplit
 
 import click
 
@@ -19,6 +20,10 @@ from retrieval.cli.options import library_option
 from retrieval.server.options import DEFAULT_PORT, LOOPBACK_HOSTS
 from retrieval.system import server_socket
 
+if TYPE_CHECKING:
+    from retrieval.server.options import ServerOptions
+
+DEFAULT_PORTS = {"http": 80, "https": 443}  # which browsers leave out of an origin
 INTERRUPTED = 130  # exit code after Ctrl-C
 
 
@@ -39,30 +44,57 @@ INTERRUPTED = 130  # exit code after Ctrl-C
     help="Listen on this address. Addresses other than loopback require --token.",
 )
 @click.option("--token", metavar="TEXT", help="Answer only requests that contain this token.")
+@click.option(
+    "--allow-origin",
+    "origins",
+    multiple=True,
+    callback=lambda _context, _option, values: tuple(map(parse_origin, values)),
+    metavar="URL",
+    help="Let the pages of this site call the API, such as https://example.org. Repeatable.",
+)
 @click.option("--no-open", is_flag=True, help="Do not open the page in a browser.")
 @library_option
-def serve_command(library: Path, port: int, host: str, token: str | None, no_open: bool) -> None:
+def serve_command(
+    library: Path, port: int, host: str, token: str | None, origins: tuple[str, ...], no_open: bool
+) -> None:
     """Search on a web page, until Ctrl-C.
 
     The page and the HTTP API (see /docs on the page) only read the library. Without --host, only programs
     on this machine can connect. While it runs, `clew search` asks it instead of loading the model.
     """
-    run_server(library, port, host, token, open_page=not no_open)
+    from retrieval.server.options import ServerOptions
+
+    options = ServerOptions(library=library, host=host, port=port, token=token, origins=origins)
+    run_server(options, open_page=not no_open)
 
 
-def run_server(library: Path, port: int, host: str, token: str | None, *, open_page: bool) -> None:
+def parse_origin(text: str) -> str:
+    """Return an origin as browsers send it; raises BadParameter."""
+    try:
+        parts = urlsplit(text)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host = port = None
+    is_origin = host and parts.scheme in DEFAULT_PORTS and parts.username is None
+    if not is_origin or parts.path not in ("", "/") or parts.query or parts.fragment or "*" in text:
+        raise click.BadParameter(f"{text!r} is no origin. Use a scheme and a host, as https://example.org.")
+    name = f"[{host}]" if ":" in str(host) else host
+    suffix = "" if port in (None, DEFAULT_PORTS[parts.scheme]) else f":{port}"
+    return f"{parts.scheme}://{name}{suffix}"
+
+
+def run_server(options: "ServerOptions", *, open_page: bool) -> None:
     """Serve a library until SIGINT or SIGTERM."""
     from retrieval.server.app import create_app
     from retrieval.server.http_server import run_app
-    from retrieval.server.options import ServerOptions
 
-    options = ServerOptions(library=library, host=host, port=port, token=token)
+    library, host, token = options.library, options.host, options.token
     if not options.is_local and not token:
         raise click.UsageError(
             f"--host {host} lets other machines search and read the files of this library. Give a --token "
             "that they have to send."
         )
-    listener = open_listener(host, port)
+    listener = open_listener(host, options.port)
     with listener, open_user_socket(library) as user_sockets:
         address = page_address(host, listener.getsockname()[1])
         app = create_app(options)

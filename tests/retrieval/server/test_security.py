@@ -71,6 +71,36 @@ def test_named_origin_may_call_the_api(library, serve):
     assert answer.headers["access-control-allow-origin"] == "https://friend.example"
 
 
+PREFLIGHT = {
+    "Access-Control-Request-Method": "POST",
+    "Access-Control-Request-Headers": "authorization,content-type",
+}
+
+
+def test_named_origin_may_send_json_and_a_token(library, serve):
+    client = serve(origins=("https://friend.example",), token="s3cret")
+    origin = {"Origin": "https://friend.example"}
+    answer = client.options("/api/search", headers=origin | PREFLIGHT)
+    assert answer.status_code == 204
+    assert answer.headers["access-control-allow-origin"] == "https://friend.example"
+    assert "POST" in answer.headers["access-control-allow-methods"]
+    assert {"Authorization", "Content-Type"} <= set(
+        answer.headers["access-control-allow-headers"].split(", ")
+    )
+    assert client.post("/api/search", headers=origin, json={"q": "red"}).status_code == 401
+    token = {"Authorization": "Bearer s3cret"}
+    answer = client.post("/api/search", headers=origin | token, json={"q": "red"})
+    assert answer.status_code == 200
+    assert answer.headers["access-control-allow-origin"] == "https://friend.example"
+
+
+def test_other_origin_gets_no_permission_to_send(library, serve):
+    client = serve(origins=("https://friend.example",))
+    answer = client.options("/api/search", headers={"Origin": "https://evil.example"} | PREFLIGHT)
+    assert answer.status_code == 403
+    assert "access-control-allow-origin" not in answer.headers
+
+
 @pytest.mark.parametrize("path", ["/api/status", "/docs", "/nowhere", "/api/search?q=%22"])
 def test_every_answer_has_the_security_headers(client, path):
     headers = client.get(path).headers

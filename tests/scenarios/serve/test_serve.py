@@ -9,12 +9,14 @@ import sys
 import time
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
+import click
 import pytest
 
 from indexer import index_folder
-from retrieval.cli.serving.serve import open_listener
+from retrieval.cli.serving.serve import open_listener, parse_origin
 from tests.support.files import draw_image
 
 CLEW = (sys.executable, "-c", "from indexer.cli.main import main; main()")
@@ -159,3 +161,42 @@ def test_connection_sends_each_part_of_an_answer_at_once():
         connection, _ = listener.accept()
         with connection:
             assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+def test_named_sites_may_call_the_api(built):
+    with serving(
+        built, "--allow-origin", "https://Friend.example:443/", "--allow-origin", "http://a.b:81"
+    ) as (
+        _,
+        address,
+    ):
+        for origin in ("https://friend.example", "http://a.b:81"):
+            assert get(f"{address}api/status", Origin=origin)["version"]
+        with pytest.raises(HTTPError, match="403"):
+            get(f"{address}api/status", Origin="https://evil.example")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("*", "null", "friend.example", "https://", "https://*.example", "ftp://friend.example"),
+        *("https://friend.example/page", "https://user@friend.example", "https://friend.example:port"),
+        *("https://friend.example?q=1", "https://[::1", ""),
+    ],
+)
+def test_site_that_is_no_origin_is_refused(text):
+    with pytest.raises(click.BadParameter, match=r"https://example\.org"):
+        parse_origin(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "origin"),
+    [
+        ("https://Friend.Example", "https://friend.example"),
+        ("https://friend.example:443/", "https://friend.example"),
+        ("http://127.0.0.1:3000", "http://127.0.0.1:3000"),
+        ("http://[::1]:3000", "http://[::1]:3000"),
+    ],
+)
+def test_site_is_written_as_browsers_send_it(text, origin):
+    assert parse_origin(text) == origin
