@@ -12,6 +12,8 @@ Indexing
     IndexOptions     the options of an indexing run
     WatchOptions     the options of watch_library
     Report           the counts and notes of an indexing run
+    import_vectors   adopt the vectors of rclip or clip-retrieval
+    Imported         the result of import_vectors
 
 Models
     prepare_model    download a model and prepare it for this machine
@@ -50,6 +52,7 @@ if TYPE_CHECKING:
     from indexer.models.options import ModelOptions
     from indexer.models.resolve import prepare_model
     from indexer.operations.forget import forget
+    from indexer.operations.import_vectors import Imported, import_vectors
     from indexer.operations.index import index_folder, update_library
     from indexer.operations.options import IndexOptions
     from indexer.operations.report import Report
@@ -63,6 +66,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Comparison",
+    "Imported",
     "IndexOptions",
     "ModelOptions",
     "Report",
@@ -75,6 +79,7 @@ __all__ = [
     "evaluate_labels",
     "forget",
     "forget_concept",
+    "import_vectors",
     "index_folder",
     "prepare_model",
     "remove_labels",
@@ -88,6 +93,7 @@ __all__ = [
 
 _SUBMODULES = {
     "Comparison": "operations.switch_model",
+    "Imported": "operations.import_vectors",
     "IndexOptions": "operations.options",
     "ModelOptions": "models.options",
     "Report": "operations.report",
@@ -100,6 +106,7 @@ _SUBMODULES = {
     "evaluate_labels": "evaluation.classification",
     "forget": "operations.forget",
     "forget_concept": "tag.concepts",
+    "import_vectors": "operations.import_vectors",
     "prepare_model": "models.resolve",
     "remove_labels": "tag.labels",
     "switch_library": "operations.switch_model",

@@ -3,6 +3,7 @@
 demo            clew demo: create and search a small library of photos.
 evaluate        clew eval: measure a model or a library.
 formats         clew formats: list the file formats that clew reads.
+import_vectors  clew import: adopt the vectors of rclip or clip-retrieval.
 index           clew index: index folders or update a library.
 main            The `clew` command.
 maintenance     clew forget and clew verify: remove folders and check the library.

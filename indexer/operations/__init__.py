@@ -1,6 +1,7 @@
 """Public operations and the orchestration of one run.
 
 forget          Public API: remove folders or spaces from a library.
+import_vectors  Public API: adopt the vectors of rclip or clip-retrieval.
 index           Public API: index a folder or update a library.
 notes           Notes of an indexing run on exclude patterns, partly read files and links.
 options         Options of an indexing run.

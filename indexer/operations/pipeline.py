@@ -30,6 +30,7 @@ from indexer.tag.tag_table import update_tags
 from indexer.types import FileEntry, Notify, Progress, ignore_message, no_progress
 from retrieval.errors import LibraryError
 from retrieval.formatting import printable
+from retrieval.types import Vectors
 
 FILES_PER_REPORT = 250  # of a scan
 
@@ -39,11 +40,16 @@ BACKFILLED_VERSIONS: tuple[tuple[Analysis, str], ...] = (
 )
 
 ShouldRead = Callable[[bytes, FileEntry], bool]  # root and new file -> True to read it now
+StoredVector = Callable[[bytes, FileEntry], Vectors | None]  # root and new image -> (d,), not to embed it
 
 
 def read_always(root_path: bytes, entry: FileEntry) -> bool:
     """Return True."""
     return True
+
+
+def embed_always(root_path: bytes, entry: FileEntry) -> None:
+    """Return no stored vector."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +71,12 @@ class IndexRun:
         *,
         progress: Progress = no_progress,
         should_read: ShouldRead = read_always,
+        stored_vector: StoredVector = embed_always,
         notify: Notify = ignore_message,
     ) -> None:
         self.writer, self.options, self.should_read = writer, options, should_read
         self.progress = writer.progress_file.shared(progress)
-        self.notify = notify
+        self.stored_vector, self.notify = stored_vector, notify
         self.reread: Reread = "all" if options.again else "failed" if options.retry else "none"
         self.report = Report()
         self.used_patterns = set[str]()

@@ -22,7 +22,7 @@ MIN_SIMILARITY = 0.75  # of a misspelled command, as a ratio of difflib
 OTHER_NAMES = {  # names that other programs give to these commands
     **dict.fromkeys(("ls", "list", "dir", "info"), "status"),
     **dict.fromkeys(("find", "query", "grep"), "search"),
-    **dict.fromkeys(("add", "scan", "update", "import"), "index"),
+    **dict.fromkeys(("add", "scan", "update"), "index"),
     **dict.fromkeys(("dup", "dups", "dupes"), "duplicates"),
     **dict.fromkeys(("rm", "remove", "delete"), "forget"),
     **dict.fromkeys(("check", "repair", "fsck"), "verify"),

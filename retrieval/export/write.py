@@ -104,7 +104,7 @@ def _write(catalog: Catalog, space: Space, form: str, kinds: Sequence[Kind], tar
                 count = files.write_parquet(batches, space, drafts[0])
             else:
                 pairs = ((batch, first_captions(catalog, [hit.id for hit in batch.hits])) for batch in images)
-                count = clip_retrieval.write_clip_retrieval(pairs, drafts[0])
+                count = clip_retrieval.write_clip_retrieval(pairs, space, drafts[0])
             for written, target in zip(drafts, targets, strict=True):
                 for name in CLIP_RETRIEVAL_FOLDERS if target.is_dir() else ():
                     shutil.rmtree(target / name, ignore_errors=True)

@@ -17,7 +17,7 @@ LAYERS = (
     "indexer.watch",
     "indexer.operations",
     "indexer.maintenance",
-    "indexer.enrich  indexer.evaluation  retrieval.cli",
+    "indexer.enrich  indexer.evaluation  indexer.imports  retrieval.cli",
     "retrieval.server  retrieval.export",
     "indexer.embed  indexer.tag  retrieval.library",
     "indexer.store  retrieval.search",

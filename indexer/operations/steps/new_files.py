@@ -3,6 +3,7 @@
 import os
 from collections.abc import Generator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from threading import Event
 from typing import TYPE_CHECKING
@@ -23,7 +24,7 @@ from retrieval.embedders.pace import EmbeddingPace
 from retrieval.formatting import printable
 from retrieval.media.archives.archive import Opener
 from retrieval.system import cores
-from retrieval.types import Space
+from retrieval.types import Space, Vectors
 
 if TYPE_CHECKING:
     from indexer.operations.pipeline import IndexRun
@@ -107,7 +108,17 @@ def _read_files(
             name, decoded = os.fsdecode(result.entry.path), result.decoded
             run.report.partly += [f"{name}: {decoded.note}."] * (decoded.note is not None)
             run.report.assumed += [f"{name}: {decoded.assumption}."] * (decoded.assumption is not None)
-            yield result
+            vector = run.stored_vector(root_path, result.entry)
+            yield result if vector is None else _with_vector(result, vector)
+
+
+def _with_vector(read: ReadResult, vector: Vectors) -> ReadResult:
+    """Return an image that is not embedded, because its vector is known; its further frames are."""
+    drafts = read.decoded.drafts
+    if not drafts or drafts[0].kind != "image":
+        return read
+    first = replace(drafts[0], pixels=None, vector=vector)
+    return replace(read, decoded=replace(read.decoded, drafts=[first, *drafts[1:]]))
 
 
 def _add_counts(report: Report, counts: WriteCounts) -> None:
