@@ -127,7 +127,7 @@ class App {
       this.saving = null;
       if (this.lightbox.isOpen) return;
       const anchor = scrollY > 0 ? this.grid.anchor() : null;
-      this.write(false, { at: anchor?.id != null ? anchor : null });
+      this.write(false, { at: anchor?.id != null ? anchor : null, saved: { near: this.grid.rank(anchor?.id) } });
     }, 250);
   }
 
@@ -165,8 +165,8 @@ class App {
     clearTimeout(this.timer);
     const isMap = this.state.view === "map", isNew = line !== this.state.q || isMap || lasso !== this.state.lasso;
     if (isNew) {
+      this.write(true, { q: line, view: "grid", lasso, at: null, open: null, saved: { typing: false, selected: [] } });
       this.selection.clear({ silent: true });
-      this.write(true, { q: line, view: "grid", lasso, at: null, open: null, saved: { typing: false } });
       if (isMap) this.map.show(false);
     } else {
       this.write(false, { saved: { typing: false } });
@@ -276,9 +276,10 @@ class App {
   async loadAt(model, { id }, signal) {
     if (model.list.some((section) => section.items.some((item) => item.id === id))) return;
     const item = await details(id, null, signal).catch(() => null);
-    const month = item?.time?.slice(0, 7);
-    const section = model.list.find((other) => other.month === month) ?? model.list.at(-1);
-    while (section && section.items.length < section.total && !section.items.some((other) => other.id === id)) {
+    const month = item?.time?.slice(0, 7) ?? history.state?.near?.key.slice(1);
+    const section = model.list.find((other) => other.month === month);
+    const isThere = () => section.items.some((other) => other.id === id) || (!item && section.items.length);
+    while (section && section.items.length < section.total && !isThere()) {
       const before = section.items.length;
       await model.load(section);
       if (section.items.length === before) break;

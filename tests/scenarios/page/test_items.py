@@ -182,6 +182,7 @@ def test_sound_has_the_controls_of_a_video(open_page):
     page = open_page("/?q=kind:audio")
     page.locator(".tile .open").click()
     page.wait_for_selector(".time:has-text('of 0:03')")
+    assert page.locator(".seek .m").count() == 0  # without words nothing matches
     page.keyboard.press("Shift+ArrowRight")
     until(page, "document.querySelector('audio').currentTime === 3")
     page.keyboard.press("[")

@@ -1,12 +1,16 @@
 """The web page in a browser: a real server of a toy library, and answers written here where size matters."""
 
+from urllib.parse import urlsplit
+
 import pytest
 
 from tests.support.browser import (
+    PER_MONTH,
     THOUSANDS,
     answer,
     first_in_sight,
     hit,
+    month_columns,
     names,
     picture,
     place_of,
@@ -335,3 +339,72 @@ def test_down_in_the_box_focuses_the_first_hit_of_its_line(open_page):
     page.keyboard.press("ArrowDown")
     until(page, "document.activeElement.closest('.tile')?.item.name === 'blue.png'")
     assert page.url.startswith(page.url.partition("?")[0] + "?q=blue")
+
+
+def test_invalid_filter_is_underlined(open_page):
+    message = {"error": "Invalid rating 'high'. Use a minimum from 0 to 5.", "column": None}
+    page = open_page("/?q=red date:2022")
+    page.wait_for_selector(".tile")
+    page.evaluate(
+        """answer => { window.fetch = async () => new Response(JSON.stringify(answer), {status: 400}); }""",
+        message,
+    )
+    page.locator("#words").fill("red rating:high")
+    page.locator("#words").press("Enter")
+    page.wait_for_selector(".chip.wrong:has-text('rating:high')")
+    assert page.locator(".chip.wrong").count() == 1
+    assert page.locator(".complaint").inner_text() == message["error"]
+
+
+def test_back_restores_the_selection_that_a_search_cleared(open_page):
+    page = open_page()
+    page.wait_for_selector(".tile")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("x")
+    page.keyboard.press("Shift+ArrowRight")
+    assert page.locator(".selbar b").inner_text() == "2 selected"
+    page.keyboard.press("/")
+    page.keyboard.type("red")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("h2:has-text('Strong')")
+    assert page.locator(".selbar").count() == 0
+    page.go_back()
+    page.wait_for_selector(".selbar b:has-text('2 selected')")
+    page.evaluate("clew.grid.focusItem(clew.grid.items()[0].id)")
+    page.keyboard.press("m")
+    page.wait_for_selector(".chip")
+    assert page.locator(".selbar").count() == 0
+    page.go_back()
+    page.wait_for_selector(".selbar b:has-text('2 selected')")
+
+
+def test_place_of_a_deleted_item_is_that_of_its_neighbor(open_page):
+    deleted = 202407000 + 250
+
+    def month(request):
+        columns = month_columns(urlsplit(request.url).path[-7:], PER_MONTH)
+        kept = [n for n, number in enumerate(columns["id"]) if page is None or number != deleted]
+        return {
+            key: [value[n] for n in kept] if isinstance(value, list) else value
+            for key, value in columns.items()
+        }
+
+    page = None
+    routes = [
+        (r"/api/segments/\d+(\?|$)", reply({"error": "gone"})),
+        *THOUSANDS[:2],
+        (r"/api/timeline/\d", reply(month)),
+    ]
+    opened = open_page(routes=routes)
+    wait_for_pictures(opened)
+    opened.evaluate("clew.model.load(clew.grid.sections[5])")
+    until(opened, "clew.grid.sections[5].items.length > 0")
+    opened.evaluate(f"clew.grid.scrollToItem({deleted}, 200)")
+    until(opened, "/at=202407/.test(location.search)")
+    opened.wait_for_timeout(300)
+    page = opened
+    before = opened.evaluate("scrollY")
+    opened.reload()
+    until(opened, "clew.grid?.sections[5]?.items.length > 0")
+    opened.wait_for_timeout(200)
+    assert abs(opened.evaluate("scrollY") - before) < 400

@@ -6,9 +6,10 @@ import { clipUrl, mediaUrl, thumbnailUrl } from "../model/api.js";
 import { download, el, icon, iconButton, markedText } from "../view/dom.js";
 import { cannotShow } from "../view/states.js";
 
-/** Return the matching moments of a video in the order of time, the item itself among them. */
+/** Return the matching moments of a video in the order of time, the item itself among them if it is a hit. */
 export function momentsOf(item) {
-  const own = item.start != null && item.timed !== false ? [item] : [];
+  const isHit = item.match != null || item.confidence != null;
+  const own = isHit && item.start != null && item.timed !== false ? [item] : [];
   const others = (item.moments ?? []).filter((moment) => moment.start != null && moment.start !== item.start);
   return [...own, ...others].sort((a, b) => a.start - b.start);
 }

@@ -209,7 +209,9 @@ export class Box extends EventTarget {
   complain(error) {
     const column = error?.column, { line } = this;
     this.wrong = null;
-    if (column != null) this.wrong = this.chips.find((chip) => column >= line.indexOf(chip) && column < line.indexOf(chip) + chip.length) ?? null;
+    const isAt = (chip) => column >= line.indexOf(chip) && column < line.indexOf(chip) + chip.length;
+    const isNamed = (chip) => error?.message.includes(`'${chipParts(chip).value}'`);
+    this.wrong = this.chips.find(column != null ? isAt : isNamed) ?? null;
     this.input.classList.toggle("wrong", Boolean(error) && !this.wrong);
     this.input.setAttribute("aria-invalid", String(Boolean(error)));
     const node = $(".complaint");

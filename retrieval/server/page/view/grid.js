@@ -26,7 +26,7 @@ export class Grid extends EventTarget {
     this.sections = sections;
     this.context = { ...context, href: this.href };
     this.place();
-    if (!anchor || !this.scrollToItem(anchor.id, anchor.px)) scrollTo({ top: 0, behavior: "instant" });
+    if (!anchor || !(this.scrollToItem(anchor.id, anchor.px) || this.scrollToRank(history.state?.near, anchor.px))) scrollTo({ top: 0, behavior: "instant" });
     this.render();
     this.dispatchEvent(new Event("layout"));
   }
@@ -284,6 +284,18 @@ export class Grid extends EventTarget {
     if (!place) return false;
     scrollTo({ top: this.canvasTop + place.top - px, behavior: "instant" });
     return true;
+  }
+
+  /** Return the section and the rank of an item in it, or null: where its neighbors are if it is deleted. */
+  rank(id) {
+    const place = this.find(id);
+    return place && { key: place.section.key, index: place.index };
+  }
+
+  scrollToRank(rank, px) {
+    const items = this.sections.find((section) => section.key === rank?.key)?.items ?? [];
+    const item = items[Math.min(rank?.index, items.length - 1)];
+    return Boolean(item) && this.scrollToItem(item.id, px);
   }
 
   /** Focus the tile of an item, scrolled into the free part of the viewport. */

@@ -14,13 +14,13 @@ export class SelectionBar {
   update() {
     const { selection } = this.app;
     document.body.classList.toggle("selecting", selection.size > 0);
+    clearTimeout(this.timer);
     if (!selection.size) { this.node?.remove(); this.node = null; return; }
     if (!this.node) this.build();
     this.count.textContent = `${number(selection.size)} selected`;
     this.size.textContent = "";
     const hasStack = this.app.grid.tiles().some((tile) => selection.has(tile.item.id) && tile.item.more?.length);
     this.hint.textContent = hasStack ? "leaders only, e to spread" : "";
-    clearTimeout(this.timer);
     this.timer = setTimeout(() => this.measure(), 250);
   }
 
