@@ -1,10 +1,13 @@
 """The time line and the values of filters count what a search lists."""
 
 import os
+from collections import Counter
 from datetime import datetime
+from pathlib import Path
 
 import pytest
 
+import retrieval.server
 from indexer.tag.saved_searches import save_search
 from tests.support.document_files import pdf
 from tests.support.files import draw_image, write_text
@@ -158,6 +161,20 @@ def test_documentation_lists_the_routes_without_scripts(client):
     assert "GET /api/search" in page
     assert "<script" not in page
     assert client.get("/openapi.json").json()["paths"].keys() >= {"/api/search", "/api/timeline"}
+
+
+def test_page_weighs_at_most_150_kilobytes(client):
+    """Compressed, as browsers request it; design of the page, section 10."""
+    folder = Path(retrieval.server.__file__).parent / "page"
+    weights = Counter[str]()
+    for file in folder.rglob("*.*"):
+        path = "/" if file.name == "index.html" else f"/page/{file.relative_to(folder).as_posix()}"
+        answer = client.get(path, headers={"Accept-Encoding": "gzip"})
+        weights[file.suffix] += int(answer.headers["content-length"])
+    assert weights.total() <= 150_000
+    assert weights[".js"] <= 95_000
+    assert weights[".css"] <= 30_000
+    assert 0 < weights[".svg"] <= 10_000
 
 
 def test_page_is_compressed_for_clients_that_accept_it(client):
