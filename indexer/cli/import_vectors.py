@@ -2,6 +2,7 @@
 
 from dataclasses import fields
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING
 
 import click
@@ -99,7 +100,9 @@ def describe_imported(result: "Imported") -> str:
         lines.append(f"  {result.unread:,} not read: excluded, hidden, or in `clew status --errors`")
     lines += [printable(f"  folder: {folder}") for folder in result.folders]
     if not result.active and not result.interrupted:
-        lines.append(f"`clew switch {result.space}` completes these vectors and uses them for searches.")
+        lines.append(
+            f"`clew switch {quote(result.space)}` completes these vectors and uses them for searches."
+        )
     elif not result.interrupted:
         lines.append("`clew index` adds the other files in these folders.")
     return "\n".join(lines) + "\n"
