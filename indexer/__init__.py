@@ -32,6 +32,8 @@ Labels and concepts
 
 Maintenance
     verify_library   check a library for damage, and repair it
+    backup_library   copy a library into a file, also while it is in use
+    restore_library  restore a library from such a file
     forget           remove folders from a library
 
 Measurement
@@ -51,6 +53,7 @@ if TYPE_CHECKING:
     from indexer.evaluation.golden_queries import evaluate_golden
     from indexer.models.options import ModelOptions
     from indexer.models.resolve import prepare_model
+    from indexer.operations.backup import backup_library, restore_library
     from indexer.operations.forget import forget
     from indexer.operations.import_vectors import Imported, import_vectors
     from indexer.operations.index import index_folder, update_library
@@ -74,6 +77,7 @@ __all__ = [
     "TagOptions",
     "Tagged",
     "WatchOptions",
+    "backup_library",
     "evaluate",
     "evaluate_golden",
     "evaluate_labels",
@@ -83,6 +87,7 @@ __all__ = [
     "index_folder",
     "prepare_model",
     "remove_labels",
+    "restore_library",
     "switch_library",
     "tag_library",
     "teach",
@@ -101,6 +106,7 @@ _SUBMODULES = {
     "TagOptions": "tag.options",
     "Tagged": "tag.labels",
     "WatchOptions": "watch.options",
+    "backup_library": "operations.backup",
     "evaluate": "evaluation.captions",
     "evaluate_golden": "evaluation.golden_queries",
     "evaluate_labels": "evaluation.classification",
@@ -109,6 +115,7 @@ _SUBMODULES = {
     "import_vectors": "operations.import_vectors",
     "prepare_model": "models.resolve",
     "remove_labels": "tag.labels",
+    "restore_library": "operations.backup",
     "switch_library": "operations.switch_model",
     "tag_library": "tag.labels",
     "teach": "tag.concepts",

@@ -205,6 +205,7 @@ class IndexFile:
     effort: int  # efSearch or nprobe
     recall: float  # recall@10 against exact search, measured when built
     format: str  # internal format; one that differs from FILE_FORMATS is outdated
+    mtime: int | None  # in nanoseconds, when `digest` was last checked
 
 
 @dataclass(frozen=True, slots=True)

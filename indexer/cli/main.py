@@ -34,8 +34,10 @@ COMMAND_GROUPS = {  # title -> names of commands, in the order of use, and their
     },
     "Maintain": {
         "status": "retrieval.cli.status",
-        "verify": "indexer.cli.maintenance",
-        "forget": "indexer.cli.maintenance",
+        "verify": "indexer.cli.maintain.verify",
+        "backup": "indexer.cli.maintain.backup",
+        "restore": "indexer.cli.maintain.backup",
+        "forget": "indexer.cli.maintain.forget",
     },
     "Measure": {
         "eval": "indexer.cli.evaluate",

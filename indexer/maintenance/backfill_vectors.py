@@ -43,17 +43,23 @@ EmbeddingInput = tuple[int, SegmentDraft]  # a segment and what is embedded for 
 
 
 class VectorPass(ContentPass[tuple[MissingContent, Opener | None], EmbeddingInput]):
-    """Embeds the segments that have no vector of a space."""
+    """Embeds the segments that have no vector of a space, or other segments that fulfill a condition."""
 
     def __init__(
-        self, library: AnalyzedLibrary, space: Space, embedder: Embedder, stop: Event | None = None
+        self,
+        library: AnalyzedLibrary,
+        space: Space,
+        embedder: Embedder,
+        stop: Event | None = None,
+        *,
+        condition: str | None = None,
     ) -> None:
         self.library, self.space, self.stop = library, space, LinkedEvent(stop)
         self.batch_size = library.batch_limits.segments
         self.context = DecodeContext(embedder, thumbnails=False, limits=library.decode_limits, stop=self.stop)
         self.embed_threads = embedder.concurrency
         has_vector = f"EXISTS (SELECT 1 FROM {vectors_table(space.id)} v WHERE v.segment = s.id)"
-        self._condition = f"NOT ({HAS_NO_VECTOR}) AND NOT {has_vector}"
+        self._condition = condition or f"NOT ({HAS_NO_VECTOR}) AND NOT {has_vector}"
         self._page_ends = list[int]()  # the last content of each page
         self.total = self._count_and_paginate()
 

@@ -7,20 +7,24 @@ import hashlib
 import os
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from indexer.store.location import sync, sync_commits
+from indexer.store.durability.durable_files import sync
+from indexer.store.location import sync_commits
 from indexer.store.spaces import active_space
 from indexer.store.writer import LibraryWriter
 from retrieval.catalog.reader import Catalog
 from retrieval.catalog.schema import INDEX_FOLDER, vectors_table
+from retrieval.errors import LibraryDamaged
 from retrieval.scoring.ranking import recall, top_k
 from retrieval.types import Ids, IndexFile, IndexMethod, Kind, Scores, Space, Vectors
 from retrieval.vectors.base import FILE_FORMATS, method_for
+from retrieval.vectors.space_index import check_index_file
 
 if TYPE_CHECKING:
     from retrieval.vectors.faiss_index import FaissIndex  # heavy: only to build
@@ -47,11 +51,18 @@ def build_if_due(
     deleted = sum(file.count for file in space.indexes) - (count - unindexed)
     configured = catalog.settings().index_method
     is_auto = method == "auto"
+    try:
+        checked = tuple(check_index_file(writer.folder, file) for file in space.indexes)
+    except LibraryDamaged:
+        return build_indexes(writer, space, configured)
     if max(unindexed, deleted) * 10 > count or any(
-        _needs_rebuild(catalog, file, configured, auto=is_auto) for file in space.indexes
+        _has_other_method(file, configured, auto=is_auto) for file in checked
     ):
         return build_indexes(writer, space, configured)
     delete_unused_files(writer)  # that a killed process has left
+    if checked != space.indexes:  # copied or restored files
+        space = replace(space, indexes=checked)
+        writer.spaces.set_indexes(space)
     return space
 
 
@@ -85,10 +96,10 @@ def delete_unused_files(writer: LibraryWriter) -> None:
         path.unlink()
 
 
-def _needs_rebuild(catalog: Catalog, file: IndexFile, configured: IndexMethod | None, *, auto: bool) -> bool:
-    """Return True if a file is damaged, of another format, or of another method than configured."""
+def _has_other_method(file: IndexFile, configured: IndexMethod | None, *, auto: bool) -> bool:
+    """Return True if a file has another method than configured, or an older format."""
     method = configured or (method_for(file.count) if auto else file.method)
-    return file.method != method or is_outdated(file) or index_damage(catalog, file) is not None
+    return file.method != method or is_outdated(file)
 
 
 def is_outdated(file: IndexFile) -> bool:
@@ -105,8 +116,9 @@ def _build_kind(catalog: Catalog, space: Space, kind: Kind, method: IndexMethod 
     method = method or method_for(count)
     old = next((file for file in space.indexes if file.kind == kind), None)
     is_same = old is not None and (old.count, old.method) == (count, method) and ids[-1] <= space.indexed_to
-    if old is not None and is_same and not is_outdated(old) and index_damage(catalog, old) is None:
-        return old
+    if old is not None and is_same and not is_outdated(old):
+        with suppress(LibraryDamaged):
+            return check_index_file(catalog.folder, old, completely=True)
     from retrieval.vectors.faiss_index import FaissIndex, sample_size  # heavy: only to build
 
     size = min(count, max(TUNING_QUERIES, sample_size(method, count)))
@@ -118,7 +130,10 @@ def _build_kind(catalog: Catalog, space: Space, kind: Kind, method: IndexMethod 
     digest, file_size = save_index(index, temporary)
     name = f"{space.id}-{kind}-{FILE_FORMATS[method]}-{int(ids[-1])}-{digest[:8]}.faiss"
     temporary.replace(folder / name)
-    return IndexFile(kind, method, name, digest, file_size, count, effort, tuned_recall, FILE_FORMATS[method])
+    mtime = (folder / name).stat().st_mtime_ns
+    return IndexFile(
+        kind, method, name, digest, file_size, count, effort, tuned_recall, FILE_FORMATS[method], mtime
+    )
 
 
 class GroundTruth:
@@ -183,14 +198,3 @@ def _noisy_queries(vectors: Vectors, rng: "np.random.Generator") -> Vectors:
     noise = rng.standard_normal(vectors.shape, dtype=np.float32)
     noisy = vectors + 0.5 * noise / np.linalg.norm(noise, axis=1, keepdims=True)
     return np.asarray(noisy / np.linalg.norm(noisy, axis=1, keepdims=True), dtype=np.float32)
-
-
-def index_damage(catalog: Catalog, file: IndexFile) -> str | None:
-    """Return a message if an index file is missing or its SHA-256 has changed."""
-    path = catalog.folder / INDEX_FOLDER / file.file
-    try:
-        with path.open("rb") as opened:
-            digest = hashlib.file_digest(opened, "sha256").hexdigest()
-    except OSError as error:
-        return f"The index file {path} cannot be read: {error.strerror}."
-    return None if digest == file.digest else f"The index file {path} is damaged: its checksum is wrong."

@@ -1,11 +1,18 @@
 """Verify the catalog and the index files of a library."""
 
+import sqlite3
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 
-from indexer.maintenance.build_index import build_indexes, index_damage
+from indexer.maintenance.build_index import build_indexes
 from indexer.store.writer import LibraryWriter
+from retrieval.catalog.connection import connect_read_only
 from retrieval.catalog.reader import Catalog
-from retrieval.catalog.schema import HAS_NO_VECTOR, vectors_table
+from retrieval.catalog.schema import CATALOG_FILE, HAS_NO_VECTOR, vectors_table
+from retrieval.errors import LibraryDamaged
+from retrieval.types import Space
+from retrieval.vectors.space_index import check_index_file
 
 
 @dataclass(slots=True)
@@ -16,33 +23,50 @@ class Findings:
     repaired: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)  # harmless
     catalog_ok: bool = True  # else nothing is repaired
+    compared: int = 0  # vectors that were embedded again
 
 
-def verify(writer: LibraryWriter, *, repair: bool = False) -> Findings:
-    """Check the catalog, that segments and vectors correspond, and the SHA-256 of index files.
+def structure_errors(folder: Path) -> list[str]:
+    """Return what SQLite finds damaged in a catalog."""
+    try:
+        with closing(connect_read_only(folder / CATALOG_FILE).db) as db:
+            messages = [row[0] for row in db.execute("PRAGMA integrity_check(5)")]
+    except sqlite3.DatabaseError as error:
+        messages = [str(error)]
+    return [f"The catalog is damaged: {message}." for message in messages if message != "ok"]
 
-    `repair` rebuilds damaged indexes; a damaged catalog has to be restored from a backup.
-    """
+
+def has_space(folder: Path) -> bool:
+    """Return False for a readable catalog without a space, as of a library of which all is lost."""
+    with suppress(sqlite3.DatabaseError), closing(connect_read_only(folder / CATALOG_FILE).db) as db:
+        return db.execute("SELECT 1 FROM spaces").fetchone() is not None
+    return True
+
+
+def verify_indexes(writer: LibraryWriter, findings: Findings, *, repair: bool) -> None:
+    """Check the SHA-256 of index files; `repair` rebuilds damaged ones."""
     catalog = writer.catalog
-    findings = Findings(_check_catalog(catalog))
-    findings.catalog_ok = not findings.errors
     for space in catalog.spaces():
-        damages = [damage for file in space.indexes if (damage := index_damage(catalog, file))]
-        if damages and repair and not findings.errors:
+        damages = _index_damages(catalog, space)
+        if damages and repair:
             build_indexes(writer, space, catalog.settings().index_method)
             findings.repaired += [f"{damage} Rebuilt." for damage in damages]
         else:
-            advice = "" if findings.errors else " `clew verify --repair` rebuilds it."
-            findings.errors += [damage + advice for damage in damages]
-    return findings
+            findings.errors += [f"{damage} `clew verify --repair` rebuilds it." for damage in damages]
 
 
-def _check_catalog(catalog: Catalog) -> list[str]:
-    errors = [
-        f"The catalog is damaged: {row[0]}."
-        for row in catalog.db.execute("PRAGMA integrity_check(5)")
-        if row[0] != "ok"
-    ]
+def _index_damages(catalog: Catalog, space: Space) -> list[str]:
+    damages = []
+    for file in space.indexes:
+        try:
+            check_index_file(catalog.folder, file, completely=True)
+        except LibraryDamaged as error:
+            damages.append(str(error))
+    return damages
+
+
+def relation_errors(catalog: Catalog) -> list[str]:
+    """Return which rows of a catalog lack others that belong to them."""
     counts = {
         "files have an incomplete content": """SELECT count(*) FROM files f
              JOIN contents c ON c.id = f.content WHERE c.segments IS NOT
@@ -56,7 +80,5 @@ def _check_catalog(catalog: Catalog) -> list[str]:
             counts["segments have no vector"] = f"""SELECT count(*) FROM segments s
                  WHERE NOT ({HAS_NO_VECTOR})
                    AND NOT EXISTS (SELECT 1 FROM {table} v WHERE v.segment = s.id)"""
-    for problem, query in counts.items():
-        if count := catalog.db.execute(query).fetchone()[0]:
-            errors.append(f"{count:,} {problem}.")
-    return errors
+    found = {problem: catalog.db.execute(query).fetchone()[0] for problem, query in counts.items()}
+    return [f"{count:,} {problem}." for problem, count in found.items() if count]

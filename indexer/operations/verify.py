@@ -3,40 +3,101 @@
 from functools import partial
 from pathlib import Path
 
+from indexer.maintenance.recovery.recover_catalog import recover_catalog
 from indexer.maintenance.repair_thumbnails import check_thumbnails, repair_thumbnails
-from indexer.maintenance.verify_catalog import Findings, verify
+from indexer.maintenance.verify_catalog import (
+    Findings,
+    has_space,
+    relation_errors,
+    structure_errors,
+    verify_indexes,
+)
+from indexer.maintenance.verify_vectors import verify_vectors
 from indexer.models import resolve
+from indexer.store.durability.damage import check_pages
 from indexer.store.location import existing_library
+from indexer.store.lock import library_lock
 from indexer.store.spaces import active_space
 from indexer.store.writer import LibraryWriter
 from indexer.types import Notify, Progress, ignore_message, no_progress
+from retrieval.catalog.schema import CHECKSUMS_FILE
 from retrieval.embedders.base import Embedder
+from retrieval.formatting import pluralize
+
+_ADVICE = "`clew verify --repair` recovers what can be read, `clew restore` all of a backup."
 
 
 def verify_library(
     library: str | Path | None = None,
     *,
     repair: bool = False,
+    sample: int = 0,
     embedder: Embedder | None = None,
     progress: Progress = no_progress,
     notify: Notify = ignore_message,
 ) -> Findings:
     """Check a library for damage.
 
-    `repair` rebuilds damaged indexes, and missing thumbnails from the files.
+    `repair` restores damaged pages of the catalog, or else recovers its readable rows. It rebuilds damaged
+    indexes, and missing thumbnails from the files. `sample` files are embedded again, and their vectors
+    compared.
     """
-    with LibraryWriter(existing_library(library)) as writer:
-
-        def load() -> Embedder:
-            space = active_space(writer.catalog)
-            return embedder or resolve.resolve_embedder(
-                space.model, arch=space.arch, fingerprint=space.fingerprint, notify=notify
-            )
-
-        findings = verify(writer, repair=repair)
-        if findings.catalog_ok and repair:
+    folder, findings = existing_library(library), Findings()
+    with library_lock(folder):
+        _verify_pages(folder, findings, repair=repair)
+    if not has_space(folder):
+        findings.catalog_ok = False
+        findings.errors.append("The library is empty. `clew index FOLDER` fills it again.")
+    if findings.catalog_ok:
+        with LibraryWriter(folder) as writer:
+            damage = relation_errors(writer.catalog)
+        with library_lock(folder):
+            _recover(folder, findings, damage, (), repair=repair)
+    if findings.catalog_ok:
+        with LibraryWriter(folder) as writer:
+            load = partial(_load, writer, embedder, notify)
             shared = writer.progress_file.shared(progress)
-            repair_thumbnails(writer, findings, load, partial(shared, "thumbnails"))
-        elif findings.catalog_ok:
-            check_thumbnails(writer, findings)
+            verify_indexes(writer, findings, repair=repair)
+            if sample:
+                verify_vectors(writer, findings, load(), sample, partial(shared, "vectors"))
+            if repair:
+                repair_thumbnails(writer, findings, load, partial(shared, "thumbnails"))
+            else:
+                check_thumbnails(writer, findings)
     return findings
+
+
+def _load(writer: LibraryWriter, embedder: Embedder | None, notify: Notify) -> Embedder:
+    space = active_space(writer.catalog)
+    return embedder or resolve.resolve_embedder(
+        space.model, arch=space.arch, fingerprint=space.fingerprint, notify=notify
+    )
+
+
+def _verify_pages(folder: Path, findings: Findings, *, repair: bool) -> None:
+    """Check the pages and the structure of the catalog."""
+    pages = check_pages(folder, repair=repair)
+    damage, count = structure_errors(folder), pluralize(len(pages.damaged), "page")
+    if pages.restored:
+        findings.repaired.append(f"Restored {pluralize(len(pages.restored), 'page')} of the catalog.")
+    if not pages.is_foreign or damage:
+        changed = [f"{count} of the catalog changed on the disk after they were written."]
+        _recover(folder, findings, changed * bool(pages.damaged) + damage, pages.damaged, repair=repair)
+    elif repair:
+        (folder / CHECKSUMS_FILE).unlink()
+        findings.repaired.append(f"Accepted {count} of the catalog that another program wrote.")
+    else:
+        findings.errors.append(
+            f"Another program wrote {count} of the catalog. `clew verify --repair` accepts them."
+        )
+
+
+def _recover(
+    folder: Path, findings: Findings, damage: list[str], pages: tuple[int, ...], *, repair: bool
+) -> None:
+    """Recover a damaged catalog, or report its damage."""
+    if damage and repair:
+        findings.repaired.append(str(recover_catalog(folder, pages)))
+    elif damage:
+        findings.catalog_ok = False
+        findings.errors += [*damage, _ADVICE]

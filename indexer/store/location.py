@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from indexer.store.durability.durable_files import sync
 from retrieval.catalog.schema import CATALOG_FILE, INDEX_FOLDER
 from retrieval.errors import LibraryError, LibraryMissing
 from retrieval.formatting import printable
@@ -67,12 +68,3 @@ def sync_commits(library: Path) -> None:
     """Make the commits of a library durable, which SQLite does only at a checkpoint. Raises OSError."""
     with suppress(FileNotFoundError):
         sync(library / f"{CATALOG_FILE}-wal")
-
-
-def sync(path: Path) -> None:
-    """Write the data of a file, or the names in a folder, to the disk. Raises OSError."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

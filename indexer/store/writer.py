@@ -17,6 +17,7 @@ from indexer.decode.registry import describes_other_files
 from indexer.store.analyses import Analysis, PartialResult, is_saved, set_progress
 from indexer.store.caption_links import Captions
 from indexer.store.contents import Contents, update_capture_time
+from indexer.store.durability.catalog_connection import CatalogConnection
 from indexer.store.location import make_library_folder
 from indexer.store.lock import library_lock
 from indexer.store.mounts import Mounts
@@ -25,7 +26,6 @@ from indexer.store.settings import save_settings
 from indexer.store.spaces import Spaces, delete_vectors_of_silent_sounds
 from indexer.store.thumbnails import NewThumbnail, ThumbnailFile
 from indexer.types import DEFAULT_BATCH_LIMITS, BatchLimits
-from retrieval.catalog.connection import InterruptibleConnection
 from retrieval.catalog.migrations import MIGRATIONS
 from retrieval.catalog.reader import Catalog, add_functions, check_version
 from retrieval.catalog.schema import CATALOG_FILE, vectors_table
@@ -99,7 +99,7 @@ class LibraryWriter:
         with ExitStack() as entered:
             make_library_folder(self.folder)
             self.progress_file = entered.enter_context(library_lock(self.folder))
-            self.db = entered.enter_context(_open_catalog(self.folder))
+            self.db = entered.enter_context(open_catalog(self.folder))
             self.roots = Roots(self.db)
             self.mounts = Mounts(self.db)
             self.captions = Captions(self.db)
@@ -119,12 +119,7 @@ class LibraryWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        try:
-            self.db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        except sqlite3.Error:  # the disk is full, or a reader is active; the log stays valid
-            pass
-        finally:
-            self._exit_stack.close()
+        self._exit_stack.close()
 
     def _find_space(self, is_new: bool) -> int:
         """Return the id of the active space; a new or empty library gets that of the embedder."""
@@ -160,9 +155,9 @@ class LibraryWriter:
         return self.thumbnails.is_accepting
 
     @property
-    def connection(self) -> sqlite3.Connection:
+    def connection(self) -> CatalogConnection:
         """The connection of the catalog."""
-        connection: sqlite3.Connection = self.db.conn
+        connection: CatalogConnection = self.db.conn
         return connection
 
     def is_known(self, digest: bytes, decoder: str, *, retry: bool = False) -> bool:
@@ -368,19 +363,15 @@ class LibraryWriter:
         return count
 
 
-def _open_catalog(folder: Path) -> sqlite_utils.Database:
+def open_catalog(folder: Path) -> sqlite_utils.Database:
     """Open or create the catalog and apply missing migrations."""
     if sqlite3.sqlite_version_info < (3, 37):
         raise LibraryError(
             f"clew needs SQLite 3.37 or newer; this Python has {sqlite3.sqlite_version}. "
             "Use a Python from python.org or conda, which includes a newer one."
         )
-    db = sqlite_utils.Database(sqlite3.connect(folder / CATALOG_FILE, factory=InterruptibleConnection))
+    db = sqlite_utils.Database(CatalogConnection.open(folder))
     add_functions(db.conn)
-    db.execute("PRAGMA page_size = 16384")  # complete vectors on a page
-    db.execute("PRAGMA journal_mode = WAL")
-    db.execute("PRAGMA synchronous = NORMAL")  # a power failure may lose the last batches, not the file
-    db.execute("PRAGMA foreign_keys = ON")
     try:
         with db.atomic():  # all or none, so that a crash leaves no library between two versions
             is_outdated = any(migration.name == "22-calibrated-lists" for migration in migrations.pending(db))

@@ -392,4 +392,6 @@ MIGRATIONS: dict[str, tuple[str, ...]] = {
         """CREATE TABLE saved_searches (name TEXT PRIMARY KEY, query TEXT NOT NULL) STRICT, WITHOUT ROWID""",
     ),
     "31-maps": schema.MAPS,
+    # When the digest of an index file was last checked; a reader checks a file that was modified since.
+    "32-index-times": ("""ALTER TABLE indexes ADD COLUMN mtime INTEGER""",),
 }

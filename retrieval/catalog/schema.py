@@ -1,6 +1,8 @@
 """Names of the files and tables of a library, and statements of migrations."""
 
 CATALOG_FILE = "catalogue.sqlite"
+CHECKSUMS_FILE = "catalogue.checksums"  # of its pages; made again if it is missing
+PARITY_FILE = "catalogue.parity"  # of its pages, to restore damaged ones; made again if it is missing
 INDEX_FOLDER = "indexes"  # can be rebuilt
 THUMBNAILS_FILE = "thumbnails.sqlite"  # separate, to keep the catalog small; can be rebuilt
 LOCK_FILE = "writer.lock"
@@ -12,7 +14,8 @@ LIBRARY_FILE_NAMES = frozenset(
             for database in (CATALOG_FILE, THUMBNAILS_FILE)
             for part in ("", "-wal", "-shm")
         ),
-        *(INDEX_FOLDER, LOCK_FILE, f"{LOCK_FILE}ed-by", PROGRESS_FILE, f"{PROGRESS_FILE}.new"),
+        *(CHECKSUMS_FILE, f".{CHECKSUMS_FILE}.tmp", PARITY_FILE, INDEX_FOLDER, LOCK_FILE),
+        *(f"{LOCK_FILE}ed-by", PROGRESS_FILE, f"{PROGRESS_FILE}.new"),
     )
 )
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from retrieval.cli.status import describe_failures, describe_status
 from retrieval.types import Failure, IndexFile, Root, Space, Status
 
-INDEX = IndexFile("image", "flat", "f", "d", 3_800, 7, 0, 1.0, "1")
+INDEX = IndexFile("image", "flat", "f", "d", 3_800, 7, 0, 1.0, "1", None)
 SPACE = Space(1, "toy", "toy", "0123456789abcdef", 8, indexes=(INDEX,))
 
 

@@ -1,6 +1,7 @@
 """Tests of when and how the index files of a space are built."""
 
 import hashlib
+import os
 
 import numpy as np
 import pytest
@@ -11,15 +12,15 @@ from indexer.maintenance.build_index import (
     GroundTruth,
     build_if_due,
     build_indexes,
-    index_damage,
     is_outdated,
     save_index,
     tune_effort,
 )
 from indexer.store.spaces import active_space
 from retrieval.catalog.schema import INDEX_FOLDER, vectors_table
+from retrieval.errors import LibraryDamaged
 from retrieval.vectors.faiss_index import FaissIndex
-from retrieval.vectors.space_index import SpaceIndex
+from retrieval.vectors.space_index import SpaceIndex, check_index_file
 from tests.indexer.maintenance.conftest import unit_vectors
 
 
@@ -92,15 +93,34 @@ def test_damaged_index_is_detected_and_rebuilt(writer, insert):
     insert(unit_vectors(30))
     (file,) = build_if_due(writer).indexes
     path = writer.folder / INDEX_FOLDER / file.file
-    assert index_damage(writer.catalog, file) is None
+    assert check_index_file(writer.folder, file, completely=True) == file
     data = bytearray(path.read_bytes())
     data[-9] ^= 1
     path.write_bytes(bytes(data))
-    assert "checksum" in index_damage(writer.catalog, file)
+    with pytest.raises(LibraryDamaged, match="checksum"):
+        check_index_file(writer.folder, file)
     path.unlink()
-    assert "cannot be read" in index_damage(writer.catalog, file)
+    with pytest.raises(LibraryDamaged, match="missing"):
+        check_index_file(writer.folder, file)
     (rebuilt,) = build_if_due(writer).indexes
-    assert index_damage(writer.catalog, rebuilt) is None
+    assert check_index_file(writer.folder, rebuilt, completely=True) == rebuilt
+
+
+def test_checksum_of_an_index_file_is_computed_only_if_it_was_modified(writer, insert, space_of):
+    insert(unit_vectors(30))
+    (file,) = build_if_due(writer).indexes
+    path = writer.folder / INDEX_FOLDER / file.file
+    data = path.read_bytes()
+    path.write_bytes(data[:-9] + bytes([data[-9] ^ 1]) + data[-8:])
+    os.utime(path, ns=(file.mtime, file.mtime))  # as a disk damages a file
+    assert check_index_file(writer.folder, file) == file
+    with pytest.raises(LibraryDamaged, match="checksum"):
+        check_index_file(writer.folder, file, completely=True)
+    path.write_bytes(data)
+    os.utime(path, ns=(file.mtime + 10**9, file.mtime + 10**9))  # as `cp -r` copies a library
+    assert check_index_file(writer.folder, file).mtime == file.mtime + 10**9
+    build_if_due(writer)
+    assert space_of().indexes[0].mtime == file.mtime + 10**9
 
 
 def test_old_files_and_temporary_files_are_deleted(writer, insert):
@@ -189,4 +209,4 @@ def test_crash_before_the_catalog_is_updated_keeps_the_old_index(writer, insert,
     with pytest.raises(RuntimeError):
         build_indexes(writer, before)
     assert space_of() == before
-    assert index_damage(writer.catalog, before.indexes[0]) is None
+    assert check_index_file(writer.folder, before.indexes[0], completely=True) == before.indexes[0]

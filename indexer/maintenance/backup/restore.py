@@ -1,0 +1,148 @@
+"""Restore a library from a backup."""
+
+import hashlib
+import json
+import os
+import shutil
+import sqlite3
+import tarfile
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from tempfile import mkdtemp
+
+from indexer.maintenance.backup.archive import FORMAT, MANIFEST, library_counts
+from indexer.store.durability.durable_files import exchange_folders, sync
+from indexer.store.lock import library_lock
+from indexer.types import Progress
+from retrieval.catalog.schema import CATALOG_FILE, INDEX_FOLDER
+from retrieval.errors import LibraryDamaged, LibraryError
+from retrieval.formatting import printable
+
+COPY_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """A restored library: its folder, the number of files and segments, and the library that it replaced."""
+
+    library: Path
+    files: int
+    segments: int
+    kept: Path | None
+
+
+def restore_backup(archive: Path, folder: Path, progress: Progress, *, replace: bool) -> Restored:
+    """Restore a library from an archive. Raises LibraryError and LibraryDamaged."""
+    exists = folder.exists() and any(folder.iterdir())
+    if exists and not replace:
+        raise LibraryError(
+            f"{printable(str(folder))} is not empty. Use --replace to set it aside, or --library DIR to "
+            "restore to another folder."
+        )
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with _work_folder(folder) as work:
+            _extract(archive, work, progress)
+            files, segments = _counts(work)
+            kept = None
+            if exists:
+                with library_lock(folder):
+                    kept = _exchange(work, folder)
+            else:
+                _move(work, folder)
+        return Restored(folder, files, segments, kept)
+    except OSError as error:
+        raise LibraryError(f"Cannot restore {printable(str(folder))}: {error.strerror or error}.") from error
+
+
+@contextmanager
+def _work_folder(folder: Path) -> Iterator[Path]:
+    """Yield a temporary folder beside the library, which is deleted unless it was renamed."""
+    work = Path(mkdtemp(prefix=f".{folder.name}.restore-", dir=folder.parent))
+    try:
+        yield work
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _extract(archive: Path, work: Path, progress: Progress) -> None:
+    """Extract an archive and check its members. Raises LibraryDamaged."""
+    try:
+        with tarfile.open(archive, "r:") as tar:
+            names = tar.getnames()
+            if not names or names[-1] != MANIFEST:
+                raise LibraryDamaged(f"{printable(str(archive))} is not a complete backup of clew.")
+            digests = {}
+            for number, member in enumerate(tar.getmembers()):
+                progress("restore", number, len(names))
+                if member.name != MANIFEST:
+                    digests[member.name] = _extract_member(tar, member, work)
+            manifest = tar.extractfile(MANIFEST)
+            listed = json.loads(manifest.read()) if manifest else {}
+    except (tarfile.TarError, ValueError, EOFError) as error:
+        raise LibraryDamaged(f"{printable(str(archive))} is not a readable backup: {error}.") from error
+    if listed.get("format") != FORMAT:
+        raise LibraryDamaged(f"{printable(str(archive))} was made by another version of clew. Upgrade clew.")
+    expected = {member["name"]: member["sha256"] for member in listed["members"]}
+    wrong = [name for name in {**expected, **digests} if expected.get(name) != digests.get(name)]
+    if wrong or CATALOG_FILE not in digests:
+        raise LibraryDamaged(
+            f"{printable(str(archive))} is damaged: {printable(', '.join(wrong) or CATALOG_FILE)}. Use "
+            "another backup."
+        )
+
+
+def _extract_member(tar: tarfile.TarFile, member: tarfile.TarInfo, work: Path) -> str:
+    """Write and sync a member, and return its SHA-256. Raises LibraryDamaged."""
+    source = tar.extractfile(member)
+    folder, _, name = member.name.rpartition("/")
+    if source is None or folder not in ("", INDEX_FOLDER) or name in ("", ".", ".."):
+        raise LibraryDamaged(f"The backup contains {printable(member.name)}, which is not of a library.")
+    target, sha256 = work / folder / name, hashlib.sha256()
+    target.parent.mkdir(exist_ok=True)
+    with target.open("wb") as file:
+        while data := source.read(COPY_BYTES):
+            sha256.update(data)
+            file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    os.utime(target, (member.mtime, member.mtime))
+    return sha256.hexdigest()
+
+
+def _counts(work: Path) -> tuple[int, int]:
+    """Return the number of files and segments of an extracted library. Raises LibraryDamaged."""
+    try:
+        with closing(sqlite3.connect(work / CATALOG_FILE)) as db:
+            return library_counts(db)
+    except sqlite3.DatabaseError as error:
+        raise LibraryDamaged(f"The catalog in the backup cannot be read: {error}.") from error
+
+
+def _move(work: Path, folder: Path) -> None:
+    """Move a restored library to an empty or new folder."""
+    _sync(work)
+    if folder.exists():
+        folder.rmdir()
+    work.rename(folder)
+    sync(folder.parent)
+
+
+def _exchange(work: Path, folder: Path) -> Path:
+    """Exchange a library for a restored one, at once, and return where it is now."""
+    _sync(work)
+    exchange_folders(folder, work)
+    kept = folder.with_name(f"{folder.name}.replaced-{datetime.now():%Y%m%d-%H%M%S}")
+    work.rename(kept)
+    sync(folder.parent)
+    return kept
+
+
+def _sync(work: Path) -> None:
+    work.chmod(0o755)
+    for path in (work, work / INDEX_FOLDER):
+        if path.exists():
+            sync(path)

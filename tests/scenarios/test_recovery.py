@@ -1,0 +1,153 @@
+"""Tests of a damaged catalog: it is detected, restored from parity or recovered, and the loss is reported."""
+
+import json
+import os
+import sqlite3
+from contextlib import closing
+
+import pytest
+
+from indexer import verify_library
+from indexer.store.durability.parity import LANES
+from retrieval import Library
+from retrieval.errors import LibraryError
+from tests.support.files import draw_image
+
+PAGE = 16_384
+
+
+@pytest.fixture
+def library(tmp_path, index, place):
+    """Return the path of the catalog of a library with 60 long texts and 30 images."""
+    for number in range(30):
+        color = "red" if number % 2 else "blue"
+        draw_image(tmp_path / "pictures" / f"{number}.png", color, size=(20 + number, 20))
+    for number in range(60):
+        (tmp_path / "pictures" / f"{number}.txt").write_text(f"note {number} " + "red green blue " * 400)
+    index(tmp_path / "pictures")
+    return place / "catalogue.sqlite"
+
+
+def answers(place, toy):
+    """Return the hits of some queries, without their ids, which a recovered library may change."""
+    with Library.open(place, embedder=toy) as opened:
+        queries = ("red", "blue", "note 7", "kind:image red")
+        hits = [hit for query in queries for hit in opened.search(query, count=40)]
+        return sorted((hit.path.name, hit.kind, hit.start or 0, round(hit.score, 5)) for hit in hits)
+
+
+def damage_pages(catalog, pages):
+    with catalog.open("r+b") as file:
+        for page in pages:
+            file.seek((page - 1) * PAGE)
+            file.write(os.urandom(PAGE))
+
+
+def pages_of_table(catalog, table):
+    with closing(sqlite3.connect(catalog)) as db:
+        return [row[0] for row in db.execute("SELECT pageno FROM dbstat WHERE name = ?", (table,))]
+
+
+def test_changed_byte_of_a_vector_is_restored(library, place, toy, clew):
+    before, data = answers(place, toy), library.read_bytes()
+    with closing(sqlite3.connect(library)) as db:
+        (vector,) = db.execute("SELECT vector FROM vectors_1 WHERE segment = 9").fetchone()
+    at = data.index(vector)
+    library.write_bytes(data[:at] + vector[::-1] + data[at + len(vector) :])
+    (changed, advice) = verify_library(place).errors
+    assert changed == "1 page of the catalog changed on the disk after they were written."
+    assert "--repair" in advice
+    assert clew("verify").exit_code == 1
+    assert clew("verify", "--repair").stdout == "Restored 1 page of the catalog.\nNo damage found.\n"
+    assert library.read_bytes() == data
+    assert answers(place, toy) == before
+
+
+def test_unreadable_catalog_is_an_error_that_names_the_repair(library, place, toy, clew):
+    damage_pages(library, [1])
+    with pytest.raises(LibraryError, match="is not a clew library"):
+        Library.open(place, embedder=toy).search("red")
+    assert clew("verify").exit_code == 1
+    assert verify_library(place, repair=True).repaired == ["Restored 1 page of the catalog."]
+    assert len(answers(place, toy)) > 40
+
+
+@pytest.mark.parametrize("table", ["segments", "contents", "files", "vectors_1", "text_words_data"])
+def test_rows_outside_of_damaged_pages_are_recovered(library, place, toy, index, table):
+    """Two pages of a group are more than parity restores."""
+    before = answers(place, toy)
+    page = pages_of_table(library, table)[-1]
+    partner = page + LANES if page + LANES <= library.stat().st_size // PAGE else page - LANES
+    damage_pages(library, [page, partner])
+    errors = verify_library(place).errors
+    assert "2 pages of the catalog changed on the disk after they were written." in errors
+    assert any("clew restore" in error for error in errors)
+    (recovered, *_) = verify_library(place, repair=True).repaired
+    assert recovered.startswith("The catalog was damaged. Recovered ")
+    assert "of 90 files" in recovered
+    assert len(list(place.glob("catalogue.sqlite.damaged-*"))) == 1
+    assert verify_library(place).errors == []
+    report = index()
+    assert report.added + report.unchanged == 90
+    assert answers(place, toy) == before
+    assert verify_library(place).errors == []
+
+
+def test_recovery_keeps_what_people_made(library, place, toy, index):
+    from indexer.tag.saved_searches import save_search
+
+    save_search("beach", "red sand", library=place)
+    pages = pages_of_table(library, "segments")[-1:]
+    damage_pages(library, [*pages, pages[0] - LANES])
+    verify_library(place, repair=True)
+    with Library.open(place, embedder=toy) as opened:
+        assert opened.saved_searches() == {"beach": "red sand"}
+
+
+def test_truncated_catalog_is_recovered_as_far_as_it_goes(library, place, toy, index):
+    before = answers(place, toy)
+    os.truncate(library, library.stat().st_size // 2)
+    assert verify_library(place).errors
+    verify_library(place, repair=True)
+    index(place.parent / "pictures")
+    assert answers(place, toy) == before
+    assert verify_library(place).errors == []
+
+
+def test_changes_by_another_program_are_accepted_not_recovered(library, place, toy, clew):
+    before = answers(place, toy)
+    with closing(sqlite3.connect(library)) as db:
+        db.execute("UPDATE files SET time = '2001-01-01T00:00:00'")
+        db.commit()
+        db.execute("VACUUM")
+    done = clew("verify", "--json")
+    assert done.exit_code == 1
+    assert "Another program wrote" in json.loads(done.stdout)["errors"][0]
+    assert "Accepted" in clew("verify", "--repair").stdout
+    assert clew("verify").stdout == "No damage found.\n"
+    assert answers(place, toy) == before
+    assert not list(place.glob("*.damaged-*"))
+
+
+def test_segments_without_vectors_are_read_again_after_a_repair(library, place, toy, index):
+    before = answers(place, toy)
+    with closing(sqlite3.connect(library)) as db, db:
+        db.execute("DELETE FROM vectors_1 WHERE segment % 9 = 0")
+    (place / "catalogue.checksums").unlink()
+    assert any("segments have no vector" in error for error in verify_library(place).errors)
+    verify_library(place, repair=True)
+    index()
+    assert answers(place, toy) == before
+    assert verify_library(place).errors == []
+
+
+def test_sample_of_vectors_is_embedded_again_and_compared(library, place, toy):
+    assert verify_library(place, sample=400, embedder=toy).errors == []
+    with closing(sqlite3.connect(library)) as db, db:
+        (vector,) = db.execute("SELECT vector FROM vectors_1 LIMIT 1").fetchone()
+        db.execute("UPDATE vectors_1 SET vector = ? WHERE segment % 5 = 0", (vector[::-1],))
+    (place / "catalogue.checksums").unlink()
+    findings = verify_library(place, sample=400, embedder=toy)
+    assert any("differ from those that the model gives now" in error for error in findings.errors)
+    with Library.open(place, embedder=toy) as opened:
+        assert findings.compared == sum(opened.status().segments.values())
