@@ -35,7 +35,7 @@ def verify_command(repair: bool, deep: bool, sample: int, as_json: bool, library
             library, repair=repair, sample=sample if deep else 0, progress=bar.advance, notify=note
         )
     if as_json:
-        keys = ("errors", "repaired", "warnings", "compared")
+        keys = ["errors", "repaired", "warnings", *(["compared"] if deep else [])]
         write(to_json({key: getattr(findings, key) for key in keys}) + "\n")
     else:
         write("".join(printable(line) + "\n" for line in findings.repaired))

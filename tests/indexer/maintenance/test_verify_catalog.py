@@ -6,6 +6,7 @@ import sqlite3
 
 from indexer import verify_library
 from retrieval import Library
+from retrieval.catalog.schema import CHECKSUMS_FILE
 
 
 def flip_byte(file):
@@ -41,6 +42,7 @@ def test_missing_and_orphaned_vectors_are_errors(folder, index, place):
         db.execute("DELETE FROM vectors_1 WHERE segment = 3")
         db.execute("INSERT INTO vectors_1 VALUES (99, x'00')")
     db.close()
+    (place / CHECKSUMS_FILE).unlink()  # else the changed pages are reported
     errors = verify_library(place).errors
     assert any("1 segments have no vector" in error for error in errors)
     assert any("1 vectors of toy have no segment" in error for error in errors)
