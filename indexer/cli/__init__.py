@@ -6,7 +6,7 @@ formats         clew formats: list the file formats that clew reads.
 import_vectors  clew import: adopt the vectors of rclip or clip-retrieval.
 index           clew index: index folders or update a library.
 main            The `clew` command.
-maintenance     clew forget and clew verify: remove folders and check the library.
+maintain        Commands that maintain a library.
 models          clew prepare and clew switch: prepare a model, and change the model of a library.
 organize        Commands that name what is in a library.
 params          Click parameter types: byte sizes and durations.

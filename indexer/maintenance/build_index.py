@@ -24,7 +24,7 @@ from retrieval.errors import LibraryDamaged
 from retrieval.scoring.ranking import recall, top_k
 from retrieval.types import Ids, IndexFile, IndexMethod, Kind, Scores, Space, Vectors
 from retrieval.vectors.base import FILE_FORMATS, method_for
-from retrieval.vectors.space_index import check_index_file
+from retrieval.vectors.index_files import check_index_file
 
 if TYPE_CHECKING:
     from retrieval.vectors.faiss_index import FaissIndex  # heavy: only to build

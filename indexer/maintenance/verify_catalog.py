@@ -12,7 +12,7 @@ from retrieval.catalog.reader import Catalog
 from retrieval.catalog.schema import CATALOG_FILE, HAS_NO_VECTOR, vectors_table
 from retrieval.errors import LibraryDamaged
 from retrieval.types import Space
-from retrieval.vectors.space_index import check_index_file
+from retrieval.vectors.index_files import check_index_file
 
 
 @dataclass(slots=True)

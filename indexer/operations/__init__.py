@@ -1,5 +1,6 @@
 """Public operations and the orchestration of one run.
 
+backup          Public API: back up and restore a library.
 forget          Public API: remove folders or spaces from a library.
 import_vectors  Public API: adopt the vectors of rclip or clip-retrieval.
 index           Public API: index a folder or update a library.

@@ -1,7 +1,5 @@
 """Search in the vectors of one space, of all kinds."""
 
-import hashlib
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -21,9 +19,9 @@ from retrieval.scoring.calibration import (
     rival_levels,
 )
 from retrieval.types import Filters, Ids, IndexFile, Kind, Scores, Space, Vectors
-from retrieval.vectors.base import READABLE_FORMATS
 from retrieval.vectors.exact import ExactIndex
 from retrieval.vectors.faiss_index import FaissIndex
+from retrieval.vectors.index_files import check_index_file
 from retrieval.vectors.kind_ranking import KindRanking
 
 MAX_EXACT_SCAN_VECTORS = 500  # so few allowed vectors are all compared, which is faster than an index
@@ -209,31 +207,6 @@ def open_index(folder: Path, file: IndexFile) -> FaissIndex:
     """Open an index file, memory-mapped. Raises LibraryDamaged."""
     check_index_file(folder, file)
     return FaissIndex.load(folder / INDEX_FOLDER / file.file, file.method, file.effort)
-
-
-def check_index_file(folder: Path, file: IndexFile, *, completely: bool = False) -> IndexFile:
-    """Return the record of an index file with its current mtime.
-
-    Its SHA-256 is computed if the file was modified since it was last checked, or if `completely`. Raises
-    LibraryDamaged if it is missing, damaged or in an unknown format.
-    """
-    path = folder / INDEX_FOLDER / file.file
-    if file.format not in READABLE_FORMATS:
-        raise LibraryDamaged(f"The index file {path} has the unknown format {file.format!r}.")
-    if not path.is_file():
-        raise LibraryDamaged(f"The index file {path} is missing.")
-    try:
-        with path.open("rb") as opened:
-            status = os.fstat(opened.fileno())
-            if status.st_size != file.size:
-                raise LibraryDamaged(f"The index file {path} has {status.st_size} bytes, not {file.size}.")
-            if completely or status.st_mtime_ns != file.mtime:
-                digest = hashlib.file_digest(opened, "sha256").hexdigest()
-                if digest != file.digest:
-                    raise LibraryDamaged(f"The index file {path} is damaged: its checksum is wrong.")
-    except OSError as error:
-        raise LibraryDamaged(f"The index file {path} cannot be read: {error.strerror}.") from error
-    return replace(file, mtime=status.st_mtime_ns)
 
 
 def _get_or_compute(cache: dict[Key, Value], key: Key, compute: Callable[[Key], Value]) -> Value:

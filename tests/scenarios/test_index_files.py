@@ -73,3 +73,20 @@ def test_purge_of_all_contents_deletes_all_indexes(folder, index, place, toy):
         assert library.search("red") == []
     assert list((place / "indexes").iterdir()) == []
     assert verify_library(place).errors == []
+
+
+def test_damaged_indexes_change_no_hits_and_are_rebuilt(folder, index, place, toy):
+    (folder / "note.txt").write_text("red and blue")
+    index(folder)
+    with Library.open(place, embedder=toy) as library:
+        hits = library.search("red", count=20)
+    for file in (place / "indexes").iterdir():
+        data = file.read_bytes()
+        file.write_bytes(data[:20] + bytes([data[20] ^ 0xFF]) + data[21:])  # in its header
+    with Library.open(place, embedder=toy) as library:
+        assert library.search("red", count=20) == hits
+        assert "checksum" in library.damage
+    index()
+    with Library.open(place, embedder=toy) as library:
+        assert library.search("red", count=20) == hits
+        assert library.damage is None

@@ -12,7 +12,7 @@ from retrieval.formatting import pluralize, printable, to_json
 
 
 @click.command("verify", cls=ClewCommand)
-@click.option("--repair", is_flag=True, help="Restore what is damaged, and make missing thumbnails.")
+@click.option("--repair", is_flag=True, help="Restore damaged parts, and make missing thumbnails.")
 @click.option("--deep", is_flag=True, help="Also embed a sample again and compare the vectors.")
 @click.option(
     "--sample", type=click.IntRange(1), default=200, show_default=True, help="Files that --deep embeds."
@@ -25,8 +25,8 @@ def verify_command(repair: bool, deep: bool, sample: int, as_json: bool, library
     Checks the pages and tables of the catalog, and all index files and thumbnails. The exit code is 1 if
     something is damaged. Searches remain correct with a damaged index, but are slower.
 
-    A damaged page of the catalog is restored from parity. If too many are damaged, --repair keeps the damaged
-    catalog under another name and recovers what can be read.
+    Damaged pages of the catalog are restored from parity. If too many are damaged, --repair keeps the catalog
+    under another name and recovers its readable rows.
     """
     from indexer.operations.verify import verify_library
 

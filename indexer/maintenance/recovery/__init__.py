@@ -1,4 +1,5 @@
 """Recover a damaged catalog.
 
-Modules: readable_rows (of tables with damaged pages), recover_catalog (copy them into a new catalog).
+readable_rows    Read the rows of a damaged SQLite database that SQLite can still read.
+recover_catalog  Replace a damaged catalog by one with its readable rows.
 """

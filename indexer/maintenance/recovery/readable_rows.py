@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
+from subprocess import DEVNULL
 
 from indexer.store.durability.log_frames import log_path
 from indexer.store.durability.page_file import PageFile
@@ -38,10 +39,8 @@ def recovered_database(database: Path, target: Path) -> Path:
     if program is None:
         return database
     with suppress(OSError, subprocess.CalledProcessError):
-        statements = subprocess.run(
-            [program, "-readonly", database, ".recover"], capture_output=True, check=True
-        ).stdout
-        subprocess.run([program, target], input=statements, capture_output=True, check=True)
+        statements = subprocess.check_output([program, "-readonly", database, ".recover"], stderr=DEVNULL)
+        subprocess.check_output([program, target], input=statements, stderr=DEVNULL)
         return target
     return database
 

@@ -1,5 +1,10 @@
-"""Keep the files of a library intact after crashes, and detect damage of the catalog.
+"""Keep the files of a library intact after crashes, and detect and restore damage of the catalog.
 
-Modules: durable_files (write, sync, rename), log_frames (the pages in SQLite's write-ahead log),
-page_checksums (of the catalog, in their own file), catalog_connection (records them before each checkpoint).
+catalog_connection  Open the catalog for writing; each checkpoint records checksums and parity of its pages.
+damage              Find and restore damaged pages of the catalog.
+durable_files       Replace files so that a crash leaves either the old or the new one.
+log_frames          Read the pages in the write-ahead log of a SQLite database.
+page_checksums      Checksums of the pages of the catalog, in a file of their own.
+page_file           Read and write pages of the catalog's file beside SQLite.
+parity              Parity of the catalog's pages, from which damaged pages are restored.
 """

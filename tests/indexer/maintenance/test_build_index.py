@@ -20,7 +20,8 @@ from indexer.store.spaces import active_space
 from retrieval.catalog.schema import INDEX_FOLDER, vectors_table
 from retrieval.errors import LibraryDamaged
 from retrieval.vectors.faiss_index import FaissIndex
-from retrieval.vectors.space_index import SpaceIndex, check_index_file
+from retrieval.vectors.index_files import check_index_file
+from retrieval.vectors.space_index import SpaceIndex
 from tests.indexer.maintenance.conftest import unit_vectors
 
 
