@@ -22,7 +22,9 @@
 #include <unistd.h>
 
 enum action { NONE, KILL_BEFORE, KILL_AFTER, KILL_WITHIN, FAIL, SHORT };
-enum kind { CREATE = 1, WRITE, TRUNCATE, SYNC, RENAME, UNLINK, MKDIR, RMDIR, LINK, MARK };
+enum kind { /* `Kind` in record.py is equal */
+    CREATE = 1, WRITE, TRUNCATE, SYNC, RENAME, UNLINK, MKDIR, RMDIR, LINK, MARK
+};
 
 struct control { /* `Control` in interpose.py is equal */
     uint32_t action, error;
@@ -32,7 +34,7 @@ struct control { /* `Control` in interpose.py is equal */
     char folder[512], record[512];
 };
 
-struct header { /* `_HEADER` in power_loss.py is equal */
+struct header { /* `_HEADER` in record.py is equal */
     uint32_t kind, path_size, other_size, padding;
     uint64_t number, inode, size;
     int64_t offset;

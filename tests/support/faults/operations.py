@@ -1,14 +1,18 @@
 """The operations under test, with toy embedders. Each runs in a process of its own."""
 
+import json
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
+from threading import Event, Thread, Timer
 
 import numpy as np
 
 from indexer import (
     IndexOptions,
+    Report,
     TagOptions,
+    WatchOptions,
     forget,
     forget_concept,
     remove_labels,
@@ -16,6 +20,7 @@ from indexer import (
     tag_library,
     teach,
     verify_library,
+    watch_library,
 )
 from indexer.maintenance.build_index import build_indexes
 from indexer.operations.pipeline import update_folders
@@ -23,11 +28,14 @@ from indexer.store.spaces import active_space
 from indexer.store.writer import LibraryWriter
 from indexer.tag.saved_searches import save_search
 from indexer.types import BatchLimits
+from indexer.watch.change_log import Change
 from retrieval.catalog.reader import Catalog
+from retrieval.catalog.schema import CATALOG_FILE
 from retrieval.embedders.base import Embedder
 from retrieval.query.names import concept_names
 from retrieval.types import Space, Vectors
 from tests.support.faults.state import Reports
+from tests.support.files import draw_image
 from tests.support.toy_embedder import RotatedToyEmbedder, ToyEmbedder
 
 
@@ -42,7 +50,9 @@ class OtherToyEmbedder(RotatedToyEmbedder):
 
 EMBEDDERS: dict[str, Callable[[], Embedder]] = {"toy": ToyEmbedder, "other": OtherToyEmbedder}
 FOLDERS = ("main", "more")  # of the media, each a root
+MAX_WATCH_SECONDS = 4.0
 BATCH = BatchLimits(segments=8)
+Operation = Callable[[Path, Path], None]  # on a library and media
 
 
 def embedder_of(space: Space | None) -> Embedder:
@@ -132,7 +142,55 @@ def repair(library: Path, media: Path) -> None:
     verify_library(library, repair=True, embedder=active_embedder(library))
 
 
-OPERATIONS: dict[str, Callable[[Path, Path], None]] = {
+def unpack_old_library(version: str, folder: str) -> None:
+    """Unpack the library of a released version with its media."""
+    from tests.scenarios.test_old_libraries import unpack
+
+    unpack(version, Path(folder))
+
+
+def migrate(library: Path, media: Path) -> None:
+    """Update the library of a released version with the options that it was made with."""
+    from tests.scenarios.test_old_libraries import OldLibrary
+
+    expected = media / "expected.json"
+    if expected.exists():
+        OldLibrary(library.parent, json.loads(expected.read_text("utf-8"))).update()
+
+
+def watch(library: Path, media: Path) -> None:
+    """Follow changes until a file is added that a thread writes after the first scan."""
+    path, stop = media / "main" / "watched.png", Event()
+    path.unlink(missing_ok=True)
+
+    def add_file(report: Report) -> None:
+        Thread(target=draw_image, args=(path, (1, 200, 3)), daemon=True).start()
+
+    def stop_after(change: Change) -> None:
+        if change.path == path and change.change in ("added", "updated"):
+            stop.set()
+
+    options = WatchOptions(
+        on_initial_scan=add_file,
+        on_change=stop_after,
+        stop=stop,
+        quiet_seconds=0.05,
+        recheck_seconds=0.02,
+        event_delay_seconds=0.02,
+        coalesce_seconds=0.01,
+        check_seconds=0.05,
+        assume_complete_seconds=0.1,
+        error_retry_seconds=0.2,
+    )
+    timer = Timer(MAX_WATCH_SECONDS, stop.set)  # if the disk stays full
+    timer.daemon = True
+    timer.start()
+    folders = [media / name for name in FOLDERS]
+    embedder = active_embedder(library) if (library / CATALOG_FILE).exists() else ToyEmbedder()
+    watch_library(folders, library=library, embedder=embedder, watch_options=options)
+
+
+OPERATIONS: dict[str, Operation] = {
     function.__name__: function
     for function in (
         index,
@@ -147,6 +205,8 @@ OPERATIONS: dict[str, Callable[[Path, Path], None]] = {
         purge,
         drop_space,
         repair,
+        migrate,
+        watch,
     )
 }
 
@@ -154,7 +214,16 @@ OPERATIONS: dict[str, Callable[[Path, Path], None]] = {
 def run(operation: str, library: str, media: str, reports: str) -> None:
     """Run an operation, and report its commits."""
     Reports(Path(reports)).install()
-    OPERATIONS[operation](Path(library), Path(media))
+    find(operation)(Path(library), Path(media))
+
+
+def find(operation: str) -> Operation:
+    """Return an operation, also one in the naive order."""
+    if operation in OPERATIONS:
+        return OPERATIONS[operation]
+    from tests.support.faults.naive import NAIVE_OPERATIONS
+
+    return NAIVE_OPERATIONS[operation]
 
 
 def run_all(library: str, media: str) -> None:

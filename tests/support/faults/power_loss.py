@@ -7,12 +7,11 @@ disk writes in any order, in sectors. The name of a file is synced with its fold
 import os
 import random
 import shutil
-import struct
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from enum import IntEnum
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from tests.support.faults.record import Kind, Operation, read_record
 from tests.support.faults.state import State
 from tests.support.faults.sweep import Scenario, sample, scenarios
 from tests.support.faults.workplace import (
@@ -25,36 +24,7 @@ from tests.support.faults.workplace import (
     recover,
 )
 
-_HEADER = struct.Struct("<IIIIQQQq")  # `struct header` in interpose.c is equal
 SECTOR_BYTES = (512, 4_096)
-
-
-class Kind(IntEnum):
-    """A durable operation; `enum kind` in interpose.c is equal."""
-
-    CREATE = 1
-    WRITE = 2
-    TRUNCATE = 3
-    SYNC = 4
-    RENAME = 5
-    UNLINK = 6
-    MKDIR = 7
-    RMDIR = 8
-    LINK = 9
-    MARK = 10  # of a committed transaction
-
-
-@dataclass(frozen=True, slots=True)
-class Operation:
-    """A recorded operation."""
-
-    kind: Kind
-    path: str
-    other: str  # the new name
-    inode: int
-    size: int
-    offset: int
-    data: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,19 +44,6 @@ POLICIES = (
     Policy("half of each is kept", 0.5, 0.5),
     Policy("half of each is kept, in torn writes", 0.7, 0.7, 0.5),
 )
-
-
-def read_record(path: Path) -> Iterator[Operation]:
-    """Yield the operations of a record."""
-    data, at = path.read_bytes(), 0
-    while at < len(data):
-        kind, path_size, other_size, _, _, inode, size, offset = _HEADER.unpack_from(data, at)
-        at += _HEADER.size
-        ends = [at + path_size, at + path_size + other_size]
-        ends.append(ends[1] + (size if kind == Kind.WRITE else 0))
-        name, other = os.fsdecode(data[at : ends[0]]), os.fsdecode(data[ends[0] : ends[1]])
-        yield Operation(Kind(kind), name, other, inode, size, offset, data[ends[1] : ends[2]])
-        at = ends[2]
 
 
 @dataclass(eq=False, slots=True)
@@ -212,7 +169,7 @@ def _torn(operation: Operation, policy: Policy, random_: random.Random) -> list[
         next_at = min(end, at - at % sector + sector)
         if random_.random() < 0.5:
             data = operation.data[at - operation.offset : next_at - operation.offset]
-            parts.append(Operation(Kind.WRITE, operation.path, "", operation.inode, len(data), at, data))
+            parts.append(replace(operation, size=len(data), offset=at, data=data))
         at = next_at
     return parts
 
@@ -221,35 +178,44 @@ def power_losses(workplace: Workplace, plan: Plan) -> Tally:
     """Lose power after durable operations of each operation."""
     tally, undone = Tally(), list[int]()
     for scene in scenarios(workplace):
-        library, record = copy_library(scene.base, workplace.library), workplace.folder / "record"
-        record.unlink(missing_ok=True)
-        workplace.run(scene.operation, library, NO_FAULT, record=record)
-        operations, states = list(read_record(record)), [scene.before, *workplace.reports.committed()]
-        ends = [at for at, each in enumerate(operations, 1) if each.kind != Kind.MARK]
-        check_replay(Disk(scene.base, library), operations, library)
-        random_ = workplace.random("power", scene.name)
-        points = sample(random_, [(end, policy) for end in ends for policy in POLICIES], plan.limit(7, 400))
-        points = [*points, (ends[-1], POLICIES[0])]  # what a command has reported must be on the disk
-        for at, (end, policy) in enumerate(points):
-            name = f"{scene.name}, power loss after operation {ends.index(end) + 1}, {policy.name}"
-            if plan.case not in name:
-                continue
-            plan.progress(f"{at + 1} of {len(points)}: {name}")
-            disk = Disk(scene.base, library)
-            disk.apply(operations[:end])
-            disk.write_after_loss(policy, workplace.random(name))
-            commits = sum(each.kind == Kind.MARK for each in operations[:end])
-            findings, lost_commits = _judge(workplace, scene, states[: commits + 2], commits)
-            if end == ends[-1] and lost_commits:
-                findings.lost += lost_commits
-                findings.problems.append(f"{lost_commits} commits of a completed operation are lost")
-            undone.append(lost_commits)
-            if findings.problems:
-                findings.problems.append(workplace.keep(workplace.folder / "faulted", name))
-            tally.add(name, findings)
+        tally.add_all(power_loss_runs(workplace, plan, scene, plan.limit(5, 400), undone))
     counts = f"{sum(map(bool, undone))} of {len(undone)} undid commits, at most {max(undone, default=0)}"
-    tally.notes.append(counts)
+    tally.notes.append(f"{counts}; none of an operation that had ended")
     return tally
+
+
+def power_loss_runs(
+    workplace: Workplace, plan: Plan, scene: Scenario, limit: int | None, undone: list[int]
+) -> Iterator[tuple[str, Findings]]:
+    """Lose power after operations, at most `limit` of them; yield the name and findings of each case.
+
+    How many commits each has undone is added to `undone`.
+    """
+    library, record = copy_library(scene.base, workplace.library), workplace.new_record()
+    workplace.run(scene.operation, library, NO_FAULT, record=record)
+    operations, states = list(read_record(record)), [scene.before, *workplace.reports.committed()]
+    ends = [at for at, each in enumerate(operations, 1) if each.kind != Kind.MARK]
+    check_replay(Disk(scene.base, library), operations, library)
+    random_ = workplace.random("power", scene.name)
+    points = sample(random_, [(end, policy) for end in ends for policy in POLICIES], limit)
+    points = [*points, (ends[-1], POLICIES[0])]  # what a command has reported must be on the disk
+    for at, (end, policy) in enumerate(points):
+        name = f"{scene.name}, power loss after operation {ends.index(end) + 1}, {policy.name}"
+        if plan.case not in name:
+            continue
+        plan.progress(f"{at + 1} of {len(points)}: {name}")
+        disk = Disk(scene.base, library)
+        disk.apply(operations[:end])
+        disk.write_after_loss(policy, workplace.random(name))
+        commits = sum(each.kind == Kind.MARK for each in operations[:end])
+        findings, lost_commits = _judge(workplace, scene, states[: commits + 2], commits)
+        if end == ends[-1] and lost_commits:
+            findings.lost += lost_commits
+            findings.problems.append(f"{lost_commits} commits of a completed operation are lost")
+        undone.append(lost_commits)
+        if findings.problems:
+            findings.problems.append(workplace.keep(workplace.folder / "faulted", name))
+        yield name, findings
 
 
 def _judge(

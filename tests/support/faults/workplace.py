@@ -2,7 +2,7 @@
 
 import random
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import gettempdir, mkdtemp
@@ -64,12 +64,10 @@ class Tally:
         self.orphans += findings.orphans
         self.failures += [(name, problem) for problem in findings.problems]
 
-    def merge(self, other: "Tally") -> None:
-        """Add the counts of another tally."""
-        for name in ("tried", "survived", "lost", "duplicated", "orphans"):
-            setattr(self, name, getattr(self, name) + getattr(other, name))
-        self.failures += other.failures
-        self.notes += other.notes
+    def add_all(self, cases: "Iterable[tuple[str, Findings]]") -> None:
+        """Count cases."""
+        for name, findings in cases:
+            self.add(name, findings)
 
 
 class Workplace:
@@ -116,12 +114,18 @@ class Workplace:
         finally:
             self.interposer.disarm()
 
-    def complete(self, operation: str, library: Path) -> float:
+    def complete(self, operation: str, library: Path, record: Path | None = None) -> float:
         """Run an operation without a fault; return its seconds. Raises RuntimeError if it fails."""
-        outcome = self.run(operation, library)
+        outcome = self.run(operation, library, record=record)
         if not outcome.completed:
             raise RuntimeError(f"{operation} failed without a fault:\n{outcome.output}")
         return outcome.seconds
+
+    def new_record(self) -> Path:
+        """Return a file for a record, which does not exist."""
+        record = self.folder / "record"
+        record.unlink(missing_ok=True)
+        return record
 
     def use_media(self, source: Path) -> None:
         """Put media in their place, so that all versions have the same path."""
