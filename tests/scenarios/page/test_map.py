@@ -1,6 +1,7 @@
 """The map of the page: clusters, the lasso, and the grid of what is inside it."""
 
 import json
+from pathlib import Path
 
 from tests.support.browser import answer, hit, picture, reply, until
 
@@ -81,3 +82,16 @@ def test_grid_after_the_map_shows_everything(open_page):
     assert page.locator(".chip").count() == 0
     page.keyboard.press("g")
     page.wait_for_selector("text=in the lasso")
+
+
+def test_paths_of_a_lasso_are_saved_and_a_refusal_is_shown(open_page):
+    page = open_page(f"/?view=map&lasso={AROUND_DOGS}", routes=ROUTES)
+    page.route("**/api/export", lambda route: route.fulfill(body="/photos/1.jpg\n"))
+    with page.expect_download() as download:
+        page.locator("text=Export").click()
+    assert Path(download.value.path()).read_text() == "/photos/1.jpg\n"
+    refusal = """() => { window.fetch = async () =>
+        new Response(JSON.stringify({error: "At most 10,000 ids."}), {status: 400}); }"""
+    page.evaluate(refusal)
+    page.locator("text=Copy paths").click()
+    page.wait_for_selector(".toast:has-text('At most 10,000 ids.')")

@@ -6,7 +6,7 @@ import { inside, nearestName, nearestNames, nearestPoints, thinLasso } from "../
 import { exportFile, segments, thumbnailUrl } from "../model/api.js";
 import { mapData } from "../model/lasso.js";
 import { asShown } from "../model/results.js";
-import { $, copyText, download, el, icon, iconButton } from "./dom.js";
+import { $, copyText, download, el, icon, iconButton, toast } from "./dom.js";
 import { buildTile, loadPicture } from "./tile.js";
 
 const MOST_NAMES = 12;
@@ -290,14 +290,19 @@ export class MapView {
     this.app.setView("grid", this.lasso);
   }
 
+  /** Return the list of the paths in the lasso as a blob; null if the server refuses, which is said. */
+  paths() {
+    return exportFile(this.chosen, "list").then((response) => response.blob()).catch((error) => toast(error.message));
+  }
+
   async copyPaths() {
-    const text = await (await exportFile(this.chosen, "list")).text();
-    copyText(text.trim(), `${number(this.chosen.length)} paths copied`);
+    const blob = await this.paths();
+    if (blob) copyText((await blob.text()).trim(), `${number(this.chosen.length)} paths copied`);
   }
 
   async export() {
-    const url = URL.createObjectURL(await (await exportFile(this.chosen, "list")).blob());
-    download(url, "clew-list.txt");
+    const blob = await this.paths();
+    if (blob) download(URL.createObjectURL(blob), "clew-list.txt");
   }
 
   key(event) {
