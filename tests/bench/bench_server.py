@@ -1,11 +1,13 @@
 """Measure `clew serve`: its start, its memory, and searches through HTTP against searches in one process.
 
-    python tests/bench/bench_server.py --segments 100000 --seconds 10 [--smoke]
+    python tests/bench/bench_server.py --segments 100000 --seconds 10 --load 60 --requests 100000 [--smoke]
 
 The library is synthetic, with the space of the built-in model. `start` is the time until the server answers,
 and `first` until it has answered a search. Each search is a different query; it is grouped as the page asks
 for it, or plain. The clients and the server share the cores. `in process` are threads that search with one
-open library, as many as the server has.
+open library, as many as the server has. `load` are 50 clients for a minute; a server may refuse a request
+with 503 while its queue is full, which is not an error. The memory of the server is read before and after
+many requests, of which one in SEARCH_EVERY is a search and the others are those of a page.
 """
 
 import argparse
@@ -36,6 +38,8 @@ KINDS = {"image": 0.7, "text": 0.2, "video": 0.1}
 NOUNS = ("dog", "car", "beach", "house", "child", "tree", "street", "river", "table", "horse")
 COLORS = ("red", "green", "blue", "yellow", "white", "black", "brown", "gray", "old", "small")
 HITS = 40
+LOAD_CLIENTS = 50
+SEARCH_EVERY = 40  # requests
 
 
 def query(number: int) -> str:
@@ -46,13 +50,15 @@ def query(number: int) -> str:
 
 def measure(work: Callable[[int], object], clients: int, seconds: float) -> dict[str, object]:
     """Call work(number) from threads for some seconds; return the rate, the quantiles and the errors."""
-    numbers, times, errors = count(), list[float](), list[str]()
+    numbers, times, errors, refused = count(), list[float](), list[str](), list[str]()
     end = perf_counter() + seconds
 
     def call_until_end() -> None:
         while (begun := perf_counter()) < end:
             try:
                 work(next(numbers))
+            except Refused as error:
+                refused.append(str(error))
             except Exception as error:
                 errors.append(repr(error))
             else:
@@ -72,6 +78,7 @@ def measure(work: Callable[[int], object], clients: int, seconds: float) -> dict
         "p95 ms": 1000 * cuts[94],
         "p99 ms": 1000 * cuts[98],
         "errors": len(errors),
+        "refused": len(refused),
     }
 
 
@@ -87,6 +94,10 @@ def in_process(folder: Path, group: bool, clients: int, seconds: float) -> dict[
         return measure(search, clients, seconds)
 
 
+class Refused(Exception):
+    """An answer of a server whose queue is full."""
+
+
 class Clients(threading.local):
     """A connection of each thread that is kept open."""
 
@@ -98,6 +109,8 @@ class Clients(threading.local):
         self.connection.request("GET", path)
         answer = self.connection.getresponse()
         body = answer.read()
+        if answer.status == 503 and answer.headers["Retry-After"]:
+            raise Refused(body.decode())
         if answer.status != 200:
             raise RuntimeError(f"{answer.status} {body[:200]!r}")
         return body
@@ -112,6 +125,36 @@ def through_http(port: int, group: bool, clients: int, seconds: float) -> dict[s
 
     search(0)
     return measure(search, clients, seconds)
+
+
+def many_requests(port: int, process: int, requests: int) -> dict[str, object]:
+    """Send requests of a page from a few clients; return the memory of the server before and after them."""
+    each, errors = Clients(port), list[str]()
+    items = json.loads(each.get(f"/api/search?q=a+dog&count={HITS}"))["items"]
+    pages = ["/healthz", "/", "/page/main.js", "/api/timeline", "/api/facets", "/api/status"]
+    pages += [f"/api/segments/{item['id']}" for item in items[:10]]
+
+    def send(number: int) -> None:
+        search = f"/api/search?{urlencode({'q': query(number), 'count': HITS})}"
+        try:
+            each.get(pages[number % len(pages)] if number % SEARCH_EVERY else search)
+        except Exception as error:
+            errors.append(repr(error))
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(send, range(requests // 10)))  # caches and pools are filled
+        before, begun = memory(process), perf_counter()
+        list(pool.map(send, range(requests // 10, requests)))
+    after = memory(process)
+    return {
+        "requests": requests,
+        "a second": 0.9 * requests / (perf_counter() - begun),
+        "errors": len(errors),
+        "MB after a tenth": before[1],
+        "MB after all": after[1],
+        "ratio": after[1] / before[1],
+        "anonymous ratio": after[0] / before[0],
+    }
 
 
 def start(folder: Path) -> tuple["subprocess.Popen[str]", int, float, float]:
@@ -143,10 +186,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--segments", type=int, default=100_000)
     parser.add_argument("--seconds", type=float, default=10.0, help="of each measurement")
+    parser.add_argument("--load", type=float, default=60.0, help="seconds with 50 clients")
+    parser.add_argument("--requests", type=int, default=100_000, help="before the memory is read again")
     parser.add_argument("--library", type=Path, help="a library to search instead of a synthetic one")
     parser.add_argument("--smoke", action="store_true", help="a small library and one second each")
     options = parser.parse_args()
     segments, seconds = (2_000, 1.0) if options.smoke else (options.segments, options.seconds)
+    load, requests = (2.0, 400) if options.smoke else (options.load, options.requests)
     print(machine())
     with tempfile.TemporaryDirectory() as place:
         folder = options.library or Path(place) / "library"
@@ -166,15 +212,29 @@ def main() -> None:
                         {"search": f"{shown}, in process"}
                         | alone(in_process, folder, group, clients, seconds),
                     ]
-            rows.append({"search": "grouped, HTTP"} | alone(through_http, port, True, 50, seconds))
+            loads = [
+                {"load": "grouped, HTTP"} | alone(through_http, port, True, LOAD_CLIENTS, load),
+                {"load": "grouped, in process"} | alone(in_process, folder, True, LOAD_CLIENTS, load),
+            ]
             anonymous, resident = memory(process.pid)
+            grown = alone(many_requests, port, process.pid, requests)
         finally:
             process.terminate()
             code = process.wait(30)
     table(rows)
+    table(loads)
+    table([grown])
     start_row = {"start s": ready, "first s": first, "MB": resident, "anonymous MB": anonymous, "exit": code}
     table([start_row])
-    emit("server", segments=segments, seconds=seconds, searches=rows, server=start_row)
+    emit(
+        "server",
+        segments=segments,
+        seconds=seconds,
+        searches=rows,
+        load=loads,
+        memory=grown,
+        server=start_row,
+    )
 
 
 if __name__ == "__main__":
