@@ -11,7 +11,8 @@ from retrieval.catalog.schema import DESCRIBES_ITSELF
 from retrieval.id_sets import is_member, union
 from retrieval.types import Ids, Kind
 
-MIN_MAPPED_FILES = 10_000  # so many files twice, and the segments of all files are kept in memory
+MIN_MAPPED_FILES = 10_000  # so many files in several searches, and the segments of all are kept in memory
+MIN_MAPPED_SHARE = 0.1  # of the segments: to join so many files takes as long as to read the segments of all
 MAX_JOINED_FILES = 100_000  # more files are found faster by reading the segments of all
 
 _NAMED_FILES = f"state != 'gone' AND {DESCRIBES_ITSELF}"
@@ -68,18 +69,14 @@ class NamedSegments:
 
     def __init__(self) -> None:
         self._map: SegmentMap | None = None
-        self._change_count = -1  # when many files were last searched
+        self._change_count = -1  # of the library, when files were last searched
+        self._joined = 0  # files that were found without the map since then
 
     def find(self, db: sqlite3.Connection, files: Ids, matched_ids: Ids, change_count: int) -> Ids:
         """Return the segments that the names of `files` match, ascending; `matched_ids` have other words."""
         if not len(files):
             return files
-        is_unchanged = self._change_count == change_count
-        segment_map = self._map if is_unchanged else None
-        if len(files) > MIN_MAPPED_FILES and segment_map is None:
-            if is_unchanged or len(files) > MAX_JOINED_FILES:
-                segment_map = SegmentMap.read(db)
-            self._map, self._change_count = segment_map, change_count
+        segment_map = self._find_map(db, len(files), change_count)
         if segment_map is not None:
             ids = segment_map.find(files, matched_ids)
         else:
@@ -91,6 +88,24 @@ class NamedSegments:
             db, ("segment", "file"), f"({_CAPTIONS_QUERY})", (json.dumps(matched_ids.tolist()),)
         )
         return union(ids, captions[is_member(images, files)])
+
+    def _find_map(self, db: sqlite3.Connection, count: int, change_count: int) -> SegmentMap | None:
+        """Return the map if it saves time for further `count` files, else None."""
+        if self._change_count != change_count:
+            self._map, self._joined, self._change_count = None, 0, change_count
+        if self._map is None and self._is_map_due(db, count):
+            self._map = SegmentMap.read(db)
+        if self._map is None:
+            self._joined += count
+        return self._map
+
+    def _is_map_due(self, db: sqlite3.Connection, count: int) -> bool:
+        if count > MAX_JOINED_FILES:
+            return True
+        if self._joined <= MIN_MAPPED_FILES:
+            return False
+        (segments,) = db.execute("SELECT max(id) FROM segments").fetchone()
+        return count > MIN_MAPPED_FILES or self._joined > MIN_MAPPED_SHARE * (segments or 0)
 
     def filter_by_kind(
         self, db: sqlite3.Connection, ids: Ids, kinds: Collection[Kind], change_count: int

@@ -35,6 +35,10 @@ from retrieval.normalization import nfc
 from retrieval.scoring.calibration import Calibration, QueryMode, nearest_count
 from retrieval.types import KINDS, Filters, Hit, Ids, IndexFile, Kind, Space, Vectors
 
+_KINDS_QUERY = "SELECT " + ", ".join(
+    f"EXISTS (SELECT 1 FROM segments WHERE kind = '{kind}')" for kind in KINDS
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
@@ -113,8 +117,8 @@ class Catalog:
 
     def kinds(self) -> list[Kind]:
         """Return the kinds that have segments."""
-        query = "SELECT 1 FROM segments WHERE kind = ? LIMIT 1"
-        return [kind for kind in KINDS if self.db.execute(query, (kind,)).fetchone()]
+        rows = self.db.execute(_KINDS_QUERY).fetchone()
+        return [kind for kind, exists in zip(KINDS, rows, strict=True) if exists]
 
     def allowed_ids(self, filters: Filters) -> Ids:
         """Return the ids of the segments that pass, ascending."""

@@ -1,6 +1,7 @@
 """FAISS indexes with one interface: built from chunks, loaded memory-mapped, searched by id."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType
@@ -83,6 +84,10 @@ class FaissIndex:
 
     def search(self, queries: Vectors, count: int, allowed: Ids | None = None) -> tuple[Scores, Ids]:
         """Return the best `count` candidates by the scores of the index."""
+        with _limited_threads(len(queries)):
+            return self._search(queries, count, allowed)
+
+    def _search(self, queries: Vectors, count: int, allowed: Ids | None) -> tuple[Scores, Ids]:
         rows = None if allowed is None else self._id_filter.rows(allowed)
         if self.method == "ivf":
             known = None if rows is None else self._id_filter.ids[rows]
@@ -100,6 +105,17 @@ class FaissIndex:
     @cached_property
     def _graph(self) -> hnsw.Graph:
         return hnsw.Graph(self.faiss_index.index)
+
+
+@contextmanager
+def _limited_threads(queries: int) -> Iterator[None]:
+    """Limit FAISS to a thread for each query: others have no work, and wait in a loop that takes a core."""
+    before = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(min(before, max(1, queries)))  # of this thread only
+    try:
+        yield
+    finally:
+        faiss.omp_set_num_threads(before)
 
 
 def _utf8_name(path: Path, file: BinaryIO) -> str:

@@ -2,6 +2,7 @@
 
 import re
 
+import faiss
 import numpy as np
 import pytest
 
@@ -163,3 +164,14 @@ def recall_of(index, effort, queries, vectors, count, allowed=None):
     ids = np.arange(len(vectors)) if allowed is None else allowed
     best = top_k(queries @ vectors[ids].T, ids, count)[1]
     return np.mean([np.isin(row, near).mean() for row, near in zip(best, found, strict=True)])
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_search_keeps_the_number_of_threads(indexes, vectors, count):
+    before = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(2)
+    try:
+        indexes["flat"].search(vectors[:count], 5)
+        assert faiss.omp_get_max_threads() == 2
+    finally:
+        faiss.omp_set_num_threads(before)

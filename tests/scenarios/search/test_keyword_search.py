@@ -172,6 +172,16 @@ def test_map_of_segments_finds_the_same_as_the_catalog(catalog, archive, index, 
     assert check() == after_without_reset != before
 
 
+def test_map_of_segments_is_read_after_many_searches_of_few_files(catalog, monkeypatch):
+    monkeypatch.setattr(named_segments, "MIN_MAPPED_FILES", 3)
+    catalog.named_segments.__init__()
+    first = keyword_search(catalog, "rome", count=None).ids.tolist()
+    assert catalog.named_segments._map is None
+    for _ in range(10):
+        assert keyword_search(catalog, "rome", count=None).ids.tolist() == first
+    assert catalog.named_segments._map is not None
+
+
 def test_words_of_name_and_text_are_combined(catalog):
     assert texts_of(catalog, "city bus") == [
         "The bus on a hill.",
