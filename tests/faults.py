@@ -24,6 +24,7 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from tests.support.faults.controls import controls
+from tests.support.faults.corruption import corruptions
 from tests.support.faults.living import random_kills
 from tests.support.faults.power_loss import power_losses
 from tests.support.faults.sweep import failed_writes, kill_points, migrations
@@ -38,6 +39,7 @@ PARTS: dict[str, tuple[str, Part]] = {
     "kill-points": ("kill -9 at write points", kill_points),
     "kills": ("kill -9 at random moments", random_kills),
     "power": ("power losses", power_losses),
+    "corruption": ("changed and missing bytes", corruptions),
     "errors": ("ENOSPC, EIO, short writes", failed_writes),
     "migrations": ("faults in migrations", migrations),
     "controls": ("naive order: losses detected", controls),

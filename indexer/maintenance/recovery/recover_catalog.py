@@ -33,7 +33,7 @@ from indexer.store.durability.page_checksums import (
 )
 from indexer.store.durability.page_file import open_page_file
 from indexer.store.writer import open_catalog
-from retrieval.catalog.schema import CATALOG_FILE, HAS_NO_VECTOR, vectors_table
+from retrieval.catalog.schema import CATALOG_FILE, HAS_NO_VECTOR, THUMBNAILS_FILE, vectors_table
 from retrieval.formatting import pluralize
 
 # Computed from the others.
@@ -80,6 +80,9 @@ def recover_catalog(folder: Path, damaged: Sequence[int]) -> Recovery:
             _delete_incomplete(target)
             now = {table: target.table(table).count for table in REPORTED_TABLES}
         kept = _replace(folder, new / CATALOG_FILE, known)
+    if not now["segments"]:  # their ids will be used again
+        for part in ("", "-wal", "-shm"):
+            (folder / f"{THUMBNAILS_FILE}{part}").unlink(missing_ok=True)
     return Recovery(kept, {} if known is None else known.row_counts, now)
 
 

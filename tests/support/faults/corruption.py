@@ -1,0 +1,144 @@
+"""Damage files of a library: bytes that change, and files that end early.
+
+Damage is detected or harmless if `verify` reports it or the answers are equal. After a repair and a run of
+the indexer the answers equal those before. A control without checksums shows that wrong answers are seen.
+"""
+
+import os
+import random
+import resource
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from indexer import verify_library
+from retrieval import Library
+from retrieval.catalog.schema import CATALOG_FILE, CHECKSUMS_FILE, PARITY_FILE
+from retrieval.errors import ClewError
+from tests.support.faults import media
+from tests.support.faults.operations import OPERATIONS, active_embedder
+from tests.support.faults.workplace import Findings, Plan, Tally, Workplace, copy_library
+
+QUERIES = ("red", "blue green", "kind:text yellow", "name:png red")
+REDUCED_CASES, FULL_CASES = (60, 20), (1_000, 300)  # changed bytes and truncations
+MEMORY_BYTES = 6 << 30
+HEADER_BYTES = 200
+Answers = list[list[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """A change of one file of a library."""
+
+    file: str  # its path in the library
+    at: int  # byte
+    value: int | None  # of the bits that change; None cuts the file there
+    keeps_time: bool  # the file keeps its mtime, as on a failing disk
+
+    def __str__(self) -> str:
+        action = "cut" if self.value is None else f"bits {self.value:02x}"
+        return f"{self.file}, {action} at {self.at}{', same time' * self.keeps_time}"
+
+    def apply(self, library: Path) -> None:
+        path = library / self.file
+        status = path.stat()
+        if self.value is None:
+            os.truncate(path, self.at)
+        else:
+            with path.open("r+b") as file:
+                byte = os.pread(file.fileno(), 1, self.at)[0]
+                os.pwrite(file.fileno(), bytes([byte ^ self.value]), self.at)
+        if self.keeps_time:
+            os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def corruptions(workplace: Workplace, plan: Plan) -> Tally:
+    """Damage copies of a library, one after the other."""
+    random_ = workplace.random("corruption")
+    for name in ("main", "more"):
+        media.add_files(workplace.media / name, random_, 30)
+    base = workplace.folder / "base"
+    workplace.complete("index", base)
+    expected = workplace.server.run("corruption:read_answers", library=str(base)).result
+    tally, kinds = Tally(), {"detected": 0, "harmless": 0}
+    flips, truncations = FULL_CASES if plan.full else REDUCED_CASES
+    for number, damage in enumerate(damages(base, random_, flips, truncations)):
+        if plan.case not in str(damage):
+            continue
+        plan.progress(f"{number + 1} of {flips + truncations}: {damage}")
+        library = copy_library(base, workplace.library)
+        damage.apply(library)
+        outcome = workplace.server.run(
+            "corruption:judge", library=str(library), media=str(workplace.media), expected=expected
+        )
+        result = outcome.result or {"problems": [f"the process died: {outcome.output[-800:]}"]}
+        kinds[result.get("kind", "detected")] += 1
+        tally.add(str(damage), Findings(lost=len(result["problems"]), problems=result["problems"]))
+    tally.notes.append(f"{kinds['detected']} detected, {kinds['harmless']} harmless")
+    tally.notes.append(control(workplace, base, expected))
+    return tally
+
+
+def damages(base: Path, random_: random.Random, flips: int, truncations: int) -> Iterator[Damage]:
+    """Yield damages: half of them in any file, half in proportion to the sizes of the files."""
+    files = [path for path in sorted(base.rglob("*")) if path.is_file() and path.stat().st_size]
+    sizes = [path.stat().st_size for path in files]
+    for number in range(flips + truncations):
+        path = random_.choice(files) if number % 2 else random_.choices(files, sizes)[0]
+        size = path.stat().st_size
+        is_header = path.suffix == ".faiss" and random_.random() < 0.5
+        at = random_.randrange(min(size, HEADER_BYTES) if is_header else size)
+        value = 1 << random_.randrange(8) if number < flips else None
+        yield Damage(str(path.relative_to(base)), at, value, random_.random() < 0.5)
+
+
+def control(workplace: Workplace, base: Path, expected: Answers) -> str:
+    """Change vectors in a library without checksums; raise RuntimeError if no answer is wrong."""
+    data = (base / CATALOG_FILE).read_bytes()
+    with closing(sqlite3.connect(base / CATALOG_FILE)) as db:
+        vectors = [row[0] for row in db.execute("SELECT DISTINCT vector FROM vectors_1 LIMIT 8")]
+    wrong = 0
+    for vector in vectors:
+        library = copy_library(base, workplace.library)
+        for at in range(1, len(vector), 2):  # the exponents of float16
+            Damage(CATALOG_FILE, data.index(vector) + at, 0x40, keeps_time=False).apply(library)
+        for name in (CHECKSUMS_FILE, PARITY_FILE):
+            (library / name).unlink()
+        arguments = {"library": str(library), "media": str(workplace.media), "expected": expected}
+        outcome = workplace.server.run("corruption:judge", **arguments)
+        wrong += outcome.result is None or bool(outcome.result["problems"])
+    if not wrong:
+        raise RuntimeError("The control, a library without checksums, has no wrong answer.")
+    return f"control without checksums: {wrong} of {len(vectors)} changed vectors give wrong answers"
+
+
+def read_answers(library: str) -> Answers:
+    """Return the hits of the queries, without ids, which a recovered library changes."""
+    folder = Path(library)
+    with Library.open(folder, embedder=active_embedder(folder)) as opened:
+        hits = [hit for words in QUERIES for hit in opened.search(words, count=200)]
+        return sorted([str(hit.path), hit.kind, hit.text or "", round(hit.score, 4)] for hit in hits)
+
+
+def judge(library: str, media: str, expected: Answers) -> dict[str, Any]:
+    """Search, verify and repair a damaged library, and return how it was found and what is wrong."""
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+    folder, problems = Path(library), list[str]()
+    embedder = active_embedder(Path(media).parent / "base")
+    try:
+        answers: Answers | None = read_answers(library)
+    except ClewError:
+        answers = None
+    found = verify_library(folder, embedder=embedder)
+    is_found = bool(found.errors or found.warnings)
+    if not is_found and answers != expected:
+        problems.append("wrong answers, and verify finds nothing")
+    verify_library(folder, repair=True, embedder=embedder)
+    OPERATIONS["index"](folder, Path(media))
+    problems += [f"after the repair: {error}" for error in verify_library(folder, embedder=embedder).errors]
+    if read_answers(library) != expected:
+        problems.append("other answers after the repair")
+    return {"kind": "detected" if is_found else "harmless", "problems": problems}
