@@ -1,6 +1,7 @@
 """An open library, the entry point for searching."""
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from functools import partial
 from itertools import chain
 from numbers import Integral
@@ -9,7 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from retrieval.catalog import thumbnails
-from retrieval.catalog.connection import reads_catalog
+from retrieval.catalog.connection import reads_catalog, snapshot
 from retrieval.catalog.file_details import file_details
 from retrieval.catalog.reader import Catalog
 from retrieval.catalog.status import failures, status_of
@@ -318,6 +319,15 @@ class Library:
         """Return True if another process has replaced the catalog since it was opened."""
         return self._catalog.is_outdated()
 
+    def _version(self) -> tuple[Catalog, int]:
+        """Return a value that changes whenever another process has written."""
+        catalog = self._catalog
+        return catalog, catalog.data_version()
+
+    def _snapshot(self) -> AbstractContextManager[None]:
+        """Return a context in which all reads see the same version."""
+        return snapshot(self._catalog.db)
+
     def __repr__(self) -> str:
         return f"Library({str(self.folder)!r})"
 
@@ -376,8 +386,7 @@ class Library:
 
     def _open_space_index(self) -> SpaceIndex:
         """Return the opened active space, reopened whenever the catalog has changed."""
-        catalog = self._catalog
-        version = catalog, catalog.data_version()
+        catalog, _ = version = self._version()
         if self._cached_index is None or self._cached_index[0] != version:
             space = self._active_space()
             if self._embedder_override is not None:

@@ -28,6 +28,7 @@ from tests.support.faults.corruption import corruptions
 from tests.support.faults.living import random_kills
 from tests.support.faults.power_loss import power_losses
 from tests.support.faults.sweep import failed_writes, kill_points, migrations
+from tests.support.faults.together import copies, readers, signals, two_writers
 from tests.support.faults.workplace import Plan, Tally, Workplace
 
 WIDTH = 80  # columns of the progress
@@ -42,6 +43,10 @@ PARTS: dict[str, tuple[str, Part]] = {
     "corruption": ("changed and missing bytes", corruptions),
     "errors": ("ENOSPC, EIO, short writes", failed_writes),
     "migrations": ("faults in migrations", migrations),
+    "signals": ("SIGTERM and Ctrl-C", signals),
+    "writers": ("two writers", two_writers),
+    "readers": ("readers beside a writer", readers),
+    "copies": ("copies beside a writer", copies),
     "controls": ("naive order: losses detected", controls),
 }
 

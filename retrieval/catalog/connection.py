@@ -8,7 +8,8 @@ read-only file system is not copied: no process of this machine can change it th
 import os
 import shutil
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeAlias, TypeVar
 
 from retrieval.errors import LibraryError
 
+MAX_READ_ATTEMPTS = 3  # a writer may commit during each
 MAX_COPY_ATTEMPTS = 5  # a writer may change the file while it is copied
 FUNCTION_ERROR = "user-defined function raised exception"
 CANNOT_CREATE_SHM = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
@@ -149,6 +151,19 @@ def _stat(path: Path) -> tuple[int, int, int] | None:
     return (status.st_ino, status.st_size, status.st_mtime_ns) if status.st_size else None
 
 
+@contextmanager
+def snapshot(db: sqlite3.Connection) -> Iterator[None]:
+    """Read one version of the catalog, unless another thread does so with this connection."""
+    is_first = not db.in_transaction
+    if is_first:
+        db.execute("BEGIN")
+    try:
+        yield
+    finally:
+        if is_first:
+            db.rollback()
+
+
 class OpenLibrary(Protocol):
     """An object with a folder that tells when its catalog was replaced."""
 
@@ -158,20 +173,42 @@ class OpenLibrary(Protocol):
         """Return True if the open catalog is not the one in the folder any more."""
         ...
 
+    def _version(self) -> object:
+        """Return a value that changes whenever another process has written."""
+        ...
+
+    def _snapshot(self) -> AbstractContextManager[None]:
+        """Return a context in which all reads see the same version."""
+        ...
+
 
 def reads_catalog(
     method: Callable[Concatenate[LibraryT, Parameters], Result],
 ) -> Callable[Concatenate[LibraryT, Parameters], Result]:
-    """Convert errors of SQLite to LibraryError; call again if the catalog was replaced meanwhile."""
+    """Convert errors of SQLite to LibraryError; call again if another process wrote the catalog meanwhile.
+
+    So no result mixes two versions. A snapshot is only the last means: threads share the connection, so that
+    overlapping calls could keep an old version for long.
+    """
+
+    def attempt(self: LibraryT, *args: Parameters.args, **options: Parameters.kwargs) -> tuple[Result, bool]:
+        version = self._version()
+        try:
+            result = method(self, *args, **options)
+        except sqlite3.Error:
+            if not self._is_replaced():
+                raise
+            return method(self, *args, **options), True
+        return result, self._version() == version
 
     @wraps(method)
     def read(self: LibraryT, /, *args: Parameters.args, **options: Parameters.kwargs) -> Result:
         try:
-            try:
-                return method(self, *args, **options)
-            except sqlite3.Error:
-                if not self._is_replaced():
-                    raise
+            for _ in range(MAX_READ_ATTEMPTS):
+                result, is_consistent = attempt(self, *args, **options)
+                if is_consistent:
+                    return result
+            with self._snapshot():
                 return method(self, *args, **options)
         except sqlite3.Error as error:
             raise LibraryError(

@@ -32,6 +32,7 @@ from indexer.watch.change_log import Change
 from retrieval.catalog.reader import Catalog
 from retrieval.catalog.schema import CATALOG_FILE
 from retrieval.embedders.base import Embedder
+from retrieval.embedders.registry import load_space_embedder
 from retrieval.query.names import concept_names
 from retrieval.types import Space, Vectors
 from tests.support.faults.state import Reports
@@ -57,6 +58,8 @@ Operation = Callable[[Path, Path], None]  # on a library and media
 
 def embedder_of(space: Space | None) -> Embedder:
     """Return the embedder of a space, and the first one for a new library."""
+    if space is not None and space.model not in EMBEDDERS:
+        return load_space_embedder(space)
     return EMBEDDERS["toy" if space is None else space.model]()
 
 

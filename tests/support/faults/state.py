@@ -10,7 +10,7 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,8 @@ from retrieval.catalog.schema import CATALOG_FILE
 
 # Counts and migrations change without a row of the library, and the tables of FTS5 follow their triggers.
 _UNCOUNTED_TABLES = frozenset(("change_count", "_sqlite_migrations"))
+FINDABLE_IMAGES = """SELECT s.id, s.content FROM segments s WHERE s.kind = 'image'
+    AND EXISTS (SELECT 1 FROM files f WHERE f.content = s.content AND f.state != 'gone') ORDER BY s.id"""
 Segments = dict[str, str]  # id -> content, decoder and ordinal
 
 
@@ -29,9 +31,10 @@ class State:
 
     digest: str
     segments: Segments
+    images: list[int]  # segments that a search for images finds
 
 
-EMPTY = State(blake2b(digest_size=16).hexdigest(), {})
+EMPTY = State(blake2b(digest_size=16).hexdigest(), {}, [])
 
 
 def stored_tables(db: sqlite3.Connection) -> list[str]:
@@ -59,7 +62,10 @@ def state_of(db: sqlite3.Connection) -> State:
         query = "SELECT s.id, c.*, s.ordinal FROM segments s JOIN contents c ON c.id = s.content"
         rows = sqlite3.Cursor(db).execute(query)  # the third column is the decoder, which had another name
         segments = {str(id_): f"{hash_.hex()} {row[0]} {row[-1]}" for id_, _, hash_, *row in rows}
-    return State(digest.hexdigest(), segments)
+    images: list[int] = []
+    if "files" in tables and segments:
+        images = [row[0] for row in sqlite3.Cursor(db).execute(FINDABLE_IMAGES)]
+    return State(digest.hexdigest(), segments, images)
 
 
 def read_state(library: Path) -> State:
@@ -109,7 +115,7 @@ class Reports:
 
         def report(phase: str, state: State) -> None:
             nonlocal commits
-            line = json.dumps({"phase": phase, "digest": state.digest, "segments": state.segments})
+            line = json.dumps({"phase": phase, **asdict(state)})
             os.write(descriptor, f"{line}\n".encode())
             if phase == "committed":
                 commits += 1
@@ -123,7 +129,7 @@ class Reports:
         if self.path.exists():
             for line in self.path.read_text().splitlines():
                 row = json.loads(line)
-                yield row["phase"], State(row["digest"], row["segments"])
+                yield row.pop("phase"), State(**row)
 
     def allowed(self, before: State) -> tuple[State, list[State]]:
         """Return the last committed state, and the states that a kill may leave."""
