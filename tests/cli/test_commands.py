@@ -138,6 +138,7 @@ def test_status_json_has_exactly_these_keys(indexed):
         "status": {
             *("folder", "roots", "segments", "kept", "space", "spaces", "precision", "ocr", "speech"),
             *("sounds", "tail", "size", "thumbnails", "thumbnail_limit", "thumbnails_full"),
+            "indexing",
         },
         "root": {
             *("path", "state", "scanned", "present", "offline", "gone", "failed", "partial"),
@@ -147,7 +148,7 @@ def test_status_json_has_exactly_these_keys(indexed):
             *("id", "name", "model", "fingerprint", "dim", "indexed_to", "parts", "complete", "arch"),
             "indexes",
         },
-        "index": {"kind", "method", "file", "digest", "size", "count", "effort", "recall", "format"},
+        "index": {"kind", "method", "file", "digest", "size", "count", "effort", "recall", "format", "mtime"},
     }
 
 

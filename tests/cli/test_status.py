@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+import pytest
+
 from retrieval.cli.status import describe_failures, describe_status
-from retrieval.types import Failure, IndexFile, Root, Space, Status
+from retrieval.types import Failure, IndexFile, Root, RunProgress, Space, Status
 
 INDEX = IndexFile("image", "flat", "f", "d", 3_800, 7, 0, 1.0, "1", None)
 SPACE = Space(1, "toy", "toy", "0123456789abcdef", 8, indexes=(INDEX,))
@@ -65,3 +67,19 @@ def test_enabled_analyses_are_listed_with_their_models():
 def test_failures_are_lines_of_path_and_reason():
     failures = [Failure(Path("/a\n.jpg"), "empty file")]
     assert describe_failures(failures, as_json=False) == "/a\\n.jpg\tempty file\n"
+
+
+@pytest.mark.parametrize(
+    ("run", "line"),
+    [
+        (
+            RunProgress("/Pictures", 1_200, 4_000, 10.0, 280.0),
+            "Indexing /Pictures: 1,200 of 4,000, 04:40 left",
+        ),
+        (RunProgress("/Pictures", 0, 4_000), "Indexing /Pictures: 0 of 4,000"),
+        (RunProgress("/Pictures", 2_400, 0), "Indexing /Pictures: 2,400 files found so far"),
+        (RunProgress("tiles", 1, 2), "Indexing tiles: 1 of 2"),
+    ],
+)
+def test_run_of_another_process_is_one_line(run, line):
+    assert line in lines(indexing=run)
