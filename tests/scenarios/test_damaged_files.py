@@ -27,7 +27,7 @@ from retrieval.media.images.loader import load_image
 from retrieval.media.limits import DecodeLimits
 from tests.support import audio_files, document_files, image_files, video_files
 from tests.support.archive_files import write_archive
-from tests.support.catalog import downgrade_catalog
+from tests.support.catalog import downgrade_catalog, edit_catalog
 from tests.support.files import draw_image, write_text
 from tests.support.image_files import RED, encode_image, solid_image
 from tests.support.toy_embedder import ToyEmbedder
@@ -431,7 +431,7 @@ def test_detected_encodings_of_an_earlier_version_are_no_partial_reads(tmp_path,
     guess = "declares no encoding, and is read as koi8_r"
     notes = {"a.txt": guess, "b.txt": f"only the first 2 passages are read (the limit); {guess}"}
     notes["c.txt"] = "no frame rate in it; its times assume 23.976 frames a second"
-    with closing(sqlite3.connect(place / CATALOG_FILE)) as db, db:
+    with edit_catalog(place) as db:
         for name, note in notes.items():
             query = "UPDATE contents SET note = ? WHERE id = (SELECT content FROM files WHERE path = ?)"
             db.execute(query, (note, name.encode()))

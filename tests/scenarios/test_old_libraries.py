@@ -26,7 +26,7 @@ from retrieval.catalog.schema import CATALOG_FILE
 from retrieval.errors import LibraryVersionMismatch
 from tests.support import metadata_files
 from tests.support.audio_files import ToneClassifier, ToneTranscriber
-from tests.support.catalog import downgrade_catalog
+from tests.support.catalog import downgrade_catalog, edit_catalog
 from tests.support.files import draw_image
 from tests.support.toy_embedder import BACKGROUND_QUERIES, ToyEmbedder, cosine_similarity
 
@@ -386,7 +386,7 @@ def test_times_that_older_versions_could_not_read_are_read_again(tmp_path, index
     draw_image(tmp_path / "root" / "a.jpg", exif=exif)
     draw_image(tmp_path / "root" / "b.png")
     index(tmp_path / "root")
-    with closing(sqlite3.connect(place / CATALOG_FILE)) as db, db:
+    with edit_catalog(place) as db:
         db.execute("UPDATE contents SET taken = NULL")
     downgrade_catalog(place, "16-video-versions")
     assert index().notes == ["1 file read again for metadata that older versions left out."]

@@ -3,11 +3,9 @@
 import json
 import shutil
 import signal
-import sqlite3
 import subprocess
 import sys
 import time
-from contextlib import closing
 
 import numpy as np
 import pytest
@@ -19,9 +17,8 @@ from indexer.store.writer import LibraryWriter
 from indexer.types import BatchLimits
 from retrieval import Library
 from retrieval.catalog.reader import Catalog, add_functions
-from retrieval.catalog.schema import CATALOG_FILE
 from retrieval.errors import LibraryError, LibraryMissing, QueryError, SpaceMismatch
-from tests.support.catalog import REPOSITORY_ROOT, committed_segments, downgrade_catalog
+from tests.support.catalog import REPOSITORY_ROOT, committed_segments, downgrade_catalog, edit_catalog
 from tests.support.files import draw_image, write_text
 from tests.support.toy_embedder import COLORS, RotatedToyEmbedder, ToyEmbedder, unit_rows
 
@@ -90,7 +87,7 @@ def test_image_with_unnumbered_pages_of_an_older_version_is_embedded_again(tmp_p
     (tmp_path / "pictures").mkdir()
     pages[0].save(tmp_path / "pictures" / "scan.tif", save_all=True, append_images=pages[1:])
     index(tmp_path / "pictures")
-    with closing(sqlite3.connect(place / CATALOG_FILE)) as db, db:
+    with edit_catalog(place) as db:
         add_functions(db)
         db.execute("DELETE FROM segments WHERE page = 2")
         db.execute("UPDATE segments SET page = NULL")

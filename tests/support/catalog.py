@@ -1,7 +1,8 @@
 """The committed segments of a library, and catalogs in the schemas of older versions."""
 
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import sqlite_utils
 
 from retrieval.catalog.migrations import MIGRATIONS
 from retrieval.catalog.reader import add_functions
-from retrieval.catalog.schema import CATALOG_FILE
+from retrieval.catalog.schema import CATALOG_FILE, CHECKSUMS_FILE
 
 REPOSITORY_ROOT = Path(__file__).parents[2]
 
@@ -81,7 +82,16 @@ def downgrade_catalog(library: Path, last_step: str) -> Path:
     db.conn.commit()
     db.close()
     old.replace(new)
+    (library / CHECKSUMS_FILE).unlink(missing_ok=True)  # which older versions did not write
     return library
+
+
+@contextmanager
+def edit_catalog(library: Path) -> Iterator[sqlite3.Connection]:
+    """Yield a connection to change rows as an older version of clew has left them, without checksums."""
+    with closing(sqlite3.connect(library / CATALOG_FILE)) as db, db:
+        yield db
+    (library / CHECKSUMS_FILE).unlink(missing_ok=True)
 
 
 @cache

@@ -27,7 +27,7 @@ from indexer.store.durability.page_checksums import (
 from indexer.store.durability.page_file import PageFile, open_page_file
 from indexer.store.durability.parity import group_members, group_of, write_parity
 from retrieval.catalog.connection import InterruptibleConnection
-from retrieval.catalog.schema import CATALOG_FILE, CHECKSUMS_FILE
+from retrieval.catalog.schema import CATALOG_FILE, CHECKSUMS_FILE, PARITY_FILE
 
 MAX_LOG_BYTES = 64 << 20  # a larger log is copied into the catalog at the next commit
 COUNTED_TABLES = ("files", "contents", "segments", "tags", "concepts", "saved_searches")
@@ -42,6 +42,9 @@ class CatalogConnection(InterruptibleConnection):
     @classmethod
     def open(cls, folder: Path) -> "CatalogConnection":
         """Open or create the catalog in `folder`."""
+        if not (folder / CATALOG_FILE).exists():  # a deleted catalog leaves its checksums
+            for name in (CHECKSUMS_FILE, PARITY_FILE):
+                (folder / name).unlink(missing_ok=True)
         db: CatalogConnection = sqlite3.connect(folder / CATALOG_FILE, factory=cls)
         db.folder = folder
         try:

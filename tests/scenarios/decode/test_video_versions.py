@@ -1,16 +1,13 @@
 """Videos that an older version decoded get the times, subtitles and dates of this version."""
 
-import sqlite3
-from contextlib import closing
-
 import pytest
 from PIL import Image
 
 from indexer import IndexOptions, update_library, verify_library
 from retrieval import Library
 from retrieval.catalog.reader import add_functions
-from retrieval.catalog.schema import CATALOG_FILE
 from tests.support.audio_files import ToneTranscriber
+from tests.support.catalog import edit_catalog
 from tests.support.video_files import write_video
 
 SCENES = [("red", 3.0), ("green", 3.0)]
@@ -20,7 +17,7 @@ ROWS = 'SELECT kind, origin, text, start, "end" FROM segments ORDER BY start, ki
 
 
 def rows(place, query=ROWS):
-    with closing(sqlite3.connect(place / CATALOG_FILE)) as db, db:
+    with edit_catalog(place) as db:
         add_functions(db)
         return db.execute(query).fetchall()
 

@@ -1,15 +1,13 @@
 """Tests of the order of hits by words and meaning, and of its agreement with their confidence."""
 
-import sqlite3
-
 import pytest
 
 from indexer import TagOptions, index_folder, tag_library, teach, verify_library
 from retrieval import Library, SearchOptions
-from retrieval.catalog.schema import CATALOG_FILE
 from retrieval.search import hybrid_search
 from retrieval.types import Hits
 from tests.support.audio_files import write_audio
+from tests.support.catalog import edit_catalog
 from tests.support.files import draw_image, write_text
 
 KEYWORD_ONLY = SearchOptions(by="keyword")
@@ -209,7 +207,7 @@ def test_older_library_loses_the_text_and_vectors_of_silent_sounds(tmp_path, ind
     draw_image(tmp_path / "in" / "red.png")
     index(tmp_path / "in")
     downgrade_catalog(place, "14-sounds")
-    with sqlite3.connect(place / CATALOG_FILE) as db:
+    with edit_catalog(place) as db:
         db.execute("UPDATE segments SET text = 'sound recording' WHERE kind = 'audio'")
         vector = "SELECT id, (SELECT vector FROM vectors_1) FROM segments WHERE kind = 'audio'"
         db.execute(f"INSERT INTO vectors_1 {vector}")

@@ -34,6 +34,7 @@ from retrieval import Library
 from retrieval.catalog.schema import CATALOG_FILE
 from retrieval.types import Space
 from tests.support.audio_files import ToneTranscriber, write_audio
+from tests.support.catalog import edit_catalog
 from tests.support.files import draw_image, requires_non_utf8_names, write_text
 from tests.support.toy_embedder import COLORS, ToyEmbedder
 
@@ -519,7 +520,7 @@ def test_saved_files_are_answered_while_files_are_decoded_again(folder, place, m
     from indexer.maintenance import backfill_vectors, refresh_metadata
 
     update_library(folder, library=place, embedder=ToyEmbedder())
-    with closing(sqlite3.connect(place / CATALOG_FILE)) as db, db:
+    with edit_catalog(place) as db:
         (known,) = db.execute("SELECT max(id) FROM contents").fetchone()
         if work == "metadata":
             db.execute("UPDATE analyses SET version = '0' WHERE analysis = 'metadata'")

@@ -233,3 +233,10 @@ def test_page_that_an_interrupted_checkpoint_has_torn_is_not_damage(catalog):
     with closing(CatalogConnection.open(killed)) as db:
         assert db.execute("SELECT count(*) FROM files").fetchone() == (230,)
     assert check_pages(killed).damaged == ()
+
+
+def test_checksums_of_a_deleted_catalog_are_not_those_of_the_next(catalog):
+    (catalog / CATALOG_FILE).unlink()
+    with closing(CatalogConnection.open(catalog)) as db:
+        add_rows(db, 300)
+    assert check_pages(catalog).damaged == ()
