@@ -66,9 +66,9 @@ class ProgressFile:
     def shared(self, progress: Progress) -> Progress:
         """Return a receiver that writes the progress and passes it on."""
 
-        def report(title: str, done: int, total: int, *size: int) -> None:
+        def report(title: str, done: int, total: int, size: int = 0) -> None:
             self._write(title, done, total)
-            progress(title, done, total, *size)
+            progress(title, done, total, *([size] if size else []))
 
         return report
 
