@@ -52,6 +52,18 @@ def index(place, toy):
 
 
 @pytest.fixture
+def mount_drive(tmp_path, monkeypatch):
+    """Return a function that puts a folder on a drive with a type of file system, in the list of mounts."""
+    file = tmp_path / "mounts"
+
+    def mount(folder: Path, file_system: str) -> None:
+        file.write_text(f"/dev/a / ext4 rw 0 0\nserver:/x {os.path.realpath(folder)} {file_system} rw 0 0\n")
+        monkeypatch.setattr("retrieval.file_systems.MOUNTS_FILE", file)
+
+    return mount
+
+
+@pytest.fixture
 def index_within(place, toy):
     """Return a function that updates the toy library within limits of decoding and returns the report."""
 

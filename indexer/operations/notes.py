@@ -1,15 +1,28 @@
-"""Notes of an indexing run on exclude patterns, partly read files and links."""
+"""Notes of an indexing run on network drives, exclude patterns, partly read files and links."""
 
 import os
 from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
 
 from indexer.operations.report import Report
 from indexer.scan.pattern_paths import resolve_pattern
 from indexer.scan.targets import ScanTarget, subpath_of
 from indexer.store.writer import LibraryWriter
+from retrieval.file_systems import network_file_system
 from retrieval.formatting import pluralize, printable
 
 MAX_REPORTED_FILES = 10  # partly read files that are named
+
+
+def network_drive_notes(library: Path) -> Iterator[str]:
+    """Yield a note if a library is on a network drive."""
+    file_system = network_file_system(library)
+    if file_system is not None:
+        yield (
+            f"The library is on a network drive ({file_system}). Run commands that write "
+            "on one machine at a time: SQLite cannot coordinate several. Searches read a private copy of the "
+            "catalog; a library on a local disk is faster (--library)."
+        )
 
 
 def unused_pattern_notes(

@@ -12,7 +12,13 @@ from indexer.decode.versions import METADATA_VERSION, VIDEO_VERSION
 from indexer.maintenance.build_index import build_if_due
 from indexer.maintenance.calibrate import calibrate_if_due
 from indexer.maintenance.map.build_map import build_map_if_due
-from indexer.operations.notes import other_link_note, own_root_notes, partial_file_notes, unused_pattern_notes
+from indexer.operations.notes import (
+    network_drive_notes,
+    other_link_note,
+    own_root_notes,
+    partial_file_notes,
+    unused_pattern_notes,
+)
 from indexer.operations.options import DEFAULT_OPTIONS, IndexOptions
 from indexer.operations.report import Report
 from indexer.operations.saved_options import remove_disabled_results, save_settings
@@ -90,6 +96,7 @@ class IndexRun:
         started_at = monotonic()
         known = self.writer.roots.paths()
         targets = _register_folders(self.writer, [absolute_path(folder) for folder in folders], self.options)
+        self.report.notes += network_drive_notes(self.writer.folder)
         self.report.notes += own_root_notes(known, targets)
         self.report.notes += remove_disabled_results(self.writer, self.options)
         try:

@@ -1,11 +1,9 @@
 """Find the mount points of drives."""
 
 import os
-from collections.abc import Iterator
-from pathlib import Path
 from typing import NamedTuple
 
-MOUNTS_FILE = Path("/proc/mounts")
+from retrieval.file_systems import read_mounts
 
 
 class Mount(NamedTuple):
@@ -13,18 +11,6 @@ class Mount(NamedTuple):
 
     path: bytes  # under the root; b"" is the root
     is_link: bool
-
-
-def read_mounts(mounts: Path | None = None) -> Iterator[tuple[bytes, str]]:
-    """Yield mount point and file system type of all mounts; none if the system has no list."""
-    try:
-        lines = (mounts or MOUNTS_FILE).read_bytes().splitlines()
-    except OSError:
-        return
-    for line in lines:
-        fields = line.split()
-        point = fields[1].replace(rb"\040", b" ").replace(rb"\011", b"\t").replace(rb"\134", b"\\")
-        yield point, fields[2].decode("ascii", "replace")
 
 
 def mount_points() -> frozenset[bytes]:

@@ -104,7 +104,7 @@ class LibraryWriter:
             self.mounts = Mounts(self.db)
             self.captions = Captions(self.db)
             self.contents = Contents(self.db)
-            self.catalog = Catalog.open(self.folder)
+            self.catalog = Catalog.open(self.folder, follows_writer=True)
             entered.callback(self.catalog.close)
             self.thumbnails = ThumbnailFile(self.catalog)
             entered.callback(self.thumbnails.close)

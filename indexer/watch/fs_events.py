@@ -3,14 +3,12 @@
 import os
 from collections.abc import Collection, Iterator
 from contextlib import suppress
-from pathlib import Path
 from queue import Queue
 from threading import Event, Thread
 from time import monotonic
 from typing import Any
 
-from indexer.scan.mounts import read_mounts
-from indexer.watch.options import NETWORK_FILE_SYSTEMS
+from retrieval.file_systems import NETWORK_FILE_SYSTEMS, file_system_type
 
 # An event is reported when none followed for STEP_MS, at the latest after DEBOUNCE_MS.
 DEBOUNCE_MS, STEP_MS = 300, 50
@@ -100,16 +98,6 @@ class FolderWatcher:
             if not self._closed.wait(RESTART_SECONDS):
                 self._changes = self._watch()
                 self._events.put({(EVENT_ADDED, self.folder)})
-
-
-def file_system_type(folder: bytes, mounts: Path | None = None) -> str:
-    """Return the file system type of a folder without `fuse.`, or "" if it is unknown."""
-    real_path, mount_point, file_system = os.path.realpath(folder), b"", ""
-    for point, type_name in read_mounts(mounts):
-        is_below = real_path == point or real_path.startswith(point.rstrip(b"/") + b"/")
-        if is_below and len(point) >= len(mount_point):  # the innermost; at the same point the last
-            mount_point, file_system = point, type_name
-    return file_system.removeprefix("fuse.")
 
 
 def _polling_interval(folder: bytes) -> float:

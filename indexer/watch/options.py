@@ -5,17 +5,11 @@ from dataclasses import dataclass
 from threading import Event
 from typing import TYPE_CHECKING
 
+from retrieval.file_systems import NETWORK_FILE_SYSTEMS
+
 if TYPE_CHECKING:
     from indexer.operations.report import Report
     from indexer.watch.change_log import Change
-
-NETWORK_FILE_SYSTEMS = frozenset(
-    (
-        *("nfs", "nfs4", "cifs", "smbfs", "smb3", "9p", "afs", "ncpfs", "ceph", "glusterfs", "lustre"),
-        *("virtiofs", "vboxsf", "prl_fs", "vmhgfs", "davfs", "coda", "gpfs", "beegfs", "orangefs"),
-        *("sshfs", "rclone", "s3fs", "gcsfuse", "gvfsd-fuse", "curlftpfs", "smbnetfs", "drvfs"),
-    )
-)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,9 @@
 SQLite reads a WAL database through a shared `-shm` file. Without write permission it cannot create that file,
 which does not exist while no writer is running. Then a private copy of the database is read. A database on a
 read-only file system is not copied: no process of this machine can change it through that mount.
+
+On a network drive a private copy is read too: the `-shm` file is not shared between machines, and SQLite maps
+it into memory.
 """
 
 import os
@@ -17,10 +20,12 @@ from tempfile import TemporaryDirectory
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeAlias, TypeVar
 
 from retrieval.errors import LibraryError
+from retrieval.file_systems import network_file_system
 
 MAX_READ_ATTEMPTS = 3  # a writer may commit during each
 MAX_COPY_ATTEMPTS = 5  # a writer may change the file while it is copied
 FUNCTION_ERROR = "user-defined function raised exception"
+LOG_HEADER_BYTES = 32  # with numbers that change whenever SQLite writes a log from its start
 CANNOT_CREATE_SHM = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
 
 FileVersion: TypeAlias = tuple[tuple[int, int, int] | None, ...]  # (inode, bytes, mtime) of database and log
@@ -62,18 +67,25 @@ class ReadOnlyConnection:
     version: FileVersion | None = None
 
 
-def connect_read_only(file: Path) -> ReadOnlyConnection:
-    """Open a database for use in any thread. Raises LibraryError and sqlite3.DatabaseError."""
+def connect_read_only(file: Path, *, follows_writer: bool = False) -> ReadOnlyConnection:
+    """Open a database for use in any thread. Raises LibraryError and sqlite3.DatabaseError.
+
+    `follows_writer` is for the process that writes it: a private copy would not show its commits.
+    """
+    if not follows_writer and network_file_system(file) is not None:
+        return _open_snapshot(file, "it is on a network drive")
     try:
         return ReadOnlyConnection(_connect(file, "mode=ro"))
     except sqlite3.OperationalError as error:
         if error.sqlite_errorcode & 0xFF not in CANNOT_CREATE_SHM:
             raise
-        return _open_snapshot(file)
+        return _open_snapshot(file, "its folder is not writable")
 
 
 def connect_once(file: Path) -> sqlite3.Connection:
     """Open a database for one query whose result the caller verifies, without copying it."""
+    if network_file_system(file) is not None:
+        return _connect(file, "mode=ro&immutable=1")
     try:
         return _connect(file, "mode=ro")
     except sqlite3.OperationalError:
@@ -85,21 +97,23 @@ def file_version(file: Path) -> FileVersion:
     return tuple(map(_stat, (file, _log_of(file))))
 
 
-def _open_snapshot(file: Path) -> ReadOnlyConnection:
+def _open_snapshot(file: Path, reason: str) -> ReadOnlyConnection:
     try:
         for _ in range(MAX_COPY_ATTEMPTS):
-            version = file_version(file)
-            if os.statvfs(file).f_flag & os.ST_RDONLY and version[1] is None:
+            version, log_header = file_version(file), _log_header(file)
+            is_constant = bool(os.statvfs(file).f_flag & os.ST_RDONLY) and network_file_system(file) is None
+            if is_constant and version[1] is None:
                 return ReadOnlyConnection(_connect(file, "mode=ro&immutable=1"), version)
             with TemporaryDirectory(prefix="clew-", ignore_cleanup_errors=True) as folder:
                 copy = _copy(file, Path(folder))
-                if file_version(file) == version:
+                # Commits that only extend the log do no harm.
+                if _stat(file) == version[0] and _log_header(file) == log_header:
                     # The copy remains open after it is deleted, so that nothing is left behind.
                     return ReadOnlyConnection(_connect(copy, "mode=ro&immutable=1"), version)
     except OSError as error:
         raise LibraryError(
             f"Cannot read {file}: {error.strerror}. It is copied to {error.filename or 'a temporary folder'} "
-            "because its folder is not writable."
+            f"because {reason}."
         ) from error
     raise LibraryError(f"{file} is being written. Search again when `clew index` has ended.")
 
@@ -136,6 +150,15 @@ def _connect(file: Path, parameters: str) -> sqlite3.Connection:
 def _raise_interrupt(error: sqlite3.OperationalError) -> None:
     if str(error) == FUNCTION_ERROR:
         raise KeyboardInterrupt from error
+
+
+def _log_header(file: Path) -> bytes:
+    """Return the start of a log, empty if there is none."""
+    try:
+        with _log_of(file).open("rb") as log:
+            return log.read(LOG_HEADER_BYTES)
+    except FileNotFoundError:
+        return b""
 
 
 def _log_of(file: Path) -> Path:

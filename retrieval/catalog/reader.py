@@ -50,10 +50,12 @@ class Catalog:
     named_segments: NamedSegments = field(default_factory=NamedSegments, compare=False, repr=False)
 
     @classmethod
-    def open(cls, folder: Path) -> "Catalog":
-        """Open the library in `folder`; raises LibraryMissing or LibraryVersionMismatch."""
-        file = folder / CATALOG_FILE
-        connection = _connect(file)
+    def open(cls, folder: Path, *, follows_writer: bool = False) -> "Catalog":
+        """Open the library in `folder`; raises LibraryMissing or LibraryVersionMismatch.
+
+        `follows_writer` is for the process that writes the library.
+        """
+        connection = _connect(folder / CATALOG_FILE, follows_writer=follows_writer)
         db = connection.db
         db.row_factory = sqlite3.Row
         add_functions(db)
@@ -349,11 +351,11 @@ class Catalog:
         return int(self.db.execute(query, (space.indexed_to,)).fetchone()[0])
 
 
-def _connect(file: Path) -> ReadOnlyConnection:
+def _connect(file: Path, *, follows_writer: bool) -> ReadOnlyConnection:
     try:
         if not file.is_file():
             raise LibraryMissing(file.parent)
-        return connect_read_only(file)
+        return connect_read_only(file, follows_writer=follows_writer)
     except OSError as error:
         raise LibraryError(f"Cannot read {file}: {error.strerror}.") from error
     except sqlite3.OperationalError as error:

@@ -11,6 +11,7 @@ import faiss
 import numpy as np
 
 from retrieval.errors import LibraryDamaged
+from retrieval.file_systems import local_file
 from retrieval.types import Ids, IndexMethod, Scores, Vectors
 from retrieval.vectors import flat, hnsw, ivf
 from retrieval.vectors.id_filter import IdFilter
@@ -56,8 +57,8 @@ class FaissIndex:
     def load(cls, path: Path, method: IndexMethod, search_effort: int) -> "FaissIndex":
         """Map a file into memory; a query reads only the pages it needs. Raises LibraryDamaged."""
         try:
-            with path.open("rb") as file:
-                index = faiss.read_index(_utf8_name(path, file), faiss.IO_FLAG_MMAP_IFC)
+            with local_file(path) as local, local.open("rb") as file:
+                index = faiss.read_index(_utf8_name(local, file), faiss.IO_FLAG_MMAP_IFC)
         except (OSError, RuntimeError, MemoryError) as error:
             raise LibraryDamaged(f"Cannot read the index file {path}.") from error
         return cls(method, index, search_effort)

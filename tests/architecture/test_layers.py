@@ -26,7 +26,7 @@ LAYERS = (
     "indexer.models  retrieval.catalog  retrieval.media",
     "retrieval.embedders  retrieval.scoring  retrieval.formatting  retrieval.id_sets",
     "indexer.types  indexer.prefetch  retrieval.types  retrieval.errors  retrieval.system  retrieval.quiet"
-    "  retrieval.telemetry  retrieval.normalization",
+    "  retrieval.telemetry  retrieval.normalization  retrieval.file_systems",
 )
 LAYER = {folder: -row for row, folders in enumerate(LAYERS) for folder in folders.split()}
 PACKAGES = ("retrieval", "indexer")  # import their public names late, from any layer

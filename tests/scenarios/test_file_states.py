@@ -9,7 +9,6 @@ import pytest
 from indexer import forget, verify_library
 from indexer.decode import reader
 from indexer.operations.pipeline import IndexRun
-from indexer.scan import mounts
 from indexer.scan.pattern_paths import patterns_below
 from indexer.store.writer import LibraryWriter
 from indexer.types import BatchLimits
@@ -399,7 +398,7 @@ def mount_list(tmp_path, monkeypatch):
     """Return the file that lists the mount points; at first there are none."""
     file = tmp_path / "mounts"
     file.write_text("")
-    monkeypatch.setattr(mounts, "MOUNTS_FILE", file)
+    monkeypatch.setattr("retrieval.file_systems.MOUNTS_FILE", file)
     return file
 
 

@@ -28,10 +28,11 @@ from indexer.scan.targets import ScanTarget
 from indexer.scan.walker import ScanIssues, walk
 from indexer.store.lock import library_lock
 from indexer.store.writer import LibraryWriter
-from indexer.watch.fs_events import FolderWatcher, file_system_type
+from indexer.watch.fs_events import FolderWatcher
 from indexer.watch.watcher import EmbedderCache
 from retrieval import Library
 from retrieval.catalog.schema import CATALOG_FILE
+from retrieval.file_systems import file_system_type
 from retrieval.types import Space
 from tests.support.audio_files import ToneTranscriber, write_audio
 from tests.support.catalog import edit_catalog
@@ -327,19 +328,6 @@ def test_network_file_system_is_polled(folder, place):
         log.wait_for("added", draw_image(folder / "deep" / "new.png", (9, 9, 200)))
         (folder / "red.png").unlink()
         log.wait_for("gone", folder / "red.png")
-
-
-def test_file_system_type_is_that_of_the_innermost_mount(tmp_path):
-    real = os.path.realpath(tmp_path)
-    (tmp_path / "a b").mkdir()
-    mounts = tmp_path / "mounts"
-    mounts.write_text(
-        f"/dev/a / ext4 rw 0 0\nserver:/x {real} nfs4 rw 0 0\nuser@host: {real}/a\\040b fuse.sshfs rw 0 0\n"
-    )
-    assert file_system_type(os.fsencode(tmp_path / "a b" / "c"), mounts) == "sshfs"
-    assert file_system_type(os.fsencode(tmp_path / "other"), mounts) == "nfs4"
-    assert file_system_type(b"/", mounts) == "ext4"
-    assert file_system_type(b"/", tmp_path / "none") == ""
 
 
 def test_embedder_is_loaded_again_only_for_another_space():
