@@ -212,17 +212,17 @@ def main() -> None:
                         {"search": f"{shown}, in process"}
                         | alone(in_process, folder, group, clients, seconds),
                     ]
+            table(rows)
             loads = [
                 {"load": "grouped, HTTP"} | alone(through_http, port, True, LOAD_CLIENTS, load),
                 {"load": "grouped, in process"} | alone(in_process, folder, True, LOAD_CLIENTS, load),
             ]
+            table(loads)
             anonymous, resident = memory(process.pid)
             grown = alone(many_requests, port, process.pid, requests)
         finally:
             process.terminate()
             code = process.wait(30)
-    table(rows)
-    table(loads)
     table([grown])
     start_row = {"start s": ready, "first s": first, "MB": resident, "anonymous MB": anonymous, "exit": code}
     table([start_row])
