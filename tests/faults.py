@@ -3,6 +3,7 @@
     python tests/faults.py                  three minutes on two cores
     python tests/faults.py --full           every write point; an hour
     python tests/faults.py --kills 1000     that many kills at random moments
+    python tests/faults.py --corpus DIR     how clew reads the files of any folder
 
 Exit status 1 if anything is lost, found twice or left over, or if a control detects no loss.
 """
@@ -23,6 +24,7 @@ from threading import Lock
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from tests.support.corpus.part import add_options, hostile_files, run_corpus
 from tests.support.faults.controls import controls
 from tests.support.faults.corruption import corruptions
 from tests.support.faults.living import random_kills
@@ -42,6 +44,7 @@ PARTS: dict[str, tuple[str, Part]] = {
     "power": ("power losses", power_losses),
     "corruption": ("changed and missing bytes", corruptions),
     "errors": ("ENOSPC, EIO, short writes", failed_writes),
+    "corpus": ("damaged and mutated files", hostile_files),
     "migrations": ("faults in migrations", migrations),
     "signals": ("SIGTERM and Ctrl-C", signals),
     "writers": ("two writers", two_writers),
@@ -161,12 +164,15 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--case", default="", help="run only the cases whose name contains this text")
     parser.add_argument("--jobs", type=int, default=DEFAULT_JOBS, help="parts at the same time (default: 2)")
     parser.add_argument("--quiet", action="store_true", help="print no progress")
+    add_options(parser)
     return parser.parse_args(arguments)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the harness; return the exit status."""
     options = parse_arguments(arguments)
+    if options.corpus:
+        return run_corpus(options, print, partial(Progress(options.quiet), "corpus"))
     plan = make_plan(options.seed, options.full, options.kills, options.case)
     results = run_parts(options.only or list(PARTS), plan, options.jobs, Progress(options.quiet))
     return 0 if print_results(results, options.seed) else 1

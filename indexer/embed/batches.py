@@ -10,7 +10,7 @@ from indexer.decode.base import SegmentDraft
 from indexer.decode.reader import ReadResult
 from indexer.store.writer import FileChunk
 from indexer.types import DEFAULT_BATCH_LIMITS, BatchLimits
-from retrieval.embedders.base import Embedder
+from retrieval.embedders.base import Embedder, is_unknown_text, vector_defect
 from retrieval.embedders.pace import EmbeddingPace
 from retrieval.types import Vectors
 
@@ -56,12 +56,48 @@ def iter_batches(
 def embed_batch(
     embedder: Embedder, batch: Sequence[FileChunk], pace: EmbeddingPace | None = None
 ) -> list[FileChunk]:
-    """Return the chunks with their vectors."""
+    """Return the chunks with their vectors; without segments if the model gives no unit vector for one."""
     drafts = [draft for chunk in batch for draft in chunk.drafts]
-    vectors = iter(embed_drafts(embedder, drafts, pace))
-    return [
-        replace(chunk, vectors=np.array([next(vectors) for _ in chunk.drafts], np.float32)) for chunk in batch
-    ]
+    vectors, first, embedded = embed_drafts(embedder, drafts, pace), 0, list[FileChunk]()
+    for chunk in batch:
+        rows = vectors[first : first + len(chunk.drafts)]
+        first += len(chunk.drafts)
+        defects = (_model_defect(embedder, *pair) for pair in zip(chunk.drafts, rows, strict=True))
+        defect = next(filter(None, defects), None)
+        embedded.append(replace(chunk, vectors=rows) if defect is None else _failed(chunk, defect))
+    return embedded
+
+
+def keep_failed(batch: Sequence[FileChunk], reasons: dict[bytes, str]) -> list[FileChunk]:
+    """Return a batch in which the rest of a file fails too after one of its chunks has failed.
+
+    `reasons` has the reason of each of these files, by path, until its last chunk; batches come in order.
+    """
+    checked = list[FileChunk]()
+    for chunk in batch:
+        read = chunk.read_result
+        path, reason = read.entry.path, read.error
+        if reason is None and path in reasons:
+            chunk = _failed(chunk, reasons[path])
+        elif reason is not None:
+            reasons[path] = reason
+        checked.append(chunk)
+        if chunk.is_last:
+            reasons.pop(path, None)
+    return checked
+
+
+def _model_defect(embedder: Embedder, draft: SegmentDraft, vector: Vectors) -> str | None:
+    """Return the reason why the vector of a draft cannot be used, None if it can."""
+    defect = vector_defect(vector, embedder.dim) if draft.has_vector else None
+    if defect is None or is_unknown_text(embedder, draft.text, vector):
+        return None
+    return f"the model {embedder.name} fails on it: {defect}"
+
+
+def _failed(chunk: FileChunk, reason: str) -> FileChunk:
+    """Return a chunk without segments of a file that failed."""
+    return replace(chunk, read_result=ReadResult(chunk.read_result.entry, error=reason), drafts=())
 
 
 def embed_drafts(

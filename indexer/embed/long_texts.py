@@ -31,7 +31,9 @@ def embed_long_texts(
         return vectors
     sums = np.zeros((len(drafts), embedder.dim), np.float32)
     np.add.at(sums, owners, vectors)
-    return np.asarray(sums / np.linalg.norm(sums, axis=1, keepdims=True), np.float32)
+    norms = np.linalg.norm(sums, axis=1, keepdims=True)
+    norms[norms == 0] = 1  # of texts of which the model knows no token
+    return np.asarray(sums / norms, np.float32)
 
 
 def _passages(chunker: Chunker, draft: SegmentDraft) -> list[SegmentDraft]:

@@ -7,11 +7,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from indexer.imports.base import VectorSource, vector_defect
+from indexer.imports.base import VectorSource
 from indexer.imports.matching import MatchedFile
 from indexer.store.writer import LibraryWriter
 from indexer.types import FileEntry
 from retrieval.catalog.schema import vectors_table
+from retrieval.embedders.base import vector_defect
 from retrieval.types import Space, Vectors
 
 BATCH_SEGMENTS = 1_000  # in one transaction

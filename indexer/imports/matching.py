@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import NamedTuple
 
-from indexer.imports.base import StoredImage, VectorSource, vector_defect
+from indexer.imports.base import StoredImage, VectorSource
 from indexer.types import file_times
+from retrieval.embedders.base import vector_defect
 
 BATCH_IMAGES = 1_000
 MAX_TIME_DIFFERENCE = 0.001  # seconds, between the time in a source and that of the file

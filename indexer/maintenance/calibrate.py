@@ -11,6 +11,7 @@ from indexer.models.text_vectors import embed_constant_texts
 from indexer.store.writer import LibraryWriter
 from retrieval.catalog.reader import Catalog
 from retrieval.embedders.base import Embedder
+from retrieval.errors import EmbedderError
 from retrieval.scoring.calibration import (
     BACKGROUND_QUERIES_FILE,
     CENTERING,
@@ -154,8 +155,9 @@ def _new_queries(
             for text in load_background_queries()
             if 0 < embedder.count_tokens(text) <= embedder.max_tokens
         ]
-        queries["words"] = settings_hash, embed_constant_texts(embedder, texts)
-        queries["noise"] = settings_hash, embed_constant_texts(embedder, noise_queries())
+        queries["words"] = settings_hash, _finite_rows(embedder, embed_constant_texts(embedder, texts))
+        noise = embed_constant_texts(embedder, noise_queries())  # a row of each text, similar to nothing
+        queries["noise"] = settings_hash, np.nan_to_num(noise, nan=0, posinf=0, neginf=0)
     old_count, _, old_hash = known.get("picture", "0").partition(" ")
     if count >= MIN_QUERY_IMAGES and not (
         old_hash == settings_hash
@@ -174,6 +176,14 @@ def _new_queries(
             has_new_images = mode == "mixed" and "picture" in queries
             queries[mode] = queries["picture"][0] if has_new_images else settings_hash, vectors
     return queries
+
+
+def _finite_rows(embedder: Embedder, vectors: Vectors) -> Vectors:
+    """Return the rows without NaN and infinite numbers; raises EmbedderError if there are none."""
+    finite = vectors[np.isfinite(vectors).all(axis=1)]
+    if not len(finite):
+        raise EmbedderError(f"The model {embedder.name} gives vectors of NaN only. Use another model.")
+    return finite
 
 
 def _queries_of(

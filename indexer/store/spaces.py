@@ -1,6 +1,7 @@
 """Write the vector spaces of a library, one of which is active."""
 
 import json
+import os
 import sqlite3
 from collections.abc import Sequence
 from contextlib import suppress
@@ -13,11 +14,13 @@ import sqlite_utils
 from indexer.models.resolve import resolve_embedder
 from indexer.store.settings import save_settings
 from indexer.types import Notify
+from retrieval.catalog.filter_sql import ABSOLUTE_PATH
 from retrieval.catalog.reader import Catalog
 from retrieval.catalog.schema import HAS_NO_VECTOR, vectors_table
 from retrieval.catalog.settings import LibrarySettings
-from retrieval.embedders.base import Embedder
-from retrieval.errors import LibraryError, SpaceMismatch, describe_differences
+from retrieval.embedders.base import Embedder, vector_defect
+from retrieval.errors import EmbedderError, LibraryError, SpaceMismatch, describe_differences
+from retrieval.formatting import printable
 from retrieval.types import Space, Vectors
 
 
@@ -80,6 +83,8 @@ class Spaces:
         Indexes, tags and maps do not include them, so the first of these segments and all later ones become
         unindexed, untagged and unmapped.
         """
+        for segment, vector in zip(segments, vectors, strict=True):
+            self.check_vector(segment, vector)
         rows = zip(segments, (vector.astype(np.float16).tobytes() for vector in vectors), strict=True)
         reaches = [
             f"UPDATE {table} SET {column} = min({column}, ?) WHERE {key} = ?"
@@ -95,6 +100,24 @@ class Spaces:
             self.db.conn.executemany(query, rows)
             for reach in reaches:
                 self.db.execute(reach, (min(segments) - 1, space.id))
+
+    def check_vector(self, segment: int, vector: Vectors) -> None:
+        """Raise EmbedderError, with the file of a segment, unless a vector has length 1.
+
+        A text may have zero, the vector of a text of which the model knows no word.
+        """
+        defect = vector_defect(vector, vector.size)
+        if defect is None:
+            return
+        query = f"""SELECT s.text IS NOT NULL,
+                           (SELECT {ABSOLUTE_PATH} FROM files f JOIN roots r ON r.id = f.root
+                             WHERE f.content = s.content LIMIT 1)
+                      FROM segments s WHERE s.id = ?"""
+        is_text, path = self.db.execute(query, (segment,)).fetchone() or (True, None)
+        if is_text and not vector.any():
+            return
+        name = f"segment #{segment}" if path is None else printable(os.fsdecode(path))
+        raise EmbedderError(f"The model fails on {name}: {defect}. Use another model.")
 
     def activate(self, space: Space, *, complete: bool) -> None:
         """Make a space the active one, in one transaction."""

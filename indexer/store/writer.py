@@ -251,6 +251,7 @@ class LibraryWriter:
             ),
         )
         if draft.has_vector:
+            self.spaces.check_vector(int(row.lastrowid or 0), vector)
             self.db.conn.execute(
                 f"INSERT INTO {vectors_table(self.space_id)} VALUES (?, ?)",
                 (row.lastrowid, vector.astype(np.float16).tobytes()),

@@ -1,4 +1,4 @@
-"""The protocol of embedders: images and texts in, unit vectors of one shared space out."""
+"""The protocol of embedders: images and texts in, unit vectors of one shared space out; their check."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 Pixels = NDArray[np.uint8]  # (height, width, 3), the input of a model
+MAX_NORM_ERROR = 0.01  # of a unit vector; 16-bit floats of 1,024 dimensions cause less than 0.001
 InputBatch = NDArray[np.uint8] | NDArray[np.int64]  # (n, ...), pixels or token ids of n items
 
 
@@ -56,6 +57,25 @@ class Embedder(Protocol):
     def unfamiliarity(self, text: str) -> float:
         """Return how unlike a text in the languages of the model a text is, from 0 to 1."""
         ...
+
+
+def vector_defect(vector: Vectors, dim: int) -> str | None:
+    """Return the reason why a vector cannot be used, or None for a unit vector of `dim` numbers."""
+    if vector.shape != (dim,):
+        return f"the vector has {vector.size} numbers, not {dim}"
+    if not np.isfinite(vector).all():
+        return "the vector has NaN or infinite numbers"
+    norm = float(np.linalg.norm(vector.astype(np.float64)))
+    if norm == 0.0:
+        return "the vector is zero"
+    if abs(norm - 1.0) > MAX_NORM_ERROR:
+        return f"the vector has length {norm:.3g}, not 1"
+    return None
+
+
+def is_unknown_text(embedder: Embedder, text: str | None, vector: Vectors) -> bool:
+    """Return True for the zero vector of a text of which the model knows no token."""
+    return text is not None and not vector.any() and not embedder.knows(text)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 archives/        Read files inside zip and tar archives.
 av/              Audio and video containers.
+call_codec       Encode arguments, results and errors of sandboxed calls as JSON and bytes, without pickle.
 call_worker      Call functions by name in a sandboxed subprocess, for `retrieval.media.sandboxed_calls`.
 download         Download images from http and https URLs on public addresses, within limits of size and time.
 images/          Image files as upright sRGB.

@@ -1,10 +1,9 @@
 """Call the functions of clew that decode untrusted files in sandboxed subprocesses.
 
-Results are pickled: a subprocess isolates crashes, hangs and memory, but runs with the rights of its user.
+A subprocess isolates crashes, hangs and memory, but runs with the rights of its user.
 """
 
 import os
-import pickle
 from collections.abc import Callable, Generator, Iterator
 from io import UnsupportedOperation
 from pathlib import Path
@@ -12,6 +11,7 @@ from threading import Event
 from typing import Any, BinaryIO, TypeVar
 
 from retrieval.errors import MediaError
+from retrieval.media.call_codec import decode, encode
 from retrieval.media.limits import DecodeLimits
 from retrieval.media.sandbox import ProcessEnded, RequestFailed, SandboxPool, shared_pool
 
@@ -68,7 +68,7 @@ def _run(
 ) -> Generator[Any, None, Any]:
     request = {
         "function": reference,
-        "arguments": pickle.dumps(arguments).hex(),
+        "arguments": encode(arguments).hex(),
         "seconds": limits.max_decode_seconds(_size(file)),
     }
     with decoder_pool(limits).borrow(stop) as process:
@@ -77,7 +77,7 @@ def _run(
             process.send(request, file)
             while True:
                 answer, data = process.receive()
-                value = pickle.loads(data)
+                value = _decode(data)
                 if answer["more"]:
                     yield value
                     continue
@@ -88,6 +88,14 @@ def _run(
             raise MediaError(f"damaged, or its decoder fails: {error}") from error
         except RequestFailed as error:
             raise MediaError(f"its decoder fails: {error}") from error
+
+
+def _decode(data: bytes | bytearray) -> Any:
+    """Return the value of an answer; raises MediaError if its bytes are damaged."""
+    try:
+        return decode(data)
+    except Exception as error:
+        raise MediaError(f"its decoder fails: an answer is damaged ({error})") from error
 
 
 def _reference(function: Callable[..., Any]) -> str:

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, BinaryIO, TypeAlias, cast
 import numpy as np
 
 from retrieval.catalog.reader import Catalog
-from retrieval.embedders.base import Embedder
+from retrieval.embedders.base import Embedder, is_unknown_text, vector_defect
 from retrieval.embedders.registry import is_outdated
-from retrieval.errors import MediaError, ModelOutdated, QueryError
+from retrieval.errors import EmbedderError, MediaError, ModelOutdated, QueryError
 from retrieval.media.archives.archive import open_path
 from retrieval.normalization import nfc
 from retrieval.query.ast import Concept, File, Operand, Query, Segment, Term, Url, Words
@@ -200,9 +200,10 @@ def embed_text(embedder: Embedder, words: str) -> Vectors:
     if embedder.count_tokens(text) and not embedder.knows(text):
         return np.zeros((1, embedder.dim), np.float32)
     try:
-        return embedder.embed_texts([text])
+        vectors = embedder.embed_texts([text])
     except ValueError as error:
         raise QueryError("The query has no word that the model knows. Give at least one.") from error
+    return vectors if is_unknown_text(embedder, text, vectors[0]) else _checked(embedder, vectors)
 
 
 def embed_image(embedder: Embedder, image: "str | Path | Image", data: BinaryIO | None = None) -> Vectors:
@@ -213,7 +214,8 @@ def embed_image(embedder: Embedder, image: "str | Path | Image", data: BinaryIO 
     if not isinstance(image, str | Path):
         from retrieval.media.images.pixels import apply_exif_orientation, to_rgb  # Pillow: late
 
-        return embedder.embed_images([embedder.prepare(apply_exif_orientation(to_rgb(image), image))])
+        pixels = embedder.prepare(apply_exif_orientation(to_rgb(image), image))
+        return _checked(embedder, embedder.embed_images([pixels]))
     from retrieval.media.picture import SoundOnly, decode_picture
 
     path = Path(image).expanduser()
@@ -230,7 +232,15 @@ def embed_image(embedder: Embedder, image: "str | Path | Image", data: BinaryIO 
     except (MediaError, OSError, ValueError, RuntimeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise QueryError(f"Cannot use {image} as a query: {reason}.") from error
-    return embedder.embed_images([embedder.prepare(loaded)])
+    return _checked(embedder, embedder.embed_images([embedder.prepare(loaded)]))
+
+
+def _checked(embedder: Embedder, vectors: Vectors) -> Vectors:
+    """Return the vector of a query, (1, d); raises EmbedderError if it is not a unit vector."""
+    defect = vector_defect(vectors[0], embedder.dim)
+    if defect is not None:
+        raise EmbedderError(f"The model {embedder.name} fails on the query: {defect}. Use another model.")
+    return vectors
 
 
 def _rare_words(terms: Sequence[Term], embedder: Embedder) -> frozenset[str]:

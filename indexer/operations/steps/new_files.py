@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from indexer.decode.context import DecodeContext
 from indexer.decode.reader import ReadResult, read_file
 from indexer.embed.archive_order import in_archive_order
-from indexer.embed.batches import embed_batch, iter_batches
+from indexer.embed.batches import embed_batch, iter_batches, keep_failed
 from indexer.enrich.screenshots import is_screenshot
 from indexer.maintenance.build_index import build_if_due
 from indexer.operations.report import Report
@@ -57,8 +57,9 @@ def index_new_files(run: "IndexRun", target: ScanTarget, entries: Sequence[FileE
             )
         ) as batches,
     ):
+        reasons = dict[bytes, str]()
         for batch in filter(None, batches):
-            _add_counts(report, writer.write(target.root_id, batch))
+            _add_counts(report, writer.write(target.root_id, keep_failed(batch, reasons)))
             if report.segments - segments_at_build > max(REBUILD_AFTER_VECTORS, indexed):
                 indexed = _count_indexed_vectors(build_if_due(writer, run.options.index_method))
                 segments_at_build = report.segments

@@ -5,9 +5,10 @@ import os
 import numpy as np
 import pytest
 
-from indexer.imports.base import StoredImage, vector_defect
+from indexer.imports.base import StoredImage
 from indexer.imports.common_folders import common_folders
 from indexer.imports.matching import match_files
+from retrieval.embedders.base import vector_defect
 from tests.support.files import draw_image, requires_non_utf8_names
 
 
