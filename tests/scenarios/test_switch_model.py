@@ -126,7 +126,7 @@ def test_interrupted_switch_keeps_the_old_space_and_is_continued_by_the_next(
     index(folder)
     calls = []
 
-    def stop(name, done, total):
+    def stop(name, done, total, size=0):
         calls.append((name, done, total))
         if len(calls) == 2:
             raise KeyboardInterrupt
@@ -284,7 +284,7 @@ from indexer.store.writer import LibraryWriter
 from indexer.types import BatchLimits
 from retrieval import Library
 from tests.support.toy_embedder import RotatedToyEmbedder
-def report(space, done, total):
+def report(space, done, total, size=0):
     print(done, total, flush=True)
     if done >= float(sys.argv[2]) * total > 0:
         time.sleep(60)

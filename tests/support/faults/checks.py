@@ -1,5 +1,6 @@
 """Check a library after a fault: its state, its answers, and rows and files that belong to nothing."""
 
+import shutil
 import sqlite3
 from contextlib import closing, suppress
 from dataclasses import asdict
@@ -9,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from indexer import verify_library
+from indexer import restore_library, verify_library
 from retrieval import Library
 from retrieval.catalog.reader import Catalog
 from retrieval.catalog.schema import (
@@ -19,9 +20,9 @@ from retrieval.catalog.schema import (
     THUMBNAILS_FILE,
     vectors_table,
 )
-from retrieval.errors import LibraryMissing, LibraryVersionMismatch
+from retrieval.errors import LibraryError, LibraryMissing, LibraryVersionMismatch
 from retrieval.vectors.space_index import SpaceIndex
-from tests.support.faults.operations import embedder_of, find, run_all
+from tests.support.faults.operations import BACKUP, embedder_of, find, run_all
 from tests.support.faults.state import FINDABLE_IMAGES, connect, read_state
 
 ALL = 100_000
@@ -38,6 +39,14 @@ def check(library: str, writes: bool = True) -> dict[str, Any]:
         with suppress(LibraryMissing):  # killed before the first commit
             errors = verify_library(folder).errors
             problems += [f"verify: {error}" for error in errors if not error.startswith(EMPTY_LIBRARY)]
+    backup = folder.with_name(BACKUP)
+    if backup.exists():  # it is complete, or the one before
+        restored = folder.with_name(f".{folder.name}.restored")
+        try:
+            restore_library(backup, library=restored)
+        except LibraryError as error:
+            problems.append(f"backup: {error}")
+        shutil.rmtree(restored, ignore_errors=True)
     return {"state": asdict(read_state(folder)), "problems": problems}
 
 
@@ -133,6 +142,10 @@ def orphans(folder: Path, db: sqlite3.Connection) -> list[str]:
     stored = {path.name for path in (folder / INDEX_FOLDER).iterdir()}
     found += [f"index file {name} without row" for name in sorted(stored - used)]
     found += [f"index file {name} missing" for name in sorted(used - stored)]
+    beside = {folder.name, BACKUP} | {path.name for path in folder.parent.glob(f"*{folder.name}.re*")}
+    found += [
+        f"{path.name} beside the library" for path in folder.parent.iterdir() if path.name not in beside
+    ]
     found += [f"file {path.name}" for path in folder.iterdir() if path.name not in LIBRARY_FILE_NAMES]
     return found + thumbnail_orphans(folder, db) + keyword_problems(db)
 

@@ -13,9 +13,12 @@ from indexer import (
     Report,
     TagOptions,
     WatchOptions,
+    backup_library,
     forget,
     forget_concept,
+    import_vectors,
     remove_labels,
+    restore_library,
     switch_library,
     tag_library,
     teach,
@@ -51,6 +54,7 @@ class OtherToyEmbedder(RotatedToyEmbedder):
 
 EMBEDDERS: dict[str, Callable[[], Embedder]] = {"toy": ToyEmbedder, "other": OtherToyEmbedder}
 FOLDERS = ("main", "more")  # of the media, each a root
+BACKUP = "backup.tar"
 MAX_WATCH_SECONDS = 4.0
 BATCH = BatchLimits(segments=8)
 Operation = Callable[[Path, Path], None]  # on a library and media
@@ -193,6 +197,25 @@ def watch(library: Path, media: Path) -> None:
     watch_library(folders, library=library, embedder=embedder, watch_options=options)
 
 
+def backup(library: Path, media: Path) -> None:
+    backup_library(library.with_name(BACKUP), library=library, overwrite=True)
+
+
+def restore(library: Path, media: Path) -> None:
+    """Replace a library by the backup among the media."""
+    restore_library(media / BACKUP, library=library, replace=True)
+
+
+def adopt(library: Path, media: Path) -> None:
+    """Import the vectors of a database of rclip among the media, which is made if it is missing."""
+    from tests.support.stored_vectors import vectors_of, write_rclip  # needs pyarrow
+
+    database = media / "rclip.sqlite"
+    if not database.exists():
+        write_rclip(database, vectors_of(ToyEmbedder(), sorted(media.rglob("*.png"))))
+    import_vectors(database, library=library, embedder=ToyEmbedder())
+
+
 OPERATIONS: dict[str, Operation] = {
     function.__name__: function
     for function in (
@@ -210,6 +233,8 @@ OPERATIONS: dict[str, Operation] = {
         repair,
         migrate,
         watch,
+        backup,
+        adopt,
     )
 }
 
@@ -224,6 +249,8 @@ def find(operation: str) -> Operation:
     """Return an operation, also one in the naive order."""
     if operation in OPERATIONS:
         return OPERATIONS[operation]
+    if operation == "restore":  # needs a backup, so that it is not among the others
+        return restore
     from tests.support.faults.naive import NAIVE_OPERATIONS
 
     return NAIVE_OPERATIONS[operation]

@@ -104,7 +104,7 @@ class Disk:
         for operation, moved in self._pending_names:
             if random_.random() < policy.names:
                 _rename(operation, moved, files, folders)
-        shutil.rmtree(self._root, ignore_errors=True)
+        shutil.rmtree(self._root.parent, ignore_errors=True)
         for folder in sorted(folders):
             Path(folder).mkdir(parents=True, exist_ok=True)
         for name, file in files.items():
@@ -118,7 +118,8 @@ class Disk:
 def check_replay(disk: Disk, operations: Sequence[Operation], folder: Path) -> None:
     """Raise RuntimeError if the operations of a record do not lead to the files of a folder."""
     disk.apply(operations)
-    expected = {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    files = [path for path in folder.parent.rglob("*") if path.is_file() and path.suffix != ".sqlite-shm"]
+    expected = {str(path): path.read_bytes() for path in files}
     replayed = {name: _written(file.synced, file.pending) for name, file in disk.files.items()}
     different = [name for name in {**expected, **replayed} if expected.get(name) != replayed.get(name)]
     if different:
@@ -178,6 +179,8 @@ def power_losses(workplace: Workplace, plan: Plan) -> Tally:
     """Lose power after durable operations of each operation."""
     tally, undone = Tally(), list[int]()
     for scene in scenarios(workplace):
+        if scene.operation == "restore":  # it exchanges folders, which `Disk` does not replay
+            continue
         tally.add_all(power_loss_runs(workplace, plan, scene, plan.limit(5, 400), undone))
     counts = f"{sum(map(bool, undone))} of {len(undone)} undid commits, at most {max(undone, default=0)}"
     tally.notes.append(f"{counts}; none of an operation that had ended")
@@ -191,7 +194,7 @@ def power_loss_runs(
 
     How many commits each has undone is added to `undone`.
     """
-    library, record = copy_library(scene.base, workplace.library), workplace.new_record()
+    library, record = workplace.renew(scene.base), workplace.new_record()
     workplace.run(scene.operation, library, NO_FAULT, record=record)
     operations, states = list(read_record(record)), [scene.before, *workplace.reports.committed()]
     ends = [at for at, each in enumerate(operations, 1) if each.kind != Kind.MARK]

@@ -10,7 +10,7 @@ from typing import Any
 
 from tests.support.faults import media
 from tests.support.faults.interpose import NO_LIMIT, Action, Fault
-from tests.support.faults.operations import OPERATIONS
+from tests.support.faults.operations import BACKUP
 from tests.support.faults.record import Kind, read_record
 from tests.support.faults.state import State
 from tests.support.faults.workplace import (
@@ -35,8 +35,8 @@ ON_FILLED_LIBRARY = (
     "purge",
     "drop_space",
     "watch",
+    "backup",
 )
-WHEN_EXISTING = ("backup", "restore", "import_")  # commands of later versions
 KILLS = (Action.KILL_BEFORE, Action.KILL_WITHIN, Action.KILL_AFTER)
 ERRORS = (errno.ENOSPC, errno.EIO)
 Faults = Callable[[random.Random, "Scenario", int | None], Iterator[Fault]]
@@ -52,6 +52,7 @@ class Scenario:
     before: State
     count: int  # durable operations
     commits: Sequence[int]  # how many of them came before each commit
+    after: State
     contents: dict[str, str]  # of the library after it
     damage: Sequence[str]  # problems of the library before it
 
@@ -86,9 +87,12 @@ def scenarios(workplace: Workplace) -> Iterator[Scenario]:
     old, new = make_media(workplace)
     filled = fill_library(workplace, old)
     yield make_scenario(workplace, "first index", "index", filled.with_name("none"))
-    for operation in (*ON_FILLED_LIBRARY, *WHEN_EXISTING):
-        if operation in OPERATIONS:
-            yield make_scenario(workplace, operation, operation, filled)
+    yield make_scenario(workplace, "adopt", "adopt", filled.with_name("none"))
+    for operation in ON_FILLED_LIBRARY:
+        yield make_scenario(workplace, operation, operation, filled)
+    workplace.complete("backup", filled)
+    shutil.move(filled.with_name(BACKUP), workplace.media / BACKUP)
+    yield make_scenario(workplace, "restore", "restore", make_base(workplace, "untagged", "filled", "untag"))
     damaged = make_base(workplace, "damaged", "filled")
     next((damaged / "indexes").iterdir()).unlink()
     (damaged / "thumbnails.sqlite").unlink()
@@ -110,17 +114,27 @@ def old_libraries(workplace: Workplace) -> Iterator[Scenario]:
 
 def make_scenario(workplace: Workplace, name: str, operation: str, base: Path) -> Scenario:
     """Run an operation without a fault, and return what it does. Raises RuntimeError if it has problems."""
-    library = copy_library(base, workplace.library)
+    library = workplace.renew(base)
     before = state_or_empty(library)
     damage = workplace.server.run("checks:check", library=str(library)).result["problems"]
     record = workplace.new_record()
-    workplace.complete(operation, copy_library(base, library), record)
+    workplace.complete(operation, workplace.renew(base), record)
     commits = {each.number for each in read_record(record) if each.kind == Kind.MARK}
     count = int(workplace.interposer.control.count)
     checked = workplace.server.run("checks:check_completed", library=str(library)).result
     if problems := checked["problems"] + checked["orphans"]:
         raise RuntimeError(f"{operation} without a fault: {problems}")
-    return Scenario(name, operation, base, before, count, sorted(commits), checked["contents"], damage)
+    return Scenario(
+        name,
+        operation,
+        base,
+        before,
+        count,
+        sorted(commits),
+        State(**checked["state"]),
+        checked["contents"],
+        damage,
+    )
 
 
 def kills(random_: random.Random, scene: Scenario, limit: int | None) -> Iterator[Fault]:
@@ -155,12 +169,14 @@ def sample(random_: random.Random, points: Sequence[Any], limit: int | None) -> 
 
 def run_case(workplace: Workplace, scene: Scenario, fault: Fault, name: str, *, verify: bool) -> Findings:
     """Run an operation with a fault, check the library, and complete the operation."""
-    library = copy_library(scene.base, workplace.library)
+    library = workplace.renew(scene.base)
     outcome = workplace.run(scene.operation, library, fault)
     faulted = copy_library(library, workplace.folder / "faulted")
-    allowed = workplace.reports.allowed(scene.before)
+    committed, allowed = workplace.reports.allowed(scene.before)
+    if scene.operation == "restore":  # it exchanges folders
+        allowed.append(scene.after)
     findings = recover(
-        workplace, library, scene.operation, allowed, scene.contents, scene.damage, verify=verify
+        workplace, library, scene.operation, (committed, allowed), scene.contents, scene.damage, verify=verify
     )
     findings.problems += judge_outcome(outcome)
     if findings.problems:

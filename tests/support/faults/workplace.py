@@ -121,6 +121,12 @@ class Workplace:
             raise RuntimeError(f"{operation} failed without a fault:\n{outcome.output}")
         return outcome.seconds
 
+    def renew(self, base: Path) -> Path:
+        """Replace the library by a copy of a base, which may not exist yet, and delete all beside it."""
+        shutil.rmtree(self.library.parent)
+        self.library.parent.mkdir()
+        return copy_library(base, self.library)
+
     def new_record(self) -> Path:
         """Return a file for a record, which does not exist."""
         record = self.folder / "record"
