@@ -4,12 +4,15 @@ The databases are copied by SQLite's backup API, so that the copy is of one mome
 being written. An index file is immutable; one that is deleted meanwhile is built again after the restore.
 """
 
+import fcntl
 import hashlib
 import json
 import os
+import shutil
 import sqlite3
 import tarfile
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from io import BytesIO
@@ -24,6 +27,7 @@ from retrieval.catalog.schema import CATALOG_FILE, INDEX_FOLDER, THUMBNAILS_FILE
 from retrieval.errors import LibraryError
 from retrieval.formatting import printable
 
+WORK_PREFIX = ".clew-backup-"
 MANIFEST = "manifest.json"  # the last member
 FORMAT = "clew-backup-1"
 
@@ -67,14 +71,35 @@ def write_backup(folder: Path, target: Path, progress: Progress, *, overwrite: b
     elif target.exists() and not overwrite:
         raise LibraryError(f"{printable(str(target))} exists. Choose another name, or use --overwrite.")
     try:
-        with TemporaryDirectory(prefix=".clew-backup-", dir=target.parent) as work:
-            archive = Path(work, "archive.tar")
-            counts = _write_archive(folder, archive, Path(work), progress)
+        with _work_folder(target.parent) as work:
+            archive = work / "archive.tar"
+            counts = _write_archive(folder, archive, work, progress)
             archive.replace(target)
         sync(target.parent)
         return Backup(target, target.stat().st_size, *counts)
     except OSError as error:
         raise LibraryError(f"Cannot write {printable(str(target))}: {error.strerror or error}.") from error
+
+
+@contextmanager
+def _work_folder(parent: Path) -> Iterator[Path]:
+    """Yield a locked temporary folder; delete those that killed processes have left."""
+    for abandoned in parent.glob(f"{WORK_PREFIX}*"):
+        with suppress(OSError), _locked(abandoned):
+            shutil.rmtree(abandoned, ignore_errors=True)
+    with TemporaryDirectory(prefix=WORK_PREFIX, dir=parent) as work, _locked(Path(work)):
+        yield Path(work)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Lock a folder; the system unlocks it even after kill -9. Raises BlockingIOError if it is locked."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _write_archive(folder: Path, archive: Path, work: Path, progress: Progress) -> tuple[int, int]:

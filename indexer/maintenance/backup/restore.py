@@ -7,9 +7,10 @@ import shutil
 import sqlite3
 import tarfile
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain, count
 from pathlib import Path
 from tempfile import mkdtemp
 
@@ -132,13 +133,29 @@ def _move(work: Path, folder: Path) -> None:
 
 
 def _exchange(work: Path, folder: Path) -> Path:
-    """Exchange a library for a restored one, at once, and return where it is now."""
+    """Exchange a library for a restored one, at once, and return where it is now.
+
+    The restored one first gets the name that the old one keeps, so that the exchange is the last step: an
+    error or a kill leaves the old one in its place, or under that name.
+    """
     _sync(work)
-    exchange_folders(folder, work)
-    kept = folder.with_name(f"{folder.name}.replaced-{datetime.now():%Y%m%d-%H%M%S}")
+    kept = _unused_name(folder)
     work.rename(kept)
+    try:
+        exchange_folders(folder, kept)
+    except OSError:
+        with suppress(FileNotFoundError):
+            kept.rename(work)  # nothing was exchanged
+        raise
     sync(folder.parent)
     return kept
+
+
+def _unused_name(folder: Path) -> Path:
+    """Return a name beside a library that contains the time, and that nothing has."""
+    name = f"{folder.name}.replaced-{datetime.now():%Y%m%d-%H%M%S}"
+    numbered = (folder.with_name(f"{name}-{number}") for number in count(2))
+    return next(path for path in chain([folder.with_name(name)], numbered) if not path.exists())
 
 
 def _sync(work: Path) -> None:

@@ -50,7 +50,8 @@ class CatalogConnection(InterruptibleConnection):
         try:
             db.execute("PRAGMA wal_autocheckpoint = 0")
             db.execute("PRAGMA page_size = 16384")  # complete vectors on a page
-            db.execute("PRAGMA journal_mode = WAL")
+            if db.execute("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
+                db.execute("PRAGMA journal_mode = WAL")  # SQLite does not report a disk that was full
             db.execute("PRAGMA synchronous = NORMAL")
             db.execute("PRAGMA foreign_keys = ON")
             db.checkpoint("PASSIVE")  # what a process that was killed has left

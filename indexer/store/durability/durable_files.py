@@ -49,5 +49,9 @@ def exchange_folders(first: Path, second: Path) -> None:
     if failed:
         aside = first.with_name(f"{first.name}.exchange")
         first.rename(aside)
-        second.rename(first)
+        try:
+            second.rename(first)
+        except OSError:
+            aside.rename(first)
+            raise
         aside.rename(second)

@@ -77,8 +77,15 @@ def read_state(library: Path) -> State:
 
 
 def connect(library: Path) -> sqlite3.Connection:
-    """Open a catalog without changing its files."""
-    return sqlite3.connect(f"{(library / CATALOG_FILE).absolute().as_uri()}?mode=ro", uri=True)
+    """Open a catalog without changing its files, unless SQLite has to roll back its creation."""
+    file = library / CATALOG_FILE
+    db = sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)
+    try:
+        db.execute("SELECT 1 FROM sqlite_master").fetchone()
+    except sqlite3.OperationalError:
+        db.close()
+        db = sqlite3.connect(file)
+    return db
 
 
 def report_commits(report: Callable[[str, State], None]) -> None:
