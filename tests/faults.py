@@ -35,7 +35,7 @@ from tests.support.faults.workplace import Plan, Tally, Workplace
 
 WIDTH = 80  # columns of the progress
 MIN_MEMORY_FILE_SYSTEM_BYTES = 10**9
-DEFAULT_KILLS, FULL_KILLS, DEFAULT_JOBS = 30, 1_000, 2
+DEFAULT_KILLS, FULL_KILLS, DEFAULT_JOBS = 20, 1_000, 2
 MAX_SHOWN_FAILURES = 5  # of each part
 Part = Callable[[Workplace, Plan], Tally]
 PARTS: dict[str, tuple[str, Part]] = {

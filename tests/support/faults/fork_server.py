@@ -158,7 +158,10 @@ def _wait(pid: int, request: dict[str, Any]) -> dict[str, Any]:
             timed_out = True
             os.killpg(pid, signal.SIGKILL)
         elif after is not None and seconds >= after:
-            os.killpg(pid, request["signal"])
+            try:
+                os.killpg(pid, request["signal"])
+            except ProcessLookupError:  # the process has no group yet
+                os.kill(pid, request["signal"])
             after = None
         time.sleep(POLL_SECONDS if after is None else min(POLL_SECONDS, max(0.0, after - seconds)))
     _kill_rest(pid)

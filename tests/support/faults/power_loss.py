@@ -59,7 +59,8 @@ class Disk:
 
     def __init__(self, base: Path, folder: Path) -> None:
         """Read the files of the library `base`, which are synced, as those of the library `folder`."""
-        names = {path: str(folder / path.relative_to(base)) for path in (base, *base.rglob("*"))}
+        paths = [path for path in (base, *base.rglob("*")) if not path.name.endswith("-shm")]
+        names = {path: str(folder / path.relative_to(base)) for path in paths}
         self.files = {name: File(path.read_bytes()) for path, name in names.items() if path.is_file()}
         self.folders = {str(folder.parent), *(name for path, name in names.items() if path.is_dir())}
         self.synced_files, self.synced_folders = dict(self.files), set(self.folders)
@@ -118,7 +119,7 @@ class Disk:
 def check_replay(disk: Disk, operations: Sequence[Operation], folder: Path) -> None:
     """Raise RuntimeError if the operations of a record do not lead to the files of a folder."""
     disk.apply(operations)
-    files = [path for path in folder.parent.rglob("*") if path.is_file() and path.suffix != ".sqlite-shm"]
+    files = [path for path in folder.parent.rglob("*") if path.is_file() and not path.name.endswith("-shm")]
     expected = {str(path): path.read_bytes() for path in files}
     replayed = {name: _written(file.synced, file.pending) for name, file in disk.files.items()}
     different = [name for name in {**expected, **replayed} if expected.get(name) != replayed.get(name)]
@@ -181,7 +182,7 @@ def power_losses(workplace: Workplace, plan: Plan) -> Tally:
     for scene in scenarios(workplace):
         if scene.operation == "restore":  # it exchanges folders, which `Disk` does not replay
             continue
-        tally.add_all(power_loss_runs(workplace, plan, scene, plan.limit(5, 400), undone))
+        tally.add_all(power_loss_runs(workplace, plan, scene, plan.limit(4, 400), undone))
     counts = f"{sum(map(bool, undone))} of {len(undone)} undid commits, at most {max(undone, default=0)}"
     tally.notes.append(f"{counts}; none of an operation that had ended")
     return tally

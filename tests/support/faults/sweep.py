@@ -200,8 +200,8 @@ def kill_points(workplace: Workplace, plan: Plan) -> Tally:
     """Kill each operation before, within and after its durable operations."""
     tally = Tally()
     for scene in scenarios(workplace):
-        tally.add_all(faulted_runs(workplace, plan, scene, kills, plan.limit(6)))
-        tally.add_all(faulted_runs(workplace, plan, scene, kills_after_commits, plan.limit(2)))
+        tally.add_all(faulted_runs(workplace, plan, scene, kills, plan.limit(5)))
+        tally.add_all(faulted_runs(workplace, plan, scene, kills_after_commits, plan.limit(1)))
     return tally
 
 
@@ -218,5 +218,5 @@ def failed_writes(workplace: Workplace, plan: Plan) -> Tally:
     """Fail the durable operations of each operation, as full and broken disks do."""
     tally = Tally()
     for scene in scenarios(workplace):
-        tally.add_all(faulted_runs(workplace, plan, scene, write_errors, plan.limit(6, 400)))
+        tally.add_all(faulted_runs(workplace, plan, scene, write_errors, plan.limit(5, 400)))
     return tally
