@@ -22,9 +22,17 @@ SEGMENT_NOUNS = {
 
 
 def to_json(value: object) -> str:
-    """Return JSON on one line; bytes of a path that are not UTF-8 are written as \\udcXX."""
+    """Return JSON on one line; bytes of a path that are not UTF-8 are written as \\udcXX.
+
+    So are characters that control a terminal: JSON leaves those from DEL on as they are.
+    """
     text = json.dumps(value, ensure_ascii=False, default=_json_default)
+    text = _CONTROLS_IN_JSON.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
     return text.encode("utf-8", "backslashreplace").decode()
+
+
+# DEL, C1, and characters that reverse the direction or break the line
+_CONTROLS_IN_JSON = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 
 def _json_default(value: object) -> object:

@@ -17,7 +17,12 @@ def relative_path(path: str | Path) -> str:
 
 
 def write(text: str) -> None:
-    """Write results to stdout; file names keep their bytes, even if those are not UTF-8."""
+    """Write results to stdout; file names keep their bytes, even if those are not UTF-8.
+
+    In a terminal, names are escaped, which may hold escape sequences.
+    """
+    if sys.stdout.isatty():
+        text = "".join(c if c in "\n\t\0" else printable(c) for c in text)
     click.echo(os.fsencode(text), nl=False)
 
 

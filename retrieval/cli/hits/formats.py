@@ -41,13 +41,18 @@ def as_json_lines(hits: Sequence[Hit], group: bool = False) -> str:
 
 def as_csv(hits: Sequence[Hit], group: bool = False) -> str:
     """Return CSV with a header; with `group` a column `more` counts the rest of each group."""
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, (*HIT_KEYS, *["more"] * group), lineterminator="\n")
-    writer.writeheader()
+    lines = [_csv_line((*HIT_KEYS, *["more"] * group))]
     for hit in hits:
         keys = as_dict(hit)
-        writer.writerow({key: keys[key] for key in HIT_KEYS} | ({"more": len(hit.more)} if group else {}))
-    return buffer.getvalue()
+        lines.append(_csv_line([*(keys[key] for key in HIT_KEYS), *[len(hit.more)] * group]))
+    return "".join(lines)
+
+
+def _csv_line(cells: Sequence[object]) -> str:
+    """Return a line of CSV; carriage returns are quoted too, because readers take them for line ends."""
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\r\n").writerow(cells)
+    return buffer.getvalue().removesuffix("\r\n") + "\n"
 
 
 def as_tsv(hits: Sequence[Hit], group: bool = False) -> str:

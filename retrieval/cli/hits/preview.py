@@ -1,6 +1,9 @@
 """Print hits with their pictures, in the graphics that the terminal understands."""
 
+import os
+import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from io import BytesIO
 from typing import Any
 
@@ -30,7 +33,7 @@ def print_previews(
     picture = picture or _picture_of_terminal()
     for rank, hit in enumerate(hits, start=1):
         thumbnail = thumbnails.get(hit.id)
-        if thumbnail is not None:
+        if thumbnail is not None and picture is not None:
             console.print(picture(BytesIO(thumbnail), height=HEIGHT))
         match = "" if hit.confidence is None else f"  {format_share(hit.confidence)}"
         title = Text(f"{rank}  #{hit.id}{match}  {printable(relative_path(hit.path))}{location_suffix(hit)}")
@@ -40,7 +43,11 @@ def print_previews(
         console.print()
 
 
-def _picture_of_terminal() -> Callable[..., Any]:
+def _picture_of_terminal() -> Callable[..., Any] | None:
+    """Return the class of pictures of this terminal, None for one without a size."""
+    with suppress(OSError, ValueError):
+        if not os.get_terminal_size(sys.stdout.fileno()).columns:
+            return None
     from textual_image.renderable import Image  # late: its import asks the terminal what it understands
 
     return Image

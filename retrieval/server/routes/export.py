@@ -37,12 +37,15 @@ class ExportCall(BaseModel):
     """The hits to export, by id, and the format."""
 
     ids: Annotated[list[Annotated[int, Field(ge=1, lt=2**63)]], Field(min_length=1, max_length=MAX_IDS)]
-    format: Literal["list", "captions", "zip", "size"] = "list"
+    format: Literal["list", "null", "captions", "zip", "size"] = "list"
 
 
 @router.post("/api/export", response_class=Response, responses=EXPORT)
 async def export(request: Request, call: ExportCall) -> Response:
-    """Return the paths of hits, their captions as JSON Lines, their files as ZIP, or the size of these."""
+    """Return the paths of hits, their captions as JSON Lines, their files as ZIP, or the size of these.
+
+    "list" has a path on each line, and "null" a NUL after each path, which may contain line breaks.
+    """
     worker: Worker = request.app.state.worker
     return await worker.run(
         request, lambda: _export(worker.catalog, call), decodes_media=call.format in ("zip", "size")
@@ -51,8 +54,9 @@ async def export(request: Request, call: ExportCall) -> Response:
 
 def _export(catalog: Catalog, call: ExportCall) -> Response:
     hits = _distinct_files(catalog, call.ids)
-    if call.format == "list":
-        paths = b"".join(os.fsencode(hit.path) + b"\n" for hit in hits)
+    if call.format in ("list", "null"):
+        end = b"\n" if call.format == "list" else b"\0"
+        paths = b"".join(os.fsencode(hit.path) + end for hit in hits)
         return _download(paths, "clew-list.txt", "text/plain; charset=utf-8")
     if call.format == "captions":
         captions = captions_of(catalog, [hit.id for hit in hits])
