@@ -20,6 +20,11 @@ _cache = tempfile.TemporaryDirectory(prefix="clew-cache-")
 os.environ["XDG_CACHE_HOME"] = _cache.name
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the time of tests/scenarios/test_fuzz.py."""
+    parser.addoption("--fuzz-seconds", type=float, default=0.5, help="time of each fuzzer (default: 0.5)")
+
+
 @pytest.fixture
 def toy() -> ToyEmbedder:
     return ToyEmbedder()

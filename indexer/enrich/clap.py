@@ -107,8 +107,8 @@ def _label_cache_path(folder: Path) -> Path:
 
 def _load_or_compute(path: Path, compute: Callable[[], FloatArray]) -> FloatArray:
     """Return the label vectors in a file, or compute and save them."""
-    with suppress(OSError, ValueError, EOFError):
-        rows = np.load(path)
+    with suppress(Exception):  # NumPy parses the header as Python, and raises errors of its tokenizer too
+        rows = np.load(path, allow_pickle=False)
         if rows.shape[0] == len(SOUND_LABELS) and rows.dtype == np.float32:
             return np.asarray(rows)
     rows = compute()

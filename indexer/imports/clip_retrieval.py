@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexer.imports.base import StoredImage
-from retrieval.errors import QueryError
+from retrieval.errors import QueryError, first_line
 from retrieval.export.files import import_pyarrow
 from retrieval.types import Vectors
 
@@ -105,8 +105,8 @@ def _load_array(path: Path) -> NDArray[np.floating[Any]]:
     """Return an array of vectors, (n, d), memory-mapped; raises QueryError."""
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise QueryError(f"Cannot read {path} as an array of numbers: {error}.") from error
+    except Exception as error:  # NumPy parses the header as Python, and raises errors of its tokenizer too
+        raise QueryError(f"Cannot read {path} as an array of numbers: {first_line(error)}.") from error
     if not isinstance(array, np.ndarray) or array.ndim != 2 or array.dtype.kind != "f":
         raise QueryError(f"{path} is not an array of floats with a row for each image.")
     return array

@@ -45,6 +45,9 @@ class RclipDatabase:
             if columns < COLUMNS:
                 raise QueryError(f"{path} is not a database of rclip: it has no table of images.")
             self.model = MODELS.get(self._version())
+        except sqlite3.DatabaseError as error:
+            self._db.close()
+            raise QueryError(f"Cannot read {path} as the database of rclip: {error}.") from error
         except BaseException:
             self._db.close()
             raise
@@ -60,7 +63,7 @@ class RclipDatabase:
     def images(self) -> Iterator[StoredImage]:
         """Yield the images that were not deleted."""
         query = """SELECT id, CAST(filepath AS BLOB), CAST(size AS INTEGER), CAST(modified_at AS REAL)
-                     FROM images WHERE deleted IS NULL ORDER BY id"""
+                     FROM images WHERE deleted IS NULL AND filepath IS NOT NULL ORDER BY id"""
         try:
             yield from map(StoredImage._make, self._db.execute(query))
         except sqlite3.DatabaseError as error:

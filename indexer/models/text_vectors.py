@@ -36,7 +36,7 @@ def _read(file: Path) -> Vectors | None:
     """Return the unit vectors in a file, or None if they are missing or damaged."""
     try:
         vectors = np.load(file, allow_pickle=False)
-    except (OSError, ValueError, EOFError):
+    except Exception:  # NumPy parses the header as Python, and raises errors of its tokenizer too
         return None
     is_valid = vectors.dtype == np.float32 and vectors.ndim == 2
     return vectors if is_valid and np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-3) else None
