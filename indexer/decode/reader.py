@@ -12,6 +12,7 @@ from functools import partial
 from importlib import import_module
 from io import BufferedReader, UnsupportedOperation
 from threading import Event
+from time import sleep, time_ns
 from typing import BinaryIO, cast
 
 from indexer.decode.base import DecodedFile
@@ -26,6 +27,8 @@ from retrieval.media.limits import DEFAULT_LIMITS, DecodeLimits
 from retrieval.media.regular_file import open_regular_file
 
 HASH_BUFFER_BYTES = 1 << 20
+CLOCK_TICK_NANOSECONDS = 20_000_000  # Linux before 6.13 stores the times of files in steps of up to 10 ms
+MAX_TICK_WAITS = 3
 
 
 def _late(module: str) -> Decoder:
@@ -91,7 +94,7 @@ def read_file(
                 return _read_open_file(file, entry, context, is_known)
         for _ in range(3):
             with open_regular_file(os.path.join(root, entry.path)) as file:
-                before = os.fstat(file.fileno())
+                before = _status_before_tick(file)
                 mtime, ctime = file_times(before)
                 entry = entry._replace(size=before.st_size, mtime=mtime, ctime=ctime)
                 result = _read_open_file(file, entry, context, is_known)
@@ -193,7 +196,7 @@ def open_unchanged(
     Raises OSError, also at the end if the file has changed meanwhile.
     """
     with cast(BufferedReader, (opener or partial(open_path, path, limits))()) as file:
-        before = size_and_times(file)
+        before = _size_and_times_before_tick(file)
         unchanged = _hash(file, stop) == digest
         file.seek(0)
         yield file if unchanged else None
@@ -207,6 +210,27 @@ def size_and_times(file: BinaryIO) -> tuple[int, int, int] | None:
         return _size_and_times(os.fstat(file.fileno()))
     except (UnsupportedOperation, AttributeError):
         return None
+
+
+def _size_and_times_before_tick(file: BinaryIO) -> tuple[int, int, int] | None:
+    try:
+        return _size_and_times(_status_before_tick(file))
+    except (UnsupportedOperation, AttributeError):
+        return None
+
+
+def _status_before_tick(file: BinaryIO) -> os.stat_result:
+    """Return the status of an open file, from which any later change differs.
+
+    A file that was just changed could be changed again at the same time and size: wait for the next time.
+    """
+    for _ in range(MAX_TICK_WAITS):
+        status = os.fstat(file.fileno())
+        age = time_ns() - status.st_ctime_ns
+        if not 0 <= age < CLOCK_TICK_NANOSECONDS:
+            break
+        sleep((CLOCK_TICK_NANOSECONDS - age) / 1e9)
+    return status
 
 
 def _size_and_times(status: os.stat_result) -> tuple[int, int, int]:

@@ -2,6 +2,8 @@
 
 import hashlib
 import os
+from time import sleep, time_ns
+from types import SimpleNamespace
 
 import pytest
 
@@ -64,3 +66,44 @@ def test_file_that_is_written_while_it_is_read_is_read_again(tmp_path, overwrite
     result = read_file(os.fsencode(tmp_path), entry, DecodeContext(ToyEmbedder()), lambda *_: False)
     assert [draft.text for draft in result.decoded.drafts] == ["sea"]
     assert result.digest == hashlib.sha256(b"sea").digest()
+
+
+@pytest.fixture
+def coarse_times(monkeypatch):
+    """Let files have times in steps of 10 ms, as on Linux before 6.13."""
+    fstat, tick = os.fstat, 10_000_000
+
+    def coarse_fstat(handle):
+        status = fstat(handle)
+        times = status.st_mtime_ns // tick * tick, status.st_ctime_ns // tick * tick
+        return SimpleNamespace(
+            st_mode=status.st_mode, st_size=status.st_size, st_mtime_ns=times[0], st_ctime_ns=times[1]
+        )
+
+    monkeypatch.setattr(os, "fstat", coarse_fstat)
+
+
+def wait_for_tick() -> None:
+    """Return at the start of a step of 10 ms, so that all of a short test is in it."""
+    while time_ns() % 10_000_000 > 1_000_000:
+        sleep(0.0002)
+
+
+@pytest.mark.usefixtures("coarse_times")
+def test_file_that_is_written_again_within_a_clock_tick_is_read_again(tmp_path, overwrite_after_hash):
+    wait_for_tick()
+    path = write_text(tmp_path / "a.txt", "red")
+    overwrite_after_hash(path, b"sea", False)
+    entry = FileEntry(b"a.txt", 0, 0, "text")
+    result = read_file(os.fsencode(tmp_path), entry, DecodeContext(ToyEmbedder()), lambda *_: False)
+    assert [draft.text for draft in result.decoded.drafts] == ["sea"]
+    assert result.digest == hashlib.sha256(b"sea").digest()
+
+
+@pytest.mark.usefixtures("coarse_times")
+def test_file_that_is_written_within_a_clock_tick_is_not_decoded_again(tmp_path, overwrite_after_hash):
+    wait_for_tick()
+    path = write_text(tmp_path / "a.txt", "red")
+    overwrite_after_hash(path, b"sea", False)
+    digest, context = hashlib.sha256(b"red").digest(), DecodeContext(ToyEmbedder())
+    assert redecode(digest, "text", os.fsencode(path), context) is None
