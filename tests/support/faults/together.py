@@ -62,6 +62,8 @@ def two_writers(workplace: Workplace, plan: Plan) -> Tally:
                 findings.problems.append(f"a writer failed: {outcome.output[-500:]}")
         tally.add(name, findings)
     tally.notes.append(f"{refused} second writers were refused with LibraryBusy")
+    if not refused and not plan.case:
+        tally.failures.append(("all", "no writer was refused, so the library has two at a time"))
     return tally
 
 
