@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from indexer.maintenance.build_index import build_if_due, build_indexes
-from indexer.maintenance.verify_catalog import verify
+from indexer.maintenance.verify_catalog import Findings, verify_indexes
 from indexer.store.writer import LibraryWriter
 from retrieval.catalog.reader import Catalog
 from retrieval.catalog.schema import vectors_table
@@ -325,10 +325,12 @@ def test_damaged_graph_is_searched_exactly_and_rebuilt(old_library, vectors, que
             damage()
             nearest = nearest_of(old_library, allowed)
             _, found = nearest.search(queries[:1], "image", 10, FILTER)
-            if damage is not flip and nearest.damage:
-                np.testing.assert_array_equal(found, exact_search(queries[0], vectors, allowed, 10)[1])
-            assert len(verify(writer, repair=True).repaired) == 1
-            assert verify(writer).errors == []
+            assert nearest.damage
+            np.testing.assert_array_equal(found, exact_search(queries[0], vectors, allowed, 10)[1])
+            for repair, repaired in ((True, 1), (False, 0)):
+                findings = Findings()
+                verify_indexes(writer, findings, repair=repair)
+                assert (len(findings.repaired), findings.errors) == (repaired, [])
 
 
 def flip(file):
