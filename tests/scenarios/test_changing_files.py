@@ -60,7 +60,7 @@ class Races:
             self._replace(self.folder / f"{number}.bmp", self._bitmap())
 
     def request(self, path: Path | None) -> Event:
-        """Change a file soon; return the event of its end, and of all earlier changes. None changes nothing."""
+        """Change a file soon; return the event of its end, after all earlier ones. None changes nothing."""
         written = Event()
         self._requests.put((path, written))
         return written
