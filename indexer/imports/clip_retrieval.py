@@ -67,9 +67,10 @@ class ClipRetrievalFolder:
         """Open a table of rows."""
         try:
             file = self._pyarrow.parquet.ParquetFile(path)
-        except (OSError, self._pyarrow.ArrowException) as error:
-            raise QueryError(f"Cannot read {path}: {error}.") from error
-        if PATH_COLUMN not in file.schema_arrow.names:
+            names = file.schema_arrow.names
+        except (OSError, ValueError, self._pyarrow.ArrowException) as error:
+            raise QueryError(f"Cannot read {path}: {first_line(error)}.") from error
+        if PATH_COLUMN not in names:
             file.close()
             raise QueryError(f"{path} has no column {PATH_COLUMN}. Only image embeddings can be imported.")
         return file
@@ -84,7 +85,7 @@ class ClipRetrievalFolder:
                         for path in batch.column(0).to_pylist():
                             yield StoredImage(row, str(path or f"row {row}").encode("utf-8", "replace"))
                             row += 1
-                except (OSError, self._pyarrow.ArrowException) as error:
+                except (OSError, ValueError, self._pyarrow.ArrowException) as error:
                     raise QueryError(f"Cannot read {part.table}: {error}.") from error
 
     def vectors(self, rows: Sequence[int]) -> list[Vectors]:
@@ -104,9 +105,9 @@ class ClipRetrievalFolder:
 def _load_array(path: Path) -> NDArray[np.floating[Any]]:
     """Return an array of vectors, (n, d), memory-mapped; raises QueryError."""
     try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        array = np.lib.format.open_memmap(path, mode="r")
     except Exception as error:  # NumPy parses the header as Python, and raises errors of its tokenizer too
         raise QueryError(f"Cannot read {path} as an array of numbers: {first_line(error)}.") from error
-    if not isinstance(array, np.ndarray) or array.ndim != 2 or array.dtype.kind != "f":
+    if array.ndim != 2 or array.dtype.kind != "f":
         raise QueryError(f"{path} is not an array of floats with a row for each image.")
     return array

@@ -38,14 +38,14 @@ class RclipDatabase:
             raise QueryError(f"rclip is writing {path}, or was interrupted. Run rclip to the end first.")
         try:
             self._db = connect_read_only(path).db
-        except (sqlite3.DatabaseError, LibraryError, OSError) as error:
+        except (sqlite3.DatabaseError, LibraryError, OSError, ValueError) as error:
             raise QueryError(f"Cannot read {path} as the database of rclip: {error}.") from error
         try:
             columns = {row[1] for row in self._db.execute("PRAGMA table_info(images)")}
             if columns < COLUMNS:
                 raise QueryError(f"{path} is not a database of rclip: it has no table of images.")
             self.model = MODELS.get(self._version())
-        except sqlite3.DatabaseError as error:
+        except (sqlite3.DatabaseError, ValueError) as error:  # ValueError: a name that is not UTF-8
             self._db.close()
             raise QueryError(f"Cannot read {path} as the database of rclip: {error}.") from error
         except BaseException:
@@ -63,9 +63,11 @@ class RclipDatabase:
     def images(self) -> Iterator[StoredImage]:
         """Yield the images that were not deleted."""
         query = """SELECT id, CAST(filepath AS BLOB), CAST(size AS INTEGER), CAST(modified_at AS REAL)
-                     FROM images WHERE deleted IS NULL AND filepath IS NOT NULL ORDER BY id"""
+                     FROM images WHERE deleted IS NULL ORDER BY id"""
         try:
-            yield from map(StoredImage._make, self._db.execute(query))
+            for image in map(StoredImage._make, self._db.execute(query)):
+                if isinstance(image.path, bytes):  # a damaged database has NULL where it must not
+                    yield image
         except sqlite3.DatabaseError as error:
             raise QueryError(f"Cannot read {self.path}: {error}.") from error
 

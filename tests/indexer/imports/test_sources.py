@@ -19,12 +19,21 @@ def vectors(folder, toy):
     return vectors_of(toy, sorted(folder.iterdir()))
 
 
+def overwrite(path, at, data):
+    """Replace bytes of a file."""
+    with path.open("r+b") as file:
+        file.seek(at)
+        file.write(data)
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
         (lambda path: path.write_bytes(b"no database" * 99), "Cannot read"),
         (lambda path: path.write_bytes(b""), "no table of images"),
         (lambda path: path.unlink(), "neither db.sqlite3 of rclip nor"),
+        (lambda path: overwrite(path, 4_096, b"\xff" * (path.stat().st_size - 4_096)), "malformed"),
+        (lambda path: overwrite(path, path.read_bytes().index(b"filepath"), b"\x80"), "Cannot read|no table"),
     ],
 )
 def test_damaged_database_is_refused(damage, message, vectors, tmp_path):
@@ -110,3 +119,26 @@ def test_database_is_opened_read_only(vectors, tmp_path):
     path = write_rclip(tmp_path / "db.sqlite3", vectors)
     with closing(RclipDatabase(path)) as source, pytest.raises(sqlite3.OperationalError, match="readonly"):
         source._db.execute("DELETE FROM images")
+
+
+HEADER = b"{'descr': '<f2', 'fortran_order': False, 'shape': (7, 3), }"
+
+
+@pytest.mark.parametrize(
+    "header", [HEADER.replace(b"',", b"'(", 1), HEADER[:30], HEADER.replace(b"7", b"7" * 30), b"(" * 99, b""]
+)
+def test_array_with_a_damaged_header_is_refused(header, vectors, tmp_path):
+    folder = write_clip_retrieval(tmp_path / "embeddings", vectors)
+    data = b"\x93NUMPY\1\0" + len(header).to_bytes(2, "little") + header + bytes(42)
+    (folder / "img_emb" / "img_emb_0.npy").write_bytes(data)
+    with pytest.raises(QueryError, match="Cannot read"):
+        open_source(folder)
+
+
+def test_archive_in_place_of_an_array_is_refused_and_closed(vectors, tmp_path):
+    folder = write_clip_retrieval(tmp_path / "embeddings", vectors)
+    path = folder / "img_emb" / "img_emb_0.npy"
+    np.savez(tmp_path / "a.npz", np.ones((7, 3), np.float16))
+    (tmp_path / "a.npz").replace(path)
+    with pytest.raises(QueryError, match="Cannot read"):  # and no warning of an open file
+        open_source(folder)
