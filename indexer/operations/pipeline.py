@@ -24,6 +24,7 @@ from indexer.operations.report import Report
 from indexer.operations.saved_options import remove_disabled_results, save_settings
 from indexer.operations.steps.reconcile import accept_mass_touch, keep_offline, reconcile
 from indexer.scan.diff import Changes, Reread, UnchangedArchive, compare, separate_disconnected
+from indexer.scan.entry_list import EntryList
 from indexer.scan.pattern_paths import resolve_pattern
 from indexer.scan.targets import ScanTarget, dangling_links_above
 from indexer.scan.walker import ScanIssues
@@ -183,9 +184,9 @@ class IndexRun:
         if issues.is_behind_other_link:
             self.report.notes.append(other_link_note(target))
         changes.failed += archives.error_count
-        changes.new_or_changed = [
+        changes.new_or_changed = EntryList(
             entry for entry in changes.new_or_changed if self.should_read(target.root_path, entry)
-        ]
+        )
         self.report.skipped += issues.skipped
         self.used_patterns |= issues.used_patterns
         return TargetScan(target, changes, archives)

@@ -1,6 +1,7 @@
 """Find files and compare them with the catalog.
 
 diff      Compare the files on disk with the catalog by merging two streams in path order.
+entry_list     A list of files that takes a fraction of the memory.
 links     Which links to folders a walk follows: one to each folder outside of the root.
 mounts    Find the mount points of drives.
 pattern_paths  Resolve exclude patterns that are paths as a shell takes them.

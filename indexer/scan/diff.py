@@ -2,9 +2,11 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from heapq import merge
 from itertools import chain
 from typing import Literal, NamedTuple
 
+from indexer.scan.entry_list import EntryList
 from indexer.types import FileEntry
 
 # Unchanged files that are read again: none, those that failed earlier or were read in part, or all.
@@ -53,7 +55,7 @@ class UncheckedPaths:
 class Changes:
     """Differences between a scanned folder and the catalog."""
 
-    new_or_changed: list[FileEntry] = field(default_factory=list)
+    new_or_changed: EntryList = field(default_factory=EntryList)
     touched: list[tuple[FileEntry, CatalogFile]] = field(default_factory=list)  # only their ctime differs
     new_ctimes: list[tuple[int, int]] = field(default_factory=list)  # to store, and the id of the file
     returned: list[int] = field(default_factory=list)  # unchanged files that were offline or gone
@@ -153,8 +155,8 @@ def accept_touched(changes: Changes) -> int:
 def read_touched(changes: Changes) -> None:
     """Count the files whose ctime alone differs as changed: their bytes may differ too."""
     if changes.touched:
-        changes.new_or_changed += [new for new, _ in changes.touched]
-        changes.new_or_changed.sort()
+        touched = sorted(new for new, _ in changes.touched)
+        changes.new_or_changed = EntryList(merge(changes.new_or_changed, touched))
         changes.touched = []
 
 

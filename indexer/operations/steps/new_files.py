@@ -16,6 +16,7 @@ from indexer.enrich.screenshots import is_screenshot
 from indexer.maintenance.build_index import build_if_due
 from indexer.operations.report import Report
 from indexer.prefetch import Prefetch, PrefetchLimits, finishing_message, prefetch
+from indexer.scan.entry_list import EntryList
 from indexer.scan.targets import ScanTarget
 from indexer.store.spaces import active_space
 from indexer.store.writer import WriteCounts
@@ -36,7 +37,7 @@ WAITING_TICK: tuple[float, ReadResult | None] = (TICK_SECONDS, WAITING)
 REBUILD_AFTER_VECTORS = 50_000  # new vectors after which a long run rebuilds the index before its end
 
 
-def index_new_files(run: "IndexRun", target: ScanTarget, entries: Sequence[FileEntry]) -> None:
+def index_new_files(run: "IndexRun", target: ScanTarget, entries: EntryList) -> None:
     """Read, embed and write new files; an interruption loses at most one batch."""
     writer, report = run.writer, run.report
     indexed = _count_indexed_vectors(active_space(writer.catalog))
@@ -66,7 +67,7 @@ def index_new_files(run: "IndexRun", target: ScanTarget, entries: Sequence[FileE
 
 
 def _read_files(
-    run: "IndexRun", root_path: bytes, entries: Sequence[FileEntry], stop: Event
+    run: "IndexRun", root_path: bytes, entries: EntryList, stop: Event
 ) -> Generator[ReadResult | None]:
     """Read and decode files in threads, ahead of their use; yield None while a file takes long."""
     embedder, limits = run.writer.embedder, run.writer.decode_limits
