@@ -16,8 +16,9 @@ from retrieval.types import Vectors
 
 CHECKED_FILES = 8
 MAX_READ_FILES = 32  # of which some cannot be decoded
-# The median of these files. Other scaling of the pixels and 8-bit weights of the same model cost less than
-# 0.02 together; the vectors of another model are unrelated.
+# The least median of these files, and the least of each vector that `clew verify --deep` makes again. Other
+# scaling of the pixels and 8-bit weights of the same model cost less than 0.02 together; the vectors of
+# another model are unrelated.
 MIN_COSINE = 0.97
 
 
@@ -35,7 +36,7 @@ def check_model(source: VectorSource, files: Sequence[MatchedFile], embedder: Em
         if pixels is None:
             continue
         (vector,) = source.vectors([file.row])
-        cosines.append(_best_cosine(embedder.embed_images(_rotations(pixels)), vector))
+        cosines.append(best_cosine(embedder.embed_images(rotations(pixels)), vector))
         if len(cosines) == CHECKED_FILES:
             break
     if cosines and median(cosines) < MIN_COSINE:
@@ -55,12 +56,19 @@ def _read_pixels(file: MatchedFile, context: DecodeContext) -> Pixels | None:
     return result.decoded.drafts[0].pixels
 
 
-def _rotations(pixels: Pixels) -> list[Pixels]:
+def rotations(pixels: Pixels) -> list[Pixels]:
     """Return an image in the orientations of the same shape."""
     turns = range(4) if pixels.shape[0] == pixels.shape[1] else (0, 2)
     return [np.ascontiguousarray(np.rot90(pixels, turn)) for turn in turns]
 
 
-def _best_cosine(vectors: Vectors, stored: Vectors) -> float:
-    """Return the largest cosine between unit vectors, (n, d), and a stored one, (d,)."""
-    return float((vectors @ stored).max() / np.linalg.norm(stored))
+def best_cosine(vectors: Vectors, stored: Vectors) -> float:
+    """Return the largest cosine between unit vectors, (n, d), and a stored one, (d,).
+
+    A zero vector, of a text of which the model knows no token, equals only another one. Returns 0 for NaN.
+    """
+    length = np.linalg.norm(stored)
+    if length == 0:
+        return float(not vectors.any(axis=1).all())
+    cosine = float((vectors @ stored).max() / length)
+    return cosine if np.isfinite(cosine) else 0.0

@@ -17,7 +17,8 @@ def backup_library(
 ) -> Backup:
     """Copy a library into a tar archive, also while it is in use; media files are not copied.
 
-    If `file` is a folder, an archive with the date in its name is made in it. Raises LibraryError.
+    If `file` is a folder or has no suffix, an archive with the date in its name is made in this folder.
+    Raises LibraryError, and LibraryDamaged if the library is damaged.
     """
     return write_backup(existing_library(library), Path(file).expanduser(), progress, overwrite=overwrite)
 

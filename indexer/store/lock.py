@@ -4,7 +4,7 @@ import json
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime
 from math import inf
 from pathlib import Path
@@ -22,30 +22,52 @@ WRITE_SECONDS = 1.0  # between two writes of the progress
 
 @contextmanager
 def library_lock(folder: Path) -> Iterator["ProgressFile"]:
-    """Hold the lock of a library, and yield the file for the progress of the run. Raises LibraryBusy.
+    """Hold the lock of a library, and yield the file for the progress of the run.
 
-    The system releases the lock even after kill -9.
+    The name of the holder is written for other processes. Raises LibraryError and LibraryBusy.
     """
-    holder = folder / f"{LOCK_FILE}ed-by"  # another file, because opening the lock file truncates it
+    with ExitStack() as held:
+        held.enter_context(unnamed_lock(folder))
+        holder, now = _holder_file(folder), datetime.now().isoformat(" ", "seconds")
+        try:
+            held.callback(holder.unlink, missing_ok=True)
+            holder.write_text(f"process {os.getpid()} on {socket.gethostname()} since {now}\n")
+            progress = held.enter_context(ProgressFile(folder))
+        except OSError as error:
+            raise _write_error(folder, error) from error
+        yield progress
+
+
+@contextmanager
+def unnamed_lock(folder: Path) -> Iterator[None]:
+    """Hold the lock of a library that may be renamed meanwhile: nothing is deleted by its path at the end.
+
+    The system releases the lock even after kill -9. Raises LibraryError and LibraryBusy.
+    """
     lock = FileLock(folder / LOCK_FILE, timeout=0)
     try:
         lock.acquire()
     except Timeout as error:
         try:
-            name = holder.read_text()
+            name = _holder_file(folder).read_text()
         except FileNotFoundError:
             name = "another process"
         raise LibraryBusy(folder, name.strip()) from error
     except (OSError, NotImplementedError) as error:
-        raise LibraryError(f"Cannot write the library at {folder}: {error}.") from error
+        raise _write_error(folder, error) from error
     try:
-        now = datetime.now().isoformat(" ", "seconds")
-        holder.write_text(f"process {os.getpid()} on {socket.gethostname()} since {now}\n")
-        with ProgressFile(folder) as progress:
-            yield progress
+        yield
     finally:
-        holder.unlink(missing_ok=True)
         lock.release()
+
+
+def _holder_file(folder: Path) -> Path:
+    """Return the file with the name of the holder; opening the lock file itself would truncate it."""
+    return folder / f"{LOCK_FILE}ed-by"
+
+
+def _write_error(folder: Path, error: Exception) -> LibraryError:
+    return LibraryError(f"Cannot write the library at {folder}: {error}.")
 
 
 class ProgressFile:

@@ -27,7 +27,7 @@ from retrieval.catalog.hit_rows import (
 )
 from retrieval.catalog.migrations import MIGRATIONS
 from retrieval.catalog.named_segments import NamedSegments
-from retrieval.catalog.schema import CATALOG_FILE, vectors_table
+from retrieval.catalog.schema import APPLIED_MIGRATIONS, CATALOG_FILE, vectors_table
 from retrieval.catalog.settings import LibrarySettings
 from retrieval.errors import LibraryError, LibraryMissing, LibraryVersionMismatch
 from retrieval.id_sets import union
@@ -373,8 +373,7 @@ def add_functions(db: sqlite3.Connection) -> None:
 def check_version(db: sqlite3.Connection, folder: Path) -> None:
     """Raise LibraryVersionMismatch unless the catalog has exactly the migrations of this version."""
     try:
-        query = "SELECT name FROM _sqlite_migrations WHERE migration_set = 'clew'"
-        steps = {row[0] for row in db.execute(query)}
+        steps = {row[0] for row in db.execute(APPLIED_MIGRATIONS)}
     except sqlite3.OperationalError as error:
         if "no such table" in str(error) and not db.execute("SELECT 1 FROM sqlite_master").fetchone():
             raise LibraryMissing(folder) from error  # being created by another process

@@ -1,6 +1,7 @@
 """Names of the files and tables of a library, and statements of migrations."""
 
 CATALOG_FILE = "catalogue.sqlite"
+KEPT_CATALOGS = f"{CATALOG_FILE}.damaged-*"  # that a repair has replaced
 CHECKSUMS_FILE = "catalogue.checksums"  # of its pages; made again if it is missing
 PARITY_FILE = "catalogue.parity"  # of its pages, to restore damaged ones; made again if it is missing
 INDEX_FOLDER = "indexes"  # can be rebuilt
@@ -18,6 +19,8 @@ LIBRARY_FILE_NAMES = frozenset(
         *(f"{LOCK_FILE}ed-by", PROGRESS_FILE, f"{PROGRESS_FILE}.new"),
     )
 )
+
+APPLIED_MIGRATIONS = "SELECT name FROM _sqlite_migrations WHERE migration_set = 'clew'"
 
 # The captions in a table belong to the images that it names.
 DECODERS_OF_OTHER_FILES = ("table",)

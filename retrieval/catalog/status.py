@@ -12,7 +12,7 @@ from retrieval.catalog import thumbnails
 from retrieval.catalog.filter_sql import ABSOLUTE_PATH
 from retrieval.catalog.hit_rows import IS_FINDABLE, IS_IMAGE_PART, decode_path
 from retrieval.catalog.reader import Catalog
-from retrieval.catalog.schema import INDEX_FOLDER, LIBRARY_FILE_NAMES, PROGRESS_FILE
+from retrieval.catalog.schema import INDEX_FOLDER, KEPT_CATALOGS, LIBRARY_FILE_NAMES, PROGRESS_FILE
 from retrieval.embedders import registry
 from retrieval.types import Failure, Root, RunProgress, Status
 
@@ -125,6 +125,7 @@ def _library_bytes(folder: Path) -> int:
     for path in [
         *map(folder.joinpath, LIBRARY_FILE_NAMES - {INDEX_FOLDER}),
         *folder.joinpath(INDEX_FOLDER).glob("*"),
+        *folder.glob(KEPT_CATALOGS),
     ]:
         with suppress(FileNotFoundError):
             sizes.append(path.stat().st_size)

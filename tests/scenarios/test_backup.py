@@ -1,18 +1,22 @@
 """Tests of `clew backup` and `clew restore`."""
 
+import hashlib
 import io
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 import tarfile
+from contextlib import closing
 
+import numpy as np
 import pytest
 
 from indexer import backup_library, restore_library, verify_library
 from indexer.store.lock import library_lock
 from retrieval import Library
-from retrieval.errors import LibraryBusy, LibraryDamaged, LibraryError
+from retrieval.errors import LibraryBusy, LibraryDamaged, LibraryError, LibraryVersionMismatch
 from tests.support.catalog import REPOSITORY_ROOT
 from tests.support.files import draw_image
 
@@ -42,6 +46,67 @@ def test_backup_in_a_folder_is_named_by_its_time(folder, index, place, tmp_path)
     assert [path.name for path in (tmp_path / "backups").iterdir()] == [backup.file.name]
 
 
+def test_path_without_suffix_is_made_a_folder(folder, index, place, tmp_path):
+    index(folder)
+    for _ in range(2):
+        backup = backup_library(tmp_path / "Backups", library=place)
+        assert backup.file.parent == tmp_path / "Backups"
+    with pytest.raises(LibraryError, match="No such file"):
+        backup_library(tmp_path / "unmounted" / "Backups", library=place)
+    assert not (tmp_path / "unmounted").exists()
+
+
+def test_backup_replaces_the_target_of_a_link(folder, index, place, tmp_path):
+    index(folder)
+    (tmp_path / "drive").mkdir()
+    (tmp_path / "drive" / "old.tar").write_text("old")
+    (tmp_path / "link.tar").symlink_to(tmp_path / "drive" / "old.tar")
+    backup = backup_library(tmp_path / "link.tar", library=place, overwrite=True)
+    assert (tmp_path / "link.tar").is_symlink()
+    assert (tmp_path / "drive" / "old.tar").stat().st_size == backup.bytes > 3
+
+
+def change_vectors(place):
+    """Change the vectors on the disk, which SQLite cannot detect."""
+    catalog = place / "catalogue.sqlite"
+    data, red = catalog.read_bytes(), np.array([1, 0, 0], np.float16)
+    with closing(sqlite3.connect(catalog)) as db:
+        (vector,) = db.execute("SELECT vector FROM vectors_1 WHERE segment = 3").fetchone()
+    assert data.count(vector) == 1
+    catalog.write_bytes(data.replace(vector, red.tobytes()))
+
+
+def destroy_pages(place):
+    """Overwrite the pages of the segments."""
+    with closing(sqlite3.connect(place / "catalogue.sqlite")) as db:
+        pages = [row[0] for row in db.execute("SELECT pageno FROM dbstat WHERE name = 'segments'")]
+    with (place / "catalogue.sqlite").open("r+b") as file:
+        for page in pages:
+            file.seek((page - 1) * 16_384)
+            file.write(b"\xa5" * 16_384)
+
+
+@pytest.mark.parametrize("damage", [change_vectors, destroy_pages])
+def test_damaged_catalog_is_not_backed_up(folder, index, place, tmp_path, damage):
+    index(folder)
+    damage(place)
+    with pytest.raises(LibraryDamaged, match=r"page of the catalog changed.* `clew verify --repair` first"):
+        backup_library(tmp_path / "library.tar", library=place)
+    assert not (tmp_path / "library.tar").exists()
+    verify_library(place, repair=True)
+    backup_library(tmp_path / "library.tar", library=place)
+
+
+def test_copy_of_a_catalog_in_use_is_checked(folder, index, place, tmp_path):
+    index(folder)
+    with library_lock(place):
+        backup_library(tmp_path / "library.tar", library=place)
+        destroy_pages(place)
+        with pytest.raises(LibraryDamaged, match=r"catalogue\.sqlite: .* `clew verify --repair` first"):
+            backup_library(tmp_path / "library.tar", library=place, overwrite=True)
+    assert restore_library(tmp_path / "library.tar", library=tmp_path / "other").files == 7
+
+
 def test_existing_file_is_overwritten_only_on_demand(folder, index, place, tmp_path):
     index(folder)
     (tmp_path / "notes.txt").write_text("mine")
@@ -66,6 +131,71 @@ def test_existing_library_is_kept_when_it_is_replaced(folder, index, place, toy,
     assert hits(place, toy) == old
     assert hits(restored.kept, toy) == new
     assert index(folder).added == 1
+
+
+def test_replaced_library_keeps_no_file_of_the_lock(folder, index, place, tmp_path):
+    index(folder)
+    backup_library(tmp_path / "library.tar", library=place)
+    kept = restore_library(tmp_path / "library.tar", library=place, replace=True).kept
+    assert not [name for name in os.listdir(kept) if "locked-by" in name or "progress" in name]
+    assert not (place / "writer.lock").exists()
+
+
+def test_library_behind_a_link_is_restored_in_its_place(folder, index, place, toy, tmp_path):
+    index(folder)
+    backup_library(tmp_path / "library.tar", library=place)
+    (tmp_path / "drive").mkdir()
+    place.rename(tmp_path / "drive" / "library")
+    place.symlink_to(tmp_path / "drive" / "library")
+    restored = restore_library(tmp_path / "library.tar", library=place, replace=True)
+    assert place.is_symlink()
+    assert restored.library == place
+    assert restored.kept.parent == tmp_path / "drive"
+    assert not restored.kept.is_symlink()
+    assert hits(place, toy) == hits(restored.kept, toy)
+
+
+def change_migrations(place, statement):
+    with closing(sqlite3.connect(place / "catalogue.sqlite")) as db, db:
+        db.execute(statement)
+    (place / "catalogue.checksums").unlink()
+
+
+def test_backup_of_a_newer_version_is_refused(folder, index, place, tmp_path):
+    index(folder)
+    change_migrations(
+        place,
+        """INSERT INTO _sqlite_migrations (migration_set, name, applied_at)
+           VALUES ('clew', '999-future', '2030-01-01')""",
+    )
+    backup_library(tmp_path / "library.tar", library=place)
+    with pytest.raises(LibraryVersionMismatch, match=r"newer version of clew made .*library\.tar"):
+        restore_library(tmp_path / "library.tar", library=tmp_path / "other")
+    assert not (tmp_path / "other").exists()
+
+
+def test_backup_of_an_older_version_is_restored(folder, index, place, tmp_path):
+    index(folder)
+    change_migrations(
+        place, "DELETE FROM _sqlite_migrations WHERE name = (SELECT max(name) FROM _sqlite_migrations)"
+    )
+    backup_library(tmp_path / "library.tar", library=place)
+    assert restore_library(tmp_path / "library.tar", library=tmp_path / "other").files == 7
+
+
+def test_missing_backup_is_named(tmp_path):
+    with pytest.raises(LibraryError, match=r"Cannot read .*missing\.tar: No such file"):
+        restore_library(tmp_path / "missing.tar", library=tmp_path / "new" / "library")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_library_that_is_a_file_is_not_replaced(folder, index, place, tmp_path):
+    index(folder)
+    backup_library(tmp_path / "library.tar", library=place)
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(LibraryError, match="Not a directory"):
+        restore_library(tmp_path / "library.tar", library=tmp_path / "file", replace=True)
+    assert (tmp_path / "file").read_text() == "mine"
 
 
 def test_library_in_use_is_not_replaced(folder, index, place, tmp_path):
@@ -108,16 +238,59 @@ def test_truncated_backup_is_refused(folder, index, place, tmp_path):
     assert not (tmp_path / "other").exists()
 
 
-@pytest.mark.parametrize("name", ["../escaped", "/tmp/escaped", "indexes/../../escaped", "folder/file"])
-def test_archive_with_other_names_is_refused(tmp_path, name):
+def write_archive(file, members, manifest=b""):
+    """Write an archive of members, name -> bytes, by default with a correct manifest."""
+    if manifest == b"":
+        digests = {name: hashlib.sha256(data).hexdigest() for name, data in members.items()}
+        listed = [{"name": name, "sha256": digest} for name, digest in digests.items()]
+        manifest = {"format": "clew-backup-1", "members": listed}
+    with tarfile.open(file, "w") as tar:
+        for name, data in {**members, "manifest.json": json.dumps(manifest).encode()}.items():
+            header = tarfile.TarInfo(name)
+            header.size = len(data)
+            tar.addfile(header, io.BytesIO(data))
+
+
+@pytest.fixture
+def catalog(folder, index, place):
+    """Return the bytes of a catalog."""
+    index(folder)
+    return (place / "catalogue.sqlite").read_bytes()
+
+
+@pytest.mark.parametrize("name", ["../escaped", "/tmp/escaped", "indexes/../../escaped", "folder/file", ".."])
+def test_archive_with_other_names_is_refused(catalog, tmp_path, name):
+    write_archive(tmp_path / "library.tar", {"catalogue.sqlite": catalog, "indexes/file": b"data"})
+    assert restore_library(tmp_path / "library.tar", library=tmp_path / "good").files == 7
+    write_archive(tmp_path / "hostile.tar", {"catalogue.sqlite": catalog, name: b"data"})
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(LibraryDamaged, match="which is not of a library"):
+        restore_library(tmp_path / "hostile.tar", library=tmp_path / "other")
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_archive_with_a_link_is_refused(tmp_path):
     with tarfile.open(tmp_path / "hostile.tar", "w") as tar:
-        for member in (name, "manifest.json"):
-            header = tarfile.TarInfo(member)
-            header.size = 2
-            tar.addfile(header, io.BytesIO(b"{}"))
+        for name, target in (("catalogue.sqlite", "missing"), ("manifest.json", "manifest.json")):
+            header = tarfile.TarInfo(name)
+            header.type, header.linkname = tarfile.SYMTYPE, target
+            tar.addfile(header)
     with pytest.raises(LibraryDamaged):
         restore_library(tmp_path / "hostile.tar", library=tmp_path / "other")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["hostile.tar"]
+
+
+@pytest.mark.parametrize(
+    "manifest",
+    [
+        *([], {}, None, "text", {"format": "clew-backup-1"}),
+        *({"format": "clew-backup-1", "members": members} for members in ([1], 1, [{}], [{"name": "a"}])),
+    ],
+)
+def test_archive_with_an_invalid_manifest_is_refused(catalog, tmp_path, manifest):
+    write_archive(tmp_path / "hostile.tar", {"catalogue.sqlite": catalog}, manifest)
+    with pytest.raises(LibraryDamaged, match="list of members is invalid"):
+        restore_library(tmp_path / "hostile.tar", library=tmp_path / "other")
+    assert not (tmp_path / "other").exists()
 
 
 def test_backup_while_the_library_is_written_is_of_one_moment(folder, index, place, toy, tmp_path):

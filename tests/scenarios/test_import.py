@@ -207,6 +207,8 @@ def test_rotated_photos_pass_the_check(tmp_path, place, toy):
     unrotated = {path: TopHalf().embed_images([toy.prepare(Image.open(path))])[0] for path in paths}
     database = write_rclip(tmp_path / "db.sqlite3", unrotated)
     assert import_vectors(database, library=place, embedder=TopHalf()).adopted == 9
+    findings = verify_library(place, sample=9, embedder=TopHalf())
+    assert (findings.errors, findings.compared) == ([], 9)
 
 
 def test_import_of_an_exported_library_gives_the_same_hits(images, folder, place, index, counting, tmp_path):

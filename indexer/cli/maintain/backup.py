@@ -22,8 +22,9 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Write the re
 def backup_command(file: Path, overwrite: bool, as_json: bool, library: Path) -> None:
     """Copy the library into FILE, also while it is in use.
 
-    FILE is an uncompressed tar archive; if it is a folder, an archive with the date in its name is made in
-    it. It contains the catalog, index files and thumbnails, not your media.
+    FILE is an uncompressed tar archive; if it is a folder, or has no suffix such as .tar, an archive with
+    the date in its name is made in this folder. It contains the catalog, index files and thumbnails, not your
+    media. A damaged library is not copied.
     """
     from indexer.operations.backup import backup_library
 

@@ -41,7 +41,7 @@ def verify_command(repair: bool, deep: bool, sample: int, as_json: bool, library
         write("".join(printable(line) + "\n" for line in findings.repaired))
         for line in [*findings.errors, *findings.warnings]:
             note(line)
-        if findings.compared:
+        if deep:
             note(f"{pluralize(findings.compared, 'vector')} embedded again and compared.")
         write("No damage found.\n" * (not findings.errors))
     if findings.errors:

@@ -20,12 +20,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import BinaryIO
 
+from indexer.store.durability.damage import check_pages
 from indexer.store.durability.durable_files import sync
+from indexer.store.lock import library_lock
 from indexer.types import Progress
 from retrieval.catalog.connection import connect_read_only
 from retrieval.catalog.schema import CATALOG_FILE, INDEX_FOLDER, THUMBNAILS_FILE
-from retrieval.errors import LibraryError
-from retrieval.formatting import printable
+from retrieval.errors import LibraryDamaged, LibraryError
+from retrieval.formatting import pluralize, printable
 
 WORK_PREFIX = ".clew-backup-"
 MANIFEST = "manifest.json"  # the last member
@@ -65,20 +67,41 @@ class DigestingReader:
 
 
 def write_backup(folder: Path, target: Path, progress: Progress, *, overwrite: bool) -> Backup:
-    """Write a backup of the library in `folder`. Raises LibraryError."""
-    if target.is_dir():
-        target /= f"clew-{datetime.now():%Y%m%d-%H%M%S}.tar"
-    elif target.exists() and not overwrite:
-        raise LibraryError(f"{printable(str(target))} exists. Choose another name, or use --overwrite.")
+    """Write a backup of the library in `folder`.
+
+    A target without a suffix is a folder, unless it is a file. Raises LibraryError and LibraryDamaged.
+    """
     try:
-        with _work_folder(target.parent) as work:
+        if target.exists() and not target.is_dir() and not overwrite:
+            raise LibraryError(f"{printable(str(target))} exists. Choose another name, or use --overwrite.")
+        _require_intact_pages(folder)
+        if target.is_dir() or not (target.exists() or target.suffix):
+            target.mkdir(exist_ok=True)  # without parents: a drive may not be mounted
+            target /= f"clew-{datetime.now():%Y%m%d-%H%M%S}.tar"
+        file = Path(os.path.realpath(target))  # a link remains one
+        with _work_folder(file.parent) as work:
             archive = work / "archive.tar"
             counts = _write_archive(folder, archive, work, progress)
-            archive.replace(target)
-        sync(target.parent)
-        return Backup(target, target.stat().st_size, *counts)
+            archive.replace(file)
+        sync(file.parent)
+        return Backup(target, file.stat().st_size, *counts)
     except OSError as error:
         raise LibraryError(f"Cannot write {printable(str(target))}: {error.strerror or error}.") from error
+
+
+def _require_intact_pages(folder: Path) -> None:
+    """Raise LibraryDamaged if pages of the catalog changed on the disk; not while it is written."""
+    pages = 0
+    with suppress(LibraryError, OSError), library_lock(folder):  # in use, or not writable
+        pages = len(check_pages(folder).damaged)
+    if pages:
+        raise _damaged(folder, f"{pluralize(pages, 'page')} of the catalog changed on the disk")
+
+
+def _damaged(folder: Path, problem: str) -> LibraryDamaged:
+    return LibraryDamaged(
+        f"The library at {printable(str(folder))} is damaged: {problem}. Run `clew verify --repair` first."
+    )
 
 
 @contextmanager
@@ -132,12 +155,17 @@ def library_counts(db: sqlite3.Connection) -> tuple[int, int]:
 
 
 def _copy_database(database: Path, copy: Path) -> Path:
-    """Copy a database as it is at this moment. Raises LibraryError."""
+    """Copy a database as it is at this moment, and check the copy. Raises LibraryError and LibraryDamaged."""
     try:
         with closing(connect_read_only(database).db) as db, closing(sqlite3.connect(copy)) as target:
             db.backup(target)
+            (result,) = target.execute("PRAGMA quick_check(1)").fetchone()
+    except sqlite3.OperationalError as error:
+        raise LibraryError(f"Cannot copy {printable(str(database))}: {error}.") from error
     except sqlite3.DatabaseError as error:
-        raise LibraryError(f"Cannot read {database}: {error}. Run `clew verify`.") from error
+        result = str(error)
+    if result != "ok":
+        raise _damaged(database.parent, f"{database.name}: {result.splitlines()[-1]}")
     return copy
 
 

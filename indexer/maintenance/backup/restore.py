@@ -13,13 +13,15 @@ from datetime import datetime
 from itertools import chain, count
 from pathlib import Path
 from tempfile import mkdtemp
+from typing import BinaryIO
 
 from indexer.maintenance.backup.archive import FORMAT, MANIFEST, library_counts
 from indexer.store.durability.durable_files import exchange_folders, sync
-from indexer.store.lock import library_lock
+from indexer.store.lock import unnamed_lock
 from indexer.types import Progress
-from retrieval.catalog.schema import CATALOG_FILE, INDEX_FOLDER
-from retrieval.errors import LibraryDamaged, LibraryError
+from retrieval.catalog.migrations import MIGRATIONS
+from retrieval.catalog.schema import APPLIED_MIGRATIONS, CATALOG_FILE, INDEX_FOLDER
+from retrieval.errors import LibraryDamaged, LibraryError, LibraryVersionMismatch
 from retrieval.formatting import printable
 
 COPY_BYTES = 1 << 20
@@ -37,26 +39,36 @@ class Restored:
 
 def restore_backup(archive: Path, folder: Path, progress: Progress, *, replace: bool) -> Restored:
     """Restore a library from an archive. Raises LibraryError and LibraryDamaged."""
-    exists = folder.exists() and any(folder.iterdir())
-    if exists and not replace:
-        raise LibraryError(
-            f"{printable(str(folder))} is not empty. Use --replace to set it aside, or --library DIR to "
-            "restore to another folder."
-        )
+    name, real = printable(str(archive)), Path(os.path.realpath(folder))  # a link remains one
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with _work_folder(folder) as work:
-            _extract(archive, work, progress)
-            files, segments = _counts(work)
-            kept = None
-            if exists:
-                with library_lock(folder):
-                    kept = _exchange(work, folder)
-            else:
-                _move(work, folder)
+        exists = real.exists() and any(real.iterdir())
+        if exists and not replace:
+            raise LibraryError(
+                f"{printable(str(folder))} is not empty. Use --replace to set it aside, or --library DIR to "
+                "restore to another folder."
+            )
+        with _open(archive) as file:
+            real.parent.mkdir(parents=True, exist_ok=True)
+            with _work_folder(real) as work:
+                _extract(file, name, work, progress)
+                files, segments = _counts(work, name)
+                kept = None
+                if exists:
+                    with unnamed_lock(real):
+                        kept = _exchange(work, real)
+                else:
+                    _move(work, real)
         return Restored(folder, files, segments, kept)
     except OSError as error:
         raise LibraryError(f"Cannot restore {printable(str(folder))}: {error.strerror or error}.") from error
+
+
+def _open(archive: Path) -> BinaryIO:
+    """Open an archive. Raises LibraryError."""
+    try:
+        return archive.open("rb")
+    except OSError as error:
+        raise LibraryError(f"Cannot read {printable(str(archive))}: {error.strerror}.") from error
 
 
 @contextmanager
@@ -69,36 +81,43 @@ def _work_folder(folder: Path) -> Iterator[Path]:
         shutil.rmtree(work, ignore_errors=True)
 
 
-def _extract(archive: Path, work: Path, progress: Progress) -> None:
-    """Extract an archive and check its members. Raises LibraryDamaged."""
+def _extract(archive: BinaryIO, archive_name: str, work: Path, progress: Progress) -> None:
+    """Extract an archive and check its members. Raises LibraryDamaged and LibraryVersionMismatch."""
     try:
-        with tarfile.open(archive, "r:") as tar:
+        with tarfile.open(fileobj=archive, mode="r:") as tar:
             names = tar.getnames()
             if not names or names[-1] != MANIFEST:
-                raise LibraryDamaged(f"{printable(str(archive))} is not a complete backup of clew.")
+                raise LibraryDamaged(f"{archive_name} is not a complete backup of clew.")
             digests = {}
             for number, member in enumerate(tar.getmembers()):
                 progress("restore", number, len(names))
                 if member.name != MANIFEST:
                     digests[member.name] = _extract_member(tar, member, work)
             manifest = tar.extractfile(MANIFEST)
-            listed = json.loads(manifest.read()) if manifest else {}
-    except (tarfile.TarError, ValueError, EOFError) as error:
-        raise LibraryDamaged(f"{printable(str(archive))} is not a readable backup: {error}.") from error
-    if listed.get("format") != FORMAT:
-        raise LibraryDamaged(f"{printable(str(archive))} was made by another version of clew. Upgrade clew.")
-    expected = {member["name"]: member["sha256"] for member in listed["members"]}
+            expected = _listed_digests(manifest.read() if manifest else b"", archive_name)
+    except (tarfile.TarError, KeyError, ValueError, OverflowError, EOFError) as error:
+        raise LibraryDamaged(f"{archive_name} is not a readable backup: {error}.") from error
     wrong = [name for name in {**expected, **digests} if expected.get(name) != digests.get(name)]
     if wrong or CATALOG_FILE not in digests:
         raise LibraryDamaged(
-            f"{printable(str(archive))} is damaged: {printable(', '.join(wrong) or CATALOG_FILE)}. Use "
-            "another backup."
+            f"{archive_name} is damaged: {printable(', '.join(wrong) or CATALOG_FILE)}. Use another backup."
         )
+
+
+def _listed_digests(manifest: bytes, archive_name: str) -> dict[str, str]:
+    """Return member name -> SHA-256 of a manifest. Raises LibraryDamaged and LibraryVersionMismatch."""
+    try:
+        listed = json.loads(manifest)
+        if str(listed["format"]) != FORMAT:
+            raise LibraryVersionMismatch(f"Another version of clew made {archive_name}. Upgrade clew.")
+        return {str(member["name"]): str(member["sha256"]) for member in listed["members"]}
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise LibraryDamaged(f"{archive_name} is damaged: its list of members is invalid.") from error
 
 
 def _extract_member(tar: tarfile.TarFile, member: tarfile.TarInfo, work: Path) -> str:
     """Write and sync a member, and return its SHA-256. Raises LibraryDamaged."""
-    source = tar.extractfile(member)
+    source = tar.extractfile(member) if member.isfile() else None  # not a link
     folder, _, name = member.name.rpartition("/")
     if source is None or folder not in ("", INDEX_FOLDER) or name in ("", ".", ".."):
         raise LibraryDamaged(f"The backup contains {printable(member.name)}, which is not of a library.")
@@ -114,10 +133,15 @@ def _extract_member(tar: tarfile.TarFile, member: tarfile.TarInfo, work: Path) -
     return sha256.hexdigest()
 
 
-def _counts(work: Path) -> tuple[int, int]:
-    """Return the number of files and segments of an extracted library. Raises LibraryDamaged."""
+def _counts(work: Path, archive_name: str) -> tuple[int, int]:
+    """Return the number of files and segments of an extracted library, of this or an earlier version.
+
+    Raises LibraryDamaged and LibraryVersionMismatch.
+    """
     try:
         with closing(sqlite3.connect(work / CATALOG_FILE)) as db:
+            if {row[0] for row in db.execute(APPLIED_MIGRATIONS)} - MIGRATIONS.keys():
+                raise LibraryVersionMismatch(f"A newer version of clew made {archive_name}. Upgrade clew.")
             return library_counts(db)
     except sqlite3.DatabaseError as error:
         raise LibraryDamaged(f"The catalog in the backup cannot be read: {error}.") from error
