@@ -37,7 +37,7 @@ def structure_errors(folder: Path) -> list[str]:
 
 
 def has_space(folder: Path) -> bool:
-    """Return False for a readable catalog without a space, as of a library of which all is lost."""
+    """Return False for a readable catalog without a space, after all of a library was lost."""
     with suppress(sqlite3.DatabaseError), closing(connect_read_only(folder / CATALOG_FILE).db) as db:
         return db.execute("SELECT 1 FROM spaces").fetchone() is not None
     return True

@@ -3,6 +3,7 @@
 from functools import partial
 from pathlib import Path
 
+from indexer.maintenance.recovery.incomplete_contents import delete_incomplete
 from indexer.maintenance.recovery.recover_catalog import recover_catalog
 from indexer.maintenance.repair_thumbnails import check_thumbnails, repair_thumbnails
 from indexer.maintenance.verify_catalog import (
@@ -25,12 +26,17 @@ from retrieval.embedders.base import Embedder
 from retrieval.formatting import pluralize
 
 _ADVICE = "`clew verify --repair` recovers what can be read, `clew restore` all of a backup."
+_MANY_ADVICE = (
+    "SQLite finds no damage, so another program may have written them: `clew verify --trust` accepts them. "
+    "Else restore a backup with `clew restore`."
+)
 
 
 def verify_library(
     library: str | Path | None = None,
     *,
     repair: bool = False,
+    trust: bool = False,
     sample: int = 0,
     embedder: Embedder | None = None,
     progress: Progress = no_progress,
@@ -39,20 +45,18 @@ def verify_library(
     """Check a library for damage.
 
     `repair` restores damaged pages of the catalog, or else recovers its readable rows. It rebuilds damaged
-    indexes, and missing thumbnails from the files. `sample` files are embedded again, and their vectors
-    compared.
+    indexes, and missing thumbnails from the files. `trust` accepts pages that another program wrote. `sample`
+    files are embedded again, and their vectors compared.
     """
     folder, findings = existing_library(library), Findings()
     with library_lock(folder):
-        _verify_pages(folder, findings, repair=repair)
-    if not has_space(folder):
+        _verify_pages(folder, findings, repair=repair, trust=trust)
+    if findings.catalog_ok and not has_space(folder):
         findings.catalog_ok = False
         findings.errors.append("The library is empty. `clew index FOLDER` fills it again.")
     if findings.catalog_ok:
         with LibraryWriter(folder) as writer:
-            damage = relation_errors(writer.catalog)
-        with library_lock(folder):
-            _recover(folder, findings, damage, (), repair=repair)
+            _verify_relations(writer, findings, repair=repair)
     if findings.catalog_ok:
         with LibraryWriter(folder) as writer:
             load = partial(_load, writer, embedder, notify)
@@ -74,30 +78,34 @@ def _load(writer: LibraryWriter, embedder: Embedder | None, notify: Notify) -> E
     )
 
 
-def _verify_pages(folder: Path, findings: Findings, *, repair: bool) -> None:
-    """Check the pages and the structure of the catalog."""
+def _verify_pages(folder: Path, findings: Findings, *, repair: bool, trust: bool) -> None:
+    """Check the pages and the structure of the catalog, and restore or recover it."""
     pages = check_pages(folder, repair=repair)
     damage, count = structure_errors(folder), pluralize(len(pages.damaged), "page")
+    findings.warnings += pages.notes
     if pages.restored:
         findings.repaired.append(f"Restored {pluralize(len(pages.restored), 'page')} of the catalog.")
-    if not pages.is_foreign or damage:
-        changed = [f"{count} of the catalog changed on the disk after they were written."]
-        _recover(folder, findings, changed * bool(pages.damaged) + damage, pages.damaged, repair=repair)
-    elif repair:
-        (folder / CHECKSUMS_FILE).unlink()
-        findings.repaired.append(f"Accepted {count} of the catalog that another program wrote.")
-    else:
-        findings.errors.append(
-            f"Another program wrote {count} of the catalog. `clew verify --repair` accepts them."
-        )
-
-
-def _recover(
-    folder: Path, findings: Findings, damage: list[str], pages: tuple[int, ...], *, repair: bool
-) -> None:
-    """Recover a damaged catalog, or report its damage."""
-    if damage and repair:
-        findings.repaired.append(str(recover_catalog(folder, pages)))
+    if pages.damaged and trust and not damage:
+        (folder / CHECKSUMS_FILE).unlink()  # the next writer computes them again
+        findings.repaired.append(f"Accepted {count} of the catalog as they are.")
+        return
+    if pages.damaged:
+        damage.insert(0, f"{count} of the catalog changed on the disk after they were written.")
+    if pages.is_many and len(damage) == 1:
+        findings.catalog_ok = False
+        findings.errors += [*damage, _MANY_ADVICE]
+    elif damage and repair:
+        findings.repaired.append(str(recover_catalog(folder, pages.damaged)))
     elif damage:
         findings.catalog_ok = False
         findings.errors += [*damage, _ADVICE]
+
+
+def _verify_relations(writer: LibraryWriter, findings: Findings, *, repair: bool) -> None:
+    """Check that rows which belong together exist, or delete contents that lack some."""
+    damage = relation_errors(writer.catalog)
+    if damage and repair:
+        files = pluralize(delete_incomplete(writer.db), "file")
+        findings.repaired += [*damage, f"Deleted the data of {files}; `clew index` reads them again."]
+    elif damage:
+        findings.errors += [*damage, "`clew verify --repair` deletes what is incomplete."]

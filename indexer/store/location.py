@@ -6,6 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from indexer.store.durability.durable_files import sync
+from retrieval.catalog.connection import log_path
 from retrieval.catalog.schema import CATALOG_FILE, INDEX_FOLDER
 from retrieval.errors import LibraryError, LibraryMissing
 from retrieval.formatting import printable
@@ -67,4 +68,4 @@ def make_library_folder(folder: Path) -> None:
 def sync_commits(library: Path) -> None:
     """Make the commits of a library durable, which SQLite does only at a checkpoint. Raises OSError."""
     with suppress(FileNotFoundError):
-        sync(library / f"{CATALOG_FILE}-wal")
+        sync(log_path(library / CATALOG_FILE))

@@ -374,11 +374,11 @@ def open_catalog(folder: Path) -> sqlite_utils.Database:
     db = sqlite_utils.Database(CatalogConnection.open(folder))
     add_functions(db.conn)
     try:
-        with db.atomic():  # all or none, so that a crash leaves no library between two versions
-            is_outdated = any(migration.name == "22-calibrated-lists" for migration in migrations.pending(db))
-            migrations.apply(db)
-            if is_outdated:
-                delete_vectors_of_silent_sounds(db)
+        if pending := [migration.name for migration in migrations.pending(db)]:
+            with db.atomic():  # all or none, so that a crash leaves no library between two versions
+                migrations.apply(db)
+                if "22-calibrated-lists" in pending:
+                    delete_vectors_of_silent_sounds(db)
         check_version(db.conn, folder)
     except BaseException:
         db.close()

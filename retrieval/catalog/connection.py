@@ -94,7 +94,7 @@ def connect_once(file: Path) -> sqlite3.Connection:
 
 def file_version(file: Path) -> FileVersion:
     """Return what changes whenever a writer commits: a commit extends the log or writes the database."""
-    return tuple(map(_stat, (file, _log_of(file))))
+    return tuple(map(_stat, (file, log_path(file))))
 
 
 def _open_snapshot(file: Path, reason: str) -> ReadOnlyConnection:
@@ -122,8 +122,8 @@ def _copy(file: Path, folder: Path) -> Path:
     """Copy a database and apply its log."""
     copy = folder / "copy.sqlite"
     shutil.copyfile(file, copy)
-    if _stat(_log_of(file)):
-        shutil.copyfile(_log_of(file), _log_of(copy))
+    if _stat(log_path(file)):
+        shutil.copyfile(log_path(file), log_path(copy))
     db = sqlite3.connect(copy)
     try:
         db.execute("PRAGMA journal_mode = DELETE")
@@ -155,13 +155,14 @@ def _raise_interrupt(error: sqlite3.OperationalError) -> None:
 def _log_header(file: Path) -> bytes:
     """Return the start of a log, empty if there is none."""
     try:
-        with _log_of(file).open("rb") as log:
+        with log_path(file).open("rb") as log:
             return log.read(LOG_HEADER_BYTES)
     except FileNotFoundError:
         return b""
 
 
-def _log_of(file: Path) -> Path:
+def log_path(file: Path) -> Path:
+    """Return the path of the write-ahead log of a database."""
     return file.with_name(f"{file.name}-wal")
 
 

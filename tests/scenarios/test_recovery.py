@@ -5,12 +5,18 @@ import os
 import sqlite3
 from contextlib import closing
 
+import numpy as np
 import pytest
+from PIL import Image
 
-from indexer import verify_library
+from indexer import teach, verify_library
+from indexer.store.durability.damage import check_pages
 from indexer.store.durability.parity import LANES
+from indexer.tag.saved_searches import save_search
 from retrieval import Library
+from retrieval.catalog.reader import add_functions
 from retrieval.errors import LibraryError
+from tests.support.catalog import downgrade_catalog
 from tests.support.files import draw_image
 
 PAGE = 16_384
@@ -94,8 +100,6 @@ def test_rows_outside_of_damaged_pages_are_recovered(library, place, toy, index,
 
 
 def test_recovery_keeps_what_people_made(library, place, toy, index):
-    from indexer.tag.saved_searches import save_search
-
     save_search("beach", "red sand", library=place)
     pages = pages_of_table(library, "segments")[-1:]
     damage_pages(library, [*pages, pages[0] - LANES])
@@ -114,19 +118,60 @@ def test_truncated_catalog_is_recovered_as_far_as_it_goes(library, place, toy, i
     assert verify_library(place).errors == []
 
 
-def test_changes_by_another_program_are_accepted_not_recovered(library, place, toy, clew):
-    before = answers(place, toy)
+@pytest.mark.parametrize("vacuum", [False, True])
+def test_changes_by_another_program_are_accepted_only_on_demand(library, place, toy, clew, vacuum):
     with closing(sqlite3.connect(library)) as db:
-        db.execute("UPDATE files SET time = '2001-01-01T00:00:00'")
+        add_functions(db)
+        db.execute("UPDATE segments SET text = text || ' more' WHERE text IS NOT NULL")
         db.commit()
-        db.execute("VACUUM")
-    done = clew("verify", "--json")
-    assert done.exit_code == 1
-    assert "Another program wrote" in json.loads(done.stdout)["errors"][0]
-    assert "Accepted" in clew("verify", "--repair").stdout
+        if vacuum:
+            db.execute("VACUUM")
+    before, data = answers(place, toy), library.read_bytes()
+    assert len(check_pages(place).damaged) > 16
+    for arguments in ((), ("--repair",)):
+        done = clew("verify", "--json", *arguments)
+        assert done.exit_code == 1
+        assert "--trust" in json.loads(done.stdout)["errors"][-1]
+        assert library.read_bytes() == data
+    assert "Accepted" in clew("verify", "--trust").stdout
     assert clew("verify").stdout == "No damage found.\n"
     assert answers(place, toy) == before
     assert not list(place.glob("*.damaged-*"))
+
+
+def test_recovery_keeps_examples_and_long_names(library, place, toy, tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (600, 600, 3), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "rex.png")
+    teach("rex", [tmp_path / "rex.png"], library=place, embedder=toy)
+    save_search("long", "red " * 5_000, library=place)
+    with closing(sqlite3.connect(library)) as db:
+        (picture,) = db.execute("SELECT picture FROM examples").fetchone()
+    assert len(picture) > PAGE
+    page = pages_of_table(library, "segments")[-1]
+    damage_pages(library, [page, page - LANES])
+    (recovered, *_) = verify_library(place, repair=True).repaired
+    assert "1 of 1 example" in recovered
+    with closing(sqlite3.connect(library)) as db:
+        assert db.execute("SELECT picture FROM examples").fetchall() == [(picture,)]
+    with Library.open(place, embedder=toy) as opened:
+        assert opened.saved_searches() == {"long": "red " * 5_000}
+
+
+@pytest.mark.parametrize("step", ["13-archives", "21-partial-reads", "28-architectures"])
+def test_damaged_library_of_an_earlier_version_is_recovered_and_migrated(library, place, toy, index, step):
+    before = answers(place, toy)
+    downgrade_catalog(place, step)
+    with closing(sqlite3.connect(library)) as db:
+        query = "SELECT rootpage FROM sqlite_master WHERE name = 'segments_by_kind'"
+        page, size = db.execute(query).fetchone()[0], db.execute("PRAGMA page_size").fetchone()[0]
+    with library.open("r+b") as file:
+        file.seek((page - 1) * size)
+        file.write(os.urandom(size))
+    assert verify_library(place).errors
+    assert "Recovered 90" in verify_library(place, repair=True).repaired[0]
+    index()
+    assert answers(place, toy) == before
+    assert verify_library(place).errors == []
 
 
 def test_segments_without_vectors_are_read_again_after_a_repair(library, place, toy, index):
@@ -135,7 +180,8 @@ def test_segments_without_vectors_are_read_again_after_a_repair(library, place, 
         db.execute("DELETE FROM vectors_1 WHERE segment % 9 = 0")
     (place / "catalogue.checksums").unlink()
     assert any("segments have no vector" in error for error in verify_library(place).errors)
-    verify_library(place, repair=True)
+    assert any("Deleted the data of" in line for line in verify_library(place, repair=True).repaired)
+    assert not list(place.glob("*.damaged-*"))
     index()
     assert answers(place, toy) == before
     assert verify_library(place).errors == []

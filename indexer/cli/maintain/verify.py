@@ -13,13 +13,14 @@ from retrieval.formatting import pluralize, printable, to_json
 
 @click.command("verify", cls=ClewCommand)
 @click.option("--repair", is_flag=True, help="Restore damaged parts, and make missing thumbnails.")
+@click.option("--trust", is_flag=True, help="Accept pages of the catalog that another program wrote.")
 @click.option("--deep", is_flag=True, help="Also embed a sample again and compare the vectors.")
 @click.option(
     "--sample", type=click.IntRange(1), default=200, show_default=True, help="Files that --deep embeds."
 )
 @click.option("--json", "as_json", is_flag=True, help="Write errors, repairs and warnings as JSON.")
 @library_option
-def verify_command(repair: bool, deep: bool, sample: int, as_json: bool, library: Path) -> None:
+def verify_command(repair: bool, trust: bool, deep: bool, sample: int, as_json: bool, library: Path) -> None:
     """Check the library for damage.
 
     Checks the pages and tables of the catalog, and all index files and thumbnails. The exit code is 1 if
@@ -32,7 +33,12 @@ def verify_command(repair: bool, deep: bool, sample: int, as_json: bool, library
 
     with quiet_decoders(), ProgressBar() as bar:
         findings = verify_library(
-            library, repair=repair, sample=sample if deep else 0, progress=bar.advance, notify=note
+            library,
+            repair=repair,
+            trust=trust,
+            sample=sample if deep else 0,
+            progress=bar.advance,
+            notify=note,
         )
     if as_json:
         keys = ["errors", "repaired", "warnings", *(["compared"] if deep else [])]

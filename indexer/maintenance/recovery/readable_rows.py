@@ -6,13 +6,13 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from subprocess import DEVNULL
+from subprocess import DEVNULL, PIPE
 
-from indexer.store.durability.log_frames import log_path
 from indexer.store.durability.page_file import PageFile
+from retrieval.catalog.connection import log_path
 
 Row = tuple[object, ...]
-MAX_ROW_BYTES = 16_000  # a longer row may have parts on other, damaged pages
+ERASED = b"~ erased by clew ~"  # fills damaged pages; a value that contains it was partly on one of them
 MAX_FAILED_READS = 200_000  # of ranges of a table, so that a damaged root ends soon
 MAX_GUESSED_ID = 1 << 24  # of a table whose last row cannot be read
 
@@ -24,10 +24,9 @@ def copy_without_pages(database: Path, copy: Path, pages: Sequence[int], page_si
         shutil.copyfile(log_path(database), log_path(copy))
     if page_size is None:
         return
+    content = (bytes(4) + ERASED * (page_size // len(ERASED) + 1))[:page_size]  # also of a last overflow page
     with copy.open("r+b") as opened:
-        file = PageFile(opened.fileno(), page_size)
-        for page in pages:
-            file.write(page, bytes(page_size))
+        PageFile(opened.fileno(), page_size).write(dict.fromkeys(pages, content))
 
 
 def recovered_database(database: Path, target: Path) -> Path:
@@ -38,10 +37,12 @@ def recovered_database(database: Path, target: Path) -> Path:
     program = shutil.which("sqlite3")
     if program is None:
         return database
-    with suppress(OSError, subprocess.CalledProcessError):
-        statements = subprocess.check_output([program, "-readonly", database, ".recover"], stderr=DEVNULL)
-        subprocess.check_output([program, target], input=statements, stderr=DEVNULL)
-        return target
+    with suppress(OSError):
+        command = [program, "-readonly", str(database), ".recover"]
+        with subprocess.Popen(command, stdout=PIPE, stderr=DEVNULL) as reader:
+            status = subprocess.call([program, target], stdin=reader.stdout, stdout=DEVNULL, stderr=DEVNULL)
+        if status == reader.returncode == 0:
+            return target
     return database
 
 
@@ -78,7 +79,7 @@ def _rows_up_to(db: sqlite3.Connection, query: str, last: int) -> Iterator[Row]:
                 middle = (first + last) // 2
                 ranges += [(middle + 1, last), (first, middle)]
             continue
-        yield from filter(_is_on_one_page, rows)
+        yield from filter(_is_readable, rows)
 
 
 def _rows_from_both_ends(db: sqlite3.Connection, table: str, names: str) -> Iterator[Row]:
@@ -88,9 +89,18 @@ def _rows_from_both_ends(db: sqlite3.Connection, table: str, names: str) -> Iter
     for direction in ("ASC", "DESC"):
         order = ", ".join(f'"{column}" {direction}' for column in key)
         with suppress(sqlite3.DatabaseError):
-            yield from filter(_is_on_one_page, db.execute(f"SELECT {names} FROM {table} ORDER BY {order}"))
+            yield from filter(_is_readable, db.execute(f"SELECT {names} FROM {table} ORDER BY {order}"))
             return
 
 
-def _is_on_one_page(row: Row) -> bool:
-    return sum(len(value) for value in row if isinstance(value, str | bytes)) < MAX_ROW_BYTES
+def _is_readable(row: Row) -> bool:
+    """Return False if a value contains a part of an erased page, at its end perhaps a short one."""
+    for value in row:
+        data = value.encode() if isinstance(value, str) else value
+        if isinstance(data, bytes) and (ERASED in data or _ends_erased(data)):
+            return False
+    return True
+
+
+def _ends_erased(data: bytes) -> bool:
+    return any(data.endswith(ERASED[:length]) for length in range(3, len(ERASED)))

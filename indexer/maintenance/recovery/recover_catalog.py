@@ -4,7 +4,6 @@ The damaged one is kept. Files whose segments or vectors are not complete are le
 of `clew index` reads them again.
 """
 
-import os
 import shutil
 import sqlite3
 from collections.abc import Mapping, Sequence
@@ -16,13 +15,14 @@ from tempfile import TemporaryDirectory
 
 import sqlite_utils
 
+from indexer.maintenance.recovery.incomplete_contents import delete_incomplete
 from indexer.maintenance.recovery.readable_rows import (
     copy_without_pages,
     readable_rows,
     recovered_database,
 )
+from indexer.store.durability.catalog_connection import CatalogConnection
 from indexer.store.durability.durable_files import sync
-from indexer.store.durability.log_frames import log_path
 from indexer.store.durability.page_checksums import (
     DAMAGED,
     UNKNOWN,
@@ -32,15 +32,23 @@ from indexer.store.durability.page_checksums import (
     write_checksums,
 )
 from indexer.store.durability.page_file import open_page_file
-from indexer.store.writer import open_catalog
-from retrieval.catalog.schema import CATALOG_FILE, HAS_NO_VECTOR, THUMBNAILS_FILE, vectors_table
+from indexer.store.writer import migrations, open_catalog
+from retrieval.catalog.connection import log_path
+from retrieval.catalog.migrations import MIGRATIONS
+from retrieval.catalog.reader import add_functions
+from retrieval.catalog.schema import CATALOG_FILE, CHECKSUMS_FILE, THUMBNAILS_FILE
 from retrieval.formatting import pluralize
 
 # Computed from the others.
 DERIVED_TABLES = frozenset(("_sqlite_migrations", "change_count", "indexes", "maps", "calibrations"))
-KEYWORD_TABLES = ("text_words", "text_pieces", "name_words", "name_pieces")
 WORK_PREFIX = ".recovery-"
-REPORTED_TABLES = {"files": "file", "segments": "segment", "concepts": "concept", "saved_searches": "search"}
+REPORTED_TABLES = {
+    "files": "file",
+    "segments": "segment",
+    "concepts": "concept",
+    "examples": "example",
+    "saved_searches": "saved name",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,43 +75,64 @@ class Recovery:
 
 def recover_catalog(folder: Path, damaged: Sequence[int]) -> Recovery:
     """Replace the catalog by its readable rows outside of `damaged` pages. The library is locked."""
+    with suppress(sqlite3.DatabaseError):  # the log of a killed process
+        CatalogConnection.open(folder).close()
     known = read_checksums(folder)
     for left in folder.glob(f"{WORK_PREFIX}*"):  # by a killed process
         shutil.rmtree(left, ignore_errors=True)
+    kept = _keep(folder / CATALOG_FILE)
     with TemporaryDirectory(prefix=WORK_PREFIX, dir=folder) as work:
         copy, new = Path(work, "copy.sqlite"), Path(work, "new")
-        copy_without_pages(folder / CATALOG_FILE, copy, damaged, known.page_size if known else None)
+        copy_without_pages(kept, copy, damaged, known.page_size if known else None)
         source = recovered_database(copy, Path(work, "recovered.sqlite"))
         new.mkdir()
-        with closing(open_catalog(new)) as target, closing(sqlite3.connect(source)) as db:
-            _copy_rows(db, target)
-            _delete_incomplete(target)
+        with closing(sqlite3.connect(source)) as db:
+            _copy_rows(db, new)
+        with closing(open_catalog(new)) as target:  # migrated now
+            delete_incomplete(target)
             now = {table: target.table(table).count for table in REPORTED_TABLES}
-        kept = _replace(folder, new / CATALOG_FILE, known)
+        _replace(folder, new / CATALOG_FILE, known)
     if not now["segments"]:  # their ids will be used again
         for part in ("", "-wal", "-shm"):
             (folder / f"{THUMBNAILS_FILE}{part}").unlink(missing_ok=True)
+    CatalogConnection.open(folder).close()  # the checksums are now of the new catalog only
     return Recovery(kept, {} if known is None else known.row_counts, now)
 
 
-def _copy_rows(db: sqlite3.Connection, target: sqlite_utils.Database) -> None:
-    target.execute("PRAGMA foreign_keys = OFF")
-    for statement in _vector_tables(db):
-        target.execute(statement)
-    tables = [row[0] for row in target.execute(_OWN_TABLES) if row[0] not in DERIVED_TABLES]
-    with target.atomic():
-        for table in tables:
-            columns = [row[1] for row in target.execute(f"PRAGMA table_info({table})")]
-            values = ", ".join("?" for _ in columns)
-            target.conn.executemany(
-                f"INSERT OR IGNORE INTO {table} VALUES ({values})", readable_rows(db, table, columns)
-            )
-        target.execute("UPDATE spaces SET indexed_to = 0")
-        _delete_orphans(target, tables)
-        _delete_incomplete(target)
-        for table in KEYWORD_TABLES:
-            target.execute(f"INSERT INTO {table} ({table}) VALUES ('rebuild')")
-    target.execute("PRAGMA foreign_keys = ON")
+def _keep(catalog: Path) -> Path:
+    """Copy a damaged catalog and its log, durably."""
+    kept = catalog.with_name(f"{CATALOG_FILE}.damaged-{datetime.now():%Y%m%d-%H%M%S-%f}")
+    for source, target in ((catalog, kept), (log_path(catalog), log_path(kept))):
+        if source.exists() and source.stat().st_size:
+            shutil.copyfile(source, target)
+            sync(target)
+    return kept
+
+
+def _copy_rows(db: sqlite3.Connection, folder: Path) -> None:
+    """Copy the readable rows into a new catalog of the same version."""
+    with closing(sqlite_utils.Database(CatalogConnection.open(folder))) as target:
+        add_functions(target.conn)
+        target.execute("PRAGMA foreign_keys = OFF")
+        migrations.apply(target, stop_before=_first_missing_migration(db))
+        for statement in _vector_tables(db):
+            target.execute(statement)
+        tables = [row[0] for row in target.execute(_OWN_TABLES) if row[0] not in DERIVED_TABLES]
+        with target.atomic():
+            for table in tables:
+                columns = [row[1] for row in target.execute(f"PRAGMA table_info({table})")]
+                values = ", ".join("?" for _ in columns)
+                target.conn.executemany(
+                    f"INSERT OR IGNORE INTO {table} VALUES ({values})", readable_rows(db, table, columns)
+                )
+
+
+def _first_missing_migration(db: sqlite3.Connection) -> str | None:
+    """Return the first migration that a damaged catalog of an earlier version lacks."""
+    with suppress(sqlite3.DatabaseError):
+        known = {row[0] for row in db.execute("SELECT name FROM _sqlite_migrations")}
+        return next((name for name in MIGRATIONS if name not in known), None) if known else None
+    return None
 
 
 # Tables that are neither virtual nor belong to a virtual one, roots before the names of their files.
@@ -122,66 +151,19 @@ def _vector_tables(db: sqlite3.Connection) -> list[str]:
     return []
 
 
-def _delete_orphans(target: sqlite_utils.Database, tables: Sequence[str]) -> None:
-    """Delete the rows that refer to lost ones."""
-    references = [
-        f"DELETE FROM {table} WHERE {column} IS NOT NULL AND {column} NOT IN (SELECT {key} FROM {parent})"
-        for table in tables
-        for _, _, parent, column, key, *_ in target.execute(f"PRAGMA foreign_key_list({table})").fetchall()
-    ]
-    references += [
-        f"DELETE FROM {table} WHERE segment NOT IN (SELECT id FROM segments)"
-        for table in tables
-        if table.startswith("vectors_")
-    ]
-    while sum(target.execute(statement).rowcount for statement in references):
-        pass
-
-
-def _delete_incomplete(target: sqlite_utils.Database) -> None:
-    """Delete the contents that lack segments or vectors, with their files."""
-    spaces = [row[0] for row in target.execute("SELECT id FROM spaces WHERE complete")]
-    vectors = [
-        f"""EXISTS (SELECT 1 FROM segments s WHERE s.content = c.id AND NOT ({HAS_NO_VECTOR})
-                       AND NOT EXISTS (SELECT 1 FROM {vectors_table(space)} v WHERE v.segment = s.id))"""
-        for space in spaces
-    ]
-    segments = "c.segments IS NOT (SELECT count(*) FROM segments s WHERE s.content = c.id)"
-    is_incomplete = " OR ".join([segments, *vectors]) if spaces else "TRUE"
-    target.execute("CREATE TEMP TABLE incomplete AS SELECT id FROM contents c WHERE " + is_incomplete)
-    lost = "SELECT id FROM incomplete"
-    target.execute(f"DELETE FROM files WHERE content IN ({lost})")
-    for space in spaces:
-        target.execute(
-            f"""DELETE FROM {vectors_table(space)}
-                 WHERE segment IN (SELECT id FROM segments WHERE content IN ({lost}))"""
-        )
-    for table in ("tags", "captions"):
-        target.execute(
-            f"DELETE FROM {table} WHERE segment IN (SELECT id FROM segments WHERE content IN ({lost}))"
-        )
-    for table in ("segments", "analyses", "keywords"):
-        target.execute(f"DELETE FROM {table} WHERE content IN ({lost})")
-    target.execute(f"DELETE FROM contents WHERE id IN ({lost})")
-    target.execute("DROP TABLE incomplete")
-
-
-def _replace(folder: Path, new: Path, known: PageChecksums | None) -> Path:
-    """Put a new catalog in place and keep the old one; after a crash, the checksums fit either of them."""
+def _replace(folder: Path, new: Path, known: PageChecksums | None) -> None:
+    """Put a new catalog in place; after a crash, the checksums fit either of the two."""
     catalog = folder / CATALOG_FILE
-    kept = folder / f"{CATALOG_FILE}.damaged-{datetime.now():%Y%m%d-%H%M%S}"
-    os.link(catalog, kept)
-    log = log_path(catalog)
-    if log.exists() and log.stat().st_size:
-        log.replace(log_path(kept))
-    log.unlink(missing_ok=True)
+    log_path(catalog).unlink(missing_ok=True)  # a copy is kept
     catalog.with_name(f"{CATALOG_FILE}-shm").unlink(missing_ok=True)
-    if known is not None:
-        with open_page_file(new.parent) as file:
-            os.fsync(file.descriptor)
-            known.add_pending(enumerate(map(page_checksum, file.read_all()), 1))
+    sync(new)
+    with open_page_file(new.parent) as file:
+        pages = list(map(page_checksum, file.read_all()))
+    if known is None or known.page_size != file.page_size:
+        (folder / CHECKSUMS_FILE).unlink(missing_ok=True)
+    else:
+        known.add_pending(enumerate(pages, 1))
         known.pages[known.pages == DAMAGED] = UNKNOWN
         write_checksums(folder, known)
     new.replace(catalog)
     sync(folder)
-    return kept

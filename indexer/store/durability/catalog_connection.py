@@ -15,8 +15,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from indexer.store.durability.damage import restore_pages
-from indexer.store.durability.log_frames import log_frames, log_path
+from indexer.store.durability.damage import check_pages, restored_pages
+from indexer.store.durability.durable_files import sync
+from indexer.store.durability.log_frames import log_frames
 from indexer.store.durability.page_checksums import (
     DAMAGED,
     PageChecksums,
@@ -26,18 +27,20 @@ from indexer.store.durability.page_checksums import (
 )
 from indexer.store.durability.page_file import PageFile, open_page_file
 from indexer.store.durability.parity import group_members, group_of, write_parity
-from retrieval.catalog.connection import InterruptibleConnection
+from retrieval.catalog.connection import InterruptibleConnection, log_path
 from retrieval.catalog.schema import CATALOG_FILE, CHECKSUMS_FILE, PARITY_FILE
 
 MAX_LOG_BYTES = 64 << 20  # a larger log is copied into the catalog at the next commit
-COUNTED_TABLES = ("files", "contents", "segments", "tags", "concepts", "saved_searches")
+COUNTED_TABLES = ("files", "contents", "segments", "tags", "concepts", "examples", "saved_searches")
 
 
 class CatalogConnection(InterruptibleConnection):
     """A connection that records the checksums of pages before SQLite writes them into the catalog."""
 
     folder: Path
-    _has_commits = False
+    _has_commits = False  # in the log
+    _committed_changes = 0  # `total_changes` at the last commit
+    _checkpoint_bytes = MAX_LOG_BYTES  # of the log, after which it is copied
 
     @classmethod
     def open(cls, folder: Path) -> "CatalogConnection":
@@ -49,6 +52,7 @@ class CatalogConnection(InterruptibleConnection):
         db.folder = folder
         try:
             db.execute("PRAGMA wal_autocheckpoint = 0")
+            db.execute("PRAGMA journal_size_limit = 0")  # shortens the log when it starts again
             db.execute("PRAGMA page_size = 16384")  # complete vectors on a page
             if db.execute("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
                 db.execute("PRAGMA journal_mode = WAL")  # SQLite does not report a disk that was full
@@ -61,14 +65,30 @@ class CatalogConnection(InterruptibleConnection):
         return db
 
     def execute(self, *arguments: Any) -> sqlite3.Cursor:
-        """Run a statement; after the commit of a large log, also a checkpoint."""
-        is_commit = arguments[0] == "COMMIT"
-        if is_commit and not self._has_commits:
+        """Run a statement; after the commit of a large log, also a checkpoint.
+
+        VACUUM raises sqlite3.OperationalError if the catalog is damaged: it would give damage new checksums.
+        """
+        if arguments[0] == "VACUUM":
+            self._require_intact_pages()
+        if arguments[0] != "COMMIT":
+            return super().execute(*arguments)
+        if self.total_changes != self._committed_changes and not self._has_commits:
             self._mark_open()
         cursor = super().execute(*arguments)
-        if is_commit and _size(log_path(self.folder / CATALOG_FILE)) > MAX_LOG_BYTES:
+        self._committed_changes = self.total_changes
+        size = _size(log_path(self.folder / CATALOG_FILE))
+        if size < self._checkpoint_bytes - MAX_LOG_BYTES:  # the log has started again
+            self._checkpoint_bytes = MAX_LOG_BYTES
+        if size > self._checkpoint_bytes:
             self.checkpoint("PASSIVE")
+            self._checkpoint_bytes = size + MAX_LOG_BYTES
         return cursor
+
+    def _require_intact_pages(self) -> None:
+        self.checkpoint("TRUNCATE")
+        if check_pages(self.folder, repair=True).damaged:
+            raise sqlite3.OperationalError("the catalog is damaged; `clew verify --repair` recovers it")
 
     def checkpoint(self, mode: str) -> None:
         """Copy the log into the catalog as far as readers allow, and record checksums and parity.
@@ -127,7 +147,10 @@ class CatalogConnection(InterruptibleConnection):
         pages = [page for group in groups for page in group_members(group, count) if page not in torn]
         wrong = [page for page in known.wrong_pages(file, pages) if known.pages[page - 1] != DAMAGED]
         kept = [page for page in wrong if page not in known.pending]
-        for page in set(wrong) - set(restore_pages(self.folder, file, known, kept)):
+        restored = restored_pages(self.folder, file, known, kept)
+        if restored:
+            file.write(restored)
+        for page in set(wrong) - set(restored):
             known.pages[page - 1] = DAMAGED
 
     def _intact(self, groups: Iterable[int], known: PageChecksums) -> Iterator[int]:
@@ -158,6 +181,8 @@ class CatalogConnection(InterruptibleConnection):
         """Close the connection; SQLite copies the log into the catalog if no reader is left."""
         with suppress(sqlite3.Error):
             self.checkpoint("TRUNCATE")
+        with suppress(OSError):  # a reader needs the log: its commits become durable without a checkpoint
+            sync(log_path(self.folder / CATALOG_FILE))
         super().close()
 
 

@@ -1,16 +1,23 @@
 """Find and restore damaged pages of the catalog."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from indexer.store.durability.log_frames import log_frames, log_path
+from indexer.store.durability.log_frames import log_frames
 from indexer.store.durability.page_checksums import PageChecksums, read_checksums
 from indexer.store.durability.page_file import PageFile, open_page_file
-from indexer.store.durability.parity import restored_page
-from retrieval.catalog.schema import CATALOG_FILE
+from indexer.store.durability.parity import outdated_groups, restored_page, write_parity
+from retrieval.catalog.connection import log_path
+from retrieval.catalog.schema import CATALOG_FILE, CHECKSUMS_FILE
 
 MIN_FOREIGN_PAGES, MAX_DAMAGED_SHARE = 16, 0.1
+NO_CHECKSUMS = (
+    "The checksums of the catalog are damaged, so only SQLite has checked it. They are made again now."
+)
+OUTDATED_PARITY = (
+    "The parity of the catalog is damaged or outdated. `clew verify --repair` computes it again."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,36 +27,67 @@ class PageDamage:
     restored: tuple[int, ...] = ()
     damaged: tuple[int, ...] = ()
     count: int = 0  # of all pages
+    notes: tuple[str, ...] = ()  # on the checksums and the parity themselves
 
     @property
-    def is_foreign(self) -> bool:
-        """Return True if so many pages are wrong that another program has probably written them."""
+    def is_many(self) -> bool:
+        """Return True if so many pages are wrong that another program may have written them."""
         return len(self.damaged) > max(MIN_FOREIGN_PAGES, MAX_DAMAGED_SHARE * self.count)
 
 
 def check_pages(folder: Path, *, repair: bool = False) -> PageDamage:
-    """Check the pages of a catalog, and with `repair` restore damaged ones from parity.
+    """Check the pages of a catalog; with `repair`, restore the damaged ones from parity, all or none.
 
-    The library is locked. Pages in the log are left out: SQLite reads them from the log, which has checksums.
-    Raises OSError.
+    The library is locked. Pages in the log are left out: SQLite takes them from there. Raises OSError.
     """
     known = read_checksums(folder)
-    if known is None or (known.is_open and not any(log_frames(log_path(folder / CATALOG_FILE)))):
+    log = log_path(folder / CATALOG_FILE)
+    if known is None:
+        exists = (folder / CHECKSUMS_FILE).exists()
+        return PageDamage(notes=(NO_CHECKSUMS,) * exists)
+    in_log = {page for page, _ in log_frames(log)}
+    if known.is_open and not in_log:  # another program has copied the log of a killed process
         return PageDamage()
-    in_log = {page for page, _ in log_frames(log_path(folder / CATALOG_FILE))}
     with open_page_file(folder, known.page_size) as file:
-        count = max(len(known.pages), file.count)
-        wrong = known.wrong_pages(file, (page for page in range(1, count + 1) if page not in in_log))
-        restored = restore_pages(folder, file, known, wrong) if repair else []
-    return PageDamage(tuple(restored), tuple(page for page in wrong if page not in restored), count)
+        wrong = known.wrong_pages(file, _pages_to_check(known, file, in_log))
+        found = PageDamage((), tuple(wrong), max(len(known.pages), file.count))
+        if not wrong and not in_log and not known.pending:
+            return replace(found, notes=_check_parity(folder, file, repair=repair))
+        if wrong and repair and not found.is_many:
+            restored = restored_pages(folder, file, known, wrong)
+            if len(restored) == len(wrong):
+                file.write(restored)
+                return replace(found, restored=tuple(wrong), damaged=())
+    return found
 
 
-def restore_pages(folder: Path, file: PageFile, known: PageChecksums, wrong: Iterable[int]) -> list[int]:
-    """Restore pages from parity as far as their checksums confirm them, and return their numbers."""
-    restored = []
+def _pages_to_check(known: PageChecksums, file: PageFile, in_log: Collection[int]) -> Iterator[int]:
+    """Yield the pages that have a checksum, or that should have one.
+
+    While a checkpoint is under way, the file may have become shorter, or longer by pages without content.
+    """
+    count = file.count if known.pending else max(len(known.pages), file.count)
+    for page in range(1, count + 1):
+        is_new = page > len(known.pages) and page not in known.pending
+        if page not in in_log and not (known.pending and is_new):
+            yield page
+
+
+def _check_parity(folder: Path, file: PageFile, *, repair: bool) -> tuple[str, ...]:
+    """Compute the parity of intact pages again, and with `repair` renew it."""
+    outdated = outdated_groups(folder, file)
+    if outdated and repair:
+        write_parity(folder, file, outdated)
+    return (OUTDATED_PARITY,) if outdated and not repair else ()
+
+
+def restored_pages(
+    folder: Path, file: PageFile, known: PageChecksums, wrong: Iterable[int]
+) -> dict[int, bytes]:
+    """Return the contents of pages by parity, as far as their checksums confirm them."""
+    restored = {}
     for page in wrong:
         content = restored_page(folder, file, page, len(known.pages))
         if page <= len(known.pages) and known.is_known(page, content):
-            file.write(page, content)
-            restored.append(page)
+            restored[page] = content
     return restored

@@ -11,11 +11,6 @@ _LOG_HEADER = struct.Struct(">4sIII8sII")  # magic, version, page size, checkpoi
 _FRAME_HEADER = struct.Struct(">II8sII")  # page, pages of the database after a commit or 0, salts, checksums
 
 
-def log_path(database: Path) -> Path:
-    """Return the path of a database's log."""
-    return database.with_name(f"{database.name}-wal")
-
-
 def log_frames(log: Path) -> Iterator[tuple[int, bytes]]:
     """Yield the number and content of each page in a log, oldest first.
 

@@ -75,7 +75,7 @@ class PageChecksums:
 
 
 def page_checksum(page: bytes) -> int:
-    """Return the checksum of a page: BLAKE2b of 8 bytes."""
+    """Return the checksum of a page: BLAKE2b of 8 bytes, never DAMAGED or UNKNOWN."""
     return int.from_bytes(hashlib.blake2b(page, digest_size=8).digest(), "little") | 2
 
 

@@ -2,7 +2,7 @@
 
 import fcntl
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,9 +30,10 @@ class PageFile:
         """Yield the contents of pages, by default of all."""
         yield from map(self.read, range(1, self.count + 1) if pages is None else pages)
 
-    def write(self, page: int, content: bytes) -> None:
-        """Write a page and sync the file. Raises OSError."""
-        os.pwrite(self.descriptor, content, (page - 1) * self.page_size)
+    def write(self, pages: Mapping[int, bytes]) -> None:
+        """Write pages and sync the file. Raises OSError."""
+        for page, content in pages.items():
+            os.pwrite(self.descriptor, content, (page - 1) * self.page_size)
         os.fsync(self.descriptor)
 
 
@@ -50,7 +51,7 @@ def open_page_file(folder: Path, page_size: int | None = None) -> Iterator[PageF
     try:
         yield PageFile(descriptor, page_size or _page_size(descriptor))
     finally:
-        if not shared:
+        if descriptor not in shared and _descriptors_of(path) == [descriptor]:
             os.close(descriptor)
 
 

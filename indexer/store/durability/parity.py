@@ -44,6 +44,22 @@ def write_parity(folder: Path, file: PageFile, groups: Iterable[int]) -> None:
         os.close(descriptor)
 
 
+def outdated_groups(folder: Path, file: PageFile) -> list[int]:
+    """Return the groups whose stored parity differs from that of their pages."""
+    size, count = file.page_size, file.count
+    groups = sorted({group_of(page) for page in range(1, count + 1)})
+    try:
+        with (folder / PARITY_FILE).open("rb") as opened:
+            return [
+                group
+                for group in groups
+                if os.pread(opened.fileno(), size, group * size)
+                != _exclusive_or(file.read_all(group_members(group, count)), size).tobytes()
+            ]
+    except OSError:
+        return groups
+
+
 def restored_page(folder: Path, file: PageFile, page: int, page_count: int) -> bytes:
     """Return the content that a page has by its group and parity; the catalog had `page_count` pages."""
     size, group = file.page_size, group_of(page)

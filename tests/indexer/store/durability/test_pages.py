@@ -7,6 +7,7 @@ from contextlib import closing
 
 import pytest
 
+from indexer.store.durability import catalog_connection
 from indexer.store.durability.catalog_connection import CatalogConnection
 from indexer.store.durability.damage import check_pages
 from indexer.store.durability.page_checksums import read_checksums
@@ -239,4 +240,45 @@ def test_checksums_of_a_deleted_catalog_are_not_those_of_the_next(catalog):
     (catalog / CATALOG_FILE).unlink()
     with closing(CatalogConnection.open(catalog)) as db:
         add_rows(db, 300)
+    assert check_pages(catalog).damaged == ()
+
+
+def test_parity_that_is_damaged_is_reported_and_computed_again(catalog):
+    flip(catalog, 1, name=PARITY_FILE)
+    assert "parity" in check_pages(catalog).notes[0]
+    assert check_pages(catalog, repair=True).notes == ()
+    assert check_pages(catalog).notes == ()
+
+
+def test_damaged_checksums_are_reported(catalog):
+    flip(catalog, 1, offset=40, name=CHECKSUMS_FILE)
+    assert "checksums" in check_pages(catalog).notes[0]
+
+
+def test_damaged_catalog_is_not_vacuumed(catalog):
+    first, second = group_members(group_of(2), 27)[:2]
+    flip(catalog, first, offset=12_000)
+    flip(catalog, second, offset=12_000)
+    with (
+        closing(CatalogConnection.open(catalog)) as db,
+        pytest.raises(sqlite3.OperationalError, match="damaged"),
+    ):
+        db.execute("VACUUM")
+    assert check_pages(catalog).damaged == (first, second)
+
+
+def test_large_log_is_not_copied_at_each_commit(catalog, monkeypatch):
+    monkeypatch.setattr(catalog_connection, "MAX_LOG_BYTES", 50 * PAGE)
+    monkeypatch.setattr(CatalogConnection, "_checkpoint_bytes", 50 * PAGE)
+    checkpoints, checkpoint = [], CatalogConnection.checkpoint
+
+    def count(db, mode):
+        checkpoints.append(mode)
+        checkpoint(db, mode)
+
+    monkeypatch.setattr(CatalogConnection, "checkpoint", count)
+    with closing(CatalogConnection.open(catalog)) as db:
+        for _ in range(40):
+            add_rows(db, 60)
+    assert 2 <= checkpoints.count("PASSIVE") <= 12
     assert check_pages(catalog).damaged == ()
