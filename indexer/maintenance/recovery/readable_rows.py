@@ -6,7 +6,8 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from subprocess import DEVNULL, PIPE
+from subprocess import DEVNULL
+from tempfile import TemporaryFile
 
 from indexer.store.durability.page_file import PageFile
 from retrieval.catalog.connection import log_path
@@ -37,11 +38,13 @@ def recovered_database(database: Path, target: Path) -> Path:
     program = shutil.which("sqlite3")
     if program is None:
         return database
-    with suppress(OSError):
+    with suppress(OSError), TemporaryFile(dir=target.parent) as statements:
         command = [program, "-readonly", str(database), ".recover"]
-        with subprocess.Popen(command, stdout=PIPE, stderr=DEVNULL) as reader:
-            status = subprocess.call([program, target], stdin=reader.stdout, stdout=DEVNULL, stderr=DEVNULL)
-        if status == reader.returncode == 0:
+        failed = subprocess.call(command, stdout=statements, stderr=DEVNULL)
+        statements.seek(0)
+        if not failed and not subprocess.call(
+            [program, str(target)], stdin=statements, stdout=DEVNULL, stderr=DEVNULL
+        ):
             return target
     return database
 
