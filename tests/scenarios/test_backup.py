@@ -269,13 +269,15 @@ def test_archive_with_other_names_is_refused(catalog, tmp_path, name):
     assert sorted(tmp_path.iterdir()) == before
 
 
-def test_archive_with_a_link_is_refused(tmp_path):
+@pytest.mark.parametrize("links", [["catalogue.sqlite"], ["manifest.json"]])
+def test_archive_with_a_link_to_itself_is_refused(tmp_path, links):
     with tarfile.open(tmp_path / "hostile.tar", "w") as tar:
-        for name, target in (("catalogue.sqlite", "missing"), ("manifest.json", "manifest.json")):
+        for name in ("catalogue.sqlite", "manifest.json"):
             header = tarfile.TarInfo(name)
-            header.type, header.linkname = tarfile.SYMTYPE, target
+            if name in links:
+                header.type, header.linkname = tarfile.SYMTYPE, name
             tar.addfile(header)
-    with pytest.raises(LibraryDamaged):
+    with pytest.raises(LibraryDamaged, match=r"not of a library|not a complete backup"):
         restore_library(tmp_path / "hostile.tar", library=tmp_path / "other")
 
 
@@ -291,6 +293,14 @@ def test_archive_with_an_invalid_manifest_is_refused(catalog, tmp_path, manifest
     with pytest.raises(LibraryDamaged, match="list of members is invalid"):
         restore_library(tmp_path / "hostile.tar", library=tmp_path / "other")
     assert not (tmp_path / "other").exists()
+
+
+def test_archive_of_another_format_is_refused(catalog, tmp_path):
+    digest = hashlib.sha256(catalog).hexdigest()
+    manifest = {"format": "clew-backup-2", "members": [{"name": "catalogue.sqlite", "sha256": digest}]}
+    write_archive(tmp_path / "later.tar", {"catalogue.sqlite": catalog}, manifest)
+    with pytest.raises(LibraryVersionMismatch, match=r"Another version of clew made .*later\.tar"):
+        restore_library(tmp_path / "later.tar", library=tmp_path / "other")
 
 
 def test_backup_while_the_library_is_written_is_of_one_moment(folder, index, place, toy, tmp_path):

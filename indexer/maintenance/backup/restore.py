@@ -85,15 +85,15 @@ def _extract(archive: BinaryIO, archive_name: str, work: Path, progress: Progres
     """Extract an archive and check its members. Raises LibraryDamaged and LibraryVersionMismatch."""
     try:
         with tarfile.open(fileobj=archive, mode="r:") as tar:
-            names = tar.getnames()
-            if not names or names[-1] != MANIFEST:
+            members = tar.getmembers()
+            if not members or members[-1].name != MANIFEST or not members[-1].isfile():
                 raise LibraryDamaged(f"{archive_name} is not a complete backup of clew.")
             digests = {}
-            for number, member in enumerate(tar.getmembers()):
-                progress("restore", number, len(names))
+            for number, member in enumerate(members):
+                progress("restore", number, len(members))
                 if member.name != MANIFEST:
                     digests[member.name] = _extract_member(tar, member, work)
-            manifest = tar.extractfile(MANIFEST)
+            manifest = tar.extractfile(members[-1])
             expected = _listed_digests(manifest.read() if manifest else b"", archive_name)
     except (tarfile.TarError, KeyError, ValueError, OverflowError, EOFError) as error:
         raise LibraryDamaged(f"{archive_name} is not a readable backup: {error}.") from error
