@@ -45,7 +45,7 @@ class Backup:
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
+class ArchivedFile:
     """A file in an archive."""
 
     name: str
@@ -169,17 +169,17 @@ def _copy_database(database: Path, copy: Path) -> Path:
     return copy
 
 
-def _add_member(tar: tarfile.TarFile, name: str, source: Path) -> Member:
+def _add_member(tar: tarfile.TarFile, name: str, source: Path) -> ArchivedFile:
     with source.open("rb") as file:
         status = os.fstat(file.fileno())
         header = tarfile.TarInfo(name)
         header.size, header.mtime, header.mode = status.st_size, int(status.st_mtime), 0o644
         reader = DigestingReader(file)
         tar.addfile(header, reader)
-    return Member(name, header.size, reader.sha256.hexdigest())
+    return ArchivedFile(name, header.size, reader.sha256.hexdigest())
 
 
-def _add_manifest(tar: tarfile.TarFile, members: list[Member]) -> None:
+def _add_manifest(tar: tarfile.TarFile, members: list[ArchivedFile]) -> None:
     text = json.dumps({"format": FORMAT, "members": [asdict(member) for member in members]}).encode()
     header = tarfile.TarInfo(MANIFEST)
     header.size = len(text)
