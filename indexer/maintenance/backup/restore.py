@@ -73,7 +73,7 @@ def _open(archive: Path) -> BinaryIO:
 
 @contextmanager
 def _work_folder(folder: Path) -> Iterator[Path]:
-    """Yield a temporary folder beside the library, which is deleted unless it was renamed."""
+    """Yield a temporary folder next to the library, and delete it unless it was renamed."""
     work = Path(mkdtemp(prefix=f".{folder.name}.restore-", dir=folder.parent))
     try:
         yield work
@@ -157,7 +157,7 @@ def _move(work: Path, folder: Path) -> None:
 
 
 def _exchange(work: Path, folder: Path) -> Path:
-    """Exchange a library for a restored one, at once, and return where it is now.
+    """Exchange a library for a restored one, at once, and return the new path of the old one.
 
     The restored one first gets the name that the old one keeps, so that the exchange is the last step: an
     error or a kill leaves the old one in its place, or under that name.
@@ -176,7 +176,7 @@ def _exchange(work: Path, folder: Path) -> Path:
 
 
 def _unused_name(folder: Path) -> Path:
-    """Return a name beside a library that contains the time, and that nothing has."""
+    """Return an unused path next to a library, with the time in its name."""
     name = f"{folder.name}.replaced-{datetime.now():%Y%m%d-%H%M%S}"
     numbered = (folder.with_name(f"{name}-{number}") for number in count(2))
     return next(path for path in chain([folder.with_name(name)], numbered) if not path.exists())

@@ -1,4 +1,4 @@
-"""Delete contents of which rows are lost, so that the next run reads their files again."""
+"""Delete contents with lost rows, so that the next run reads their files again."""
 
 import sqlite_utils
 

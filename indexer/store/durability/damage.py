@@ -31,7 +31,7 @@ class PageDamage:
 
     @property
     def is_many(self) -> bool:
-        """Return True if so many pages are wrong that another program may have written them."""
+        """Return True if another program may have written the pages: more are wrong than a disk damages."""
         return len(self.damaged) > max(MIN_FOREIGN_PAGES, MAX_DAMAGED_SHARE * self.count)
 
 

@@ -15,7 +15,7 @@ def log_frames(log: Path) -> Iterator[tuple[int, bytes]]:
     """Yield the number and content of each page in a log, oldest first.
 
     Frames after the last commit are included: how many are valid, only SQLite knows. SQLite holds no lock on
-    the log, so that it may be opened and closed beside it.
+    the log, so that it may be opened and closed here.
     """
     try:
         file = log.open("rb")

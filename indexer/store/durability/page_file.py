@@ -1,4 +1,4 @@
-"""Read and write pages of the catalog's file beside SQLite."""
+"""Read and write pages of the catalog's file while SQLite has it open."""
 
 import fcntl
 import os
