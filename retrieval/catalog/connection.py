@@ -211,27 +211,24 @@ def reads_catalog(
 ) -> Callable[Concatenate[LibraryT, Parameters], Result]:
     """Convert errors of SQLite to LibraryError; call again if another process wrote the catalog meanwhile.
 
-    So no result mixes two versions. A snapshot is only the last means: threads share the connection, so that
-    overlapping calls could keep an old version for long.
+    So no result mixes two versions, and an error that comes of such a mixture is not seen. A snapshot is only
+    the last means: threads share the connection, so that overlapping calls could keep an old version for
+    long.
     """
-
-    def attempt(self: LibraryT, *args: Parameters.args, **options: Parameters.kwargs) -> tuple[Result, bool]:
-        version = self._version()
-        try:
-            result = method(self, *args, **options)
-        except sqlite3.Error:
-            if not self._is_replaced():
-                raise
-            return method(self, *args, **options), True
-        return result, self._version() == version
 
     @wraps(method)
     def read(self: LibraryT, /, *args: Parameters.args, **options: Parameters.kwargs) -> Result:
         try:
             for _ in range(MAX_READ_ATTEMPTS):
-                result, is_consistent = attempt(self, *args, **options)
-                if is_consistent:
-                    return result
+                version = self._version()
+                try:
+                    result = method(self, *args, **options)
+                except Exception:
+                    if self._version() == version and not self._is_replaced():
+                        raise
+                else:
+                    if self._version() == version:
+                        return result
             with self._snapshot():
                 return method(self, *args, **options)
         except sqlite3.Error as error:

@@ -4,7 +4,8 @@ import os
 import sqlite3
 import subprocess
 import sys
-from contextlib import closing
+from collections.abc import Callable
+from contextlib import AbstractContextManager, closing
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from indexer.operations.forget import forget
 from retrieval import Library
 from retrieval.catalog import connection
+from retrieval.catalog.connection import reads_catalog, snapshot
 from retrieval.catalog.reader import Catalog
 from retrieval.errors import LibraryError
 from tests.support.catalog import REPOSITORY_ROOT
@@ -234,3 +236,51 @@ def test_interrupt_in_a_function_of_a_statement_is_raised(call, tmp_path):
             getattr(db, call)("INSERT INTO files VALUES (fail())", [()] if call == "executemany" else ())
         with pytest.raises(sqlite3.OperationalError, match="no such table"):
             db.execute("SELECT * FROM roots")
+
+
+class Numbers:
+    """A library of one table of numbers; while they are read, another process may delete them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.db = sqlite3.connect(folder / "numbers.db", isolation_level=None)
+
+    def _is_replaced(self) -> bool:
+        return False
+
+    def _version(self) -> object:
+        return self.db.execute("PRAGMA data_version").fetchone()
+
+    def _snapshot(self) -> AbstractContextManager[None]:
+        return snapshot(self.db)
+
+    @reads_catalog
+    def greatest(self, meanwhile: Callable[[], object]) -> int:
+        """Return the greatest number, or 0 if there is none."""
+        if not self.db.execute("SELECT count(*) FROM numbers").fetchone()[0]:
+            return 0
+        meanwhile()
+        return int(max(number for (number,) in self.db.execute("SELECT number FROM numbers")))
+
+
+@pytest.fixture
+def numbers(tmp_path):
+    library = Numbers(tmp_path)
+    library.db.execute("PRAGMA journal_mode=WAL")
+    library.db.execute("CREATE TABLE numbers (number)")
+    library.db.execute("INSERT INTO numbers VALUES (1)")
+    yield library
+    library.db.close()
+
+
+def test_error_of_two_versions_is_not_seen(numbers):
+    with closing(sqlite3.connect(numbers.folder / "numbers.db", isolation_level=None)) as writer:
+        assert numbers.greatest(lambda: writer.execute("DELETE FROM numbers")) == 0
+
+
+def test_error_of_one_version_is_seen(numbers):
+    def meanwhile():
+        raise ValueError("no writer")
+
+    with pytest.raises(ValueError, match="no writer"):
+        numbers.greatest(meanwhile)
