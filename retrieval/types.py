@@ -46,7 +46,10 @@ class Filters:
     tags: tuple[str, ...] = ()  # all of these keywords or labels
     rating: int | None = None  # minimum
     size: tuple[int, int, int] | None = None  # minimum width, height and number of pixels
-    orientation: Orientation | None = None
+    orientation: tuple[Orientation, ...] = ()  # any of these
+    any_tags: tuple[str, ...] = ()  # any of these keywords or labels
+    max_rating: int | None = None
+    none: "tuple[Filters, ...]" = ()  # a hit that satisfies any of these is excluded
 
     @property
     def has_non_kind_filters(self) -> bool:

@@ -2,16 +2,18 @@
 
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from math import asin, cos, degrees, radians, sin, sqrt
 from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from retrieval.catalog.schema import DESCRIBES_ITSELF
 from retrieval.id_sets import is_member, union
 from retrieval.normalization import nfc
-from retrieval.types import KINDS, Filters, Ids
+from retrieval.types import KINDS, Filters, Ids, Kind
 
 Condition: TypeAlias = tuple[str, list[object]]  # SQL condition and its parameters
 
@@ -49,34 +51,83 @@ def find_allowed(
     a fifth of the time of SQLite's joins, but for few of them longer. The files that sidecars describe are
     joined by SQLite, if they are few.
     """
-    conditions = [*_content_conditions(filters)]
-    described = DESCRIBED_FILES if conditions or filters.tags else "SELECT 1 WHERE 0"
+    if not all(map(_is_joined_as_arrays, filters.none)):
+        return None
+    conditions, tags = [*_content_conditions(filters)], _tag_alternatives(filters)
+    described = DESCRIBED_FILES if conditions or tags or filters.none else "SELECT 1 WHERE 0"
     query = f"SELECT count(*) FROM ({described} LIMIT {max_described_files + 1})"
     described_count = db.execute(query).fetchone()[0]
     if described_count > max_described_files:
         return None
-    test, values = _all_of(conditions)
-    contents = [fetch_ids(db, f"SELECT id FROM contents WHERE {test}", values)] if conditions else []
-    tags = [_find_tagged(db, tag) for tag in filters.tags]
+    contents = [_find_contents(db, conditions)] if conditions else []
+    tagged = [_find_tagged(db, names) for names in tags]
     tests, values = _all_of(_time_conditions(filters))
     in_range = f"SELECT count(*) FROM (SELECT 1 FROM files f WHERE {tests} LIMIT ?)"
     sizes = [db.execute(in_range, (*values, max_joined_rows + 1)).fetchone()[0]] if values else []
-    sizes += [*map(len, contents), *(len(labeled) + len(named) for labeled, named in tags)]
+    sizes += [*map(len, contents), *(len(labeled) + len(named) for labeled, named in tagged)]
     if min(sizes, default=max_joined_rows + 1) <= max_joined_rows:
         return None
-    roots = "JOIN roots r ON r.id = f.root" if filters.under else ""
-    tests, values = _file_conditions(filters)
-    files = f"FROM files f {roots} WHERE f.state != 'gone' AND f.{DESCRIBES_ITSELF} AND f.content IS NOT NULL"
-    contents.append(fetch_ids(db, f"SELECT f.content {files} AND {tests}", values))
+    contents.append(_find_file_contents(db, filters, has_described=described_count > 0))
     segments = "segments INDEXED BY sqlite_autoindex_segments_1"  # it contains the ids and contents
     ids, owners = (fetch_ids(db, f"SELECT {column} FROM {segments}") for column in ("id", "content"))
     passing = [is_member(owners, members) for members in contents]
-    passing += [is_member(ids, labeled) | is_member(owners, named) for labeled, named in tags]
+    passing += [is_member(ids, labeled) | is_member(owners, named) for labeled, named in tagged]
     if filters.kinds:
-        kinds = ", ".join(f"'{kind}'" for kind in sorted(filters.kinds))
-        passing.append(is_member(ids, fetch_ids(db, f"SELECT id FROM segments WHERE kind IN ({kinds})")))
+        passing.append(is_member(ids, _find_kinds(db, filters.kinds)))
+    passing += [~_is_excluded(db, each, ids, owners) for each in filters.none if not _is_of_files(each)]
     ids = union(ids[np.logical_and.reduce(passing)])
     return union(ids, _find_described(db, filters)) if described_count else ids
+
+
+def _find_contents(db: sqlite3.Connection, conditions: Sequence[Condition]) -> Ids:
+    test, values = _all_of(conditions)
+    return fetch_ids(db, f"SELECT id FROM contents WHERE {test}", values)
+
+
+def _find_file_contents(db: sqlite3.Connection, filters: Filters, *, has_described: bool) -> Ids:
+    """Return the contents of files in the folders and in the time of filters.
+
+    If filters exclude, the files that sidecars describe are left out, if there are some.
+    """
+    excluded = [each for each in filters.none if _is_of_files(each)]
+    tests, values = _all_of([_file_conditions(filters), *map(_exclusion, excluded)])
+    roots = "JOIN roots r ON r.id = f.root" if any(each.under for each in (filters, *excluded)) else ""
+    described = f"AND f.id NOT IN ({DESCRIBED_FILES})" if filters.none and has_described else ""
+    return fetch_ids(
+        db,
+        f"""SELECT f.content FROM files f {roots} WHERE f.state != 'gone' AND f.{DESCRIBES_ITSELF}
+               AND f.content IS NOT NULL {described} AND {tests}""",
+        values,
+    )
+
+
+def _find_kinds(db: sqlite3.Connection, kinds: Iterable[Kind]) -> Ids:
+    names = ", ".join(f"'{kind}'" for kind in sorted(kinds))
+    return fetch_ids(db, f"SELECT id FROM segments WHERE kind IN ({names})")
+
+
+def _is_of_files(filters: Filters) -> bool:
+    """Return True if only folders and times filter, which a file has, but not its content."""
+    return filters == Filters(under=filters.under, after=filters.after, before=filters.before)
+
+
+def _is_joined_as_arrays(excluded: Filters) -> bool:
+    """Return True if excluded filters are of files or of contents only, and exclude nothing themselves."""
+    has_files = bool(excluded.under or excluded.after or excluded.before)
+    return not excluded.none and (not has_files or _is_of_files(excluded))
+
+
+def _is_excluded(db: sqlite3.Connection, excluded: Filters, ids: Ids, owners: Ids) -> NDArray[np.bool_]:
+    """Return whether each segment passes the filters that exclude it, by its id and content."""
+    passing = np.ones(len(ids), np.bool_)
+    if conditions := [*_content_conditions(excluded)]:
+        passing &= is_member(owners, _find_contents(db, conditions))
+    for names in _tag_alternatives(excluded):
+        labeled, named = _find_tagged(db, names)
+        passing &= is_member(ids, labeled) | is_member(owners, named)
+    if excluded.kinds:
+        passing &= is_member(ids, _find_kinds(db, excluded.kinds))
+    return passing
 
 
 def _find_described(db: sqlite3.Connection, filters: Filters) -> Ids:
@@ -90,9 +141,14 @@ def _find_described(db: sqlite3.Connection, filters: Filters) -> Ids:
     return fetch_ids(db, query, values)
 
 
-def _find_tagged(db: sqlite3.Connection, tag: str) -> tuple[Ids, Ids]:
-    """Return the segments that are labeled with a tag, and the contents that have it as a keyword."""
-    named, names = _named(tag)
+def _tag_alternatives(filters: Filters) -> list[tuple[str, ...]]:
+    """Return lists of tags; a hit has one tag of each list."""
+    return [*((tag,) for tag in filters.tags), *([filters.any_tags] if filters.any_tags else [])]
+
+
+def _find_tagged(db: sqlite3.Connection, tags: Sequence[str]) -> tuple[Ids, Ids]:
+    """Return the segments that are labeled with any tag, and the contents that have one as a keyword."""
+    named, names = _named(tags)
     return (
         fetch_ids(db, f"SELECT segment FROM tags WHERE {named}", names),
         fetch_ids(db, f"SELECT content FROM keywords WHERE {named}", names),
@@ -114,8 +170,20 @@ def where_clause(filters: Filters, *, per_row: bool) -> Condition:
     """
     tests = [_file_conditions(filters)]
     tests += [_described_by(test, per_row) for test in _content_conditions(filters)]
-    tests += [_tag_condition(tag, per_row) for tag in filters.tags]
-    return _all_of(tests)
+    tests += [_tag_condition(tags, per_row) for tags in _tag_alternatives(filters)]
+    return _all_of([*tests, *map(_exclusion, filters.none)])
+
+
+def _exclusion(excluded: Filters) -> Condition:
+    """Return the condition that a row does not pass filters; unknown values do not pass.
+
+    It tests single rows, because subqueries by index also pass other files of a content.
+    """
+    tests = [where_clause(excluded, per_row=True)]
+    if excluded.kinds:
+        tests.append((f"s.kind IN ({', '.join('?' * len(excluded.kinds))})", [*excluded.kinds]))
+    test, values = _all_of(tests)
+    return f"({test}) IS NOT TRUE", values
 
 
 def _file_conditions(filters: Filters) -> Condition:
@@ -173,11 +241,14 @@ def _content_conditions(filters: Filters) -> Iterator[Condition]:
         yield _radius_condition(*filters.near)
     if filters.rating is not None:
         yield "rating >= ?", [filters.rating]
+    if filters.max_rating is not None:
+        yield "rating <= ?", [filters.max_rating]
     if filters.size:
         width, height, pixels = filters.size
         yield "width >= ? AND height >= ? AND width * height >= ?", [width, height, pixels]
     if filters.orientation:
-        yield f"width > 0 AND {ORIENTATION_CONDITIONS[filters.orientation]}", []
+        shapes = " OR ".join(ORIENTATION_CONDITIONS[each] for each in filters.orientation)
+        yield f"width > 0 AND ({shapes})", []
 
 
 def _described_by(content_condition: Condition, per_row: bool) -> Condition:
@@ -189,18 +260,19 @@ def _described_by(content_condition: Condition, per_row: bool) -> Condition:
     return f"f.id IN (SELECT described_by.file {described})", values
 
 
-def _named(tag: str) -> Condition:
-    """Return the condition that a name equals a tag, ignoring case.
+def _named(tags: Sequence[str]) -> Condition:
+    """Return the condition that a name equals any tag, ignoring case.
 
     SQLite ignores case in ASCII only, so common spellings of other letters are tried.
     """
-    names: list[object] = list(dict.fromkeys((tag, tag.lower(), tag.upper(), tag.capitalize(), tag.title())))
+    spellings = [(tag, tag.lower(), tag.upper(), tag.capitalize(), tag.title()) for tag in tags]
+    names: list[object] = list(dict.fromkeys(chain.from_iterable(spellings)))
     return f"name IN ({', '.join('?' * len(names))})", names
 
 
-def _tag_condition(tag: str, per_row: bool) -> Condition:
-    """Return the condition that a segment has a label, or its file, sidecar or image a keyword."""
-    named, names = _named(tag)
+def _tag_condition(tags: Sequence[str], per_row: bool) -> Condition:
+    """Return the condition that a segment has any label, or its file, sidecar or image any keyword."""
+    named, names = _named(tags)
     labeled = f"FROM tags WHERE {named}"
     written = f"FROM keywords JOIN described_by USING (content) WHERE {named}"
     if per_row:

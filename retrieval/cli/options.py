@@ -149,7 +149,9 @@ filter_options = combine(
         multiple=True,
         help="Return only hits with this keyword or label. Repeatable: all of them.",
     ),
-    _filter("--rating", metavar="STARS", help="Return only images with at least this rating, 0 to 5."),
+    _filter(
+        "--rating", metavar="STARS", help="Return only images with at least this rating, 0 to 5, or 2..4."
+    ),
     _filter("--size", metavar="SIZE", help="Return only images of at least this size: 1000x800 or 2MP."),
     _filter(
         "--orientation",

@@ -19,34 +19,62 @@ MEGAPIXEL = 1_000_000
 END_OF_PREFIX = "~"  # sorts after every text with the same prefix
 
 _TIME = re.compile(r"\d{4}(-\d\d(-\d\d([T ]\d\d:\d\d(:\d\d)?)?)?)?")
+_ZONED_TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d:?\d\d)")
 _LOCATION = re.compile(
     r"\s*,\s*".join((r"([+-]?\d{1,3}(?:\.\d+)?)",) * 2 + (r"(\d{1,9}(?:\.\d+)?)\s*(km|m|)",)), re.I
 )
 _WIDTH_AND_HEIGHT = re.compile(r"(\d{1,9})\s*[x×]\s*(\d{1,9})", re.I)
+_STARS = re.compile(r"-1|[0-5]|")
 _MEGAPIXELS = re.compile(r"(\d{1,9}(?:\.\d+)?)\s*mp", re.I)
 
 
-REPEATABLE_FILTERS = ("kind", "under", "camera", "lens", "tag")
+REPEATABLE_FILTERS = ("kind", "under", "camera", "lens", "tag", "any_tag", "orientation")
 
 
 def merge_filters(
     inline: Iterable[tuple[str, str]], kind: str | Iterable[str] | None, options: SearchOptions
 ) -> Filters:
-    """Validate the filters in a query together with those of options; raises QueryError."""
-    names = [name for name in FILTER_NAMES if name != "kind"]
+    """Validate the filters in a query together with those of options; raises QueryError.
+
+    A name with a minus, such as "-tag", excludes the hits that pass.
+    """
+    names = [*(name for name in FILTER_NAMES if name != "kind"), "any_tag"]
     values: dict[str, Any] = {"kind": kind} | {name: getattr(options, name) for name in names}
     values = {name: value.tolist() if hasattr(value, "tolist") else value for name, value in values.items()}
     for name, value in values.items():
         if value == "" or (isinstance(value, list | tuple) and "" in value):
             raise QueryError(f"The value of {name} is empty. Give a value or leave out {name}.")
+    excluded = []
     for name, text in inline:
-        if name in REPEATABLE_FILTERS:
+        if name.startswith("-"):
+            excluded.append(_parse_exclusion(name, text))
+        elif name in REPEATABLE_FILTERS:
             values[name] = [*_as_list(values.get(name)), text]
         elif values.get(name) not in (None, ""):
             raise QueryError(f"{name} has two values. Give one.")
         else:
             values[name] = text
-    return build_filters(values.pop("kind"), replace(options, **values))
+    return _without(build_filters(values.pop("kind"), replace(options, **values)), excluded)
+
+
+def _parse_exclusion(name: str, text: str) -> Filters:
+    options: dict[str, Any] = {} if name == "-kind" else {name[1:]: text}
+    filters = build_filters(text if name == "-kind" else None, replace(DEFAULT_OPTIONS, **options))
+    if filters == Filters():
+        raise QueryError(f"The value of {name} is empty. Give a value or leave out {name}.")
+    return filters
+
+
+def _without(filters: Filters, excluded: Iterable[Filters]) -> Filters:
+    """Return filters that exclude what passes others; kinds are excluded by naming the others."""
+    none = []
+    for each in excluded:
+        kinds = frozenset(filters.kinds or KINDS) - each.kinds
+        if each == Filters(each.kinds) and kinds:
+            filters = replace(filters, kinds=kinds)
+        else:
+            none.append(each)
+    return replace(filters, none=(*filters.none, *dict.fromkeys(none)))
 
 
 def build_filters(
@@ -55,6 +83,7 @@ def build_filters(
     """Validate the filters of options; raises QueryError naming the invalid one."""
     first, last = _parse_time_range(options.date)
     ends = [end for end in (_parse_time("before", options.before), last) if end]
+    min_rating, max_rating = _parse_rating(options.rating)
     return Filters(
         kinds=frozenset(map(_parse_kind, _as_list(kind))),
         under=tuple(dict.fromkeys(filter(None, map(_parse_folder, _as_list(options.under))))),
@@ -64,9 +93,11 @@ def build_filters(
         lens=_parse_patterns("lens", options.lens),
         near=_parse_near(options.near),
         tags=_parse_patterns("tag", options.tag),
-        rating=_parse_rating(options.rating),
+        rating=min_rating,
         size=_parse_size(options.size),
-        orientation=_parse_orientation(options.orientation),
+        orientation=tuple(dict.fromkeys(map(_parse_orientation, _given(options.orientation)))),
+        any_tags=_parse_patterns("tag", options.any_tag),
+        max_rating=max_rating,
     )
 
 
@@ -102,6 +133,11 @@ def _parse_time(name: str, value: Time | None) -> str:
         text = local.isoformat(timespec="seconds")
     else:
         text = value.isoformat() if isinstance(value, date) else str(value)
+        if _ZONED_TIME.fullmatch(text):
+            try:
+                return _parse_time(name, datetime.fromisoformat(text))
+            except (ValueError, OverflowError):
+                pass
     if _TIME.fullmatch(text):
         try:
             datetime.fromisoformat(text + "0001-01-01"[len(text) :])
@@ -169,12 +205,20 @@ def _parse_near(near: object) -> tuple[float, float, float] | None:
     )
 
 
-def _parse_rating(rating: str | int | None) -> int | None:
+def _parse_rating(rating: str | int | None) -> tuple[int | None, int | None]:
+    """Return the minimum and the maximum of `4` or of a range, `2..4`, `2..` or `..4`."""
     if rating is None or rating == "":
-        return None
-    if re.fullmatch(r"-1|[0-5]", text := str(rating).strip()):
-        return int(text)
-    raise QueryError(f"Invalid rating {text!r}. Use a minimum from 0 to 5, or -1 to include rejected images.")
+        return None, None
+    text = str(rating).strip()
+    start, end = (part.strip() for part in text.partition("..")[::2])
+    if all(map(_STARS.fullmatch, (start, end))) and (start or end):
+        first, last = (int(part) if part else None for part in (start, end))
+        if first is None or last is None or first <= last:
+            return first, last
+    raise QueryError(
+        f"Invalid rating {text!r}. Use a minimum from 0 to 5, or -1 to include rejected images, or a range "
+        "such as 2..4 or ..3."
+    )
 
 
 def _parse_size(size: str | None) -> tuple[int, int, int] | None:
@@ -188,11 +232,13 @@ def _parse_size(size: str | None) -> tuple[int, int, int] | None:
     raise QueryError(f"Invalid size {size!r}. Use a minimum such as 1000x800 or 2MP.")
 
 
-def _parse_orientation(name: object) -> Orientation | None:
-    if name is None or name == "":
-        return None
+def _given(values: object) -> list[str]:
+    return [value for value in _as_list(values) if value]
+
+
+def _parse_orientation(name: str) -> Orientation:
     for orientation in ORIENTATIONS:
-        if str(name).strip().lower() == orientation:
+        if name.strip().lower() == orientation:
             return orientation
     raise QueryError(
         f"Unknown orientation {name!r}. Use {', '.join(ORIENTATIONS[:-1])} or {ORIENTATIONS[-1]}."

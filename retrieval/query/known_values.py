@@ -19,13 +19,15 @@ _TAGS = "SELECT name FROM keywords UNION SELECT name FROM labels UNION SELECT na
 def unknown_values(catalog: Catalog, filters: Filters, found: bool = False) -> list[str]:
     """Return a message for each folder, camera, lens and tag that is not in the library.
 
-    If hits were found, only values that are alternatives of others can be unknown.
+    If hits were found, only values that are excluded or alternatives of others can be unknown.
     """
     return [
         *_unknown_folders(catalog, filters.under if len(filters.under) > found else ()),
         *_unknown_names(catalog, "camera", filters.camera if len(filters.camera) > found else ()),
         *_unknown_names(catalog, "lens", filters.lens if len(filters.lens) > found else ()),
         *_unknown_tags(catalog, () if found else filters.tags),
+        *_unknown_tags(catalog, filters.any_tags if len(filters.any_tags) > found else ()),
+        *(message for each in filters.none for message in unknown_values(catalog, each)),
     ]
 
 

@@ -34,9 +34,10 @@ class SearchOptions:
     lens: str | Iterable[str] | None = None  # as `camera`
     near: str | None = None  # "latitude,longitude" or "latitude,longitude,5km"
     tag: str | Iterable[str] | None = None  # all of these keywords or labels
-    rating: str | int | None = None  # minimum number of stars
+    any_tag: str | Iterable[str] | None = None  # any of these keywords or labels
+    rating: str | int | None = None  # minimum number of stars, or a range: "2..4", both ends inclusive
     size: str | None = None  # minimum, "1000x800" or "2MP"
-    orientation: str | None = None  # landscape, portrait or square
+    orientation: str | Iterable[str] | None = None  # any of: landscape, portrait, square
 
     # Search.
     by: SearchMode = "both"  # rank by meaning, by keyword, or by both

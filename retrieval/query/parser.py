@@ -6,7 +6,8 @@
     weight  = number ":"           "2:" doubles the weight
     operand = words | "quoted words" | ./file | /file | ~/file | file:NAME | #SEGMENT | @NAME | http://...
     not     = "not:" operand       one word, quoted words, a file, a segment or a concept
-    filter  = NAME ":" value       NAME is one of FILTER_NAMES; a value with spaces is quoted
+    filter  = ["-"] NAME ":" value  NAME is one of FILTER_NAMES; a value with spaces is quoted; with a minus,
+                                   hits that pass are excluded
 
 @NAME is a concept or a saved search. Operands without a sign are added. Filters and exclusions alone list
 files. Typographic quotes, minus signs and full-width colons mean those of a keyboard. A backslash escapes the
@@ -75,6 +76,10 @@ class _Parser:
         """Parse one token."""
         if token.plain_length == len(token.text) == 1 and token.text in "+-":
             self._start_term(token.text, token.column)
+        elif is_signed(token) and token.text[0] == "-" and _is_filter(drop_prefix(token, 1)):
+            self._parse_prefixed(drop_prefix(token, 1))
+            name, value = self.filters.pop()
+            self.filters.append((f"-{name}", value))
         elif is_signed(token):
             self._start_term(token.text[0], token.column)
             self._parse_weighted(drop_prefix(token, 1))
@@ -86,10 +91,11 @@ class _Parser:
             self._add_operand(self._parse_operand(token))
 
     def _parse_weighted(self, token: Token) -> None:
-        """Parse the rest of a token after its sign or weight; filters take neither."""
-        match = None if token.is_quoted else PREFIX_PATTERN.match(token.text)
-        if match and match.end() <= token.plain_length and match[1].lower() in (*FILTER_NAMES, "not"):
-            raise self._error(token.column, f"{match[1]}: takes no sign or weight")
+        """Parse the rest of a token after its sign or weight; filters take no plus sign and no weight."""
+        if _is_filter(token):
+            raise self._error(token.column, f"{_prefix(token)}: takes no plus sign or weight")
+        if _prefix(token) == "not":
+            raise self._error(token.column, "not: takes no sign or weight")
         self._parse_token(token)
 
     def _parse_prefixed(self, token: Token) -> bool:
@@ -181,6 +187,16 @@ class _Parser:
 
     def _error(self, column: int, message: str) -> QuerySyntaxError:
         return QuerySyntaxError(self.text, column, message)
+
+
+def _prefix(token: Token) -> str | None:
+    """Return the name before the colon of a token in lower case, None if it has none."""
+    match = None if token.is_quoted else PREFIX_PATTERN.match(token.text)
+    return match[1].lower() if match and match.end() <= token.plain_length else None
+
+
+def _is_filter(token: Token) -> bool:
+    return _prefix(token) in FILTER_NAMES
 
 
 def _example_value(name: str) -> str:

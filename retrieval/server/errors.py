@@ -25,6 +25,10 @@ class NotFound(ClewError):
     """A segment, file or picture that does not exist, or not any more."""
 
 
+class UnknownOperator(QueryError):
+    """A typed filter or operator that does not exist; the message lists those that do."""
+
+
 class ClientGone(Exception):
     """A client that closed its connection before the answer."""
 
@@ -54,6 +58,8 @@ async def _answer_clew_error(_: Request, error: Exception) -> Response:
         return error_response(503, str(error), headers={"Retry-After": "1"})
     if isinstance(error, NotFound):
         return error_response(404, str(error))
+    if isinstance(error, UnknownOperator):
+        return error_response(422, str(error))
     if isinstance(error, QuerySyntaxError):
         return error_response(400, str(error).splitlines()[0], error.column)
     if isinstance(error, QueryError):

@@ -111,6 +111,7 @@ async def suggest(
 
     def read() -> Response:
         written = re.split(r"\s", q[: len(q) if caret is None else caret])[-1]
+        sign, written = ("-", written[1:]) if written.startswith("-") else ("", written)
         key, colon, start = written.partition(":")
         if written.startswith("@"):
             found = {f"@{each.name}": each.positives for each in worker.library.concepts()}
@@ -126,7 +127,11 @@ async def suggest(
         return json_response(
             {
                 "tokens": [
-                    {"token": value if is_name else f"{key}:{quoted(value)}", "label": value, "count": count}
+                    {
+                        "token": value if is_name else f"{sign}{key}:{quoted(value)}",
+                        "label": value,
+                        "count": count,
+                    }
                     for value, count in near[:MAX_SUGGESTIONS]
                 ]
             }

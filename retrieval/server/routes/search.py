@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import date
 from time import monotonic
 from typing import Annotated, Any, Literal
@@ -15,7 +15,7 @@ from retrieval.catalog.browse.timeline import timeline
 from retrieval.errors import QueryError
 from retrieval.query.ast import Query as QueryTree
 from retrieval.query.filters import merge_filters
-from retrieval.query.options import FILTER_NAMES, SearchOptions
+from retrieval.query.options import SearchOptions
 from retrieval.query.parser import parse
 from retrieval.server.cursors import Cursors, Place
 from retrieval.server.errors import json_response
@@ -24,8 +24,9 @@ from retrieval.server.items import items_of
 from retrieval.server.pictures import Pictures
 from retrieval.server.queries.offers import narrow_to, read_as
 from retrieval.server.queries.query_tokens import QueryToken, add_picture, query_tokens, with_pictures
+from retrieval.server.queries.typed_filters import schema, typed_filters
 from retrieval.server.schema.answers import SearchAnswer
-from retrieval.server.schema.document import BINARY, SegmentId, with_json
+from retrieval.server.schema.document import BINARY, UNKNOWN_OPERATOR, SegmentId, with_json
 from retrieval.server.worker import Worker
 from retrieval.types import KINDS, Filters, Hit, Hits
 
@@ -42,7 +43,7 @@ FIELDS: dict[str, Any] = {
     "kind": {"type": "array", "items": {"enum": list(KINDS)}},
     "group": {"type": "boolean", "default": True},
     "facets": {"type": "boolean", "default": False},
-    "filters": {"type": "object", "properties": {name: {} for name in FILTER_NAMES}},
+    "filters": schema(),
     "image": {"type": "string", "description": "A picture in base64, also as a data URI."},
 }
 FORM_FIELDS = FIELDS | {
@@ -115,7 +116,7 @@ async def search(
     return await _answer(request, call)
 
 
-@router.post("/api/search", responses=FOUND, openapi_extra=BODY)
+@router.post("/api/search", responses=FOUND | UNKNOWN_OPERATOR, openapi_extra=BODY)
 async def search_by_body(request: Request) -> Response:
     """Search as GET does, with typed `filters` and with a picture, `image`, in base64 or as a form field."""
     values, image = await _read_body(request)
@@ -202,27 +203,6 @@ def _call_of(values: dict[str, Any]) -> SearchCall:
 
 def _is_true(value: object) -> bool:
     return str(value).lower() not in ("0", "false", "none", "")
-
-
-def typed_filters(filters: object) -> list[tuple[str, str]]:
-    """Return filters as pairs of a name and a value, from `{"tag": {"all": ["sea"]}, "rating": 4}`.
-
-    `any` is for kind, under, camera and lens, `all` for tag, as in the query language. Raises QueryError.
-    """
-    if not isinstance(filters, dict):
-        raise QueryError('Invalid filters. Use an object such as {"tag": {"all": ["sea"]}}.')
-    pairs = []
-    for name, value in filters.items():
-        if name not in FILTER_NAMES:
-            raise QueryError(f"Unknown filter {name!r}. Use {', '.join(FILTER_NAMES)}.")
-        operators = value if isinstance(value, dict) else {"all" if name == "tag" else "any": value}
-        for operator, operand in operators.items():
-            values = operand if isinstance(operand, list) else [operand]
-            is_single = len(values) == 1 and operator in ("any", "all", "eq")
-            if not is_single and operator != ("all" if name == "tag" else "any"):
-                raise QueryError(f"{name} has no operator {operator!r}. Use any, or for tag all.")
-            pairs += [(name, str(each)) for each in values if each is not None]
-    return pairs
 
 
 def run_search(services: Services, call: SearchCall) -> dict[str, object]:
@@ -330,8 +310,10 @@ def is_confident(hit: Hit) -> bool:
 
 def applied_filters(filters: Filters) -> dict[str, object]:
     """Return the filters that were applied."""
+    values = {each.name: getattr(filters, each.name) for each in fields(filters)}
+    excluded = [applied_filters(each) for each in values.pop("none")]
     return {
         name: sorted(value) if isinstance(value, frozenset) else value
-        for name, value in asdict(filters).items()
+        for name, value in values.items()
         if value not in (None, "", (), frozenset())
-    }
+    } | ({"none": excluded} if excluded else {})

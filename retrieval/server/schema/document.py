@@ -15,6 +15,7 @@ Etag = Annotated[str | None, Header(alias="If-None-Match", description="The ETag
 
 BINARY = {"type": "string", "format": "binary"}
 NOT_FOUND: Responses = {404: {"description": "No such segment, file or picture."}}
+UNKNOWN_OPERATOR: Responses = {422: {"description": "No such filter or operator; lists those that exist."}}
 NO_BODY: Responses = {304: {"description": "The client has it already."}}
 COMMON_ERRORS = {
     "400": "An invalid value, with the column in a query if it is known.",
@@ -52,7 +53,8 @@ def add_errors(schema: dict[str, Any]) -> dict[str, Any]:
     for operations in schema["paths"].values():
         for method, operation in operations.items():
             responses = operation["responses"]
-            responses.pop("422", None)
+            if "HTTPValidationError" in str(responses.get("422")):
+                del responses["422"]
             errors = COMMON_ERRORS | (BODY_ERRORS if method == "post" else {})
             for status, description in errors.items():
                 responses.setdefault(status, {"description": description, "content": content})

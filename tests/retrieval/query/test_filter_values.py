@@ -115,7 +115,7 @@ def test_single_values_sequences_and_empty_values_are_accepted():
         == 4
     )
     assert build_filters(options=SearchOptions(rating=0)).has_non_kind_filters
-    assert build_filters(options=SearchOptions(orientation="Portrait")).orientation == "portrait"
+    assert build_filters(options=SearchOptions(orientation="Portrait")).orientation == ("portrait",)
     nothing = dict.fromkeys(
         ("under", "after", "before", "date", "camera", "lens", "near", "tag", "rating", "size")
     )

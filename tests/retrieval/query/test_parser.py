@@ -23,6 +23,7 @@ PIECES = st.sampled_from(
         "file:",
         "kind:",
         "tag:x",
+        "-tag:y",
         "./a",
         "/",
         "~/b",
@@ -87,6 +88,10 @@ def words(text: str, weight: float = 1.0) -> Term:
             ),
         ),
         (
+            'red -kind:video boat −TAG："old pier"',
+            Query((words("red boat"),), filters=(("-kind", "video"), ("-tag", "old pier"))),
+        ),
+        (
             "dog date:2021 | -cat not:tree | @rex",
             Query(
                 (words("dog"),),
@@ -149,9 +154,9 @@ def test_text_that_resembles_an_operator_is_words(text):
         ("kind:", 1, "as in kind:image"),
         ("sea not:", 5, "as in not:people"),
         ("sea knd:video", 5, "perhaps kind:"),
-        ("sea -kind:video", 6, "takes no sign"),
+        ("sea +kind:video", 6, "takes no plus sign"),
         ("red „bicycle", 5, "not closed"),
-        ("sea −kind：video", 6, "takes no sign"),
+        ("sea ＋kind：video", 6, "takes no plus sign"),
         ("2:not:x", 3, "takes no sign or weight"),
         ("0:dog", 1, "not between 0.001 and 1000"),
         ("#99999999999999999999", 1, "not a valid segment id"),

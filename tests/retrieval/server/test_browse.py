@@ -123,6 +123,7 @@ def test_suggestions_complete_the_filter_at_the_caret(client, folder):
     assert tokens("a dog kind:im") == ["kind:image"]
     assert tokens("kind:im a dog", 7) == ["kind:image"]
     assert tokens(f"under:{folder.name[:3]}") == [f"under:{folder.name}"]
+    assert tokens("a dog -kind:im") == ["-kind:image"]
     assert tokens("a dog") == []
 
 

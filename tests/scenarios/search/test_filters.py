@@ -14,7 +14,7 @@ from retrieval import Library, SearchOptions
 from retrieval.catalog.filter_sql import distance_km, find_allowed, where_clause
 from retrieval.catalog.reader import Catalog
 from retrieval.errors import LibraryVersionMismatch
-from retrieval.query.filters import build_filters
+from retrieval.query.filters import build_filters, merge_filters
 from tests.support.catalog import downgrade_catalog
 from tests.support.files import draw_image, write_text
 from tests.support.metadata_files import exif, gps, jpeg, write_file, xmp
@@ -398,6 +398,8 @@ def test_metadata_of_real_camera_files_can_be_filtered(camera, index, place, toy
         {"tag": "paris"},
         {"tag": ("paris", "art"), "after": "2000", "under": ("Trips", "nowhere")},
         {"near": "48.85,2.35,50km"},
+        {"any_tag": ("paris", "art", "nothing")},
+        {"rating": "1..3", "orientation": ("landscape", "square")},
     ],
 )
 @pytest.mark.parametrize("kind", [None, "image", ("text", "image")])
@@ -442,3 +444,41 @@ def test_files_with_sidecars_are_joined_as_arrays_too(tmp_path, index, place, to
         assert (
             find_allowed(library._catalog.db, filters, max_described_files=0) is None or "tag" not in options
         )
+
+
+EXCLUSIONS = (
+    *("-tag:paris", "-tag:art", "-camera:canon", "-kind:text", "-kind:image", "-under:Trips", "-date:2022"),
+    *("-rating:1", "-rating:3..3", "-near:48.86,2.34,1km", "-orientation:square", "-size:60x1", "-lens:50mm"),
+    *("-tag:paris -under:Trips", "kind:text -kind:text", "tag:paris -tag:art", "camera:canon -date:2022"),
+)
+
+
+@pytest.mark.parametrize("query", EXCLUSIONS)
+@pytest.mark.parametrize("sidecars", [False, True], ids=["no sidecars", "sidecars"])
+def test_excluded_filters_pass_the_other_files(photos, tmp_path, index, place, toy, query, sidecars):
+    folder = tmp_path / "photos"
+    write_text(folder / "note.txt", "red boat")
+    if sidecars:  # of a copy; the other file of the same content has no keyword
+        shutil.copy(folder / "plain.jpg", folder / "copy.jpg")
+        for name in ("copy", "described"):
+            write_file(folder / f"{name}.xmp", xmp(("dc:subject", ["Paris"]), xmp_Rating="3"))
+        draw_image(folder / "described.png", (210, 0, 0))
+    index(folder)
+    with Library.open(place, embedder=toy) as library:
+        parts = query.split()
+        every, wanted = all_names(library, ""), [part for part in parts if part[0] != "-"]
+        expected = all_names(library, " ".join(wanted)) if wanted else every
+        for part in parts:
+            if part[0] == "-":
+                expected = expected - all_names(library, part[1:])
+        assert all_names(library, query) == expected
+        filters = merge_filters(library.parse(query).filters, None, SearchOptions())
+        joined = np.unique(library._catalog._join_allowed(filters))
+        allowed = find_allowed(library._catalog.db, filters, max_joined_rows=-1)
+        np.testing.assert_array_equal(allowed, joined)
+
+
+def all_names(library, query):
+    """Return the paths that a query of filters lists, without limit."""
+    query = query or "after:0001"
+    return {hit.path for hit in library.search(query, count=1_000)}

@@ -32,7 +32,7 @@ CHECKS = (
 QUERIES = (
     "", "red", "red | blue", "kind:image", "#3 - red", "red not:blue", "date:2022", "@none", "tag:x red",
     "camera:Canon", "near:48,11,50", "red + pic:none", '"red boat"', "under:Trips -green", "rating:3..",
-    "+", "^0",
+    "+", "^0", "-tag:sea -kind:text",
 )  # fmt: skip
 RANGES = ("bytes=0-9", "bytes=5-", "bytes=-7", "bytes=9999999-", "bytes=-", "bytes=1-0", "lines=1-2", "")
 

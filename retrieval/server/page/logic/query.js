@@ -3,7 +3,7 @@
 export const FILTERS = [
   ..."kind under date after before near camera lens tag rating size orientation".split(" "),
 ];
-const PREFIX = /^([a-z]+)[:：](?=.)/i;
+const PREFIX = /^-?([a-z]+)[:：](?=.)/i;
 const CLOSING = { '"': '"', "“": "“”„‟", "”": "“”„‟", "„": "“”„‟", "«": "«»", "»": "«»" };
 
 /** Return the tokens `{text, start, end}` of a line: texts between spaces that are not quoted. */
@@ -32,7 +32,7 @@ const isOperand = (text) => /^[+-]?(#\d+|@[\p{L}\p{N}_-]+|pic:[\w-]+)$/u.test(te
 /** Return the type of a token: "filter", "not", "operand" or "words". */
 export function tokenType(text) {
   const name = PREFIX.exec(text)?.[1].toLowerCase();
-  if (name === "not") return "not";
+  if (name === "not") return text[0] === "-" ? "words" : "not";
   if (FILTERS.includes(name)) return "filter";
   return isOperand(text) ? "operand" : "words";
 }

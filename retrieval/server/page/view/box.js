@@ -177,7 +177,7 @@ export class Box extends EventTarget {
     const { input } = this, caret = input.selectionStart;
     const token = /\S*$/.exec(input.value.slice(0, caret))[0];
     this.suggesting?.abort();
-    if (!/^([a-z]+:|@)/i.test(token)) return this.hideSuggestions();
+    if (!/^(-?[a-z]+:|@)/i.test(token)) return this.hideSuggestions();
     this.suggesting = new AbortController();
     const answer = await suggest(input.value, caret, this.suggesting.signal).catch(() => null);
     const values = (answer?.tokens ?? []).slice(0, 8).map((value) => (typeof value === "string" ? { token: value } : value));

@@ -11,7 +11,7 @@ const KEYS = [
   ["Map", [["a", "lasso"], ["Space", "hold to move"], ["+ -", "zoom"]]],
   ["Query", [
     ["red car", "words: what it shows or says"], ['"red car"', "exactly these words"], ["dog | cat", "either"], ["kind:video", "also page, text, audio, image"], ["date:2019..2021", "also date:2022-07"],
-    ["under:Holidays", "a folder"], ["camera:Canon", "also lens:, tag:, near:, rating:, size:"], ["not:people", "without"], ["+ #12  - #12", "more or less like an item"],
+    ["under:Holidays", "a folder"], ["camera:Canon", "also lens:, tag:, near:, rating:, size:"], ["-tag:work", "none of these"], ["not:people", "without"], ["+ #12  - #12", "more or less like an item"],
   ]],
 ];
 
