@@ -25,7 +25,7 @@ def reference(busy, tmp_path_factory):
     return committed_segments(place)
 
 
-@pytest.mark.parametrize("min_kills", [12, pytest.param(60, marks=pytest.mark.large)])
+@pytest.mark.parametrize("min_kills", [6, pytest.param(60, marks=pytest.mark.large)])
 def test_library_loses_nothing_when_runs_are_killed_at_any_moment(min_kills, busy, reference, tmp_path):
     place, random_, kills, completed = tmp_path / "library", random.Random(11), 0, 0
     while kills < min_kills or (not completed and kills < 5 * min_kills):

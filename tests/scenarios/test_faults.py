@@ -7,6 +7,8 @@ import pytest
 
 from tests import faults
 
+pytestmark = pytest.mark.large
+
 
 @pytest.fixture(scope="module")
 def results():

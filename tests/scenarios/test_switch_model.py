@@ -317,7 +317,7 @@ def start_switch(place, share):
             return child, done == total
 
 
-@pytest.mark.parametrize("kills", [8, pytest.param(25, marks=pytest.mark.large)])
+@pytest.mark.parametrize("kills", [3, pytest.param(25, marks=pytest.mark.large)])
 def test_switch_killed_at_any_moment_keeps_the_old_space(kills, busy, tmp_path):
     update_library([busy], library=tmp_path / "original", embedder=ToyEmbedder())
     segments = committed_segments(tmp_path / "original")
