@@ -6,8 +6,6 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-import sqlite_utils
-
 from indexer.decode.registry import CAPTION_SUFFIXES, DECODER_BY_SUFFIX, describes_other_files
 from indexer.decode.text.records import TABLE_SUFFIXES
 from indexer.scan.diff import CatalogFile, Reread, UnchangedArchive
@@ -15,6 +13,7 @@ from indexer.scan.rules import ScanOptions, inclusion_filter
 from indexer.scan.sidecars import assign_archive_decoders
 from indexer.scan.targets import ScanTarget, path_range
 from indexer.scan.walker import Archive, ScanIssues, walk_runs
+from indexer.sqlite_tools import sqlite_utils
 from indexer.types import FileEntry, file_times
 from retrieval.formatting import pluralize
 from retrieval.media.archives.archive import is_archive, list_archive

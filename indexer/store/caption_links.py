@@ -4,7 +4,7 @@ import posixpath
 from collections.abc import Iterator
 from unicodedata import normalize
 
-import sqlite_utils
+from indexer.sqlite_tools import sqlite_utils
 
 
 class Captions:

@@ -7,9 +7,9 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import numpy as np
-import sqlite_utils
 
 from indexer.decode.versions import METADATA_VERSION, VIDEO_VERSION
+from indexer.sqlite_tools import sqlite_utils
 from indexer.store.analyses import set_progress
 from retrieval.catalog.schema import vectors_table
 from retrieval.types import MediaProperties, Vectors

@@ -3,11 +3,10 @@
 import os
 from collections.abc import Iterator, Sequence
 
-import sqlite_utils
-
 from indexer.scan.diff import CatalogFile, path_and_parents
 from indexer.scan.mounts import Mount, is_mount, mount_points
 from indexer.scan.targets import ScanTarget, path_range
+from indexer.sqlite_tools import sqlite_utils
 from retrieval.media.archives.archive import split_archive_path
 
 

@@ -11,13 +11,12 @@ from datetime import datetime
 from operator import itemgetter
 from typing import TYPE_CHECKING, cast
 
-import sqlite_utils
-
 from indexer.scan.diff import CatalogFile, CatalogRow
 from indexer.scan.pattern_paths import merge_patterns, patterns_below
 from indexer.scan.rules import ScanOptions, is_included
 from indexer.scan.sidecars import name_stem
 from indexer.scan.targets import ScanTarget, is_empty_or_missing, path_range, subpath_of
+from indexer.sqlite_tools import sqlite_utils
 from indexer.store.contents import update_capture_time
 from retrieval.errors import LibraryError
 from retrieval.formatting import printable

@@ -1,7 +1,6 @@
 """Write the settings of a library."""
 
-import sqlite_utils
-
+from indexer.sqlite_tools import sqlite_utils
 from retrieval.catalog.settings import LibrarySettings
 
 

@@ -9,9 +9,9 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 
 import numpy as np
-import sqlite_utils
 
 from indexer.models.resolve import resolve_embedder
+from indexer.sqlite_tools import sqlite_utils
 from indexer.store.settings import save_settings
 from indexer.types import Notify
 from retrieval.catalog.filter_sql import ABSOLUTE_PATH

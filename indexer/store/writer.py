@@ -11,9 +11,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
-import sqlite_utils
 
 from indexer.decode.registry import describes_other_files
+from indexer.sqlite_tools import sqlite_utils
 from indexer.store.analyses import Analysis, PartialResult, is_saved, set_progress
 from indexer.store.caption_links import Captions
 from indexer.store.contents import Contents, update_capture_time

@@ -7,7 +7,7 @@ from os import fsdecode
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-import sqlite_utils
+from indexer.sqlite_tools import sqlite_utils
 
 ChangeType = Literal["added", "updated", "moved", "gone", "offline", "back", "failed"]
 

@@ -25,8 +25,9 @@ LAYERS = (
     "indexer.decode  retrieval.grouping  retrieval.vectors",
     "indexer.models  retrieval.catalog  retrieval.media",
     "retrieval.embedders  retrieval.scoring  retrieval.formatting  retrieval.id_sets",
-    "indexer.types  indexer.prefetch  retrieval.types  retrieval.errors  retrieval.system  retrieval.quiet"
-    "  retrieval.telemetry  retrieval.normalization  retrieval.file_systems",
+    "indexer.types  indexer.prefetch  indexer.sqlite_tools  retrieval.types  retrieval.errors"
+    "  retrieval.system  retrieval.quiet  retrieval.telemetry  retrieval.normalization"
+    "  retrieval.file_systems",
 )
 LAYER = {folder: -row for row, folders in enumerate(LAYERS) for folder in folders.split()}
 PACKAGES = ("retrieval", "indexer")  # import their public names late, from any layer
@@ -152,3 +153,14 @@ def test_update_that_finds_nothing_new_imports_no_decoders(place, folder):
         "assert not (decoders | {'numpy.random'}) & set(sys.modules)"
     )
     assert not {"torch", "open_clip", "onnxruntime", "tokenizers", "PIL", "av", "xml", "faiss"} & loaded
+
+
+def test_pandas_is_not_imported_with_sqlite_utils_but_can_be_later(tmp_path):
+    (tmp_path / "pandas.py").write_text("class Timestamp: pass")
+    loaded = imported_modules(
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r})\nimport indexer.store.writer\n"
+        "assert 'pandas' not in sys.modules\nimport pandas; pandas.Timestamp"
+    )
+    assert "sqlite_utils" in loaded
+    direct = [path.name for path in FILES if "\nimport sqlite_utils" in path.read_text()]
+    assert direct == []

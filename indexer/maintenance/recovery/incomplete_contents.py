@@ -1,7 +1,6 @@
 """Delete contents with lost rows, so that the next run reads their files again."""
 
-import sqlite_utils
-
+from indexer.sqlite_tools import sqlite_utils
 from retrieval.catalog.schema import HAS_NO_VECTOR, vectors_table
 
 KEYWORD_TABLES = ("text_words", "text_pieces", "name_words", "name_pieces")

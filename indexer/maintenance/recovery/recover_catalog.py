@@ -13,14 +13,13 @@ from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import sqlite_utils
-
 from indexer.maintenance.recovery.incomplete_contents import delete_incomplete
 from indexer.maintenance.recovery.readable_rows import (
     copy_without_pages,
     readable_rows,
     recovered_database,
 )
+from indexer.sqlite_tools import sqlite_utils
 from indexer.store.durability.catalog_connection import CatalogConnection
 from indexer.store.durability.durable_files import sync
 from indexer.store.durability.page_checksums import (
