@@ -32,6 +32,7 @@ Labels and concepts
 
 Maintenance
     verify_library   check a library for damage, and repair it
+    tune_library     tune the search effort of the indexes to a recall
     backup_library   copy a library into a file, also while it is in use
     restore_library  restore a library from such a file
     forget           remove folders from a library
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
     from indexer.operations.options import IndexOptions
     from indexer.operations.report import Report
     from indexer.operations.switch_model import Comparison, Switched, switch_library
+    from indexer.operations.tune import tune_library
     from indexer.operations.verify import verify_library
     from indexer.tag.concepts import forget_concept, teach
     from indexer.tag.labels import Tagged, remove_labels, tag_library
@@ -91,6 +93,7 @@ __all__ = [
     "switch_library",
     "tag_library",
     "teach",
+    "tune_library",
     "update_library",
     "verify_library",
     "watch_library",
@@ -119,6 +122,7 @@ _SUBMODULES = {
     "switch_library": "operations.switch_model",
     "tag_library": "tag.labels",
     "teach": "tag.concepts",
+    "tune_library": "operations.tune",
     "verify_library": "operations.verify",
     "watch_library": "watch.watcher",
 }

@@ -34,6 +34,7 @@ Results of Library.status, failures and concepts
     Root             an indexed folder with the numbers of its files
     Space            the vector space of a model, with its indexes
     IndexFile        the index of one kind of segments
+    IndexTuning      its search effort, recall and speed for queries by words or by images
     Failure          a file that could not be read, or only in part, with the reason
     ConceptInfo      a concept with its number of examples and its quality
 
@@ -61,6 +62,7 @@ if TYPE_CHECKING:
         Hit,
         Hits,
         IndexFile,
+        IndexTuning,
         Kind,
         Label,
         Root,
@@ -84,6 +86,7 @@ __all__ = [
     "Hit",
     "Hits",
     "IndexFile",
+    "IndexTuning",
     "Kind",
     "Label",
     "Library",

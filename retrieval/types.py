@@ -21,6 +21,9 @@ CONFIDENCE_THRESHOLD = 0.75  # of a confident match: 3 of 4 background queries m
 IndexMethod: TypeAlias = Literal["flat", "hnsw", "ivf"]
 INDEX_METHODS: tuple[IndexMethod, ...] = get_args(IndexMethod)
 
+TunedMode: TypeAlias = Literal["words", "picture"]  # the modes of queries that are tuned apart
+TUNED_MODES: tuple[TunedMode, ...] = get_args(TunedMode)
+
 Orientation: TypeAlias = Literal["landscape", "portrait", "square"]  # of an image as displayed
 ORIENTATIONS: tuple[Orientation, ...] = get_args(Orientation)
 
@@ -196,6 +199,17 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
+class IndexTuning:
+    """The search effort of an index file for one mode of queries, and its measured recall and speed."""
+
+    query_mode: TunedMode
+    effort: int  # efSearch or nprobe
+    recall: float  # recall@10 against exact search
+    p50_ms: float  # milliseconds of the median query on one core
+    p95_ms: float
+
+
+@dataclass(frozen=True, slots=True)
 class IndexFile:
     """The index file of one kind of segments."""
 
@@ -205,10 +219,11 @@ class IndexFile:
     digest: str
     size: int  # bytes
     count: int  # vectors
-    effort: int  # efSearch or nprobe
-    recall: float  # recall@10 against exact search, measured when built
+    effort: int  # efSearch or nprobe, for a query mode without a tuning
+    recall: float  # recall@10 against exact search, measured when built; the least of all query modes
     format: str  # internal format; one that differs from FILE_FORMATS is outdated
     mtime: int | None  # in nanoseconds, when `digest` was last checked
+    tunings: tuple[IndexTuning, ...] = ()  # of each query mode; none for files of earlier versions
 
 
 @dataclass(frozen=True, slots=True)

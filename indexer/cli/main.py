@@ -35,6 +35,7 @@ COMMAND_GROUPS = {  # title -> names of commands, in the order of use, and their
     "Maintain": {
         "status": "retrieval.cli.status",
         "verify": "indexer.cli.maintain.verify",
+        "tune": "indexer.cli.maintain.tune",
         "backup": "indexer.cli.maintain.backup",
         "restore": "indexer.cli.maintain.backup",
         "forget": "indexer.cli.maintain.forget",

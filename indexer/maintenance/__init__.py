@@ -10,6 +10,7 @@ recovery/          Recover the readable rows of a damaged catalog.
 refresh_metadata   Decode contents again: for the metadata that older versions did not read, or for thumbnails
 refresh_videos     Correct the segments of videos that an older version decoded, or decode these again.
 repair_thumbnails  Check the thumbnails of a library, and make missing ones from the files.
+tune_index         Tune the search effort of index files: for words and for images apart.
 verify_catalog     Verify the catalog and the index files of a library.
 verify_vectors     Embed a sample of files again and compare the vectors.
 """

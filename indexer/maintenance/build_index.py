@@ -6,7 +6,6 @@ A file is written under a temporary name, synced and renamed; then the catalog r
 import hashlib
 import os
 import re
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from indexer.maintenance.tune_index import IndexTuner, tune_files, tuning_queries, with_tunings
 from indexer.store.durability.durable_files import sync
 from indexer.store.location import sync_commits
 from indexer.store.spaces import active_space
@@ -21,8 +21,7 @@ from indexer.store.writer import LibraryWriter
 from retrieval.catalog.reader import Catalog
 from retrieval.catalog.schema import INDEX_FOLDER, vectors_table
 from retrieval.errors import LibraryDamaged
-from retrieval.scoring.ranking import recall, top_k
-from retrieval.types import Ids, IndexFile, IndexMethod, Kind, Scores, Space, Vectors
+from retrieval.types import IndexFile, IndexMethod, Kind, Space
 from retrieval.vectors.base import FILE_FORMATS, method_for
 from retrieval.vectors.index_files import check_index_file
 
@@ -30,8 +29,6 @@ if TYPE_CHECKING:
     from retrieval.vectors.faiss_index import FaissIndex  # heavy: only to build
 
 _OWN_NAME = re.compile(r"\d+-[a-z]+-.*\.faiss|\.\d+\.tmp")
-TUNING_QUERIES, RECALL_AT = 200, 10
-TARGET_RECALL = 0.995  # recall@10; the least search effort that reaches it is chosen
 
 
 def build_if_due(
@@ -60,10 +57,19 @@ def build_if_due(
     ):
         return build_indexes(writer, space, configured)
     delete_unused_files(writer)  # that a killed process has left
+    if any(_lacks_tuning(catalog, space, file) for file in checked):
+        return tune_indexes(writer, replace(space, indexes=checked))
     if checked != space.indexes:  # copied or restored files
         space = replace(space, indexes=checked)
         writer.spaces.set_indexes(space)
     return space
+
+
+def tune_indexes(writer: LibraryWriter, space: Space) -> Space:
+    """Tune the index files of a space to the recall that the library has saved, and return the space."""
+    tuned = tune_files(writer.catalog, space, writer.settings().target_recall)
+    writer.spaces.set_indexes(tuned)
+    return tuned
 
 
 def build_indexes(writer: LibraryWriter, space: Space, method: IndexMethod | None = None) -> Space:
@@ -96,6 +102,14 @@ def delete_unused_files(writer: LibraryWriter) -> None:
         path.unlink()
 
 
+def _lacks_tuning(catalog: Catalog, space: Space, file: IndexFile) -> bool:
+    """Return True for a file of an earlier version, or one that was built before the calibration."""
+    modes = {tuning.query_mode for tuning in file.tunings}
+    return "picture" not in modes or (
+        "words" not in modes and catalog.background_queries(space, "words") is not None
+    )
+
+
 def _has_other_method(file: IndexFile, configured: IndexMethod | None, *, auto: bool) -> bool:
     """Return True if a file has another method than configured, or an older format."""
     method = configured or (method_for(file.count) if auto else file.method)
@@ -121,46 +135,20 @@ def _build_kind(catalog: Catalog, space: Space, kind: Kind, method: IndexMethod 
             return check_index_file(catalog.folder, old, completely=True)
     from retrieval.vectors.faiss_index import FaissIndex, sample_size  # heavy: only to build
 
-    size = min(count, max(TUNING_QUERIES, sample_size(method, count)))
-    _, sample = catalog.vectors_of(space, rng.choice(ids, size, replace=False))
-    truth = GroundTruth(_noisy_queries(sample[rng.permutation(size)[:TUNING_QUERIES]], rng))
-    index = FaissIndex.build(method, sample, truth.collect(catalog.vectors_after(space, kind, 0)), count)
-    effort, tuned_recall = tune_effort(index, truth, catalog, space)
+    _, sample = catalog.vectors_of(space, rng.choice(ids, sample_size(method, count), replace=False))
+    tuner = IndexTuner(catalog, space, tuning_queries(catalog, space, kind, rng))
+    vectors = catalog.vectors_after(space, kind, 0)
+    index = FaissIndex.build(method, sample, vectors if method == "flat" else tuner.collect(vectors), count)
+    tunings = tuner.tunings(index, catalog.settings().target_recall)
     temporary = folder / f".{os.getpid()}.tmp"
     digest, file_size = save_index(index, temporary)
     name = f"{space.id}-{kind}-{FILE_FORMATS[method]}-{int(ids[-1])}-{digest[:8]}.faiss"
     temporary.replace(folder / name)
     mtime = (folder / name).stat().st_mtime_ns
-    return IndexFile(
-        kind, method, name, digest, file_size, count, effort, tuned_recall, FILE_FORMATS[method], mtime
+    file = IndexFile(
+        kind, method, name, digest, file_size, count, index.search_effort, 1.0, FILE_FORMATS[method], mtime
     )
-
-
-class GroundTruth:
-    """The exact scores of queries, collected while vectors are added to an index."""
-
-    def __init__(self, queries: Vectors) -> None:
-        self.queries = queries
-        self.scores: Scores = np.full((len(queries), RECALL_AT), -np.inf, np.float32)
-
-    def collect(self, chunks: Iterator[tuple[Ids, Vectors]]) -> Iterator[tuple[Ids, Vectors]]:
-        """Yield the chunks unchanged, and keep the best scores of each query."""
-        for ids, vectors in chunks:
-            scores = np.concatenate([self.scores, self.queries @ vectors.T], axis=1)
-            self.scores, _ = top_k(scores, np.arange(scores.shape[1]), RECALL_AT)
-            yield ids, vectors
-
-
-def tune_effort(
-    index: "FaissIndex", ground_truth: GroundTruth, catalog: Catalog, space: Space
-) -> tuple[int, float]:
-    """Return the least search effort that reaches the target recall, else the greatest, and its recall."""
-    for effort in index.search_efforts:
-        index.search_effort = effort
-        reached = recall(_exact_scores(index, ground_truth.queries, catalog, space), ground_truth.scores)
-        if reached >= TARGET_RECALL:
-            break
-    return effort, reached
+    return with_tunings(file, tunings)
 
 
 def save_index(index: "FaissIndex", path: Path) -> tuple[str, int]:
@@ -181,20 +169,3 @@ def save_index(index: "FaissIndex", path: Path) -> tuple[str, int]:
         file.flush()
         os.fsync(file.fileno())
         return digest.hexdigest(), file.tell()
-
-
-def _exact_scores(index: "FaissIndex", queries: Vectors, catalog: Catalog, space: Space) -> Scores:
-    """Return the exact scores (q, 10) of the results of an index, ranked as in a search."""
-    _, results = index.search(queries, min(2 * RECALL_AT + 20, len(index)))
-    rows = []
-    for query, ids in zip(queries, results, strict=True):
-        found_ids, vectors = catalog.vectors_of(space, ids)
-        rows.append(top_k(query[None] @ vectors.T, found_ids, RECALL_AT)[0])
-    return np.concatenate(rows)
-
-
-def _noisy_queries(vectors: Vectors, rng: "np.random.Generator") -> Vectors:
-    """Return normalized queries near the vectors: each plus noise of norm 0.5."""
-    noise = rng.standard_normal(vectors.shape, dtype=np.float32)
-    noisy = vectors + 0.5 * noise / np.linalg.norm(noise, axis=1, keepdims=True)
-    return np.asarray(noisy / np.linalg.norm(noisy, axis=1, keepdims=True), dtype=np.float32)

@@ -11,5 +11,6 @@ report          Counts and notes of an indexing run.
 saved_options   Save the options of an indexing run in the settings of the library.
 steps           Steps of an indexing run.
 switch_model    Change the model of a library: fill a new space while the old one is active, then activate it.
+tune            Public API: tune the search effort of the indexes of a library.
 verify          Public API: verify and repair a library.
 """

@@ -236,8 +236,8 @@ class IndexRun:
 
     def update_indexes(self) -> None:
         """Update indexes, calibrations, tags and the map if they are due."""
-        space = build_if_due(self.writer, self.options.index_method)
-        calibrate_if_due(self.writer, space, self.writer.embedder)
+        calibrate_if_due(self.writer, active_space(self.writer.catalog), self.writer.embedder)
+        space = build_if_due(self.writer, self.options.index_method)  # tuned with the background queries
         update_tags(self.writer, space, self.writer.embedder)
         build_map_if_due(self.writer, space)
 

@@ -101,8 +101,8 @@ def switch_space(
     result = Switched(old.name, space.name)
     try:
         embedded, waiting = backfill_vectors(writer, space, embedder, partial(progress, space.name))
-        space = build_if_due(writer, space=_reload_space(writer, space))
-        calibrate_if_due(writer, space, embedder)
+        calibrate_if_due(writer, _reload_space(writer, space), embedder)
+        space = build_if_due(writer, space=_reload_space(writer, space))  # tuned with the background queries
         retrain_concepts(writer, space, embedder)
         result = replace(result, embedded=embedded, waiting=waiting)
         if activate:

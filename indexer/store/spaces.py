@@ -155,8 +155,13 @@ class Spaces:
         with self.db.atomic():
             self.db.execute("UPDATE spaces SET indexed_to = ? WHERE id = ?", (space.indexed_to, space.id))
             self.db.execute("DELETE FROM indexes WHERE space = ?", (space.id,))
-            rows = [{"space": space.id, **asdict(file)} for file in space.indexes]
-            self.db.table("indexes").insert_all(rows)
+            self.db.execute("DELETE FROM index_tunings WHERE space = ?", (space.id,))
+            for file in space.indexes:
+                row = {"space": space.id, **asdict(file)}
+                tunings = row.pop("tunings")
+                self.db.table("indexes").insert(row)
+                key = {"space": space.id, "file": file.file}
+                self.db.table("index_tunings").insert_all([key | tuning for tuning in tunings])
 
 
 def active_space(catalog: Catalog) -> Space:

@@ -26,8 +26,9 @@ from indexer.store.settings import save_settings
 from indexer.store.spaces import Spaces, delete_vectors_of_silent_sounds
 from indexer.store.thumbnails import NewThumbnail, ThumbnailFile
 from indexer.types import DEFAULT_BATCH_LIMITS, BatchLimits
+from retrieval.catalog.connection import check_version
 from retrieval.catalog.migrations import MIGRATIONS
-from retrieval.catalog.reader import Catalog, add_functions, check_version
+from retrieval.catalog.reader import Catalog, add_functions
 from retrieval.catalog.schema import CATALOG_FILE, vectors_table
 from retrieval.catalog.settings import LibrarySettings
 from retrieval.catalog.thumbnails import ThumbnailKey

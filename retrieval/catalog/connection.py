@@ -19,7 +19,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeAlias, TypeVar
 
-from retrieval.errors import LibraryError
+from retrieval.catalog.migrations import MIGRATIONS
+from retrieval.catalog.schema import APPLIED_MIGRATIONS, CATALOG_FILE
+from retrieval.errors import LibraryError, LibraryMissing, LibraryVersionMismatch
 from retrieval.file_systems import network_file_system
 
 MAX_READ_ATTEMPTS = 3  # a writer may commit during each
@@ -237,3 +239,21 @@ def reads_catalog(
             ) from error
 
     return read
+
+
+def check_version(db: sqlite3.Connection, folder: Path) -> None:
+    """Raise LibraryVersionMismatch unless the catalog has exactly the migrations of this version."""
+    try:
+        steps = {row[0] for row in db.execute(APPLIED_MIGRATIONS)}
+    except sqlite3.OperationalError as error:
+        if "no such table" in str(error) and not db.execute("SELECT 1 FROM sqlite_master").fetchone():
+            raise LibraryMissing(folder) from error  # being created by another process
+        raise LibraryVersionMismatch(f"Cannot read {folder / CATALOG_FILE} as a library: {error}.") from error
+    except sqlite3.DatabaseError as error:
+        raise LibraryVersionMismatch(f"{folder / CATALOG_FILE} is not a clew library: {error}.") from error
+    if steps - set(MIGRATIONS):
+        raise LibraryVersionMismatch(f"A newer version of clew made the library at {folder}. Upgrade clew.")
+    if set(MIGRATIONS) - steps:
+        raise LibraryVersionMismatch(
+            f"An older version of clew made the library at {folder}. Run `clew index` to upgrade it."
+        )

@@ -394,4 +394,5 @@ MIGRATIONS: dict[str, tuple[str, ...]] = {
     "31-maps": schema.MAPS,
     # When the digest of an index file was last checked; a reader checks a file that was modified since.
     "32-index-times": ("""ALTER TABLE indexes ADD COLUMN mtime INTEGER""",),
+    "33-index-tunings": schema.INDEX_TUNINGS,
 }

@@ -9,7 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from retrieval.catalog.connection import FileVersion, ReadOnlyConnection, connect_read_only, file_version
+from retrieval.catalog.connection import (
+    FileVersion,
+    ReadOnlyConnection,
+    check_version,
+    connect_read_only,
+    file_version,
+)
 from retrieval.catalog.filter_sql import (
     ABSOLUTE_PATH,
     distance_km,
@@ -25,15 +31,14 @@ from retrieval.catalog.hit_rows import (
     IS_IMAGE_PART,
     hit_from_row,
 )
-from retrieval.catalog.migrations import MIGRATIONS
 from retrieval.catalog.named_segments import NamedSegments
-from retrieval.catalog.schema import APPLIED_MIGRATIONS, CATALOG_FILE, vectors_table
+from retrieval.catalog.schema import CATALOG_FILE, vectors_table
 from retrieval.catalog.settings import LibrarySettings
 from retrieval.errors import LibraryError, LibraryMissing, LibraryVersionMismatch
 from retrieval.id_sets import union
 from retrieval.normalization import nfc
 from retrieval.scoring.calibration import Calibration, QueryMode, nearest_count
-from retrieval.types import KINDS, Filters, Hit, Ids, IndexFile, Kind, Space, Vectors
+from retrieval.types import KINDS, Filters, Hit, Ids, IndexFile, IndexTuning, Kind, Space, Vectors
 
 _KINDS_QUERY = "SELECT " + ", ".join(
     f"EXISTS (SELECT 1 FROM segments WHERE kind = '{kind}')" for kind in KINDS
@@ -92,17 +97,25 @@ class Catalog:
         row = self.db.execute("SELECT * FROM spaces WHERE name = ?", (name,)).fetchone()
         if row is None:
             return None
-        columns = ", ".join(field.name for field in fields(IndexFile))
-        query = f"SELECT {columns} FROM indexes WHERE space = ? ORDER BY kind"
-        files = tuple(IndexFile(*file) for file in self.db.execute(query, (row["id"],)))
         known = {key: row[key] for key in ("id", "name", "model", "fingerprint", "dim", "arch")}
         return Space(
             **known,
             indexed_to=row["indexed_to"],
             parts=json.loads(row["parts"]),
             complete=bool(row["complete"]),
-            indexes=files,
+            indexes=self._index_files(row["id"]),
         )
+
+    def _index_files(self, space_id: int) -> tuple[IndexFile, ...]:
+        tunings = dict[str, list[IndexTuning]]()
+        columns = ", ".join(field.name for field in fields(IndexTuning))
+        query = f"SELECT file, {columns} FROM index_tunings WHERE space = ? ORDER BY query_mode DESC"
+        for file, *values in self.db.execute(query, (space_id,)):
+            tunings.setdefault(file, []).append(IndexTuning(*values))
+        columns = ", ".join(field.name for field in fields(IndexFile) if field.name != "tunings")
+        query = f"SELECT {columns} FROM indexes WHERE space = ? ORDER BY kind"
+        files = (IndexFile(*values) for values in self.db.execute(query, (space_id,)))
+        return tuple(replace(file, tunings=tuple(tunings.get(file.file, ()))) for file in files)
 
     def spaces(self) -> list[Space]:
         """Return all spaces, oldest first."""
@@ -368,24 +381,6 @@ def add_functions(db: sqlite3.Connection) -> None:
     """Add the SQL functions of filters and keyword tables to a connection."""
     db.create_function("kilometres", 4, distance_km, deterministic=True)
     db.create_function("nfc", 1, nfc, deterministic=True)
-
-
-def check_version(db: sqlite3.Connection, folder: Path) -> None:
-    """Raise LibraryVersionMismatch unless the catalog has exactly the migrations of this version."""
-    try:
-        steps = {row[0] for row in db.execute(APPLIED_MIGRATIONS)}
-    except sqlite3.OperationalError as error:
-        if "no such table" in str(error) and not db.execute("SELECT 1 FROM sqlite_master").fetchone():
-            raise LibraryMissing(folder) from error  # being created by another process
-        raise LibraryVersionMismatch(f"Cannot read {folder / CATALOG_FILE} as a library: {error}.") from error
-    except sqlite3.DatabaseError as error:
-        raise LibraryVersionMismatch(f"{folder / CATALOG_FILE} is not a clew library: {error}.") from error
-    if steps - set(MIGRATIONS):
-        raise LibraryVersionMismatch(f"A newer version of clew made the library at {folder}. Upgrade clew.")
-    if set(MIGRATIONS) - steps:
-        raise LibraryVersionMismatch(
-            f"An older version of clew made the library at {folder}. Run `clew index` to upgrade it."
-        )
 
 
 def _decode_vectors(rows: Sequence[tuple[int, bytes]], dim: int) -> tuple[Ids, Vectors]:

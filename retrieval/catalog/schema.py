@@ -86,6 +86,19 @@ MAPS = (
         names TEXT NOT NULL                    -- JSON: [[cluster, text, x, y], ...] of named clusters
     ) STRICT""",
 )
+INDEX_TUNINGS = (
+    # The search effort of an index file for queries by words and for queries by images.
+    """CREATE TABLE index_tunings (
+        space INTEGER NOT NULL REFERENCES spaces (id) ON DELETE CASCADE,
+        file TEXT NOT NULL,                    -- name of the index file
+        query_mode TEXT NOT NULL CHECK (query_mode IN ('words', 'picture')),
+        effort INTEGER NOT NULL,               -- efSearch or nprobe
+        recall REAL NOT NULL,                  -- recall@10 against exact search
+        p50_ms REAL NOT NULL,                  -- milliseconds of the median query on one core
+        p95_ms REAL NOT NULL,
+        PRIMARY KEY (space, file, query_mode)
+    ) STRICT, WITHOUT ROWID""",
+)
 
 
 def vectors_table(space_id: int) -> str:

@@ -7,6 +7,7 @@ from typing import Self
 from retrieval.types import INDEX_METHODS, IndexMethod
 
 DEFAULT_THUMBNAILS_MAX_BYTES = 2_000_000_000
+DEFAULT_TARGET_RECALL = 0.995
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,7 @@ class LibrarySettings:
     ocr: bool = False  # recognize text in images
     speech_model: str | None = None  # folder or name of a faster-whisper model
     sound_model: str | None = None  # folder or name of a CLAP model
+    target_recall: float = DEFAULT_TARGET_RECALL  # recall@10 that indexes are tuned to
 
     @classmethod
     def read(cls, db: sqlite3.Connection) -> Self:
@@ -33,6 +35,7 @@ class LibrarySettings:
             ocr=bool(rows.get("ocr")),
             speech_model=rows.get("speech") or None,
             sound_model=rows.get("sounds") or None,
+            target_recall=float(rows.get("recall", DEFAULT_TARGET_RECALL)),
         )
 
     def rows(self) -> dict[str, str]:
@@ -44,5 +47,6 @@ class LibrarySettings:
             "ocr": "yes" if self.ocr else "",
             "speech": self.speech_model or "",
             "sounds": self.sound_model or "",
+            "recall": str(self.target_recall),
         }
         return rows if self.active_space is None else rows | {"space": self.active_space}

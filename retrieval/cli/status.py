@@ -10,7 +10,7 @@ from retrieval.cli.command import ClewCommand
 from retrieval.cli.console import note, write
 from retrieval.cli.options import library_option
 from retrieval.errors import ModelOutdated
-from retrieval.types import Failure, Root, RunProgress, Space, Status
+from retrieval.types import Failure, IndexFile, Root, RunProgress, Space, Status
 
 
 @click.command("status", cls=ClewCommand)
@@ -106,19 +106,28 @@ def _describe_space(status: Status, space: Space) -> list[tuple[str, str]]:
         rows.append(
             ("", "some segments have no vector yet: `clew index` adds them once their files are available")
         )
-    rows += [
-        (
-            "Index",
-            f"{file.kind}: {file.method}, {file.count:,} vectors, {formatting.format_bytes(file.size)}, "
-            f"recall@10 {file.recall:.3f} when built",
-        )
-        for file in space.indexes
-    ]
+    for file in space.indexes:
+        first, *others = describe_index(file)
+        rows += [("Index", first), *(("", line) for line in others)]
     if not space.indexes:
         rows.append(("Index", "none yet; every vector is compared"))
     if status.tail:
         rows.append(("", f"{formatting.pluralize(status.tail, 'newer vector')} compared one by one"))
     return rows
+
+
+def describe_index(file: IndexFile) -> list[str]:
+    """Return lines on an index file: its size, and the recall and speed for words and for images."""
+    per_vector = formatting.format_bytes(file.size / max(1, file.count))
+    size = f"{formatting.format_bytes(file.size)} ({per_vector} a vector)"
+    lines = [f"{file.kind}: {file.method}, {file.count:,} vectors, {size}"]
+    if not file.tunings:
+        lines.append(f"recall@10 {file.recall:.3f} when built; `clew tune` measures words and images")
+    for tuning in file.tunings:
+        name = "words" if tuning.query_mode == "words" else "images"
+        times = f"{tuning.p50_ms:.2f} ms, 95 % within {tuning.p95_ms:.2f} ms"
+        lines.append(f"for {name}: recall@10 {tuning.recall:.3f}, {times}")
+    return lines
 
 
 def _missing_extra(module: str, extra: str) -> str:

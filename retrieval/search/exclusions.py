@@ -136,7 +136,7 @@ class ExclusionFilter:
             known = space_index.calibrations.get((exclusion.mode, kind))
             self._confident[key] = True
             if known is not None:
-                scores = space_index.search(exclusion.vector, kind, 1)[0]
+                scores = space_index.search(exclusion.vector, kind, 1, mode=exclusion.mode)[0]
                 scale = space_index.query_scale(
                     exclusion.vector, exclusion.mode, kind, exclusion.unfamiliarity
                 )

@@ -27,10 +27,14 @@ def _located_hits(
     """Yield pages of segments, best first, as hits at the files that pass the filters."""
     filters = replace(request.filters, kinds=frozenset({kind}))
     if among is not None:
-        pages = request.space_index.ranked_among(request.query.vector, kind, page_size, among)
+        pages = request.space_index.ranked_among(
+            request.query.vector, kind, page_size, among, request.query.mode
+        )
     else:
         narrowing = filters if filters.has_non_kind_filters else None
-        pages = request.space_index.ranked(request.query.vector, kind, page_size, narrowing)
+        pages = request.space_index.ranked(
+            request.query.vector, kind, page_size, narrowing, request.query.mode
+        )
     for scores, ids in pages:
         if request.exclusion_filter.is_exhausted([kind]):
             return

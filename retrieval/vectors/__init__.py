@@ -10,5 +10,6 @@ index_files   Check the files of indexes before FAISS reads them.
 ivf           An inverted file: 8-bit rows in lists by nearest centroid, of which a query searches the nearest
 kind_ranking  The ranking of one kind for one query: indexes propose candidates, the catalog's vectors order t
 lsh_sketch    A sketch of every row: one bit for the side of each of many planes on which it lies.
+tuned_index   An index with the search effort of a query mode: words lie farther from images than images do.
 space_index   Search in the vectors of one space, of all kinds.
 """

@@ -83,18 +83,20 @@ class FaissIndex:
         ids: Ids = faiss.rev_swig_ptr(self.faiss_index.id_map.data(), len(self))
         return ids
 
-    def search(self, queries: Vectors, count: int, allowed: Ids | None = None) -> tuple[Scores, Ids]:
-        """Return the best `count` candidates by the scores of the index."""
+    def search(
+        self, queries: Vectors, count: int, allowed: Ids | None = None, effort: int | None = None
+    ) -> tuple[Scores, Ids]:
+        """Return the best `count` candidates by the scores of the index; `effort` is by default its own."""
         with _limited_threads(len(queries)):
-            return self._search(queries, count, allowed)
+            return self._search(queries, count, allowed, self.search_effort if effort is None else effort)
 
-    def _search(self, queries: Vectors, count: int, allowed: Ids | None) -> tuple[Scores, Ids]:
+    def _search(self, queries: Vectors, count: int, allowed: Ids | None, effort: int) -> tuple[Scores, Ids]:
         rows = None if allowed is None else self._id_filter.rows(allowed)
         if self.method == "ivf":
             known = None if rows is None else self._id_filter.ids[rows]
-            return ivf.search(self.faiss_index, queries, count, self.search_effort, known)
+            return ivf.search(self.faiss_index, queries, count, effort, known)
         if self.method == "hnsw":
-            scores, best = self._graph.search(queries, count, self.search_effort, rows)
+            scores, best = self._graph.search(queries, count, effort, rows)
         else:
             scores, best = flat.search(faiss.downcast_index(self.faiss_index.index), queries, count, rows)
         return scores, np.where(best >= 0, self.ids[best], -1)

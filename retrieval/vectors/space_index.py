@@ -23,9 +23,11 @@ from retrieval.vectors.exact import ExactIndex
 from retrieval.vectors.faiss_index import FaissIndex
 from retrieval.vectors.index_files import check_index_file
 from retrieval.vectors.kind_ranking import KindRanking
+from retrieval.vectors.tuned_index import TunedIndex
 
 MAX_EXACT_SCAN_VECTORS = 500  # so few allowed vectors are all compared, which is faster than an index
 MAX_BACKGROUND_VECTORS = 500  # vectors that represent a kind
+ANY_MODE: QueryMode = "mixed"  # of a query whose mode is not known: the greatest search effort
 MAX_CACHE_ENTRIES = 16  # filters whose ids are cached until the catalog changes
 
 Key = TypeVar("Key")
@@ -47,6 +49,7 @@ class SpaceIndex:
         self.catalog = catalog
         self.space = space
         self.damage: str | None = None
+        self._files = {file.kind: file for file in space.indexes}
         self.indexes = {file.kind: index for file in space.indexes if (index := self._open_index(file))}
         self._unindexed: dict[Kind, ExactIndex] = {}
         self._known_unindexed: dict[Kind, ExactIndex] = {}
@@ -71,41 +74,51 @@ class SpaceIndex:
             self._background_queries |= previous._background_queries
 
     def ranked(
-        self, query: Vectors, kind: Kind, page_size: int, filters: Filters | None = None
+        self,
+        query: Vectors,
+        kind: Kind,
+        page_size: int,
+        filters: Filters | None = None,
+        mode: QueryMode = ANY_MODE,
     ) -> Iterator[tuple[Scores, Ids]]:
         """Yield the scores and ids of a kind for a (1, d) query, best first, in pages of growing size.
 
         Scores are those of the catalog's vectors. With filters, the order is exact.
         """
         allowed = None if filters is None else self.allowed_ids(filters)
-        return self._ranked(query, kind, page_size, allowed)
+        return self._ranked(query, kind, page_size, allowed, mode)
 
     def ranked_among(
-        self, query: Vectors, kind: Kind, page_size: int, ids: Ids
+        self, query: Vectors, kind: Kind, page_size: int, ids: Ids, mode: QueryMode = ANY_MODE
     ) -> Iterator[tuple[Scores, Ids]]:
         """Yield as `ranked`, of the segments of a kind among `ids`, ascending."""
         if len(ids) <= MAX_EXACT_SCAN_VECTORS:
             ids = self.catalog.ids_of_kind(ids, kind)
-        return self._ranked(query, kind, page_size, ids)
+        return self._ranked(query, kind, page_size, ids, mode)
 
     def _ranked(
-        self, query: Vectors, kind: Kind, page_size: int, allowed: Ids | None
+        self, query: Vectors, kind: Kind, page_size: int, allowed: Ids | None, mode: QueryMode
     ) -> Iterator[tuple[Scores, Ids]]:
         if allowed is not None and len(allowed) <= MAX_EXACT_SCAN_VECTORS:
             ranking = KindRanking(self.catalog, self.space, query)
             ranking.add(allowed)
         else:
-            ranking = KindRanking(
-                self.catalog, self.space, query, self.unindexed(kind), self.indexes.get(kind), allowed
-            )
+            index = self.indexes.get(kind)
+            tuned = index and TunedIndex.of_mode(index, self._files[kind], mode)
+            ranking = KindRanking(self.catalog, self.space, query, self.unindexed(kind), tuned, allowed)
         return ranking.pages(page_size)
 
     def search(
-        self, query: Vectors, kind: Kind, count: int, filters: Filters | None = None
+        self,
+        query: Vectors,
+        kind: Kind,
+        count: int,
+        filters: Filters | None = None,
+        mode: QueryMode = ANY_MODE,
     ) -> tuple[Scores, Ids]:
         """Return up to `count` scores and ids of a kind for a (1, d) query, best first."""
         none = np.empty(0, np.float32), np.empty(0, np.int64)
-        return next(self.ranked(query, kind, count, filters), none)
+        return next(self.ranked(query, kind, count, filters, mode), none)
 
     def allowed_ids(self, filters: Filters) -> Ids:
         """Return the ids that pass the filters, cached for the next query."""
@@ -148,7 +161,7 @@ class SpaceIndex:
     def _nearest(self, query: Vectors, mode: QueryMode, kind: Kind) -> tuple[Scores, Scores, Scores] | None:
         """Return cosines, levels and spreads of the vectors that rate a query, (k,) each."""
         background, known = self.background_queries(mode), self.calibrations[mode, kind]
-        nearest = self.search(query, kind, known.nearest)[1]
+        nearest = self.search(query, kind, known.nearest, mode=mode)[1]
         if not len(nearest) or background is None:
             return None
         vectors = self.catalog.vectors_of(self.space, nearest)[1]

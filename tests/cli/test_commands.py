@@ -148,8 +148,27 @@ def test_status_json_has_exactly_these_keys(indexed):
             *("id", "name", "model", "fingerprint", "dim", "indexed_to", "parts", "complete", "arch"),
             "indexes",
         },
-        "index": {"kind", "method", "file", "digest", "size", "count", "effort", "recall", "format", "mtime"},
+        "index": {
+            *("kind", "method", "file", "digest", "size", "count", "effort", "recall", "format", "mtime"),
+            "tunings",
+        },
     }
+    for tuning in image_index["tunings"]:
+        assert set(tuning) == {"query_mode", "effort", "recall", "p50_ms", "p95_ms"}
+
+
+def test_tune_saves_the_recall_and_shows_words_and_images_apart(indexed):
+    text = indexed("tune", "--recall", "0.97").stdout
+    assert "image: flat, 7 vectors" in text
+    assert text.count("for words: recall@10 1.000, ") == text.count("for images: recall@10 1.000, ") == 2
+    assert text.splitlines()[1].strip() in indexed("status").stdout
+    files = json.loads(indexed("tune", "--json").stdout)
+    assert [tuning["query_mode"] for tuning in files[0]["tunings"]] == ["words", "picture"]
+
+
+def test_tune_refuses_an_impossible_recall(clew):
+    done = clew("tune", "--recall", "1.1")
+    assert (done.exit_code, done.stdout) == (2, "")
 
 
 def test_status_errors_lists_unreadable_files(clew, folder):

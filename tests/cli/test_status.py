@@ -1,11 +1,12 @@
 """The page of `clew status`."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from retrieval.cli.status import describe_failures, describe_status
-from retrieval.types import Failure, IndexFile, Root, RunProgress, Space, Status
+from retrieval.types import Failure, IndexFile, IndexTuning, Root, RunProgress, Space, Status
 
 INDEX = IndexFile("image", "flat", "f", "d", 3_800, 7, 0, 1.0, "1", None)
 SPACE = Space(1, "toy", "toy", "0123456789abcdef", 8, indexes=(INDEX,))
@@ -40,8 +41,16 @@ def test_folder_that_was_never_scanned_has_no_files():
 def test_model_and_indexes_are_shown_with_vectors_outside_the_index():
     page = lines(space=SPACE, tail=1)
     assert "Model    toy, 8 dimensions, 0123456789ab" in page
-    assert "Index    image: flat, 7 vectors, 3.8 kB, recall@10 1.000 when built" in page
+    assert "Index    image: flat, 7 vectors, 3.8 kB (543 B a vector)" in page
+    assert "         recall@10 1.000 when built; `clew tune` measures words and images" in page
     assert "         1 newer vector compared one by one" in page
+
+
+def test_recall_and_speed_of_an_index_are_shown_for_words_and_for_images():
+    words, picture = IndexTuning("words", 64, 0.9912, 1.234, 2.5), IndexTuning("picture", 32, 0.9995, 0.5, 1)
+    page = lines(space=replace(SPACE, indexes=(replace(INDEX, tunings=(words, picture)),)))
+    assert "         for words: recall@10 0.991, 1.23 ms, 95 % within 2.50 ms" in page
+    assert "         for images: recall@10 1.000, 0.50 ms, 95 % within 1.00 ms" in page
 
 
 def test_vectors_of_other_models_are_listed_with_the_command_to_delete_them():

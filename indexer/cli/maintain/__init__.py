@@ -2,5 +2,6 @@
 
 verify   clew verify: check a library for damage, and repair it.
 backup   clew backup and clew restore: copy a library into a file, and back.
+tune     clew tune: tune the search effort of the indexes to a recall.
 forget   clew forget: remove folders and stored data.
 """

@@ -39,7 +39,9 @@ from retrieval.catalog.schema import CATALOG_FILE, CHECKSUMS_FILE, THUMBNAILS_FI
 from retrieval.formatting import pluralize
 
 # Computed from the others.
-DERIVED_TABLES = frozenset(("_sqlite_migrations", "change_count", "indexes", "maps", "calibrations"))
+DERIVED_TABLES = frozenset(
+    ("_sqlite_migrations", "change_count", "indexes", "index_tunings", "maps", "calibrations")
+)
 WORK_PREFIX = ".recovery-"
 REPORTED_TABLES = {
     "files": "file",

@@ -7,14 +7,10 @@ import numpy as np
 import pytest
 
 from indexer.maintenance.build_index import (
-    RECALL_AT,
-    TARGET_RECALL,
-    GroundTruth,
     build_if_due,
     build_indexes,
     is_outdated,
     save_index,
-    tune_effort,
 )
 from indexer.store.spaces import active_space
 from retrieval.catalog.schema import INDEX_FOLDER, vectors_table
@@ -160,34 +156,6 @@ def test_index_of_an_unknown_format_is_searched_exactly_and_rebuilt(writer, inse
     (rebuilt,) = build_if_due(writer).indexes
     assert rebuilt.format == file.format
     assert SpaceIndex(writer.catalog, space_of()).damage is None
-
-
-def test_ground_truth_equals_exact_search_over_all_chunks():
-    vectors, queries = unit_vectors(500), unit_vectors(7, seed=2)
-    truth = GroundTruth(queries)
-    chunks = [(np.arange(at, at + 90), vectors[at : at + 90]) for at in range(0, 450, 90)]
-    passed = list(truth.collect(iter([*chunks, (np.arange(450, 500), vectors[450:])])))
-    assert sum(len(ids) for ids, _ in passed) == 500
-    exact = -np.sort(-(queries @ vectors.T), axis=1)[:, :RECALL_AT]
-    np.testing.assert_allclose(-np.sort(-truth.scores, axis=1), exact, atol=1e-6)
-
-
-def test_tuning_chooses_the_least_effort_that_reaches_the_target_recall(writer, insert, space_of):
-    vectors = unit_vectors(3_000)
-    insert(vectors)
-    queries = unit_vectors(50, seed=3)
-    truth = GroundTruth(queries)
-    chunks = truth.collect(writer.catalog.vectors_after(space_of(), "image", 0))
-    index = FaissIndex.build("ivf", vectors, chunks, len(vectors))
-    effort, recall = tune_effort(index, truth, writer.catalog, space_of())
-    assert recall >= TARGET_RECALL or effort == index.search_efforts[-1]
-    smaller = [each for each in index.search_efforts if each < effort]
-    for each in smaller:
-        index.search_effort = each
-        ids = index.search(queries, RECALL_AT)[1]
-        found = np.array([np.sort(queries[row] @ vectors[ids[row] - 1].T) for row in range(len(queries))])
-        exact = np.sort(-np.sort(-(queries @ vectors.T), axis=1)[:, :RECALL_AT], axis=1)
-        assert np.mean(np.isclose(found, exact, atol=1e-3)) < 1
 
 
 def test_saved_index_has_the_returned_checksum_and_size(tmp_path):

@@ -1,0 +1,167 @@
+"""Tune the search effort of index files: for words and for images apart.
+
+Words are not among the vectors of images, so a search for them needs more effort for the same recall. Tuning
+with stored images finds too small an effort for them. So the queries are real vectors of texts: the
+background queries, and captions and passages of the library.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from time import perf_counter
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+
+from retrieval.catalog.reader import Catalog
+from retrieval.scoring.calibration import normalize_rows
+from retrieval.scoring.ranking import recall, top_k
+from retrieval.types import VISUAL_KINDS, Ids, IndexFile, IndexTuning, Kind, Scores, Space, TunedMode, Vectors
+
+if TYPE_CHECKING:
+    from retrieval.vectors.faiss_index import FaissIndex  # heavy: only to build
+
+TUNING_QUERIES, RECALL_AT = 200, 10  # queries from each source
+CANDIDATES = 2 * RECALL_AT + 20  # that a search for ten hits reads
+TIMED_QUERIES = 100
+NOISE_NORM = 0.5  # of the noise that makes a query of a stored vector
+
+QueriesByMode: TypeAlias = Mapping[TunedMode, Vectors]
+
+
+class GroundTruth:
+    """The exact scores of queries, collected while vectors are added to an index."""
+
+    def __init__(self, queries: Vectors) -> None:
+        self.queries = queries
+        self.scores: Scores = np.full((len(queries), RECALL_AT), -np.inf, np.float32)
+
+    def update(self, vectors: Vectors) -> None:
+        """Keep the best scores of each query with vectors, (n, d), and with those before."""
+        scores = self.queries @ vectors.T
+        better = np.flatnonzero(scores.max(axis=1, initial=-np.inf) > self.scores[:, -1])
+        scores = np.concatenate([self.scores[better], scores[better]], axis=1)
+        self.scores[better], _ = top_k(scores, np.arange(scores.shape[1]), RECALL_AT)
+
+
+class IndexTuner:
+    """Queries of each mode for one kind of a space, and the exact scores of their best vectors."""
+
+    def __init__(self, catalog: Catalog, space: Space, queries: QueriesByMode) -> None:
+        self.catalog, self.space = catalog, space
+        self.truths = {mode: GroundTruth(vectors) for mode, vectors in queries.items() if len(vectors)}
+
+    def collect(self, chunks: Iterator[tuple[Ids, Vectors]]) -> Iterator[tuple[Ids, Vectors]]:
+        """Yield the chunks of ids and vectors unchanged, and compare them with the queries."""
+        for ids, vectors in chunks:
+            for truth in self.truths.values():
+                truth.update(vectors)
+            yield ids, vectors
+
+    def tunings(self, index: "FaissIndex", target: float) -> tuple[IndexTuning, ...]:
+        """Return the tuning of each mode: the least effort that reaches the target recall, else the most."""
+        return tuple(self._tuning(index, mode, target) for mode in self.truths)
+
+    def _tuning(self, index: "FaissIndex", mode: TunedMode, target: float) -> IndexTuning:
+        truth, reached = self.truths[mode], 1.0
+        for effort in index.search_efforts:
+            if index.method == "flat":  # exact, at its only effort
+                break
+            reached = recall(self._best_scores(index, truth.queries, effort), truth.scores)
+            if reached >= target:
+                break
+        p50, p95 = np.percentile(self._milliseconds(index, truth.queries[:TIMED_QUERIES], effort), [50, 95])
+        return IndexTuning(mode, effort, round(reached, 5), round(float(p50), 4), round(float(p95), 4))
+
+    def _milliseconds(self, index: "FaissIndex", queries: Vectors, effort: int) -> list[float]:
+        """Return the milliseconds of each query, after the first ones have warmed the caches."""
+        times = []
+        for query in (*queries[: TIMED_QUERIES // 4], *queries):
+            started_at = perf_counter()
+            self._best_scores(index, query[None], effort)
+            times.append(1000 * (perf_counter() - started_at))
+        return times[-len(queries) :]
+
+    def _best_scores(self, index: "FaissIndex", queries: Vectors, effort: int) -> Scores:
+        """Return the exact scores (q, 10) of the results of an index, ranked as in a search."""
+        _, results = index.search(queries, min(CANDIDATES, len(index)), None, effort)
+        rows = []
+        for query, found in zip(queries, results, strict=True):
+            ids, vectors = self.catalog.vectors_of(self.space, found)
+            rows.append(top_k(query[None] @ vectors.T, ids, RECALL_AT)[0])
+        return np.concatenate(rows)
+
+
+def tuning_queries(catalog: Catalog, space: Space, kind: Kind, rng: "np.random.Generator") -> QueriesByMode:
+    """Return queries for the index of a kind: texts and images, none of words before the calibration.
+
+    Stored vectors of the same kind as the query are moved by noise, as they would find themselves. If texts
+    are few, images moved by the difference between the mean text and the mean image are added.
+    """
+
+    def sample(other: Kind) -> Vectors:
+        ids = catalog.vector_ids(space, other)
+        return catalog.vectors_of(space, rng.choice(ids, min(TUNING_QUERIES, len(ids)), replace=False))[1]
+
+    visual = kind if kind in VISUAL_KINDS else "image"
+    images, texts = sample(visual), sample(kind if kind not in VISUAL_KINDS else "text")
+    background = catalog.background_queries(space, "words")
+    words = np.empty((0, space.dim), np.float32)
+    if background is not None:
+        words = background[
+            np.linspace(0, len(background) - 1, min(TUNING_QUERIES, len(background)), dtype=int)
+        ]
+    if kind in VISUAL_KINDS:
+        pictures, words = noisy(images, rng), np.concatenate([words, texts])
+    else:
+        pictures, words = (
+            images if len(images) else noisy(texts, rng),
+            np.concatenate([words, noisy(texts, rng)]),
+        )
+    words = words[np.any(words, axis=1)]  # a text of unknown words only has the vector zero
+    if 0 < len(words) < TUNING_QUERIES and len(images):
+        words = np.concatenate([words, shifted(images, words)])[:TUNING_QUERIES]
+    return {"words": words, "picture": pictures}
+
+
+def noisy(vectors: Vectors, rng: "np.random.Generator") -> Vectors:
+    """Return normalized queries near the vectors: each plus noise of norm NOISE_NORM."""
+    noise = rng.standard_normal(vectors.shape, dtype=np.float32)
+    return normalize_rows(vectors + NOISE_NORM * noise / np.linalg.norm(noise, axis=1, keepdims=True))
+
+
+def shifted(vectors: Vectors, others: Vectors) -> Vectors:
+    """Return the vectors moved by the difference of the means, normalized: images become like texts.
+
+    The gap between modalities is about constant: Liang et al., NeurIPS 2022.
+    """
+    return normalize_rows(vectors - vectors.mean(axis=0) + others.mean(axis=0))
+
+
+def tune_files(catalog: Catalog, space: Space, target: float) -> Space:
+    """Return a space whose index files are tuned to a target recall. Raises LibraryDamaged."""
+    return replace(space, indexes=tuple(_tune_file(catalog, space, file, target) for file in space.indexes))
+
+
+def _tune_file(catalog: Catalog, space: Space, file: IndexFile, target: float) -> IndexFile:
+    from retrieval.vectors.space_index import open_index  # heavy: only to tune
+
+    rng = np.random.default_rng(0)
+    tuner = IndexTuner(catalog, space, tuning_queries(catalog, space, file.kind, rng))
+    if file.method != "flat":
+        for _ in tuner.collect(_indexed_vectors(catalog, space, file.kind)):
+            pass
+    return with_tunings(file, tuner.tunings(open_index(catalog.folder, file), target))
+
+
+def with_tunings(file: IndexFile, tunings: tuple[IndexTuning, ...]) -> IndexFile:
+    """Return an index file with tunings; its own effort is the greatest, and its recall the least."""
+    if not tunings:
+        return file
+    efforts, recalls = [each.effort for each in tunings], [each.recall for each in tunings]
+    return replace(file, effort=max(efforts), recall=min(recalls), tunings=tunings)
+
+
+def _indexed_vectors(catalog: Catalog, space: Space, kind: Kind) -> Iterator[tuple[Ids, Vectors]]:
+    for ids, vectors in catalog.vectors_after(space, kind, 0):
+        end = np.searchsorted(ids, space.indexed_to, "right")
+        yield ids[:end], vectors[:end]
