@@ -27,15 +27,16 @@ if __name__ == "__main__":
 from tests.support.corpus.part import add_options, hostile_files, run_corpus
 from tests.support.faults.controls import controls
 from tests.support.faults.corruption import corruptions
-from tests.support.faults.living import random_kills
+from tests.support.faults.living import FULL_KILLS, random_kills
 from tests.support.faults.power_loss import power_losses
+from tests.support.faults.signals import signals
 from tests.support.faults.sweep import failed_writes, kill_points, migrations
-from tests.support.faults.together import copies, readers, signals, two_writers
+from tests.support.faults.together import copies, readers, two_writers
 from tests.support.faults.workplace import Plan, Tally, Workplace
 
 WIDTH = 80  # columns of the progress
 MIN_MEMORY_FILE_SYSTEM_BYTES = 10**9
-DEFAULT_KILLS, FULL_KILLS, DEFAULT_JOBS = 20, 1_000, 2
+DEFAULT_KILLS, DEFAULT_JOBS = 20, 2
 MAX_SHOWN_FAILURES = 5  # of each part
 Part = Callable[[Workplace, Plan], Tally]
 PARTS: dict[str, tuple[str, Part]] = {

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from indexer.cli.interrupts import interruptible
 from retrieval.cli.command import ClewCommand
 from retrieval.cli.console import note, write
 from retrieval.cli.hits import output
@@ -53,6 +54,7 @@ def make_photos(folder: str | Path) -> Path:
     show_default=True,
     help="Create the photos and the library in this folder.",
 )
+@interruptible()
 def demo_command(folder: Path) -> None:
     """Create a small library of photos with captions and search it.
 

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from indexer.cli.interrupts import interruptible
 from indexer.cli.models import model_options
-from indexer.cli.progress import ProgressBar, exit_after_interrupt, quiet_decoders, second_interrupt_ends
+from indexer.cli.progress import ProgressBar, quiet_decoders
 from indexer.models.options import ModelOptions
 from retrieval.cli.command import ClewCommand
 from retrieval.cli.console import note, write
@@ -36,6 +37,7 @@ MAX_NAMED_REFUSALS = 10
 )
 @library_option
 @collect_options(ModelOptions)
+@interruptible()
 def import_command(
     source: Path,
     folders: tuple[Path, ...],
@@ -63,7 +65,7 @@ def import_command(
     """
     from indexer.operations.import_vectors import import_vectors
 
-    with second_interrupt_ends(), quiet_decoders(), ProgressBar() as bar:
+    with quiet_decoders(), ProgressBar() as bar:
         result = import_vectors(
             source,
             folders,
@@ -79,8 +81,7 @@ def import_command(
     if len(result.refused) > MAX_NAMED_REFUSALS:
         note(f"{len(result.refused) - MAX_NAMED_REFUSALS:,} more: --json names all.")
     if result.interrupted:
-        note("Interrupted. Imported files are kept; the same command resumes.")
-        exit_after_interrupt()
+        raise KeyboardInterrupt("Interrupted. Imported files are kept; the same command resumes.")
 
 
 def describe_imported(result: "Imported") -> str:

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from indexer.cli.interrupts import interruptible
 from indexer.cli.models import model_options
 from indexer.cli.params import ByteSize
-from indexer.cli.progress import ProgressBar, exit_after_interrupt, quiet_decoders, second_interrupt_ends
+from indexer.cli.progress import ProgressBar, quiet_decoders
 from indexer.cli.watch import run_watch
 from indexer.operations.options import IndexOptions
 from indexer.watch.options import WatchOptions
@@ -113,6 +114,7 @@ def parse_patterns(
 @output_option("--json", "as_json", is_flag=True, help="Write the counts as JSON.")
 @library_option
 @collect_options(IndexOptions)
+@interruptible()
 def index_command(
     folders: tuple[Path, ...],
     library: Path,
@@ -153,14 +155,13 @@ def index_command(
             watch_options=WatchOptions(on_initial_scan=show),
         )
         return
-    with second_interrupt_ends(), quiet_decoders(), ProgressBar(quiet=quiet) as bar:
+    with quiet_decoders(), ProgressBar(quiet=quiet) as bar:
         report = update_library(
             folders, library=library, model=model, options=options, progress=bar.advance, notify=tell
         )
     show(report)
     if report.interrupted:
-        note("Interrupted. Indexed files are kept; `clew index` resumes.")
-        exit_after_interrupt()
+        raise KeyboardInterrupt("Interrupted. Indexed files are kept; `clew index` resumes.")
 
 
 def summary_json(report: "Report") -> str:

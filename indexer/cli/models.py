@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from indexer.cli.interrupts import interruptible
 from indexer.cli.progress import ProgressBar, quiet_decoders
 from indexer.models.options import ModelOptions
 from retrieval.cli.command import ClewCommand, option_group
@@ -39,6 +40,7 @@ model_options = combine(
 @model_options
 @click.option("--json", "as_json", is_flag=True, help="Write JSON.")
 @collect_options(ModelOptions)
+@interruptible()
 def prepare_command(model: str, as_json: bool, options: ModelOptions) -> None:
     """Download MODEL and prepare it for use.
 
@@ -70,6 +72,7 @@ def prepare_command(model: str, as_json: bool, options: ModelOptions) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Write JSON.")
 @library_option
 @collect_options(ModelOptions)
+@interruptible()
 def switch_command(
     model: str, compare: tuple[str, ...], as_json: bool, library: Path, options: ModelOptions
 ) -> None:
@@ -90,8 +93,9 @@ def switch_command(
             model, library=library, compare=queries, progress=bar.advance, notify=note, options=options
         )
     if result.interrupted:
-        note(f"Stopped. Searches still use {result.old}; the same command resumes the switch.")
-        raise SystemExit(130)
+        raise KeyboardInterrupt(
+            f"Stopped. Searches still use {result.old}; the same command resumes the switch."
+        )
     write(switched_json(result) if as_json else describe_switched(result))
 
 

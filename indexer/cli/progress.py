@@ -1,20 +1,16 @@
 """Progress of the writing commands in a terminal."""
 
 import os
-import signal
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic
-from types import FrameType
 from typing import Any
 
 from retrieval.formatting import format_timestamp, printable
 
 MIN_RATE_SECONDS = 1.0  # before a rate means something
-SHOW_CURSOR = "\x1b[?25h"
 
 
 @contextmanager
@@ -32,39 +28,6 @@ def quiet_decoders() -> Iterator[None]:
         sys.stderr = previous
         os.dup2(terminal, 2)
         os.close(terminal)
-
-
-@contextmanager
-def second_interrupt_ends() -> Iterator[None]:
-    """Raise KeyboardInterrupt on the first Ctrl-C, and end the process at once on the second.
-
-    A library stays valid wherever its writer ends.
-    """
-
-    def raise_first(number: int, frame: FrameType | None) -> None:
-        signal.signal(signal.SIGINT, lambda number, frame: end_process())
-        raise KeyboardInterrupt
-
-    previous = signal.signal(signal.SIGINT, raise_first)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, previous)
-
-
-def exit_after_interrupt() -> None:
-    """End the process with the exit code of an interrupt; files in hand hold it up no longer."""
-    if any(thread.name.startswith("clew-") for thread in threading.enumerate()):
-        end_process()
-    raise SystemExit(130)
-
-
-def end_process() -> None:
-    """End the process without waiting for its threads, with the exit code of an interrupt."""
-    if sys.stderr.isatty():
-        sys.stderr.write(f"{SHOW_CURSOR}\n")  # a progress bar hides it
-        sys.stderr.flush()
-    os._exit(130)
 
 
 class ProgressBar:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from indexer.cli.interrupts import SIGNALS, end_process, interruptible
 from indexer.cli.params import Duration
-from indexer.cli.progress import ProgressBar, end_process, exit_after_interrupt, quiet_decoders
+from indexer.cli.progress import ProgressBar, quiet_decoders
 from indexer.operations.options import DEFAULT_OPTIONS, IndexOptions
 from indexer.watch.options import WatchOptions
 from retrieval.catalog.schema import CATALOG_FILE
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 )
 @click.option("--json", "as_json", is_flag=True, help="Write one JSON object per change.")
 @library_option
+@interruptible()
 def watch_command(folders: tuple[Path, ...], every: float, as_json: bool, library: Path) -> None:
     """Index FOLDERS and follow their changes until Ctrl-C.
 
@@ -66,7 +68,7 @@ def run_watch(
     options: IndexOptions = DEFAULT_OPTIONS,
     watch_options: WatchOptions,
 ) -> None:
-    """Watch until a signal: exit with 130 after Ctrl-C, return after SIGTERM."""
+    """Watch until a signal: raise KeyboardInterrupt after Ctrl-C, return after SIGTERM."""
     from indexer.watch.watcher import watch_library
 
     def show(change: "Change") -> None:
@@ -94,9 +96,10 @@ def run_watch(
             progress=bar.advance,
             notify=note,
         )
-    note("Stopped. Indexed files are kept.")
+    stopped = "Stopped. Indexed files are kept."
     if signal.SIGTERM not in received:
-        exit_after_interrupt()
+        raise KeyboardInterrupt(stopped)
+    note(stopped)
 
 
 @contextmanager
@@ -110,12 +113,12 @@ def interrupt_on_signal() -> Iterator[tuple[Event, set[int]]]:
 
     def handle(number: int, _: object) -> None:
         if number in received:
-            end_process()
+            end_process(number)
         received.add(number)
         stop.set()
         raise KeyboardInterrupt
 
-    handlers = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {number: signal.signal(number, handle) for number in SIGNALS}
     try:
         yield stop, received
     except KeyboardInterrupt:

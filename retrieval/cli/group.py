@@ -18,6 +18,7 @@ from retrieval.cli.console import note, write
 from retrieval.errors import ClewError
 
 COMPLETION_VARIABLE = "_CLEW_COMPLETE"  # that click reads in `clew` to complete its arguments
+INTERRUPTED = 130  # exit code after Ctrl-C, as in a shell
 MIN_SIMILARITY = 0.75  # of a misspelled command, as a ratio of difflib
 OTHER_NAMES = {  # names that other programs give to these commands
     **dict.fromkeys(("ls", "list", "dir", "info"), "status"),
@@ -109,7 +110,7 @@ class ClewGroup(DefaultGroup):  # type: ignore[misc]
         return None
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; show library, SQLite and file errors without a traceback."""
+        """Run the command; show library, SQLite and file errors, and Ctrl-C, without a traceback."""
         try:
             return super().invoke(ctx)
         except ClewError as error:
@@ -120,6 +121,9 @@ class ClewGroup(DefaultGroup):  # type: ignore[misc]
             if error.errno == errno.EPIPE:
                 raise
             raise CommandError(f"{error.strerror or error}: {error.filename or 'writing'}") from error
+        except KeyboardInterrupt:
+            note("Interrupted.")
+            raise SystemExit(INTERRUPTED) from None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write a section for each group of commands."""

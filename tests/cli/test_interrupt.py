@@ -1,13 +1,16 @@
-"""Ctrl-C ends `clew index` within seconds, keeps what was indexed and says how to go on."""
+"""Ctrl-C and SIGTERM end `clew index` within seconds; indexed files are kept, and a note says what to do."""
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
+import tarfile
 import time
 
 import pytest
 
+from indexer.cli.interrupts import MESSAGE
 from retrieval import Library
 from tests.support.catalog import REPOSITORY_ROOT
 from tests.support.files import draw_image
@@ -26,11 +29,14 @@ def large_file(folder):
         file.truncate(400_000_000_000)
 
 
-@pytest.mark.parametrize("write", [hanging_image, large_file])
-def test_interrupt_ends_within_seconds_and_keeps_indexed_files(write, tmp_path):
+@pytest.mark.parametrize(
+    ("write", "number"),
+    [(hanging_image, signal.SIGINT), (large_file, signal.SIGINT), (hanging_image, signal.SIGTERM)],
+)
+def test_interrupt_ends_within_seconds_and_keeps_indexed_files(write, number, tmp_path):
     folder, library = tmp_path / "media", tmp_path / "library"
-    for number in range(20):
-        draw_image(folder / f"{number}.png", (number, 9, 9))
+    for red in range(20):
+        draw_image(folder / f"{red}.png", (red, 9, 9))
     failing = REPOSITORY_ROOT / "tests" / "support" / "failing_decoders"
     command = [sys.executable, "-c", "from indexer.cli.main import main; main()", "index", folder]
     write(folder)
@@ -45,11 +51,11 @@ def test_interrupt_ends_within_seconds_and_keeps_indexed_files(write, tmp_path):
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and not (library.exists() and _count(library) >= 16):
         time.sleep(0.2)
-    child.send_signal(signal.SIGINT)
+    child.send_signal(number)
     started = time.monotonic()
     stderr = child.communicate(timeout=30)[1]
     assert time.monotonic() - started < 4  # 2 s on an idle machine
-    assert child.returncode == 130
+    assert child.returncode == 128 + number
     assert "Interrupted. Indexed files are kept; `clew index` resumes." in stderr
     assert "Traceback" not in stderr
     assert _count(library) >= 16
@@ -62,3 +68,27 @@ def _count(library):
             return opened.status().segments.get("image", 0)
     except Exception:  # not yet created
         return 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_command_ends_with_a_message_and_the_code_of_the_signal(number, clew, folder, tmp_path):
+    assert clew("index", folder).exit_code == 0
+
+    def interrupt(*_):
+        os.kill(os.getpid(), number)
+        raise AssertionError  # the signal ends the statement before
+
+    handlers = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tarfile.TarFile, "addfile", interrupt)
+        done = clew("backup", tmp_path / "backup.tar")
+    assert (done.exit_code, done.stdout, done.stderr) == (128 + number, "", f"{MESSAGE}\n")
+    assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)] == handlers
+    assert not (tmp_path / "backup.tar").exists()
+
+
+def test_command_that_only_reads_ends_with_130_after_an_interrupt(clew, folder, monkeypatch):
+    assert clew("index", folder).exit_code == 0
+    monkeypatch.setattr(sqlite3, "connect", lambda *_, **__: os.kill(os.getpid(), signal.SIGINT))
+    done = clew("search", "red")
+    assert (done.exit_code, done.stdout, done.stderr) == (130, "", "Interrupted.\n")

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from indexer.cli.interrupts import interruptible
 from indexer.cli.progress import ProgressBar
 from retrieval.cli.command import ClewCommand
 from retrieval.cli.console import note, write
@@ -19,6 +20,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Write the re
 @click.option("--overwrite", is_flag=True, help="Replace FILE if it exists.")
 @json_option
 @library_option
+@interruptible()
 def backup_command(file: Path, overwrite: bool, as_json: bool, library: Path) -> None:
     """Copy the library into FILE, also while it is in use.
 
@@ -42,6 +44,7 @@ def backup_command(file: Path, overwrite: bool, as_json: bool, library: Path) ->
 @click.option("--replace", is_flag=True, help="Set an existing library aside; it is kept.")
 @json_option
 @library_option
+@interruptible()
 def restore_command(file: Path, replace: bool, as_json: bool, library: Path) -> None:
     """Restore the library from FILE, a backup.
 

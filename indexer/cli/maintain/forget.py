@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from indexer.cli.interrupts import interruptible
 from retrieval.cli.command import ClewCommand
 from retrieval.cli.console import write
 from retrieval.cli.options import library_option
@@ -15,6 +16,7 @@ from retrieval.formatting import pluralize
 @click.option("--purge", is_flag=True, help="Delete the stored data of removed and deleted files.")
 @click.option("--space", metavar="MODEL", help="Delete the vectors of a model that is no longer used.")
 @library_option
+@interruptible()
 def forget_command(folders: tuple[Path, ...], purge: bool, space: str | None, library: Path) -> None:
     """Remove FOLDERS from the library; their files are not touched.
 

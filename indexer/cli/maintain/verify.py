@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from indexer.cli.interrupts import interruptible
 from indexer.cli.progress import ProgressBar, quiet_decoders
 from retrieval.cli.command import ClewCommand
 from retrieval.cli.console import note, write
@@ -20,6 +21,7 @@ from retrieval.formatting import pluralize, printable, to_json
 )
 @click.option("--json", "as_json", is_flag=True, help="Write errors, repairs and warnings as JSON.")
 @library_option
+@interruptible()
 def verify_command(repair: bool, trust: bool, deep: bool, sample: int, as_json: bool, library: Path) -> None:
     """Check the library for damage.
 

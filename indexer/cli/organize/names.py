@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from indexer.cli.interrupts import interruptible
 from indexer.cli.progress import quiet_decoders
 from retrieval.cli.command import ClewCommand
 from retrieval.cli.console import note, write
@@ -22,6 +23,7 @@ from retrieval.types import ConceptInfo
 @click.option("--forget", metavar="NAME", help="Delete a concept and its examples.")
 @click.option("--json", "as_json", is_flag=True, help="Write JSON.")
 @library_option
+@interruptible()
 def teach_command(
     name: str | None,
     examples: tuple[str, ...],
@@ -94,6 +96,7 @@ def _describe_examples(concept: ConceptInfo) -> str:
 @click.option("--delete", is_flag=True, help="Delete the saved search NAME.")
 @click.option("--json", "as_json", is_flag=True, help="Write JSON.")
 @library_option
+@interruptible()
 def save_command(
     name: str | None,
     words: tuple[str, ...],

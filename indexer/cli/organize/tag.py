@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from indexer.cli.interrupts import interruptible
 from indexer.tag.options import TagOptions
 from retrieval.cli.command import ClewCommand
 from retrieval.cli.console import note, relative_path, write
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="Write one JSON array.")
 @library_option
 @collect_options(TagOptions)
+@interruptible()
 def tag_command(
     labels: tuple[str, ...],
     library: Path,

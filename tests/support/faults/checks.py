@@ -87,7 +87,7 @@ def answer_problems(folder: Path) -> list[str]:
     with closing(connect(folder)) as db:
         expected = db.execute(f"SELECT count(DISTINCT content) FROM ({FINDABLE_IMAGES})").fetchone()[0]
     with Library.open(folder, embedder=embedder) as opened:
-        for words in QUERIES:
+        for words in QUERIES * (not opened.is_outdated):  # its words cannot be embedded until a switch
             hits = opened.search(words, kind="image", count=ALL)
             if len(hits) != expected or len({hit.id for hit in hits}) != len(hits):
                 problems.append(f"answers: {len(hits)} images, not {expected}")

@@ -8,7 +8,7 @@ import os
 import random
 import resource
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,18 +57,17 @@ class Damage:
 
 def corruptions(workplace: Workplace, plan: Plan) -> Tally:
     """Damage copies of a library, one after the other."""
-    random_ = workplace.random("corruption")
     for name in ("main", "more"):
-        media.add_files(workplace.media / name, random_, 30)
+        media.add_files(workplace.media / name, workplace.random("corruption", name), 30)
     base = workplace.folder / "base"
     workplace.complete("index", base)
     expected = workplace.server.run("corruption:read_answers", library=str(base)).result
     tally, kinds = Tally(), {"detected": 0, "harmless": 0}
-    flips, truncations = FULL_CASES if plan.full else REDUCED_CASES
-    for number, damage in enumerate(damages(base, random_, flips, truncations)):
+    flips, truncations = FULL_CASES if plan.full or plan.case else REDUCED_CASES
+    for number, damage in enumerate(damages(base, workplace, flips, truncations), 1):
         if plan.case not in str(damage):
             continue
-        plan.progress(f"{number + 1} of {flips + truncations}: {damage}")
+        plan.progress(f"{number} of {flips + truncations}: {damage}")
         library = copy_library(base, workplace.library)
         damage.apply(library)
         outcome = workplace.server.run(
@@ -82,17 +81,26 @@ def corruptions(workplace: Workplace, plan: Plan) -> Tally:
     return tally
 
 
-def damages(base: Path, random_: random.Random, flips: int, truncations: int) -> Iterator[Damage]:
-    """Yield damages: half of them in any file, half in proportion to the sizes of the files."""
+def damages(base: Path, workplace: Workplace, flips: int, truncations: int) -> Iterator[Damage]:
+    """Yield damages: half of them in any file, half in proportion to the sizes of the files.
+
+    Each depends only on the seed and its number, so that fewer cases are a part of more.
+    """
     files = [path for path in sorted(base.rglob("*")) if path.is_file() and path.stat().st_size]
-    sizes = [path.stat().st_size for path in files]
-    for number in range(flips + truncations):
-        path = random_.choice(files) if number % 2 else random_.choices(files, sizes)[0]
-        size = path.stat().st_size
-        is_header = path.suffix == ".faiss" and random_.random() < 0.5
-        at = random_.randrange(min(size, HEADER_BYTES) if is_header else size)
-        value = 1 << random_.randrange(8) if number < flips else None
-        yield Damage(str(path.relative_to(base)), at, value, random_.random() < 0.5)
+    for kind, count in (("flip", flips), ("cut", truncations)):
+        for number in range(count):
+            yield _damage(base, files, workplace.random(kind, number), kind == "flip", number % 2 == 0)
+
+
+def _damage(
+    base: Path, files: Sequence[Path], random_: random.Random, is_flip: bool, by_size: bool
+) -> Damage:
+    path = random_.choices(files, [path.stat().st_size for path in files] if by_size else None)[0]
+    size = path.stat().st_size
+    is_header = path.suffix == ".faiss" and random_.random() < 0.5
+    at = random_.randrange(min(size, HEADER_BYTES) if is_header else size)
+    value = 1 << random_.randrange(8) if is_flip else None
+    return Damage(str(path.relative_to(base)), at, value, random_.random() < 0.5)
 
 
 def control(workplace: Workplace, base: Path, expected: Answers) -> str:

@@ -35,6 +35,7 @@ WEIGHTS = {
     "drop_space": 1,
     "repair": 1,
 }
+FULL_KILLS = 1_000
 MAX_KILLS_IN_A_ROW = 3
 MAX_FILES = 60
 
@@ -49,14 +50,20 @@ class LivingLibrary:
 
     def __init__(self, workplace: Workplace, plan: Plan) -> None:
         self.workplace, self.plan, self.random = workplace, plan, workplace.random("living")
+        self.max_kills = max(plan.kills, FULL_KILLS) if plan.case else plan.kills
         self.twin, self.tally, self.kills, self.steps = workplace.folder / "twin" / "library", Tally(), 0, 0
         for name in ("main", "more"):
             media.add_files(workplace.media / name, self.random, 6)
 
     def run(self) -> Tally:
-        """Run operations in random order, each killed a few times and then completed."""
-        while self.kills < self.plan.kills:
+        """Run operations in random order, each killed a few times and then completed.
+
+        A step depends only on the seed and its number. With a case of the plan, the run ends with its step,
+        and the cases of the others are not counted.
+        """
+        while self.kills < self.max_kills and not (self.plan.case and self.tally.tried):
             self.steps += 1
+            self.random = self.workplace.random("living", self.steps)
             operation = (
                 "index" if self.steps == 1 else self.random.choices([*WEIGHTS], [*WEIGHTS.values()])[0]
             )
@@ -74,9 +81,9 @@ class LivingLibrary:
         workplace, in_a_row = self.workplace, self.random.randint(1, MAX_KILLS_IN_A_ROW)
         for kill in range(1, in_a_row + 1):
             name = f"step {self.steps}, {operation}, kill {kill} of {in_a_row}"
-            self.plan.progress(f"{self.kills} of {self.plan.kills} kills: {name}")
+            self.plan.progress(f"{self.kills} of {self.max_kills} kills: {name}")
             before = state_or_empty(workplace.library)
-            outcome = self._kill(operation, *extent)
+            description, outcome = self._kill(operation, *extent)
             self.kills += outcome.killed
             faulted = copy_library(workplace.library, workplace.folder / "faulted")
             allowed = workplace.reports.allowed(before)
@@ -89,18 +96,21 @@ class LivingLibrary:
                     findings = judge_check(checked.result, *allowed)
             findings.problems += judge_outcome(outcome)
             if findings.problems:
-                findings.problems.append(workplace.keep(faulted, name))
-            if outcome.killed or findings.problems:  # else it had ended before
+                findings.problems += [description, workplace.keep(faulted, name)]
+            if self.plan.case in name and (outcome.killed or findings.problems):  # else it had ended before
                 self.tally.add(name, findings)
 
-    def _kill(self, operation: str, count: int, seconds: float) -> Outcome:
+    def _kill(self, operation: str, count: int, seconds: float) -> tuple[str, Outcome]:
         """Run an operation that is killed at a random time, or at a random durable operation."""
-        if self.random.random() < 0.5:
-            number = self.random.randint(1, max(1, count))
-            fault = Fault(self.random.choice(KILLS), number, number)
-            return self.workplace.run(operation, self.workplace.library, fault)
-        after = self.random.uniform(0, 1.1 * seconds)
-        return self.workplace.run(operation, self.workplace.library, NO_FAULT, signal_after=after)
+        at_operation, at, action = self.random.random() < 0.5, self.random.random(), self.random.choice(KILLS)
+        library = self.workplace.library
+        if at_operation:
+            number = 1 + int(at * max(1, count))
+            fault = Fault(action, number, number)
+            return f"{fault} of {count}", self.workplace.run(operation, library, fault)
+        after = at * 1.1 * seconds
+        outcome = self.workplace.run(operation, library, NO_FAULT, signal_after=after)
+        return f"killed after {after:.3f} of {seconds:.3f} s", outcome
 
 
 def grow(folder: Path, random_: random.Random) -> None:

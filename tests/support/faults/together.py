@@ -3,9 +3,7 @@
 import json
 import os
 import shutil
-import signal
 import sqlite3
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -17,7 +15,6 @@ from retrieval.server.options import ServerOptions
 from tests.support.faults import media
 from tests.support.faults.checks import ALL, check
 from tests.support.faults.operations import active_embedder
-from tests.support.faults.state import Reports
 from tests.support.faults.sweep import fill_library, make_media
 from tests.support.faults.workplace import (
     Findings,
@@ -197,74 +194,3 @@ def through_server(folder: Path) -> Any:
     client.__enter__()
     parameters = {"q": "red", "kind": "image", "count": 1_000, "group": False}
     return lambda: [hit["id"] for hit in client.get("/api/search", params=parameters).json()["items"]]
-
-
-def run_command(arguments: list[str], reports: str, ready: str) -> None:
-    """Run the `clew` command, which signals may end, with reports of its commits."""
-    from indexer.cli.main import main
-
-    Reports(Path(reports)).install()
-    Path(ready).touch()
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    sys.argv = ["clew", *arguments]
-    try:
-        main()
-    finally:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-def signals(workplace: Workplace, plan: Plan) -> Tally:
-    """Send SIGTERM or Ctrl-C to commands at random moments: no traceback, and nothing is lost."""
-    tally, random_, (old, new) = Tally(), workplace.random("signals"), make_media(workplace)
-    workplace.use_media(old)
-    base = workplace.folder / "bases" / "builtin"
-    run_to_end(workplace, ["index", str(workplace.media), "--library", str(base), "--model", "builtin"])
-    workplace.use_media(new)
-    library = workplace.library
-    commands = (
-        ["index", "--library", str(library)],
-        ["tag", "red", "blue", "--library", str(library)],
-        ["verify", "--repair", "--library", str(library)],
-        ["forget", str(workplace.media), "--purge", "--library", str(library)],
-    )
-    seconds = [run_to_end(workplace, command, base) for command in commands]
-    for number in range(plan.limit(8, 200) or 8):
-        command, typical = commands[number % len(commands)], seconds[number % len(commands)]
-        sent = random_.choice((signal.SIGINT, signal.SIGTERM))
-        after = random_.uniform(0, typical)
-        name = f"signal {number}, {sent.name} to clew {command[0]} after {after:.2f} s"
-        plan.progress(name)
-        copy_library(base, library)
-        before = state_or_empty(library)
-        outcome = signal_command(workplace, command, sent, after)
-        findings = Findings()
-        if "Traceback" in outcome.output or outcome.timed_out:
-            findings.problems.append(f"{outcome.status}: {outcome.output[-1500:]}")
-        checked = workplace.server.run("checks:check", library=str(library))
-        judged = judge_check(checked.result, *workplace.reports.allowed(before))
-        judged.problems += findings.problems
-        tally.add(name, judged)
-    return tally
-
-
-def run_to_end(workplace: Workplace, command: list[str], base: Path | None = None) -> float:
-    """Run a command without a signal, and return its seconds. Raises RuntimeError if it fails."""
-    if base is not None:
-        copy_library(base, workplace.library)
-    outcome = signal_command(workplace, command, signal.SIGTERM, None)
-    if not outcome.completed:
-        raise RuntimeError(f"clew {' '.join(command)} failed: {outcome.output}")
-    return outcome.seconds
-
-
-def signal_command(workplace: Workplace, command: list[str], sent: int, after: float | None) -> Any:
-    """Run a command, and send it a signal some seconds after its start."""
-    ready = workplace.folder / "ready"
-    ready.unlink(missing_ok=True)
-    workplace.reports.path.unlink(missing_ok=True)
-    number = workplace.server.start(
-        "together:run_command", arguments=command, reports=str(workplace.reports.path), ready=str(ready)
-    )
-    while after is not None and not ready.exists():
-        time.sleep(0.005)
-    return workplace.server.wait(number, signal_after=after, number_of_signal=sent)

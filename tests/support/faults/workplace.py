@@ -32,6 +32,10 @@ class Plan:
         """Return the number of cases to try, None for all."""
         return None if self.case else full if self.full else reduced
 
+    def numbers(self, reduced: int, full: int) -> range:
+        """Return the numbers of the cases that may be tried: with `case`, of those that its name fits."""
+        return range(full if self.full or self.case else reduced)
+
 
 @dataclass(slots=True)
 class Findings:
@@ -122,7 +126,7 @@ class Workplace:
         return outcome.seconds
 
     def renew(self, base: Path) -> Path:
-        """Replace the library by a copy of a base, which may not exist yet, and delete all beside it."""
+        """Replace the library by a copy of a base, which may not exist yet; delete all next to it."""
         shutil.rmtree(self.library.parent)
         self.library.parent.mkdir()
         return copy_library(base, self.library)
