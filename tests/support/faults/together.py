@@ -1,10 +1,14 @@
-"""Several processes on one library: two writers, readers and a server, copies, and signals to commands."""
+"""Several processes on one library: two writers, readers and a server, and copies."""
 
 import json
 import os
+import random
 import shutil
 import sqlite3
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,22 +36,30 @@ MAX_READ_SECONDS = 60.0
 LOCK_WORDS = "is in use by"
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The seconds of an answer, and those of them in which no thread ran or waited for a core."""
+
+    seconds: float
+    blocked: float
+
+
 def two_writers(workplace: Workplace, plan: Plan) -> Tally:
     """Start a second writer at a random moment of the first; one of them works, and nothing is lost."""
-    tally, random_, (old, new) = Tally(), workplace.random("writers"), make_media(workplace)
+    tally, (old, new) = Tally(), make_media(workplace)
     filled, refused = fill_library(workplace, old), 0
     workplace.use_media(new)
-    for number in range(plan.limit(6, 100) or 6):
-        name = f"writers {number}"
+    for number in plan.numbers(6, 100):
+        name, random_ = f"writers {number}", workplace.random("writers", number)
+        if plan.case not in name:
+            continue
         plan.progress(name)
         library = copy_library(filled, workplace.library)
         before = state_or_empty(library)
-        arguments = {"library": str(library), "media": str(workplace.media)}
-        reports = str(workplace.reports.path)
         workplace.reports.path.unlink(missing_ok=True)
-        first = workplace.server.start("operations:run", operation="index", reports=reports, **arguments)
+        first = start(workplace, "index")
         time.sleep(random_.uniform(0, 0.3))
-        second = workplace.server.start("operations:run", operation="build", reports=reports, **arguments)
+        second = start(workplace, "build")
         outcomes = [workplace.server.wait(each) for each in (first, second)]
         busy = [outcome for outcome in outcomes if LOCK_WORDS in outcome.output]
         refused += len(busy)
@@ -64,14 +76,28 @@ def two_writers(workplace: Workplace, plan: Plan) -> Tally:
     return tally
 
 
+def start(workplace: Workplace, operation: str) -> int:
+    """Start an operation on the library, and return the number of its process."""
+    return workplace.server.start(
+        "operations:run",
+        operation=operation,
+        library=str(workplace.library),
+        media=str(workplace.media),
+        reports=str(workplace.reports.path),
+    )
+
+
 def readers(workplace: Workplace, plan: Plan) -> Tally:
     """Read with eight processes and a server while a writer works; each answer is of a committed state."""
     tally, (old, _) = Tally(), make_media(workplace)
-    library = copy_library(fill_library(workplace, old), workplace.library)
-    random_ = workplace.random("readers")
-    slowest, slow, answers = 0.0, 0, 0
-    for number in range(plan.limit(2, 20) or 2):
-        plan.progress(f"readers, round {number + 1}")
+    filled, answers = fill_library(workplace, old), list[Answer]()
+    for number in plan.numbers(2, 20):
+        name = f"round {number}"
+        if plan.case not in name and name not in plan.case:  # a case may name one of its readers
+            continue
+        plan.progress(name)
+        workplace.use_media(old)
+        library = copy_library(filled, workplace.library)
         stop = workplace.folder / "stop"
         stop.unlink(missing_ok=True)
         workplace.reports.path.unlink(missing_ok=True)
@@ -80,61 +106,64 @@ def readers(workplace: Workplace, plan: Plan) -> Tally:
             workplace.server.start("together:read", library=str(library), stop=str(stop), through=through)
             for through in ("library",) * READERS + ("server",)
         ]
-        for operation in ("index", "build", "purge", "index"):
-            if operation == "index":
-                media.change_files(workplace.media / "main", random_, 2)
-            writer = workplace.server.run(
-                "operations:run",
-                operation=operation,
-                library=str(library),
-                media=str(workplace.media),
-                reports=str(workplace.reports.path),
-            )
-            if not writer.completed:
-                tally.add(
-                    f"round {number}", Findings(problems=[f"{operation} failed: {writer.output[-500:]}"])
-                )
+        for problem in write_beside(workplace, workplace.random("readers", number)):
+            tally.add(f"{name}, writer", Findings(problems=[problem]))
         stop.touch()
-        reported = [state for _, state in workplace.reports.read()]
-        states = {json.dumps(state.images) for state in (initial, *reported)}
+        states = {json.dumps(state.images) for state in (initial, *(s for _, s in workplace.reports.read()))}
         for at, reader in enumerate(started):
             outcome = workplace.server.wait(reader)
             findings = Findings(problems=judge_outcome(outcome))
             if outcome.completed:
-                seen, seconds = outcome.result["seen"], outcome.result["seconds"]
-                wrong = [each for each in seen if each not in states]
-                answers += len(seconds)
-                slowest = max([slowest, *seconds])
-                slow += sum(each > BLOCKED_SECONDS for each in seconds)
+                answers += [Answer(*each) for each in outcome.result["answers"]]
+                wrong = [each for each in outcome.result["seen"] if each not in states]
                 if wrong:
                     findings.lost += len(wrong)
                     findings.problems.append(f"{len(wrong)} answers are of no committed state")
-            tally.add(f"round {number}, reader {at}", findings)
-    tally.notes.append(
-        f"{answers} answers, {slow} took more than 100 ms, the slowest {1000 * slowest:.0f} ms with "
-        f"{READERS + 2} processes on {os.cpu_count()} cores"
-    )
+            tally.add(f"{name}, reader {at}", findings)
+    tally.notes += describe_times(answers)
+    if plan.full and (count := sum(each.blocked > BLOCKED_SECONDS for each in answers)):
+        tally.failures.append(("all", f"{count} answers waited for the writer for more than 100 ms"))
     return tally
+
+
+def write_beside(workplace: Workplace, random_: random.Random) -> Iterator[str]:
+    """Run operations while readers work; yield what is wrong with them."""
+    for operation in ("index", "build", "purge", "index"):
+        if operation == "index":
+            media.change_files(workplace.media / "main", random_, 2)
+        writer = workplace.server.wait(start(workplace, operation))
+        if not writer.completed:
+            yield f"{operation} failed: {writer.output[-500:]}"
+
+
+def describe_times(answers: Sequence[Answer]) -> list[str]:
+    """Return lines on the answers that took long, and on those that waited for something else than a core."""
+    wall, blocked = ([getattr(each, name) for each in answers] for name in ("seconds", "blocked"))
+    slow, stopped = (sum(each > BLOCKED_SECONDS for each in times) for times in (wall, blocked))
+    return [
+        f"{len(answers)} answers, {slow} took more than 100 ms, the slowest "
+        f"{1000 * max(wall, default=0):.0f} ms, with {READERS + 2} processes on {os.cpu_count()} cores",
+        f"without the time on a core and in its queue: {stopped} waited more than 100 ms, the longest "
+        f"{1000 * max(blocked, default=0):.0f} ms",
+    ]
 
 
 def copies(workplace: Workplace, plan: Plan) -> Tally:
     """Copy a library while a writer works; the copy answers as a committed state, or is refused."""
-    tally, random_, (old, _) = Tally(), workplace.random("copies"), make_media(workplace)
+    tally, (old, _) = Tally(), make_media(workplace)
     filled, refused = fill_library(workplace, old), 0
-    library, copy = copy_library(filled, workplace.library), workplace.folder / "copy"
-    for number in range(plan.limit(8, 200) or 8):
-        name = f"copy {number}"
+    copy = workplace.folder / "copy"
+    for number in plan.numbers(8, 200):
+        name, random_ = f"copy {number}", workplace.random("copies", number)
+        if plan.case not in name:
+            continue
         plan.progress(name)
+        workplace.use_media(old)
         media.change_files(workplace.media / "main", random_, 1)
+        library = copy_library(filled, workplace.library)
         before = state_or_empty(library)
         workplace.reports.path.unlink(missing_ok=True)
-        writer = workplace.server.start(
-            "operations:run",
-            operation=random_.choice(("index", "index", "build", "purge")),
-            library=str(library),
-            media=str(workplace.media),
-            reports=str(workplace.reports.path),
-        )
+        writer = start(workplace, random_.choice(("index", "index", "build", "purge")))
         time.sleep(random_.uniform(0, 0.4))
         shutil.rmtree(copy, ignore_errors=True)
         try:
@@ -166,17 +195,28 @@ def check_copy(library: str) -> dict[str, Any]:
 
 
 def read(library: str, stop: str, through: str) -> dict[str, Any]:
-    """Search until a file exists; return the distinct answers, and the seconds of each."""
-    folder, seen, seconds = Path(library), set[str](), list[float]()
+    """Search until a file exists; return the distinct answers, and the times of each."""
+    folder, seen, answers = Path(library), set[str](), list[Answer]()
     search = through_server(folder) if through == "server" else through_library(folder)
     end = time.monotonic() + MAX_READ_SECONDS
     while not Path(stop).exists() and time.monotonic() < end:
-        started = time.monotonic()
+        started, scheduled = time.monotonic(), scheduled_seconds()
         ids = search()
-        seconds.append(time.monotonic() - started)
+        seconds = time.monotonic() - started
+        answers.append(Answer(seconds, max(0.0, seconds - scheduled_seconds() + scheduled)))
         seen.add(json.dumps(sorted(ids)))
         time.sleep(0.005)
-    return {"seen": sorted(seen), "seconds": seconds[1:]}  # the first loads modules
+    return {"seen": sorted(seen), "answers": list(map(astuple, answers[1:]))}  # the first loads modules
+
+
+def scheduled_seconds() -> float:
+    """Return the time of all threads of this process on a core and in its queue (0 outside of Linux)."""
+    seconds = 0.0
+    for path in Path("/proc/self/task").glob("*/schedstat"):
+        with suppress(OSError):  # the thread has ended
+            running, waiting, _ = path.read_text().split()
+            seconds += (int(running) + int(waiting)) / 1e9
+    return seconds
 
 
 def through_library(folder: Path) -> Any:
