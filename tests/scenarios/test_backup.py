@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from indexer import backup_library, restore_library, verify_library
-from indexer.store.lock import library_lock
+from indexer.store.lock import library_lock, unnamed_lock
 from retrieval import Library
 from retrieval.errors import LibraryBusy, LibraryDamaged, LibraryError, LibraryVersionMismatch
 from tests.support.catalog import REPOSITORY_ROOT
@@ -133,12 +133,30 @@ def test_existing_library_is_kept_when_it_is_replaced(folder, index, place, toy,
     assert index(folder).added == 1
 
 
-def test_replaced_library_keeps_no_file_of_the_lock(folder, index, place, tmp_path):
+def test_no_lock_is_held_after_a_library_was_replaced(folder, index, place, tmp_path):
     index(folder)
     backup_library(tmp_path / "library.tar", library=place)
     kept = restore_library(tmp_path / "library.tar", library=place, replace=True).kept
     assert not [name for name in os.listdir(kept) if "locked-by" in name or "progress" in name]
-    assert not (place / "writer.lock").exists()
+    with library_lock(place):  # is free
+        pass
+
+
+def test_restore_deletes_what_killed_restores_have_left(folder, index, place, tmp_path):
+    index(folder)
+    backup_library(tmp_path / "library.tar", library=place)
+    killed, running, other = (
+        tmp_path / name for name in (".new.restore-1", ".new.restore-2", ".newer.restore-1")
+    )
+    for left in (killed, running, other):
+        (left / "indexes").mkdir(parents=True)
+        (left / "catalogue.sqlite").write_bytes(b"partial")
+    with unnamed_lock(running):
+        restore_library(tmp_path / "library.tar", library=tmp_path / "new")
+    assert not killed.exists()
+    assert (running / "catalogue.sqlite").exists()  # of a process that is alive
+    assert (other / "catalogue.sqlite").exists()  # of another library
+    assert sorted(path.name for path in tmp_path.glob(".new*")) == [running.name, other.name]
 
 
 def test_library_behind_a_link_is_restored_in_its_place(folder, index, place, toy, tmp_path):

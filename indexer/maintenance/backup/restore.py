@@ -73,10 +73,18 @@ def _open(archive: Path) -> BinaryIO:
 
 @contextmanager
 def _work_folder(folder: Path) -> Iterator[Path]:
-    """Yield a temporary folder next to the library, and delete it unless it was renamed."""
-    work = Path(mkdtemp(prefix=f".{folder.name}.restore-", dir=folder.parent))
+    """Yield a temporary folder next to the library, and delete it unless it was renamed.
+
+    It is locked meanwhile, so that the next restore can delete those of processes that were killed.
+    """
+    prefix = f".{folder.name}.restore-"
+    for left in [path for path in folder.parent.iterdir() if path.name.startswith(prefix)]:
+        with suppress(LibraryError), unnamed_lock(left):
+            shutil.rmtree(left, ignore_errors=True)
+    work = Path(mkdtemp(prefix=prefix, dir=folder.parent))
     try:
-        yield work
+        with unnamed_lock(work):
+            yield work
     finally:
         shutil.rmtree(work, ignore_errors=True)
 

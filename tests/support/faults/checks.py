@@ -142,7 +142,7 @@ def orphans(folder: Path, db: sqlite3.Connection) -> list[str]:
     stored = {path.name for path in (folder / INDEX_FOLDER).iterdir()}
     found += [f"index file {name} without row" for name in sorted(stored - used)]
     found += [f"index file {name} missing" for name in sorted(used - stored)]
-    beside = {folder.name, BACKUP} | {path.name for path in folder.parent.glob(f"*{folder.name}.re*")}
+    beside = {folder.name, BACKUP} | {path.name for path in folder.parent.glob(f"{folder.name}.replaced-*")}
     found += [
         f"{path.name} beside the library" for path in folder.parent.iterdir() if path.name not in beside
     ]

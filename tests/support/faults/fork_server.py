@@ -4,6 +4,7 @@ The parent has the modules imported, and runs no threads. A process has its own 
 it with its children. Requests and answers are JSON lines on standard input and output.
 """
 
+import gc
 import json
 import os
 import signal
@@ -192,6 +193,8 @@ def serve() -> None:
                         import_module(name)
                     except Exception:  # a part of another module
                         continue
+            gc.collect()
+            gc.freeze()  # a collection in a child would copy the memory of its parent
         sys.stdout.write(json.dumps(answer) + "\n")
         sys.stdout.flush()
 
