@@ -97,6 +97,7 @@ class IndexRun:
         started_at = monotonic()
         known = self.writer.roots.paths()
         targets = _register_folders(self.writer, [absolute_path(folder) for folder in folders], self.options)
+        self.report.notes += map(str, filter(None, [self.writer.connection.loss]))
         self.report.notes += network_drive_notes(self.writer.folder)
         self.report.notes += own_root_notes(known, targets)
         self.report.notes += remove_disabled_results(self.writer, self.options)

@@ -16,6 +16,7 @@ from indexer.maintenance.verify_catalog import (
 from indexer.maintenance.verify_vectors import verify_vectors
 from indexer.models import resolve
 from indexer.store.durability.damage import check_pages
+from indexer.store.durability.losses import find_loss, forget_losses, recorded_losses
 from indexer.store.location import existing_library
 from indexer.store.lock import library_lock
 from indexer.store.spaces import active_space
@@ -45,11 +46,14 @@ def verify_library(
     """Check a library for damage.
 
     `repair` restores damaged pages of the catalog, or else recovers its readable rows. It rebuilds damaged
-    indexes, and missing thumbnails from the files. `trust` accepts pages that another program wrote. `sample`
+    indexes, and missing thumbnails from the files. Commits that were lost with a damaged log are errors up to
+    the next repair. `trust` accepts pages that another program wrote. `sample`
     files are embedded again, and their vectors compared.
     """
     folder, findings = existing_library(library), Findings()
     with library_lock(folder):
+        losses = [*recorded_losses(folder), *filter(None, [find_loss(folder)])]
+        (findings.repaired if repair else findings.errors).extend(map(str, losses))
         _verify_pages(folder, findings, repair=repair, trust=trust)
     if findings.catalog_ok and not has_space(folder):
         findings.catalog_ok = False
@@ -68,6 +72,8 @@ def verify_library(
                 repair_thumbnails(writer, findings, load, partial(shared, "thumbnails"))
             else:
                 check_thumbnails(writer, findings)
+    if losses and repair and findings.catalog_ok:
+        forget_losses(folder)
     return findings
 
 

@@ -4,6 +4,7 @@ CATALOG_FILE = "catalogue.sqlite"
 KEPT_CATALOGS = f"{CATALOG_FILE}.damaged-*"  # that a repair has replaced
 CHECKSUMS_FILE = "catalogue.checksums"  # of its pages; made again if it is missing
 PARITY_FILE = "catalogue.parity"  # of its pages, to restore damaged ones; made again if it is missing
+LOSSES_FILE = "catalogue.losses"  # commits that were lost with a damaged log, until a repair
 INDEX_FOLDER = "indexes"  # can be rebuilt
 THUMBNAILS_FILE = "thumbnails.sqlite"  # separate, to keep the catalog small; can be rebuilt
 LOCK_FILE = "writer.lock"
@@ -16,6 +17,7 @@ LIBRARY_FILE_NAMES = frozenset(
             for part in ("", "-wal", "-shm")
         ),
         *(CHECKSUMS_FILE, f".{CHECKSUMS_FILE}.tmp", PARITY_FILE, INDEX_FOLDER, LOCK_FILE),
+        *(LOSSES_FILE, f".{LOSSES_FILE}.tmp"),
         *(f"{LOCK_FILE}ed-by", PROGRESS_FILE, f"{PROGRESS_FILE}.new"),
     )
 )

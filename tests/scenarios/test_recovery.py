@@ -10,10 +10,12 @@ import pytest
 from PIL import Image
 
 from indexer import teach, verify_library
+from indexer.store.durability.catalog_connection import CatalogConnection
 from indexer.store.durability.damage import check_pages
 from indexer.store.durability.parity import LANES
 from indexer.tag.saved_searches import save_search
 from retrieval import Library
+from retrieval.catalog.connection import log_path
 from retrieval.catalog.reader import add_functions
 from retrieval.errors import LibraryError
 from tests.support.catalog import downgrade_catalog
@@ -197,3 +199,35 @@ def test_sample_of_vectors_is_embedded_again_and_compared(library, place, toy):
     assert any("differ from those that the model gives now" in error for error in findings.errors)
     with Library.open(place, embedder=toy) as opened:
         assert findings.compared == sum(opened.status().segments.values())
+
+
+@pytest.fixture
+def damaged_log(library, place):
+    """Damage the second page in the log of a process that was killed after three commits."""
+    with closing(CatalogConnection.open(place)) as db:
+        for name in ("beach", "forest", "lake"):
+            db.execute("BEGIN")
+            db.execute("INSERT INTO saved_searches (name, query) VALUES (?, 'red')", (name,))
+            db.execute("COMMIT")
+        killed = {
+            path: path.read_bytes() for path in place.glob("catalogue*") if not path.name.endswith("shm")
+        }
+    for path, data in killed.items():
+        path.write_bytes(data)
+    with log_path(library).open("r+b") as log:
+        log.seek(PAGE + 1_000)  # in the second page
+        log.write(os.urandom(1_000))
+
+
+def test_commits_lost_with_a_damaged_log_are_errors_until_a_repair(damaged_log, place, toy, clew):
+    for _ in range(2):
+        (loss,) = verify_library(place).errors
+        assert "Lost: 2 commits (2 pages)." in loss
+    assert clew("verify").exit_code == 1
+    assert verify_library(place, repair=True).repaired == [loss]
+    assert clew("verify").stdout == "No damage found.\n"
+
+
+def test_index_reports_commits_that_were_lost_with_a_damaged_log(damaged_log, index):
+    assert sum("Lost: 2 commits" in note for note in index().notes) == 1
+    assert not any("commits" in note for note in index().notes)

@@ -18,8 +18,10 @@ from typing import Any
 from indexer.store.durability.damage import check_pages, restored_pages
 from indexer.store.durability.durable_files import sync
 from indexer.store.durability.log_frames import log_frames
+from indexer.store.durability.losses import Loss, find_loss, record_loss
 from indexer.store.durability.page_checksums import (
     DAMAGED,
+    UNKNOWN,
     PageChecksums,
     page_checksum,
     read_checksums,
@@ -38,6 +40,7 @@ class CatalogConnection(InterruptibleConnection):
     """A connection that records the checksums of pages before SQLite writes them into the catalog."""
 
     folder: Path
+    loss: Loss | None = None  # in the log that a killed process has left
     _has_commits = False  # in the log
     _committed_changes = 0  # `total_changes` at the last commit
     _checkpoint_bytes = MAX_LOG_BYTES  # of the log, after which it is copied
@@ -48,8 +51,10 @@ class CatalogConnection(InterruptibleConnection):
         if not (folder / CATALOG_FILE).exists():  # a deleted catalog leaves its checksums
             for name in (CHECKSUMS_FILE, PARITY_FILE):
                 (folder / name).unlink(missing_ok=True)
+        if loss := find_loss(folder):
+            record_loss(folder, loss)
         db: CatalogConnection = sqlite3.connect(folder / CATALOG_FILE, factory=cls)
-        db.folder = folder
+        db.folder, db.loss = folder, loss
         try:
             db.execute("PRAGMA wal_autocheckpoint = 0")
             db.execute("PRAGMA journal_size_limit = 0")  # shortens the log when it starts again
@@ -141,7 +146,8 @@ class CatalogConnection(InterruptibleConnection):
     ) -> None:
         """Restore damaged pages of groups before their parity changes, or mark them as damaged.
 
-        A page that will be overwritten is marked: its new content was made from the damaged one.
+        A page that will be overwritten is marked: its new content was made from the damaged one, unless it
+        was free.
         """
         count = len(known.pages)
         pages = [page for group in groups for page in group_members(group, count) if page not in torn]
@@ -152,6 +158,9 @@ class CatalogConnection(InterruptibleConnection):
             file.write(restored)
         for page in set(wrong) - set(restored):
             known.pages[page - 1] = DAMAGED
+        marked = [page for page in known.pending if page <= count and known.pages[page - 1] == DAMAGED]
+        for page in known.free_pages(file).intersection(marked) if marked else ():
+            known.pages[page - 1] = UNKNOWN
 
     def _intact(self, groups: Iterable[int], known: PageChecksums) -> Iterator[int]:
         """Yield the groups without damaged pages."""

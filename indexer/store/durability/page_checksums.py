@@ -53,6 +53,21 @@ class PageChecksums:
         """Return those of the pages whose content is not known."""
         return [page for page in pages if not self.is_known(page, file.read(page))]
 
+    def free_pages(self, file: PageFile) -> set[int]:
+        """Return the free pages, whose content SQLite never reads, without those that a damaged page lists.
+
+        https://www.sqlite.org/fileformat2.html#the_freelist.
+        """
+        free, read = set[int](), set[int]()
+        page, at = 1, 32  # the header has the number of the first page of the list
+        while page and page not in read and self.is_known(page, content := file.read(page)):
+            read.add(page)
+            if page > 1:
+                count = int.from_bytes(content[4:8], "big")
+                free.update(np.frombuffer(content, ">u4", min(count, len(content) // 4 - 2), 8).tolist())
+            page, at = int.from_bytes(content[at : at + 4], "big"), 0
+        return free
+
     def add_pending(self, frames: Iterable[tuple[int, int]]) -> None:
         """Add the checksums that pages have after a checkpoint."""
         for page, checksum in frames:

@@ -11,6 +11,7 @@ from indexer.store.durability import catalog_connection
 from indexer.store.durability.catalog_connection import CatalogConnection
 from indexer.store.durability.damage import check_pages
 from indexer.store.durability.page_checksums import read_checksums
+from indexer.store.durability.page_file import open_page_file
 from indexer.store.durability.parity import LANES, group_members, group_of
 from retrieval.catalog.schema import CATALOG_FILE, CHECKSUMS_FILE, PARITY_FILE
 
@@ -143,6 +144,28 @@ def test_page_that_was_damaged_when_it_was_rewritten_stays_damaged(catalog, tmp_
         with closing(CatalogConnection.open(catalog)) as db:
             add_rows(db, 1)
         assert check_pages(catalog, repair=True).damaged == (page,)
+
+
+def test_damaged_free_page_is_intact_when_it_is_used_again(catalog):
+    with closing(CatalogConnection.open(catalog)) as db:
+        db.execute("BEGIN")
+        db.execute("DELETE FROM files WHERE id > 20")
+        db.execute("COMMIT")
+    with closing(sqlite3.connect(catalog / CATALOG_FILE)) as db:
+        used = {row[0] for row in db.execute("SELECT pageno FROM dbstat")}
+    with open_page_file(catalog) as file:
+        free = read_checksums(catalog).free_pages(file)
+    assert len(free) > 20
+    assert not free & used
+    pages = sorted(free)[-20:]
+    for page in pages:
+        flip(catalog, page)
+    with closing(CatalogConnection.open(catalog)) as db:
+        add_rows(db, 100)  # uses some of the pages, and marks others in their groups
+    assert check_pages(catalog).damaged
+    with closing(CatalogConnection.open(catalog)) as db:
+        add_rows(db, 400)
+    assert check_pages(catalog).damaged == ()
 
 
 def test_damaged_page_is_restored_before_the_parity_of_its_group_changes(catalog, tmp_path_factory):
