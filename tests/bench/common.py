@@ -26,6 +26,7 @@ from retrieval.embedders.base import Embedder
 from retrieval.embedders.registry import load_embedder
 from retrieval.system import cores
 from retrieval.types import Vectors
+from tests.support.gap_vectors import GapVectors
 
 ISA = {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}  # instructions that most CPUs have
 TINY = {  # a small architecture, for --smoke
@@ -71,6 +72,30 @@ class Cloud:
         return points / np.linalg.norm(points, axis=1, keepdims=True)
 
 
+@dataclass(frozen=True)
+class GapCloud(Cloud):
+    """Vectors of images or texts with a gap between them, as in `tests/support/gap_vectors.py`."""
+
+    is_text: bool = False
+
+    def chunks(self, size: int = 50_000) -> Iterator[Vectors]:
+        """Yield all vectors in chunks of at most `size`; those of texts are pairs of those of images."""
+        for number, at in enumerate(range(0, self.count, size)):
+            yield self._vectors.pairs(min(size, self.count - at), 10 + number)[self.is_text]
+
+    def queries(self, count: int) -> Vectors:
+        """Return vectors of the same distribution that are not in `chunks`."""
+        return self._vectors.pairs(count, 2)[self.is_text]
+
+    def background(self, count: int) -> Vectors:
+        """Return vectors that are neither in `chunks` nor in `queries`."""
+        return self._vectors.pairs(count, 3)[self.is_text]
+
+    @property
+    def _vectors(self) -> GapVectors:
+        return GapVectors(self.dim, max(50, self.count // 100), self.seed)
+
+
 def embedder_of(dim: int) -> Embedder:
     """Return the built-in model if it has this dimension, else a name and dimension that cannot embed."""
     return (
@@ -81,18 +106,34 @@ def embedder_of(dim: int) -> Embedder:
 
 
 def make_library(
-    folder: Path, cloud: Cloud, kinds: Mapping[str, float], embedder: Embedder | None = None
+    folder: Path,
+    cloud: Cloud,
+    kinds: Mapping[str, float],
+    embedder: Embedder | None = None,
+    texts: Cloud | None = None,
 ) -> None:
-    """Write a library without indexes, with one segment per file; `kinds` is kind -> share."""
+    """Write a library without indexes, with one segment per file; `kinds` is kind -> share.
+
+    The vectors of the kind "text" are those of `texts`, by default those of `cloud`.
+    """
     rng = np.random.default_rng([cloud.seed, 3])
     with LibraryWriter(folder, lambda _: embedder or embedder_of(cloud.dim)) as writer:
         root, first = _insert_root(writer), 1
-        for chunk in cloud.chunks():
+        for chunk, other in zip(cloud.chunks(), (texts or cloud).chunks(), strict=True):
             ids = range(first, first + len(chunk))
             named = rng.choice(list(kinds), size=len(chunk), p=list(kinds.values()))
+            chunk[named == "text"] = other[named == "text"]
             with writer.db.atomic():
                 _insert(writer, root, ids, named.tolist(), chunk)
             first += len(chunk)
+
+
+def save_background(folder: Path, queries: Vectors) -> None:
+    """Save background queries by words, which indexes are tuned with."""
+    with LibraryWriter(folder, lambda _: embedder_of(queries.shape[1])) as writer, writer.db.atomic():
+        key = {"space": writer.space_id, "query_mode": "words", "version": "drawn"}
+        blob = queries.astype(np.float16).tobytes()
+        writer.db.table("backgrounds").upsert({**key, "vectors": blob}, pk=("space", "query_mode"))
 
 
 def _insert_root(writer: LibraryWriter) -> int:
