@@ -24,11 +24,15 @@ def is_member(ids: Ids, members: Ids) -> NDArray[np.bool_]:
 def union(*parts: Ids) -> Ids:
     """Return all distinct ids, ascending."""
     filled = [part for part in parts if len(part)]
-    if len(filled) == 1 and (np.diff(filled[0]) > 0).all():
+    if not filled:
+        return _NO_IDS
+    if len(filled) == 1 and (filled[0][1:] > filled[0][:-1]).all():
         return filled[0]
     if sum(map(len, filled)) < MIN_TABLE_IDS:
-        ids = np.sort(np.concatenate([_NO_IDS, *filled]))
-        return ids[np.diff(ids, prepend=-1) > 0]
+        ids = np.sort(np.concatenate(filled))
+        is_new = np.ones(len(ids), bool)
+        np.greater(ids[1:], ids[:-1], out=is_new[1:])
+        return ids[is_new]
     table = np.zeros(max(int(part.max()) for part in filled) + 1, bool)
     for part in filled:
         table[part] = True

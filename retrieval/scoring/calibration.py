@@ -35,6 +35,8 @@ MIN_DIFFERENT_VECTORS = 3  # a kind with fewer is not calibrated, as most querie
 MIN_LIBRARY_SPREAD = 0.5  # spreads of a kind; several kinds together have 0.7 to 1
 MIN_COPY_COSINE = 0.999  # an image with at least this cosine to another is that image or a copy of it
 Z_QUARTILE = 0.6745  # standard deviations; the upper quartile of a normal distribution
+MAX_THREAD_PRODUCTS = 250_000  # multiplications; OpenBLAS starts threads for more than 262,144
+BLAS_ROWS = 16  # that BLAS computes together
 BACKGROUND_QUERIES_FILE = Path(__file__).with_name("background_queries.txt")
 
 assert CONFIDENCE_THRESHOLD == 0.75, "Z_QUARTILE is the deviation with this confidence"
@@ -68,6 +70,18 @@ class QueryScale:
 def nearest_count(count: int) -> int:
     """Return the number of nearest vectors that a query is rated by, of `count` vectors."""
     return min(TOP_N, max(1, round(TOP_SHARE * count)))
+
+
+def pairwise_cosines(vectors: Vectors, queries: Vectors) -> Scores:
+    """Return the cosines of few unit vectors (n, d) with many queries (m, d), (n, m).
+
+    Products so small that BLAS computes them in this thread: for n = 10 others make it no faster, and on a
+    busy machine they take up to 30 ms to start.
+    """
+    size = max(1, len(vectors)) * queries.shape[1]
+    step = max(BLAS_ROWS, MAX_THREAD_PRODUCTS // size // BLAS_ROWS * BLAS_ROWS)
+    parts = [vectors @ queries[at : at + step].T for at in range(0, len(queries), step)]
+    return np.concatenate(parts, axis=1) if parts else np.empty((len(vectors), 0), np.float32)
 
 
 def rival_levels(cosines: Scores) -> tuple[Scores, Scores]:

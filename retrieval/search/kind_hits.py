@@ -6,14 +6,17 @@ from dataclasses import replace
 from retrieval.search.request import SearchRequest
 from retrieval.types import Hit, Ids, Kind
 
+# Of several kinds that are merged, usually only a few hits of each are returned, so pages begin small.
+MERGED_PAGE_SIZE, MERGED_PAGE_GROWTH = 32, 2
+
 
 def kind_hits(
     request: SearchRequest, kind: Kind, page_size: int, among: Ids | None = None
 ) -> Iterator[list[Hit]]:
     """Yield pages of the hits of a kind, best first; of each image only the part that fits best.
 
-    With `among`, ascending, only hits of these segments, which pass the filters. The pages end early if the
-    exclusions of the query drop nearly everything.
+    A page has at most `page_size` hits at first. With `among`, ascending, only hits of these segments, which
+    pass the filters. The pages end early if the exclusions of the query drop nearly everything.
     """
     seen = set[Hashable]()
     for page in _located_hits(request, kind, page_size + len(request.excluded_ids), among):
@@ -27,14 +30,15 @@ def _located_hits(
     """Yield pages of segments, best first, as hits at the files that pass the filters."""
     filters = replace(request.filters, kinds=frozenset({kind}))
     if among is not None:
-        pages = request.space_index.ranked_among(
-            request.query.vector, kind, page_size, among, request.query.mode
-        )
+        ranking = request.space_index.ranking_among(request.query.vector, kind, among, request.query.mode)
+    elif filters.has_non_kind_filters:
+        ranking = request.space_index.ranking(request.query.vector, kind, filters, request.query.mode)
     else:
-        narrowing = filters if filters.has_non_kind_filters else None
-        pages = request.space_index.ranked(
-            request.query.vector, kind, page_size, narrowing, request.query.mode
-        )
+        ranking = request.rankings.of(kind)
+    if ranking.is_exact and not request.query.exclusions:  # they may drop most of a page
+        pages = ranking.pages(min(page_size, MERGED_PAGE_SIZE), MERGED_PAGE_GROWTH)
+    else:
+        pages = ranking.pages(page_size)
     for scores, ids in pages:
         if request.exclusion_filter.is_exhausted([kind]):
             return

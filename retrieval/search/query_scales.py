@@ -11,6 +11,7 @@ from retrieval.query.encoder import EncodedQuery
 from retrieval.scoring import calibration
 from retrieval.scoring.ranking import standardize
 from retrieval.types import VISUAL_KINDS, Hit, Kind, Scores
+from retrieval.vectors.kind_ranking import KindRanking
 from retrieval.vectors.space_index import SpaceIndex
 
 # From the cosines of one kind to numbers that compare across kinds, in the same order: (n,) -> (n,).
@@ -40,6 +41,21 @@ class KindScale:
         ]
 
 
+class KindRankings:
+    """The rankings of a query in each kind; results and scales read the same ones."""
+
+    def __init__(self, space_index: SpaceIndex, query: EncodedQuery) -> None:
+        self.space_index = space_index
+        self.query = query
+        self._rankings: dict[Kind, KindRanking] = {}
+
+    def of(self, kind: Kind) -> KindRanking:
+        """Return the ranking of a kind."""
+        if kind not in self._rankings:
+            self._rankings[kind] = self.space_index.ranking(self.query.vector, kind, mode=self.query.mode)
+        return self._rankings[kind]
+
+
 class QueryScales:
     """The scales of a query in each kind.
 
@@ -49,9 +65,10 @@ class QueryScales:
     that is not calibrated, because it has too few different vectors, comes last.
     """
 
-    def __init__(self, space_index: SpaceIndex, query: EncodedQuery) -> None:
+    def __init__(self, space_index: SpaceIndex, query: EncodedQuery, rankings: KindRankings) -> None:
         self.space_index = space_index
         self.query = query
+        self.rankings = rankings
         self._scales: dict[Kind, KindScale] = {}
 
     def of(self, kind: Kind) -> KindScale:
@@ -68,7 +85,11 @@ class QueryScales:
         calibrations = {} if is_composed_probe else space_index.calibrations
         known = calibrations.get((query.mode, kind))
         if known is not None:
-            scale = space_index.query_scale(query.vector, query.mode, kind, query.unfamiliarity)
+            ranking = self.rankings.of(kind)
+            known_ranking = ranking if ranking.is_exact else None  # candidates depend on how many are read
+            scale = space_index.query_scale(
+                query.vector, query.mode, kind, query.unfamiliarity, known_ranking
+            )
             usual = round(scale.origin + scale.unit * known.center, 4)
             return KindScale(lambda cosines: known.z_scores(scale.standard_scores(cosines)), usual=usual)
         if any(mode == query.mode for mode, _ in calibrations):

@@ -6,7 +6,7 @@ from functools import cached_property
 from retrieval.catalog.reader import Catalog
 from retrieval.query.encoder import EncodedQuery
 from retrieval.search.exclusions import MAX_DROPPED_SEGMENTS, ExclusionFilter
-from retrieval.search.query_scales import QueryScales
+from retrieval.search.query_scales import KindRankings, QueryScales
 from retrieval.types import Filters
 from retrieval.vectors.space_index import SpaceIndex
 
@@ -32,6 +32,11 @@ class SearchRequest:
         return ExclusionFilter(self.space_index, self.query, self.max_dropped)
 
     @cached_property
+    def rankings(self) -> KindRankings:
+        """Return the rankings of the query in each kind, without filters."""
+        return KindRankings(self.space_index, self.query)
+
+    @cached_property
     def scales(self) -> QueryScales:
         """Return the scales of the query in each kind."""
-        return QueryScales(self.space_index, self.query)
+        return QueryScales(self.space_index, self.query, self.rankings)

@@ -8,6 +8,11 @@ from retrieval.types import Ids, IndexMethod, Scores, Vectors
 class VectorIndex(Protocol):
     """An index of unit vectors that is searched by cosine."""
 
+    @property
+    def is_exact(self) -> bool:
+        """Return True if its scores are those of the vectors, but for rounding."""
+        ...
+
     def __len__(self) -> int: ...
 
     def search(self, queries: Vectors, count: int, allowed: Ids | None = None) -> tuple[Scores, Ids]:

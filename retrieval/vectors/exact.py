@@ -10,6 +10,8 @@ MAX_COPIED_SHARE = 0.1  # of the rows; above it, comparing all rows is faster th
 class ExactIndex:
     """An exact index of ascending ids (n,) and their unit vectors (n, d)."""
 
+    is_exact = True
+
     def __init__(self, ids: Ids, vectors: Vectors) -> None:
         self.ids = ids
         self.vectors = vectors

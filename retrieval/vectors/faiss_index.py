@@ -64,6 +64,11 @@ class FaissIndex:
         return cls(method, index, search_effort)
 
     @property
+    def is_exact(self) -> bool:
+        """Return True if its scores are those of the vectors, but for rounding."""
+        return self.method == "flat"
+
+    @property
     def search_efforts(self) -> tuple[int, ...]:
         """Return the possible search efforts, ascending."""
         efforts: tuple[int, ...] = MODULES[self.method].SEARCH_EFFORTS

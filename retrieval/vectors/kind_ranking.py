@@ -13,6 +13,8 @@ from retrieval.vectors.base import VectorIndex
 PAGE_GROWTH = 4  # each page is this many times as large as the one before
 MAX_GROWN_PAGE = 4_096  # segments; only the first page may be larger
 OVERSAMPLING_FACTOR, MIN_EXTRA_CANDIDATES = 2, 20  # a quantized index may order its best slightly wrong
+EXTRA_EXACT_CANDIDATES = 8  # beyond a page, so that usually none can come before its last one
+MIN_EXACT_PROPOSALS = 512  # of an exact index, which compares all vectors for any number
 MAX_RESCORED_VECTORS = 1_000  # candidates read to make sure of the order under a filter
 SCORE_TOLERANCE = 1e-5  # scores that differ by less are equal
 ROUNDING_ERROR = 1e-6  # of the scores of an index for equal vectors
@@ -47,11 +49,14 @@ class Proposal(NamedTuple):
 
 
 class KindRanking:
-    """Candidates with their exact scores, yielded best first and extended on demand.
+    """Candidates with their exact scores, read best first and extended on demand.
 
-    Each vector is read and scored once. Equal scores are ordered by id, so more candidates are read until all
-    that tie with the last one of a page are known. Without `unindexed` only the candidates that were added
-    are ranked.
+    Each vector is read and scored once, however often the ranking is read. Equal scores are ordered by id, so
+    more candidates are read until all that tie with the last one of a page are known. Without `unindexed`
+    only the candidates that were added are ranked.
+
+    The scores of an exact index differ from those of the catalog's vectors by rounding only, so vectors are
+    read in the order of the index, no more than a page needs.
     """
 
     def __init__(
@@ -66,25 +71,30 @@ class KindRanking:
         self.catalog = catalog
         self.space = space
         self.query = query  # (1, d)
-        self.unindexed = unindexed
-        self.index = index
+        self.indexes = [each for each in (unindexed, index) if each is not None]
         self.allowed = allowed
-        self._ids, self._scores = _NO_IDS, _NO_SCORES  # all candidates, by id
-        self._yielded = _NO_IDS
+        self._ids, self._scores = _NO_IDS, _NO_SCORES  # all candidates that were scored, by id
+        self._pending_ids, self._pending_scores = _NO_IDS, _NO_SCORES  # the others, by the scores of indexes
         self._proposed = 0  # the number of candidates last requested from each index
         self._incomplete: list[Proposal] = []  # of the indexes that hold more candidates
         self._bound = -np.inf  # no vector that was not proposed scores higher
+        self.is_exact = all(each.is_exact for each in self.indexes)
         self._is_complete = unindexed is None
 
-    def pages(self, page_size: int) -> Iterator[tuple[Scores, Ids]]:
+    def top(self, count: int) -> Ids:
+        """Return the ids of the best `count` candidates, fewer only if no more exist."""
+        return self._next_page(count, _NO_IDS)[1]
+
+    def pages(self, page_size: int, growth: int = PAGE_GROWTH) -> Iterator[tuple[Scores, Ids]]:
         """Yield scores and ids, best first and equal scores by id, in pages of growing size."""
+        yielded = _NO_IDS
         while True:
-            scores, ids = self._next_page(page_size)
+            scores, ids = self._next_page(page_size, yielded)
             if not len(ids):
                 return
             yield scores, ids
-            self._yielded = np.concatenate([self._yielded, ids])
-            page_size = max(page_size, min(PAGE_GROWTH * page_size, MAX_GROWN_PAGE))
+            yielded = np.concatenate([yielded, ids])
+            page_size = max(page_size, min(growth * page_size, MAX_GROWN_PAGE))
 
     def add(self, ids: Ids) -> None:
         """Read and score the candidates that are new."""
@@ -97,16 +107,31 @@ class KindRanking:
         at = np.searchsorted(self._ids, new)
         self._ids, self._scores = np.insert(self._ids, at, new), np.insert(self._scores, at, scores)
 
-    def _next_page(self, count: int) -> tuple[Scores, Ids]:
+    def _next_page(self, count: int, yielded: Ids) -> tuple[Scores, Ids]:
         """Return the best `count` candidates that were not yielded, fewer only if no more exist."""
-        wanted = _candidate_count(len(self._yielded) + count)
+        if self.is_exact:
+            return self._next_exact_page(count, yielded)
+        wanted = _candidate_count(len(yielded) + count)
         while not self._is_complete:
             if self._proposed >= wanted:
-                scores, ids = self._best(count)
+                scores, ids = self._best(count, yielded)
                 if len(ids) == count and self._is_settled(float(scores[-1])):
                     return scores, ids
             self._propose(max(PAGE_GROWTH * self._proposed, wanted))
-        return self._best(count)
+        return self._best(count, yielded)
+
+    def _next_exact_page(self, count: int, yielded: Ids) -> tuple[Scores, Ids]:
+        wanted = len(yielded) + count + EXTRA_EXACT_CANDIDATES
+        while True:
+            self._score_pending(wanted)
+            scores, ids = self._best(count, yielded)
+            is_settled = len(ids) == count and float(scores[-1]) > self._pending_bound()
+            if is_settled or (self._is_complete and not len(self._pending_ids)):
+                return scores, ids
+            if len(self._pending_ids):
+                wanted = PAGE_GROWTH * wanted
+            else:
+                self._propose(max(PAGE_GROWTH * self._proposed, wanted, MIN_EXACT_PROPOSALS))
 
     def _is_settled(self, last_score: float) -> bool:
         """Return True if no vector that was not proposed comes before the last candidate of a page."""
@@ -114,22 +139,39 @@ class KindRanking:
             proposal.includes_ties(last_score) for proposal in self._incomplete
         )
 
-    def _best(self, count: int) -> tuple[Scores, Ids]:
+    def _pending_bound(self) -> float:
+        """Return a score that no vector exceeds that was not scored, if all indexes are exact."""
+        lowest = [float(proposal.index_scores[-1]) for proposal in self._incomplete]
+        return max([*lowest, *self._pending_scores[:1].tolist()], default=-np.inf) + SCORE_TOLERANCE
+
+    def _best(self, count: int, yielded: Ids) -> tuple[Scores, Ids]:
         scores, ids = self._scores, self._ids
-        if len(self._yielded):
-            pending = np.isin(ids, self._yielded, invert=True)
-            scores, ids = scores[pending], ids[pending]
+        if len(yielded):
+            remaining = np.isin(ids, yielded, invert=True)
+            scores, ids = scores[remaining], ids[remaining]
         best, order = top_k(scores[None], ids, min(count, len(ids)))
         return best[0], order[0]
 
+    def _score_pending(self, wanted: int) -> None:
+        """Score the best pending candidates, until `wanted` were scored; deleted ones do not count."""
+        while len(self._pending_ids) and (missing := wanted - len(self._ids)) > 0:
+            self.add(self._pending_ids[:missing])
+            self._pending_ids = self._pending_ids[missing:]
+            self._pending_scores = self._pending_scores[missing:]
+
     def _propose(self, count: int) -> None:
         """Add the best `count` candidates of the index and of the vectors that it does not cover."""
-        proposals = [
-            self._search(index, count) for index in (self.unindexed, self.index) if index is not None
-        ]
-        self.add(np.concatenate([ids for _, ids in proposals]))
+        proposals = [self._search(index, count) for index in self.indexes]
+        ids = np.concatenate([ids for _, ids in proposals])
         self._proposed = count
         self._is_complete = sum(len(ids) for _, ids in proposals) < count
+        if self.is_exact:
+            scores = np.concatenate([scores for scores, _ in proposals])
+            order = np.argsort(-scores, kind="stable")
+            order = order[np.isin(ids[order], self._ids, invert=True)]
+            self._pending_ids, self._pending_scores = ids[order], scores[order]
+        else:
+            self.add(ids)
         self._incomplete = [
             Proposal(scores, self._exact_scores(ids)) for scores, ids in proposals if len(ids) == count
         ]

@@ -1,6 +1,6 @@
 """Search in the vectors of one space, of all kinds."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
@@ -73,40 +73,30 @@ class SpaceIndex:
             self._background_vectors |= previous._background_vectors
             self._background_queries |= previous._background_queries
 
-    def ranked(
-        self,
-        query: Vectors,
-        kind: Kind,
-        page_size: int,
-        filters: Filters | None = None,
-        mode: QueryMode = ANY_MODE,
-    ) -> Iterator[tuple[Scores, Ids]]:
-        """Yield the scores and ids of a kind for a (1, d) query, best first, in pages of growing size.
+    def ranking(
+        self, query: Vectors, kind: Kind, filters: Filters | None = None, mode: QueryMode = ANY_MODE
+    ) -> KindRanking:
+        """Return the ranking of a kind for a (1, d) query.
 
-        Scores are those of the catalog's vectors. With filters, the order is exact.
+        Its scores are those of the catalog's vectors. With filters, the order is exact.
         """
         allowed = None if filters is None else self.allowed_ids(filters)
-        return self._ranked(query, kind, page_size, allowed, mode)
+        return self._ranking(query, kind, allowed, mode)
 
-    def ranked_among(
-        self, query: Vectors, kind: Kind, page_size: int, ids: Ids, mode: QueryMode = ANY_MODE
-    ) -> Iterator[tuple[Scores, Ids]]:
-        """Yield as `ranked`, of the segments of a kind among `ids`, ascending."""
+    def ranking_among(self, query: Vectors, kind: Kind, ids: Ids, mode: QueryMode = ANY_MODE) -> KindRanking:
+        """Return the ranking of the segments of a kind among `ids`, ascending."""
         if len(ids) <= MAX_EXACT_SCAN_VECTORS:
             ids = self.catalog.ids_of_kind(ids, kind)
-        return self._ranked(query, kind, page_size, ids, mode)
+        return self._ranking(query, kind, ids, mode)
 
-    def _ranked(
-        self, query: Vectors, kind: Kind, page_size: int, allowed: Ids | None, mode: QueryMode
-    ) -> Iterator[tuple[Scores, Ids]]:
+    def _ranking(self, query: Vectors, kind: Kind, allowed: Ids | None, mode: QueryMode) -> KindRanking:
         if allowed is not None and len(allowed) <= MAX_EXACT_SCAN_VECTORS:
             ranking = KindRanking(self.catalog, self.space, query)
             ranking.add(allowed)
-        else:
-            index = self.indexes.get(kind)
-            tuned = index and TunedIndex.of_mode(index, self._files[kind], mode)
-            ranking = KindRanking(self.catalog, self.space, query, self.unindexed(kind), tuned, allowed)
-        return ranking.pages(page_size)
+            return ranking
+        index = self.indexes.get(kind)
+        tuned = index and TunedIndex.of_mode(index, self._files[kind], mode)
+        return KindRanking(self.catalog, self.space, query, self.unindexed(kind), tuned, allowed)
 
     def search(
         self,
@@ -118,7 +108,7 @@ class SpaceIndex:
     ) -> tuple[Scores, Ids]:
         """Return up to `count` scores and ids of a kind for a (1, d) query, best first."""
         none = np.empty(0, np.float32), np.empty(0, np.int64)
-        return next(self.ranked(query, kind, count, filters, mode), none)
+        return next(self.ranking(query, kind, filters, mode).pages(count), none)
 
     def allowed_ids(self, filters: Filters) -> Ids:
         """Return the ids that pass the filters, cached for the next query."""
@@ -144,28 +134,37 @@ class SpaceIndex:
         return None if queries is None else np.asarray(queries.mean(axis=0), np.float32)
 
     def query_scale(
-        self, query: Vectors, mode: QueryMode, kind: Kind, unfamiliarity: float = 0.0
+        self,
+        query: Vectors,
+        mode: QueryMode,
+        kind: Kind,
+        unfamiliarity: float = 0.0,
+        ranking: KindRanking | None = None,
     ) -> QueryScale:
         """Return the scale of the cosines of a (1, d) query in a kind that is calibrated.
 
-        The `unfamiliarity` of its words, 0 to 1, lowers all standard scores.
+        The `unfamiliarity` of its words, 0 to 1, lowers all standard scores. `ranking` is that of the query
+        without filters, if there is one already.
         """
-        nearest = self._nearest(query, mode, kind)
+        nearest = self._nearest(ranking or self.ranking(query, kind, mode=mode), mode, kind)
         return _lowered(fit_scale(*nearest), unfamiliarity) if nearest else QueryScale(0.0, 1.0)
 
     def label_scale(self, label: Vectors, kind: Kind, unfamiliarity: float = 0.0) -> QueryScale:
         """Return the scale of the cosines of a (1, d) label with each vector of a kind that is calibrated."""
-        nearest = self._nearest(label, "words", kind)
+        nearest = self._nearest(self.ranking(label, kind, mode="words"), "words", kind)
         return _lowered(fit_label_scale(*nearest[1:]), unfamiliarity) if nearest else QueryScale(0.0, 1.0)
 
-    def _nearest(self, query: Vectors, mode: QueryMode, kind: Kind) -> tuple[Scores, Scores, Scores] | None:
+    def _nearest(
+        self, ranking: KindRanking, mode: QueryMode, kind: Kind
+    ) -> tuple[Scores, Scores, Scores] | None:
         """Return cosines, levels and spreads of the vectors that rate a query, (k,) each."""
         background, known = self.background_queries(mode), self.calibrations[mode, kind]
-        nearest = self.search(query, kind, known.nearest, mode=mode)[1]
+        nearest = ranking.top(known.nearest)
         if not len(nearest) or background is None:
             return None
         vectors = self.catalog.vectors_of(self.space, nearest)[1]
-        return vectors @ query[0], *rival_levels(vectors @ background.T)
+        cosines = calibration.pairwise_cosines(vectors, background)
+        return vectors @ ranking.query[0], *rival_levels(cosines)
 
     def match_quality(self, query: Vectors, mode: QueryMode, vectors: Vectors) -> Scores:
         """Return how much better each of `vectors` matches a (1, d) query than background queries, 0 to 1."""

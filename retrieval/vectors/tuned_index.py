@@ -29,6 +29,11 @@ class TunedIndex:
         """Return an index with the effort of a query mode."""
         return cls(index, effort_of(file, mode))
 
+    @property
+    def is_exact(self) -> bool:
+        """Return True if its scores are those of the vectors, but for rounding."""
+        return self.index.is_exact
+
     def __len__(self) -> int:
         return len(self.index)
 

@@ -9,7 +9,7 @@ from indexer.store.writer import LibraryWriter
 from retrieval.catalog.reader import Catalog
 from retrieval.vectors.exact import ExactIndex
 from retrieval.vectors.faiss_index import FaissIndex
-from retrieval.vectors.kind_ranking import KindRanking
+from retrieval.vectors.kind_ranking import EXTRA_EXACT_CANDIDATES, KindRanking
 from tests.support.vector_library import drawn_embedder, insert_vectors
 
 COUNT, INDEXED_COUNT, DIM = 600, 500, 8
@@ -106,6 +106,31 @@ def test_first_page_does_not_read_all_vectors(catalog, indexes, unindexed):
     scores, ids = next(ranking.pages(1))
     assert len(scores) == len(ids) == 1
     assert len(ranking._ids) < COUNT
+
+
+@pytest.mark.parametrize("method", ["flat", "exact"])
+@pytest.mark.parametrize("page_size", [3, 50])
+def test_first_page_reads_few_vectors_more_than_it_yields(catalog, vectors, indexes, method, page_size):
+    query = np.random.default_rng(3).standard_normal((1, DIM)).astype(np.float32)
+    none = ExactIndex(np.empty(0, np.int64), np.empty((0, DIM), np.float32))
+    ranking = KindRanking(catalog, catalog.space(), query, none, indexes[method])
+    scores, ids = next(ranking.pages(page_size))
+    expected_scores, expected_ids = brute_force(query, vectors, np.arange(1, INDEXED_COUNT + 1))
+    np.testing.assert_array_equal(ids, expected_ids[:page_size])
+    np.testing.assert_array_equal(scores, expected_scores[:page_size])
+    tied = int((expected_scores >= scores[-1]).sum())
+    assert len(ranking._ids) <= 4 * (tied + EXTRA_EXACT_CANDIDATES)
+
+
+def test_ranking_that_was_read_yields_the_same_pages_again(catalog, indexes, unindexed):
+    ranking = KindRanking(catalog, catalog.space(), UNIFORM_QUERY, unindexed, indexes["flat"])
+    best = ranking.top(10)
+    scores, ids = concatenate(ranking.pages(7))
+    np.testing.assert_array_equal(best, ids[:10])
+    again_scores, again_ids = concatenate(ranking.pages(20))
+    np.testing.assert_array_equal(again_ids, ids)
+    np.testing.assert_array_equal(again_scores, scores)
+    np.testing.assert_array_equal(ranking.top(10), best)
 
 
 def test_ranking_of_no_vectors_has_no_pages(catalog):
