@@ -8,6 +8,7 @@
 
 Libraries
     Library          an open library: search, similar, nearest, duplicates, clip, thumbnail, status
+    Libraries        several libraries, of this machine or of servers, searched as one
     default_library  return the folder of the default library of this user
     SearchOptions    filters and options of a search
     ClewError        base class of all errors of clew (the others are in retrieval.errors)
@@ -48,6 +49,7 @@ from retrieval.telemetry import disable_telemetry
 
 if TYPE_CHECKING:
     from retrieval.errors import ClewError
+    from retrieval.federation.libraries import Libraries
     from retrieval.library import Library
     from retrieval.media.av.clip import Clip
     from retrieval.query.options import SearchOptions
@@ -89,6 +91,7 @@ __all__ = [
     "IndexTuning",
     "Kind",
     "Label",
+    "Libraries",
     "Library",
     "Root",
     "RunProgress",
@@ -102,6 +105,7 @@ __all__ = [
 _SUBMODULES = {
     "ClewError": "errors",
     "Clip": "media.av.clip",
+    "Libraries": "federation.libraries",
     "Library": "library",
     "SearchOptions": "query.options",
     "default_library": "system",

@@ -51,6 +51,11 @@ def model_cache_folder() -> Path:
     return platformdirs.user_cache_path("clew", appauthor=False) / "models"
 
 
+def is_server_address(place: str) -> bool:
+    """Return True for the address of a `clew serve`, False for the folder of a library."""
+    return place.startswith(("http://", "https://"))
+
+
 def server_socket(library: Path) -> Path:
     """Return the socket on which `clew serve` answers the commands of this user for a library.
 

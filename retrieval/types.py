@@ -114,6 +114,7 @@ class Hit:
     why: "tuple[TermScore, ...]" = ()  # only if requested
     labels: "tuple[Label, ...]" = ()  # that the model gave to the segment; only if `why` was requested
     more: "tuple[Hit, ...]" = ()  # the rest of its group, if groups were requested
+    library: str | None = None  # folder or address, if several libraries were searched
 
     @property
     def match(self) -> Literal["words", "confident", "weak"] | None:

@@ -71,6 +71,30 @@ library_option = click.option(
 )
 
 
+class RepeatableOption(click.Option):
+    """An option that can be repeated; its environment variable has one value, which may contain spaces."""
+
+    def value_from_envvar(self, ctx: click.Context) -> tuple[str, ...] | None:
+        """Return the value of the variable as the only one."""
+        value = self.resolve_envvar_value(ctx)
+        return None if value is None else (value,)
+
+
+libraries_option = click.option(
+    "--library",
+    "libraries",
+    cls=RepeatableOption,
+    multiple=True,
+    metavar="DIRECTORY|URL",
+    envvar="CLEW_LIBRARY",
+    default=lambda: (str(default_library()),),
+    show_default="a folder per user",
+    show_envvar=True,
+    help="Use the library in this folder, or the one that `clew serve` has at this address. Repeatable: "
+    "search several as one.",
+)
+
+
 def complete_tags(context: click.Context, parameter: click.Parameter, start: str) -> list[str]:
     """Return the tags of the library that begin with a text, for the completion of a shell."""
     with suppress(ClewError, OSError), _library_of(context) as library:
@@ -97,7 +121,8 @@ def complete_words(context: click.Context, parameter: click.Parameter, start: st
 def _library_of(context: click.Context) -> "Library":
     from retrieval.library import Library
 
-    return Library.open(context.params.get("library") or default_library())
+    several = context.params.get("libraries") or (None,)
+    return Library.open(context.params.get("library") or several[0] or default_library())
 
 
 _filter = option_group("Filter")

@@ -1,8 +1,10 @@
 """clew search: find media by words, images, examples and concepts."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -13,13 +15,18 @@ from retrieval.cli.options import (
     collect_options,
     complete_words,
     filter_options,
-    library_option,
+    libraries_option,
     output_options,
     result_options,
 )
 from retrieval.query.ast import Query
 from retrieval.query.options import SearchOptions
+from retrieval.system import is_server_address
 from retrieval.types import Hits
+
+if TYPE_CHECKING:
+    from retrieval.federation.libraries import Libraries
+    from retrieval.library import Library
 
 search_option = option_group("Search")
 result_option = option_group("Result")
@@ -49,7 +56,7 @@ result_option = option_group("Result")
 @result_option("--all", "show_all", is_flag=True, help="Show the nearest hits even if none matches well.")
 @result_option("--why", is_flag=True, help="Explain the score of each hit.")
 @output_options
-@library_option
+@libraries_option
 @collect_options(SearchOptions)
 @collect_options(ShowOptions, "show")
 def search_command(
@@ -59,7 +66,7 @@ def search_command(
     unlike: tuple[str, ...],
     kind: tuple[str, ...],
     count: int,
-    library: Path,
+    libraries: tuple[str, ...],
     options: SearchOptions,
     show: ShowOptions,
 ) -> None:
@@ -86,14 +93,13 @@ def search_command(
     from retrieval.query.parser import parse
 
     query, has_images = parse(join_arguments(words)), bool(image or like or unlike)
-    if not (has_images or options.allow_url or show.preview):
-        answer = ask_server(library, query, kind, count, options)
+    are_several = len(libraries) > 1 or is_server_address(libraries[0])
+    if not (are_several or has_images or options.allow_url or show.preview):
+        answer = ask_server(Path(libraries[0]), query, kind, count, options)
         if answer is not None:
             show_answer(answer.hits, answer, answer.query, answer.unknown, options, show)
             return
-    from retrieval.library import Library  # late: a server has it loaded
-
-    with Library.open(library) as opened:
+    with open_libraries(libraries) as opened:
         query = opened.parse(query)
         hits = opened.search(
             query, image=image, like=like, unlike=unlike, kind=kind, count=count, options=options
@@ -102,6 +108,17 @@ def search_command(
         if has_images:  # the nearest images are shown even if they match weakly
             show = replace(show, show_all=True)
         show_answer(hits, opened, query, unknown, options, show)
+
+
+def open_libraries(places: tuple[str, ...]) -> "Library | Libraries":
+    """Open the library in a folder, or several libraries and those of servers as one."""
+    if len(places) == 1 and not is_server_address(places[0]):
+        from retrieval.library import Library  # late: a server has it loaded
+
+        return Library.open(places[0])
+    from retrieval.federation.libraries import Libraries
+
+    return Libraries.open(places, os.environ.get("CLEW_TOKEN"))
 
 
 def show_answer(

@@ -2,7 +2,7 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import fields, replace
 
 from retrieval.catalog.reader import Catalog
@@ -13,7 +13,7 @@ from retrieval.search.browse import FileRanking
 from retrieval.search.hybrid_search import HitRanking, hybrid_search
 from retrieval.search.kind_hits import result_key
 from retrieval.search.request import SearchRequest
-from retrieval.search.results import note_on, postprocess, sort_hits
+from retrieval.search.results import merge_by_confidence, note_on, postprocess, sort_hits
 from retrieval.types import Filters, Hit, Hits, Label, SortOrder, TermScore, Vectors
 
 
@@ -47,18 +47,7 @@ class Alternatives:
 
     def top(self, count: int) -> list[Hit]:
         """Return the best `count` hits, fewer only if no more exist; each ranking keeps its order."""
-        hits = []
-        for ranking in self._rankings:
-            level = (False, False, -1.0)
-            for place, hit in enumerate(ranking.top(count)):
-                match = hit.score if hit.confidence is None else hit.confidence
-                level = max(level, (not hit.has_words, hit.confidence is None, -match))
-                hits.append((level, place, hit))
-        hits.sort(key=lambda entry: entry[:2])
-        best: dict[Hashable, Hit] = {}
-        for _, _, hit in hits:
-            best.setdefault(result_key(hit), hit)
-        return list(best.values())[:count]
+        return merge_by_confidence([ranking.top(count) for ranking in self._rankings], result_key)[:count]
 
 
 class FileAlternatives:

@@ -1,6 +1,6 @@
 """Postprocess ranked hits: group, diversify and sort them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -149,6 +149,25 @@ def note_on(hits: Sequence[Hit], request: SearchRequest) -> str | None:
         quoted = ", ".join(f'"{printable(text)}"' for text in texts)
         notes.append(f"The model may not know {quoted}. `clew models` lists the languages of each model.")
     return "\n".join(filter(None, notes)) or None
+
+
+def merge_by_confidence(rankings: Iterable[Sequence[Hit]], key: Callable[[Hit], Hashable]) -> list[Hit]:
+    """Return the hits of several rankings in one: with the words, then by confidence, else by cosine.
+
+    Each ranking keeps its order. Of hits with equal keys the best is returned.
+    """
+    placed = []
+    for ranking in rankings:
+        level = (False, False, -1.0)
+        for place, hit in enumerate(ranking):
+            match = hit.score if hit.confidence is None else hit.confidence
+            level = max(level, (not hit.has_words, hit.confidence is None, -match))
+            placed.append((level, place, hit))
+    placed.sort(key=lambda entry: entry[:2])
+    best: dict[Hashable, Hit] = {}
+    for _, _, hit in placed:
+        best.setdefault(key(hit), hit)
+    return list(best.values())
 
 
 def sort_hits(hits: list[Hit], sort: SortOrder) -> list[Hit]:

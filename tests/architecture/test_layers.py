@@ -18,7 +18,7 @@ LAYERS = (
     "indexer.operations",
     "indexer.maintenance",
     "indexer.enrich  indexer.evaluation  indexer.imports  retrieval.cli",
-    "retrieval.server  retrieval.export",
+    "retrieval.server  retrieval.export  retrieval.federation",
     "indexer.embed  indexer.tag  retrieval.library",
     "indexer.store  retrieval.search",
     "indexer.scan  retrieval.query",

@@ -31,7 +31,7 @@ def hit(path: str, *, kind="image", **fields) -> Hit:
 def printed(hits, width=80, terminal=True, words="") -> str:
     buffer = StringIO()
     console = Console(file=buffer, width=width, force_terminal=terminal, no_color=True, legacy_windows=False)
-    print_table(hits, {hit.id: hit.text or "" for hit in hits}, words, console)
+    print_table(hits, [hit.text or "" for hit in hits], words, console)
     return buffer.getvalue()
 
 

@@ -33,7 +33,7 @@ def test_hits_are_drawn_in_the_graphics_of_the_terminal(picture, mark, monkeypat
     console = Console(file=file, force_terminal=True, width=80)
     monkeypatch.setattr("sys.__stdout__", file)  # control sequences are written to the terminal itself
     hits = [hit(1, confidence=0.97), hit(2, text="two lines\nof text", confidence=0.4)]
-    preview.print_previews(hits, {1: webp("red"), 2: None}, console, picture)
+    preview.print_previews(hits, [webp("red"), None], console, picture)
     shown = file.getvalue()
     assert mark in shown
     assert "#1  97 %" in shown

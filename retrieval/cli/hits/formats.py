@@ -13,11 +13,15 @@ HIT_KEYS = ("id", "score", "confidence", "kind", "path", "text", "start", "end",
 
 
 def as_dict(hit: Hit, group: bool = False) -> dict[str, object]:
-    """Return the public keys of a hit, None if absent; with `group` also `more`, the rest of its group."""
+    """Return the public keys of a hit, None if absent.
+
+    With `group` also `more`, the rest of its group; of several libraries also `library`.
+    """
     keys = {key: getattr(hit, key) for key in HIT_KEYS}
     more = {"more": [as_dict(member) for member in hit.more]} if group else {}
     why = {"why": _explanation(hit)} if hit.why or hit.labels else {}
-    return {**keys, "score": round(hit.score, 6), "path": str(hit.path), **more, **why}
+    library = {} if hit.library is None else {"library": hit.library}
+    return {**keys, "score": round(hit.score, 6), "path": str(hit.path), **more, **why, **library}
 
 
 def _explanation(hit: Hit) -> dict[str, object]:
@@ -41,10 +45,11 @@ def as_json_lines(hits: Sequence[Hit], group: bool = False) -> str:
 
 def as_csv(hits: Sequence[Hit], group: bool = False) -> str:
     """Return CSV with a header; with `group` a column `more` counts the rest of each group."""
-    lines = [_csv_line((*HIT_KEYS, *["more"] * group))]
+    several = any(hit.library for hit in hits)
+    lines = [_csv_line((*HIT_KEYS, *["more"] * group, *["library"] * several))]
     for hit in hits:
-        keys = as_dict(hit)
-        lines.append(_csv_line([*(keys[key] for key in HIT_KEYS), *[len(hit.more)] * group]))
+        cells = [as_dict(hit)[key] for key in HIT_KEYS]
+        lines.append(_csv_line([*cells, *[len(hit.more)] * group, *[hit.library] * several]))
     return "".join(lines)
 
 
@@ -63,6 +68,7 @@ def as_tsv(hits: Sequence[Hit], group: bool = False) -> str:
         cells += [group_count(hit)] * group
         confidence = "" if hit.confidence is None else f"{hit.confidence:.2f}"
         cells += [location_suffix(hit).strip(), confidence, f"#{hit.id}"]
+        cells += [] if hit.library is None else [one_line(hit.library)]
         lines.append("\t".join(cells) + "\n")
     return "".join(lines)
 

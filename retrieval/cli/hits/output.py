@@ -13,6 +13,7 @@ from retrieval.cli.hits import formats
 from retrieval.errors import ModelOutdated
 from retrieval.formatting import format_share, pluralize, printable
 from retrieval.media.archives.archive import path_exists
+from retrieval.system import is_server_address
 from retrieval.types import CONFIDENCE_THRESHOLD, Hit, Hits
 
 NO_HITS = "Nothing found."
@@ -80,20 +81,21 @@ def show_hits(
     if options.preview and is_table:
         from retrieval.cli.hits.preview import print_previews
 
-        print_previews(hits, {hit.id: library.thumbnail(hit) for hit in hits})
+        print_previews(hits, [library.thumbnail(hit) for hit in hits])
     elif output_format is None and any(hit.why or hit.labels for hit in hits):
         write(formats.as_explanations(hits))
     elif is_table:
         from retrieval.cli.hits.table import print_table
 
-        print_table(hits, {hit.id: library.text(hit) or "" for hit in hits}, words)
+        print_table(hits, [library.text(hit) or "" for hit in hits], words)
     else:
         write(writers.get(output_format or "", partial(formats.as_tsv, group=group))(hits))
     note(library.damage)
     if library.is_outdated:
         note(str(ModelOutdated()))
     note(hits.note if isinstance(hits, Hits) else None)
-    if any(not hit.offline and not path_exists(hit.path) for hit in hits):
+    own = [hit for hit in hits if not is_server_address(hit.library or "")]
+    if any(not hit.offline and not path_exists(hit.path) for hit in own):
         note("Some of these files no longer exist. Run `clew index` to update the library.")
     if any(hit.offline for hit in hits):
         note("Some of these files are offline: their folder is not available now.")
@@ -108,8 +110,9 @@ def open_hit(hits: list[Hit], rank: int) -> None:
     """Open the file of a hit, by its rank from 1, in the program that the system has for it."""
     if rank > len(hits):
         raise click.UsageError(f"There is no hit {rank}: {pluralize(len(hits), 'hit')} found.")
-    path = hits[rank - 1].path
-    if not path.is_file():  # offline, gone, or in an archive
+    hit = hits[rank - 1]
+    path = hit.path
+    if is_server_address(hit.library or "") or not path.is_file():  # offline, gone, or in an archive
         raise click.ClickException(f"Cannot open {printable(str(path))}: it is not a file on this machine.")
     if click.launch(str(path)):
         raise click.ClickException(f"No program opened {printable(str(path))}.")

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from io import BytesIO
 from typing import Any
@@ -20,19 +20,18 @@ HEIGHT = 10  # rows of a picture; two hits and the prompt fit a terminal of 24
 
 def print_previews(
     hits: Sequence[Hit],
-    thumbnails: Mapping[int, bytes | None],
+    thumbnails: Sequence[bytes | None],
     console: Console | None = None,
     picture: Callable[..., Any] | None = None,
 ) -> None:
     """Print the picture of each hit, if it has one, and a line with its rank, match, path and text.
 
-    `thumbnails` are WebP images by id. `picture` is a class of `textual_image.renderable`; by default the one
-    for this terminal.
+    `thumbnails` are WebP images in the order of the hits. `picture` is a class of
+    `textual_image.renderable`; by default the one for this terminal.
     """
     console = console or Console()
     picture = picture or _picture_of_terminal()
-    for rank, hit in enumerate(hits, start=1):
-        thumbnail = thumbnails.get(hit.id)
+    for rank, (hit, thumbnail) in enumerate(zip(hits, thumbnails, strict=True), start=1):
         if thumbnail is not None and picture is not None:
             console.print(picture(BytesIO(thumbnail), height=HEIGHT))
         match = "" if hit.confidence is None else f"  {format_share(hit.confidence)}"

@@ -1,7 +1,7 @@
 """Print hits as a table with one line per hit, as wide as the terminal."""
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from rich.cells import cell_len, set_cell_size
@@ -19,16 +19,17 @@ from retrieval.types import Hit
 
 COLUMN_GAP = 2
 MIN_TEXT_WIDTH = 24  # columns that long paths leave to the text, but at most a third
+MAX_LIBRARY_WIDTH = 20  # columns
 MIN_WIDTH_WITH_TEXT = 60  # columns; narrower terminals show no text
 
 
 def print_table(
-    hits: Sequence[Hit], texts: Mapping[int, str], words: str = "", console: Console | None = None
+    hits: Sequence[Hit], texts: Sequence[str], words: str = "", console: Console | None = None
 ) -> None:
-    """Print rank, id, match, score, kind (if the hits have several kinds), path and text.
+    """Print rank, id, match, score, kind and library (if the hits have several), path and text.
 
-    Hits that were listed without a query have a date instead of match and score. `texts` are the texts by
-    id; these words of a query are marked in them.
+    Hits that were listed without a query have a date instead of match and score. `texts` are the texts in
+    the order of the hits; these words of a query are marked in them.
     """
     if not hits:
         return
@@ -44,10 +45,12 @@ def print_table(
         columns["date"] = [(hit.time or "")[:10] for hit in hits]
     if len({hit.kind for hit in hits}) > 1:
         columns["kind"] = [hit.kind for hit in hits]
+    if any(hit.library for hit in hits):
+        columns["library"] = [_short_name(hit.library or "") for hit in hits]
     paths = [printable(relative_path(hit.path)) for hit in hits]
     suffixes = [_suffix(hit) for hit in hits]
     shown = console.width >= MIN_WIDTH_WITH_TEXT
-    previews = [printable(" ".join(texts.get(hit.id, "").split())) for hit in hits] if shown else []
+    previews = [printable(" ".join(text.split())) for text in texts] if shown else []
     available = console.width - sum(_width([title, *cells]) + COLUMN_GAP for title, cells in columns.items())
     path_width, text_width = divide_width(
         _width(path + suffix for path, suffix in zip(paths, suffixes, strict=True)),
@@ -68,6 +71,12 @@ def print_table(
         text = [snippet(previews[row], words, text_width)] if text_width else []
         table.add_row(*values, location, *text, style="dim" if hit.match == "weak" else None)
     console.print(table)
+
+
+def _short_name(library: str) -> str:
+    """Return the end of the name of a library."""
+    name = printable(library.removeprefix("http://").removeprefix("https://").rstrip("/"))
+    return name if cell_len(name) <= MAX_LIBRARY_WIDTH else ELLIPSIS + name[1 - MAX_LIBRARY_WIDTH :]
 
 
 def divide_width(paths: int, texts: int, available: int) -> tuple[int, int]:

@@ -1,0 +1,192 @@
+"""Several libraries, searched as one list that is merged by calibrated confidence."""
+
+from collections.abc import Callable, Hashable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
+from dataclasses import replace
+from pathlib import Path
+from threading import Lock
+from types import TracebackType
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
+
+from retrieval.catalog.reader import Catalog
+from retrieval.embedders.base import Embedder
+from retrieval.embedders.registry import load_space_embedder
+from retrieval.errors import ClewError, QueryError
+from retrieval.federation.remote_library import RemoteLibrary
+from retrieval.library import Library
+from retrieval.query.ast import Query
+from retrieval.query.options import DEFAULT_OPTIONS, SearchOptions
+from retrieval.query.parser import parse
+from retrieval.search.kind_hits import result_key
+from retrieval.search.results import merge_by_confidence, sort_hits
+from retrieval.system import is_server_address
+from retrieval.types import Hit, Hits, Space
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+Answer = TypeVar("Answer")
+Member: TypeAlias = Library | RemoteLibrary
+
+
+class Libraries:
+    """Several libraries, of this machine or of servers, with one list of hits.
+
+    ```python
+    with Libraries.open(["~/photos", "http://server:8765"]) as libraries:
+        for hit in libraries.search("a dog on the beach"):
+            print(hit.library, hit.path)
+    ```
+
+    Each library rates its own hits against its own background queries, also if their models differ.
+    """
+
+    def __init__(self, members: dict[str, Member]) -> None:
+        self.members = members  # name -> library
+
+    @classmethod
+    def open(cls, places: Iterable[str | Path], token: str | None = None) -> "Libraries":
+        """Open the libraries in folders and at http(s) addresses; servers are sent the token.
+
+        A model that several libraries use is loaded once. Raises LibraryError.
+        """
+        names = list(dict.fromkeys(map(str, places)))
+        load = _shared(load_space_embedder)
+        members = dict[str, Member]()
+        with ExitStack() as opened:
+            for name in names:
+                if is_server_address(name):
+                    members[name] = RemoteLibrary(name, token)
+                else:
+                    catalog = Catalog.open(Path(name).expanduser().absolute())
+                    members[name] = opened.enter_context(closing(Library(catalog, load_embedder=load)))
+            opened.pop_all()
+        return cls(members)
+
+    def search(
+        self,
+        words: str | Query | None = None,
+        *,
+        image: "str | Path | Image | None" = None,
+        like: Iterable[str | Path] = (),
+        unlike: Iterable[str | Path] = (),
+        kind: str | Iterable[str] | None = None,
+        count: int = 10,
+        options: SearchOptions = DEFAULT_OPTIONS,
+    ) -> Hits:
+        """Return the best `count` hits of all libraries, best first, each with its `library`.
+
+        The arguments are those of `Library.search`, without ids: an id belongs to one library. A file in
+        several libraries is returned once. Copies and similar files are grouped within each library. If some
+        libraries cannot answer, the note says why. Raises ClewError if none can.
+        """
+        query = words if isinstance(words, Query) else parse(words or "")
+        like, unlike = tuple(like), tuple(unlike)
+        if query.segment_ids or any(str(example).startswith("#") for example in (*like, *unlike)):
+            raise QueryError("An id belongs to one library. Name the file instead, or search one library.")
+        is_listing = not (image or like or unlike or any(part.terms for part in query.alternatives))
+        ranked = options if is_listing else replace(options, sort="score")
+        answers, errors = self._ask(
+            lambda member: member.search(
+                query, image=image, like=like, unlike=unlike, kind=kind, count=count, options=ranked
+            )
+        )
+        if not answers:
+            raise next(iter(errors.values()))
+        merged = merge_by_confidence(
+            [[replace(hit, library=name) for hit in hits] for name, hits in answers.items()], _result_key
+        )
+        if is_listing:
+            order = "date-desc" if options.sort == "score" else options.sort
+            merged = sort_hits(merged, order)[:count]
+        else:
+            merged = sort_hits(merged[:count], options.sort)
+        notes = [f"{name}: {hits.note}" for name, hits in answers.items() if hits.note]
+        notes += [f"{name} is not searched: {error}" for name, error in errors.items()]
+        return Hits(merged, "\n".join(notes) or None)
+
+    def parse(self, words: str | Query | None) -> Query:
+        """Return the tree of a query; each library writes out its own saved searches. Raises QueryError."""
+        return words if isinstance(words, Query) else parse(words or "")
+
+    def unknown_filter_values(
+        self, words: str | Query | None = None, options: SearchOptions = DEFAULT_OPTIONS, found: bool = False
+    ) -> list[str]:
+        """Return a message for each value of a filter that is in none of the libraries."""
+        query = self.parse(words)
+        answers, _ = self._ask(lambda member: member.unknown_filter_values(query, options, found))
+        first, *others = answers.values() or [[]]
+        return [message for message in first if all(message in other for other in others)]
+
+    def text(self, hit: Hit) -> str | None:
+        """Return the text of a hit, for a page the text on it."""
+        return self._member_of(hit).text(hit)
+
+    def thumbnail(self, hit: Hit | int) -> bytes | None:
+        """Return the thumbnail of a hit, if any."""
+        if not isinstance(hit, Hit):
+            raise QueryError("An id belongs to one library. Give a hit.")
+        return self._member_of(hit).thumbnail(hit)
+
+    @property
+    def damage(self) -> str | None:
+        """Return the problems with the index files, if any."""
+        answers, _ = self._ask(lambda member: member.damage)
+        return "\n".join(filter(None, answers.values())) or None
+
+    @property
+    def is_outdated(self) -> bool:
+        """Return True if the model of a library is no longer part of clew."""
+        return any(self._ask(lambda member: member.is_outdated)[0].values())
+
+    def close(self) -> None:
+        """Close the libraries."""
+        for member in self.members.values():
+            member.close()
+
+    def __enter__(self) -> "Libraries":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _member_of(self, hit: Hit) -> Member:
+        return self.members[str(hit.library)]
+
+    def _ask(self, function: Callable[[Member], Answer]) -> tuple[dict[str, Answer], dict[str, ClewError]]:
+        """Call a function with each library, at the same time; return the answers and the errors by name."""
+        answers, errors = dict[str, Answer](), dict[str, ClewError]()
+        with ThreadPoolExecutor(len(self.members)) as pool:
+            futures = {name: pool.submit(function, member) for name, member in self.members.items()}
+            for name, future in futures.items():
+                try:
+                    answers[name] = future.result()
+                except ClewError as error:
+                    errors[name] = error
+        return answers, errors
+
+
+def _result_key(hit: Hit) -> Hashable:
+    """Return what a user would open; a path of a server is not one of this machine."""
+    key = result_key(hit)
+    place = (hit.path, hit.kind, hit.start, hit.end, hit.text) if isinstance(key, int) else key
+    return (hit.library if is_server_address(str(hit.library)) else None), place
+
+
+def _shared(load: Callable[[Space], Embedder]) -> Callable[[Space], Embedder]:
+    """Return a function that loads each model once, also from several threads."""
+    loaded, lock = dict[str, Embedder](), Lock()
+
+    def load_once(space: Space) -> Embedder:
+        with lock:
+            if space.fingerprint not in loaded:
+                loaded[space.fingerprint] = load(space)
+            return loaded[space.fingerprint]
+
+    return load_once
