@@ -18,6 +18,8 @@ VISUAL_KINDS: tuple[Kind, ...] = ("image", "video", "page")  # the kinds that an
 
 CONFIDENCE_THRESHOLD = 0.75  # of a confident match: 3 of 4 background queries match nothing as well
 
+PAGE_BOX_SIDE = 1_000  # pixels of the longer side of a page on which its boxes are given
+
 IndexMethod: TypeAlias = Literal["flat", "hnsw", "ivf"]
 INDEX_METHODS: tuple[IndexMethod, ...] = get_args(IndexMethod)
 
@@ -103,7 +105,8 @@ class Hit:
     start: float | None = None  # seconds if `timed`, else the first line of a text, from 1
     end: float | None = None
     page: int | None = None  # from 1
-    box: tuple[int, int, int, int] | None = None  # left, top, width, height in pixels of the upright image
+    # Left, top, width, height in pixels of the upright image; of a PDF, of the page at PAGE_BOX_SIDE.
+    box: tuple[int, int, int, int] | None = None
     source: Path | None = None  # the file of a caption or subtitle
     time: str | None = None  # capture time, else modification time; ISO, local
     timed: bool = False  # video, audio and their texts

@@ -18,7 +18,8 @@ class SegmentDraft:
     start: float | None = None  # seconds in a file with a duration, else a line, from 1
     end: float | None = None
     page: int | None = None  # from 1
-    box: tuple[int, int, int, int] | None = None  # left, top, width, height; pixels of the upright image
+    # Left, top, width, height in pixels of the upright image; of a PDF, of the page at PAGE_BOX_SIDE.
+    box: tuple[int, int, int, int] | None = None
     vector: Vectors | None = None  # (d,), if the decoder has embedded the segment itself
     thumbnail: bytes | None = None  # WebP
     caption_target: bytes | None = None  # the image of a table's caption; path relative to the table

@@ -25,6 +25,7 @@ from retrieval.media.images.loader import decode_image, open_image
 from retrieval.media.limits import DEFAULT_LIMITS, DecodeLimits
 from retrieval.media.sandboxed_calls import iterate_sandboxed
 from retrieval.system import cores
+from retrieval.types import PAGE_BOX_SIDE
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -75,8 +76,7 @@ class OcrImage(NamedTuple):
     image: "Image"
     page: int | None = None  # from 1
     progress: float | None = None  # seconds or pages up to its end; None completes the content
-    factor: float = 1.0  # by which it was reduced
-    has_boxes: bool = True  # False for a page of a PDF, which has no pixels
+    factor: float = 1.0  # from its pixels to those of boxes
     scene: SceneRange | tuple[None, None] = (None, None)
 
 
@@ -150,7 +150,7 @@ class OcrAnalyzer:
                 yield _limit_size(OcrImage(frame, progress=scene[1], scene=scene))
 
     def recognize(self, image: OcrImage) -> list[SegmentDraft]:
-        """Return the passages in an image; their boxes refer to the original."""
+        """Return the passages in an image; their boxes refer to the original, or to a page of a size."""
         engine = self._engines.get()
         try:
             recognized = list(_recognize_lines(engine, image.image))
@@ -166,7 +166,7 @@ class OcrAnalyzer:
                 start=start,
                 end=end,
                 page=image.page,
-                box=block.box if image.has_boxes else None,
+                box=block.box,
             )
             for block in blocks
         ]
@@ -241,7 +241,7 @@ def _limit_size(ocr_image: OcrImage) -> OcrImage:
         factor = max(1.0, short / MAX_LONG_IMAGE_WIDTH)
         max_length = round(MAX_PIECES * PIECE_LENGTH_RATIO * short)
         image = image.crop((0, 0, min(image.width, max_length), min(image.height, max_length)))
-    return ocr_image._replace(image=_shrink(image, factor), factor=factor)
+    return ocr_image._replace(image=_shrink(image, factor), factor=factor * ocr_image.factor)
 
 
 def _shrink(image: "Image", factor: float) -> "Image":
@@ -290,4 +290,4 @@ def _scanned_pages(
                 if len(text) < MIN_PAGE_LETTERS:
                     image = document.read_page(number, min_side=0, min_long_side=PAGE_SIZE).image
                     if image is not None:
-                        yield OcrImage(image, number, number, has_boxes=False)
+                        yield OcrImage(image, number, number, PAGE_BOX_SIDE / max(image.size))

@@ -1,5 +1,6 @@
-"""Read a passage with its neighbors."""
+"""Read a passage with its neighbors, and the text that was recognized on a page."""
 
+import json
 from dataclasses import dataclass
 
 from retrieval.catalog.reader import Catalog
@@ -34,3 +35,14 @@ def passages_around(catalog: Catalog, segment: int, count: int) -> list[NearbyPa
         NearbyPassage(row["id"], row["text"], row["start"], row["end"], row["page"], row["id"] == segment)
         for row in rows
     ]
+
+
+def recognized_on_page(catalog: Catalog, segment: int) -> list[tuple[str, tuple[int, int, int, int]]]:
+    """Return the texts, with their boxes, that were recognized on the page of a segment."""
+    rows = catalog.db.execute(
+        """SELECT s.text, s.box FROM segments own JOIN segments s ON s.content = own.content
+              AND s.page IS own.page AND s.origin = 'ocr'
+            WHERE own.id = ? AND s.text IS NOT NULL AND s.box IS NOT NULL ORDER BY s.ordinal""",
+        (segment,),
+    )
+    return [(text, tuple(json.loads(box))) for text, box in rows]

@@ -3,12 +3,14 @@
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
+from io import BytesIO
 from typing import Any
 
 from retrieval.catalog.browse.facets import facets
 from retrieval.catalog.browse.places import places_of
-from retrieval.errors import QueryError
+from retrieval.errors import MediaError, QueryError
 from retrieval.formatting import printable
+from retrieval.media.rendering import render_page
 from retrieval.server.dialects.contact_sheet import contact_sheet, encode_jpeg
 from retrieval.server.errors import NotFound
 from retrieval.server.input import decode_picture
@@ -71,14 +73,15 @@ def draw(worker: Worker, ids: Sequence[int]) -> tuple[str, bytes]:
 
 def _draw_one(worker: Worker, hit: Hit) -> tuple[str, bytes]:
     id_, reason = hit.id, ""
-    if hit.kind == "image" and hit.source is None:
+    is_page = hit.path.suffix.lower() == ".pdf"
+    if is_page or (hit.kind == "image" and hit.source is None):
         try:
-            media = open_media(worker.catalog, hit)
-            with media.file as file:
-                picture = decode_picture(file, MAX_SIDE)
+            with open_media(worker.catalog, hit).file as file:
+                drawn = BytesIO(render_page(file, hit.page or 1, MAX_SIDE)) if is_page else file
+                picture = decode_picture(drawn, MAX_SIDE)
             picture.thumbnail((MAX_SIDE, MAX_SIDE))
             return f"#{id_}, {picture.width} x {picture.height} pixels.", encode_jpeg(picture)
-        except (NotFound, QueryError) as error:
+        except (NotFound, QueryError, MediaError) as error:
             reason = f" {error}"
     webp = worker.library.thumbnail(hit)
     if webp is None:

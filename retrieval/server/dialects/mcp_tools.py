@@ -28,7 +28,7 @@ MAX_LOOKED_AT = 30  # pictures of a sheet
 INSTRUCTIONS = """Search the user's own photos, videos, documents and audio by meaning and by words.
 Start with `search`; call `look` with the ids of hits before you describe their content. A hit whose match is
 "weak" matches no better than chance. Filters are part of a query, such as
-"a dog date:2022..2024 kind:image under:Trips camera:Canon tag:beach -cat"; `facets` lists their values.
+"a dog date:2022..2024 kind:image under:Trips -camera:Canon tag:beach -cat"; `facets` lists their values.
 "#12" is the segment with this id, "a | b" is either, "+" adds, "-" subtracts, "not:" excludes."""
 READ_ONLY = ToolAnnotations(
     read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False

@@ -16,6 +16,7 @@ import { listenForTouch } from "./view/touch.js";
 import { listenForPictures } from "./view/pictures.js";
 import { Rail } from "./view/rail.js";
 import { SelectionBar } from "./view/selection_bar.js";
+import { markPages } from "./view/tile.js";
 import { empty, indexing, noneFits, nothing, offline, readAs, serverGone } from "./view/states.js";
 
 const DEBOUNCE = 120; // milliseconds
@@ -310,7 +311,7 @@ class App {
     const isTimeline = Boolean(this.model.load);
     this.model.order = this.state.order;
     this.bar.showOrder(isTimeline || !this.model.hasLevels || !this.model.confident ? null : this.state.order);
-    const context = { words: markWords(this.state.q), order: isTimeline ? "time" : this.state.order, onTiles: (tiles) => this.fillTexts(tiles) };
+    const context = { words: markWords(this.state.q), order: isTimeline ? "time" : this.state.order, onTiles: (tiles) => { this.fillTexts(tiles); markPages(tiles, context.words); } };
     if (isTimeline) this.showTimeline(context, anchor);
     else this.showResults(context, anchor);
     if (this.state.view === "map") this.map.draw?.();

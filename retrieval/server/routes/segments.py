@@ -1,6 +1,8 @@
 """A segment: its details, thumbnail, media, text and clip."""
 
 import hashlib
+import re
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,7 +13,9 @@ from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from retrieval.catalog.browse.passages import passages_around
+from retrieval.catalog.browse.display import display_of
+from retrieval.catalog.browse.passages import passages_around, recognized_on_page
+from retrieval.catalog.reader import Catalog
 from retrieval.errors import MediaError, QueryError
 from retrieval.query.ast import File
 from retrieval.query.options import SearchOptions
@@ -39,7 +43,7 @@ from retrieval.server.schema.document import (
     with_json,
 )
 from retrieval.server.worker import Worker
-from retrieval.types import CONFIDENCE_THRESHOLD, FileDetails, Filters, Hit
+from retrieval.types import CONFIDENCE_THRESHOLD, PAGE_BOX_SIDE, FileDetails, Filters, Hit
 
 EXPLAINED_HITS = 200  # of a query, among which a segment is explained
 MAX_SEGMENTS = 1_000  # of an answer
@@ -258,14 +262,17 @@ async def words(
         list[Annotated[str, Query(min_length=1, max_length=100)]] | None, Query(max_length=20)
     ] = None,
 ) -> Response:
-    """Return where words are on the page of a PDF, as shares of its width and height."""
+    """Return where words are on the page of a PDF, as shares of its width and height.
+
+    On a scanned page, `passages` has the boxes of the recognized passages that contain one of the words.
+    """
     worker = request.app.state.worker
 
     def read() -> Response:
         from retrieval.media.rendering import find_words  # late: most requests decode nothing
 
         hit = find_hit(worker.catalog, segment)
-        boxes = []
+        boxes, passages = [], []
         if word and hit.path.suffix.lower() == ".pdf":
             opened = open_media(worker.catalog, hit)
             with opened.file:
@@ -273,9 +280,24 @@ async def words(
                     boxes = find_words(opened.file, hit.page or 1, word)
                 except (MediaError, OSError) as error:
                     raise QueryError(f"{opened.name} cannot be read: {error}.") from error
-        return json_response({"boxes": boxes})
+            passages = _passages_with(worker.catalog, hit, word)
+        return json_response({"boxes": boxes, "passages": passages})
 
     return await worker.run(request, read, decodes_media=True)  # type: ignore[no-any-return]
+
+
+def _passages_with(catalog: Catalog, hit: Hit, words: Sequence[str]) -> list[list[float]]:
+    """Return the boxes of recognized passages in which a word begins with one of some words, as shares."""
+    ratio = display_of(catalog, [hit])[hit.id].ratio
+    if ratio is None:
+        return []
+    size = PAGE_BOX_SIDE * min(1.0, ratio), PAGE_BOX_SIDE * min(1.0, 1 / ratio)
+    pattern = re.compile("|".join(rf"(?<!\w){re.escape(word)}" for word in words), re.IGNORECASE)
+    return [
+        [round(length / side, 5) for length, side in zip(box, size * 2, strict=True)]
+        for text, box in recognized_on_page(catalog, hit.id)
+        if pattern.search(text)
+    ]
 
 
 @router.get("/api/segments/{segment}/clip", response_class=Response, responses=CLIP)

@@ -194,9 +194,10 @@ class PassagesAnswer(Answer):
 
 
 class WordsAnswer(Answer):
-    """Boxes of words on a page: left, top, width and height, as shares of the page."""
+    """Boxes of words, and of recognized passages: left, top, width and height, as shares of the page."""
 
     boxes: list[list[float]]
+    passages: list[list[float]]
 
 
 class Month(Answer):

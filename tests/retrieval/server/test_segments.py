@@ -282,7 +282,7 @@ def test_words_are_located_on_the_page_as_it_is_rendered(index, serve, tmp_path,
 
 def test_image_has_no_words_on_a_page(client, segment_of):
     answer = client.get(f"/api/segments/{segment_of('red.png')}/words", params={"word": "red"})
-    assert answer.json() == {"boxes": []}
+    assert answer.json() == {"boxes": [], "passages": []}
 
 
 def test_image_that_browsers_do_not_know_is_rendered(index, serve, tmp_path):

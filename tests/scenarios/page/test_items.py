@@ -1,6 +1,9 @@
 """How the page shows hits of each kind, in the grid and in the lightbox."""
 
+from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
+
+import pytest
 
 from tests.support.browser import (
     THOUSANDS,
@@ -166,6 +169,109 @@ def test_words_are_marked_on_a_page_in_the_lightbox(open_page):
     assert page.locator(".ocr.word").count() == 2
     page.keyboard.press("b")
     assert page.locator(".ocr.word").first.is_hidden()
+
+
+def test_words_are_marked_on_the_tile_of_a_page(open_page):
+    page = open_page("/?q=report year kind:page")
+    page.wait_for_selector(".sheet b", state="attached")
+    marks = page.locator(".sheet b")
+    assert marks.count() == 2
+    sheet, mark = page.locator(".sheet").bounding_box(), marks.first.bounding_box()
+    assert sheet["x"] <= mark["x"] <= mark["x"] + mark["width"] <= sheet["x"] + sheet["width"]
+    assert sheet["y"] <= mark["y"] <= mark["y"] + mark["height"] <= sheet["y"] + sheet["height"]
+
+
+@pytest.mark.parametrize("ratio", [0.4, 0.77, 1.78, 3.0])
+def test_page_on_a_tile_is_complete(open_page, ratio):
+    paper = hit(1, 0.95, kind="page", page=1, name="slides.pdf", ratio=ratio)
+    page = open_page("/?q=dog", routes=[*routes_of(paper), (r"/words", reply({"boxes": [], "passages": []}))])
+    sheet, tile = page.locator(".sheet").bounding_box(), page.locator(".tile").bounding_box()
+    assert sheet["width"] / sheet["height"] == pytest.approx(ratio, rel=0.03)
+    assert tile["x"] + 8 < sheet["x"]
+    assert sheet["x"] + sheet["width"] < tile["x"] + tile["width"] - 8
+
+
+def test_pages_are_marked_a_few_at_a_time(open_page):
+    asked, most = [], []
+
+    def words(route):
+        asked.append(route)
+        most.append(len(asked))
+        if len(asked) == 2:
+            while asked:
+                asked.pop().fulfill(json={"boxes": [[0.1, 0.1, 0.2, 0.02]], "passages": []})
+
+    papers = [hit(n, 0.95, kind="page", page=n, name="hikes.pdf", ratio=0.77) for n in range(1, 7)]
+    page = open_page("/?q=dog", routes=[*routes_of(*papers), (r"/words", words)])
+    until(page, "document.querySelectorAll('.sheet b').length === 6")
+    assert max(most) == 2
+
+
+def test_recognized_passage_of_a_scanned_page_is_lit_in_the_lightbox(open_page):
+    letter = hit(
+        1,
+        0.95,
+        kind="text",
+        text="A dog ran ahead.",
+        page=3,
+        name="scan.pdf",
+        ratio=None,
+        box=[100, 50, 300, 40],
+    )
+    recognized = [
+        {"text": "A dog ran ahead.", "box": letter["box"]},
+        {"text": "Page 3", "box": [300, 950, 90, 20]},
+    ]
+    routes = routes_of(letter, recognized=recognized, media="/api/segments/1/media?page=3")
+    page = open_page("/?q=dog", routes=[*routes, (r"/words", reply({"boxes": [], "passages": []}))])
+    page.locator(".tile .open").click()
+    page.wait_for_selector(".ocr.hit", state="attached")
+    assert page.locator(".ocr").count() == 2
+    figure, box = page.locator(".pic figure").bounding_box(), page.locator(".ocr.hit").bounding_box()
+    assert figure["width"] / figure["height"] == pytest.approx(1.5, rel=0.02)  # of `picture`: 1,000 by 667
+    assert (box["x"] - figure["x"]) / figure["width"] == pytest.approx(0.1, abs=0.01)
+    assert (box["y"] - figure["y"]) / figure["height"] == pytest.approx(0.075, abs=0.01)
+
+
+def test_buttons_of_a_passage_leave_its_first_words_readable(open_page):
+    text = "The first words of a passage are what a person reads, so that nothing covers them. " * 3
+    page = open_page("/?q=dog", routes=routes_of(hit(1, 0.95, kind="text", text=text, ratio=None)))
+    page.locator(".tile").hover()
+    words = page.evaluate(
+        """() => {
+            const range = document.createRange(), node = document.querySelector('.tile .words').firstChild;
+            range.selectNodeContents(node);
+            return [...range.getClientRects()].slice(0, 3).map(box => [box.top, box.bottom]);
+        }"""
+    )
+    for name in (".acts", ".pick"):
+        box = page.locator(f".tile {name}").bounding_box()
+        assert all(bottom <= box["y"] or top >= box["y"] + box["height"] for top, bottom in words)
+
+
+def test_list_with_a_null_after_each_path_is_saved(open_page):
+    page = open_page("/?q=red kind:image")
+    page.wait_for_selector(".tile .open")
+    page.evaluate("clew.grid.focusItem(clew.grid.items()[0].id)")
+    page.keyboard.press("x")
+    with page.expect_download() as saved:
+        page.locator(".selbar button:has-text('List, NUL')").click()
+    content = Path(saved.value.path()).read_bytes()
+    assert content.endswith(b".png\0")
+    assert content.count(b"\0") == 1
+    assert b"\n" not in content
+
+
+def test_lines_that_may_help_count_all_their_matches(open_page):
+    def search(request):
+        line, count = query_of(request), int(parse_qs(urlsplit(request.url).query).get("count", ["40"])[0])
+        if "kind:" in line:
+            return answer(hit(1, 0.3), confident=0, best=0.3)
+        return answer(confident=min(count, 7))
+
+    page = open_page("/?q=dog kind:page", routes=[(r"/thumbnail", picture), (r"/api/search", reply(search))])
+    page.wait_for_selector(".try-row em")
+    assert page.locator(".try-row em").first.inner_text() == "7 likely matches"
 
 
 def test_words_in_a_video_are_shown_as_the_video_at_their_moment(open_page):

@@ -1,11 +1,13 @@
 // A photo on the stage: the thumbnail at once, the original when it is decoded; zoom, and boxes of text.
 
+import { marked } from "../logic/format.js";
 import { isOnPage, markWords } from "../logic/query.js";
 import { thumbnailUrl, wordsOnPage } from "../model/api.js";
 import { el } from "../view/dom.js";
 import { cannotShow } from "../view/states.js";
 
 const MOST_ZOOM = 8;
+const PAGE_BOX_SIDE = 1000; // of the longer side of a page, in the boxes of its text
 
 /** Return the view of a photo: `{zoom, fit, details, stop}`. */
 export function showPhoto(lightbox, { from } = {}) {
@@ -16,7 +18,7 @@ export function showPhoto(lightbox, { from } = {}) {
   const figure = el("figure", {}, small, full);
   parent.append(figure);
   small.addEventListener("error", () => small.remove());
-  small.addEventListener("load", () => { if (!item.ratio) { item.ratio = small.naturalWidth / small.naturalHeight; fit(); } });
+  small.addEventListener("load", () => { if (!item.ratio) { item.ratio = small.naturalWidth / small.naturalHeight; fit(); drawBoxes(item); } });
 
   /** Load what the server shows for the file: the original, or a copy that browsers can decode. */
   const loadFull = (url) => {
@@ -77,10 +79,12 @@ export function showPhoto(lightbox, { from } = {}) {
 
   function drawBoxes({ details, box, match }) {
     figure.querySelectorAll(".ocr").forEach((node) => node.remove());
-    const { width, height } = details ?? {};
+    const { width, height } = isOnPage(item) ? pageSize() : details ?? {};
     if (!width || !height) return;
+    const words = markWords(lightbox.app.state.q);
     const isHit = (part) => box && match && String(part.box) === String(box);
-    const boxes = (details.recognized ?? []).map((part) => ({ ...part, hit: isHit(part) }));
+    const hasWords = (part) => words.length > 0 && marked(part.text, words).some((piece) => piece.marked);
+    const boxes = (details?.recognized ?? []).map((part) => ({ ...part, hit: isHit(part) || hasWords(part) }));
     if (box && match && !boxes.some(isHit)) boxes.push({ box, part: true }); // the part of the picture that matched
     lightbox.buttons.boxes.hidden = !boxes.some((part) => part.box);
     boxes.forEach((part, i) => {
@@ -91,11 +95,17 @@ export function showPhoto(lightbox, { from } = {}) {
     });
   }
 
+  /** Return the size of a page on which the server gives boxes, once the ratio is known. */
+  function pageSize() {
+    const { ratio } = item;
+    return ratio ? { width: PAGE_BOX_SIDE * Math.min(1, ratio), height: PAGE_BOX_SIDE * Math.min(1, 1 / ratio) } : {};
+  }
+
   /** Mark the words of the line on the picture of a page. */
   async function drawWords(known) {
     const words = isOnPage(known) ? markWords(lightbox.app.state.q) : [];
     if (!words.length || known.offline) return;
-    const boxes = await wordsOnPage(known.id, words).catch(() => []);
+    const { boxes } = await wordsOnPage(known.id, words).catch(() => ({ boxes: [] }));
     if (!figure.isConnected || !boxes.length) return;
     const share = (n) => `${(100 * n).toFixed(2)}%`;
     figure.append(...boxes.map(([left, top, width, height]) => el("span.ocr.word", { style: { left: share(left), top: share(top), width: share(width), height: share(height) } })));

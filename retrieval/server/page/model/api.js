@@ -39,7 +39,7 @@ export const details = (id, q, signal) => request(`/api/segments/${id}`, { param
 export const segments = (ids, signal) => post("/api/segments", { ids }, { signal }).then((answer) => answer.items);
 export const passage = (id, signal) => request(`/api/segments/${id}/text`, { parameters: { around: 40 }, signal });
 export const wordsOnPage = (id, words, signal) =>
-  request(`/api/segments/${id}/words?${words.slice(0, 20).map((word) => `word=${encodeURIComponent(word)}`).join("&")}`, { signal }).then((answer) => answer.boxes);
+  request(`/api/segments/${id}/words?${words.slice(0, 20).map((word) => `word=${encodeURIComponent(word)}`).join("&")}`, { signal });
 export const timeline = (q, signal) => request("/api/timeline", { parameters: { q }, signal });
 export const timelineMonth = (month, parameters) => request(`/api/timeline/${month}`, { parameters });
 export const facets = (q, signal) => request("/api/facets", { parameters: { q }, signal });

@@ -5,6 +5,8 @@ import { formatLine, parseLine, tokens, tokenType } from "../logic/query.js";
 import { search, timeline } from "../model/api.js";
 import { copyText, el, icon, svg } from "./dom.js";
 
+const MAX_COUNTED = 100; // hits of a line that may help
+
 const big = (name) => svg("svg", { class: `i big ${name === "mark" ? "mark" : ""}`, "aria-hidden": "true" }, svg("use", { href: `/page/icons.svg#${name}` }));
 
 const terminal = (command, comment) => el("div.term", {}, el("span", {}, "$"), el("code", {}, command), comment && el("span.hide-s", {}, comment),
@@ -69,16 +71,19 @@ export function nothing(results, total, go) {
   return node;
 }
 
+/** Return how many confident hits a line has, as far as one answer tells. */
+const countMatches = async (line) => (await search({ q: line, count: MAX_COUNTED })).confident;
+
 const row = (name, parts, count, act) => el("button.try-row", { type: "button", onclick: act }, icon(name), el("span", {}, parts), el("em", {}, count));
 
 async function fillTries(list, { words, chips, answer, go }) {
-  const count = async (line) => (await search({ q: line, count: 1 }).catch(() => null))?.confident ?? 0;
+  const count = (line) => countMatches(line).catch(() => 0);
   const add = (node) => list.append(node);
   const filters = chips.filter((chip) => tokenType(chip) === "filter" || tokenType(chip) === "not");
   const tries = filters.map(async (chip) => {
     const line = formatLine(words, chips.filter((other) => other !== chip));
     const found = await count(line);
-    if (found) add(row("close", [/^under:/i.test(chip) ? "Search everywhere, without " : "Search without ", el("code", {}, chip)], `${counted(found, "likely match", "likely matches")}`, () => go(line)));
+    if (found) add(row("close", [/^under:/i.test(chip) ? "Search everywhere, without " : "Search without ", el("code", {}, chip)], counted(found, "likely match", "likely matches"), () => go(line)));
   });
   for (const offer of answer.offers?.read_as ?? []) {
     tries.push(timeline(offer.token).then(({ total }) => {
@@ -109,7 +114,7 @@ export function noneFits(line, go) {
   const list = el("div.try", {});
   for (const chip of filters) {
     const rest = formatLine(words, chips.filter((other) => other !== chip));
-    const counting = words.trim() ? search({ q: rest, count: 1 }).then((answer) => answer.confident) : timeline(rest).then((answer) => answer.total);
+    const counting = words.trim() ? countMatches(rest) : timeline(rest).then((answer) => answer.total);
     counting.then((count) => list.append(row("close", ["without ", el("code", {}, chip)], number(count), () => go(rest)))).catch(() => null);
   }
   const names = filters.flatMap((chip, i) => [i ? " " : "", el("code", {}, chip)]);

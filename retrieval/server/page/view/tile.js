@@ -1,17 +1,18 @@
 // A tile: recognizable without reading, by kind.
 
-import { thumbnailUrl } from "../model/api.js";
+import { thumbnailUrl, wordsOnPage } from "../model/api.js";
 import { clock, date, level, levelText, marked, tileName } from "../logic/format.js";
 import { placeholderUrl } from "../logic/thumbhash.js";
 import { el, icon, markedText, svg } from "./dom.js";
 
+const MAX_MARKING = 2; // requests at a time
 const BADGE_SLACK = 0.5; // seconds at the start of a video that are no moment
 
 /** Return a gridcell of an item. `context` has words to mark, `dated` for the time grid, and `href`. */
 export function buildTile(item, width, height, context) {
   const link = el("a.open", { href: context.href(item), tabindex: "-1", "aria-label": tileName(item), draggable: "false" });
   const tile = el("div.tile", { role: "gridcell", data: { id: item.id }, class: tileClass(item) }, link);
-  (BODIES[item.kind] ?? pictureBody)(tile, link, item, context);
+  (BODIES[item.kind] ?? pictureBody)(tile, link, item, { ...context, width, height });
   if (item.more?.length) addStack(tile, link, item);
   if (item.offline) link.append(el("span.badge.bl", {}, icon("drive"), "offline"));
   if (context.order === "date" && item.confidence != null) addDateThread(tile, item, width);
@@ -47,8 +48,9 @@ const BODIES = {
     }
     if (!context.dated && item.duration) link.append(momentBar(item));
   },
-  page(tile, link, item) {
-    const sheet = el("span.sheet", { style: { "--sheet": item.ratio || 0.77 } });
+  page(tile, link, item, { width, height }) {
+    const ratio = item.ratio || 0.77, high = Math.min(height - 48, (width - 24) / ratio);
+    const sheet = el("span.sheet", { style: { width: `${Math.round(high * ratio)}px`, height: `${Math.round(high)}px` } });
     if (hasPicture(item)) setPlaceholder(sheet, item);
     link.append(sheet, source("page", item.name, item.page ? `p. ${item.page}` : null));
   },
@@ -123,6 +125,34 @@ export function loadPicture(tile, item) {
   image.addEventListener("error", () => { image.remove(); tile.classList.add("bare"); });
   image.src = thumbnailUrl(item.id);
   parent.prepend(image);
+}
+
+const toMark = [];
+let marking = 0;
+
+/** Mark words on the pages of tiles, a few at a time. */
+export function markPages(tiles, words) {
+  for (const tile of words.length ? tiles : []) {
+    if (tile.item.kind !== "page" || tile.item.offline || tile.isAsked || !/\.pdf$/i.test(tile.item.name)) continue;
+    tile.isAsked = true;
+    toMark.push({ tile, words });
+  }
+  markNext();
+}
+
+function markNext() {
+  while (marking < MAX_MARKING && toMark.length) {
+    const { tile, words } = toMark.shift();
+    if (!tile.isConnected) continue;
+    marking++;
+    markPage(tile, words).catch(() => null).finally(() => { marking--; markNext(); });
+  }
+}
+
+async function markPage(tile, words) {
+  const { boxes, passages } = (tile.item.marks ??= await wordsOnPage(tile.item.id, words)), share = (n) => `${(100 * n).toFixed(2)}%`;
+  const mark = ([left, top, width, height]) => el("b", { style: { left: share(left), top: share(top), width: share(width), height: share(height) } });
+  tile.querySelector(".sheet")?.append(...[...boxes, ...passages].slice(0, 60).map(mark));
 }
 
 /** Drop the picture of a tile far from the viewport, so that few are decoded. */

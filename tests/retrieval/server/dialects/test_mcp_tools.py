@@ -6,16 +6,19 @@ import io
 import json
 import os
 
+import numpy as np
 import pytest
 from mcp.client.client import Client
 from PIL import Image
 
 from retrieval.server.cursors import Cursors
+from retrieval.server.dialects.contact_sheet import contact_sheet
 from retrieval.server.dialects.mcp_tools import create_mcp_server
 from retrieval.server.options import ServerOptions
 from retrieval.server.pictures import Pictures
 from retrieval.server.routes.search import Services
 from retrieval.server.worker import Worker
+from tests.support.document_files import pdf
 from tests.support.files import draw_image
 from tests.support.interpreter import imported_modules
 from tests.support.metadata_files import exif, gps, jpeg, write_file
@@ -147,6 +150,36 @@ def test_several_pictures_are_one_sheet(call):
         for place, color in enumerate(colors):
             at = (place % 2 * width + width // 2, place // 2 * height + height // 2)
             assert sheet.getpixel(at) == pytest.approx(COLORS[color], abs=12)
+
+
+def test_page_of_a_document_is_shown_large(index, call, tmp_path):
+    (tmp_path / "papers").mkdir()
+    (tmp_path / "papers" / "letter.pdf").write_bytes(pdf([("red", "first"), ("blue", "second")]))
+    index(tmp_path / "papers")
+    pages = {hit["page"]: hit["id"] for hit in hits_of(call("search", query="kind:page", k=100))}
+    number, id_ = pages.popitem()
+    with picture_of(call("look", ids=[id_])) as picture:
+        assert max(picture.size) == 1_024
+        assert picture.getpixel((9, 9)) == pytest.approx(COLORS["red" if number == 1 else "blue"], abs=12)
+
+
+@pytest.mark.parametrize("is_detailed", [False, True])
+def test_sheet_of_thirty_pictures_keeps_their_size_and_is_small_enough_for_clients(is_detailed):
+    generator = np.random.default_rng(1)
+    pixels = generator.integers(0, 255, (320, 320, 3) if is_detailed else (20, 20, 3), dtype=np.uint8)
+    stored = io.BytesIO()
+    Image.fromarray(pixels).resize((320, 320), Image.Resampling.NEAREST).save(stored, "WEBP", lossless=True)
+    jpeg = contact_sheet([(f"#{number}", stored.getvalue()) for number in range(1, 31)])
+    assert len(base64.b64encode(jpeg)) < 1_000_000
+    with Image.open(io.BytesIO(jpeg)) as sheet:
+        assert sheet.size == (6 * 324, 5 * 350)
+        reduced = sheet.convert("L").resize((sheet.width // 2, sheet.height // 2))
+        label = reduced.crop((0, 0, 40, 12)).getextrema()
+        assert label[1] - label[0] > 120  # the number is still bright on its dark ground
+        if not is_detailed:
+            original = Image.fromarray(pixels).resize((320, 320), Image.Resampling.NEAREST)
+            shown = np.asarray(sheet.crop((2, 28, 322, 348)), np.int16)
+            assert np.abs(shown - np.asarray(original, np.int16)).mean() < 12
 
 
 def test_changed_file_is_shown_by_its_thumbnail(call, folder):
