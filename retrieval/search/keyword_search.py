@@ -120,10 +120,10 @@ def keyword_search(
 
     Texts are scored by BM25, names and tags by their rarity. A quoted phrase is required. Common words are
     ignored unless all words are common. A name is seldom a sentence, so if a word is in a segment's name,
-    words that are nowhere in the library are not missed in it. Segments with all terms of any of `without`
-    are left out. `allowed` are the ids that pass the filters, ascending. `query_share` is less than 1 if the
-    query consists not only of words; then no segment has all of it. Segments of deleted files may be
-    included.
+    words that are nowhere in the library are not missed in it, unless most words are nowhere. Segments with
+    all terms of any of `without` are left out. `allowed` are the ids that pass the filters, ascending.
+    `query_share` is less than 1 if the query consists not only of words; then no segment has all of it.
+    Segments of deleted files may be included.
     """
     terms = split_terms(words) if isinstance(words, str) else words
     matches = _match_terms(catalog, terms)
@@ -164,17 +164,18 @@ def _rate(ids: Ids, matches: Mapping[KeywordTerm, TermMatches]) -> tuple[Scores,
         found[rows] += weights[term] * np.where(is_inner, np.float32(INNER_MATCH_SHARE), np.float32(1))
         has_name[np.searchsorted(ids, term_matches.name_ids)] = True
     unknown = {term for term, term_matches in matches.items() if not len(term_matches.ids)}
+    forgives = 2 * len(unknown) <= len(matches)
     for term, term_matches in matches.items():
         missing = np.isin(ids, term_matches.ids, invert=True)
         lacks_exact |= missing & term.is_exact
         if term.weight >= MIN_REQUIRED_WEIGHT * largest:
             inner = np.isin(ids, term_matches.start_ids, invert=True)
-            lacks |= missing & ~has_name if term in unknown else inner
+            lacks |= missing & ~has_name if forgives and term in unknown else inner
             is_part |= ~missing & np.isin(ids, term_matches.word_ids, invert=True)
     total = sum(weights.values())
     total_of_known = total - sum(weights[term] for term in unknown)
     if total:
-        shares = np.asarray(found / np.where(has_name, total_of_known, total), np.float32)
+        shares = np.asarray(found / np.where(has_name & forgives, total_of_known, total), np.float32)
     has_exact = any(term.is_exact for term in matches) & ~lacks_exact
     tiers = np.full(len(ids), Tier.SOME_WORDS, np.int8)
     tiers[has_exact] = Tier.EXACT

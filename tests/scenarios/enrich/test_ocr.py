@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageFont
+from starlette.testclient import TestClient
 
 from indexer import IndexOptions, switch_library, update_library, verify_library
 from indexer.decode.text.chunking import Chunker
@@ -24,6 +25,8 @@ from indexer.types import no_progress
 from retrieval import Library, SearchOptions
 from retrieval.catalog.schema import CATALOG_FILE
 from retrieval.embedders.builtin import BuiltinEmbedder
+from retrieval.server.app import create_app
+from retrieval.server.options import ServerOptions
 from retrieval.system import cores
 from retrieval.types import PAGE_BOX_SIDE
 from tests.support.files import draw_image
@@ -266,6 +269,15 @@ def test_scanned_pages_are_read_with_their_page_number(tmp_path, index, place, t
     assert hits["scan.pdf"].page == 3
     scale = PAGE_BOX_SIDE / 877
     assert near([round(length / scale) for length in hits["scan.pdf"].box], "Signed by Ada", (80, 90))
+    with TestClient(create_app(ServerOptions(place, embedder=toy)), "http://127.0.0.1:8765") as client:
+        path = f"/api/segments/{hits['scan.pdf'].id}/words"
+        left, top, width, height = client.get(path, params={"word": "sign"}).json()["passages"][0]
+        shown = [
+            round(share * side)
+            for share, side in zip((left, top, width, height), (620, 877) * 2, strict=True)
+        ]
+        assert near(shown, "Signed by Ada", (80, 90))
+        assert client.get(path, params={"word": ["igned", "rental"]}).json() == {"boxes": [], "passages": []}
     assert hits["fax.tiff"].page == 2
     assert near(hits["fax.tiff"].box, "Signed by Ada", (80, 90))
     assert verify_library(place).errors == []

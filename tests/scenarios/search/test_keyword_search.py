@@ -17,7 +17,7 @@ from retrieval.catalog import named_segments
 from retrieval.catalog.reader import Catalog, add_functions
 from retrieval.catalog.schema import CATALOG_FILE
 from retrieval.errors import QueryError
-from retrieval.search.keyword_search import keyword_search
+from retrieval.search.keyword_search import Tier, keyword_search
 from retrieval.search.keyword_terms import KeywordTerm, split_terms
 from retrieval.types import Filters
 from tests.support.catalog import downgrade_catalog
@@ -65,6 +65,16 @@ def check_tables(place):
                 rows = f"SELECT id FROM {view} EXCEPT SELECT id FROM {table}_docsize"
                 assert db.execute(rows).fetchall() == []
     db.close()
+
+
+@pytest.mark.parametrize(
+    ("words", "has_words"),
+    [("rome carnival 2022", True), ("carnival rome", True), ("violin lesson july 2022", False)],
+)
+def test_name_has_the_words_unless_most_are_nowhere_in_the_library(catalog, words, has_words):
+    matches = keyword_search(catalog, words)
+    assert len(matches.ids)
+    assert (min(matches.tiers) < Tier.EXACT) == has_words
 
 
 @pytest.mark.parametrize(
