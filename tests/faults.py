@@ -71,6 +71,16 @@ class Progress:
     def __init__(self, is_quiet: bool) -> None:
         self._lock, self._is_quiet, self._at = Lock(), is_quiet, dict[str, float]()
 
+    def of(self, part: str, plan: Plan) -> Plan:
+        """Return the plan of a part that prints its progress here."""
+        return replace(plan, progress=partial(self, part), failed=partial(self.failed, part))
+
+    def failed(self, part: str, line: str) -> None:
+        """Print a failure, of any length."""
+        with self._lock:
+            if not self._is_quiet:
+                print(f"{part:12} {line}", file=sys.stderr, flush=True)
+
     def __call__(self, part: str, line: str) -> None:
         """Print a line of a part, at most one a second."""
         with self._lock:
@@ -118,8 +128,7 @@ def run_parts(
     try:
         with ThreadPoolExecutor(jobs) as pool:
             futures: list[Future[Result]] = [
-                pool.submit(run_part, part, replace(plan, progress=partial(progress, part)), folder)
-                for part in parts
+                pool.submit(run_part, part, progress.of(part, plan), folder) for part in parts
             ]
             return [future.result() for future in futures]
     finally:

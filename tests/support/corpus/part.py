@@ -63,7 +63,7 @@ def hostile_files(workplace: Workplace, plan: Plan) -> Tally:
     """Index a file of each format and mutated copies of them."""
     samples = list(samples_of(write_corpus(workplace.folder / "corpus")))
     count = plan.limit(REDUCED_MUTANTS, FULL_MUTANTS) or FULL_MUTANTS
-    tally, counts = Tally(), Counter[str]()
+    tally, counts = plan.tally(), Counter[str]()
     chosen = (each for each in chain(samples, mutants(samples, count, plan.seed)) if plan.case in each.name)
     folder = workplace.folder / "runner"
     folder.mkdir()

@@ -62,7 +62,7 @@ def corruptions(workplace: Workplace, plan: Plan) -> Tally:
     base = workplace.folder / "base"
     workplace.complete("index", base)
     expected = workplace.server.run("corruption:read_answers", library=str(base)).result
-    tally, kinds = Tally(), {"detected": 0, "harmless": 0}
+    tally, kinds = plan.tally(), {"detected": 0, "harmless": 0}
     flips, truncations = FULL_CASES if plan.full or plan.case else REDUCED_CASES
     for number, damage in enumerate(damages(base, workplace, flips, truncations), 1):
         if plan.case not in str(damage):

@@ -51,7 +51,8 @@ class LivingLibrary:
     def __init__(self, workplace: Workplace, plan: Plan) -> None:
         self.workplace, self.plan, self.random = workplace, plan, workplace.random("living")
         self.max_kills = max(plan.kills, FULL_KILLS) if plan.case else plan.kills
-        self.twin, self.tally, self.kills, self.steps = workplace.folder / "twin" / "library", Tally(), 0, 0
+        self.twin, self.tally = workplace.folder / "twin" / "library", plan.tally()
+        self.kills = self.steps = 0
         for name in ("main", "more"):
             media.add_files(workplace.media / name, self.random, 6)
 

@@ -179,7 +179,7 @@ def _torn(operation: Operation, policy: Policy, random_: random.Random) -> list[
 
 def power_losses(workplace: Workplace, plan: Plan) -> Tally:
     """Lose power after durable operations of each operation."""
-    tally, undone = Tally(), list[int]()
+    tally, undone = plan.tally(), list[int]()
     for scene in scenarios(workplace):
         if scene.operation == "restore":  # it exchanges folders, which `Disk` does not replay
             continue

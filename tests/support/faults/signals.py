@@ -44,7 +44,7 @@ class Command:
 
 def signals(workplace: Workplace, plan: Plan) -> Tally:
     """Send signals to commands at random moments: no traceback, and nothing is lost."""
-    tally, (old, new) = Tally(), make_media(workplace)
+    tally, (old, new) = plan.tally(), make_media(workplace)
     commands = measured_commands(workplace, old, new)
     for number in plan.numbers(16, 300):
         command, random_ = commands[number % len(commands)], workplace.random("signals", number)

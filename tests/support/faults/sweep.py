@@ -198,7 +198,7 @@ def faulted_runs(
 
 def kill_points(workplace: Workplace, plan: Plan) -> Tally:
     """Kill each operation before, within and after its durable operations."""
-    tally = Tally()
+    tally = plan.tally()
     for scene in scenarios(workplace):
         tally.add_all(faulted_runs(workplace, plan, scene, kills, plan.limit(5)))
         tally.add_all(faulted_runs(workplace, plan, scene, kills_after_commits, plan.limit(1)))
@@ -207,7 +207,7 @@ def kill_points(workplace: Workplace, plan: Plan) -> Tally:
 
 def migrations(workplace: Workplace, plan: Plan) -> Tally:
     """Kill the migration of the library of each released version, and fail its writes."""
-    tally = Tally()
+    tally = plan.tally()
     for scene in old_libraries(workplace):
         tally.add_all(faulted_runs(workplace, plan, scene, kills, plan.limit(2, 150)))
         tally.add_all(faulted_runs(workplace, plan, scene, write_errors, plan.limit(1, 50)))
@@ -216,7 +216,7 @@ def migrations(workplace: Workplace, plan: Plan) -> Tally:
 
 def failed_writes(workplace: Workplace, plan: Plan) -> Tally:
     """Fail the durable operations of each operation, as full and broken disks do."""
-    tally = Tally()
+    tally = plan.tally()
     for scene in scenarios(workplace):
         tally.add_all(faulted_runs(workplace, plan, scene, write_errors, plan.limit(5, 400)))
     return tally

@@ -46,7 +46,7 @@ class Answer:
 
 def two_writers(workplace: Workplace, plan: Plan) -> Tally:
     """Start a second writer at a random moment of the first; one of them works, and nothing is lost."""
-    tally, (old, new) = Tally(), make_media(workplace)
+    tally, (old, new) = plan.tally(), make_media(workplace)
     filled, refused = fill_library(workplace, old), 0
     workplace.use_media(new)
     for number in plan.numbers(6, 100):
@@ -89,7 +89,7 @@ def start(workplace: Workplace, operation: str) -> int:
 
 def readers(workplace: Workplace, plan: Plan) -> Tally:
     """Read with eight processes and a server while a writer works; each answer is of a committed state."""
-    tally, (old, _) = Tally(), make_media(workplace)
+    tally, (old, _) = plan.tally(), make_media(workplace)
     filled, answers = fill_library(workplace, old), list[Answer]()
     for number in plan.numbers(2, 20):
         name = f"round {number}"
@@ -150,7 +150,7 @@ def describe_times(answers: Sequence[Answer]) -> list[str]:
 
 def copies(workplace: Workplace, plan: Plan) -> Tally:
     """Copy a library while a writer works; the copy answers as a committed state, or is refused."""
-    tally, (old, _) = Tally(), make_media(workplace)
+    tally, (old, _) = plan.tally(), make_media(workplace)
     filled, refused = fill_library(workplace, old), 0
     copy = workplace.folder / "copy"
     for number in plan.numbers(8, 200):

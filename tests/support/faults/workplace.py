@@ -18,25 +18,6 @@ NO_FAULT = Fault()
 EXPECTED_ERRORS = ("sqlite3.OperationalError", "OSError", "PermissionError", "retrieval.errors.")
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """How much a part tries, and where it reports its progress."""
-
-    seed: int
-    full: bool
-    kills: int  # at random moments
-    case: str = ""  # try only the cases whose name contains this text
-    progress: Callable[[str], None] = lambda line: None
-
-    def limit(self, reduced: int, full: int | None = None) -> int | None:
-        """Return the number of cases to try, None for all."""
-        return None if self.case else full if self.full else reduced
-
-    def numbers(self, reduced: int, full: int) -> range:
-        """Return the numbers of the cases that may be tried: with `case`, of those that its name fits."""
-        return range(full if self.full or self.case else reduced)
-
-
 @dataclass(slots=True)
 class Findings:
     """What is wrong after a case."""
@@ -58,6 +39,7 @@ class Tally:
     orphans: int = 0
     failures: list[tuple[str, str]] = field(default_factory=list)  # case and problem
     notes: list[str] = field(default_factory=list)
+    on_failure: Callable[[str], None] = lambda line: None
 
     def add(self, name: str, findings: Findings) -> None:
         """Count a case."""
@@ -67,11 +49,37 @@ class Tally:
         self.duplicated += findings.duplicated
         self.orphans += findings.orphans
         self.failures += [(name, problem) for problem in findings.problems]
+        if findings.problems:
+            self.on_failure(f"FAILED: {name}: {findings.problems[0]}")
 
     def add_all(self, cases: "Iterable[tuple[str, Findings]]") -> None:
         """Count cases."""
         for name, findings in cases:
             self.add(name, findings)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How much a part tries, and where it reports its progress."""
+
+    seed: int
+    full: bool
+    kills: int  # at random moments
+    case: str = ""  # try only the cases whose name contains this text
+    progress: Callable[[str], None] = lambda line: None
+    failed: Callable[[str], None] = lambda line: None  # as progress, for failures
+
+    def tally(self) -> Tally:
+        """Return a tally that reports each failure at once."""
+        return Tally(on_failure=self.failed)
+
+    def limit(self, reduced: int, full: int | None = None) -> int | None:
+        """Return the number of cases to try, None for all."""
+        return None if self.case else full if self.full else reduced
+
+    def numbers(self, reduced: int, full: int) -> range:
+        """Return the numbers of the cases that may be tried: with `case`, of those that its name fits."""
+        return range(full if self.full or self.case else reduced)
 
 
 class Workplace:
