@@ -65,7 +65,7 @@ def log_loss(log: Path, database: PageFile) -> LogLoss | None:
     if not ends:
         return None
     intact = frames[1 : ends[-1]] or frames[:1]
-    pages = {page: content for page, _, content in intact}
+    pages = {page: content for page, _, content in intact if page}  # 0 in a part that was never written
     if all(database.read(page) == content for page, content in pages.items()):
         return None
     return LogLoss(len(ends), ends[-1])

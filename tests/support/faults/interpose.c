@@ -329,7 +329,7 @@ int renameat2(int from, const char *old, int to, const char *name, unsigned flag
     char path[PATH_MAX], other[PATH_MAX];
     int was_below = absolute(from, old, path), is_below_now = absolute(to, name, other);
     if (!was_below && !is_below_now) return (int)syscall(SYS_renameat2, from, old, to, name, flags);
-    SIMPLE(FIELDS(.kind = RENAME, .path = path, .other = other, .fd = -1),
+    SIMPLE(FIELDS(.kind = RENAME, .path = path, .other = other, .fd = -1, .offset = flags),
            syscall(SYS_renameat2, from, old, to, name, flags));
 }
 int renameat(int from, const char *old, int to, const char *name) { return renameat2(from, old, to, name, 0); }

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 
+RENAME_EXCHANGE = 2  # of renameat2(2)
 _HEADER = struct.Struct("<IIIIQQQq")  # `struct header` in interpose.c is equal
 
 
@@ -35,8 +36,13 @@ class Operation:
     other: str  # the new name
     inode: int
     size: int
-    offset: int
+    offset: int  # of a write; of a rename, its flags
     data: bytes
+
+    @property
+    def is_exchange(self) -> bool:
+        """Return True if a rename has exchanged two names."""
+        return self.kind == Kind.RENAME and self.offset & RENAME_EXCHANGE != 0
 
 
 def read_record(path: Path) -> Iterator[Operation]:

@@ -82,6 +82,16 @@ def test_damaged_header_of_a_frame_is_found(killed, field):
     assert loss.commits == COMMITS - count_rows(killed) // ROWS
 
 
+@pytest.mark.parametrize("frame", [0, 3, 20])
+def test_zeros_in_a_log_are_damage(killed, frame):
+    """A power loss leaves them, if the disk has written only later parts."""
+    with log_path(killed / CATALOG_FILE).open("r+b") as log:
+        log.seek(HEADER + frame * (PAGE + FRAME_HEADER))
+        log.write(bytes(2 * (PAGE + FRAME_HEADER)))
+    loss = loss_in(killed)
+    assert loss.commits + count_rows(killed) // ROWS in (COMMITS - 1, COMMITS)
+
+
 @pytest.mark.parametrize("missing", [1, PAGE, PAGE + 1, PAGE + FRAME_HEADER, 3 * (PAGE + FRAME_HEADER)])
 def test_transaction_that_a_kill_has_cut_is_not_a_loss(killed, missing):
     log = log_path(killed / CATALOG_FILE)
