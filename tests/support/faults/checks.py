@@ -34,6 +34,7 @@ MAX_SCORE_ERROR = 2e-3  # of float16 vectors
 def check(library: str, writes: bool = True) -> dict[str, Any]:
     """Return the state of a library and its problems; with `writes`, also those that `verify` finds."""
     folder = Path(library)
+    state = read_state(folder)  # before `verify` migrates a library of an earlier version
     problems = answer_problems(folder)
     if writes and (folder / CATALOG_FILE).exists():
         with suppress(LibraryMissing):  # killed before the first commit
@@ -47,7 +48,7 @@ def check(library: str, writes: bool = True) -> dict[str, Any]:
         except LibraryError as error:
             problems.append(f"backup: {error}")
         shutil.rmtree(restored, ignore_errors=True)
-    return {"state": asdict(read_state(folder)), "problems": problems}
+    return {"state": asdict(state), "problems": problems}
 
 
 def recover(operation: str, library: str, media: str, verify: bool) -> dict[str, Any]:
