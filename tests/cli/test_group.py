@@ -63,7 +63,6 @@ def test_all_commands_refuse_conflicting_options():
         (["dog", "--nl", "-0", "--json"], "--nl and -0 exclude each other"),
         (["duplicates", "--paths", "--json"], "--paths and --json exclude each other"),
         (["dog", "--keyword-only", "--meaning-only"], "--keyword-only and --meaning-only exclude each other"),
-        (["dog", "--library", "a", "--library=b"], "--library is given 2 times"),
         (["status", "--library", "a", "--library", "b"], "--library is given 2 times"),
         (["dog", "--date", "2021", "--date", "2022"], "--date is given 2 times"),
         (["dog", "-k", "3", "--count", "5"], "-k is given 2 times"),
