@@ -1,7 +1,7 @@
 """Verify the catalog and the index files of a library."""
 
 import sqlite3
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -34,13 +34,6 @@ def structure_errors(folder: Path) -> list[str]:
     except sqlite3.DatabaseError as error:
         messages = [str(error)]
     return [f"The catalog is damaged: {message}." for message in messages if message != "ok"]
-
-
-def has_space(folder: Path) -> bool:
-    """Return False for a readable catalog without a space, after all of a library was lost."""
-    with suppress(sqlite3.DatabaseError), closing(connect_read_only(folder / CATALOG_FILE).db) as db:
-        return db.execute("SELECT 1 FROM spaces").fetchone() is not None
-    return True
 
 
 def verify_indexes(writer: LibraryWriter, findings: Findings, *, repair: bool) -> None:

@@ -8,7 +8,6 @@ from indexer.maintenance.recovery.recover_catalog import recover_catalog
 from indexer.maintenance.repair_thumbnails import check_thumbnails, repair_thumbnails
 from indexer.maintenance.verify_catalog import (
     Findings,
-    has_space,
     relation_errors,
     structure_errors,
     verify_indexes,
@@ -24,6 +23,7 @@ from indexer.store.writer import LibraryWriter
 from indexer.types import Notify, Progress, ignore_message, no_progress
 from retrieval.catalog.schema import CHECKSUMS_FILE
 from retrieval.embedders.base import Embedder
+from retrieval.errors import LibraryMissing
 from retrieval.formatting import pluralize
 
 _ADVICE = "`clew verify --repair` recovers what can be read, `clew restore` all of a backup."
@@ -55,12 +55,13 @@ def verify_library(
         losses = [*recorded_losses(folder), *filter(None, [find_loss(folder)])]
         (findings.repaired if repair else findings.errors).extend(map(str, losses))
         _verify_pages(folder, findings, repair=repair, trust=trust)
-    if findings.catalog_ok and not has_space(folder):
-        findings.catalog_ok = False
-        findings.errors.append("The library is empty. `clew index FOLDER` fills it again.")
     if findings.catalog_ok:
-        with LibraryWriter(folder) as writer:
-            _verify_relations(writer, findings, repair=repair)
+        try:
+            with LibraryWriter(folder) as writer:
+                _verify_relations(writer, findings, repair=repair)
+        except LibraryMissing:  # all of it was lost
+            findings.catalog_ok = False
+            findings.errors.append("The library is empty. `clew index FOLDER` fills it again.")
     if findings.catalog_ok:
         with LibraryWriter(folder) as writer:
             load = partial(_load, writer, embedder, notify)
@@ -72,7 +73,7 @@ def verify_library(
                 repair_thumbnails(writer, findings, load, partial(shared, "thumbnails"))
             else:
                 check_thumbnails(writer, findings)
-    if losses and repair and findings.catalog_ok:
+    if losses and repair:
         forget_losses(folder)
     return findings
 

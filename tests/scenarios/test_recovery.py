@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import sqlite3
 from contextlib import closing
 
@@ -9,10 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from indexer import teach, verify_library
+from indexer import teach, update_library, verify_library
+from indexer.operations.pipeline import update_folders
 from indexer.store.durability.catalog_connection import CatalogConnection
 from indexer.store.durability.damage import check_pages
 from indexer.store.durability.parity import LANES
+from indexer.store.writer import LibraryWriter
 from indexer.tag.saved_searches import save_search
 from retrieval import Library
 from retrieval.catalog.connection import log_path
@@ -231,3 +234,22 @@ def test_commits_lost_with_a_damaged_log_are_errors_until_a_repair(damaged_log, 
 def test_index_reports_commits_that_were_lost_with_a_damaged_log(damaged_log, index):
     assert sum("Lost: 2 commits" in note for note in index().notes) == 1
     assert not any("commits" in note for note in index().notes)
+
+
+@pytest.mark.parametrize("page", [1, 40])
+def test_library_whose_log_had_all_of_it_can_be_indexed_again(folder, place, toy, tmp_path, page):
+    killed = tmp_path / "killed"
+    with LibraryWriter(place, lambda space: toy) as writer:
+        update_folders(writer, [folder])
+        shutil.copytree(place, killed)
+    with log_path(killed / "catalogue.sqlite").open("r+b") as log:
+        log.seek(page * PAGE)
+        log.write(os.urandom(1_000))
+    loss, empty = verify_library(killed).errors
+    assert "Lost: " in loss
+    assert empty.startswith("The library is empty.")
+    findings = verify_library(killed, repair=True)
+    assert (findings.repaired, findings.errors) == ([loss], [empty])
+    update_library(folder, library=killed, embedder=toy)
+    assert verify_library(killed).errors == []
+    assert answers(killed, toy) == answers(place, toy)

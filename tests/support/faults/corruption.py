@@ -15,10 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from indexer import verify_library
+from indexer.store.durability.log_frames import log_frames
 from retrieval import Library
+from retrieval.catalog.connection import log_path
 from retrieval.catalog.schema import CATALOG_FILE, CHECKSUMS_FILE, PARITY_FILE
 from retrieval.errors import ClewError
 from tests.support.faults import media
+from tests.support.faults.interpose import Action, Fault
 from tests.support.faults.operations import OPERATIONS, active_embedder
 from tests.support.faults.workplace import Findings, Plan, Tally, Workplace, copy_library
 
@@ -26,6 +29,7 @@ QUERIES = ("red", "blue green", "kind:text yellow", "name:png red")
 REDUCED_CASES, FULL_CASES = (60, 20), (1_000, 300)  # changed bytes and truncations
 MEMORY_BYTES = 6 << 30
 HEADER_BYTES = 200
+END_OF_LOG = 3  # pages
 Answers = list[list[Any]]
 
 
@@ -62,17 +66,20 @@ def corruptions(workplace: Workplace, plan: Plan) -> Tally:
     base = workplace.folder / "base"
     workplace.complete("index", base)
     expected = workplace.server.run("corruption:read_answers", library=str(base)).result
+    killed = make_killed(workplace)
+    before = workplace.server.run("corruption:read_answers", library=str(killed)).result
     tally, kinds = plan.tally(), {"detected": 0, "harmless": 0}
     flips, truncations = FULL_CASES if plan.full or plan.case else REDUCED_CASES
-    for number, damage in enumerate(damages(base, workplace, flips, truncations), 1):
+    cases = [(base, expected, damage) for damage in damages(base, workplace, flips, truncations)]
+    cases += [(killed, before, damage) for damage in log_damages(killed, workplace, flips // 10)]
+    for number, (damaged, answers, damage) in enumerate(cases, 1):
         if plan.case not in str(damage):
             continue
-        plan.progress(f"{number} of {flips + truncations}: {damage}")
-        library = copy_library(base, workplace.library)
+        plan.progress(f"{number} of {len(cases)}: {damage}")
+        library = copy_library(damaged, workplace.library)
         damage.apply(library)
-        outcome = workplace.server.run(
-            "corruption:judge", library=str(library), media=str(workplace.media), expected=expected
-        )
+        arguments = {"library": str(library), "media": str(workplace.media), "before": answers}
+        outcome = workplace.server.run("corruption:judge", **arguments, expected=expected)
         result = outcome.result or {"problems": [f"the process died: {outcome.output[-800:]}"]}
         kinds[result.get("kind", "detected")] += 1
         tally.add(str(damage), Findings(lost=len(result["problems"]), problems=result["problems"]))
@@ -90,6 +97,27 @@ def damages(base: Path, workplace: Workplace, flips: int, truncations: int) -> I
     for kind, count in (("flip", flips), ("cut", truncations)):
         for number in range(count):
             yield _damage(base, files, workplace.random(kind, number), kind == "flip", number % 2 == 0)
+
+
+def make_killed(workplace: Workplace) -> Path:
+    """Return a library that is killed while it is made: its log has most of it."""
+    killed, share = workplace.folder / "killed", 0.8
+    number = int(share * workplace.interposer.control.count)  # of the last operation
+    workplace.run("index", killed, Fault(Action.KILL_BEFORE, number, number))
+    return killed
+
+
+def log_damages(killed: Path, workplace: Workplace, count: int) -> Iterator[Damage]:
+    """Yield changed bytes of the log of a killed process, before its last pages.
+
+    If bytes at its end change, or if it ends early, it looks as if the process had been killed before.
+    """
+    log = log_path(killed / CATALOG_FILE)
+    frames = [content for _, content in log_frames(log)]
+    for number in range(count):
+        random_ = workplace.random("log", number)
+        at = random_.randrange(log.stat().st_size - END_OF_LOG * len(frames[0]))
+        yield Damage(log.name, at, 1 << random_.randrange(8), keeps_time=False)
 
 
 def _damage(
@@ -115,8 +143,8 @@ def control(workplace: Workplace, base: Path, expected: Answers) -> str:
             Damage(CATALOG_FILE, data.index(vector) + at, 0x40, keeps_time=False).apply(library)
         for name in (CHECKSUMS_FILE, PARITY_FILE):
             (library / name).unlink()
-        arguments = {"library": str(library), "media": str(workplace.media), "expected": expected}
-        outcome = workplace.server.run("corruption:judge", **arguments)
+        arguments = {"library": str(library), "media": str(workplace.media), "before": expected}
+        outcome = workplace.server.run("corruption:judge", **arguments, expected=expected)
         wrong += outcome.result is None or bool(outcome.result["problems"])
     if not wrong:
         raise RuntimeError("The control, a library without checksums, has no wrong answer.")
@@ -131,8 +159,11 @@ def read_answers(library: str) -> Answers:
         return sorted([str(hit.path), hit.kind, hit.text or "", round(hit.score, 4)] for hit in hits)
 
 
-def judge(library: str, media: str, expected: Answers) -> dict[str, Any]:
-    """Search, verify and repair a damaged library, and return how it was found and what is wrong."""
+def judge(library: str, media: str, before: Answers, expected: Answers) -> dict[str, Any]:
+    """Search, verify and repair a damaged library, and return how it was found and what is wrong.
+
+    `before` are the answers before the damage, and `expected` those after a repair and a run of the indexer.
+    """
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     folder, problems = Path(library), list[str]()
     embedder = active_embedder(Path(media).parent / "base")
@@ -142,7 +173,7 @@ def judge(library: str, media: str, expected: Answers) -> dict[str, Any]:
         answers = None
     found = verify_library(folder, embedder=embedder)
     is_found = bool(found.errors or found.warnings)
-    if not is_found and answers != expected:
+    if not is_found and answers != before:
         problems.append("wrong answers, and verify finds nothing")
     verify_library(folder, repair=True, embedder=embedder)
     OPERATIONS["index"](folder, Path(media))
