@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 Vectors: TypeAlias = NDArray[np.float32]  # (n, d), rows of length 1
 Scores: TypeAlias = NDArray[np.float32]  # cosines, at most 1.0
+# A segment with its cosine, and with the confidence and `usual` of its hit.
+ScoredId: TypeAlias = tuple[int, float] | tuple[int, float, float | None, float | None]
 Ids: TypeAlias = NDArray[np.int64]  # segment ids
 
 Kind: TypeAlias = Literal["image", "video", "text", "page", "audio"]

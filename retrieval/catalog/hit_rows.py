@@ -3,10 +3,13 @@
 import json
 import os
 import sqlite3
+from functools import lru_cache
 from pathlib import Path
 
 from retrieval.catalog.schema import DESCRIBES_ITSELF
 from retrieval.types import Hit
+
+MAX_CACHED_PATHS = 8_192  # about 5 MB; the next part of a list begins with the same hits
 
 HIT_COLUMNS = """s.id, s.kind, s.text, s.start, s."end", s.page, s.box,
        EXISTS (SELECT 1 FROM contents c WHERE c.id = s.content AND c.duration IS NOT NULL) AS timed,
@@ -25,27 +28,44 @@ IS_FINDABLE = """iif(s.caption_target IS NULL,
 IS_IMAGE_PART = "s.kind = 'image' AND (s.box IS NOT NULL OR s.start IS NOT NULL)"
 
 
+@lru_cache(MAX_CACHED_PATHS)
 def decode_path(path: bytes) -> Path:
     """Return a path from its bytes in the catalog, which need not be UTF-8."""
     return Path(os.fsdecode(path))
 
 
-def hit_from_row(row: sqlite3.Row, score: float, space: str) -> Hit:
-    """Return the hit of a row; the path of a caption is that of its image."""
-    prefix, file, image = row["root"].rstrip(b"/") + b"/", row["path"], row["image_path"]
+def join_path(root: bytes, path: bytes) -> bytes:
+    """Return an absolute path from that of a root and one under it."""
+    return root.rstrip(b"/") + b"/" + path
+
+
+def hit_from_row(
+    row: sqlite3.Row,
+    space: str,
+    score: float = 0.0,
+    confidence: float | None = None,
+    usual: float | None = None,
+) -> Hit:
+    """Return the hit of a row: HIT_COLUMNS, the path of the file, that of the captioned image, and `offline`.
+
+    The path of a caption is that of its image.
+    """
+    (id_, kind, text, start, end, page, box, timed, root, _, time, file, image, offline) = row
     return Hit(
-        id=row["id"],
+        id=id_,
         score=score,
-        kind=row["kind"],
-        path=decode_path(prefix + (file if image is None else image)),
+        kind=kind,
+        path=decode_path(join_path(root, file if image is None else image)),
         space=space,
-        text=row["text"],
-        start=row["start"],
-        end=row["end"],
-        page=row["page"],
-        box=None if row["box"] is None else tuple(json.loads(row["box"])),
-        source=None if image is None else decode_path(prefix + file),
-        time=row["time"],
-        timed=bool(row["timed"]),
-        offline=bool(row["offline"]),
+        confidence=confidence,
+        text=text,
+        start=start,
+        end=end,
+        page=page,
+        box=None if box is None else tuple(json.loads(box)),
+        source=None if image is None else decode_path(join_path(root, file)),
+        time=time,
+        timed=bool(timed),
+        offline=bool(offline),
+        usual=usual,
     )

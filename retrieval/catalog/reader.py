@@ -38,7 +38,7 @@ from retrieval.errors import LibraryError, LibraryMissing, LibraryVersionMismatc
 from retrieval.id_sets import union
 from retrieval.normalization import nfc
 from retrieval.scoring.calibration import Calibration, QueryMode, nearest_count
-from retrieval.types import KINDS, Filters, Hit, Ids, IndexFile, IndexTuning, Kind, Space, Vectors
+from retrieval.types import KINDS, Filters, Hit, Ids, IndexFile, IndexTuning, Kind, ScoredId, Space, Vectors
 
 _KINDS_QUERY = "SELECT " + ", ".join(
     f"EXISTS (SELECT 1 FROM segments WHERE kind = '{kind}')" for kind in KINDS
@@ -196,7 +196,7 @@ class Catalog:
 
     def hits(
         self,
-        scored_ids: Sequence[tuple[int, float]],
+        scored_ids: Sequence[ScoredId],
         space: str,
         filters: Filters,
         *,
@@ -216,7 +216,7 @@ class Catalog:
                  UNION ALL
                 SELECT {HIT_COLUMNS}, t.path, f.path, 'offline' IN (f.state, t.state, r.state)
                   {FROM_CAPTIONED_IMAGES} AND {condition} ORDER BY offline, file""",
-            (json.dumps([id_ for id_, _ in scored_ids]), *values) * 2,
+            (json.dumps([scored[0] for scored in scored_ids]), *values) * 2,
         )
         files: dict[int, dict[object, sqlite3.Row]] = {}
         for row in rows:  # present files first, then offline ones, each oldest first
@@ -224,8 +224,8 @@ class Catalog:
             key = None if path is None else (row["root"], path)
             files.setdefault(row["id"], {}).setdefault(key, row)
         return [
-            hit_from_row(row, score, space)
-            for id_, score in scored_ids
+            hit_from_row(row, space, *rating)
+            for id_, *rating in scored_ids
             for row in files.get(id_, {}).values()
         ]
 

@@ -3,12 +3,13 @@
 import json
 import os
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from retrieval.catalog.hit_rows import join_path
 from retrieval.catalog.reader import Catalog
 from retrieval.grouping.similarity import FileComparison, mean_similarity, similarity_function
 from retrieval.media.archives.archive import split_archive_path
@@ -103,11 +104,33 @@ def load_hit_attributes(catalog: Catalog, hits: Sequence[Hit]) -> list[FileAttri
              WHERE s.id IN (SELECT value FROM json_each(?1))""",
         (json.dumps([hit.id for hit in hits]),),
     )
-    known = {(row["hit"], facts.path): facts for row in rows for facts in [_file_attributes(row)]}
+    paths = {(hit.id, os.fsencode(hit.path)): hit.path for hit in hits}
+    known = {
+        (row["hit"], facts.path): facts
+        for row in rows
+        for facts in [_file_attributes(row, paths.get((row["hit"], _absolute_path(row))))]
+    }
     return [
         known.get((hit.id, hit.path), FileAttributes(hit.path, content=-hit.id, segment=hit.id))
         for hit in hits
     ]
+
+
+def segments_elsewhere(catalog: Catalog, paths: Mapping[int, Collection[bytes]]) -> list[int]:
+    """Return those segments that have a file that is not gone at a path other than the given ones.
+
+    Captions in tables are always returned. Paths are absolute.
+    """
+    rows = catalog.db.execute(
+        """SELECT s.id, r.path, f.path FROM segments s JOIN files f ON f.content = s.content
+             JOIN roots r ON r.id = f.root
+            WHERE s.id IN (SELECT value FROM json_each(?1)) AND f.state != 'gone'
+            UNION ALL
+           SELECT segment, NULL, NULL FROM captions WHERE segment IN (SELECT value FROM json_each(?1))""",
+        (json.dumps([*paths]),),
+    )
+    found = {id_ for id_, root, path in rows if root is None or join_path(root, path) not in paths[id_]}
+    return [id_ for id_ in paths if id_ in found]
 
 
 def compare_files(catalog: Catalog, space: Space, files: Sequence[FileAttributes]) -> FileComparison:
@@ -129,10 +152,15 @@ def comparison_of(
     )
 
 
-def _file_attributes(row: sqlite3.Row) -> FileAttributes:
+def _absolute_path(row: sqlite3.Row) -> bytes:
+    return os.path.join(row["root"], row["path"])  # type: ignore[no-any-return]
+
+
+def _file_attributes(row: sqlite3.Row, path: Path | None = None) -> FileAttributes:
+    """Return the attributes of a row; `path` is its path, if there is one that need not be parsed."""
     seen, leaf = row["seen"], row["leaf"]
     return FileAttributes(
-        path=Path(os.fsdecode(os.path.join(row["root"], row["path"]))),
+        path=path or Path(os.fsdecode(_absolute_path(row))),
         content=row["content"],
         segment=next((id_ for id_ in (seen, leaf, row["segment"]) if id_ is not None), -1),
         kind="image" if seen is not None else "page" if leaf is not None else row["kind"],
@@ -153,7 +181,7 @@ def _file_attributes(row: sqlite3.Row) -> FileAttributes:
 
 def _is_under(row: sqlite3.Row, under: bytes) -> bool:
     """Return True if a file is in a folder: an absolute path, or folder names anywhere in the path."""
-    path: bytes = nfc(os.path.join(row["root"], row["path"]))
+    path: bytes = nfc(_absolute_path(row))
     if under.startswith(b"/"):
         return path.startswith(under.rstrip(b"/") + b"/")
     return not under or b"/" + under.strip(b"/") + b"/" in path

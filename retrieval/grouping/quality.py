@@ -26,6 +26,8 @@ def by_quality(files: Sequence[FileAttributes]) -> list[int]:
     has at least half the sharpness of the sharpest. Recompression changes sharpness by a factor of up to
     1.9, while slight blurring halves it.
     """
+    if len(files) == 1:
+        return [0]
     pixels = [file.pixels for file in files]
     sharpness = [file.sharpness or 0.0 for file in files]
     most = max(pixels)

@@ -1,5 +1,6 @@
 """The rules of grouping: a function for each reason, from file attributes to pairs of linked rows."""
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import combinations, pairwise
@@ -40,11 +41,17 @@ def same_stem_pairs(files: Sequence[FileAttributes], comparison: FileComparison)
         if (
             each.kind in ("image", "video") and (each.start or 0) <= MAX_SCENE_GAP_SECONDS
         ):  # of a film its poster is no pair
-            named.setdefault((each.path.parent, each.path.stem.casefold()), []).append(row)
+            folder, name = os.path.split(each.path)
+            dot = name.rfind(".")
+            stem = name[:dot] if 0 < dot < len(name) - 1 else name
+            named.setdefault((folder, stem.casefold()), []).append(row)
     both = (pair for rows in named.values() for pair in combinations(rows, 2))
     one, other = pairs_from_links((one, other) for one, other in both if files[one].path != files[other].path)
-    ordinary = np.array([each.path.suffix.lower() in COMMON_IMAGE_SUFFIXES for each in files], bool)
-    sure = ~(ordinary[one] & ordinary[other])
+    ordinary = [
+        np.array([files[row].path.suffix.lower() in COMMON_IMAGE_SUFFIXES for row in side.tolist()], bool)
+        for side in (one, other)
+    ]
+    sure = ~(ordinary[0] & ordinary[1])
     sure[~sure] = comparison.similarity(one[~sure], other[~sure]) >= MIN_RELATED_SIMILARITY
     yield one[sure], other[sure]
 

@@ -73,9 +73,7 @@ def _list_segments(catalog: Catalog, filters: Filters, order: SortOrder, space: 
     condition = f"{tests} ORDER BY {_ORDERS.get(order, _ORDERS['date-desc'])}, s.ordinal"
 
     def hits(query: str) -> Iterator[Hit]:
-        return (
-            hit_from_row(row, 0.0, space) for row in catalog.db.execute(f"{query} AND {condition}", values)
-        )
+        return (hit_from_row(row, space) for row in catalog.db.execute(f"{query} AND {condition}", values))
 
     if "text" not in filters.kinds:
         return hits(f"{_FILES} AND f.sidecar_of IS NULL")

@@ -169,7 +169,7 @@ class WordRanking:
             return
         known = {id_ for group in raised for id_ in group.matches.ids.tolist()}
         others = (
-            (score, replace(hit, words=round(self._shares.get(hit.id, 0.0), 4)))
+            (score, replace(hit, words=round(share, 4)) if (share := self._shares.get(hit.id)) else hit)
             for score, hit in ranked_hits(self.request, page_size)
             if hit.id not in known
         )

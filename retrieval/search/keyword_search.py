@@ -1,5 +1,6 @@
 """Keyword search in the texts of segments and the names of their files, folders and tags."""
 
+import json
 import sqlite3
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,6 +28,9 @@ _NO_IDS: Ids = np.empty(0, np.int64)
 
 # The keywords that people wrote into files count as names. The labels that a model gave do not: they are
 # guesses of the ranking by meaning, and would confirm themselves.
+_KNOWN_TAGS_QUERY = """SELECT j.key FROM json_each(?) j
+                        WHERE EXISTS (SELECT 1 FROM keywords k WHERE k.name = j.value COLLATE NOCASE)
+                        ORDER BY j.key"""
 _TAG_QUERY = """SELECT min(s.id) FROM keywords k JOIN segments s ON s.content = k.content
                  WHERE k.name = ? COLLATE NOCASE GROUP BY s.content, s.kind"""
 
@@ -284,9 +288,10 @@ def _match_tags(db: sqlite3.Connection, terms: Sequence[KeywordTerm]) -> Iterato
     runs = [
         terms[at : at + size] for size in range(1, MAX_TAG_WORDS + 1) for at in range(len(terms) - size + 1)
     ]
-    for run in runs:
-        ids = _query_ids(db, _TAG_QUERY, (" ".join(term.text for term in run),))
-        yield from ((term, ids) for term in run)
+    names = [" ".join(term.text for term in run) for run in runs]
+    for (at,) in db.execute(_KNOWN_TAGS_QUERY, (json.dumps(names),)).fetchall():
+        ids = _query_ids(db, _TAG_QUERY, (names[at],))
+        yield from ((term, ids) for term in runs[at])
 
 
 def _idf(n: int, size: int) -> float:

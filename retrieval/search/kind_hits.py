@@ -43,8 +43,11 @@ def _located_hits(
         if request.exclusion_filter.is_exhausted([kind]):
             return
         ids, scores = request.exclusion_filter.apply_to_ids(ids, scores, kind)
-        pairs = zip(ids.tolist(), scores.tolist(), strict=True)
-        scored_ids = [(id_, score) for id_, score in pairs if id_ not in request.excluded_ids]
+        scored_ids = [
+            scored
+            for scored in request.scales.of(kind).scored_ids(ids, scores)
+            if scored[0] not in request.excluded_ids
+        ]
         # Segments of deleted files have no hits, so a page may be short; the next one is larger.
         yield request.catalog.hits(scored_ids, request.space_index.space.name, filters)
 

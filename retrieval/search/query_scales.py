@@ -10,7 +10,7 @@ import numpy as np
 from retrieval.query.encoder import EncodedQuery
 from retrieval.scoring import calibration
 from retrieval.scoring.ranking import standardize
-from retrieval.types import VISUAL_KINDS, Hit, Kind, Scores
+from retrieval.types import VISUAL_KINDS, Hit, Ids, Kind, ScoredId, Scores
 from retrieval.vectors.kind_ranking import KindRanking
 from retrieval.vectors.space_index import SpaceIndex
 
@@ -28,16 +28,31 @@ class KindScale:
     is_calibrated: bool = True
     usual: float | None = None  # the cosine that half of the background queries reach
 
-    def annotate(self, hits: Sequence[Hit]) -> list[tuple[float, Hit]]:
-        """Return each hit with its score, and with its confidence if the scale is calibrated."""
+    def scored_ids(self, ids: Ids, cosines: Scores) -> list[ScoredId]:
+        """Return each segment with its cosine, and with its confidence if the scale is calibrated."""
+        if not self.is_calibrated:
+            return list(zip(ids.tolist(), cosines.tolist(), strict=True))
+        confidences = map(calibration.rounded_confidence, self.order(cosines).tolist())
+        return [
+            (id_, cosine, confidence, self.usual)
+            for id_, cosine, confidence in zip(ids.tolist(), cosines.tolist(), confidences, strict=True)
+        ]
+
+    def scored_hits(self, hits: Sequence[Hit]) -> list[tuple[float, Hit]]:
+        """Return each hit with its score."""
         if not hits:
             return []
         scores = self.order(np.array([hit.score for hit in hits], np.float32)).tolist()
+        return list(zip(scores, hits, strict=True))
+
+    def annotate(self, hits: Sequence[Hit]) -> list[tuple[float, Hit]]:
+        """Return each hit with its score, and with its confidence if the scale is calibrated."""
+        scored = self.scored_hits(hits)
         if not self.is_calibrated:
-            return list(zip(scores, hits, strict=True))
+            return scored
         return [
             (score, replace(hit, confidence=calibration.rounded_confidence(score), usual=self.usual))
-            for score, hit in zip(scores, hits, strict=True)
+            for score, hit in scored
         ]
 
 

@@ -1,12 +1,13 @@
 """Postprocess ranked hits: group, diversify and sort them."""
 
+import os
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from retrieval.formatting import printable
-from retrieval.grouping.attributes import comparison_of, load_hit_attributes
+from retrieval.grouping.attributes import comparison_of, load_hit_attributes, segments_elsewhere
 from retrieval.grouping.clusters import group_rows
 from retrieval.grouping.quality import by_quality
 from retrieval.grouping.similarity import mean_similarity
@@ -68,6 +69,9 @@ def collapse_groups(hits: Sequence[Hit], space_index: SpaceIndex, filters: Filte
     comparison = comparison_of(space_index.catalog, space_index.space, files, baseline)
     leaders = []
     for rows in group_rows(files, comparison):
+        if len(rows) == 1:
+            leaders.append(members[rows[0]])
+            continue
         # Of several captions of one image, the best.
         distinct = {(files[row].path, files[row].segment): row for row in reversed(rows)}
         leader = rows[by_quality([files[row] for row in rows])[0]]
@@ -92,7 +96,10 @@ def add_copies(
     `files` are the attributes of the hits.
     """
     shown = [file.segment for file in files]
-    scored_ids = [(segment, 0.0) for segment in dict.fromkeys(shown)]
+    paths: dict[int, set[bytes]] = {}
+    for hit, segment in zip(hits, shown, strict=True):
+        paths.setdefault(segment, set()).add(os.fsencode(hit.path))
+    scored_ids = [(segment, 0.0) for segment in segments_elsewhere(space_index.catalog, paths)]
     copies: dict[int, list[Hit]] = {}
     for copy in space_index.catalog.hits(scored_ids, space_index.space.name, filters, include_copies=True):
         if not filters.kinds or copy.kind in filters.kinds:

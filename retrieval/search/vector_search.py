@@ -59,6 +59,6 @@ def ranked_hits(request: SearchRequest, page_size: int, among: Ids | None = None
 
 
 def _scored_hits(pages: Iterable[list[Hit]], scale: KindScale) -> Iterator[ScoredHit]:
-    """Yield each hit of a kind, annotated, with its score."""
+    """Yield each hit of a kind with its score."""
     for hits in pages:
-        yield from scale.annotate(hits)
+        yield from scale.scored_hits(hits)

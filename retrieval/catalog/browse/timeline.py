@@ -78,7 +78,7 @@ def files_of_month(
     query = f"""SELECT {HIT_COLUMNS}, f.path, NULL AS image_path, 'offline' IN (f.state, r.state) AS offline
         {_from(tests)} AND f.time >= ? AND f.time < ? ORDER BY f.time DESC, f.id DESC LIMIT ? OFFSET ?"""
     rows = catalog.db.execute(query, (*values, month, f"{month}~", limit, offset)).fetchall()
-    hits = [hit_from_row(row, 0.0, "") for row in rows]
+    hits = [hit_from_row(row, "") for row in rows]
     return hits, display_of(catalog, hits)
 
 

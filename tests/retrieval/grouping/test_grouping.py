@@ -129,6 +129,9 @@ def test_copies_share_a_content_and_scenes_of_a_video_are_not_copies():
         ("IMG_1.jpg", "IMG_1.png", 0.49, False),  # a photo and its mask
         ("IMG_1.CR2", "IMG_2.jpg", 1.0, False),
         ("IMG_1.CR2", "sub/IMG_1.jpg", 1.0, False),
+        ("IMG_1", "IMG_1.jpg", -1.0, True),
+        ("IMG_1.", "IMG_1.CR2", 1.0, False),
+        (".CR2", ".jpg", 1.0, False),
     ],
 )
 def test_pair_shares_folder_and_stem(name, other_name, similarity, grouped):

@@ -221,7 +221,7 @@ def test_exclusion_needs_no_files_of_the_segments_that_it_drops(library, monkeyp
     blue = library._catalog.db.execute(query).fetchone()[0]
     assert "red" in names
     assert "blue" not in names
-    assert blue not in {id_ for id_, _ in read}
+    assert blue not in {id_ for id_, *_ in read}
 
 
 @pytest.fixture
