@@ -1,7 +1,7 @@
 """Kill, break and interrupt the operations of clew, and count what their libraries lose.
 
     python tests/faults.py                  three minutes on two cores
-    python tests/faults.py --full           every write point; an hour
+    python tests/faults.py --full           every write point; about three hours on two cores
     python tests/faults.py --kills 1000     that many kills at random moments
     python tests/faults.py --corpus DIR     how clew reads the files of any folder
 
@@ -9,6 +9,7 @@ Exit status 1 if anything is lost, found twice or left over, or if a control det
 """
 
 import argparse
+import os
 import shutil
 import sys
 import time
@@ -36,7 +37,7 @@ from tests.support.faults.workplace import Plan, Tally, Workplace
 
 WIDTH = 80  # columns of the progress
 MIN_MEMORY_FILE_SYSTEM_BYTES = 10**9
-DEFAULT_KILLS, DEFAULT_JOBS = 20, 2
+DEFAULT_KILLS, DEFAULT_JOBS = 20, max(2, os.cpu_count() or 2)
 MAX_SHOWN_FAILURES = 5  # of each part
 Part = Callable[[Workplace, Plan], Tally]
 PARTS: dict[str, tuple[str, Part]] = {
@@ -167,12 +168,20 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--full", action="store_true", help="try every write point; takes an hour")
+    parser.add_argument(
+        "--full", action="store_true", help="try every write point; takes about three hours on two cores"
+    )
     parser.add_argument("--kills", type=int, help="number of kills at random moments")
     parser.add_argument("--seed", type=int, default=1, help="seed of all random choices (default: 1)")
     parser.add_argument("--only", action="append", choices=PARTS, help="run this part; repeatable")
-    parser.add_argument("--case", default="", help="run only the cases whose name contains this text")
-    parser.add_argument("--jobs", type=int, default=DEFAULT_JOBS, help="parts at the same time (default: 2)")
+    parser.add_argument(
+        "--case",
+        default="",
+        help="run only the cases whose name contains this text, of all those that --full may try",
+    )
+    parser.add_argument(
+        "--jobs", type=int, default=DEFAULT_JOBS, help="parts at the same time (default: the cores)"
+    )
     parser.add_argument("--quiet", action="store_true", help="print no progress")
     add_options(parser)
     return parser.parse_args(arguments)

@@ -64,7 +64,7 @@ def hostile_files(workplace: Workplace, plan: Plan) -> Tally:
     samples = list(samples_of(write_corpus(workplace.folder / "corpus")))
     count = plan.limit(REDUCED_MUTANTS, FULL_MUTANTS) or FULL_MUTANTS
     tally, counts = plan.tally(), Counter[str]()
-    chosen = (each for each in chain(samples, mutants(samples, count, plan.seed)) if plan.case in each.name)
+    chosen = (each for each in chain(samples, mutants(samples, count, plan.seed)) if plan.selects(each.name))
     folder = workplace.folder / "runner"
     folder.mkdir()
     for verdict in CorpusRunner(folder, DEFAULT_WATCH).run(chosen):

@@ -73,7 +73,7 @@ def corruptions(workplace: Workplace, plan: Plan) -> Tally:
     cases = [(base, expected, damage) for damage in damages(base, workplace, flips, truncations)]
     cases += [(killed, before, damage) for damage in log_damages(killed, workplace, flips // 10)]
     for number, (damaged, answers, damage) in enumerate(cases, 1):
-        if plan.case not in str(damage):
+        if not plan.selects(str(damage)):
             continue
         plan.progress(f"{number} of {len(cases)}: {damage}")
         library = copy_library(damaged, workplace.library)

@@ -98,7 +98,7 @@ class LivingLibrary:
             findings.problems += judge_outcome(outcome)
             if findings.problems:
                 findings.problems += [description, workplace.keep(faulted, name)]
-            if self.plan.case in name and (outcome.killed or findings.problems):  # else it had ended before
+            if self.plan.selects(name) and (outcome.killed or findings.problems):  # else it had ended before
                 self.tally.add(name, findings)
 
     def _kill(self, operation: str, count: int, seconds: float) -> tuple[str, Outcome]:

@@ -55,7 +55,7 @@ def power_loss_runs(
     points = [*points, (ends[-1], POLICIES[0])]  # what a command has reported must be on the disk
     for at, (end, policy) in enumerate(points):
         name = f"{scene.name}, power loss after operation {ends.index(end) + 1}, {policy.name}"
-        if plan.case not in name:
+        if not plan.selects(name):
             continue
         plan.progress(f"{at + 1} of {len(points)}: {name}")
         disk = Disk(scene.base, library)

@@ -50,7 +50,7 @@ def signals(workplace: Workplace, plan: Plan) -> Tally:
         command, random_ = commands[number % len(commands)], workplace.random("signals", number)
         sent, share = random_.choice(SIGNALS), random_.random()
         name = f"signal {number}, {sent.name} to {command} at {share:.0%} of its time"
-        if plan.case not in name:
+        if not plan.selects(name):
             continue
         plan.progress(name)
         tally.add(name, signaled(workplace, command, sent, share * command.seconds))

@@ -190,7 +190,7 @@ def faulted_runs(
     """Run an operation with faults, at most `limit` of them; yield the name and findings of each case."""
     random_ = workplace.random("faults", faults.__name__, scene.name)
     cases = [(f"{scene.name}, {fault}", fault) for fault in faults(random_, scene, limit)]
-    cases = [(name, fault) for name, fault in cases if plan.case in name]
+    cases = [(name, fault) for name, fault in cases if plan.selects(name)]
     for at, (name, fault) in enumerate(cases):
         plan.progress(f"{at + 1} of {len(cases)}: {name}")
         yield name, run_case(workplace, scene, fault, name, verify=at % 2 == 0)

@@ -51,7 +51,7 @@ def two_writers(workplace: Workplace, plan: Plan) -> Tally:
     workplace.use_media(new)
     for number in plan.numbers(6, 100):
         name, random_ = f"writers {number}", workplace.random("writers", number)
-        if plan.case not in name:
+        if not plan.selects(name):
             continue
         plan.progress(name)
         library = copy_library(filled, workplace.library)
@@ -93,7 +93,7 @@ def readers(workplace: Workplace, plan: Plan) -> Tally:
     filled, answers = fill_library(workplace, old), list[Answer]()
     for number in plan.numbers(2, 20):
         name = f"round {number}"
-        if plan.case not in name and name not in plan.case:  # a case may name one of its readers
+        if not plan.selects(name) and not plan.case.startswith(f"{name},"):  # may name a reader of the round
             continue
         plan.progress(name)
         workplace.use_media(old)
@@ -155,7 +155,7 @@ def copies(workplace: Workplace, plan: Plan) -> Tally:
     copy = workplace.folder / "copy"
     for number in plan.numbers(8, 200):
         name, random_ = f"copy {number}", workplace.random("copies", number)
-        if plan.case not in name:
+        if not plan.selects(name):
             continue
         plan.progress(name)
         workplace.use_media(old)

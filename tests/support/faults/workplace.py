@@ -1,6 +1,7 @@
 """The folder of a part of the harness, the processes that work in it, and the counts of its cases."""
 
 import random
+import re
 import shutil
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -65,7 +66,7 @@ class Plan:
     seed: int
     full: bool
     kills: int  # at random moments
-    case: str = ""  # try only the cases whose name contains this text
+    case: str = ""  # try only the cases that it selects
     progress: Callable[[str], None] = lambda line: None
     failed: Callable[[str], None] = lambda line: None  # as progress, for failures
 
@@ -76,6 +77,10 @@ class Plan:
     def limit(self, reduced: int, full: int | None = None) -> int | None:
         """Return the number of cases to try, None for all."""
         return None if self.case else full if self.full else reduced
+
+    def selects(self, name: str) -> bool:
+        """Return True if the name of a case contains the text, and no further digit: 15 is not in 157."""
+        return re.search(f"{re.escape(self.case)}(?![0-9])", name) is not None
 
     def numbers(self, reduced: int, full: int) -> range:
         """Return the numbers of the cases that may be tried: with `case`, of those that its name fits."""
