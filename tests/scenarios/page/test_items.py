@@ -249,6 +249,28 @@ def test_buttons_of_a_passage_leave_its_first_words_readable(open_page):
         assert all(bottom <= box["y"] or top >= box["y"] + box["height"] for top, bottom in words)
 
 
+@pytest.mark.parametrize("width", [390, 900, 1440])
+def test_passage_shows_complete_lines_with_its_first_match(open_page, width):
+    text = "Words before the match that fill a tile. " * 4 + "Then a heron came. " + "More words follow. " * 9
+    notes = [hit(n, 0.95, kind="text", text=text, ratio=None) for n in range(1, 8)]
+    photos = [hit(n, 0.95, ratio=(1.5, 0.6, 2.0)[n % 3]) for n in range(8, 14)]
+    items = [each for pair in zip(notes, photos, strict=False) for each in pair]
+    page = open_page("/?q=heron", routes=routes_of(*items), viewport={"width": width, "height": 900})
+    page.wait_for_selector(".tile.text mark")
+    found = page.evaluate(
+        """() => [...document.querySelectorAll('.tile.text')].map(tile => {
+            const words = tile.querySelector('.words'), box = words.getBoundingClientRect();
+            const line = parseFloat(getComputedStyle(words).lineHeight);
+            const mark = words.querySelector('mark').getBoundingClientRect();
+            return [box.height / line, (mark.top - box.top) / line];
+        })"""
+    )
+    assert found
+    for lines, first in found:
+        assert lines == pytest.approx(round(lines), abs=0.05)
+        assert first < min(2, lines)
+
+
 def test_list_with_a_null_after_each_path_is_saved(open_page):
     page = open_page("/?q=red kind:image")
     page.wait_for_selector(".tile .open")

@@ -60,6 +60,9 @@ def test_search_inside_is_in_the_address_and_its_chip_is_removable(open_page):
     page.locator("text=Search inside").click()
     until(page, "clew.grid.items().length === 3")
     assert page.locator(".chip").inner_text() == "in lasso"
+    page.keyboard.type("g")  # as words, not as the key of the map
+    assert page.locator("#words").input_value() == "g"
+    page.keyboard.press("Backspace")
     page.reload()
     until(page, "clew.grid.items().length === 3")
     page.locator("#words").fill("dog")

@@ -288,6 +288,7 @@ export class MapView {
 
   searchInside() {
     this.app.setView("grid", this.lasso);
+    if (matchMedia("(hover: hover)").matches) this.app.box.input.focus(); // single keys would do other things
   }
 
   /** Return the list of the paths in the lasso as a blob; null if the server refuses, which is said. */

@@ -55,8 +55,12 @@ const BODIES = {
     link.append(sheet, source("page", item.name, item.page ? `p. ${item.page}` : null));
   },
   text(tile, link, item, context) {
-    const text = item.text ?? "";
-    link.append(el("span.words", {}, markedText(marked(text.slice(0, 1200), context.words))));
+    const text = item.text ?? "", isSmall = innerWidth < 768;
+    const { padding, font, high } = isSmall ? { padding: 34, font: 6.6, high: 18 } : { padding: 47, font: 7.6, high: 22.5 };
+    const letters = Math.max(8, Math.floor((context.width - 30) / font)); // of a line
+    const lines = Math.min(4, Math.max(1, Math.floor((context.height - padding) / high)));
+    link.append(el("span.words", { style: { "-webkit-line-clamp": lines } },
+      markedText(marked(text.slice(0, 1200), context.words, lines > 1 ? letters : letters / 3))));
     const line = item.start == null ? null : item.timed ? clock(item.start) : `line ${item.start}`;
     link.append(source("text", item.name, item.page ? `p. ${item.page}` : line));
   },
