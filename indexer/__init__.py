@@ -33,6 +33,8 @@ Labels and concepts
 Maintenance
     verify_library   check a library for damage, and repair it
     tune_library     tune the search effort of the indexes to a recall
+    publish_library  send the vectors of a library to a Milvus server
+    Published        the result of publish_library
     backup_library   copy a library into a file, also while it is in use
     restore_library  restore a library from such a file
     forget           remove folders from a library
@@ -52,6 +54,7 @@ if TYPE_CHECKING:
     from indexer.evaluation.captions import evaluate
     from indexer.evaluation.classification import evaluate_labels
     from indexer.evaluation.golden_queries import evaluate_golden
+    from indexer.maintenance.publish.publish import Published
     from indexer.models.options import ModelOptions
     from indexer.models.resolve import prepare_model
     from indexer.operations.backup import backup_library, restore_library
@@ -59,6 +62,7 @@ if TYPE_CHECKING:
     from indexer.operations.import_vectors import Imported, import_vectors
     from indexer.operations.index import index_folder, update_library
     from indexer.operations.options import IndexOptions
+    from indexer.operations.publish import publish_library
     from indexer.operations.report import Report
     from indexer.operations.switch_model import Comparison, Switched, switch_library
     from indexer.operations.tune import tune_library
@@ -74,6 +78,7 @@ __all__ = [
     "Imported",
     "IndexOptions",
     "ModelOptions",
+    "Published",
     "Report",
     "Switched",
     "TagOptions",
@@ -88,6 +93,7 @@ __all__ = [
     "import_vectors",
     "index_folder",
     "prepare_model",
+    "publish_library",
     "remove_labels",
     "restore_library",
     "switch_library",
@@ -104,6 +110,7 @@ _SUBMODULES = {
     "Imported": "operations.import_vectors",
     "IndexOptions": "operations.options",
     "ModelOptions": "models.options",
+    "Published": "maintenance.publish.publish",
     "Report": "operations.report",
     "Switched": "operations.switch_model",
     "TagOptions": "tag.options",
@@ -117,6 +124,7 @@ _SUBMODULES = {
     "forget_concept": "tag.concepts",
     "import_vectors": "operations.import_vectors",
     "prepare_model": "models.resolve",
+    "publish_library": "operations.publish",
     "remove_labels": "tag.labels",
     "restore_library": "operations.backup",
     "switch_library": "operations.switch_model",

@@ -8,6 +8,7 @@ ClewError
 ├── ExtraMissing            an optional dependency is not installed
 ├── EmbedderError           a model is unknown or damaged
 │   └── ModelOutdated       the library was made with an earlier built-in model
+├── VectorServerError       a Milvus server cannot be used
 └── LibraryError            a library cannot be used
     ├── LibraryMissing           the folder has no library
     ├── LibraryBusy              another process writes to it
@@ -72,6 +73,10 @@ class ModelOutdated(EmbedderError):
             "clew no longer has, so words are only searched for as keywords. Run `clew switch builtin` to "
             "embed the library with the current version."
         )
+
+
+class VectorServerError(ClewError):
+    """A Milvus server that cannot be used; the vectors of the library are complete without it."""
 
 
 class LibraryError(ClewError):

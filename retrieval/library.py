@@ -6,7 +6,6 @@ from functools import partial
 from itertools import chain
 from numbers import Integral
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 from retrieval.catalog import thumbnails
@@ -54,6 +53,7 @@ from retrieval.types import (
     Status,
     Vectors,
 )
+from retrieval.vectors.milvus.published_space import PublishedSpaces
 from retrieval.vectors.space_index import SpaceIndex
 
 if TYPE_CHECKING:
@@ -78,26 +78,32 @@ class Library:
         embedder: Embedder | None = None,
         space: str | None = None,
         *,
+        token: str | None = None,
         load_embedder: Callable[[Space], Embedder] = load_space_embedder,
     ) -> None:
         self._open_catalog: Catalog | None = catalog
         self.folder = catalog.folder
         self._embedder_override, self._load_embedder = embedder, load_embedder
         self._loaded_embedder: Embedder | None = None
-        self._space_name = space
+        self._space_name, self._published = space, PublishedSpaces(token)
         self._cached_index: tuple[tuple[Catalog, int], SpaceIndex] | None = None
 
     @classmethod
     def open(
-        cls, folder: str | Path | None = None, *, embedder: Embedder | None = None, space: str | None = None
+        cls,
+        folder: str | Path | None = None,
+        *,
+        embedder: Embedder | None = None,
+        space: str | None = None,
+        token: str | None = None,
     ) -> "Library":
         """Open the library in `folder`, or the default one; `embedder` replaces the one that it names.
 
-        `space` selects a space other than the active one. Raises LibraryMissing, LibraryVersionMismatch, and
-        SpaceMismatch if the embedder does not belong to the space.
+        `space` selects a space other than the active one; `token` is that of its Milvus server. Raises
+        LibraryMissing, LibraryVersionMismatch, and SpaceMismatch if the embedder is not that of the space.
         """
         folder = default_library() if folder is None else Path(folder).expanduser().absolute()
-        return cls(Catalog.open(folder), embedder, space)
+        return cls(Catalog.open(folder), embedder, space, token=token)
 
     @reads_catalog
     def search(
@@ -292,8 +298,8 @@ class Library:
     @property
     @reads_catalog
     def damage(self) -> str | None:
-        """Return the problem with the index files, if any; results are correct even so."""
-        return self._open_space_index().damage
+        """Return the problem with index files or the Milvus server; results are correct even so."""
+        return self._open_space_index().problem
 
     @property
     @reads_catalog
@@ -334,12 +340,7 @@ class Library:
     def __enter__(self) -> "Library":
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     @property
@@ -392,7 +393,7 @@ class Library:
             if self._embedder_override is not None:
                 self._embedder_of(space)
             previous = None if self._cached_index is None else self._cached_index[1]
-            space_index = SpaceIndex(catalog, space, previous)
+            space_index = SpaceIndex(catalog, space, previous, self._published.open(catalog, space))
             if space_index.damage and catalog.space(self._space_name) != space:  # rebuilt meanwhile
                 return self._open_space_index()
             self._cached_index = version, space_index

@@ -54,3 +54,8 @@ def ignore_pillow_warnings() -> None:
 
     warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
     warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+
+
+def ignore_pymilvus_messages() -> None:
+    """Ignore the log of pymilvus, from now on: it writes each error, with its trace, to stderr."""
+    logging.getLogger("pymilvus").setLevel(logging.CRITICAL + 1)

@@ -249,6 +249,16 @@ class Space:
 
 
 @dataclass(frozen=True, slots=True)
+class Publication:
+    """The collection of a space on a Milvus server."""
+
+    collection: str
+    revisions: frozenset[int]  # that the collection may have
+    complete: bool  # all vectors were published at least once
+    written: float  # Unix time of the last write
+
+
+@dataclass(frozen=True, slots=True)
 class Root:
     """An indexed folder, with the number of its files in each state."""
 
@@ -291,6 +301,9 @@ class Status:
     speech: str | None = None  # model that transcribes speech
     sounds: str | None = None  # model that labels sound events
     tail: int = 0  # vectors that are not in an index yet
+    vectors_url: str | None = None  # Milvus server that searches use; None: the index files
+    published: int = 0  # vectors of the active space on this server
+    unpublished: int = 0  # vectors that were added or deleted since
     size: int = 0  # bytes on disk
     thumbnails: int = 0  # bytes
     thumbnail_limit: int = 0  # bytes; 0: no thumbnails

@@ -1,6 +1,7 @@
 """clew index: index folders or update a library."""
 
 import gc
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ from indexer.watch.options import WatchOptions
 from retrieval.catalog.schema import CATALOG_FILE
 from retrieval.cli.command import GroupedCommand, option_group
 from retrieval.cli.console import note, write
-from retrieval.cli.options import collect_options, library_option
+from retrieval.cli.options import collect_options, library_option, milvus_token
 from retrieval.formatting import to_json
 
 if TYPE_CHECKING:
@@ -102,6 +103,12 @@ def parse_patterns(
     show_default="auto: by the number of vectors",
     help="Build this index: auto, flat, hnsw or ivf. Saved in the library.",
 )
+@model_option(
+    "--vectors",
+    metavar="URL|local",
+    help="Search on the Milvus server at this URL, and publish the vectors to it (see `clew publish`). "
+    'Saved in the library; "local" returns to the index files.',
+)
 @run_option("--watch", is_flag=True, help="Follow changes until Ctrl-C, as `clew watch` does.")
 @run_option("--retry", is_flag=True, help="Retry files that failed before, or were read in part.")
 @run_option(
@@ -133,6 +140,7 @@ def index_command(
         raise click.UsageError("Give a folder to index, as in: clew index ~/Pictures")
     # Imports and the scan allocate many long-lived objects; collecting them only costs time.
     gc.set_threshold(100_000)
+    options = replace(options, milvus_token=milvus_token())
     from indexer.operations.index import update_library
 
     def tell(message: str) -> None:

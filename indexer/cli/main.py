@@ -36,6 +36,7 @@ COMMAND_GROUPS = {  # title -> names of commands, in the order of use, and their
         "status": "retrieval.cli.status",
         "verify": "indexer.cli.maintain.verify",
         "tune": "indexer.cli.maintain.tune",
+        "publish": "indexer.cli.maintain.publish",
         "backup": "indexer.cli.maintain.backup",
         "restore": "indexer.cli.maintain.backup",
         "forget": "indexer.cli.maintain.forget",

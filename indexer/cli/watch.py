@@ -18,7 +18,7 @@ from indexer.watch.options import WatchOptions
 from retrieval.catalog.schema import CATALOG_FILE
 from retrieval.cli.command import ClewCommand
 from retrieval.cli.console import note, write
-from retrieval.cli.options import library_option
+from retrieval.cli.options import library_option, milvus_token
 from retrieval.cli.serving.serve import serve_command as read_only_serve
 from retrieval.errors import ClewError, LibraryMissing
 from retrieval.formatting import printable, to_json
@@ -55,8 +55,13 @@ def watch_command(folders: tuple[Path, ...], every: float, as_json: bool, librar
         for line in [str(report), *report.notes]:
             note(line)
 
-    options = WatchOptions(on_initial_scan=show, rescan_seconds=every)
-    run_watch(folders, as_json, library=library, watch_options=options)
+    run_watch(
+        folders,
+        as_json,
+        library=library,
+        options=IndexOptions(milvus_token=milvus_token()),
+        watch_options=WatchOptions(on_initial_scan=show, rescan_seconds=every),
+    )
 
 
 def run_watch(
@@ -163,7 +168,8 @@ def watch_in_thread(library: Path) -> Iterator[None]:
     def run() -> None:
         options = WatchOptions(stop=stop, on_change=lambda change: note(describe_change(change)))
         try:
-            watch_library(library=library, watch_options=options, notify=note)
+            token = IndexOptions(milvus_token=milvus_token())
+            watch_library(library=library, options=token, watch_options=options, notify=note)
         except ClewError as error:
             note(f"Changes are not followed: {error}")
 

@@ -6,6 +6,7 @@ build_index        Build the index files of a space from the catalog.
 calibrate          Calibrate each kind of a space: the scores of background queries show how unusual a match i
 map/               Lay the segments of a space out in two dimensions, and name clusters of them.
 noise_queries      Queries without meaning, which nothing should match: random letters, keys and syllables.
+publish/           Publish the vectors of a library to a Milvus server.
 recovery/          Recover the readable rows of a damaged catalog.
 refresh_metadata   Decode contents again: for the metadata that older versions did not read, or for thumbnails
 refresh_videos     Correct the segments of videos that an older version decoded, or decode these again.

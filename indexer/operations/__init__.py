@@ -4,9 +4,9 @@ backup          Public API: back up and restore a library.
 forget          Public API: remove folders or spaces from a library.
 import_vectors  Public API: adopt the vectors of rclip or clip-retrieval.
 index           Public API: index a folder or update a library.
-notes           Notes of an indexing run on exclude patterns, partly read files and links.
 options         Options of an indexing run.
 pipeline        Index folders: scan, index new files, set the states of known ones and build indexes.
+publish         Public API: publish the vectors of a library to a Milvus server.
 report          Counts and notes of an indexing run.
 saved_options   Save the options of an indexing run in the settings of the library.
 steps           Steps of an indexing run.

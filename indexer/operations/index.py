@@ -46,7 +46,7 @@ def index_folder(
     )
     if report.interrupted:
         raise KeyboardInterrupt
-    return Library.open(library, embedder=embedder)
+    return Library.open(library, embedder=embedder, token=options.milvus_token)
 
 
 def update_library(

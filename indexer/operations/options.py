@@ -1,7 +1,7 @@
 """Options of an indexing run."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from retrieval.types import IndexMethod
@@ -29,10 +29,12 @@ class IndexOptions:
     sound_model: str | None = None  # folder or name of a CLAP model; "" for none
     index_method: IndexMethod | Literal["auto"] | None = None  # "auto": chosen by the number of vectors
     thumbnails_max_bytes: int | None = None  # 0 for no thumbnails
+    vectors: str | None = None  # address of a Milvus server that searches use; "local": the index files
 
     # Used by this run only.
     arch: str | None = None  # open_clip architecture of a local file of weights
     device: str | None = None  # where torch embeds; None for the fastest
+    milvus_token: str | None = field(default=None, repr=False)  # or USER:PASSWORD, of the server
     transcriber: "Transcriber | None" = None  # used instead of the speech model
     sound_classifier: "SoundClassifier | None" = None  # used instead of the sound model
     confirm_gone: bool = False  # forget missing files even if many are missing at once

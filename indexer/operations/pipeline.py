@@ -12,16 +12,17 @@ from indexer.decode.versions import METADATA_VERSION, VIDEO_VERSION
 from indexer.maintenance.build_index import build_if_due
 from indexer.maintenance.calibrate import calibrate_if_due
 from indexer.maintenance.map.build_map import build_map_if_due
-from indexer.operations.notes import (
+from indexer.maintenance.publish.outbox import is_publish_due
+from indexer.operations.options import DEFAULT_OPTIONS, IndexOptions
+from indexer.operations.report import Report
+from indexer.operations.saved_options import remove_disabled_results, save_settings
+from indexer.operations.steps.notes import (
     network_drive_notes,
     other_link_note,
     own_root_notes,
     partial_file_notes,
     unused_pattern_notes,
 )
-from indexer.operations.options import DEFAULT_OPTIONS, IndexOptions
-from indexer.operations.report import Report
-from indexer.operations.saved_options import remove_disabled_results, save_settings
 from indexer.operations.steps.reconcile import accept_mass_touch, keep_offline, reconcile
 from indexer.scan.diff import Changes, Reread, UnchangedArchive, compare, separate_disconnected
 from indexer.scan.entry_list import EntryList
@@ -35,9 +36,10 @@ from indexer.store.spaces import active_space
 from indexer.store.writer import LibraryWriter
 from indexer.tag.tag_table import update_tags
 from indexer.types import FileEntry, Notify, Progress, ignore_message, no_progress
-from retrieval.errors import LibraryError
+from retrieval.errors import ExtraMissing, LibraryError, VectorServerError
 from retrieval.formatting import printable
 from retrieval.types import Vectors
+from retrieval.vectors.milvus.server import MilvusServer
 
 FILES_PER_REPORT = 250  # of a scan
 
@@ -107,6 +109,7 @@ class IndexRun:
                 _given_patterns(self.options), targets, self.used_patterns
             )
             self.finish(analyses=analyses)
+            self.publish()
             self.report.notes += filter(None, [self.writer.thumbnails.note])
         except KeyboardInterrupt:  # committed batches stay, and the next run resumes
             self.report.interrupted = True
@@ -241,6 +244,23 @@ class IndexRun:
         space = build_if_due(self.writer, self.options.index_method)  # tuned with the background queries
         update_tags(self.writer, space, self.writer.embedder)
         build_map_if_due(self.writer, space)
+
+    def publish(self) -> None:
+        """Send the changes to the Milvus server of the library, if it has one."""
+        address = self.writer.settings().vectors_url
+        if address is None or not is_publish_due(self.writer):
+            return
+        from indexer.maintenance.publish.publish import PublishRun  # heavy
+
+        server = MilvusServer(address, self.options.milvus_token)
+        try:
+            self.report.interrupted = (
+                PublishRun(self.writer, server, progress=self.progress).run().interrupted
+            )
+        except (VectorServerError, ExtraMissing) as error:
+            self.report.notes.append(f"The vectors are not published yet. {error} `clew publish` continues.")
+        finally:
+            server.close()
 
 
 def update_folders(

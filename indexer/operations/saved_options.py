@@ -2,15 +2,19 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 from indexer.decode.registry import AUDIO, OCR
+from indexer.maintenance.publish.outbox import set_server
 from indexer.operations.options import IndexOptions
 from indexer.store.analyses import Analysis, delete_analysis
 from indexer.store.writer import LibraryWriter
 from retrieval.errors import ExtraMissing, LibraryError
 from retrieval.formatting import pluralize
+from retrieval.vectors.milvus.server import ServerAddress
 
+LOCAL = "local"  # the value of `vectors` for the index files of the library
 SPEECH_MODEL_HELP = (
     "a speech model needs a model.bin, as those of huggingface.co/Systran have. To download one, use a name: "
     "tiny, base, small, medium, large-v3"
@@ -28,6 +32,8 @@ def check_extras(options: IndexOptions) -> None:
         raise ExtraMissing("Text recognition", OCR.name)
     if options.speech_model and options.transcriber is None and not AUDIO.installed:
         raise ExtraMissing("Speech recognition in audio and video files", AUDIO.name)
+    if options.vectors not in (None, LOCAL) and find_spec("pymilvus") is None:
+        raise ExtraMissing("A Milvus server", "milvus")
 
 
 def remove_disabled_results(writer: LibraryWriter, options: IndexOptions) -> Iterator[str]:
@@ -64,6 +70,8 @@ def save_settings(writer: LibraryWriter, options: IndexOptions) -> None:
     if options.sound_model is not None:
         settings = replace(settings, sound_model=_resolve_model(options.sound_model, SOUND_MODEL_HELP))
     writer.save_settings(settings)
+    if options.vectors is not None:
+        set_server(writer, None if options.vectors == LOCAL else ServerAddress.parse(options.vectors).text)
 
 
 def _resolve_model(model: str, description: str) -> str:

@@ -395,4 +395,5 @@ MIGRATIONS: dict[str, tuple[str, ...]] = {
     # When the digest of an index file was last checked; a reader checks a file that was modified since.
     "32-index-times": ("""ALTER TABLE indexes ADD COLUMN mtime INTEGER""",),
     "33-index-tunings": schema.INDEX_TUNINGS,
+    "34-publications": schema.PUBLICATIONS,
 }

@@ -101,6 +101,23 @@ INDEX_TUNINGS = (
         PRIMARY KEY (space, file, query_mode)
     ) STRICT, WITHOUT ROWID""",
 )
+PUBLICATIONS = (
+    # The collections on the Milvus server that the setting `vectors` names.
+    """CREATE TABLE publications (
+        collection TEXT PRIMARY KEY,
+        space INTEGER UNIQUE REFERENCES spaces (id) ON DELETE SET NULL,  -- NULL: to be dropped
+        revision INTEGER NOT NULL,             -- that the last publish wrote into the collection; 0: none
+        previous INTEGER NOT NULL,             -- the one that it replaced
+        complete INTEGER NOT NULL DEFAULT 0 CHECK (complete IN (0, 1)),  -- 1 after the first publish ended
+        written REAL NOT NULL DEFAULT 0        -- Unix time of the last write
+    ) STRICT, WITHOUT ROWID""",
+    # Segments whose vector was inserted or deleted since; filled by triggers of published spaces.
+    """CREATE TABLE unpublished (
+        space INTEGER NOT NULL REFERENCES spaces (id) ON DELETE CASCADE,
+        segment INTEGER NOT NULL,
+        PRIMARY KEY (space, segment)
+    ) STRICT, WITHOUT ROWID""",
+)
 
 
 def vectors_table(space_id: int) -> str:

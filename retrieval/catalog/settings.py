@@ -22,6 +22,8 @@ class LibrarySettings:
     speech_model: str | None = None  # folder or name of a faster-whisper model
     sound_model: str | None = None  # folder or name of a CLAP model
     target_recall: float = DEFAULT_TARGET_RECALL  # recall@10 that indexes are tuned to
+    vectors_url: str | None = None  # address of the Milvus server that searches use; None: index files
+    library_id: str | None = None  # random, in the names of collections; None: never published
 
     @classmethod
     def read(cls, db: sqlite3.Connection) -> Self:
@@ -36,6 +38,8 @@ class LibrarySettings:
             speech_model=rows.get("speech") or None,
             sound_model=rows.get("sounds") or None,
             target_recall=float(rows.get("recall", DEFAULT_TARGET_RECALL)),
+            vectors_url=rows.get("vectors") or None,
+            library_id=rows.get("id"),
         )
 
     def rows(self) -> dict[str, str]:
@@ -48,5 +52,7 @@ class LibrarySettings:
             "speech": self.speech_model or "",
             "sounds": self.sound_model or "",
             "recall": str(self.target_recall),
+            "vectors": self.vectors_url or "",
         }
-        return rows if self.active_space is None else rows | {"space": self.active_space}
+        optional = {"space": self.active_space, "id": self.library_id}
+        return rows | {name: value for name, value in optional.items() if value is not None}

@@ -12,9 +12,15 @@ from retrieval.catalog import thumbnails
 from retrieval.catalog.filter_sql import ABSOLUTE_PATH
 from retrieval.catalog.hit_rows import IS_FINDABLE, IS_IMAGE_PART, decode_path
 from retrieval.catalog.reader import Catalog
-from retrieval.catalog.schema import INDEX_FOLDER, KEPT_CATALOGS, LIBRARY_FILE_NAMES, PROGRESS_FILE
+from retrieval.catalog.schema import (
+    INDEX_FOLDER,
+    KEPT_CATALOGS,
+    LIBRARY_FILE_NAMES,
+    PROGRESS_FILE,
+    vectors_table,
+)
 from retrieval.embedders import registry
-from retrieval.types import Failure, Root, RunProgress, Status
+from retrieval.types import Failure, Publication, Root, RunProgress, Space, Status
 
 MAX_PROGRESS_AGE_SECONDS = 3_600  # a step such as building an index reports nothing meanwhile
 MAX_FOREIGN_AGE_SECONDS = 120  # of the file of another machine, whose processes are not known
@@ -37,12 +43,42 @@ def status_of(catalog: Catalog, name: str | None = None) -> Status:
         speech=settings.speech_model,
         sounds=settings.sound_model,
         tail=0 if space is None else catalog.count_unindexed(space),
+        vectors_url=settings.vectors_url,
+        published=0 if space is None else _count_published(catalog, space),
+        unpublished=0 if space is None else _count_unpublished(catalog, space),
         size=_library_bytes(catalog.folder),
         thumbnails=thumbnail_bytes,
         thumbnail_limit=settings.thumbnails_max_bytes,
         indexing=read_progress(catalog.folder),
         thumbnails_full=thumbnails.is_full(thumbnail_bytes, settings.thumbnails_max_bytes),
     )
+
+
+def find_publication(catalog: Catalog, space: Space) -> Publication | None:
+    """Return the collection of a space on the Milvus server of the library, None if it has none."""
+    row = catalog.db.execute("SELECT * FROM publications WHERE space = ?", (space.id,)).fetchone()
+    if row is None:
+        return None
+    revisions = frozenset((row["revision"], row["previous"])) - {0}
+    return Publication(row["collection"], revisions, bool(row["complete"]), row["written"])
+
+
+def _count_unpublished(catalog: Catalog, space: Space) -> int:
+    """Return the number of vectors whose change is not published."""
+    if find_publication(catalog, space) is None:
+        return catalog.count_vectors(space) if catalog.settings().vectors_url else 0
+    query = "SELECT count(*) FROM unpublished WHERE space = ?"
+    return int(catalog.db.execute(query, (space.id,)).fetchone()[0])
+
+
+def _count_published(catalog: Catalog, space: Space) -> int:
+    """Return the number of vectors that are on the server."""
+    if find_publication(catalog, space) is None:
+        return 0
+    query = f"""SELECT count(*) FROM unpublished u JOIN {vectors_table(space.id)} v ON v.segment = u.segment
+                 WHERE u.space = ?"""
+    pending = int(catalog.db.execute(query, (space.id,)).fetchone()[0])
+    return catalog.count_vectors(space) - pending
 
 
 def roots(catalog: Catalog) -> tuple[Root, ...]:

@@ -1,5 +1,6 @@
 """Options that several commands share, and their groups in the help."""
 
+import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import fields
@@ -123,6 +124,11 @@ def _library_of(context: click.Context) -> "Library":
 
     several = context.params.get("libraries") or (None,)
     return Library.open(context.params.get("library") or several[0] or default_library())
+
+
+def milvus_token() -> str | None:
+    """Return the token of the Milvus server, which only the environment has."""
+    return os.environ.get("CLEW_MILVUS_TOKEN") or None
 
 
 _filter = option_group("Filter")

@@ -16,6 +16,7 @@ from retrieval.cli.options import (
     complete_words,
     filter_options,
     libraries_option,
+    milvus_token,
     output_options,
     result_options,
 )
@@ -115,7 +116,7 @@ def open_libraries(places: tuple[str, ...]) -> "Library | Libraries":
     if len(places) == 1 and not is_server_address(places[0]):
         from retrieval.library import Library  # late: a server has it loaded
 
-        return Library.open(places[0])
+        return Library.open(places[0], token=milvus_token())
     from retrieval.federation.libraries import Libraries
 
     return Libraries.open(places, os.environ.get("CLEW_TOKEN"))

@@ -10,6 +10,7 @@ from retrieval.cli.options import (
     collect_options,
     filter_options,
     library_option,
+    milvus_token,
     output_options,
     result_options,
 )
@@ -40,7 +41,7 @@ def similar_command(
     """
     from retrieval.library import Library
 
-    with Library.open(library) as opened:
+    with Library.open(library, token=milvus_token()) as opened:
         hits = opened.similar(image, kind=kind or "image", count=count, options=options)
         unknown = opened.unknown_filter_values(options=options, found=bool(hits))
         message = "\n".join(unknown) or NO_HITS

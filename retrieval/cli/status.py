@@ -109,6 +109,10 @@ def _describe_space(status: Status, space: Space) -> list[tuple[str, str]]:
     for file in space.indexes:
         first, *others = describe_index(file)
         rows += [("Index", first), *(("", line) for line in others)]
+    if status.vectors_url is not None:
+        rows.append(
+            ("Server", f"{formatting.printable(status.vectors_url)}: {_describe_publication(status)}")
+        )
     if not space.indexes:
         rows.append(("Index", "none yet; every vector is compared"))
     if status.tail:
@@ -128,6 +132,13 @@ def describe_index(file: IndexFile) -> list[str]:
         times = f"{tuning.p50_ms:.2f} ms, 95 % within {tuning.p95_ms:.2f} ms"
         lines.append(f"for {name}: recall@10 {tuning.recall:.3f}, {times}")
     return lines
+
+
+def _describe_publication(status: Status) -> str:
+    """Return how many vectors the Milvus server has, and how many changes it lacks."""
+    published = f"{formatting.pluralize(status.published, 'vector')} published"
+    pending = f", {formatting.pluralize(status.unpublished, 'change')} pending (`clew publish` sends them)"
+    return published + pending * bool(status.unpublished)
 
 
 def _missing_extra(module: str, extra: str) -> str:

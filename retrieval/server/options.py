@@ -1,6 +1,6 @@
 """Options of the server."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ class ServerOptions:
 
     library: Path
     embedder: "Embedder | None" = None  # instead of the one that the library names
+    milvus_token: str | None = field(default=None, repr=False)  # of the Milvus server of the library
     host: str = LOOPBACK_HOSTS[0]
     port: int = DEFAULT_PORT
     token: str | None = None  # that each request must contain

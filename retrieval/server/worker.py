@@ -33,7 +33,7 @@ class Worker:
 
     def __init__(self, options: ServerOptions) -> None:
         self.options = options
-        self.library = Library.open(options.library, embedder=options.embedder)
+        self.library = Library.open(options.library, embedder=options.embedder, token=options.milvus_token)
         self._open_catalog = Catalog.open(self.library.folder)
         self._catalog_lock = Lock()
         self._executor = ThreadPoolExecutor(options.threads, "clew-search")

@@ -11,5 +11,6 @@ ivf           An inverted file: 8-bit rows in lists by nearest centroid, of whic
 kind_ranking  The ranking of one kind for one query: indexes propose candidates, the catalog's vectors order t
 lsh_sketch    A sketch of every row: one bit for the side of each of many planes on which it lies.
 tuned_index   An index with the search effort of a query mode: words lie farther from images than images do.
+milvus/       Vectors on a Milvus server.
 space_index   Search in the vectors of one space, of all kinds.
 """

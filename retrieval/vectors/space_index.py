@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -19,11 +19,15 @@ from retrieval.scoring.calibration import (
     rival_levels,
 )
 from retrieval.types import Filters, Ids, IndexFile, Kind, Scores, Space, Vectors
+from retrieval.vectors.base import VectorIndex
 from retrieval.vectors.exact import ExactIndex
 from retrieval.vectors.faiss_index import FaissIndex
 from retrieval.vectors.index_files import check_index_file
 from retrieval.vectors.kind_ranking import KindRanking
 from retrieval.vectors.tuned_index import TunedIndex
+
+if TYPE_CHECKING:
+    from retrieval.vectors.milvus.published_space import PublishedSpace  # an extra
 
 MAX_EXACT_SCAN_VECTORS = 500  # so few allowed vectors are all compared, which is faster than an index
 MAX_BACKGROUND_VECTORS = 500  # vectors that represent a kind
@@ -40,8 +44,16 @@ class SpaceIndex:
     If an index file is missing or damaged, all its vectors are compared instead, and `damage` has the reason.
     """
 
-    def __init__(self, catalog: Catalog, space: Space, previous: "SpaceIndex | None" = None) -> None:
+    def __init__(
+        self,
+        catalog: Catalog,
+        space: Space,
+        previous: "SpaceIndex | None" = None,
+        published: "PublishedSpace | None" = None,
+    ) -> None:
         """Open a space. What `previous`, before the last commits, has read is kept unless they changed it.
+
+        If it is `published`, the vectors on the server are searched.
 
         Unindexed vectors are extended. Vectors are missing from a space that is not complete, so they may be
         inserted before later ones.
@@ -49,6 +61,7 @@ class SpaceIndex:
         self.catalog = catalog
         self.space = space
         self.damage: str | None = None
+        self.published = published
         self._files = {file.kind: file for file in space.indexes}
         self.indexes = {file.kind: index for file in space.indexes if (index := self._open_index(file))}
         self._unindexed: dict[Kind, ExactIndex] = {}
@@ -94,9 +107,24 @@ class SpaceIndex:
             ranking = KindRanking(self.catalog, self.space, query)
             ranking.add(allowed)
             return ranking
+        return KindRanking(self.catalog, self.space, query, *self._searched(kind, mode), allowed)
+
+    def _searched(self, kind: Kind, mode: QueryMode) -> tuple[ExactIndex, VectorIndex | None]:
+        """Return the vectors of a kind that are compared one by one, and the index of the others."""
+        if self.published is not None:
+            return self.published.indexes(kind, lambda: self._local(kind, mode))
+        return self._local(kind, mode)
+
+    def _local(self, kind: Kind, mode: QueryMode) -> tuple[ExactIndex, VectorIndex | None]:
         index = self.indexes.get(kind)
         tuned = index and TunedIndex.of_mode(index, self._files[kind], mode)
-        return KindRanking(self.catalog, self.space, query, self.unindexed(kind), tuned, allowed)
+        return self.unindexed(kind), tuned
+
+    @property
+    def problem(self) -> str | None:
+        """Return the problems of the index files and of the server, if any; results are correct even so."""
+        server_problem = None if self.published is None else self.published.problem
+        return "\n".join(filter(None, (self.damage, server_problem))) or None
 
     def search(
         self,

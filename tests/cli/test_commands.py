@@ -138,7 +138,7 @@ def test_status_json_has_exactly_these_keys(indexed):
         "status": {
             *("folder", "roots", "segments", "kept", "space", "spaces", "precision", "ocr", "speech"),
             *("sounds", "tail", "size", "thumbnails", "thumbnail_limit", "thumbnails_full"),
-            "indexing",
+            *("indexing", "vectors_url", "published", "unpublished"),
         },
         "root": {
             *("path", "state", "scanned", "present", "offline", "gone", "failed", "partial"),

@@ -2,5 +2,6 @@
 
 backfill   Add what earlier runs left out, because files were offline or the version was older.
 new_files  Read, embed and write the new files of a scan.
+notes      Notes of an indexing run on exclude patterns, partly read files and links.
 reconcile  Set the states of known files after a scan: present, moved, offline or gone.
 """

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from retrieval.cli.command import ClewCommand
-from retrieval.cli.options import library_option
+from retrieval.cli.options import library_option, milvus_token
 from retrieval.errors import ExtraMissing
 
 
@@ -23,4 +23,4 @@ def mcp_command(library: Path) -> None:
     from retrieval.server.dialects.mcp_tools import serve_stdio
     from retrieval.server.options import ServerOptions
 
-    serve_stdio(ServerOptions(library))
+    serve_stdio(ServerOptions(library, milvus_token=milvus_token()))

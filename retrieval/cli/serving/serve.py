@@ -16,7 +16,7 @@ import click
 
 from retrieval.cli.command import ClewCommand
 from retrieval.cli.console import note
-from retrieval.cli.options import library_option
+from retrieval.cli.options import library_option, milvus_token
 from retrieval.server.options import DEFAULT_PORT, LOOPBACK_HOSTS
 from retrieval.system import server_socket
 
@@ -64,7 +64,14 @@ def serve_command(
     """
     from retrieval.server.options import ServerOptions
 
-    options = ServerOptions(library=library, host=host, port=port, token=token, origins=origins)
+    options = ServerOptions(
+        library=library,
+        milvus_token=milvus_token(),
+        host=host,
+        port=port,
+        token=token,
+        origins=origins,
+    )
     run_server(options, open_page=not no_open)
 
 

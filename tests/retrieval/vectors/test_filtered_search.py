@@ -17,7 +17,9 @@ from retrieval.vectors.base import FILE_FORMATS
 from retrieval.vectors.exact import ExactIndex
 from retrieval.vectors.faiss_index import FaissIndex
 from retrieval.vectors.id_filter import IdFilter
+from retrieval.vectors.milvus.index import MilvusIndex
 from retrieval.vectors.space_index import SpaceIndex
+from tests.support.milvus_servers import HAS_LITE, build_index, lite_in_process, needs_lite
 from tests.support.vector_library import drawn_embedder, insert_vectors
 
 METHODS = ["flat", "hnsw", "ivf"]
@@ -115,14 +117,31 @@ def nearest_of(library, allowed=None):
 
 
 @pytest.fixture(scope="module")
-def indexes(vectors):
+def milvus(tmp_path_factory):
+    with lite_in_process(tmp_path_factory.mktemp("milvus")) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def indexes(vectors, request):
     """Build an index with each method."""
     ids = np.arange(1, COUNT + 1, dtype=np.int64)
-    return {name: FaissIndex.build(name, vectors, iter([(ids, vectors)]), COUNT) for name in METHODS}
+    built = {name: FaissIndex.build(name, vectors, iter([(ids, vectors)]), COUNT) for name in METHODS}
+    if HAS_LITE:
+        built["milvus"] = build_index(request.getfixturevalue("milvus"), "filtered", ids, vectors)
+        rows = built["milvus"].collection
+        built["milvus lists"] = MilvusIndex(rows, "image", COUNT, max_listed_ids=100)
+    return built
 
 
 @pytest.mark.parametrize(
-    ("method", "strategy"), [("flat", "exact"), ("ivf", "exact"), *(("hnsw", name) for name in STRATEGIES)]
+    ("method", "strategy"),
+    [
+        ("flat", "exact"),
+        ("ivf", "exact"),
+        *(("hnsw", name) for name in STRATEGIES),
+        *(pytest.param(name, "exact", marks=needs_lite) for name in ("milvus", "milvus lists")),
+    ],
 )
 @pytest.mark.parametrize("correlation", ["uncorrelated", "correlated", "anti-correlated"])
 @pytest.mark.parametrize("share", SHARES)
@@ -139,7 +158,9 @@ def test_index_finds_the_best_allowed_vectors(
         assert np.isin(found[0, :available], allowed).all()
         assert (found[0, available:] == -1).all()
         expected = vectors[found[0, :available] - 1] @ query
-        np.testing.assert_allclose(scores[0, :available], expected, atol=1e-3 if method == "flat" else 0.05)
+        np.testing.assert_allclose(
+            scores[0, :available], expected, atol=0.05 if method in ("hnsw", "ivf") else 1e-3
+        )
         hits.append(np.isin(exact_search(query, vectors, allowed, 10)[1], found[0]).mean())
     assert np.mean(hits) > 0.99
 
@@ -167,9 +188,9 @@ def test_filtered_ids_and_scores_are_exact_with_unindexed_vectors(
 def test_unknown_allowed_ids_do_not_displace_hits(indexes, with_sketch, vectors, queries):
     allowed = np.concatenate([[-5, 0], np.arange(1, COUNT + 1, 3), COUNT + np.arange(1, 9_999)])
     known = allowed[(allowed > 0) & (allowed <= COUNT)]
-    for method in METHODS:
+    for index in indexes.values():
         for query in queries:
-            _, found = indexes[method].search(query[None], 40, allowed)
+            _, found = index.search(query[None], 40, allowed)
             assert np.isin(found, known).all()
             assert np.isin(exact_search(query, vectors, known, 10)[1], found).all()
 

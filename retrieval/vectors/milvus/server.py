@@ -1,0 +1,151 @@
+"""A Milvus server: its address, its connection and its errors."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Lock
+from typing import Any, NoReturn
+from urllib.parse import parse_qsl, urlsplit
+
+from retrieval.errors import ExtraMissing, VectorServerError
+from retrieval.quiet import ignore_pymilvus_messages
+
+TOKEN_VARIABLE = "CLEW_MILVUS_TOKEN"
+LOCAL_SUFFIX = ".db"  # of a folder of milvus-lite, which runs in this process
+CONNECT_SECONDS, CALL_SECONDS = 5.0, 120.0
+DEFAULT_PORT = 19_530
+# Options in the address of a server with TLS, and their names in pymilvus.
+TLS_FILES = {"ca": "server_pem_path", "cert": "client_pem_path", "key": "client_key_path"}
+SHAPE = (
+    "Use http://HOST:19530 or https://HOST/DATABASE, for TLS also ?ca=FILE&cert=FILE&key=FILE&name=HOST, or "
+    "a path that ends with .db for milvus-lite."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ServerAddress:
+    """The parts of an address, which is saved in a library and therefore contains no password."""
+
+    text: str
+    uri: str
+    options: Mapping[str, Any] = field(default_factory=dict)  # of MilvusClient
+
+    @classmethod
+    def parse(cls, text: str) -> "ServerAddress":
+        """Return the address; raises VectorServerError."""
+        if "://" not in text:
+            if not text.endswith(LOCAL_SUFFIX):
+                raise VectorServerError(f"Invalid address {text!r} of a Milvus server. {SHAPE}")
+            path = str(Path(text).expanduser().absolute())
+            return cls(path, path)
+        try:
+            parts = urlsplit(text)
+            host, port = parts.hostname, parts.port or DEFAULT_PORT
+        except ValueError as error:
+            raise VectorServerError(f"Invalid address {text!r}: {error}. {SHAPE}") from error
+        if parts.username is not None or parts.password is not None:
+            raise VectorServerError(
+                f"The address of {host} contains a password, which would be saved. Put USER:PASSWORD or the "
+                f"token in the environment variable {TOKEN_VARIABLE}, and leave it out of the address."
+            )
+        if parts.scheme not in ("http", "https") or not host or parts.fragment:
+            raise VectorServerError(f"Invalid address {text!r} of a Milvus server. {SHAPE}")
+        shown_host = f"[{host}]" if ":" in host else host
+        database = parts.path.strip("/")
+        options: dict[str, Any] = {"db_name": database, "secure": parts.scheme == "https"}
+        return cls(text, f"{parts.scheme}://{shown_host}:{port}", options | _tls_options(text, parts.query))
+
+
+def _tls_options(text: str, query: str) -> dict[str, str]:
+    """Return the arguments of MilvusClient for the options of an address."""
+    given = dict(parse_qsl(query, keep_blank_values=True))
+    if unknown := given.keys() - TLS_FILES.keys() - {"name"}:
+        raise VectorServerError(f"Unknown option {min(unknown)!r} in the address {text!r}. {SHAPE}")
+    if given and not text.startswith("https:"):
+        raise VectorServerError(f"The options in the address {text!r} need https. {SHAPE}")
+    if ("cert" in given) != ("key" in given) or ("cert" in given and "ca" not in given):
+        raise VectorServerError(f"A client certificate needs ca, cert and key: {text!r}. {SHAPE}")
+    options = {name: str(Path(given[key]).expanduser()) for key, name in TLS_FILES.items() if key in given}
+    if "cert" in given:  # pymilvus takes the authority of a mutual connection from another argument
+        options["ca_pem_path"] = options.pop("server_pem_path")
+    for path in options.values():
+        if not Path(path).is_file():
+            raise VectorServerError(f"File {path} not found, which the address {text!r} names.")
+    return options | ({"server_name": given["name"]} if "name" in given else {})
+
+
+class MilvusServer:
+    """A connection to a Milvus server, opened by the first call. Thread-safe."""
+
+    def __init__(self, address: str, token: str | None = None, call_seconds: float = CALL_SECONDS) -> None:
+        self.address = ServerAddress.parse(address)
+        self.outage: tuple[float, str] | None = None  # until this time of `monotonic`, and its reason
+        self._token, self._call_seconds = token or "", call_seconds
+        self._client: Any = None
+        self._lock = Lock()
+
+    def call(self, name: str, *arguments: Any, **options: Any) -> Any:
+        """Return the result of a method of MilvusClient. Raises VectorServerError and ExtraMissing."""
+        client = self._connect()
+        from grpc import RpcError
+        from pymilvus.exceptions import MilvusException
+
+        try:
+            return getattr(client, name)(*arguments, timeout=self._call_seconds, **options)
+        except (MilvusException, RpcError, OSError, ValueError) as error:
+            self._raise(error)
+
+    def connect(self) -> None:
+        """Open the connection. Raises VectorServerError and ExtraMissing."""
+        self._connect()
+
+    def close(self) -> None:
+        """Close the connection; the next call opens it again."""
+        with self._lock:
+            client, self._client = self._client, None
+        if client is not None:
+            client.close()
+
+    def _connect(self) -> Any:
+        with self._lock:
+            if self._client is None:
+                self._client = self._open()
+            return self._client
+
+    def _open(self) -> Any:
+        try:
+            from pymilvus import MilvusClient
+        except ImportError as error:
+            raise ExtraMissing("A Milvus server", "milvus") from error
+        from grpc import RpcError
+        from pymilvus.exceptions import MilvusException
+
+        ignore_pymilvus_messages()
+        try:
+            return MilvusClient(
+                uri=self.address.uri,
+                token=self._token,
+                timeout=CONNECT_SECONDS,
+                dedicated=True,
+                **self.address.options,
+            )
+        except (MilvusException, RpcError, OSError, ValueError) as error:
+            self._raise(error)
+
+    def _raise(self, error: Exception) -> NoReturn:
+        """Raise an error that says what to do; it never contains the token."""
+        reason = str(getattr(error, "message", "") or error).strip().partition("\n")[0]
+        if self._token:
+            reason = reason.replace(self._token, "...")
+        lowered = reason.lower()
+        if "auth" in lowered or "permission" in lowered:
+            raise VectorServerError(
+                f"The Milvus server {self.address.text} refuses access ({reason}). Set {TOKEN_VARIABLE} to "
+                "its token, or to USER:PASSWORD."
+            ) from error
+        if "connect" in lowered or "unavailable" in lowered or "deadline" in lowered or "timeout" in lowered:
+            raise VectorServerError(
+                f"The Milvus server {self.address.text} cannot be reached ({reason}). Start it, or return to "
+                "the files of the library with `clew index --vectors local`."
+            ) from error
+        raise VectorServerError(f"The Milvus server {self.address.text} fails: {reason}.") from error
