@@ -55,6 +55,7 @@ def test_only_matching_moments_of_a_video_are_lit(open_page):
         {"id": 3, "start": 60.0, "end": 70.0, "confidence": 0.1},
     ]
     page = open_page("/?q=dog", routes=routes_of(video(1, 0.95, moments=moments)))
+    page.wait_for_selector(".tile .moments b", state="attached")
     assert page.locator(".tile .moments b").count() == 2
     page.locator(".tile .open").click()
     page.wait_for_selector(".moms li")
@@ -284,16 +285,17 @@ def test_list_with_a_null_after_each_path_is_saved(open_page):
     assert b"\n" not in content
 
 
-def test_lines_that_may_help_count_all_their_matches(open_page):
+@pytest.mark.parametrize(("matches", "shown"), [(7, "7 likely matches"), (400, "100+ likely matches")])
+def test_lines_that_may_help_count_all_their_matches(open_page, matches, shown):
     def search(request):
         line, count = query_of(request), int(parse_qs(urlsplit(request.url).query).get("count", ["40"])[0])
         if "kind:" in line:
             return answer(hit(1, 0.3), confident=0, best=0.3)
-        return answer(confident=min(count, 7))
+        return answer(confident=min(count, matches))
 
     page = open_page("/?q=dog kind:page", routes=[(r"/thumbnail", picture), (r"/api/search", reply(search))])
     page.wait_for_selector(".try-row em")
-    assert page.locator(".try-row em").first.inner_text() == "7 likely matches"
+    assert page.locator(".try-row em").first.inner_text() == shown
 
 
 def test_words_in_a_video_are_shown_as_the_video_at_their_moment(open_page):

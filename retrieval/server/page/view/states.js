@@ -74,6 +74,9 @@ export function nothing(results, total, go) {
 /** Return how many confident hits a line has, as far as one answer tells. */
 const countMatches = async (line) => (await search({ q: line, count: MAX_COUNTED })).confident;
 
+/** Return such a count with a word. */
+const countedMatches = (count, one, many) => (count < MAX_COUNTED ? counted(count, one, many) : `${count}+ ${many}`);
+
 const row = (name, parts, count, act) => el("button.try-row", { type: "button", onclick: act }, icon(name), el("span", {}, parts), el("em", {}, count));
 
 async function fillTries(list, { words, chips, answer, go }) {
@@ -83,7 +86,7 @@ async function fillTries(list, { words, chips, answer, go }) {
   const tries = filters.map(async (chip) => {
     const line = formatLine(words, chips.filter((other) => other !== chip));
     const found = await count(line);
-    if (found) add(row("close", [/^under:/i.test(chip) ? "Search everywhere, without " : "Search without ", el("code", {}, chip)], counted(found, "likely match", "likely matches"), () => go(line)));
+    if (found) add(row("close", [/^under:/i.test(chip) ? "Search everywhere, without " : "Search without ", el("code", {}, chip)], countedMatches(found, "likely match", "likely matches"), () => go(line)));
   });
   for (const offer of answer.offers?.read_as ?? []) {
     tries.push(timeline(offer.token).then(({ total }) => {
@@ -94,7 +97,7 @@ async function fillTries(list, { words, chips, answer, go }) {
   for (const word of parts.slice(0, 3)) {
     if (parts.length === 1) break;
     const line = formatLine(`"${word}"`, chips);
-    tries.push(count(line).then((found) => found && add(row("quote", ["Look for the exact word ", el("code", {}, `"${word}"`)], counted(found, "match", "matches"), () => go(line)))));
+    tries.push(count(line).then((found) => found && add(row("quote", ["Look for the exact word ", el("code", {}, `"${word}"`)], countedMatches(found, "match", "matches"), () => go(line)))));
   }
   await Promise.all(tries);
   add(row("picture", "Drop a picture that looks like it", "or paste it", () => document.querySelector(".pictures").click()));
@@ -114,8 +117,8 @@ export function noneFits(line, go) {
   const list = el("div.try", {});
   for (const chip of filters) {
     const rest = formatLine(words, chips.filter((other) => other !== chip));
-    const counting = words.trim() ? countMatches(rest) : timeline(rest).then((answer) => answer.total);
-    counting.then((count) => list.append(row("close", ["without ", el("code", {}, chip)], number(count), () => go(rest)))).catch(() => null);
+    const counting = words.trim() ? countMatches(rest).then((count) => countedMatches(count, "match", "matches")) : timeline(rest).then((answer) => number(answer.total));
+    counting.then((count) => list.append(row("close", ["without ", el("code", {}, chip)], count, () => go(rest)))).catch(() => null);
   }
   const names = filters.flatMap((chip, i) => [i ? " " : "", el("code", {}, chip)]);
   return el("div.none", {}, el("h1", {}, "No item fits ", names), list);
