@@ -18,6 +18,7 @@ from common import Cloud, alone, clew, emit, machine, make_checkpoint, make_libr
 
 from indexer import prepare_model
 from indexer.maintenance.build_index import build_if_due
+from indexer.maintenance.calibrate import calibrate_if_due
 from indexer.store.writer import LibraryWriter
 from retrieval.embedders.registry import load_embedder
 
@@ -43,7 +44,9 @@ def make(folder: Path, cloud: Cloud, kinds: dict[str, float], model: str) -> str
     embedder = load_embedder(model)
     make_library(folder, cloud, kinds, embedder)
     with LibraryWriter(folder, lambda _: embedder) as writer:
-        return ", ".join(file.method for file in build_if_due(writer).indexes)
+        space = build_if_due(writer)
+        calibrate_if_due(writer, space, embedder)
+        return ", ".join(file.method for file in space.indexes)
 
 
 def measure(library: Path, turns: int) -> dict[str, object]:

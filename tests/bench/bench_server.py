@@ -28,6 +28,7 @@ from urllib.parse import urlencode
 from common import Cloud, alone, clew, emit, machine, make_library, table
 
 from indexer.maintenance.build_index import build_if_due
+from indexer.maintenance.calibrate import calibrate_if_due
 from indexer.store.writer import LibraryWriter
 from retrieval.embedders.registry import load_embedder
 from retrieval.library import Library
@@ -200,7 +201,7 @@ def main() -> None:
             embedder = load_embedder("builtin")
             make_library(folder, Cloud(segments, embedder.dim, 5), KINDS, embedder)
             with LibraryWriter(folder, lambda _: embedder) as writer:
-                build_if_due(writer)
+                calibrate_if_due(writer, build_if_due(writer), embedder)
         process, port, ready, first = start(folder)
         try:
             rows = []
