@@ -217,7 +217,7 @@ class IndexTuning:
 
 @dataclass(frozen=True, slots=True)
 class IndexFile:
-    """The index file of one kind of segments."""
+    """An index file of one kind of segments; a kind may have several, for ranges of segments."""
 
     kind: Kind
     method: IndexMethod
@@ -229,6 +229,8 @@ class IndexFile:
     recall: float  # recall@10 against exact search, measured when built; the least of all query modes
     format: str  # internal format; one that differs from FILE_FORMATS is outdated
     mtime: int | None  # in nanoseconds, when `digest` was last checked
+    indexed_after: int = 0  # the file covers the segments of its kind after this one
+    indexed_to: int = 0  # and up to this one
     tunings: tuple[IndexTuning, ...] = ()  # of each query mode; none for files of earlier versions
 
 

@@ -4,6 +4,7 @@ backfill_vectors   Embed the segments that lack a vector of a space: texts from 
 backup/            Write a library into a tar archive, and restore it.
 build_index        Build the index files of a space from the catalog.
 calibrate          Calibrate each kind of a space: the scores of background queries show how unusual a match i
+index_plan         Plan which index files of a kind are kept, written and merged.
 map/               Lay the segments of a space out in two dimensions, and name clusters of them.
 noise_queries      Queries without meaning, which nothing should match: random letters, keys and syllables.
 publish/           Publish the vectors of a library to a Milvus server.

@@ -6,23 +6,24 @@ A file is written under a temporary name, synced and renamed; then the catalog r
 import hashlib
 import os
 import re
-from contextlib import suppress
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from indexer.maintenance.tune_index import IndexTuner, tune_files, tuning_queries, with_tunings
+from indexer.maintenance.index_plan import DEFAULT_SIZES, FileSizes, IndexPlanner, IndexRange
+from indexer.maintenance.tune_index import TIMED_QUERIES, IndexTuner, tune_files, with_tunings
 from indexer.store.durability.durable_files import sync
 from indexer.store.location import sync_commits
 from indexer.store.spaces import active_space
 from indexer.store.writer import LibraryWriter
 from retrieval.catalog.reader import Catalog
-from retrieval.catalog.schema import INDEX_FOLDER, vectors_table
-from retrieval.errors import LibraryDamaged
+from retrieval.catalog.schema import INDEX_FOLDER
 from retrieval.types import IndexFile, IndexMethod, Kind, Space
-from retrieval.vectors.base import FILE_FORMATS, method_for
+from retrieval.vectors.base import FILE_FORMATS
 from retrieval.vectors.index_files import check_index_file
 
 if TYPE_CHECKING:
@@ -32,31 +33,32 @@ _OWN_NAME = re.compile(r"\d+-[a-z]+-.*\.faiss|\.\d+\.tmp")
 
 
 def build_if_due(
-    writer: LibraryWriter, method: IndexMethod | Literal["auto"] | None = None, space: Space | None = None
+    writer: LibraryWriter,
+    method: IndexMethod | Literal["auto"] | None = None,
+    space: Space | None = None,
+    *,
+    completely: bool = False,
+    sizes: FileSizes = DEFAULT_SIZES,
 ) -> Space:
-    """Build the indexes of a space, by default the active one, if it is due, and return the space.
+    """Write the index files of a space that are due, by default of the active one, and return the space.
 
-    It is due if a tenth of the vectors is unindexed or deleted, or if a file is damaged, of another
-    format or of another method. `method` is saved in the library; "auto" chooses by size.
+    New vectors get a file if they are many, or a tenth. A file is written again if a tenth of it was deleted,
+    or if it is damaged, of another format or of another method. `method` is saved in the library; "auto"
+    chooses by size. With `completely`, the checksum of every file is computed.
     """
     if method is not None:
         chosen = None if method == "auto" else method
         writer.save_settings(replace(writer.settings(), index_method=chosen))
     catalog = writer.catalog
     space = space or active_space(catalog)
-    count, unindexed = catalog.count_vectors(space), catalog.count_unindexed(space)
-    deleted = sum(file.count for file in space.indexes) - (count - unindexed)
-    configured = catalog.settings().index_method
-    is_auto = method == "auto"
-    try:
-        checked = tuple(check_index_file(writer.folder, file) for file in space.indexes)
-    except LibraryDamaged:
-        return build_indexes(writer, space, configured)
-    if max(unindexed, deleted) * 10 > count or any(
-        _has_other_method(file, configured, auto=is_auto) for file in checked
-    ):
-        return build_indexes(writer, space, configured)
+    configured, is_auto = catalog.settings().index_method, method == "auto"
+    planner = IndexPlanner(catalog, space, configured, is_auto, completely, sizes)
+    indexed_to, ranges = planner.plan()
+    kept = {each.file for each in ranges}
+    if indexed_to != space.indexed_to or kept != set(space.indexes):
+        return _write_files(writer, planner, indexed_to, ranges)
     delete_unused_files(writer)  # that a killed process has left
+    checked = tuple(check_index_file(writer.folder, file) for file in space.indexes)
     if any(_lacks_tuning(catalog, space, file) for file in checked):
         return tune_indexes(writer, replace(space, indexes=checked))
     if checked != space.indexes:  # copied or restored files
@@ -73,16 +75,30 @@ def tune_indexes(writer: LibraryWriter, space: Space) -> Space:
 
 
 def build_indexes(writer: LibraryWriter, space: Space, method: IndexMethod | None = None) -> Space:
-    """Write new index files, then refer to them in the catalog; a crash in between keeps the old ones.
+    """Write one file of each kind, whose vectors or method have changed."""
+    catalog, last = writer.catalog, writer.catalog.last_vector(space)
+    planner = IndexPlanner(catalog, space, method, completely=True)
+    ranges = [
+        IndexRange(kind, 0, last, count, planner.complete_file(kind, count))
+        for kind in catalog.kinds()
+        if (count := catalog.count_vectors_between(space, kind, 0, last))
+    ]
+    return _write_files(writer, planner, last, ranges)
 
-    A kind whose vectors have not changed keeps its file.
-    """
-    catalog, folder = writer.catalog, writer.folder / INDEX_FOLDER
-    table = vectors_table(space.id)
-    last_id = catalog.db.execute(f"SELECT max(segment) FROM {table}").fetchone()[0] or 0
-    files = [file for kind in catalog.kinds() if (file := _build_kind(catalog, space, kind, method))]
-    sync(folder)
-    built = replace(space, indexed_to=int(last_id), indexes=tuple(files))
+
+def _write_files(
+    writer: LibraryWriter, planner: IndexPlanner, indexed_to: int, ranges: Sequence[IndexRange]
+) -> Space:
+    """Write the files of ranges that have none, then refer to them; a crash in between keeps the old ones."""
+    totals = Counter[Kind]()
+    for each in ranges:
+        totals[each.kind] += each.count
+    files = [
+        each.file or _write_file(planner, each, planner.method_of(each.count, totals[each.kind]))
+        for each in ranges
+    ]
+    sync(writer.folder / INDEX_FOLDER)
+    built = replace(planner.space, indexed_to=indexed_to, indexes=tuple(filter(None, files)))
     writer.spaces.set_indexes(built)
     delete_unused_files(writer)
     return built
@@ -110,44 +126,28 @@ def _lacks_tuning(catalog: Catalog, space: Space, file: IndexFile) -> bool:
     )
 
 
-def _has_other_method(file: IndexFile, configured: IndexMethod | None, *, auto: bool) -> bool:
-    """Return True if a file has another method than configured, or an older format."""
-    method = configured or (method_for(file.count) if auto else file.method)
-    return file.method != method or is_outdated(file)
-
-
-def is_outdated(file: IndexFile) -> bool:
-    """Return True if a file does not have the current format; it may be older, unknown or empty."""
-    return file.format != FILE_FORMATS[file.method]
-
-
-def _build_kind(catalog: Catalog, space: Space, kind: Kind, method: IndexMethod | None) -> IndexFile | None:
-    """Write the index file of a kind; None if it has no vectors."""
-    ids = catalog.vector_ids(space, kind)
-    if not len(ids):
-        return None
-    count, folder, rng = len(ids), catalog.folder / INDEX_FOLDER, np.random.default_rng(0)
-    method = method or method_for(count)
-    old = next((file for file in space.indexes if file.kind == kind), None)
-    is_same = old is not None and (old.count, old.method) == (count, method) and ids[-1] <= space.indexed_to
-    if old is not None and is_same and not is_outdated(old):
-        with suppress(LibraryDamaged):
-            return check_index_file(catalog.folder, old, completely=True)
+def _write_file(planner: IndexPlanner, covered: IndexRange, method: IndexMethod) -> IndexFile | None:
+    """Write and sync the index file of a range under its final name; None if it has no vectors."""
     from retrieval.vectors.faiss_index import FaissIndex, sample_size  # heavy: only to build
 
-    _, sample = catalog.vectors_of(space, rng.choice(ids, sample_size(method, count), replace=False))
-    tuner = IndexTuner(catalog, space, tuning_queries(catalog, space, kind, rng))
-    vectors = catalog.vectors_after(space, kind, 0)
-    index = FaissIndex.build(method, sample, vectors if method == "flat" else tuner.collect(vectors), count)
+    catalog, space, kind = planner.catalog, planner.space, covered.kind
+    ids, rng = catalog.vector_ids(space, kind, covered.after, covered.to), np.random.default_rng(0)
+    if not len(ids):
+        return None
+    size = min(len(ids), max(TIMED_QUERIES, sample_size(method, len(ids))))
+    _, sample = catalog.vectors_of(space, rng.choice(ids, size, replace=False))
+    tuner = IndexTuner(catalog, space, kind, method, sample)
+    vectors = catalog.vectors_after(space, kind, covered.after, to=covered.to)
+    index = FaissIndex.build(method, sample, tuner.collect(vectors), len(ids))
     tunings = tuner.tunings(index, catalog.settings().target_recall)
-    temporary = folder / f".{os.getpid()}.tmp"
+    folder = catalog.folder / INDEX_FOLDER
+    temporary, format_ = folder / f".{os.getpid()}.tmp", FILE_FORMATS[method]
     digest, file_size = save_index(index, temporary)
-    name = f"{space.id}-{kind}-{FILE_FORMATS[method]}-{int(ids[-1])}-{digest[:8]}.faiss"
+    name = f"{space.id}-{kind}-{format_}-{int(ids[-1])}-{digest[:8]}.faiss"
     temporary.replace(folder / name)
     mtime = (folder / name).stat().st_mtime_ns
-    file = IndexFile(
-        kind, method, name, digest, file_size, count, index.search_effort, 1.0, FILE_FORMATS[method], mtime
-    )
+    effort, bounds = index.search_effort, (covered.after, covered.to)
+    file = IndexFile(kind, method, name, digest, file_size, len(ids), effort, 1.0, format_, mtime, *bounds)
     return with_tunings(file, tunings)
 
 

@@ -15,7 +15,19 @@ import numpy as np
 from retrieval.catalog.reader import Catalog
 from retrieval.scoring.calibration import normalize_rows
 from retrieval.scoring.ranking import recall, top_k
-from retrieval.types import VISUAL_KINDS, Ids, IndexFile, IndexTuning, Kind, Scores, Space, TunedMode, Vectors
+from retrieval.types import (
+    TUNED_MODES,
+    VISUAL_KINDS,
+    Ids,
+    IndexFile,
+    IndexMethod,
+    IndexTuning,
+    Kind,
+    Scores,
+    Space,
+    TunedMode,
+    Vectors,
+)
 
 if TYPE_CHECKING:
     from retrieval.vectors.faiss_index import FaissIndex  # heavy: only to build
@@ -44,16 +56,28 @@ class GroundTruth:
 
 
 class IndexTuner:
-    """Queries of each mode for one kind of a space, and the exact scores of their best vectors."""
+    """Queries of each mode for an index file, and the exact scores of their best vectors.
 
-    def __init__(self, catalog: Catalog, space: Space, queries: QueriesByMode) -> None:
+    The file is of a kind with a method; `sample` are some of its vectors, (n, d).
+    """
+
+    def __init__(
+        self, catalog: Catalog, space: Space, kind: Kind, method: IndexMethod, sample: Vectors
+    ) -> None:
         self.catalog, self.space = catalog, space
+        self.is_exact = method == "flat"  # so only its speed is measured, which is that for any query
+        rng = np.random.default_rng(0)
+        queries: QueriesByMode = (
+            dict.fromkeys(TUNED_MODES, noisy(sample[:TIMED_QUERIES], rng))
+            if self.is_exact
+            else tuning_queries(catalog, space, kind, rng)
+        )
         self.truths = {mode: GroundTruth(vectors) for mode, vectors in queries.items() if len(vectors)}
 
     def collect(self, chunks: Iterator[tuple[Ids, Vectors]]) -> Iterator[tuple[Ids, Vectors]]:
         """Yield the chunks of ids and vectors unchanged, and compare them with the queries."""
         for ids, vectors in chunks:
-            for truth in self.truths.values():
+            for truth in self.truths.values() if not self.is_exact else ():
                 truth.update(vectors)
             yield ids, vectors
 
@@ -64,7 +88,7 @@ class IndexTuner:
     def _tuning(self, index: "FaissIndex", mode: TunedMode, target: float) -> IndexTuning:
         truth, reached = self.truths[mode], 1.0
         for effort in index.search_efforts:
-            if index.method == "flat":  # exact, at its only effort
+            if self.is_exact:
                 break
             reached = recall(self._best_scores(index, truth.queries, effort), truth.scores)
             if reached >= target:
@@ -145,12 +169,18 @@ def tune_files(catalog: Catalog, space: Space, target: float) -> Space:
 def _tune_file(catalog: Catalog, space: Space, file: IndexFile, target: float) -> IndexFile:
     from retrieval.vectors.space_index import open_index  # heavy: only to tune
 
-    rng = np.random.default_rng(0)
-    tuner = IndexTuner(catalog, space, tuning_queries(catalog, space, file.kind, rng))
-    if file.method != "flat":
-        for _ in tuner.collect(_indexed_vectors(catalog, space, file.kind)):
+    index, rng = open_index(catalog.folder, file), np.random.default_rng(0)
+    chosen = rng.choice(index.ids, min(TIMED_QUERIES, len(index)), replace=False)
+    _, sample = catalog.vectors_of(space, chosen)
+    if not len(sample):  # all were deleted
+        return file
+    tuner = IndexTuner(catalog, space, file.kind, file.method, sample)
+    if not tuner.is_exact:
+        for _ in tuner.collect(
+            catalog.vectors_after(space, file.kind, file.indexed_after, to=file.indexed_to)
+        ):
             pass
-    return with_tunings(file, tuner.tunings(open_index(catalog.folder, file), target))
+    return with_tunings(file, tuner.tunings(index, target))
 
 
 def with_tunings(file: IndexFile, tunings: tuple[IndexTuning, ...]) -> IndexFile:
@@ -159,9 +189,3 @@ def with_tunings(file: IndexFile, tunings: tuple[IndexTuning, ...]) -> IndexFile
         return file
     efforts, recalls = [each.effort for each in tunings], [each.recall for each in tunings]
     return replace(file, effort=max(efforts), recall=min(recalls), tunings=tunings)
-
-
-def _indexed_vectors(catalog: Catalog, space: Space, kind: Kind) -> Iterator[tuple[Ids, Vectors]]:
-    for ids, vectors in catalog.vectors_after(space, kind, 0):
-        end = np.searchsorted(ids, space.indexed_to, "right")
-        yield ids[:end], vectors[:end]

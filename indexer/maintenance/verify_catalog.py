@@ -5,7 +5,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from indexer.maintenance.build_index import build_indexes
+from indexer.maintenance.build_index import build_if_due
 from indexer.store.writer import LibraryWriter
 from retrieval.catalog.connection import connect_read_only
 from retrieval.catalog.reader import Catalog
@@ -42,7 +42,7 @@ def verify_indexes(writer: LibraryWriter, findings: Findings, *, repair: bool) -
     for space in catalog.spaces():
         damages = _index_damages(catalog, space)
         if damages and repair:
-            build_indexes(writer, space, catalog.settings().index_method)
+            build_if_due(writer, space=space, completely=True)
             findings.repaired += [f"{damage} Rebuilt." for damage in damages]
         else:
             findings.errors += [f"{damage} `clew verify --repair` rebuilds it." for damage in damages]

@@ -241,6 +241,20 @@ def reads_catalog(
     return read
 
 
+def connect_catalog(file: Path, *, follows_writer: bool) -> ReadOnlyConnection:
+    """Open a catalog read-only. Raises LibraryMissing, LibraryError and LibraryVersionMismatch."""
+    try:
+        if not file.is_file():
+            raise LibraryMissing(file.parent)
+        return connect_read_only(file, follows_writer=follows_writer)
+    except OSError as error:
+        raise LibraryError(f"Cannot read {file}: {error.strerror}.") from error
+    except sqlite3.OperationalError as error:
+        raise LibraryVersionMismatch(f"Cannot read {file} as a library: {error}.") from error
+    except sqlite3.DatabaseError as error:
+        raise LibraryVersionMismatch(f"{file} is not a clew library: {error}.") from error
+
+
 def check_version(db: sqlite3.Connection, folder: Path) -> None:
     """Raise LibraryVersionMismatch unless the catalog has exactly the migrations of this version."""
     try:

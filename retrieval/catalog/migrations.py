@@ -396,4 +396,5 @@ MIGRATIONS: dict[str, tuple[str, ...]] = {
     "32-index-times": ("""ALTER TABLE indexes ADD COLUMN mtime INTEGER""",),
     "33-index-tunings": schema.INDEX_TUNINGS,
     "34-publications": schema.PUBLICATIONS,
+    "35-index-ranges": schema.INDEX_RANGES,
 }

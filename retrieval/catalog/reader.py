@@ -11,9 +11,8 @@ import numpy as np
 
 from retrieval.catalog.connection import (
     FileVersion,
-    ReadOnlyConnection,
     check_version,
-    connect_read_only,
+    connect_catalog,
     file_version,
 )
 from retrieval.catalog.filter_sql import (
@@ -34,12 +33,12 @@ from retrieval.catalog.hit_rows import (
 from retrieval.catalog.named_segments import NamedSegments
 from retrieval.catalog.schema import CATALOG_FILE, vectors_table
 from retrieval.catalog.settings import LibrarySettings
-from retrieval.errors import LibraryError, LibraryMissing, LibraryVersionMismatch
 from retrieval.id_sets import union
 from retrieval.normalization import nfc
 from retrieval.scoring.calibration import Calibration, QueryMode, nearest_count
 from retrieval.types import KINDS, Filters, Hit, Ids, IndexFile, IndexTuning, Kind, ScoredId, Space, Vectors
 
+MAX_ID = 2**63 - 1
 _KINDS_QUERY = "SELECT " + ", ".join(
     f"EXISTS (SELECT 1 FROM segments WHERE kind = '{kind}')" for kind in KINDS
 )
@@ -60,7 +59,7 @@ class Catalog:
 
         `follows_writer` is for the process that writes the library.
         """
-        connection = _connect(folder / CATALOG_FILE, follows_writer=follows_writer)
+        connection = connect_catalog(folder / CATALOG_FILE, follows_writer=follows_writer)
         db = connection.db
         db.row_factory = sqlite3.Row
         add_functions(db)
@@ -113,7 +112,7 @@ class Catalog:
         for file, *values in self.db.execute(query, (space_id,)):
             tunings.setdefault(file, []).append(IndexTuning(*values))
         columns = ", ".join(field.name for field in fields(IndexFile) if field.name != "tunings")
-        query = f"SELECT {columns} FROM indexes WHERE space = ? ORDER BY kind"
+        query = f"SELECT {columns} FROM indexes WHERE space = ? ORDER BY kind, indexed_after"
         files = (IndexFile(*values) for values in self.db.execute(query, (space_id,)))
         return tuple(replace(file, tunings=tuple(tunings.get(file.file, ()))) for file in files)
 
@@ -129,6 +128,20 @@ class Catalog:
     def count_vectors(self, space: Space) -> int:
         """Return the number of vectors in a space."""
         return int(self.db.execute(f"SELECT count(*) FROM {vectors_table(space.id)}").fetchone()[0])
+
+    def count_vectors_between(self, space: Space, kind: Kind, after: int, to: int) -> int:
+        """Return the number of vectors of a kind after this segment and up to another."""
+        # Of a complete space, every segment has a vector, except sounds without tags.
+        join = f"JOIN {vectors_table(space.id)} v ON v.segment = s.id" * (
+            not space.complete or kind == "audio"
+        )
+        query = f"SELECT count(*) FROM segments s {join} WHERE s.kind = ? AND s.id > ? AND s.id <= ?"
+        return int(self.db.execute(query, (kind, after, to)).fetchone()[0])
+
+    def last_vector(self, space: Space) -> int:
+        """Return the last segment that has a vector, 0 if none has."""
+        query = f"SELECT coalesce(max(segment), 0) FROM {vectors_table(space.id)}"
+        return int(self.db.execute(query).fetchone()[0])
 
     def kinds(self) -> list[Kind]:
         """Return the kinds that have segments."""
@@ -163,25 +176,25 @@ class Catalog:
         return np.fromiter((id_ for (id_,) in rows), dtype=np.int64)
 
     def vectors_after(
-        self, space: Space, kind: Kind, after_id: int, *, batch_size: int = 8_192
+        self, space: Space, kind: Kind, after_id: int, *, to: int = MAX_ID, batch_size: int = 8_192
     ) -> Iterator[tuple[Ids, Vectors]]:
-        """Yield ids and unit vectors of a kind after this segment, by id, in batches."""
+        """Yield ids and unit vectors of a kind after this segment and up to another, by id, in batches."""
         rows = self.db.execute(
             f"""SELECT v.segment, v.vector
                   FROM segments s JOIN {vectors_table(space.id)} v ON v.segment = s.id
-                 WHERE s.kind = ? AND s.id > ? ORDER BY s.id""",
-            (kind, after_id),
+                 WHERE s.kind = ? AND s.id > ? AND s.id <= ? ORDER BY s.id""",
+            (kind, after_id, to),
         )
         rows.row_factory = None
         while chunk := rows.fetchmany(batch_size):
             yield _decode_vectors(chunk, space.dim)
 
-    def vector_ids(self, space: Space, kind: Kind) -> Ids:
+    def vector_ids(self, space: Space, kind: Kind, after: int = 0, to: int = MAX_ID) -> Ids:
         """Return the ids of the segments of a kind that have vectors, ascending."""
         return self._query_ids(
             f"""SELECT s.id FROM segments s JOIN {vectors_table(space.id)} v ON v.segment = s.id
-                 WHERE s.kind = ? ORDER BY s.id""",
-            (kind,),
+                 WHERE s.kind = ? AND s.id > ? AND s.id <= ? ORDER BY s.id""",
+            (kind, after, to),
         )
 
     def vectors_of(self, space: Space, ids: Iterable[int]) -> tuple[Ids, Vectors]:
@@ -362,19 +375,6 @@ class Catalog:
         """Return the number of vectors that are not in an index."""
         query = f"SELECT count(*) FROM {vectors_table(space.id)} WHERE segment > ?"
         return int(self.db.execute(query, (space.indexed_to,)).fetchone()[0])
-
-
-def _connect(file: Path, *, follows_writer: bool) -> ReadOnlyConnection:
-    try:
-        if not file.is_file():
-            raise LibraryMissing(file.parent)
-        return connect_read_only(file, follows_writer=follows_writer)
-    except OSError as error:
-        raise LibraryError(f"Cannot read {file}: {error.strerror}.") from error
-    except sqlite3.OperationalError as error:
-        raise LibraryVersionMismatch(f"Cannot read {file} as a library: {error}.") from error
-    except sqlite3.DatabaseError as error:
-        raise LibraryVersionMismatch(f"{file} is not a clew library: {error}.") from error
 
 
 def add_functions(db: sqlite3.Connection) -> None:

@@ -118,6 +118,30 @@ PUBLICATIONS = (
         PRIMARY KEY (space, segment)
     ) STRICT, WITHOUT ROWID""",
 )
+INDEX_RANGES = (
+    # Several index files of a kind, each for a range of segments.
+    """CREATE TABLE index_ranges (
+        space INTEGER NOT NULL REFERENCES spaces (id) ON DELETE CASCADE,
+        kind TEXT NOT NULL,
+        indexed_after INTEGER NOT NULL,        -- the file covers the segments after this one
+        indexed_to INTEGER NOT NULL,           -- and up to this one
+        method TEXT NOT NULL,                  -- flat, hnsw or ivf
+        file TEXT NOT NULL,
+        digest TEXT NOT NULL,                  -- SHA-256 of the file
+        size INTEGER NOT NULL,                 -- bytes
+        count INTEGER NOT NULL,                -- vectors
+        effort INTEGER NOT NULL,               -- efSearch or nprobe, for a query mode without a tuning
+        recall REAL NOT NULL,                  -- recall@10 against exact search
+        format TEXT NOT NULL,
+        mtime INTEGER,                         -- nanoseconds, when the digest was last checked
+        PRIMARY KEY (space, kind, indexed_after)
+    ) STRICT, WITHOUT ROWID""",
+    """INSERT INTO index_ranges
+        SELECT i.space, i.kind, 0, s.indexed_to, i.method, i.file, i.digest, i.size, i.count, i.effort,
+               i.recall, i.format, i.mtime FROM indexes i JOIN spaces s ON s.id = i.space""",
+    """DROP TABLE indexes""",
+    """ALTER TABLE index_ranges RENAME TO indexes""",
+)
 
 
 def vectors_table(space_id: int) -> str:

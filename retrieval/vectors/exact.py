@@ -17,6 +17,10 @@ class ExactIndex:
         self.vectors = vectors
         self._id_filter = IdFilter(ids)
 
+    def without(self, first: int) -> "ExactIndex":
+        """Return the index without its first rows; itself if there are none to leave out."""
+        return ExactIndex(self.ids[first:], self.vectors[first:]) if first else self
+
     def __len__(self) -> int:
         return len(self.ids)
 

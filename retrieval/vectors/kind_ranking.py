@@ -1,6 +1,6 @@
 """The ranking of one kind for one query: indexes propose candidates, the catalog's vectors order them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -52,8 +52,8 @@ class KindRanking:
     """Candidates with their exact scores, read best first and extended on demand.
 
     Each vector is read and scored once, however often the ranking is read. Equal scores are ordered by id, so
-    more candidates are read until all that tie with the last one of a page are known. Without `unindexed`
-    only the candidates that were added are ranked.
+    more candidates are read until all that tie with the last one of a page are known. Without `indexes` only
+    the candidates that were added are ranked. A vector may be in several indexes.
 
     The scores of an exact index differ from those of the catalog's vectors by rounding only, so vectors are
     read in the order of the index, no more than a page needs.
@@ -64,14 +64,13 @@ class KindRanking:
         catalog: Catalog,
         space: Space,
         query: Vectors,
-        unindexed: VectorIndex | None = None,
-        index: VectorIndex | None = None,
+        indexes: Sequence[VectorIndex] = (),
         allowed: Ids | None = None,
     ) -> None:
         self.catalog = catalog
         self.space = space
         self.query = query  # (1, d)
-        self.indexes = [each for each in (unindexed, index) if each is not None]
+        self.indexes = indexes
         self.allowed = allowed
         self._ids, self._scores = _NO_IDS, _NO_SCORES  # all candidates that were scored, by id
         self._pending_ids, self._pending_scores = _NO_IDS, _NO_SCORES  # the others, by the scores of indexes
@@ -79,7 +78,7 @@ class KindRanking:
         self._incomplete: list[Proposal] = []  # of the indexes that hold more candidates
         self._bound = -np.inf  # no vector that was not proposed scores higher
         self.is_exact = all(each.is_exact for each in self.indexes)
-        self._is_complete = unindexed is None
+        self._is_complete = not indexes
 
     def top(self, count: int) -> Ids:
         """Return the ids of the best `count` candidates, fewer only if no more exist."""
@@ -160,11 +159,11 @@ class KindRanking:
             self._pending_scores = self._pending_scores[missing:]
 
     def _propose(self, count: int) -> None:
-        """Add the best `count` candidates of the index and of the vectors that it does not cover."""
+        """Add the best `count` candidates of each index."""
         proposals = [self._search(index, count) for index in self.indexes]
         ids = np.concatenate([ids for _, ids in proposals])
         self._proposed = count
-        self._is_complete = sum(len(ids) for _, ids in proposals) < count
+        self._is_complete = all(len(ids) < count for _, ids in proposals)
         if self.is_exact:
             scores = np.concatenate([scores for scores, _ in proposals])
             order = np.argsort(-scores, kind="stable")

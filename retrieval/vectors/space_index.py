@@ -1,13 +1,13 @@
 """Search in the vectors of one space, of all kinds."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from retrieval.catalog.reader import Catalog
+from retrieval.catalog.reader import MAX_ID, Catalog
 from retrieval.catalog.schema import INDEX_FOLDER
 from retrieval.errors import LibraryDamaged, LibraryError
 from retrieval.scoring import calibration
@@ -39,9 +39,9 @@ Value = TypeVar("Value")
 
 
 class SpaceIndex:
-    """For each kind an immutable index, and an exact index of newer vectors that is loaded on demand.
+    """For each kind immutable indexes, and an exact index of newer vectors that is loaded on demand.
 
-    If an index file is missing or damaged, all its vectors are compared instead, and `damage` has the reason.
+    If an index file is missing or damaged, its vectors are compared instead, and `damage` has the reason.
     """
 
     def __init__(
@@ -62,8 +62,9 @@ class SpaceIndex:
         self.space = space
         self.damage: str | None = None
         self.published = published
-        self._files = {file.kind: file for file in space.indexes}
-        self.indexes = {file.kind: index for file in space.indexes if (index := self._open_index(file))}
+        self.indexes: dict[Kind, list[tuple[IndexFile, FaissIndex]]] = {}
+        self._unreadable: dict[Kind, list[IndexFile]] = {}
+        self._open_indexes(previous)
         self._unindexed: dict[Kind, ExactIndex] = {}
         self._known_unindexed: dict[Kind, ExactIndex] = {}
         self._allowed_ids: dict[Filters, Ids] = {}
@@ -79,10 +80,15 @@ class SpaceIndex:
         is_unchanged = previous._change_count == self._change_count
         if is_unchanged:
             self._allowed_ids |= previous._allowed_ids
-        if previous.space != self.space or not self.space.complete or previous.damage:
+        indexed_to = self.space.indexed_to
+        same = replace(previous.space, indexes=self.space.indexes, indexed_to=indexed_to) == self.space
+        if not same or not self.space.complete or previous.damage or self.damage:
             return
-        self._known_unindexed |= previous._known_unindexed | previous._unindexed
-        if is_unchanged:
+        if previous.space.indexed_to <= indexed_to:
+            for kind, known in (previous._known_unindexed | previous._unindexed).items():
+                first = int(np.searchsorted(known.ids, indexed_to, "right"))
+                self._known_unindexed[kind] = known.without(first)
+        if is_unchanged and previous.space == self.space:
             self._background_vectors |= previous._background_vectors
             self._background_queries |= previous._background_queries
 
@@ -107,18 +113,17 @@ class SpaceIndex:
             ranking = KindRanking(self.catalog, self.space, query)
             ranking.add(allowed)
             return ranking
-        return KindRanking(self.catalog, self.space, query, *self._searched(kind, mode), allowed)
+        return KindRanking(self.catalog, self.space, query, self._searched(kind, mode), allowed)
 
-    def _searched(self, kind: Kind, mode: QueryMode) -> tuple[ExactIndex, VectorIndex | None]:
-        """Return the vectors of a kind that are compared one by one, and the index of the others."""
+    def _searched(self, kind: Kind, mode: QueryMode) -> Sequence[VectorIndex]:
+        """Return the indexes that together have all vectors of a kind."""
         if self.published is not None:
             return self.published.indexes(kind, lambda: self._local(kind, mode))
         return self._local(kind, mode)
 
-    def _local(self, kind: Kind, mode: QueryMode) -> tuple[ExactIndex, VectorIndex | None]:
-        index = self.indexes.get(kind)
-        tuned = index and TunedIndex.of_mode(index, self._files[kind], mode)
-        return self.unindexed(kind), tuned
+    def _local(self, kind: Kind, mode: QueryMode) -> Sequence[VectorIndex]:
+        tuned = [TunedIndex.of_mode(index, file, mode) for file, index in self.indexes.get(kind, ())]
+        return [self.unindexed(kind), *tuned]
 
     @property
     def problem(self) -> str | None:
@@ -143,7 +148,7 @@ class SpaceIndex:
         return _get_or_compute(self._allowed_ids, filters, self.catalog.allowed_ids)
 
     def unindexed(self, kind: Kind) -> ExactIndex:
-        """Return the vectors of a kind that its index does not cover."""
+        """Return the vectors of a kind that no index covers."""
         return _get_or_compute(self._unindexed, kind, self._read_unindexed)
 
     def background_vectors(self, kind: Kind) -> Vectors:
@@ -204,14 +209,20 @@ class SpaceIndex:
         return calibration.match_quality((query @ vectors.T)[0], queries @ vectors.T)
 
     def _read_unindexed(self, kind: Kind) -> ExactIndex:
-        built = kind in self.indexes or kind not in {file.kind for file in self.space.indexes}
         known = self._known_unindexed.pop(kind, None)
         if known is None or not len(known):
             known = ExactIndex(np.empty(0, np.int64), np.empty((0, self.space.dim), np.float32))
-            last = self.space.indexed_to if built else 0
+            last = self.space.indexed_to
+            unreadable = self._unreadable.get(kind, ())
+            ranges = [(file.indexed_after, min(file.indexed_to, last)) for file in unreadable]
+            ranges.append((last, MAX_ID))
         else:
-            last = int(known.ids[-1])
-        newer = list(self.catalog.vectors_after(self.space, kind, last))
+            ranges = [(int(known.ids[-1]), MAX_ID)]
+        newer = [
+            chunk
+            for after, to in ranges
+            for chunk in self.catalog.vectors_after(self.space, kind, after, to=to)
+        ]
         if not newer:  # deleted vectors remain; a ranking reads the vectors of its candidates
             return known
         return ExactIndex(
@@ -220,21 +231,34 @@ class SpaceIndex:
         )
 
     def _read_background_vectors(self, kind: Kind) -> Vectors:
-        index, tail = self.indexes.get(kind), self.unindexed(kind).ids
-        size = 0 if index is None else len(index)
-        last = size + len(tail) - 1
-        at = np.linspace(0, last, min(MAX_BACKGROUND_VECTORS, last + 1), dtype=np.int64)
-        ids = tail[at[at >= size] - size]
-        if index is not None:
-            ids = np.concatenate([index.ids[at[at < size]], ids])
-        return self.catalog.vectors_of(self.space, ids)[1]
+        parts = [index.ids for _, index in self.indexes.get(kind, ())] + [self.unindexed(kind).ids]
+        starts = np.cumsum([0, *map(len, parts)])
+        at = np.linspace(0, starts[-1] - 1, min(MAX_BACKGROUND_VECTORS, starts[-1]), dtype=np.int64)
+        chosen = [
+            ids[at[(at >= start) & (at < start + len(ids))] - start]
+            for ids, start in zip(parts, starts[:-1], strict=True)
+        ]
+        return self.catalog.vectors_of(self.space, np.concatenate(chosen))[1]
 
-    def _open_index(self, file: IndexFile) -> FaissIndex | None:
-        try:
-            return open_index(self.catalog.folder, file)
-        except LibraryDamaged as error:
-            self.damage = f"{error} All vectors are compared instead. `clew index` rebuilds it."
-            return None
+    def _open_indexes(self, previous: "SpaceIndex | None") -> None:
+        """Open the index files; those that `previous` has open are not loaded again."""
+        opened = (
+            {}
+            if previous is None
+            else {
+                (file.file, file.digest): index for kind in previous.indexes.values() for file, index in kind
+            }
+        )
+        for file in self.space.indexes:
+            try:
+                check_index_file(self.catalog.folder, file)
+                index = opened.get((file.file, file.digest))
+                if index is None:
+                    index = load_index(self.catalog.folder, file)
+                self.indexes.setdefault(file.kind, []).append((file, index))
+            except LibraryDamaged as error:
+                self._unreadable.setdefault(file.kind, []).append(file)
+                self.damage = f"{error} Its vectors are compared instead. `clew index` rebuilds it."
 
 
 def _lowered(scale: QueryScale, unfamiliarity: float) -> QueryScale:
@@ -246,6 +270,11 @@ def _lowered(scale: QueryScale, unfamiliarity: float) -> QueryScale:
 def open_index(folder: Path, file: IndexFile) -> FaissIndex:
     """Open an index file, memory-mapped. Raises LibraryDamaged."""
     check_index_file(folder, file)
+    return load_index(folder, file)
+
+
+def load_index(folder: Path, file: IndexFile) -> FaissIndex:
+    """Map a checked index file into memory. Raises LibraryDamaged."""
     return FaissIndex.load(folder / INDEX_FOLDER / file.file, file.method, file.effort)
 
 

@@ -132,8 +132,8 @@ def measure_warm(
 def _measure_index(
     space_index: SpaceIndex, warm: Vectors, queries: Vectors, truth: Scores, mode: QueryMode
 ) -> dict[str, object]:
-    file = next(file for file in space_index.space.indexes if file.kind == "image")
-    index = TunedIndex.of_mode(space_index.indexes["image"], file, mode)
+    ((file, opened),) = space_index.indexes["image"]
+    index = TunedIndex.of_mode(opened, file, mode)
 
     def search(query: Vectors) -> Ids:
         return index.search(query, COUNT)[1][0]

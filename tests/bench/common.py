@@ -130,7 +130,7 @@ def make_library(
 
 def save_background(folder: Path, queries: Vectors) -> None:
     """Save background queries by words, which indexes are tuned with."""
-    with LibraryWriter(folder, lambda _: embedder_of(queries.shape[1])) as writer, writer.db.atomic():
+    with LibraryWriter(folder) as writer, writer.db.atomic():
         key = {"space": writer.space_id, "query_mode": "words", "version": "drawn"}
         blob = queries.astype(np.float16).tobytes()
         writer.db.table("backgrounds").upsert({**key, "vectors": blob}, pk=("space", "query_mode"))

@@ -150,7 +150,7 @@ def test_status_json_has_exactly_these_keys(indexed):
         },
         "index": {
             *("kind", "method", "file", "digest", "size", "count", "effort", "recall", "format", "mtime"),
-            "tunings",
+            *("indexed_after", "indexed_to", "tunings"),
         },
     }
     for tuning in image_index["tunings"]:

@@ -21,7 +21,7 @@ READ_SECONDS = 10.0  # that a query waits for the server
 RETRY_SECONDS = 30.0  # after a failure, without a query to the server
 STRONG_SECONDS = 600.0  # after a write, in which all of it is awaited; clocks may differ by that much
 
-LocalIndexes = Callable[[], tuple[VectorIndex, VectorIndex | None]]  # unindexed vectors, and an index
+LocalIndexes = Callable[[], Sequence[VectorIndex]]  # that together have all vectors
 
 
 class PublishedSpaces:
@@ -59,7 +59,7 @@ class PublishedSpace:
         self._remote: dict[Kind, MilvusIndex] = {}
         self._unpublished: dict[Kind, ExactIndex] = {}
 
-    def indexes(self, kind: Kind, local: LocalIndexes) -> tuple[ExactIndex, VectorIndex]:
+    def indexes(self, kind: Kind, local: LocalIndexes) -> Sequence[VectorIndex]:
         """Return the vectors of a kind that are not published, and an index of the others."""
         if kind not in self._unpublished:
             self._unpublished[kind] = self._read_unpublished(kind)
@@ -67,7 +67,7 @@ class PublishedSpace:
             query = f"SELECT max(segment) FROM {vectors_table(self.space.id)}"
             last_id = self.catalog.db.execute(query).fetchone()[0] or 0
             self._remote[kind] = MilvusIndex(self._collection, kind, last_id, self._level())
-        return self._unpublished[kind], FallbackIndex(self, self._remote[kind], local)
+        return [self._unpublished[kind], FallbackIndex(self, self._remote[kind], local)]
 
     def is_usable(self) -> bool:
         """Return True unless the server has failed a short time ago or the collection is another one."""
@@ -148,4 +148,4 @@ class FallbackIndex:
         )
 
     def _searched_locally(self) -> Sequence[VectorIndex]:
-        return [index for index in self._local() if index is not None and len(index)]
+        return [index for index in self._local() if len(index)]

@@ -9,9 +9,9 @@ import pytest
 from indexer.maintenance.build_index import (
     build_if_due,
     build_indexes,
-    is_outdated,
     save_index,
 )
+from indexer.maintenance.index_plan import is_outdated
 from indexer.store.spaces import active_space
 from retrieval.catalog.schema import INDEX_FOLDER, vectors_table
 from retrieval.errors import LibraryDamaged

@@ -327,7 +327,7 @@ def test_graph_without_a_sketch_is_searched_and_rebuilt_by_the_next_run(
     states = []
     for _ in range(2):
         nearest = nearest_of(old_library, allowed)
-        states.append((nearest.indexes["image"]._graph.sketch is None, nearest.damage))
+        states.append((nearest.indexes["image"][0][1]._graph.sketch is None, nearest.damage))
         for query in queries:
             _, found = nearest.search(query[None], "image", 10, FILTER)
             np.testing.assert_array_equal(found, exact_search(query, vectors, allowed, 10)[1])

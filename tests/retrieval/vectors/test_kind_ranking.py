@@ -73,7 +73,7 @@ def test_pages_equal_the_ranking_of_all_vectors(
     query = (vectors[draw.integers(0, COUNT)][None], UNIFORM_QUERY)[seed % 2]
     all_ids = np.arange(1, COUNT + 1)
     allowed = None if share is None else all_ids[draw.random(COUNT) < share]
-    ranking = KindRanking(catalog, catalog.space(), query, unindexed, indexes[method], allowed)
+    ranking = KindRanking(catalog, catalog.space(), query, [unindexed, indexes[method]], allowed)
     scores, ids = concatenate(ranking.pages(page_size))
     expected_scores, expected_ids = brute_force(query, vectors, all_ids if allowed is None else allowed)
     np.testing.assert_array_equal(ids, expected_ids)
@@ -85,7 +85,7 @@ def test_equal_scores_across_a_page_boundary_are_ordered_by_id(catalog, vectors,
     query = rows[[counts.argmax()]]
     same = np.flatnonzero((vectors == query).all(axis=1)) + 1
     assert len(same) > 25
-    ranking = KindRanking(catalog, catalog.space(), query, unindexed, indexes["flat"])
+    ranking = KindRanking(catalog, catalog.space(), query, [unindexed, indexes["flat"]])
     pages = ranking.pages(5)
     first, second = next(pages)[1], next(pages)[1]
     np.testing.assert_array_equal(np.concatenate([first, second]), brute_force(query, vectors, same)[1][:25])
@@ -102,7 +102,7 @@ def test_candidates_that_were_added_are_ranked_without_an_index(catalog, vectors
 
 
 def test_first_page_does_not_read_all_vectors(catalog, indexes, unindexed):
-    ranking = KindRanking(catalog, catalog.space(), QUERY, unindexed, indexes["flat"])
+    ranking = KindRanking(catalog, catalog.space(), QUERY, [unindexed, indexes["flat"]])
     scores, ids = next(ranking.pages(1))
     assert len(scores) == len(ids) == 1
     assert len(ranking._ids) < COUNT
@@ -113,7 +113,7 @@ def test_first_page_does_not_read_all_vectors(catalog, indexes, unindexed):
 def test_first_page_reads_few_vectors_more_than_it_yields(catalog, vectors, indexes, method, page_size):
     query = np.random.default_rng(3).standard_normal((1, DIM)).astype(np.float32)
     none = ExactIndex(np.empty(0, np.int64), np.empty((0, DIM), np.float32))
-    ranking = KindRanking(catalog, catalog.space(), query, none, indexes[method])
+    ranking = KindRanking(catalog, catalog.space(), query, [none, indexes[method]])
     scores, ids = next(ranking.pages(page_size))
     expected_scores, expected_ids = brute_force(query, vectors, np.arange(1, INDEXED_COUNT + 1))
     np.testing.assert_array_equal(ids, expected_ids[:page_size])
@@ -123,7 +123,7 @@ def test_first_page_reads_few_vectors_more_than_it_yields(catalog, vectors, inde
 
 
 def test_ranking_that_was_read_yields_the_same_pages_again(catalog, indexes, unindexed):
-    ranking = KindRanking(catalog, catalog.space(), UNIFORM_QUERY, unindexed, indexes["flat"])
+    ranking = KindRanking(catalog, catalog.space(), UNIFORM_QUERY, [unindexed, indexes["flat"]])
     best = ranking.top(10)
     scores, ids = concatenate(ranking.pages(7))
     np.testing.assert_array_equal(best, ids[:10])
@@ -135,4 +135,4 @@ def test_ranking_that_was_read_yields_the_same_pages_again(catalog, indexes, uni
 
 def test_ranking_of_no_vectors_has_no_pages(catalog):
     empty = ExactIndex(np.empty(0, np.int64), np.empty((0, DIM), np.float32))
-    assert list(KindRanking(catalog, catalog.space(), QUERY, empty).pages(10)) == []
+    assert list(KindRanking(catalog, catalog.space(), QUERY, [empty]).pages(10)) == []

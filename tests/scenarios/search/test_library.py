@@ -163,8 +163,8 @@ def test_commit_of_the_writer_does_not_reload_unindexed_vectors(
     everything = names(library.search("red", count=20))
     read, vectors_after = [], Catalog.vectors_after
 
-    def recorded(catalog, space, kind, after_id):
-        for ids, vectors in vectors_after(catalog, space, kind, after_id):
+    def recorded(catalog, space, kind, after_id, **bounds):
+        for ids, vectors in vectors_after(catalog, space, kind, after_id, **bounds):
             read.extend(ids.tolist())
             yield ids, vectors
 
