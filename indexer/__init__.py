@@ -12,7 +12,10 @@ Indexing
     IndexOptions     the options of an indexing run
     WatchOptions     the options of watch_library
     Report           the counts and notes of an indexing run
-    import_vectors   adopt the vectors of rclip or clip-retrieval
+    embed_shards     embed files into Parquet shards, on one machine or a Ray cluster
+    ShardOptions     the options of embed_shards
+    EmbeddedShards   the result of embed_shards
+    import_vectors   import shards, or adopt the vectors of rclip or clip-retrieval
     Imported         the result of import_vectors
 
 Models
@@ -51,15 +54,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from indexer.distributed.options import EmbeddedShards, ShardOptions
+    from indexer.distributed.run import embed_shards
     from indexer.evaluation.captions import evaluate
     from indexer.evaluation.classification import evaluate_labels
     from indexer.evaluation.golden_queries import evaluate_golden
+    from indexer.imports.base import Imported
     from indexer.maintenance.publish.publish import Published
     from indexer.models.options import ModelOptions
     from indexer.models.resolve import prepare_model
     from indexer.operations.backup import backup_library, restore_library
     from indexer.operations.forget import forget
-    from indexer.operations.import_vectors import Imported, import_vectors
+    from indexer.operations.import_vectors import import_vectors
     from indexer.operations.index import index_folder, update_library
     from indexer.operations.options import IndexOptions
     from indexer.operations.publish import publish_library
@@ -75,16 +81,19 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Comparison",
+    "EmbeddedShards",
     "Imported",
     "IndexOptions",
     "ModelOptions",
     "Published",
     "Report",
+    "ShardOptions",
     "Switched",
     "TagOptions",
     "Tagged",
     "WatchOptions",
     "backup_library",
+    "embed_shards",
     "evaluate",
     "evaluate_golden",
     "evaluate_labels",
@@ -107,16 +116,19 @@ __all__ = [
 
 _SUBMODULES = {
     "Comparison": "operations.switch_model",
-    "Imported": "operations.import_vectors",
+    "EmbeddedShards": "distributed.options",
+    "Imported": "imports.base",
     "IndexOptions": "operations.options",
     "ModelOptions": "models.options",
     "Published": "maintenance.publish.publish",
     "Report": "operations.report",
+    "ShardOptions": "distributed.options",
     "Switched": "operations.switch_model",
     "TagOptions": "tag.options",
     "Tagged": "tag.labels",
     "WatchOptions": "watch.options",
     "backup_library": "operations.backup",
+    "embed_shards": "distributed.run",
     "evaluate": "evaluation.captions",
     "evaluate_golden": "evaluation.golden_queries",
     "evaluate_labels": "evaluation.classification",

@@ -1,13 +1,15 @@
-"""The file systems of this machine, and private copies of files on network drives."""
+"""The file systems of this machine, private copies of files on network drives, and paths that are URLs."""
 
 import os
+import re
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PosixPath
 from tempfile import TemporaryDirectory
 
 MOUNTS_FILE = Path("/proc/mounts")
+REMOTE_PATH = re.compile(r"([a-z][a-z0-9+.-]+):/+")  # of a file in an object store, such as s3://bucket/a.jpg
 # Other machines can change files on these: memory that they share, locks and events are of one machine only.
 NETWORK_FILE_SYSTEMS = frozenset(
     (
@@ -16,6 +18,22 @@ NETWORK_FILE_SYSTEMS = frozenset(
         *("sshfs", "rclone", "s3fs", "gcsfuse", "gvfsd-fuse", "curlftpfs", "smbnetfs", "drvfs"),
     )
 )
+
+
+class RemotePath(PosixPath):
+    """A path that is a URL. It cannot be opened; its text keeps the two slashes, which pathlib joins."""
+
+    def __str__(self) -> str:
+        return REMOTE_PATH.sub(r"\1://", super().__str__(), count=1)
+
+    def as_uri(self) -> str:
+        """Return the URL."""
+        return str(self)
+
+
+def as_path(text: str) -> Path:
+    """Return a path, which may be a URL."""
+    return RemotePath(text) if REMOTE_PATH.match(text) else Path(text)
 
 
 def parse_mounts(text: bytes) -> Iterator[tuple[bytes, str]]:

@@ -1,6 +1,7 @@
 """Commands that write a library, and the `clew` command group.
 
 demo            clew demo: create and search a small library of photos.
+embed           clew embed: embed files into Parquet shards, on one machine or on a Ray cluster.
 evaluate        clew eval: measure a model or a library.
 formats         clew formats: list the file formats that clew reads.
 import_vectors  clew import: adopt the vectors of rclip or clip-retrieval.

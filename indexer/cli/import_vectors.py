@@ -1,4 +1,4 @@
-"""clew import: adopt the vectors of rclip or clip-retrieval."""
+"""clew import: import shards, or adopt the vectors of rclip or clip-retrieval."""
 
 from dataclasses import fields
 from pathlib import Path
@@ -17,7 +17,7 @@ from retrieval.cli.options import collect_options, library_option
 from retrieval.formatting import pluralize, printable, to_json
 
 if TYPE_CHECKING:
-    from indexer.operations.import_vectors import Imported
+    from indexer.imports.base import Imported
 
 MAX_NAMED_REFUSALS = 10
 
@@ -46,16 +46,21 @@ def import_command(
     library: Path,
     options: ModelOptions,
 ) -> None:
-    """Import images with vectors of rclip or clip-retrieval.
+    """Import shards, or vectors of rclip or clip-retrieval.
 
     \b
+    clew import shards
     clew import ~/.local/share/rclip
     clew import embeddings --model ViT-B-32-quickgelu/openai
 
-    PATH is the database of rclip or its folder (~/Library/Application Support/rclip on macOS), or a folder
-    that clip-retrieval or `clew export` wrote, with the extra [parquet]. It is only read. Relative paths in
-    it are looked for in FOLDERS and in the working directory.
+    PATH is a folder or URL of shards of `clew embed`; the database of rclip or its folder, which is
+    ~/Library/Application Support/rclip on macOS; or a folder that clip-retrieval or `clew export` wrote, with
+    the extra [parquet]. It is only read.
 
+    Shards bring all their files with thumbnails, except for local ones that have changed since. Nothing is
+    embedded, neither now nor by the next `clew index`. Files of URLs are found, but not opened.
+
+    Of rclip and clip-retrieval, relative paths are looked for in FOLDERS and in the working directory.
     Only images that exist unchanged are imported, from FOLDERS if given, else from the folders that contain
     them, which become folders of the library. They are read for thumbnails and metadata, but not embedded:
     a rotated photo keeps the vector of its unrotated pixels. `clew index` then adds all other files there.
@@ -80,21 +85,32 @@ def import_command(
         note(printable(f"{failure.path}: {failure.reason}."))
     if len(result.refused) > MAX_NAMED_REFUSALS:
         note(f"{len(result.refused) - MAX_NAMED_REFUSALS:,} more: --json names all.")
+    for line in result.notes:
+        note(line)
     if result.interrupted:
         raise KeyboardInterrupt("Interrupted. Imported files are kept; the same command resumes.")
 
 
 def describe_imported(result: "Imported") -> str:
     """Return the counts of an import, and what to do next."""
-    images = pluralize(result.adopted, "image")
+    of_shards = result.program == "clew embed"
+    images = pluralize(result.adopted, "file" if of_shards else "image")
     lines = [f"{images} imported from {result.program} as {result.space} in {result.seconds:.1f} s"]
-    lines += [f"  {result.known:,} known: they had a vector of this model"] * bool(result.known)
+    known = "they were in the library" if of_shards else "they had a vector of this model"
+    lines += [f"  {result.known:,} known: {known}"] * bool(result.known)
     for paths, cause in (
         (result.changed, "changed since their vector was made (`clew index` embeds them)"),
         (result.missing, "missing (name the folder of the images, if they moved)"),
         (result.outside, "outside of the folders"),
     ):
         lines += [printable(f"  {len(paths):,} {cause}: {path}") for path in paths[:1]]
+    if result.failed:
+        failure = result.failed[0]
+        lines.append(
+            printable(
+                f"  {len(result.failed):,} failed (`clew status --errors`): {failure.path}: {failure.reason}"
+            )
+        )
     if result.refused:
         lines.append(f"  {len(result.refused):,} refused: damaged vector (`clew index` embeds them)")
     if result.unread:

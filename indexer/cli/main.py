@@ -10,6 +10,7 @@ COMMAND_GROUPS = {  # title -> names of commands, in the order of use, and their
         "formats": "indexer.cli.formats",
         "index": "indexer.cli.index",
         "watch": "indexer.cli.watch",
+        "embed": "indexer.cli.embed",
         "import": "indexer.cli.import_vectors",
     },
     "Search": {

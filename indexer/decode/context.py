@@ -35,6 +35,7 @@ class DecodeContext:
     limits: DecodeLimits = DEFAULT_LIMITS
     stop: Event = field(default_factory=Event)  # ends decoding with CancelledError
     language: str | None = None  # of the file, if its name gives one
+    call_inputs: int | None = None  # of each call of the embedder (`EmbeddingPace`)
 
     def check_stop(self) -> None:
         """Raise CancelledError if decoding has to stop; decoders call it between their parts."""
@@ -70,7 +71,7 @@ class DecodeContext:
 
     @cached_property
     def _pace(self) -> EmbeddingPace:
-        return EmbeddingPace(self.stop)
+        return EmbeddingPace(self.stop, self.call_inputs)
 
     def embed_images(self, images: Sequence[Pixels]) -> Vectors:
         """Return the vectors of n images, (n, d); raises CancelledError on a stop."""

@@ -1,10 +1,11 @@
-"""Stored images, and the protocol of sources."""
+"""Stored images, the protocol of sources, and the result of an import."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from retrieval.types import Vectors
+from retrieval.types import Failure, Vectors
 
 
 class StoredImage(NamedTuple):
@@ -34,3 +35,25 @@ class VectorSource(Protocol):
     def close(self) -> None:
         """Close the files of the source."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """The result of `import_vectors`. Each image of the source is counted once; of shards, each file."""
+
+    program: str  # "rclip", "clip-retrieval" or "clew embed"
+    space: str
+    folders: tuple[Path, ...]  # that the library covers now
+    adopted: int = 0  # images whose stored vector is now in the space
+    known: int = 0  # images that had a vector of the space
+    unread: int = 0  # images that could not be read, or that the saved options exclude
+    changed: tuple[Path, ...] = ()  # written after their vector
+    missing: tuple[Path, ...] = ()
+    outside: tuple[Path, ...] = ()  # of the folders
+    refused: tuple[Failure, ...] = ()  # whose vector is not a unit vector of the model
+    failed: tuple[Failure, ...] = ()  # of shards, which a worker could not read
+    segments: int = 0  # of shards, which are new
+    notes: tuple[str, ...] = ()
+    active: bool = False  # searches use the space
+    seconds: float = 0.0
+    interrupted: bool = False

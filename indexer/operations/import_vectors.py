@@ -1,4 +1,4 @@
-"""Public API: adopt the vectors of rclip or clip-retrieval."""
+"""Public API: import shards, or adopt the vectors of rclip or clip-retrieval."""
 
 import os
 from collections.abc import Callable, Iterable, Sequence
@@ -8,42 +8,26 @@ from pathlib import Path
 from time import monotonic
 
 from indexer.imports.adoption import Adoption
-from indexer.imports.base import VectorSource
+from indexer.imports.base import Imported, VectorSource
 from indexer.imports.common_folders import common_folders
 from indexer.imports.matching import Matches, match_files
 from indexer.imports.model_check import check_model
+from indexer.imports.shards import shard_manifest
 from indexer.imports.source_path import open_source
 from indexer.models import resolve
 from indexer.models.options import DEFAULT_MODEL_OPTIONS, ModelOptions
 from indexer.operations.index import embedder_factory
 from indexer.operations.pipeline import IndexRun, embed_always
 from indexer.operations.report import Report
+from indexer.operations.steps.import_shards import SourceShards, import_shards
 from indexer.store.location import absolute_path, as_paths, library_path, missing_folder_error
 from indexer.store.writer import LibraryWriter
 from indexer.types import Notify, Progress, ignore_message, no_progress
 from retrieval.embedders.base import Embedder
 from retrieval.errors import EmbedderError, QueryError
+from retrieval.file_systems import as_path
 from retrieval.formatting import pluralize, printable
 from retrieval.types import Failure, Space
-
-
-@dataclass(frozen=True, slots=True)
-class Imported:
-    """The result of `import_vectors`. Each image of the source is counted once."""
-
-    program: str  # "rclip" or "clip-retrieval"
-    space: str
-    folders: tuple[Path, ...]  # that the library covers now
-    adopted: int = 0  # images whose stored vector is now in the space
-    known: int = 0  # images that had a vector of the space
-    unread: int = 0  # images that could not be read, or that the saved options exclude
-    changed: tuple[Path, ...] = ()  # written after their vector
-    missing: tuple[Path, ...] = ()
-    outside: tuple[Path, ...] = ()  # of the folders
-    refused: tuple[Failure, ...] = ()  # whose vector is not a unit vector of the model
-    active: bool = False  # searches use the space
-    seconds: float = 0.0
-    interrupted: bool = False
 
 
 def import_vectors(
@@ -57,16 +41,29 @@ def import_vectors(
     progress: Progress = no_progress,
     notify: Notify = ignore_message,
 ) -> Imported:
-    """Index the images of rclip's database or of a folder of clip-retrieval, and adopt their vectors.
+    """Import the shards of `embed_shards`, or adopt the vectors of rclip or clip-retrieval.
 
-    Only images that exist unchanged in `folders` are indexed; by default, in the innermost folders that
-    contain the images. `update_library` indexes the other files. `model` names the model that made the
-    vectors; the default is what the source names. A few images are embedded to check this. In a library of
-    another model, the vectors become a second space, which `switch_library` completes and activates; new
-    images are embedded with the active model, too. Importing again continues after an interruption. The
-    source is only read. Raises QueryError for a damaged source, EmbedderError, LibraryError and ExtraMissing.
+    `source` is a folder or URL of shards, the database of rclip or its folder, or a folder of clip-retrieval;
+    it is only read. Shards bring all their files, also of URLs, except for local ones that have changed.
+
+    Of the other programs, only images that exist unchanged in `folders` are indexed; by default, in the
+    innermost folders that contain the images. `update_library` indexes the other files. `model` names the
+    model that made the vectors; the default is what the source names. A few images are embedded to check
+    this. In a library of another model, the vectors become a second space, which `switch_library` completes
+    and activates; new images are embedded with the active model, too. Importing again continues after an
+    interruption. Raises QueryError for a damaged source, EmbedderError, LibraryError and ExtraMissing.
     """
     started_at, library_folder = monotonic(), library_path(library)
+    location = str(as_path(str(source)))
+    manifest = shard_manifest(location)
+    if manifest is not None:
+        if folders or model:
+            raise QueryError("Shards name their folders and their model. Leave out folders and --model.")
+        shards = SourceShards(location, manifest, embedder, options)
+        return replace(
+            import_shards(shards, library_folder, progress, notify),
+            seconds=round(monotonic() - started_at, 3),
+        )
     named = [absolute_path(path) for path in as_paths(folders)]
     for path in named:
         if not os.path.isdir(path):

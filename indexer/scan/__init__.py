@@ -1,5 +1,6 @@
 """Find files and compare them with the catalog.
 
+archive_files  List the files of an archive that have a decoder.
 diff      Compare the files on disk with the catalog by merging two streams in path order.
 entry_list     A list of files that takes a fraction of the memory.
 links     Which links to folders a walk follows: one to each folder outside of the root.

@@ -23,7 +23,7 @@ class EntryList:
         """Add a file at the end."""
         self._last.append(entry)
         if len(self._last) == BLOCK_ENTRIES:
-            self._blocks.append(zlib.compress(json.dumps([*map(_pack, self._last)]).encode(), 1))
+            self._blocks.append(zlib.compress(json.dumps([*map(pack_entry, self._last)]).encode(), 1))
             self._last = []
 
     def __len__(self) -> int:
@@ -31,17 +31,18 @@ class EntryList:
 
     def __iter__(self) -> Iterator[FileEntry]:
         for block in self._blocks:
-            yield from map(_unpack, json.loads(zlib.decompress(block)))
+            yield from map(unpack_entry, json.loads(zlib.decompress(block)))
         yield from self._last
 
 
-def _pack(entry: FileEntry) -> list[str | int | None]:
+def pack_entry(entry: FileEntry) -> list[str | int | None]:
     """Return a file as values of JSON: bytes become the characters of their numbers."""
     sidecar_of = None if entry.sidecar_of is None else entry.sidecar_of.decode("latin-1")
     return [entry.path.decode("latin-1"), *entry[1:4], sidecar_of, entry.ctime]
 
 
-def _unpack(values: list[Any]) -> FileEntry:
+def unpack_entry(values: list[Any]) -> FileEntry:
+    """Return the file of values that `pack_entry` has made."""
     path, size, mtime, decoder, sidecar_of, ctime = values
     sidecar_of = None if sidecar_of is None else sidecar_of.encode("latin-1")
     return FileEntry(path.encode("latin-1"), size, mtime, decoder, sidecar_of, ctime)

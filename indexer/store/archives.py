@@ -2,28 +2,20 @@
 
 import hashlib
 import os
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from indexer.decode.registry import CAPTION_SUFFIXES, DECODER_BY_SUFFIX, describes_other_files
-from indexer.decode.text.records import TABLE_SUFFIXES
+from indexer.decode.registry import CAPTION_SUFFIXES, DECODER_BY_SUFFIX
+from indexer.scan.archive_files import list_archive_files
 from indexer.scan.diff import CatalogFile, Reread, UnchangedArchive
-from indexer.scan.rules import ScanOptions, inclusion_filter
-from indexer.scan.sidecars import assign_archive_decoders
+from indexer.scan.rules import ScanOptions
 from indexer.scan.targets import ScanTarget, path_range
 from indexer.scan.walker import Archive, ScanIssues, walk_runs
 from indexer.sqlite_tools import sqlite_utils
 from indexer.types import FileEntry, file_times
-from retrieval.formatting import pluralize
-from retrieval.media.archives.archive import is_archive, list_archive
-from retrieval.media.archives.member import Member
 from retrieval.media.limits import DEFAULT_LIMITS, DecodeLimits
 
 SCAN_VERSION = 2  # increase it to open every archive again
-NANOSECONDS_PER_SECOND = 10**9
-MAX_TIMESTAMP_SECONDS = 2**63 // NANOSECONDS_PER_SECOND  # the largest that SQLite can store as nanoseconds
-_INDEXED_SUFFIXES = frozenset(suffix.encode() for suffix in (*DECODER_BY_SUFFIX, *CAPTION_SUFFIXES))
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,42 +106,13 @@ class ArchiveScan:
         return self.db.execute(query, values).fetchone() is not None
 
     def _open(self, archive: Archive) -> list[FileEntry]:
-        is_included, prefix = (
-            inclusion_filter(self.target.options, self._issues.used_patterns),
-            archive.path + b"/",
-        )
-        listing = list_archive(
-            os.path.join(self.target.root_path, archive.path),
-            lambda name: _is_indexed(name) and is_included(prefix + name),
-            self._limits,
-        )
-        if listing.is_incomplete:
-            self._issues.damaged.append(archive.path)
-        self._issues.damaged += [prefix + name for name in listing.unreadable]
-        nested = sum(map(is_archive, listing.members))
-        if nested:
-            listing.problems.append(f"{pluralize(nested, 'archive')} inside not indexed: unpack to index it")
-        entries = []
-        for name, decoder, sidecar_of in assign_archive_decoders(listing.members):
-            if describes_other_files(decoder):  # its images are not looked up: its rows are texts
-                suffix = os.path.splitext(name)[1].lower().decode("ascii", "replace")
-                if suffix not in TABLE_SUFFIXES:
-                    self._issues.skipped[suffix] += 1
-                    continue
-                decoder = "text"
-            member = listing.members[name]
-            entries.append(
-                FileEntry(
-                    prefix + name,
-                    member.size,
-                    _member_mtime(member, archive),
-                    decoder,
-                    None if sidecar_of is None else prefix + sidecar_of,
-                    archive.ctime if member.zip_info is None else None,  # the checksums of a tar are unknown
-                )
-            )
-        self._opened.append(OpenedArchive(archive, len(entries), "; ".join(listing.problems) or None))
-        return sorted(entries)
+        target, issues = self.target, self._issues
+        path = os.path.join(target.root_path, archive.path)
+        found = list_archive_files(path, archive, target.options, self._limits, issues.used_patterns)
+        issues.damaged += found.damaged
+        issues.skipped += found.skipped
+        self._opened.append(OpenedArchive(archive, len(found.entries), "; ".join(found.problems) or None))
+        return found.entries
 
     def finish(self, unreadable: Sequence[CatalogFile]) -> None:
         """Store the opened archives whose files are all written, unless they have changed since.
@@ -189,27 +152,6 @@ def _options_hash(options: ScanOptions) -> str:
         options.hidden,
     )
     return hashlib.sha256(repr(rules).encode("utf-8", "surrogateescape")).hexdigest()[:16]
-
-
-def _is_indexed(name: bytes) -> bool:
-    """Return True if a file in an archive may have a decoder, or is an archive."""
-    return os.path.splitext(name)[1].lower() in _INDEXED_SUFFIXES or is_archive(name)
-
-
-def _member_mtime(member: Member, archive: Archive) -> int:
-    """Return the modification time of a member in nanoseconds; if unknown, that of the archive.
-
-    The part below a second is a checksum: the CRC of a member of a zip; for a tar, the CRC of the size and
-    time of the archive, so that all members of a changed tar are read again. Archives store times in seconds,
-    and a member can change without changing its size and time.
-    """
-    seconds = (
-        int(member.mtime)
-        if 0 < member.mtime < MAX_TIMESTAMP_SECONDS
-        else archive.mtime // NANOSECONDS_PER_SECOND
-    )
-    checksum = zlib.crc32(b"%d %d" % archive[1:3]) if member.zip_info is None else member.zip_info.CRC
-    return seconds * NANOSECONDS_PER_SECOND + checksum % NANOSECONDS_PER_SECOND
 
 
 def _is_unchanged(path: bytes, archive: Archive) -> bool:

@@ -9,12 +9,15 @@ from indexer.store.durability.durable_files import sync
 from retrieval.catalog.connection import log_path
 from retrieval.catalog.schema import CATALOG_FILE, INDEX_FOLDER
 from retrieval.errors import LibraryError, LibraryMissing
+from retrieval.file_systems import REMOTE_PATH, RemotePath
 from retrieval.formatting import printable
 from retrieval.system import default_library
 
 
 def absolute_path(folder: Path) -> bytes:
-    """Return a folder as the catalog stores it: absolute, links not resolved, as bytes."""
+    """Return a folder as the catalog stores it: absolute, links not resolved, as bytes. URLs are kept."""
+    if REMOTE_PATH.match(str(folder)):
+        return bytes(RemotePath(folder)).rstrip(b"/")
     path = os.fsencode(os.path.abspath(folder.expanduser()))
     return b"/" + path.lstrip(b"/")  # POSIX allows two leading slashes
 

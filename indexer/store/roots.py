@@ -349,4 +349,6 @@ class Roots:
             for path in paths:
                 count += self.db.execute("DELETE FROM files WHERE root = ?", (roots[path],)).rowcount
                 self.db.execute("DELETE FROM roots WHERE id = ?", (roots[path],))
+            if paths:
+                self.db.execute("DELETE FROM shards")  # their files can be imported again
         return count

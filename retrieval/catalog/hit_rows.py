@@ -7,6 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from retrieval.catalog.schema import DESCRIBES_ITSELF
+from retrieval.file_systems import as_path
 from retrieval.types import Hit
 
 MAX_CACHED_PATHS = 8_192  # about 5 MB; the next part of a list begins with the same hits
@@ -31,7 +32,7 @@ IS_IMAGE_PART = "s.kind = 'image' AND (s.box IS NOT NULL OR s.start IS NOT NULL)
 @lru_cache(MAX_CACHED_PATHS)
 def decode_path(path: bytes) -> Path:
     """Return a path from its bytes in the catalog, which need not be UTF-8."""
-    return Path(os.fsdecode(path))
+    return as_path(os.fsdecode(path))
 
 
 def join_path(root: bytes, path: bytes) -> bytes:

@@ -388,13 +388,12 @@ MIGRATIONS: dict[str, tuple[str, ...]] = {
     # The architecture of local weights that the user named; the cache of models may be deleted.
     "28-architectures": ("""ALTER TABLE spaces ADD COLUMN arch TEXT""",),
     "29-root-changes": schema.ROOT_CHANGES,
-    "30-saved-searches": (
-        """CREATE TABLE saved_searches (name TEXT PRIMARY KEY, query TEXT NOT NULL) STRICT, WITHOUT ROWID""",
-    ),
+    "30-saved-searches": schema.SAVED_SEARCHES,
     "31-maps": schema.MAPS,
     # When the digest of an index file was last checked; a reader checks a file that was modified since.
     "32-index-times": ("""ALTER TABLE indexes ADD COLUMN mtime INTEGER""",),
     "33-index-tunings": schema.INDEX_TUNINGS,
     "34-publications": schema.PUBLICATIONS,
     "35-index-ranges": schema.INDEX_RANGES,
+    "36-shards": schema.SHARDS,
 }

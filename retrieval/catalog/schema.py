@@ -74,6 +74,9 @@ ROOT_CHANGES = (
     """CREATE TRIGGER roots_count_update AFTER UPDATE OF path, state ON roots BEGIN
         UPDATE change_count SET changes = changes + 1; END""",
 )
+SAVED_SEARCHES = (
+    """CREATE TABLE saved_searches (name TEXT PRIMARY KEY, query TEXT NOT NULL) STRICT, WITHOUT ROWID""",
+)
 MAPS = (
     # The two-dimensional layout of a space.
     """CREATE TABLE maps (
@@ -141,6 +144,14 @@ INDEX_RANGES = (
                i.recall, i.format, i.mtime FROM indexes i JOIN spaces s ON s.id = i.space""",
     """DROP TABLE indexes""",
     """ALTER TABLE index_ranges RENAME TO indexes""",
+)
+
+SHARDS = (
+    # The shards that were imported completely; a second import skips them.
+    """CREATE TABLE shards (
+        digest BLOB PRIMARY KEY,               -- SHA-256 of the file
+        files INTEGER NOT NULL                 -- in it
+    ) STRICT, WITHOUT ROWID""",
 )
 
 

@@ -8,11 +8,14 @@ from textwrap import fill
 
 import click
 
+from retrieval.file_systems import RemotePath
 from retrieval.formatting import printable
 
 
 def relative_path(path: str | Path) -> str:
     """Return the path relative to the current folder, or the absolute path if that is shorter."""
+    if isinstance(path, RemotePath):
+        return str(path)
     return min(os.path.relpath(path), str(path), key=len)
 
 

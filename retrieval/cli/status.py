@@ -10,6 +10,7 @@ from retrieval.cli.command import ClewCommand
 from retrieval.cli.console import note, write
 from retrieval.cli.options import library_option
 from retrieval.errors import ModelOutdated
+from retrieval.file_systems import RemotePath
 from retrieval.types import Failure, IndexFile, Root, RunProgress, Space, Status
 
 
@@ -94,6 +95,8 @@ def _describe_root(root: Root) -> str:
     states += [f"{root.failed:,} could not be read"] * bool(root.failed)
     states += [f"{root.partial:,} read in part"] * bool(root.partial)
     state = "; the folder is not available now" if root.state == "offline" else ""
+    if isinstance(root.path, RemotePath):
+        state = "; found, but not opened"
     return f"{formatting.printable(str(root.path))}: {', '.join(states)}{state}"
 
 

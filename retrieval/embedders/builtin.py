@@ -90,6 +90,10 @@ class BuiltinEmbedder:
             vectors[rows] = self._text_session.run(None, {"ids": padded})[0]
         return vectors
 
+    def fix_arithmetic(self) -> None:
+        """Embed all texts with onnxruntime: equal inputs then have equal vectors, bit by bit."""
+        self._batched_count = MAX_OWN_TEXTS + 1
+
     def count_tokens(self, text: str) -> int:
         """Count the Unigram tokens of a text."""
         return len(self._tokenizer.encode([text])[0])

@@ -91,6 +91,10 @@ class OpenClipEmbedder:
             vectors[order] = _embed_timed(self._text_tower, batches, self._text_decision)
         return vectors
 
+    def fix_arithmetic(self) -> None:
+        """Keep exported towers also in a long run: equal inputs then have equal vectors, bit by bit."""
+        self._image_decision = self._text_decision = TorchDecision(1.0)
+
     def count_tokens(self, text: str) -> int:
         """Count the tokens of a text, untruncated."""
         return self._tokenizer.count_tokens(text)

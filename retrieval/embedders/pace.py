@@ -24,9 +24,12 @@ Input = TypeVar("Input")
 class EmbeddingPace:
     """The speed of an embedder, for images and for texts."""
 
-    def __init__(self, stop: Event | None = None) -> None:
-        """Measure calls; setting `stop` ends them with CancelledError."""
-        self._stop = stop
+    def __init__(self, stop: Event | None = None, call_inputs: int | None = None) -> None:
+        """Measure calls; setting `stop` ends them with CancelledError.
+
+        With `call_inputs`, all calls have as many inputs, so that the vectors do not depend on the speed.
+        """
+        self._stop, self._call_inputs = stop, call_inputs
         self._rates: dict[str, float] = {}  # inputs a second
 
     def embed(
@@ -37,7 +40,7 @@ class EmbeddingPace:
         while first < len(inputs):
             if self._stop is not None and self._stop.is_set():
                 raise CancelledError
-            count = max(MIN_CALL, int(self._rates.get(name, 0) * CALL_SECONDS))
+            count = self._call_inputs or max(MIN_CALL, int(self._rates.get(name, 0) * CALL_SECONDS))
             part = inputs[first : first + count]
             started = monotonic()
             parts.append(embed(part))

@@ -11,6 +11,7 @@ import numpy as np
 
 from retrieval.catalog.hit_rows import join_path
 from retrieval.catalog.reader import Catalog
+from retrieval.file_systems import as_path
 from retrieval.grouping.similarity import FileComparison, mean_similarity, similarity_function
 from retrieval.media.archives.archive import split_archive_path
 from retrieval.normalization import nfc
@@ -160,7 +161,7 @@ def _file_attributes(row: sqlite3.Row, path: Path | None = None) -> FileAttribut
     """Return the attributes of a row; `path` is its path, if there is one that need not be parsed."""
     seen, leaf = row["seen"], row["leaf"]
     return FileAttributes(
-        path=path or Path(os.fsdecode(_absolute_path(row))),
+        path=path or as_path(os.fsdecode(_absolute_path(row))),
         content=row["content"],
         segment=next((id_ for id_ in (seen, leaf, row["segment"]) if id_ is not None), -1),
         kind="image" if seen is not None else "page" if leaf is not None else row["kind"],

@@ -41,7 +41,7 @@ from retrieval.formatting import pluralize
 # Computed from the others.
 DERIVED_TABLES = frozenset(
     (
-        *("_sqlite_migrations", "change_count", "indexes", "index_tunings", "maps", "calibrations"),
+        *("_sqlite_migrations", "change_count", "indexes", "index_tunings", "maps", "calibrations", "shards"),
         *("publications", "unpublished"),  # the next publish compares all rows of the server
     )
 )

@@ -1,6 +1,7 @@
 """Steps of an indexing run.
 
 backfill   Add what earlier runs left out, because files were offline or the version was older.
+import_shards  Import shards into a library, and update its indexes.
 new_files  Read, embed and write the new files of a scan.
 notes      Notes of an indexing run on exclude patterns, partly read files and links.
 reconcile  Set the states of known files after a scan: present, moved, offline or gone.

@@ -10,6 +10,7 @@ from indexer.scan.diff import CatalogFile, Changes, accept_touched, read_touched
 from indexer.scan.rules import is_included
 from indexer.scan.targets import ScanTarget
 from indexer.store.roots import Roots
+from retrieval.file_systems import REMOTE_PATH
 from retrieval.formatting import pluralize, printable
 from retrieval.media.archives.archive import split_archive_path
 
@@ -138,10 +139,13 @@ def keep_offline(
     """
     for target in targets:
         folder = os.fsdecode(target.root_path)
-        gone = roots.set_copies_gone(target.root_id) if confirm_gone else 0
+        is_remote = REMOTE_PATH.match(folder) is not None  # imported; there is nothing to scan
+        gone = roots.set_copies_gone(target.root_id) if confirm_gone and not is_remote else 0
         offline = roots.count_files(target.root_id)
         report.gone += gone
         report.offline += offline
+        if is_remote:
+            continue
         if offline or not gone:
             note = f"{folder} is missing. Its files are kept as offline until it returns."
         else:

@@ -1,0 +1,94 @@
+"""Read and write the folder or object store of the shards."""
+
+import os
+import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from indexer.distributed.remote import copy_to, is_url, open_store
+from indexer.store.durability.durable_files import sync
+from retrieval.errors import QueryError
+
+TEMPORARY_PREFIX = ".clew-tmp-"
+SHARD_NAME = re.compile(r"(\d{8}(?:\.[01]+)?)-[0-9a-f]{16}\.parquet")
+
+
+class ShardFolder:
+    """A folder, or a URL of an object store. A file in it appears when it is complete."""
+
+    def __init__(self, location: str | Path) -> None:
+        text = str(location)
+        self.is_remote = is_url(text)
+        self.location = text.rstrip("/") if self.is_remote else os.path.abspath(os.path.expanduser(text))
+
+    def prepare(self) -> None:
+        """Create the folder, and delete the temporary files of a run that was killed. Raises QueryError."""
+        if self.is_remote:
+            return
+        folder = Path(self.location)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            for path in folder.glob(f"{TEMPORARY_PREFIX}*"):
+                path.unlink(missing_ok=True)
+        except OSError as error:
+            raise QueryError(f"Cannot write {folder}: {error.strerror}.") from error
+
+    def names(self) -> set[str]:
+        """Return the names of the files."""
+        if not self.is_remote:
+            with suppress(FileNotFoundError, NotADirectoryError):
+                return set(os.listdir(self.location))
+            return set()
+        store, path = open_store(self.location)
+        store.invalidate_cache()
+        with suppress(FileNotFoundError):
+            return {str(name).rpartition("/")[2] for name in store.ls(path, detail=False)}
+        return set()
+
+    def shard_names(self) -> list[str]:
+        """Return the names of the shards, in order."""
+        return sorted(name for name in self.names() if SHARD_NAME.fullmatch(name))
+
+    @contextmanager
+    def new_file(self, name: str) -> Iterator[Path]:
+        """Yield a temporary path to write; then the file is synced and renamed, or uploaded at once.
+
+        A killed process leaves a temporary file, which `prepare` deletes. Raises OSError.
+        """
+        folder = None if self.is_remote else self.location
+        descriptor, temporary = tempfile.mkstemp(prefix=f"{TEMPORARY_PREFIX}{name}-", dir=folder)
+        os.close(descriptor)
+        path = Path(temporary)
+        try:
+            yield path
+            if self.is_remote:
+                store, target = open_store(self.location)
+                store.put_file(temporary, f"{target}/{name}")
+            else:
+                path.chmod(0o644)
+                sync(path)
+                path.replace(Path(self.location, name))
+                sync(Path(self.location))
+        finally:
+            path.unlink(missing_ok=True)
+
+    @contextmanager
+    def local_file(self, name: str) -> Iterator[Path]:
+        """Yield the local path of a file, or of a copy. Raises OSError."""
+        if not self.is_remote:
+            yield Path(self.location, name)
+            return
+        with tempfile.TemporaryDirectory(prefix="clew-") as folder:
+            copy = Path(folder, name)
+            copy_to(f"{self.location}/{name}", copy)
+            yield copy
+
+    def delete(self, name: str) -> None:
+        """Delete a file."""
+        if self.is_remote:
+            store, path = open_store(self.location)
+            store.rm_file(f"{path}/{name}")
+        else:
+            Path(self.location, name).unlink(missing_ok=True)
