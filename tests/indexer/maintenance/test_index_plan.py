@@ -164,8 +164,11 @@ def test_complete_build_writes_one_file_and_keeps_it_if_nothing_changed(writer, 
     assert covered(built) == [(0, 400, 400)]
     assert build_indexes(writer, built) == built
     delete(writer, [7])
+    built = build_indexes(writer, built)
+    assert covered(built) == [(0, 400, 399)]
+    delete(writer, [8])
     insert(unit_vectors(1, seed=7))
-    assert covered(build_indexes(writer, built)) == [(0, 401, 400)]
+    assert covered(build_indexes(writer, built)) == [(0, 401, 399)]
 
 
 def test_killed_build_of_a_new_file_keeps_the_old_files_and_leaves_none(writer, insert, monkeypatch):
