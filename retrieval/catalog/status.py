@@ -63,9 +63,15 @@ def find_publication(catalog: Catalog, space: Space) -> Publication | None:
     return Publication(row["collection"], revisions, bool(row["complete"]), row["written"])
 
 
+def _is_published(catalog: Catalog, space: Space) -> bool:
+    """Return True if a publish has compared or written the collection of a space."""
+    publication = find_publication(catalog, space)
+    return publication is not None and bool(publication.revisions)
+
+
 def _count_unpublished(catalog: Catalog, space: Space) -> int:
     """Return the number of vectors whose change is not published."""
-    if find_publication(catalog, space) is None:
+    if not _is_published(catalog, space):
         return catalog.count_vectors(space) if catalog.settings().vectors_url else 0
     query = "SELECT count(*) FROM unpublished WHERE space = ?"
     return int(catalog.db.execute(query, (space.id,)).fetchone()[0])
@@ -73,7 +79,7 @@ def _count_unpublished(catalog: Catalog, space: Space) -> int:
 
 def _count_published(catalog: Catalog, space: Space) -> int:
     """Return the number of vectors that are on the server."""
-    if find_publication(catalog, space) is None:
+    if not _is_published(catalog, space):
         return 0
     query = f"""SELECT count(*) FROM unpublished u JOIN {vectors_table(space.id)} v ON v.segment = u.segment
                  WHERE u.space = ?"""

@@ -53,6 +53,13 @@ def test_recall_and_speed_of_an_index_are_shown_for_words_and_for_images():
     assert "         for images: recall@10 1.000, 0.50 ms, 95 % within 1.00 ms" in page
 
 
+def test_milvus_server_is_shown_with_the_changes_that_it_lacks():
+    page = lines(space=SPACE, vectors_url="http://host:19530", published=1_200)
+    assert "Server   http://host:19530: 1,200 vectors published" in page
+    page = lines(space=SPACE, vectors_url="http://host:19530", published=1_200, unpublished=1)
+    assert page[-2].endswith("1,200 vectors published, 1 change pending (`clew publish` sends them)")
+
+
 def test_vectors_of_other_models_are_listed_with_the_command_to_delete_them():
     page = lines(space=SPACE, spaces={"toy": 7, "old": 5})
     assert "Unused   old: 5 vectors (`clew forget --space` deletes them)" in page

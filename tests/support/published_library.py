@@ -1,5 +1,7 @@
 """Libraries of drawn vectors that are published, and the comparison of their collections with the catalog."""
 
+from contextlib import contextmanager
+
 import numpy as np
 
 from indexer.store.writer import LibraryWriter
@@ -20,11 +22,7 @@ def write_library(folder, vectors, ids):
 
 def delete_segments(folder, ids):
     with LibraryWriter(folder) as writer, writer.db.atomic():
-        for table, column in (
-            (vectors_table(writer.space_id), "segment"),
-            ("segments", "id"),
-            ("contents", "id"),
-        ):
+        for table, column in ((vectors_table(writer.space_id), "segment"), ("segments", "id")):
             writer.db.conn.executemany(f"DELETE FROM {table} WHERE {column} = ?", ((id_,) for id_ in ids))
 
 
@@ -45,7 +43,9 @@ def collection_of(folder, server):
     space = catalog.space()
     name = find_publication(catalog, space).collection
     catalog.close()
-    return Collection(server, name, space.dim)
+    rows = Collection(server, name, space.dim)
+    rows.load()
+    return rows
 
 
 def published_rows(folder, server):
@@ -73,15 +73,25 @@ def assert_published(folder, server):
         assert sorted(hit["id"] for hit in found) == sorted(stored)
 
 
-def search(folder, queries, count=10, spaces=None):
-    """Return the ids of the best images for each query, and the problem of the search, if any."""
+@contextmanager
+def open_index(folder, spaces=None):
+    """Yield the open active space, which is searched on the server."""
     catalog = Catalog.open(folder)
     space = catalog.space()
-    published = (spaces or PublishedSpaces()).open(catalog, space)
-    index = SpaceIndex(catalog, space, None, published)
-    found = [index.search(query[None], "image", count)[1].tolist() for query in queries]
+    yield SpaceIndex(catalog, space, None, (spaces or PublishedSpaces()).open(catalog, space))
     catalog.close()
+
+
+def search_index(index, queries, count=10):
+    """Return the ids of the best images for each query, and the problem of the search, if any."""
+    found = [index.search(query[None], "image", count)[1].tolist() for query in queries]
     return found, index.problem
+
+
+def search(folder, queries, spaces=None):
+    """Open a library, and search as `search_index` does."""
+    with open_index(folder, spaces) as index:
+        return search_index(index, queries)
 
 
 def exact_search(folder, queries, count=10):

@@ -33,7 +33,7 @@ class CollectionWriter:
     def create(self, description: str) -> None:
         """Create the collection if it does not exist."""
         if self.rows.exists():
-            self._call("load_collection", self._name)
+            self.rows.load()
             return
         from pymilvus import DataType, MilvusClient
 

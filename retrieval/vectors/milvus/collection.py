@@ -37,6 +37,11 @@ class Collection:
         """Return True if the server has the collection."""
         return bool(self.server.call("has_collection", self.name))
 
+    def load(self) -> None:
+        """Load the collection unless it is loaded; milvus-lite does not load it when it starts."""
+        if self.server.call("get_load_state", self.name)["state"].name != "Loaded":
+            self.server.call("load_collection", self.name)
+
     def revisions(self) -> set[int]:
         """Return the revision, and that before it if a publish was killed while it changed it."""
         rows = self._query("id < 0", ["id"], MAX_RESULTS)

@@ -77,6 +77,7 @@ class PublishedSpace:
             return False
         if self._is_current is None:
             try:
+                self._collection.load()
                 revisions = self._collection.revisions()
             except (VectorServerError, ExtraMissing) as error:
                 self.fail(error)

@@ -16,6 +16,8 @@ CONNECT_SECONDS, CALL_SECONDS = 5.0, 120.0
 DEFAULT_PORT = 19_530
 # Options in the address of a server with TLS, and their names in pymilvus.
 TLS_FILES = {"ca": "server_pem_path", "cert": "client_pem_path", "key": "client_key_path"}
+# Each connection tries again on its own, so that a server that was started again is found within a second.
+GRPC_OPTIONS = {"grpc.use_local_subchannel_pool": 1, "grpc.max_reconnect_backoff_ms": 1_000}
 SHAPE = (
     "Use http://HOST:19530 or https://HOST/DATABASE, for TLS also ?ca=FILE&cert=FILE&key=FILE&name=HOST, or "
     "a path that ends with .db for milvus-lite."
@@ -125,8 +127,9 @@ class MilvusServer:
             return MilvusClient(
                 uri=self.address.uri,
                 token=self._token,
-                timeout=CONNECT_SECONDS,
+                timeout=min(CONNECT_SECONDS, self._call_seconds),
                 dedicated=True,
+                grpc_options=GRPC_OPTIONS,
                 **self.address.options,
             )
         except (MilvusException, RpcError, OSError, ValueError) as error:
@@ -134,7 +137,7 @@ class MilvusServer:
 
     def _raise(self, error: Exception) -> NoReturn:
         """Raise an error that says what to do; it never contains the token."""
-        reason = str(getattr(error, "message", "") or error).strip().partition("\n")[0]
+        reason = _reason(error)
         if self._token:
             reason = reason.replace(self._token, "...")
         lowered = reason.lower()
@@ -149,3 +152,13 @@ class MilvusServer:
                 "the files of the library with `clew index --vectors local`."
             ) from error
         raise VectorServerError(f"The Milvus server {self.address.text} fails: {reason}.") from error
+
+
+def _reason(error: BaseException) -> str:
+    """Return the first line of what a server has answered, or of what pymilvus says of it."""
+    causes = [error]
+    while (cause := causes[-1].__cause__) is not None and cause not in causes:  # pymilvus raises "e from e"
+        causes.append(cause)
+    answer = next((cause for cause in causes if hasattr(cause, "details")), None)  # of gRPC
+    details = "" if answer is None else str(answer.details())
+    return (details or str(getattr(error, "message", "") or error)).strip().partition("\n")[0].rstrip(".")
