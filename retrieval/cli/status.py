@@ -124,10 +124,13 @@ def _describe_space(status: Status, space: Space) -> list[tuple[str, str]]:
 
 
 def describe_index(file: IndexFile) -> list[str]:
-    """Return lines on an index file: its size, and the recall and speed for words and for images."""
-    per_vector = formatting.format_bytes(file.size / max(1, file.count))
-    size = f"{formatting.format_bytes(file.size)} ({per_vector} a vector)"
-    lines = [f"{file.kind}: {file.method}, {file.count:,} vectors, {size}"]
+    """Return lines on an index file: its size and speed, and the recall of an approximate one."""
+    size = f"{formatting.pluralize(file.count, 'vector')}, {formatting.format_bytes(file.size)}"
+    if file.method == "flat":
+        slowest = max((tuning.p50_ms for tuning in file.tunings), default=None)
+        time = "" if slowest is None else f", {slowest:.2f} ms a search"
+        return [f"{file.kind}: exact, {size}{time}"]
+    lines = [f"{file.kind}: {file.method}, {size}, {file.size / max(1, file.count):,.0f} bytes a vector"]
     if not file.tunings:
         lines.append(f"recall@10 {file.recall:.3f} when built; `clew tune` measures words and images")
     for tuning in file.tunings:

@@ -41,16 +41,21 @@ def test_folder_that_was_never_scanned_has_no_files():
 def test_model_and_indexes_are_shown_with_vectors_outside_the_index():
     page = lines(space=SPACE, tail=1)
     assert "Model    toy, 8 dimensions, 0123456789ab" in page
-    assert "Index    image: flat, 7 vectors, 3.8 kB (543 B a vector)" in page
-    assert "         recall@10 1.000 when built; `clew tune` measures words and images" in page
+    assert "Index    image: exact, 7 vectors, 3.8 kB" in page
     assert "         1 newer vector compared one by one" in page
 
 
 def test_recall_and_speed_of_an_index_are_shown_for_words_and_for_images():
+    graph = replace(INDEX, method="hnsw")
+    page = lines(space=replace(SPACE, indexes=(graph,)))
+    assert "Index    image: hnsw, 7 vectors, 3.8 kB, 543 bytes a vector" in page
+    assert "         recall@10 1.000 when built; `clew tune` measures words and images" in page
     words, picture = IndexTuning("words", 64, 0.9912, 1.234, 2.5), IndexTuning("picture", 32, 0.9995, 0.5, 1)
-    page = lines(space=replace(SPACE, indexes=(replace(INDEX, tunings=(words, picture)),)))
+    page = lines(space=replace(SPACE, indexes=(replace(graph, tunings=(words, picture)),)))
     assert "         for words: recall@10 0.991, 1.23 ms, 95 % within 2.50 ms" in page
     assert "         for images: recall@10 1.000, 0.50 ms, 95 % within 1.00 ms" in page
+    page = lines(space=replace(SPACE, indexes=(replace(INDEX, tunings=(words, picture)),)))
+    assert "Index    image: exact, 7 vectors, 3.8 kB, 1.23 ms a search" in page
 
 
 def test_milvus_server_is_shown_with_the_changes_that_it_lacks():

@@ -32,4 +32,4 @@ def tune_command(recall: float | None, as_json: bool, library: Path) -> None:
     if as_json:
         write(to_json(files) + "\n")
     else:
-        write("".join(line + "\n" for file in files for line in describe_index(file)))
+        write("".join("\n  ".join(describe_index(file)) + "\n" for file in files))
