@@ -1,5 +1,6 @@
 """Workers on a Ray cluster."""
 
+from contextlib import nullcontext
 from typing import Any
 
 from indexer.distributed.items import WorkItem
@@ -9,7 +10,7 @@ from indexer.distributed.worker import ItemWorker
 from retrieval.errors import ClewError, EmbedderError, ExtraMissing, first_line
 from retrieval.system import cores
 
-LOCAL = "local"  # instead of an address: a cluster of this machine, for this run
+LOCAL = "local"  # instead of an address, also for Ray: a cluster of this machine, for this run
 START_SECONDS = 120.0  # until the first worker is ready
 OBJECT_STORE_BYTES = 100 << 20  # only items and counts are sent
 
@@ -37,6 +38,41 @@ class RayWorker:
         return run_item(self._worker, item)
 
 
+class RayCluster:
+    """A connection to a cluster, or a cluster of this machine that ends with it."""
+
+    def __init__(self, address: str, cpus: int) -> None:
+        """Connect to an address; LOCAL starts a cluster on the loopback interface. Raises ClewError.
+
+        If this process is connected already, that connection is used and kept.
+        """
+        self.ray, self._is_own = import_ray(), False
+        if self.ray.is_initialized():
+            return
+        quiet = {"log_to_driver": False, "configure_logging": False, "logging_level": "ERROR"}
+        local = {
+            "address": LOCAL,  # else Ray connects to a cluster that runs on this machine
+            "num_cpus": cpus,
+            "include_dashboard": False,
+            "object_store_memory": OBJECT_STORE_BYTES,
+            "_node_ip_address": "127.0.0.1",
+        }
+        try:
+            with _LoopbackOnly() if address == LOCAL else nullcontext():
+                self.ray.init(**(local if address == LOCAL else {"address": address}), **quiet)
+        except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+            raise ClewError(
+                f"Cannot use the Ray cluster {address}: {first_line(error)}. If it was started with a token, "
+                "set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN."
+            ) from error
+        self._is_own = True
+
+    def close(self) -> None:
+        """End the connection, unless it was there before, and a cluster that was started for it."""
+        if self._is_own:
+            self.ray.shutdown()
+
+
 class RayPool:
     """Actors that need one CPU each, spread over the nodes. By default one for each node, with all its cores.
 
@@ -45,10 +81,9 @@ class RayPool:
     """
 
     def __init__(self, job: Job, address: str, count: int | None) -> None:
-        """Connect to a cluster, or start one for this run. Raises ExtraMissing and ClewError."""
-        self._ray, self._job, self._is_started = import_ray(), job, False
-        if not self._ray.is_initialized():
-            self._connect(address, count)
+        """Start actors on the cluster at an address. Raises ExtraMissing and ClewError."""
+        self._job, self._cluster = job, RayCluster(address, max(count or 1, cores()))
+        self._ray = self._cluster.ray
         nodes = [node for node in self._ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
         actor_options = {"num_cpus": 1, "max_restarts": 0, "scheduling_strategy": "SPREAD"}
         self._actor_class = self._ray.remote(**actor_options)(RayWorker)
@@ -56,24 +91,6 @@ class RayPool:
         self._pending: dict[Any, tuple[Any, WorkItem | None]] = {}  # reference -> actor and its item
         for _ in range(count or max(1, len(nodes))):
             self._start()
-
-    def _connect(self, address: str, count: int | None) -> None:
-        quiet = {"log_to_driver": False, "configure_logging": False, "logging_level": "ERROR"}
-        try:
-            if address == LOCAL:
-                with _LoopbackOnly():
-                    self._ray.init(
-                        num_cpus=max(count or 1, cores()),
-                        include_dashboard=False,
-                        object_store_memory=OBJECT_STORE_BYTES,
-                        _node_ip_address="127.0.0.1",
-                        **quiet,
-                    )
-            else:
-                self._ray.init(address=address, **quiet)
-        except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-            raise ClewError(f"Cannot use the Ray cluster {address}: {first_line(error)}.") from error
-        self._is_started = True
 
     def _start(self) -> None:
         actor = self._actor_class.remote(self._job)
@@ -117,11 +134,10 @@ class RayPool:
         return outcome
 
     def close(self) -> None:
-        """End the actors, and the cluster if it was started for this run."""
+        """End the actors, and the connection if it was made for them."""
         for actor in [*self._idle, *(actor for actor, _ in self._pending.values())]:
             self._ray.kill(actor)
-        if self._is_started:
-            self._ray.shutdown()
+        self._cluster.close()
 
 
 class _LoopbackOnly:

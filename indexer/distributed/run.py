@@ -97,6 +97,7 @@ def _run(
         return
     with closing(_open_pool(job, options)) as pool:
         Schedule(pool, partial(give_up, folder, manifest), add).run(chain([first], missing))
+    folder.delete_temporary_files()  # of dead workers
 
 
 def _missing_items(

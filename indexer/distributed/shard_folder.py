@@ -30,10 +30,15 @@ class ShardFolder:
         folder = Path(self.location)
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            for path in folder.glob(f"{TEMPORARY_PREFIX}*"):
-                path.unlink(missing_ok=True)
+            self.delete_temporary_files()
         except OSError as error:
             raise QueryError(f"Cannot write {folder}: {error.strerror}.") from error
+
+    def delete_temporary_files(self) -> None:
+        """Delete the files of processes that were killed; no other may be running. Raises OSError."""
+        if not self.is_remote:
+            for path in Path(self.location).glob(f"{TEMPORARY_PREFIX}*"):
+                path.unlink(missing_ok=True)
 
     def names(self) -> set[str]:
         """Return the names of the files."""
@@ -55,7 +60,7 @@ class ShardFolder:
     def new_file(self, name: str) -> Iterator[Path]:
         """Yield a temporary path to write; then the file is synced and renamed, or uploaded at once.
 
-        A killed process leaves a temporary file, which `prepare` deletes. Raises OSError.
+        A killed process leaves a temporary file. Raises OSError.
         """
         folder = None if self.is_remote else self.location
         descriptor, temporary = tempfile.mkstemp(prefix=f"{TEMPORARY_PREFIX}{name}-", dir=folder)
