@@ -32,7 +32,8 @@ from retrieval.types import (
 if TYPE_CHECKING:
     from retrieval.vectors.faiss_index import FaissIndex  # heavy: only to build
 
-TUNING_QUERIES, RECALL_AT = 200, 10  # queries from each source
+TUNING_QUERIES, RECALL_AT = 200, 10  # queries from each other source
+BACKGROUND_QUERIES = 600  # a graph search finds nothing for a few queries; so few are rare among 200
 CANDIDATES = 2 * RECALL_AT + 20  # that a search for ten hits reads
 TIMED_QUERIES = 100
 NOISE_NORM = 0.5  # of the noise that makes a query of a stored vector
@@ -131,9 +132,8 @@ def tuning_queries(catalog: Catalog, space: Space, kind: Kind, rng: "np.random.G
     background = catalog.background_queries(space, "words")
     words = np.empty((0, space.dim), np.float32)
     if background is not None:
-        words = background[
-            np.linspace(0, len(background) - 1, min(TUNING_QUERIES, len(background)), dtype=int)
-        ]
+        count = min(BACKGROUND_QUERIES, len(background))
+        words = background[np.linspace(0, len(background) - 1, count, dtype=int)]
     if kind in VISUAL_KINDS:
         pictures, words = noisy(images, rng), np.concatenate([words, texts])
     else:

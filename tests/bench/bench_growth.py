@@ -5,10 +5,10 @@
 A synthetic library of images, with a gap to the vectors of texts. Rows: `build`, the first build; `add`, the
 update of the index files after more vectors, without the time in which these are written to the catalog; `one
 file`, a complete build at the end, for comparison. Columns: `of build`, the seconds divided by those of the
-first row, by processor time; `files`, the vectors of each index file; `open s`, to open the library and give
-the first answer in a new process; `reopen ms`, to open it again in a process that has read it; then the times
-and recall@10 of queries by words, warm, with one thread. New vectors get a file when more than 10,000 have
-none.
+first row, by processor time; `files`, the vectors of each index file; `tuned`, their effort for words and
+recall; `open s`, to open the library and give the first answer in a new process; `reopen ms`, to open it
+again in a process that has read it; then the times and recall@10 of queries by words, warm, with one thread.
+New vectors get a file when more than 10,000 have none.
 """
 
 import argparse
@@ -79,6 +79,9 @@ def measure(folder: Path, queries: Vectors) -> dict[str, object]:
         truth.update(vectors)
     return {
         "files": " ".join(f"{file.count:,}:{file.method}" for file, _ in index.indexes["image"]),
+        "tuned": " ".join(
+            f"{file.tunings[0].effort}:{file.tunings[0].recall:.4f}" for file, _ in index.indexes["image"]
+        ),
         "unindexed": len(index.unindexed("image")),
         "open s": opened,
         "reopen ms": 1000 * reopened,

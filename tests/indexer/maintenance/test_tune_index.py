@@ -217,14 +217,14 @@ def test_index_that_was_built_before_the_calibration_is_tuned_for_words_after_it
 
 def test_captions_are_queries_by_words_for_images(writer, insert):
     insert(IMAGES[:50])
-    captions = TEXTS[:30]
+    captions = GAP.pairs(30, seed=5)[1].astype(np.float16).astype(np.float32)
     insert(captions, kind="text")
-    save_background(writer, TEXTS[100:])
+    save_background(writer, TEXTS)
     space = active_space(writer.catalog)
     words = tuning_queries(writer.catalog, space, "image", np.random.default_rng(0))["words"]
     rows = {row.tobytes() for row in words}
     assert rows >= {row.tobytes() for row in captions}
-    assert len(words) == 30 + 200
+    assert len(words) == 30 + 300
 
 
 def test_few_texts_are_completed_by_images_moved_to_the_mean_of_the_texts(writer, insert):
