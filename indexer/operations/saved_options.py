@@ -27,13 +27,18 @@ SOUND_MODEL_HELP = (
 
 
 def check_extras(options: IndexOptions) -> None:
-    """Raise ExtraMissing if an option turns on an analysis whose optional dependency is not installed."""
+    """Raise ExtraMissing if an option needs an optional dependency that is not installed.
+
+    Raises VectorServerError if the address of a server is invalid.
+    """
     if options.ocr and not OCR.installed:
         raise ExtraMissing("Text recognition", OCR.name)
     if options.speech_model and options.transcriber is None and not AUDIO.installed:
         raise ExtraMissing("Speech recognition in audio and video files", AUDIO.name)
-    if options.vectors not in (None, LOCAL) and find_spec("pymilvus") is None:
-        raise ExtraMissing("A Milvus server", "milvus")
+    if options.vectors not in (None, LOCAL):
+        ServerAddress.parse(options.vectors)
+        if find_spec("pymilvus") is None:
+            raise ExtraMissing("A Milvus server", "milvus")
 
 
 def remove_disabled_results(writer: LibraryWriter, options: IndexOptions) -> Iterator[str]:
@@ -71,7 +76,7 @@ def save_settings(writer: LibraryWriter, options: IndexOptions) -> None:
         settings = replace(settings, sound_model=_resolve_model(options.sound_model, SOUND_MODEL_HELP))
     writer.save_settings(settings)
     if options.vectors is not None:
-        set_server(writer, None if options.vectors == LOCAL else ServerAddress.parse(options.vectors).text)
+        set_server(writer, None if options.vectors == LOCAL else options.vectors)
 
 
 def _resolve_model(model: str, description: str) -> str:

@@ -213,7 +213,10 @@ def test_commands_publish_and_show_the_server_but_not_the_token(library, clew, s
     failed = clew("publish", f"http://127.0.0.1:{free_port()}")
     assert failed.exit_code == 2
     assert "cannot be reached" in failed.stderr
-    shown = done.output + status + again.output + failed.output
+    refused = clew("index", "--vectors", "http://root:hush-hush@host")
+    assert refused.exit_code == 2
+    assert "contains a password" in refused.stderr
+    shown = done.output + status + again.output + failed.output + refused.output
     written = b"".join(path.read_bytes() for path in place.rglob("*") if path.is_file())
     assert "hush-hush" not in shown
     assert b"hush-hush" not in written

@@ -18,7 +18,7 @@ from retrieval.vectors.milvus.collection import (
 )
 
 MAX_LISTED_IDS = 8_192  # allowed ids that an expression lists
-SEARCH_EFFORT = 256  # efSearch of a graph
+SEARCH_EFFORT = 512  # efSearch of a graph: with 256, a filter that allows a third has recall@10 0.997
 OVERSAMPLING_FACTOR, MIN_EXTRA_CANDIDATES = 1.5, 64  # of the candidates of which a filter allows some
 GROWTH_FACTOR = 4
 

@@ -74,6 +74,17 @@ def test_hits_that_the_server_leaves_out_are_found(rows, monkeypatch):
 
 
 @needs_lite
+def test_collection_that_has_grown_gets_a_graph(tmp_path):
+    with lite_in_process(tmp_path) as server:
+        writer = build_collection(server, "grown", IDS[IMAGES], VECTORS[IMAGES])
+        assert server.call("describe_index", "grown", "vector")["index_type"] == "FLAT"
+        writer.finish(200_001)
+        assert server.call("describe_index", "grown", "vector")["index_type"] == "HNSW"
+        assert_exact(images(writer.rows), 20)
+        assert_exact(images(writer.rows), 400, IDS[::3])
+
+
+@needs_lite
 @pytest.mark.parametrize("query", [np.ones((1, DIM + 1)), np.ones(DIM), np.full((1, DIM), np.nan)])
 def test_invalid_query_raises_value_error(rows, query):
     with pytest.raises(ValueError, match=r"dimensions|finite"):

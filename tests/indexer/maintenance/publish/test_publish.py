@@ -1,6 +1,7 @@
 """A Milvus server has exactly the vectors of the catalog after each publish."""
 
 import shutil
+from time import time
 
 import numpy as np
 import pytest
@@ -14,14 +15,17 @@ from retrieval.catalog.schema import vectors_table
 from retrieval.catalog.settings import LibrarySettings
 from retrieval.catalog.status import status_of
 from retrieval.errors import LibraryError, VectorServerError
+from retrieval.vectors.milvus import published_space
 from tests.support.milvus_servers import lite_in_process, needs_lite, unit_vectors
 from tests.support.published_library import (
     assert_published,
     collection_of,
     delete_segments,
     exact_search,
+    open_index,
     published_rows,
     search,
+    search_index,
     write_library,
 )
 from tests.support.vector_library import drawn_embedder, insert_vectors
@@ -85,6 +89,17 @@ def test_search_is_exact_before_and_after_changes_are_published(library, publish
     for _ in range(2):
         assert search(library, VECTORS[::7]) == (exact_search(library, VECTORS[::7]), None)
         publish()
+
+
+def test_reads_wait_for_all_writes_until_these_are_old(library, publish, monkeypatch):
+    publish()
+    levels = []
+    for age in (0, 3_600):
+        monkeypatch.setattr(published_space, "time", lambda age=age: time() + age)
+        with open_index(library) as index:
+            search_index(index, VECTORS[:1])
+            levels.append(index.published._remote["image"].level)
+    assert levels == ["Strong", "Bounded"]
 
 
 def test_check_repairs_missing_outdated_and_superfluous_rows(library, publish, server):
