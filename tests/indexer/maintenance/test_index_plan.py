@@ -207,6 +207,17 @@ def test_reader_keeps_the_files_that_a_commit_did_not_change(writer, insert):
     assert third.unindexed("image").ids.tolist() == list(range(1_131, 1_136))
 
 
+def test_reader_keeps_of_the_vectors_it_has_read_those_that_got_no_file(writer, insert):
+    first = SpaceIndex(writer.catalog, grow(writer, insert, 1_000))
+    insert(unit_vectors(30, seed=3))
+    space = build_if_due(writer, sizes=SIZES)
+    insert(unit_vectors(5, seed=4))
+    assert first.unindexed("image").ids.tolist() == list(range(1_001, 1_036))  # as of now
+    second = SpaceIndex(writer.catalog, space, first)
+    assert second.unindexed("image").ids.tolist() == list(range(1_031, 1_036))
+    np.testing.assert_array_equal(second.unindexed("image").vectors, unit_vectors(5, seed=4))
+
+
 def test_space_with_another_tuning_keeps_the_open_files(writer, insert):
     space = grow(writer, insert, 100)
     first = SpaceIndex(writer.catalog, space)
