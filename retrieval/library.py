@@ -27,6 +27,7 @@ from retrieval.query.input_types import (
     as_count,
     as_examples,
     as_image,
+    as_kinds,
     as_path,
     as_query,
     as_segment_id,
@@ -129,7 +130,7 @@ class Library:
 
         A hit whose `match` is "weak" matches no better than background queries. Raises QueryError.
         """
-        query, count = self.parse(words), as_count(count)
+        query, count, kind = self.parse(words), as_count(count), as_kinds(kind)
         liked, unliked = as_examples(like), as_examples(unlike)
         images = () if image is None else (as_image(image),)
         check_options(options)
@@ -205,8 +206,7 @@ class Library:
         count, space_index = as_count(count), self._open_space_index()
         check_options(options)
         encoded = encoder.EncodedQuery.of_vector(as_vector(vector, space_index.space.dim))
-        filters = merge_filters((), kind, options)
-        return answer([SearchRequest(space_index, encoded, filters)], count, options)
+        return answer([SearchRequest(space_index, encoded, merge_filters((), kind, options))], count, options)
 
     @reads_catalog
     def duplicates(
@@ -388,13 +388,13 @@ class Library:
     def _open_space_index(self) -> SpaceIndex:
         """Return the opened active space, reopened whenever the catalog has changed."""
         catalog, _ = version = self._version()
-        if self._cached_index is None or self._cached_index[0] != version:
+        if (cached := self._cached_index) is None or cached[0] != version:  # other threads may replace it
             space = self._active_space()
             if self._embedder_override is not None:
                 self._embedder_of(space)
-            previous = None if self._cached_index is None else self._cached_index[1]
+            previous = None if cached is None else cached[1]
             space_index = SpaceIndex(catalog, space, previous, self._published.open(catalog, space))
             if space_index.damage and catalog.space(self._space_name) != space:  # rebuilt meanwhile
                 return self._open_space_index()
-            self._cached_index = version, space_index
-        return self._cached_index[1]
+            cached = self._cached_index = version, space_index
+        return cached[1]

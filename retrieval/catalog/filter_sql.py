@@ -74,7 +74,7 @@ def find_allowed(
     passing += [is_member(ids, labeled) | is_member(owners, named) for labeled, named in tagged]
     if filters.kinds:
         passing.append(is_member(ids, _find_kinds(db, filters.kinds)))
-    passing += [~_is_excluded(db, each, ids, owners) for each in filters.none if not _is_of_files(each)]
+    passing += [~_is_excluded(db, each, ids, owners) for each in filters.none if not is_of_files(each)]
     ids = union(ids[np.logical_and.reduce(passing)])
     return union(ids, _find_described(db, filters)) if described_count else ids
 
@@ -89,7 +89,7 @@ def _find_file_contents(db: sqlite3.Connection, filters: Filters, *, has_describ
 
     If filters exclude, the files that sidecars describe are left out, if there are some.
     """
-    excluded = [each for each in filters.none if _is_of_files(each)]
+    excluded = [each for each in filters.none if is_of_files(each)]
     tests, values = _all_of([_file_conditions(filters), *map(_exclusion, excluded)])
     roots = "JOIN roots r ON r.id = f.root" if any(each.under for each in (filters, *excluded)) else ""
     described = f"AND f.id NOT IN ({DESCRIBED_FILES})" if filters.none and has_described else ""
@@ -106,7 +106,7 @@ def _find_kinds(db: sqlite3.Connection, kinds: Iterable[Kind]) -> Ids:
     return fetch_ids(db, f"SELECT id FROM segments WHERE kind IN ({names})")
 
 
-def _is_of_files(filters: Filters) -> bool:
+def is_of_files(filters: Filters) -> bool:
     """Return True if only folders and times filter, which a file has, but not its content."""
     return filters == Filters(under=filters.under, after=filters.after, before=filters.before)
 
@@ -114,7 +114,7 @@ def _is_of_files(filters: Filters) -> bool:
 def _is_joined_as_arrays(excluded: Filters) -> bool:
     """Return True if excluded filters are of files or of contents only, and exclude nothing themselves."""
     has_files = bool(excluded.under or excluded.after or excluded.before)
-    return not excluded.none and (not has_files or _is_of_files(excluded))
+    return not excluded.none and (not has_files or is_of_files(excluded))
 
 
 def _is_excluded(db: sqlite3.Connection, excluded: Filters, ids: Ids, owners: Ids) -> NDArray[np.bool_]:

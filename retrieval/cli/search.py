@@ -119,7 +119,7 @@ def open_libraries(places: tuple[str, ...]) -> "Library | Libraries":
         return Library.open(places[0], token=milvus_token())
     from retrieval.federation.libraries import Libraries
 
-    return Libraries.open(places, os.environ.get("CLEW_TOKEN"))
+    return Libraries.open(places, os.environ.get("CLEW_TOKEN") or None)
 
 
 def show_answer(

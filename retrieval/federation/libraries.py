@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, TypeAlias, TypeVar
 from retrieval.catalog.reader import Catalog
 from retrieval.embedders.base import Embedder
 from retrieval.embedders.registry import load_space_embedder
-from retrieval.errors import ClewError, QueryError
+from retrieval.errors import ClewError, LibraryError, QueryError
 from retrieval.federation.remote_library import RemoteLibrary
 from retrieval.library import Library
 from retrieval.query.ast import Query
+from retrieval.query.input_types import as_count, as_examples, as_kinds, as_query, check_options
 from retrieval.query.options import DEFAULT_OPTIONS, SearchOptions
-from retrieval.query.parser import parse
 from retrieval.search.kind_hits import result_key
 from retrieval.search.results import merge_by_confidence, sort_hits
 from retrieval.system import is_server_address
@@ -52,6 +52,8 @@ class Libraries:
         A model that several libraries use is loaded once. Raises LibraryError.
         """
         names = list(dict.fromkeys(map(str, places)))
+        if not names:
+            raise LibraryError("No library to search. Give a folder or an address.")
         load = _shared(load_space_embedder)
         members = dict[str, Member]()
         with ExitStack() as opened:
@@ -69,8 +71,8 @@ class Libraries:
         words: str | Query | None = None,
         *,
         image: "str | Path | Image | None" = None,
-        like: Iterable[str | Path] = (),
-        unlike: Iterable[str | Path] = (),
+        like: "str | Path | Image | Iterable[str | Path | Image]" = (),
+        unlike: "str | Path | Image | Iterable[str | Path | Image]" = (),
         kind: str | Iterable[str] | None = None,
         count: int = 10,
         options: SearchOptions = DEFAULT_OPTIONS,
@@ -81,21 +83,22 @@ class Libraries:
         several libraries is returned once. Copies and similar files are grouped within each library. If some
         libraries cannot answer, the note says why. Raises ClewError if none can.
         """
-        query = words if isinstance(words, Query) else parse(words or "")
-        like, unlike = tuple(like), tuple(unlike)
-        if query.segment_ids or any(str(example).startswith("#") for example in (*like, *unlike)):
+        query, count, kind = self.parse(words), as_count(count), as_kinds(kind)
+        liked, unliked = as_examples(like), as_examples(unlike)
+        check_options(options)
+        if query.segment_ids or any(isinstance(example, int) for example in (*liked, *unliked)):
             raise QueryError("An id belongs to one library. Name the file instead, or search one library.")
-        is_listing = not (image or like or unlike or any(part.terms for part in query.alternatives))
+        is_listing = not (image or liked or unliked or any(part.terms for part in query.alternatives))
         ranked = options if is_listing else replace(options, sort="score")
         answers, errors = self._ask(
             lambda member: member.search(
-                query, image=image, like=like, unlike=unlike, kind=kind, count=count, options=ranked
+                query, image=image, like=liked, unlike=unliked, kind=kind, count=count, options=ranked
             )
         )
         if not answers:
             raise next(iter(errors.values()))
         merged = merge_by_confidence(
-            [[replace(hit, library=name) for hit in hits] for name, hits in answers.items()], _result_key
+            [[_from(name, hit) for hit in hits] for name, hits in answers.items()], _result_key
         )
         if is_listing:
             order = "date-desc" if options.sort == "score" else options.sort
@@ -108,7 +111,7 @@ class Libraries:
 
     def parse(self, words: str | Query | None) -> Query:
         """Return the tree of a query; each library writes out its own saved searches. Raises QueryError."""
-        return words if isinstance(words, Query) else parse(words or "")
+        return as_query(words)
 
     def unknown_filter_values(
         self, words: str | Query | None = None, options: SearchOptions = DEFAULT_OPTIONS, found: bool = False
@@ -170,6 +173,11 @@ class Libraries:
                 except ClewError as error:
                     errors[name] = error
         return answers, errors
+
+
+def _from(name: str, hit: Hit) -> Hit:
+    """Return a hit, with the rest of its group, of a library."""
+    return replace(hit, library=name, more=tuple(_from(name, member) for member in hit.more))
 
 
 def _result_key(hit: Hit) -> Hashable:

@@ -2,29 +2,51 @@
 
 import base64
 import json
+import os
 from collections.abc import Iterable
 from dataclasses import fields, replace
 from datetime import datetime
 from http.client import HTTPException
 from io import BytesIO
+from math import isfinite
 from pathlib import Path
+from time import monotonic
+from types import NoneType
 from typing import TYPE_CHECKING, Any
 from urllib.error import HTTPError, URLError
-from urllib.request import Request, urlopen
+from urllib.parse import urlsplit
+from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from retrieval.errors import LibraryError, QueryError
 from retrieval.query.ast import File, Query, Url
+from retrieval.query.filters import relative_folders
 from retrieval.query.options import DEFAULT_OPTIONS, FILTER_NAMES, SearchOptions
-from retrieval.types import Hit, Hits
+from retrieval.search.results import sort_hits
+from retrieval.types import KINDS, Hit, Hits
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-TIMEOUT_SECONDS = 30.0
+TIMEOUT_SECONDS = 30.0  # without a byte, and of a complete answer
 MAX_COUNT = 1_000  # hits of an answer
-MAX_ANSWER_BYTES = 100_000_000
+MAX_ANSWER_BYTES, MAX_THUMBNAIL_BYTES, MAX_ERROR_BYTES = 100_000_000, 1_000_000, 10_000
+MAX_THUMBNAIL_SIDE = 1_000  # pixels
+CHUNK_BYTES = 65_536
 SERVER_OPTIONS = frozenset((*FILTER_NAMES, "sort", "group"))  # that a server knows, or that need none
-HIT_KEYS = frozenset(field.name for field in fields(Hit))
+
+_NUMBER = (int, float)
+_TYPES: dict[str, tuple[type, ...]] = {  # of the keys of an item that are those of its hit
+    **{"id": (int,), "score": _NUMBER, "kind": (str,), "path": (str,), "space": (str,)},
+    **dict.fromkeys(("confidence", "start", "end"), (*_NUMBER, NoneType)),
+    **dict.fromkeys(("text", "source", "time"), (str, NoneType)),
+    **{
+        "page": (int, NoneType),
+        "box": (list, NoneType),
+        "timed": (bool,),
+        "offline": (bool,),
+        "more": (list,),
+    },
+}
 
 
 class RemoteLibrary:
@@ -34,15 +56,20 @@ class RemoteLibrary:
     is_outdated = False
 
     def __init__(self, address: str, token: str | None = None) -> None:
+        """Raise LibraryError for an address or a token that no request can have."""
+        _check_address(address)
+        if token is not None and not (token.isascii() and token.isprintable()):
+            raise LibraryError("The token in CLEW_TOKEN has characters that a request cannot contain.")
         self.address, self._token = address.rstrip("/"), token
+        self._opener = build_opener(_NoRedirects)
 
     def search(
         self,
         words: Query,
         *,
         image: "str | Path | Image | None" = None,
-        like: Iterable[str | Path] = (),
-        unlike: Iterable[str | Path] = (),
+        like: Iterable[object] = (),
+        unlike: Iterable[object] = (),
         kind: str | Iterable[str] | None = None,
         count: int = 10,
         options: SearchOptions = DEFAULT_OPTIONS,
@@ -51,7 +78,7 @@ class RemoteLibrary:
 
         Raises QueryError for what a server cannot be asked, and LibraryError if it does not answer.
         """
-        self._check(words, (*like, *unlike), options)
+        self._check(words, (*like, *unlike), options, has_image=image is not None)
         filters = _inline_filters(options)
         query = words.map(lambda part: replace(part, filters=part.filters + filters))
         call: dict[str, object] = {
@@ -62,11 +89,15 @@ class RemoteLibrary:
         }
         if image is not None:
             call["image"] = _as_base64(image)
-        answer = self._call("/api/search", call)
+        body = self._post("/api/search", call)
         try:
-            return Hits(map(_as_hit, answer["items"]), answer.get("note"))
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            answer = json.loads(body)
+            hits, note = [*map(_as_hit, answer["items"])], answer["note"]
+            if not isinstance(note, str | None):
+                raise TypeError("a note is text")
+        except (LookupError, TypeError, ValueError, OverflowError, RecursionError) as error:
             raise LibraryError(f"{self.address} does not answer as `clew serve` does.") from error
+        return Hits(sort_hits(hits, options.sort), note)
 
     def unknown_filter_values(self, words: Query, options: SearchOptions, found: bool) -> list[str]:
         """Return no message: a server does not say which values of filters it does not know."""
@@ -78,15 +109,22 @@ class RemoteLibrary:
 
     def thumbnail(self, hit: Hit) -> bytes | None:
         """Return the thumbnail of a hit as WebP, None if there is none."""
+        from PIL import Image
+
+        address = f"{self.address}/api/segments/{hit.id}/thumbnail"
         try:
-            return self._read(Request(f"{self.address}/api/segments/{hit.id}/thumbnail"))
-        except LibraryError:
+            data = self._read(Request(address), MAX_THUMBNAIL_BYTES)
+            with Image.open(BytesIO(data), formats=["WEBP"]) as image:  # it reads the header only
+                return data if max(image.size) <= MAX_THUMBNAIL_SIDE else None
+        except (LibraryError, QueryError, OSError, ValueError, Image.DecompressionBombError):
             return None
 
     def close(self) -> None:
         """Do nothing: no connection is kept."""
 
-    def _check(self, query: Query, examples: tuple[object, ...], options: SearchOptions) -> None:
+    def _check(
+        self, query: Query, examples: tuple[object, ...], options: SearchOptions, *, has_image: bool
+    ) -> None:
         terms = [term.operand for part in query.alternatives for term in part.terms]
         operands = [*terms, *(operand for part in query.alternatives for operand in part.exclusions)]
         if examples or any(isinstance(operand, File | Url) for operand in operands):
@@ -94,25 +132,31 @@ class RemoteLibrary:
         for field in fields(SearchOptions):
             if field.name not in SERVER_OPTIONS and getattr(options, field.name) != field.default:
                 raise QueryError(f"A server cannot be asked for {field.name}. Leave it out.")
+        if not terms and not has_image and options.sort in ("date", "name"):
+            raise QueryError(f"A server lists its newest files, not those by {options.sort}. Leave out sort.")
+        for folder in relative_folders(query, options):
+            raise QueryError(
+                f"A server does not know the folder {folder!r}. Use a name or its absolute path."
+            )
 
-    def _call(self, path: str, call: dict[str, object]) -> dict[str, Any]:
+    def _post(self, path: str, call: dict[str, object]) -> bytes:
         headers = {"Content-Type": "application/json"}
-        body = self._read(Request(self.address + path, json.dumps(call).encode(), headers, method="POST"))
-        try:
-            answer = json.loads(body)
-        except ValueError as error:
-            raise LibraryError(f"{self.address} does not answer as `clew serve` does.") from error
-        if not isinstance(answer, dict):
-            raise LibraryError(f"{self.address} does not answer as `clew serve` does.")
-        return answer
+        request = Request(self.address + path, json.dumps(call).encode(), headers, method="POST")
+        return self._read(request, MAX_ANSWER_BYTES)
 
-    def _read(self, request: Request) -> bytes:
+    def _read(self, request: Request, max_bytes: int) -> bytes:
         """Return the answer to a request; raises QueryError and LibraryError."""
         if self._token is not None:
             request.add_header("Authorization", f"Bearer {self._token}")
+        body, started = bytearray(), monotonic()
         try:
-            with urlopen(request, timeout=TIMEOUT_SECONDS) as response:
-                body: bytes = response.read(MAX_ANSWER_BYTES + 1)
+            with self._opener.open(request, timeout=TIMEOUT_SECONDS) as response:
+                while len(body) <= max_bytes and (chunk := response.read1(CHUNK_BYTES)):
+                    body += chunk
+                    if monotonic() - started > TIMEOUT_SECONDS:  # that of a socket restarts with every byte
+                        raise LibraryError(
+                            f"{self.address} took more than {TIMEOUT_SECONDS:.0f} s to answer."
+                        )
         except HTTPError as error:
             raise self._refusal(error) from error
         except (URLError, OSError, HTTPException, ValueError) as error:
@@ -120,21 +164,44 @@ class RemoteLibrary:
             raise LibraryError(
                 f"Cannot connect to {self.address}: {reason}. Is `clew serve` running there?"
             ) from error
-        if len(body) > MAX_ANSWER_BYTES:
+        if len(body) > max_bytes:
             raise LibraryError(f"The answer of {self.address} is too long. Ask for fewer hits.")
-        return body
+        return bytes(body)
 
     def _refusal(self, error: HTTPError) -> LibraryError | QueryError:
         with error:
             if error.code == 401:
                 return LibraryError(f"{self.address} needs its token. Set CLEW_TOKEN to it.")
+            if 300 <= error.code < 400:
+                return LibraryError(f"{self.address} refers to another address. Use that one.")
             try:
-                message = str(json.loads(error.read(MAX_ANSWER_BYTES))["error"])
-            except (ValueError, KeyError, TypeError):
+                message = str(json.loads(error.read(MAX_ERROR_BYTES))["error"])
+            except (OSError, HTTPException, LookupError, TypeError, ValueError, RecursionError):
                 message = f"the server answered {error.code}"
         if error.code in (400, 422):
             return QueryError(message)
         return LibraryError(f"{self.address}: {message}")
+
+
+class _NoRedirects(HTTPRedirectHandler):
+    """Refuses redirects, which would send the token and the query to a server that the user did not name."""
+
+    def redirect_request(self, *_: object) -> None:
+        """Return no request, so that the redirect is an error."""
+
+
+def _check_address(address: str) -> None:
+    """Raise LibraryError unless an address has a host, and no user name, query or fragment."""
+    try:
+        parts = urlsplit(address)
+        is_valid = bool(parts.hostname) and parts.port != 0 and not ("@" in parts.netloc or parts.query)
+        is_valid = is_valid and not parts.fragment and address.isprintable() and " " not in address
+    except ValueError:
+        is_valid = False
+    if not is_valid:  # it may contain the token, so it is not shown
+        raise LibraryError(
+            "Invalid address of a server. Use http://HOST:PORT, and set CLEW_TOKEN to its token."
+        )
 
 
 def _inline_filters(options: SearchOptions) -> tuple[tuple[str, str], ...]:
@@ -142,12 +209,14 @@ def _inline_filters(options: SearchOptions) -> tuple[tuple[str, str], ...]:
     filters = []
     for name in FILTER_NAMES:
         value = getattr(options, name, None)
-        values = value if isinstance(value, list | tuple) else [value]
+        values = value if isinstance(value, Iterable) and not isinstance(value, str | bytes) else [value]
         filters += [(name, _as_text(each)) for each in values if each not in (None, "")]
     return tuple(filters)
 
 
 def _as_text(value: object) -> str:
+    if isinstance(value, bytes):
+        return os.fsdecode(value)
     return value.isoformat(timespec="seconds") if isinstance(value, datetime) else str(value)
 
 
@@ -166,15 +235,23 @@ def _as_base64(image: "str | Path | Image") -> str:
 
 
 def _as_hit(item: dict[str, Any]) -> Hit:
-    """Return a hit of an answer; its path is one of the server."""
-    values = {key: value for key, value in item.items() if key in HIT_KEYS}
+    """Return a hit of an answer, with its path on the server; raises various errors for a wrong one."""
+    values = {key: item[key] for key in _TYPES}
+    for key, value in values.items():
+        if not isinstance(value, _TYPES[key]) or (isinstance(value, _NUMBER) and not isfinite(value)):
+            raise ValueError(f"invalid {key}")
+        if isinstance(value, str):
+            os.fsencode(value)  # text with other surrogates than those of file names cannot be written
+    if values["kind"] not in KINDS or values["id"] < 1 or not 0 <= (values["confidence"] or 0) <= 1:
+        raise ValueError("invalid kind, id or confidence")
+    left, top, width, height = values["box"] or (0,) * 4
     return Hit(
         **values
         | {
-            "path": Path(item["path"]),
-            "source": None if item["source"] is None else Path(item["source"]),
-            "box": None if item["box"] is None else tuple(item["box"]),
+            "path": Path(values["path"]),
+            "source": None if values["source"] is None else Path(values["source"]),
+            "box": None if values["box"] is None else (int(left), int(top), int(width), int(height)),
             "has_words": item["match"] == "words",
-            "more": tuple(map(_as_hit, item["more"])),
+            "more": tuple(map(_as_hit, values["more"])),
         }
     )

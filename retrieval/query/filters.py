@@ -10,6 +10,7 @@ from typing import Any
 
 from retrieval.errors import QueryError
 from retrieval.normalization import nfc
+from retrieval.query.ast import Query
 from retrieval.query.options import DEFAULT_OPTIONS, FILTER_NAMES, SearchOptions, Time
 from retrieval.types import KINDS, ORIENTATIONS, Filters, Kind, Orientation
 
@@ -28,6 +29,7 @@ _STARS = re.compile(r"-1|[0-5]|")
 _MEGAPIXELS = re.compile(r"(\d{1,9}(?:\.\d+)?)\s*mp", re.I)
 
 
+# Of several values any passes; of tags all.
 REPEATABLE_FILTERS = ("kind", "under", "camera", "lens", "tag", "any_tag", "orientation")
 
 
@@ -75,6 +77,14 @@ def _without(filters: Filters, excluded: Iterable[Filters]) -> Filters:
         else:
             none.append(each)
     return replace(filters, none=(*filters.none, *dict.fromkeys(none)))
+
+
+def relative_folders(query: Query, options: SearchOptions) -> list[str]:
+    """Return the folders in filters that depend on the current folder or on the user."""
+    inline = [
+        text for part in query.alternatives for name, text in part.filters if name in ("under", "-under")
+    ]
+    return [folder for folder in (*_as_list(options.under), *inline) if folder.startswith((".", "~"))]
 
 
 def build_filters(

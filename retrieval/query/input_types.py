@@ -41,6 +41,11 @@ def as_count(count: object) -> int:
     return min(int(count), MAX_COUNT)
 
 
+def as_kinds(kind: str | Iterable[str] | None) -> str | tuple[str, ...] | None:
+    """Return one or more kinds, which can be read more than once."""
+    return kind if isinstance(kind, str | None) or not isinstance(kind, Iterable) else tuple(kind)
+
+
 def as_segment_id(value: object) -> int:
     """Return the id of a segment, which may be a number of NumPy."""
     if not isinstance(value, Integral) or not abs(int(value)) <= MAX_SEGMENT_ID:

@@ -1,8 +1,8 @@
 """Options of a search."""
 
 import datetime
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, fields
 from numbers import Real
 from pathlib import Path
 from typing import Literal, TypeAlias, get_args
@@ -50,6 +50,9 @@ class SearchOptions:
     why: bool = False  # add the score of each term to the hits
 
     def __post_init__(self) -> None:
+        for field in fields(self):
+            if isinstance(value := getattr(self, field.name), Iterator):  # which can be read only once
+                object.__setattr__(self, field.name, tuple(value))
         if not isinstance(self.diversity, Real) or not 0 <= self.diversity <= 1:
             raise QueryError(
                 f"Invalid diversity {self.diversity!r}. Use a number from 0 (none) to 1 (relevance is "

@@ -187,3 +187,8 @@ def test_id_is_shown_and_a_listing_shows_dates():
         "2021-06-30",
         "/a.jpg",
     ]
+
+
+def test_date_of_a_server_is_escaped():
+    listed = Hit(id=7, score=0.0, kind="image", path=Path("/a.jpg"), space="toy", time="\x1b[2J")
+    assert "\x1b[2J" not in printed([listed], terminal=False)

@@ -90,7 +90,10 @@ def test_hits_and_errors_come_from_the_server(place):
     assert not server_socket(place).exists()
 
 
-@pytest.mark.parametrize("query", ["./red.png", "a - file:red.png", "wall under:./in", "wall not:./red.png"])
+@pytest.mark.parametrize(
+    "query",
+    ["./red.png", "a - file:red.png", "wall under:./in", "wall -under:~/in", "wall not:./red.png"],
+)
 def test_search_that_depends_on_the_current_folder_is_not_sent(place, query):
     with serving(place):
         assert socket_client.ask_server(place, parse(query), (), 3, SearchOptions()) is None

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from retrieval.catalog.browse.timeline import kinds_of_files, timeline
+from retrieval.catalog.filter_sql import is_of_files, where_clause
 from retrieval.catalog.reader import Catalog
 from retrieval.types import Filters
 
@@ -31,8 +32,8 @@ def facets(catalog: Catalog, filters: Filters) -> Facets:
     """Return the values of the files that pass the filters."""
     times = timeline(catalog, filters)
     allowed = None if filters == Filters() else catalog.allowed_ids(filters)
-    segments = "" if allowed is None else " AND s.id IN (SELECT value FROM json_each(:ids))"
-    values = {} if allowed is None else {"ids": f"[{','.join(map(str, allowed.tolist()))}]"}
+    segments = "" if allowed is None else " AND s.id IN (SELECT value FROM json_each(?))"
+    values = [] if allowed is None else [f"[{','.join(map(str, allowed.tolist()))}]"]
     among = (
         "" if allowed is None else f" AND f.content IN (SELECT s.content FROM segments s WHERE 1{segments})"
     )
@@ -62,7 +63,7 @@ def facets(catalog: Catalog, filters: Filters) -> Facets:
         years=times.years,
         months=times.months,
         cameras=dict(cameras.fetchall()),
-        folders=_folders(catalog, among, values),
+        folders=_folders(catalog, filters, among, values),
         tags=dict(tags.most_common(MAX_NAMES)),
     )
 
@@ -77,10 +78,17 @@ def cameras_of(catalog: Catalog, segments: Sequence[int]) -> dict[int, str]:
     return dict(rows.fetchall())
 
 
-def _folders(catalog: Catalog, among: str, values: dict[str, str]) -> dict[str, int]:
-    """Return the folders, as paths, with the number of files directly in them."""
+def _folders(catalog: Catalog, filters: Filters, among: str, values: Sequence[str]) -> dict[str, int]:
+    """Return the folders, as paths, with the number of files directly in them.
+
+    Copies of a content that passes are counted if they pass the filters of files themselves.
+    """
     counts = Counter[bytes]()
-    rows = catalog.db.execute(f"SELECT r.path, f.path {_FILES} AND f.content IS NOT NULL{among}", values)
+    excluded = tuple(each for each in filters.none if is_of_files(each))
+    of_files = Filters(under=filters.under, after=filters.after, before=filters.before, none=excluded)
+    tests, more = where_clause(of_files, per_row=True)
+    query = f"SELECT r.path, f.path {_FILES} AND f.content IS NOT NULL{among} AND {tests}"
+    rows = catalog.db.execute(query, (*values, *more))
     rows.row_factory = None
     for root, path in rows:
         counts[os.path.join(root, path.rpartition(b"/")[0]).rstrip(b"/")] += 1

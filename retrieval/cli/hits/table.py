@@ -42,7 +42,7 @@ def print_table(
         columns["match"] = ["" if hit.confidence is None else format_share(hit.confidence) for hit in hits]
         columns["score"] = [f"{hit.score:.3f}" for hit in hits]
     else:
-        columns["date"] = [(hit.time or "")[:10] for hit in hits]
+        columns["date"] = [printable((hit.time or "")[:10]) for hit in hits]
     if len({hit.kind for hit in hits}) > 1:
         columns["kind"] = [hit.kind for hit in hits]
     if any(hit.library for hit in hits):

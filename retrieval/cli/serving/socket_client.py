@@ -13,6 +13,7 @@ from typing import Any
 
 from retrieval.errors import QueryError
 from retrieval.query.ast import File, Query, Url
+from retrieval.query.filters import relative_folders
 from retrieval.query.options import SearchOptions
 from retrieval.query.parser import parse
 from retrieval.system import server_socket
@@ -91,12 +92,8 @@ def _depends_on_folder(query: Query, options: SearchOptions) -> bool:
     """Return True if a search names files, or folders relative to the current one."""
     terms = [term.operand for each in query.alternatives for term in each.terms]
     operands = [*terms, *(operand for each in query.alternatives for operand in each.exclusions)]
-    under = options.under if isinstance(options.under, list | tuple) else (options.under or "",)
-    folders = [str(folder) for folder in under]
-    folders += [value for each in query.alternatives for name, value in each.filters if name == "under"]
-    return any(isinstance(operand, File | Url) for operand in operands) or any(
-        folder.startswith((".", "~")) for folder in folders
-    )
+    has_files = any(isinstance(operand, File | Url) for operand in operands)
+    return has_files or bool(relative_folders(query, options))
 
 
 def _read_answer(answer: dict[str, Any]) -> ServerAnswer:

@@ -102,7 +102,7 @@ _DATES: dict[str, Callable[[str], tuple[str, str]]] = {
 def _numbers(values: Iterable[Any]) -> list[float]:
     try:
         return [float(value) for value in values]
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise UnknownOperator(f"rating takes numbers from {MIN_RATING} to {MAX_RATING}.") from error
 
 

@@ -14,7 +14,7 @@ from retrieval.catalog.browse.facets import cameras_of, facets
 from retrieval.catalog.browse.timeline import timeline
 from retrieval.errors import QueryError
 from retrieval.query.ast import Query as QueryTree
-from retrieval.query.filters import merge_filters
+from retrieval.query.filters import REPEATABLE_FILTERS, merge_filters
 from retrieval.query.options import SearchOptions
 from retrieval.query.parser import parse
 from retrieval.server.cursors import Cursors, Place
@@ -263,7 +263,16 @@ def _offers(worker: Worker, tokens: Sequence[QueryToken], confident: Sequence[Hi
 def _tree(call: SearchCall, pictures: Pictures) -> QueryTree:
     """Return the tree of a query with its pictures, and with the typed filters in each alternative."""
     query = with_pictures(parse(call.q), pictures.find)
-    return query.map(lambda part: replace(part, filters=part.filters + call.filters))
+    return query.map(lambda part: _with_typed_filters(part, call))
+
+
+def _with_typed_filters(part: QueryTree, call: SearchCall) -> QueryTree:
+    """Return an alternative with the typed filters; raises QueryError if they would pass more files."""
+    given = {name for name, _ in part.filters} | ({"kind"} if call.kind else set())
+    for name, _ in call.filters:
+        if name in given and name in REPEATABLE_FILTERS and name != "tag":
+            raise QueryError(f"{name} is in the query and in filters, which would pass either. Give it once.")
+    return replace(part, filters=part.filters + call.filters)
 
 
 def _ranked(

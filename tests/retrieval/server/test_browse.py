@@ -61,7 +61,13 @@ def test_offset_continues_a_month(dated, monkeypatch):
     assert (second["name"], second["more"]) == (["green.png"], False)
 
 
-@pytest.mark.parametrize("query", ["", "kind:image", "date:2022", "under:2021", "kind:video", "date:2022-06"])
+@pytest.mark.parametrize(
+    "query",
+    [
+        *("", "kind:image", "date:2022", "under:2021", "kind:video", "date:2022-06", "under:2022"),
+        *("-under:copies", "-under:2022", "-date:2021", "kind:image -kind:image"),
+    ],
+)
 def test_counts_agree_with_lists_and_with_the_search(dated, query):
     found = dated.get("/api/timeline", params={"q": query}).json()
     listed = [
@@ -88,6 +94,12 @@ def test_kinds_count_files_as_the_time_line_does(index, serve, tmp_path):
         for kind, count in kinds.items():
             filters = {"q": f"{query} kind:{kind}"}
             assert client.get("/api/timeline", params=filters).json()["total"] == count
+
+
+@pytest.mark.parametrize("query", ["under:2022", "-under:copies -under:2021"])
+def test_facets_count_folders_of_the_files_that_pass(dated, query):
+    folders = dated.get("/api/facets", params={"q": query}).json()["folders"]
+    assert {Path(folder).name: count for folder, count in folders.items()} == {"2022": 3}
 
 
 def test_facets_count_the_values_of_filters(client, folder):

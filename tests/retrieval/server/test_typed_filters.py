@@ -115,6 +115,7 @@ def test_answer_shows_the_filters_that_were_applied(search):
         ({"tag": {"eq": None}}, "eq of tag takes text or numbers"),
         ({"kind": {"eq": "text", "in": ["image"]}}, "kind takes one of eq, in, not several"),
         ({"rating": {"gte": "many"}}, "rating takes numbers from -1 to 5"),
+        ({"rating": {"gte": 10**400}}, "rating takes numbers from -1 to 5"),
         ({"colour": "red"}, "Unknown filter 'colour'. Use kind, under,"),
         (["tag"], "Invalid filters"),
     ],
@@ -124,6 +125,20 @@ def test_operator_that_does_not_exist_is_refused_with_those_that_do(search, filt
     answer = search(filters=filters)
     assert answer.status_code == 422
     assert message in answer.json()["error"]
+
+
+@pytest.mark.parametrize(
+    ("body", "filters"),
+    [({"q": "kind:text"}, {"kind": "image"}), ({"kind": ["text"]}, {"kind": {"in": ["image"]}})],
+    ids=str,
+)
+def test_name_that_would_pass_more_than_its_typed_filter_is_refused(search, body, filters):
+    answer = search(filters=filters, **body)
+    assert (answer.status_code, answer.json()["error"].partition(",")[0]) == (
+        400,
+        "kind is in the query and in filters",
+    )
+    assert found(search(q="under:photos tag:sea", filters={"tag": "sun", "kind": "image"})) == {"canon.jpg"}
 
 
 def test_document_lists_the_operators_of_each_filter(client):

@@ -98,6 +98,12 @@ def test_filter_returns_exactly_the_matching_images(photos, filters, expected):
     )  # keywords have no segments
 
 
+def test_filters_from_iterators_apply_to_each_alternative(photos):
+    options = SearchOptions(camera=iter(["NIKON*"]))
+    assert names(photos.search("red | blue", kind=iter(["image"]), options=options)) == ["louvre.jpg"]
+    assert not photos.search("red | blue", kind=iter(["text"]))
+
+
 def test_similar_accepts_the_same_filters(photos, tmp_path):
     assert names(photos.similar(tmp_path / "photos" / "plain.jpg", options=SearchOptions(tag="paris"))) == [
         "eiffel.jpg",

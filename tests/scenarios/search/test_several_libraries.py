@@ -83,6 +83,13 @@ def test_sorting_keeps_the_best_hits(libraries):
     assert [hit.path.name for hit in by_name] == sorted(hit.path.name for hit in best)
 
 
+def test_single_example_is_one_example(libraries, tmp_path):
+    path = draw_image(tmp_path / "query.png", "blue")
+    single = libraries.search(like=str(path), count=5)
+    assert len(single) == 5
+    assert single == libraries.search(like=[path], count=5)
+
+
 def test_file_of_two_libraries_is_found_once(tmp_path, toy):
     draw_colors(tmp_path / "media", 0, 60)
     for name in ("a", "b"):
