@@ -49,6 +49,8 @@ def typed_filters(filters: object) -> Pairs:
             pairs += _write(name, _checked(name, value))
         elif value is not None:
             values = value if isinstance(value, list) else [value]
+            if any(isinstance(each, dict | list) for each in values):
+                raise UnknownOperator(f"{name} takes text or numbers, or an object of operators.")
             pairs += [(name, str(each)) for each in values if each is not None]
     return pairs
 

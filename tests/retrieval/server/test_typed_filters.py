@@ -116,6 +116,7 @@ def test_answer_shows_the_filters_that_were_applied(search):
         ({"kind": {"eq": "text", "in": ["image"]}}, "kind takes one of eq, in, not several"),
         ({"rating": {"gte": "many"}}, "rating takes numbers from -1 to 5"),
         ({"rating": {"gte": 10**400}}, "rating takes numbers from -1 to 5"),
+        ({"tag": [{"eq": "sea"}]}, "tag takes text or numbers, or an object of operators"),
         ({"colour": "red"}, "Unknown filter 'colour'. Use kind, under,"),
         (["tag"], "Invalid filters"),
     ],
