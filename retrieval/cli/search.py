@@ -119,7 +119,8 @@ def open_libraries(places: tuple[str, ...]) -> "Library | Libraries":
         return Library.open(places[0], token=milvus_token())
     from retrieval.federation.libraries import Libraries
 
-    return Libraries.open(places, os.environ.get("CLEW_TOKEN") or None)
+    token = os.environ.get("CLEW_TOKEN") or None
+    return Libraries.open(places, token, milvus_token=milvus_token())
 
 
 def show_answer(

@@ -46,9 +46,12 @@ class Libraries:
         self.members = members  # name -> library
 
     @classmethod
-    def open(cls, places: Iterable[str | Path], token: str | None = None) -> "Libraries":
+    def open(
+        cls, places: Iterable[str | Path], token: str | None = None, *, milvus_token: str | None = None
+    ) -> "Libraries":
         """Open the libraries in folders and at http(s) addresses; servers are sent the token.
 
+        `milvus_token` is that of the Milvus servers of the libraries in folders.
         A model that several libraries use is loaded once. Raises LibraryError.
         """
         names = list(dict.fromkeys(map(str, places)))
@@ -62,7 +65,8 @@ class Libraries:
                     members[name] = RemoteLibrary(name, token)
                 else:
                     catalog = Catalog.open(Path(name).expanduser().absolute())
-                    members[name] = opened.enter_context(closing(Library(catalog, load_embedder=load)))
+                    library = Library(catalog, token=milvus_token, load_embedder=load)
+                    members[name] = opened.enter_context(closing(library))
             opened.pop_all()
         return cls(members)
 

@@ -130,7 +130,7 @@ def indexes(vectors, request):
     if HAS_LITE:
         built["milvus"] = build_index(request.getfixturevalue("milvus"), "filtered", ids, vectors)
         rows = built["milvus"].collection
-        built["milvus lists"] = MilvusIndex(rows, "image", COUNT, max_listed_ids=100)
+        built["milvus lists"] = MilvusIndex(rows, "image", COUNT, max_listed_ids=500)
     return built
 
 
