@@ -1,5 +1,6 @@
 """Workers on a Ray cluster."""
 
+import socket
 from contextlib import nullcontext
 from typing import Any
 
@@ -11,6 +12,7 @@ from retrieval.errors import ClewError, EmbedderError, ExtraMissing, first_line
 from retrieval.system import cores
 
 LOCAL = "local"  # instead of an address, also for Ray: a cluster of this machine, for this run
+CONNECT_SECONDS = 10.0
 START_SECONDS = 120.0  # until the first worker is ready
 OBJECT_STORE_BYTES = 100 << 20  # only items and counts are sent
 
@@ -22,6 +24,17 @@ def import_ray() -> Any:
     except ImportError as error:
         raise ExtraMissing("A Ray cluster", "ray") from error
     return ray
+
+
+def check_address(address: str) -> None:
+    """Raise ClewError if no process listens at HOST:PORT, for which Ray would wait for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdigit():
+        raise ClewError(f"Invalid Ray address {address!r}. Use HOST:PORT, such as 10.0.0.1:6379, or local.")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise ClewError(f"Cannot use the Ray cluster {address}: {first_line(error)}.") from error
 
 
 class RayWorker:
@@ -49,6 +62,8 @@ class RayCluster:
         self.ray, self._is_own = import_ray(), False
         if self.ray.is_initialized():
             return
+        if address != LOCAL:
+            check_address(address)
         quiet = {"log_to_driver": False, "configure_logging": False, "logging_level": "ERROR"}
         local = {
             "address": LOCAL,  # else Ray connects to a cluster that runs on this machine

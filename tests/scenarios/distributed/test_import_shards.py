@@ -19,6 +19,7 @@ from indexer import (
 from indexer.store.writer import LibraryWriter
 from retrieval import Library
 from retrieval.errors import LibraryError, QueryError
+from tests.support.archive_files import small_png
 from tests.support.catalog import REPOSITORY_ROOT, committed_segments
 from tests.support.files import draw_image
 from tests.support.shards import draw_media
@@ -203,6 +204,21 @@ def test_shards_of_another_model_and_damaged_ones_are_refused(shards, place, fol
         import_vectors(shards, library=place.with_name("new"), embedder=ToyEmbedder())
     with pytest.raises(QueryError, match="name their folders"):
         import_vectors(shards, folder, library=place.with_name("new"), embedder=ToyEmbedder())
+
+
+def test_file_that_only_the_worker_could_not_read_keeps_its_segments(place, tmp_path, counting):
+    image, media = small_png("red"), tmp_path / "media"
+    draw_image(media / "other.png")
+    (media / "a.png").write_bytes(bytes(len(image)))
+    os.utime(media / "a.png", (5, 5))
+    embed_shards(media, tmp_path / "shards", embedder=ToyEmbedder())
+    (media / "a.png").write_bytes(image)
+    os.utime(media / "a.png", (5, 5))
+    index_folder(media, library=place, embedder=counting).close()
+    result = import_vectors(tmp_path / "shards", library=place, embedder=counting)
+    assert (result.known, result.failed) == (2, ())
+    with Library.open(place, embedder=counting) as library:
+        assert library.failures() == []
 
 
 def test_incomplete_run_is_imported_with_a_note(shards, place, counting):
