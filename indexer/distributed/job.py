@@ -99,7 +99,8 @@ def start_or_resume(folder: ShardFolder, sources: Sequence[Source], new: Manifes
     old = read_manifest(folder)
     if old is not None:
         if old.settings != new.settings:
-            names = [name for name, value in asdict(old.settings).items() if value != getattr(new, name)]
+            wanted = asdict(new.settings)
+            names = [name for name, value in asdict(old.settings).items() if value != wanted[name]]
             raise QueryError(
                 f"{folder.location} has the shards of a run with other settings ({', '.join(names)}). Repeat "
                 "that command to resume it, or use another folder."

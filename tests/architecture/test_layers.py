@@ -124,6 +124,7 @@ def test_docstring_of_a_subpackage_lists_its_modules(path):
 
 def test_command_starts_without_heavy_imports():
     heavy = {"torch", "open_clip", "sqlite_utils", "faiss", "onnxruntime", "PIL", "rich"}
+    heavy |= {"ray", "pyarrow", "fsspec"}
     assert not heavy & imported_modules(
         "from indexer.cli.main import main\nassert list(main.commands.values())"
     )
