@@ -92,7 +92,7 @@ def test_run_that_resumes_keeps_its_list_of_files(media, tmp_path):
 @pytest.mark.parametrize(
     ("embedder", "options", "name"),
     [
-        (RotatedToyEmbedder(), FOUR, "fingerprint"),
+        (RotatedToyEmbedder(), FOUR, "model, fingerprint"),
         (ToyEmbedder(), ShardOptions(), "files_per_shard"),
         (ToyEmbedder(), ShardOptions(files_per_shard=4, thumbnails=False), "thumbnails"),
     ],
