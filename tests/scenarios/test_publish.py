@@ -1,6 +1,7 @@
 """A library that is published to a Milvus server: kills, outages, TLS, and the commands."""
 
 import json
+import shutil
 import ssl
 import subprocess
 import sys
@@ -55,11 +56,18 @@ def server(tmp_path_factory):
         yield server
 
 
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """Return a library of 40 images that was never published."""
+    folder = tmp_path_factory.mktemp("written") / "library"
+    write_library(folder, VECTORS, range(1, 41))
+    return folder
+
+
 @pytest.fixture
-def drawn(tmp_path):
-    """Return a library of 40 images."""
-    write_library(tmp_path / "drawn", VECTORS, range(1, 41))
-    return tmp_path / "drawn"
+def drawn(written, tmp_path):
+    """Return a copy of `written`."""
+    return shutil.copytree(written, tmp_path / "drawn")
 
 
 class Publisher:
@@ -148,6 +156,7 @@ def kill_server_while_publishing(drawn, server, call_seconds):
     check_search(drawn)
 
 
+@pytest.mark.large
 def test_killed_server_loses_and_repeats_nothing(drawn, tmp_path):
     with lite_server(tmp_path / "data") as server:
         kill_server_while_publishing(drawn, server, 2.0)

@@ -40,11 +40,18 @@ def server(tmp_path_factory):
         yield server
 
 
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """Return a library of 40 images that was never published."""
+    folder = tmp_path_factory.mktemp("written") / "library"
+    write_library(folder, VECTORS, range(1, 41))
+    return folder
+
+
 @pytest.fixture
-def library(tmp_path):
-    """Return a library of 40 images."""
-    write_library(tmp_path / "library", VECTORS, range(1, 41))
-    return tmp_path / "library"
+def library(written, tmp_path):
+    """Return a copy of `written`."""
+    return shutil.copytree(written, tmp_path / "library")
 
 
 @pytest.fixture
