@@ -126,7 +126,7 @@ def test_unchanged_archive_is_not_opened(suffix, tmp_path, index, monkeypatch):
     draw_image(tmp_path / "root" / "b.png")
     index(tmp_path / "root", archives=True)
     with monkeypatch.context() as patch:
-        patch.setattr("indexer.store.archives.list_archive", lambda *args: pytest.fail("opened"))
+        patch.setattr("indexer.scan.archive_files.list_archive", lambda *args: pytest.fail("opened"))
         assert counts(index()) == {"unchanged": 8}
     status = path.stat()
     path.write_bytes(b"?" * status.st_size)
