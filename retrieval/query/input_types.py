@@ -43,7 +43,9 @@ def as_count(count: object) -> int:
 
 def as_kinds(kind: str | Iterable[str] | None) -> str | tuple[str, ...] | None:
     """Return one or more kinds, which can be read more than once."""
-    return kind if isinstance(kind, str | None) or not isinstance(kind, Iterable) else tuple(kind)
+    if isinstance(kind, str | None) or not isinstance(kind, Iterable):
+        return kind
+    return tuple(kind.tolist() if hasattr(kind, "tolist") else kind)
 
 
 def as_segment_id(value: object) -> int:

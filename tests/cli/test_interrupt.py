@@ -75,7 +75,7 @@ def test_interrupted_command_ends_with_a_message_and_the_code_of_the_signal(numb
     assert clew("index", folder).exit_code == 0
 
     def interrupt(*_):
-        os.kill(os.getpid(), number)
+        signal.raise_signal(number)
         raise AssertionError  # the signal ends the statement before
 
     handlers = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
@@ -89,6 +89,6 @@ def test_interrupted_command_ends_with_a_message_and_the_code_of_the_signal(numb
 
 def test_command_that_only_reads_ends_with_130_after_an_interrupt(clew, folder, monkeypatch):
     assert clew("index", folder).exit_code == 0
-    monkeypatch.setattr(sqlite3, "connect", lambda *_, **__: os.kill(os.getpid(), signal.SIGINT))
+    monkeypatch.setattr(sqlite3, "connect", lambda *_, **__: signal.raise_signal(signal.SIGINT))
     done = clew("search", "red")
     assert (done.exit_code, done.stdout, done.stderr) == (130, "", "Interrupted.\n")
