@@ -267,13 +267,14 @@ def lookup_vector(catalog: Catalog, space: Space, operand: Segment | Concept | F
         operand = Segment(scenes[len(scenes) // 2] if scenes else segments[0])
     if isinstance(operand, Segment):
         ids, vectors = catalog.vectors_of(space, [operand.id])
-        if not len(ids):
+        kind = catalog.kind_of(operand.id)
+        if kind is None:
             raise QueryError(f"No segment #{operand.id} in this library. Quote it to search for the text.")
-        return (
-            normalize_rows(vectors),
-            "words" if catalog.kind_of(operand.id) in ("text", "audio") else "picture",
-            None,
-        )
+        if not len(ids):
+            raise QueryError(
+                f"#{operand.id} has no vector to compare, as a sound without tags. Search by another."
+            )
+        return normalize_rows(vectors), "words" if kind in ("text", "audio") else "picture", None
     probe = find_probe(catalog, space, operand.name)
     return probe.direction[None], "mixed", probe
 

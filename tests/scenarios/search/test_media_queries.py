@@ -69,3 +69,12 @@ def test_frame_is_upright(tmp_path, rotation):
     (expected,) = extract_scene_frames(BytesIO(path.read_bytes()), [(0.0, 2.0)], 180)
     assert frame.size == expected.image.size
     assert max(high for _, high in ImageChops.difference(frame, expected.image).getextrema()) < 20
+
+
+def test_sound_without_a_vector_says_so(tmp_path, index, place, toy):
+    write_audio(tmp_path / "media" / "untagged.wav")
+    index(tmp_path / "media")
+    with Library.open(place, embedder=toy) as library:
+        (hit,) = library.search("kind:audio")
+        with pytest.raises(QueryError, match=f"#{hit.id} has no vector to compare"):
+            library.search(f"#{hit.id}")
