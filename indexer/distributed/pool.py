@@ -19,7 +19,7 @@ MAX_FAILED_STARTS = 3  # of workers that end before they are ready, one after th
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of a work item."""
+    """The outcome of a work item."""
 
     item: WorkItem
     result: ItemResult | None = None
@@ -85,7 +85,7 @@ class LocalPool:
 
 
 def run_item(worker: ItemWorker, item: WorkItem) -> Outcome:
-    """Return what came of an item."""
+    """Return the outcome of an item."""
     try:
         return Outcome(item, worker.run(item))
     except Exception as error:  # of a disk, an object store or a model; the scheduler tries again
@@ -94,7 +94,7 @@ def run_item(worker: ItemWorker, item: WorkItem) -> Outcome:
 
 @dataclass(slots=True)
 class _Process:
-    """A process, its connection, and what it does."""
+    """A worker process, its connection and its current item."""
 
     process: "SpawnProcess"
     connection: Connection

@@ -76,7 +76,8 @@ class RemoteLibrary:
     ) -> Hits:
         """Return the best `count` hits of the server, as `Library.search` does.
 
-        Raises QueryError for what a server cannot be asked, and LibraryError if it does not answer.
+        Raises QueryError for an option or an operand that a server does not take, and LibraryError if it does
+        not answer.
         """
         self._check(words, (*like, *unlike), options, has_image=image is not None)
         filters = _inline_filters(options)

@@ -169,7 +169,7 @@ class WhyAnswer(Answer):
     tick: float
 
 
-class Scene(Answer):
+class VideoScene(Answer):
     """A scene of a video."""
 
     id: int
@@ -182,7 +182,7 @@ class SegmentAnswer(Item):
 
     details: FileAnswer
     why: list[WhyAnswer]
-    scenes: list[Scene]
+    scenes: list[VideoScene]
 
 
 class PassagesAnswer(Answer):
@@ -247,7 +247,7 @@ class CompletionsAnswer(Answer):
     tokens: list[Completion]
 
 
-class Points(Answer):
+class MapPoints(Answer):
     """Segments and their places, a list for each key."""
 
     id: list[int]
@@ -267,7 +267,7 @@ class PlaceName(Answer):
 class MapAnswer(Answer):
     """The two-dimensional map of the library."""
 
-    points: Points
+    points: MapPoints
     names: list[PlaceName]
     sampled: bool
 
