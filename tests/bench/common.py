@@ -78,9 +78,12 @@ class GapCloud(Cloud):
 
     is_text: bool = False
 
-    def chunks(self, size: int = 50_000) -> Iterator[Vectors]:
-        """Yield all vectors in chunks of at most `size`; those of texts are pairs of those of images."""
-        for number, at in enumerate(range(0, self.count, size)):
+    def chunks(self, size: int = 50_000, first: int = 0) -> Iterator[Vectors]:
+        """Yield all vectors in chunks of at most `size`; those of texts are pairs of those of images.
+
+        The first `first` chunks are left out.
+        """
+        for number, at in enumerate(range(first * size, self.count, size), first):
             yield self._vectors.pairs(min(size, self.count - at), 10 + number)[self.is_text]
 
     def queries(self, count: int) -> Vectors:
