@@ -170,6 +170,10 @@ def add_ratios(rows: Sequence[dict[str, object]]) -> None:
             row[f"{mode} x hnsw32"] = float(str(row[f"{mode} queries/s"])) / first
 
 
+def _chosen(methods: dict[str, Callable[[], Method]], only: str) -> dict[str, Callable[[], Method]]:
+    return {name: make for name, make in methods.items() if any(part in name for part in only.split(";"))}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument(
@@ -179,7 +183,7 @@ def main() -> None:
     parser.add_argument("--queries", type=int, default=300)
     parser.add_argument("--recall", type=float, default=0.99)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--only", default="", help="methods whose name contains this")
+    parser.add_argument("--only", default="", help="methods whose names contain one of these, split at ;")
     parser.add_argument("--smoke", action="store_true", help="run for a few seconds")
     args = parser.parse_args()
     if args.smoke:
@@ -190,13 +194,11 @@ def main() -> None:
     for count in args.sizes:
         with tempfile.TemporaryDirectory(prefix="clew-bench-") as folder:
             data = Data.draw(count, args.dim, args.queries, args.seed, Path(folder))
-            graphs = {name: make for name, make in GRAPHS.items() if args.only in name}
-            codes = {name: make for name, make in codes_of(args.dim).items() if args.only in name}
-            rows = compare(graphs, data, args.recall)
+            rows = compare(_chosen(GRAPHS, args.only), data, args.recall)
             if rows:
                 add_ratios(rows)
             compared += rows
-            coded += compare(codes, data, args.recall)
+            coded += compare(_chosen(codes_of(args.dim), args.only), data, args.recall)
     table(compared)
     table(coded)
     emit("methods", seed=args.seed, queries=args.queries, methods=compared, codes=coded)
