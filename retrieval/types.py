@@ -145,11 +145,10 @@ class Hits(list[Hit]):
     def have_good_match(self) -> bool:
         """Return True if a hit contains the words or is better than those of background queries.
 
-        Also if no hit can be compared with background queries, because the library is not calibrated yet.
+        Also if the first hit cannot be compared with background queries, because its library is too small or
+        not calibrated yet.
         """
-        return any(hit.match in ("words", "confident") for hit in self) or all(
-            hit.match is None for hit in self
-        )
+        return not self or self[0].match is None or any(hit.match in ("words", "confident") for hit in self)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,8 @@
 import os
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import replace
+from itertools import chain
+from math import inf
 
 import numpy as np
 
@@ -15,7 +17,7 @@ from retrieval.query.options import SearchOptions
 from retrieval.scoring.ranking import diversify
 from retrieval.search.hybrid_search import HitRanking
 from retrieval.search.request import SearchRequest
-from retrieval.types import FileAttributes, Filters, Hit, Scores, SortOrder
+from retrieval.types import CONFIDENCE_THRESHOLD, FileAttributes, Filters, Hit, Kind, Scores, SortOrder
 from retrieval.vectors.space_index import SpaceIndex
 
 CANDIDATES_PER_HIT = 5  # hits that are grouped or diversified for each hit that is returned
@@ -159,22 +161,43 @@ def note_on(hits: Sequence[Hit], request: SearchRequest) -> str | None:
 
 
 def merge_by_confidence(rankings: Iterable[Sequence[Hit]], key: Callable[[Hit], Hashable]) -> list[Hit]:
-    """Return the hits of several rankings in one: with the words, then by confidence, else by cosine.
+    """Return the hits of several rankings in one: with the words, then by confidence.
 
-    Each ranking keeps its order. Of hits with equal keys the best is returned.
+    Each ranking keeps its order, but hits without a confidence, as those of a small library, are placed among
+    rated hits of the same space and kind, with which their cosines compare. Without such hits, or if better
+    than all of them, they come after confident hits and before weak ones. Of hits with equal keys the best
+    is returned, with a confidence if any of them has one.
     """
+    rankings = list(rankings)
+    rated: dict[tuple[str, Kind], list[Hit]] = {}
+    for hit in chain.from_iterable(rankings):
+        if hit.confidence is not None and not hit.has_words:
+            rated.setdefault((hit.space, hit.kind), []).append(hit)
     placed = []
     for ranking in rankings:
-        level = (False, False, -1.0)
+        levels = [(False, -inf, 0, 0.0)] * 2  # of the ranking, and of its hits that others place
         for place, hit in enumerate(ranking):
-            match = hit.score if hit.confidence is None else hit.confidence
-            level = max(level, (not hit.has_words, hit.confidence is None, -match))
-            placed.append((level, place, hit))
+            peers = rated.get((hit.space, hit.kind), []) if hit.confidence is None else []
+            own = levels[bool(peers)] = max(levels[bool(peers)], _level(hit, peers))
+            placed.append((own, place, hit))
     placed.sort(key=lambda entry: entry[:2])
     best: dict[Hashable, Hit] = {}
     for _, _, hit in placed:
-        best.setdefault(key(hit), hit)
+        if best.setdefault(key(hit), hit).confidence is None and hit.confidence is not None:
+            best[key(hit)] = hit
     return list(best.values())
+
+
+def _level(hit: Hit, peers: Sequence[Hit]) -> tuple[bool, float, int, float]:
+    """Return the sort key of a hit; `peers` are the rated hits of its space and kind."""
+    if hit.confidence is not None:
+        return not hit.has_words, -hit.confidence, 0, 0.0
+    if better := [peer.confidence or 0.0 for peer in peers if peer.score >= hit.score]:
+        return not hit.has_words, -min(better), 1, -hit.score  # after them
+    best = max((peer.confidence or 0.0 for peer in peers), default=0.0)
+    if best >= CONFIDENCE_THRESHOLD:
+        return not hit.has_words, -best, -1, -hit.score  # before them
+    return not hit.has_words, -CONFIDENCE_THRESHOLD, 1, -hit.score
 
 
 def sort_hits(hits: list[Hit], sort: SortOrder) -> list[Hit]:

@@ -76,6 +76,29 @@ def test_filters_alone_list_the_newest_files_of_all(libraries, two):
     assert times == sorted(times, reverse=True)
 
 
+@pytest.fixture
+def small(two, tmp_path):
+    """Return a library of two images, too few to be calibrated, next to a large one of the same model."""
+    for color in ("yellow", "magenta"):
+        draw_image(tmp_path / "media" / f"{color}.png", color)
+    name, embedder = str(tmp_path / "small"), ToyEmbedder()
+    update_library([tmp_path / "media"], library=name, embedder=embedder)
+    large = next(iter(two))
+    members = {place: Library.open(place, embedder=embedder) for place in (large, name)}
+    with Libraries(members) as opened:
+        yield opened
+
+
+def test_match_of_a_library_without_calibration_comes_before_weak_hits(small):
+    by_meaning = SearchOptions(by="meaning")
+    hits = small.search("yellow", count=20, options=by_meaning)
+    assert (hits[0].path.name, hits[0].confidence) == ("yellow.png", None)
+    assert hits.have_good_match
+    names = [hit.path.name for hit in small.search("red", kind="image", count=100, options=by_meaning)]
+    assert names[0] == "red0.png"
+    assert 1 < names.index("magenta.png") < len(names) - 1
+
+
 def test_sorting_keeps_the_best_hits(libraries):
     best = libraries.search("red", count=8)
     by_name = libraries.search("red", count=8, options=SearchOptions(sort="name"))
