@@ -123,6 +123,15 @@ def test_thousands_scroll_with_few_pictures_and_steady_places(open_page):
     assert page.locator(".canvas img").count() <= 60
 
 
+def test_place_after_a_jump_is_not_a_tile_of_the_place_before(open_page):
+    page = open_page(routes=THOUSANDS)
+    wait_for_pictures(page)
+    jump = "top => { scrollTo({top, behavior: 'instant'}); return clew.grid.anchor(); }"
+    assert page.evaluate(jump, page.evaluate("clew.grid.height / 2")).keys() == {"section", "share"}
+    until(page, "clew.grid.anchor().id > 0")
+    assert page.evaluate(jump, 30_000).keys() == {"section", "share"}  # the tiles are now below
+
+
 def test_rail_jumps_to_a_month(open_page):
     page = open_page(routes=THOUSANDS)
     wait_for_pictures(page)

@@ -245,11 +245,12 @@ export class Grid extends EventTarget {
     return first?.node.querySelector(".tile") ?? null;
   }
 
-  /** Return where the reader is: the first visible tile, and its section in case it is not loaded. */
+  /** Return where the reader is: the first visible tile, or a share of a section whose tiles are not drawn yet. */
   anchor() {
-    const tile = this.firstVisible();
-    if (tile) return { id: Number(tile.dataset.id), px: Math.round(tile.getBoundingClientRect().top) };
-    const y = scrollY + this.stickyHeight() - (this.canvasTop ?? 0);
+    this.measurePlace(); // the page may have been scrolled since the rows were drawn
+    const tile = this.firstVisible(), px = tile && Math.round(tile.getBoundingClientRect().top);
+    if (tile && px < innerHeight) return { id: Number(tile.dataset.id), px };
+    const y = scrollY + this.stickyHeight() - this.canvasTop;
     const section = this.sections.find((other) => other.top + other.height > y);
     return section ? { section, share: (y - section.top) / (section.height || 1) } : null;
   }
