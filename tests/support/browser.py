@@ -128,6 +128,11 @@ THOUSANDS = (
 )
 
 
+def query_string(page):
+    """Return the query of the address; `page.url` may be that of a moment ago."""
+    return page.evaluate("location.search")
+
+
 def names(page):
     """Return the names of the tiles in the document, in their order."""
     return page.eval_on_selector_all(".tile", "tiles => tiles.map(tile => tile.item.name)")
