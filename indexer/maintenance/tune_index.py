@@ -3,6 +3,9 @@
 Words are not among the vectors of images, so a search for them needs more effort for the same recall. Tuning
 with stored images finds too small an effort for them. So the queries are real vectors of texts: the
 background queries, and captions and passages of the library.
+
+The least effort that reaches a recall for some queries often misses it for others. So an effort is chosen if
+the lower confidence bound of its recall reaches the target.
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,7 +17,8 @@ import numpy as np
 
 from retrieval.catalog.reader import Catalog
 from retrieval.scoring.calibration import normalize_rows
-from retrieval.scoring.ranking import recall, top_k
+from retrieval.scoring.metrics import wilson_lower_bound
+from retrieval.scoring.ranking import query_recalls, top_k
 from retrieval.types import (
     TUNED_MODES,
     VISUAL_KINDS,
@@ -32,8 +36,8 @@ from retrieval.types import (
 if TYPE_CHECKING:
     from retrieval.vectors.faiss_index import FaissIndex  # heavy: only to build
 
-TUNING_QUERIES, RECALL_AT = 200, 10  # queries from each other source
-BACKGROUND_QUERIES = 600  # a graph search finds nothing for a few queries; so few are rare among 200
+RECALL_AT = 10
+TUNING_QUERIES = 600  # from each source; a graph search finds nothing for a few queries, which are rare
 CANDIDATES = 2 * RECALL_AT + 20  # that a search for ten hits reads
 TIMED_QUERIES = 100
 NOISE_NORM = 0.5  # of the noise that makes a query of a stored vector
@@ -83,19 +87,31 @@ class IndexTuner:
             yield ids, vectors
 
     def tunings(self, index: "FaissIndex", target: float) -> tuple[IndexTuning, ...]:
-        """Return the tuning of each mode: the least effort that reaches the target recall, else the most."""
+        """Return the tuning of each mode: the least effort that reaches the target recall for other queries.
+
+        If the queries are too few to show that, it is the least effort with the greatest recall.
+        """
         return tuple(self._tuning(index, mode, target) for mode in self.truths)
 
     def _tuning(self, index: "FaissIndex", mode: TunedMode, target: float) -> IndexTuning:
-        truth, reached = self.truths[mode], 1.0
-        for effort in index.search_efforts:
-            if self.is_exact:
-                break
-            reached = recall(self._best_scores(index, truth.queries, effort), truth.scores)
-            if reached >= target:
-                break
+        truth = self.truths[mode]
+        if self.is_exact:
+            effort, reached = index.search_efforts[0], 1.0
+        else:
+            effort, reached = self._least_effort(index, truth, target)
         p50, p95 = np.percentile(self._milliseconds(index, truth.queries[:TIMED_QUERIES], effort), [50, 95])
         return IndexTuning(mode, effort, round(reached, 5), round(float(p50), 4), round(float(p95), 4))
+
+    def _least_effort(self, index: "FaissIndex", truth: GroundTruth, target: float) -> tuple[int, float]:
+        """Return the chosen effort and its recall, that of the queries."""
+        chosen, reached = index.search_efforts[0], -1.0
+        for effort in index.search_efforts:
+            recalls = query_recalls(self._best_scores(index, truth.queries, effort), truth.scores)
+            if recalls.mean() > reached:
+                chosen, reached = effort, float(recalls.mean())
+            if wilson_lower_bound(recalls) >= target:
+                break
+        return chosen, reached
 
     def _milliseconds(self, index: "FaissIndex", queries: Vectors, effort: int) -> list[float]:
         """Return the milliseconds of each query, after the first ones have warmed the caches."""
@@ -120,7 +136,7 @@ def tuning_queries(catalog: Catalog, space: Space, kind: Kind, rng: "np.random.G
     """Return queries for the index of a kind: texts and images, none of words before the calibration.
 
     Stored vectors of the same kind as the query are moved by noise, as they would find themselves. If texts
-    are few, images moved by the difference between the mean text and the mean image are added.
+    or images are few, the others moved by the difference of their means are added.
     """
 
     def sample(other: Kind) -> Vectors:
@@ -132,19 +148,23 @@ def tuning_queries(catalog: Catalog, space: Space, kind: Kind, rng: "np.random.G
     background = catalog.background_queries(space, "words")
     words = np.empty((0, space.dim), np.float32)
     if background is not None:
-        count = min(BACKGROUND_QUERIES, len(background))
+        count = min(TUNING_QUERIES, len(background))
         words = background[np.linspace(0, len(background) - 1, count, dtype=int)]
     if kind in VISUAL_KINDS:
         pictures, words = noisy(images, rng), np.concatenate([words, texts])
     else:
-        pictures, words = (
-            images if len(images) else noisy(texts, rng),
-            np.concatenate([words, noisy(texts, rng)]),
-        )
+        pictures = completed(images, texts) if len(images) else noisy(texts, rng)
+        words = np.concatenate([words, noisy(texts, rng)])
     words = words[np.any(words, axis=1)]  # a text of unknown words only has the vector zero
-    if 0 < len(words) < TUNING_QUERIES and len(images):
-        words = np.concatenate([words, shifted(images, words)])[:TUNING_QUERIES]
-    return {"words": words, "picture": pictures}
+    return {"words": completed(words, images) if len(words) else words, "picture": pictures}
+
+
+def completed(vectors: Vectors, others: Vectors) -> Vectors:
+    """Return the vectors, followed by others moved to their mean if they are fewer than TUNING_QUERIES."""
+    missing = TUNING_QUERIES - len(vectors)
+    if missing <= 0 or not len(others):
+        return vectors
+    return np.concatenate([vectors, shifted(others, vectors)[:missing]])
 
 
 def noisy(vectors: Vectors, rng: "np.random.Generator") -> Vectors:

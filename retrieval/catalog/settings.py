@@ -7,7 +7,7 @@ from typing import Self
 from retrieval.types import INDEX_METHODS, IndexMethod
 
 DEFAULT_THUMBNAILS_MAX_BYTES = 2_000_000_000
-DEFAULT_TARGET_RECALL = 0.995
+DEFAULT_TARGET_RECALL = 0.99
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,8 @@ Equal scores have no order. Every measure is the mean over all orders of equal s
 """
 
 from dataclasses import dataclass
+from math import sqrt
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -132,6 +134,22 @@ class Difference:
     def is_significant(self) -> bool:
         """Return True if the interval excludes 0."""
         return self.low > 0 or self.high < 0
+
+
+def wilson_lower_bound(values: QueryValues, *, confidence: float = 0.95) -> float:
+    """Return what the mean over all queries exceeds with a confidence, from values in [0, 1] of some, (q,).
+
+    The score interval of a proportion (Wilson, JASA 1927) for as many zeros and ones as are as uncertain, as
+    for clusters in Dean & Pagano, Journal of Survey Statistics and Methodology 2015. One zero more counts for
+    the spread, because a sample with few low values shows too little of it.
+    """
+    mean, more = float(values.mean()), np.append(values, 0.0)
+    if not mean:
+        return 0.0
+    trials = len(values) * more.mean() * (1 - more.mean()) / more.var()
+    squared = NormalDist().inv_cdf(confidence) ** 2 / trials
+    deviation = sqrt(squared * mean * (1 - mean) + squared**2 / 4)
+    return float((mean + squared / 2 - deviation) / (1 + squared))
 
 
 def bootstrap(

@@ -10,6 +10,8 @@ from retrieval.types import Ids, Scores, Vectors
 
 Key = TypeVar("Key", bound=Hashable)
 
+SCORE_TOLERANCE = 1e-5  # that equal cosines differ by
+
 
 def top_k(scores: Scores, ids: Ids, count: int) -> tuple[Scores, Ids]:
     """Return the best `count` of each row, by score and then by id; -1 and -inf pad short rows.
@@ -64,12 +66,24 @@ def diversify(
     return order
 
 
-def recall(found_scores: Scores, true_scores: Scores, *, tolerance: float = 1e-5) -> float:
-    """Return the share of the true best that were found, from the true scores of both, (q, k).
+def recall(found_scores: Scores, true_scores: Scores) -> float:
+    """Return the share of the true best that were found, from the true scores of both, (q, k)."""
+    found, real = _found_counts(found_scores, true_scores)
+    return float(found.sum() / max(1, real.sum()))
+
+
+def query_recalls(found_scores: Scores, true_scores: Scores) -> NDArray[np.float64]:
+    """Return the share of the true best that were found for each query, (q,)."""
+    found, real = _found_counts(found_scores, true_scores)
+    return np.asarray(found / np.maximum(1, real), np.float64)
+
+
+def _found_counts(found_scores: Scores, true_scores: Scores) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return how many of the true best were found, and how many exist, (q,) each.
 
     Counted by score, so either of two equals is correct.
     """
     real = np.isfinite(true_scores)
-    worst = np.where(real, true_scores, np.inf).min(axis=1, keepdims=True) - tolerance
-    good = np.minimum((found_scores >= worst).sum(axis=1), real.sum(axis=1))
-    return float(good.sum() / max(1, real.sum()))
+    worst = np.where(real, true_scores, np.inf).min(axis=1, keepdims=True) - SCORE_TOLERANCE
+    count = real.sum(axis=1)
+    return np.minimum((found_scores >= worst).sum(axis=1), count), count

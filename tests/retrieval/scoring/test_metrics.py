@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import binomtest
 from sklearn import metrics
 
 from indexer.evaluation.measurement import Measurement, RelevanceByOwner, compare, measure
@@ -20,6 +21,7 @@ from retrieval.scoring.metrics import (
     recall_at,
     reciprocal_rank,
     roc_auc,
+    wilson_lower_bound,
 )
 
 SCORES = np.array([[0.9, 0.8, 0.1], [0.2, 0.3, 0.9], [0.5, 0.5, 0.1]], np.float32)
@@ -194,3 +196,23 @@ def test_compare_pairs_the_queries_of_both_measurements():
     )
     assert differences["mrr"].mean == pytest.approx(0.2)
     assert differences["mrr"].low == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize(("found", "count"), [(0, 7), (5, 7), (599, 600), (600, 600)])
+def test_wilson_lower_bound_of_zeros_and_ones_equals_that_of_scipy(found, count):
+    interval = binomtest(found, count).proportion_ci(0.9, "wilson")  # of both sides
+    values = np.repeat([1.0, 0.0], [found, count - found])
+    assert wilson_lower_bound(values) == pytest.approx(interval.low, abs=1e-12)
+
+
+def test_wilson_lower_bound_is_exceeded_by_the_true_mean_in_about_95_percent_of_samples():
+    rng = np.random.default_rng(0)
+    values = np.concatenate([np.ones(9_700), np.zeros(50), rng.integers(10, size=250) / 10])
+    bounds = [wilson_lower_bound(rng.choice(values, 600)) for _ in range(1_000)]
+    assert 0.93 <= np.mean(np.array(bounds) <= values.mean()) <= 0.999
+
+
+def test_wilson_lower_bound_is_nearer_if_values_vary_less_than_zeros_and_ones():
+    few, all_or_none = np.tile([0.9, 1.0], 300), np.repeat([1.0, 0.0], [570, 30])
+    assert few.mean() == all_or_none.mean()
+    assert wilson_lower_bound(all_or_none) < wilson_lower_bound(few) < 0.95
