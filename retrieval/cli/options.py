@@ -239,7 +239,7 @@ output_options = combine(
         "--paths",
         "output_format",
         flag_value="paths",
-        help="Write each path once; for a group only that of its best file.",
+        help="Write each path on this machine once; for a group only that of its best file.",
     ),
     _output("-0", "output_format", flag_value="null", help="Write paths separated by NUL, for xargs -0."),
     _output("--preview", is_flag=True, help="Show pictures in the terminal."),

@@ -65,9 +65,10 @@ def show_hits(
     words: str = "",
     empty_message: str = NO_HITS,
 ) -> None:
-    """Write hits to stdout and notes on them to stderr; exit with 1 if there are no hits.
+    """Write hits to stdout and notes on them to stderr; exit with 1 if nothing is written.
 
-    A table marks these words of the query in the texts.
+    As paths, hits of servers are left out: a script would open other files. A table marks these words of the
+    query in the texts.
     """
     output_format = options.output_format
     writers: dict[str, Callable[[list[Hit]], str]] = {
@@ -77,7 +78,8 @@ def show_hits(
         "paths": formats.as_paths,
         "null": partial(formats.as_paths, end="\0"),
     }
-    is_table = output_format is None and sys.stdout.isatty()
+    is_table, are_paths = output_format is None and sys.stdout.isatty(), output_format in ("paths", "null")
+    shown = [hit for hit in hits if not (are_paths and is_on_server(hit))]
     if options.preview and is_table:
         from retrieval.cli.hits.preview import print_previews
 
@@ -89,21 +91,35 @@ def show_hits(
 
         print_table(hits, [library.text(hit) or "" for hit in hits], words)
     else:
-        write(writers.get(output_format or "", partial(formats.as_tsv, group=group))(hits))
+        write(writers.get(output_format or "", partial(formats.as_tsv, group=group))(shown))
     note(library.damage)
     if library.is_outdated:
         note(str(ModelOutdated()))
     note(hits.note if isinstance(hits, Hits) else None)
-    own = [hit for hit in hits if not is_server_address(hit.library or "")]
-    if any(not hit.offline and not path_exists(hit.path) for hit in own):
-        note("Some of these files no longer exist. Run `clew index` to update the library.")
-    if any(hit.offline for hit in hits):
-        note("Some of these files are offline: their folder is not available now.")
+    _note_absent_files(hits, are_paths)
     if not hits:
         note(empty_message)
+    if not shown:
         raise SystemExit(1)
     if options.open_rank is not None:
         open_hit(hits, options.open_rank)
+
+
+def is_on_server(hit: Hit) -> bool:
+    """Return True if the path of a hit is one on a server, which may be that of another file here."""
+    return is_server_address(hit.library or "")
+
+
+def _note_absent_files(hits: list[Hit], are_paths: bool) -> None:
+    """Write notes on hits whose files are not on this machine, or not now."""
+    servers = dict.fromkeys(str(hit.library) for hit in hits if is_on_server(hit))
+    if servers and are_paths:
+        count = pluralize(sum(map(is_on_server, hits)), "hit")
+        note(f"{count} of {printable(', '.join(servers))} left out: --json shows the paths there.")
+    if any(not (hit.offline or is_on_server(hit) or path_exists(hit.path)) for hit in hits):
+        note("Some of these files no longer exist. Run `clew index` to update the library.")
+    if any(hit.offline for hit in hits):
+        note("Some of these files are offline: their folder is not available now.")
 
 
 def open_hit(hits: list[Hit], rank: int) -> None:
@@ -112,7 +128,7 @@ def open_hit(hits: list[Hit], rank: int) -> None:
         raise click.UsageError(f"There is no hit {rank}: {pluralize(len(hits), 'hit')} found.")
     hit = hits[rank - 1]
     path = hit.path
-    if is_server_address(hit.library or "") or not path.is_file():  # offline, gone, or in an archive
+    if is_on_server(hit) or not path.is_file():  # offline, gone, or in an archive
         raise click.ClickException(f"Cannot open {printable(str(path))}: it is not a file on this machine.")
     if click.launch(str(path)):
         raise click.ClickException(f"No program opened {printable(str(path))}.")

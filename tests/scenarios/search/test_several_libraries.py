@@ -227,6 +227,13 @@ def test_command_searches_libraries_and_servers(clew, built, monkeypatch):
         assert clew("search", "key", "--csv", "--library", address).stdout.startswith("id,score,")
         opened = clew("search", "key", "--open", "1", "--library", address)
         assert "is not a file on this machine" in opened.stderr
+        for format_, end in (("--paths", "\n"), ("-0", "\0")):
+            result = clew("search", "key", format_, "--library", home, "--library", address)
+            own = f"{built[0].parent / 'home media' / 'home.md'}{end}"
+            left_out = f"1 hit of {address} left out: --json shows the paths there.\n"
+            assert (result.exit_code, result.stdout, result.stderr) == (0, own, left_out)
+            result = clew("search", "key", format_, "--library", address)
+            assert (result.exit_code, result.stdout, result.stderr) == (1, "", left_out)
     result = clew("search", "key", "--library", home, "--library", address)
     assert (result.exit_code, len(result.stdout.splitlines())) == (0, 1)
     assert f"{address} is not searched" in result.stderr
