@@ -1,11 +1,11 @@
 """Several libraries, searched as one list that is merged by calibrated confidence."""
 
 from collections.abc import Callable, Hashable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
-from threading import Lock
+from threading import Lock, Thread
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
@@ -167,16 +167,38 @@ class Libraries:
         return self.members[str(hit.library)]
 
     def _ask(self, function: Callable[[Member], Answer]) -> tuple[dict[str, Answer], dict[str, ClewError]]:
-        """Call a function with each library, at the same time; return the answers and the errors by name."""
+        """Call a function with each library, at the same time; return the answers and the errors by name.
+
+        An interrupt waits for the libraries of this machine, which are closed next, but not for servers.
+        """
         answers, errors = dict[str, Answer](), dict[str, ClewError]()
-        with ThreadPoolExecutor(len(self.members)) as pool:
-            futures = {name: pool.submit(function, member) for name, member in self.members.items()}
+        futures = {name: Future[Answer]() for name in self.members}
+        calls = [
+            Thread(
+                target=_call, args=(futures[name], function, member), daemon=isinstance(member, RemoteLibrary)
+            )
+            for name, member in self.members.items()
+        ]
+        for call in calls:
+            call.start()
+        try:
             for name, future in futures.items():
                 try:
                     answers[name] = future.result()
                 except ClewError as error:
                     errors[name] = error
+        finally:
+            for call in calls:
+                if not call.daemon:
+                    call.join()
         return answers, errors
+
+
+def _call(future: Future[Answer], function: Callable[[Member], Answer], member: Member) -> None:
+    try:
+        future.set_result(function(member))
+    except BaseException as error:
+        future.set_exception(error)
 
 
 def _from(name: str, hit: Hit) -> Hit:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -92,3 +93,28 @@ def test_command_that_only_reads_ends_with_130_after_an_interrupt(clew, folder, 
     monkeypatch.setattr(sqlite3, "connect", lambda *_, **__: signal.raise_signal(signal.SIGINT))
     done = clew("search", "red")
     assert (done.exit_code, done.stdout, done.stderr) == (130, "", "Interrupted.\n")
+
+
+@pytest.mark.parametrize("is_alone", [True, False])
+def test_search_of_a_server_that_never_answers_ends_at_once(is_alone, library, tmp_path):
+    del library  # only its folder is needed
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"http://127.0.0.1:{server.getsockname()[1]}"
+        places = [f"--library={place}" for place in (address, *[tmp_path / "library"] * (not is_alone))]
+        child = subprocess.Popen(
+            [sys.executable, "-m", "indexer", "search", "kind:image", *places],
+            env={**os.environ, "PYTHONPATH": str(REPOSITORY_ROOT)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=tmp_path,
+        )
+        server.settimeout(30)
+        connection, _ = server.accept()
+        with connection:
+            connection.recv(1)
+            child.send_signal(signal.SIGINT)
+            started = time.monotonic()
+            out = child.communicate(timeout=60)
+    assert (child.returncode, *out) == (130, "", "Interrupted.\n")
+    assert time.monotonic() - started < 10  # the server has 30 s to answer
