@@ -13,7 +13,7 @@ from indexer.cli.progress import ProgressBar, quiet_decoders
 from indexer.models.options import ModelOptions
 from retrieval.cli.command import ClewCommand
 from retrieval.cli.console import note, write
-from retrieval.cli.options import collect_options, library_option
+from retrieval.cli.options import collect_options, library_option, milvus_token
 from retrieval.formatting import printable
 
 if TYPE_CHECKING:
@@ -164,7 +164,9 @@ def _evaluate_file(
     if has_golden_queries(file.expanduser()):
         if options.arch or options.device:
             raise click.UsageError("--arch and --device do not apply to queries: the library has its model.")
-        return evaluate_golden(file, library=library, space=model, progress=progress)
+        return evaluate_golden(
+            file, library=library, space=model, milvus_token=milvus_token(), progress=progress
+        )
     from indexer.evaluation.captions import evaluate
 
     return evaluate(file, model=model or "builtin", options=options, progress=progress, notify=note)

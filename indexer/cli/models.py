@@ -15,7 +15,7 @@ from indexer.models.options import ModelOptions
 from retrieval.cli.command import ClewCommand, option_group
 from retrieval.cli.console import note, write
 from retrieval.cli.hits.formats import as_dict, relative_location
-from retrieval.cli.options import collect_options, combine, library_option
+from retrieval.cli.options import collect_options, combine, library_option, milvus_token
 from retrieval.formatting import format_bytes, one_line, pluralize, to_json
 from retrieval.types import Hit
 
@@ -90,12 +90,19 @@ def switch_command(
         raise click.UsageError("No queries to compare: stdin has no lines.")
     with quiet_decoders(), ProgressBar() as bar:
         result = switch_library(
-            model, library=library, compare=queries, progress=bar.advance, notify=note, options=options
+            model,
+            library=library,
+            compare=queries,
+            milvus_token=milvus_token(),
+            progress=bar.advance,
+            notify=note,
+            options=options,
         )
     if result.interrupted:
-        raise KeyboardInterrupt(
-            f"Stopped. Searches still use {result.old}; the same command resumes the switch."
-        )
+        state = f"still use {result.old}; the same command resumes the switch"
+        if result.answers:
+            state = f"use {result.new} now; `clew index` does the rest"
+        raise KeyboardInterrupt(f"Stopped. Searches {state}.")
     write(switched_json(result) if as_json else describe_switched(result))
 
 

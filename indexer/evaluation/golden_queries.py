@@ -97,18 +97,20 @@ def evaluate_golden(
     library: str | Path | None = None,
     space: str | None = None,
     embedder: Embedder | None = None,
+    milvus_token: str | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> GoldenEvaluation:
     """Run golden queries in a library, and measure the hits.
 
     The file is JSON lines of {"query": words, "relevant": [paths]}, optionally with "not_relevant" (paths
     that should not be found), "kind", and "k", the number of hits (default: 100). Paths are relative to the
-    file or to a root of the library. `space` selects a space other than the active one. Raises
-    EvaluationError and LibraryError.
+    file or to a root of the library. `space` selects a space other than the active one, and
+    `milvus_token`, or USER:PASSWORD, is that of the Milvus server of the library. Raises EvaluationError and
+    LibraryError.
     """
     file = Path(queries).expanduser()
     golden_queries = read_golden_queries(file)
-    with Library.open(library, space=space, embedder=embedder) as opened:
+    with Library.open(library, space=space, embedder=embedder, token=milvus_token) as opened:
         with closing(Catalog.open(opened.folder)) as catalog:
             resolve = ContentResolver(catalog, file.absolute().parent)
             judged = []

@@ -36,10 +36,9 @@ from indexer.store.spaces import active_space
 from indexer.store.writer import LibraryWriter
 from indexer.tag.tag_table import update_tags
 from indexer.types import FileEntry, Notify, Progress, ignore_message, no_progress
-from retrieval.errors import ExtraMissing, LibraryError, VectorServerError
+from retrieval.errors import LibraryError
 from retrieval.formatting import printable
 from retrieval.types import Vectors
-from retrieval.vectors.milvus.server import MilvusServer
 
 FILES_PER_REPORT = 250  # of a scan
 
@@ -247,20 +246,11 @@ class IndexRun:
 
     def publish(self) -> None:
         """Send the changes to the Milvus server of the library, if it has one."""
-        address = self.writer.settings().vectors_url
-        if address is None or not is_publish_due(self.writer):
-            return
-        from indexer.maintenance.publish.publish import PublishRun  # heavy
+        if is_publish_due(self.writer):
+            from indexer.maintenance.publish.publish import publish_changes  # heavy
 
-        server = MilvusServer(address, self.options.milvus_token)
-        try:
-            self.report.interrupted = (
-                PublishRun(self.writer, server, progress=self.progress).run().interrupted
-            )
-        except (VectorServerError, ExtraMissing) as error:
-            self.report.notes.append(f"The vectors are not published yet. {error} `clew publish` continues.")
-        finally:
-            server.close()
+            token, notify = self.options.milvus_token, self.report.notes.append
+            self.report.interrupted = not publish_changes(self.writer, token, notify, self.progress)
 
 
 def update_folders(

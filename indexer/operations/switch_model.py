@@ -10,6 +10,7 @@ from indexer.maintenance.backfill_vectors import backfill_vectors
 from indexer.maintenance.build_index import build_if_due
 from indexer.maintenance.calibrate import calibrate_if_due
 from indexer.maintenance.map.build_map import build_map_if_due
+from indexer.maintenance.publish.outbox import is_publish_due
 from indexer.models import resolve
 from indexer.models.options import DEFAULT_MODEL_OPTIONS, ModelOptions
 from indexer.store.location import existing_library
@@ -67,15 +68,17 @@ def switch_library(
     options: ModelOptions = DEFAULT_MODEL_OPTIONS,
     compare: Sequence[str] = (),
     embedder: Embedder | None = None,
+    milvus_token: str | None = None,
     progress: Progress = no_progress,
     notify: Notify = ignore_message,
 ) -> Switched:
     """Embed a library with another model, and activate its space.
 
     The old space stays active until the new one is complete and its indexes are built, and is kept until it
-    is forgotten. After an interruption the next call resumes. With queries in `compare`, both spaces answer
-    them and the old one stays active. `model` may also name a space of the library that a newer version of
-    its model replaced. Raises LibraryError and EmbedderError.
+    is forgotten. If the library has a Milvus server, the new vectors are published to it with `milvus_token`,
+    or USER:PASSWORD. After an interruption the next call resumes. With queries in `compare`, both spaces
+    answer them and the old one stays active. `model` may also name a space of the library that a newer
+    version of its model replaced. Raises LibraryError and EmbedderError.
     """
     started_at, folder = monotonic(), existing_library(library)
     for words in compare:
@@ -83,10 +86,15 @@ def switch_library(
     with LibraryWriter(folder) as writer:
         new = embedder or _resolve_embedder(writer, model, options, notify)
         result = switch_space(writer, new, progress, activate=not compare)
+        if result.answers and not result.interrupted and is_publish_due(writer):
+            from indexer.maintenance.publish.publish import publish_changes  # heavy
+
+            is_complete = publish_changes(writer, milvus_token, notify, writer.progress_file.shared(progress))
+            result = replace(result, interrupted=not is_complete)
     if not result.interrupted:
         resolve.export_towers_if_due(new, notify)
     if compare and not result.interrupted:
-        comparisons = _compare_spaces(folder, result.old, result.new, new, compare)
+        comparisons = _compare_spaces(folder, result.old, result.new, new, compare, milvus_token)
         result = replace(result, comparisons=comparisons)
     return replace(result, seconds=round(monotonic() - started_at, 3))
 
@@ -126,11 +134,11 @@ def _resolve_embedder(writer: LibraryWriter, model: str, options: ModelOptions, 
 
 
 def _compare_spaces(
-    library_folder: Path, old: str, new: str, embedder: Embedder, queries: Sequence[str]
+    library_folder: Path, old: str, new: str, embedder: Embedder, queries: Sequence[str], token: str | None
 ) -> tuple[Comparison, ...]:
     with (
-        Library.open(library_folder, space=old) as old_library,
-        Library.open(library_folder, space=new, embedder=embedder) as new_library,
+        Library.open(library_folder, space=old, token=token) as old_library,
+        Library.open(library_folder, space=new, embedder=embedder, token=token) as new_library,
     ):
         return tuple(
             Comparison(

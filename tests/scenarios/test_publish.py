@@ -10,9 +10,9 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 
-from indexer import publish_library
+from indexer import IndexOptions, publish_library, switch_library, update_library
 from indexer.maintenance.publish.outbox import set_server
-from indexer.maintenance.publish.publish import PublishRun
+from indexer.maintenance.publish.publish import PUBLISHING, PublishRun
 from indexer.store.writer import LibraryWriter
 from retrieval import Library
 from retrieval.errors import VectorServerError
@@ -24,6 +24,7 @@ from retrieval.vectors.milvus.server import MilvusServer
 from tests.support.catalog import REPOSITORY_ROOT
 from tests.support.files import draw_image
 from tests.support.milvus_servers import (
+    HAS_LITE,
     build_index,
     free_port,
     has_standalone,
@@ -43,10 +44,13 @@ from tests.support.published_library import (
     search_index,
     write_library,
 )
+from tests.support.toy_embedder import RotatedToyEmbedder
 
 VECTORS = unit_vectors(400, 8)
 QUERIES = VECTORS[::61]
 pytestmark = needs_lite
+if HAS_LITE:
+    from pymilvus import MilvusClient
 
 
 @pytest.fixture(scope="module")
@@ -208,6 +212,53 @@ def test_index_without_the_server_keeps_the_changes_for_later(folder, index, pla
         assert (library.status().published, library.status().unpublished) == (0, 7)
     publish_library(server.address, library=place)
     assert_published(place, MilvusServer(server.address))
+
+
+def test_switch_publishes_the_vectors_of_the_new_model(folder, index, place, server):
+    index(folder, vectors=server.address)
+    switch_library("other", library=place, embedder=RotatedToyEmbedder())
+    assert_published(place, MilvusServer(server.address))
+    with Library.open(place, embedder=RotatedToyEmbedder()) as library:
+        assert (library.status().space.name, library.status().unpublished) == ("other", 0)
+
+
+def test_switch_without_the_server_is_complete_and_says_how_to_publish(folder, index, place):
+    index(folder, vectors=f"http://127.0.0.1:{free_port()}")
+    notes = []
+    switched = switch_library("other", library=place, embedder=RotatedToyEmbedder(), notify=notes.append)
+    assert (switched.answers, switched.interrupted) == (True, False)
+    assert "`clew publish` continues" in notes[-1]
+
+
+def test_switch_that_is_interrupted_while_it_publishes_has_the_new_model(folder, index, place, server):
+    index(folder, vectors=server.address)
+
+    def interrupt(title, done, total, size=0):
+        if title == PUBLISHING:
+            raise KeyboardInterrupt
+
+    switched = switch_library("other", library=place, embedder=RotatedToyEmbedder(), progress=interrupt)
+    assert (switched.answers, switched.interrupted) == (True, True)
+    publish_library(library=place)
+    assert_published(place, MilvusServer(server.address))
+
+
+@pytest.mark.parametrize(
+    "command", [("eval", "golden.jsonl"), ("switch", "builtin"), ("switch", "builtin", "--compare", "red")]
+)
+def test_command_that_searches_or_publishes_sends_the_token(
+    command, clew, folder, place, server, tmp_path, monkeypatch
+):
+    update_library([folder], library=place, model="builtin", options=IndexOptions(vectors=server.address))
+    (tmp_path / "golden.jsonl").write_text('{"query": "red", "relevant": ["pictures/red.png"]}\n')
+    delete_segments(place, [1])  # so that `clew switch` has a change to publish
+    tokens, connect = [], MilvusClient.__init__
+    monkeypatch.setattr(
+        MilvusClient, "__init__", lambda self, **how: tokens.append(how["token"]) or connect(self, **how)
+    )
+    monkeypatch.setenv("CLEW_MILVUS_TOKEN", "root:hush-hush")
+    assert clew(*command).exit_code == 0
+    assert set(tokens) == {"root:hush-hush"}
 
 
 def test_commands_publish_and_show_the_server_but_not_the_token(library, clew, server, place, monkeypatch):

@@ -14,10 +14,11 @@ import numpy as np
 from indexer.maintenance.publish.collection_writer import CollectionWriter, collection_name
 from indexer.maintenance.publish.outbox import Outbox, dropped_collections, forget_collection
 from indexer.store.writer import LibraryWriter
-from indexer.types import Progress, no_progress
+from indexer.types import Notify, Progress, no_progress
 from retrieval.catalog.reader import Catalog
 from retrieval.catalog.schema import vectors_table
 from retrieval.catalog.status import find_publication
+from retrieval.errors import ExtraMissing, VectorServerError
 from retrieval.types import Ids, Kind, Space, Vectors
 from retrieval.vectors.milvus.collection import KIND_CODES, RANGE_IDS, Collection
 from retrieval.vectors.milvus.server import MilvusServer
@@ -38,6 +39,25 @@ class Published:
     compared: bool = False
     seconds: float = 0.0
     interrupted: bool = False
+
+
+def publish_changes(
+    writer: LibraryWriter, token: str | None, notify: Notify, progress: Progress = no_progress
+) -> bool:
+    """Send the changes to the Milvus server of the library; return False if that is interrupted.
+
+    If the server cannot be reached, a message is sent, and the next publish sends the changes.
+    """
+    address = writer.settings().vectors_url
+    assert address is not None, "a publish is due"
+    server = MilvusServer(address, token)
+    try:
+        return not PublishRun(writer, server, progress=progress).run().interrupted
+    except (VectorServerError, ExtraMissing) as error:
+        notify(f"The vectors are not published yet. {error} `clew publish` continues.")
+        return True
+    finally:
+        server.close()
 
 
 @dataclass(slots=True)
