@@ -2,7 +2,7 @@
 
 import signal
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from threading import Event, Thread
@@ -22,6 +22,7 @@ from retrieval.cli.options import library_option, milvus_token
 from retrieval.cli.serving.serve import serve_command as read_only_serve
 from retrieval.errors import ClewError, LibraryMissing
 from retrieval.formatting import printable, to_json
+from retrieval.system import is_server_address
 
 if TYPE_CHECKING:
     from indexer.operations.report import Report
@@ -141,7 +142,10 @@ def describe_change(change: "Change") -> str:
 
 
 def _serve(watch: bool, **arguments: Any) -> None:
-    with watch_in_thread(arguments["library"]) if watch else nullcontext():
+    with ExitStack() as stack:
+        for library in arguments["libraries"] if watch else ():
+            if not is_server_address(library):
+                stack.enter_context(watch_in_thread(Path(library)))
         read_only_serve.callback(**arguments)  # type: ignore[misc]
 
 

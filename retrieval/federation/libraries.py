@@ -57,7 +57,7 @@ class Libraries:
         names = list(dict.fromkeys(map(str, places)))
         if not names:
             raise LibraryError("No library to search. Give a folder or an address.")
-        load = _shared(load_space_embedder)
+        load = shared(load_space_embedder)
         members = dict[str, Member]()
         with ExitStack() as opened:
             for name in names:
@@ -102,7 +102,7 @@ class Libraries:
         if not answers:
             raise next(iter(errors.values()))
         merged = merge_by_confidence(
-            [[_from(name, hit) for hit in hits] for name, hits in answers.items()], _result_key
+            [[_from(name, hit) for hit in hits] for name, hits in answers.items()], file_key
         )
         if is_listing:
             order = "date-desc" if options.sort == "score" else options.sort
@@ -206,14 +206,14 @@ def _from(name: str, hit: Hit) -> Hit:
     return replace(hit, library=name, more=tuple(_from(name, member) for member in hit.more))
 
 
-def _result_key(hit: Hit) -> Hashable:
-    """Return what a user would open; a path of a server is not one of this machine."""
+def file_key(hit: Hit) -> Hashable:
+    """Return what a user would open of a library; a path of a server is not one of this machine."""
     key = result_key(hit)
     place = (hit.path, hit.kind, hit.start, hit.end, hit.text) if isinstance(key, int) else key
     return (hit.library if is_server_address(str(hit.library)) else None), place
 
 
-def _shared(load: Callable[[Space], Embedder]) -> Callable[[Space], Embedder]:
+def shared(load: Callable[[Space], Embedder]) -> Callable[[Space], Embedder]:
     """Return a function that loads each model once, also from several threads."""
     loaded, lock = dict[str, Embedder](), Lock()
 

@@ -57,7 +57,7 @@ class RemoteLibrary:
 
     def __init__(self, address: str, token: str | None = None) -> None:
         """Raise LibraryError for an address or a token that no request can have."""
-        _check_address(address)
+        check_address(address)
         if token is not None and not (token.isascii() and token.isprintable()):
             raise LibraryError("The token in CLEW_TOKEN has characters that a request cannot contain.")
         self.address, self._token = address.rstrip("/"), token
@@ -93,7 +93,7 @@ class RemoteLibrary:
         body = self._post("/api/search", call)
         try:
             answer = json.loads(body)
-            hits, note = [*map(_as_hit, answer["items"])], answer["note"]
+            hits, note = [*map(hit_of, answer["items"])], answer["note"]
             if not isinstance(note, str | None):
                 raise TypeError("a note is text")
         except (LookupError, TypeError, ValueError, OverflowError, RecursionError) as error:
@@ -191,7 +191,7 @@ class _NoRedirects(HTTPRedirectHandler):
         """Return no request, so that the redirect is an error."""
 
 
-def _check_address(address: str) -> None:
+def check_address(address: str) -> None:
     """Raise LibraryError unless an address has a host, and no user name, query or fragment."""
     try:
         parts = urlsplit(address)
@@ -235,8 +235,11 @@ def _as_base64(image: "str | Path | Image") -> str:
     return base64.b64encode(data).decode()
 
 
-def _as_hit(item: dict[str, Any]) -> Hit:
-    """Return a hit of an answer, with its path on the server; raises various errors for a wrong one."""
+def hit_of(item: dict[str, Any]) -> Hit:
+    """Return the hit of an item of the API, with its path on the server.
+
+    Raises LookupError, TypeError or ValueError for an invalid one.
+    """
     values = {key: item[key] for key in _TYPES}
     for key, value in values.items():
         if not isinstance(value, _TYPES[key]) or (isinstance(value, _NUMBER) and not isfinite(value)):
@@ -253,6 +256,6 @@ def _as_hit(item: dict[str, Any]) -> Hit:
             "source": None if values["source"] is None else Path(values["source"]),
             "box": None if values["box"] is None else (int(left), int(top), int(width), int(height)),
             "has_words": item["match"] == "words",
-            "more": tuple(map(_as_hit, values["more"])),
+            "more": tuple(map(hit_of, values["more"])),
         }
     )

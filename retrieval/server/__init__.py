@@ -13,6 +13,7 @@ pictures      Keep uploaded pictures for queries.
 queries/      What the box of the page shows of a query.
 security      Check each request before a route reads it.
 worker        Run calls on one library in few threads, with a limit on waiting calls.
+gateway/      Serve several libraries, of this machine or of other servers, as one.
 dialects/     Interfaces that clients of other programs already use.
 routes/       The routes of the API.
 schema/       The OpenAPI document of the API.

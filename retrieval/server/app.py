@@ -1,13 +1,15 @@
 """Create the application from its routes."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from time import monotonic
+from types import ModuleType
 from typing import Any
 
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from retrieval.library import Library
 from retrieval.server.cursors import Cursors
 from retrieval.server.dialects.mount import add_dialects
 from retrieval.server.errors import add_error_handlers
@@ -24,6 +26,7 @@ from retrieval.server.routes import (
     status,
     terminal,
 )
+from retrieval.server.routes.search import LibrarySearcher, Services
 from retrieval.server.schema.document import add_errors
 from retrieval.server.security import SecurityMiddleware
 from retrieval.server.worker import Worker
@@ -58,12 +61,13 @@ def _schema(app: FastAPI) -> dict[str, Any]:
     return app.openapi_schema
 
 
-def create_app(options: ServerOptions) -> FastAPI:
-    """Return the application for a library; raises LibraryError if it cannot be opened.
+def create_app(library: Library, options: ServerOptions, pictures: Pictures | None = None) -> FastAPI:
+    """Return the application for an open library, which it closes at the end.
 
-    `app.state` has the `worker` that routes search with, the `options`, `cursors`, `pictures` and `metrics`.
+    `app.state` has the `worker` and `searcher` that routes use, the `pictures` and the `metrics`. Pictures
+    that several applications share are given.
     """
-    worker, pictures = Worker(options), Pictures(options.max_pictures)
+    worker, pictures = Worker(library, options), pictures or Pictures(options.max_pictures)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -74,21 +78,21 @@ def create_app(options: ServerOptions) -> FastAPI:
             worker.close()
             pictures.close()
 
-    app = FastAPI(
-        title="clew",
-        version=clew_version(),
-        description=DESCRIPTION,
-        docs_url=None,
-        redoc_url=None,
-        lifespan=lifespan,
-    )
-    app.state.options, app.state.worker, app.state.pictures = options, worker, pictures
-    app.state.cursors, app.state.metrics = Cursors(options.max_cursors), Metrics()
+    app = FastAPI(title="clew", description=DESCRIPTION, docs_url=None, redoc_url=None, lifespan=lifespan)
+    services = Services(worker, Cursors(options.max_cursors), pictures)
+    app.state.worker, app.state.pictures, app.state.searcher = worker, pictures, LibrarySearcher(services)
+    routes = (search, segments, export, browse, library_map, status, terminal, documentation)
+    add_dialects(app, services)
+    return complete_app(app, routes, options)
+
+
+def complete_app(app: FastAPI, routes: Iterable[ModuleType], options: ServerOptions) -> FastAPI:
+    """Add routes, errors, metrics and security to an application, and return it."""
+    app.version, app.state.metrics = clew_version(), Metrics()
     app.openapi = lambda: _schema(app)  # type: ignore[method-assign]
     add_error_handlers(app)
-    for module in (search, segments, export, browse, library_map, status, terminal, documentation):
+    for module in routes:
         app.include_router(module.router)
-    add_dialects(app)
     app.add_middleware(MetricsMiddleware, metrics=app.state.metrics)
     app.add_middleware(SecurityMiddleware, options=options)
     return app

@@ -46,6 +46,7 @@ def _item(hit: Hit, context: Context) -> dict[str, object]:
         "time": hit.time,
         "offline": hit.offline,
         "source": None if hit.source is None else str(hit.source),
+        "library": hit.library,
         "name": hit.path.name,
         "folder": hit.path.parent.name,
         "ratio": display.ratio if hit.kind not in ("text", "audio") or display.is_picture else None,

@@ -1,11 +1,6 @@
 """Options of the server."""
 
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from retrieval.embedders.base import Embedder
+from dataclasses import dataclass
 
 LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "::1")
 DEFAULT_PORT = 8765
@@ -13,11 +8,8 @@ DEFAULT_PORT = 8765
 
 @dataclass(frozen=True, slots=True)
 class ServerOptions:
-    """The library that is served, who may connect, and limits."""
+    """Who may connect, and limits."""
 
-    library: Path
-    embedder: "Embedder | None" = None  # instead of the one that the library names
-    milvus_token: str | None = field(default=None, repr=False)  # of the Milvus server of the library
     host: str = LOOPBACK_HOSTS[0]
     port: int = DEFAULT_PORT
     token: str | None = None  # that each request must contain

@@ -14,7 +14,7 @@ class Pictures:
     """Uploaded pictures, decoded and small, in a private folder that is deleted at the end."""
 
     def __init__(self, max_pictures: int) -> None:
-        self._max_pictures, self._lock = max_pictures, Lock()
+        self.max_pictures, self._lock = max_pictures, Lock()
         self._folder: TemporaryDirectory[str] | None = None  # created with the first picture
         self._files = OrderedDict[str, Path]()  # token -> file
 
@@ -29,7 +29,7 @@ class Pictures:
         picture.save(file, compress_level=1)
         with self._lock:
             self._files[token] = file
-            while len(self._files) > self._max_pictures:
+            while len(self._files) > self.max_pictures:
                 self._files.popitem(last=False)[1].unlink()
         return token
 

@@ -26,14 +26,13 @@ MAX_CACHED = 64  # counts by filters
 
 
 class Worker:
-    """One open library with its model, and the threads that use it.
+    """One open library with its model, which it closes at the end, and the threads that use it.
 
     A call waits until a thread is free. If its client closes the connection meanwhile, it is dropped.
     """
 
-    def __init__(self, options: ServerOptions) -> None:
-        self.options = options
-        self.library = Library.open(options.library, embedder=options.embedder, token=options.milvus_token)
+    def __init__(self, library: Library, options: ServerOptions) -> None:
+        self.options, self.library = options, library
         self._open_catalog = Catalog.open(self.library.folder)
         self._catalog_lock = Lock()
         self._executor = ThreadPoolExecutor(options.threads, "clew-search")
@@ -91,17 +90,10 @@ class Worker:
         executor = self._media_executor if decodes_media else self._executor
         future = executor.submit(self._call, function)
         future.add_done_callback(self._count_dropped)
-        gone = asyncio.ensure_future(_disconnection(request))
-        answer = asyncio.wrap_future(future)
         try:
-            await asyncio.wait((answer, gone), return_when=asyncio.FIRST_COMPLETED)
-            if answer.done():
-                return answer.result()
-            raise ClientGone
+            return await unless_gone(request, asyncio.wrap_future(future))
         finally:
             future.cancel()
-            answer.cancel()
-            gone.cancel()
 
     def _call(self, function: Callable[[], Result]) -> Result:
         with self._counts:
@@ -125,6 +117,19 @@ class Worker:
             executor.shutdown(wait=True, cancel_futures=True)
         self._open_catalog.close()
         self.library.close()
+
+
+async def unless_gone(request: Request, answer: "asyncio.Future[Result]") -> Result:
+    """Return an answer; if the client closes the connection before, cancel it and raise ClientGone."""
+    gone = asyncio.ensure_future(_disconnection(request))
+    try:
+        await asyncio.wait((answer, gone), return_when=asyncio.FIRST_COMPLETED)
+        if answer.done():
+            return answer.result()
+        raise ClientGone
+    finally:
+        answer.cancel()
+        gone.cancel()
 
 
 async def _disconnection(request: Request) -> None:

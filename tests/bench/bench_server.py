@@ -85,7 +85,7 @@ def measure(work: Callable[[int], object], clients: int, seconds: float) -> dict
 
 def in_process(folder: Path, group: bool, clients: int, seconds: float) -> dict[str, object]:
     """Measure searches of threads with one open library."""
-    with Library.open(folder) as library, ThreadPoolExecutor(ServerOptions(folder).threads) as pool:
+    with Library.open(folder) as library, ThreadPoolExecutor(ServerOptions().threads) as pool:
         options = SearchOptions(group=group)
 
         def search(number: int) -> None:

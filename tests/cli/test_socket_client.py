@@ -12,6 +12,7 @@ import uvicorn
 from retrieval.cli.serving import socket_client
 from retrieval.cli.serving.serve import open_user_socket
 from retrieval.errors import QueryError
+from retrieval.library import Library
 from retrieval.query.options import SearchOptions
 from retrieval.query.parser import parse
 from retrieval.server.app import create_app
@@ -38,7 +39,7 @@ def place(tmp_path, clew, monkeypatch):
 def serving(place, token=None):
     """Run the server of a library in a thread, on its socket only."""
     with open_user_socket(place) as sockets:
-        app = create_app(ServerOptions(library=place, token=token))
+        app = create_app(Library.open(place), ServerOptions(token=token))
         server = uvicorn.Server(uvicorn.Config(app, log_level="error"))
         thread = Thread(target=server.run, kwargs={"sockets": sockets})
         thread.start()
@@ -123,5 +124,7 @@ def test_socket_of_a_killed_server_is_replaced_and_never_waited_for(clew, place)
 def test_route_of_the_socket_is_not_on_the_network(place):
     from starlette.testclient import TestClient
 
-    with TestClient(create_app(ServerOptions(library=place)), base_url="http://127.0.0.1:8765") as client:
+    with TestClient(
+        create_app(Library.open(place), ServerOptions()), base_url="http://127.0.0.1:8765"
+    ) as client:
         assert client.post("/terminal/search", json={"query": "red"}).status_code == 404

@@ -44,7 +44,7 @@ def library(folder, monkeypatch, clew):
 
 @pytest.fixture
 def client(library):
-    app = create_app(ServerOptions(library))
+    app = create_app(Library.open(library), ServerOptions())
     with TestClient(app, ADDRESS, client=("127.0.0.1", 50_000)) as client:
         yield client
 

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from retrieval.library import Library
 from retrieval.server.app import create_app
 from retrieval.server.http_server import create_server
 from retrieval.server.options import ServerOptions
@@ -28,7 +29,9 @@ def serving(library: Path, embedder: Any, **options: Any) -> Iterator[str]:
     """Serve a library in a thread, as `clew serve` does; yield its address."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-        server = create_server(create_app(ServerOptions(library, embedder=embedder, port=port, **options)))
+        server = create_server(
+            create_app(Library.open(library, embedder=embedder), ServerOptions(port=port, **options))
+        )
         thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
         thread.start()
         while not server.started and thread.is_alive():

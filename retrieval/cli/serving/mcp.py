@@ -20,7 +20,8 @@ def mcp_command(library: Path) -> None:
     """
     if find_spec("mcp") is None:
         raise ExtraMissing("clew mcp", "mcp")
+    from retrieval.library import Library
     from retrieval.server.dialects.mcp_tools import serve_stdio
     from retrieval.server.options import ServerOptions
 
-    serve_stdio(ServerOptions(library, milvus_token=milvus_token()))
+    serve_stdio(Library.open(library, token=milvus_token()), ServerOptions())

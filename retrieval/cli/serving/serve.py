@@ -6,7 +6,7 @@ import signal
 import socket
 import webbrowser
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from threading import Timer
 from typing import TYPE_CHECKING
@@ -16,11 +16,13 @@ import click
 
 from retrieval.cli.command import ClewCommand
 from retrieval.cli.console import note
-from retrieval.cli.options import library_option, milvus_token
+from retrieval.cli.options import libraries_option, milvus_token
 from retrieval.server.options import DEFAULT_PORT, LOOPBACK_HOSTS
-from retrieval.system import server_socket
+from retrieval.system import is_server_address, server_socket
 
 if TYPE_CHECKING:
+    from fastapi import FastAPI
+
     from retrieval.server.options import ServerOptions
 
 DEFAULT_PORTS = {"http": 80, "https": 443}  # which browsers leave out of an origin
@@ -53,26 +55,25 @@ INTERRUPTED = 130  # exit code after Ctrl-C
     help="Let the pages of this site call the API, such as https://example.org. Repeatable.",
 )
 @click.option("--no-open", is_flag=True, help="Do not open the page in a browser.")
-@library_option
+@libraries_option
 def serve_command(
-    library: Path, port: int, host: str, token: str | None, origins: tuple[str, ...], no_open: bool
+    libraries: tuple[str, ...],
+    port: int,
+    host: str,
+    token: str | None,
+    origins: tuple[str, ...],
+    no_open: bool,
 ) -> None:
     """Search on a web page, until Ctrl-C.
 
     The page and the HTTP API (see /docs on the page) only read the library. Without --host, only programs
-    on this machine can connect. While it runs, `clew search` asks it instead of loading the model.
+    on this machine can connect. While it runs, `clew search` asks it instead of loading the model. Several
+    libraries, also those of other servers, are searched as one; CLEW_TOKEN is sent to these.
     """
     from retrieval.server.options import ServerOptions
 
-    options = ServerOptions(
-        library=library,
-        milvus_token=milvus_token(),
-        host=host,
-        port=port,
-        token=token,
-        origins=origins,
-    )
-    run_server(options, open_page=not no_open)
+    options = ServerOptions(host=host, port=port, token=token, origins=origins)
+    run_server(libraries, options, open_page=not no_open)
 
 
 def parse_origin(text: str) -> str:
@@ -90,21 +91,24 @@ def parse_origin(text: str) -> str:
     return f"{parts.scheme}://{name}{suffix}"
 
 
-def run_server(options: "ServerOptions", *, open_page: bool) -> None:
-    """Serve a library until SIGINT or SIGTERM."""
-    from retrieval.server.app import create_app
+def run_server(libraries: tuple[str, ...], options: "ServerOptions", *, open_page: bool) -> None:
+    """Serve the libraries until SIGINT or SIGTERM."""
     from retrieval.server.http_server import run_app
 
-    library, host, token = options.library, options.host, options.token
+    host, token = options.host, options.token
     if not options.is_local and not token:
         raise click.UsageError(
             f"--host {host} lets other machines search and read the files of this library. Give a --token "
             "that they have to send."
         )
     listener = open_listener(host, options.port)
-    with listener, open_user_socket(library) as user_sockets:
+    folders = [place for place in dict.fromkeys(libraries) if not is_server_address(place)]
+    with listener, ExitStack() as stack:
+        user_sockets = [
+            each for folder in folders for each in stack.enter_context(open_user_socket(Path(folder)))
+        ]
         address = page_address(host, listener.getsockname()[1])
-        app = create_app(options)
+        app = open_app(libraries, options)
         if not options.is_local:
             note(
                 f"Everyone who can connect to {host} and has the token can search this library and read its "
@@ -118,6 +122,19 @@ def run_server(options: "ServerOptions", *, open_page: bool) -> None:
             timer.start()
         if run_app(app, [listener, *user_sockets]) == signal.SIGINT:
             raise SystemExit(INTERRUPTED)
+
+
+def open_app(places: tuple[str, ...], options: "ServerOptions") -> "FastAPI":
+    """Return the application for the library in a folder, or for several and those of servers."""
+    if len(places) == 1 and not is_server_address(places[0]):
+        from retrieval.library import Library
+        from retrieval.server.app import create_app
+
+        return create_app(Library.open(places[0], token=milvus_token()), options)
+    from retrieval.server.gateway.app import create_gateway
+
+    server_token = os.environ.get("CLEW_TOKEN") or None
+    return create_gateway(places, options, server_token, milvus_token=milvus_token())
 
 
 def open_listener(host: str, port: int) -> socket.socket:

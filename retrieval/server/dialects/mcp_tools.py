@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.types import Message, Receive, Scope, Send
 
 from retrieval.errors import ClewError
+from retrieval.library import Library
 from retrieval.server.cursors import Cursors
 from retrieval.server.dialects import agent_answers as answers
 from retrieval.server.options import ServerOptions
@@ -114,9 +115,9 @@ async def _never() -> Message:
     raise AssertionError
 
 
-def serve_stdio(options: ServerOptions) -> None:
-    """Answer calls on the standard input and output until it ends."""
-    worker, pictures = Worker(options), Pictures(options.max_pictures)
+def serve_stdio(library: Library, options: ServerOptions) -> None:
+    """Answer calls on the standard input and output until it ends, and close the library."""
+    worker, pictures = Worker(library, options), Pictures(options.max_pictures)
     try:
         worker.warm_up()
         services = Services(worker, Cursors(options.max_cursors), pictures)

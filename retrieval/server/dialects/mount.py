@@ -10,26 +10,25 @@ from retrieval.server.dialects import embeddings, knn_service
 from retrieval.server.routes.search import Services
 
 
-def add_dialects(app: FastAPI) -> None:
+def add_dialects(app: FastAPI, services: Services) -> None:
     """Add the routes of clip-retrieval and OpenAI, and of MCP if its extra is installed."""
     app.include_router(knn_service.router)
     app.include_router(embeddings.router)
     if find_spec("mcp") is not None:
-        app.router.add_route("/mcp", LateMcpEndpoint(app), include_in_schema=False)  # type: ignore[arg-type]
+        app.router.add_route("/mcp", LateMcpEndpoint(services), include_in_schema=False)  # type: ignore[arg-type]
 
 
 class LateMcpEndpoint:
     """The endpoint of MCP, whose library is imported by the first request, as it takes half a second."""
 
-    def __init__(self, app: FastAPI) -> None:
-        self._app = app
+    def __init__(self, services: Services) -> None:
+        self._services = services
 
     @cached_property
     def _endpoint(self) -> ASGIApp:
         from retrieval.server.dialects.mcp_tools import McpEndpoint
 
-        state = self._app.state
-        return McpEndpoint(Services(state.worker, state.cursors, state.pictures))
+        return McpEndpoint(self._services)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import date
 from time import monotonic
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Protocol
 
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
@@ -93,11 +93,35 @@ class Services:
     cursors: Cursors
     pictures: Pictures
 
-    @classmethod
-    def of(cls, request: Request) -> "Services":
-        """Return the services of the application that answers a request."""
-        state = request.app.state
-        return cls(state.worker, state.cursors, state.pictures)
+
+class Searcher(Protocol):
+    """What these routes search with."""
+
+    async def add_picture(self, request: Request, data: bytes) -> str:
+        """Keep a picture for queries, and return its token; raises QueryError."""
+        ...
+
+    async def search(self, request: Request, call: SearchCall) -> Response:
+        """Answer a search; raises QueryError."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class LibrarySearcher:
+    """Searches one library."""
+
+    services: Services
+
+    async def add_picture(self, request: Request, data: bytes) -> str:
+        """Decode a picture in a thread."""
+        worker, pictures = self.services.worker, self.services.pictures
+        return await worker.run(
+            request, lambda: pictures.add(data, worker.library.embedder.min_image_side), decodes_media=True
+        )
+
+    async def search(self, request: Request, call: SearchCall) -> Response:
+        """Search in a thread."""
+        return await self.services.worker.run(request, lambda: json_response(run_search(self.services, call)))
 
 
 @router.get("/api/search", responses=FOUND)
@@ -113,7 +137,7 @@ async def search(
 ) -> Response:
     """Search by a query in the query language. Without words, list files, newest first."""
     call = SearchCall(q, count, cursor, order, tuple(kind or ()), group, facets)
-    return await _answer(request, call)
+    return await _searcher_of(request).search(request, call)
 
 
 @router.post("/api/search", responses=FOUND | UNKNOWN_OPERATOR, openapi_extra=BODY)
@@ -122,14 +146,9 @@ async def search_by_body(request: Request) -> Response:
     values, image = await _read_body(request)
     call = _call_of(values)
     if image is not None:
-        worker, pictures = request.app.state.worker, request.app.state.pictures
-        token = await worker.run(
-            request,
-            lambda data=image: pictures.add(data, worker.library.embedder.min_image_side),
-            decodes_media=True,
-        )
+        token = await _searcher_of(request).add_picture(request, image)
         call = replace(call, q=add_picture(call.q, token), picture=token)
-    return await _answer(request, call)
+    return await _searcher_of(request).search(request, call)
 
 
 @router.get("/api/similar/{segment}", responses=FOUND)
@@ -140,12 +159,11 @@ async def similar(
     cursor: Annotated[str | None, Query(max_length=200)] = None,
 ) -> Response:
     """Search by a segment alone."""
-    return await _answer(request, SearchCall(f"#{segment}", count, cursor))
+    return await _searcher_of(request).search(request, SearchCall(f"#{segment}", count, cursor))
 
 
-async def _answer(request: Request, call: SearchCall) -> Response:
-    services = Services.of(request)
-    return await services.worker.run(request, lambda: json_response(run_search(services, call)))
+def _searcher_of(request: Request) -> Searcher:
+    return request.app.state.searcher  # type: ignore[no-any-return]
 
 
 async def _read_body(request: Request) -> tuple[dict[str, Any], bytes | None]:
@@ -263,10 +281,10 @@ def _offers(worker: Worker, tokens: Sequence[QueryToken], confident: Sequence[Hi
 def _tree(call: SearchCall, pictures: Pictures) -> QueryTree:
     """Return the tree of a query with its pictures, and with the typed filters in each alternative."""
     query = with_pictures(parse(call.q), pictures.find)
-    return query.map(lambda part: _with_typed_filters(part, call))
+    return query.map(lambda part: with_typed_filters(part, call))
 
 
-def _with_typed_filters(part: QueryTree, call: SearchCall) -> QueryTree:
+def with_typed_filters(part: QueryTree, call: SearchCall) -> QueryTree:
     """Return an alternative with the typed filters; raises QueryError if they would pass more files."""
     given = {name for name, _ in part.filters} | ({"kind"} if call.kind else set())
     for name, _ in call.filters:
@@ -283,10 +301,15 @@ def _ranked(
         query = QueryTree(filters=(("after", "0001"),))  # every file
     hits = services.worker.library.search(query, kind=call.kind or None, count=count, options=options)
     if call.order == "date" and any(part.terms for part in query.alternatives):
-        confident = [hit for hit in hits if is_confident(hit)]
-        confident.sort(key=lambda hit: hit.time or "", reverse=True)
-        return Hits([*confident, *(hit for hit in hits if not is_confident(hit))], hits.note)
+        return Hits(by_date(hits), hits.note)
     return hits
+
+
+def by_date(hits: Sequence[Hit]) -> list[Hit]:
+    """Return the confident hits, newest first, and then the others."""
+    confident = [hit for hit in hits if is_confident(hit)]
+    confident.sort(key=lambda hit: hit.time or "", reverse=True)
+    return [*confident, *(hit for hit in hits if not is_confident(hit))]
 
 
 def next_hits(ranked: Sequence[Hit], place: Place, count: int) -> tuple[Hits, bool]:

@@ -47,6 +47,7 @@ class Item(Answer):
     kind: Kind
     space: str
     path: str
+    library: str | None  # of several, the one that has the hit
     name: str
     folder: str
     source: str | None

@@ -5,6 +5,7 @@ from contextlib import ExitStack
 import pytest
 from starlette.testclient import TestClient
 
+from retrieval.library import Library
 from retrieval.server.app import create_app
 from retrieval.server.options import ServerOptions
 
@@ -17,7 +18,7 @@ def serve(place, toy):
     with ExitStack() as stack:
 
         def start(**options) -> TestClient:
-            app = create_app(ServerOptions(place, embedder=toy, **options))
+            app = create_app(Library.open(place, embedder=toy), ServerOptions(**options))
             client = TestClient(app, ADDRESS, raise_server_exceptions=False, client=("127.0.0.1", 50_000))
             return stack.enter_context(client)
 

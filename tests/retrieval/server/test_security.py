@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from retrieval.library import Library
 from retrieval.server.app import create_app
 from retrieval.server.options import ServerOptions
 from tests.support.files import draw_image
@@ -176,14 +177,14 @@ async def call(app, messages, headers=()):
 
 
 def test_slow_body_is_refused(library, place, toy):
-    app = create_app(ServerOptions(place, embedder=toy, max_body_seconds=0.1))
+    app = create_app(Library.open(place, embedder=toy), ServerOptions(max_body_seconds=0.1))
     part = {"type": "http.request", "body": b"{", "more_body": True}
     assert asyncio.run(call(app, [part])) == 408
     app.state.worker.close()
 
 
 def test_body_larger_than_its_length_is_refused(library, place, toy):
-    app = create_app(ServerOptions(place, embedder=toy, max_body_bytes=1_000))
+    app = create_app(Library.open(place, embedder=toy), ServerOptions(max_body_bytes=1_000))
     part = {"type": "http.request", "body": b"x" * 600, "more_body": True}
     assert asyncio.run(call(app, [part, part, None], [(b"content-length", b"2")])) == 413
     app.state.worker.close()

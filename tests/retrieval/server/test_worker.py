@@ -5,6 +5,7 @@ from threading import Event
 
 import pytest
 
+from retrieval.library import Library
 from retrieval.server.errors import Busy, ClientGone
 from retrieval.server.options import ServerOptions
 from retrieval.server.worker import Worker
@@ -23,7 +24,7 @@ class Client:
 
 @pytest.fixture
 def worker(library, place, toy):
-    started = Worker(ServerOptions(place, embedder=toy, threads=1, max_waiting=2))
+    started = Worker(Library.open(place, embedder=toy), ServerOptions(threads=1, max_waiting=2))
     yield started
     started.close()
 

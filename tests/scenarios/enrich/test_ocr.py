@@ -269,7 +269,8 @@ def test_scanned_pages_are_read_with_their_page_number(tmp_path, index, place, t
     assert hits["scan.pdf"].page == 3
     scale = PAGE_BOX_SIDE / 877
     assert near([round(length / scale) for length in hits["scan.pdf"].box], "Signed by Ada", (80, 90))
-    with TestClient(create_app(ServerOptions(place, embedder=toy)), "http://127.0.0.1:8765") as client:
+    app = create_app(Library.open(place, embedder=toy), ServerOptions())
+    with TestClient(app, "http://127.0.0.1:8765") as client:
         path = f"/api/segments/{hits['scan.pdf'].id}/words"
         left, top, width, height = client.get(path, params={"word": "sign"}).json()["passages"][0]
         shown = [

@@ -67,7 +67,7 @@ def served(tmp_path_factory):
     with Library.open(library, embedder=ToyEmbedder()) as opened:
         hits = opened.search("red", count=1000)
     ids = [*sorted({hit.id for hit in hits}), *[hit.id for hit in hits if hit.timed] * 10]
-    return create_app(ServerOptions(library, embedder=ToyEmbedder())), ids
+    return create_app(Library.open(library, embedder=ToyEmbedder()), ServerOptions()), ids
 
 
 def generating_schema(app, ids):

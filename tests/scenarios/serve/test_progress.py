@@ -46,7 +46,7 @@ def paused(built):
 
 
 def test_server_and_command_show_the_run_of_another_process_until_it_ends(built, paused, clew):
-    app = create_app(ServerOptions(built, embedder=ToyEmbedder()))
+    app = create_app(Library.open(built, embedder=ToyEmbedder()), ServerOptions())
     with TestClient(app, "http://127.0.0.1:8765") as client:
         run = client.get("/api/status").json()["indexing"]
         assert run["title"] == str(built.parent / "Pictures")

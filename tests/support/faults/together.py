@@ -229,7 +229,7 @@ def through_server(folder: Path) -> Any:
     """Return a function that searches through the HTTP API."""
     from starlette.testclient import TestClient
 
-    app = create_app(ServerOptions(folder, embedder=active_embedder(folder)))
+    app = create_app(Library.open(folder, embedder=active_embedder(folder)), ServerOptions())
     client = TestClient(app, "http://127.0.0.1:8765", client=("127.0.0.1", 50_000))
     client.__enter__()
     parameters = {"q": "red", "kind": "image", "count": 1_000, "group": False}

@@ -7,6 +7,7 @@ import time
 import pytest
 import uvicorn
 
+from retrieval.library import Library
 from retrieval.server.app import create_app
 from retrieval.server.options import ServerOptions
 
@@ -18,7 +19,7 @@ def listen(place, toy):
 
     def start(**options) -> str:
         listener = socket.create_server(("127.0.0.1", 0))
-        app = create_app(ServerOptions(place, embedder=toy, **options))
+        app = create_app(Library.open(place, embedder=toy), ServerOptions(**options))
         server = uvicorn.Server(uvicorn.Config(app, log_level="error", ws="none"))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()

@@ -11,6 +11,7 @@ import pytest
 from mcp.client.client import Client
 from PIL import Image
 
+from retrieval.library import Library
 from retrieval.server.cursors import Cursors
 from retrieval.server.dialects.contact_sheet import contact_sheet
 from retrieval.server.dialects.mcp_tools import create_mcp_server
@@ -30,8 +31,7 @@ MODES = ("legacy", "auto", "2026-07-28")
 
 @pytest.fixture
 def server(library, place, toy):
-    options = ServerOptions(place, embedder=toy)
-    worker, pictures = Worker(options), Pictures(1)
+    worker, pictures = Worker(Library.open(place, embedder=toy), ServerOptions()), Pictures(1)
     yield create_mcp_server(Services(worker, Cursors(10), pictures))
     worker.close()
     pictures.close()

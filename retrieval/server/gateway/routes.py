@@ -1,0 +1,322 @@
+"""Routes that ask one library or all, and merge the answers."""
+
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from time import monotonic
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request
+from fastapi import Path as PathParameter
+from starlette.responses import PlainTextResponse, Response
+
+from retrieval.catalog.browse.timeline import MAX_LISTED
+from retrieval.errors import QueryError
+from retrieval.query.parser import parse
+from retrieval.server.dialects.embeddings import BODY as EMBEDDINGS_BODY
+from retrieval.server.dialects.knn_service import BODY as KNN_BODY
+from retrieval.server.dialects.knn_service import METADATA_BODY, parse_ids
+from retrieval.server.errors import NotFound, json_response
+from retrieval.server.gateway import browse
+from retrieval.server.gateway.ids import split, with_joined_ids
+from retrieval.server.gateway.members import Member, ask_all
+from retrieval.server.gateway.queries import QueryWriter
+from retrieval.server.input import parse_object
+from retrieval.server.routes.browse import MAX_SUGGESTIONS, QueryText
+from retrieval.server.routes.export import EXPORT, ExportCall
+from retrieval.server.routes.segments import CLIP, MEDIA, THUMBNAIL, SegmentsCall
+from retrieval.server.schema.answers import (
+    CompletionsAnswer,
+    EmbeddingsAnswer,
+    FacetsAnswer,
+    HealthAnswer,
+    KnnResult,
+    MetadataResult,
+    ModelsAnswer,
+    MonthAnswer,
+    PassagesAnswer,
+    SegmentAnswer,
+    SegmentsAnswer,
+    StatusAnswer,
+    TimelineAnswer,
+    WordsAnswer,
+)
+from retrieval.server.schema.document import SegmentId, with_json
+
+router = APIRouter()
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """The libraries, and what writes a query for each of them."""
+
+    members: Sequence[Member]
+    writer: QueryWriter
+    started: float
+
+    @classmethod
+    def of(cls, request: Request) -> "Gateway":
+        """Return the gateway that answers a request."""
+        return request.app.state.gateway  # type: ignore[no-any-return]
+
+    def owner(self, id_: int) -> tuple[Member, int]:
+        """Return the library of a segment, and its id there; raises NotFound."""
+        number, own_id = split(id_)
+        if number >= len(self.members):
+            raise NotFound(f"#{id_} is in none of the libraries.")
+        return self.members[number], own_id
+
+    def by_owner(self, ids: Iterable[int]) -> dict[Member, list[int]]:
+        """Return the own ids of the segments of each library; those of none are left out."""
+        owned = dict[Member, list[int]]()
+        for number, own_id in map(split, dict.fromkeys(ids)):
+            if number < len(self.members):
+                owned.setdefault(self.members[number], []).append(own_id)
+        return owned
+
+    async def ask_all(self, ask: Callable[[Member], Awaitable[Any]]) -> list[Any]:
+        """Return the answers of the libraries that answer; raises ClewError if none does."""
+        answers, _ = await ask_all(self.members, ask)
+        return [with_joined_ids(answer, member.number) for member, answer in answers.items()]
+
+    async def written(self, q: str, member: Member) -> str:
+        """Return the text of a query for one library; raises QueryError and NotFound."""
+        query = parse(q)
+        return self.writer.write(query, member, await self.writer.shared(query)).q
+
+
+@router.get("/api/segments/{segment}", responses=with_json(SegmentAnswer, is_found=True))
+async def details(
+    request: Request, segment: SegmentId, q: Annotated[str, Query(max_length=4_000)] = ""
+) -> Response:
+    """Return everything that its library knows of a segment, and why it matches a query."""
+    gateway = Gateway.of(request)
+    member, own_id = gateway.owner(segment)
+    params = {"q": await gateway.written(q, member)}
+    answer = await member.ask_json("GET", f"/api/segments/{own_id}", params=params)
+    return json_response(with_joined_ids(answer, member.number) | {"library": member.name})
+
+
+@router.post("/api/segments", responses=with_json(SegmentsAnswer))
+async def describe_segments(request: Request, call: SegmentsCall) -> Response:
+    """Return segments as a search returns hits, in the order of their ids; unknown ones are left out."""
+    owned, found = Gateway.of(request).by_owner(call.ids), dict[int, dict[str, Any]]()
+    for member, ids in owned.items():
+        answer = await member.ask_json("POST", "/api/segments", body={"ids": ids})
+        for item in with_joined_ids(answer["items"], member.number):
+            found[item["id"]] = item | {"library": member.name}
+    return json_response({"items": [found[id_] for id_ in dict.fromkeys(call.ids) if id_ in found]})
+
+
+@router.get("/api/segments/{segment}/thumbnail", response_class=Response, responses=THUMBNAIL)
+async def thumbnail(request: Request, segment: SegmentId) -> Response:
+    """Return the stored thumbnail as WebP of at most 320 pixels a side."""
+    return await _forward(request, segment, "thumbnail")
+
+
+@router.get("/api/segments/{segment}/media", response_class=Response, responses=MEDIA)
+async def media(request: Request, segment: SegmentId) -> Response:
+    """Return the file of a segment, or a range of it, with the parameters `download`, `page` and `width`."""
+    return await _forward(request, segment, "media")
+
+
+@router.get("/api/segments/{segment}/clip", response_class=Response, responses=CLIP)
+async def clip(request: Request, segment: SegmentId) -> Response:
+    """Cut a moment, from `start` to `end` in seconds, out of a video or audio file."""
+    return await _forward(request, segment, "clip")
+
+
+@router.get("/api/segments/{segment}/text", responses=with_json(PassagesAnswer, is_found=True))
+async def text(request: Request, segment: SegmentId) -> Response:
+    """Return a passage with those before and after it."""
+    return await _own_answer(request, segment, "text")
+
+
+@router.get("/api/segments/{segment}/words", responses=with_json(WordsAnswer, is_found=True))
+async def words(request: Request, segment: SegmentId) -> Response:
+    """Return where words are on the page of a PDF, as shares of its width and height."""
+    return await _own_answer(request, segment, "words")
+
+
+async def _forward(request: Request, segment: int, name: str) -> Response:
+    member, own_id = Gateway.of(request).owner(segment)
+    return await member.forward(request, f"/api/segments/{own_id}/{name}")
+
+
+async def _own_answer(request: Request, segment: int, name: str) -> Response:
+    """Return the answer of the library of a segment to the same request."""
+    member, own_id = Gateway.of(request).owner(segment)
+    path = f"/api/segments/{own_id}/{name}?{request.url.query}"
+    return json_response(with_joined_ids(await member.ask_json("GET", path), member.number))
+
+
+@router.get("/api/timeline", responses=with_json(TimelineAnswer))
+async def timeline(request: Request, q: QueryText = "") -> Response:
+    """Return the number of files in each year and month, newest first; of a query, only filters count."""
+    return json_response(browse.summed_timelines(await _ask_each(request, "/api/timeline", q)))
+
+
+@router.get("/api/timeline/{month}", responses=with_json(MonthAnswer))
+async def month_of_timeline(
+    request: Request,
+    month: Annotated[str, PathParameter(pattern=r"^\d{4}-\d{2}$")],
+    offset: Annotated[int, Query(ge=0, le=10**9)] = 0,
+    q: QueryText = "",
+) -> Response:
+    """Return up to 2,000 files of a month, latest day first, a list for each key."""
+
+    async def from_start(member: Member) -> dict[str, Any]:
+        """Return the files of a library in this month up to the end of the answer."""
+        lists: dict[str, list[Any]] = {name: [] for name in browse.MONTH_LISTS}
+        more, params = True, {"q": await Gateway.of(request).written(q, member)}
+        while more and len(lists["id"]) <= offset + MAX_LISTED:
+            part = params | {"offset": str(len(lists["id"]))}
+            answer = await member.ask_json("GET", f"/api/timeline/{month}", params=part)
+            for name, values in lists.items():
+                values += answer[name]
+            more = answer["more"] and bool(answer["id"])
+        return lists | {"more": more}
+
+    answers = await Gateway.of(request).ask_all(from_start)
+    return json_response(browse.merged_months(answers, offset, MAX_LISTED))
+
+
+@router.get("/api/facets", responses=with_json(FacetsAnswer))
+async def list_facets(request: Request, q: QueryText = "") -> Response:
+    """Return the values of filters with their counts; of a query, only filters count."""
+    return json_response(browse.merged_facets(await _ask_each(request, "/api/facets", q)))
+
+
+@router.get("/api/suggest", responses=with_json(CompletionsAnswer))
+async def suggest(
+    request: Request, q: QueryText = "", caret: Annotated[int | None, Query(ge=0, le=4_000)] = None
+) -> Response:
+    """Return completions of the filter or name at the caret, with the number of its files."""
+    answers = await Gateway.of(request).ask_all(
+        lambda member: member.ask_json("GET", "/api/suggest", params={"q": q, "caret": caret})
+    )
+    return json_response(browse.merged_completions(answers, MAX_SUGGESTIONS))
+
+
+@router.get("/api/status", responses=with_json(StatusAnswer))
+async def status(request: Request) -> Response:
+    """Return the contents and settings of the libraries, and what is missing of them now."""
+    return json_response(browse.merged_status(await _ask_each(request, "/api/status")))
+
+
+async def _ask_each(request: Request, path: str, q: str | None = None) -> list[Any]:
+    """Return the answers of all libraries to a query that has only filters."""
+    gateway = Gateway.of(request)
+
+    async def ask(member: Member) -> Any:
+        params = None if q is None else {"q": await gateway.written(q, member)}
+        return await member.ask_json("GET", path, params=params)
+
+    return await gateway.ask_all(ask)
+
+
+@router.post("/api/export", response_class=Response, responses=EXPORT)
+async def export(request: Request, call: ExportCall) -> Response:
+    """Return the paths of hits, their captions as JSON Lines, their files as ZIP, or the size of these.
+
+    A ZIP has the files of one library.
+    """
+    owned = Gateway.of(request).by_owner(call.ids)
+    if not owned:
+        raise NotFound("None of these segments is in the libraries.")
+    if call.format == "zip" and len(owned) > 1:
+        raise QueryError("A ZIP has the files of one library. Choose those of one, or export the list.")
+    parts = [
+        await member.ask("POST", "/api/export", body={"ids": ids, "format": call.format})
+        for member, ids in owned.items()
+    ]
+    if call.format == "size":
+        sizes = list(map(parse_object, parts))
+        return json_response({name: sum(size[name] for size in sizes) for name in ("bytes", "files")})
+    name, kind = {
+        "captions": ("captions.jsonl", "application/jsonl"),
+        "zip": ("clew.zip", "application/zip"),
+    }.get(call.format, ("clew-list.txt", "text/plain; charset=utf-8"))
+    return Response(b"".join(parts), 200, {"Content-Disposition": f'attachment; filename="{name}"'}, kind)
+
+
+@router.get("/healthz", responses=with_json(HealthAnswer))
+async def health() -> Response:
+    """Return that the server answers."""
+    return json_response({"status": "ok"})
+
+
+@router.get("/metrics", response_class=PlainTextResponse)
+async def metrics(request: Request) -> Response:
+    """Return counters for Prometheus; calls are those in libraries of this process."""
+    gateway = Gateway.of(request)
+    workers = [member.app.state.worker for member in gateway.members if member.app is not None]
+    gauges: dict[str, float] = {
+        f"calls_{name}": sum(getattr(worker, name) for worker in workers)
+        for name in ("running", "waiting", "dropped", "refused")
+    }
+    gauges |= {"uptime_seconds": monotonic() - gateway.started, "libraries": len(gateway.members)}
+    text = request.app.state.metrics.text(gauges)
+    return PlainTextResponse(text, media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+@router.get("/indices-list", responses=with_json(list[str]))
+async def indices_list(request: Request) -> Response:
+    """Return the names of the libraries."""
+    return json_response([member.name for member in Gateway.of(request).members])
+
+
+@router.post("/knn-service", responses=with_json(list[KnnResult]), openapi_extra=KNN_BODY)
+async def knn_service(request: Request) -> Response:
+    """Search the library that `indice_name` names, by default the first: similarities depend on the model."""
+    body = parse_object(await request.body())
+    member = _named(request, body.pop("indice_name", None))
+    results = await member.ask_json("POST", "/knn-service", body=body)
+    return json_response([_with_address(each, request, member) for each in results])
+
+
+@router.post("/metadata", responses=with_json(list[MetadataResult]), openapi_extra=METADATA_BODY)
+async def metadata(request: Request) -> Response:
+    """Return the descriptions of results by their ids; ids that do not exist any more are left out."""
+    asked, found = parse_ids(parse_object(await request.body())), dict[int, Any]()
+    for member, ids in Gateway.of(request).by_owner(asked).items():
+        for each in await member.ask_json("POST", "/metadata", body={"ids": ids}):
+            described = with_joined_ids({"id": each["id"]}, member.number)
+            found[described["id"]] = described | {
+                "metadata": _with_address(each["metadata"], request, member)
+            }
+    return json_response([found[id_] for id_ in asked if id_ in found])
+
+
+def _with_address(value: dict[str, Any], request: Request, member: Member) -> dict[str, Any]:
+    """Return a result with the address of its media on this server."""
+    joined: dict[str, Any] = with_joined_ids(value, member.number)
+    _, found, path = str(joined.get("url", "")).partition("/api/segments/")
+    return joined | ({"url": f"{request.base_url}api/segments/{path}"} if found else {})
+
+
+def _named(request: Request, name: object) -> Member:
+    """Return the library with a name; raises QueryError."""
+    members = Gateway.of(request).members
+    if name is None:
+        return members[0]
+    for member in members:
+        if member.name == name:
+            return member
+    raise QueryError("Unknown indice_name. /indices-list has the names of the libraries.")
+
+
+@router.post("/v1/embeddings", responses=with_json(EmbeddingsAnswer), openapi_extra=EMBEDDINGS_BODY)
+async def create_embeddings(request: Request) -> Response:
+    """Return the unit vectors of texts, or of pictures in data URIs, by the model of the first library."""
+    body = parse_object(await request.body())
+    return json_response(await _first(request).ask_json("POST", "/v1/embeddings", body=body))
+
+
+@router.get("/v1/models", responses=with_json(ModelsAnswer))
+async def list_models(request: Request) -> Response:
+    """Return the model of the first library."""
+    return json_response(await _first(request).ask_json("GET", "/v1/models"))
+
+
+def _first(request: Request) -> Member:
+    return Gateway.of(request).members[0]

@@ -1,0 +1,166 @@
+"""Search several libraries, in one list that is merged by calibrated confidence."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from time import monotonic
+from typing import Any
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+
+from retrieval.federation.libraries import file_key
+from retrieval.federation.remote_library import hit_of
+from retrieval.query.parser import parse
+from retrieval.search.results import merge_by_confidence, sort_hits
+from retrieval.server.cursors import Cursors
+from retrieval.server.errors import json_response
+from retrieval.server.gateway.browse import summed_facets
+from retrieval.server.gateway.ids import with_joined_ids
+from retrieval.server.gateway.members import Member, ask_all
+from retrieval.server.gateway.queries import MIN_SIDE, MemberQuery, QueryWriter
+from retrieval.server.queries.offers import narrow_to
+from retrieval.server.queries.query_tokens import query_tokens
+from retrieval.server.routes.search import (
+    MAX_COUNT,
+    SORTED_HITS,
+    SearchCall,
+    by_date,
+    is_confident,
+    keys_of,
+    next_hits,
+    with_typed_filters,
+)
+from retrieval.server.worker import unless_gone
+from retrieval.types import Hit
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The hits of one library, the items of its answer by their keys, and the rest of the answer."""
+
+    hits: list[Hit]
+    items: dict[tuple[int, str], dict[str, Any]]
+    answer: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class GatewaySearcher:
+    """Searches all libraries at the same time."""
+
+    members: Sequence[Member]
+    writer: QueryWriter
+    cursors: Cursors
+
+    async def add_picture(self, request: Request, data: bytes) -> str:
+        """Decode a picture in a thread."""
+        return await run_in_threadpool(self.writer.pictures.add, data, MIN_SIDE)
+
+    async def search(self, request: Request, call: SearchCall) -> Response:
+        """Search, until the client closes the connection."""
+        answer = await unless_gone(request, asyncio.ensure_future(self.find(call)))
+        return json_response(answer)
+
+    async def find(self, call: SearchCall) -> dict[str, object]:
+        """Return the answer to a search; raises QueryError, and LibraryError if no library answers."""
+        started = monotonic()
+        tokens, query = query_tokens(call.q), parse(call.q)
+        query = query.map(lambda part: with_typed_filters(part, call))
+        shared = await self.writer.shared(query)
+        place = self.cursors.find(call.cursor, call.identity)
+        before = place.count if place.given is None else len(place.given)
+        is_ranked = any(part.terms for part in query.alternatives)
+        wanted = before + call.count + 1
+        if call.order == "date" and is_ranked:
+            wanted = max(wanted, SORTED_HITS)
+
+        async def ask(member: Member) -> Found:
+            return await self._ask(member, self.writer.write(query, member, shared), call, wanted)
+
+        found, notes = await ask_all(self.members, ask)
+        merged = merge_by_confidence([each.hits for each in found.values()], file_key)
+        if not is_ranked:
+            merged = sort_hits(merged, "date-desc")
+        elif call.order == "date":
+            merged = by_date(merged)
+        hits, rest = next_hits(merged, place, call.count)
+        given = place.given if place.given is not None else tuple(map(keys_of, merged[: place.count]))
+        cursor = self.cursors.save(place, call.identity, [*given, *map(keys_of, hits)]) if rest else None
+        items = {key: item for each in found.values() for key, item in each.items.items()}
+        confident = [hit for hit in hits if is_confident(hit)]
+        answers = {member: each.answer for member, each in found.items()}
+        read_as = [each for answer in answers.values() for each in answer["offers"]["read_as"]]
+        return {
+            "items": [_item(hit, items) for hit in hits],
+            "cursor": cursor,
+            "confident": len(confident),
+            "kinds": Counter(hit.kind for hit in confident),
+            "best": max((hit.confidence for hit in hits if hit.confidence is not None), default=None),
+            "note": "\n".join([*_notes(answers), *notes]) or None,
+            "tokens": [asdict(token) for token in tokens],
+            "filters": next(iter(answers.values()))["filters"],
+            "messages": _common_messages([answer["messages"] for answer in answers.values()]),
+            "offers": {
+                "read_as": list({each["token"]: each for each in read_as}.values()),
+                "narrow_to": narrow_to(confident, {}, tokens) if is_ranked else [],
+            },
+            "total": _sum([answer["total"] for answer in answers.values()]),
+            "picture": call.picture,
+            "seconds": round(monotonic() - started, 4),
+            "facets": summed_facets([answer["facets"] for answer in answers.values() if answer["facets"]]),
+        }
+
+    async def _ask(self, member: Member, query: MemberQuery, call: SearchCall, wanted: int) -> Found:
+        """Return the best `wanted` hits of a library."""
+        body: dict[str, object] = {
+            "q": query.q,
+            "order": call.order,
+            "kind": list(call.kind),
+            "group": call.group,
+            "facets": call.facets,
+        }
+        hits, items, cursor, answer = list[Hit](), dict[tuple[int, str], dict[str, Any]](), None, None
+        while len(hits) < wanted and (answer is None or cursor is not None):
+            part = body | {"count": min(wanted - len(hits), MAX_COUNT), "cursor": cursor}
+            if query.image is not None:
+                part["image"] = query.image
+            next_answer = await member.ask_json("POST", "/api/search", body=part)
+            try:
+                for item in with_joined_ids(next_answer["items"], member.number):
+                    hits.append(_hit(item, member, items))
+                answer, cursor = answer or next_answer, next_answer["cursor"]
+            except (LookupError, TypeError, ValueError, OverflowError, RecursionError) as error:
+                raise member.wrong_answer() from error
+            if query.image is not None:  # each request adds the picture again, which makes another list
+                break
+        assert answer is not None
+        return Found(hits, items, answer)
+
+
+def _hit(item: dict[str, Any], member: Member, items: dict[tuple[int, str], dict[str, Any]]) -> Hit:
+    """Return the hit of an item with its group, and keep the items by their keys."""
+    members = tuple(_hit(other, member, items) for other in item["more"])
+    hit = replace(hit_of(item | {"more": []}), library=member.name, more=members)
+    items[hit.id, str(hit.path)] = item | {"library": member.name}
+    return hit
+
+
+def _item(hit: Hit, items: Mapping[tuple[int, str], dict[str, Any]]) -> dict[str, Any]:
+    return items[hit.id, str(hit.path)] | {"more": [_item(member, items) for member in hit.more]}
+
+
+def _notes(answers: Mapping[Member, Mapping[str, Any]]) -> list[str]:
+    return [f"{member.name}: {answer['note']}" for member, answer in answers.items() if answer["note"]]
+
+
+def _common_messages(messages: Sequence[Sequence[str]]) -> list[str]:
+    """Return the messages on values of filters that no library has."""
+    first, *others = messages
+    return [message for message in first if all(message in other for other in others)]
+
+
+def _sum(counts: Sequence[int | None]) -> int | None:
+    known = [count for count in counts if count is not None]
+    return sum(known) if known else None
