@@ -1,6 +1,6 @@
 """Several libraries, searched as one list that is merged by calibrated confidence."""
 
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack, closing
 from dataclasses import replace
@@ -57,7 +57,7 @@ class Libraries:
         names = list(dict.fromkeys(map(str, places)))
         if not names:
             raise LibraryError("No library to search. Give a folder or an address.")
-        load = shared(load_space_embedder)
+        load = _shared(load_space_embedder)
         members = dict[str, Member]()
         with ExitStack() as opened:
             for name in names:
@@ -120,11 +120,10 @@ class Libraries:
     def unknown_filter_values(
         self, words: str | Query | None = None, options: SearchOptions = DEFAULT_OPTIONS, found: bool = False
     ) -> list[str]:
-        """Return a message for each value of a filter that is in none of the libraries."""
+        """Return a message for each value of a filter that a library does not have, if all lack one."""
         query = self.parse(words)
         answers, _ = self._ask(lambda member: member.unknown_filter_values(query, options, found))
-        first, *others = answers.values() or [[]]
-        return [message for message in first if all(message in other for other in others)]
+        return unknown_in_all(answers)
 
     def text(self, hit: Hit) -> str | None:
         """Return the text of a hit, for a page the text on it."""
@@ -201,6 +200,13 @@ def _call(future: Future[Answer], function: Callable[[Member], Answer], member: 
         future.set_exception(error)
 
 
+def unknown_in_all(messages: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return the messages of libraries on unknown values of filters, with their names, if all have one."""
+    if not all(messages.values()):
+        return []
+    return [f"{name}: {message}" for name, each in messages.items() for message in each]
+
+
 def _from(name: str, hit: Hit) -> Hit:
     """Return a hit, with the rest of its group, of a library."""
     return replace(hit, library=name, more=tuple(_from(name, member) for member in hit.more))
@@ -213,7 +219,7 @@ def file_key(hit: Hit) -> Hashable:
     return (hit.library if is_server_address(str(hit.library)) else None), place
 
 
-def shared(load: Callable[[Space], Embedder]) -> Callable[[Space], Embedder]:
+def _shared(load: Callable[[Space], Embedder]) -> Callable[[Space], Embedder]:
     """Return a function that loads each model once, also from several threads."""
     loaded, lock = dict[str, Embedder](), Lock()
 

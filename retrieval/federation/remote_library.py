@@ -57,10 +57,10 @@ class RemoteLibrary:
 
     def __init__(self, address: str, token: str | None = None) -> None:
         """Raise LibraryError for an address or a token that no request can have."""
-        check_address(address)
+        _check_address(address)
         if token is not None and not (token.isascii() and token.isprintable()):
             raise LibraryError("The token in CLEW_TOKEN has characters that a request cannot contain.")
-        self.address, self._token = address.rstrip("/"), token
+        self.address, self.token = address.rstrip("/"), token
         self._opener = build_opener(_NoRedirects)
 
     def search(
@@ -147,8 +147,8 @@ class RemoteLibrary:
 
     def _read(self, request: Request, max_bytes: int) -> bytes:
         """Return the answer to a request; raises QueryError and LibraryError."""
-        if self._token is not None:
-            request.add_header("Authorization", f"Bearer {self._token}")
+        if self.token is not None:
+            request.add_header("Authorization", f"Bearer {self.token}")
         body, started = bytearray(), monotonic()
         try:
             with self._opener.open(request, timeout=TIMEOUT_SECONDS) as response:
@@ -191,7 +191,7 @@ class _NoRedirects(HTTPRedirectHandler):
         """Return no request, so that the redirect is an error."""
 
 
-def check_address(address: str) -> None:
+def _check_address(address: str) -> None:
     """Raise LibraryError unless an address has a host, and no user name, query or fragment."""
     try:
         parts = urlsplit(address)

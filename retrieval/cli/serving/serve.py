@@ -131,10 +131,11 @@ def open_app(places: tuple[str, ...], options: "ServerOptions") -> "FastAPI":
         from retrieval.server.app import create_app
 
         return create_app(Library.open(places[0], token=milvus_token()), options)
+    from retrieval.federation.libraries import Libraries
     from retrieval.server.gateway.app import create_gateway
 
     server_token = os.environ.get("CLEW_TOKEN") or None
-    return create_gateway(places, options, server_token, milvus_token=milvus_token())
+    return create_gateway(Libraries.open(places, server_token, milvus_token=milvus_token()), options)
 
 
 def open_listener(host: str, port: int) -> socket.socket:

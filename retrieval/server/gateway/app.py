@@ -1,19 +1,15 @@
 """Create the application of a gateway."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, closing
-from pathlib import Path
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from time import monotonic
 
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from retrieval.catalog.reader import Catalog
-from retrieval.embedders.registry import load_space_embedder
 from retrieval.errors import LibraryError
-from retrieval.federation.libraries import shared
-from retrieval.federation.remote_library import check_address
-from retrieval.library import Library
+from retrieval.federation.libraries import Libraries
+from retrieval.federation.remote_library import RemoteLibrary
 from retrieval.server.app import complete_app, create_app
 from retrieval.server.cursors import Cursors
 from retrieval.server.gateway import routes
@@ -26,43 +22,23 @@ from retrieval.server.options import ServerOptions
 from retrieval.server.pictures import Pictures
 from retrieval.server.routes import documentation, search
 from retrieval.server.security import is_from_user_socket
-from retrieval.system import is_server_address, server_socket
+from retrieval.system import server_socket
 
 DESCRIPTION = "Search several libraries of photos, videos, documents and audio. Everything only reads."
 
 
-def create_gateway(
-    places: Sequence[str],
-    options: ServerOptions,
-    token: str | None = None,
-    *,
-    milvus_token: str | None = None,
-) -> FastAPI:
-    """Return the application for the libraries in folders and at http(s) addresses.
-
-    Servers are sent `token`. A model that several libraries use is loaded once. Raises LibraryError if a
-    library cannot be opened.
-    """
-    if len(places) > MAX_LIBRARIES:
+def create_gateway(libraries: Libraries, options: ServerOptions) -> FastAPI:
+    """Return the application for open libraries, which it closes at the end. Raises LibraryError."""
+    if len(libraries.members) > MAX_LIBRARIES:
         raise LibraryError(f"Too many libraries. Serve at most {MAX_LIBRARIES:,}.")
-    pictures, load = Pictures(options.max_pictures), shared(load_space_embedder)
-    members = list[Member]()
-    with ExitStack() as opened:
-        for number, place in enumerate(dict.fromkeys(places)):
-            if is_server_address(place):
-                check_address(place)
-                members.append(Member.of_server(number, place.rstrip("/"), token))
-                continue
-            catalog = Catalog.open(Path(place).expanduser().absolute())
-            library = opened.enter_context(closing(Library(catalog, token=milvus_token, load_embedder=load)))
-            app = create_app(library, options, pictures)
-            members.append(Member.of_app(number, place, app, options.token))
-        opened.pop_all()
-    return _create_app(members, options, pictures)
-
-
-def _create_app(members: Sequence[Member], options: ServerOptions, pictures: Pictures) -> FastAPI:
-    applications = [member.app for member in members if member.app is not None]
+    pictures, members, applications = Pictures(options.max_pictures), list[Member](), list[FastAPI]()
+    for number, (name, library) in enumerate(libraries.members.items()):
+        if isinstance(library, RemoteLibrary):
+            members.append(Member.of_server(number, library.address, library.token))
+            continue
+        app = create_app(library, options, pictures)
+        applications.append(app)
+        members.append(Member.of_app(number, name, app, options.token))
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

@@ -11,7 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
-from retrieval.federation.libraries import file_key
+from retrieval.federation.libraries import file_key, unknown_in_all
 from retrieval.federation.remote_library import hit_of
 from retrieval.query.parser import parse
 from retrieval.search.results import merge_by_confidence, sort_hits
@@ -101,7 +101,9 @@ class GatewaySearcher:
             "note": "\n".join([*_notes(answers), *notes]) or None,
             "tokens": [asdict(token) for token in tokens],
             "filters": next(iter(answers.values()))["filters"],
-            "messages": _common_messages([answer["messages"] for answer in answers.values()]),
+            "messages": unknown_in_all(
+                {member.name: answer["messages"] for member, answer in answers.items()}
+            ),
             "offers": {
                 "read_as": list({each["token"]: each for each in read_as}.values()),
                 "narrow_to": narrow_to(confident, {}, tokens) if is_ranked else [],
@@ -153,12 +155,6 @@ def _item(hit: Hit, items: Mapping[tuple[int, str], dict[str, Any]]) -> dict[str
 
 def _notes(answers: Mapping[Member, Mapping[str, Any]]) -> list[str]:
     return [f"{member.name}: {answer['note']}" for member, answer in answers.items() if answer["note"]]
-
-
-def _common_messages(messages: Sequence[Sequence[str]]) -> list[str]:
-    """Return the messages on values of filters that no library has."""
-    first, *others = messages
-    return [message for message in first if all(message in other for other in others)]
 
 
 def _sum(counts: Sequence[int | None]) -> int | None:

@@ -139,10 +139,12 @@ def test_library_that_cannot_answer_is_named_and_the_others_answer(libraries, tw
 
 
 def test_filter_value_is_unknown_if_no_library_has_it(libraries):
-    assert libraries.unknown_filter_values("red under:work") == []
+    assert libraries.unknown_filter_values('red under:"work media"') == []
     assert libraries.unknown_filter_values('red under:"home media"', found=True) == []
-    (message,) = libraries.unknown_filter_values("red camera:Nikon")
-    assert "Nikon" in message
+    for query, value in (("red camera:Nikon", "Nikon"), ("red under:work", "'work'")):
+        messages = libraries.unknown_filter_values(query)
+        assert [message.partition(": ")[0] for message in messages] == list(libraries.members)
+        assert all(value in message for message in messages)
 
 
 def test_missing_library_is_an_error(two, tmp_path):

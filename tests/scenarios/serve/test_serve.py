@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections import Counter
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.error import HTTPError
@@ -17,6 +18,9 @@ import pytest
 
 from indexer import index_folder
 from retrieval.cli.serving.serve import open_listener, parse_origin
+from retrieval.cli.serving.socket_client import ask_server
+from retrieval.query.options import SearchOptions
+from retrieval.query.parser import parse
 from tests.support.files import draw_image
 
 CLEW = (sys.executable, "-c", "from indexer.cli.main import main; main()")
@@ -200,3 +204,25 @@ def test_site_that_is_no_origin_is_refused(text):
 )
 def test_site_is_written_as_browsers_send_it(text, origin):
     assert parse_origin(text) == origin
+
+
+def test_several_libraries_are_served_as_one(built, tmp_path):
+    draw_image(tmp_path / "more" / "green.png", "green", size=(96, 64))
+    index_folder(tmp_path / "more", library=tmp_path / "other", model="builtin").close()
+    with (
+        serving(tmp_path / "other") as (_, far),
+        serving(built, "--library", tmp_path / "other", "--library", far) as (process, address),
+    ):
+        items = get(f"{address}api/search?q=kind:image")["items"]
+        assert Counter(item["library"] for item in items) == {
+            str(built): 2,
+            str(tmp_path / "other"): 1,
+            far: 1,
+        }
+        for library, names in ((built, {"red.png", "blue.png"}), (tmp_path / "other", {"green.png"})):
+            answer = ask_server(library, parse("red"), (), 10, SearchOptions())
+            assert {hit.path.name for hit in answer.hits} == names
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert "Traceback" not in errors

@@ -89,6 +89,7 @@ export class Panel {
     if (item.kind === "video" || item.kind === "audio") fact(item.kind === "video" ? "play" : "sound", [item.duration && clock(item.duration), size].filter(Boolean).join(", ") || type, small);
     else if (isOnPage(item)) fact("page", `Page ${item.page ?? 1}${item.length ? ` of ${item.length}` : ""}${size ? `, ${size}` : ""}`, small);
     else fact(item.kind === "text" ? "text" : "picture", [pixels, size].filter(Boolean).join(", ") || type, small);
+    if (item.library) fact("folder", item.library, "the library that has it");
     if (item.offline) fact("drive", "offline", "Its drive is not connected; the stored thumbnail is shown.");
     return section(null, el("div.facts", {}, list));
   }
