@@ -34,7 +34,7 @@ def create_gateway(libraries: Libraries, options: ServerOptions) -> FastAPI:
     pictures, members, applications = Pictures(options.max_pictures), list[Member](), list[FastAPI]()
     for number, (name, library) in enumerate(libraries.members.items()):
         if isinstance(library, RemoteLibrary):
-            members.append(Member.of_server(number, library.address, library.token))
+            members.append(Member.of_server(number, name, library.address, library.token))
             continue
         app = create_app(library, options, pictures)
         applications.append(app)

@@ -56,10 +56,10 @@ class Member:
         return cls(number, name, client, app)
 
     @classmethod
-    def of_server(cls, number: int, address: str, token: str | None) -> "Member":
+    def of_server(cls, number: int, name: str, address: str, token: str | None) -> "Member":
         """Return the library of another server; redirects, which could send the token away, are refused."""
         client = httpx.AsyncClient(base_url=address, headers=_headers(token), timeout=TIMEOUT_SECONDS)
-        return cls(number, address, client)
+        return cls(number, name, client)
 
     async def ask(
         self, method: str, path: str, *, params: Mapping[str, Any] | None = None, body: object = None
