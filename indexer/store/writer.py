@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -29,7 +30,7 @@ from indexer.types import DEFAULT_BATCH_LIMITS, BatchLimits
 from retrieval.catalog.connection import check_version
 from retrieval.catalog.migrations import MIGRATIONS
 from retrieval.catalog.reader import Catalog, add_functions
-from retrieval.catalog.schema import CATALOG_FILE, vectors_table
+from retrieval.catalog.schema import CATALOG_FILE, CURRENT_SCHEMA_FILE, vectors_table
 from retrieval.catalog.settings import LibrarySettings
 from retrieval.catalog.thumbnails import ThumbnailKey
 from retrieval.embedders.base import Embedder
@@ -377,6 +378,8 @@ def open_catalog(folder: Path) -> sqlite_utils.Database:
     try:
         if pending := [migration.name for migration in migrations.pending(db)]:
             with db.atomic():  # all or none, so that a crash leaves no library between two versions
+                if len(pending) == len(MIGRATIONS):
+                    _create_tables(db)
                 migrations.apply(db)
                 if "22-calibrated-lists" in pending:
                     delete_vectors_of_silent_sounds(db)
@@ -385,3 +388,13 @@ def open_catalog(folder: Path) -> sqlite_utils.Database:
         db.close()
         raise
     return db
+
+
+def _create_tables(db: sqlite_utils.Database) -> None:
+    """Create the tables of a new catalog, and record that no migration is missing."""
+    for statement in CURRENT_SCHEMA_FILE.read_text("utf-8").split("\n\n"):
+        db.execute(statement)
+    migrations.ensure_migrations_table(db)
+    now = str(datetime.now(UTC))
+    applied = [{"migration_set": migrations.name, "name": name, "applied_at": now} for name in MIGRATIONS]
+    db.table(migrations.migrations_table).insert_all(applied)

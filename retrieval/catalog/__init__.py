@@ -12,5 +12,6 @@ schema          Names of the files and tables of a library.
 settings        Settings that a library keeps for later runs.
 status          Read the status of a library: roots, counts, settings and failures.
 thumbnails      Read thumbnails: WebP images in a separate file of the library.
+current_schema.sql  The tables of a new catalog, as all migrations make them.
 browse/         What a page shows of a library beyond hits.
 """
