@@ -71,8 +71,8 @@ def embed_command(
     clew import shards
 
     SOURCES are folders; tar and zip archives, such as those of img2dataset and webdataset; and URLs of
-    folders or archives in object stores, with the extra [ray]. Archives in folders are read too. Images,
-    videos, PDFs and texts are read as by `clew index`.
+    folders or archives in object stores: s3:// with the extra [ray], gs:// with [gcs]. Archives in folders
+    are read too. Images, videos, PDFs and texts are read as by `clew index`.
 
     The same command resumes a run that was killed; the shards are the same with any number of workers. A
     file that cannot be read is reported by `clew import`.

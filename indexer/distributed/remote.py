@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
 NANOSECONDS = 10**9
+EXTRAS = {"s3": "ray", "s3a": "ray", "gs": "gcs", "gcs": "gcs"}  # by protocol
 TIME_FIELDS = ("mtime", "LastModified", "last_modified", "updated", "created")  # of fsspec's file systems
 
 
@@ -35,6 +36,8 @@ def open_store(url: str) -> tuple["AbstractFileSystem", str]:
     try:
         store, path = url_to_fs(url)
     except ImportError as error:  # of the package for this protocol
+        if extra := EXTRAS.get(url.partition("://")[0].lower()):
+            raise ExtraMissing(f"The object store of {url}", extra) from error
         raise QueryError(f"Cannot open {url}: {first_line(error)}.") from error
     except ValueError as error:  # an unknown protocol
         raise QueryError(f"Cannot open {url}: {first_line(error)}.") from error

@@ -1,6 +1,11 @@
-"""Folders, archives and shards in an object store: moto's server of S3 on the loopback interface."""
+"""Folders, archives and shards in object stores of S3 and Google Cloud Storage, on the loopback interface.
+
+The server of S3 is that of moto, and the other one that of gcp-storage-emulator.
+"""
 
 import os
+import sys
+from contextlib import contextmanager
 
 import fsspec
 import pytest
@@ -8,15 +13,15 @@ from moto.server import ThreadedMotoServer
 
 from indexer import ShardOptions, embed_shards, forget, import_vectors, update_library
 from retrieval import Library
-from retrieval.errors import QueryError
+from retrieval.errors import ExtraMissing, QueryError
 from tests.support.shards import draw_media
 from tests.support.toy_embedder import CountingToyEmbedder, ToyEmbedder
 
 FOUR = ShardOptions(files_per_shard=4)
 
 
-@pytest.fixture(scope="module")
-def server():
+@contextmanager
+def s3_server():
     """Run a server of S3, and set the variables that name it."""
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
@@ -30,15 +35,43 @@ def server():
     server.stop()
 
 
+@contextmanager
+def gs_server():
+    """Run a server of Google Cloud Storage, and set the variables that name it."""
+    pytest.importorskip("gcsfs")
+    emulator = pytest.importorskip("gcp_storage_emulator.server")
+    server = emulator.create_server("127.0.0.1", 0, in_memory=True)
+    server.start()
+    host, port = server._api._httpd.server_address
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STORAGE_EMULATOR_HOST", f"http://{host}:{port}")
+        patch.setenv("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")  # would ask for the type of a bucket
+        yield
+    server.stop()
+
+
+@pytest.fixture(scope="module", params=["s3", "gs"])
+def protocol(request):
+    """Run the server of a protocol."""
+    with {"s3": s3_server, "gs": gs_server}[request.param]():
+        yield request.param
+
+
 @pytest.fixture(scope="module")
-def bucket(server, tmp_path_factory):
+def store(protocol):
+    """Return a client of the server; those of servers that have ended are not used again."""
+    fsspec.get_filesystem_class(protocol).clear_instance_cache()
+    return fsspec.filesystem(protocol)
+
+
+@pytest.fixture(scope="module")
+def bucket(protocol, store, tmp_path_factory):
     """Return the URL of a bucket with the files of `draw_media` in a folder."""
     folder = draw_media(tmp_path_factory.mktemp("media"))
-    store = fsspec.filesystem("s3")
     store.mkdir("media")
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         store.put_file(str(path), f"media/in/{path.relative_to(folder)}")
-    return "s3://media"
+    return f"{protocol}://media"
 
 
 def test_folder_of_a_bucket_is_embedded_and_found(bucket, tmp_path, place):
@@ -47,23 +80,23 @@ def test_folder_of_a_bucket_is_embedded_and_found(bucket, tmp_path, place):
     assert (result.files, result.failed, result.shards) == (13, 1, 4)
     imported = import_vectors(tmp_path / "out", library=place, embedder=counting)
     assert (imported.adopted, imported.missing, imported.changed) == (12, (), ())
-    assert [str(folder) for folder in imported.folders] == ["s3://media/in"]
-    assert [str(failure.path) for failure in imported.failed] == ["s3://media/in/bad.png"]
+    assert [str(folder) for folder in imported.folders] == [f"{bucket}/in"]
+    assert [str(failure.path) for failure in imported.failed] == [f"{bucket}/in/bad.png"]
     assert imported.notes == (
-        "Files in s3://media/in are found and are shown as thumbnails, but cannot be opened by clew.",
+        f"Files in {bucket}/in are found and are shown as thumbnails, but cannot be opened by clew.",
     )
     with Library.open(place, embedder=counting) as library:
         first = library.search("green", kind="image")[0]
-        assert (str(first.path), first.offline) == ("s3://media/in/colors/green.png", True)
+        assert (str(first.path), first.offline) == (f"{bucket}/in/colors/green.png", True)
         assert library.thumbnail(first.id)
-        assert str(library.search("a red thing", kind="text")[0].path) == "s3://media/in/colors/red.png"
-        assert [str(failure.path) for failure in library.failures()] == ["s3://media/in/bad.png"]
+        assert str(library.search("a red thing", kind="text")[0].path) == f"{bucket}/in/colors/red.png"
+        assert [str(failure.path) for failure in library.failures()] == [f"{bucket}/in/bad.png"]
     report = update_library(
         library=place,
         embedder=counting,
     )
     assert (report.offline, report.gone, report.notes, counting.image_count) == (13, 0, [], 0)
-    assert forget("s3://media/in", library=place)[0] == 13
+    assert forget(f"{bucket}/in", library=place)[0] == 13
 
 
 def test_archive_in_a_bucket_is_embedded(bucket, tmp_path, place):
@@ -72,13 +105,13 @@ def test_archive_in_a_bucket_is_embedded(bucket, tmp_path, place):
     import_vectors(tmp_path, library=place, embedder=ToyEmbedder())
     with Library.open(place, embedder=ToyEmbedder()) as library:
         assert {str(hit.path) for hit in library.search("red")} == {
-            "s3://media/in/00000.tar/000.png",
-            "s3://media/in/00000.tar/001.png",
+            f"{bucket}/in/00000.tar/000.png",
+            f"{bucket}/in/00000.tar/001.png",
         }
 
 
-def test_shards_in_a_bucket_are_those_of_a_folder_and_are_imported(bucket, tmp_path, place):
-    media, store = draw_media(tmp_path / "media"), fsspec.filesystem("s3")
+def test_shards_in_a_bucket_are_those_of_a_folder_and_are_imported(bucket, store, tmp_path, place):
+    media = draw_media(tmp_path / "media")
     embed_shards(media, tmp_path / "out", embedder=ToyEmbedder(), options=FOUR)
     result = embed_shards(media, f"{bucket}/out", embedder=ToyEmbedder(), options=FOUR)
     assert (result.shards, result.known) == (4, 0)
@@ -90,8 +123,7 @@ def test_shards_in_a_bucket_are_those_of_a_folder_and_are_imported(bucket, tmp_p
     assert import_vectors(f"{bucket}/out", library=place, embedder=ToyEmbedder()).adopted == 12
 
 
-def test_object_that_is_gone_costs_one_file(bucket, tmp_path):
-    store = fsspec.filesystem("s3")
+def test_object_that_is_gone_costs_one_file(bucket, store, tmp_path):
     for name in ("a", "b"):
         store.pipe_file(f"media/few/{name}.txt", name.encode())
     embed_shards(f"{bucket}/few", tmp_path, embedder=ToyEmbedder())
@@ -101,9 +133,23 @@ def test_object_that_is_gone_costs_one_file(bucket, tmp_path):
     assert (result.files, result.failed, result.shards) == (2, 1, 1)
 
 
-def test_missing_bucket_and_unknown_protocol_are_refused(server, tmp_path):
-    with pytest.raises(QueryError, match="s3://none has no file"):
-        embed_shards("s3://none", tmp_path, embedder=ToyEmbedder())
+def test_missing_bucket_and_unknown_protocol_are_refused(protocol, store, tmp_path):
+    with pytest.raises(QueryError, match=f"{protocol}://none has no file"):
+        embed_shards(f"{protocol}://none", tmp_path, embedder=ToyEmbedder())
     with pytest.raises(QueryError, match="Cannot open nothing://x"):
         embed_shards("nothing://x", tmp_path, embedder=ToyEmbedder())
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("url", "package", "extra"),
+    [("s3://a", "s3fs", "ray"), ("gs://a", "gcsfs", "gcs"), ("gcs://a", "gcsfs", "gcs")],
+)
+def test_package_of_an_object_store_that_is_missing_is_named_by_its_extra(
+    url, package, extra, tmp_path, monkeypatch
+):
+    registered = sys.modules["fsspec.registry"]._registry
+    monkeypatch.delitem(registered, url.partition(":")[0], raising=False)
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(ExtraMissing, match=rf"pip install \"clew-search\[{extra}\]\""):
+        embed_shards(url, tmp_path, embedder=ToyEmbedder())
