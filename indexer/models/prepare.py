@@ -37,7 +37,6 @@ from retrieval.embedders.model_cache import (
     machine_key,
     model_folder,
 )
-from retrieval.embedders.model_name import ModelSource
 from retrieval.embedders.onnx_tower import OnnxTower
 from retrieval.embedders.preprocessing import Preprocessing
 from retrieval.embedders.tokenizer import ModelTokenizer
@@ -52,10 +51,9 @@ PrecisionChooser = Callable[[PreparedModel, Any, str | None, Path], PrecisionCho
 
 
 def prepare(
-    source: ModelSource, device: str | None, notify: Notify, choose: PrecisionChooser = choose_precision
+    checkpoint: Checkpoint, device: str | None, notify: Notify, choose: PrecisionChooser = choose_precision
 ) -> PreparedModel:
     """Prepare a model, or the parts of it that are missing; raises EmbedderError."""
-    checkpoint = checkpoints.find_checkpoint(source, notify)
     # Taken before the files are read, so that a change during the preparation is noticed.
     stat = checkpoint.weights.stat()
     companions = files_fingerprint(checkpoint.folder) if checkpoint.folder else ""
@@ -76,13 +74,13 @@ def prepare(
         model = _load_model(checkpoint, folder, notify)
         _check_image_size(checkpoint, model)
         if known is None:
-            notify(f"Exporting the text tower of {source.name} ...")
+            notify(f"Exporting the text tower of {checkpoint.source.name} ...")
             _, lengths = ModelTokenizer(folder / TOKENIZER_FILE, template).encode(TOKENIZER_PROBES)
             trims_padding = _export_text_tower(model, ids, lengths, folder)
         else:  # the weights have moved
             trims_padding = known.manifest.cut
         manifest = ModelManifest(
-            name=source.name,
+            name=checkpoint.source.name,
             arch=checkpoint.arch,
             fingerprint=fingerprint,
             parts=parts,

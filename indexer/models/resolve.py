@@ -4,6 +4,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from indexer.models import hub
+from indexer.models.checkpoint import find_checkpoint
 from indexer.types import Notify, ignore_message
 from retrieval.embedders import model_name, registry
 from retrieval.embedders.base import Embedder
@@ -124,6 +125,7 @@ def _choose_precision(prepared: PreparedModel, device: str | None, notify: Notif
 
 
 def _prepare(source: model_name.ModelSource, device: str | None, notify: Notify) -> PreparedModel:
+    checkpoint = find_checkpoint(source, notify)  # its errors need no torch
     from indexer.models.prepare import prepare  # heavy: torch
 
-    return prepare(source, device, notify)
+    return prepare(checkpoint, device, notify)

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from indexer.models import resolve
+from indexer.models.checkpoint import find_checkpoint
 from indexer.models.prepare import prepare
 from indexer.types import ignore_message
 from retrieval.embedders.model_cache import PrecisionChoice, PreparedModel
@@ -60,4 +61,5 @@ def prepare_in_float32(path: Path, arch: str) -> PreparedModel:
     """Prepare a model without a benchmark, so that all devices use float32 on the CPU."""
     choice = PrecisionChoice("cpu", "float32", {}, 1.0, torch_precision="float32")
     source = parse_model_name(str(path), arch)
-    return prepare(source, None, ignore_message, choose=lambda *arguments: choice)
+    checkpoint = find_checkpoint(source, ignore_message)
+    return prepare(checkpoint, None, ignore_message, choose=lambda *arguments: choice)
