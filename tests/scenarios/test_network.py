@@ -5,6 +5,8 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -46,7 +48,7 @@ def strace(tmp_path):
     }
 
     def run(*command: str | Path) -> set[str]:
-        trace = tmp_path / "trace"
+        trace = Path(tempfile.mkdtemp(dir=tmp_path)) / "trace"
         traced = [program, "-f", "--seccomp-bpf", "-e", "trace=network", "-o", trace, *command]
         process = subprocess.run(
             traced, env=environment | {"HOME": str(home)}, capture_output=True, timeout=300
@@ -79,11 +81,13 @@ def test_trace_shows_an_address_that_is_contacted(strace):
 def test_commands_open_no_connections(strace, media, tmp_path):
     options = ("--library", tmp_path / "library")
     assert not strace(*CLEW, "index", media, "--model", "builtin", "--tiles", "--ocr", *options)
-    assert not strace(*CLEW, "search", "a red thing", *options)
-    assert not strace(*CLEW, "similar", media / "red.png", *options)
-    assert not strace(*CLEW, "tag", "red", "blue", *options)
-    assert not strace(*CLEW, "status", *options)
-    assert not strace(*FOR_A_WHILE, *CLEW, "watch", *options)
+    with ThreadPoolExecutor() as executor:
+        watch = executor.submit(strace, *FOR_A_WHILE, *CLEW, "watch", *options)
+        assert not strace(*CLEW, "search", "a red thing", *options)
+        assert not strace(*CLEW, "similar", media / "red.png", *options)
+        assert not strace(*CLEW, "tag", "red", "blue", *options)
+        assert not strace(*CLEW, "status", *options)
+        assert not watch.result()
 
 
 def test_indexing_with_a_checkpoint_opens_no_connections(strace, media, tmp_path):

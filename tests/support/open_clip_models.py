@@ -57,7 +57,7 @@ def embedder_of(checkpoints):
     return resolve_
 
 
-def prepare_in_float32(path: Path, arch: str) -> PreparedModel:
+def prepare_in_float32(path: Path, arch: str | None) -> PreparedModel:
     """Prepare a model without a benchmark, so that all devices use float32 on the CPU."""
     choice = PrecisionChoice("cpu", "float32", {}, 1.0, torch_precision="float32")
     source = parse_model_name(str(path), arch)

@@ -18,6 +18,7 @@ from tests.support.interpreter import imported_modules
 from tests.support.model_checkpoints import (
     make_checkpoint,
 )
+from tests.support.open_clip_models import prepare_in_float32
 
 
 def test_precision_is_chosen_again_if_the_device_is_missing(embedder_of):
@@ -89,9 +90,9 @@ def test_recommended_model_understands_the_languages_of_the_builtin_model():
 
 def test_unprepared_model_is_an_error_with_the_command(folder, place, tmp_path, architectures):
     path = make_checkpoint("small-vit", tmp_path, seed=3)
-    embedder = resolve.resolve_embedder(str(path), arch="small-vit")
+    prepared = prepare_in_float32(path, "small-vit")
     update_library([folder], library=place, model=str(path))
-    shutil.rmtree(embedder.prepared.folder)
+    shutil.rmtree(prepared.folder)
     with pytest.raises(EmbedderError, match=rf"clew prepare {path}"), Library.open(place) as library:
         library.search("a dog")
 
