@@ -163,15 +163,15 @@ def note_on(hits: Sequence[Hit], request: SearchRequest) -> str | None:
 def merge_by_confidence(rankings: Iterable[Sequence[Hit]], key: Callable[[Hit], Hashable]) -> list[Hit]:
     """Return the hits of several rankings in one: with the words, then by confidence.
 
-    Each ranking keeps its order, but hits without a confidence, as those of a small library, are placed among
-    rated hits of the same space and kind, with which their cosines compare. Without such hits, or if better
-    than all of them, they come after confident hits and before weak ones. Of hits with equal keys the best
-    is returned, with a confidence if any of them has one.
+    Each ranking keeps its order, but hits without a confidence, as those of a small library, are placed as if
+    rated like the hits of the same space and kind in the other rankings, with which their cosines compare.
+    Without such hits, or if better than all of them, they come at least after confident hits and before weak
+    ones. Of hits with equal keys the best is returned, with a confidence if any of them has one.
     """
     rankings = list(rankings)
     rated: dict[tuple[str, Kind], list[Hit]] = {}
     for hit in chain.from_iterable(rankings):
-        if hit.confidence is not None and not hit.has_words:
+        if hit.confidence is not None and not (hit.has_words or hit.words):  # which raise it
             rated.setdefault((hit.space, hit.kind), []).append(hit)
     placed = []
     for ranking in rankings:
@@ -192,12 +192,15 @@ def _level(hit: Hit, peers: Sequence[Hit]) -> tuple[bool, float, int, float]:
     """Return the sort key of a hit; `peers` are the rated hits of its space and kind."""
     if hit.confidence is not None:
         return not hit.has_words, -hit.confidence, 0, 0.0
-    if better := [peer.confidence or 0.0 for peer in peers if peer.score >= hit.score]:
-        return not hit.has_words, -min(better), 1, -hit.score  # after them
-    best = max((peer.confidence or 0.0 for peer in peers), default=0.0)
-    if best >= CONFIDENCE_THRESHOLD:
-        return not hit.has_words, -best, -1, -hit.score  # before them
-    return not hit.has_words, -CONFIDENCE_THRESHOLD, 1, -hit.score
+    if not peers:
+        return not hit.has_words, -CONFIDENCE_THRESHOLD, 1, -hit.score
+    confidences = {0.0: 0.0} | {peer.usual: 0.5 for peer in peers if peer.usual is not None}  # by cosine
+    confidences |= {peer.score: peer.confidence or 0.0 for peer in peers}
+    cosines = sorted(confidences)
+    if hit.score > cosines[-1]:  # before them
+        return not hit.has_words, -max(confidences[cosines[-1]], CONFIDENCE_THRESHOLD), -1, -hit.score
+    level = float(np.interp(hit.score, cosines, [confidences[cosine] for cosine in cosines]))
+    return not hit.has_words, -level, 1, -hit.score
 
 
 def sort_hits(hits: list[Hit], sort: SortOrder) -> list[Hit]:

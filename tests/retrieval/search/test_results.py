@@ -45,8 +45,21 @@ def test_unrated_hit_is_not_held_back_by_weak_hits_of_another_kind_before_it():
     assert merged(LARGE, own) == ["strong", "own", "weak", "weaker", "note"]
 
 
+@pytest.mark.parametrize(
+    ("score", "usual", "place"),
+    [(0.3, None, 1), (0.1, None, 3), (0.29, 0.25, 2), (0.2, 0.1, 2), (0.2, 0.19, 3)],
+)
+def test_unrated_hit_below_all_rated_ones_of_its_kind_is_rated_by_how_far_it_is(score, usual, place):
+    texts = [hit("text", 0.9, 0.8, kind="text"), hit("weak text", 0.8, 0.55, kind="text")]
+    assert merged([hit("image", 0.31, 0.9, usual=usual), *texts], [hit("own", score)]).index("own") == place
+
+
 def test_words_raise_no_unrated_hit():
-    large = [hit("words", 0.1, 0.99, has_words=True), hit("raised", 0.2, 0.8), hit("other", 0.3, 0.7)]
+    large = [
+        hit("words", 0.1, 0.99, has_words=True),
+        hit("raised", 0.2, 0.8, words=0.5),
+        hit("other", 0.3, 0.7),
+    ]
     assert merged(large, [hit("own", 0.25)]) == ["words", "raised", "other", "own"]
 
 
