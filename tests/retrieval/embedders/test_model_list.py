@@ -8,7 +8,7 @@ import open_clip
 import pytest
 
 from retrieval.cli.models import describe_models
-from retrieval.embedders import model_list, registry
+from retrieval.embedders import registry
 from retrieval.embedders.model_cache import prepared_models
 from tests.support.catalog import REPOSITORY_ROOT
 
@@ -77,12 +77,3 @@ def test_update_model_list_describes_a_model():
         cwd=REPOSITORY_ROOT / ".ci",
     )
     assert done.stdout.strip() == "timm/resnet50_clip.openai"
-
-
-def test_models_show_their_rate_on_this_machine(embedder_of, monkeypatch):
-    embedder = embedder_of("small-vit")
-    choice = embedder.prepared.choice("auto")
-    monkeypatch.setattr(model_list, "prepared_models", lambda: [embedder.prepared])
-    card = next(card for card in model_list.model_cards() if card.name == embedder.prepared.manifest.name)
-    assert card.images_per_second == choice.rates[choice.precision] > 0
-    assert f"{card.images_per_second:,.0f}" in describe_models([card])

@@ -11,7 +11,7 @@ from tests.support.open_clip_models import sample_images
 @pytest.mark.parametrize("mode", ["shortest", "longest", "squash"])
 @pytest.mark.parametrize("interpolation", ["bicubic", "bilinear"])
 @pytest.mark.parametrize("size", [(64, 64), (48, 80)])
-def test_preprocessing_matches_open_clip_bit_by_bit(mode, interpolation, size, embedder_of):
+def test_preprocessing_matches_open_clip_bit_by_bit(mode, interpolation, size):
     preprocessing = Preprocessing(size, mode, interpolation, (0.1, 0.2, 0.3), (0.9, 0.8, 0.7))
     settings_ = PreprocessCfg(size, "RGB", preprocessing.mean, preprocessing.std, interpolation, mode)
     transform = image_transform_v2(settings_, is_train=False)

@@ -8,8 +8,10 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from open_clip.tokenizer import SimpleTokenizer
 
-from indexer.models import resolve
-from retrieval.embedders.tokenizer import clean_text
+from indexer.models.checkpoint import TOKENIZER_PROBES
+from indexer.models.tokenizer_export import export_tokenizer
+from retrieval.embedders.model_cache import TOKENIZER_FILE
+from retrieval.embedders.tokenizer import ModelTokenizer, clean_text
 
 
 @given(st.text(max_size=60))
@@ -29,9 +31,10 @@ def test_tokens_match_open_clip(clip_tokenizers, text):
 
 
 @pytest.fixture(scope="module")
-def clip_tokenizers(checkpoints):
-    embedder = resolve.resolve_embedder(str(checkpoints("small-vit")), arch="small-vit")
-    return embedder._tokenizer, SimpleTokenizer(context_length=77)
+def clip_tokenizers(tmp_path_factory):
+    file, theirs = tmp_path_factory.mktemp("tokenizer") / TOKENIZER_FILE, SimpleTokenizer(context_length=77)
+    ids = np.asarray(theirs(list(TOKENIZER_PROBES)), np.int64)
+    return ModelTokenizer(file, export_tokenizer(theirs, ids, file)), theirs
 
 
 def test_long_text_is_truncated_as_by_open_clip(clip_tokenizers):

@@ -1,28 +1,33 @@
 """Fixtures: a server of a toy library, and a client that calls it without a network."""
 
+from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
 from starlette.testclient import TestClient
 
-from retrieval.library import Library
-from retrieval.server.app import create_app
-from retrieval.server.options import ServerOptions
-
-ADDRESS = "http://127.0.0.1:8765"
+from indexer import update_library
+from tests.support.files import draw_image
+from tests.support.http_client import served
+from tests.support.toy_embedder import COLORS, ToyEmbedder
 
 
 @pytest.fixture
 def serve(place, toy):
     """Return a function that serves the toy library with these options and returns a client."""
     with ExitStack() as stack:
+        yield lambda **options: stack.enter_context(served(place, toy, **options))
 
-        def start(**options) -> TestClient:
-            app = create_app(Library.open(place, embedder=toy), ServerOptions(**options))
-            client = TestClient(app, ADDRESS, raise_server_exceptions=False, client=("127.0.0.1", 50_000))
-            return stack.enter_context(client)
 
-        yield start
+@pytest.fixture(scope="session")
+def shared_client(tmp_path_factory) -> Iterator[TestClient]:
+    """Yield a client of a server of an image of each color, for tests that change nothing."""
+    folder = tmp_path_factory.mktemp("shared")
+    for color in COLORS:
+        draw_image(folder / "pictures" / f"{color}.png", color)
+    update_library(folder / "pictures", library=folder / "library", embedder=ToyEmbedder())
+    with served(folder / "library", ToyEmbedder()) as client:
+        yield client
 
 
 @pytest.fixture

@@ -121,8 +121,8 @@ def test_saved_searches_are_listed_completed_and_counted(client, place):
 
 
 @pytest.mark.parametrize("path", ["timeline", "timeline/2022-06", "facets"])
-def test_alternatives_are_not_counted(client, path):
-    answer = client.get(f"/api/{path}", params={"q": "kind:text | kind:image"})
+def test_alternatives_are_not_counted(shared_client, path):
+    answer = shared_client.get(f"/api/{path}", params={"q": "kind:text | kind:image"})
     assert answer.status_code == 400
     assert "one set of filters" in answer.json()["error"]
 
@@ -140,8 +140,8 @@ def test_suggestions_complete_the_filter_at_the_caret(client, folder):
 
 
 @pytest.mark.parametrize("month", ["2022", "2022-6", "abcd-ef", "2022-06-01"])
-def test_invalid_month_is_refused(client, month):
-    assert client.get(f"/api/timeline/{month}").status_code == 400
+def test_invalid_month_is_refused(shared_client, month):
+    assert shared_client.get(f"/api/timeline/{month}").status_code == 400
 
 
 def test_status_has_the_version_and_the_contents(client):
@@ -169,20 +169,20 @@ def test_metrics_count_requests(client):
     assert 'clew_request_seconds_count{route="/api/search"} 2' in text
 
 
-def test_documentation_lists_the_routes_without_scripts(client):
-    page = client.get("/docs").text
+def test_documentation_lists_the_routes_without_scripts(shared_client):
+    page = shared_client.get("/docs").text
     assert "GET /api/search" in page
     assert "<script" not in page
-    assert client.get("/openapi.json").json()["paths"].keys() >= {"/api/search", "/api/timeline"}
+    assert shared_client.get("/openapi.json").json()["paths"].keys() >= {"/api/search", "/api/timeline"}
 
 
-def test_page_weighs_at_most_150_kilobytes(client):
+def test_page_weighs_at_most_150_kilobytes(shared_client):
     """Compressed, as browsers request it; design of the page, section 10."""
     folder = Path(retrieval.server.__file__).parent / "page"
     weights = Counter[str]()
     for file in folder.rglob("*.*"):
         path = "/" if file.name == "index.html" else f"/page/{file.relative_to(folder).as_posix()}"
-        answer = client.get(path, headers={"Accept-Encoding": "gzip"})
+        answer = shared_client.get(path, headers={"Accept-Encoding": "gzip"})
         weights[file.suffix] += int(answer.headers["content-length"])
     assert weights.total() <= 150_000
     assert weights[".js"] <= 95_000
@@ -190,9 +190,9 @@ def test_page_weighs_at_most_150_kilobytes(client):
     assert 0 < weights[".svg"] <= 10_000
 
 
-def test_page_is_compressed_for_clients_that_accept_it(client):
-    plain = client.get("/", headers={"Accept-Encoding": "identity"})
-    compressed = client.get("/", headers={"Accept-Encoding": "gzip"})
+def test_page_is_compressed_for_clients_that_accept_it(shared_client):
+    plain = shared_client.get("/", headers={"Accept-Encoding": "identity"})
+    compressed = shared_client.get("/", headers={"Accept-Encoding": "gzip"})
     assert compressed.headers["content-encoding"] == "gzip"
     assert "content-encoding" not in plain.headers
     assert int(compressed.headers["content-length"]) < int(plain.headers["content-length"])

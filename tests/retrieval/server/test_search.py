@@ -71,26 +71,28 @@ def test_text_in_an_image_is_drawn_as_the_image_and_a_note_is_not(index, serve, 
     assert ratios == {"photo.jpg": 1.5, "note.txt": None}
 
 
-def test_number_of_searched_files_comes_if_nothing_matches_well(client):
-    answer = client.get("/api/search", params={"q": "red under:nowhere | blue under:nowhere"}).json()
+def test_number_of_searched_files_comes_if_nothing_matches_well(shared_client):
+    answer = shared_client.get("/api/search", params={"q": "red under:nowhere | blue under:nowhere"}).json()
     assert (answer["confident"], answer["total"]) == (0, None)
-    nothing = client.get("/api/search", params={"q": "red date:1999"}).json()
+    nothing = shared_client.get("/api/search", params={"q": "red date:1999"}).json()
     assert (nothing["confident"], nothing["total"]) == (0, 0)
 
 
-def test_post_answers_as_get(client):
+def test_post_answers_as_get(shared_client):
     query = {"q": "blue", "count": 2}
-    assert names(client.post("/api/search", json=query)) == names(client.get("/api/search", params=query))
+    assert names(shared_client.post("/api/search", json=query)) == names(
+        shared_client.get("/api/search", params=query)
+    )
 
 
-def test_without_words_files_are_listed(client):
-    assert len(names(client.get("/api/search"))) == len(COLORS)
+def test_without_words_files_are_listed(shared_client):
+    assert len(names(shared_client.get("/api/search"))) == len(COLORS)
 
 
-def test_filters_of_a_body_are_those_of_the_query_language(client):
-    assert names(client.post("/api/search", json={"filters": {"kind": {"any": ["image"]}}}))
-    assert not names(client.post("/api/search", json={"filters": {"kind": {"any": ["video"]}}}))
-    assert not names(client.post("/api/search", json={"filters": {"tag": {"all": ["sea", "sun"]}}}))
+def test_filters_of_a_body_are_those_of_the_query_language(shared_client):
+    assert names(shared_client.post("/api/search", json={"filters": {"kind": {"any": ["image"]}}}))
+    assert not names(shared_client.post("/api/search", json={"filters": {"kind": {"any": ["video"]}}}))
+    assert not names(shared_client.post("/api/search", json={"filters": {"tag": {"all": ["sea", "sun"]}}}))
 
 
 @pytest.mark.parametrize(
@@ -110,14 +112,14 @@ def test_filters_of_a_body_are_those_of_the_query_language(client):
     ],
     ids=str,
 )
-def test_invalid_body_is_answered_with_what_to_use(client, body):
-    answer = client.post("/api/search", json=body)
+def test_invalid_body_is_answered_with_what_to_use(shared_client, body):
+    answer = shared_client.post("/api/search", json=body)
     assert answer.status_code == 400
     assert answer.json()["error"]
 
 
-def test_syntax_error_has_its_column(client):
-    answer = client.get("/api/search", params={"q": 'red "sea'})
+def test_syntax_error_has_its_column(shared_client):
+    answer = shared_client.get("/api/search", params={"q": 'red "sea'})
     assert answer.status_code == 400
     assert answer.json()["column"] == 5
     assert "\n" not in answer.json()["error"]
@@ -154,8 +156,8 @@ def test_forgotten_picture_is_reported(client):
         "red | blue not:./red.png",
     ],
 )
-def test_query_names_no_files_or_addresses(client, query):
-    answer = client.get("/api/search", params={"q": query})
+def test_query_names_no_files_or_addresses(shared_client, query):
+    answer = shared_client.get("/api/search", params={"q": query})
     assert answer.status_code == 400
     assert "not read by the server" in answer.json()["error"]
 
@@ -166,12 +168,12 @@ def test_similar_finds_the_others(client, segment_of):
     assert "red.png" not in found
 
 
-def test_tokens_describe_the_query(client):
+def test_tokens_describe_the_query(shared_client):
     query = 'a "red car" kind:image not:blue + #12 - @rex'
-    tokens = client.get("/api/search", params={"q": query}).json()
+    tokens = shared_client.get("/api/search", params={"q": query}).json()
     assert "tokens" not in tokens  # an unknown concept is an error
     query = query.removesuffix(" - @rex").replace("+ #12", "+ 2:green")
-    tokens = client.get("/api/search", params={"q": query}).json()["tokens"]
+    tokens = shared_client.get("/api/search", params={"q": query}).json()["tokens"]
     assert [(token["text"], token["type"], token["key"]) for token in tokens] == [
         ("a", "words", None),
         ('"red car"', "words", None),
@@ -194,8 +196,8 @@ def read_all(client, **parameters) -> list[str]:
 
 
 @pytest.mark.parametrize("parameters", [{"q": "red"}, {}, {"q": "red", "order": "date"}, {"q": "kind:image"}])
-def test_parts_of_a_list_make_the_list(client, parameters):
-    assert read_all(client, count=2, **parameters) == read_all(client, count=100, **parameters)
+def test_parts_of_a_list_make_the_list(shared_client, parameters):
+    assert read_all(shared_client, count=2, **parameters) == read_all(shared_client, count=100, **parameters)
 
 
 def test_continued_list_neither_repeats_nor_loses_hits_when_files_change(client, folder, index):
@@ -220,26 +222,26 @@ def test_forgotten_list_continues_at_its_place(serve, library):
 
 
 @pytest.mark.parametrize("cursor", ["x", "bm9uZQ", "W10", "WyJhIiwtMSwiYiJd", "\u00e4", "WyJhIiwxZTksIngiXQ"])
-def test_invalid_cursor_is_refused(client, cursor):
-    assert client.get("/api/search", params={"q": "red", "cursor": cursor}).status_code == 400
+def test_invalid_cursor_is_refused(shared_client, cursor):
+    assert shared_client.get("/api/search", params={"q": "red", "cursor": cursor}).status_code == 400
 
 
-def test_cursor_of_another_search_is_refused(client):
-    cursor = client.get("/api/search", params={"q": "red", "count": 1}).json()["cursor"]
-    answer = client.get("/api/search", params={"q": "blue", "count": 1, "cursor": cursor})
+def test_cursor_of_another_search_is_refused(shared_client):
+    cursor = shared_client.get("/api/search", params={"q": "red", "count": 1}).json()["cursor"]
+    answer = shared_client.get("/api/search", params={"q": "blue", "count": 1, "cursor": cursor})
     assert answer.status_code == 400
     assert "another search" in answer.json()["error"]
 
 
-def test_unknown_filter_value_has_a_message(client):
-    answer = client.get("/api/search", params={"q": "red under:Nowhere"}).json()
+def test_unknown_filter_value_has_a_message(shared_client):
+    answer = shared_client.get("/api/search", params={"q": "red under:Nowhere"}).json()
     assert answer["items"] == []
     assert "Nowhere" in answer["messages"][0]
 
 
-def test_facets_come_on_request(client):
-    assert client.get("/api/search", params={"q": "red"}).json()["facets"] is None
-    facets = client.get("/api/search", params={"q": "red", "facets": 1}).json()["facets"]
+def test_facets_come_on_request(shared_client):
+    assert shared_client.get("/api/search", params={"q": "red"}).json()["facets"] is None
+    facets = shared_client.get("/api/search", params={"q": "red", "facets": 1}).json()["facets"]
     assert facets["kinds"] == {"image": len(COLORS)}
 
 
@@ -284,21 +286,21 @@ def test_filters_and_number_of_files_are_those_of_the_complete_query(client, pla
 
 
 @pytest.mark.parametrize("text", ['{"count": Infinity}', '{"count": 1e400}', '{"q": "red", "count": NaN}'])
-def test_count_that_is_no_number_is_refused(client, text):
-    assert client.post("/api/search", content=text).status_code == 400
+def test_count_that_is_no_number_is_refused(shared_client, text):
+    assert shared_client.post("/api/search", content=text).status_code == 400
 
 
 @pytest.mark.parametrize("q", ["not:", "red not:", "not:" * 900, "-not:", "2:", "|not:", "1:" * 2_000])
-def test_query_that_ends_at_a_prefix_is_answered_while_it_is_typed(client, q):
+def test_query_that_ends_at_a_prefix_is_answered_while_it_is_typed(shared_client, q):
     for path in ("/api/search", "/api/suggest", "/api/facets", "/api/timeline"):
-        assert client.get(path, params={"q": q}).status_code in (200, 400)
+        assert shared_client.get(path, params={"q": q}).status_code in (200, 400)
 
 
 @pytest.mark.parametrize("charset", ["undefined", "unknown", "utf-16", "zlib", "idna"])
-def test_form_in_any_charset_is_answered(client, charset):
+def test_form_in_any_charset_is_answered(shared_client, charset):
     headers = {"Content-Type": f"multipart/form-data; boundary=x; charset={charset}"}
     form = b'--x\r\nContent-Disposition: form-data; name="q"\r\n\r\nred\r\n--x--\r\n'
-    assert client.post("/api/search", headers=headers, content=form).status_code in (200, 400)
+    assert shared_client.post("/api/search", headers=headers, content=form).status_code in (200, 400)
 
 
 def test_members_of_a_group_are_given_once_although_its_leader_changes():

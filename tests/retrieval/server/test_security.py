@@ -21,15 +21,15 @@ PAGE = "http://127.0.0.1:8765"
         *("127.0.0.1:99999", "127.0.0.1:http", "0.0.0.0:8765", "127.0.0.1:8765,evil.example", "2130706433"),
     ],
 )
-def test_other_host_is_refused(client, host):
-    answer = client.get("/api/status", headers={"Host": host})
+def test_other_host_is_refused(shared_client, host):
+    answer = shared_client.get("/api/status", headers={"Host": host})
     assert answer.status_code == 403
     assert "library" not in answer.text
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:8765", "localhost:8765", "[::1]:8765", "127.0.0.1", "LOCALHOST"])
-def test_host_of_this_machine_is_answered(client, host):
-    assert client.get("/healthz", headers={"Host": host}).status_code == 200
+def test_host_of_this_machine_is_answered(shared_client, host):
+    assert shared_client.get("/healthz", headers={"Host": host}).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -41,14 +41,14 @@ def test_host_of_this_machine_is_answered(client, host):
     ],
 )
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_other_origin_is_refused(client, origin, method):
-    answer = client.request(method, "/api/search", headers={"Origin": origin}, content="{}")
+def test_other_origin_is_refused(shared_client, origin, method):
+    answer = shared_client.request(method, "/api/search", headers={"Origin": origin}, content="{}")
     assert answer.status_code == 403
     assert "access-control-allow-origin" not in answer.headers
 
 
-def test_own_origin_is_answered(client):
-    assert client.post("/api/search", headers={"Origin": PAGE}, json={"q": "red"}).status_code == 200
+def test_own_origin_is_answered(shared_client):
+    assert shared_client.post("/api/search", headers={"Origin": PAGE}, json={"q": "red"}).status_code == 200
 
 
 @pytest.mark.parametrize("site", ["cross-site", "same-site"])
@@ -60,9 +60,9 @@ def test_picture_that_another_site_embeds_is_refused(client, segment_of, site):
     assert client.get("/", headers=frame).status_code == 403
 
 
-def test_link_of_another_site_opens_the_page(client):
+def test_link_of_another_site_opens_the_page(shared_client):
     headers = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
-    assert client.get("/docs", headers=headers).status_code == 200
+    assert shared_client.get("/docs", headers=headers).status_code == 200
 
 
 def test_named_origin_may_call_the_api(library, serve):
@@ -103,8 +103,8 @@ def test_other_origin_gets_no_permission_to_send(library, serve):
 
 
 @pytest.mark.parametrize("path", ["/api/status", "/docs", "/nowhere", "/api/search?q=%22"])
-def test_every_answer_has_the_security_headers(client, path):
-    headers = client.get(path).headers
+def test_every_answer_has_the_security_headers(shared_client, path):
+    headers = shared_client.get(path).headers
     policy = headers["content-security-policy"]
     assert "script-src 'self'" in policy
     assert "unsafe" not in policy
@@ -209,8 +209,8 @@ TRAVERSALS = [
 
 
 @pytest.mark.parametrize("path", TRAVERSALS)
-def test_no_path_leads_out_of_the_page(client, path):
-    answer = client.get(path)
+def test_no_path_leads_out_of_the_page(shared_client, path):
+    answer = shared_client.get(path)
     assert answer.status_code in (400, 404)
     assert "root:" not in answer.text
     assert "import" not in answer.text
@@ -269,8 +269,8 @@ def test_error_shows_no_traceback(client, monkeypatch, capsys):
     assert "Traceback" not in answer.text
 
 
-def test_unknown_address_and_method_are_answered_as_json(client):
-    assert client.get("/api/nothing").json()["error"]
-    answer = client.delete("/api/search")
+def test_unknown_address_and_method_are_answered_as_json(shared_client):
+    assert shared_client.get("/api/nothing").json()["error"]
+    answer = shared_client.delete("/api/search")
     assert answer.status_code == 405
     assert answer.json()["error"]

@@ -67,8 +67,8 @@ def test_other_ranges_are_ignored(client, segment_of, requested):
 
 @pytest.mark.parametrize("route", ["", "/media", "/thumbnail", "/text", "/clip"])
 @pytest.mark.parametrize("segment", ["999999", "0", "-1", "99999999999999999999", "abc"])
-def test_unknown_segment_is_not_found(client, route, segment):
-    answer = client.get(f"/api/segments/{segment}{route}")
+def test_unknown_segment_is_not_found(shared_client, route, segment):
+    answer = shared_client.get(f"/api/segments/{segment}{route}")
     assert answer.status_code in (400, 404)
     assert answer.json()["error"]
 

@@ -2,18 +2,22 @@
 
 import pytest
 
+from indexer import update_library
 from retrieval.server.queries.typed_filters import OPERATORS
 from tests.support.files import draw_image, write_text
+from tests.support.http_client import served
 from tests.support.metadata_files import exif, jpeg, write_file
+from tests.support.toy_embedder import ToyEmbedder
 
 CAMERAS = ("Canon EOS 80D", "NIKON D70", "iPhone 6")
 EVERY = {"canon.jpg", "nikon.jpg", "iphone.jpg", "plain.png", "note.txt"}
 
 
-@pytest.fixture
-def search(tmp_path, index, serve):
+@pytest.fixture(scope="module")
+def search(tmp_path_factory):
     """Return a function from the body of a search of photos and a note to the answer."""
-    folder = tmp_path / "photos"
+    top = tmp_path_factory.mktemp("typed")
+    folder = top / "photos"
     tags = (("Sea", "Sun"), ("Sea",), ("Lake",))
     for number, (camera, keywords) in enumerate(zip(CAMERAS, tags, strict=True)):
         name = camera.split()[0].lower()
@@ -23,9 +27,9 @@ def search(tmp_path, index, serve):
         write_file(folder / f"{name}.jpg", jpeg(size, (250 - number, 0, 0), [*keywords], exif=metadata))
     draw_image(folder / "plain.png", "red", size=(60, 40))
     write_text(folder / "note.txt", "red boat")
-    index(folder)
-    client = serve()
-    return lambda **body: client.post("/api/search", json={"count": 1_000, "group": False} | body)
+    update_library(folder, library=top / "library", embedder=ToyEmbedder())
+    with served(top / "library", ToyEmbedder()) as client:
+        yield lambda **body: client.post("/api/search", json={"count": 1_000, "group": False} | body)
 
 
 def found(answer) -> set[str]:

@@ -3,6 +3,8 @@
 import pytest
 
 from indexer.models.precision import choose_precision
+from retrieval.cli.models import describe_models
+from retrieval.embedders import model_list
 from retrieval.embedders.torch_towers import load_model
 
 
@@ -42,3 +44,12 @@ def test_fastest_exported_tower_is_chosen_on_other_cpus(choose, rate, expected):
     rates = {"float32": 14.0, "onnx float32": 12.0, "int8": rate}
     choice = choose(rates, is_bfloat16_fast=False)
     assert (choice.precision, choice.torch_precision) == (expected, "float32")
+
+
+def test_models_show_their_rate_on_this_machine(embedder_of, monkeypatch):
+    embedder = embedder_of("small-vit")
+    choice = embedder.prepared.choice("auto")
+    monkeypatch.setattr(model_list, "prepared_models", lambda: [embedder.prepared])
+    card = next(card for card in model_list.model_cards() if card.name == embedder.prepared.manifest.name)
+    assert card.images_per_second == choice.rates[choice.precision] > 0
+    assert f"{card.images_per_second:,.0f}" in describe_models([card])

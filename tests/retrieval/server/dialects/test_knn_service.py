@@ -79,17 +79,19 @@ def test_picture_is_a_query(client, folder):
     assert names_of(knn(client, image=encoded(folder, "green.png")))[0] == "green.png"
 
 
-def test_vector_is_a_query_of_any_length(client):
-    answer = knn(client, embedding_input=[0.0, 0.0, 3.0])
+def test_vector_is_a_query_of_any_length(shared_client):
+    answer = knn(shared_client, embedding_input=[0.0, 0.0, 3.0])
     assert names_of(answer)[0] == "blue.png"
     assert answer.json()[0]["similarity"] == pytest.approx(1, abs=0.01)
 
 
-def test_results_after_the_first_have_id_and_similarity_only(client):
-    answer = knn(client, text="red", num_images=2, num_result_ids=5).json()
+def test_results_after_the_first_have_id_and_similarity_only(shared_client):
+    answer = knn(shared_client, text="red", num_images=2, num_result_ids=5).json()
     assert [each.keys() == NAMES for each in answer] == [True, True, False, False, False]
     assert all(each.keys() == {"id", "similarity"} for each in answer[2:])
-    later = post(client, "/metadata", ids=[each["id"] for each in answer[2:]], indice_name="any").json()
+    later = post(
+        shared_client, "/metadata", ids=[each["id"] for each in answer[2:]], indice_name="any"
+    ).json()
     assert [each["id"] for each in later] == [each["id"] for each in answer[2:]]
     assert all(each["metadata"].keys() == NAMES - {"id", "similarity"} for each in later)
 
@@ -118,14 +120,14 @@ def test_page_sends_plain_text_with_empty_values(client, folder):
     assert client.post("/knn-service", content=json.dumps(values), headers=headers).status_code == 403
 
 
-def test_indices_list_has_a_name_that_can_be_sent(client):
-    [name] = client.get("/indices-list").json()
+def test_indices_list_has_a_name_that_can_be_sent(shared_client):
+    [name] = shared_client.get("/indices-list").json()
     assert name == "toy"
-    assert names_of(knn(client, text="red", indice_name=name))[0] == "red.png"
+    assert names_of(knn(shared_client, text="red", indice_name=name))[0] == "red.png"
 
 
-def test_words_are_no_query_language(client):
-    assert names_of(knn(client, text="red - blue file:/etc/passwd #1 kind:video"))
+def test_words_are_no_query_language(shared_client):
+    assert names_of(knn(shared_client, text="red - blue file:/etc/passwd #1 kind:video"))
 
 
 def test_caption_of_an_image_is_sent(index, serve, tmp_path):
@@ -150,9 +152,9 @@ def test_near_duplicates_are_one_result_on_request(index, serve, tmp_path):
     assert len(knn(client, text="red", deduplicate=False).json()) == 2
 
 
-def test_ids_that_do_not_exist_have_no_metadata(client):
-    assert post(client, "/metadata", ids=[10**9], indice_name="toy").json() == []
-    assert post(client, "/metadata", ids=[], indice_name="toy").json() == []
+def test_ids_that_do_not_exist_have_no_metadata(shared_client):
+    assert post(shared_client, "/metadata", ids=[10**9], indice_name="toy").json() == []
+    assert post(shared_client, "/metadata", ids=[], indice_name="toy").json() == []
 
 
 @pytest.mark.parametrize(
@@ -179,26 +181,26 @@ def test_ids_that_do_not_exist_have_no_metadata(client):
     ],
     ids=str,
 )
-def test_invalid_query_is_answered_with_what_to_use(client, values):
-    answer = post(client, "/knn-service", **values)
+def test_invalid_query_is_answered_with_what_to_use(shared_client, values):
+    answer = post(shared_client, "/knn-service", **values)
     assert answer.status_code == 400
     assert answer.json()["error"].endswith(".")
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{", b"\xff", b"[" * 100_000, b"null"])
 @pytest.mark.parametrize("path", ["/knn-service", "/metadata", "/v1/embeddings"])
-def test_body_that_is_no_object_is_refused(client, path, body):
-    assert client.post(path, content=body).status_code == 400
+def test_body_that_is_no_object_is_refused(shared_client, path, body):
+    assert shared_client.post(path, content=body).status_code == 400
 
 
 @pytest.mark.parametrize("address", ["http://127.0.0.1:1/x.png", "file:///etc/passwd", "https://example.org"])
-def test_addresses_are_not_downloaded(client, address):
-    answer = knn(client, image_url=address)
+def test_addresses_are_not_downloaded(shared_client, address):
+    answer = knn(shared_client, image_url=address)
     assert answer.status_code == 400
     assert "not downloaded" in answer.json()["error"]
 
 
-def test_number_of_ids_is_limited(client):
-    answer = post(client, "/metadata", ids=[1] * 1_001)
+def test_number_of_ids_is_limited(shared_client):
+    answer = post(shared_client, "/metadata", ids=[1] * 1_001)
     assert answer.status_code == 400
     assert "at most 1,000" in answer.json()["error"]

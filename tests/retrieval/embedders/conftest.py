@@ -1,5 +1,0 @@
-"""Fixtures of open_clip models."""
-
-from tests.support.open_clip_models import architectures, checkpoints, embedder_of
-
-__all__ = ["architectures", "checkpoints", "embedder_of"]
