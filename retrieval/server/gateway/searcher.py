@@ -158,5 +158,5 @@ def _notes(answers: Mapping[Member, Mapping[str, Any]]) -> list[str]:
 
 
 def _sum(counts: Sequence[int | None]) -> int | None:
-    known = [count for count in counts if count is not None]
-    return sum(known) if known else None
+    """Return how many files were searched; None if a library does not say, as it has confident hits."""
+    return None if None in counts else sum(filter(None, counts))

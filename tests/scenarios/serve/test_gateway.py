@@ -189,6 +189,12 @@ def test_uploaded_picture_finds_in_each_library(client, address):
     assert address not in {item["library"] for item in excluded["items"]}
 
 
+def test_files_are_counted_if_no_library_has_a_confident_hit(client):
+    """One library with confident hits does not count its files; the sum of the others would be wrong."""
+    assert found(client, q="red")["total"] is None
+    assert found(client, q="kind:video")["total"] == 3
+
+
 def test_typed_filters_reach_each_library(client):
     body = {"q": "red", "filters": {"kind": {"any": ["video"]}}, "count": 50}
     answer = client.post("/api/search", json=body).json()
