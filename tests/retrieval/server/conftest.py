@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 from starlette.testclient import TestClient
@@ -20,13 +21,19 @@ def serve(place, toy):
 
 
 @pytest.fixture(scope="session")
-def shared_client(tmp_path_factory) -> Iterator[TestClient]:
-    """Yield a client of a server of an image of each color, for tests that change nothing."""
+def shared_library(tmp_path_factory) -> Path:
+    """Return a library of an image of each color, for tests that change nothing."""
     folder = tmp_path_factory.mktemp("shared")
     for color in COLORS:
         draw_image(folder / "pictures" / f"{color}.png", color)
     update_library(folder / "pictures", library=folder / "library", embedder=ToyEmbedder())
-    with served(folder / "library", ToyEmbedder()) as client:
+    return folder / "library"
+
+
+@pytest.fixture(scope="session")
+def shared_client(shared_library) -> Iterator[TestClient]:
+    """Yield a client of a server of the shared library."""
+    with served(shared_library, ToyEmbedder()) as client:
         yield client
 
 

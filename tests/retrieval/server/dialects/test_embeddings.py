@@ -6,12 +6,16 @@ import numpy as np
 import pytest
 from openai import BadRequestError, OpenAI
 
-from tests.support.toy_embedder import COLORS
+from tests.support.browser import serving
+from tests.support.toy_embedder import COLORS, ToyEmbedder
 
 
-@pytest.fixture
-def openai(address):
-    with OpenAI(base_url=f"{address}/v1", api_key="none", max_retries=0) as client:
+@pytest.fixture(scope="module")
+def openai(shared_library):
+    with (
+        serving(shared_library, ToyEmbedder()) as address,
+        OpenAI(base_url=f"{address}/v1", api_key="none", max_retries=0) as client,
+    ):
         yield client
 
 

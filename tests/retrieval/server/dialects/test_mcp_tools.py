@@ -5,6 +5,7 @@ import base64
 import io
 import json
 import os
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -23,24 +24,40 @@ from tests.support.document_files import pdf
 from tests.support.files import draw_image
 from tests.support.interpreter import imported_modules
 from tests.support.metadata_files import exif, gps, jpeg, write_file
-from tests.support.toy_embedder import COLORS
+from tests.support.toy_embedder import COLORS, ToyEmbedder
 
 TOOLS = {"search", "look", "similar", "facets", "details", "status"}
 MODES = ("legacy", "auto", "2026-07-28")
 
 
-@pytest.fixture
-def server(library, place, toy):
-    worker, pictures = Worker(Library.open(place, embedder=toy), ServerOptions()), Pictures(1)
+@contextmanager
+def mcp_server(library):
+    worker, pictures = Worker(Library.open(library, embedder=ToyEmbedder()), ServerOptions()), Pictures(1)
     yield create_mcp_server(Services(worker, Cursors(10), pictures))
     worker.close()
     pictures.close()
 
 
 @pytest.fixture
+def server(library, place):
+    with mcp_server(place) as server:
+        yield server
+
+
+@pytest.fixture
 def call(server):
     """Return a function that calls a tool and returns its content."""
+    return caller(server)
 
+
+@pytest.fixture(scope="module")
+def shared_call(shared_library):
+    """Return a function that calls a tool of a server of the shared library."""
+    with mcp_server(shared_library) as server:
+        yield caller(server)
+
+
+def caller(server):
     def run(tool: str, **arguments):
         async def main():
             async with Client(server) as client:
@@ -222,8 +239,8 @@ def test_details_facets_and_status_count_and_describe(call, folder):
     ],
     ids=str,
 )
-def test_invalid_call_has_an_error_without_a_traceback(call, tool, arguments):
-    result = call(tool, **arguments)
+def test_invalid_call_has_an_error_without_a_traceback(shared_call, tool, arguments):
+    result = shared_call(tool, **arguments)
     if tool == "search" and arguments == {"query": ""}:  # every file, newest first
         assert len(hits_of(result)) == len(COLORS)
         return
