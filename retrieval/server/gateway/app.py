@@ -1,7 +1,9 @@
 """Create the application of a gateway."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from time import monotonic
 
 from fastapi import FastAPI
@@ -36,9 +38,9 @@ def create_gateway(libraries: Libraries, options: ServerOptions) -> FastAPI:
         if isinstance(library, RemoteLibrary):
             members.append(Member.of_server(number, name, library.address, library.token))
             continue
-        app = create_app(library, options, pictures)
+        app = create_app(library, replace(options, token=None), pictures)  # the gateway has checked it
         applications.append(app)
-        members.append(Member.of_app(number, name, app, options.token))
+        members.append(Member.of_app(number, name, app))
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -50,7 +52,7 @@ def create_gateway(libraries: Libraries, options: ServerOptions) -> FastAPI:
             stack.callback(pictures.close)
             yield
 
-    writer = QueryWriter(members, pictures)
+    writer = QueryWriter(members, pictures, asyncio.Semaphore(options.threads))
     app = FastAPI(title="clew", description=DESCRIPTION, docs_url=None, redoc_url=None, lifespan=lifespan)
     app.state.gateway = Gateway(members, writer, monotonic())
     app.state.searcher = GatewaySearcher(members, writer, Cursors(options.max_cursors))

@@ -23,12 +23,17 @@ def split(id_: int) -> tuple[int, int]:
 
 
 def with_joined_ids(value: Any, number: int, key: str = "") -> Any:
-    """Return an answer of a library whose ids, and addresses of segments, are those among all."""
+    """Return an answer of a library whose ids, and addresses of segments, are those among all.
+
+    Raises LibraryError for ids of a gateway, TypeError and ValueError for those that are none.
+    """
     if isinstance(value, dict):
         return {name: with_joined_ids(each, number, name) for name, each in value.items()}
     if isinstance(value, list):
         return [with_joined_ids(each, number, key) for each in value]
-    if key == "id" and type(value) is int:
+    if key == "id":
+        if type(value) is not int:
+            raise TypeError("an id is a whole number")
         return joined(number, value)
     if key in ("media", "url") and isinstance(value, str):
         return ADDRESS.sub(lambda match: f"/api/segments/{joined(number, int(match[1]))}/", value)

@@ -2,9 +2,10 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any, TypeVar
 
 import httpx
@@ -12,18 +13,18 @@ from fastapi import FastAPI
 from starlette.background import BackgroundTask
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from retrieval.errors import ClewError, LibraryError, QueryError
 from retrieval.federation.remote_library import MAX_ANSWER_BYTES, MAX_ERROR_BYTES, TIMEOUT_SECONDS
 from retrieval.server.errors import Busy, NotFound
-from retrieval.server.media_files import DOWNLOAD_TYPE, MEDIA_POLICY
+from retrieval.server.media_files import CONTENT_TYPES, DOWNLOAD_TYPE, MEDIA_POLICY, TEXT_TYPE
 
 REQUEST_HEADERS = ("range", "if-none-match")  # that are passed on for media
 ANSWER_HEADERS = (
     "accept-ranges", "cache-control", "content-disposition", "content-length", "content-range", "etag",
 )  # fmt: skip
-SHOWN_TYPES = ("image/", "video/", "audio/", "application/pdf", "text/plain")  # others are downloads
+SHOWN_TYPES = frozenset((*CONTENT_TYPES.values(), TEXT_TYPE))  # others are downloads
 SCOPE_KEYS = (
     "type",
     "asgi",
@@ -49,16 +50,22 @@ class Member:
     app: FastAPI | None = None
 
     @classmethod
-    def of_app(cls, number: int, name: str, app: FastAPI, token: str | None) -> "Member":
-        """Return a library whose application is in this process."""
+    def of_app(cls, number: int, name: str, app: FastAPI) -> "Member":
+        """Return a library whose application is in this process and needs no token."""
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-        client = httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1", headers=_headers(token))
-        return cls(number, name, client, app)
+        return cls(number, name, httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1"), app)
 
     @classmethod
     def of_server(cls, number: int, name: str, address: str, token: str | None) -> "Member":
-        """Return the library of another server; redirects, which could send the token away, are refused."""
-        client = httpx.AsyncClient(base_url=address, headers=_headers(token), timeout=TIMEOUT_SECONDS)
+        """Return the library of another server.
+
+        Redirects, which could send the token away, are refused, and so is compression: a small answer could
+        fill the memory.
+        """
+        headers = {"Accept-Encoding": "identity"}
+        if token is not None:
+            headers["Authorization"] = f"Bearer {token}"
+        client = httpx.AsyncClient(base_url=address, headers=headers, timeout=TIMEOUT_SECONDS)
         return cls(number, name, client)
 
     async def ask(
@@ -71,15 +78,17 @@ class Member:
         given = (
             None if params is None else {name: value for name, value in params.items() if value is not None}
         )
-        request = self.client.build_request(method, path.lstrip("/"), params=given, json=body)
         try:
-            async with aclosing(await self.client.send(request, stream=True)) as response:
-                limit = MAX_ANSWER_BYTES if response.status_code == 200 else MAX_ERROR_BYTES
-                data = await _read(response, limit)
-        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+            request = self._request(method, path, params=given, body=body)
+            async with asyncio.timeout(TIMEOUT_SECONDS if self.app is None else None):  # of the whole answer
+                async with aclosing(await self.client.send(request, stream=True)) as response:
+                    if response.status_code != 200:
+                        raise self._refusal(response.status_code, await _read(response, MAX_ERROR_BYTES))
+                    data = await _read(response, MAX_ANSWER_BYTES)
+        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
             raise self._lost(error) from error
-        if response.status_code != 200:
-            raise self._refusal(response.status_code, data)
+        if len(data) > MAX_ANSWER_BYTES:
+            raise LibraryError(f"The answer of {self.name} is too long. Ask for less.")
         return data
 
     async def ask_json(
@@ -87,40 +96,64 @@ class Member:
     ) -> Any:
         """Return the JSON of an answer; raises as `ask` does."""
         data = await self.ask(method, path, params=params, body=body)
-        try:
-            return json.loads(data)
-        except (ValueError, RecursionError) as error:
-            raise self.wrong_answer() from error
+        with self.reading():
+            return json.loads(data, parse_float=_finite, parse_constant=_finite)
 
-    async def forward(self, request: Request, path: str) -> Response:
-        """Return the response of the library to a GET request, whose body is not kept in memory."""
-        if self.app is not None:
-            return _Forwarded(self.app, path)
-        headers = {name: request.headers[name] for name in REQUEST_HEADERS if name in request.headers}
-        headers["accept-encoding"] = "identity"
-        sent = self.client.build_request(
-            "GET", path.lstrip("/"), params=str(request.query_params), headers=headers
-        )
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Raise LibraryError if the block cannot read an answer, which no `clew serve` gives."""
         try:
+            yield
+        except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+            raise LibraryError(f"{self.name} does not answer as `clew serve` does.") from error
+
+    async def forward(self, request: Request, path: str, body: object = None) -> Response:
+        """Return the response of the library to the request with another body; it is not kept in memory."""
+        if self.app is not None:
+            return _Forwarded(self.app, path, body)
+        headers = [
+            (name.encode(), request.headers[name].encode("latin-1"))
+            for name in REQUEST_HEADERS
+            if name in request.headers
+        ]
+        params = str(request.query_params)
+        try:
+            sent = self._request(request.method, path, params=params, body=body, headers=headers)
             answer = await self.client.send(sent, stream=True)
             if answer.status_code not in (200, 206, 304, 416):
                 async with aclosing(answer):
                     raise self._refusal(answer.status_code, await _read(answer, MAX_ERROR_BYTES))
         except httpx.HTTPError as error:
             raise self._lost(error) from error
+        answer.headers.encoding = "latin-1"  # that of the header of the response
         kept = {name: answer.headers[name] for name in ANSWER_HEADERS if name in answer.headers}
         kept["content-security-policy"] = MEDIA_POLICY
         kind = answer.headers.get("content-type", DOWNLOAD_TYPE)
-        if not kind.startswith(SHOWN_TYPES) or kind.startswith("image/svg"):
-            kind, kept["content-disposition"] = DOWNLOAD_TYPE, "attachment"
+        if kind not in SHOWN_TYPES:
+            kind = DOWNLOAD_TYPE
+            if not kept.get("content-disposition", "").startswith("attachment;"):
+                kept["content-disposition"] = "attachment"
         close = BackgroundTask(answer.aclose)
         return StreamingResponse(answer.aiter_raw(), answer.status_code, kept, kind, close)
 
-    def wrong_answer(self) -> LibraryError:
-        """Return the error of an answer that no `clew serve` gives."""
-        return LibraryError(f"{self.name} does not answer as `clew serve` does.")
+    def _request(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, Any] | str | None,
+        body: object,
+        headers: Sequence[tuple[bytes, bytes]] = (),
+    ) -> httpx.Request:
+        content = None if body is None else json.dumps(body).encode()
+        kind = [] if body is None else [(b"content-type", b"application/json")]
+        return self.client.build_request(
+            method, path.lstrip("/"), params=params, content=content, headers=[*headers, *kind]
+        )
 
     def _lost(self, error: Exception) -> LibraryError:
+        if isinstance(error, TimeoutError | httpx.TimeoutException):
+            return LibraryError(f"{self.name} took more than {TIMEOUT_SECONDS:.0f} s to answer.")
         reason = str(error) or type(error).__name__
         return LibraryError(f"Cannot connect to {self.name}: {reason}. Is `clew serve` running there?")
 
@@ -156,7 +189,7 @@ async def ask_all(
         for member, result in zip(members, results, strict=True)
         if isinstance(result, ClewError)
     }
-    if not answers:
+    if errors and not answers:
         raise next(iter(errors.values()))
     return answers, [f"{member.name} is not searched: {error}" for member, error in errors.items()]
 
@@ -171,25 +204,35 @@ async def _attempt(ask: Callable[[Member], Awaitable[Result]], member: Member) -
 class _Forwarded(Response):
     """The response of another application of this process to the same request at another path."""
 
-    def __init__(self, app: FastAPI, path: str) -> None:
+    def __init__(self, app: FastAPI, path: str, body: object) -> None:
         super().__init__()
-        self._app, self._path = app, path
+        self._app, self._path, self._new_body = app, path, body
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the response."""
         kept = {key: scope[key] for key in SCOPE_KEYS if key in scope}
-        await self._app(kept | {"path": self._path, "raw_path": self._path.encode()}, receive, send)
+        messages = list[Message]()
+        if self._new_body is not None:  # the first one has been read
+            messages.append({"type": "http.request", "body": json.dumps(self._new_body).encode()})
 
+        async def next_message() -> Message:
+            return messages.pop() if messages else await receive()
 
-def _headers(token: str | None) -> dict[str, str]:
-    return {} if token is None else {"Authorization": f"Bearer {token}"}
+        await self._app(kept | {"path": self._path, "raw_path": self._path.encode()}, next_message, send)
 
 
 async def _read(response: httpx.Response, limit: int) -> bytes:
-    """Return the body of a response; raises ValueError if it has more bytes than the limit."""
+    """Return the body of a response as it was sent, or of a longer one more bytes than the limit."""
     body = bytearray()
-    async for chunk in response.aiter_bytes():
+    async for chunk in response.aiter_raw():
         body += chunk
         if len(body) > limit:
-            raise ValueError("the answer is too long")
+            break
     return bytes(body)
+
+
+def _finite(text: str) -> float:
+    """Return a number of JSON; raises ValueError for those that JSON does not have."""
+    if not isfinite(value := float(text)):
+        raise ValueError(f"{text} is no number of JSON")
+    return value

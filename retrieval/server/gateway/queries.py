@@ -4,6 +4,7 @@ A segment of another library, such as `#123`, becomes a picture. Libraries of th
 of the gateway; another server is sent one picture with the query.
 """
 
+import asyncio
 import base64
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
@@ -37,7 +38,13 @@ class QueryWriter:
 
     members: Sequence[Member]
     pictures: Pictures
+    decoding: asyncio.Semaphore  # limits the pictures that are decoded at the same time
     _tokens: OrderedDict[int, str] = field(default_factory=OrderedDict)
+
+    async def add_picture(self, data: bytes) -> str:
+        """Decode a picture in a thread, and return its token; raises QueryError."""
+        async with self.decoding:
+            return await run_in_threadpool(self.pictures.add, data, MIN_SIDE)
 
     async def shared(self, query: Query) -> dict[int, str | None]:
         """Return the token of the picture of each segment in a query; None if it has none.
@@ -49,7 +56,7 @@ class QueryWriter:
 
     async def _token_of(self, id_: int) -> str | None:
         number, own_id = split(id_)
-        if number >= len(self.members):
+        if number >= len(self.members) or not own_id:
             raise NotFound(f"#{id_} is in none of the libraries.")
         if len(self.members) == 1:
             return None
@@ -60,7 +67,7 @@ class QueryWriter:
             webp = await self.members[number].ask("GET", f"/api/segments/{own_id}/thumbnail")
         except NotFound:
             return None
-        self._tokens[id_] = await run_in_threadpool(self.pictures.add, webp, MIN_SIDE)
+        self._tokens[id_] = await self.add_picture(webp)
         while len(self._tokens) > self.pictures.max_pictures:
             self._tokens.popitem(last=False)
         return self._tokens[id_]

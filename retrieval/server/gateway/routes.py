@@ -1,9 +1,11 @@
 """Routes that ask one library or all, and merge the answers."""
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from time import monotonic
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Query, Request
 from fastapi import Path as PathParameter
@@ -41,6 +43,9 @@ from retrieval.server.schema.answers import (
     WordsAnswer,
 )
 from retrieval.server.schema.document import SegmentId, with_json
+from retrieval.server.worker import unless_gone
+
+Result = TypeVar("Result")
 
 router = APIRouter()
 
@@ -61,7 +66,7 @@ class Gateway:
     def owner(self, id_: int) -> tuple[Member, int]:
         """Return the library of a segment, and its id there; raises NotFound."""
         number, own_id = split(id_)
-        if number >= len(self.members):
+        if number >= len(self.members) or not own_id:
             raise NotFound(f"#{id_} is in none of the libraries.")
         return self.members[number], own_id
 
@@ -69,19 +74,35 @@ class Gateway:
         """Return the own ids of the segments of each library; those of none are left out."""
         owned = dict[Member, list[int]]()
         for number, own_id in map(split, dict.fromkeys(ids)):
-            if number < len(self.members):
+            if number < len(self.members) and own_id:
                 owned.setdefault(self.members[number], []).append(own_id)
         return owned
 
-    async def ask_all(self, ask: Callable[[Member], Awaitable[Any]]) -> list[Any]:
-        """Return the answers of the libraries that answer; raises ClewError if none does."""
-        answers, _ = await ask_all(self.members, ask)
-        return [with_joined_ids(answer, member.number) for member, answer in answers.items()]
+    async def ask_all(
+        self, ask: Callable[[Member], Awaitable[Any]], merge: Callable[[list[Any]], dict[str, object]]
+    ) -> Response:
+        """Return the merged answers of the libraries that answer; raises ClewError if none does."""
 
-    async def written(self, q: str, member: Member) -> str:
-        """Return the text of a query for one library; raises QueryError and NotFound."""
+        async def mergeable(member: Member) -> Any:
+            answer = await ask(member)
+            with member.reading():
+                answer = with_joined_ids(answer, member.number)
+                merge([answer])
+            return answer
+
+        answers, _ = await ask_all(self.members, mergeable)
+        return json_response(merge(list(answers.values())))
+
+    async def written(self, q: str) -> Callable[[Member], str]:
+        """Return what writes the text of a query for a library; raises QueryError and NotFound."""
         query = parse(q)
-        return self.writer.write(query, member, await self.writer.shared(query)).q
+        shared = await self.writer.shared(query)
+        return lambda member: self.writer.write(query, member, shared).q
+
+
+async def _answer(request: Request, response: Coroutine[Any, Any, Result]) -> Result:
+    """Return a response, until the client closes the connection; the body has been read before."""
+    return await unless_gone(request, asyncio.ensure_future(response))
 
 
 @router.get("/api/segments/{segment}", responses=with_json(SegmentAnswer, is_found=True))
@@ -91,19 +112,28 @@ async def details(
     """Return everything that its library knows of a segment, and why it matches a query."""
     gateway = Gateway.of(request)
     member, own_id = gateway.owner(segment)
-    params = {"q": await gateway.written(q, member)}
-    answer = await member.ask_json("GET", f"/api/segments/{own_id}", params=params)
-    return json_response(with_joined_ids(answer, member.number) | {"library": member.name})
+
+    async def describe() -> Response:
+        params = {"q": (await gateway.written(q))(member)}
+        answer = await member.ask_json("GET", f"/api/segments/{own_id}", params=params)
+        with member.reading():
+            return json_response(with_joined_ids(answer, member.number) | {"library": member.name})
+
+    return await _answer(request, describe())
 
 
 @router.post("/api/segments", responses=with_json(SegmentsAnswer))
 async def describe_segments(request: Request, call: SegmentsCall) -> Response:
     """Return segments as a search returns hits, in the order of their ids; unknown ones are left out."""
     owned, found = Gateway.of(request).by_owner(call.ids), dict[int, dict[str, Any]]()
-    for member, ids in owned.items():
-        answer = await member.ask_json("POST", "/api/segments", body={"ids": ids})
-        for item in with_joined_ids(answer["items"], member.number):
-            found[item["id"]] = item | {"library": member.name}
+
+    async def describe(member: Member) -> None:
+        answer = await member.ask_json("POST", "/api/segments", body={"ids": owned[member]})
+        with member.reading():
+            for item in with_joined_ids(answer["items"], member.number):
+                found[item["id"]] = item | {"library": member.name}
+
+    await _answer(request, ask_all(list(owned), describe))
     return json_response({"items": [found[id_] for id_ in dict.fromkeys(call.ids) if id_ in found]})
 
 
@@ -146,13 +176,15 @@ async def _own_answer(request: Request, segment: int, name: str) -> Response:
     """Return the answer of the library of a segment to the same request."""
     member, own_id = Gateway.of(request).owner(segment)
     path = f"/api/segments/{own_id}/{name}?{request.url.query}"
-    return json_response(with_joined_ids(await member.ask_json("GET", path), member.number))
+    answer = await _answer(request, member.ask_json("GET", path))
+    with member.reading():
+        return json_response(with_joined_ids(answer, member.number))
 
 
 @router.get("/api/timeline", responses=with_json(TimelineAnswer))
 async def timeline(request: Request, q: QueryText = "") -> Response:
     """Return the number of files in each year and month, newest first; of a query, only filters count."""
-    return json_response(browse.summed_timelines(await _ask_each(request, "/api/timeline", q)))
+    return await _ask_each(request, "/api/timeline", browse.summed_timelines, q)
 
 
 @router.get("/api/timeline/{month}", responses=with_json(MonthAnswer))
@@ -163,27 +195,35 @@ async def month_of_timeline(
     q: QueryText = "",
 ) -> Response:
     """Return up to 2,000 files of a month, latest day first, a list for each key."""
+    gateway = Gateway.of(request)
 
-    async def from_start(member: Member) -> dict[str, Any]:
+    async def from_start(member: Member, written: Callable[[Member], str]) -> dict[str, Any]:
         """Return the files of a library in this month up to the end of the answer."""
         lists: dict[str, list[Any]] = {name: [] for name in browse.MONTH_LISTS}
-        more, params = True, {"q": await Gateway.of(request).written(q, member)}
+        more, params = True, {"q": written(member)}
         while more and len(lists["id"]) <= offset + MAX_LISTED:
             part = params | {"offset": str(len(lists["id"]))}
             answer = await member.ask_json("GET", f"/api/timeline/{month}", params=part)
-            for name, values in lists.items():
-                values += answer[name]
-            more = answer["more"] and bool(answer["id"])
+            with member.reading():
+                for name, values in lists.items():
+                    values += answer[name]
+                more = answer["more"] and bool(answer["id"])
         return lists | {"more": more}
 
-    answers = await Gateway.of(request).ask_all(from_start)
-    return json_response(browse.merged_months(answers, offset, MAX_LISTED))
+    async def list_files() -> Response:
+        written = await gateway.written(q)
+        return await gateway.ask_all(
+            lambda member: from_start(member, written),
+            lambda answers: browse.merged_months(answers, offset, MAX_LISTED),
+        )
+
+    return await _answer(request, list_files())
 
 
 @router.get("/api/facets", responses=with_json(FacetsAnswer))
 async def list_facets(request: Request, q: QueryText = "") -> Response:
     """Return the values of filters with their counts; of a query, only filters count."""
-    return json_response(browse.merged_facets(await _ask_each(request, "/api/facets", q)))
+    return await _ask_each(request, "/api/facets", browse.merged_facets, q)
 
 
 @router.get("/api/suggest", responses=with_json(CompletionsAnswer))
@@ -191,51 +231,65 @@ async def suggest(
     request: Request, q: QueryText = "", caret: Annotated[int | None, Query(ge=0, le=4_000)] = None
 ) -> Response:
     """Return completions of the filter or name at the caret, with the number of its files."""
-    answers = await Gateway.of(request).ask_all(
-        lambda member: member.ask_json("GET", "/api/suggest", params={"q": q, "caret": caret})
+    asked = Gateway.of(request).ask_all(
+        lambda member: member.ask_json("GET", "/api/suggest", params={"q": q, "caret": caret}),
+        lambda answers: browse.merged_completions(answers, MAX_SUGGESTIONS),
     )
-    return json_response(browse.merged_completions(answers, MAX_SUGGESTIONS))
+    return await _answer(request, asked)
 
 
 @router.get("/api/status", responses=with_json(StatusAnswer))
 async def status(request: Request) -> Response:
     """Return the contents and settings of the libraries, and what is missing of them now."""
-    return json_response(browse.merged_status(await _ask_each(request, "/api/status")))
+    return await _ask_each(request, "/api/status", browse.merged_status)
 
 
-async def _ask_each(request: Request, path: str, q: str | None = None) -> list[Any]:
-    """Return the answers of all libraries to a query that has only filters."""
+async def _ask_each(
+    request: Request, path: str, merge: Callable[[list[Any]], dict[str, object]], q: str = ""
+) -> Response:
+    """Return the merged answers of all libraries to a query of which only filters count."""
     gateway = Gateway.of(request)
 
-    async def ask(member: Member) -> Any:
-        params = None if q is None else {"q": await gateway.written(q, member)}
-        return await member.ask_json("GET", path, params=params)
+    async def ask() -> Response:
+        written = await gateway.written(q)
+        return await gateway.ask_all(
+            lambda member: member.ask_json("GET", path, params={"q": written(member)}), merge
+        )
 
-    return await gateway.ask_all(ask)
+    return await _answer(request, ask())
 
 
 @router.post("/api/export", response_class=Response, responses=EXPORT)
 async def export(request: Request, call: ExportCall) -> Response:
     """Return the paths of hits, their captions as JSON Lines, their files as ZIP, or the size of these.
 
-    A ZIP has the files of one library.
+    A ZIP has the files of one library. In a list, the files of each library follow each other.
     """
     owned = Gateway.of(request).by_owner(call.ids)
     if not owned:
         raise NotFound("None of these segments is in the libraries.")
     if call.format == "zip" and len(owned) > 1:
         raise QueryError("A ZIP has the files of one library. Choose those of one, or export the list.")
-    parts = [
-        await member.ask("POST", "/api/export", body={"ids": ids, "format": call.format})
-        for member, ids in owned.items()
-    ]
+    parts, totals = list[bytes](), {"bytes": 0, "files": 0}
+    for member, ids in owned.items():
+        body = {"ids": ids, "format": call.format}
+        if call.format == "zip":
+            return await member.forward(request, "/api/export", body)
+        try:
+            parts.append(await _answer(request, member.ask("POST", "/api/export", body=body)))
+        except NotFound:  # its segments are not in the library any more
+            continue
+        if call.format == "size":
+            with member.reading():
+                size = json.loads(parts[-1])
+                totals = {name: total + size[name] for name, total in totals.items()}
+    if not parts:
+        raise NotFound("None of these segments is in the libraries.")
     if call.format == "size":
-        sizes = list(map(parse_object, parts))
-        return json_response({name: sum(size[name] for size in sizes) for name in ("bytes", "files")})
-    name, kind = {
-        "captions": ("captions.jsonl", "application/jsonl"),
-        "zip": ("clew.zip", "application/zip"),
-    }.get(call.format, ("clew-list.txt", "text/plain; charset=utf-8"))
+        return json_response(totals)
+    name, kind = ("clew-list.txt", "text/plain; charset=utf-8")
+    if call.format == "captions":
+        name, kind = "captions.jsonl", "application/jsonl"
     return Response(b"".join(parts), 200, {"Content-Disposition": f'attachment; filename="{name}"'}, kind)
 
 
@@ -270,20 +324,27 @@ async def knn_service(request: Request) -> Response:
     """Search the library that `indice_name` names, by default the first: similarities depend on the model."""
     body = parse_object(await request.body())
     member = _named(request, body.pop("indice_name", None))
-    results = await member.ask_json("POST", "/knn-service", body=body)
-    return json_response([_with_address(each, request, member) for each in results])
+    results = await _answer(request, member.ask_json("POST", "/knn-service", body=body))
+    with member.reading():
+        return json_response([_with_address(each, request, member) for each in results])
 
 
 @router.post("/metadata", responses=with_json(list[MetadataResult]), openapi_extra=METADATA_BODY)
 async def metadata(request: Request) -> Response:
     """Return the descriptions of results by their ids; ids that do not exist any more are left out."""
     asked, found = parse_ids(parse_object(await request.body())), dict[int, Any]()
-    for member, ids in Gateway.of(request).by_owner(asked).items():
-        for each in await member.ask_json("POST", "/metadata", body={"ids": ids}):
-            described = with_joined_ids({"id": each["id"]}, member.number)
-            found[described["id"]] = described | {
-                "metadata": _with_address(each["metadata"], request, member)
-            }
+    owned = Gateway.of(request).by_owner(asked)
+
+    async def describe(member: Member) -> None:
+        answer = await member.ask_json("POST", "/metadata", body={"ids": owned[member]})
+        with member.reading():
+            for each in answer:
+                described = with_joined_ids({"id": each["id"]}, member.number)
+                found[described["id"]] = described | {
+                    "metadata": _with_address(each["metadata"], request, member)
+                }
+
+    await _answer(request, ask_all(list(owned), describe))
     return json_response([found[id_] for id_ in asked if id_ in found])
 
 
@@ -309,7 +370,8 @@ def _named(request: Request, name: object) -> Member:
 async def create_embeddings(request: Request) -> Response:
     """Return the unit vectors of texts, or of pictures in data URIs, by the model of the first library."""
     body = parse_object(await request.body())
-    return json_response(await _first(request).ask_json("POST", "/v1/embeddings", body=body))
+    answer = await _answer(request, _first(request).ask_json("POST", "/v1/embeddings", body=body))
+    return json_response(answer)
 
 
 @router.get("/v1/models", responses=with_json(ModelsAnswer))

@@ -2,12 +2,11 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from time import monotonic
 from typing import Any
 
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -20,7 +19,7 @@ from retrieval.server.errors import json_response
 from retrieval.server.gateway.browse import summed_facets
 from retrieval.server.gateway.ids import with_joined_ids
 from retrieval.server.gateway.members import Member, ask_all
-from retrieval.server.gateway.queries import MIN_SIDE, MemberQuery, QueryWriter
+from retrieval.server.gateway.queries import MemberQuery, QueryWriter
 from retrieval.server.queries.offers import narrow_to
 from retrieval.server.queries.query_tokens import query_tokens
 from retrieval.server.routes.search import (
@@ -56,7 +55,7 @@ class GatewaySearcher:
 
     async def add_picture(self, request: Request, data: bytes) -> str:
         """Decode a picture in a thread."""
-        return await run_in_threadpool(self.writer.pictures.add, data, MIN_SIDE)
+        return await self.writer.add_picture(data)
 
     async def search(self, request: Request, call: SearchCall) -> Response:
         """Search, until the client closes the connection."""
@@ -90,28 +89,16 @@ class GatewaySearcher:
         cursor = self.cursors.save(place, call.identity, [*given, *map(keys_of, hits)]) if rest else None
         items = {key: item for each in found.values() for key, item in each.items.items()}
         confident = [hit for hit in hits if is_confident(hit)]
-        answers = {member: each.answer for member, each in found.items()}
-        read_as = [each for answer in answers.values() for each in answer["offers"]["read_as"]]
-        return {
+        narrowed = narrow_to(confident, {}, tokens) if is_ranked else []
+        return _merged({member: each.answer for member, each in found.items()}, notes, narrowed) | {
             "items": [_item(hit, items) for hit in hits],
             "cursor": cursor,
             "confident": len(confident),
             "kinds": Counter(hit.kind for hit in confident),
             "best": max((hit.confidence for hit in hits if hit.confidence is not None), default=None),
-            "note": "\n".join([*_notes(answers), *notes]) or None,
             "tokens": [asdict(token) for token in tokens],
-            "filters": next(iter(answers.values()))["filters"],
-            "messages": unknown_in_all(
-                {member.name: answer["messages"] for member, answer in answers.items()}
-            ),
-            "offers": {
-                "read_as": list({each["token"]: each for each in read_as}.values()),
-                "narrow_to": narrow_to(confident, {}, tokens) if is_ranked else [],
-            },
-            "total": _sum([answer["total"] for answer in answers.values()]),
             "picture": call.picture,
             "seconds": round(monotonic() - started, 4),
-            "facets": summed_facets([answer["facets"] for answer in answers.values() if answer["facets"]]),
         }
 
     async def _ask(self, member: Member, query: MemberQuery, call: SearchCall, wanted: int) -> Found:
@@ -128,17 +115,17 @@ class GatewaySearcher:
             part = body | {"count": min(wanted - len(hits), MAX_COUNT), "cursor": cursor}
             if query.image is not None:
                 part["image"] = query.image
-            next_answer = await member.ask_json("POST", "/api/search", body=part)
-            try:
+            next_answer, known = await member.ask_json("POST", "/api/search", body=part), len(items)
+            with member.reading():
                 for item in with_joined_ids(next_answer["items"], member.number):
                     hits.append(_hit(item, member, items))
+                _merged({member: next_answer})
                 answer, cursor = answer or next_answer, next_answer["cursor"]
-            except (LookupError, TypeError, ValueError, OverflowError, RecursionError) as error:
-                raise member.wrong_answer() from error
-            if query.image is not None:  # each request adds the picture again, which makes another list
+            # Each request adds a picture again, which makes another list.
+            if query.image is not None or len(items) == known:
                 break
         assert answer is not None
-        return Found(hits, items, answer)
+        return Found(hits[:wanted], items, answer)
 
 
 def _hit(item: dict[str, Any], member: Member, items: dict[tuple[int, str], dict[str, Any]]) -> Hit:
@@ -153,8 +140,23 @@ def _item(hit: Hit, items: Mapping[tuple[int, str], dict[str, Any]]) -> dict[str
     return items[hit.id, str(hit.path)] | {"more": [_item(member, items) for member in hit.more]}
 
 
-def _notes(answers: Mapping[Member, Mapping[str, Any]]) -> list[str]:
-    return [f"{member.name}: {answer['note']}" for member, answer in answers.items() if answer["note"]]
+def _merged(
+    answers: Mapping[Member, Mapping[str, Any]], notes: Iterable[str] = (), narrowed: Iterable[object] = ()
+) -> dict[str, object]:
+    """Return what answers have besides their hits, merged, with further notes and offers to narrow."""
+    own = [f"{member.name}: {answer['note']}" for member, answer in answers.items() if answer["note"]]
+    read_as = [each for answer in answers.values() for each in answer["offers"]["read_as"]]
+    return {
+        "note": "\n".join([*own, *notes]) or None,
+        "filters": next(iter(answers.values()))["filters"],
+        "messages": unknown_in_all({member.name: answer["messages"] for member, answer in answers.items()}),
+        "offers": {
+            "read_as": list({each["token"]: each for each in read_as}.values()),
+            "narrow_to": list(narrowed),
+        },
+        "total": _sum([answer["total"] for answer in answers.values()]),
+        "facets": summed_facets([answer["facets"] for answer in answers.values() if answer["facets"]]),
+    }
 
 
 def _sum(counts: Sequence[int | None]) -> int | None:
