@@ -2,6 +2,7 @@
 
 import os
 import platform
+from collections.abc import Iterable
 from functools import cache
 from hashlib import blake2b
 from importlib.metadata import version
@@ -54,6 +55,15 @@ def model_cache_folder() -> Path:
 def is_server_address(place: str) -> bool:
     """Return True for the address of a `clew serve`, False for the folder of a library."""
     return place.startswith(("http://", "https://"))
+
+
+def distinct_libraries(places: Iterable[str]) -> list[str]:
+    """Return the folders and addresses of libraries, each once, as it was written first."""
+    first = dict[str | Path, str]()
+    for place in places:
+        is_address = is_server_address(place)
+        first.setdefault(place.rstrip("/") if is_address else Path(place).expanduser().resolve(), place)
+    return list(first.values())
 
 
 def server_socket(library: Path) -> Path:

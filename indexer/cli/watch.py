@@ -2,7 +2,7 @@
 
 import signal
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from threading import Event, Thread
@@ -142,10 +142,11 @@ def describe_change(change: "Change") -> str:
 
 
 def _serve(watch: bool, **arguments: Any) -> None:
-    with ExitStack() as stack:
-        for library in arguments["libraries"] if watch else ():
-            if not is_server_address(library):
-                stack.enter_context(watch_in_thread(Path(library)))
+    places = arguments["libraries"] if watch else ()
+    folders = [Path(place).expanduser() for place in places if not is_server_address(place)]
+    if watch and not folders:
+        raise click.UsageError("--watch follows the folders of libraries on this machine. Leave it out.")
+    with watch_in_threads(folders):
         read_only_serve.callback(**arguments)  # type: ignore[misc]
 
 
@@ -161,26 +162,29 @@ serve_command = ClewCommand(
 
 
 @contextmanager
-def watch_in_thread(library: Path) -> Iterator[None]:
-    """Follow the changes of a library's folders in a thread; an error ends only the watch, with a note."""
+def watch_in_threads(libraries: Sequence[Path]) -> Iterator[None]:
+    """Follow the changes of the folders of libraries; an error ends only the watch of one, with a note."""
     from indexer.watch.watcher import watch_library
 
-    if not (library / CATALOG_FILE).exists():
-        raise LibraryMissing(library)
+    for library in libraries:
+        if not (library / CATALOG_FILE).exists():
+            raise LibraryMissing(library)
     stop = Event()
 
-    def run() -> None:
+    def run(library: Path) -> None:
         options = WatchOptions(stop=stop, on_change=lambda change: note(describe_change(change)))
         try:
             token = IndexOptions(milvus_token=milvus_token())
             watch_library(library=library, options=token, watch_options=options, notify=note)
         except ClewError as error:
-            note(f"Changes are not followed: {error}")
+            note(f"Changes of {library} are not followed: {error}")
 
-    thread = Thread(target=run, name="clew-watch-library")
-    thread.start()
+    threads = [Thread(target=run, args=(library,), name="clew-watch-library") for library in libraries]
+    for thread in threads:
+        thread.start()
     try:
         yield
     finally:
         stop.set()
-        thread.join()
+        for thread in threads:
+            thread.join()

@@ -13,7 +13,7 @@ from click.shell_completion import CompletionItem
 
 from retrieval.cli.command import AnyCommand, Decorator, option_group
 from retrieval.errors import ClewError
-from retrieval.system import default_library
+from retrieval.system import default_library, distinct_libraries
 from retrieval.types import KINDS, ORIENTATIONS, SORT_ORDERS
 
 if TYPE_CHECKING:
@@ -89,6 +89,7 @@ libraries_option = click.option(
     metavar="DIRECTORY|URL",
     envvar="CLEW_LIBRARY",
     default=lambda: (str(default_library()),),
+    callback=lambda _context, _option, places: tuple(distinct_libraries(places)),
     show_default="a folder per user",
     show_envvar=True,
     help="Use the library in this folder, or the one that `clew serve` has at this address. Repeatable: "

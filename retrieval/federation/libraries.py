@@ -20,7 +20,7 @@ from retrieval.query.input_types import as_count, as_examples, as_kinds, as_quer
 from retrieval.query.options import DEFAULT_OPTIONS, SearchOptions
 from retrieval.search.kind_hits import result_key
 from retrieval.search.results import merge_by_confidence, sort_hits
-from retrieval.system import is_server_address
+from retrieval.system import distinct_libraries, is_server_address
 from retrieval.types import Hit, Hits, Space
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class Libraries:
         `milvus_token` is that of the Milvus servers of the libraries in folders.
         A model that several libraries use is loaded once. Raises LibraryError.
         """
-        names = list(dict.fromkeys(map(str, places)))
+        names = distinct_libraries(map(str, places))
         if not names:
             raise LibraryError("No library to search. Give a folder or an address.")
         load = _shared(load_space_embedder)

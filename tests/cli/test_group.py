@@ -75,6 +75,12 @@ def test_conflicting_options_are_refused(clew, arguments, message):
     assert message in done.stderr
 
 
+def test_watch_of_servers_alone_is_refused(clew):
+    done = clew("serve", "--watch", "--library", "http://127.0.0.1:9")
+    assert done.exit_code == 2
+    assert "--watch follows the folders of libraries on this machine" in done.stderr
+
+
 def test_repeatable_options_and_repeated_flags_are_accepted(indexed):
     done = indexed("red", "--kind", "image", "--kind", "text", "--json", "--json", "--group", "--group")
     assert done.exit_code == 0

@@ -102,7 +102,7 @@ def run_server(libraries: tuple[str, ...], options: "ServerOptions", *, open_pag
             "that they have to send."
         )
     listener = open_listener(host, options.port)
-    folders = [place for place in dict.fromkeys(libraries) if not is_server_address(place)]
+    folders = [place for place in libraries if not is_server_address(place)]
     with listener, ExitStack() as stack:
         user_sockets = [
             each for folder in folders for each in stack.enter_context(open_user_socket(Path(folder)))

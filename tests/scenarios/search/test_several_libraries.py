@@ -251,6 +251,16 @@ def test_models_of_several_libraries_are_loaded_once(built, monkeypatch):
     assert len(loaded) == 1
 
 
+def test_library_that_is_spelled_in_several_ways_is_opened_once(clew, built, monkeypatch):
+    home, far = built[0], "http://127.0.0.1:9"
+    places = (str(home), f"{home}/", far, f"{home.parent}/./{home.name}", f"{far}/")
+    with Libraries.open(places) as libraries:
+        assert list(libraries.members) == [str(home), far]
+    monkeypatch.chdir(home.parent)
+    result = clew("search", "key", "--json", "--library", str(home), "--library", home.name)
+    assert [hit.get("library") for hit in json.loads(result.stdout)] == [None]
+
+
 def test_variable_with_spaces_is_one_library(clew, built, monkeypatch, tmp_path):
     (tmp_path / "home").rename(tmp_path / "my home")
     monkeypatch.setenv("CLEW_LIBRARY", str(tmp_path / "my home"))
