@@ -104,7 +104,7 @@ class Libraries:
         merged = merge_by_confidence(
             [[_from(name, hit) for hit in hits] for name, hits in answers.items()], file_key
         )
-        if is_listing:
+        if is_listing or are_listed(merged):
             order = "date-desc" if options.sort == "score" else options.sort
             merged = sort_hits(merged, order)[:count]
         else:
@@ -210,6 +210,11 @@ def unknown_in_all(messages: Mapping[str, Sequence[str]]) -> list[str]:
 def _from(name: str, hit: Hit) -> Hit:
     """Return a hit, with the rest of its group, of a library."""
     return replace(hit, library=name, more=tuple(_from(name, member) for member in hit.more))
+
+
+def are_listed(hits: Iterable[Hit]) -> bool:
+    """Return True if hits only passed filters, which a saved search may consist of."""
+    return not any(hit.score or hit.has_words or hit.confidence is not None for hit in hits)
 
 
 def file_key(hit: Hit) -> Hashable:

@@ -352,7 +352,8 @@ def _with_address(value: dict[str, Any], request: Request, member: Member) -> di
     """Return a result with the address of its media on this server."""
     joined: dict[str, Any] = with_joined_ids(value, member.number)
     _, found, path = str(joined.get("url", "")).partition("/api/segments/")
-    return joined | ({"url": f"{request.base_url}api/segments/{path}"} if found else {})
+    own = f"{request.base_url}api/segments/{path}" if found else ""  # no address of another server
+    return joined | ({"url": own} if "url" in joined else {})
 
 
 def _named(request: Request, name: object) -> Member:

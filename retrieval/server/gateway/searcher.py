@@ -10,7 +10,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from retrieval.federation.libraries import file_key, unknown_in_all
+from retrieval.federation.libraries import are_listed, file_key, unknown_in_all
 from retrieval.federation.remote_library import hit_of
 from retrieval.query.parser import parse
 from retrieval.search.results import merge_by_confidence, sort_hits
@@ -80,7 +80,7 @@ class GatewaySearcher:
 
         found, notes = await ask_all(self.members, ask)
         merged = merge_by_confidence([each.hits for each in found.values()], file_key)
-        if not is_ranked:
+        if not is_ranked or are_listed(merged):
             merged = sort_hits(merged, "date-desc")
         elif call.order == "date":
             merged = by_date(merged)

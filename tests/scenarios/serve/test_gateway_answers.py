@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import json
+import os
 import socket
 import time
 import zipfile
@@ -13,6 +14,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from indexer import update_library
+from indexer.tag.saved_searches import save_search
 from retrieval import Libraries, Library
 from retrieval.federation.remote_library import RemoteLibrary
 from retrieval.server.gateway import members
@@ -82,6 +84,7 @@ def search(client, **values):
     [
         {"items": [], "cursor": None}, EMPTY | {"offers": None}, EMPTY | {"offers": {"read_as": [1]}},
         EMPTY | {"facets": {"kinds": 1}}, EMPTY | {"total": "many"}, EMPTY | {"messages": 5}, [],
+        EMPTY | {"total": float("nan")}, EMPTY | {"items": [ITEM | {"length": float("inf")}]},
         EMPTY | {"items": [ITEM | {"moments": [{"id": "x"}]}]},
     ],
 )  # fmt: skip
@@ -139,6 +142,31 @@ def test_routes_of_one_library_report_a_server_that_answers_wrongly(library, bod
             if call.status_code == 503:
                 assert "does not answer as `clew serve` does" in call.json()["error"]
         assert 503 in {call.status_code for call in calls} or body == []
+
+
+def test_result_of_a_server_has_no_address_of_another(library):
+    results = [{"id": 5, "similarity": 0.5, "url": "http://evil.example/a.png"}]
+    with answering(results) as (address, _), gateway(library, address) as client:
+        body = {"text": "red", "indice_name": address}
+        assert client.post("/knn-service", json=body).json() == [results[0] | {"id": joined(1, 5), "url": ""}]
+
+
+def test_saved_search_of_filters_alone_lists_the_newest_files_of_all(library, tmp_path):
+    places = []
+    for first, name in enumerate(("old", "new")):
+        for number in range(3):
+            file = draw_image(tmp_path / f"{name} media" / f"{name}{number}.png", "red")
+            os.utime(file, (1e9 + 1e6 * first + number, 1e9 + 1e6 * first + number))
+        update_library([tmp_path / f"{name} media"], library=tmp_path / name, embedder=ToyEmbedder())
+        save_search("mine", "kind:image", library=tmp_path / name)
+        places.append(Library.open(tmp_path / name, embedder=ToyEmbedder()))
+    newest = ["new2.png", "new1.png", "new0.png", "old2.png", "old1.png", "old0.png"]
+    together = Libraries(dict(zip(("old", "new"), places, strict=True)))
+    assert [hit.path.name for hit in together.search("@mine", count=4)] == newest[:4]
+    with TestClient(create_gateway(together, ServerOptions()), ADDRESS) as client:
+        found = search(client, q="@mine", count=4, group=False)
+        rest = search(client, q="@mine", count=4, group=False, cursor=found["cursor"])
+    assert [item["name"] for item in (*found["items"], *rest["items"])] == newest
 
 
 def test_segments_of_a_server_that_is_lost_are_left_out(library):
