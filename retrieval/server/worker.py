@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from threading import Lock
@@ -119,9 +119,12 @@ class Worker:
         self.library.close()
 
 
-async def unless_gone(request: Request, answer: "asyncio.Future[Result]") -> Result:
-    """Return an answer; if the client closes the connection before, cancel it and raise ClientGone."""
-    gone = asyncio.ensure_future(_disconnection(request))
+async def unless_gone(request: Request, awaited: Awaitable[Result]) -> Result:
+    """Return an answer; if the client closes the connection before, cancel it and raise ClientGone.
+
+    The body of the request has been read before.
+    """
+    answer, gone = asyncio.ensure_future(awaited), asyncio.ensure_future(_disconnection(request))
     try:
         await asyncio.wait((answer, gone), return_when=asyncio.FIRST_COMPLETED)
         if answer.done():
@@ -133,6 +136,6 @@ async def unless_gone(request: Request, answer: "asyncio.Future[Result]") -> Res
 
 
 async def _disconnection(request: Request) -> None:
-    """Return when the client closes the connection; the body has been read before."""
+    """Return when the client closes the connection."""
     while (await request.receive())["type"] != "http.disconnect":
         pass

@@ -20,6 +20,7 @@ from retrieval.federation.remote_library import MAX_ANSWER_BYTES, MAX_ERROR_BYTE
 from retrieval.server.errors import Busy, NotFound
 from retrieval.server.media_files import CONTENT_TYPES, DOWNLOAD_TYPE, MEDIA_POLICY, TEXT_TYPE
 
+CONNECT_SECONDS = 5.0  # each search waits so long for a machine that is off
 REQUEST_HEADERS = ("range", "if-none-match")  # that are passed on for media
 ANSWER_HEADERS = (
     "accept-ranges", "cache-control", "content-disposition", "content-length", "content-range", "etag",
@@ -65,7 +66,8 @@ class Member:
         headers = {"Accept-Encoding": "identity"}
         if token is not None:
             headers["Authorization"] = f"Bearer {token}"
-        client = httpx.AsyncClient(base_url=address, headers=headers, timeout=TIMEOUT_SECONDS)
+        timeout = httpx.Timeout(TIMEOUT_SECONDS, connect=CONNECT_SECONDS)
+        client = httpx.AsyncClient(base_url=address, headers=headers, timeout=timeout)
         return cls(number, name, client)
 
     async def ask(
@@ -152,7 +154,9 @@ class Member:
         )
 
     def _lost(self, error: Exception) -> LibraryError:
-        if isinstance(error, TimeoutError | httpx.TimeoutException):
+        if isinstance(error, TimeoutError | httpx.TimeoutException) and not isinstance(
+            error, httpx.ConnectTimeout
+        ):
             return LibraryError(f"{self.name} took more than {TIMEOUT_SECONDS:.0f} s to answer.")
         reason = str(error) or type(error).__name__
         return LibraryError(f"Cannot connect to {self.name}: {reason}. Is `clew serve` running there?")

@@ -1,11 +1,10 @@
 """Routes that ask one library or all, and merge the answers."""
 
-import asyncio
 import json
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from time import monotonic
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from fastapi import Path as PathParameter
@@ -45,8 +44,6 @@ from retrieval.server.schema.answers import (
 from retrieval.server.schema.document import SegmentId, with_json
 from retrieval.server.worker import unless_gone
 
-Result = TypeVar("Result")
-
 router = APIRouter()
 
 
@@ -78,10 +75,10 @@ class Gateway:
                 owned.setdefault(self.members[number], []).append(own_id)
         return owned
 
-    async def ask_all(
+    async def answer_of_all(
         self, ask: Callable[[Member], Awaitable[Any]], merge: Callable[[list[Any]], dict[str, object]]
     ) -> Response:
-        """Return the merged answers of the libraries that answer; raises ClewError if none does."""
+        """Return the merged answer of the libraries that answer; raises ClewError if none does."""
 
         async def mergeable(member: Member) -> Any:
             answer = await ask(member)
@@ -93,16 +90,11 @@ class Gateway:
         answers, _ = await ask_all(self.members, mergeable)
         return json_response(merge(list(answers.values())))
 
-    async def written(self, q: str) -> Callable[[Member], str]:
+    async def query_for_each(self, q: str) -> Callable[[Member], str]:
         """Return what writes the text of a query for a library; raises QueryError and NotFound."""
         query = parse(q)
         shared = await self.writer.shared(query)
         return lambda member: self.writer.write(query, member, shared).q
-
-
-async def _answer(request: Request, response: Coroutine[Any, Any, Result]) -> Result:
-    """Return a response, until the client closes the connection; the body has been read before."""
-    return await unless_gone(request, asyncio.ensure_future(response))
 
 
 @router.get("/api/segments/{segment}", responses=with_json(SegmentAnswer, is_found=True))
@@ -114,12 +106,12 @@ async def details(
     member, own_id = gateway.owner(segment)
 
     async def describe() -> Response:
-        params = {"q": (await gateway.written(q))(member)}
+        params = {"q": (await gateway.query_for_each(q))(member)}
         answer = await member.ask_json("GET", f"/api/segments/{own_id}", params=params)
         with member.reading():
             return json_response(with_joined_ids(answer, member.number) | {"library": member.name})
 
-    return await _answer(request, describe())
+    return await unless_gone(request, describe())
 
 
 @router.post("/api/segments", responses=with_json(SegmentsAnswer))
@@ -133,7 +125,7 @@ async def describe_segments(request: Request, call: SegmentsCall) -> Response:
             for item in with_joined_ids(answer["items"], member.number):
                 found[item["id"]] = item | {"library": member.name}
 
-    await _answer(request, ask_all(list(owned), describe))
+    await unless_gone(request, ask_all(list(owned), describe))
     return json_response({"items": [found[id_] for id_ in dict.fromkeys(call.ids) if id_ in found]})
 
 
@@ -176,7 +168,7 @@ async def _own_answer(request: Request, segment: int, name: str) -> Response:
     """Return the answer of the library of a segment to the same request."""
     member, own_id = Gateway.of(request).owner(segment)
     path = f"/api/segments/{own_id}/{name}?{request.url.query}"
-    answer = await _answer(request, member.ask_json("GET", path))
+    answer = await unless_gone(request, member.ask_json("GET", path))
     with member.reading():
         return json_response(with_joined_ids(answer, member.number))
 
@@ -197,10 +189,10 @@ async def month_of_timeline(
     """Return up to 2,000 files of a month, latest day first, a list for each key."""
     gateway = Gateway.of(request)
 
-    async def from_start(member: Member, written: Callable[[Member], str]) -> dict[str, Any]:
+    async def from_start(member: Member, query_for: Callable[[Member], str]) -> dict[str, Any]:
         """Return the files of a library in this month up to the end of the answer."""
         lists: dict[str, list[Any]] = {name: [] for name in browse.MONTH_LISTS}
-        more, params = True, {"q": written(member)}
+        more, params = True, {"q": query_for(member)}
         while more and len(lists["id"]) <= offset + MAX_LISTED:
             part = params | {"offset": str(len(lists["id"]))}
             answer = await member.ask_json("GET", f"/api/timeline/{month}", params=part)
@@ -211,13 +203,13 @@ async def month_of_timeline(
         return lists | {"more": more}
 
     async def list_files() -> Response:
-        written = await gateway.written(q)
-        return await gateway.ask_all(
-            lambda member: from_start(member, written),
+        query_for = await gateway.query_for_each(q)
+        return await gateway.answer_of_all(
+            lambda member: from_start(member, query_for),
             lambda answers: browse.merged_months(answers, offset, MAX_LISTED),
         )
 
-    return await _answer(request, list_files())
+    return await unless_gone(request, list_files())
 
 
 @router.get("/api/facets", responses=with_json(FacetsAnswer))
@@ -231,11 +223,11 @@ async def suggest(
     request: Request, q: QueryText = "", caret: Annotated[int | None, Query(ge=0, le=4_000)] = None
 ) -> Response:
     """Return completions of the filter or name at the caret, with the number of its files."""
-    asked = Gateway.of(request).ask_all(
+    asked = Gateway.of(request).answer_of_all(
         lambda member: member.ask_json("GET", "/api/suggest", params={"q": q, "caret": caret}),
         lambda answers: browse.merged_completions(answers, MAX_SUGGESTIONS),
     )
-    return await _answer(request, asked)
+    return await unless_gone(request, asked)
 
 
 @router.get("/api/status", responses=with_json(StatusAnswer))
@@ -251,12 +243,12 @@ async def _ask_each(
     gateway = Gateway.of(request)
 
     async def ask() -> Response:
-        written = await gateway.written(q)
-        return await gateway.ask_all(
-            lambda member: member.ask_json("GET", path, params={"q": written(member)}), merge
+        query_for = await gateway.query_for_each(q)
+        return await gateway.answer_of_all(
+            lambda member: member.ask_json("GET", path, params={"q": query_for(member)}), merge
         )
 
-    return await _answer(request, ask())
+    return await unless_gone(request, ask())
 
 
 @router.post("/api/export", response_class=Response, responses=EXPORT)
@@ -276,7 +268,7 @@ async def export(request: Request, call: ExportCall) -> Response:
         if call.format == "zip":
             return await member.forward(request, "/api/export", body)
         try:
-            parts.append(await _answer(request, member.ask("POST", "/api/export", body=body)))
+            parts.append(await unless_gone(request, member.ask("POST", "/api/export", body=body)))
         except NotFound:  # its segments are not in the library any more
             continue
         if call.format == "size":
@@ -324,7 +316,7 @@ async def knn_service(request: Request) -> Response:
     """Search the library that `indice_name` names, by default the first: similarities depend on the model."""
     body = parse_object(await request.body())
     member = _named(request, body.pop("indice_name", None))
-    results = await _answer(request, member.ask_json("POST", "/knn-service", body=body))
+    results = await unless_gone(request, member.ask_json("POST", "/knn-service", body=body))
     with member.reading():
         return json_response([_with_address(each, request, member) for each in results])
 
@@ -344,7 +336,7 @@ async def metadata(request: Request) -> Response:
                     "metadata": _with_address(each["metadata"], request, member)
                 }
 
-    await _answer(request, ask_all(list(owned), describe))
+    await unless_gone(request, ask_all(list(owned), describe))
     return json_response([found[id_] for id_ in asked if id_ in found])
 
 
@@ -371,7 +363,7 @@ def _named(request: Request, name: object) -> Member:
 async def create_embeddings(request: Request) -> Response:
     """Return the unit vectors of texts, or of pictures in data URIs, by the model of the first library."""
     body = parse_object(await request.body())
-    answer = await _answer(request, _first(request).ask_json("POST", "/v1/embeddings", body=body))
+    answer = await unless_gone(request, _first(request).ask_json("POST", "/v1/embeddings", body=body))
     return json_response(answer)
 
 

@@ -1,6 +1,5 @@
 """Search several libraries, in one list that is merged by calibrated confidence."""
 
-import asyncio
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -59,8 +58,7 @@ class GatewaySearcher:
 
     async def search(self, request: Request, call: SearchCall) -> Response:
         """Search, until the client closes the connection."""
-        answer = await unless_gone(request, asyncio.ensure_future(self.find(call)))
-        return json_response(answer)
+        return json_response(await unless_gone(request, self.find(call)))
 
     async def find(self, call: SearchCall) -> dict[str, object]:
         """Return the answer to a search; raises QueryError, and LibraryError if no library answers."""

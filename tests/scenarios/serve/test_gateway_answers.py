@@ -7,8 +7,9 @@ import os
 import socket
 import time
 import zipfile
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from io import BytesIO
+from threading import Thread
 
 import pytest
 from starlette.testclient import TestClient
@@ -224,6 +225,19 @@ def test_server_that_needs_too_long_for_an_answer_is_left_out(library, monkeypat
         assert {item["library"] for item in answer["items"]} == {"home"}
 
 
+def test_machine_that_is_off_delays_a_search_for_seconds_only(library, monkeypatch):
+    monkeypatch.setattr(members, "CONNECT_SECONDS", 0.2)
+    with ExitStack() as stack:
+        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        for _ in range(3):  # the queue of connections is full, so the next one is not answered
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(listener.getsockname())
+        address = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        client = stack.enter_context(gateway(library, address))
+        assert f"Cannot connect to {address}: ConnectTimeout" in search(client)["note"]
+
+
 def test_long_error_of_a_server_is_reported_as_such(library):
     page = b"<html>" * 10_000
     with answering(page, 401, thumbnail=page) as (address, _), gateway(library, address) as client:
@@ -291,3 +305,23 @@ def test_few_pictures_are_decoded_at_the_same_time(library, monkeypatch):
     with gateway(library, threads=2) as client:
         client.portal.call(add_several, client.app.state.gateway.writer)
     assert most <= 2
+
+
+def test_stream_of_a_server_is_closed_when_the_client_leaves(library):
+    received = []
+
+    def send_beginning(listener):
+        connection, _ = listener.accept()
+        with connection:
+            connection.settimeout(members.TIMEOUT_SECONDS)
+            connection.recv(65_536)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: video/mp4\r\nContent-Length: 9\r\n\r\nx")
+            received.append(connection.recv(1))
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = Thread(target=send_beginning, args=(listener,))
+        server.start()
+        with gateway(library, f"http://127.0.0.1:{listener.getsockname()[1]}") as client:
+            answers_of(client, f"/api/segments/{joined(1, 5)}/media", {"type": "http.disconnect"})
+            server.join(members.TIMEOUT_SECONDS)
+            assert received == [b""]
