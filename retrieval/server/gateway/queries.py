@@ -15,6 +15,7 @@ from starlette.concurrency import run_in_threadpool
 
 from retrieval.errors import QueryError
 from retrieval.query.ast import File, Operand, Query, Segment, Term, Words
+from retrieval.query.parser import parse
 from retrieval.server.errors import NotFound
 from retrieval.server.gateway.ids import split
 from retrieval.server.gateway.members import Member
@@ -112,6 +113,20 @@ class QueryWriter:
             raise QueryError("A server can be sent one picture, and it cannot exclude by one.")
         (file,) = files
         return MemberQuery(str(found.map(without)), base64.b64encode(Path(file).read_bytes()).decode())
+
+
+def without_segments(q: str) -> str:
+    """Return the text of a query for all libraries of which only filters count. Raises QueryError."""
+
+    def without(part: Query) -> Query:
+        terms = tuple(term for term in part.terms if not isinstance(term.operand, Segment))
+        return replace(
+            part,
+            terms=terms,
+            exclusions=tuple(each for each in part.exclusions if not isinstance(each, Segment)),
+        )
+
+    return str(parse(q).map(without))
 
 
 def _operands(query: Query) -> Iterator[Operand]:

@@ -20,7 +20,7 @@ from retrieval.server.errors import NotFound, json_response
 from retrieval.server.gateway import browse
 from retrieval.server.gateway.ids import split, with_joined_ids
 from retrieval.server.gateway.members import Member, ask_all
-from retrieval.server.gateway.queries import QueryWriter
+from retrieval.server.gateway.queries import QueryWriter, without_segments
 from retrieval.server.input import parse_object
 from retrieval.server.routes.browse import MAX_SUGGESTIONS, QueryText
 from retrieval.server.routes.export import EXPORT, ExportCall
@@ -90,11 +90,10 @@ class Gateway:
         answers, _ = await ask_all(self.members, mergeable)
         return json_response(merge(list(answers.values())))
 
-    async def query_for_each(self, q: str) -> Callable[[Member], str]:
-        """Return what writes the text of a query for a library; raises QueryError and NotFound."""
+    async def written(self, q: str, member: Member) -> str:
+        """Return the text of a query for one library; raises QueryError and NotFound."""
         query = parse(q)
-        shared = await self.writer.shared(query)
-        return lambda member: self.writer.write(query, member, shared).q
+        return self.writer.write(query, member, await self.writer.shared(query)).q
 
 
 @router.get("/api/segments/{segment}", responses=with_json(SegmentAnswer, is_found=True))
@@ -106,7 +105,7 @@ async def details(
     member, own_id = gateway.owner(segment)
 
     async def describe() -> Response:
-        params = {"q": (await gateway.query_for_each(q))(member)}
+        params = {"q": await gateway.written(q, member)}
         answer = await member.ask_json("GET", f"/api/segments/{own_id}", params=params)
         with member.reading():
             return json_response(with_joined_ids(answer, member.number) | {"library": member.name})
@@ -187,12 +186,12 @@ async def month_of_timeline(
     q: QueryText = "",
 ) -> Response:
     """Return up to 2,000 files of a month, latest day first, a list for each key."""
-    gateway = Gateway.of(request)
+    query = without_segments(q)
 
-    async def from_start(member: Member, query_for: Callable[[Member], str]) -> dict[str, Any]:
+    async def from_start(member: Member) -> dict[str, Any]:
         """Return the files of a library in this month up to the end of the answer."""
         lists: dict[str, list[Any]] = {name: [] for name in browse.MONTH_LISTS}
-        more, params = True, {"q": query_for(member)}
+        more, params = True, {"q": query}
         while more and len(lists["id"]) <= offset + MAX_LISTED:
             part = params | {"offset": str(len(lists["id"]))}
             answer = await member.ask_json("GET", f"/api/timeline/{month}", params=part)
@@ -202,14 +201,10 @@ async def month_of_timeline(
                 more = answer["more"] and bool(answer["id"])
         return lists | {"more": more}
 
-    async def list_files() -> Response:
-        query_for = await gateway.query_for_each(q)
-        return await gateway.answer_of_all(
-            lambda member: from_start(member, query_for),
-            lambda answers: browse.merged_months(answers, offset, MAX_LISTED),
-        )
-
-    return await unless_gone(request, list_files())
+    asked = Gateway.of(request).answer_of_all(
+        from_start, lambda answers: browse.merged_months(answers, offset, MAX_LISTED)
+    )
+    return await unless_gone(request, asked)
 
 
 @router.get("/api/facets", responses=with_json(FacetsAnswer))
@@ -240,15 +235,11 @@ async def _ask_each(
     request: Request, path: str, merge: Callable[[list[Any]], dict[str, object]], q: str = ""
 ) -> Response:
     """Return the merged answers of all libraries to a query of which only filters count."""
-    gateway = Gateway.of(request)
-
-    async def ask() -> Response:
-        query_for = await gateway.query_for_each(q)
-        return await gateway.answer_of_all(
-            lambda member: member.ask_json("GET", path, params={"q": query_for(member)}), merge
-        )
-
-    return await unless_gone(request, ask())
+    params = {"q": without_segments(q)}
+    asked = Gateway.of(request).answer_of_all(
+        lambda member: member.ask_json("GET", path, params=params), merge
+    )
+    return await unless_gone(request, asked)
 
 
 @router.post("/api/export", response_class=Response, responses=EXPORT)
