@@ -171,13 +171,12 @@ def test_saved_search_of_filters_alone_lists_the_newest_files_of_all(library, tm
 
 
 def test_files_are_counted_in_all_libraries_although_a_query_names_a_segment_of_one(library):
-    counts = {"total": 5, "years": {}, "buckets": [], "undated": 5}
-    with answering({}, thumbnail=json.dumps(counts).encode()) as (address, _):
-        with gateway(library, address) as client:
-            note = next(item for item in search(client, q="key")["items"] if item["kind"] == "text")
-            total = client.get("/api/timeline").json()["total"]
-            for q in (f"#{note['id']}", f"key not:#{note['id']}"):
-                assert client.get("/api/timeline", params={"q": q}).json()["total"] == total == 8
+    data = json.dumps({"total": 5, "years": {}, "buckets": [], "undated": 5}).encode()
+    with answering({}, thumbnail=data) as (address, _), gateway(library, address) as client:
+        note = next(item for item in search(client, q="key")["items"] if item["kind"] == "text")
+        total = client.get("/api/timeline").json()["total"]
+        for q in (f"#{note['id']}", f"key not:#{note['id']}"):
+            assert client.get("/api/timeline", params={"q": q}).json()["total"] == total == 8
 
 
 def test_segments_of_a_server_that_is_lost_are_left_out(library):
