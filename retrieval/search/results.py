@@ -5,8 +5,10 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import replace
 from itertools import chain
 from math import inf
+from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from retrieval.formatting import printable
 from retrieval.grouping.attributes import comparison_of, load_hit_attributes, segments_elsewhere
@@ -19,6 +21,8 @@ from retrieval.search.hybrid_search import HitRanking
 from retrieval.search.request import SearchRequest
 from retrieval.types import CONFIDENCE_THRESHOLD, FileAttributes, Filters, Hit, Kind, Scores, SortOrder
 from retrieval.vectors.space_index import SpaceIndex
+
+Scale: TypeAlias = NDArray[np.float64]  # (2, n): ascending cosines, and their confidences
 
 CANDIDATES_PER_HIT = 5  # hits that are grouped or diversified for each hit that is returned
 MIN_CANDIDATES = 100
@@ -169,16 +173,14 @@ def merge_by_confidence(rankings: Iterable[Sequence[Hit]], key: Callable[[Hit], 
     ones. Of hits with equal keys the best is returned, with a confidence if any of them has one.
     """
     rankings = list(rankings)
-    rated: dict[tuple[str, Kind], list[Hit]] = {}
-    for hit in chain.from_iterable(rankings):
-        if hit.confidence is not None and not (hit.has_words or hit.words):  # which raise it
-            rated.setdefault((hit.space, hit.kind), []).append(hit)
+    scales = _scales(chain.from_iterable(rankings))
     placed = []
     for ranking in rankings:
         levels = [(False, -inf, 0, 0.0)] * 2  # of the ranking, and of its hits that others place
         for place, hit in enumerate(ranking):
-            peers = rated.get((hit.space, hit.kind), []) if hit.confidence is None else []
-            own = levels[bool(peers)] = max(levels[bool(peers)], _level(hit, peers))
+            scale = scales.get((hit.space, hit.kind)) if hit.confidence is None else None
+            is_scaled = scale is not None
+            own = levels[is_scaled] = max(levels[is_scaled], _level(hit, scale))
             placed.append((own, place, hit))
     placed.sort(key=lambda entry: entry[:2])
     best: dict[Hashable, Hit] = {}
@@ -188,18 +190,28 @@ def merge_by_confidence(rankings: Iterable[Sequence[Hit]], key: Callable[[Hit], 
     return list(best.values())
 
 
-def _level(hit: Hit, peers: Sequence[Hit]) -> tuple[bool, float, int, float]:
-    """Return the sort key of a hit; `peers` are the rated hits of its space and kind."""
+def _scales(hits: Iterable[Hit]) -> dict[tuple[str, Kind], Scale]:
+    """Return ascending cosines and their confidences, for each space and kind with rated hits."""
+    scales: dict[tuple[str, Kind], dict[float, float]] = {}
+    for hit in hits:
+        if hit.confidence is not None and not (hit.has_words or hit.words):  # which raise it
+            scale = scales.setdefault((hit.space, hit.kind), {0.0: 0.0})
+            if hit.usual is not None:
+                scale.setdefault(hit.usual, 0.5)
+            scale[hit.score] = hit.confidence
+    return {key: np.array(sorted(scale.items())).T for key, scale in scales.items()}
+
+
+def _level(hit: Hit, scale: Scale | None) -> tuple[bool, float, int, float]:
+    """Return the sort key of a hit; `scale` is that of its space and kind."""
     if hit.confidence is not None:
         return not hit.has_words, -hit.confidence, 0, 0.0
-    if not peers:
+    if scale is None:
         return not hit.has_words, -CONFIDENCE_THRESHOLD, 1, -hit.score
-    confidences = {0.0: 0.0} | {peer.usual: 0.5 for peer in peers if peer.usual is not None}  # by cosine
-    confidences |= {peer.score: peer.confidence or 0.0 for peer in peers}
-    cosines = sorted(confidences)
+    cosines, confidences = scale
     if hit.score > cosines[-1]:  # before them
-        return not hit.has_words, -max(confidences[cosines[-1]], CONFIDENCE_THRESHOLD), -1, -hit.score
-    level = float(np.interp(hit.score, cosines, [confidences[cosine] for cosine in cosines]))
+        return not hit.has_words, -max(float(confidences[-1]), CONFIDENCE_THRESHOLD), -1, -hit.score
+    level = float(np.interp(hit.score, cosines, confidences))
     return not hit.has_words, -level, 1, -hit.score
 
 
