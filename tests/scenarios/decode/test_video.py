@@ -159,7 +159,7 @@ def test_scenes_are_found_by_text_and_image(tmp_path):
         for (description, _), start in zip(SHAPES, scene_starts(SHAPES), strict=True):
             (hit, *_) = library.search(image=scene_image(description), kind="video")
             assert (hit.path, round(hit.start, 1)) == (path, start)
-            assert hit.score > 0.9
+            assert hit.score > 0.8  # 0.86 with AVX2 alone, whose 8-bit products saturate; else above 0.9
         for words, start, end in (("a red wall", 0, 3), ("green grass", 3, 5.4), ("the blue ocean", 5.4, 9)):
             hits = library.search(words, kind="video", options=SearchOptions(under=str(other.parent)))
             hit = next(hit for hit in hits if hit.path == other)
