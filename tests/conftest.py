@@ -1,7 +1,6 @@
 """Fixtures: folders of drawn images, a toy embedder, an indexed library, the command, and shared data."""
 
 import os
-import signal
 import tempfile
 from pathlib import Path
 
@@ -19,8 +18,6 @@ from tests.support.toy_embedder import COLORS, ToyEmbedder
 os.environ["HF_HUB_OFFLINE"] = "1"
 _cache = tempfile.TemporaryDirectory(prefix="clew-cache-")
 os.environ["XDG_CACHE_HOME"] = _cache.name
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in the background of a shell; commands inherit it
-    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
