@@ -35,8 +35,8 @@ class Worker:
         self.options, self.library = options, library
         self._open_catalog = Catalog.open(self.library.folder)
         self._catalog_lock = Lock()
-        self._executor = ThreadPoolExecutor(options.threads, "clew-search")
-        self._media_executor = ThreadPoolExecutor(options.threads, "clew-media")
+        self._executor = ThreadPoolExecutor(options.threads, "server-search")
+        self._media_executor = ThreadPoolExecutor(options.threads, "server-media")
         self.running = self.waiting = self.dropped = self.refused = 0
         self.started = monotonic()
         self._counts = Lock()
