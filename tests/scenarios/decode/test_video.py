@@ -19,6 +19,7 @@ from retrieval import SearchOptions
 from retrieval.cli.hits.formats import as_tsv
 from retrieval.errors import MediaError
 from retrieval.formatting import format_location as shown
+from retrieval.system import processor_description
 from tests.support.toy_embedder import ToyEmbedder
 from tests.support.video_files import scene_image, scene_starts, write_video
 
@@ -155,11 +156,13 @@ def test_thumbnails_are_not_made_if_they_are_off(tmp_path):
 def test_scenes_are_found_by_text_and_image(tmp_path):
     path = write_video(tmp_path / "videos" / "shapes.mp4", SHAPES)
     other = write_video(tmp_path / "videos" / "clip.mp4", SCENES)
+    # Without VNNI, sums of 8-bit products saturate: the least score is 0.86 then.
+    least = 0.9 if "vnni" in processor_description() else 0.85
     with index_folder(path.parent, library=tmp_path / "library", model="builtin") as library:
         for (description, _), start in zip(SHAPES, scene_starts(SHAPES), strict=True):
             (hit, *_) = library.search(image=scene_image(description), kind="video")
             assert (hit.path, round(hit.start, 1)) == (path, start)
-            assert hit.score > 0.8  # 0.86 with AVX2 alone, whose 8-bit products saturate; else above 0.9
+            assert hit.score > least
         for words, start, end in (("a red wall", 0, 3), ("green grass", 3, 5.4), ("the blue ocean", 5.4, 9)):
             hits = library.search(words, kind="video", options=SearchOptions(under=str(other.parent)))
             hit = next(hit for hit in hits if hit.path == other)
