@@ -4,6 +4,7 @@ import base64
 import json
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import fields, replace
 from datetime import datetime
 from http.client import HTTPException
@@ -162,26 +163,34 @@ class RemoteLibrary:
             raise self._refusal(error) from error
         except (URLError, OSError, HTTPException, ValueError) as error:
             reason = getattr(error, "reason", error)
-            raise LibraryError(
-                f"Cannot connect to {self.address}: {reason}. Is `clew serve` running there?"
-            ) from error
+            raise unreachable(self.address, reason) from error
         if len(body) > max_bytes:
             raise LibraryError(f"The answer of {self.address} is too long. Ask for fewer hits.")
         return bytes(body)
 
     def _refusal(self, error: HTTPError) -> LibraryError | QueryError:
-        with error:
-            if error.code == 401:
-                return LibraryError(f"{self.address} needs its token. Set CLEW_TOKEN to it.")
-            if 300 <= error.code < 400:
-                return LibraryError(f"{self.address} refers to another address. Use that one.")
-            try:
-                message = str(json.loads(error.read(MAX_ERROR_BYTES))["error"])
-            except (OSError, HTTPException, LookupError, TypeError, ValueError, RecursionError):
-                message = f"the server answered {error.code}"
-        if error.code in (400, 422):
-            return QueryError(message)
-        return LibraryError(f"{self.address}: {message}")
+        body = b""
+        with error, suppress(OSError, HTTPException):
+            body = error.read(MAX_ERROR_BYTES)
+        return refusal(self.address, error.code, body)
+
+
+def refusal(name: str, status: int, body: bytes) -> LibraryError | QueryError:
+    """Return the error of an answer of a server with another status than 200, in its own words."""
+    if status == 401:
+        return LibraryError(f"{name} needs its token. Set CLEW_TOKEN to it.")
+    if 300 <= status < 400:
+        return LibraryError(f"{name} refers to another address. Use that one.")
+    try:
+        message = str(json.loads(body)["error"])
+    except (LookupError, TypeError, ValueError, RecursionError):
+        message = f"the server answered {status}"
+    return QueryError(message) if status in (400, 422) else LibraryError(f"{name}: {message}")
+
+
+def unreachable(name: str, reason: object) -> LibraryError:
+    """Return the error of a server to which no connection could be made."""
+    return LibraryError(f"Cannot connect to {name}: {reason}. Is `clew serve` running there?")
 
 
 class _NoRedirects(HTTPRedirectHandler):

@@ -16,10 +16,10 @@ from retrieval.server.app import complete_app, create_app
 from retrieval.server.cursors import Cursors
 from retrieval.server.gateway import routes
 from retrieval.server.gateway.ids import MAX_LIBRARIES
-from retrieval.server.gateway.members import Member
 from retrieval.server.gateway.queries import QueryWriter
 from retrieval.server.gateway.routes import Gateway
 from retrieval.server.gateway.searcher import GatewaySearcher
+from retrieval.server.gateway.served_library import ServedLibrary
 from retrieval.server.options import ServerOptions
 from retrieval.server.pictures import Pictures
 from retrieval.server.routes import documentation, search
@@ -33,14 +33,14 @@ def create_gateway(libraries: Libraries, options: ServerOptions) -> FastAPI:
     """Return the application for open libraries, which it closes at the end. Raises LibraryError."""
     if len(libraries.members) > MAX_LIBRARIES:
         raise LibraryError(f"Too many libraries. Serve at most {MAX_LIBRARIES:,}.")
-    pictures, members, applications = Pictures(options.max_pictures), list[Member](), list[FastAPI]()
+    pictures, members, applications = Pictures(options.max_pictures), list[ServedLibrary](), list[FastAPI]()
     for number, (name, library) in enumerate(libraries.members.items()):
         if isinstance(library, RemoteLibrary):
-            members.append(Member.of_server(number, name, library.address, library.token))
+            members.append(ServedLibrary.of_server(number, name, library.address, library.token))
             continue
         app = create_app(library, replace(options, token=None), pictures)  # the gateway has checked it
         applications.append(app)
-        members.append(Member.of_app(number, name, app))
+        members.append(ServedLibrary.of_app(number, name, app))
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

@@ -18,7 +18,7 @@ from retrieval.query.ast import File, Operand, Query, Segment, Term, Words
 from retrieval.query.parser import parse
 from retrieval.server.errors import NotFound
 from retrieval.server.gateway.ids import split
-from retrieval.server.gateway.members import Member
+from retrieval.server.gateway.served_library import ServedLibrary
 from retrieval.server.pictures import Pictures
 from retrieval.server.queries.query_tokens import PICTURE_PREFIX, with_pictures
 
@@ -26,7 +26,7 @@ MIN_SIDE = 512  # pixels that are kept of a picture: those of most models, and m
 
 
 @dataclass(frozen=True, slots=True)
-class MemberQuery:
+class LibraryQuery:
     """The text of a query for one library, and a picture in base64 that is sent with it."""
 
     q: str
@@ -37,7 +37,7 @@ class MemberQuery:
 class QueryWriter:
     """Writes queries, and keeps the pictures of segments that were asked for."""
 
-    members: Sequence[Member]
+    members: Sequence[ServedLibrary]
     pictures: Pictures
     decoding: asyncio.Semaphore  # limits the pictures that are decoded at the same time
     _tokens: OrderedDict[int, str] = field(default_factory=OrderedDict)
@@ -73,7 +73,7 @@ class QueryWriter:
             self._tokens.popitem(last=False)
         return self._tokens[id_]
 
-    def write(self, query: Query, member: Member, tokens: Mapping[int, str | None]) -> MemberQuery:
+    def write(self, query: Query, member: ServedLibrary, tokens: Mapping[int, str | None]) -> LibraryQuery:
         """Return the query for a library; raises QueryError if it cannot be asked this."""
 
         def own(operand: Operand) -> Operand:
@@ -92,14 +92,14 @@ class QueryWriter:
             return replace(part, terms=terms, exclusions=tuple(map(own, part.exclusions)))
 
         written = query.map(replaced)
-        return self._with_upload(written) if member.app is None else MemberQuery(str(written))
+        return self._with_upload(written) if member.app is None else LibraryQuery(str(written))
 
-    def _with_upload(self, query: Query) -> MemberQuery:
+    def _with_upload(self, query: Query) -> LibraryQuery:
         """Return a query whose picture is sent with it; raises QueryError for several pictures."""
         found = with_pictures(query, self.pictures.find)
         files = {operand.path for operand in _operands(found) if isinstance(operand, File)}
         if not files:
-            return MemberQuery(str(query))
+            return LibraryQuery(str(query))
 
         def without(part: Query) -> Query:
             kept = tuple(term for term in part.terms if not isinstance(term.operand, File))
@@ -112,7 +112,7 @@ class QueryWriter:
         ):
             raise QueryError("A server can be sent one picture, and it cannot exclude by one.")
         (file,) = files
-        return MemberQuery(str(found.map(without)), base64.b64encode(Path(file).read_bytes()).decode())
+        return LibraryQuery(str(found.map(without)), base64.b64encode(Path(file).read_bytes()).decode())
 
 
 def without_segments(q: str) -> str:

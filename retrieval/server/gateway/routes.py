@@ -7,7 +7,6 @@ from time import monotonic
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
-from fastapi import Path as PathParameter
 from starlette.responses import PlainTextResponse, Response
 
 from retrieval.catalog.browse.timeline import MAX_LISTED
@@ -19,10 +18,10 @@ from retrieval.server.dialects.knn_service import METADATA_BODY, parse_ids
 from retrieval.server.errors import NotFound, json_response
 from retrieval.server.gateway import browse
 from retrieval.server.gateway.ids import split, with_joined_ids
-from retrieval.server.gateway.members import Member, ask_all
 from retrieval.server.gateway.queries import QueryWriter, without_segments
+from retrieval.server.gateway.served_library import ServedLibrary, ask_all
 from retrieval.server.input import parse_object
-from retrieval.server.routes.browse import MAX_SUGGESTIONS, QueryText
+from retrieval.server.routes.browse import MAX_SUGGESTIONS, MonthName, Offset, QueryText
 from retrieval.server.routes.export import EXPORT, ExportCall
 from retrieval.server.routes.segments import CLIP, MEDIA, THUMBNAIL, SegmentsCall
 from retrieval.server.schema.answers import (
@@ -51,7 +50,7 @@ router = APIRouter()
 class Gateway:
     """The libraries, and what writes a query for each of them."""
 
-    members: Sequence[Member]
+    members: Sequence[ServedLibrary]
     writer: QueryWriter
     started: float
 
@@ -60,27 +59,27 @@ class Gateway:
         """Return the gateway that answers a request."""
         return request.app.state.gateway  # type: ignore[no-any-return]
 
-    def owner(self, id_: int) -> tuple[Member, int]:
+    def owner(self, id_: int) -> tuple[ServedLibrary, int]:
         """Return the library of a segment, and its id there; raises NotFound."""
         number, own_id = split(id_)
         if number >= len(self.members) or not own_id:
             raise NotFound(f"#{id_} is in none of the libraries.")
         return self.members[number], own_id
 
-    def by_owner(self, ids: Iterable[int]) -> dict[Member, list[int]]:
+    def by_owner(self, ids: Iterable[int]) -> dict[ServedLibrary, list[int]]:
         """Return the own ids of the segments of each library; those of none are left out."""
-        owned = dict[Member, list[int]]()
+        owned = dict[ServedLibrary, list[int]]()
         for number, own_id in map(split, dict.fromkeys(ids)):
             if number < len(self.members) and own_id:
                 owned.setdefault(self.members[number], []).append(own_id)
         return owned
 
     async def answer_of_all(
-        self, ask: Callable[[Member], Awaitable[Any]], merge: Callable[[list[Any]], dict[str, object]]
+        self, ask: Callable[[ServedLibrary], Awaitable[Any]], merge: Callable[[list[Any]], dict[str, object]]
     ) -> Response:
         """Return the merged answer of the libraries that answer; raises ClewError if none does."""
 
-        async def mergeable(member: Member) -> Any:
+        async def mergeable(member: ServedLibrary) -> Any:
             answer = await ask(member)
             with member.reading():
                 answer = with_joined_ids(answer, member.number)
@@ -90,7 +89,7 @@ class Gateway:
         answers, _ = await ask_all(self.members, mergeable)
         return json_response(merge(list(answers.values())))
 
-    async def written(self, q: str, member: Member) -> str:
+    async def written(self, q: str, member: ServedLibrary) -> str:
         """Return the text of a query for one library; raises QueryError and NotFound."""
         query = parse(q)
         return self.writer.write(query, member, await self.writer.shared(query)).q
@@ -118,7 +117,7 @@ async def describe_segments(request: Request, call: SegmentsCall) -> Response:
     """Return segments as a search returns hits, in the order of their ids; unknown ones are left out."""
     owned, found = Gateway.of(request).by_owner(call.ids), dict[int, dict[str, Any]]()
 
-    async def describe(member: Member) -> None:
+    async def describe(member: ServedLibrary) -> None:
         answer = await member.ask_json("POST", "/api/segments", body={"ids": owned[member]})
         with member.reading():
             for item in with_joined_ids(answer["items"], member.number):
@@ -181,14 +180,14 @@ async def timeline(request: Request, q: QueryText = "") -> Response:
 @router.get("/api/timeline/{month}", responses=with_json(MonthAnswer))
 async def month_of_timeline(
     request: Request,
-    month: Annotated[str, PathParameter(pattern=r"^\d{4}-\d{2}$")],
-    offset: Annotated[int, Query(ge=0, le=10**9)] = 0,
+    month: MonthName,
+    offset: Offset = 0,
     q: QueryText = "",
 ) -> Response:
     """Return up to 2,000 files of a month, latest day first, a list for each key."""
     query = without_segments(q)
 
-    async def from_start(member: Member) -> dict[str, Any]:
+    async def from_start(member: ServedLibrary) -> dict[str, Any]:
         """Return the files of a library in this month up to the end of the answer."""
         lists: dict[str, list[Any]] = {name: [] for name in browse.MONTH_LISTS}
         more, params = True, {"q": query}
@@ -318,7 +317,7 @@ async def metadata(request: Request) -> Response:
     asked, found = parse_ids(parse_object(await request.body())), dict[int, Any]()
     owned = Gateway.of(request).by_owner(asked)
 
-    async def describe(member: Member) -> None:
+    async def describe(member: ServedLibrary) -> None:
         answer = await member.ask_json("POST", "/metadata", body={"ids": owned[member]})
         with member.reading():
             for each in answer:
@@ -331,7 +330,7 @@ async def metadata(request: Request) -> Response:
     return json_response([found[id_] for id_ in asked if id_ in found])
 
 
-def _with_address(value: dict[str, Any], request: Request, member: Member) -> dict[str, Any]:
+def _with_address(value: dict[str, Any], request: Request, member: ServedLibrary) -> dict[str, Any]:
     """Return a result with the address of its media on this server."""
     joined: dict[str, Any] = with_joined_ids(value, member.number)
     _, found, path = str(joined.get("url", "")).partition("/api/segments/")
@@ -339,7 +338,7 @@ def _with_address(value: dict[str, Any], request: Request, member: Member) -> di
     return joined | ({"url": own} if "url" in joined else {})
 
 
-def _named(request: Request, name: object) -> Member:
+def _named(request: Request, name: object) -> ServedLibrary:
     """Return the library with a name; raises QueryError."""
     members = Gateway.of(request).members
     if name is None:
@@ -364,5 +363,5 @@ async def list_models(request: Request) -> Response:
     return json_response(await _first(request).ask_json("GET", "/v1/models"))
 
 
-def _first(request: Request) -> Member:
+def _first(request: Request) -> ServedLibrary:
     return Gateway.of(request).members[0]

@@ -17,8 +17,8 @@ from retrieval.server.cursors import Cursors
 from retrieval.server.errors import json_response
 from retrieval.server.gateway.browse import summed_facets
 from retrieval.server.gateway.ids import with_joined_ids
-from retrieval.server.gateway.members import Member, ask_all
-from retrieval.server.gateway.queries import MemberQuery, QueryWriter
+from retrieval.server.gateway.queries import LibraryQuery, QueryWriter
+from retrieval.server.gateway.served_library import ServedLibrary, ask_all
 from retrieval.server.queries.offers import narrow_to
 from retrieval.server.queries.query_tokens import query_tokens
 from retrieval.server.routes.search import (
@@ -48,7 +48,7 @@ class Found:
 class GatewaySearcher:
     """Searches all libraries at the same time."""
 
-    members: Sequence[Member]
+    members: Sequence[ServedLibrary]
     writer: QueryWriter
     cursors: Cursors
 
@@ -73,7 +73,7 @@ class GatewaySearcher:
         if call.order == "date" and is_ranked:
             wanted = max(wanted, SORTED_HITS)
 
-        async def ask(member: Member) -> Found:
+        async def ask(member: ServedLibrary) -> Found:
             return await self._ask(member, self.writer.write(query, member, shared), call, wanted)
 
         found, notes = await ask_all(self.members, ask)
@@ -99,7 +99,7 @@ class GatewaySearcher:
             "seconds": round(monotonic() - started, 4),
         }
 
-    async def _ask(self, member: Member, query: MemberQuery, call: SearchCall, wanted: int) -> Found:
+    async def _ask(self, member: ServedLibrary, query: LibraryQuery, call: SearchCall, wanted: int) -> Found:
         """Return the best `wanted` hits of a library."""
         body: dict[str, object] = {
             "q": query.q,
@@ -126,7 +126,7 @@ class GatewaySearcher:
         return Found(hits[:wanted], items, answer)
 
 
-def _hit(item: dict[str, Any], member: Member, items: dict[tuple[int, str], dict[str, Any]]) -> Hit:
+def _hit(item: dict[str, Any], member: ServedLibrary, items: dict[tuple[int, str], dict[str, Any]]) -> Hit:
     """Return the hit of an item with its group, and keep the items by their keys."""
     members = tuple(_hit(other, member, items) for other in item["more"])
     hit = replace(hit_of(item | {"more": []}), library=member.name, more=members)
@@ -139,7 +139,9 @@ def _item(hit: Hit, items: Mapping[tuple[int, str], dict[str, Any]]) -> dict[str
 
 
 def _merged(
-    answers: Mapping[Member, Mapping[str, Any]], notes: Iterable[str] = (), narrowed: Iterable[object] = ()
+    answers: Mapping[ServedLibrary, Mapping[str, Any]],
+    notes: Iterable[str] = (),
+    narrowed: Iterable[object] = (),
 ) -> dict[str, object]:
     """Return what answers have besides their hits, merged, with further notes and offers to narrow."""
     own = [f"{member.name}: {answer['note']}" for member, answer in answers.items() if answer["note"]]

@@ -23,6 +23,8 @@ from retrieval.types import KINDS, ORIENTATIONS, Filters
 MAX_SUGGESTIONS = 8
 
 router = APIRouter()
+MonthName = Annotated[str, PathParameter(pattern=r"^\d{4}-\d{2}$")]
+Offset = Annotated[int, Query(ge=0, le=10**9)]
 QueryText = Annotated[str, Query(max_length=4_000)]
 
 
@@ -53,8 +55,8 @@ async def timeline(request: Request, q: QueryText = "") -> Response:
 @router.get("/api/timeline/{month}", responses=with_json(MonthAnswer))
 async def month_of_timeline(
     request: Request,
-    month: Annotated[str, PathParameter(pattern=r"^\d{4}-\d{2}$")],
-    offset: Annotated[int, Query(ge=0, le=10**9)] = 0,
+    month: MonthName,
+    offset: Offset = 0,
     q: QueryText = "",
 ) -> Response:
     """Return up to 2,000 files of a month, newest first, a list for each key."""

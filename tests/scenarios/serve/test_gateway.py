@@ -294,7 +294,7 @@ def test_wrong_answers_and_errors_of_a_server_are_reported(libraries):
         ({"items": None}, 200, "does not answer as `clew serve` does"),
         ({"error": "no"}, 401, "needs its token. Set CLEW_TOKEN"),
         ({"error": "no"}, 500, "no"),
-        (b"", 302, "the server answered 302"),
+        (b"", 302, "refers to another address"),
     )
     for body, status, message in cases:
         with answering(body, status) as (address, _), gateway(libraries, address) as client:

@@ -18,7 +18,7 @@ from indexer import update_library
 from indexer.tag.saved_searches import save_search
 from retrieval import Libraries, Library
 from retrieval.federation.remote_library import RemoteLibrary
-from retrieval.server.gateway import members
+from retrieval.server.gateway import served_library
 from retrieval.server.gateway.app import create_gateway
 from retrieval.server.gateway.ids import IDS_PER_LIBRARY, joined
 from retrieval.server.options import ServerOptions
@@ -70,7 +70,7 @@ def answers_of(client, path, *messages, headers=()):
         sent.append(message)
 
     answer = client.app(scope | {"headers": [(b"host", b"127.0.0.1"), *headers]}, receive, send)
-    client.portal.call(asyncio.wait_for, answer, members.TIMEOUT_SECONDS / 2)
+    client.portal.call(asyncio.wait_for, answer, served_library.TIMEOUT_SECONDS / 2)
     return sent
 
 
@@ -201,7 +201,7 @@ def test_export_leaves_out_segments_that_a_library_does_not_have(library):
 def test_export_of_a_large_zip_is_not_kept_in_memory(library, monkeypatch):
     with gateway(library) as client:
         item = next(each for each in search(client)["items"] if each["name"] == "red.png")
-        monkeypatch.setattr(members, "MAX_ANSWER_BYTES", 100)
+        monkeypatch.setattr(served_library, "MAX_ANSWER_BYTES", 100)
         answer = client.post("/api/export", json={"ids": [item["id"]], "format": "zip"})
         assert answer.status_code == 200, answer.text
         assert zipfile.ZipFile(BytesIO(answer.content)).namelist() == ["red.png"]
@@ -227,7 +227,7 @@ def test_answer_that_a_server_compresses_unasked_is_not_expanded(library):
 
 
 def test_server_that_needs_too_long_for_an_answer_is_left_out(library, monkeypatch):
-    monkeypatch.setattr(members, "TIMEOUT_SECONDS", 0.0)
+    monkeypatch.setattr(served_library, "TIMEOUT_SECONDS", 0.0)
     with answering(EMPTY) as (address, _), gateway(library, address) as client:
         answer = search(client)
         assert f"{address} took more than 0 s to answer" in answer["note"]
@@ -235,7 +235,7 @@ def test_server_that_needs_too_long_for_an_answer_is_left_out(library, monkeypat
 
 
 def test_machine_that_is_off_delays_a_search_for_seconds_only(library, monkeypatch):
-    monkeypatch.setattr(members, "CONNECT_SECONDS", 0.2)
+    monkeypatch.setattr(served_library, "CONNECT_SECONDS", 0.2)
     with ExitStack() as stack:
         listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
         for _ in range(3):  # the queue of connections is full, so the next one is not answered
@@ -322,7 +322,7 @@ def test_stream_of_a_server_is_closed_when_the_client_leaves(library):
     def send_beginning(listener):
         connection, _ = listener.accept()
         with connection:
-            connection.settimeout(members.TIMEOUT_SECONDS)
+            connection.settimeout(served_library.TIMEOUT_SECONDS)
             connection.recv(65_536)
             connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: video/mp4\r\nContent-Length: 9\r\n\r\nx")
             received.append(connection.recv(1))
@@ -332,5 +332,5 @@ def test_stream_of_a_server_is_closed_when_the_client_leaves(library):
         server.start()
         with gateway(library, f"http://127.0.0.1:{listener.getsockname()[1]}") as client:
             answers_of(client, f"/api/segments/{joined(1, 5)}/media", {"type": "http.disconnect"})
-            server.join(members.TIMEOUT_SECONDS)
+            server.join(served_library.TIMEOUT_SECONDS)
             assert received == [b""]

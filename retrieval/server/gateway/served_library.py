@@ -1,4 +1,4 @@
-"""The libraries of a gateway, each with an HTTP API: of an application here, or of another server."""
+"""A library of a gateway with its HTTP API: of an application here, or of another server."""
 
 import asyncio
 import json
@@ -15,8 +15,14 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 
-from retrieval.errors import ClewError, LibraryError, QueryError
-from retrieval.federation.remote_library import MAX_ANSWER_BYTES, MAX_ERROR_BYTES, TIMEOUT_SECONDS
+from retrieval.errors import ClewError, LibraryError
+from retrieval.federation.remote_library import (
+    MAX_ANSWER_BYTES,
+    MAX_ERROR_BYTES,
+    TIMEOUT_SECONDS,
+    refusal,
+    unreachable,
+)
 from retrieval.server.errors import Busy, NotFound
 from retrieval.server.media_files import CONTENT_TYPES, DOWNLOAD_TYPE, MEDIA_POLICY, TEXT_TYPE
 
@@ -42,7 +48,7 @@ Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
+class ServedLibrary:
     """A library with its number, its name and a client of its API; `app` is its application if it is here."""
 
     number: int
@@ -51,13 +57,13 @@ class Member:
     app: FastAPI | None = None
 
     @classmethod
-    def of_app(cls, number: int, name: str, app: FastAPI) -> "Member":
+    def of_app(cls, number: int, name: str, app: FastAPI) -> "ServedLibrary":
         """Return a library whose application is in this process and needs no token."""
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         return cls(number, name, httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1"), app)
 
     @classmethod
-    def of_server(cls, number: int, name: str, address: str, token: str | None) -> "Member":
+    def of_server(cls, number: int, name: str, address: str, token: str | None) -> "ServedLibrary":
         """Return the library of another server.
 
         Redirects, which could send the token away, are refused, and so is compression: a small answer could
@@ -158,26 +164,18 @@ class Member:
             error, httpx.ConnectTimeout
         ):
             return LibraryError(f"{self.name} took more than {TIMEOUT_SECONDS:.0f} s to answer.")
-        reason = str(error) or type(error).__name__
-        return LibraryError(f"Cannot connect to {self.name}: {reason}. Is `clew serve` running there?")
+        return unreachable(self.name, str(error) or type(error).__name__)
 
     def _refusal(self, status: int, data: bytes) -> ClewError:
-        try:
-            message = str(json.loads(data)["error"])
-        except (ValueError, LookupError, TypeError, RecursionError):
-            message = f"the server answered {status}"
-        if status == 401:
-            return LibraryError(f"{self.name} needs its token. Set CLEW_TOKEN to it.")
-        if status == 503 and "busy" in message:
+        error = refusal(self.name, status, data)
+        if status == 503 and "busy" in str(error):
             return Busy()
-        if status == 404:
-            return NotFound(message)
-        return QueryError(message) if status in (400, 422) else LibraryError(f"{self.name}: {message}")
+        return NotFound(str(error).removeprefix(f"{self.name}: ")) if status == 404 else error
 
 
 async def ask_all(
-    members: Sequence[Member], ask: Callable[[Member], Awaitable[Result]]
-) -> tuple[dict[Member, Result], list[str]]:
+    members: Sequence[ServedLibrary], ask: Callable[[ServedLibrary], Awaitable[Result]]
+) -> tuple[dict[ServedLibrary, Result], list[str]]:
     """Ask all libraries at the same time; return the answers, and notes on libraries that have none.
 
     Raises ClewError if none can answer.
@@ -198,7 +196,9 @@ async def ask_all(
     return answers, [f"{member.name} is not searched: {error}" for member, error in errors.items()]
 
 
-async def _attempt(ask: Callable[[Member], Awaitable[Result]], member: Member) -> Result | ClewError:
+async def _attempt(
+    ask: Callable[[ServedLibrary], Awaitable[Result]], member: ServedLibrary
+) -> Result | ClewError:
     try:
         return await ask(member)
     except ClewError as error:
