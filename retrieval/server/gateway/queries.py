@@ -47,7 +47,7 @@ class QueryWriter:
         async with self.decoding:
             return await run_in_threadpool(self.pictures.add, data, MIN_SIDE)
 
-    async def shared(self, query: Query) -> dict[int, str | None]:
+    async def picture_tokens(self, query: Query) -> dict[int, str | None]:
         """Return the token of the picture of each segment in a query; None if it has none.
 
         Raises NotFound for a segment of no library.

@@ -92,7 +92,7 @@ class Gateway:
     async def written(self, q: str, member: ServedLibrary) -> str:
         """Return the text of a query for one library; raises QueryError and NotFound."""
         query = parse(q)
-        return self.writer.write(query, member, await self.writer.shared(query)).q
+        return self.writer.write(query, member, await self.writer.picture_tokens(query)).q
 
 
 @router.get("/api/segments/{segment}", responses=with_json(SegmentAnswer, is_found=True))

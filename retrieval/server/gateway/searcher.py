@@ -65,7 +65,7 @@ class GatewaySearcher:
         started = monotonic()
         tokens, query = query_tokens(call.q), parse(call.q)
         query = query.map(lambda part: with_typed_filters(part, call))
-        shared = await self.writer.shared(query)
+        tokens_of_pictures = await self.writer.picture_tokens(query)
         place = self.cursors.find(call.cursor, call.identity)
         before = place.count if place.given is None else len(place.given)
         is_ranked = any(part.terms for part in query.alternatives)
@@ -74,7 +74,7 @@ class GatewaySearcher:
             wanted = max(wanted, SORTED_HITS)
 
         async def ask(member: ServedLibrary) -> Found:
-            return await self._ask(member, self.writer.write(query, member, shared), call, wanted)
+            return await self._ask(member, self.writer.write(query, member, tokens_of_pictures), call, wanted)
 
         found, notes = await ask_all(self.members, ask)
         merged = merge_by_confidence([each.hits for each in found.values()], file_key)
@@ -143,7 +143,7 @@ def _merged(
     notes: Iterable[str] = (),
     narrowed: Iterable[object] = (),
 ) -> dict[str, object]:
-    """Return what answers have besides their hits, merged, with further notes and offers to narrow."""
+    """Return the merged keys of answers other than those of hits, with more notes and offers to narrow."""
     own = [f"{member.name}: {answer['note']}" for member, answer in answers.items() if answer["note"]]
     read_as = [each for answer in answers.values() for each in answer["offers"]["read_as"]]
     return {

@@ -116,7 +116,7 @@ class ServedLibrary:
             raise LibraryError(f"{self.name} does not answer as `clew serve` does.") from error
 
     async def forward(self, request: Request, path: str, body: object = None) -> Response:
-        """Return the response of the library to the request with another body; it is not kept in memory."""
+        """Return the response of the library to the request, with this body if any; it is streamed."""
         if self.app is not None:
             return _Forwarded(self.app, path, body)
         headers = [
