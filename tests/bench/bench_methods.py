@@ -12,6 +12,7 @@ and the number of proposed rows, `read`, are of interest.
 """
 
 import argparse
+import re
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -171,7 +172,9 @@ def add_ratios(rows: Sequence[dict[str, object]]) -> None:
 
 
 def _chosen(methods: dict[str, Callable[[], Method]], only: str) -> dict[str, Callable[[], Method]]:
-    return {name: make for name, make in methods.items() if any(part in name for part in only.split(";"))}
+    return {
+        name: make for name, make in methods.items() if any(re.search(each, name) for each in only.split(";"))
+    }
 
 
 def main() -> None:
@@ -183,7 +186,9 @@ def main() -> None:
     parser.add_argument("--queries", type=int, default=300)
     parser.add_argument("--recall", type=float, default=0.99)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--only", default="", help="methods whose names contain one of these, split at ;")
+    parser.add_argument(
+        "--only", default="", help="methods whose names match one of these regular expressions, split at ;"
+    )
     parser.add_argument("--smoke", action="store_true", help="run for a few seconds")
     args = parser.parse_args()
     if args.smoke:
