@@ -6,14 +6,16 @@ from dataclasses import asdict, dataclass, replace
 from time import monotonic
 from typing import Any
 
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
 from retrieval.federation.libraries import are_listed, file_key, unknown_in_all
 from retrieval.federation.remote_library import hit_of
+from retrieval.query.ast import Query
 from retrieval.query.parser import parse
 from retrieval.search.results import merge_by_confidence, sort_hits
-from retrieval.server.cursors import Cursors
+from retrieval.server.cursors import Cursors, Place
 from retrieval.server.errors import json_response
 from retrieval.server.gateway.browse import summed_facets
 from retrieval.server.gateway.ids import with_joined_ids
@@ -63,20 +65,31 @@ class GatewaySearcher:
     async def find(self, call: SearchCall) -> dict[str, object]:
         """Return the answer to a search; raises QueryError, and LibraryError if no library answers."""
         started = monotonic()
-        tokens, query = query_tokens(call.q), parse(call.q)
-        query = query.map(lambda part: with_typed_filters(part, call))
+        query = parse(call.q).map(lambda part: with_typed_filters(part, call))
         tokens_of_pictures = await self.writer.picture_tokens(query)
         place = self.cursors.find(call.cursor, call.identity)
         before = place.count if place.given is None else len(place.given)
-        is_ranked = any(part.terms for part in query.alternatives)
         wanted = before + call.count + 1
-        if call.order == "date" and is_ranked:
+        if call.order == "date" and _is_ranked(query):
             wanted = max(wanted, SORTED_HITS)
 
         async def ask(member: ServedLibrary) -> Found:
             return await self._ask(member, self.writer.write(query, member, tokens_of_pictures), call, wanted)
 
         found, notes = await ask_all(self.members, ask)
+        answer = await run_in_threadpool(self._answer, call, query, place, found, notes)
+        return answer | {"seconds": round(monotonic() - started, 4)}
+
+    def _answer(
+        self,
+        call: SearchCall,
+        query: Query,
+        place: Place,
+        found: Mapping[ServedLibrary, Found],
+        notes: Sequence[str],
+    ) -> dict[str, object]:
+        """Return the answer with the merged hits from a place of the list."""
+        is_ranked = _is_ranked(query)
         merged = merge_by_confidence([each.hits for each in found.values()], file_key)
         if not is_ranked or are_listed(merged):
             merged = sort_hits(merged, "date-desc")
@@ -86,7 +99,7 @@ class GatewaySearcher:
         given = place.given if place.given is not None else tuple(map(keys_of, merged[: place.count]))
         cursor = self.cursors.save(place, call.identity, [*given, *map(keys_of, hits)]) if rest else None
         items = {key: item for each in found.values() for key, item in each.items.items()}
-        confident = [hit for hit in hits if is_confident(hit)]
+        confident, tokens = [hit for hit in hits if is_confident(hit)], query_tokens(call.q)
         narrowed = narrow_to(confident, {}, tokens) if is_ranked else []
         return _merged({member: each.answer for member, each in found.items()}, notes, narrowed) | {
             "items": [_item(hit, items) for hit in hits],
@@ -96,7 +109,6 @@ class GatewaySearcher:
             "best": max((hit.confidence for hit in hits if hit.confidence is not None), default=None),
             "tokens": [asdict(token) for token in tokens],
             "picture": call.picture,
-            "seconds": round(monotonic() - started, 4),
         }
 
     async def _ask(self, member: ServedLibrary, query: LibraryQuery, call: SearchCall, wanted: int) -> Found:
@@ -124,6 +136,11 @@ class GatewaySearcher:
                 break
         assert answer is not None
         return Found(hits[:wanted], items, answer)
+
+
+def _is_ranked(query: Query) -> bool:
+    """Return True if a query has more than filters."""
+    return any(part.terms for part in query.alternatives)
 
 
 def _hit(item: dict[str, Any], member: ServedLibrary, items: dict[tuple[int, str], dict[str, Any]]) -> Hit:
