@@ -50,6 +50,28 @@ class LshSketch:
             )
         return np.concatenate(chunks)
 
+    def sample(self, size: int) -> "SketchSample":
+        """Return the sketches of `size` rows, or of all if these are fewer."""
+        count = len(self.codes)
+        return SketchSample(
+            self, np.unique(np.linspace(0, max(count - 1, 0), min(size, count), dtype=np.int64))
+        )
+
+
+class SketchSample:
+    """The sketches of some rows, evenly spread, in memory."""
+
+    def __init__(self, sketch: LshSketch, rows: Ids) -> None:
+        self.index, self.rows = sketch.index, rows
+        self.codes = np.take(sketch.codes, rows, 0)
+
+    def nearest(self, query: Vectors, count: int) -> Ids:
+        """Return the `count` rows nearest to a (1, d) query, ascending."""
+        if count >= len(self.rows):
+            return self.rows
+        distances = _hamming_distances(self.index.sa_encode(query), self.codes)
+        return self.rows[np.sort(np.argpartition(distances, count)[:count])]
+
 
 def _hamming_distances(query: NDArray[np.uint8], codes: NDArray[np.uint8]) -> Distances:
     """Count the bits in which each row differs from the query."""
