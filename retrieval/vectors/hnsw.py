@@ -107,12 +107,11 @@ class Graph:
     ) -> tuple[Scores, Ids]:
         """Search the lowest level of the graph from the best of the sampled rows of each query."""
         queries = np.ascontiguousarray(queries)
-        starts = [
-            flat.search(self.storage, query, ENTRIES, sample.nearest(query, NEAR_ENTRIES))
-            for query in np.split(queries, len(queries))
-        ]
-        entries = np.concatenate([rows for _, rows in starts]).astype(np.int32)
-        entry_scores = np.concatenate([scores for scores, _ in starts])
+        entries = np.empty((len(queries), ENTRIES), np.int32)
+        entry_scores = np.empty((len(queries), ENTRIES), np.float32)
+        for at, query in enumerate(queries):
+            near = sample.nearest(query[None], NEAR_ENTRIES)
+            entry_scores[at], entries[at] = flat.search(self.storage, query[None], ENTRIES, near)
         scores, best = np.empty((len(queries), count), np.float32), np.empty((len(queries), count), np.int64)
         pointers = [faiss.swig_ptr(each) for each in (queries, entries, entry_scores, scores, best)]
         self.graph.search_level_0(

@@ -1,0 +1,77 @@
+"""Tests of the rows at which a search enters a graph."""
+
+import faiss
+import numpy as np
+import pytest
+
+from retrieval.vectors.faiss_index import FaissIndex
+from tests.support.gap_vectors import GapVectors
+
+COUNT, DIM, CLUSTERS, EFFORT = 8_000, 256, 80, 16
+IDS = np.arange(COUNT, dtype=np.int64)
+
+
+@pytest.fixture(scope="module")
+def images():
+    return GapVectors(DIM, CLUSTERS).pairs(COUNT, 1)[0]
+
+
+@pytest.fixture(scope="module")
+def texts():
+    return GapVectors(DIM, CLUSTERS).pairs(1_000, 2)[1]
+
+
+@pytest.fixture(scope="module")
+def index(images):
+    before = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(1)  # so that the graph is the same each time
+    try:
+        return FaissIndex.build("hnsw", images, [(IDS, images)], COUNT)
+    finally:
+        faiss.omp_set_num_threads(before)
+
+
+@pytest.fixture
+def graph(index):
+    return index._graph
+
+
+def count_lost(search, images, texts):
+    """Return for how many queries a search finds none of the ten best."""
+    best = np.argsort(-(texts @ images.T), axis=1)[:, :10]
+    return sum(not np.isin(ten, rows).any() for ten, rows in zip(best, search(texts), strict=True))
+
+
+def test_fewer_searches_by_words_end_in_a_wrong_cluster_than_from_the_top_level(graph, images, texts):
+    parameters = faiss.SearchParametersHNSW(efSearch=EFFORT)
+    from_top_level = count_lost(
+        lambda queries: graph.graph.search(queries, EFFORT, params=parameters)[1], images, texts
+    )
+    from_entries = count_lost(lambda queries: graph.search(queries, EFFORT, EFFORT)[1], images, texts)
+    assert from_top_level >= 3
+    assert from_entries <= from_top_level / 3
+
+
+def test_entry_is_a_result_with_its_score(graph, images):
+    """FAISS 1.14 and earlier expects negative scores of entries, and would leave them out."""
+    rows = graph._entry_sample.rows[:200]
+    scores, best = graph.search(images[rows], 1, EFFORT)
+    np.testing.assert_array_equal(best[:, 0], rows)
+    np.testing.assert_allclose(scores[:, 0], 1.0, atol=0.02)
+
+
+def test_several_queries_have_the_results_of_each(graph, texts):
+    assert graph.search(texts[:0], 15, EFFORT)[1].shape == (0, 15)
+    scores, rows = graph.search(texts[:20], 15, EFFORT)
+    for query, its_scores, its_rows in zip(texts[:20], scores, rows, strict=True):
+        alone = graph.search(query[None], 15, EFFORT)
+        np.testing.assert_array_equal(alone[1][0], its_rows)
+        np.testing.assert_array_equal(alone[0][0], its_scores)
+
+
+@pytest.mark.parametrize("count", [1, 5, 17, 70])
+def test_graph_smaller_than_its_entries_finds_all_rows(images, count):
+    index = FaissIndex.build("hnsw", images[:count], [(IDS[:count], images[:count])], count)
+    _, rows = index.search(images[:1], count + 3, effort=EFFORT)
+    assert sorted(rows[0, :count]) == list(range(count))
+    assert (rows[0, count:] == -1).all()
