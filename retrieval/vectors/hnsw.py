@@ -1,9 +1,9 @@
 """A graph of near neighbors with 6 bits per dimension and about 210 bytes per row, and a sketch.
 
 Hierarchical navigable small worlds: Malkov & Yashunin, TPAMI 2018. The sketch, 64 bytes per row, finds the
-rows at which a search enters the graph (Oguri & Matsui, 2024). From the top level alone it often ends in a
+rows at which a search enters the graph (Oguri & Matsui, 2024). From the top level alone it sometimes ends in a
 wrong cluster, most of all for a query by words, which is not near any image. The sketch also serves filters,
-because a graph search misses most of the few rows that pass.
+because a graph search misses most of the few rows that pass. The first search reads all of it.
 """
 
 from functools import cached_property
@@ -20,8 +20,8 @@ SEARCH_EFFORTS = (32, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048)  #
 # A search enters the graph at the best rows of a sample of all. If clusters have no row in it, the recall is
 # lower; comparing the sketches of MAX_ENTRY_ROWS takes 0.3 ms.
 ENTRY_SHARE, MIN_ENTRY_ROWS, MAX_ENTRY_ROWS = 1 / 16, 1_024, 65_536
-NEAR_ENTRIES, ENTRIES = 64, 16  # compared by their bytes after the sketch; entered
-FROM_ALL_ENTRIES = 2  # the type of search of FAISS: one, from all entries
+NEAR_ENTRIES, ENTRIES = 64, 16  # rows rescored after the sketch; those at which the search enters
+FROM_ALL_ENTRIES = 2  # `search_type` of FAISS: one search from all entries
 
 # Costs under a filter, for 1M x 512 on one core (tests/bench/bench_search.py): comparing a row takes 250 ns,
 # a candidate of the graph search 5 us, and the sketch of a row 5 ns, or 20 ns if rows are picked.
@@ -105,8 +105,11 @@ class Graph:
         count: int,
         parameters: faiss.SearchParameters,
     ) -> tuple[Scores, Ids]:
-        """Search the lowest level of the graph from the best of the sampled rows of each query."""
-        queries = np.ascontiguousarray(queries)
+        """Search the lowest level of the graph from the best of the sampled rows of each query.
+
+        FAISS before 1.15 expected negative scores of entries.
+        """
+        queries = np.ascontiguousarray(queries, np.float32)
         entries = np.empty((len(queries), ENTRIES), np.int32)
         entry_scores = np.empty((len(queries), ENTRIES), np.float32)
         for at, query in enumerate(queries):

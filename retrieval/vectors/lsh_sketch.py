@@ -54,7 +54,7 @@ class LshSketch:
         """Return the sketches of `size` rows, or of all if these are fewer."""
         count = len(self.codes)
         return SketchSample(
-            self, np.unique(np.linspace(0, max(count - 1, 0), min(size, count), dtype=np.int64))
+            self, np.linspace(0, max(count - 1, 0), min(size, count), dtype=np.int64)
         )
 
 

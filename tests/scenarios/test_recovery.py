@@ -26,7 +26,7 @@ from tests.support.files import draw_image
 from tests.support.toy_embedder import ToyEmbedder
 
 PAGE = 16_384
-EVERY = 10_000  # more hits than there are: of equal ones, the ids decide which are cut
+EVERY = 10_000  # more hits than there are; a cut among equal ones depends on ids
 
 
 @pytest.fixture(scope="module")

@@ -66,7 +66,7 @@ class GatewaySearcher:
         """Return the answer to a search; raises QueryError, and LibraryError if no library answers."""
         started = monotonic()
         query = parse(call.q).map(lambda part: with_typed_filters(part, call))
-        tokens_of_pictures = await self.writer.picture_tokens(query)
+        picture_tokens = await self.writer.picture_tokens(query)
         place = self.cursors.find(call.cursor, call.identity)
         before = place.count if place.given is None else len(place.given)
         wanted = before + call.count + 1
@@ -74,7 +74,7 @@ class GatewaySearcher:
             wanted = max(wanted, SORTED_HITS)
 
         async def ask(member: ServedLibrary) -> Found:
-            return await self._ask(member, self.writer.write(query, member, tokens_of_pictures), call, wanted)
+            return await self._ask(member, self.writer.write(query, member, picture_tokens), call, wanted)
 
         found, notes = await ask_all(self.members, ask)
         answer = await run_in_threadpool(self._answer, call, query, place, found, notes)

@@ -14,17 +14,18 @@ NEIGHBORS, QUERY_NEIGHBORS = 32, 32  # of a row, in the graph that a navigating 
 
 
 class ClewGraph(Method):
-    """The graph of clew: 6 bits per dimension."""
+    """The graph of clew: 6 bits per dimension, and a sketch."""
 
     efforts = EFFORTS
 
     def build(self, vectors: Vectors, texts: Vectors) -> None:
-        """Build it as a library does; its sketch, for filters, is not counted."""
+        """Build it as a library does."""
         pair = hnsw.create(vectors.shape[1], len(vectors))
         pair.train(vectors[: hnsw.sample_size(len(vectors))])
         pair.add(vectors)
         self.pair, self.graph = pair, hnsw.Graph(pair)  # the pair owns the graph
-        self.bytes = self.graph.storage.code_size + _link_bytes(hnsw.NEIGHBORS_PER_NODE)
+        sketch = faiss.downcast_index(pair.base_index)
+        self.bytes = self.graph.storage.code_size + sketch.code_size + _link_bytes(hnsw.NEIGHBORS_PER_NODE)
 
     def search(self, query: Vectors, count: int, effort: int) -> Ids:
         """Return the best rows of the graph search."""

@@ -331,6 +331,10 @@ def test_graph_without_a_sketch_is_searched_and_rebuilt_by_the_next_run(
         for query in queries:
             _, found = nearest.search(query[None], "image", 10, FILTER)
             np.testing.assert_array_equal(found, exact_search(query, vectors, allowed, 10)[1])
+            _, found = nearest.search(query[None], "image", 10)
+            np.testing.assert_array_equal(
+                found, exact_search(query, vectors, np.arange(1, SMALL_COUNT + 1), 10)[1]
+            )
         with LibraryWriter(old_library) as writer:
             build_if_due(writer)
     assert states == [(True, None), (False, None)]

@@ -70,7 +70,7 @@ def test_several_queries_have_the_results_of_each(graph, texts):
 
 
 @pytest.mark.parametrize("count", [1, 5, 17, 70])
-def test_graph_smaller_than_its_entries_finds_all_rows(images, count):
+def test_graph_smaller_than_its_sample_finds_all_rows(images, count):
     index = FaissIndex.build("hnsw", images[:count], [(IDS[:count], images[:count])], count)
     _, rows = index.search(images[:1], count + 3, effort=EFFORT)
     assert sorted(rows[0, :count]) == list(range(count))
