@@ -51,6 +51,8 @@ class FaissIndex:
             index = faiss.IndexIDMap(index)
         for ids, vectors in chunks:
             index.add_with_ids(vectors, ids)
+        if method == "hnsw":
+            hnsw.Graph(index.index).relink()
         return cls(method, index, MODULES[method].SEARCH_EFFORTS[-1])
 
     @classmethod

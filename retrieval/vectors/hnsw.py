@@ -1,7 +1,7 @@
 """A graph of near neighbors with 6 bits per dimension and about 210 bytes per row, and a sketch.
 
 Hierarchical navigable small worlds: Malkov & Yashunin, TPAMI 2018. The sketch, 64 bytes per row, finds the
-rows at which a search enters the graph (Oguri & Matsui, 2024). From the top level alone it sometimes ends in a
+rows at which a search enters the graph (Oguri & Matsui, 2024). From the top level it sometimes ends in a
 wrong cluster, most of all for a query by words, which is not near any image. The sketch also serves filters,
 because a graph search misses most of the few rows that pass. The first search reads all of it.
 """
@@ -22,6 +22,9 @@ SEARCH_EFFORTS = (32, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048)  #
 ENTRY_SHARE, MIN_ENTRY_ROWS, MAX_ENTRY_ROWS = 1 / 16, 1_024, 65_536
 NEAR_ENTRIES, ENTRIES = 64, 16  # rows rescored after the sketch; those at which the search enters
 FROM_ALL_ENTRIES = 2  # `search_type` of FAISS: one search from all entries
+
+# Rows that are searched again after the build: a share of all, those farthest from their neighbors.
+RELINKED_SHARE, RELINKED_AT_ONCE = 0.05, 1_000
 
 # Costs under a filter, for 1M x 512 on one core (tests/bench/bench_search.py): comparing a row takes 250 ns,
 # a candidate of the graph search 5 us, and the sketch of a row 5 ns, or 20 ns if rows are picked.
@@ -122,6 +125,28 @@ class Graph:
         )
         return scores, best
 
+    def relink(self) -> None:
+        """Link the rows that are far from their neighbors to nearer rows.
+
+        FAISS inserts a row where a search from the top level ends, which may be in a wrong cluster. Then no
+        search finds it: one row in a hundred of a million drawn ones.
+        """
+        assert self.sketch is not None
+        links, total = Links(self.graph), self.storage.ntotal
+        codes = faiss.rev_swig_ptr(self.storage.codes.data(), total * self.storage.code_size)
+        codes = codes.reshape(total, -1)
+        chunks = np.array_split(np.arange(total), 1 + total // RELINKED_AT_ONCE)
+        reach = np.concatenate(
+            [self.sketch.distances_to(rows, links.of(rows)).min(axis=1) for rows in chunks]
+        )
+        far = np.sort(np.argsort(-reach, kind="stable")[: int(RELINKED_SHARE * total)])
+        for rows in np.array_split(far, 1 + len(far) // RELINKED_AT_ONCE):
+            vectors = self.storage.sa_decode(codes[rows])
+            _, near = self.search(vectors, NEIGHBORS_PER_NODE + 1, EF_CONSTRUCTION)
+            nearer = self.sketch.distances_to(rows, near).min(axis=1) < reach[rows]
+            for row, found in zip(rows[nearer], near[nearer], strict=True):
+                links.add(row, found[(found >= 0) & (found != row)][:NEIGHBORS_PER_NODE])
+
     def _search_filtered(
         self, query: Vectors, count: int, search_effort: int, rows: Ids
     ) -> tuple[Scores, Ids]:
@@ -170,3 +195,31 @@ class Graph:
             reach = (
                 reach * GROWTH_FACTOR if reach * GROWTH_FACTOR < MAX_COMPARED_SHARE * len(rows) else len(rows)
             )
+
+
+class Links:
+    """The lowest level of a graph: up to twice NEIGHBORS_PER_NODE neighbors of each row, then -1."""
+
+    def __init__(self, graph: faiss.IndexHNSW) -> None:
+        levels = graph.hnsw
+        self._neighbors = faiss.rev_swig_ptr(levels.neighbors.data(), levels.neighbors.size())
+        self._starts = faiss.vector_to_array(levels.offsets)[:-1].astype(np.int64)
+        self._width = levels.nb_neighbors(0)
+
+    def of(self, rows: Ids) -> Ids:
+        """Return a copy of the neighbors of rows, (n, width)."""
+        return np.asarray(self._neighbors[self._starts[rows][:, None] + np.arange(self._width)], np.int64)
+
+    def add(self, row: int, others: Ids) -> None:
+        """Link a row to others, best first, before its neighbors, and back from those that have room."""
+        own = self._links_of(row)
+        linked = np.concatenate([others, own[(own >= 0) & ~np.isin(own, others)]])[: self._width]
+        own[: len(linked)] = linked
+        lists = [theirs for theirs in map(self._links_of, others) if row not in theirs]
+        for theirs in [each for each in lists if each[-1] < 0] or lists[:1]:
+            theirs[np.argmax(theirs < 0) if theirs[-1] < 0 else -1] = row
+
+    def _links_of(self, row: int) -> Ids:
+        start = self._starts[row]
+        links: Ids = self._neighbors[start : start + self._width]
+        return links

@@ -50,12 +50,17 @@ class LshSketch:
             )
         return np.concatenate(chunks)
 
+    def distances_to(self, rows: Ids, others: Ids) -> Distances:
+        """Count the planes between each row and its others, (n, k); the row itself and -1 are farthest."""
+        bits = self.codes.view(np.uint64)
+        planes = np.bitwise_count(bits[others] ^ bits[rows][:, None]).sum(axis=2, dtype=np.int32)
+        planes[(others < 0) | (others == rows[:, None])] = 8 * self.codes.shape[1]
+        return np.asarray(planes, np.int32)
+
     def sample(self, size: int) -> "SketchSample":
         """Return the sketches of `size` rows, or of all if these are fewer."""
         count = len(self.codes)
-        return SketchSample(
-            self, np.linspace(0, max(count - 1, 0), min(size, count), dtype=np.int64)
-        )
+        return SketchSample(self, np.linspace(0, max(count - 1, 0), min(size, count), dtype=np.int64))
 
 
 class SketchSample:

@@ -1,10 +1,11 @@
-"""Tests of the rows at which a search enters a graph."""
+"""Tests of the rows at which a search enters a graph, and of its links after the build."""
 
 import faiss
 import numpy as np
 import pytest
 
 from retrieval.vectors.faiss_index import FaissIndex
+from retrieval.vectors.hnsw import Links
 from tests.support.gap_vectors import GapVectors
 
 COUNT, DIM, CLUSTERS, EFFORT = 8_000, 256, 80, 16
@@ -75,3 +76,44 @@ def test_graph_smaller_than_its_sample_finds_all_rows(images, count):
     _, rows = index.search(images[:1], count + 3, effort=EFFORT)
     assert sorted(rows[0, :count]) == list(range(count))
     assert (rows[0, count:] == -1).all()
+
+
+def test_rows_with_links_to_a_wrong_cluster_only_are_found_after_relinking(images):
+    count = 2_000
+    index = FaissIndex.build("hnsw", images[:count], [(IDS[:count], images[:count])], count)
+    graph, lost = index._graph, np.arange(7, count, 100)
+    links = Links(graph.graph)
+    for row in range(count):
+        own = links._links_of(row)
+        kept = own[(own >= 0) & ~np.isin(own, lost)]
+        own[:] = -1
+        own[: len(kept)] = kept
+    farthest = np.argsort(images[lost] @ images[:count].T, axis=1)[:, :5]
+    for row, wrong in zip(lost, farthest, strict=True):
+        links._links_of(row)[:] = -1
+        links._links_of(row)[:5] = wrong
+    sampled = np.isin(lost, graph._entry_sample.rows)
+
+    def found():
+        return (graph.search(images[lost], 1, 64)[1][:, 0] == lost)[~sampled]
+
+    assert not found().any()
+    graph.relink()
+    assert found().all()
+    assert (links.of(lost)[:, :5] != farthest).all()  # the nearer ones come first
+    for row in lost:  # no row is its own neighbor or named twice
+        own = links.of(np.array([row]))[0]
+        assert row not in own
+        assert len(np.unique(own[own >= 0])) == (own >= 0).sum()
+
+
+def test_link_to_a_row_replaces_one_if_all_others_are_full(images):
+    index = FaissIndex.build("hnsw", images[:300], [(IDS[:300], images[:300])], 300)
+    links = Links(index._graph.graph)
+    full = np.arange(100, 148)
+    for row in (1, 2):
+        links._links_of(row)[:] = full
+    links.add(0, np.array([1, 2]))
+    assert list(links.of(np.array([0]))[0, :2]) == [1, 2]
+    assert links.of(np.array([1]))[0, -1] == 0
+    np.testing.assert_array_equal(links.of(np.array([2]))[0], full)
