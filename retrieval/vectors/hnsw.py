@@ -95,10 +95,10 @@ class Graph:
             scores, best = self.graph.search(queries, count, params=parameters)
         else:
             scores, best = self._search_from_entries(self._entry_sample, queries, count, parameters)
-        if (best[:, : min(count, self.storage.ntotal)] < 0).any():
-            scores, best = self.storage.search(
-                queries, count
-            )  # the graph does not reach all of many equal vectors
+        # The graph does not reach all of many equal vectors.
+        incomplete = (best[:, : min(count, self.storage.ntotal)] < 0).any(axis=1)
+        if incomplete.any():
+            scores[incomplete], best[incomplete] = self.storage.search(queries[incomplete], count)
         return scores, best
 
     def _search_from_entries(
