@@ -110,7 +110,7 @@ class Graph:
     ) -> tuple[Scores, Ids]:
         """Search the lowest level of the graph from the best of the sampled rows of each query.
 
-        FAISS before 1.15 expected negative scores of entries.
+        FAISS 1.12 and 1.13 expected negative scores of entries.
         """
         queries = np.ascontiguousarray(queries, np.float32)
         entries = np.empty((len(queries), ENTRIES), np.int32)
@@ -128,8 +128,8 @@ class Graph:
     def relink(self) -> None:
         """Link the rows that are far from their neighbors to nearer rows.
 
-        FAISS inserts a row where a search from the top level ends, which may be in a wrong cluster. Then no
-        search finds it: one row in a hundred of a million drawn ones.
+        FAISS inserts a row where a search from the top level ends, which may be in a wrong cluster. Then
+        hardly any search finds it: one row in a hundred of a million drawn ones.
         """
         assert self.sketch is not None
         links, total = Links(self.graph), self.storage.ntotal

@@ -54,7 +54,7 @@ def test_fewer_searches_by_words_end_in_a_wrong_cluster_than_from_the_top_level(
 
 
 def test_entry_is_a_result_with_its_score(graph, images):
-    """FAISS 1.14 and earlier expects negative scores of entries, and would leave them out."""
+    """FAISS 1.12 and 1.13 expect negative scores of entries, and would leave them out."""
     rows = graph._entry_sample.rows[:200]
     scores, best = graph.search(images[rows], 1, EFFORT)
     np.testing.assert_array_equal(best[:, 0], rows)
