@@ -52,7 +52,7 @@ class FaissIndex:
         for ids, vectors in chunks:
             index.add_with_ids(vectors, ids)
         if method == "hnsw":
-            hnsw.Graph(index.index).relink()
+            hnsw.link(faiss.downcast_index(index.index))
         return cls(method, index, MODULES[method].SEARCH_EFFORTS[-1])
 
     @classmethod

@@ -83,8 +83,9 @@ class GapCloud(Cloud):
 
         The first `first` chunks are left out.
         """
+        vectors = self._vectors
         for number, at in enumerate(range(first * size, self.count, size), first):
-            yield self._vectors.pairs(min(size, self.count - at), 10 + number)[self.is_text]
+            yield vectors.pairs(min(size, self.count - at), 10 + number)[self.is_text]
 
     def queries(self, count: int) -> Vectors:
         """Return vectors of the same distribution that are not in `chunks`."""

@@ -7,6 +7,7 @@ Liang et al., "Mind the gap", NeurIPS 2022.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -40,11 +41,14 @@ class GapVectors:
 
     def _points(self, rng: np.random.Generator, count: int) -> Vectors:
         spectrum = (1 + np.arange(self.dim, dtype=np.float32)) ** SPECTRUM_POWER
-        centers = np.random.default_rng([self.seed, 0]).standard_normal((self.clusters, self.dim), np.float32)
         noise = rng.standard_normal((count, self.dim), np.float32)
         return normalized(
-            (centers[rng.integers(self.clusters, size=count)] + CLUSTER_SPREAD * noise) * spectrum
+            (self._centers[rng.integers(self.clusters, size=count)] + CLUSTER_SPREAD * noise) * spectrum
         )
+
+    @cached_property
+    def _centers(self) -> Vectors:
+        return np.random.default_rng([self.seed, 0]).standard_normal((self.clusters, self.dim), np.float32)
 
     def _means(self) -> tuple[Vectors, Vectors]:
         """Return the mean image and the mean text, unit vectors."""

@@ -23,6 +23,7 @@ class ClewGraph(Method):
         pair = hnsw.create(vectors.shape[1], len(vectors))
         pair.train(vectors[: hnsw.sample_size(len(vectors))])
         pair.add(vectors)
+        hnsw.link(pair)
         self.pair, self.graph = pair, hnsw.Graph(pair)  # the pair owns the graph
         sketch = faiss.downcast_index(pair.base_index)
         self.bytes = self.graph.storage.code_size + sketch.code_size + _link_bytes(hnsw.NEIGHBORS_PER_NODE)

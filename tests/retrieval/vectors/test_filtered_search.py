@@ -314,7 +314,7 @@ def old_library(tmp_path, vectors, monkeypatch):
 
     with LibraryWriter(tmp_path, lambda _: drawn_embedder(DIM)) as writer, monkeypatch.context() as patch:
         patch.setattr(hnsw, "create", create)
-        patch.setattr(hnsw.Graph, "relink", lambda graph: None)
+        patch.setattr(hnsw, "link", lambda graph: None)
         patch.setitem(FILE_FORMATS, "hnsw", "hnsw")
         insert_vectors(writer, range(1, SMALL_COUNT + 1), vectors)
         build_if_due(writer, "hnsw")

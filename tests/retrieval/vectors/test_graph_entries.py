@@ -4,6 +4,7 @@ import faiss
 import numpy as np
 import pytest
 
+from retrieval.vectors import hnsw
 from retrieval.vectors.faiss_index import FaissIndex
 from retrieval.vectors.hnsw import Links
 from tests.support.gap_vectors import GapVectors
@@ -68,6 +69,36 @@ def test_several_queries_have_the_results_of_each(graph, texts):
         alone = graph.search(query[None], 15, EFFORT)
         np.testing.assert_array_equal(alone[1][0], its_rows)
         np.testing.assert_array_equal(alone[0][0], its_scores)
+
+
+def test_graph_linked_by_sketches_finds_as_many_as_one_linked_by_rows(index, images, texts):
+    before = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(1)
+    try:
+        by_rows = hnsw.create(DIM, COUNT)
+        by_rows.train(images)
+        graph = faiss.IndexHNSWSQ(
+            DIM, faiss.ScalarQuantizer.QT_6bit, hnsw.NEIGHBORS_PER_NODE, faiss.METRIC_INNER_PRODUCT
+        )
+        graph.hnsw.efConstruction = hnsw.EF_CONSTRUCTION
+        graph.train(images)
+        by_rows.refine_index = graph
+        graph.this.disown()  # the pair owns it now
+        by_rows.add(images)
+    finally:
+        faiss.omp_set_num_threads(before)
+    best = np.argsort(-(texts @ images.T), axis=1)[:, :10]
+    rows, sketches = (
+        np.mean(
+            [
+                np.isin(ten, found).mean()
+                for ten, found in zip(best, each.search(texts, 20, 64)[1], strict=True)
+            ]
+        )
+        for each in (hnsw.Graph(by_rows), index._graph)
+    )
+    assert rows > 0.98
+    assert sketches > rows - 0.003
 
 
 @pytest.mark.parametrize("count", [1, 5, 17, 70])
