@@ -71,6 +71,9 @@ class Worker:
 
     def _load(self) -> None:
         with suppress(ClewError):  # the first search reports it
+            fix = getattr(self.library.embedder, "fix_arithmetic", None)  # of embedders that have a choice
+            if fix is not None:  # that of a long run embeds a query in less than half the time
+                fix()
             self.library.search("a photo", count=1)
             for name, function in (("facets", facets), ("timeline", timeline)):
                 self.cached(name, Filters(), function)

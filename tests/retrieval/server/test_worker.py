@@ -101,3 +101,11 @@ def test_busy_server_answers_503_with_retry_after(library, serve):
     assert answer.status_code == 503
     assert answer.headers["retry-after"] == "1"
     assert client.get("/healthz").status_code == 200
+
+
+def test_server_starts_with_the_model_for_many_queries(worker, toy, monkeypatch):
+    fixed = []
+    monkeypatch.setattr(toy, "fix_arithmetic", lambda: fixed.append(worker.library), raising=False)
+    worker.warm_up()
+    asyncio.run(worker.run(Client(), lambda: None))  # the only thread warms up first
+    assert fixed == [worker.library]
