@@ -28,7 +28,7 @@ class Outcome:
 
 
 class Pool(Protocol):
-    """Workers, each of which does one item at a time. Dead ones are replaced."""
+    """Workers; each does one item at a time. Dead ones are replaced."""
 
     @property
     def is_idle(self) -> bool:

@@ -22,7 +22,7 @@ class Mounts:
         """Return the mounts in or above a target that are disconnected; remember the mounts that were found.
 
         A mount is disconnected if it is mounted no longer and none of its known files exists; if one does, it
-        is a folder now. A link that was removed is no mount either.
+        is a folder now. A link that was removed is not a mount either.
         """
         root = target.root_id
         missing_in = {path for old in missing for path in path_and_parents(old.path)}

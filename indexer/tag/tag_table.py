@@ -1,7 +1,7 @@
 """Write the tables `labels` and `tags`; stored labels are applied to new segments too.
 
-This is no `ContentPass`: tags depend on vectors and their calibration, not on files. One mark for each label
-(`tagged_to`) replaces a row for each content, and tags are streamed in one transaction with their mark.
+This is not a `ContentPass`: tags depend on vectors and their calibration, not on files. One mark for each
+label (`tagged_to`) replaces a row for each content, and tags are streamed in one transaction with their mark.
 """
 
 import heapq

@@ -218,7 +218,7 @@ def are_listed(hits: Iterable[Hit]) -> bool:
 
 
 def file_key(hit: Hit) -> Hashable:
-    """Return a key that hits of the same file or passage share; a path on a server is no local path."""
+    """Return a key that hits of the same file or passage share; a path on a server is not a local one."""
     key = result_key(hit)
     place = (hit.path, hit.kind, hit.start, hit.end, hit.text) if isinstance(key, int) else key
     return (hit.library if is_server_address(str(hit.library)) else None), place

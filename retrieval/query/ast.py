@@ -100,7 +100,7 @@ class Query:
 
     @property
     def alternatives(self) -> "tuple[Query, ...]":
-        """Return the queries of which a hit matches any, at least one."""
+        """Return the alternatives, at least one; a hit matches any of them."""
         return (replace(self, others=()), *self.others) if self.others else (self,)
 
     def map(self, change: "Callable[[Query], Query]") -> "Query":

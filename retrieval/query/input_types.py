@@ -130,7 +130,7 @@ def _segment_at(catalog: Catalog, location: str) -> int:
 
 
 def check_options(options: object) -> None:
-    """Raise QueryError for what is not a SearchOptions."""
+    """Raise QueryError unless the value is a SearchOptions."""
     if not isinstance(options, SearchOptions):
         raise QueryError(f"Invalid options {_show(options)}. Use SearchOptions(after=2021, group=True).")
 

@@ -7,8 +7,8 @@ flat          An index of float16 rows that are all compared: exact, 2 bytes per
 hnsw          A graph of near neighbors with 6 bits per dimension and about 210 bytes per row, and a sketch.
 id_filter     Map the allowed ids of a filter to the rows of an index.
 index_files   Check the files of indexes before FAISS reads them.
-ivf           An inverted file: 8-bit rows in lists by nearest centroid, of which a query searches the nearest
-kind_ranking  The ranking of one kind for one query: indexes propose candidates, the catalog's vectors order t
+ivf           An inverted file: 8-bit rows in lists by nearest centroid; a query searches the nearest lists.
+kind_ranking  The ranking of one kind for one query: indexes propose, the catalog's vectors order.
 lsh_sketch    A sketch of every row: one bit for the side of each of many planes on which it lies.
 tuned_index   An index with the search effort of a query mode: words lie farther from images than images do.
 milvus/       Vectors on a Milvus server.

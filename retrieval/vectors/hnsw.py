@@ -1,9 +1,10 @@
 """A graph of near neighbors with 6 bits per dimension and about 210 bytes per row, and a sketch.
 
 Hierarchical navigable small worlds: Malkov & Yashunin, TPAMI 2018. The sketch, 64 bytes per row, finds the
-rows at which a search enters the graph (Oguri & Matsui, 2024). From the top level it sometimes ends in a
-wrong cluster, most of all for a query by words, which is not near any image. The sketch also serves filters,
-because a graph search misses most of the few rows that pass. The first search reads all of it.
+links of the graph when it is built, and the rows at which a search enters it (Oguri & Matsui, 2024). From
+the top level a search sometimes ends in a wrong cluster, most of all for a query by words, which is not near
+any image. The sketch also serves filters, because a graph search misses most of the few rows that pass. The
+first search reads all of it.
 """
 
 from functools import cached_property

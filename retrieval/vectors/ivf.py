@@ -1,4 +1,4 @@
-"""An inverted file: 8-bit rows in lists by nearest centroid, of which a query searches the nearest.
+"""An inverted file: 8-bit rows in lists by nearest centroid; a query searches the nearest lists.
 
 Inverted file with a scalar quantizer: Jégou, Douze & Schmid, TPAMI 2011.
 """

@@ -42,7 +42,7 @@ class VideoCorrection:
 
 
 def find_correction(file: BinaryIO) -> VideoCorrection | None:
-    """Return the correction of a video that version 1 decoded; None if the file is no video.
+    """Return the correction of a video that version 1 decoded; None if the file is not a video.
 
     Nothing is decoded.
     """

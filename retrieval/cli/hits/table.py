@@ -80,7 +80,7 @@ def _short_name(library: str) -> str:
 
 
 def divide_width(paths: int, texts: int, available: int) -> tuple[int, int]:
-    """Return the widths of the path and the text column from their widest cells; 0 is no text column."""
+    """Return the widths of the path and the text column from their widest cells; 0 means no text column."""
     if not texts:
         return max(1, min(paths, available)), 0
     available -= COLUMN_GAP
