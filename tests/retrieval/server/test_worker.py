@@ -5,10 +5,13 @@ from threading import Event
 
 import pytest
 
+from indexer import update_library
+from retrieval.embedders.builtin import BuiltinEmbedder
 from retrieval.library import Library
 from retrieval.server.errors import Busy, ClientGone
 from retrieval.server.options import ServerOptions
 from retrieval.server.worker import Worker
+from tests.support.files import draw_image
 
 
 class Client:
@@ -103,9 +106,13 @@ def test_busy_server_answers_503_with_retry_after(library, serve):
     assert client.get("/healthz").status_code == 200
 
 
-def test_server_starts_with_the_model_for_many_queries(worker, toy, monkeypatch):
-    fixed = []
-    monkeypatch.setattr(toy, "fix_arithmetic", lambda: fixed.append(worker.library), raising=False)
+def test_server_starts_the_session_for_many_texts_of_the_builtin_model(place, tmp_path):
+    draw_image(tmp_path / "pictures" / "red.png", "red")
+    update_library(tmp_path / "pictures", library=place, embedder=BuiltinEmbedder())
+    embedder = BuiltinEmbedder()
+    worker = Worker(Library.open(place, embedder=embedder), ServerOptions(threads=1))
     worker.warm_up()
     asyncio.run(worker.run(Client(), lambda: None))  # the only thread warms up first
-    assert fixed == [worker.library]
+    worker.close()
+    assert "_text_session" in vars(embedder)
+    assert "_text_tower" not in vars(embedder)

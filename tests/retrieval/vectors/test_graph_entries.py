@@ -4,7 +4,7 @@ import faiss
 import numpy as np
 import pytest
 
-from retrieval.vectors import hnsw
+from retrieval.vectors import hnsw, lsh_sketch
 from retrieval.vectors.faiss_index import FaissIndex
 from retrieval.vectors.hnsw import Links
 from tests.support.gap_vectors import GapVectors
@@ -71,34 +71,35 @@ def test_several_queries_have_the_results_of_each(graph, texts):
         np.testing.assert_array_equal(alone[0][0], its_scores)
 
 
-def test_graph_linked_by_sketches_finds_as_many_as_one_linked_by_rows(index, images, texts):
-    before = faiss.omp_get_max_threads()
-    faiss.omp_set_num_threads(1)
-    try:
-        by_rows = hnsw.create(DIM, COUNT)
-        by_rows.train(images)
-        graph = faiss.IndexHNSWSQ(
-            DIM, faiss.ScalarQuantizer.QT_6bit, hnsw.NEIGHBORS_PER_NODE, faiss.METRIC_INNER_PRODUCT
-        )
-        graph.hnsw.efConstruction = hnsw.EF_CONSTRUCTION
-        graph.train(images)
-        by_rows.refine_index = graph
-        graph.this.disown()  # the pair owns it now
-        by_rows.add(images)
-    finally:
-        faiss.omp_set_num_threads(before)
-    best = np.argsort(-(texts @ images.T), axis=1)[:, :10]
-    rows, sketches = (
-        np.mean(
-            [
-                np.isin(ten, found).mean()
-                for ten, found in zip(best, each.search(texts, 20, 64)[1], strict=True)
-            ]
-        )
-        for each in (hnsw.Graph(by_rows), index._graph)
+@pytest.fixture(scope="module")
+def linked_by_rows(images):
+    """Return a graph that FAISS has linked by its rows, as clew 0.5 did until it linked by sketches."""
+    graph = faiss.IndexHNSWSQ(
+        DIM, faiss.ScalarQuantizer.QT_6bit, hnsw.NEIGHBORS_PER_NODE, faiss.METRIC_INNER_PRODUCT
     )
-    assert rows > 0.98
-    assert sketches > rows - 0.003
+    graph.hnsw.efConstruction = hnsw.EF_CONSTRUCTION
+    pair = faiss.IndexRefine(lsh_sketch.create(DIM), graph)
+    pair.train(images)
+    pair.add(images)
+    built = hnsw.Graph(pair)
+    built.relink()
+    return pair, built
+
+
+@pytest.mark.parametrize(("effort", "least", "tolerance"), [(16, 0.9, 0.02), (64, 0.99, 0.003)])
+def test_graph_linked_by_sketches_finds_as_many_as_one_linked_by_rows(
+    effort, least, tolerance, linked_by_rows, graph, images, texts
+):
+    truth = np.sort(-(texts @ images.T), axis=1)[:, 9:10]
+
+    def share_found(searched):
+        _, rows = searched.search(texts, 20, effort)
+        scores = np.sort(-np.einsum("qd,qnd->qn", texts, images[rows]), axis=1)[:, :10]
+        return (scores <= truth + 1e-6).mean()
+
+    by_rows = share_found(linked_by_rows[1])
+    assert by_rows > least
+    assert share_found(graph) > by_rows - tolerance
 
 
 @pytest.mark.parametrize("count", [1, 5, 17, 70])
