@@ -100,7 +100,7 @@ class Query:
 
     @property
     def alternatives(self) -> "tuple[Query, ...]":
-        """Return the alternatives, at least one; a hit matches any of them."""
+        """Return the alternative queries, at least one; a hit matches any of them."""
         return (replace(self, others=()), *self.others) if self.others else (self,)
 
     def map(self, change: "Callable[[Query], Query]") -> "Query":

@@ -62,7 +62,7 @@ def link(pair: faiss.IndexRefine) -> None:
     """Replace the rows of a filled pair by a graph of them, whose links are found by the sketches.
 
     Building with compact codes: Wang et al., SIGMOD 2025. For 300,000 x 512 it takes a third of the time of
-    comparing rows, and searches find as many from an effort of 64; below, up to a hundredth less.
+    comparing rows. Drawn vectors are found as often from an effort of 64; below, up to a hundredth less.
     """
     sketch, rows = faiss.downcast_index(pair.base_index), faiss.downcast_index(pair.refine_index)
     nodes = faiss.IndexBinaryHNSW(8 * sketch.code_size, NEIGHBORS_PER_NODE)

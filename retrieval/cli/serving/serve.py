@@ -168,7 +168,7 @@ def open_listener(host: str, port: int) -> socket.socket:
 def open_user_socket(library: Path) -> Iterator[list[socket.socket]]:
     """Yield the socket on which the commands of this user are answered.
 
-    None if another server of the library has it, or if the system has no such sockets.
+    The list is empty if another server of the library has it, or if the system has no such sockets.
     """
     listener, address = None, server_socket(library)
     if hasattr(socket, "AF_UNIX"):

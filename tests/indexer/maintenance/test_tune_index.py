@@ -205,8 +205,11 @@ def test_search_uses_the_effort_of_its_query_mode(graph):
         )
         for mode in ("words", "sum", "mixed", "picture")
     }
-    assert found["words"] == found["sum"] == found["mixed"] > 0.9995
-    assert found["picture"] < found["words"] - 0.005
+    assert (
+        found["words"] == found["sum"] == found["mixed"] == pytest.approx(exact_recall(graph, queries, 2_048))
+    )
+    assert found["picture"] == pytest.approx(exact_recall(graph, queries, 32))
+    assert found["picture"] < found["words"] > 0.9995
 
 
 def test_file_without_tunings_is_searched_with_its_own_effort_and_tuned_by_the_next_build(graph):

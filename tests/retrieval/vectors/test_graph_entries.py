@@ -73,7 +73,7 @@ def test_several_queries_have_the_results_of_each(graph, texts):
 
 @pytest.fixture(scope="module")
 def linked_by_rows(images):
-    """Return a graph that FAISS has linked by its rows, as clew 0.5 did until it linked by sketches."""
+    """Return a graph that FAISS has linked by its rows, and relink it."""
     graph = faiss.IndexHNSWSQ(
         DIM, faiss.ScalarQuantizer.QT_6bit, hnsw.NEIGHBORS_PER_NODE, faiss.METRIC_INNER_PRODUCT
     )
