@@ -77,8 +77,7 @@ class BuiltinEmbedder:
         framed = [[START_TOKEN, *row[:MAX_TOKENS], END_TOKEN] for row in ids]
         known = (row for row in range(len(ids)) if _is_known(ids[row]))
         order = sorted(known, key=lambda row: len(ids[row]))  # similar lengths need little padding
-        if len(texts) > 1:  # one text is a query
-            self._batched_count += len(order)
+        self._batched_count += len(order) if len(texts) > 1 else 0  # one text is a query
         if self._batched_count <= MAX_OWN_TEXTS:
             for row in order:
                 vectors[row] = self._text_tower.embed(framed[row])
@@ -91,13 +90,9 @@ class BuiltinEmbedder:
             vectors[rows] = self._text_session.run(None, {"ids": padded})[0]
         return vectors
 
-    def expect_many_texts(self) -> None:
-        """Embed all texts with onnxruntime, which takes half the time once its session has started."""
-        self._batched_count = MAX_OWN_TEXTS + 1
-
     def fix_arithmetic(self) -> None:
         """Embed all texts with onnxruntime: equal inputs then have equal vectors, bit by bit."""
-        self.expect_many_texts()
+        self._batched_count = MAX_OWN_TEXTS + 1
 
     def count_tokens(self, text: str) -> int:
         """Count the Unigram tokens of a text."""

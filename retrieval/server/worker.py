@@ -14,7 +14,6 @@ from starlette.requests import Request
 from retrieval.catalog.browse.facets import facets
 from retrieval.catalog.browse.timeline import timeline
 from retrieval.catalog.reader import Catalog
-from retrieval.embedders.builtin import BuiltinEmbedder
 from retrieval.errors import ClewError
 from retrieval.library import Library
 from retrieval.server.errors import Busy, ClientGone
@@ -72,8 +71,6 @@ class Worker:
 
     def _load(self) -> None:
         with suppress(ClewError):  # the first search reports it
-            if isinstance(embedder := self.library.embedder, BuiltinEmbedder):
-                embedder.expect_many_texts()
             self.library.search("a photo", count=1)
             for name, function in (("facets", facets), ("timeline", timeline)):
                 self.cached(name, Filters(), function)
