@@ -37,7 +37,8 @@ if TYPE_CHECKING:
     from retrieval.vectors.faiss_index import FaissIndex  # heavy: only to build
 
 RECALL_AT = 10
-TUNING_QUERIES = 600  # from each source; a graph search finds nothing for a few queries, which are rare
+TUNING_QUERIES = 600  # from each source of words; a graph search finds nothing for a few, which are rare
+TUNING_PICTURES = 1_200  # as many as of all sources of words
 CANDIDATES = 2 * RECALL_AT + 20  # that a search for ten hits reads
 TIMED_QUERIES = 100
 NOISE_NORM = 0.5  # of the noise that makes a query of a stored vector
@@ -139,12 +140,12 @@ def tuning_queries(catalog: Catalog, space: Space, kind: Kind, rng: "np.random.G
     or images are few, the others moved by the difference of their means are added.
     """
 
-    def sample(other: Kind) -> Vectors:
+    def sample(other: Kind, count: int) -> Vectors:
         ids = catalog.vector_ids(space, other)
-        return catalog.vectors_of(space, rng.choice(ids, min(TUNING_QUERIES, len(ids)), replace=False))[1]
+        return catalog.vectors_of(space, rng.choice(ids, min(count, len(ids)), replace=False))[1]
 
-    visual = kind if kind in VISUAL_KINDS else "image"
-    images, texts = sample(visual), sample(kind if kind not in VISUAL_KINDS else "text")
+    images = sample(kind if kind in VISUAL_KINDS else "image", TUNING_PICTURES)
+    texts = sample(kind if kind not in VISUAL_KINDS else "text", TUNING_QUERIES)
     background = catalog.background_queries(space, "words")
     words = np.empty((0, space.dim), np.float32)
     if background is not None:

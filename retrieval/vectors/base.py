@@ -29,6 +29,7 @@ def method_for(count: int) -> IndexMethod:
 
 
 # The current format of each method; index files in another format are rebuilt.
-FILE_FORMATS: dict[IndexMethod, str] = {"flat": "flat", "hnsw": "hnsw+sketch", "ivf": "ivf"}
-# "hnsw", a graph without a sketch, is valid but slower. Files in unknown formats are not opened.
-READABLE_FORMATS = frozenset((*FILE_FORMATS.values(), "hnsw"))
+FILE_FORMATS: dict[IndexMethod, str] = {"flat": "flat", "hnsw": "hnsw+sketch", "ivf": "ivf+bits"}
+# "hnsw", a graph without a sketch, and "ivf", lists of 8-bit rows, are valid but slower. Files in unknown
+# formats are not opened.
+READABLE_FORMATS = frozenset((*FILE_FORMATS.values(), "hnsw", "ivf"))

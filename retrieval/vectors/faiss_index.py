@@ -27,7 +27,7 @@ def sample_size(method: IndexMethod, count: int) -> int:
 class FaissIndex:
     """An immutable FAISS index of ids and unit vectors.
 
-    Only flat is exact. The scores of hnsw and ivf, which store at most a byte per dimension, are
+    Only flat is exact. The scores of hnsw and ivf, which store less than a byte per dimension, are
     approximate, so the caller rescores their candidates with the original vectors.
     """
 
@@ -47,8 +47,7 @@ class FaissIndex:
         """Build an index from chunks of ascending ids, trained with `sample` (n, d)."""
         index = MODULES[method].create(sample.shape[1], count)
         index.train(sample)
-        if method != "ivf":  # its lists store ids themselves
-            index = faiss.IndexIDMap(index)
+        index = faiss.IndexIDMap(index)
         for ids, vectors in chunks:
             index.add_with_ids(vectors, ids)
         if method == "hnsw":
@@ -81,12 +80,9 @@ class FaissIndex:
 
     @cached_property
     def ids(self) -> Ids:
-        """Return the id of each row, for ivf in the order of its lists."""
-        if self.method == "ivf":
-            lists = self.faiss_index.invlists
-            sizes = [(number, lists.list_size(number)) for number in range(self.faiss_index.nlist)]
-            parts = [faiss.rev_swig_ptr(lists.get_ids(number), size) for number, size in sizes if size]
-            return np.concatenate([*parts, np.empty(0, np.int64)])
+        """Return the id of each row, ascending."""
+        if isinstance(self.faiss_index, faiss.IndexIVF):
+            return ivf.stored_ids(self.faiss_index)
         ids: Ids = faiss.rev_swig_ptr(self.faiss_index.id_map.data(), len(self))
         return ids
 
@@ -99,22 +95,24 @@ class FaissIndex:
 
     def _search(self, queries: Vectors, count: int, allowed: Ids | None, effort: int) -> tuple[Scores, Ids]:
         rows = None if allowed is None else self._id_filter.rows(allowed)
-        if self.method == "ivf":
-            known = None if rows is None else self._id_filter.ids[rows]
-            return ivf.search(self.faiss_index, queries, count, effort, known)
-        if self.method == "hnsw":
-            scores, best = self._graph.search(queries, count, effort, rows)
+        if self._approximate is not None:
+            scores, best = self._approximate.search(queries, count, effort, rows)
         else:
             scores, best = flat.search(faiss.downcast_index(self.faiss_index.index), queries, count, rows)
         return scores, np.where(best >= 0, self.ids[best], -1)
 
     @cached_property
     def _id_filter(self) -> IdFilter:
-        return IdFilter(np.sort(self.ids) if self.method == "ivf" else self.ids)
+        return IdFilter(self.ids)
 
     @cached_property
-    def _graph(self) -> hnsw.Graph:
-        return hnsw.Graph(self.faiss_index.index)
+    def _approximate(self) -> hnsw.Graph | ivf.InvertedFile | None:
+        if isinstance(self.faiss_index, faiss.IndexIVF):
+            return ivf.OldInvertedFile(self.faiss_index, self.ids)
+        first = self.faiss_index.index
+        if self.method == "flat":
+            return None
+        return hnsw.Graph(first) if self.method == "hnsw" else ivf.InvertedFile(faiss.downcast_index(first))
 
 
 @contextmanager

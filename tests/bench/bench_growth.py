@@ -131,7 +131,7 @@ def grow(cloud: GapCloud, args: argparse.Namespace, size: int, adds: list[int]) 
     texts = replace(cloud, is_text=True)
     queries, last, rows = texts.queries(2 * args.queries), size, []
     with tempfile.TemporaryDirectory(prefix="clew-bench-") as place:
-        folder = Path(place) / "library"
+        folder = (args.keep or Path(place)) / f"{args.method}-{size}"
         alone(insert, folder, cloud, 1, last)
         alone(save_background, folder, texts.background(BACKGROUND_QUERIES))
 
@@ -167,6 +167,7 @@ def main() -> None:
     parser.add_argument("--no-rebuild", action="store_true", help="leave out the row `one file`")
     parser.add_argument("--queries", type=int, default=300)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--keep", type=Path, help="a folder in which the libraries are left")
     parser.add_argument("--smoke", action="store_true", help="run for a few seconds")
     args = parser.parse_args()
     if args.smoke:

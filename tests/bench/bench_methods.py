@@ -31,7 +31,7 @@ from retrieval.types import Ids, Scores, Vectors
 from tests.bench.methods.base import Method
 from tests.bench.methods.codes import Codes, LearnedProjection
 from tests.bench.methods.graphs import ClewGraph, FaissGraph, Hnswlib, QueryGraph, Usearch
-from tests.bench.methods.lists import InvertedFile
+from tests.bench.methods.lists import ClewLists, InvertedFile
 
 COUNT = 10
 READ = (10, 20, 40, 80, 160, 320)  # rows whose exact vectors are compared
@@ -43,6 +43,7 @@ GRAPHS: dict[str, Callable[[], Method]] = {
     "hnsw24, 6 bits, texts as nodes": lambda: FaissGraph(24, faiss.ScalarQuantizer.QT_6bit, with_texts=True),
     "nsg32 of images, float32": lambda: QueryGraph(with_texts=False),
     "nsg32 with edges from texts": QueryGraph,
+    "clew: ivf, 1 and 6 bits": ClewLists,
     "ivf, 8 bits": InvertedFile,
     "ivf, 8 bits, two lists a row": lambda: InvertedFile(lists=2),
     "ivf, 8 bits, centroids of texts": lambda: InvertedFile(fitted=True),

@@ -10,6 +10,26 @@ from tests.bench.methods.base import Method
 EFFORTS = (4, 8, 16, 32, 64, 128, 256, 512)  # lists searched
 
 
+class ClewLists(Method):
+    """The lists of clew: a bit per dimension, and then 6 bits of the best rows."""
+
+    efforts = ivf.SEARCH_EFFORTS
+
+    def build(self, vectors: Vectors, texts: Vectors) -> None:
+        """Build them as a library does."""
+        count, dim = vectors.shape
+        self.pair = ivf.create(dim, count)
+        self.pair.train(vectors[: ivf.sample_size(count)])
+        self.pair.add(vectors)
+        self.lists = ivf.InvertedFile(self.pair)
+        lists, rows = map(faiss.downcast_index, (self.pair.base_index, self.pair.refine_index))
+        self.bytes = lists.code_size + 8 + rows.code_size + lists.nlist * dim * 4 / count
+
+    def search(self, query: Vectors, count: int, effort: int) -> Ids:
+        """Return the best rows in the nearest lists."""
+        return self.lists.search(query, count, effort)[1][0]
+
+
 class InvertedFile(Method):
     """Rows in the lists of their nearest centroids; a row in two lists is found in either."""
 

@@ -12,7 +12,7 @@ from indexer.store.writer import LibraryWriter
 from retrieval.catalog.reader import Catalog
 from retrieval.catalog.schema import vectors_table
 from retrieval.types import Filters
-from retrieval.vectors import flat, hnsw, lsh_sketch
+from retrieval.vectors import flat, hnsw, ivf, lsh_sketch
 from retrieval.vectors.base import FILE_FORMATS
 from retrieval.vectors.exact import ExactIndex
 from retrieval.vectors.faiss_index import FaissIndex
@@ -264,7 +264,7 @@ def test_uninformative_sketch_does_not_lower_recall(with_sketch, indexes, vector
 
 @pytest.mark.parametrize("share", [0.05, 0.6])
 def test_sketch_distances_of_selected_rows_are_hamming_distances(indexes, vectors, queries, share):
-    sketch = lsh_sketch.LshSketch(indexes["hnsw"]._graph.sketch.index, chunk_rows=64)
+    sketch = lsh_sketch.LshSketch(indexes["hnsw"]._approximate.sketch.index, chunk_rows=64)
     rows = np.flatnonzero(np.random.default_rng(2).random(COUNT) < share)
     bits = np.unpackbits(sketch.codes, axis=1) != np.unpackbits(sketch.index.sa_encode(queries[:1]), axis=1)
     np.testing.assert_array_equal(sketch.distances(queries[:1], rows), bits[rows].sum(axis=1))
@@ -272,7 +272,7 @@ def test_sketch_distances_of_selected_rows_are_hamming_distances(indexes, vector
 
 @pytest.mark.parametrize("copied", [0.0, 1.0])
 def test_flat_search_is_the_same_with_and_without_copying_rows(indexes, queries, copied):
-    storage, rows = indexes["hnsw"]._graph.storage, np.arange(5, COUNT, 7)
+    storage, rows = indexes["hnsw"]._approximate.storage, np.arange(5, COUNT, 7)
     scores, best = flat.search(storage, queries, 50, rows, max_copied_share=copied)
     all_scores, all_rows = storage.search(queries, COUNT)
     for query_scores, query_rows, expected_scores, expected_rows in zip(
@@ -305,30 +305,52 @@ def test_filtered_exact_search_equals_a_search_of_only_those_vectors(allowed, co
     np.testing.assert_allclose(scores, true_scores, atol=1e-6)
 
 
-@pytest.fixture
-def old_library(tmp_path, vectors, monkeypatch):
-    """Write a library as clew 0.2 did: with a graph, but without a sketch."""
+def old_graph(dim, count):
+    """Create a graph without a sketch, as clew 0.2 did."""
+    return faiss.IndexHNSWSQ(dim, faiss.ScalarQuantizer.QT_6bit, 24, faiss.METRIC_INNER_PRODUCT)
 
-    def create(dim, count):
-        return faiss.IndexHNSWSQ(dim, faiss.ScalarQuantizer.QT_6bit, 24, faiss.METRIC_INNER_PRODUCT)
 
+def old_lists(dim, count):
+    """Create lists of 8-bit rows, as clew 0.5 did, which also store the ids."""
+    quantizer, eight_bits = faiss.IndexFlatIP(dim), faiss.ScalarQuantizer.QT_8bit
+    lists = faiss.IndexIVFScalarQuantizer(
+        quantizer, dim, ivf.list_count(count), eight_bits, faiss.METRIC_INNER_PRODUCT, False
+    )
+    quantizer.this.disown()
+    lists.own_fields = True
+    return lists
+
+
+@pytest.fixture(params=["hnsw", "ivf"])
+def old_library(request, tmp_path, vectors, monkeypatch):
+    """Write a library with an index in an older format."""
+    method = request.param
     with LibraryWriter(tmp_path, lambda _: drawn_embedder(DIM)) as writer, monkeypatch.context() as patch:
-        patch.setattr(hnsw, "create", create)
+        patch.setattr(hnsw, "create", old_graph)
         patch.setattr(hnsw, "link", lambda graph: None)
-        patch.setitem(FILE_FORMATS, "hnsw", "hnsw")
+        patch.setattr(ivf, "create", old_lists)
+        if method == "ivf":
+            patch.setattr(faiss, "IndexIDMap", lambda index: index)
+        patch.setitem(FILE_FORMATS, method, method)
         insert_vectors(writer, range(1, SMALL_COUNT + 1), vectors)
-        build_if_due(writer, "hnsw")
+        build_if_due(writer, method)
     return tmp_path
 
 
-def test_graph_without_a_sketch_is_searched_and_rebuilt_by_the_next_run(
+def is_old(index):
+    """Return True for a graph without a sketch, or lists of 8-bit rows."""
+    searched = index._approximate
+    return isinstance(searched, ivf.OldInvertedFile) or getattr(searched, "sketch", 0) is None
+
+
+def test_index_in_an_older_format_is_searched_and_rebuilt_by_the_next_run(
     old_library, with_sketch, vectors, queries
 ):
     allowed = choose_allowed("uncorrelated", 0.3, queries[0], vectors[:SMALL_COUNT])
     states = []
     for _ in range(2):
         nearest = nearest_of(old_library, allowed)
-        states.append((nearest.indexes["image"][0][1]._graph.sketch is None, nearest.damage))
+        states.append((is_old(nearest.indexes["image"][0][1]), nearest.damage))
         for query in queries:
             _, found = nearest.search(query[None], "image", 10, FILTER)
             np.testing.assert_array_equal(found, exact_search(query, vectors, allowed, 10)[1])
@@ -342,7 +364,7 @@ def test_graph_without_a_sketch_is_searched_and_rebuilt_by_the_next_run(
     assert len(list((old_library / "indexes").iterdir())) == 1
 
 
-def test_damaged_graph_is_searched_exactly_and_rebuilt(old_library, vectors, queries):
+def test_damaged_index_is_searched_exactly_and_rebuilt(old_library, vectors, queries):
     with LibraryWriter(old_library) as writer:
         build_if_due(writer)
         (file,) = (old_library / "indexes").iterdir()

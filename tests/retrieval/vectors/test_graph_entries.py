@@ -35,7 +35,7 @@ def index(images):
 
 @pytest.fixture
 def graph(index):
-    return index._graph
+    return index._approximate
 
 
 def count_lost(search, images, texts):
@@ -113,7 +113,7 @@ def test_graph_smaller_than_its_sample_finds_all_rows(images, count):
 def test_rows_with_links_to_a_wrong_cluster_only_are_found_after_relinking(images):
     count = 2_000
     index = FaissIndex.build("hnsw", images[:count], [(IDS[:count], images[:count])], count)
-    graph, lost = index._graph, np.arange(7, count, 100)
+    graph, lost = index._approximate, np.arange(7, count, 100)
     links = Links(graph.graph)
     for row in range(count):
         own = links._links_of(row)
@@ -141,7 +141,7 @@ def test_rows_with_links_to_a_wrong_cluster_only_are_found_after_relinking(image
 
 def test_link_to_a_row_replaces_one_if_all_others_are_full(images):
     index = FaissIndex.build("hnsw", images[:300], [(IDS[:300], images[:300])], 300)
-    links = Links(index._graph.graph)
+    links = Links(index._approximate.graph)
     full = np.arange(100, 148)
     for row in (1, 2):
         links._links_of(row)[:] = full
