@@ -90,7 +90,8 @@ class FaissIndex:
         self, queries: Vectors, count: int, allowed: Ids | None = None, effort: int | None = None
     ) -> tuple[Scores, Ids]:
         """Return the best `count` candidates by the scores of the index; `effort` is by default its own."""
-        with _limited_threads(len(queries)):
+        one_by_one = isinstance(self._approximate, ivf.InvertedFile)
+        with _limited_threads(1 if one_by_one else len(queries)):
             return self._search(queries, count, allowed, self.search_effort if effort is None else effort)
 
     def _search(self, queries: Vectors, count: int, allowed: Ids | None, effort: int) -> tuple[Scores, Ids]:
@@ -106,7 +107,7 @@ class FaissIndex:
         return IdFilter(self.ids)
 
     @cached_property
-    def _approximate(self) -> hnsw.Graph | ivf.InvertedFile | None:
+    def _approximate(self) -> hnsw.Graph | ivf.InvertedFile | ivf.OldInvertedFile | None:
         if isinstance(self.faiss_index, faiss.IndexIVF):
             return ivf.OldInvertedFile(self.faiss_index, self.ids)
         first = self.faiss_index.index

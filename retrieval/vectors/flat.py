@@ -1,9 +1,14 @@
 """An index of float16 rows that are all compared: exact, 2 bytes per dimension."""
 
+from typing import TypeAlias
+
 import faiss
 import numpy as np
+from numpy.typing import NDArray
 
 from retrieval.types import Ids, Scores, Vectors
+
+Mask: TypeAlias = NDArray[np.bool_]
 
 SEARCH_EFFORTS = (0,)  # the search is always exhaustive
 MAX_COPIED_SHARE = 0.1  # of the rows; above it, testing every row is faster than copying the allowed ones
@@ -43,6 +48,12 @@ def search(
 
 def selector(members: Ids) -> faiss.IDSelectorBitmap:
     """Return a selector of ascending rows or ids, with one bit for each number up to the last."""
-    mask = np.zeros(int(members[-1]) + 1 if len(members) else 1, dtype=bool)
-    mask[members] = True
-    return faiss.IDSelectorBitmap(np.packbits(mask, bitorder="little"))
+    size = int(members[-1]) + 1 if len(members) else 1
+    return faiss.IDSelectorBitmap(np.packbits(mask(members, size), bitorder="little"))
+
+
+def mask(members: Ids, size: int) -> Mask:
+    """Return True for each of `size` rows that is a member."""
+    is_member = np.zeros(size, dtype=bool)
+    is_member[members] = True
+    return is_member

@@ -32,11 +32,6 @@ RELINKED_SHARE, RELINKED_AT_ONCE = 0.05, 1_000
 MAX_SCANNED_ROWS = 4_000  # allowed rows that are all compared, which takes a millisecond
 GRAPH_CANDIDATE_SECONDS, SKETCH_ROW_SECONDS, SKETCH_PICKED_ROW_SECONDS = 5e-6, 5e-9, 20e-9  # seconds
 OVERSAMPLING_FACTOR = 1.5  # times the expected number of candidates, so that usually enough pass
-# rows compared after the sketch; then so many times as many
-MIN_COMPARED_ROWS = 1_000
-MIN_COMPARED_SHARE = 0.01
-GROWTH_FACTOR = 4
-MAX_COMPARED_SHARE = 0.25  # of the rows; above it, the sketch is not selective and all are compared
 
 
 def sample_size(count: int) -> int:
@@ -179,7 +174,8 @@ class Graph:
             scores, near = self._graph_filtered(query, count, search_effort, rows)
             if near.shape[1] == count:
                 return scores, near
-        return self._sketch_filtered(self.sketch, query, count, rows)
+        distances = self.sketch.distances(query, rows)
+        return lsh_sketch.compare_nearest(self.storage, query, count, rows, distances)
 
     def _graph_filtered(
         self, query: Vectors, count: int, search_effort: int, rows: Ids
@@ -193,28 +189,6 @@ class Graph:
         scores, near = self.search(query, int(OVERSAMPLING_FACTOR * count * more), int(search_effort * more))
         passes = rows[np.minimum(np.searchsorted(rows, near[0]), len(rows) - 1)] == near[0]
         return scores[:, passes][:, :count], near[:, passes][:, :count]
-
-    def _sketch_filtered(
-        self, sketch: lsh_sketch.LshSketch, query: Vectors, count: int, rows: Ids
-    ) -> tuple[Scores, Ids]:
-        """Compare the rows nearest by the sketch, and more until the best are well within them.
-
-        If the better half of the best rows is in the nearer half of the compared rows, hardly any is missing.
-        Unlike a fixed number of compared rows, this holds for any kind of query.
-        """
-        distances = sketch.distances(query, rows)
-        within = np.cumsum(np.bincount(distances))  # distance -> rows within it
-        reach = max(MIN_COMPARED_ROWS + int(MIN_COMPARED_SHARE * len(rows)), GROWTH_FACTOR * count)
-        while True:
-            inner, outer = np.searchsorted(within, (reach // 2, reach))
-            near = rows[distances <= outer]
-            scores, best = flat.search(self.storage, query, count, near)
-            better = distances[np.searchsorted(rows, best[0, : (count + 1) // 2])]
-            if len(near) == len(rows) or (better <= inner).all():
-                return scores, best
-            reach = (
-                reach * GROWTH_FACTOR if reach * GROWTH_FACTOR < MAX_COMPARED_SHARE * len(rows) else len(rows)
-            )
 
 
 class Links:

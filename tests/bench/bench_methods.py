@@ -43,7 +43,7 @@ GRAPHS: dict[str, Callable[[], Method]] = {
     "hnsw24, 6 bits, texts as nodes": lambda: FaissGraph(24, faiss.ScalarQuantizer.QT_6bit, with_texts=True),
     "nsg32 of images, float32": lambda: QueryGraph(with_texts=False),
     "nsg32 with edges from texts": QueryGraph,
-    "clew: ivf, 1 and 6 bits": ClewLists,
+    "clew: ivf, sketches and 6 bits": ClewLists,
     "ivf, 8 bits": InvertedFile,
     "ivf, 8 bits, two lists a row": lambda: InvertedFile(lists=2),
     "ivf, 8 bits, centroids of texts": lambda: InvertedFile(fitted=True),

@@ -11,7 +11,7 @@ EFFORTS = (4, 8, 16, 32, 64, 128, 256, 512)  # lists searched
 
 
 class ClewLists(Method):
-    """The lists of clew: a bit per dimension, and then 6 bits of the best rows."""
+    """The lists of clew: sketches, and then 6 bits per dimension of the best rows."""
 
     efforts = ivf.SEARCH_EFFORTS
 

@@ -145,9 +145,10 @@ def test_exact_search_breaks_ties_by_id_and_pads():
     np.testing.assert_array_equal(scores, [[1, 1, 0, -np.inf, -np.inf]])
 
 
-def test_method_is_flat_for_small_and_hnsw_for_large_libraries():
+def test_method_is_flat_then_hnsw_then_ivf_as_libraries_grow():
     assert method_for(1) == method_for(200_000) == "flat"
-    assert method_for(1_000_000) == "hnsw"
+    assert method_for(200_001) == method_for(4_000_000) == "hnsw"
+    assert method_for(4_000_001) == "ivf"
 
 
 def clustered(draw, size, dim):
@@ -178,6 +179,13 @@ def recall_of(index, effort, queries, vectors, count, allowed=None):
     ids = np.arange(len(vectors)) if allowed is None else allowed
     best = top_k(queries @ vectors[ids].T, ids, count)[1]
     return np.mean([np.isin(row, near).mean() for row, near in zip(best, found, strict=True)])
+
+
+def test_lists_of_ivf_contain_the_sketch_of_each_row_once(indexes, vectors):
+    lists = indexes["ivf"]._approximate
+    rows, sketches = (np.concatenate(parts) for parts in zip(*lists.contents, strict=True))
+    np.testing.assert_array_equal(np.sort(rows), np.arange(COUNT))
+    np.testing.assert_array_equal(sketches, lists.sketch(vectors)[rows])
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
