@@ -19,7 +19,8 @@ SEARCH_EFFORTS = (4, 8, 16, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024) 
 MAX_COMPARED_ROWS = 16_000  # of which a query that is far from all rows compares the 6 bits
 PERIOD = 100.0  # of the sides of a plane: longer than a unit vector, so that there are two
 
-# Costs under a filter, for 10M x 512 on one core: comparing the sketch of a row in a list, or its 6 bits.
+# Costs under a filter, for 512 dimensions on one core: comparing the sketch of a row in a list, of ten
+# million, or its 6 bits, of a million (bench_search.py; of ten million it takes longer).
 SKETCH_ROW_SECONDS, ROW_SECONDS = 10e-9, 250e-9
 
 
