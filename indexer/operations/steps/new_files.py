@@ -38,7 +38,7 @@ REBUILD_AFTER_VECTORS = 50_000  # new vectors after which a long run rebuilds th
 
 
 def index_new_files(run: "IndexRun", target: ScanTarget, entries: EntryList) -> None:
-    """Read, embed and write new files; an interruption loses at most one batch."""
+    """Read, embed and write new files; an interruption loses at most the batch being written and the next."""
     writer, report = run.writer, run.report
     indexed = _count_indexed_vectors(active_space(writer.catalog))
     segments_at_build = report.segments
