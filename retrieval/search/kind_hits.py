@@ -8,6 +8,7 @@ from retrieval.types import Hit, Ids, Kind
 
 # Of several kinds that are merged, usually only a few hits of each are returned, so pages begin small.
 MERGED_PAGE_SIZE, MERGED_PAGE_GROWTH = 32, 2
+MAX_MISSING_HITS = 200  # of deleted files that are read; beyond, only segments with files are searched
 
 
 def kind_hits(
@@ -39,6 +40,7 @@ def _located_hits(
         pages = ranking.pages(min(page_size, MERGED_PAGE_SIZE), MERGED_PAGE_GROWTH)
     else:
         pages = ranking.pages(page_size)
+    missing = 0
     for scores, ids in pages:
         if request.exclusion_filter.is_exhausted([kind]):
             return
@@ -49,7 +51,11 @@ def _located_hits(
             if scored[0] not in request.excluded_ids
         ]
         # Segments of deleted files have no hits, so a page may be short; the next one is larger.
-        yield request.catalog.hits(scored_ids, request.space_index.space.name, filters)
+        hits = request.catalog.hits(scored_ids, request.space_index.space.name, filters)
+        missing += len(scored_ids) - len({hit.id for hit in hits})
+        if missing > MAX_MISSING_HITS and not ranking.is_filtered:
+            ranking.restrict(request.space_index.allowed_ids(filters))
+        yield hits
 
 
 def deduplicate(hits: list[Hit], seen: set[Hashable]) -> list[Hit]:

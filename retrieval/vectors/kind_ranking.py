@@ -1,6 +1,6 @@
 """The ranking of one kind for one query: indexes propose candidates, the catalog's vectors order them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +16,7 @@ OVERSAMPLING_FACTOR, MIN_EXTRA_CANDIDATES = 2, 20  # a quantized index may order
 EXTRA_EXACT_CANDIDATES = 8  # beyond a page, so that usually none can come before its last one
 MIN_EXACT_PROPOSALS = 512  # of an exact index, which compares all vectors for any number
 MAX_RESCORED_VECTORS = 1_000  # candidates read to make sure of the order under a filter
+MAX_DELETED_CANDIDATES = 200  # that are read; beyond, an index searches only vectors that exist
 SCORE_TOLERANCE = 1e-5  # scores that differ by less are equal
 ROUNDING_ERROR = 1e-6  # of the scores of an index for equal vectors
 
@@ -53,7 +54,8 @@ class KindRanking:
 
     Each vector is read and scored once, however often the ranking is read. Equal scores are ordered by id, so
     more candidates are read until all that tie with the last one of a page are known. Without `indexes` only
-    the candidates that were added are ranked. A vector may be in several indexes.
+    the candidates that were added are ranked. A vector may be in several indexes. Their deleted vectors are
+    skipped; if many are near the query, only the ids of `existing` are searched.
 
     The scores of an exact index differ from those of the catalog's vectors by rounding only, so vectors are
     read in the order of the index, no more than a page needs.
@@ -66,12 +68,16 @@ class KindRanking:
         query: Vectors,
         indexes: Sequence[VectorIndex] = (),
         allowed: Ids | None = None,
+        existing: Callable[[], Ids] | None = None,
     ) -> None:
         self.catalog = catalog
         self.space = space
         self.query = query  # (1, d)
         self.indexes = indexes
         self.allowed = allowed
+        self.is_filtered = allowed is not None
+        self.existing = existing
+        self._deleted = 0  # candidates that were deleted, counted whenever one is proposed
         self._ids, self._scores = _NO_IDS, _NO_SCORES  # all candidates that were scored, by id
         self._pending_ids, self._pending_scores = _NO_IDS, _NO_SCORES  # the others, by the scores of indexes
         self._proposed = 0  # the number of candidates last requested from each index
@@ -86,19 +92,32 @@ class KindRanking:
 
     def pages(self, page_size: int, growth: int = PAGE_GROWTH) -> Iterator[tuple[Scores, Ids]]:
         """Yield scores and ids, best first and equal scores by id, in pages of growing size."""
-        yielded = _NO_IDS
+        yielded, size, allowed = _NO_IDS, page_size, self.allowed
         while True:
-            scores, ids = self._next_page(page_size, yielded)
+            scores, ids = self._next_page(size, yielded)
             if not len(ids):
                 return
             yield scores, ids
             yielded = np.concatenate([yielded, ids])
-            page_size = max(page_size, min(growth * page_size, MAX_GROWN_PAGE))
+            size = max(size, min(growth * size, MAX_GROWN_PAGE))
+            if self.allowed is not allowed and self.allowed is not None:  # begin again with small pages
+                size, allowed = page_size, self.allowed
+                yielded = yielded[np.isin(yielded, allowed)]
+
+    def restrict(self, allowed: Ids) -> None:
+        """Rank only these ids, ascending, from now on."""
+        if allowed is self.allowed:
+            return
+        self.allowed = allowed
+        known, pending = (np.isin(ids, allowed) for ids in (self._ids, self._pending_ids))
+        self._ids, self._scores = self._ids[known], self._scores[known]
+        self._pending_ids, self._pending_scores = self._pending_ids[pending], self._pending_scores[pending]
 
     def add(self, ids: Ids) -> None:
         """Read and score the candidates that are new."""
-        new = np.setdiff1d(ids, self._ids) if len(self._ids) else ids
-        new, vectors = self.catalog.vectors_of(self.space, new)
+        proposed = np.setdiff1d(ids, self._ids) if len(self._ids) else ids
+        new, vectors = self.catalog.vectors_of(self.space, proposed)
+        self._deleted += len(proposed) - len(new)
         scores = np.einsum("qd,nd->qn", self.query, vectors)[0]  # equal for equal vectors, unlike BLAS
         if not len(self._ids):
             self._ids, self._scores = new, scores
@@ -116,6 +135,7 @@ class KindRanking:
                 scores, ids = self._best(count, yielded)
                 if len(ids) == count and self._is_settled(float(scores[-1])):
                     return scores, ids
+            self._skip_deleted()
             self._propose(max(PAGE_GROWTH * self._proposed, wanted))
         return self._best(count, yielded)
 
@@ -130,6 +150,7 @@ class KindRanking:
             if len(self._pending_ids):
                 wanted = PAGE_GROWTH * wanted
             else:
+                self._skip_deleted()
                 self._propose(max(PAGE_GROWTH * self._proposed, wanted, MIN_EXACT_PROPOSALS))
 
     def _is_settled(self, last_score: float) -> bool:
@@ -158,6 +179,11 @@ class KindRanking:
             self._pending_ids = self._pending_ids[missing:]
             self._pending_scores = self._pending_scores[missing:]
 
+    def _skip_deleted(self) -> None:
+        if self.allowed is None and self.existing and self._deleted > MAX_DELETED_CANDIDATES:
+            self.restrict(self.existing())
+            self._proposed = 0
+
     def _propose(self, count: int) -> None:
         """Add the best `count` candidates of each index."""
         proposals = [self._search(index, count) for index in self.indexes]
@@ -176,7 +202,7 @@ class KindRanking:
         ]
         self._bound = -np.inf
         # An approximate index with a filter proposes allowed vectors out of order.
-        if self.allowed is not None and PAGE_GROWTH * count <= MAX_RESCORED_VECTORS:
+        if self.is_filtered and PAGE_GROWTH * count <= MAX_RESCORED_VECTORS:
             self._bound = max((proposal.upper_bound() for proposal in self._incomplete), default=-np.inf)
 
     def _search(self, index: VectorIndex, count: int) -> tuple[Scores, Ids]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -68,6 +69,7 @@ class SpaceIndex:
         self._unindexed: dict[Kind, ExactIndex] = {}
         self._known_unindexed: dict[Kind, ExactIndex] = {}
         self._allowed_ids: dict[Filters, Ids] = {}
+        self._existing_ids: dict[Kind, Ids] = {}
         self._background_vectors: dict[Kind, Vectors] = {}
         self._background_queries: dict[QueryMode, Vectors | None] = {}
         self._change_count = catalog.change_count()
@@ -80,6 +82,7 @@ class SpaceIndex:
         is_unchanged = previous._change_count == self._change_count
         if is_unchanged:
             self._allowed_ids |= previous._allowed_ids
+            self._existing_ids |= previous._existing_ids
         indexed_to = self.space.indexed_to
         same = replace(previous.space, indexes=self.space.indexes, indexed_to=indexed_to) == self.space
         if not same or not self.space.complete or previous.damage or self.damage:
@@ -113,7 +116,8 @@ class SpaceIndex:
             ranking = KindRanking(self.catalog, self.space, query)
             ranking.add(allowed)
             return ranking
-        return KindRanking(self.catalog, self.space, query, self._searched(kind, mode), allowed)
+        indexes, existing = self._searched(kind, mode), partial(self.existing_ids, kind)
+        return KindRanking(self.catalog, self.space, query, indexes, allowed, existing)
 
     def _searched(self, kind: Kind, mode: QueryMode) -> Sequence[VectorIndex]:
         """Return the indexes that together have all vectors of a kind."""
@@ -146,6 +150,12 @@ class SpaceIndex:
     def allowed_ids(self, filters: Filters) -> Ids:
         """Return the ids that pass the filters, cached for the next query."""
         return _get_or_compute(self._allowed_ids, filters, self.catalog.allowed_ids)
+
+    def existing_ids(self, kind: Kind) -> Ids:
+        """Return the ids of the vectors of a kind, cached for the next query."""
+        return _get_or_compute(
+            self._existing_ids, kind, lambda kind: self.catalog.vector_ids(self.space, kind)
+        )
 
     def unindexed(self, kind: Kind) -> ExactIndex:
         """Return the vectors of a kind that no index covers."""

@@ -13,6 +13,7 @@ from indexer.scan.pattern_paths import patterns_below
 from indexer.store.writer import LibraryWriter
 from indexer.types import BatchLimits
 from retrieval import Library, SearchOptions
+from retrieval.catalog.reader import Catalog
 from retrieval.errors import LibraryError
 from tests.scenarios.helpers import draw_images, hit_names, index_in_batches
 from tests.support.files import draw_image, write_text
@@ -70,6 +71,29 @@ def test_deleted_file_is_not_found_and_returns_without_embedding(folder, index, 
     assert index(folder).unchanged == 7
     assert hit_names(place, toy)[0] == "red.png"
     assert toy.image_count == image_count
+
+
+def test_files_after_many_deleted_ones_are_found_without_reading_those(
+    tmp_path, index, place, toy, monkeypatch
+):
+    folder = tmp_path / "notes"
+    for number in range(700):
+        write_text(folder / f"{number}.txt", f"red {'white ' * (number // 100)}{number}")
+    index(folder)
+    wanted = hit_names(place, toy, "red", count=700, options=SearchOptions(by="meaning"))
+    for name in wanted[:650]:
+        (folder / name).unlink()
+    assert index(folder, confirm_gone=True).gone == 650
+    read, hits = [], Catalog.hits
+
+    def count_read(self, scored_ids, *arguments):
+        read.append(len(scored_ids))
+        return hits(self, scored_ids, *arguments)
+
+    monkeypatch.setattr(Catalog, "hits", count_read)
+    assert hit_names(place, toy, "red", count=10, options=SearchOptions(by="meaning")) == wanted[650:660]
+    assert sum(read) < 400
+    assert hit_names(place, toy, "red", count=99, options=SearchOptions(by="meaning")) == wanted[650:]
 
 
 def test_missing_root_is_offline_and_returns_without_embedding(folder, index, place, toy):

@@ -17,6 +17,7 @@ from retrieval.catalog.schema import vectors_table
 from retrieval.scoring.ranking import recall
 from retrieval.types import Filters
 from retrieval.vectors.exact import ExactIndex
+from retrieval.vectors.faiss_index import FaissIndex
 from retrieval.vectors.space_index import SpaceIndex
 from tests.support.gap_vectors import GapVectors
 from tests.support.vector_library import drawn_embedder, insert_vectors
@@ -57,6 +58,9 @@ class Growing:
         gone = np.unique(
             np.append(self.ids[: int(share * len(self.ids) / 2)], self.ids[:: max(2, int(2 / share))])
         )
+        self.delete_ids(gone)
+
+    def delete_ids(self, gone):
         with self.writer.db.atomic():
             for table, column in ((vectors_table(self.writer.space_id), "segment"), ("segments", "id")):
                 self.writer.db.conn.executemany(
@@ -127,6 +131,28 @@ def test_library_of_many_files_answers_as_exact_search_and_pages_list_each_segme
         ids = np.concatenate([ids for _, ids in pages])
         wanted = library.exact().search(QUERIES[:1], len(library.ids))[1][0]
         np.testing.assert_array_equal(ids, wanted)
+
+
+@pytest.mark.parametrize("method", ["flat", "hnsw", "ivf"])
+def test_vectors_after_many_deleted_ones_are_found_without_reading_those(method, monkeypatch):
+    with growing() as library:
+        library.add(MAX_VECTORS)
+        library.build(method)
+        nearest = library.exact().search(QUERIES[:1], 900)[1][0]
+        library.delete_ids(nearest)
+        library.reopen()
+        requested, search = [], FaissIndex.search
+
+        def record(self, queries, count, *arguments):
+            requested.append(count)
+            return search(self, queries, count, *arguments)
+
+        monkeypatch.setattr(FaissIndex, "search", record)
+        assert_equals_exact_search(library)
+        assert max(requested) < len(nearest)
+        pages = library.index.ranking(QUERIES[:1], "image").pages(10)
+        ids = np.concatenate([ids for _, ids in pages])
+        np.testing.assert_array_equal(ids, library.exact().search(QUERIES[:1], len(library.ids))[1][0])
 
 
 def test_graphs_of_several_files_keep_their_recall():
