@@ -17,7 +17,7 @@ import numpy as np
 
 from retrieval.catalog.reader import Catalog
 from retrieval.scoring.calibration import normalize_rows
-from retrieval.scoring.metrics import wilson_lower_bound
+from retrieval.scoring.metrics import QueryValues, wilson_lower_bound
 from retrieval.scoring.ranking import query_recalls, top_k
 from retrieval.types import (
     TUNED_MODES,
@@ -40,6 +40,7 @@ RECALL_AT = 10
 TUNING_QUERIES = 600  # from each source of words; a graph search finds nothing for a few, which are rare
 TUNING_PICTURES = 1_200  # as many as of all sources of words
 CANDIDATES = 2 * RECALL_AT + 20  # that a search for ten hits reads
+FIRST_QUERIES_SHARE = 1 / 8  # that are enough to pass over an effort which is far too small
 TIMED_QUERIES = 100
 NOISE_NORM = 0.5  # of the noise that makes a query of a stored vector
 
@@ -106,13 +107,24 @@ class IndexTuner:
     def _least_effort(self, index: "FaissIndex", truth: GroundTruth, target: float) -> tuple[int, float]:
         """Return the chosen effort and its recall, that of the queries."""
         chosen, reached = index.search_efforts[0], -1.0
+        some = slice(None, None, round(1 / FIRST_QUERIES_SHARE))
         for effort in index.search_efforts:
-            recalls = query_recalls(self._best_scores(index, truth.queries, effort), truth.scores)
+            if effort < index.search_efforts[-1]:
+                missed = 1 - self._recalls(index, truth, effort, some)
+                if 1 - wilson_lower_bound(missed) < target:
+                    continue
+            recalls = self._recalls(index, truth, effort)
             if recalls.mean() > reached:
                 chosen, reached = effort, float(recalls.mean())
             if wilson_lower_bound(recalls) >= target:
                 break
         return chosen, reached
+
+    def _recalls(
+        self, index: "FaissIndex", truth: GroundTruth, effort: int, at: slice = slice(None)
+    ) -> QueryValues:
+        """Return the recall of each query, of all or of those `at` some positions."""
+        return query_recalls(self._best_scores(index, truth.queries[at], effort), truth.scores[at])
 
     def _milliseconds(self, index: "FaissIndex", queries: Vectors, effort: int) -> list[float]:
         """Return the milliseconds of each query, after the first ones have warmed the caches."""

@@ -9,6 +9,7 @@ import pytest
 from indexer.maintenance.build_index import build_if_due, build_indexes, tune_indexes
 from indexer.maintenance.tune_index import (
     CANDIDATES,
+    FIRST_QUERIES_SHARE,
     RECALL_AT,
     TUNING_QUERIES,
     GroundTruth,
@@ -25,6 +26,7 @@ from retrieval.scoring.metrics import wilson_lower_bound
 from retrieval.scoring.ranking import query_recalls, recall
 from retrieval.types import TUNED_MODES
 from retrieval.vectors.exact import ExactIndex
+from retrieval.vectors.faiss_index import FaissIndex
 from retrieval.vectors.space_index import SpaceIndex, open_index
 from tests.indexer.maintenance.conftest import DIM, unit_vectors
 from tests.support.gap_vectors import GapVectors
@@ -134,6 +136,19 @@ def test_effort_without_a_bound_at_the_target_is_the_least_of_the_greatest_recal
     )
     recalls = [exact_recall(graph, texts, effort) for effort in efforts]
     assert tune(graph, texts, 1.0).effort == efforts[int(np.argmax(recalls))] < efforts[-1]
+
+
+def test_effort_that_is_far_too_small_is_tried_with_few_queries(graph, monkeypatch):
+    texts, tried, search = GAP.pairs(TUNING_QUERIES, seed=12)[1], {}, FaissIndex.search
+
+    def record(self, queries, count, allowed=None, effort=None):
+        tried[effort] = tried.get(effort, 0) + len(queries)
+        return search(self, queries, count, allowed, effort)
+
+    monkeypatch.setattr(FaissIndex, "search", record)
+    tuning = tune(graph, texts, 0.999)
+    assert tried[min(tried)] == FIRST_QUERIES_SHARE * TUNING_QUERIES
+    assert tried[tuning.effort] >= TUNING_QUERIES
 
 
 def test_words_that_tuning_has_not_seen_reach_the_target(graph):
