@@ -40,7 +40,8 @@ def create(dim: int, count: int) -> faiss.Index:
     lists = faiss.IndexIVFSpectralHash(centroids, dim, list_count(count), lsh_sketch.plane_count(dim), PERIOD)
     lists.threshold_type = faiss.IndexIVFSpectralHash.Thresh_global
     lists.metric_type = faiss.METRIC_INNER_PRODUCT  # must equal that of the rows; a sketch itself has none
-    lists.cp.seed, lists.cp.niter, lists.cp.spherical = 1, 10, False
+    # Means, not of length 1, gave lists of ten million drawn rows with up to 250,000 rows each.
+    lists.cp.seed, lists.cp.niter, lists.cp.spherical = 1, 10, True
     rows = faiss.IndexScalarQuantizer(dim, faiss.ScalarQuantizer.QT_6bit, faiss.METRIC_INNER_PRODUCT)
     pair = faiss.IndexRefine(lists, rows)
     for part in (centroids, lists, rows):

@@ -22,6 +22,7 @@ MAX_PICKED_SHARE = 0.25  # of all rows; above it, comparing all rows is faster t
 
 # Rows compared after the sketch: a number and a share of all; then so many times as many.
 MIN_COMPARED_ROWS, MIN_COMPARED_SHARE, GROWTH_FACTOR = 1_000, 0.01, 4
+HISTOGRAM_ROWS = 100_000  # or more, from which the number of rows within a distance is estimated
 MAX_COMPARED_SHARE = 0.25  # of the rows; above it, the sketch is not selective and all are compared
 
 
@@ -116,7 +117,8 @@ def compare_nearest(
     Unlike a fixed number of compared rows, this holds for any kind of query, (1, d). About `most` rows are
     compared at last, by default all.
     """
-    within = np.cumsum(np.bincount(distances, minlength=1))  # distance -> rows within it
+    step = max(1, len(distances) // HISTOGRAM_ROWS)
+    within = step * np.cumsum(np.bincount(distances[::step], minlength=1))  # distance -> rows within it
     most = len(rows) if most is None else max(most, GROWTH_FACTOR**2 * count)
     reach = max(MIN_COMPARED_ROWS + int(MIN_COMPARED_SHARE * len(rows)), GROWTH_FACTOR * count)
     reach = reach if most >= len(rows) else min(reach, most // GROWTH_FACTOR)
