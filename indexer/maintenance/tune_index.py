@@ -106,18 +106,21 @@ class IndexTuner:
 
     def _least_effort(self, index: "FaissIndex", truth: GroundTruth, target: float) -> tuple[int, float]:
         """Return the chosen effort and its recall, that of the queries."""
-        chosen, reached = index.search_efforts[0], -1.0
+        efforts, chosen, reached = index.search_efforts, index.search_efforts[0], -1.0
         some = slice(None, None, round(1 / FIRST_QUERIES_SHARE))
-        for effort in index.search_efforts:
-            if effort < index.search_efforts[-1]:
-                missed = 1 - self._recalls(index, truth, effort, some)
-                if 1 - wilson_lower_bound(missed) < target:
-                    continue
+        for effort in efforts:
+            missed = 1 - self._recalls(index, truth, effort, some)
+            if effort < efforts[-1] and 1 - wilson_lower_bound(missed) < target:
+                continue
             recalls = self._recalls(index, truth, effort)
             if recalls.mean() > reached:
                 chosen, reached = effort, float(recalls.mean())
             if wilson_lower_bound(recalls) >= target:
+                return chosen, reached
+        for effort in reversed(efforts[: efforts.index(chosen)]):
+            if (recall := float(self._recalls(index, truth, effort).mean())) < reached:
                 break
+            chosen, reached = effort, recall
         return chosen, reached
 
     def _recalls(

@@ -197,6 +197,10 @@ class Catalog:
             (kind, after, to),
         )
 
+    def segment_ids(self, kind: Kind) -> Ids:
+        """Return the ids of the segments of a kind, ascending."""
+        return fetch_ids(self.db, "SELECT id FROM segments WHERE kind = ? ORDER BY id", (kind,))
+
     def vectors_of(self, space: Space, ids: Iterable[int]) -> tuple[Ids, Vectors]:
         """Return ids and unit vectors of the given segments that have one, ascending."""
         rows = self.db.execute(

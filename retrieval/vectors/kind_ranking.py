@@ -108,14 +108,14 @@ class KindRanking:
         """Rank only these ids, ascending, from now on."""
         if allowed is self.allowed:
             return
-        self.allowed = allowed
+        self.allowed, self._proposed = allowed, 0
         known, pending = (np.isin(ids, allowed) for ids in (self._ids, self._pending_ids))
         self._ids, self._scores = self._ids[known], self._scores[known]
         self._pending_ids, self._pending_scores = self._pending_ids[pending], self._pending_scores[pending]
 
     def add(self, ids: Ids) -> None:
         """Read and score the candidates that are new."""
-        proposed = np.setdiff1d(ids, self._ids) if len(self._ids) else ids
+        proposed = np.setdiff1d(ids, self._ids)
         new, vectors = self.catalog.vectors_of(self.space, proposed)
         self._deleted += len(proposed) - len(new)
         scores = np.einsum("qd,nd->qn", self.query, vectors)[0]  # equal for equal vectors, unlike BLAS
@@ -182,7 +182,6 @@ class KindRanking:
     def _skip_deleted(self) -> None:
         if self.allowed is None and self.existing and self._deleted > MAX_DELETED_CANDIDATES:
             self.restrict(self.existing())
-            self._proposed = 0
 
     def _propose(self, count: int) -> None:
         """Add the best `count` candidates of each index."""

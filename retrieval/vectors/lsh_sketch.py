@@ -124,7 +124,7 @@ def compare_nearest(
     reach = reach if most >= len(rows) else min(reach, most // GROWTH_FACTOR)
     while True:
         inner, outer = np.searchsorted(within, (reach // 2, reach))
-        at = np.flatnonzero(distances <= outer)
+        at = np.flatnonzero(distances <= outer) if reach < len(rows) else np.arange(len(rows))
         at = at[np.argsort(rows[at])]
         near = rows[at].astype(np.int64)
         scores, best = flat.search(storage, query, count, near)

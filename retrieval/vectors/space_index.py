@@ -69,7 +69,7 @@ class SpaceIndex:
         self._unindexed: dict[Kind, ExactIndex] = {}
         self._known_unindexed: dict[Kind, ExactIndex] = {}
         self._allowed_ids: dict[Filters, Ids] = {}
-        self._existing_ids: dict[Kind, Ids] = {}
+        self._segment_ids: dict[Kind, Ids] = {}
         self._background_vectors: dict[Kind, Vectors] = {}
         self._background_queries: dict[QueryMode, Vectors | None] = {}
         self._change_count = catalog.change_count()
@@ -82,7 +82,7 @@ class SpaceIndex:
         is_unchanged = previous._change_count == self._change_count
         if is_unchanged:
             self._allowed_ids |= previous._allowed_ids
-            self._existing_ids |= previous._existing_ids
+            self._segment_ids |= previous._segment_ids
         indexed_to = self.space.indexed_to
         same = replace(previous.space, indexes=self.space.indexes, indexed_to=indexed_to) == self.space
         if not same or not self.space.complete or previous.damage or self.damage:
@@ -113,10 +113,10 @@ class SpaceIndex:
 
     def _ranking(self, query: Vectors, kind: Kind, allowed: Ids | None, mode: QueryMode) -> KindRanking:
         if allowed is not None and len(allowed) <= MAX_EXACT_SCAN_VECTORS:
-            ranking = KindRanking(self.catalog, self.space, query)
+            ranking = KindRanking(self.catalog, self.space, query, allowed=allowed)
             ranking.add(allowed)
             return ranking
-        indexes, existing = self._searched(kind, mode), partial(self.existing_ids, kind)
+        indexes, existing = self._searched(kind, mode), partial(self.segment_ids, kind)
         return KindRanking(self.catalog, self.space, query, indexes, allowed, existing)
 
     def _searched(self, kind: Kind, mode: QueryMode) -> Sequence[VectorIndex]:
@@ -151,11 +151,9 @@ class SpaceIndex:
         """Return the ids that pass the filters, cached for the next query."""
         return _get_or_compute(self._allowed_ids, filters, self.catalog.allowed_ids)
 
-    def existing_ids(self, kind: Kind) -> Ids:
-        """Return the ids of the vectors of a kind, cached for the next query."""
-        return _get_or_compute(
-            self._existing_ids, kind, lambda kind: self.catalog.vector_ids(self.space, kind)
-        )
+    def segment_ids(self, kind: Kind) -> Ids:
+        """Return the ids of the segments of a kind, cached for the next query."""
+        return _get_or_compute(self._segment_ids, kind, self.catalog.segment_ids)
 
     def unindexed(self, kind: Kind) -> ExactIndex:
         """Return the vectors of a kind that no index covers."""

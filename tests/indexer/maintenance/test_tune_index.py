@@ -25,6 +25,7 @@ from retrieval.errors import LibraryError
 from retrieval.scoring.metrics import wilson_lower_bound
 from retrieval.scoring.ranking import query_recalls, recall
 from retrieval.types import TUNED_MODES
+from retrieval.vectors import hnsw
 from retrieval.vectors.exact import ExactIndex
 from retrieval.vectors.faiss_index import FaissIndex
 from retrieval.vectors.space_index import SpaceIndex, open_index
@@ -136,6 +137,15 @@ def test_effort_without_a_bound_at_the_target_is_the_least_of_the_greatest_recal
     )
     recalls = [exact_recall(graph, texts, effort) for effort in efforts]
     assert tune(graph, texts, 1.0).effort == efforts[int(np.argmax(recalls))] < efforts[-1]
+
+
+def test_target_that_no_effort_reaches_takes_the_least_of_equal_recall(graph, monkeypatch):
+    recalls = np.ones(TUNING_QUERIES)
+    recalls[0] = 0  # of a query that no effort finds
+    monkeypatch.setattr(
+        IndexTuner, "_recalls", lambda self, index, truth, effort, at=slice(None): recalls[at]
+    )
+    assert tune(graph, TEXTS[:100], 0.999).effort == min(hnsw.SEARCH_EFFORTS)
 
 
 def test_effort_that_is_far_too_small_is_tried_with_few_queries(graph, monkeypatch):

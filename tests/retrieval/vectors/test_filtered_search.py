@@ -287,6 +287,14 @@ def test_rows_compared_after_an_uninformative_sketch_are_limited(indexes, with_s
         np.testing.assert_array_equal(best, flat.search(storage, query[None], 10, near)[1])
 
 
+def test_all_rows_are_compared_if_all_are_wanted(indexes, queries, monkeypatch):
+    monkeypatch.setattr(lsh_sketch, "HISTOGRAM_ROWS", 100)
+    storage, rows = indexes["hnsw"]._approximate.storage, np.arange(COUNT)
+    distances = np.random.default_rng(4).permutation(COUNT).astype(np.int32)
+    _, best = lsh_sketch.compare_nearest(storage, queries[:1], COUNT, rows, distances)
+    np.testing.assert_array_equal(np.sort(best[0]), rows)
+
+
 @pytest.mark.parametrize("copied", [0.0, 1.0])
 def test_flat_search_is_the_same_with_and_without_copying_rows(indexes, queries, copied):
     storage, rows = indexes["hnsw"]._approximate.storage, np.arange(5, COUNT, 7)

@@ -18,6 +18,7 @@ from retrieval.scoring.ranking import recall
 from retrieval.types import Filters
 from retrieval.vectors.exact import ExactIndex
 from retrieval.vectors.faiss_index import FaissIndex
+from retrieval.vectors.kind_ranking import MIN_EXACT_PROPOSALS
 from retrieval.vectors.space_index import SpaceIndex
 from tests.support.gap_vectors import GapVectors
 from tests.support.vector_library import drawn_embedder, insert_vectors
@@ -136,7 +137,7 @@ def test_library_of_many_files_answers_as_exact_search_and_pages_list_each_segme
 @pytest.mark.parametrize("method", ["flat", "hnsw", "ivf"])
 def test_vectors_after_many_deleted_ones_are_found_without_reading_those(method, monkeypatch):
     with growing() as library:
-        library.add(MAX_VECTORS)
+        library.add(MAX_VECTORS - 50)
         library.build(method)
         nearest = library.exact().search(QUERIES[:1], 900)[1][0]
         library.delete_ids(nearest)
@@ -153,6 +154,33 @@ def test_vectors_after_many_deleted_ones_are_found_without_reading_those(method,
         pages = library.index.ranking(QUERIES[:1], "image").pages(10)
         ids = np.concatenate([ids for _, ids in pages])
         np.testing.assert_array_equal(ids, library.exact().search(QUERIES[:1], len(library.ids))[1][0])
+        library.add(50)
+        library.delete_ids(ids[:20])
+        assert_equals_exact_search(library)
+
+
+@pytest.mark.parametrize("method", ["flat", "hnsw", "ivf"])
+def test_restricted_ranking_continues_with_a_small_page(method, monkeypatch):
+    with growing() as library:
+        library.add(MAX_VECTORS)
+        library.build(method)
+        library.reopen()
+        order = library.exact().search(QUERIES[:1], MAX_VECTORS)[1][0]
+        ranking = library.index.ranking(QUERIES[:1], "image")
+        pages = ranking.pages(10)
+        first = np.concatenate([next(pages)[1] for _ in range(3)])
+        np.testing.assert_array_equal(first, order[:210])
+        requested, search = [], FaissIndex.search
+
+        def record(self, queries, count, *arguments):
+            requested.append(count)
+            return search(self, queries, count, *arguments)
+
+        monkeypatch.setattr(FaissIndex, "search", record)
+        ranking.restrict(np.sort(order[900:]))
+        np.testing.assert_array_equal(next(pages)[1], order[900:910])
+        assert max(requested) <= MIN_EXACT_PROPOSALS
+        np.testing.assert_array_equal(np.concatenate([ids for _, ids in pages]), order[910:])
 
 
 def test_graphs_of_several_files_keep_their_recall():
