@@ -1,7 +1,6 @@
 """FAISS indexes with one interface: built from chunks, loaded memory-mapped, searched by id."""
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType
@@ -92,7 +91,7 @@ class FaissIndex:
         """Return the best `count` candidates by the scores of the index; `effort` is by default its own."""
         # An inverted file calls FAISS for each query and list; starting threads would take longer.
         one_by_one = isinstance(self._approximate, ivf.InvertedFile)
-        with _limited_threads(1 if one_by_one else len(queries)):
+        with flat.limited_threads(1 if one_by_one else len(queries)):
             return self._search(queries, count, allowed, self.search_effort if effort is None else effort)
 
     def _search(self, queries: Vectors, count: int, allowed: Ids | None, effort: int) -> tuple[Scores, Ids]:
@@ -115,17 +114,6 @@ class FaissIndex:
         if self.method == "flat":
             return None
         return hnsw.Graph(first) if self.method == "hnsw" else ivf.InvertedFile(faiss.downcast_index(first))
-
-
-@contextmanager
-def _limited_threads(queries: int) -> Iterator[None]:
-    """Limit FAISS to a thread for each query: others have no work, and wait in a loop that takes a core."""
-    before = faiss.omp_get_max_threads()
-    faiss.omp_set_num_threads(min(before, max(1, queries)))  # of this thread only
-    try:
-        yield
-    finally:
-        faiss.omp_set_num_threads(before)
 
 
 def _utf8_name(path: Path, file: BinaryIO) -> str:

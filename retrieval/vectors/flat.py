@@ -1,5 +1,7 @@
 """An index of float16 rows that are all compared: exact, 2 bytes per dimension."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TypeAlias
 
 import faiss
@@ -44,6 +46,17 @@ def search(
     copied.add_sa_codes(np.take(codes.reshape(-1, index.code_size), rows, axis=0))
     scores, at = copied.search(queries, count)
     return scores, np.where(at >= 0, np.append(rows, -1)[at], -1)
+
+
+@contextmanager
+def limited_threads(queries: int) -> Iterator[None]:
+    """Limit FAISS to a thread for each query: others have no work, and wait in a loop that takes a core."""
+    before = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(min(before, max(1, queries)))  # of this thread only
+    try:
+        yield
+    finally:
+        faiss.omp_set_num_threads(before)
 
 
 def selector(members: Ids) -> faiss.IDSelectorBitmap:

@@ -100,10 +100,8 @@ class Graph:
     ) -> tuple[Scores, Ids]:
         """Return the scores and rows of the best `count` of each query, of all rows or of `rows`."""
         if rows is not None:
-            each = [
-                self._search_filtered(queries[at : at + 1], count, search_effort, rows)
-                for at in range(len(queries))
-            ]
+            with flat.limited_threads(1):
+                each = [self._search_filtered(query[None], count, search_effort, rows) for query in queries]
             return np.concatenate([scores for scores, _ in each]), np.concatenate([best for _, best in each])
         parameters = faiss.SearchParametersHNSW(efSearch=max(search_effort, count))
         if self._entry_sample is None:
@@ -130,9 +128,10 @@ class Graph:
         queries = np.ascontiguousarray(queries, np.float32)
         entries = np.empty((len(queries), ENTRIES), np.int32)
         entry_scores = np.empty((len(queries), ENTRIES), np.float32)
-        for at, query in enumerate(queries):
-            near = sample.nearest(query[None], NEAR_ENTRIES)
-            entry_scores[at], entries[at] = flat.search(self.storage, query[None], ENTRIES, near)
+        with flat.limited_threads(1):
+            for at, query in enumerate(queries):
+                near = sample.nearest(query[None], NEAR_ENTRIES)
+                entry_scores[at], entries[at] = flat.search(self.storage, query[None], ENTRIES, near)
         scores, best = np.empty((len(queries), count), np.float32), np.empty((len(queries), count), np.int64)
         pointers = [faiss.swig_ptr(each) for each in (queries, entries, entry_scores, scores, best)]
         self.graph.search_level_0(
