@@ -40,7 +40,7 @@ class FileEntry(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class BatchLimits:
-    """When a batch ends and is committed; an interruption loses that being written and the next."""
+    """When a batch ends and is committed; an interruption loses at most two of them."""
 
     segments: int = 256  # or files without segments
     seconds: float = 2.0  # of a smaller batch, for work that takes seconds per file

@@ -109,9 +109,10 @@ class IndexTuner:
         efforts, chosen, reached = index.search_efforts, index.search_efforts[0], -1.0
         some = slice(None, None, round(1 / FIRST_QUERIES_SHARE))
         for effort in efforts:
-            missed = 1 - self._recalls(index, truth, effort, some)
-            if effort < efforts[-1] and 1 - wilson_lower_bound(missed) < target:
-                continue
+            if effort < efforts[-1]:
+                missed = 1 - self._recalls(index, truth, effort, some)
+                if 1 - wilson_lower_bound(missed) < target:
+                    continue
             recalls = self._recalls(index, truth, effort)
             if recalls.mean() > reached:
                 chosen, reached = effort, float(recalls.mean())

@@ -89,9 +89,7 @@ class FaissIndex:
         self, queries: Vectors, count: int, allowed: Ids | None = None, effort: int | None = None
     ) -> tuple[Scores, Ids]:
         """Return the best `count` candidates by the scores of the index; `effort` is by default its own."""
-        # An inverted file calls FAISS for each query and list; starting threads would take longer.
-        one_by_one = isinstance(self._approximate, ivf.InvertedFile)
-        with flat.limited_threads(1 if one_by_one else len(queries)):
+        with flat.limited_threads(len(queries)):
             return self._search(queries, count, allowed, self.search_effort if effort is None else effort)
 
     def _search(self, queries: Vectors, count: int, allowed: Ids | None, effort: int) -> tuple[Scores, Ids]:

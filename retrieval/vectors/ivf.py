@@ -40,7 +40,7 @@ def create(dim: int, count: int) -> faiss.Index:
     lists = faiss.IndexIVFSpectralHash(centroids, dim, list_count(count), lsh_sketch.plane_count(dim), PERIOD)
     lists.threshold_type = faiss.IndexIVFSpectralHash.Thresh_global
     lists.metric_type = faiss.METRIC_INNER_PRODUCT  # must equal that of the rows; a sketch itself has none
-    # Means, not of length 1, gave lists of ten million drawn rows with up to 250,000 rows each.
+    # Centroids of other lengths give lists of very different sizes: up to 250,000 of ten million drawn rows.
     lists.cp.seed, lists.cp.niter, lists.cp.spherical = 1, 10, True
     rows = faiss.IndexScalarQuantizer(dim, faiss.ScalarQuantizer.QT_6bit, faiss.METRIC_INNER_PRODUCT)
     pair = faiss.IndexRefine(lists, rows)
@@ -88,9 +88,9 @@ class InvertedFile:
         if rows is not None and ROW_SECONDS * available < SKETCH_ROW_SECONDS * total * probes / lists:
             return flat.search(self._rows, queries, count, rows)
         passes = None if rows is None else flat.mask(rows, total)
-        each = [
-            self._search_lists(query[None], count, probes, passes, min(count, available)) for query in queries
-        ]
+        wanted = min(count, available)
+        with flat.limited_threads(1):  # FAISS is called for each query and list
+            each = [self._search_lists(query[None], count, probes, passes, wanted) for query in queries]
         return np.concatenate([scores for scores, _ in each]), np.concatenate([best for _, best in each])
 
     def _search_lists(

@@ -159,6 +159,26 @@ def test_vectors_after_many_deleted_ones_are_found_without_reading_those(method,
         assert_equals_exact_search(library)
 
 
+def test_vectors_that_are_written_after_many_deleted_ones_were_skipped_are_found():
+    with growing() as library:
+        library.add(1_000)
+        library.build("flat")
+        late = np.arange(901, 1_001)
+        with library.writer.db.atomic():
+            library.writer.db.execute(
+                f"DELETE FROM {vectors_table(library.writer.space_id)} WHERE segment >= 901"
+            )
+            library.writer.db.execute("UPDATE spaces SET complete = 0")
+        library.ids = library.ids[:900]
+        library.delete_ids(library.exact().search(QUERIES[:1], 620)[1][0])
+        assert_equals_exact_search(library)
+        library.writer.spaces.write_vectors(library.index.space, late.tolist(), IMAGES[late - 1])
+        library.ids = np.append(library.ids, late)
+        library.reopen()
+        found = library.index.search(QUERIES[:1], "image", len(library.ids))[1]
+        np.testing.assert_array_equal(found, library.exact().search(QUERIES[:1], len(library.ids))[1][0])
+
+
 @pytest.mark.parametrize("method", ["flat", "hnsw", "ivf"])
 def test_restricted_ranking_continues_with_a_small_page(method, monkeypatch):
     with growing() as library:
