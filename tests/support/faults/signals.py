@@ -122,10 +122,10 @@ def run_to_end(workplace: Workplace, command: Command, result: Path | None = Non
 
 def signaled(workplace: Workplace, command: Command, sent: signal.Signals, after: float) -> Findings:
     """Send a signal to a command after some seconds, and return what is wrong then."""
-    library = workplace.renew(command.base)
-    shutil.copyfile(workplace.folder / BACKUP, library.with_name(BACKUP))
-    before = state_or_empty(library)
+    library = start_again(workplace, command)
     damage = workplace.server.run("checks:check", library=str(library)).result["problems"]
+    start_again(workplace, command)  # the check has migrated a library of an earlier version
+    before = state_or_empty(library)
     outcome = run_with_signal(workplace, command, sent, after)
     committed, allowed = workplace.reports.allowed(before)
     if command.after is not None:
@@ -141,6 +141,13 @@ def signaled(workplace: Workplace, command: Command, sent: signal.Signals, after
     if findings.problems:
         findings.problems.append(workplace.keep(library, str(command)))
     return findings
+
+
+def start_again(workplace: Workplace, command: Command) -> Path:
+    """Put the library that a command starts with in its place, and a backup next to it."""
+    library = workplace.renew(command.base)
+    shutil.copyfile(workplace.folder / BACKUP, library.with_name(BACKUP))
+    return library
 
 
 def end_problems(command: Command, sent: signal.Signals, outcome: Outcome) -> list[str]:
