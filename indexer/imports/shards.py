@@ -6,7 +6,7 @@ that was killed resumes, and a second one changes nothing.
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from operator import itemgetter
@@ -54,12 +54,16 @@ class ShardImport:
         self.roots = dict[bytes, bool]()  # root of a shard -> it can be read here
         self._registered = set[tuple[bytes, bool]]()
 
-    def run(self, progress: Progress) -> ShardCounts:
-        """Commit the shards that are not in the library. Raises QueryError for a damaged one."""
+    def run(self, progress: Progress, update_indexes: Callable[[int], None]) -> ShardCounts:
+        """Commit the shards that are not in the library. Raises QueryError for a damaged one.
+
+        `update_indexes` is called after each, with the number of new segments.
+        """
         names, first_new = self.folder.shard_names(), self._newest_content() + 1
         for done, name in enumerate(names):
             progress(self.folder.location, done, len(names))
             self._import_shard(name)
+            update_indexes(self.counts.segments)
         progress(self.folder.location, len(names), len(names))
         self._mark_versions(first_new)
         for root in self.writer.roots.all():

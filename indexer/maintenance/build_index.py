@@ -8,7 +8,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -29,6 +29,7 @@ from retrieval.vectors.index_files import check_index_file
 if TYPE_CHECKING:
     from retrieval.vectors.faiss_index import FaissIndex  # heavy: only to build
 
+REBUILD_AFTER_VECTORS = 50_000  # new vectors after which a long run updates the indexes before its end
 _OWN_NAME = re.compile(r"\d+-[a-z]+-.*\.faiss|\.\d+\.tmp")
 
 
@@ -65,6 +66,21 @@ def build_if_due(
         space = replace(space, indexes=checked)
         writer.spaces.set_indexes(space)
     return space
+
+
+@dataclass(slots=True)
+class PeriodicBuild:
+    """Writes the index files that are due during a long run, so that readers compare few vectors."""
+
+    writer: LibraryWriter
+    method: IndexMethod | Literal["auto"] | None = None
+    built_at: int = 0  # segments at the last build
+
+    def update(self, segments: int) -> None:
+        """Build if the run has written many segments since the last build; `segments` counts all of it."""
+        if segments - self.built_at > REBUILD_AFTER_VECTORS:
+            build_if_due(self.writer, self.method)
+            self.built_at = segments
 
 
 def tune_indexes(writer: LibraryWriter, space: Space) -> Space:

@@ -37,8 +37,13 @@ def structure_errors(folder: Path) -> list[str]:
 
 
 def verify_indexes(writer: LibraryWriter, findings: Findings, *, repair: bool) -> None:
-    """Check the SHA-256 of index files; `repair` rebuilds damaged ones."""
+    """Check the SHA-256 of index files; `repair` rebuilds damaged ones.
+
+    Those of a catalog in which rows were deleted are rebuilt, too.
+    """
     catalog = writer.catalog
+    if findings.repaired and catalog.space() is not None:
+        build_if_due(writer)
     for space in catalog.spaces():
         damages = _index_damages(catalog, space)
         if damages and repair:

@@ -120,8 +120,9 @@ class Spaces:
         raise EmbedderError(f"The model fails on {name}: {defect}. Use another model.")
 
     def activate(self, space: Space, *, complete: bool) -> None:
-        """Make a space the active one, in one transaction."""
+        """Make a space the active one, in one transaction. New files get no vectors in the others."""
         with self.db.atomic():
+            self.db.execute("UPDATE spaces SET complete = 0")
             self.set_complete(space, complete)
             settings = LibrarySettings.read(self.db.conn)
             save_settings(self.db, replace(settings, active_space=space.name))

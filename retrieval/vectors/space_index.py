@@ -1,6 +1,6 @@
 """Search in the vectors of one space, of all kinds."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 MAX_EXACT_SCAN_VECTORS = 500  # so few allowed vectors are all compared, which is faster than an index
 MAX_BACKGROUND_VECTORS = 500  # vectors that represent a kind
 ANY_MODE: QueryMode = "mixed"  # of a query whose mode is not known: the greatest search effort
+READ_BATCH = 8_192  # vectors that are read at once
 MAX_CACHE_ENTRIES = 16  # filters whose ids are cached until the catalog changes
 
 Key = TypeVar("Key")
@@ -56,8 +57,8 @@ class SpaceIndex:
 
         If it is `published`, the vectors on the server are searched.
 
-        Unindexed vectors are extended. Vectors are missing from a space that is not complete, so they may be
-        inserted before later ones.
+        Unindexed vectors are extended. In a space that is not complete, vectors are also inserted among those
+        that are indexed.
         """
         self.catalog = catalog
         self.space = space
@@ -85,12 +86,14 @@ class SpaceIndex:
             self._segment_ids |= previous._segment_ids
         indexed_to = self.space.indexed_to
         same = replace(previous.space, indexes=self.space.indexes, indexed_to=indexed_to) == self.space
-        if not same or not self.space.complete or previous.damage or self.damage:
+        if not same or previous.damage or self.damage:
             return
-        if previous.space.indexed_to <= indexed_to:
+        if previous.space.indexed_to <= indexed_to or not self.space.complete:
             for kind, known in (previous._known_unindexed | previous._unindexed).items():
                 first = int(np.searchsorted(known.ids, indexed_to, "right"))
                 self._known_unindexed[kind] = known.without(first)
+        if not self.space.complete:
+            return
         if is_unchanged and previous.space == self.space:
             self._background_vectors |= previous._background_vectors
             self._background_queries |= previous._background_queries
@@ -220,23 +223,36 @@ class SpaceIndex:
         known = self._known_unindexed.pop(kind, None)
         if known is None or not len(known):
             known = ExactIndex(np.empty(0, np.int64), np.empty((0, self.space.dim), np.float32))
+        if self.space.complete and len(known):
+            ranges = [(int(known.ids[-1]), MAX_ID)]
+        else:
             last = self.space.indexed_to
             unreadable = self._unreadable.get(kind, ())
             ranges = [(file.indexed_after, min(file.indexed_to, last)) for file in unreadable]
             ranges.append((last, MAX_ID))
-        else:
-            ranges = [(int(known.ids[-1]), MAX_ID)]
-        newer = [
-            chunk
-            for after, to in ranges
-            for chunk in self.catalog.vectors_after(self.space, kind, after, to=to)
-        ]
+        newer = [chunk for after, to in ranges for chunk in self._read_range(kind, after, to, known.ids)]
         if not newer:  # deleted vectors remain; a ranking reads the vectors of its candidates
             return known
-        return ExactIndex(
-            np.concatenate([known.ids, *(ids for ids, _ in newer)]),
-            np.concatenate([known.vectors, *(rows for _, rows in newer)]),
-        )
+        ids = np.concatenate([known.ids, *(ids for ids, _ in newer)])
+        vectors = np.concatenate([known.vectors, *(rows for _, rows in newer)])
+        if (np.diff(ids) > 0).all():
+            return ExactIndex(ids, vectors)
+        order = np.argsort(ids)
+        return ExactIndex(ids[order], vectors[order])
+
+    def _read_range(self, kind: Kind, after: int, to: int, known: Ids) -> Iterator[tuple[Ids, Vectors]]:
+        """Yield the vectors of a range of segments that are in no open index and not known, in batches.
+
+        In a space that is not complete, vectors may have been inserted among those that are.
+        """
+        if self.space.complete:
+            yield from self.catalog.vectors_after(self.space, kind, after, to=to)
+            return
+        ids = self.catalog.vector_ids(self.space, kind, after, to)
+        for present in (known, *(index.ids for _, index in self.indexes.get(kind, ()))):
+            ids = _without(ids, present)
+        for start in range(0, len(ids), READ_BATCH):
+            yield self.catalog.vectors_of(self.space, ids[start : start + READ_BATCH])
 
     def _read_background_vectors(self, kind: Kind) -> Vectors:
         parts = [index.ids for _, index in self.indexes.get(kind, ())] + [self.unindexed(kind).ids]
@@ -284,6 +300,14 @@ def open_index(folder: Path, file: IndexFile) -> FaissIndex:
 def load_index(folder: Path, file: IndexFile) -> FaissIndex:
     """Map a checked index file into memory. Raises LibraryDamaged."""
     return FaissIndex.load(folder / INDEX_FOLDER / file.file, file.method, file.effort)
+
+
+def _without(ids: Ids, others: Ids) -> Ids:
+    """Return the ids that are not among `others`; both ascending."""
+    if not len(others):
+        return ids
+    at = np.minimum(np.searchsorted(others, ids), len(others) - 1)
+    return np.asarray(ids[others[at] != ids], np.int64)
 
 
 def _get_or_compute(cache: dict[Key, Value], key: Key, compute: Callable[[Key], Value]) -> Value:

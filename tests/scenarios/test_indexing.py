@@ -11,6 +11,7 @@ from PIL import Image
 
 from indexer import IndexOptions, index_folder, update_library, watch_library
 from indexer.decode import reader
+from indexer.maintenance import build_index
 from indexer.store.lock import library_lock
 from indexer.store.writer import LibraryWriter
 from indexer.types import BatchLimits
@@ -40,6 +41,23 @@ def test_second_run_embeds_nothing(folder, index, toy):
     assert (first.added, first.segments) == (7, 7)
     assert (second.unchanged, second.added, second.segments) == (7, 0, 0)
     assert toy.image_count == image_count
+
+
+def test_long_run_updates_the_indexes_before_its_end(tmp_path, place, toy, monkeypatch):
+    """Also in a library that has more vectors than the run adds."""
+    draw_images(tmp_path / "images", 40)
+    index_in_batches(BatchLimits(segments=10), [tmp_path / "images"], place, toy)
+    for number in range(30):
+        draw_image(tmp_path / "more" / f"{number}.png", (number, 255 - number, 99))
+    counts, build = [], build_index.build_if_due
+
+    def record(writer, method):
+        counts.append(sum(file.count for file in build(writer, method).indexes))
+
+    monkeypatch.setattr(build_index, "REBUILD_AFTER_VECTORS", 9)
+    monkeypatch.setattr(build_index, "build_if_due", record)
+    index_in_batches(BatchLimits(segments=10), [tmp_path / "more"], place, toy)
+    assert counts == [50, 60, 70]
 
 
 def test_run_without_folders_updates_all_roots(folder, index, tmp_path):

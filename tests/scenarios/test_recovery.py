@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from indexer import teach, update_library, verify_library
+from indexer import switch_library, teach, update_library, verify_library
 from indexer.operations.pipeline import update_folders
 from indexer.store.durability.catalog_connection import CatalogConnection
 from indexer.store.durability.damage import check_pages
@@ -23,7 +23,7 @@ from retrieval.catalog.reader import add_functions
 from retrieval.errors import LibraryError
 from tests.support.catalog import downgrade_catalog
 from tests.support.files import draw_image
-from tests.support.toy_embedder import ToyEmbedder
+from tests.support.toy_embedder import RotatedToyEmbedder, ToyEmbedder
 
 PAGE = 16_384
 EVERY = 10_000  # more hits than there are; a cut among equal ones depends on ids
@@ -197,9 +197,42 @@ def test_segments_without_vectors_are_read_again_after_a_repair(library, place, 
     assert any("segments have no vector" in error for error in verify_library(place).errors)
     assert any("Deleted the data of" in line for line in verify_library(place, repair=True).repaired)
     assert not list(place.glob("*.damaged-*"))
+    with LibraryWriter(place, lambda space: toy) as writer:
+        space = writer.catalog.space()
+        assert sum(file.count for file in space.indexes) == writer.catalog.count_vectors(space)
     index()
     assert answers(place, toy) == before
     assert verify_library(place).errors == []
+
+
+def test_repair_keeps_files_that_were_added_after_a_switch(folder, place, index):
+    """Their vectors are in the active space only."""
+    index(folder)
+    switch_library("other", library=place, embedder=RotatedToyEmbedder())
+    with closing(sqlite3.connect(place / "catalogue.sqlite")) as db:
+        complete = "SELECT name FROM spaces WHERE complete"
+        assert db.execute(complete).fetchall() == [("other",)]
+    for number in range(4):
+        draw_image(folder / f"{number}.png", (number, 200, 90))
+    assert update_library(library=place, embedder=RotatedToyEmbedder()).added == 4
+    with closing(sqlite3.connect(place / "catalogue.sqlite")) as db, db:
+        db.execute("UPDATE spaces SET complete = 1")  # as earlier versions left it
+        db.execute("DELETE FROM vectors_2 WHERE segment = 1")
+    (place / "catalogue.checksums").unlink()
+    (damage, deleted) = verify_library(place, repair=True).repaired
+    assert (damage, deleted[:26]) == ("1 segments have no vector.", "Deleted the data of 1 file")
+    report = update_library(library=place, embedder=RotatedToyEmbedder())
+    assert (report.added, report.unchanged) == (1, 10)
+
+
+def test_repair_keeps_contents_that_wait_for_their_vectors(library, place, toy, index):
+    with closing(sqlite3.connect(library)) as db, db:
+        db.execute("UPDATE spaces SET complete = 0")
+        db.execute("DELETE FROM vectors_1 WHERE segment % 2")
+        db.execute("DELETE FROM segments WHERE id = 1")
+    (place / "catalogue.checksums").unlink()
+    assert "Deleted the data of 1 file" in verify_library(place, repair=True).repaired[-1]
+    assert index().added == 1
 
 
 def test_sample_of_vectors_is_embedded_again_and_compared(library, place, toy):

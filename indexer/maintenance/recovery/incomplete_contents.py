@@ -2,6 +2,7 @@
 
 from indexer.sqlite_tools import sqlite_utils
 from retrieval.catalog.schema import HAS_NO_VECTOR, vectors_table
+from retrieval.catalog.settings import LibrarySettings
 
 KEYWORD_TABLES = ("text_words", "text_pieces", "name_words", "name_pieces")
 
@@ -9,9 +10,14 @@ KEYWORD_TABLES = ("text_words", "text_pieces", "name_words", "name_pieces")
 def delete_incomplete(db: sqlite_utils.Database) -> int:
     """Delete what refers to lost rows, and the contents that lack segments or vectors, with their files.
 
-    Return the number of these contents. Without a space, all contents are incomplete.
+    Return the number of these contents. Vectors of new files are written to the active space only, so those
+    of other spaces may be missing. Without a space, all contents are incomplete.
     """
-    spaces = db.execute("SELECT id, complete FROM spaces").fetchall()
+    active = LibrarySettings.read(db.conn).active_space  # None if the row is lost
+    spaces = [
+        (space, complete and active in (None, name))
+        for space, name, complete in db.execute("SELECT id, name, complete FROM spaces").fetchall()
+    ]
     tables = {row[0] for row in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     vectors = [vectors_table(space) for space, _ in spaces]
     for table in set(vectors) - tables:
@@ -19,7 +25,7 @@ def delete_incomplete(db: sqlite_utils.Database) -> int:
     complete = [vectors_table(space) for space, is_complete in spaces if is_complete]
     with db.atomic():
         _delete_orphans(db, vectors)
-        lost = "SELECT id FROM contents c WHERE " + _is_incomplete(complete)
+        lost = "SELECT id FROM contents c WHERE " + (_is_incomplete(complete) if spaces else "TRUE")
         db.execute(f"CREATE TEMP TABLE incomplete AS {lost}")
         segments = "SELECT id FROM segments WHERE content IN (SELECT id FROM incomplete)"
         db.execute("DELETE FROM files WHERE content IN (SELECT id FROM incomplete)")
@@ -43,7 +49,7 @@ def _is_incomplete(vectors: list[str]) -> str:
                        AND NOT EXISTS (SELECT 1 FROM {table} v WHERE v.segment = s.id))"""
         for table in vectors
     ]
-    return " OR ".join(conditions) if vectors else "TRUE"
+    return " OR ".join(conditions)
 
 
 def _delete_orphans(db: sqlite_utils.Database, vectors: list[str]) -> None:

@@ -9,6 +9,7 @@ from indexer.distributed.job import Manifest
 from indexer.distributed.remote import is_url
 from indexer.imports.base import Imported
 from indexer.imports.shards import ShardCounts, ShardImport
+from indexer.maintenance.build_index import PeriodicBuild
 from indexer.models import resolve
 from indexer.models.options import ModelOptions
 from indexer.operations.pipeline import IndexRun
@@ -41,7 +42,7 @@ def import_shards(shards: SourceShards, library: Path, progress: Progress, notif
         run = ShardImport(shards.location, manifest, writer)
         counts = run.counts
         try:
-            run.run(progress)
+            run.run(progress, PeriodicBuild(writer).update)
             writer.captions.match_names()
             IndexRun(writer, notify=notify).update_indexes()
         except KeyboardInterrupt:

@@ -13,19 +13,18 @@ from indexer.decode.reader import ReadResult, read_file
 from indexer.embed.archive_order import in_archive_order
 from indexer.embed.batches import embed_batch, iter_batches, keep_failed
 from indexer.enrich.screenshots import is_screenshot
-from indexer.maintenance.build_index import build_if_due
+from indexer.maintenance.build_index import PeriodicBuild
 from indexer.operations.report import Report
 from indexer.prefetch import Prefetch, PrefetchLimits, finishing_message, prefetch
 from indexer.scan.entry_list import EntryList
 from indexer.scan.targets import ScanTarget
-from indexer.store.spaces import active_space
 from indexer.store.writer import WriteCounts
 from indexer.types import FileEntry
 from retrieval.embedders.pace import EmbeddingPace
 from retrieval.formatting import printable
 from retrieval.media.archives.archive import Opener
 from retrieval.system import cores
-from retrieval.types import Space, Vectors
+from retrieval.types import Vectors
 
 if TYPE_CHECKING:
     from indexer.operations.pipeline import IndexRun
@@ -34,14 +33,12 @@ PREFETCH_PER_THREAD = 16  # files decoded ahead, per thread
 TICK_SECONDS = 0.5  # between two checks whether a batch is due while a file is read
 WAITING = ReadResult(FileEntry(b"", 0, 0, ""))  # instead of a file that takes longer
 WAITING_TICK: tuple[float, ReadResult | None] = (TICK_SECONDS, WAITING)
-REBUILD_AFTER_VECTORS = 50_000  # new vectors after which a long run rebuilds the index before its end
 
 
 def index_new_files(run: "IndexRun", target: ScanTarget, entries: EntryList) -> None:
     """Read, embed and write new files; an interruption loses at most the batch being written and the next."""
     writer, report = run.writer, run.report
-    indexed = _count_indexed_vectors(active_space(writer.catalog))
-    segments_at_build = report.segments
+    build = PeriodicBuild(writer, run.options.index_method, built_at=report.segments)
     # A batch is embedded while the previous one is written and the next ones are read.
     embedder, stop = writer.embedder, Event()
     threads, pace = embedder.concurrency, EmbeddingPace(stop)
@@ -61,9 +58,7 @@ def index_new_files(run: "IndexRun", target: ScanTarget, entries: EntryList) -> 
         reasons = dict[bytes, str]()
         for batch in filter(None, batches):
             _add_counts(report, writer.write(target.root_id, keep_failed(batch, reasons)))
-            if report.segments - segments_at_build > max(REBUILD_AFTER_VECTORS, indexed):
-                indexed = _count_indexed_vectors(build_if_due(writer, run.options.index_method))
-                segments_at_build = report.segments
+            build.update(report.segments)
 
 
 def _read_files(
@@ -131,11 +126,6 @@ def _add_counts(report: Report, counts: WriteCounts) -> None:
     report.failed += counts.files["failed"]
     report.segments += counts.segments.total()
     report.kinds += counts.segments
-
-
-def _count_indexed_vectors(space: Space) -> int:
-    """Count the vectors in the index files of a space."""
-    return sum(file.count for file in space.indexes)
 
 
 def _prefetch_bytes(read: ReadResult | None) -> int:

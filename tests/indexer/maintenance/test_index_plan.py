@@ -6,7 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from indexer.maintenance.build_index import build_if_due, build_indexes
+from indexer.maintenance import build_index
+from indexer.maintenance.build_index import PeriodicBuild, build_if_due, build_indexes
 from indexer.maintenance.index_plan import FileSizes, IndexPlanner, IndexRange, merged
 from indexer.operations.backup import backup_library, restore_library
 from indexer.operations.verify import verify_library
@@ -149,12 +150,51 @@ def test_vectors_that_are_inserted_among_older_ones_are_found_and_indexed_by_the
         writer.spaces.write_vectors(before, late, vectors[299:329])
         space = active_space(writer.catalog)
         assert space.indexed_to == 299
+        index = SpaceIndex(writer.catalog, space)
+        assert index.unindexed("image").ids.tolist() == late  # not those in files that reach further
+        insert_vectors(writer, range(401, 411), np.concatenate([vectors, unit_vectors(10, seed=5)]))
+        newer = SpaceIndex(writer.catalog, active_space(writer.catalog), index)
+        assert newer.unindexed("image").ids.tolist() == [*late, *range(401, 411)]
         for id_ in late:
             query = vectors[id_ - 1 : id_]
             assert SpaceIndex(writer.catalog, space).search(query, "image", 1)[1].tolist() == [id_]
         after = build_if_due(writer, sizes=FileSizes(20, 0, 0, 0))
         assert covered(after) == [(0, 200, 200), (200, 299, 99), (299, 400, 101)]
         assert after.indexes[0] == before.indexes[0]
+
+
+def test_vectors_that_are_inserted_among_unindexed_ones_are_read_and_the_others_kept(tmp_path, monkeypatch):
+    vectors = unit_vectors(60)
+    with LibraryWriter(tmp_path / "library", lambda _: drawn_embedder(DIM)) as writer:
+        insert_vectors(writer, range(1, 61), vectors)
+        with writer.db.atomic():
+            writer.db.execute(f"DELETE FROM {vectors_table(writer.space_id)} WHERE segment IN (20, 40)")
+            writer.db.execute("UPDATE spaces SET complete = 0")
+        space = active_space(writer.catalog)
+        index, read = SpaceIndex(writer.catalog, space), []
+        assert len(index.unindexed("image")) == 58
+        writer.spaces.write_vectors(space, [20, 40], vectors[[19, 39]])
+        vectors_of = Catalog.vectors_of
+        monkeypatch.setattr(
+            Catalog, "vectors_of", lambda self, space, ids: read.extend(ids) or vectors_of(self, space, ids)
+        )
+        newer = SpaceIndex(writer.catalog, active_space(writer.catalog), index).unindexed("image")
+        assert newer.ids.tolist() == [*range(1, 61)] and read == [20, 40]
+        np.testing.assert_allclose(newer.vectors, vectors, atol=1e-3)
+
+
+def test_long_run_writes_index_files_after_many_new_segments(writer, insert, monkeypatch):
+    monkeypatch.setattr(build_index, "REBUILD_AFTER_VECTORS", 100)
+    build = PeriodicBuild(writer)
+    insert(unit_vectors(300))
+    build.update(300)
+    assert covered(active_space(writer.catalog)) == [(0, 300, 300)]
+    insert(unit_vectors(100, seed=1))
+    build.update(400)
+    assert covered(active_space(writer.catalog)) == [(0, 300, 300)]
+    insert(unit_vectors(1, seed=2))
+    build.update(401)
+    assert covered(active_space(writer.catalog)) == [(0, 401, 401)]
 
 
 def test_complete_build_writes_one_file_and_keeps_it_if_nothing_changed(writer, insert):

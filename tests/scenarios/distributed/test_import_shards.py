@@ -16,6 +16,7 @@ from indexer import (
     index_folder,
     update_library,
 )
+from indexer.maintenance import build_index
 from indexer.store.writer import LibraryWriter
 from retrieval import Library
 from retrieval.errors import LibraryError, QueryError
@@ -93,6 +94,18 @@ def test_second_import_changes_nothing(shards, place, counting):
     result = import_vectors(shards, library=place, embedder=counting)
     assert (result.adopted, result.known, result.segments, result.failed) == (0, 13, 0, ())
     assert dump(place) == before
+
+
+def test_long_import_updates_the_indexes_before_its_end(shards, place, counting, monkeypatch):
+    counts, build = [], build_index.build_if_due
+
+    def record(writer, method):
+        counts.append(sum(file.count for file in build(writer, method).indexes))
+
+    monkeypatch.setattr(build_index, "REBUILD_AFTER_VECTORS", 3)
+    monkeypatch.setattr(build_index, "build_if_due", record)
+    import_vectors(shards, library=place, embedder=counting)
+    assert counts == sorted(counts) and 0 < counts[0] < counts[-1]
 
 
 @pytest.mark.parametrize("last_write", range(1, 5))
