@@ -82,7 +82,7 @@ class IndexPlanner:
 
     def method_of(self, count: int, total: int) -> IndexMethod:
         """Return the method for a file with `count` of the `total` vectors of its kind."""
-        method = self.configured or method_for(total)
+        method = self.configured or method_for(count, total)
         return "flat" if self._is_small(count, total) else method
 
     def _plan_kind(self, kind: Kind, indexed_to: int, has_deleted: bool) -> list[IndexRange]:
@@ -130,7 +130,7 @@ class IndexPlanner:
         except LibraryDamaged:
             return False
         is_free = self.configured is None and not self.is_auto and file.method != "flat"
-        method = file.method if is_free else self.configured or method_for(total)
+        method = file.method if is_free else self.configured or method_for(file.count, total)
         allowed = {method, "flat"} if self._is_small(file.count, total) else {method}
         return file.method in allowed and not is_outdated(file)
 

@@ -23,14 +23,15 @@ class VectorIndex(Protocol):
         ...
 
 
-def method_for(count: int) -> IndexMethod:
-    """Return the index method for a size.
+def method_for(count: int, total: int | None = None) -> IndexMethod:
+    """Return the index method for a file with `count` of the `total` vectors of a kind, by default all.
 
-    flat is exact and fast up to 200,000 (see bench_search.py). The graph of hnsw is the fastest beyond, but
-    from 4 million on its entries no longer grow: ivf finds more of ten million in the same time, and is built
-    in half of it (see bench_growth.py).
+    flat is exact and fast up to 200,000 in all (see bench_search.py). The graph of hnsw is the fastest
+    beyond, but from 4 million on its entries no longer grow: ivf finds more of ten million in the same time,
+    and is built in half of it. Lists of a small file take nine times the time of a graph (see
+    bench_growth.py).
     """
-    if count <= 200_000:
+    if (count if total is None else total) <= 200_000:
         return "flat"
     return "hnsw" if count <= 4_000_000 else "ivf"
 

@@ -18,6 +18,7 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
+from typing import Literal
 
 import faiss
 import numpy as np
@@ -31,12 +32,13 @@ from indexer.store.writer import LibraryWriter
 from retrieval.catalog.reader import Catalog
 from retrieval.catalog.schema import vectors_table
 from retrieval.scoring.ranking import recall
-from retrieval.types import Scores, Vectors
+from retrieval.types import IndexMethod, Scores, Vectors
 from retrieval.vectors.space_index import SpaceIndex
 from tests.support.vector_library import drawn_embedder, insert_vectors
 
 BACKGROUND_QUERIES = 600
 CHUNK = 50_000
+Method = IndexMethod | Literal["auto"]
 
 
 def insert(folder: Path, cloud: GapCloud, first: int, last: int) -> None:
@@ -50,6 +52,13 @@ def insert(folder: Path, cloud: GapCloud, first: int, last: int) -> None:
             at += len(chunk)
             if at > last:
                 break
+
+
+def save_target(folder: Path, recall: float | None) -> None:
+    """Save the recall that the indexes are tuned to, None for that of a new library."""
+    with LibraryWriter(folder, lambda _: drawn_embedder(1)) as writer:
+        settings = writer.settings()
+        writer.save_settings(replace(settings, target_recall=recall or settings.target_recall))
 
 
 def delete(folder: Path, dim: int, count: int) -> None:
@@ -68,16 +77,17 @@ def delete(folder: Path, dim: int, count: int) -> None:
                 )
 
 
-def update(folder: Path, dim: int, method: str | None = None) -> Took:
+def update(folder: Path, dim: int, method: Method | None = None) -> Took:
     """Return the time in which the index files that are due are written."""
     with LibraryWriter(folder, lambda _: drawn_embedder(dim)) as writer:
         return time_of(lambda: build_if_due(writer, method))
 
 
-def rebuild(folder: Path, dim: int, method: str) -> Took:
+def rebuild(folder: Path, dim: int, method: Method) -> Took:
     """Return the time in which one file of all vectors is written."""
+    chosen = None if method == "auto" else method
     with LibraryWriter(folder, lambda _: drawn_embedder(dim)) as writer:
-        return time_of(lambda: build_indexes(writer, active_space(writer.catalog), method))
+        return time_of(lambda: build_indexes(writer, active_space(writer.catalog), chosen))
 
 
 def measure(folder: Path, queries: Vectors) -> dict[str, object]:
@@ -133,6 +143,7 @@ def grow(cloud: GapCloud, args: argparse.Namespace, size: int, adds: list[int]) 
     with tempfile.TemporaryDirectory(prefix="clew-bench-") as place:
         folder = (args.keep or Path(place)) / f"{args.method}-{size}"
         alone(insert, folder, cloud, 1, last)
+        alone(save_target, folder, args.recall)
         alone(save_background, folder, texts.background(BACKGROUND_QUERIES))
 
         def add_row(step: str, count: int, took: Took, first: Took) -> None:
@@ -163,7 +174,8 @@ def main() -> None:
     parser.add_argument("--sizes", type=numbers, default=[100_000])
     parser.add_argument("--dim", type=int, default=512)
     parser.add_argument("--adds", type=numbers, help="default: a hundredth, then 10,000 three times")
-    parser.add_argument("--method", default="hnsw", choices=["flat", "hnsw", "ivf"])
+    parser.add_argument("--method", default="hnsw", choices=["auto", "flat", "hnsw", "ivf"])
+    parser.add_argument("--recall", type=float, help="target of the tuning (default: that of a library)")
     parser.add_argument("--no-rebuild", action="store_true", help="leave out the row `one file`")
     parser.add_argument("--queries", type=int, default=300)
     parser.add_argument("--seed", type=int, default=1)
