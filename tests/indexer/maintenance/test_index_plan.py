@@ -159,7 +159,7 @@ def test_vectors_that_are_inserted_among_older_ones_are_found_and_indexed_by_the
             query = vectors[id_ - 1 : id_]
             assert SpaceIndex(writer.catalog, space).search(query, "image", 1)[1].tolist() == [id_]
         after = build_if_due(writer, sizes=FileSizes(20, 0, 0, 0))
-        assert covered(after) == [(0, 200, 200), (200, 299, 99), (299, 400, 101)]
+        assert covered(after) == [(0, 200, 200), (200, 299, 99), (299, 410, 111)]
         assert after.indexes[0] == before.indexes[0]
 
 
