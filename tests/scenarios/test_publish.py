@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from indexer import IndexOptions, publish_library, switch_library, update_library
+from indexer.maintenance.publish import collection_writer
 from indexer.maintenance.publish.outbox import set_server
 from indexer.maintenance.publish.publish import PUBLISHING, PublishRun
 from indexer.store.writer import LibraryWriter
@@ -331,6 +332,29 @@ def test_killed_publishes_lose_and_repeat_nothing_on_the_standalone_server(drawn
 @pytest.mark.large
 def test_killed_standalone_server_loses_and_repeats_nothing(drawn, standalone):
     kill_server_while_publishing(drawn, standalone, 5.0)
+
+
+@pytest.mark.large
+def test_collection_without_an_index_gets_one_on_the_standalone_server(drawn, standalone, monkeypatch):
+    """As after a kill between two requests; the server does not load a collection without an index."""
+
+    def interrupt(*arguments, **options):
+        raise KeyboardInterrupt
+
+    def kill_before(request):
+        with monkeypatch.context() as killed:
+            killed.setattr(MilvusClient, request, interrupt)
+            assert publish_library(standalone.address, library=drawn).interrupted
+
+    kill_before("create_index")
+    kill_before("load_collection")
+    assert publish_library(library=drawn).written == 40
+    monkeypatch.setattr(collection_writer, "method_for", lambda count: "hnsw")
+    write_library(drawn, VECTORS, range(41, 51))
+    kill_before("create_index")
+    assert publish_library(library=drawn).written == 0
+    assert_published(drawn, MilvusServer(standalone.address))
+    check_search(drawn)
 
 
 @pytest.mark.large

@@ -31,8 +31,11 @@ class CollectionWriter:
         self._call, self._name, self._dim = server.call, name, dim
 
     def create(self, description: str) -> None:
-        """Create the collection if it does not exist."""
+        """Create the collection if it does not exist, and its index if a killed publish has left none."""
         if self.rows.exists():
+            if not self._call("list_indexes", self._name):
+                rows = int(self._call("get_collection_stats", self._name)["row_count"])
+                self._call("create_index", self._name, _index_parameters(_index_type(rows)))
             self.rows.load()
             return
         from pymilvus import DataType, MilvusClient
@@ -79,7 +82,7 @@ class CollectionWriter:
     def finish(self, count: int) -> None:
         """Make the writes durable, and build a graph if the collection has outgrown an exact index."""
         self._call("flush", self._name)
-        method = "FLAT" if method_for(count) == "flat" else "HNSW"
+        method = _index_type(count)
         if method == "HNSW" and self._call("describe_index", self._name, "vector")["index_type"] != method:
             self._call("release_collection", self._name)
             self._call("drop_index", self._name, "vector")
@@ -89,6 +92,10 @@ class CollectionWriter:
     def drop(self) -> None:
         """Drop the collection if it exists."""
         self._call("drop_collection", self._name)
+
+
+def _index_type(count: int) -> str:
+    return "FLAT" if method_for(count) == "flat" else "HNSW"
 
 
 def _index_parameters(method: str) -> object:

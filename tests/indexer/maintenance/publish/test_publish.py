@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from indexer import publish_library
+from indexer.maintenance.publish import collection_writer
 from indexer.maintenance.publish.outbox import set_server
 from indexer.maintenance.publish.publish import PublishRun
 from indexer.store.writer import LibraryWriter
@@ -195,6 +196,42 @@ def test_return_to_a_server_compares_its_rows(library, publish, server):
 def test_publish_without_a_server_says_how_to_name_one(library):
     with pytest.raises(LibraryError, match="clew publish http://"):
         publish_library(library=library)
+
+
+@pytest.mark.parametrize(("method", "index_type"), [("flat", "FLAT"), ("hnsw", "HNSW")])
+def test_collection_without_an_index_gets_one(library, publish, server, monkeypatch, method, index_type):
+    """A kill before `create_index` has left it so, of a new collection or of one that gets a graph."""
+    from pymilvus import MilvusClient
+
+    with monkeypatch.context() as killed:
+        killed.setattr(MilvusClient, "create_index", interrupt_call)
+        assert publish().interrupted
+    name = collection_of(library, server).name
+    assert server.call("list_indexes", name) == []
+    monkeypatch.setattr(collection_writer, "method_for", lambda count: method)
+    publish()
+    assert server.call("describe_index", name, "vector")["index_type"] == index_type
+    assert_published(library, server)
+
+
+def test_index_that_a_killed_publish_has_dropped_is_built(library, publish, server, monkeypatch):
+    from pymilvus import MilvusClient
+
+    publish()
+    name = collection_of(library, server).name
+    write_library(library, VECTORS, [41])
+    monkeypatch.setattr(collection_writer, "method_for", lambda count: "hnsw")
+    with monkeypatch.context() as killed:
+        killed.setattr(MilvusClient, "create_index", interrupt_call)
+        assert publish().interrupted
+    assert server.call("list_indexes", name) == []
+    assert counts(publish()) == (0, 0, 0)
+    assert server.call("describe_index", name, "vector")["index_type"] == "HNSW"
+    assert_published(library, server)
+
+
+def interrupt_call(*arguments, **options):
+    raise KeyboardInterrupt
 
 
 def test_invalid_vector_is_not_sent(library, publish, server):
