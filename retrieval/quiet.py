@@ -57,5 +57,6 @@ def ignore_pillow_warnings() -> None:
 
 
 def ignore_pymilvus_messages() -> None:
-    """Ignore the log of pymilvus, from now on: it writes each error, with its trace, to stderr."""
-    logging.getLogger("pymilvus").setLevel(logging.CRITICAL + 1)
+    """Ignore the logs of pymilvus and milvus-lite, from now on: they write errors with traces to stderr."""
+    for name in ("pymilvus", "milvus_lite"):
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)

@@ -29,14 +29,14 @@ SOUND_MODEL_HELP = (
 def check_extras(options: IndexOptions) -> None:
     """Raise ExtraMissing if an option needs an optional dependency that is not installed.
 
-    Raises VectorServerError if the address of a server is invalid.
+    Raises VectorServerError if the address of a server is invalid or names a missing file.
     """
     if options.ocr and not OCR.installed:
         raise ExtraMissing("Text recognition", OCR.name)
     if options.speech_model and options.transcriber is None and not AUDIO.installed:
         raise ExtraMissing("Speech recognition in audio and video files", AUDIO.name)
     if options.vectors not in (None, LOCAL):
-        ServerAddress.parse(options.vectors)
+        ServerAddress.parse(options.vectors).check_files()
         if find_spec("pymilvus") is None:
             raise ExtraMissing("A Milvus server", "milvus")
 

@@ -17,6 +17,7 @@ from indexer.store.writer import LibraryWriter
 from retrieval.catalog.schema import vectors_table
 from retrieval.catalog.settings import LibrarySettings
 from retrieval.types import Ids, Space
+from retrieval.vectors.milvus.server import ServerAddress
 
 EVENTS = {"INSERT": "NEW", "UPDATE": "NEW", "DELETE": "OLD"}
 MAX_REVISION = 2**62
@@ -25,9 +26,12 @@ MAX_REVISION = 2**62
 def set_server(writer: LibraryWriter, address: str | None) -> bool:
     """Save the address of the server, None for the files of the library; return True if it has changed.
 
-    What was recorded for another server is deleted; its collections stay there.
+    What was recorded for another server is deleted; its collections stay there. Paths are saved as absolute
+    ones. Raises VectorServerError if the address is invalid.
     """
     settings = writer.settings()
+    if address is not None:
+        address = ServerAddress.parse(address).text
     if settings.vectors_url == address:
         return False
     id_ = settings.library_id or secrets.token_hex(6)

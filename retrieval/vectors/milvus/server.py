@@ -5,10 +5,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
 from typing import Any, NoReturn
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 from retrieval.errors import ExtraMissing, VectorServerError
 from retrieval.quiet import ignore_pymilvus_messages
+from retrieval.vectors.milvus import lite
 
 TOKEN_VARIABLE = "CLEW_MILVUS_TOKEN"
 LOCAL_SUFFIX = ".db"  # of a folder of milvus-lite, which runs in this process
@@ -16,6 +17,7 @@ CONNECT_SECONDS, CALL_SECONDS = 5.0, 120.0
 DEFAULT_PORT = 19_530
 # Options in the address of a server with TLS, and their names in pymilvus.
 TLS_FILES = {"ca": "server_pem_path", "cert": "client_pem_path", "key": "client_key_path"}
+CLIENT_AUTHORITY = "ca_pem_path"
 # Each connection tries again on its own, so that a server that was started again is found within a second.
 GRPC_OPTIONS = {"grpc.use_local_subchannel_pool": 1, "grpc.max_reconnect_backoff_ms": 1_000}
 SHAPE = (
@@ -28,13 +30,13 @@ SHAPE = (
 class ServerAddress:
     """The parts of an address, which is saved in a library and therefore contains no password."""
 
-    text: str
+    text: str  # with absolute paths
     uri: str
     options: Mapping[str, Any] = field(default_factory=dict)  # of MilvusClient
 
     @classmethod
     def parse(cls, text: str) -> "ServerAddress":
-        """Return the address; raises VectorServerError."""
+        """Return the address; raises VectorServerError. Its files need not exist."""
         if "://" not in text:
             if not text.endswith(LOCAL_SUFFIX):
                 raise VectorServerError(f"Invalid address {text!r} of a Milvus server. {SHAPE}")
@@ -55,11 +57,27 @@ class ServerAddress:
         shown_host = f"[{host}]" if ":" in host else host
         database = parts.path.strip("/")
         options: dict[str, Any] = {"db_name": database, "secure": parts.scheme == "https"}
-        return cls(text, f"{parts.scheme}://{shown_host}:{port}", options | _tls_options(text, parts.query))
+        if given := _tls_arguments(text, parts.query):
+            text = urlunsplit(parts._replace(query=urlencode(given, safe="/", quote_via=quote)))
+        return cls(text, f"{parts.scheme}://{shown_host}:{port}", options | _client_options(given))
+
+    @property
+    def is_local(self) -> bool:
+        """Return True if it is a folder of milvus-lite."""
+        return "://" not in self.uri
+
+    def check_files(self) -> None:
+        """Raise VectorServerError if a file of TLS does not exist."""
+        for name, path in self.options.items():
+            if name in (*TLS_FILES.values(), CLIENT_AUTHORITY) and not Path(path).is_file():
+                raise VectorServerError(
+                    f"File {path} not found, which the address {self.text!r} names. Restore it, or name "
+                    f"another in `clew publish`, or {lite.LOCAL_HINT}."
+                )
 
 
-def _tls_options(text: str, query: str) -> dict[str, str]:
-    """Return the arguments of MilvusClient for the options of an address."""
+def _tls_arguments(text: str, query: str) -> dict[str, str]:
+    """Return the options of an address, with absolute paths."""
     given = dict(parse_qsl(query, keep_blank_values=True))
     if unknown := given.keys() - TLS_FILES.keys() - {"name"}:
         raise VectorServerError(f"Unknown option {min(unknown)!r} in the address {text!r}. {SHAPE}")
@@ -67,20 +85,29 @@ def _tls_options(text: str, query: str) -> dict[str, str]:
         raise VectorServerError(f"The options in the address {text!r} need https. {SHAPE}")
     if ("cert" in given) != ("key" in given) or ("cert" in given and "ca" not in given):
         raise VectorServerError(f"A client certificate needs ca, cert and key: {text!r}. {SHAPE}")
-    options = {name: str(Path(given[key]).expanduser()) for key, name in TLS_FILES.items() if key in given}
+    paths = {key: str(Path(given[key]).expanduser().absolute()) for key in TLS_FILES if key in given}
+    return given | paths
+
+
+def _client_options(given: Mapping[str, str]) -> dict[str, str]:
+    """Return the arguments of MilvusClient for the options of an address."""
+    options = {name: given[key] for key, name in TLS_FILES.items() if key in given}
     if "cert" in given:  # pymilvus takes the authority of a mutual connection from another argument
-        options["ca_pem_path"] = options.pop("server_pem_path")
-    for path in options.values():
-        if not Path(path).is_file():
-            raise VectorServerError(f"File {path} not found, which the address {text!r} names.")
+        options[CLIENT_AUTHORITY] = options.pop(TLS_FILES["ca"])
     return options | ({"server_name": given["name"]} if "name" in given else {})
 
 
 class MilvusServer:
     """A connection to a Milvus server, opened by the first call. Thread-safe."""
 
-    def __init__(self, address: str, token: str | None = None, call_seconds: float = CALL_SECONDS) -> None:
-        self.address = ServerAddress.parse(address)
+    def __init__(
+        self,
+        address: str,
+        token: str | None = None,
+        call_seconds: float = CALL_SECONDS,
+        may_create: bool = True,  # the folder of milvus-lite
+    ) -> None:
+        self.address, self._may_create = ServerAddress.parse(address), may_create
         self.outage: tuple[float, str] | None = None  # until this time of `monotonic`, and its reason
         self._token, self._call_seconds = token or "", call_seconds
         self._client: Any = None
@@ -123,6 +150,9 @@ class MilvusServer:
         from pymilvus.exceptions import MilvusException
 
         ignore_pymilvus_messages()
+        self.address.check_files()
+        if self.address.is_local:
+            lite.check_folder(self.address.uri, self._may_create)
         try:
             return MilvusClient(
                 uri=self.address.uri,
@@ -133,6 +163,8 @@ class MilvusServer:
                 **self.address.options,
             )
         except (MilvusException, RpcError, OSError, ValueError) as error:
+            if self.address.is_local:
+                raise VectorServerError(lite.opening_problem(self.address.uri)) from error
             self._raise(error)
 
     def _raise(self, error: Exception) -> NoReturn:
@@ -148,8 +180,8 @@ class MilvusServer:
             ) from error
         if "connect" in lowered or "unavailable" in lowered or "deadline" in lowered or "timeout" in lowered:
             raise VectorServerError(
-                f"The Milvus server {self.address.text} cannot be reached ({reason}). Start it, or return to "
-                "the files of the library with `clew index --vectors local`."
+                f"The Milvus server {self.address.text} cannot be reached ({reason}). Start it, or "
+                f"{lite.LOCAL_HINT}."
             ) from error
         raise VectorServerError(f"The Milvus server {self.address.text} fails: {reason}.") from error
 

@@ -1,5 +1,7 @@
 """A collection of a Milvus server as an index: kinds, limits of the server, invalid queries and addresses."""
 
+import sys
+
 import numpy as np
 import pytest
 
@@ -8,7 +10,7 @@ from retrieval.vectors.exact import ExactIndex
 from retrieval.vectors.milvus import collection as collection_module
 from retrieval.vectors.milvus import index as index_module
 from retrieval.vectors.milvus.index import MilvusIndex
-from retrieval.vectors.milvus.server import ServerAddress
+from retrieval.vectors.milvus.server import MilvusServer, ServerAddress
 from tests.support.milvus_servers import build_collection, lite_in_process, needs_lite, unit_vectors
 
 COUNT, DIM = 300, 8
@@ -124,13 +126,45 @@ def test_address_with_tls_names_files(tmp_path):
     "address",
     [
         *("localhost", "localhost:19530", "ftp://host", "http://", "http://host:port", "vectors.sqlite"),
-        *("https://host?ca=/missing.pem", "https://host?color=red", "http://host?name=x"),
+        *("https://host?color=red", "http://host?name=x"),
         *("https://host?cert=/etc/hostname", "https://host?cert=/etc/hostname&key=/etc/hostname"),
     ],
 )
 def test_invalid_address_says_what_to_use(address):
-    with pytest.raises(VectorServerError, match=r"http://HOST:19530|not found"):
+    with pytest.raises(VectorServerError, match=r"http://HOST:19530"):
         ServerAddress.parse(address)
+
+
+def test_address_has_absolute_paths(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert ServerAddress.parse("vectors.db").text == str(tmp_path / "vectors.db")
+    text = f"https://host/photos?ca={tmp_path}/my%20ca.pem&name=milvus.test"
+    assert ServerAddress.parse("https://host/photos?ca=my%20ca.pem&name=milvus.test").text == text
+    monkeypatch.chdir("/")
+    assert ServerAddress.parse(text).text == text
+
+
+def test_missing_file_of_an_address_says_what_to_do(tmp_path):
+    address = ServerAddress.parse(f"https://host?ca={tmp_path}/missing.pem")
+    with pytest.raises(VectorServerError, match=r"missing.pem not found.*clew index --vectors local"):
+        address.check_files()
+
+
+@needs_lite
+def test_folder_of_milvus_lite_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "milvus_lite", None)
+    with pytest.raises(VectorServerError, match="pip install milvus-lite"):
+        MilvusServer(str(tmp_path / "vectors.db")).connect()
+    assert not list(tmp_path.iterdir())
+
+
+@needs_lite
+def test_folder_that_milvus_lite_cannot_open_says_why(tmp_path):
+    (tmp_path / "photos.db").write_text("no folder")
+    for path in ("photos.db", "missing/vectors.db"):
+        with pytest.raises(VectorServerError, match=r"cannot open .*exist.*\. Name another"):
+            MilvusServer(str(tmp_path / path)).connect()
+    assert not (tmp_path / "missing").exists()
 
 
 def test_address_with_a_password_is_refused_without_showing_it():
