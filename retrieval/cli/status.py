@@ -142,8 +142,12 @@ def describe_index(file: IndexFile) -> list[str]:
 
 def _describe_publication(status: Status) -> str:
     """Return how many vectors the Milvus server has, and how many changes it lacks."""
+    from retrieval.vectors.milvus.published_space import MAX_UNPUBLISHED  # heavy
+
     published = f"{formatting.pluralize(status.published, 'vector')} published"
     pending = f", {formatting.pluralize(status.unpublished, 'change')} pending (`clew publish` sends them)"
+    if status.unpublished > MAX_UNPUBLISHED:
+        pending += "; until then searches use the index files"
     return published + pending * bool(status.unpublished)
 
 

@@ -63,6 +63,10 @@ def test_milvus_server_is_shown_with_the_changes_that_it_lacks():
     assert "Server   http://host:19530: 1,200 vectors published" in page
     page = lines(space=SPACE, vectors_url="http://host:19530", published=1_200, unpublished=1)
     assert page[-2].endswith("1,200 vectors published, 1 change pending (`clew publish` sends them)")
+    page = lines(space=SPACE, vectors_url="http://host:19530", published=1_200, unpublished=100_001)
+    assert page[-2].endswith(
+        "100,001 changes pending (`clew publish` sends them); until then searches use the index files"
+    )
 
 
 def test_vectors_of_other_models_are_listed_with_the_command_to_delete_them():

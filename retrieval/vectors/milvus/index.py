@@ -52,6 +52,11 @@ class MilvusIndex:
     def _count(self) -> int:
         return self.collection.count(self._is_kind)
 
+    def must_compare(self, count: int, allowed: Ids | None) -> bool:
+        """Return True if the server does not return so many results, so that all rows would be read."""
+        is_listed = allowed is not None and len(allowed) <= self.max_listed_ids
+        return not is_listed and min(count, len(self)) > MAX_RESULTS
+
     def search(self, queries: Vectors, count: int, allowed: Ids | None = None) -> tuple[Scores, Ids]:
         """Return the best `count`, by score and then by id. Raises VectorServerError and ValueError."""
         if queries.ndim != 2 or queries.shape[1] != self.collection.dim:

@@ -19,7 +19,10 @@ from retrieval.vectors.milvus.server import MilvusServer
 
 READ_SECONDS = 10.0  # that a query waits for the server
 RETRY_SECONDS = 30.0  # after a failure, without a query to the server
+CHECK_SECONDS = 30.0  # after which the revision of the collection is read again
 STRONG_SECONDS = 600.0  # after a write, in which all of it is awaited; clocks may differ by that much
+
+MAX_UNPUBLISHED = 100_000  # changes that searches compare: 200 MB of 512 dimensions
 
 LocalIndexes = Callable[[], Sequence[VectorIndex]]  # that together have all vectors
 
@@ -32,14 +35,23 @@ class PublishedSpaces:
         self._server: MilvusServer | None = None
 
     def open(self, catalog: Catalog, space: Space) -> "PublishedSpace | None":
-        """Return a space on the server of the library, None if it is not or not completely published."""
+        """Return a space on the server of the library.
+
+        None if it is not or not completely published, or more than MAX_UNPUBLISHED changes are not.
+        """
         address = catalog.settings().vectors_url
         publication = find_publication(catalog, space) if address else None
         if address is None or publication is None or not publication.complete:
             return None
-        if self._server is None or self._server.address.text != address:
-            self._server = MilvusServer(address, self._token, READ_SECONDS)
-        return PublishedSpace(catalog, space, self._server, publication)
+        query = "SELECT 1 FROM unpublished WHERE space = ? LIMIT 1 OFFSET ?"
+        if catalog.db.execute(query, (space.id, MAX_UNPUBLISHED)).fetchone() is not None:
+            return None
+        server = self._server
+        if server is None or server.address.text != address:
+            if server is not None:
+                server.close()
+            server = self._server = MilvusServer(address, self._token, READ_SECONDS, may_create=False)
+        return PublishedSpace(catalog, space, server, publication)
 
 
 class PublishedSpace:
@@ -55,7 +67,8 @@ class PublishedSpace:
         self.catalog, self.space, self.server, self.publication = catalog, space, server, publication
         self.problem: str | None = None
         self._collection = Collection(server, publication.collection, space.dim)
-        self._is_current: bool | None = None  # None: not checked yet
+        self._is_current = False
+        self._check_at = 0.0  # of `monotonic`
         self._remote: dict[Kind, MilvusIndex] = {}
         self._unpublished: dict[Kind, ExactIndex] = {}
 
@@ -75,7 +88,7 @@ class PublishedSpace:
         if outage is not None and monotonic() < outage[0]:
             self.problem = outage[1]
             return False
-        if self._is_current is None:
+        if monotonic() >= self._check_at:
             try:
                 self._collection.load()
                 revisions = self._collection.revisions()
@@ -83,19 +96,22 @@ class PublishedSpace:
                 self.fail(error)
                 return False
             self._is_current = bool(revisions) and revisions <= self.publication.revisions
-            self.problem = None
-        if not self._is_current:
-            self.problem = (
-                f"The collection {self.publication.collection} of {self.server.address.text} is not as this "
-                "library has published it; a copy of the library may have changed it. The local vectors are "
-                "searched instead. `clew publish` repairs it."
-            )
+            self._check_at = monotonic() + CHECK_SECONDS
+        self.problem = None if self._is_current else self._difference()
         return self._is_current
+
+    def _difference(self) -> str:
+        return (
+            f"The collection {self.publication.collection} of {self.server.address.text} is not as this "
+            "library has published it; a copy of the library may have changed it. The local vectors are "
+            "searched instead. `clew publish` repairs it."
+        )
 
     def fail(self, error: ClewError) -> None:
         """Search the local vectors for a while."""
-        self.problem = f"{error} Until then, the local vectors are searched."
+        self.problem = f"{error} Meanwhile, the local vectors are searched."
         self.server.outage = monotonic() + RETRY_SECONDS, self.problem
+        self._check_at = 0.0  # a server that was started again may have to load the collection
 
     def _level(self) -> ConsistencyLevel:
         is_new = time() - self.publication.written < STRONG_SECONDS
@@ -127,13 +143,21 @@ class FallbackIndex:
         return sum(map(len, self._searched_locally()))
 
     def search(self, queries: Vectors, count: int, allowed: Ids | None = None) -> tuple[Scores, Ids]:
-        """Return the best `count` candidates of the server, or of the local indexes."""
+        """Return the best `count` candidates of the server, or of the local indexes.
+
+        Those also have deleted and unpublished vectors: if all are wanted, more are returned.
+        """
+        length = len(self)
         if self._published.is_usable():
             try:
-                return self._remote.search(queries, count, allowed)
+                if not self._remote.must_compare(count, allowed):
+                    return self._remote.search(queries, count, allowed)
             except VectorServerError as error:
                 self._published.fail(error)
-        parts = [index.search(queries, count, allowed) for index in self._searched_locally()]
+        indexes = self._searched_locally()
+        if count >= length:
+            count = sum(map(len, indexes))
+        parts = [index.search(queries, count, allowed) for index in indexes]
         if not parts:
             return np.empty((len(queries), 0), np.float32), np.empty((len(queries), 0), np.int64)
         rankings = [
