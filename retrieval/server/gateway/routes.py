@@ -82,7 +82,6 @@ class Gateway:
         async def mergeable(member: ServedLibrary) -> Any:
             answer = await ask(member)
             with member.reading():
-                answer = with_joined_ids(answer, member.number)
                 merge([answer])
             return answer
 
@@ -196,7 +195,7 @@ async def month_of_timeline(
             answer = await member.ask_json("GET", f"/api/timeline/{month}", params=part)
             with member.reading():
                 for name, values in lists.items():
-                    values += answer[name]
+                    values += with_joined_ids(answer[name], member.number, name)
                 more = answer["more"] and bool(answer["id"])
         return lists | {"more": more}
 

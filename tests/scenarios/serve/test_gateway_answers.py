@@ -125,6 +125,17 @@ def test_browsing_leaves_out_a_server_that_answers_wrongly(library, path, answer
         assert len(requests) == 1
 
 
+def test_names_that_users_chose_are_not_taken_for_ids(library):
+    named = {name: {"id": 5, "media": 1} for name in ("cameras", "folders", "tags", "concepts")}
+    dated = {"kinds": {}, "years": {}, "months": {}}
+    answer = named | dated | {"saved": {"id": "red", "url": "/api/segments/5/media"}}
+    data = json.dumps(answer).encode()
+    with answering({}, thumbnail=data) as (address, _), gateway(library, address) as client:
+        found = client.get("/api/facets").json()
+    assert {name: found[name]["id"] for name in named} == dict.fromkeys(named, 5)
+    assert found["saved"] == answer["saved"]
+
+
 @pytest.mark.parametrize("body", [{}, [], [{}], 7, {"items": [{}]}, {"bytes": "x", "files": 1}])
 def test_routes_of_one_library_report_a_server_that_answers_wrongly(library, body):
     data, id_ = json.dumps(body).encode(), joined(1, 5)
