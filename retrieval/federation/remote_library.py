@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from retrieval.errors import LibraryError, QueryError
+from retrieval.federation.pages import Pages
 from retrieval.query.ast import File, Query, Url
 from retrieval.query.filters import relative_folders
 from retrieval.query.options import DEFAULT_OPTIONS, FILTER_NAMES, SearchOptions
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 TIMEOUT_SECONDS = 30.0  # without a byte, and of a complete answer
-MAX_COUNT = 1_000  # hits of an answer
 MAX_ANSWER_BYTES, MAX_THUMBNAIL_BYTES, MAX_ERROR_BYTES = 100_000_000, 1_000_000, 10_000
 MAX_THUMBNAIL_SIDE = 1_000  # pixels
 CHUNK_BYTES = 65_536
@@ -85,21 +85,23 @@ class RemoteLibrary:
         query = words.map(lambda part: replace(part, filters=part.filters + filters))
         call: dict[str, object] = {
             "q": str(query),
-            "count": min(count, MAX_COUNT),
             "group": options.group,
             "kind": [kind] if isinstance(kind, str) else list(kind or ()),
         }
         if image is not None:
             call["image"] = _as_base64(image)
-        body = self._post("/api/search", call)
-        try:
-            answer = json.loads(body)
-            hits, note = [*map(hit_of, answer["items"])], answer["note"]
-            if not isinstance(note, str | None):
-                raise TypeError("a note is text")
-        except (LookupError, TypeError, ValueError, OverflowError, RecursionError) as error:
-            raise LibraryError(f"{self.address} does not answer as `clew serve` does.") from error
-        return Hits(sort_hits(hits, options.sort), note)
+        pages, hits, notes = Pages(call, count), list[Hit](), list[str | None]()
+        while not pages.is_complete:
+            body = self._post("/api/search", pages.next_call())
+            try:
+                answer = json.loads(body)
+                hits += map(hit_of, pages.add(answer))
+                notes.append(answer["note"])
+                if not isinstance(notes[-1], str | None):
+                    raise TypeError("a note is text")
+            except (LookupError, TypeError, ValueError, OverflowError, RecursionError) as error:
+                raise LibraryError(f"{self.address} does not answer as `clew serve` does.") from error
+        return Hits(sort_hits(hits[:count], options.sort), notes[0])
 
     def unknown_filter_values(self, words: Query, options: SearchOptions, found: bool) -> list[str]:
         """Return no message: a server does not say which values of filters it does not know."""

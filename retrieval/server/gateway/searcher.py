@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from retrieval.federation.libraries import are_listed, file_key, unknown_in_all
+from retrieval.federation.pages import Pages
 from retrieval.federation.remote_library import hit_of
 from retrieval.query.ast import Query
 from retrieval.query.parser import parse
@@ -24,7 +25,6 @@ from retrieval.server.gateway.served_library import ServedLibrary, ask_all
 from retrieval.server.queries.offers import narrow_to
 from retrieval.server.queries.query_tokens import query_tokens
 from retrieval.server.routes.search import (
-    MAX_COUNT,
     SORTED_HITS,
     SearchCall,
     by_date,
@@ -120,22 +120,18 @@ class GatewaySearcher:
             "group": call.group,
             "facets": call.facets,
         }
-        hits, items, cursor, answer = list[Hit](), dict[tuple[int, str], dict[str, Any]](), None, None
-        while len(hits) < wanted and (answer is None or cursor is not None):
-            part = body | {"count": min(wanted - len(hits), MAX_COUNT), "cursor": cursor}
-            if query.image is not None:
-                part["image"] = query.image
-            next_answer, known = await member.ask_json("POST", "/api/search", body=part), len(items)
+        if query.image is not None:
+            body["image"] = query.image
+        pages, answers = Pages(body, wanted), list[dict[str, Any]]()
+        hits, items = list[Hit](), dict[tuple[int, str], dict[str, Any]]()
+        while not pages.is_complete:
+            answer = await member.ask_json("POST", "/api/search", body=pages.next_call())
             with member.reading():
-                for item in with_joined_ids(next_answer["items"], member.number):
+                for item in with_joined_ids(pages.add(answer), member.number):
                     hits.append(_hit(item, member, items))
-                _merged({member: next_answer})
-                answer, cursor = answer or next_answer, next_answer["cursor"]
-            # Each request adds a picture again, which makes another list.
-            if query.image is not None or len(items) == known:
-                break
-        assert answer is not None
-        return Found(hits[:wanted], items, answer)
+                _merged({member: answer})
+                answers.append(answer)
+        return Found(hits[:wanted], items, answers[0])
 
 
 def _is_ranked(query: Query) -> bool:

@@ -58,7 +58,7 @@ def answering(body, status=200, headers=(), thumbnail=b""):
 
 
 def answer_with(**values):
-    return {"items": [ITEM | values], "note": None}
+    return {"items": [ITEM | values], "note": None, "cursor": None}
 
 
 def search(address, token=None, **options):
@@ -87,10 +87,22 @@ def test_hit_with_an_invalid_value_is_an_error(values):
         search(address)
 
 
-@pytest.mark.parametrize("body", [b"[" * 100_000, b"no JSON", {}, [], {"items": [], "note": {}}])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"[" * 100_000, b"no JSON", {}, [], {"items": [], "note": {}, "cursor": None},
+        {"items": [], "note": None, "cursor": 5},
+    ],
+)  # fmt: skip
 def test_answer_that_is_none_of_a_search_is_an_error(body):
     with answering(body) as (address, _), pytest.raises(LibraryError, match=NO_SERVER):
         search(address)
+
+
+def test_search_ends_although_the_server_always_names_a_next_page():
+    with answering(answer_with() | {"cursor": "next"}) as (address, requests):
+        assert {hit.id for hit in search(address, count=5_000)} == {1}
+        assert len(requests) == 2
 
 
 @pytest.mark.parametrize("body", [b"[" * 100_000, {"error": "x" * 100_000}, b"\xff"])

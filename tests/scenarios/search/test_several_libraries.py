@@ -7,6 +7,7 @@ import pytest
 from indexer import update_library
 from retrieval import Libraries, Library, SearchOptions
 from retrieval.errors import LibraryError, LibraryMissing, QueryError
+from retrieval.federation import pages
 from retrieval.federation.remote_library import RemoteLibrary
 from tests.support.browser import serving
 from tests.support.files import draw_image, write_text
@@ -186,6 +187,25 @@ def test_server_is_sent_a_picture(server, tmp_path):
     remote = RemoteLibrary(server[0], "secret")
     hits = remote.search(server[1].parse(""), image=draw_image(tmp_path / "query.png", "blue"), kind="image")
     assert hits[0].path.name == "blue0.png"
+
+
+@pytest.mark.parametrize(
+    ("words", "kind"), [("red", None), ("red | blue -green", "image"), ("kind:image", None), ("", None)]
+)
+@pytest.mark.parametrize("has_picture", [False, True], ids=["words", "picture"])
+def test_more_hits_than_a_page_has_are_read_page_by_page(
+    server, words, kind, has_picture, tmp_path, monkeypatch
+):
+    address, library = server
+    remote, query = RemoteLibrary(address, "secret"), library.parse(words)
+    image = draw_image(tmp_path / "query.png", "blue") if has_picture else None
+    expected = remote.search(query, image=image, kind=kind, count=20)
+    monkeypatch.setattr(pages, "MAX_COUNT", 7)
+    found = remote.search(query, image=image, kind=kind, count=20)
+    assert [(hit.id, hit.path, hit.score) for hit in found] == [
+        (hit.id, hit.path, hit.score) for hit in expected
+    ]
+    assert len(found) == 20
 
 
 def test_server_with_a_token_says_so(server):

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from retrieval.errors import LibraryError
+from retrieval.federation import pages
 from retrieval.query.options import SearchOptions
 from retrieval.server.gateway.ids import IDS_PER_LIBRARY, joined, split
 from retrieval.system import server_socket
@@ -96,6 +97,18 @@ def test_pages_continue_the_list_without_repeats(client):
     assert len(ids) == len(set(ids))
     assert ids[: len(whole)] == [item["id"] for item in whole]
     assert client.get("/api/search", params={"q": "blue", "cursor": page["cursor"] or "x"}).status_code == 400
+
+
+@pytest.mark.parametrize("picture", [{}, {"image": base64.b64encode(png("blue")).decode()}])
+def test_more_hits_than_a_page_has_are_read_page_by_page(client, picture, monkeypatch):
+    def keys():
+        answer = client.post("/api/search", json={"q": "red", "count": 80, **picture}).json()
+        return [(item["id"], item["score"]) for item in answer["items"]]
+
+    expected = keys()
+    monkeypatch.setattr(pages, "MAX_COUNT", 10)
+    assert keys() == expected
+    assert len(expected) == 80
 
 
 def test_newest_files_of_all_are_listed_by_date(client):
