@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from indexer.distributed.items import WorkItem
 from indexer.distributed.job import Job
+from indexer.distributed.shard_folder import FolderUnwritable
 from indexer.distributed.worker import ItemResult, ItemWorker
 from retrieval.errors import EmbedderError, first_line
 
@@ -25,6 +26,7 @@ class Outcome:
     result: ItemResult | None = None
     error: str | None = None  # of an item that may succeed at another time
     is_dead: bool = False  # its worker has ended
+    is_fatal: bool = False  # all other items would fail with the same error
 
 
 class Pool(Protocol):
@@ -88,6 +90,8 @@ def run_item(worker: ItemWorker, item: WorkItem) -> Outcome:
     """Return the outcome of an item."""
     try:
         return Outcome(item, worker.run(item))
+    except FolderUnwritable as error:
+        return Outcome(item, error=str(error), is_fatal=True)
     except Exception as error:  # of a disk, an object store or a model; the scheduler tries again
         return Outcome(item, error=f"{type(error).__name__}: {first_line(error)}")
 

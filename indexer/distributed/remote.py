@@ -3,11 +3,12 @@
 import os
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from retrieval.errors import ExtraMissing, QueryError, first_line
+from retrieval.errors import ClewError, ExtraMissing, QueryError, first_line
 from retrieval.file_systems import REMOTE_PATH
 
 if TYPE_CHECKING:
@@ -18,8 +19,8 @@ EXTRAS = {"s3": "ray", "s3a": "ray", "gs": "gcs", "gcs": "gcs"}  # by protocol
 TIME_FIELDS = ("mtime", "LastModified", "last_modified", "updated", "created")  # of fsspec's file systems
 
 
-class DownloadError(Exception):
-    """An object store that does not answer; the work item is done again."""
+class StoreError(ClewError):
+    """An object store that does not answer; a work item that raises it is done again."""
 
 
 def is_url(text: str) -> bool:
@@ -39,23 +40,35 @@ def open_store(url: str) -> tuple["AbstractFileSystem", str]:
         if extra := EXTRAS.get(url.partition("://")[0].lower()):
             raise ExtraMissing(f"The object store of {url}", extra) from error
         raise QueryError(f"Cannot open {url}: {first_line(error)}.") from error
-    except ValueError as error:  # an unknown protocol
+    except Exception as error:  # an unknown protocol; each store has its own
         raise QueryError(f"Cannot open {url}: {first_line(error)}.") from error
     return store, str(path).rstrip("/")
+
+
+@contextmanager
+def store_errors(action: str, kept: tuple[type[Exception], ...] = (FileNotFoundError,)) -> Iterator[None]:
+    """Raise StoreError, "Cannot {action}: ...", for the errors of an object store other than `kept`."""
+    try:
+        yield
+    except ClewError:
+        raise
+    except kept:
+        raise
+    except Exception as error:  # each store has its own
+        raise StoreError(f"Cannot {action}: {first_line(error)}.") from error
 
 
 def list_objects(store: "AbstractFileSystem", path: str) -> Iterator[tuple[bytes, int, int]]:
     """Yield path, size and modification time in nanoseconds of the objects below a path, in any order.
 
-    Raises QueryError if the store does not answer; a path that does not exist has no objects.
+    Raises StoreError if the store does not answer; a path that does not exist has no objects.
     """
     store.invalidate_cache()
     try:
-        found = store.find(path, detail=True)
+        with store_errors(f"list {path}"):
+            found = store.find(path, detail=True)
     except FileNotFoundError:  # a bucket
         return
-    except Exception as error:  # each store has its own
-        raise QueryError(f"Cannot list {path}: {first_line(error)}.") from error
     for name, info in found.items():
         yield os.fsencode(name), int(info.get("size") or 0), modification_time(info)
 
@@ -73,7 +86,7 @@ def modification_time(info: dict[str, Any]) -> int:
 def download(url: str) -> BinaryIO:
     """Return an object as a local file, which is deleted when it is closed.
 
-    Raises FileNotFoundError and PermissionError, and DownloadError if the store does not answer.
+    Raises FileNotFoundError and PermissionError, and StoreError if the store does not answer.
     """
     descriptor, name = tempfile.mkstemp(prefix="clew-")
     os.close(descriptor)
@@ -88,9 +101,5 @@ def download(url: str) -> BinaryIO:
 def copy_to(url: str, target: Path) -> None:
     """Copy an object into a file; raises as `download` does."""
     store, path = open_store(url)
-    try:
+    with store_errors(f"read {url}", kept=(FileNotFoundError, PermissionError)):
         store.get_file(path, str(target))
-    except (FileNotFoundError, PermissionError):
-        raise
-    except Exception as error:  # each store has its own
-        raise DownloadError(f"{url}: {first_line(error)}") from error

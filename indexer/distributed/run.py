@@ -42,7 +42,8 @@ def embed_shards(
     `out` is a folder or a URL, which all workers can write. A run that was killed resumes; its shards are
     equal, byte by byte, to those of a run on one machine. A file that cannot be read is a row of its shard.
     An item that ends its worker twice is halved until the file is found. Raises QueryError, LibraryError,
-    EmbedderError, ExtraMissing, and ClewError if shards could not be written.
+    EmbedderError, ExtraMissing, and ClewError if an object store does not answer or shards could not be
+    written; a folder that is full or may not be written ends the run at once.
     """
     started_at = monotonic()
     import_pyarrow()

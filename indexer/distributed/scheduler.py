@@ -29,7 +29,7 @@ class Schedule:
     failed: dict[str, str] = field(default_factory=dict)  # item -> last error
 
     def run(self, items: Iterable[WorkItem]) -> None:
-        """Do all items. Raises ClewError at the end if an item has failed too often."""
+        """Do all items. Raises ClewError at the end if an item has failed too often, at once if all would."""
         rest = iter(items)
         while True:
             while self.pool.is_idle and (item := self._next(rest)) is not None:
@@ -62,6 +62,8 @@ class Schedule:
                 self.again.append(item)
             else:
                 self._split(item)
+        elif outcome.is_fatal:
+            raise ClewError(outcome.error)
         else:
             self.errors[item.name] += 1
             if self.errors[item.name] < MAX_ATTEMPTS:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from indexer.decode.registry import describes_other_files
 from indexer.decode.text.records import TABLE_SUFFIXES
-from indexer.distributed.remote import is_url, list_objects, modification_time, open_store
+from indexer.distributed.remote import is_url, list_objects, modification_time, open_store, store_errors
 from indexer.scan.diff import UnchangedArchive
 from indexer.scan.rules import ScanOptions, inclusion_filter
 from indexer.scan.sidecars import assign_decoders
@@ -78,7 +78,8 @@ def _parse_source(text: str) -> Source:
 def list_files(sources: Sequence[Source]) -> Iterator[SourceFile]:
     """Yield the files of sources, in the order of the sources and of the bytes of their paths.
 
-    An archive is one file, with the decoder ARCHIVE_DECODER. Raises QueryError for a source without files.
+    An archive is one file, with the decoder ARCHIVE_DECODER. Raises QueryError for a source without files,
+    and StoreError if an object store does not answer.
     """
     for source in sources:
         entries = _remote_entries(source) if source.is_remote else _local_entries(source)
@@ -112,7 +113,8 @@ def _remote_entries(source: Source) -> Iterator[FileEntry]:
     store, path = open_store(os.fsdecode(source.root))
     if source.archive is not None:
         try:
-            info = store.info(f"{path}/{os.fsdecode(source.archive)}")
+            with store_errors(f"read {source.name}"):
+                info = store.info(f"{path}/{os.fsdecode(source.archive)}")
         except FileNotFoundError:
             return
         size, mtime = int(info.get("size") or 0), modification_time(info)

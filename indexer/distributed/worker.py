@@ -56,7 +56,7 @@ class ItemWorker:
     def run(self, item: WorkItem) -> ItemResult:
         """Write the shard of an item. A file that cannot be read is a row of it.
 
-        Raises OSError, and DownloadError if an object store does not answer.
+        Raises OSError, StoreError if an object store does not answer, and FolderUnwritable.
         """
         return write_item(self.folder, self.job.manifest, item, self._embed(item))
 
@@ -89,7 +89,7 @@ class ItemWorker:
 def write_item(
     folder: ShardFolder, manifest: Manifest, item: WorkItem, chunks: Iterable[FileChunk]
 ) -> ItemResult:
-    """Write the chunks of an item into its shard. Raises OSError."""
+    """Write the chunks of an item into its shard. Raises as `ShardFolder.new_file` does."""
     result = ItemResult()
 
     def count(chunk: FileChunk) -> FileChunk:
@@ -111,7 +111,7 @@ def write_item(
 
 
 def give_up(folder: ShardFolder, manifest: Manifest, item: WorkItem, reason: str) -> ItemResult:
-    """Write the shard of an item that is one file, which cannot be embedded. Raises OSError."""
+    """Write the shard of an item that is one file, which cannot be embedded; raises as `write_item` does."""
     entries = item.entries
     if item.archive is not None:
         entries = tuple(list_members(item)) or item.entries

@@ -40,6 +40,8 @@ class FragilePool:
         if b"kill" in names or (b"once" in names and self.runs[item.name] == 1):
             self.starting = 1
             return Outcome(item, is_dead=True)
+        if b"full" in names:
+            return Outcome(item, error="Cannot write /out: disk full.", is_fatal=True)
         if b"error" in names or (b"retry" in names and self.runs[item.name] < MAX_ATTEMPTS):
             return Outcome(item, error="disk full")
         return Outcome(item, ItemResult(len(item.entries)))
@@ -97,6 +99,15 @@ def test_error_is_retried_and_the_other_items_are_done_first():
     with pytest.raises(ClewError, match=r"1 shards could not be written; 00000000: disk full") as error:
         run(item(0, "error"), item(1, "a"))
     assert "resumes" in str(error.value)
+
+
+def test_error_of_all_items_ends_the_run_at_once():
+    pool, done = FragilePool(), []
+    schedule = Schedule(pool, None, lambda item, result: done.append(item.name))
+    with pytest.raises(ClewError, match=r"^Cannot write /out: disk full.$"):
+        schedule.run([item(0, "a"), item(1, "full"), *(item(number, "b") for number in range(2, 9))])
+    assert done == ["00000000"]
+    assert pool.runs.total() == 2
 
 
 def test_no_items_end_at_once():

@@ -5,6 +5,7 @@ The server of S3 is that of moto, and the other one that of gcp-storage-emulator
 
 import json
 import os
+import re
 import sys
 from contextlib import contextmanager
 
@@ -15,6 +16,7 @@ from moto.server import ThreadedMotoServer
 from indexer import ShardOptions, embed_shards, forget, import_vectors, update_library
 from retrieval import Library
 from retrieval.errors import ExtraMissing, QueryError
+from tests.support.milvus_servers import free_port
 from tests.support.shards import draw_media
 from tests.support.toy_embedder import CountingToyEmbedder, ToyEmbedder
 
@@ -166,6 +168,29 @@ def test_missing_bucket_and_unknown_protocol_are_refused(protocol, store, tmp_pa
     with pytest.raises(QueryError, match="Cannot open nothing://x"):
         embed_shards("nothing://x", tmp_path, embedder=ToyEmbedder())
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("import", "s3://bucket/x"),
+        ("embed", "s3://bucket/x.tar", "--out", "out"),
+        ("embed", "s3://bucket/x", "--out", "out"),
+        ("embed", "pictures", "--out", "s3://bucket/out"),
+    ],
+)
+def test_store_that_cannot_be_reached_is_one_line(command, clew, folder, monkeypatch):
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    client = fsspec.get_filesystem_class("s3")
+    client.clear_instance_cache()
+    model = ["--model", "builtin"] * (command[0] == "embed")
+    result = clew(*command, *model)
+    client.clear_instance_cache()
+    assert result.exit_code == 2
+    assert re.fullmatch(r"Error: Cannot (list|read) .*bucket/\w+.*: Could not connect .*\n", result.stderr)
 
 
 @pytest.mark.parametrize(
