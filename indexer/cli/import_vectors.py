@@ -14,6 +14,7 @@ from indexer.models.options import ModelOptions
 from retrieval.cli.command import ClewCommand
 from retrieval.cli.console import note, write
 from retrieval.cli.options import collect_options, library_option
+from retrieval.errors import ClewError
 from retrieval.formatting import pluralize, printable, to_json
 
 if TYPE_CHECKING:
@@ -85,10 +86,16 @@ def import_command(
         note(printable(f"{failure.path}: {failure.reason}."))
     if len(result.refused) > MAX_NAMED_REFUSALS:
         note(f"{len(result.refused) - MAX_NAMED_REFUSALS:,} more: --json names all.")
+    for failure in result.damaged:
+        note(printable(f"{failure.reason}. Delete it and repeat the `clew embed` command."))
     for line in result.notes:
         note(line)
     if result.interrupted:
         raise KeyboardInterrupt("Interrupted. Imported files are kept; the same command resumes.")
+    if result.damaged:
+        raise ClewError(
+            f"{pluralize(len(result.damaged), 'damaged shard')} left out. The others are imported."
+        )
 
 
 def describe_imported(result: "Imported") -> str:

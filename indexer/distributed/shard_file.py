@@ -67,6 +67,10 @@ BOX = ("left", "top", "width", "height")
 Row = dict[str, Any]
 
 
+class ShardDamaged(QueryError):
+    """A shard that cannot be read; without it, its run writes it again."""
+
+
 def write_shard(
     file: Path, chunks: Iterable[FileChunk], root: bytes, dim: int, metadata: Mapping[str, bytes]
 ) -> None:
@@ -147,21 +151,21 @@ def _record_batch(pa: Any, schema: "pyarrow.Schema", rows: Sequence[Row], dim: i
 
 
 def read_metadata(file: Path) -> dict[str, bytes]:
-    """Return the metadata of a shard. Raises QueryError if it is damaged or no shard."""
+    """Return the metadata of a shard. Raises ShardDamaged, and QueryError if it is no shard."""
     pa = import_pyarrow()
     try:
         with pa.parquet.ParquetFile(file) as opened:
             metadata = opened.schema_arrow.metadata or {}
             names = opened.schema_arrow.names
     except (OSError, ValueError, pa.ArrowException) as error:
-        raise QueryError(f"Cannot read the shard {file.name}: {first_line(error)}.") from error
+        raise ShardDamaged(f"Cannot read the shard {file.name}: {first_line(error)}.") from error
     if metadata.get(b"format") != FORMAT.encode() or names != ["vector", *COLUMNS]:
         raise QueryError(f"{file.name} is not a shard of this version of clew.")
     return {key.decode(): value for key, value in metadata.items()}
 
 
 def read_shard(file: Path) -> Iterator[ReadResult]:
-    """Yield the files of a shard; their drafts have their vectors. Raises QueryError for damage."""
+    """Yield the files of a shard; their drafts have their vectors. Raises ShardDamaged."""
     pa = import_pyarrow()
     try:
         with pa.parquet.ParquetFile(file, page_checksum_verification=True) as opened:
@@ -169,7 +173,7 @@ def read_shard(file: Path) -> Iterator[ReadResult]:
             for _, group in groupby(rows, key=lambda row: (row["file"], row["decoder"])):
                 yield _read_result(list(group))
     except (OSError, ValueError, pa.ArrowException) as error:
-        raise QueryError(f"The shard {file.name} is damaged: {first_line(error)}.") from error
+        raise ShardDamaged(f"The shard {file.name} is damaged: {first_line(error)}.") from error
 
 
 def _batch_rows(batch: "pyarrow.RecordBatch") -> Iterator[Row]:

@@ -52,6 +52,7 @@ class Imported:
     outside: tuple[Path, ...] = ()  # of the folders
     refused: tuple[Failure, ...] = ()  # whose vector is not a unit vector of the model
     failed: tuple[Failure, ...] = ()  # of shards, which a worker could not read
+    damaged: tuple[Failure, ...] = ()  # shards, of which at most the first files are imported
     segments: int = 0  # of shards, which are new
     notes: tuple[str, ...] = ()
     active: bool = False  # searches use the space

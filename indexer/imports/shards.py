@@ -16,25 +16,26 @@ from indexer.decode.reader import ReadResult
 from indexer.decode.versions import METADATA_VERSION, VIDEO_VERSION
 from indexer.distributed.job import Manifest, read_manifest
 from indexer.distributed.remote import is_url
-from indexer.distributed.shard_file import read_metadata, read_shard
+from indexer.distributed.shard_file import ShardDamaged, read_metadata, read_shard
 from indexer.distributed.shard_folder import ShardFolder
 from indexer.embed.batches import MAX_BATCH, embed_batch, iter_batches
 from indexer.store.writer import LibraryWriter
 from indexer.types import BatchLimits, FileEntry, Progress, file_times
-from retrieval.errors import QueryError
+from retrieval.errors import QueryError, first_line
 
 COMMIT_LIMITS = BatchLimits(segments=MAX_BATCH)
 
 
 @dataclass(slots=True)
 class ShardCounts:
-    """The files of imported shards, each in one of these."""
+    """The files of imported shards, each in one of the first five, and their shards."""
 
     added: int = 0  # new, or with other content
     known: int = 0
     changed: list[bytes] = field(default_factory=list)  # written after they were embedded
     missing: list[bytes] = field(default_factory=list)
     failed: list[tuple[bytes, str]] = field(default_factory=list)  # path and reason
+    damaged: list[tuple[str, str]] = field(default_factory=list)  # location of a shard, and reason
     segments: int = 0  # new
     shards: int = 0  # in the folder
     new_shards: int = 0
@@ -55,14 +56,18 @@ class ShardImport:
         self._registered = set[tuple[bytes, bool]]()
 
     def run(self, progress: Progress, update_indexes: Callable[[int], None]) -> ShardCounts:
-        """Commit the shards that are not in the library. Raises QueryError for a damaged one.
+        """Commit the shards that are not in the library; damaged ones are left out.
 
-        `update_indexes` is called after each, with the number of new segments.
+        `update_indexes` is called after each, with the number of new segments. Raises StoreError, and
+        QueryError for a shard of another model or version.
         """
         names, first_new = self.folder.shard_names(), self._newest_content() + 1
         for done, name in enumerate(names):
             progress(self.folder.location, done, len(names))
-            self._import_shard(name)
+            try:
+                self._import_shard(name)
+            except ShardDamaged as error:
+                self.counts.damaged.append((f"{self.folder.location}/{name}", first_line(error)))
             update_indexes(self.counts.segments)
         progress(self.folder.location, len(names), len(names))
         self._mark_versions(first_new)

@@ -35,7 +35,7 @@ class SourceShards:
 def import_shards(shards: SourceShards, library: Path, progress: Progress, notify: Notify) -> Imported:
     """Import shards. An import that was interrupted resumes, and a second one changes nothing.
 
-    Raises QueryError for a damaged shard, LibraryError if the library has another model, and EmbedderError.
+    Raises LibraryError if the library has another model, EmbedderError, and StoreError.
     """
     manifest, counts, interrupted = shards.manifest, ShardCounts(), False
     with LibraryWriter(library, _embedder_factory(shards, notify)) as writer:
@@ -57,6 +57,7 @@ def import_shards(shards: SourceShards, library: Path, progress: Progress, notif
         changed=tuple(as_path(os.fsdecode(path)) for path in counts.changed),
         missing=tuple(as_path(os.fsdecode(path)) for path in counts.missing),
         failed=tuple(Failure(as_path(os.fsdecode(path)), reason) for path, reason in counts.failed),
+        damaged=tuple(Failure(as_path(path), reason) for path, reason in counts.damaged),
         segments=counts.segments,
         notes=tuple(map(printable, _notes(manifest, run))),
         active=True,

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 
+import pyarrow.parquet
 import pytest
 
 from indexer import (
@@ -207,16 +208,52 @@ def test_forgotten_folder_is_imported_again(media, shards, place, counting):
     assert import_vectors(shards, library=place, embedder=counting).adopted == 12
 
 
-def test_shards_of_another_model_and_damaged_ones_are_refused(shards, place, folder):
+def test_shards_of_another_model_are_refused(shards, place, folder):
     index_folder(folder, library=place, embedder=RotatedToyEmbedder()).close()
     with pytest.raises(LibraryError, match="vectors of toy, and this library those of other"):
         import_vectors(shards, library=place, embedder=ToyEmbedder())
-    path = sorted(shards.glob("*.parquet"))[1]
-    path.write_bytes(path.read_bytes()[:-7])
-    with pytest.raises(QueryError, match="Cannot read the shard"):
-        import_vectors(shards, library=place.with_name("new"), embedder=ToyEmbedder())
     with pytest.raises(QueryError, match="name their folders"):
         import_vectors(shards, folder, library=place.with_name("new"), embedder=ToyEmbedder())
+
+
+def damage(path, is_torn=False):
+    """Change a bit of the first page of a shard, or shorten it."""
+    data = bytearray(path.read_bytes())
+    with pyarrow.parquet.ParquetFile(path) as opened:
+        column = opened.metadata.row_group(0).column(0)
+    data[column.file_offset + column.total_compressed_size - 1] ^= 1
+    path.write_bytes(data[:-7] if is_torn else data)
+
+
+@pytest.mark.parametrize("is_torn", [False, True])
+def test_damaged_shards_are_left_out_and_embedded_again(is_torn, media, shards, place, tmp_path):
+    import_vectors(shards, library=tmp_path / "other", embedder=ToyEmbedder())
+    first, second, *_ = sorted(shards.glob("*.parquet"))
+    for path in (first, second):
+        damage(path, is_torn)
+    result = import_vectors(shards, library=place, embedder=ToyEmbedder())
+    assert [failure.path for failure in result.damaged] == [first, second]
+    assert all(failure.path.name in failure.reason for failure in result.damaged)
+    assert (result.adopted, result.failed) == (6, ())
+    for failure in result.damaged:
+        failure.path.unlink()
+    assert embed_shards(media, shards, embedder=ToyEmbedder(), options=FOUR).shards == 2
+    result = import_vectors(shards, library=place, embedder=ToyEmbedder())
+    assert (result.adopted, result.damaged) == (6, ())
+    assert committed_segments(place) == committed_segments(tmp_path / "other")
+
+
+def test_command_names_each_damaged_shard_and_its_remedy(clew, folder, tmp_path):
+    embed_shards(folder, tmp_path / "shards", model="builtin", options=FOUR)
+    first = min((tmp_path / "shards").glob("*.parquet"))
+    damage(first)
+    result = clew("import", "shards")
+    assert result.exit_code == 2
+    assert "3 files imported" in result.stdout
+    remedy, error = result.stderr.splitlines()
+    assert remedy.startswith(f"The shard {first.name} is damaged: ")
+    assert remedy.endswith(". Delete it and repeat the `clew embed` command.")
+    assert error == "Error: 1 damaged shard left out. The others are imported."
 
 
 def test_file_that_only_the_worker_could_not_read_keeps_its_segments(place, tmp_path, counting):
