@@ -13,7 +13,7 @@ from indexer.cli.progress import ProgressBar, quiet_decoders
 from indexer.models.options import ModelOptions
 from retrieval.cli.command import ClewCommand
 from retrieval.cli.console import note, write
-from retrieval.cli.options import collect_options, library_option
+from retrieval.cli.options import collect_options, library_option, milvus_token
 from retrieval.errors import ClewError
 from retrieval.formatting import pluralize, printable, to_json
 
@@ -78,6 +78,7 @@ def import_command(
             library=library,
             model=model,
             options=options,
+            milvus_token=milvus_token(),
             progress=bar.advance,
             notify=note,
         )

@@ -17,6 +17,7 @@ from indexer.imports.source_path import open_source
 from indexer.models import resolve
 from indexer.models.options import DEFAULT_MODEL_OPTIONS, ModelOptions
 from indexer.operations.index import embedder_factory
+from indexer.operations.options import IndexOptions
 from indexer.operations.pipeline import IndexRun, embed_always
 from indexer.operations.report import Report
 from indexer.operations.steps.import_shards import SourceShards, import_shards
@@ -38,6 +39,7 @@ def import_vectors(
     model: str | None = None,
     options: ModelOptions = DEFAULT_MODEL_OPTIONS,
     embedder: Embedder | None = None,
+    milvus_token: str | None = None,
     progress: Progress = no_progress,
     notify: Notify = ignore_message,
 ) -> Imported:
@@ -50,8 +52,10 @@ def import_vectors(
     innermost folders that contain the images. `update_library` indexes the other files. `model` names the
     model that made the vectors; the default is what the source names. A few images are embedded to check
     this. In a library of another model, the vectors become a second space, which `switch_library` completes
-    and activates; new images are embedded with the active model, too. Importing again continues after an
-    interruption. Raises QueryError for a damaged source, EmbedderError, LibraryError and ExtraMissing.
+    and activates; new images are embedded with the active model, too. If the library has a Milvus server, the
+    vectors are published to it with `milvus_token`, or USER:PASSWORD. Importing again continues after an
+    interruption. Raises QueryError for a damaged source, EmbedderError, LibraryError, ExtraMissing, and
+    ClewError if an object store does not answer. Damaged shards are left out, and named in the result.
     """
     started_at, library_folder = monotonic(), library_path(library)
     location = str(as_path(str(source)))
@@ -59,7 +63,7 @@ def import_vectors(
     if manifest is not None:
         if folders or model:
             raise QueryError("Shards name their folders and their model. Leave out folders and --model.")
-        shards = SourceShards(location, manifest, embedder, options)
+        shards = SourceShards(location, manifest, embedder, options, milvus_token)
         return replace(
             import_shards(shards, library_folder, progress, notify),
             seconds=round(monotonic() - started_at, 3),
@@ -77,7 +81,7 @@ def import_vectors(
         check_model(opened, list(matches.files.values()), new)
         adoption = Adoption(opened, matches.files, new.dim)
         with LibraryWriter(library_folder, _active_embedder(new, options, notify)) as writer:
-            run = _ImportRun(writer, adoption, writer.spaces.find_or_create(new))
+            run = _ImportRun(writer, adoption, writer.spaces.find_or_create(new), milvus_token)
             result = run.import_folders(covered, progress, notify)
     return replace(
         result,
@@ -99,20 +103,24 @@ class _ImportRun:
     writer: LibraryWriter
     adoption: Adoption
     space: Space
+    milvus_token: str | None
 
     def import_folders(self, folders: Sequence[bytes], progress: Progress, notify: Notify) -> Imported:
-        """Index the images with a stored vector, then write the vectors that the space lacks."""
+        """Index the images with a stored vector, write the vectors that the space lacks, and publish them."""
         is_active = self.space.id == self.writer.space_id
         before = self._images_with_vector()
         run = IndexRun(
             self.writer,
+            IndexOptions(milvus_token=self.milvus_token),
             progress=progress,
             should_read=self.adoption.has_vector,
             stored_vector=self.adoption.vector if is_active else embed_always,
             notify=notify,
         )
-        report = run.update([Path(os.fsdecode(folder)) for folder in folders], analyses=False)
-        interrupted = report.interrupted or not self._write_missing()
+        report = run.update([Path(os.fsdecode(folder)) for folder in folders], analyses=False, publish=False)
+        report.interrupted = report.interrupted or not self._write_missing()
+        if not report.interrupted:
+            run.publish()
         _notify_notes(report, notify)
         after = self._images_with_vector()
         return Imported(
@@ -122,7 +130,7 @@ class _ImportRun:
             adopted=len(after - before),
             known=len(after & before),
             active=is_active,
-            interrupted=interrupted,
+            interrupted=report.interrupted,
         )
 
     def _images_with_vector(self) -> set[bytes]:

@@ -12,7 +12,6 @@ from indexer.decode.versions import METADATA_VERSION, VIDEO_VERSION
 from indexer.maintenance.build_index import build_if_due
 from indexer.maintenance.calibrate import calibrate_if_due
 from indexer.maintenance.map.build_map import build_map_if_due
-from indexer.maintenance.publish.outbox import is_publish_due
 from indexer.operations.options import DEFAULT_OPTIONS, IndexOptions
 from indexer.operations.report import Report
 from indexer.operations.saved_options import remove_disabled_results, save_settings
@@ -23,6 +22,7 @@ from indexer.operations.steps.notes import (
     partial_file_notes,
     unused_pattern_notes,
 )
+from indexer.operations.steps.publishing import publish_if_due
 from indexer.operations.steps.reconcile import accept_mass_touch, keep_offline, reconcile
 from indexer.scan.diff import Changes, Reread, UnchangedArchive, compare, separate_disconnected
 from indexer.scan.entry_list import EntryList
@@ -90,10 +90,11 @@ class IndexRun:
         self.used_patterns = set[str]()
         self.screenshot_count = 0  # new ones
 
-    def update(self, folders: Sequence[Path], *, analyses: bool = True) -> Report:
+    def update(self, folders: Sequence[Path], *, analyses: bool = True, publish: bool = True) -> Report:
         """Index folders, or all folders of the library; save the options first. Raises LibraryError.
 
-        Without `analyses`, the backfill, text in images, speech and sound events are left to the caller.
+        Without `analyses`, the backfill, text in images, speech and sound events are left to the caller, and
+        without `publish` the changes of the Milvus server.
         """
         started_at = monotonic()
         known = self.writer.roots.paths()
@@ -108,7 +109,8 @@ class IndexRun:
                 _given_patterns(self.options), targets, self.used_patterns
             )
             self.finish(analyses=analyses)
-            self.publish()
+            if publish:
+                self.publish()
             self.report.notes += filter(None, [self.writer.thumbnails.note])
         except KeyboardInterrupt:  # committed batches stay, and the next run resumes
             self.report.interrupted = True
@@ -246,11 +248,8 @@ class IndexRun:
 
     def publish(self) -> None:
         """Send the changes to the Milvus server of the library, if it has one."""
-        if is_publish_due(self.writer):
-            from indexer.maintenance.publish.publish import publish_changes  # heavy
-
-            token, notify = self.options.milvus_token, self.report.notes.append
-            self.report.interrupted = not publish_changes(self.writer, token, notify, self.progress)
+        token, notify = self.options.milvus_token, self.report.notes.append
+        self.report.interrupted = not publish_if_due(self.writer, token, notify, self.progress)
 
 
 def update_folders(

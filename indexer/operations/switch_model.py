@@ -10,9 +10,9 @@ from indexer.maintenance.backfill_vectors import backfill_vectors
 from indexer.maintenance.build_index import build_if_due
 from indexer.maintenance.calibrate import calibrate_if_due
 from indexer.maintenance.map.build_map import build_map_if_due
-from indexer.maintenance.publish.outbox import is_publish_due
 from indexer.models import resolve
 from indexer.models.options import DEFAULT_MODEL_OPTIONS, ModelOptions
+from indexer.operations.steps.publishing import publish_if_due
 from indexer.store.location import existing_library
 from indexer.store.spaces import active_space, space_embedder
 from indexer.store.writer import LibraryWriter
@@ -86,10 +86,8 @@ def switch_library(
     with LibraryWriter(folder) as writer:
         new = embedder or _resolve_embedder(writer, model, options, notify)
         result = switch_space(writer, new, progress, activate=not compare)
-        if result.answers and not result.interrupted and is_publish_due(writer):
-            from indexer.maintenance.publish.publish import publish_changes  # heavy
-
-            is_complete = publish_changes(writer, milvus_token, notify, writer.progress_file.shared(progress))
+        if result.answers and not result.interrupted:
+            is_complete = publish_if_due(writer, milvus_token, notify, writer.progress_file.shared(progress))
             result = replace(result, interrupted=not is_complete)
     if not result.interrupted:
         resolve.export_towers_if_due(new, notify)

@@ -5,20 +5,32 @@ import shutil
 import ssl
 import subprocess
 import sys
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 import numpy as np
 import pytest
 
-from indexer import IndexOptions, publish_library, switch_library, update_library
+from indexer import (
+    IndexOptions,
+    embed_shards,
+    forget,
+    import_vectors,
+    publish_library,
+    switch_library,
+    update_library,
+)
 from indexer.maintenance.publish import collection_writer
-from indexer.maintenance.publish.outbox import set_server
+from indexer.maintenance.publish.outbox import is_publish_due, set_server
 from indexer.maintenance.publish.publish import PUBLISHING, PublishRun
 from indexer.store.writer import LibraryWriter
 from retrieval import Library
+from retrieval.catalog.reader import Catalog
+from retrieval.catalog.status import find_publication
+from retrieval.embedders.registry import load_embedder
 from retrieval.errors import VectorServerError
 from retrieval.vectors.exact import ExactIndex
 from retrieval.vectors.milvus import published_space
+from retrieval.vectors.milvus.collection import Collection
 from retrieval.vectors.milvus.index import MilvusIndex
 from retrieval.vectors.milvus.published_space import PublishedSpaces
 from retrieval.vectors.milvus.server import MilvusServer
@@ -38,6 +50,7 @@ from tests.support.milvus_servers import (
 )
 from tests.support.published_library import (
     assert_published,
+    collection_of,
     delete_segments,
     exact_search,
     open_index,
@@ -45,6 +58,7 @@ from tests.support.published_library import (
     search_index,
     write_library,
 )
+from tests.support.stored_vectors import vectors_of, write_rclip
 from tests.support.toy_embedder import RotatedToyEmbedder
 
 VECTORS = unit_vectors(400, 8)
@@ -73,6 +87,10 @@ def written(tmp_path_factory):
 def drawn(written, tmp_path):
     """Return a copy of `written`."""
     return shutil.copytree(written, tmp_path / "drawn")
+
+
+def interrupt(*args, **options):
+    raise KeyboardInterrupt
 
 
 class Publisher:
@@ -223,6 +241,79 @@ def test_switch_publishes_the_vectors_of_the_new_model(folder, index, place, ser
         assert (library.status().space.name, library.status().unpublished) == ("other", 0)
 
 
+def test_import_of_shards_publishes_their_vectors(folder, index, place, toy, server, tmp_path):
+    index(folder, vectors=server.address)
+    draw_image(tmp_path / "more" / "one.png", (9, 200, 40))
+    embed_shards(tmp_path / "more", tmp_path / "shards", embedder=toy)
+    result = import_vectors(tmp_path / "shards", library=place, embedder=toy)
+    assert (result.adopted, result.notes) == (1, ())
+    assert_published(place, MilvusServer(server.address))
+
+
+def test_import_of_shards_without_the_server_says_how_to_publish(folder, index, place, toy, tmp_path):
+    index(folder, vectors=f"http://127.0.0.1:{free_port()}")
+    draw_image(tmp_path / "more" / "one.png", (9, 200, 40))
+    embed_shards(tmp_path / "more", tmp_path / "shards", embedder=toy)
+    result = import_vectors(tmp_path / "shards", library=place, embedder=toy)
+    assert (result.adopted, result.interrupted) == (1, False)
+    assert "`clew publish` continues" in result.notes[-1]
+
+
+def test_import_publishes_the_vectors_of_a_second_model_after_they_are_written(
+    folder, index, place, toy, server, tmp_path, monkeypatch
+):
+    index(folder, vectors=server.address)
+    other = RotatedToyEmbedder()
+    database = write_rclip(tmp_path / "db.sqlite3", vectors_of(other, sorted(folder.glob("*.png"))))
+    monkeypatch.setattr("indexer.operations.index.resolve.resolve_embedder", lambda *_, **__: toy)
+    result = import_vectors(database, library=place, embedder=other)
+    assert (result.adopted, result.active) == (7, False)
+    with closing(Catalog.open(place)) as catalog:
+        space = catalog.space("other")
+        rows = Collection(
+            MilvusServer(server.address), find_publication(catalog, space).collection, space.dim
+        )
+    rows.load()
+    assert rows.count("id >= 0") == 7
+    with LibraryWriter(place, lambda _: toy) as writer:
+        assert not is_publish_due(writer)
+
+
+def test_purge_deletes_the_vectors_on_the_server(folder, index, place, server):
+    index(folder, vectors=server.address)
+    forget(folder, library=place, purge=True)
+    assert_published(place, MilvusServer(server.address))
+
+
+def test_forgotten_space_is_deleted_on_the_server(folder, index, place, server):
+    index(folder, vectors=server.address)
+    connection = MilvusServer(server.address)
+    rows = collection_of(place, connection)
+    switch_library("other", library=place, embedder=RotatedToyEmbedder())
+    assert connection.call("has_collection", rows.name)
+    forget(library=place, space="toy")
+    assert not connection.call("has_collection", rows.name)
+
+
+def test_purge_without_the_server_succeeds_and_says_how_to_publish(folder, index, place, server):
+    index(folder, vectors=f"http://127.0.0.1:{free_port()}")
+    notes = []
+    assert forget(folder, library=place, purge=True, notify=notes.append) == (7, 7)
+    assert "cannot be reached" in notes[0]
+    assert notes[1].endswith("`clew publish` deletes them on the server too.")
+
+
+def test_purge_that_is_interrupted_while_it_publishes_has_deleted_the_data(folder, index, place, server):
+    index(folder, vectors=server.address)
+    notes = []
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(MilvusClient, "delete", interrupt)
+        forget(folder, library=place, purge=True, notify=notes.append)
+    assert notes[0].endswith("`clew publish` deletes them on the server too.")
+    assert publish_library(library=place).deleted == 7
+    assert_published(place, MilvusServer(server.address))
+
+
 def test_switch_without_the_server_is_complete_and_says_how_to_publish(folder, index, place):
     index(folder, vectors=f"http://127.0.0.1:{free_port()}")
     notes = []
@@ -245,14 +336,26 @@ def test_switch_that_is_interrupted_while_it_publishes_has_the_new_model(folder,
 
 
 @pytest.mark.parametrize(
-    "command", [("eval", "golden.jsonl"), ("switch", "builtin"), ("switch", "builtin", "--compare", "red")]
+    "command",
+    [
+        ("eval", "golden.jsonl"),
+        ("switch", "builtin"),
+        ("switch", "builtin", "--compare", "red"),
+        ("import", "shards"),
+        ("import", "rclip", "--model", "builtin"),
+        ("forget", "pictures", "--purge"),
+    ],
 )
 def test_command_that_searches_or_publishes_sends_the_token(
     command, clew, folder, place, server, tmp_path, monkeypatch
 ):
     update_library([folder], library=place, model="builtin", options=IndexOptions(vectors=server.address))
     (tmp_path / "golden.jsonl").write_text('{"query": "red", "relevant": ["pictures/red.png"]}\n')
-    delete_segments(place, [1])  # so that `clew switch` has a change to publish
+    if command[0] == "import":
+        vectors = vectors_of(load_embedder("builtin"), sorted(folder.glob("*.png")))
+        write_rclip(tmp_path / "rclip" / "db.sqlite3", vectors)
+        embed_shards(folder, tmp_path / "shards", model="builtin")
+    delete_segments(place, [1])  # so that each command has a change to publish
     tokens, connect = [], MilvusClient.__init__
     monkeypatch.setattr(
         MilvusClient, "__init__", lambda self, **how: tokens.append(how["token"]) or connect(self, **how)

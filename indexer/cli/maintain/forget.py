@@ -6,8 +6,8 @@ import click
 
 from indexer.cli.interrupts import interruptible
 from retrieval.cli.command import ClewCommand
-from retrieval.cli.console import write
-from retrieval.cli.options import library_option
+from retrieval.cli.console import note, write
+from retrieval.cli.options import library_option, milvus_token
 from retrieval.formatting import pluralize
 
 
@@ -26,7 +26,9 @@ def forget_command(folders: tuple[Path, ...], purge: bool, space: str | None, li
 
     if not folders and not purge and space is None:
         raise click.UsageError("Give a folder to forget, --purge, or --space MODEL.")
-    files, segments = forget(folders, library=library, purge=purge, space=space)
+    files, segments = forget(
+        folders, library=library, purge=purge, space=space, milvus_token=milvus_token(), notify=note
+    )
     results = [f"{pluralize(files, 'file')} forgotten"] * bool(folders or purge)
     results += [f"{pluralize(segments, 'segment')} deleted"] * purge
     results += [f"the vectors of {space} deleted"] * (space is not None)

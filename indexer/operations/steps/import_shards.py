@@ -1,4 +1,4 @@
-"""Import shards into a library, and update its indexes."""
+"""Import shards into a library, update its indexes and publish its vectors."""
 
 import os
 from collections.abc import Callable
@@ -13,6 +13,7 @@ from indexer.maintenance.build_index import PeriodicBuild
 from indexer.models import resolve
 from indexer.models.options import ModelOptions
 from indexer.operations.pipeline import IndexRun
+from indexer.operations.steps.publishing import publish_if_due
 from indexer.store.writer import LibraryWriter
 from indexer.types import Notify, Progress
 from retrieval.embedders.base import Embedder
@@ -24,12 +25,13 @@ from retrieval.types import Failure, Space
 
 @dataclass(frozen=True, slots=True)
 class SourceShards:
-    """The shards to import, and how to load their model."""
+    """The shards to import, how to load their model, and the token of the Milvus server of the library."""
 
     location: str
     manifest: Manifest
     embedder: Embedder | None
     options: ModelOptions
+    milvus_token: str | None
 
 
 def import_shards(shards: SourceShards, library: Path, progress: Progress, notify: Notify) -> Imported:
@@ -37,7 +39,7 @@ def import_shards(shards: SourceShards, library: Path, progress: Progress, notif
 
     Raises LibraryError if the library has another model, EmbedderError, and StoreError.
     """
-    manifest, counts, interrupted = shards.manifest, ShardCounts(), False
+    manifest, counts, interrupted, notes = shards.manifest, ShardCounts(), False, list[str]()
     with LibraryWriter(library, _embedder_factory(shards, notify)) as writer:
         run = ShardImport(shards.location, manifest, writer)
         counts = run.counts
@@ -45,6 +47,8 @@ def import_shards(shards: SourceShards, library: Path, progress: Progress, notif
             run.run(progress, PeriodicBuild(writer).update)
             writer.captions.match_names()
             IndexRun(writer, notify=notify).update_indexes()
+            shared = writer.progress_file.shared(progress)
+            interrupted = not publish_if_due(writer, shards.milvus_token, notes.append, shared)
         except KeyboardInterrupt:
             interrupted = True
         space = writer.embedder.name
@@ -59,7 +63,7 @@ def import_shards(shards: SourceShards, library: Path, progress: Progress, notif
         failed=tuple(Failure(as_path(os.fsdecode(path)), reason) for path, reason in counts.failed),
         damaged=tuple(Failure(as_path(path), reason) for path, reason in counts.damaged),
         segments=counts.segments,
-        notes=tuple(map(printable, _notes(manifest, run))),
+        notes=tuple(map(printable, [*_notes(manifest, run), *notes])),
         active=True,
         interrupted=interrupted,
     )
