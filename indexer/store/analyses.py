@@ -78,15 +78,18 @@ def outdated_contents(db: sqlite3.Connection, analysis: Analysis, version: str) 
 def locate(
     db: sqlite3.Connection, contents: Iterable[int], analysis: str = "", version: str = ""
 ) -> Iterator[PendingContent]:
-    """Yield contents with a present file, and how far this version of an analysis has come."""
+    """Yield contents with a present file, and how far this version of an analysis has come.
+
+    Contents that another process has purged meanwhile are left out.
+    """
     query = f"""SELECT c.id, c.hash, {_ACTUAL_DECODER},
                       (SELECT path FROM present_files WHERE content = c.id LIMIT 1),
                       coalesce((SELECT progress FROM analyses
                                  WHERE content = c.id AND analysis = ?2 AND version = ?3), 0.0)
                  FROM contents c WHERE c.id = ?1"""
     for content in contents:
-        pending = PendingContent(*db.execute(query, (content, analysis, version)).fetchone())
-        if pending.path is not None:
+        row = db.execute(query, (content, analysis, version)).fetchone()
+        if row is not None and (pending := PendingContent(*row)).path is not None:
             yield pending
 
 
