@@ -3,6 +3,7 @@
 import json
 import sqlite3
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -64,13 +65,23 @@ class SegmentMap(NamedTuple):
         return known[np.isin(self.segment_kinds[known], [ord(kind[0]) for kind in kinds])]
 
 
+@dataclass(slots=True)
+class _Version:
+    """A version of the library, and its map once that was read."""
+
+    change_count: int
+    joined: int = 0  # files that were found without the map
+    map: SegmentMap | None = None
+
+
 class NamedSegments:
-    """The segments that names match; a map of all is kept while the library does not change."""
+    """The segments that names match; a map of all is kept while the library does not change.
+
+    Threads share it. One that still reads an older version must not store its map as that of a newer one.
+    """
 
     def __init__(self) -> None:
-        self._map: SegmentMap | None = None
-        self._change_count = -1  # of the library, when files were last searched
-        self._joined = 0  # files that were found without the map since then
+        self._version = _Version(-1)  # the one that was searched last
 
     def find(self, db: sqlite3.Connection, files: Ids, matched_ids: Ids, change_count: int) -> Ids:
         """Return the segments that the names of `files` match, ascending; `matched_ids` have other words."""
@@ -91,30 +102,33 @@ class NamedSegments:
 
     def _find_map(self, db: sqlite3.Connection, count: int, change_count: int) -> SegmentMap | None:
         """Return the map if it saves time for further `count` files, else None."""
-        if self._change_count != change_count:
-            self._map, self._joined, self._change_count = None, 0, change_count
-        if self._map is None and self._is_map_due(db, count):
-            self._map = SegmentMap.read(db)
-        if self._map is None:
-            self._joined += count
-        return self._map
-
-    def _is_map_due(self, db: sqlite3.Connection, count: int) -> bool:
-        if count > MAX_JOINED_FILES:
-            return True
-        if self._joined <= MIN_MAPPED_FILES:
-            return False
-        (segments,) = db.execute("SELECT max(id) FROM segments").fetchone()
-        return count > MIN_MAPPED_FILES or self._joined > MIN_MAPPED_SHARE * (segments or 0)
+        version = self._version
+        if version.change_count != change_count:
+            version = self._version = _Version(change_count)
+        if version.map is None and _is_map_due(db, count, version.joined):
+            version.map = SegmentMap.read(db)
+        if version.map is None:
+            version.joined += count
+        return version.map
 
     def filter_by_kind(
         self, db: sqlite3.Connection, ids: Ids, kinds: Collection[Kind], change_count: int
     ) -> Ids:
         """Return the segments of these kinds, ascending if `ids` are."""
-        if self._map is not None and self._change_count == change_count:
-            return self._map.filter_by_kind(ids, kinds)
+        version = self._version
+        if version.map is not None and version.change_count == change_count:
+            return version.map.filter_by_kind(ids, kinds)
         values = json.dumps(ids.tolist()), json.dumps(sorted(kinds))
         return _read_columns(db, ("id",), _OF_KINDS, values)[0]
+
+
+def _is_map_due(db: sqlite3.Connection, count: int, joined: int) -> bool:
+    if count > MAX_JOINED_FILES:
+        return True
+    if joined <= MIN_MAPPED_FILES:
+        return False
+    (segments,) = db.execute("SELECT max(id) FROM segments").fetchone()
+    return count > MIN_MAPPED_FILES or joined > MIN_MAPPED_SHARE * (segments or 0)
 
 
 def _read_columns(

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -35,6 +36,7 @@ MAX_BACKGROUND_VECTORS = 500  # vectors that represent a kind
 ANY_MODE: QueryMode = "mixed"  # of a query whose mode is not known: the greatest search effort
 READ_BATCH = 8_192  # vectors that are read at once
 MAX_CACHE_ENTRIES = 16  # filters whose ids are cached until the catalog changes
+_EVICTION_LOCK = Lock()  # threads share the caches
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
@@ -312,8 +314,13 @@ def _without(ids: Ids, others: Ids) -> Ids:
 
 def _get_or_compute(cache: dict[Key, Value], key: Key, compute: Callable[[Key], Value]) -> Value:
     """Return the cached value of a key, or compute it and evict the oldest entry of a full cache."""
-    if key not in cache:
-        if len(cache) >= MAX_CACHE_ENTRIES:
-            cache.pop(next(iter(cache)), None)
-        cache[key] = compute(key)
-    return cache[key]
+    try:
+        return cache[key]
+    except KeyError:
+        pass
+    value = compute(key)
+    with _EVICTION_LOCK:
+        if key not in cache and len(cache) >= MAX_CACHE_ENTRIES:
+            del cache[next(iter(cache))]
+        cache[key] = value
+    return value

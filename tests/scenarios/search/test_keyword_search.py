@@ -14,6 +14,7 @@ from indexer.operations.forget import forget
 from indexer.operations.index import index_folder
 from retrieval import Library, SearchOptions
 from retrieval.catalog import named_segments
+from retrieval.catalog.named_segments import SegmentMap
 from retrieval.catalog.reader import Catalog, add_functions
 from retrieval.catalog.schema import CATALOG_FILE
 from retrieval.errors import QueryError
@@ -167,29 +168,48 @@ def test_map_of_segments_finds_the_same_as_the_catalog(catalog, archive, index, 
         expected = found()
         monkeypatch.setattr(named_segments, "MIN_MAPPED_FILES", 0)
         assert found() == found() == expected
-        assert catalog.named_segments._map is not None
+        assert catalog.named_segments._version.map is not None
         return expected
 
     before = check()
-    segment_map = catalog.named_segments._map
+    segment_map = catalog.named_segments._version.map
     rows = "a photo of a blue sky,fountain.png\nanother photo,IMG_20220612_1830.png\n"
     write_text(archive / "Rome 2022" / "captions.csv", "caption,image\n" + rows)
     shutil.copy(archive / "city.txt", archive / "Café" / "town.txt")
     (archive / "vacation" / "sunset.png").unlink()
     index(archive)
     after_without_reset = found()
-    assert catalog.named_segments._map is not segment_map
+    assert catalog.named_segments._version.map is not segment_map
     assert check() == after_without_reset != before
+
+
+def test_map_of_segments_is_not_used_for_a_newer_version(catalog, archive, index, monkeypatch):
+    read = SegmentMap.read
+
+    def read_slowly(db):
+        """Read the map; before it is stored, another thread searches a newer version."""
+        segment_map = read(db)
+        monkeypatch.setattr(SegmentMap, "read", read)
+        draw_image(archive / "Venice" / "bridge.png", "green")
+        index(archive)
+        assert texts_of(catalog, "venice") == ["bridge.png"]
+        return segment_map
+
+    monkeypatch.setattr(named_segments, "MAX_JOINED_FILES", 0)  # every search reads the map
+    monkeypatch.setattr(SegmentMap, "read", read_slowly)
+    catalog.named_segments.__init__()
+    assert len(keyword_search(catalog, "rome").ids) == 2
+    assert texts_of(catalog, "venice") == ["bridge.png"]
 
 
 def test_map_of_segments_is_read_after_many_searches_of_few_files(catalog, monkeypatch):
     monkeypatch.setattr(named_segments, "MIN_MAPPED_FILES", 3)
     catalog.named_segments.__init__()
     first = keyword_search(catalog, "rome", count=None).ids.tolist()
-    assert catalog.named_segments._map is None
+    assert catalog.named_segments._version.map is None
     for _ in range(10):
         assert keyword_search(catalog, "rome", count=None).ids.tolist() == first
-    assert catalog.named_segments._map is not None
+    assert catalog.named_segments._version.map is not None
 
 
 def test_words_of_name_and_text_are_combined(catalog):
