@@ -203,12 +203,14 @@ def _match_terms(catalog: Catalog, terms: Sequence[KeywordTerm]) -> dict[Keyword
     all_terms = terms
     terms = [term for term in terms if not term.is_function_word] or terms
     lookups = [lookup for term in terms for source in KEYWORD_SOURCES for lookup in _lookups(term, source)]
+    limits = {source: _common_threshold(size) + 1 for source, size in sizes.items()}
     rows = {
         lookup: ids
         for lookup in lookups
-        if len(ids := _read_rows(db, lookup, _common_threshold(sizes[lookup.source]) + 1))
+        if len(ids := _read_rows(db, lookup, -1 if lookup.term.quoted else limits[lookup.source]))
     }
-    counts = {lookup: len(ids) for lookup, ids in rows.items()}
+    # A quoted term is never common: in however many texts it is, it keeps the share of a rarer one.
+    counts = {lookup: min(len(ids), limits[lookup.source]) for lookup, ids in rows.items()}
     discriminative = _discriminative(counts, sizes)
     if counts and not discriminative:
         rows = {lookup: _read_rows(db, lookup, -1) for lookup in rows}

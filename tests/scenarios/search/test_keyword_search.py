@@ -132,6 +132,29 @@ def test_common_words_are_ignored_next_to_rare_ones(tmp_path, index, place):
     catalog.close()
 
 
+@pytest.mark.parametrize("phrase", ['"holiday party"', '"party"', '"annual report"'])
+def test_quotation_in_most_names_or_texts_is_found_and_excluded_in_all(
+    phrase, tmp_path, index, place, toy, monkeypatch
+):
+    monkeypatch.setattr("retrieval.search.keyword_search.MAX_BM25_TEXTS", 10)
+    for n in range(100):
+        name, text = ("holiday party", "annual report") if n < 60 else ("meeting", "minutes")
+        write_text(tmp_path / "notes" / f"{name} {n:02}.txt", f"red {text}, number {n}")
+    index(tmp_path / "notes")
+    keyword = SearchOptions(by="keyword")
+    with Library.open(place, embedder=toy) as library:
+
+        def numbers(words, options):
+            hits = library.search(words, count=100, options=options)
+            return sorted(int(hit.path.stem[-2:]) for hit in hits if hit.has_words)
+
+        for options in (keyword, SearchOptions()):
+            assert numbers(phrase, options) == numbers(f"red {phrase}", options) == [*range(60)]
+            assert numbers(f"red -{phrase}", options) == [*range(60, 100)]
+        shares = [hit.words for hit in library.search(f"{phrase} 59", count=100, options=keyword)]
+        assert shares[0] == 1 > shares[1] > 0.1  # it is no common word, which is ignored
+
+
 def test_folder_name_matches_all_its_files_with_equal_scores(catalog):
     assert set(texts_of(catalog, "rome")) == {"IMG_20220612_1830.png", "fountain.png"}
     assert len(set(keyword_search(catalog, "rome").scores.tolist())) == 1
