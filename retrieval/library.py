@@ -18,7 +18,6 @@ from retrieval.embedders.registry import is_outdated, load_space_embedder
 from retrieval.errors import LibraryError, LibraryMissing, QueryError, SpaceMismatch, describe_differences
 from retrieval.grouping.attributes import compare_files, load_file_attributes
 from retrieval.grouping.clusters import duplicate_groups, parse_reasons
-from retrieval.media.archives.archive import is_file
 from retrieval.query import encoder, names
 from retrieval.query import relevance_feedback as liking
 from retrieval.query.ast import Query
@@ -170,6 +169,7 @@ class Library:
         filters = [merge_filters(each.filters, None, options) for each in self.parse(words).alternatives]
         return list(dict.fromkeys(chain(*(unknown_values(self._catalog, each, found) for each in filters))))
 
+    @reads_catalog
     def similar(
         self,
         image: "str | Path | Image",
@@ -182,11 +182,9 @@ class Library:
         image, count = as_image(image), as_count(count)
         check_options(options)
         filters = merge_filters((), kind, options)
-        own = frozenset[int]()
-        if isinstance(image, str | Path) and is_file(Path(image).expanduser()):
-            segments = self._catalog.segments_of(encoder.file_digest(Path(image).expanduser()))
-            own = frozenset([*segments, *self._catalog.texts_of_images(segments).tolist()])
         space_index = self._open_space_index()
+        own = liking.example_segments(space_index, [image])
+        own |= set(self._catalog.texts_of_images(own).tolist())
         encoded = self._encode_query(space_index, Query(), (image,))
         return answer([SearchRequest(space_index, encoded, filters, own)], count, options)
 
@@ -241,6 +239,7 @@ class Library:
         """Return the text of a hit, for a page the text on it."""
         return hit.text if hit.page is None or hit.text else self._catalog.page_text(hit.id)
 
+    @reads_catalog
     def details(self, file: str | Path | int) -> FileDetails:
         """Return everything that the library knows of a file, by its path or by the id of a segment."""
         is_id = isinstance(file, Integral)

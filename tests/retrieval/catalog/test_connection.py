@@ -204,10 +204,17 @@ def test_file_that_changes_while_it_is_copied_is_copied_again(folder, index, pla
         Catalog.open(place)
 
 
-def test_error_of_sqlite_is_an_error_of_clew(library, place):
+def test_error_of_sqlite_is_an_error_of_clew(library, place, folder):
     with closing(sqlite3.connect(place / "catalogue.sqlite")) as db:
         db.execute("DROP TABLE settings")
-    for read in (lambda: library.search("red"), library.status, library.duplicates):
+        db.execute("DROP TABLE tags")
+    for read in (
+        lambda: library.search("red"),
+        lambda: library.similar(folder / "red.png"),
+        lambda: library.details(folder / "red.png"),
+        library.status,
+        library.duplicates,
+    ):
         with pytest.raises(LibraryError, match=f"Cannot read the library at {place}: no such table"):
             read()
 

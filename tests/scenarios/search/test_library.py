@@ -16,12 +16,13 @@ from indexer import index_folder
 from indexer.operations.forget import forget
 from indexer.store.writer import LibraryWriter
 from retrieval import Library, SearchOptions
+from retrieval.catalog import file_details
 from retrieval.catalog.reader import Catalog
 from retrieval.catalog.schema import vectors_table
 from retrieval.errors import ClewError, LibraryError, LibraryMissing, LibraryVersionMismatch, QueryError
 from retrieval.types import Filters
 from tests.support.files import draw_image, write_text
-from tests.support.toy_embedder import COLORS
+from tests.support.toy_embedder import COLORS, ToyEmbedder
 
 
 def names(hits):
@@ -49,6 +50,31 @@ def test_similar_excludes_copies_and_accepts_unindexed_images(library, folder, t
     found = names(library.similar(folder / "copy.png", count=10))
     assert len(found) == 6
     assert not {"red.png", "copy.png"} & set(found)
+
+
+def test_image_that_is_indexed_meanwhile_is_not_similar_to_itself(library, folder, place, index):
+    image = draw_image(folder / "new.png", (250, 4, 4))
+
+    class Slow(ToyEmbedder):
+        def embed_images(self, images):
+            index(folder)
+            return super().embed_images(images)
+
+    with Library.open(place, embedder=Slow()) as opened:
+        assert set(names(opened.similar(image, count=10))) == {f"{color}.png" for color in COLORS}
+
+
+def test_details_of_a_file_that_is_purged_meanwhile_are_an_error(library, folder, place, monkeypatch):
+    find_file = file_details._find_file
+
+    def find_and_purge(catalog, path):
+        row = find_file(catalog, path)
+        forget([folder], library=place, purge=True)
+        return row
+
+    monkeypatch.setattr(file_details, "_find_file", find_and_purge)
+    with pytest.raises(QueryError, match="is not in the library"):
+        library.details(folder / "red.png")
 
 
 def test_count_may_exceed_the_number_of_hits(library):
