@@ -25,17 +25,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--fuzz-seconds", type=float, default=0.5, help="time of each fuzzer (default: 0.5)")
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """Divide the cores between the workers of pytest-xdist, which inherit the environment.
-
-    Otherwise each uses a thread for each core, and threads wait for each other most of the time.
-    """
-    if workers := getattr(config.option, "numprocesses", None):
-        threads = max(1, (os.cpu_count() or 1) // workers)
-        for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-            os.environ.setdefault(name, str(threads))
-
-
 @pytest.fixture
 def toy() -> ToyEmbedder:
     return ToyEmbedder()
