@@ -28,8 +28,8 @@ def method_for(count: int, total: int | None = None) -> IndexMethod:
 
     flat is exact and fast up to 200,000 in all (see bench_search.py). The graph of hnsw is the fastest
     beyond, but from 4 million on its entries no longer grow: ivf finds more of ten million in the same time,
-    and is built in half of it. Lists of a small file take nine times the time of a graph (see
-    bench_growth.py).
+    and is built in half of it (see bench_growth.py). A small file of ivf takes three times as long to search
+    as one of hnsw (99,000 beside ten million: 9 ms, 3 ms).
     """
     if (count if total is None else total) <= 200_000:
         return "flat"
