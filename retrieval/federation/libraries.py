@@ -1,7 +1,7 @@
 """Several libraries, searched as one list that is merged by calibrated confidence."""
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
@@ -172,32 +172,37 @@ class Libraries:
         """
         answers, errors = dict[str, Answer](), dict[str, ClewError]()
         futures = {name: Future[Answer]() for name in self.members}
-        calls = [
-            Thread(
-                target=_call, args=(futures[name], function, member), daemon=isinstance(member, RemoteLibrary)
-            )
-            for name, member in self.members.items()
-        ]
-        for call in calls:
-            call.start()
+        servers = {name for name, member in self.members.items() if isinstance(member, RemoteLibrary)}
         try:
+            for name, member in self.members.items():
+                Thread(target=_call, args=(futures[name], function, member), daemon=name in servers).start()
             for name, future in futures.items():
                 try:
                     answers[name] = future.result()
                 except ClewError as error:
                     errors[name] = error
         finally:
-            for call in calls:
-                if not call.daemon:
-                    call.join()
+            _end([future for name, future in futures.items() if name not in servers])
         return answers, errors
 
 
 def _call(future: Future[Answer], function: Callable[[Member], Answer], member: Member) -> None:
+    if not future.set_running_or_notify_cancel():
+        return
     try:
         future.set_result(function(member))
     except BaseException as error:
         future.set_exception(error)
+
+
+def _end(futures: Iterable[Future[Answer]]) -> None:
+    """Cancel the calls that have not begun, and wait for the others, also if Ctrl-C is pressed again."""
+    running = [future for future in futures if not future.cancel()]
+    try:
+        wait(running)
+    except KeyboardInterrupt:
+        _end(running)
+        raise
 
 
 def unknown_in_all(messages: Mapping[str, Sequence[str]]) -> list[str]:

@@ -1,6 +1,10 @@
 """Several libraries, also of servers, are searched as one list."""
 
 import json
+import os
+import signal
+import time
+from threading import Event, Thread, Timer
 
 import pytest
 
@@ -285,3 +289,29 @@ def test_variable_with_spaces_is_one_library(clew, built, monkeypatch, tmp_path)
     (tmp_path / "home").rename(tmp_path / "my home")
     monkeypatch.setenv("CLEW_LIBRARY", str(tmp_path / "my home"))
     assert "home.md" in clew("search", "key").stdout
+
+
+@pytest.mark.parametrize("is_repeated", [False, True])
+def test_interrupt_waits_for_libraries_that_are_searched(is_repeated, libraries, monkeypatch):
+    first, second = libraries.members.values()
+    begun, ended = Event(), Event()
+
+    def search_slowly(*_, **__):
+        begun.set()
+        time.sleep(0.5)
+        ended.set()
+
+    class InterruptedThread(Thread):
+        def start(self):
+            super().start()
+            begun.wait()
+            if is_repeated:
+                Timer(0.1, os.kill, [os.getpid(), signal.SIGINT]).start()
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(first, "search", search_slowly)
+    monkeypatch.setattr(second, "search", search_slowly)
+    monkeypatch.setattr("retrieval.federation.libraries.Thread", InterruptedThread)
+    with pytest.raises(KeyboardInterrupt):
+        libraries.search("red")
+    assert ended.is_set()
