@@ -93,6 +93,9 @@ class IndexTuner:
 
         If the queries are too few to show that, it is the least effort with the greatest recall.
         """
+        if self.is_exact:
+            tuning = self._tuning(index, TUNED_MODES[0], target)
+            return tuple(replace(tuning, query_mode=mode) for mode in TUNED_MODES)
         return tuple(self._tuning(index, mode, target) for mode in self.truths)
 
     def _tuning(self, index: "FaissIndex", mode: TunedMode, target: float) -> IndexTuning:

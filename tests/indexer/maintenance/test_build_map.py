@@ -6,6 +6,7 @@ import pytest
 from indexer.maintenance.map import build_map
 from indexer.maintenance.map.build_map import build_map_if_due, sample_shares
 from indexer.maintenance.map.cluster_names import name_clusters
+from indexer.maintenance.map.neighbor_layout import exact_repulsion, interpolated_repulsion
 from indexer.store.spaces import active_space
 from retrieval.catalog.browse.library_map import read_map, stored_map
 from tests.indexer.maintenance.conftest import DIM
@@ -64,13 +65,24 @@ def test_every_segment_of_a_small_library_has_a_position(build, insert_files, co
     assert found.positions.shape == (count, 2)
 
 
-def test_nearest_point_is_of_the_same_group(build, insert_files):
-    insert_files(grouped_vectors(300))
+@pytest.mark.parametrize("count", [300, 600])
+def test_nearest_point_is_of_the_same_group(count, build, insert_files):
+    insert_files(grouped_vectors(count))
     positions = build().positions.astype(float)
     distances = np.linalg.norm(positions[:, None] - positions, axis=2)
     np.fill_diagonal(distances, np.inf)
-    same = distances.argmin(axis=1) % GROUPS == np.arange(300) % GROUPS
+    same = distances.argmin(axis=1) % GROUPS == np.arange(count) % GROUPS
     assert same.mean() > 0.95
+
+
+def test_repulsion_is_that_of_all_pairs_and_interpolated_nearly_so():
+    points = 5 * np.random.default_rng(0).standard_normal((1_000, 2))
+    away = points[:, None] - points
+    nearness = 1 / (1 + (away**2).sum(axis=2, keepdims=True))
+    repulsion = (nearness**2 * away).sum(axis=1) / (nearness.sum() - len(points))
+    assert np.allclose(exact_repulsion(points), repulsion, rtol=1e-9, atol=0)
+    error = np.linalg.norm(interpolated_repulsion(points) - repulsion) / np.linalg.norm(repulsion)
+    assert error < 0.1
 
 
 def test_map_is_the_same_when_it_is_built_again(build, insert_files, writer):
