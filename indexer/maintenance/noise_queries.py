@@ -2,6 +2,7 @@
 
 import random
 import string
+from functools import cache
 
 QUERY_COUNT = 160
 SEED = 11
@@ -9,10 +10,11 @@ KEY_ROWS = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
 SYLLABLES = [consonant + vowel for consonant in "bcdfghklmnprst" for vowel in "aeiou"]
 
 
-def noise_queries() -> list[str]:
+@cache
+def noise_queries() -> tuple[str, ...]:
     """Return the queries, the same in every run."""
     rng = random.Random(SEED)
-    return [_noise(rng, number % 4) for number in range(QUERY_COUNT)]
+    return tuple(_noise(rng, number % 4) for number in range(QUERY_COUNT))
 
 
 def _noise(rng: random.Random, form: int) -> str:

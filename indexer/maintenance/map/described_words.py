@@ -67,10 +67,10 @@ def words_of_similar_queries(catalog: Catalog, space: Space, vectors: Vectors) -
     queries, texts = catalog.background_queries(space, "words"), load_background_queries()
     if queries is None or len(queries) != len(texts):  # the model does not know all words
         return [set() for _ in vectors]
-    words = np.array([words_of(text) for text in texts], dtype=object)
     scores = vectors @ (queries - queries.mean(axis=0)).T
     best = np.argpartition(-scores, SIMILAR_QUERIES, axis=1)[:, :SIMILAR_QUERIES]
-    return [set().union(*words[row]) for row in best]
+    words = {query: words_of(texts[query]) for query in np.unique(best).tolist()}
+    return [set().union(*map(words.__getitem__, row)) for row in best.tolist()]
 
 
 def _collect(segments: Ids, rows: Iterable[tuple[int, set[str]]]) -> list[set[str]]:
