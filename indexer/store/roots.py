@@ -296,6 +296,20 @@ class Roots:
             self.db.execute("DELETE FROM archives WHERE root = ?", (root,))
             return self.set_state(copies, "gone")
 
+    def copied_files(
+        self, missing: Collection[int], away: Collection[int], scanned_roots: Collection[int]
+    ) -> set[int]:
+        """Return the missing files whose content is in a present file of a scanned root.
+
+        Files that are missing or `away` count as absent, whatever their stored state.
+        """
+        query = """SELECT m.id FROM files m WHERE m.id IN (SELECT value FROM json_each(?1)) AND EXISTS (
+                   SELECT 1 FROM files f WHERE f.content = m.content AND f.state = 'present'
+                      AND f.root IN (SELECT value FROM json_each(?2))
+                      AND f.id NOT IN (SELECT value FROM json_each(?3)))"""
+        lists = (list(missing), list(scanned_roots), [*missing, *away])
+        return {id_ for (id_,) in self.db.execute(query, [json.dumps(ids) for ids in lists])}
+
     def resolve_moves(
         self, missing: Sequence[CatalogFile], scanned_roots: Collection[int], since_id: int
     ) -> Moves:

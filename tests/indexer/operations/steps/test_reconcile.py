@@ -85,9 +85,14 @@ def states(writer):
     return dict(writer.db.conn.execute("SELECT path, state FROM files"))
 
 
-def run(writer, target, missing, since_id=0, on_disk=(), **changes):
-    """Reconcile one target in which these files are missing, and return the report."""
+def run(writer, target, missing, since_id=0, on_disk=(), *, last_scan=False, **changes):
+    """Reconcile one target in which these files are missing, and return the report.
+
+    With `last_scan`, an earlier run has scanned all of its root and found all files.
+    """
     report = Report()
+    if last_scan:
+        writer.roots.mark_scanned(target)
     known = Changes(missing=missing, known_count=len(states(writer)), **changes)
     reconcile(writer.roots, [(target, known)], since_id, report, exists=lambda target, path: path in on_disk)
     return report
@@ -167,6 +172,33 @@ def test_files_of_a_disconnected_drive_are_kept_with_a_note(writer, target):
     assert (report.gone, report.offline) == (0, 60)
     assert set(states(writer).values()) == {"offline"}
     assert "--confirm-gone" in report.notes[0]
+
+
+def test_files_whose_contents_are_in_other_files_are_gone_however_many(writer, target):
+    """They moved, and the folder that they are in now was indexed by an earlier run."""
+    old = [add_file(writer, target.root_id, b"a/%d" % n, b"%d" % n, "offline") for n in range(60)]
+    deleted = add_file(writer, target.root_id, b"a/deleted", b"deleted")
+    for number in range(60):
+        add_file(writer, target.root_id, b"b/%d" % number, b"%d" % number)
+    report = run(writer, target, [*old, deleted], writer.roots.last_file_id(), last_scan=True)
+    assert (report.moved, report.gone, report.offline, report.notes) == (0, 61, 0, [])
+    assert {path: state for path, state in states(writer).items() if path < b"b"} == {
+        b"a/deleted": "gone",
+        **{file.path: "gone" for file in old},
+    }
+
+
+@pytest.mark.parametrize("absence", ["missing", "disconnected", "unreadable", "not scanned"])
+def test_copies_that_may_be_absent_too_keep_missing_files_offline(writer, target, absence):
+    other = writer.roots.register(b"/other")
+    old = [add_file(writer, target.root_id, b"a/%d" % n, b"%d" % n) for n in range(60)]
+    root = other if absence == "not scanned" else target
+    copies = [add_file(writer, root.root_id, b"b/%d" % n, b"%d" % n) for n in range(60)]
+    missing = [*old, *copies] if absence == "missing" else old
+    changes = {absence: copies} if absence in ("disconnected", "unreadable") else {}
+    report = run(writer, target, missing, writer.roots.last_file_id(), last_scan=True, **changes)
+    assert report.gone == 0
+    assert {state for path, state in states(writer).items() if path < b"b"} == {"offline"}
 
 
 def test_share_of_missing_files_is_that_of_the_root(writer, target):
