@@ -22,12 +22,17 @@ BLOCK_TAGS = _tag_names(
 )
 SPACED_TAGS = _tag_names("br img input li option td th tr")  # separate words
 VOID_TAGS = _tag_names("area base br col embed hr img input link meta param source track wbr")
-HIDDEN_TAGS = _tag_names("template svg math object canvas datalist audio video select")
+HIDDEN_TAGS = _tag_names("template svg math object canvas datalist audio video select rp rt rtc")
 # The content of these elements is not markup.
 RAW_TEXT_TAGS = _tag_names("script style iframe noembed noframes noscript xmp")
 RAW_TEXT_ENDS = {name: re.compile(rf"</{name}\b", re.I) for name in RAW_TEXT_TAGS}
-# These elements end where the next one of the same name begins.
-OPTIONAL_END_TAGS = _tag_names("dd dt li option p td th tr")
+# These elements end where the next one of the same name begins, or where one of these ends.
+OPTIONAL_END_TAGS = {
+    **dict.fromkeys(("dd", "dt"), _tag_names("dl")),
+    **dict.fromkeys(("rp", "rt", "rtc"), _tag_names("ruby")),  # the readings of East Asian writing
+    **dict.fromkeys(("td", "th", "tr"), _tag_names("table")),
+    **{"li": _tag_names("ol ul"), "option": _tag_names("select"), "p": BLOCK_TAGS},
+}
 
 TAG_START = re.compile(r"<(?:(/?)([a-zA-Z][^\s/>]*)|(!--)|([!?/]))")
 TAG_REST = re.compile(r"""(?:[^>"']++|"[^"]*+"|'[^']*+')*+>""")  # > in quotes does not end it
@@ -66,7 +71,9 @@ def extract_paragraphs(html: str) -> Iterator[Paragraph]:
             continue
         tag, source = piece
         line += source.count("\n")
-        if hidden and tag.name == hidden:
+        if hidden and (
+            tag.name == hidden or (tag.is_closing and tag.name in OPTIONAL_END_TAGS.get(hidden, ()))
+        ):
             depth += -1 if tag.is_closing or tag.name in OPTIONAL_END_TAGS else 1
             hidden = hidden if depth else ""
         if not hidden and tag.is_hidden:

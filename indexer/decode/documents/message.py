@@ -1,5 +1,6 @@
 """Decoder of e-mail messages (.eml): subject, people, text and names of attachments."""
 
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 from contextlib import suppress
 from email import message_from_bytes, policy
@@ -22,7 +23,7 @@ KNOWN_HEADERS = (*PEOPLE_HEADERS, "Subject", "Date", "Received", "Message-ID", "
 
 def decode(file: BinaryIO, suffix: str, context: DecodeContext) -> DecodedFile:
     """Return passages of the headers, the body and the names of attachments; the time is that of sending."""
-    data = read_bytes(file, context.limits.max_text_bytes)
+    data = read_bytes(file, context.limits.max_text_bytes).removeprefix(BOM_UTF8).lstrip()
     limit = PassageLimit(context.limits)
     try:
         message = message_from_bytes(data, policy=policy.default)
@@ -41,24 +42,57 @@ def decode(file: BinaryIO, suffix: str, context: DecodeContext) -> DecodedFile:
 
 
 def _message_texts(message: Message) -> Iterator[str]:
-    """Yield the texts of a message, the subject first."""
+    """Yield the texts of a message: its headers, its body, and the names of attachments."""
+    yield from _header_texts(message)
+    yield from _body_texts(message)
+    yield ", ".join(filter(None, map(_attachment_name, message.walk())))
+
+
+def _header_texts(message: Message) -> Iterator[str]:
+    """Yield the subject of a message, and its people."""
     yield _header(message, "Subject")
     yield ", ".join(f"{name} {value}" for name in PEOPLE_HEADERS if (value := _header(message, name)))
-    parts = [part for part in message.walk() if not part.is_multipart()]
-    texts = [part for part in parts if part.get_content_maintype() == "text" and not _attachment_name(part)]
-    plain = [part for part in texts if part.get_content_subtype() != "html"]
-    for part in plain or texts:
-        payload = part.get_payload(decode=True)
-        text = ""
-        if isinstance(payload, bytes):
-            with suppress(MediaError):
-                text = decode_text(payload, part.get_content_charset())
-        if part.get_content_subtype() == "html":
-            yield from (paragraph for paragraph, _ in extract_paragraphs(text))
-        else:
-            yield text
-    names = filter(None, map(_attachment_name, parts))
-    yield ", ".join(names)
+
+
+def _body_texts(part: Message) -> Iterator[str]:
+    """Yield the texts of a part and of the parts in it, which include complete attached messages."""
+    if part.get_content_type() == "multipart/alternative" and part.is_multipart():
+        yield from _alternative_texts(_parts_of(part))
+    elif part.is_multipart():
+        for inner in _parts_of(part):
+            if part.get_content_maintype() == "message":
+                yield from _header_texts(inner)
+            yield from _body_texts(inner)
+    elif part.get_content_maintype() == "text" and not _is_attachment(part):
+        yield from _text_of(part)
+
+
+def _alternative_texts(parts: list[Message]) -> list[str]:
+    """Return the texts of the plain part, else of the last part, that has any (RFC 2046, 5.1.4)."""
+    by_preference = sorted(parts, key=lambda part: part.get_content_type() == "text/plain")
+    texts = ([text for text in _body_texts(part) if text.strip()] for part in reversed(by_preference))
+    return next(filter(None, texts), [])
+
+
+def _parts_of(part: Message) -> list[Message]:
+    return [inner for inner in part.get_payload() if isinstance(inner, Message)]
+
+
+def _text_of(part: Message) -> Iterator[str]:
+    """Yield the text of a part, or the paragraphs of HTML; nothing of an invitation."""
+    subtype, payload = part.get_content_subtype(), part.get_payload(decode=True)
+    if subtype == "calendar" or not isinstance(payload, bytes):
+        return
+    with suppress(MediaError):
+        text = decode_text(payload, part.get_content_charset())
+        yield from (each.text for each in extract_paragraphs(text)) if subtype.endswith("html") else (text,)
+
+
+def _is_attachment(part: Message) -> bool:
+    try:
+        return part.get_content_disposition() == "attachment"
+    except Exception:  # an invalid header
+        return False
 
 
 def _attachment_name(part: Message) -> str:

@@ -27,12 +27,12 @@ RELATIONSHIP_IDS = (  # of transitional and of strict files (ISO/IEC 29500)
     "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}id",
     "{http://purl.oclc.org/ooxml/officeDocument/relationships}id",
 )
-# Deleted and moved text, comments, field codes, alternatives of the same content, and the numbers of
-# footnotes and pages, which would be joined to the words before.
+# Deleted and moved text, comments, field codes, alternatives of the same content, and what would be joined to
+# the words before: the numbers of footnotes and pages, and the readings of East Asian writing.
 IGNORED_ELEMENTS = frozenset(
     (
         *("Fallback", "moveFrom", "tracked-changes", "annotation", "instrText", "delText"),
-        *("note-citation", "page-number"),
+        *("note-citation", "page-number", "rt", "ruby-text"),
     )
 )
 ELEMENT_TEXT = {**dict.fromkeys(("tab", "br", "cr", "s", "line-break"), " "), "noBreakHyphen": "-"}

@@ -15,7 +15,8 @@ MAX_PAUSE_SECONDS = 1.0  # between two cues of one sentence
 MAX_PASSAGE_SECONDS = 20.0
 SENTENCE_ENDS = (".", "!", "?", "…", "。", "\uff01", "\uff1f", '"', "”", ")", "]", "♪")
 TEXT_SUBTITLE_CODECS = frozenset(("subrip", "srt", "text", "mov_text", "webvtt", "ass", "ssa"))
-_MARKUP = re.compile(r"<[^<>]{0,200}>|\{[^{}]{0,200}\}")
+# The first alternative is a reading (ruby text), which would be joined to the word before.
+_MARKUP = re.compile(r"<rt\b[^<>]{0,200}>[^<>]{0,200}|<[^<>]{0,200}>|\{[^{}]{0,200}\}")
 _DRAWING = re.compile(r"\{[^{}]{0,200}\\p[1-9]")  # the commands of a vector drawing follow
 
 

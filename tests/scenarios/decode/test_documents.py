@@ -369,6 +369,28 @@ def test_html_is_hidden_by_an_attribute_and_not_by_a_word_in_one(attributes, is_
     assert texts == ["before", *(["trees", "grow"] * (not is_hidden)), "after"]
 
 
+@pytest.mark.parametrize(
+    ("page", "expected"),
+    [
+        (
+            "<ruby>漢<rt>かん</rt>字<rt>じ</rt></ruby>の<ruby>勉<rp>(</rp><rt>べん</rt><rp>)</rp></ruby>をする",
+            "漢字の勉をする",
+        ),
+        ("<ruby>漢<rt>かん</ruby>の<ruby>字<rp>(<rt>じ<rp>)</ruby>をする", "漢の字をする"),
+        ("<ruby>漢<rb>字<rtc><rt>かん<rt>じ</rtc></ruby>をする", "漢字をする"),
+    ],
+)
+def test_readings_of_words_in_html_are_not_text(page, expected):
+    assert [paragraph.text for paragraph in extract_paragraphs(f"<p>{page}</p>")] == [expected]
+
+
+@pytest.mark.parametrize(
+    "element", ["<ul><li hidden>red</ul>", "<div><p hidden>red</div>", "<table><tr><td hidden>red</table>"]
+)
+def test_hidden_element_without_an_end_tag_ends_with_its_parent(element):
+    assert [paragraph.text for paragraph in extract_paragraphs(f"{element}blue")] == ["blue"]
+
+
 def test_html_page_is_found_with_its_line(answers, tmp_path):
     hit = answers({"page.html": PAGE.encode()}, "yellow white", count=1)[0]
     assert shown(hit) == f"{tmp_path / 'docs' / 'page.html'}:3"
@@ -525,6 +547,17 @@ def test_numbers_of_footnotes_and_slides_are_not_text():
     assert texts_of(read(pptx(slide, only_number), office, ".pptx")) == [("red May", None, 1)]
 
 
+def test_readings_of_words_in_office_files_are_not_text():
+    run, reading = (
+        "<w:r><w:t>{}</w:t></w:r>",
+        "<w:r><w:ruby><w:rt>{}</w:rt><w:rubyBase>{}</w:rubyBase></w:ruby></w:r>",
+    )
+    body = reading.format(run.format("とう"), run.format("東")) + run.format("京")
+    assert texts_of(read(docx(body=f"<w:p>{body}</w:p>"), office, ".docx")) == [("東京", 1, None)]
+    ruby = "<t:ruby><t:ruby-base>東</t:ruby-base><t:ruby-text>とう</t:ruby-text></t:ruby>"
+    assert texts_of(read(odt(f"<t:p>{ruby}京</t:p>"), office, ".odt")) == [("東京", 1, None)]
+
+
 def test_strict_office_files_are_read():
     slides = pptx("red", "blue", order=[2, 1])
     assert texts_of(read(strict(slides), office, ".pptx")) == [("blue", None, 1), ("red", None, 2)]
@@ -591,6 +624,41 @@ def test_message_is_read_with_its_people_text_and_attachments():
     only_html = "Subject: a\nContent-Type: text/html\n\n<p>red <b>blue</b></p>"
     assert texts_of(read(only_html.encode(), message, ".eml"))[-1][0] == "red blue"
     assert reason(b"words", message, ".eml").startswith("not a message")
+
+
+def multipart(subtype: str, *parts: str) -> str:
+    """Return a MIME part of parts, each with its headers."""
+    inner = "".join(f"\n--{subtype}\n{part}" for part in parts)
+    return f'Content-Type: multipart/{subtype}; boundary="{subtype}"\n{inner}\n--{subtype}--\n'
+
+
+PLAIN, HTML = "Content-Type: text/plain\n\n", "Content-Type: text/html\n\n"
+INVITATION = "Content-Type: text/calendar\n\nBEGIN:VCALENDAR\nSUMMARY:cyan\n"
+FORWARDED = f"Content-Type: message/rfc822\n\nSubject: white\nFrom: ann@b.org\n{HTML}<p>blue"
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (multipart("mixed", f"{HTML}<p>red", f"{PLAIN}footer"), ["red", "footer"]),
+        (multipart("alternative", f"{PLAIN} \n", f"{HTML}<p>red"), ["red"]),
+        (multipart("alternative", f"{HTML}<p>red", INVITATION), ["red"]),
+        (multipart("alternative", f"{HTML}<p>red", f"{PLAIN}green"), ["green"]),
+        (multipart("alternative", f"{PLAIN}", multipart("related", f"{HTML}<p>red")), ["red"]),
+        (multipart("mixed", f"{HTML}<p>red", f"Content-Disposition: attachment\n{PLAIN}log"), ["red"]),
+        (multipart("mixed", f"{PLAIN}red", FORWARDED), ["red", "white", "From ann@b.org", "blue"]),
+        ('Content-Type: text/plain; name="body.txt"\n\nred', ["red", "body.txt"]),
+    ],
+)
+def test_message_body_is_every_part_but_attachments_and_alternatives(body, expected):
+    found = texts_of(read(f"Subject: mail\n{body}".encode(), message, ".eml"))
+    assert [text.strip() for text, *_ in found] == ["mail", *expected]
+
+
+@pytest.mark.parametrize("start", ["\ufeff", "\r\n", "\ufeff \n\n"])
+def test_message_headers_may_follow_a_byte_order_mark_and_blank_lines(start):
+    found = texts_of(read(f"{start}Subject: red\n\nblue".encode(), message, ".eml"))
+    assert [text for text, *_ in found] == ["red", "blue"]
 
 
 @settings(max_examples=60, deadline=None)

@@ -86,6 +86,11 @@ def test_vtt_comments_and_names_of_cues_are_not_text():
     ]
 
 
+def test_vtt_readings_of_words_are_not_text():
+    cue = "<ruby>漢<rt>かん</rt>字<rt.small>じ</ruby>の<c.big>本</c>"
+    assert [cue.text for cue in parse_cues(f"WEBVTT\n\n00:01.000 --> 00:02.000\n{cue}\n")] == ["漢字の本"]
+
+
 def test_srt_numbers_between_cues_are_not_text_but_the_last_line_is():
     text = "1\n00:00:01,0 --> 00:00:02,0\nred\n1999\n2\n00:00:03,0 --> 00:00:04,0\nin\n2001\n"
     assert [cue.text for cue in parse_cues(text)] == ["red\n1999", "in\n2001"]
