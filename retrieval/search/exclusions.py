@@ -117,18 +117,21 @@ class ExclusionFilter:
             if exclusion.probe is not None and kind in VISUAL_KINDS:
                 fits = exclusion.probe.z_scores(vectors @ exclusion.probe.direction) >= calibration.Z_QUARTILE
             else:
-                if not self._has_confident_match(exclusion, kind):
-                    continue
-                fits = (
-                    self.space_index.match_quality(exclusion.vector, exclusion.mode, vectors)
-                    >= calibration.EXCLUSION_THRESHOLD
-                )
+                is_picture, is_visual = exclusion.mode == "picture", kind in VISUAL_KINDS
+                cosines = (exclusion.vector @ vectors.T)[0]
+                fits = (cosines >= calibration.MIN_COPY_COSINE) & (is_picture == is_visual)
+                if (is_picture and is_visual) or self._has_confident_match(exclusion, kind):
+                    fits |= (
+                        self.space_index.match_quality(exclusion.vector, exclusion.mode, vectors)
+                        >= calibration.EXCLUSION_THRESHOLD
+                    )
             self._excluded |= dict.fromkeys(np.asarray(ids)[fits].tolist(), True)
 
     def _has_confident_match(self, exclusion: EncodedTerm, kind: Kind) -> bool:
         """Return True if a search for an exclusion finds a confident match, or before calibration.
 
-        Otherwise the kind hardly has a segment that shows it, and those that match it best stay.
+        Otherwise the kind hardly has a segment that shows it, and those that match it best stay. Images are
+        not compared with a picture so: in a series of similar ones, none stands out.
         """
         key = exclusion.text, kind
         if key not in self._confident:

@@ -313,6 +313,18 @@ def test_exclusion_of_which_nothing_matches_well_drops_nothing(library):
     assert "blue" in {hit.path.stem for hit in library.search("red not:blue", count=7)}
 
 
+def test_exclusion_by_segment_removes_it_and_its_copies_among_similar_images(reds, tmp_path, index):
+    """None of 60 similar images matches another much better than the others do."""
+    draw_image(tmp_path / "reds" / "copy.bmp", (255, 0, 0))  # of `red 0`, with other bytes
+    index(tmp_path / "reds")
+    ids = {hit.path.name: hit.id for hit in reds.search("kind:image", count=100)}
+    assert len(ids) == 62
+    for query in (f"not:#{ids['red 0.png']}", f'not:file:"{tmp_path / "reds" / "red 0.png"}"'):
+        kept = {hit.path.name for hit in reds.search(query, count=100)}
+        assert "blue.png" in kept
+        assert not kept & {"red 0.png", "copy.bmp"}
+
+
 def test_images_and_texts_are_ranked_by_confidence(tmp_path):
     from tests.support.toy_embedder import ToyEmbedder
 
