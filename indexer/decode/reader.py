@@ -19,7 +19,7 @@ from indexer.decode.base import DecodedFile
 from indexer.decode.context import DecodeContext, Decoder
 from indexer.decode.metadata.local_time import to_local_time
 from indexer.decode.signatures import DECODER_NOUNS, HEAD_BYTES, fallback_decoders, mismatch_reason
-from indexer.decode.text.latin_encodings import language_in_name
+from indexer.decode.text.letter_encodings import language_in_name
 from indexer.types import FileEntry, file_times
 from retrieval.errors import ExtraMissing, MediaError
 from retrieval.media.archives.archive import Opener, open_path

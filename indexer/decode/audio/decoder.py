@@ -1,7 +1,7 @@
 """Decode audio to a segment that describes its tags, and passages of its comments and lyrics."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
@@ -12,6 +12,7 @@ from indexer.decode.audio.stream import duration_seconds
 from indexer.decode.base import DecodedFile, SegmentDraft
 from indexer.decode.context import DecodeContext
 from indexer.decode.images.thumbnail import THUMBNAIL_SIDE
+from indexer.decode.text.encoding import decode_text
 from retrieval.errors import MediaError
 from retrieval.media.av.container import MEDIA_FORMATS, audio_stream, decode_frames, open_container
 from retrieval.media.images.loader import load_image
@@ -27,6 +28,7 @@ MAX_TAG_CHARACTERS = 100
 MAX_COMMENT_CHARACTERS = 20_000  # of a comment, and of lyrics
 MAX_GENRES = 10
 TEXT_TAGS = ("comment", "description", "synopsis", "lyrics", "unsyncedlyrics")
+_TAG_SEPARATOR = "\n\x1e\n"
 _CONTROL_CHARACTERS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ufffd]+")
 
 
@@ -76,9 +78,20 @@ def describe_tags(tags: Mapping[str, str]) -> str | None:
 
 def _read_tags(container: "InputContainer", stream: Any) -> dict[str, str]:
     """Return the tags of the container and the stream, with lowercase names and clean values."""
-    items = [*stream.metadata.items(), *container.metadata.items()]
-    clean = {name.lower(): nfc(_CONTROL_CHARACTERS.sub(" ", value)).strip() for name, value in items}
-    return {name: value for name, value in clean.items() if value}
+    items = {name.lower(): value for name, value in [*stream.metadata.items(), *container.metadata.items()]}
+    values = decode_tags(list(items.values()))
+    clean = (nfc(_CONTROL_CHARACTERS.sub(" ", value)).strip() for value in values)
+    return {name: value for name, value in zip(items, clean, strict=True) if value}
+
+
+def decode_tags(values: Sequence[str]) -> Sequence[str]:
+    """Return tags in the encoding that they have: many that declare Latin-1 have that of their language."""
+    try:
+        data = _TAG_SEPARATOR.join(values).encode("latin-1")
+        decoded = decode_text(data).split(_TAG_SEPARATOR)
+    except (UnicodeEncodeError, MediaError):  # Unicode
+        return values
+    return decoded if len(decoded) == len(values) else values
 
 
 def _genres(tags: Mapping[str, str]) -> tuple[str, ...]:

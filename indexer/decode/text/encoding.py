@@ -8,7 +8,12 @@ from collections import Counter
 from typing import NamedTuple
 from unicodedata import category
 
-from indexer.decode.text.latin_encodings import detect_latin_encoding, encoding_of_language
+from indexer.decode.text.letter_encodings import (
+    DEFAULT_ENCODING,
+    detect_latin_encoding,
+    detect_script_encoding,
+    encoding_of_language,
+)
 from retrieval.errors import MediaError
 
 # Encodings that files may declare; Python knows others that are none (zip) or slow (punycode).
@@ -16,12 +21,6 @@ DECLARED_ENCODING = re.compile(
     r"utf-?(8|16([bl]e)?)|us-ascii|latin-?1|(iso|windows|cp|ibm|koi8|mac|big|euc|shift|gb|tis)[\w-]*|sjis",
     re.I,
 )
-# Encodings of scripts other than Latin: Japanese, Chinese, Korean, Cyrillic, Greek, Hebrew, Arabic, Thai.
-DETECTED_ENCODINGS = (
-    *("cp932", "euc_jp", "gb18030", "big5", "cp949", "koi8_r", "koi8_u", "cp1251", "cp866", "iso8859_5"),
-    *("mac_cyrillic", "cp1253", "cp1255", "cp1256", "cp874"),
-)
-FALLBACK_ENCODING = "cp1252"
 JAPANESE_ESCAPE = b"\x1b$"
 PRINTABLE_ASCII = bytes(range(32, 127))
 MIN_OTHER_BYTES = 0.15  # of a text in UTF-16; those of Japanese are a fifth
@@ -84,7 +83,7 @@ def _decode(data: bytes, declared: str | None, language: str | None) -> DecodedT
         return DecodedText(damaged)
     detected = _detect_encoding(data, language)
     text = data.decode(detected, "replace")
-    return DecodedText(text, detected if detected != FALLBACK_ENCODING else None)
+    return DecodedText(text, detected if detected != DEFAULT_ENCODING else None)
 
 
 def _decode_escapes(data: bytes) -> DecodedText | None:
@@ -142,19 +141,16 @@ def _is_common_script(letters_by_block: Counter[int]) -> bool:
 def _detect_encoding(data: bytes, language: str | None) -> str:
     """Return the encoding of text that is not UTF-8, detected from its first lines beyond ASCII.
 
-    Only a text in another script has runs of bytes above 127: in Latin texts those are single letters,
-    from which charset-normalizer cannot distinguish Windows-1252 from its siblings.
+    Only a text in another script has runs of bytes above 127: in Latin texts those are single letters.
     """
     first = _HIGH_BYTES.search(data)
     begin = data.rfind(b"\n", 0, first.start() if first else 0) + 1
     sample = data[begin : begin + DETECTION_SAMPLE_BYTES]
-    sample = sample[: sample.rfind(b"\n") + 1] or sample  # no character is cut
+    if begin + len(sample) < len(data):
+        sample = sample[: sample.rfind(b"\n") + 1] or sample  # no character is cut
     if language is not None and (hinted := encoding_of_language(sample, language)) is not None:
         return hinted
     runs = [len(run) for run in _HIGH_BYTES.findall(_REPEATED_BYTES.sub(rb"\1", sample))]
     if 2 * sum(run for run in runs if run > 2) <= sum(runs):
         return detect_latin_encoding(sample)
-    from charset_normalizer import from_bytes
-
-    match = from_bytes(sample, cp_isolation=list(DETECTED_ENCODINGS)).best()
-    return FALLBACK_ENCODING if match is None else match.encoding
+    return detect_script_encoding(sample)

@@ -51,6 +51,33 @@ def test_description_contains_the_available_tags():
     assert len(describe_tags(dict.fromkeys(("title", "artist", "album"), "word " * 1000))) < 350
 
 
+@pytest.mark.parametrize(
+    ("title", "artist", "encoding"),
+    [
+        *(("月亮代表我的心", "邓丽君", "gbk"), ("Белый снег", "Алла Пугачёва", "cp1251")),
+        *(
+            ("桜の歌", "森山直太朗", "cp932"),
+            ("Jóga", "Björk", "latin-1"),
+            ("Café del Mar", "Énergie", "latin-1"),
+        ),
+        *(("Une chanson créée", "Zoë", "latin-1"), ("Příliš žluťoučký", "Zoë", "utf-8")),
+    ],
+)
+def test_tags_that_declare_latin_1_are_read_in_the_encoding_of_their_language(
+    title, artist, encoding, tmp_path
+):
+    tags = {name: text.encode(encoding) for name, text in (("TIT2", title), ("TPE1", artist))}
+    frames = b"".join(
+        name.encode() + (len(text) + 1).to_bytes(4, "big") + b"\0\0" + b"\0" + text
+        for name, text in tags.items()
+    )
+    size = bytes((0, 0, len(frames) >> 7, len(frames) & 127))
+    audio = write_audio(tmp_path / "plain.mp3").read_bytes()
+    song = tmp_path / "song.mp3"
+    song.write_bytes(b"ID3\3\0\0" + size + frames + audio)
+    assert read(song).drafts[0].text == f"{title} by {artist}"
+
+
 def test_audio_is_found_by_tags_file_name_and_genre(tmp_path, index, place, toy):
     song = write_audio(tmp_path / "music" / "a.mp3", tags=TAGS)
     memo = write_audio(tmp_path / "music" / "dentist_monday.wav")

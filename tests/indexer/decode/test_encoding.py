@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from indexer.decode.text.encoding import decode_text, detect_and_decode
-from indexer.decode.text.latin_encodings import language_in_name
+from indexer.decode.text.letter_encodings import language_in_name
 from retrieval.errors import MediaError
 
 JAPANESE = "昨日、私たちは京都の寺を訪れました。庭園はとても静かで、紅葉が美しかったです。"
@@ -30,6 +30,20 @@ GERMAN = "Größer grün, déjà vu — café crème “quoted” ÄÖÜ\n" + "�
 @pytest.mark.parametrize("header", ["", "# notes\nkind: text\n\n"])
 def test_old_encodings_of_other_scripts_are_detected(text, encoding, header):
     assert decode_text((header + text).encode(encoding)) == header + text
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        *(("月亮代表我的心\n邓丽君", "gb18030"), ("吻别\n张学友", "gb18030"), ("張惠妹\n聽海", "big5")),
+        *(("좋은 날\n아이유", "cp949"), ("桜の歌\n森山直太朗", "cp932"), ("椎名林檎\n本能", "cp932")),
+        *(("Группа крови\nКино", "cp1251"), ("Ария", "cp1251"), ("Звезда\nКино", "koi8_r")),
+        *(("Μίκης Θεοδωράκης", "cp1253"), ("אריק איינשטיין", "cp1255"), ("فيروز\nنسم علينا", "cp1256")),
+        ("รักแท้\nบอดี้สแลม", "cp874"),
+    ],
+)
+def test_encodings_of_a_few_words_are_detected(text, encoding):
+    assert detect_and_decode(text.encode(encoding)) == (text, encoding)
 
 
 POLISH = "Cześć, jak się masz? Pies biegnie po trawie. Dawno cię nie widziałem, gdzie byłeś?"

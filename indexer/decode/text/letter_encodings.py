@@ -1,10 +1,15 @@
-"""Distinguish the 8-bit encodings of Latin scripts, or those of a known language, by their letters.
+"""Distinguish the encodings before Unicode by the letters of their scripts and languages.
 
-A text has the encoding in which nearly all of its letters beyond ASCII belong to one language.
+A Latin text has the encoding in which nearly all of its letters beyond ASCII belong to one language. A text
+in another script has the encoding in which its characters are the most probable ones.
 """
 
 import re
 from collections import Counter
+from collections.abc import Iterable
+from functools import cache
+from math import log
+from typing import NamedTuple
 
 LETTERS_BY_LANGUAGE = {  # encodings -> letters beyond ASCII of each language, in lower case
     ("cp1252",): (
@@ -53,6 +58,115 @@ _HINTS: dict[str, tuple[tuple[str, ...], str]] = {
     "dan no nor nb fi fin is isl nl dut nld dutch": (("cp1252",), "".join(_WESTERN)),
 }
 _HINT_OF_LANGUAGE = {language: hint for languages, hint in _HINTS.items() for language in languages.split()}
+
+SCRIPT_SAMPLE_BYTES = 1 << 13
+_ARABIC, _GREEK, _HEBREW = (
+    "ءآأؤإئابةتثجحخدذرزسشصضطظعغفقكلمنهوىيپچژگ",
+    "αβγδεζηθικλμνξοπρσςτυφχψω",
+    "אבגדהוזחטיכךלמםנןסעפףצץקרשת",
+)
+_RUSSIAN = "абвгдежзийклмнопрстуфхцчшщъыьэюяёђѓєѕіїјљњћќўџґ"
+_RARE_SHARE = 0.03  # of the characters of a text: neither frequent nor common in its language
+_RARE_COUNT, _RARE_LETTER_COUNT = 20_000, 400  # characters in two bytes, and in one
+_ASCII_SHARE, _INVALID_SHARE = 1 / 64, 1e-9  # of each ASCII character, and of bytes that are no character
+
+
+class ScriptEncoding(NamedTuple):
+    """An encoding of a language that is not written in Latin letters, and the characters of its texts."""
+
+    name: str
+    frequent: frozenset[str]  # lower case
+    frequent_share: float  # of the characters of a text
+    common: frozenset[str]
+    log_prior: float = 0.0  # of encodings that are rarer than those with 0
+
+    def log_probability(self, sample: bytes) -> float:
+        """Return the logarithm of the probability of a sample."""
+        text, is_alphabet = sample.decode(self.name, "replace"), len(self.common) < 256
+        rare_share = _RARE_SHARE / (_RARE_LETTER_COUNT if is_alphabet else _RARE_COUNT)
+        frequent_share = self.frequent_share / len(self.frequent)
+        common_share = (1 - _RARE_SHARE - self.frequent_share) / len(self.common)
+        shares = Counter[float]()
+        for before, char in zip(" " + text, text, strict=False):
+            if char == "\ufffd":
+                shares[_INVALID_SHARE] += 1
+            elif is_alphabet and _is_odd_pair(before, char):
+                shares[rare_share] += 1
+            elif char < "\x80":
+                shares[_ASCII_SHARE] += 1
+            elif char.lower() in self.frequent:
+                shares[frequent_share] += 1
+            else:
+                shares[common_share if char in self.common else rare_share] += 1
+        return self.log_prior + sum(count * log(share) for share, count in shares.items())
+
+
+def _is_odd_pair(before: str, char: str) -> bool:
+    """Return True for letters that are no neighbors in words: of two scripts, or a capital after another."""
+    if not (before.isalpha() and char.isalpha()):
+        return False
+    return (before < "\x80") != (char < "\x80") or (char > "\x7f" and char.isupper() and before.islower())
+
+
+@cache
+def _script_encodings() -> tuple[ScriptEncoding, ...]:
+    """Return the encodings of Cyrillic, Greek, Hebrew, Arabic, Thai, Korean, Japanese and Chinese."""
+    alphabets = (  # language, letters, and the names and priors of their encodings
+        ("ru", _RUSSIAN, {"cp1251": 0, "koi8_r": -3, "koi8_u": -4}),
+        ("ru", _RUSSIAN, {"cp866": -5, "iso8859_5": -5, "mac_cyrillic": -6}),
+        ("el", _GREEK + "άέήίόύώϊϋΐΰ", {"cp1253": -4}),
+        ("he", _HEBREW, {"cp1255": -2}),
+        ("ar", _ARABIC, {"cp1256": -2}),
+        ("th", "".join(map(chr, (*range(0xE01, 0xE3B), *range(0xE40, 0xE4F)))), {"cp874": -2}),
+    )
+    # The rows, by their first byte, of punctuation, kana and the more common characters, and the minimum of
+    # the second byte. The fewer characters are common, the more probable is each.
+    rows = (
+        ("ko", "cp949", (0xA1, 0xA3, *range(0xB0, 0xC9)), 0xA1, 0.3, 0),
+        ("ja", "cp932", (*range(0x81, 0x84), *range(0x88, 0x98)), 0x40, 0.4, 0),
+        ("ja", "euc_jp", (0xA1, 0xA4, 0xA5, *range(0xB0, 0xD0)), 0xA1, 0.4, -3),
+        ("zh", "gb18030", (0xA1, 0xA3, *range(0xB0, 0xD8)), 0xA1, 0.2, 0),
+        ("cht", "big5", range(0xA1, 0xC7), 0x40, 0.2, 0),
+    )
+    return (
+        *(
+            ScriptEncoding(
+                name,
+                frozenset(_HINT_OF_LANGUAGE[language][1]),
+                0.6,
+                frozenset(letters + letters.upper()),
+                prior,
+            )
+            for language, letters, names in alphabets
+            for name, prior in names.items()
+        ),
+        *(
+            ScriptEncoding(
+                name,
+                frozenset(_HINT_OF_LANGUAGE[language][1]),
+                share,
+                _characters(name, first_bytes, min_second_byte),
+                prior,
+            )
+            for language, name, first_bytes, min_second_byte, share, prior in rows
+        ),
+    )
+
+
+def _characters(encoding: str, first_bytes: Iterable[int], min_second_byte: int) -> frozenset[str]:
+    """Return the characters of the rows of an encoding with two bytes a character."""
+    pairs = (bytes((first, second)) for first in first_bytes for second in range(min_second_byte, 0xFF))
+    return frozenset(char for pair in pairs if len(char := pair.decode(encoding, "ignore")) == 1)
+
+
+def detect_script_encoding(sample: bytes) -> str:
+    """Return the encoding of a text in another script than Latin; the default if it is in none of these."""
+    sample = sample[:SCRIPT_SAMPLE_BYTES]
+    logs = {each.name: each.log_probability(sample) for each in _script_encodings()}
+    best = max(logs, key=lambda name: logs[name])
+    high_count = sum(byte > 127 for byte in sample)
+    by_chance = high_count * log(1 / 128) + (len(sample) - high_count) * log(_ASCII_SHARE)
+    return best if logs[best] > by_chance else DEFAULT_ENCODING
 
 
 def language_in_name(name: str) -> str | None:
