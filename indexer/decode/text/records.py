@@ -13,6 +13,8 @@ WORD = re.compile(r"[^\W\d_]{2}")  # a row without one has only numbers
 CALENDAR_FIELDS = ("SUMMARY", "DTSTART", "LOCATION", "DESCRIPTION")
 CALENDAR_RECORDS = ("VEVENT", "VTODO", "VJOURNAL")
 CALENDAR_DATE = re.compile(r"(\d{4})(\d\d)(\d\d)(?:T(\d\d)(\d\d).*)?")
+# Name, parameters and value of a line (RFC 5545, 3.1); a colon in a quoted parameter is part of it.
+CONTENT_LINE = re.compile(r"""([^:;]*+)((?:"[^"]*+"|[^":])*+):(.*)""", re.S)
 ESCAPED = re.compile(r"\\(.)", re.S)
 
 
@@ -38,18 +40,21 @@ def table_records(text: str) -> Iterator[Record]:
 def calendar_records(text: str) -> Iterator[Record]:
     """Yield the title, time, place and description of each event of a calendar (RFC 5545)."""
     fields: dict[str, str] = {}
-    first = 0
+    first = depth = 0  # the first line of the record, and the number of open components in it, such as alarms
     for number, line in _unfolded_lines(text):
-        name, _, value = line.partition(":")
+        match = CONTENT_LINE.fullmatch(line)
+        name, value = (match[1], match[3]) if match else line.partition(":")[::2]
         name = name.partition(";")[0].strip().upper()
         if name == "BEGIN" and value.strip().upper() in CALENDAR_RECORDS:
-            fields, first = {}, number
+            fields, first, depth = {}, number, 0
         elif name == "END" and value.strip().upper() in CALENDAR_RECORDS:
             texts = (fields[field] for field in CALENDAR_FIELDS if fields.get(field))
             if first and (record := "\n".join(texts)):
                 yield Record(record, first)
             fields, first = {}, 0
-        elif first and name in CALENDAR_FIELDS:
+        elif name in ("BEGIN", "END"):
+            depth = max(0, depth + (1 if name == "BEGIN" else -1))
+        elif first and not depth and name in CALENDAR_FIELDS:
             fields.setdefault(name, _calendar_value(name, value))
 
 

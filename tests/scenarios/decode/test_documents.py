@@ -697,6 +697,13 @@ def test_events_of_a_calendar_are_passages_with_their_lines():
     assert found[-1] == ("White day 2024-05-05", 9, None)
 
 
+def test_calendar_values_follow_quoted_parameters_and_are_not_those_of_alarms():
+    alarm = "BEGIN:VALARM\nDESCRIPTION:Reminder\nEND:VALARM"
+    event = f"""BEGIN:VEVENT\nSUMMARY:red\nDTSTART;TZID="(UTC+01:00) Berlin, Rome":20240311T100000\n{alarm}
+DESCRIPTION;ALTREP="cid:a@b.org":blue\nLOCATION;X="a:green\nEND:VEVENT\n"""
+    assert list(calendar_records(event)) == [("red\n2024-03-11 10:00\ngreen\nblue", 1)]
+
+
 def test_rows_with_words_of_a_table_without_captions_are_passages(tmp_path, index, answers):
     table = b'name;age\n"red; tall\nman";7\n1;2\ngreen;8\n'
     found = texts_of(read(table, plain, ".csv"))
