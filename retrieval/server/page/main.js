@@ -61,6 +61,7 @@ class App {
     $(".to-grid").addEventListener("click", (event) => { event.preventDefault(); this.setView("grid"); });
     $(".to-map").addEventListener("click", (event) => { event.preventDefault(); this.setView("map"); });
     this.selection.addEventListener("change", () => { grid.refreshSelection(); this.selectionBar.update(); this.saveState(); });
+    document.addEventListener("visibilitychange", () => document.hidden || this.watchStatus());
     listenForKeys(this);
     listenForTouch(this);
     listenForPictures((file) => this.usePicture(file));
@@ -144,7 +145,7 @@ class App {
     this.lightbox.close({ isRestored: true, keepFocus: true });
     this.showLine();
     this.map.show(this.state.view === "map");
-    await this.run(this.state.at);
+    await this.run(this.state.at, { isKept: true });
     this.selection.restore(saved?.selected);
     if (this.state.open != null) this.lightbox.open(this.state.open, { isRestored: true });
   }
@@ -172,6 +173,7 @@ class App {
     } else {
       this.write(false, { saved: { typing: false } });
     }
+    if (!isNew || !chosenKind(parseLine(line).chips)) this.kindCounts.clear();
     this.showLine();
     this.lightbox.close({ isRestored: true, keepFocus: true });
     return this.run();
@@ -180,7 +182,7 @@ class App {
   setOrder(order) {
     if (order === this.state.order) return;
     this.write(true, { order, at: null });
-    this.run();
+    this.run(null, { isKept: true });
   }
 
   setView(view, lasso = null) {
@@ -188,7 +190,7 @@ class App {
     this.write(true, { view, lasso: view === "map" ? this.map.lasso ?? null : lasso, at: null });
     this.map.show(view === "map");
     this.showLine();
-    if (view === "grid") this.run();
+    if (view === "grid") this.run(null, { isKept: true });
   }
 
   accept(offer) {
@@ -223,15 +225,15 @@ class App {
     }
   }
 
-  /** Show the state: from memory if it was shown before, else from the server. Old results stay until then. */
-  async run(anchor = null) {
+  /** Show the state: from memory if it is to be as it was shown before, else from the server. Old results stay until then. */
+  async run(anchor = null, { isKept } = {}) {
     this.request?.abort();
     const request = (this.request = new AbortController());
     this.gone?.stop?.();
     this.retry && clearTimeout(this.retry);
     const waiting = setTimeout(() => this.box.wait(true), 300);
     try {
-      const model = await this.fetchModel(request.signal);
+      const model = await this.fetchModel(request.signal, isKept);
       if (request.signal.aborted) return;
       this.model = model;
       this.box.complain(null);
@@ -246,11 +248,11 @@ class App {
     }
   }
 
-  /** Return what the address asks for. */
-  async fetchModel(signal) {
+  /** Return what the address asks for; `isKept` as it was shown before, if it was. */
+  async fetchModel(signal, isKept) {
     const { q, order } = this.state;
     if (this.isInside) return this.fetchInside(signal);
-    const model = this.models.get(q) ?? (await (isFiltersOnly(q) ? fetchTimeline(q, signal) : fetchResults(q, signal)));
+    const model = (isKept && this.models.get(q)) || (await (isFiltersOnly(q) ? fetchTimeline(q, signal) : fetchResults(q, signal)));
     this.keep(q, model);
     if (order === "date") await model.complete?.();
     return model;
@@ -481,14 +483,20 @@ class App {
 
   // The server's state
 
+  /** Request the status now, and again after a while; a hidden page waits until it is shown. */
   async watchStatus() {
+    if (!document.hidden) await this.updateStatus();
+    clearTimeout(this.watching);
+    this.watching = setTimeout(() => this.watchStatus(), this.status?.indexing ? 3000 : 30000);
+  }
+
+  async updateStatus() {
     const before = this.status;
     this.status = await status().catch(() => before ?? null);
     this.map.discover(this.status);
     this.bar.showIndexing(this.model?.total === 0 ? null : this.status?.indexing);
     const changed = JSON.stringify([before?.offline, before?.indexing && 1]) !== JSON.stringify([this.status?.offline, this.status?.indexing && 1]);
     if (this.model && (changed || (this.model.total === 0 && !this.state.q && this.status?.indexing))) this.refreshLead();
-    setTimeout(() => document.hidden || this.watchStatus(), this.status?.indexing ? 3000 : 30000);
   }
 
   refreshLead() {

@@ -26,7 +26,7 @@ export function tokens(line) {
   return found;
 }
 
-const isSign = (token) => token?.text === "+" || token?.text === "-";
+export const isSign = (token) => token?.text === "+" || token?.text === "-";
 const isOperand = (text) => /^[+-]?(#\d+|@[\p{L}\p{N}_-]+|pic:[\w-]+)$/u.test(text);
 
 /** Return the type of a token: "filter", "not", "operand" or "words". */
@@ -37,6 +37,9 @@ export function tokenType(text) {
   return isOperand(text) ? "operand" : "words";
 }
 
+/** Return true if the token that follows is no further word of the same operand. */
+export const endsOperand = (next) => !next || isSign(next) || tokenType(next.text) !== "words" || /^[+-]/.test(next.text);
+
 /** Return `{words, chips}` of a line. A token that touches the caret stays text; so does a line with `|`. */
 export function parseLine(line, caret = -1) {
   const list = tokens(line);
@@ -46,9 +49,7 @@ export function parseLine(line, caret = -1) {
     const token = list[i], signed = isSign(list[i - 1]) && kept.at(-1) === list[i - 1];
     const type = tokenType(token.text), start = signed ? list[i - 1].start : token.start;
     const touched = caret >= start && caret <= token.end;
-    const next = list[i + 1];
-    const alone = !next || isSign(next) || tokenType(next.text) !== "words" || /^[+-]/.test(next.text);
-    const isChip = type === "filter" || type === "not" ? !signed : type === "operand" && (alone || !signed);
+    const isChip = type === "filter" || type === "not" ? !signed : type === "operand" && (!signed || endsOperand(list[i + 1]));
     if (!isChip || touched || (type === "operand" && !signed && inheritsMinus(token, kept))) {
       kept.push(token);
     } else if (type === "operand" && signed) {

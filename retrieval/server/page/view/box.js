@@ -172,20 +172,25 @@ export class Box extends EventTarget {
     field.value = "";
   }
 
+  /** Return the part of the token at the caret that is before it. */
+  tokenAtCaret() {
+    return /\S*$/.exec(this.input.value.slice(0, this.input.selectionStart))[0];
+  }
+
   /** Offer values of the token at the caret. */
   async suggest() {
-    const { input } = this, caret = input.selectionStart;
-    const token = /\S*$/.exec(input.value.slice(0, caret))[0];
+    const { input } = this, caret = input.selectionStart, token = this.tokenAtCaret();
     this.suggesting?.abort();
     if (!/^(-?[a-z]+:|@)/i.test(token)) return this.hideSuggestions();
-    this.suggesting = new AbortController();
-    const answer = await suggest(input.value, caret, this.suggesting.signal).catch(() => null);
+    const { signal } = (this.suggesting = new AbortController());
+    const answer = await suggest(input.value, caret, signal).catch(() => null);
+    if (signal.aborted) return;
     const values = (answer?.tokens ?? []).slice(0, 8).map((value) => (typeof value === "string" ? { token: value } : value));
     this.hideSuggestions();
     if (!values.length || document.activeElement !== input) return;
     const accept = (value) => {
-      const start = caret - token.length;
-      input.value = `${input.value.slice(0, start)}${value.token ?? value.text} ${input.value.slice(caret).trimStart()}`;
+      const end = input.selectionStart, start = end - this.tokenAtCaret().length; // keys may have followed the request
+      input.value = `${input.value.slice(0, start)}${value.token ?? value.text} ${input.value.slice(end).trimStart()}`;
       input.setSelectionRange(input.value.length, input.value.length);
       this.hideSuggestions();
       this.typed();

@@ -1,7 +1,7 @@
 // What the page says when it has nothing to show, cannot reach something, or is still reading.
 
 import { confidence, counted, number } from "../logic/format.js";
-import { formatLine, parseLine, tokens, tokenType } from "../logic/query.js";
+import { endsOperand, formatLine, isSign, parseLine, tokens, tokenType } from "../logic/query.js";
 import { search, timeline } from "../model/api.js";
 import { copyText, el, icon, svg } from "./dom.js";
 
@@ -103,11 +103,14 @@ async function fillTries(list, { words, chips, answer, go }) {
   add(row("picture", "Drop a picture that looks like it", "or paste it", () => document.querySelector(".pictures").click()));
 }
 
-/** Return a line with recognized words replaced by their filter. */
-export function readAs(line, offer) {
-  const at = line.toLowerCase().indexOf(offer.words.toLowerCase());
-  const rest = at < 0 ? line : `${line.slice(0, at)} ${line.slice(at + offer.words.length)}`.replace(/\s+/g, " ").trim();
-  return `${rest} ${offer.token}`.trim();
+/** Return a line with recognized words replaced by their filter, which excludes if they are all that a minus excludes. */
+export function readAs(line, { words, token }) {
+  const list = tokens(line), some = words.toLowerCase().split(" ");
+  const at = list.findIndex((_, i) => some.every((word, n) => list[i + n]?.text.toLowerCase() === word));
+  if (at < 0) return formatLine(line, [token]);
+  list.splice(at, some.length);
+  const [sign] = isSign(list[at - 1]) && endsOperand(list[at]) ? list.splice(at - 1, 1) : [];
+  return [...list.map((part) => part.text), sign?.text === "-" ? `-${token}` : token].join(" ");
 }
 
 /** Return the page of filters that exclude everything, with one line a filter. */
