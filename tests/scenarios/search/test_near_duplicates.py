@@ -32,7 +32,7 @@ def groups_of(tmp_path, index, place, toy):
         for name, image in images.items():
             path = tmp_path / "scans" / name
             path.parent.mkdir(exist_ok=True)
-            image.save(path, **({"quality": 50} if path.suffix == ".jpg" else {}))
+            image.save(path, **({"quality": 50} if path.suffix == ".jpg" else {"compress_level": 1}))
         index(tmp_path / "scans")
         with Library.open(place, embedder=toy) as library:
             groups = library.duplicates(by="near-duplicate")
