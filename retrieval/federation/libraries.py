@@ -16,7 +16,7 @@ from retrieval.errors import ClewError, LibraryError, QueryError
 from retrieval.federation.remote_library import RemoteLibrary
 from retrieval.library import Library
 from retrieval.query.ast import Query
-from retrieval.query.input_types import as_count, as_examples, as_kinds, as_query, check_options
+from retrieval.query.input_types import as_count, as_examples, as_image, as_kinds, as_query, check_options
 from retrieval.query.options import DEFAULT_OPTIONS, SearchOptions
 from retrieval.search.kind_hits import result_key
 from retrieval.search.results import merge_by_confidence, sort_hits
@@ -89,6 +89,7 @@ class Libraries:
         """
         query, count, kind = self.parse(words), as_count(count), as_kinds(kind)
         liked, unliked = as_examples(like), as_examples(unlike)
+        image = None if image is None else as_image(image)
         check_options(options)
         if query.segment_ids or any(isinstance(example, int) for example in (*liked, *unliked)):
             raise QueryError("An id belongs to one library. Name the file instead, or search one library.")

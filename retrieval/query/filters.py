@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import replace
 from datetime import date, datetime
 from pathlib import Path
@@ -138,16 +139,14 @@ def _parse_time(name: str, value: Time | None) -> str:
     """Validate the prefix of an ISO time; times are compared as text, so `2021` is before all of 2021."""
     if value is None or value == "":
         return ""
+    text = value.isoformat() if isinstance(value, date) else str(value)
+    if not isinstance(value, datetime) and _ZONED_TIME.fullmatch(text):
+        with suppress(ValueError):
+            value = datetime.fromisoformat(text)
     if isinstance(value, datetime):  # times in the catalog are local, in seconds
-        local = value if value.tzinfo is None else value.astimezone().replace(tzinfo=None)
-        text = local.isoformat(timespec="seconds")
-    else:
-        text = value.isoformat() if isinstance(value, date) else str(value)
-        if _ZONED_TIME.fullmatch(text):
-            try:
-                return _parse_time(name, datetime.fromisoformat(text))
-            except (ValueError, OverflowError):
-                pass
+        with suppress(OverflowError):  # its local year is not 1 to 9999
+            local = value if value.tzinfo is None else value.astimezone().replace(tzinfo=None)
+            text = local.isoformat(timespec="seconds")
     if _TIME.fullmatch(text):
         try:
             datetime.fromisoformat(text + "0001-01-01"[len(text) :])

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from retrieval.catalog.reader import Catalog
-from retrieval.errors import QueryError
+from retrieval.errors import MediaError, QueryError
 from retrieval.formatting import format_timestamp, parse_timed_path
 from retrieval.query.ast import Query
 from retrieval.query.options import SearchOptions
@@ -66,10 +66,17 @@ def as_path(value: object) -> Path:
 
 
 def as_image(image: object) -> "str | Path | Image":
-    """Return a path or a Pillow image."""
+    """Return a path, or a Pillow image as upright sRGB; several threads may read its pixels."""
     pillow = sys.modules.get("PIL.Image")  # not imported: then no object is an image of it
-    if isinstance(image, str | Path) or (pillow is not None and isinstance(image, pillow.Image)):
+    if isinstance(image, str | Path):
         return image
+    if pillow is not None and isinstance(image, pillow.Image):
+        from retrieval.media.images.loader import decode_image  # late, for Pillow
+
+        try:
+            return decode_image(image)
+        except MediaError as error:
+            raise QueryError(f"Cannot use {_show(image)} as a query: {error}.") from error
     raise QueryError(f"Invalid image {_show(image)}. Use a path or a Pillow image.")
 
 

@@ -1,6 +1,6 @@
 """Filters written by users: valid values are parsed, invalid ones are refused with an example."""
 
-from datetime import date
+from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -30,6 +30,16 @@ from retrieval.types import Filters
 )
 def test_date_range_includes_both_ends(written, after, before):
     assert build_filters(options=SearchOptions(date=written)) == Filters(after=after, before=before)
+
+
+@pytest.mark.parametrize(("year", "hours"), [(1, 14), (9999, -14)])
+def test_time_that_has_no_local_year_is_refused(year, hours):
+    time = datetime(
+        year, 1 if year == 1 else 12, 1 if year == 1 else 31, 12, tzinfo=timezone(timedelta(hours=hours))
+    )
+    for value in (time, time.isoformat()):
+        with pytest.raises(QueryError, match="Invalid time for after:"):
+            build_filters(options=SearchOptions(after=value))
 
 
 def test_date_is_intersected_with_after_and_before():

@@ -6,6 +6,7 @@ from contextlib import suppress
 from dataclasses import fields
 from datetime import date
 from functools import partial
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -394,6 +395,18 @@ def test_pillow_images_and_date_objects_are_accepted(library, folder):
     assert len(library.search("red", options=SearchOptions(after=2021, before=date(2100, 1, 1)))) == 7
     assert library.search("red", options=SearchOptions(after=2100)) == []
     assert library.search("red")[0].time.startswith("20")
+
+
+def test_damaged_and_closed_images_of_a_program_are_refused(library, tmp_path):
+    noise = Image.effect_noise((300, 300), 90)
+    noise.save(tmp_path / "cut.png")
+    data = (tmp_path / "cut.png").read_bytes()
+    closed = Image.new("RGB", (50, 50))
+    closed.close()
+    for image in (Image.open(BytesIO(data[:200])), Image.new("La", (50, 50)), closed):
+        for name in ("image", "like"):
+            with pytest.raises(QueryError, match=r"Cannot use <PIL.* as a query: "):
+                library.search(**{name: image})
 
 
 def test_search_of_a_closed_library_is_an_error(library):

@@ -4,9 +4,11 @@ import json
 import os
 import signal
 import time
-from threading import Event, Thread, Timer
+from io import BytesIO
+from threading import Event, Thread, Timer, current_thread
 
 import pytest
+from PIL import Image
 
 from indexer import update_library
 from retrieval import Libraries, Library, SearchOptions
@@ -116,6 +118,30 @@ def test_single_example_is_one_example(libraries, tmp_path):
     single = libraries.search(like=str(path), count=5)
     assert len(single) == 5
     assert single == libraries.search(like=[path], count=5)
+
+
+class ReadingThreads(BytesIO):
+    """A file in memory that records which threads read it."""
+
+    def __init__(self, data):
+        super().__init__(data)
+        self.threads = set()
+
+    def read(self, size=-1):
+        self.threads.add(current_thread())
+        return super().read(size)
+
+
+@pytest.mark.parametrize("inputs", [["image"], ["like"], ["like", "unlike"]], ids="+".join)
+def test_image_of_a_program_is_decoded_once(libraries, tmp_path, inputs):
+    """A Pillow image is decoded when it is used, and two threads cannot decode it at the same time."""
+    colors = {"image": "blue", "like": "blue", "unlike": "red"}
+    paths = {name: draw_image(tmp_path / f"{name}.jpg", colors[name]) for name in inputs}
+    files = {name: ReadingThreads(path.read_bytes()) for name, path in paths.items()}
+    hits = libraries.search(**{name: Image.open(file) for name, file in files.items()}, count=5)
+    assert [hit.id for hit in hits] == [hit.id for hit in libraries.search(**paths, count=5)]
+    assert hits[0].path.name.startswith("blue")
+    assert [file.threads for file in files.values()] == [{current_thread()}] * len(inputs)
 
 
 def test_file_of_two_libraries_is_found_once(tmp_path, toy):
