@@ -9,9 +9,17 @@ from retrieval.query.lexer import escape, escape_word, quote
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """Words in order, as pairs of a text and True if it was quoted."""
+    """Words in order, as pairs of a text and True if it was quoted.
+
+    A surrogate, of a byte that is not UTF-8, is replaced by a question mark; in the name of a file it stays.
+    """
 
     pieces: tuple[tuple[str, bool], ...]
+
+    def __post_init__(self) -> None:
+        """Replace the surrogates."""
+        clean = tuple((text.encode("utf-8", "replace").decode(), quoted) for text, quoted in self.pieces)
+        object.__setattr__(self, "pieces", clean)
 
     @property
     def text(self) -> str:

@@ -196,7 +196,7 @@ def start_decoder(query: Query, images: "Sequence[str | Path | Image]") -> None:
 
 def embed_text(embedder: Embedder, words: str) -> Vectors:
     """Return the (1, d) vector of these words, zero if the model knows none of them."""
-    text = nfc(words.encode("utf-8", "replace").decode())
+    text = nfc(words)
     if embedder.count_tokens(text) and not embedder.knows(text):
         return np.zeros((1, embedder.dim), np.float32)
     try:
@@ -207,15 +207,12 @@ def embed_text(embedder: Embedder, words: str) -> Vectors:
 
 
 def embed_image(embedder: Embedder, image: "str | Path | Image", data: BinaryIO | None = None) -> Vectors:
-    """Return the (1, d) vector of an image: a file, a Pillow image, or a name with its data.
+    """Return the (1, d) vector of an image: a file, an RGB image of Pillow, or a name with its data.
 
     A video is represented by a frame from its middle. Raises QueryError.
     """
     if not isinstance(image, str | Path):
-        from retrieval.media.images.pixels import apply_exif_orientation, to_rgb  # Pillow: late
-
-        pixels = embedder.prepare(apply_exif_orientation(to_rgb(image), image))
-        return _checked(embedder, embedder.embed_images([pixels]))
+        return _checked(embedder, embedder.embed_images([embedder.prepare(image)]))
     from retrieval.media.picture import SoundOnly, decode_picture
 
     path = Path(image).expanduser()

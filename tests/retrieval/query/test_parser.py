@@ -61,6 +61,15 @@ def words(text: str, weight: float = 1.0) -> Term:
     return Term(Words(tuple((word, False) for word in text.split())), weight)
 
 
+def test_byte_that_is_no_utf8_is_replaced_in_words_and_kept_in_paths():
+    query = parse('caf\udce9 "\udce9t\udce9" not:caf\udce9 ./caf\udce9.jpg under:caf\udce9')
+    assert query == Query(
+        (Term(Words((("caf?", False), ("?t?", True)))), Term(File("./caf\udce9.jpg"))),
+        (Words((("caf?", False),)),),
+        (("under", "caf\udce9"),),
+    )
+
+
 @pytest.mark.parametrize(
     ("text", "tree"),
     [

@@ -3,6 +3,7 @@
 import pytest
 
 from indexer import index_folder
+from retrieval import SearchOptions
 from retrieval.scoring.calibration import UNFAMILIARITY_PENALTY
 from tests.support.files import draw_image
 
@@ -59,3 +60,11 @@ def test_unfamiliar_text_is_rated_lower_than_a_known_one(photos):
         for unfamiliarity in (1.0, 0.0)
     )
     assert (as_known_text - as_query) == pytest.approx(UNFAMILIARITY_PENALTY, abs=1e-4)
+
+
+@pytest.mark.parametrize("by", ["both", "meaning", "keyword"])
+def test_words_with_a_byte_that_is_no_utf8_are_searched(photos, by):
+    """A shell passes `$'caf\\xe9'` as text with a surrogate."""
+    for text in ("qxvzkwpt \udce9", '"qxvzkwpt" -\udce9 2:x\udcff', "qxvzkwpt not:caf\udce9"):
+        options = SearchOptions(by=by)
+        assert "qxvzkwpt" in {hit.path.stem for hit in photos.search(text, count=40, options=options)}
