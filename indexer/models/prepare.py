@@ -40,6 +40,7 @@ from retrieval.embedders.model_cache import (
 from retrieval.embedders.onnx_tower import OnnxTower
 from retrieval.embedders.preprocessing import Preprocessing
 from retrieval.embedders.tokenizer import ModelTokenizer
+from retrieval.embedders.torch_towers import check_device
 from retrieval.errors import EmbedderError
 
 MIN_TEXT_TOWER_COSINE = 0.9999  # of the exported text tower to torch
@@ -54,6 +55,8 @@ def prepare(
     checkpoint: Checkpoint, device: str | None, notify: Notify, choose: PrecisionChooser = choose_precision
 ) -> PreparedModel:
     """Prepare a model, or the parts of it that are missing; raises EmbedderError."""
+    if device is not None:
+        check_device(device)  # before minutes of work
     # Taken before the files are read, so that a change during the preparation is noticed.
     stat = checkpoint.weights.stat()
     companions = files_fingerprint(checkpoint.folder) if checkpoint.folder else ""
