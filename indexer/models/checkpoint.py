@@ -206,15 +206,17 @@ def _weights_file_names(name: str) -> list[str]:
 
 def load_tokenizer(checkpoint: Checkpoint, notify: Notify) -> "SimpleTokenizer | HFTokenizer":
     """Return open_clip's tokenizer of a model, downloaded if needed; raises EmbedderError."""
-    from open_clip.tokenizer import HFTokenizer, SimpleTokenizer
-
     text = checkpoint.text_config
     length, options = text.get("context_length", 77), text.get("tokenizer_kwargs", {})
     name = text.get("hf_tokenizer_name")
     if not name:
+        from open_clip.tokenizer import SimpleTokenizer
+
         return SimpleTokenizer(context_length=length, **options)
 
     def load(name: str) -> "HFTokenizer":
+        from open_clip.tokenizer import HFTokenizer  # heavy: torch
+
         mode = text.get("tokenizer_mode")
         return HFTokenizer(name, context_length=length, tokenizer_mode=mode, local_files_only=True, **options)
 

@@ -13,7 +13,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from open_clip.tokenizer import HFTokenizer
 
+from indexer.models.checkpoint import find_checkpoint, load_tokenizer
+from retrieval.embedders.model_name import parse_model_name
 from tests.support.files import draw_image
 from tests.support.model_checkpoints import (
     SMALL_ARCHITECTURES,
@@ -62,10 +65,8 @@ from pathlib import Path
 from indexer.models.checkpoint import Checkpoint, load_tokenizer
 from retrieval.embedders.model_name import parse_model_name
 
-text_config = {"hf_tokenizer_name": sys.argv[1], "context_length": 16}
-source = parse_model_name("hf-hub:someone/small")
-checkpoint = Checkpoint(source, {"model_cfg": {"text_cfg": text_config}}, Path("unused"))
-print(load_tokenizer(checkpoint, print)(["a photo of a dog"]).tolist())
+config = {"model_cfg": {"text_cfg": {"hf_tokenizer_name": sys.argv[1]}}}
+load_tokenizer(Checkpoint(parse_model_name("hf-hub:someone/small"), config, Path("unused")), print)
 """
 COMMAND = "import sys; from indexer.cli.main import main; main(sys.argv[1:])"
 
@@ -86,7 +87,9 @@ def repositories(tmp_path_factory):
     folder = tmp_path_factory.mktemp("repository")
     register_architectures(folder)
     weights = make_checkpoint("small-vit", folder / "weights", seed=21)
-    config = {"model_cfg": SMALL_ARCHITECTURES["small-vit"], "preprocess_cfg": {"resize_mode": "squash"}}
+    model = SMALL_ARCHITECTURES["small-vit"]
+    model = {**model, "text_cfg": {**model["text_cfg"], "hf_tokenizer_name": "someone/tokenizer"}}
+    config = {"model_cfg": model, "preprocess_cfg": {"resize_mode": "squash"}}
     (folder / "tokenizer").mkdir()
     make_tokenizer(folder / "tokenizer", lower=False)
     return {
@@ -190,12 +193,15 @@ def run(code, *arguments, endpoint, home, offline=False):
     )
 
 
-def test_open_clip_model_is_downloaded_once_and_then_works_offline(hub, tmp_path):
+def test_open_clip_model_is_downloaded_once_with_its_tokenizer_and_then_works_offline(
+    hub, tmp_path, monkeypatch
+):
     where = {"endpoint": hub.endpoint, "home": tmp_path}
     done = run(COMMAND, "prepare", "hf-hub:someone/small", **where)
     assert done.returncode == 0, done.stderr
     assert "48 dimensions, 64 x 64 pixels" in done.stdout
-    assert hub.downloaded() == ["open_clip_config.json", "open_clip_model.safetensors"]
+    assert hub.downloaded()[:2] == ["open_clip_config.json", "open_clip_model.safetensors"]
+    assert sorted(hub.downloaded()[2:]) == ["tokenizer.json", "tokenizer_config.json"]
     assert re.search(r"Downloading someone/small \(13\.\d MB\)", done.stderr)
     hub.requests.clear()
     draw_image(tmp_path / "pictures" / "red.png", "red")
@@ -207,6 +213,13 @@ def test_open_clip_model_is_downloaded_once_and_then_works_offline(hub, tmp_path
     assert done.stdout.count("\n") == 1
     assert hub.requests == []
     assert "prepared" in run(COMMAND, "models", "someone", **where, offline=True).stdout
+    # This process is offline. It loads from the cache what another preparation would need.
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hf" / "hub"))
+    checkpoint = find_checkpoint(parse_model_name("hf-hub:someone/small"), pytest.fail)
+    for name, data in hub.repositories["someone/tokenizer"].items():
+        (tmp_path / name).write_bytes(data)
+    expected = HFTokenizer(str(tmp_path), context_length=77)(["a photo of a dog"])
+    assert load_tokenizer(checkpoint, pytest.fail)(["a photo of a dog"]).tolist() == expected.tolist()
 
 
 @pytest.mark.large
@@ -304,15 +317,8 @@ def test_missing_audio_model_is_an_error_that_names_it(code, kind, hub, tmp_path
     assert f"The {kind} model nobody/model cannot be used: {hub.endpoint} reports 404" in done.stderr
 
 
-def test_tokenizer_is_downloaded_once_and_then_works_offline(hub, tmp_path):
-    where = {"endpoint": hub.endpoint, "home": tmp_path}
-    done = run(FETCH_TOKENIZER, "someone/tokenizer", **where)
-    assert done.returncode == 0, done.stderr
-    assert sorted(hub.downloaded()) == ["tokenizer.json", "tokenizer_config.json"]
-    hub.requests.clear()
-    again = run(FETCH_TOKENIZER, "someone/tokenizer", **where, offline=True)
-    assert (again.stdout, hub.requests) == (done.stdout, [])
-    missing = run(FETCH_TOKENIZER, "nobody/tokenizer", **where)
+def test_missing_tokenizer_is_an_error_that_names_it(hub, tmp_path):
+    missing = run(FETCH_TOKENIZER, "nobody/tokenizer", endpoint=hub.endpoint, home=tmp_path)
     assert "The tokenizer nobody/tokenizer cannot be used" in missing.stderr
     assert "`clew prepare hf-hub:someone/small`" in missing.stderr
 
