@@ -1,6 +1,5 @@
 """A library switches to another model; the old space stays active until the new one is complete."""
 
-import json
 import shutil
 import signal
 import subprocess
@@ -346,33 +345,6 @@ def test_switch_killed_at_any_moment_keeps_the_old_space(kills, busy, tmp_path):
     if place.exists():
         switch(place, RotatedToyEmbedder())
         assert Library.open(place).status().spaces["other"] == len(segments)
-
-
-def test_switch_command_compares_and_switches(clew, folder, tmp_path):
-    from tests.support.model_checkpoints import make_checkpoint, register_architectures
-
-    (tmp_path / "architectures").mkdir()
-    register_architectures(tmp_path / "architectures")
-    path = make_checkpoint("small-vit", tmp_path / "weights")
-    assert clew("index", folder, "--model", "builtin").exit_code == 0
-    result = clew("switch", path, "--arch", "small-vit", "--compare", "red", "--compare", "a blue thing")
-    assert result.exit_code == 0, result.output
-    assert "7 of 7 in both (overlap@10 1.00)" in result.stdout
-    assert "7 segments embedded" in result.stdout
-    assert "still use builtin" in result.stdout
-    assert all(len(line) <= 80 or "weights" in line for line in result.stdout.splitlines())
-    assert "Model    builtin" in clew("status").stdout
-    comparison = json.loads(clew("switch", path, "--compare", "red", "--json").stdout)
-    assert (comparison["embedded"], comparison["answers"]) == (0, False)
-    assert comparison["compare"][0]["overlap@10"] == 1
-    assert len(comparison["compare"][0]["new"]) == 7
-    assert "`clew forget --space builtin` deletes" in clew("switch", path).stdout
-    assert f"Model    {path}" in clew("status").stdout
-    assert "Unused   builtin: 7 vectors" in clew("status").stdout
-    assert json.loads(clew("search", "red", "--json").stdout)[0]["space"] == str(path)
-    assert clew("forget", "--space", "builtin").stdout == "the vectors of builtin deleted.\n"
-    assert "Unused" not in clew("status").stdout
-    assert clew("switch", "nix").exit_code == 2
 
 
 def test_switch_to_a_model_that_fails_raises_and_keeps_the_old_model(folder, index, place, toy):

@@ -1,5 +1,5 @@
 """Fixtures of open_clip models."""
 
-from tests.support.open_clip_models import architectures, checkpoints, embedder_of
+from tests.support.open_clip_models import architectures, checkpoints, embedder_of, own_cache, small_vit
 
-__all__ = ["architectures", "checkpoints", "embedder_of"]
+__all__ = ["architectures", "checkpoints", "embedder_of", "own_cache", "small_vit"]

@@ -24,7 +24,8 @@ def returns(images, texts=None):
     [
         ({"float32": 10.0, "bfloat16": 40.0}, ("bfloat16", None)),
         ({"float32": 10.0, "bfloat16": 9.9}, ("float32", None)),
-        ({"float32": 10.0, "onnx float32": 12.0, "int8": 11.9}, ("float32", "onnx float32")),
+        ({"float32": 14.0, "onnx float32": 12.0, "int8": 11.9}, ("float32", "onnx float32")),
+        ({"float32": 14.0, "onnx float32": 12.0, "int8": 12.1}, ("float32", "int8")),
         ({"float32": 10.0, "onnx float32": 9.0, "int8": 9.1}, ("float32", "int8")),
         ({"float32": 10.0, "bfloat16": 40.0, "onnx float32": 9.0, "int8": 30.0}, ("bfloat16", "int8")),
     ],

@@ -6,7 +6,7 @@ import pytest
 
 from tests.support.files import draw_image
 from tests.support.model_checkpoints import make_checkpoint
-from tests.support.open_clip_models import sample_images
+from tests.support.open_clip_models import prepare_in_float32, sample_images
 from tests.support.stored_vectors import vectors_of, write_rclip
 
 
@@ -36,7 +36,8 @@ def test_command_imports_with_a_local_checkpoint(clew, checkpoints, embedder_of,
 
 def test_vectors_of_other_weights_are_refused(clew, architectures, embedder_of, images, tmp_path):
     database = write_rclip(tmp_path / "db.sqlite3", vectors_of(embedder_of("small-vit"), images))
-    other = make_checkpoint("small-vit", tmp_path / "weights", seed=1)
+    other = make_checkpoint("small-vit", tmp_path / "weights", seed=5)
+    prepare_in_float32(other, "small-vit")
     result = clew("import", database, "--model", other, "--arch", "small-vit")
     assert result.exit_code == 2
     assert "not of the model" in result.output

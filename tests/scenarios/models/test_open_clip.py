@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from itertools import pairwise
 
@@ -25,6 +25,7 @@ from retrieval.embedders.model_cache import (
     CHOICES_FILE,
     EXPORTED_IMAGE_TOWERS,
     TEXT_TOWER_FILE,
+    PrecisionChoice,
     machine_key,
 )
 from retrieval.embedders.open_clip import OpenClipEmbedder
@@ -154,11 +155,11 @@ def test_bfloat16_is_used_only_if_it_is_fast_now(is_fast, dtype, embedder_of):
     assert towers.image_tower.dtype is dtype
 
 
-def test_exported_image_tower_runs_without_torch(embedder_of):
+def test_exported_image_tower_runs_without_torch(own_cache, embedder_of):
     embedder = embedder_of("small-vit")
     rates = {"float32": 1.0, "onnx float32": 1.2, "int8": 9.0}
     embedder = choose_from(embedder, rates, is_bfloat16_fast=lambda: False)
-    assert embedder.choice.precision == "int8"
+    assert (embedder.choice.precision, embedder.choice.torch_precision) == ("int8", "float32")
     assert {path.name for path in embedder.prepared.folder.glob("int8*")} == {
         "int8.image.onnx",
         "int8.image.onnx.data",
@@ -172,15 +173,29 @@ def test_exported_image_tower_runs_without_torch(embedder_of):
 
 def choose_from(embedder, rates, **options):
     """Choose the precision of an embedder from these rates, and return an embedder that uses it."""
-    choose = partial(choose_precision, benchmark=lambda candidates, images: rates, **options)
+
+    def benchmark(candidates, images):
+        assert candidates.keys() == rates.keys()
+        return rates
+
+    choose = partial(choose_precision, benchmark=benchmark, **options)
     choose_and_save_precision(embedder.prepared, "cpu", ignore_message, choose)
     return OpenClipEmbedder(embedder.prepared)
 
 
+def save_choice(prepared, choice):
+    """Replace the choices of a prepared model by one for the CPU."""
+    choices = {machine_key(device): asdict(choice) for device in ("cpu", "auto")}
+    (prepared.folder / CHOICES_FILE).write_text(json.dumps(choices))
+
+
 @pytest.mark.parametrize(("rate", "on_torch"), [(14.9, False), (15.1, True)])
-def test_long_run_loads_torch_only_if_it_is_much_faster(rate, on_torch, embedder_of):
-    rates = {"float32": 1.0, "bfloat16": rate, "onnx float32": 1.0, "int8": 10.0}
-    embedder = choose_from(embedder_of("small-vit"), rates, is_bfloat16_fast=lambda: True)
+def test_long_run_loads_torch_only_if_it_is_much_faster(rate, on_torch, own_cache, embedder_of):
+    prepared = embedder_of("small-vit").prepared
+    choice = prepared.choice("cpu")
+    rates = {choice.precision: 10.0, "bfloat16": rate}
+    save_choice(prepared, replace(choice, rates=rates, torch_precision="bfloat16"))
+    embedder = OpenClipEmbedder(prepared)
     pixels = [embedder.prepare(image) for image in sample_images(40)]
     exported = embedder.embed_images(pixels)
     assert not embedder.has_loaded_torch
@@ -223,51 +238,45 @@ def test_new_photo_is_indexed_without_torch_as_on_torch(embedder_of, checkpoints
 
 
 def test_model_of_an_older_version_is_exported_by_the_first_run_that_loads_torch(
-    embedder_of, checkpoints, folder, place
+    own_cache, embedder_of, checkpoints, folder, place
 ):
     prepared = embedder_of("small-vit").prepared
     update_library([folder], library=place, model=str(checkpoints("small-vit")))
-    old = {"device": "cpu", "precision": "float32", "rates": {"float32": 1.0}, "cosine": 1.0, "hardware": ""}
-    choices = {machine_key("cpu"): old, machine_key("auto"): old}
-    (prepared.folder / CHOICES_FILE).write_text(json.dumps(choices))
+    save_choice(prepared, PrecisionChoice("cpu", "float32", {"float32": 1.0}, 1.0))
     for tower in prepared.folder.glob("*.image.onnx*"):
         tower.unlink()
     run = f"from indexer import update_library\nupdate_library(library={str(place)!r})"
     assert "torch" not in imported_modules(run)  # nothing new
     assert prepared.choice("cpu").precision == "float32"
-    for name, has_torch in (("first.png", True), ("second.png", False)):
-        Image.new("RGB", (64, 64), (has_torch * 200, 90, 30)).save(folder / name)
-        assert ("torch" in imported_modules(run)) == has_torch
-        assert prepared.choice("cpu").precision in EXPORTED_IMAGE_TOWERS
+    Image.new("RGB", (64, 64), (200, 90, 30)).save(folder / "first.png")
+    assert update_library(library=place).added == 1  # this process has torch
+    assert prepared.choice("cpu").precision in EXPORTED_IMAGE_TOWERS
+    Image.new("RGB", (64, 64), (0, 90, 30)).save(folder / "second.png")
+    assert "torch" not in imported_modules(run)
     with Library.open(place) as library:
         assert len(library.search("a red thing", count=20)) == 9
 
 
-def test_model_of_an_older_version_is_exported_by_prepare_model(checkpoints):
+def test_model_of_an_older_version_is_exported_by_prepare_model(own_cache, embedder_of, checkpoints):
     path = checkpoints("small-vit")
-    prepared = prepare_in_float32(path, "small-vit")
-    old = {"device": "cpu", "precision": "float32", "rates": {"float32": 1.0}, "cosine": 1.0}
-    choices = {machine_key("cpu"): old, machine_key("auto"): old}
-    (prepared.folder / CHOICES_FILE).write_text(json.dumps(choices))
+    save_choice(embedder_of("small-vit").prepared, PrecisionChoice("cpu", "float32", {"float32": 1.0}, 1.0))
     embedder = prepare_model(str(path), arch="small-vit")
     assert embedder.choice.precision in EXPORTED_IMAGE_TOWERS
     assert prepare_model(str(path), arch="small-vit").choice == embedder.choice
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError(28, "No space left on device")])
-def test_run_succeeds_if_the_export_fails(error, checkpoints, folder, place, monkeypatch):
+def test_run_succeeds_if_the_export_fails(error, own_cache, embedder_of, folder, place, monkeypatch):
     def fail(*arguments):
         raise error
 
-    prepared = prepare_in_float32(checkpoints("small-vit"), "small-vit")
-    choice = {"device": "cpu", "precision": "float32", "rates": {}, "cosine": 1.0}
-    (prepared.folder / CHOICES_FILE).write_text(json.dumps({machine_key("cpu"): choice}))
+    prepared = embedder_of("small-vit").prepared
+    save_choice(prepared, PrecisionChoice("cpu", "float32", {}, 1.0))
     embedder = OpenClipEmbedder(prepared)
     monkeypatch.setattr("indexer.models.resolve._choose_precision", fail)
     assert update_library([folder], library=place, embedder=embedder).added == 7
     assert embedder.has_loaded_torch
     assert OpenClipEmbedder(prepared).choice.precision == "float32"
-    (prepared.folder / CHOICES_FILE).unlink()
 
 
 def test_text_search_with_open_clip_model_imports_no_torch(embedder_of, checkpoints, folder, place):

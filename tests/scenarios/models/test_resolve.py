@@ -18,10 +18,9 @@ from tests.support.interpreter import imported_modules
 from tests.support.model_checkpoints import (
     make_checkpoint,
 )
-from tests.support.open_clip_models import prepare_in_float32
 
 
-def test_precision_is_chosen_again_if_the_device_is_missing(embedder_of):
+def test_precision_is_chosen_again_if_the_device_is_missing(own_cache, embedder_of):
     embedder = embedder_of("small-vit")
     choice = PrecisionChoice("cuda", "bfloat16", {}, 1.0, "a card of another machine")
     saved = {machine_key("auto"): asdict(choice)}
@@ -88,11 +87,10 @@ def test_recommended_model_understands_the_languages_of_the_builtin_model():
     assert cards["ViT-B-32-256/datacomp_s34b_b86k"].recall_15_lowest < 1  # English only
 
 
-def test_unprepared_model_is_an_error_with_the_command(folder, place, tmp_path, architectures):
-    path = make_checkpoint("small-vit", tmp_path, seed=3)
-    prepared = prepare_in_float32(path, "small-vit")
+def test_unprepared_model_is_an_error_with_the_command(own_cache, embedder_of, checkpoints, folder, place):
+    path = checkpoints("small-vit")
     update_library([folder], library=place, model=str(path))
-    shutil.rmtree(prepared.folder)
+    shutil.rmtree(embedder_of("small-vit").prepared.folder)
     with pytest.raises(EmbedderError, match=rf"clew prepare {path}"), Library.open(place) as library:
         library.search("a dog")
 

@@ -53,10 +53,8 @@ def test_damaged_vectors_are_embedded_again(damage):
     assert [*file.parent.iterdir()] == [file]
 
 
-def test_text_vectors_of_an_open_clip_model_are_kept(checkpoints):
-    from indexer.models.resolve import resolve_embedder
-
-    embedder = resolve_embedder(str(checkpoints("small-vit")), arch="small-vit")
+def test_text_vectors_of_an_open_clip_model_are_kept(own_cache, embedder_of):
+    embedder = embedder_of("small-vit")
     vectors = embed_constant_texts(embedder, WORDS)
     again = OpenClipEmbedder(embedder.prepared)
     np.testing.assert_array_equal(embed_constant_texts(again, WORDS), vectors)

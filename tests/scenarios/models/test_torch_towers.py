@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 import torch
 
+from indexer.models.onnx_export import export, quantize
 from indexer.models.precision import MIN_COSINE, probe_images
+from indexer.models.resolve import resolve_embedder
 from retrieval.embedders.onnx_tower import OnnxTower
-from retrieval.embedders.torch_towers import DTYPES, TorchTowers, load_model
+from retrieval.embedders.torch_towers import DTYPES, ImageTower, TorchTowers, load_model
 from tests.support.model_checkpoints import (
     load_open_clip,
 )
@@ -19,25 +21,28 @@ def embed_probe_images(embed, dim):
     )
 
 
+@pytest.fixture(scope="module")
+def image_towers(small_vit, tmp_path_factory):
+    """Return the files of the exported image tower, by precision."""
+    prepared = resolve_embedder(str(small_vit.weights), arch="small-vit").prepared
+    model, preprocessing = load_model(prepared.folder), prepared.manifest.preprocessing
+    folder = tmp_path_factory.mktemp("towers")
+    files = {"onnx float32": folder / "whole.onnx", "int8": folder / "small.onnx"}
+    example = torch.from_numpy(np.stack(probe_images((64, 64), 2)))
+    export(ImageTower(model, preprocessing).eval(), example, files["onnx float32"])
+    quantize(files["onnx float32"], files["int8"])
+    return files
+
+
 @pytest.mark.parametrize("kind", ["onnx float32", "int8", "bfloat16", "float16"])
-def test_each_precision_ranks_as_float32(kind, embedder_of, tmp_path):
+def test_each_precision_ranks_as_float32(kind, embedder_of, image_towers):
     embedder = embedder_of("small-vit")
     preprocessing, model = embedder.prepared.manifest.preprocessing, load_model(embedder.prepared.folder)
     truth = embed_probe_images(TorchTowers(model, preprocessing, "float32", "cpu").embed_images, embedder.dim)
     if kind in DTYPES:
         embed = TorchTowers(load_model(embedder.prepared.folder), preprocessing, kind, "cpu").embed_images
     else:
-        from indexer.models.onnx_export import export, quantize
-        from retrieval.embedders.torch_towers import ImageTower
-
-        whole, small = tmp_path / "whole.onnx", tmp_path / "small.onnx"
-        export(
-            ImageTower(model, preprocessing).eval(),
-            torch.from_numpy(np.stack(probe_images((64, 64), 2))),
-            whole,
-        )
-        quantize(whole, small)
-        embed = OnnxTower(small if kind == "int8" else whole).embed
+        embed = OnnxTower(image_towers[kind]).embed
     vectors = embed_probe_images(embed, embedder.dim)
     assert (vectors * truth).sum(axis=1).min() >= MIN_COSINE[kind]
     right, mine = truth[:8] @ truth.T, vectors[:8] @ vectors.T
