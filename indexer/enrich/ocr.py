@@ -47,6 +47,7 @@ CERTAIN_SHORT_CONFIDENCES = {2: 0.95, 3: 0.9}  # by letters and digits: textures
 MAX_ENGINES = 4  # some hundred megabytes each
 PAGE_SIZE = 1_754  # pixels of the longer side of a page: A4 at 150 dpi
 MIN_PAGE_LETTERS = 16  # a page with fewer letters is a scan
+MIN_SCAN_SHARE = 0.5  # of a page with little text that images cover if it is a scan with a stamp
 SUPPORTED_DECODERS = ("picture", "document", "video")
 
 
@@ -78,6 +79,7 @@ class OcrImage(NamedTuple):
     progress: float | None = None  # seconds or pages up to its end; None completes the content
     factor: float = 1.0  # from its pixels to those of boxes
     scene: SceneRange | tuple[None, None] = (None, None)
+    text_layer: str = ""  # whose lines are known
 
 
 def load_engine(threads: int) -> Engine:
@@ -156,7 +158,12 @@ class OcrAnalyzer:
             recognized = list(_recognize_lines(engine, image.image))
         finally:
             self._engines.put(engine)
-        lines = [line.transformed(0, 0, image.factor) for line in text_lines(recognized)]
+        known = _letters(image.text_layer)
+        lines = [
+            line.transformed(0, 0, image.factor)
+            for line in text_lines(recognized)
+            if _letters(line.text) not in known
+        ]
         blocks = text_blocks(lines, self._chunker)
         start, end = image.scene
         return [
@@ -282,12 +289,19 @@ def read_image_pages(file: BinaryIO, after: int, limits: DecodeLimits) -> Iterat
 def _scanned_pages(
     file: BinaryIO, after: int, limits: DecodeLimits, stop: Event | None
 ) -> Iterator[OcrImage]:
-    """Yield the pages of a PDF after a number of pages that have no text layer."""
+    """Yield the scanned pages of a PDF after a number of pages, with the text of their stamps."""
     with open_pdf(file, limits, stop) as document:
         for number in range(after + 1, min(limits.max_pages, document.page_count) + 1):
             with suppress(MediaError):  # other pages are read although this one is damaged
-                text = document.read_page(number, min_side=0, min_long_side=1).text.strip()
-                if len(text) < MIN_PAGE_LETTERS:
+                page = document.read_page(number, min_side=0, min_long_side=1)
+                text = page.text.strip()
+                if len(text) < MIN_PAGE_LETTERS or page.image_share >= MIN_SCAN_SHARE:
                     image = document.read_page(number, min_side=0, min_long_side=PAGE_SIZE).image
                     if image is not None:
-                        yield OcrImage(image, number, number, PAGE_BOX_SIDE / max(image.size))
+                        factor = PAGE_BOX_SIDE / max(image.size)
+                        yield OcrImage(image, number, number, factor, text_layer=text)
+
+
+def _letters(text: str) -> str:
+    """Return the letters and digits of a text, to compare it with a recognized one."""
+    return "".join(filter(str.isalnum, text.casefold()))

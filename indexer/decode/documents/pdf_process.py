@@ -27,6 +27,7 @@ class PdfPage(NamedTuple):
 
     text: str
     image: Image.Image | None
+    image_share: float = 0.0  # of the page, which images cover; 0 for a page with more than a little text
 
 
 class PdfDocument:
@@ -102,7 +103,8 @@ class PdfDocument:
     def _to_page(self, answer: dict[str, Any], pixels: bytes | bytearray) -> PdfPage:
         self._seconds += answer["seconds"]
         width, height = answer["size"]
-        return PdfPage(answer["text"], Image.frombytes("RGB", (width, height), pixels) if pixels else None)
+        image = Image.frombytes("RGB", (width, height), pixels) if pixels else None
+        return PdfPage(answer["text"], image, answer["image_share"])
 
     def _request_page(self, index: int, min_side: int, min_long_side: int) -> bool:
         """Request a page; return False if the subprocess has ended."""

@@ -16,6 +16,9 @@ UNUSED_OBJECT_NUMBER = 4_000_000  # larger than the object numbers of real docum
 FORMAT_ERROR = 3  # pdfium's error code of a damaged document
 OBJECT_START = re.compile(rb"\b(\d{1,7})\s+0\s+obj\b")
 PAGE_TYPE = re.compile(rb"/Type\s*/Page(?![A-Za-z])")
+# A page whose text layer is shorter may be a scan: the text of a stamp or of a header.
+MAX_STAMP_CHARACTERS = 200
+MAX_FORM_DEPTH = 3  # of images in a page
 BLANK_CHECK_SIDE = 200  # pixels of the longer side of a page that is checked for marks
 WHITE_VALUES = bytes(range(250, 256))  # bytes of a page without marks
 PALE_VALUES = bytes(range(64, 256))  # bytes of a page whose marks may be an effect of its scale
@@ -51,7 +54,8 @@ class PdfiumDocument:
     def read_page(self, page: int, min_side: int, min_long_side: int) -> tuple[dict[str, Any], bytes]:
         """Return text, size and processor time of a page, and its pixels as RGB; no pixels if it is blank.
 
-        A page that cannot be rendered may still have text.
+        A page that cannot be rendered may still have text. For a page with little text, the share of it that
+        images cover is returned too.
         """
         started = process_time()
         opened = self.pdf[page]
@@ -62,7 +66,12 @@ class PdfiumDocument:
                 size, pixels = _render(opened, min_side, min_long_side)
             if not text.strip() and _is_blank(opened, pixels):
                 pixels = b""
-            return {"text": text, "size": size, "seconds": process_time() - started}, pixels
+            image_share = 0.0
+            if len(text.strip()) < MAX_STAMP_CHARACTERS:
+                with suppress(Exception):
+                    image_share = _image_share(opened)
+            seconds = process_time() - started
+            return {"text": text, "size": size, "image_share": image_share, "seconds": seconds}, pixels
         finally:
             opened.close()
 
@@ -113,6 +122,18 @@ def _page_text(page: Any) -> str:
         return str(text.get_text_range(0, count)) if count > 0 else ""
     finally:
         text.close()
+
+
+def _image_share(page: Any) -> float:
+    """Return the share of a page, 0 to 1, that its images cover; those that overlap count twice."""
+    from pypdfium2.raw import FPDF_PAGEOBJ_IMAGE
+
+    left, bottom, right, top = page.get_bbox()
+    covered = 0.0
+    for image in page.get_objects(filter=[FPDF_PAGEOBJ_IMAGE], max_depth=MAX_FORM_DEPTH):
+        x1, y1, x2, y2 = image.get_bounds()
+        covered += max(0.0, min(x2, right) - max(x1, left)) * max(0.0, min(y2, top) - max(y1, bottom))
+    return float(min(1.0, covered / max(1.0, (right - left) * (top - bottom))))
 
 
 def _is_blank(page: Any, pixels: bytes) -> bool:

@@ -4,6 +4,7 @@ import shutil
 import sqlite3
 import sys
 from contextlib import closing
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,7 @@ from retrieval.server.app import create_app
 from retrieval.server.options import ServerOptions
 from retrieval.system import cores
 from retrieval.types import PAGE_BOX_SIDE
+from tests.support.document_files import raw_pdf
 from tests.support.files import draw_image
 from tests.support.toy_embedder import ToyEmbedder
 from tests.support.video_files import write_video
@@ -290,6 +292,52 @@ def test_scanned_pages_are_read_with_their_page_number(tmp_path, index, place, t
         assert [part.progress for part in parts] == [hits[name].page, None]
         assert [draft.text for part in parts for draft in part.analyze()] == ["Signed by Ada"]
     assert analyzer.threads <= cores()
+
+
+def stamped_page(image: Image.Image, text: str) -> bytes:
+    """Return a PDF of an image that fills the page, with a line of text above it."""
+    file = BytesIO()
+    image.save(file, "JPEG", quality=95)
+    content = b"q 620 0 0 877 0 0 cm /I Do Q BT /F 9 Tf 60 860 Td (%s) Tj ET" % text.encode()
+    return raw_pdf(
+        [
+            b"<</Type/Catalog/Pages 2 0 R>>",
+            b"<</Type/Pages/Kids[3 0 R]/Count 1>>",
+            b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 620 877]/Contents 4 0 R"
+            b"/Resources<</Font<</F 5 0 R>>/XObject<</I 6 0 R>>>>>>",
+            b"<</Length %d>>stream\n%s\nendstream" % (len(content), content),
+            b"<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>",
+            b"<</Type/XObject/Subtype/Image/Width %d/Height %d/ColorSpace/DeviceRGB/BitsPerComponent 8"
+            b"/Filter/DCTDecode/Length %d>>stream\n%s\nendstream"
+            % (*image.size, file.tell(), file.getvalue()),
+        ]
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Case 1:20-cv-01234 Document 1 Filed 01/01/20 Page 1 of 1", ["Rental contract"]),
+        ("A page of text. " * 20, []),
+    ],
+)
+def test_scan_with_a_stamp_is_read_without_the_stamp(toy, text, expected):
+    page = draw_text((1240, 1754), [((160, 400), "Rental contract")], 50)
+    analyzer = OcrAnalyzer(toy, lambda content: [])
+    source = PendingContent(1, b"", "document", b"")
+    parts = list(analyzer.work_units(BytesIO(stamped_page(page, text)), source))
+    assert [draft.text for part in parts for draft in part.analyze()] == expected
+
+
+def test_page_with_little_text_and_a_small_image_is_no_scan(toy):
+    page = stamped_page(draw_text((1240, 1754), [((160, 400), "Rental contract")], 50), "Case 1:20-cv-01234")
+    small = page.replace(b"q 620 0 0 877 0 0 cm", b"q 200 0 0 250 0 0 cm")
+    parts = list(
+        OcrAnalyzer(toy, lambda content: []).work_units(
+            BytesIO(small), PendingContent(1, b"", "document", b"")
+        )
+    )
+    assert [part.progress for part in parts] == [None]
 
 
 def test_text_in_a_video_is_found_at_its_scene(tmp_path, index, place, toy):
