@@ -77,18 +77,28 @@ def docx(*paragraphs: str, body: str = "") -> bytes:
     )
 
 
-def xlsx(*sheets: list[list[str | int]], shared: Iterable[str] = ()) -> bytes:
-    """Return an Excel file; a text cell `#n` refers to the shared text n, other texts are inline."""
+XlsxCell = str | int | tuple[float, int]
+
+
+def xlsx(
+    *sheets: list[list[XlsxCell]], shared: Iterable[str] = (), styles: str = "<none/>", workbook: str = ""
+) -> bytes:
+    """Return an Excel file; a text cell `#n` refers to the shared text n, other texts are inline.
+
+    A pair is a number and its style.
+    """
     members = {
         "_rels/.rels": relationships_xml(rId1=("officeDocument", "xl/workbook.xml")),
-        "xl/workbook.xml": f'<workbook xmlns:r="{RELATIONSHIP_TYPES}"><sheets>'
+        "xl/workbook.xml": f'<workbook xmlns:r="{RELATIONSHIP_TYPES}">{workbook}<sheets>'
         + "".join(f'<sheet r:id="rId{n}"/>' for n in range(1, len(sheets) + 1))
         + "</sheets></workbook>",
         "xl/_rels/workbook.xml.rels": relationships_xml(
             rId99=("sharedStrings", "sharedStrings.xml"),
+            rId98=("styles", "styles.xml"),
             **{f"rId{n}": ("worksheet", f"sheets/s{n}.xml") for n in range(1, len(sheets) + 1)},
         ),
         "xl/sharedStrings.xml": "<sst>" + "".join(f"<si><t>{text}</t></si>" for text in shared) + "</sst>",
+        "xl/styles.xml": styles,
     }
     for n, rows in enumerate(sheets, start=1):
         lines = "".join(f"<row>{''.join(map(_xlsx_cell, row))}</row>" for row in rows)
@@ -96,7 +106,9 @@ def xlsx(*sheets: list[list[str | int]], shared: Iterable[str] = ()) -> bytes:
     return zip_bytes(members)
 
 
-def _xlsx_cell(value: str | int) -> str:
+def _xlsx_cell(value: XlsxCell) -> str:
+    if isinstance(value, tuple):
+        return f'<c s="{value[1]}"><v>{value[0]}</v></c>'
     if isinstance(value, int):
         return f"<c><v>{value}</v></c>"
     if value.startswith("#"):

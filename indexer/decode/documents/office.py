@@ -11,7 +11,13 @@ from indexer.decode.context import DecodeContext
 from indexer.decode.documents.html import declared_charset
 from indexer.decode.documents.html_text import extract_paragraphs
 from indexer.decode.documents.rtf import rtf_to_text
-from indexer.decode.documents.spreadsheet import read_excel_rows, read_rows
+from indexer.decode.documents.spreadsheet import (
+    DateStyles,
+    ExcelParts,
+    RowCollector,
+    read_excel_rows,
+    read_rows,
+)
 from indexer.decode.documents.zip_xml import ZipDocument, open_zip_document, resolve_reference
 from indexer.decode.text.chunking import PassageLimit
 from indexer.decode.text.encoding import decode_text
@@ -158,7 +164,7 @@ def _read_paragraphs(document: ZipDocument) -> Iterator[OfficeParagraph]:
         if b"encryption-data" in document.read_member("META-INF/manifest.xml"):
             raise MediaError("needs a password")
         if _is_spreadsheet(document):
-            yield from _row_paragraphs(read_rows(document, "content.xml", []))
+            yield from _row_paragraphs(read_rows(document, "content.xml", RowCollector([], DateStyles())))
         else:
             yield from _collect_paragraphs(document, "content.xml", ParagraphCollector())
     elif "META-INF/container.xml" in document.member_names:
@@ -196,13 +202,14 @@ def _collect_paragraphs(
 def _read_workbook(document: ZipDocument, main: str) -> Iterator[OfficeParagraph]:
     """Yield the rows of an Excel file; its sheets are pages, in their order."""
     sheets = _relationship_targets(document, main, "/worksheet")
-    strings = _relationship_targets(document, main, "/sharedStrings")
-    shown = [
-        sheets.get(_relationship_id(sheet), "")
-        for sheet in document.read_xml(main).iter()
-        if _has_tag(sheet, "sheet")
-    ]
-    yield from _row_paragraphs(read_excel_rows(document, next(iter(strings.values()), ""), shown))
+    elements = list(document.read_xml(main).iter())
+    strings, styles = (
+        next(iter(_relationship_targets(document, main, kind).values()), "")
+        for kind in ("/sharedStrings", "/styles")
+    )
+    is_1904 = any(element.get("date1904") in ("1", "true") for element in elements)
+    shown = [sheets.get(_relationship_id(sheet), "") for sheet in elements if _has_tag(sheet, "sheet")]
+    yield from _row_paragraphs(read_excel_rows(document, ExcelParts(strings, styles, is_1904), shown))
 
 
 def _row_paragraphs(rows: Iterator[tuple[int, str]]) -> Iterator[OfficeParagraph]:

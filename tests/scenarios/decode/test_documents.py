@@ -585,6 +585,35 @@ def test_rows_of_spreadsheets_are_passages_with_their_sheet():
     assert texts_of(read(broken, office, ".xlsx"))[0][0].endswith("red")
 
 
+DATE_STYLES = """<styleSheet>
+    <numFmts><numFmt numFmtId="164" formatCode="[$-407]d. mmm yyyy\\ hh:mm"/>
+             <numFmt numFmtId="165" formatCode="0.0 &quot;days&quot;"/>
+             <numFmt numFmtId="166" formatCode="[h]:mm"/></numFmts>
+    <cellStyleXfs><xf numFmtId="14"/></cellStyleXfs>
+    <cellXfs><xf numFmtId="0"/><xf numFmtId="14"/><xf numFmtId="164"/><xf numFmtId="165"/><xf numFmtId="166"/>
+             <xf numFmtId="20"/></cellXfs></styleSheet>"""
+
+
+@pytest.mark.parametrize(
+    ("value", "style", "expected"),
+    [
+        *((45362, 1, "2024-03-11"), (45362.4375, 2, "2024-03-11 10:30"), (45362, 2, "2024-03-11")),
+        *((1, 1, "1900-01-01"), (61, 1, "1900-03-01"), (0.4375, 5, "10:30"), (1e12, 1, "1000000000000.0")),
+        *((45362, 0, "45362"), (45362, 3, "45362"), (45362, 4, "45362"), (45362, 9, "45362")),
+    ],
+)
+def test_numbers_of_spreadsheets_with_the_style_of_a_date_are_dates(value, style, expected):
+    data = xlsx([["Rent", (value, style)]], styles=DATE_STYLES)
+    assert texts_of(read(data, office, ".xlsx")) == [(f"Rent, {expected}", None, 1)]
+
+
+def test_dates_of_spreadsheets_may_count_from_1904():
+    data = xlsx([["Rent", (43900, 1)]], styles=DATE_STYLES, workbook='<workbookPr date1904="1"/>')
+    assert texts_of(read(data, office, ".xlsx")) == [("Rent, 2024-03-11", None, 1)]
+    data = xlsx([["Rent", (43900, 1)]], styles="no XML")
+    assert texts_of(read(data, office, ".xlsx")) == [("Rent, 43900", None, 1)]
+
+
 EMAIL = """From: Ann =?utf-8?q?Gr=C3=BCn?= <ann@example.org>
 To: bob@example.org
 Subject: The red kite
