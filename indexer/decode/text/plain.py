@@ -1,5 +1,6 @@
 """Decoder of plain text and Markdown, of tables without captions, and of calendars."""
 
+import re
 from dataclasses import replace
 from typing import BinaryIO
 
@@ -17,6 +18,9 @@ from indexer.decode.text.records import (
 from retrieval.errors import MediaError
 from retrieval.media.limits import DecodeLimits
 
+JSON_SUFFIXES = (".json", ".json5")
+JSON_ESCAPES = re.compile(r"""((?:\\u[0-9a-fA-F]{4})+)|\\(["\\/bfnrt])""")
+LINE_BREAKS_AND_CONTROLS = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029]")
 DOCUMENT_PREFIXES = ("%PDF-", "{\\rtf")  # of document formats that consist of text
 
 
@@ -28,10 +32,20 @@ def decode(file: BinaryIO, suffix: str, context: DecodeContext) -> DecodedFile:
         raise MediaError("not plain text")
     if suffix in TABLE_SUFFIXES or suffix in CALENDAR_SUFFIXES:
         return replace(_decode_records(text, suffix, context), assumption=assumption)
+    if suffix in JSON_SUFFIXES:
+        text = JSON_ESCAPES.sub(_unescape_json, text)
     limit = PassageLimit(context.limits, _max_passages(text, suffix, context.limits))
     passages = context.chunker.passages(text)
     drafts = limit.take(SegmentDraft("text", text=p.text, start=p.start, end=p.end) for p in passages)
     return DecodedFile(drafts, note=limit.note, assumption=assumption)
+
+
+def _unescape_json(escape: re.Match[str]) -> str:
+    """Return the characters of escapes (RFC 8259, 7); line breaks are spaces, so that lines keep numbers."""
+    if escape[2]:
+        return escape[2] if escape[2] in '"\\/' else " "
+    units = bytes.fromhex(escape[1].replace("\\u", ""))
+    return LINE_BREAKS_AND_CONTROLS.sub(" ", units.decode("utf-16-be", "replace"))
 
 
 def _max_passages(text: str, suffix: str, limits: DecodeLimits) -> int | None:
