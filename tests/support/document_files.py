@@ -116,6 +116,12 @@ def _xlsx_cell(value: XlsxCell) -> str:
     return f'<c t="inlineStr"><is><t>{value}</t></is></c>'
 
 
+def with_members(document: bytes, members: Mapping[str, str]) -> bytes:
+    """Return a zipped document with more members, or others of the same name."""
+    with zipfile.ZipFile(io.BytesIO(document)) as archive:
+        return zip_bytes({name: archive.read(name) for name in archive.namelist()} | dict(members))
+
+
 def strict(document: bytes) -> bytes:
     """Return an Office file in the namespaces of ISO/IEC 29500 Strict."""
     with zipfile.ZipFile(io.BytesIO(document)) as archive:

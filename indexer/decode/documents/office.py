@@ -1,10 +1,10 @@
 """Decoder of Word, Excel, PowerPoint, OpenDocument, RTF and EPUB files: passages in reading order."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from itertools import islice
+from itertools import chain, islice
 from typing import BinaryIO, NamedTuple
-from xml.etree.ElementTree import Element
+from xml.etree.ElementTree import Element, ParseError
 
 from indexer.decode.base import DecodedFile, SegmentDraft
 from indexer.decode.context import DecodeContext
@@ -161,12 +161,7 @@ def _paragraph_drafts(
 def _read_paragraphs(document: ZipDocument) -> Iterator[OfficeParagraph]:
     """Yield the paragraphs of a document of any zipped format."""
     if "content.xml" in document.member_names:
-        if b"encryption-data" in document.read_member("META-INF/manifest.xml"):
-            raise MediaError("needs a password")
-        if _is_spreadsheet(document):
-            yield from _row_paragraphs(read_rows(document, "content.xml", RowCollector([], DateStyles())))
-        else:
-            yield from _collect_paragraphs(document, "content.xml", ParagraphCollector())
+        yield from _read_open_document(document)
     elif "META-INF/container.xml" in document.member_names:
         yield from _read_epub(document)
     else:
@@ -174,14 +169,34 @@ def _read_paragraphs(document: ZipDocument) -> Iterator[OfficeParagraph]:
         if main.startswith("ppt/"):
             yield from _read_slides(document, main)
         elif main.startswith("word/"):
-            for name in (main, "word/footnotes.xml", "word/endnotes.xml"):
-                yield from _collect_paragraphs(document, name, ParagraphCollector("t"))
+            yield from _read_word(document, main)
         elif main.startswith("xl/"):
             yield from _read_workbook(document, main)
         elif document.truncated:
             raise MediaError(TRUNCATED_REASON)
         else:
             raise MediaError("not a document: another zip file")
+
+
+def _read_open_document(document: ZipDocument) -> Iterator[OfficeParagraph]:
+    """Yield the paragraphs of an OpenDocument file, or the rows of a spreadsheet."""
+    if b"encryption-data" in document.read_member("META-INF/manifest.xml"):
+        raise MediaError("needs a password")
+    if _is_spreadsheet(document):
+        yield from _row_paragraphs(read_rows(document, "content.xml", RowCollector([], DateStyles())))
+        return
+    yield from _collect_paragraphs(document, "content.xml", ParagraphCollector())
+    if b"opendocument.text" in document.read_member("mimetype"):
+        yield from _read_margins(document, ["styles.xml"])
+
+
+def _read_word(document: ZipDocument, main: str) -> Iterator[OfficeParagraph]:
+    """Yield the paragraphs of a Word file, then those of its diagrams, notes, headers and footers."""
+    diagrams = _relationship_targets(document, main, "/diagramData").values()
+    for name in (main, *diagrams, "word/footnotes.xml", "word/endnotes.xml"):
+        yield from _collect_paragraphs(document, name, ParagraphCollector("t"))
+    margins = (_relationship_targets(document, main, kind).values() for kind in ("/header", "/footer"))
+    yield from _read_margins(document, chain(*margins), "t")
 
 
 def _is_spreadsheet(document: ZipDocument) -> bool:
@@ -197,6 +212,19 @@ def _collect_paragraphs(
     if name in document.member_names:
         for _ in document.parse_member(name, collector):
             yield from collector.pop_paragraphs()
+
+
+def _read_margins(
+    document: ZipDocument, names: Iterable[str], text_element: str | None = None
+) -> Iterator[OfficeParagraph]:
+    """Yield the paragraphs of headers and footers that have words, each text once."""
+    texts = set[str]()
+    for name in names:
+        with suppress(ParseError):  # the document is readable without
+            for paragraph in _collect_paragraphs(document, name, ParagraphCollector(text_element)):
+                if WORD.search(paragraph.text) and paragraph.text not in texts:
+                    texts.add(paragraph.text)
+                    yield paragraph
 
 
 def _read_workbook(document: ZipDocument, main: str) -> Iterator[OfficeParagraph]:
@@ -218,7 +246,7 @@ def _row_paragraphs(rows: Iterator[tuple[int, str]]) -> Iterator[OfficeParagraph
 
 
 def _read_slides(document: ZipDocument, main: str) -> Iterator[OfficeParagraph]:
-    """Yield the paragraphs of slides in presentation order, each followed by its notes."""
+    """Yield the paragraphs of slides in presentation order, each followed by its diagrams and notes."""
     slides = _relationship_targets(document, main, "/slide")
     shown = [
         slides.get(_relationship_id(slide), "")
@@ -226,7 +254,10 @@ def _read_slides(document: ZipDocument, main: str) -> Iterator[OfficeParagraph]:
         if _has_tag(slide, "sldId")
     ]
     for number, slide in enumerate(shown[: document.limits.max_pages], start=1):
-        for name in (slide, *_relationship_targets(document, slide, "/notesSlide").values()):
+        related = (
+            _relationship_targets(document, slide, kind).values() for kind in ("/diagramData", "/notesSlide")
+        )
+        for name in (slide, *chain(*related)):
             yield from (
                 text._replace(page=number)
                 for text in _collect_paragraphs(document, name, ParagraphCollector("t"))

@@ -25,6 +25,8 @@ from retrieval.formatting import format_location as shown
 from retrieval.media.limits import DEFAULT_LIMITS, DecodeLimits
 from retrieval.media.sandboxed_calls import decoder_pool
 from tests.support.document_files import (
+    DRAWING_NAMESPACE,
+    WORD_NAMESPACE,
     docx,
     epub,
     odt,
@@ -34,6 +36,7 @@ from tests.support.document_files import (
     raw_pdf,
     relationships_xml,
     strict,
+    with_members,
     xlsx,
     zip_bytes,
 )
@@ -556,6 +559,60 @@ def test_readings_of_words_in_office_files_are_not_text():
     assert texts_of(read(docx(body=f"<w:p>{body}</w:p>"), office, ".docx")) == [("東京", 1, None)]
     ruby = "<t:ruby><t:ruby-base>東</t:ruby-base><t:ruby-text>とう</t:ruby-text></t:ruby>"
     assert texts_of(read(odt(f"<t:p>{ruby}京</t:p>"), office, ".odt")) == [("東京", 1, None)]
+
+
+def test_headers_and_footers_are_read_once_after_the_text():
+    parts = {
+        "rId1": ("header", "header1.xml"),
+        "rId2": ("header", "header2.xml"),
+        "rId3": ("footer", "foot.xml"),
+    }
+    paragraph = "<w:hdr {}><w:p><w:r><w:t>{}</w:t></w:r></w:p><w:p><w:r><w:t>7</w:t></w:r></w:p></w:hdr>"
+    members = {
+        "word/_rels/document.xml.rels": relationships_xml(**parts),
+        "word/header1.xml": paragraph.format(WORD_NAMESPACE, "green school"),
+        "word/header2.xml": paragraph.format(WORD_NAMESPACE, "green school"),
+        "word/foot.xml": paragraph.format(WORD_NAMESPACE, "blue page"),
+    }
+    found = texts_of(read(with_members(docx("red"), members), office, ".docx"))
+    assert [text for text, *_ in found] == ["red", "green school", "blue page"]
+    broken = with_members(docx("red"), {**members, "word/header1.xml": "no XML"})
+    assert [text for text, *_ in texts_of(read(broken, office, ".docx"))] == [
+        "red",
+        "green school",
+        "blue page",
+    ]
+    members = {
+        "mimetype": "application/vnd.oasis.opendocument.text",
+        "styles.xml": odt_text("<t:header><t:p>green school</t:p></t:header>"),
+    }
+    found = texts_of(read(with_members(odt("<t:p>red</t:p>"), members), office, ".odt"))
+    assert [text for text, *_ in found] == ["red", "green school"]
+
+
+def test_diagrams_are_read_after_the_text_of_their_slide():
+    paragraph = "<a:p><a:r><a:t>green box</a:t></a:r></a:p>"
+    diagram = f"<dataModel {DRAWING_NAMESPACE}><pt><t>{paragraph}</t></pt></dataModel>"
+    slides = with_members(
+        pptx("red", "blue"),
+        {
+            "ppt/slides/_rels/slide1.xml.rels": relationships_xml(
+                rId1=("diagramData", "../diagrams/data1.xml")
+            ),
+            "ppt/diagrams/data1.xml": diagram,
+        },
+    )
+    assert texts_of(read(slides, office, ".pptx")) == [
+        *(("red", None, 1), ("green box", None, 1), ("blue", None, 2)),
+    ]
+    report = with_members(
+        docx("red"),
+        {
+            "word/_rels/document.xml.rels": relationships_xml(rId1=("diagramData", "diagrams/data1.xml")),
+            "word/diagrams/data1.xml": diagram,
+        },
+    )
+    assert [text for text, *_ in texts_of(read(report, office, ".docx"))] == ["red", "green box"]
 
 
 def test_strict_office_files_are_read():
