@@ -15,6 +15,7 @@ IGNORED_FOLDERS = frozenset(
         *("System Volume Information", "lost+found"),
     )
 )
+LOCK_FILE_PREFIX = b"~$"  # of Office, while a document is open
 
 
 class ScanOptions(NamedTuple):
@@ -24,6 +25,11 @@ class ScanOptions(NamedTuple):
     hidden: bool = False  # include hidden files and folders
     mount: bool = False  # the root was a mount point; if it is empty, its drive is disconnected
     archives: bool = False  # include the files in archives
+
+
+def is_ignored(name: bytes) -> bool:
+    """Return True for the name of a folder or a file that other programs use for themselves."""
+    return name in IGNORED_FOLDERS or name.startswith(LOCK_FILE_PREFIX)
 
 
 def is_included(options: ScanOptions, path: bytes) -> bool:
@@ -38,7 +44,7 @@ def inclusion_filter(options: ScanOptions, used: set[str] | None = None) -> Call
     def passes(path: bytes) -> bool:
         parts = path.split(b"/")
         return not any(
-            part in IGNORED_FOLDERS
+            is_ignored(part)
             or (part.startswith(b".") and not options.hidden)
             or excluded.match(b"/".join(parts[: n + 1]))
             for n, part in enumerate(parts)

@@ -16,7 +16,7 @@ from indexer.decode.text.records import TABLE_SUFFIXES
 from indexer.scan.diff import UnchangedArchive, UncheckedPaths
 from indexer.scan.links import FollowedLinks
 from indexer.scan.mounts import Mount, is_mount, mount_points
-from indexer.scan.rules import IGNORED_FOLDERS, ExcludePatterns, ScanOptions
+from indexer.scan.rules import ExcludePatterns, ScanOptions, is_ignored
 from indexer.scan.sidecars import assign_decoders, name_stem
 from indexer.scan.targets import ScanTarget
 from indexer.types import FileEntry, file_times
@@ -150,7 +150,7 @@ def _list_folder(
     rows: list[tuple[bytes, FileEntry | Archive | Folder]] = []
     files: dict[bytes, os.DirEntry[bytes]] = {}
     for name, entry in entries.items():
-        if name in IGNORED_FOLDERS or (options.exclude and excluded.match(prefix + name)):
+        if is_ignored(name) or (options.exclude and excluded.match(prefix + name)):
             continue
         try:
             is_folder = entry.is_dir()

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from indexer.scan.diff import CatalogFile, UncheckedPaths, compare
-from indexer.scan.rules import ScanOptions
+from indexer.scan.rules import ScanOptions, is_included
 from indexer.scan.targets import ScanTarget
 from indexer.scan.walker import ScanIssues, list_files, walk
 from indexer.types import FileEntry
@@ -35,6 +35,13 @@ def test_hidden_files_are_skipped_by_default(tmp_path):
     draw_image(tmp_path / "c.png")
     assert paths(tmp_path) == [b"c.png"]
     assert paths(tmp_path, ScanOptions(hidden=True)) == [b".b.png", b".secret/a.png", b"c.png"]
+
+
+def test_lock_files_of_office_are_skipped(tmp_path):
+    for name in ("~$Report.docx", "Report.docx", "~plan.docx"):
+        write_text(tmp_path / name, "red")
+    assert paths(tmp_path, ScanOptions(hidden=True)) == [b"Report.docx", b"~plan.docx"]
+    assert not is_included(ScanOptions(hidden=True), b"a/~$Report.docx")
 
 
 def test_excluded_names_and_paths_are_skipped(tmp_path):
