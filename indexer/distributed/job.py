@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 
-from indexer.decode.versions import METADATA_VERSION, VIDEO_VERSION
+from indexer.decode.versions import METADATA_VERSION, TEXT_VERSION, VIDEO_VERSION
 from indexer.distributed.items import WorkItem, group_files
 from indexer.distributed.shard_file import FORMAT
 from indexer.distributed.shard_folder import ShardFolder
@@ -32,6 +32,7 @@ class Manifest:
     files_per_shard: int
     metadata_version: str = str(METADATA_VERSION)
     video_version: str = VIDEO_VERSION
+    text_version: str = TEXT_VERSION
     format: str = FORMAT
     clew: str = ""  # version
     items: int = 0
@@ -46,7 +47,8 @@ class Manifest:
     @property
     def digest(self) -> str:
         """Return a digest of the settings that decide the vectors, for the names of the shards."""
-        parts = (self.fingerprint, self.thumbnails, self.metadata_version, self.video_version, self.format)
+        versions = (self.metadata_version, self.video_version, self.text_version)
+        parts = (self.fingerprint, self.thumbnails, *versions, self.format)
         return hashlib.sha256(repr(parts).encode()).hexdigest()
 
     @property
@@ -59,6 +61,7 @@ class Manifest:
             "clew": self.clew,
             "metadata_version": self.metadata_version,
             "video_version": self.video_version,
+            "text_version": self.text_version,
         }
         return {key: value.encode() for key, value in fields.items()}
 
@@ -134,7 +137,7 @@ def read_manifest(folder: ShardFolder) -> Manifest | None:
     try:
         with folder.local_file(MANIFEST_FILE) as path:
             fields = json.loads(path.read_bytes())
-        return Manifest(**{**fields, "sources": tuple(fields["sources"])})
+        return Manifest(**{"text_version": "0", **fields, "sources": tuple(fields["sources"])})
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise QueryError(f"Cannot read {folder.location}/{MANIFEST_FILE}: {error}.") from error
 

@@ -13,7 +13,7 @@ from operator import itemgetter
 from pathlib import Path
 
 from indexer.decode.reader import ReadResult
-from indexer.decode.versions import METADATA_VERSION, VIDEO_VERSION
+from indexer.decode.versions import METADATA_VERSION, TEXT_VERSION, VIDEO_VERSION
 from indexer.distributed.job import Manifest, read_manifest
 from indexer.distributed.remote import is_url
 from indexer.distributed.shard_file import ShardDamaged, read_metadata, read_shard
@@ -156,6 +156,7 @@ class ShardImport:
         for analysis, own, theirs in (
             ("metadata", str(METADATA_VERSION), self.manifest.metadata_version),
             ("scenes", VIDEO_VERSION, self.manifest.video_version),
+            ("text", TEXT_VERSION, self.manifest.text_version),
         ):
             if own != theirs:
                 query = "UPDATE analyses SET version = ? WHERE analysis = ? AND content >= ?"

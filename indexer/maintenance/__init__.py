@@ -10,6 +10,7 @@ noise_queries      Queries without meaning, which nothing should match: random l
 publish/           Publish the vectors of a library to a Milvus server.
 recovery/          Recover the readable rows of a damaged catalog.
 refresh_metadata   Decode contents again: for the metadata that older versions did not read, or for thumbnails
+refresh_texts      Decode texts, documents and tags of sounds again that an older version decoded.
 refresh_videos     Correct the segments of videos that an older version decoded, or decode these again.
 repair_thumbnails  Check the thumbnails of a library, and make missing ones from the files.
 tune_index         Tune the search effort of index files: for words and for images apart.

@@ -5,7 +5,7 @@ from dataclasses import replace
 from threading import Event
 from typing import NamedTuple
 
-from indexer.decode.base import SegmentDraft
+from indexer.decode.base import DecodedFile
 from indexer.decode.context import DecodeContext
 from indexer.decode.reader import redecode
 from indexer.decode.versions import METADATA_VERSION
@@ -20,15 +20,15 @@ from indexer.enrich.content_pass import (
 from indexer.prefetch import LinkedEvent
 from indexer.store.analyses import locate, outdated_contents
 from retrieval.embedders.base import Embedder
-from retrieval.types import MediaProperties, Vectors
+from retrieval.types import Vectors
 
 
 class RedecodedContent(NamedTuple):
-    """A content, its metadata, and its drafts with thumbnails but without pixels."""
+    """A content, and what was decoded: drafts with thumbnails but without pixels."""
 
     content: int
-    properties: MediaProperties
-    drafts: Sequence[SegmentDraft]
+    decoded: DecodedFile
+    is_changed: bool = False  # its segments are replaced
 
 
 class RedecodePass(ContentPass[OpenableContent, RedecodedContent]):
@@ -59,13 +59,13 @@ class RedecodePass(ContentPass[OpenableContent, RedecodedContent]):
         if decoded is None:
             return ()
         drafts = [replace(draft, pixels=None, vector=None) for draft in decoded.drafts]  # to save memory
-        return [RedecodedContent(content, decoded.properties, drafts)]
+        return [RedecodedContent(content, replace(decoded, drafts=drafts))]
 
     def commit(self, results: Sequence[RedecodedContent], vectors: Vectors) -> None:
         """Save the thumbnails."""
         with self.library.writing() as writer:
             for result in results:
-                writer.thumbnails.save_content(result.content, result.drafts)
+                writer.thumbnails.save_content(result.content, result.decoded.drafts)
         self.done += len(results)
 
 
@@ -76,7 +76,9 @@ class MetadataPass(RedecodePass):
         """Save the thumbnails and the metadata."""
         super().commit(results, vectors)
         with self.library.writing() as writer:
-            writer.contents.update_metadata([(result.content, result.properties) for result in results])
+            writer.contents.update_metadata(
+                [(result.content, result.decoded.properties) for result in results]
+            )
 
 
 def refresh_metadata(library: AnalyzedLibrary, progress: PassProgress, stop: Event | None = None) -> int:

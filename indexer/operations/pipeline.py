@@ -8,7 +8,7 @@ from itertools import chain
 from pathlib import Path
 from time import monotonic
 
-from indexer.decode.versions import METADATA_VERSION, VIDEO_VERSION
+from indexer.decode.versions import METADATA_VERSION, TEXT_VERSION, VIDEO_VERSION
 from indexer.maintenance.build_index import build_if_due
 from indexer.maintenance.calibrate import calibrate_if_due
 from indexer.maintenance.map.build_map import build_map_if_due
@@ -45,6 +45,7 @@ FILES_PER_REPORT = 250  # of a scan
 BACKFILLED_VERSIONS: tuple[tuple[Analysis, str], ...] = (
     ("metadata", str(METADATA_VERSION)),
     ("scenes", VIDEO_VERSION),
+    ("text", TEXT_VERSION),
 )
 
 ShouldRead = Callable[[bytes, FileEntry], bool]  # root and new file -> True to read it now

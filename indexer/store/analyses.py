@@ -13,7 +13,7 @@ from retrieval.catalog.schema import vectors_table
 if TYPE_CHECKING:
     from indexer.decode.base import SegmentDraft
 
-Analysis = Literal["ocr", "speech", "sounds", "tiles", "metadata", "scenes"]
+Analysis = Literal["ocr", "speech", "sounds", "tiles", "metadata", "scenes", "text"]
 
 # The decoder that wrote the segments of a content `c`: a file with a wrong suffix is read by another decoder
 # than that of its suffix, which the content keeps as a part of its key.

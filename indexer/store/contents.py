@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from indexer.decode.versions import METADATA_VERSION, VIDEO_VERSION
+from indexer.decode.versions import METADATA_VERSION, TEXT_VERSION, VIDEO_VERSION
 from indexer.sqlite_tools import sqlite_utils
 from indexer.store.analyses import set_progress
 from retrieval.catalog.schema import vectors_table
@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from indexer.decode.base import DecodedFile
 
 MAX_DIFFERENCE = 0.002  # of the elements of a vector that is stored in 16 bits
-METADATA_DECODERS = ("picture", "caption")  # whose contents are decoded again when the version changes
+# Whose contents are decoded again when the version changes.
+METADATA_DECODERS = ("picture", "caption")
+TEXT_DECODERS = ("text", "web", "office", "message", "subtitles", "sound")
 
 
 class Contents:
@@ -34,6 +36,8 @@ class Contents:
         self.write_properties(int(row[0]), details)
         if decoder in METADATA_DECODERS:
             set_progress(self.db.conn, int(row[0]), "metadata", str(METADATA_VERSION))
+        if decoder in TEXT_DECODERS:
+            set_progress(self.db.conn, int(row[0]), "text", TEXT_VERSION)
         if decoder == "video":
             set_progress(self.db.conn, int(row[0]), "scenes", VIDEO_VERSION)
         return int(row[0])
@@ -44,16 +48,9 @@ class Contents:
 
     def is_same(self, content: int, decoded: "DecodedFile", space_id: int, first_vectors: Vectors) -> bool:
         """Return True if what is stored of a content is a decoded file: note, segments and first vectors."""
-        execute = self.db.conn.execute
-        query = """SELECT kind, text, start, "end", page, box, caption_target FROM segments
-                    WHERE content = ? AND origin = 'file' ORDER BY ordinal"""
-        drafts = [
-            (d.kind, d.text, d.start, d.end, d.page, d.box and json.dumps(d.box), d.caption_target)
-            for d in decoded.drafts
-        ]
-        (note,) = execute("SELECT note FROM contents WHERE id = ?", (content,)).fetchone()
-        if decoded.note != note or execute(query, (content,)).fetchall() != drafts:
+        if not has_same_segments(self.db.conn, content, decoded):
             return False
+        execute = self.db.conn.execute
         query = f"""SELECT vector FROM segments s LEFT JOIN {vectors_table(space_id)} v ON v.segment = s.id
                      WHERE content = ? AND origin = 'file' ORDER BY ordinal"""
         return all(
@@ -63,6 +60,11 @@ class Contents:
             )
             if draft.has_vector
         )
+
+    def write_notes(self, content: int, decoded: "DecodedFile") -> None:
+        """Write the note and the assumption of a content, within a transaction."""
+        query = "UPDATE contents SET note = ?, assumption = ? WHERE id = ?"
+        self.db.conn.execute(query, (decoded.note, decoded.assumption, content))
 
     def update_metadata(self, batch: Sequence[tuple[int, MediaProperties]]) -> None:
         """Commit the metadata of contents that were decoded again, and the times of their files.
@@ -106,6 +108,22 @@ class Contents:
         execute("DELETE FROM keywords WHERE content = ?", (content,))
         for name in keywords:
             execute("INSERT OR IGNORE INTO keywords VALUES (?, ?)", (content, name))
+
+
+def has_same_segments(db: sqlite3.Connection, content: int, decoded: "DecodedFile") -> bool:
+    """Return True if the note and the segments that are stored of a content are those of a decoded file."""
+    query = """SELECT kind, text, start, "end", page, box, caption_target FROM segments
+                WHERE content = ? AND origin = 'file' ORDER BY ordinal"""
+    drafts = [
+        (d.kind, d.text, d.start, d.end, d.page, d.box and json.dumps(d.box), d.caption_target)
+        for d in decoded.drafts
+    ]
+    row = db.execute("SELECT note FROM contents WHERE id = ?", (content,)).fetchone()
+    return (
+        row is not None
+        and row[0] == decoded.note
+        and [tuple(segment) for segment in db.execute(query, (content,))] == drafts
+    )
 
 
 def update_capture_time(db: sqlite3.Connection, root: int, image_path: bytes) -> None:

@@ -231,9 +231,8 @@ class LibraryWriter:
         query = "SELECT DISTINCT origin FROM segments WHERE content = ?"
         for (origin,) in execute(query, (content,)).fetchall():
             self._delete_results(origin, content)
-        execute(
-            "DELETE FROM analyses WHERE content = ? AND analysis NOT IN ('metadata', 'scenes')", (content,)
-        )
+        kept = "('metadata', 'scenes', 'text')"
+        execute(f"DELETE FROM analyses WHERE content = ? AND analysis NOT IN {kept}", (content,))
         execute("UPDATE contents SET segments = NULL WHERE id = ?", (content,))
         execute("UPDATE files SET retry = 1 WHERE content = ?", (content,))
         self.contents.write_properties(content, properties)

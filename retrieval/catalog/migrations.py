@@ -396,4 +396,5 @@ MIGRATIONS: dict[str, tuple[str, ...]] = {
     "34-publications": schema.PUBLICATIONS,
     "35-index-ranges": schema.INDEX_RANGES,
     "36-shards": schema.SHARDS,
+    "37-text-versions": schema.TEXT_VERSIONS,
 }

@@ -159,6 +159,28 @@ SHARDS = (
     ) STRICT, WITHOUT ROWID""",
 )
 
+TEXT_VERSIONS = (
+    # The version of the passages of each content. Version 0 left out texts of messages and documents, and
+    # misread the tags of sounds and short texts in old encodings.
+    """INSERT OR IGNORE INTO analyses
+        SELECT id, 'text', iif(decoder IN ('web', 'office', 'message', 'subtitles')
+                               OR assumption LIKE '%declares no encoding%', '0', '1'), NULL
+          FROM contents WHERE decoder IN ('text', 'web', 'office', 'message', 'subtitles', 'sound')""",
+    """UPDATE analyses SET version = '0' WHERE analysis = 'text' AND content IN (
+        SELECT content FROM files WHERE decoder = 'text' AND CAST(path AS TEXT) LIKE '%.ics'
+         UNION SELECT f.content FROM files f JOIN segments s ON s.content = f.content
+                WHERE f.decoder = 'text' AND CAST(f.path AS TEXT) LIKE '%.json%' AND instr(s.text, '\\')
+         UNION SELECT s.content FROM segments s JOIN contents c ON c.id = s.content
+                WHERE c.decoder = 'sound' AND s.origin = 'file'
+                      AND s.text GLOB '*[' || char(128) || '-' || char(255) || ']*')""",
+    """UPDATE files SET retry = 1 WHERE error IS NOT NULL AND decoder IN ('office', 'message')""",
+    # Pages with little text may be scans with a stamp.
+    """UPDATE analyses SET version = '0' WHERE analysis = 'ocr' AND content IN (
+        SELECT s.content FROM segments s JOIN contents c ON c.id = s.content
+         WHERE c.decoder = 'document' AND s.origin = 'file' AND s.kind = 'text'
+         GROUP BY s.content, s.page HAVING sum(length(s.text)) < 200)""",
+)
+
 
 def vectors_table(space_id: int) -> str:
     """Return the name of a space's table of vectors.

@@ -9,6 +9,7 @@ from indexer.enrich.base import AnalyzedLibrary
 from indexer.enrich.tiles import add_tiles
 from indexer.maintenance.backfill_vectors import backfill_vectors
 from indexer.maintenance.refresh_metadata import refresh_metadata
+from indexer.maintenance.refresh_texts import refresh_texts
 from indexer.maintenance.refresh_videos import refresh_videos
 from indexer.store.spaces import active_space
 from retrieval.formatting import pluralize
@@ -27,11 +28,17 @@ class BackfillResult:
 def run_backfill(
     library: AnalyzedLibrary, progress: BackfillProgress, stop: Event | None = None
 ) -> BackfillResult:
-    """Refresh metadata and videos, and add missing vectors and tiles; raises CancelledError on a stop."""
+    """Refresh metadata, texts and videos, and add missing vectors and tiles.
+
+    Raises CancelledError on a stop.
+    """
     result = BackfillResult()
     if refreshed := refresh_metadata(library, partial(progress, "read again"), stop):
         files = pluralize(refreshed, "file")
         result.notes.append(f"{files} read again for metadata that older versions left out.")
+    if changed := refresh_texts(library, partial(progress, "read again"), stop):
+        files = pluralize(changed, "file")
+        result.notes.append(f"{files} read again for text that older versions left out or misread.")
     if corrected := refresh_videos(library, partial(progress, "videos"), stop):
         videos = pluralize(corrected, "video")
         result.notes.append(f"{videos} of an older version checked, and the times corrected.")

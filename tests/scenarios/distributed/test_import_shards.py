@@ -1,5 +1,6 @@
 """Shards come into a library once, whatever interrupts the import, and nothing is embedded again."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -279,12 +280,18 @@ def test_incomplete_run_is_imported_with_a_note(shards, place, counting):
     )
 
 
-def test_shards_of_an_older_decoder_are_read_again(media, shards, place, counting):
+@pytest.mark.parametrize("analysis", ["metadata", "text"])
+def test_shards_of_an_older_decoder_are_read_again(media, shards, place, counting, analysis):
     manifest = shards / "manifest.json"
-    manifest.write_text(manifest.read_text().replace('"metadata_version": "1"', '"metadata_version": "0"'))
+    fields = json.loads(manifest.read_text())
+    if analysis == "text":
+        del fields["text_version"]  # as before it existed
+    else:
+        fields["metadata_version"] = "0"
+    manifest.write_text(json.dumps(fields))
     import_vectors(shards, library=place, embedder=counting)
     with LibraryWriter(place, lambda space: counting) as writer:
-        query = "SELECT DISTINCT version FROM analyses WHERE analysis = 'metadata'"
+        query = f"SELECT DISTINCT version FROM analyses WHERE analysis = '{analysis}'"
         assert writer.db.execute(query).fetchall() == [("0",)]
     update_library(library=place, embedder=counting)
     with LibraryWriter(place, lambda space: counting) as writer:
