@@ -59,7 +59,7 @@ _HINTS: dict[str, tuple[tuple[str, ...], str]] = {
 }
 _HINT_OF_LANGUAGE = {language: hint for languages, hint in _HINTS.items() for language in languages.split()}
 
-SCRIPT_SAMPLE_BYTES = 1 << 13
+SCRIPT_SAMPLE_BYTES = 1 << 11  # more make no difference in 260 texts, and take as much longer
 _ARABIC, _GREEK, _HEBREW = (
     "ءآأؤإئابةتثجحخدذرزسشصضطظعغفقكلمنهوىيپچژگ",
     "αβγδεζηθικλμνξοπρσςτυφχψω",
