@@ -54,6 +54,26 @@ class MetricsMiddleware:
         await self.app(scope, receive, counted if scope["type"] == "http" else send)
 
 
+class HeadMiddleware:
+    """Answer HEAD as GET, without the body."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on; to HEAD, the answer ends after the headers, before a file is read."""
+
+        async def send_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                await send(message)
+                await send({"type": "http.response.body"})
+
+        if scope["type"] == "http" and scope["method"] == "HEAD":
+            await self.app(scope | {"method": "GET"}, receive, send_headers)
+        else:
+            await self.app(scope, receive, send)
+
+
 def _schema(app: FastAPI) -> dict[str, Any]:
     """Return the schema of the API, with the errors that all routes share."""
     if app.openapi_schema is None:
@@ -94,5 +114,6 @@ def complete_app(app: FastAPI, routes: Iterable[ModuleType], options: ServerOpti
     for module in routes:
         app.include_router(module.router)
     app.add_middleware(MetricsMiddleware, metrics=app.state.metrics)
+    app.add_middleware(HeadMiddleware)
     app.add_middleware(SecurityMiddleware, options=options)
     return app

@@ -20,6 +20,8 @@ from retrieval.server.errors import NotFound, error_response
 from retrieval.types import Filters, Hit
 
 CHUNK_BYTES = 262_144
+# A browser compares the ETag before it shows its copy: the next library on this port has the same addresses.
+CACHE_CONTROL = "private, no-cache"
 RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
 DOWNLOAD_TYPE = "application/octet-stream"
 # Types that a browser shows without running anything in them. Others, such as SVG and HTML, are downloads.
@@ -131,16 +133,29 @@ def _changed(path: Path) -> NotFound:
     return NotFound(f"{path.name} has changed since it was indexed. Run `clew index` to update the library.")
 
 
-def media_response(media: MediaFile, range_header: str | None, download: bool) -> Response:
+def not_modified(headers: dict[str, str], etag: str | None) -> Response | None:
+    """Return the response to a client that has this ETag, None for others.
+
+    It has all headers of the complete response, because they replace those of the client's copy.
+    """
+    return Response(status_code=304, headers=headers) if etag == headers["ETag"] else None
+
+
+def media_response(
+    media: MediaFile, range_header: str | None, download: bool, etag: str | None = None
+) -> Response:
     """Return the response with a file, or with the range of it that is requested; RFC 9110, section 14."""
     is_inline = not download and media.content_type != DOWNLOAD_TYPE
     headers = {
         "Accept-Ranges": "bytes",
         "ETag": media.etag,
-        "Cache-Control": "private, no-cache",
+        "Cache-Control": CACHE_CONTROL,
         "Content-Security-Policy": MEDIA_POLICY,
         "Content-Disposition": content_disposition(media.name, inline=is_inline),
     }
+    if (answer := not_modified(headers, etag)) is not None:
+        media.file.close()
+        return answer
     first, last = 0, media.size - 1
     status = 200
     if range_header is not None and (match := RANGE.fullmatch(range_header.strip())):

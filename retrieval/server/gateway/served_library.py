@@ -27,7 +27,7 @@ from retrieval.server.errors import Busy, NotFound
 from retrieval.server.media_files import CONTENT_TYPES, DOWNLOAD_TYPE, MEDIA_POLICY, TEXT_TYPE
 
 CONNECT_SECONDS = 5.0  # each search waits so long for a machine that is off
-REQUEST_HEADERS = ("range", "if-none-match")  # that are passed on for media
+REQUEST_HEADERS = ("range", "if-range", "if-none-match")  # that are passed on for media
 ANSWER_HEADERS = (
     "accept-ranges", "cache-control", "content-disposition", "content-length", "content-range", "etag",
 )  # fmt: skip
@@ -136,8 +136,11 @@ class ServedLibrary:
         answer.headers.encoding = "latin-1"  # that of the header of the response
         kept = {name: answer.headers[name] for name in ANSWER_HEADERS if name in answer.headers}
         kept["content-security-policy"] = MEDIA_POLICY
-        kind = answer.headers.get("content-type", DOWNLOAD_TYPE)
-        if kind not in SHOWN_TYPES:
+        kind: str | None = answer.headers.get("content-type", DOWNLOAD_TYPE)
+        if answer.status_code == 304:  # the client keeps those of its copy
+            kept.pop("content-disposition", None)
+            kind = None
+        elif kind not in SHOWN_TYPES:
             kind = DOWNLOAD_TYPE
             if not kept.get("content-disposition", "").startswith("attachment;"):
                 kept["content-disposition"] = "attachment"

@@ -23,12 +23,14 @@ from retrieval.query.parser import parse
 from retrieval.server.errors import NotFound, json_response
 from retrieval.server.items import items_of
 from retrieval.server.media_files import (
+    CACHE_CONTROL,
     DOWNLOAD_TYPE,
     MediaFile,
     content_type,
     download,
     find_hit,
     media_response,
+    not_modified,
     open_media,
 )
 from retrieval.server.queries.query_tokens import with_pictures
@@ -38,6 +40,7 @@ from retrieval.server.schema.document import (
     NOT_FOUND,
     ByteRange,
     Etag,
+    RangeEtag,
     SegmentId,
     with_content,
     with_json,
@@ -177,11 +180,8 @@ async def thumbnail(request: Request, segment: SegmentId, etag: Etag = None) -> 
         webp = worker.library.thumbnail(find_hit(worker.catalog, segment))
         if webp is None:
             raise NotFound(f"No thumbnail of #{segment} is stored.")
-        current = f'"{hashlib.sha256(webp).hexdigest()[:16]}"'
-        headers = {"ETag": current, "Cache-Control": "private, max-age=604800"}
-        if etag == current:
-            return Response(status_code=304, headers=headers)
-        return Response(webp, 200, headers, "image/webp")
+        headers = {"ETag": f'"{hashlib.sha256(webp).hexdigest()[:16]}"', "Cache-Control": CACHE_CONTROL}
+        return not_modified(headers, etag) or Response(webp, 200, headers, "image/webp")
 
     return await run_in_threadpool(read)
 
@@ -194,6 +194,7 @@ async def media(
     page: Annotated[int | None, Query(ge=1, le=1_000_000)] = None,
     width: Annotated[int | None, Query(ge=16, le=MAX_RENDERED_SIDE)] = None,
     byte_range: ByteRange = None,
+    if_range: RangeEtag = None,
     etag: Etag = None,
 ) -> Response:
     """Return the file of a segment, or a range of it. Types that could run scripts are downloads.
@@ -205,37 +206,37 @@ async def media(
 
     def render() -> Response:
         hit = find_hit(catalog, segment)
-        return render_media(open_media(catalog, hit), hit, page, width or DEFAULT_RENDERED_SIDE)
+        return render_media(open_media(catalog, hit), hit, page, width or DEFAULT_RENDERED_SIDE, etag)
 
     if width is not None or page is not None:
         return await worker.run(request, render, decodes_media=True)  # type: ignore[no-any-return]
 
     def read() -> Response:
         opened = open_media(catalog, find_hit(catalog, segment))
-        if etag == opened.etag:
-            opened.file.close()
-            return Response(status_code=304, headers={"ETag": opened.etag})
-        return media_response(opened, byte_range, as_download)
+        part = byte_range if if_range in (None, opened.etag) else None  # of another version: send all
+        return media_response(opened, part, as_download, etag)
 
     return await run_in_threadpool(read)
 
 
-def render_media(media: MediaFile, hit: Hit, page: int | None, side: int) -> Response:
+def render_media(media: MediaFile, hit: Hit, page: int | None, side: int, etag: str | None) -> Response:
     """Return an image or a page of a PDF as WebP; raises QueryError if it cannot be rendered."""
     from retrieval.media.rendering import render_image, render_page  # late: most requests decode nothing
 
-    is_document = hit.path.suffix.lower() == ".pdf"
+    is_document, shown_page = hit.path.suffix.lower() == ".pdf", page or hit.page or 1
+    headers = {"ETag": f'{media.etag[:-1]}-{shown_page}-{side}"', "Cache-Control": CACHE_CONTROL}
     with media.file:
+        if (answer := not_modified(headers, etag)) is not None:
+            return answer
         try:
             if is_document:
-                webp = render_page(media.file, page or hit.page or 1, side)
+                webp = render_page(media.file, shown_page, side)
             elif hit.kind == "image":
                 webp = render_image(media.file, side)
             else:
                 raise QueryError(f"{media.name} is no image and has no pages. Leave out page and width.")
         except (MediaError, OSError) as error:
             raise QueryError(f"{media.name} cannot be shown: {error}.") from error
-    headers = {"ETag": f'{media.etag[:-1]}-{page}-{side}"', "Cache-Control": "private, max-age=3600"}
     return Response(webp, 200, headers, "image/webp")
 
 

@@ -11,6 +11,7 @@ from retrieval.server.schema.answers import ErrorAnswer
 Responses: TypeAlias = dict[int | str, dict[str, Any]]
 SegmentId = Annotated[int, PathParameter(ge=1, lt=2**63)]
 ByteRange = Annotated[str | None, Header(alias="Range", description="Such as bytes=0-499.")]
+RangeEtag = Annotated[str | None, Header(alias="If-Range", description="The ETag that the range is of.")]
 Etag = Annotated[str | None, Header(alias="If-None-Match", description="The ETag of an earlier answer.")]
 
 BINARY = {"type": "string", "format": "binary"}

@@ -269,6 +269,11 @@ def test_error_shows_no_traceback(client, monkeypatch, capsys):
     assert "Traceback" not in answer.text
 
 
+def test_health_is_told_by_head(shared_client):
+    assert shared_client.head("/healthz").status_code == 200
+    assert shared_client.head("/v1/embeddings").status_code == 405
+
+
 def test_unknown_address_and_method_are_answered_as_json(shared_client):
     assert shared_client.get("/api/nothing").json()["error"]
     answer = shared_client.delete("/api/search")

@@ -31,6 +31,52 @@ def test_media_is_the_file_with_its_type(client, folder, segment_of):
     assert client.get(f"/api/segments/{segment_of('red.png')}/media", headers=again).status_code == 304
 
 
+REPRESENTATIONS = ["thumbnail", "media", "media?width=20", "media?download=1"]
+
+
+@pytest.mark.parametrize("name", REPRESENTATIONS)
+def test_copy_in_a_cache_is_compared_before_it_is_shown(client, segment_of, name):
+    path = f"/api/segments/{segment_of('red.png')}/{name}"
+    answer = client.get(path)
+    assert answer.headers["cache-control"] == "private, no-cache"
+    other = client.get(path.replace(str(segment_of("red.png")), str(segment_of("blue.png"))))
+    assert other.headers["etag"] != answer.headers["etag"]
+
+
+@pytest.mark.parametrize("name", REPRESENTATIONS)
+def test_copy_in_a_cache_keeps_its_headers(client, segment_of, name):
+    path = f"/api/segments/{segment_of('red.png')}/{name}"
+    complete = client.get(path).headers
+    answer = client.get(path, headers={"If-None-Match": complete["etag"]})
+    assert (answer.status_code, answer.content) == (304, b"")
+    kept = {key: value for key, value in complete.items() if key not in ("content-length", "content-type")}
+    assert dict(answer.headers) == kept
+
+
+def test_copy_of_a_rendered_picture_is_compared_without_decoding(client, segment_of, monkeypatch):
+    path = f"/api/segments/{segment_of('red.png')}/media?width=20"
+    headers = {"If-None-Match": client.get(path).headers["etag"]}
+    monkeypatch.setattr("retrieval.media.rendering.render_image", None)
+    assert client.get(path, headers=headers).status_code == 304
+
+
+@pytest.mark.parametrize("name", [*REPRESENTATIONS, ""])
+def test_head_has_the_headers_of_get(client, segment_of, name):
+    path = f"/api/segments/{segment_of('red.png')}/{name}".rstrip("/")
+    whole, answer = client.get(path), client.head(path)
+    assert answer.status_code == 200
+    assert dict(answer.headers) == dict(whole.headers)
+    assert answer.content == b""
+
+
+def test_range_of_another_version_is_not_sent(client, folder, segment_of):
+    path, part = f"/api/segments/{segment_of('red.png')}/media", {"Range": "bytes=2-5"}
+    etag = client.get(path).headers["etag"]
+    assert client.get(path, headers=part | {"If-Range": etag}).status_code == 206
+    answer = client.get(path, headers=part | {"If-Range": '"other"'})
+    assert (answer.status_code, answer.content) == (200, (folder / "red.png").read_bytes())
+
+
 @pytest.mark.parametrize(
     ("requested", "part"),
     [

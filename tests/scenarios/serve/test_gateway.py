@@ -131,6 +131,10 @@ def test_files_of_each_library_are_sent(client, libraries):
         assert part.headers["content-range"] == f"bytes 5-9/{len(content)}"
         again = client.get(f"{path}/media", headers={"If-None-Match": media.headers["etag"]})
         assert (again.status_code, again.content) == (304, b"")
+        changed = [key for key, value in again.headers.items() if media.headers.get(key) != value]
+        assert not changed, name
+        part = client.get(f"{path}/media", headers={"Range": "bytes=5-9", "If-Range": '"other"'})
+        assert (part.status_code, part.content) == (200, content), name
         assert "sandbox" in media.headers["content-security-policy"]
         assert "attachment" in client.get(f"{path}/media?download=1").headers["content-disposition"]
         for shown in (f"{path}/thumbnail", f"{path}/media?width=32"):
