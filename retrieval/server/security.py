@@ -5,23 +5,25 @@ against requests that another site makes; the token, if there is one; then the s
 """
 
 import asyncio
+import hashlib
 import hmac
 import ipaddress
 import logging
 import socket
-from collections import defaultdict, deque
-from http.cookies import CookieError, SimpleCookie
+from collections import deque
 from time import monotonic
+from typing import TypeAlias
 from urllib.parse import parse_qs, quote, unquote_to_bytes, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import cookie_parser
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from retrieval.server.errors import error_response
 from retrieval.server.options import LOOPBACK_HOSTS, ServerOptions
 
-COOKIE = "clew_token"
+COOKIE = "clew_token"  # with the port: browsers send a cookie to all ports of a host
 RATE_SECONDS = 60.0  # in which failed tokens are counted
 MAX_RATED_ADDRESSES = 1_000
 PUBLIC_PATH = "/healthz"  # tells nothing of the library, so it needs no token
@@ -39,10 +41,14 @@ SECURITY_HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
 }
+Failure: TypeAlias = tuple[float, bytes]  # time; digest of a wrong cookie, which counts once
 log = logging.getLogger("clew.server")
 PREFLIGHT_HEADERS = {
     "Access-Control-Allow-Methods": "GET, POST",
-    "Access-Control-Allow-Headers": "Authorization, Content-Type, If-None-Match, Range",
+    "Access-Control-Allow-Headers": (
+        "Authorization, Content-Type, If-None-Match, If-Range, Range, "
+        "Last-Event-ID, MCP-Protocol-Version, Mcp-Method, Mcp-Name, Mcp-Session-Id"  # of clients of MCP
+    ),
     "Access-Control-Max-Age": "600",  # seconds
 }
 
@@ -65,7 +71,7 @@ class SecurityMiddleware:
             name = socket.gethostname().lower()
             self._host_names |= {name, f"{name}.local"}
         self._token = (options.token or "").encode()
-        self._failures = defaultdict[str, deque[float]](deque)  # address -> times of failed tokens
+        self._failures = dict[str, deque[Failure]]()  # address -> its last ones
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request; WebSockets are refused."""
@@ -141,25 +147,32 @@ class SecurityMiddleware:
     def _check_token(self, scope: Scope, headers: Headers) -> Response | None:
         """Return a refusal, a redirection that sets the cookie, or None for the right token."""
         address = (scope.get("client") or ("", 0))[0]
-        failures = self._failures[address]
-        while failures and failures[0] < monotonic() - RATE_SECONDS:
+        failures = self._failures.get(address, deque())
+        while failures and failures[0][0] < monotonic() - RATE_SECONDS:
             failures.popleft()
         if len(failures) >= self.options.max_failed_tokens:
             wait = {"Retry-After": str(int(RATE_SECONDS))}
             return error_response(429, "Too many wrong tokens. Try again in a minute.", headers=wait)
-        given = _given_token(headers)
+        given, is_cookie = _given_token(headers, scope["scheme"])
         query = parse_qs(scope["query_string"].decode("latin-1"), errors="replace").get("token", [""])[0]
         in_address = scope["path"] == "/" and scope["method"] == "GET" and bool(query)
         if hmac.compare_digest(query.encode() if in_address else given, self._token):
             if not failures:
                 self._failures.pop(address, None)
-            return _login(query, scope["scheme"]) if in_address else None
+            return _login(query, headers, scope["scheme"]) if in_address else None
         if given or query:
-            failures.append(monotonic())
-            if len(self._failures) > MAX_RATED_ADDRESSES:
-                self._failures.pop(next(iter(self._failures)))
+            self._count_failure(address, given if is_cookie and not query else b"")
         message = "This server needs its token: open /?token=TOKEN, or send it as `Authorization: Bearer`."
         return error_response(401, message, headers={"WWW-Authenticate": "Bearer"})
+
+    def _count_failure(self, address: str, cookie: bytes) -> None:
+        """Count a wrong token; that of a cookie once, as an open page sends it with each request."""
+        failures = self._failures.setdefault(address, deque())
+        digest = hashlib.sha256(cookie).digest() if cookie else b""
+        if not digest or all(digest != other for _, other in failures):
+            failures.append((monotonic(), digest))
+        if len(self._failures) > MAX_RATED_ADDRESSES:
+            self._failures.pop(next(iter(self._failures)))
 
     def _limited(self, receive: Receive) -> Receive:
         """Return a function that receives messages and raises an error past the limits of the body."""
@@ -215,24 +228,26 @@ def _failure(error: Exception) -> Response:
     return error_response(500, "The server failed to answer. Its terminal shows why.")
 
 
-def _given_token(headers: Headers) -> bytes:
-    """Return the token of a request: of its header, else of its cookie."""
-    scheme, _, value = headers.get("authorization", "").partition(" ")
-    if scheme.lower() == "bearer":
-        return value.strip().encode("latin-1")
-    cookie = SimpleCookie()
-    try:
-        cookie.load(headers.get("cookie", ""))
-    except CookieError:
-        return b""
-    return unquote_to_bytes(cookie[COOKIE].value) if COOKIE in cookie else b""
+def _given_token(headers: Headers, scheme: str) -> tuple[bytes, bool]:
+    """Return the token of a request, of its header, else of its cookie; and True if it is of the cookie."""
+    kind, _, value = headers.get("authorization", "").partition(" ")
+    if kind.lower() == "bearer":
+        return value.strip().encode("latin-1"), False
+    cookies = cookie_parser(headers.get("cookie", ""))
+    return unquote_to_bytes(cookies.get(_cookie_name(headers, scheme), "")), True
 
 
-def _login(token: str, scheme: str) -> Response:
+def _cookie_name(headers: Headers, scheme: str) -> str:
+    """Return the name of the cookie of this server, by the port at which the browser reaches it."""
+    port = urlsplit(f"//{headers['host']}").port or (443 if scheme == "https" else 80)
+    return f"{COOKIE}_{port}"
+
+
+def _login(token: str, headers: Headers, scheme: str) -> Response:
     """Return a redirection to the page that stores the token as a cookie, out of reach for scripts."""
-    response = RedirectResponse("/", 303)
+    response, name = RedirectResponse("/", 303), _cookie_name(headers, scheme)
     response.set_cookie(
-        COOKIE, quote(token, safe=""), httponly=True, samesite="strict", secure=scheme == "https"
+        name, quote(token, safe=""), httponly=True, samesite="strict", secure=scheme == "https"
     )
     return response
 

@@ -8,6 +8,7 @@ import pytest
 from retrieval.library import Library
 from retrieval.server.app import create_app
 from retrieval.server.options import ServerOptions
+from retrieval.server.security import SecurityMiddleware
 from tests.support.files import draw_image
 
 PAGE = "http://127.0.0.1:8765"
@@ -85,7 +86,7 @@ def test_named_origin_may_send_json_and_a_token(library, serve):
     assert answer.status_code == 204
     assert answer.headers["access-control-allow-origin"] == "https://friend.example"
     assert "POST" in answer.headers["access-control-allow-methods"]
-    assert {"Authorization", "Content-Type"} <= set(
+    assert {"Authorization", "Content-Type", "MCP-Protocol-Version", "Mcp-Session-Id"} <= set(
         answer.headers["access-control-allow-headers"].split(", ")
     )
     assert client.post("/api/search", headers=origin, json={"q": "red"}).status_code == 401
@@ -142,6 +143,49 @@ def test_wrong_tokens_are_limited(library, serve):
     answer = client.get("/api/status", headers={"Authorization": "Bearer s3cret"})
     assert answer.status_code == 429
     assert answer.headers["retry-after"] == "60"
+
+
+def test_cookie_of_a_server_at_another_port_is_no_wrong_token(library, serve):
+    one, other = serve(token="one", max_failed_tokens=3), serve(token="other")
+    one.get("/", params={"token": "one"}, headers={"Host": "127.0.0.1:8765"}, follow_redirects=False)
+    answer = other.get(
+        "/", params={"token": "other"}, headers={"Host": "127.0.0.1:9000"}, follow_redirects=False
+    )
+    one.cookies.update(answer.cookies)  # a browser sends the cookies of all ports
+    for _ in range(5):
+        assert one.get("/api/status", headers={"Host": "127.0.0.1:8765"}).status_code == 200
+        assert one.get("/api/status", headers={"Host": "127.0.0.1:9000"}).status_code == 401
+    for _ in range(3):
+        one.get("/api/status", headers={"Host": "127.0.0.1:9000"})
+
+
+def test_page_with_an_old_cookie_is_counted_once_and_guesses_by_cookies_are_limited(library, serve):
+    client = serve(token="s3cret", max_failed_tokens=3)
+
+    def status(token):
+        return client.get("/api/status", headers={"Cookie": f"clew_token_8765={token}"}).status_code
+
+    assert [status("old") for _ in range(5)] == [401] * 5
+    assert status("s3cret") == 200
+    assert [status(f"guess{number}") for number in range(4)] == [401, 401, 429, 429]
+
+
+@pytest.mark.parametrize("other", ['a={"x":1}', "a(b)=c", "name=José", "foo bar=1", "foo", "expires=1"])
+def test_cookie_of_another_program_does_not_hide_the_token(library, serve, other):
+    client, own = serve(token="s3cret-ü"), "clew_token_8765=s3cret-%C3%BC"
+    for cookie in (f"{other}; {own}", f"{own}; {other}"):
+        headers = {"Cookie": cookie.encode("latin-1")}
+        assert client.get("/api/status", headers=headers).status_code == 200
+
+
+def test_address_that_sends_no_token_is_not_remembered(library, place, toy):
+    app = create_app(Library.open(place, embedder=toy), ServerOptions())
+    security = SecurityMiddleware(app, ServerOptions(token="s3cret"))
+    assert asyncio.run(call(security, [])) == 401
+    assert not security._failures
+    assert asyncio.run(call(security, [], [(b"authorization", b"Bearer wrong")])) == 401
+    assert list(security._failures) == ["127.0.0.1"]
+    app.state.worker.close()
 
 
 def test_large_body_is_refused_by_its_length_and_by_its_bytes(library, serve):
