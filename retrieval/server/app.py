@@ -69,7 +69,7 @@ class HeadMiddleware:
                 await send({"type": "http.response.body"})
 
         if scope["type"] == "http" and scope["method"] == "HEAD":
-            await self.app(scope | {"method": "GET"}, receive, send_headers)
+            await self.app({**scope, "method": "GET"}, receive, send_headers)
         else:
             await self.app(scope, receive, send)
 

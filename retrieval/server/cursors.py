@@ -14,6 +14,7 @@ from retrieval.errors import QueryError
 
 Keys: TypeAlias = tuple[Hashable, ...]  # of a hit and the others of its group
 
+MAX_CURSOR_LENGTH = 200  # characters
 MAX_PLACE = 1_000_000  # hits before a cursor
 
 
@@ -43,9 +44,11 @@ class Cursors:
         if not cursor:
             return Place(secrets.token_urlsafe(8))
         try:
+            if len(cursor) > MAX_CURSOR_LENGTH:
+                raise ValueError
             list_id, count, digest = json.loads(base64.urlsafe_b64decode(cursor.encode() + b"=="))
             is_valid = isinstance(list_id, str) and type(count) is int and 0 <= count <= MAX_PLACE
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, RecursionError):
             is_valid = False
         if not is_valid:
             raise QueryError("Invalid cursor. Use the `cursor` of the answer before, or none.")

@@ -30,20 +30,24 @@ class Pictures:
         with self._lock:
             self._files[token] = file
             while len(self._files) > self.max_pictures:
-                self._files.popitem(last=False)[1].unlink()
+                self._files.popitem(last=False)[1].unlink(missing_ok=True)
         return token
 
     def _open_folder(self) -> Path:
+        """Return the folder, a new one if the system has deleted it, as it does with old temporary files."""
         with self._lock:
+            if self._folder is not None and not Path(self._folder.name).is_dir():
+                self._folder.cleanup()
+                self._folder = None
             if self._folder is None:
                 self._folder = TemporaryDirectory(prefix="clew-pictures-", ignore_cleanup_errors=True)
             return Path(self._folder.name)
 
     def find(self, token: str) -> str | None:
-        """Return the file of a picture, None if it has been forgotten."""
+        """Return the file of a picture, None if it has been forgotten or deleted."""
         with self._lock:
             file = self._files.get(token)
-            if file is None:
+            if file is None or not file.is_file():
                 return None
             self._files.move_to_end(token)
             return str(file)

@@ -76,18 +76,18 @@ class Worker:
                 self.cached(name, Filters(), function)
 
     async def run(
-        self, request: Request, function: Callable[[], Result], *, decodes_media: bool = False
+        self, request: Request, function: Callable[[], Result], *, takes_long: bool = False
     ) -> Result:
         """Return the result of a call; raises Busy, and ClientGone if its client no longer waits.
 
-        Calls that decode media have threads of their own, so that searches do not wait for them.
+        Calls that decode media or take as long have threads of their own, so that searches do not wait.
         """
         with self._counts:
             if self.waiting >= self.options.max_waiting:
                 self.refused += 1
                 raise Busy
             self.waiting += 1
-        executor = self._media_executor if decodes_media else self._executor
+        executor = self._media_executor if takes_long else self._executor
         future = executor.submit(self._call, function)
         future.add_done_callback(self._count_dropped)
         try:

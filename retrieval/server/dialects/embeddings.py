@@ -11,6 +11,7 @@ from typing import Any, Literal, cast
 
 import numpy as np
 from fastapi import APIRouter, Request
+from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from retrieval.embedders.base import Embedder
@@ -23,6 +24,9 @@ from retrieval.server.schema.document import json_body, with_json
 from retrieval.types import Vectors
 
 MAX_TEXTS = 2_048  # of a request, as in the API of OpenAI
+MAX_TEXT_LENGTH = 32_768  # characters, about 8,192 tokens, as in the API of OpenAI
+MAX_TOTAL_LENGTH = 1_200_000  # characters of the texts of a request, about 300,000 tokens, as there
+MAX_QUICK_LENGTH = 4_000  # characters that are embedded among searches, as those of a query
 MAX_PICTURES = 128
 MAX_BATCH = 32  # pictures that are in memory at once
 BODY = json_body(
@@ -46,14 +50,19 @@ class EmbeddingCall:
     as_base64: bool
     dimensions: int | None
 
+    @property
+    def is_quick(self) -> bool:
+        """Return True if the call takes no longer than a search."""
+        return self.modality == "text" and sum(map(len, self.input)) <= MAX_QUICK_LENGTH
+
 
 @router.post("/v1/embeddings", responses=with_json(EmbeddingsAnswer), openapi_extra=BODY)
 async def create_embeddings(request: Request) -> Response:
     """Return the unit vectors of texts, or of pictures in data URIs, in the vector space of the library."""
     worker, body = request.app.state.worker, await request.body()
+    call = await run_in_threadpool(lambda: parse_call(parse_object(body)))
 
     def embed() -> Response:
-        call = parse_call(parse_object(body))
         embedder = worker.library.embedder
         if call.dimensions not in (None, 0, embedder.dim):
             raise QueryError(
@@ -73,7 +82,7 @@ async def create_embeddings(request: Request) -> Response:
             }
         )
 
-    return await worker.run(request, embed)  # type: ignore[no-any-return]
+    return await worker.run(request, embed, takes_long=not call.is_quick)  # type: ignore[no-any-return]
 
 
 @router.get("/v1/models", responses=with_json(ModelsAnswer))
@@ -105,6 +114,8 @@ def parse_call(values: dict[str, Any]) -> EmbeddingCall:
     limit = MAX_TEXTS if modality == "text" else MAX_PICTURES
     if len(texts) > limit:
         raise QueryError(f"The input has {len(texts):,} items. Send at most {limit:,} at once.")
+    if modality == "text":
+        _check_lengths(texts)
     if values.get("encoding_format") not in (None, "float", "base64"):
         raise QueryError("Invalid encoding_format. Use float or base64.")
     dimensions = values.get("dimensions")
@@ -112,6 +123,21 @@ def parse_call(values: dict[str, Any]) -> EmbeddingCall:
         raise QueryError("Invalid dimensions. Use a whole number.")
     is_base64 = values.get("encoding_format") == "base64"
     return EmbeddingCall(texts, cast(Literal["text", "image"], modality), is_base64, dimensions)
+
+
+def _check_lengths(texts: list[str]) -> None:
+    """Raise QueryError, in the words of the API of OpenAI, for texts that take too long."""
+    longest, total = max(map(len, texts)), sum(map(len, texts))
+    if longest > MAX_TEXT_LENGTH:
+        raise QueryError(
+            f"This model's maximum context length is {MAX_TEXT_LENGTH:,} characters, however you requested "
+            f"{longest:,} characters. Please reduce your prompt."
+        )
+    if total > MAX_TOTAL_LENGTH:
+        raise QueryError(
+            f"Requested {total:,} characters, max {MAX_TOTAL_LENGTH:,} characters per request. "
+            "Send fewer texts at once."
+        )
 
 
 def embed_texts(embedder: Embedder, texts: list[str]) -> Vectors:

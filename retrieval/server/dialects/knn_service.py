@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fastapi import APIRouter, Request
+from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from retrieval.catalog.browse.captions import first_captions
@@ -70,9 +71,9 @@ async def indices_list(request: Request) -> Response:
 async def knn_service(request: Request) -> Response:
     """Return the results most similar to a text, picture or vector, best first; the first are described."""
     worker, body, address = request.app.state.worker, await request.body(), str(request.base_url)
+    call = await run_in_threadpool(lambda: parse_call(parse_object(body)))
 
     def answer() -> Response:
-        call = parse_call(parse_object(body))
         hits = search(worker.library, call)
         described = describe(worker, hits[: call.described], address)
         return json_response(
@@ -83,7 +84,7 @@ async def knn_service(request: Request) -> Response:
             ]
         )
 
-    return await worker.run(request, answer)  # type: ignore[no-any-return]
+    return await worker.run(request, answer, takes_long=call.image is not None)  # type: ignore[no-any-return]
 
 
 @router.post("/metadata", responses=with_json(list[MetadataResult]), openapi_extra=METADATA_BODY)

@@ -17,7 +17,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from retrieval.errors import ClewError
 from retrieval.library import Library
-from retrieval.server.cursors import Cursors
+from retrieval.server.cursors import MAX_CURSOR_LENGTH, Cursors
 from retrieval.server.dialects import agent_answers as answers
 from retrieval.server.options import ServerOptions
 from retrieval.server.pictures import Pictures
@@ -39,7 +39,10 @@ Result = TypeVar("Result")
 SegmentId = Annotated[int, Field(ge=1, lt=2**63, description="The id of a hit.")]
 Count = Annotated[int, Field(ge=1, le=100, description="The number of hits.")]
 Cursor = Annotated[
-    str | None, Field(max_length=200, description="The cursor of the answer before, for the hits after it.")
+    str | None,
+    Field(
+        max_length=MAX_CURSOR_LENGTH, description="The cursor of the answer before, for the hits after it."
+    ),
 ]
 
 
@@ -50,9 +53,9 @@ def create_mcp_server(services: Services) -> MCPServer[Any]:
     )
     worker = services.worker
 
-    async def run(function: Callable[[], Result]) -> Result:
+    async def run(function: Callable[[], Result], *, takes_long: bool = False) -> Result:
         try:
-            return await worker.run(Request({"type": "http"}, _never), function)
+            return await worker.run(Request({"type": "http"}, _never), function, takes_long=takes_long)
         except ClewError as error:
             raise ToolError(str(error)) from error
 
@@ -75,7 +78,7 @@ def create_mcp_server(services: Services) -> MCPServer[Any]:
         ],
     ) -> list[Any]:
         """Return the picture of one id, at most 1,024 pixels a side, or a sheet of thumbnails for several."""
-        note, jpeg = await run(lambda: answers.draw(worker, ids))
+        note, jpeg = await run(lambda: answers.draw(worker, ids), takes_long=True)
         return [note, Image(data=jpeg, format="jpeg")]
 
     @server.tool(annotations=READ_ONLY)

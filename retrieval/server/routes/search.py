@@ -17,7 +17,7 @@ from retrieval.query.ast import Query as QueryTree
 from retrieval.query.filters import REPEATABLE_FILTERS, merge_filters
 from retrieval.query.options import SearchOptions
 from retrieval.query.parser import parse
-from retrieval.server.cursors import Cursors, Place
+from retrieval.server.cursors import MAX_CURSOR_LENGTH, Cursors, Place
 from retrieval.server.errors import json_response
 from retrieval.server.input import decode_base64, parse_object
 from retrieval.server.items import items_of
@@ -38,7 +38,7 @@ SORTED_HITS = 1_000  # the best hits, which are sorted by date
 FIELDS: dict[str, Any] = {
     "q": {"type": "string", "maxLength": MAX_QUERY_LENGTH},
     "count": {"type": "integer", "minimum": 1, "maximum": MAX_COUNT, "default": DEFAULT_COUNT},
-    "cursor": {"type": "string"},
+    "cursor": {"type": "string", "maxLength": MAX_CURSOR_LENGTH},
     "order": {"enum": ["score", "date"]},
     "kind": {"type": "array", "items": {"enum": list(KINDS)}},
     "group": {"type": "boolean", "default": True},
@@ -116,7 +116,7 @@ class LibrarySearcher:
         """Decode a picture in a thread."""
         worker, pictures = self.services.worker, self.services.pictures
         return await worker.run(
-            request, lambda: pictures.add(data, worker.library.embedder.min_image_side), decodes_media=True
+            request, lambda: pictures.add(data, worker.library.embedder.min_image_side), takes_long=True
         )
 
     async def search(self, request: Request, call: SearchCall) -> Response:
@@ -129,7 +129,7 @@ async def search(
     request: Request,
     q: Annotated[str, Query(max_length=MAX_QUERY_LENGTH)] = "",
     count: Annotated[int, Query(ge=1, le=MAX_COUNT)] = DEFAULT_COUNT,
-    cursor: Annotated[str | None, Query(max_length=200)] = None,
+    cursor: Annotated[str | None, Query(max_length=MAX_CURSOR_LENGTH)] = None,
     order: Order = "score",
     kind: Annotated[list[str] | None, Query()] = None,
     group: bool = True,
@@ -156,7 +156,7 @@ async def similar(
     request: Request,
     segment: SegmentId,
     count: Annotated[int, Query(ge=1, le=MAX_COUNT)] = DEFAULT_COUNT,
-    cursor: Annotated[str | None, Query(max_length=200)] = None,
+    cursor: Annotated[str | None, Query(max_length=MAX_CURSOR_LENGTH)] = None,
 ) -> Response:
     """Search by a segment alone."""
     return await _searcher_of(request).search(request, SearchCall(f"#{segment}", count, cursor))

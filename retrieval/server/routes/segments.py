@@ -209,7 +209,7 @@ async def media(
         return render_media(open_media(catalog, hit), hit, page, width or DEFAULT_RENDERED_SIDE, etag)
 
     if width is not None or page is not None:
-        return await worker.run(request, render, decodes_media=True)  # type: ignore[no-any-return]
+        return await worker.run(request, render, takes_long=True)  # type: ignore[no-any-return]
 
     def read() -> Response:
         opened = open_media(catalog, find_hit(catalog, segment))
@@ -284,7 +284,7 @@ async def words(
             passages = _passages_with(worker.catalog, hit, word)
         return json_response({"boxes": boxes, "passages": passages})
 
-    return await worker.run(request, read, decodes_media=True)  # type: ignore[no-any-return]
+    return await worker.run(request, read, takes_long=True)  # type: ignore[no-any-return]
 
 
 def _passages_with(catalog: Catalog, hit: Hit, words: Sequence[str]) -> list[list[float]]:
@@ -324,7 +324,7 @@ async def clip(
             )
         return cut_response(hit.path, first, last)
 
-    return await worker.run(request, cut, decodes_media=True)  # type: ignore[no-any-return]
+    return await worker.run(request, cut, takes_long=True)  # type: ignore[no-any-return]
 
 
 def cut_response(path: Path, first: float, last: float) -> Response:

@@ -1,6 +1,7 @@
 """Searches through HTTP answer as searches in Python do, with what the page draws."""
 
 import base64
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,8 +13,9 @@ from retrieval.server.cursors import Place
 from retrieval.server.routes.search import keys_of, next_hits
 from retrieval.types import Hit
 from tests.support.files import draw_image, write_text
+from tests.support.http_client import served
 from tests.support.metadata_files import exif, jpeg, write_file
-from tests.support.toy_embedder import COLORS
+from tests.support.toy_embedder import COLORS, ToyEmbedder
 
 
 def hit(number):
@@ -308,3 +310,44 @@ def test_members_of_a_group_are_given_once_although_its_leader_changes():
     place = Place("list", 1, (keys_of(first[0]),))
     found, _ = next_hits([replace(hit(2), more=(hit(1),)), replace(hit(4), more=(hit(1), hit(5)))], place, 9)
     assert [(each.id, [member.id for member in each.more]) for each in found] == [(4, [5])]
+
+
+class StrictEmbedder(ToyEmbedder):
+    """A toy embedder that reads only texts that can be written as UTF-8."""
+
+    def unfamiliarity(self, text: str) -> float:
+        return 0.0 if text.encode() else 1.0
+
+
+@pytest.mark.parametrize("q", [r"\ud800", r"red \ud800", r"@\ud800", r"tag:\ud800 red", r"not:\ud800 red"])
+def test_lone_surrogate_in_a_query_is_a_character(library, place, q):
+    with served(place, StrictEmbedder()) as client:
+        answer = client.post("/api/search", content=f'{{"q": "{q}"}}')
+        assert answer.status_code in (200, 400), answer.text
+        assert client.post("/knn-service", content=f'{{"text": "{q}"}}').status_code == 200
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '["a", 1, "' + "b" * 200 + '"]'])
+def test_long_cursor_is_refused(shared_client, text):
+    cursor = base64.urlsafe_b64encode(text.encode()).decode()
+    answer = shared_client.post("/api/search", json={"q": "red", "cursor": cursor})
+    assert answer.status_code == 400
+    assert "Invalid cursor" in answer.json()["error"]
+
+
+def test_folder_of_pictures_is_created_again_if_the_system_deletes_it(library, serve, folder):
+    client = serve(max_pictures=2)
+
+    def upload():
+        with (folder / "red.png").open("rb") as file:
+            return client.post("/api/search", data={"count": 1}, files={"image": file})
+
+    kept = client.app.state.pictures
+    old = upload().json()["picture"]
+    shutil.rmtree(Path(kept.find(old)).parent)
+    answer = client.get("/api/search", params={"q": f"pic:{old}"})
+    assert (answer.status_code, answer.json()["error"]) == (404, "This picture is gone. Drop it again.")
+    for _ in range(kept.max_pictures + 1):  # the old one is forgotten
+        answer = upload()
+    assert names(answer) == ["red.png"]
+    assert client.get("/api/search", params={"q": f"pic:{answer.json()['picture']}"}).status_code == 200

@@ -1,6 +1,7 @@
 """The plain client of OpenAI gets the vectors of the library's model."""
 
 import base64
+from threading import current_thread
 
 import numpy as np
 import pytest
@@ -73,6 +74,41 @@ def test_invalid_input_is_refused(openai, values):
     with pytest.raises(BadRequestError) as error:
         openai.embeddings.create(model="clew", **values)
     assert error.value.body
+
+
+@pytest.mark.parametrize(
+    ("texts", "message"),
+    [
+        (["red " * 8_193], "maximum context length is 32,768 characters, however you requested 32,772"),
+        (["red " * 6_000] * 51, "Requested 1,224,000 characters, max 1,200,000 characters per request"),
+    ],
+)
+def test_longer_texts_than_the_limits_are_refused(openai, texts, message):
+    with pytest.raises(BadRequestError) as error:
+        openai.embeddings.create(model="clew", input=texts)
+    assert message in error.value.body
+    assert openai.embeddings.create(model="clew", input=["red " * 6_000] * 50).usage.total_tokens == 300_000
+
+
+def test_pictures_and_many_texts_are_embedded_beside_searches(openai, folder, monkeypatch):
+    threads = []
+
+    def recorded(name):
+        original = getattr(ToyEmbedder, name)
+
+        def embed(self, inputs):
+            threads.append(current_thread().name.partition("_")[0])
+            return original(self, inputs)
+
+        return embed
+
+    monkeypatch.setattr(ToyEmbedder, "embed_images", recorded("embed_images"))
+    monkeypatch.setattr(ToyEmbedder, "embed_texts", recorded("embed_texts"))
+    image = {"modality": "image"}
+    openai.embeddings.create(model="clew", input=data_uri(folder, "red.png"), extra_body=image)
+    openai.embeddings.create(model="clew", input=["red"] * 2_000)
+    openai.embeddings.create(model="clew", input="red")
+    assert threads == ["server-media", "server-media", "server-search"]
 
 
 def test_models_are_listed(openai):

@@ -3,12 +3,13 @@
 import base64
 import io
 import json
+from threading import current_thread
 
 import pytest
 from PIL import Image
 
 from tests.support.files import draw_image
-from tests.support.toy_embedder import COLORS
+from tests.support.toy_embedder import COLORS, ToyEmbedder
 
 NAMES = {"id", "similarity", "url", "caption", "image_path", "image"}
 
@@ -204,3 +205,15 @@ def test_number_of_ids_is_limited(shared_client):
     answer = post(shared_client, "/metadata", ids=[1] * 1_001)
     assert answer.status_code == 400
     assert "at most 1,000" in answer.json()["error"]
+
+
+def test_picture_is_embedded_beside_searches(client, folder, library, monkeypatch):
+    threads, embed = [], ToyEmbedder.embed_images
+
+    def recorded(self, images):
+        threads.append(current_thread().name.partition("_")[0])
+        return embed(self, images)
+
+    monkeypatch.setattr(ToyEmbedder, "embed_images", recorded)
+    assert knn(client, image=encoded(folder, "red.png")).status_code == 200
+    assert threads == ["server-media"]

@@ -6,6 +6,7 @@ import io
 import json
 import os
 from contextlib import contextmanager
+from threading import current_thread
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from PIL import Image
 
 from retrieval.library import Library
 from retrieval.server.cursors import Cursors
+from retrieval.server.dialects import agent_answers as answers
 from retrieval.server.dialects.contact_sheet import contact_sheet
 from retrieval.server.dialects.mcp_tools import create_mcp_server
 from retrieval.server.options import ServerOptions
@@ -262,3 +264,15 @@ def test_server_starts_without_the_library_of_mcp():
 def test_address_does_not_exist_without_the_extra(library, serve, monkeypatch):
     monkeypatch.setattr("retrieval.server.dialects.mount.find_spec", lambda name: None)
     assert serve().post("/mcp", json={}).status_code == 404
+
+
+def test_picture_is_drawn_beside_searches(call, monkeypatch):
+    threads, draw = [], answers.draw
+
+    def recorded(*arguments):
+        threads.append(current_thread().name.partition("_")[0])
+        return draw(*arguments)
+
+    monkeypatch.setattr(answers, "draw", recorded)
+    picture_of(call("look", ids=[id_of(call, "red.png")]))
+    assert threads == ["server-media"]
