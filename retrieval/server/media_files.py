@@ -54,6 +54,7 @@ class MediaFile:
     name: str
     content_type: str
     etag: str
+    modified: int  # nanoseconds since 1970
 
 
 def find_hit(catalog: Catalog, segment: int) -> Hit:
@@ -89,7 +90,7 @@ def open_media(catalog: Catalog, hit: Hit) -> MediaFile:
     size = file.seek(0, os.SEEK_END)
     file.seek(0)
     etag = f'"{size:x}-{indexed.modified:x}"'
-    return MediaFile(file, size, hit.path.name, content_type(hit), etag)
+    return MediaFile(file, size, hit.path.name, content_type(hit), etag, indexed.modified)
 
 
 def _open_indexed(catalog: Catalog, path: Path, indexed: IndexedFile) -> BinaryIO:

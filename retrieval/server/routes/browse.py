@@ -1,6 +1,7 @@
 """The library by time, and the values of filters."""
 
 import re
+from collections import Counter
 from dataclasses import asdict
 from typing import Annotated
 
@@ -149,7 +150,10 @@ def _values(key: str, found: Facets) -> dict[str, int]:
     if key == "orientation":
         return dict.fromkeys(ORIENTATIONS, 0)
     if key == "under":
-        return {folder.rpartition("/")[2] or folder: count for folder, count in found.folders.items()}
+        counts = Counter[str]()
+        for folder, count in found.folders.items():  # a filter selects all folders with this name
+            counts[folder.rpartition("/")[2] or folder] += count
+        return counts
     if key in ("date", "after", "before"):
         return found.years | found.months
     return {"camera": found.cameras, "tag": found.tags}.get(key, {})

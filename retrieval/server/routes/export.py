@@ -2,12 +2,13 @@
 
 import json
 import os
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from shutil import copyfileobj
 from tempfile import TemporaryFile
 from typing import IO, Annotated, Literal
-from zipfile import ZIP_STORED, ZipFile
+from zipfile import ZIP_STORED, ZipFile, ZipInfo
 
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
@@ -25,6 +26,7 @@ from retrieval.types import Filters, Hit
 
 MAX_IDS = 10_000
 MAX_ZIP_BYTES = 2_000_000_000
+MIN_ZIP_TIME, MAX_ZIP_TIME = (1980, 1, 1, 0, 0, 0), (2107, 12, 31, 23, 59, 58)
 MISSING_NAME = "missing.txt"  # in a ZIP file: the files that could not be included, with reasons
 
 EXPORT = {200: with_content("text/plain", "application/jsonl", "application/zip")} | NOT_FOUND
@@ -48,7 +50,7 @@ async def export(request: Request, call: ExportCall) -> Response:
     """
     worker: Worker = request.app.state.worker
     return await worker.run(
-        request, lambda: _export(worker.catalog, call), decodes_media=call.format in ("zip", "size")
+        request, lambda: _export(worker.catalog, call), takes_long=call.format in ("zip", "size")
     )
 
 
@@ -97,11 +99,23 @@ def _write_zip(catalog: Catalog, hits: Sequence[Hit]) -> IO[bytes]:
             except NotFound as error:
                 missing.append(f"{hit.path}: {error}\n")
                 continue
-            with media.file as source, archive.open(_unused_name(hit.path.name, names), "w") as target:
+            entry = ZipInfo(_unused_name(hit.path.name, names), _zip_time(media.modified))
+            entry.file_size = media.size  # larger ones than 2 GiB have another format
+            with media.file as source, archive.open(entry, "w") as target:
                 copyfileobj(source, target, CHUNK_BYTES)
         if missing:
             archive.writestr(MISSING_NAME, "".join(missing).encode("utf-8", "replace"))
     return file
+
+
+def _zip_time(nanoseconds: int) -> tuple[int, int, int, int, int, int]:
+    """Return a time in the time zone of this machine, within the years that a ZIP can hold."""
+    try:
+        at = time.localtime(nanoseconds // 10**9)
+    except (ValueError, OverflowError, OSError):  # no year of the calendar
+        return MIN_ZIP_TIME
+    moment = at.tm_year, at.tm_mon, at.tm_mday, at.tm_hour, at.tm_min, at.tm_sec
+    return min(max(moment, MIN_ZIP_TIME), MAX_ZIP_TIME)
 
 
 def _unused_name(name: str, names: set[str]) -> str:

@@ -139,6 +139,15 @@ def test_suggestions_complete_the_filter_at_the_caret(client, folder):
     assert tokens("a dog") == []
 
 
+def test_suggested_folder_has_the_files_of_all_folders_with_its_name(client, folder, index):
+    for number, place in enumerate(("first/trip", "second/trip", "second/trip")):
+        draw_image(folder / place / f"{number}.png", "red", size=(10 + number, 10))
+    index(folder)
+    [token] = client.get("/api/suggest", params={"q": "under:tri"}).json()["tokens"]
+    assert (token["token"], token["count"]) == ("under:trip", 3)
+    assert client.get("/api/timeline", params={"q": "under:trip"}).json()["total"] == 3
+
+
 @pytest.mark.parametrize("month", ["2022", "2022-6", "abcd-ef", "2022-06-01"])
 def test_invalid_month_is_refused(shared_client, month):
     assert shared_client.get(f"/api/timeline/{month}").status_code == 400

@@ -1,7 +1,9 @@
 """Chosen hits as a list of paths, a captions file, or a ZIP file."""
 
 import json
+import os
 import zipfile
+from datetime import datetime
 from io import BytesIO
 
 import pytest
@@ -66,3 +68,19 @@ def test_invalid_call_is_refused(client, body):
 
 def test_unknown_segments_are_not_found(client):
     assert client.post("/api/export", json={"ids": [10**9]}).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("modified", "dated"),
+    [
+        (datetime(2021, 5, 4, 3, 2, 8), (2021, 5, 4, 3, 2, 8)),
+        (datetime(1969, 5, 4), (1980, 1, 1, 0, 0, 0)),
+        (datetime(2200, 5, 4), (2107, 12, 31, 23, 59, 58)),
+    ],
+)
+def test_files_in_a_zip_have_their_times(client, folder, index, segment_of, modified, dated):
+    os.utime(folder / "red.png", (modified.timestamp(),) * 2)
+    index(folder)
+    answer = client.post("/api/export", json={"ids": [segment_of("red.png")], "format": "zip"})
+    with zipfile.ZipFile(BytesIO(answer.content)) as z:
+        assert z.getinfo("red.png").date_time == dated
