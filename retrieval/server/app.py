@@ -7,6 +7,7 @@ from types import ModuleType
 from typing import Any
 
 from fastapi import FastAPI
+from starlette.concurrency import run_in_threadpool
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from retrieval.library import Library
@@ -95,7 +96,7 @@ def create_app(library: Library, options: ServerOptions, pictures: Pictures | No
         try:
             yield
         finally:
-            worker.close()
+            await run_in_threadpool(worker.close)
             pictures.close()
 
     app = FastAPI(title="clew", description=DESCRIPTION, docs_url=None, redoc_url=None, lifespan=lifespan)

@@ -10,7 +10,10 @@ from typing import Any
 import h11
 import uvicorn
 from fastapi import FastAPI
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from retrieval.server.errors import error_response
 
 HEADER_SECONDS = 10.0  # to send a request up to its body
 KEEP_ALIVE_SECONDS = 60
@@ -66,13 +69,51 @@ class LimitedProtocol(H11Protocol):
             self.transport.close()
 
 
+class StoppingApp:
+    """An application whose requests are answered with 503 if the server stops before their answer."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on."""
+        has_started = False
+
+        async def send_noted(message: Message) -> None:
+            nonlocal has_started
+            has_started = True
+            await send(message)
+
+        try:
+            await self.app(scope, receive, send_noted)
+        except asyncio.CancelledError:  # only by the server: a call without a client is ClientGone
+            if scope["type"] != "http":
+                raise
+            if not has_started:
+                await error_response(503, "The server is stopping.")(scope, receive, send)
+
+
 class Server(uvicorn.Server):
-    """A server that stops at a signal and keeps which it was, without raising it again."""
+    """A server that stops at a signal and keeps which it was, without raising it again.
+
+    A second signal ends the wait for answers.
+    """
 
     stopped_by: int | None = None
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
+        """Leave the signals to `handling_signals`, which ends later than the server."""
+        yield
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop, and close the application also after a second signal."""
+        await super().shutdown(sockets)
+        if self.force_exit:
+            await self.lifespan.shutdown()
+
+    @contextmanager
+    def handling_signals(self) -> Iterator[None]:
         """Handle SIGINT and SIGTERM while the server runs."""
         handlers = {}
         with suppress(ValueError):  # not in the main thread, as in a test
@@ -93,7 +134,7 @@ class Server(uvicorn.Server):
 def create_server(app: FastAPI) -> Server:
     """Return a server of the application with limits on connections."""
     config = uvicorn.Config(
-        app,
+        StoppingApp(app),
         http=LimitedProtocol,
         ws="none",
         log_level="error",
@@ -112,5 +153,6 @@ def create_server(app: FastAPI) -> Server:
 def run_app(app: FastAPI, listeners: list[socket.socket]) -> int | None:
     """Answer requests on listening sockets until a signal, and return its number."""
     server = create_server(app)
-    server.run(sockets=listeners)
+    with server.handling_signals():
+        server.run(sockets=listeners)
     return server.stopped_by

@@ -11,7 +11,10 @@ from retrieval.server.input import decode_picture
 
 
 class Pictures:
-    """Uploaded pictures, decoded and small, in a private folder that is deleted at the end."""
+    """Uploaded pictures, decoded and small, in a private folder that is deleted at the end.
+
+    Other temporary files can be written into it.
+    """
 
     def __init__(self, max_pictures: int) -> None:
         self.max_pictures, self._lock = max_pictures, Lock()
@@ -25,7 +28,7 @@ class Pictures:
         """
         picture = decode_picture(io.BytesIO(data), min_side)
         token = secrets.token_urlsafe(9)
-        file = self._open_folder() / f"{token}.png"
+        file = self.open_folder() / f"{token}.png"
         picture.save(file, compress_level=1)
         with self._lock:
             self._files[token] = file
@@ -33,7 +36,7 @@ class Pictures:
                 self._files.popitem(last=False)[1].unlink(missing_ok=True)
         return token
 
-    def _open_folder(self) -> Path:
+    def open_folder(self) -> Path:
         """Return the folder, a new one if the system has deleted it, as it does with old temporary files."""
         with self._lock:
             if self._folder is not None and not Path(self._folder.name).is_dir():

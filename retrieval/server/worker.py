@@ -5,7 +5,7 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from threading import Lock
+from threading import Lock, Thread
 from time import monotonic
 from typing import Any, TypeVar
 
@@ -23,6 +23,7 @@ from retrieval.types import Filters
 Result = TypeVar("Result")
 
 MAX_CACHED = 64  # counts by filters
+CLOSE_SECONDS = 1.0  # that running calls have at the end
 
 
 class Worker:
@@ -111,8 +112,16 @@ class Worker:
                 self.waiting -= 1
                 self.dropped += 1
 
-    def close(self) -> None:
-        """Drop the waiting calls, wait for the running ones, and close the library."""
+    def close(self, seconds: float = CLOSE_SECONDS) -> None:
+        """Drop the waiting calls, and close the library after the running ones.
+
+        Return after so many seconds even if one still runs: closing the library would crash it.
+        """
+        closing = Thread(target=self._close, name="server-close", daemon=True)
+        closing.start()
+        closing.join(seconds)
+
+    def _close(self) -> None:
         for executor in (self._executor, self._media_executor):
             executor.shutdown(wait=True, cancel_futures=True)
         self._open_catalog.close()

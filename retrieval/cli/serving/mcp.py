@@ -7,6 +7,7 @@ import click
 
 from retrieval.cli.command import ClewCommand
 from retrieval.cli.options import library_option, milvus_token
+from retrieval.cli.serving.running_calls import end_running_calls
 from retrieval.errors import ExtraMissing
 
 
@@ -25,3 +26,4 @@ def mcp_command(library: Path) -> None:
     from retrieval.server.options import ServerOptions
 
     serve_stdio(Library.open(library, token=milvus_token()), ServerOptions())
+    end_running_calls(0)

@@ -7,6 +7,7 @@ import socket
 import webbrowser
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from threading import Timer
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ import click
 from retrieval.cli.command import ClewCommand
 from retrieval.cli.console import note
 from retrieval.cli.options import libraries_option, milvus_token
+from retrieval.cli.serving.running_calls import end_running_calls
 from retrieval.server.options import DEFAULT_PORT, LOOPBACK_HOSTS
 from retrieval.system import is_server_address, server_socket
 
@@ -120,8 +122,9 @@ def run_server(libraries: tuple[str, ...], options: "ServerOptions", *, open_pag
             timer = Timer(0.5, webbrowser.open, (address + query,))
             timer.daemon = True
             timer.start()
-        if run_app(app, [listener, *user_sockets]) == signal.SIGINT:
-            raise SystemExit(INTERRUPTED)
+        code = INTERRUPTED if run_app(app, [listener, *user_sockets]) == signal.SIGINT else 0
+        click.get_current_context().call_on_close(partial(end_running_calls, code))
+        raise SystemExit(code)
 
 
 def open_app(places: tuple[str, ...], options: "ServerOptions") -> "FastAPI":

@@ -309,7 +309,7 @@ async def clip(
     end: Annotated[float | None, Query(ge=0, lt=1e7)] = None,
 ) -> Response:
     """Cut a moment out of a video or audio file; without times, the one that the segment covers."""
-    worker = request.app.state.worker
+    worker, pictures = request.app.state.worker, request.app.state.pictures
 
     def cut() -> Response:
         hit = find_hit(worker.catalog, segment)
@@ -322,17 +322,17 @@ async def clip(
             raise QueryError(
                 f"Invalid times. A clip has more than 0 and at most {MAX_CLIP_SECONDS:.0f} seconds."
             )
-        return cut_response(hit.path, first, last)
+        return cut_response(hit.path, first, last, pictures.open_folder())
 
     return await worker.run(request, cut, takes_long=True)  # type: ignore[no-any-return]
 
 
-def cut_response(path: Path, first: float, last: float) -> Response:
-    """Return a part of a file as a download; raises QueryError if it cannot be cut out."""
+def cut_response(path: Path, first: float, last: float, temporary: Path) -> Response:
+    """Return a part of a file, cut in a temporary folder, as a download; raises QueryError if it cannot."""
     from retrieval.media.av.clip import write_clip  # late: it imports the decoders
 
     suffix = path.suffix.lower() or ".mp4"
-    with TemporaryDirectory(prefix="clew-clip-", ignore_cleanup_errors=True) as folder:
+    with TemporaryDirectory(dir=temporary, ignore_cleanup_errors=True) as folder:
         out = Path(folder) / f"clip{suffix}"
         try:
             write_clip(path, out, first, last)

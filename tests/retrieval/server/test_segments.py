@@ -9,6 +9,7 @@ import pypdfium2
 import pytest
 from PIL import Image
 
+from retrieval.media.av import clip
 from retrieval.server.media_files import OpenFileResponse
 from tests.support.audio_files import write_audio
 from tests.support.document_files import pdf
@@ -261,6 +262,23 @@ def test_clip_of_a_moment_is_a_download(index, serve, tmp_path):
     assert answer.headers["content-disposition"].startswith("attachment")
     for times in ({"start": 1, "end": 1}, {"start": 0, "end": 9e6}):
         assert client.get(path, params=times).status_code == 400
+
+
+def test_clip_is_cut_in_the_folder_that_the_server_deletes(index, serve, tmp_path, monkeypatch):
+    folders, write = [], clip.write_clip
+
+    def recorded(path, out, *times):
+        folders.append(out.parents[1])
+        write(path, out, *times)
+
+    monkeypatch.setattr(clip, "write_clip", recorded)
+    write_audio(tmp_path / "media" / "tone.wav")
+    index(tmp_path / "media")
+    client = serve()
+    [item] = items(client, q="kind:audio")
+    path = f"/api/segments/{item['id']}/clip"
+    assert client.get(path, params={"start": 0, "end": 0.5}).status_code == 200
+    assert folders == [client.app.state.pictures.open_folder()]
 
 
 def test_image_has_no_clip(client, segment_of):

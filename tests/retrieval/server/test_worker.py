@@ -85,6 +85,25 @@ def test_waiting_call_of_a_client_that_left_is_dropped(worker):
     assert worker.dropped == 1
 
 
+def test_library_stays_open_for_a_call_that_runs_at_the_end(library, place, toy):
+    worker, release = Worker(Library.open(place, embedder=toy), ServerOptions(threads=1)), Event()
+
+    def read():
+        return release.wait(20), worker.catalog.change_count()
+
+    async def run():
+        call = asyncio.create_task(worker.run(Client(), read))
+        while not worker.running:
+            await asyncio.sleep(0.01)
+        worker.close()
+        release.set()
+        return await call
+
+    was_released, count = asyncio.run(run())
+    assert was_released
+    assert count
+
+
 def test_event_loop_is_free_while_a_call_runs(worker):
     release = Event()
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.error import HTTPError
@@ -21,6 +22,7 @@ from retrieval.cli.serving.serve import open_listener, parse_origin
 from retrieval.cli.serving.socket_client import ask_server
 from retrieval.query.options import SearchOptions
 from retrieval.query.parser import parse
+from retrieval.system import server_socket
 from tests.support.files import draw_image
 
 CLEW = (sys.executable, "-c", "from indexer.cli.main import main; main()")
@@ -64,6 +66,40 @@ def test_server_answers_and_stops_at_a_signal(built, number, code):
         output, errors = process.communicate(timeout=20)
     assert process.returncode == code
     assert "Traceback" not in output + errors
+
+
+@pytest.mark.parametrize(
+    ("numbers", "code"), [([signal.SIGTERM], 0), ([signal.SIGINT] * 3, 130)], ids=["SIGTERM", "three SIGINT"]
+)
+def test_server_stops_while_a_call_runs(built, numbers, code):
+    script = f"""
+import time
+from retrieval.server.routes import search
+search.run_search = lambda services, call: print("running", flush=True) or time.sleep(60)
+from indexer.cli.main import main
+main(["serve", "--library", {str(built)!r}, "--port", "0", "--no-open"])
+"""
+    process = subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        address = re.search(r"http://\S+/", process.stderr.readline())[0]
+        with ThreadPoolExecutor() as threads:
+            answer = threads.submit(get, f"{address}api/search?q=red")
+            assert process.stdout.readline() == "running\n"
+            for number in numbers:
+                process.send_signal(number)
+                time.sleep(0.3)
+            output, errors = process.communicate(timeout=20)
+            with pytest.raises(HTTPError, match="503") as error:
+                answer.result()
+            error.value.close()
+    finally:
+        process.kill()
+        process.communicate()
+    assert process.returncode == code
+    assert "Traceback" not in output + errors
+    assert not server_socket(built).exists()
 
 
 def test_only_loopback_listens(built):
