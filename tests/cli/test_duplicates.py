@@ -13,7 +13,7 @@ from PIL import Image, ImageEnhance
 from indexer import index_folder
 from retrieval import Library, SearchOptions
 from retrieval.errors import QueryError
-from retrieval.search.results import MIN_CANDIDATES
+from retrieval.search import results
 from tests.support.files import draw_image, write_text
 from tests.support.terminal import run_in_terminal
 
@@ -172,9 +172,10 @@ def test_group_is_one_hit_with_the_rest_as_more(album, photos):
     assert {hit.path for hit in plain} < set(shown)
 
 
-def test_large_groups_do_not_reduce_the_number_of_hits(tmp_path, index, place, toy):
+def test_large_groups_do_not_reduce_the_number_of_hits(tmp_path, index, place, toy, monkeypatch):
     """The group is larger than the number of hits that are grouped at first."""
-    size, image = MIN_CANDIDATES + 20, scene(1)
+    monkeypatch.setattr(results, "MIN_CANDIDATES", 30)
+    size, image = results.MIN_CANDIDATES + 20, scene(1)
     for number in range(size):
         path = tmp_path / "p" / f"{number}.jpg"
         save(image, path, quality=30 + number % 30, comment=str(number))

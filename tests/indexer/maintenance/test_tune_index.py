@@ -85,8 +85,7 @@ def exact_recalls(writer, queries, effort):
     space = active_space(writer.catalog)
     index = open_index(writer.folder, space.indexes[0])
     found = []
-    for query in queries:
-        ids = index.search(query[None], CANDIDATES, None, effort)[1][0]
+    for query, ids in zip(queries, index.search(queries, CANDIDATES, None, effort)[1], strict=True):
         found.append(-np.sort(-(IMAGES[ids[ids >= 0] - 1] @ query))[:RECALL_AT])
     truth = ExactIndex(np.arange(1, COUNT + 1), IMAGES).search(queries, RECALL_AT)[0]
     return query_recalls(np.array(found, np.float32), truth)
@@ -163,8 +162,8 @@ def test_effort_that_is_far_too_small_is_tried_with_few_queries(graph, monkeypat
 
 def test_words_that_tuning_has_not_seen_reach_the_target(graph):
     unseen = GAP.pairs(2_000, seed=3)[1]
-    target = exact_recall(graph, unseen, 64) + 0.0005  # so half of all samples have more at this effort
-    for seed in range(12, 17):
+    target = exact_recall(graph, unseen, 32) + 0.0005
+    for seed in range(12, 17):  # three of these samples have more at this effort
         tuning = tune(graph, GAP.pairs(TUNING_QUERIES, seed)[1], target)
         assert exact_recall(graph, unseen, tuning.effort) >= target
 
