@@ -84,9 +84,8 @@ def axe():
     return Path(package.__file__).with_name("axe.min.js").read_text()
 
 
-def violations(page, axe):
-    """Return what axe-core finds: impact, rule, and the elements."""
-    page.evaluate(axe)
+def violations(page):
+    """Return what axe-core, which is in the page, finds: impact, rule, and the elements."""
     return page.evaluate(
         """axe.run(document, {resultTypes: ["violations"]}).then(found => found.violations.map(
             rule => [rule.impact, rule.id, rule.nodes.map(node => node.target.join(" "))]))"""
@@ -102,9 +101,10 @@ def test_state_has_no_violation(open_page, axe, state):
     if action:
         page.evaluate(action)
         page.wait_for_timeout(100)
-    assert violations(page, axe) == []
+    page.evaluate(axe)
+    assert violations(page) == []
     page.emulate_media(color_scheme="dark")
-    assert violations(page, axe) == []
+    assert violations(page) == []
     page.set_viewport_size({"width": 390, "height": 844})
     page.wait_for_timeout(100)
-    assert violations(page, axe) == []
+    assert violations(page) == []
