@@ -155,7 +155,7 @@ def test_effort_that_is_far_too_small_is_tried_with_few_queries(graph, monkeypat
         return search(self, queries, count, allowed, effort)
 
     monkeypatch.setattr(FaissIndex, "search", record)
-    tuning = tune(graph, texts, 0.999)
+    tuning = tune(graph, texts, 0.995)
     assert tried[min(tried)] == FIRST_QUERIES_SHARE * TUNING_QUERIES
     assert tried[tuning.effort] >= TUNING_QUERIES
 
