@@ -20,6 +20,7 @@ import { markPages } from "./view/tile.js";
 import { empty, indexing, noneFits, nothing, offline, readAs, serverGone } from "./view/states.js";
 
 const DEBOUNCE = 120; // milliseconds
+const PAUSE = 600; // milliseconds without a key, after which a line is called invalid
 const KEPT_MODELS = 6; // so that Back shows what was there without a request
 
 class App {
@@ -138,9 +139,9 @@ class App {
     this.state = parseAddress(location.search);
     const isSame = ["q", "order", "view"].every((name) => before[name] === this.state[name]) && String(before.lasso) === String(this.state.lasso);
     if (isSame) {
-      if (this.state.open == null) this.lightbox.close({ isRestored: true });
-      else this.lightbox.open(this.state.open, { isRestored: true });
-      return;
+      if (this.state.open != null) return this.lightbox.open(this.state.open, { isRestored: true });
+      this.lightbox.close({ isRestored: true });
+      return this.saveScroll(); // of the picture that was shown last
     }
     this.lightbox.close({ isRestored: true, keepFocus: true });
     this.showLine();
@@ -153,7 +154,7 @@ class App {
   // Searches
 
   typed() {
-    clearTimeout(this.timer);
+    for (const timer of [this.timer, this.complaining]) clearTimeout(timer);
     this.timer = setTimeout(() => {
       if (this.box.line === this.state.q) return;
       this.write(!history.state?.typing, { q: this.box.line, at: null, saved: { typing: true } });
@@ -230,7 +231,7 @@ class App {
     this.request?.abort();
     const request = (this.request = new AbortController());
     this.gone?.stop?.();
-    this.retry && clearTimeout(this.retry);
+    for (const timer of [this.retry, this.complaining]) clearTimeout(timer);
     const waiting = setTimeout(() => this.box.wait(true), 300);
     try {
       const model = await this.fetchModel(request.signal, isKept);
@@ -241,7 +242,7 @@ class App {
       if (request.signal.aborted) return;
       this.show(anchor);
     } catch (error) {
-      if (error.name !== "AbortError") this.fail(error, anchor);
+      if (error.name !== "AbortError") this.fail(error, () => this.run(anchor));
     } finally {
       clearTimeout(waiting);
       if (this.request === request) this.box.wait(false);
@@ -289,19 +290,29 @@ class App {
     }
   }
 
-  fail(error, anchor) {
+  /** Show an error; one that may pass is followed by `retry`. */
+  fail(error, retry) {
     if (error.status === 503) {
       const seconds = error.retryAfter;
       this.setLead(el("p.note", {}, `Busy. Trying again in ${seconds} s.`));
-      this.retry = setTimeout(() => this.run(anchor), seconds * 1000);
+      clearTimeout(this.retry);
+      this.retry = setTimeout(retry, seconds * 1000);
     } else if (error.status === 0) {
-      this.gone = serverGone(error, 4, () => this.run(anchor));
+      this.gone?.stop();
+      this.gone = serverGone(error, 4, retry);
       this.setLead(this.gone);
+      if (this.gone.getBoundingClientRect().bottom < this.grid.stickyHeight()) toast("The server does not answer. It is asked again.");
     } else if (/pic:/.test(this.state.q) && /picture/i.test(error.message)) {
       this.box.complain({ message: "This picture is gone. Drop it again." });
     } else {
-      this.box.complain(error);
+      this.complain(error, history.state?.typing ? PAUSE : 0);
     }
+  }
+
+  /** Show what the server does not understand, but not while a value is typed or chosen. */
+  complain(error, wait = 0) {
+    if (!wait && !this.box.popover) return this.box.complain(error);
+    this.complaining = setTimeout(() => this.complain(error, this.box.popover ? PAUSE : 0), wait);
   }
 
   setLead(...nodes) {
@@ -323,7 +334,8 @@ class App {
   showTimeline(context, anchor) {
     const { model } = this;
     model.onload = (section) => this.model === model && this.grid.refresh(section);
-    model.onerror = (error) => this.model === model && this.fail(error);
+    const again = () => { this.setLead(this.drives()); model.resume(); this.grid.request(); };
+    model.onerror = (error) => this.model === model && this.fail(error, again);
     const isEmpty = !model.total && !this.state.q;
     this.setLead(isEmpty ? this.emptyPage() : null, !model.total && this.state.q ? noneFits(this.state.q, (line) => this.go(line)) : null, this.drives());
     this.bar.showIndexing(model.total ? this.status?.indexing : null);
@@ -360,8 +372,8 @@ class App {
     const rest = formatLine(words, withKind(chips, null));
     const kind = chosenKind(chips);
     if (!kind && !model.inside) this.kindCounts.set(rest, { counts: model.kinds(), plus: model.missing() ? "+" : "" });
-    const total = model.answer.total ?? null;
-    this.setLead(isNothing ? nothing(model, total, (line) => this.go(line)) : null,
+    const total = model.inside?.size ?? model.answer.total ?? null;
+    this.setLead(isNothing ? nothing(model, total, (line) => this.go(line), this.isInside && (() => this.box.extra.remove())) : null,
       !model.items.length && !isNothing ? noneFits(this.state.q, (line) => this.go(line)) : null, this.drives(),
       model.cut && el("p.note", {}, `The first 1,000 of ${counted(model.cut, "item")} in the lasso.`));
     if (isNothing) this.bar.say(total != null ? `${counted(total, "item")} searched` : "");
@@ -401,7 +413,7 @@ class App {
       const isShort = model.missing() || !model.hasLevels || model.of("weak").length < model.weakShown;
       if (!(isShort && (await model.more())) && !isAsked) return;
     } catch (error) {
-      return this.fail(error);
+      return this.model === model && this.fail(error, () => { this.setLead(this.drives()); this.loadMore({ isAsked }); });
     }
     if (this.model !== model) return;
     const anchor = this.grid.anchor();
@@ -446,8 +458,14 @@ class App {
   open(item, options = {}) {
     const t = item.kind === "video" || item.kind === "audio" ? (item.timed || item.start != null ? item.start ?? null : null) : null;
     this.grid.focusId = item.id;
-    this.write(true, { open: item.id, t, p: item.kind === "page" ? item.page : null, at: this.grid.anchor()?.id != null ? this.grid.anchor() : this.state.at });
+    this.write(true, { open: item.id, t, p: item.kind === "page" ? item.page : null, at: this.grid.anchor()?.id != null ? this.grid.anchor() : this.state.at, saved: { isOpened: true } });
     this.lightbox.open(item.id, options);
+  }
+
+  /** Leave the address of the lightbox, by a step back if opening it was a step. */
+  leaveLightbox() {
+    if (history.state?.isOpened) { Object.assign(this.state, { open: null, t: null, p: null }); history.back(); }
+    else this.write(false, { open: null, t: null, p: null });
   }
 
   act(name, item) {

@@ -72,8 +72,12 @@ STATES = {
         routes_of(*MIXED),
         "clew.fail(Object.assign(new Error('Invalid rating.'), {status: 400, column: 4}), null)",
     ),
-    "server gone": ("/?q=dog", routes_of(*MIXED), "clew.fail({status: 0, message: 'gone'}, null)"),
-    "busy": ("/?q=dog", routes_of(*MIXED), "clew.fail({status: 503, retryAfter: 60}, null)"),
+    "server gone": (
+        "/?q=dog",
+        routes_of(*MIXED),
+        "clew.fail({status: 0, message: 'gone'}, () => clew.run())",
+    ),
+    "busy": ("/?q=dog", routes_of(*MIXED), "clew.fail({status: 503, retryAfter: 60}, () => clew.run())"),
 }
 
 

@@ -128,6 +128,7 @@ def test_order_by_date_needs_no_other_search(open_page):
     page.locator("[data-order=date]").click()
     page.wait_for_selector("h2:has-text('May 2022')")
     assert page.locator("h2").all_inner_texts()[0].startswith("May 2022")
+    assert page.locator(".date-thread").count() == 5  # of the confident ones
     assert len(asked) == 1
 
 

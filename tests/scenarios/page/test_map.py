@@ -87,6 +87,18 @@ def test_grid_after_the_map_shows_everything(open_page):
     page.wait_for_selector("text=in the lasso")
 
 
+def test_map_is_requested_each_time_it_is_opened(open_page):
+    points = {"id": [1], "x": [100], "y": [100]}
+    routes = [*ROUTES, (r"/api/map", reply({"points": points, "names": NAMES, "sampled": False}))]
+    page = open_page("/?view=map", routes=routes)
+    page.wait_for_selector("h1:has-text('1 item')")
+    page.keyboard.press("g")
+    page.wait_for_selector(".map", state="detached")
+    points |= POINTS
+    page.keyboard.press("g")
+    page.wait_for_selector("h1:has-text('5 items')")
+
+
 def test_paths_of_a_lasso_are_saved_and_a_refusal_is_shown(open_page):
     page = open_page(f"/?view=map&lasso={AROUND_DOGS}", routes=ROUTES)
     page.route("**/api/export", lambda route: route.fulfill(body="/photos/1.jpg\n"))
@@ -98,3 +110,13 @@ def test_paths_of_a_lasso_are_saved_and_a_refusal_is_shown(open_page):
     page.evaluate(refusal)
     page.locator("text=Copy paths").click()
     page.wait_for_selector(".toast:has-text('At most 10,000 ids.')")
+
+
+def test_list_without_confident_hits_in_the_lasso_names_the_best_of_it(open_page):
+    hits = reply(answer(hit(4, 0.99), hit(1, 0.58), hit(2, 0.4), confident=1, best=0.99, total=5))
+    routes = [*ROUTES[:-1], (r"/api/search", hits)]
+    page = open_page(f"/?q=dog&lasso={AROUND_DOGS}", routes=routes)
+    page.wait_for_selector("text=The best of 3 items in the lasso reaches 0.58.")
+    page.locator(".try-row").click()
+    page.wait_for_selector("h2:has-text('Strong')")
+    assert query_string(page) == "?q=dog"

@@ -193,6 +193,34 @@ def test_lightbox_by_keyboard_alone(open_page):
     assert page.locator(".selbar").count() == 0
 
 
+def test_closed_lightbox_leaves_no_step_in_the_history(open_page):
+    page = open_page()
+    page.wait_for_selector(".tile")
+    page.locator("#words").fill("red")
+    page.wait_for_selector("h2:has-text('Strong')")
+    for _ in range(2):
+        page.locator(".tile .open").first.click()
+        page.wait_for_selector("[role=dialog]")
+        page.keyboard.press("ArrowRight")
+        until(page, "document.querySelector('.lbtop .pos').textContent.startsWith('2')")
+        page.keyboard.press("Escape")
+        until(page, "!history.state.isOpened && !clew.lightbox.isOpen")
+    page.go_back()
+    page.wait_for_selector("h2:has-text('July 2022')")
+    page.go_forward()
+    page.wait_for_selector("h2:has-text('Strong')")
+
+
+def test_lightbox_of_an_address_is_closed_in_place(open_page):
+    page = open_page("/?q=red")
+    page.wait_for_selector(".tile")
+    number = page.evaluate("clew.grid.items()[0].id")
+    page.goto(page.url + f"&open={number}")
+    page.wait_for_selector("[role=dialog]")
+    page.keyboard.press("Escape")
+    until(page, "location.search === '?q=red'")
+
+
 def test_video_opens_at_its_moment(open_page):
     page = open_page("/?q=yellow kind:video")
     page.locator(".tile .open").first.click()
@@ -254,6 +282,22 @@ def test_server_that_does_not_answer_keeps_the_results(open_page):
     until(page, "clew.grid.items()[0].name === 'green.png' || clew.grid.items()[0].name === 'walk.mp4'")
 
 
+def test_place_is_kept_until_the_server_answers_again(open_page):
+    page = open_page(routes=THOUSANDS)
+    wait_for_pictures(page)
+    page.evaluate(
+        "() => { window.fetchBefore = fetch; window.fetch = async () => { throw new TypeError(); }; }"
+    )
+    page.evaluate("clew.grid.scrollToOffset(clew.grid.sections[5].top + 900)")
+    page.wait_for_selector("h1:has-text('The server does not answer')", state="attached")
+    page.wait_for_selector(".toast:has-text('The server does not answer')")
+    page.evaluate("() => { window.fetch = fetchBefore; }")
+    page.evaluate("document.querySelector('.say .main').click()")
+    until(page, "clew.grid.sections[5].items.length > 0 && clew.grid.anchor()?.id > 0")
+    assert str(first_in_sight(page)).startswith("202407")
+    assert page.locator(".say").count() == 0
+
+
 @pytest.mark.parametrize(("scheme", "color"), [("light", "rgb(251, 250, 248)"), ("dark", "rgb(19, 18, 16)")])
 def test_theme_follows_the_system(open_page, scheme, color):
     page = open_page(color_scheme=scheme)
@@ -272,6 +316,16 @@ def test_phone_has_chips_in_their_own_row_and_no_sideways_scrolling(open_page):
     page.locator(".tile .open").first.tap()
     page.wait_for_selector("[role=dialog]")
     assert page.locator(".handle").is_visible()
+
+
+def test_phone_has_a_selection_bar_as_wide_as_its_screen(open_page):
+    page = open_page(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    page.wait_for_selector(".tile")
+    page.evaluate("clew.selection.add(clew.grid.items().map((item) => item.id))")
+    buttons = page.locator(".selbar button:visible")
+    assert buttons.all_inner_texts() == ["", "Copy paths", "List", "ZIP"]
+    last = buttons.last.bounding_box()
+    assert last["x"] + last["width"] <= 390 - 8
 
 
 def test_rows_fill_the_width_exactly_and_are_the_same_each_time(open_page):

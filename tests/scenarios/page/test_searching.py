@@ -119,3 +119,29 @@ def test_words_are_read_as_a_filter(open_page, line, words, token, read):
         "async ([line, offer]) => (await import('/page/view/states.js')).readAs(line, offer)", [line, offer]
     )
     assert found == read
+
+
+def test_invalid_value_is_not_complained_about_while_values_are_offered(open_page):
+    suggestions = (r"/api/suggest", reply({"tokens": ["kind:image"]}))
+    page = open_page("/?q=red", routes=[suggestions])
+    page.wait_for_selector(".tile")
+    message = {"error": "Unknown kind 'i'. Use image, video, text, page or audio."}
+    page.evaluate(
+        """answer => {
+            const before = fetch;
+            window.fetch = async (url, options) => /(search|timeline).*kind%3A(?!image)./.test(url)
+                ? new Response(JSON.stringify(answer), {status: 400}) : before(url, options);
+        }""",
+        message,
+    )
+    page.locator("#words").focus()
+    page.keyboard.press("End")
+    page.keyboard.type(" kind:i")
+    page.wait_for_selector("#suggestions li")
+    page.wait_for_timeout(1000)
+    assert page.locator(".complaint").is_hidden()
+    page.keyboard.press("Escape")
+    page.wait_for_selector(f'.complaint:has-text("{message["error"]}")')
+    page.keyboard.press("Backspace")
+    page.keyboard.type("image ")
+    page.wait_for_selector(".complaint", state="hidden")

@@ -254,7 +254,7 @@ export class Lightbox {
     else this.stage.requestFullscreen?.();
   }
 
-  /** Close; the history goes back one step unless the address has changed already. */
+  /** Close; `isRestored` if the address has changed already. */
   close({ isRestored, keepFocus } = {}) {
     if (!this.node) return;
     const id = this.item?.id;
@@ -268,11 +268,8 @@ export class Lightbox {
     document.documentElement.classList.remove("locked");
     const { app } = this;
     document.title = app.state.q ? `${app.state.q} - clew` : "clew";
-    if (!isRestored) {
-      app.write(false, { open: null, t: null, p: null });
-    } else {
-      app.state.open = null;
-    }
+    if (!isRestored) app.leaveLightbox();
+    else app.state.open = null;
     if (keepFocus) return;
     const tile = app.grid.tile(id);
     if (tile) { app.grid.focusId = id; app.grid.updateTabStop(); tile.querySelector(".open").focus({ preventScroll: true, focusVisible: this.byKey }); }

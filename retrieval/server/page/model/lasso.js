@@ -5,9 +5,9 @@ import { map } from "./api.js";
 
 let points = null; // of the map, once requested
 
-/** Return the map `{points, names, sampled}`, requested once; throws as `request` does. */
-export async function mapData() {
-  return (points ??= await map());
+/** Return the map `{points, names, sampled}`, requested if it is not known or `isOpened`; throws as `request` does. */
+export async function mapData({ isOpened } = {}) {
+  return (points = (isOpened ? null : points) ?? (await map()));
 }
 
 /** Return the ids inside a polygon of map coordinates. */

@@ -10,7 +10,7 @@ export async function fetchTimeline(line, signal) {
 
 export class Timeline {
   constructor(line, { buckets, total, undated }) {
-    Object.assign(this, { line, total, onload: null, onerror: null });
+    Object.assign(this, { line, total, onload: null, onerror: null, waiting: new Set() });
     const months = buckets.map(({ month, count }) => this.section(month, count));
     if (undated) months.push(this.section("undated", undated));
     this.list = months;
@@ -45,8 +45,14 @@ export class Timeline {
       this.onload?.(section);
     } catch (error) {
       this.onerror?.(error);
-      await new Promise((resolve) => setTimeout(resolve, 2000)); // the next render tries again
+      await new Promise((resolve) => { this.waiting.add(resolve); setTimeout(resolve, 2000); }); // the next render tries again
     }
+  }
+
+  /** Let months that could not be loaded be requested again at once. */
+  resume() {
+    for (const end of this.waiting) end();
+    this.waiting.clear();
   }
 
   /** Load all items between two sections, for a selection across months. */

@@ -42,8 +42,9 @@ export class MapView {
     if (!isOn) { this.node?.remove(); this.node = null; $("main.grid").inert = false; return; }
     if (this.node || !this.isKnown) return;
     this.build();
-    this.data ??= await mapData().catch(() => null);
-    if (!this.data || !this.node) return;
+    const { node } = this;
+    this.data = await mapData({ isOpened: true }).catch(() => this.data ?? null);
+    if (!this.data || this.node !== node) return;
     const { state } = this.app;
     if (state.c) this.camera = state.c;
     this.lasso = state.lasso;

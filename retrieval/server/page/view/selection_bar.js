@@ -38,13 +38,14 @@ export class SelectionBar {
     this.count = el("b.num", {});
     this.size = el("span.q.num", {});
     this.hint = el("span.q", {});
-    const act = (name, label, run, title) => el("button", { type: "button", onclick: run, title }, icon(name, "s"), el("span", {}, label));
+    const act = (name, label, run, more) => el("button", { type: "button", onclick: run, ...more }, icon(name, "s"), el("span", {}, label));
+    const isWide = { class: "hide-m" }; // there is no room on a phone
     this.node = el("div.selbar", { role: "toolbar", "aria-label": "Selection" },
       iconButton("close", "Clear the selection (Esc)", () => app.selection.clear()), this.count, this.size, this.hint, el("span.line"),
       act("copy", "Copy paths", () => this.copyPaths()), act("text", "List", () => this.export("list", "clew-list.txt")),
-      act("text", "List, NUL", () => this.export("null", "clew-list-0.txt"), "Paths with a NUL after each, for xargs -0: they may contain line breaks"),
-      act("down", "ZIP", () => this.zip()), act("quote", "Captions", () => this.export("captions", "captions.jsonl")), el("span.line"),
-      act("more", "More like these", () => app.addTerms("+", app.selection.ids())));
+      act("text", "List, NUL", () => this.export("null", "clew-list-0.txt"), { ...isWide, title: "Paths with a NUL after each, for xargs -0: they may contain line breaks" }),
+      act("down", "ZIP", () => this.zip()), act("quote", "Captions", () => this.export("captions", "captions.jsonl"), isWide), el("span.line"),
+      act("more", "More like these", () => app.addTerms("+", app.selection.ids()), isWide));
     $("main.grid").append(this.node);
   }
 

@@ -56,18 +56,19 @@ export function serverGone(error, seconds, retry) {
   return node;
 }
 
-/** Return the head of a list without confident hits, and fill in lines that would help. */
-export function nothing(results, total, go) {
+/** Return the head of a list without confident hits, and fill in lines that would help; `leave` leaves the lasso. */
+export function nothing(results, total, go, leave) {
   const { line, answer } = results;
   const { chips, words } = parseLine(line);
   const under = chips.find((chip) => /^under:/i.test(chip))?.slice(6).replaceAll('"', "");
-  const items = total != null ? counted(total, "item") : "the items";
+  const items = `${total != null ? counted(total, "item") : "the items"}${leave ? " in the lasso" : ""}`;
   const list = el("div.try", {});
-  const best = answer.best ?? results.items[0]?.confidence;
+  const best = (leave ? null : answer.best) ?? results.visible()[0]?.confidence;
   const text = best == null ? "No item has these words." : null;
   const node = el("div.none", {}, el("h1", {}, "Nothing here matches well"),
     text ? el("p", {}, text) : el("p", {}, `The best of ${items} `, under && ["in ", el("b", {}, under), " "], `reaches ${confidence(best)}. Below 0.75, unrelated words often find as much.`), list);
-  fillTries(list, { words, chips, answer, go });
+  if (!leave) fillTries(list, { words, chips, answer, go });
+  else if (answer.confident) list.append(row("close", ["Search without ", el("code", {}, "in lasso")], countedMatches(answer.confident, "likely match", "likely matches"), leave));
   return node;
 }
 

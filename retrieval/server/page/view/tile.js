@@ -15,7 +15,7 @@ export function buildTile(item, width, height, context) {
   (BODIES[item.kind] ?? pictureBody)(tile, link, item, { ...context, width, height });
   if (item.more?.length) addStack(tile, link, item);
   if (item.offline) link.append(el("span.badge.bl", {}, icon("drive"), "offline"));
-  if (context.order === "date" && item.confidence != null) addDateThread(tile, item, width);
+  if (context.order === "date" && item.confidence != null && !isWeak(item)) addDateThread(tile, item, width);
   tile.append(el("button.pick", { type: "button", tabindex: "-1", title: "Select (x)", "aria-label": "Select (x)" }, icon("check")));
   return tile;
 }
