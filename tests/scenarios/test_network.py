@@ -19,6 +19,17 @@ CLEW = (sys.executable, "-c", "from indexer.cli.main import main; main()")
 INTERRUPTED = 130
 # onnxruntime sends its first report 11.5 seconds after it starts
 FOR_A_WHILE = ("timeout", "--preserve-status", "--signal=INT", "14")
+# Starts a server, reads from it and ends it.
+SERVE = """
+import re, signal, subprocess, sys, urllib.request
+command = [sys.executable, "-c", "from indexer.cli.main import main; main()", "serve", "--port", "0"]
+process = subprocess.Popen([*command, "--no-open", *sys.argv[1:]], stderr=subprocess.PIPE, text=True)
+address = re.search(r"http://\\S+/", process.stderr.readline())[0]
+for path in ("api/search?q=red", "api/timeline", "api/facets", "api/status", "docs", "metrics"):
+    urllib.request.urlopen(address + path).read()
+process.send_signal(signal.SIGTERM)
+assert process.wait(30) == 0
+"""
 ADDRESS = re.compile(r'(?:inet_addr\("|inet_pton\(AF_INET6, ")([^"]+)"')
 
 
@@ -78,15 +89,16 @@ def test_trace_shows_an_address_that_is_contacted(strace):
     assert "192.0.2.1" in strace(sys.executable, "-c", f"try: {send}\nexcept OSError: pass")
 
 
-def test_commands_open_no_connections(strace, media, tmp_path):
+def test_commands_and_server_open_no_connections(strace, media, tmp_path):
     options = ("--library", tmp_path / "library")
     assert not strace(*CLEW, "index", media, "--model", "builtin", "--tiles", "--ocr", *options)
-    with ThreadPoolExecutor() as executor:
+    with ThreadPoolExecutor() as executor:  # the others run while it waits
         watch = executor.submit(strace, *FOR_A_WHILE, *CLEW, "watch", *options)
         assert not strace(*CLEW, "search", "a red thing", *options)
         assert not strace(*CLEW, "similar", media / "red.png", *options)
         assert not strace(*CLEW, "tag", "red", "blue", *options)
         assert not strace(*CLEW, "status", *options)
+        assert not strace(sys.executable, "-c", SERVE, *options)
         assert not watch.result()
 
 
@@ -112,19 +124,3 @@ def test_python_users_have_no_reports_either():
     environment = {name: value for name, value in os.environ.items() if not name.startswith("ORT_")}
     run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
     assert run.stdout == "1\n"
-
-
-def test_server_opens_no_connections(strace, media, tmp_path):
-    options = ("--library", tmp_path / "library")
-    assert not strace(*CLEW, "index", media, "--model", "builtin", *options)
-    code = """
-import re, signal, subprocess, sys, urllib.request
-command = [sys.executable, "-c", "from indexer.cli.main import main; main()", "serve", "--port", "0"]
-process = subprocess.Popen([*command, "--no-open", *sys.argv[1:]], stderr=subprocess.PIPE, text=True)
-address = re.search(r"http://\\S+/", process.stderr.readline())[0]
-for path in ("api/search?q=red", "api/timeline", "api/facets", "api/status", "docs", "metrics"):
-    urllib.request.urlopen(address + path).read()
-process.send_signal(signal.SIGTERM)
-assert process.wait(30) == 0
-"""
-    assert not strace(sys.executable, "-c", code, *options)
