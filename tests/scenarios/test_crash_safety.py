@@ -16,13 +16,19 @@ from tests.support.toy_embedder import ToyEmbedder
 
 
 @pytest.fixture(scope="module")
-def reference(busy, tmp_path_factory):
-    """Index the folder once without interruption; return its segments."""
+def indexed(busy, tmp_path_factory):
+    """Index the folder once without interruption; return the library."""
     place = tmp_path_factory.mktemp("reference") / "library"
     *progress, last = start_index_process(busy, place).communicate(timeout=120)[0].splitlines()
     assert last == "done"
     assert [line for line in progress if not re.fullmatch(r"\d+ \d+", line)] == []
-    return committed_segments(place)
+    return place
+
+
+@pytest.fixture(scope="module")
+def reference(indexed):
+    """Return the segments of the folder."""
+    return committed_segments(indexed)
 
 
 @pytest.mark.parametrize("min_kills", [6, pytest.param(60, marks=pytest.mark.large)])
@@ -74,12 +80,12 @@ def test_long_text_is_continued_after_its_last_transaction(busy, tmp_path, monke
     assert len({row for row in committed_segments(tmp_path) if row[1] == "text"}) == 2_500
 
 
-def test_failure_before_new_indexes_are_active_keeps_the_old_ones(busy, tmp_path, monkeypatch):
+def test_failure_before_new_indexes_are_active_keeps_the_old_ones(indexed, tmp_path, monkeypatch):
     from indexer.maintenance import build_index
     from indexer.store import spaces
     from indexer.store.writer import LibraryWriter
 
-    update_library([busy], library=tmp_path, embedder=ToyEmbedder())
+    shutil.copytree(indexed, tmp_path, dirs_exist_ok=True)
     with Library.open(tmp_path, embedder=ToyEmbedder()) as library:
         space = library.status().space
         hits = library.search("red", count=30)
@@ -109,10 +115,10 @@ def test_library_is_intact_after_ctrl_c(busy, tmp_path):
     assert verify_library(tmp_path / "library").errors == []
 
 
-def test_index_that_cannot_be_saved_completely_is_not_used(busy, tmp_path, monkeypatch):
+def test_index_that_cannot_be_saved_completely_is_not_used(indexed, tmp_path, monkeypatch):
     from indexer.maintenance import build_index
 
-    update_library([busy], library=tmp_path, embedder=ToyEmbedder())
+    shutil.copytree(indexed, tmp_path, dirs_exist_ok=True)
     files = sorted((tmp_path / "indexes").iterdir())
 
     def fail(index, path):
