@@ -254,13 +254,13 @@ class Roots:
 
     def mark_scanned(self, target: ScanTarget) -> None:
         """Store that a root is present and was scanned now."""
-        fields: dict[str, object] = {
-            "state": "present",
-            "scanned": datetime.now().isoformat(" ", "seconds"),
-        }
+        fields: dict[str, object] = {"scanned": datetime.now().isoformat(" ", "seconds")}
         if target.recursive and not target.subpath:
             fields["last_file"] = self.last_file_id()
-        self.db.table("roots").update(target.root_id, fields)
+        returned = "UPDATE roots SET state = 'present' WHERE id = ? AND state != 'present'"
+        with self.db.atomic():
+            self.db.execute(returned, (target.root_id,))  # a change of the state is counted
+            self.db.table("roots").update(target.root_id, fields)
 
     def save_unreadable(self, target: ScanTarget, paths: Sequence[bytes]) -> None:
         """Store the files and folders of a target that could not be read."""

@@ -173,18 +173,24 @@ class ExclusiveLabels:
 
 def caption_vectors(catalog: Catalog, space: Space, ids: Ids) -> tuple[NDArray[np.bool_], Vectors]:
     """Return which segments (ascending) have captions, and the mean caption vector of each that has."""
-    rows = catalog.db.execute(
-        """SELECT DISTINCT s.id, t.id FROM segments s
-             JOIN files f ON f.content = s.content AND f.state != 'gone'
-            CROSS JOIN segments t ON +t.kind = 'text'
-                   AND t.content IN (SELECT content FROM described_by WHERE described_by.file = f.id)
-            WHERE s.id IN (SELECT value FROM json_each(?))""",
-        (json.dumps(ids.tolist()),),
-    ).fetchall()
-    pairs = np.array([tuple(row) for row in rows], np.int64).reshape(-1, 2)
+    pairs = caption_pairs(catalog, "s.id IN (SELECT value FROM json_each(?))", [json.dumps(ids.tolist())])
     known, vectors = catalog.vectors_of(space, np.unique(pairs[:, 1]))
     pairs = pairs[np.isin(pairs[:, 1], known)]
     means = np.zeros((len(ids), space.dim), np.float32)
     np.add.at(means, np.searchsorted(ids, pairs[:, 0]), vectors[np.searchsorted(known, pairs[:, 1])])
     described = np.isin(ids, pairs[:, 0])
     return described, calibrate.normalize_rows(means[described])
+
+
+def caption_pairs(catalog: Catalog, condition: str, values: Sequence[object]) -> NDArray[np.int64]:
+    """Return the segments s that meet an SQL condition, each with a caption: (n, 2), in no order."""
+    rows = catalog.db.execute(
+        f"""SELECT DISTINCT s.id, t.id FROM segments s
+              JOIN files f ON f.content = s.content AND f.state != 'gone'
+             CROSS JOIN segments t ON +t.kind = 'text'
+                    AND t.content IN (SELECT content FROM described_by WHERE described_by.file = f.id)
+             WHERE {condition}""",
+        values,
+    )
+    rows.row_factory = None
+    return np.array(rows.fetchall(), np.int64).reshape(-1, 2)

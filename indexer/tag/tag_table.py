@@ -2,25 +2,38 @@
 
 This is not a `ContentPass`: tags depend on vectors and their calibration, not on files. One mark for each
 label (`tagged_to`) replaces a row for each content, and tags are streamed in one transaction with their mark.
+Tags also depend on the paths of files and the captions of images, which can change for segments before that
+mark; a digest of these (`scope_digest`) is stored with it.
 """
 
+import hashlib
 import heapq
 import json
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 
 from indexer.store.writer import LibraryWriter
-from indexer.tag.matcher import TagRule, Tags, match_labels
+from indexer.tag.matcher import TagRule, Tags, caption_pairs, match_labels
 from retrieval.catalog.reader import Catalog
 from retrieval.catalog.schema import vectors_table
 from retrieval.embedders.base import Embedder
 from retrieval.errors import LibraryError
-from retrieval.types import Space
+from retrieval.types import Filters, Space
 
 MAX_BEST_SEGMENTS = 3  # shown of each label
+
+
+class TagBasis(NamedTuple):
+    """What the tags of a label depend on besides vectors: the column `basis`, as JSON."""
+
+    fingerprint: str  # of the space and, unless `one_of`, its calibration
+    scope: str = ""  # digest of paths and captions
+    changes: int = -1  # the change count of the catalog when the scope was last found unchanged
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +42,7 @@ class StoredLabel:
 
     name: str
     rule: TagRule
-    fingerprint: str  # of the space and the calibration that its tags depend on
+    basis: TagBasis
     tagged_to: int  # the last segment that was compared with it
 
 
@@ -70,12 +83,9 @@ def write_tags(
     known = [name for name in names if embedder.knows(name)]
     known_rule = replace(rule, one_of=tuple(name for name in rule.one_of if embedder.knows(name)))
     counter, executemany = TagCounter(catalog, known), writer.db.conn.executemany
-    row = (
-        json.dumps(asdict(rule)),
-        rule_fingerprint(catalog, space, rule),
-        space.id,
-        last_segment_id(catalog, space),
-    )
+    last = last_segment_id(catalog, space)
+    basis = TagBasis(rule_fingerprint(catalog, space, rule), scope_digest(catalog, rule, last))
+    row = (json.dumps(asdict(rule)), json.dumps(basis), space.id, last)
     with writer.db.atomic():
         executemany("DELETE FROM tags WHERE name = ? AND segment > ?", [(name, after) for name in names])
         for tags in counter.count(match_labels(catalog, space, embedder, known, known_rule, after)):
@@ -90,17 +100,30 @@ def write_tags(
 
 
 def update_tags(writer: LibraryWriter, space: Space, embedder: Embedder) -> None:
-    """Tag new segments with the stored labels, and all segments if a fingerprint has changed."""
-    labels = _stored_labels(writer.catalog)
+    """Tag new segments with the stored labels, and all segments if the basis of a label has changed."""
+    catalog = writer.catalog
+    labels = _stored_labels(catalog)
     if not labels:
         return
-    last, due = last_segment_id(writer.catalog, space), defaultdict[tuple[TagRule, int], list[str]](list)
+    last, due = last_segment_id(catalog, space), defaultdict[tuple[TagRule, int], list[str]](list)
+    digest = cache(lambda rule, tagged_to: scope_digest(catalog, rule, tagged_to))
+    changes = catalog.change_count()
     for label in labels:
-        is_current = label.fingerprint == rule_fingerprint(writer.catalog, space, label.rule)
+        basis = label.basis
+        is_current = basis.fingerprint == rule_fingerprint(catalog, space, label.rule) and (
+            basis.changes == changes or basis.scope == digest(label.rule, label.tagged_to)
+        )
         if not is_current or label.tagged_to < last:
             due[label.rule, label.tagged_to if is_current else 0].append(label.name)
     for (rule, after), names in due.items():
         write_tags(writer, space, embedder, names, rule, after)
+    with writer.db.atomic():  # the next run compares no scope if nothing changes until then
+        writer.db.execute(
+            """UPDATE labels SET basis = json_set(basis, '$[2]', ?1)
+                WHERE basis LIKE '[%' AND json_extract(basis, '$[1]') != ''
+                  AND json_extract(basis, '$[2]') != ?1""",
+            (catalog.change_count(),),
+        )
 
 
 def delete_labels(writer: LibraryWriter, names: Sequence[str]) -> None:
@@ -133,6 +156,26 @@ def rule_fingerprint(catalog: Catalog, space: Space, rule: TagRule) -> str:
     return "; ".join([space.fingerprint, *parts])
 
 
+def scope_digest(catalog: Catalog, rule: TagRule, tagged_to: int) -> str:
+    """Return a digest of what a rule reads of paths and captions, for the segments up to `tagged_to`.
+
+    It is empty for a rule that reads none.
+    """
+    parts = []
+    if rule.under:
+        ids = catalog.allowed_ids(Filters(under=rule.under))
+        parts.append(ids[ids <= tagged_to])
+    if rule.one_of and rule.weight < 1:
+        kinds = [kind for kind in rule.kinds if kind != "text"]
+        condition = "s.kind IN (SELECT value FROM json_each(?)) AND s.id <= ?"
+        pairs = caption_pairs(catalog, condition, [json.dumps(kinds), tagged_to])
+        parts.append(pairs[np.lexsort(pairs.T)])
+    sha256 = hashlib.sha256()
+    for part in parts:
+        sha256.update(np.int64(len(part)).tobytes() + part.tobytes())
+    return sha256.hexdigest() if parts else ""
+
+
 def last_segment_id(catalog: Catalog, space: Space) -> int:
     """Return the newest segment with a vector."""
     row = catalog.db.execute(f"SELECT max(segment) FROM {vectors_table(space.id)}").fetchone()
@@ -142,7 +185,8 @@ def last_segment_id(catalog: Catalog, space: Space) -> int:
 def _stored_labels(catalog: Catalog) -> list[StoredLabel]:
     rows = catalog.db.execute("SELECT name, rule, basis, tagged_to FROM labels ORDER BY name").fetchall()
     return [
-        StoredLabel(row["name"], _parse_rule(row["rule"]), row["basis"], row["tagged_to"]) for row in rows
+        StoredLabel(row["name"], _parse_rule(row["rule"]), _parse_basis(row["basis"]), row["tagged_to"])
+        for row in rows
     ]
 
 
@@ -150,3 +194,8 @@ def _parse_rule(text: str) -> TagRule:
     fields = json.loads(text)
     lists = {key: tuple(fields[key]) for key in ("kinds", "under", "one_of")}
     return TagRule(at_least=fields["at_least"], weight=fields["weight"], **lists)
+
+
+def _parse_basis(text: str) -> TagBasis:
+    """Return a stored basis; that of earlier versions is a fingerprint only."""
+    return TagBasis(*json.loads(text)) if text.startswith("[") else TagBasis(text)

@@ -18,6 +18,7 @@ from indexer import (
     tag_library,
     update_library,
 )
+from indexer.tag import tag_table
 from indexer.tag.matcher import TagRule, match_labels
 from indexer.tag.zero_shot import DEFAULT_IMAGE_WEIGHT, classify, fuse, label_vectors
 from retrieval import Library, SearchOptions
@@ -278,6 +279,58 @@ def test_new_files_are_tagged_by_the_next_index_run(many_colors, index, place, t
         assert db.execute("SELECT basis FROM labels WHERE name = 'red'").fetchone() != basis
     with Library.open(place, embedder=toy) as library:
         assert tags_of(place, "red") == pytest.approx(matches_of(library, "red", 0.5), abs=2e-4)
+
+
+def test_files_that_move_into_a_folder_are_tagged_as_by_a_new_tag(many_colors, index, place, toy, tag):
+    folder = many_colors / "tagged"
+    draw_image(folder / "red.png", (255, 3, 0))
+    index(many_colors)
+    tag("red", at_least=0, under=folder)
+    assert len(tags_of(place, "red")) == 1
+    (many_colors / "255-0-0.png").rename(folder / "moved in.png")
+    (folder / "red.png").rename(many_colors / "moved out.png")
+    index()
+    with Library.open(place, embedder=toy) as library:
+        assert names(library, options=SearchOptions(tag="red")) == {"moved in.png"}
+    draw_image(folder / "new.png", (255, 7, 0))
+    index()
+    tags = tags_of(place, "red")
+    assert len(tags) == 2
+    tag("red", at_least=0, under=folder)
+    assert tags_of(place, "red") == tags
+
+
+def test_captions_of_known_images_change_the_tags_of_their_group(tmp_path, index, place, toy, tag):
+    folder = tmp_path / "images"
+    for number in range(3):
+        draw_image(folder / f"{number}.png", (250 + number, 0, 0))
+    write_text(folder / "0.txt", "blue")
+    index(folder)
+    tag("red", "blue", one_of=True)
+    with Library.open(place, embedder=toy) as library:
+        assert names(library, kind="image", options=SearchOptions(tag="blue")) == {"0.png"}
+    (folder / "0.txt").rename(folder / "1.txt")
+    write_text(folder / "2.txt", "bluish blue")
+    index()
+    tags = tags_of(place)
+    with Library.open(place, embedder=toy) as library:
+        assert names(library, kind="image", options=SearchOptions(tag="blue")) == {"1.png", "2.png"}
+    tag("red", "blue", one_of=True)
+    assert tags_of(place) == tags
+
+
+def test_unchanged_library_is_not_compared_with_its_labels(many_colors, index, place, tag, monkeypatch):
+    index(many_colors)
+    tag("red", under=many_colors)
+    tag("blue", "yellow", one_of=True)
+    index()
+    digests = []
+    monkeypatch.setattr(tag_table, "scope_digest", lambda *arguments: digests.append(arguments) or "")
+    index()
+    assert digests == []
+    draw_image(many_colors / "new.png", (255, 3, 0))
+    index()
+    assert digests
 
 
 def test_segment_without_a_vector_is_tagged_once_it_has_one(folder, index, place, toy, tag):
