@@ -4,7 +4,7 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from errno import EBUSY
@@ -17,7 +17,8 @@ from typing import BinaryIO, cast
 
 from indexer.decode.base import DecodedFile
 from indexer.decode.context import DecodeContext, Decoder
-from indexer.decode.metadata.local_time import to_local_time
+from indexer.decode.metadata.local_time import has_time, time_in_name, to_local_time
+from indexer.decode.registry import TEXT_DECODERS, content_decoder, file_decoder
 from indexer.decode.signatures import DECODER_NOUNS, HEAD_BYTES, fallback_decoders, mismatch_reason
 from indexer.decode.text.letter_encodings import language_in_name
 from indexer.types import FileEntry, file_times
@@ -25,6 +26,7 @@ from retrieval.errors import ExtraMissing, MediaError
 from retrieval.media.archives.archive import Opener, open_path
 from retrieval.media.limits import DEFAULT_LIMITS, DecodeLimits
 from retrieval.media.regular_file import open_regular_file
+from retrieval.types import MediaProperties
 
 HASH_BUFFER_BYTES = 1 << 20
 CLOCK_TICK_NANOSECONDS = 20_000_000  # Linux before 6.13 stores the times of files in steps of up to 10 ms
@@ -54,12 +56,14 @@ DECODERS: dict[str, Decoder] = {
     "video": _late("video.decoder"),
     "subtitles": _late("text.subtitles"),
 }
-TEXT_DECODERS = frozenset(("text", "caption", "table", "subtitles"))  # whose files declare no encoding
 
 
 @dataclass(frozen=True, slots=True)
 class ReadResult:
-    """The result of reading a file: its segments (none if its content is known), or why it failed."""
+    """The result of reading a file: its segments, or why it failed.
+
+    There are no segments if its content is known, and no properties except a time that is in its name.
+    """
 
     entry: FileEntry
     digest: bytes = b""  # SHA-256 of the content
@@ -67,6 +71,11 @@ class ReadResult:
     error: str | None = None
     transient: bool = False  # the next run tries again, and the library keeps what it has of the file
     missing_extra: str | None = None  # the error of an optional dependency that is not installed
+
+    @property
+    def content_decoder(self) -> str:
+        """Return the decoder of its content."""
+        return content_decoder(self.entry.decoder, self.entry.path)
 
     @property
     def modified_time(self) -> str:
@@ -115,8 +124,8 @@ def _read_open_file(
 ) -> ReadResult:
     """Hash an open file, and decode it if its content is new."""
     digest = _hash(file, context.stop)
-    if is_known(digest, entry.decoder):
-        return ReadResult(entry, digest)
+    if is_known(digest, content_decoder(entry.decoder, entry.path)):
+        return ReadResult(entry, digest, _read_time_in_name(file, entry))
     file.seek(0)
     try:
         decoded = _decode_or_sniff(entry.decoder, file, entry.path, context)
@@ -129,6 +138,21 @@ def _read_open_file(
         raise
     except Exception as error:  # a bug of a decoder must not stop the run
         return ReadResult(entry, error=f"unexpected {type(error).__name__}: {error}")
+
+
+def _read_time_in_name(file: BinaryIO, entry: FileEntry) -> DecodedFile:
+    """Return the local capture time of a known video, if its name gives the zone."""
+    name = os.fsdecode(os.path.basename(entry.path))
+    if entry.decoder == "video" and has_time(name):
+        from indexer.decode.video.metadata import read_metadata  # heavy
+
+        file.seek(0)
+        with suppress(MediaError):
+            decoded = read_metadata(file)
+            local = time_in_name(decoded.properties, name) if decoded.is_taken_in_utc else None
+            if local is not None:
+                return DecodedFile(properties=MediaProperties(taken=local.taken, zone=local.zone))
+    return DecodedFile()
 
 
 def _decode_or_sniff(decoder_name: str, file: BinaryIO, path: bytes, context: DecodeContext) -> DecodedFile:
@@ -163,7 +187,7 @@ def redecode(
     opener: Opener | None = None,
     scene_ranges: Sequence[tuple[float, float]] | None = None,
 ) -> DecodedFile | None:
-    """Decode a file again; None if it is missing or its content has changed.
+    """Decode a file again by the decoder of its content; None if it is missing or its content has changed.
 
     The scenes of a video depend on the embedder; `scene_ranges`, in seconds, gives those that it has.
     """
@@ -175,7 +199,7 @@ def redecode(
                 from indexer.decode.video.decoder import embed_known_scenes
 
                 return DecodedFile(embed_known_scenes(file, context, scene_ranges))
-            decoded = _decode_or_sniff(decoder_name, file, path, context)
+            decoded = _decode_or_sniff(file_decoder(decoder_name), file, path, context)
             return localize(decoded, path, modified_seconds(path))
     except CancelledError:
         raise

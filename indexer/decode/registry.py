@@ -3,9 +3,11 @@
 Decoder names are stored in libraries.
 """
 
+import os
 from dataclasses import dataclass
 from importlib.util import find_spec
 
+from indexer.decode.text.latin_encodings import language_in_name
 from retrieval.catalog.schema import DECODERS_OF_OTHER_FILES
 from retrieval.types import Kind
 
@@ -83,8 +85,31 @@ SIDECAR_FORMAT = _format("caption", "text", ".txt .json .xmp", "captions, with t
 DECODER_BY_SUFFIX = {suffix: entry.decoder for entry in FILE_FORMATS for suffix in entry.suffixes}
 SOURCE_SUFFIXES = frozenset(_SOURCE_SUFFIXES.split())
 CAPTION_SUFFIXES = frozenset(SIDECAR_FORMAT.suffixes)
+TEXT_DECODERS = frozenset(("text", "caption", "table", "subtitles"))  # whose files declare no encoding
+_VARIANTS = {  # decoder -> suffix -> how it is decoded, if that is not as files of most suffixes
+    "text": dict.fromkeys(SOURCE_SUFFIXES, "source") | {".csv": "rows", ".tsv": "rows", ".ics": "calendar"},
+    "table": {".jsonl": "lines", ".ndjson": "lines"},
+    "caption": {".json": "json", ".xmp": "xmp"},
+    "web": {".mht": "mime", ".mhtml": "mime"},
+}
 
 
 def describes_other_files(decoder: str) -> bool:
     """Return True if the segments of this decoder belong to the files that they name."""
     return decoder in DECODERS_OF_OTHER_FILES
+
+
+def content_decoder(decoder: str, path: bytes) -> str:
+    """Return the decoder of a content: that of its file, and what it reads of the name of the file.
+
+    The same bytes are other segments in "text/source" and in "text", or in "subtitles/he".
+    """
+    name = os.fsdecode(os.path.basename(path))
+    variant = _VARIANTS.get(decoder, {}).get(os.path.splitext(name)[1].lower())
+    language = language_in_name(name) if decoder in TEXT_DECODERS else None
+    return "/".join(filter(None, (decoder, variant, language)))
+
+
+def file_decoder(decoder: str) -> str:
+    """Return the decoder of the files of a content with this decoder."""
+    return decoder.partition("/")[0]

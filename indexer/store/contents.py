@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from indexer.decode.registry import file_decoder
 from indexer.decode.versions import METADATA_VERSION, TEXT_VERSION, VIDEO_VERSION
 from indexer.sqlite_tools import sqlite_utils
 from indexer.store.analyses import set_progress
@@ -34,11 +35,12 @@ class Contents:
         query = "INSERT INTO contents (hash, decoder) VALUES (?, ?) RETURNING id"
         (row,) = self.db.conn.execute(query, (digest, decoder)).fetchall()
         self.write_properties(int(row[0]), details)
-        if decoder in METADATA_DECODERS:
+        name = file_decoder(decoder)
+        if name in METADATA_DECODERS:
             set_progress(self.db.conn, int(row[0]), "metadata", str(METADATA_VERSION))
-        if decoder in TEXT_DECODERS:
+        if name in TEXT_DECODERS:
             set_progress(self.db.conn, int(row[0]), "text", TEXT_VERSION)
-        if decoder == "video":
+        if name == "video":
             set_progress(self.db.conn, int(row[0]), "scenes", VIDEO_VERSION)
         return int(row[0])
 
@@ -97,6 +99,12 @@ class Contents:
         query = "SELECT root, coalesce(sidecar_of, path) FROM files WHERE content = ?"
         for root, image_path in self.db.conn.execute(query, (content,)).fetchall():
             update_capture_time(self.db.conn, root, image_path)
+
+    def write_time(self, content: int, taken: str, zone: str | None) -> None:
+        """Write the capture time of a content, within a transaction."""
+        query = "UPDATE contents SET taken = ?2, zone = ?3 WHERE id = ?1 AND (taken, zone) IS NOT (?2, ?3)"
+        if self.db.execute(query, (content, taken, zone)).rowcount:
+            self._update_file_times(content)
 
     def write_properties(self, content: int, details: MediaProperties) -> None:
         """Write the metadata of a content, within a transaction."""

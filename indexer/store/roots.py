@@ -252,10 +252,10 @@ class Roots:
                     WHERE id IN (SELECT value FROM json_each(?)) AND sidecar_of IS NOT NULL"""
         return self.db.execute(query, (json.dumps(list(files)),)).fetchall()
 
-    def mark_scanned(self, target: ScanTarget) -> None:
-        """Store that a root is present and was scanned now."""
+    def mark_scanned(self, target: ScanTarget, *, is_complete: bool = True) -> None:
+        """Store that a root was scanned now, and is present; `is_complete` if no file was kept unseen."""
         fields: dict[str, object] = {"scanned": datetime.now().isoformat(" ", "seconds")}
-        if target.recursive and not target.subpath:
+        if is_complete and target.recursive and not target.subpath:
             fields["last_file"] = self.last_file_id()
         returned = "UPDATE roots SET state = 'present' WHERE id = ? AND state != 'present'"
         with self.db.atomic():
@@ -296,50 +296,37 @@ class Roots:
             self.db.execute("DELETE FROM archives WHERE root = ?", (root,))
             return self.set_state(copies, "gone")
 
-    def copied_files(
-        self, missing: Collection[int], away: Collection[int], scanned_roots: Collection[int]
-    ) -> set[int]:
-        """Return the missing files whose content is in a present file of a scanned root.
-
-        Files that are missing or `away` count as absent, whatever their stored state.
-        """
-        query = """SELECT m.id FROM files m WHERE m.id IN (SELECT value FROM json_each(?1)) AND EXISTS (
-                   SELECT 1 FROM files f WHERE f.content = m.content AND f.state = 'present'
-                      AND f.root IN (SELECT value FROM json_each(?2))
-                      AND f.id NOT IN (SELECT value FROM json_each(?3)))"""
-        lists = (list(missing), list(scanned_roots), [*missing, *away])
-        return {id_ for (id_,) in self.db.execute(query, [json.dumps(ids) for ids in lists])}
-
     def resolve_moves(
         self, missing: Sequence[CatalogFile], scanned_roots: Collection[int], since_id: int
     ) -> Moves:
-        """Delete the rows of missing files that have moved: one for each new file of its content.
+        """Delete the rows of missing files that have moved: one for each new file of the same bytes.
 
-        New files are those in the scanned roots with ids above `since_id`, and those that an earlier run had
-        added when it was interrupted.
+        Under its new name, a file may have another content. New files are those in the scanned roots with
+        ids above `since_id`, and those that were added since the root of the missing file was last scanned:
+        by an earlier run that was interrupted, or that scanned other roots.
         """
-        missing_ids, new_copies = {old.id for old in missing}, dict[int, list[int]]()
+        missing_ids, copies = {old.id for old in missing}, dict[bytes, list[int]]()
         moves, execute = Moves(), self.db.conn.execute
-        query = """SELECT f.id, f.root FROM files f JOIN roots r ON r.id = f.root
-                    WHERE f.content = ? AND f.state = 'present' AND f.id > min(?, r.last_file)
-                    ORDER BY f.id"""
+        known = """SELECT c.hash, r.last_file FROM files f
+                     JOIN contents c ON c.id = f.content JOIN roots r ON r.id = f.root WHERE f.id = ?"""
+        query = """SELECT id, root FROM files
+                    WHERE content IN (SELECT id FROM contents WHERE hash = ?) AND state = 'present'
+                    ORDER BY id"""
         with self.db.atomic():
             images = self._images_of_sidecars(sorted(missing_ids))
             # Files that were present until now have moved rather than those that were offline already.
             for _, id_ in sorted((old.state == "offline", old.id) for old in missing):
-                (content,) = execute("SELECT content FROM files WHERE id = ?", (id_,)).fetchone()
-                if content is None:
-                    continue
-                if content not in new_copies:
-                    new_copies[content] = [
-                        copy
-                        for copy, root in execute(query, (content, since_id))
-                        if copy not in missing_ids and root in scanned_roots
-                    ]
-                if new_copies[content]:
-                    execute("DELETE FROM files WHERE id = ?", (id_,))
-                    moves.removed.add(id_)
-                    moves.moved_count += new_copies[content].pop() > since_id  # the newest first
+                for digest, last_file in execute(known, (id_,)).fetchall():  # none if it could not be read
+                    if digest not in copies:
+                        copies[digest] = [
+                            copy
+                            for copy, root in execute(query, (digest,))
+                            if copy not in missing_ids and root in scanned_roots
+                        ]
+                    if copies[digest] and copies[digest][-1] > min(since_id, last_file):
+                        execute("DELETE FROM files WHERE id = ?", (id_,))
+                        moves.removed.add(id_)
+                        moves.moved_count += copies[digest].pop() > since_id  # the newest first
             for image in images if moves.removed else ():
                 update_capture_time(self.db.conn, *image)
         return moves

@@ -163,10 +163,7 @@ class LibraryWriter:
         return connection
 
     def is_known(self, digest: bytes, decoder: str, *, retry: bool = False) -> bool:
-        """Return True if all segments of a content are committed. Thread-safe.
-
-        With `retry`, a content that was read only in part is not known.
-        """
+        """Return True if a content is committed; with `retry`, only if all of it was read. Thread-safe."""
         query = """SELECT 1 FROM contents WHERE hash = ? AND decoder = ? AND segments IS NOT NULL
                       AND NOT (? AND note IS NOT NULL)"""
         return self.catalog.db.execute(query, (digest, decoder, retry)).fetchone() is not None
@@ -196,7 +193,7 @@ class LibraryWriter:
         Thumbnails of the new segments are added to `new_thumbnails`.
         """
         read, decoded = chunk.read_result, chunk.read_result.decoded
-        key = (read.digest, read.entry.decoder)
+        key, taken = (read.digest, read.content_decoder), decoded.properties.taken
         execute = self.db.conn.execute
         query = "SELECT id, segments, note FROM contents WHERE hash = ? AND decoder = ?"
         row = execute(query, key).fetchone() or (self.contents.insert(*key, decoded.properties), None, None)
@@ -207,6 +204,8 @@ class LibraryWriter:
             else:
                 self._empty_content(id_, decoded.properties)
                 is_new = True
+        if taken is not None and not is_new and not chunk.drafts:
+            self.contents.write_time(id_, taken, decoded.properties.zone)
         if is_new:
             self._read_again.add(id_)
             stored = execute("SELECT count(*) FROM segments WHERE content = ?", (id_,)).fetchone()[0]

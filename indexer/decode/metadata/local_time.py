@@ -26,21 +26,36 @@ def to_local_time(properties: MediaProperties, name: str, modified: float | None
     """
     if properties.taken is None:
         return properties
+    if (local := time_in_name(properties, name)) is not None:
+        return local
     written = datetime.fromisoformat(properties.taken)
     duration = timedelta(seconds=properties.duration or 0.0)
-    for local in _times_in_name(name):
-        offset = _offset(local - written, duration)
-        if offset:  # some cameras name files by universal time
-            return _with_time(properties, written + offset, offset)
     changed = try_read(lambda: datetime.fromtimestamp(modified or 0.0, UTC).replace(tzinfo=None))
     offset = _offset(written - changed, duration) if modified and changed else None
     if offset:
         return _with_time(properties, written, offset)
-    local_time = try_read(lambda: written.replace(tzinfo=UTC).astimezone())
-    zone_offset = local_time.utcoffset() if local_time else None
-    if local_time is None or zone_offset is None:
+    here = try_read(lambda: written.replace(tzinfo=UTC).astimezone())
+    zone_offset = here.utcoffset() if here else None
+    if here is None or zone_offset is None:
         return properties
-    return _with_time(properties, local_time.replace(tzinfo=None), zone_offset)
+    return _with_time(properties, here.replace(tzinfo=None), zone_offset)
+
+
+def time_in_name(properties: MediaProperties, name: str) -> MediaProperties | None:
+    """Return properties with the zone in which the time in a file name is `taken`; None if there is none."""
+    if properties.taken is None:
+        return None
+    written = datetime.fromisoformat(properties.taken)
+    for local in _times_in_name(name):
+        offset = _offset(local - written, timedelta(seconds=properties.duration or 0.0))
+        if offset:  # some cameras name files by universal time
+            return _with_time(properties, written + offset, offset)
+    return None
+
+
+def has_time(name: str) -> bool:
+    """Return True if a file name contains a time."""
+    return next(_times_in_name(name), None) is not None
 
 
 def _with_time(properties: MediaProperties, time: datetime, offset: timedelta) -> MediaProperties:

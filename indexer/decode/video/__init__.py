@@ -6,6 +6,7 @@ decoder           Decode a video to one segment per scene, and its subtitles to 
 frame_converter   Convert decoded video frames to small upright images with square pixels.
 frame_extraction  Decode one frame from the middle of each scene, large enough for text recognition.
 frame_sampling    Decode selected frames of a video: key frames throughout, then ranges between them.
+metadata          Read the metadata of a video without decoding it.
 packet_index      The packet index of a video: times, sizes and key frames, known without decoding.
 scenes            Split a video into scenes, at cuts and where the embedding changes.
 """

@@ -103,27 +103,23 @@ def reconcile(
 
     Call it after the new files of all targets have been written: files with ids above `since_id`. In this
     order: files that returned are present; missing files whose content is in a new file have moved; those
-    that exist on disk are excluded now, and gone; so are those whose content is in another file; the others
-    are offline or gone.
+    that exist on disk are excluded now, and gone; the others are offline or gone.
     """
     for _, changes in scans:
         report.unchanged += changes.unchanged
         report.failed += changes.failed
         roots.set_state(changes.returned, "present")
     missing = [old for _, changes in scans for old in changes.missing]
-    scanned_roots = {target.root_id for target, _ in scans}
-    moves = roots.resolve_moves(missing, scanned_roots, since_id)
+    moves = roots.resolve_moves(missing, {target.root_id for target, _ in scans}, since_id)
     report.moved += moves.moved_count
     report.added -= moves.moved_count
     report.gone += len(moves.removed) - moves.moved_count
-    away = [old.id for _, changes in scans for old in (*changes.disconnected, *changes.unreadable)]
-    copied = roots.copied_files({old.id for old in missing} - moves.removed, away, scanned_roots)
     for target, changes in scans:
         roots.set_state([old.id for old in changes.disconnected], "offline")
         left = [old for old in changes.missing if old.id not in moves.removed]
-        gone = {old.id for old in left if old.id in copied or exists(target, old.path)}
-        report.gone += roots.set_state(sorted(gone), "gone")
-        left = [old for old in left if old.id not in gone]
+        excluded = {old.id for old in left if exists(target, old.path)}
+        report.gone += roots.set_state(sorted(excluded), "gone")
+        left = [old for old in left if old.id not in excluded]
         known_count = _known_count(roots, target, changes, len(left))
         states = classify_missing(left, known_count, confirm_gone=confirm_gone)
         roots.set_state(states.offline, "offline")
@@ -131,7 +127,8 @@ def reconcile(
         report.offline += len(states.offline) + len(changes.disconnected)
         report.unchanged += len(changes.unreadable)
         report.notes += _notes(target, states, changes, known_count)
-        roots.mark_scanned(target)
+        unseen = (states.offline, changes.disconnected, changes.unreadable)
+        roots.mark_scanned(target, is_complete=not any(unseen))
 
 
 def keep_offline(

@@ -85,14 +85,9 @@ def states(writer):
     return dict(writer.db.conn.execute("SELECT path, state FROM files"))
 
 
-def run(writer, target, missing, since_id=0, on_disk=(), *, last_scan=False, **changes):
-    """Reconcile one target in which these files are missing, and return the report.
-
-    With `last_scan`, an earlier run has scanned all of its root and found all files.
-    """
+def run(writer, target, missing, since_id=0, on_disk=(), **changes):
+    """Reconcile one target in which these files are missing, and return the report."""
     report = Report()
-    if last_scan:
-        writer.roots.mark_scanned(target)
     known = Changes(missing=missing, known_count=len(states(writer)), **changes)
     reconcile(writer.roots, [(target, known)], since_id, report, exists=lambda target, path: path in on_disk)
     return report
@@ -174,31 +169,43 @@ def test_files_of_a_disconnected_drive_are_kept_with_a_note(writer, target):
     assert "--confirm-gone" in report.notes[0]
 
 
-def test_files_whose_contents_are_in_other_files_are_gone_however_many(writer, target):
-    """They moved, and the folder that they are in now was indexed by an earlier run."""
-    old = [add_file(writer, target.root_id, b"a/%d" % n, b"%d" % n, "offline") for n in range(60)]
-    deleted = add_file(writer, target.root_id, b"a/deleted", b"deleted")
-    for number in range(60):
-        add_file(writer, target.root_id, b"b/%d" % number, b"%d" % number)
-    report = run(writer, target, [*old, deleted], writer.roots.last_file_id(), last_scan=True)
-    assert (report.moved, report.gone, report.offline, report.notes) == (0, 61, 0, [])
-    assert {path: state for path, state in states(writer).items() if path < b"b"} == {
-        b"a/deleted": "gone",
-        **{file.path: "gone" for file in old},
-    }
+def move_files(writer, target, count):
+    """Add files to a target that was completely scanned, and then their copies to another root.
 
-
-@pytest.mark.parametrize("absence", ["missing", "disconnected", "unreadable", "not scanned"])
-def test_copies_that_may_be_absent_too_keep_missing_files_offline(writer, target, absence):
+    Returns the old files, their copies and the other root.
+    """
     other = writer.roots.register(b"/other")
-    old = [add_file(writer, target.root_id, b"a/%d" % n, b"%d" % n) for n in range(60)]
-    root = other if absence == "not scanned" else target
-    copies = [add_file(writer, root.root_id, b"b/%d" % n, b"%d" % n) for n in range(60)]
-    missing = [*old, *copies] if absence == "missing" else old
-    changes = {absence: copies} if absence in ("disconnected", "unreadable") else {}
-    report = run(writer, target, missing, writer.roots.last_file_id(), last_scan=True, **changes)
-    assert report.gone == 0
-    assert {state for path, state in states(writer).items() if path < b"b"} == {"offline"}
+    old = [add_file(writer, target.root_id, b"a/%d" % n, b"%d" % n) for n in range(count)]
+    writer.roots.mark_scanned(target)
+    copies = [add_file(writer, other.root_id, b"b/%d" % n, b"%d" % n) for n in range(count)]
+    writer.roots.mark_scanned(other)
+    return old, copies, other
+
+
+@pytest.mark.parametrize("scanned_first", [False, True])
+def test_files_that_moved_into_a_root_that_was_scanned_first_are_gone_however_many(
+    writer, target, scanned_first
+):
+    deleted = add_file(writer, target.root_id, b"a/deleted", b"deleted")
+    old, _, other = move_files(writer, target, 60)
+    missing, since = [*old, deleted], writer.roots.last_file_id()
+    if scanned_first:  # without the other root, its files are no proof of a move
+        assert run(writer, target, missing, since).offline == 61
+        missing = [file._replace(state="offline") for file in old]
+    report = Report()
+    scans = [(target, Changes(missing=missing, known_count=61)), (other, Changes())]
+    reconcile(writer.roots, scans, since, report)
+    assert (report.moved, report.gone, report.offline, report.notes) == (0, len(missing), 0, [])
+    assert {state for path, state in states(writer).items() if path.startswith(b"b/")} == {"present"}
+
+
+def test_missing_copies_of_files_that_an_earlier_scan_found_are_offline(writer, target):
+    old, _, other = move_files(writer, target, 60)
+    writer.roots.mark_scanned(target)  # all were present
+    report = Report()
+    scans = [(target, Changes(missing=old, known_count=60)), (other, Changes())]
+    reconcile(writer.roots, scans, writer.roots.last_file_id(), report)
+    assert (report.moved, report.gone, report.offline) == (0, 0, 60)
 
 
 def test_share_of_missing_files_is_that_of_the_root(writer, target):
