@@ -273,7 +273,8 @@ def read_image_pages(file: BinaryIO, after: int, limits: DecodeLimits) -> Iterat
     with open_image(file, limits) as original:
         size = original.size
         if original.format not in PAGED_FORMATS or not getattr(original, "is_animated", False):
-            yield _limit_size(OcrImage(decode_image(original, limits)))
+            image = decode_image(original, limits)
+            yield _limit_size(OcrImage(image, factor=max(size) / max(image.size)))
             return
         for number in range(after, limits.max_pages):
             try:

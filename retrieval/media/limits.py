@@ -15,6 +15,7 @@ class DecodeLimits:
 
     # Images
     max_image_pixels: int = 178_000_000  # a 20 KB PNG can decode to gigabytes; Pillow's limit is above this
+    max_jpeg_pixels: int = 300_000_000  # of a JPEG of one scan, which is decoded at a scale within the limit
     max_image_file_bytes: int = 500_000_000  # of formats whose decoder reads the complete file
     max_jpeg_scan_pixels: int = 2_000_000_000  # scans x pixels of a JPEG: some seconds
     min_jpeg_scan_limit: int = 32  # scans that any JPEG may have; encoders write 6 to 23

@@ -18,16 +18,29 @@ def check_jpeg_scans(file: BinaryIO, pixels: int, limits: DecodeLimits) -> None:
     Of a file with one scan, as cameras write it, only the header is read. The position of the file does not
     change.
     """
+    if has_one_scan(file):
+        return
     position, max_scans = file.tell(), limits.max_jpeg_scans(pixels)
     try:
-        if not _has_one_scan(file) and _exceeds(file, max_scans, limits.max_image_file_bytes):
+        if _exceeds(file, max_scans, limits.max_image_file_bytes):
             raise MediaError(f"more than the limit of {max_scans:,} scans for a JPEG of this size")
     finally:
         file.seek(position)
 
 
+def has_one_scan(file: BinaryIO) -> bool:
+    """Return True if the first scan has all components of a sequential image: the decoder reads no other.
+
+    The position of the file does not change.
+    """
+    position = file.tell()
+    try:
+        return _has_one_scan(file)
+    finally:
+        file.seek(position)
+
+
 def _has_one_scan(file: BinaryIO) -> bool:
-    """Return True if the first scan has all components of a sequential image: the decoder reads no other."""
     component_count, at = 0, 2
     while True:
         file.seek(at)

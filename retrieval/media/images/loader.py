@@ -14,7 +14,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from retrieval.errors import ExtraMissing, MediaError
 from retrieval.media.archives.archive import open_path
-from retrieval.media.images.jpeg_scans import check_jpeg_scans
+from retrieval.media.images.jpeg import JPEG_FORMATS, check_jpeg, draft_size, open_jpeg
 from retrieval.media.images.jpeg_xl import open_jxl
 from retrieval.media.images.pixels import apply_exif_orientation, to_reduced_srgb
 from retrieval.media.images.raw import open_raw
@@ -66,10 +66,11 @@ def open_image(source: Path | BinaryIO, limits: DecodeLimits = DEFAULT_LIMITS) -
         with _translate_errors(file, limits.max_image_pixels):
             image = _open_by_format(file, limits)
         with image:
-            check_pixel_limit(image.width, image.height, limits.max_image_pixels)
             opened_file = getattr(image, "fp", None)
-            if opened_file is not None and image.format in ("JPEG", "MPO"):
-                check_jpeg_scans(opened_file, image.width * image.height, limits)
+            if opened_file is not None and image.format in JPEG_FORMATS:
+                check_jpeg(opened_file, image.width, image.height, limits)
+            else:
+                check_pixel_limit(image.width, image.height, limits.max_image_pixels)
             yield image
 
 
@@ -80,16 +81,18 @@ def decode_image(
     min_side: int | None = None,
     min_long_side: int = 0,
 ) -> Image.Image:
-    """Return the current frame of an open image as upright sRGB."""
-    draft_size = None
+    """Return the current frame of an open image as upright sRGB.
+
+    A JPEG of more pixels than the limit is decoded at a smaller scale, also without `min_side`.
+    """
     with _translate_errors(None, limits.max_image_pixels):
-        if min_side is not None:
-            short, long = min_side, max(min_side, min_long_side)
-            draft_size = (long, short) if image.width > image.height else (short, long)
-            image.draft("RGB", draft_size)
+        size = draft_size(image, min_side, min_long_side, limits.max_image_pixels)
+        if size is not None:
+            image.draft("RGB", size)
+        check_pixel_limit(image.width, image.height, limits.max_image_pixels)
         is_large = image.width * image.height > limits.large_image_pixels
         with _one_large_image() if is_large else nullcontext():
-            loaded = load_partial(image, draft_size)
+            loaded = load_partial(image, size)
             return apply_exif_orientation(to_reduced_srgb(loaded, min_side, min_long_side, limits), image)
 
 
@@ -126,6 +129,8 @@ def _open_by_format(file: BinaryIO, limits: DecodeLimits) -> Image.Image:
         from pi_heif.as_plugin import HeifImageFile  # heavy; it turns the image and updates the EXIF
 
         image = HeifImageFile(file)
+    elif format_ == "JPEG":
+        image = open_jpeg(file)
     if image is not None:
         return image
     file.seek(0)

@@ -12,6 +12,7 @@ from typing import BinaryIO, NamedTuple
 from PIL import Image
 
 from retrieval.errors import ExtraMissing, MediaError
+from retrieval.media.images.jpeg import open_jpeg
 from retrieval.media.images.signatures import RAW_SIGNATURES, SIGNATURES
 from retrieval.media.limits import check_pixel_limit
 
@@ -73,7 +74,7 @@ def open_raw(file: BinaryIO, max_pixels: int) -> Image.Image | None:
             raise ExtraMissing("A raw file without a preview", "raw")
     assert best is not None
     file.seek(best.offset)
-    image = Image.open(BytesIO(file.read(best.length)), formats=("JPEG",))
+    image = open_jpeg(BytesIO(file.read(best.length)))
     return _add_exif(image, file)
 
 

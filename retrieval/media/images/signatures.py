@@ -4,7 +4,7 @@ import zlib
 from typing import BinaryIO, Literal, TypeAlias
 
 ImageFormat: TypeAlias = Literal[
-    "AVIF", "HEIF", "JXL", "PSD", "RAW", "SVG", "TGA", "TIFF", "WEBP"
+    "AVIF", "HEIF", "JPEG", "JXL", "PSD", "RAW", "SVG", "TGA", "TIFF", "WEBP"
 ]  # formats that are not left to Pillow
 
 HEADER_BYTES = 64
@@ -42,6 +42,8 @@ def detect_format(file: BinaryIO) -> ImageFormat | None:
         return "TIFF"
     if head[4:8] == b"ftyp":
         return _detect_isobmff_format(head)
+    if head.startswith(SIGNATURES["JPEG"]):
+        return "JPEG"
     if head.startswith(JXL_SIGNATURES):
         return "JXL"
     if head.startswith(RAW_SIGNATURES):

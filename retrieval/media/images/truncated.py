@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from PIL import Image
 
+from retrieval.media.images.jpeg import open_jpeg
 from retrieval.media.limits import check_pixel_limit
 
 if TYPE_CHECKING:
@@ -154,7 +155,8 @@ def _decode_top_rows(
 
 def _reopen(file: BinaryIO, image: Image.Image, draft_size: tuple[int, int] | None) -> Any:
     file.seek(0)
-    reopened = Image.open(file, formats=(PARTIAL_FORMATS[image.format or ""],))
+    format_ = PARTIAL_FORMATS[image.format or ""]
+    reopened: Any = open_jpeg(file) if format_ == "JPEG" else Image.open(file, formats=(format_,))
     if draft_size is not None:
         reopened.draft("RGB", draft_size)
     return reopened

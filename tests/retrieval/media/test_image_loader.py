@@ -98,6 +98,28 @@ def test_too_many_pixels_are_rejected():
         load_image(encoded(Image.new("RGB", (200, 100)), "PNG"), limits=DecodeLimits(max_image_pixels=10_000))
 
 
+def test_jpeg_of_more_pixels_than_the_limits_is_decoded_at_a_smaller_scale(monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 4_000)  # Pillow refuses twice as many
+    limits = DecodeLimits(max_image_pixels=8_000, max_jpeg_pixels=70_000)
+    photo = SMOOTH.resize((320, 200))
+    data = encoded(photo, "JPEG").getvalue()
+    for options, size in (({}, (80, 50)), ({"min_side": 20}, (40, 25)), ({"min_side": 100}, (80, 50))):
+        image = load_image(io.BytesIO(data), limits=limits, **options)
+        assert image.size == size
+        np.testing.assert_allclose(np.asarray(image), np.asarray(photo.resize(size)), atol=25)
+    truncated = load_image(io.BytesIO(data[: len(data) * 3 // 4]), limits=limits)
+    assert (truncated.size, "truncated" in truncated.info["clew"]) == ((80, 50), True)
+
+
+@pytest.mark.parametrize("format_", ["PNG", "progressive JPEG", "large JPEG"])
+def test_image_of_more_pixels_than_the_limit_is_rejected_before_it_is_decoded(format_, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 4_000)
+    limits = DecodeLimits(max_image_pixels=8_000, max_jpeg_pixels=9_000 if "large" in format_ else 70_000)
+    file = encoded(SMOOTH.resize((320, 200)), format_.split()[-1], progressive=format_.startswith("prog"))
+    with pytest.raises(MediaError, match=r"more.* than the limit of"):
+        load_image(file, min_side=20, limits=limits)
+
+
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
