@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass
 from importlib.util import find_spec
 
-from indexer.decode.text.latin_encodings import language_in_name
+from indexer.decode.text.letter_encodings import language_in_name
 from retrieval.catalog.schema import DECODERS_OF_OTHER_FILES
 from retrieval.types import Kind
 
