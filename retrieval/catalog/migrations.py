@@ -385,8 +385,7 @@ MIGRATIONS: dict[str, tuple[str, ...]] = {
     "25-change-times": schema.CHANGE_TIMES,
     "26-followed-links": schema.FOLLOWED_LINKS,
     "27-assumptions": schema.ASSUMPTIONS,
-    # The architecture of local weights that the user named; the cache of models may be deleted.
-    "28-architectures": ("""ALTER TABLE spaces ADD COLUMN arch TEXT""",),
+    "28-architectures": ("""ALTER TABLE spaces ADD COLUMN arch TEXT""",),  # of local weights, for a new cache
     "29-root-changes": schema.ROOT_CHANGES,
     "30-saved-searches": schema.SAVED_SEARCHES,
     "31-maps": schema.MAPS,
@@ -397,4 +396,5 @@ MIGRATIONS: dict[str, tuple[str, ...]] = {
     "35-index-ranges": schema.INDEX_RANGES,
     "36-shards": schema.SHARDS,
     "37-text-versions": schema.TEXT_VERSIONS,
+    "38-image-metadata": schema.IMAGE_METADATA,
 }

@@ -158,6 +158,16 @@ SHARDS = (
         files INTEGER NOT NULL                 -- in it
     ) STRICT, WITHOUT ROWID""",
 )
+IMAGE_METADATA = (
+    # Read again the metadata of formats whose XMP was ignored: raw files that are TIFF, and Photoshop files.
+    """UPDATE analyses SET version = '0' WHERE analysis = 'metadata' AND content IN (
+        SELECT content FROM files WHERE lower(CAST(substr(path, -4) AS TEXT)) IN (
+            '.dng', '.psd', '.psb', '.nef', '.nrw', '.cr2', '.arw', '.sr2', '.rw2', '.orf', '.pef',
+            '.srw'))""",
+    # Read again the images that had too many pixels: of JPEG, more are allowed.
+    """UPDATE files SET retry = 1 WHERE error LIKE '%pixels, more than the limit of%'
+        OR error LIKE 'more pixels than the limit of%'""",
+)
 
 TEXT_VERSIONS = (
     # The version of the passages of each content. Version 0 left out texts of messages and documents, and

@@ -101,12 +101,17 @@ def heic(image: Image.Image, quarter_turns: int = 0, exif: bytes = b"", brand: b
     return start + meta(begin) + box(b"mdat", *items)
 
 
-def psd(image: Image.Image, depth: int = 8) -> bytes:
+def psd(image: Image.Image, depth: int = 8, resources: dict[int, bytes] | None = None) -> bytes:
     """Return an uncompressed Photoshop file without layers."""
     planes = np.asarray(image, np.uint16).transpose(2, 0, 1)
     values = planes.astype(np.uint8) if depth == 8 else (planes * 257).astype(">u2")
     head = struct.pack(">4sH6xHIIHH", b"8BPS", 1, 3, image.height, image.width, depth, 3)
-    return head + bytes(12) + b"\0\0" + values.tobytes()
+    blocks = b"".join(
+        b"8BIM" + struct.pack(">HHI", kind, 0, len(data)) + data + bytes(len(data) % 2)
+        for kind, data in (resources or {}).items()
+    )
+    section = struct.pack(">I", len(blocks)) + blocks
+    return head + bytes(4) + section + bytes(4) + b"\0\0" + values.tobytes()
 
 
 def cursor(image: Image.Image) -> bytes:
@@ -185,6 +190,23 @@ def nef(preview: bytes | None, orientation: int = 1) -> bytes:
         struct.pack("<2sHI", b"II", 42, first) + tiff_directory(rows) + struct.pack("<II", jpeg_at, sensor_at)
     )
     return head + tiff_directory(jpeg) + tiff_directory(sensor) + small + (preview or b"") + bytes(999)
+
+
+def dng(preview: bytes, xmp: bytes = b"") -> bytes:
+    """Return a file with the structure of Adobe's DNG: sensor data, and the preview in a sub-directory."""
+    first, preview_rows = 8, 4
+    second = first + 2 + 12 * 5 + 4
+    at = second + 2 + 12 * preview_rows + 4
+    rows = [
+        (0x0103, 3, 1, 1),
+        (0x0106, 3, 1, 32803),
+        (0x014A, 4, 1, second),
+        (0x02BC, 1, len(xmp), at + len(preview)),
+        (0xC612, 1, 4, 1025),
+    ]
+    strip = [(0x0103, 3, 1, 7), (0x0106, 3, 1, 6), (0x0111, 4, 1, at), (0x0117, 4, 1, len(preview))]
+    head = struct.pack("<2sHI", b"II", 42, first)
+    return head + tiff_directory(rows) + tiff_directory(strip) + preview + xmp + bytes(999)
 
 
 def raf(preview: bytes) -> bytes:

@@ -20,7 +20,7 @@ from retrieval.types import MediaProperties
 LIGATURES = str.maketrans({0xFB00: "ff", 0xFB01: "fi", 0xFB02: "fl", 0xFB03: "ffi", 0xFB04: "ffl"})
 LINE_END_HYPHEN = re.compile(r"[\x02\xad\ufffe]\s*")  # inside a word
 DOT_LEADERS = re.compile(r"(?:\.[ \t]?){4,}")  # in tables of contents
-PDF_DATE = re.compile(r"D:(\d{14})(?:([+-])(\d\d)'?(\d\d)|(Z))?")
+PDF_DATE = re.compile(r"D:(\d{8}(?:\d\d){0,3})(?:([+-])(\d\d)'?(\d\d)|(Z))?")  # hours and later are optional
 
 
 @dataclass(slots=True)
@@ -133,7 +133,7 @@ def _parse_pdf_date(date: str) -> tuple[str | None, str | None]:
     if match is None:
         return None, None
     with suppress(ValueError):
-        created = datetime.strptime(match[1], "%Y%m%d%H%M%S")
+        created = datetime.strptime(match[1].ljust(14, "0"), "%Y%m%d%H%M%S")
         if 1990 <= created.year <= datetime.now().year + 1:  # PDF was introduced in 1993
             zone = f"{match[2]}{match[3]}:{match[4]}" if match[2] else "+00:00" if match[5] else None
             return created.isoformat(), zone

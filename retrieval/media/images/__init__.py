@@ -7,7 +7,7 @@ jpeg        Open JPEG files, also those of more pixels than Pillow allows: camer
 jpeg_scans  Limit the scans of a JPEG: each can take only bytes, and makes the decoder visit all coefficie
 loader      Load image files of the supported formats as upright sRGB, reduced to the size that is needed.
 pixels      Pixel conversions: orientation, transparency, 16-bit and float scaling.
-psd         Open Photoshop files that Pillow does not read: 16 bits per channel, and large documents (PSB).
+psd         Open Photoshop files, also with 16 bits per channel, and large documents (PSB).
 raw         Open camera raw files: their largest JPEG preview, or the developed sensor data (extra `raw`).
 signatures  Detect the format of image files from their first bytes; file names are not used.
 svg         Open SVG drawings with resvg (extra `svg`), in a sandboxed subprocess.

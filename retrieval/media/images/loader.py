@@ -136,7 +136,7 @@ def _open_by_format(file: BinaryIO, limits: DecodeLimits) -> Image.Image:
     file.seek(0)
     if format_ == "WEBP":
         return _open_webp(file, max_pixels)
-    return Image.open(file, formats=(format_,) if format_ in ("AVIF", "PSD", "TGA") else PILLOW_FORMATS)
+    return Image.open(file, formats=(format_,) if format_ in ("AVIF", "TGA") else PILLOW_FORMATS)
 
 
 def _open_webp(file: BinaryIO, max_pixels: int) -> Image.Image:

@@ -12,9 +12,10 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-MAX_16_BIT = 65_535.0
+MAX_8_BIT, MAX_16_BIT = 255.0, 65_535.0
 MAX_13_BIT = 8_192  # 12 and 13 bit images in 16 bits would be too dark
 WHITE = (255, 255, 255)
+PHOTOMETRIC, WHITE_IS_ZERO = 262, 0  # a tag of TIFF, and its value
 
 ORIENTATION_TRANSPOSES = {  # by EXIF orientation
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -114,7 +115,17 @@ def _row_bands(image: Image.Image, band_pixels: int) -> "Iterator[tuple[int, NDA
 
 
 def _value_range(image: Image.Image, band_pixels: int) -> tuple[float, float]:
-    """Return the values of black and white: the range of the type, or that of the image."""
+    """Return the values of black and white: the range of the type, or that of the image.
+
+    White is below black in a TIFF that declares this: Pillow inverts only 8 bits per channel.
+    """
+    low, high = _min_and_max(image, band_pixels)
+    is_white_zero = getattr(image, "tag_v2", {}).get(PHOTOMETRIC) == WHITE_IS_ZERO
+    return (high, low) if is_white_zero else (low, high)
+
+
+def _min_and_max(image: Image.Image, band_pixels: int) -> tuple[float, float]:
+    """Return the values between which an image is scaled; the first is the smaller one."""
     import numpy as np
 
     low, high, is_integer = np.inf, -np.inf, image.mode != "F"
@@ -123,19 +134,19 @@ def _value_range(image: Image.Image, band_pixels: int) -> tuple[float, float]:
         low, high = min(low, values.min(initial=np.inf)), max(high, values.max(initial=-np.inf))
     if low > high:  # no finite value
         return 0.0, 1.0
-    if image.mode == "F" or low < 0 or high > MAX_16_BIT or 255 < high < MAX_13_BIT:
+    if image.mode == "F" or low < 0 or high > MAX_16_BIT or MAX_8_BIT < high < MAX_13_BIT:
         return float(low), float(high)
-    return 0.0, 255.0 if image.mode == "I" and high <= 255 else MAX_16_BIT
+    return 0.0, MAX_8_BIT if high <= MAX_8_BIT else MAX_16_BIT  # programs also write 8 bits in 16
 
 
 def _scale_to_8_bit(image: Image.Image, value_range: tuple[float, float], band_pixels: int) -> Image.Image:
     """Return a 16 bit, 32 bit or float grayscale image as RGB."""
     import numpy as np
 
-    low, high = value_range
+    black, white = value_range
     gray = np.empty((image.height, image.width), np.uint8)
     for top, band in _row_bands(image, band_pixels):
         with np.errstate(over="ignore", invalid="ignore"):
-            scaled = (band - low) * (255.0 / max(high - low, 1e-12))
+            scaled = (band - black) * (255.0 / ((white - black) or 1e-12))
         gray[top : top + len(band)] = np.clip(np.nan_to_num(scaled), 0, 255)
     return Image.fromarray(gray).convert("RGB")

@@ -1,4 +1,4 @@
-"""Open Photoshop files that Pillow does not read: 16 bits per channel, and large documents (PSB).
+"""Open Photoshop files, also with 16 bits per channel, and large documents (PSB).
 
 Only the composite image that Photoshop stores for other programs is read, not the layers.
 """
@@ -14,30 +14,40 @@ from retrieval.media.limits import check_pixel_limit
 
 COLOR_MODES = {1: ("L", 1), 3: ("RGB", 3), 4: ("CMYK", 4)}  # mode and channels, by number
 RAW, PACKBITS = 0, 1
-ICC_PROFILE_RESOURCE = 1039
+HEADER_BYTES = 26
+INFO_RESOURCES = {1039: "icc_profile", 1058: "exif", 1060: "xmp"}  # resource -> key in `Image.info`
 
 
-def open_psd(file: BinaryIO, max_pixels: int) -> Image.Image | None:
-    """Return a decoded image; None if Pillow reads the file. Raises MediaError."""
-    head = file.read(26)
+def open_psd(file: BinaryIO, max_pixels: int) -> Image.Image:
+    """Return an open or decoded image with its color profile, EXIF and XMP; raises MediaError."""
+    image = _decode_psd(file, max_pixels)
+    if image is None:
+        file.seek(0)
+        image = Image.open(file, formats=("PSD",))
+    file.seek(HEADER_BYTES)
+    _skip_section(file, 4)
+    image.info |= _read_resources(file)
+    return image
+
+
+def _decode_psd(file: BinaryIO, max_pixels: int) -> Image.Image | None:
+    """Return a decoded image; None if Pillow reads the file."""
+    head = file.read(HEADER_BYTES)
     version, channels = int.from_bytes(head[4:6]), int.from_bytes(head[12:14])
     height, width = int.from_bytes(head[14:18]), int.from_bytes(head[18:22])
     depth, mode = int.from_bytes(head[22:24]), int.from_bytes(head[24:26])
-    if len(head) < 26 or version not in (1, 2) or (version == 1 and depth in (1, 8)):
+    if len(head) < HEADER_BYTES or version not in (1, 2) or (version == 1 and depth in (1, 8)):
         return None
     check_pixel_limit(width, height, max_pixels)
     mode_name, needed_channels = COLOR_MODES.get(mode, ("", 0))
     if depth not in (8, 16) or not 0 < needed_channels <= channels or not width * height:
         raise MediaError(f"a Photoshop file that clew does not read ({depth} bits, mode {mode})")
-    _skip_section(file, 4)
-    profile = _read_icc_profile(file)
-    _skip_section(file, 4 * version)
+    for length_bytes in (4, 4, 4 * version):  # palette, resources, layers
+        _skip_section(file, length_bytes)
     planes = _read_channels(file, width * depth // 8, height, channels, needed_channels, version)
     image = Image.merge(mode_name, [Image.fromarray(plane[:, :: depth // 8].copy()) for plane in planes])
     if mode_name == "CMYK":  # Photoshop stores no ink as 255
         image = image.point(lambda value: 255 - value)
-    if profile:
-        image.info["icc_profile"] = profile
     return image
 
 
@@ -46,20 +56,21 @@ def _skip_section(file: BinaryIO, length_bytes: int) -> None:
     file.seek(int.from_bytes(file.read(length_bytes)), 1)
 
 
-def _read_icc_profile(file: BinaryIO) -> bytes:
-    """Return the ICC profile of the resource section, and skip the section."""
-    section_size, profile = int.from_bytes(file.read(4)), b""
+def _read_resources(file: BinaryIO) -> dict[str, bytes]:
+    """Return the resources of the resource section that Pillow keeps in `Image.info`, by key."""
+    section_size, resources = int.from_bytes(file.read(4)), dict[str, bytes]()
     end = file.tell() + section_size
     while file.tell() < end and file.read(4) == b"8BIM":
         kind, name = int.from_bytes(file.read(2)), file.read(1)[:1]
         file.seek(name[0] | 1 if name else 1, 1)  # the name with its length byte is padded to an even size
         size = int.from_bytes(file.read(4))
-        if kind == ICC_PROFILE_RESOURCE and size <= section_size:
-            profile = file.read(size)
-            break
-        file.seek(size + size % 2, 1)
-    file.seek(end)
-    return profile
+        key = INFO_RESOURCES.get(kind) if size <= end - file.tell() else None
+        if key is None:
+            file.seek(size, 1)
+        else:
+            resources[key] = (b"Exif\0\0" if key == "exif" else b"") + file.read(size)
+        file.seek(size % 2, 1)
+    return resources
 
 
 def _read_channels(

@@ -22,11 +22,14 @@ MAX_PREVIEW_BYTES = 100_000_000
 MAX_SCANNED_BYTES = 64_000_000  # searched for JPEG data if no directory refers to a preview
 MAX_CANDIDATES = 60  # JPEG previews
 MAX_EXIF_BYTES = 1_000_000  # from the start of the file
+MAX_XMP_BYTES = 4_000_000
 MAX_RAW_BYTES = 500_000_000  # of a file that is developed
 
 COMPRESSION, PHOTOMETRIC, STRIP_OFFSETS, STRIP_BYTE_COUNTS = 0x0103, 0x0106, 0x0111, 0x0117
-JPEG_OFFSET, JPEG_LENGTH, JPG_FROM_RAW = 0x0201, 0x0202, 0x002E
-SUB_IFDS, EXIF_IFD, DNG_VERSION = 0x014A, 0x8769, 0xC612
+JPEG_OFFSET, JPEG_LENGTH = 0x0201, 0x0202
+JPG_FROM_RAW = 0x002E  # of Panasonic
+SUB_IFDS, EXIF_IFD, DNG_VERSION, XMP = 0x014A, 0x8769, 0xC612, 0x02BC
+DATA_TAGS = (JPG_FROM_RAW, XMP)  # whose value is data: its offset and length are read
 RAW_PHOTOMETRICS = (32803, 34892)  # color filter array, linear raw
 RAW_COMPRESSIONS = (
     32767,
@@ -53,8 +56,8 @@ class Preview(NamedTuple):
 def open_raw(file: BinaryIO, max_pixels: int) -> Image.Image | None:
     """Return the largest preview, or the developed image; None for a TIFF that is not a raw file.
 
-    If the preview has no EXIF, it gets that of the raw file. Raises MediaError, and ExtraMissing if there is
-    no preview and rawpy is not installed.
+    The image gets the XMP of the raw file and, unless it has its own, the EXIF. Raises MediaError, and
+    ExtraMissing if there is no preview and rawpy is not installed.
     """
     previews = find_previews(file)
     if previews is None:
@@ -75,7 +78,7 @@ def open_raw(file: BinaryIO, max_pixels: int) -> Image.Image | None:
     assert best is not None
     file.seek(best.offset)
     image = open_jpeg(BytesIO(file.read(best.length)))
-    return _add_exif(image, file)
+    return _add_metadata(image, file)
 
 
 def find_previews(file: BinaryIO) -> list[Preview] | None:
@@ -134,7 +137,7 @@ def _read_directory(file: BinaryIO, offset: int, little_endian: bool) -> tuple[I
         tag, kind = number(rows[row : row + 2]), number(rows[row + 2 : row + 4])
         value_count, inline = number(rows[row + 4 : row + 8]), rows[row + 8 : row + 12]
         size = VALUE_SIZES.get(kind, 0)
-        if tag == JPG_FROM_RAW:  # Panasonic: the value is the JPEG
+        if tag in DATA_TAGS:
             entries[tag] = (number(inline), value_count)
         elif size:
             value_bytes = min(value_count, MAX_VALUES) * size
@@ -211,18 +214,33 @@ def _develop(file: BinaryIO, max_pixels: int) -> Image.Image:
     except rawpy.LibRawError as error:
         message = error.args[0] if error.args else ""
         raise MediaError(f"damaged: {message.decode() if isinstance(message, bytes) else message}") from error
-    return _add_exif(Image.fromarray(pixels), file)
+    return _add_metadata(Image.fromarray(pixels), file)
 
 
-def _add_exif(image: Image.Image, file: BinaryIO) -> Image.Image:
-    """Add the EXIF of the raw file, whose offsets count from its start, to an image without EXIF."""
-    if "exif" not in image.info:
-        file.seek(0)
-        head = file.read(MAX_EXIF_BYTES)
-        if head[4:8] == b"ftyp":  # CR3 has its directories in boxes
-            head = head[head.find(b"CMT1") + 4 :] if b"CMT1" in head else b""
-        elif head.startswith(RAW_SIGNATURES):
+def _add_metadata(image: Image.Image, file: BinaryIO) -> Image.Image:
+    """Add the XMP of the raw file to an image, and the EXIF, whose offsets count from the start of the file.
+
+    Programs write ratings, keywords and corrections into the XMP, and leave those of the preview.
+    """
+    file.seek(0)
+    head = file.read(MAX_EXIF_BYTES)
+    if head[4:8] == b"ftyp":  # CR3 has its directories in boxes
+        head = head[head.find(b"CMT1") + 4 :] if b"CMT1" in head else b""
+    elif head.startswith((b"II", b"MM")):
+        if packet := _read_xmp(file, head):
+            image.info["xmp"] = packet
+        if head.startswith(RAW_SIGNATURES):
             head = (b"MM\0*" if head.startswith(b"MM") else b"II*\0") + head[4:]
-        if head.startswith((b"II*\0", b"MM\0*")):
-            image.info["exif"] = b"Exif\0\0" + head
+    if "exif" not in image.info and head.startswith((b"II*\0", b"MM\0*")):
+        image.info["exif"] = b"Exif\0\0" + head
     return image
+
+
+def _read_xmp(file: BinaryIO, header: bytes) -> bytes:
+    """Return the XMP packet of the first directory; empty if it has none."""
+    little = header.startswith(b"II")
+    offset = int.from_bytes(header[4:8], "little" if little else "big")
+    entries, _ = _read_directory(file, offset, little)
+    at, length = entries.get(XMP, (0, 0))
+    file.seek(at)
+    return file.read(length) if at and length <= MAX_XMP_BYTES else b""

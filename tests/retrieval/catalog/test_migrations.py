@@ -5,6 +5,7 @@ import sqlite3
 import pytest
 
 from retrieval.catalog.migrations import MIGRATIONS
+from retrieval.catalog.reader import add_functions
 
 
 def apply(db, first, last):
@@ -98,3 +99,24 @@ def test_sidecar_describes_its_image_in_a_migrated_catalog(db):
     )
     apply(db, 15, 15)
     assert set(db.execute("SELECT file, content FROM described_by")) == {(1, 1), (1, 2), (2, 2), (2, 1)}
+
+
+def test_formats_whose_xmp_was_ignored_and_images_of_too_many_pixels_are_read_again(db):
+    add_functions(db)
+    apply(db, 15, 37)
+    db.execute("INSERT INTO roots (id, path, options, state) VALUES (1, x'2f', '{}', 'present')")
+    names = (b"a.DNG", b"b.psd", b"c.jpg", b"\xff.jpg")
+    errors = (None, None, None, "16320 x 12240 pixels, more than the limit of 178,000,000")
+    for id_, (name, error) in enumerate(zip(names, errors, strict=True), start=1):
+        db.execute("INSERT INTO contents (id, hash, decoder) VALUES (?, ?, 'picture')", (id_, name))
+        db.execute("INSERT INTO analyses VALUES (?, 'metadata', '1', NULL)", (id_,))
+        db.execute(
+            """INSERT INTO files (root, path, size, mtime, decoder, content, error, time, state)
+               VALUES (1, ?, 1, 1, 'picture', ?, ?, '', 'present')""",
+            (name, id_, error),
+        )
+    apply(db, 38, 38)
+    query = "SELECT version FROM analyses WHERE analysis = 'metadata' ORDER BY content"
+    versions = [version for (version,) in db.execute(query)]
+    assert versions == ["0", "0", "1", "1"]
+    assert [retry for (retry,) in db.execute("SELECT retry FROM files ORDER BY id")] == [0, 0, 0, 1]

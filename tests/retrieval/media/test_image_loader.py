@@ -64,6 +64,22 @@ def test_float_images_are_scaled_by_their_range():
     assert color_at(image, (0, 2)) == (0, 0, 0)
 
 
+@pytest.mark.parametrize("bits", [8, 12, 16])
+@pytest.mark.parametrize("white_is_zero", [False, True])
+def test_gray_levels_of_a_tiff_of_16_bits_are_read(bits, white_is_zero):
+    """Files may have 8 or 12 bits in 16, and may store white as zero."""
+    levels = np.linspace(0, 2**bits - 1, 8).round().astype(np.uint16)
+    stored = levels[::-1] if white_is_zero else levels
+    image = Image.fromarray(np.tile(stored, (8, 1)))
+    file = encoded(image, "TIFF", tiffinfo={262: 0 if white_is_zero else 1})
+    expected = np.linspace(0, 255, 8)
+    for limits in (DecodeLimits(), DecodeLimits(large_image_pixels=16, band_pixels=8)):
+        loaded = np.asarray(load_image(file, min_side=1, min_long_side=8, limits=limits))
+        np.testing.assert_allclose(loaded[0, :, 0], expected, atol=2)
+    in_bands = load_image(file, min_side=4, limits=DecodeLimits(large_image_pixels=16, band_pixels=8))
+    np.testing.assert_allclose(np.asarray(in_bands)[0, :, 0], expected.reshape(4, 2).mean(axis=1), atol=2)
+
+
 def test_cmyk_is_converted_to_rgb():
     color = color_at(load_image(encoded(RED.convert("CMYK"), "JPEG")))
     np.testing.assert_allclose(color, (250, 10, 10), atol=12)

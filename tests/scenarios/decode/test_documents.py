@@ -149,6 +149,21 @@ def test_pdf_time_is_its_creation_date(answers, tmp_path):
     assert read(files["odd.pdf"]).properties.taken is None
 
 
+@pytest.mark.parametrize(
+    ("created", "taken", "zone"),
+    [
+        ("D:20150607", "2015-06-07T00:00:00", None),
+        ("D:201506071230+02'00'", "2015-06-07T12:30:00", "+02:00"),
+        ("D:2015060712Z", "2015-06-07T12:00:00", "+00:00"),
+        ("D:20150631", None, None),
+        ("D:2015", None, None),
+    ],
+)
+def test_pdf_time_may_lack_its_later_parts(created, taken, zone):
+    properties = read(pdf([("red", "")], created=created)).properties
+    assert (properties.taken, properties.zone) == (taken, zone)
+
+
 def test_words_split_at_line_ends_are_joined():
     assert document._clean_text("exam\x02\r\nple of\r\n\ufb01nding\0") == "example of\nfinding"
     assert document._clean_text("Contents . . . . . . 12").split() == ["Contents", "12"]

@@ -11,8 +11,9 @@ from PIL.TiffImagePlugin import IFDRational
 
 from indexer.decode.metadata.perceptual_hash import perceptual_hash, sharpness
 from indexer.decode.metadata.properties import ImageHeader, image_properties, sidecar_properties
-from retrieval.media.images.loader import load_image
+from retrieval.media.images.loader import load_image, open_image
 from retrieval.types import MediaProperties
+from tests.support import image_files
 from tests.support.metadata_files import exif, gps, jpeg, xmp
 
 TAKEN, DIGITIZED, CHANGED = 0x9003, 0x9004, 0x0132
@@ -21,6 +22,35 @@ TAKEN, DIGITIZED, CHANGED = 0x9003, 0x9004, 0x0132
 def properties(data: bytes) -> MediaProperties:
     with Image.open(io.BytesIO(data)) as original:
         return image_properties(ImageHeader.from_image(original), load_image(io.BytesIO(data)))
+
+
+EDITED = xmp(
+    ("dc:subject", ["sea", "boat"]), xmp_Rating="4", exif_DateTimeOriginal="2019-05-06T07:08:09+02:00"
+).encode()
+CHANGED_EXIF = exif({CHANGED: "2015:06:07 08:09:10"}).tobytes()[6:]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        image_files.dng(jpeg((800, 600)), EDITED),
+        image_files.psd(Image.new("RGB", (8, 8)), 8, {1060: EDITED}),
+        image_files.psd(Image.new("RGB", (8, 8)), 16, {1: b"a", 1060: EDITED}),
+    ],
+    ids=["DNG", "PSD", "PSD of 16 bits"],
+)
+def test_xmp_of_raw_and_photoshop_files_is_read(data):
+    with open_image(io.BytesIO(data)) as original:
+        found = image_properties(ImageHeader.from_image(original), load_image(io.BytesIO(data)))
+    assert (found.rating, found.keywords, found.taken) == (4, ("sea", "boat"), "2019-05-06T07:08:09")
+
+
+@pytest.mark.parametrize("depth", [8, 16])
+def test_exif_of_photoshop_files_is_read(depth):
+    data = image_files.psd(Image.new("RGB", (8, 8)), depth, {1058: CHANGED_EXIF})
+    with open_image(io.BytesIO(data)) as original:
+        found = image_properties(ImageHeader.from_image(original), load_image(io.BytesIO(data)))
+    assert found.taken == "2015-06-07T08:09:10"
 
 
 def test_capture_time_precedes_the_time_of_modification():
