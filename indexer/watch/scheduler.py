@@ -59,6 +59,7 @@ class RescanScheduler:
         self._events: Queue[set[FileEvent]] = Queue()
         self._watchers: dict[bytes, FolderWatcher | None] = {}
         self._identities: dict[bytes, tuple[int, int] | None] = {}
+        self._links: dict[bytes, dict[bytes, tuple[int, ...] | None]] = {}  # watched folder -> its links
         self._due_at: dict[RescanTarget, float] = {}
         self._full_rescan_at = self._clock() + options.rescan_seconds
         self._watchers_checked_at = 0.0
@@ -180,15 +181,19 @@ class RescanScheduler:
         return root
 
     def _refresh_watchers(self) -> None:
-        """Start and stop watchers as folders appear and disappear; rescan folders that were replaced."""
+        """Start and stop watchers as folders and links appear and disappear; rescan what was replaced."""
         self._watchers_checked_at = self._clock()
         for top in set(self._watchers) - set(self._watched_folders):
             self._close_watcher(top)
-            del self._watchers[top], self._identities[top]
+            del self._watchers[top], self._identities[top], self._links[top]
         for top in self._watched_folders:
             identity = _device_and_inode(top)
-            known = top in self._watchers
+            known, old_links = top in self._watchers, self._links.get(top, {})
+            self._links[top] = links = self._link_identities(top)
             if known and self._identities[top] == identity:
+                self._watch_links(
+                    top, [path for path in links if links[path] not in (None, old_links.get(path))]
+                )
                 continue
             self._close_watcher(top)
             self._watchers[top] = self._open_watcher(top) if identity else None
@@ -200,6 +205,27 @@ class RescanScheduler:
                 )
                 if identity is not None:
                     self.notify(f"{os.fsdecode(top)} is available again.")
+
+    def _watch_links(self, top: bytes, links: Sequence[bytes]) -> None:
+        """Watch a folder again to include these links in it, and rescan them.
+
+        A watcher follows only the links that are there when it starts.
+        """
+        if links and self._identities[top] is not None:
+            previous = self._watchers[top]
+            self._watchers[top] = self._open_watcher(top)
+            if previous is not None:  # closed last, so that no event is lost
+                previous.close()
+            for path in links:
+                self._schedule(
+                    RescanTarget(path, recursive=True), self._clock() + self.options.event_delay_seconds
+                )
+
+    def _link_identities(self, top: bytes) -> dict[bytes, tuple[int, ...] | None]:
+        """Return the links below a folder that are followed, each with numbers that identify its folder."""
+        prefix = top.rstrip(b"/") + b"/"
+        paths = [os.path.join(root.root_path, path) for root in self._roots for _, path in root.known_links]
+        return {path: _link_identity(path) for path in paths if path.startswith(prefix)}
 
     def _open_watcher(self, folder: bytes) -> FolderWatcher | None:
         try:
@@ -264,3 +290,12 @@ def _device_and_inode(folder: bytes) -> tuple[int, int] | None:
     except OSError:
         return None
     return (status.st_dev, status.st_ino) if S_ISDIR(status.st_mode) else None
+
+
+def _link_identity(path: bytes) -> tuple[int, ...] | None:
+    """Return numbers that identify a link and the folder that it leads to, or None if that is missing."""
+    identity = _device_and_inode(path)
+    with suppress(OSError):
+        status = os.lstat(path)
+        return None if identity is None else (*identity, status.st_ino, status.st_ctime_ns)
+    return None

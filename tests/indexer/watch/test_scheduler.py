@@ -231,6 +231,37 @@ def test_event_below_a_linked_folder_schedules_the_path_with_the_link(top, tmp_p
     assert watch.due_at(1_000.31) == {files(link, b"a")}
 
 
+def test_new_link_is_watched_and_rescanned_and_again_when_its_folder_returns(watch, top, tmp_path):
+    def watch_again():
+        """Return True if the watcher was replaced, and whether the link is due."""
+        before = watch.watchers[os.fsencode(top)]
+        watch.wait_until(watch.clock.now + 3)
+        due = watch.due_at(watch.clock.now + 0.31)
+        watch.scheduler.mark_done(list(due))
+        after = watch.watchers[os.fsencode(top)]
+        assert before.closed == (after is not before)
+        assert not after.closed
+        return after is not before, due
+
+    write(tmp_path / "elsewhere" / "d.png")
+    (top / "link").symlink_to(tmp_path / "elsewhere")
+    assert watch_again() == (False, set())  # the walk of the root decides whether it is followed
+    (target,) = watch.roots.all()
+    watch.roots.save_links(target, {os.fsencode(tmp_path / "elsewhere"): b"link"})
+    watch.scheduler.set_roots(watch.roots)
+    assert watch.due_at(watch.clock.now + 0.31) == {tree(top / "link")}
+    watch.scheduler.mark_done([tree(top / "link")])
+    assert watch_again() == (False, set())
+    (tmp_path / "elsewhere").rename(tmp_path / "away")
+    assert watch_again() == (False, set())
+    (tmp_path / "away").rename(tmp_path / "elsewhere")
+    assert watch_again() == (True, {tree(top / "link")})
+    (top / "link").unlink()
+    (top / "link").symlink_to(tmp_path / "elsewhere")
+    assert watch_again() == (True, {tree(top / "link")})
+    assert watch.messages == []
+
+
 def test_missing_folder_is_rescanned_when_it_disappears_and_when_it_returns(watch, top, tmp_path):
     first = watch.watchers[os.fsencode(top)]
     top.rename(tmp_path / "away")

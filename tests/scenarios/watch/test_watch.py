@@ -165,6 +165,17 @@ def test_second_link_to_a_folder_adds_nothing(folder, place, tmp_path):
     assert [(change.change, change.path.name) for change in log.changes] == [("added", "new.png")]
 
 
+@linux
+def test_files_behind_a_link_that_is_made_while_watching_are_added(folder, place, tmp_path):
+    draw_image(tmp_path / "elsewhere" / "first.png", "cyan")
+    age(tmp_path / "elsewhere")
+    with watching(place, folder) as log:
+        (folder / "late").symlink_to(tmp_path / "elsewhere")
+        log.wait_for("added", folder / "late" / "first.png")
+        draw_image(tmp_path / "elsewhere" / "second.png", "white")
+        log.wait_for("added", folder / "late" / "second.png")
+
+
 def test_changed_permissions_are_no_change(folder, place):
     with watching(place, folder, watch_options=WatchOptions(quiet_seconds=0.2, rescan_seconds=0.5)) as log:
         (folder / "red.png").chmod(0o600)
