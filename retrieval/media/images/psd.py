@@ -3,6 +3,7 @@
 Only the composite image that Photoshop stores for other programs is read, not the layers.
 """
 
+from collections.abc import Iterator
 from typing import BinaryIO
 
 import numpy as np
@@ -26,7 +27,8 @@ def open_psd(file: BinaryIO, max_pixels: int) -> Image.Image:
         image = Image.open(file, formats=("PSD",))
     file.seek(HEADER_BYTES)
     _skip_section(file, 4)
-    image.info |= _read_resources(file)
+    for key, data in _read_resources(file):
+        image.info[key] = data
     return image
 
 
@@ -56,9 +58,9 @@ def _skip_section(file: BinaryIO, length_bytes: int) -> None:
     file.seek(int.from_bytes(file.read(length_bytes)), 1)
 
 
-def _read_resources(file: BinaryIO) -> dict[str, bytes]:
-    """Return the resources of the resource section that Pillow keeps in `Image.info`, by key."""
-    section_size, resources = int.from_bytes(file.read(4)), dict[str, bytes]()
+def _read_resources(file: BinaryIO) -> Iterator[tuple[str, bytes]]:
+    """Yield the keys and values in `Image.info` of the resources in the resource section."""
+    section_size = int.from_bytes(file.read(4))
     end = file.tell() + section_size
     while file.tell() < end and file.read(4) == b"8BIM":
         kind, name = int.from_bytes(file.read(2)), file.read(1)[:1]
@@ -68,9 +70,8 @@ def _read_resources(file: BinaryIO) -> dict[str, bytes]:
         if key is None:
             file.seek(size, 1)
         else:
-            resources[key] = (b"Exif\0\0" if key == "exif" else b"") + file.read(size)
+            yield key, (b"Exif\0\0" if key == "exif" else b"") + file.read(size)
         file.seek(size % 2, 1)
-    return resources
 
 
 def _read_channels(
