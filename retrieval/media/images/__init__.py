@@ -3,8 +3,7 @@
 color       Convert images to sRGB, the color space of training images, with their ICC profile.
 fax_tiff    Decode TIFFs with fax compression (CCITT) so that the rows that damage takes are known.
 jpeg_xl     Open JPEG XL (extra `jxl`). Its decoder has no size limit, so the size is read from the header fir
-jpeg        Open JPEG files, also those of more pixels than Pillow allows: cameras of phones have 200 megapi
-jpeg_scans  Limit the scans of a JPEG: each can take only bytes, and makes the decoder visit all coefficie
+jpeg        Open JPEG files, also those of more pixels than Pillow allows, and limit their scans.
 loader      Load image files of the supported formats as upright sRGB, reduced to the size that is needed.
 pixels      Pixel conversions: orientation, transparency, 16-bit and float scaling.
 psd         Open Photoshop files, also with 16 bits per channel, and large documents (PSB).

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from retrieval.errors import MediaError
-from retrieval.media.images.jpeg_scans import check_jpeg_scans
+from retrieval.media.images.jpeg import check_jpeg_scans
 from retrieval.media.images.loader import load_image
 from retrieval.media.limits import DecodeLimits
 from tests.support import image_files
