@@ -32,6 +32,8 @@ def committed_segments(library) -> set[tuple[bytes, str, int, str | None]]:
         )
 
 
+# The decoder of a content before it had what was read of the name: "text" for "text/source".
+PLAIN_DECODER = "substr(decoder, 1, instr(decoder || '/', '/') - 1)"
 _COLUMN_VALUES = {  # renamed or moved by step 15: table, old column -> expression of the new schema
     ("archives", "how"): "options_hash",
     ("backgrounds", "asked"): "query_mode",
@@ -40,7 +42,8 @@ _COLUMN_VALUES = {  # renamed or moved by step 15: table, old column -> expressi
     ("contents", "details"): """coalesce((SELECT CAST(version AS INTEGER) FROM new.analyses a
                                  WHERE a.content = t.id AND a.analysis = 'metadata'), 1)""",
     ("contents", "looks"): "perceptual_hash",
-    ("contents", "reader"): "decoder",
+    ("contents", "decoder"): PLAIN_DECODER,
+    ("contents", "reader"): PLAIN_DECODER,
     ("contents", "tiles"): """(SELECT count(*) FROM new.analyses a JOIN new.segments s USING (content)
                                WHERE a.content = t.id AND a.analysis = 'tiles' AND s.origin = 'tiles'
                               HAVING count(a.content))""",

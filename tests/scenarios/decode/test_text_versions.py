@@ -6,7 +6,7 @@ from indexer import verify_library
 from retrieval import Library, SearchOptions
 from retrieval.catalog.reader import add_functions
 from retrieval.catalog.schema import TEXT_VERSIONS
-from tests.support.catalog import downgrade_catalog, edit_catalog
+from tests.support.catalog import PLAIN_DECODER, downgrade_catalog, edit_catalog
 from tests.support.document_files import docx
 from tests.support.files import write_text
 
@@ -69,6 +69,7 @@ def test_migration_selects_the_texts_that_this_version_reads_differently(folder,
     rows(place, "DELETE FROM analyses WHERE analysis = 'text'")
     with edit_catalog(place) as db:
         add_functions(db)
+        db.execute(f"UPDATE contents SET decoder = {PLAIN_DECODER}")  # as in the versions before
         for statement in TEXT_VERSIONS:
             db.execute(statement)
     query = """SELECT CAST(path AS TEXT) FROM files LEFT JOIN analyses USING (content)
