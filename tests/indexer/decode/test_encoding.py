@@ -3,7 +3,7 @@
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from indexer.decode.text.encoding import decode_text, detect_and_decode
@@ -104,6 +104,7 @@ def test_ascii_with_a_zero_byte_is_not_utf16(data):
         decode_text(data)
 
 
+@settings(deadline=None)
 @given(st.binary(min_size=50, max_size=300))
 def test_bytes_with_zeros_are_rarely_text(data):
     try:
