@@ -8,7 +8,6 @@ import_vectors  clew import: adopt the vectors of rclip or clip-retrieval.
 index           clew index: index folders or update a library.
 main            The `clew` command.
 maintain        Commands that maintain a library.
-interrupts      End a writing command on Ctrl-C or SIGTERM without a traceback.
 models          clew prepare and clew switch: prepare a model, and change the model of a library.
 organize        Commands that name what is in a library.
 params          Click parameter types: byte sizes and durations.

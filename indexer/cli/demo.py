@@ -6,10 +6,10 @@ from pathlib import Path
 
 import click
 
-from indexer.cli.interrupts import interruptible
 from retrieval.cli.command import ClewCommand
 from retrieval.cli.console import note, write
 from retrieval.cli.hits import output
+from retrieval.cli.interrupts import interruptible
 from retrieval.errors import ExtraMissing, SpaceMismatch
 from retrieval.formatting import format_segment_counts
 

@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from indexer.cli.interrupts import interruptible
 from indexer.cli.models import model_options
 from indexer.cli.progress import ProgressBar, quiet_decoders
 from indexer.distributed.options import FILES_PER_SHARD, ShardOptions
 from indexer.models.options import ModelOptions
 from retrieval.cli.command import ClewCommand
 from retrieval.cli.console import note, write
+from retrieval.cli.interrupts import interruptible
 from retrieval.cli.options import Count, collect_options
 from retrieval.formatting import pluralize, printable, to_json
 

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from indexer.cli.interrupts import interruptible
 from indexer.cli.models import model_options
 from indexer.cli.progress import ProgressBar, quiet_decoders
 from indexer.models.options import ModelOptions
 from retrieval.cli.command import ClewCommand
 from retrieval.cli.console import note, write
+from retrieval.cli.interrupts import interruptible
 from retrieval.cli.options import collect_options, library_option, milvus_token
 from retrieval.errors import ClewError
 from retrieval.formatting import pluralize, printable, to_json

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from indexer.cli.interrupts import interruptible
 from indexer.cli.models import model_options
 from indexer.cli.params import ByteSize
 from indexer.cli.progress import ProgressBar, quiet_decoders
@@ -17,6 +16,7 @@ from indexer.watch.options import WatchOptions
 from retrieval.catalog.schema import CATALOG_FILE
 from retrieval.cli.command import GroupedCommand, option_group
 from retrieval.cli.console import note, write
+from retrieval.cli.interrupts import interruptible
 from retrieval.cli.options import collect_options, library_option, milvus_token
 from retrieval.formatting import to_json
 

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from indexer.cli.interrupts import interruptible
 from indexer.cli.progress import ProgressBar, quiet_decoders
 from indexer.models.options import ModelOptions
 from retrieval.cli.command import ClewCommand, option_group
 from retrieval.cli.console import note, write
 from retrieval.cli.hits.formats import as_dict, relative_location
+from retrieval.cli.interrupts import interruptible
 from retrieval.cli.options import collect_options, combine, library_option, milvus_token
 from retrieval.formatting import format_bytes, one_line, pluralize, to_json
 from retrieval.types import Hit

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from indexer.cli.interrupts import SIGNALS, end_process, interruptible
 from indexer.cli.params import Duration
 from indexer.cli.progress import ProgressBar, quiet_decoders
 from indexer.operations.options import DEFAULT_OPTIONS, IndexOptions
@@ -18,6 +17,7 @@ from indexer.watch.options import WatchOptions
 from retrieval.catalog.schema import CATALOG_FILE
 from retrieval.cli.command import ClewCommand
 from retrieval.cli.console import note, write
+from retrieval.cli.interrupts import SIGNALS, end_process, interruptible
 from retrieval.cli.options import library_option, milvus_token
 from retrieval.cli.serving.serve import serve_command as read_only_serve
 from retrieval.errors import ClewError, LibraryMissing

@@ -15,10 +15,10 @@ from click_default_group import DefaultGroup
 
 from retrieval.cli.command import ClewCommand
 from retrieval.cli.console import note, write
+from retrieval.cli.interrupts import exit_code_of_interrupt
 from retrieval.errors import ClewError
 
 COMPLETION_VARIABLE = "_CLEW_COMPLETE"  # that click reads in `clew` to complete its arguments
-INTERRUPTED = 130  # exit code after Ctrl-C, as in a shell
 MIN_SIMILARITY = 0.75  # of a misspelled command, as a ratio of difflib
 OTHER_NAMES = {  # names that other programs give to these commands
     **dict.fromkeys(("ls", "list", "dir", "info"), "status"),
@@ -50,6 +50,9 @@ class LateCommands(Mapping[str, click.Command]):
     def __getitem__(self, name: str) -> click.Command:
         return getattr(import_module(self._modules[name]), f"{name}_command")  # type: ignore[no-any-return]
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._modules  # that of Mapping imports the module
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._modules)
 
@@ -70,6 +73,11 @@ class ClewGroup(DefaultGroup):  # type: ignore[misc]
         modules = {name: module for group in groups.values() for name, module in group.items()}
         super().__init__(*args, default=default, commands=LateCommands(modules), **fields)
         self.groups = groups  # title -> names of commands, in the order of use, and their modules
+
+    def make_context(self, *args: Any, **fields: Any) -> click.Context:
+        """Parse the arguments, which may import a model; end on Ctrl-C as `invoke` does."""
+        with exit_code_of_interrupt():
+            return super().make_context(*args, **fields)  # type: ignore[no-any-return]
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse the options of the group and the name of the command."""
@@ -112,7 +120,8 @@ class ClewGroup(DefaultGroup):  # type: ignore[misc]
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; show library, SQLite and file errors, and Ctrl-C, without a traceback."""
         try:
-            return super().invoke(ctx)
+            with exit_code_of_interrupt():
+                return super().invoke(ctx)
         except ClewError as error:
             raise CommandError(str(error)) from error
         except sqlite3.Error as error:
@@ -121,9 +130,6 @@ class ClewGroup(DefaultGroup):  # type: ignore[misc]
             if error.errno == errno.EPIPE:
                 raise
             raise CommandError(f"{error.strerror or error}: {error.filename or 'writing'}") from error
-        except KeyboardInterrupt:
-            note("Interrupted.")
-            raise SystemExit(INTERRUPTED) from None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write a section for each group of commands."""

@@ -12,7 +12,7 @@ COMMAND_GROUPS = {  # title -> names of commands, in the order of use, and their
         "export": "retrieval.cli.serving.export",
         "similar": "retrieval.cli.similar",
         "show": "retrieval.cli.show",
-        "clip": "retrieval.cli.clip",
+        "clip": "retrieval.cli.serving.clip",
         "duplicates": "retrieval.cli.duplicates",
     },
     "Library": {

@@ -11,10 +11,14 @@ import time
 
 import pytest
 
-from indexer.cli.interrupts import MESSAGE
 from retrieval import Library
+from retrieval.cli import group
+from retrieval.cli.interrupts import MESSAGE
+from retrieval.export import files
+from retrieval.media.av import clip
 from tests.support.catalog import REPOSITORY_ROOT
 from tests.support.files import draw_image
+from tests.support.video_files import write_video
 
 
 def hanging_image(folder):
@@ -93,6 +97,43 @@ def test_command_that_only_reads_ends_with_130_after_an_interrupt(clew, folder, 
     monkeypatch.setattr(sqlite3, "connect", lambda *_, **__: signal.raise_signal(signal.SIGINT))
     done = clew("search", "red")
     assert (done.exit_code, done.stdout, done.stderr) == (130, "", "Interrupted.\n")
+
+
+@pytest.mark.parametrize("arguments", [["status"], ["search", "red"], ["serach"], ["help", "index"], ["red"]])
+def test_interrupt_while_a_command_or_a_model_is_imported_ends_with_130(clew, arguments, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(group, "import_module", interrupt)
+    monkeypatch.setattr(group, "_is_word", interrupt)
+    done = clew(*arguments)
+    assert (done.exit_code, done.stdout, done.stderr) == (130, "", "Interrupted.\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "module", "name"),
+    [(["clip", "dog.mp4 @ 00:00.0"], clip, "_move"), (["export"], files, "write_numpy")],
+    ids=["clip", "export"],
+)
+def test_terminated_command_that_writes_for_others_leaves_no_files(
+    clew, folder, tmp_path, monkeypatch, arguments, module, name
+):
+    def interrupt(*_):
+        signal.raise_signal(signal.SIGTERM)
+        raise AssertionError  # the signal ends the statement before
+
+    write_video(folder / "dog.mp4", [("red", 1.0)])
+    assert clew("index", folder).exit_code == 0
+    (out := tmp_path / "out").mkdir()
+    monkeypatch.setattr(module, name, interrupt)
+    monkeypatch.chdir(folder)
+    handler = signal.signal(signal.SIGTERM, lambda *_: None)
+    try:
+        done = clew(*arguments, out / ("dog.mp4" if module is clip else "vectors.npy"))
+    finally:
+        signal.signal(signal.SIGTERM, handler)
+    assert (done.exit_code, done.stdout, done.stderr) == (143, "", "Interrupted.\n")
+    assert list(out.iterdir()) == []
 
 
 @pytest.mark.parametrize("is_alone", [True, False])

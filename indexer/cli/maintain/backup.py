@@ -5,10 +5,10 @@ from pathlib import Path
 
 import click
 
-from indexer.cli.interrupts import interruptible
 from indexer.cli.progress import ProgressBar
 from retrieval.cli.command import ClewCommand
 from retrieval.cli.console import note, write
+from retrieval.cli.interrupts import interruptible
 from retrieval.cli.options import library_option
 from retrieval.formatting import format_bytes, pluralize, printable, to_json
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import click
 
-from indexer.cli.interrupts import interruptible
 from retrieval.cli.command import ClewCommand
 from retrieval.cli.console import note, write
+from retrieval.cli.interrupts import interruptible
 from retrieval.cli.options import library_option, milvus_token
 from retrieval.formatting import pluralize
 

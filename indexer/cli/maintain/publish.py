@@ -5,10 +5,10 @@ from pathlib import Path
 
 import click
 
-from indexer.cli.interrupts import interruptible
 from indexer.cli.progress import ProgressBar
 from retrieval.cli.command import ClewCommand
 from retrieval.cli.console import write
+from retrieval.cli.interrupts import interruptible
 from retrieval.cli.options import library_option, milvus_token
 from retrieval.formatting import pluralize, to_json
 

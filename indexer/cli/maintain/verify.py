@@ -4,10 +4,10 @@ from pathlib import Path
 
 import click
 
-from indexer.cli.interrupts import interruptible
 from indexer.cli.progress import ProgressBar, quiet_decoders
 from retrieval.cli.command import ClewCommand
 from retrieval.cli.console import note, write
+from retrieval.cli.interrupts import interruptible
 from retrieval.cli.options import library_option
 from retrieval.formatting import pluralize, printable, to_json
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from indexer.cli.interrupts import interruptible
 from indexer.tag.options import TagOptions
 from retrieval.cli.command import ClewCommand
 from retrieval.cli.console import note, relative_path, write
+from retrieval.cli.interrupts import interruptible
 from retrieval.cli.options import collect_options, format_choices, library_option
 from retrieval.formatting import format_share, one_line, to_json
 from retrieval.types import KINDS

@@ -7,6 +7,7 @@ import click
 
 from retrieval.cli.command import ClewCommand
 from retrieval.cli.console import note, write
+from retrieval.cli.interrupts import INTERRUPTED, interruptible
 from retrieval.cli.options import format_choices, library_option
 from retrieval.formatting import pluralize, printable, to_json
 from retrieval.types import KINDS, Kind
@@ -35,6 +36,7 @@ FORMATS = ("npy", "parquet", "clip-retrieval")
 @click.option("--force", is_flag=True, help="Replace OUT if it exists.")
 @click.option("--json", "as_json", is_flag=True, help="Write the result as JSON.")
 @library_option
+@interruptible(INTERRUPTED)
 def export_command(
     out: Path,
     form: str | None,

@@ -6,6 +6,7 @@ import click
 
 from retrieval.cli.command import ClewCommand
 from retrieval.cli.console import note, relative_path, write
+from retrieval.cli.interrupts import INTERRUPTED, interruptible
 from retrieval.cli.options import library_option
 from retrieval.errors import MediaError
 from retrieval.formatting import format_timestamp, printable, to_json
@@ -26,6 +27,7 @@ from retrieval.formatting import format_timestamp, printable, to_json
 @click.option("--force", is_flag=True, help="Replace OUT if it exists.")
 @click.option("--json", "as_json", is_flag=True, help="Write the result as JSON.")
 @library_option
+@interruptible(INTERRUPTED)
 def clip_command(
     hit: str, out: Path, around: float, exact: bool, force: bool, as_json: bool, library: Path
 ) -> None:

@@ -1,8 +1,8 @@
-"""End a writing command on Ctrl-C or SIGTERM without a traceback.
+"""End a command on Ctrl-C or SIGTERM without a traceback.
 
-The first signal raises KeyboardInterrupt, so that the command closes its library. The second ends the process
-at once: a library stays valid wherever its writer ends. The exit code is that of a shell, 128 + the number of
-the signal.
+The first signal raises KeyboardInterrupt, so that a command that writes closes its library and removes its
+temporary files. The second ends the process at once: a library stays valid wherever its writer ends. The exit
+code is that of a shell, 128 + the number of the signal.
 """
 
 import os
@@ -16,12 +16,13 @@ from retrieval.cli.console import note
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 SHOW_CURSOR = "\x1b[?25h"
-MESSAGE = "Interrupted. Finished work is kept; the same command does the rest."
+INTERRUPTED = "Interrupted."
+MESSAGE = f"{INTERRUPTED} Finished work is kept; the same command does the rest."
 
 
 @contextmanager
-def interruptible() -> Iterator[None]:
-    """Write the message of a KeyboardInterrupt, or MESSAGE, and end the process."""
+def interruptible(message: str = MESSAGE) -> Iterator[None]:
+    """Write the message of a KeyboardInterrupt, or this one, and end the process."""
     received = list[int]()
 
     def handle(number: int, frame: object) -> None:
@@ -35,13 +36,23 @@ def interruptible() -> Iterator[None]:
         yield
     except KeyboardInterrupt as error:
         number = received[0] if received else signal.SIGINT
-        note(str(error) or MESSAGE)
+        note(str(error) or message)
         if any(thread.name.startswith("clew-") for thread in threading.enumerate()):
             end_process(number)  # files in hand hold it up no longer
         raise SystemExit(128 + number) from None
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def exit_code_of_interrupt() -> Iterator[None]:
+    """End a command that only reads on Ctrl-C: there is no state to keep, so SIGTERM ends it without this."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        note(INTERRUPTED)
+        raise SystemExit(128 + signal.SIGINT) from None
 
 
 def end_process(number: int) -> None:
