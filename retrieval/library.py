@@ -40,7 +40,7 @@ from retrieval.query.relevance_feedback import FeedbackExample
 from retrieval.scoring.linear_probe import Probe
 from retrieval.search.answer import answer
 from retrieval.search.request import SearchRequest
-from retrieval.system import default_library
+from retrieval.system import default_library, expand_user
 from retrieval.types import (
     ConceptInfo,
     Failure,
@@ -102,7 +102,7 @@ class Library:
         `space` selects a space other than the active one; `token` is that of its Milvus server. Raises
         LibraryMissing, LibraryVersionMismatch, and SpaceMismatch if the embedder is not that of the space.
         """
-        folder = default_library() if folder is None else Path(folder).expanduser().absolute()
+        folder = default_library() if folder is None else expand_user(folder).absolute()
         return cls(Catalog.open(folder), embedder, space, token=token)
 
     @reads_catalog
@@ -265,9 +265,7 @@ class Library:
 
         if not isinstance(hit, Hit):
             hit = find_hit(self._catalog, hit, self._active_space().name)
-        return write_clip(
-            hit.path, Path(out).expanduser(), *hit_time_range(hit, around), exact=exact, force=force
-        )
+        return write_clip(hit.path, expand_user(out), *hit_time_range(hit, around), exact=exact, force=force)
 
     @reads_catalog
     def tags(self) -> dict[str, int]:

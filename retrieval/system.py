@@ -52,6 +52,14 @@ def model_cache_folder() -> Path:
     return platformdirs.user_cache_path("clew", appauthor=False) / "models"
 
 
+def expand_user(path: str | Path) -> Path:
+    """Return a path with the folder of the user for `~` or `~NAME`; unchanged if there is no such user."""
+    try:
+        return Path(path).expanduser()
+    except (RuntimeError, ValueError):  # no such user, or a NUL in its name
+        return Path(path)
+
+
 def is_server_address(place: str) -> bool:
     """Return True for the address of a `clew serve`, False for the folder of a library."""
     return place.startswith(("http://", "https://"))
@@ -62,7 +70,7 @@ def distinct_libraries(places: Iterable[str]) -> list[str]:
     first = dict[str | Path, str]()
     for place in places:
         is_address = is_server_address(place)
-        first.setdefault(place.rstrip("/") if is_address else Path(place).expanduser().resolve(), place)
+        first.setdefault(place.rstrip("/") if is_address else expand_user(place).resolve(), place)
     return list(first.values())
 
 
@@ -71,5 +79,5 @@ def server_socket(library: Path) -> Path:
 
     It is not in the library, which may be read-only, on another machine, or have a long path.
     """
-    name = blake2b(os.fsencode(library.expanduser().resolve()), digest_size=8).hexdigest()
+    name = blake2b(os.fsencode(expand_user(library).resolve()), digest_size=8).hexdigest()
     return platformdirs.user_cache_path("clew", appauthor=False) / "run" / f"{name}.sock"

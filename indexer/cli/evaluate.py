@@ -15,6 +15,7 @@ from retrieval.cli.command import ClewCommand
 from retrieval.cli.console import note, write
 from retrieval.cli.options import collect_options, library_option, milvus_token
 from retrieval.formatting import printable
+from retrieval.system import expand_user
 
 if TYPE_CHECKING:
     from indexer.evaluation.report import EvaluationResult
@@ -161,7 +162,7 @@ def _evaluate_file(
     """Measure a model on captions, or a library on golden queries."""
     from indexer.evaluation.golden_queries import evaluate_golden, has_golden_queries
 
-    if has_golden_queries(file.expanduser()):
+    if has_golden_queries(expand_user(file)):
         if options.arch or options.device:
             raise click.UsageError("--arch and --device do not apply to queries: the library has its model.")
         return evaluate_golden(

@@ -22,7 +22,7 @@ from retrieval.cli.options import library_option, milvus_token
 from retrieval.cli.serving.serve import serve_command as read_only_serve
 from retrieval.errors import ClewError, LibraryMissing
 from retrieval.formatting import printable, to_json
-from retrieval.system import is_server_address
+from retrieval.system import expand_user, is_server_address
 
 if TYPE_CHECKING:
     from indexer.operations.report import Report
@@ -143,7 +143,7 @@ def describe_change(change: "Change") -> str:
 
 def _serve(watch: bool, **arguments: Any) -> None:
     places = arguments["libraries"] if watch else ()
-    folders = [Path(place).expanduser() for place in places if not is_server_address(place)]
+    folders = [expand_user(place) for place in places if not is_server_address(place)]
     if watch and not folders:
         raise click.UsageError("--watch follows the folders of libraries on this machine. Leave it out.")
     with watch_in_threads(folders):

@@ -16,6 +16,7 @@ from indexer.types import FileEntry, Notify, ignore_message
 from retrieval.embedders.base import Embedder
 from retrieval.errors import EvaluationError
 from retrieval.formatting import pluralize
+from retrieval.system import expand_user
 from retrieval.types import Failure
 
 EXPECTED_FORMAT = '{"image": "photo.jpg", "captions": ["...", ...]}'
@@ -72,7 +73,7 @@ def evaluate(
     encoder = embedder or resolve.resolve_embedder(
         model, arch=options.arch, device=options.device, notify=notify
     )
-    pairs = read_captioned_images(Path(captions).expanduser())
+    pairs = read_captioned_images(expand_user(captions))
     files = [FileEntry(os.fsencode(pair.image), 0, 0, "picture") for pair in pairs]
     embedded, failures = embed_files(encoder, files, progress)
     vectors = [embedded[file.path].image if file.path in embedded else None for file in files]

@@ -28,6 +28,7 @@ from retrieval.embedders.base import Embedder
 from retrieval.errors import EvaluationError
 from retrieval.formatting import pluralize
 from retrieval.scoring.metrics import Ranking, hit_rate_at
+from retrieval.system import expand_user
 from retrieval.types import Failure, Vectors
 
 MAX_CONFUSIONS = 5  # pairs of labels that are reported
@@ -129,7 +130,7 @@ def evaluate_labels(
     encoder = embedder or resolve.resolve_embedder(
         model, arch=options.arch, device=options.device, notify=notify
     )
-    labels, examples = _read_examples(Path(folder).expanduser().absolute())
+    labels, examples = _read_examples(expand_user(folder).absolute())
     files = [file for example in examples for file in example.files]
     embedded, failures = embed_files(encoder, files, progress)
     used = [n for n, example in enumerate(examples) if _attach_vectors(example, embedded)]

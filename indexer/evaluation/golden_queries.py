@@ -19,6 +19,7 @@ from retrieval.errors import EvaluationError, QueryError
 from retrieval.library import Library
 from retrieval.query.filters import build_filters
 from retrieval.scoring.metrics import Flags, Ranking, hit_rate_at
+from retrieval.system import expand_user
 from retrieval.types import Failure, Hit
 
 EXPECTED_FORMAT = '{"query": "a dog", "relevant": ["dog.jpg", ...]}'
@@ -108,7 +109,7 @@ def evaluate_golden(
     `milvus_token`, or USER:PASSWORD, is that of the Milvus server of the library. Raises EvaluationError and
     LibraryError.
     """
-    file = Path(queries).expanduser()
+    file = expand_user(queries)
     golden_queries = read_golden_queries(file)
     with Library.open(library, space=space, embedder=embedder, token=milvus_token) as opened:
         with closing(Catalog.open(opened.folder)) as catalog:

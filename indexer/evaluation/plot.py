@@ -6,6 +6,7 @@ from pathlib import Path
 
 from retrieval.errors import EvaluationError, ExtraMissing
 from retrieval.scoring.metrics import QueryValues
+from retrieval.system import expand_user
 
 COLORS = ("#0b6e99", "#d9730d")  # distinguishable for color-blind readers
 PLOT_SUFFIXES = (".png", ".svg")
@@ -16,7 +17,7 @@ def check_plot_file(file: Path) -> None:
     """Raise EvaluationError or ExtraMissing if a plot cannot be written, before the evaluation starts."""
     if file.suffix.lower() not in PLOT_SUFFIXES:
         raise EvaluationError(f"Invalid plot file {file}. Use the suffix {' or '.join(PLOT_SUFFIXES)}.")
-    if not file.expanduser().absolute().parent.is_dir():
+    if not expand_user(file).absolute().parent.is_dir():
         raise EvaluationError(f"The folder {file.parent} of the plot {file.name} does not exist.")
     if find_spec("matplotlib") is None:
         raise ExtraMissing("Plotting", "plot")
@@ -49,4 +50,4 @@ def plot(file: Path, title: str, panels: Mapping[str, Mapping[str, QueryValues]]
         ax.spines[["top", "right"]].set_visible(False)
     axes[0].set_ylabel(f"{measure}@k (%)")
     axes[-1].legend(frameon=False, loc="lower right")
-    figure.savefig(file.expanduser())
+    figure.savefig(expand_user(file))

@@ -6,6 +6,7 @@ from indexer.maintenance.backup.archive import Backup, write_backup
 from indexer.maintenance.backup.restore import Restored, restore_backup
 from indexer.store.location import existing_library, library_path
 from indexer.types import Progress, no_progress
+from retrieval.system import expand_user
 
 
 def backup_library(
@@ -20,7 +21,7 @@ def backup_library(
     If `file` is a folder or has no suffix, an archive with the date in its name is made in this folder.
     Raises LibraryError, and LibraryDamaged if the library is damaged.
     """
-    return write_backup(existing_library(library), Path(file).expanduser(), progress, overwrite=overwrite)
+    return write_backup(existing_library(library), expand_user(file), progress, overwrite=overwrite)
 
 
 def restore_library(
@@ -34,4 +35,4 @@ def restore_library(
 
     Raises LibraryError, and LibraryDamaged if the backup is damaged; then nothing has changed.
     """
-    return restore_backup(Path(file).expanduser(), library_path(library), progress, replace=replace)
+    return restore_backup(expand_user(file), library_path(library), progress, replace=replace)

@@ -28,6 +28,7 @@ from retrieval.embedders.base import Embedder
 from retrieval.errors import EmbedderError, QueryError
 from retrieval.file_systems import as_path
 from retrieval.formatting import pluralize, printable
+from retrieval.system import expand_user
 from retrieval.types import Failure, Space
 
 
@@ -72,7 +73,7 @@ def import_vectors(
     for path in named:
         if not os.path.isdir(path):
             raise missing_folder_error(path)
-    with closing(open_source(Path(source).expanduser())) as opened:
+    with closing(open_source(expand_user(source))) as opened:
         new = embedder or _load_model(opened, model, options, notify)
         matches = match_files(opened, new.dim, named)
         covered = named or _leave_out_shared_folders(matches)

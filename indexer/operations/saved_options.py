@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from importlib.util import find_spec
-from pathlib import Path
 
 from indexer.decode.registry import AUDIO, OCR
 from indexer.maintenance.publish.outbox import set_server
@@ -12,6 +11,7 @@ from indexer.store.analyses import Analysis, delete_analysis
 from indexer.store.writer import LibraryWriter
 from retrieval.errors import ExtraMissing, LibraryError
 from retrieval.formatting import pluralize
+from retrieval.system import expand_user
 from retrieval.vectors.milvus.server import ServerAddress
 
 LOCAL = "local"  # the value of `vectors` for the index files of the library
@@ -81,7 +81,7 @@ def save_settings(writer: LibraryWriter, options: IndexOptions) -> None:
 
 def _resolve_model(model: str, description: str) -> str:
     """Return the name of a model, or the absolute path of its folder; raises LibraryError."""
-    path = Path(model).expanduser()
+    path = expand_user(model)
     if not model:
         return ""
     if path.is_dir():

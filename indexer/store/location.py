@@ -11,14 +11,14 @@ from retrieval.catalog.schema import CATALOG_FILE, INDEX_FOLDER
 from retrieval.errors import LibraryError, LibraryMissing
 from retrieval.file_systems import REMOTE_PATH, RemotePath
 from retrieval.formatting import printable
-from retrieval.system import default_library
+from retrieval.system import default_library, expand_user
 
 
 def absolute_path(folder: Path) -> bytes:
     """Return a folder as the catalog stores it: absolute, links not resolved, as bytes. URLs are kept."""
     if REMOTE_PATH.match(str(folder)):
         return bytes(RemotePath(folder)).rstrip(b"/")
-    path = os.fsencode(os.path.abspath(folder.expanduser()))
+    path = os.fsencode(os.path.abspath(expand_user(folder)))
     return b"/" + path.lstrip(b"/")  # POSIX allows two leading slashes
 
 
@@ -32,7 +32,7 @@ def existing_library(library: str | Path | None) -> Path:
 
 def library_path(library: str | Path | None) -> Path:
     """Return the folder of a library, which need not exist; None is the library of the user."""
-    return default_library() if library is None else Path(library).expanduser()
+    return default_library() if library is None else expand_user(library)
 
 
 def as_paths(folders: str | Path | Sequence[str | Path]) -> list[Path]:

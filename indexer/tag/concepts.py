@@ -29,6 +29,7 @@ from retrieval.query.lexer import NAME_PATTERN
 from retrieval.query.names import concept_names, image_vectors, list_concepts, saved_searches
 from retrieval.query.relevance_feedback import visual_background
 from retrieval.scoring.linear_probe import MIN_AUROC, Probe, fit_probe
+from retrieval.system import expand_user
 from retrieval.types import VISUAL_KINDS, ConceptInfo, Filters, Space, Vectors
 from retrieval.vectors.space_index import SpaceIndex
 
@@ -133,7 +134,7 @@ def _read_examples(
     """Yield the examples as small images."""
     for item in as_examples(inputs):
         assert isinstance(item, int | str | Path), "images have no path"
-        path = _path_of_segment(writer, item) if isinstance(item, int) else Path(item).expanduser().absolute()
+        path = _path_of_segment(writer, item) if isinstance(item, int) else expand_user(item).absolute()
         if not path.is_dir():
             try:
                 yield _load_example(path, positive)

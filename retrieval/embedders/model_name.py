@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from retrieval.errors import EmbedderError
+from retrieval.system import expand_user
 
 HUB_PREFIX = "hf-hub:"
 WEIGHTS_SUFFIXES = (".safetensors", ".pt", ".pth", ".bin")
@@ -40,7 +41,7 @@ def parse_model_name(name: str, arch: str | None = None) -> ModelSource:
         return ModelSource(name, "hub")
     if name.endswith(WEIGHTS_SUFFIXES) or name.startswith(("/", "./", "../", "~")) or name in (".", ".."):
         try:
-            path = Path(name).expanduser().absolute()
+            path = expand_user(name).absolute()
         except RuntimeError as error:
             raise EmbedderError(f"The home folder of {name} does not exist.") from error
         architecture, _, tag = (arch or "").partition("/")

@@ -15,12 +15,12 @@ from retrieval.embedders.registry import load_space_embedder
 from retrieval.errors import ClewError, LibraryError, QueryError
 from retrieval.federation.remote_library import RemoteLibrary
 from retrieval.library import Library
-from retrieval.query.ast import Query
+from retrieval.query.ast import Query, Segment
 from retrieval.query.input_types import as_count, as_examples, as_image, as_kinds, as_query, check_options
 from retrieval.query.options import DEFAULT_OPTIONS, SearchOptions
 from retrieval.search.kind_hits import result_key
 from retrieval.search.results import merge_by_confidence, sort_hits
-from retrieval.system import distinct_libraries, is_server_address
+from retrieval.system import distinct_libraries, expand_user, is_server_address
 from retrieval.types import Hit, Hits, Space
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class Libraries:
                 if is_server_address(name):
                     members[name] = RemoteLibrary(name, token)
                 else:
-                    catalog = Catalog.open(Path(name).expanduser().absolute())
+                    catalog = Catalog.open(expand_user(name).absolute())
                     library = Library(catalog, token=milvus_token, load_embedder=load)
                     members[name] = opened.enter_context(closing(library))
             opened.pop_all()
@@ -91,7 +91,7 @@ class Libraries:
         liked, unliked = as_examples(like), as_examples(unlike)
         image = None if image is None else as_image(image)
         check_options(options)
-        if query.segment_ids or any(isinstance(example, int) for example in (*liked, *unliked)):
+        if any(isinstance(each, Segment | int) for each in (*query.operands, *liked, *unliked)):
             raise QueryError("An id belongs to one library. Name the file instead, or search one library.")
         is_listing = not (image or liked or unliked or any(part.terms for part in query.alternatives))
         ranked = options if is_listing else replace(options, sort="score")

@@ -24,6 +24,7 @@ from retrieval.query.ast import File, Query, Url
 from retrieval.query.filters import relative_folders
 from retrieval.query.options import DEFAULT_OPTIONS, FILTER_NAMES, SearchOptions
 from retrieval.search.results import sort_hits
+from retrieval.system import expand_user
 from retrieval.types import KINDS, Hit, Hits
 
 if TYPE_CHECKING:
@@ -129,14 +130,13 @@ class RemoteLibrary:
     def _check(
         self, query: Query, examples: tuple[object, ...], options: SearchOptions, *, has_image: bool
     ) -> None:
-        terms = [term.operand for part in query.alternatives for term in part.terms]
-        operands = [*terms, *(operand for part in query.alternatives for operand in part.exclusions)]
-        if examples or any(isinstance(operand, File | Url) for operand in operands):
+        if examples or any(isinstance(operand, File | Url) for operand in query.operands):
             raise QueryError("A server can be sent one image. Use `--image FILE` for it.")
         for field in fields(SearchOptions):
             if field.name not in SERVER_OPTIONS and getattr(options, field.name) != field.default:
                 raise QueryError(f"A server cannot be asked for {field.name}. Leave it out.")
-        if not terms and not has_image and options.sort in ("date", "name"):
+        is_listing = not has_image and not any(part.terms for part in query.alternatives)
+        if is_listing and options.sort in ("date", "name"):
             raise QueryError(f"A server lists its newest files, not those by {options.sort}. Leave out sort.")
         for folder in relative_folders(query, options):
             raise QueryError(
@@ -236,7 +236,7 @@ def _as_base64(image: "str | Path | Image") -> str:
     """Return a file or a Pillow image in base64; raises QueryError."""
     if isinstance(image, str | Path):
         try:
-            data = Path(image).expanduser().read_bytes()
+            data = expand_user(image).read_bytes()
         except OSError as error:
             raise QueryError(f"Cannot read {image}: {error.strerror}.") from error
     else:

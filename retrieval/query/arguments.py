@@ -1,7 +1,6 @@
 """Make one query of the arguments of a shell, which has removed the quotes that the user typed."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from retrieval.errors import QuerySyntaxError
 from retrieval.query.ast import Words
@@ -16,6 +15,7 @@ from retrieval.query.lexer import (
 )
 from retrieval.query.options import PREFIXES
 from retrieval.query.parser import parse
+from retrieval.system import expand_user
 
 
 def join_arguments(arguments: Sequence[str]) -> str:
@@ -72,4 +72,4 @@ def _is_file(argument: str) -> bool:
     """Return True for the path of an existing file whose name has spaces."""
     path = argument.removeprefix("file:")
     is_path = path != argument or path.startswith(PATH_PREFIXES)
-    return is_path and any(map(str.isspace, path)) and Path(path).expanduser().is_file()
+    return is_path and any(map(str.isspace, path)) and expand_user(path).is_file()

@@ -117,6 +117,24 @@ class Query:
         return replace(first, others=tuple(others))
 
     @property
+    def operands(self) -> tuple[Operand, ...]:
+        """Return the operands of all terms and exclusions."""
+        return tuple(
+            operand
+            for query in self.alternatives
+            for operand in (*(term.operand for term in query.terms), *query.exclusions)
+        )
+
+    def map_operands(self, change: Callable[[Operand], Operand]) -> "Query":
+        """Return the query with each operand of a term or an exclusion changed to one other."""
+
+        def changed(query: Query) -> Query:
+            terms = tuple(replace(term, operand=change(term.operand)) for term in query.terms)
+            return replace(query, terms=terms, exclusions=tuple(map(change, query.exclusions)))
+
+        return self.map(changed)
+
+    @property
     def is_text_only(self) -> bool:
         """Return True if all terms with a positive weight are words, and each alternative has one."""
         return all(

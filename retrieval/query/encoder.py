@@ -21,6 +21,7 @@ from retrieval.query.ast import Concept, File, Operand, Query, Segment, Term, Ur
 from retrieval.query.names import find_probe
 from retrieval.scoring.calibration import CENTERING, QueryMode, normalize_rows
 from retrieval.scoring.linear_probe import Probe
+from retrieval.system import expand_user
 from retrieval.types import Space, Vectors
 
 if TYPE_CHECKING:
@@ -160,8 +161,7 @@ def validate_query(
 
     Filters and exclusions alone are a query, which lists files.
     """
-    operands = [*(term.operand for term in query.terms), *query.exclusions]
-    if not allow_url and (urls := [operand for operand in operands if isinstance(operand, Url)]):
+    if not allow_url and (urls := [operand for operand in query.operands if isinstance(operand, Url)]):
         raise QueryError(f"{urls[0]} is downloaded only with --allow-url. Quote it to search for the text.")
     if not (query.terms or query.exclusions or query.filters or has_filters or other_inputs):
         raise QueryError("The query is empty. Give words, an image, a segment, a concept or a filter.")
@@ -184,9 +184,8 @@ def combine_terms(terms: Sequence[EncodedTerm], mean_words: MeanWords) -> Vector
 
 def start_decoder(query: Query, images: "Sequence[str | Path | Image]") -> None:
     """Start the subprocess that decodes the pictures of a query, if it has any, while the model loads."""
-    operands = [*(term.operand for term in query.terms), *query.exclusions]
     if any(isinstance(each, str | Path) for each in images) or any(
-        isinstance(operand, File | Url) for operand in operands
+        isinstance(operand, File | Url) for operand in query.operands
     ):
         from retrieval.media.limits import DEFAULT_LIMITS
         from retrieval.media.sandboxed_calls import decoder_pool  # late, for pictures only
@@ -215,7 +214,7 @@ def embed_image(embedder: Embedder, image: "str | Path | Image", data: BinaryIO 
         return _checked(embedder, embedder.embed_images([embedder.prepare(image)]))
     from retrieval.media.picture import SoundOnly, decode_picture
 
-    path = Path(image).expanduser()
+    path = expand_user(image)
     try:
         with nullcontext(data) if data is not None else open_path(path) as file:
             loaded = decode_picture(file, embedder.min_image_side)
@@ -256,7 +255,7 @@ def _query_mode(terms: Sequence[EncodedTerm]) -> QueryMode:
 def lookup_vector(catalog: Catalog, space: Space, operand: Segment | Concept | File) -> KnownVector:
     """Return the (1, d) vector of a segment, concept or file, its mode and its probe; raises QueryError."""
     if isinstance(operand, File):
-        segments = catalog.segments_of(file_digest(Path(operand.path).expanduser()))
+        segments = catalog.segments_of(file_digest(expand_user(operand.path)))
         kind = catalog.kind_of(segments[0]) if segments else None
         if kind is None or kind == "text":
             raise QueryError(f"{operand.path} is no image, video or sound of this library.")

@@ -13,6 +13,7 @@ from retrieval.errors import QueryError
 from retrieval.normalization import nfc
 from retrieval.query.ast import Query
 from retrieval.query.options import DEFAULT_OPTIONS, FILTER_NAMES, SearchOptions, Time
+from retrieval.system import expand_user
 from retrieval.types import KINDS, ORIENTATIONS, Filters, Kind, Orientation
 
 MAX_PATTERN_LENGTH = 200  # characters of a pattern or a tag
@@ -97,7 +98,7 @@ def build_filters(
     min_rating, max_rating = _parse_rating(options.rating)
     return Filters(
         kinds=frozenset(map(_parse_kind, _as_list(kind))),
-        under=tuple(dict.fromkeys(filter(None, map(_parse_folder, _as_list(options.under))))),
+        under=tuple(dict.fromkeys(filter(None, map(parse_folder, _as_list(options.under))))),
         after=max(_parse_time("after", options.after), first),
         before=min(ends, default=""),
         camera=_parse_patterns("camera", options.camera),
@@ -128,10 +129,10 @@ def _parse_kind(name: str) -> Kind:
     raise QueryError(f"Unknown kind {name!r}. Use {', '.join(KINDS[:-1])} or {KINDS[-1]}.")
 
 
-def _parse_folder(under: str) -> str:
+def parse_folder(under: str) -> str:
     """Return an absolute folder, or consecutive folder names to match anywhere in a path."""
     if under.startswith(("/", "~", "./", "../")) or under in (".", ".."):
-        return os.path.abspath(os.path.expanduser(under))  # does not resolve links, like the paths of roots
+        return os.path.abspath(expand_user(under))  # does not resolve links, like the paths of roots
     return under.strip("/")
 
 

@@ -15,6 +15,7 @@ from retrieval.formatting import format_timestamp, parse_timed_path
 from retrieval.query.ast import Query
 from retrieval.query.options import SearchOptions
 from retrieval.query.parser import parse
+from retrieval.system import expand_user
 from retrieval.types import Filters, Hit, Vectors
 
 if TYPE_CHECKING:
@@ -60,8 +61,8 @@ def as_path(value: object) -> Path:
     if not isinstance(value, str | bytes | Path) or not value:
         raise QueryError(f"Invalid file {_show(value)}. Use its path.")
     try:
-        return Path(os.fsdecode(os.fsencode(value))).expanduser()
-    except (ValueError, RuntimeError) as error:  # a lone surrogate, or no such user
+        return expand_user(os.fsdecode(os.fsencode(value)))
+    except ValueError as error:  # a lone surrogate
         raise QueryError(f"Invalid file {_show(value)}: {error}. Use its path.") from error
 
 
@@ -129,7 +130,7 @@ def _segment_at(catalog: Catalog, location: str) -> int:
         raise QueryError(
             f"{location!r} is not the location of a hit, such as `clip.mp4 @ 01:23.4`, or an id."
         )
-    path = Path(moment[0]).expanduser().absolute()
+    path = expand_user(moment[0]).absolute()
     segment = catalog.segment_at(path, moment[1])
     if segment is None:
         raise QueryError(f"Nothing that was found begins in {path} at {format_timestamp(moment[1])}.")

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
-from itertools import chain
 
 import numpy as np
 
@@ -87,12 +86,7 @@ def expand_saved_searches(query: Query, saved: Mapping[str, str]) -> Query:
 
 def named_in(query: Query) -> list[str]:
     """Return the names of the concepts and saved searches in a query."""
-    return [
-        operand.name
-        for each in query.alternatives
-        for operand in chain((term.operand for term in each.terms), each.exclusions)
-        if isinstance(operand, Concept)
-    ]
+    return [operand.name for operand in query.operands if isinstance(operand, Concept)]
 
 
 def _expand_alternative(query: Query, saved: Mapping[str, str]) -> list[Query]:

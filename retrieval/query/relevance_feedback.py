@@ -13,6 +13,7 @@ from retrieval.query.encoder import embed_image, file_digest
 from retrieval.query.names import image_vectors
 from retrieval.scoring.calibration import normalize_rows
 from retrieval.scoring.linear_probe import Probe, fit_probe
+from retrieval.system import expand_user
 from retrieval.types import VISUAL_KINDS, Vectors
 from retrieval.vectors.space_index import MAX_BACKGROUND_VECTORS, SpaceIndex
 
@@ -60,8 +61,8 @@ def example_segments(space_index: SpaceIndex, examples: "Iterable[FeedbackExampl
     for example in examples:
         if isinstance(example, int):
             segments.add(example)
-        elif isinstance(example, str | Path) and is_file(Path(example).expanduser()):
-            segments |= set(space_index.catalog.segments_of(file_digest(Path(example).expanduser())))
+        elif isinstance(example, str | Path) and is_file(expand_user(example)):
+            segments |= set(space_index.catalog.segments_of(file_digest(expand_user(example))))
     return frozenset(segments)
 
 
@@ -69,8 +70,8 @@ def _example_vector(space_index: SpaceIndex, embedder: Embedder, example: "Feedb
     """Return the (d,) vector of an example, from the library if it has one."""
     if isinstance(example, int):
         return _segment_vector(space_index, example)
-    if isinstance(example, str | Path) and is_file(Path(example).expanduser()):
-        sha = file_digest(Path(example).expanduser())
+    if isinstance(example, str | Path) and is_file(expand_user(example)):
+        sha = file_digest(expand_user(example))
         known = image_vectors(space_index.catalog, space_index.space, [sha])
         if sha in known:
             return known[sha]

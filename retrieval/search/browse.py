@@ -10,6 +10,7 @@ from retrieval.catalog.hit_rows import HIT_COLUMNS, hit_from_row
 from retrieval.catalog.reader import Catalog
 from retrieval.catalog.schema import DESCRIBES_ITSELF
 from retrieval.search.request import SearchRequest
+from retrieval.search.results import name_key
 from retrieval.types import Filters, Hit, Kind, SortOrder
 
 PAGE_SIZE = 256  # segments that are compared with the exclusions at once
@@ -23,12 +24,12 @@ _TABLE_CAPTIONS = f"""SELECT {HIT_COLUMNS}, t.path, f.path AS image_path,
   FROM files f CROSS JOIN roots r ON r.id = f.root CROSS JOIN caption_images d ON d.file = f.id
   CROSS JOIN segments s ON s.id = d.segment CROSS JOIN files t ON t.id = d.source
  WHERE 1"""
-_PATH = "CAST(f.path AS TEXT)"
+_PATH = "rtrim(CAST(r.path AS TEXT), '/') || '/' || CAST({path} AS TEXT)"
 _FILE_NAME = f"lower(substr({_PATH}, length(rtrim({_PATH}, replace({_PATH}, '/', ''))) + 1))"
 _ORDERS = {
     "date": "f.time, f.id",
     "date-desc": "f.time DESC, f.id DESC",
-    "name": f"{_FILE_NAME}, {_PATH}, r.id",
+    "name": f"{_FILE_NAME}, {_PATH}",  # as `name_key` compares
 }
 
 
@@ -70,14 +71,15 @@ def _list_segments(catalog: Catalog, filters: Filters, order: SortOrder, space: 
     tests, values = where_clause(filters, per_row=True)
     kinds = ", ".join(f"'{kind}'" for kind in sorted(filters.kinds))
     tests += f" AND +s.kind IN ({kinds})" if kinds else ""
-    condition = f"{tests} ORDER BY {_ORDERS.get(order, _ORDERS['date-desc'])}, s.ordinal"
+    ordering = _ORDERS.get(order, _ORDERS["date-desc"])
 
-    def hits(query: str) -> Iterator[Hit]:
+    def hits(query: str, path: str) -> Iterator[Hit]:
+        condition = f"{tests} ORDER BY {ordering.format(path=path)}, s.ordinal"
         return (hit_from_row(row, space) for row in catalog.db.execute(f"{query} AND {condition}", values))
 
     if "text" not in filters.kinds:
-        return hits(f"{_FILES} AND f.sidecar_of IS NULL")
-    listings = hits(_FILES), hits(_TABLE_CAPTIONS)
+        return hits(f"{_FILES} AND f.sidecar_of IS NULL", "f.path")
+    listings = hits(_FILES, "coalesce(f.sidecar_of, f.path)"), hits(_TABLE_CAPTIONS, "f.path")
     if order == "name":
-        return merge(*listings, key=lambda hit: (hit.path.name.lower(), str(hit.path)))
+        return merge(*listings, key=name_key)
     return merge(*listings, key=lambda hit: hit.time or "", reverse=order != "date")

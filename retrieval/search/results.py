@@ -215,10 +215,15 @@ def _level(hit: Hit, scale: Scale | None) -> tuple[bool, float, int, float]:
     return not hit.has_words, -level, 1, -hit.score
 
 
+def name_key(hit: Hit) -> tuple[bytes, bytes]:
+    """Return the sort key by name: that of the file with small ASCII letters, and its path, as in SQLite."""
+    return os.fsencode(hit.path.name).lower(), os.fsencode(str(hit.path))
+
+
 def sort_hits(hits: list[Hit], sort: SortOrder) -> list[Hit]:
     """Return the hits in a sort order; equal hits keep their rank, and hits without a date come last."""
     if sort == "name":
-        return sorted(hits, key=lambda hit: (hit.path.name.casefold(), str(hit.path), hit.start or 0.0))
+        return sorted(hits, key=lambda hit: (*name_key(hit), hit.start or 0.0))
     if sort == "score":
         return hits
     dated = [hit for hit in hits if hit.time]

@@ -9,6 +9,7 @@ from threading import Thread
 import pytest
 import uvicorn
 
+from indexer.store.writer import LibraryWriter
 from retrieval.cli.serving import socket_client
 from retrieval.cli.serving.serve import open_user_socket
 from retrieval.errors import QueryError
@@ -82,8 +83,8 @@ def test_hits_and_errors_come_from_the_server(place):
         assert [hit.path.suffix for hit in answer.hits] == [".md"] * 3
         assert str(answer.query) == str(parse("wall + red kind:text"))
         assert answer.hits[0].why
-        with pytest.raises(QueryError, match="Unknown name @missing"):
-            socket_client.ask_server(place, parse("@missing"), (), 3, SearchOptions())
+        with pytest.raises(QueryError, match="Unknown kind"):
+            socket_client.ask_server(place, parse("wall kind:none"), (), 3, SearchOptions())
         second = open_user_socket(place)
         with second as sockets:
             assert sockets == []
@@ -99,6 +100,15 @@ def test_search_that_depends_on_the_current_folder_is_not_sent(place, query):
     with serving(place):
         assert socket_client.ask_server(place, parse(query), (), 3, SearchOptions()) is None
         assert socket_client.ask_server(place, parse("red"), (), 3, SearchOptions(under=("./in",))) is None
+
+
+@pytest.mark.parametrize("query", ["wall file:in/red.png", "wall under:./in", "not:./none.png"])
+def test_saved_search_of_an_older_version_that_depends_on_the_current_folder_is_not_answered(place, query):
+    with LibraryWriter(place) as writer, writer.db.atomic():
+        writer.db.execute("INSERT INTO saved_searches VALUES ('older', ?)", (query,))
+    with serving(place):
+        assert socket_client.ask_server(place, parse("@older"), (), 3, SearchOptions()) is None
+        assert socket_client.ask_server(place, parse("@wall"), (), 3, SearchOptions()) is not None
 
 
 def test_socket_that_others_could_have_made_is_not_used(place):

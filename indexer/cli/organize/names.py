@@ -50,7 +50,8 @@ def teach_command(
         if name is not None:
             raise click.UsageError("--forget takes one NAME and no other arguments.")
         forget_concept(forget, library=library)
-        write(f"@{forget.removeprefix('@')} forgotten.\n")
+        name = forget.removeprefix("@")
+        write(to_json({"forgotten": name}) + "\n" if as_json else f"@{name} forgotten.\n")
     elif name is not None:
         from indexer.tag.concepts import teach
 
@@ -130,13 +131,17 @@ def save_command(
     if rename:
         rename_search(name, rename, library=library)
         note(f"{shown} is now @{rename.removeprefix('@')}.")
+        changed = {"name": rename.removeprefix("@"), "renamed": shown[1:]}
     elif delete:
         delete_search(name, library=library)
         note(f"{shown} deleted.")
+        changed = {"deleted": shown[1:]}
     else:
-        query = join_arguments(words)
-        save_search(name, query, library=library, replace=replace)
+        query = save_search(name, join_arguments(words), library=library, replace=replace)
         note(f"Saved {printable(query)} as {shown}.")
+        changed = {"name": shown[1:], "query": query}
+    if as_json:
+        write(to_json(changed) + "\n")
 
 
 def _list_searches(library: Path, as_json: bool) -> None:

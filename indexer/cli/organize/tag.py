@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 )
 @click.option("--dry-run", is_flag=True, help="Show the result without saving it.")
 @click.option("--remove", is_flag=True, help="Remove LABELS and their tags from the library.")
-@click.option("--json", "as_json", is_flag=True, help="Write one JSON array.")
+@click.option("--json", "as_json", is_flag=True, help="Write JSON.")
 @library_option
 @collect_options(TagOptions)
 @interruptible()
@@ -75,7 +75,7 @@ def tag_command(
     if used_options and (remove or not labels):
         raise click.UsageError(f"--{used_options[0].replace('_', '-')} requires LABELS to tag with.")
     if remove:
-        _remove(labels, library)
+        _remove(labels, library, as_json)
     elif labels:
         _tag(labels, library, options, dry_run, as_json)
     else:
@@ -97,13 +97,15 @@ def _format_label(label: "LabelTags") -> str:
     return "\t".join(map(one_line, [label.name, f"{label.count:,}", ", ".join(best)])).rstrip("\t") + "\n"
 
 
-def _remove(labels: tuple[str, ...], library: Path) -> None:
+def _remove(labels: tuple[str, ...], library: Path, as_json: bool) -> None:
     if not labels:
         raise click.UsageError("Give the labels to remove, as in: clew tag --remove sunset")
     from indexer.tag.labels import remove_labels
 
     remove_labels(labels, library=library)
-    write(f"{', '.join(map(one_line, labels))} removed.\n")
+    write(
+        to_json({"removed": labels}) + "\n" if as_json else f"{', '.join(map(one_line, labels))} removed.\n"
+    )
 
 
 def _list(library: Path, as_json: bool) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 from retrieval.errors import QueryError
 from retrieval.query.ast import File, Query, Url
 from retrieval.query.filters import relative_folders
+from retrieval.query.names import named_in
 from retrieval.query.options import SearchOptions
 from retrieval.query.parser import parse
 from retrieval.system import server_socket
@@ -59,9 +60,11 @@ def ask_server(
             answer = json.loads(response.read())
     except (OSError, HTTPException, ValueError, TypeError):
         return None
-    if response.status == 400:
+    if response.status == 400 and not named_in(query):
         raise QueryError(answer["error"])
-    return _read_answer(answer) if response.status == 200 else None
+    found = _read_answer(answer) if response.status == 200 else None
+    # A search that was saved by an older version may name files relative to the current folder.
+    return None if found is None or _depends_on_folder(found.query, options) else found
 
 
 class _SocketConnection(HTTPConnection):
@@ -90,9 +93,7 @@ def _is_own_socket(address: Path) -> bool:
 
 def _depends_on_folder(query: Query, options: SearchOptions) -> bool:
     """Return True if a search names files, or folders relative to the current one."""
-    terms = [term.operand for each in query.alternatives for term in each.terms]
-    operands = [*terms, *(operand for each in query.alternatives for operand in each.exclusions)]
-    has_files = any(isinstance(operand, File | Url) for operand in operands)
+    has_files = any(isinstance(operand, File | Url) for operand in query.operands)
     return has_files or bool(relative_folders(query, options))
 
 

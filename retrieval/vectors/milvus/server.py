@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 from retrieval.errors import ExtraMissing, VectorServerError
 from retrieval.quiet import ignore_pymilvus_messages
+from retrieval.system import expand_user
 from retrieval.vectors.milvus import lite
 
 TOKEN_VARIABLE = "CLEW_MILVUS_TOKEN"
@@ -40,7 +41,7 @@ class ServerAddress:
         if "://" not in text:
             if not text.endswith(LOCAL_SUFFIX):
                 raise VectorServerError(f"Invalid address {text!r} of a Milvus server. {SHAPE}")
-            path = str(Path(text).expanduser().absolute())
+            path = str(expand_user(text).absolute())
             return cls(path, path)
         try:
             parts = urlsplit(text)
@@ -85,7 +86,7 @@ def _tls_arguments(text: str, query: str) -> dict[str, str]:
         raise VectorServerError(f"The options in the address {text!r} need https. {SHAPE}")
     if ("cert" in given) != ("key" in given) or ("cert" in given and "ca" not in given):
         raise VectorServerError(f"A client certificate needs ca, cert and key: {text!r}. {SHAPE}")
-    paths = {key: str(Path(given[key]).expanduser().absolute()) for key in TLS_FILES if key in given}
+    paths = {key: str(expand_user(given[key]).absolute()) for key in TLS_FILES if key in given}
     return given | paths
 
 

@@ -8,6 +8,7 @@ import pytest
 from indexer.tag.saved_searches import delete_search, rename_search, save_search
 from retrieval import Library, SearchOptions
 from retrieval.errors import QueryError
+from retrieval.query.parser import parse
 from tests.support.files import draw_image, write_text
 
 
@@ -88,6 +89,35 @@ def test_saved_search_answers_as_its_query(varied, place, toy):
         library.search("@hot")
 
 
+def test_saved_search_names_absolute_files_and_folders(varied, place, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    query = (
+        'red + ./a.png not:file:"b c.png" under:../x -under:. under:Trips under:.hidden | ~/d.png under:~/e'
+    )
+    saved = save_search("mine", query, library=place)
+    assert parse(saved) == parse(
+        f'red + file:"{tmp_path}/a.png" not:file:"{tmp_path}/b c.png" under:"{tmp_path.parent}/x" '
+        f'-under:"{tmp_path}" under:Trips under:.hidden | file:"{tmp_path}/home/d.png"'
+    )
+    assert save_search("plain", "  red under:Trips/", library=place) == "  red under:Trips/"
+    assert parse(save_search("byte", "caf\udce9 red", library=place)) == parse("caf? red")
+    with pytest.raises(QueryError, match="not UTF-8"):
+        save_search("no", "./caf\udce9.png", library=place)
+
+
+def test_renamed_search_leaves_quoted_text_as_it_is(varied, place, toy):
+    save_search("warm", "red", library=place)
+    save_search(
+        "cold", """"@warm" tag:"@warm" 2:@warm not:"mail@warm" \\@warm | -@warm blue""", library=place
+    )
+    rename_search("warm", "hot", library=place)
+    with Library.open(place, embedder=toy) as library:
+        assert parse(library.saved_searches()["cold"]) == parse(
+            """"@warm" tag:"@warm" 2:@hot not:"mail@warm" \\@warm | -@hot blue"""
+        )
+
+
 @pytest.mark.parametrize(
     ("name", "query", "message"),
     [
@@ -123,7 +153,13 @@ def test_command_saves_lists_renames_and_deletes(clew, tmp_path):
     assert clew("save", "warm", "other").exit_code == 2
     assert clew("save", "warm", "a blue wall", "--replace").exit_code == 0
     assert clew("teach", "warm", "in/red.png").exit_code == 2
+    done = clew("save", "warm", "blue", "--replace", "--json")
+    assert json.loads(done.stdout) == {"name": "warm", "query": "blue"}
     assert clew("save", "warm", "--rename", "cold").output == "@warm is now @cold.\n"
+    done = clew("save", "cold", "--rename", "warm", "--json")
+    assert json.loads(done.stdout) == {"name": "warm", "renamed": "cold"}
+    assert json.loads(clew("save", "warm", "--delete", "--json").stdout) == {"deleted": "warm"}
+    assert clew("save", "cold", "blue").exit_code == 0
     assert clew("save", "cold", "--delete").output == "@cold deleted.\n"
     assert clew("save", "cold", "--delete").exit_code == 2
     assert clew("save", "cold").exit_code == 2

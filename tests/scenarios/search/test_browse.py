@@ -54,6 +54,24 @@ def test_sort_order_decides_which_files_are_first(dated, index, place, toy, sort
             assert names(hits) == every[:count]
 
 
+@pytest.mark.parametrize("kinds", ["kind:image", "kind:image kind:text"])
+def test_first_files_by_name_are_those_of_a_longer_list(tmp_path, index, place, toy, kinds):
+    """Of equal names, the absolute path decides, also if the folders were indexed in another order."""
+    shown = ["b/x/1.jpg", "a/y/1.jpg", "a/Éa.jpg", "a/éb.jpg", "a/ß.jpg", "b/İx.jpg", "a/Zz.jpg", "b/ya.jpg"]
+    for number, name in enumerate(shown):
+        draw_image(tmp_path / name, (20 * number, 255 - 20 * number, 90))
+    write_text(tmp_path / "a" / "éb.txt", "a blue wall")
+    index(tmp_path / "b")
+    index(tmp_path / "a")
+    by_name = SearchOptions(sort="name")
+    with Library.open(place, embedder=toy) as library:
+        every = [hit.path for hit in library.search(kinds, count=100, options=by_name)]
+        assert names(library.search(kinds, count=100, options=by_name))[-1] != "Zz.jpg"
+        assert len(every) == len(shown)
+        for count in range(1, len(every)):
+            assert [hit.path for hit in library.search(kinds, count=count, options=by_name)] == every[:count]
+
+
 def test_exclusion_alone_lists_the_files_that_a_search_with_it_keeps(tmp_path, index, place, toy):
     colors = {"a": (250, 30, 30), "b": (250, 250, 30), "c": (240, 60, 60), "d": (30, 30, 250)}
     for name, color in colors.items():

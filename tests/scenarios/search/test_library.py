@@ -16,11 +16,12 @@ from PIL import Image
 from indexer import index_folder
 from indexer.operations.forget import forget
 from indexer.store.writer import LibraryWriter
-from retrieval import Library, SearchOptions
+from retrieval import Libraries, Library, SearchOptions
 from retrieval.catalog import file_details
 from retrieval.catalog.reader import Catalog
 from retrieval.catalog.schema import vectors_table
 from retrieval.errors import ClewError, LibraryError, LibraryMissing, LibraryVersionMismatch, QueryError
+from retrieval.query.arguments import join_arguments
 from retrieval.types import Filters
 from tests.support.files import draw_image, write_text
 from tests.support.toy_embedder import COLORS, ToyEmbedder
@@ -395,6 +396,30 @@ def test_pillow_images_and_date_objects_are_accepted(library, folder):
     assert len(library.search("red", options=SearchOptions(after=2021, before=date(2100, 1, 1)))) == 7
     assert library.search("red", options=SearchOptions(after=2100)) == []
     assert library.search("red")[0].time.startswith("20")
+
+
+@pytest.mark.parametrize("name", ["~no-such-user/a b.jpg", "~no\0user/a b.jpg"])
+def test_name_after_a_tilde_that_is_no_user_is_the_name_of_a_file(library, name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    calls = [
+        lambda: library.search(f'file:"{name}"'),
+        lambda: library.search(image=name),
+        lambda: library.search(like=name),
+        lambda: library.search("red", like=1, unlike=name),
+        lambda: library.search(join_arguments([f"file:{name}", "red"])),
+        lambda: library.similar(name),
+        lambda: library.details(name),
+        lambda: library.clip(f"{name} @ 01:23.4", "a.mp4"),
+        lambda: Library.open(name),
+        lambda: Libraries.open([name.replace("\0", ""), tmp_path]),
+    ]
+    for call in calls:
+        with pytest.raises(ClewError):
+            call()
+    assert library.search("kind:image", options=SearchOptions(under=name)) == []
+    if "\0" not in name:
+        draw_image(tmp_path / name, "red")
+        assert names(library.search(f'file:"{name}"', count=1)) == ["red.png"]
 
 
 def test_damaged_and_closed_images_of_a_program_are_refused(library, tmp_path):

@@ -154,7 +154,13 @@ def test_file_of_two_libraries_is_found_once(tmp_path, toy):
 
 
 def test_id_is_refused(libraries):
-    for call in (lambda: libraries.search("#1 + red"), lambda: libraries.search("red", like=["#1"])):
+    calls = [
+        lambda: libraries.search("#1 + red"),
+        lambda: libraries.search("red", like=["#1"]),
+        lambda: libraries.search("red not:#1"),
+        lambda: libraries.search("red | blue - #1"),
+    ]
+    for call in calls:
         with pytest.raises(QueryError, match="An id belongs to one library"):
             call()
 
