@@ -98,8 +98,8 @@ class LibraryBusy(LibraryError):
 
     def __init__(self, folder: Path, holder: str) -> None:
         super().__init__(
-            f"The library at {folder} is in use by {holder}. Wait until it ends, or stop it. Searches work "
-            "meanwhile."
+            f"The library at {folder} is in use by {holder or 'another process'}. Wait until it ends, or "
+            "stop it. Searches work meanwhile."
         )
 
 

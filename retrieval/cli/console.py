@@ -5,6 +5,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 from textwrap import fill
+from typing import TextIO
 
 import click
 
@@ -19,12 +20,17 @@ def relative_path(path: str | Path) -> str:
     return min(os.path.relpath(path), str(path), key=len)
 
 
+def is_terminal(stream: TextIO | None) -> bool:
+    """Return True if a stream is a terminal; it is None if the shell closed it, as `>&-` does."""
+    return stream is not None and stream.isatty()
+
+
 def write(text: str) -> None:
     """Write results to stdout; file names keep their bytes, even if those are not UTF-8.
 
     In a terminal, names are escaped, which may hold escape sequences.
     """
-    if sys.stdout.isatty():
+    if is_terminal(sys.stdout):
         text = "".join(c if c in "\n\t\0" else printable(c) for c in text)
     click.echo(os.fsencode(text), nl=False)
 
@@ -50,7 +56,7 @@ def wrap(text: str, width: int | None) -> str:
 
 def _terminal_width() -> int | None:
     """Return the columns of the terminal that shows stderr, None if it is not a terminal."""
-    if not sys.stderr.isatty():
+    if not is_terminal(sys.stderr):
         return None
     if (columns := os.environ.get("COLUMNS", "")).isdecimal():
         return int(columns)

@@ -2,9 +2,10 @@
 
 import errno
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from importlib import import_module
+from itertools import dropwhile
 from pathlib import Path
 from shlex import join
 from typing import IO, Any
@@ -100,7 +101,10 @@ class ClewGroup(DefaultGroup):  # type: ignore[misc]
         if args[0] == "help" and (len(args) == 1 or (len(args) == 2 and args[1] in self.commands)):
             return [*args[1:], "--help"]
         if meant := self._misspelled_command(args):
-            command, search = join(["clew", meant, *args[1:]]), join(["clew", "search", *args])
+            rest: Iterable[str] = args[1:]
+            if not any(isinstance(param, click.Argument) for param in self.commands[meant].params):
+                rest = dropwhile(lambda arg: not arg.startswith("-"), rest)  # the command takes none
+            command, search = join(["clew", meant, *rest]), join(["clew", "search", *args])
             raise CommandError(
                 f"No command {args[0]!r}. Did you mean `{command}`? To search for the words: `{search}`."
             )

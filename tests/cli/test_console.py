@@ -1,9 +1,16 @@
 """Notes and errors are wrapped at words in a terminal only."""
 
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retrieval.cli.console import wrap
+from retrieval.cli.console import note, wrap, write
+from retrieval.cli.hits.output import show_hits
+from retrieval.types import Hit, Hits
 from tests.support.terminal import run_in_terminal
 
 
@@ -27,3 +34,13 @@ def test_error_in_a_terminal_is_wrapped(tmp_path):
     assert output.startswith("Error: No library at")
     assert all(len(line) <= 80 or str(library) in line for line in output.splitlines())
     assert len(output.splitlines()) > 1
+
+
+@pytest.mark.parametrize("name", ["stdout", "stderr"])
+def test_closed_stream_is_no_error(monkeypatch, name):
+    """Python has None for a stream that the shell closed."""
+    monkeypatch.setattr(sys, name, None)
+    library = SimpleNamespace(damage=None, is_outdated=False, text=lambda hit: None)
+    write("red\n")
+    note("blue")
+    show_hits(Hits([Hit(1, 0.5, "image", Path("/a.jpg"), "space")], "green"), library)

@@ -27,6 +27,8 @@ def indexed(clew, folder):
         (["dups"], "clew duplicates"),
         (["rm", "-k", "3"], "clew forget -k 3"),
         (["add", "."], "clew index ."),
+        (["list", "."], "clew status"),
+        (["ls", ".", "--library", "lib"], "clew status --library lib"),
     ],
 )
 def test_misspelled_command_is_not_searched(clew, arguments, meant):

@@ -26,6 +26,7 @@ def test_space_mismatch_names_both_models_or_the_differences():
 
 def test_busy_library_names_its_writer():
     assert "in use by clew index (pid 12)" in str(LibraryBusy(Path("/lib"), "clew index (pid 12)"))
+    assert "in use by another process." in str(LibraryBusy(Path("/lib"), ""))
 
 
 def test_differences_list_changed_and_missing_parts():

@@ -8,7 +8,7 @@ from typing import Protocol
 
 import click
 
-from retrieval.cli.console import note, write
+from retrieval.cli.console import is_terminal, note, write
 from retrieval.cli.hits import formats
 from retrieval.errors import ModelOutdated
 from retrieval.formatting import format_share, pluralize, printable
@@ -78,7 +78,8 @@ def show_hits(
         "paths": formats.as_paths,
         "null": partial(formats.as_paths, end="\0"),
     }
-    is_table, are_paths = output_format is None and sys.stdout.isatty(), output_format in ("paths", "null")
+    is_table = output_format is None and is_terminal(sys.stdout)
+    are_paths = output_format in ("paths", "null")
     shown = [hit for hit in hits if not (are_paths and is_on_server(hit))]
     if options.preview and is_table:
         from retrieval.cli.hits.preview import print_previews

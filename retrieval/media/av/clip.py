@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
+from math import isfinite
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -68,6 +69,8 @@ class Clip:
 
 def hit_time_range(hit: Hit, around: float = 0.0) -> tuple[float, float]:
     """Return start and end of a hit, extended by `around` seconds; raises QueryError if it has no times."""
+    if not (isfinite(around) and around >= 0):
+        raise QueryError(f"Invalid number of seconds around a hit: {around}. Use 0 or more.")
     if not hit.timed or hit.start is None or hit.end is None:
         raise QueryError(
             f"#{hit.id} ({hit.path.name}) has no times to cut at. Use the id of a video or audio hit, as "

@@ -1,9 +1,11 @@
 """Clips are copied from the key frame before their start, or transcoded from the exact frame."""
 
 import json
+import math
 import zipfile
 from fractions import Fraction
 from io import BytesIO
+from pathlib import Path
 
 import av
 import pytest
@@ -12,7 +14,8 @@ from PIL import Image
 from indexer import IndexOptions, index_folder
 from retrieval import Library
 from retrieval.errors import MediaError, QueryError
-from retrieval.media.av.clip import write_clip
+from retrieval.media.av.clip import hit_time_range, write_clip
+from retrieval.types import Hit
 from tests.support.audio_files import add_cover, write_audio
 from tests.support.files import draw_image
 from tests.support.toy_embedder import COLORS
@@ -252,3 +255,10 @@ def test_streams_that_a_clip_does_not_contain_are_named(tmp_path, clew):
     silent = write_video(tmp_path / "silent.mp4", SCENES[:1], size=(96, 64))
     with pytest.raises(MediaError, match="audio only, and the source has none"):
         write_clip(silent, tmp_path / "c.mp3", 0, 1)
+
+
+@pytest.mark.parametrize("around", [math.nan, math.inf, -1.0])
+def test_invalid_seconds_around_a_hit_are_refused(around):
+    hit = Hit(1, 0.5, "video", Path("a.mp4"), "space", start=1.0, end=2.0, timed=True)
+    with pytest.raises(QueryError, match="Use 0 or more"):
+        hit_time_range(hit, around)
