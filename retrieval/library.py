@@ -264,8 +264,12 @@ class Library:
         from retrieval.media.av.clip import hit_time_range, write_clip
 
         if not isinstance(hit, Hit):
-            hit = find_hit(self._catalog, hit, self._active_space().name)
+            hit = self._find_hit(hit)
         return write_clip(hit.path, expand_user(out), *hit_time_range(hit, around), exact=exact, force=force)
+
+    @reads_catalog
+    def _find_hit(self, hit: int | str) -> Hit:
+        return find_hit(self._catalog, hit, self._active_space().name)
 
     @reads_catalog
     def tags(self) -> dict[str, int]:
@@ -324,8 +328,7 @@ class Library:
 
     def _version(self) -> tuple[Catalog, int]:
         """Return a value that changes whenever another process has written."""
-        catalog = self._catalog
-        return catalog, catalog.data_version()
+        return (catalog := self._catalog), catalog.data_version()
 
     def _snapshot(self) -> AbstractContextManager[None]:
         """Return a context in which all reads see the same version."""

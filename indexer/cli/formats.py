@@ -1,7 +1,7 @@
 """clew formats: list the file formats that clew reads."""
 
 from dataclasses import asdict
-from textwrap import wrap
+from textwrap import fill, wrap
 
 import click
 
@@ -11,7 +11,7 @@ from retrieval.cli.console import write
 from retrieval.formatting import to_json
 from retrieval.media.archives.archive import ARCHIVE_SUFFIXES
 
-COLUMN_WIDTHS = (5, 27, 25, 19)  # 80 columns with the gaps
+COLUMN_WIDTHS = (5, 27, 25, 17)  # 80 columns with the gaps
 
 
 @click.command("formats", cls=ClewCommand)
@@ -32,10 +32,10 @@ def formats_command(as_json: bool) -> None:
         for entry in formats
     ]
     write("".join(map(format_row, rows)))
-    write(f"\nIn archives, by --archives: {' '.join(ARCHIVE_SUFFIXES)}\n")
+    write("\n" + fill(f"In archives, by --archives: {' '.join(ARCHIVE_SUFFIXES)}", 80) + "\n")
     missing = {entry.extra.name for entry in formats if entry.extra and not entry.extra.installed}
     if missing:
-        write(f'Install missing extras: pip install "clew-search[{",".join(sorted(missing))}]"\n')
+        write(f'Install missing extras:\n  pip install "clew-search[{",".join(sorted(missing))}]"\n')
 
 
 def as_dict(file_format: FileFormat) -> dict[str, object]:

@@ -212,6 +212,7 @@ def test_error_of_sqlite_is_an_error_of_clew(library, place, folder):
         lambda: library.search("red"),
         lambda: library.similar(folder / "red.png"),
         lambda: library.details(folder / "red.png"),
+        lambda: library.clip(1, "clip.mp4"),
         library.status,
         library.duplicates,
     ):
