@@ -293,7 +293,7 @@ def test_token_may_have_any_characters(library):
 
 def test_query_with_bytes_of_a_path_that_are_not_utf_8_reaches_each_library(library):
     with answering(EMPTY) as (address, requests), gateway(library, address) as client:
-        answer = client.post("/api/search", content=b'{"q": "red name:caf\\udce9"}')
+        answer = client.post("/api/search", content=b'{"q": "red under:caf\\udce9"}')
         assert answer.status_code == 200, answer.text
         assert "udce9" in requests[-1][0].decode()
 
