@@ -95,10 +95,10 @@ def test_saved_search_names_absolute_files_and_folders(varied, place, tmp_path, 
     query = (
         'red + ./a.png not:file:"b c.png" under:../x -under:. under:Trips under:.hidden | ~/d.png under:~/e'
     )
-    saved = save_search("mine", query, library=place)
+    saved, home = save_search("mine", query, library=place), tmp_path / "home"
     assert parse(saved) == parse(
         f'red + file:"{tmp_path}/a.png" not:file:"{tmp_path}/b c.png" under:"{tmp_path.parent}/x" '
-        f'-under:"{tmp_path}" under:Trips under:.hidden | file:"{tmp_path}/home/d.png"'
+        f'-under:"{tmp_path}" under:Trips under:.hidden | file:"{home}/d.png" under:"{home}/e"'
     )
     assert save_search("plain", "  red under:Trips/", library=place) == "  red under:Trips/"
     assert parse(save_search("byte", "caf\udce9 red", library=place)) == parse("caf? red")
