@@ -214,14 +214,14 @@ def looks_like_document(gray: Image.Image) -> bool:
     Some photos do, with much sky or snow; they are only compared more strictly.
     """
     levels = np.asarray(gray)
-    ranges = _of_neighbors(levels, np.maximum) - _of_neighbors(levels, np.minimum)
+    ranges = extremes_of_neighbors(levels, np.maximum) - extremes_of_neighbors(levels, np.minimum)
     counts = np.bincount(levels.ravel(), minlength=256)
     paper = np.convolve(counts, np.ones(2 * PAPER_RANGE + 1), "same").max() / counts.sum()
     return bool((ranges <= MAX_FLAT_RANGE).mean() + paper >= MIN_DOCUMENT_SHARE)
 
 
-def _of_neighbors(levels: NDArray[np.uint8], function: np.ufunc) -> NDArray[np.uint8]:
-    """Return the minimum or maximum of 3 x 3 pixels around each, as the filters of Pillow, but faster."""
+def extremes_of_neighbors(levels: NDArray[np.uint8], function: np.ufunc) -> NDArray[np.uint8]:
+    """Return the minimum or maximum of the 3 x 3 pixels around each, as the filters of Pillow, but faster."""
     padded = np.pad(levels, 1, mode="edge")
     rows = function(function(padded[:-2], padded[1:-1]), padded[2:])
     return np.asarray(function(function(rows[:, :-2], rows[:, 1:-1]), rows[:, 2:]), np.uint8)
