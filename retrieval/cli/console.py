@@ -39,27 +39,30 @@ def note(text: str | None) -> None:
     """Write a note to stderr, in a terminal wrapped at words."""
     if text:
         lines = map(printable, text.split("\n"))  # a name may hold escape sequences
-        click.echo(wrap("\n".join(lines), _terminal_width()), err=True)
+        click.echo(wrap("\n".join(lines), terminal_width(sys.stderr)), err=True)
 
 
-def wrap(text: str, width: int | None) -> str:
-    """Return the text with long lines wrapped at spaces; indented lines and long words stay as they are."""
+def wrap(text: str, width: int | None, indent: int = 0) -> str:
+    """Return the text with long lines wrapped at spaces; indented lines and long words stay as they are.
+
+    A line is continued `indent` columns from the left; tabs become spaces.
+    """
     if width is None:
         return text
     return "\n".join(
         line
         if len(line) <= width or line[:1].isspace()
-        else fill(line, width, break_long_words=False, break_on_hyphens=False)
-        for line in text.split("\n")
+        else fill(line, width, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False)
+        for line in text.expandtabs().split("\n")
     )
 
 
-def _terminal_width() -> int | None:
-    """Return the columns of the terminal that shows stderr, None if it is not a terminal."""
-    if not is_terminal(sys.stderr):
+def terminal_width(stream: TextIO | None) -> int | None:
+    """Return the columns of the terminal that shows a stream, None if it is not a terminal."""
+    if stream is None or not is_terminal(stream):
         return None
     if (columns := os.environ.get("COLUMNS", "")).isdecimal():
         return int(columns)
     with suppress(OSError, ValueError):
-        return os.get_terminal_size(sys.stderr.fileno()).columns or None
+        return os.get_terminal_size(stream.fileno()).columns or None
     return None

@@ -1,11 +1,12 @@
 """clew show: show everything that a library knows of a file."""
 
+import sys
 from pathlib import Path
 
 import click
 
 from retrieval.cli.command import ClewCommand
-from retrieval.cli.console import note, relative_path, write
+from retrieval.cli.console import note, relative_path, terminal_width, wrap, write
 from retrieval.cli.options import library_option
 from retrieval.errors import QueryError
 from retrieval.formatting import (
@@ -51,11 +52,11 @@ def show_command(file: str, as_json: bool, library: Path) -> None:
         except QueryError as error:
             note(str(error))
             raise SystemExit(1) from error
-    write(to_json(details) + "\n" if as_json else describe_file(details))
+    write(to_json(details) + "\n" if as_json else describe_file(details, terminal_width(sys.stdout)))
 
 
-def describe_file(details: FileDetails) -> str:
-    """Return a line for each property, keyword, caption and segment."""
+def describe_file(details: FileDetails, columns: int | None = None) -> str:
+    """Return a line for each property, keyword, caption and segment, wrapped to `columns`."""
     rows = [("File", relative_path(details.path) + " (offline)" * details.offline)]
     rows += [("Error", details.error)] if details.error else []
     rows += [("Assumed", details.assumption)] if details.assumption else []
@@ -80,8 +81,8 @@ def describe_file(details: FileDetails) -> str:
     if len(details.segments) > MAX_SEGMENTS:
         rest = len(details.segments) - MAX_SEGMENTS
         rows.append(("", f"and {pluralize(rest, 'more segment')[:-1]}s (--json lists them)"))
-    width = max(len(label) for label, _ in rows)
-    return "".join(f"{label:{width}}  {printable(text)}\n" for label, text in rows)
+    indent = max(len(label) for label, _ in rows) + 2
+    return "".join(wrap(f"{label:{indent}}{printable(text)}", columns, indent) + "\n" for label, text in rows)
 
 
 def _joined_texts(details: FileDetails, origin: str) -> str:

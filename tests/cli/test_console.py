@@ -22,6 +22,11 @@ def test_long_lines_are_wrapped_at_spaces():
     assert wrap(text, None) == text
 
 
+def test_long_lines_are_continued_below_their_text():
+    assert wrap("Found by  name of it, text", 18, 10) == "Found by  name of\n          it, text"
+    assert wrap("dog\t12\tname", 19) == "dog     12\nname"
+
+
 @given(st.text(st.sampled_from("ab- \n/"), max_size=300))
 def test_wrapping_changes_only_spaces(text):
     assert wrap(text, 30).split() == text.split()

@@ -9,6 +9,7 @@ from indexer.cli.main import main
 from retrieval import Library
 from retrieval.cli.show import MAX_SEGMENTS, describe_file
 from tests.support.files import draw_image, write_text
+from tests.support.terminal import run_in_terminal
 
 
 @pytest.fixture
@@ -85,3 +86,12 @@ def test_details_of_a_library_equal_the_command(indexed, tmp_path):
         assert describe_file(details) == indexed("show", "photos/copy.png").stdout
         assert [label.name for label in details.labels] == ["red wall"]
     assert "show" in main.commands
+
+
+def test_lines_in_a_terminal_are_wrapped_below_their_text(indexed, tmp_path):
+    (tmp_path / "photos" / "long.md").write_text("# Long\n" + "many words in a row " * 20)
+    indexed("index")
+    shown = run_in_terminal(["show", "photos/long.md"], tmp_path, CLEW_LIBRARY=str(tmp_path / "library"))
+    assert max(map(len, shown.splitlines())) <= 80
+    assert "\n          " in shown
+    assert "".join(shown.split()) == "".join(indexed("show", "photos/long.md").stdout.split())

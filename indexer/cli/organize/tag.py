@@ -1,5 +1,6 @@
 """clew tag: tag images with labels."""
 
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -9,7 +10,7 @@ import click
 
 from indexer.tag.options import TagOptions
 from retrieval.cli.command import ClewCommand
-from retrieval.cli.console import note, relative_path, write
+from retrieval.cli.console import note, relative_path, terminal_width, wrap, write
 from retrieval.cli.interrupts import interruptible
 from retrieval.cli.options import collect_options, format_choices, library_option
 from retrieval.formatting import format_share, one_line, to_json
@@ -92,9 +93,10 @@ def _tag(labels: Sequence[str], library: Path, options: TagOptions, dry_run: boo
 
 
 def _format_label(label: "LabelTags") -> str:
-    """Return name, count and best matches, separated by tabs."""
+    """Return name, count and best matches, separated by tabs, wrapped in a terminal."""
     best = [f"{relative_path(match.path)} ({format_share(match.confidence)})" for match in label.best]
-    return "\t".join(map(one_line, [label.name, f"{label.count:,}", ", ".join(best)])).rstrip("\t") + "\n"
+    line = "\t".join(map(one_line, [label.name, f"{label.count:,}", ", ".join(best)])).rstrip("\t")
+    return wrap(line, terminal_width(sys.stdout), indent=4) + "\n"
 
 
 def _remove(labels: tuple[str, ...], library: Path, as_json: bool) -> None:
