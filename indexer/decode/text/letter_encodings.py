@@ -102,7 +102,7 @@ class ScriptEncoding(NamedTuple):
 
 
 def _is_odd_pair(before: str, char: str) -> bool:
-    """Return True for letters that are no neighbors in words: of two scripts, or a capital after another."""
+    """Return True for letters that words do not join: of two scripts, or a capital after a small one."""
     if not (before.isalpha() and char.isalpha()):
         return False
     return (before < "\x80") != (char < "\x80") or (char > "\x7f" and char.isupper() and before.islower())
