@@ -27,6 +27,7 @@ from indexer.types import FileEntry, Notify, ignore_message
 from retrieval.embedders.base import Embedder
 from retrieval.errors import EvaluationError
 from retrieval.formatting import pluralize
+from retrieval.normalization import without_surrogates
 from retrieval.scoring.metrics import Ranking, hit_rate_at
 from retrieval.system import expand_user
 from retrieval.types import Failure, Vectors
@@ -179,7 +180,7 @@ def _read_examples(folder: Path) -> tuple[list[str], list[LabeledExample]]:
 
 def _label_text(label: str) -> str:
     """Return the name of a folder as text, with invalid UTF-8 replaced."""
-    return label.replace("_", " ").encode("utf-8", "replace").decode()
+    return without_surrogates(label.replace("_", " "))
 
 
 def _attach_vectors(example: LabeledExample, embedded: Mapping[bytes, FileVectors]) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 
 from retrieval.errors import EvaluationError, MediaError
 from retrieval.media.regular_file import open_regular_file
+from retrieval.normalization import without_surrogates
 
 
 def read_objects(path: Path, expected: str) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -31,7 +32,7 @@ def parse_texts(value: object, message: str) -> tuple[str, ...]:
     """Return a list of texts as a tuple, with unpaired surrogates replaced; raises EvaluationError."""
     if not isinstance(value, list) or not value or not all(isinstance(text, str) for text in value):
         raise EvaluationError(message)
-    return tuple(text.encode("utf-8", "replace").decode() for text in value)
+    return tuple(without_surrogates(text) for text in value)
 
 
 def parse_paths(value: object, message: str) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from indexer.types import Notify, ignore_message
 from retrieval.catalog.reader import Catalog
 from retrieval.embedders.base import Embedder
 from retrieval.errors import LibraryMissing, QueryError
-from retrieval.normalization import nfc
+from retrieval.normalization import nfc, without_surrogates
 from retrieval.query.filters import MAX_PATTERN_LENGTH, build_filters
 from retrieval.query.options import SearchOptions
 from retrieval.types import CONFIDENCE_THRESHOLD, KINDS, VISUAL_KINDS, Filters, Space
@@ -138,7 +138,7 @@ def _validate_labels(names: Sequence[str], embedder: Embedder, one_of: bool) -> 
 def _normalize_labels(labels: str | Sequence[str]) -> list[str]:
     """Return labels without duplicates, in NFC and on one line each, as filters have them."""
     sequence = [labels] if isinstance(labels, str) else labels
-    texts = [nfc(label.encode("utf-8", "replace").decode()) for label in sequence]
+    texts = [nfc(without_surrogates(label)) for label in sequence]
     names = [" ".join(text.split()) for text in texts]
     return list({name.casefold(): name for name in reversed(names)}.values())[::-1]
 

@@ -8,6 +8,7 @@ from indexer.store.location import existing_library
 from indexer.store.writer import LibraryWriter
 from indexer.tag.concepts import validate_name
 from retrieval.errors import QueryError
+from retrieval.normalization import without_surrogates
 from retrieval.query.ast import Concept, File, Operand, Query
 from retrieval.query.filters import parse_folder
 from retrieval.query.names import concept_names, expand_saved_searches, named_in, saved_searches
@@ -102,4 +103,4 @@ def _with_absolute_folders(query: Query) -> Query:
 
 
 def _is_utf8(text: str) -> bool:
-    return text == text.encode("utf-8", "replace").decode()
+    return text == without_surrogates(text)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
+from retrieval.normalization import without_surrogates
 from retrieval.query.lexer import escape, escape_word, quote
 
 
@@ -18,7 +19,7 @@ class Words:
 
     def __post_init__(self) -> None:
         """Replace the surrogates."""
-        clean = tuple((text.encode("utf-8", "replace").decode(), quoted) for text, quoted in self.pieces)
+        clean = tuple((without_surrogates(text), quoted) for text, quoted in self.pieces)
         object.__setattr__(self, "pieces", clean)
 
     @property

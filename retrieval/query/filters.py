@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from retrieval.errors import QueryError
-from retrieval.normalization import nfc
+from retrieval.normalization import nfc, without_surrogates
 from retrieval.query.ast import Query
 from retrieval.query.options import DEFAULT_OPTIONS, FILTER_NAMES, SearchOptions, Time
 from retrieval.system import expand_user
@@ -192,7 +192,7 @@ def _parse_period(text: str) -> tuple[str, str]:
 
 
 def _parse_patterns(name: str, values: str | Iterable[str] | None) -> tuple[str, ...]:
-    texts = [nfc(text.encode("utf-8", "replace").decode()).strip() for text in _as_list(values)]
+    texts = [nfc(without_surrogates(text)).strip() for text in _as_list(values)]
     for text in texts:
         if len(text) > MAX_PATTERN_LENGTH or "\0" in text:
             raise QueryError(f"Invalid {name} {text[:20]!r}... Use at most {MAX_PATTERN_LENGTH} characters.")

@@ -15,6 +15,7 @@ from indexer.decode.text.chunking import PassageLimit
 from indexer.decode.text.encoding import decode_text
 from indexer.decode.text.plain import read_bytes
 from retrieval.errors import MediaError
+from retrieval.normalization import without_surrogates
 from retrieval.types import MediaProperties
 
 PEOPLE_HEADERS = ("From", "To", "Cc")
@@ -107,7 +108,7 @@ def _header(message: Message, name: str) -> str:
         text = " ".join(str(message.get(name, "")).split())
     except Exception:  # an invalid header
         return ""
-    return text.encode("utf-8", "replace").decode().replace("\0", "")
+    return without_surrogates(text).replace("\0", "")
 
 
 def _properties(message: Message) -> MediaProperties:

@@ -15,6 +15,7 @@ from indexer.decode.images.thumbnail import THUMBNAIL_SIDE
 from indexer.decode.text.chunking import PassageLimit
 from retrieval.errors import MediaError
 from retrieval.media.images.pixels import WHITE
+from retrieval.normalization import without_surrogates
 from retrieval.types import MediaProperties
 
 LIGATURES = str.maketrans({0xFB00: "ff", 0xFB01: "fi", 0xFB02: "fl", 0xFB03: "ffi", 0xFB04: "ffl"})
@@ -124,7 +125,7 @@ def _clean_text(text: str) -> str:
     """Return the text of a page without line-end hyphens, ligatures and invalid characters."""
     clean = DOT_LEADERS.sub(" ", LINE_END_HYPHEN.sub("", text)).translate(LIGATURES)
     clean = clean.replace("\r\n", "\n").replace("\0", "")
-    return clean.encode("utf-8", "replace").decode()
+    return without_surrogates(clean)
 
 
 def _parse_pdf_date(date: str) -> tuple[str | None, str | None]:

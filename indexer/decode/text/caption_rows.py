@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from indexer.decode.text.chunking import split_lines
 from indexer.decode.text.encoding import decode_text
 from retrieval.errors import MediaError
+from retrieval.normalization import without_surrogates
 
 if TYPE_CHECKING:
     from _csv import Reader as CsvReader
@@ -140,7 +141,7 @@ def _parse_object(line: str) -> dict[str, Any] | None:
 
 def _clean_texts(texts: Iterator[str]) -> tuple[str, ...]:
     """Return each caption once, without the lone surrogates that JSON allows."""
-    clean = (" ".join(text.encode("utf-8", "replace").decode().replace("\0", "").split()) for text in texts)
+    clean = (" ".join(without_surrogates(text).replace("\0", "").split()) for text in texts)
     return tuple(dict.fromkeys(text for text in clean if 0 < len(text) <= MAX_CAPTION_CHARACTERS))
 
 

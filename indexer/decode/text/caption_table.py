@@ -10,6 +10,7 @@ from indexer.decode.text.caption_rows import NO_CAPTIONS, CaptionRow, caption_ro
 from indexer.decode.text.chunking import PassageLimit
 from indexer.decode.text.plain import read_text
 from retrieval.errors import MediaError
+from retrieval.normalization import without_surrogates
 
 MAX_PATH_BYTES = 4_000
 
@@ -28,7 +29,7 @@ def decode(file: BinaryIO, suffix: str, context: DecodeContext) -> DecodedFile:
 def _row_drafts(row: CaptionRow, context: DecodeContext) -> Iterator[SegmentDraft]:
     """Yield the segments of the captions in a row."""
     line, image, captions = row
-    path = os.fsencode(image.encode("utf-8", "replace").decode().replace("\0", "")).replace(b"\\", b"/")
+    path = os.fsencode(without_surrogates(image).replace("\0", "")).replace(b"\\", b"/")
     if len(path) <= MAX_PATH_BYTES:
         for caption in captions:
             yield from context.chunker.drafts(caption, start=line, end=line, caption_target=path)

@@ -10,6 +10,7 @@ from indexer.decode.metadata.properties import sidecar_properties
 from indexer.decode.text.chunking import PassageLimit, split_lines
 from indexer.decode.text.plain import read_text
 from retrieval.errors import MediaError
+from retrieval.normalization import without_surrogates
 from retrieval.types import MediaProperties
 
 
@@ -55,4 +56,4 @@ def _xmp_captions(text: str) -> tuple[list[str], MediaProperties]:
 
 def _replace_surrogates(text: str) -> str:
     """Return text without the lone surrogates that JSON allows and UTF-8 does not."""
-    return text.encode("utf-8", "replace").decode()
+    return without_surrogates(text)

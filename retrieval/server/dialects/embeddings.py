@@ -16,7 +16,7 @@ from starlette.responses import Response
 
 from retrieval.embedders.base import Embedder
 from retrieval.errors import QueryError
-from retrieval.normalization import nfc
+from retrieval.normalization import nfc, without_surrogates
 from retrieval.server.errors import json_response
 from retrieval.server.input import decode_base64, decode_picture, parse_object
 from retrieval.server.schema.answers import EmbeddingsAnswer, ModelsAnswer
@@ -142,7 +142,7 @@ def _check_lengths(texts: list[str]) -> None:
 
 def embed_texts(embedder: Embedder, texts: list[str]) -> Vectors:
     """Return the vectors of texts, (n, d); a row is 0 if the model knows no word. Raises QueryError."""
-    cleaned = [nfc(text.encode("utf-8", "replace").decode()) for text in texts]
+    cleaned = [nfc(without_surrogates(text)) for text in texts]
     try:
         return embedder.embed_texts(cleaned)
     except ValueError as error:

@@ -17,6 +17,7 @@ from starlette.responses import Response
 from retrieval.catalog.browse.captions import captions_of
 from retrieval.catalog.reader import Catalog
 from retrieval.errors import QueryError
+from retrieval.normalization import without_surrogates
 from retrieval.server.errors import NotFound, json_response
 from retrieval.server.media_files import CHUNK_BYTES, content_disposition, download, open_media
 from retrieval.server.schema.answers import SizeAnswer
@@ -120,7 +121,7 @@ def _zip_time(nanoseconds: int) -> tuple[int, int, int, int, int, int]:
 
 def _unused_name(name: str, names: set[str]) -> str:
     """Return a name that the ZIP does not have yet, and add it."""
-    path, number = Path(name.encode("utf-8", "replace").decode()), 1
+    path, number = Path(without_surrogates(name)), 1
     unused = path.name
     while unused in names or unused == MISSING_NAME:
         number += 1
